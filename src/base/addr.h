@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_BASE_ADDR_H
+#define WEFT_BASE_ADDR_H
+
+/*
+ * Addresses: socket addresses of both families, IPv4 networks and MACs, with their texts. Pure; any thread.
+ */
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+/* An IPv4 or IPv6 address with a port. Compare with addr_equal(), never with memcmp(). */
+struct addr {
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	};
+};
+
+enum { ADDR_TEXT_SIZE = 56 };
+
+/* Reads "127.0.0.1:80" or "[::1]:80" (port 1 to 65535, no names, no zone). 0, or -1: not that. */
+int addr_parse(const char *text, struct addr *addr);
+
+/* "127.0.0.1:80", "[::1]:80". Returns TEXT. */
+char *addr_format(const struct addr *addr, char text[static ADDR_TEXT_SIZE]);
+
+/* IP: host order. PORT: host order. */
+struct addr addr_from_ipv4(uint32_t ip, uint16_t port);
+
+/* ::1 with PORT (host order). */
+struct addr addr_loopback6(uint16_t port);
+
+socklen_t addr_length(const struct addr *addr);
+uint16_t addr_port(const struct addr *addr); /* host order */
+void addr_set_port(struct addr *addr, uint16_t port);
+bool addr_equal(const struct addr *a, const struct addr *b);     /* family, address and port */
+bool addr_same_host(const struct addr *a, const struct addr *b); /* family and address */
+bool addr_is_loopback(const struct addr *addr);                  /* 127.0.0.0/8 or ::1 */
+bool addr_is_wildcard(const struct addr *addr);                  /* 0.0.0.0 or :: */
+
+/* An IPv4 network, or an address with the length of its prefix. */
+struct cidr4 {
+	uint32_t ip;    /* host order, host bits kept */
+	uint8_t length; /* 0 to 32 */
+};
+
+enum { CIDR4_TEXT_SIZE = 20, IPV4_TEXT_SIZE = 16 };
+
+/* Reads "10.11.0.0/16"; without a slash the length is 32. Host bits are kept. 0, or -1. */
+int cidr4_parse(const char *text, struct cidr4 *cidr);
+char *cidr4_format(const struct cidr4 *cidr, char text[static CIDR4_TEXT_SIZE]);
+uint32_t cidr4_mask(const struct cidr4 *cidr);  /* host order */
+uint32_t cidr4_first(const struct cidr4 *cidr); /* network address, host order */
+uint32_t cidr4_last(const struct cidr4 *cidr);  /* highest address, host order */
+bool cidr4_contains(const struct cidr4 *cidr, uint32_t ip);
+bool cidr4_overlaps(const struct cidr4 *a, const struct cidr4 *b);
+
+/* IP in host order, dotted. Returns TEXT. */
+char *ipv4_format(uint32_t ip, char text[static IPV4_TEXT_SIZE]);
+int ipv4_parse(const char *text, uint32_t *ip); /* host order; 0 or -1 */
+
+struct mac {
+	uint8_t octets[6];
+};
+
+enum { MAC_TEXT_SIZE = 18 };
+
+int mac_parse(const char *text, struct mac *mac); /* "02:FC:00:00:00:05", either case; 0 or -1 */
+char *mac_format(const struct mac *mac, char text[static MAC_TEXT_SIZE]); /* upper case */
+bool mac_equal(const struct mac *a, const struct mac *b);
+
+enum proto {
+	PROTO_TCP, /* IPPROTO_TCP */
+	PROTO_UDP, /* IPPROTO_UDP */
+};
+
+const char *proto_name(enum proto proto); /* "tcp", "udp" */
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_BASE_LOG_H
+#define WEFT_BASE_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * One event, one line: a message for people, then fields for programs.
+ *
+ *	log_info("sandbox registered", F_STR("sandbox", id), F_UINT("slot", slot));
+ *	-> level=info msg="sandbox registered" sandbox=a1 slot=7
+ *
+ * The field `sandbox` is always there where one is concerned. All functions may be called from any thread; a line is written
+ * with one system call and never mixes with another's.
+ */
+
+enum log_level {
+	LOG_DEBUG_LEVEL,   /* what a developer follows: normal ends of connections, each kernel message */
+	LOG_INFO_LEVEL,    /* what an operator wants to see in a quiet hour: changes, abnormal ends */
+	LOG_WARNING_LEVEL, /* works, but somebody should look */
+	LOG_ERROR_LEVEL,   /* something asked for was not done */
+};
+
+enum log_format {
+	LOG_TEXT_FORMAT, /* key=value */
+	LOG_JSON_FORMAT, /* one JSON object a line */
+};
+
+enum log_target {
+	LOG_TO_STDERR,  /* with a time stamp */
+	LOG_TO_JOURNAL, /* fields as journal fields; falls back to syslog(3) where there is no journal */
+};
+
+struct log_field {
+	const char *key; /* NULL ends the list */
+	enum { LOG_FIELD_STRING, LOG_FIELD_INT, LOG_FIELD_UINT } type;
+	union {
+		const char *string; /* NULL fields are left out */
+		int64_t integer;
+		uint64_t natural;
+	};
+};
+
+#define F_STR(name, value)                                                                                             \
+	{                                                                                                              \
+		.key = (name), .type = LOG_FIELD_STRING, .string = (value)                                             \
+	}
+#define F_INT(name, value)                                                                                             \
+	{                                                                                                              \
+		.key = (name), .type = LOG_FIELD_INT, .integer = (value)                                               \
+	}
+#define F_UINT(name, value)                                                                                            \
+	{                                                                                                              \
+		.key = (name), .type = LOG_FIELD_UINT, .natural = (value)                                              \
+	}
+
+#define log_at(level, message, ...)                                                                                    \
+	do {                                                                                                           \
+		if (log_enabled(level))                                                                                \
+			log_write((level), (message), (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ){ 0 } });  \
+	} while (0)
+
+#define log_debug(message, ...)   log_at(LOG_DEBUG_LEVEL, message __VA_OPT__(, ) __VA_ARGS__)
+#define log_info(message, ...)    log_at(LOG_INFO_LEVEL, message __VA_OPT__(, ) __VA_ARGS__)
+#define log_warning(message, ...) log_at(LOG_WARNING_LEVEL, message __VA_OPT__(, ) __VA_ARGS__)
+#define log_error(message, ...)   log_at(LOG_ERROR_LEVEL, message __VA_OPT__(, ) __VA_ARGS__)
+
+/* Sets how and where; may be called again (reload). Until the first call: info and above, text, stderr. */
+void log_setup(enum log_level level, enum log_format format, enum log_target target);
+
+/* Whether a message of LEVEL would be written: cheap, so that callers need not prepare fields in vain. */
+bool log_enabled(enum log_level level);
+
+/* Writes one line. Use the macros. FIELDS ends with a NULL key. Preserves errno. */
+void log_write(enum log_level level, const char *message, const struct log_field *fields);
+
+/*
+ * Keeps a message that an adversary can provoke from flooding the log: at most BURST lines in INTERVAL_MS. Static storage,
+ * zeroed but for the two limits; not locked, so one per thread or under the caller's lock.
+ */
+struct log_limit {
+	unsigned burst;
+	unsigned interval_ms;
+	uint64_t started_ms; /* of the current interval, clock_now_ms() */
+	unsigned written;    /* in the current interval */
+	uint64_t suppressed; /* since the last line that was let through */
+};
+
+/*
+ * Whether the message may be written now. *SUPPRESSED gets how many were swallowed since the last one that was: tell it as a
+ * field, F_UINT("suppressed", n).
+ */
+bool log_limit_allows(struct log_limit *limit, uint64_t *suppressed);
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A mailbox is a list under a mutex, and an eventfd that is written only when the list was empty: a burst of letters wakes the
+ * receiver once. A turn delivers what was there when it began; letters posted meanwhile wait for the next turn, so that a busy
+ * sender cannot starve the receiver's other events.
+ */
+#include "base/loop.h"
+
+#include "base/err.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+STAILQ_HEAD(mail_list, mail);
+
+struct mailbox {
+	pthread_mutex_t lock;
+	struct mail_list letters; /* under LOCK */
+	struct event *readable;
+	int fd;
+};
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct timer *timer = arg;
+
+	(void)fd;
+	(void)what;
+	timer->expired(timer->context);
+}
+
+int timer_init(struct timer *timer, struct event_base *base, void (*expired)(void *context), void *context,
+	       struct err *err)
+{
+	timer->expired = expired;
+	timer->context = context;
+	timer->event = event_new(base, -1, 0, on_timer, timer);
+	if (!timer->event)
+		return err_set(err, ENOMEM, "timer");
+	return 0;
+}
+
+void timer_start(struct timer *timer, uint64_t delay_ms)
+{
+	struct timeval delay = { .tv_sec = (time_t)(delay_ms / 1000),
+				 .tv_usec = (suseconds_t)(delay_ms % 1000) * 1000 };
+
+	event_add(timer->event, &delay);
+}
+
+void timer_stop(struct timer *timer)
+{
+	event_del(timer->event);
+}
+
+bool timer_is_armed(const struct timer *timer)
+{
+	return event_pending(timer->event, EV_TIMEOUT, NULL);
+}
+
+void timer_free(struct timer *timer)
+{
+	if (timer->event)
+		event_free(timer->event);
+	timer->event = NULL;
+}
+
+static void deliver_all(struct mailbox *mailbox)
+{
+	struct mail_list letters = STAILQ_HEAD_INITIALIZER(letters);
+
+	pthread_mutex_lock(&mailbox->lock);
+	STAILQ_CONCAT(&letters, &mailbox->letters);
+	pthread_mutex_unlock(&mailbox->lock);
+
+	while (!STAILQ_EMPTY(&letters)) {
+		struct mail *mail = STAILQ_FIRST(&letters);
+
+		STAILQ_REMOVE_HEAD(&letters, next);
+		mail->deliver(mail);
+	}
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	uint64_t count;
+
+	(void)what;
+	/* EAGAIN: a former turn already took what this wake-up announced. */
+	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		abort();
+	deliver_all(arg);
+}
+
+struct mailbox *mailbox_new(struct event_base *base, struct err *err)
+{
+	struct mailbox *mailbox = calloc(1, sizeof(*mailbox));
+
+	if (!mailbox) {
+		err_set(err, ENOMEM, "mailbox");
+		return NULL;
+	}
+	STAILQ_INIT(&mailbox->letters);
+	pthread_mutex_init(&mailbox->lock, NULL);
+	mailbox->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (mailbox->fd < 0) {
+		err_set(err, errno, "eventfd for a mailbox");
+		goto fail;
+	}
+	mailbox->readable = event_new(base, mailbox->fd, EV_READ | EV_PERSIST, on_readable, mailbox);
+	if (!mailbox->readable || event_add(mailbox->readable, NULL) < 0) {
+		err_set(err, ENOMEM, "event for a mailbox");
+		goto fail;
+	}
+	return mailbox;
+
+fail:
+	mailbox_free(mailbox);
+	return NULL;
+}
+
+void mailbox_free(struct mailbox *mailbox)
+{
+	if (!mailbox)
+		return;
+	while (!STAILQ_EMPTY(&mailbox->letters))
+		deliver_all(mailbox);
+	if (mailbox->readable)
+		event_free(mailbox->readable);
+	if (mailbox->fd >= 0)
+		close(mailbox->fd);
+	pthread_mutex_destroy(&mailbox->lock);
+	free(mailbox);
+}
+
+void mailbox_post(struct mailbox *mailbox, struct mail *mail)
+{
+	uint64_t one = 1;
+	bool was_empty;
+
+	pthread_mutex_lock(&mailbox->lock);
+	was_empty = STAILQ_EMPTY(&mailbox->letters);
+	STAILQ_INSERT_TAIL(&mailbox->letters, mail, next);
+	pthread_mutex_unlock(&mailbox->lock);
+
+	/* Cannot fail: the counter is far from its limit, eventfd(2). */
+	if (was_empty && write(mailbox->fd, &one, sizeof(one)) < 0)
+		abort();
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_BASE_LOOP_H
+#define WEFT_BASE_LOOP_H
+
+/*
+ * What every loop of ours needs beside libevent itself: one-shot timers that are cheap to re-arm, and mailboxes by which a
+ * thread hands work to another's loop.
+ */
+
+#include "base/queue.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct err;
+struct event;
+struct event_base;
+
+/* A one-shot timer inside its owner's struct. Belongs to one loop; only that loop's thread touches it. */
+struct timer {
+	struct event *event; /* NULL before timer_init() */
+	void (*expired)(
+	    void *context); /* called on the loop's thread; the timer is then unarmed and may be re-armed or freed */
+	void *context;
+};
+
+/* 0, or -1 with ERR set (ENOMEM). The timer is unarmed. */
+int timer_init(struct timer *timer, struct event_base *base, void (*expired)(void *context), void *context,
+	       struct err *err);
+
+/* Arms, or re-arms, to expire in DELAY_MS from now. */
+void timer_start(struct timer *timer, uint64_t delay_ms);
+
+/* Disarms. Harmless when it is not armed. */
+void timer_stop(struct timer *timer);
+
+bool timer_is_armed(const struct timer *timer);
+
+/* Disarms and releases; harmless on a zeroed timer and when called twice. */
+void timer_free(struct timer *timer);
+
+/* A letter inside the struct that carries its contents; it is in one mailbox at most. */
+struct mail {
+	STAILQ_ENTRY(mail) next;
+	void (*deliver)(struct mail *mail); /* called on the receiver's thread; may free the letter */
+};
+
+/* A queue by which any thread hands letters to one loop. Letters are delivered in the order in which they were posted. */
+struct mailbox;
+
+/* A mailbox that BASE's thread reads. NULL with ERR set (EMFILE, ENOMEM). */
+struct mailbox *mailbox_new(struct event_base *base, struct err *err);
+
+/* Delivers what is still inside, then frees. Receiver's thread; nobody may post any more. */
+void mailbox_free(struct mailbox *mailbox);
+
+/* Any thread. Never blocks on the receiver, never fails. */
+void mailbox_post(struct mailbox *mailbox, struct mail *mail);
+
+#endif

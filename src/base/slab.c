@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A block is 64 KiB, aligned to its size, so that an object's block is found by masking its address. Each block threads its
+ * free objects on a list through the objects themselves. Blocks with room are on the slab's list; full ones are on none.
+ */
+#include "base/slab.h"
+
+#include "base/queue.h"
+
+#include <assert.h>
+#include <stdalign.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BLOCK_SIZE = 64 * 1024 };
+
+struct free_object {
+	struct free_object *next;
+};
+
+struct block {
+	LIST_ENTRY(block) link; /* on the slab's `roomy` list while there is room */
+	struct free_object *free;
+	size_t used;
+	size_t untouched; /* offset of the first object never handed out */
+};
+
+struct slab {
+	size_t size;
+	size_t used;
+	size_t empty_blocks;
+	LIST_HEAD(, block) roomy;
+};
+
+static const size_t FIRST_OBJECT = (sizeof(struct block) + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+
+static struct block *block_of(void *object)
+{
+	return (struct block *)((uintptr_t)object &
+				~(uintptr_t)(BLOCK_SIZE - 1)); /* NOLINT(performance-no-int-to-ptr) */
+}
+
+static bool is_full(const struct slab *slab, const struct block *block)
+{
+	return !block->free && block->untouched + slab->size > BLOCK_SIZE;
+}
+
+struct slab *slab_new(size_t size)
+{
+	struct slab *slab = calloc(1, sizeof(*slab));
+	size_t alignment = alignof(max_align_t);
+
+	if (!slab)
+		return NULL;
+	slab->size = (size + alignment - 1) & ~(alignment - 1);
+	assert(FIRST_OBJECT + slab->size <= BLOCK_SIZE);
+	LIST_INIT(&slab->roomy);
+	return slab;
+}
+
+void slab_destroy(struct slab *slab)
+{
+	struct block *block, *next;
+
+	if (!slab)
+		return;
+	assert(!slab->used);
+	LIST_FOREACH_SAFE(block, &slab->roomy, link, next)
+	free(block);
+	free(slab);
+}
+
+static struct block *add_block(struct slab *slab)
+{
+	struct block *block = aligned_alloc(BLOCK_SIZE, BLOCK_SIZE);
+
+	if (!block)
+		return NULL;
+	*block = (struct block){ .untouched = FIRST_OBJECT };
+	LIST_INSERT_HEAD(&slab->roomy, block, link);
+	slab->empty_blocks++;
+	return block;
+}
+
+void *slab_alloc(struct slab *slab)
+{
+	struct block *block = LIST_FIRST(&slab->roomy);
+	void *object;
+
+	if (!block)
+		block = add_block(slab);
+	if (!block)
+		return NULL;
+	if (block->free) {
+		object = block->free;
+		block->free = block->free->next;
+	} else {
+		object = (char *)block + block->untouched;
+		block->untouched += slab->size;
+	}
+	if (!block->used++)
+		slab->empty_blocks--;
+	if (is_full(slab, block))
+		LIST_REMOVE(block, link);
+	slab->used++;
+	return memset(object, 0, slab->size);
+}
+
+void slab_free(struct slab *slab, void *object)
+{
+	struct block *block = block_of(object);
+	struct free_object *freed = object;
+
+	if (is_full(slab, block))
+		LIST_INSERT_HEAD(&slab->roomy, block, link);
+	freed->next = block->free;
+	block->free = freed;
+	slab->used--;
+	if (--block->used)
+		return;
+	if (slab->empty_blocks++ == 0)
+		return;
+	LIST_REMOVE(block, link);
+	slab->empty_blocks--;
+	free(block);
+}
+
+size_t slab_used(const struct slab *slab)
+{
+	return slab->used;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_BASE_SLAB_H
+#define WEFT_BASE_SLAB_H
+
+#include <stddef.h>
+
+/*
+ * Objects of one size, many of them, made and freed all the time: cut from blocks, so that they cost no more than their size
+ * and never fragment the heap. Blocks that fall empty are given back but for one. Not locked: one slab, one thread.
+ */
+struct slab;
+
+/* SIZE: bytes of an object. NULL only for lack of memory. */
+struct slab *slab_new(size_t size);
+
+/* Frees all blocks. Objects still in use go with them; in debug builds that is a bug and aborts. */
+void slab_destroy(struct slab *slab);
+
+/* An object of zeroes, aligned for any type. NULL only for lack of memory. */
+void *slab_alloc(struct slab *slab);
+
+void slab_free(struct slab *slab, void *object);
+
+/* Objects in use. */
+size_t slab_used(const struct slab *slab);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_CONFIG_CONFIG_H
+#define WEFT_CONFIG_CONFIG_H
+
+/*
+ * The configuration: what weftd.conf(5) says, after defaults, checked for what can be checked without looking at the host.
+ *
+ * Everybody reads it; only main loads it. After a reload a new object takes the old one's place, and the few reloadable
+ * options are handed to those whom they concern; nobody keeps a pointer into it across a reload but through struct config *.
+ */
+
+#include "base/addr.h"
+#include "base/log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum { CONFIG_SLOT_MAX = 32766 };
+
+enum host_forward {
+	HOST_FORWARD_ENABLE,  /* set net.ipv4.ip_forward where it is 0, and say so */
+	HOST_FORWARD_REQUIRE, /* refuse to start where it is 0 */
+};
+
+struct addr_list {
+	struct addr *items;
+	size_t count;
+};
+
+struct cidr4_list {
+	struct cidr4 *items;
+	size_t count;
+};
+
+struct config {
+	struct {
+		char *socket_group; /* NULL: root alone */
+		enum log_level log_level;
+		enum log_format log_format;
+		unsigned workers; /* at least 1 */
+	} daemon;
+	struct {
+		char *netns_dir;
+		char *netns_prefix;
+		char *veth_prefix;
+		uint32_t link_group;
+	} names;
+	struct {
+		struct cidr4 host_cidr;
+		struct cidr4 veth_cidr;
+		struct cidr4 guest; /* address with the prefix of its link */
+		struct cidr4 tap;   /* likewise, the guest's gateway */
+		struct mac guest_mac;
+		bool guest_mac_learn; /* no permanent neighbour for the guest */
+		struct mac tap_mac;
+		unsigned mtu;          /* bytes; 0: the uplink's */
+		char *uplink;          /* NULL: the default route's link */
+		struct cidr4_list dns; /* /32 each */
+	} addresses;
+	struct {
+		struct addr_list default_listen; /* empty: no default endpoint */
+		uint16_t default_guest_port;
+		unsigned default_wait_ms;
+		unsigned connect_deadline_ms;
+		unsigned refused_grace_ms;
+		unsigned idle_ms;        /* 0: no limit */
+		unsigned half_closed_ms; /* 0: no limit */
+		unsigned keepalive_ms;   /* 0: off */
+		unsigned connections;    /* for all sandboxes together; 0: as many as descriptors allow */
+		unsigned stop_drain_ms;
+	} forwarder;
+	struct {
+		uint16_t first, last;            /* automatic ports */
+		struct cidr4_list allow_address; /* non-loopback addresses that may be listened on */
+		bool allow_privileged;
+	} ports;
+	struct {
+		enum host_forward ip_forward;
+	} host;
+	struct {
+		unsigned size;   /* 0: no pool */
+		unsigned refill; /* slots a second; 0: as fast as they are made */
+		unsigned quarantine_ms;
+	} pool;
+	struct {
+		bool internet;
+		struct addr_list allow_host; /* IPv4 ADDR:PORT */
+		struct cidr4_list open;      /* exceptions from the always-denied ranges */
+	} egress;
+	struct {
+		struct cidr4_list allow;
+	} ingress;
+	struct {
+		struct addr_list listen; /* empty: off */
+	} http;
+};
+
+/* One mistake in a configuration file. */
+struct config_mistake {
+	unsigned line;  /* 1 and up; 0 where no line is to blame */
+	char text[320]; /* "[ports] range = 5: ..., allowed: ...": section, key, value and what is allowed */
+};
+
+/* All the mistakes of one file. Zeroed before use. */
+struct config_mistakes {
+	char *file; /* the path as given; NULL for defaults alone */
+	struct config_mistake *items;
+	size_t count;
+};
+
+/* The defaults. NULL only for lack of memory. */
+struct config *config_default(void);
+
+/*
+ * Reads PATH over the defaults and checks the values against each other (ranges that overlap, names longer than a link's 15
+ * characters for the highest slot, ...). NULL with at least one entry in MISTAKES, all of them told at once.
+ */
+struct config *config_load(const char *path, struct config_mistakes *mistakes);
+
+/* The same from a stream, for tests and fuzzing; NAME stands for the path. */
+struct config *config_load_stream(FILE *stream, const char *name, struct config_mistakes *mistakes);
+
+/*
+ * Checks that need the host (addresses, routes, bindable addresses, groups) are made elsewhere and add what they find here,
+ * so that one report has all: SECTION and KEY name the option; the line is looked up.
+ */
+void config_mistake_add(struct config_mistakes *mistakes, const struct config *config, const char *section,
+			const char *key, const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* "FILE:LINE: TEXT" into TEXT. */
+void config_mistake_format(const struct config_mistakes *mistakes, const struct config_mistake *mistake, char *text,
+			   size_t size);
+
+void config_mistakes_clear(struct config_mistakes *mistakes);
+
+void config_free(struct config *config);
+
+/*
+ * Copies the reloadable options of FROM into CONFIG. Returns how many other options differ (they need a restart); each is
+ * logged as a warning by name.
+ */
+unsigned config_reload(struct config *config, const struct config *from);
+
+/* The highest slot that the ranges and the names have room for; CONFIG_SLOT_MAX at most. */
+unsigned config_slot_max(const struct config *config);
+
+/* Prints every option with section, default and text: for --help, and for the check of weftd.conf(5). */
+void config_print_options(FILE *out);
+
+/* ---- What slot N (1 and up) is called and addressed by; host order. All derived, none stored. ---- */
+
+enum { CONFIG_NAME_SIZE = 64, CONFIG_PATH_SIZE = 512, CONFIG_LINK_SIZE = 16 };
+
+char *config_netns_name(const struct config *config, unsigned slot, char name[static CONFIG_NAME_SIZE]);
+char *config_netns_path(const struct config *config, unsigned slot, char path[static CONFIG_PATH_SIZE]);
+char *config_veth_name(const struct config *config, unsigned slot, char name[static CONFIG_LINK_SIZE]);
+uint32_t config_host_ip(const struct config *config, unsigned slot);       /* 10.11.0.N */
+uint32_t config_veth_host_ip(const struct config *config, unsigned slot);  /* 10.12.0.0 + 2N */
+uint32_t config_veth_guest_ip(const struct config *config, unsigned slot); /* 10.12.0.0 + 2N + 1 */
+struct mac config_veth_host_mac(unsigned slot);
+struct mac config_veth_guest_mac(unsigned slot);
+
+/* The slot whose namespace, or whose veth's host end, has NAME; 0 if it is no such name ("ns-07" is not). */
+unsigned config_netns_slot(const struct config *config, const char *name);
+unsigned config_veth_slot(const struct config *config, const char *name);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_CONTROL_CONTROL_H
+#define WEFT_CONTROL_CONTROL_H
+
+/*
+ * The control socket: HTTP/1.1 and JSON over a unix socket. It reads requests strictly, answers reads from the registry by
+ * itself, and hands changes to the daemon, which answers when they are done. Main thread only.
+ */
+
+#include "registry/registry.h"
+#include "wire/wire.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct config;
+struct control;
+struct err;
+struct event_base;
+
+/*
+ * An answer that is owed. Whoever holds it must give exactly one answer, now or later; if the client went away meanwhile the
+ * answer is dropped. Freed by the answer.
+ */
+struct reply;
+
+void reply_json(struct reply *reply, int status, json_t *body); /* takes BODY over */
+void reply_empty(struct reply *reply, int status);
+void reply_problem(struct reply *reply, const struct problem *problem);
+void reply_text(struct reply *reply, const char *content_type, const char *text, size_t length); /* 200 */
+
+/* What the daemon does for the control socket. Each call owes REPLY its answer. Specs and patches: SPEC is handed over, PATCH is not. */
+struct control_ops {
+	void (*register_sandbox)(void *context, const char *id, struct spec *spec, struct reply *reply);
+	void (*unregister_sandbox)(void *context, struct sandbox *sandbox, bool drain, unsigned drain_ms,
+				   struct reply *reply);
+	void (*patch_sandbox)(void *context, struct sandbox *sandbox, const struct wire_patch *patch,
+			      struct reply *reply);
+	void (*connections)(void *context, struct sandbox *sandbox, struct reply *reply);
+	void (*diagnose)(void *context, struct sandbox *sandbox, struct reply *reply);
+	void (*reach)(void *context, struct sandbox *sandbox, uint32_t destination, enum proto proto, uint16_t port,
+		      struct reply *reply);
+	/* Before a GET shows a sandbox: brings its counters up to date from what is cheap to ask (the forwarder's). */
+	void (*refresh)(void *context, struct sandbox *sandbox);
+	void (*status)(void *context, struct reply *reply);
+	void (*metrics)(void *context, struct reply *reply);
+	/* Whether changes are to be parked because a former run is still being taken over. control_adopted() ends it. */
+	bool (*adopting)(void *context);
+	void *context;
+};
+
+/*
+ * Binds PATH (mode 0660, the configured group): a stale socket file is replaced, one that somebody answers on is not. Starts to
+ * serve at once. NULL with ERR.
+ */
+struct control *control_new(struct event_base *base, const char *path, const struct config *config,
+			    struct registry *registry, const struct control_ops *ops, struct err *err);
+
+/* Ends all connections, removes the socket file. Replies still owed may be answered afterwards: they are dropped. */
+void control_free(struct control *control);
+
+/* The adoption is over: parked changes go on. */
+void control_adopted(struct control *control);
+
+/* To be called from the registry's watcher, and when a sandbox is gone: waiting requests are answered, events told. */
+void control_state_changed(struct control *control, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
+			   uint64_t previous_ms);
+void control_sandbox_gone(struct control *control, const char *id);
+
+/* Adds an event to the stream. FIELDS (may be NULL) is taken over; ID may be NULL for what concerns the host. */
+void control_event(struct control *control, const char *type, const char *id, json_t *fields);
+
+#endif

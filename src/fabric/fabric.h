@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FABRIC_FABRIC_H
+#define WEFT_FABRIC_FABRIC_H
+
+/*
+ * What exists in the kernel, and how it comes and goes. The daemon asks on the main thread; two threads of the fabric (builder:
+ * all that takes the kernel's RTNL lock; claimer: nft batches and what a reply waits for) do the work and report back on the
+ * main thread. Kernel events are hints: the object is looked at again before anything is reported.
+ *
+ * All functions: main thread, unless they say otherwise. Completions: main thread, always after the call that asked returned.
+ */
+
+#include "base/addr.h"
+#include "registry/spec.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct config;
+struct config_mistakes;
+struct err;
+struct event_base;
+struct fabric;
+
+/* One denied flow of a guest, as recorded by its namespace's rules. */
+struct fabric_denial {
+	char rule[32];        /* "private", "policy", "spoofed", ... */
+	char proto[8];        /* "tcp", "udp", "icmp", or a number */
+	uint32_t destination; /* host order */
+	uint16_t port;        /* 0 where the protocol has none */
+};
+
+/* Told on the main thread. */
+struct fabric_watcher {
+	/* The TAP of SLOT won or lost its carrier (IFLA_CARRIER). Only on a change. */
+	void (*carrier)(void *context, unsigned slot, bool up);
+	/* Something of SLOT that weft made is gone or altered and cannot be put back under a running VM; WHAT names it. */
+	void (*broken)(void *context, unsigned slot, const char *what);
+	/* Something was put right again: a table flushed by others, a lost route. SLOT 0: the host's. */
+	void (*repaired)(void *context, unsigned slot, const char *what);
+	/* The host saw the last object of SLOT go: its number may be used again. */
+	void (*slot_free)(void *context, unsigned slot);
+	/* SLOT's name is in use by something that does not carry our mark; it must be skipped. WHY names it. */
+	void (*slot_foreign)(void *context, unsigned slot, const char *why);
+	/* A flow that policy denied, from the namespace's record of denials. */
+	void (*denied)(void *context, unsigned slot, const struct fabric_denial *denial);
+	/* The pool's numbers changed. */
+	void (*pool_changed)(void *context);
+	void *context;
+};
+
+/* A host-published port (via nat). */
+struct fabric_nat {
+	struct addr listen; /* IPv4 */
+	enum proto proto;
+	uint16_t guest_port;
+};
+
+/* What a slot is to be. The pointers are read during the call alone; the fabric copies. */
+struct fabric_plan {
+	unsigned slot;
+	const char *id; /* for aliases, comments and error texts */
+	bool has_tap_owner;
+	uid_t tap_uid;
+	gid_t tap_gid;
+	const struct egress *egress;
+	const struct bandwidth *bandwidth;
+	const struct fabric_nat *nat;
+	size_t nat_count;
+};
+
+/* What a slot came to be. */
+struct fabric_slot {
+	unsigned slot;
+	int netns_fd; /* the caller owns it: the one descriptor of ours that pins the namespace */
+	bool carrier;
+	unsigned mtu;
+};
+
+/* SLOT is NULL and ERR says which step failed, after everything was undone; or ERR is NULL. */
+typedef void fabric_slot_done(void *context, const struct fabric_slot *slot, const struct err *err);
+/* ERR is NULL for success. */
+typedef void fabric_done(void *context, const struct err *err);
+
+/*
+ * Host-dependent checks of the configuration: ranges against the host's addresses and routes, listening addresses the host
+ * lacks, the group, the uplink. Adds to MISTAKES; a wider route only logs a warning. Any thread; needs no privileges.
+ */
+void fabric_check_config(const struct config *config, struct config_mistakes *mistakes);
+
+/*
+ * Prepares the host (ip_forward, host table, unreachable routes), starts the threads and the monitors. NULL with ERR.
+ * The watcher is copied. Nothing of existing slots is touched.
+ */
+struct fabric *fabric_new(struct event_base *base, const struct config *config, const struct fabric_watcher *watcher,
+			  struct err *err);
+
+/* Stops the threads after the jobs they are at. Kernel state stays. */
+void fabric_free(struct fabric *fabric);
+
+/* One slot that a former run left, as the kernel has it. */
+struct fabric_found {
+	unsigned slot;
+	bool has_netns, has_veth, has_tap; /* of ours */
+	bool carrier;
+	char alias[SANDBOX_ID_MAX + 1]; /* id from the veth's alias; "" if it has none */
+};
+typedef void fabric_scan_done(void *context, const struct fabric_found *found, size_t count, const struct err *err);
+
+/* Dumps the kernel once and reports all slots that carry our mark. At start, before anything else is asked. */
+void fabric_scan(struct fabric *fabric, fabric_scan_done *done, void *context);
+
+/*
+ * Makes the objects of a new slot (or claims a ready one of the pool, if PLAN's slot is one). All of it or nothing. The alias
+ * and comments follow after DONE.
+ */
+void fabric_make(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done, void *context);
+
+/* Takes over an existing slot: what matches stays untouched, what differs is repaired, live traffic flows on. */
+void fabric_adopt(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done, void *context);
+
+/*
+ * A slot found by the scan that nobody wants, but on which a VM lives: it is watched, not touched. Reports its namespace.
+ */
+void fabric_keep(struct fabric *fabric, unsigned slot, fabric_slot_done *done, void *context);
+
+/*
+ * Takes the slot apart: unmounts and unlinks the namespace, after which kernel objects go with it, or puts it into the pool's
+ * quarantine. Our own descriptors in it must be closed before. DONE comes when its host address answers no more and, without a
+ * pool, its veth is gone; after 1 s links are deleted under whoever still holds them. The slot's number is free only when
+ * slot_free() says so.
+ */
+void fabric_destroy(struct fabric *fabric, unsigned slot, fabric_done *done, void *context);
+
+/* Replaces the slot's policy, limits and host-published ports in one batch; cuts the live flows the new policy forbids. */
+void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric_done *done, void *context);
+
+/* Ends every tracked flow of the slot (resume with reset). */
+void fabric_flush_flows(struct fabric *fabric, unsigned slot, fabric_done *done, void *context);
+
+/* Looks at TAP and veth of the slot again and tells the watcher of changes. For after a resume, and tests. */
+void fabric_recheck(struct fabric *fabric, unsigned slot);
+
+/* What the kernel has counted for a slot since it was made. */
+struct fabric_counts {
+	unsigned slot;
+	uint64_t bytes_to_guest, bytes_from_guest;
+	uint64_t packets_to_guest, packets_from_guest;
+	uint64_t drops;
+	uint64_t connections;
+};
+typedef void fabric_counts_done(void *context, const struct fabric_counts *counts, size_t count, const struct err *err);
+
+/* Reads the counters of all live slots (SLOT 0) or one. */
+void fabric_collect(struct fabric *fabric, unsigned slot, fabric_counts_done *done, void *context);
+
+/* Whether policy lets a packet of the guest through, from the kernel's own sets. */
+struct fabric_reach {
+	bool allowed;
+	char rule[32]; /* which rule decides: "private", "deny", "allow", "internet", ... */
+	char set[64];  /* the set and element that matched, "" if none */
+};
+typedef void fabric_reach_done(void *context, const struct fabric_reach *reach, const struct err *err);
+void fabric_reach(struct fabric *fabric, unsigned slot, uint32_t destination, enum proto proto, uint16_t port,
+		  fabric_reach_done *done, void *context);
+
+struct fabric_pool {
+	unsigned ready, target, quarantined, deleting;
+	uint64_t cold_total;     /* registrations that found no ready slot */
+	uint64_t deferred_total; /* deletions put off while claimants waited */
+};
+void fabric_pool_state(const struct fabric *fabric, struct fabric_pool *pool);
+
+/* A ready slot that fabric_make() would claim now; 0: none. For registry_prefer_slot(). */
+unsigned fabric_pool_slot(const struct fabric *fabric);
+
+/*
+ * Removes everything that carries our mark: slots, routes, host table. Calls TOLD for each thing removed. 0 if nothing is left,
+ * or -1 with ERR. Own threads and loop not needed; for `weftd --cleanup`.
+ */
+int fabric_cleanup(const struct config *config, void (*told)(void *context, const char *what), void *context,
+		   struct err *err);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FABRIC_NFT_H
+#define WEFT_FABRIC_NFT_H
+
+/*
+ * The nftables side of the fabric: the host's table, the table of each slot's namespace, and conntrack. Each call opens its
+ * netlink socket in the namespace meant (see base/netns.h), does one atomic batch or one dump, and closes it: no netlink socket
+ * lives in a namespace. Any thread of the fabric; calls for one namespace are not made at the same time.
+ *
+ * NETNS_FD: the namespace; -1: the one weftd was started in.
+ */
+
+#include "fabric/fabric.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct config;
+struct err;
+
+/*
+ * Brings the host's table `inet weft` to what CONFIG says, in one batch: made where it is missing, replaced where it differs
+ * (elements of the published-port map are kept). 0 or -1 with ERR.
+ */
+int nft_host_apply(const struct config *config, struct err *err);
+
+/* Whether the host's table is what nft_host_apply() makes. 0 and *INTACT, or -1 with ERR. */
+int nft_host_check(const struct config *config, bool *intact, struct err *err);
+
+/* Removes the host's table; none there is no error. *REMOVED says whether there was one. */
+int nft_host_remove(bool *removed, struct err *err);
+
+/* Makes the published ports of a slot on the host exactly NAT (none: removes them), and leaves those of others alone. */
+int nft_host_publish(const struct config *config, unsigned slot, const struct fabric_nat *nat, size_t count,
+		     struct err *err);
+
+/* Makes the whole table of a new, or reused, slot in one batch. */
+int nft_slot_apply(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err);
+
+/* Whether the slot's table is what nft_slot_apply() makes of PLAN. */
+int nft_slot_check(int netns_fd, const struct config *config, const struct fabric_plan *plan, bool *intact,
+		   struct err *err);
+
+/*
+ * Replaces policy and limits in one batch, counters kept. Flows that the new policy forbids end with their next packet; others
+ * go on.
+ */
+int nft_slot_update(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err);
+
+/* Writes the comments that help people (the sandbox's name on the table): after the reply, nothing depends on it. */
+int nft_slot_comment(int netns_fd, const char *id, struct err *err);
+
+/* Counters of the slot since its table was made; COUNTS->slot is left alone. */
+int nft_slot_counts(int netns_fd, struct fabric_counts *counts, struct err *err);
+
+/* Tells and forgets the recorded denials. */
+int nft_slot_denials(int netns_fd, void (*told)(void *context, const struct fabric_denial *denial), void *context,
+		     struct err *err);
+
+int nft_slot_reach(int netns_fd, const struct config *config, uint32_t destination, enum proto proto, uint16_t port,
+		   struct fabric_reach *reach, struct err *err);
+
+/* Forgets all tracked flows of a slot's namespace. */
+int conntrack_flush(int netns_fd, struct err *err);
+
+/* Forgets the host's tracked flows from or to HOST_IP (host order), also those translated to it. */
+int conntrack_flush_host(uint32_t host_ip, struct err *err);
+
+/* Tracked flows of the namespace, as the kernel counts them. */
+int conntrack_count(int netns_fd, unsigned *count, struct err *err);
+
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FORWARDER_FORWARDER_H
+#define WEFT_FORWARDER_FORWARDER_H
+
+/*
+ * Carries TCP (and UDP) from listening addresses of the host to guests, dialing inside each sandbox's namespace. Listeners live
+ * on the main thread's loop; an accepted connection is handed to one worker and stays there. The forwarder knows nothing of
+ * sandboxes but their routes.
+ *
+ * All functions: main thread, unless they say otherwise. Callbacks: main thread.
+ */
+
+#include "base/addr.h"
+#include "registry/spec.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct config;
+struct err;
+struct event_base;
+struct forwarder;
+struct listener;
+struct route;
+
+/* Why a connection ended. Exactly one for each. Names: close_reason_name(). */
+enum close_reason {
+	CLOSE_DONE,             /* both sides closed in order */
+	CLOSE_CLIENT_RESET,     /* the client reset; the guest was reset too */
+	CLOSE_GUEST_RESET,      /* the guest reset; the client was reset too */
+	CLOSE_GUEST_REFUSED,    /* ready, and its port refused beyond the grace */
+	CLOSE_CONNECT_DEADLINE, /* held until the deadline */
+	CLOSE_NO_SANDBOX,       /* the default endpoint leads nowhere */
+	CLOSE_NO_PORT,          /* the sandbox's namespace had no local port left (EADDRNOTAVAIL) */
+	CLOSE_CARRIER_LOST,     /* the VM went away under it */
+	CLOSE_NO_ROUTE,         /* ENETUNREACH, EHOSTUNREACH from the namespace's own routes */
+	CLOSE_NO_NAMESPACE,     /* the namespace is gone */
+	CLOSE_LIMIT,            /* more connections than allowed */
+	CLOSE_IDLE,             /* no byte for the idle time */
+	CLOSE_HALF_CLOSED,      /* half closed for longer than allowed */
+	CLOSE_PAUSED_RESET,     /* resumed with flows reset */
+	CLOSE_UNREGISTERED,     /* the sandbox was unregistered, or the port unpublished, under it */
+	CLOSE_SHUTDOWN,         /* weftd stops */
+	CLOSE_ERROR,            /* anything else; the log line says what */
+};
+
+enum { CLOSE_REASONS = CLOSE_ERROR + 1 };
+
+const char *close_reason_name(enum close_reason reason); /* "done", "client-reset", ...: as interfaces fix them */
+
+/*
+ * Starts the workers. Keeps CONFIG, which must outlive it. NULL with ERR.
+ */
+struct forwarder *forwarder_new(struct event_base *base, const struct config *config, struct err *err);
+
+/*
+ * Closes the listeners and resets what connections are left (reason: shutdown), stops the workers and frees all. Routes too.
+ */
+void forwarder_free(struct forwarder *forwarder);
+
+/* Stops accepting; DONE when the last connection ended by itself or DRAIN_MS passed. */
+void forwarder_drain(struct forwarder *forwarder, unsigned drain_ms, void (*done)(void *context), void *context);
+
+/* Takes over what a reload may change (deadlines, limits). */
+void forwarder_reconfigure(struct forwarder *forwarder);
+
+/* ---- Routes: the way to one guest ---- */
+
+/* A route with no namespace, no carrier, not ready. NULL only for lack of memory. */
+struct route *route_new(struct forwarder *forwarder, const char *id, unsigned slot, const struct limits *limits);
+
+/* NETNS_FD stays the caller's and must stay open until route_close() is done; -1: the namespace is gone. */
+void route_set_namespace(struct route *route, int netns_fd);
+
+/*
+ * UP: whether the TAP has carrier. Held clients dial from then on, at once and then each 50 to 200 ms. Down: the connections
+ * to the guest are reset both ways (reason: carrier-lost) unless the route is paused; held ones stay held.
+ */
+void route_set_up(struct route *route, bool up);
+
+/* Whether the guest's ready_port answered: refusals are then retried for refused_grace only. */
+void route_set_ready(struct route *route, bool ready);
+
+/*
+ * PAUSED: connections are kept and not fed, new ones held, nothing is timed out. On resume with KEEP they go on at once; without,
+ * all are reset (reason: paused-reset).
+ */
+void route_pause(struct route *route);
+void route_resume(struct route *route, bool keep);
+
+void route_set_limits(struct route *route, const struct limits *limits);
+
+/*
+ * Ends the route: what is held or open is reset with REASON after DRAIN_MS at the latest (0: at once); its listeners must be
+ * closed before. DONE when no worker uses it or its namespace any more; the route is then gone.
+ */
+void route_close(struct route *route, enum close_reason reason, unsigned drain_ms, void (*done)(void *context),
+		 void *context);
+
+struct route_stats {
+	uint64_t connections_total, connections_open, connections_held;
+	uint64_t bytes_to_guest, bytes_from_guest;
+	int64_t last_activity_ms; /* wall clock; 0: none */
+};
+void route_stats(const struct route *route, struct route_stats *stats);
+
+/* ---- Listeners: the ways in ---- */
+
+struct listener_options {
+	enum proto proto;
+	uint16_t guest_port;
+	bool proxy_protocol;
+	int fd; /* a listening socket handed over by the service manager, taken over on success; -1: make one */
+};
+
+/*
+ * Opens LISTEN and leads it to ROUTE (NULL: the default endpoint, which asks forwarder_set_default()'s route). NULL with ERR:
+ * EADDRINUSE, EADDRNOTAVAIL, EACCES, EMFILE, ...
+ */
+struct listener *listener_open(struct forwarder *forwarder, const struct addr *listen, struct route *route,
+			       const struct listener_options *options, struct err *err);
+
+/*
+ * Closes the socket: nobody connects any more. RESET: connections that came through it are reset (reason: unregistered),
+ * else they live on.
+ */
+void listener_close(struct listener *listener, bool reset);
+
+/* Its socket, for the service manager's store. Still the listener's. */
+int listener_fd(const struct listener *listener);
+
+/* Where the default endpoint leads from now on; NULL: nowhere (clients are held for default_wait). Open connections stay. */
+void forwarder_set_default(struct forwarder *forwarder, struct route *route);
+
+/* ---- Probing ---- */
+
+struct probe;
+
+/*
+ * Connects to PORT of the route's guest from inside its namespace, again each 50 to 200 ms, until it is accepted: then ACCEPTED
+ * is called once. Nothing is dialed while the route is down or paused. NULL only for lack of memory.
+ */
+struct probe *probe_start(struct route *route, uint16_t port, void (*accepted)(void *context), void *context);
+void probe_stop(struct probe *probe);
+
+/* ---- What is going on ---- */
+
+struct connection_info {
+	uint64_t id;
+	char endpoint[ADDR_TEXT_SIZE];
+	char client[ADDR_TEXT_SIZE];
+	const char *state; /* "held", "dialing", "open", "half-closed", "paused" */
+	uint64_t bytes_to_guest, bytes_from_guest;
+	uint64_t age_ms;
+	int64_t connect_ms; /* -1: not connected yet */
+};
+
+/* Collects the connections of ROUTE from all workers. INFO is valid during the call only. At most LIMIT are listed. */
+void route_list(struct route *route, size_t limit,
+		void (*listed)(void *context, const struct connection_info *info, size_t count), void *context);
+
+enum { CONNECT_BUCKETS = 16 };
+
+struct forwarder_stats {
+	uint64_t connections_open;
+	uint64_t ended[CLOSE_REASONS];
+	uint64_t bytes_to_guest, bytes_from_guest;
+	uint64_t accept_pauses;                  /* times a listener paused for lack of descriptors */
+	uint64_t connect_count[CONNECT_BUCKETS]; /* by upper bound, connect_bucket_ms[]; the last has no bound */
+	uint64_t connect_sum_us;
+};
+extern const unsigned connect_bucket_ms[CONNECT_BUCKETS - 1];
+
+void forwarder_stats(const struct forwarder *forwarder, struct forwarder_stats *stats);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_REGISTRY_PROBLEM_H
+#define WEFT_REGISTRY_PROBLEM_H
+
+/*
+ * Why a request is refused, in the terms of the one who asked: RFC 9457 makes of it what the control socket answers.
+ *
+ * An err says what failed inside; a problem says what is wrong with the request, and which part of it.
+ */
+
+enum problem_kind { /* the values are those of HTTP, RFC 9110 */
+		    PROBLEM_NONE = 0,
+		    PROBLEM_BAD_REQUEST = 400,
+		    PROBLEM_NOT_FOUND = 404,
+		    PROBLEM_NOT_ALLOWED = 405, /* the method */
+		    PROBLEM_TIMEOUT = 408,
+		    PROBLEM_CONFLICT = 409,
+		    PROBLEM_GONE = 410,
+		    PROBLEM_TOO_LARGE = 413,
+		    PROBLEM_INTERNAL = 500, /* a step in the kernel failed; the detail says which */
+		    PROBLEM_UNAVAILABLE = 503,
+};
+
+struct problem {
+	enum problem_kind kind;
+	char field
+	    [128]; /* JSON pointer ("/ports/0/listen"), "id", or a query parameter's name; "" where none is to blame */
+	char detail[384]; /* a sentence for people */
+};
+
+/* Fills PROBLEM; FIELD may be NULL. Returns -1, so that `return problem_set(...)` reads well. */
+int problem_set(struct problem *problem, enum problem_kind kind, const char *field, const char *format, ...)
+    __attribute__((format(printf, 4, 5), cold));
+
+#endif

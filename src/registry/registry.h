@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_REGISTRY_REGISTRY_H
+#define WEFT_REGISTRY_REGISTRY_H
+
+/*
+ * What should exist: the sandboxes, their slots, ports and states. Pure bookkeeping: it touches no kernel object and no file;
+ * whoever changes it does that, and undoes it here when that fails. Main thread only.
+ */
+
+#include "registry/spec.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct config;
+struct problem;
+struct registry;
+
+enum sandbox_state {
+	SANDBOX_CREATING, /* its objects are being made; then waiting, or gone */
+	SANDBOX_WAITING,  /* TAP without carrier: no VM yet; then attached */
+	SANDBOX_ATTACHED, /* carrier, and its ready_port does not answer yet; then ready or detached */
+	SANDBOX_READY,    /* the guest accepts connections; then detached or paused */
+	SANDBOX_DETACHED, /* carrier was there and is lost; then attached */
+	SANDBOX_PAUSED,   /* the manager said so; then what the carrier says */
+	SANDBOX_DRAINING, /* no new connections; then gone */
+	SANDBOX_FAILED,   /* something it needs is broken, see its reason; goes by DELETE, or is repaired */
+};
+
+enum { SANDBOX_STATES = SANDBOX_FAILED + 1 };
+
+/* "creating", ... */
+const char *sandbox_state_name(enum sandbox_state state);
+/* 0 and *STATE, or -1 for a word that is no state. */
+int sandbox_state_parse(const char *name, enum sandbox_state *state);
+
+/* A published port as it stands: what was asked for, with the addresses that it got. */
+struct endpoint {
+	struct spec_port port;
+	struct addr listen[SPEC_LISTEN_MAX];
+	size_t listen_count;
+	void *handles[SPEC_LISTEN_MAX]; /* the opener's own, one for each address; NULL while closed */
+};
+
+struct counters {
+	uint64_t bytes_to_guest, bytes_from_guest;
+	uint64_t packets_to_guest, packets_from_guest;
+	uint64_t connections_total;
+	uint64_t connections_open;
+	uint64_t connections_held; /* of the open ones, still waiting for the guest */
+	uint64_t drops_total;
+};
+
+struct sandbox {
+	char id[SANDBOX_ID_MAX + 1];
+	unsigned slot;
+	enum sandbox_state state;   /* changed by sandbox_set_state() alone */
+	int64_t since_ms;           /* wall clock, of the last change of state */
+	char reason[256];           /* why it failed; "" otherwise */
+	bool carrier;               /* of its TAP, as last reported */
+	bool guest_answers;         /* its ready_port accepted a connection since it was attached */
+	bool paused;                /* by the manager's word */
+	bool was_attached;          /* carrier was there at least once */
+	int64_t registered_ms;      /* wall clock */
+	int64_t last_activity_ms;   /* wall clock; 0: none yet */
+	unsigned mtu;               /* of its TAP */
+	struct spec *spec;          /* owned; as the manager asked for it, PATCHes included */
+	struct endpoint *endpoints; /* owned; one for each of spec->ports, in their order */
+	size_t endpoint_count;
+	struct counters counters; /* as last collected */
+	void *tenant;             /* the daemon's own (its routes, descriptors and jobs); NULL in tests */
+};
+
+/* Told of every change of state, by sandbox_set_state(). Main thread. CAUSE is one word for programs ("carrier", "probe", ...). */
+struct registry_watcher {
+	void (*state_changed)(void *context, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
+			      uint64_t previous_ms);
+	void *context;
+};
+
+/* Keeps CONFIG, which must outlive it. NULL only for lack of memory. */
+struct registry *registry_new(const struct config *config);
+/* Frees the sandboxes too; their tenants and handles must be gone. */
+void registry_free(struct registry *registry);
+void registry_watch(struct registry *registry, const struct registry_watcher *watcher);
+
+/*
+ * Adds a sandbox in state CREATING with the lowest free slot and all its ports reserved. Takes SPEC over only when it
+ * succeeds. NULL with PROBLEM: CONFLICT (a port or the default is another's: the detail names the holder; field set),
+ * UNAVAILABLE (no slot, or no automatic port left). The id must be valid and unknown: see registry_find().
+ */
+struct sandbox *registry_add(struct registry *registry, const char *id, struct spec *spec, struct problem *problem);
+
+/*
+ * The same for a sandbox that exists already (restart): with the slot and the endpoint addresses of its file. PROBLEM: CONFLICT
+ * if the slot, the id or an address is taken.
+ */
+struct sandbox *registry_adopt(struct registry *registry, const char *id, unsigned slot, struct spec *spec,
+			       const struct endpoint *endpoints, size_t endpoint_count, struct problem *problem);
+
+/* Forgets the sandbox and frees it. Its ports are free at once; its slot is, unless it was blocked meanwhile. */
+void registry_remove(struct registry *registry, struct sandbox *sandbox);
+
+struct sandbox *registry_find(struct registry *registry, const char *id); /* NULL: unknown */
+struct sandbox *registry_at(struct registry *registry, unsigned slot);    /* NULL: free or blocked */
+struct sandbox *registry_next(struct registry *registry,
+			      unsigned slot); /* the first with a slot above SLOT, by slot; NULL: no more */
+size_t registry_count(const struct registry *registry);
+size_t registry_count_state(const struct registry *registry, enum sandbox_state state);
+
+/* The sandbox that the default endpoint leads to now: the one registered so, else the only one; NULL: none. */
+struct sandbox *registry_default(struct registry *registry);
+
+/*
+ * A slot that must not be handed out: its former objects are not gone yet, or its name is somebody else's. WHY is told when
+ * slots run out ("veth-7 is not ours"). Blocking twice is harmless.
+ */
+void registry_block_slot(struct registry *registry, unsigned slot, const char *why);
+void registry_unblock_slot(struct registry *registry, unsigned slot);
+
+/* Prefer SLOT for the next registry_add() (a ready one of the pool) if it is free. 0: none. */
+void registry_prefer_slot(struct registry *registry, unsigned slot);
+
+/*
+ * Changes of a sandbox by PATCH, all or nothing: prepares the new endpoints beside the old ones. WANTED: the whole new
+ * specification. On success PATCH owns it; open what is to be opened, then commit or abort.
+ */
+struct registry_patch {
+	struct sandbox *sandbox;
+	struct spec *spec;
+	struct endpoint *endpoints; /* the new list; kept ones carry their handles over */
+	size_t endpoint_count;
+};
+int registry_patch_prepare(struct registry *registry, struct sandbox *sandbox, struct spec *wanted,
+			   struct registry_patch *patch, struct problem *problem);
+/* Afterwards the handles of endpoints that are gone are the caller's to have closed: compare before. */
+void registry_patch_commit(struct registry *registry, struct registry_patch *patch);
+void registry_patch_abort(struct registry *registry, struct registry_patch *patch);
+
+/*
+ * A port that turned out to be bound by another program is not to be tried again for automatic ports until RELEASE_MS later.
+ */
+void registry_avoid_port(struct registry *registry, uint16_t port);
+
+/* The one way to change a state; logs old -> new and tells the watcher. REASON: for FAILED, else NULL. */
+void sandbox_set_state(struct registry *registry, struct sandbox *sandbox, enum sandbox_state state, const char *cause,
+		       const char *reason);
+
+/*
+ * The state that follows from what is known (paused, carrier, guest_answers, ready_port), for a sandbox that is neither
+ * creating, draining nor failed.
+ */
+enum sandbox_state sandbox_settled_state(const struct sandbox *sandbox);
+
+#endif

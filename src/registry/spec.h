@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_REGISTRY_SPEC_H
+#define WEFT_REGISTRY_SPEC_H
+
+/*
+ * What a manager asked for: the body of a registration, after defaults. Stored, compared when the manager asks again, and
+ * changed by PATCH. Plain data; whoever holds it owns it.
+ */
+
+#include "base/addr.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct config;
+struct problem;
+
+enum {
+	SANDBOX_ID_MAX = 64,
+	SPEC_PORTS_MAX = 256,   /* published ports of one sandbox */
+	SPEC_LISTEN_MAX = 8,    /* addresses of one port */
+	SPEC_EGRESS_MAX = 1024, /* entries of allow, and of deny */
+	SPEC_EGRESS_PORTS_MAX = 64,
+	SPEC_LABELS_MAX = 64,
+	SPEC_LABEL_KEY_MAX = 63,
+	SPEC_LABEL_VALUE_MAX = 255,
+};
+
+enum via {
+	VIA_FORWARDER, /* weftd's own listener */
+	VIA_NAT,       /* an entry of the host's nft map */
+};
+
+struct spec_port {
+	uint16_t guest_port;
+	enum proto proto;
+	enum via via;
+	bool proxy_protocol; /* v2 header before the client's bytes */
+	bool automatic;      /* no `listen` given: a free port of [ports] range, on 127.0.0.1 and ::1 */
+	struct addr listen[SPEC_LISTEN_MAX];
+	size_t listen_count; /* 0 while automatic */
+};
+
+struct egress_rule {
+	struct cidr4 cidr;
+	bool any_proto; /* neither proto nor ports given */
+	enum proto proto;
+	uint16_t ports[SPEC_EGRESS_PORTS_MAX];
+	size_t port_count; /* 0: all ports of PROTO */
+};
+
+struct egress {
+	bool internet;
+	struct egress_rule *allow, *deny;
+	size_t allow_count, deny_count;
+};
+
+struct rate {
+	uint64_t rate;  /* bytes a second; 0: no limit */
+	uint64_t burst; /* bytes */
+};
+
+struct bandwidth {
+	struct rate to_guest, from_guest;
+};
+
+struct limits {
+	unsigned connections;         /* 0: no limit of its own */
+	unsigned connect_deadline_ms; /* from accept to the guest's answer */
+	unsigned idle_ms;             /* 0: none */
+	unsigned half_closed_ms;      /* 0: none */
+	unsigned keepalive_ms;        /* 0: off */
+};
+
+struct label {
+	char *key, *value;
+};
+
+struct spec {
+	struct spec_port *ports;
+	size_t port_count;
+	bool is_default;
+	uint16_t ready_port; /* 0: none */
+	bool has_tap_owner;
+	uid_t tap_uid;
+	gid_t tap_gid;
+	struct egress egress;
+	struct bandwidth bandwidth;
+	struct limits limits;
+	struct label *labels; /* sorted by key */
+	size_t label_count;
+};
+
+/* A specification with the configuration's defaults and no ports. NULL only for lack of memory. */
+struct spec *spec_new(const struct config *config);
+struct spec *spec_copy(const struct spec *spec);
+void spec_free(struct spec *spec);
+
+/* Whether a manager asked for the same: the order of ports, rules and labels counts for ports only. */
+bool spec_equal(const struct spec *a, const struct spec *b);
+
+/* 0, or -1 with PROBLEM naming the field: addresses and ports the configuration refuses, ports given twice, ... */
+int spec_check(const struct spec *spec, const struct config *config, struct problem *problem);
+
+/* [A-Za-z0-9][A-Za-z0-9_.-]{0,63} */
+bool sandbox_id_is_valid(const char *id);
+
+#endif

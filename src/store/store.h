@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_STORE_STORE_H
+#define WEFT_STORE_STORE_H
+
+/*
+ * The state directory: one file for each sandbox, SLOT.json, written before the first kernel change, renamed into place, read
+ * strictly at start. An operator can read it. Main thread (a file is a few hundred bytes on a tmpfs).
+ */
+
+#include "registry/registry.h"
+
+#include <stddef.h>
+
+struct config;
+struct err;
+struct store;
+
+/*
+ * Opens (makes, 0700) the directory at PATH and locks it against a second daemon. NULL with ERR: not root's, others may write,
+ * a symbolic link, or locked ("another weftd (pid 17) uses it").
+ */
+struct store *store_open(const char *path, const struct config *config, struct err *err);
+void store_close(struct store *store);
+
+/* Writes, or replaces, the sandbox's file: id, slot, spec, endpoint addresses, paused, draining, registered_at, counters' base. 0 or -1 with ERR. */
+int store_save(struct store *store, const struct sandbox *sandbox, struct err *err);
+
+/* Removes the file of SLOT; none there is no error. */
+int store_remove(struct store *store, unsigned slot, struct err *err);
+
+/* One sandbox as a former run left it. */
+struct stored {
+	char id[SANDBOX_ID_MAX + 1];
+	unsigned slot;
+	struct spec *spec; /* owned by the struct until taken (set to NULL) */
+	struct endpoint *endpoints;
+	size_t endpoint_count;
+	bool paused, draining;
+	int64_t registered_ms;
+	int64_t last_activity_ms;
+	unsigned mtu;
+	struct counters base; /* what the counters stood at */
+};
+
+/* A file that is not to be trusted. It is kept as it is; SLOT is that of its name, 0 if that is no slot's. */
+struct store_damage {
+	unsigned slot;
+	char text[256]; /* "7.json: version 9 is not known to this weftd (1 to 1)" */
+};
+
+struct store_contents {
+	struct stored *items; /* by slot */
+	size_t count;
+	struct store_damage *damage;
+	size_t damage_count;
+};
+
+/* Reads all files. 0, or -1 with ERR if the directory itself cannot be read. store_contents_clear() afterwards. */
+int store_load(struct store *store, struct store_contents *contents, struct err *err);
+void store_contents_clear(struct store_contents *contents);
+
+#endif
