@@ -30,7 +30,9 @@ void reply_empty(struct reply *reply, int status);
 void reply_problem(struct reply *reply, const struct problem *problem);
 void reply_text(struct reply *reply, const char *content_type, const char *text, size_t length); /* 200 */
 
-/* What the daemon does for the control socket. Each call owes REPLY its answer. Specs and patches: SPEC is handed over, PATCH is not. */
+/* What the daemon does for the control socket. Each call owes REPLY its answer. SPEC is
+ * handed over. PATCH stays the caller's to clear, but may have been moved away (zeroed) by then.
+ */
 struct control_ops {
 	void (*register_sandbox)(void *context, const char *id, struct spec *spec, struct reply *reply);
 	void (*unregister_sandbox)(void *context, struct sandbox *sandbox, bool drain, unsigned drain_ms,
