@@ -37,12 +37,22 @@ json_t *wire_parse_body(const char *body, size_t length, struct problem *problem
 /* The body of a registration over the defaults of CONFIG. NULL with PROBLEM. The caller owns the spec. */
 struct spec *wire_read_spec(const json_t *body, const struct config *config, struct problem *problem);
 
+/*
+ * The same for what wire_write_spec() wrote, from a file: what the configuration allows today is not asked, since the sandbox
+ * exists already. NULL with PROBLEM.
+ */
+struct spec *wire_read_stored_spec(const json_t *body, const struct config *config, struct problem *problem);
+
 /* The body of a PATCH. 0, or -1 with PROBLEM. wire_patch_clear() afterwards, in both cases. */
 int wire_read_patch(const json_t *body, const struct config *config, struct wire_patch *patch, struct problem *problem);
 void wire_patch_clear(struct wire_patch *patch);
 
-/* SPEC with PATCH applied, as a new object. NULL with PROBLEM: a port published already (CONFLICT), one to unpublish that is not there. */
-struct spec *wire_apply_patch(const struct spec *spec, const struct wire_patch *patch, struct problem *problem);
+/*
+ * SANDBOX's specification with PATCH applied, as a new object: first what is unpublished goes (an address takes its whole port
+ * with it, automatic ones too), then what is published comes. NULL with PROBLEM: CONFLICT (a port published already, or one
+ * to unpublish that is not there).
+ */
+struct spec *wire_apply_patch(const struct sandbox *sandbox, const struct wire_patch *patch, struct problem *problem);
 
 /* The request as a registration's body would have it, all fields explicit: what is stored. */
 json_t *wire_write_spec(const struct spec *spec);
