@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A configuration's life: made of the defaults, read over by a file, checked, replaced in part by a reload, freed. All of it
+ * walks the table of options; no option is known here by name but `workers', whose default is counted.
+ */
+#include "config/config.h"
+
+#include "base/cleanup.h"
+#include "config/loading.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+static unsigned count_cores(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return 1; /* more than 1,024 of them: the operator says how many threads */
+	return (unsigned)CPU_COUNT(&set);
+}
+
+struct config *config_default(void)
+{
+	struct loaded_config *loaded = calloc(1, sizeof(*loaded));
+
+	if (!loaded)
+		return NULL;
+	for (size_t i = 0; i < option_count; i++) {
+		if (option_set_default(&option_table[i], &loaded->config) < 0) {
+			config_free(&loaded->config);
+			return NULL;
+		}
+	}
+	loaded->config.daemon.workers = count_cores();
+	return &loaded->config;
+}
+
+void config_free(struct config *config)
+{
+	if (!config)
+		return;
+	for (size_t i = 0; i < option_count; i++)
+		option_clear(&option_table[i], config);
+	free(config); /* is the first member of what was allocated */
+}
+
+static struct config *give_up(struct config *config)
+{
+	config_free(config);
+	return NULL;
+}
+
+struct config *config_load_stream(FILE *stream, const char *name, struct config_mistakes *mistakes)
+{
+	struct config *config = config_default();
+
+	free(mistakes->file);
+	mistakes->file = strdup(name);
+	if (!config || !mistakes->file) {
+		mistakes_add(mistakes, 0, "%s", strerror(ENOMEM));
+		return give_up(config);
+	}
+	config_read(stream, (struct loaded_config *)config, mistakes);
+	if (!config->daemon.workers)
+		config->daemon.workers = count_cores();
+	config_check(config, mistakes);
+	return mistakes->count ? give_up(config) : config;
+}
+
+struct config *config_load(const char *path, struct config_mistakes *mistakes)
+{
+	FILE *stream = fopen(path, "re");
+
+	if (!stream) {
+		int code = errno;
+
+		free(mistakes->file);
+		mistakes->file = strdup(path);
+		mistakes_add(mistakes, 0, "cannot be opened: %s", strerror(code));
+		return NULL;
+	}
+
+	struct config *config = config_load_stream(stream, path, mistakes);
+	fclose(stream);
+	return config;
+}
+
+/* Puts TEXT, a list's values with spaces between, in the place of what CONFIG has. */
+static void replace_value(const struct option *option, struct config *config, const char *text)
+{
+	struct option given = *option;
+
+	given.initial = text;
+	option_clear(option, config);
+	option_set_default(&given, config);
+}
+
+unsigned config_reload(struct config *config, const struct config *from)
+{
+	unsigned others = 0;
+
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option *option = &option_table[i];
+		AUTO_FREE char *before = option_print(option, config);
+		AUTO_FREE char *after = option_print(option, from);
+
+		if (!before || !after || strcmp(before, after) == 0)
+			continue;
+		if (option->reloadable) {
+			replace_value(option, config, after);
+			log_info("option changed", F_STR("section", option->section), F_STR("key", option->key),
+				 F_STR("from", before), F_STR("to", after));
+		} else {
+			others++;
+			log_warning("option changes only with a restart", F_STR("section", option->section),
+				    F_STR("key", option->key), F_STR("now", before), F_STR("file", after));
+		}
+	}
+	return others;
+}
+
+void config_print_options(FILE *out)
+{
+	char allowed[OPTION_ALLOWED_SIZE];
+
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option *option = &option_table[i];
+
+		fprintf(out, "[%s] %s = %s\n", option->section, option->key, option->initial);
+		fprintf(out, "\t%s\n\tAllowed: %s.%s\n", option->text, option_allowed(option, allowed),
+			option->reloadable ? " Reloadable." : "");
+	}
+}

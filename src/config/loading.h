@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_CONFIG_LOADING_H
+#define WEFT_CONFIG_LOADING_H
+
+/*
+ * What the files of this room share while a configuration is read.
+ */
+
+#include "config/config.h"
+#include "config/option.h"
+
+/* No file has more options than this; the table is held to it by a static test. */
+enum { OPTION_MAX = 64, MISTAKES_MAX = 100 };
+
+/* What is behind every struct config: others see its first member alone. */
+struct loaded_config {
+	struct config config;
+	unsigned lines[OPTION_MAX]; /* where the option stands in the file, by its place in the table; 0: nowhere */
+};
+
+/*
+ * Reads STREAM into LOADED, which has the defaults, and reports every mistake of form: lines, names, types. Relations between
+ * values are config_check()'s.
+ */
+void config_read(FILE *stream, struct loaded_config *loaded, struct config_mistakes *mistakes);
+
+/* Checks the values against each other. */
+void config_check(const struct config *config, struct config_mistakes *mistakes);
+
+/* Adds a mistake of LINE. Beyond MISTAKES_MAX the last entry says that there are more. */
+void mistakes_add(struct config_mistakes *mistakes, unsigned line, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Adds "[section] key = VALUE: WHY; allowed: ..." for a value as it stands in the file. */
+void mistakes_add_value(struct config_mistakes *mistakes, unsigned line, const struct option *option, const char *value,
+			const char *why);
+
+#endif

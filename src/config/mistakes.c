@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The mistakes of one file, collected so that all are told at once. A file of nothing but mistakes must not fill memory, and
+ * what it has in it must not reach a terminal as it is: hence a limit, and no control characters.
+ */
+#include "base/cleanup.h"
+#include "config/loading.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { VALUE_TOLD = 60 };
+
+static struct config_mistake *next_mistake(struct config_mistakes *mistakes)
+{
+	if (mistakes->count == MISTAKES_MAX)
+		return NULL;
+
+	struct config_mistake *grown = reallocarray(mistakes->items, mistakes->count + 1, sizeof(*grown));
+	if (!grown)
+		return NULL;
+	mistakes->items = grown;
+	return memset(&grown[mistakes->count++], 0, sizeof(*grown));
+}
+
+static void hide_control_characters(char *text)
+{
+	for (; *text; text++)
+		if (iscntrl((unsigned char)*text))
+			*text = '?';
+}
+
+static void add_formatted(struct config_mistakes *mistakes, unsigned line, const char *format, va_list args)
+{
+	struct config_mistake *mistake = next_mistake(mistakes);
+
+	if (!mistake) {
+		if (mistakes->count)
+			snprintf(mistakes->items[mistakes->count - 1].text,
+				 sizeof(mistakes->items[mistakes->count - 1].text), "and more mistakes, not told");
+		return;
+	}
+	mistake->line = line;
+	vsnprintf(mistake->text, sizeof(mistake->text), format, args);
+	hide_control_characters(mistake->text);
+}
+
+void mistakes_add(struct config_mistakes *mistakes, unsigned line, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	add_formatted(mistakes, line, format, args);
+	va_end(args);
+}
+
+void mistakes_add_value(struct config_mistakes *mistakes, unsigned line, const struct option *option, const char *value,
+			const char *why)
+{
+	char allowed[OPTION_ALLOWED_SIZE];
+
+	mistakes_add(mistakes, line, "[%s] %s = %.*s%s: %s; allowed: %s", option->section, option->key, VALUE_TOLD,
+		     value, strlen(value) > VALUE_TOLD ? "..." : "", why, option_allowed(option, allowed));
+}
+
+void config_mistake_add(struct config_mistakes *mistakes, const struct config *config, const char *section,
+			const char *key, const char *format, ...)
+{
+	const struct loaded_config *loaded = (const struct loaded_config *)config;
+	const struct option *option = option_find(section, key);
+	AUTO_FREE char *value = option ? option_print(option, config) : NULL;
+	unsigned line = option ? loaded->lines[option - option_table] : 0;
+	char why[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why, sizeof(why), format, args);
+	va_end(args);
+	mistakes_add(mistakes, line, "[%s] %s = %.*s%s: %s", section, key, VALUE_TOLD, value ? value : "",
+		     value && strlen(value) > VALUE_TOLD ? "..." : "", why);
+}
+
+void config_mistake_format(const struct config_mistakes *mistakes, const struct config_mistake *mistake, char *text,
+			   size_t size)
+{
+	const char *file = mistakes->file ? mistakes->file : "defaults";
+
+	if (mistake->line)
+		snprintf(text, size, "%s:%u: %s", file, mistake->line, mistake->text);
+	else
+		snprintf(text, size, "%s: %s", file, mistake->text);
+}
+
+void config_mistakes_clear(struct config_mistakes *mistakes)
+{
+	free(mistakes->file);
+	free(mistakes->items);
+	*mistakes = (struct config_mistakes){ 0 };
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What slot N is called and addressed by. All of it follows from the number and the configuration, so nothing has to be stored,
+ * and what is found in the kernel is traced back to its slot by name alone. The reverse is exact: only a name that slot N
+ * would be given today leads to N.
+ */
+#include "config/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+unsigned config_slot_max(const struct config *config)
+{
+	/* Host addresses 1 and up, without the broadcast address; two veth addresses for each slot, of which none is slot 0's. */
+	uint64_t hosts = (UINT64_C(1) << (32 - config->addresses.host_cidr.length)) - 2;
+	uint64_t veths = (UINT64_C(1) << (32 - config->addresses.veth_cidr.length)) / 2 - 1;
+	uint64_t most = hosts < veths ? hosts : veths;
+
+	return most < CONFIG_SLOT_MAX ? (unsigned)most : CONFIG_SLOT_MAX;
+}
+
+char *config_netns_name(const struct config *config, unsigned slot, char name[static CONFIG_NAME_SIZE])
+{
+	snprintf(name, CONFIG_NAME_SIZE, "%s%u", config->names.netns_prefix, slot);
+	return name;
+}
+
+char *config_netns_path(const struct config *config, unsigned slot, char path[static CONFIG_PATH_SIZE])
+{
+	snprintf(path, CONFIG_PATH_SIZE, "%s/%s%u", config->names.netns_dir, config->names.netns_prefix, slot);
+	return path;
+}
+
+char *config_veth_name(const struct config *config, unsigned slot, char name[static CONFIG_LINK_SIZE])
+{
+	snprintf(name, CONFIG_LINK_SIZE, "%s%u", config->names.veth_prefix, slot);
+	return name;
+}
+
+uint32_t config_host_ip(const struct config *config, unsigned slot)
+{
+	return config->addresses.host_cidr.ip + slot;
+}
+
+uint32_t config_veth_host_ip(const struct config *config, unsigned slot)
+{
+	return config->addresses.veth_cidr.ip + 2 * slot;
+}
+
+uint32_t config_veth_guest_ip(const struct config *config, unsigned slot)
+{
+	return config->addresses.veth_cidr.ip + 2 * slot + 1;
+}
+
+static struct mac numbered_mac(uint8_t side, unsigned slot)
+{
+	return (struct mac){ { 0x02, 0xFC, side, 0x00, (uint8_t)(slot >> 8), (uint8_t)slot } };
+}
+
+struct mac config_veth_host_mac(unsigned slot)
+{
+	return numbered_mac(0x01, slot);
+}
+
+struct mac config_veth_guest_mac(unsigned slot)
+{
+	return numbered_mac(0x02, slot);
+}
+
+/* The number behind PREFIX, if it is written as we write it; else 0. */
+static unsigned slot_in_name(const struct config *config, const char *prefix, const char *name)
+{
+	size_t length = strlen(prefix);
+
+	if (strncmp(name, prefix, length) != 0)
+		return 0;
+
+	const char *digits = name + length;
+	size_t count = strspn(digits, "0123456789");
+	if (count == 0 || count > 5 || digits[count] || *digits == '0')
+		return 0;
+
+	unsigned long slot = strtoul(digits, NULL, 10);
+	return slot <= config_slot_max(config) ? (unsigned)slot : 0;
+}
+
+unsigned config_netns_slot(const struct config *config, const char *name)
+{
+	return slot_in_name(config, config->names.netns_prefix, name);
+}
+
+unsigned config_veth_slot(const struct config *config, const char *name)
+{
+	return slot_in_name(config, config->names.veth_prefix, name);
+}

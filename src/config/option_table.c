@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * All options, in the order of weftd.conf(5), which `make check` compares with this table, as it does the sample file. An
+ * option exists if it is here, and nowhere else: defaults go through the same reader as the file's values.
+ */
+#include "config/config.h"
+#include "config/option.h"
+
+#include <string.h>
+
+enum { SECOND = 1000, HOUR = 3600 * SECOND, DAY = 24 * HOUR };
+
+static const char *const log_levels[] = { "debug", "info", "warning", "error", NULL };
+static const char *const log_formats[] = { "text", "json", NULL };
+static const char *const forward_modes[] = { "enable", "require", NULL };
+
+#define AT(member)  .offset = offsetof(struct config, member)
+#define AND(member) .second = offsetof(struct config, member)
+#define RELOADABLE  .reloadable = true
+
+const struct option option_table[] = {
+	{ "daemon", "socket_group", OPTION_STRING, .initial = "", AT(daemon.socket_group), .max = 32,
+	  .pattern = "the name of a group", .word = "root alone",
+	  .text =
+	      "The group whose members may use the control socket: administrators of this host's sandbox network." },
+	{ "daemon", "log_level", OPTION_CHOICE, RELOADABLE, .initial = "info", AT(daemon.log_level),
+	  .words = log_levels, .text = "The least severe messages that are logged." },
+	{ "daemon", "log_format", OPTION_CHOICE, RELOADABLE, .initial = "text", AT(daemon.log_format),
+	  .words = log_formats, .text = "How a line is logged: key=value fields, or one JSON object." },
+	{ "daemon", "workers", OPTION_COUNT, .initial = "cores", AT(daemon.workers), .word = "cores", .min = 1,
+	  .max = 256, .text = "How many threads forward connections; `cores' is one for each that weftd may run on." },
+
+	{ "names", "netns_dir", OPTION_STRING, .initial = "/run/netns", AT(names.netns_dir), .min = 2, .max = 160,
+	  .pattern = "an absolute path", .text = "Where namespaces are bound; ip-netns(8) knows /run/netns alone." },
+	{ "names", "netns_prefix", OPTION_STRING, .initial = "ns-", AT(names.netns_prefix), .min = 1, .max = 40,
+	  .pattern = "letters, digits, '_', '.' and '-'",
+	  .text = "A namespace's name, before the number of its slot." },
+	{ "names", "veth_prefix", OPTION_STRING, .initial = "veth-", AT(names.veth_prefix), .min = 1, .max = 14,
+	  .pattern = "letters, digits, '_', '.' and '-'",
+	  .text = "A veth's name on the host, before the number of its slot; 15 characters with it." },
+	{ "names", "link_group", OPTION_COUNT, .initial = "1874", AT(names.link_group), .min = 1, .max = INT32_MAX,
+	  .text = "The link group that marks a veth as weft's; nothing else on the host may use it." },
+
+	{ "addresses", "host_cidr", OPTION_NETWORK, .initial = "10.11.0.0/16", AT(addresses.host_cidr), .min = 8,
+	  .max = 30, .text = "Host addresses: slot N answers at the network's address plus N." },
+	{ "addresses", "veth_cidr", OPTION_NETWORK, .initial = "10.12.0.0/16", AT(addresses.veth_cidr), .min = 8,
+	  .max = 29, .text = "Addresses of the veths: slot N has 2N on the host and 2N+1 in its namespace." },
+	{ "addresses", "guest", OPTION_INTERFACE, .initial = "169.254.0.21/30", AT(addresses.guest), .min = 8,
+	  .max = 30, .text = "The guest's address, the same in every sandbox." },
+	{ "addresses", "tap", OPTION_INTERFACE, .initial = "169.254.0.22/30", AT(addresses.tap), .min = 8, .max = 30,
+	  .text = "The address of tap0, the guest's gateway, the same in every sandbox." },
+	{ "addresses", "guest_mac", OPTION_MAC_OR_LEARN, .initial = "02:FC:00:00:00:05", AT(addresses.guest_mac),
+	  AND(addresses.guest_mac_learn),
+	  .text = "The guest's MAC, a permanent neighbour of tap0; `learn' leaves it to ARP, for managers that choose "
+		  "MACs themselves." },
+	{ "addresses", "tap_mac", OPTION_MAC, .initial = "02:FC:00:00:00:06", AT(addresses.tap_mac),
+	  .text = "The MAC of tap0." },
+	{ "addresses", "mtu", OPTION_SIZE, .initial = "uplink", AT(addresses.mtu), .word = "uplink", .min = 576,
+	  .max = 65535, .text = "MTU of veth and TAP, told to the guest's manager; `uplink' takes the uplink's." },
+	{ "addresses", "uplink", OPTION_STRING, .initial = "", AT(addresses.uplink), .max = 15,
+	  .pattern = "the name of a link", .word = "the default route's",
+	  .text = "The link by which guests reach the world." },
+	{ "addresses", "dns", OPTION_IP_LIST, .initial = "", AT(addresses.dns),
+	  .text = "A resolver that guests are told and may ask on port 53." },
+
+	{ "forwarder", "default_listen", OPTION_LISTEN_LIST, .initial = "127.0.0.1:49983 [::1]:49983",
+	  AT(forwarder.default_listen), .text = "Where the default endpoint listens; empty turns it off." },
+	{ "forwarder", "default_guest_port", OPTION_PORT, .initial = "49983", AT(forwarder.default_guest_port),
+	  .text = "The guest's port behind the default endpoint." },
+	{ "forwarder", "default_wait", OPTION_DURATION, RELOADABLE, .initial = "2s", AT(forwarder.default_wait_ms),
+	  .max = HOUR, .text = "How long a client of the default endpoint is held while no sandbox is the default." },
+	{ "forwarder", "connect_deadline", OPTION_DURATION, RELOADABLE, .initial = "30s",
+	  AT(forwarder.connect_deadline_ms), .min = 1, .max = HOUR,
+	  .text = "How long a client is held while its guest does not answer, counted from accept." },
+	{ "forwarder", "refused_grace", OPTION_DURATION, RELOADABLE, .initial = "1s", AT(forwarder.refused_grace_ms),
+	  .max = HOUR, .text = "How long a refused connection to a ready sandbox is tried again." },
+	{ "forwarder", "idle", OPTION_DURATION, RELOADABLE, .initial = "0", AT(forwarder.idle_ms), .max = DAY,
+	  .text = "A connection without a byte for so long is reset; 0 sets no limit. SDKs keep theirs up to 640s." },
+	{ "forwarder", "half_closed", OPTION_DURATION, RELOADABLE, .initial = "0", AT(forwarder.half_closed_ms),
+	  .max = DAY,
+	  .text = "A connection closed in one direction, and idle in the other for so long, is reset; 0 sets "
+		  "no limit." },
+	{ "forwarder", "keepalive", OPTION_DURATION, RELOADABLE, .initial = "15s", AT(forwarder.keepalive_ms),
+	  .min = SECOND, .max = 32767U * SECOND,
+	  .text = "A silent peer is probed after this time, in whole seconds; 0 turns probes off." },
+	{ "forwarder", "connections", OPTION_COUNT, RELOADABLE, .initial = "0", AT(forwarder.connections),
+	  .max = 10000000, .text = "The most connections of all sandboxes together; 0: as many as descriptors allow." },
+	{ "forwarder", "stop_drain", OPTION_DURATION, RELOADABLE, .initial = "5s", AT(forwarder.stop_drain_ms),
+	  .max = HOUR, .text = "How long open connections may go on once weftd was told to stop." },
+
+	{ "ports", "range", OPTION_RANGE, .initial = "20000-29999", AT(ports.first), AND(ports.last),
+	  .text = "Ports that are given out to endpoints without an address of their own." },
+	{ "ports", "allow_address", OPTION_NETWORK_LIST, RELOADABLE, .initial = "", AT(ports.allow_address),
+	  .text = "Addresses other than loopback that an endpoint may listen on." },
+	{ "ports", "allow_privileged", OPTION_BOOL, RELOADABLE, .initial = "no", AT(ports.allow_privileged),
+	  .text = "Whether an endpoint may listen on a port below 1024." },
+
+	{ "host", "ip_forward", OPTION_CHOICE, .initial = "enable", AT(host.ip_forward), .words = forward_modes,
+	  .text = "Where net.ipv4.ip_forward is 0: set it, and say so, or refuse to start." },
+
+	{ "pool", "size", OPTION_COUNT, RELOADABLE, .initial = "0", AT(pool.size), .max = CONFIG_SLOT_MAX,
+	  .text = "How many slots are kept ready for the next sandboxes; 0: none." },
+	{ "pool", "refill", OPTION_COUNT, RELOADABLE, .initial = "0", AT(pool.refill), .max = 10000,
+	  .text = "At most so many slots a second are made to refill the pool; 0: no limit." },
+	{ "pool", "quarantine", OPTION_DURATION, RELOADABLE, .initial = "10s", AT(pool.quarantine_ms), .max = HOUR,
+	  .text = "How long the slot of a sandbox that is gone rests before another gets it." },
+
+	{ "egress", "internet", OPTION_BOOL, .initial = "yes", AT(egress.internet),
+	  .text = "Whether guests reach the world, where their own policy does not say." },
+	{ "egress", "allow_host", OPTION_LISTEN_V4_LIST, .initial = "", AT(egress.allow_host),
+	  .text = "A service of this host that all guests may reach." },
+	{ "egress", "open", OPTION_NETWORK_LIST, .initial = "", AT(egress.open),
+	  .text = "A network within the ranges that are always denied, opened to all guests." },
+
+	{ "ingress", "allow", OPTION_NETWORK_LIST, .initial = "", AT(ingress.allow),
+	  .text = "A source, other than this host, that may open connections to the sandboxes' host addresses." },
+
+	{ "http", "listen", OPTION_LISTEN_LIST, .initial = "", AT(http.listen),
+	  .text =
+	      "Where metrics and the status page are served over TCP, to anybody who reaches it; empty turns it off." },
+};
+
+const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);
+
+const struct option *option_find(const char *section, const char *key)
+{
+	for (size_t i = 0; i < option_count; i++)
+		if (strcmp(option_table[i].section, section) == 0 && strcmp(option_table[i].key, key) == 0)
+			return &option_table[i];
+	return NULL;
+}
+
+bool option_section_exists(const char *section)
+{
+	for (size_t i = 0; i < option_count; i++)
+		if (strcmp(option_table[i].section, section) == 0)
+			return true;
+	return false;
+}
+
+bool option_is_list(const struct option *option)
+{
+	return option->type >= OPTION_LISTEN_LIST;
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The value of one option, seen from outside as text: set, print, clear. Two configurations are compared, and a reloadable
+ * option carried from one to the other, by way of that text, so each type is known in this file and option_parse.c alone.
+ */
+#include "base/cleanup.h"
+#include "config/config.h"
+#include "config/option.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *place_of(const struct option *option, struct config *config)
+{
+	return (char *)config + option->offset;
+}
+
+static void *second_place_of(const struct option *option, struct config *config)
+{
+	return (char *)config + option->second;
+}
+
+int option_set_default(const struct option *option, struct config *config)
+{
+	char why[OPTION_WHY_SIZE];
+
+	if (!option_is_list(option))
+		return option_set(option, config, option->initial, why);
+
+	AUTO_FREE char *values = strdup(option->initial);
+	char *rest = NULL;
+
+	if (!values)
+		return -1;
+	for (char *value = strtok_r(values, " ", &rest); value; value = strtok_r(NULL, " ", &rest))
+		if (option_set(option, config, value, why) < 0)
+			return -1;
+	return 0;
+}
+
+static void clear_list(void *place, void **items, size_t size)
+{
+	free(*items);
+	memset(place, 0, size);
+}
+
+void option_clear(const struct option *option, struct config *config)
+{
+	void *place = place_of(option, config);
+
+	switch (option->type) {
+	case OPTION_STRING:
+		free(*(char **)place);
+		*(char **)place = NULL;
+		break;
+	case OPTION_LISTEN_LIST:
+	case OPTION_LISTEN_V4_LIST:
+		clear_list(place, (void **)&((struct addr_list *)place)->items, sizeof(struct addr_list));
+		break;
+	case OPTION_NETWORK_LIST:
+	case OPTION_IP_LIST:
+		clear_list(place, (void **)&((struct cidr4_list *)place)->items, sizeof(struct cidr4_list));
+		break;
+	case OPTION_COUNT:
+	case OPTION_SIZE:
+	case OPTION_DURATION:
+	case OPTION_PORT:
+	case OPTION_RANGE:
+	case OPTION_BOOL:
+	case OPTION_CHOICE:
+	case OPTION_NETWORK:
+	case OPTION_INTERFACE:
+	case OPTION_MAC:
+	case OPTION_MAC_OR_LEARN:
+		break; /* owns nothing */
+	}
+}
+
+static void print_number(const struct option *option, unsigned number, FILE *out)
+{
+	if (!number && option->word)
+		fputs(option->word, out);
+	else
+		fprintf(out, "%u", number);
+}
+
+static void print_duration(unsigned ms, FILE *out)
+{
+	if (ms == 0)
+		fputs("0", out);
+	else if (ms % 60000 == 0)
+		fprintf(out, "%um", ms / 60000);
+	else if (ms % 1000 == 0)
+		fprintf(out, "%us", ms / 1000);
+	else
+		fprintf(out, "%ums", ms);
+}
+
+static void print_addresses(const struct addr_list *list, FILE *out)
+{
+	char text[ADDR_TEXT_SIZE];
+
+	for (size_t i = 0; i < list->count; i++)
+		fprintf(out, "%s%s", i ? " " : "", addr_format(&list->items[i], text));
+}
+
+static void print_networks(const struct option *option, const struct cidr4_list *list, FILE *out)
+{
+	char text[CIDR4_TEXT_SIZE];
+
+	for (size_t i = 0; i < list->count; i++)
+		fprintf(out, "%s%s", i ? " " : "",
+			option->type == OPTION_IP_LIST ? ipv4_format(list->items[i].ip, text)
+						       : cidr4_format(&list->items[i], text));
+}
+
+static void print_value(const struct option *option, struct config *config, FILE *out)
+{
+	void *place = place_of(option, config);
+	char text[CIDR4_TEXT_SIZE];
+
+	switch (option->type) {
+	case OPTION_STRING:
+		fputs(*(char **)place ? *(char **)place : "", out);
+		break;
+	case OPTION_COUNT:
+	case OPTION_SIZE:
+		print_number(option, *(unsigned *)place, out);
+		break;
+	case OPTION_DURATION:
+		print_duration(*(unsigned *)place, out);
+		break;
+	case OPTION_PORT:
+		fprintf(out, "%" PRIu16, *(uint16_t *)place);
+		break;
+	case OPTION_RANGE:
+		fprintf(out, "%" PRIu16 "-%" PRIu16, *(uint16_t *)place, *(uint16_t *)second_place_of(option, config));
+		break;
+	case OPTION_BOOL:
+		fputs(*(bool *)place ? "yes" : "no", out);
+		break;
+	case OPTION_CHOICE:
+		fputs(option->words[*(unsigned *)place], out);
+		break;
+	case OPTION_NETWORK:
+	case OPTION_INTERFACE:
+		fputs(cidr4_format(place, text), out);
+		break;
+	case OPTION_MAC_OR_LEARN:
+		if (*(bool *)second_place_of(option, config)) {
+			fputs("learn", out);
+			break;
+		}
+		/* fall through */
+	case OPTION_MAC:
+		fputs(mac_format(place, text), out);
+		break;
+	case OPTION_LISTEN_LIST:
+	case OPTION_LISTEN_V4_LIST:
+		print_addresses(place, out);
+		break;
+	case OPTION_NETWORK_LIST:
+	case OPTION_IP_LIST:
+		print_networks(option, place, out);
+		break;
+	}
+}
+
+char *option_print(const struct option *option, const struct config *config)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return NULL;
+	print_value(option, (struct config *)config, out); /* only reads it */
+	if (fclose(out) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+static const char *duration_text(unsigned ms, char *text, size_t size)
+{
+	if (ms % 3600000 == 0)
+		snprintf(text, size, "%uh", ms / 3600000);
+	else if (ms % 1000 == 0)
+		snprintf(text, size, "%us", ms / 1000);
+	else
+		snprintf(text, size, "%ums", ms);
+	return text;
+}
+
+static void allowed_number(const struct option *option, char text[static OPTION_ALLOWED_SIZE])
+{
+	const char *suffix = option->type == OPTION_SIZE ? ", K, M and G may follow" : "";
+
+	if (option->word)
+		snprintf(text, OPTION_ALLOWED_SIZE, "%s, or %" PRIu32 " to %" PRIu32 "%s", option->word, option->min,
+			 option->max, suffix);
+	else
+		snprintf(text, OPTION_ALLOWED_SIZE, "%" PRIu32 " to %" PRIu32 "%s", option->min, option->max, suffix);
+}
+
+static void allowed_duration(const struct option *option, char text[static OPTION_ALLOWED_SIZE])
+{
+	char least[16], most[16];
+
+	duration_text(option->max, most, sizeof(most));
+	if (option->min <= 1)
+		snprintf(text, OPTION_ALLOWED_SIZE, "%sa number with ms, s or m, at most %s",
+			 option->min ? "" : "0, or ", most);
+	else
+		snprintf(text, OPTION_ALLOWED_SIZE, "0, or a number with ms, s or m, %s to %s",
+			 duration_text(option->min, least, sizeof(least)), most);
+}
+
+static void allowed_words(const struct option *option, char text[static OPTION_ALLOWED_SIZE])
+{
+	size_t used = 0;
+
+	for (size_t i = 0; option->words[i] && used < OPTION_ALLOWED_SIZE; i++)
+		used += (size_t)snprintf(text + used, OPTION_ALLOWED_SIZE - used, "%s%s",
+					 !i                     ? ""
+					 : option->words[i + 1] ? ", "
+								: " or ",
+					 option->words[i]);
+}
+
+static const char *allowed_form(const struct option *option)
+{
+	switch (option->type) {
+	case OPTION_PORT:
+		return "1 to 65535";
+	case OPTION_RANGE:
+		return "FIRST-LAST, each 1 to 65535";
+	case OPTION_BOOL:
+		return "yes or no";
+	case OPTION_MAC:
+		return "a unicast MAC, 02:FC:00:00:00:06";
+	case OPTION_MAC_OR_LEARN:
+		return "a unicast MAC, 02:FC:00:00:00:05, or learn";
+	case OPTION_LISTEN_LIST:
+		return "ADDRESS:PORT or [ADDRESS]:PORT; more by repeating the key";
+	case OPTION_LISTEN_V4_LIST:
+		return "ADDRESS:PORT, IPv4; more by repeating the key";
+	case OPTION_NETWORK_LIST:
+		return "ADDRESS or NETWORK/LENGTH, IPv4, no bits set beyond the length; more by repeating the key";
+	case OPTION_IP_LIST:
+		return "an IPv4 address; more by repeating the key";
+	case OPTION_STRING:
+	case OPTION_COUNT:
+	case OPTION_SIZE:
+	case OPTION_DURATION:
+	case OPTION_CHOICE:
+	case OPTION_NETWORK:
+	case OPTION_INTERFACE:
+		break; /* depends on the option */
+	}
+	return "";
+}
+
+char *option_allowed(const struct option *option, char text[static OPTION_ALLOWED_SIZE])
+{
+	switch (option->type) {
+	case OPTION_STRING:
+		snprintf(text, OPTION_ALLOWED_SIZE, "%s, %s%" PRIu32 " characters", option->pattern,
+			 option->min ? "at most " : "empty or at most ", option->max);
+		break;
+	case OPTION_COUNT:
+	case OPTION_SIZE:
+		allowed_number(option, text);
+		break;
+	case OPTION_DURATION:
+		allowed_duration(option, text);
+		break;
+	case OPTION_CHOICE:
+		allowed_words(option, text);
+		break;
+	case OPTION_NETWORK:
+		snprintf(text, OPTION_ALLOWED_SIZE,
+			 "NETWORK/LENGTH, IPv4, no bits set beyond the length, /%" PRIu32 " to /%" PRIu32, option->min,
+			 option->max);
+		break;
+	case OPTION_INTERFACE:
+		snprintf(text, OPTION_ALLOWED_SIZE, "ADDRESS/LENGTH, IPv4, /%" PRIu32 " to /%" PRIu32, option->min,
+			 option->max);
+		break;
+	case OPTION_PORT:
+	case OPTION_RANGE:
+	case OPTION_BOOL:
+	case OPTION_MAC:
+	case OPTION_MAC_OR_LEARN:
+	case OPTION_LISTEN_LIST:
+	case OPTION_LISTEN_V4_LIST:
+	case OPTION_NETWORK_LIST:
+	case OPTION_IP_LIST:
+		snprintf(text, OPTION_ALLOWED_SIZE, "%s", allowed_form(option));
+		break;
+	}
+	return text;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reads the file through inih, line by line, with a reader of ours in between.
+ *
+ * inih as distributions build it tells a handler no line number, takes what follows the 199th byte of a line for another line,
+ * an indented line for one more value of the key above it, and stops telling after the first line that it does not understand.
+ * So our reader counts the lines, holds each against the form that we allow, and hands inih an empty line in place of one that
+ * is refused; what reaches the handler is well formed and stands on the line that was counted last.
+ */
+#include "config/loading.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <string.h>
+
+struct reading {
+	FILE *stream;
+	struct loaded_config *loaded;
+	struct config_mistakes *mistakes;
+	unsigned line;            /* 1 and up, of the line read last */
+	bool emptied[OPTION_MAX]; /* the list was given as empty, so nothing may follow */
+};
+
+enum line_state {
+	LINE_END,  /* nothing is left */
+	LINE_READ, /* whole, in the buffer */
+	LINE_LONG, /* cut: the rest was skipped */
+	LINE_NUL,  /* has a NUL byte in it */
+};
+
+/* Reads one line of any length into TEXT, without its end. */
+static enum line_state next_line(FILE *stream, char *text, size_t size)
+{
+	enum line_state state = LINE_READ;
+	size_t used = 0;
+	int c = getc(stream);
+
+	if (c == EOF)
+		return LINE_END;
+	for (; c != EOF && c != '\n'; c = getc(stream)) {
+		if (c == '\0')
+			state = LINE_NUL;
+		else if (used + 1 < size)
+			text[used++] = (char)c;
+		else if (state == LINE_READ)
+			state = LINE_LONG;
+	}
+	text[used] = '\0';
+	while (used && isspace((unsigned char)text[used - 1]))
+		text[--used] = '\0';
+	return state;
+}
+
+static bool is_comment(const char *text)
+{
+	return *text == ';' || *text == '#';
+}
+
+/* Whether TEXT is empty or a comment that starts a line. */
+static bool is_blank(const char *text)
+{
+	text += strspn(text, " \t\r\f\v");
+	return !*text || is_comment(text);
+}
+
+/* NULL if TEXT is `[section]` or `key = value`, else what is wrong with it. */
+static const char *line_fault(const char *text)
+{
+	if (isspace((unsigned char)*text))
+		return "is indented: options start a line, and a list repeats its key";
+	if (*text == '[') {
+		const char *end = strchr(text, ']');
+
+		if (!end)
+			return "has no ']'";
+		end += 1 + strspn(end + 1, " \t");
+		return *end && !is_comment(end) ? "has something behind the section's name" : NULL;
+	}
+
+	size_t key_length = strcspn(text, "=:;");
+	if (text[key_length] != '=' || key_length == 0)
+		return "is neither `[section]' nor `key = value'";
+	return NULL;
+}
+
+/* ini_reader: like fgets(3), into TEXT of SIZE bytes. */
+static char *read_line(char *text, int size, void *context)
+{
+	struct reading *reading = context;
+	enum line_state state = next_line(reading->stream, text, (size_t)size);
+	char *start = text;
+
+	if (state == LINE_END)
+		return NULL;
+	reading->line++;
+	if (reading->line == 1 && strncmp(text, "\xEF\xBB\xBF", 3) == 0)
+		start += 3; /* a byte order mark, which inih skips too */
+	if (is_blank(start)) {
+		*text = '\0'; /* also ends a comment that is too long */
+		if (state != LINE_NUL)
+			return text;
+	}
+
+	const char *fault = state == LINE_NUL    ? "has a NUL byte in it"
+			    : state == LINE_LONG ? "is too long; allowed: 199 bytes"
+						 : line_fault(start);
+	if (fault) {
+		mistakes_add(reading->mistakes, reading->line, "the line %s", fault);
+		*text = '\0';
+	}
+	return text;
+}
+
+static void set_option(struct reading *reading, const struct option *option, const char *value)
+{
+	size_t index = (size_t)(option - option_table);
+	unsigned *line = &reading->loaded->lines[index];
+	char why[OPTION_WHY_SIZE];
+
+	if (*line && !option_is_list(option)) {
+		snprintf(why, sizeof(why), "given twice, first on line %u", *line);
+		mistakes_add_value(reading->mistakes, reading->line, option, value, why);
+		return;
+	}
+	if (*line && (!*value || reading->emptied[index])) {
+		mistakes_add_value(reading->mistakes, reading->line, option, value, "a list is empty or has values");
+		return;
+	}
+	if (!*line) {
+		*line = reading->line;
+		if (option_is_list(option))
+			option_clear(option, &reading->loaded->config);
+		reading->emptied[index] = !*value;
+	}
+	if (option_set(option, &reading->loaded->config, value, why) < 0)
+		mistakes_add_value(reading->mistakes, reading->line, option, value, why);
+}
+
+/* Names the keys of SECTION, so that a slip of the pen is found at once. */
+static void unknown_key(struct reading *reading, const char *section, const char *key, const char *value)
+{
+	char keys[256] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < option_count; i++) {
+		if (strcmp(option_table[i].section, section) != 0 || used >= sizeof(keys))
+			continue;
+		used +=
+		    (size_t)snprintf(keys + used, sizeof(keys) - used, "%s%s", used ? ", " : "", option_table[i].key);
+	}
+	mistakes_add(reading->mistakes, reading->line, "[%s] %s = %.40s: no such option; allowed: %s", section, key,
+		     value, keys);
+}
+
+static void unknown_section(struct reading *reading, const char *section, const char *key, const char *value)
+{
+	char sections[160] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < option_count; i++) {
+		if (i && strcmp(option_table[i].section, option_table[i - 1].section) == 0)
+			continue;
+		if (used < sizeof(sections))
+			used += (size_t)snprintf(sections + used, sizeof(sections) - used, "%s%s", used ? ", " : "",
+						 option_table[i].section);
+	}
+	if (*section)
+		mistakes_add(reading->mistakes, reading->line, "[%s] %s = %.40s: no such section; allowed: %s", section,
+			     key, value, sections);
+	else
+		mistakes_add(reading->mistakes, reading->line, "%s = %.40s: before any section; allowed: %s", key,
+			     value, sections);
+}
+
+/* ini_handler: always 1, since we keep the mistakes ourselves. */
+static int take_value(void *context, const char *section, const char *key, const char *value)
+{
+	struct reading *reading = context;
+	const struct option *option = option_find(section, key);
+
+	if (option)
+		set_option(reading, option, value);
+	else if (option_section_exists(section))
+		unknown_key(reading, section, key, value);
+	else
+		unknown_section(reading, section, key, value);
+	return 1;
+}
+
+void config_read(FILE *stream, struct loaded_config *loaded, struct config_mistakes *mistakes)
+{
+	struct reading reading = { .stream = stream, .loaded = loaded, .mistakes = mistakes };
+
+	errno = 0;
+	int result = ini_parse_stream(read_line, &reading, take_value, &reading);
+	if (ferror(stream))
+		mistakes_add(mistakes, 0, "cannot be read: %s", strerror(errno));
+	else if (result < 0)
+		mistakes_add(mistakes, 0, "cannot be read: %s", strerror(ENOMEM));
+	else if (result > 0 && !mistakes->count) /* a form that we let through and inih does not */
+		mistakes_add(mistakes, (unsigned)result, "the line is neither `[section]' nor `key = value'");
+}
