@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Fixtures of the integration tests. Each test has a host of its own: a network and a mount namespace.
+
+The programs under test come from WEFT_BUILD (build/ at the top of the source if it is not set). All needs root.
+
+    host      the host; host.run(), host.popen(), host.connect(), host.netns("ns-1"), host.add_uplink(), ...
+    weftd     weftd(config={...}) starts the daemon in it and returns a Weftd; `weftd.api` is the client of its socket
+    daemon    a weftd that runs with the defaults
+    api       its client
+    guest     guest("ns-1") attaches a stand-in guest to tap0 there; guest.many([...]) hundreds of them
+    folder    a directory of the test's own, with a short path (unix sockets have 107 characters)
+"""
+
+import os
+import shutil
+import tempfile
+
+import pytest
+
+from harness.daemon import Weftd, build_dir
+from harness.guests import Vmm
+from harness.host import Host
+
+
+def pytest_configure(config):
+    if os.geteuid() != 0:
+        raise pytest.UsageError("the integration tests make namespaces: run them as root")
+    for program in ("weftd", "weftctl", "tests/guest/standin", "tests/guest/server"):
+        if not os.path.exists(os.path.join(build_dir(), program)):
+            raise pytest.UsageError(f"{program} is not built in {build_dir()}: set WEFT_BUILD, or run make there")
+    config.addinivalue_line("markers", "vm: boots a real virtual machine")
+
+
+@pytest.fixture
+def folder():
+    path = tempfile.mkdtemp(prefix="weft-test-", dir="/tmp")
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def host():
+    made = Host()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def weftd(host, folder):
+    """Starts daemons; at the end each must stop with status 0, without a sanitizer's report and without leftovers."""
+    started = []
+
+    def start(config=None, arguments=(), run=True):
+        name = f"{folder}/{len(started)}" if started else folder
+        os.makedirs(name, exist_ok=True)
+        made = Weftd(host, name, config, arguments)
+        started.append(made)
+        return made.start() if run else made
+
+    yield start
+    problems = []
+    for made in reversed(started):
+        try:
+            made.finish()
+        except AssertionError as error:
+            problems.append(str(error))
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def daemon(weftd):
+    return weftd()
+
+
+@pytest.fixture
+def api(daemon):
+    return daemon.api
+
+
+class GuestFactory:
+    """Makes stand-in guests and takes them away at the end of the test, before the daemon is."""
+
+    def __init__(self, host):
+        self.host = host
+        self.vmms = []
+
+    def __call__(self, sandbox, *arguments):
+        """A guest for a sandbox: as the API shows it, or the name of its namespace. Its VMM's arguments may follow."""
+        return self.many([sandbox], *arguments)[0]
+
+    def many(self, sandboxes, *arguments):
+        """Guests that share one VMM process."""
+        names = [sandbox if isinstance(sandbox, str) else sandbox["netns"] for sandbox in sandboxes]
+        vmm = Vmm(self.host, [f"/run/netns/{name}" for name in names], arguments)
+        self.vmms.append(vmm)
+        return vmm.guests
+
+    def close(self):
+        for vmm in self.vmms:
+            vmm.close()
+
+
+@pytest.fixture
+def guest(host, request):
+    if {"daemon", "weftd", "api"} & set(request.fixturenames):
+        request.getfixturevalue("weftd")  # so that guests go before the daemon
+    factory = GuestFactory(host)
+    yield factory
+    factory.close()

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""weftd under test: started in a host with a configuration of the test's, and held to leave nothing behind."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+
+from .api import Api
+from .host import difference
+from .wait import TimedOut, poll_until
+
+_REPORT = re.compile(r"ERROR: (Address|Leak|Thread|Memory)Sanitizer|WARNING: ThreadSanitizer|runtime error:")
+
+_SANITIZER_OPTIONS = {
+    "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=0:second_deadlock_stack=1",
+}
+
+
+def build_dir():
+    """Where the programs under test were built: WEFT_BUILD, else build/ at the top of the source."""
+    top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    return os.environ.get("WEFT_BUILD") or os.path.join(top, "build")
+
+
+def config_text(sections):
+    """{"pool": {"size": 0, "KEY": [a list repeats the key]}} as weftd.conf(5) wants it."""
+    lines = []
+    for section, options in sections.items():
+        lines.append(f"[{section}]")
+        for key, value in options.items():
+            values = value if isinstance(value, (list, tuple)) else [value]
+            lines += [f"{key} = {one}" for one in values]
+    return "\n".join(lines) + "\n"
+
+
+class Weftd:
+    """One daemon in HOST with its files in FOLDER. start() may be called again after stop() or kill()."""
+
+    def __init__(self, host, folder, config=None, arguments=()):
+        self.host = host
+        self.folder = str(folder)
+        self.socket = os.path.join(self.folder, "control.sock")
+        self.state_dir = os.path.join(self.folder, "state")
+        self.config = os.path.join(self.folder, "weftd.conf")
+        self.log_path = os.path.join(self.folder, "weftd.log")
+        self.arguments = list(arguments)
+        self.program = os.path.join(build_dir(), "weftd")
+        self.api = Api(self.socket)
+        self.process = None
+        self.before = host.state()
+        self.write_config(config or {})
+
+    def write_config(self, sections):
+        with open(self.config, "w", encoding="utf-8") as file:
+            file.write(sections if isinstance(sections, str) else config_text(sections))
+
+    def command(self, *more):
+        return [
+            *(self.program, "--config", self.config, "--socket", self.socket, "--state-dir", self.state_dir),
+            *(*self.arguments, *more),
+        ]
+
+    def spawn(self, *more):
+        """Starts it without waiting for anything: for tests of how it refuses to start."""
+        with open(self.log_path, "ab") as log:
+            self.process = self.host.popen(
+                self.command("--foreground", *more),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **_SANITIZER_OPTIONS},
+            )
+        return self.process
+
+    def start(self, *more, timeout=20.0):
+        """Starts it, and waits until the control socket answers and what was left by a predecessor is adopted."""
+        self.spawn(*more)
+        poll_until(self._answers, timeout, what=lambda: f"weftd is not running; its log:\n{self.log_tail()}")
+        return self
+
+    def _answers(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"weftd ended with {self.process.returncode}; its log:\n{self.log_tail()}")
+        try:
+            return self.api.status()["state"] == "running"
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+
+    def run(self, *more, check=False, timeout=30):
+        """Runs it to its end, as for --check and --cleanup, and returns what subprocess.run does."""
+        env = {**os.environ, **_SANITIZER_OPTIONS}
+        return self.host.run(self.command(*more), check=check, timeout=timeout, env=env)
+
+    def ctl(self, *arguments, check=True, timeout=30, **options):
+        """weftctl on this daemon's socket."""
+        program = os.path.join(build_dir(), "weftctl")
+        argv = [program, arguments[0], "--socket", self.socket, *arguments[1:]]
+        env = {**os.environ, **_SANITIZER_OPTIONS, **options.pop("env", {})}
+        return self.host.run(argv, check=check, timeout=timeout, env=env, **options)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def log_tail(self, lines=60):
+        return "\n".join(self.log().splitlines()[-lines:])
+
+    def wait_log(self, pattern, timeout=10.0):
+        """Waits for a log line that PATTERN (a regular expression) is found in, and returns the first such line."""
+
+        def found():
+            return next((line for line in self.log().splitlines() if re.search(pattern, line)), None)
+
+        return poll_until(found, timeout, what=lambda: f"a log line {pattern!r}; the log:\n{self.log_tail()}")
+
+    def fds(self):
+        """{descriptor: what it is} of the daemon now."""
+        found = {}
+        for fd in os.listdir(f"/proc/{self.pid}/fd"):
+            try:
+                found[int(fd)] = os.readlink(f"/proc/{self.pid}/fd/{fd}")
+            except FileNotFoundError:
+                continue
+        return found
+
+    def children(self):
+        """Pids of its child processes: always none."""
+        with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as file:
+            return [int(pid) for pid in file.read().split()]
+
+    def memory_kib(self):
+        """Resident set, KiB."""
+        return self._status_number("VmRSS")
+
+    def _status_number(self, key):
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith(key + ":"))
+
+    def cpu_seconds(self):
+        """User and system time so far."""
+        with open(f"/proc/{self.pid}/stat", encoding="ascii") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self, timeout=20.0):
+        """TERM; it must end with status 0 within TIMEOUT."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait()
+            raise TimedOut(f"weftd did not stop within {timeout} s; its log:\n{self.log_tail()}") from None
+        finally:
+            code, self.process = self.process.returncode, None
+        assert code == 0, f"weftd ended with {code}; its log:\n{self.log_tail()}"
+
+    def kill(self):
+        """KILL, as a crash."""
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def assert_no_sanitizer_report(self):
+        log = self.log() if os.path.exists(self.log_path) else ""
+        match = _REPORT.search(log)
+        assert not match, f"a sanitizer reported:\n{log[max(0, match.start() - 200):match.start() + 6000]}"
+
+    def assert_nothing_left(self, timeout=5.0):
+        """Compares with the host as it was before the daemon first started. Deletion in the kernel takes a moment."""
+        left = []
+
+        def same():
+            left[:] = difference(self.before, self.host.state())
+            return not left
+
+        poll_until(same, timeout, what=lambda: "left behind:\n" + "\n".join(left), interval=0.05)
+
+    def finish(self):
+        """The end of a test: stops it, removes what the test kept registered, and checks that nothing is left."""
+        problems = []
+        for step in (self.stop, self._cleanup, self.assert_no_sanitizer_report, self.assert_nothing_left):
+            try:
+                step()
+            except (AssertionError, OSError, subprocess.SubprocessError) as error:
+                problems.append(str(error))
+        assert not problems, "\n".join(problems)
+
+    def _cleanup(self):
+        done = self.run("--cleanup")
+        assert done.returncode == 0, f"weftd --cleanup: exit {done.returncode}\n{done.stdout}{done.stderr}"
+
+
+def timed(function):
+    """(result, seconds)."""
+    start = time.monotonic()
+    result = function()
+    return result, time.monotonic() - start

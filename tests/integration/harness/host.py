@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A host of a test's own: a network and a mount namespace, so that nothing touches the machine's."""
+
+import contextlib
+import os
+import subprocess
+
+from .netns import Namespace
+from .wait import Lines
+
+# Private propagation: what is mounted under /run/netns in here is seen by everybody in this "host" and by nobody else.
+_HOLDER = """
+set -e
+mount -t tmpfs -o mode=755 tmpfs /run/netns
+mount -t tmpfs -o mode=755 tmpfs /run/weft
+ip link set lo up
+echo ready
+exec cat >/dev/null
+"""
+
+_WORLD = """
+set -e
+ip link set lo up
+echo ready
+exec cat >/dev/null
+"""
+
+
+def _hold(arguments, script):
+    holder = subprocess.Popen(
+        ["unshare", *arguments, "--", "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    if Lines(holder.stdout).next() != "ready":
+        holder.wait()
+        raise RuntimeError(f"unshare {' '.join(arguments)}: the holder ended with {holder.returncode}")
+    return holder
+
+
+def _release(holder):
+    holder.stdin.close()
+    holder.stdout.close()
+    try:
+        holder.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        holder.kill()
+        holder.wait()
+
+
+class World(Namespace):
+    """What is beyond the host's uplink: 192.0.2.1 is its gateway, and any address given to add() answers there."""
+
+    def __init__(self):
+        self._holder = _hold(["--net"], _WORLD)
+        super().__init__(f"/proc/{self._holder.pid}/ns/net", "world")
+
+    def add(self, cidr):
+        """Puts an address on the other side, such as 203.0.113.10/32."""
+        self.run(["ip", "addr", "add", cidr, "dev", "lo"])
+
+    def close(self):
+        _release(self._holder)
+
+
+class Host(Namespace):
+    """The host: a namespace with lo up, an empty /run/netns and an empty /run/weft. Commands run in both namespaces."""
+
+    def __init__(self):
+        for folder in ("/run/netns", "/run/weft"):
+            os.makedirs(folder, exist_ok=True)
+        self._holder = _hold(["--net", "--mount", "--propagation", "private"], _HOLDER)
+        self.pid = self._holder.pid
+        self.root = f"/proc/{self.pid}/root"
+        self.world = None
+        super().__init__(f"/proc/{self.pid}/ns/net", "host")
+
+    def enter_arguments(self):
+        # Paths mean the same inside: only /run/netns and /run/weft differ.
+        return ["nsenter", f"--net={self.path}", f"--mount=/proc/{self.pid}/ns/mnt", f"--wd={os.getcwd()}", "--"]
+
+    def file(self, path):
+        """How this process reaches what the host sees at PATH."""
+        return self.root + path
+
+    def netns(self, name):
+        """The namespace bound at /run/netns/NAME in this host."""
+        return Namespace(self.file(f"/run/netns/{name}"), name)
+
+    def netns_names(self):
+        return sorted(os.listdir(self.file("/run/netns")))
+
+    def add_uplink(self, mtu=1500, name="uplink0"):
+        """Gives the host a way out, 192.0.2.2/24 by default route over 192.0.2.1, and returns the world behind it."""
+        self.world = World()
+        self.run(
+            ["ip", "link", "add", name, "mtu", mtu, "type", "veth"]
+            + ["peer", "name", "eth0", "mtu", mtu, "netns", self.world._holder.pid]
+        )
+        self.run(["ip", "addr", "add", "192.0.2.2/24", "dev", name])
+        self.run(["ip", "link", "set", name, "up"])
+        self.world.run(["ip", "addr", "add", "192.0.2.1/24", "dev", "eth0"])
+        self.world.run(["ip", "link", "set", "eth0", "up"])
+        self.run(["ip", "route", "add", "default", "via", "192.0.2.1"])
+        return self.world
+
+    def processes(self):
+        """{pid: command line} of all in the host's network namespace but its holder, and of all in ns-* beneath it."""
+        wanted = {os.stat(self.path).st_ino}
+        for name in self.netns_names():
+            with contextlib.suppress(FileNotFoundError):
+                wanted.add(os.stat(self.file(f"/run/netns/{name}")).st_ino)
+        found = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if os.stat(f"/proc/{pid}/ns/net").st_ino not in wanted or int(pid) == self.pid:
+                    continue
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    found[int(pid)] = file.read().replace(b"\0", b" ").decode(errors="replace").strip()
+            except (FileNotFoundError, ProcessLookupError, PermissionError):  # gone, or not even root's to see
+                continue
+        return found
+
+    def state(self):
+        """All that weft could leave behind here, for a comparison of before and after."""
+        links = {}
+        for name, link in self.links().items():
+            links[name] = {key: link.get(key) for key in ("address", "mtu", "group", "master", "ifalias")}
+        with open(f"/proc/{self.pid}/mountinfo", encoding="utf-8") as file:
+            mounts = sorted(" ".join(line.split()[3:5]) for line in file)
+        return {
+            "namespaces": self.netns_names(),
+            "links": links,
+            "addresses": self.output(["ip", "-o", "addr", "show"]).splitlines(),
+            "routes": self.output(["ip", "route", "show", "table", "all"]).splitlines(),
+            "routes6": self.output(["ip", "-6", "route", "show", "table", "all"]).splitlines(),
+            "rules": self.output(["ip", "rule", "show"]).splitlines(),
+            "neighbours": self.output(["ip", "neigh", "show", "nud", "permanent"]).splitlines(),
+            "nft": self.nft().splitlines(),
+            "mounts": mounts,
+            "processes": self.processes(),
+        }
+
+    def close(self):
+        if self.world:
+            self.world.close()
+        _release(self._holder)
+
+
+def difference(before, after):
+    """What of state() differs, as lines to read; empty if nothing does."""
+    lines = []
+    for key, old in before.items():
+        new = after[key]
+        if old == new:
+            continue
+        for item in old:
+            if item not in new:
+                lines.append(f"{key}: gone: {item}")
+        for item in new:
+            if item not in old:
+                lines.append(f"{key}: left: {item}")
+        if isinstance(old, dict):
+            lines += [f"{key}: changed: {k}: {old[k]} -> {new[k]}" for k in old if k in new and old[k] != new[k]]
+    return lines

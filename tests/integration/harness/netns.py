@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Network namespaces from Python: sockets made inside them, and commands run inside them."""
+
+import ctypes
+import json
+import os
+import socket
+import subprocess
+import threading
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY
+
+CLONE_NEWNET = 0x40000000
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _setns(fd):
+    if _libc.setns(fd, CLONE_NEWNET) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), "setns")
+
+
+def inside(path, function):
+    """Calls FUNCTION in a thread of its own that is in the namespace at PATH, and returns its result.
+
+    The thread ends with the call, so that no other code ever runs in the wrong namespace.
+    """
+    result = []
+
+    def body():
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                _setns(fd)
+            finally:
+                os.close(fd)
+            result.append((function(), None))
+        except BaseException as error:  # pylint: disable=broad-except
+            result.append((None, error))
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    value, error = result[0]
+    if error:
+        raise error
+    return value
+
+
+class Namespace:
+    """A network namespace, by the path of its file as this process sees it."""
+
+    def __init__(self, path, name=None):
+        self.path = str(path)
+        self.name = name or self.path
+
+    def enter_arguments(self):
+        return ["nsenter", f"--net={self.path}", "--"]
+
+    def popen(self, argv, **options):
+        """As subprocess.Popen, inside. The child's pid is the command's own: nsenter execs it."""
+        return subprocess.Popen([*self.enter_arguments(), *map(str, argv)], **options)
+
+    def run(self, argv, check=True, timeout=30, **options):
+        """As subprocess.run with text captured, inside. A failure tells what the command said."""
+        options.setdefault("stdout", subprocess.PIPE)
+        options.setdefault("stderr", subprocess.PIPE)
+        done = subprocess.run(
+            [*self.enter_arguments(), *map(str, argv)], check=False, timeout=timeout, text=True, **options
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(map(str, argv))}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        return done
+
+    def output(self, argv, **options):
+        return self.run(argv, **options).stdout
+
+    def json(self, argv, **options):
+        """Output of a command that prints JSON; nothing at all counts as an empty list, as `ip -j` has it."""
+        return json.loads(self.output(argv, **options) or "[]")
+
+    def socket(self, family=AF_INET, kind=SOCK_STREAM, proto=0, timeout=10.0):
+        """A socket that belongs to this namespace."""
+        made = inside(self.path, lambda: socket.socket(family, kind, proto))
+        made.settimeout(timeout)
+        return made
+
+    def connect(self, host, port, timeout=10.0, source=None):
+        """A connected TCP socket with TCP_NODELAY, IPv4 or IPv6 by the look of HOST (no names)."""
+        family = AF_INET6 if ":" in host else AF_INET
+        made = self.socket(family, timeout=timeout)
+        try:
+            made.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+            if source:
+                made.bind((source, 0))
+            made.connect((host, port))
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    def listen(self, port, host="", family=AF_INET, backlog=1024, timeout=10.0):
+        """A listening TCP socket; port 0 for any."""
+        made = self.socket(family, timeout=timeout)
+        try:
+            made.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+            made.bind((host, port))
+            made.listen(backlog)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    def links(self):
+        """{name: what `ip -d -j link` says of it}."""
+        return {link["ifname"]: link for link in self.json(["ip", "-d", "-j", "link", "show"])}
+
+    def carrier(self, link):
+        """Whether LINK has carrier: a TAP has while a process has it open."""
+        return "LOWER_UP" in self.links()[link]["flags"]
+
+    def nft(self):
+        return self.output(["nft", "list", "ruleset"])

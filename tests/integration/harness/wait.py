@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Waiting for what must become so. Tests never sleep a fixed time."""
+
+import os
+import select
+import time
+
+
+class TimedOut(AssertionError):
+    """A condition did not come about; the text says which, and what was seen last."""
+
+
+def poll_until(condition, timeout=10.0, what=None, interval=0.01):
+    """Calls CONDITION until its result is true, and returns that. WHAT: a text, or a function that says what is seen now."""
+    deadline = time.monotonic() + timeout
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() >= deadline:
+            seen = what() if callable(what) else what or getattr(condition, "__name__", "condition")
+            raise TimedOut(f"not within {timeout} s: {seen}")
+        time.sleep(interval)
+
+
+def readable(fd, timeout):
+    """Whether FD has something to read, or its end, within TIMEOUT seconds."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(timeout * 1000))
+
+
+class Lines:
+    """Lines that a child prints, each waited for no longer than a deadline. No thread, no buffering in between."""
+
+    def __init__(self, stream):
+        self.fd = stream.fileno()
+        self.pending = b""
+
+    def next(self, timeout=10.0):
+        """The next line without its end; None at the end of the stream."""
+        deadline = time.monotonic() + timeout
+        while b"\n" not in self.pending:
+            left = deadline - time.monotonic()
+            if left <= 0 or not readable(self.fd, left):
+                raise TimedOut(f"no line within {timeout} s; so far {self.pending!r}")
+            chunk = os.read(self.fd, 65536)
+            if not chunk:
+                return None
+            self.pending += chunk
+        line, self.pending = self.pending.split(b"\n", 1)
+        return line.decode(errors="replace")
