@@ -124,7 +124,8 @@ void registry_prefer_slot(struct registry *registry, unsigned slot);
 
 /*
  * Changes of a sandbox by PATCH, all or nothing: prepares the new endpoints beside the old ones. WANTED: the whole new
- * specification. On success PATCH owns it; open what is to be opened, then commit or abort.
+ * specification, in which new ports follow the kept ones. On success PATCH owns it; open what is to be opened, then commit or
+ * abort. While a change is prepared the sandbox must not be removed, nor changed by another.
  */
 struct registry_patch {
 	struct sandbox *sandbox;
@@ -138,9 +139,7 @@ int registry_patch_prepare(struct registry *registry, struct sandbox *sandbox, s
 void registry_patch_commit(struct registry *registry, struct registry_patch *patch);
 void registry_patch_abort(struct registry *registry, struct registry_patch *patch);
 
-/*
- * A port that turned out to be bound by another program is not to be tried again for automatic ports until RELEASE_MS later.
- */
+/* A port that turned out to be bound by another program is not tried again for automatic ports for the next minute. */
 void registry_avoid_port(struct registry *registry, uint16_t port);
 
 /* The one way to change a state; logs old -> new and tells the watcher. REASON: for FAILED, else NULL. */

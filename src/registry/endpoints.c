@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Addresses for endpoints. Those that were named come first, so that an automatic port never takes one which the same request
+ * names further down.
+ */
+#include "registry/internal.h"
+
+#include "registry/problem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void release_some(struct registry *registry, const struct endpoint *endpoint, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		ports_release(registry->ports, endpoint->port.proto, &endpoint->listen[i]);
+}
+
+void endpoints_release(struct registry *registry, const struct endpoint *endpoints, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		release_some(registry, &endpoints[i], endpoints[i].listen_count);
+}
+
+static int tell_holder(const struct endpoint *endpoint, const struct addr *wanted, const struct port_holder *holder,
+		       const char *field, struct problem *problem)
+{
+	const char *proto = proto_name(endpoint->port.proto);
+	char text[ADDR_TEXT_SIZE], held[ADDR_TEXT_SIZE + 8] = "";
+
+	addr_format(wanted, text);
+	if (!addr_equal(wanted, &holder->addr)) {
+		char other[ADDR_TEXT_SIZE];
+
+		snprintf(held, sizeof(held), " as %s", addr_format(&holder->addr, other));
+	}
+	if (!holder->sandbox)
+		return problem_set(problem, PROBLEM_CONFLICT, field, "%s (%s) belongs to %s%s", text, proto,
+				   holder->name, held);
+	return problem_set(problem, PROBLEM_CONFLICT, field, "%s (%s) is published already%s, by sandbox %s", text,
+			   proto, held, holder->sandbox->id);
+}
+
+/* Holds the endpoint's addresses, all or none. */
+static int hold_named(struct registry *registry, struct sandbox *sandbox, const struct endpoint *endpoint,
+		      const char *field, struct problem *problem)
+{
+	for (size_t i = 0; i < endpoint->listen_count; i++) {
+		struct port_holder holder;
+		int result =
+		    ports_hold(registry->ports, endpoint->port.proto, &endpoint->listen[i], sandbox, NULL, &holder);
+
+		if (result == 0)
+			continue;
+		release_some(registry, endpoint, i);
+		if (result > 0)
+			return tell_holder(endpoint, &endpoint->listen[i], &holder, field, problem);
+		return problem_set(problem, PROBLEM_INTERNAL, NULL, "out of memory");
+	}
+	return 0;
+}
+
+static int hold_automatic(struct registry *registry, struct sandbox *sandbox, struct endpoint *endpoint,
+			  const char *field, struct problem *problem)
+{
+	enum proto proto = endpoint->port.proto;
+	uint16_t port = ports_lowest_free(registry->ports, proto);
+	unsigned held, avoided;
+
+	if (port == 0) {
+		ports_usage(registry->ports, proto, &held, &avoided);
+		return problem_set(problem, PROBLEM_UNAVAILABLE, field,
+				   "no automatic %s port is free: of [ports] range = %u-%u, %u are published and %u "
+				   "in use by other programs",
+				   proto_name(proto), registry->config->ports.first, registry->config->ports.last, held,
+				   avoided);
+	}
+	endpoint->listen[0] = addr_from_ipv4(INADDR_LOOPBACK, port);
+	endpoint->listen[1] = addr_loopback6(port);
+	endpoint->listen_count = 2;
+	if (hold_named(registry, sandbox, endpoint, field, problem) < 0) {
+		endpoint->listen_count = 0;
+		return -1;
+	}
+	return 0;
+}
+
+/* Whether the endpoint's turn is in the pass for automatic ones: those that came without any address. */
+static bool wants_port(const struct endpoint *endpoint)
+{
+	return endpoint->port.automatic && endpoint->listen_count == 0;
+}
+
+/* Marks what is held in HELD, so that a failure can be undone and nothing is claimed twice. */
+static int hold_all(struct registry *registry, struct sandbox *sandbox, struct endpoint *endpoints, bool *held,
+		    const struct endpoint_list *list, struct problem *problem)
+{
+	for (int automatic = 0; automatic < 2; automatic++) {
+		size_t place = 0;
+
+		for (size_t i = 0; i < list->count; i++) {
+			char field[64];
+			int result;
+
+			if (list->kept && list->kept[i])
+				continue;
+			snprintf(field, sizeof(field), "%s/%zu%s", list->prefix, place++, automatic ? "" : "/listen");
+			if (held[i] || wants_port(&endpoints[i]) != automatic)
+				continue;
+			result = automatic ? hold_automatic(registry, sandbox, &endpoints[i], field, problem)
+					   : hold_named(registry, sandbox, &endpoints[i], field, problem);
+			if (result < 0)
+				return -1;
+			held[i] = true;
+		}
+	}
+	return 0;
+}
+
+int endpoints_hold(struct registry *registry, struct sandbox *sandbox, struct endpoint *endpoints,
+		   const struct endpoint_list *list, struct problem *problem)
+{
+	bool *held;
+	int result;
+
+	if (list->count == 0)
+		return 0;
+	held = calloc(list->count, sizeof(*held));
+	if (!held)
+		return problem_set(problem, PROBLEM_INTERNAL, NULL, "out of memory");
+	result = hold_all(registry, sandbox, endpoints, held, list, problem);
+	for (size_t i = 0; result < 0 && i < list->count; i++) {
+		if (held[i])
+			endpoints_release(registry, &endpoints[i], 1);
+	}
+	free(held);
+	return result;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A change in two steps. Preparing claims all that is new (addresses, the default) while the sandbox still has all that it had,
+ * so that aborting only lets go of the new and committing only of the old: neither can fail.
+ *
+ * Ports that both requests name are the same endpoint, which stays open. A problem counts places among those that are new:
+ * that is their place in "publish".
+ */
+#include "registry/internal.h"
+#include "registry/problem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int endpoints_for(const struct spec *spec, struct endpoint **endpoints)
+{
+	struct endpoint *made = NULL;
+
+	if (spec->port_count) {
+		made = calloc(spec->port_count, sizeof(*made));
+		if (!made)
+			return -1;
+	}
+	for (size_t i = 0; i < spec->port_count; i++) {
+		const struct spec_port *port = &spec->ports[i];
+
+		made[i].port = *port;
+		if (port->automatic)
+			continue;
+		memcpy(made[i].listen, port->listen, sizeof(port->listen));
+		made[i].listen_count = port->listen_count;
+	}
+	*endpoints = made;
+	return 0;
+}
+
+static bool endpoint_is_same(const struct endpoint *a, const struct endpoint *b)
+{
+	if (a->listen_count != b->listen_count || !spec_port_equal(&a->port, &b->port))
+		return false;
+	for (size_t i = 0; i < a->listen_count; i++) {
+		if (!addr_equal(&a->listen[i], &b->listen[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool is_among(const struct endpoint *endpoint, const struct endpoint *endpoints, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (endpoint_is_same(endpoint, &endpoints[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Lets go of what is in LEAVING and not in STAYING. */
+static void release_difference(struct registry *registry, const struct endpoint *leaving, size_t leaving_count,
+			       const struct endpoint *staying, size_t staying_count)
+{
+	for (size_t i = 0; i < leaving_count; i++) {
+		if (!is_among(&leaving[i], staying, staying_count))
+			endpoints_release(registry, &leaving[i], 1);
+	}
+}
+
+/* Brings the endpoints that stay, with addresses and handles, into the new list, and marks them in KEPT. */
+static void keep_endpoints(const struct sandbox *sandbox, struct endpoint *wanted, size_t count, bool *kept)
+{
+	bool used[SPEC_PORTS_MAX] = { false };
+
+	for (size_t i = 0; i < count; i++) {
+		for (size_t j = 0; j < sandbox->endpoint_count && !kept[i]; j++) {
+			if (used[j] || !spec_port_equal(&wanted[i].port, &sandbox->endpoints[j].port))
+				continue;
+			wanted[i] = sandbox->endpoints[j];
+			used[j] = kept[i] = true;
+		}
+	}
+}
+
+static void default_unclaim(struct registry *registry, const struct sandbox *sandbox)
+{
+	if (registry->default_holder == sandbox && registry->default_sandbox != sandbox)
+		registry->default_holder = NULL;
+}
+
+int registry_patch_prepare(struct registry *registry, struct sandbox *sandbox, struct spec *wanted,
+			   struct registry_patch *patch, struct problem *problem)
+{
+	bool kept[SPEC_PORTS_MAX] = { false };
+	struct endpoint_list list = { .count = wanted->port_count, .kept = kept, .prefix = "/publish" };
+	struct endpoint *endpoints;
+
+	if (wanted->port_count > SPEC_PORTS_MAX)
+		return problem_set(problem, PROBLEM_BAD_REQUEST, "/publish", "a sandbox can publish at most %d ports",
+				   SPEC_PORTS_MAX);
+	if (endpoints_for(wanted, &endpoints) < 0)
+		return problem_set(problem, PROBLEM_INTERNAL, NULL, "out of memory");
+	keep_endpoints(sandbox, endpoints, wanted->port_count, kept);
+	if (wanted->is_default && default_claim(registry, sandbox, problem) < 0)
+		goto fail;
+	if (endpoints_hold(registry, sandbox, endpoints, &list, problem) < 0) {
+		default_unclaim(registry, sandbox);
+		goto fail;
+	}
+	*patch = (struct registry_patch){
+		.sandbox = sandbox,
+		.spec = wanted,
+		.endpoints = endpoints,
+		.endpoint_count = wanted->port_count,
+	};
+	return 0;
+
+fail:
+	free(endpoints);
+	return -1;
+}
+
+void registry_patch_commit(struct registry *registry, struct registry_patch *patch)
+{
+	struct sandbox *sandbox = patch->sandbox;
+
+	release_difference(registry, sandbox->endpoints, sandbox->endpoint_count, patch->endpoints,
+			   patch->endpoint_count);
+	if (patch->spec->is_default) {
+		registry->default_sandbox = sandbox;
+	} else if (registry->default_sandbox == sandbox) {
+		registry->default_sandbox = NULL;
+		registry->default_holder = NULL;
+	}
+	free(sandbox->endpoints);
+	spec_free(sandbox->spec);
+	sandbox->endpoints = patch->endpoints;
+	sandbox->endpoint_count = patch->endpoint_count;
+	sandbox->spec = patch->spec;
+	*patch = (struct registry_patch){ 0 };
+}
+
+void registry_patch_abort(struct registry *registry, struct registry_patch *patch)
+{
+	const struct sandbox *sandbox = patch->sandbox;
+
+	release_difference(registry, patch->endpoints, patch->endpoint_count, sandbox->endpoints,
+			   sandbox->endpoint_count);
+	default_unclaim(registry, sandbox);
+	free(patch->endpoints);
+	spec_free(patch->spec);
+	*patch = (struct registry_patch){ 0 };
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Two views of the same holdings. An ordered set of (protocol, port, family, address) answers "who has exactly this" in
+ * O(log n), however many there are. Beside it, for each protocol, a bitmap of the ports that are of no use to an automatic
+ * endpoint: those held on 127.0.0.1, on ::1, or on a wildcard address.
+ *
+ * A wildcard excludes every address of its family. That anything is held on a port of a family is counted, so that only a
+ * request that will be refused has to look for the holder among all.
+ *
+ * Ports that another program turned out to have are avoided for a while: a list in the order of their release.
+ */
+#include "registry/ports.h"
+
+#include "base/clock.h"
+#include "base/queue.h"
+#include "registry/bitmap.h"
+
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	PORTS = 65536,
+	PROTOS = PROTO_UDP + 1,
+	FAMILIES = 2,       /* IPv4, IPv6 */
+	RELEASE_MS = 60000, /* after which a port that somebody else had is tried again */
+};
+
+struct holding {
+	enum proto proto;
+	struct addr addr;
+	struct sandbox *sandbox; /* NULL: weftd itself */
+	const char *name;
+};
+
+struct avoided {
+	TAILQ_ENTRY(avoided) next;
+	uint16_t port;
+	uint64_t until_ms; /* monotonic */
+};
+
+struct ports {
+	uint16_t first, last;
+	void *holdings; /* tsearch(3) tree of struct holding */
+	uint32_t uses[PROTOS][FAMILIES][PORTS];
+	uint8_t loopback_uses[PROTOS][PORTS]; /* of 127.0.0.1, ::1, 0.0.0.0 and ::, so 4 at most */
+	uint64_t unfit[PROTOS][BITMAP_WORDS(PORTS)];
+	uint64_t avoided[BITMAP_WORDS(PORTS)];
+	TAILQ_HEAD(, avoided) avoided_list; /* by until_ms */
+};
+
+struct ports *ports_new(uint16_t first, uint16_t last)
+{
+	struct ports *ports = calloc(1, sizeof(*ports));
+
+	if (!ports)
+		return NULL;
+	ports->first = first;
+	ports->last = last;
+	TAILQ_INIT(&ports->avoided_list);
+	return ports;
+}
+
+void ports_free(struct ports *ports)
+{
+	struct avoided *avoided, *next;
+
+	if (!ports)
+		return;
+	TAILQ_FOREACH_SAFE(avoided, &ports->avoided_list, next, next)
+	free(avoided);
+	tdestroy(ports->holdings, free);
+	free(ports);
+}
+
+static int family_index(const struct addr *addr)
+{
+	return addr->any.sa_family == AF_INET6;
+}
+
+static int holding_compare(const void *left, const void *right)
+{
+	const struct holding *a = left, *b = right;
+	const struct addr *x = &a->addr, *y = &b->addr;
+
+	if (a->proto != b->proto)
+		return (int)a->proto - (int)b->proto;
+	if (addr_port(x) != addr_port(y))
+		return addr_port(x) - addr_port(y);
+	if (x->any.sa_family != y->any.sa_family)
+		return x->any.sa_family - y->any.sa_family;
+	if (x->any.sa_family == AF_INET6)
+		return memcmp(&x->in6.sin6_addr, &y->in6.sin6_addr, sizeof(x->in6.sin6_addr));
+	return memcmp(&x->in.sin_addr, &y->in.sin_addr, sizeof(x->in.sin_addr));
+}
+
+static struct holding *holding_find(const struct ports *ports, enum proto proto, const struct addr *addr)
+{
+	struct holding key = { .proto = proto, .addr = *addr };
+	struct holding **node = tfind(&key, &ports->holdings, holding_compare);
+
+	return node ? *node : NULL;
+}
+
+static struct addr wildcard_of(const struct addr *addr)
+{
+	struct addr wildcard = { .any.sa_family = addr->any.sa_family };
+
+	addr_set_port(&wildcard, addr_port(addr));
+	return wildcard;
+}
+
+/* Whether an automatic endpoint, which wants 127.0.0.1 and ::1, could not live beside ADDR. */
+static bool is_in_the_way_of_loopback(const struct addr *addr)
+{
+	struct addr loopback4 = addr_from_ipv4(INADDR_LOOPBACK, addr_port(addr));
+	struct addr loopback6 = addr_loopback6(addr_port(addr));
+
+	return addr_is_wildcard(addr) || addr_equal(addr, &loopback4) || addr_equal(addr, &loopback6);
+}
+
+struct search {
+	enum proto proto;
+	const struct addr *addr;
+	struct holding *found;
+};
+
+static void search_visit(const void *node, VISIT visit, void *context)
+{
+	struct holding *holding = *(struct holding *const *)node;
+	struct search *search = context;
+
+	if ((visit == postorder || visit == leaf) && !search->found && holding->proto == search->proto &&
+	    spec_listen_collides(&holding->addr, search->addr))
+		search->found = holding;
+}
+
+static struct holding *find_obstacle(const struct ports *ports, enum proto proto, const struct addr *addr)
+{
+	struct addr wildcard = wildcard_of(addr);
+	struct search search = { .proto = proto, .addr = addr };
+	struct holding *holding;
+
+	if (!ports->uses[proto][family_index(addr)][addr_port(addr)])
+		return NULL;
+	holding = holding_find(ports, proto, addr);
+	if (!holding)
+		holding = holding_find(ports, proto, &wildcard);
+	if (!holding && addr_is_wildcard(addr)) {
+		twalk_r(ports->holdings, search_visit, &search);
+		holding = search.found;
+	}
+	return holding;
+}
+
+int ports_hold(struct ports *ports, enum proto proto, const struct addr *addr, struct sandbox *sandbox,
+	       const char *name, struct port_holder *holder)
+{
+	struct holding *holding = find_obstacle(ports, proto, addr);
+	uint16_t port = addr_port(addr);
+
+	if (holding) {
+		*holder = (struct port_holder){
+			.sandbox = holding->sandbox,
+			.name = holding->name,
+			.addr = holding->addr,
+		};
+		return 1;
+	}
+	holding = malloc(sizeof(*holding));
+	if (!holding)
+		return -1;
+	*holding = (struct holding){ .proto = proto, .addr = *addr, .sandbox = sandbox, .name = name };
+	if (!tsearch(holding, &ports->holdings, holding_compare)) {
+		free(holding);
+		return -1;
+	}
+	ports->uses[proto][family_index(addr)][port]++;
+	if (is_in_the_way_of_loopback(addr) && ports->loopback_uses[proto][port]++ == 0)
+		bitmap_add(ports->unfit[proto], port);
+	return 0;
+}
+
+void ports_release(struct ports *ports, enum proto proto, const struct addr *addr)
+{
+	struct holding *holding = holding_find(ports, proto, addr);
+	uint16_t port = addr_port(addr);
+
+	if (!holding)
+		return;
+	tdelete(holding, &ports->holdings, holding_compare);
+	free(holding);
+	ports->uses[proto][family_index(addr)][port]--;
+	if (is_in_the_way_of_loopback(addr) && --ports->loopback_uses[proto][port] == 0)
+		bitmap_drop(ports->unfit[proto], port);
+}
+
+static void avoided_drop(struct ports *ports, struct avoided *avoided)
+{
+	TAILQ_REMOVE(&ports->avoided_list, avoided, next);
+	bitmap_drop(ports->avoided, avoided->port);
+	free(avoided);
+}
+
+static void release_expired(struct ports *ports)
+{
+	uint64_t now_ms = clock_now_ms();
+	struct avoided *avoided;
+
+	while ((avoided = TAILQ_FIRST(&ports->avoided_list)) && avoided->until_ms <= now_ms)
+		avoided_drop(ports, avoided);
+}
+
+uint16_t ports_lowest_free(struct ports *ports, enum proto proto)
+{
+	unsigned port;
+
+	release_expired(ports);
+	port = bitmap_lowest_absent(ports->unfit[proto], ports->avoided, ports->first, ports->last);
+	return port <= ports->last ? (uint16_t)port : 0;
+}
+
+void ports_usage(struct ports *ports, enum proto proto, unsigned *held, unsigned *avoided)
+{
+	*held = *avoided = 0;
+	release_expired(ports);
+	for (unsigned port = ports->first; port <= ports->last; port++) {
+		*held += bitmap_has(ports->unfit[proto], port);
+		*avoided += bitmap_has(ports->avoided, port);
+	}
+}
+
+void ports_avoid(struct ports *ports, uint16_t port)
+{
+	struct avoided *avoided;
+
+	TAILQ_FOREACH(avoided, &ports->avoided_list, next)
+	{
+		if (avoided->port == port)
+			break;
+	}
+	if (avoided) {
+		avoided_drop(ports, avoided);
+	}
+	avoided = malloc(sizeof(*avoided));
+	if (!avoided)
+		return; /* it will be tried again too early, and found to be taken again */
+	*avoided = (struct avoided){ .port = port, .until_ms = clock_now_ms() + RELEASE_MS };
+	TAILQ_INSERT_TAIL(&ports->avoided_list, avoided, next);
+	bitmap_add(ports->avoided, port);
+}

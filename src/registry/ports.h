@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_REGISTRY_PORTS_H
+#define WEFT_REGISTRY_PORTS_H
+
+/*
+ * Who holds which listening address, and which ports are free for automatic use. For the registry's own files. Main thread.
+ */
+
+#include "registry/spec.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ports;
+struct sandbox;
+
+/* Automatic ports come from FIRST to LAST. NULL only for lack of memory. */
+struct ports *ports_new(uint16_t first, uint16_t last);
+void ports_free(struct ports *ports);
+
+/* What is in the way of an address. */
+struct port_holder {
+	struct sandbox *sandbox; /* NULL: weftd itself, see NAME */
+	const char *name;        /* "the default endpoint"; NULL for a sandbox */
+	struct addr addr;        /* differs from the one asked for where one of the two is a wildcard */
+};
+
+/*
+ * Holds ADDR for SANDBOX, or for weftd itself if that is NULL (NAME then says what for, and must outlive PORTS). 0; 1 with HOLDER if
+ * something is in the way; -1 for lack of memory.
+ */
+int ports_hold(struct ports *ports, enum proto proto, const struct addr *addr, struct sandbox *sandbox,
+	       const char *name, struct port_holder *holder);
+
+/* The address must be held. */
+void ports_release(struct ports *ports, enum proto proto, const struct addr *addr);
+
+/* The lowest port of the range that is free on 127.0.0.1 and ::1 and not avoided; 0: none. */
+uint16_t ports_lowest_free(struct ports *ports, enum proto proto);
+
+/* How many ports of the range are held, and how many avoided: for the sentence that says why there is none. */
+void ports_usage(struct ports *ports, enum proto proto, unsigned *held, unsigned *avoided);
+
+/* Keeps PORT from automatic use for the next minute: another program has it. */
+void ports_avoid(struct ports *ports, uint16_t port);
+
+#endif

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The sandboxes, found by id (an ordered tree) and by slot (an array with a bitmap of what is taken). Adding one claims a
+ * slot, the default and its addresses, in this order, and lets go of what it has when a later claim fails; nothing in it
+ * takes longer the more sandboxes there are, but for the logarithm of the trees.
+ */
+#include "registry/registry.h"
+
+#include "base/clock.h"
+#include "registry/internal.h"
+#include "registry/problem.h"
+
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int id_compare(const void *left, const void *right)
+{
+	const struct sandbox *a = left, *b = right;
+
+	return strcmp(a->id, b->id);
+}
+
+/* Addresses that weftd listens on itself are nobody's to publish. */
+static int hold_own(struct ports *ports, const struct addr_list *list, const char *name)
+{
+	struct port_holder holder;
+
+	for (size_t i = 0; i < list->count; i++) {
+		if (ports_hold(ports, PROTO_TCP, &list->items[i], NULL, name, &holder) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+struct registry *registry_new(const struct config *config)
+{
+	struct registry *registry = calloc(1, sizeof(*registry));
+
+	if (!registry)
+		return NULL;
+	registry->config = config;
+	registry->ports = ports_new(config->ports.first, config->ports.last);
+	if (!registry->ports ||
+	    hold_own(registry->ports, &config->forwarder.default_listen, "the default endpoint") < 0 ||
+	    hold_own(registry->ports, &config->http.listen, "the status page ([http] listen)") < 0) {
+		registry_free(registry);
+		return NULL;
+	}
+	return registry;
+}
+
+static void sandbox_free(struct sandbox *sandbox)
+{
+	if (!sandbox)
+		return;
+	spec_free(sandbox->spec);
+	free(sandbox->endpoints);
+	free(sandbox);
+}
+
+static void forget_nothing(void *sandbox)
+{
+	(void)sandbox;
+}
+
+void registry_free(struct registry *registry)
+{
+	if (!registry)
+		return;
+	tdestroy(registry->ids, forget_nothing);
+	ports_free(registry->ports);
+	for (unsigned slot = 1; slot < SLOTS; slot++) {
+		sandbox_free(registry->sandboxes[slot]);
+		free(registry->blocked_why[slot]);
+	}
+	free(registry);
+}
+
+void registry_watch(struct registry *registry, const struct registry_watcher *watcher)
+{
+	registry->watcher = *watcher;
+}
+
+struct sandbox *registry_find(struct registry *registry, const char *id)
+{
+	struct sandbox key, **node;
+
+	if (strlen(id) > SANDBOX_ID_MAX)
+		return NULL;
+	strcpy(key.id, id);
+	node = tfind(&key, &registry->ids, id_compare);
+	return node ? *node : NULL;
+}
+
+size_t registry_count(const struct registry *registry)
+{
+	return registry->count;
+}
+
+size_t registry_count_state(const struct registry *registry, enum sandbox_state state)
+{
+	return registry->count_state[state];
+}
+
+struct sandbox *registry_default(struct registry *registry)
+{
+	if (registry->default_sandbox)
+		return registry->default_sandbox;
+	return registry->count == 1 ? registry_next(registry, 0) : NULL;
+}
+
+int default_claim(struct registry *registry, struct sandbox *sandbox, struct problem *problem)
+{
+	if (registry->default_holder && registry->default_holder != sandbox)
+		return problem_set(problem, PROBLEM_CONFLICT, "/default", "sandbox %s is the default already",
+				   registry->default_holder->id);
+	registry->default_holder = sandbox;
+	return 0;
+}
+
+/* A sandbox without slot and addresses, in no list yet. It does not own SPEC until it is entered. */
+static struct sandbox *sandbox_new(const char *id, const struct spec *spec)
+{
+	struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
+
+	if (!sandbox)
+		return NULL;
+	snprintf(sandbox->id, sizeof(sandbox->id), "%s", id);
+	sandbox->state = SANDBOX_CREATING;
+	sandbox->registered_ms = sandbox->since_ms = clock_wall_ms();
+	if (endpoints_for(spec, &sandbox->endpoints) < 0) {
+		free(sandbox);
+		return NULL;
+	}
+	sandbox->endpoint_count = spec->port_count;
+	return sandbox;
+}
+
+/* What has slot and addresses comes into the lists. 0, or -1 for lack of memory. */
+static int sandbox_enter(struct registry *registry, struct sandbox *sandbox, struct spec *spec)
+{
+	if (!tsearch(sandbox, &registry->ids, id_compare))
+		return -1;
+	sandbox->spec = spec;
+	registry->sandboxes[sandbox->slot] = sandbox;
+	bitmap_add(registry->taken, sandbox->slot);
+	registry->count++;
+	registry->count_state[sandbox->state]++;
+	if (spec->is_default)
+		registry->default_sandbox = sandbox;
+	return 0;
+}
+
+static void default_drop(struct registry *registry, const struct sandbox *sandbox)
+{
+	if (registry->default_holder == sandbox)
+		registry->default_holder = NULL;
+	if (registry->default_sandbox == sandbox)
+		registry->default_sandbox = NULL;
+}
+
+/* The claims that registry_add() and registry_adopt() share, for a sandbox that has its slot. */
+static struct sandbox *claim_and_enter(struct registry *registry, struct sandbox *sandbox, struct spec *spec,
+				       struct problem *problem)
+{
+	struct endpoint_list list = { .count = sandbox->endpoint_count, .prefix = "/ports" };
+
+	if (spec->is_default && default_claim(registry, sandbox, problem) < 0)
+		goto fail;
+	if (endpoints_hold(registry, sandbox, sandbox->endpoints, &list, problem) < 0)
+		goto fail;
+	if (sandbox_enter(registry, sandbox, spec) < 0) {
+		endpoints_release(registry, sandbox->endpoints, sandbox->endpoint_count);
+		problem_set(problem, PROBLEM_INTERNAL, NULL, "out of memory");
+		goto fail;
+	}
+	return sandbox;
+
+fail:
+	default_drop(registry, sandbox);
+	sandbox_free(sandbox);
+	return NULL;
+}
+
+struct sandbox *registry_add(struct registry *registry, const char *id, struct spec *spec, struct problem *problem)
+{
+	struct sandbox *sandbox = sandbox_new(id, spec);
+
+	if (!sandbox) {
+		problem_set(problem, PROBLEM_INTERNAL, NULL, "out of memory");
+		return NULL;
+	}
+	sandbox->slot = slot_choose(registry, problem);
+	if (sandbox->slot == 0) {
+		sandbox_free(sandbox);
+		return NULL;
+	}
+	return claim_and_enter(registry, sandbox, spec, problem);
+}
+
+/* Whether a stored sandbox can be taken in at all, its addresses aside. */
+static int check_adoption(struct registry *registry, const char *id, unsigned slot, const struct spec *spec,
+			  size_t endpoint_count, struct problem *problem)
+{
+	const struct sandbox *other;
+
+	if (slot < 1 || slot > config_slot_max(registry->config))
+		return problem_set(problem, PROBLEM_CONFLICT, NULL, "slot %u does not exist: there are 1 to %u", slot,
+				   config_slot_max(registry->config));
+	if ((other = registry_at(registry, slot)))
+		return problem_set(problem, PROBLEM_CONFLICT, NULL, "slot %u has a sandbox already: %s", slot,
+				   other->id);
+	if ((other = registry_find(registry, id)))
+		return problem_set(problem, PROBLEM_CONFLICT, "id", "sandbox %s exists already, in slot %u", id,
+				   other->slot);
+	if (endpoint_count != spec->port_count)
+		return problem_set(problem, PROBLEM_CONFLICT, "/ports", "%zu endpoints for %zu ports", endpoint_count,
+				   spec->port_count);
+	return 0;
+}
+
+struct sandbox *registry_adopt(struct registry *registry, const char *id, unsigned slot, struct spec *spec,
+			       const struct endpoint *endpoints, size_t endpoint_count, struct problem *problem)
+{
+	struct sandbox *sandbox;
+
+	if (check_adoption(registry, id, slot, spec, endpoint_count, problem) < 0)
+		return NULL;
+	sandbox = sandbox_new(id, spec);
+	if (!sandbox) {
+		problem_set(problem, PROBLEM_INTERNAL, NULL, "out of memory");
+		return NULL;
+	}
+	sandbox->slot = slot;
+	for (size_t i = 0; i < endpoint_count; i++) {
+		memcpy(sandbox->endpoints[i].listen, endpoints[i].listen, sizeof(endpoints[i].listen));
+		sandbox->endpoints[i].listen_count = endpoints[i].listen_count;
+	}
+	return claim_and_enter(registry, sandbox, spec, problem);
+}
+
+void registry_remove(struct registry *registry, struct sandbox *sandbox)
+{
+	endpoints_release(registry, sandbox->endpoints, sandbox->endpoint_count);
+	default_drop(registry, sandbox);
+	tdelete(sandbox, &registry->ids, id_compare);
+	registry->sandboxes[sandbox->slot] = NULL;
+	bitmap_drop(registry->taken, sandbox->slot);
+	registry->count--;
+	registry->count_state[sandbox->state]--;
+	sandbox_free(sandbox);
+}
+
+void registry_avoid_port(struct registry *registry, uint16_t port)
+{
+	ports_avoid(registry->ports, port);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Numbers for slots: the lowest that is neither taken nor blocked. A blocked one remembers why, which is told to whoever gets
+ * none.
+ */
+#include "registry/internal.h"
+
+#include "registry/problem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool slot_exists(const struct registry *registry, unsigned slot)
+{
+	return slot >= 1 && slot <= config_slot_max(registry->config);
+}
+
+static bool slot_is_free(const struct registry *registry, unsigned slot)
+{
+	return slot_exists(registry, slot) && !bitmap_has(registry->taken, slot) &&
+	       !bitmap_has(registry->blocked, slot);
+}
+
+unsigned slot_choose(struct registry *registry, struct problem *problem)
+{
+	unsigned last = config_slot_max(registry->config), slot = registry->preferred, why;
+
+	registry->preferred = 0;
+	if (slot_is_free(registry, slot))
+		return slot;
+	slot = bitmap_lowest_absent(registry->taken, registry->blocked, 1, last);
+	if (slot <= last)
+		return slot;
+	why = bitmap_lowest(registry->blocked, 1, last);
+	if (why > last)
+		problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "no slot is free: all %u have a sandbox", last);
+	else
+		problem_set(problem, PROBLEM_UNAVAILABLE, NULL,
+			    "no slot is free: of %u, %zu have a sandbox and %zu cannot be used yet, such as %u: %s",
+			    last, registry->count, registry->blocked_count, why,
+			    registry->blocked_why[why] ? registry->blocked_why[why] : "not known why");
+	return 0;
+}
+
+void registry_block_slot(struct registry *registry, unsigned slot, const char *why)
+{
+	if (slot < 1 || slot > CONFIG_SLOT_MAX)
+		return;
+	if (!bitmap_has(registry->blocked, slot)) {
+		bitmap_add(registry->blocked, slot);
+		registry->blocked_count++;
+	}
+	free(registry->blocked_why[slot]);
+	registry->blocked_why[slot] = strdup(why);
+}
+
+void registry_unblock_slot(struct registry *registry, unsigned slot)
+{
+	if (slot < 1 || slot > CONFIG_SLOT_MAX || !bitmap_has(registry->blocked, slot))
+		return;
+	bitmap_drop(registry->blocked, slot);
+	registry->blocked_count--;
+	free(registry->blocked_why[slot]);
+	registry->blocked_why[slot] = NULL;
+}
+
+void registry_prefer_slot(struct registry *registry, unsigned slot)
+{
+	registry->preferred = slot;
+}
+
+struct sandbox *registry_at(struct registry *registry, unsigned slot)
+{
+	return slot <= CONFIG_SLOT_MAX ? registry->sandboxes[slot] : NULL;
+}
+
+struct sandbox *registry_next(struct registry *registry, unsigned slot)
+{
+	unsigned next;
+
+	if (slot >= CONFIG_SLOT_MAX)
+		return NULL;
+	next = bitmap_lowest(registry->taken, slot + 1, CONFIG_SLOT_MAX);
+	return next <= CONFIG_SLOT_MAX ? registry->sandboxes[next] : NULL;
+}

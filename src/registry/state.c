@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The states of a sandbox, their names, and the one place where they change.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "registry/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *sandbox_state_name(enum sandbox_state state)
+{
+	switch (state) {
+	case SANDBOX_CREATING:
+		return "creating";
+	case SANDBOX_WAITING:
+		return "waiting";
+	case SANDBOX_ATTACHED:
+		return "attached";
+	case SANDBOX_READY:
+		return "ready";
+	case SANDBOX_DETACHED:
+		return "detached";
+	case SANDBOX_PAUSED:
+		return "paused";
+	case SANDBOX_DRAINING:
+		return "draining";
+	case SANDBOX_FAILED:
+		return "failed";
+	}
+	return "unknown";
+}
+
+int sandbox_state_parse(const char *name, enum sandbox_state *state)
+{
+	for (int i = 0; i < SANDBOX_STATES; i++) {
+		if (strcmp(name, sandbox_state_name((enum sandbox_state)i)) == 0) {
+			*state = (enum sandbox_state)i;
+			return 0;
+		}
+	}
+	return -1;
+}
+
+void sandbox_set_state(struct registry *registry, struct sandbox *sandbox, enum sandbox_state state, const char *cause,
+		       const char *reason)
+{
+	enum sandbox_state from = sandbox->state;
+	int64_t now_ms = clock_wall_ms();
+	uint64_t previous_ms = now_ms > sandbox->since_ms ? (uint64_t)(now_ms - sandbox->since_ms) : 0;
+
+	snprintf(sandbox->reason, sizeof(sandbox->reason), "%s", reason && state == SANDBOX_FAILED ? reason : "");
+	if (state == from)
+		return;
+	sandbox->state = state;
+	sandbox->since_ms = now_ms;
+	registry->count_state[from]--;
+	registry->count_state[state]++;
+	log_info("sandbox changed its state", F_STR("sandbox", sandbox->id), F_UINT("slot", sandbox->slot),
+		 F_STR("from", sandbox_state_name(from)), F_STR("to", sandbox_state_name(state)), F_STR("cause", cause),
+		 F_STR("reason", sandbox->reason[0] ? sandbox->reason : NULL), F_UINT("previous_ms", previous_ms));
+	if (registry->watcher.state_changed)
+		registry->watcher.state_changed(registry->watcher.context, sandbox, from, cause, previous_ms);
+}
+
+enum sandbox_state sandbox_settled_state(const struct sandbox *sandbox)
+{
+	if (sandbox->paused)
+		return SANDBOX_PAUSED;
+	if (!sandbox->carrier)
+		return sandbox->was_attached ? SANDBOX_DETACHED : SANDBOX_WAITING;
+	if (sandbox->spec->ready_port == 0 || sandbox->guest_answers)
+		return SANDBOX_READY;
+	return SANDBOX_ATTACHED;
+}
