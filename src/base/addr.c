@@ -16,6 +16,8 @@ static int parse_number(const char *text, unsigned max, unsigned *number)
 
 	if (*text < '0' || *text > '9' || strlen(text) > 9)
 		return -1;
+	if (*text == '0' && text[1]) /* "080" is written by nobody who means 80 */
+		return -1;
 	*number = (unsigned)strtoul(text, &end, 10);
 	return *end || *number > max ? -1 : 0;
 }
@@ -172,8 +174,10 @@ int cidr4_parse(const char *text, struct cidr4 *cidr)
 	host[host_length] = '\0';
 	if (slash && parse_number(slash + 1, 32, &length) < 0)
 		return -1;
+	if (ipv4_parse(host, &cidr->ip) < 0)
+		return -1;
 	cidr->length = (uint8_t)length;
-	return ipv4_parse(host, &cidr->ip);
+	return 0;
 }
 
 char *cidr4_format(const struct cidr4 *cidr, char text[static CIDR4_TEXT_SIZE])
@@ -209,19 +213,28 @@ bool cidr4_overlaps(const struct cidr4 *a, const struct cidr4 *b)
 	return cidr4_first(a) <= cidr4_last(b) && cidr4_first(b) <= cidr4_last(a);
 }
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20; /* lower case */
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 int mac_parse(const char *text, struct mac *mac)
 {
-	unsigned octets[6];
-	int used = 0;
+	struct mac read;
 
 	if (strlen(text) != MAC_TEXT_SIZE - 1)
 		return -1;
-	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &octets[0], &octets[1], &octets[2], &octets[3], &octets[4],
-		   &octets[5], &used) != 6 ||
-	    used != MAC_TEXT_SIZE - 1)
-		return -1;
-	for (int i = 0; i < 6; i++)
-		mac->octets[i] = (uint8_t)octets[i];
+	for (int i = 0; i < 6; i++, text += 3) {
+		int high = hex_digit(text[0]), low = hex_digit(text[1]);
+
+		if (high < 0 || low < 0 || text[2] != (i < 5 ? ':' : '\0'))
+			return -1;
+		read.octets[i] = (uint8_t)(high << 4 | low);
+	}
+	*mac = read;
 	return 0;
 }
 

@@ -54,12 +54,13 @@ void timer_start(struct timer *timer, uint64_t delay_ms)
 
 void timer_stop(struct timer *timer)
 {
-	event_del(timer->event);
+	if (timer->event)
+		event_del(timer->event);
 }
 
 bool timer_is_armed(const struct timer *timer)
 {
-	return event_pending(timer->event, EV_TIMEOUT, NULL);
+	return timer->event && event_pending(timer->event, EV_TIMEOUT, NULL);
 }
 
 void timer_free(struct timer *timer)

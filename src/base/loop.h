@@ -31,7 +31,7 @@ int timer_init(struct timer *timer, struct event_base *base, void (*expired)(voi
 /* Arms, or re-arms, to expire in DELAY_MS from now. */
 void timer_start(struct timer *timer, uint64_t delay_ms);
 
-/* Disarms. Harmless when it is not armed. */
+/* Disarms. Harmless when it is not armed, or zeroed. */
 void timer_stop(struct timer *timer);
 
 bool timer_is_armed(const struct timer *timer);
@@ -51,7 +51,7 @@ struct mailbox;
 /* A mailbox that BASE's thread reads. NULL with ERR set (EMFILE, ENOMEM). */
 struct mailbox *mailbox_new(struct event_base *base, struct err *err);
 
-/* Delivers what is still inside, then frees. Receiver's thread; nobody may post any more. */
+/* Delivers what is still inside, then frees. Receiver's thread; nobody may post any more: whoever did has returned, or was joined. */
 void mailbox_free(struct mailbox *mailbox);
 
 /* Any thread. Never blocks on the receiver, never fails. */

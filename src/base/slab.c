@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A block is 64 KiB, aligned to its size, so that an object's block is found by masking its address. Each block threads its
- * free objects on a list through the objects themselves. Blocks with room are on the slab's list; full ones are on none.
+ * free objects on a list through the objects themselves. A block is on one of two lists: those with room, and the full ones.
+ *
+ * AddressSanitizer knows nothing of objects inside a block, so it is told: what is free is poisoned but for the list's pointer.
  */
 #include "base/slab.h"
 
@@ -14,6 +16,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* gcc defines the first, clang answers the second. */
+#ifdef __SANITIZE_ADDRESS__
+#define SLAB_POISONS 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SLAB_POISONS 1
+#endif
+#endif
+
+#ifdef SLAB_POISONS
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, size)   ((void)(address), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#endif
+
 enum { BLOCK_SIZE = 64 * 1024 };
 
 struct free_object {
@@ -21,17 +39,19 @@ struct free_object {
 };
 
 struct block {
-	LIST_ENTRY(block) link; /* on the slab's `roomy` list while there is room */
+	LIST_ENTRY(block) link; /* on the slab's `roomy` list while there is room, else on `full` */
 	struct free_object *free;
 	size_t used;
 	size_t untouched; /* offset of the first object never handed out */
 };
 
+LIST_HEAD(block_list, block);
+
 struct slab {
 	size_t size;
 	size_t used;
 	size_t empty_blocks;
-	LIST_HEAD(, block) roomy;
+	struct block_list roomy, full;
 };
 
 static const size_t FIRST_OBJECT = (sizeof(struct block) + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
@@ -57,18 +77,35 @@ struct slab *slab_new(size_t size)
 	slab->size = (size + alignment - 1) & ~(alignment - 1);
 	assert(FIRST_OBJECT + slab->size <= BLOCK_SIZE);
 	LIST_INIT(&slab->roomy);
+	LIST_INIT(&slab->full);
 	return slab;
+}
+
+static void free_block(struct block *block)
+{
+	ASAN_UNPOISON_MEMORY_REGION(block, BLOCK_SIZE);
+	free(block);
+}
+
+static void free_blocks(struct block_list *list)
+{
+	struct block *block;
+
+	while ((block = LIST_FIRST(list))) {
+		LIST_REMOVE(block, link);
+		free_block(block);
+	}
 }
 
 void slab_destroy(struct slab *slab)
 {
-	struct block *block, *next;
-
 	if (!slab)
 		return;
+#ifdef WEFT_DEBUG
 	assert(!slab->used);
-	LIST_FOREACH_SAFE(block, &slab->roomy, link, next)
-	free(block);
+#endif
+	free_blocks(&slab->roomy);
+	free_blocks(&slab->full);
 	free(slab);
 }
 
@@ -102,9 +139,12 @@ void *slab_alloc(struct slab *slab)
 	}
 	if (!block->used++)
 		slab->empty_blocks--;
-	if (is_full(slab, block))
+	if (is_full(slab, block)) {
 		LIST_REMOVE(block, link);
+		LIST_INSERT_HEAD(&slab->full, block, link);
+	}
 	slab->used++;
+	ASAN_UNPOISON_MEMORY_REGION(object, slab->size);
 	return memset(object, 0, slab->size);
 }
 
@@ -113,8 +153,11 @@ void slab_free(struct slab *slab, void *object)
 	struct block *block = block_of(object);
 	struct free_object *freed = object;
 
-	if (is_full(slab, block))
+	if (is_full(slab, block)) {
+		LIST_REMOVE(block, link);
 		LIST_INSERT_HEAD(&slab->roomy, block, link);
+	}
+	ASAN_POISON_MEMORY_REGION(freed + 1, slab->size - sizeof(*freed));
 	freed->next = block->free;
 	block->free = freed;
 	slab->used--;
@@ -124,7 +167,7 @@ void slab_free(struct slab *slab, void *object)
 		return;
 	LIST_REMOVE(block, link);
 	slab->empty_blocks--;
-	free(block);
+	free_block(block);
 }
 
 size_t slab_used(const struct slab *slab)

@@ -115,7 +115,7 @@ static int read_duration(const struct option *option, const char *text, unsigned
 
 static int read_port(const char *text, size_t length, uint16_t *port)
 {
-	if (length > 5 || !is_digits(text, length))
+	if (length > 5 || !is_digits(text, length) || *text == '0')
 		return -1;
 
 	unsigned long number = strtoul(text, NULL, 10);
