@@ -8,6 +8,7 @@ The programs under test come from WEFT_BUILD (build/ at the top of the source if
     daemon    a weftd that runs with the defaults
     api       its client
     guest     guest("ns-1") attaches a stand-in guest to tap0 there; guest.many([...]) hundreds of them
+    vm        vm("ns-1") boots a real virtual machine on tap0 there (slow: mark such tests with @pytest.mark.vm)
     folder    a directory of the test's own, with a short path (unix sockets have 107 characters)
 """
 
@@ -20,6 +21,7 @@ import pytest
 from harness.daemon import Weftd, build_dir
 from harness.guests import Vmm
 from harness.host import Host
+from harness.vm import VirtualMachine, make_image
 
 
 def pytest_configure(config):
@@ -107,3 +109,25 @@ def guest(host, request):
     factory = GuestFactory(host)
     yield factory
     factory.close()
+
+
+@pytest.fixture(scope="session")
+def vm_image():
+    """The folder with the VM's kernel and initramfs, made from Debian's packages or kept from before."""
+    return make_image()
+
+
+@pytest.fixture
+def vm(host, vm_image, folder, request):
+    if {"daemon", "weftd", "api"} & set(request.fixturenames):
+        request.getfixturevalue("weftd")  # so that VMs go before the daemon
+    booted = []
+
+    def boot(sandbox, **options):
+        made = VirtualMachine(host, vm_image, f"{folder}/vm-{len(booted)}.console", sandbox, **options)
+        booted.append(made)
+        return made
+
+    yield boot
+    for made in booted:
+        made.kill()

@@ -166,3 +166,14 @@ def test_the_difference_of_two_states_names_what_is_left(host):
     text = "\n".join(difference(before, host.state()))
     for expected in ("namespaces: left: ns-9", "links: left: veth-9", "nft: left: table inet weft", "mounts: left:"):
         assert expected in text
+
+
+@pytest.mark.vm
+def test_a_real_vm_boots_and_serves(sandbox, vm):
+    booted = vm("ns-1")
+    booted.wait_serving()
+    assert sandbox.carrier("tap0")
+    health = sandbox.output(["curl", "-sS", "--max-time", "10", "http://169.254.0.21:49983/health"])
+    assert '"status": "ok"' in health
+    booted.kill()
+    assert not sandbox.carrier("tap0")

@@ -1,0 +1,103 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What the commands in tools/ and the VM's image share. Sourced, never run.
+# shellcheck disable=SC2034 # what is unused here is used by those that source it
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+jobs=$(nproc)
+started=$SECONDS
+
+# Debian's names. What builds weft, what runs it, what a real VM needs, what tests it.
+build_packages=(autoconf automake pkg-config gcc make libc6-dev libevent-dev libnl-3-dev libnl-route-3-dev libnftnl-dev
+	libmnl-dev libinih-dev libjansson-dev libsystemd-dev check)
+run_packages=(iproute2 nftables util-linux curl procps)
+vm_packages=(qemu-system-x86 cpio gzip dpkg)
+test_packages=(python3 python3-pytest python3-pytest-xdist clang-format-14 shellcheck ethtool)
+
+if [ -t 1 ]; then
+	bold=$'\e[1m' red=$'\e[31m' plain=$'\e[0m'
+else
+	bold='' red='' plain=''
+fi
+
+say() { printf '%s\n' "$*"; }
+
+# A step's title, with the seconds since the start.
+step() { printf '%s[%4d s] %s%s\n' "$bold" $((SECONDS - started)) "$*" "$plain"; }
+
+# fail WHAT [WHAT-TO-DO]
+fail() {
+	printf '%s%s: %s%s\n' "$red" "$(basename "$0")" "$1" "$plain" >&2
+	[ $# -lt 2 ] || printf '  what to do: %s\n' "$2" >&2
+	exit 1
+}
+
+need_root() {
+	[ "$(id -u)" = 0 ] || fail "needs root: it makes network namespaces" "sudo $0${*:+ $*}"
+}
+
+# limited SECONDS WHAT COMMAND...: a command that may hang has a limit, and says what it waited for.
+limited() {
+	local seconds=$1 what=$2 status=0
+	shift 2
+	timeout --kill-after=10 "$seconds" "$@" || status=$?
+	[ "$status" != 124 ] && [ "$status" != 137 ] || printf '%s: gave up after %s s: %s\n' "$(basename "$0")" "$seconds" "$what" >&2
+	return "$status"
+}
+
+# quietly LOG COMMAND...: output goes to LOG, and its end is shown if the command fails.
+quietly() {
+	local log=$1 status=0
+	shift
+	"$@" >"$log" 2>&1 || status=$?
+	[ "$status" = 0 ] || tail -n 40 "$log" >&2
+	return "$status"
+}
+
+missing_packages() {
+	local name status
+	for name in "$@"; do
+		status=$(dpkg-query -W -f '${db:Status-Abbrev}' "$name" 2>/dev/null) || status=
+		[ "${status:0:2}" = ii ] || printf '%s\n' "$name"
+	done
+}
+
+update_package_lists() {
+	[ -z "${lists_updated:-}" ] || return 0
+	say "  asking the package archive what there is (apt-get update)"
+	limited 300 "the package lists" apt-get -qq update || say "  apt-get update failed: going on with the lists that are there"
+	lists_updated=yes
+}
+
+# Installs what is missing of Debian's packages, and says so. On other systems it only names them.
+install_packages() {
+	local missing
+	if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+		say "  no apt-get here: taking it for granted that these, by Debian's names, are there: $*"
+		return 0
+	fi
+	mapfile -t missing < <(missing_packages "$@")
+	[ ${#missing[@]} -gt 0 ] || return 0
+	update_package_lists
+	say "  installing: ${missing[*]}"
+	DEBIAN_FRONTEND=noninteractive limited 900 "the packages ${missing[*]}" \
+		apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "${missing[@]}" >/dev/null ||
+		fail "could not install ${missing[*]}" "apt-get install ${missing[*]}   (and see what it says)"
+}
+
+# build_in FOLDER [CONFIGURE-OPTION...]: configures where that has not been done with these options, and makes all.
+build_in() {
+	local folder=$1 log=$1/build.log
+	shift
+	mkdir -p "$folder"
+	if [ ! -x "$top/configure" ] || [ "$top/configure.ac" -nt "$top/configure" ]; then
+		quietly "$log" limited 300 "autoreconf" "$top/autogen.sh" || fail "autogen.sh failed" "read $log"
+	fi
+	if [ ! -f "$folder/Makefile" ] || [ "$(cat "$folder/configured-with" 2>/dev/null)" != "$*" ]; then
+		(cd "$folder" && quietly build.log limited 300 "configure" "$top/configure" --quiet "$@") ||
+			fail "configure failed" "read $log and $folder/config.log"
+		printf '%s\n' "$*" >"$folder/configured-with"
+	fi
+	quietly "$log" limited 900 "make" make -C "$folder" -j"$jobs" all ||
+		fail "the build failed" "read $log"
+}
