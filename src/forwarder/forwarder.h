@@ -11,7 +11,7 @@
  */
 
 #include "base/addr.h"
-#include "registry/spec.h"
+#include "config/limits.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -55,7 +55,8 @@ const char *close_reason_name(enum close_reason reason); /* "done", "client-rese
 struct forwarder *forwarder_new(struct event_base *base, const struct config *config, struct err *err);
 
 /*
- * Closes the listeners and resets what connections are left (reason: shutdown), stops the workers and frees all. Routes too.
+ * Closes the listeners and resets what connections are left (reason: shutdown), stops the workers and frees all, routes too. No
+ * completion is called any more.
  */
 void forwarder_free(struct forwarder *forwarder);
 

@@ -8,6 +8,7 @@
  */
 
 #include "base/addr.h"
+#include "config/limits.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -64,14 +65,6 @@ struct rate {
 
 struct bandwidth {
 	struct rate to_guest, from_guest;
-};
-
-struct limits {
-	unsigned connections;         /* 0: no limit of its own */
-	unsigned connect_deadline_ms; /* from accept to the guest's answer */
-	unsigned idle_ms;             /* 0: none */
-	unsigned half_closed_ms;      /* 0: none */
-	unsigned keepalive_ms;        /* 0: off */
 };
 
 struct label {
