@@ -268,8 +268,8 @@ char *option_allowed(const struct option *option, char text[static OPTION_ALLOWE
 {
 	switch (option->type) {
 	case OPTION_STRING:
-		snprintf(text, OPTION_ALLOWED_SIZE, "%s, %s%" PRIu32 " characters", option->pattern,
-			 option->min ? "at most " : "empty or at most ", option->max);
+		snprintf(text, OPTION_ALLOWED_SIZE, "%s, at most %" PRIu32 " characters%s%s", option->pattern,
+			 option->max, option->word ? "; empty: " : "", option->word ? option->word : "");
 		break;
 	case OPTION_COUNT:
 	case OPTION_SIZE:
