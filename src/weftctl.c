@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "base/log.h"
+/*
+ * The command for people and scripts; all of it is in cli/.
+ */
+#include "cli/cli.h"
 
-int main(void)
+int main(int argc, char **argv)
 {
-	log_info("weftd");
-	return 0;
+	return cli_main(argc, argv);
 }

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Long options only, before or after the command, with their value behind '=' or in the next argument; "--" ends them. Names
+ * are not abbreviated: a script that works today must not become ambiguous tomorrow.
+ */
+#include "cli/args.h"
+
+#include "base/err.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct option_spec common_options[] = {
+	{ "socket", "PATH", false, NULL, "the daemon's control socket (default " ARGS_SOCKET_DEFAULT ")" },
+	{ "json", NULL, false, NULL, "print JSON, for programs" },
+	{ "help", NULL, false, NULL, "print this and exit" },
+	{ "version", NULL, false, NULL, "print the version and exit" },
+	{ 0 },
+};
+
+static const struct option_spec *find_option(const struct option_spec *options, const char *name, size_t length)
+{
+	for (; options && options->name; options++)
+		if (strlen(options->name) == length && strncmp(options->name, name, length) == 0)
+			return options;
+	return NULL;
+}
+
+static const struct command *find_command(const struct command *commands, const char *name)
+{
+	for (; commands->name; commands++)
+		if (strcmp(commands->name, name) == 0)
+			return commands;
+	return NULL;
+}
+
+static bool is_word_of(const char *words, const char *word)
+{
+	size_t length = strlen(word);
+
+	while (length && *words) {
+		size_t here = strcspn(words, " ");
+		if (here == length && strncmp(words, word, length) == 0)
+			return true;
+		words += here + strspn(words + here, " ");
+	}
+	return false;
+}
+
+/* Keeps an option in its place: the common ones have a field each. */
+static int keep_option(struct args *args, const struct option_spec *option, const char *value, struct err *err)
+{
+	if (option == &common_options[0]) {
+		if (args->socket)
+			return err_set(err, 0, "--socket is given twice");
+		args->socket = value;
+	} else if (option == &common_options[1]) {
+		args->json = true;
+	} else if (option == &common_options[2]) {
+		args->help = true;
+	} else if (option == &common_options[3]) {
+		args->version = true;
+	} else {
+		if (!option->repeats && args_has(args, option->name))
+			return err_set(err, 0, "--%s is given twice", option->name);
+		args->given[args->given_count++] = (struct given_option){ option, value };
+	}
+	return 0;
+}
+
+/* ARGV[*AT] begins with "--": takes it, and the next one if that is its value. */
+static int read_option(struct args *args, char **argv, int *at, struct err *err)
+{
+	const char *name = argv[*at] + 2;
+	size_t length = strcspn(name, "=");
+	const char *value = name[length] ? name + length + 1 : NULL;
+	const struct option_spec *option = find_option(common_options, name, length);
+
+	if (!option && args->command)
+		option = find_option(args->command->options, name, length);
+	if (!option && !args->command)
+		return err_set(err, 0, "--%.*s: no such option before a command", (int)length, name);
+	if (!option)
+		return err_set(err, 0, "--%.*s: no such option", (int)length, name);
+	if (!option->value && value)
+		return err_set(err, 0, "--%s takes no value", option->name);
+	if (option->value && !value) {
+		value = argv[*at + 1];
+		if (!value || strncmp(value, "--", 2) == 0)
+			return err_set(err, 0, "--%s needs a value: %s", option->name, option->value);
+		(*at)++;
+	}
+	if (option->words && !is_word_of(option->words, value))
+		return err_set(err, 0, "--%s %s: not one of: %s", option->name, value, option->words);
+	return keep_option(args, option, value, err);
+}
+
+static int read_operand(struct args *args, char *argument, const struct command *commands, struct err *err)
+{
+	if (!args->command) {
+		args->command = find_command(commands, argument);
+		return args->command ? 0 : err_set(err, 0, "%s: no such command", argument);
+	}
+	if (args->operand_count == args->command->most)
+		return err_set(err, 0, "%s: one argument too many", argument);
+	args->operands[args->operand_count++] = argument;
+	return 0;
+}
+
+/* The name of what is missing: the Nth word of "ID P...". */
+static void missing_operand(const struct command *command, size_t n, struct err *err)
+{
+	const char *word = command->operands;
+
+	if (n && command->runs_program)
+		n++; /* the "--" between is no operand */
+	while (n--) {
+		const char *next = strchr(word, ' ');
+		if (!next)
+			break;
+		word = next + 1;
+	}
+	err_set(err, 0, "%.*s is missing", (int)strcspn(word, " ."), word);
+}
+
+static int check_whole(const struct args *args, struct err *err)
+{
+	if (args->help || args->version)
+		return 0;
+	if (!args->command)
+		return err_set(err, 0, "no command");
+	if (args->operand_count < args->command->least) {
+		missing_operand(args->command, args->operand_count, err);
+		return -1;
+	}
+	if (args->json && args->command->no_json)
+		return err_set(err, 0, "--json: %s has nothing to print", args->command->name);
+	return 0;
+}
+
+int args_parse(struct args *args, int argc, char **argv, const struct command *commands, struct err *err)
+{
+	bool options_ended = false;
+
+	*args = (struct args){ 0 };
+	args->operands = calloc((size_t)argc + 1, sizeof(args->operands[0]));
+	args->given = calloc((size_t)argc + 1, sizeof(args->given[0]));
+	if (!args->operands || !args->given)
+		abort();
+
+	for (int i = 1; i < argc; i++) {
+		int result;
+		if (args->command && args->command->runs_program && args->operand_count)
+			options_ended = options_ended || strncmp(argv[i], "-", 1) != 0;
+		if (!options_ended && strcmp(argv[i], "--") == 0) {
+			options_ended = true;
+			continue;
+		}
+		if (!options_ended && strcmp(argv[i], "-h") == 0)
+			args->help = true, result = 0;
+		else if (!options_ended && strncmp(argv[i], "--", 2) == 0)
+			result = read_option(args, argv, &i, err);
+		else if (!options_ended && argv[i][0] == '-' && argv[i][1])
+			result = err_set(err, 0, "%s: no such option", argv[i]);
+		else
+			result = read_operand(args, argv[i], commands, err);
+		if (result < 0)
+			return -1;
+	}
+	return check_whole(args, err);
+}
+
+void args_clear(struct args *args)
+{
+	free(args->operands);
+	free(args->given);
+	*args = (struct args){ 0 };
+}
+
+const char *args_value_at(const struct args *args, const char *option, size_t n)
+{
+	for (size_t i = 0; i < args->given_count; i++)
+		if (strcmp(args->given[i].option->name, option) == 0 && n-- == 0)
+			return args->given[i].value;
+	return NULL;
+}
+
+const char *args_value(const struct args *args, const char *option)
+{
+	return args_value_at(args, option, 0);
+}
+
+bool args_has(const struct args *args, const char *option)
+{
+	for (size_t i = 0; i < args->given_count; i++)
+		if (strcmp(args->given[i].option->name, option) == 0)
+			return true;
+	return false;
+}
+
+int args_number(const char *what, const char *value, long least, long most, long *number, struct err *err)
+{
+	char *end;
+
+	errno = 0;
+	*number = strtol(value, &end, 10);
+	/* strtol() would take blanks and a sign. */
+	if (strspn(value, "0123456789") != strlen(value) || !*value || *end || errno || *number < least ||
+	    *number > most)
+		return err_set(err, 0, "%s: '%s' is not a number from %ld to %ld", what, value, least, most);
+	return 0;
+}
+
+static void print_option(FILE *out, const struct option_spec *option)
+{
+	char left[64];
+
+	snprintf(left, sizeof(left), "--%s%s%s%s", option->name, option->value ? " " : "",
+		 option->value ? option->value : "", option->repeats ? " ..." : "");
+	fprintf(out, "  %-26s  %s\n", left, option->text);
+}
+
+void args_print_usage(FILE *out, const struct command *commands)
+{
+	fputs("usage: weftctl [--socket PATH] [--json] COMMAND ...\n\n"
+	      "Registers sandboxes with weftd, shows what became of them and what is wrong.\n\ncommands:\n",
+	      out);
+	for (const struct command *command = commands; command->name; command++)
+		fprintf(out, "  %-12s %s\n", command->name, command->summary);
+	fputs("\noptions:\n", out);
+	for (const struct option_spec *option = common_options; option->name; option++)
+		print_option(out, option);
+	fputs("\n'weftctl COMMAND --help' tells more. Exit codes: 0 done, 1 failed, 2 usage, 3 no such sandbox,\n"
+	      "4 daemon not reachable, 5 diagnose or doctor found a fault.\n",
+	      out);
+}
+
+void args_print_command(FILE *out, const struct command *command)
+{
+	fprintf(out, "usage: weftctl %s%s%s%s\n\n%s.\n", command->name, command->options ? " [OPTION...]" : "",
+		*command->operands ? " " : "", command->operands, command->summary);
+	if (command->text)
+		fprintf(out, "\n%s\n", command->text);
+	fputs("\noptions:\n", out);
+	for (const struct option_spec *option = command->options; option && option->name; option++)
+		print_option(out, option);
+	for (const struct option_spec *option = common_options; option->name; option++)
+		if (strcmp(option->name, "version") != 0 && !(command->no_json && strcmp(option->name, "json") == 0))
+			print_option(out, option);
+}
+
+void args_print_list(FILE *out, const struct command *commands)
+{
+	for (const struct option_spec *option = common_options; option->name; option++)
+		fprintf(out, "--%s\n", option->name);
+	for (; commands->name; commands++) {
+		fprintf(out, "%s\n", commands->name);
+		for (const struct option_spec *option = commands->options; option && option->name; option++)
+			fprintf(out, "%s --%s\n", commands->name, option->name);
+	}
+}

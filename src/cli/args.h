@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_CLI_ARGS_H
+#define WEFT_CLI_ARGS_H
+
+/*
+ * The command line, read by tables: which commands there are, what each takes, and what was given. Usage texts are made from
+ * the same tables.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/* Where weftd has it unless it was told otherwise. */
+#define ARGS_SOCKET_DEFAULT "/run/weft/control.sock"
+
+struct cli;
+struct err;
+
+struct option_spec {
+	const char *name;  /* without the dashes; NULL ends a list */
+	const char *value; /* what its value is called in the usage; NULL: it takes none */
+	bool repeats;      /* may be given more than once */
+	const char *words; /* the values allowed, separated by spaces; NULL: any */
+	const char *text;  /* one line of help */
+};
+
+enum { OPERANDS_ANY = 1000 };
+
+struct command {
+	const char *name;                  /* NULL ends a table */
+	const char *operands;              /* as the usage shows them: "ID P..." */
+	unsigned least, most;              /* how many */
+	bool runs_program;                 /* all from the second operand on is somebody else's command line */
+	bool no_json;                      /* has no --json */
+	const struct option_spec *options; /* besides --socket, --json and --help */
+	const char *summary;               /* one line */
+	const char *text;                  /* what more there is to say; may be NULL */
+	int (*run)(const struct cli *cli); /* returns an exit code */
+};
+
+struct given_option {
+	const struct option_spec *option;
+	const char *value; /* NULL for one that takes none */
+};
+
+/* What was given. The strings are argv's. */
+struct args {
+	const struct command *command; /* NULL: none */
+	char **operands;               /* ends with NULL */
+	size_t operand_count;
+	struct given_option *given; /* in their order */
+	size_t given_count;
+	const char *socket; /* NULL: the default */
+	bool json, help, version;
+};
+
+/*
+ * Reads the command line against COMMANDS. 0, or -1 with ERR naming the argument at fault; ARGS->command is set as far as it was
+ * understood. args_clear() afterwards, in both cases.
+ */
+int args_parse(struct args *args, int argc, char **argv, const struct command *commands, struct err *err);
+void args_clear(struct args *args);
+
+bool args_has(const struct args *args, const char *option);
+/* The (last) value of OPTION; NULL: not given. */
+const char *args_value(const struct args *args, const char *option);
+/* The value of OPTION's Nth appearance (from 0); NULL: there are not so many. */
+const char *args_value_at(const struct args *args, const char *option, size_t n);
+
+/* A whole number from LEAST to MOST. 0, or -1 with ERR: "WHAT: VALUE is not ...". */
+int args_number(const char *what, const char *value, long least, long most, long *number, struct err *err);
+
+void args_print_usage(FILE *out, const struct command *commands);
+void args_print_command(FILE *out, const struct command *command);
+/* One line for each command and option, "COMMAND --OPTION": for the checks of the man page and the completion. */
+void args_print_list(FILE *out, const struct command *commands);
+
+#endif

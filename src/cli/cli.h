@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_CLI_CLI_H
+#define WEFT_CLI_CLI_H
+
+/*
+ * weftctl: what all commands share. A command is a function from the parsed command line to an exit code; what went wrong it
+ * has then told on stderr.
+ */
+
+#include "cli/args.h"
+#include "cli/table.h"
+
+/* Exit codes: scripts rely on them. */
+enum cli_exit {
+	CLI_DONE = 0,
+	CLI_FAILED = 1,
+	CLI_USAGE = 2,
+	CLI_NO_SANDBOX = 3,
+	CLI_UNREACHABLE = 4,
+	CLI_FAULT = 5,            /* diagnose or doctor found one */
+	CLI_EXEC_FAILED = 125,    /* exec: weftctl's own failure */
+	CLI_EXEC_NOT_RUN = 126,   /* exec: the command is there and cannot be run */
+	CLI_EXEC_NOT_FOUND = 127, /* exec: there is no such command */
+};
+
+struct cli {
+	const struct args *args;
+	const char *socket;
+	bool json;
+	struct screen screen; /* stdout's */
+};
+
+/* The whole program. */
+int cli_main(int argc, char **argv);
+
+/* "weftctl COMMAND: TEXT" on stderr, cleaned. Returns CODE. */
+int cli_fail(const struct cli *cli, enum cli_exit code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The same for a mistake in the command line; points to --help. Returns CLI_USAGE. */
+int cli_usage(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The first operand, checked to be able to be a sandbox's id; NULL after having said what is wrong with it (CLI_USAGE). */
+const char *cli_sandbox_id(const struct cli *cli);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * weftctl unpublish: ports are taken back, all or none of them.
+ */
+#include "base/err.h"
+#include "cli/api.h"
+#include "cli/commands.h"
+#include "cli/ports.h"
+#include "cli/sandbox.h"
+
+int cmd_unpublish(const struct cli *cli)
+{
+	const char *id = cli_sandbox_id(cli);
+	json_t *sandbox = NULL;
+	struct err err;
+
+	if (!id)
+		return CLI_USAGE;
+	json_t *ports = json_array();
+	for (size_t i = 1; i < cli->args->operand_count; i++) {
+		json_t *port = ports_read_unpublish("P", cli->args->operands[i], &err);
+		if (!port) {
+			json_decref(ports);
+			return cli_usage(cli, "%s", err.text);
+		}
+		json_array_append_new(ports, port);
+	}
+	int code = api_patch(cli, id, json_pack("{s:o}", "unpublish", ports), &sandbox);
+	if (code == CLI_DONE && !cli->json)
+		sandbox_print_endpoints(&cli->screen, sandbox);
+	json_decref(sandbox);
+	return code;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What weftctl can do, in the order in which a sandbox lives. The man page and the completion are checked against this table.
+ */
+#include "cli/commands.h"
+
+static const struct option_spec register_options[] = {
+	{ "port", "P[=ADDR:PORT]", true, NULL, "publish guest port P, at a free port of loopback or exactly there" },
+	{ "default", NULL, false, NULL, "make it the sandbox behind the default endpoint" },
+	{ "ready-port", "P", false, NULL, "the guest is ready when it accepts connections on port P" },
+	{ "tap-owner", "UID:GID", false, NULL, "who may open the TAP without privileges" },
+	{ "label", "K=V", true, NULL, "a label, for 'ls --label'" },
+	{ "body", "FILE", false, NULL,
+	  "the whole request as JSON, from a file or from '-', instead of the options above" },
+	{ 0 },
+};
+
+static const struct option_spec unregister_options[] = {
+	{ "drain", "S", false, NULL, "let its connections end by themselves for up to S seconds" },
+	{ 0 },
+};
+
+static const struct option_spec ls_options[] = {
+	{ "state", "STATE", false, "creating waiting attached ready detached paused draining failed",
+	  "only sandboxes in this state" },
+	{ "label", "K=V", true, NULL, "only sandboxes with this label" },
+	{ 0 },
+};
+
+static const struct option_spec show_options[] = {
+	{ "firecracker", NULL, false, NULL, "print the network part of Firecracker's configuration instead" },
+	{ "cloud-hypervisor", NULL, false, NULL, "print cloud-hypervisor's options instead, one a line" },
+	{ "qemu", NULL, false, NULL, "print QEMU's options instead, one a line" },
+	{ 0 },
+};
+
+static const struct option_spec wait_options[] = {
+	{ "state", "STATE", false, "attached ready detached paused", "what to wait for (default ready)" },
+	{ "timeout", "S", false, NULL, "give up after S seconds, 0 to 300 (default 30)" },
+	{ 0 },
+};
+
+static const struct option_spec default_options[] = {
+	{ "off", NULL, false, NULL, "make it the default no longer" },
+	{ 0 },
+};
+
+static const struct option_spec policy_options[] = {
+	{ "allow", "C", true, NULL, "destinations to allow; all given replace the former ones, 'none' removes them" },
+	{ "deny", "C", true, NULL, "destinations to deny; likewise" },
+	{ "internet", "yes|no", false, "yes no", "whether what is public may be reached at all" },
+	{ 0 },
+};
+
+static const struct option_spec resume_options[] = {
+	{ "flows", "keep|reset", false, "keep reset", "what becomes of its connections (default keep)" },
+	{ 0 },
+};
+
+static const struct option_spec reach_options[] = {
+	{ "proto", "tcp|udp", false, "tcp udp", "the protocol (default tcp)" },
+	{ 0 },
+};
+
+static const struct option_spec events_options[] = {
+	{ "sandbox", "ID", false, NULL, "only what concerns this sandbox" },
+	{ "since", "SEQ", false, NULL, "go on after this event; needs --boot" },
+	{ "boot", "BOOT", false, NULL, "the daemon's run that SEQ belongs to, as its events say" },
+	{ 0 },
+};
+
+static const struct option_spec top_options[] = {
+	{ "batch", NULL, false, NULL, "print one table after the other, for pipes" },
+	{ "interval", "S", false, NULL, "seconds between two looks, 1 to 3600 (default 2)" },
+	{ "count", "N", false, NULL, "stop after N looks" },
+	{ 0 },
+};
+
+static const char ports_text[] =
+    "P is a port of the guest, 1 to 65535. Alone it is published at the lowest free port of the configured range, on\n"
+    "127.0.0.1 and [::1]. ADDR:PORT is exactly where to listen: 127.0.0.1:18080, [::1]:18080 or localhost:18080 "
+    "(both).";
+
+static const char policy_text[] = "C is ADDRESS[/LENGTH][:PROTO[:PORT[,PORT]...]]: 203.0.113.0/24, or "
+				  "10.1.2.3:tcp:5432. What is not given stays as it is;\n"
+				  "without options the policy in force is printed.";
+
+const struct command commands[] = {
+	{ "register", "ID", 1, 1, false, false, register_options, "Register a sandbox and make its network", ports_text,
+	  cmd_register },
+	{ "unregister", "ID", 1, 1, false, false, unregister_options, "Remove a sandbox and its network", NULL,
+	  cmd_unregister },
+	{ "ls", "", 0, 0, false, false, ls_options, "List the sandboxes", NULL, cmd_ls },
+	{ "show", "ID", 1, 1, false, false, show_options, "Show all about one sandbox",
+	  "The options print what a VMM must be told; it must run in the sandbox's namespace (jailer --netns, weftctl "
+	  "exec).",
+	  cmd_show },
+	{ "wait", "ID", 1, 1, false, false, wait_options, "Wait until a sandbox is in a state",
+	  "Exits 0 when it is, 1 at the timeout or when it no longer can be, 3 if there is no such sandbox.",
+	  cmd_wait },
+	{ "publish", "ID P[=ADDR:PORT]...", 2, OPERANDS_ANY, false, false, NULL, "Publish ports of a sandbox",
+	  ports_text, cmd_publish },
+	{ "unpublish", "ID P...", 2, OPERANDS_ANY, false, false, NULL, "Take published ports back",
+	  "P is a guest port, or the address where it is published: 8080 or 127.0.0.1:18080.", cmd_unpublish },
+	{ "default", "ID", 1, 1, false, false, default_options, "Make a sandbox the one behind the default endpoint",
+	  NULL, cmd_default },
+	{ "policy", "ID", 1, 1, false, false, policy_options, "Show or change where a sandbox may connect to",
+	  policy_text, cmd_policy },
+	{ "pause", "ID", 1, 1, false, false, NULL, "Say that a sandbox's VM is paused",
+	  "Its connections stay; new ones are held until 'weftctl resume'.", cmd_pause },
+	{ "resume", "ID", 1, 1, false, false, resume_options, "Say that a sandbox's VM goes on", NULL, cmd_resume },
+	{ "reach", "ID DEST[:PORT]", 2, 2, false, false, reach_options,
+	  "Ask whether policy lets a sandbox reach an address", NULL, cmd_reach },
+	{ "diagnose", "ID", 1, 1, false, false, NULL, "Walk a sandbox's path and name the first broken hop",
+	  "Exits 5 if there is one.", cmd_diagnose },
+	{ "events", "", 0, 0, false, false, events_options, "Follow what happens", NULL, cmd_events },
+	{ "connections", "ID", 1, 1, false, false, NULL, "List the connections of a sandbox", NULL, cmd_connections },
+	{ "top", "", 0, 0, false, false, top_options, "Watch the sandboxes' traffic", "On a terminal 'q' ends it.",
+	  cmd_top },
+	{ "status", "", 0, 0, false, false, NULL, "Show how the daemon is", NULL, cmd_status },
+	{ "exec", "ID -- CMD...", 2, OPERANDS_ANY, true, true, NULL, "Run a command in a sandbox's namespace",
+	  "Exits as CMD does; 126 if it cannot be run, 127 if there is none, 125 if weftctl itself failed.", cmd_exec },
+	{ 0 },
+};

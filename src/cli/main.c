@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From argv to an exit code. Output that could not be written is a failure too: "weftctl ls > /full/disk" must not look done.
+ */
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/text.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void fail_with(const struct cli *cli, const char *format, va_list args)
+{
+	AUTO_FREE char *text = NULL;
+
+	if (vasprintf(&text, format, args) < 0)
+		abort();
+	fflush(stdout);
+	if (cli->args->command)
+		text_print(stderr, "weftctl %s: %s\n", cli->args->command->name, text);
+	else
+		text_print(stderr, "weftctl: %s\n", text);
+}
+
+int cli_fail(const struct cli *cli, enum cli_exit code, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	fail_with(cli, format, args);
+	va_end(args);
+	return code;
+}
+
+int cli_usage(const struct cli *cli, const char *format, ...)
+{
+	const struct command *command = cli->args->command;
+	va_list args;
+
+	va_start(args, format);
+	fail_with(cli, format, args);
+	va_end(args);
+	fprintf(stderr, "See 'weftctl %s%s--help'.\n", command ? command->name : "", command ? " " : "");
+	return command && command->runs_program ? CLI_EXEC_FAILED : CLI_USAGE;
+}
+
+static bool is_id(const char *id)
+{
+	static const char first[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+	size_t length = strlen(id);
+
+	return length && length <= 64 && strchr(first, id[0]) &&
+	       strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-") == length;
+}
+
+const char *cli_sandbox_id(const struct cli *cli)
+{
+	const char *id = cli->args->operands[0];
+
+	if (is_id(id))
+		return id;
+	cli_usage(
+	    cli, "ID '%s': an id has 1 to 64 letters, digits, '_', '.' and '-', and begins with a letter or digit", id);
+	return NULL;
+}
+
+/* Help and version, or the command itself. */
+static int dispatch(const struct cli *cli)
+{
+	const struct args *args = cli->args;
+
+	if (args->version) {
+		puts("weftctl " PACKAGE_VERSION);
+		return CLI_DONE;
+	}
+	if (args->help) {
+		if (args->command)
+			args_print_command(stdout, args->command);
+		else
+			args_print_usage(stdout, commands);
+		return CLI_DONE;
+	}
+	return args->command->run(cli);
+}
+
+int cli_main(int argc, char **argv)
+{
+	struct args args;
+	struct err err;
+	struct cli cli = { .args = &args };
+	int code;
+
+	setlocale(LC_CTYPE, "");
+	if (args_parse(&args, argc, argv, commands, &err) < 0) {
+		code = cli_usage(&cli, "%s", err.text);
+	} else {
+		cli.socket = args.socket ? args.socket : ARGS_SOCKET_DEFAULT;
+		cli.json = args.json;
+		cli.screen = screen_of(stdout);
+		code = dispatch(&cli);
+	}
+	if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_DONE)
+		code = cli_fail(&cli, CLI_FAILED, "writing the output: %s", strerror(errno));
+	args_clear(&args);
+	return code;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What several commands say about a sandbox, said in one way.
+ */
+#include "cli/sandbox.h"
+
+#include "base/cleanup.h"
+#include "cli/api.h"
+
+#include <string.h>
+
+enum cell_style sandbox_state_style(const char *state)
+{
+	static const struct {
+		const char *state;
+		enum cell_style style;
+	} styles[] = {
+		{ "ready", CELL_GOOD }, { "failed", CELL_BAD },   { "detached", CELL_ODD },
+		{ "paused", CELL_ODD }, { "draining", CELL_DIM }, { "creating", CELL_DIM },
+	};
+
+	for (size_t i = 0; i < sizeof(styles) / sizeof(styles[0]); i++)
+		if (strcmp(state, styles[i].state) == 0)
+			return styles[i].style;
+	return CELL_PLAIN;
+}
+
+char *sandbox_listen_text(const json_t *endpoint)
+{
+	const json_t *listen = json_object_get(endpoint, "listen");
+	char *text = NULL;
+	size_t size, i;
+	json_t *address;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		abort();
+	if (json_is_string(listen))
+		fputs(json_string_value(listen), out);
+	json_array_foreach(listen, i, address)
+	    fprintf(out, "%s%s", i ? ", " : "", json_is_string(address) ? json_string_value(address) : "?");
+	if (fclose(out) != 0 || !text)
+		abort();
+	return text;
+}
+
+void sandbox_print_endpoints(const struct screen *screen, const json_t *sandbox)
+{
+	static const char *const headings[] = { "", "", "~", "", NULL };
+	const json_t *endpoints = json_object_get(sandbox, "endpoints");
+	struct table *table = table_new(headings);
+	json_t *endpoint;
+	size_t i;
+
+	json_array_foreach(endpoints, i, endpoint)
+	{
+		AUTO_FREE char *listen = sandbox_listen_text(endpoint);
+		table_add(table, CELL_DIM, i ? " " : "endpoints");
+		table_addf(table, CELL_PLAIN, "%lld/%s", (long long)api_number(endpoint, "guest_port"),
+			   api_text(endpoint, "proto"));
+		table_add(table, CELL_PLAIN, listen);
+		table_addf(table, CELL_DIM, "via %s", api_text(endpoint, "via"));
+	}
+	table_print(table, screen, 0);
+	table_free(table);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * UTF-8 is decoded here by hand, not by mbrtowc(): what is cleaned must not depend on the caller's locale. Only widths ask the
+ * locale, because only it knows the terminal's mind about wide characters.
+ */
+#include "cli/text.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+
+/* Decodes one character. Returns its length in bytes, or 0 if TEXT does not begin with a well-formed one. */
+static size_t decode(const unsigned char *text, uint32_t *character)
+{
+	static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	size_t length = text[0] < 0x80 ? 1 : text[0] < 0xc0 ? 0 : text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
+
+	if (!length || text[0] > 0xf4)
+		return 0;
+	*character = length == 1 ? text[0] : text[0] & (0xffu >> (length + 1));
+	for (size_t i = 1; i < length; i++) {
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+		*character = *character << 6 | (text[i] & 0x3fu);
+	}
+	if (*character < smallest[length] || *character > 0x10ffff || (*character >= 0xd800 && *character < 0xe000))
+		return 0;
+	return length;
+}
+
+/* Control characters of both sets, and those that turn the direction of writing. */
+static bool is_unprintable(uint32_t character)
+{
+	return character < 0x20 || (character >= 0x7f && character < 0xa0) ||
+	       (character >= 0x200e && character <= 0x200f) || (character >= 0x2028 && character <= 0x202e) ||
+	       (character >= 0x2066 && character <= 0x2069);
+}
+
+static void clean_into(FILE *out, const char *text, const char *allowed)
+{
+	const unsigned char *at = (const unsigned char *)text;
+
+	while (*at) {
+		uint32_t character;
+		size_t length = decode(at, &character);
+		if (!length)
+			fputc('?', out);
+		else if (is_unprintable(character) && !(length == 1 && strchr(allowed, *at)))
+			fprintf(out, "\\x%02" PRIx32, character);
+		else
+			fwrite(at, 1, length, out);
+		at += length ? length : 1;
+	}
+}
+
+char *text_clean(const char *text)
+{
+	char *cleaned = NULL;
+	size_t size;
+	FILE *out = open_memstream(&cleaned, &size);
+
+	if (!out)
+		abort();
+	clean_into(out, text, "");
+	if (fclose(out) != 0 || !cleaned)
+		abort();
+	return cleaned;
+}
+
+/* Walks TEXT up to COLUMNS wide; *WIDTH gets how wide that is. Returns its bytes. */
+static size_t measure(const char *text, size_t columns, size_t *width)
+{
+	size_t used = 0;
+
+	*width = 0;
+	while (text[used]) {
+		uint32_t character;
+		size_t length = decode((const unsigned char *)text + used, &character);
+		int takes = length ? wcwidth((wchar_t)character) : 1;
+		/* A locale that knows no such character answers -1; the terminal shows something for it all the same. */
+		size_t wide = takes < 0 ? 1 : (size_t)takes;
+		if (*width + wide > columns)
+			break;
+		*width += wide;
+		used += length ? length : 1;
+	}
+	return used;
+}
+
+size_t text_width(const char *text)
+{
+	size_t width;
+
+	measure(text, SIZE_MAX, &width);
+	return width;
+}
+
+size_t text_fit(const char *text, size_t columns)
+{
+	size_t width;
+
+	return measure(text, columns, &width);
+}
+
+char *text_bytes(double bytes, char text[static TEXT_NUMBER_SIZE])
+{
+	static const char *const units[] = { "", "K", "M", "G", "T", "P" };
+	size_t unit = 0;
+
+	while (bytes >= 999.5 && unit + 1 < sizeof(units) / sizeof(units[0])) {
+		bytes /= 1024;
+		unit++;
+	}
+	snprintf(text, TEXT_NUMBER_SIZE, unit && bytes < 9.95 ? "%.1f%s" : "%.0f%s", bytes, units[unit]);
+	return text;
+}
+
+char *text_duration(uint64_t ms, char text[static TEXT_NUMBER_SIZE])
+{
+	uint64_t seconds = ms / 1000;
+
+	if (ms < 1000)
+		snprintf(text, TEXT_NUMBER_SIZE, "%" PRIu64 "ms", ms);
+	else if (seconds < 10)
+		snprintf(text, TEXT_NUMBER_SIZE, "%" PRIu64 ".%" PRIu64 "s", seconds, ms % 1000 / 100);
+	else if (seconds < 60)
+		snprintf(text, TEXT_NUMBER_SIZE, "%" PRIu64 "s", seconds);
+	else if (seconds < 3600)
+		snprintf(text, TEXT_NUMBER_SIZE, "%" PRIu64 "m%02" PRIu64 "s", seconds / 60, seconds % 60);
+	else if (seconds < 86400)
+		snprintf(text, TEXT_NUMBER_SIZE, "%" PRIu64 "h%02" PRIu64 "m", seconds / 3600, seconds / 60 % 60);
+	else
+		snprintf(text, TEXT_NUMBER_SIZE, "%" PRIu64 "d%02" PRIu64 "h", seconds / 86400, seconds / 3600 % 24);
+	return text;
+}
+
+char *text_since(const char *rfc3339, int64_t now_ms, char text[static TEXT_NUMBER_SIZE])
+{
+	int64_t then;
+
+	if (!rfc3339) {
+		snprintf(text, TEXT_NUMBER_SIZE, "-");
+		return text;
+	}
+	if (clock_parse(rfc3339, &then) < 0) {
+		snprintf(text, TEXT_NUMBER_SIZE, "%s", rfc3339);
+		return text;
+	}
+	/* The daemon tells whole seconds: anything younger is "0s" rather than a precision that is not there. */
+	uint64_t ago = now_ms > then ? (uint64_t)(now_ms - then) : 0;
+	if (ago < 10000) {
+		snprintf(text, TEXT_NUMBER_SIZE, "%" PRIu64 "s", ago / 1000);
+		return text;
+	}
+	return text_duration(ago, text);
+}
+
+void text_print(FILE *out, const char *format, ...)
+{
+	AUTO_FREE char *raw = NULL;
+	va_list args;
+
+	va_start(args, format);
+	int length = vasprintf(&raw, format, args);
+	va_end(args);
+	if (length < 0)
+		abort();
+	clean_into(out, raw, "\n");
+}

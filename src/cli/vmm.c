@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The three VMMs take the same facts in three dialects: which TAP, which MAC, and the kernel's ip= argument. The TAP exists
+ * already and is configured, so none of them may be made to run a script on it or to set its address.
+ */
+#include "cli/vmm.h"
+
+#include "base/cleanup.h"
+#include "cli/api.h"
+#include "cli/text.h"
+
+#include <string.h>
+
+static void print_firecracker(const json_t *sandbox)
+{
+	const json_t *guest = json_object_get(sandbox, "guest");
+	json_t *config = json_pack("{s:{s:s}, s:[{s:s, s:s, s:s}]}", "boot-source", "boot_args",
+				   api_text(guest, "boot_arg"), "network-interfaces", "iface_id", "eth0", "guest_mac",
+				   api_text(guest, "mac"), "host_dev_name", api_text(sandbox, "tap"));
+
+	api_print(config);
+	json_decref(config);
+}
+
+/* For a shell, in single quotes where that is needed. */
+static void print_quoted(const char *text)
+{
+	if (!text[strcspn(text, " \t\n\"'\\$`;&|<>()*?[]#~%!{}")]) {
+		text_print(stdout, "%s", text);
+		return;
+	}
+	putchar('\'');
+	for (; *text; text++) {
+		if (*text == '\'')
+			fputs("'\\''", stdout);
+		else
+			putchar(*text);
+	}
+	putchar('\'');
+}
+
+/* ARGUMENTS: option, value, option, value, ... Taken over. */
+static void print_arguments(const struct cli *cli, json_t *arguments)
+{
+	json_t *argument;
+	size_t i;
+
+	if (cli->json) {
+		api_print(arguments);
+	} else {
+		json_array_foreach(arguments, i, argument)
+		{
+			print_quoted(json_string_value(argument));
+			putchar(i % 2 ? '\n' : ' ');
+		}
+	}
+	json_decref(arguments);
+}
+
+static void print_cloud_hypervisor(const struct cli *cli, const json_t *sandbox)
+{
+	const json_t *guest = json_object_get(sandbox, "guest");
+	json_t *net = json_sprintf("tap=%s,mac=%s", api_text(sandbox, "tap"), api_text(guest, "mac"));
+
+	print_arguments(cli, json_pack("[s, o, s, s]", "--net", net, "--cmdline", api_text(guest, "boot_arg")));
+}
+
+static void print_qemu(const struct cli *cli, const json_t *sandbox)
+{
+	const json_t *guest = json_object_get(sandbox, "guest");
+	json_t *netdev = json_sprintf("tap,id=net0,ifname=%s,script=no,downscript=no", api_text(sandbox, "tap"));
+	json_t *device = json_sprintf("virtio-net-pci,netdev=net0,mac=%s", api_text(guest, "mac"));
+
+	print_arguments(cli, json_pack("[s, o, s, o, s, s]", "-netdev", netdev, "-device", device, "-append",
+				       api_text(guest, "boot_arg")));
+}
+
+void vmm_print(const struct cli *cli, const char *vmm, const json_t *sandbox)
+{
+	if (strcmp(vmm, "firecracker") == 0)
+		print_firecracker(sandbox);
+	else if (strcmp(vmm, "cloud-hypervisor") == 0)
+		print_cloud_hypervisor(cli, sandbox);
+	else
+		print_qemu(cli, sandbox);
+}
