@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A state file is a JSON object with a version, so that a weftd which does not know what a later one wrote leaves it alone.
+ * Reading is as strict as for requests. What the request named and what the endpoints got are both stored; they must agree,
+ * or else a file would open addresses which nobody asked for.
+ */
+#include "store/codec.h"
+
+#include "config/config.h"
+#include "registry/problem.h"
+#include "wire/read.h"
+#include "wire/wire.h"
+#include "wire/write.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Until the year 9999: later ones have no text. */
+#define TIME_MAX_MS INT64_C(253402300799000)
+
+/* ---- Writing ---- */
+
+static json_t *encode_endpoints(const struct sandbox *sandbox)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
+		const struct endpoint *endpoint = &sandbox->endpoints[i];
+
+		json_array_append_new(
+		    list, json_pack("{s:o}", "listen", write_addresses(endpoint->listen, endpoint->listen_count)));
+	}
+	return list;
+}
+
+static json_t *encode_counters(const struct counters *counters)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "bytes_to_guest", (json_int_t)counters->bytes_to_guest,
+			 "bytes_from_guest", (json_int_t)counters->bytes_from_guest, "packets_to_guest",
+			 (json_int_t)counters->packets_to_guest, "packets_from_guest",
+			 (json_int_t)counters->packets_from_guest, "connections_total",
+			 (json_int_t)counters->connections_total, "drops_total", (json_int_t)counters->drops_total);
+}
+
+json_t *store_encode(const struct sandbox *sandbox)
+{
+	return json_pack("{s:i, s:s, s:i, s:b, s:b, s:I, s:I, s:I, s:o, s:o, s:o}", "version", STORE_VERSION, "id",
+			 sandbox->id, "slot", (int)sandbox->slot, "paused", sandbox->paused, "draining",
+			 sandbox->state == SANDBOX_DRAINING, "registered_ms", (json_int_t)sandbox->registered_ms,
+			 "last_activity_ms", (json_int_t)sandbox->last_activity_ms, "mtu", (json_int_t)sandbox->mtu,
+			 "request", wire_write_spec(sandbox->spec), "endpoints", encode_endpoints(sandbox), "counters",
+			 encode_counters(&sandbox->counters));
+}
+
+/* ---- Reading ---- */
+
+static int read_version(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+{
+	(void)target;
+	if (!json_is_integer(value))
+		return read_refuse(reader, place, "the version must be an integer");
+	if (json_integer_value(value) != STORE_VERSION)
+		return read_refuse(reader, place, "version %lld is not known to this weftd (1 to %d)",
+				   (long long)json_integer_value(value), STORE_VERSION);
+	return 0;
+}
+
+static int read_id(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+{
+	struct stored *stored = target;
+	const char *text = "";
+
+	if (read_string(reader, place, value, &text) < 0)
+		return -1;
+	if (!sandbox_id_is_valid(text))
+		return read_refuse(reader, place, "\"%s\" is no id of a sandbox", text);
+	snprintf(stored->id, sizeof(stored->id), "%s", text);
+	return 0;
+}
+
+static int read_slot(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+{
+	struct stored *stored = target;
+	int64_t integer = 0;
+
+	if (read_integer(reader, place, value, 1, CONFIG_SLOT_MAX, &integer) < 0)
+		return -1;
+	stored->slot = (unsigned)integer;
+	return 0;
+}
+
+static int read_paused(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+{
+	return read_bool(reader, place, value, &((struct stored *)target)->paused);
+}
+
+static int read_draining(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+{
+	return read_bool(reader, place, value, &((struct stored *)target)->draining);
+}
+
+static int read_registered(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+{
+	return read_integer(reader, place, value, 0, TIME_MAX_MS, &((struct stored *)target)->registered_ms);
+}
+
+static int read_activity(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+{
+	return read_integer(reader, place, value, 0, TIME_MAX_MS, &((struct stored *)target)->last_activity_ms);
+}
+
+static int read_mtu(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+{
+	struct stored *stored = target;
+	int64_t integer = 0;
+
+	if (read_integer(reader, place, value, 0, 65535, &integer) < 0)
+		return -1;
+	stored->mtu = (unsigned)integer;
+	return 0;
+}
+
+/* The request's places are told as its own: the problem gets the field's name in front. */
+static int read_request(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+{
+	struct stored *stored = target;
+	struct problem inner;
+
+	(void)place;
+	stored->spec = wire_read_stored_spec(value, reader->config, &inner);
+	if (!stored->spec)
+		return problem_set(reader->problem, inner.kind, NULL, "request%s: %s", inner.field, inner.detail);
+	return 0;
+}
+
+static int read_endpoint_address(const struct reader *reader, const struct place *place, const json_t *value,
+				 void *target)
+{
+	return read_address(reader, place, value, target);
+}
+
+static int read_endpoint_listen(const struct reader *reader, const struct place *place, const json_t *value,
+				void *target)
+{
+	static const struct array array = {
+		.item_size = sizeof(struct addr),
+		.max = SPEC_LISTEN_MAX,
+		.read = read_endpoint_address,
+	};
+	struct endpoint *endpoint = target;
+	struct addr *addrs;
+	int result = read_array(reader, place, value, &array, &addrs, &endpoint->listen_count);
+
+	for (size_t i = 0; i < endpoint->listen_count; i++)
+		endpoint->listen[i] = addrs[i];
+	free(addrs);
+	return result;
+}
+
+static int read_endpoint(const struct reader *reader, const struct place *place, const json_t *value, void *item)
+{
+	static const struct field fields[] = {
+		{ "listen", read_endpoint_listen, FIELD_REQUIRED },
+	};
+
+	return read_object(reader, place, value, fields, FIELD_COUNT(fields), item);
+}
+
+static int read_endpoints(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+{
+	static const struct array array = {
+		.item_size = sizeof(struct endpoint),
+		.max = SPEC_PORTS_MAX,
+		.read = read_endpoint,
+	};
+	struct stored *stored = target;
+
+	return read_array(reader, place, value, &array, &stored->endpoints, &stored->endpoint_count);
+}
+
+static int read_counter(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+{
+	struct counters *base = &((struct stored *)target)->base;
+	const struct {
+		const char *name;
+		uint64_t *counter;
+	} counters[] = {
+		{ "bytes_to_guest", &base->bytes_to_guest },       { "bytes_from_guest", &base->bytes_from_guest },
+		{ "packets_to_guest", &base->packets_to_guest },   { "packets_from_guest", &base->packets_from_guest },
+		{ "connections_total", &base->connections_total }, { "drops_total", &base->drops_total },
+	};
+	int64_t integer = 0;
+
+	if (read_integer(reader, place, value, 0, INT64_MAX, &integer) < 0)
+		return -1;
+	for (size_t i = 0; i < FIELD_COUNT(counters); i++) {
+		if (strcmp(counters[i].name, place->key) == 0)
+			*counters[i].counter = (uint64_t)integer;
+	}
+	return 0;
+}
+
+static int read_counters(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+{
+	static const struct field fields[] = {
+		{ "bytes_to_guest", read_counter, FIELD_REQUIRED },
+		{ "bytes_from_guest", read_counter, FIELD_REQUIRED },
+		{ "packets_to_guest", read_counter, FIELD_REQUIRED },
+		{ "packets_from_guest", read_counter, FIELD_REQUIRED },
+		{ "connections_total", read_counter, FIELD_REQUIRED },
+		{ "drops_total", read_counter, FIELD_REQUIRED },
+	};
+
+	return read_object(reader, place, value, fields, FIELD_COUNT(fields), target);
+}
+
+/* An automatic port's addresses: loopback, all with one port number. */
+static bool is_automatic_address(const struct endpoint *endpoint, const struct addr *addr)
+{
+	return addr_is_loopback(addr) && addr_port(addr) == addr_port(&endpoint->listen[0]);
+}
+
+static bool is_among(const struct addr *addr, const struct addr *addrs, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (addr_equal(addr, &addrs[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Brings the ports of the request into the endpoints, whose addresses must be among those asked for. */
+static int join_endpoints(struct stored *stored, struct problem *problem)
+{
+	if (stored->endpoint_count != stored->spec->port_count)
+		return problem_set(problem, PROBLEM_BAD_REQUEST, "/endpoints", "%zu endpoints for %zu ports",
+				   stored->endpoint_count, stored->spec->port_count);
+	for (size_t i = 0; i < stored->endpoint_count; i++) {
+		struct endpoint *endpoint = &stored->endpoints[i];
+		const struct spec_port *port = &stored->spec->ports[i];
+		bool agrees = endpoint->listen_count > 0;
+
+		for (size_t j = 0; j < endpoint->listen_count; j++) {
+			const struct addr *addr = &endpoint->listen[j];
+
+			agrees &= port->automatic ? is_automatic_address(endpoint, addr)
+						  : is_among(addr, port->listen, port->listen_count);
+			agrees &= !is_among(addr, endpoint->listen, j);
+		}
+		if (!agrees)
+			return problem_set(problem, PROBLEM_BAD_REQUEST, "/endpoints",
+					   "endpoint %zu does not agree with the request", i);
+		endpoint->port = *port;
+	}
+	return 0;
+}
+
+static int decode(const json_t *json, const struct reader *reader, struct stored *stored)
+{
+	static const struct field fields[] = {
+		{ "version", read_version, FIELD_REQUIRED },
+		{ "id", read_id, FIELD_REQUIRED },
+		{ "slot", read_slot, FIELD_REQUIRED },
+		{ "paused", read_paused, FIELD_REQUIRED },
+		{ "draining", read_draining, FIELD_REQUIRED },
+		{ "registered_ms", read_registered, FIELD_REQUIRED },
+		{ "last_activity_ms", read_activity, FIELD_REQUIRED },
+		{ "mtu", read_mtu, FIELD_REQUIRED },
+		{ "request", read_request, FIELD_REQUIRED },
+		{ "endpoints", read_endpoints, FIELD_REQUIRED },
+		{ "counters", read_counters, FIELD_REQUIRED },
+	};
+	struct place document = { 0 };
+	struct place place = place_in_object(&document, "version");
+	const json_t *version = json_object_get(json, "version");
+
+	if (!version)
+		return read_refuse(reader, &place, "the version is missing");
+	if (read_version(reader, &place, version, stored) < 0)
+		return -1;
+	if (read_object(reader, &document, json, fields, FIELD_COUNT(fields), stored) < 0)
+		return -1;
+	return join_endpoints(stored, reader->problem);
+}
+
+int store_decode(const char *text, size_t length, const struct config *config, struct stored *stored,
+		 struct problem *problem)
+{
+	struct reader reader = { .config = config, .problem = problem, .stored = true };
+	json_t *json;
+	int result;
+
+	*stored = (struct stored){ 0 };
+	if (length == 0)
+		return problem_set(problem, PROBLEM_BAD_REQUEST, NULL, "the file is empty");
+	json = wire_parse_body(text, length, problem);
+	if (!json)
+		return -1;
+	result = decode(json, &reader, stored);
+	json_decref(json);
+	return result;
+}
+
+void store_item_clear(struct stored *stored)
+{
+	spec_free(stored->spec);
+	free(stored->endpoints);
+	*stored = (struct stored){ 0 };
+}

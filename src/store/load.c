@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reading the directory at the start. What is there is input: a file counts only if it is a regular file of ours that nobody
+ * else may write, under the name of the slot that it speaks of. What does not pass stays where it is and is reported.
+ */
+#include "store/store.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "config/config.h"
+#include "registry/problem.h"
+#include "store/codec.h"
+#include "store/internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+	FILE_MAX = 4 << 20, /* bytes: many times what the longest request becomes */
+	GROW = 64,
+};
+
+/* Room for one more item behind COUNT, zeroed. 0, or -1 for lack of memory. */
+static int make_room(void *items, size_t count, size_t size)
+{
+	char *memory;
+
+	memcpy(&memory, items, sizeof(memory));
+	if (count % GROW == 0) {
+		memory = reallocarray(memory, count + GROW, size);
+		if (!memory)
+			return -1;
+		memcpy(items, &memory, sizeof(memory));
+	}
+	memset(memory + count * size, 0, size);
+	return 0;
+}
+
+static int add_damage(struct store_contents *contents, unsigned slot, struct err *err, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static int add_damage(struct store_contents *contents, unsigned slot, struct err *err, const char *format, ...)
+{
+	struct store_damage *damage;
+	va_list args;
+
+	if (make_room(&contents->damage, contents->damage_count, sizeof(*contents->damage)) < 0)
+		return err_set(err, ENOMEM, "state directory");
+	damage = &contents->damage[contents->damage_count++];
+	damage->slot = slot;
+	va_start(args, format);
+	vsnprintf(damage->text, sizeof(damage->text), format, args);
+	va_end(args);
+	return 0;
+}
+
+/* The slot that NAME stands for: "7.json", not "07.json"; 0: none. */
+static unsigned slot_of_name(const char *name)
+{
+	char canonical[STORE_NAME_SIZE];
+	unsigned long slot = strtoul(name, NULL, 10);
+
+	if (slot < 1 || slot > CONFIG_SLOT_MAX)
+		return 0;
+	snprintf(canonical, sizeof(canonical), "%lu" STORE_SUFFIX, slot);
+	return strcmp(name, canonical) == 0 ? (unsigned)slot : 0;
+}
+
+static int check_file(int fd, size_t *size, char *why, size_t why_size)
+{
+	struct stat status;
+
+	if (fstat(fd, &status) < 0)
+		snprintf(why, why_size, "%s", strerror(errno));
+	else if (!S_ISREG(status.st_mode))
+		snprintf(why, why_size, "is no regular file");
+	else if (status.st_uid != geteuid())
+		snprintf(why, why_size, "belongs to uid %u", status.st_uid);
+	else if (status.st_mode & (S_IWGRP | S_IWOTH))
+		snprintf(why, why_size, "can be written by others (mode %04o)", status.st_mode & 07777);
+	else if (status.st_size > FILE_MAX)
+		snprintf(why, why_size, "is too long (%lld bytes)", (long long)status.st_size);
+	else {
+		*size = (size_t)status.st_size;
+		return 0;
+	}
+	return -1;
+}
+
+static ssize_t read_all(int fd, char *text, size_t size)
+{
+	size_t used = 0;
+
+	while (used < size) {
+		ssize_t length = read(fd, text + used, size - used);
+
+		if (length < 0 && errno == EINTR)
+			continue;
+		if (length < 0)
+			return -1;
+		if (length == 0)
+			break;
+		used += (size_t)length;
+	}
+	return (ssize_t)used;
+}
+
+/* The text of a file, allocated, with its length; NULL and WHY if it is not to be trusted. */
+static char *read_file(int dir_fd, const char *name, size_t *length, char *why, size_t why_size)
+{
+	AUTO_FD int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	AUTO_FREE char *text = NULL;
+	ssize_t result;
+	size_t size = 0;
+
+	if (fd < 0) {
+		snprintf(why, why_size, "%s", errno == ELOOP ? "is a symbolic link" : strerror(errno));
+		return NULL;
+	}
+	if (check_file(fd, &size, why, why_size) < 0)
+		return NULL;
+	text = malloc(size + 1);
+	result = text ? read_all(fd, text, size) : -1;
+	if (result < 0) {
+		snprintf(why, why_size, "%s", strerror(errno));
+		return NULL;
+	}
+	*length = (size_t)result;
+	return steal_ptr(&text);
+}
+
+static int load_file(struct store *store, const char *name, struct store_contents *contents, struct err *err)
+{
+	unsigned slot = slot_of_name(name);
+	struct problem problem;
+	struct stored *stored;
+	AUTO_FREE char *text = NULL;
+	char why[128];
+	size_t length = 0;
+
+	if (slot == 0)
+		return add_damage(contents, 0, err, "%.64s: is no file of weftd", name);
+	text = read_file(store->dir_fd, name, &length, why, sizeof(why));
+	if (!text)
+		return add_damage(contents, slot, err, "%s: %s", name, why);
+	if (make_room(&contents->items, contents->count, sizeof(*contents->items)) < 0)
+		return err_set(err, ENOMEM, "state directory");
+	stored = &contents->items[contents->count];
+	if (store_decode(text, length, store->config, stored, &problem) < 0) {
+		store_item_clear(stored);
+		return add_damage(contents, slot, err, "%s: %s%s%s", name, problem.field + (problem.field[0] == '/'),
+				  problem.field[0] ? ": " : "", problem.detail);
+	}
+	if (stored->slot != slot) {
+		unsigned other = stored->slot;
+
+		store_item_clear(stored);
+		return add_damage(contents, slot, err, "%s: speaks of slot %u", name, other);
+	}
+	contents->count++;
+	return 0;
+}
+
+static bool ends_with(const char *name, const char *suffix)
+{
+	size_t length = strlen(name), suffix_length = strlen(suffix);
+
+	return length > suffix_length && strcmp(name + length - suffix_length, suffix) == 0;
+}
+
+static int load_entry(struct store *store, const char *name, struct store_contents *contents, struct err *err)
+{
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, STORE_LOCK_NAME) == 0)
+		return 0;
+	if (ends_with(name, STORE_SUFFIX STORE_TEMPORARY)) {
+		unlinkat(store->dir_fd, name, 0); /* never got its name: what it was to replace is still there */
+		return 0;
+	}
+	return load_file(store, name, contents, err);
+}
+
+static int slot_compare(const void *left, const void *right)
+{
+	const struct stored *a = left, *b = right;
+
+	return (a->slot > b->slot) - (a->slot < b->slot);
+}
+
+static int id_compare(const void *left, const void *right)
+{
+	const struct stored *a = *(struct stored *const *)left, *b = *(struct stored *const *)right;
+	int order = strcmp(a->id, b->id);
+
+	return order ? order : slot_compare(a, b);
+}
+
+/* Of several files with one id the lowest slot's counts: only one of them can be found by it. ITEMS is by slot before and after. */
+static int refuse_duplicates(struct store_contents *contents, struct err *err)
+{
+	AUTO_FREE struct stored **by_id = calloc(contents->count + 1, sizeof(struct stored *));
+	size_t kept = 0;
+
+	if (!by_id)
+		return err_set(err, ENOMEM, "state directory");
+	for (size_t i = 0; i < contents->count; i++)
+		by_id[i] = &contents->items[i];
+	qsort(by_id, contents->count, sizeof(struct stored *), id_compare);
+	for (size_t i = 1, first = 0; i < contents->count; i++) {
+		if (strcmp(by_id[i]->id, by_id[first]->id) != 0) {
+			first = i;
+			continue;
+		}
+		if (add_damage(contents, by_id[i]->slot, err, "%u.json: sandbox %s is in %u.json already",
+			       by_id[i]->slot, by_id[i]->id, by_id[first]->slot) < 0)
+			return -1;
+		by_id[i]->slot = 0;
+	}
+	for (size_t i = 0; i < contents->count; i++) {
+		if (contents->items[i].slot)
+			contents->items[kept++] = contents->items[i];
+		else
+			store_item_clear(&contents->items[i]);
+	}
+	contents->count = kept;
+	return 0;
+}
+
+static int load_all(struct store *store, DIR *directory, struct store_contents *contents, struct err *err)
+{
+	const struct dirent *entry;
+
+	while (errno = 0, (entry = readdir(directory))) {
+		if (load_entry(store, entry->d_name, contents, err) < 0)
+			return -1;
+	}
+	if (errno)
+		return err_set(err, errno, "%s", store->path);
+	if (contents->count)
+		qsort(contents->items, contents->count, sizeof(*contents->items), slot_compare);
+	return refuse_duplicates(contents, err);
+}
+
+int store_load(struct store *store, struct store_contents *contents, struct err *err)
+{
+	int fd = openat(store->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
+	int result;
+
+	*contents = (struct store_contents){ 0 };
+	if (!directory) {
+		err_set(err, errno, "%s", store->path);
+		cleanup_fd(&fd);
+		return -1;
+	}
+	result = load_all(store, directory, contents, err);
+	closedir(directory);
+	if (result < 0)
+		store_contents_clear(contents);
+	return result;
+}
+
+void store_contents_clear(struct store_contents *contents)
+{
+	for (size_t i = 0; i < contents->count; i++)
+		store_item_clear(&contents->items[i]);
+	free(contents->items);
+	free(contents->damage);
+	*contents = (struct store_contents){ 0 };
+}
