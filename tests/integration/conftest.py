@@ -30,7 +30,6 @@ def pytest_configure(config):
     for program in ("weftd", "weftctl", "tests/guest/standin", "tests/guest/server"):
         if not os.path.exists(os.path.join(build_dir(), program)):
             raise pytest.UsageError(f"{program} is not built in {build_dir()}: set WEFT_BUILD, or run make there")
-    config.addinivalue_line("markers", "vm: boots a real virtual machine")
 
 
 @pytest.fixture
