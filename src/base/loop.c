@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -136,6 +137,15 @@ void mailbox_free(struct mailbox *mailbox)
 		close(mailbox->fd);
 	pthread_mutex_destroy(&mailbox->lock);
 	free(mailbox);
+}
+
+void mailbox_wait(struct mailbox *mailbox)
+{
+	struct pollfd readable = { .fd = mailbox->fd, .events = POLLIN };
+
+	while (poll(&readable, 1, -1) < 0 && errno == EINTR)
+		;
+	on_readable(mailbox->fd, EV_READ, mailbox);
 }
 
 void mailbox_post(struct mailbox *mailbox, struct mail *mail)

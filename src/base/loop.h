@@ -54,6 +54,12 @@ struct mailbox *mailbox_new(struct event_base *base, struct err *err);
 /* Delivers what is still inside, then frees. Receiver's thread; nobody may post any more: whoever did has returned, or was joined. */
 void mailbox_free(struct mailbox *mailbox);
 
+/*
+ * Blocks until there are letters, and delivers them: for the receiver's thread when its loop does not run any more and it waits
+ * for the last letters of others.
+ */
+void mailbox_wait(struct mailbox *mailbox);
+
 /* Any thread. Never blocks on the receiver, never fails. */
 void mailbox_post(struct mailbox *mailbox, struct mail *mail);
 
