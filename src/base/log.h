@@ -55,6 +55,13 @@ struct log_field {
 		.key = (name), .type = LOG_FIELD_UINT, .natural = (value)                                              \
 	}
 
+#ifdef __cppcheck__ /* which does not know __VA_OPT__ */
+#define log_at(level, message, ...) log_write((level), (message), NULL)
+#define log_debug(message, ...)     log_at(LOG_DEBUG_LEVEL, message)
+#define log_info(message, ...)      log_at(LOG_INFO_LEVEL, message)
+#define log_warning(message, ...)   log_at(LOG_WARNING_LEVEL, message)
+#define log_error(message, ...)     log_at(LOG_ERROR_LEVEL, message)
+#else
 #define log_at(level, message, ...)                                                                                    \
 	do {                                                                                                           \
 		if (log_enabled(level))                                                                                \
@@ -65,6 +72,7 @@ struct log_field {
 #define log_info(message, ...)    log_at(LOG_INFO_LEVEL, message __VA_OPT__(, ) __VA_ARGS__)
 #define log_warning(message, ...) log_at(LOG_WARNING_LEVEL, message __VA_OPT__(, ) __VA_ARGS__)
 #define log_error(message, ...)   log_at(LOG_ERROR_LEVEL, message __VA_OPT__(, ) __VA_ARGS__)
+#endif
 
 /* Sets how and where; may be called again (reload). Until the first call: info and above, text, stderr. */
 void log_setup(enum log_level level, enum log_format format, enum log_target target);

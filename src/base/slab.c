@@ -58,8 +58,8 @@ static const size_t FIRST_OBJECT = (sizeof(struct block) + alignof(max_align_t) 
 
 static struct block *block_of(void *object)
 {
-	return (struct block *)((uintptr_t)object &
-				~(uintptr_t)(BLOCK_SIZE - 1)); /* NOLINT(performance-no-int-to-ptr) */
+	/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
+	return (struct block *)((uintptr_t)object & ~(uintptr_t)(BLOCK_SIZE - 1));
 }
 
 static bool is_full(const struct slab *slab, const struct block *block)

@@ -1,26 +1,62 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A configuration file of any bytes: it is refused with at least one mistake, or what it says prints and reads back as the same.
+ */
 #include "config/config.h"
+#include "config/loading.h"
+#include "fuzz.h"
 
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
+/* Every option printed and set again leaves the configuration as it is; `workers' never is the word that stands for 0. */
+static void check_round_trip(struct config *config)
+{
+	for (size_t i = 0; i < option_count; i++) {
+		struct option again = option_table[i];
+		char *before = option_print(&again, config);
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+		fuzz_check(before);
+		again.initial = before;
+		option_clear(&again, config);
+		fuzz_check(option_set_default(&again, config) == 0);
+		char *after = option_print(&again, config);
+		fuzz_check(after && strcmp(before, after) == 0);
+		free(before);
+		free(after);
+	}
+}
 
-/* A configuration is taken or refused with reasons; never both, never neither. */
+static void check_names(const struct config *config)
+{
+	unsigned last = config_slot_max(config);
+	char netns[CONFIG_NAME_SIZE], veth[CONFIG_LINK_SIZE];
+
+	fuzz_check(last >= 1 && last <= CONFIG_SLOT_MAX);
+	fuzz_check(config_netns_slot(config, config_netns_name(config, last, netns)) == last);
+	fuzz_check(config_veth_slot(config, config_veth_name(config, last, veth)) == last);
+	fuzz_check(cidr4_contains(&config->addresses.host_cidr, config_host_ip(config, last)));
+	fuzz_check(cidr4_contains(&config->addresses.veth_cidr, config_veth_guest_ip(config, last)));
+	fuzz_check(!cidr4_overlaps(&config->addresses.host_cidr, &config->addresses.veth_cidr));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct config_mistakes mistakes = { 0 };
 	FILE *stream = size ? fmemopen((void *)data, size, "r") : fopen("/dev/null", "re");
 
-	if (!stream)
-		abort();
+	fuzz_check(stream);
 	struct config *config = config_load_stream(stream, "fuzz", &mistakes);
-	if (!config == !mistakes.count)
-		abort();
+	fclose(stream);
+	fuzz_check((config != NULL) == (mistakes.count == 0));
+	for (size_t i = 0; i < mistakes.count; i++) {
+		char text[512];
+
+		config_mistake_format(&mistakes, &mistakes.items[i], text, sizeof(text));
+		fuzz_check(text[strcspn(text, "\n\033")] == '\0');
+	}
+	if (config) {
+		check_names(config);
+		check_round_trip(config);
+	}
 	config_free(config);
 	config_mistakes_clear(&mistakes);
-	fclose(stream);
 	return 0;
 }

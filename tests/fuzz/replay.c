@@ -3,14 +3,14 @@
  * Stands in for libFuzzer where it is not linked: hands each file of a corpus to the target once. The files are those named as
  * arguments, or else those in corpus/NAME beside the source of a program NAME_fuzz.
  */
+#include "fuzz.h"
+
 #include <dirent.h>
 #include <err.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void replay(const char *path)
 {
@@ -28,8 +28,8 @@ static void replay(const char *path)
 		err(1, "%s", path);
 
 	/* Of the exact size on the heap, so that AddressSanitizer sees the first byte read too far. */
-	uint8_t *exact = malloc(size);
-	if (!exact && size)
+	uint8_t *exact = malloc(size ? size : 1);
+	if (!exact)
 		err(1, "%s", path);
 	if (size)
 		memcpy(exact, data, size);
@@ -51,6 +51,7 @@ static unsigned replay_folder(const char *path)
 		if (entry->d_name[0] == '.')
 			continue;
 		snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
+		fprintf(stderr, "%s\n", file); /* the last one told is the one that broke it */
 		replay(file);
 		count++;
 	}
@@ -65,7 +66,10 @@ static const char *corpus_of(const char *argv0)
 	const char *top = getenv("srcdir");
 	const char *name = strrchr(argv0, '/') ? strrchr(argv0, '/') + 1 : argv0;
 
-	snprintf(path, sizeof(path), "%s/tests/fuzz/corpus/%.*s", top ? top : ".", (int)strcspn(name, "_"), name);
+	if (strlen(name) <= strlen("_fuzz"))
+		errx(1, "%s is no NAME_fuzz", name);
+	snprintf(path, sizeof(path), "%s/tests/fuzz/corpus/%.*s", top ? top : ".",
+		 (int)(strlen(name) - strlen("_fuzz")), name);
 	return path;
 }
 
