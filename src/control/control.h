@@ -65,12 +65,23 @@ void control_free(struct control *control);
 /* The adoption is over: parked changes go on. */
 void control_adopted(struct control *control);
 
-/* To be called from the registry's watcher, and when a sandbox is gone: waiting requests are answered, events told. */
+/* To be called from the registry's watcher: waiting requests are answered, the event `state` is told. */
 void control_state_changed(struct control *control, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
 			   uint64_t previous_ms);
+
+/* To be called when a sandbox was deleted: waiting requests are answered, the event `unregistered` is told. */
 void control_sandbox_gone(struct control *control, const char *id);
 
-/* Adds an event to the stream. FIELDS (may be NULL) is taken over; ID may be NULL for what concerns the host. */
+/* Adds any other event to the stream (`registered`, `published`, ...). FIELDS (may be NULL) is taken over; ID may be NULL for what concerns the host. */
 void control_event(struct control *control, const char *type, const char *id, json_t *fields);
+
+/*
+ * The same API over TCP, for reading only, with the status page at "/": on each address of [http] listen. A request whose Host is
+ * none of these addresses is refused (DNS rebinding). NULL with ERR: an address cannot be bound. Free it before CONTROL.
+ */
+struct control_http;
+struct control_http *control_http_new(struct control *control, struct event_base *base, const struct config *config,
+				      struct err *err);
+void control_http_free(struct control_http *http);
 
 #endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_CONTROL_API_H
+#define WEFT_CONTROL_API_H
+
+/*
+ * The routes of the API: from a request to the registry, to those who wait, to the stream of events, or to the daemon. It
+ * knows nothing of sockets. Main thread only.
+ */
+
+#include "control/control.h"
+#include "control/gate.h"
+
+struct api;
+struct events;
+struct waits;
+
+/* Keeps what it is given; OPS is copied. NULL with ERR. */
+struct api *api_new(struct event_base *base, const struct config *config, struct registry *registry,
+		    const struct control_ops *ops, struct err *err);
+
+/* Answers what waits and is parked with 503, ends the streams of events. */
+void api_free(struct api *api);
+
+/* Owes REPLY its answer. READ_ONLY: GET and HEAD alone, and the status page. */
+void api_handle(struct api *api, const struct gate_request *request, bool read_only, struct reply *reply);
+
+/* Runs the changes that were parked. */
+void api_adopted(struct api *api);
+
+struct waits *api_waits(struct api *api);
+struct events *api_events(struct api *api);
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The control socket put together: a unix socket (listen), an HTTP server that nobody can stall (gate), the routes (api).
+ */
+#include "control/control.h"
+
+#include "base/err.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "control/api.h"
+#include "control/control_internal.h"
+#include "control/events.h"
+#include "control/gate.h"
+#include "control/listen.h"
+#include "control/reply.h"
+#include "control/waits.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct control {
+	struct listen_socket socket;
+	struct gate *gate;
+	struct api *api;
+};
+
+static void on_request(void *context, const struct gate_request *request, struct reply *reply)
+{
+	struct control *control = context;
+
+	if (!request->has_creds || !listen_allows(&control->socket, request->fd, request->uid, request->gid))
+		reply_refusal(reply, 403, NULL, "only root and members of the socket's group may call", NULL);
+	else
+		api_handle(control->api, request, false, reply);
+}
+
+struct control *control_new(struct event_base *base, const char *path, const struct config *config,
+			    struct registry *registry, const struct control_ops *ops, struct err *err)
+{
+	struct control *control = calloc(1, sizeof(*control));
+
+	if (!control) {
+		err_set(err, ENOMEM, "control socket");
+		return NULL;
+	}
+	control->socket.fd = -1;
+	control->gate = gate_new(base, on_request, control, err);
+	if (control->gate)
+		control->api = api_new(base, config, registry, ops, err);
+	if (!control->api || listen_open(path, config->daemon.socket_group, &control->socket, err) < 0)
+		goto fail;
+	if (gate_listen(control->gate, control->socket.fd, err) < 0) {
+		listen_unlink(&control->socket);
+		goto fail;
+	}
+	return control;
+
+fail:
+	gate_free(control->gate);
+	api_free(control->api);
+	free(control);
+	return NULL;
+}
+
+void control_free(struct control *control)
+{
+	if (!control)
+		return;
+	listen_unlink(&control->socket);
+	gate_free(control->gate);
+	api_free(control->api);
+	free(control);
+}
+
+void control_adopted(struct control *control)
+{
+	api_adopted(control->api);
+}
+
+void control_state_changed(struct control *control, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
+			   uint64_t previous_ms)
+{
+	json_t *fields = json_pack("{s:s, s:s, s:s, s:I}", "from", sandbox_state_name(from), "to",
+				   sandbox_state_name(sandbox->state), "cause", cause ? cause : "", "previous_ms",
+				   (json_int_t)previous_ms);
+
+	if (fields && *sandbox->reason)
+		json_object_set_new(fields, "reason", json_string(sandbox->reason));
+	events_add(api_events(control->api), "state", sandbox->id, fields);
+	waits_state_changed(api_waits(control->api), sandbox);
+}
+
+void control_sandbox_gone(struct control *control, const char *id)
+{
+	events_add(api_events(control->api), "unregistered", id, NULL);
+	waits_gone(api_waits(control->api), id);
+}
+
+void control_event(struct control *control, const char *type, const char *id, json_t *fields)
+{
+	events_add(api_events(control->api), type, id, fields);
+}
+
+struct api *control_api(struct control *control)
+{
+	return control->api;
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Events are kept as finished lines in a ring. A reader is a position in that ring: it is given lines while little of what it
+ * was given waits to be taken, and again whenever that was taken. So a slow reader costs its position, not a queue of its own;
+ * one that the ring has overtaken gets `overflow` and is closed.
+ *
+ * A snapshot is told in the same measure, sandbox by sandbox in the order of slots, and the events that happened since it began
+ * follow its end: its lines carry the seq at which it began.
+ */
+#include "control/events.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/queue.h"
+#include "control/reply.h"
+#include "registry/problem.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum { PENDING_MAX = 64 * 1024, BOOT_SIZE = 17, TIME_SIZE = CLOCK_TEXT_SIZE + 8 };
+
+struct line {
+	char *text; /* with its newline */
+	size_t length;
+	char id[SANDBOX_ID_MAX + 1]; /* "": concerns the host */
+};
+
+struct reader {
+	TAILQ_ENTRY(reader) next;
+	struct events *events;
+	struct reply *reply;
+	char id[SANDBOX_ID_MAX + 1]; /* only this sandbox; "": all */
+	bool in_snapshot;
+	unsigned slot;     /* in a snapshot: the last one told */
+	uint64_t next_seq; /* to be told next, after the snapshot */
+};
+
+struct events {
+	struct registry *registry;
+	events_show *show;
+	void *context;
+	char boot[BOOT_SIZE];
+	uint64_t last_seq; /* of the newest event; 0: none yet */
+	struct line ring[EVENTS_KEPT];
+	TAILQ_HEAD(, reader) readers;
+	size_t reader_count;
+	struct timer heartbeat;
+};
+
+static uint64_t oldest_seq(const struct events *events)
+{
+	return events->last_seq > EVENTS_KEPT ? events->last_seq - EVENTS_KEPT + 1 : 1;
+}
+
+static struct line *line_at(struct events *events, uint64_t seq)
+{
+	return &events->ring[seq % EVENTS_KEPT];
+}
+
+/* Now, with milliseconds: durations between events are what readers want to know. */
+static void format_now(char text[static TIME_SIZE])
+{
+	char seconds[CLOCK_TEXT_SIZE];
+	int64_t now = clock_wall_ms();
+
+	clock_format(now, seconds);
+	seconds[strcspn(seconds, "Z")] = '\0';
+	snprintf(text, TIME_SIZE, "%s.%03uZ", seconds, (unsigned)(now % 1000));
+}
+
+/* A line of its own, to be freed; NULL for lack of memory. FIELDS is taken over. */
+static char *make_line(struct events *events, uint64_t seq, const char *type, const char *id, json_t *fields,
+		       size_t *length)
+{
+	char now[TIME_SIZE];
+	json_t *event = json_object();
+
+	format_now(now);
+	json_object_set_new(event, "seq", json_integer((json_int_t)seq));
+	json_object_set_new(event, "boot", json_string(events->boot));
+	json_object_set_new(event, "time", json_string(now));
+	json_object_set_new(event, "type", json_string(type));
+	json_object_set_new(event, "sandbox", id ? json_string(id) : json_null());
+	if (fields)
+		json_object_update_missing(event, fields);
+	json_decref(fields);
+
+	char *text = json_dumps(event, JSON_COMPACT);
+	json_decref(event);
+	if (!text)
+		return NULL;
+	*length = strlen(text);
+	text[(*length)++] = '\n'; /* in place of the NUL: lines have a length */
+	return text;
+}
+
+static void add_line(struct events *events, struct evbuffer *out, const char *type, const char *id, json_t *fields,
+		     uint64_t seq)
+{
+	size_t length;
+	char *text = make_line(events, seq, type, id, fields, &length);
+
+	if (text)
+		evbuffer_add(out, text, length);
+	free(text);
+}
+
+static void reader_free(struct reader *reader)
+{
+	TAILQ_REMOVE(&reader->events->readers, reader, next);
+	reader->events->reader_count--;
+	reply_on_gone(reader->reply, NULL, NULL);
+	reply_end(reader->reply);
+	free(reader);
+}
+
+static void on_reader_gone(void *context)
+{
+	reader_free(context);
+}
+
+/* The next of the snapshot, or its end. */
+static void tell_snapshot(struct reader *reader, struct evbuffer *out)
+{
+	struct events *events = reader->events;
+	struct sandbox *sandbox = registry_next(events->registry, reader->slot);
+
+	if (*reader->id) {
+		sandbox = reader->slot ? NULL : registry_find(events->registry, reader->id);
+		reader->slot = 1;
+	} else if (sandbox) {
+		reader->slot = sandbox->slot;
+	}
+	if (!sandbox) {
+		add_line(events, out, "snapshot-end", NULL, NULL, reader->next_seq - 1);
+		reader->in_snapshot = false;
+		return;
+	}
+	json_t *fields = json_pack("{s:s, s:i, s:o}", "state", sandbox_state_name(sandbox->state), "slot",
+				   (int)sandbox->slot, "object", events->show(events->context, sandbox));
+	add_line(events, out, "snapshot", sandbox->id, fields, reader->next_seq - 1);
+}
+
+/* The next event. False: there is none, or the reader is too far behind. */
+static bool tell_event(struct reader *reader, struct evbuffer *out, bool *overtaken)
+{
+	struct events *events = reader->events;
+
+	*overtaken = reader->next_seq < oldest_seq(events);
+	if (*overtaken || reader->next_seq > events->last_seq)
+		return false;
+	const struct line *line = line_at(events, reader->next_seq++);
+	if (line->text && (!*reader->id || !strcmp(reader->id, line->id)))
+		evbuffer_add(out, line->text, line->length);
+	return true;
+}
+
+/* Gives the reader what there is, as far as it takes it. May free it. */
+static void reader_pump(struct reader *reader)
+{
+	size_t pending = reply_pending(reader->reply);
+	struct evbuffer *out = evbuffer_new();
+	bool overtaken = false;
+
+	if (!out)
+		return;
+	while (pending + evbuffer_get_length(out) < PENDING_MAX) {
+		if (reader->in_snapshot)
+			tell_snapshot(reader, out);
+		else if (!tell_event(reader, out, &overtaken))
+			break;
+	}
+	if (overtaken)
+		add_line(reader->events, out, "overflow", NULL, NULL, reader->events->last_seq);
+	if (evbuffer_get_length(out))
+		reply_write(reader->reply, out);
+	evbuffer_free(out);
+	if (overtaken)
+		reader_free(reader);
+}
+
+static void on_drained(void *context)
+{
+	reader_pump(context);
+}
+
+static void on_heartbeat(void *context)
+{
+	struct events *events = context;
+	struct reader *reader;
+
+	TAILQ_FOREACH(reader, &events->readers, next)
+	{
+		struct evbuffer *out = evbuffer_new();
+		if (out && !reader->in_snapshot && reply_pending(reader->reply) < PENDING_MAX) {
+			add_line(events, out, "heartbeat", NULL, NULL, events->last_seq);
+			reply_write(reader->reply, out);
+		}
+		if (out)
+			evbuffer_free(out);
+	}
+	timer_start(&events->heartbeat, EVENTS_HEARTBEAT_MS);
+}
+
+struct events *events_new(struct event_base *base, struct registry *registry, events_show *show, void *context,
+			  struct err *err)
+{
+	struct events *events = calloc(1, sizeof(*events));
+	uint64_t boot;
+
+	if (!events) {
+		err_set(err, ENOMEM, "events");
+		return NULL;
+	}
+	if (getrandom(&boot, sizeof(boot), 0) != sizeof(boot))
+		boot = (uint64_t)clock_wall_ms();
+	snprintf(events->boot, sizeof(events->boot), "%016llx", (unsigned long long)boot);
+	events->registry = registry;
+	events->show = show;
+	events->context = context;
+	TAILQ_INIT(&events->readers);
+	if (timer_init(&events->heartbeat, base, on_heartbeat, events, err) < 0) {
+		free(events);
+		return NULL;
+	}
+	timer_start(&events->heartbeat, EVENTS_HEARTBEAT_MS);
+	return events;
+}
+
+void events_free(struct events *events)
+{
+	if (!events)
+		return;
+	while (!TAILQ_EMPTY(&events->readers))
+		reader_free(TAILQ_FIRST(&events->readers));
+	timer_free(&events->heartbeat);
+	for (size_t i = 0; i < EVENTS_KEPT; i++)
+		free(events->ring[i].text);
+	free(events);
+}
+
+void events_add(struct events *events, const char *type, const char *id, json_t *fields)
+{
+	struct line *line = line_at(events, ++events->last_seq);
+	struct reader *reader, *next;
+
+	free(line->text);
+	line->text = make_line(events, events->last_seq, type, id, fields, &line->length);
+	snprintf(line->id, sizeof(line->id), "%s", id ? id : "");
+	TAILQ_FOREACH_SAFE(reader, &events->readers, next, next)
+	if (reply_pending(reader->reply) < PENDING_MAX)
+		reader_pump(reader);
+}
+
+void events_stream(struct events *events, const struct route *route, struct reply *reply)
+{
+	struct reader *reader = events->reader_count < EVENTS_READERS_MAX ? calloc(1, sizeof(*reader)) : NULL;
+	struct problem problem;
+
+	if (!reader) {
+		problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "%d readers of events already", EVENTS_READERS_MAX);
+		reply_problem(reply, &problem);
+		return;
+	}
+	bool resume = route->has_since && !strcmp(route->boot, events->boot) && route->since <= events->last_seq &&
+		      route->since + 1 >= oldest_seq(events);
+	reader->events = events;
+	reader->reply = reply;
+	snprintf(reader->id, sizeof(reader->id), "%s", route->sandbox);
+	reader->in_snapshot = !resume;
+	reader->next_seq = (resume ? route->since : events->last_seq) + 1;
+	TAILQ_INSERT_TAIL(&events->readers, reader, next);
+	events->reader_count++;
+	reply_stream(reply, "application/x-ndjson", on_drained, reader);
+	reply_on_gone(reply, on_reader_gone, reader);
+	reader_pump(reader);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_CONTROL_EVENTS_H
+#define WEFT_CONTROL_EVENTS_H
+
+/*
+ * The event stream, GET /v1/events: what is (a snapshot), then what changes, one JSON object a line. Main thread only.
+ */
+
+#include "control/route.h"
+#include "registry/registry.h"
+
+#include <jansson.h>
+
+struct err;
+struct event_base;
+struct events;
+struct reply;
+
+enum {
+	EVENTS_KEPT = 4096,       /* events that a reader may be behind, or go back to */
+	EVENTS_READERS_MAX = 128, /* streams at once; beyond: 503 */
+	EVENTS_HEARTBEAT_MS = 15000,
+};
+
+typedef json_t *events_show(void *context, struct sandbox *sandbox);
+
+/* SHOW: how a snapshot shows a sandbox. NULL with ERR. */
+struct events *events_new(struct event_base *base, struct registry *registry, events_show *show, void *context,
+			  struct err *err);
+
+/* Ends the streams. */
+void events_free(struct events *events);
+
+/* Adds an event. ID may be NULL; FIELDS (may be NULL) is taken over. */
+void events_add(struct events *events, const char *type, const char *id, json_t *fields);
+
+/* Turns REPLY into a stream, as ROUTE's since, boot and sandbox say. */
+void events_stream(struct events *events, const struct route *route, struct reply *reply);
+
+#endif

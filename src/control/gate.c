@@ -1,0 +1,681 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * evhttp accepts, writes replies and keeps connections alive; the gate stands between it and the socket, because evhttp
+ * answers mistakes in HTML, restarts its timeout with each byte, takes a half-closed connection for a dead one and knows no cap.
+ *
+ * evhttp_set_bevcb() lets us make the bufferevent of each connection. One loop turn later evhttp has put its callbacks on it;
+ * we keep them (their argument is evhttp's connection) and put our own there. While a request is READING, evhttp sees nothing:
+ * the bytes are judged (head.h) and collected here. For a complete request evhttp is given "GET / HTTP/1.1", which it cannot
+ * find fault with, by one call of its read callback: it calls our handler before it returns, and the handler is given what was
+ * really asked. While it is SERVING we watch for the client's end, and evhttp's write callback runs only while evhttp writes.
+ * After the reply evhttp puts its own callbacks back, and we ours. What came meanwhile waits in `inbox`: were it left in the
+ * bufferevent's input, evhttp would read it by itself.
+ *
+ * A refusal is written to the bufferevent past evhttp (REFUSING); then we read on and throw away (LINGERING), because a client
+ * that still sends would otherwise be reset and never see the answer. Every state but SERVING has a deadline.
+ */
+#include "control/gate.h"
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/queue.h"
+#include "control/gate_accept.h"
+#include "control/reply.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	TEXT_MIN = 2048,
+	TEXT_MAX = HEAD_MAX + GATE_BODY_MAX + 4 * CHUNK_LINE_MAX, /* of a request as it is collected */
+	INPUT_MAX = 64 * 1024,                                    /* read ahead while a request is served */
+	LINGER_MAX = 64 * 1024 * 1024,                            /* bytes thrown away before we give up */
+	HANGUP_CHECK_MS = 1000,                                   /* how often a half-closed client is looked at */
+	ACCEPTORS_MAX = 16,
+};
+
+enum peer_state {
+	PEER_NEW,       /* evhttp is still setting it up; then READING */
+	PEER_READING,   /* collecting a request; then SERVING or REFUSING */
+	PEER_SERVING,   /* the handler owes a reply, or a stream runs; then WRITING */
+	PEER_WRITING,   /* the client takes the reply; then READING or gone */
+	PEER_REFUSING,  /* the client takes our own answer; then LINGERING */
+	PEER_LINGERING, /* what it still sends is thrown away; then gone */
+};
+
+struct peer {
+	TAILQ_ENTRY(peer) next; /* in gate->reading while READING, else in gate->others */
+	struct gate *gate;
+	struct bufferevent *bufferevent; /* evhttp's, freed with its connection */
+	struct evhttp_connection *connection;
+	bufferevent_data_cb evhttp_read, evhttp_write;
+	enum peer_state state;
+	bool half_closed;      /* the client has shut down its sending side */
+	struct timer deadline; /* of the state */
+	struct event *kick;    /* goes on in this turn of the loop, when evhttp has returned */
+	struct evbuffer *inbox;
+	char *text; /* the request so far */
+	size_t text_length, text_size;
+	bool has_head, continued;
+	struct head head;
+	size_t target_at; /* where head.target stands in text, which may move */
+	struct chunks chunks;
+	size_t request_length;          /* of a complete request, in text */
+	struct evhttp_request *request; /* while SERVING and WRITING */
+	struct reply *reply;            /* owed; NULL when answered */
+	bool streaming;
+	void (*drained)(void *context);
+	void *drained_context;
+	uint64_t lingered;
+};
+
+TAILQ_HEAD(peer_list, peer);
+
+struct gate {
+	struct event_base *base;
+	struct evhttp *http;
+	gate_handler *handle;
+	void *context;
+	struct peer_list reading, others; /* reading: the oldest first */
+	size_t reading_count, count;
+	struct peer *current; /* whose request evhttp is reading right now; NULL again if it went away */
+	struct gate_accept *acceptors[ACCEPTORS_MAX];
+	size_t acceptor_count;
+	struct log_limit refused, evicted;
+};
+
+static void peer_advance(struct peer *peer);
+static void peer_install(struct peer *peer);
+
+/* ---- states, and the end ---- */
+
+static void peer_unlist(struct peer *peer)
+{
+	struct gate *gate = peer->gate;
+
+	if (peer->state == PEER_READING) {
+		TAILQ_REMOVE(&gate->reading, peer, next);
+		gate->reading_count--;
+	} else {
+		TAILQ_REMOVE(&gate->others, peer, next);
+	}
+}
+
+static void peer_list(struct peer *peer)
+{
+	struct gate *gate = peer->gate;
+
+	if (peer->state == PEER_READING) {
+		TAILQ_INSERT_TAIL(&gate->reading, peer, next);
+		gate->reading_count++;
+	} else {
+		TAILQ_INSERT_TAIL(&gate->others, peer, next);
+	}
+}
+
+/* DEADLINE_MS: 0 for none. */
+static void peer_set_state(struct peer *peer, enum peer_state state, uint64_t deadline_ms)
+{
+	peer_unlist(peer);
+	peer->state = state;
+	peer_list(peer);
+	if (deadline_ms)
+		timer_start(&peer->deadline, deadline_ms);
+	else
+		timer_stop(&peer->deadline);
+}
+
+static void peer_free(struct peer *peer)
+{
+	if (peer->gate->current == peer)
+		peer->gate->current = NULL;
+	peer->gate->count--;
+	timer_free(&peer->deadline);
+	if (peer->kick)
+		event_free(peer->kick);
+	if (peer->inbox)
+		evbuffer_free(peer->inbox);
+	free(peer->text);
+	free(peer);
+}
+
+static void peer_close(struct peer *peer)
+{
+	evhttp_connection_free(peer->connection); /* calls on_closed() */
+}
+
+/* evhttp is about to free the connection, whoever wanted that. */
+static void on_closed(struct evhttp_connection *connection, void *arg)
+{
+	struct peer *peer = arg;
+	struct gate *gate = peer->gate;
+
+	(void)connection;
+	peer->request = NULL;
+	if (peer->reply)
+		reply_detach(peer->reply);
+	peer_unlist(peer);
+	peer_free(peer);
+	for (size_t i = 0; i < gate->acceptor_count; i++)
+		gate_accept_refill(gate->acceptors[i]);
+}
+
+/* On a unix socket a client that closed hangs up, and one that only sends no more does not. */
+static bool peer_hung_up(const struct peer *peer)
+{
+	struct pollfd poll_fd = { .fd = bufferevent_getfd(peer->bufferevent) };
+
+	return poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & (POLLHUP | POLLERR));
+}
+
+static void on_deadline(void *context)
+{
+	struct peer *peer = context;
+
+	if (peer->state != PEER_SERVING) {
+		peer_close(peer);
+		return;
+	}
+	if (peer_hung_up(peer))
+		peer_close(peer);
+	else
+		timer_start(&peer->deadline, HANGUP_CHECK_MS);
+}
+
+/* ---- refusing ---- */
+
+/* DETAIL NULL: a bare 400 for what does not speak HTTP. */
+static void peer_refuse(struct peer *peer, int status, const char *detail)
+{
+	struct evbuffer *output = bufferevent_get_output(peer->bufferevent);
+	char *body = detail ? reply_refusal_text(status, NULL, detail) : NULL;
+	uint64_t suppressed;
+
+	if (log_limit_allows(&peer->gate->refused, &suppressed))
+		log_info("control: request refused", F_INT("status", status), F_STR("detail", detail),
+			 F_UINT("suppressed", suppressed));
+	evbuffer_add_printf(output, "HTTP/1.1 %d %s\r\nConnection: close\r\n", status, reply_reason(status));
+	if (body)
+		evbuffer_add_printf(output, "Content-Type: application/problem+json\r\n");
+	evbuffer_add_printf(output, "Content-Length: %zu\r\n\r\n%s", body ? strlen(body) : 0, body ? body : "");
+	free(body);
+
+	evbuffer_drain(peer->inbox, evbuffer_get_length(peer->inbox));
+	peer_set_state(peer, PEER_REFUSING, GATE_REQUEST_MS);
+	peer_install(peer);
+	bufferevent_enable(peer->bufferevent, EV_READ | EV_WRITE);
+}
+
+/* ---- collecting a request ---- */
+
+/* Moves what came into the text, as far as it has room. */
+static void peer_collect(struct peer *peer)
+{
+	size_t have = evbuffer_get_length(peer->inbox);
+	size_t wanted = peer->text_length + have < TEXT_MAX ? peer->text_length + have : TEXT_MAX;
+	size_t size = peer->text_size ? peer->text_size : TEXT_MIN;
+
+	while (size < wanted)
+		size *= 2;
+	if (size > peer->text_size) {
+		char *text = realloc(peer->text, size);
+		if (!text)
+			return;
+		peer->text = text;
+		peer->text_size = size;
+	}
+	int moved = evbuffer_remove(peer->inbox, peer->text + peer->text_length, wanted - peer->text_length);
+	if (moved > 0)
+		peer->text_length += (size_t)moved;
+}
+
+/* Whether the head is complete. If it is refused the state says so. */
+static bool peer_read_head(struct peer *peer)
+{
+	switch (head_read(peer->text, peer->text_length, &peer->head)) {
+	case HEAD_MORE:
+		return false;
+	case HEAD_NOT_HTTP:
+		peer_refuse(peer, 400, NULL);
+		return false;
+	case HEAD_BAD:
+		peer_refuse(peer, 400, peer->head.detail);
+		return false;
+	case HEAD_TOO_LONG:
+		peer_refuse(peer, 431, "the request's head is longer than 16 KiB or has more than 100 fields");
+		return false;
+	case HEAD_COMPLETE:
+		break;
+	}
+	peer->has_head = true;
+	peer->target_at = (size_t)(peer->head.target - peer->text);
+	peer->chunks = (struct chunks){ 0 };
+	return true;
+}
+
+/* Whether the body is complete. If it is refused the state says so. */
+static bool peer_read_body(struct peer *peer)
+{
+	static const char too_large[] = "the body is longer than 64 KiB";
+	const struct head *head = &peer->head;
+	size_t have = peer->text_length - head->length;
+
+	if (!head->chunked) {
+		if (head->content_length > GATE_BODY_MAX) {
+			peer_refuse(peer, 413, too_large);
+			return false;
+		}
+		peer->request_length = head->length + (size_t)head->content_length;
+		return have >= head->content_length;
+	}
+
+	enum chunk_verdict verdict = chunks_read(&peer->chunks, peer->text + head->length, &have, GATE_BODY_MAX);
+	peer->text_length = head->length + have;
+	peer->request_length = head->length + peer->chunks.body;
+	switch (verdict) {
+	case CHUNK_MORE:
+		return false;
+	case CHUNK_COMPLETE:
+		return true;
+	case CHUNK_BAD:
+		peer_refuse(peer, 400, "the body's chunks are malformed");
+		return false;
+	case CHUNK_TOO_LONG:
+		peer_refuse(peer, 413, too_large);
+		return false;
+	}
+	return false;
+}
+
+static void peer_continue(struct peer *peer)
+{
+	static const char answer[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+	peer->continued = true;
+	bufferevent_write(peer->bufferevent, answer, sizeof(answer) - 1);
+	bufferevent_enable(peer->bufferevent, EV_WRITE);
+}
+
+/* Lets evhttp have a request, so that it calls on_request(). */
+static void peer_hand_over(struct peer *peer)
+{
+	struct gate *gate = peer->gate;
+	struct evbuffer *input = bufferevent_get_input(peer->bufferevent);
+	char plain[64];
+	int length = snprintf(plain, sizeof(plain), "GET / HTTP/1.%u\r\n%s\r\n", peer->head.minor,
+			      peer->head.close && peer->head.minor ? "Connection: close\r\n" : "");
+
+	peer_set_state(peer, PEER_SERVING, 0);
+	if (evbuffer_prepend(input, plain, (size_t)length) < 0) {
+		peer_close(peer);
+		return;
+	}
+	gate->current = peer;
+	peer->evhttp_read(peer->bufferevent, peer->connection);
+	if (gate->current != peer)
+		return;
+	gate->current = NULL;
+	if (!peer->request) {
+		peer_close(peer); /* evhttp lacked memory */
+		return;
+	}
+	peer_install(peer);
+	bufferevent_enable(peer->bufferevent, EV_READ);
+}
+
+static void peer_advance(struct peer *peer)
+{
+	if (peer->state != PEER_READING)
+		return;
+	peer_collect(peer);
+	if (!peer->text_length || (!peer->has_head && !peer_read_head(peer)))
+		return;
+	if (peer_read_body(peer))
+		peer_hand_over(peer);
+	else if (peer->state == PEER_READING && peer->head.expect_continue && !peer->continued)
+		peer_continue(peer);
+}
+
+/* ---- what the bufferevent tells ---- */
+
+static void on_readable(struct bufferevent *bufferevent, void *arg)
+{
+	struct peer *peer = arg;
+	struct evbuffer *input = bufferevent_get_input(bufferevent);
+
+	switch (peer->state) {
+	case PEER_READING:
+		evbuffer_add_buffer(peer->inbox, input);
+		peer_advance(peer);
+		break;
+	case PEER_REFUSING:
+	case PEER_LINGERING:
+		peer->lingered += evbuffer_get_length(input);
+		evbuffer_drain(input, evbuffer_get_length(input));
+		if (peer->lingered > LINGER_MAX)
+			peer_close(peer);
+		break;
+	case PEER_NEW:
+	case PEER_SERVING:
+	case PEER_WRITING:
+		break; /* waits in the input, which is bounded */
+	}
+}
+
+static void on_written(struct bufferevent *bufferevent, void *arg)
+{
+	struct peer *peer = arg;
+
+	switch (peer->state) {
+	case PEER_REFUSING:
+		shutdown(bufferevent_getfd(bufferevent), SHUT_WR);
+		peer_set_state(peer, PEER_LINGERING, GATE_REQUEST_MS);
+		break;
+	case PEER_SERVING:
+		if (peer->streaming)
+			peer->evhttp_write(bufferevent, peer->connection);
+		break;
+	case PEER_WRITING:
+		peer->evhttp_write(bufferevent, peer->connection);
+		break;
+	case PEER_NEW:
+	case PEER_READING: /* "100 Continue" */
+	case PEER_LINGERING:
+		break;
+	}
+}
+
+static void on_event(struct bufferevent *bufferevent, short what, void *arg)
+{
+	struct peer *peer = arg;
+	bool ended = (what & BEV_EVENT_EOF) && (what & BEV_EVENT_READING);
+
+	(void)bufferevent;
+	if (ended && (peer->state == PEER_SERVING || peer->state == PEER_WRITING) && !peer_hung_up(peer)) {
+		peer->half_closed = true;
+		if (peer->state == PEER_SERVING)
+			timer_start(&peer->deadline, HANGUP_CHECK_MS);
+		return;
+	}
+	peer_close(peer);
+}
+
+static void peer_install(struct peer *peer)
+{
+	bufferevent_setcb(peer->bufferevent, on_readable, on_written, on_event, peer);
+}
+
+/* ---- what evhttp tells ---- */
+
+/* Too many connections: the oldest that has not sent a request makes room. */
+static bool gate_evict(struct gate *gate)
+{
+	struct peer *oldest = TAILQ_FIRST(&gate->reading);
+	uint64_t suppressed;
+
+	if (!oldest)
+		return false;
+	if (log_limit_allows(&gate->evicted, &suppressed))
+		log_warning("control: too many connections, the oldest idle one is closed",
+			    F_UINT("connections", gate->count), F_UINT("suppressed", suppressed));
+	peer_close(oldest);
+	return true;
+}
+
+static bool on_exhausted(void *context)
+{
+	return gate_evict(context);
+}
+
+/* evhttp has finished setting the connection up. */
+static void peer_begin(struct peer *peer)
+{
+	bufferevent_event_cb event_cb;
+	void *connection;
+
+	bufferevent_getcb(peer->bufferevent, &peer->evhttp_read, &peer->evhttp_write, &event_cb, &connection);
+	peer->connection = connection;
+	evhttp_connection_set_closecb(peer->connection, on_closed, peer);
+	bufferevent_set_timeouts(peer->bufferevent, NULL, NULL);
+	bufferevent_setwatermark(peer->bufferevent, EV_READ, 0, INPUT_MAX);
+	peer_set_state(peer, PEER_READING, GATE_REQUEST_MS);
+}
+
+static void on_kick(evutil_socket_t fd, short what, void *arg)
+{
+	struct peer *peer = arg;
+	struct gate *gate = peer->gate;
+
+	(void)fd;
+	(void)what;
+	if (peer->state == PEER_NEW)
+		peer_begin(peer);
+	peer_install(peer);
+	if (gate->reading_count > GATE_READING_MAX || gate->count > GATE_PEERS_MAX) {
+		bool is_oldest = TAILQ_FIRST(&gate->reading) == peer;
+		gate_evict(gate);
+		if (is_oldest)
+			return;
+	}
+	peer_advance(peer);
+}
+
+static struct bufferevent *on_accept(struct event_base *base, void *arg)
+{
+	struct gate *gate = arg;
+	struct peer *peer = calloc(1, sizeof(*peer));
+	struct err err;
+
+	if (!peer)
+		return NULL;
+	peer->gate = gate;
+	peer->inbox = evbuffer_new();
+	peer->kick = event_new(base, -1, 0, on_kick, peer);
+	peer->bufferevent = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+	gate->count++;
+	if (!peer->inbox || !peer->kick || !peer->bufferevent ||
+	    timer_init(&peer->deadline, base, on_deadline, peer, &err) < 0) {
+		if (peer->bufferevent)
+			bufferevent_free(peer->bufferevent);
+		peer_free(peer);
+		return NULL; /* evhttp then makes a bufferevent by itself, and on_request() answers 503 */
+	}
+	peer_list(peer);
+	event_active(peer->kick, EV_TIMEOUT, 0);
+	return peer->bufferevent;
+}
+
+/* The client has the whole reply; evhttp closes the connection next, or gets it ready for another request. */
+static void on_sent(struct evhttp_request *request, void *arg)
+{
+	struct peer *peer = arg;
+
+	(void)request;
+	peer->request = NULL;
+	peer->streaming = false;
+	peer->has_head = peer->continued = false;
+	peer->text_length -= peer->request_length;
+	memmove(peer->text, peer->text + peer->request_length, peer->text_length);
+	if (!peer->text_length) {
+		free(peer->text);
+		peer->text = NULL;
+		peer->text_size = 0;
+	}
+	evbuffer_add_buffer(peer->inbox, bufferevent_get_input(peer->bufferevent));
+	peer_set_state(peer, PEER_READING, GATE_REQUEST_MS);
+	event_active(peer->kick, EV_TIMEOUT, 0);
+}
+
+static void on_request(struct evhttp_request *evhttp_request, void *arg)
+{
+	struct gate *gate = arg;
+	struct peer *peer = gate->current;
+
+	if (!peer) {
+		evhttp_send_reply(evhttp_request, 503, reply_reason(503), NULL);
+		return;
+	}
+
+	struct gate_request request = {
+		.method = peer->head.method,
+		.target = peer->text + peer->target_at,
+		.target_length = peer->head.target_length,
+		.printable = peer->head.printable,
+		.host = peer->head.host,
+		.body = peer->text + peer->head.length,
+		.body_length = peer->request_length - peer->head.length,
+		.fd = bufferevent_getfd(peer->bufferevent),
+	};
+	struct ucred cred;
+	socklen_t size = sizeof(cred);
+	if (!getsockopt(request.fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) && cred.uid != (uid_t)-1) {
+		request.has_creds = true;
+		request.uid = cred.uid;
+		request.gid = cred.gid;
+		request.pid = cred.pid;
+	}
+	peer->request = evhttp_request;
+	evhttp_request_set_on_complete_cb(evhttp_request, on_sent, peer);
+	peer->reply = reply_new(peer, &request);
+	if (peer->reply)
+		gate->handle(gate->context, &request, peer->reply);
+	else
+		peer_answer(peer, &(struct peer_answer){ .status = 503 });
+}
+
+/* ---- what replies say ---- */
+
+void peer_answer(struct peer *peer, const struct peer_answer *answer)
+{
+	struct evkeyvalq *headers = evhttp_request_get_output_headers(peer->request);
+	char length[24];
+
+	peer->reply = NULL;
+	if (answer->content_type)
+		evhttp_add_header(headers, "Content-Type", answer->content_type);
+	if (answer->allow)
+		evhttp_add_header(headers, "Allow", answer->allow);
+	if (answer->head_only && answer->body) {
+		snprintf(length, sizeof(length), "%zu", evbuffer_get_length(answer->body));
+		evhttp_add_header(headers, "Content-Length", length);
+	}
+	peer_set_state(peer, PEER_WRITING, GATE_REPLY_MS);
+	evhttp_send_reply(peer->request, answer->status, reply_reason(answer->status),
+			  answer->head_only ? NULL : answer->body);
+	peer_install(peer);
+}
+
+void peer_stream_start(struct peer *peer, const char *content_type)
+{
+	evhttp_add_header(evhttp_request_get_output_headers(peer->request), "Content-Type", content_type);
+	peer->streaming = true;
+	evhttp_send_reply_start(peer->request, 200, reply_reason(200));
+	peer_install(peer);
+}
+
+static void on_drained(struct evhttp_connection *connection, void *arg)
+{
+	struct peer *peer = arg;
+
+	(void)connection;
+	if (peer->drained && peer->reply)
+		peer->drained(peer->drained_context);
+}
+
+void peer_stream_write(struct peer *peer, struct evbuffer *data, void (*drained)(void *context), void *context)
+{
+	peer->drained = drained;
+	peer->drained_context = context;
+	evhttp_send_reply_chunk_with_cb(peer->request, data, on_drained, peer);
+	peer_install(peer);
+}
+
+void peer_stream_end(struct peer *peer)
+{
+	bool chunked = peer->head.minor == 1;
+
+	peer->reply = NULL;
+	peer_set_state(peer, PEER_WRITING, GATE_REQUEST_MS);
+	evhttp_send_reply_end(peer->request);
+	if (chunked) /* else the peer may be gone by now, and evhttp has left the callbacks alone */
+		peer_install(peer);
+}
+
+size_t peer_stream_pending(const struct peer *peer)
+{
+	return evbuffer_get_length(bufferevent_get_output(peer->bufferevent));
+}
+
+/* ---- the gate ---- */
+
+struct gate *gate_new(struct event_base *base, gate_handler *handle, void *context, struct err *err)
+{
+	struct gate *gate = calloc(1, sizeof(*gate));
+
+	if (gate)
+		gate->http = evhttp_new(base);
+	if (!gate || !gate->http) {
+		free(gate);
+		err_set(err, ENOMEM, "HTTP server");
+		return NULL;
+	}
+	gate->base = base;
+	gate->handle = handle;
+	gate->context = context;
+	gate->refused = gate->evicted = (struct log_limit){ .burst = 10, .interval_ms = 10000 };
+	TAILQ_INIT(&gate->reading);
+	TAILQ_INIT(&gate->others);
+	evhttp_set_bevcb(gate->http, on_accept, gate);
+	evhttp_set_gencb(gate->http, on_request, gate);
+	return gate;
+}
+
+int gate_listen(struct gate *gate, int fd, struct err *err)
+{
+	if (gate->acceptor_count == ACCEPTORS_MAX) {
+		close(fd);
+		return err_set(err, 0, "more than %d addresses to listen on", ACCEPTORS_MAX);
+	}
+	struct gate_accept *accept = gate_accept_new(gate->base, gate->http, fd, on_exhausted, gate, err);
+	if (!accept)
+		return -1;
+	gate->acceptors[gate->acceptor_count++] = accept;
+	return 0;
+}
+
+/* A connection that evhttp accepted in this very turn does not tell us its end yet. */
+static void gate_begin_all(struct gate *gate)
+{
+	struct peer *peer, *next;
+
+	TAILQ_FOREACH_SAFE(peer, &gate->others, next, next)
+	if (peer->state == PEER_NEW)
+		peer_begin(peer);
+}
+
+void gate_free(struct gate *gate)
+{
+	if (!gate)
+		return;
+	gate_begin_all(gate);
+	while (gate->acceptor_count)
+		gate_accept_free(gate->acceptors[--gate->acceptor_count]);
+	evhttp_free(gate->http);
+	free(gate);
+}
+
+size_t gate_peers(const struct gate *gate)
+{
+	return gate->count;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A browser that was lured to a name which resolves to this host's loopback sends that name as Host: only requests for an
+ * address that was configured (or "localhost", for a loopback one) are answered.
+ */
+#include "base/addr.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "config/config.h"
+#include "control/api.h"
+#include "control/control.h"
+#include "control/control_internal.h"
+#include "control/gate.h"
+#include "control/reply.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+struct control_http {
+	struct gate *gate;
+	struct api *api;
+	const struct config *config;
+};
+
+/* Whether HOST, with or without a port, names ADDR. */
+static bool names(const char *host, const struct addr *addr)
+{
+	char with_port[ADDR_TEXT_SIZE], localhost[32];
+
+	addr_format(addr, with_port);
+	size_t bare = (size_t)(strrchr(with_port, ':') - with_port);
+	if (!strcasecmp(host, with_port))
+		return true;
+	if (addr_port(addr) == 80 && strlen(host) == bare && !strncasecmp(host, with_port, bare))
+		return true;
+	if (!addr_is_loopback(addr))
+		return false;
+	snprintf(localhost, sizeof(localhost), "localhost:%u", addr_port(addr));
+	return !strcasecmp(host, localhost) || (addr_port(addr) == 80 && !strcasecmp(host, "localhost"));
+}
+
+static bool host_is_ours(const struct control_http *http, const char *host)
+{
+	for (size_t i = 0; i < http->config->http.listen.count; i++)
+		if (names(host, &http->config->http.listen.items[i]))
+			return true;
+	return false;
+}
+
+static void on_request(void *context, const struct gate_request *request, struct reply *reply)
+{
+	struct control_http *http = context;
+
+	if (!host_is_ours(http, request->host))
+		reply_refusal(reply, 403, NULL, "the Host header names no address of [http] listen", NULL);
+	else
+		api_handle(http->api, request, true, reply);
+}
+
+static int listen_on(struct gate *gate, const struct addr *addr, struct err *err)
+{
+	int on = 1;
+	char text[ADDR_TEXT_SIZE];
+
+	addr_format(addr, text);
+	AUTO_FD int fd = socket(addr->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_set(err, errno, "[http] listen = %s", text);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (addr->any.sa_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	if (bind(fd, &addr->any, addr_length(addr)) < 0 || listen(fd, SOMAXCONN) < 0)
+		return err_set(err, errno, "[http] listen = %s", text);
+	return gate_listen(gate, steal_fd(&fd), err);
+}
+
+struct control_http *control_http_new(struct control *control, struct event_base *base, const struct config *config,
+				      struct err *err)
+{
+	struct control_http *http = calloc(1, sizeof(*http));
+
+	if (!http) {
+		err_set(err, ENOMEM, "[http] listen");
+		return NULL;
+	}
+	http->api = control_api(control);
+	http->config = config;
+	http->gate = gate_new(base, on_request, http, err);
+	if (!http->gate)
+		goto fail;
+	for (size_t i = 0; i < config->http.listen.count; i++)
+		if (listen_on(http->gate, &config->http.listen.items[i], err) < 0)
+			goto fail;
+	return http;
+
+fail:
+	control_http_free(http);
+	return NULL;
+}
+
+void control_http_free(struct control_http *http)
+{
+	if (!http)
+		return;
+	gate_free(http->gate);
+	free(http);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The status page is one file, page/page.html, which the build turns into an array: no file to be found at run time.
+ */
+#include "control/page.h"
+
+#include "control/reply.h"
+
+static const char page[] = {
+#include "control/page/page.inc"
+};
+
+void page_answer(struct reply *reply)
+{
+	reply_text(reply, "text/html; charset=utf-8", page, sizeof(page));
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One list of all who wait: a thousand at most, so that a change of state walks it. A waiter knows its sandbox by id, for the
+ * sandbox may be freed before it.
+ */
+#include "control/waits.h"
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/queue.h"
+#include "control/reply.h"
+#include "registry/problem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct waiter {
+	LIST_ENTRY(waiter) next;
+	struct waits *waits;
+	char id[SANDBOX_ID_MAX + 1];
+	enum sandbox_state wanted, last; /* last: as it was seen */
+	unsigned timeout_s;
+	struct reply *reply;
+	struct timer timeout;
+};
+
+struct waits {
+	struct event_base *base;
+	waits_show *show;
+	void *context;
+	LIST_HEAD(, waiter) list;
+	size_t count;
+};
+
+enum outcome { OUTCOME_PARKED, OUTCOME_MET, OUTCOME_IMPOSSIBLE };
+
+static enum outcome outcome_of(enum sandbox_state state, enum sandbox_state wanted)
+{
+	if (state == wanted || (wanted == SANDBOX_ATTACHED && state == SANDBOX_READY))
+		return OUTCOME_MET;
+	if (state == SANDBOX_DRAINING || state == SANDBOX_FAILED)
+		return OUTCOME_IMPOSSIBLE;
+	return OUTCOME_PARKED;
+}
+
+static void refuse(struct reply *reply, enum problem_kind kind, const char *detail)
+{
+	struct problem problem;
+
+	problem_set(&problem, kind, NULL, "%s", detail);
+	reply_problem(reply, &problem);
+}
+
+/* Takes the waiter off the list; its reply is the caller's to answer now. */
+static struct reply *waiter_release(struct waiter *waiter)
+{
+	struct reply *reply = waiter->reply;
+
+	reply_on_gone(reply, NULL, NULL);
+	timer_free(&waiter->timeout);
+	LIST_REMOVE(waiter, next);
+	waiter->waits->count--;
+	free(waiter);
+	return reply;
+}
+
+static void on_timeout(void *context)
+{
+	struct waiter *waiter = context;
+	char detail[160];
+
+	snprintf(detail, sizeof(detail), "not %s within %u s: it is %s", sandbox_state_name(waiter->wanted),
+		 waiter->timeout_s, sandbox_state_name(waiter->last));
+	refuse(waiter_release(waiter), PROBLEM_TIMEOUT, detail);
+}
+
+static void on_client_gone(void *context)
+{
+	refuse(waiter_release(context), PROBLEM_GONE, "the client went away"); /* frees the reply; nobody reads it */
+}
+
+static void answer_outcome(struct waits *waits, struct sandbox *sandbox, enum outcome outcome,
+			   enum sandbox_state wanted, struct reply *reply)
+{
+	char detail[384];
+
+	if (outcome == OUTCOME_MET) {
+		reply_json(reply, 200, waits->show(waits->context, sandbox));
+		return;
+	}
+	snprintf(detail, sizeof(detail), "it will not be %s: it is %s%s%s", sandbox_state_name(wanted),
+		 sandbox_state_name(sandbox->state), *sandbox->reason ? ": " : "", sandbox->reason);
+	refuse(reply, PROBLEM_CONFLICT, detail);
+}
+
+struct waits *waits_new(struct event_base *base, waits_show *show, void *context)
+{
+	struct waits *waits = calloc(1, sizeof(*waits));
+
+	if (!waits)
+		return NULL;
+	waits->base = base;
+	waits->show = show;
+	waits->context = context;
+	LIST_INIT(&waits->list);
+	return waits;
+}
+
+void waits_free(struct waits *waits)
+{
+	if (!waits)
+		return;
+	while (!LIST_EMPTY(&waits->list))
+		refuse(waiter_release(LIST_FIRST(&waits->list)), PROBLEM_UNAVAILABLE, "weftd is stopping");
+	free(waits);
+}
+
+void waits_add(struct waits *waits, struct sandbox *sandbox, enum sandbox_state wanted, unsigned timeout_s,
+	       struct reply *reply)
+{
+	enum outcome outcome = outcome_of(sandbox->state, wanted);
+	struct err err;
+
+	if (outcome != OUTCOME_PARKED) {
+		answer_outcome(waits, sandbox, outcome, wanted, reply);
+		return;
+	}
+	if (waits->count >= WAITS_MAX) {
+		refuse(reply, PROBLEM_UNAVAILABLE, "1000 requests wait already");
+		return;
+	}
+	struct waiter *waiter = calloc(1, sizeof(*waiter));
+	if (!waiter || timer_init(&waiter->timeout, waits->base, on_timeout, waiter, &err) < 0) {
+		free(waiter);
+		refuse(reply, PROBLEM_UNAVAILABLE, "out of memory");
+		return;
+	}
+	waiter->waits = waits;
+	snprintf(waiter->id, sizeof(waiter->id), "%s", sandbox->id);
+	waiter->wanted = wanted;
+	waiter->last = sandbox->state;
+	waiter->timeout_s = timeout_s;
+	waiter->reply = reply;
+	LIST_INSERT_HEAD(&waits->list, waiter, next);
+	waits->count++;
+	reply_on_gone(reply, on_client_gone, waiter);
+	timer_start(&waiter->timeout, timeout_s * 1000ULL);
+}
+
+void waits_state_changed(struct waits *waits, struct sandbox *sandbox)
+{
+	struct waiter *waiter, *next;
+
+	LIST_FOREACH_SAFE(waiter, &waits->list, next, next)
+	{
+		if (strcmp(waiter->id, sandbox->id) != 0)
+			continue;
+		enum outcome outcome = outcome_of(sandbox->state, waiter->wanted);
+		enum sandbox_state wanted = waiter->wanted;
+		waiter->last = sandbox->state;
+		if (outcome != OUTCOME_PARKED)
+			answer_outcome(waits, sandbox, outcome, wanted, waiter_release(waiter));
+	}
+}
+
+void waits_gone(struct waits *waits, const char *id)
+{
+	struct waiter *waiter, *next;
+
+	LIST_FOREACH_SAFE(waiter, &waits->list, next, next)
+	if (!strcmp(waiter->id, id))
+		refuse(waiter_release(waiter), PROBLEM_GONE, "it was deleted meanwhile");
+}
+
+size_t waits_count(const struct waits *waits)
+{
+	return waits->count;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_CONTROL_WAITS_H
+#define WEFT_CONTROL_WAITS_H
+
+/*
+ * Requests that wait for a state (?wait=): parked until it is so, can no longer be, or their time is over. Main thread only.
+ */
+
+#include "registry/registry.h"
+
+#include <jansson.h>
+
+struct err;
+struct event_base;
+struct reply;
+struct waits;
+
+enum { WAITS_MAX = 1000 };
+
+/* How a sandbox is shown to those who waited for it. */
+typedef json_t *waits_show(void *context, struct sandbox *sandbox);
+
+struct waits *waits_new(struct event_base *base, waits_show *show, void *context);
+
+/* Answers those who still wait with 503. */
+void waits_free(struct waits *waits);
+
+/* Owes REPLY its answer: at once if SANDBOX is in the state WANTED (READY meets ATTACHED) or can no longer be. */
+void waits_add(struct waits *waits, struct sandbox *sandbox, enum sandbox_state wanted, unsigned timeout_s,
+	       struct reply *reply);
+
+/* The state of SANDBOX changed: answers those whom that concerns. */
+void waits_state_changed(struct waits *waits, struct sandbox *sandbox);
+
+/* The sandbox ID was deleted: 410. */
+void waits_gone(struct waits *waits, const char *id);
+
+size_t waits_count(const struct waits *waits);
+
+#endif
