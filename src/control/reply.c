@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/route.h"
+#include "registry/problem.h"
 
 #include <event2/buffer.h>
 #include <stdio.h>
@@ -31,7 +32,7 @@ struct reply {
 };
 
 static const char problem_type[] = "application/problem+json";
-static const char json_type[] = "application/json";
+static const char plain_json[] = "application/json";
 
 const char *reply_reason(int status)
 {
@@ -167,7 +168,7 @@ static void answer_json(struct reply *reply, int status, const char *type, const
 
 void reply_json(struct reply *reply, int status, json_t *body)
 {
-	answer_json(reply, status, json_type, NULL, body, NULL);
+	answer_json(reply, status, plain_json, NULL, body, NULL);
 }
 
 void reply_empty(struct reply *reply, int status)
