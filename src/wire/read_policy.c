@@ -203,7 +203,11 @@ int read_bandwidth(const struct reader *reader, const struct place *place, const
 
 /* ---- Limits ---- */
 
-enum { CONNECTIONS_MAX = 10000000, DURATION_MAX_MS = 7 * 24 * 3600 * 1000 };
+enum {
+	CONNECTIONS_MAX = 10000000,
+	DURATION_MAX_MS = 7 * 24 * 3600 * 1000,
+	KEEPALIVE_MAX_MS = 32767 * 1000, /* of TCP_KEEPIDLE, tcp(7) */
+};
 
 static int read_limit(const struct reader *reader, const struct place *place, const json_t *value, unsigned min,
 		      unsigned max, unsigned *limit)
@@ -248,7 +252,7 @@ static int read_keepalive(const struct reader *reader, const struct place *place
 {
 	struct spec *spec = target;
 
-	return read_limit(reader, place, value, 0, DURATION_MAX_MS, &spec->limits.keepalive_ms);
+	return read_limit(reader, place, value, 0, KEEPALIVE_MAX_MS, &spec->limits.keepalive_ms);
 }
 
 int read_limits(const struct reader *reader, const struct place *place, const json_t *value, void *target)
