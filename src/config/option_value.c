@@ -153,7 +153,7 @@ static void print_value(const struct option *option, struct config *config, FILE
 			fputs("learn", out);
 			break;
 		}
-		/* fall through */
+		__attribute__((fallthrough));
 	case OPTION_MAC:
 		fputs(mac_format(place, text), out);
 		break;
