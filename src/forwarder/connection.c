@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where a connection's life begins, and where its events and its timer are led to what its state makes of them.
+ *
+ * A socket has one event for all its life, edge-triggered: nothing is ever re-armed. What an edge told is kept in the peer's flags
+ * until the socket itself says EAGAIN.
+ */
+#include "forwarder/connection.h"
+
+#include "base/slab.h"
+#include "forwarder/core.h"
+#include "forwarder/route.h"
+#include "forwarder/worker.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Beyond this a timeout waits on the coarse wheel until it is near. */
+enum { COARSE_AHEAD_MS = 2 * COARSE_STEP_MS };
+
+static struct connection *connection_of(struct peer *peer)
+{
+	struct peer *first = peer - peer->which;
+
+	return (struct connection *)((char *)first - offsetof(struct connection, peers));
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct peer *peer = arg;
+	struct connection *connection = connection_of(peer);
+
+	(void)fd;
+	worker_tick(connection->worker);
+	if (what & EV_READ)
+		peer->readable = true;
+	if (what & EV_WRITE)
+		peer->writable = true;
+
+	switch (connection->state) {
+	case CONNECTION_HELD:
+		hold_client_event(connection);
+		break;
+	case CONNECTION_DIALING:
+		if (peer->which == GUEST)
+			dial_event(connection);
+		else
+			hold_client_event(connection);
+		break;
+	case CONNECTION_OPEN:
+		pump_run(connection, peer);
+		break;
+	case CONNECTION_LINGERING:
+		linger_event(connection);
+		break;
+	case CONNECTION_CLOSED:
+		break;
+	}
+}
+
+int connection_watch(struct connection *connection, struct peer *peer)
+{
+	if (event_assign(&peer->event, connection->worker->base, peer->fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST, on_event,
+			 peer) < 0)
+		return -1;
+	return event_add(&peer->event, NULL);
+}
+
+int peer_error(const struct peer *peer)
+{
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	if (getsockopt(peer->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+		return 0;
+	return error;
+}
+
+void connection_go_on_later(struct connection *connection)
+{
+	if (connection->queued)
+		return;
+	connection->queued = true;
+	connection->worker->again_count++;
+	TAILQ_INSERT_TAIL(&connection->worker->again, connection, queue);
+}
+
+void connection_dequeue(struct connection *connection)
+{
+	if (!connection->queued)
+		return;
+	connection->queued = false;
+	connection->worker->again_count--;
+	TAILQ_REMOVE(&connection->worker->again, connection, queue);
+}
+
+void connection_go_on(struct connection *connection)
+{
+	switch (connection->state) {
+	case CONNECTION_HELD:
+		hold_decide(connection);
+		break;
+	case CONNECTION_OPEN:
+		pump_run(connection, NULL);
+		break;
+	case CONNECTION_DIALING:
+	case CONNECTION_LINGERING:
+	case CONNECTION_CLOSED:
+		break;
+	}
+}
+
+/* Near ends are told to 10 ms; far ones cost the fine wheel nothing until they are near. */
+void connection_wait(struct connection *connection, uint64_t due_ms)
+{
+	struct worker *worker = connection->worker;
+
+	if (due_ms > worker->now_ms + COARSE_AHEAD_MS)
+		wheel_set(&worker->coarse, &connection->timer, due_ms - COARSE_STEP_MS);
+	else
+		wheel_set(&worker->fine, &connection->timer, due_ms);
+}
+
+void connection_expired(struct wheel_entry *entry)
+{
+	struct connection *connection =
+		(struct connection *)((char *)entry - offsetof(struct connection, timer));
+
+	switch (connection->state) {
+	case CONNECTION_HELD:
+		hold_decide(connection);
+		break;
+	case CONNECTION_DIALING:
+		dial_expired(connection);
+		break;
+	case CONNECTION_OPEN:
+		timeouts_expired(connection);
+		break;
+	case CONNECTION_LINGERING:
+		connection_close(connection, CLOSE_ERROR, ETIMEDOUT);
+		break;
+	case CONNECTION_CLOSED:
+		break;
+	}
+}
+
+/* No connection object for want of memory: the client is told at once. */
+static void turn_away(const struct arrival *arrival)
+{
+	struct route_side *side = arrival->side;
+	int fd = arrival->fd;
+
+	close_with_reset(&fd);
+	count_add(&side->worker->stats.ended[CLOSE_ERROR], 1);
+	atomic_fetch_sub(&side->route->connections, 1);
+	atomic_fetch_sub(&side->route->forwarder->connections, 1);
+	atomic_fetch_sub(&side->worker->load, 1);
+	endpoint_release(arrival->endpoint);
+	route_side_check_empty(side);
+}
+
+void connection_begin(struct worker *worker, const struct arrival *arrival)
+{
+	static atomic_uint_fast64_t last_id;
+	struct connection *connection = slab_alloc(worker->slab);
+
+	if (!connection) {
+		turn_away(arrival);
+		return;
+	}
+	connection->worker = worker;
+	route_side_add(arrival->side, connection);
+	connection->endpoint = arrival->endpoint;
+	connection->client = arrival->client;
+	connection->accepted_us = arrival->accepted_us;
+	connection->accepted_ms = arrival->accepted_us / 1000;
+	connection->id = atomic_fetch_add(&last_id, 1) + 1;
+	connection->state = CONNECTION_HELD;
+	connection->deadline_ms = connection->accepted_ms + connection->side->state.limits.connect_deadline_ms;
+	connection->peers[CLIENT] = (struct peer){ .fd = arrival->fd, .which = CLIENT, .writable = true };
+	connection->peers[GUEST] = (struct peer){ .fd = -1, .which = GUEST };
+	connection->streams[CLIENT].pipe = connection->streams[GUEST].pipe = PIPE_NONE;
+
+	if (connection_watch(connection, &connection->peers[CLIENT]) < 0) {
+		connection_close(connection, CLOSE_ERROR, ENOMEM);
+		return;
+	}
+	hold_decide(connection);
+}
+
+/* A rare thing to ask for, so no list is kept for it: all are looked at. */
+void connections_reset_endpoint(struct worker *worker, const struct endpoint *endpoint)
+{
+	struct route_side *side;
+
+	LIST_FOREACH(side, &worker->sides, of_worker) {
+		struct connection *connection, *next;
+
+		LIST_FOREACH_SAFE(connection, &side->connections, of_side, next) {
+			if (connection->endpoint == endpoint)
+				connection_close(connection, CLOSE_UNREGISTERED, 0);
+		}
+	}
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FORWARDER_CORE_H
+#define WEFT_FORWARDER_CORE_H
+
+#include "base/addr.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/queue.h"
+#include "forwarder/forwarder.h"
+
+#include <stdatomic.h>
+
+struct worker;
+
+/* The forwarder itself: what the main thread's files of this room share. Main thread only, but for what says otherwise. */
+struct forwarder {
+	struct event_base *base;
+	const struct config *config;
+	struct mailbox *mailbox; /* from the workers to main */
+
+	struct worker **workers;
+	size_t worker_count;
+	size_t next_worker; /* where the search for the least loaded begins */
+
+	LIST_HEAD(, listener) listeners;
+	LIST_HEAD(, route) routes;
+	struct route *nowhere;       /* who asks for the default endpoint while it leads nowhere is held here */
+	struct route *default_route; /* NULL: nowhere */
+
+	atomic_size_t connections; /* accepted and not yet ended; any thread */
+
+	/* Accepting pauses for all listeners together: descriptors are everybody's. */
+	struct timer accept_pause;
+	bool accept_paused;
+	int descriptors_usable; /* beyond this number accepting pauses */
+	uint64_t accept_pauses;
+	struct log_limit limit_lines;   /* "connection refused: limit" */
+	struct log_limit pause_lines;   /* "accept paused" */
+	uint64_t limited;               /* connections reset for a limit, before any worker saw them */
+
+	bool stopping; /* no letters to workers any more */
+	struct timer drain_timer;
+	uint64_t drain_until_ms;
+	void (*drained)(void *context);
+	void *drained_context;
+};
+
+/* The worker that the next connection goes to. */
+struct worker *forwarder_pick_worker(struct forwarder *forwarder);
+
+/* The address of port PORT of every guest. */
+struct addr forwarder_guest(const struct forwarder *forwarder, uint16_t port);
+
+#endif

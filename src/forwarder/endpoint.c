@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The letters are inside, so that closing an endpoint never fails for lack of memory; a letter under way holds a reference.
+ */
+#include "forwarder/endpoint.h"
+
+#include <stdlib.h>
+
+struct endpoint *endpoint_new(size_t workers, const struct addr *listen, uint16_t guest_port, bool proxy_protocol)
+{
+	struct endpoint *endpoint = calloc(1, sizeof(*endpoint) + workers * sizeof(endpoint->letters[0]));
+
+	if (!endpoint)
+		return NULL;
+	atomic_init(&endpoint->references, 1);
+	endpoint->listen = *listen;
+	endpoint->guest_port = guest_port;
+	endpoint->proxy_protocol = proxy_protocol;
+	return endpoint;
+}
+
+struct endpoint *endpoint_reference(struct endpoint *endpoint)
+{
+	atomic_fetch_add_explicit(&endpoint->references, 1, memory_order_relaxed);
+	return endpoint;
+}
+
+void endpoint_release(struct endpoint *endpoint)
+{
+	if (atomic_fetch_sub_explicit(&endpoint->references, 1, memory_order_acq_rel) == 1)
+		free(endpoint);
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Holding: a client stays connected, and unanswered, while its guest boots, is paused or refuses. Clients of sandboxes retry a
+ * refused connect at best and a reset never, so the wait is ours. Without carrier nothing is dialed; when the carrier comes every
+ * held client dials at once.
+ *
+ * A held client is watched: when it goes, the hold ends. One that has sent something and its FIN may still want the answer, so
+ * only a FIN with nothing before it counts as going.
+ */
+#include "forwarder/connection.h"
+#include "forwarder/route.h"
+#include "forwarder/worker.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+static bool may_dial(const struct route_state *state)
+{
+	return state->up && !state->paused && state->netns_fd >= 0;
+}
+
+static bool leads_nowhere(const struct route_side *side)
+{
+	return !side->route->id[0];
+}
+
+/* From the side of the route to nowhere to the one that the default endpoint leads to now. */
+static void move_to(struct connection *connection, struct route_side *side)
+{
+	struct route_side *old = connection->side;
+
+	LIST_REMOVE(connection, of_side);
+	old->count--;
+	atomic_fetch_sub_explicit(&old->held, 1, memory_order_relaxed);
+	atomic_fetch_sub(&old->route->connections, 1);
+
+	route_side_add(side, connection);
+	atomic_fetch_add(&side->route->connections, 1);
+	connection->deadline_ms = connection->accepted_ms + side->state.limits.connect_deadline_ms;
+}
+
+void hold_decide(struct connection *connection)
+{
+	if (connection->side->lead)
+		move_to(connection, connection->side->lead);
+
+	const struct route_side *side = connection->side;
+	const struct route_state *state = &side->state;
+
+	if (state->gone)
+		connection_close(connection, CLOSE_NO_NAMESPACE, 0);
+	else if (state->paused)
+		wheel_cancel(&connection->timer);
+	else if (connection->worker->now_ms >= connection->deadline_ms)
+		connection_close(connection, leads_nowhere(side) ? CLOSE_NO_SANDBOX : CLOSE_CONNECT_DEADLINE,
+				 connection->error);
+	else if (may_dial(state))
+		dial_start(connection);
+	else
+		connection_wait(connection, connection->deadline_ms);
+}
+
+void hold_client_event(struct connection *connection)
+{
+	struct peer *client = &connection->peers[CLIENT];
+	int error = peer_error(client);
+	char byte;
+
+	if (error) {
+		connection_close(connection, CLOSE_CLIENT_RESET, error == ECONNRESET ? 0 : error);
+		return;
+	}
+	if (client->readable && recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+		connection_close(connection, CLOSE_DONE, 0);
+}
+
+/* ---- A new state of the route ---- */
+
+/* Does VISIT to each connection; it may close the one it is given. */
+static void for_each(struct route_side *side, void (*visit)(struct connection *connection))
+{
+	struct connection *connection, *next;
+
+	LIST_FOREACH_SAFE(connection, &side->connections, of_side, next) {
+		if (connection->state != CONNECTION_CLOSED)
+			visit(connection);
+	}
+}
+
+static void end_for_carrier(struct connection *connection)
+{
+	switch (connection->state) {
+	case CONNECTION_HELD:
+		break;
+	case CONNECTION_DIALING:
+		dial_abandon(connection);
+		break;
+	case CONNECTION_OPEN:
+		connection_close(connection, CLOSE_CARRIER_LOST, 0);
+		break;
+	case CONNECTION_LINGERING:
+		connection_close(connection, CLOSE_DONE, 0);
+		break;
+	case CONNECTION_CLOSED:
+		break;
+	}
+}
+
+static void end_for_closing(struct connection *connection)
+{
+	if (connection->state == CONNECTION_LINGERING)
+		connection_close(connection, CLOSE_DONE, 0);
+	else
+		connection_close(connection, connection->side->state.reason, 0);
+}
+
+static void end_for_namespace(struct connection *connection)
+{
+	connection_close(connection, connection->state == CONNECTION_LINGERING ? CLOSE_DONE : CLOSE_NO_NAMESPACE, 0);
+}
+
+static void end_flow(struct connection *connection)
+{
+	if (connection->state == CONNECTION_OPEN || connection->state == CONNECTION_LINGERING)
+		connection_close(connection, CLOSE_PAUSED_RESET, 0);
+}
+
+static void decide_if_held(struct connection *connection)
+{
+	if (connection->state == CONNECTION_HELD)
+		hold_decide(connection);
+}
+
+static void pause(struct connection *connection)
+{
+	if (connection->state == CONNECTION_DIALING)
+		dial_abandon(connection);
+	if (connection->state == CONNECTION_HELD)
+		wheel_cancel(&connection->timer);
+	if (connection->state == CONNECTION_OPEN || connection->state == CONNECTION_LINGERING)
+		timeouts_pause(connection);
+}
+
+/* What was paused has not aged. */
+static void resume(struct connection *connection)
+{
+	uint64_t paused_ms = connection->worker->now_ms - connection->side->paused_at_ms;
+
+	connection->deadline_ms += paused_ms;
+	if (connection->state == CONNECTION_HELD) {
+		hold_decide(connection);
+	} else {
+		timeouts_resume(connection, paused_ms);
+		connection_go_on_later(connection);
+	}
+}
+
+void route_side_update(struct route_side *side)
+{
+	struct route_state old = side->state;
+	struct route_state *new = &side->state;
+
+	pthread_mutex_lock(&side->route->lock);
+	*new = side->route->state;
+	side->lead = side->lead_posted;
+	side->update_posted = false;
+	pthread_mutex_unlock(&side->route->lock);
+
+	if (new->reset_all)
+		for_each(side, end_for_closing);
+	if (new->gone && !old.gone)
+		for_each(side, end_for_namespace);
+	if (new->carrier_losses != old.carrier_losses)
+		for_each(side, end_for_carrier);
+	if (new->flow_resets != old.flow_resets)
+		for_each(side, end_flow);
+	if (new->paused && !old.paused) {
+		side->paused_at_ms = side->worker->now_ms;
+		for_each(side, pause);
+	}
+	if (!new->paused && old.paused)
+		for_each(side, resume);
+	if (side->lead || (may_dial(new) && !may_dial(&old)))
+		for_each(side, decide_if_held);
+	if (new->up && !old.up)
+		for_each(side, connection_go_on_later);
+	route_side_check_empty(side);
+}

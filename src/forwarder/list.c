@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Listing asks each worker that has a share of the route, by a letter that comes back with what it has: no connection is ever
+ * looked at by another thread than its own. The route cannot end before the letters have passed: they stay in order.
+ */
+#include "base/loop.h"
+#include "forwarder/connection.h"
+#include "forwarder/core.h"
+#include "forwarder/endpoint.h"
+#include "forwarder/route.h"
+#include "forwarder/worker.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+
+struct listing {
+	struct mail mail;
+	struct forwarder *forwarder;
+	size_t limit, count, room;
+	struct connection_info *infos;
+	void (*listed)(void *context, const struct connection_info *info, size_t count);
+	void *context;
+	size_t waiting; /* parts that are out; main */
+};
+
+/* What one worker has, on its way there and back. */
+struct part {
+	struct mail mail;
+	struct listing *listing;
+	struct route_side *side;
+	size_t limit, count;
+	struct connection_info infos[];
+};
+
+static const char *state_name(const struct connection *connection)
+{
+	if (connection->side->state.paused)
+		return "paused";
+	switch (connection->state) {
+	case CONNECTION_HELD:
+		return "held";
+	case CONNECTION_DIALING:
+		return "dialing";
+	case CONNECTION_OPEN:
+		return connection->half_closed_ms ? "half-closed" : "open";
+	case CONNECTION_LINGERING:
+	case CONNECTION_CLOSED:
+		return "half-closed";
+	}
+	return "open";
+}
+
+static void describe(const struct connection *connection, struct connection_info *info)
+{
+	uint64_t now_ms = connection->worker->now_ms;
+
+	*info = (struct connection_info){
+		.id = connection->id,
+		.state = state_name(connection),
+		.bytes_to_guest = connection->streams[CLIENT].bytes,
+		.bytes_from_guest = connection->streams[GUEST].bytes,
+		.age_ms = now_ms - connection->accepted_ms,
+		.connect_ms = connection->connected_ms ?
+				      (int64_t)(connection->connected_ms - connection->accepted_ms) :
+				      -1,
+	};
+	addr_format(&connection->endpoint->listen, info->endpoint);
+	addr_format(&connection->client, info->client);
+}
+
+static void finish(struct listing *listing)
+{
+	listing->listed(listing->context, listing->infos, listing->count);
+	free(listing->infos);
+	free(listing);
+}
+
+/* Main thread. */
+static void deliver_answer(struct mail *mail)
+{
+	struct part *part = (struct part *)((char *)mail - offsetof(struct part, mail));
+	struct listing *listing = part->listing;
+
+	for (size_t i = 0; i < part->count && listing->count < listing->room; i++)
+		listing->infos[listing->count++] = part->infos[i];
+	free(part);
+	if (--listing->waiting == 0)
+		finish(listing);
+}
+
+/* Worker's thread. */
+static void deliver_question(struct mail *mail)
+{
+	struct part *part = (struct part *)((char *)mail - offsetof(struct part, mail));
+	struct connection *connection;
+
+	worker_tick(part->side->worker);
+	LIST_FOREACH(connection, &part->side->connections, of_side) {
+		if (part->count == part->limit)
+			break;
+		describe(connection, &part->infos[part->count++]);
+	}
+	mail->deliver = deliver_answer;
+	mailbox_post(part->listing->forwarder->mailbox, mail);
+}
+
+static void deliver_nothing(struct mail *mail)
+{
+	finish((struct listing *)((char *)mail - offsetof(struct listing, mail)));
+}
+
+static void ask(struct listing *listing, struct route_side *side, size_t limit)
+{
+	struct part *part = calloc(1, sizeof(*part) + limit * sizeof(part->infos[0]));
+
+	if (!part)
+		return;
+	part->mail.deliver = deliver_question;
+	part->listing = listing;
+	part->side = side;
+	part->limit = limit;
+	listing->waiting++;
+	mailbox_post(side->worker->mailbox, &part->mail);
+}
+
+void route_list(struct route *route, size_t limit,
+		void (*listed)(void *context, const struct connection_info *info, size_t count), void *context)
+{
+	struct forwarder *forwarder = route->forwarder;
+	size_t open = atomic_load(&route->connections);
+	struct listing *listing = calloc(1, sizeof(*listing));
+
+	if (!listing) {
+		listed(context, NULL, 0);
+		return;
+	}
+	*listing = (struct listing){ .forwarder = forwarder, .listed = listed, .context = context };
+	listing->room = open < limit ? open : limit;
+	listing->infos = calloc(listing->room ? listing->room : 1, sizeof(listing->infos[0]));
+	/* After the farewell nothing may be asked. */
+	for (size_t i = 0; listing->infos && listing->room && !route->sides_there && i < forwarder->worker_count; i++) {
+		if (route->sides[i])
+			ask(listing, route->sides[i], listing->room);
+	}
+	if (!listing->waiting) {
+		listing->mail.deliver = deliver_nothing;
+		mailbox_post(forwarder->mailbox, &listing->mail);
+	}
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FORWARDER_LISTENER_H
+#define WEFT_FORWARDER_LISTENER_H
+
+#include "base/queue.h"
+#include "forwarder/forwarder.h"
+
+struct endpoint;
+struct event;
+struct udp_listener;
+
+/* A listening address. Main thread. */
+struct listener {
+	LIST_ENTRY(listener) link;
+	struct forwarder *forwarder;
+	struct route *route; /* NULL: the default endpoint */
+	struct endpoint *endpoint;
+	int fd;
+	struct event *readable;
+};
+
+/* Stops, or goes on, accepting on all listeners. */
+void listeners_pause(struct forwarder *forwarder);
+void listeners_resume(struct forwarder *forwarder);
+
+#endif

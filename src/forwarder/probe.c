@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Readiness: a connect that is accepted, from inside the namespace, on main's loop. As with clients an attempt is short and the next
+ * one fresh. The socket is closed with a reset: the guest's server sees a connection that says nothing and goes, and no
+ * TIME_WAIT is left.
+ */
+#include "forwarder/probe.h"
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/netns.h"
+#include "forwarder/connection.h"
+#include "forwarder/core.h"
+#include "forwarder/route.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+enum { PAUSE_FIRST_MS = 50, PAUSE_LAST_MS = 200, PAUSE_STEP_MS = 5 };
+
+struct probe {
+	LIST_ENTRY(probe) link;
+	struct route *route; /* NULL: it ended before the probe was stopped */
+	bool finished;
+	uint16_t port;
+	void (*accepted)(void *context);
+	void *context;
+	int fd; /* -1: no attempt under way */
+	struct event *event;
+	struct timer timer; /* the next attempt */
+	unsigned attempts;
+};
+
+static bool may_dial(const struct route *route)
+{
+	return route->state.up && !route->state.paused && route->state.netns_fd >= 0 && !route->dying;
+}
+
+static void drop_attempt(struct probe *probe)
+{
+	if (probe->event)
+		event_free(probe->event);
+	probe->event = NULL;
+	close_with_reset(&probe->fd);
+}
+
+static void try_later(struct probe *probe)
+{
+	unsigned pause_ms = PAUSE_FIRST_MS + probe->attempts * PAUSE_STEP_MS;
+
+	if (probe->attempts < (PAUSE_LAST_MS - PAUSE_FIRST_MS) / PAUSE_STEP_MS)
+		probe->attempts++;
+	timer_start(&probe->timer, pause_ms);
+}
+
+static void succeed(struct probe *probe)
+{
+	drop_attempt(probe);
+	timer_stop(&probe->timer);
+	probe->finished = true;
+	probe->accepted(probe->context);
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct probe *probe = arg;
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	(void)what;
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+		error = errno;
+	if (!error)
+		succeed(probe);
+	else
+		drop_attempt(probe); /* the timer runs already */
+}
+
+/* Returns whether the guest accepted at once. */
+static bool try_now(struct probe *probe)
+{
+	struct forwarder *forwarder = probe->route->forwarder;
+	struct addr guest = forwarder_guest(forwarder, probe->port);
+	struct err err;
+
+	probe->fd = netns_socket(probe->route->state.netns_fd, AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+				 &err);
+	if (probe->fd < 0)
+		return false;
+	if (connect(probe->fd, &guest.any, addr_length(&guest)) == 0)
+		return true;
+	if (errno == EINPROGRESS)
+		probe->event = event_new(forwarder->base, probe->fd, EV_WRITE, on_event, probe);
+	if (!probe->event || event_add(probe->event, NULL) < 0)
+		drop_attempt(probe);
+	return false;
+}
+
+static void on_timer(void *context)
+{
+	struct probe *probe = context;
+
+	drop_attempt(probe);
+	if (!may_dial(probe->route))
+		return;
+	try_later(probe);
+	if (try_now(probe))
+		succeed(probe);
+}
+
+void probe_route_changed(struct route *route)
+{
+	struct probe *probe;
+
+	LIST_FOREACH(probe, &route->probes, link) {
+		if (probe->finished)
+			continue;
+		probe->attempts = 0;
+		if (may_dial(route)) {
+			timer_start(&probe->timer, 0);
+		} else {
+			drop_attempt(probe);
+			timer_stop(&probe->timer);
+		}
+	}
+}
+
+struct probe *probe_start(struct route *route, uint16_t port, void (*accepted)(void *context), void *context)
+{
+	struct probe *probe = calloc(1, sizeof(*probe));
+	struct err err;
+
+	if (!probe)
+		return NULL;
+	*probe = (struct probe){
+		.route = route, .port = port, .accepted = accepted, .context = context, .fd = -1
+	};
+	if (timer_init(&probe->timer, route->forwarder->base, on_timer, probe, &err) < 0) {
+		free(probe);
+		return NULL;
+	}
+	LIST_INSERT_HEAD(&route->probes, probe, link);
+	if (may_dial(route))
+		timer_start(&probe->timer, 0);
+	return probe;
+}
+
+void probe_stop(struct probe *probe)
+{
+	if (!probe)
+		return;
+	drop_attempt(probe);
+	timer_free(&probe->timer);
+	if (probe->route)
+		LIST_REMOVE(probe, link);
+	free(probe);
+}
+
+void probes_detach(struct route *route)
+{
+	struct probe *probe;
+
+	while ((probe = LIST_FIRST(&route->probes))) {
+		drop_attempt(probe);
+		timer_stop(&probe->timer);
+		LIST_REMOVE(probe, link);
+		probe->route = NULL;
+	}
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FORWARDER_PROBE_H
+#define WEFT_FORWARDER_PROBE_H
+
+#include "forwarder/forwarder.h"
+
+/* Whether the guest may be dialed has changed: the probes of ROUTE begin, or stop, dialing. Main thread. */
+void probe_route_changed(struct route *route);
+
+/* ROUTE ends: what its owner has not stopped yet dials no more. Main thread. */
+void probes_detach(struct route *route);
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FORWARDER_PROXY_HEADER_H
+#define WEFT_FORWARDER_PROXY_HEADER_H
+
+#include "base/addr.h"
+
+enum { PROXY_HEADER_MAX = 16 + 36 };
+
+/*
+ * The PROXY protocol's version 2 header (haproxy.org, proxy-protocol.txt) that tells the guest who connected (CLIENT) to what
+ * (LISTEN), of the same family. Returns its size. Pure.
+ */
+size_t proxy_header_write(const struct addr *client, const struct addr *listen, char header[static PROXY_HEADER_MAX]);
+
+#endif

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A route is known to main, and through a side of its own to each worker that has connections to it. Main writes the state under
+ * a lock and posts one letter a side; a side that has not read the last letter yet needs no second one. So telling never fails.
+ *
+ * The end of a route takes two rounds of letters. First each side tells that its last connection is gone. Then main says farewell
+ * to each and frees when all have answered: letters stay in order, so none that names a side can be under way any more. Only
+ * then is the caller told that the namespace's descriptor is free.
+ */
+#include "forwarder/route.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "config/config.h"
+#include "forwarder/connection.h"
+#include "forwarder/core.h"
+#include "forwarder/probe.h"
+#include "forwarder/worker.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void on_drained(void *context);
+
+struct route *route_new(struct forwarder *forwarder, const char *id, unsigned slot, const struct limits *limits)
+{
+	struct route *route = calloc(1, sizeof(*route) + forwarder->worker_count * sizeof(route->sides[0]));
+	struct err err;
+
+	if (!route)
+		return NULL;
+	route->id = strdup(id);
+	if (!route->id || timer_init(&route->drain, forwarder->base, on_drained, route, &err) < 0) {
+		free(route->id);
+		free(route);
+		return NULL;
+	}
+	route->forwarder = forwarder;
+	route->slot = slot;
+	route->state = (struct route_state){ .netns_fd = -1,
+					     .limits = *limits,
+					     .refused_grace_ms = forwarder->config->forwarder.refused_grace_ms };
+	pthread_mutex_init(&route->lock, NULL);
+	LIST_INIT(&route->probes);
+	LIST_INSERT_HEAD(&forwarder->routes, route, link);
+	return route;
+}
+
+void route_destroy(struct route *route)
+{
+	probes_detach(route);
+	for (size_t i = 0; i < route->forwarder->worker_count; i++)
+		free(route->sides[i]);
+	LIST_REMOVE(route, link);
+	timer_free(&route->drain);
+	pthread_mutex_destroy(&route->lock);
+	free(route->id);
+	free(route);
+}
+
+/* ---- Telling the workers ---- */
+
+static void deliver_update(struct mail *mail)
+{
+	struct route_side *side = (struct route_side *)((char *)mail - offsetof(struct route_side, update));
+
+	worker_tick(side->worker);
+	route_side_update(side);
+}
+
+static void post_update(struct route_side *side)
+{
+	bool posted;
+
+	pthread_mutex_lock(&side->route->lock);
+	posted = side->update_posted;
+	side->update_posted = true;
+	pthread_mutex_unlock(&side->route->lock);
+
+	if (!posted)
+		mailbox_post(side->worker->mailbox, &side->update);
+}
+
+static void tell(struct route *route, const struct route_state *state)
+{
+	pthread_mutex_lock(&route->lock);
+	route->state = *state;
+	pthread_mutex_unlock(&route->lock);
+
+	/* After the farewell nothing may be under way. */
+	if (route->sides_there)
+		return;
+	for (size_t i = 0; i < route->forwarder->worker_count; i++) {
+		if (route->sides[i])
+			post_update(route->sides[i]);
+	}
+}
+
+struct route_side *route_side_at(struct route *route, size_t worker)
+{
+	struct route_side *side = route->sides[worker];
+
+	if (side)
+		return side;
+	side = calloc(1, sizeof(*side));
+	if (!side)
+		return NULL;
+	side->route = route;
+	side->worker = route->forwarder->workers[worker];
+	side->state = route->state;
+	side->update.deliver = deliver_update;
+	LIST_INIT(&side->connections);
+	route->sides[worker] = side;
+	return side;
+}
+
+void route_lead_on(struct route *nowhere, struct route *route)
+{
+	for (size_t i = 0; i < nowhere->forwarder->worker_count; i++) {
+		struct route_side *side = nowhere->sides[i];
+
+		if (!side)
+			continue;
+		pthread_mutex_lock(&nowhere->lock);
+		side->lead_posted = route ? route_side_at(route, i) : NULL;
+		pthread_mutex_unlock(&nowhere->lock);
+		post_update(side);
+	}
+}
+
+/* ---- What main is told ---- */
+
+void route_set_namespace(struct route *route, int netns_fd)
+{
+	struct route_state state = route->state;
+
+	state.netns_fd = netns_fd;
+	state.gone = netns_fd < 0;
+	tell(route, &state);
+	probe_route_changed(route);
+}
+
+void route_set_up(struct route *route, bool up)
+{
+	struct route_state state = route->state;
+
+	if (state.up == up)
+		return;
+	state.up = up;
+	if (!up && !state.paused)
+		state.carrier_losses++;
+	tell(route, &state);
+	probe_route_changed(route);
+}
+
+void route_set_ready(struct route *route, bool ready)
+{
+	struct route_state state = route->state;
+
+	if (state.ready == ready)
+		return;
+	state.ready = ready;
+	tell(route, &state);
+}
+
+void route_pause(struct route *route)
+{
+	struct route_state state = route->state;
+
+	if (state.paused)
+		return;
+	state.paused = true;
+	tell(route, &state);
+	probe_route_changed(route);
+}
+
+void route_resume(struct route *route, bool keep)
+{
+	struct route_state state = route->state;
+
+	if (!state.paused)
+		return;
+	state.paused = false;
+	if (!keep)
+		state.flow_resets++;
+	tell(route, &state);
+	probe_route_changed(route);
+}
+
+void route_set_limits(struct route *route, const struct limits *limits)
+{
+	struct route_state state = route->state;
+
+	state.limits = *limits;
+	state.refused_grace_ms = route->forwarder->config->forwarder.refused_grace_ms;
+	tell(route, &state);
+}
+
+void route_stats(const struct route *route, struct route_stats *stats)
+{
+	uint64_t active_ms = 0;
+
+	*stats = (struct route_stats){
+		.connections_total = route->total,
+		.connections_open = atomic_load_explicit(&route->connections, memory_order_relaxed),
+	};
+	for (size_t i = 0; i < route->forwarder->worker_count; i++) {
+		const struct route_side *side = route->sides[i];
+		uint64_t active;
+
+		if (!side)
+			continue;
+		stats->connections_held += atomic_load_explicit(&side->held, memory_order_relaxed);
+		stats->bytes_to_guest += atomic_load_explicit(&side->bytes_to_guest, memory_order_relaxed);
+		stats->bytes_from_guest += atomic_load_explicit(&side->bytes_from_guest, memory_order_relaxed);
+		active = atomic_load_explicit(&side->active_ms, memory_order_relaxed);
+		if (active > active_ms)
+			active_ms = active;
+	}
+	if (active_ms)
+		stats->last_activity_ms = clock_wall_ms() - (int64_t)(clock_now_ms() - active_ms);
+	if (stats->connections_open >= stats->connections_held)
+		stats->connections_open -= stats->connections_held;
+}
+
+/* ---- The end ---- */
+
+static void finish(struct route *route)
+{
+	void (*done)(void *) = route->done;
+	void *context = route->done_context;
+
+	route_destroy(route);
+	done(context);
+}
+
+static void deliver_farewell_answer(struct mail *mail)
+{
+	struct route_side *side = (struct route_side *)((char *)mail - offsetof(struct route_side, farewell));
+	struct route *route = side->route;
+
+	if (--route->sides_there == 0)
+		finish(route);
+}
+
+static void deliver_farewell(struct mail *mail)
+{
+	struct route_side *side = (struct route_side *)((char *)mail - offsetof(struct route_side, farewell));
+
+	if (side->known)
+		LIST_REMOVE(side, of_worker);
+	side->known = false;
+	mail->deliver = deliver_farewell_answer;
+	mailbox_post(side->route->forwarder->mailbox, mail);
+}
+
+static void say_farewell(struct route *route)
+{
+	timer_stop(&route->drain);
+	for (size_t i = 0; i < route->forwarder->worker_count; i++) {
+		struct route_side *side = route->sides[i];
+
+		if (!side)
+			continue;
+		route->sides_there++;
+		side->farewell.deliver = deliver_farewell;
+		mailbox_post(side->worker->mailbox, &side->farewell);
+	}
+}
+
+static void deliver_empty(struct mail *mail)
+{
+	struct route_side *side = (struct route_side *)((char *)mail - offsetof(struct route_side, empty));
+	struct route *route = side->route;
+
+	if (--route->sides_busy == 0 && !route->forwarder->stopping)
+		say_farewell(route);
+}
+
+void route_side_add(struct route_side *side, struct connection *connection)
+{
+	if (!side->known)
+		LIST_INSERT_HEAD(&side->worker->sides, side, of_worker);
+	side->known = true;
+	connection->side = side;
+	LIST_INSERT_HEAD(&side->connections, connection, of_side);
+	side->count++;
+	atomic_fetch_add_explicit(&side->held, 1, memory_order_relaxed);
+}
+
+void route_side_check_empty(struct route_side *side)
+{
+	if (!side->state.closing || side->count || side->empty_told)
+		return;
+	side->empty_told = true;
+	side->empty.deliver = deliver_empty;
+	mailbox_post(side->route->forwarder->mailbox, &side->empty);
+}
+
+static void on_drained(void *context)
+{
+	struct route *route = context;
+	struct route_state state = route->state;
+
+	state.reset_all = true;
+	tell(route, &state);
+}
+
+static void deliver_closed(struct mail *mail)
+{
+	finish((struct route *)((char *)mail - offsetof(struct route, closed)));
+}
+
+void route_close(struct route *route, enum close_reason reason, unsigned drain_ms, void (*done)(void *context),
+		 void *context)
+{
+	struct forwarder *forwarder = route->forwarder;
+	struct route_state state = route->state;
+
+	if (forwarder->default_route == route)
+		forwarder_set_default(forwarder, NULL);
+	probes_detach(route);
+	route->dying = true;
+	route->done = done;
+	route->done_context = context;
+	for (size_t i = 0; i < forwarder->worker_count; i++)
+		route->sides_busy += route->sides[i] != NULL;
+	if (!route->sides_busy) {
+		route->closed.deliver = deliver_closed;
+		mailbox_post(forwarder->mailbox, &route->closed);
+		return;
+	}
+	state.closing = true;
+	state.reason = reason;
+	state.reset_all = !drain_ms;
+	if (drain_ms)
+		timer_start(&route->drain, drain_ms);
+	tell(route, &state);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FORWARDER_ROUTE_H
+#define WEFT_FORWARDER_ROUTE_H
+
+#include "base/loop.h"
+#include "base/queue.h"
+#include "forwarder/forwarder.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct connection;
+struct route_side;
+struct worker;
+
+/*
+ * What a worker must know of a route. Main changes it and tells the workers; one that is told late sees the last state only, so
+ * what must not be missed (a carrier that went and came back) is counted.
+ */
+struct route_state {
+	int netns_fd; /* -1: none */
+	bool gone;    /* there was a namespace, and it went */
+	bool up;
+	bool ready;
+	bool paused;
+	bool closing;           /* `empty` is to be told once no connection is left */
+	bool reset_all;         /* none may be left */
+	enum close_reason reason; /* of reset_all */
+	unsigned carrier_losses;  /* outside of pauses */
+	unsigned flow_resets;     /* resumes that do not keep the flows */
+	unsigned refused_grace_ms;
+	struct limits limits;
+};
+
+/* One worker's share of a route. Its thread's only, but for what says otherwise. Made when a connection first comes there. */
+struct route_side {
+	struct route *route;
+	struct worker *worker;
+	LIST_ENTRY(route_side) of_worker;
+	bool known; /* on its worker's list */
+	struct route_state state; /* as last told */
+	uint64_t paused_at_ms;
+	LIST_HEAD(, connection) connections;
+	size_t count; /* of connections */
+	bool empty_told;
+
+	struct mail update;   /* read the state anew */
+	bool update_posted;   /* under the route's lock */
+	struct route_side *lead_posted; /* under the route's lock: the next `lead` */
+	struct route_side *lead; /* only of the route to nowhere: where its clients go now; NULL: they stay */
+	struct mail empty;    /* to main: no connection is left, and none will come */
+	struct mail farewell; /* to the worker and back: no other letter is under way */
+
+	/* Written by this worker alone, read by any. */
+	atomic_size_t held;
+	_Atomic uint64_t bytes_to_guest, bytes_from_guest;
+	_Atomic uint64_t active_ms; /* clock_now_ms() of the last byte; 0: none */
+};
+
+struct route {
+	LIST_ENTRY(route) link;
+	struct forwarder *forwarder;
+	char *id; /* "": the way to nowhere */
+	unsigned slot;
+
+	pthread_mutex_t lock;
+	struct route_state state; /* main writes, under LOCK; main may read without */
+
+	uint64_t total;            /* connections ever; main */
+	atomic_size_t connections; /* accepted and not yet ended; main adds, workers subtract */
+	size_t udp_sockets;        /* open UDP endpoints; main */
+
+	LIST_HEAD(, probe) probes;
+	bool dying; /* its end was asked for */
+	struct timer drain;
+	size_t sides_busy;  /* that have not told `empty` */
+	size_t sides_there; /* that have not answered the farewell */
+	struct mail closed; /* to main itself, where no worker was concerned */
+	void (*done)(void *context);
+	void *done_context;
+	struct route_side *sides[]; /* by worker; NULL: no connection came there yet */
+};
+
+/* The share of WORKER, made if need be. NULL only for lack of memory. Main thread. */
+struct route_side *route_side_at(struct route *route, size_t worker);
+
+/* Frees at once: when the workers are gone. */
+void route_destroy(struct route *route);
+
+/* Where the clients at the default endpoint wait go now. Main thread. */
+void route_lead_on(struct route *nowhere, struct route *route);
+
+/* A connection comes to SIDE. Worker's thread. */
+void route_side_add(struct route_side *side, struct connection *connection);
+
+/* A worker's connection left ROUTE's share: tells main where that was awaited. Worker's thread. */
+void route_side_check_empty(struct route_side *side);
+
+/* What a worker does about a new state: hold.c. Worker's thread. */
+void route_side_update(struct route_side *side);
+
+#endif

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A worker's loop. Between two waits of libevent comes the end of the turn, where the wheels turn, connections that used up their
+ * budget go on, and what was closed is freed: never earlier, because callers up the stack may still hold it.
+ */
+#include "forwarder/worker.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/slab.h"
+#include "forwarder/connection.h"
+#include "forwarder/core.h"
+#include "forwarder/pipe_pool.h"
+#include "forwarder/route.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Lines about abnormal ends, of one worker: enough to see what happens, not enough to fill a disk. */
+enum { LINES_BURST = 100, LINES_INTERVAL_MS = 5000 };
+
+/* ---- A turn ---- */
+
+static void free_dead(struct worker *worker)
+{
+	struct connection *connection;
+
+	while ((connection = TAILQ_FIRST(&worker->dead))) {
+		TAILQ_REMOVE(&worker->dead, connection, queue);
+		slab_free(worker->slab, connection);
+	}
+}
+
+/* As many as are queued now; what they queue again waits for the next turn. */
+static void go_on(struct worker *worker)
+{
+	size_t count = worker->again_count;
+
+	while (count-- && worker->again_count) {
+		struct connection *connection = TAILQ_FIRST(&worker->again);
+
+		connection_dequeue(connection);
+		connection_go_on(connection);
+	}
+}
+
+static void on_wheel_timer(void *context)
+{
+	struct worker *worker = context;
+
+	worker->wheel_armed_ms = WHEEL_NEVER;
+}
+
+static void turn_wheels(struct worker *worker)
+{
+	uint64_t next_ms;
+
+	wheel_turn(&worker->fine, worker->now_ms);
+	wheel_turn(&worker->coarse, worker->now_ms);
+	next_ms = worker->fine.next_ms < worker->coarse.next_ms ? worker->fine.next_ms : worker->coarse.next_ms;
+	if (next_ms >= worker->wheel_armed_ms)
+		return;
+	worker->wheel_armed_ms = next_ms;
+	timer_start(&worker->wheel_timer, next_ms > worker->now_ms ? next_ms - worker->now_ms : 0);
+}
+
+static void *run(void *arg)
+{
+	struct worker *worker = arg;
+
+	while (!worker->stopping) {
+		int flags = !worker->again_count ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK;
+
+		event_base_loop(worker->base, flags);
+		worker_tick(worker);
+		go_on(worker);
+		turn_wheels(worker);
+		free_dead(worker);
+	}
+	return NULL;
+}
+
+/* ---- Letters ---- */
+
+static void deliver_arrivals(struct mail *mail)
+{
+	struct arrivals *arrivals = (struct arrivals *)((char *)mail - offsetof(struct arrivals, mail));
+
+	worker_tick(arrivals->worker);
+	for (size_t i = 0; i < arrivals->count; i++)
+		connection_begin(arrivals->worker, &arrivals->items[i]);
+	free(arrivals);
+}
+
+int worker_add_arrival(struct worker *worker, const struct arrival *arrival)
+{
+	if (!worker->batch) {
+		worker->batch = malloc(sizeof(*worker->batch));
+		if (!worker->batch)
+			return -1;
+		worker->batch->mail.deliver = deliver_arrivals;
+		worker->batch->worker = worker;
+		worker->batch->count = 0;
+	}
+	worker->batch->items[worker->batch->count++] = *arrival;
+	atomic_fetch_add_explicit(&worker->load, 1, memory_order_relaxed);
+	if (worker->batch->count == ARRIVALS_MAX)
+		worker_flush(worker);
+	return 0;
+}
+
+void worker_flush(struct worker *worker)
+{
+	if (!worker->batch)
+		return;
+	mailbox_post(worker->mailbox, &worker->batch->mail);
+	worker->batch = NULL;
+}
+
+static void deliver_stop(struct mail *mail)
+{
+	struct worker *worker = (struct worker *)((char *)mail - offsetof(struct worker, stop));
+	struct route_side *side;
+
+	worker_tick(worker);
+	LIST_FOREACH(side, &worker->sides, of_worker) {
+		while (!LIST_EMPTY(&side->connections))
+			connection_close(LIST_FIRST(&side->connections), CLOSE_SHUTDOWN, 0);
+	}
+	free_dead(worker);
+	worker->stopping = true;
+}
+
+void worker_count_connect(struct worker *worker, uint64_t accepted_us)
+{
+	uint64_t took_us = clock_now_us() - accepted_us;
+	size_t bucket = 0;
+
+	while (bucket < CONNECT_BUCKETS - 1 && took_us > (uint64_t)connect_bucket_ms[bucket] * 1000)
+		bucket++;
+	count_add(&worker->stats.connect_count[bucket], 1);
+	count_add(&worker->stats.connect_sum_us, took_us);
+}
+
+/* ---- Start and end ---- */
+
+static int make_parts(struct worker *worker, struct err *err)
+{
+	struct event_config *config = event_config_new();
+
+	if (config) {
+		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+		worker->base = event_base_new_with_config(config);
+		event_config_free(config);
+	}
+	if (!worker->base)
+		return err_set(err, ENOMEM, "event loop");
+	worker->mailbox = mailbox_new(worker->base, err);
+	if (!worker->mailbox)
+		return -1;
+	worker->slab = slab_new(sizeof(struct connection));
+	worker->pipes = pipe_pool_new(PIPES_KEPT, PIPE_SIZE);
+	worker->buffer = malloc(COPY_SIZE);
+	if (!worker->slab || !worker->pipes || !worker->buffer)
+		return err_set(err, ENOMEM, "buffers");
+	return timer_init(&worker->wheel_timer, worker->base, on_wheel_timer, worker, err);
+}
+
+static void free_parts(struct worker *worker)
+{
+	timer_free(&worker->wheel_timer);
+	mailbox_free(worker->mailbox);
+	slab_destroy(worker->slab);
+	pipe_pool_free(worker->pipes);
+	free(worker->buffer);
+	if (worker->base)
+		event_base_free(worker->base);
+	free(worker);
+}
+
+/* Signals are main's. */
+static int start_thread(struct worker *worker)
+{
+	sigset_t all, before;
+	int error;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&worker->thread, NULL, run, worker);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return error;
+}
+
+struct worker *worker_new(struct forwarder *forwarder, size_t index, struct err *err)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+
+	if (!worker) {
+		err_set(err, ENOMEM, "worker");
+		return NULL;
+	}
+	worker->forwarder = forwarder;
+	worker->index = index;
+	worker->now_ms = clock_now_ms();
+	worker->wheel_armed_ms = WHEEL_NEVER;
+	worker->stop.deliver = deliver_stop;
+	worker->lines = (struct log_limit){ .burst = LINES_BURST, .interval_ms = LINES_INTERVAL_MS };
+	LIST_INIT(&worker->sides);
+	TAILQ_INIT(&worker->again);
+	TAILQ_INIT(&worker->dead);
+	wheel_init(&worker->fine, FINE_STEP_MS, worker->now_ms, connection_expired);
+	wheel_init(&worker->coarse, COARSE_STEP_MS, worker->now_ms, connection_expired);
+
+	int error = 0;
+	if (make_parts(worker, err) < 0 || (error = start_thread(worker))) {
+		if (error)
+			err_set(err, error, "thread");
+		free_parts(worker);
+		return NULL;
+	}
+	return worker;
+}
+
+void worker_stop(struct worker *worker)
+{
+	worker_flush(worker);
+	mailbox_post(worker->mailbox, &worker->stop);
+}
+
+void worker_free(struct worker *worker)
+{
+	pthread_join(worker->thread, NULL);
+	free_parts(worker);
+}

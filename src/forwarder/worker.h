@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FORWARDER_WORKER_H
+#define WEFT_FORWARDER_WORKER_H
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/queue.h"
+#include "forwarder/endpoint.h"
+#include "forwarder/forwarder.h"
+#include "forwarder/wheel.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct connection;
+struct pipe_pool;
+struct route_side;
+struct slab;
+
+enum {
+	ARRIVALS_MAX = 64,        /* connections handed over in one letter */
+	COPY_SIZE = 16 * 1024,    /* read at once while copying: beyond it splicing is cheaper */
+	PIPE_SIZE = 256 * 1024,   /* a bigger pipe gains nothing */
+	PIPES_KEPT = 16,          /* idle ones */
+	PIPES_LENT_MAX = 128,     /* beyond these a direction copies */
+	FINE_STEP_MS = 10,        /* of dialing and holding */
+	COARSE_STEP_MS = 1000,    /* of open connections */
+};
+
+/* A connection on its way from the listener to its worker. */
+struct arrival {
+	int fd;
+	struct addr client;
+	struct endpoint *endpoint; /* with a reference */
+	struct route_side *side;
+	uint64_t accepted_us; /* clock_now_us() */
+};
+
+struct arrivals {
+	struct mail mail;
+	struct worker *worker;
+	size_t count;
+	struct arrival items[ARRIVALS_MAX];
+};
+
+/* What a worker counts: written by it alone, read by any. */
+struct worker_stats {
+	_Atomic uint64_t ended[CLOSE_REASONS];
+	_Atomic uint64_t bytes_to_guest, bytes_from_guest;
+	_Atomic uint64_t connect_count[CONNECT_BUCKETS];
+	_Atomic uint64_t connect_sum_us;
+};
+
+TAILQ_HEAD(connection_queue, connection);
+
+/* One thread with a loop, and all that its connections share. Its thread's only, but for what says otherwise. */
+struct worker {
+	struct forwarder *forwarder;
+	size_t index;
+	pthread_t thread;
+	struct event_base *base;
+	struct mailbox *mailbox; /* any thread posts */
+	struct mail stop;
+	bool stopping;
+
+	uint64_t now_ms; /* of this turn */
+	struct slab *slab;
+	struct pipe_pool *pipes;
+	size_t pipes_lent;
+	LIST_HEAD(, route_side) sides; /* that a connection came to */
+	struct connection_queue again; /* used up their budget: they go on at the end of the turn */
+	size_t again_count;
+	struct connection_queue dead;  /* closed in this turn: freed at its end */
+	struct wheel fine, coarse;
+	struct timer wheel_timer;
+	uint64_t wheel_armed_ms;
+	char *buffer; /* COPY_SIZE bytes: what is read and at once written on */
+
+	struct log_limit lines; /* of abnormal ends */
+	struct worker_stats stats;
+	struct arrivals *batch; /* main's: being filled in this turn of its loop, or NULL */
+	atomic_size_t load;     /* connections; any thread */
+};
+
+/* Starts the thread. NULL with ERR. */
+struct worker *worker_new(struct forwarder *forwarder, size_t index, struct err *err);
+
+/* Asks the thread to reset what it has and to end. Main thread; nothing may be posted after that. */
+void worker_stop(struct worker *worker);
+
+/* Waits for the end of the thread, and frees. */
+void worker_free(struct worker *worker);
+
+/* The listener's: an arrival for this worker, gathered until worker_flush(). 0, or -1 for lack of memory. Main thread. */
+int worker_add_arrival(struct worker *worker, const struct arrival *arrival);
+void worker_flush(struct worker *worker);
+
+/* The guest answered to what was accepted at ACCEPTED_US: for the histogram. Worker's thread. */
+void worker_count_connect(struct worker *worker, uint64_t accepted_us);
+
+/* Looks at the clock: whatever wakes the worker up does so first. Worker's thread. */
+static inline void worker_tick(struct worker *worker)
+{
+	worker->now_ms = clock_now_ms();
+}
+
+/* Adds to a counter that this worker alone writes: no locked instruction is needed. */
+static inline void count_add(_Atomic uint64_t *counter, uint64_t value)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + value,
+			      memory_order_relaxed);
+}
+
+#endif
