@@ -61,7 +61,8 @@ static void write_line(const struct connection *connection, enum close_reason re
 {
 	char listen[ADDR_TEXT_SIZE], client[ADDR_TEXT_SIZE];
 	const char *id = connection->side->route->id;
-	int64_t connect_ms = connection->connected_ms ? (int64_t)(connection->connected_ms - connection->accepted_ms) : -1;
+	int64_t connect_ms =
+	    connection->connected_ms ? (int64_t)(connection->connected_ms - connection->accepted_ms) : -1;
 	struct log_field fields[] = {
 		F_STR("sandbox", id[0] ? id : NULL),
 		F_STR("endpoint", addr_format(&connection->endpoint->listen, listen)),

@@ -63,8 +63,8 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 
 int connection_watch(struct connection *connection, struct peer *peer)
 {
-	if (event_assign(&peer->event, connection->worker->base, peer->fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST, on_event,
-			 peer) < 0)
+	if (event_assign(&peer->event, connection->worker->base, peer->fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
+			 on_event, peer) < 0)
 		return -1;
 	return event_add(&peer->event, NULL);
 }
@@ -126,8 +126,7 @@ void connection_wait(struct connection *connection, uint64_t due_ms)
 
 void connection_expired(struct wheel_entry *entry)
 {
-	struct connection *connection =
-		(struct connection *)((char *)entry - offsetof(struct connection, timer));
+	struct connection *connection = (struct connection *)((char *)entry - offsetof(struct connection, timer));
 
 	switch (connection->state) {
 	case CONNECTION_HELD:
@@ -196,10 +195,12 @@ void connections_reset_endpoint(struct worker *worker, const struct endpoint *en
 {
 	struct route_side *side;
 
-	LIST_FOREACH(side, &worker->sides, of_worker) {
+	LIST_FOREACH(side, &worker->sides, of_worker)
+	{
 		struct connection *connection, *next;
 
-		LIST_FOREACH_SAFE(connection, &side->connections, of_side, next) {
+		LIST_FOREACH_SAFE(connection, &side->connections, of_side, next)
+		{
 			if (connection->endpoint == endpoint)
 				connection_close(connection, CLOSE_UNREGISTERED, 0);
 		}

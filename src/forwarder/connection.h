@@ -51,13 +51,13 @@ struct peer {
 
 /* The bytes from one peer to the other. */
 struct stream {
-	struct pipe pipe;     /* holds bytes only while the receiver takes none; PIPE_NONE while copying */
-	char *rest;           /* read and not taken yet: owned; NULL: nothing */
-	uint32_t rest_at;     /* of it, sent already */
+	struct pipe pipe; /* holds bytes only while the receiver takes none; PIPE_NONE while copying */
+	char *rest;       /* read and not taken yet: owned; NULL: nothing */
+	uint32_t rest_at; /* of it, sent already */
 	uint32_t rest_size;
-	uint64_t bytes;       /* taken by the receiver */
-	bool bulk : 1;        /* the last reads were large: splice */
-	bool finished : 1;    /* FIN passed on: nothing will come */
+	uint64_t bytes;    /* taken by the receiver */
+	bool bulk : 1;     /* the last reads were large: splice */
+	bool finished : 1; /* FIN passed on: nothing will come */
 };
 
 struct connection {
@@ -69,9 +69,9 @@ struct connection {
 	uint64_t id;
 	struct addr client;
 	enum connection_state state : 8;
-	bool queued : 1;         /* on the worker's queue `again` */
-	uint16_t dials;          /* attempts so far, saturated */
-	int error;               /* errno of the last failure: for the log line */
+	bool queued : 1; /* on the worker's queue `again` */
+	uint16_t dials;  /* attempts so far, saturated */
+	int error;       /* errno of the last failure: for the log line */
 
 	struct peer peers[2];     /* by enum which */
 	struct stream streams[2]; /* by the peer they come from */
@@ -79,12 +79,12 @@ struct connection {
 	struct wheel_entry timer;
 	uint64_t accepted_us;
 	uint64_t accepted_ms;
-	uint64_t deadline_ms;      /* HELD, DIALING: when to give up; LINGERING: when to reset */
-	uint64_t refused_ms;       /* first refusal while the guest was ready; 0: none */
-	uint64_t connected_ms;     /* 0: not yet */
-	uint64_t active_ms;        /* last byte, either way */
-	uint64_t half_closed_ms;   /* first FIN; 0: none */
-	uint64_t settle_ms;        /* when keepalive is to be set on the guest's socket; WHEEL_NEVER: it is */
+	uint64_t deadline_ms;    /* HELD, DIALING: when to give up; LINGERING: when to reset */
+	uint64_t refused_ms;     /* first refusal while the guest was ready; 0: none */
+	uint64_t connected_ms;   /* 0: not yet */
+	uint64_t active_ms;      /* last byte, either way */
+	uint64_t half_closed_ms; /* first FIN; 0: none */
+	uint64_t settle_ms;      /* when keepalive is to be set on the guest's socket; WHEEL_NEVER: it is */
 };
 
 /* ---- connection.c ---- */

@@ -34,9 +34,9 @@ struct forwarder {
 	bool accept_paused;
 	int descriptors_usable; /* beyond this number accepting pauses */
 	uint64_t accept_pauses;
-	struct log_limit limit_lines;   /* "connection refused: limit" */
-	struct log_limit pause_lines;   /* "accept paused" */
-	uint64_t limited;               /* connections reset for a limit, before any worker saw them */
+	struct log_limit limit_lines; /* "connection refused: limit" */
+	struct log_limit pause_lines; /* "accept paused" */
+	uint64_t limited;             /* connections reset for a limit, before any worker saw them */
 
 	bool stopping; /* no letters to workers any more */
 	struct timer drain_timer;

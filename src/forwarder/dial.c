@@ -107,7 +107,8 @@ static void wake_others(struct connection *connection)
 
 	if (!atomic_load_explicit(&connection->side->held, memory_order_relaxed))
 		return;
-	LIST_FOREACH(other, &connection->side->connections, of_side) {
+	LIST_FOREACH(other, &connection->side->connections, of_side)
+	{
 		if (other->state == CONNECTION_HELD && other->endpoint->guest_port == connection->endpoint->guest_port)
 			connection_go_on_later(other);
 	}

@@ -105,7 +105,8 @@ void forwarder_reconfigure(struct forwarder *forwarder)
 	limits_read(forwarder);
 	route_set_limits(forwarder->nowhere, &limits);
 	/* What a route does not own itself (refused_grace) is told with its limits. */
-	LIST_FOREACH(route, &forwarder->routes, link) {
+	LIST_FOREACH(route, &forwarder->routes, link)
+	{
 		struct limits own = route->state.limits;
 
 		route_set_limits(route, &own);

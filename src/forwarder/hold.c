@@ -82,7 +82,8 @@ static void for_each(struct route_side *side, void (*visit)(struct connection *c
 {
 	struct connection *connection, *next;
 
-	LIST_FOREACH_SAFE(connection, &side->connections, of_side, next) {
+	LIST_FOREACH_SAFE(connection, &side->connections, of_side, next)
+	{
 		if (connection->state != CONNECTION_CLOSED)
 			visit(connection);
 	}

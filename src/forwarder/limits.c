@@ -18,9 +18,9 @@
 #include <unistd.h>
 
 enum {
-	RESERVE = 64,        /* descriptors */
-	PAUSE_MS = 100,      /* between looks in a pause */
-	ROOM = 16,           /* descriptors that must be free beyond the reserve before accepting goes on */
+	RESERVE = 64,   /* descriptors */
+	PAUSE_MS = 100, /* between looks in a pause */
+	ROOM = 16,      /* descriptors that must be free beyond the reserve before accepting goes on */
 };
 
 bool limits_admit(const struct route *route)

@@ -60,9 +60,8 @@ static void describe(const struct connection *connection, struct connection_info
 		.bytes_to_guest = connection->streams[CLIENT].bytes,
 		.bytes_from_guest = connection->streams[GUEST].bytes,
 		.age_ms = now_ms - connection->accepted_ms,
-		.connect_ms = connection->connected_ms ?
-				      (int64_t)(connection->connected_ms - connection->accepted_ms) :
-				      -1,
+		.connect_ms =
+		    connection->connected_ms ? (int64_t)(connection->connected_ms - connection->accepted_ms) : -1,
 	};
 	addr_format(&connection->endpoint->listen, info->endpoint);
 	addr_format(&connection->client, info->client);
@@ -95,7 +94,8 @@ static void deliver_question(struct mail *mail)
 	struct connection *connection;
 
 	worker_tick(part->side->worker);
-	LIST_FOREACH(connection, &part->side->connections, of_side) {
+	LIST_FOREACH(connection, &part->side->connections, of_side)
+	{
 		if (part->count == part->limit)
 			break;
 		describe(connection, &part->infos[part->count++]);

@@ -101,7 +101,8 @@ void listeners_pause(struct forwarder *forwarder)
 {
 	struct listener *listener;
 
-	LIST_FOREACH(listener, &forwarder->listeners, link) {
+	LIST_FOREACH(listener, &forwarder->listeners, link)
+	{
 		if (listener->readable)
 			event_del(listener->readable);
 	}
@@ -111,7 +112,8 @@ void listeners_resume(struct forwarder *forwarder)
 {
 	struct listener *listener;
 
-	LIST_FOREACH(listener, &forwarder->listeners, link) {
+	LIST_FOREACH(listener, &forwarder->listeners, link)
+	{
 		if (listener->readable)
 			event_add(listener->readable, NULL);
 	}
@@ -128,8 +130,7 @@ static int bind_socket(const struct addr *listen_on, struct err *err)
 		return err_set(err, errno, "socket");
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
 		return err_set(err, errno, "SO_REUSEADDR");
-	if (listen_on->any.sa_family == AF_INET6 &&
-	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
+	if (listen_on->any.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
 		return err_set(err, errno, "IPV6_V6ONLY");
 	if (bind(fd, &listen_on->any, addr_length(listen_on)) < 0)
 		return err_set(err, errno, "bind");
@@ -154,8 +155,8 @@ static int listen_on_socket(int fd, unsigned keepalive_ms, struct err *err)
 static int open_tcp(struct listener *listener, const struct listener_options *options, struct err *err)
 {
 	struct forwarder *forwarder = listener->forwarder;
-	unsigned keepalive_ms = listener->route ? listener->route->state.limits.keepalive_ms
-						: forwarder->config->forwarder.keepalive_ms;
+	unsigned keepalive_ms =
+	    listener->route ? listener->route->state.limits.keepalive_ms : forwarder->config->forwarder.keepalive_ms;
 	int fd = options->fd >= 0 ? options->fd : bind_socket(&listener->endpoint->listen, err);
 
 	if (fd < 0)
@@ -192,7 +193,8 @@ struct listener *listener_open(struct forwarder *forwarder, const struct addr *l
 		return NULL;
 	}
 	*listener = (struct listener){ .forwarder = forwarder, .route = route, .fd = -1 };
-	listener->endpoint = endpoint_new(forwarder->worker_count, listen, options->guest_port, options->proxy_protocol);
+	listener->endpoint =
+	    endpoint_new(forwarder->worker_count, listen, options->guest_port, options->proxy_protocol);
 	if (!listener->endpoint) {
 		err_set(err, ENOMEM, "listener");
 		goto fail;

@@ -85,8 +85,8 @@ static bool try_now(struct probe *probe)
 	struct addr guest = forwarder_guest(forwarder, probe->port);
 	struct err err;
 
-	probe->fd = netns_socket(probe->route->state.netns_fd, AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
-				 &err);
+	probe->fd =
+	    netns_socket(probe->route->state.netns_fd, AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, &err);
 	if (probe->fd < 0)
 		return false;
 	if (connect(probe->fd, &guest.any, addr_length(&guest)) == 0)
@@ -114,7 +114,8 @@ void probe_route_changed(struct route *route)
 {
 	struct probe *probe;
 
-	LIST_FOREACH(probe, &route->probes, link) {
+	LIST_FOREACH(probe, &route->probes, link)
+	{
 		if (probe->finished)
 			continue;
 		probe->attempts = 0;
@@ -134,9 +135,7 @@ struct probe *probe_start(struct route *route, uint16_t port, void (*accepted)(v
 
 	if (!probe)
 		return NULL;
-	*probe = (struct probe){
-		.route = route, .port = port, .accepted = accepted, .context = context, .fd = -1
-	};
+	*probe = (struct probe){ .route = route, .port = port, .accepted = accepted, .context = context, .fd = -1 };
 	if (timer_init(&probe->timer, route->forwarder->base, on_timer, probe, &err) < 0) {
 		free(probe);
 		return NULL;

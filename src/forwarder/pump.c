@@ -31,10 +31,10 @@ enum {
 };
 
 enum result {
-	RESULT_MORE,    /* go on */
-	RESULT_WAIT,    /* nothing to be done before the next event */
-	RESULT_SPENT,   /* the budget: go on later */
-	RESULT_CLOSED,  /* the connection has ended */
+	RESULT_MORE,   /* go on */
+	RESULT_WAIT,   /* nothing to be done before the next event */
+	RESULT_SPENT,  /* the budget: go on later */
+	RESULT_CLOSED, /* the connection has ended */
 };
 
 /* A stream at work: what its functions need to know. */
@@ -116,8 +116,8 @@ static enum result flush_pipe(struct work *work)
 	struct pipe *pipe = &work->stream->pipe;
 
 	while (pipe->filled) {
-		ssize_t moved = splice(pipe->read_fd, NULL, work->to->fd, NULL, pipe->filled,
-				       SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		ssize_t moved =
+		    splice(pipe->read_fd, NULL, work->to->fd, NULL, pipe->filled, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
 		if (moved < 0 && errno == EAGAIN) {
 			work->to->writable = false;

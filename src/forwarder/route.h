@@ -23,8 +23,8 @@ struct route_state {
 	bool up;
 	bool ready;
 	bool paused;
-	bool closing;           /* `empty` is to be told once no connection is left */
-	bool reset_all;         /* none may be left */
+	bool closing;             /* `empty` is to be told once no connection is left */
+	bool reset_all;           /* none may be left */
 	enum close_reason reason; /* of reset_all */
 	unsigned carrier_losses;  /* outside of pauses */
 	unsigned flow_resets;     /* resumes that do not keep the flows */
@@ -37,19 +37,19 @@ struct route_side {
 	struct route *route;
 	struct worker *worker;
 	LIST_ENTRY(route_side) of_worker;
-	bool known; /* on its worker's list */
+	bool known;               /* on its worker's list */
 	struct route_state state; /* as last told */
 	uint64_t paused_at_ms;
 	LIST_HEAD(, connection) connections;
 	size_t count; /* of connections */
 	bool empty_told;
 
-	struct mail update;   /* read the state anew */
-	bool update_posted;   /* under the route's lock */
+	struct mail update;             /* read the state anew */
+	bool update_posted;             /* under the route's lock */
 	struct route_side *lead_posted; /* under the route's lock: the next `lead` */
-	struct route_side *lead; /* only of the route to nowhere: where its clients go now; NULL: they stay */
-	struct mail empty;    /* to main: no connection is left, and none will come */
-	struct mail farewell; /* to the worker and back: no other letter is under way */
+	struct route_side *lead;        /* only of the route to nowhere: where its clients go now; NULL: they stay */
+	struct mail empty;              /* to main: no connection is left, and none will come */
+	struct mail farewell;           /* to the worker and back: no other letter is under way */
 
 	/* Written by this worker alone, read by any. */
 	atomic_size_t held;

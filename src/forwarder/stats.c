@@ -5,8 +5,8 @@
 #include "forwarder/core.h"
 #include "forwarder/worker.h"
 
-const unsigned connect_bucket_ms[CONNECT_BUCKETS - 1] = { 1,   2,    5,    10,   20,   50,    100,  200,
-							   500, 1000, 2000, 5000, 10000, 20000, 30000 };
+const unsigned connect_bucket_ms[CONNECT_BUCKETS - 1] = { 1,   2,    5,    10,   20,    50,    100,  200,
+							  500, 1000, 2000, 5000, 10000, 20000, 30000 };
 
 const char *close_reason_name(enum close_reason reason)
 {

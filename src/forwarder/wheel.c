@@ -63,7 +63,8 @@ static void gather(struct wheel_list *slot, uint64_t now_ms, struct wheel_list *
 {
 	struct wheel_entry *entry, *next;
 
-	LIST_FOREACH_SAFE(entry, slot, link, next) {
+	LIST_FOREACH_SAFE(entry, slot, link, next)
+	{
 		if (entry->due_ms > now_ms)
 			continue;
 		LIST_REMOVE(entry, link);

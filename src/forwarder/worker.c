@@ -127,7 +127,8 @@ static void deliver_stop(struct mail *mail)
 	struct route_side *side;
 
 	worker_tick(worker);
-	LIST_FOREACH(side, &worker->sides, of_worker) {
+	LIST_FOREACH(side, &worker->sides, of_worker)
+	{
 		while (!LIST_EMPTY(&side->connections))
 			connection_close(LIST_FIRST(&side->connections), CLOSE_SHUTDOWN, 0);
 	}

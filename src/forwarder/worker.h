@@ -19,13 +19,13 @@ struct route_side;
 struct slab;
 
 enum {
-	ARRIVALS_MAX = 64,        /* connections handed over in one letter */
-	COPY_SIZE = 16 * 1024,    /* read at once while copying: beyond it splicing is cheaper */
-	PIPE_SIZE = 256 * 1024,   /* a bigger pipe gains nothing */
-	PIPES_KEPT = 16,          /* idle ones */
-	PIPES_LENT_MAX = 128,     /* beyond these a direction copies */
-	FINE_STEP_MS = 10,        /* of dialing and holding */
-	COARSE_STEP_MS = 1000,    /* of open connections */
+	ARRIVALS_MAX = 64,      /* connections handed over in one letter */
+	COPY_SIZE = 16 * 1024,  /* read at once while copying: beyond it splicing is cheaper */
+	PIPE_SIZE = 256 * 1024, /* a bigger pipe gains nothing */
+	PIPES_KEPT = 16,        /* idle ones */
+	PIPES_LENT_MAX = 128,   /* beyond these a direction copies */
+	FINE_STEP_MS = 10,      /* of dialing and holding */
+	COARSE_STEP_MS = 1000,  /* of open connections */
 };
 
 /* A connection on its way from the listener to its worker. */
@@ -71,7 +71,7 @@ struct worker {
 	LIST_HEAD(, route_side) sides; /* that a connection came to */
 	struct connection_queue again; /* used up their budget: they go on at the end of the turn */
 	size_t again_count;
-	struct connection_queue dead;  /* closed in this turn: freed at its end */
+	struct connection_queue dead; /* closed in this turn: freed at its end */
 	struct wheel fine, coarse;
 	struct timer wheel_timer;
 	uint64_t wheel_armed_ms;

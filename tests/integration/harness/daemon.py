@@ -13,6 +13,12 @@ from .wait import TimedOut, poll_until
 
 _REPORT = re.compile(r"ERROR: (Address|Leak|Thread|Memory)Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 
+def sanitizer_problem(log):
+    """The report of a sanitizer in LOG, or None."""
+    match = _REPORT.search(log)
+    return log[max(0, match.start() - 200) : match.start() + 6000] if match else None
+
+
 _SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
