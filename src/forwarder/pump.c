@@ -7,8 +7,8 @@
  * What holds:
  * - Nothing is read from a peer before all that was read earlier was taken by the other: a blocked stream is held by TCP.
  * - Readable and writable are believed until the socket itself says EAGAIN. A short read proves nothing: a FIN may stand behind it.
- * - splice() also says EAGAIN in front of an urgent byte, with the socket readable for ever. So before a splicing stream believes
- *   that its peer is drained it asks recv(), which skips the byte.
+ * - In front of an urgent byte splice() says EAGAIN, with the socket readable for ever, or even 0 as at the end, if the FIN has
+ *   come. So before a splicing stream believes either it asks recv(), which skips the byte.
  * - A FIN is passed on when all bytes before it were taken.
  * - A turn moves a bounded number of bytes, and goes on at the end of the loop's turn.
  */
@@ -239,9 +239,7 @@ static enum result move_bulk(struct work *work)
 	if (!borrow_pipe(work))
 		return copy(work);
 	moved = splice(work->from->fd, NULL, pipe->write_fd, NULL, pipe->capacity, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-	if (moved == 0)
-		return pass_fin_on(work);
-	if (moved < 0 && errno == EAGAIN)
+	if (moved == 0 || (moved < 0 && errno == EAGAIN))
 		return copy(work);
 	if (moved < 0)
 		return end_by_error(work->connection, work->from, errno);

@@ -268,7 +268,9 @@ def test_an_urgent_byte_neither_stalls_nor_spins(host, forwarder, up, address, d
     sender.shutdown(socket.SHUT_WR)
     reader.join(20)
     assert not reader.is_alive()
-    assert received[0] == PATTERN * 40
+    whole = PATTERN * 40
+    where = next((i for i, (a, b) in enumerate(zip(received[0], whole)) if a != b), -1)
+    assert received[0] == whole, f"{len(received[0])} of {len(whole)} bytes, first difference at {where}"
     receiver.close()
     sender.close()
     forwarder.wait_ended(done=1)
