@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The body of a PATCH of any bytes, applied to a sandbox: it is refused and changes nothing, or it is a change after which the
+ * sandbox has what its request says, and which can be taken back.
+ */
+#include "base/log.h"
+#include "config/config.h"
+#include "fuzz.h"
+#include "registry/problem.h"
+#include "wire/wire.h"
+
+static const char body[] = "{\"ports\": [49983, {\"guest_port\": 8080, \"listen\": \"localhost:18080\"},"
+			   " {\"guest_port\": 53, \"proto\": \"udp\"}], \"labels\": {\"a\": \"b\"}}";
+
+static struct sandbox *make_sandbox(struct registry *registry, const struct config *config)
+{
+	struct problem problem;
+	json_t *json = wire_parse_body(body, strlen(body), &problem);
+	struct sandbox *sandbox = registry_add(registry, "a", wire_read_spec(json, config, &problem), &problem);
+
+	fuzz_check(sandbox);
+	json_decref(json);
+	return sandbox;
+}
+
+static void check_endpoints(const struct sandbox *sandbox)
+{
+	fuzz_check(sandbox->endpoint_count == sandbox->spec->port_count);
+	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
+		fuzz_check(sandbox->endpoints[i].listen_count > 0);
+		fuzz_check(spec_port_equal(&sandbox->endpoints[i].port, &sandbox->spec->ports[i]));
+	}
+}
+
+/* Takes WANTED over. */
+static void check_change(struct registry *registry, struct sandbox *sandbox, struct spec *wanted)
+{
+	struct spec *before = spec_copy(sandbox->spec), *again = spec_copy(wanted);
+	struct registry_patch patch;
+	struct problem problem = { 0 };
+
+	fuzz_check(before && again);
+	if (registry_patch_prepare(registry, sandbox, wanted, &patch, &problem) == 0) {
+		registry_patch_abort(registry, &patch);
+		fuzz_check(spec_equal(sandbox->spec, before));
+		fuzz_check(registry_patch_prepare(registry, sandbox, again, &patch, &problem) == 0);
+		registry_patch_commit(registry, &patch);
+	} else {
+		fuzz_check(problem.kind == PROBLEM_CONFLICT || problem.kind == PROBLEM_UNAVAILABLE);
+		fuzz_check(spec_equal(sandbox->spec, before));
+		spec_free(wanted);
+		spec_free(again);
+	}
+	check_endpoints(sandbox);
+	spec_free(before);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct problem problem = { 0 };
+	struct wire_patch patch = { 0 };
+	json_t *json = wire_parse_body((const char *)data, size, &problem);
+
+	log_setup(LOG_ERROR_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
+	if (json) {
+		struct config *config = config_default();
+		struct registry *registry = registry_new(config);
+		struct sandbox *sandbox = make_sandbox(registry, config);
+		struct spec *wanted = NULL;
+
+		if (wire_read_patch(json, config, &patch, &problem) == 0)
+			wanted = wire_apply_patch(sandbox, &patch, &problem);
+		if (wanted)
+			check_change(registry, sandbox, wanted);
+		else
+			fuzz_check(problem.kind == PROBLEM_BAD_REQUEST || problem.kind == PROBLEM_CONFLICT);
+		wire_patch_clear(&patch);
+		registry_free(registry);
+		config_free(config);
+	}
+	json_decref(json);
+	return 0;
+}
