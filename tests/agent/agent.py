@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A stand-in for envd, the agent that E2B's SDKs talk to inside a sandbox: enough of it for create, commands and files.
+
+    agent.py [--port 49983] [--root DIR]
+
+HTTP/1.1 on plain TCP: /health, /files, and Connect RPC with JSON; streams are chunked application/connect+json, each event one
+small write. One thread serves one connection. With --root all paths of clients lie in DIR, so that agents which share a file
+system, as stand-in guests do, still have files of their own.
+
+It needs no more of Python than python3-minimal and json, and runs in the test VM. /agent/streams tells what no envd tells: the
+streams that are open, and when which client went away from one.
+"""
+
+import json
+import os
+import socket
+import sys
+import threading
+import traceback
+
+import files
+import filesystem
+import process
+from http1 import Connection, Gone
+from rpc import RpcError, serve_stream, serve_unary
+
+HANDLERS = {**process.HANDLERS, **filesystem.HANDLERS}
+STREAMS = {**process.STREAMS, **filesystem.STREAMS}
+
+
+def answer(connection, request):
+    """One request. Whatever it was, the body has been read or the connection will close."""
+    if request.method == "POST" and request.path in HANDLERS:
+        serve_unary(connection, request, HANDLERS[request.path])
+    elif request.method == "POST" and request.path in STREAMS:
+        serve_stream(connection, request, STREAMS[request.path])
+    elif request.path == "/files" and request.method in ("GET", "POST"):
+        files.serve(connection, request)
+    elif request.path == "/health":
+        connection.answer(204)
+    elif request.path == "/init":
+        request.read_all()
+        connection.answer(204)
+    elif request.path == "/agent/streams":
+        connection.answer_json(200, process.streams())
+    else:
+        request.read_all()
+        connection.answer_json(404, {"code": 404, "message": f"no such path: {request.path}"})
+
+
+def serve(client):
+    connection = Connection(client)
+    try:
+        while request := connection.next_request():
+            try:
+                answer(connection, request)
+            except (RpcError, Gone):
+                raise
+            except Exception as error:  # pylint: disable=broad-except
+                traceback.print_exc()
+                connection.answer_json(500, {"code": 500, "message": str(error)})
+            request.read_all()
+    except (Gone, OSError):
+        pass
+    finally:
+        connection.close()
+
+
+def listen(port):
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("", port))
+    listener.listen(socket.SOMAXCONN)
+    return listener
+
+
+def keep_alive(client):
+    """As envd does: no Nagle, and a probe each 15 s."""
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
+
+
+def main(arguments):
+    port = 49983
+    while arguments:
+        option, value, *arguments = arguments
+        if option == "--port":
+            port = int(value)
+        elif option == "--root":
+            filesystem.set_root(value)
+        else:
+            sys.exit(f"agent: what is {option}?")
+    os.makedirs(filesystem.real(filesystem.HOME), exist_ok=True)
+    threading.stack_size(256 * 1024)  # a thread a connection, in a small VM
+    listener = listen(port)
+    print(json.dumps({"listening": port}), flush=True)
+    while True:
+        client, _ = listener.accept()
+        keep_alive(client)
+        threading.Thread(target=serve, args=(client,), daemon=True).start()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
