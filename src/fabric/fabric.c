@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Beginning and end of the fabric. In between, main.c's loop owns all records; builder and claimer work on what jobs carry.
+ *
+ * The end: threads stop after the jobs at hand, jobs that wait are cancelled, and all of them are told, so that whoever waits
+ * hears of it exactly once and can free what it keeps.
+ */
+#include "fabric/state.h"
+
+#include "base/log.h"
+#include "fabric/host.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static int prepare_host(struct fabric *fabric, struct err *err)
+{
+	struct rtnl host;
+	int result;
+
+	if (rtnl_open(&host, -1, NETLINK_ROUTE, err) < 0)
+		return -1;
+	result = host_mtu(&host, fabric->config, &fabric->mtu, err);
+	if (result == 0)
+		result = host_prepare(&host, fabric->config, err);
+	rtnl_close(&host);
+	return result;
+}
+
+static int start(struct fabric *fabric, struct err *err)
+{
+	fabric->slots = calloc(CONFIG_SLOT_MAX + 1, sizeof(*fabric->slots));
+	fabric->shunned = calloc(CONFIG_SLOT_MAX + 1, sizeof(*fabric->shunned));
+	if (!fabric->slots || !fabric->shunned)
+		return err_set(err, ENOMEM, "fabric");
+	fabric->mailbox = mailbox_new(fabric->base, err);
+	if (!fabric->mailbox)
+		return -1;
+	if (prepare_host(fabric, err) < 0)
+		return -1;
+	fabric->builder = job_thread_new("weft-builder", fabric->mailbox, true, err);
+	if (!fabric->builder)
+		return -1;
+	fabric->claimer = job_thread_new("weft-claimer", fabric->mailbox, false, err);
+	if (!fabric->claimer)
+		return -1;
+	fabric->pool = pool_new(fabric, err);
+	fabric->patrol = fabric->pool ? patrol_new(fabric, err) : NULL;
+	fabric->observer = fabric->patrol ? observer_new(fabric, err) : NULL;
+	return fabric->observer ? 0 : -1;
+}
+
+struct fabric *fabric_new(struct event_base *base, const struct config *config, const struct fabric_watcher *watcher,
+			  struct err *err)
+{
+	struct fabric *fabric = calloc(1, sizeof(*fabric));
+
+	if (!fabric) {
+		err_set(err, ENOMEM, "fabric");
+		return NULL;
+	}
+	fabric->base = base;
+	fabric->config = config;
+	fabric->watcher = *watcher;
+	TAILQ_INIT(&fabric->deletions);
+	if (start(fabric, err) == 0)
+		return fabric;
+	fabric_free(fabric);
+	return NULL;
+}
+
+/* Who waits for a veth to go waits in vain: nobody listens any more. */
+static void cancel_waiting(struct fabric *fabric)
+{
+	struct err err;
+
+	err_set(&err, ECANCELED, "weftd is stopping");
+	for (unsigned number = 1; number <= CONFIG_SLOT_MAX; number++) {
+		struct slot *slot = fabric->slots[number];
+		fabric_done *gone = slot ? slot->gone : NULL;
+
+		if (!gone)
+			continue;
+		slot->gone = NULL;
+		gone(slot->gone_context, &err);
+	}
+}
+
+static void forget_all(struct fabric *fabric)
+{
+	for (unsigned number = 1; number <= CONFIG_SLOT_MAX; number++) {
+		if (fabric->slots[number])
+			slot_forget(fabric, fabric->slots[number]);
+	}
+}
+
+void fabric_free(struct fabric *fabric)
+{
+	if (!fabric)
+		return;
+	fabric->stopping = true;
+	observer_free(fabric->observer);
+	job_thread_stop(fabric->builder);
+	job_thread_stop(fabric->claimer);
+	if (fabric->slots)
+		cancel_waiting(fabric);
+	/* Delivers what is left: finished and cancelled jobs, and what they ask for, which is cancelled at once. */
+	mailbox_free(fabric->mailbox);
+	if (fabric->slots)
+		forget_all(fabric);
+	patrol_free(fabric->patrol);
+	pool_free(fabric->pool);
+	job_thread_free(fabric->builder);
+	job_thread_free(fabric->claimer);
+	free(fabric->by_nsid);
+	free(fabric->shunned);
+	free(fabric->slots);
+	free(fabric);
+}

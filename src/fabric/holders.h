@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FABRIC_HOLDERS_H
+#define WEFT_FABRIC_HOLDERS_H
+
+#include "fabric/namespace.h"
+
+#include <stddef.h>
+
+enum { HOLDERS_TEXT_SIZE = 160 };
+
+/*
+ * Who has the TAP of a namespace open: "firecracker (pid 4711), qemu (pid 12)", "" if nobody that is visible from here. Reads
+ * all of /proc: milliseconds. Returns the number of processes. Any thread.
+ */
+unsigned holders_of_tap(const struct namespace_key *key, char text[static HOLDERS_TEXT_SIZE]);
+
+#endif

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One mutex, one condition and a list per urgency. A job belongs to main until it is posted, to the thread while it waits and
+ * runs, and to main again from its letter on; so nothing in it is locked. Stopping ends with all jobs in the mailbox, run or
+ * cancelled: each is finished exactly once.
+ */
+#include "fabric/job.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+STAILQ_HEAD(job_list, job);
+
+struct job_thread {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t work;
+	struct job_list waiting[JOB_URGENCIES]; /* under LOCK */
+	unsigned counts[JOB_URGENCIES];         /* under LOCK */
+	bool stopping;                          /* under LOCK */
+	bool running;                           /* main: the thread is to be joined */
+	struct mailbox *mailbox;
+	struct rtnl host; /* the thread's */
+};
+
+static struct job *next_job(struct job_thread *thread)
+{
+	for (int urgency = 0; urgency < JOB_URGENCIES; urgency++) {
+		struct job *job = STAILQ_FIRST(&thread->waiting[urgency]);
+
+		if (!job)
+			continue;
+		STAILQ_REMOVE_HEAD(&thread->waiting[urgency], next);
+		thread->counts[urgency]--;
+		return job;
+	}
+	return NULL;
+}
+
+/* Waits for work; NULL when the thread shall end. */
+static struct job *await_job(struct job_thread *thread)
+{
+	struct job *job = NULL;
+
+	pthread_mutex_lock(&thread->lock);
+	while (!thread->stopping && !(job = next_job(thread)))
+		pthread_cond_wait(&thread->work, &thread->lock);
+	pthread_mutex_unlock(&thread->lock);
+	return job;
+}
+
+static void *run_thread(void *arg)
+{
+	struct job_thread *thread = arg;
+	struct job *job;
+
+	while ((job = await_job(thread))) {
+		job->failed = job->run(job) < 0;
+		mailbox_post(thread->mailbox, &job->mail);
+	}
+	return NULL;
+}
+
+/* Signals are for the main thread. */
+static int start(struct job_thread *thread, const char *name, struct err *err)
+{
+	sigset_t all, former;
+	int code;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &former);
+	code = pthread_create(&thread->thread, NULL, run_thread, thread);
+	pthread_sigmask(SIG_SETMASK, &former, NULL);
+	if (code)
+		return err_set(err, code, "thread %s", name);
+	pthread_setname_np(thread->thread, name);
+	thread->running = true;
+	return 0;
+}
+
+struct job_thread *job_thread_new(const char *name, struct mailbox *mailbox, bool host_socket, struct err *err)
+{
+	struct job_thread *thread = calloc(1, sizeof(*thread));
+
+	if (!thread) {
+		err_set(err, ENOMEM, "thread %s", name);
+		return NULL;
+	}
+	pthread_mutex_init(&thread->lock, NULL);
+	pthread_cond_init(&thread->work, NULL);
+	for (int urgency = 0; urgency < JOB_URGENCIES; urgency++)
+		STAILQ_INIT(&thread->waiting[urgency]);
+	thread->mailbox = mailbox;
+	if (host_socket && rtnl_open(&thread->host, -1, NETLINK_ROUTE, err) < 0)
+		goto fail;
+	if (start(thread, name, err) < 0)
+		goto fail;
+	return thread;
+
+fail:
+	job_thread_free(thread);
+	return NULL;
+}
+
+static void deliver(struct mail *mail)
+{
+	struct job *job = (struct job *)((char *)mail - offsetof(struct job, mail));
+
+	job->finish(job);
+}
+
+static void cancel(struct job_thread *thread, struct job *job)
+{
+	job->failed = true;
+	err_set(&job->err, ECANCELED, "weftd is stopping");
+	mailbox_post(thread->mailbox, &job->mail);
+}
+
+void job_thread_post(struct job_thread *thread, struct job *job, enum job_urgency urgency)
+{
+	bool stopping;
+
+	job->thread = thread;
+	job->mail.deliver = deliver;
+	pthread_mutex_lock(&thread->lock);
+	stopping = thread->stopping;
+	if (!stopping) {
+		STAILQ_INSERT_TAIL(&thread->waiting[urgency], job, next);
+		thread->counts[urgency]++;
+		pthread_cond_signal(&thread->work);
+	}
+	pthread_mutex_unlock(&thread->lock);
+	if (stopping)
+		cancel(thread, job);
+}
+
+unsigned job_thread_waiting(struct job_thread *thread, enum job_urgency urgency)
+{
+	unsigned count;
+
+	pthread_mutex_lock(&thread->lock);
+	count = thread->counts[urgency];
+	pthread_mutex_unlock(&thread->lock);
+	return count;
+}
+
+void job_thread_stop(struct job_thread *thread)
+{
+	struct job *job;
+
+	if (!thread)
+		return;
+	pthread_mutex_lock(&thread->lock);
+	thread->stopping = true;
+	pthread_cond_signal(&thread->work);
+	pthread_mutex_unlock(&thread->lock);
+	if (thread->running)
+		pthread_join(thread->thread, NULL);
+	thread->running = false;
+	/* Nobody else is left to take the lock for. */
+	while ((job = next_job(thread)))
+		cancel(thread, job);
+}
+
+void job_thread_free(struct job_thread *thread)
+{
+	if (!thread)
+		return;
+	rtnl_close(&thread->host);
+	pthread_cond_destroy(&thread->work);
+	pthread_mutex_destroy(&thread->lock);
+	free(thread);
+}
+
+struct rtnl *job_host(struct job *job)
+{
+	return &job->thread->host;
+}
+
+const struct err *job_failure(const struct job *job)
+{
+	return job->failed ? &job->err : NULL;
+}

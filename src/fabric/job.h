@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FABRIC_JOB_H
+#define WEFT_FABRIC_JOB_H
+
+/* The fabric's threads: each takes one job after the other from its queue and reports each to the main thread. */
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/queue.h"
+#include "fabric/rtnl.h"
+
+#include <stdbool.h>
+
+/* What goes first. Within one urgency the order is that of posting. */
+enum job_urgency {
+	JOB_LOOK,    /* a kernel event waits to be looked into: short */
+	JOB_CLAIM,   /* somebody waits for a reply */
+	JOB_REFILL,  /* preparation */
+	JOB_REMOVAL, /* put off while anybody waits */
+	JOB_URGENCIES,
+};
+
+struct job_thread;
+
+/* Embedded first in the struct that carries its arguments and results. */
+struct job {
+	STAILQ_ENTRY(job) next;
+	struct mail mail;
+	struct job_thread *thread;
+	int (*run)(struct job *job);     /* on the thread: 0, or -1 with ERR */
+	void (*finish)(struct job *job); /* on main, exactly once; frees the job */
+	bool failed;                     /* what RUN returned, or never run */
+	struct err err;
+};
+
+/*
+ * Starts a thread of this name whose finished jobs are told through MAILBOX. With HOST_SOCKET it has an RTNETLINK socket of the
+ * home namespace. NULL with ERR.
+ */
+struct job_thread *job_thread_new(const char *name, struct mailbox *mailbox, bool host_socket, struct err *err);
+
+/* Main thread. After job_thread_stop() the job is finished without being run, with ECANCELED. */
+void job_thread_post(struct job_thread *thread, struct job *job, enum job_urgency urgency);
+
+/* Jobs of that urgency which wait. Main thread. */
+unsigned job_thread_waiting(struct job_thread *thread, enum job_urgency urgency);
+
+/* Lets the job at hand end, joins the thread and cancels the rest. Main thread; harmless when called twice. */
+void job_thread_stop(struct job_thread *thread);
+
+/* After stopping. NULL is fine. */
+void job_thread_free(struct job_thread *thread);
+
+/* The thread's socket: for RUN. */
+struct rtnl *job_host(struct job *job);
+
+/* Whether the job failed: for FINISH. Returns &job->err or NULL. */
+const struct err *job_failure(const struct job *job);
+
+#endif

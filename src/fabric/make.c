@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How a slot comes into being on the main thread: a new one is a job of the builder, a ready one of the pool is handed over,
+ * and one that a former run left is looked over by the builder. In the end all three are a LIVE record, and whoever asked has
+ * the descriptor that pins the namespace.
+ */
+#include "fabric/state.h"
+
+#include "base/log.h"
+#include "fabric/nft.h"
+#include "fabric/plan.h"
+#include "fabric/slot_work.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- replies that are known at once ---- */
+
+struct reply {
+	struct job job;
+	fabric_slot_done *slot_done;
+	fabric_done *done;
+	void *context;
+	struct err err;
+	bool failed;
+};
+
+static void finish_reply(struct job *job)
+{
+	struct reply *reply = (struct reply *)job;
+	const struct err *err = reply->failed ? &reply->err : NULL;
+
+	if (reply->slot_done)
+		reply->slot_done(reply->context, NULL, err);
+	else if (reply->done)
+		reply->done(reply->context, err);
+	free(reply);
+}
+
+static void deliver_reply(struct mail *mail)
+{
+	finish_reply((struct job *)((char *)mail - offsetof(struct job, mail)));
+}
+
+static void post_reply(struct fabric *fabric, const struct reply *form)
+{
+	struct reply *reply = malloc(sizeof(*reply));
+
+	/* Nothing to tell it with: whoever waits would wait for ever, and the next allocation fails as well. */
+	if (!reply)
+		abort();
+	*reply = *form;
+	reply->job.mail.deliver = deliver_reply;
+	mailbox_post(fabric->mailbox, &reply->job.mail);
+}
+
+void fabric_reply_slot(struct fabric *fabric, fabric_slot_done *done, void *context, const struct err *err)
+{
+	post_reply(fabric, &(struct reply){ .slot_done = done, .context = context, .err = *err, .failed = true });
+}
+
+void fabric_reply(struct fabric *fabric, fabric_done *done, void *context, const struct err *err)
+{
+	struct reply form = { .done = done, .context = context, .failed = err != NULL };
+
+	if (err)
+		form.err = *err;
+	post_reply(fabric, &form);
+}
+
+/* ---- names for people ---- */
+
+struct naming {
+	struct job job;
+	struct fabric *fabric;
+	struct plan_share *plan;
+	int netns_fd;
+};
+
+static int run_naming(struct job *job)
+{
+	struct naming *naming = (struct naming *)job;
+
+	return slot_name(job_host(job), naming->fabric->config, naming->plan->plan, &job->err);
+}
+
+static int run_comment(struct job *job)
+{
+	struct naming *naming = (struct naming *)job;
+
+	return nft_slot_comment(naming->netns_fd, naming->plan->plan->id, &job->err);
+}
+
+static void finish_naming(struct job *job)
+{
+	struct naming *naming = (struct naming *)job;
+
+	/* Nothing depends on a name, and a slot that goes meanwhile has none. */
+	if (job->failed)
+		log_debug("slot not named", F_UINT("slot", naming->plan->plan->slot), F_STR("error", job->err.text));
+	plan_share_release(naming->plan);
+	if (naming->netns_fd >= 0)
+		close(naming->netns_fd);
+	free(naming);
+}
+
+static void post_naming(struct fabric *fabric, struct slot *slot, struct job_thread *thread,
+			int (*run)(struct job *job), int netns_fd)
+{
+	struct naming *naming = calloc(1, sizeof(*naming));
+
+	if (!naming) {
+		if (netns_fd >= 0)
+			close(netns_fd);
+		return;
+	}
+	naming->job.run = run;
+	naming->job.finish = finish_naming;
+	naming->fabric = fabric;
+	naming->plan = plan_share_hold(slot->plan);
+	naming->netns_fd = netns_fd;
+	job_thread_post(thread, &naming->job, JOB_REFILL);
+}
+
+void fabric_name_slot(struct fabric *fabric, struct slot *slot)
+{
+	struct err err;
+	int netns_fd = slot_open_netns(fabric, slot, &err);
+
+	post_naming(fabric, slot, fabric->builder, run_naming, -1);
+	if (netns_fd >= 0)
+		post_naming(fabric, slot, fabric->claimer, run_comment, netns_fd);
+}
+
+/* ---- making, taking over, watching ---- */
+
+struct making {
+	struct job job;
+	struct fabric *fabric;
+	struct slot *slot; /* stays while it is MAKING */
+	struct plan_share *plan;
+	unsigned mtu;
+	int (*work)(struct slot_work *work, struct err *err);
+	struct slot_work result;
+};
+
+static int run_making(struct job *job)
+{
+	struct making *making = (struct making *)job;
+
+	slot_work_init(&making->result, making->fabric->config, job_host(job), making->plan->plan, making->mtu);
+	return making->work(&making->result, &job->err);
+}
+
+static void tell_maker(struct slot *slot, int netns_fd)
+{
+	fabric_slot_done *made = slot->made;
+	struct fabric_slot told = {
+		.slot = slot->number, .netns_fd = netns_fd, .carrier = slot->carrier, .mtu = slot->mtu
+	};
+
+	slot->made = NULL;
+	made(slot->made_context, &told, NULL);
+}
+
+static void making_failed(struct making *making)
+{
+	struct fabric *fabric = making->fabric;
+	struct slot *slot = making->slot;
+	unsigned number = slot->number;
+	fabric_slot_done *made = slot->made;
+	void *context = slot->made_context;
+	bool was_claimed = slot->claimed != NULL;
+
+	if (slot->destroy_wanted)
+		fabric_reply(fabric, slot->gone, slot->gone_context, NULL);
+	slot_forget(fabric, slot);
+	if (making->result.foreign)
+		fabric->shunned[number] = true;
+	if (making->result.foreign)
+		fabric->watcher.slot_foreign(fabric->watcher.context, number, making->job.err.text);
+	if (made)
+		made(context, NULL, &making->job.err);
+	else if (making->job.err.code != ECANCELED)
+		log_warning("slot not prepared", F_UINT("slot", number), F_STR("error", making->job.err.text));
+	pool_kick(fabric->pool, !made || was_claimed);
+}
+
+static void take_result(struct making *making)
+{
+	struct slot *slot = making->slot;
+	const struct slot_work *result = &making->result;
+
+	slot->key = result->key;
+	slot->veth_index = result->veth_index;
+	slot->mtu = result->mtu;
+	slot->carrier = result->carrier;
+	if (slot_set_nsid(making->fabric, slot, result->nsid) < 0)
+		log_error("carrier of a slot cannot be followed", F_UINT("slot", slot->number));
+}
+
+static void making_done(struct making *making)
+{
+	struct fabric *fabric = making->fabric;
+	struct slot *slot = making->slot;
+
+	take_result(making);
+	if (slot->claimed) {
+		/* Made for the pool, and claimed while it was being made. */
+		fabric_slot_done *made = slot->made;
+
+		slot->made = NULL;
+		slot->phase = SLOT_READY;
+		close(making->result.netns_fd);
+		fabric_claim(fabric, slot, made, slot->made_context);
+		return;
+	}
+	if (!slot->made && slot->phase == SLOT_MAKING) {
+		close(making->result.netns_fd);
+		pool_add_ready(fabric->pool, slot);
+		return;
+	}
+	slot->phase = making->work == slot_look ? SLOT_KEPT : SLOT_LIVE;
+	slot->leftovers = making->work != slot_build;
+	if (slot->phase == SLOT_KEPT) {
+		plan_share_release(slot->plan);
+		slot->plan = NULL;
+	}
+	slot->netns_fd = making->result.netns_fd;
+	tell_maker(slot, making->result.netns_fd);
+	if (making->result.repaired[0])
+		fabric->watcher.repaired(fabric->watcher.context, slot->number, making->result.repaired);
+	if (slot->phase == SLOT_LIVE && slot->plan)
+		fabric_name_slot(fabric, slot);
+}
+
+static void finish_making(struct job *job)
+{
+	struct making *making = (struct making *)job;
+	struct fabric *fabric = making->fabric;
+	unsigned number = making->slot->number;
+	struct slot *slot;
+
+	pool_made(fabric->pool, making->slot);
+	if (job->failed)
+		making_failed(making);
+	else
+		making_done(making);
+	slot = slot_find(fabric, number);
+	/* Between the builder's last look and now something may have happened that no event told us of. */
+	if (!job->failed && slot && (slot->phase == SLOT_LIVE || slot->phase == SLOT_KEPT))
+		fabric_look(fabric, slot);
+	if (!job->failed && slot && slot->destroy_wanted && slot->phase == SLOT_LIVE)
+		fabric_start_going(fabric, slot, slot->gone, slot->gone_context);
+	plan_share_release(making->plan);
+	free(making);
+	fabric_feed_deletions(fabric);
+}
+
+static void start_work(struct fabric *fabric, struct slot *slot, enum job_urgency urgency,
+		       int (*work)(struct slot_work *work, struct err *err))
+{
+	struct making *making = calloc(1, sizeof(*making));
+
+	if (!making)
+		abort(); /* as in post_reply() */
+	making->job.run = run_making;
+	making->job.finish = finish_making;
+	making->fabric = fabric;
+	making->slot = slot;
+	making->plan = plan_share_hold(slot->plan);
+	making->mtu = fabric->mtu;
+	making->work = work;
+	job_thread_post(fabric->builder, &making->job, urgency);
+}
+
+void fabric_start_making(struct fabric *fabric, struct slot *slot, enum job_urgency urgency)
+{
+	start_work(fabric, slot, urgency, slot_build);
+}
+
+/* A record for a slot that somebody waits for; NULL with ERR. */
+static struct slot *begin(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done, void *context,
+			  struct err *err)
+{
+	struct slot *slot;
+
+	if (plan->slot < 1 || plan->slot > config_slot_max(fabric->config)) {
+		err_set(err, EINVAL, "slot %u", plan->slot);
+		return NULL;
+	}
+	slot = slot_find(fabric, plan->slot);
+	if (slot) {
+		err_set(err, slot->phase == SLOT_GOING ? EBUSY : EEXIST, "slot %u", plan->slot);
+		return NULL;
+	}
+	slot = slot_new(fabric, plan->slot, SLOT_MAKING);
+	if (slot)
+		slot->plan = plan_share_new(plan);
+	if (!slot || !slot->plan) {
+		err_set(err, ENOMEM, "slot %u", plan->slot);
+		if (slot)
+			slot_forget(fabric, slot);
+		return NULL;
+	}
+	slot->made = done;
+	slot->made_context = context;
+	return slot;
+}
+
+void fabric_make(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done, void *context)
+{
+	struct err err;
+	struct slot *slot = slot_find(fabric, plan->slot);
+
+	if (slot && (slot->phase == SLOT_READY || (slot->phase == SLOT_MAKING && !slot->made))) {
+		struct plan_share *claimed = plan_share_new(plan);
+
+		if (!claimed) {
+			err_set(&err, ENOMEM, "slot %u", plan->slot);
+			fabric_reply_slot(fabric, done, context, &err);
+			return;
+		}
+		slot->claimed = claimed;
+		if (slot->phase == SLOT_READY) {
+			fabric_claim(fabric, slot, done, context);
+			return;
+		}
+		slot->made = done;
+		slot->made_context = context;
+		return;
+	}
+	slot = begin(fabric, plan, done, context, &err);
+	if (!slot) {
+		fabric_reply_slot(fabric, done, context, &err);
+		return;
+	}
+	pool_count_cold(fabric->pool);
+	fabric_start_making(fabric, slot, JOB_CLAIM);
+}
+
+void fabric_adopt(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done, void *context)
+{
+	struct err err;
+	struct slot *slot = begin(fabric, plan, done, context, &err);
+
+	if (!slot) {
+		fabric_reply_slot(fabric, done, context, &err);
+		return;
+	}
+	start_work(fabric, slot, JOB_CLAIM, slot_adopt);
+}
+
+void fabric_keep(struct fabric *fabric, unsigned number, fabric_slot_done *done, void *context)
+{
+	struct err err;
+	struct fabric_plan nothing = { .slot = number };
+	struct slot *slot = begin(fabric, &nothing, done, context, &err);
+
+	if (!slot) {
+		fabric_reply_slot(fabric, done, context, &err);
+		return;
+	}
+	start_work(fabric, slot, JOB_CLAIM, slot_look);
+}

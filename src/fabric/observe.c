@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One socket of the host hears of the links of all namespaces (NETLINK_LISTEN_ALL_NSID): each message says by number which
+ * namespace it is about, and a namespace has such a number from its making on. A message only leads to a look (recheck.c). Messages
+ * that the kernel had to drop (ENOBUFS) lead to a look at everything.
+ *
+ * A namespace's own end sends no message about its links with its number, so the host's end of the veth stands for it; and that
+ * somebody took its name away is seen in the directory (inotify).
+ *
+ * A second socket hears of changes of nft tables, ours and others', here and inside; patrol.c then compares.
+ */
+#include "fabric/state.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "fabric/link.h"
+#include "fabric/tap.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <linux/net_namespace.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+enum { PACKETS_A_TURN = 256, RECEIVE_BUFFER = 8 << 20, NSID_HERE = -1 };
+
+struct hearing {
+	struct fabric *fabric;
+	int fd;
+	struct event *event;
+	void (*take)(struct fabric *fabric, const struct nlmsghdr *header, int nsid);
+	void (*lost)(struct fabric *fabric);
+};
+
+struct observer {
+	struct hearing links, rules;
+	struct fabric *fabric;
+	int directory_fd;
+	struct event *directory;
+};
+
+/* ---- links ---- */
+
+static void link_changed(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
+{
+	struct link_info link;
+	struct slot *slot;
+
+	if (link_parse(header, &link) < 0)
+		return;
+	if (nsid == NSID_HERE) {
+		slot = slot_find(fabric, config_veth_slot(fabric->config, link.name));
+		if (slot && (header->nlmsg_type == RTM_DELLINK || !(link.flags & IFF_UP)))
+			fabric_look(fabric, slot);
+		return;
+	}
+	slot = slot_by_nsid(fabric, nsid);
+	if (!slot || strcmp(link.name, TAP_NAME) != 0)
+		return;
+	if (header->nlmsg_type == RTM_DELLINK || !link.carrier)
+		slot->blinked |= slot->carrier;
+	else
+		slot->blinked |= !slot->carrier && (slot->phase == SLOT_READY || slot->phase == SLOT_QUARANTINE);
+	if (header->nlmsg_type == RTM_DELLINK || link.carrier != slot->carrier || slot->blinked ||
+	    !(link.flags & IFF_UP))
+		fabric_look(fabric, slot);
+}
+
+static void namespace_changed(struct fabric *fabric, const struct nlmsghdr *header)
+{
+	const struct nlattr *table[NETNSA_MAX + 1];
+	struct slot *slot;
+
+	rtnl_attributes(header, sizeof(struct rtgenmsg), table, NETNSA_MAX + 1);
+	if (!table[NETNSA_NSID])
+		return;
+	slot = slot_by_nsid(fabric, (int)mnl_attr_get_u32(table[NETNSA_NSID]));
+	if (slot)
+		fabric_look(fabric, slot);
+}
+
+static void take_link_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
+{
+	switch (header->nlmsg_type) {
+	case RTM_NEWLINK:
+	case RTM_DELLINK:
+		link_changed(fabric, header, nsid);
+		break;
+	case RTM_DELNSID:
+		if (nsid == NSID_HERE)
+			namespace_changed(fabric, header);
+		break;
+	}
+}
+
+/* ---- rules ---- */
+
+static void take_rule_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
+{
+	const struct nlattr *table[2];
+	struct slot *slot;
+
+	if (NFNL_SUBSYS_ID(header->nlmsg_type) != NFNL_SUBSYS_NFTABLES ||
+	    mnl_nlmsg_get_payload_len(header) < sizeof(struct nfgenmsg))
+		return;
+	/* The first attribute of all these messages is the table's name; a new generation has none. */
+	if (NFNL_MSG_TYPE(header->nlmsg_type) == NFT_MSG_NEWGEN)
+		return;
+	rtnl_attributes(header, sizeof(struct nfgenmsg), table, 2);
+	if (!table[NFTA_TABLE_NAME] || mnl_attr_validate(table[NFTA_TABLE_NAME], MNL_TYPE_NUL_STRING) < 0 ||
+	    strcmp(mnl_attr_get_str(table[NFTA_TABLE_NAME]), "weft") != 0)
+		return;
+	if (nsid == NSID_HERE) {
+		patrol_suspect(fabric->patrol, NULL);
+		return;
+	}
+	slot = slot_by_nsid(fabric, nsid);
+	if (slot && slot->phase == SLOT_LIVE)
+		patrol_suspect(fabric->patrol, slot);
+}
+
+static void suspect_rules(struct fabric *fabric)
+{
+	patrol_suspect(fabric->patrol, NULL);
+}
+
+/* ---- hearing ---- */
+
+static int message_nsid(struct msghdr *message)
+{
+	int nsid = NSID_HERE;
+
+	for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control; control = CMSG_NXTHDR(message, control)) {
+		if (control->cmsg_level == SOL_NETLINK && control->cmsg_type == NETLINK_LISTEN_ALL_NSID)
+			memcpy(&nsid, CMSG_DATA(control), sizeof(nsid));
+	}
+	return nsid;
+}
+
+/* Takes one packet: 1, or 0 when there is none. */
+static int hear_one(struct hearing *hearing)
+{
+	_Alignas(struct nlmsghdr) char buffer[RTNL_RECEIVE_SIZE];
+	_Alignas(struct cmsghdr) char control[128];
+	struct iovec part = { .iov_base = buffer, .iov_len = sizeof(buffer) };
+	struct msghdr message = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+	};
+	ssize_t got = recvmsg(hearing->fd, &message, MSG_DONTWAIT);
+	const struct nlmsghdr *header = (const struct nlmsghdr *)buffer;
+	int left, nsid;
+
+	if (got < 0 && errno == ENOBUFS) {
+		log_warning("kernel events were lost; everything is looked at");
+		hearing->lost(hearing->fabric);
+		return 1;
+	}
+	if (got < 0)
+		return errno == EINTR;
+	nsid = message_nsid(&message);
+	for (left = (int)got; mnl_nlmsg_ok(header, left); header = mnl_nlmsg_next(header, &left))
+		hearing->take(hearing->fabric, header, nsid);
+	return 1;
+}
+
+static void on_heard(evutil_socket_t fd, short what, void *arg)
+{
+	struct hearing *hearing = arg;
+	int packets = 0;
+
+	(void)fd;
+	(void)what;
+	while (packets++ < PACKETS_A_TURN && hear_one(hearing))
+		;
+}
+
+static int join(int fd, int group)
+{
+	return setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group));
+}
+
+static int hear(struct hearing *hearing, int family, const int *groups, size_t count, struct err *err)
+{
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
+	int one = 1, size = RECEIVE_BUFFER;
+
+	hearing->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, family);
+	if (hearing->fd < 0 || bind(hearing->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return err_set(err, errno, "netlink monitor");
+	/* A bigger buffer is a convenience; without it more looks are made. */
+	if (setsockopt(hearing->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+		(void)setsockopt(hearing->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	if (setsockopt(hearing->fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, &one, sizeof(one)) < 0)
+		return err_set(err, errno, "netlink monitor of all namespaces (CAP_NET_BROADCAST)");
+	for (size_t i = 0; i < count; i++) {
+		if (join(hearing->fd, groups[i]) < 0)
+			return err_set(err, errno, "netlink monitor: group %d", groups[i]);
+	}
+	hearing->event = event_new(hearing->fabric->base, hearing->fd, EV_READ | EV_PERSIST, on_heard, hearing);
+	if (!hearing->event || event_add(hearing->event, NULL) < 0)
+		return err_set(err, ENOMEM, "netlink monitor");
+	return 0;
+}
+
+static void stop_hearing(struct hearing *hearing)
+{
+	if (hearing->event)
+		event_free(hearing->event);
+	if (hearing->fd >= 0)
+		close(hearing->fd);
+}
+
+/* ---- names ---- */
+
+static void name_gone(struct fabric *fabric, const char *name)
+{
+	struct slot *slot = slot_find(fabric, config_netns_slot(fabric->config, name));
+
+	if (!slot)
+		return;
+	if (slot->phase == SLOT_LIVE)
+		fabric_repair(fabric, slot);
+	else
+		fabric_look(fabric, slot);
+}
+
+static void on_directory(evutil_socket_t fd, short what, void *arg)
+{
+	struct observer *observer = arg;
+	_Alignas(struct inotify_event) char buffer[4096];
+	ssize_t got = read(fd, buffer, sizeof(buffer));
+
+	(void)what;
+	for (ssize_t at = 0; at < got;) {
+		const struct inotify_event *event = (const struct inotify_event *)(buffer + at);
+
+		if (event->mask & IN_Q_OVERFLOW)
+			fabric_look_at_all(observer->fabric);
+		else if (event->len)
+			name_gone(observer->fabric, event->name);
+		at += (ssize_t)(sizeof(*event) + event->len);
+	}
+}
+
+static int watch_directory(struct observer *observer, struct err *err)
+{
+	const char *directory = observer->fabric->config->names.netns_dir;
+
+	observer->directory_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (observer->directory_fd < 0 ||
+	    inotify_add_watch(observer->directory_fd, directory, IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR) < 0)
+		return err_set(err, errno, "watching %s", directory);
+	observer->directory =
+	    event_new(observer->fabric->base, observer->directory_fd, EV_READ | EV_PERSIST, on_directory, observer);
+	if (!observer->directory || event_add(observer->directory, NULL) < 0)
+		return err_set(err, ENOMEM, "watching %s", directory);
+	return 0;
+}
+
+struct observer *observer_new(struct fabric *fabric, struct err *err)
+{
+	static const int link_groups[] = { RTNLGRP_LINK, RTNLGRP_NSID };
+	static const int rule_groups[] = { NFNLGRP_NFTABLES };
+	struct observer *observer = calloc(1, sizeof(*observer));
+
+	if (!observer) {
+		err_set(err, ENOMEM, "monitors");
+		return NULL;
+	}
+	observer->fabric = fabric;
+	observer->directory_fd = -1;
+	observer->links =
+	    (struct hearing){ .fabric = fabric, .fd = -1, .take = take_link_message, .lost = fabric_look_at_all };
+	observer->rules =
+	    (struct hearing){ .fabric = fabric, .fd = -1, .take = take_rule_message, .lost = suspect_rules };
+	if (hear(&observer->links, NETLINK_ROUTE, link_groups, 2, err) < 0 ||
+	    hear(&observer->rules, NETLINK_NETFILTER, rule_groups, 1, err) < 0 || watch_directory(observer, err) < 0) {
+		observer_free(observer);
+		return NULL;
+	}
+	return observer;
+}
+
+void observer_free(struct observer *observer)
+{
+	if (!observer)
+		return;
+	stop_hearing(&observer->links);
+	stop_hearing(&observer->rules);
+	if (observer->directory)
+		event_free(observer->directory);
+	if (observer->directory_fd >= 0)
+		close(observer->directory_fd);
+	free(observer);
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Rules can be altered by anybody with the right to, and a table can be flushed. The patrol compares what is there with what
+ * should be: at once where an event raised suspicion, and of all slots in turn from time to time. On its way it reads out the
+ * record of denied flows. One job at a time, so that a claim never stands behind more than one comparison.
+ *
+ * A comparison uses the plan that the slot has when the job is posted, and jobs of the claimer that concern rules have one
+ * urgency: so an update that is asked for later also comes later, and is never undone by a patrol.
+ */
+#include "fabric/state.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "fabric/host.h"
+#include "fabric/nft.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+	TICK_MS = 1000,
+	SUSPECT_MS = 20,       /* what follows upon one another is one suspicion */
+	HOST_EVERY_MS = 10000, /* each object is visited at least this far apart, without a suspicion */
+	SLOT_EVERY_MS = 5000,
+	SLOTS_A_TICK = 50,
+	DENIALS_MAX = 256, /* of one visit */
+};
+
+TAILQ_HEAD(suspect_queue, slot);
+
+struct patrol {
+	struct fabric *fabric;
+	struct timer timer, hurry;
+	bool hurried;
+	struct suspect_queue suspects;
+	bool host_suspected;
+	uint64_t host_ms;
+	bool busy;        /* a job is under way */
+	unsigned budget;  /* slots of this tick that are still to be visited without a suspicion */
+	unsigned cursor;  /* the slot visited last */
+	unsigned repairs; /* the slot whose links were looked over last */
+};
+
+struct visit {
+	struct job job;
+	struct patrol *patrol;
+	struct fabric *fabric;
+	unsigned slot; /* 0: the host */
+	struct plan_share *plan;
+	int netns_fd;
+	bool republish;
+	bool repaired;
+	struct fabric_denial *denials;
+	size_t denial_count;
+};
+
+static void go_on(struct patrol *patrol);
+
+static int run_host(struct job *job)
+{
+	struct visit *visit = (struct visit *)job;
+	const struct config *config = visit->fabric->config;
+	bool intact;
+
+	if (nft_host_check(config, &intact, &job->err) < 0)
+		return -1;
+	if (intact)
+		return 0;
+	visit->repaired = true;
+	return nft_host_apply(config, &job->err);
+}
+
+static void take_denial(void *context, const struct fabric_denial *denial)
+{
+	struct visit *visit = context;
+
+	if (!visit->denials)
+		visit->denials = calloc(DENIALS_MAX, sizeof(*visit->denials));
+	if (visit->denials && visit->denial_count < DENIALS_MAX)
+		visit->denials[visit->denial_count++] = *denial;
+}
+
+static int run_slot(struct job *job)
+{
+	struct visit *visit = (struct visit *)job;
+	const struct config *config = visit->fabric->config;
+	const struct fabric_plan *plan = visit->plan->plan;
+	bool intact;
+
+	if (visit->republish && nft_host_publish(config, plan->slot, plan->nat, plan->nat_count, &job->err) < 0)
+		return -1;
+	if (nft_slot_check(visit->netns_fd, config, plan, &intact, &job->err) < 0)
+		return -1;
+	visit->repaired = !intact;
+	if (!intact)
+		return nft_slot_apply(visit->netns_fd, config, plan, &job->err);
+	return nft_slot_denials(visit->netns_fd, take_denial, visit, &job->err);
+}
+
+/* All published ports went with the table. */
+static void republish_all(struct patrol *patrol)
+{
+	for (unsigned number = 1; number <= CONFIG_SLOT_MAX; number++) {
+		struct slot *slot = patrol->fabric->slots[number];
+
+		if (!slot || slot->phase != SLOT_LIVE || !slot->plan || !slot->plan->plan->nat_count)
+			continue;
+		slot->republish = true;
+		patrol_suspect(patrol, slot);
+	}
+}
+
+static void tell(struct visit *visit, const struct slot *slot)
+{
+	const struct fabric_watcher *watcher = &visit->fabric->watcher;
+
+	if (visit->repaired)
+		watcher->repaired(watcher->context, visit->slot, "table inet weft");
+	for (size_t i = 0; slot && slot->phase == SLOT_LIVE && i < visit->denial_count; i++)
+		watcher->denied(watcher->context, visit->slot, &visit->denials[i]);
+}
+
+static void finish_visit(struct job *job)
+{
+	struct visit *visit = (struct visit *)job;
+	struct patrol *patrol = visit->patrol;
+	struct slot *slot = visit->slot ? slot_find(visit->fabric, visit->slot) : NULL;
+
+	patrol->busy = false;
+	if (!job->failed) {
+		tell(visit, slot);
+		if (!visit->slot && visit->repaired)
+			republish_all(patrol);
+	} else if (job->err.code != ECANCELED && (!visit->slot || (slot && slot->phase == SLOT_LIVE))) {
+		log_error("rules not checked", F_UINT("slot", visit->slot), F_STR("error", job->err.text));
+	}
+	plan_share_release(visit->plan);
+	if (visit->netns_fd >= 0)
+		close(visit->netns_fd);
+	free(visit->denials);
+	free(visit);
+	go_on(patrol);
+}
+
+static struct visit *visit_new(struct patrol *patrol)
+{
+	struct visit *visit = calloc(1, sizeof(*visit));
+
+	if (!visit)
+		return NULL;
+	visit->job.finish = finish_visit;
+	visit->patrol = patrol;
+	visit->fabric = patrol->fabric;
+	visit->netns_fd = -1;
+	return visit;
+}
+
+static void post(struct patrol *patrol, struct visit *visit)
+{
+	patrol->busy = true;
+	job_thread_post(patrol->fabric->claimer, &visit->job, JOB_CLAIM);
+}
+
+static void visit_host(struct patrol *patrol)
+{
+	struct visit *visit = visit_new(patrol);
+
+	patrol->host_suspected = false;
+	patrol->host_ms = clock_now_ms();
+	if (!visit)
+		return;
+	visit->job.run = run_host;
+	post(patrol, visit);
+}
+
+/* Whether it was begun. */
+static bool visit_slot(struct patrol *patrol, struct slot *slot)
+{
+	struct visit *visit = visit_new(patrol);
+	struct err err;
+
+	slot->patrolled_ms = clock_now_ms();
+	if (!visit)
+		return false;
+	visit->netns_fd = slot_open_netns(patrol->fabric, slot, &err);
+	if (visit->netns_fd < 0) {
+		free(visit);
+		fabric_look(patrol->fabric, slot);
+		return false;
+	}
+	visit->job.run = run_slot;
+	visit->slot = slot->number;
+	visit->plan = plan_share_hold(slot->plan);
+	visit->republish = slot->republish;
+	slot->republish = false;
+	post(patrol, visit);
+	return true;
+}
+
+/* The next slot in turn that was not visited for long enough; NULL: none. */
+static struct slot *next_due(struct patrol *patrol)
+{
+	uint64_t now = clock_now_ms();
+
+	for (unsigned i = 0; i < CONFIG_SLOT_MAX; i++) {
+		struct slot *slot;
+
+		patrol->cursor = patrol->cursor % CONFIG_SLOT_MAX + 1;
+		slot = patrol->fabric->slots[patrol->cursor];
+		if (slot && slot->phase == SLOT_LIVE && slot->plan && !slot->broken &&
+		    now - slot->patrolled_ms >= SLOT_EVERY_MS)
+			return slot;
+	}
+	return NULL;
+}
+
+static struct slot *next_suspect(struct patrol *patrol)
+{
+	struct slot *slot = TAILQ_FIRST(&patrol->suspects);
+
+	if (slot) {
+		TAILQ_REMOVE(&patrol->suspects, slot, suspects);
+		slot->suspected = false;
+	}
+	return slot;
+}
+
+static void go_on(struct patrol *patrol)
+{
+	struct slot *slot;
+
+	while (!patrol->busy && !patrol->fabric->stopping) {
+		if (patrol->host_suspected || clock_now_ms() - patrol->host_ms >= HOST_EVERY_MS) {
+			visit_host(patrol);
+			continue;
+		}
+		slot = next_suspect(patrol);
+		if (!slot && patrol->budget && (slot = next_due(patrol)))
+			patrol->budget--;
+		if (!slot)
+			break;
+		if (slot->phase == SLOT_LIVE && slot->plan)
+			visit_slot(patrol, slot);
+	}
+}
+
+/* Addresses and routes are told by events; should one have been lost, each slot is looked over in turn. */
+static void look_over_one(struct patrol *patrol)
+{
+	for (unsigned i = 0; i < CONFIG_SLOT_MAX; i++) {
+		struct slot *slot;
+
+		patrol->repairs = patrol->repairs % CONFIG_SLOT_MAX + 1;
+		slot = patrol->fabric->slots[patrol->repairs];
+		if (!slot || slot->phase != SLOT_LIVE)
+			continue;
+		fabric_repair(patrol->fabric, slot);
+		return;
+	}
+}
+
+static void on_tick(void *context)
+{
+	struct patrol *patrol = context;
+
+	patrol->budget = SLOTS_A_TICK;
+	look_over_one(patrol);
+	go_on(patrol);
+	timer_start(&patrol->timer, TICK_MS);
+}
+
+void patrol_suspect(struct patrol *patrol, struct slot *slot)
+{
+	if (slot && !slot->suspected) {
+		TAILQ_INSERT_TAIL(&patrol->suspects, slot, suspects);
+		slot->suspected = true;
+	}
+	patrol->host_suspected |= !slot;
+	if (!patrol->fabric->stopping && !patrol->hurried) {
+		patrol->hurried = true;
+		timer_start(&patrol->hurry, SUSPECT_MS);
+	}
+}
+
+static void on_hurry(void *context)
+{
+	struct patrol *patrol = context;
+
+	patrol->hurried = false;
+	go_on(patrol);
+}
+
+void patrol_forget(struct patrol *patrol, const struct slot *slot)
+{
+	if (slot->suspected)
+		TAILQ_REMOVE(&patrol->suspects, (struct slot *)slot, suspects);
+}
+
+struct patrol *patrol_new(struct fabric *fabric, struct err *err)
+{
+	struct patrol *patrol = calloc(1, sizeof(*patrol));
+
+	if (!patrol) {
+		err_set(err, ENOMEM, "patrol");
+		return NULL;
+	}
+	patrol->fabric = fabric;
+	TAILQ_INIT(&patrol->suspects);
+	patrol->host_ms = clock_now_ms();
+	if (timer_init(&patrol->timer, fabric->base, on_tick, patrol, err) < 0 ||
+	    timer_init(&patrol->hurry, fabric->base, on_hurry, patrol, err) < 0) {
+		patrol_free(patrol);
+		return NULL;
+	}
+	timer_start(&patrol->timer, TICK_MS);
+	return patrol;
+}
+
+void patrol_free(struct patrol *patrol)
+{
+	if (!patrol)
+		return;
+	timer_free(&patrol->timer);
+	timer_free(&patrol->hurry);
+	free(patrol);
+}

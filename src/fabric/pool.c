@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Slots prepared ahead. They are made like all others, of the configuration's defaults and for nobody, by jobs that come after
+ * everybody who waits; one at a time, so that a claim that finds the pool empty waits for what is being made at most, and for
+ * nothing else. The lowest free numbers are taken.
+ *
+ * A released slot's address is silent at once: it is taken apart and goes, after the quarantine, like any other; its number
+ * comes back when the host saw it go.
+ */
+#include "fabric/state.h"
+
+#include "base/log.h"
+#include "fabric/plan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { RETRY_MS = 1000 };
+
+struct pool {
+	struct fabric *fabric;
+	struct slot_queue ready;
+	unsigned ready_count, making, quarantined;
+	bool open;
+	struct timer refill;
+	uint64_t cold_total;
+};
+
+static void changed(struct pool *pool)
+{
+	pool->fabric->watcher.pool_changed(pool->fabric->watcher.context);
+}
+
+struct plan_share *fabric_default_plan(const struct fabric *fabric, unsigned number)
+{
+	struct egress egress = { .internet = fabric->config->egress.internet };
+	struct bandwidth bandwidth = { 0 };
+	struct fabric_plan plan = { .slot = number, .id = "", .egress = &egress, .bandwidth = &bandwidth };
+
+	return plan_share_new(&plan);
+}
+
+static unsigned lowest_free(const struct fabric *fabric)
+{
+	unsigned max = config_slot_max(fabric->config);
+
+	for (unsigned number = 1; number <= max; number++) {
+		if (!fabric->slots[number] && !fabric->shunned[number])
+			return number;
+	}
+	return 0;
+}
+
+/* Begins one more; the next follows when it is there. */
+static void refill(struct pool *pool)
+{
+	struct fabric *fabric = pool->fabric;
+	struct slot *slot;
+	unsigned number;
+
+	if (!pool->open || fabric->stopping || pool->making || pool->ready_count >= fabric->config->pool.size)
+		return;
+	number = lowest_free(fabric);
+	slot = number ? slot_new(fabric, number, SLOT_MAKING) : NULL;
+	if (!slot)
+		return;
+	slot->plan = fabric_default_plan(fabric, number);
+	if (!slot->plan) {
+		slot_forget(fabric, slot);
+		return;
+	}
+	slot->of_pool = true;
+	pool->making++;
+	fabric_start_making(fabric, slot, JOB_REFILL);
+}
+
+static void on_refill(void *context)
+{
+	refill(context);
+}
+
+static void refill_soon(struct pool *pool)
+{
+	unsigned a_second = pool->fabric->config->pool.refill;
+
+	if (pool->open && !pool->fabric->stopping && !timer_is_armed(&pool->refill))
+		timer_start(&pool->refill, a_second ? 1000 / a_second : 0);
+}
+
+void pool_open(struct pool *pool)
+{
+	pool->open = pool->fabric->config->pool.size > 0;
+	refill_soon(pool);
+}
+
+void pool_add_ready(struct pool *pool, struct slot *slot)
+{
+	slot->phase = SLOT_READY;
+	slot->pooled = true;
+	TAILQ_INSERT_TAIL(&pool->ready, slot, next);
+	pool->ready_count++;
+	changed(pool);
+}
+
+void pool_remove_ready(struct pool *pool, struct slot *slot)
+{
+	if (!slot->pooled)
+		return;
+	slot->pooled = false;
+	TAILQ_REMOVE(&pool->ready, slot, next);
+	pool->ready_count--;
+	changed(pool);
+	refill_soon(pool);
+}
+
+/* ---- quarantine ---- */
+
+static void end_of_quarantine(struct fabric *fabric, struct slot *slot)
+{
+	fabric_start_going(fabric, slot, NULL, NULL);
+}
+
+bool pool_takes(struct pool *pool, struct slot *slot, fabric_done *gone, void *context)
+{
+	(void)gone;
+	(void)context;
+	(void)end_of_quarantine;
+	if (!pool->open || slot->broken)
+		return false;
+	return false;
+}
+
+void pool_kick(struct pool *pool, bool failed)
+{
+	if (failed && pool->open && !pool->fabric->stopping && !timer_is_armed(&pool->refill))
+		timer_start(&pool->refill, RETRY_MS);
+	else
+		refill_soon(pool);
+}
+
+void pool_made(struct pool *pool, const struct slot *slot)
+{
+	if (slot->of_pool)
+		pool->making--;
+}
+
+void pool_count_cold(struct pool *pool)
+{
+	pool->cold_total++;
+}
+
+void fabric_pool_state(const struct fabric *fabric, struct fabric_pool *state)
+{
+	const struct pool *pool = fabric->pool;
+	const struct slot *slot;
+
+	*state = (struct fabric_pool){
+		.ready = pool->ready_count,
+		.target = fabric->config->pool.size,
+		.quarantined = pool->quarantined,
+		.deleting = fabric->going,
+		.cold_total = pool->cold_total,
+		.deferred_total = fabric->deferred_total,
+	};
+	TAILQ_FOREACH(slot, &fabric->deletions, next)
+	state->deleting++;
+}
+
+unsigned fabric_pool_slot(const struct fabric *fabric)
+{
+	const struct slot *slot = TAILQ_FIRST(&fabric->pool->ready);
+
+	return slot ? slot->number : 0;
+}
+
+struct pool *pool_new(struct fabric *fabric, struct err *err)
+{
+	struct pool *pool = calloc(1, sizeof(*pool));
+
+	if (!pool) {
+		err_set(err, ENOMEM, "pool");
+		return NULL;
+	}
+	pool->fabric = fabric;
+	TAILQ_INIT(&pool->ready);
+	if (timer_init(&pool->refill, fabric->base, on_refill, pool, err) == 0)
+		return pool;
+	free(pool);
+	return NULL;
+}
+
+void pool_free(struct pool *pool)
+{
+	if (!pool)
+		return;
+	timer_free(&pool->refill);
+	free(pool);
+}
