@@ -25,7 +25,7 @@ struct fabric;
 
 /* One denied flow of a guest, as recorded by its namespace's rules. */
 struct fabric_denial {
-	char rule[32];        /* "private", "policy", "spoofed", ... */
+	char rule[32];        /* as nft_slot_reach() says, and "connections": too many at once */
 	char proto[8];        /* "tcp", "udp", "icmp", or a number */
 	uint32_t destination; /* host order */
 	uint16_t port;        /* 0 where the protocol has none */

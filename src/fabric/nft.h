@@ -35,8 +35,18 @@ int nft_host_remove(bool *removed, struct err *err);
 int nft_host_publish(const struct config *config, unsigned slot, const struct fabric_nat *nat, size_t count,
 		     struct err *err);
 
-/* Makes the whole table of a new, or reused, slot in one batch. */
+/*
+ * Makes the tables of a new, or reused, slot in one batch; tap0 must be there. `inet weft` has the rules of an IP host; the kernel
+ * shows inet tables no ARP, so what the guest sends is first looked at by `netdev weft`. PLAN's egress and bandwidth may be
+ * NULL: the internet, and no limits.
+ */
 int nft_slot_apply(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err);
+
+/*
+ * Gives a slot of the pool, whose table nft_slot_apply() made of a plan without egress and bandwidth (NULL), those of PLAN. One
+ * batch that only adds, and so waits for nothing.
+ */
+int nft_slot_claim(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err);
 
 /* Whether the slot's table is what nft_slot_apply() makes of PLAN. */
 int nft_slot_check(int netns_fd, const struct config *config, const struct fabric_plan *plan, bool *intact,
@@ -54,10 +64,18 @@ int nft_slot_comment(int netns_fd, const char *id, struct err *err);
 /* Counters of the slot since its table was made; COUNTS->slot is left alone. */
 int nft_slot_counts(int netns_fd, struct fabric_counts *counts, struct err *err);
 
-/* Tells and forgets the recorded denials. */
-int nft_slot_denials(int netns_fd, void (*told)(void *context, const struct fabric_denial *denial), void *context,
-		     struct err *err);
+/*
+ * Tells the denials recorded after *SINCE_MS (0: all), a time of clock_now_ms() that is moved on; the caller keeps it with the slot
+ * and asks at least once a minute, for which records are kept. A denial that goes on is told again each minute. Records are
+ * left to time out: whatever deletes in nftables waits for the kernel.
+ */
+int nft_slot_denials(int netns_fd, uint64_t *since_ms, void (*told)(void *context, const struct fabric_denial *denial),
+		     void *context, struct err *err);
 
+/*
+ * Whether the guest may send to DESTINATION, as the kernel's own sets have it. Rules: "allow_host", "dns", "open", "allow",
+ * "internet" let through; "gateway", "sandbox", "private", "deny", "internet" do not.
+ */
 int nft_slot_reach(int netns_fd, const struct config *config, uint32_t destination, enum proto proto, uint16_t port,
 		   struct fabric_reach *reach, struct err *err);
 

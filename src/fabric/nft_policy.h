@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FABRIC_NFT_POLICY_H
+#define WEFT_FABRIC_NFT_POLICY_H
+
+/*
+ * What the host's table and the slots' have in common: which destinations no guest may reach, and the exceptions that the
+ * configuration makes. Private to fabric/.
+ */
+
+#include "fabric/nft_table.h"
+
+struct config;
+
+extern const struct nft_set set_always_denied;  /* private, link-local, multicast ... ranges */
+extern const struct nft_set set_sandbox_ranges; /* the sandboxes' own; no exceptions */
+extern const struct nft_set set_opened;         /* [egress] open: exceptions from set_always_denied */
+extern const struct nft_set set_dns;            /* [addresses] dns, port 53 */
+extern const struct nft_set set_host_services;  /* [egress] allow_host */
+
+/* Adds these five sets with their elements. */
+void nft_policy_add_sets(struct nft_batch *batch, const struct config *config);
+
+/* Adds SET, of intervals of addresses, with NETWORKS (which may overlap). */
+void nft_policy_add_networks(struct nft_batch *batch, const struct nft_set *set, const struct cidr4 *networks,
+			     size_t count);
+
+/* In an ordinary chain: what the guest is denied is answered at once, within limits. */
+void nft_policy_add_answer(struct nft_batch *batch, const char *chain);
+
+uint8_t nft_ip_proto(enum proto proto); /* IPPROTO_* */
+
+#endif

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The tables of one slot's namespace.
+ *
+ * `netdev weft` sees each frame of the guest first, before conntrack: what is not IPv4 from the guest's own addresses to its
+ * gateway, or honest ARP, is counted and dropped there, and the guest's bandwidth is limited.
+ *
+ * `inet weft` translates between the guest's address, which all guests share, and the slot's own on the host, and holds the guest
+ * to its policy. What the guest opened is judged with each packet (direction original, before established), so that a
+ * tightened policy cuts live flows; replies to what others opened pass, although they go to private addresses.
+ *
+ * Policy and limits live in chains of their own that start empty: a slot of the pool gets them by additions alone.
+ */
+#include "fabric/nft_slot.h"
+
+#include "base/err.h"
+#include "config/config.h"
+#include "fabric/nft.h"
+#include "fabric/nft_check.h"
+#include "fabric/nft_expr.h"
+#include "fabric/nft_policy.h"
+
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
+#include <linux/netfilter_ipv4.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#define TAP     "tap0"
+#define UPWARDS "eth0"
+
+enum {
+	FLOWS_MAX = 8192,   /* that a guest may have open at once */
+	ARP_SECOND = 100,   /* ARP packets of a guest */
+	DENIALS_MAX = 1024, /* recorded at once, for either set */
+};
+
+const struct nft_set set_denied_ports = { .name = "denied_ports",
+					  .key = NFT_KEY_ADDRESS | NFT_KEY_PROTO | NFT_KEY_PORT | NFT_KEY_MARK,
+					  .timeout_ms = NFT_DENIAL_KEPT_MS,
+					  .size = DENIALS_MAX };
+const struct nft_set set_denied_protocols = { .name = "denied_protocols",
+					      .key = NFT_KEY_ADDRESS | NFT_KEY_PROTO | NFT_KEY_MARK,
+					      .timeout_ms = NFT_DENIAL_KEPT_MS,
+					      .size = DENIALS_MAX };
+static const struct nft_set set_with_ports = { .name = "with_ports", .key = NFT_KEY_PROTO };
+
+static const struct cidr4 not_unicast = { 224u << 24, 3 };
+
+void nft_slot_deny(struct nft_batch *batch, const char *counter, enum nft_denial why)
+{
+	count_as(batch, counter);
+	set_mark(batch, why);
+	verdict_goto(batch, NFT_CHAIN_DENIED);
+}
+
+static void add_counters(struct nft_batch *batch, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		nft_counter_add(batch, names[i]);
+}
+
+#define ADD_COUNTERS(batch, names) add_counters((batch), (names), sizeof(names) / sizeof((names)[0]))
+
+/* ---- netdev weft ---- */
+
+static void add_arp(struct nft_batch *batch, const struct config *config)
+{
+	uint32_t guest = config->addresses.guest.ip, tap = config->addresses.tap.ip;
+
+	nft_chain_add(batch, "from_guest_arp", NULL, NULL);
+	RULE(batch, "from_guest_arp",
+	     config->addresses.guest_mac_learn ? match_arp_sender(batch, guest)
+					       : match_arp_from(batch, &config->addresses.guest_mac, guest),
+	     match_arp_target(batch, tap), match_packets_under(batch, ARP_SECOND, ARP_SECOND), verdict_accept(batch));
+	RULE(batch, "from_guest_arp", count_as(batch, "drop_arp"), verdict_drop(batch));
+}
+
+static void add_from_guest(struct nft_batch *batch, const struct config *config)
+{
+	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_NETDEV_INGRESS, NF_IP_PRI_FILTER, true, TAP };
+
+	nft_chain_add(batch, NFT_CHAIN_FROM_GUEST_RATE, NULL, NULL);
+	nft_chain_add(batch, "from_guest", &hook, NULL);
+	if (!config->addresses.guest_mac_learn)
+		RULE(batch, "from_guest", match_ether_saddr(batch, NFT_IS_NOT, &config->addresses.guest_mac),
+		     count_as(batch, "drop_mac"), verdict_drop(batch));
+	RULE(batch, "from_guest", match_ether_type(batch, NFT_IS, ETH_P_ARP), verdict_goto(batch, "from_guest_arp"));
+	RULE(batch, "from_guest", match_ether_type(batch, NFT_IS, ETH_P_IPV6), count_as(batch, "drop_ipv6"),
+	     verdict_drop(batch));
+	RULE(batch, "from_guest", match_ether_type(batch, NFT_IS_NOT, ETH_P_IP), count_as(batch, "drop_protocol"),
+	     verdict_drop(batch));
+	RULE(batch, "from_guest", match_ip_saddr(batch, NFT_IS_NOT, config->addresses.guest.ip),
+	     count_as(batch, "drop_source"), verdict_drop(batch));
+	RULE(batch, "from_guest", match_ether_daddr(batch, NFT_IS_NOT, &config->addresses.tap_mac),
+	     count_as(batch, "drop_multicast"), verdict_drop(batch));
+	RULE(batch, "from_guest", match_ip_daddr_in(batch, NFT_IS, &not_unicast), count_as(batch, "drop_multicast"),
+	     verdict_drop(batch));
+	RULE(batch, "from_guest", verdict_jump(batch, NFT_CHAIN_FROM_GUEST_RATE));
+	RULE(batch, "from_guest", count_as(batch, "from_guest"), verdict_accept(batch));
+}
+
+static void add_netdev_table(struct nft_batch *batch, const struct config *config)
+{
+	static const char *const counters[] = { "from_guest",    "drop_mac",    "drop_arp",       "drop_ipv6",
+						"drop_protocol", "drop_source", "drop_multicast", "drop_rate" };
+
+	batch->family = NFPROTO_NETDEV;
+	nft_table_add(batch, NLM_F_EXCL);
+	ADD_COUNTERS(batch, counters);
+	add_arp(batch, config);
+	add_from_guest(batch, config);
+}
+
+/* ---- inet weft ---- */
+
+static void add_translation(struct nft_batch *batch, uint32_t guest, uint32_t host_ip)
+{
+	static const struct nft_hook before = { NFT_CHAIN_NAT, NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST, false, NULL };
+	static const struct nft_hook after = { NFT_CHAIN_NAT, NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC, false, NULL };
+
+	nft_chain_add(batch, "prerouting", &before, NULL);
+	RULE(batch, "prerouting", match_iifname(batch, UPWARDS), match_ip_daddr(batch, NFT_IS, host_ip),
+	     dnat_to(batch, guest));
+
+	nft_chain_add(batch, "postrouting", &after, NULL);
+	/* A chain of this type sees the first packet of a flow only. */
+	RULE(batch, "postrouting", match_ct_state(batch, NFT_CT_STATE_NEW), count_as(batch, "connections"));
+	RULE(batch, "postrouting", match_oifname(batch, UPWARDS), match_ip_saddr(batch, NFT_IS, guest),
+	     snat_to(batch, host_ip));
+}
+
+static void add_to_guest(struct nft_batch *batch)
+{
+	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_INET_POST_ROUTING, NF_IP_PRI_FILTER, false, NULL };
+
+	nft_chain_add(batch, NFT_CHAIN_TO_GUEST_RATE, NULL, NULL);
+	nft_chain_add(batch, "to_guest", &hook, NULL);
+	RULE(batch, "to_guest", match_oifname(batch, TAP), verdict_jump(batch, NFT_CHAIN_TO_GUEST_RATE));
+	RULE(batch, "to_guest", match_oifname(batch, TAP), count_as(batch, "to_guest"));
+}
+
+static void add_denied(struct nft_batch *batch)
+{
+	static const struct nft_element with_ports[] = { { .proto = IPPROTO_TCP }, { .proto = IPPROTO_UDP } };
+
+	nft_set_add(batch, &set_with_ports);
+	nft_elements_add(batch, &set_with_ports, with_ports, 2);
+	nft_set_add(batch, &set_denied_ports);
+	nft_set_add(batch, &set_denied_protocols);
+
+	nft_chain_add(batch, NFT_CHAIN_DENIED, NULL, NULL);
+	RULE(batch, NFT_CHAIN_DENIED, match_destination_in(batch, NFT_IS, &set_with_ports),
+	     record_destination(batch, &set_denied_ports));
+	RULE(batch, NFT_CHAIN_DENIED, match_destination_in(batch, NFT_IS_NOT, &set_with_ports),
+	     record_destination(batch, &set_denied_protocols));
+	nft_policy_add_answer(batch, NFT_CHAIN_DENIED);
+}
+
+static void add_input(struct nft_batch *batch)
+{
+	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_INET_LOCAL_IN, NF_IP_PRI_FILTER, false, NULL };
+
+	nft_chain_add(batch, "input", &hook, NULL);
+	/* The forwarder's connections come from here: their replies. */
+	RULE(batch, "input", match_iifname(batch, TAP), match_ct_direction(batch, IP_CT_DIR_REPLY),
+	     match_ct_state(batch, NFT_CT_STATE_ESTABLISHED | NFT_CT_STATE_RELATED), verdict_accept(batch));
+	RULE(batch, "input", match_iifname(batch, TAP), nft_slot_deny(batch, "denied_gateway", NFT_DENIAL_GATEWAY));
+}
+
+static void add_guest_egress(struct nft_batch *batch)
+{
+	nft_chain_add(batch, NFT_CHAIN_ALLOW, NULL, NULL);
+	nft_chain_add(batch, NFT_CHAIN_DENY, NULL, NULL);
+	nft_chain_add(batch, "guest_egress", NULL, NULL);
+	RULE(batch, "guest_egress", match_ct_state(batch, NFT_CT_STATE_NEW), match_ct_count_over(batch, FLOWS_MAX),
+	     nft_slot_deny(batch, "denied_connections", NFT_DENIAL_CONNECTIONS));
+	RULE(batch, "guest_egress", match_destination_in(batch, NFT_IS, &set_dns), verdict_accept(batch));
+	RULE(batch, "guest_egress", match_destination_in(batch, NFT_IS, &set_host_services), verdict_accept(batch));
+	RULE(batch, "guest_egress", match_destination_in(batch, NFT_IS, &set_sandbox_ranges),
+	     nft_slot_deny(batch, "denied_sandbox", NFT_DENIAL_SANDBOX));
+	RULE(batch, "guest_egress", match_destination_in(batch, NFT_IS, &set_always_denied),
+	     match_destination_in(batch, NFT_IS_NOT, &set_opened),
+	     nft_slot_deny(batch, "denied_private", NFT_DENIAL_PRIVATE));
+	RULE(batch, "guest_egress", verdict_jump(batch, NFT_CHAIN_ALLOW));
+	RULE(batch, "guest_egress", verdict_jump(batch, NFT_CHAIN_DENY));
+	RULE(batch, "guest_egress", verdict_accept(batch));
+}
+
+static void add_forward(struct nft_batch *batch, uint32_t guest)
+{
+	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_INET_FORWARD, NF_IP_PRI_FILTER, true, NULL };
+
+	nft_chain_add(batch, "forward", &hook, NULL);
+	RULE(batch, "forward", match_tcp_syn(batch), clamp_mss(batch));
+	RULE(batch, "forward", match_iifname(batch, TAP), match_ct_direction(batch, IP_CT_DIR_ORIGINAL),
+	     verdict_goto(batch, "guest_egress"));
+	RULE(batch, "forward", match_ct_state(batch, NFT_CT_STATE_ESTABLISHED | NFT_CT_STATE_RELATED),
+	     verdict_accept(batch));
+	RULE(batch, "forward", match_iifname(batch, UPWARDS), match_ip_daddr(batch, NFT_IS, guest),
+	     match_ct_dnat(batch), verdict_accept(batch));
+	RULE(batch, "forward", count_as(batch, "drop_forward"), verdict_drop(batch));
+}
+
+static void add_inet_table(struct nft_batch *batch, const struct config *config, uint32_t host_ip)
+{
+	static const char *const counters[] = { "to_guest",       "connections",        "denied_private",
+						"denied_sandbox", "denied_policy",      NFT_COUNTER_INTERNET,
+						"denied_gateway", "denied_connections", "drop_forward",
+						"drop_rate" };
+	uint32_t guest = config->addresses.guest.ip;
+
+	batch->family = NFPROTO_INET;
+	nft_table_add(batch, NLM_F_EXCL);
+	ADD_COUNTERS(batch, counters);
+	nft_policy_add_sets(batch, config);
+	add_denied(batch);
+	add_translation(batch, guest, host_ip);
+	add_to_guest(batch);
+	add_input(batch);
+	add_guest_egress(batch);
+	add_forward(batch, guest);
+}
+
+static void add_tables(struct nft_batch *batch, const struct config *config, const struct fabric_plan *plan)
+{
+	add_netdev_table(batch, config);
+	add_inet_table(batch, config, config_host_ip(config, plan->slot));
+	nft_slot_add_policy(batch, plan);
+}
+
+/* ---- Making and looking ---- */
+
+/* What is there already goes in the same batch. */
+static void delete_tables(struct nft_batch *batch)
+{
+	static const uint8_t families[] = { NFPROTO_NETDEV, NFPROTO_INET };
+
+	for (size_t i = 0; i < sizeof(families); i++) {
+		batch->family = families[i];
+		nft_table_add(batch, 0);
+		nft_table_delete(batch);
+	}
+}
+
+static int make_tables(int netns_fd, const struct config *config, const struct fabric_plan *plan, bool again,
+		       struct err *err)
+{
+	struct nft_batch batch;
+
+	nft_batch_begin(&batch, NFPROTO_INET);
+	if (again)
+		delete_tables(&batch);
+	add_tables(&batch, config, plan);
+	int status = nft_batch_send(&batch, netns_fd, err);
+	nft_batch_free(&batch);
+	return status;
+}
+
+int nft_slot_apply(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err)
+{
+	/* A new slot has no table, and a batch that deletes would wait for the kernel. */
+	int status = make_tables(netns_fd, config, plan, false, err);
+
+	if (status < 0 && err->code == EEXIST)
+		status = make_tables(netns_fd, config, plan, true, err);
+	return status < 0 ? err_wrap(err, "tables of slot %u", plan->slot) : 0;
+}
+
+int nft_slot_check(int netns_fd, const struct config *config, const struct fabric_plan *plan, bool *intact,
+		   struct err *err)
+{
+	static const char *const filled[] = { "denied_ports", "denied_protocols", "sandbox", NULL };
+	struct nft_batch wanted;
+
+	nft_batch_begin(&wanted, NFPROTO_INET);
+	add_tables(&wanted, config, plan);
+	int status = nft_check(netns_fd, &wanted, filled, intact, err);
+	nft_batch_free(&wanted);
+	return status < 0 ? err_wrap(err, "tables of slot %u", plan->slot) : 0;
+}
+
+int nft_slot_claim(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err)
+{
+	struct nft_batch batch;
+
+	(void)config;
+	nft_batch_begin(&batch, NFPROTO_INET);
+	nft_slot_add_policy(&batch, plan);
+	int status = nft_batch_send(&batch, netns_fd, err);
+	nft_batch_free(&batch);
+	return status < 0 ? err_wrap(err, "policy of slot %u", plan->slot) : 0;
+}
+
+/* The kernel sets a comment when it makes something, and never again: an empty chain that can go and come carries the name. */
+static int comment_once(int netns_fd, const char *id, bool again, struct err *err)
+{
+	struct nft_batch batch;
+
+	nft_batch_begin(&batch, NFPROTO_INET);
+	if (again)
+		nft_chain_delete(&batch, "sandbox");
+	nft_chain_add(&batch, "sandbox", NULL, id);
+	int status = nft_batch_send(&batch, netns_fd, err);
+	nft_batch_free(&batch);
+	return status;
+}
+
+int nft_slot_comment(int netns_fd, const char *id, struct err *err)
+{
+	int status = comment_once(netns_fd, id, false, err);
+
+	if (status < 0 && err->code == EEXIST)
+		status = comment_once(netns_fd, id, true, err);
+	return status < 0 ? err_wrap(err, "comment") : 0;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FABRIC_NFT_SLOT_H
+#define WEFT_FABRIC_NFT_SLOT_H
+
+/*
+ * The parts of a slot's tables that several files know of. Private to fabric/.
+ */
+
+#include "fabric/nft_table.h"
+
+struct fabric_plan;
+
+/* Why something is denied: the mark with which a denial is recorded. */
+enum nft_denial {
+	NFT_DENIAL_PRIVATE = 1, /* an always-denied range */
+	NFT_DENIAL_SANDBOX,     /* the ranges of sandboxes */
+	NFT_DENIAL_POLICY,      /* the sandbox's deny list */
+	NFT_DENIAL_INTERNET,    /* the sandbox has no internet */
+	NFT_DENIAL_GATEWAY,     /* the namespace's own addresses */
+	NFT_DENIAL_CONNECTIONS, /* too many flows at once */
+};
+
+enum { NFT_DENIAL_KEPT_MS = 60 * 1000 };
+
+extern const struct nft_set set_denied_ports, set_denied_protocols; /* what was denied; filled by rules */
+
+/* Lists of a policy: networks with all protocols, one protocol, or one protocol and port. */
+enum { NFT_POLICY_SETS = 3 };
+extern const struct nft_set set_policy_allow[NFT_POLICY_SETS], set_policy_deny[NFT_POLICY_SETS];
+
+/* Chains that hold nothing but policy, and start empty. */
+#define NFT_CHAIN_ALLOW           "guest_allow"
+#define NFT_CHAIN_DENY            "guest_deny"
+#define NFT_CHAIN_DENIED          "denied"
+#define NFT_CHAIN_FROM_GUEST_RATE "from_guest_rate" /* netdev */
+#define NFT_CHAIN_TO_GUEST_RATE   "to_guest_rate"
+
+/* The comment of the last rule of NFT_CHAIN_DENY where there is no internet: counts as this. */
+#define NFT_COUNTER_INTERNET "denied_internet"
+
+/* Adds PLAN's policy and limits to tables that have none. */
+void nft_slot_add_policy(struct nft_batch *batch, const struct fabric_plan *plan);
+
+/* In an ordinary chain: counts as COUNTER, and goes to where it is recorded as WHY and answered. */
+void nft_slot_deny(struct nft_batch *batch, const char *counter, enum nft_denial why);
+
+#endif

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a slot's tables know: counters, denials, and whether a destination may be reached. The last is answered by walking the
+ * rules of chain guest_egress in their order, but asking the kernel, not the configuration, what its sets contain.
+ */
+#include "fabric/nft_slot.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "config/config.h"
+#include "fabric/nft.h"
+#include "fabric/nft_policy.h"
+#include "fabric/nft_read.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- Counters ---- */
+
+struct counter {
+	const char *name;
+	uint64_t bytes, packets;
+};
+
+static void read_counter_values(const struct nlattr *data, struct counter *counter)
+{
+	const struct nlattr *attr;
+
+	nft_for_each_nested(attr, data)
+	{
+		if (mnl_attr_get_type(attr) == NFTA_COUNTER_BYTES)
+			counter->bytes = be64toh(mnl_attr_get_u64(attr));
+		else if (mnl_attr_get_type(attr) == NFTA_COUNTER_PACKETS)
+			counter->packets = be64toh(mnl_attr_get_u64(attr));
+	}
+}
+
+static bool begins_with(const char *text, const char *start)
+{
+	return strncmp(text, start, strlen(start)) == 0;
+}
+
+static void add_counter(struct fabric_counts *counts, const struct counter *counter)
+{
+	if (strcmp(counter->name, "to_guest") == 0) {
+		counts->bytes_to_guest = counter->bytes;
+		counts->packets_to_guest = counter->packets;
+	} else if (strcmp(counter->name, "from_guest") == 0) {
+		counts->bytes_from_guest = counter->bytes;
+		counts->packets_from_guest = counter->packets;
+	} else if (strcmp(counter->name, "connections") == 0) {
+		counts->connections = counter->packets;
+	} else if (begins_with(counter->name, "drop_") || begins_with(counter->name, "denied_")) {
+		counts->drops += counter->packets;
+	}
+}
+
+struct counter_reader {
+	struct fabric_counts counts;
+	unsigned found;
+};
+
+static int read_counter(const struct nlmsghdr *message, void *data)
+{
+	struct counter_reader *reader = data;
+	struct counter counter = { .name = "" };
+	const struct nlattr *attr;
+	const char *table = "";
+
+	nft_for_each(attr, message)
+	{
+		if (mnl_attr_get_type(attr) == NFTA_OBJ_TABLE)
+			table = mnl_attr_get_str(attr);
+		else if (mnl_attr_get_type(attr) == NFTA_OBJ_NAME)
+			counter.name = mnl_attr_get_str(attr);
+		else if (mnl_attr_get_type(attr) == NFTA_OBJ_DATA)
+			read_counter_values(attr, &counter);
+	}
+	if (strcmp(table, NFT_TABLE_NAME) == 0) {
+		add_counter(&reader->counts, &counter);
+		reader->found++;
+	}
+	return MNL_CB_OK;
+}
+
+int nft_slot_counts(int netns_fd, struct fabric_counts *counts, struct err *err)
+{
+	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
+	unsigned slot = counts->slot;
+	struct counter_reader reader;
+	int status;
+
+	do {
+		AUTO_FD int fd = nft_socket(netns_fd, err);
+		if (fd < 0)
+			return -1;
+		reader = (struct counter_reader){ 0 };
+		status =
+		    nft_ask(fd, nft_request(buffer, NFT_MSG_GETOBJ, AF_UNSPEC, NLM_F_DUMP), read_counter, &reader, err);
+	} while (status < 0 && err->code == EINTR);
+	if (status < 0)
+		return err_wrap(err, "counters");
+	if (!reader.found)
+		return err_set(err, ENOENT, "counters: table %s", NFT_TABLE_NAME);
+	*counts = reader.counts;
+	counts->slot = slot;
+	return 0;
+}
+
+/* ---- Denials ---- */
+
+struct denial_reader {
+	void (*told)(void *context, const struct fabric_denial *denial);
+	void *context;
+	uint64_t now_ms, since_ms;
+};
+
+/* The words of `weftctl reach`, too. */
+static const char *denial_rule(uint32_t mark)
+{
+	switch ((enum nft_denial)mark) {
+	case NFT_DENIAL_PRIVATE:
+		return "private";
+	case NFT_DENIAL_SANDBOX:
+		return "sandbox";
+	case NFT_DENIAL_POLICY:
+		return "deny";
+	case NFT_DENIAL_INTERNET:
+		return "internet";
+	case NFT_DENIAL_GATEWAY:
+		return "gateway";
+	case NFT_DENIAL_CONNECTIONS:
+		return "connections";
+	}
+	return "unknown";
+}
+
+static void tell_denial(void *context, const struct nft_read_element *read)
+{
+	struct denial_reader *reader = context;
+	uint64_t age = NFT_DENIAL_KEPT_MS > read->remaining_ms ? NFT_DENIAL_KEPT_MS - read->remaining_ms : 0;
+	struct fabric_denial denial = { .destination = read->element.first, .port = read->element.port };
+
+	if (reader->now_ms - age <= reader->since_ms)
+		return;
+	snprintf(denial.rule, sizeof(denial.rule), "%s", denial_rule(read->mark));
+	switch (read->element.proto) {
+	case IPPROTO_TCP:
+		snprintf(denial.proto, sizeof(denial.proto), "tcp");
+		break;
+	case IPPROTO_UDP:
+		snprintf(denial.proto, sizeof(denial.proto), "udp");
+		break;
+	case IPPROTO_ICMP:
+		snprintf(denial.proto, sizeof(denial.proto), "icmp");
+		break;
+	default:
+		snprintf(denial.proto, sizeof(denial.proto), "%u", read->element.proto);
+	}
+	reader->told(reader->context, &denial);
+}
+
+int nft_slot_denials(int netns_fd, uint64_t *since_ms, void (*told)(void *context, const struct fabric_denial *denial),
+		     void *context, struct err *err)
+{
+	/* The kernel's and our clock are compared with some slack: rather told twice than never. */
+	const uint64_t slack_ms = 10;
+	struct denial_reader reader = { told, context, clock_now_ms(), *since_ms };
+	const struct nft_set *sets[] = { &set_denied_ports, &set_denied_protocols };
+
+	/* Rules that add to a set do not interrupt its dump: only somebody's batch does, and then the next reading has it all. */
+	for (size_t i = 0; i < 2; i++)
+		if (nft_read_elements(netns_fd, NFPROTO_INET, sets[i], tell_denial, &reader, err) < 0)
+			return err->code == EINTR ? 0 : err_wrap(err, "denials");
+	*since_ms = reader.now_ms > slack_ms ? reader.now_ms - slack_ms : 0;
+	return 0;
+}
+
+/* ---- Reach ---- */
+
+struct question {
+	int fd;
+	struct nft_element element;
+	struct fabric_reach *reach;
+	struct err *err;
+	bool failed;
+};
+
+static void answer(struct question *question, bool allowed, const char *rule)
+{
+	question->reach->allowed = allowed;
+	snprintf(question->reach->rule, sizeof(question->reach->rule), "%s", rule);
+}
+
+/* Writes "SET FIRST-LAST", or "SET FIRST" where there is no more to say. */
+static void name_element(struct fabric_reach *reach, const struct nft_set *set, const struct nft_range *range)
+{
+	char first[IPV4_TEXT_SIZE], last[IPV4_TEXT_SIZE];
+
+	if (range->first == range->last)
+		snprintf(reach->set, sizeof(reach->set), "%s %s", set->name, ipv4_format(range->first, first));
+	else
+		snprintf(reach->set, sizeof(reach->set), "%s %s-%s", set->name, ipv4_format(range->first, first),
+			 ipv4_format(range->last, last));
+}
+
+/* Whether SET has what is asked for; then it is named in the answer. */
+static bool is_in(struct question *question, const struct nft_set *set)
+{
+	struct nft_range range;
+
+	if (question->failed)
+		return false;
+	int found = nft_read_find(question->fd, NFPROTO_INET, set, &question->element, &range, question->err);
+	if (found < 0)
+		question->failed = true;
+	if (found <= 0)
+		return false;
+	name_element(question->reach, set, &range);
+	return true;
+}
+
+static bool is_in_any(struct question *question, const struct nft_set sets[NFT_POLICY_SETS])
+{
+	for (size_t i = 0; i < NFT_POLICY_SETS; i++)
+		if (is_in(question, &sets[i]))
+			return true;
+	return false;
+}
+
+static int find_counter(const struct nlmsghdr *message, void *data)
+{
+	bool *found = data;
+	const char *name = NFT_COUNTER_INTERNET;
+	const char *at = (const char *)message;
+
+	/* The rule is known by the counter that it names, and nothing else in the chain has those letters. */
+	*found |= memmem(at, message->nlmsg_len, name, strlen(name)) != NULL;
+	return MNL_CB_OK;
+}
+
+/* Whether the chain of denials ends with the rule that denies all the rest. */
+static bool is_without_internet(struct question *question)
+{
+	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
+	bool found = false;
+
+	if (question->failed)
+		return false;
+	struct nlmsghdr *request = nft_request(buffer, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP);
+	mnl_attr_put_strz(request, NFTA_RULE_TABLE, NFT_TABLE_NAME);
+	mnl_attr_put_strz(request, NFTA_RULE_CHAIN, NFT_CHAIN_DENY);
+	if (nft_ask(question->fd, request, find_counter, &found, question->err) < 0)
+		question->failed = true;
+	return found;
+}
+
+/* The rules of chain guest_egress, in their order. */
+static void judge(struct question *question)
+{
+	bool opened = false;
+
+	if (is_in(question, &set_dns))
+		answer(question, true, "dns");
+	else if (is_in(question, &set_host_services))
+		answer(question, true, "allow_host");
+	else if (is_in(question, &set_sandbox_ranges))
+		answer(question, false, "sandbox");
+	else if (is_in(question, &set_always_denied) && !(opened = is_in(question, &set_opened)))
+		answer(question, false, "private");
+	else if (is_in_any(question, set_policy_allow))
+		answer(question, true, "allow");
+	else if (is_in_any(question, set_policy_deny))
+		answer(question, false, "deny");
+	else if (is_without_internet(question)) {
+		question->reach->set[0] = '\0';
+		answer(question, false, "internet");
+	} else
+		answer(question, true, opened ? "open" : "internet");
+}
+
+int nft_slot_reach(int netns_fd, const struct config *config, uint32_t destination, enum proto proto, uint16_t port,
+		   struct fabric_reach *reach, struct err *err)
+{
+	struct question question = {
+		.element = { .first = destination, .last = destination, .proto = nft_ip_proto(proto), .port = port },
+		.reach = reach,
+		.err = err,
+	};
+
+	*reach = (struct fabric_reach){ 0 };
+	if (destination == config->addresses.tap.ip) {
+		answer(&question, false, "gateway");
+		return 0;
+	}
+	AUTO_FD int fd = nft_socket(netns_fd, err);
+	if (fd < 0)
+		return -1;
+	question.fd = fd;
+	if (!nft_read_has_table(fd, NFPROTO_INET, err))
+		return err_wrap(err, "table %s", NFT_TABLE_NAME);
+	judge(&question);
+	return question.failed ? err_wrap(err, "reach") : 0;
+}

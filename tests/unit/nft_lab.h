@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_TESTS_NFT_LAB_H
+#define WEFT_TESTS_NFT_LAB_H
+
+/*
+ * A network namespace for one test of the tables, with tap0 whose other side the test holds as a guest would, and eth0 whose
+ * other side it holds as the host would. Check runs each test in a process of its own, so nothing need be undone.
+ */
+
+#include "config/config.h"
+#include "fabric/nft.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct lab {
+	struct config *config;
+	int guest; /* tap0: frames to and from the guest */
+	int host;  /* eth0: frames to and from the host */
+};
+
+/* Ends the program with 77 (skipped) for whom there are no namespaces. First in main(). */
+void lab_require_root(void);
+
+/* A new namespace, home from now on, with lo up. */
+struct lab lab_open(void);
+
+/* Adds tap0 and eth0 as a slot's namespace has them, for slot 1. */
+void lab_add_links(struct lab *lab);
+
+/* Runs a shell command that must succeed. */
+void lab_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* What a shell command that must succeed prints; the caller frees. */
+char *lab_output(const char *command);
+
+/* Lists the ruleset, loads the listing into the emptied kernel and lists again: must be the same. Returns it; the caller frees. */
+char *lab_round_trip(void);
+
+/* ---- Frames, 14 bytes of Ethernet first ---- */
+
+struct packet {
+	uint8_t proto; /* IPPROTO_* */
+	uint32_t source, destination;
+	uint16_t source_port, destination_port;
+	uint8_t tcp_flags;
+	uint32_t sequence, acknowledged;
+	uint16_t mss;    /* option; 0: none */
+	size_t payload;  /* bytes */
+	uint8_t icmp[2]; /* type and code */
+};
+
+/* Sends PACKET from the guest to its gateway, with the right addresses below. */
+void lab_guest_sends(const struct lab *lab, const struct packet *packet);
+/* Sends it from the host to eth0. */
+void lab_host_sends(const struct lab *lab, const struct packet *packet);
+/* Sends a frame as it is. */
+void lab_frame_sends(int fd, const void *frame, size_t size);
+
+/* Whether the next IPv4 packet that comes out of FD within a second is there, and which. */
+bool lab_receives(int fd, struct packet *packet);
+/* Nothing comes: all that was sent before has been dealt with when this returns, as frames are handled within the write. */
+bool lab_receives_nothing(int fd);
+
+/* Packets of a counter of either table. */
+uint64_t lab_counter(const char *family, const char *name);
+
+#endif
