@@ -83,7 +83,7 @@ static int run_rules(struct job *job)
 	struct claim *claim = (struct claim *)job;
 	const struct fabric_plan *plan = claim->plan->plan;
 
-	if (nft_slot_update(claim->netns_fd, claim->fabric->config, plan, &job->err) < 0)
+	if (nft_slot_claim(claim->netns_fd, plan, &job->err) < 0)
 		return -1;
 	if (!plan->nat_count)
 		return 0;

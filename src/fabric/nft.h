@@ -43,10 +43,11 @@ int nft_host_publish(const struct config *config, unsigned slot, const struct fa
 int nft_slot_apply(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err);
 
 /*
- * Gives a slot of the pool, whose table nft_slot_apply() made of a plan without egress and bandwidth (NULL), those of PLAN. One
+ * Gives a slot of the pool, whose table nft_slot_apply() made of a plan without egress policy and
+ * bandwidth, those of PLAN. One
  * batch that only adds, and so waits for nothing.
  */
-int nft_slot_claim(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err);
+int nft_slot_claim(int netns_fd, const struct fabric_plan *plan, struct err *err);
 
 /* Whether the slot's table is what nft_slot_apply() makes of PLAN. */
 int nft_slot_check(int netns_fd, const struct config *config, const struct fabric_plan *plan, bool *intact,
@@ -56,7 +57,7 @@ int nft_slot_check(int netns_fd, const struct config *config, const struct fabri
  * Replaces policy and limits in one batch, counters kept. Flows that the new policy forbids end with their next packet; others
  * go on.
  */
-int nft_slot_update(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err);
+int nft_slot_update(int netns_fd, const struct fabric_plan *plan, struct err *err);
 
 /* Writes the comments that help people (the sandbox's name on the table): after the reply, nothing depends on it. */
 int nft_slot_comment(int netns_fd, const char *id, struct err *err);

@@ -137,9 +137,7 @@ static void add_to_guest(struct nft_batch *batch)
 {
 	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_INET_POST_ROUTING, NF_IP_PRI_FILTER, false, NULL };
 
-	nft_chain_add(batch, NFT_CHAIN_TO_GUEST_RATE, NULL, NULL);
 	nft_chain_add(batch, "to_guest", &hook, NULL);
-	RULE(batch, "to_guest", match_oifname(batch, TAP), verdict_jump(batch, NFT_CHAIN_TO_GUEST_RATE));
 	RULE(batch, "to_guest", match_oifname(batch, TAP), count_as(batch, "to_guest"));
 }
 
@@ -209,8 +207,7 @@ static void add_inet_table(struct nft_batch *batch, const struct config *config,
 {
 	static const char *const counters[] = { "to_guest",       "connections",        "denied_private",
 						"denied_sandbox", "denied_policy",      NFT_COUNTER_INTERNET,
-						"denied_gateway", "denied_connections", "drop_forward",
-						"drop_rate" };
+						"denied_gateway", "denied_connections", "drop_forward" };
 	uint32_t guest = config->addresses.guest.ip;
 
 	batch->family = NFPROTO_INET;
@@ -283,11 +280,10 @@ int nft_slot_check(int netns_fd, const struct config *config, const struct fabri
 	return status < 0 ? err_wrap(err, "tables of slot %u", plan->slot) : 0;
 }
 
-int nft_slot_claim(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err)
+int nft_slot_claim(int netns_fd, const struct fabric_plan *plan, struct err *err)
 {
 	struct nft_batch batch;
 
-	(void)config;
 	nft_batch_begin(&batch, NFPROTO_INET);
 	nft_slot_add_policy(&batch, plan);
 	int status = nft_batch_send(&batch, netns_fd, err);

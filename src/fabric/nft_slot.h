@@ -33,7 +33,6 @@ extern const struct nft_set set_policy_allow[NFT_POLICY_SETS], set_policy_deny[N
 #define NFT_CHAIN_DENY            "guest_deny"
 #define NFT_CHAIN_DENIED          "denied"
 #define NFT_CHAIN_FROM_GUEST_RATE "from_guest_rate" /* netdev */
-#define NFT_CHAIN_TO_GUEST_RATE   "to_guest_rate"
 
 /* The comment of the last rule of NFT_CHAIN_DENY where there is no internet: counts as this. */
 #define NFT_COUNTER_INTERNET "denied_internet"

@@ -99,13 +99,15 @@ static void add_egress(struct nft_batch *batch, const struct egress *egress)
 		RULE(batch, NFT_CHAIN_DENY, nft_slot_deny(batch, NFT_COUNTER_INTERNET, NFT_DENIAL_INTERNET));
 }
 
-static void add_rate(struct nft_batch *batch, const char *chain, const struct rate *rate)
+/* The other direction is the TAP's queue to limit. */
+static void add_rate(struct nft_batch *batch, const struct rate *rate)
 {
 	uint64_t burst = rate->burst < BURST_MIN ? BURST_MIN : rate->burst;
 
 	if (!rate->rate)
 		return;
-	RULE(batch, chain,
+	batch->family = NFPROTO_NETDEV;
+	RULE(batch, NFT_CHAIN_FROM_GUEST_RATE,
 	     match_bytes_over(batch, rate->rate < rate_max ? rate->rate : rate_max,
 			      burst < UINT32_MAX ? (uint32_t)burst : UINT32_MAX),
 	     count_as(batch, "drop_rate"), verdict_drop(batch));
@@ -116,11 +118,8 @@ void nft_slot_add_policy(struct nft_batch *batch, const struct fabric_plan *plan
 	batch->family = NFPROTO_INET;
 	if (plan->egress)
 		add_egress(batch, plan->egress);
-	if (!plan->bandwidth)
-		return;
-	add_rate(batch, NFT_CHAIN_TO_GUEST_RATE, &plan->bandwidth->to_guest);
-	batch->family = NFPROTO_NETDEV;
-	add_rate(batch, NFT_CHAIN_FROM_GUEST_RATE, &plan->bandwidth->from_guest);
+	if (plan->bandwidth)
+		add_rate(batch, &plan->bandwidth->from_guest);
 }
 
 /* ---- Replacing ---- */
@@ -170,7 +169,6 @@ static void remove_policy(struct nft_batch *batch, const struct present *present
 	batch->family = NFPROTO_NETDEV;
 	nft_chain_flush(batch, NFT_CHAIN_FROM_GUEST_RATE);
 	batch->family = NFPROTO_INET;
-	nft_chain_flush(batch, NFT_CHAIN_TO_GUEST_RATE);
 	nft_chain_flush(batch, NFT_CHAIN_ALLOW);
 	nft_chain_flush(batch, NFT_CHAIN_DENY);
 	for (size_t i = 0; i < NFT_POLICY_SETS; i++) {
@@ -181,12 +179,11 @@ static void remove_policy(struct nft_batch *batch, const struct present *present
 	}
 }
 
-int nft_slot_update(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err)
+int nft_slot_update(int netns_fd, const struct fabric_plan *plan, struct err *err)
 {
 	struct present present;
 	struct nft_batch batch;
 
-	(void)config;
 	if (find_sets(netns_fd, &present, err) < 0)
 		return err_wrap(err, "policy of slot %u", plan->slot);
 	nft_batch_begin(&batch, NFPROTO_INET);

@@ -51,6 +51,7 @@ struct visit {
 	int netns_fd;
 	bool republish;
 	bool repaired;
+	uint64_t denials_since_ms; /* see nft_slot_denials() */
 	struct fabric_denial *denials;
 	size_t denial_count;
 };
@@ -95,7 +96,7 @@ static int run_slot(struct job *job)
 	visit->repaired = !intact;
 	if (!intact)
 		return nft_slot_apply(visit->netns_fd, config, plan, &job->err);
-	return nft_slot_denials(visit->netns_fd, take_denial, visit, &job->err);
+	return nft_slot_denials(visit->netns_fd, &visit->denials_since_ms, take_denial, visit, &job->err);
 }
 
 /* All published ports went with the table. */
@@ -128,6 +129,8 @@ static void finish_visit(struct job *job)
 	struct slot *slot = visit->slot ? slot_find(visit->fabric, visit->slot) : NULL;
 
 	patrol->busy = false;
+	if (slot)
+		slot->denials_since_ms = visit->denials_since_ms;
 	if (!job->failed) {
 		tell(visit, slot);
 		if (!visit->slot && visit->repaired)
@@ -193,6 +196,7 @@ static bool visit_slot(struct patrol *patrol, struct slot *slot)
 	visit->slot = slot->number;
 	visit->plan = plan_share_hold(slot->plan);
 	visit->republish = slot->republish;
+	visit->denials_since_ms = slot->denials_since_ms;
 	slot->republish = false;
 	post(patrol, visit);
 	return true;

@@ -57,6 +57,7 @@ struct slot {
 	bool suspected;        /* its rules wait for the patrol, in its queue */
 	bool republish;        /* its published ports were lost with the host's table */
 	uint64_t patrolled_ms; /* when the patrol was here, clock_now_ms() */
+	uint64_t denials_since_ms; /* up to when denials were told */
 	TAILQ_ENTRY(slot) suspects;
 
 	/* For whoever waits: making (until it is done), and going. */
