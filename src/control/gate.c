@@ -16,6 +16,7 @@
  */
 #include "control/gate.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -61,7 +62,8 @@ struct peer {
 	struct evhttp_connection *connection;
 	bufferevent_data_cb evhttp_read, evhttp_write;
 	enum peer_state state;
-	bool half_closed;      /* the client has shut down its sending side */
+	bool half_closed; /* the client has shut down its sending side */
+	uint64_t reading_since_ms;
 	struct timer deadline; /* of the state */
 	struct event *kick;    /* goes on in this turn of the loop, when evhttp has returned */
 	struct evbuffer *inbox;
@@ -117,6 +119,7 @@ static void peer_list(struct peer *peer)
 	struct gate *gate = peer->gate;
 
 	if (peer->state == PEER_READING) {
+		peer->reading_since_ms = clock_now_ms();
 		TAILQ_INSERT_TAIL(&gate->reading, peer, next);
 		gate->reading_count++;
 	} else {
@@ -433,6 +436,25 @@ static bool gate_evict(struct gate *gate)
 	return true;
 }
 
+/*
+ * Keeps to the caps. What has only just come is spared while there is any room: in a burst its request is on the way, or
+ * waits in the socket already. True if PEER, which comes now, was closed itself.
+ */
+static bool gate_make_room(struct gate *gate, const struct peer *peer)
+{
+	uint64_t now = clock_now_ms();
+
+	for (;;) {
+		const struct peer *oldest = TAILQ_FIRST(&gate->reading);
+		bool idle = oldest && now - oldest->reading_since_ms >= GATE_GRACE_MS;
+		if (!oldest || !(gate->count > GATE_PEERS_MAX || (gate->reading_count > GATE_READING_MAX && idle)))
+			return false;
+		gate_evict(gate);
+		if (oldest == peer)
+			return true;
+	}
+}
+
 static bool on_exhausted(void *context)
 {
 	return gate_evict(context);
@@ -462,13 +484,8 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
 	if (peer->state == PEER_NEW)
 		peer_begin(peer);
 	peer_install(peer);
-	if (gate->reading_count > GATE_READING_MAX || gate->count > GATE_PEERS_MAX) {
-		bool is_oldest = TAILQ_FIRST(&gate->reading) == peer;
-		gate_evict(gate);
-		if (is_oldest)
-			return;
-	}
-	peer_advance(peer);
+	if (!gate_make_room(gate, peer))
+		peer_advance(peer);
 }
 
 static struct bufferevent *on_accept(struct event_base *base, void *arg)

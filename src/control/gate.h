@@ -25,7 +25,8 @@ enum {
 	GATE_BODY_MAX = 64 * 1024, /* bytes of a request's body; beyond: 413 */
 	GATE_REQUEST_MS = 10000,   /* for a whole request, from its connection or the previous reply */
 	GATE_REPLY_MS = 60000,     /* for a client to take a reply */
-	GATE_READING_MAX = 512,    /* connections that have not sent a complete request; beyond, the oldest is closed */
+	GATE_READING_MAX = 512,    /* connections without a complete request; beyond, the oldest one is closed */
+	GATE_GRACE_MS = 1000,      /* how long a connection is safe from that */
 	GATE_PEERS_MAX = 2048,     /* connections in all */
 };
 

@@ -229,8 +229,10 @@ enum head_verdict head_read(const char *bytes, size_t length, struct head *head)
 	*head = (struct head){ 0 };
 	while (at < length && (bytes[at] == '\r' || bytes[at] == '\n')) /* RFC 9112, 2.2: left over from before */
 		at++;
+	if (at >= HEAD_MAX)
+		return HEAD_NOT_HTTP;
 	if (at == length)
-		return length >= HEAD_MAX ? HEAD_NOT_HTTP : HEAD_MORE;
+		return HEAD_MORE;
 	if (is_hopeless(bytes + at, length - at))
 		return HEAD_NOT_HTTP;
 	if (next_line(bytes, length, at, &line_length, &next) < 0)

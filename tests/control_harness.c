@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The control socket alone, over the real registry, with a daemon behind it that only pretends: nothing is made in the kernel.
+ * For the abuse tests and for whoever works on src/control/.
+ *
+ *	control_harness SOCKET [--adopting] [--http ADDR:PORT] [--descriptors N]
+ *
+ * A PATCH with the label "state" puts the sandbox into that state. USR1 ends the adoption. USR2 adds 40,000 events. TERM and INT
+ * end it; so does the end of its standard input, so that it never outlives its test.
+ */
+#include "base/err.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "control/control.h"
+#include "registry/problem.h"
+
+#include <event2/event.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static struct event_base *base;
+static struct config *config;
+static struct registry *registry;
+static struct control *control;
+static bool adopting;
+
+static void on_state_changed(void *context, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
+			     uint64_t previous_ms)
+{
+	(void)context;
+	if (control)
+		control_state_changed(control, sandbox, from, cause, previous_ms);
+}
+
+static void refuse(struct reply *reply, enum problem_kind kind, const char *detail)
+{
+	struct problem problem;
+
+	problem_set(&problem, kind, NULL, "%s", detail);
+	reply_problem(reply, &problem);
+}
+
+static void register_sandbox(void *context, const char *id, struct spec *spec, struct reply *reply)
+{
+	struct sandbox *sandbox = registry_find(registry, id);
+	struct problem problem;
+
+	(void)context;
+	if (sandbox) {
+		if (spec_equal(sandbox->spec, spec))
+			reply_json(reply, 200, wire_write_sandbox(sandbox, config));
+		else
+			refuse(reply, PROBLEM_CONFLICT, "it is registered otherwise");
+		spec_free(spec);
+		return;
+	}
+	sandbox = registry_add(registry, id, spec, &problem);
+	if (!sandbox) {
+		spec_free(spec);
+		reply_problem(reply, &problem);
+		return;
+	}
+	control_event(control, "registered", id, NULL);
+	sandbox_set_state(registry, sandbox, SANDBOX_WAITING, "made", NULL);
+	reply_json(reply, 201, wire_write_sandbox(sandbox, config));
+}
+
+static void unregister_sandbox(void *context, struct sandbox *sandbox, bool drain, unsigned drain_ms,
+			       struct reply *reply)
+{
+	char id[SANDBOX_ID_MAX + 1];
+
+	(void)context;
+	(void)drain_ms;
+	if (drain) {
+		sandbox_set_state(registry, sandbox, SANDBOX_DRAINING, "request", NULL);
+		reply_json(reply, 202, wire_write_sandbox(sandbox, config));
+		return;
+	}
+	strcpy(id, sandbox->id);
+	registry_remove(registry, sandbox);
+	control_sandbox_gone(control, id);
+	reply_empty(reply, 204);
+}
+
+static void obey_label(struct sandbox *sandbox)
+{
+	enum sandbox_state state;
+
+	for (size_t i = 0; i < sandbox->spec->label_count; i++)
+		if (!strcmp(sandbox->spec->labels[i].key, "state") &&
+		    !sandbox_state_parse(sandbox->spec->labels[i].value, &state) && state != sandbox->state)
+			sandbox_set_state(registry, sandbox, state, "label", NULL);
+}
+
+static void patch_sandbox(void *context, struct sandbox *sandbox, const struct wire_patch *patch, struct reply *reply)
+{
+	struct registry_patch prepared;
+	struct problem problem;
+	struct spec *spec = wire_apply_patch(sandbox, patch, &problem);
+
+	(void)context;
+	if (!spec || registry_patch_prepare(registry, sandbox, spec, &prepared, &problem) < 0) {
+		spec_free(spec);
+		reply_problem(reply, &problem);
+		return;
+	}
+	registry_patch_commit(registry, &prepared);
+	obey_label(sandbox);
+	reply_json(reply, 200, wire_write_sandbox(sandbox, config));
+}
+
+static void connections(void *context, struct sandbox *sandbox, struct reply *reply)
+{
+	(void)context;
+	(void)sandbox;
+	reply_json(reply, 200, json_pack("{s:[]}", "connections"));
+}
+
+static void diagnose(void *context, struct sandbox *sandbox, struct reply *reply)
+{
+	(void)context;
+	(void)sandbox;
+	reply_json(reply, 200,
+		   json_pack("{s:[{s:s,s:s,s:s,s:s},{s:s,s:s,s:s,s:s}],s:s,s:s,s:s}", "hops", "hop", "veth", "status",
+			     "ok", "subject", "veth-1", "detail", "up", "hop", "tap", "status", "fail", "subject",
+			     "ns-1/tap0", "detail", "NO-CARRIER", "broken", "tap", "cause", "no VM is attached",
+			     "next_step", "open tap0 inside ns-1"));
+}
+
+static void reach(void *context, struct sandbox *sandbox, uint32_t destination, enum proto proto, uint16_t port,
+		  struct reply *reply)
+{
+	(void)context;
+	(void)sandbox;
+	(void)destination;
+	(void)proto;
+	(void)port;
+	reply_json(reply, 200, json_pack("{s:b,s:s,s:s}", "allowed", 1, "rule", "internet", "set", "internet"));
+}
+
+static void status(void *context, struct reply *reply)
+{
+	json_t *sandboxes = json_object();
+
+	(void)context;
+	for (int state = 0; state < SANDBOX_STATES; state++)
+		json_object_set_new(
+		    sandboxes, sandbox_state_name((enum sandbox_state)state),
+		    json_integer((json_int_t)registry_count_state(registry, (enum sandbox_state)state)));
+	reply_json(reply, 200,
+		   json_pack("{s:s,s:s,s:{s:i,s:i,s:i,s:i},s:o,s:i}", "version", "harness", "state",
+			     adopting ? "adopting" : "running", "pool", "ready", 0, "target", 0, "quarantined", 0,
+			     "deleting", 0, "sandboxes", sandboxes, "connections", 0));
+}
+
+static void metrics(void *context, struct reply *reply)
+{
+	static const char text[] = "weft_build_info{version=\"harness\"} 1\n";
+
+	(void)context;
+	reply_text(reply, "text/plain; version=0.0.4; charset=utf-8", text, sizeof(text) - 1);
+}
+
+static bool is_adopting(void *context)
+{
+	(void)context;
+	return adopting;
+}
+
+static void on_signal(evutil_socket_t number, short what, void *context)
+{
+	(void)what;
+	(void)context;
+	if (number == SIGUSR1) {
+		adopting = false;
+		control_adopted(control);
+	} else if (number == SIGUSR2) {
+		for (int i = 0; i < 40000; i++)
+			control_event(control, "repair", NULL, json_pack("{s:i}", "number", i));
+	} else {
+		event_base_loopbreak(base);
+	}
+}
+
+static void on_input(evutil_socket_t fd, short what, void *context)
+{
+	char ignored[256];
+
+	(void)what;
+	(void)context;
+	if (read(fd, ignored, sizeof(ignored)) <= 0)
+		event_base_loopbreak(base);
+}
+
+/* A thousand clients wait in one of the tests; weftd raises its limit as well. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* Holds what descriptors there are, as a daemon under load would; the last N are left free. */
+static void use_up_descriptors(unsigned left)
+{
+	struct rlimit limit = { .rlim_cur = 128, .rlim_max = 128 };
+	int held[128];
+	unsigned count = 0;
+
+	setrlimit(RLIMIT_NOFILE, &limit);
+	while (count < 128 && (held[count] = dup(STDERR_FILENO)) >= 0)
+		count++;
+	while (left-- && count)
+		close(held[--count]);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct control_ops ops = {
+		register_sandbox, unregister_sandbox, patch_sandbox, connections, diagnose, reach, NULL, status,
+		metrics,          is_adopting,        NULL
+	};
+	static const int signals[] = { SIGTERM, SIGINT, SIGUSR1, SIGUSR2 };
+	struct event *events[sizeof(signals) / sizeof(signals[0]) + 1];
+	struct control_http *http = NULL;
+	struct err err;
+	int descriptors = -1;
+
+	if (argc < 2)
+		return 64;
+	signal(SIGPIPE, SIG_IGN);
+	base = event_base_new();
+	config = config_default();
+	for (int i = 2; i < argc; i++) {
+		if (!strcmp(argv[i], "--adopting"))
+			adopting = true;
+		else if (!strcmp(argv[i], "--descriptors") && i + 1 < argc)
+			descriptors = atoi(argv[++i]);
+		else if (!strcmp(argv[i], "--http") && i + 1 < argc) {
+			config->http.listen.items = calloc(1, sizeof(struct addr));
+			config->http.listen.count = !addr_parse(argv[++i], config->http.listen.items);
+		}
+	}
+	registry = registry_new(config);
+	registry_watch(registry, &(struct registry_watcher){ on_state_changed, NULL });
+	control = control_new(base, argv[1], config, registry, &ops, &err);
+	if (control && config->http.listen.count)
+		http = control_http_new(control, base, config, &err);
+	if (!control || (config->http.listen.count && !http)) {
+		fprintf(stderr, "%s\n", err.text);
+		return 69;
+	}
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		events[i] = evsignal_new(base, signals[i], on_signal, NULL);
+		event_add(events[i], NULL);
+	}
+	events[4] = event_new(base, STDIN_FILENO, EV_READ | EV_PERSIST, on_input, NULL);
+	event_add(events[4], NULL);
+	raise_descriptor_limit();
+	if (descriptors >= 0)
+		use_up_descriptors((unsigned)descriptors);
+	event_base_dispatch(base);
+
+	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+		event_free(events[i]);
+	control_http_free(http);
+	control_free(control);
+	registry_free(registry);
+	config_free(config);
+	event_base_free(base);
+	return 0;
+}
