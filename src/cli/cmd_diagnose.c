@@ -15,8 +15,7 @@ static void add_hop(struct table *table, const json_t *hop)
 	bool ok = strcmp(status, "ok") == 0;
 	bool fail = strcmp(status, "fail") == 0;
 
-	table_add(table, CELL_PLAIN, " ");
-	table_add(table, ok ? CELL_GOOD : fail ? CELL_BAD : CELL_DIM, ok ? "ok" : fail ? "FAIL" : "-");
+	table_add(table, ok ? CELL_GOOD : fail ? CELL_BAD : CELL_DIM, ok ? "  ok" : fail ? "  FAIL" : "  -");
 	table_add(table, CELL_PLAIN, api_text(hop, "hop"));
 	table_add(table, CELL_PLAIN, api_text(hop, "subject"));
 	table_add(table, CELL_PLAIN, *detail || ok || fail ? detail : "not tried");
@@ -39,7 +38,7 @@ static void print_cause(const json_t *diagnosis)
 
 static void print_diagnosis(const struct cli *cli, const char *id, const json_t *sandbox, const json_t *diagnosis)
 {
-	static const char *const headings[] = { "", "", "", "", "~", NULL };
+	static const char *const headings[] = { "", "", "", "~", NULL };
 	struct table *table = table_new(headings);
 	json_t *hop;
 	size_t i;

@@ -62,6 +62,11 @@ static const struct option_spec reach_options[] = {
 	{ 0 },
 };
 
+static const struct option_spec doctor_options[] = {
+	{ "config", "FILE", false, NULL, "the daemon's configuration (default /etc/weft/weftd.conf)" },
+	{ 0 },
+};
+
 static const struct option_spec events_options[] = {
 	{ "sandbox", "ID", false, NULL, "only what concerns this sandbox" },
 	{ "since", "SEQ", false, NULL, "go on after this event; needs --boot" },
@@ -113,6 +118,9 @@ const struct command commands[] = {
 	  "Ask whether policy lets a sandbox reach an address", NULL, cmd_reach },
 	{ "diagnose", "ID", 1, 1, false, false, NULL, "Walk a sandbox's path and name the first broken hop",
 	  "Exits 5 if there is one.", cmd_diagnose },
+	{ "doctor", "", 0, 0, false, false, doctor_options, "Check the host for what breaks sandbox networks",
+	  "Needs no daemon. Run it as root, in the environment in which clients run. Exits 5 if it finds a fault.",
+	  cmd_doctor },
 	{ "events", "", 0, 0, false, false, events_options, "Follow what happens", NULL, cmd_events },
 	{ "connections", "ID", 1, 1, false, false, NULL, "List the connections of a sandbox", NULL, cmd_connections },
 	{ "top", "", 0, 0, false, false, top_options, "Watch the sandboxes' traffic", "On a terminal 'q' ends it.",

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Other people's filters. A drop in any table is final, whatever weft's own table accepts, so each way that packets of sandboxes
+ * take is walked through all of them, and the rule that ends it is named.
+ */
+#include "config/config.h"
+#include "health/doctor.h"
+
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <string.h>
+
+struct way {
+	const char *name;
+	enum ruleset_hook hook;
+	struct ruleset_packet packet;
+};
+
+enum { ELSEWHERE = 0x01010101, WAYS = 5 };
+
+static unsigned index_of(const struct health_facts *facts, const char *name)
+{
+	for (size_t i = 0; i < facts->host.link_count; i++)
+		if (strcmp(facts->host.links[i].name, name) == 0)
+			return facts->host.links[i].index;
+	return 0;
+}
+
+/* The link by which the host goes out; a name that no rule has if there is none. */
+static const char *uplink_of(const struct health_facts *facts)
+{
+	if (facts->config->addresses.uplink)
+		return facts->config->addresses.uplink;
+	for (size_t i = 0; i < facts->host.route_count; i++) {
+		const struct inspect_route *route = &facts->host.routes[i];
+		if (route->table == RT_TABLE_MAIN && route->destination.length == 0 && route->type == RTN_UNICAST)
+			return inspect_link_name(&facts->host, route->link);
+	}
+	return "no-uplink";
+}
+
+/* The ways of slot 1: all slots are alike to a filter that was not written for one of them. */
+static void list_ways(const struct health_facts *facts, const char *veth, struct way ways[static WAYS])
+{
+	const struct config *config = facts->config;
+	uint32_t sandbox = config_host_ip(config, 1), host = config_veth_host_ip(config, 1);
+	uint32_t group = config->names.link_group;
+	const char *uplink = uplink_of(facts);
+	unsigned up = index_of(facts, uplink), down = index_of(facts, veth);
+	uint16_t port = config->forwarder.default_guest_port;
+
+	ways[0] = (struct way){ "from sandboxes to other hosts",
+				HOOK_FORWARD,
+				{ veth, uplink, down, up, group, 0, sandbox, ELSEWHERE, 443, false } };
+	ways[1] = (struct way){ "from other hosts back to sandboxes",
+				HOOK_FORWARD,
+				{ uplink, veth, up, down, 0, group, ELSEWHERE, sandbox, 40000, true } };
+	ways[2] = (struct way){ "from the host to sandboxes",
+				HOOK_OUTPUT,
+				{ "", veth, 0, down, 0, group, host, sandbox, port, false } };
+	ways[3] = (struct way){ "from sandboxes back to the host",
+				HOOK_INPUT,
+				{ veth, "", down, 0, group, 0, sandbox, host, 40000, true } };
+	ways[4] =
+	    (struct way){ "from clients to endpoints on loopback",
+			  HOOK_INPUT,
+			  { "lo", "", index_of(facts, "lo"), 0, 0, 0, INADDR_LOOPBACK, INADDR_LOOPBACK, port, false } };
+}
+
+static void suggest(const struct health_facts *facts, const struct way *way, const struct ruleset_chain *chain,
+		    struct health_finding *finding)
+{
+	const char *prefix = facts->config->names.veth_prefix;
+	const char *program = chain->legacy ? "iptables-legacy" : "iptables";
+	bool iptables = chain->legacy || (strcmp(chain->family, "ip") == 0 && strcmp(chain->table, "filter") == 0);
+
+	if (strcmp(chain->table, "firewalld") == 0)
+		health_fix(finding,
+			   "firewall-cmd --permanent --zone=trusted --add-interface=%s+ && firewall-cmd --reload",
+			   prefix);
+	else if (way->packet.iif[0] == 'l')
+		health_fix(finding, "accept what comes in by lo, before that rule");
+	else if (iptables && way->hook == HOOK_FORWARD && ruleset_find(&facts->ruleset, chain, "DOCKER-USER"))
+		health_fix(finding, "%s -I DOCKER-USER -i %s+ -j ACCEPT && %s -I DOCKER-USER -o %s+ -j ACCEPT", program,
+			   prefix, program, prefix);
+	else if (iptables && way->hook == HOOK_FORWARD)
+		health_fix(finding, "%s -I FORWARD -i %s+ -j ACCEPT && %s -I FORWARD -o %s+ -j ACCEPT", program, prefix,
+			   program, prefix);
+	else if (iptables)
+		health_fix(finding, "%s -I %s %s %s+ -j ACCEPT", program, way->hook == HOOK_INPUT ? "INPUT" : "OUTPUT",
+			   way->hook == HOOK_INPUT ? "-i" : "-o", prefix);
+	else
+		health_fix(finding, "nft insert rule %s %s %s %s \"%s*\" accept", chain->family, chain->table,
+			   chain->name, strncmp(way->packet.iif, prefix, strlen(prefix)) == 0 ? "iifname" : "oifname",
+			   prefix);
+}
+
+static bool check_way(const struct health_facts *facts, const struct way *way, struct health_report *report)
+{
+	struct ruleset_answer answer = ruleset_ask(&facts->ruleset, way->hook, VERDICT_DROP, &way->packet);
+	char rule[96] = "by its policy";
+
+	if (answer.certainty == RULESET_NO)
+		return true;
+	if (answer.rule && answer.rule->handle)
+		snprintf(rule, sizeof(rule), "by the rule with handle %llu%s%s",
+			 (unsigned long long)answer.rule->handle, answer.rule->word[0] ? ", " : "", answer.rule->word);
+	else if (answer.rule)
+		snprintf(rule, sizeof(rule), "by its rule %zu %s", (size_t)(answer.rule - answer.chain->rules) + 1,
+			 answer.rule->word);
+
+	bool sure = answer.certainty == RULESET_SURELY;
+	struct health_finding *finding =
+	    health_add(report, "firewall", sure ? HEALTH_FAIL : HEALTH_WARN,
+		       "packets %s are %sdropped in %s table %s %s, chain %s, %s", way->name, sure ? "" : "perhaps ",
+		       answer.chain->legacy ? "iptables-legacy" : "nftables", answer.chain->family, answer.chain->table,
+		       answer.chain->name, rule);
+	health_why(finding, "a drop in another table beats what weft accepts in its own%s",
+		   sure ? "" : "; whether it comes to that depends on conditions that cannot be told from here");
+	suggest(facts, way, answer.chain, finding);
+	return false;
+}
+
+void check_firewall(const struct health_facts *facts, struct health_report *report)
+{
+	char veth[CONFIG_LINK_SIZE];
+	struct way ways[WAYS];
+	bool clear = true;
+
+	if (facts->ruleset_error[0]) {
+		struct health_finding *finding =
+		    health_add(report, "firewall", HEALTH_SKIPPED, "not visible from here: %s", facts->ruleset_error);
+		health_fix(finding, "run weftctl doctor as root");
+		return;
+	}
+	list_ways(facts, config_veth_name(facts->config, 1, veth), ways);
+	for (size_t i = 0; i < WAYS; i++)
+		clear = check_way(facts, &ways[i], report) && clear;
+	if (clear)
+		health_add(report, "firewall", HEALTH_OK, "no table but weft's drops what sandboxes send or get");
+}

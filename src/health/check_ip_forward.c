@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Without forwarding nothing passes between a sandbox and anything but the host itself.
+ */
+#include "config/config.h"
+#include "health/doctor.h"
+
+void check_ip_forward(const struct health_facts *facts, struct health_report *report)
+{
+	bool required = facts->config->host.ip_forward == HOST_FORWARD_REQUIRE;
+	struct health_finding *finding;
+	long long value;
+
+	if (!health_read_number(facts, "/proc/sys/net/ipv4/ip_forward", &value)) {
+		health_add(report, "ip_forward", HEALTH_SKIPPED, "net.ipv4.ip_forward is not visible from here");
+		return;
+	}
+	if (value) {
+		health_add(report, "ip_forward", HEALTH_OK, "net.ipv4.ip_forward is %lld", value);
+		return;
+	}
+	/* Without weftd it is nobody's fault yet: it turns forwarding on when it starts, where it may. */
+	bool pending = !required && !health_daemon(facts);
+	finding = health_add(report, "ip_forward", pending ? HEALTH_WARN : HEALTH_FAIL, "net.ipv4.ip_forward is 0");
+	health_why(finding, "the kernel drops what sandboxes send to other hosts; %s",
+		   required  ? "[host] ip_forward = require makes weftd refuse to start"
+		   : pending ? "weftd turns it on when it starts"
+			     : "weftd turned it on when it started, so somebody turned it off since");
+	health_fix(finding, "sysctl -w net.ipv4.ip_forward=1 (and in /etc/sysctl.d, to keep it)");
+}

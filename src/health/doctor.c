@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From what everything needs to what only some need.
+ */
+#include "health/doctor.h"
+
+void doctor_examine(const struct health_facts *facts, struct health_report *report)
+{
+	static void (*const checks[])(const struct health_facts *facts, struct health_report *report) = {
+		check_kernel,     check_ip_forward,        check_rp_filter,
+		check_conntrack,  check_descriptors,       check_neighbours,
+		check_routes,     check_firewall,          check_redirects,
+		check_tunnels,    check_proxy_environment, check_ports,
+		check_port_range, check_link_group,        check_mounts,
+		check_leftovers,
+	};
+
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
+		checks[i](facts, report);
+}

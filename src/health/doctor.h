@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_HEALTH_DOCTOR_H
+#define WEFT_HEALTH_DOCTOR_H
+
+#include "health/facts.h"
+#include "health/report.h"
+
+/*
+ * The checks of a host: whatever, from outside, looks like a broken sandbox and is none. Each is in the file of its name and adds
+ * one finding or more; they only look.
+ */
+void check_kernel(const struct health_facts *facts, struct health_report *report);
+void check_ip_forward(const struct health_facts *facts, struct health_report *report);
+void check_rp_filter(const struct health_facts *facts, struct health_report *report);
+void check_conntrack(const struct health_facts *facts, struct health_report *report);
+void check_descriptors(const struct health_facts *facts, struct health_report *report);
+void check_neighbours(const struct health_facts *facts, struct health_report *report);
+void check_routes(const struct health_facts *facts, struct health_report *report);
+void check_firewall(const struct health_facts *facts, struct health_report *report);
+void check_redirects(const struct health_facts *facts, struct health_report *report);
+void check_tunnels(const struct health_facts *facts, struct health_report *report);
+void check_proxy_environment(const struct health_facts *facts, struct health_report *report);
+void check_ports(const struct health_facts *facts, struct health_report *report);
+void check_port_range(const struct health_facts *facts, struct health_report *report);
+void check_link_group(const struct health_facts *facts, struct health_report *report);
+void check_mounts(const struct health_facts *facts, struct health_report *report);
+void check_leftovers(const struct health_facts *facts, struct health_report *report);
+
+/* All of them, in that order. */
+void doctor_examine(const struct health_facts *facts, struct health_report *report);
+
+#endif

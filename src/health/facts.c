@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The real host: procfs, and what fabric/ asks the kernel. Sockets are traced to their processes through /proc/PID/fd, as ss(8)
+ * does; without privileges only our own are seen.
+ */
+#include "health/facts.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "config/config.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TCP_LISTEN_STATE = 0x0a, UNIX_LISTENS = 0x10000 };
+
+static char *read_file(void *context, const char *path)
+{
+	FILE *file = fopen(path, "re");
+	char *text = NULL;
+	size_t size = 0;
+
+	(void)context;
+	if (!file)
+		return NULL;
+	/* Files of procfs tell no size: up to a NUL is all of it. */
+	ssize_t length = getdelim(&text, &size, '\0', file);
+	fclose(file);
+	if (length < 0) {
+		free(text);
+		return strdup("");
+	}
+	return text;
+}
+
+static const char *read_environment(void *context, const char *name)
+{
+	(void)context;
+	return getenv(name);
+}
+
+/* Whether one of the descriptors of process PID is the socket. */
+static bool holds(const char *pid, const char *wanted)
+{
+	char path[300], target[64];
+	bool found = false;
+
+	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+	DIR *dir = opendir(path);
+	for (struct dirent *entry; dir && !found && (entry = readdir(dir));) {
+		ssize_t length = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+		if (length > 0) {
+			target[length] = '\0';
+			found = strcmp(target, wanted) == 0;
+		}
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static int find_holder(void *context, uint64_t inode, char name[static 32])
+{
+	char wanted[64], path[300];
+	int pid = 0;
+	DIR *dir = opendir("/proc");
+
+	snprintf(wanted, sizeof(wanted), "socket:[%" PRIu64 "]", inode);
+	snprintf(name, 32, "?");
+	for (struct dirent *entry; dir && !pid && (entry = readdir(dir));)
+		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && holds(entry->d_name, wanted))
+			pid = atoi(entry->d_name);
+	if (dir)
+		closedir(dir);
+	if (!pid)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	AUTO_FREE char *comm = read_file(context, path);
+	if (comm)
+		snprintf(name, 32, "%.*s", (int)strcspn(comm, "\n"), comm);
+	return pid;
+}
+
+/* "0100007F" or four such words for IPv6: each word in the host's byte order, as the kernel keeps the address. */
+static bool read_hex_address(const char *hex, size_t words, void *address)
+{
+	for (size_t i = 0; i < words; i++) {
+		char word[9] = { 0 };
+		char *end;
+		memcpy(word, hex + 8 * i, 8);
+		uint32_t value = (uint32_t)strtoul(word, &end, 16);
+		if (*end)
+			return false;
+		memcpy((char *)address + 4 * i, &value, 4);
+	}
+	return true;
+}
+
+/* "  0: 0100007F:C34F 00000000:0000 0A ... inode": the address, the state and the inode. */
+static bool read_socket(const char *line, bool ipv6, struct health_socket *found)
+{
+	char address[40];
+	unsigned port, state;
+	size_t digits = ipv6 ? 32 : 8;
+
+	*found = (struct health_socket){ 0 };
+	if (sscanf(line, " %*d: %39[0-9A-Fa-f]:%x %*39[0-9A-Fa-f]:%*x %x %*s %*s %*s %*d %*d %" SCNu64, address, &port,
+		   &state, &found->inode) != 4 ||
+	    strlen(address) != digits || port > 65535)
+		return false;
+	if (ipv6) {
+		found->local.in6.sin6_family = AF_INET6;
+		if (!read_hex_address(address, 4, &found->local.in6.sin6_addr))
+			return false;
+	} else {
+		found->local.in.sin_family = AF_INET;
+		if (!read_hex_address(address, 1, &found->local.in.sin_addr))
+			return false;
+	}
+	addr_set_port(&found->local, (uint16_t)port);
+	found->listening = state == TCP_LISTEN_STATE;
+	return true;
+}
+
+void health_add_sockets(struct health_facts *facts, const char *text, bool ipv6)
+{
+	for (const char *line = text; line && *line;) {
+		struct health_socket found;
+		const char *next = strchr(line, '\n');
+		if (read_socket(line, ipv6, &found)) {
+			struct health_socket *grown =
+			    reallocarray(facts->sockets, facts->socket_count + 1, sizeof(facts->sockets[0]));
+			if (!grown)
+				abort();
+			facts->sockets = grown;
+			grown[facts->socket_count++] = found;
+		}
+		line = next ? next + 1 : NULL;
+	}
+}
+
+static void add_netns_names(struct health_facts *facts, const char *path)
+{
+	DIR *dir = opendir(path);
+
+	for (struct dirent *entry; dir && (entry = readdir(dir));) {
+		char **grown;
+		if (entry->d_name[0] == '.')
+			continue;
+		grown = reallocarray(facts->netns_names, facts->netns_count + 1, sizeof(char *));
+		if (!grown)
+			abort();
+		facts->netns_names = grown;
+		facts->netns_names[facts->netns_count++] = strdup(entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+void health_facts_gather(struct health_facts *facts, const struct config *config, const char *socket)
+{
+	struct err err;
+
+	*facts = (struct health_facts){ .config = config,
+					.socket = socket,
+					.read_text = read_file,
+					.holder = find_holder,
+					.environment = read_environment };
+	inspect_host(&facts->host, &err);
+	if (ruleset_read(&facts->ruleset, &err) < 0)
+		snprintf(facts->ruleset_error, sizeof(facts->ruleset_error), "%s", err.text);
+	if (inspect_features(facts->features_missing, sizeof(facts->features_missing), &err) < 0)
+		snprintf(facts->features_error, sizeof(facts->features_error), "%s", err.text);
+
+	AUTO_FREE char *tcp = read_file(NULL, "/proc/net/tcp");
+	AUTO_FREE char *tcp6 = read_file(NULL, "/proc/net/tcp6");
+	health_add_sockets(facts, tcp, false);
+	health_add_sockets(facts, tcp6, true);
+	add_netns_names(facts, config->names.netns_dir);
+}
+
+void health_facts_clear(struct health_facts *facts)
+{
+	inspect_host_clear(&facts->host);
+	ruleset_clear(&facts->ruleset);
+	free(facts->sockets);
+	for (size_t i = 0; i < facts->netns_count; i++)
+		free(facts->netns_names[i]);
+	free(facts->netns_names);
+	*facts = (struct health_facts){ 0 };
+}
+
+bool health_read_number(const struct health_facts *facts, const char *path, long long *number)
+{
+	AUTO_FREE char *text = facts->read_text(facts->context, path);
+	char *end;
+
+	if (!text)
+		return false;
+	*number = strtoll(text, &end, 10);
+	return end != text && (*end == '\0' || *end == '\n');
+}
+
+/* Lines of /proc/net/unix: "Num: RefCount Protocol Flags Type St Inode Path". */
+int health_daemon(const struct health_facts *facts)
+{
+	AUTO_FREE char *text = facts->read_text(facts->context, "/proc/net/unix");
+	char *rest = text;
+
+	for (char *line; rest && (line = strsep(&rest, "\n"));) {
+		unsigned flags;
+		uint64_t inode;
+		char path[128], name[32];
+		if (sscanf(line, "%*[^:]: %*x %*x %x %*x %*x %" SCNu64 " %127s", &flags, &inode, path) != 3 ||
+		    !(flags & UNIX_LISTENS) || strcmp(path, facts->socket) != 0)
+			continue;
+		int pid = facts->holder(facts->context, inode, name);
+		return pid ? pid : -1;
+	}
+	return 0;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_HEALTH_FACTS_H
+#define WEFT_HEALTH_FACTS_H
+
+/*
+ * What the checks look at. They touch the host through this alone, so that tests can give them any host.
+ */
+
+#include "fabric/inspect.h"
+#include "fabric/ruleset.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct config;
+
+/* A TCP socket, of /proc/net/tcp and tcp6. */
+struct health_socket {
+	struct addr local;
+	bool listening;
+	uint64_t inode;
+};
+
+struct health_facts {
+	const struct config *config;
+	const char *socket; /* the control socket's path */
+
+	/* Links, addresses, routes, rules. */
+	struct inspect_host host;
+	/* The packet filter; RULESET_ERROR says why it is empty, "" if it is not. */
+	struct ruleset ruleset;
+	char ruleset_error[256];
+	/* What the kernel lacks ("" if nothing); FEATURES_ERROR says why that could not be tried. */
+	char features_missing[256];
+	char features_error[256];
+
+	struct health_socket *sockets;
+	size_t socket_count;
+	/* Names under the namespaces' directory. */
+	char **netns_names;
+	size_t netns_count;
+
+	/* The text of a file of /proc or /sys; NULL if there is none, or it cannot be read. The caller frees. */
+	char *(*read_text)(void *context, const char *path);
+	/* The process that holds the socket INODE, with its name; 0: none that we can see. */
+	int (*holder)(void *context, uint64_t inode, char name[static 32]);
+	const char *(*environment)(void *context, const char *name);
+	void *context;
+};
+
+/* Looks at the real host. What cannot be seen is noted, not failed. */
+void health_facts_gather(struct health_facts *facts, const struct config *config, const char *socket);
+void health_facts_clear(struct health_facts *facts);
+
+/* A whole number in the file PATH. False: no such file, or something else in it. */
+bool health_read_number(const struct health_facts *facts, const char *path, long long *number);
+
+/* Parses the text of /proc/net/tcp or tcp6 and appends to the facts. */
+void health_add_sockets(struct health_facts *facts, const char *text, bool ipv6);
+
+/* The process that listens on the control socket; -1: one that we may not see; 0: none. */
+int health_daemon(const struct health_facts *facts);
+
+#endif

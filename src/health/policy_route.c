@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What `ip rule` does, told from its rules and tables instead of asked, because the kernel can only be asked for sandboxes that
+ * exist. The main table always has an answer for a sandbox's address: weft's route, or its `unreachable` for the range.
+ */
+#include "health/policy_route.h"
+
+#include <linux/rtnetlink.h>
+#include <stddef.h>
+
+/* The longest route of TABLE to DESTINATION that a rule with SUPPRESS_LENGTH leaves. */
+static const struct inspect_route *look_up(const struct inspect_host *host, uint32_t table, uint32_t destination,
+					   int suppress_length)
+{
+	const struct inspect_route *best = NULL;
+
+	for (size_t i = 0; i < host->route_count; i++) {
+		const struct inspect_route *route = &host->routes[i];
+		if (route->table == table && cidr4_contains(&route->destination, destination) &&
+		    (!best || route->destination.length > best->destination.length))
+			best = route;
+	}
+	if (best && (int)best->destination.length <= suppress_length)
+		return NULL;
+	return best && best->type == RTN_THROW ? NULL : best;
+}
+
+/* Whether the rule's addresses let DESTINATION through; the source is the host's own and not chosen yet. */
+static bool applies(const struct inspect_rule *rule, uint32_t destination, bool *certain)
+{
+	bool holds = !rule->destination.length || cidr4_contains(&rule->destination, destination);
+
+	*certain = !rule->selects_more && !rule->source.length;
+	if (rule->inverted)
+		return !*certain || !holds;
+	return holds;
+}
+
+static bool is_ordinary(uint32_t table)
+{
+	return table == RT_TABLE_MAIN || table == RT_TABLE_LOCAL || table == RT_TABLE_DEFAULT;
+}
+
+enum policy_route_answer policy_route_ask(const struct inspect_host *host, uint32_t destination,
+					  const struct inspect_rule **rule, const struct inspect_route **route)
+{
+	enum policy_route_answer answer = POLICY_ROUTE_MAIN;
+	const struct inspect_route *ignored;
+
+	*rule = NULL;
+	if (!route)
+		route = &ignored;
+	*route = NULL;
+	for (size_t i = 0; i < host->rule_count; i++) {
+		const struct inspect_rule *candidate = &host->rules[i];
+		bool certain;
+		if (!applies(candidate, destination, &certain))
+			continue;
+		/* The main table ends it, whatever prefixes it is told to ignore: ours is a whole address. */
+		if (candidate->table == RT_TABLE_MAIN && certain && candidate->suppress_length < 16)
+			return answer;
+		const struct inspect_route *found =
+		    look_up(host, candidate->table, destination, candidate->suppress_length);
+		if (!found || is_ordinary(candidate->table) || answer != POLICY_ROUTE_MAIN)
+			continue;
+		*rule = candidate;
+		*route = found;
+		if (certain)
+			return POLICY_ROUTE_OTHER;
+		answer = POLICY_ROUTE_PERHAPS;
+	}
+	return answer;
+}

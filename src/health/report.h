@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_HEALTH_REPORT_H
+#define WEFT_HEALTH_REPORT_H
+
+#include <stddef.h>
+
+/*
+ * What the checks of a host found.
+ */
+
+enum health_status {
+	HEALTH_OK,
+	HEALTH_WARN,    /* works, but somebody should look */
+	HEALTH_FAIL,    /* sandboxes, or those who call them, do not work because of it */
+	HEALTH_SKIPPED, /* cannot be seen: by a namespace, or without privileges */
+};
+
+struct health_finding {
+	const char *check; /* one word */
+	enum health_status status;
+	char detail[400]; /* what was found */
+	char why[400];    /* why it matters; "" for OK */
+	char fix[400];    /* the command or the change that mends it; "" where there is none */
+};
+
+struct health_report {
+	struct health_finding *findings;
+	size_t count;
+};
+
+/* "ok", "warn", "fail", "skipped" */
+const char *health_status_name(enum health_status status);
+
+/* The worst of all: FAIL, else WARN, else OK. */
+enum health_status health_report_worst(const struct health_report *report);
+
+/* Adds one. Returns it, for health_why() and health_fix(). Aborts without memory. */
+struct health_finding *health_add(struct health_report *report, const char *check, enum health_status status,
+				  const char *format, ...) __attribute__((format(printf, 4, 5)));
+void health_why(struct health_finding *finding, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void health_fix(struct health_finding *finding, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+void health_report_clear(struct health_report *report);
+
+#endif
