@@ -6,8 +6,6 @@
  */
 #include "fabric/holders.h"
 
-#include "fabric/tap.h"
-
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -30,23 +28,24 @@ static bool is_inside(const char *pid, const struct namespace_key *key)
 	return stat_buffer.st_ino == key->inode && stat_buffer.st_dev == key->device;
 }
 
-static bool names_the_tap(const char *pid, const char *fd)
+static bool names_the_tap(const char *pid, const char *fd, const char *link)
 {
-	char path[PROC_PATH_SIZE], line[128];
+	char path[PROC_PATH_SIZE], line[128], wanted[64];
 	bool found = false;
 	FILE *info;
 
+	snprintf(wanted, sizeof(wanted), "iff:\t%s\n", link);
 	snprintf(path, sizeof(path), "/proc/%s/fdinfo/%s", pid, fd);
 	info = fopen(path, "re");
 	if (!info)
 		return false;
 	while (!found && fgets(line, sizeof(line), info))
-		found = strcmp(line, "iff:\t" TAP_NAME "\n") == 0;
+		found = strcmp(line, wanted) == 0;
 	fclose(info);
 	return found;
 }
 
-static bool has_the_tap(const char *pid)
+static bool has_the_tap(const char *pid, const char *link)
 {
 	char path[PROC_PATH_SIZE], target[32];
 	struct dirent *entry;
@@ -61,7 +60,7 @@ static bool has_the_tap(const char *pid)
 		if (length <= 0)
 			continue;
 		target[length] = '\0';
-		found = strcmp(target, "/dev/net/tun") == 0 && names_the_tap(pid, entry->d_name);
+		found = strcmp(target, "/dev/net/tun") == 0 && names_the_tap(pid, entry->d_name, link);
 	}
 	if (fds)
 		closedir(fds);
@@ -84,7 +83,7 @@ static void add_process(const char *pid, char text[static HOLDERS_TEXT_SIZE])
 	snprintf(text + used, HOLDERS_TEXT_SIZE - used, "%s%s (pid %s)", used ? ", " : "", name, pid);
 }
 
-unsigned holders_of_tap(const struct namespace_key *key, char text[static HOLDERS_TEXT_SIZE])
+unsigned holders_of_tap(const struct namespace_key *key, const char *link, char text[static HOLDERS_TEXT_SIZE])
 {
 	struct dirent *entry;
 	unsigned count = 0;
@@ -94,7 +93,7 @@ unsigned holders_of_tap(const struct namespace_key *key, char text[static HOLDER
 	while (processes && (entry = readdir(processes))) {
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
 			continue;
-		if (!is_inside(entry->d_name, key) || !has_the_tap(entry->d_name))
+		if (!is_inside(entry->d_name, key) || !has_the_tap(entry->d_name, link))
 			continue;
 		add_process(entry->d_name, text);
 		count++;

@@ -9,9 +9,9 @@
 enum { HOLDERS_TEXT_SIZE = 160 };
 
 /*
- * Who has the TAP of a namespace open: "firecracker (pid 4711), qemu (pid 12)", "" if nobody that is visible from here. Reads
+ * Who has the TAP LINK of a namespace open: "firecracker (pid 4711), qemu (pid 12)", "" if nobody that is visible from here. Reads
  * all of /proc: milliseconds. Returns the number of processes. Any thread.
  */
-unsigned holders_of_tap(const struct namespace_key *key, char text[static HOLDERS_TEXT_SIZE]);
+unsigned holders_of_tap(const struct namespace_key *key, const char *link, char text[static HOLDERS_TEXT_SIZE]);
 
 #endif

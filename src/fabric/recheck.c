@@ -203,6 +203,9 @@ static void finish_repair(struct job *job)
 			tell_broken(fabric, slot, job->err.text);
 		} else if (!job->failed) {
 			slot->veth_index = repair->work.veth_index;
+			/* Rules that hang on a link went with it. */
+			if (repair->work.repaired[0])
+				patrol_suspect(fabric->patrol, slot);
 			if (repair->work.repaired[0])
 				fabric->watcher.repaired(fabric->watcher.context, slot->number, repair->work.repaired);
 		}

@@ -54,9 +54,9 @@ struct slot {
 	bool leftovers; /* a former run of the daemon may have left sockets inside */
 	bool broken;    /* told so: not again */
 
-	bool suspected;        /* its rules wait for the patrol, in its queue */
-	bool republish;        /* its published ports were lost with the host's table */
-	uint64_t patrolled_ms; /* when the patrol was here, clock_now_ms() */
+	bool suspected;            /* its rules wait for the patrol, in its queue */
+	bool republish;            /* its published ports were lost with the host's table */
+	uint64_t patrolled_ms;     /* when the patrol was here, clock_now_ms() */
 	uint64_t denials_since_ms; /* up to when denials were told */
 	TAILQ_ENTRY(slot) suspects;
 

@@ -15,6 +15,7 @@
 #include "fabric/holders.h"
 #include "fabric/nft.h"
 #include "fabric/slot_destroy.h"
+#include "fabric/tap.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -118,7 +119,7 @@ static int run_force(struct job *job)
 {
 	struct going *going = (struct going *)job;
 
-	holders_of_tap(&going->key, going->holders);
+	holders_of_tap(&going->key, TAP_NAME, going->holders);
 	return slot_delete_links(job_host(job), going->fabric->config, &going->remains, &job->err);
 }
 

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Removing all that is ours, for `weftd --cleanup`: no threads, no loop. Names first, so that the kernel drops most slots by
+ * itself; then, after a second, whatever is still there explicitly.
+ */
+#include "fabric/fabric.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "fabric/host.h"
+#include "fabric/link.h"
+#include "fabric/nft.h"
+#include "fabric/scan.h"
+#include "fabric/slot_destroy.h"
+#include "fabric/state.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+
+struct cleaning {
+	const struct config *config;
+	struct rtnl host;
+	struct scan scan;
+	void (*told)(void *context, const char *what);
+	void *context;
+};
+
+static void tell(struct cleaning *cleaning, const char *format, const char *name)
+{
+	char what[CONFIG_PATH_SIZE + 64];
+
+	snprintf(what, sizeof(what), format, name);
+	if (cleaning->told)
+		cleaning->told(cleaning->context, what);
+}
+
+static bool veth_is_there(struct cleaning *cleaning, unsigned slot)
+{
+	char name[CONFIG_LINK_SIZE];
+	struct link_info link;
+	struct err ignored;
+
+	return link_get(&cleaning->host, LINK_HERE, config_veth_name(cleaning->config, slot, name), &link, &ignored) ==
+		   0 &&
+	       link.group == cleaning->config->names.link_group;
+}
+
+/* Waits until the veths of FROM..TO are gone, for a second at most. */
+static void await_lot(struct cleaning *cleaning, size_t from, size_t to)
+{
+	uint64_t deadline = clock_now_ms() + FABRIC_PATIENCE_MS;
+
+	for (size_t i = from; i < to; i++) {
+		while (veth_is_there(cleaning, cleaning->scan.found[i].slot) && clock_now_ms() < deadline)
+			poll(NULL, 0, 2);
+	}
+}
+
+static int clean_slot(struct cleaning *cleaning, unsigned slot, struct err *err)
+{
+	char path[CONFIG_PATH_SIZE];
+	struct slot_remains remains = { .slot = slot, .nsid = -1, .published = true, .leftovers = true };
+
+	if (slot_take_apart(&cleaning->host, cleaning->config, &remains, err) < 0)
+		return -1;
+	if (remains.had_name)
+		tell(cleaning, "namespace %s", config_netns_path(cleaning->config, slot, path));
+	return 0;
+}
+
+static int clean_links(struct cleaning *cleaning, unsigned slot, struct err *err)
+{
+	char name[CONFIG_LINK_SIZE];
+	struct slot_remains remains = { .slot = slot, .nsid = -1 };
+
+	if (slot_delete_links(&cleaning->host, cleaning->config, &remains, err) < 0)
+		return -1;
+	if (conntrack_flush_host(config_host_ip(cleaning->config, slot), err) < 0)
+		return -1;
+	tell(cleaning, "link %s", config_veth_name(cleaning->config, slot, name));
+	return 0;
+}
+
+static int clean_slots(struct cleaning *cleaning, struct err *err)
+{
+	if (scan_host(&cleaning->host, cleaning->config, &cleaning->scan, err) < 0)
+		return -1;
+	for (size_t from = 0; from < cleaning->scan.found_count; from += FABRIC_LOT) {
+		size_t to =
+		    from + FABRIC_LOT < cleaning->scan.found_count ? from + FABRIC_LOT : cleaning->scan.found_count;
+
+		for (size_t i = from; i < to; i++) {
+			if (clean_slot(cleaning, cleaning->scan.found[i].slot, err) < 0)
+				return -1;
+		}
+		await_lot(cleaning, from, to);
+		for (size_t i = from; i < to; i++) {
+			if (clean_links(cleaning, cleaning->scan.found[i].slot, err) < 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+static int clean_host(struct cleaning *cleaning, struct err *err)
+{
+	unsigned routes;
+	bool table;
+
+	/* The routes after the slots, the rules last: nothing is open in between. */
+	if (host_routes_remove(&cleaning->host, cleaning->config, &routes, err) < 0)
+		return -1;
+	if (routes)
+		tell(cleaning, "%s", "unreachable routes");
+	if (nft_host_remove(&table, err) < 0)
+		return -1;
+	if (table)
+		tell(cleaning, "%s", "nft table inet weft");
+	return 0;
+}
+
+int fabric_cleanup(const struct config *config, void (*told)(void *context, const char *what), void *context,
+		   struct err *err)
+{
+	struct cleaning cleaning = { .config = config, .host = RTNL_CLOSED, .told = told, .context = context };
+	int result;
+
+	if (rtnl_open(&cleaning.host, -1, NETLINK_ROUTE, err) < 0)
+		return -1;
+	result = clean_slots(&cleaning, err);
+	if (result == 0)
+		result = clean_host(&cleaning, err);
+	scan_clear(&cleaning.scan);
+	rtnl_close(&cleaning.host);
+	return result;
+}

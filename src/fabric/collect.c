@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reading counters of many slots: a few per job, and the next job is posted when these are done, so that a claim in between
+ * waits for a few dumps and not for thousands. A slot that goes meanwhile is left out.
+ */
+#include "fabric/state.h"
+
+#include "base/log.h"
+#include "fabric/nft.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { SLOTS_A_JOB = 8 };
+
+struct collection {
+	struct job job;
+	struct fabric *fabric;
+	fabric_counts_done *done;
+	void *context;
+	unsigned first, last, next; /* slot numbers */
+	struct fabric_counts *counts;
+	size_t count, room;
+
+	/* The job at hand. */
+	unsigned slots[SLOTS_A_JOB];
+	int fds[SLOTS_A_JOB];
+	struct fabric_counts read[SLOTS_A_JOB];
+	bool good[SLOTS_A_JOB];
+	size_t used;
+};
+
+static int run_collect(struct job *job)
+{
+	struct collection *collection = (struct collection *)job;
+
+	for (size_t i = 0; i < collection->used; i++) {
+		collection->read[i].slot = collection->slots[i];
+		collection->good[i] = nft_slot_counts(collection->fds[i], &collection->read[i], &job->err) == 0;
+	}
+	return 0;
+}
+
+static int keep(struct collection *collection, const struct fabric_counts *counts)
+{
+	if (collection->count == collection->room) {
+		size_t room = collection->room ? collection->room * 2 : SLOTS_A_JOB;
+		void *grown = reallocarray(collection->counts, room, sizeof(*collection->counts));
+
+		if (!grown)
+			return -1;
+		collection->counts = grown;
+		collection->room = room;
+	}
+	collection->counts[collection->count++] = *counts;
+	return 0;
+}
+
+/* Gathers the next few slots; false: there are none left. */
+static bool gather(struct collection *collection)
+{
+	struct err ignored;
+
+	collection->used = 0;
+	for (; collection->next <= collection->last && collection->used < SLOTS_A_JOB; collection->next++) {
+		struct slot *slot = slot_find(collection->fabric, collection->next);
+		int fd;
+
+		if (!slot || slot->phase != SLOT_LIVE)
+			continue;
+		fd = slot_open_netns(collection->fabric, slot, &ignored);
+		if (fd < 0)
+			continue;
+		collection->slots[collection->used] = slot->number;
+		collection->read[collection->used] = (struct fabric_counts){ 0 };
+		collection->fds[collection->used++] = fd;
+	}
+	return collection->used > 0;
+}
+
+static void end(struct collection *collection)
+{
+	struct job *job = &collection->job;
+
+	if (!job->failed && collection->first == collection->last && !collection->count) {
+		job->failed = true;
+		if (!job->err.text[0])
+			err_set(&job->err, ENOENT, "slot %u", collection->first);
+	}
+	if (job->failed)
+		collection->done(collection->context, NULL, 0, &job->err);
+	else
+		collection->done(collection->context, collection->counts, collection->count, NULL);
+	free(collection->counts);
+	free(collection);
+}
+
+static void finish_collect(struct job *job)
+{
+	struct collection *collection = (struct collection *)job;
+
+	for (size_t i = 0; i < collection->used; i++) {
+		struct slot *slot = slot_find(collection->fabric, collection->slots[i]);
+
+		close(collection->fds[i]);
+		if (job->failed || !collection->good[i] || !slot || slot->phase != SLOT_LIVE)
+			continue;
+		if (keep(collection, &collection->read[i]) < 0) {
+			job->failed = true;
+			err_set(&job->err, ENOMEM, "counters");
+		}
+	}
+	if (job->failed || !gather(collection))
+		end(collection);
+	else
+		job_thread_post(collection->fabric->claimer, job, JOB_REFILL);
+}
+
+static void deliver_first(struct mail *mail)
+{
+	finish_collect((struct job *)((char *)mail - offsetof(struct job, mail)));
+}
+
+void fabric_collect(struct fabric *fabric, unsigned slot, fabric_counts_done *done, void *context)
+{
+	struct collection *collection = calloc(1, sizeof(*collection));
+
+	if (!collection)
+		abort(); /* who waits could not be told */
+	collection->job.run = run_collect;
+	collection->job.finish = finish_collect;
+	collection->fabric = fabric;
+	collection->done = done;
+	collection->context = context;
+	collection->first = slot ? slot : 1;
+	collection->last = slot ? slot : CONFIG_SLOT_MAX;
+	collection->next = collection->first;
+	/* Begins when the caller has returned. */
+	collection->job.mail.deliver = deliver_first;
+	mailbox_post(fabric->mailbox, &collection->job.mail);
+}

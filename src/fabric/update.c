@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What changes, or is asked, of a live slot: its policy and published ports (claimer), its rate towards the guest (builder,
+ * only where it differs), its flows, and whether a packet would pass.
+ *
+ * An update counts as the slot's plan from the moment it is asked for, so that a patrol that comes after it compares with the
+ * new one; a failed update puts rules and plan back.
+ */
+#include "fabric/state.h"
+
+#include "base/log.h"
+#include "fabric/nft.h"
+#include "fabric/plan.h"
+#include "fabric/slot_work.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* The slot NUMBER if it is live, with a descriptor of its namespace; NULL with ERR. */
+static struct slot *live_slot(const struct fabric *fabric, unsigned number, int *netns_fd, struct err *err)
+{
+	struct slot *slot = slot_find(fabric, number);
+
+	if (!slot || slot->phase != SLOT_LIVE || !slot->plan) {
+		err_set(err, ENOENT, "slot %u", number);
+		return NULL;
+	}
+	*netns_fd = slot_open_netns(fabric, slot, err);
+	return *netns_fd < 0 ? NULL : slot;
+}
+
+/* ---- update ---- */
+
+struct update {
+	struct job job;
+	struct fabric *fabric;
+	unsigned slot, mtu;
+	struct plan_share *plan, *former;
+	int netns_fd;
+	fabric_done *done;
+	void *context;
+};
+
+static int put_rules(struct update *update, const struct fabric_plan *plan, const struct fabric_plan *former,
+		     struct err *err)
+{
+	const struct config *config = update->fabric->config;
+
+	if (nft_slot_update(update->netns_fd, plan, err) < 0)
+		return -1;
+	if (!plan->nat_count && !former->nat_count)
+		return 0;
+	return nft_host_publish(config, plan->slot, plan->nat, plan->nat_count, err);
+}
+
+static int run_revert(struct job *job)
+{
+	struct update *update = (struct update *)job;
+	struct err err;
+
+	/* What is told is why the update failed; that putting back fails too is for the log. */
+	if (put_rules(update, update->former->plan, update->plan->plan, &err) < 0)
+		log_error("former policy not put back", F_UINT("slot", update->slot), F_STR("error", err.text));
+	return -1;
+}
+
+static int run_rules(struct job *job)
+{
+	struct update *update = (struct update *)job;
+
+	if (put_rules(update, update->plan->plan, update->former->plan, &job->err) == 0)
+		return 0;
+	return run_revert(job);
+}
+
+static int run_rate(struct job *job)
+{
+	struct update *update = (struct update *)job;
+	struct slot_work work;
+
+	slot_work_init(&work, update->fabric->config, job_host(job), update->plan->plan, update->mtu);
+	work.netns_fd = update->netns_fd;
+	return slot_fit(&work, update->former->plan, &job->err);
+}
+
+static void end_update(struct job *job)
+{
+	struct update *update = (struct update *)job;
+	struct slot *slot = slot_find(update->fabric, update->slot);
+
+	if (job->failed && slot && slot->plan == update->plan) {
+		plan_share_release(slot->plan);
+		slot->plan = plan_share_hold(update->former);
+		patrol_suspect(update->fabric->patrol, slot);
+	}
+	update->done(update->context, job_failure(job));
+	close(update->netns_fd);
+	plan_share_release(update->plan);
+	plan_share_release(update->former);
+	free(update);
+}
+
+static void finish_rate(struct job *job)
+{
+	struct update *update = (struct update *)job;
+
+	if (!job->failed || job->err.code == ECANCELED) {
+		end_update(job);
+		return;
+	}
+	job->run = run_revert;
+	job->finish = end_update;
+	job_thread_post(update->fabric->claimer, job, JOB_CLAIM);
+}
+
+static void finish_rules(struct job *job)
+{
+	struct update *update = (struct update *)job;
+
+	if (job->failed ||
+	    plan_same_rate(&update->plan->plan->bandwidth->to_guest, &update->former->plan->bandwidth->to_guest)) {
+		end_update(job);
+		return;
+	}
+	job->run = run_rate;
+	job->finish = finish_rate;
+	job_thread_post(update->fabric->builder, job, JOB_CLAIM);
+}
+
+void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric_done *done, void *context)
+{
+	struct err err;
+	int netns_fd = -1;
+	struct slot *slot = live_slot(fabric, plan->slot, &netns_fd, &err);
+	struct update *update = slot ? calloc(1, sizeof(*update)) : NULL;
+	struct plan_share *share = update ? plan_share_new(plan) : NULL;
+
+	if (!share) {
+		if (slot) {
+			err_set(&err, ENOMEM, "slot %u", plan->slot);
+			close(netns_fd);
+		}
+		free(update);
+		fabric_reply(fabric, done, context, &err);
+		return;
+	}
+	update->job.run = run_rules;
+	update->job.finish = finish_rules;
+	update->fabric = fabric;
+	update->slot = slot->number;
+	update->mtu = slot->mtu;
+	update->netns_fd = netns_fd;
+	update->done = done;
+	update->context = context;
+	update->plan = share;
+	update->former = slot->plan;
+	slot->plan = plan_share_hold(share);
+	job_thread_post(fabric->claimer, &update->job, JOB_CLAIM);
+}
+
+/* ---- flows, and what policy says ---- */
+
+struct question {
+	struct job job;
+	struct fabric *fabric;
+	unsigned slot;
+	int netns_fd;
+	fabric_done *flushed;
+	fabric_reach_done *told;
+	void *context;
+	uint32_t destination;
+	enum proto proto;
+	uint16_t port;
+	struct fabric_reach reach;
+};
+
+static int run_flush(struct job *job)
+{
+	struct question *question = (struct question *)job;
+
+	if (conntrack_flush(question->netns_fd, &job->err) < 0)
+		return -1;
+	return conntrack_flush_host(config_host_ip(question->fabric->config, question->slot), &job->err);
+}
+
+static int run_reach(struct job *job)
+{
+	struct question *question = (struct question *)job;
+
+	return nft_slot_reach(question->netns_fd, question->fabric->config, question->destination, question->proto,
+			      question->port, &question->reach, &job->err);
+}
+
+static void finish_question(struct job *job)
+{
+	struct question *question = (struct question *)job;
+	const struct err *err = job_failure(job);
+
+	if (question->netns_fd >= 0)
+		close(question->netns_fd);
+	if (question->flushed)
+		question->flushed(question->context, err);
+	else
+		question->told(question->context, err ? NULL : &question->reach, err);
+	free(question);
+}
+
+static void deliver_refusal(struct mail *mail)
+{
+	finish_question((struct job *)((char *)mail - offsetof(struct job, mail)));
+}
+
+/* Posts the question, or the answer that there is no such slot. */
+static void ask(struct fabric *fabric, const struct question *form)
+{
+	struct question *question = malloc(sizeof(*question));
+
+	if (!question)
+		abort(); /* who waits could not be told */
+	*question = *form;
+	question->fabric = fabric;
+	question->job.finish = finish_question;
+	question->netns_fd = -1;
+	if (live_slot(fabric, question->slot, &question->netns_fd, &question->job.err)) {
+		job_thread_post(fabric->claimer, &question->job, JOB_CLAIM);
+		return;
+	}
+	question->job.failed = true;
+	question->job.mail.deliver = deliver_refusal;
+	mailbox_post(fabric->mailbox, &question->job.mail);
+}
+
+void fabric_flush_flows(struct fabric *fabric, unsigned slot, fabric_done *done, void *context)
+{
+	ask(fabric, &(struct question){ .job.run = run_flush, .slot = slot, .flushed = done, .context = context });
+}
+
+void fabric_reach(struct fabric *fabric, unsigned slot, uint32_t destination, enum proto proto, uint16_t port,
+		  fabric_reach_done *done, void *context)
+{
+	ask(fabric, &(struct question){
+			.job.run = run_reach,
+			.slot = slot,
+			.told = done,
+			.context = context,
+			.destination = destination,
+			.proto = proto,
+			.port = port,
+		    });
+}
