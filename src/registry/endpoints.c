@@ -10,6 +10,40 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static bool is_ipv6_loopback(const struct addr *addr)
+{
+	return addr->any.sa_family == AF_INET6 && addr_is_loopback(addr);
+}
+
+/* The addresses that PORT asks for. On a host without ::1 one that has others does without; one that has no other must fail. */
+static void take_addresses(const struct registry *registry, const struct spec_port *port, struct endpoint *endpoint)
+{
+	for (size_t i = 0; i < port->listen_count; i++) {
+		if (!registry->lacks_ipv6_loopback || !is_ipv6_loopback(&port->listen[i]))
+			endpoint->listen[endpoint->listen_count++] = port->listen[i];
+	}
+	if (endpoint->listen_count == 0 && port->listen_count)
+		endpoint->listen[endpoint->listen_count++] = port->listen[0];
+}
+
+int endpoints_for(const struct registry *registry, const struct spec *spec, struct endpoint **endpoints)
+{
+	struct endpoint *made = NULL;
+
+	if (spec->port_count) {
+		made = calloc(spec->port_count, sizeof(*made));
+		if (!made)
+			return -1;
+	}
+	for (size_t i = 0; i < spec->port_count; i++) {
+		made[i].port = spec->ports[i];
+		if (!spec->ports[i].automatic)
+			take_addresses(registry, &spec->ports[i], &made[i]);
+	}
+	*endpoints = made;
+	return 0;
+}
+
 static void release_some(struct registry *registry, const struct endpoint *endpoint, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -22,8 +56,8 @@ void endpoints_release(struct registry *registry, const struct endpoint *endpoin
 		release_some(registry, &endpoints[i], endpoints[i].listen_count);
 }
 
-static int tell_holder(const struct endpoint *endpoint, const struct addr *wanted, const struct port_holder *holder,
-		       const char *field, struct problem *problem)
+static int tell_holder(const struct sandbox *sandbox, const struct endpoint *endpoint, const struct addr *wanted,
+		       const struct port_holder *holder, const char *field, struct problem *problem)
 {
 	const char *proto = proto_name(endpoint->port.proto);
 	char text[ADDR_TEXT_SIZE], held[ADDR_TEXT_SIZE + 8] = "";
@@ -37,6 +71,12 @@ static int tell_holder(const struct endpoint *endpoint, const struct addr *wante
 	if (!holder->sandbox)
 		return problem_set(problem, PROBLEM_CONFLICT, field, "%s (%s) belongs to %s%s", text, proto,
 				   holder->name, held);
+	if (holder->sandbox == sandbox)
+		return problem_set(
+		    problem, PROBLEM_CONFLICT, field,
+		    "%s (%s) is published already%s, by this sandbox: a request of its own must unpublish "
+		    "it first",
+		    text, proto, held);
 	return problem_set(problem, PROBLEM_CONFLICT, field, "%s (%s) is published already%s, by sandbox %s", text,
 			   proto, held, holder->sandbox->id);
 }
@@ -54,7 +94,7 @@ static int hold_named(struct registry *registry, struct sandbox *sandbox, const 
 			continue;
 		release_some(registry, endpoint, i);
 		if (result > 0)
-			return tell_holder(endpoint, &endpoint->listen[i], &holder, field, problem);
+			return tell_holder(sandbox, endpoint, &endpoint->listen[i], &holder, field, problem);
 		return problem_set(problem, PROBLEM_INTERNAL, NULL, "out of memory");
 	}
 	return 0;
@@ -77,7 +117,7 @@ static int hold_automatic(struct registry *registry, struct sandbox *sandbox, st
 	}
 	endpoint->listen[0] = addr_from_ipv4(INADDR_LOOPBACK, port);
 	endpoint->listen[1] = addr_loopback6(port);
-	endpoint->listen_count = 2;
+	endpoint->listen_count = registry->lacks_ipv6_loopback ? 1 : 2;
 	if (hold_named(registry, sandbox, endpoint, field, problem) < 0) {
 		endpoint->listen_count = 0;
 		return -1;

@@ -18,6 +18,7 @@ struct registry {
 	struct registry_watcher watcher; /* no function: nobody watches */
 	void *ids;                       /* tsearch(3) tree of struct sandbox by id */
 	struct ports *ports;
+	bool lacks_ipv6_loopback; /* the host has no ::1 */
 	struct sandbox *sandboxes[SLOTS];
 	uint64_t taken[BITMAP_WORDS(SLOTS)];   /* has a sandbox */
 	uint64_t blocked[BITMAP_WORDS(SLOTS)]; /* must not be handed out */
@@ -30,7 +31,7 @@ struct registry {
 };
 
 /* The endpoints that SPEC asks for, closed, automatic ones without addresses; NULL for none. 0, or -1 for lack of memory. */
-int endpoints_for(const struct spec *spec, struct endpoint **endpoints);
+int endpoints_for(const struct registry *registry, const struct spec *spec, struct endpoint **endpoints);
 
 struct endpoint_list {
 	size_t count;

@@ -10,29 +10,6 @@
 #include "registry/problem.h"
 
 #include <stdlib.h>
-#include <string.h>
-
-int endpoints_for(const struct spec *spec, struct endpoint **endpoints)
-{
-	struct endpoint *made = NULL;
-
-	if (spec->port_count) {
-		made = calloc(spec->port_count, sizeof(*made));
-		if (!made)
-			return -1;
-	}
-	for (size_t i = 0; i < spec->port_count; i++) {
-		const struct spec_port *port = &spec->ports[i];
-
-		made[i].port = *port;
-		if (port->automatic)
-			continue;
-		memcpy(made[i].listen, port->listen, sizeof(port->listen));
-		made[i].listen_count = port->listen_count;
-	}
-	*endpoints = made;
-	return 0;
-}
 
 static bool endpoint_is_same(const struct endpoint *a, const struct endpoint *b)
 {
@@ -95,7 +72,7 @@ int registry_patch_prepare(struct registry *registry, struct sandbox *sandbox, s
 	if (wanted->port_count > SPEC_PORTS_MAX)
 		return problem_set(problem, PROBLEM_BAD_REQUEST, "/publish", "a sandbox can publish at most %d ports",
 				   SPEC_PORTS_MAX);
-	if (endpoints_for(wanted, &endpoints) < 0)
+	if (endpoints_for(registry, wanted, &endpoints) < 0)
 		return problem_set(problem, PROBLEM_INTERNAL, NULL, "out of memory");
 	keep_endpoints(sandbox, endpoints, wanted->port_count, kept);
 	if (wanted->is_default && default_claim(registry, sandbox, problem) < 0)

@@ -78,6 +78,11 @@ void registry_free(struct registry *registry)
 	free(registry);
 }
 
+void registry_set_ipv6_loopback(struct registry *registry, bool present)
+{
+	registry->lacks_ipv6_loopback = !present;
+}
+
 void registry_watch(struct registry *registry, const struct registry_watcher *watcher)
 {
 	registry->watcher = *watcher;
@@ -121,7 +126,7 @@ int default_claim(struct registry *registry, struct sandbox *sandbox, struct pro
 }
 
 /* A sandbox without slot and addresses, in no list yet. It does not own SPEC until it is entered. */
-static struct sandbox *sandbox_new(const char *id, const struct spec *spec)
+static struct sandbox *sandbox_new(const struct registry *registry, const char *id, const struct spec *spec)
 {
 	struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
 
@@ -130,7 +135,7 @@ static struct sandbox *sandbox_new(const char *id, const struct spec *spec)
 	snprintf(sandbox->id, sizeof(sandbox->id), "%s", id);
 	sandbox->state = SANDBOX_CREATING;
 	sandbox->registered_ms = sandbox->since_ms = clock_wall_ms();
-	if (endpoints_for(spec, &sandbox->endpoints) < 0) {
+	if (endpoints_for(registry, spec, &sandbox->endpoints) < 0) {
 		free(sandbox);
 		return NULL;
 	}
@@ -186,7 +191,7 @@ fail:
 
 struct sandbox *registry_add(struct registry *registry, const char *id, struct spec *spec, struct problem *problem)
 {
-	struct sandbox *sandbox = sandbox_new(id, spec);
+	struct sandbox *sandbox = sandbox_new(registry, id, spec);
 
 	if (!sandbox) {
 		problem_set(problem, PROBLEM_INTERNAL, NULL, "out of memory");
@@ -228,7 +233,7 @@ struct sandbox *registry_adopt(struct registry *registry, const char *id, unsign
 
 	if (check_adoption(registry, id, slot, spec, endpoint_count, problem) < 0)
 		return NULL;
-	sandbox = sandbox_new(id, spec);
+	sandbox = sandbox_new(registry, id, spec);
 	if (!sandbox) {
 		problem_set(problem, PROBLEM_INTERNAL, NULL, "out of memory");
 		return NULL;

@@ -83,6 +83,11 @@ struct registry_watcher {
 struct registry *registry_new(const struct config *config);
 /* Frees the sandboxes too; their tenants and handles must be gone. */
 void registry_free(struct registry *registry);
+/*
+ * Whether this host has ::1; it is taken to have until told otherwise. Without it, new endpoints that have another address
+ * (automatic ones, "localhost:PORT") do without it.
+ */
+void registry_set_ipv6_loopback(struct registry *registry, bool present);
 void registry_watch(struct registry *registry, const struct registry_watcher *watcher);
 
 /*

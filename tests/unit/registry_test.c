@@ -312,6 +312,27 @@ START_TEST(a_port_that_another_program_has_is_not_tried_again_at_once)
 }
 END_TEST
 
+START_TEST(without_ipv6_endpoints_have_their_other_addresses_alone)
+{
+	struct spec *spec = with_automatic(1);
+	struct spec_port *both = add_listen(spec, 1, "[::1]:18080");
+	struct sandbox *a;
+
+	ck_assert_int_eq(addr_parse("127.0.0.1:18080", &both->listen[both->listen_count++]), 0);
+	add_listen(spec, 2, "[::1]:18081");
+	registry_set_ipv6_loopback(registry, false);
+	a = added("a", spec);
+	ck_assert_uint_eq(a->endpoints[0].listen_count, 1);
+	ck_assert_str_eq(listens_on(a, 0, 0), "127.0.0.1:20000");
+	ck_assert_uint_eq(a->endpoints[1].listen_count, 1);
+	ck_assert_str_eq(listens_on(a, 1, 0), "127.0.0.1:18080");
+	ck_assert_str_eq(listens_on(a, 2, 0), "[::1]:18081"); /* asked for alone: whoever opens it says why not */
+	registry_remove(registry, a);
+	registry_set_ipv6_loopback(registry, true);
+	ck_assert_uint_eq(added("b", with_automatic(1))->endpoints[0].listen_count, 2);
+}
+END_TEST
+
 /* ---- The default ---- */
 
 static struct spec *default_spec(void)
@@ -455,6 +476,27 @@ START_TEST(a_refused_change_names_the_place_in_publish)
 }
 END_TEST
 
+START_TEST(an_address_changes_its_guest_port_by_two_changes)
+{
+	struct sandbox *a = added("a", with_listen("127.0.0.1:18080"));
+	struct spec *wanted = empty_spec();
+	struct registry_patch patch;
+
+	add_listen(wanted, 9090, "127.0.0.1:18080");
+	ck_assert_int_eq(registry_patch_prepare(registry, a, wanted, &patch, &problem), -1);
+	ck_assert_str_eq(problem.field, "/publish/0/listen");
+	ck_assert_ptr_nonnull(strstr(problem.detail, "by this sandbox"));
+	wanted->port_count = 0;
+	patch = prepared(a, wanted);
+	registry_patch_commit(registry, &patch);
+	wanted = empty_spec();
+	add_listen(wanted, 9090, "127.0.0.1:18080");
+	patch = prepared(a, wanted);
+	registry_patch_commit(registry, &patch);
+	ck_assert_uint_eq(a->endpoints[0].port.guest_port, 9090);
+}
+END_TEST
+
 START_TEST(the_default_moves_by_two_changes)
 {
 	struct sandbox *a = added("a", default_spec()), *b = added("b", empty_spec());
@@ -584,11 +626,13 @@ int main(void)
 	tcase_add_test(tcase, a_refused_sandbox_leaves_nothing_behind);
 	tcase_add_test(tcase, a_range_that_is_used_up_is_said_to_be);
 	tcase_add_test(tcase, a_port_that_another_program_has_is_not_tried_again_at_once);
+	tcase_add_test(tcase, without_ipv6_endpoints_have_their_other_addresses_alone);
 	tcase_add_test(tcase, the_default_is_the_one_registered_so_else_the_only_one);
 	tcase_add_test(tcase, an_adopted_sandbox_has_the_slot_and_the_addresses_of_its_file);
 	tcase_add_test(tcase, a_change_keeps_open_what_stays);
 	tcase_add_test(tcase, an_aborted_change_leaves_all_as_it_was);
 	tcase_add_test(tcase, a_refused_change_names_the_place_in_publish);
+	tcase_add_test(tcase, an_address_changes_its_guest_port_by_two_changes);
 	tcase_add_test(tcase, the_default_moves_by_two_changes);
 	tcase_add_test(tcase, a_change_of_state_is_counted_and_told_once);
 	tcase_add_test(tcase, the_state_follows_from_what_is_known);
