@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "base/log.h"
+#include "daemon/weftd_main.h"
 
-int main(void)
+int main(int argc, char **argv)
 {
-	log_info("weftd");
-	return 0;
+	return weftd_main(argc, argv);
 }

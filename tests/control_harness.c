@@ -98,7 +98,7 @@ static void obey_label(struct sandbox *sandbox)
 			sandbox_set_state(registry, sandbox, state, "label", NULL);
 }
 
-static void patch_sandbox(void *context, struct sandbox *sandbox, const struct wire_patch *patch, struct reply *reply)
+static void patch_sandbox(void *context, struct sandbox *sandbox, struct wire_patch *patch, struct reply *reply)
 {
 	struct registry_patch prepared;
 	struct problem problem;

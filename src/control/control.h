@@ -37,8 +37,7 @@ struct control_ops {
 	void (*register_sandbox)(void *context, const char *id, struct spec *spec, struct reply *reply);
 	void (*unregister_sandbox)(void *context, struct sandbox *sandbox, bool drain, unsigned drain_ms,
 				   struct reply *reply);
-	void (*patch_sandbox)(void *context, struct sandbox *sandbox, const struct wire_patch *patch,
-			      struct reply *reply);
+	void (*patch_sandbox)(void *context, struct sandbox *sandbox, struct wire_patch *patch, struct reply *reply);
 	void (*connections)(void *context, struct sandbox *sandbox, struct reply *reply);
 	void (*diagnose)(void *context, struct sandbox *sandbox, struct reply *reply);
 	void (*reach)(void *context, struct sandbox *sandbox, uint32_t destination, enum proto proto, uint16_t port,

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Endpoints of the forwarder are listeners, one for each address; endpoints of nat are entries of the host's table and none of
+ * this file's business. ::1 may be missing on a host: then IPv4 serves alone, after one warning.
+ */
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "daemon/daemon.h"
+#include "daemon/inherited.h"
+#include "daemon/port_holder.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { DEFAULT_TRIES_MS = 5000, DEFAULT_PAUSE_MS = 100 };
+
+/* Whether ERR only says that this host has no ::1; told once. */
+static bool lacks_ipv6_loopback(const struct addr *listen, const struct err *err)
+{
+	static bool told;
+
+	if (listen->any.sa_family != AF_INET6 || !addr_is_loopback(listen))
+		return false;
+	if (err->code != EADDRNOTAVAIL && err->code != EAFNOSUPPORT)
+		return false;
+	if (!told)
+		log_warning("this host has no ::1; endpoints listen on 127.0.0.1 alone");
+	told = true;
+	return true;
+}
+
+static struct listener *open_one(struct daemon *daemon, struct route *route, const struct endpoint *endpoint,
+				 const struct addr *listen, struct err *err)
+{
+	struct listener_options options = {
+		.proto = endpoint->port.proto,
+		.guest_port = endpoint->port.guest_port,
+		.proxy_protocol = endpoint->port.proxy_protocol,
+		.fd = inherited_take(daemon->inherited, listen, endpoint->port.proto),
+	};
+
+	return listener_open(daemon->forwarder, listen, route, &options, err);
+}
+
+/* An err for an address that cannot be listened on, as a problem that names the port's field and who is in the way. */
+static void explain(const struct endpoint *endpoints, size_t index, const struct addr *listen, const struct err *err,
+		    struct problem *problem)
+{
+	const struct endpoint *endpoint = &endpoints[index];
+	struct port_holder holder;
+	char text[ADDR_TEXT_SIZE], field[64];
+
+	snprintf(field, sizeof(field), endpoint->port.automatic ? "/ports/%zu" : "/ports/%zu/listen", index);
+	addr_format(listen, text);
+	if (err->code == EADDRINUSE) {
+		port_holder_find(listen, endpoint->port.proto, &holder);
+		problem_set(problem, PROBLEM_CONFLICT, field, "%s is in use by %s", text, holder.text);
+	} else if (err->code == EADDRNOTAVAIL) {
+		problem_set(problem, PROBLEM_BAD_REQUEST, field, "%s: this host has no such address", text);
+	} else if (err->code == EMFILE || err->code == ENFILE || err->code == ENOMEM) {
+		problem_set(problem, PROBLEM_UNAVAILABLE, field, "%s: %s", text, err->text);
+	} else {
+		problem_set(problem, PROBLEM_INTERNAL, field, "%s: %s", text, err->text);
+	}
+}
+
+/* Closes what this call opened: OPENED marks them by index of endpoint and address. */
+static void close_opened(struct endpoint *endpoints, void **opened, size_t opened_count, size_t count)
+{
+	for (size_t k = 0; k < opened_count; k++)
+		for (size_t i = 0; i < count; i++)
+			for (size_t j = 0; j < endpoints[i].listen_count; j++)
+				if (endpoints[i].handles[j] == opened[k])
+					endpoints[i].handles[j] = NULL;
+	for (size_t k = 0; k < opened_count; k++)
+		listener_close(opened[k], true);
+}
+
+int endpoints_open(struct daemon *daemon, struct tenant *tenant, struct endpoint *endpoints, size_t count,
+		   uint16_t *taken, struct problem *problem)
+{
+	void **opened = calloc(count * SPEC_LISTEN_MAX + 1, sizeof(*opened));
+	size_t opened_count = 0;
+
+	if (!opened)
+		return problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
+	for (size_t i = 0; i < count; i++) {
+		struct endpoint *endpoint = &endpoints[i];
+
+		for (size_t j = 0; j < endpoint->listen_count && endpoint->port.via == VIA_FORWARDER; j++) {
+			struct err err;
+
+			if (endpoint->handles[j])
+				continue;
+			endpoint->handles[j] = open_one(daemon, tenant->route, endpoint, &endpoint->listen[j], &err);
+			if (endpoint->handles[j]) {
+				opened[opened_count++] = endpoint->handles[j];
+				continue;
+			}
+			if (endpoint->listen_count > 1 && lacks_ipv6_loopback(&endpoint->listen[j], &err))
+				continue;
+			if (taken && endpoint->port.automatic && err.code == EADDRINUSE)
+				*taken = addr_port(&endpoint->listen[j]);
+			explain(endpoints, i, &endpoint->listen[j], &err, problem);
+			close_opened(endpoints, opened, opened_count, count);
+			free(opened);
+			return -1;
+		}
+	}
+	free(opened);
+	return 0;
+}
+
+void endpoints_close(struct endpoint *endpoints, size_t count, bool reset)
+{
+	for (size_t i = 0; i < count; i++) {
+		for (size_t j = 0; j < endpoints[i].listen_count; j++) {
+			if (endpoints[i].handles[j])
+				listener_close(endpoints[i].handles[j], reset);
+			endpoints[i].handles[j] = NULL;
+		}
+	}
+}
+
+static bool has_closed(const struct sandbox *sandbox)
+{
+	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
+		const struct endpoint *endpoint = &sandbox->endpoints[i];
+
+		for (size_t j = 0; j < endpoint->listen_count; j++)
+			if (endpoint->port.via == VIA_FORWARDER && !endpoint->handles[j])
+				return true;
+	}
+	return false;
+}
+
+void endpoints_retry(struct daemon *daemon)
+{
+	struct problem problem;
+
+	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
+	     sandbox = registry_next(daemon->registry, sandbox->slot)) {
+		struct tenant *tenant = tenant_of(sandbox);
+
+		if (!tenant || tenant->busy || tenant->kept || sandbox->state == SANDBOX_DRAINING ||
+		    !has_closed(sandbox))
+			continue;
+		if (endpoints_open(daemon, tenant, sandbox->endpoints, sandbox->endpoint_count, NULL, &problem) == 0)
+			log_info("endpoint open again", F_STR("sandbox", sandbox->id));
+	}
+}
+
+/* An outgoing connection may have the port for a moment (49983 lies in the ephemeral range): that is waited for. */
+static struct listener *open_default(struct daemon *daemon, const struct addr *listen, struct err *err)
+{
+	uint64_t deadline = clock_now_ms() + DEFAULT_TRIES_MS;
+	struct listener_options options = { .proto = PROTO_TCP,
+					    .guest_port = daemon->config->forwarder.default_guest_port };
+
+	for (;;) {
+		struct port_holder holder;
+		char text[ADDR_TEXT_SIZE];
+
+		options.fd = inherited_take(daemon->inherited, listen, PROTO_TCP);
+		struct listener *listener = listener_open(daemon->forwarder, listen, NULL, &options, err);
+		if (listener || err->code != EADDRINUSE)
+			return listener;
+		port_holder_find(listen, PROTO_TCP, &holder);
+		if (holder.listening || clock_now_ms() >= deadline) {
+			err_set(err, 0, "[forwarder] default_listen %s is in use by %s", addr_format(listen, text),
+				holder.text);
+			err->code = EADDRINUSE;
+			return NULL;
+		}
+		poll(NULL, 0, DEFAULT_PAUSE_MS);
+	}
+}
+
+int default_endpoint_open(struct daemon *daemon, struct err *err)
+{
+	const struct addr_list *wanted = &daemon->config->forwarder.default_listen;
+
+	daemon->default_listeners = calloc(wanted->count + 1, sizeof(struct listener *));
+	if (!daemon->default_listeners)
+		return err_set(err, ENOMEM, "default endpoint");
+	for (size_t i = 0; i < wanted->count; i++) {
+		struct listener *listener = open_default(daemon, &wanted->items[i], err);
+
+		if (listener)
+			daemon->default_listeners[daemon->default_listener_count++] = listener;
+		else if (wanted->count == 1 || !lacks_ipv6_loopback(&wanted->items[i], err))
+			return -1;
+	}
+	return 0;
+}
+
+void default_endpoint_close(struct daemon *daemon)
+{
+	for (size_t i = 0; i < daemon->default_listener_count; i++)
+		listener_close(daemon->default_listeners[i], false);
+	daemon->default_listener_count = 0;
+	free(daemon->default_listeners);
+	daemon->default_listeners = NULL;
+}
+
+void default_endpoint_follow(struct daemon *daemon)
+{
+	struct sandbox *sandbox = registry_default(daemon->registry);
+	bool serves = sandbox && sandbox->tenant && sandbox->state != SANDBOX_DRAINING && tenant_of(sandbox)->route;
+
+	forwarder_set_default(daemon->forwarder, serves ? tenant_of(sandbox)->route : NULL);
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the kernel reports becomes what the registry knows, the route is told, and the state follows. Reports about slots that
+ * nobody has are about slots on their way out, and say only whether a number is free again.
+ */
+#include "base/log.h"
+#include "daemon/daemon.h"
+
+static void on_carrier(void *context, unsigned slot, bool up)
+{
+	struct daemon *daemon = context;
+	struct sandbox *sandbox = registry_at(daemon->registry, slot);
+	struct tenant *tenant = sandbox ? tenant_of(sandbox) : NULL;
+
+	if (!tenant || !tenant->route || sandbox->carrier == up)
+		return;
+	sandbox->carrier = up;
+	sandbox->was_attached |= up;
+	sandbox->guest_answers = false;
+	log_info(up ? "a VM opened the TAP" : "the VM left the TAP", F_STR("sandbox", sandbox->id),
+		 F_UINT("slot", slot));
+	route_set_ready(tenant->route, false);
+	route_set_up(tenant->route, up);
+	tenant_settle(tenant, "carrier");
+}
+
+static void on_broken(void *context, unsigned slot, const char *what)
+{
+	struct daemon *daemon = context;
+	struct sandbox *sandbox = registry_at(daemon->registry, slot);
+
+	if (!sandbox || sandbox->state == SANDBOX_DRAINING || sandbox->state == SANDBOX_CREATING)
+		return;
+	sandbox_set_state(daemon->registry, sandbox, SANDBOX_FAILED, "kernel", what);
+	if (tenant_of(sandbox) && tenant_of(sandbox)->route)
+		route_set_up(tenant_of(sandbox)->route, false);
+}
+
+static void on_repaired(void *context, unsigned slot, const char *what)
+{
+	struct daemon *daemon = context;
+	struct sandbox *sandbox = slot ? registry_at(daemon->registry, slot) : NULL;
+
+	log_warning("repaired", F_STR("sandbox", sandbox ? sandbox->id : NULL), F_STR("what", what));
+	control_event(daemon->control, "repair", sandbox ? sandbox->id : NULL, json_pack("{s:s}", "what", what));
+}
+
+static void on_slot_free(void *context, unsigned slot)
+{
+	struct daemon *daemon = context;
+	struct sandbox *sandbox = registry_at(daemon->registry, slot);
+
+	if (sandbox && sandbox->tenant)
+		tenant_of(sandbox)->slot_freed = true;
+	else
+		registry_unblock_slot(daemon->registry, slot);
+}
+
+static void on_slot_foreign(void *context, unsigned slot, const char *why)
+{
+	struct daemon *daemon = context;
+
+	log_warning("slot skipped", F_UINT("slot", slot), F_STR("why", why));
+	registry_block_slot(daemon->registry, slot, why);
+}
+
+static void on_denied(void *context, unsigned slot, const struct fabric_denial *denial)
+{
+	struct daemon *daemon = context;
+	struct sandbox *sandbox = registry_at(daemon->registry, slot);
+	char text[IPV4_TEXT_SIZE];
+
+	if (!sandbox)
+		return;
+	control_event(daemon->control, "denied", sandbox->id,
+		      json_pack("{s:s, s:s, s:s, s:i}", "rule", denial->rule, "proto", denial->proto, "destination",
+				ipv4_format(denial->destination, text), "port", (int)denial->port));
+}
+
+static void on_pool_changed(void *context)
+{
+	(void)context; /* asked for when somebody wants to know */
+}
+
+const struct fabric_watcher daemon_watcher = {
+	.carrier = on_carrier,
+	.broken = on_broken,
+	.repaired = on_repaired,
+	.slot_free = on_slot_free,
+	.slot_foreign = on_slot_foreign,
+	.denied = on_denied,
+	.pool_changed = on_pool_changed,
+};
+
+void daemon_state_changed(void *context, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
+			  uint64_t previous_ms)
+{
+	struct daemon *daemon = context;
+
+	control_state_changed(daemon->control, sandbox, from, cause, previous_ms);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What weftd does when it does not run: check, clean up, explain itself.
+ */
+#include "daemon/modes.h"
+
+#include "base/err.h"
+#include "config/config.h"
+#include "daemon/options.h"
+#include "daemon/weftd_main.h"
+#include "fabric/fabric.h"
+#include "store/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define DEFAULT_CONFIG SYSCONFDIR "/weft/weftd.conf"
+
+static void print_mistakes(const struct config_mistakes *mistakes)
+{
+	char text[1024];
+
+	for (size_t i = 0; i < mistakes->count; i++) {
+		config_mistake_format(mistakes, &mistakes->items[i], text, sizeof(text));
+		fprintf(stderr, "%s\n", text);
+	}
+}
+
+struct config *mode_load_config(const struct options *options, int *exit_code)
+{
+	const char *path = options->config                     ? options->config
+			   : access(DEFAULT_CONFIG, F_OK) == 0 ? DEFAULT_CONFIG
+							       : NULL;
+	struct config_mistakes mistakes = { 0 };
+	struct config *config;
+
+	if (path && access(path, R_OK) < 0) {
+		fprintf(stderr, "weftd: %s: %s\n", path, strerror(errno));
+		*exit_code = EX_NOINPUT;
+		return NULL;
+	}
+	config = path ? config_load(path, &mistakes) : config_default();
+	if (config)
+		fabric_check_config(config, &mistakes);
+	*exit_code = EX_OK;
+	if (!config || mistakes.count) {
+		print_mistakes(&mistakes);
+		config_free(config);
+		config = NULL;
+		*exit_code = EX_CONFIG;
+	}
+	config_mistakes_clear(&mistakes);
+	return config;
+}
+
+int mode_check(const struct options *options)
+{
+	int exit_code;
+	struct config *config = mode_load_config(options, &exit_code);
+
+	if (!config)
+		return exit_code;
+	printf("configuration ok\n");
+	config_free(config);
+	return EX_OK;
+}
+
+static void tell_removed(void *context, const char *what)
+{
+	unsigned *count = context;
+
+	(*count)++;
+	printf("removed %s\n", what);
+}
+
+static int remove_state_files(struct store *store, const struct config *config, unsigned *count, struct err *err)
+{
+	struct store_contents contents;
+
+	if (store_load(store, &contents, err) < 0)
+		return -1;
+	for (size_t i = 0; i < contents.count; i++) {
+		if (store_remove(store, contents.items[i].slot, err) < 0) {
+			store_contents_clear(&contents);
+			return -1;
+		}
+		(*count)++;
+		printf("removed state of sandbox %s\n", contents.items[i].id);
+	}
+	for (size_t i = 0; i < contents.damage_count; i++)
+		printf("left alone: %s\n", contents.damage[i].text);
+	store_contents_clear(&contents);
+	(void)config;
+	return 0;
+}
+
+int mode_cleanup(const struct options *options)
+{
+	int exit_code;
+	unsigned count = 0;
+	struct err err;
+	struct config *config = mode_load_config(options, &exit_code);
+
+	if (!config)
+		return exit_code;
+	/* The lock keeps us from pulling the ground from under a running daemon. */
+	struct store *store = store_open(options->state_dir, config, &err);
+	if (!store) {
+		fprintf(stderr, "weftd: %s\n", err.text);
+		config_free(config);
+		return EX_OSERR;
+	}
+	int result = fabric_cleanup(config, tell_removed, &count, &err);
+	if (result == 0)
+		result = remove_state_files(store, config, &count, &err);
+	if (result < 0)
+		fprintf(stderr, "weftd: %s\n", err.text);
+	else
+		printf("%u removed, nothing left\n", count);
+	store_close(store);
+	config_free(config);
+	return result < 0 ? EX_OSERR : EX_OK;
+}
+
+int weftd_main(int argc, char **argv)
+{
+	struct options options;
+
+	if (options_parse(argc, argv, &options) < 0) {
+		fprintf(stderr, "Try 'weftd --help'.\n");
+		return EX_USAGE;
+	}
+	switch (options.mode) {
+	case WEFTD_RUN:
+		return mode_run(&options);
+	case WEFTD_CHECK:
+		return mode_check(&options);
+	case WEFTD_CLEANUP:
+		return mode_cleanup(&options);
+	case WEFTD_VERSION:
+		printf("weftd %s\n", PACKAGE_VERSION);
+		return EX_OK;
+	case WEFTD_HELP:
+		options_print_help(stdout);
+		return EX_OK;
+	}
+	return EX_SOFTWARE;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Thin, so that no other file needs to know whether libsystemd is there.
+ */
+#include "daemon/notify.h"
+
+#ifdef HAVE_LIBSYSTEMD
+#include <systemd/sd-daemon.h>
+
+static void tell(const char *state)
+{
+	sd_notify(0, state);
+}
+#else
+static void tell(const char *state)
+{
+	(void)state;
+}
+#endif
+
+void notify_ready(void)
+{
+	tell("READY=1");
+}
+
+void notify_reloading(void)
+{
+	tell("RELOADING=1");
+}
+
+void notify_stopping(void)
+{
+	tell("STOPPING=1");
+}

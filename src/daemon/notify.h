@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_DAEMON_NOTIFY_H
+#define WEFT_DAEMON_NOTIFY_H
+
+/* What the service manager is told, sd_notify(3). Without one, or without libsystemd, these do nothing. */
+
+void notify_ready(void);
+void notify_reloading(void);
+void notify_stopping(void);
+
+#endif

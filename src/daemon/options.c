@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * getopt_long(3) does the reading, and names an unknown option by itself.
+ */
+#include "daemon/options.h"
+
+#include "config/config.h"
+
+#include <getopt.h>
+
+enum {
+	OPTION_CONFIG = 256,
+	OPTION_SOCKET,
+	OPTION_STATE_DIR,
+	OPTION_FOREGROUND,
+	OPTION_CHECK,
+	OPTION_CLEANUP,
+	OPTION_VERSION,
+	OPTION_HELP
+};
+
+static const struct option long_options[] = {
+	{ "config", required_argument, NULL, OPTION_CONFIG },
+	{ "socket", required_argument, NULL, OPTION_SOCKET },
+	{ "state-dir", required_argument, NULL, OPTION_STATE_DIR },
+	{ "foreground", no_argument, NULL, OPTION_FOREGROUND },
+	{ "check", no_argument, NULL, OPTION_CHECK },
+	{ "cleanup", no_argument, NULL, OPTION_CLEANUP },
+	{ "version", no_argument, NULL, OPTION_VERSION },
+	{ "help", no_argument, NULL, OPTION_HELP },
+	{ 0 },
+};
+
+static int take(int option, struct options *options)
+{
+	switch (option) {
+	case OPTION_CONFIG:
+		options->config = optarg;
+		return 0;
+	case OPTION_SOCKET:
+		options->socket = optarg;
+		return 0;
+	case OPTION_STATE_DIR:
+		options->state_dir = optarg;
+		return 0;
+	case OPTION_FOREGROUND:
+		options->foreground = true;
+		return 0;
+	case OPTION_CHECK:
+		options->mode = WEFTD_CHECK;
+		return 0;
+	case OPTION_CLEANUP:
+		options->mode = WEFTD_CLEANUP;
+		return 0;
+	case OPTION_VERSION:
+		options->mode = WEFTD_VERSION;
+		return 0;
+	case OPTION_HELP:
+		options->mode = WEFTD_HELP;
+		return 0;
+	}
+	return -1; /* getopt_long() said what is wrong */
+}
+
+int options_parse(int argc, char **argv, struct options *options)
+{
+	int option;
+
+	*options = (struct options){ .socket = "/run/weft/control.sock", .state_dir = "/run/weft/state" };
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0)
+		if (take(option, options) < 0)
+			return -1;
+	if (optind < argc) {
+		fprintf(stderr, "weftd: unexpected argument '%s'\n", argv[optind]);
+		return -1;
+	}
+	return 0;
+}
+
+void options_print_help(FILE *out)
+{
+	fputs("Usage: weftd [OPTION]...\n"
+	      "The network of the microVM sandboxes on this host. See weftd(8).\n"
+	      "\n"
+	      "  --config FILE     configuration (default: " SYSCONFDIR "/weft/weftd.conf, if it is there)\n"
+	      "  --socket PATH     control socket (default: /run/weft/control.sock)\n"
+	      "  --state-dir DIR   state directory (default: /run/weft/state)\n"
+	      "  --foreground      log to stderr\n"
+	      "  --check           validate the configuration and the host, and exit\n"
+	      "  --cleanup         remove all that carries weft's mark, say what, and exit\n"
+	      "  --version         print the version, and exit\n"
+	      "  --help            print this, and exit\n"
+	      "\n"
+	      "Options of the configuration file, see weftd.conf(5):\n\n",
+	      out);
+	config_print_options(out);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * /proc/net/tcp and its siblings list the sockets of this namespace with their inodes; the process is the one among whose
+ * descriptors that inode is found.
+ */
+#include "daemon/port_holder.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TCP_STATE_LISTEN = 0x0a, UDP_STATE_UNCONNECTED = 0x07 };
+
+struct row {
+	struct addr local;
+	unsigned state;
+	unsigned long inode;
+};
+
+/* The addresses are printed as 32-bit words in host order of the machine. */
+static bool parse_row(const char *line, bool ipv6, struct row *row)
+{
+	char host[40];
+	unsigned port;
+
+	if (sscanf(line, " %*u: %39[0-9A-F]:%4x %*[0-9A-F]:%*x %2x %*x:%*x %*x:%*x %*x %*u %*u %lu", host, &port,
+		   &row->state, &row->inode) != 4)
+		return false;
+	memset(&row->local, 0, sizeof(row->local));
+	if (!ipv6) {
+		row->local.in.sin_family = AF_INET;
+		row->local.in.sin_addr.s_addr = (uint32_t)strtoul(host, NULL, 16);
+	} else {
+		row->local.in6.sin6_family = AF_INET6;
+		for (int i = 0; i < 4; i++) {
+			char word[9] = { 0 };
+
+			memcpy(word, host + 8 * i, 8);
+			row->local.in6.sin6_addr.s6_addr32[i] = (uint32_t)strtoul(word, NULL, 16);
+		}
+	}
+	addr_set_port(&row->local, (uint16_t)port);
+	return true;
+}
+
+static bool in_the_way(const struct addr *wanted, const struct addr *local)
+{
+	if (addr_port(wanted) != addr_port(local))
+		return false;
+	return addr_is_wildcard(local) || addr_is_wildcard(wanted) || addr_same_host(wanted, local);
+}
+
+static void search_table(const char *path, bool ipv6, const struct addr *listen, struct row *found, bool *any,
+			 bool *listener)
+{
+	FILE *table = fopen(path, "re");
+	char line[512];
+
+	if (!table)
+		return;
+	while (fgets(line, sizeof(line), table)) {
+		struct row row;
+
+		if (!parse_row(line, ipv6, &row) || !in_the_way(listen, &row.local))
+			continue;
+		bool listens = row.state == TCP_STATE_LISTEN || row.state == UDP_STATE_UNCONNECTED;
+		if (!*any || (listens && !*listener))
+			*found = row;
+		*any = true;
+		*listener |= listens;
+	}
+	fclose(table);
+}
+
+static bool process_has(const char *pid, unsigned long inode)
+{
+	char path[300], target[64], wanted[64];
+	bool has = false;
+
+	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+	snprintf(wanted, sizeof(wanted), "socket:[%lu]", inode);
+	DIR *fds = opendir(path);
+	if (!fds)
+		return false;
+	for (struct dirent *entry; !has && (entry = readdir(fds));) {
+		ssize_t length = readlinkat(dirfd(fds), entry->d_name, target, sizeof(target) - 1);
+
+		if (length <= 0)
+			continue;
+		target[length] = '\0';
+		has = strcmp(target, wanted) == 0;
+	}
+	closedir(fds);
+	return has;
+}
+
+static void name_process(unsigned long inode, char *text, size_t size)
+{
+	DIR *processes = opendir("/proc");
+
+	snprintf(text, size, "a process not visible from here");
+	if (!processes)
+		return;
+	for (struct dirent *entry; (entry = readdir(processes));) {
+		char path[300], name[32] = "?";
+
+		if (!isdigit((unsigned char)entry->d_name[0]) || !process_has(entry->d_name, inode))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
+		FILE *comm = fopen(path, "re");
+		if (comm) {
+			if (fgets(name, sizeof(name), comm))
+				name[strcspn(name, "\n")] = '\0';
+			fclose(comm);
+		}
+		snprintf(text, size, "%s (pid %.20s)", name, entry->d_name);
+		break;
+	}
+	closedir(processes);
+}
+
+void port_holder_find(const struct addr *listen, enum proto proto, struct port_holder *holder)
+{
+	bool ipv4 = listen->any.sa_family == AF_INET;
+	struct row row = { 0 };
+
+	memset(holder, 0, sizeof(*holder));
+	if (ipv4)
+		search_table(proto == PROTO_TCP ? "/proc/thread-self/net/tcp" : "/proc/thread-self/net/udp", false,
+			     listen, &row, &holder->found, &holder->listening);
+	else
+		search_table(proto == PROTO_TCP ? "/proc/thread-self/net/tcp6" : "/proc/thread-self/net/udp6", true,
+			     listen, &row, &holder->found, &holder->listening);
+	if (holder->found && row.inode)
+		name_process(row.inode, holder->text, sizeof(holder->text));
+	else
+		snprintf(holder->text, sizeof(holder->text), "a process not visible from here");
+}

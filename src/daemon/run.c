@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Start and stop. The order of the start is that of who must not wait: the control socket answers first, from the stored state,
+ * while the kernel is still being read. The stop goes the other way round and leaves kernel state as it is: only the forwarder's
+ * own connections end, after a drain.
+ */
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/netns.h"
+#include "config/config.h"
+#include "daemon/daemon.h"
+#include "daemon/inherited.h"
+#include "daemon/modes.h"
+#include "daemon/notify.h"
+#include "daemon/options.h"
+#include "store/store.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum { HOUSEKEEPING_MS = 10000 };
+
+static const int watched_signals[] = { SIGTERM, SIGINT, SIGHUP };
+
+static bool is_adopting(void *context)
+{
+	struct daemon *daemon = context;
+
+	return daemon->state == DAEMON_ADOPTING;
+}
+
+static void housekeep(void *context)
+{
+	struct daemon *daemon = context;
+
+	if (daemon->state == DAEMON_RUNNING) {
+		endpoints_retry(daemon);
+		collect_all(daemon);
+	}
+	timer_start(&daemon->housekeeping, HOUSEKEEPING_MS);
+}
+
+static void on_drained(void *context)
+{
+	struct daemon *daemon = context;
+
+	event_base_loopbreak(daemon->base);
+}
+
+static size_t gather_listeners(const struct daemon *daemon, int *fds, size_t room)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < daemon->default_listener_count && count < room; i++)
+		fds[count++] = listener_fd(daemon->default_listeners[i]);
+	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
+	     sandbox = registry_next(daemon->registry, sandbox->slot))
+		for (size_t i = 0; i < sandbox->endpoint_count; i++)
+			for (size_t j = 0; j < sandbox->endpoints[i].listen_count && count < room; j++)
+				if (sandbox->endpoints[i].handles[j])
+					fds[count++] = listener_fd(sandbox->endpoints[i].handles[j]);
+	return count;
+}
+
+/* The service manager keeps the sockets over a restart, so that clients never see a refused connection. */
+static void hand_over_listeners(const struct daemon *daemon)
+{
+	size_t room = daemon->default_listener_count;
+	int *fds;
+
+	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
+	     sandbox = registry_next(daemon->registry, sandbox->slot))
+		room += sandbox->endpoint_count * SPEC_LISTEN_MAX;
+	fds = getenv("NOTIFY_SOCKET") ? calloc(room + 1, sizeof(*fds)) : NULL;
+	if (!fds)
+		return;
+	inherited_store(fds, gather_listeners(daemon, fds, room));
+	free(fds);
+}
+
+static void stop(struct daemon *daemon, int signal)
+{
+	if (daemon->state == DAEMON_STOPPING) {
+		event_base_loopbreak(daemon->base);
+		return;
+	}
+	log_info("stopping", F_STR("signal", signal == SIGTERM ? "TERM" : "INT"));
+	notify_stopping();
+	daemon->state = DAEMON_STOPPING;
+	hand_over_listeners(daemon);
+	forwarder_drain(daemon->forwarder, daemon->config->forwarder.stop_drain_ms, on_drained, daemon);
+}
+
+static void reload(struct daemon *daemon)
+{
+	int exit_code;
+	struct config *fresh;
+
+	notify_reloading();
+	fresh = mode_load_config(daemon->options, &exit_code);
+	if (!fresh) {
+		log_error("configuration not reloaded; the former one stays in force");
+	} else {
+		config_reload(daemon->config, fresh);
+		config_free(fresh);
+		log_setup(daemon->config->daemon.log_level, daemon->config->daemon.log_format,
+			  daemon->options->foreground ? LOG_TO_STDERR : LOG_TO_JOURNAL);
+		forwarder_reconfigure(daemon->forwarder);
+		log_info("configuration reloaded");
+	}
+	notify_ready();
+}
+
+static void on_signal(evutil_socket_t signal, short what, void *arg)
+{
+	struct daemon *daemon = arg;
+
+	(void)what;
+	if (signal == SIGHUP)
+		reload(daemon);
+	else
+		stop(daemon, (int)signal);
+}
+
+static int watch_signals(struct daemon *daemon, struct err *err)
+{
+	for (size_t i = 0; i < sizeof(watched_signals) / sizeof(watched_signals[0]); i++) {
+		daemon->signals[i] = evsignal_new(daemon->base, watched_signals[i], on_signal, daemon);
+		if (!daemon->signals[i] || event_add(daemon->signals[i], NULL) < 0)
+			return err_set(err, ENOMEM, "signal handlers");
+	}
+	/* A peer that is gone shows in the result of the call that writes to it. */
+	signal(SIGPIPE, SIG_IGN);
+	return 0;
+}
+
+/* Each connection takes two descriptors: as many as the kernel lets one process have. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+	FILE *file = fopen("/proc/sys/fs/nr_open", "re");
+	unsigned long most = 0;
+
+	if (file) {
+		if (fscanf(file, "%lu", &most) != 1)
+			most = 0;
+		fclose(file);
+	}
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	if (most > limit.rlim_max) {
+		struct rlimit raised = { .rlim_cur = most, .rlim_max = most };
+
+		if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+			return;
+	}
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		log_warning("descriptor limit not raised", F_UINT("limit", limit.rlim_cur));
+}
+
+static int start_control(struct daemon *daemon, struct err *err)
+{
+	const struct control_ops ops = {
+		.register_sandbox = daemon_register,
+		.unregister_sandbox = daemon_unregister,
+		.patch_sandbox = daemon_patch,
+		.connections = daemon_connections,
+		.diagnose = daemon_diagnose,
+		.reach = daemon_reach,
+		.refresh = daemon_refresh,
+		.status = daemon_status,
+		.metrics = daemon_metrics,
+		.adopting = is_adopting,
+		.context = daemon,
+	};
+	const struct registry_watcher watcher = { .state_changed = daemon_state_changed, .context = daemon };
+
+	daemon->control =
+	    control_new(daemon->base, daemon->options->socket, daemon->config, daemon->registry, &ops, err);
+	if (!daemon->control)
+		return -1;
+	registry_watch(daemon->registry, &watcher);
+	return 0;
+}
+
+static int start(struct daemon *daemon, struct err *err)
+{
+	struct fabric_watcher watcher = daemon_watcher;
+
+	watcher.context = daemon;
+	STAILQ_INIT(&daemon->parked);
+	raise_descriptor_limit();
+	if (netns_init(err) < 0)
+		return -1;
+	daemon->base = event_base_new();
+	daemon->registry = registry_new(daemon->config);
+	if (!daemon->base || !daemon->registry)
+		return err_set(err, ENOMEM, "start");
+	/* The lock on the state directory comes before the socket: of two daemons, the second must not take the first one's. */
+	daemon->store = store_open(daemon->options->state_dir, daemon->config, err);
+	if (!daemon->store || diagnoses_start(daemon, err) < 0 || start_control(daemon, err) < 0)
+		return -1;
+	daemon->fabric = fabric_new(daemon->base, daemon->config, &watcher, err);
+	if (!daemon->fabric)
+		return -1;
+	daemon->forwarder = forwarder_new(daemon->base, daemon->config, err);
+	if (!daemon->forwarder)
+		return -1;
+	daemon->inherited = inherited_receive();
+	if (default_endpoint_open(daemon, err) < 0 || restart_load(daemon, err) < 0)
+		return -1;
+	inherited_free(steal_ptr(&daemon->inherited));
+	if (watch_signals(daemon, err) < 0 ||
+	    timer_init(&daemon->housekeeping, daemon->base, housekeep, daemon, err) < 0)
+		return -1;
+	timer_start(&daemon->housekeeping, HOUSEKEEPING_MS);
+	restart_adopt(daemon);
+	return 0;
+}
+
+/* What the next run is to know: counters, last activity; and nothing of a registration that was cut off. */
+static void write_last_state(struct daemon *daemon, struct sandbox *sandbox)
+{
+	struct err err;
+	int result;
+
+	if (tenant_of(sandbox)->kept)
+		return;
+	tenant_refresh(sandbox);
+	if (sandbox->state == SANDBOX_CREATING && daemon->state == DAEMON_STOPPING)
+		result = store_remove(daemon->store, sandbox->slot, &err);
+	else
+		result = store_save(daemon->store, sandbox, &err);
+	if (result < 0)
+		log_error("state not written", F_STR("sandbox", sandbox->id), F_STR("error", err.text));
+}
+
+static void let_go(struct tenant *tenant)
+{
+	struct problem problem;
+
+	if (tenant->probe)
+		probe_stop(tenant->probe);
+	tenant->probe = NULL;
+	problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "weftd is stopping; it finishes this at its next start");
+	for (size_t i = 0; i < tenant->leaving_count; i++)
+		reply_problem(tenant->leaving[i], &problem);
+	tenant->leaving_count = 0;
+}
+
+static void each_tenant(struct daemon *daemon, void (*act)(struct daemon *daemon, struct sandbox *sandbox))
+{
+	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
+	     sandbox = registry_next(daemon->registry, sandbox->slot))
+		if (sandbox->tenant)
+			act(daemon, sandbox);
+}
+
+static void save_and_let_go(struct daemon *daemon, struct sandbox *sandbox)
+{
+	write_last_state(daemon, sandbox);
+	let_go(tenant_of(sandbox));
+}
+
+static void free_tenant(struct daemon *daemon, struct sandbox *sandbox)
+{
+	(void)daemon;
+	tenant_free(tenant_of(sandbox));
+}
+
+/*
+ * What is under way in the fabric ends with fabric_free(), whose completions still find everything in place. Listeners and
+ * routes go with the forwarder, which may use the namespaces' descriptors until then.
+ */
+static void finish(struct daemon *daemon)
+{
+	diagnoses_stop(daemon);
+	unpark_all(daemon);
+	for (size_t i = 0; i < sizeof(daemon->signals) / sizeof(daemon->signals[0]); i++)
+		if (daemon->signals[i])
+			event_free(daemon->signals[i]);
+	timer_free(&daemon->housekeeping);
+	fabric_free(daemon->fabric);
+	if (daemon->registry)
+		each_tenant(daemon, save_and_let_go);
+	forwarder_free(daemon->forwarder);
+	if (daemon->registry)
+		each_tenant(daemon, free_tenant);
+	free(daemon->default_listeners);
+	control_free(daemon->control);
+	inherited_free(daemon->inherited);
+	registry_free(daemon->registry);
+	store_close(daemon->store);
+	if (daemon->base)
+		event_base_free(daemon->base);
+}
+
+int mode_run(const struct options *options)
+{
+	struct daemon daemon = { .options = options };
+	struct err err;
+	int exit_code;
+
+	daemon.config = mode_load_config(options, &exit_code);
+	if (!daemon.config)
+		return exit_code;
+	log_setup(daemon.config->daemon.log_level, daemon.config->daemon.log_format,
+		  options->foreground ? LOG_TO_STDERR : LOG_TO_JOURNAL);
+	log_info("weftd starts", F_STR("version", PACKAGE_VERSION), F_STR("socket", options->socket));
+	exit_code = EX_OK;
+	if (start(&daemon, &err) < 0) {
+		log_error("weftd does not start", F_STR("error", err.text));
+		/* Without a terminal's eyes on the log, the exit code and this line are all that is seen. */
+		if (!options->foreground)
+			fprintf(stderr, "weftd: %s\n", err.text);
+		exit_code = EX_UNAVAILABLE;
+	} else {
+		event_base_dispatch(daemon.base);
+		exit_code = daemon.exit_code;
+	}
+	finish(&daemon);
+	log_info("weftd ends");
+	config_free(daemon.config);
+	return exit_code;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A tenant joins a sandbox's record to what serves it: the route of the forwarder, the descriptor of its namespace, and the
+ * probe that asks the guest whether it is ready. What the registry knows (carrier, paused, answers) is the truth; this file
+ * hands it on.
+ */
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int tenant_new(struct daemon *daemon, struct sandbox *sandbox, struct err *err)
+{
+	struct tenant *tenant = calloc(1, sizeof(*tenant));
+
+	if (!tenant)
+		return err_set(err, ENOMEM, "sandbox %s", sandbox->id);
+	tenant->daemon = daemon;
+	tenant->sandbox = sandbox;
+	tenant->netns_fd = -1;
+	tenant->route = route_new(daemon->forwarder, sandbox->id, sandbox->slot, &sandbox->spec->limits);
+	if (!tenant->route) {
+		free(tenant);
+		return err_set(err, ENOMEM, "route of sandbox %s", sandbox->id);
+	}
+	sandbox->tenant = tenant;
+	return 0;
+}
+
+void tenant_free(struct tenant *tenant)
+{
+	if (tenant->probe)
+		probe_stop(tenant->probe);
+	cleanup_fd(&tenant->netns_fd);
+	tenant->sandbox->tenant = NULL;
+	free(tenant->leaving);
+	free(tenant);
+}
+
+static void on_ready(void *context)
+{
+	struct tenant *tenant = context;
+
+	tenant->probe = NULL;
+	tenant->sandbox->guest_answers = true;
+	route_set_ready(tenant->route, true);
+	tenant_settle(tenant, "probe");
+}
+
+void tenant_follow_readiness(struct tenant *tenant)
+{
+	struct sandbox *sandbox = tenant->sandbox;
+	bool settled = sandbox->state != SANDBOX_CREATING && sandbox->state != SANDBOX_DRAINING &&
+		       sandbox->state != SANDBOX_FAILED;
+	bool asking =
+	    settled && sandbox->carrier && !sandbox->paused && sandbox->spec->ready_port && !sandbox->guest_answers;
+
+	if (!asking && tenant->probe) {
+		probe_stop(tenant->probe);
+		tenant->probe = NULL;
+	}
+	if (asking && !tenant->probe)
+		tenant->probe = probe_start(tenant->route, sandbox->spec->ready_port, on_ready, tenant);
+	if (!sandbox->guest_answers)
+		route_set_ready(tenant->route, false);
+}
+
+void tenant_settle(struct tenant *tenant, const char *cause)
+{
+	struct sandbox *sandbox = tenant->sandbox;
+
+	if (sandbox->state == SANDBOX_CREATING || sandbox->state == SANDBOX_DRAINING ||
+	    sandbox->state == SANDBOX_FAILED)
+		return;
+	enum sandbox_state state = sandbox_settled_state(sandbox);
+	if (state != sandbox->state)
+		sandbox_set_state(tenant->daemon->registry, sandbox, state, cause, NULL);
+	tenant_follow_readiness(tenant);
+}
+
+void tenant_attach_namespace(struct tenant *tenant, const struct fabric_slot *slot)
+{
+	struct sandbox *sandbox = tenant->sandbox;
+	int former = tenant->netns_fd;
+
+	tenant->netns_fd = slot->netns_fd;
+	sandbox->mtu = slot->mtu;
+	sandbox->carrier = slot->carrier;
+	sandbox->was_attached |= slot->carrier;
+	route_set_namespace(tenant->route, tenant->netns_fd);
+	cleanup_fd(&former);
+	if (sandbox->paused)
+		route_pause(tenant->route);
+	route_set_up(tenant->route, slot->carrier);
+}
+
+size_t tenant_nat_max(const struct endpoint *endpoints, size_t count)
+{
+	size_t max = 1;
+
+	for (size_t i = 0; i < count; i++)
+		max += endpoints[i].listen_count;
+	return max;
+}
+
+struct fabric_plan tenant_plan(const struct sandbox *sandbox, struct fabric_nat *nat)
+{
+	const struct spec *spec = sandbox->spec;
+	struct fabric_plan plan = {
+		.slot = sandbox->slot,
+		.id = sandbox->id,
+		.has_tap_owner = spec->has_tap_owner,
+		.tap_uid = spec->tap_uid,
+		.tap_gid = spec->tap_gid,
+		.egress = &spec->egress,
+		.bandwidth = &spec->bandwidth,
+		.nat = nat,
+	};
+
+	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
+		const struct endpoint *endpoint = &sandbox->endpoints[i];
+
+		if (endpoint->port.via != VIA_NAT)
+			continue;
+		for (size_t j = 0; j < endpoint->listen_count; j++)
+			nat[plan.nat_count++] = (struct fabric_nat){ .listen = endpoint->listen[j],
+								     .proto = endpoint->port.proto,
+								     .guest_port = endpoint->port.guest_port };
+	}
+	return plan;
+}
+
+void tenant_refresh(struct sandbox *sandbox)
+{
+	struct tenant *tenant = tenant_of(sandbox);
+	struct route_stats stats;
+
+	if (!tenant)
+		return;
+	route_stats(tenant->route, &stats);
+	sandbox->counters.connections_open = stats.connections_open;
+	sandbox->counters.connections_held = stats.connections_held;
+	sandbox->counters.connections_total = tenant->base.connections_total + stats.connections_total;
+	if (stats.last_activity_ms > sandbox->last_activity_ms)
+		sandbox->last_activity_ms = stats.last_activity_ms;
+}

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_DAEMON_WEFTD_MAIN_H
+#define WEFT_DAEMON_WEFTD_MAIN_H
+
+/* weftd's main(): reads the command line and does what it says. Returns the exit code, sysexits(3). */
+int weftd_main(int argc, char **argv);
+
+#endif
