@@ -9,9 +9,27 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+/* What came is no response. The code is for callers; to people "Protocol error" says nothing that the text does not. */
+static int malformed(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
+
+static int malformed(struct err *err, const char *format, ...)
+{
+	char text[128];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	err_set(err, 0, "%s", text);
+	err->code = EPROTO;
+	return -1;
+}
 
 void http_response_init(struct http_response *response, bool (*body)(void *context, const char *data, size_t length),
 			void *context)
@@ -27,14 +45,14 @@ static int read_status_line(struct http_response *response, struct err *err)
 	const char *line = response->line;
 
 	if (strncmp(line, "HTTP/1.", 7) != 0 || (line[7] != '0' && line[7] != '1') || line[8] != ' ')
-		return err_set(err, EPROTO, "what answers is not HTTP/1.1");
+		return malformed(err, "what answers is not HTTP/1.1");
 	const char *code = line + 9;
 	if (!isdigit((unsigned char)code[0]) || !isdigit((unsigned char)code[1]) || !isdigit((unsigned char)code[2]) ||
 	    (code[3] && code[3] != ' '))
-		return err_set(err, EPROTO, "a status line without a status");
+		return malformed(err, "a status line without a status");
 	response->status = (unsigned)((code[0] - '0') * 100 + (code[1] - '0') * 10 + (code[2] - '0'));
 	if (response->status < 100 || response->status > 599)
-		return err_set(err, EPROTO, "status %u is none of HTTP's", response->status);
+		return malformed(err, "status %u is none of HTTP's", response->status);
 	response->state = HTTP_FIELDS;
 	return 0;
 }
@@ -44,14 +62,14 @@ static int read_length(struct http_response *response, const char *value, struct
 	uint64_t length = 0;
 
 	if (!*value || strlen(value) > 18)
-		return err_set(err, EPROTO, "Content-Length is no length");
+		return malformed(err, "Content-Length is no length");
 	for (const char *digit = value; *digit; digit++) {
 		if (!isdigit((unsigned char)*digit))
-			return err_set(err, EPROTO, "Content-Length is no length");
+			return malformed(err, "Content-Length is no length");
 		length = length * 10 + (uint64_t)(*digit - '0');
 	}
 	if (response->has_length && response->remaining != length)
-		return err_set(err, EPROTO, "two different Content-Lengths");
+		return malformed(err, "two different Content-Lengths");
 	response->has_length = true;
 	response->remaining = length;
 	return 0;
@@ -74,9 +92,9 @@ static int read_field(struct http_response *response, struct err *err)
 	char *colon = strchr(response->line, ':');
 
 	if (++response->fields > HTTP_FIELDS_MAX)
-		return err_set(err, EPROTO, "more than %d header fields", HTTP_FIELDS_MAX);
+		return malformed(err, "more than %d header fields", HTTP_FIELDS_MAX);
 	if (!colon || colon == response->line || strcspn(response->line, " \t") < (size_t)(colon - response->line))
-		return err_set(err, EPROTO, "a header line that is no field");
+		return malformed(err, "a header line that is no field");
 	*colon = '\0';
 	char *value = colon + 1 + strspn(colon + 1, " \t");
 	for (size_t end = strlen(value); end && strchr(" \t", value[end - 1]); end--)
@@ -91,7 +109,7 @@ static int read_field(struct http_response *response, struct err *err)
 		read_type(response, value);
 	if (strcasecmp(response->line, "Transfer-Encoding") == 0) {
 		if (strcasecmp(value, "chunked") != 0 || response->chunked)
-			return err_set(err, EPROTO, "a transfer coding other than chunked");
+			return malformed(err, "a transfer coding other than chunked");
 		response->chunked = true;
 	}
 	return 0;
@@ -101,10 +119,10 @@ static int read_field(struct http_response *response, struct err *err)
 static int begin_body(struct http_response *response, struct err *err)
 {
 	if (response->chunked && response->has_length)
-		return err_set(err, EPROTO, "both a length and chunks");
+		return malformed(err, "both a length and chunks");
 	if (response->status < 200) {
 		if (response->chunked || response->has_length)
-			return err_set(err, EPROTO, "an interim answer with a body");
+			return malformed(err, "an interim answer with a body");
 		response->state = HTTP_STATUS_LINE;
 	} else if (response->status == 204 || response->status == 304) {
 		response->state = HTTP_DONE;
@@ -124,7 +142,7 @@ static int read_chunk_size(struct http_response *response, struct err *err)
 	size_t digits = strspn(response->line, "0123456789abcdefABCDEF");
 
 	if (!digits || digits > 8 || (response->line[digits] && !strchr("; \t", response->line[digits])))
-		return err_set(err, EPROTO, "a chunk without a size");
+		return malformed(err, "a chunk without a size");
 	response->remaining = strtoul(response->line, NULL, 16);
 	response->state = response->remaining ? HTTP_CHUNK_DATA : HTTP_TRAILERS;
 	return 0;
@@ -144,7 +162,7 @@ static int read_line(struct http_response *response, struct err *err)
 		return read_chunk_size(response, err);
 	case HTTP_CHUNK_END:
 		if (!empty)
-			return err_set(err, EPROTO, "a chunk longer than its size");
+			return malformed(err, "a chunk longer than its size");
 		response->state = HTTP_CHUNK_SIZE;
 		return 0;
 	case HTTP_TRAILERS:
@@ -158,7 +176,7 @@ static int read_line(struct http_response *response, struct err *err)
 	case HTTP_DONE:
 		break;
 	}
-	return err_set(err, EPROTO, "bytes after the answer");
+	return malformed(err, "bytes after the answer");
 }
 
 /* Takes bytes up to the end of a line. Returns how many, or -1 with ERR. */
@@ -168,9 +186,9 @@ static ssize_t feed_line(struct http_response *response, const char *data, size_
 	size_t taken = end ? (size_t)(end - data) : length;
 
 	if (memchr(data, '\0', taken))
-		return err_set(err, EPROTO, "a NUL in the header");
+		return malformed(err, "a NUL in the header");
 	if (response->line_length + taken >= HTTP_LINE_MAX)
-		return err_set(err, EPROTO, "a line longer than %d bytes", HTTP_LINE_MAX);
+		return malformed(err, "a line longer than %d bytes", HTTP_LINE_MAX);
 	memcpy(response->line + response->line_length, data, taken);
 	response->line_length += taken;
 	if (!end)
@@ -231,5 +249,5 @@ int http_response_end(struct http_response *response, struct err *err)
 		err->code = ECONNRESET;
 		return -1;
 	}
-	return err_set(err, EPROTO, "the answer was cut off");
+	return malformed(err, "the answer was cut off");
 }
