@@ -161,9 +161,15 @@ static void turn_away(const struct arrival *arrival)
 	route_side_check_empty(side);
 }
 
+uint64_t connection_next_id(void)
+{
+	static _Atomic uint64_t last;
+
+	return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+}
+
 void connection_begin(struct worker *worker, const struct arrival *arrival)
 {
-	static atomic_uint_fast64_t last_id;
 	struct connection *connection = slab_alloc(worker->slab);
 
 	if (!connection) {
@@ -176,7 +182,7 @@ void connection_begin(struct worker *worker, const struct arrival *arrival)
 	connection->client = arrival->client;
 	connection->accepted_us = arrival->accepted_us;
 	connection->accepted_ms = arrival->accepted_us / 1000;
-	connection->id = atomic_fetch_add(&last_id, 1) + 1;
+	connection->id = connection_next_id();
 	connection->state = CONNECTION_HELD;
 	connection->deadline_ms = connection->accepted_ms + connection->side->state.limits.connect_deadline_ms;
 	connection->peers[CLIENT] = (struct peer){ .fd = arrival->fd, .which = CLIENT, .writable = true };

@@ -89,6 +89,9 @@ struct connection {
 
 /* ---- connection.c ---- */
 
+/* A number for the next connection, or flow. Any thread. */
+uint64_t connection_next_id(void);
+
 /* Takes over what ARRIVAL owns, and begins. On failure the client is reset. */
 void connection_begin(struct worker *worker, const struct arrival *arrival);
 

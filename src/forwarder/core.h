@@ -38,7 +38,7 @@ struct forwarder {
 	struct log_limit pause_lines; /* "accept paused" */
 	uint64_t limited;             /* connections reset for a limit, before any worker saw them */
 
-	bool stopping; /* no letters to workers any more */
+	atomic_bool stopping; /* no letters to workers any more; any thread */
 	struct timer drain_timer;
 	uint64_t drain_until_ms;
 	void (*drained)(void *context);

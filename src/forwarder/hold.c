@@ -9,16 +9,12 @@
  */
 #include "forwarder/connection.h"
 #include "forwarder/route.h"
+#include "forwarder/udp.h"
 #include "forwarder/worker.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-
-static bool may_dial(const struct route_state *state)
-{
-	return state->up && !state->paused && state->netns_fd >= 0;
-}
 
 static bool leads_nowhere(const struct route_side *side)
 {
@@ -55,7 +51,7 @@ void hold_decide(struct connection *connection)
 	else if (connection->worker->now_ms >= connection->deadline_ms)
 		connection_close(connection, leads_nowhere(side) ? CLOSE_NO_SANDBOX : CLOSE_CONNECT_DEADLINE,
 				 connection->error);
-	else if (may_dial(state))
+	else if (route_may_dial(state))
 		dial_start(connection);
 	else
 		connection_wait(connection, connection->deadline_ms);
@@ -157,6 +153,29 @@ static void resume(struct connection *connection)
 	}
 }
 
+/* What cannot live on under the new state. */
+static void end_what_must(struct route_side *side, const struct route_state *old)
+{
+	const struct route_state *new = &side->state;
+
+	if (new->reset_all) {
+		for_each(side, end_for_closing);
+		udp_side_reset(side, new->reason);
+	}
+	if (new->gone && !old->gone) {
+		for_each(side, end_for_namespace);
+		udp_side_reset(side, CLOSE_NO_NAMESPACE);
+	}
+	if (new->carrier_losses != old->carrier_losses) {
+		for_each(side, end_for_carrier);
+		udp_side_reset(side, CLOSE_CARRIER_LOST);
+	}
+	if (new->flow_resets != old->flow_resets) {
+		for_each(side, end_flow);
+		udp_side_reset(side, CLOSE_PAUSED_RESET);
+	}
+}
+
 void route_side_update(struct route_side *side)
 {
 	struct route_state old = side->state;
@@ -168,21 +187,14 @@ void route_side_update(struct route_side *side)
 	side->update_posted = false;
 	pthread_mutex_unlock(&side->route->lock);
 
-	if (new->reset_all)
-		for_each(side, end_for_closing);
-	if (new->gone && !old.gone)
-		for_each(side, end_for_namespace);
-	if (new->carrier_losses != old.carrier_losses)
-		for_each(side, end_for_carrier);
-	if (new->flow_resets != old.flow_resets)
-		for_each(side, end_flow);
+	end_what_must(side, &old);
 	if (new->paused && !old.paused) {
 		side->paused_at_ms = side->worker->now_ms;
 		for_each(side, pause);
 	}
 	if (!new->paused && old.paused)
 		for_each(side, resume);
-	if (side->lead || (may_dial(new) && !may_dial(&old)))
+	if (side->lead || (route_may_dial(new) && !route_may_dial(&old)))
 		for_each(side, decide_if_held);
 	if (new->up && !old.up)
 		for_each(side, connection_go_on_later);

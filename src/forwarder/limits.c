@@ -6,7 +6,6 @@
  */
 #include "forwarder/limits.h"
 
-#include "config/config.h"
 #include "forwarder/core.h"
 #include "forwarder/endpoint.h"
 #include "forwarder/listener.h"
@@ -23,11 +22,11 @@ enum {
 	ROOM = 16,      /* descriptors that must be free beyond the reserve before accepting goes on */
 };
 
-bool limits_admit(const struct route *route)
+bool limits_admit(const struct route *route, const struct route_state *state)
 {
 	const struct forwarder *forwarder = route->forwarder;
-	unsigned for_all = forwarder->config->forwarder.connections;
-	unsigned for_one = route->state.limits.connections;
+	unsigned for_all = state->connections_for_all;
+	unsigned for_one = state->limits.connections;
 
 	if (for_all && atomic_load_explicit(&forwarder->connections, memory_order_relaxed) >= for_all)
 		return false;

@@ -5,14 +5,15 @@
 #include "forwarder/forwarder.h"
 
 struct endpoint;
+struct route_state;
 
 /*
  * How much is too much: connections of one sandbox, connections of all, descriptors. Beyond the first two a client is reset;
  * beyond the third it is left in the kernel's queue until there is room. Main thread.
  */
 
-/* Whether one more connection to ROUTE is allowed. */
-bool limits_admit(const struct route *route);
+/* Whether one more connection to ROUTE is allowed by STATE, its state as the caller knows it. Any thread. */
+bool limits_admit(const struct route *route, const struct route_state *state);
 
 /* Counts and logs a connection that was not. */
 void limits_refuse(struct route *route, const struct endpoint *endpoint, const struct addr *client);

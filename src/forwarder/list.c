@@ -8,6 +8,7 @@
 #include "forwarder/core.h"
 #include "forwarder/endpoint.h"
 #include "forwarder/route.h"
+#include "forwarder/udp.h"
 #include "forwarder/worker.h"
 
 #include <stddef.h>
@@ -67,6 +68,36 @@ static void describe(const struct connection *connection, struct connection_info
 	addr_format(&connection->client, info->client);
 }
 
+static void describe_flow(const struct udp_flow *flow, struct connection_info *info)
+{
+	*info = (struct connection_info){
+		.id = flow->id,
+		.state = flow->port->side->state.paused ? "paused" : "open",
+		.bytes_to_guest = flow->to_guest,
+		.bytes_from_guest = flow->from_guest,
+		.age_ms = flow->port->worker->now_ms - flow->started_ms,
+	};
+	addr_format(&flow->port->endpoint->listen, info->endpoint);
+	addr_format(&flow->client, info->client);
+}
+
+static void describe_flows(struct part *part)
+{
+	const struct udp_port *port;
+	const struct udp_flow *flow;
+
+	LIST_FOREACH(port, &part->side->udp_ports, link)
+	{
+		for (size_t i = 0; i < UDP_BUCKETS; i++) {
+			LIST_FOREACH(flow, &port->flows[i], link)
+			{
+				if (part->count < part->limit)
+					describe_flow(flow, &part->infos[part->count++]);
+			}
+		}
+	}
+}
+
 static void finish(struct listing *listing)
 {
 	listing->listed(listing->context, listing->infos, listing->count);
@@ -100,6 +131,7 @@ static void deliver_question(struct mail *mail)
 			break;
 		describe(connection, &part->infos[part->count++]);
 	}
+	describe_flows(part);
 	mail->deliver = deliver_answer;
 	mailbox_post(part->listing->forwarder->mailbox, mail);
 }

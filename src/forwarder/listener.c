@@ -14,6 +14,7 @@
 #include "forwarder/endpoint.h"
 #include "forwarder/limits.h"
 #include "forwarder/route.h"
+#include "forwarder/udp.h"
 #include "forwarder/worker.h"
 
 #include <errno.h>
@@ -35,7 +36,7 @@ static void hand_over(struct listener *listener, int fd, const struct addr *clie
 
 	if (!route)
 		route = forwarder->default_route ? forwarder->default_route : forwarder->nowhere;
-	if (!limits_admit(route)) {
+	if (!limits_admit(route, &route->state)) {
 		limits_refuse(route, listener->endpoint, client);
 		close_with_reset(&fd);
 		return;
@@ -52,7 +53,7 @@ static void hand_over(struct listener *listener, int fd, const struct addr *clie
 		return;
 	}
 	endpoint_reference(listener->endpoint);
-	route->total++;
+	atomic_fetch_add_explicit(&route->total, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&route->connections, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&forwarder->connections, 1, memory_order_relaxed);
 }
@@ -121,14 +122,15 @@ void listeners_resume(struct forwarder *forwarder)
 
 /* ---- Opening ---- */
 
-static int bind_socket(const struct addr *listen_on, struct err *err)
+static int bind_socket(const struct addr *listen_on, int type, struct err *err)
 {
-	AUTO_FD int fd = socket(listen_on->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	AUTO_FD int fd = socket(listen_on->any.sa_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int one = 1;
 
 	if (fd < 0)
 		return err_set(err, errno, "socket");
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
+	/* With UDP it would allow to steal another's port. */
+	if (type == SOCK_STREAM && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
 		return err_set(err, errno, "SO_REUSEADDR");
 	if (listen_on->any.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
 		return err_set(err, errno, "IPV6_V6ONLY");
@@ -157,7 +159,7 @@ static int open_tcp(struct listener *listener, const struct listener_options *op
 	struct forwarder *forwarder = listener->forwarder;
 	unsigned keepalive_ms =
 	    listener->route ? listener->route->state.limits.keepalive_ms : forwarder->config->forwarder.keepalive_ms;
-	int fd = options->fd >= 0 ? options->fd : bind_socket(&listener->endpoint->listen, err);
+	int fd = options->fd >= 0 ? options->fd : bind_socket(&listener->endpoint->listen, SOCK_STREAM, err);
 
 	if (fd < 0)
 		return -1;
@@ -182,6 +184,41 @@ fail:
 	return -1;
 }
 
+static int open_udp(struct listener *listener, const struct listener_options *options, struct err *err)
+{
+	AUTO_FD int fd = -1;
+
+	if (!listener->route)
+		return err_set(err, EPROTONOSUPPORT, "the default endpoint over UDP");
+	if (options->fd < 0)
+		fd = bind_socket(&listener->endpoint->listen, SOCK_DGRAM, err);
+	else if (fcntl(options->fd, F_SETFL, fcntl(options->fd, F_GETFL) | O_NONBLOCK) == 0)
+		fd = options->fd;
+	else
+		err_set(err, errno, "fcntl");
+	if (fd < 0)
+		return -1;
+	listener->udp = udp_port_new(listener->route, listener->endpoint, fd);
+	if (!listener->udp) {
+		if (fd == options->fd)
+			steal_fd(&fd);
+		return err_set(err, ENOMEM, "UDP endpoint");
+	}
+	listener->fd = steal_fd(&fd);
+	return 0;
+}
+
+static int open_socket(struct listener *listener, const struct listener_options *options, struct err *err)
+{
+	switch (options->proto) {
+	case PROTO_TCP:
+		return open_tcp(listener, options, err);
+	case PROTO_UDP:
+		return open_udp(listener, options, err);
+	}
+	return err_set(err, EPROTONOSUPPORT, "protocol");
+}
+
 struct listener *listener_open(struct forwarder *forwarder, const struct addr *listen, struct route *route,
 			       const struct listener_options *options, struct err *err)
 {
@@ -199,7 +236,7 @@ struct listener *listener_open(struct forwarder *forwarder, const struct addr *l
 		err_set(err, ENOMEM, "listener");
 		goto fail;
 	}
-	if (open_tcp(listener, options, err) < 0) {
+	if (open_socket(listener, options, err) < 0) {
 		err_wrap(err, "%s", addr_format(listen, text));
 		goto fail;
 	}
@@ -247,12 +284,15 @@ static void reset_connections(struct listener *listener)
 
 void listener_close(struct listener *listener, bool reset)
 {
-	if (listener->readable)
+	if (listener->udp) {
+		/* Its flows go with it: their answers leave by its socket. */
+		udp_port_close(listener->udp);
+	} else {
 		event_free(listener->readable);
-	if (listener->fd >= 0)
 		close(listener->fd);
-	if (reset)
-		reset_connections(listener);
+		if (reset)
+			reset_connections(listener);
+	}
 	endpoint_release(listener->endpoint);
 	LIST_REMOVE(listener, link);
 	free(listener);

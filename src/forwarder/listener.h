@@ -7,7 +7,7 @@
 
 struct endpoint;
 struct event;
-struct udp_listener;
+struct udp_port;
 
 /* A listening address. Main thread. */
 struct listener {
@@ -16,7 +16,8 @@ struct listener {
 	struct route *route; /* NULL: the default endpoint */
 	struct endpoint *endpoint;
 	int fd;
-	struct event *readable;
+	struct event *readable; /* NULL with UDP */
+	struct udp_port *udp;   /* NULL with TCP; it owns FD */
 };
 
 /* Stops, or goes on, accepting on all listeners. */

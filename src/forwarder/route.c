@@ -23,6 +23,13 @@
 
 static void on_drained(void *context);
 
+/* What the configuration says for all routes alike. */
+static void take_common_limits(struct route_state *state, const struct config *config)
+{
+	state->refused_grace_ms = config->forwarder.refused_grace_ms;
+	state->connections_for_all = config->forwarder.connections;
+}
+
 struct route *route_new(struct forwarder *forwarder, const char *id, unsigned slot, const struct limits *limits)
 {
 	struct route *route = calloc(1, sizeof(*route) + forwarder->worker_count * sizeof(route->sides[0]));
@@ -38,9 +45,8 @@ struct route *route_new(struct forwarder *forwarder, const char *id, unsigned sl
 	}
 	route->forwarder = forwarder;
 	route->slot = slot;
-	route->state = (struct route_state){ .netns_fd = -1,
-					     .limits = *limits,
-					     .refused_grace_ms = forwarder->config->forwarder.refused_grace_ms };
+	route->state = (struct route_state){ .netns_fd = -1, .limits = *limits };
+	take_common_limits(&route->state, forwarder->config);
 	pthread_mutex_init(&route->lock, NULL);
 	LIST_INIT(&route->probes);
 	LIST_INSERT_HEAD(&forwarder->routes, route, link);
@@ -111,6 +117,7 @@ struct route_side *route_side_at(struct route *route, size_t worker)
 	side->state = route->state;
 	side->update.deliver = deliver_update;
 	LIST_INIT(&side->connections);
+	LIST_INIT(&side->udp_ports);
 	route->sides[worker] = side;
 	return side;
 }
@@ -193,7 +200,7 @@ void route_set_limits(struct route *route, const struct limits *limits)
 	struct route_state state = route->state;
 
 	state.limits = *limits;
-	state.refused_grace_ms = route->forwarder->config->forwarder.refused_grace_ms;
+	take_common_limits(&state, route->forwarder->config);
 	tell(route, &state);
 }
 
@@ -202,7 +209,7 @@ void route_stats(const struct route *route, struct route_stats *stats)
 	uint64_t active_ms = 0;
 
 	*stats = (struct route_stats){
-		.connections_total = route->total,
+		.connections_total = atomic_load_explicit(&route->total, memory_order_relaxed),
 		.connections_open = atomic_load_explicit(&route->connections, memory_order_relaxed),
 	};
 	for (size_t i = 0; i < route->forwarder->worker_count; i++) {
@@ -278,11 +285,21 @@ static void deliver_empty(struct mail *mail)
 		say_farewell(route);
 }
 
-void route_side_add(struct route_side *side, struct connection *connection)
+bool route_may_dial(const struct route_state *state)
+{
+	return state->up && !state->paused && state->netns_fd >= 0;
+}
+
+void route_side_know(struct route_side *side)
 {
 	if (!side->known)
 		LIST_INSERT_HEAD(&side->worker->sides, side, of_worker);
 	side->known = true;
+}
+
+void route_side_add(struct route_side *side, struct connection *connection)
+{
+	route_side_know(side);
 	connection->side = side;
 	LIST_INSERT_HEAD(&side->connections, connection, of_side);
 	side->count++;

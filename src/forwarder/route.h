@@ -29,6 +29,7 @@ struct route_state {
 	unsigned carrier_losses;  /* outside of pauses */
 	unsigned flow_resets;     /* resumes that do not keep the flows */
 	unsigned refused_grace_ms;
+	unsigned connections_for_all; /* of all routes together; 0: no limit */
 	struct limits limits;
 };
 
@@ -41,7 +42,8 @@ struct route_side {
 	struct route_state state; /* as last told */
 	uint64_t paused_at_ms;
 	LIST_HEAD(, connection) connections;
-	size_t count; /* of connections */
+	LIST_HEAD(, udp_port) udp_ports;
+	size_t count; /* of connections, UDP endpoints and their flows */
 	bool empty_told;
 
 	struct mail update;             /* read the state anew */
@@ -66,9 +68,8 @@ struct route {
 	pthread_mutex_t lock;
 	struct route_state state; /* main writes, under LOCK; main may read without */
 
-	uint64_t total;            /* connections ever; main */
+	_Atomic uint64_t total;    /* connections ever; any thread */
 	atomic_size_t connections; /* accepted and not yet ended; main adds, workers subtract */
-	size_t udp_sockets;        /* open UDP endpoints; main */
 
 	LIST_HEAD(, probe) probes;
 	bool dying; /* its end was asked for */
@@ -89,6 +90,12 @@ void route_destroy(struct route *route);
 
 /* Where the clients at the default endpoint wait go now. Main thread. */
 void route_lead_on(struct route *nowhere, struct route *route);
+
+/* Whether the guest may be dialed. */
+bool route_may_dial(const struct route_state *state);
+
+/* SIDE is in use from now on. Worker's thread. */
+void route_side_know(struct route_side *side);
 
 /* A connection comes to SIDE. Worker's thread. */
 void route_side_add(struct route_side *side, struct connection *connection);

@@ -12,6 +12,7 @@
 #include "forwarder/core.h"
 #include "forwarder/pipe_pool.h"
 #include "forwarder/route.h"
+#include "forwarder/udp.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -57,11 +58,14 @@ static void on_wheel_timer(void *context)
 
 static void turn_wheels(struct worker *worker)
 {
-	uint64_t next_ms;
+	struct wheel *const wheels[] = { &worker->fine, &worker->coarse, &worker->flows };
+	uint64_t next_ms = WHEEL_NEVER;
 
-	wheel_turn(&worker->fine, worker->now_ms);
-	wheel_turn(&worker->coarse, worker->now_ms);
-	next_ms = worker->fine.next_ms < worker->coarse.next_ms ? worker->fine.next_ms : worker->coarse.next_ms;
+	for (size_t i = 0; i < sizeof(wheels) / sizeof(wheels[0]); i++) {
+		wheel_turn(wheels[i], worker->now_ms);
+		if (wheels[i]->next_ms < next_ms)
+			next_ms = wheels[i]->next_ms;
+	}
 	if (next_ms >= worker->wheel_armed_ms)
 		return;
 	worker->wheel_armed_ms = next_ms;
@@ -178,6 +182,7 @@ static void free_parts(struct worker *worker)
 	slab_destroy(worker->slab);
 	pipe_pool_free(worker->pipes);
 	free(worker->buffer);
+	free(worker->datagrams);
 	if (worker->base)
 		event_base_free(worker->base);
 	free(worker);
@@ -215,6 +220,7 @@ struct worker *worker_new(struct forwarder *forwarder, size_t index, struct err 
 	TAILQ_INIT(&worker->dead);
 	wheel_init(&worker->fine, FINE_STEP_MS, worker->now_ms, connection_expired);
 	wheel_init(&worker->coarse, COARSE_STEP_MS, worker->now_ms, connection_expired);
+	wheel_init(&worker->flows, COARSE_STEP_MS, worker->now_ms, udp_flow_expired);
 
 	int error = 0;
 	if (make_parts(worker, err) < 0 || (error = start_thread(worker))) {

@@ -72,7 +72,8 @@ struct worker {
 	struct connection_queue again; /* used up their budget: they go on at the end of the turn */
 	size_t again_count;
 	struct connection_queue dead; /* closed in this turn: freed at its end */
-	struct wheel fine, coarse;
+	struct wheel fine, coarse, flows;
+	struct udp_batch *datagrams; /* NULL without UDP endpoints */
 	struct timer wheel_timer;
 	uint64_t wheel_armed_ms;
 	char *buffer; /* COPY_SIZE bytes: what is read and at once written on */

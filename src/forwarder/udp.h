@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FORWARDER_UDP_H
+#define WEFT_FORWARDER_UDP_H
+
+/*
+ * UDP endpoints: each belongs to one worker; each client address is a flow with a socket of its own into the sandbox's namespace,
+ * and ends when it was silent for long enough.
+ */
+
+#include "base/addr.h"
+#include "base/loop.h"
+#include "base/queue.h"
+#include "forwarder/forwarder.h"
+#include "forwarder/wheel.h"
+
+#include <event2/event_struct.h>
+
+struct endpoint;
+struct route_side;
+struct udp_batch;
+struct worker;
+
+enum { UDP_BUCKETS = 256, UDP_IDLE_MS = 60 * 1000 };
+
+/* One client of a UDP endpoint. Worker's thread. */
+struct udp_flow {
+	LIST_ENTRY(udp_flow) link; /* in its bucket */
+	struct udp_port *port;
+	struct event readable;
+	int fd; /* connected to the guest */
+	struct addr client;
+	struct wheel_entry timer;
+	uint64_t id;
+	uint64_t started_ms, active_ms;
+	uint64_t to_guest, from_guest; /* bytes */
+};
+
+/* A listening UDP socket. Main makes it and asks for its end; in between it is the worker's. */
+struct udp_port {
+	LIST_ENTRY(udp_port) link; /* of its side */
+	struct mail opening, closing;
+	struct worker *worker;
+	struct route_side *side;
+	struct endpoint *endpoint; /* with a reference */
+	int fd;
+	struct event readable;
+	LIST_HEAD(, udp_flow) flows[UDP_BUCKETS];
+};
+
+/* Hands FD, a bound UDP socket, to a worker. NULL only for lack of memory. Main thread. */
+struct udp_port *udp_port_new(struct route *route, struct endpoint *endpoint, int fd);
+
+/* Asks for its end, and its flows' (reason: unregistered). It closes the socket. Main thread; PORT is gone for the caller. */
+void udp_port_close(struct udp_port *port);
+
+/* Its flow of CLIENT, made if there is none and one more is allowed; else NULL. Worker's thread. */
+struct udp_flow *udp_flow_of(struct udp_port *port, const struct addr *client);
+
+/* Ends and frees it, with its line in the log. Worker's thread. */
+void udp_flow_close(struct udp_flow *flow, enum close_reason reason);
+
+/* Ends what a state of the route forbids, or all if ALL. Worker's thread. */
+void udp_side_reset(struct route_side *side, enum close_reason reason);
+
+/* The wheel's callback. */
+void udp_flow_expired(struct wheel_entry *entry);
+
+/* What came from the guest for FLOW goes to its client. Worker's thread. */
+void udp_flow_readable(struct udp_flow *flow);
+
+#endif

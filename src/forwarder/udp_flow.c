@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The life of a UDP flow. The first datagram of a client makes it: a socket inside the sandbox's namespace, connected to the
+ * guest, so that the guest's answers come back to it and to no other. Silence ends it; that is a flow's normal end.
+ */
+#include "base/addr.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/netns.h"
+#include "forwarder/connection.h"
+#include "forwarder/core.h"
+#include "forwarder/endpoint.h"
+#include "forwarder/limits.h"
+#include "forwarder/route.h"
+#include "forwarder/udp.h"
+#include "forwarder/worker.h"
+
+#include <event2/event.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static size_t bucket_of(const struct addr *client)
+{
+	uint32_t hash = addr_port(client);
+
+	if (client->any.sa_family == AF_INET) {
+		hash ^= client->in.sin_addr.s_addr;
+	} else {
+		for (size_t i = 0; i < 4; i++)
+			hash = hash * 31 ^ client->in6.sin6_addr.s6_addr32[i];
+	}
+	return (hash * 2654435761u) >> 24;
+}
+
+_Static_assert(UDP_BUCKETS == 256, "bucket_of() gives eight bits");
+
+static uint64_t idle_ms(const struct udp_flow *flow)
+{
+	unsigned limit = flow->port->side->state.limits.idle_ms;
+
+	return limit ? limit : UDP_IDLE_MS;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct udp_flow *flow = arg;
+
+	(void)fd;
+	(void)what;
+	worker_tick(flow->port->worker);
+	udp_flow_readable(flow);
+}
+
+static int dial(struct udp_flow *flow)
+{
+	struct route_side *side = flow->port->side;
+	struct addr guest = forwarder_guest(flow->port->worker->forwarder, flow->port->endpoint->guest_port);
+	struct err err;
+
+	flow->fd = netns_socket(side->state.netns_fd, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, &err);
+	if (flow->fd < 0)
+		return -1;
+	if (connect(flow->fd, &guest.any, addr_length(&guest)) < 0)
+		return -1;
+	if (event_assign(&flow->readable, flow->port->worker->base, flow->fd, EV_READ | EV_PERSIST, on_readable, flow) <
+	    0)
+		return -1;
+	return event_add(&flow->readable, NULL);
+}
+
+static struct udp_flow *find(struct udp_port *port, const struct addr *client, size_t bucket)
+{
+	struct udp_flow *flow;
+
+	LIST_FOREACH(flow, &port->flows[bucket], link)
+	{
+		if (addr_equal(&flow->client, client))
+			return flow;
+	}
+	return NULL;
+}
+
+static struct udp_flow *make(struct udp_port *port, const struct addr *client, size_t bucket)
+{
+	struct worker *worker = port->worker;
+	struct route *route = port->side->route;
+	struct udp_flow *flow = calloc(1, sizeof(*flow));
+
+	if (!flow)
+		return NULL;
+	flow->port = port;
+	flow->client = *client;
+	if (dial(flow) < 0) {
+		if (flow->fd >= 0)
+			close(flow->fd);
+		free(flow);
+		return NULL;
+	}
+	flow->id = connection_next_id();
+	flow->started_ms = flow->active_ms = worker->now_ms;
+	LIST_INSERT_HEAD(&port->flows[bucket], flow, link);
+	wheel_set(&worker->flows, &flow->timer, worker->now_ms + idle_ms(flow));
+	port->side->count++;
+	atomic_fetch_add_explicit(&route->total, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&route->connections, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&worker->forwarder->connections, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&worker->load, 1, memory_order_relaxed);
+	return flow;
+}
+
+struct udp_flow *udp_flow_of(struct udp_port *port, const struct addr *client)
+{
+	size_t bucket = bucket_of(client);
+	struct udp_flow *flow = find(port, client, bucket);
+
+	if (flow)
+		return flow;
+	if (!limits_admit(port->side->route, &port->side->state)) {
+		count_add(&port->worker->stats.ended[CLOSE_LIMIT], 1);
+		return NULL;
+	}
+	return make(port, client, bucket);
+}
+
+static void write_line(const struct udp_flow *flow, enum close_reason reason)
+{
+	enum log_level level = reason == CLOSE_IDLE ? LOG_DEBUG_LEVEL : LOG_INFO_LEVEL;
+	char listen[ADDR_TEXT_SIZE], client[ADDR_TEXT_SIZE];
+	uint64_t suppressed = 0;
+
+	if (!log_enabled(level))
+		return;
+	if (level != LOG_DEBUG_LEVEL && !log_limit_allows(&flow->port->worker->lines, &suppressed))
+		return;
+	log_at(level, "flow ended", F_STR("sandbox", flow->port->side->route->id), F_STR("proto", "udp"),
+	       F_STR("endpoint", addr_format(&flow->port->endpoint->listen, listen)),
+	       F_STR("client", addr_format(&flow->client, client)), F_STR("reason", close_reason_name(reason)),
+	       F_UINT("to_guest", flow->to_guest), F_UINT("from_guest", flow->from_guest),
+	       F_UINT("duration_ms", flow->port->worker->now_ms - flow->started_ms), F_UINT("suppressed", suppressed));
+}
+
+void udp_flow_close(struct udp_flow *flow, enum close_reason reason)
+{
+	struct udp_port *port = flow->port;
+	struct worker *worker = port->worker;
+	struct route_side *side = port->side;
+
+	write_line(flow, reason);
+	count_add(&worker->stats.ended[reason], 1);
+	wheel_cancel(&flow->timer);
+	event_del(&flow->readable);
+	close(flow->fd);
+	LIST_REMOVE(flow, link);
+	free(flow);
+	side->count--;
+	atomic_fetch_sub_explicit(&side->route->connections, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&worker->forwarder->connections, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
+	route_side_check_empty(side);
+}
+
+/* Datagrams touch no timer: whether the silence was long enough is seen when it expires. */
+void udp_flow_expired(struct wheel_entry *entry)
+{
+	struct udp_flow *flow = (struct udp_flow *)((char *)entry - offsetof(struct udp_flow, timer));
+	struct worker *worker = flow->port->worker;
+
+	if (flow->port->side->state.paused)
+		flow->active_ms = worker->now_ms;
+	if (worker->now_ms >= flow->active_ms + idle_ms(flow))
+		udp_flow_close(flow, CLOSE_IDLE);
+	else
+		wheel_set(&worker->flows, &flow->timer, flow->active_ms + idle_ms(flow));
+}

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""UDP endpoints of the forwarder alone."""
+
+import socket
+import threading
+
+import pytest
+
+from harness.forwarder import Forwarder, Sandbox
+from harness.wait import poll_until
+
+
+@pytest.fixture
+def sandbox(host):
+    return Sandbox(host, "ns-1")
+
+
+@pytest.fixture
+def forwarder(host, folder, sandbox):
+    made = Forwarder(host, folder)
+    made.tell(f"route a1 {sandbox.path}")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def echo(forwarder, guest):
+    """A guest that sends each datagram back with "re:" before it; b"stop" ends it."""
+    one = guest("ns-1")
+    forwarder.tell("up a1 1")
+    server = one.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("", 5300))
+
+    def serve():
+        while True:
+            data, client = server.recvfrom(65536)
+            if data == b"stop":
+                return
+            server.sendto(b"re:" + data, client)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield one
+    with one.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+        last.sendto(b"stop", ("127.0.0.1", 5300))
+    thread.join()
+    server.close()
+
+
+def client(host, address, port):
+    made = host.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    made.connect((address, port))
+    return made
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_each_client_gets_its_own_answers(host, forwarder, echo, address):
+    where = f"[{address}]" if ":" in address else address
+    forwarder.tell(f"listen dns a1 {where}:5353 5300 udp")
+    clients = [client(host, address, 5353) for _ in range(20)]
+    for round_number in range(5):
+        for number, one in enumerate(clients):
+            one.send(f"{number}/{round_number}".encode())
+        for number, one in enumerate(clients):
+            assert one.recv(100) == f"re:{number}/{round_number}".encode()
+    stats = forwarder.values("routestats a1")
+    assert stats["total"] == stats["open"] == 20
+    assert stats["to_guest"] == sum(len(f"{n}/0") for n in range(20)) * 5
+    listed = forwarder.tell("list a1").split()
+    assert listed[0] == "10" and listed[1].startswith(f"open/{where}:5353/")
+    for one in clients:
+        one.close()
+
+
+def test_large_datagrams_and_empty_ones_pass(host, forwarder, echo):
+    forwarder.tell("listen dns a1 127.0.0.1:5353 5300 udp")
+    with client(host, "127.0.0.1", 5353) as one:
+        for size in (0, 1, 1400, 9000, 60000):
+            one.send(b"x" * size)
+            assert one.recv(65536) == b"re:" + b"x" * size
+
+
+def test_silence_ends_a_flow(host, forwarder, echo):
+    forwarder.tell("limits a1 0 10000 1000 0 0")
+    forwarder.tell("listen dns a1 127.0.0.1:5353 5300 udp")
+    with client(host, "127.0.0.1", 5353) as one:
+        one.send(b"a")
+        assert one.recv(10) == b"re:a"
+        forwarder.wait_ended(idle=1)
+        assert forwarder.values("routestats a1")["open"] == 0
+        one.send(b"b")
+        assert one.recv(10) == b"re:b"
+
+
+def test_more_flows_than_allowed_get_no_answer(host, forwarder, echo):
+    forwarder.tell("limits a1 2 10000 0 0 0")
+    forwarder.tell("listen dns a1 127.0.0.1:5353 5300 udp")
+    clients = [client(host, "127.0.0.1", 5353) for _ in range(3)]
+    for one in clients[:2]:
+        one.send(b"a")
+        assert one.recv(10) == b"re:a"
+    clients[2].send(b"a")
+    forwarder.wait_ended(limit=1)
+    for one in clients:
+        one.close()
+
+
+def test_a_closed_endpoint_is_free_and_its_flows_end(host, forwarder, echo):
+    forwarder.tell("listen dns a1 127.0.0.1:5353 5300 udp")
+    with pytest.raises(OSError, match="in use"):
+        forwarder.tell("listen other a1 127.0.0.1:5353 5300 udp")
+    with client(host, "127.0.0.1", 5353) as one:
+        one.send(b"a")
+        assert one.recv(10) == b"re:a"
+        forwarder.tell("unlisten dns reset")
+        forwarder.wait_ended(unregistered=1)
+
+        def free():
+            try:
+                return forwarder.tell("listen dns a1 127.0.0.1:5353 5300 udp") == ""
+            except OSError:
+                return False
+
+        poll_until(free)
+        one.send(b"b")
+        assert one.recv(10) == b"re:b"
+    forwarder.tell("unlisten dns reset")
+    forwarder.tell("close a1 0")
+    forwarder.wait_event("closed a1")
+
+
+def test_a_pause_keeps_the_flow(host, forwarder, echo):
+    forwarder.tell("listen dns a1 127.0.0.1:5353 5300 udp")
+    with client(host, "127.0.0.1", 5353) as one:
+        one.send(b"a")
+        assert one.recv(10) == b"re:a"
+        forwarder.tell("pause a1")
+        one.send(b"lost")
+        forwarder.tell("list a1")
+        forwarder.tell("resume a1 keep")
+        one.send(b"b")
+        assert one.recv(10) in (b"re:b", b"re:lost")
+    assert forwarder.values("routestats a1")["total"] == 1
