@@ -69,9 +69,10 @@ struct connection {
 	uint64_t id;
 	struct addr client;
 	enum connection_state state : 8;
-	bool queued : 1; /* on the worker's queue `again` */
-	uint16_t dials;  /* attempts so far, saturated */
-	int error;       /* errno of the last failure: for the log line */
+	bool queued : 1;  /* on the worker's queue `again` */
+	bool leaving : 1; /* HELD, DIALING: the client sent a FIN and nothing before it */
+	uint16_t dials;   /* attempts so far, saturated */
+	int error;        /* errno of the last failure: for the log line */
 
 	struct peer peers[2];     /* by enum which */
 	struct stream streams[2]; /* by the peer they come from */

@@ -5,7 +5,8 @@
  * held client dials at once.
  *
  * A held client is watched: when it goes, the hold ends. One that has sent something and its FIN may still want the answer, so
- * only a FIN with nothing before it counts as going.
+ * only a FIN with nothing before it counts as going; and where the guest may be dialed even such a client has a moment, for it
+ * may want what the guest says of itself.
  */
 #include "forwarder/connection.h"
 #include "forwarder/route.h"
@@ -15,6 +16,8 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+
+enum { LEAVING_MS = 1000 };
 
 static bool leads_nowhere(const struct route_side *side)
 {
@@ -36,6 +39,16 @@ static void move_to(struct connection *connection, struct route_side *side)
 	connection->deadline_ms = connection->accepted_ms + side->state.limits.connect_deadline_ms;
 }
 
+static void give_up(struct connection *connection)
+{
+	if (connection->leaving)
+		connection_close(connection, CLOSE_DONE, 0);
+	else if (leads_nowhere(connection->side))
+		connection_close(connection, CLOSE_NO_SANDBOX, 0);
+	else
+		connection_close(connection, CLOSE_CONNECT_DEADLINE, connection->error);
+}
+
 void hold_decide(struct connection *connection)
 {
 	if (connection->side->lead)
@@ -49,8 +62,7 @@ void hold_decide(struct connection *connection)
 	else if (state->paused)
 		wheel_cancel(&connection->timer);
 	else if (connection->worker->now_ms >= connection->deadline_ms)
-		connection_close(connection, leads_nowhere(side) ? CLOSE_NO_SANDBOX : CLOSE_CONNECT_DEADLINE,
-				 connection->error);
+		give_up(connection);
 	else if (route_may_dial(state))
 		dial_start(connection);
 	else
@@ -67,8 +79,13 @@ void hold_client_event(struct connection *connection)
 		connection_close(connection, CLOSE_CLIENT_RESET, error == ECONNRESET ? 0 : error);
 		return;
 	}
-	if (client->readable && recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+	if (!client->readable || recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+		return;
+	connection->leaving = true;
+	if (!route_may_dial(&connection->side->state))
 		connection_close(connection, CLOSE_DONE, 0);
+	else if (connection->deadline_ms > connection->worker->now_ms + LEAVING_MS)
+		connection->deadline_ms = connection->worker->now_ms + LEAVING_MS;
 }
 
 /* ---- A new state of the route ---- */

@@ -239,7 +239,7 @@ def test_the_default_endpoint_waits_for_a_sandbox(host, forwarder, up, address):
     forwarder.tell("default -")
     with host.connect(address, 49983) as client:
         with pytest.raises(ConnectionResetError):
-            client.recv(1)
+            client.recv(1)  # held for default_wait
     forwarder.wait_ended(no_sandbox=1)
 
 

@@ -1,0 +1,536 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The forwarder alone, against hostile peers, shortage, and guests that go away."""
+
+import random
+import socket
+import threading
+import time
+import zlib
+
+import pytest
+
+from harness.forwarder import Forwarder, Sandbox
+from harness.wait import poll_until
+
+RESET = b"\1\0\0\0\0\0\0\0"
+
+
+@pytest.fixture
+def sandbox(host):
+    return Sandbox(host, "ns-1")
+
+
+@pytest.fixture
+def start(host, folder, sandbox):
+    """Starts a forwarder with a route "a1" to the sandbox."""
+    made = []
+
+    def go(**options):
+        one = Forwarder(host, folder, **options)
+        made.append(one)
+        one.tell(f"route a1 {sandbox.path}")
+        return one
+
+    yield go
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def forwarder(start):
+    return start()
+
+
+@pytest.fixture
+def up(forwarder, guest):
+    one = guest("ns-1")
+    forwarder.tell("up a1 1")
+    return one
+
+
+def reset(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    connection.close()
+
+
+def receive_all(connection):
+    chunks = []
+    while chunk := connection.recv(1 << 20):
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def is_reset(connect):
+    """Whether the connection that CONNECT makes is reset before a byte comes."""
+    try:
+        with connect() as connection:
+            connection.recv(1)
+    except ConnectionResetError:
+        return True
+    return False
+
+
+def echoes(connection, text=b"abc"):
+    connection.sendall(text)
+    got = b""
+    while len(got) < len(text):
+        chunk = connection.recv(len(text) - len(got))
+        assert chunk
+        got += chunk
+    return got == text
+
+
+# ---- Integrity ----
+
+
+def random_flow(one, seed, size):
+    """Writes SIZE random bytes in random chunks with pauses; returns their checksum."""
+    dice = random.Random(seed)
+    left, crc = size, 0
+    while left:
+        chunk = dice.randbytes(min(left, dice.choice([1, 1, 7, 100, 1500, 9000, 70000, 1 << 20])))
+        one.sendall(chunk)
+        crc = zlib.crc32(chunk, crc)
+        left -= len(chunk)
+        if dice.random() < 0.02:
+            time.sleep(dice.random() * 0.01)
+    one.shutdown(socket.SHUT_WR)
+    return crc
+
+
+def random_reader(one, seed):
+    dice = random.Random(seed)
+    size = crc = 0
+    while chunk := one.recv(dice.choice([1, 100, 4096, 65536, 1 << 20])):
+        size += len(chunk)
+        crc = zlib.crc32(chunk, crc)
+        if dice.random() < 0.02:
+            time.sleep(dice.random() * 0.01)
+    return size, crc
+
+
+def both_ways(client, served, seed):
+    """Random bytes in both directions at once; whoever ends first has half closed."""
+    dice = random.Random(seed)
+    sizes = [dice.choice([0, 1, 50, 5000, 200_000, 2_000_000]) for _ in range(2)]
+    results = {}
+
+    def run(name, function):
+        results[name] = function()
+
+    jobs = [
+        ("up", lambda: random_flow(client, seed + 1, sizes[0])),
+        ("down", lambda: random_flow(served, seed + 2, sizes[1])),
+        ("at the guest", lambda: random_reader(served, seed + 3)),
+        ("at the client", lambda: random_reader(client, seed + 4)),
+    ]
+    threads = [threading.Thread(target=run, args=job) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert results["at the guest"] == (sizes[0], results["up"]), f"seed {seed}, to the guest"
+    assert results["at the client"] == (sizes[1], results["down"]), f"seed {seed}, from the guest"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_random_bytes_in_random_chunks_arrive_whole(host, forwarder, up, address):
+    listener = up.listen(30)
+    forwarder.tell("listen a a1 127.0.0.1:20030 30")
+    forwarder.tell("listen b a1 [::1]:20030 30")
+    seeds = range(40)
+    problems = []
+
+    def one_client(seed):
+        try:
+            both_ways(*pairs[seed], seed * 10)
+        except BaseException as error:  # pylint: disable=broad-except
+            problems.append(repr(error))
+
+    pairs = []
+    for _ in seeds:
+        client = host.connect(address, 20030, timeout=60)
+        served, _ = listener.accept()
+        served.settimeout(60)
+        pairs.append((client, served))
+    for first in range(0, len(pairs), 8):
+        threads = [threading.Thread(target=one_client, args=(seed,)) for seed in seeds[first : first + 8]]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+    for pair in pairs:
+        for one in pair:
+            one.close()
+    assert not problems, problems
+    forwarder.wait_ended(done=len(pairs))
+    assert forwarder.stats()["open"] == 0
+
+
+def test_a_fin_with_the_last_bytes_is_seen(host, forwarder, up):
+    """One edge tells of both: many tries, for the moments to vary."""
+    up.serve("7,echo")
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    for size in (1, 100, 16384, 16385, 40000):
+        for _ in range(40):
+            with host.connect("127.0.0.1", 20007) as client:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+                client.sendall(b"x" * size)
+                client.shutdown(socket.SHUT_WR)
+                assert len(receive_all(client)) == size
+    forwarder.wait_ended(done=200)
+
+
+def test_one_byte_segments_cost_no_stall(host, forwarder, up):
+    up.serve("10,sum")
+    forwarder.tell("listen a a1 127.0.0.1:20010 10")
+    with host.connect("127.0.0.1", 20010) as client:
+        client.sendall(b"y" * 200_000)  # so that it splices
+        for _ in range(20_000):
+            client.send(b"x")
+        client.shutdown(socket.SHUT_WR)
+        assert receive_all(client).startswith(b"220000 ")
+
+
+# ---- Hostile peers ----
+
+
+def test_a_storm_of_resets_leaves_nothing(host, forwarder, up):
+    up.serve("7,echo")
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    before = forwarder.fds()
+    with host.connect("127.0.0.1", 20007) as steady:
+        for number in range(1000):
+            one = host.connect("127.0.0.1", 20007)
+            if number % 3:
+                one.send(b"x" * (number % 5000))
+            reset(one)
+            if number % 100 == 0:
+                assert echoes(steady)
+    poll_until(lambda: forwarder.stats()["open"] == 0, what=lambda: forwarder.stats())
+    assert sum(forwarder.stats()[reason] for reason in ("done", "client-reset")) == 1001
+    assert forwarder.stats()["error"] == 0
+    poll_until(lambda: forwarder.fds() <= before + 2 * 16 * 2)
+    assert len(forwarder.ends()) < 1000, "a flood of resets must not flood the log"
+
+
+def test_a_thousand_silent_clients_cost_no_cpu_and_stall_nobody(host, forwarder, up):
+    up.serve("7,echo")
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    silent = [host.connect("127.0.0.1", 20007) for _ in range(300)]
+    with host.connect("127.0.0.1", 20007) as one:
+        assert echoes(one)
+        used = forwarder.cpu_seconds()
+        start = time.monotonic()
+        while time.monotonic() < start + 1:
+            assert echoes(one)
+            time.sleep(0.05)
+        assert forwarder.cpu_seconds() - used < 0.3
+    # Two descriptors each, and no pipe.
+    assert forwarder.fds() < 2 * 300 + 60
+    for client in silent:
+        client.close()
+    forwarder.wait_ended(done=301)
+
+
+def test_a_reader_that_stops_holds_the_writer_and_nothing_spins(host, forwarder, up):
+    up.serve("19,source", "7,echo")
+    forwarder.tell("listen a a1 127.0.0.1:20019 19")
+    forwarder.tell("listen b a1 127.0.0.1:20007 7")
+    stalled = [host.connect("127.0.0.1", 20019) for _ in range(20)]
+
+    def quiet():
+        before = forwarder.stats()["from_guest"]
+        time.sleep(0.2)
+        return forwarder.stats()["from_guest"] == before
+
+    poll_until(quiet, timeout=30)
+    memory = forwarder.memory_kib()
+    used = forwarder.cpu_seconds()
+    with host.connect("127.0.0.1", 20007) as one:
+        for _ in range(20):
+            assert echoes(one)
+            time.sleep(0.02)
+    assert forwarder.cpu_seconds() - used < 0.3
+    assert forwarder.memory_kib() < memory + 2000
+    first = stalled[0]
+    got = 0
+    while got < 50_000_000:
+        got += len(first.recv(1 << 20))
+    for one in stalled:
+        reset(one)
+    forwarder.wait_ended(client_reset=20)
+
+
+# ---- Shortage ----
+
+
+def test_without_descriptors_accepting_pauses_and_recovers(host, start, guest):
+    forwarder = start(nofile=300)
+    one = guest("ns-1")
+    forwarder.tell("up a1 1")
+    one.serve("7,echo")
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    clients = [host.connect("127.0.0.1", 20007) for _ in range(200)]
+    poll_until(lambda: forwarder.stats()["accept_pauses"] >= 1)
+    used = forwarder.cpu_seconds()
+    time.sleep(0.5)
+    assert forwarder.cpu_seconds() - used < 0.2
+    assert forwarder.fds() < 300
+    for client in clients[:100]:
+        client.close()
+    for client in clients[100:]:
+        assert echoes(client)
+        client.close()
+    with host.connect("127.0.0.1", 20007) as client:
+        assert echoes(client)
+    assert forwarder.log().count("accepting paused") == 1
+
+
+def test_more_connections_than_allowed_are_reset(host, forwarder, up):
+    up.serve("7,echo")
+    forwarder.tell("limits a1 2 10000 0 0 0")
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    clients = [host.connect("127.0.0.1", 20007) for _ in range(2)]
+    assert all(echoes(one) for one in clients)
+    assert is_reset(lambda: host.connect("127.0.0.1", 20007))
+    assert forwarder.stats()["limit"] == 1
+    clients.pop().close()
+    forwarder.wait_ended(done=1)
+    with host.connect("127.0.0.1", 20007) as third:
+        assert echoes(third)
+    clients.pop().close()
+
+
+def test_the_limit_for_all_holds_too(host, start, guest):
+    forwarder = start(connections=1)
+    one = guest("ns-1")
+    forwarder.tell("up a1 1")
+    one.serve("7,echo")
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    with host.connect("127.0.0.1", 20007) as first:
+        assert echoes(first)
+        assert is_reset(lambda: host.connect("127.0.0.1", 20007))
+
+
+def test_no_local_port_left_is_told_at_once(host, forwarder, sandbox, up):
+    up.serve("7,echo")
+    sandbox.netns.run(["sysctl", "-qw", "net.ipv4.ip_local_port_range=40000 40001"])
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    clients = [host.connect("127.0.0.1", 20007) for _ in range(2)]
+    assert all(echoes(one) for one in clients)
+    assert is_reset(lambda: host.connect("127.0.0.1", 20007))
+    forwarder.wait_ended(no_port=1)
+    for one in clients:
+        one.close()
+
+
+def test_no_route_is_told_at_once(host, forwarder, sandbox, up):
+    sandbox.netns.run(["ip", "route", "add", "unreachable", "169.254.0.21/32"])
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    assert is_reset(lambda: host.connect("127.0.0.1", 20007))
+    forwarder.wait_ended(no_route=1)
+
+
+def test_a_namespace_that_is_gone_is_told_at_once(host, forwarder, up):
+    up.serve("7,echo")
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    with host.connect("127.0.0.1", 20007) as client:
+        assert echoes(client)
+        forwarder.tell("namespace a1 -")
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    assert is_reset(lambda: host.connect("127.0.0.1", 20007))
+    forwarder.wait_ended(no_namespace=2)
+
+
+# ---- Time limits ----
+
+
+def test_an_idle_connection_ends_and_a_busy_one_does_not(host, forwarder, up):
+    up.serve("7,echo")
+    forwarder.tell("limits a1 0 10000 600 0 0")
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    with host.connect("127.0.0.1", 20007) as idle, host.connect("127.0.0.1", 20007) as busy:
+        end = time.monotonic() + 1.2
+        while time.monotonic() < end:
+            assert echoes(busy)
+            time.sleep(0.05)
+        with pytest.raises(ConnectionResetError):
+            idle.recv(1)
+        assert forwarder.stats()["idle"] == 1
+    forwarder.wait_ended(done=1)
+
+
+def test_a_half_closed_connection_ends(host, forwarder, up):
+    up.serve("22,half,20000")
+    forwarder.tell("limits a1 0 10000 0 500 0")
+    forwarder.tell("listen a a1 127.0.0.1:20022 22")
+    with host.connect("127.0.0.1", 20022) as client:
+        client.sendall(b"abc")
+        client.shutdown(socket.SHUT_WR)
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    forwarder.wait_ended(half_closed=1)
+
+
+def test_a_client_that_says_nothing_but_its_end_hears_the_guest(host, forwarder, up):
+    up.serve("19,source,1000")
+    forwarder.tell("listen a a1 127.0.0.1:20019 19")
+    for _ in range(50):
+        with host.connect("127.0.0.1", 20019) as client:
+            client.shutdown(socket.SHUT_WR)
+            assert len(receive_all(client)) == 1000
+
+
+# ---- The end of things ----
+
+
+def flowing(host, count):
+    """Connections with data in flight that nobody reads."""
+    return [host.connect("127.0.0.1", 20019) for _ in range(count)]
+
+
+def test_a_guest_that_vanishes_frees_its_namespace_within_a_second(host, forwarder, sandbox, up):
+    up.serve("19,source", "10,sink")
+    forwarder.tell("listen a a1 127.0.0.1:20019 19")
+    forwarder.tell("listen b a1 127.0.0.1:20010 10")
+    clients = flowing(host, 100)
+    for _ in range(100):
+        one = host.connect("127.0.0.1", 20010)
+        one.send(b"x" * 100_000)
+        clients.append(one)
+    for one in clients[100:]:
+        one.shutdown(socket.SHUT_WR)
+    host.run(["ip", "link", "add", "veth-1", "type", "veth", "peer", "name", "eth0", "netns", "ns-1"])
+    up.kill()
+    start = time.monotonic()
+    forwarder.tell("up a1 0")
+    forwarder.tell("unlisten a reset")
+    forwarder.tell("unlisten b reset")
+    forwarder.tell("close a1 0")
+    forwarder.wait_event("closed a1")
+    host.run(["ip", "netns", "del", "ns-1"])
+    poll_until(lambda: "veth-1" not in host.links(), timeout=5)
+    assert time.monotonic() - start < 1.0
+    for one in clients:
+        one.close()
+
+
+def test_a_drained_route_lets_connections_end(host, forwarder, up):
+    up.serve("22,half,300", "7,echo")
+    forwarder.tell("listen a a1 127.0.0.1:20022 22")
+    forwarder.tell("listen b a1 127.0.0.1:20007 7")
+    with host.connect("127.0.0.1", 20022) as ending, host.connect("127.0.0.1", 20007) as staying:
+        ending.sendall(b"abc")
+        ending.shutdown(socket.SHUT_WR)
+        assert echoes(staying)
+        forwarder.tell("unlisten a keep")
+        forwarder.tell("unlisten b keep")
+        forwarder.tell("close a1 1500")
+        assert receive_all(ending) == b"abc"
+        assert echoes(staying)
+        with pytest.raises(ConnectionResetError):
+            staying.recv(1)
+    forwarder.wait_event("closed a1")
+    forwarder.wait_ended(done=1, unregistered=1)
+
+
+def test_an_unpublished_port_resets_its_own_connections_only(host, forwarder, up):
+    up.serve("7,echo")
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    forwarder.tell("listen b a1 127.0.0.1:20008 7")
+    with host.connect("127.0.0.1", 20007) as one, host.connect("127.0.0.1", 20008) as other:
+        assert echoes(one) and echoes(other)
+        forwarder.tell("unlisten a reset")
+        with pytest.raises(ConnectionResetError):
+            one.recv(1)
+        with pytest.raises(ConnectionRefusedError):
+            host.connect("127.0.0.1", 20007)
+        assert echoes(other)
+
+
+def test_a_drain_of_all_ends_with_the_last_connection(host, forwarder, up):
+    up.serve("7,echo")
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    with host.connect("127.0.0.1", 20007) as one:
+        assert echoes(one)
+        forwarder.tell("drain 20000")
+        assert echoes(one)
+    forwarder.wait_event("drained", timeout=5)
+
+
+def test_what_is_open_at_the_end_is_reset(host, folder, sandbox, guest):
+    forwarder = Forwarder(host, folder)
+    forwarder.tell(f"route a1 {sandbox.path}")
+    one = guest("ns-1")
+    servers = one.serve("7,echo", report=True)
+    forwarder.tell("up a1 1")
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    with host.connect("127.0.0.1", 20007) as client:
+        assert echoes(client)
+        forwarder.close()
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    assert servers.next_end()[2] == "reset"
+    assert [end["reason"] for end in forwarder.ends()] == ["shutdown"]
+
+
+# ---- Pauses ----
+
+
+def test_a_guest_frozen_before_the_pause_goes_on_within_two_seconds(host, forwarder, up):
+    """Bytes are in flight to the frozen guest: TCP's own back-off must not decide when they arrive."""
+    up.serve("7,echo")
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    with host.connect("127.0.0.1", 20007, timeout=30) as client:
+        assert echoes(client)
+        up.freeze()
+        client.sendall(b"late")
+        forwarder.tell("pause a1")
+        time.sleep(8)
+        up.thaw()
+        thawed = time.monotonic()
+        forwarder.tell("resume a1 keep")
+        assert client.recv(4) == b"late"
+        assert time.monotonic() - thawed < 2.0
+
+
+def test_a_guest_paused_to_disk_keeps_its_connections(host, forwarder, up):
+    up.serve("7,echo")
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    with host.connect("127.0.0.1", 20007, timeout=30) as client:
+        assert echoes(client)
+        forwarder.tell("pause a1")
+        up.close_tap()
+        forwarder.tell("up a1 0")
+        client.sendall(b"late")
+        forwarder.tell("resume a1 keep")
+        up.open_tap()
+        forwarder.tell("up a1 1")
+        assert client.recv(4) == b"late"
+
+
+# ---- PROXY protocol ----
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_the_proxy_header_tells_who_connected(host, forwarder, up, address):
+    listener = up.listen(30)
+    forwarder.tell("listen a a1 127.0.0.1:20030 30 proxy")
+    forwarder.tell("listen b a1 [::1]:20030 30 proxy")
+    with host.connect(address, 20030) as client:
+        client.sendall(b"hello")
+        served, _ = listener.accept()
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        packed = socket.inet_pton(family, address)
+        ports = client.getsockname()[1].to_bytes(2, "big") + (20030).to_bytes(2, "big")
+        body = packed + packed + ports
+        expected = b"\r\n\r\n\0\r\nQUIT\n\x21" + (b"\x21" if ":" in address else b"\x11")
+        expected += len(body).to_bytes(2, "big") + body + b"hello"
+        served.settimeout(10)
+        got = b""
+        while len(got) < len(expected):
+            got += served.recv(1000)
+        assert got == expected
+        served.close()
