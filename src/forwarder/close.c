@@ -140,6 +140,8 @@ void connection_close(struct connection *connection, enum close_reason reason, i
 		linger(connection);
 		return;
 	}
+	if (connection->peers[GUEST].fd < 0)
+		atomic_fetch_sub_explicit(&connection->worker->forwarder->promised, 1, memory_order_relaxed);
 	close_peer(&connection->peers[CLIENT], reset);
 	close_peer(&connection->peers[GUEST], true);
 	bury(connection, reason);

@@ -156,6 +156,7 @@ static void turn_away(const struct arrival *arrival)
 	count_add(&side->worker->stats.ended[CLOSE_ERROR], 1);
 	atomic_fetch_sub(&side->route->connections, 1);
 	atomic_fetch_sub(&side->route->forwarder->connections, 1);
+	atomic_fetch_sub(&side->route->forwarder->promised, 1);
 	atomic_fetch_sub(&side->worker->load, 1);
 	endpoint_release(arrival->endpoint);
 	route_side_check_empty(side);

@@ -29,6 +29,9 @@ struct forwarder {
 
 	atomic_size_t connections; /* accepted and not yet ended; any thread */
 
+	atomic_size_t
+	    promised; /* of these, those without a socket to the guest: they need one more descriptor; any thread */
+
 	/* Accepting pauses for all listeners together: descriptors are everybody's. */
 	struct timer accept_pause;
 	bool accept_paused;

@@ -37,13 +37,20 @@ static uint64_t silence_ms(const struct connection *connection)
 	return limit < SILENT_MAX_MS ? limit : SILENT_MAX_MS;
 }
 
+/* The guest's socket goes, and the descriptor is promised to the next attempt again. */
+static void drop_socket(struct connection *connection)
+{
+	close_with_reset(&connection->peers[GUEST].fd);
+	atomic_fetch_add_explicit(&connection->worker->forwarder->promised, 1, memory_order_relaxed);
+}
+
 void dial_abandon(struct connection *connection)
 {
 	struct peer *guest = &connection->peers[GUEST];
 
 	if (guest->fd >= 0) {
 		event_del(&guest->event);
-		close_with_reset(&guest->fd);
+		drop_socket(connection);
 	}
 	connection->state = CONNECTION_HELD;
 }
@@ -133,8 +140,10 @@ static int make_socket(struct connection *connection, int *error)
 			      &err);
 
 	*error = err.code;
-	if (fd >= 0)
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (fd < 0)
+		return -1;
+	atomic_fetch_sub_explicit(&connection->worker->forwarder->promised, 1, memory_order_relaxed);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	return fd;
 }
 
@@ -158,12 +167,12 @@ void dial_start(struct connection *connection)
 
 	error = result < 0 ? errno : 0;
 	if (error && error != EINPROGRESS) {
-		close_with_reset(&guest->fd);
+		drop_socket(connection);
 		failed_here(connection, error);
 		return;
 	}
 	if (connection_watch(connection, guest) < 0) {
-		close_with_reset(&guest->fd);
+		drop_socket(connection);
 		connection_close(connection, CLOSE_ERROR, ENOMEM);
 		return;
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The kernel hands out the lowest free descriptor, so the number of a fresh one tells how many are in use: no counting of others'
- * descriptors is needed. A reserve below RLIMIT_NOFILE is left for the control socket, and for the guests' sides of what was
- * accepted last. In a pause a descriptor is made and closed again from time to time to see whether there is room.
+ * descriptors is needed. Each accepted connection is promised a second one, for its guest; a reserve below RLIMIT_NOFILE is left
+ * for the control socket. In a pause a descriptor is made and closed again from time to time to see whether there is room.
  */
 #include "forwarder/limits.h"
 
@@ -76,9 +76,14 @@ void limits_pause_accepting(struct forwarder *forwarder, int error)
 	pause_accepting(forwarder, strerror(error));
 }
 
+static int promised(const struct forwarder *forwarder)
+{
+	return (int)atomic_load_explicit(&forwarder->promised, memory_order_relaxed);
+}
+
 void limits_look_at_descriptor(struct forwarder *forwarder, int fd)
 {
-	if (fd >= forwarder->descriptors_usable)
+	if (fd + promised(forwarder) >= forwarder->descriptors_usable)
 		pause_accepting(forwarder, "the reserve is reached");
 }
 
@@ -89,7 +94,7 @@ static bool has_room(const struct forwarder *forwarder)
 	if (fd < 0)
 		return false;
 	close(fd);
-	return fd + ROOM < forwarder->descriptors_usable;
+	return fd + promised(forwarder) + ROOM < forwarder->descriptors_usable;
 }
 
 void limits_try_again(void *context)

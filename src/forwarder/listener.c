@@ -56,6 +56,7 @@ static void hand_over(struct listener *listener, int fd, const struct addr *clie
 	atomic_fetch_add_explicit(&route->total, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&route->connections, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&forwarder->connections, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&forwarder->promised, 1, memory_order_relaxed);
 }
 
 /* Whether to go on accepting after accept4() failed with ERROR. */
