@@ -18,19 +18,12 @@
 
 enum { DEFAULT_TRIES_MS = 5000, DEFAULT_PAUSE_MS = 100 };
 
-/* Whether ERR only says that this host has no ::1; told once. */
+/* Whether ERR only says that this host has no ::1, which was told at the start. */
 static bool lacks_ipv6_loopback(const struct addr *listen, const struct err *err)
 {
-	static bool told;
-
 	if (listen->any.sa_family != AF_INET6 || !addr_is_loopback(listen))
 		return false;
-	if (err->code != EADDRNOTAVAIL && err->code != EAFNOSUPPORT)
-		return false;
-	if (!told)
-		log_warning("this host has no ::1; endpoints listen on 127.0.0.1 alone");
-	told = true;
-	return true;
+	return err->code == EADDRNOTAVAIL || err->code == EAFNOSUPPORT;
 }
 
 static struct listener *open_one(struct daemon *daemon, struct route *route, const struct endpoint *endpoint,

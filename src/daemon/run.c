@@ -191,6 +191,20 @@ static int start_control(struct daemon *daemon, struct err *err)
 	return 0;
 }
 
+/* Automatic ports are opened on ::1 as well, where the host has it. */
+static bool has_ipv6_loopback(void)
+{
+	struct addr addr = addr_loopback6(0);
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool has = fd >= 0 && bind(fd, &addr.any, addr_length(&addr)) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	if (!has)
+		log_warning("this host has no ::1: endpoints listen on 127.0.0.1 alone");
+	return has;
+}
+
 static int start(struct daemon *daemon, struct err *err)
 {
 	struct fabric_watcher watcher = daemon_watcher;
@@ -204,6 +218,7 @@ static int start(struct daemon *daemon, struct err *err)
 	daemon->registry = registry_new(daemon->config);
 	if (!daemon->base || !daemon->registry)
 		return err_set(err, ENOMEM, "start");
+	registry_set_ipv6_loopback(daemon->registry, has_ipv6_loopback());
 	/* The lock on the state directory comes before the socket: of two daemons, the second must not take the first one's. */
 	daemon->store = store_open(daemon->options->state_dir, daemon->config, err);
 	if (!daemon->store || diagnoses_start(daemon, err) < 0 || start_control(daemon, err) < 0)

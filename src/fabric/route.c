@@ -79,6 +79,9 @@ static int take_match(const struct nlmsghdr *header, void *data)
 	return MNL_CB_OK;
 }
 
+/* An address that only a default route leads to: 0.0.0.0 itself means this host to a lookup. RFC 5737. */
+static const uint32_t SOMEWHERE = 0xc0000201; /* 192.0.2.1 */
+
 /* Whether the entry that decides about ROUTE's destination is ROUTE itself. A lookup that fails finds none. */
 static bool is_in_place(struct rtnl *rtnl, const struct route *route)
 {
@@ -90,7 +93,7 @@ static bool is_in_place(struct rtnl *rtnl, const struct route *route)
 	message->rtm_family = AF_INET;
 	message->rtm_dst_len = 32;
 	message->rtm_flags = RTM_F_FIB_MATCH;
-	mnl_attr_put_u32(request.header, RTA_DST, htonl(cidr4_first(&route->to)));
+	mnl_attr_put_u32(request.header, RTA_DST, htonl(route->to.length ? cidr4_first(&route->to) : SOMEWHERE));
 	return rtnl_ask(rtnl, &request, take_match, &match, &ignored, "route lookup") == 0 && match.equal;
 }
 
