@@ -84,6 +84,7 @@ static void unregister_sandbox(void *context, struct sandbox *sandbox, bool drai
 	}
 	strcpy(id, sandbox->id);
 	registry_remove(registry, sandbox);
+	control_event(control, "unregistered", id, NULL);
 	control_sandbox_gone(control, id);
 	reply_empty(reply, 204);
 }

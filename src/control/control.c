@@ -92,7 +92,6 @@ void control_state_changed(struct control *control, struct sandbox *sandbox, enu
 
 void control_sandbox_gone(struct control *control, const char *id)
 {
-	events_add(api_events(control->api), "unregistered", id, NULL);
 	waits_gone(api_waits(control->api), id);
 }
 

@@ -68,7 +68,7 @@ void control_adopted(struct control *control);
 void control_state_changed(struct control *control, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
 			   uint64_t previous_ms);
 
-/* To be called when a sandbox was deleted: waiting requests are answered, the event `unregistered` is told. */
+/* To be called when a sandbox was deleted, or could not be made: waiting requests are answered. No event is told. */
 void control_sandbox_gone(struct control *control, const char *id);
 
 /* Adds any other event to the stream (`registered`, `published`, ...). FIELDS (may be NULL) is taken over; ID may be NULL for what concerns the host. */

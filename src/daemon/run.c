@@ -188,7 +188,9 @@ static int start_control(struct daemon *daemon, struct err *err)
 	if (!daemon->control)
 		return -1;
 	registry_watch(daemon->registry, &watcher);
-	return 0;
+	if (daemon->config->http.listen.count)
+		daemon->http = control_http_new(daemon->control, daemon->base, daemon->config, err);
+	return daemon->config->http.listen.count && !daemon->http ? -1 : 0;
 }
 
 /* Automatic ports are opened on ::1 as well, where the host has it. */
@@ -310,6 +312,7 @@ static void finish(struct daemon *daemon)
 	if (daemon->registry)
 		each_tenant(daemon, free_tenant);
 	free(daemon->default_listeners);
+	control_http_free(daemon->http);
 	control_free(daemon->control);
 	inherited_free(daemon->inherited);
 	registry_free(daemon->registry);
