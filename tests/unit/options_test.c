@@ -10,19 +10,20 @@
 
 static struct options options;
 
-static int parse(int argc, char **argv)
+static int parse(int argc, const char *const *argv)
 {
 	optind = 0; /* getopt_long(3) starts anew */
-	return options_parse(argc, argv, &options);
+	return options_parse(argc, (char **)argv,
+			     &options); /* it permutes the pointers, and leaves the strings alone */
 }
 
 #define PARSE(...)                                                                                                     \
-	parse((int)(sizeof((char *[]){ "weftd", __VA_ARGS__ }) / sizeof(char *)),                                      \
-	      (char *[]){ "weftd", __VA_ARGS__, NULL })
+	parse((int)(sizeof((const char *[]){ "weftd", __VA_ARGS__ }) / sizeof(const char *)),                          \
+	      (const char *[]){ "weftd", __VA_ARGS__, NULL })
 
 START_TEST(without_arguments_it_runs_with_the_default_paths)
 {
-	char *argv[] = { "weftd", NULL };
+	const char *argv[] = { "weftd", NULL };
 
 	ck_assert_int_eq(parse(1, argv), 0);
 	ck_assert_int_eq(options.mode, WEFTD_RUN);
@@ -52,7 +53,7 @@ START_TEST(each_option_is_taken)
 END_TEST
 
 /* What the last parse() wrote to stderr. */
-static char *said(int argc, char **argv)
+static char *said(int argc, const char *const *argv)
 {
 	static char text[512];
 	FILE *file = tmpfile();
@@ -72,9 +73,9 @@ static char *said(int argc, char **argv)
 
 START_TEST(what_it_does_not_know_is_named)
 {
-	char *unknown[] = { "weftd", "--frobnicate", NULL };
-	char *extra[] = { "weftd", "start", NULL };
-	char *lacking[] = { "weftd", "--config", NULL };
+	const char *unknown[] = { "weftd", "--frobnicate", NULL };
+	const char *extra[] = { "weftd", "start", NULL };
+	const char *lacking[] = { "weftd", "--config", NULL };
 
 	ck_assert_ptr_nonnull(strstr(said(2, unknown), "frobnicate"));
 	ck_assert_ptr_nonnull(strstr(said(2, extra), "'start'"));
