@@ -45,7 +45,7 @@ struct daemon {
 	struct fabric *fabric;
 	struct forwarder *forwarder;
 	struct control *control;
-	struct control_http *http; /* NULL: [http] listen is off */
+	struct control_http *http;   /* NULL: [http] listen is off */
 	struct inherited *inherited; /* sockets that the service manager kept for us; NULL without */
 	enum daemon_state state;
 	struct parked_list parked;           /* requests that wait for a sandbox to come to rest */
