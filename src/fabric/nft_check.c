@@ -123,6 +123,23 @@ static void write_chain(struct lines *lines, const struct nlmsghdr *message)
 	nftnl_chain_free(chain);
 }
 
+/*
+ * nft 1.0.6 turns the byte order of one-byte fields in sets of intervals, in units of two bytes: nothing is done. Such an expression
+ * makes no difference between rules.
+ */
+static void cut_idle_expression(char *line)
+{
+	static const char start_of[] = "  [ byteorder", end_of[] = ", 2, 1) ]\n";
+	char *end = strstr(line, end_of), *start = end;
+
+	while (start && start > line && strncmp(start, start_of, sizeof(start_of) - 1) != 0)
+		start--;
+	if (!start || strcspn(start, "\n") != (size_t)(end - start) + sizeof(end_of) - 2)
+		return;
+	end += sizeof(end_of) - 1;
+	memmove(start, end, strlen(end) + 1);
+}
+
 static void write_rule(struct lines *lines, const struct nlmsghdr *message)
 {
 	struct nftnl_rule *rule = nftnl_rule_alloc();
@@ -142,6 +159,7 @@ static void write_rule(struct lines *lines, const struct nlmsghdr *message)
 		nftnl_rule_unset(rule, NFTNL_RULE_POSITION);
 		nftnl_rule_unset(rule, NFTNL_RULE_USERDATA);
 		nftnl_rule_snprintf(line + used, sizeof(line) - (size_t)used, rule, NFTNL_OUTPUT_DEFAULT, 0);
+		cut_idle_expression(line + used);
 		add_line(lines, line);
 	}
 	nftnl_rule_free(rule);

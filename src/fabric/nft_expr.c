@@ -281,6 +281,8 @@ void match_ipv4(struct nft_batch *batch, enum nft_sense sense)
 {
 	const uint8_t family = NFPROTO_IPV4;
 
+	if (sense == NFT_IS)
+		batch->stated |= STATED_IPV4;
 	load_meta(batch, NFT_META_NFPROTO, NFT_REG_1);
 	compare(batch, operator_of(sense), &family, sizeof(family));
 }

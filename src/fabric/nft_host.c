@@ -58,7 +58,8 @@ static void add_sets(struct nft_batch *batch, const struct config *config)
 	for (size_t i = 0; i < services->count; i++)
 		addresses[i] = (struct cidr4){ ntohl(services->items[i].in.sin_addr.s_addr), 32 };
 	nft_policy_add_sets(batch, config);
-	nft_policy_add_networks(batch, &set_service_addresses, addresses, services->count);
+	if (services->count)
+		nft_policy_add_networks(batch, &set_service_addresses, addresses, services->count);
 	nft_policy_add_networks(batch, &set_ingress, config->ingress.allow.items, config->ingress.allow.count);
 	nft_set_add(batch, &map_published);
 	nft_set_add(batch, &map_published_anywhere);
@@ -80,9 +81,10 @@ static void add_translation(struct nft_batch *batch, const struct config *config
 
 	nft_chain_add(batch, "prerouting", &hook_prerouting, NULL);
 	/* A service's address that is not the host's own stands for the host. */
-	RULE(batch, "prerouting", match_iifgroup(batch, NFT_IS, group),
-	     match_destination_in(batch, NFT_IS, &set_host_services), match_daddr_local(batch, NFT_IS_NOT),
-	     redirect(batch));
+	if (config->egress.allow_host.count)
+		RULE(batch, "prerouting", match_iifgroup(batch, NFT_IS, group),
+		     match_destination_in(batch, NFT_IS, &set_host_services), match_daddr_local(batch, NFT_IS_NOT),
+		     redirect(batch));
 	/* Published ports are no way from one sandbox to another. */
 	RULE(batch, "prerouting", match_iifgroup(batch, NFT_IS, group), verdict_accept(batch));
 	RULE(batch, "prerouting", dnat_by_destination(batch, &map_published));
@@ -109,15 +111,17 @@ static void add_denied(struct nft_batch *batch)
 }
 
 /* From a sandbox to the host itself. */
-static void add_input(struct nft_batch *batch, uint32_t group)
+static void add_input(struct nft_batch *batch, const struct config *config)
 {
+	uint32_t group = config->names.link_group;
+
 	nft_chain_add(batch, "to_host", NULL, NULL);
 	RULE(batch, "to_host", match_ct_direction(batch, IP_CT_DIR_REPLY),
 	     match_ct_state(batch, NFT_CT_STATE_ESTABLISHED | NFT_CT_STATE_RELATED), verdict_accept(batch));
-	RULE(batch, "to_host", match_destination_in(batch, NFT_IS, &set_host_services), verdict_accept(batch));
-	RULE(batch, "to_host", match_destination_in(batch, NFT_IS, &set_dns), verdict_accept(batch));
-	RULE(batch, "to_host", match_ct_original_daddr_in(batch, &set_service_addresses), match_ct_dnat(batch),
-	     verdict_accept(batch));
+	nft_policy_add_exceptions(batch, config, "to_host");
+	if (config->egress.allow_host.count)
+		RULE(batch, "to_host", match_ct_original_daddr_in(batch, &set_service_addresses), match_ct_dnat(batch),
+		     verdict_accept(batch));
 	RULE(batch, "to_host", count_as(batch, "denied_host"), verdict_goto(batch, "denied"));
 
 	nft_chain_add(batch, "input", &hook_input, NULL);
@@ -128,16 +132,17 @@ static void add_input(struct nft_batch *batch, uint32_t group)
  * What guests opened is judged by today's rules with each packet (direction original, before established), so that a change cuts
  * live flows too; replies to what others opened pass, although they go to private addresses.
  */
-static void add_forward(struct nft_batch *batch, uint32_t group)
+static void add_forward(struct nft_batch *batch, const struct config *config)
 {
+	uint32_t group = config->names.link_group;
+
 	nft_chain_add(batch, "from_sandbox", NULL, NULL);
 	RULE(batch, "from_sandbox", match_ct_direction(batch, IP_CT_DIR_REPLY),
 	     match_ct_state(batch, NFT_CT_STATE_ESTABLISHED | NFT_CT_STATE_RELATED), verdict_accept(batch));
 	RULE(batch, "from_sandbox", match_oifgroup(batch, NFT_IS, group), count_as(batch, "denied_sandbox"),
 	     verdict_goto(batch, "denied"));
-	RULE(batch, "from_sandbox", match_destination_in(batch, NFT_IS, &set_dns), verdict_accept(batch));
-	RULE(batch, "from_sandbox", match_destination_in(batch, NFT_IS, &set_always_denied),
-	     match_destination_in(batch, NFT_IS_NOT, &set_opened), count_as(batch, "denied_private"),
+	nft_policy_add_exceptions(batch, config, "from_sandbox");
+	RULE(batch, "from_sandbox", match_always_denied(batch, config), count_as(batch, "denied_private"),
 	     verdict_goto(batch, "denied"));
 	RULE(batch, "from_sandbox", match_destination_in(batch, NFT_IS, &set_sandbox_ranges),
 	     count_as(batch, "denied_sandbox"), verdict_goto(batch, "denied"));
@@ -168,8 +173,8 @@ static void add_host_table(struct nft_batch *batch, const struct config *config)
 	add_denied(batch);
 	add_sources(batch, group);
 	add_translation(batch, config);
-	add_input(batch, group);
-	add_forward(batch, group);
+	add_input(batch, config);
+	add_forward(batch, config);
 }
 
 /* ---- Making and looking ---- */

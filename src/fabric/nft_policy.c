@@ -69,8 +69,14 @@ static void put_service(struct nft_element elements[static 2], uint32_t ip, uint
 
 static void add_services(struct nft_batch *batch, const struct nft_set *set, struct nft_element *elements, size_t count)
 {
-	nft_set_add(batch, set);
-	nft_elements_add(batch, set, elements, nft_elements_merge(elements, count));
+	/* Of a stated size, the kernel makes room for what there is and no more. */
+	struct nft_set sized = *set;
+
+	if (!count)
+		return;
+	sized.size = (unsigned)nft_elements_merge(elements, count);
+	nft_set_add(batch, &sized);
+	nft_elements_add(batch, &sized, elements, sized.size);
 }
 
 void nft_policy_add_sets(struct nft_batch *batch, const struct config *config)
@@ -88,7 +94,8 @@ void nft_policy_add_sets(struct nft_batch *batch, const struct config *config)
 	nft_policy_add_networks(batch, &set_always_denied, always_denied,
 				sizeof(always_denied) / sizeof(always_denied[0]));
 	nft_policy_add_networks(batch, &set_sandbox_ranges, ranges, sizeof(ranges) / sizeof(ranges[0]));
-	nft_policy_add_networks(batch, &set_opened, open->items, open->count);
+	if (open->count)
+		nft_policy_add_networks(batch, &set_opened, open->items, open->count);
 
 	for (size_t i = 0; i < dns->count; i++)
 		put_service(&elements[2 * i], dns->items[i].ip, DNS_PORT);
@@ -97,6 +104,21 @@ void nft_policy_add_sets(struct nft_batch *batch, const struct config *config)
 		put_service(&elements[2 * i], ntohl(services->items[i].in.sin_addr.s_addr),
 			    addr_port(&services->items[i]));
 	add_services(batch, &set_host_services, elements, 2 * services->count);
+}
+
+void nft_policy_add_exceptions(struct nft_batch *batch, const struct config *config, const char *chain)
+{
+	if (config->addresses.dns.count)
+		RULE(batch, chain, match_destination_in(batch, NFT_IS, &set_dns), verdict_accept(batch));
+	if (config->egress.allow_host.count)
+		RULE(batch, chain, match_destination_in(batch, NFT_IS, &set_host_services), verdict_accept(batch));
+}
+
+void match_always_denied(struct nft_batch *batch, const struct config *config)
+{
+	match_destination_in(batch, NFT_IS, &set_always_denied);
+	if (config->egress.open.count)
+		match_destination_in(batch, NFT_IS_NOT, &set_opened);
 }
 
 void nft_policy_add_answer(struct nft_batch *batch, const char *chain)

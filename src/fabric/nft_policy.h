@@ -17,8 +17,14 @@ extern const struct nft_set set_opened;         /* [egress] open: exceptions fro
 extern const struct nft_set set_dns;            /* [addresses] dns, port 53 */
 extern const struct nft_set set_host_services;  /* [egress] allow_host */
 
-/* Adds these five sets with their elements. */
+/* Adds those of these five sets that have elements. */
 void nft_policy_add_sets(struct nft_batch *batch, const struct config *config);
+
+/* In an ordinary chain: what goes to DNS servers and services of the host is accepted. */
+void nft_policy_add_exceptions(struct nft_batch *batch, const struct config *config, const char *chain);
+
+/* In a rule: the destination is denied to everybody, and not opened. */
+void match_always_denied(struct nft_batch *batch, const struct config *config);
 
 /* Adds SET, of intervals of addresses, with NETWORKS (which may overlap). */
 void nft_policy_add_networks(struct nft_batch *batch, const struct nft_set *set, const struct cidr4 *networks,

@@ -33,9 +33,11 @@
 #define UPWARDS "eth0"
 
 enum {
-	FLOWS_MAX = 8192,   /* that a guest may have open at once */
-	ARP_SECOND = 100,   /* ARP packets of a guest */
-	DENIALS_MAX = 1024, /* recorded at once, for either set */
+	FLOWS_MAX = 8192, /* that a guest may have open at once */
+	ARP_SECOND = 100, /* ARP packets of a guest */
+	/* Denials recorded at once. The kernel makes room for all of them with the set, in each slot. */
+	DENIALS_MAX = 128,
+	PORTLESS_MAX = 32,
 };
 
 const struct nft_set set_denied_ports = { .name = "denied_ports",
@@ -45,8 +47,7 @@ const struct nft_set set_denied_ports = { .name = "denied_ports",
 const struct nft_set set_denied_protocols = { .name = "denied_protocols",
 					      .key = NFT_KEY_ADDRESS | NFT_KEY_PROTO | NFT_KEY_MARK,
 					      .timeout_ms = NFT_DENIAL_KEPT_MS,
-					      .size = DENIALS_MAX };
-static const struct nft_set set_with_ports = { .name = "with_ports", .key = NFT_KEY_PROTO };
+					      .size = PORTLESS_MAX };
 
 static const struct cidr4 not_unicast = { 224u << 24, 3 };
 
@@ -143,18 +144,16 @@ static void add_to_guest(struct nft_batch *batch)
 
 static void add_denied(struct nft_batch *batch)
 {
-	static const struct nft_element with_ports[] = { { .proto = IPPROTO_TCP }, { .proto = IPPROTO_UDP } };
-
-	nft_set_add(batch, &set_with_ports);
-	nft_elements_add(batch, &set_with_ports, with_ports, 2);
 	nft_set_add(batch, &set_denied_ports);
 	nft_set_add(batch, &set_denied_protocols);
 
 	nft_chain_add(batch, NFT_CHAIN_DENIED, NULL, NULL);
-	RULE(batch, NFT_CHAIN_DENIED, match_destination_in(batch, NFT_IS, &set_with_ports),
+	RULE(batch, NFT_CHAIN_DENIED, match_ipv4(batch, NFT_IS), match_l4proto(batch, NFT_IS, IPPROTO_TCP),
 	     record_destination(batch, &set_denied_ports));
-	RULE(batch, NFT_CHAIN_DENIED, match_destination_in(batch, NFT_IS_NOT, &set_with_ports),
-	     record_destination(batch, &set_denied_protocols));
+	RULE(batch, NFT_CHAIN_DENIED, match_ipv4(batch, NFT_IS), match_l4proto(batch, NFT_IS, IPPROTO_UDP),
+	     record_destination(batch, &set_denied_ports));
+	RULE(batch, NFT_CHAIN_DENIED, match_l4proto(batch, NFT_IS_NOT, IPPROTO_TCP),
+	     match_l4proto(batch, NFT_IS_NOT, IPPROTO_UDP), record_destination(batch, &set_denied_protocols));
 	nft_policy_add_answer(batch, NFT_CHAIN_DENIED);
 }
 
@@ -169,19 +168,17 @@ static void add_input(struct nft_batch *batch)
 	RULE(batch, "input", match_iifname(batch, TAP), nft_slot_deny(batch, "denied_gateway", NFT_DENIAL_GATEWAY));
 }
 
-static void add_guest_egress(struct nft_batch *batch)
+static void add_guest_egress(struct nft_batch *batch, const struct config *config)
 {
 	nft_chain_add(batch, NFT_CHAIN_ALLOW, NULL, NULL);
 	nft_chain_add(batch, NFT_CHAIN_DENY, NULL, NULL);
 	nft_chain_add(batch, "guest_egress", NULL, NULL);
 	RULE(batch, "guest_egress", match_ct_state(batch, NFT_CT_STATE_NEW), match_ct_count_over(batch, FLOWS_MAX),
 	     nft_slot_deny(batch, "denied_connections", NFT_DENIAL_CONNECTIONS));
-	RULE(batch, "guest_egress", match_destination_in(batch, NFT_IS, &set_dns), verdict_accept(batch));
-	RULE(batch, "guest_egress", match_destination_in(batch, NFT_IS, &set_host_services), verdict_accept(batch));
+	nft_policy_add_exceptions(batch, config, "guest_egress");
 	RULE(batch, "guest_egress", match_destination_in(batch, NFT_IS, &set_sandbox_ranges),
 	     nft_slot_deny(batch, "denied_sandbox", NFT_DENIAL_SANDBOX));
-	RULE(batch, "guest_egress", match_destination_in(batch, NFT_IS, &set_always_denied),
-	     match_destination_in(batch, NFT_IS_NOT, &set_opened),
+	RULE(batch, "guest_egress", match_always_denied(batch, config),
 	     nft_slot_deny(batch, "denied_private", NFT_DENIAL_PRIVATE));
 	RULE(batch, "guest_egress", verdict_jump(batch, NFT_CHAIN_ALLOW));
 	RULE(batch, "guest_egress", verdict_jump(batch, NFT_CHAIN_DENY));
@@ -218,7 +215,7 @@ static void add_inet_table(struct nft_batch *batch, const struct config *config,
 	add_translation(batch, guest, host_ip);
 	add_to_guest(batch);
 	add_input(batch);
-	add_guest_egress(batch);
+	add_guest_egress(batch, config);
 	add_forward(batch, guest);
 }
 
