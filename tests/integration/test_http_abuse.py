@@ -638,3 +638,51 @@ def test_tcp_is_read_only_and_knows_its_own_name(host, folder):
     served.terminate()
     assert served.wait(20) == 0
     log.close()
+
+
+# ---- the real daemon ----
+
+
+@pytest.mark.parametrize("body", BAD_BODIES, ids=lambda body: repr(body[:30]))
+def test_weftd_refuses_a_bad_body_and_goes_on(api, body):
+    api.request("PUT", "/v1/sandboxes/a1", body=body).problem(400)
+    assert api.list() == []
+
+
+def test_weftd_serves_others_beside_bad_clients(daemon, api):
+    silent = [api.raw_socket(timeout=DEADLINE + 5) for _ in range(400)]
+    half = api.raw_socket()
+    half.sendall(b"PUT /v1/sandboxes/a1 HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    big = b"PUT /v1/sandboxes/a1 HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n" + b"x" * 10_000_000
+    for number in range(10):
+        prompt(api)
+        assert answer_to(api, big)[0] == 413
+        api.register(f"s{number}")
+    for number in range(10):
+        api.unregister(f"s{number}")
+    for connection in [*silent, half]:
+        assert read_all(connection) == b""
+        connection.close()
+    assert api.list() == []
+
+
+def test_weftd_registers_for_many_clients_at_once(api):
+    def one(number):
+        made = api.register(f"s{number}", {"ports": [8080]}, timeout=60)
+        api.unregister(f"s{number}", timeout=60)
+        return made["slot"]
+
+    with concurrent.futures.ThreadPoolExecutor(200) as pool:
+        assert all(pool.map(one, range(200)))
+    assert api.list() == []
+
+
+def test_weftd_registering_the_same_at_once_makes_one(api):
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        replies = list(pool.map(lambda _: api.request("PUT", "/v1/sandboxes/a1", body={"ports": [8080]}), range(20)))
+    assert sorted(reply.status for reply in replies) == [200] * 19 + [201]
+    assert len({json.dumps(reply["endpoints"]) for reply in replies}) == 1
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda _: api.request("DELETE", "/v1/sandboxes/a1"), range(8)))
+    assert {reply.status for reply in replies} <= {204, 404} and 204 in {reply.status for reply in replies}
+    assert api.list() == []

@@ -156,3 +156,16 @@ def test_what_every_call_may_answer(served, document):  # noqa: F811
         document.check(path, method, served.api.request(method.upper(), target, body=b"x" * 70000))
         document.check(path, method, served.api.request(method.upper(), target, headers={"A": "b" * 20000}))
         json.loads(served.api.request(method.upper(), target + "?x=1").text)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_every_answer_of_weftd_is_a_documented_one(api, document, seed):
+    rng = random.Random(100 + seed)
+    operations = [one for one in document.operations() if one[0] != "/v1/events"]
+    for _ in range(300):
+        path, method, operation, parameters = rng.choice(operations)
+        target = some_target(rng, path, parameters)
+        body = some_body(rng) if "requestBody" in operation else None
+        reply = api.request(method.upper(), target, body=body)
+        assert reply.status != 500, f"{method} {target} {body}: {reply.text}"
+        document.check(path, method, reply)
