@@ -5,6 +5,7 @@
 #include "daemon/modes.h"
 
 #include "base/err.h"
+#include "base/netns.h"
 #include "config/config.h"
 #include "daemon/options.h"
 #include "daemon/weftd_main.h"
@@ -113,7 +114,9 @@ int mode_cleanup(const struct options *options)
 		config_free(config);
 		return EX_OSERR;
 	}
-	int result = fabric_cleanup(config, tell_removed, &count, &err);
+	int result = netns_init(&err);
+	if (result == 0)
+		result = fabric_cleanup(config, tell_removed, &count, &err);
 	if (result == 0)
 		result = remove_state_files(store, config, &count, &err);
 	if (result < 0)
