@@ -7,7 +7,6 @@
 #include "fabric/state.h"
 
 #include "base/log.h"
-#include "fabric/nft.h"
 #include "fabric/plan.h"
 #include "fabric/slot_work.h"
 
@@ -15,126 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-/* ---- replies that are known at once ---- */
-
-struct reply {
-	struct job job;
-	fabric_slot_done *slot_done;
-	fabric_done *done;
-	void *context;
-	struct err err;
-	bool failed;
-};
-
-static void finish_reply(struct job *job)
-{
-	struct reply *reply = (struct reply *)job;
-	const struct err *err = reply->failed ? &reply->err : NULL;
-
-	if (reply->slot_done)
-		reply->slot_done(reply->context, NULL, err);
-	else if (reply->done)
-		reply->done(reply->context, err);
-	free(reply);
-}
-
-static void deliver_reply(struct mail *mail)
-{
-	finish_reply((struct job *)((char *)mail - offsetof(struct job, mail)));
-}
-
-static void post_reply(struct fabric *fabric, const struct reply *form)
-{
-	struct reply *reply = malloc(sizeof(*reply));
-
-	/* Nothing to tell it with: whoever waits would wait for ever, and the next allocation fails as well. */
-	if (!reply)
-		abort();
-	*reply = *form;
-	reply->job.mail.deliver = deliver_reply;
-	mailbox_post(fabric->mailbox, &reply->job.mail);
-}
-
-void fabric_reply_slot(struct fabric *fabric, fabric_slot_done *done, void *context, const struct err *err)
-{
-	post_reply(fabric, &(struct reply){ .slot_done = done, .context = context, .err = *err, .failed = true });
-}
-
-void fabric_reply(struct fabric *fabric, fabric_done *done, void *context, const struct err *err)
-{
-	struct reply form = { .done = done, .context = context, .failed = err != NULL };
-
-	if (err)
-		form.err = *err;
-	post_reply(fabric, &form);
-}
-
-/* ---- names for people ---- */
-
-struct naming {
-	struct job job;
-	struct fabric *fabric;
-	struct plan_share *plan;
-	int netns_fd;
-};
-
-static int run_naming(struct job *job)
-{
-	struct naming *naming = (struct naming *)job;
-
-	return slot_name(job_host(job), naming->fabric->config, naming->plan->plan, &job->err);
-}
-
-static int run_comment(struct job *job)
-{
-	struct naming *naming = (struct naming *)job;
-
-	return nft_slot_comment(naming->netns_fd, naming->plan->plan->id, &job->err);
-}
-
-static void finish_naming(struct job *job)
-{
-	struct naming *naming = (struct naming *)job;
-
-	/* Nothing depends on a name, and a slot that goes meanwhile has none. */
-	if (job->failed)
-		log_debug("slot not named", F_UINT("slot", naming->plan->plan->slot), F_STR("error", job->err.text));
-	plan_share_release(naming->plan);
-	if (naming->netns_fd >= 0)
-		close(naming->netns_fd);
-	free(naming);
-}
-
-static void post_naming(struct fabric *fabric, struct slot *slot, struct job_thread *thread,
-			int (*run)(struct job *job), int netns_fd)
-{
-	struct naming *naming = calloc(1, sizeof(*naming));
-
-	if (!naming) {
-		if (netns_fd >= 0)
-			close(netns_fd);
-		return;
-	}
-	naming->job.run = run;
-	naming->job.finish = finish_naming;
-	naming->fabric = fabric;
-	naming->plan = plan_share_hold(slot->plan);
-	naming->netns_fd = netns_fd;
-	job_thread_post(thread, &naming->job, JOB_REFILL);
-}
-
-void fabric_name_slot(struct fabric *fabric, struct slot *slot)
-{
-	struct err err;
-	int netns_fd = slot_open_netns(fabric, slot, &err);
-
-	post_naming(fabric, slot, fabric->builder, run_naming, -1);
-	if (netns_fd >= 0)
-		post_naming(fabric, slot, fabric->claimer, run_comment, netns_fd);
-}
-
-/* ---- making, taking over, watching ---- */
 
 struct making {
 	struct job job;

@@ -14,11 +14,14 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "fabric/link.h"
+#include "fabric/route.h"
 #include "fabric/tap.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <linux/if_addr.h>
 #include <linux/net_namespace.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -41,7 +44,7 @@ struct hearing {
 };
 
 struct observer {
-	struct hearing links, rules;
+	struct hearing links, routes, rules;
 	struct fabric *fabric;
 	int directory_fd;
 	struct event *directory;
@@ -99,6 +102,70 @@ static void take_link_message(struct fabric *fabric, const struct nlmsghdr *head
 			namespace_changed(fabric, header);
 		break;
 	}
+}
+
+/* ---- addresses and routes ---- */
+
+static void address_lost(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
+{
+	const struct ifaddrmsg *address = mnl_nlmsg_get_payload(header);
+	struct slot *slot = slot_by_nsid(fabric, nsid);
+
+	if (mnl_nlmsg_get_payload_len(header) < sizeof(*address) || address->ifa_family != AF_INET)
+		return;
+	for (unsigned number = 1; nsid == NSID_HERE && !slot && number <= CONFIG_SLOT_MAX; number++) {
+		if (fabric->slots[number] && fabric->slots[number]->veth_index == (int)address->ifa_index)
+			slot = fabric->slots[number];
+	}
+	if (slot && slot->phase == SLOT_LIVE)
+		fabric_repair(fabric, slot);
+}
+
+/* A host address's route, or one that covers the ranges. */
+static void host_route_changed(struct fabric *fabric, uint32_t destination, uint8_t length)
+{
+	const struct config *config = fabric->config;
+	struct slot *slot;
+
+	if (!cidr4_contains(&config->addresses.host_cidr, destination) &&
+	    !cidr4_contains(&config->addresses.veth_cidr, destination))
+		return;
+	if (length < 32) {
+		patrol_suspect_routes(fabric->patrol);
+		return;
+	}
+	slot = slot_find(fabric, destination - cidr4_first(&config->addresses.host_cidr));
+	if (slot && slot->phase == SLOT_LIVE && config_host_ip(config, slot->number) == destination)
+		fabric_repair(fabric, slot);
+}
+
+static void take_route_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
+{
+	const struct rtmsg *route = mnl_nlmsg_get_payload(header);
+	const struct nlattr *table[RTA_MAX + 1];
+	struct slot *slot;
+	bool replaced = header->nlmsg_type == RTM_NEWROUTE && (header->nlmsg_flags & NLM_F_REPLACE);
+
+	if (header->nlmsg_type == RTM_DELADDR)
+		address_lost(fabric, header, nsid);
+	if ((header->nlmsg_type != RTM_DELROUTE && !replaced) || mnl_nlmsg_get_payload_len(header) < sizeof(*route) ||
+	    route->rtm_table != RT_TABLE_MAIN || (replaced && route->rtm_protocol == ROUTE_PROTOCOL))
+		return;
+	rtnl_attributes(header, sizeof(*route), table, RTA_MAX + 1);
+	if (nsid == NSID_HERE) {
+		if (table[RTA_DST])
+			host_route_changed(fabric, ntohl(mnl_attr_get_u32(table[RTA_DST])), route->rtm_dst_len);
+		return;
+	}
+	slot = slot_by_nsid(fabric, nsid);
+	if (slot && slot->phase == SLOT_LIVE)
+		fabric_repair(fabric, slot);
+}
+
+/* A host with many routes of its own may drown this socket; the patrol looks all slots over in its time. */
+static void routes_lost(struct fabric *fabric)
+{
+	patrol_suspect_routes(fabric->patrol);
 }
 
 /* ---- rules ---- */
@@ -159,7 +226,7 @@ static int hear_one(struct hearing *hearing)
 	int left, nsid;
 
 	if (got < 0 && errno == ENOBUFS) {
-		log_warning("kernel events were lost; everything is looked at");
+		log_debug("kernel events were lost; everything is looked at");
 		hearing->lost(hearing->fabric);
 		return 1;
 	}
@@ -268,6 +335,7 @@ static int watch_directory(struct observer *observer, struct err *err)
 struct observer *observer_new(struct fabric *fabric, struct err *err)
 {
 	static const int link_groups[] = { RTNLGRP_LINK, RTNLGRP_NSID };
+	static const int route_groups[] = { RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE };
 	static const int rule_groups[] = { NFNLGRP_NFTABLES };
 	struct observer *observer = calloc(1, sizeof(*observer));
 
@@ -279,9 +347,12 @@ struct observer *observer_new(struct fabric *fabric, struct err *err)
 	observer->directory_fd = -1;
 	observer->links =
 	    (struct hearing){ .fabric = fabric, .fd = -1, .take = take_link_message, .lost = fabric_look_at_all };
+	observer->routes =
+	    (struct hearing){ .fabric = fabric, .fd = -1, .take = take_route_message, .lost = routes_lost };
 	observer->rules =
 	    (struct hearing){ .fabric = fabric, .fd = -1, .take = take_rule_message, .lost = suspect_rules };
 	if (hear(&observer->links, NETLINK_ROUTE, link_groups, 2, err) < 0 ||
+	    hear(&observer->routes, NETLINK_ROUTE, route_groups, 2, err) < 0 ||
 	    hear(&observer->rules, NETLINK_NETFILTER, rule_groups, 1, err) < 0 || watch_directory(observer, err) < 0) {
 		observer_free(observer);
 		return NULL;
@@ -294,6 +365,7 @@ void observer_free(struct observer *observer)
 	if (!observer)
 		return;
 	stop_hearing(&observer->links);
+	stop_hearing(&observer->routes);
 	stop_hearing(&observer->rules);
 	if (observer->directory)
 		event_free(observer->directory);

@@ -34,7 +34,7 @@ struct patrol {
 	struct timer timer, hurry;
 	bool hurried;
 	struct suspect_queue suspects;
-	bool host_suspected;
+	bool host_suspected, routes_suspected;
 	uint64_t host_ms;
 	bool busy;        /* a job is under way */
 	unsigned budget;  /* slots of this tick that are still to be visited without a suspicion */
@@ -70,6 +70,25 @@ static int run_host(struct job *job)
 		return 0;
 	visit->repaired = true;
 	return nft_host_apply(config, &job->err);
+}
+
+static int run_routes(struct job *job)
+{
+	struct visit *visit = (struct visit *)job;
+
+	return host_routes_ensure(job_host(job), visit->fabric->config, &visit->repaired, &job->err);
+}
+
+static void finish_routes(struct job *job)
+{
+	struct visit *visit = (struct visit *)job;
+	const struct fabric_watcher *watcher = &visit->fabric->watcher;
+
+	if (job->failed && job->err.code != ECANCELED)
+		log_error("routes not checked", F_STR("error", job->err.text));
+	else if (!job->failed && visit->repaired)
+		watcher->repaired(watcher->context, 0, "unreachable routes");
+	free(visit);
 }
 
 static void take_denial(void *context, const struct fabric_denial *denial)
@@ -165,12 +184,26 @@ static void post(struct patrol *patrol, struct visit *visit)
 	job_thread_post(patrol->fabric->claimer, &visit->job, JOB_CLAIM);
 }
 
+/* By the builder: routes take RTNL. */
+static void visit_routes(struct patrol *patrol)
+{
+	struct visit *visit = visit_new(patrol);
+
+	patrol->routes_suspected = false;
+	if (!visit)
+		return;
+	visit->job.run = run_routes;
+	visit->job.finish = finish_routes;
+	job_thread_post(patrol->fabric->builder, &visit->job, JOB_CLAIM);
+}
+
 static void visit_host(struct patrol *patrol)
 {
 	struct visit *visit = visit_new(patrol);
 
 	patrol->host_suspected = false;
 	patrol->host_ms = clock_now_ms();
+	patrol->routes_suspected = true;
 	if (!visit)
 		return;
 	visit->job.run = run_host;
@@ -234,6 +267,8 @@ static void go_on(struct patrol *patrol)
 {
 	struct slot *slot;
 
+	if (patrol->routes_suspected && !patrol->fabric->stopping)
+		visit_routes(patrol);
 	while (!patrol->busy && !patrol->fabric->stopping) {
 		if (patrol->host_suspected || clock_now_ms() - patrol->host_ms >= HOST_EVERY_MS) {
 			visit_host(patrol);
@@ -274,6 +309,20 @@ static void on_tick(void *context)
 	timer_start(&patrol->timer, TICK_MS);
 }
 
+static void hurry(struct patrol *patrol)
+{
+	if (patrol->fabric->stopping || patrol->hurried)
+		return;
+	patrol->hurried = true;
+	timer_start(&patrol->hurry, SUSPECT_MS);
+}
+
+void patrol_suspect_routes(struct patrol *patrol)
+{
+	patrol->routes_suspected = true;
+	hurry(patrol);
+}
+
 void patrol_suspect(struct patrol *patrol, struct slot *slot)
 {
 	if (slot && !slot->suspected) {
@@ -281,10 +330,7 @@ void patrol_suspect(struct patrol *patrol, struct slot *slot)
 		slot->suspected = true;
 	}
 	patrol->host_suspected |= !slot;
-	if (!patrol->fabric->stopping && !patrol->hurried) {
-		patrol->hurried = true;
-		timer_start(&patrol->hurry, SUSPECT_MS);
-	}
+	hurry(patrol);
 }
 
 static void on_hurry(void *context)

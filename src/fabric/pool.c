@@ -31,14 +31,14 @@ static void changed(struct pool *pool)
 	pool->fabric->watcher.pool_changed(pool->fabric->watcher.context);
 }
 
-struct plan_share *fabric_default_plan(const struct fabric *fabric, unsigned number)
+/* What a slot of the pool's is made of. */
+static struct plan_share *nobodys_plan(unsigned number)
 {
 	/* No policy at all: a claim adds what it wants, and there is no VM on the TAP before. */
 	struct egress egress = { .internet = true };
 	struct bandwidth bandwidth = { 0 };
 	struct fabric_plan plan = { .slot = number, .id = "", .egress = &egress, .bandwidth = &bandwidth };
 
-	(void)fabric;
 	return plan_share_new(&plan);
 }
 
@@ -66,7 +66,7 @@ static void refill(struct pool *pool)
 	slot = number ? slot_new(fabric, number, SLOT_MAKING) : NULL;
 	if (!slot)
 		return;
-	slot->plan = fabric_default_plan(fabric, number);
+	slot->plan = nobodys_plan(number);
 	if (!slot->plan) {
 		slot_forget(fabric, slot);
 		return;

@@ -253,7 +253,8 @@ int slot_work_route(struct slot_work *work, struct err *err)
 	return 0;
 }
 
-int slot_name(struct rtnl *host, const struct config *config, const struct fabric_plan *plan, struct err *err)
+int slot_name(struct rtnl *host, const struct config *config, const struct fabric_plan *plan, bool *changed,
+	      struct err *err)
 {
 	char name[CONFIG_LINK_SIZE], alias[LINK_ALIAS_SIZE];
 	struct link_info link;
@@ -262,7 +263,8 @@ int slot_name(struct rtnl *host, const struct config *config, const struct fabri
 	if (link_get(host, LINK_HERE, name, &link, err) < 0)
 		return -1;
 	snprintf(alias, sizeof(alias), "%s%s", LINK_ALIAS_PREFIX, plan->id);
-	if (strcmp(alias, link.alias) == 0)
+	*changed = strcmp(alias, link.alias) != 0;
+	if (!*changed)
 		return 0;
 	return link_set_alias(host, link.index, name, alias, err);
 }

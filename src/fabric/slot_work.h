@@ -56,8 +56,9 @@ int slot_look(struct slot_work *work, struct err *err);
  */
 int slot_fit(struct slot_work *work, const struct fabric_plan *former, struct err *err);
 
-/* Writes the sandbox's name where people look for it. */
-int slot_name(struct rtnl *host, const struct config *config, const struct fabric_plan *plan, struct err *err);
+/* Writes the sandbox's name on its veth. *CHANGED: it was not there. */
+int slot_name(struct rtnl *host, const struct config *config, const struct fabric_plan *plan, bool *changed,
+	      struct err *err);
 
 /*
  * Puts links, addresses, routes and name of a live slot right; what nft does is not among it. The namespace is the caller's,

@@ -128,18 +128,19 @@ struct plan_share *plan_share_new(const struct fabric_plan *plan);
 struct plan_share *plan_share_hold(struct plan_share *share);
 void plan_share_release(struct plan_share *share); /* NULL is fine */
 
-/* ---- replies that are known at once, told after the call returned ---- */
+/* ---- reply.c: replies that are known at once, told after the call returned ---- */
 
 void fabric_reply_slot(struct fabric *fabric, fabric_slot_done *done, void *context, const struct err *err);
 void fabric_reply(struct fabric *fabric, fabric_done *done, void *context, const struct err *err);
 
 /* ---- make.c ---- */
 
-/* What a plan of the pool is: nobody's, with the configuration's defaults. */
-struct plan_share *fabric_default_plan(const struct fabric *fabric, unsigned number);
 /* Makes SLOT (in phase MAKING, with its plan) by a job of URGENCY. */
 void fabric_start_making(struct fabric *fabric, struct slot *slot, enum job_urgency urgency);
-/* Writes alias and comments, some time. */
+
+/* ---- name.c ---- */
+
+/* Writes alias and comment of a live slot, some time. */
 void fabric_name_slot(struct fabric *fabric, struct slot *slot);
 
 /* ---- claim.c ---- */
@@ -175,6 +176,8 @@ struct patrol *patrol_new(struct fabric *fabric, struct err *err);
 void patrol_free(struct patrol *patrol);
 /* Rules of the host (SLOT NULL) or of a slot may have been altered: looks soon. */
 void patrol_suspect(struct patrol *patrol, struct slot *slot);
+/* So may the routes of the host that all slots share. */
+void patrol_suspect_routes(struct patrol *patrol);
 /* The slot is about to be forgotten. */
 void patrol_forget(struct patrol *patrol, const struct slot *slot);
 
