@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * All cells are kept until the end, because the width of a column is known only then. When a row does not fit, the widest of
- * the columns that may be cut gives one column after the other until it does, and a cut cell ends with a mark.
+ * the columns that may be cut gives one character after the other until it does, and a cut cell ends with a mark. Where even
+ * that is too wide, the last columns are left out.
  */
 #include "cli/table.h"
 
@@ -132,8 +133,11 @@ size_t table_rows(const struct table *table)
 	return table->count / table->columns;
 }
 
-/* Takes columns away from the widest that may give until the row fits, or none can give any more. */
-static void narrow(const struct table *table, size_t widths[], size_t screen_columns)
+/*
+ * Takes from the widest column that may give until the row fits, or none can give any more. Returns how many columns then have
+ * room: the first one always has.
+ */
+static size_t narrow(const struct table *table, size_t widths[], size_t screen_columns)
 {
 	size_t total = GAP * (table->columns - 1);
 
@@ -147,13 +151,18 @@ static void narrow(const struct table *table, size_t widths[], size_t screen_col
 				widest = c;
 		}
 		if (widest == table->columns)
-			return;
+			break;
 		widths[widest]--;
 		total--;
 	}
+	size_t fit = table->columns;
+	for (; fit > 1 && total > screen_columns; fit--)
+		total -= widths[fit - 1] + GAP;
+	return fit;
 }
 
-static void measure(const struct table *table, size_t widths[], const struct screen *screen, size_t rows)
+/* The widths of the columns. Returns how many of them are shown. */
+static size_t measure(const struct table *table, size_t widths[], const struct screen *screen, size_t rows)
 {
 	for (size_t c = 0; c < table->columns; c++)
 		widths[c] = text_width(table->headings[c]);
@@ -163,8 +172,7 @@ static void measure(const struct table *table, size_t widths[], const struct scr
 		if (width > *column)
 			*column = width;
 	}
-	if (screen->columns)
-		narrow(table, widths, screen->columns);
+	return screen->columns ? narrow(table, widths, screen->columns) : table->columns;
 }
 
 /* One cell in its column; nothing is padded behind the last one of a row. */
@@ -196,13 +204,13 @@ void table_print(const struct table *table, const struct screen *screen, size_t 
 
 	if (!rows || rows > table_rows(table))
 		rows = table_rows(table);
-	measure(table, widths, screen, rows);
+	size_t columns = measure(table, widths, screen, rows);
 
-	for (size_t c = 0; table->headed && c < table->columns; c++)
-		print_cell(screen, table->headings[c], CELL_DIM, widths[c], table->right[c], c + 1 == table->columns);
-	for (size_t i = 0; i < rows * table->columns; i++) {
-		size_t c = i % table->columns;
-		print_cell(screen, table->cells[i].text, table->cells[i].style, widths[c], table->right[c],
-			   c + 1 == table->columns);
+	for (size_t c = 0; table->headed && c < columns; c++)
+		print_cell(screen, table->headings[c], CELL_DIM, widths[c], table->right[c], c + 1 == columns);
+	for (size_t row = 0; row < rows; row++) {
+		const struct cell *cells = table->cells + row * table->columns;
+		for (size_t c = 0; c < columns; c++)
+			print_cell(screen, cells[c].text, cells[c].style, widths[c], table->right[c], c + 1 == columns);
 	}
 }

@@ -4,7 +4,8 @@
 
 /*
  * Aligned tables. Where they go to a terminal, words that matter are coloured and a row that is wider than the screen is cut
- * in its widest columns, so that one row is one line; elsewhere nothing is ever cut, for grep and awk.
+ * in its widest columns, in the end without its last ones, so that one row is one line; elsewhere nothing is ever cut, for grep
+ * and awk.
  */
 
 #include <stdbool.h>

@@ -1,0 +1,603 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""weftctl against a daemon that says what a test wants: what it sends, what it prints, and how it exits."""
+
+import json
+import os
+import pty
+import subprocess
+import time
+
+import pytest
+from fake_weftd import FakeWeftd, chunk, http, problem, sandbox
+from harness.daemon import build_dir
+from harness.wait import Lines, readable
+
+WEFTCTL = os.path.join(build_dir(), "weftctl")
+
+DONE, FAILED, USAGE, NO_SANDBOX, UNREACHABLE, FAULT = range(6)
+
+
+@pytest.fixture
+def fake(folder):
+    made = FakeWeftd(f"{folder}/control.sock")
+    yield made
+    made.close()
+    assert not made.answers, "asked less than the test expected"
+
+
+@pytest.fixture
+def run(folder):
+    def run(*arguments, stdin=None, timeout=20, env=None):
+        return subprocess.run(
+            [WEFTCTL, "--socket", f"{folder}/control.sock", *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env={**os.environ, **(env or {})},
+        )
+
+    return run
+
+
+def test_register_sends_what_the_options_say(fake, run):
+    fake.answers = [http(201, sandbox())]
+    done = run(
+        *["register", "a1", "--port", "49983", "--port", "8080=127.0.0.1:18080", "--default", "--ready-port", "49983"],
+        *["--tap-owner", "123:100", "--label", "template=base", "--label", "x="],
+    )
+    assert done.returncode == DONE, done.stderr
+    assert fake.requests == [
+        (
+            "PUT",
+            "/v1/sandboxes/a1",
+            {
+                "ports": [49983, {"guest_port": 8080, "listen": "127.0.0.1:18080"}],
+                "labels": {"template": "base", "x": ""},
+                "tap_owner": {"uid": 123, "gid": 100},
+                "ready_port": 49983,
+                "default": True,
+            },
+        )
+    ]
+    assert done.stdout.startswith("registered a1: slot 110, ns-110, tap0, host address 10.11.0.110, waiting\n")
+    assert "127.0.0.1:20000, [::1]:20000" in done.stdout
+
+
+@pytest.mark.parametrize("source", ["file", "stdin"])
+def test_register_sends_a_body_as_it_stands(fake, run, folder, source):
+    fake.answers = [http(200, sandbox())]
+    body = {"ports": [80], "limits": {"connections": 7}}
+    with open(f"{folder}/body", "w", encoding="utf-8") as file:
+        json.dump(body, file)
+    path = f"{folder}/body" if source == "file" else "-"
+    done = run("register", "a1", "--body", path, "--json", stdin=json.dumps(body))
+    assert done.returncode == DONE, done.stderr
+    assert fake.requests == [("PUT", "/v1/sandboxes/a1", body)]
+    assert json.loads(done.stdout) == sandbox()
+
+
+def test_a_body_that_cannot_be_read_fails(run, folder):
+    done = run("register", "a1", "--body", f"{folder}/none")
+    assert (done.returncode, done.stdout) == (FAILED, "")
+    assert done.stderr == f"weftctl register: --body {folder}/none: No such file or directory\n"
+    assert run("register", "a1", "--body", "-", stdin="").returncode == FAILED
+
+
+@pytest.mark.parametrize(
+    "command, target, body",
+    [
+        (["publish", "a1", "80", "81=localhost:82"], None, {"publish": [80, {"guest_port": 81, "listen": "localhost:82"}]}),
+        (["unpublish", "a1", "80", "127.0.0.1:81"], None, {"unpublish": [80, "127.0.0.1:81"]}),
+        (["default", "a1"], None, {"default": True}),
+        (["default", "a1", "--off"], None, {"default": False}),
+        (["pause", "a1"], None, {"paused": True}),
+        (["resume", "a1"], None, {"paused": False, "flows": "keep"}),
+        (["resume", "a1", "--flows", "reset"], None, {"paused": False, "flows": "reset"}),
+    ],
+)
+def test_changes_are_patches(fake, run, command, target, body):
+    fake.answers = [http(200, sandbox()), http(200, sandbox())]
+    assert run(*command).returncode == DONE
+    done = run(*command, "--json")
+    assert json.loads(done.stdout) == sandbox()
+    assert fake.requests == [("PATCH", target or "/v1/sandboxes/a1", body)] * 2
+
+
+def test_unregister_says_whether_it_drains(fake, run):
+    fake.answers = [http(204), http(202, sandbox(state="draining")), http(204)]
+    assert run("unregister", "a1").stdout == "unregistered a1\n"
+    assert "a1 is draining" in run("unregister", "a1", "--drain", "5").stdout
+    done = run("unregister", "a1", "--json")
+    assert (done.returncode, done.stdout) == (DONE, "")
+    assert [request[1] for request in fake.requests] == [
+        "/v1/sandboxes/a1",
+        "/v1/sandboxes/a1?drain=5",
+        "/v1/sandboxes/a1",
+    ]
+
+
+def test_policy_changes_only_what_is_given(fake, run):
+    fake.answers = [http(200, sandbox()), http(200, sandbox())] * 3
+    assert run("policy", "a1", "--internet", "no").returncode == DONE
+    assert run("policy", "a1", "--deny", "192.0.2.0/24", "--deny", "10.1.2.3:tcp:80,443").returncode == DONE
+    assert run("policy", "a1", "--allow", "none").returncode == DONE
+    assert [request[2] for request in fake.requests if request[0] == "PATCH"] == [
+        {"egress": {"internet": False, "allow": ["203.0.113.0/24"], "deny": []}},
+        {
+            "egress": {
+                "internet": True,
+                "allow": ["203.0.113.0/24"],
+                "deny": ["192.0.2.0/24", {"cidr": "10.1.2.3", "proto": "tcp", "ports": [80, 443]}],
+            }
+        },
+        {"egress": {"internet": True, "allow": [], "deny": []}},
+    ]
+
+
+def test_policy_alone_shows_it(fake, run):
+    fake.answers = [http(200, sandbox())]
+    assert run("policy", "a1").stdout == "internet  yes\nallow     203.0.113.0/24\n"
+
+
+def test_ls_is_a_table_that_awk_can_read(fake, run):
+    fake.answers = [http(200, {"sandboxes": [sandbox(), sandbox(id="b" * 64, slot=7, state="ready", default=False)]})]
+    lines = run("ls", env={"COLUMNS": "20"}).stdout.splitlines()
+    assert lines[0].split() == ["SANDBOX", "SLOT", "STATE", "SINCE", "NETNS", "HOST-IP", "CONN", "DEFAULT", "PORTS"]
+    assert [line.split()[0] for line in lines[1:]] == ["a1", "b" * 64]
+    assert [line.split()[2] for line in lines[1:]] == ["waiting", "ready"]
+    assert lines[0].index("STATE") == lines[1].index("waiting") == lines[2].index("ready")
+
+
+def test_ls_filters_by_asking(fake, run):
+    fake.answers = [http(200, {"sandboxes": []})]
+    done = run("ls", "--state", "ready", "--label", "a b=c&d", "--json")
+    assert json.loads(done.stdout) == {"sandboxes": []}
+    assert fake.requests[0][1] == "/v1/sandboxes?state=ready&label=a%20b%3Dc%26d"
+
+
+def test_show_says_all(fake, run):
+    fake.answers = [http(200, sandbox(labels={"evil": "\x1b[2J"}, state="failed", reason="the TAP is gone"))]
+    text = run("show", "a1").stdout
+    for words in ("10.11.0.110", "/run/netns/ns-110", "veth-110", "02:FC:00:00:00:05", "[::1]:20000", "the TAP is gone"):
+        assert words in text
+    assert "\x1b" not in text
+
+
+def test_show_tells_each_vmm_in_its_dialect(fake, run):
+    fake.answers = [http(200, sandbox())] * 4
+    boot = sandbox()["guest"]["boot_arg"]
+    assert json.loads(run("show", "a1", "--firecracker").stdout) == {
+        "boot-source": {"boot_args": boot},
+        "network-interfaces": [{"iface_id": "eth0", "guest_mac": "02:FC:00:00:00:05", "host_dev_name": "tap0"}],
+    }
+    assert run("show", "a1", "--cloud-hypervisor").stdout == (
+        f"--net tap=tap0,mac=02:FC:00:00:00:05\n--cmdline {boot}\n"
+    )
+    assert run("show", "a1", "--qemu").stdout == (
+        "-netdev tap,id=net0,ifname=tap0,script=no,downscript=no\n"
+        "-device virtio-net-pci,netdev=net0,mac=02:FC:00:00:00:05\n"
+        f"-append {boot}\n"
+    )
+    assert json.loads(run("show", "a1", "--qemu", "--json").stdout)[:2] == [
+        "-netdev",
+        "tap,id=net0,ifname=tap0,script=no,downscript=no",
+    ]
+
+
+def test_wait_exits_as_promised(fake, run):
+    fake.answers = [
+        http(200, sandbox(state="ready")),
+        problem(408, "not ready within 1 s", "timeout"),
+        problem(409, "a1 is failed", "wait"),
+        problem(410, "a1 was removed"),
+        problem(404, "there is no sandbox a1", "id"),
+        problem(503, "too many wait"),
+    ]
+    codes = [run("wait", "a1", "--state", "ready", "--timeout", "1").returncode for _ in range(6)]
+    assert codes == [DONE, FAILED, FAILED, FAILED, NO_SANDBOX, FAILED]
+    assert fake.requests[0][1] == "/v1/sandboxes/a1?wait=ready&timeout=1"
+
+
+def test_diagnose_reads_like_a_path(fake, run):
+    hops = [
+        {"hop": "listen", "status": "ok", "subject": "127.0.0.1:20000", "detail": "3 connections held"},
+        {"hop": "tap", "status": "fail", "subject": "ns-110/tap0", "detail": "NO-CARRIER"},
+        {"hop": "guest", "status": "skipped", "subject": "169.254.0.21", "detail": ""},
+    ]
+    broken = {"hops": hops, "broken": "tap", "cause": "no VM is attached", "next_step": "The VM manager must open tap0."}
+    whole = {"hops": hops[:1], "broken": None, "cause": "", "next_step": ""}
+    fake.answers = [http(200, sandbox()), http(200, broken), http(200, sandbox()), http(200, whole), http(200, broken)]
+    done = run("diagnose", "a1")
+    assert done.returncode == FAULT
+    assert done.stdout == (
+        "sandbox a1  slot 110  state waiting\n"
+        "  ok    listen  127.0.0.1:20000  3 connections held\n"
+        "  FAIL  tap     ns-110/tap0      NO-CARRIER\n"
+        "  -     guest   169.254.0.21     not tried\n"
+        "cause: no VM is attached.\n"
+        "       The VM manager must open tap0.\n"
+    )
+    assert run("diagnose", "a1").returncode == DONE
+    done = run("diagnose", "a1", "--json")
+    assert done.returncode == FAULT
+    assert json.loads(done.stdout) == broken
+
+
+def test_reach_answers_either_way(fake, run):
+    fake.answers = [
+        http(200, {"allowed": True, "rule": "internet", "set": ""}),
+        http(200, {"allowed": False, "rule": "private", "set": "private 10.0.0.0/8"}),
+    ]
+    assert run("reach", "a1", "203.0.113.1:443").stdout == "allowed 203.0.113.1:443: rule internet\n"
+    done = run("reach", "a1", "10.0.0.1", "--proto", "udp")
+    assert (done.returncode, done.stdout) == (DONE, "denied 10.0.0.1: rule private, private 10.0.0.0/8\n")
+    assert [request[1] for request in fake.requests] == [
+        "/v1/sandboxes/a1/reach?dest=203.0.113.1&port=443&proto=tcp",
+        "/v1/sandboxes/a1/reach?dest=10.0.0.1&proto=udp",
+    ]
+
+
+def test_status_and_connections_are_tables(fake, run):
+    status = {
+        "version": "0.1.0",
+        "state": "running",
+        "pool": {"ready": 1, "target": 2, "quarantined": 3, "deleting": 4},
+        "sandboxes": {"ready": 3, "failed": 1, "waiting": 0},
+        "connections": 7,
+    }
+    connection = {
+        "id": 9,
+        "endpoint": "127.0.0.1:20000",
+        "client": "127.0.0.1:5555",
+        "state": "open",
+        "bytes_to_guest": 2048,
+        "bytes_from_guest": 0,
+        "age_ms": 1500,
+        "connect_ms": None,
+    }
+    fake.answers = [http(200, status), http(200, {"connections": [connection]})]
+    text = run("status").stdout
+    assert "1 of 2 ready, 3 in quarantine, 4 being deleted" in text
+    assert "waiting" not in text
+    row = run("connections", "a1").stdout.splitlines()[1].split()
+    assert row == ["9", "127.0.0.1:5555", "127.0.0.1:20000", "open", "2.0K", "0", "1.5s", "-"]
+
+
+def test_a_refusal_names_the_field_and_the_reason(fake, run):
+    fake.answers = [problem(409, "127.0.0.1:80 is published by sandbox b", "/ports/0/listen")] * 2
+    done = run("register", "a1", "--port", "80=127.0.0.1:80")
+    assert done.returncode == FAILED
+    assert done.stderr == "weftctl register: /ports/0/listen: 127.0.0.1:80 is published by sandbox b (HTTP 409)\n"
+    done = run("register", "a1", "--json")
+    assert json.loads(done.stdout)["field"] == "/ports/0/listen"
+
+
+def test_no_such_sandbox_is_3_and_no_such_port_is_1(fake, run):
+    fake.answers = [problem(404, "there is no sandbox a1", "id"), problem(404, "port 80 is not published", "/unpublish/0")]
+    done = run("show", "a1")
+    assert done.returncode == NO_SANDBOX
+    assert "weftctl ls" in done.stderr
+    assert run("unpublish", "a1", "80").returncode == FAILED
+
+
+def test_an_answer_that_is_no_problem_object_is_told_too(fake, run):
+    fake.answers = [b"HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops"]
+    done = run("status")
+    assert done.returncode == FAILED
+    assert "the daemon gave no reason (HTTP 500)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"220 mail.example.com ESMTP\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{x",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{\"a\":1,\"a\":22}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_what_is_no_answer_fails(fake, run, answer):
+    fake.answers = [answer]
+    assert run("status").returncode == FAILED
+
+
+def test_a_daemon_that_is_not_there_is_4(run, folder):
+    done = run("ls")
+    assert done.returncode == UNREACHABLE
+    assert "No such file or directory" in done.stderr and "systemctl start weftd" in done.stderr
+    with open(f"{folder}/control.sock", "w", encoding="utf-8"):
+        pass
+    assert run("ls").returncode == UNREACHABLE
+
+
+def test_a_dead_daemons_socket_is_4(fake, run, folder):
+    os.rename(f"{folder}/control.sock", f"{folder}/alive")
+    dead = FakeWeftd(f"{folder}/control.sock")
+    os.rename(dead.path, f"{folder}/dead")
+    os.symlink(f"{folder}/dead", dead.path)
+    dead.close()
+    os.rename(f"{folder}/dead", f"{folder}/control.sock")
+    done = run("ls")
+    assert done.returncode == UNREACHABLE
+    assert "nobody listens" in done.stderr
+    os.rename(f"{folder}/alive", f"{folder}/control.sock")
+
+
+def test_a_daemon_that_hangs_up_without_a_word_is_4(fake, run):
+    fake.answers = [b""]
+    done = run("status")
+    assert done.returncode == UNREACHABLE
+    assert "closed without an answer" in done.stderr
+
+
+def test_who_may_not_ask_is_told_who_may(fake, folder):
+    os.chmod(folder, 0o755)
+    os.chmod(fake.path, 0o600)
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", WEFTCTL, "--socket", fake.path, "ls"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 127 or "setpriv: failed to execute" in done.stderr:
+        pytest.fail(f"nobody may not run {WEFTCTL}: the build must be where others can read it")
+    assert done.returncode == UNREACHABLE
+    assert "Permission denied" in done.stderr and "group" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command, words",
+    [
+        ([], "no command"),
+        (["frob"], "frob: no such command"),
+        (["show"], "ID is missing"),
+        (["show", "a/b"], "ID 'a/b'"),
+        (["show", ".."], "ID '..'"),
+        (["show", "a" * 65], "ID 'aaa"),
+        (["show", ""], "ID ''"),
+        (["show", "a", "--qemu", "--firecracker"], "exclude each other"),
+        (["register", "a", "--port", "0"], "--port: '0'"),
+        (["register", "a", "--port", "80=nowhere"], "'nowhere' is not ADDR:PORT"),
+        (["register", "a", "--label", "x"], "--label x: not K=V"),
+        (["register", "a", "--label", "x=1", "--label", "x=2"], "the label x is given twice"),
+        (["register", "a", "--tap-owner", "5"], "--tap-owner 5: not UID:GID"),
+        (["register", "a", "--tap-owner", "5:x"], "GID: 'x'"),
+        (["register", "a", "--body", "-", "--default"], "cannot be combined with --default"),
+        (["register", "a", "--default", "--body", "-"], "cannot be combined with --default"),
+        (["unregister", "a", "--drain", "-1"], "--drain: '-1'"),
+        (["wait", "a", "--timeout", "301"], "--timeout: '301'"),
+        (["wait", "a", "--state", "creating"], "not one of: attached ready detached paused"),
+        (["publish", "a", "x"], "P: 'x'"),
+        (["policy", "a", "--allow", "x"], "'x' is not an IPv4 network"),
+        (["policy", "a", "--allow", "10.0.0.0/8:icmp"], "'icmp' is neither tcp nor udp"),
+        (["reach", "a", "example.com"], "'example.com' is not an IPv4 address"),
+        (["reach", "a", "1.2.3.4:0"], "PORT: '0'"),
+        (["events", "--since", "3"], "belong together"),
+        (["top", "--interval", "0"], "--interval: '0'"),
+    ],
+)
+def test_usage_errors_name_the_argument(run, command, words):
+    done = run(*command)
+    assert (done.returncode, done.stdout) == (USAGE, "")
+    assert words in done.stderr and "--help" in done.stderr
+
+
+def test_help_is_for_everybody(run):
+    done = run("--help")
+    assert done.returncode == DONE
+    for line in done.stdout.split("commands:\n")[1].split("\n\n")[0].splitlines():
+        helped = run(line.split()[0], "--help")
+        assert helped.returncode == DONE and helped.stdout.startswith(f"usage: weftctl {line.split()[0]}")
+    assert run("--version").stdout.startswith("weftctl ")
+
+
+def test_output_that_cannot_be_written_is_a_failure(fake, folder):
+    fake.answers = [http(200, {"sandboxes": []})]
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [WEFTCTL, "--socket", f"{folder}/control.sock", "ls"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == FAILED
+    assert "No space left on device" in done.stderr
+
+
+def event(seq, kind, **fields):
+    return {"seq": seq, "boot": "b1", "time": "2026-01-14T09:37:00Z", "type": kind, **fields}
+
+
+EVENTS_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_events_come_line_by_line_when_they_happen(fake, folder):
+    """The second is sent only after the first was printed: nothing may be held back, whatever the chunks are."""
+    printed = []
+
+    def stream(connection):
+        first = json.dumps(event(1, "registered", sandbox="a1")).encode() + b"\n"
+        connection.sendall(EVENTS_HEAD + chunk(first[:10]) + chunk(first[10:]))
+        printed.append(lines.next())
+        second = json.dumps(event(2, "unregistered", sandbox="a1")).encode() + b"\n"
+        connection.sendall(chunk(second) + chunk(b""))
+        printed.append(lines.next())
+
+    fake.answers = [stream]
+    child = subprocess.Popen(
+        [WEFTCTL, "--socket", f"{folder}/control.sock", "events", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    lines = Lines(child.stdout)
+    assert child.wait(timeout=20) == UNREACHABLE
+    assert [json.loads(line)["seq"] for line in printed] == [1, 2]
+    assert b"ended the stream" in child.stderr.read()
+    child.stdout.close()
+    child.stderr.close()
+
+
+def test_events_for_people_leave_out_what_only_programs_need(fake, run):
+    lines = [
+        event(1, "snapshot", sandbox={"id": "a1", "state": "ready", "slot": 1}),
+        event(2, "snapshot-end"),
+        event(3, "state", sandbox="a1", **{"from": "waiting", "to": "attached", "cause": "carrier", "previous_ms": 1500}),
+        event(4, "heartbeat"),
+        event(5, "denied", sandbox="a1", rule="private", destination="10.0.0.1\x1b[2J"),
+    ]
+    data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    fake.answers = [EVENTS_HEAD + chunk(data) + chunk(b"")]
+    printed = run("events", "--sandbox", "a1").stdout.splitlines()
+    assert fake.requests[0][1] == "/v1/events?sandbox=a1"
+    assert len(printed) == 3
+    assert "state waiting -> attached after 1.5s, cause carrier" in printed[1]
+    assert "denied rule=private destination=10.0.0.1\\x1b[2J" in printed[2]
+
+
+def test_events_cut_off_by_overflow_say_how_to_go_on(fake, run):
+    lines = [event(7, "registered", sandbox="a1"), event(8, "overflow")]
+    data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    fake.answers = [EVENTS_HEAD + chunk(data) + chunk(b"")]
+    done = run("events", "--since", "5", "--boot", "b 1")
+    assert fake.requests[0][1] == "/v1/events?since=5&boot=b%201"
+    assert done.returncode == FAILED
+    assert "weftctl events --since 7 --boot b1" in done.stderr
+
+
+def test_events_of_a_daemon_that_dies_are_4(fake, run):
+    fake.answers = [EVENTS_HEAD + chunk(json.dumps(event(1, "registered", sandbox="a1")).encode() + b"\n")]
+    assert run("events").returncode == UNREACHABLE
+
+
+def moving(bytes_to_guest):
+    counters = {**sandbox()["counters"], "bytes_to_guest": bytes_to_guest}
+    return http(200, {"sandboxes": [sandbox(id="idle", slot=1), sandbox(id="busy", slot=2, counters=counters)]})
+
+
+def test_top_shows_rates_the_busiest_first(fake, run):
+    fake.answers = [moving(0), moving(1 << 30), moving(0), moving(1 << 30)]
+    done = run("top", "--batch", "--interval", "1", "--count", "2")
+    tables = [table.splitlines() for table in done.stdout.split("\n\n")]
+    assert [row.split()[0] for row in tables[0][2:]] == ["idle", "busy"]
+    assert tables[0][2].split()[6] == "-"
+    assert [row.split()[0] for row in tables[1][2:]] == ["busy", "idle"]
+    assert tables[1][2].split()[6].endswith(("M", "G"))
+    looks = [json.loads(line) for line in run("top", "--json", "--interval", "1", "--count", "2").stdout.splitlines()]
+    assert looks[0]["sandboxes"][0]["to_guest_rate"] is None
+    assert looks[1]["sandboxes"][0]["id"] == "busy"
+    assert 0.3 * (1 << 30) < looks[1]["sandboxes"][0]["to_guest_rate"] <= 1.01 * (1 << 30)
+
+
+def on_terminal(folder, *arguments, columns=80, env=None):
+    """weftctl on a terminal of its own: the process and the master's end."""
+    master, slave = pty.openpty()
+    subprocess.run(["stty", "cols", str(columns), "rows", "24"], stdin=slave, check=True)
+    child = subprocess.Popen(
+        [WEFTCTL, "--socket", f"{folder}/control.sock", *arguments],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={**os.environ, "TERM": "xterm", "NO_COLOR": "", **(env or {})},
+    )
+    os.close(slave)
+    return child, master
+
+
+def read_terminal(master, until=None, timeout=20):
+    data = b""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline and readable(master, deadline - time.monotonic()):
+        try:
+            piece = os.read(master, 65536)
+        except OSError:  # the other end is closed
+            break
+        data += piece
+        if not piece or (until and until in data):
+            break
+    return data.decode()
+
+
+@pytest.mark.parametrize("env, coloured", [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+def test_colour_only_where_it_is_wanted(fake, run, folder, env, coloured):
+    fake.answers = [http(200, {"sandboxes": [sandbox(state="ready")]})] * 2
+    child, master = on_terminal(folder, "ls", env=env)
+    assert ("\x1b[" in read_terminal(master)) == coloured
+    assert child.wait(timeout=10) == DONE
+    os.close(master)
+    assert "\x1b" not in run("ls").stdout
+
+
+def test_a_terminals_line_never_wraps(fake, folder):
+    fake.answers = [http(200, {"sandboxes": [sandbox(id="b" * 64)]})]
+    child, master = on_terminal(folder, "ls", columns=70, env={"NO_COLOR": "1"})
+    lines = read_terminal(master).splitlines()
+    assert len(lines) == 2
+    assert all(len(line) <= 70 for line in lines)
+    assert child.wait(timeout=10) == DONE
+    os.close(master)
+
+
+@pytest.mark.parametrize("how", ["key", "signal"])
+def test_top_puts_the_terminal_back(fake, folder, how):
+    fake.answers = [moving(0)]
+    child, master = on_terminal(folder, "top", "--interval", "60")
+    shown = read_terminal(master, until=b"busy")
+    assert "\x1b[?1049h" in shown
+    if how == "key":
+        os.write(master, b"q")
+    else:
+        child.terminate()
+    left = read_terminal(master)
+    assert "\x1b[?1049l" in shown + left and "\x1b[?25h" in shown + left
+    assert child.wait(timeout=10) == DONE
+    os.close(master)
+
+
+class TestExec:
+    """In a namespace that is made here and that the fake daemon names."""
+
+    @pytest.fixture
+    def inside(self, host, folder):
+        host.run(["ip", "netns", "add", "ns-110"])
+        host.run(["ip", "-n", "ns-110", "tuntap", "add", "inner0", "mode", "tap"])
+
+        def run(*arguments, **options):
+            return host.run([WEFTCTL, "--socket", f"{folder}/control.sock", "exec", *arguments], check=False, **options)
+
+        return run
+
+    def test_it_is_in_the_namespace_and_sys_shows_it(self, fake, inside):
+        fake.answers = [http(200, sandbox())] * 2
+        assert "inner0" in inside("a1", "--", "ip", "link").stdout
+        done = inside("a1", "--", "ls", "/sys/class/net")
+        assert sorted(done.stdout.split()) == ["inner0", "lo"], done.stderr
+
+    def test_its_mounts_are_its_own(self, fake, inside, host):
+        before = host.output(["cat", "/proc/self/mountinfo"])
+        fake.answers = [http(200, sandbox())]
+        inside("a1", "--", "true")
+        assert host.output(["cat", "/proc/self/mountinfo"]) == before
+
+    def test_the_namespaces_files_of_etc_are_seen(self, fake, inside, host, folder):
+        host.run(["sh", "-c", f"cp -a /etc {folder}/etc && mkdir -p {folder}/etc/netns/ns-110"])
+        with open(f"{folder}/etc/netns/ns-110/resolv.conf", "w", encoding="utf-8") as file:
+            file.write("nameserver 192.0.2.53\n")
+        host.run(["mount", "--bind", f"{folder}/etc", "/etc"])
+        fake.answers = [http(200, sandbox())]
+        done = inside("a1", "--", "cat", "/etc/resolv.conf")
+        assert done.stdout == "nameserver 192.0.2.53\n", done.stderr
+
+    def test_it_exits_as_the_command_does(self, fake, inside):
+        fake.answers = [http(200, sandbox())] * 4
+        assert inside("a1", "--", "sh", "-c", "exit 42").returncode == 42
+        assert inside("a1", "--", "sh", "-c", "kill -TERM $$").returncode == -15
+        done = inside("a1", "--", "no-such-command")
+        assert (done.returncode, done.stderr) == (127, "weftctl exec: no-such-command: No such file or directory\n")
+        assert inside("a1", "--", "/etc").returncode == 126
+
+    def test_its_own_failures_are_125(self, fake, inside, host):
+        fake.answers = [problem(404, "there is no sandbox a1", "id"), http(200, sandbox(netns_path="/run/netns/none"))]
+        assert inside("a1", "--", "true").returncode == 125
+        done = inside("a1", "--", "true")
+        assert (done.returncode, done.stderr) == (125, "weftctl exec: /run/netns/none: No such file or directory\n")
+        assert inside("a/1", "--", "true").returncode == 125
+        assert inside("a1").returncode == 125
+        assert host.run([WEFTCTL, "--socket", "/nowhere", "exec", "a1", "true"], check=False).returncode == 125
