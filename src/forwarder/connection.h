@@ -57,6 +57,7 @@ struct stream {
 	uint32_t rest_size;
 	uint64_t bytes;    /* taken by the receiver */
 	bool bulk : 1;     /* the last reads were large: splice */
+	bool bounded : 1;  /* the kernel's buffers are */
 	bool finished : 1; /* FIN passed on: nothing will come */
 };
 

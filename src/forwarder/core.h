@@ -35,7 +35,7 @@ struct forwarder {
 	/* Accepting pauses for all listeners together: descriptors are everybody's. */
 	struct timer accept_pause;
 	bool accept_paused;
-	int descriptors_usable; /* beyond this number accepting pauses */
+	atomic_int descriptors_usable; /* those with higher numbers are the reserve; any thread */
 	uint64_t accept_pauses;
 	struct log_limit limit_lines; /* "connection refused: limit" */
 	struct log_limit pause_lines; /* "accept paused" */

@@ -14,20 +14,24 @@
  */
 #include "base/err.h"
 #include "forwarder/connection.h"
+#include "forwarder/core.h"
 #include "forwarder/proxy_header.h"
 #include "forwarder/route.h"
 #include "forwarder/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 enum {
-	BUDGET = 1024 * 1024, /* bytes of one stream in one wake-up */
-	READS = 64,           /* reads of one stream in one wake-up: they may be of a byte each */
-	BULK_MIN = 8 * 1024,  /* spliced at once: below, copying is cheaper */
+	BUDGET = 1024 * 1024,        /* bytes of one stream in one wake-up */
+	READS = 64,                  /* reads of one stream in one wake-up: they may be of a byte each */
+	BULK_MIN = 8 * 1024,         /* spliced at once: below, copying is cheaper */
+	RECEIVE_BUFFER = 512 * 1024, /* of the kernel, for a stream of bulk */
+	UNSENT_MAX = 256 * 1024,     /* bytes that the kernel takes beyond what the receiver's window admits */
 };
 
 enum result {
@@ -74,6 +78,16 @@ static void taken(struct work *work, size_t size)
 
 /* ---- Pipes ---- */
 
+static void give_pipe_back(struct worker *worker, struct stream *stream)
+{
+	if (stream->pipe.read_fd < 0)
+		return;
+	pipe_pool_give_back(worker->pipes, &stream->pipe);
+	/* One that was not empty was closed. */
+	stream->pipe = PIPE_NONE;
+	worker->pipes_lent--;
+}
+
 static bool borrow_pipe(struct work *work)
 {
 	struct worker *worker = work->connection->worker;
@@ -84,17 +98,12 @@ static bool borrow_pipe(struct work *work)
 	if (worker->pipes_lent >= PIPES_LENT_MAX || pipe_pool_borrow(worker->pipes, &work->stream->pipe, &err) < 0)
 		return false;
 	worker->pipes_lent++;
-	return true;
-}
-
-static void give_pipe_back(struct worker *worker, struct stream *stream)
-{
-	if (stream->pipe.read_fd < 0)
-		return;
-	pipe_pool_give_back(worker->pipes, &stream->pipe);
-	/* One that was not empty was closed. */
-	stream->pipe = PIPE_NONE;
-	worker->pipes_lent--;
+	if (work->stream->pipe.write_fd <
+	    atomic_load_explicit(&worker->forwarder->descriptors_usable, memory_order_relaxed))
+		return true;
+	/* The last descriptors are for more than speed. */
+	give_pipe_back(worker, work->stream);
+	return false;
 }
 
 void stream_drop(struct connection *connection, struct stream *stream)
@@ -212,6 +221,29 @@ static enum result pass_fin_on(struct work *work)
 	return RESULT_WAIT;
 }
 
+/*
+ * Left alone the kernel lets a socket's buffers grow to tens of megabytes while the bytes flow, and when the reader then stops they
+ * fill: a thousand such connections take all of the host's TCP memory (tcp_mem), and every other connection slows down. What was
+ * offered cannot be taken back, so they are bounded before they grow; between neighbours a small window is no slower.
+ */
+static void bound_buffers(struct work *work)
+{
+	int receive = RECEIVE_BUFFER / 2; /* the kernel doubles it, socket(7) */
+	int unsent = UNSENT_MAX;
+
+	if (setsockopt(work->from->fd, SOL_SOCKET, SO_RCVBUFFORCE, &receive, sizeof(receive)) < 0)
+		setsockopt(work->from->fd, SOL_SOCKET, SO_RCVBUF, &receive, sizeof(receive));
+	setsockopt(work->to->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+}
+
+static void promote(struct work *work)
+{
+	work->stream->bulk = true;
+	if (!work->stream->bounded)
+		bound_buffers(work);
+	work->stream->bounded = true;
+}
+
 static enum result copy(struct work *work)
 {
 	char *buffer = work->connection->worker->buffer;
@@ -226,7 +258,7 @@ static enum result copy(struct work *work)
 	if (size < 0)
 		return end_by_error(work->connection, work->from, errno);
 	if (size == COPY_SIZE)
-		work->stream->bulk = true;
+		promote(work);
 	return send_buffer(work, (size_t)size);
 }
 

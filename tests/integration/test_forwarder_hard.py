@@ -2,6 +2,7 @@
 """The forwarder alone, against hostile peers, shortage, and guests that go away."""
 
 import random
+import re
 import socket
 import threading
 import time
@@ -68,6 +69,11 @@ def is_reset(connect):
     except ConnectionResetError:
         return True
     return False
+
+
+def read_some(connection, count):
+    while count > 0:
+        count -= len(connection.recv(1 << 20))
 
 
 def echoes(connection, text=b"abc"):
@@ -260,6 +266,38 @@ def test_a_reader_that_stops_holds_the_writer_and_nothing_spins(host, forwarder,
     for one in stalled:
         reset(one)
     forwarder.wait_ended(client_reset=20)
+
+
+def kernel_bytes(netns, port):
+    """What the sockets with local port PORT, or all if it is 0, hold in NETNS: receive and send queues, overhead included."""
+    command = ["ss", "-tmnH", "state", "established"] + ([f"sport = :{port}"] if port else [])
+    found = re.findall(r"skmem:\(r(\d+),.*?,w(\d+),", netns.output(command))
+    return sum(int(received) + int(sent) for received, sent in found), len(found)
+
+
+@pytest.mark.parametrize("direction", ["down", "up"])
+def test_a_stalled_connection_holds_little_kernel_memory_after_it_ran_fast(host, forwarder, sandbox, up, direction):
+    listener = up.listen(30)
+    forwarder.tell("listen a a1 127.0.0.1:20030 30")
+    pairs = []
+    for _ in range(10):
+        client = host.connect("127.0.0.1", 20030)
+        served, _ = listener.accept()
+        sender, receiver = (served, client) if direction == "down" else (client, served)
+        thread = threading.Thread(target=read_some, args=(receiver, 30_000_000))
+        thread.start()
+        sender.settimeout(1)
+        with pytest.raises(TimeoutError):
+            while True:
+                sender.sendall(b"x" * (1 << 20))
+        thread.join()
+        pairs += [client, served]
+    for netns, port in ((host, 20030), (sandbox.netns, 0)):
+        held, count = kernel_bytes(netns, port)
+        assert count == 10
+        assert held < count * 700 * 1024
+    for one in pairs:
+        one.close()
 
 
 # ---- Shortage ----
