@@ -10,6 +10,7 @@
 #include "daemon/options.h"
 #include "daemon/weftd_main.h"
 #include "fabric/fabric.h"
+#include "health/doctor.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -57,6 +58,32 @@ struct config *mode_load_config(const struct options *options, int *exit_code)
 	return config;
 }
 
+static void print_finding(const struct health_finding *finding)
+{
+	printf("%s: %s: %s\n", health_status_name(finding->status), finding->check, finding->detail);
+	if (finding->why[0])
+		printf("  why: %s\n", finding->why);
+	if (finding->fix[0])
+		printf("  fix: %s\n", finding->fix);
+}
+
+/* What `weftctl doctor` finds, but for what is well. */
+static int check_host(const struct options *options, const struct config *config)
+{
+	struct health_facts facts;
+	struct health_report report = { 0 };
+
+	health_facts_gather(&facts, config, options->socket);
+	doctor_examine(&facts, &report);
+	for (size_t i = 0; i < report.count; i++)
+		if (report.findings[i].status == HEALTH_WARN || report.findings[i].status == HEALTH_FAIL)
+			print_finding(&report.findings[i]);
+	int exit_code = health_report_worst(&report) == HEALTH_FAIL ? EX_UNAVAILABLE : EX_OK;
+	health_report_clear(&report);
+	health_facts_clear(&facts);
+	return exit_code;
+}
+
 int mode_check(const struct options *options)
 {
 	int exit_code;
@@ -65,8 +92,11 @@ int mode_check(const struct options *options)
 	if (!config)
 		return exit_code;
 	printf("configuration ok\n");
+	exit_code = check_host(options, config);
+	if (exit_code == EX_OK)
+		printf("host ok\n");
 	config_free(config);
-	return EX_OK;
+	return exit_code;
 }
 
 static void tell_removed(void *context, const char *what)
@@ -131,10 +161,15 @@ int mode_cleanup(const struct options *options)
 int weftd_main(int argc, char **argv)
 {
 	struct options options;
+	struct err err;
 
 	if (options_parse(argc, argv, &options) < 0) {
 		fprintf(stderr, "Try 'weftd --help'.\n");
 		return EX_USAGE;
+	}
+	if (netns_init(&err) < 0) {
+		fprintf(stderr, "weftd: %s\n", err.text);
+		return EX_OSERR;
 	}
 	switch (options.mode) {
 	case WEFTD_RUN:

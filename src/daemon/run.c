@@ -7,7 +7,6 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "base/netns.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
 #include "daemon/inherited.h"
@@ -214,8 +213,6 @@ static int start(struct daemon *daemon, struct err *err)
 	watcher.context = daemon;
 	STAILQ_INIT(&daemon->parked);
 	raise_descriptor_limit();
-	if (netns_init(err) < 0)
-		return -1;
 	daemon->base = event_base_new();
 	daemon->registry = registry_new(daemon->config);
 	if (!daemon->base || !daemon->registry)
