@@ -3,6 +3,8 @@
  * Tracked flows, by ctnetlink. A namespace's are flushed as a whole. Of the host's only those of one sandbox go: the kernel is
  * asked to drop what matches an address (since 6.8 or so); where it does not know how, flows are dumped and deleted one by one.
  */
+#include "fabric/conntrack.h"
+
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "fabric/nft.h"
@@ -178,7 +180,7 @@ static int delete_found(int fd, const struct flow_search *search, struct err *er
 	return 0;
 }
 
-static int flush_one_by_one(int fd, uint32_t host_ip, struct err *err)
+int conntrack_flush_one_by_one(int fd, uint32_t host_ip, struct err *err)
 {
 	char buffer[REQUEST_ROOM] __attribute__((aligned(NLMSG_ALIGNTO)));
 	struct flow_search search = { .address = htobe32(host_ip) };
@@ -206,7 +208,7 @@ int conntrack_flush_host(uint32_t host_ip, struct err *err)
 	for (size_t i = 0; i < sizeof(tuples) / sizeof(tuples[0]); i++) {
 		if (flush_matching(fd, tuples[i][0], tuples[i][1], host_ip, err) == 0)
 			continue;
-		if (flush_one_by_one(fd, host_ip, err) < 0)
+		if (conntrack_flush_one_by_one(fd, host_ip, err) < 0)
 			return err_wrap(err, "dropping a sandbox's flows");
 		break;
 	}

@@ -77,6 +77,16 @@ void lab_add_links(struct lab *lab)
 		"ip neigh add 10.12.0.2 lladdr 02:fc:01:00:00:01 dev eth0 && ip route add default via 10.12.0.2");
 }
 
+int lab_add_link(const char *name, const char *address, const char *gateway, unsigned group)
+{
+	int fd = open_tap(name);
+
+	lab_run("ip link set %s address 02:00:00:00:00:01 group %u up && ip addr add %s dev %s && "
+		"ip neigh add %s lladdr 02:00:00:00:00:02 dev %s",
+		name, group, address, name, gateway, name);
+	return fd;
+}
+
 /* ---- Commands ---- */
 
 void lab_run(const char *format, ...)
@@ -240,6 +250,13 @@ void lab_guest_sends(const struct lab *lab, const struct packet *packet)
 void lab_host_sends(const struct lab *lab, const struct packet *packet)
 {
 	send_packet(lab->host, &host_mac, &eth0_mac, packet);
+}
+
+void lab_sends(int fd, const struct packet *packet)
+{
+	static const struct mac from = { { 2, 0, 0, 0, 0, 2 } }, to = { { 2, 0, 0, 0, 0, 1 } };
+
+	send_packet(fd, &from, &to, packet);
 }
 
 void lab_frame_sends(int fd, const void *frame, size_t size)

@@ -29,6 +29,12 @@ struct lab lab_open(void);
 /* Adds tap0 and eth0 as a slot's namespace has them, for slot 1. */
 void lab_add_links(struct lab *lab);
 
+/*
+ * Adds a link whose other side the returned descriptor is, with MAC 02:00:00:00:00:01, and a permanent neighbour GATEWAY of MAC
+ * 02:00:00:00:00:02, in link group GROUP.
+ */
+int lab_add_link(const char *name, const char *address, const char *gateway, unsigned group);
+
 /* Runs a shell command that must succeed. */
 void lab_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -55,6 +61,8 @@ struct packet {
 void lab_guest_sends(const struct lab *lab, const struct packet *packet);
 /* Sends it from the host to eth0. */
 void lab_host_sends(const struct lab *lab, const struct packet *packet);
+/* Sends it from the neighbour of a link that lab_add_link() made. */
+void lab_sends(int fd, const struct packet *packet);
 /* Sends a frame as it is. */
 void lab_frame_sends(int fd, const void *frame, size_t size);
 
