@@ -5,6 +5,7 @@
  * model becomes a condition that cannot be told.
  */
 #include "fabric/ruleset.h"
+#include "fabric/ruleset_set.h"
 
 #include "base/err.h"
 
@@ -32,9 +33,15 @@ struct loaded {
 };
 
 struct reading {
+	const char *table;
+	uint32_t family;
 	struct ruleset_rule *rule;
 	struct loaded registers[REGISTERS];
 	bool ended; /* a verdict was given */
+	/* A lookup: the rule stands for one rule for each of these elements, with the condition at WHERE replaced. */
+	struct ruleset_element elements[RULESET_ELEMENTS_MAX];
+	size_t element_count, where;
+	bool has_lookup, is_map;
 };
 
 /* The first of the 4-byte registers that REGISTER (of either numbering) begins at. */
@@ -170,25 +177,15 @@ static void set_verdict(struct reading *reading, enum ruleset_verdict verdict, c
 static void read_immediate(struct reading *reading, const struct nftnl_expr *expr)
 {
 	uint32_t number = nftnl_expr_get_u32(expr, NFTNL_EXPR_IMM_DREG);
+	const char *chain = nftnl_expr_get_str(expr, NFTNL_EXPR_IMM_CHAIN);
 
 	if (number != NFT_REG_VERDICT) {
 		load(reading, number, FIELD_UNKNOWN, 0);
 		return;
 	}
-	int verdict = (int)nftnl_expr_get_u32(expr, NFTNL_EXPR_IMM_VERDICT);
-	const char *chain = nftnl_expr_get_str(expr, NFTNL_EXPR_IMM_CHAIN);
-	if (verdict == NF_ACCEPT)
-		set_verdict(reading, VERDICT_ACCEPT, "");
-	else if (verdict == NF_DROP)
-		set_verdict(reading, VERDICT_DROP, "");
-	else if (verdict == NFT_RETURN)
-		set_verdict(reading, VERDICT_RETURN, "");
-	else if (verdict == NFT_JUMP)
-		set_verdict(reading, VERDICT_JUMP, "");
-	else if (verdict == NFT_GOTO)
-		set_verdict(reading, VERDICT_GOTO, "");
-	else if (verdict != NFT_CONTINUE)
-		set_verdict(reading, VERDICT_UNKNOWN, "");
+	enum ruleset_verdict verdict = ruleset_verdict_of((int)nftnl_expr_get_u32(expr, NFTNL_EXPR_IMM_VERDICT));
+	if (verdict != VERDICT_NONE)
+		set_verdict(reading, verdict, "");
 	snprintf(reading->rule->target, sizeof(reading->rule->target), "%.63s", chain ? chain : "");
 }
 
@@ -200,14 +197,53 @@ static void read_nat(struct reading *reading, const struct nftnl_expr *expr)
 		set_verdict(reading, VERDICT_ACCEPT, "snat");
 }
 
+/*
+ * A set of a few plain elements stands for as many rules. Others (intervals, concatenations, long ones, a second one in the rule)
+ * cannot be told.
+ */
 static void read_lookup(struct reading *reading, const struct nftnl_expr *expr)
 {
+	const struct loaded *loaded = register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_SREG));
 	bool has_result = nftnl_expr_is_set(expr, NFTNL_EXPR_LOOKUP_DREG);
+	bool is_map = has_result && nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_DREG) == NFT_REG_VERDICT;
+	bool inverted = nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_FLAGS) & NFT_LOOKUP_F_INV;
+	bool few = !reading->has_lookup && !inverted && loaded->field != FIELD_UNKNOWN && (is_map || !has_result) &&
+		   reading->rule->match_count < RULESET_MATCHES_MAX &&
+		   ruleset_read_set(reading->family, reading->table, nftnl_expr_get_str(expr, NFTNL_EXPR_LOOKUP_SET),
+				    reading->elements, &reading->element_count);
+	struct ruleset_match match = { .field = few ? loaded->field : FIELD_UNKNOWN, .offset = loaded->offset };
 
-	if (has_result && nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_DREG) == NFT_REG_VERDICT)
+	memcpy(match.mask, loaded->mask, sizeof(match.mask));
+	if (few) {
+		reading->has_lookup = true;
+		reading->is_map = is_map;
+		reading->where = reading->rule->match_count;
+	}
+	ruleset_add_match(reading->rule, &match);
+	if (is_map)
 		set_verdict(reading, VERDICT_UNKNOWN, "vmap");
-	else
-		add_unknown(reading);
+}
+
+/* Adds what was read to CHAIN: one rule, or one for each element of the set that it looks into. */
+static void add_rules(const struct reading *reading, struct ruleset_chain *chain)
+{
+	if (!reading->has_lookup) {
+		*ruleset_add_rule(chain) = *reading->rule;
+		return;
+	}
+	for (size_t i = 0; i < reading->element_count; i++) {
+		const struct ruleset_element *element = &reading->elements[i];
+		struct ruleset_rule rule = *reading->rule;
+		struct ruleset_match *match = &rule.matches[reading->where];
+		match->length = element->length;
+		memcpy(match->value, element->key, sizeof(match->value));
+		if (reading->is_map) {
+			rule.verdict = element->verdict;
+			rule.word[0] = '\0';
+			memcpy(rule.target, element->target, sizeof(rule.target));
+		}
+		*ruleset_add_rule(chain) = rule;
+	}
 }
 
 static void read_match(struct reading *reading, const struct nftnl_expr *expr)
@@ -373,9 +409,12 @@ static int take_rule(const struct nlmsghdr *message, void *data)
 	if (parsed == 0)
 		chain = chain_of(ruleset, rule);
 	if (chain) {
-		struct reading reading = { .rule = ruleset_add_rule(chain) };
-		reading.rule->handle = nftnl_rule_get_u64(rule, NFTNL_RULE_HANDLE);
+		struct ruleset_rule model = { .handle = nftnl_rule_get_u64(rule, NFTNL_RULE_HANDLE) };
+		struct reading reading = { .table = chain->table,
+					   .family = nftnl_rule_get_u32(rule, NFTNL_RULE_FAMILY),
+					   .rule = &model };
 		nftnl_expr_foreach(rule, read_expression, &reading);
+		add_rules(&reading, chain);
 	}
 	nftnl_rule_free(rule);
 	return parsed == 0 ? MNL_CB_OK : MNL_CB_ERROR;

@@ -1,0 +1,448 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""weftctl doctor on hosts that have each of the faults it knows, each in a namespace of the test's own."""
+
+import json
+import os
+import socket
+
+import pytest
+from harness.daemon import build_dir
+
+WEFTCTL = os.path.join(build_dir(), "weftctl")
+
+# A drop in a chain must be answered with the rule that stops it; this is what weft's own links look like.
+VETH = "veth-1"
+
+
+class Doctor:
+    def __init__(self, host, folder):
+        self.host = host
+        self.folder = folder
+        self.socket = f"{folder}/control.sock"
+
+    def run(self, *arguments, env=None):
+        clean = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
+        return self.host.run(
+            [WEFTCTL, "--socket", self.socket, "doctor", *arguments], check=False, env={**clean, **(env or {})}
+        )
+
+    def findings(self, check, env=None, config=None):
+        """All findings of one check, and the exit code must agree with all of them."""
+        arguments = ["--json"]
+        if config is not None:
+            path = f"{self.folder}/weftd.conf"
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(config)
+            arguments += ["--config", path]
+        done = self.run(*arguments, env=env)
+        report = json.loads(done.stdout)
+        for finding in report:
+            assert set(finding) == {"check", "status", "detail", "why", "fix"}
+            assert finding["status"] in ("ok", "warn", "fail", "skipped")
+            assert finding["detail"]
+            if finding["status"] in ("warn", "fail"):
+                assert finding["why"] and finding["fix"], finding
+        assert done.returncode == (5 if any(finding["status"] == "fail" for finding in report) else 0)
+        return [finding for finding in report if finding["check"] == check]
+
+    def only(self, check, status, *words, **options):
+        """The check's one finding, with STATUS and WORDS in what it says."""
+        found = self.findings(check, **options)
+        assert len(found) == 1, found
+        assert found[0]["status"] == status, found
+        text = " ".join((found[0]["detail"], found[0]["why"], found[0]["fix"]))
+        for word in words:
+            assert word in text, (word, found)
+        return found[0]
+
+
+@pytest.fixture
+def doctor(host, folder):
+    return Doctor(host, folder)
+
+
+def nft(host, text):
+    # nft wants a newline between two closing braces.
+    host.run(["nft", "-f", "-"], input=text.replace("} }", "}\n}"))
+
+
+def sysctl(host, name, value):
+    host.run(["sysctl", "-qw", f"{name}={value}"])
+
+
+def tap(host, name, *addresses):
+    host.run(["ip", "tuntap", "add", name, "mode", "tun"])
+    host.run(["ip", "link", "set", name, "up"])
+    for address in addresses:
+        host.run(["ip", "addr", "add", address, "dev", name])
+
+
+def test_a_clean_host_has_no_fault(doctor, host):
+    sysctl(host, "net.ipv4.ip_forward", 1)
+    done = doctor.run("--json")
+    assert done.returncode == 0, done.stdout
+    checks = [finding["check"] for finding in json.loads(done.stdout)]
+    assert len(checks) == len(set(checks)) == 16
+
+
+def test_it_reads_as_lines(doctor, host):
+    sysctl(host, "net.ipv4.ip_forward", 1)
+    lines = doctor.run().stdout.splitlines()
+    assert any(line.startswith("  ok    kernel") for line in lines)
+    assert any(line.startswith("  -     neighbours") and "not visible from here" in line for line in lines)
+
+
+def test_what_takes_privileges_is_not_visible(doctor, host):
+    done = host.run(
+        ["setpriv", "--bounding-set=-all", "--inh-caps=-all", WEFTCTL, "--socket", doctor.socket, "doctor", "--json"],
+        check=False,
+    )
+    skipped = {finding["check"] for finding in json.loads(done.stdout) if finding["status"] == "skipped"}
+    assert {"firewall", "redirects", "kernel"} <= skipped
+
+
+def test_a_configuration_that_is_wrong_is_told(doctor, folder):
+    with open(f"{folder}/wrong.conf", "w", encoding="utf-8") as file:
+        file.write("[ports]\nrange = 5\n")
+    done = doctor.run("--config", f"{folder}/wrong.conf")
+    assert done.returncode == 1
+    assert "wrong.conf:2" in done.stderr
+
+
+def test_ip_forward(doctor, host):
+    sysctl(host, "net.ipv4.ip_forward", 0)
+    doctor.only("ip_forward", "warn", "net.ipv4.ip_forward is 0", "sysctl -w net.ipv4.ip_forward=1")
+    doctor.only("ip_forward", "fail", "refuse to start", config="[host]\nip_forward = require\n")
+    sysctl(host, "net.ipv4.ip_forward", 1)
+    doctor.only("ip_forward", "ok")
+
+
+def test_strict_rp_filter_is_a_fault_only_with_a_policy_rule(doctor, host):
+    sysctl(host, "net.ipv4.conf.all.rp_filter", 1)
+    doctor.only("rp_filter", "ok", "strict")
+    tap(host, "utun", "198.51.100.1/30")
+    host.run(["ip", "route", "add", "default", "dev", "utun", "table", "2022"])
+    host.run(["ip", "rule", "add", "priority", "9000", "lookup", "2022"])
+    doctor.only("rp_filter", "fail", "9000", "rp_filter=2")
+    sysctl(host, "net.ipv4.conf.all.rp_filter", 2)
+    doctor.only("rp_filter", "ok")
+
+
+def test_conntrack_that_fills(doctor, host):
+    found = doctor.findings("conntrack")[0]
+    assert found["status"] in ("ok", "warn")
+    assert "connections tracked" in found["detail"]
+
+
+@pytest.mark.parametrize(
+    "route, status",
+    [
+        ("10.0.0.0/8", "ok"),
+        ("10.11.0.0/16", "fail"),
+        ("10.11.5.0/24", "fail"),
+        ("10.12.0.8/31", "fail"),
+        ("10.13.0.0/16", "ok"),
+    ],
+)
+def test_routes_that_overlap(doctor, host, route, status):
+    tap(host, "other0")
+    host.run(["ip", "route", "add", route, "dev", "other0"])
+    found = doctor.only("routes", status)
+    if status == "fail":
+        assert route in found["detail"] and "other0" in found["detail"]
+
+
+def test_an_address_in_our_range(doctor, host):
+    tap(host, "other0", "10.11.7.1/32")
+    doctor.only("routes", "fail", "10.11.7.1/32", "the host's own address")
+
+
+def test_our_own_routes_are_no_fault(doctor, host):
+    host.run(["ip", "link", "add", VETH, "group", "1874", "type", "veth", "peer", "name", "p1"])
+    host.run(["ip", "addr", "add", "10.12.0.2/31", "dev", VETH])
+    host.run(["ip", "link", "set", VETH, "up"])
+    host.run(["ip", "route", "add", "10.11.0.1/32", "dev", VETH])
+    host.run(["ip", "route", "add", "unreachable", "10.11.0.0/16"])
+    doctor.only("routes", "ok")
+    doctor.only("link_group", "ok", "1 links")
+
+
+def test_the_link_groups_other_users(doctor, host):
+    tap(host, "stray0")
+    host.run(["ip", "link", "set", "stray0", "group", "1874"])
+    doctor.only("link_group", "fail", "stray0", "ip link set dev stray0 group default")
+
+
+DOCKER = """
+table ip filter {
+	chain FORWARD {
+		type filter hook forward priority filter; policy drop;
+		jump DOCKER-USER
+		oifname "docker0" ct state related,established accept
+		iifname "docker0" accept
+	}
+	chain DOCKER-USER { }
+}
+"""
+
+FIREWALLD = """
+table inet firewalld {
+	chain filter_FORWARD {
+		type filter hook forward priority filter + 10; policy accept;
+		ct state { established, related } accept
+		iifname "lo" accept
+		jump filter_FORWARD_POLICIES
+		ct state invalid drop
+		reject with icmpx admin-prohibited
+	}
+	chain filter_FORWARD_POLICIES {
+		iifname "virbr0" accept
+		goto filter_FWD_public
+	}
+	chain filter_FWD_public { }
+}
+"""
+
+
+class TestFirewall:
+    def test_dockers_forward_policy_is_named_with_its_remedy(self, doctor, host):
+        host.add_uplink()
+        nft(host, DOCKER)
+        found = doctor.findings("firewall")
+        assert [finding["status"] for finding in found] == ["fail", "fail"]
+        assert "from sandboxes to other hosts" in found[0]["detail"]
+        assert "from other hosts back to sandboxes" in found[1]["detail"]
+        for finding in found:
+            assert "nftables table ip filter, chain FORWARD, by its policy" in finding["detail"]
+            assert "iptables -I DOCKER-USER -i veth-+ -j ACCEPT" in finding["fix"]
+
+    def test_two_accepts_in_docker_user_cure_it(self, doctor, host):
+        host.add_uplink()
+        nft(host, DOCKER)
+        nft(host, 'add rule ip filter DOCKER-USER iifname "veth-*" accept')
+        assert [finding["status"] for finding in doctor.findings("firewall")] == ["fail"]
+        nft(host, 'add rule ip filter DOCKER-USER oifname "veth-*" accept')
+        doctor.only("firewall", "ok")
+
+    def test_firewalld_rejects_by_a_rule_that_is_named(self, doctor, host):
+        host.add_uplink()
+        nft(host, FIREWALLD)
+        found = doctor.only("firewall", "fail", "table inet firewalld, chain filter_FORWARD", "reject")
+        assert "handle" in found["detail"]
+        assert "firewall-cmd --permanent --zone=trusted --add-interface=veth-+" in found["fix"]
+
+    @pytest.mark.parametrize("accept", ["iifgroup 1874", "ip saddr 10.11.0.0/16", "meta l4proto tcp", "tcp dport 443"])
+    def test_an_accept_that_covers_sandboxes_is_understood(self, doctor, host, accept):
+        host.add_uplink()
+        nft(
+            host,
+            f"""table inet mine {{ chain forward {{ type filter hook forward priority 0; policy drop;
+            ct state established accept; {accept} accept; }} }}""",
+        )
+        doctor.only("firewall", "ok")
+
+    def test_maps_of_verdicts_are_followed(self, doctor, host):
+        host.add_uplink()
+        nft(
+            host,
+            """table inet mine { chain known { accept; }
+            chain forward { type filter hook forward priority 0; policy drop;
+            ct state vmap { invalid : drop, established : accept, related : accept };
+            iifname vmap { "lo" : accept, "veth-1" : jump known }; } }""",
+        )
+        doctor.only("firewall", "ok")
+        nft(host, "insert rule inet mine known tcp dport { 22, 443 } drop")
+        doctor.only("firewall", "fail", "from sandboxes to other hosts", "chain known")
+
+    @pytest.mark.parametrize("accept", ["iifgroup 5", "ip saddr 10.13.0.0/16", "meta l4proto udp", "ip saddr != 10.11.0.0/16"])
+    def test_an_accept_of_something_else_is_no_help(self, doctor, host, accept):
+        host.add_uplink()
+        nft(
+            host,
+            f"""table inet mine {{ chain forward {{ type filter hook forward priority 0; policy drop;
+            ct state established accept; {accept} accept; }} }}""",
+        )
+        doctor.only("firewall", "fail", "from sandboxes to other hosts", "nft insert rule inet mine forward")
+
+    def test_what_cannot_be_told_is_perhaps(self, doctor, host):
+        host.add_uplink()
+        nft(
+            host,
+            """table inet mine { set some { type ipv4_addr; flags interval; elements = { 10.11.0.0/24 } }
+            chain forward { type filter hook forward priority 0; policy drop;
+            ct state established accept; ip saddr @some accept; } }""",
+        )
+        doctor.only("firewall", "warn", "perhaps dropped")
+
+    def test_input_and_output_count_too(self, doctor, host):
+        nft(
+            host,
+            """table inet mine { chain input { type filter hook input priority 0; policy drop; iifname "lo" accept; }
+            chain output { type filter hook output priority 0; ip daddr 10.11.0.0/16 drop; } }""",
+        )
+        found = doctor.findings("firewall")
+        assert [finding["detail"].split(" are ")[0] for finding in found] == [
+            "packets from the host to sandboxes",
+            "packets from sandboxes back to the host",
+        ]
+
+    def test_wefts_own_table_is_none_of_them(self, doctor, host):
+        nft(host, "table inet weft { chain forward { type filter hook forward priority 0; policy drop; } }")
+        doctor.only("firewall", "ok")
+
+
+class TestRedirects:
+    def test_a_redirect_of_all_output_is_named(self, doctor, host):
+        nft(
+            host,
+            """table ip clash { chain output { type nat hook output priority -100;
+            meta l4proto tcp redirect to :7892; } }""",
+        )
+        found = doctor.findings("redirects")
+        assert [finding["status"] for finding in found] == ["fail", "fail"]
+        assert "(redirect) in nftables table ip clash, chain output" in found[0]["detail"]
+        assert "nft insert rule ip clash output ip daddr 10.11.0.0/16 return" in found[0]["fix"]
+
+    def test_one_that_spares_private_ranges_is_no_fault(self, doctor, host):
+        nft(
+            host,
+            """table ip clash { chain output { type nat hook output priority -100;
+            ip daddr 10.0.0.0/8 return; ip daddr 127.0.0.0/8 return; meta l4proto tcp redirect to :7892; } }""",
+        )
+        doctor.only("redirects", "ok")
+
+    def test_tproxy_of_what_guests_send_is_a_warning(self, doctor, host):
+        nft(
+            host,
+            """table ip clash { chain pre { type filter hook prerouting priority mangle;
+            meta l4proto tcp tproxy to :7893 meta mark set 1 accept; } }""",
+        )
+        doctor.only("redirects", "warn", "from sandboxes to other hosts", "tproxy")
+
+    def test_dockers_published_ports_are_no_proxy(self, doctor, host):
+        nft(
+            host,
+            """table ip nat { chain PREROUTING { type nat hook prerouting priority dstnat; fib daddr type local jump DOCKER; }
+            chain OUTPUT { type nat hook output priority -100; ip daddr != 127.0.0.0/8 fib daddr type local jump DOCKER; }
+            chain DOCKER { iifname != "docker0" tcp dport 8080 dnat to 172.17.0.2:80; } }""",
+        )
+        doctor.only("redirects", "ok")
+
+
+class TestTunnels:
+    def test_a_policy_rule_before_main_is_named(self, doctor, host):
+        tap(host, "utun", "198.51.100.1/30")
+        host.run(["ip", "route", "add", "default", "dev", "utun", "table", "2022"])
+        host.run(["ip", "rule", "add", "priority", "9002", "lookup", "2022"])
+        found = doctor.findings("tunnels")
+        assert found[0]["status"] == "fail"
+        assert "policy rule 9002" in found[0]["detail"] and "utun" in found[0]["detail"]
+        assert "ip rule add to 10.11.0.0/16 lookup main priority 9001" in found[0]["fix"]
+        host.run(["ip", "rule", "add", "to", "10.11.0.0/16", "lookup", "main", "priority", "9001"])
+        assert not any("policy rule" in finding["detail"] for finding in doctor.findings("tunnels") if finding["status"] != "ok")
+
+    def test_one_that_depends_on_a_mark_is_a_warning(self, doctor, host):
+        tap(host, "utun", "198.51.100.1/30")
+        host.run(["ip", "route", "add", "default", "dev", "utun", "table", "2022"])
+        host.run(["ip", "rule", "add", "fwmark", "1", "priority", "9002", "lookup", "2022"])
+        found = doctor.findings("tunnels")
+        assert (found[0]["status"], "if its other conditions hold" in found[0]["detail"]) == ("warn", True)
+
+    def test_wireguards_way_leaves_our_ranges_alone(self, doctor, host):
+        tap(host, "other0", "198.51.100.1/30")
+        host.run(["ip", "route", "add", "default", "dev", "other0", "table", "51820"])
+        host.run(["ip", "rule", "add", "not", "fwmark", "51820", "priority", "32765", "lookup", "51820"])
+        host.run(["ip", "rule", "add", "priority", "32764", "lookup", "main", "suppress_prefixlength", "0"])
+        assert all("policy rule" not in finding["detail"] or finding["status"] == "ok" for finding in doctor.findings("tunnels"))
+
+    @pytest.mark.parametrize("route", ["default", "0.0.0.0/1"])
+    def test_a_default_route_into_a_tunnel(self, doctor, host, route):
+        tap(host, "utun", "198.51.100.1/30")
+        host.run(["ip", "route", "add", route, "dev", "utun"])
+        doctor.only("tunnels", "warn", "utun", "[addresses] uplink = utun")
+        doctor.only("tunnels", "ok", config="[addresses]\nuplink = utun\n")
+
+    def test_fake_addresses(self, doctor, host):
+        tap(host, "utun", "198.18.0.1/16")
+        doctor.only("tunnels", "warn", "198.18.0.0/15", "utun")
+
+
+@pytest.mark.parametrize(
+    "env, status",
+    [
+        ({}, "ok"),
+        ({"HTTP_PROXY": "http://192.0.2.1:3128"}, "fail"),
+        ({"http_proxy": "http://192.0.2.1:3128", "no_proxy": "example.com"}, "fail"),
+        ({"ALL_PROXY": "socks5://192.0.2.1:1080", "NO_PROXY": "localhost"}, "fail"),
+        ({"HTTP_PROXY": "http://192.0.2.1:3128", "NO_PROXY": "x, localhost,127.0.0.1 ,::1"}, "ok"),
+        ({"HTTP_PROXY": "http://192.0.2.1:3128", "NO_PROXY": "*"}, "ok"),
+        ({"HTTPS_PROXY": "http://192.0.2.1:3128"}, "ok"),
+        ({"HTTP_PROXY": ""}, "ok"),
+    ],
+)
+def test_proxy_variables(doctor, env, status):
+    found = doctor.only("proxy_environment", status, env=env)
+    if status == "fail":
+        assert "NO_PROXY" in found["fix"]
+
+
+class TestPorts:
+    @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::1", "::"])
+    def test_the_default_endpoint_taken(self, doctor, host, address):
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with host.listen(49983, address, family):
+            found = doctor.findings("ports")
+        assert all(finding["status"] == "fail" for finding in found)
+        assert f"by process {os.getpid()}" in found[0]["detail"]
+
+    def test_taken_by_an_outgoing_connection(self, doctor, host):
+        with host.listen(1234, "127.0.0.1"), host.socket() as client:
+            client.bind(("127.0.0.1", 49983))
+            client.connect(("127.0.0.1", 1234))
+            doctor.only("ports", "fail", "the local end of a connection", "ip_local_reserved_ports=49983")
+
+    def test_taken_in_the_automatic_range(self, doctor, host):
+        with host.listen(20007, "127.0.0.1"):
+            doctor.only("ports", "warn", "20000-29999", "127.0.0.1:20007", str(os.getpid()))
+        doctor.only("ports", "ok")
+
+
+def test_the_ephemeral_range(doctor, host):
+    sysctl(host, "net.ipv4.ip_local_port_range", "32768 60999")
+    doctor.only("port_range", "warn", "49983", "ip_local_reserved_ports=49983")
+    sysctl(host, "net.ipv4.ip_local_reserved_ports", "5,49980-49990")
+    doctor.only("port_range", "ok")
+    sysctl(host, "net.ipv4.ip_local_port_range", "29000 60999")
+    doctor.only("port_range", "warn", "1000 of the automatic ports")
+    sysctl(host, "net.ipv4.ip_local_port_range", "1024 60999")
+    doctor.only("port_range", "fail", "none at all")
+
+
+def test_mount_propagation(doctor, host):
+    doctor.only("mounts", "warn", "/run/netns, which is private", "mount --make-shared /run/netns")
+    host.run(["mount", "--make-shared", "/run/netns"])
+    doctor.only("mounts", "ok")
+    host.run(["unshare", "--mount", "--propagation", "unchanged", "true"])
+    done = host.run(
+        ["unshare", "--mount", "--propagation", "slave", WEFTCTL, "--socket", doctor.socket, "doctor", "--json"], check=False
+    )
+    found = [finding for finding in json.loads(done.stdout) if finding["check"] == "mounts"]
+    assert found[0]["status"] == "warn" and "a slave of another mount namespace" in found[0]["detail"]
+
+
+def test_leftovers_of_a_dead_daemon(doctor, host, folder):
+    doctor.only("leftovers", "ok", "left nothing")
+    host.run(["ip", "netns", "add", "ns-1"])
+    host.run(["ip", "link", "add", VETH, "group", "1874", "type", "veth", "peer", "name", "p1"])
+    doctor.only("leftovers", "warn", "1 links and 1 namespaces", "weftd --cleanup")
+    # /proc/net/unix is a namespace's own: the daemon's socket must be made in the host.
+    with host.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/control.sock")
+        listener.listen()
+        doctor.only("leftovers", "ok", f"process {os.getpid()}")
+
+
+def test_others_namespaces_are_no_leftovers(doctor, host):
+    host.run(["ip", "netns", "add", "blue"])
+    host.run(["ip", "netns", "add", "ns-x"])
+    doctor.only("leftovers", "ok", "left nothing")
