@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""weftctl and weftd together: each command does what it says, and shows what is."""
+
+import json
+import os
+import subprocess
+
+import pytest
+from harness.daemon import build_dir
+from harness.wait import Lines
+
+WEFTCTL = os.path.join(build_dir(), "weftctl")
+
+
+def test_a_sandboxs_life_by_commands(daemon, guest):
+    made = json.loads(daemon.ctl("register", "a1", "--port", "8080", "--ready-port", "8080", "--label", "k=v", "--json").stdout)
+    assert (made["slot"], made["state"], made["labels"]) == (1, "waiting", {"k": "v"})
+    assert "registered a1" in daemon.ctl("register", "a1", "--port", "8080", "--ready-port", "8080", "--label", "k=v").stdout
+    assert daemon.ctl("ls", "--label", "k=v").stdout.splitlines()[1].split()[:3] == ["a1", "1", "waiting"]
+    assert daemon.ctl("ls", "--label", "k=w").stdout.count("\n") == 1
+    assert daemon.ctl("wait", "a1", "--timeout", "0", check=False).returncode == 1
+
+    guest("ns-1")
+    assert daemon.ctl("wait", "a1", "--state", "attached").returncode == 0
+    assert "10.11.0.1" in daemon.ctl("show", "a1").stdout
+    assert daemon.ctl("wait", "none", check=False).returncode == 3
+
+    daemon.ctl("publish", "a1", "81", "82=127.0.0.1:18082")
+    ports = {end["guest_port"]: end["listen"] for end in json.loads(daemon.ctl("show", "a1", "--json").stdout)["endpoints"]}
+    assert ports[82] == ["127.0.0.1:18082"] and set(ports) == {81, 82, 8080}
+    assert daemon.ctl("publish", "a1", "82=127.0.0.1:18082", check=False).returncode == 1
+    daemon.ctl("unpublish", "a1", "81", "127.0.0.1:18082")
+    assert daemon.ctl("unpublish", "a1", "81", check=False).returncode == 1
+
+    assert daemon.ctl("pause", "a1").stdout == "a1 is paused\n"
+    assert daemon.ctl("resume", "a1").stdout.startswith("a1 is ")
+    assert daemon.ctl("default", "a1").returncode == 0
+    assert json.loads(daemon.ctl("show", "a1", "--json").stdout)["default"] is True
+    daemon.ctl("default", "a1", "--off")
+    assert json.loads(daemon.ctl("show", "a1", "--json").stdout)["default"] is False
+
+    assert daemon.ctl("unregister", "a1").stdout == "unregistered a1\n"
+    assert daemon.ctl("show", "a1", check=False).returncode == 3
+    assert daemon.ctl("unregister", "a1", check=False).returncode == 3
+
+
+def test_a_taken_port_names_its_holder(daemon):
+    daemon.ctl("register", "a1", "--port", "80=127.0.0.1:18080")
+    done = daemon.ctl("register", "a2", "--port", "80=127.0.0.1:18080", check=False)
+    assert done.returncode == 1
+    assert "/ports/0/listen" in done.stderr and "a1" in done.stderr
+
+
+def test_a_body_the_daemon_refuses_is_told_with_its_field(daemon):
+    done = daemon.ctl("register", "a1", "--body", "-", check=False, input='{"frob": 1}')
+    assert done.returncode == 1
+    assert "frob" in done.stderr and "HTTP 400" in done.stderr
+    done = daemon.ctl("register", "a1", "--body", "-", check=False, input='{"labels": {"x": "' + "y" * 200000 + '"}}')
+    assert done.returncode == 1
+    assert "HTTP 413" in done.stderr
+
+
+def test_policy_is_shown_changed_and_asked(daemon):
+    daemon.ctl("register", "a1")
+    assert daemon.ctl("policy", "a1").stdout == "internet  yes\n"
+    shown = daemon.ctl("policy", "a1", "--internet", "no", "--allow", "203.0.113.7:tcp:443", "--deny", "198.51.100.0/24").stdout
+    assert shown.splitlines() == ["internet  no", "allow     203.0.113.7/32 tcp 443", "deny      198.51.100.0/24"]
+    assert daemon.ctl("reach", "a1", "203.0.113.7:443").stdout.startswith("allowed")
+    assert daemon.ctl("reach", "a1", "203.0.113.7:80").stdout.startswith("denied")
+    assert daemon.ctl("reach", "a1", "10.0.0.1:80").stdout.startswith("denied")
+    assert daemon.ctl("policy", "a1", "--allow", "none").stdout.splitlines() == ["internet  no", "deny      198.51.100.0/24"]
+
+
+def test_connections_and_status(daemon, host):
+    daemon.ctl("register", "a1", "--port", "80=127.0.0.1:18080")
+    with host.connect("127.0.0.1", 18080):
+        rows = daemon.ctl("connections", "a1").stdout.splitlines()
+        assert len(rows) == 2 and "127.0.0.1:18080" in rows[1]
+    assert "running" in daemon.ctl("status").stdout
+    assert json.loads(daemon.ctl("status", "--json").stdout)["sandboxes"]["waiting"] == 1
+
+
+def test_events_follow_a_sandbox(daemon, host):
+    child = host.popen(
+        [WEFTCTL, "--socket", daemon.socket, "events", "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    lines = Lines(child.stdout)
+    try:
+        while json.loads(lines.next())["type"] != "snapshot-end":
+            pass
+        daemon.ctl("register", "a1")
+        seen = []
+        while "waiting" not in [event.get("to") for event in seen]:
+            seen.append(json.loads(lines.next()))
+        daemon.ctl("unregister", "a1")
+        while seen[-1]["type"] != "unregistered":
+            seen.append(json.loads(lines.next()))
+        assert {event["sandbox"] for event in seen if event["type"] != "heartbeat"} == {"a1"}
+    finally:
+        child.terminate()
+        child.wait()
+        child.stdout.close()
+
+
+def test_diagnose_names_the_tap_without_a_vm(daemon):
+    daemon.ctl("register", "a1", "--port", "80")
+    done = daemon.ctl("diagnose", "a1", check=False)
+    assert done.returncode == 5, done.stdout + done.stderr
+    assert "FAIL  tap" in done.stdout
+    assert done.stdout.count("FAIL") == 1
+    assert "cause: " in done.stdout
+
+
+def test_exec_is_in_the_sandboxs_namespace(daemon):
+    daemon.ctl("register", "a1")
+    done = daemon.ctl("exec", "a1", "--", "ip", "-o", "-4", "addr", "show", "tap0")
+    assert "169.254.0.22/30" in done.stdout
+    assert set(daemon.ctl("exec", "a1", "ls", "/sys/class/net").stdout.split()) >= {"eth0", "tap0", "lo"}
+    assert daemon.ctl("exec", "none", "true", check=False).returncode == 125
+
+
+def test_top_and_doctor_see_the_daemon(daemon):
+    daemon.ctl("register", "a1")
+    look = json.loads(daemon.ctl("top", "--json", "--count", "1").stdout)
+    assert [row["id"] for row in look["sandboxes"]] == ["a1"]
+    done = daemon.ctl("doctor", "--json", "--config", daemon.config, check=False)
+    report = {finding["check"]: finding for finding in json.loads(done.stdout)}
+    assert f"process {daemon.pid}" in report["leftovers"]["detail"]
+    for check in ("ip_forward", "routes", "firewall", "ports", "link_group", "descriptors", "redirects", "tunnels"):
+        assert report[check]["status"] in ("ok", "warn"), report[check]
+    assert report["routes"]["status"] == report["link_group"]["status"] == report["ports"]["status"] == "ok", report
+
+
+@pytest.mark.parametrize("command", [["show", "a1", "--firecracker"], ["show", "a1", "--qemu"], ["show", "a1", "--cloud-hypervisor"]])
+def test_a_vmm_is_told_the_boot_argument(daemon, command):
+    made = json.loads(daemon.ctl("register", "a1", "--json").stdout)
+    assert made["guest"]["boot_arg"] in daemon.ctl(*command).stdout
