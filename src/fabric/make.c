@@ -44,6 +44,17 @@ static void tell_maker(struct slot *slot, int netns_fd)
 	made(slot->made_context, &told, NULL);
 }
 
+/* Tried again and again, and told now and then. */
+static void warn_not_prepared(unsigned number, const struct err *err)
+{
+	static struct log_limit limit = { .burst = 3, .interval_ms = 60000 };
+	uint64_t suppressed;
+
+	if (log_limit_allows(&limit, &suppressed))
+		log_warning("slot not prepared for the pool", F_UINT("slot", number), F_STR("error", err->text),
+			    F_UINT("suppressed", suppressed));
+}
+
 static void making_failed(struct making *making)
 {
 	struct fabric *fabric = making->fabric;
@@ -63,7 +74,7 @@ static void making_failed(struct making *making)
 	if (made)
 		made(context, NULL, &making->job.err);
 	else if (making->job.err.code != ECANCELED)
-		log_warning("slot not prepared", F_UINT("slot", number), F_STR("error", making->job.err.text));
+		warn_not_prepared(number, &making->job.err);
 	pool_kick(fabric->pool, !made || was_claimed);
 }
 
@@ -120,9 +131,9 @@ static void finish_making(struct job *job)
 	struct making *making = (struct making *)job;
 	struct fabric *fabric = making->fabric;
 	unsigned number = making->slot->number;
+	bool of_pool = making->slot->of_pool;
 	struct slot *slot;
 
-	pool_made(fabric->pool, making->slot);
 	if (job->failed)
 		making_failed(making);
 	else
@@ -133,6 +144,8 @@ static void finish_making(struct job *job)
 		fabric_look(fabric, slot);
 	if (!job->failed && slot && slot->destroy_wanted && slot->phase == SLOT_LIVE)
 		fabric_start_going(fabric, slot, slot->gone, slot->gone_context);
+	if (of_pool)
+		pool_made(fabric->pool);
 	plan_share_release(making->plan);
 	free(making);
 	fabric_feed_deletions(fabric);

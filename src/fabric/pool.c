@@ -2,10 +2,7 @@
 /*
  * Slots prepared ahead. They are made like all others, of the configuration's defaults and for nobody, by jobs that come after
  * everybody who waits; one at a time, so that a claim that finds the pool empty waits for what is being made at most, and for
- * nothing else. The lowest free numbers are taken.
- *
- * A released slot's address is silent at once: it is taken apart and goes, after the quarantine, like any other; its number
- * comes back when the host saw it go.
+ * nothing else. The lowest free numbers are taken. What becomes of released slots stands in recycle.c.
  */
 #include "fabric/state.h"
 
@@ -31,8 +28,7 @@ static void changed(struct pool *pool)
 	pool->fabric->watcher.pool_changed(pool->fabric->watcher.context);
 }
 
-/* What a slot of the pool's is made of. */
-static struct plan_share *nobodys_plan(unsigned number)
+struct plan_share *pool_plan(unsigned number)
 {
 	/* No policy at all: a claim adds what it wants, and there is no VM on the TAP before. */
 	struct egress egress = { .internet = true };
@@ -53,6 +49,12 @@ static unsigned lowest_free(const struct fabric *fabric)
 	return 0;
 }
 
+bool pool_wants(const struct pool *pool)
+{
+	return pool->open && !pool->fabric->stopping &&
+	       pool->ready_count + pool->making < pool->fabric->config->pool.size;
+}
+
 /* Begins one more; the next follows when it is there. */
 static void refill(struct pool *pool)
 {
@@ -60,13 +62,13 @@ static void refill(struct pool *pool)
 	struct slot *slot;
 	unsigned number;
 
-	if (!pool->open || fabric->stopping || pool->making || pool->ready_count >= fabric->config->pool.size)
+	if (!pool_wants(pool) || pool->making)
 		return;
 	number = lowest_free(fabric);
 	slot = number ? slot_new(fabric, number, SLOT_MAKING) : NULL;
 	if (!slot)
 		return;
-	slot->plan = nobodys_plan(number);
+	slot->plan = pool_plan(number);
 	if (!slot->plan) {
 		slot_forget(fabric, slot);
 		return;
@@ -85,7 +87,7 @@ static void refill_soon(struct pool *pool)
 {
 	unsigned a_second = pool->fabric->config->pool.refill;
 
-	if (pool->open && !pool->fabric->stopping && !timer_is_armed(&pool->refill))
+	if (pool_wants(pool) && !timer_is_armed(&pool->refill))
 		timer_start(&pool->refill, a_second ? 1000 / a_second : 0);
 }
 
@@ -102,6 +104,7 @@ void pool_add_ready(struct pool *pool, struct slot *slot)
 	TAILQ_INSERT_TAIL(&pool->ready, slot, next);
 	pool->ready_count++;
 	changed(pool);
+	refill_soon(pool);
 }
 
 void pool_remove_ready(struct pool *pool, struct slot *slot)
@@ -115,35 +118,27 @@ void pool_remove_ready(struct pool *pool, struct slot *slot)
 	refill_soon(pool);
 }
 
-/* ---- quarantine ---- */
-
-static void end_of_quarantine(struct fabric *fabric, struct slot *slot)
+void pool_quarantined(struct pool *pool, bool entered)
 {
-	fabric_start_going(fabric, slot, NULL, NULL);
-}
-
-bool pool_takes(struct pool *pool, struct slot *slot, fabric_done *gone, void *context)
-{
-	(void)gone;
-	(void)context;
-	(void)end_of_quarantine;
-	if (!pool->open || slot->broken)
-		return false;
-	return false;
+	if (entered)
+		pool->quarantined++;
+	else
+		pool->quarantined--;
+	changed(pool);
 }
 
 void pool_kick(struct pool *pool, bool failed)
 {
-	if (failed && pool->open && !pool->fabric->stopping && !timer_is_armed(&pool->refill))
+	if (failed && pool_wants(pool) && !timer_is_armed(&pool->refill))
 		timer_start(&pool->refill, RETRY_MS);
 	else
 		refill_soon(pool);
 }
 
-void pool_made(struct pool *pool, const struct slot *slot)
+void pool_made(struct pool *pool)
 {
-	if (slot->of_pool)
-		pool->making--;
+	pool->making--;
+	refill_soon(pool);
 }
 
 void pool_count_cold(struct pool *pool)

@@ -101,7 +101,7 @@ static void judge(struct fabric *fabric, struct slot *slot, const struct look *l
 		if (slot->phase == SLOT_READY)
 			pool_remove_ready(fabric->pool, slot);
 		timer_stop(&slot->patience);
-		fabric_start_going(fabric, slot, NULL, NULL);
+		fabric_start_going(fabric, slot, slot->gone, slot->gone_context);
 		break;
 	case SLOT_GOING:
 		if (!look->has_veth && !slot->vanished && slot->counted)

@@ -56,6 +56,14 @@ int slot_look(struct slot_work *work, struct err *err);
  */
 int slot_fit(struct slot_work *work, const struct fabric_plan *former, struct err *err);
 
+/*
+ * A released slot, towards the next tenant. slot_silence() takes its address, ports and name away; slot_renew() proves it clean
+ * (no VM, no link, socket or tracked flow of the former tenant, nothing altered), gives it the rules of WORK's plan and its
+ * address back, and fills in the result. Whatever fails: the slot is not to be used again.
+ */
+int slot_silence(struct slot_work *work, bool published, struct err *err);
+int slot_renew(struct slot_work *work, struct err *err);
+
 /* Writes the sandbox's name on its veth. *CHANGED: it was not there. */
 int slot_name(struct rtnl *host, const struct config *config, const struct fabric_plan *plan, bool *changed,
 	      struct err *err);

@@ -191,12 +191,24 @@ void pool_open(struct pool *pool);
 void pool_add_ready(struct pool *pool, struct slot *slot);
 /* SLOT is READY no more: claimed, or found altered. */
 void pool_remove_ready(struct pool *pool, struct slot *slot);
-/* Whether the pool takes a released slot into QUARANTINE: then it tells GONE when its address answers no more. */
-bool pool_takes(struct pool *pool, struct slot *slot, fabric_done *gone, void *context);
+/* Whether it has room for one more. */
+bool pool_wants(const struct pool *pool);
+/* A slot entered, or left, the quarantine. */
+void pool_quarantined(struct pool *pool, bool entered);
+/* What a slot of the pool's is made of. NULL only for lack of memory. */
+struct plan_share *pool_plan(unsigned number);
 /* A slot's making failed, or its number is free again: the pool may try on. */
 void pool_kick(struct pool *pool, bool failed);
 void pool_count_cold(struct pool *pool);
-/* The making of SLOT ended, well or not. */
-void pool_made(struct pool *pool, const struct slot *slot);
+/* The making of a slot of the pool's ended, well or not. */
+void pool_made(struct pool *pool);
+
+/* ---- recycle.c ---- */
+
+/*
+ * Takes a released live slot into QUARANTINE, if there is a pool and the slot is fit for it: then GONE is told when its address
+ * answers no more. false: it is not taken.
+ */
+bool recycle_takes(struct fabric *fabric, struct slot *slot, fabric_done *gone, void *context);
 
 #endif

@@ -211,6 +211,9 @@ static void retry(struct fabric *fabric, struct slot *slot)
 
 void fabric_start_going(struct fabric *fabric, struct slot *slot, fabric_done *gone, void *context)
 {
+	if (slot->phase == SLOT_QUARANTINE)
+		pool_quarantined(fabric->pool, false);
+	timer_stop(&slot->patience);
 	slot->phase = SLOT_GOING;
 	slot->netns_fd = -1;
 	slot->gone = gone;
@@ -246,7 +249,7 @@ void fabric_destroy(struct fabric *fabric, unsigned number, fabric_done *done, v
 		slot->gone_context = context;
 		return;
 	case SLOT_LIVE:
-		if (slot->plan && pool_takes(fabric->pool, slot, done, context))
+		if (slot->plan && recycle_takes(fabric, slot, done, context))
 			return;
 		break;
 	case SLOT_READY:

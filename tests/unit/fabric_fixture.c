@@ -112,7 +112,7 @@ void fixture_setup_host(void)
 	ck_assert_int_eq(mount("tmpfs", "/run/netns", "tmpfs", 0, "mode=755"), 0);
 	free(fixture_shell("ip link set lo up"));
 	ck_assert_int_eq(netns_init(&err), 0);
-	log_setup(LOG_ERROR_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
+	log_setup(getenv("WEFT_TEST_LOG") ? LOG_DEBUG_LEVEL : LOG_ERROR_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
 	host.base = event_base_new();
 	host.config = config_default();
 	ck_assert_ptr_nonnull(host.base);

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Making a used slot new. Nothing of the former tenant may survive, so everything it could have left is either looked for or
+ * made anew: the rules with their counters are replaced whole, tracked flows are forgotten and then counted, sockets are ended,
+ * a link too many or anything that had to be repaired is reason enough to give the slot up. The TAP has to be free before and
+ * after.
+ */
+#include "fabric/slot_work.h"
+
+#include "base/err.h"
+#include "config/config.h"
+#include "fabric/link.h"
+#include "fabric/nft.h"
+#include "fabric/qdisc.h"
+#include "fabric/route.h"
+#include "fabric/sock_kill.h"
+#include "fabric/tap.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+enum { LINKS_INSIDE = 3 }; /* lo, eth0, tap0 */
+
+int slot_silence(struct slot_work *work, bool published, struct err *err)
+{
+	unsigned slot = work->plan->slot;
+	struct route route = {
+		.to = { .ip = config_host_ip(work->config, slot), .length = 32 },
+		.gateway = config_veth_guest_ip(work->config, slot),
+	};
+	char name[CONFIG_LINK_SIZE];
+	struct link_info link;
+
+	config_veth_name(work->config, slot, name);
+	if (link_get(work->host, LINK_HERE, name, &link, err) < 0)
+		return -1;
+	route.index = link.index;
+	if (route_remove(work->host, &route, NULL, err) < 0)
+		return -1;
+	if (published && nft_host_publish(work->config, slot, NULL, 0, err) < 0)
+		return -1;
+	if (link.alias[0] && link_set_alias(work->host, link.index, name, "", err) < 0)
+		return -1;
+	return conntrack_flush_host(route.to.ip, err);
+}
+
+static void count_link(void *context, const struct link_info *link)
+{
+	unsigned *count = context;
+
+	(void)link;
+	++*count;
+}
+
+static int expect_free(struct slot_work *work, struct err *err)
+{
+	struct link_info tap;
+	unsigned links = 0;
+
+	if (link_get(&work->inside, LINK_HERE, TAP_NAME, &tap, err) < 0)
+		return -1;
+	if (tap.carrier)
+		return err_set(err, EBUSY, "link %s is in use", TAP_NAME);
+	if (tap.owner != (uid_t)-1 || tap.owner_group != (gid_t)-1)
+		return err_set(err, EPERM, "link %s belongs to somebody", TAP_NAME);
+	if (link_dump(&work->inside, count_link, &links, err) < 0)
+		return -1;
+	if (links != LINKS_INSIDE)
+		return err_set(err, 0, "%u links inside", links);
+	return qdisc_limit(&work->inside, tap.index, TAP_NAME, &work->plan->bandwidth->to_guest, tap.mtu, err);
+}
+
+static int expect_no_flows(struct slot_work *work, struct err *err)
+{
+	unsigned flows;
+
+	if (sock_kill_all(work->netns_fd, err) < 0 || conntrack_flush(work->netns_fd, err) < 0 ||
+	    conntrack_count(work->netns_fd, &flows, err) < 0)
+		return -1;
+	return flows ? err_set(err, 0, "%u tracked flows are left", flows) : 0;
+}
+
+static int renew(struct slot_work *work, struct err *err)
+{
+	static int (*const parts[])(struct slot_work * work, struct err * err) = {
+		expect_free, expect_no_flows, slot_work_host_end, slot_work_inside, slot_work_tap,
+	};
+
+	if (rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err) < 0)
+		return -1;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		if (parts[i](work, err) < 0)
+			return -1;
+	}
+	if (work->repaired[0])
+		return err_set(err, 0, "altered: %s", work->repaired);
+	if (nft_slot_apply(work->netns_fd, work->config, work->plan, err) < 0)
+		return -1;
+	return slot_work_route(work, err);
+}
+
+int slot_renew(struct slot_work *work, struct err *err)
+{
+	int result;
+
+	if (slot_look(work, err) < 0)
+		return -1;
+	work->adopting = true;
+	result = renew(work, err);
+	rtnl_close(&work->inside);
+	close(work->netns_fd);
+	work->netns_fd = -1;
+	return result < 0 ? err_wrap(err, "slot %u", work->plan->slot) : 0;
+}
