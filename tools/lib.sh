@@ -13,7 +13,7 @@ build_packages=(autoconf automake pkg-config gcc make libc6-dev libevent-dev lib
 run_packages=(iproute2 nftables util-linux curl procps)
 vm_packages=(qemu-system-x86 cpio gzip dpkg)
 test_packages=(python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-yaml python3-jsonschema clang-format-14 shellcheck ethtool
-	dpkg-dev debhelper)
+	dpkg-dev debhelper chromium)
 
 if [ -t 1 ]; then
 	bold=$'\e[1m' red=$'\e[31m' plain=$'\e[0m'

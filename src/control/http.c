@@ -43,11 +43,19 @@ static bool names(const char *host, const struct addr *addr)
 	return !strcasecmp(host, localhost) || (addr_port(addr) == 80 && !strcasecmp(host, "localhost"));
 }
 
-static bool host_is_ours(const struct control_http *http, const char *host)
+/* An address that stands for all of the host's is named by the one that the client came to: no name, so nothing to rebind. */
+static bool host_is_ours(const struct control_http *http, const char *host, int fd)
 {
-	for (size_t i = 0; i < http->config->http.listen.count; i++)
-		if (names(host, &http->config->http.listen.items[i]))
+	struct addr local;
+	socklen_t size = sizeof(local);
+
+	for (size_t i = 0; i < http->config->http.listen.count; i++) {
+		const struct addr *addr = &http->config->http.listen.items[i];
+		if (addr_is_wildcard(addr) && !getsockname(fd, &local.any, &size) && names(host, &local))
 			return true;
+		if (names(host, addr))
+			return true;
+	}
 	return false;
 }
 
@@ -55,7 +63,7 @@ static void on_request(void *context, const struct gate_request *request, struct
 {
 	struct control_http *http = context;
 
-	if (!host_is_ours(http, request->host))
+	if (!host_is_ours(http, request->host, request->fd))
 		reply_refusal(reply, 403, NULL, "the Host header names no address of [http] listen", NULL);
 	else
 		api_handle(http->api, request, true, reply);

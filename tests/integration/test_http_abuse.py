@@ -611,13 +611,13 @@ def test_a_big_snapshot_arrives_whole(served):
 # ---- TCP ----
 
 
-def test_tcp_is_read_only_and_knows_its_own_name(host, folder):
-    log = open(os.path.join(folder, "log"), "wb")
+@pytest.mark.parametrize("listen", ["127.0.0.1:9090", "0.0.0.0:9090"])
+def test_tcp_is_read_only_and_knows_its_own_name(host, folder, listen):
     program = os.path.join(build_dir(), "tests", "control_harness")
-    served = host.popen(
-        [program, os.path.join(folder, "c.sock"), "--http", "127.0.0.1:9090"],
-        stdin=subprocess.PIPE, stdout=log, stderr=log,
-    )
+    with open(os.path.join(folder, "log"), "wb") as log:
+        served = host.popen(
+            [program, os.path.join(folder, "c.sock"), "--http", listen], stdin=subprocess.PIPE, stdout=log, stderr=log
+        )
 
     def get(name, target="/metrics", method="GET"):
         with host.connect("127.0.0.1", 9090) as connection:
@@ -632,12 +632,11 @@ def test_tcp_is_read_only_and_knows_its_own_name(host, folder):
 
     poll_until(listening)
     assert get("127.0.0.1:9090") == get("localhost:9090") == get("127.0.0.1:9090", "/") == 200
-    assert get("evil.example:9090") == get("evil.example") == get("127.0.0.1:9091") == 403
+    assert get("evil.example:9090") == get("evil.example") == get("127.0.0.1:9091") == get("0.0.0.0") == 403
     assert get("127.0.0.1:9090", "/v1/sandboxes/a1", "PUT") == 405
     assert get("127.0.0.1:9090", "/v1/sandboxes/a1", "DELETE") == 405
     served.terminate()
     assert served.wait(20) == 0
-    log.close()
 
 
 # ---- the real daemon ----
