@@ -91,7 +91,7 @@ static int read_option(struct args *args, char **argv, int *at, struct err *err)
 			return err_set(err, 0, "--%s needs a value: %s", option->name, option->value);
 		(*at)++;
 	}
-	if (option->words && !is_word_of(option->words, value))
+	if (option->words && value && !is_word_of(option->words, value))
 		return err_set(err, 0, "--%s %s: not one of: %s", option->name, value, option->words);
 	return keep_option(args, option, value, err);
 }
@@ -194,6 +194,7 @@ const char *args_value(const struct args *args, const char *option)
 bool args_has(const struct args *args, const char *option)
 {
 	for (size_t i = 0; i < args->given_count; i++)
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): those that are counted are set */
 		if (strcmp(args->given[i].option->name, option) == 0)
 			return true;
 	return false;

@@ -115,7 +115,7 @@ void forwarder_reconfigure(struct forwarder *forwarder)
 
 struct worker *forwarder_pick_worker(struct forwarder *forwarder)
 {
-	struct worker *best = NULL;
+	struct worker *best = forwarder->workers[0];
 	size_t best_load = SIZE_MAX;
 
 	for (size_t i = 0; i < forwarder->worker_count; i++) {
@@ -128,6 +128,7 @@ struct worker *forwarder_pick_worker(struct forwarder *forwarder)
 			best_load = load;
 		}
 	}
+	/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): there is at least one worker */
 	forwarder->next_worker = (best->index + 1) % forwarder->worker_count;
 	return best;
 }
