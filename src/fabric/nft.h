@@ -59,6 +59,19 @@ int nft_slot_check(int netns_fd, const struct config *config, const struct fabri
  */
 int nft_slot_update(int netns_fd, const struct fabric_plan *plan, struct err *err);
 
+/*
+ * As nft_slot_apply(), for a slot that lives: counters go on from what they count where they still do, and from KNOWN, which may
+ * be NULL (what was read before), where that is more.
+ */
+int nft_slot_repair(int netns_fd, const struct config *config, const struct fabric_plan *plan,
+		    const struct fabric_counts *known, struct err *err);
+
+/*
+ * A number that changes with each change of the namespace's ruleset, whoever makes it: while it is what it was before a check that
+ * found all well, all is well. Costs a fraction of a check. 0 is no such number.
+ */
+int nft_generation(int netns_fd, uint32_t *generation, struct err *err);
+
 /* Writes the comments that help people (the sandbox's name on the table): after the reply, nothing depends on it. */
 int nft_slot_comment(int netns_fd, const char *id, struct err *err);
 

@@ -142,12 +142,12 @@ static void describe(const struct nlmsghdr *message, char *text, size_t size)
 	size_t kind = NFNL_MSG_TYPE(message->nlmsg_type);
 
 	if (kind >= sizeof(kinds) / sizeof(kinds[0]) || !kinds[kind].what) {
-		snprintf(text, size, "message %zu", kind);
+		snprintf(text, size, "nftables: message %zu", kind);
 		return;
 	}
 	mnl_attr_parse(message, sizeof(struct nfgenmsg), take_name, names);
 	const char *name = kinds[kind].name ? names[kinds[kind].name] : NFT_TABLE_NAME;
-	snprintf(text, size, "%s %s", kinds[kind].what, name ? name : "?");
+	snprintf(text, size, "nftables: %s %s", kinds[kind].what, name ? name : "?");
 }
 
 static int take_text(const struct nlattr *attr, void *data)
@@ -175,8 +175,8 @@ static int tell_error(const struct nlmsghdr *answer, const char *what, struct er
 	const char *more = extended_text(answer);
 
 	if (more)
-		return err_set(err, -error->error, "nftables: %s%s%s", what, *what ? ": " : "", more);
-	return err_set(err, -error->error, "nftables%s%s", *what ? ": " : "", what);
+		return err_set(err, -error->error, "%s: %s", what, more);
+	return err_set(err, -error->error, "%s", what);
 }
 
 /* ---- Sending ---- */
@@ -225,7 +225,7 @@ static void read_answers(const struct nft_batch *batch, const char *answers, siz
 
 	for (; mnl_nlmsg_ok(answer, left); answer = mnl_nlmsg_next(answer, &left)) {
 		const struct nlmsgerr *error = mnl_nlmsg_get_payload(answer);
-		char what[96] = "the batch";
+		char what[96] = "nftables: the batch";
 
 		if (answer->nlmsg_type != NLMSG_ERROR || *failed)
 			continue;
@@ -315,14 +315,14 @@ int nft_ask(int fd, struct nlmsghdr *request, mnl_cb_t each, void *context, stru
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			return err_set(err, errno, "nftables: reading");
+			return err_set(err, errno, "netfilter: reading");
 		const struct nlmsghdr *first = (const struct nlmsghdr *)answers;
 		const struct nlmsgerr *error = mnl_nlmsg_get_payload(first);
 		if (first->nlmsg_type == NLMSG_ERROR && first->nlmsg_seq == sequence && error->error)
-			return tell_error(first, "", err);
+			return tell_error(first, "netfilter", err);
 		status = mnl_cb_run(answers, (size_t)got, sequence, 0, each, context);
 	}
 	if (status < 0)
-		return err_set(err, errno, "nftables: reading");
+		return err_set(err, errno, "netfilter: reading");
 	return 0;
 }

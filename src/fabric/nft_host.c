@@ -168,7 +168,7 @@ static void add_host_table(struct nft_batch *batch, const struct config *config)
 
 	nft_table_add(batch, 0);
 	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
-		nft_counter_add(batch, counters[i]);
+		nft_counter_add(batch, counters[i], 0, 0);
 	add_sets(batch, config);
 	add_denied(batch);
 	add_sources(batch, group);

@@ -61,7 +61,7 @@ void nft_slot_deny(struct nft_batch *batch, const char *counter, enum nft_denial
 static void add_counters(struct nft_batch *batch, const char *const *names, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		nft_counter_add(batch, names[i]);
+		nft_counter_add(batch, names[i], 0, 0);
 }
 
 #define ADD_COUNTERS(batch, names) add_counters((batch), (names), sizeof(names) / sizeof((names)[0]))
@@ -104,13 +104,14 @@ static void add_from_guest(struct nft_batch *batch, const struct config *config)
 	RULE(batch, "from_guest", count_as(batch, "from_guest"), verdict_accept(batch));
 }
 
-static void add_netdev_table(struct nft_batch *batch, const struct config *config)
+static void add_netdev_table(struct nft_batch *batch, const struct config *config, const struct fabric_counts *counts)
 {
-	static const char *const counters[] = { "from_guest",    "drop_mac",    "drop_arp",       "drop_ipv6",
-						"drop_protocol", "drop_source", "drop_multicast", "drop_rate" };
+	static const char *const counters[] = { "drop_mac",    "drop_arp",       "drop_ipv6", "drop_protocol",
+						"drop_source", "drop_multicast", "drop_rate" };
 
 	batch->family = NFPROTO_NETDEV;
 	nft_table_add(batch, NLM_F_EXCL);
+	nft_counter_add(batch, "from_guest", counts->packets_from_guest, counts->bytes_from_guest);
 	ADD_COUNTERS(batch, counters);
 	add_arp(batch, config);
 	add_from_guest(batch, config);
@@ -200,15 +201,20 @@ static void add_forward(struct nft_batch *batch, uint32_t guest)
 	RULE(batch, "forward", count_as(batch, "drop_forward"), verdict_drop(batch));
 }
 
-static void add_inet_table(struct nft_batch *batch, const struct config *config, uint32_t host_ip)
+static void add_inet_table(struct nft_batch *batch, const struct config *config, const struct fabric_counts *counts,
+			   uint32_t host_ip)
 {
-	static const char *const counters[] = { "to_guest",       "connections",        "denied_private",
-						"denied_sandbox", "denied_policy",      NFT_COUNTER_INTERNET,
-						"denied_gateway", "denied_connections", "drop_forward" };
+	static const char *const counters[] = { "denied_private",     "denied_sandbox", "denied_policy",
+						NFT_COUNTER_INTERNET, "denied_gateway", "denied_connections",
+						"drop_forward" };
 	uint32_t guest = config->addresses.guest.ip;
 
 	batch->family = NFPROTO_INET;
 	nft_table_add(batch, NLM_F_EXCL);
+	nft_counter_add(batch, "to_guest", counts->packets_to_guest, counts->bytes_to_guest);
+	nft_counter_add(batch, "connections", counts->connections, 0);
+	/* Those that other tables than these counted, nft_slot_repair(). */
+	nft_counter_add(batch, "drop_earlier", counts->drops, 0);
 	ADD_COUNTERS(batch, counters);
 	nft_policy_add_sets(batch, config);
 	add_denied(batch);
@@ -219,10 +225,12 @@ static void add_inet_table(struct nft_batch *batch, const struct config *config,
 	add_forward(batch, guest);
 }
 
-static void add_tables(struct nft_batch *batch, const struct config *config, const struct fabric_plan *plan)
+/* COUNTS: where the counters begin. */
+static void add_tables(struct nft_batch *batch, const struct config *config, const struct fabric_plan *plan,
+		       const struct fabric_counts *counts)
 {
-	add_netdev_table(batch, config);
-	add_inet_table(batch, config, config_host_ip(config, plan->slot));
+	add_netdev_table(batch, config, counts);
+	add_inet_table(batch, config, counts, config_host_ip(config, plan->slot));
 	nft_slot_add_policy(batch, plan);
 }
 
@@ -240,15 +248,15 @@ static void delete_tables(struct nft_batch *batch)
 	}
 }
 
-static int make_tables(int netns_fd, const struct config *config, const struct fabric_plan *plan, bool again,
-		       struct err *err)
+static int make_tables(int netns_fd, const struct config *config, const struct fabric_plan *plan,
+		       const struct fabric_counts *counts, bool again, struct err *err)
 {
 	struct nft_batch batch;
 
 	nft_batch_begin(&batch, NFPROTO_INET);
 	if (again)
 		delete_tables(&batch);
-	add_tables(&batch, config, plan);
+	add_tables(&batch, config, plan, counts);
 	int status = nft_batch_send(&batch, netns_fd, err);
 	nft_batch_free(&batch);
 	return status;
@@ -256,12 +264,39 @@ static int make_tables(int netns_fd, const struct config *config, const struct f
 
 int nft_slot_apply(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err)
 {
+	const struct fabric_counts none = { 0 };
 	/* A new slot has no table, and a batch that deletes would wait for the kernel. */
-	int status = make_tables(netns_fd, config, plan, false, err);
+	int status = make_tables(netns_fd, config, plan, &none, false, err);
 
 	if (status < 0 && err->code == EEXIST)
-		status = make_tables(netns_fd, config, plan, true, err);
+		status = make_tables(netns_fd, config, plan, &none, true, err);
 	return status < 0 ? err_wrap(err, "tables of slot %u", plan->slot) : 0;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+int nft_slot_repair(int netns_fd, const struct config *config, const struct fabric_plan *plan,
+		    const struct fabric_counts *known, struct err *err)
+{
+	struct fabric_counts counts = { 0 };
+
+	/* What is between this and the batch is not counted. */
+	if (nft_slot_counts(netns_fd, &counts, err) < 0 && err->code != ENOENT)
+		return err_wrap(err, "tables of slot %u", plan->slot);
+	if (known) {
+		counts.packets_to_guest = larger(counts.packets_to_guest, known->packets_to_guest);
+		counts.bytes_to_guest = larger(counts.bytes_to_guest, known->bytes_to_guest);
+		counts.packets_from_guest = larger(counts.packets_from_guest, known->packets_from_guest);
+		counts.bytes_from_guest = larger(counts.bytes_from_guest, known->bytes_from_guest);
+		counts.connections = larger(counts.connections, known->connections);
+		counts.drops = larger(counts.drops, known->drops);
+	}
+	if (make_tables(netns_fd, config, plan, &counts, true, err) < 0)
+		return err_wrap(err, "tables of slot %u", plan->slot);
+	return 0;
 }
 
 int nft_slot_check(int netns_fd, const struct config *config, const struct fabric_plan *plan, bool *intact,
@@ -271,7 +306,7 @@ int nft_slot_check(int netns_fd, const struct config *config, const struct fabri
 	struct nft_batch wanted;
 
 	nft_batch_begin(&wanted, NFPROTO_INET);
-	add_tables(&wanted, config, plan);
+	add_tables(&wanted, config, plan, &(struct fabric_counts){ 0 });
 	int status = nft_check(netns_fd, &wanted, filled, intact, err);
 	nft_batch_free(&wanted);
 	return status < 0 ? err_wrap(err, "tables of slot %u", plan->slot) : 0;

@@ -112,6 +112,34 @@ int nft_slot_counts(int netns_fd, struct fabric_counts *counts, struct err *err)
 	return 0;
 }
 
+/* ---- Generation ---- */
+
+static int read_generation(const struct nlmsghdr *message, void *data)
+{
+	const struct nlattr *attr;
+	uint32_t *generation = data;
+
+	nft_for_each(attr, message)
+	{
+		if (mnl_attr_get_type(attr) == NFTA_GEN_ID)
+			*generation = be32toh(mnl_attr_get_u32(attr));
+	}
+	return MNL_CB_OK;
+}
+
+int nft_generation(int netns_fd, uint32_t *generation, struct err *err)
+{
+	char buffer[64] __attribute__((aligned(NLMSG_ALIGNTO)));
+	AUTO_FD int fd = nft_socket(netns_fd, err);
+
+	if (fd < 0)
+		return -1;
+	*generation = 0;
+	if (nft_ask(fd, nft_request(buffer, NFT_MSG_GETGEN, AF_UNSPEC, 0), read_generation, generation, err) < 0)
+		return err_wrap(err, "generation of the ruleset");
+	return 0;
+}
+
 /* ---- Denials ---- */
 
 struct denial_reader {

@@ -151,7 +151,7 @@ void nft_chain_flush(struct nft_batch *batch, const char *name)
 	put_named(batch, NFT_MSG_DELRULE, NFTA_RULE_TABLE, NFTA_RULE_CHAIN, name);
 }
 
-void nft_counter_add(struct nft_batch *batch, const char *name)
+void nft_counter_add(struct nft_batch *batch, const char *name, uint64_t packets, uint64_t bytes)
 {
 	struct nlmsghdr *message = nft_batch_open(batch, NFT_MSG_NEWOBJ, NLM_F_CREATE | NLM_F_EXCL, MESSAGE_ROOM);
 
@@ -161,8 +161,8 @@ void nft_counter_add(struct nft_batch *batch, const char *name)
 	mnl_attr_put_strz(message, NFTA_OBJ_NAME, name);
 	put_u32(message, NFTA_OBJ_TYPE, NFT_OBJECT_COUNTER);
 	struct nlattr *nest = mnl_attr_nest_start(message, NFTA_OBJ_DATA);
-	put_u64(message, NFTA_COUNTER_BYTES, 0);
-	put_u64(message, NFTA_COUNTER_PACKETS, 0);
+	put_u64(message, NFTA_COUNTER_BYTES, bytes);
+	put_u64(message, NFTA_COUNTER_PACKETS, packets);
 	mnl_attr_nest_end(message, nest);
 	nft_batch_close(batch);
 }

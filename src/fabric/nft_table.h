@@ -33,7 +33,8 @@ void nft_chain_add(struct nft_batch *batch, const char *name, const struct nft_h
 void nft_chain_delete(struct nft_batch *batch, const char *name);
 void nft_chain_flush(struct nft_batch *batch, const char *name);
 
-void nft_counter_add(struct nft_batch *batch, const char *name);
+/* PACKETS, BYTES: where it begins. */
+void nft_counter_add(struct nft_batch *batch, const char *name, uint64_t packets, uint64_t bytes);
 
 /* What a set's key is made of, in this order. */
 enum nft_key {

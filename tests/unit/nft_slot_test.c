@@ -792,6 +792,63 @@ START_TEST(a_reused_slot_starts_from_nothing)
 }
 END_TEST
 
+START_TEST(a_repaired_slot_goes_on_counting)
+{
+	struct packet packet = from_guest(IPPROTO_UDP, ELSEWHERE, 53);
+	struct fabric_counts before = { .slot = 1 }, after = { .slot = 1 };
+
+	struct packet out = passes_out(&packet), answer = reply_to(&out, 0);
+	passes_in(&answer);
+	packet.source++;
+	lab_guest_sends(&lab, &packet);
+	OK(nft_slot_counts(-1, &before, &err));
+	OK(nft_slot_repair(-1, lab.config, &plan, NULL, &err));
+	OK(nft_slot_counts(-1, &after, &err));
+	ck_assert_mem_eq(&before, &after, sizeof(before));
+	ck_assert_uint_eq(after.packets_from_guest, 1);
+	ck_assert_uint_eq(after.drops, 1);
+	ck_assert(is_intact(&plan));
+	/* With nothing left to read, from what is known. */
+	lab_run("nft flush ruleset");
+	before.drops = 7;
+	OK(nft_slot_repair(-1, lab.config, &plan, &before, &err));
+	OK(nft_slot_counts(-1, &after, &err));
+	ck_assert_mem_eq(&before, &after, sizeof(before));
+}
+END_TEST
+
+START_TEST(the_generation_changes_with_the_rules_and_not_with_packets)
+{
+	struct packet packet = from_guest(IPPROTO_TCP, IP(10, 1, 1, 1), 53);
+	uint32_t first, second;
+
+	OK(nft_generation(-1, &first, &err));
+	ck_assert_uint_ne(first, 0);
+	is_denied(&packet); /* and recorded, in a set */
+	OK(nft_generation(-1, &second, &err));
+	ck_assert_uint_eq(first, second);
+	lab_run("nft add rule inet weft input accept");
+	OK(nft_generation(-1, &second, &err));
+	ck_assert_uint_ne(first, second);
+}
+END_TEST
+
+START_TEST(what_does_not_fit_into_the_record_is_denied_all_the_same)
+{
+	struct packet packet = from_guest(IPPROTO_UDP, IP(10, 1, 1, 1), 1);
+
+	for (uint16_t port = 1; port <= 300; port++) {
+		packet.destination_port = port;
+		lab_guest_sends(&lab, &packet);
+	}
+	ck_assert(lab_receives_nothing(lab.host));
+	ck_assert_uint_eq(lab_counter("inet", "denied_private"), 300);
+	char *elements = lab_output("nft list set inet weft denied_ports | grep -o expires | wc -l");
+	ck_assert_int_eq(atoi(elements), 128);
+	free(elements);
+}
+END_TEST
+
 START_TEST(without_tables_reading_is_an_error)
 {
 	struct fabric_counts counts = { 0 };
@@ -865,6 +922,9 @@ static void add_policy_tests(Suite *suite)
 	tcase_add_test(policy, what_the_guest_sends_is_limited_also_to_the_forwarder);
 	tcase_add_test(policy, counts_say_what_passed_and_survive_an_update);
 	tcase_add_test(policy, a_reused_slot_starts_from_nothing);
+	tcase_add_test(policy, a_repaired_slot_goes_on_counting);
+	tcase_add_test(policy, the_generation_changes_with_the_rules_and_not_with_packets);
+	tcase_add_test(policy, what_does_not_fit_into_the_record_is_denied_all_the_same);
 	tcase_add_test(policy, without_tables_reading_is_an_error);
 	suite_add_tcase(suite, policy);
 }
