@@ -106,6 +106,7 @@ static void finish_collect(struct job *job)
 		close(collection->fds[i]);
 		if (job->failed || !collection->good[i] || !slot || slot->phase != SLOT_LIVE)
 			continue;
+		slot->counts = collection->read[i];
 		if (keep(collection, &collection->read[i]) < 0) {
 			job->failed = true;
 			err_set(&job->err, ENOMEM, "counters");

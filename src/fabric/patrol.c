@@ -50,6 +50,8 @@ struct visit {
 	struct plan_share *plan;
 	int netns_fd;
 	bool republish;
+	uint32_t generation;         /* of the ruleset when it was last found well; 0: not known */
+	struct fabric_counts counts; /* last read */
 	bool repaired;
 	uint64_t denials_since_ms; /* see nft_slot_denials() */
 	struct fabric_denial *denials;
@@ -101,20 +103,38 @@ static void take_denial(void *context, const struct fabric_denial *denial)
 		visit->denials[visit->denial_count++] = *denial;
 }
 
+/* Checks the slot's tables, unless nothing has changed in the namespace since they were found well, and puts them right. */
+static int check_tables(struct visit *visit, struct err *err)
+{
+	const struct config *config = visit->fabric->config;
+	const struct fabric_plan *plan = visit->plan->plan;
+	uint32_t generation;
+	bool intact;
+
+	/* Asked before the check: what changes meanwhile is seen the next time. */
+	if (nft_generation(visit->netns_fd, &generation, err) < 0)
+		return -1;
+	if (generation == visit->generation)
+		return 0;
+	if (nft_slot_check(visit->netns_fd, config, plan, &intact, err) < 0)
+		return -1;
+	visit->repaired = !intact;
+	if (!intact)
+		return nft_slot_repair(visit->netns_fd, config, plan, &visit->counts, err);
+	visit->generation = generation;
+	return 0;
+}
+
 static int run_slot(struct job *job)
 {
 	struct visit *visit = (struct visit *)job;
 	const struct config *config = visit->fabric->config;
 	const struct fabric_plan *plan = visit->plan->plan;
-	bool intact;
 
 	if (visit->republish && nft_host_publish(config, plan->slot, plan->nat, plan->nat_count, &job->err) < 0)
 		return -1;
-	if (nft_slot_check(visit->netns_fd, config, plan, &intact, &job->err) < 0)
+	if (check_tables(visit, &job->err) < 0)
 		return -1;
-	visit->repaired = !intact;
-	if (!intact)
-		return nft_slot_apply(visit->netns_fd, config, plan, &job->err);
 	return nft_slot_denials(visit->netns_fd, &visit->denials_since_ms, take_denial, visit, &job->err);
 }
 
@@ -148,8 +168,11 @@ static void finish_visit(struct job *job)
 	struct slot *slot = visit->slot ? slot_find(visit->fabric, visit->slot) : NULL;
 
 	patrol->busy = false;
-	if (slot)
+	if (slot) {
 		slot->denials_since_ms = visit->denials_since_ms;
+		slot->checked_generation = job->failed ? 0 : visit->generation;
+		slot->checked_plan = visit->plan;
+	}
 	if (!job->failed) {
 		tell(visit, slot);
 		if (!visit->slot && visit->repaired)
@@ -230,6 +253,8 @@ static bool visit_slot(struct patrol *patrol, struct slot *slot)
 	visit->plan = plan_share_hold(slot->plan);
 	visit->republish = slot->republish;
 	visit->denials_since_ms = slot->denials_since_ms;
+	visit->generation = slot->checked_plan == slot->plan ? slot->checked_generation : 0;
+	visit->counts = slot->counts;
 	slot->republish = false;
 	post(patrol, visit);
 	return true;

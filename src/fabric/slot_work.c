@@ -222,6 +222,7 @@ int slot_work_rules(struct slot_work *work, struct err *err)
 		if (intact)
 			return 0;
 		slot_work_repaired(work, "nft table");
+		return nft_slot_repair(work->netns_fd, work->config, work->plan, NULL, err);
 	}
 	return nft_slot_apply(work->netns_fd, work->config, work->plan, err);
 }

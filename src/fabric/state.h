@@ -58,6 +58,10 @@ struct slot {
 	bool republish;            /* its published ports were lost with the host's table */
 	uint64_t patrolled_ms;     /* when the patrol was here, clock_now_ms() */
 	uint64_t denials_since_ms; /* up to when denials were told */
+	uint32_t
+	    checked_generation; /* of its ruleset when that was last found to be what checked_plan wants; 0: never */
+	const struct plan_share *checked_plan; /* to compare with `plan` alone */
+	struct fabric_counts counts;           /* last read */
 	TAILQ_ENTRY(slot) suspects;
 
 	/* For whoever waits: making (until it is done), and going. */
