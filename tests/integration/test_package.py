@@ -106,17 +106,3 @@ def test_an_upgrade_leaves_sandboxes_alone_and_a_purge_leaves_nothing(machine):
     machine("test ! -e /run/weft && test ! -e /etc/weft && test ! -e /run/netns/ns-1 && test ! -e /etc/systemd/system/multi-user.target.wants/weftd.service")
     assert output(machine("ip -o link")).count("\n") == 1
     assert "weft" not in output(machine("nft list ruleset; ip route show table all"))
-
-
-def test_the_unit_makes_no_mount_namespace_of_its_own():
-    """Each of these options would hide /run/netns/ns-N from everybody but weftd, systemd.exec(5)."""
-    hiding = (
-        "ProtectSystem ProtectHome PrivateTmp PrivateDevices PrivateMounts PrivateUsers ProtectKernelTunables ProtectKernelModules "
-        "ProtectKernelLogs ProtectControlGroups ProtectHostname ProtectProc ProcSubset ReadWritePaths ReadOnlyPaths InaccessiblePaths "
-        "ExecPaths NoExecPaths BindPaths BindReadOnlyPaths TemporaryFileSystem RootDirectory RootImage MountFlags MountAPIVFS "
-        "StateDirectory CacheDirectory LogsDirectory ConfigurationDirectory DynamicUser PrivateNetwork PrivateIPC LoadCredential"
-    ).split()
-    with open(os.path.join(TOP, "systemd/weftd.service.in"), encoding="utf-8") as file:
-        options = {line.split("=")[0] for line in file if "=" in line and not line.startswith("#")}
-    assert not options & set(hiding)
-    assert {"Type", "RuntimeDirectoryPreserve", "FileDescriptorStoreMax"} <= options
