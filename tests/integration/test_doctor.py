@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """weftctl doctor on hosts that have each of the faults it knows, each in a namespace of the test's own."""
 
+import ctypes
+import errno
 import json
 import os
 import socket
+import struct
 
 import pytest
 from harness.daemon import build_dir
@@ -289,6 +292,60 @@ class TestFirewall:
     def test_wefts_own_table_is_none_of_them(self, doctor, host):
         nft(host, "table inet weft { chain forward { type filter hook forward priority 0; policy drop; } }")
         doctor.only("firewall", "ok")
+
+
+class LegacyFilter:
+    """The filter table of iptables-legacy, spoken to as iptables does (there may be no iptables on the machine)."""
+
+    INFO, ENTRIES, REPLACE = 64, 65, 64
+    FORWARD = 2  # NF_INET_FORWARD
+
+    def __init__(self, host):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.socket = host.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        # Asking for it makes it.
+        info = self._get(self.INFO, struct.pack("32s52x", b"filter"))
+        self.hooks, *numbers = struct.unpack("32xI5I5III", info)
+        self.entry, self.underflow, (self.count, self.size) = numbers[:5], numbers[5:10], numbers[10:]
+        self.blob = bytearray(self._get(self.ENTRIES, struct.pack("32sI4x", b"filter", self.size) + bytes(self.size))[40:])
+
+    def _get(self, option, data):
+        buffer = ctypes.create_string_buffer(data, len(data))
+        length = ctypes.c_uint(len(data))
+        if self.libc.getsockopt(self.socket.fileno(), socket.IPPROTO_IP, option, buffer, ctypes.byref(length)) != 0:
+            if ctypes.get_errno() in (errno.ENOENT, errno.ENOPROTOOPT):
+                pytest.skip("this kernel has no iptables-legacy to be wrong")
+            pytest.fail(f"iptables-legacy: {os.strerror(ctypes.get_errno())}")
+        return buffer.raw
+
+    def drop_forwarded(self):
+        """iptables-legacy -P FORWARD DROP"""
+        rule = self.underflow[self.FORWARD]
+        target = rule + struct.unpack_from("H", self.blob, rule + 88)[0]
+        struct.pack_into("i", self.blob, target + 32, -1)
+        counters = ctypes.create_string_buffer(16 * self.count)
+        head = struct.pack("32sIII", b"filter", self.hooks, self.count, self.size)
+        head += struct.pack("5I5I", *self.entry, *self.underflow)
+        head += struct.pack("I", self.count)
+        head += struct.pack("Q", ctypes.addressof(counters))
+        data = head + bytes(self.blob)
+        if self.libc.setsockopt(self.socket.fileno(), socket.IPPROTO_IP, self.REPLACE, data, len(data)) != 0:
+            pytest.fail(f"iptables-legacy: {os.strerror(ctypes.get_errno())}")
+
+    def close(self):
+        self.socket.close()
+
+
+def test_legacy_iptables_count_too(doctor, host):
+    host.add_uplink()
+    table = LegacyFilter(host)
+    doctor.only("firewall", "ok")
+    table.drop_forwarded()
+    found = doctor.findings("firewall")
+    assert [finding["status"] for finding in found] == ["fail", "fail"]
+    assert "iptables-legacy table ip filter, chain FORWARD, by its policy" in found[0]["detail"]
+    assert "iptables-legacy -I FORWARD -i veth-+ -j ACCEPT" in found[0]["fix"]
+    table.close()
 
 
 class TestRedirects:
