@@ -50,6 +50,15 @@ struct observer {
 	struct event *directory;
 };
 
+/* Somebody else's object with a name of ours went. Should there be another, making the slot will find it. */
+static void foreign_gone(struct fabric *fabric, unsigned number)
+{
+	if (!number || number > CONFIG_SLOT_MAX || !fabric->shunned[number] || fabric->slots[number])
+		return;
+	fabric->shunned[number] = false;
+	fabric->watcher.slot_free(fabric->watcher.context, number);
+}
+
 /* ---- links ---- */
 
 static void link_changed(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
@@ -60,7 +69,11 @@ static void link_changed(struct fabric *fabric, const struct nlmsghdr *header, i
 	if (link_parse(header, &link) < 0)
 		return;
 	if (nsid == NSID_HERE) {
-		slot = slot_find(fabric, config_veth_slot(fabric->config, link.name));
+		unsigned number = config_veth_slot(fabric->config, link.name);
+
+		if (header->nlmsg_type == RTM_DELLINK)
+			foreign_gone(fabric, number);
+		slot = slot_find(fabric, number);
 		if (slot && (header->nlmsg_type == RTM_DELLINK || !(link.flags & IFF_UP)))
 			fabric_look(fabric, slot);
 		return;
@@ -289,8 +302,10 @@ static void stop_hearing(struct hearing *hearing)
 
 static void name_gone(struct fabric *fabric, const char *name)
 {
-	struct slot *slot = slot_find(fabric, config_netns_slot(fabric->config, name));
+	unsigned number = config_netns_slot(fabric->config, name);
+	struct slot *slot = slot_find(fabric, number);
 
+	foreign_gone(fabric, number);
 	if (!slot)
 		return;
 	if (slot->phase == SLOT_LIVE)

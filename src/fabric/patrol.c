@@ -330,6 +330,8 @@ static void on_tick(void *context)
 
 	patrol->budget = SLOTS_A_TICK;
 	look_over_one(patrol);
+	/* Its size may have been reloaded. */
+	pool_kick(patrol->fabric->pool, false);
 	go_on(patrol);
 	timer_start(&patrol->timer, TICK_MS);
 }

@@ -93,7 +93,7 @@ static void refill_soon(struct pool *pool)
 
 void pool_open(struct pool *pool)
 {
-	pool->open = pool->fabric->config->pool.size > 0;
+	pool->open = true;
 	refill_soon(pool);
 }
 
@@ -127,8 +127,20 @@ void pool_quarantined(struct pool *pool, bool entered)
 	changed(pool);
 }
 
+/* After a reload there may be more of them than are wanted; one a time goes, from the end. */
+static void shrink(struct pool *pool)
+{
+	struct slot *slot = TAILQ_LAST(&pool->ready, slot_queue);
+
+	if (!slot || pool->fabric->stopping || pool->ready_count <= pool->fabric->config->pool.size)
+		return;
+	pool_remove_ready(pool, slot);
+	fabric_start_going(pool->fabric, slot, NULL, NULL);
+}
+
 void pool_kick(struct pool *pool, bool failed)
 {
+	shrink(pool);
 	if (failed && pool_wants(pool) && !timer_is_armed(&pool->refill))
 		timer_start(&pool->refill, RETRY_MS);
 	else

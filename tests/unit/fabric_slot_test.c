@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Slots come and go whole. */
+#include "base/netns.h"
+#include "fabric/look.h"
 #include "fabric/slot_work.h"
+#include "fabric/sock_kill.h"
 #include "fabric_fixture.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 START_TEST(a_slot_has_all_its_parts)
@@ -114,6 +119,98 @@ START_TEST(names_of_others_are_never_taken)
 	expect_refusal(4, "veth-4");
 	expect_refusal(5, "/run/netns/ns-5");
 	free(fixture_shell("ip netns exec ns-3 true && ip link show veth-4 && ls /run/netns/ns-5"));
+}
+END_TEST
+
+static bool three_are_free(void *context)
+{
+	(void)context;
+	return host.seen[3].slot_free && host.seen[4].slot_free && host.seen[5].slot_free;
+}
+
+START_TEST(a_number_is_free_when_the_object_of_others_went)
+{
+	free(fixture_shell(
+	    "ip netns add ns-3 && ip link add veth-4 type veth peer name other && touch /run/netns/ns-5"));
+	expect_refusal(3, "/run/netns/ns-3");
+	expect_refusal(4, "veth-4");
+	expect_refusal(5, "/run/netns/ns-5");
+	free(fixture_shell("ip netns del ns-3 && ip link del veth-4 && rm /run/netns/ns-5"));
+	fixture_await_that(three_are_free, NULL, "three free numbers");
+	struct fabric_slot slot = fixture_make(4, "a4");
+	fixture_destroy(&slot);
+}
+END_TEST
+
+/* A process inside the namespace that has the TAP open, as a VMM does. The caller ends it. */
+static pid_t start_holder(const struct fabric_slot *slot)
+{
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	ck_assert_int_eq(pipe(ready), 0);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		struct err err;
+		int tap = fixture_open_tap(slot);
+
+		if (tap < 0 || netns_enter(slot->netns_fd, &err) < 0 || write(ready[1], "r", 1) != 1)
+			_exit(1);
+		pause();
+		_exit(0);
+	}
+	close(ready[1]);
+	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+START_TEST(who_has_a_tap_open_is_told_apart_by_namespace)
+{
+	struct fabric_slot slot = fixture_make(1, "a1"), other = fixture_make(2, "a2");
+	pid_t pid = start_holder(&slot);
+	char text[256], wanted[32];
+
+	snprintf(wanted, sizeof(wanted), "(pid %d)", pid);
+	look_tap_holder(slot.netns_fd, "tap0", text, sizeof(text));
+	ck_assert_msg(strstr(text, wanted) != NULL, "%s", text);
+	look_tap_holder(other.netns_fd, "tap0", text, sizeof(text));
+	ck_assert_str_eq(text, "");
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	fixture_destroy(&slot);
+	fixture_destroy(&other);
+}
+END_TEST
+
+static int connected_inside(const struct fabric_slot *slot)
+{
+	struct addr addr = addr_from_ipv4(INADDR_LOOPBACK, 4711);
+	struct err err;
+	int listener = netns_socket(slot->netns_fd, AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0, &err);
+	int client = netns_socket(slot->netns_fd, AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0, &err);
+
+	ck_assert_int_eq(bind(listener, &addr.any, addr_length(&addr)), 0);
+	ck_assert_int_eq(listen(listener, 1), 0);
+	ck_assert_int_eq(connect(client, &addr.any, addr_length(&addr)), 0);
+	close(listener);
+	return client;
+}
+
+START_TEST(sockets_that_a_predecessor_left_are_ended)
+{
+	struct fabric_slot slot = fixture_make(1, "a1");
+	int client = connected_inside(&slot);
+	char byte;
+	struct err err;
+
+	ck_assert_msg(sock_kill_all(slot.netns_fd, &err) == 0, "%s", err.text);
+	ck_assert_int_eq(recv(client, &byte, 1, MSG_DONTWAIT), -1);
+	ck_assert_int_ne(errno, EAGAIN);
+	close(client);
+	fixture_destroy(&slot);
 }
 END_TEST
 
@@ -246,6 +343,9 @@ int main(void)
 	tcase_add_test(slots, a_destroyed_slot_leaves_nothing);
 	tcase_add_loop_test(slots, a_slot_that_fails_half_way_leaves_nothing, 0, (int)step_count());
 	tcase_add_test(slots, names_of_others_are_never_taken);
+	tcase_add_test(slots, a_number_is_free_when_the_object_of_others_went);
+	tcase_add_test(slots, who_has_a_tap_open_is_told_apart_by_namespace);
+	tcase_add_test(slots, sockets_that_a_predecessor_left_are_ended);
 	tcase_add_test(slots, the_tap_belongs_to_who_was_named);
 	tcase_add_test(slots, a_rate_towards_the_guest_is_a_token_bucket_on_the_tap);
 	tcase_add_test(slots, the_alias_follows_the_reply);
