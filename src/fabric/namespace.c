@@ -32,6 +32,14 @@
 
 enum { MOUNT_POINT_MODE = S_ISVTX };
 
+/* For everybody to look into, whatever our umask is: `ip netns` of any user reads it. */
+static int make_directory(const char *path, struct err *err)
+{
+	if (mkdir(path, 0755) == 0)
+		return chmod(path, 0755) < 0 ? err_set(err, errno, "directory %s", path) : 0;
+	return errno == EEXIST ? 0 : err_set(err, errno, "directory %s", path);
+}
+
 static int make_directories(const char *directory, struct err *err)
 {
 	char path[512];
@@ -41,13 +49,11 @@ static int make_directories(const char *directory, struct err *err)
 		return err_set(err, ENAMETOOLONG, "%s", directory);
 	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
-		if (mkdir(path, 0755) < 0 && errno != EEXIST)
-			return err_set(err, errno, "directory %s", path);
+		if (make_directory(path, err) < 0)
+			return -1;
 		*slash = '/';
 	}
-	if (mkdir(path, 0755) < 0 && errno != EEXIST)
-		return err_set(err, errno, "directory %s", path);
-	return 0;
+	return make_directory(path, err);
 }
 
 int namespace_prepare_directory(const char *directory, struct err *err)
