@@ -27,10 +27,10 @@ struct forwarder {
 	struct route *nowhere;       /* who asks for the default endpoint while it leads nowhere is held here */
 	struct route *default_route; /* NULL: nowhere */
 
-	atomic_size_t connections; /* accepted and not yet ended; any thread */
-
-	atomic_size_t
-	    promised; /* of these, those without a socket to the guest: they need one more descriptor; any thread */
+	/* Any thread. */
+	atomic_size_t connections; /* accepted and not yet ended; UDP flows too */
+	atomic_size_t flows;       /* of these, UDP: they end by silence alone, so no drain waits for them */
+	atomic_size_t promised;    /* of these, those without a socket to the guest: they need one descriptor more */
 
 	/* Accepting pauses for all listeners together: descriptors are everybody's. */
 	struct timer accept_pause;

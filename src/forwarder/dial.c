@@ -70,7 +70,9 @@ static void refused(struct connection *connection)
 	uint64_t now_ms = connection->worker->now_ms;
 
 	connection->error = ECONNREFUSED;
-	if (state->ready && !connection->refused_ms)
+	if (!state->ready)
+		connection->refused_ms = 0;
+	else if (!connection->refused_ms)
 		connection->refused_ms = now_ms;
 	if (state->ready && now_ms - connection->refused_ms >= state->refused_grace_ms)
 		connection_close(connection, CLOSE_GUEST_REFUSED, 0);
@@ -108,13 +110,17 @@ static void failed_here(struct connection *connection, int error)
 	}
 }
 
+/* Not for each of a crowd that is answered at once: then the walk would cost more than it saves. */
 static void wake_others(struct connection *connection)
 {
+	struct route_side *side = connection->side;
+	uint64_t now_ms = connection->worker->now_ms;
 	struct connection *other;
 
-	if (!atomic_load_explicit(&connection->side->held, memory_order_relaxed))
+	if (!atomic_load_explicit(&side->held, memory_order_relaxed) || now_ms < side->woken_ms + PAUSE_MS)
 		return;
-	LIST_FOREACH(other, &connection->side->connections, of_side)
+	side->woken_ms = now_ms;
+	LIST_FOREACH(other, &side->connections, of_side)
 	{
 		if (other->state == CONNECTION_HELD && other->endpoint->guest_port == connection->endpoint->guest_port)
 			connection_go_on_later(other);

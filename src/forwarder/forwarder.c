@@ -152,7 +152,8 @@ static void look_at_drain(void *context)
 {
 	struct forwarder *forwarder = context;
 
-	if (atomic_load(&forwarder->connections) && clock_now_ms() < forwarder->drain_until_ms) {
+	if (atomic_load(&forwarder->connections) > atomic_load(&forwarder->flows) &&
+	    clock_now_ms() < forwarder->drain_until_ms) {
 		timer_start(&forwarder->drain_timer, DRAIN_LOOK_MS);
 		return;
 	}

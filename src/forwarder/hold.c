@@ -9,6 +9,7 @@
  * may want what the guest says of itself.
  */
 #include "forwarder/connection.h"
+#include "forwarder/limits.h"
 #include "forwarder/route.h"
 #include "forwarder/udp.h"
 #include "forwarder/worker.h"
@@ -51,8 +52,14 @@ static void give_up(struct connection *connection)
 
 void hold_decide(struct connection *connection)
 {
-	if (connection->side->lead)
-		move_to(connection, connection->side->lead);
+	struct route_side *lead = connection->side->lead;
+
+	if (lead && limits_is_full(lead->route, &lead->state)) {
+		connection_close(connection, CLOSE_LIMIT, 0);
+		return;
+	}
+	if (lead)
+		move_to(connection, lead);
 
 	const struct route_side *side = connection->side;
 	const struct route_state *state = &side->state;

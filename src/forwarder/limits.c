@@ -22,15 +22,21 @@ enum {
 	ROOM = 16,      /* descriptors that must be free beyond the reserve before accepting goes on */
 };
 
+bool limits_is_full(const struct route *route, const struct route_state *state)
+{
+	unsigned limit = state->limits.connections;
+
+	return limit && atomic_load_explicit(&route->connections, memory_order_relaxed) >= limit;
+}
+
 bool limits_admit(const struct route *route, const struct route_state *state)
 {
 	const struct forwarder *forwarder = route->forwarder;
 	unsigned for_all = state->connections_for_all;
-	unsigned for_one = state->limits.connections;
 
 	if (for_all && atomic_load_explicit(&forwarder->connections, memory_order_relaxed) >= for_all)
 		return false;
-	return !for_one || atomic_load_explicit(&route->connections, memory_order_relaxed) < for_one;
+	return !limits_is_full(route, state);
 }
 
 void limits_refuse(struct route *route, const struct endpoint *endpoint, const struct addr *client)

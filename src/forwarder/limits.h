@@ -12,6 +12,9 @@ struct route_state;
  * beyond the third it is left in the kernel's queue until there is room. Main thread.
  */
 
+/* Whether ROUTE has as many connections as its own limit allows. Any thread. */
+bool limits_is_full(const struct route *route, const struct route_state *state);
+
 /* Whether one more connection to ROUTE is allowed by STATE, its state as the caller knows it. Any thread. */
 bool limits_admit(const struct route *route, const struct route_state *state);
 

@@ -41,6 +41,7 @@ struct route_side {
 	bool known;               /* on its worker's list */
 	struct route_state state; /* as last told */
 	uint64_t paused_at_ms;
+	uint64_t woken_ms; /* when those that wait for an answer last were made to dial at once */
 	LIST_HEAD(, connection) connections;
 	LIST_HEAD(, udp_port) udp_ports;
 	size_t count; /* of connections, UDP endpoints and their flows */

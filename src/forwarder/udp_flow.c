@@ -106,6 +106,7 @@ static struct udp_flow *make(struct udp_port *port, const struct addr *client, s
 	atomic_fetch_add_explicit(&route->total, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&route->connections, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&worker->forwarder->connections, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&worker->forwarder->flows, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&worker->load, 1, memory_order_relaxed);
 	return flow;
 }
@@ -157,6 +158,7 @@ void udp_flow_close(struct udp_flow *flow, enum close_reason reason)
 	side->count--;
 	atomic_fetch_sub_explicit(&side->route->connections, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&worker->forwarder->connections, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&worker->forwarder->flows, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
 	route_side_check_empty(side);
 }

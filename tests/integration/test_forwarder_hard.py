@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The forwarder alone, against hostile peers, shortage, and guests that go away."""
 
+import os
 import random
 import re
 import socket
+import subprocess
 import threading
 import time
 import zlib
 
 import pytest
 
+from harness.daemon import build_dir
 from harness.forwarder import Forwarder, Sandbox
 from harness.wait import poll_until
 
@@ -298,6 +301,41 @@ def test_a_stalled_connection_holds_little_kernel_memory_after_it_ran_fast(host,
         assert held < count * 700 * 1024
     for one in pairs:
         one.close()
+
+
+def load(host, *arguments):
+    return host.output([os.path.join(build_dir(), "tests/forwarder/load"), *arguments], timeout=120)
+
+
+def test_a_hundred_thousand_short_connections_all_succeed(host, forwarder, up):
+    """More than a namespace has ports for, if TIME_WAIT kept them. Under a sanitizer fewer: they take too long."""
+    total = 100_000 if os.path.basename(build_dir()) == "build" else 30_000
+    up.serve("49983,http,a1")
+    forwarder.tell("listen a a1 127.0.0.1:20083 49983")
+    host.run(["sysctl", "-qw", "net.ipv4.ip_local_port_range=1024 65535", "net.ipv4.tcp_tw_reuse=1"])
+    assert f"done={total} failed=0 " in load(host, "connections", "127.0.0.1:20083", total, 64)
+    forwarder.wait_ended(done=total)
+    stats = forwarder.stats()
+    assert stats["no-port"] == stats["error"] == stats["open"] == 0
+
+
+def test_held_clients_by_the_thousand_are_served_when_the_guest_comes(host, forwarder, guest):
+    forwarder.tell("limits a1 0 60000 0 0 0")
+    forwarder.tell("listen a a1 127.0.0.1:20083 49983")
+    clients = host.popen(
+        [os.path.join(build_dir(), "tests/forwarder/load"), "connections", "127.0.0.1:20083", 1000, 1000],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    poll_until(lambda: forwarder.values("routestats a1")["held"] == 1000)
+    used = forwarder.cpu_seconds()
+    time.sleep(1)
+    assert forwarder.cpu_seconds() - used < 0.1
+    one = guest("ns-1")
+    forwarder.tell("up a1 1")
+    one.serve("49983,http,a1")
+    out, _ = clients.communicate(timeout=60)
+    assert "done=1000 failed=0 " in out
 
 
 # ---- Shortage ----

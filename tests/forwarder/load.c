@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Clients that make load, for tests and measurements. One thread, epoll. Prints one line, NAME=VALUE...
+ *
+ *	load connections ADDRESS TOTAL AT-ONCE   each: connect, one small request, its answer, close
+ *	load requests ADDRESS SECONDS AT-ONCE    the same request again and again on connections that are kept
+ *	load down ADDRESS BYTES STREAMS          reads BYTES by each stream, from a server that never ends
+ *	load up ADDRESS BYTES STREAMS            sends BYTES by each stream, to a server that tells when it has all
+ *	load idle ADDRESS COUNT                  connections that do nothing until stdin ends
+ *
+ * ADDRESS: 127.0.0.1:80 or [::1]:80. The server of `connections` and `requests` is tests/guest/server.c's http.
+ */
+#include "base/addr.h"
+#include "base/clock.h"
+
+#include <err.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { BUFFER = 256 * 1024, WAKE_UPS = 256, SAMPLES_MAX = 4 * 1000 * 1000 };
+
+static const char request[] = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+
+struct client {
+	int fd;
+	bool connected;
+	size_t got;     /* of this answer */
+	uint64_t moved; /* by a stream */
+	uint64_t asked_us;
+};
+
+static struct addr target;
+static int epoll_fd;
+static char buffer[BUFFER];
+static size_t answer_size; /* all are alike: learned from the first */
+static uint64_t begun, done, failed;
+static uint32_t *samples; /* microseconds */
+static size_t sample_count;
+
+static void open_client(struct client *client)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = client };
+	int one = 1;
+
+	*client = (struct client){ .fd = socket(target.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK, 0) };
+	if (client->fd < 0)
+		err(1, "socket");
+	setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	client->asked_us = clock_now_us();
+	if (connect(client->fd, &target.any, addr_length(&target)) < 0 && errno != EINPROGRESS)
+		err(1, "connect");
+	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, client->fd, &event) < 0)
+		err(1, "epoll_ctl");
+	begun++;
+}
+
+static void ask(struct client *client)
+{
+	client->got = 0;
+	if (send(client->fd, request, sizeof(request) - 1, MSG_NOSIGNAL) != (ssize_t)sizeof(request) - 1)
+		client->got = SIZE_MAX;
+}
+
+static void learn_answer_size(ssize_t got)
+{
+	char *end, *length;
+
+	buffer[got] = '\0';
+	end = strstr(buffer, "\r\n\r\n");
+	length = strcasestr(buffer, "content-length:");
+	if (!end || !length)
+		errx(1, "not an answer: %s", buffer);
+	answer_size = (size_t)(end + 4 - buffer) + strtoul(length + 15, NULL, 10);
+}
+
+static void sample(const struct client *client)
+{
+	if (sample_count < SAMPLES_MAX)
+		samples[sample_count++] = (uint32_t)(clock_now_us() - client->asked_us);
+}
+
+/* Returns 1 when the answer is whole, 0 when more is to come, -1 on failure. */
+static int hear(struct client *client)
+{
+	for (;;) {
+		ssize_t got = recv(client->fd, buffer, BUFFER - 1, 0);
+
+		if (got < 0 && errno == EAGAIN)
+			return 0;
+		if (got <= 0)
+			return -1;
+		if (!answer_size)
+			learn_answer_size(got);
+		client->got += (size_t)got;
+		if (client->got >= answer_size)
+			return 1;
+	}
+}
+
+static int talk(struct client *client, uint32_t events)
+{
+	if (!client->connected) {
+		if (!(events & EPOLLOUT) || events & EPOLLERR)
+			return events & EPOLLERR ? -1 : 0;
+		client->connected = true;
+		ask(client);
+		if (client->got == SIZE_MAX)
+			return -1;
+	}
+	return hear(client);
+}
+
+static void print_result(double seconds)
+{
+	printf("done=%llu failed=%llu seconds=%.3f rate=%.1f", (unsigned long long)done, (unsigned long long)failed,
+	       seconds, (double)done / seconds);
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void print_latencies(void)
+{
+	static const unsigned per_mille[] = { 500, 900, 990, 999 };
+
+	qsort(samples, sample_count, sizeof(samples[0]), compare);
+	for (size_t i = 0; sample_count && i < sizeof(per_mille) / sizeof(per_mille[0]); i++)
+		printf(" p%u_us=%u", per_mille[i], samples[(sample_count - 1) * per_mille[i] / 1000]);
+	puts("");
+}
+
+/* ---- What it can do ---- */
+
+static void run_connections(uint64_t total, size_t at_once)
+{
+	struct client *clients = calloc(at_once, sizeof(*clients));
+	struct epoll_event events[WAKE_UPS];
+	uint64_t start_us = clock_now_us();
+
+	for (size_t i = 0; i < at_once && begun < total; i++)
+		open_client(&clients[i]);
+	while (done + failed < total) {
+		int count = epoll_wait(epoll_fd, events, WAKE_UPS, 20000);
+
+		if (count == 0)
+			errx(1, "stalled after %llu", (unsigned long long)done);
+		for (int i = 0; i < count; i++) {
+			struct client *client = events[i].data.ptr;
+			int result = talk(client, events[i].events);
+
+			if (result == 0)
+				continue;
+			if (result > 0) {
+				done++;
+				sample(client);
+			} else {
+				failed++;
+			}
+			close(client->fd);
+			if (begun < total)
+				open_client(client);
+		}
+	}
+	print_result((double)(clock_now_us() - start_us) / 1e6);
+	print_latencies();
+	free(clients);
+}
+
+static void run_requests(double seconds, size_t at_once)
+{
+	struct client *clients = calloc(at_once, sizeof(*clients));
+	struct epoll_event events[WAKE_UPS];
+	uint64_t start_us = clock_now_us(), end_us = start_us + (uint64_t)(seconds * 1e6);
+
+	for (size_t i = 0; i < at_once; i++)
+		open_client(&clients[i]);
+	while (clock_now_us() < end_us) {
+		int count = epoll_wait(epoll_fd, events, WAKE_UPS, 100);
+
+		for (int i = 0; i < count; i++) {
+			struct client *client = events[i].data.ptr;
+			int result = talk(client, events[i].events);
+
+			if (result < 0)
+				errx(1, "a connection ended");
+			if (result == 0)
+				continue;
+			done++;
+			sample(client);
+			client->asked_us = clock_now_us();
+			ask(client);
+		}
+	}
+	print_result((double)(clock_now_us() - start_us) / 1e6);
+	print_latencies();
+	free(clients);
+}
+
+/* Returns whether STREAM has moved all. */
+static bool move(struct client *stream, uint64_t bytes, bool up)
+{
+	while (stream->moved < bytes) {
+		size_t want = bytes - stream->moved < BUFFER ? (size_t)(bytes - stream->moved) : BUFFER;
+		ssize_t size = up ? send(stream->fd, buffer, want, MSG_NOSIGNAL) : recv(stream->fd, buffer, want, 0);
+
+		if (size < 0 && errno == EAGAIN)
+			return false;
+		if (size <= 0)
+			err(1, "a stream ended");
+		stream->moved += (uint64_t)size;
+		if (up && stream->moved == bytes)
+			shutdown(stream->fd, SHUT_WR);
+	}
+	return !up || recv(stream->fd, buffer, BUFFER, 0) > 0;
+}
+
+static void run_streams(uint64_t bytes, size_t count, bool up)
+{
+	struct client *streams = calloc(count, sizeof(*streams));
+	struct epoll_event events[WAKE_UPS];
+	uint64_t start_us = clock_now_us();
+
+	for (size_t i = 0; i < count; i++)
+		open_client(&streams[i]);
+	while (done < count) {
+		int ready = epoll_wait(epoll_fd, events, WAKE_UPS, 20000);
+
+		if (ready == 0)
+			errx(1, "stalled");
+		for (int i = 0; i < ready; i++) {
+			struct client *stream = events[i].data.ptr;
+
+			if (stream->fd >= 0 && move(stream, bytes, up)) {
+				close(stream->fd);
+				stream->fd = -1;
+				done++;
+			}
+		}
+	}
+	double seconds = (double)(clock_now_us() - start_us) / 1e6;
+	printf("bytes=%llu seconds=%.3f gb_s=%.3f\n", (unsigned long long)(bytes * count), seconds,
+	       (double)bytes * (double)count / 1e9 / seconds);
+	free(streams);
+}
+
+static void run_idle(size_t count)
+{
+	struct client *clients = calloc(count, sizeof(*clients));
+	char byte;
+
+	for (size_t i = 0; i < count; i++)
+		open_client(&clients[i]);
+	puts("idle");
+	fflush(stdout);
+	while (read(STDIN_FILENO, &byte, 1) > 0)
+		continue;
+	free(clients);
+}
+
+int main(int argc, char **argv)
+{
+	struct rlimit limit;
+
+	if (argc < 4 || addr_parse(argv[2], &target) < 0)
+		errx(2, "load connections|requests|down|up|idle ADDRESS N [N]");
+	double first = strtod(argv[3], NULL);
+	size_t second = argc > 4 ? strtoul(argv[4], NULL, 10) : 1;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	samples = malloc(SAMPLES_MAX * sizeof(samples[0]));
+	if (strcmp(argv[1], "connections") == 0)
+		run_connections((uint64_t)first, second);
+	else if (strcmp(argv[1], "requests") == 0)
+		run_requests(first, second);
+	else if (strcmp(argv[1], "idle") == 0)
+		run_idle((size_t)first);
+	else
+		run_streams((uint64_t)first, second, strcmp(argv[1], "up") == 0);
+	free(samples);
+	return failed ? 1 : 0;
+}
