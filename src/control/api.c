@@ -336,15 +336,20 @@ no_memory:
 	return NULL;
 }
 
-void api_free(struct api *api)
+void api_stop(struct api *api)
 {
-	if (!api)
-		return;
 	while (!STAILQ_EMPTY(&api->parked)) {
 		struct change *change = STAILQ_FIRST(&api->parked);
 		change_unpark(change);
 		change_refuse(change, "weftd is stopping");
 	}
+}
+
+void api_free(struct api *api)
+{
+	if (!api)
+		return;
+	api_stop(api);
 	waits_free(api->waits);
 	events_free(api->events);
 	free(api);

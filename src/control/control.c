@@ -67,6 +67,7 @@ void control_free(struct control *control)
 	if (!control)
 		return;
 	listen_unlink(&control->socket);
+	api_stop(control->api);
 	gate_free(control->gate);
 	api_free(control->api);
 	free(control);

@@ -681,11 +681,31 @@ static void gate_begin_all(struct gate *gate)
 		peer_begin(peer);
 }
 
+/* What was answered in the last turn of the loop, nobody writes any more: the socket gets what it takes at once. */
+static void flush_all(struct gate *gate)
+{
+	enum { PARTS = 16 };
+	struct peer *peer;
+
+	TAILQ_FOREACH(peer, &gate->others, next)
+	{
+		struct evbuffer_iovec parts[PARTS];
+		struct evbuffer *output = bufferevent_get_output(peer->bufferevent);
+		int count = evbuffer_peek(output, -1, NULL, parts, PARTS);
+		struct msghdr message = { .msg_iov = parts, .msg_iovlen = (size_t)(count < PARTS ? count : PARTS) };
+
+		/* A client that is gone, or too slow, has no claim on more. */
+		if (count > 0)
+			(void)sendmsg(bufferevent_getfd(peer->bufferevent), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	}
+}
+
 void gate_free(struct gate *gate)
 {
 	if (!gate)
 		return;
 	gate_begin_all(gate);
+	flush_all(gate);
 	while (gate->acceptor_count)
 		gate_accept_free(gate->acceptors[--gate->acceptor_count]);
 	evhttp_free(gate->http);

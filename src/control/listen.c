@@ -42,6 +42,16 @@ static void make_directory(const char *path)
 	mkdir(directory, 0755); /* if that fails, bind() says why */
 }
 
+static int tell_holder(int fd, const char *path, struct err *err)
+{
+	struct ucred holder;
+	socklen_t size = sizeof(holder);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &holder, &size) < 0 || !holder.pid)
+		return err_set(err, 0, "another weftd answers on %s", path);
+	return err_set(err, 0, "another weftd (pid %d) answers on %s", holder.pid, path);
+}
+
 /* Removes what a dead daemon left at ADDRESS. 0 or -1 with ERR. */
 static int remove_stale(const struct sockaddr_un *address, struct err *err)
 {
@@ -55,7 +65,9 @@ static int remove_stale(const struct sockaddr_un *address, struct err *err)
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_set(err, errno, "socket");
-	if (!connect(fd, (const struct sockaddr *)address, sizeof(*address)) || errno == EAGAIN)
+	if (!connect(fd, (const struct sockaddr *)address, sizeof(*address)))
+		return tell_holder(fd, address->sun_path, err);
+	if (errno == EAGAIN)
 		return err_set(err, 0, "another weftd answers on %s", address->sun_path);
 	if (errno != ECONNREFUSED)
 		return err_set(err, errno, "%s", address->sun_path);

@@ -52,6 +52,7 @@ struct daemon {
 	struct timer housekeeping;           /* counters, closed endpoints: now and then */
 	struct listener **default_listeners; /* one for each of default_listen that the host has */
 	size_t default_listener_count;
+	bool *reserved; /* by slot: its file is kept as it is although nobody can use it */
 	size_t adoptions_left;
 	uint64_t adopt_started_ms;
 	uint64_t register_count[CONNECT_BUCKETS]; /* durations of registrations, by connect_bucket_ms[] */
@@ -72,6 +73,8 @@ struct tenant {
 	bool busy;              /* a change is under way: others are parked */
 	bool slot_freed;        /* the host saw its veth go while it was being taken apart */
 	bool kept;              /* nobody's file wants it, but a VM lives on it */
+	bool stored;            /* a former run registered it: a stop before it is adopted must not undo it */
+	bool unregistered;      /* its file says that it is to go, whatever becomes of the attempt */
 	struct reply **leaving; /* answers owed when it is gone */
 	size_t leaving_count;
 	struct counters base; /* what its counters stood at when this run of the daemon took it over */
@@ -152,6 +155,9 @@ void daemon_state_changed(void *context, struct sandbox *sandbox, enum sandbox_s
 
 /* Reads the state directory into the registry, opens the endpoints. 0, or -1 with ERR. */
 int restart_load(struct daemon *daemon, struct err *err);
+/* The slot's file is not to be trusted and is kept as it is: nobody gets the slot, and so the file. */
+void restart_reserve_slot(struct daemon *daemon, unsigned slot, const char *why);
+void restart_release_slot(struct daemon *daemon, unsigned slot);
 /* Scans the kernel and adopts; the daemon is RUNNING when all is done. */
 void restart_adopt(struct daemon *daemon);
 

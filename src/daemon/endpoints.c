@@ -119,15 +119,11 @@ void endpoints_close(struct endpoint *endpoints, size_t count, bool reset)
 	}
 }
 
-static bool has_closed(const struct sandbox *sandbox)
+static bool has_closed(const struct endpoint *endpoint)
 {
-	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
-		const struct endpoint *endpoint = &sandbox->endpoints[i];
-
-		for (size_t j = 0; j < endpoint->listen_count; j++)
-			if (endpoint->port.via == VIA_FORWARDER && !endpoint->handles[j])
-				return true;
-	}
+	for (size_t j = 0; j < endpoint->listen_count; j++)
+		if (endpoint->port.via == VIA_FORWARDER && !endpoint->handles[j])
+			return true;
 	return false;
 }
 
@@ -139,11 +135,16 @@ void endpoints_retry(struct daemon *daemon)
 	     sandbox = registry_next(daemon->registry, sandbox->slot)) {
 		struct tenant *tenant = tenant_of(sandbox);
 
-		if (!tenant || tenant->busy || tenant->kept || sandbox->state == SANDBOX_DRAINING ||
-		    !has_closed(sandbox))
+		if (!tenant || !tenant->route || tenant->busy || tenant->kept || sandbox->state == SANDBOX_DRAINING)
 			continue;
-		if (endpoints_open(daemon, tenant, sandbox->endpoints, sandbox->endpoint_count, NULL, &problem) == 0)
-			log_info("endpoint open again", F_STR("sandbox", sandbox->id));
+		for (size_t i = 0; i < sandbox->endpoint_count; i++) {
+			struct endpoint *endpoint = &sandbox->endpoints[i];
+
+			/* Without ::1 what is left closed stays so. */
+			if (has_closed(endpoint) && endpoints_open(daemon, tenant, endpoint, 1, NULL, &problem) == 0 &&
+			    !has_closed(endpoint))
+				log_info("endpoint open again", F_STR("sandbox", sandbox->id));
+		}
 	}
 }
 

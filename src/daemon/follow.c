@@ -52,7 +52,7 @@ static void on_slot_free(void *context, unsigned slot)
 
 	if (sandbox && sandbox->tenant)
 		tenant_of(sandbox)->slot_freed = true;
-	else
+	else if (!daemon->reserved[slot])
 		registry_unblock_slot(daemon->registry, slot);
 }
 

@@ -30,7 +30,10 @@ static void answer_err(struct reply *reply, const char *id, const struct err *er
 	struct problem problem;
 
 	log_error("sandbox not registered", F_STR("sandbox", id), F_STR("error", err->text));
-	problem_set(&problem, PROBLEM_INTERNAL, NULL, "%s", err->text);
+	if (err->code == ECANCELED)
+		problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "weftd is stopping");
+	else
+		problem_set(&problem, PROBLEM_INTERNAL, NULL, "%s", err->text);
 	reply_problem(reply, &problem);
 }
 

@@ -35,18 +35,37 @@ static int load_one(struct daemon *daemon, struct stored *stored, struct err *er
 	sandbox->last_activity_ms = stored->last_activity_ms;
 	sandbox->mtu = stored->mtu;
 	sandbox->counters = stored->base;
-	if (tenant_new(daemon, sandbox, err) < 0)
+	if (tenant_new(daemon, sandbox, err) < 0) {
+		registry_remove(daemon->registry, sandbox);
 		return -1;
+	}
 	tenant_of(sandbox)->base = stored->base;
+	tenant_of(sandbox)->stored = true;
 	if (stored->draining) {
 		sandbox_set_state(daemon->registry, sandbox, SANDBOX_DRAINING, "restart", NULL);
 		return 0;
 	}
-	/* A port that somebody took meanwhile does not cost the sandbox its life: it is tried again. */
-	if (endpoints_open(daemon, tenant_of(sandbox), sandbox->endpoints, sandbox->endpoint_count, NULL, &problem) < 0)
-		log_error("endpoint closed until its port is free", F_STR("sandbox", sandbox->id),
-			  F_STR("error", problem.detail));
+	/* A port that somebody took meanwhile costs neither the sandbox its life nor the other ports: it is tried again. */
+	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
+		if (endpoints_open(daemon, tenant_of(sandbox), &sandbox->endpoints[i], 1, NULL, &problem) < 0)
+			log_error("endpoint closed until its port is free", F_STR("sandbox", sandbox->id),
+				  F_STR("error", problem.detail));
+	}
 	return 0;
+}
+
+void restart_reserve_slot(struct daemon *daemon, unsigned slot, const char *why)
+{
+	daemon->reserved[slot] = true;
+	registry_block_slot(daemon->registry, slot, why);
+	fabric_shun(daemon->fabric, slot, true);
+}
+
+void restart_release_slot(struct daemon *daemon, unsigned slot)
+{
+	daemon->reserved[slot] = false;
+	registry_unblock_slot(daemon->registry, slot);
+	fabric_shun(daemon->fabric, slot, false);
 }
 
 int restart_load(struct daemon *daemon, struct err *err)
@@ -60,14 +79,16 @@ int restart_load(struct daemon *daemon, struct err *err)
 
 		log_error("state file not readable; it is left as it is", F_STR("file", damage->text));
 		if (damage->slot)
-			registry_block_slot(daemon->registry, damage->slot, damage->text);
+			restart_reserve_slot(daemon, damage->slot, damage->text);
 	}
 	for (size_t i = 0; i < contents.count; i++) {
 		struct err why;
 
-		if (load_one(daemon, &contents.items[i], &why) < 0)
+		if (load_one(daemon, &contents.items[i], &why) < 0) {
 			log_error("stored sandbox not taken over", F_STR("sandbox", contents.items[i].id),
 				  F_STR("error", why.text));
+			restart_reserve_slot(daemon, contents.items[i].slot, why.text);
+		}
 	}
 	store_contents_clear(&contents);
 	default_endpoint_follow(daemon);
@@ -76,7 +97,8 @@ int restart_load(struct daemon *daemon, struct err *err)
 
 static void one_done(struct daemon *daemon)
 {
-	if (--daemon->adoptions_left)
+	/* A stop may have come first, and it stands. */
+	if (--daemon->adoptions_left || daemon->state != DAEMON_ADOPTING)
 		return;
 	daemon->state = DAEMON_RUNNING;
 	log_info("running", F_UINT("sandboxes", registry_count(daemon->registry)),
@@ -92,7 +114,9 @@ static void on_adopted(void *context, const struct fabric_slot *slot, const stru
 	struct sandbox *sandbox = tenant->sandbox;
 
 	tenant->busy = false;
-	if (err) {
+	if (err && err->code == ECANCELED) {
+		/* We stop: the next start takes it over. */
+	} else if (err) {
 		log_error("sandbox not taken over", F_STR("sandbox", sandbox->id), F_STR("error", err->text));
 		sandbox_set_state(daemon->registry, sandbox, SANDBOX_FAILED, "restart", err->text);
 	} else {
@@ -148,7 +172,7 @@ static void keep(struct daemon *daemon, const struct fabric_found *found)
 		memcpy(id, found->alias, sizeof(id));
 	else
 		snprintf(id, sizeof(id), "slot-%u", found->slot);
-	registry_unblock_slot(daemon->registry, found->slot);
+	restart_release_slot(daemon, found->slot);
 	if (spec)
 		sandbox = registry_adopt(daemon->registry, id, found->slot, spec, NULL, 0, &problem);
 	if (!sandbox) {

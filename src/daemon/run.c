@@ -215,7 +215,8 @@ static int start(struct daemon *daemon, struct err *err)
 	raise_descriptor_limit();
 	daemon->base = event_base_new();
 	daemon->registry = registry_new(daemon->config);
-	if (!daemon->base || !daemon->registry)
+	daemon->reserved = calloc(CONFIG_SLOT_MAX + 1, sizeof(*daemon->reserved));
+	if (!daemon->base || !daemon->registry || !daemon->reserved)
 		return err_set(err, ENOMEM, "start");
 	registry_set_ipv6_loopback(daemon->registry, has_ipv6_loopback());
 	/* The lock on the state directory comes before the socket: of two daemons, the second must not take the first one's. */
@@ -246,10 +247,10 @@ static void write_last_state(struct daemon *daemon, struct sandbox *sandbox)
 	struct err err;
 	int result;
 
-	if (tenant_of(sandbox)->kept)
+	if (tenant_of(sandbox)->kept || tenant_of(sandbox)->unregistered)
 		return;
 	tenant_refresh(sandbox);
-	if (sandbox->state == SANDBOX_CREATING && daemon->state == DAEMON_STOPPING)
+	if (sandbox->state == SANDBOX_CREATING && !tenant_of(sandbox)->stored)
 		result = store_remove(daemon->store, sandbox->slot, &err);
 	else
 		result = store_save(daemon->store, sandbox, &err);
@@ -302,13 +303,14 @@ static void finish(struct daemon *daemon)
 		if (daemon->signals[i])
 			event_free(daemon->signals[i]);
 	timer_free(&daemon->housekeeping);
-	fabric_free(daemon->fabric);
+	fabric_free(steal_ptr(&daemon->fabric));
 	if (daemon->registry)
 		each_tenant(daemon, save_and_let_go);
 	forwarder_free(daemon->forwarder);
 	if (daemon->registry)
 		each_tenant(daemon, free_tenant);
 	free(daemon->default_listeners);
+	free(daemon->reserved);
 	control_http_free(daemon->http);
 	control_free(daemon->control);
 	inherited_free(daemon->inherited);

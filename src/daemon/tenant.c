@@ -137,7 +137,7 @@ void tenant_refresh(struct sandbox *sandbox)
 	struct tenant *tenant = tenant_of(sandbox);
 	struct route_stats stats;
 
-	if (!tenant)
+	if (!tenant || !tenant->route)
 		return;
 	route_stats(tenant->route, &stats);
 	sandbox->counters.connections_open = stats.connections_open;

@@ -10,6 +10,7 @@
 #include "daemon/daemon.h"
 #include "store/store.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,6 +75,9 @@ static void on_destroyed(void *context, const struct err *err)
 		forget(tenant);
 		return;
 	}
+	/* We stop: it stays draining, who waits is told so, and the next start finishes it. */
+	if (err->code == ECANCELED)
+		return;
 	log_error("sandbox not taken apart", F_STR("sandbox", sandbox->id), F_UINT("slot", sandbox->slot),
 		  F_STR("error", err->text));
 	tenant->busy = false;
@@ -89,6 +93,9 @@ static void on_route_closed(void *context)
 
 	tenant->route = NULL;
 	cleanup_fd(&tenant->netns_fd);
+	/* Too late in a stop: it stays draining, and the next start finishes it. */
+	if (!tenant->daemon->fabric)
+		return;
 	fabric_destroy(tenant->daemon->fabric, tenant->sandbox->slot, on_destroyed, tenant);
 }
 
@@ -117,6 +124,7 @@ void sandbox_leave(struct daemon *daemon, struct sandbox *sandbox, unsigned drai
 		sandbox_set_state(daemon->registry, sandbox, SANDBOX_DRAINING, "unregistered", NULL);
 	tenant_follow_readiness(tenant);
 	/* A file that cannot be written must not keep a sandbox alive: at worst the next start adopts it once more. */
+	tenant->unregistered = true;
 	if (!tenant->kept && store_save(daemon->store, sandbox, &err) < 0)
 		log_error("state not written", F_STR("sandbox", sandbox->id), F_STR("error", err.text));
 	endpoints_close(sandbox->endpoints, sandbox->endpoint_count, false);

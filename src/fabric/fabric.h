@@ -125,6 +125,9 @@ void fabric_adopt(struct fabric *fabric, const struct fabric_plan *plan, fabric_
  */
 void fabric_keep(struct fabric *fabric, unsigned slot, fabric_slot_done *done, void *context);
 
+/* SHUN: the pool does not prepare this slot, which somebody else has a claim on. */
+void fabric_shun(struct fabric *fabric, unsigned slot, bool shun);
+
 /*
  * Takes the slot apart: unmounts and unlinks the namespace, after which kernel objects go with it, or puts it into the pool's
  * quarantine. Our own descriptors in it must be closed before. DONE comes when its host address answers no more and, without a

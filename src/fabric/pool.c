@@ -175,6 +175,13 @@ void fabric_pool_state(const struct fabric *fabric, struct fabric_pool *state)
 	state->deleting++;
 }
 
+void fabric_shun(struct fabric *fabric, unsigned slot, bool shun)
+{
+	fabric->shunned[slot] = shun;
+	if (!shun)
+		pool_kick(fabric->pool, false);
+}
+
 unsigned fabric_pool_slot(const struct fabric *fabric)
 {
 	const struct slot *slot = TAILQ_FIRST(&fabric->pool->ready);

@@ -97,7 +97,7 @@ struct fabric {
 	unsigned *by_nsid;   /* slot numbers; 0: nobody's */
 	size_t by_nsid_room;
 
-	bool *shunned; /* by number: the name is somebody else's */
+	bool *shunned; /* by number: somebody else has its name, or another claim on it */
 
 	struct slot_queue deletions; /* GOING, not begun */
 	unsigned going;              /* namespaces on their way out */

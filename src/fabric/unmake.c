@@ -229,9 +229,12 @@ void fabric_destroy(struct fabric *fabric, unsigned number, fabric_done *done, v
 	struct slot *slot = slot_find(fabric, number);
 	struct err err;
 
-	if (!slot)
-		/* Nothing of it was known; the kernel may know more. */
-		slot = number >= 1 && number <= CONFIG_SLOT_MAX ? slot_new(fabric, number, SLOT_LIVE) : NULL;
+	if (!slot && number >= 1 && number <= CONFIG_SLOT_MAX) {
+		/* Nothing of it was known; the kernel may know more, and who made it may have left sockets inside. */
+		slot = slot_new(fabric, number, SLOT_LIVE);
+		if (slot)
+			slot->leftovers = true;
+	}
 	if (!slot) {
 		err_set(&err, EINVAL, "slot %u", number);
 		fabric_reply(fabric, done, context, &err);

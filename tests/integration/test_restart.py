@@ -255,6 +255,7 @@ def test_stop_with_half_open_requests(host, weftd, pool):
         daemon.stop()
         made, gone = [one.result() for one in made], [one.result() for one in gone]
     daemon.start()
+    # Everybody is answered, the last ones with what the next start will do. (A client that had not sent yet is refused.)
     assert set(made) <= {201, 503, None} and set(gone) <= {204, 503, None}, (made, gone)
 
     def settled():
