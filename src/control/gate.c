@@ -22,6 +22,7 @@
 #include "base/loop.h"
 #include "base/queue.h"
 #include "control/gate_accept.h"
+#include "control/last_words.h"
 #include "control/reply.h"
 
 #include <errno.h>
@@ -672,40 +673,22 @@ int gate_listen(struct gate *gate, int fd, struct err *err)
 }
 
 /* A connection that evhttp accepted in this very turn does not tell us its end yet. */
-static void gate_begin_all(struct gate *gate)
+static void gate_end_all(struct gate *gate)
 {
 	struct peer *peer, *next;
 
 	TAILQ_FOREACH_SAFE(peer, &gate->others, next, next)
 	if (peer->state == PEER_NEW)
 		peer_begin(peer);
-}
-
-/* What was answered in the last turn of the loop, nobody writes any more: the socket gets what it takes at once. */
-static void flush_all(struct gate *gate)
-{
-	enum { PARTS = 16 };
-	struct peer *peer;
-
-	TAILQ_FOREACH(peer, &gate->others, next)
-	{
-		struct evbuffer_iovec parts[PARTS];
-		struct evbuffer *output = bufferevent_get_output(peer->bufferevent);
-		int count = evbuffer_peek(output, -1, NULL, parts, PARTS);
-		struct msghdr message = { .msg_iov = parts, .msg_iovlen = (size_t)(count < PARTS ? count : PARTS) };
-
-		/* A client that is gone, or too slow, has no claim on more. */
-		if (count > 0)
-			(void)sendmsg(bufferevent_getfd(peer->bufferevent), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-	}
+	else
+		last_words_send(peer->bufferevent);
 }
 
 void gate_free(struct gate *gate)
 {
 	if (!gate)
 		return;
-	gate_begin_all(gate);
-	flush_all(gate);
+	gate_end_all(gate);
 	while (gate->acceptor_count)
 		gate_accept_free(gate->acceptors[--gate->acceptor_count]);
 	evhttp_free(gate->http);

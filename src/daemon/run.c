@@ -303,7 +303,8 @@ static void finish(struct daemon *daemon)
 		if (daemon->signals[i])
 			event_free(daemon->signals[i]);
 	timer_free(&daemon->housekeeping);
-	fabric_free(steal_ptr(&daemon->fabric));
+	fabric_free(daemon->fabric);
+	daemon->fabric = NULL; /* what the forwarder still reports is too late for it */
 	if (daemon->registry)
 		each_tenant(daemon, save_and_let_go);
 	forwarder_free(daemon->forwarder);
