@@ -4,8 +4,10 @@
  * one sandbox as for thousands; the ports that are published on addresses of the host are elements of two maps. It trusts
  * nothing that a slot's own table does: a sandbox whose table is empty is still shut in.
  *
- * The kernel's NFT_TABLE_F_OWNER would keep others from flushing the table, but it also keeps an operator from it, and nft 1.0.6
- * lists the flag that lets such a table outlive us in a form that it cannot read back. What others flush is put back instead.
+ * The kernel's NFT_TABLE_F_OWNER would keep others from flushing the table, but only while a socket of ours stays open, and it would
+ * keep operators from changing it as well; and nft 1.0.6 lists such a table so that it cannot be loaded again: as owned, which ends
+ * with the nft that loads it, or, once its owner is gone and PERSIST remains, with flags that are a syntax error. What others
+ * flush is put back instead.
  */
 #include "base/cleanup.h"
 #include "base/err.h"
