@@ -14,13 +14,10 @@
  * A refusal is written to the bufferevent past evhttp (REFUSING); then we read on and throw away (LINGERING), because a client
  * that still sends would otherwise be reset and never see the answer. Every state but SERVING has a deadline.
  */
-#include "control/gate.h"
+#include "control/gate_internal.h"
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/log.h"
-#include "base/loop.h"
-#include "base/queue.h"
 #include "control/gate_accept.h"
 #include "control/last_words.h"
 #include "control/reply.h"
@@ -39,67 +36,10 @@
 #include <unistd.h>
 
 enum {
-	TEXT_MIN = 2048,
-	TEXT_MAX = HEAD_MAX + GATE_BODY_MAX + 4 * CHUNK_LINE_MAX, /* of a request as it is collected */
-	INPUT_MAX = 64 * 1024,                                    /* read ahead while a request is served */
-	LINGER_MAX = 64 * 1024 * 1024,                            /* bytes thrown away before we give up */
-	HANGUP_CHECK_MS = 1000,                                   /* how often a half-closed client is looked at */
-	ACCEPTORS_MAX = 16,
+	INPUT_MAX = 64 * 1024,         /* read ahead while a request is served */
+	LINGER_MAX = 64 * 1024 * 1024, /* bytes thrown away before we give up */
+	HANGUP_CHECK_MS = 1000,        /* how often a half-closed client is looked at */
 };
-
-enum peer_state {
-	PEER_NEW,       /* evhttp is still setting it up; then READING */
-	PEER_READING,   /* collecting a request; then SERVING or REFUSING */
-	PEER_SERVING,   /* the handler owes a reply, or a stream runs; then WRITING */
-	PEER_WRITING,   /* the client takes the reply; then READING or gone */
-	PEER_REFUSING,  /* the client takes our own answer; then LINGERING */
-	PEER_LINGERING, /* what it still sends is thrown away; then gone */
-};
-
-struct peer {
-	TAILQ_ENTRY(peer) next; /* in gate->reading while READING, else in gate->others */
-	struct gate *gate;
-	struct bufferevent *bufferevent; /* evhttp's, freed with its connection */
-	struct evhttp_connection *connection;
-	bufferevent_data_cb evhttp_read, evhttp_write;
-	enum peer_state state;
-	bool half_closed; /* the client has shut down its sending side */
-	uint64_t reading_since_ms;
-	struct timer deadline; /* of the state */
-	struct event *kick;    /* goes on in this turn of the loop, when evhttp has returned */
-	struct evbuffer *inbox;
-	char *text; /* the request so far */
-	size_t text_length, text_size;
-	bool has_head, continued;
-	struct head head;
-	size_t target_at; /* where head.target stands in text, which may move */
-	struct chunks chunks;
-	size_t request_length;          /* of a complete request, in text */
-	struct evhttp_request *request; /* while SERVING and WRITING */
-	struct reply *reply;            /* owed; NULL when answered */
-	bool streaming;
-	void (*drained)(void *context);
-	void *drained_context;
-	uint64_t lingered;
-};
-
-TAILQ_HEAD(peer_list, peer);
-
-struct gate {
-	struct event_base *base;
-	struct evhttp *http;
-	gate_handler *handle;
-	void *context;
-	struct peer_list reading, others; /* reading: the oldest first */
-	size_t reading_count, count;
-	struct peer *current; /* whose request evhttp is reading right now; NULL again if it went away */
-	struct gate_accept *acceptors[ACCEPTORS_MAX];
-	size_t acceptor_count;
-	struct log_limit refused, evicted;
-};
-
-static void peer_advance(struct peer *peer);
-static void peer_install(struct peer *peer);
 
 /* ---- states, and the end ---- */
 
@@ -128,8 +68,7 @@ static void peer_list(struct peer *peer)
 	}
 }
 
-/* DEADLINE_MS: 0 for none. */
-static void peer_set_state(struct peer *peer, enum peer_state state, uint64_t deadline_ms)
+void peer_set_state(struct peer *peer, enum peer_state state, uint64_t deadline_ms)
 {
 	peer_unlist(peer);
 	peer->state = state;
@@ -154,7 +93,7 @@ static void peer_free(struct peer *peer)
 	free(peer);
 }
 
-static void peer_close(struct peer *peer)
+void peer_close(struct peer *peer)
 {
 	evhttp_connection_free(peer->connection); /* calls on_closed() */
 }
@@ -197,122 +136,9 @@ static void on_deadline(void *context)
 		timer_start(&peer->deadline, HANGUP_CHECK_MS);
 }
 
-/* ---- refusing ---- */
+/* ---- serving ---- */
 
-/* DETAIL NULL: a bare 400 for what does not speak HTTP. */
-static void peer_refuse(struct peer *peer, int status, const char *detail)
-{
-	struct evbuffer *output = bufferevent_get_output(peer->bufferevent);
-	char *body = detail ? reply_refusal_text(status, NULL, detail) : NULL;
-	uint64_t suppressed;
-
-	if (log_limit_allows(&peer->gate->refused, &suppressed))
-		log_info("control: request refused", F_INT("status", status), F_STR("detail", detail),
-			 F_UINT("suppressed", suppressed));
-	evbuffer_add_printf(output, "HTTP/1.1 %d %s\r\nConnection: close\r\n", status, reply_reason(status));
-	if (body)
-		evbuffer_add_printf(output, "Content-Type: application/problem+json\r\n");
-	evbuffer_add_printf(output, "Content-Length: %zu\r\n\r\n%s", body ? strlen(body) : 0, body ? body : "");
-	free(body);
-
-	evbuffer_drain(peer->inbox, evbuffer_get_length(peer->inbox));
-	peer_set_state(peer, PEER_REFUSING, GATE_REQUEST_MS);
-	peer_install(peer);
-	bufferevent_enable(peer->bufferevent, EV_READ | EV_WRITE);
-}
-
-/* ---- collecting a request ---- */
-
-/* Moves what came into the text, as far as it has room. */
-static void peer_collect(struct peer *peer)
-{
-	size_t have = evbuffer_get_length(peer->inbox);
-	size_t wanted = peer->text_length + have < TEXT_MAX ? peer->text_length + have : TEXT_MAX;
-	size_t size = peer->text_size ? peer->text_size : TEXT_MIN;
-
-	while (size < wanted)
-		size *= 2;
-	if (size > peer->text_size) {
-		char *text = realloc(peer->text, size);
-		if (!text)
-			return;
-		peer->text = text;
-		peer->text_size = size;
-	}
-	int moved = evbuffer_remove(peer->inbox, peer->text + peer->text_length, wanted - peer->text_length);
-	if (moved > 0)
-		peer->text_length += (size_t)moved;
-}
-
-/* Whether the head is complete. If it is refused the state says so. */
-static bool peer_read_head(struct peer *peer)
-{
-	switch (head_read(peer->text, peer->text_length, &peer->head)) {
-	case HEAD_MORE:
-		return false;
-	case HEAD_NOT_HTTP:
-		peer_refuse(peer, 400, NULL);
-		return false;
-	case HEAD_BAD:
-		peer_refuse(peer, 400, peer->head.detail);
-		return false;
-	case HEAD_TOO_LONG:
-		peer_refuse(peer, 431, "the request's head is longer than 16 KiB or has more than 100 fields");
-		return false;
-	case HEAD_COMPLETE:
-		break;
-	}
-	peer->has_head = true;
-	peer->target_at = (size_t)(peer->head.target - peer->text);
-	peer->chunks = (struct chunks){ 0 };
-	return true;
-}
-
-/* Whether the body is complete. If it is refused the state says so. */
-static bool peer_read_body(struct peer *peer)
-{
-	static const char too_large[] = "the body is longer than 64 KiB";
-	const struct head *head = &peer->head;
-	size_t have = peer->text_length - head->length;
-
-	if (!head->chunked) {
-		if (head->content_length > GATE_BODY_MAX) {
-			peer_refuse(peer, 413, too_large);
-			return false;
-		}
-		peer->request_length = head->length + (size_t)head->content_length;
-		return have >= head->content_length;
-	}
-
-	enum chunk_verdict verdict = chunks_read(&peer->chunks, peer->text + head->length, &have, GATE_BODY_MAX);
-	peer->text_length = head->length + have;
-	peer->request_length = head->length + peer->chunks.body;
-	switch (verdict) {
-	case CHUNK_MORE:
-		return false;
-	case CHUNK_COMPLETE:
-		return true;
-	case CHUNK_BAD:
-		peer_refuse(peer, 400, "the body's chunks are malformed");
-		return false;
-	case CHUNK_TOO_LONG:
-		peer_refuse(peer, 413, too_large);
-		return false;
-	}
-	return false;
-}
-
-static void peer_continue(struct peer *peer)
-{
-	static const char answer[] = "HTTP/1.1 100 Continue\r\n\r\n";
-
-	peer->continued = true;
-	bufferevent_write(peer->bufferevent, answer, sizeof(answer) - 1);
-	bufferevent_enable(peer->bufferevent, EV_WRITE);
-}
-
-/* Lets evhttp have a request, so that it calls on_request(). */
-static void peer_hand_over(struct peer *peer)
+void peer_hand_over(struct peer *peer)
 {
 	struct gate *gate = peer->gate;
 	struct evbuffer *input = bufferevent_get_input(peer->bufferevent);
@@ -336,19 +162,6 @@ static void peer_hand_over(struct peer *peer)
 	}
 	peer_install(peer);
 	bufferevent_enable(peer->bufferevent, EV_READ);
-}
-
-static void peer_advance(struct peer *peer)
-{
-	if (peer->state != PEER_READING)
-		return;
-	peer_collect(peer);
-	if (!peer->text_length || (!peer->has_head && !peer_read_head(peer)))
-		return;
-	if (peer_read_body(peer))
-		peer_hand_over(peer);
-	else if (peer->state == PEER_READING && peer->head.expect_continue && !peer->continued)
-		peer_continue(peer);
 }
 
 /* ---- what the bufferevent tells ---- */
@@ -383,6 +196,10 @@ static void on_written(struct bufferevent *bufferevent, void *arg)
 
 	switch (peer->state) {
 	case PEER_REFUSING:
+		if (peer->half_closed) {
+			peer_close(peer);
+			break;
+		}
 		shutdown(bufferevent_getfd(bufferevent), SHUT_WR);
 		peer_set_state(peer, PEER_LINGERING, GATE_REQUEST_MS);
 		break;
@@ -400,22 +217,23 @@ static void on_written(struct bufferevent *bufferevent, void *arg)
 	}
 }
 
+/* A client that sends no more may still wait for what it asked for. */
 static void on_event(struct bufferevent *bufferevent, short what, void *arg)
 {
 	struct peer *peer = arg;
-	bool ended = (what & BEV_EVENT_EOF) && (what & BEV_EVENT_READING);
+	bool owed = peer->state == PEER_SERVING || peer->state == PEER_WRITING || peer->state == PEER_REFUSING;
 
 	(void)bufferevent;
-	if (ended && (peer->state == PEER_SERVING || peer->state == PEER_WRITING) && !peer_hung_up(peer)) {
-		peer->half_closed = true;
-		if (peer->state == PEER_SERVING)
-			timer_start(&peer->deadline, HANGUP_CHECK_MS);
+	if (!owed || what != (BEV_EVENT_EOF | BEV_EVENT_READING) || peer_hung_up(peer)) {
+		peer_close(peer);
 		return;
 	}
-	peer_close(peer);
+	peer->half_closed = true;
+	if (peer->state == PEER_SERVING)
+		timer_start(&peer->deadline, HANGUP_CHECK_MS);
 }
 
-static void peer_install(struct peer *peer)
+void peer_install(struct peer *peer)
 {
 	bufferevent_setcb(peer->bufferevent, on_readable, on_written, on_event, peer);
 }
