@@ -335,6 +335,11 @@ void route_close(struct route *route, enum close_reason reason, unsigned drain_m
 	struct forwarder *forwarder = route->forwarder;
 	struct route_state state = route->state;
 
+	if (route->dying) {
+		if (!drain_ms && route->sides_busy)
+			on_drained(route);
+		return;
+	}
 	if (forwarder->default_route == route)
 		forwarder_set_default(forwarder, NULL);
 	probes_detach(route);
