@@ -384,7 +384,9 @@ static int take_chain(const struct nlmsghdr *message, void *data)
 	return parsed == 0 ? MNL_CB_OK : MNL_CB_ERROR;
 }
 
-static struct ruleset_chain *chain_of(struct ruleset *ruleset, const struct nftnl_rule *rule)
+/* Rules come chain by chain, so the one of the rule before (LAST; NULL) is the likeliest. */
+static struct ruleset_chain *chain_of(struct ruleset *ruleset, const struct nftnl_rule *rule,
+				      struct ruleset_chain *last)
 {
 	struct ruleset_chain beside = { 0 };
 	const char *family = family_name(nftnl_rule_get_u32(rule, NFTNL_RULE_FAMILY));
@@ -394,12 +396,20 @@ static struct ruleset_chain *chain_of(struct ruleset *ruleset, const struct nftn
 		return NULL;
 	snprintf(beside.family, sizeof(beside.family), "%s", family);
 	copy_name(beside.table, nftnl_rule_get_str(rule, NFTNL_RULE_TABLE));
+	if (last && strcmp(last->name, name) == 0 && strcmp(last->table, beside.table) == 0 &&
+	    strcmp(last->family, family) == 0)
+		return last;
 	return (struct ruleset_chain *)ruleset_find(ruleset, &beside, name);
 }
 
+struct taking {
+	struct ruleset *ruleset;
+	struct ruleset_chain *last; /* NULL: none yet */
+};
+
 static int take_rule(const struct nlmsghdr *message, void *data)
 {
-	struct ruleset *ruleset = data;
+	struct taking *taking = data;
 	struct nftnl_rule *rule = nftnl_rule_alloc();
 	struct ruleset_chain *chain = NULL;
 
@@ -407,7 +417,7 @@ static int take_rule(const struct nlmsghdr *message, void *data)
 		return MNL_CB_ERROR;
 	int parsed = nftnl_rule_nlmsg_parse(message, rule);
 	if (parsed == 0)
-		chain = chain_of(ruleset, rule);
+		chain = chain_of(taking->ruleset, rule, taking->last);
 	if (chain) {
 		struct ruleset_rule model = { .handle = nftnl_rule_get_u64(rule, NFTNL_RULE_HANDLE) };
 		struct reading reading = { .table = chain->table,
@@ -415,13 +425,14 @@ static int take_rule(const struct nlmsghdr *message, void *data)
 					   .rule = &model };
 		nftnl_expr_foreach(rule, read_expression, &reading);
 		add_rules(&reading, chain);
+		taking->last = chain;
 	}
 	nftnl_rule_free(rule);
 	return parsed == 0 ? MNL_CB_OK : MNL_CB_ERROR;
 }
 
 /* 0, or -1 with errno; EINTR: it changed meanwhile. */
-static int dump(struct mnl_socket *socket, uint16_t type, mnl_cb_t take, struct ruleset *ruleset)
+static int dump(struct mnl_socket *socket, uint16_t type, mnl_cb_t take, void *context)
 {
 	char buffer[1 << 16];
 	int result = 1;
@@ -433,7 +444,7 @@ static int dump(struct mnl_socket *socket, uint16_t type, mnl_cb_t take, struct 
 		ssize_t length = mnl_socket_recvfrom(socket, buffer, sizeof(buffer));
 		if (length < 0)
 			return -1;
-		result = mnl_cb_run(buffer, (size_t)length, type + 1u, mnl_socket_get_portid(socket), take, ruleset);
+		result = mnl_cb_run(buffer, (size_t)length, type + 1u, mnl_socket_get_portid(socket), take, context);
 	}
 	return result;
 }
@@ -441,6 +452,7 @@ static int dump(struct mnl_socket *socket, uint16_t type, mnl_cb_t take, struct 
 static int read_once(struct ruleset *ruleset, struct err *err)
 {
 	struct mnl_socket *socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	struct taking taking = { .ruleset = ruleset };
 	int result;
 
 	if (!socket)
@@ -449,7 +461,7 @@ static int read_once(struct ruleset *ruleset, struct err *err)
 	if (result == 0)
 		result = dump(socket, NFT_MSG_GETCHAIN, take_chain, ruleset);
 	if (result == 0)
-		result = dump(socket, NFT_MSG_GETRULE, take_rule, ruleset);
+		result = dump(socket, NFT_MSG_GETRULE, take_rule, &taking);
 	if (result < 0)
 		err_set(err, errno, "reading the nftables ruleset");
 	mnl_socket_close(socket);

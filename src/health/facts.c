@@ -44,46 +44,89 @@ static const char *read_environment(void *context, const char *name)
 	return getenv(name);
 }
 
-/* Whether one of the descriptors of process PID is the socket. */
-static bool holds(const char *pid, const char *wanted)
+/* Who holds a socket: gathered for all of them at once, because a host has thousands. */
+struct held {
+	uint64_t inode;
+	int pid;
+};
+
+struct holders {
+	struct held *items; /* by inode */
+	size_t count, room;
+};
+
+static void add_held(struct holders *holders, uint64_t inode, int pid)
+{
+	if (holders->count == holders->room) {
+		holders->room = holders->room ? 2 * holders->room : 256;
+		holders->items = reallocarray(holders->items, holders->room, sizeof(holders->items[0]));
+		if (!holders->items)
+			abort();
+	}
+	holders->items[holders->count++] = (struct held){ inode, pid };
+}
+
+/* Adds the sockets among the descriptors of process PID. */
+static void add_process(struct holders *holders, const char *pid)
 {
 	char path[300], target[64];
-	bool found = false;
 
 	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
 	DIR *dir = opendir(path);
-	for (struct dirent *entry; dir && !found && (entry = readdir(dir));) {
+	for (struct dirent *entry; dir && (entry = readdir(dir));) {
+		uint64_t inode;
 		ssize_t length = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
-		if (length > 0) {
-			target[length] = '\0';
-			found = strcmp(target, wanted) == 0;
-		}
+		if (length <= 0)
+			continue;
+		target[length] = '\0';
+		if (sscanf(target, "socket:[%" SCNu64 "]", &inode) == 1)
+			add_held(holders, inode, atoi(pid));
 	}
 	if (dir)
 		closedir(dir);
-	return found;
+}
+
+static int compare_held(const void *left, const void *right)
+{
+	const struct held *a = left, *b = right;
+
+	return (a->inode > b->inode) - (a->inode < b->inode);
+}
+
+static struct holders *gather_holders(void)
+{
+	struct holders *holders = calloc(1, sizeof(*holders));
+	DIR *dir = opendir("/proc");
+
+	if (!holders)
+		abort();
+	for (struct dirent *entry; dir && (entry = readdir(dir));)
+		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
+			add_process(holders, entry->d_name);
+	if (dir)
+		closedir(dir);
+	if (holders->count)
+		qsort(holders->items, holders->count, sizeof(holders->items[0]), compare_held);
+	return holders;
 }
 
 static int find_holder(void *context, uint64_t inode, char name[static 32])
 {
-	char wanted[64], path[300];
-	int pid = 0;
-	DIR *dir = opendir("/proc");
+	const struct holders *holders = context;
+	const struct held wanted = { .inode = inode };
+	const struct held *held =
+	    holders->count ? bsearch(&wanted, holders->items, holders->count, sizeof(holders->items[0]), compare_held)
+			   : NULL;
+	char path[64];
 
-	snprintf(wanted, sizeof(wanted), "socket:[%" PRIu64 "]", inode);
 	snprintf(name, 32, "?");
-	for (struct dirent *entry; dir && !pid && (entry = readdir(dir));)
-		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && holds(entry->d_name, wanted))
-			pid = atoi(entry->d_name);
-	if (dir)
-		closedir(dir);
-	if (!pid)
+	if (!held)
 		return 0;
-	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-	AUTO_FREE char *comm = read_file(context, path);
+	snprintf(path, sizeof(path), "/proc/%d/comm", held->pid);
+	AUTO_FREE char *comm = read_file(NULL, path);
 	if (comm)
 		snprintf(name, 32, "%.*s", (int)strcspn(comm, "\n"), comm);
-	return pid;
+	return held->pid;
 }
 
 /* "0100007F" or four such words for IPv6: each word in the host's byte order, as the kernel keeps the address. */
@@ -127,19 +170,26 @@ static bool read_socket(const char *line, bool ipv6, struct health_socket *found
 	return true;
 }
 
+/* To a list that doubles. */
+static void add_socket(struct health_facts *facts, const struct health_socket *found)
+{
+	size_t count = facts->socket_count;
+
+	if ((count & (count - 1)) == 0) {
+		facts->sockets = reallocarray(facts->sockets, count ? 2 * count : 1, sizeof(facts->sockets[0]));
+		if (!facts->sockets)
+			abort();
+	}
+	facts->sockets[facts->socket_count++] = *found;
+}
+
 void health_add_sockets(struct health_facts *facts, const char *text, bool ipv6)
 {
 	for (const char *line = text; line && *line;) {
 		struct health_socket found;
 		const char *next = strchr(line, '\n');
-		if (read_socket(line, ipv6, &found)) {
-			struct health_socket *grown =
-			    reallocarray(facts->sockets, facts->socket_count + 1, sizeof(facts->sockets[0]));
-			if (!grown)
-				abort();
-			facts->sockets = grown;
-			grown[facts->socket_count++] = found;
-		}
+		if (read_socket(line, ipv6, &found))
+			add_socket(facts, &found);
 		line = next ? next + 1 : NULL;
 	}
 }
@@ -170,7 +220,8 @@ void health_facts_gather(struct health_facts *facts, const struct config *config
 					.socket = socket,
 					.read_text = read_file,
 					.holder = find_holder,
-					.environment = read_environment };
+					.environment = read_environment,
+					.context = gather_holders() };
 	inspect_host(&facts->host, &err);
 	if (ruleset_read(&facts->ruleset, &err) < 0)
 		snprintf(facts->ruleset_error, sizeof(facts->ruleset_error), "%s", err.text);
@@ -192,6 +243,12 @@ void health_facts_clear(struct health_facts *facts)
 	for (size_t i = 0; i < facts->netns_count; i++)
 		free(facts->netns_names[i]);
 	free(facts->netns_names);
+	/* Those of facts that were not gathered are their maker's. */
+	if (facts->holder == find_holder) {
+		struct holders *holders = facts->context;
+		free(holders->items);
+		free(holders);
+	}
 	*facts = (struct health_facts){ 0 };
 }
 

@@ -43,7 +43,7 @@ struct health_facts {
 
 	/* The text of a file of /proc or /sys; NULL if there is none, or it cannot be read. The caller frees. */
 	char *(*read_text)(void *context, const char *path);
-	/* The process that holds the socket INODE, with its name; 0: none that we can see. */
+	/* The process that holds the socket INODE, with its name ("?" where it has none); 0: none that we can see. */
 	int (*holder)(void *context, uint64_t inode, char name[static 32]);
 	const char *(*environment)(void *context, const char *name);
 	void *context;
