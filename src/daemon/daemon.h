@@ -178,5 +178,7 @@ void daemon_refresh(void *context, struct sandbox *sandbox);
 
 /* Asks the fabric for the counters of all slots. */
 void collect_all(struct daemon *daemon);
+/* Reads the counters of one sandbox at once, for somebody who looks at it; where many are looked at, only the first few. */
+void collect_now(struct daemon *daemon, struct sandbox *sandbox);
 
 #endif

@@ -24,7 +24,7 @@ static const char *daemon_state_name(enum daemon_state state)
 
 void daemon_refresh(void *context, struct sandbox *sandbox)
 {
-	(void)context;
+	collect_now(context, sandbox);
 	tenant_refresh(sandbox);
 }
 
