@@ -104,7 +104,7 @@ static void judge(struct fabric *fabric, struct slot *slot, const struct look *l
 		fabric_start_going(fabric, slot, slot->gone, slot->gone_context);
 		break;
 	case SLOT_GOING:
-		if (!look->has_veth && !slot->vanished && slot->counted)
+		if (!look->has_veth && !slot->vanished && slot->apart)
 			fabric_slot_vanished(fabric, slot);
 		break;
 	}

@@ -75,6 +75,7 @@ struct slot {
 	bool of_pool;          /* made by the pool */
 	bool pooled;           /* in the pool's list of ready ones */
 	bool counted;          /* among fabric->going */
+	bool apart;            /* taken apart: its veth is waited for */
 	bool vanished;         /* the host saw its veth go */
 	struct timer patience; /* GOING: until links are deleted under who holds them; QUARANTINE: its end */
 	void (*out_of_patience)(struct fabric *fabric, struct slot *slot);

@@ -175,6 +175,7 @@ static void finish_take_apart(struct job *job)
 	} else if (!going->remains.had_veth) {
 		fabric_slot_vanished(fabric, slot);
 	} else {
+		slot->apart = true;
 		slot->out_of_patience = force;
 		timer_start(&slot->patience, FABRIC_PATIENCE_MS);
 		/* The event may have come before we were told what to wait for. */

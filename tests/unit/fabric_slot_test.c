@@ -286,6 +286,34 @@ START_TEST(a_slot_destroyed_while_it_is_made_goes)
 }
 END_TEST
 
+START_TEST(a_slot_whose_veth_went_before_its_turn_goes_once)
+{
+	enum { BUSY = 5 };
+	char *world = fixture_world();
+	struct fabric_slot slot = fixture_make(1, "a1");
+	struct result made[BUSY] = { 0 }, gone = { 0 };
+
+	free(fixture_shell("ip link del veth-1"));
+	/* Removals wait for these, and what the events tell does not. */
+	for (unsigned i = 0; i < BUSY; i++) {
+		struct fabric_plan plan = fixture_plan(i + 2, "busy");
+
+		fabric_make(host.fabric, &plan, fixture_slot_done, &made[i]);
+	}
+	close(slot.netns_fd);
+	fabric_destroy(host.fabric, 1, fixture_done, &gone);
+	fixture_await(&gone.done);
+	ck_assert_msg(!gone.failed, "%s", gone.err.text);
+	ck_assert_uint_eq(host.seen[1].slot_free, 1);
+	for (unsigned i = 0; i < BUSY; i++) {
+		fixture_await(&made[i].done);
+		ck_assert_msg(!made[i].failed, "%s", made[i].err.text);
+		fixture_destroy(&made[i].slot);
+	}
+	fixture_expect_world(world);
+}
+END_TEST
+
 START_TEST(many_go_at_once)
 {
 	enum { COUNT = 100 };
@@ -351,6 +379,7 @@ int main(void)
 	tcase_add_test(slots, the_alias_follows_the_reply);
 	tcase_add_test(slots, links_are_deleted_under_who_holds_the_namespace);
 	tcase_add_test(slots, a_slot_destroyed_while_it_is_made_goes);
+	tcase_add_test(slots, a_slot_whose_veth_went_before_its_turn_goes_once);
 	tcase_add_test(slots, many_go_at_once);
 	tcase_add_test(slots, stopping_tells_everybody_who_waits);
 	suite_add_tcase(suite, slots);
