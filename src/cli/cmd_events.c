@@ -21,10 +21,10 @@ struct following {
 	char boot[128];
 };
 
-/* Fields that every event has, or that are printed in a place of their own. */
+/* Fields that every event has, that are printed in a place of their own, or are too much for a line (a whole sandbox). */
 static bool is_common(const char *key)
 {
-	static const char *const common[] = { "seq", "boot", "time", "type", "sandbox" };
+	static const char *const common[] = { "seq", "boot", "time", "type", "sandbox", "object" };
 
 	for (size_t i = 0; i < sizeof(common) / sizeof(common[0]); i++)
 		if (strcmp(key, common[i]) == 0)

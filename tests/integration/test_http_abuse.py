@@ -685,3 +685,11 @@ def test_weftd_registering_the_same_at_once_makes_one(api):
         replies = list(pool.map(lambda _: api.request("DELETE", "/v1/sandboxes/a1"), range(8)))
     assert {reply.status for reply in replies} <= {204, 404} and 204 in {reply.status for reply in replies}
     assert api.list() == []
+
+
+def test_weftd_serves_reads_over_tcp_where_it_is_told_to(host, weftd):
+    weftd({"http": {"listen": "127.0.0.1:9090"}}).api.register("a1")
+    for target, expected in (("/metrics", b"weft_sandboxes{"), ("/v1/sandboxes", b'"a1"'), ("/", b"<title>weft</title>")):
+        with host.connect("127.0.0.1", 9090) as connection:
+            connection.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost:9090\r\nConnection: close\r\n\r\n".encode())
+            assert expected in read_all(connection)
