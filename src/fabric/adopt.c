@@ -29,7 +29,7 @@ static void finish_scan(struct job *job)
 	const struct scan *scan = &scanning->scan;
 
 	for (size_t i = 0; !job->failed && i < scan->foreign_count; i++) {
-		fabric->shunned[scan->foreign[i].slot] = true;
+		fabric->shunned[scan->foreign[i].slot] |= SHUN_FOREIGN;
 		fabric->watcher.slot_foreign(fabric->watcher.context, scan->foreign[i].slot, scan->foreign[i].why);
 	}
 	if (job->failed)

@@ -73,7 +73,11 @@ struct fabric_plan {
 /* What a slot came to be. */
 struct fabric_slot {
 	unsigned slot;
-	int netns_fd; /* the caller owns it: the one descriptor of ours that pins the namespace */
+	/*
+	 * The caller owns it: the one descriptor of ours that pins the namespace. Until it calls fabric_destroy() the fabric may
+	 * duplicate it for a job, which closes its own.
+	 */
+	int netns_fd;
 	bool carrier;
 	unsigned mtu;
 };
@@ -96,7 +100,10 @@ void fabric_check_config(const struct config *config, struct config_mistakes *mi
 struct fabric *fabric_new(struct event_base *base, const struct config *config, const struct fabric_watcher *watcher,
 			  struct err *err);
 
-/* Stops the threads after the jobs they are at. Kernel state stays. */
+/*
+ * Stops the threads after the jobs they are at. Kernel state stays. Whoever waits for a completion is told before this returns:
+ * what came of the jobs at hand, ECANCELED for the others.
+ */
 void fabric_free(struct fabric *fabric);
 
 /* One slot that a former run left, as the kernel has it. */

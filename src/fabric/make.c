@@ -69,7 +69,7 @@ static void making_failed(struct making *making)
 		fabric_reply(fabric, slot->gone, slot->gone_context, NULL);
 	slot_forget(fabric, slot);
 	if (making->result.foreign)
-		fabric->shunned[number] = true;
+		fabric->shunned[number] |= SHUN_FOREIGN;
 	if (making->result.foreign)
 		fabric->watcher.slot_foreign(fabric->watcher.context, number, making->job.err.text);
 	if (made)

@@ -53,9 +53,9 @@ struct observer {
 /* Somebody else's object with a name of ours went. Should there be another, making the slot will find it. */
 static void foreign_gone(struct fabric *fabric, unsigned number)
 {
-	if (!number || number > CONFIG_SLOT_MAX || !fabric->shunned[number] || fabric->slots[number])
+	if (!number || number > CONFIG_SLOT_MAX || !(fabric->shunned[number] & SHUN_FOREIGN) || fabric->slots[number])
 		return;
-	fabric->shunned[number] = false;
+	fabric->shunned[number] &= (uint8_t)~SHUN_FOREIGN;
 	fabric->watcher.slot_free(fabric->watcher.context, number);
 }
 

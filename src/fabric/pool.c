@@ -177,7 +177,12 @@ void fabric_pool_state(const struct fabric *fabric, struct fabric_pool *state)
 
 void fabric_shun(struct fabric *fabric, unsigned slot, bool shun)
 {
-	fabric->shunned[slot] = shun;
+	if (slot < 1 || slot > CONFIG_SLOT_MAX)
+		return;
+	if (shun)
+		fabric->shunned[slot] |= SHUN_CALLER;
+	else
+		fabric->shunned[slot] &= (uint8_t)~SHUN_CALLER;
 	if (!shun)
 		pool_kick(fabric->pool, false);
 }

@@ -31,6 +31,12 @@ enum slot_phase {
 	SLOT_GOING,      /* taken apart, or waiting for it; then gone */
 };
 
+/* Why a number is not the pool's to take; both may hold. */
+enum shun {
+	SHUN_FOREIGN = 1, /* somebody else's object has its name; ends when that goes */
+	SHUN_CALLER = 2,  /* fabric_shun() */
+};
+
 /* A plan of ours, shared by the slot and the jobs at work on it. Counted on main alone. */
 struct plan_share {
 	struct fabric_plan *plan;
@@ -98,7 +104,7 @@ struct fabric {
 	unsigned *by_nsid;   /* slot numbers; 0: nobody's */
 	size_t by_nsid_room;
 
-	bool *shunned; /* by number: somebody else has its name, or another claim on it */
+	uint8_t *shunned; /* enum shun by number: the pool does not prepare these */
 
 	struct slot_queue deletions; /* GOING, not begun */
 	unsigned going;              /* namespaces on their way out */
