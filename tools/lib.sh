@@ -34,7 +34,7 @@ fail() {
 }
 
 need_root() {
-	[ "$(id -u)" = 0 ] || fail "needs root: it makes network namespaces" "sudo $0${*:+ $*}"
+	[ "$(id -u)" = 0 ] || fail "needs root: it makes network namespaces" "sudo $0"
 }
 
 # limited SECONDS WHAT COMMAND...: a command that may hang has a limit, and says what it waited for.

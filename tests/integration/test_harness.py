@@ -6,10 +6,9 @@ import zlib
 
 import pytest
 
+from harness.client import PATTERN, receive_all, reset
 from harness.host import difference
 from harness.wait import poll_until
-
-PATTERN = bytes((j * 31 + (j >> 8)) & 255 for j in range(65521))
 
 
 @pytest.fixture
@@ -22,13 +21,6 @@ def sandbox(host):
     inner.run(["ip", "link", "set", "tap0", "address", "02:FC:00:00:00:06", "mtu", "1400", "up"])
     inner.run(["ip", "addr", "add", "169.254.0.22/30", "dev", "tap0"])
     return inner
-
-
-def receive_all(connection):
-    chunks = []
-    while chunk := connection.recv(1 << 20):
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def test_the_host_sees_only_its_own_namespaces_and_links(host, sandbox):
@@ -112,8 +104,7 @@ def test_servers_tell_how_a_client_ended(sandbox, guest):
         assert echo.recv(3) == b"abc"
     assert servers.next_end()[1:] == (7, "fin", 3)
 
-    with sandbox.connect("169.254.0.21", 7) as echo:
-        echo.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    reset(sandbox.connect("169.254.0.21", 7))
     assert servers.next_end()[1:] == (7, "reset", 0)
 
     with sandbox.connect("169.254.0.21", 22) as half:

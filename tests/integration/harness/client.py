@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What clients do, in a few words each."""
+
+import json
+import socket
+
+PORT = 49983
+GUEST = "169.254.0.21"
+
+# What tests/guest/server sends: byte i of any stream is PATTERN[i % 65521].
+PATTERN = bytes((j * 31 + (j >> 8)) & 255 for j in range(65521))
+
+RESET_ON_CLOSE = b"\1\0\0\0\0\0\0\0"
+
+
+def pattern(length):
+    return (PATTERN * (length // len(PATTERN) + 1))[:length]
+
+
+def receive_all(connection):
+    """Until the other side's FIN."""
+    chunks = []
+    while chunk := connection.recv(1 << 20):
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def receive_exactly(connection, count):
+    data = b""
+    while len(data) < count:
+        chunk = connection.recv(count - len(data))
+        assert chunk, f"the stream ended after {len(data)} of {count} bytes"
+        data += chunk
+    return data
+
+
+def ask(connection, path="/health"):
+    """One request on a connection that stays open; the body of the answer."""
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: guest\r\n\r\n".encode())
+    head = b""
+    while b"\r\n\r\n" not in head:
+        chunk = connection.recv(4096)
+        assert chunk, f"the stream ended in the head: {head!r}"
+        head += chunk
+    head, body = head.split(b"\r\n\r\n", 1)
+    length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+    while len(body) < length:
+        chunk = connection.recv(1 << 16)
+        assert chunk, f"the stream ended in the body: {len(body)} of {length}"
+        body += chunk
+    return body
+
+
+def health(namespace, address, port=PORT, timeout=10.0):
+    """GET /health on a new connection out of NAMESPACE; the object that the guest's server sends."""
+    with namespace.connect(address, port, timeout=timeout) as connection:
+        return json.loads(ask(connection))
+
+
+def was_reset(connection):
+    """Whether the connection ends by a reset, as against a FIN; what comes before it is thrown away."""
+    try:
+        while connection.recv(1 << 16):
+            pass
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def reset(connection):
+    """Ends a connection as an aborting client does."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+    connection.close()
