@@ -113,10 +113,10 @@ def test_servers_tell_how_a_client_ended(sandbox, guest):
         assert receive_all(half) == b"whole"
     assert servers.next_end()[1:] == (22, "fin", 5)
 
-    with sandbox.connect("169.254.0.21", 23) as reset:
-        reset.sendall(b"abc")
+    with sandbox.connect("169.254.0.21", 23) as refused:
+        refused.sendall(b"abc")
         with pytest.raises(ConnectionResetError):
-            reset.recv(1)
+            refused.recv(1)
     assert servers.next_end()[1:] == (23, "closed", 3)
 
 
