@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What no client should send: each gets its documented status, none changes any state, keeps another waiting or stops the daemon."""
+
+import concurrent.futures
+import json
+import os
+import resource
+import socket
+import threading
+import time
+
+import pytest
+
+from harness.client import PORT
+from harness.host import difference
+from harness.wait import poll_until
+
+DEADLINE = 10  # seconds within which a request must be complete
+
+
+@pytest.fixture
+def unchanged(daemon, host):
+    """Registers one sandbox; after the test, it and the host are as they were and the daemon still answers."""
+    daemon.api.register("there", {"ports": [PORT, {"guest_port": 8080, "listen": "127.0.0.1:18080"}]})
+    before, sandboxes = host.state(), daemon.api.list()
+    yield daemon.api
+    assert daemon.running()
+    assert daemon.api.list() == sandboxes
+    poll_until(lambda: not difference(before, host.state()), what=lambda: str(difference(before, host.state())))
+
+
+def put(api, body, name="new"):
+    return api.request("PUT", f"/v1/sandboxes/{name}", body=body)
+
+
+@pytest.mark.parametrize(
+    "name", ["%2F", "a%2Fb", "a%20b", "a%00b", "..", "%2e%2e", ".hidden", "-dash", "a" * 65, "%C3%A4", "a%0Ab", "a%25"]
+)
+def test_ids_that_are_none(unchanged, name):
+    reply = unchanged.request("PUT", f"/v1/sandboxes/{name}", body={})
+    assert reply.status in (400, 404) if name in ("..", "%2e%2e") else reply.status == 400, reply
+    assert reply.headers["Content-Type"].startswith("application/problem+json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", "1", '"x"', "nul", '{"ports": [1,]}', '{"a": 1}{', '{"ports": [NaN]}', '{"id": "\ud800"}'.encode("utf-8", "surrogatepass")]
+    + ["[" * 5000, b"\xff\xfe{}", b'{"labels": {"a": "\x00"}}'],
+)
+def test_bodies_that_are_no_json_object(unchanged, text):
+    put(unchanged, text).problem(400)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ('{"nosuch": 1}', "/nosuch"),
+        ('{"ports": [{"guest_port": 80, "nosuch": 1}]}', "/ports/0/nosuch"),
+        ('{"ports": {}}', "/ports"),
+        ('{"ports": ["80"]}', "/ports/0"),
+        ('{"ports": [80.5]}', "/ports/0"),
+        ('{"ports": [0]}', "/ports/0"),
+        ('{"ports": [65536]}', "/ports/0"),
+        ('{"ports": [-1]}', "/ports/0"),
+        ('{"ports": [{"guest_port": 0}]}', "/ports/0/guest_port"),
+        ('{"ports": [{"listen": "127.0.0.1:8081"}]}', "/ports/0/guest_port"),
+        ('{"ports": [{"guest_port": 80, "listen": "127.0.0.1:0"}]}', "/ports/0/listen"),
+        ('{"ports": [{"guest_port": 80, "listen": "127.0.0.1:65536"}]}', "/ports/0/listen"),
+        ('{"ports": [{"guest_port": 80, "listen": "localhost"}]}', "/ports/0/listen"),
+        ('{"ports": [{"guest_port": 80, "listen": "example.org:80"}]}', "/ports/0/listen"),
+        ('{"ports": [{"guest_port": 80, "listen": "127.0.0.1:80"}]}', "/ports/0/listen"),
+        ('{"ports": [{"guest_port": 80, "listen": "0.0.0.0:8081"}]}', "/ports/0/listen"),
+        ('{"ports": [{"guest_port": 80, "listen": "192.0.2.1:8081"}]}', "/ports/0/listen"),
+        ('{"ports": [{"guest_port": 80, "proto": "sctp"}]}', "/ports/0/proto"),
+        ('{"default": "yes"}', "/default"),
+        ('{"ready_port": 70000}', "/ready_port"),
+        ('{"tap_owner": {"uid": -1, "gid": 0}}', "/tap_owner/uid"),
+        ('{"tap_owner": {"uid": 1}}', "/tap_owner/gid"),
+        ('{"labels": {"a": 1}}', "/labels/a"),
+        ('{"labels": []}', "/labels"),
+    ],
+)
+def test_bodies_whose_member_is_to_blame(unchanged, body, field):
+    put(unchanged, body).problem(400, field)
+
+
+def test_a_key_given_twice(unchanged):
+    put(unchanged, '{"default": true, "default": true}').problem(400)
+
+
+def test_a_port_that_is_taken_says_by_whom(unchanged, host):
+    problem = put(unchanged, {"ports": [{"guest_port": 1, "listen": "127.0.0.1:18080"}]}).problem(409, "/ports/0/listen")
+    assert "there" in problem["detail"]
+    with host.listen(18090, "127.0.0.1"):
+        problem = put(unchanged, {"ports": [1, {"guest_port": 1, "listen": "127.0.0.1:18090"}]}).problem(409, "/ports/1/listen")
+    assert str(os.getpid()) in problem["detail"] or "python" in problem["detail"], problem
+
+
+def test_the_same_port_twice_in_one_body(unchanged):
+    one = {"guest_port": 1, "listen": "127.0.0.1:18091"}
+    assert put(unchanged, {"ports": [one, one]}).status in (400, 409)
+
+
+def test_otherwise_than_registered(unchanged):
+    body = {"ports": [PORT, {"guest_port": 8080, "listen": "127.0.0.1:18080"}]}
+    put(unchanged, body, "there").expect(200)
+    put(unchanged, {"ports": [PORT]}, "there").problem(409)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        ("GET", "/v1/sandboxes/nobody", 404),
+        ("DELETE", "/v1/sandboxes/nobody", 404),
+        ("PATCH", "/v1/sandboxes/nobody", 404),
+        ("GET", "/", 404),
+        ("GET", "/v1/nosuch", 404),
+        ("GET", "/v1/sandboxes/there/nosuch", 404),
+        ("POST", "/v1/sandboxes", 405),
+        ("POST", "/v1/sandboxes/there", 405),
+        ("PUT", "/v1/status", 405),
+        ("BREW", "/v1/status", 405),
+        ("GET", "/v1/sandboxes?nosuch=1", 400),
+        ("GET", "/v1/sandboxes?state=nosuch", 400),
+        ("GET", "/v1/sandboxes/there?wait=nosuch", 400),
+        ("GET", "/v1/sandboxes/there?wait=ready&timeout=301", 400),
+        ("GET", "/v1/sandboxes/there?wait=ready&timeout=x", 400),
+        ("DELETE", "/v1/sandboxes/there?drain=-1", 400),
+    ],
+)
+def test_calls_that_are_none(unchanged, method, target, status):
+    unchanged.request(method, target).problem(status)
+
+
+def test_a_wait_that_is_not_met(unchanged):
+    unchanged.get("/v1/sandboxes/there?wait=attached&timeout=0").problem(408)
+
+
+def test_a_body_of_ten_megabytes(unchanged):
+    connection = unchanged.raw_socket()
+    with connection:
+        connection.sendall(b"PUT /v1/sandboxes/big HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n")
+        try:
+            connection.sendall(b"x" * 10000000)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        try:
+            head = connection.recv(4096)
+        except ConnectionResetError:
+            return  # it had answered, and closed on the rest
+        assert head.startswith(b"HTTP/1.1 413")
+
+
+def test_a_head_without_end(unchanged):
+    with unchanged.raw_socket() as connection:
+        try:
+            connection.sendall(b"GET /v1/status HTTP/1.1\r\nX: " + b"y" * 200000)
+            assert connection.recv(4096)[:12] in (b"HTTP/1.1 431", b"HTTP/1.1 400")
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+
+@pytest.mark.parametrize("text", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"HELO there\r\n\r\n", b"\0" * 100 + b"\r\n\r\n"])
+def test_what_is_not_http(unchanged, text):
+    with unchanged.raw_socket() as connection:
+        connection.sendall(text)
+        assert connection.recv(4096)[:12] in (b"HTTP/1.1 400", b"HTTP/1.0 400")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"PUT /v1/sandboxes/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"PUT /v1/sandboxes/x HTTP/1.1\r\nHost: x\r\nContent-Length: -2\r\n\r\n{}",
+        b"PUT /v1/sandboxes/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+    ],
+)
+def test_lengths_that_contradict_each_other(unchanged, head):
+    with unchanged.raw_socket() as connection:
+        connection.sendall(head)
+        assert connection.recv(4096)[:12] == b"HTTP/1.1 400"
+
+
+def test_a_request_cut_off_half_way_changes_nothing(unchanged):
+    for text in (b"PUT /v1/sandboxes/cut HT", b"PUT /v1/sandboxes/cut HTTP/1.1\r\nContent-Length: 100\r\n\r\n{"):
+        with unchanged.raw_socket() as connection:
+            connection.sendall(text)
+    assert unchanged.status()["state"] == "running"
+
+
+def test_silent_and_slow_clients_are_closed_at_the_deadline(unchanged):
+    start = time.monotonic()
+    with unchanged.raw_socket(timeout=DEADLINE + 5) as silent, unchanged.raw_socket(timeout=DEADLINE + 5) as slow:
+        text = iter(b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+        while time.monotonic() - start < DEADLINE + 3:
+            try:
+                slow.sendall(bytes([next(text)]))
+            except (BrokenPipeError, ConnectionResetError):
+                break
+            slow.settimeout(1)
+            try:
+                if not slow.recv(4096):
+                    break
+            except socket.timeout:
+                continue
+            except ConnectionResetError:
+                break
+        assert DEADLINE - 1 < time.monotonic() - start < DEADLINE + 3
+        assert silent.recv(4096)[:12] in (b"", b"HTTP/1.1 408")
+
+
+def test_four_hundred_silent_clients_keep_nobody_waiting(unchanged):
+    crowd = []
+    try:
+        for _ in range(400):
+            crowd.append(unchanged.raw_socket())
+        start = time.monotonic()
+        assert unchanged.status()["state"] == "running"
+        assert time.monotonic() - start < 2
+    finally:
+        for connection in crowd:
+            connection.close()
+
+
+def test_two_hundred_clients_at_once(unchanged):
+    with concurrent.futures.ThreadPoolExecutor(200) as pool:
+        replies = list(pool.map(lambda _: unchanged.get("/v1/sandboxes"), range(200)))
+    assert {reply.status for reply in replies} == {200}
+
+
+def test_one_id_registered_by_many_at_once(host, api):
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda _: put(api, {"ports": [PORT]}, "same"), range(8)))
+    assert sorted({reply.status for reply in replies} | {200}) == [200, 201]
+    assert [reply.status for reply in replies].count(201) == 1
+    assert len({json.dumps(reply.body["endpoints"]) for reply in replies}) == 1
+    assert host.netns_names() == ["ns-1"]
+    api.unregister("same")
+
+
+def test_deleting_while_creating(host, api):
+    before = host.state()
+    for _ in range(10):
+        maker = threading.Thread(target=lambda: put(api, {"ports": [PORT]}, "brief"))
+        maker.start()
+        poll_until(lambda: api.request("DELETE", "/v1/sandboxes/brief").status == 204)
+        maker.join()
+    assert api.list() == []
+    poll_until(lambda: not difference(before, host.state()), what=lambda: str(difference(before, host.state())))
+
+
+def test_descriptors_exhausted(weftd, host):
+    daemon = weftd()
+    daemon.api.register("a1", {"ports": [PORT]})
+    used = len(daemon.fds())
+    limits = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (used + 4, limits[1]))
+    reply = put(daemon.api, {"ports": [PORT]}, "a2")
+    assert reply.status >= 500, reply
+    assert daemon.api.list()[0]["id"] == "a1"
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, limits)
+    assert host.netns_names() == ["ns-1"]
+    daemon.api.register("a2", {"ports": [PORT]})
+    assert len(daemon.log().splitlines()) < 200
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"version": 99}', "\0\0\0"])
+def test_a_stored_state_that_is_corrupt_is_reported_and_stops_nobody(weftd, host, damage):
+    daemon = weftd()
+    daemon.api.register("good", {"ports": [PORT]})
+    daemon.api.register("bad", {"ports": [PORT]})
+    daemon.stop()
+    path = next(f"{daemon.state_dir}/{name}" for name in os.listdir(daemon.state_dir) if "bad" in name)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(damage)
+    daemon.start()
+    assert [one["id"] for one in daemon.api.list()] == ["good"]
+    assert host.netns_names() == ["ns-1"]
+    assert "bad" in daemon.log()
+
+
+def test_a_socket_that_somebody_answers_on_is_not_taken(weftd):
+    first = weftd()
+    second = weftd(run=False)
+    second.socket = first.socket
+    assert second.spawn().wait(20) != 0
+    second.process = None
+    assert first.api.status()["state"] == "running"
+
+
+def test_a_stale_socket_is_replaced(daemon):
+    daemon.kill()
+    assert os.path.exists(daemon.socket)
+    daemon.start()
+    assert daemon.api.status()["state"] == "running"
