@@ -116,14 +116,23 @@ def vm_image():
     return make_image()
 
 
+@pytest.fixture(scope="session")
+def agent_image():
+    """The same with Python and the agent that E2B's SDKs talk to."""
+    return make_image("--agent")
+
+
 @pytest.fixture
-def vm(host, vm_image, folder, request):
+def vm(host, folder, request):
     if {"daemon", "weftd", "api"} & set(request.fixturenames):
         request.getfixturevalue("weftd")  # so that VMs go before the daemon
     booted = []
 
-    def boot(sandbox, **options):
-        made = VirtualMachine(host, vm_image, f"{folder}/vm-{len(booted)}.console", sandbox, **options)
+    def boot(sandbox, agent=False, **options):
+        image = request.getfixturevalue("agent_image" if agent else "vm_image")
+        if agent:
+            options.setdefault("memory", 256)
+        made = VirtualMachine(host, image, f"{folder}/vm-{len(booted)}.console", sandbox, **options)
         booted.append(made)
         return made
 

@@ -168,3 +168,13 @@ def test_a_real_vm_boots_and_serves(sandbox, vm):
     assert '"status": "ok"' in health
     booted.kill()
     assert not sandbox.carrier("tap0")
+
+
+@pytest.mark.vm
+def test_a_real_vm_with_the_agent_runs_commands(sandbox, vm):
+    vm("ns-1", agent=True).wait_serving()
+    url = "http://169.254.0.21:49983"
+    assert sandbox.output(["curl", "-sS", "--max-time", "10", "-w", "%{http_code}", f"{url}/health"]) == "204"
+    sandbox.run(["curl", "-sS", "-F", "file=@/etc/hostname", f"{url}/files?path=/home/user/h"])
+    with open("/etc/hostname", encoding="utf-8") as file:
+        assert sandbox.output(["curl", "-sS", f"{url}/files?path=/home/user/h"]) == file.read()

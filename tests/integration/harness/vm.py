@@ -14,9 +14,10 @@ IMAGE_LIMIT = 600  # seconds: a download of 30 MB, and another worker's
 BOOT_LIMIT = 90
 
 
-def make_image():
+def make_image(*arguments):
+    """The folder with kernel and initramfs; with "--agent", the one whose guest runs tests/agent."""
     done = subprocess.run(
-        [os.path.join(_FOLDER, "make-image")], stdout=subprocess.PIPE, timeout=IMAGE_LIMIT, text=True, check=False
+        [os.path.join(_FOLDER, "make-image"), *arguments], stdout=subprocess.PIPE, timeout=IMAGE_LIMIT, text=True, check=False
     )
     assert done.returncode == 0, "tests/guest/vm/make-image failed: see what it said"
     return done.stdout.strip()
@@ -25,11 +26,11 @@ def make_image():
 class VirtualMachine:
     """QEMU in the namespace of SANDBOX: as the API shows it, or its namespace's name. Its console goes to a file."""
 
-    def __init__(self, host, image, console, sandbox, boot_delay=0, mac=None):
+    def __init__(self, host, image, console, sandbox, boot_delay=0, mac=None, memory=128):
         if isinstance(sandbox, str):
             sandbox = {"netns": sandbox, "tap": "tap0", "guest": {}}
         guest = sandbox["guest"]
-        argv = [os.path.join(_FOLDER, "run"), image, "--tap", sandbox["tap"], "--boot-delay", boot_delay]
+        argv = [os.path.join(_FOLDER, "run"), image, "--tap", sandbox["tap"], "--boot-delay", boot_delay, "--memory", memory]
         if mac or "mac" in guest:
             argv += ["--mac", mac or guest["mac"]]
         if "boot_arg" in guest:
