@@ -12,8 +12,9 @@ build_packages=(autoconf automake pkg-config gcc make libc6-dev libevent-dev lib
 	libmnl-dev libinih-dev libjansson-dev libsystemd-dev check)
 run_packages=(iproute2 nftables util-linux curl procps)
 vm_packages=(qemu-system-x86 cpio gzip dpkg)
-test_packages=(python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-yaml python3-jsonschema clang-format-14 shellcheck ethtool
+test_packages=(python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-yaml python3-jsonschema ethtool
 	dpkg-dev debhelper chromium)
+lint_packages=(clang-format-14 clang-tidy-14 cppcheck shellcheck groff) # the versions of Debian 12
 
 if [ -t 1 ]; then
 	bold=$'\e[1m' red=$'\e[31m' plain=$'\e[0m'
@@ -84,6 +85,15 @@ install_packages() {
 	DEBIAN_FRONTEND=noninteractive limited 900 "the packages ${missing[*]}" \
 		apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "${missing[@]}" >/dev/null ||
 		fail "could not install ${missing[*]}" "apt-get install ${missing[*]}   (and see what it says)"
+}
+
+# obtainable PACKAGE...: whether each is there or could be installed.
+obtainable() {
+	local name
+	command -v apt-cache >/dev/null || return 1
+	for name in $(missing_packages "$@"); do
+		apt-cache policy "$name" 2>/dev/null | grep -q '^ *Candidate: [^(]' || return 1
+	done
 }
 
 # build_in FOLDER [CONFIGURE-OPTION...]: configures where that has not been done with these options, and makes all.
