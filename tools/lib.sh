@@ -5,7 +5,7 @@
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 jobs=$(nproc)
-started=$SECONDS
+export WEFT_STARTED=${WEFT_STARTED:-$EPOCHSECONDS} # goes on where a command starts itself again
 
 # Debian's names. What builds weft, what runs it, what a real VM needs, what tests it.
 build_packages=(autoconf automake pkg-config gcc make libc6-dev libevent-dev libnl-3-dev libnl-route-3-dev libnftnl-dev
@@ -25,7 +25,7 @@ fi
 say() { printf '%s\n' "$*"; }
 
 # A step's title, with the seconds since the start.
-step() { printf '%s[%4d s] %s%s\n' "$bold" $((SECONDS - started)) "$*" "$plain"; }
+step() { printf '%s[%4d s] %s%s\n' "$bold" $((EPOCHSECONDS - WEFT_STARTED)) "$*" "$plain"; }
 
 # fail WHAT [WHAT-TO-DO]
 fail() {

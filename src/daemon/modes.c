@@ -137,6 +137,12 @@ int mode_cleanup(const struct options *options)
 
 	if (!config)
 		return exit_code;
+	/* Slots are taken apart from within their namespaces: there must be one to come back to. */
+	if (netns_init(&err) < 0) {
+		fprintf(stderr, "weftd: %s\n", err.text);
+		config_free(config);
+		return EX_OSERR;
+	}
 	/* The lock keeps us from pulling the ground from under a running daemon. */
 	struct store *store = store_open(options->state_dir, config, &err);
 	if (!store) {
