@@ -39,8 +39,8 @@ def test_registering_makes_the_whole_path(host, api):
     assert "10.12.0.3/31" in inner.output(["ip", "addr", "show", "eth0"])
     assert "169.254.0.22/30" in inner.output(["ip", "addr", "show", "tap0"])
     assert "default via 10.12.0.2" in inner.output(["ip", "route"])
-    tap = inner.json(["ip", "-d", "-j", "tuntap", "show"]) or inner.output(["ip", "tuntap", "show"])
-    assert "vnet_hdr" in str(tap) and "persist" in str(tap)
+    tap = links["tap0"]["linkinfo"]["info_data"]
+    assert tap["type"] == "tap" and tap["vnet_hdr"] and tap["persist"] and not tap["pi"]
     assert "table inet weft" in inner.nft()
     assert host.output(["ip", "netns", "exec", "ns-1", "ip", "-o", "link"]).count("\n") == 3
 
@@ -68,7 +68,7 @@ def test_a_failed_registration_names_the_step_and_leaves_nothing(host, api):
 
 def test_what_is_not_ours_is_neither_used_nor_removed(host, api):
     host.run(["ip", "netns", "add", "ns-1"])
-    host.run(["ip", "link", "add", "veth-2", "type", "dummy"])
+    host.run(["ip", "link", "add", "veth-2", "type", "veth", "peer", "name", "other"])
     assert api.register("a1")["slot"] == 3
     api.unregister("a1")
     assert host.netns_names() == ["ns-1"]
@@ -84,7 +84,7 @@ def test_a_bind_address_that_the_host_lacks_is_refused_at_start(weftd):
     daemon = weftd({"forwarder": {"default_listen": "10.99.0.2:49983"}}, run=False)
     assert daemon.spawn().wait(20) == 78
     assert "10.99.0.2" in daemon.log()
-    daemon.process = None
+    daemon.write_config({})
 
 
 def test_a_bind_address_that_the_host_lacks_is_refused_at_registration(weftd):

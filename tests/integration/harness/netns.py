@@ -120,4 +120,5 @@ class Namespace:
         return "LOWER_UP" in self.links()[link]["flags"]
 
     def nft(self):
-        return self.output(["nft", "list", "ruleset"])
+        """Without what counters count."""
+        return self.output(["nft", "-s", "list", "ruleset"])
