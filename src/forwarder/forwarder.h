@@ -94,8 +94,8 @@ void route_set_limits(struct route *route, const struct limits *limits);
 
 /*
  * Ends the route: what is held or open is reset with REASON after DRAIN_MS at the latest (0: at once); its listeners must be
- * closed before. DONE when no worker uses it or its namespace any more; the route is then gone. A second call before that, with
- * DRAIN_MS 0, ends a drain at once; its DONE is not called.
+ * closed before. DONE (may be NULL) when no worker uses it or its namespace any more; the route is then gone. A second call before
+ * that, with DRAIN_MS 0, ends a drain at once; its DONE is not called.
  */
 void route_close(struct route *route, enum close_reason reason, unsigned drain_ms, void (*done)(void *context),
 		 void *context);

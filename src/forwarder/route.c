@@ -239,7 +239,8 @@ static void finish(struct route *route)
 	void *context = route->done_context;
 
 	route_destroy(route);
-	done(context);
+	if (done)
+		done(context);
 }
 
 static void deliver_farewell_answer(struct mail *mail)
