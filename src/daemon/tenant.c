@@ -43,6 +43,7 @@ static void on_ready(void *context)
 {
 	struct tenant *tenant = context;
 
+	probe_stop(tenant->probe);
 	tenant->probe = NULL;
 	tenant->sandbox->guest_answers = true;
 	route_set_ready(tenant->route, true);

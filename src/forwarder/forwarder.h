@@ -141,7 +141,8 @@ struct probe;
 
 /*
  * Connects to PORT of the route's guest from inside its namespace, again each 50 to 200 ms, until it is accepted: then ACCEPTED
- * is called once. Nothing is dialed while the route is down or paused. NULL only for lack of memory.
+ * is called once, and may call probe_stop(), which is owed in any case. Nothing is dialed while the route is down or paused. NULL
+ * only for lack of memory.
  */
 struct probe *probe_start(struct route *route, uint16_t port, void (*accepted)(void *context), void *context);
 void probe_stop(struct probe *probe);

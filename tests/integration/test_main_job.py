@@ -82,7 +82,7 @@ def test_what_is_not_ours_is_neither_used_nor_removed(host, api):
 
 def test_a_bind_address_that_the_host_lacks_is_refused_at_start(weftd):
     daemon = weftd({"forwarder": {"default_listen": "10.99.0.2:49983"}}, run=False)
-    assert daemon.spawn().wait(20) == 78
+    assert daemon.refuses() == 78
     assert "10.99.0.2" in daemon.log()
     daemon.write_config({})
 

@@ -96,6 +96,12 @@ class Weftd:
         except (FileNotFoundError, ConnectionRefusedError):
             return False
 
+    def refuses(self, *more, timeout=20.0):
+        """Starts it, expects it to end by itself, and returns its exit status."""
+        code = self.spawn(*more).wait(timeout)
+        self.process = None
+        return code
+
     def run(self, *more, check=False, timeout=30):
         """Runs it to its end, as for --check and --cleanup, and returns what subprocess.run does."""
         env = {**os.environ, **_SANITIZER_OPTIONS}
