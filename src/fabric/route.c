@@ -59,6 +59,7 @@ static void put_route(struct rtnl_request *request, uint16_t type, unsigned flag
 struct match {
 	const struct route *route;
 	bool equal;
+	bool ours;
 };
 
 static int take_match(const struct nlmsghdr *header, void *data)
@@ -73,6 +74,7 @@ static int take_match(const struct nlmsghdr *header, void *data)
 	rtnl_attributes(header, sizeof(*message), table, RTA_MAX + 1);
 	gateway = table[RTA_GATEWAY] ? ntohl(mnl_attr_get_u32(table[RTA_GATEWAY])) : 0;
 	index = table[RTA_OIF] ? mnl_attr_get_u32(table[RTA_OIF]) : 0;
+	match->ours = message->rtm_protocol == ROUTE_PROTOCOL;
 	match->equal = message->rtm_dst_len == match->route->to.length && message->rtm_table == RT_TABLE_MAIN &&
 		       message->rtm_type == (match->route->index ? RTN_UNICAST : RTN_UNREACHABLE) &&
 		       gateway == match->route->gateway && index == (uint32_t)match->route->index;
@@ -82,8 +84,8 @@ static int take_match(const struct nlmsghdr *header, void *data)
 /* An address that only a default route leads to: 0.0.0.0 itself means this host to a lookup. RFC 5737. */
 static const uint32_t SOMEWHERE = 0xc0000201; /* 192.0.2.1 */
 
-/* Whether the entry that decides about ROUTE's destination is ROUTE itself. A lookup that fails finds none. */
-static bool is_in_place(struct rtnl *rtnl, const struct route *route)
+/* Looks at the entry that decides about ROUTE's destination. A lookup that fails finds none. */
+static struct match find_match(struct rtnl *rtnl, const struct route *route)
 {
 	struct match match = { .route = route };
 	struct err ignored;
@@ -94,7 +96,8 @@ static bool is_in_place(struct rtnl *rtnl, const struct route *route)
 	message->rtm_dst_len = 32;
 	message->rtm_flags = RTM_F_FIB_MATCH;
 	mnl_attr_put_u32(request.header, RTA_DST, htonl(route->to.length ? cidr4_first(&route->to) : SOMEWHERE));
-	return rtnl_ask(rtnl, &request, take_match, &match, &ignored, "route lookup") == 0 && match.equal;
+	rtnl_ask(rtnl, &request, take_match, &match, &ignored, "route lookup");
+	return match;
 }
 
 int route_ensure(struct rtnl *rtnl, const struct route *route, bool *added, struct err *err)
@@ -110,11 +113,14 @@ int route_ensure(struct rtnl *rtnl, const struct route *route, bool *added, stru
 	if (err->code != EEXIST)
 		return -1;
 	/* `unreachable` has no entry that a lookup would show: it answers with an error. Its destination being taken is enough. */
-	if (!route->index || is_in_place(rtnl, route)) {
+	struct match match = route->index ? find_match(rtnl, route) : (struct match){ .equal = true };
+	if (match.equal) {
 		if (added)
 			*added = false;
 		return 0;
 	}
+	if (route->shared && !match.ours)
+		return -1;
 	put_route(&request, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route);
 	return rtnl_send(rtnl, &request, err, "route %s", text);
 }

@@ -23,9 +23,13 @@ struct route {
 	struct cidr4 to;
 	uint32_t gateway;
 	int index;
+	bool shared; /* the table is not ours alone: a route there that is somebody else's stays */
 };
 
-/* Adds it, or replaces what is there for the same destination. *ADDED (may be NULL): it was not so before. */
+/*
+ * Adds it, or replaces what is there for the same destination; EEXIST where the table is shared and that is not ours. *ADDED (may
+ * be NULL): it was not so before.
+ */
 int route_ensure(struct rtnl *rtnl, const struct route *route, bool *added, struct err *err);
 
 /* Removes it; none there is no error, *REMOVED (may be NULL) says whether there was. Only routes with our protocol match. */

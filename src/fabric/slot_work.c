@@ -244,11 +244,14 @@ int slot_work_route(struct slot_work *work, struct err *err)
 		.to = with_length(config_host_ip(work->config, slot), 32),
 		.gateway = config_veth_guest_ip(work->config, slot),
 		.index = work->veth_index,
+		.shared = true,
 	};
 	bool added;
 
-	if (route_ensure(work->host, &route, &added, err) < 0)
+	if (route_ensure(work->host, &route, &added, err) < 0) {
+		work->foreign = err->code == EEXIST && !work->adopting;
 		return -1;
+	}
 	if (added)
 		slot_work_repaired(work, "route of the host address");
 	return 0;

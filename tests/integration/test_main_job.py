@@ -52,27 +52,28 @@ def test_no_ipv6_on_veth_and_tap(host, api):
         assert host.netns("ns-1").output(["ip", "-6", "addr", "show", link]) == ""
 
 
-def test_a_failed_registration_names_the_step_and_leaves_nothing(host, api):
-    host.run(["ip", "route", "add", "10.11.0.1/32", "dev", "lo"])
+def test_a_failed_registration_names_the_step_and_leaves_nothing(host, daemon):
+    daemon.api.register("a1", READY)
     before = host.state()
-    reply = api.request("PUT", "/v1/sandboxes/a1", body=READY)
-    assert reply.status >= 500, reply
-    assert "10.11.0.1" in reply.problem(reply.status)["detail"]
-    assert api.list() == []
+    host.run(["mount", "-o", "remount,ro", "/run/netns"])
+    reply = daemon.api.request("PUT", "/v1/sandboxes/a2", body=READY)
+    assert "/run/netns/ns-2" in reply.problem(500)["detail"]
+    assert [one["id"] for one in daemon.api.list()] == ["a1"]
+    host.run(["mount", "-o", "remount,rw", "/run/netns"])
     poll_until(lambda: not difference(before, host.state()), what=lambda: str(difference(before, host.state())))
-
-    host.run(["ip", "route", "del", "10.11.0.1/32", "dev", "lo"])
-    assert api.register("a1", READY)["slot"] == 1
-    api.unregister("a1")
+    assert daemon.api.register("a2", READY)["slot"] == 2
 
 
 def test_what_is_not_ours_is_neither_used_nor_removed(host, api):
     host.run(["ip", "netns", "add", "ns-1"])
     host.run(["ip", "link", "add", "veth-2", "type", "veth", "peer", "name", "other"])
-    assert api.register("a1")["slot"] == 3
+    host.run(["ip", "route", "add", "10.11.0.3/32", "dev", "lo"])
+    assert api.register("a1")["slot"] == 4
     api.unregister("a1")
     assert host.netns_names() == ["ns-1"]
     assert "veth-2" in host.links()
+    assert "10.11.0.3 dev lo" in host.output(["ip", "route"])
+    host.run(["ip", "route", "del", "10.11.0.3/32", "dev", "lo"])
     host.run(["ip", "netns", "del", "ns-1"])
     host.run(["ip", "link", "del", "veth-2"])
 
