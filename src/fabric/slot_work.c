@@ -244,12 +244,12 @@ int slot_work_route(struct slot_work *work, struct err *err)
 		.to = with_length(config_host_ip(work->config, slot), 32),
 		.gateway = config_veth_guest_ip(work->config, slot),
 		.index = work->veth_index,
-		.shared = true,
+		.shared = !work->adopting, /* what was ours is taken back; what never was is left alone */
 	};
 	bool added;
 
 	if (route_ensure(work->host, &route, &added, err) < 0) {
-		work->foreign = err->code == EEXIST && !work->adopting;
+		work->foreign = err->code == EEXIST;
 		return -1;
 	}
 	if (added)

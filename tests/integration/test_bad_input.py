@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from harness.client import PORT
+from harness.client import PORT, ask
 from harness.host import difference
 from harness.wait import poll_until
 
@@ -22,6 +22,7 @@ DEADLINE = 10  # seconds within which a request must be complete
 def unchanged(daemon, host):
     """Registers one sandbox; after the test, it and the host are as they were and the daemon still answers."""
     daemon.api.register("there", {"ports": [PORT, {"guest_port": 8080, "listen": "127.0.0.1:18080"}]})
+    poll_until(lambda: host.links()["veth-1"].get("ifalias"))  # written after the reply
     before, sandboxes = host.state(), daemon.api.list()
     yield daemon.api
     assert daemon.running()
@@ -264,19 +265,44 @@ def test_descriptors_exhausted(weftd, host):
     assert len(daemon.log().splitlines()) < 200
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"version": 99}', "\0\0\0"])
-def test_a_stored_state_that_is_corrupt_is_reported_and_stops_nobody(weftd, host, damage):
+DAMAGE = ["", "{", "[]", '{"version": 99}', "\0\0\0", '{"id": "../x"}']
+
+
+def damage_state(daemon, slot, text):
+    daemon.stop()
+    with open(f"{daemon.state_dir}/{slot}.json", "w", encoding="utf-8") as file:
+        file.write(text)
+    daemon.start()
+
+
+@pytest.mark.parametrize("text", DAMAGE)
+def test_a_corrupt_state_without_a_vm_is_told_and_its_slot_removed(weftd, host, text):
     daemon = weftd()
     daemon.api.register("good", {"ports": [PORT]})
     daemon.api.register("bad", {"ports": [PORT]})
-    daemon.stop()
-    path = next(f"{daemon.state_dir}/{name}" for name in os.listdir(daemon.state_dir) if "bad" in name)
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(damage)
-    daemon.start()
+    damage_state(daemon, 2, text)
     assert [one["id"] for one in daemon.api.list()] == ["good"]
+    poll_until(lambda: host.netns_names() == ["ns-1"], what=host.netns_names)
+    assert "2.json" in daemon.log()
+
+
+@pytest.mark.parametrize("text", DAMAGE[:2])
+def test_a_corrupt_state_with_a_vm_keeps_the_vm_and_its_traffic(weftd, host, guest, text):
+    daemon = weftd()
+    daemon.api.register("good", {"ports": [PORT]})
+    sandbox = daemon.api.register("bad", {"ports": [PORT], "ready_port": PORT})
+    guest(sandbox).serve(f"{PORT},http,bad")
+    daemon.api.wait("bad", "ready")
+    poll_until(lambda: host.links()["veth-2"].get("ifalias"))
+    with host.connect(sandbox["host_ip"], PORT) as connection:
+        assert b"bad" in ask(connection)
+        damage_state(daemon, 2, text)
+        assert b"bad" in ask(connection)
+    kept = daemon.api.show("bad")
+    assert (kept["state"], kept["slot"]) == ("failed", 2) and kept["reason"]
+    daemon.api.register("bad", {}, expect=(409,))
+    daemon.api.unregister("bad")
     assert host.netns_names() == ["ns-1"]
-    assert "bad" in daemon.log()
 
 
 def test_a_socket_that_somebody_answers_on_is_not_taken(weftd):
