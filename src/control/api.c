@@ -338,6 +338,7 @@ no_memory:
 
 void api_stop(struct api *api)
 {
+	waits_stop(api->waits);
 	while (!STAILQ_EMPTY(&api->parked)) {
 		struct change *change = STAILQ_FIRST(&api->parked);
 		change_unpark(change);

@@ -18,7 +18,7 @@ struct waits;
 struct api *api_new(struct event_base *base, const struct config *config, struct registry *registry,
 		    const struct control_ops *ops, struct err *err);
 
-/* Answers the parked changes with 503. While the clients are still there to hear it. */
+/* Answers the parked changes and those who wait with 503. While the clients are still there to hear it. */
 void api_stop(struct api *api);
 /* Answers what waits and is parked with 503, ends the streams of events. */
 void api_free(struct api *api);

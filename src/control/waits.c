@@ -107,12 +107,17 @@ struct waits *waits_new(struct event_base *base, waits_show *show, void *context
 	return waits;
 }
 
+void waits_stop(struct waits *waits)
+{
+	while (!LIST_EMPTY(&waits->list))
+		refuse(waiter_release(LIST_FIRST(&waits->list)), PROBLEM_UNAVAILABLE, "weftd is stopping");
+}
+
 void waits_free(struct waits *waits)
 {
 	if (!waits)
 		return;
-	while (!LIST_EMPTY(&waits->list))
-		refuse(waiter_release(LIST_FIRST(&waits->list)), PROBLEM_UNAVAILABLE, "weftd is stopping");
+	waits_stop(waits);
 	free(waits);
 }
 

@@ -22,7 +22,8 @@ typedef json_t *waits_show(void *context, struct sandbox *sandbox);
 
 struct waits *waits_new(struct event_base *base, waits_show *show, void *context);
 
-/* Answers those who still wait with 503. */
+/* Answers those who still wait with 503: before the connections go. */
+void waits_stop(struct waits *waits);
 void waits_free(struct waits *waits);
 
 /* Owes REPLY its answer: at once if SANDBOX is in the state WANTED (READY meets ATTACHED) or can no longer be. */

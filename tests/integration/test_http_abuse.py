@@ -512,7 +512,8 @@ def test_the_socket_is_ours_to_replace_only_when_nobody_answers(serve, folder):
     assert status.st_mode & 0o777 == 0o660
     program = os.path.join(build_dir(), "tests", "control_harness")
     second = subprocess.run([program, served.socket], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
-    assert second.returncode == 69 and f"another weftd answers on {served.socket}" in second.stderr
+    assert second.returncode == 69 and "another weftd" in second.stderr
+    assert f"(pid {served.process.pid}) answers on {served.socket}" in second.stderr
     prompt(served.api)
     served.kill()
     assert os.path.exists(served.socket)
@@ -538,6 +539,17 @@ def test_changes_wait_for_the_adoption_and_reads_do_not(serve):
     assert change.answer()[0] == 201
     assert [sandbox["id"] for sandbox in served.api.list()] == ["a1"]
     assert "adopting" not in served.api.show("a1")
+
+
+def test_who_waits_when_the_daemon_stops_is_told(serve):
+    served = serve("--adopting")
+    change = parked(served, "PUT /v1/sandboxes/a1")
+    served.process.send_signal(signal.SIGUSR1)
+    assert change.answer()[0] == 201
+    wait = parked(served, "GET /v1/sandboxes/a1?wait=ready&timeout=60")
+    served.process.terminate()
+    assert wait.answer()[0] == 503
+    assert served.process.wait(20) == 0
 
 
 def test_each_change_is_logged_with_the_caller(served):
