@@ -95,17 +95,6 @@ static int tune_here(struct err *err)
 	return write_setting("/proc/sys/net/ipv4/ip_local_port_range", "1024 65535", err);
 }
 
-int namespace_tune(int netns_fd, struct err *err)
-{
-	int result;
-
-	if (netns_enter(netns_fd, err) < 0)
-		return -1;
-	result = tune_here(err);
-	netns_leave();
-	return result;
-}
-
 /* In a namespace that was just made. Its descriptor, or -1. */
 static int set_up_here(struct err *err)
 {

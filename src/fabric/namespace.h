@@ -52,9 +52,6 @@ int namespace_open(const char *path, struct err *err);
 struct namespace_key namespace_key_of(int fd);
 bool namespace_key_equal(const struct namespace_key *a, const struct namespace_key *b);
 
-/* Sets the TCP settings again (adoption). */
-int namespace_tune(int netns_fd, struct err *err);
-
 /*
  * The number by which the host's kernel speaks of the namespace in netlink messages; it is given one if it has none. 0 and
  * *NSID, or -1 with ERR.

@@ -56,8 +56,6 @@ static int take_over(struct slot_work *work, struct err *err)
 	};
 	struct link_info tap;
 
-	if (namespace_tune(work->netns_fd, err) < 0)
-		return -1;
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		if (parts[i](work, err) < 0)
 			return -1;
