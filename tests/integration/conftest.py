@@ -9,6 +9,7 @@ The programs under test come from WEFT_BUILD (build/ at the top of the source if
     api       its client
     guest     guest("ns-1") attaches a stand-in guest to tap0 there; guest.many([...]) hundreds of them
     vm        vm("ns-1") boots a real virtual machine on tap0 there (slow: mark such tests with @pytest.mark.vm)
+    sdk, both, box   E2B's SDKs, one or both, and guests with an agent for them: see below
     folder    a directory of the test's own, with a short path (unix sockets have 107 characters)
 """
 
@@ -21,6 +22,8 @@ import pytest
 from harness.daemon import Weftd, build_dir
 from harness.guests import Vmm
 from harness.host import Host
+from harness.sdk import SDKS, Sdk, StandinBox, VmBox
+from harness.sdk import install as install_sdks
 from harness.vm import VirtualMachine, make_image
 
 
@@ -139,3 +142,53 @@ def vm(host, folder, request):
     yield boot
     for made in booted:
         made.kill()
+
+
+@pytest.fixture(scope="session")
+def sdk_folder():
+    """Where tests/sdk/install put E2B's SDKs."""
+    return install_sdks()
+
+
+@pytest.fixture
+def sdk(host, sdk_folder, request):
+    """sdk("python", url=..., namespace=..., env=...): a process of that SDK; without a URL it calls localhost:49983."""
+    if {"daemon", "weftd", "api"} & set(request.fixturenames):
+        request.getfixturevalue("weftd")
+    started = []
+
+    def start(kind, url=None, namespace=None, env=None):
+        made = Sdk(sdk_folder, kind, namespace or host, url, env)
+        started.append(made)
+        return made
+
+    yield start
+    for made in started:
+        made.close()
+
+
+@pytest.fixture
+def both(sdk):
+    """both(url=..., ...): a process of each SDK, by its name."""
+    return lambda **options: {kind: sdk(kind, **options) for kind in SDKS}
+
+
+@pytest.fixture
+def box(host, folder, request):
+    """box(sandbox): what is at the other end of the TAP, with the agent: not yet on. With WEFT_SDK_GUEST=vm it is a real VM."""
+    if {"daemon", "weftd", "api"} & set(request.fixturenames):
+        request.getfixturevalue("weftd")  # so that guests go before the daemon
+    made = []
+
+    def make(sandbox):
+        where = f"{folder}/box-{len(made)}"
+        os.makedirs(where)
+        if os.environ.get("WEFT_SDK_GUEST") == "vm":
+            made.append(VmBox(host, sandbox, where, request.getfixturevalue("agent_image")))
+        else:
+            made.append(StandinBox(host, sandbox, where))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.kill()
