@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * evhttp accepts, writes replies and keeps connections alive; the gate stands between it and the socket, because evhttp
- * answers mistakes in HTML, restarts its timeout with each byte, takes a half-closed connection for a dead one and knows no cap.
+ * answers mistakes in HTML, restarts its timeout with each byte, takes a half-closed connection for a dead one, knows no cap.
  *
  * evhttp_set_bevcb() lets us make the bufferevent of each connection. One loop turn later evhttp has put its callbacks on it;
  * we keep them (their argument is evhttp's connection) and put our own there. While a request is READING, evhttp sees nothing:

@@ -7,6 +7,7 @@
  * starts and when it stops. Each flow has a file of its own; this header is for those files alone. Main thread only.
  */
 
+#include "base/log.h"
 #include "base/loop.h"
 #include "base/queue.h"
 #include "control/control.h"
@@ -48,8 +49,11 @@ struct daemon {
 	struct control_http *http;   /* NULL: [http] listen is off */
 	struct inherited *inherited; /* sockets that the service manager kept for us; NULL without */
 	enum daemon_state state;
-	struct parked_list parked;           /* requests that wait for a sandbox to come to rest */
-	struct timer housekeeping;           /* counters, closed endpoints: now and then */
+	struct parked_list parked; /* requests that wait for a sandbox to come to rest */
+	struct timer housekeeping; /* counters, closed endpoints: now and then */
+	struct timer guarding;     /* of the state directory */
+	unsigned guard_cursor;     /* the slot whose file was looked at last */
+	struct log_limit guard_lines;
 	struct listener **default_listeners; /* one for each of default_listen that the host has */
 	size_t default_listener_count;
 	bool *reserved; /* by slot: its file is kept as it is although nobody can use it */
@@ -160,6 +164,11 @@ void restart_reserve_slot(struct daemon *daemon, unsigned slot, const char *why)
 void restart_release_slot(struct daemon *daemon, unsigned slot);
 /* Scans the kernel and adopts; the daemon is RUNNING when all is done. */
 void restart_adopt(struct daemon *daemon);
+
+/* ---- guard.c: the state directory while we run ---- */
+
+/* Looks from now on whether the files are as we wrote them. 0, or -1 with ERR. Ends with timer_free(&daemon->guarding). */
+int guard_start(struct daemon *daemon, struct err *err);
 
 /* ---- report.c, metrics.c: answers about all ---- */
 

@@ -237,6 +237,8 @@ static int start(struct daemon *daemon, struct err *err)
 	    timer_init(&daemon->housekeeping, daemon->base, housekeep, daemon, err) < 0)
 		return -1;
 	timer_start(&daemon->housekeeping, HOUSEKEEPING_MS);
+	if (guard_start(daemon, err) < 0)
+		return -1;
 	restart_adopt(daemon);
 	return 0;
 }
@@ -303,6 +305,7 @@ static void finish(struct daemon *daemon)
 		if (daemon->signals[i])
 			event_free(daemon->signals[i]);
 	timer_free(&daemon->housekeeping);
+	timer_free(&daemon->guarding);
 	fabric_free(daemon->fabric);
 	daemon->fabric = NULL; /* what the forwarder still reports is too late for it */
 	if (daemon->registry)

@@ -72,7 +72,7 @@ static unsigned slot_of_name(const char *name)
 	return strcmp(name, canonical) == 0 ? (unsigned)slot : 0;
 }
 
-static int check_file(int fd, size_t *size, char *why, size_t why_size)
+static int check_file(int fd, struct file_mark *mark, char *why, size_t why_size)
 {
 	struct stat status;
 
@@ -87,7 +87,7 @@ static int check_file(int fd, size_t *size, char *why, size_t why_size)
 	else if (status.st_size > FILE_MAX)
 		snprintf(why, why_size, "is too long (%lld bytes)", (long long)status.st_size);
 	else {
-		*size = (size_t)status.st_size;
+		*mark = store_mark_of(&status);
 		return 0;
 	}
 	return -1;
@@ -112,21 +112,20 @@ static ssize_t read_all(int fd, char *text, size_t size)
 }
 
 /* The text of a file, allocated, with its length; NULL and WHY if it is not to be trusted. */
-static char *read_file(int dir_fd, const char *name, size_t *length, char *why, size_t why_size)
+static char *read_file(int dir_fd, const char *name, size_t *length, struct file_mark *mark, char *why, size_t why_size)
 {
 	AUTO_FD int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	AUTO_FREE char *text = NULL;
 	ssize_t result;
-	size_t size = 0;
 
 	if (fd < 0) {
 		snprintf(why, why_size, "%s", errno == ELOOP ? "is a symbolic link" : strerror(errno));
 		return NULL;
 	}
-	if (check_file(fd, &size, why, why_size) < 0)
+	if (check_file(fd, mark, why, why_size) < 0)
 		return NULL;
-	text = malloc(size + 1);
-	result = text ? read_all(fd, text, size) : -1;
+	text = malloc((size_t)mark->size + 1);
+	result = text ? read_all(fd, text, (size_t)mark->size) : -1;
 	if (result < 0) {
 		snprintf(why, why_size, "%s", strerror(errno));
 		return NULL;
@@ -146,7 +145,7 @@ static int load_file(struct store *store, const char *name, struct store_content
 
 	if (slot == 0)
 		return add_damage(contents, 0, err, "%.64s: is no file of weftd", name);
-	text = read_file(store->dir_fd, name, &length, why, sizeof(why));
+	text = read_file(store->dir_fd, name, &length, &store->marks[slot], why, sizeof(why));
 	if (!text)
 		return add_damage(contents, slot, err, "%s: %s", name, why);
 	if (make_room(&contents->items, contents->count, sizeof(*contents->items)) < 0)

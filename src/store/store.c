@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "config/config.h"
 #include "store/codec.h"
 #include "store/internal.h"
 
@@ -20,6 +21,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { OTHERS_WRITE = S_IWGRP | S_IWOTH };
 
@@ -112,7 +114,8 @@ struct store *store_open(const char *path, const struct config *config, struct e
 	store->config = config;
 	store->dir_fd = store->lock_fd = -1;
 	store->path = strdup(path);
-	if (!store->path) {
+	store->marks = calloc(CONFIG_SLOT_MAX + 1, sizeof(*store->marks));
+	if (!store->path || !store->marks) {
 		err_set(err, ENOMEM, "%s", path);
 		goto fail;
 	}
@@ -137,7 +140,74 @@ void store_close(struct store *store)
 	cleanup_fd(&store->lock_fd);
 	cleanup_fd(&store->dir_fd);
 	free(store->path);
+	free(store->marks);
 	free(store);
+}
+
+/* ---- Whether it is still as we left it ---- */
+
+struct file_mark store_mark_of(const struct stat *status)
+{
+	return (struct file_mark){ .inode = status->st_ino,
+				   .size = status->st_size,
+				   .modified = status->st_mtim,
+				   .mode = status->st_mode,
+				   .owner = status->st_uid };
+}
+
+static bool look_at_file(const struct store *store, unsigned slot, struct stat *status)
+{
+	char name[STORE_NAME_SIZE];
+
+	snprintf(name, sizeof(name), "%u" STORE_SUFFIX, slot);
+	return fstatat(store->dir_fd, name, status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool store_is_intact(const struct store *store, unsigned slot)
+{
+	const struct file_mark *mark = &store->marks[slot];
+	struct stat status;
+
+	return look_at_file(store, slot, &status) && status.st_ino == mark->inode && status.st_size == mark->size &&
+	       status.st_mode == mark->mode && status.st_uid == mark->owner &&
+	       status.st_mtim.tv_sec == mark->modified.tv_sec && status.st_mtim.tv_nsec == mark->modified.tv_nsec;
+}
+
+bool store_has_file(const struct store *store, unsigned slot)
+{
+	struct stat status;
+
+	return look_at_file(store, slot, &status);
+}
+
+/* Ours, but others may write: not any more, and what is in it is not to be trusted. */
+static int shut_out_others(struct store *store, const struct stat *status)
+{
+	if (status->st_uid != geteuid() || fchmod(store->dir_fd, 0700) < 0)
+		return -1;
+	return 1;
+}
+
+int store_follow_directory(struct store *store, struct err *err)
+{
+	AUTO_FD int dir_fd = -1;
+	struct stat there, ours;
+	int lock_fd;
+
+	if (fstat(store->dir_fd, &ours) == 0 && lstat(store->path, &there) == 0 && there.st_ino == ours.st_ino &&
+	    there.st_dev == ours.st_dev)
+		return check_directory(store->dir_fd, store->path, err) == 0 ? 0 : shut_out_others(store, &ours);
+	dir_fd = open_directory(store->path, err);
+	if (dir_fd < 0)
+		return -1;
+	lock_fd = take_lock(dir_fd, store->path, err);
+	if (lock_fd < 0)
+		return -1;
+	cleanup_fd(&store->dir_fd);
+	cleanup_fd(&store->lock_fd);
+	store->dir_fd = steal_fd(&dir_fd);
+	store->lock_fd = lock_fd;
+	return 1;
 }
 
 static int write_all(int fd, const char *text, size_t length)
@@ -156,17 +226,21 @@ static int write_all(int fd, const char *text, size_t length)
 }
 
 /* Writes the file NAME, which must not exist. */
-static int write_file(int dir_fd, const char *name, const char *text, size_t length, struct err *err)
+static int write_file(int dir_fd, const char *name, const char *text, size_t length, struct file_mark *mark,
+		      struct err *err)
 {
+	struct stat status;
+
 	AUTO_FD int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return err_set(err, errno, "%s", name);
-	if (write_all(fd, text, length) < 0) {
+	if (write_all(fd, text, length) < 0 || fstat(fd, &status) < 0) {
 		err_set(err, errno, "%s", name);
 		unlinkat(dir_fd, name, 0);
 		return -1;
 	}
+	*mark = store_mark_of(&status);
 	return 0;
 }
 
@@ -176,6 +250,7 @@ int store_save(struct store *store, const struct sandbox *sandbox, struct err *e
 	json_t *json = store_encode(sandbox);
 	AUTO_FREE char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
 	size_t length = text ? strlen(text) : 0;
+	struct file_mark mark;
 
 	json_decref(json);
 	if (!text)
@@ -185,13 +260,14 @@ int store_save(struct store *store, const struct sandbox *sandbox, struct err *e
 	text[length] = '\n'; /* in the place of the terminator: a text file ends with it */
 	if (unlinkat(store->dir_fd, temporary, 0) < 0 && errno != ENOENT)
 		return err_set(err, errno, "%s/%s", store->path, temporary);
-	if (write_file(store->dir_fd, temporary, text, length + 1, err) < 0)
+	if (write_file(store->dir_fd, temporary, text, length + 1, &mark, err) < 0)
 		return err_wrap(err, "%s", store->path);
 	if (renameat(store->dir_fd, temporary, store->dir_fd, name) < 0) {
 		err_set(err, errno, "%s/%s", store->path, name);
 		unlinkat(store->dir_fd, temporary, 0);
 		return -1;
 	}
+	store->marks[sandbox->slot] = mark;
 	return 0;
 }
 

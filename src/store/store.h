@@ -28,6 +28,19 @@ int store_save(struct store *store, const struct sandbox *sandbox, struct err *e
 /* Removes the file of SLOT; none there is no error. */
 int store_remove(struct store *store, unsigned slot, struct err *err);
 
+/* Whether the file of SLOT is as it was written, or read: not deleted, altered, replaced or opened to others meanwhile. */
+bool store_is_intact(const struct store *store, unsigned slot);
+
+/* Whether there is a file of SLOT, whoever's. */
+bool store_has_file(const struct store *store, unsigned slot);
+
+/*
+ * Looks whether the directory is still the one at its path. If not, the one at the path is taken (and made, if there is none),
+ * by the rules of store_open(): 1, and the caller writes everything anew. 0: it is. -1 with ERR: what is at the path cannot be
+ * used; the store goes on in the directory that it has.
+ */
+int store_follow_directory(struct store *store, struct err *err);
+
 /* One sandbox as a former run left it. */
 struct stored {
 	char id[SANDBOX_ID_MAX + 1];

@@ -1,0 +1,574 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Somebody else deletes, alters or occupies what is weft's: noticed, repaired or reported, and nobody else's things touched."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+from harness.flow import Flow
+from harness.wait import poll_until
+
+
+def health(host, sandbox):
+    """What answers behind the sandbox's host address; None if nothing does."""
+    try:
+        with host.connect(sandbox["host_ip"], 49983, timeout=3) as client:
+            client.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+            return client.recv(4096).split(b'"guest": "')[1].split(b'"')[0].decode()
+    except (OSError, IndexError):
+        return None
+
+
+def served(host, guest, api, name, body=None):
+    """A sandbox with a guest that says the sandbox's name."""
+    sandbox = api.register(name, body)
+    guest(sandbox).serve(f"49983,http,{name}", "7,echo")
+    api.wait(name, "attached")
+    poll_until(lambda: health(host, sandbox) == name, what="the guest to answer")
+    return sandbox
+
+
+def answers(host, sandbox):
+    poll_until(lambda: health(host, sandbox) == sandbox["id"], 15, what=f"{sandbox['id']} to answer again")
+
+
+@pytest.fixture
+def two(host, weftd, guest):
+    """(daemon, a sandbox that is tampered with, its neighbour that must never notice)."""
+    daemon = weftd()
+    first = served(host, guest, daemon.api, "a")
+    other = served(host, guest, daemon.api, "b")
+    flow = Flow(host.connect(other["host_ip"], 7))
+    flow.check()
+    yield daemon, first, other
+    flow.close()
+    assert daemon.api.show("b")["state"] == "ready"
+    assert daemon.running()
+
+
+# ---- the kernel's objects, while the daemon runs ----
+
+
+def test_the_name_of_a_namespace_comes_back(host, two):
+    daemon, first, _ = two
+    inode = os.stat(host.netns("ns-1").path).st_ino
+    host.run(["ip", "netns", "del", "ns-1"])
+    poll_until(lambda: host.netns_names() == ["ns-1", "ns-2"], 15)
+    assert os.stat(host.netns("ns-1").path).st_ino == inode
+    daemon.wait_log("repaired.*sandbox=a.*name of the namespace")
+    answers(host, first)
+
+
+def test_a_veth_comes_back(host, two):
+    daemon, first, _ = two
+    host.run(["ip", "link", "del", "veth-1"])
+    answers(host, first)
+    daemon.wait_log("repaired.*sandbox=a")
+    assert daemon.api.show("a")["state"] == "ready"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        ["ip", "link", "set", "veth-1", "down"],
+        ["ip", "route", "del", "10.11.0.1/32"],
+        ["ip", "addr", "flush", "dev", "veth-1"],
+        ["ip", "neigh", "flush", "dev", "veth-1", "nud", "permanent"],
+    ],
+    ids=["down", "route", "address", "neighbour"],
+)
+def test_the_hosts_end_is_put_right(host, two, damage):
+    daemon, first, _ = two
+    host.run(damage)
+    answers(host, first)
+    if "neigh" not in damage:
+        daemon.wait_log("repaired.*sandbox=a")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        ["ip", "link", "set", "eth0", "down"],
+        ["ip", "link", "set", "tap0", "down"],
+        ["ip", "addr", "flush", "dev", "tap0"],
+        ["ip", "addr", "flush", "dev", "eth0"],
+        ["ip", "route", "del", "default"],
+        ["nft", "flush", "ruleset"],
+        ["nft", "delete", "table", "inet", "weft"],
+        ["sysctl", "-q", "-w", "net.ipv4.conf.tap0.forwarding=0"],
+        ["ip", "link", "set", "lo", "down"],
+    ],
+    ids=["eth0-down", "tap0-down", "tap0-address", "eth0-address", "route", "flush", "table", "forwarding", "lo"],
+)
+def test_the_inside_is_put_right(host, two, damage):
+    daemon, first, _ = two
+    host.netns("ns-1").run(damage)
+    daemon.wait_log("repaired.*sandbox=a", 15)
+    answers(host, first)
+    assert daemon.api.show("a")["state"] == "ready"
+
+
+def test_a_tap_deleted_without_a_vm_is_made_anew(host, weftd, guest):
+    daemon = weftd()
+    sandbox = daemon.api.register("a")
+    host.netns("ns-1").run(["ip", "link", "del", "tap0"])
+    daemon.wait_log("repaired.*sandbox=a.*tap0")
+    guest(sandbox).serve("49983,http,a")
+    daemon.api.wait("a", "attached")
+    answers(host, sandbox)
+
+
+def test_a_tap_deleted_under_its_vm_is_reported(host, two):
+    daemon, _, _ = two
+    host.netns("ns-1").run(["ip", "link", "del", "tap0"])
+    poll_until(lambda: daemon.api.show("a")["state"] == "failed")
+    assert "tap0" in daemon.api.show("a")["reason"]
+    daemon.api.unregister("a")
+    poll_until(lambda: "veth-1" not in host.links())
+
+
+@pytest.mark.parametrize("how", ["flush ruleset", "delete table inet weft", "flush table inet weft"])
+def test_the_hosts_table_comes_back_with_published_ports(host, weftd, guest, how):
+    daemon = weftd({"ports": {"allow_address": "127.0.0.1"}})
+    sandbox = served(host, guest, daemon.api, "a")
+    before = host.nft().count("\n")
+    with daemon.api.events() as events:
+        host.run(["nft", *how.split()])
+        assert next(one for one in events if one["type"] == "repair")["what"]
+    poll_until(lambda: host.nft().count("\n") == before, 15, what=lambda: host.nft())
+    answers(host, sandbox)
+    assert daemon.api.show("a")["state"] == "ready"
+
+
+def test_the_ranges_never_leak_to_the_uplink_for_long(host, two):
+    daemon, _, _ = two
+    before = [line for line in host.output(["ip", "route"]).splitlines() if line.startswith("unreachable")]
+    assert len(before) == 2
+    for line in before:
+        host.run(["ip", "route", "del", *line.split()])
+    poll_until(
+        lambda: [line for line in host.output(["ip", "route"]).splitlines() if line.startswith("unreachable")]
+        == before,
+        15,
+    )
+    assert daemon.running()
+
+
+def test_the_pools_slots_are_replaced_when_somebody_plays_with_them(host, weftd, guest):
+    daemon = weftd({"pool": {"size": 2}})
+    poll_until(lambda: daemon.api.status()["pool"]["ready"] == 2)
+    host.run(["ip", "link", "del", "veth-1"])
+    host.netns("ns-2").run(["ip", "link", "del", "tap0"])
+    poll_until(lambda: host.netns_names() == ["ns-1", "ns-2"] and "veth-1" in host.links(), 15, what=daemon.log_tail)
+    poll_until(lambda: daemon.api.status()["pool"]["ready"] == 2, 15, what=daemon.log_tail)
+    sandbox = served(host, guest, daemon.api, "a")
+    assert health(host, sandbox) == "a"
+
+
+# ---- the kernel's objects, while it does not run ----
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        ["ip", "link", "set", "veth-1", "down"],
+        ["ip", "route", "del", "10.11.0.1/32"],
+        ["nft", "flush", "ruleset"],
+        ["ip", "netns", "exec", "ns-1", "nft", "flush", "ruleset"],
+        ["ip", "netns", "exec", "ns-1", "ip", "addr", "flush", "dev", "tap0"],
+        ["ip", "netns", "del", "ns-1"],
+    ],
+    ids=["veth-down", "route", "host-table", "table", "address", "name"],
+)
+def test_what_broke_while_it_was_away_is_repaired_under_the_vm(host, two, damage):
+    daemon, first, _ = two
+    inode = os.stat(host.netns("ns-1").path).st_ino
+    daemon.stop()
+    host.run(damage)
+    daemon.start()
+    answers(host, first)
+    assert daemon.api.show("a")["state"] == "ready"
+    assert os.stat(host.netns("ns-1").path).st_ino == inode
+
+
+def test_a_slot_that_vanished_while_it_was_away_is_made_anew(host, weftd, guest):
+    daemon = weftd()
+    sandbox = daemon.api.register("a")
+    daemon.stop()
+    host.run(["ip", "netns", "del", "ns-1"])
+    poll_until(lambda: "veth-1" not in host.links())
+    daemon.start()
+    daemon.wait_log("repaired.*sandbox=a")
+    guest(sandbox).serve("49983,http,a")
+    daemon.api.wait("a", "attached")
+    answers(host, sandbox)
+
+
+def test_a_namespace_without_our_mark_is_left_alone_even_if_it_was_ours(host, two):
+    """The mark is the link group of the veth's host end: without it nothing says that the namespace is ours."""
+    daemon, _, _ = two
+    inode = os.stat(host.netns("ns-1").path).st_ino
+    daemon.stop()
+    host.run(["ip", "link", "del", "veth-1"])
+    daemon.start()
+    shown = daemon.api.show("a")
+    assert shown["state"] == "failed" and "ns-1" in shown["reason"]
+    assert os.stat(host.netns("ns-1").path).st_ino == inode
+    daemon.api.unregister("a")
+    assert os.stat(host.netns("ns-1").path).st_ino == inode
+    assert daemon.api.register("c")["slot"] == 3
+    host.run(["ip", "netns", "del", "ns-1"])
+
+
+# ---- what is not ours ----
+
+
+def foreign_namespace(host):
+    host.run(["ip", "netns", "add", "ns-1"])
+    return lambda: host.run(["ip", "netns", "del", "ns-1"])
+
+
+def foreign_link(host):
+    host.run(["ip", "link", "add", "veth-1", "type", "dummy"])
+    return lambda: host.run(["ip", "link", "del", "veth-1"])
+
+
+def foreign_veth(host):
+    host.run(["ip", "link", "add", "veth-1", "type", "veth", "peer", "name", "other"])
+    return lambda: host.run(["ip", "link", "del", "veth-1"])
+
+
+def foreign_file(host):
+    with open(host.file("/run/netns/ns-1"), "w", encoding="ascii") as file:
+        file.write("mine")
+    return lambda: os.unlink(host.file("/run/netns/ns-1"))
+
+
+def foreign_symlink(host):
+    os.symlink("/etc/passwd", host.file("/run/netns/ns-1"))
+    return lambda: os.unlink(host.file("/run/netns/ns-1"))
+
+
+def foreign_directory(host):
+    os.mkdir(host.file("/run/netns/ns-1"))
+    return lambda: os.rmdir(host.file("/run/netns/ns-1"))
+
+
+FOREIGN = [foreign_namespace, foreign_link, foreign_veth, foreign_file, foreign_symlink, foreign_directory]
+
+
+def known(state):
+    return {key: state[key] for key in ("namespaces", "links", "mounts")}
+
+
+@pytest.mark.parametrize("make", FOREIGN, ids=[one.__name__ for one in FOREIGN])
+@pytest.mark.parametrize("when", ["before", "while"])
+@pytest.mark.parametrize("pool", [0, 2])
+def test_what_has_our_names_but_is_not_ours_is_skipped(host, weftd, make, when, pool):
+    daemon = weftd({"pool": {"size": pool}}, run=False)
+    if when == "before":
+        remove = make(host)
+        theirs = known(host.state())
+        daemon.start()
+    else:
+        daemon.start()
+        if pool:
+            poll_until(lambda: daemon.api.status()["pool"]["ready"] == 2)
+            daemon.stop()
+            assert daemon.run("--cleanup").returncode == 0
+        remove = make(host)
+        theirs = known(host.state())
+        if pool:
+            daemon.start()
+    assert daemon.api.register("a")["slot"] == 2
+    assert daemon.api.register("b")["slot"] == 3
+    assert "slot skipped" in daemon.log() or "not ours" in daemon.log(), daemon.log_tail()
+    daemon.kill()
+    daemon.start()
+    assert [one["state"] for one in daemon.api.list()] == ["waiting", "waiting"]
+    daemon.api.unregister("a")
+    daemon.api.unregister("b")
+    daemon.stop()
+    done = daemon.run("--cleanup")
+    assert done.returncode == 0, done.stderr
+    assert known(host.state()) == theirs
+    remove()
+
+
+def test_names_that_only_look_like_ours_are_nobodys_business(host, weftd):
+    for name in ("ns-0", "ns-01", "ns-1x", "ns-99999", "ns-", "other"):
+        host.run(["ip", "netns", "add", name])
+    for name in ("veth-0", "veth-01", "veth-99999", "veth-x"):
+        host.run(["ip", "link", "add", name, "type", "dummy"])
+        host.run(["ip", "link", "set", name, "group", 1874])
+    daemon = weftd()
+    before = known(host.state())
+    assert daemon.api.register("a")["slot"] == 1
+    daemon.kill()
+    daemon.start()
+    daemon.api.unregister("a")
+    poll_until(lambda: known(host.state()) == before, what=lambda: str(known(host.state())))
+
+
+# ---- the state directory ----
+
+
+def state_file(daemon, slot=1):
+    return os.path.join(daemon.state_dir, f"{slot}.json")
+
+
+def parsed(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def delete(path):
+    os.unlink(path)
+
+
+def corrupt(path):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write('{"version": 1, "id": "a"')
+
+
+def truncate(path):
+    os.truncate(path, 0)
+
+
+def future(path):
+    stored = parsed(path)
+    stored["version"] = 9
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(stored, file)
+
+
+def symlink(path):
+    shutil.move(path, path[: -len(".json")] + ".elsewhere")
+    os.symlink(path[: -len(".json")] + ".elsewhere", path)
+
+
+def mode(path):
+    os.chmod(path, 0o666)
+
+
+def fifo(path):
+    os.unlink(path)
+    os.mkfifo(path)
+
+
+def foreign_owner(path):
+    os.chown(path, 1234, 1234)
+
+
+def another_slot(path):
+    stored = parsed(path)
+    stored["slot"] = 77
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(stored, file)
+
+
+DAMAGES = [delete, corrupt, truncate, future, symlink, mode, fifo, foreign_owner, another_slot]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=[one.__name__ for one in DAMAGES])
+def test_a_state_file_is_written_again_while_the_daemon_runs(host, two, damage):
+    daemon, _, _ = two
+    path = state_file(daemon)
+    before = parsed(path)
+    with daemon.api.events("?sandbox=a") as events:
+        damage(path)
+        repair = next(one for one in events if one["type"] == "repair")
+    assert "state" in repair["what"] and repair["sandbox"] == "a"
+
+    def right():
+        status = os.lstat(path)
+        found = parsed(path) if status.st_mode == 0o100600 and status.st_uid == 0 else None
+        return found and found["id"] == "a" and found["request"] == before["request"]
+
+    poll_until(right)
+    daemon.kill()
+    if damage is symlink:
+        os.unlink(path[: -len(".json")] + ".elsewhere")
+    daemon.start()
+    assert daemon.api.show("a")["state"] == "ready"
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=[one.__name__ for one in DAMAGES])
+def test_a_vm_outlives_the_loss_of_its_state_file(host, two, damage):
+    """Kept as failed, its traffic untouched, under the name that its alias tells; and it goes by DELETE alone."""
+    daemon, first, _ = two
+    flow = Flow(host.connect(first["host_ip"], 7))
+    flow.check()
+    daemon.stop()
+    damage(state_file(daemon))
+    for _ in range(2):
+        daemon.start()
+        shown = daemon.api.show("a")
+        assert shown["state"] == "failed" and shown["slot"] == 1 and shown["reason"]
+        assert damage is delete or "1.json" in daemon.log()
+        flow.check()
+        daemon.kill()
+    daemon.start()
+    flow.check()
+    daemon.api.request("PUT", "/v1/sandboxes/a").expect(409)
+    daemon.api.request("PATCH", "/v1/sandboxes/a", {"paused": True}).expect(409)
+    assert daemon.api.register("c")["slot"] == 3
+    flow.check()
+    daemon.api.unregister("a")
+    with pytest.raises((OSError, AssertionError)):
+        flow.close()
+    poll_until(lambda: "veth-1" not in host.links())
+    assert not os.path.lexists(state_file(daemon))
+    assert daemon.api.register("d")["slot"] == 1
+
+
+def test_a_vm_without_file_and_name_is_kept_by_its_number(host, two):
+    daemon, first, _ = two
+    daemon.stop()
+    delete(state_file(daemon))
+    host.run(["ip", "link", "set", "veth-1", "alias", ""])
+    daemon.start()
+    assert daemon.api.show("slot-1")["state"] == "failed"
+    assert health(host, first) == "a"
+    daemon.api.unregister("slot-1")
+    daemon.api.request("GET", "/v1/sandboxes/slot-1").expect(404)
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=[one.__name__ for one in DAMAGES])
+@pytest.mark.parametrize("pool", [0, 2])
+def test_a_slot_without_vm_and_state_file_is_removed(host, weftd, damage, pool):
+    daemon = weftd({"pool": {"size": pool}})
+    slot = daemon.api.register("a")["slot"]
+    daemon.api.register("b")
+    daemon.stop()
+    path = state_file(daemon, slot)
+    damage(path)
+    kept = None if damage is delete else os.lstat(path)
+    daemon.start()
+    if not pool:
+        poll_until(lambda: host.netns_names() == ["ns-2"] and "veth-1" not in host.links())
+    assert [one["id"] for one in daemon.api.list()] == ["b"]
+    # A file that cannot be read is left as it is, and so nobody gets its slot.
+    if damage is not delete:
+        assert daemon.api.register("c")["slot"] not in (slot, 2)
+        status = os.lstat(path)
+        assert (status.st_ino, status.st_mtime_ns) == (kept.st_ino, kept.st_mtime_ns)
+        # Until somebody takes it away.
+        os.unlink(path)
+        if damage is symlink:
+            os.unlink(path[: -len(".json")] + ".elsewhere")
+        daemon.wait_log(f"slot is free.*slot={slot}")
+    if not pool:
+        names = iter(f"n{n}" for n in range(100))
+        poll_until(lambda: daemon.api.register(next(names))["slot"] == slot, interval=0.2)
+
+
+def test_litter_in_the_state_directory_is_reported_and_left_alone(host, weftd):
+    daemon = weftd()
+    daemon.api.register("a")
+    daemon.stop()
+    for name in ("notes.txt", "0.json", "01.json", "99999.json", "-1.json", "1.json.bak"):
+        with open(os.path.join(daemon.state_dir, name), "w", encoding="ascii") as file:
+            file.write("{}")
+    os.mkdir(os.path.join(daemon.state_dir, "5.json"))
+    with open(os.path.join(daemon.state_dir, "7.json.new"), "w", encoding="ascii") as file:
+        file.write("{}")
+    daemon.start()
+    names = set(os.listdir(daemon.state_dir))
+    assert {"notes.txt", "0.json", "01.json", "99999.json", "-1.json", "1.json.bak", "5.json"} <= names
+    assert "7.json.new" not in names  # our own, from a write that was cut off
+    assert "notes.txt" in daemon.log()
+    assert [one["id"] for one in daemon.api.list()] == ["a"]
+    # A directory in the place of a slot's file: the slot is not handed out.
+    assert [daemon.api.register(f"n{n}")["slot"] for n in range(5)] == [2, 3, 4, 6, 7]
+
+
+def test_two_files_that_name_one_sandbox(host, weftd):
+    daemon = weftd()
+    daemon.api.register("a")
+    daemon.api.register("b")
+    daemon.stop()
+    stored = parsed(state_file(daemon, 2))
+    stored["id"] = "a"
+    with open(state_file(daemon, 2), "w", encoding="utf-8") as file:
+        json.dump(stored, file)
+    daemon.start()
+    assert [(one["id"], one["slot"]) for one in daemon.api.list()] == [("a", 1)]
+    assert "2.json" in daemon.log()
+
+
+def swap(daemon):
+    os.rename(daemon.state_dir, daemon.state_dir + ".old")
+    os.mkdir(daemon.state_dir, 0o700)
+
+
+def remove(daemon):
+    shutil.rmtree(daemon.state_dir)
+
+
+def move(daemon):
+    os.rename(daemon.state_dir, daemon.state_dir + ".old")
+
+
+def open_to_all(daemon):
+    os.chmod(daemon.state_dir, 0o777)
+
+
+@pytest.mark.parametrize("damage", [swap, remove, move, open_to_all], ids=lambda one: one.__name__)
+def test_the_state_directory_is_filled_again(two, damage):
+    daemon, _, _ = two
+    damage(daemon)
+    poll_until(lambda: parsed(state_file(daemon, 1)) and parsed(state_file(daemon, 2)), what=daemon.log_tail)
+    poll_until(lambda: os.stat(daemon.state_dir).st_mode == 0o40700)
+    daemon.wait_log("repaired.*state directory")
+    daemon.api.patch("a", {"labels": {"after": "it"}})
+    assert parsed(state_file(daemon))["request"]["labels"] == {"after": "it"}
+    # It is locked as well as the first one was.
+    second = daemon.run("--cleanup")
+    assert second.returncode != 0 and f"pid {daemon.pid}" in second.stderr
+    daemon.kill()
+    daemon.start()
+    assert daemon.api.show("a")["state"] == "ready"
+
+
+def test_a_link_in_the_place_of_the_state_directory_is_not_followed(two):
+    daemon, _, _ = two
+    elsewhere = daemon.state_dir + ".elsewhere"
+    os.mkdir(elsewhere, 0o700)
+    os.rename(daemon.state_dir, daemon.state_dir + ".old")
+    os.symlink(elsewhere, daemon.state_dir)
+    daemon.wait_log("state directory not in order.*symbolic link")
+    daemon.api.patch("a", {"labels": {"after": "it"}})
+    assert os.listdir(elsewhere) == []
+    daemon.stop()
+    refused = daemon.run("--foreground")
+    assert refused.returncode == 69 and "symbolic link" in refused.stderr
+    os.unlink(daemon.state_dir)
+    os.rename(daemon.state_dir + ".old", daemon.state_dir)
+    daemon.start()
+    assert daemon.api.show("a")["labels"] == {"after": "it"}
+
+
+@pytest.mark.parametrize("wrong", ["mode", "owner", "file"])
+def test_a_state_directory_that_others_may_write_is_refused(weftd, wrong):
+    daemon = weftd(run=False)
+    if wrong == "file":
+        with open(daemon.state_dir, "w", encoding="ascii"):
+            pass
+    else:
+        os.mkdir(daemon.state_dir, 0o700)
+    if wrong == "mode":
+        os.chmod(daemon.state_dir, 0o770)
+    if wrong == "owner":
+        os.chown(daemon.state_dir, 1234, 1234)
+    done = daemon.run("--foreground")
+    assert done.returncode == 69 and daemon.state_dir in done.stderr, done.stderr
+    if wrong == "file":
+        os.unlink(daemon.state_dir)
+    else:
+        os.rmdir(daemon.state_dir)
