@@ -14,4 +14,10 @@ enum { HOLDERS_TEXT_SIZE = 160 };
  */
 unsigned holders_of_tap(const struct namespace_key *key, const char *link, char text[static HOLDERS_TEXT_SIZE]);
 
+/*
+ * A descriptor of the namespace that the host's kernel knows by NSID, by way of some process that runs in it or has its TAP LINK
+ * open: for a namespace that lost its name. -1: there is none that is visible from here. Reads all of /proc. Any thread.
+ */
+int holders_find_namespace(struct rtnl *host, int nsid, const char *link);
+
 #endif

@@ -211,19 +211,26 @@ static int take_id(const struct nlmsghdr *header, void *data)
 	return MNL_CB_OK;
 }
 
-int namespace_id(struct rtnl *host, int netns_fd, int *nsid, struct err *err)
+int namespace_known_id(struct rtnl *host, int netns_fd, int *nsid, struct err *err)
 {
 	struct rtnl_request request;
 
 	*nsid = NETNSA_NSID_NOT_ASSIGNED;
+	rtnl_begin(&request, RTM_GETNSID, 0, sizeof(struct rtgenmsg));
+	mnl_attr_put_u32(request.header, NETNSA_FD, (uint32_t)netns_fd);
+	return rtnl_ask(host, &request, take_id, nsid, err, "number of a namespace");
+}
+
+int namespace_id(struct rtnl *host, int netns_fd, int *nsid, struct err *err)
+{
+	struct rtnl_request request;
+
 	rtnl_begin(&request, RTM_NEWNSID, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct rtgenmsg));
 	mnl_attr_put_u32(request.header, NETNSA_FD, (uint32_t)netns_fd);
 	mnl_attr_put_u32(request.header, NETNSA_NSID, (uint32_t)NETNSA_NSID_NOT_ASSIGNED);
 	if (rtnl_send(host, &request, err, "number of a namespace") < 0 && err->code != EEXIST)
 		return -1;
-	rtnl_begin(&request, RTM_GETNSID, 0, sizeof(struct rtgenmsg));
-	mnl_attr_put_u32(request.header, NETNSA_FD, (uint32_t)netns_fd);
-	if (rtnl_ask(host, &request, take_id, nsid, err, "number of a namespace") < 0)
+	if (namespace_known_id(host, netns_fd, nsid, err) < 0)
 		return -1;
 	if (*nsid < 0)
 		return err_set(err, ENOENT, "number of a namespace");

@@ -53,6 +53,11 @@ struct namespace_key namespace_key_of(int fd);
 bool namespace_key_equal(const struct namespace_key *a, const struct namespace_key *b);
 
 /*
+ * The number by which the host's kernel speaks of the namespace, if it has one: else *NSID is negative. 0, or -1 with ERR.
+ */
+int namespace_known_id(struct rtnl *host, int netns_fd, int *nsid, struct err *err);
+
+/*
  * The number by which the host's kernel speaks of the namespace in netlink messages; it is given one if it has none. 0 and
  * *NSID, or -1 with ERR.
  */

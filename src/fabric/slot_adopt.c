@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "config/config.h"
+#include "fabric/holders.h"
 #include "fabric/link.h"
 #include "fabric/slot_destroy.h"
 #include "fabric/tap.h"
@@ -15,10 +16,58 @@
 #include <errno.h>
 #include <unistd.h>
 
+/* The namespace under the slot's name, if the veth leads into it. ENOENT: it does not. */
+static int find_named(struct slot_work *work, const struct link_info *veth, struct err *err)
+{
+	char path[CONFIG_PATH_SIZE];
+
+	work->netns_fd = namespace_open(config_netns_path(work->config, work->plan->slot, path), err);
+	if (work->netns_fd < 0) {
+		if (err->code == EINVAL || err->code == ELOOP)
+			err->code = ENOENT;
+		return -1;
+	}
+	if (namespace_id(work->host, work->netns_fd, &work->nsid, err) == 0) {
+		if (veth->has_peer_nsid && veth->peer_nsid == work->nsid)
+			return 0;
+		err_set(err, ENOENT, "%s is not the namespace of %s", path, veth->name);
+	}
+	close(work->netns_fd);
+	work->netns_fd = -1;
+	return -1;
+}
+
+/*
+ * The veth is there, and its namespace has no name any more. A VM that lives in it keeps it, and shows it to us; if it does so
+ * from where we cannot see it, nothing may be taken apart under it. ENOENT: nobody lives there.
+ */
+static int find_unnamed(struct slot_work *work, const struct link_info *veth, struct err *err)
+{
+	char path[CONFIG_PATH_SIZE];
+	enum namespace_file kind = namespace_file_kind(config_netns_path(work->config, work->plan->slot, path));
+	struct link_info tap;
+	struct err ignored;
+	bool lives;
+
+	if (!veth->has_peer_nsid)
+		return -1;
+	lives = link_get(work->host, veth->peer_nsid, TAP_NAME, &tap, &ignored) == 0 && tap.carrier;
+	if (lives && (kind == NAMESPACE_FILE_NAMESPACE || kind == NAMESPACE_FILE_OTHER))
+		return err_set(err, EEXIST, "%s is not ours, and a VM lives in the namespace that had this name", path);
+	if (!lives)
+		return -1;
+	work->nsid = veth->peer_nsid;
+	work->netns_fd = holders_find_namespace(work->host, veth->peer_nsid, TAP_NAME);
+	if (work->netns_fd < 0)
+		return err_set(err, EBUSY, "%s is gone, and a VM that cannot be seen from here lives in its namespace",
+			       path);
+	return 0;
+}
+
 /* Finds veth and namespace of the slot and whether they belong together. ENOENT: they do not. */
 static int find(struct slot_work *work, struct err *err)
 {
-	char name[CONFIG_LINK_SIZE], path[CONFIG_PATH_SIZE];
+	char name[CONFIG_LINK_SIZE];
 	struct link_info veth;
 
 	if (link_get(work->host, LINK_HERE, config_veth_name(work->config, work->plan->slot, name), &veth, err) < 0) {
@@ -31,28 +80,30 @@ static int find(struct slot_work *work, struct err *err)
 		return err_set(err, EEXIST, "link %s is not ours (group %u)", name, veth.group);
 	}
 	work->veth_index = veth.index;
-	work->netns_fd = namespace_open(config_netns_path(work->config, work->plan->slot, path), err);
-	if (work->netns_fd < 0) {
-		if (err->code == EINVAL)
-			err->code = ENOENT;
+	if (find_named(work, &veth, err) < 0 && (err->code != ENOENT || find_unnamed(work, &veth, err) < 0))
 		return -1;
-	}
 	work->key = namespace_key_of(work->netns_fd);
-	if (namespace_id(work->host, work->netns_fd, &work->nsid, err) == 0) {
-		if (veth.has_peer_nsid && veth.peer_nsid == work->nsid)
-			return 0;
-		err_set(err, ENOENT, "%s is not the namespace of %s", path, name);
-	}
-	close(work->netns_fd);
-	work->netns_fd = -1;
-	return -1;
+	return 0;
+}
+
+static int repair_name(struct slot_work *work, struct err *err)
+{
+	char path[CONFIG_PATH_SIZE];
+	enum namespace_file kind = namespace_file_kind(config_netns_path(work->config, work->plan->slot, path));
+
+	if (kind == NAMESPACE_FILE_NAMESPACE)
+		return 0;
+	if (kind == NAMESPACE_FILE_HALF_MADE && namespace_unbind(path, err) < 0)
+		return -1;
+	slot_work_repaired(work, "name of the namespace");
+	return slot_work_name(work, err);
 }
 
 static int take_over(struct slot_work *work, struct err *err)
 {
 	static int (*const parts[])(struct slot_work * work, struct err * err) = {
 		slot_work_host_end, slot_work_inside,  slot_work_tap,   slot_work_limit,
-		slot_work_rules,    slot_work_publish, slot_work_route,
+		slot_work_rules,    slot_work_publish, slot_work_route, repair_name,
 	};
 	struct link_info tap;
 
@@ -128,19 +179,6 @@ static int repair_veth(struct slot_work *work, struct err *err)
 		return -1;
 	slot_work_repaired(work, "veth");
 	return slot_work_veth(work, err);
-}
-
-static int repair_name(struct slot_work *work, struct err *err)
-{
-	char path[CONFIG_PATH_SIZE];
-	enum namespace_file kind = namespace_file_kind(config_netns_path(work->config, work->plan->slot, path));
-
-	if (kind == NAMESPACE_FILE_NAMESPACE)
-		return 0;
-	if (kind == NAMESPACE_FILE_HALF_MADE && namespace_unbind(path, err) < 0)
-		return -1;
-	slot_work_repaired(work, "name of the namespace");
-	return slot_work_name(work, err);
 }
 
 int slot_repair(struct slot_work *work, struct err *err)

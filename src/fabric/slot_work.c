@@ -186,6 +186,8 @@ int slot_work_tap(struct slot_work *work, struct err *err)
 			return -1;
 	} else {
 		work->mtu = link.mtu; /* a guest was told so */
+		if (!link.forwarding)
+			slot_work_repaired(work, "tap0 not forwarding");
 	}
 	if ((!(link.flags & IFF_UP) || !link.forwarding) &&
 	    link_up_forwarding(&work->inside, link.index, TAP_NAME, err) < 0)

@@ -161,8 +161,14 @@ def test_the_pools_slots_are_replaced_when_somebody_plays_with_them(host, weftd,
     poll_until(lambda: daemon.api.status()["pool"]["ready"] == 2)
     host.run(["ip", "link", "del", "veth-1"])
     host.netns("ns-2").run(["ip", "link", "del", "tap0"])
-    poll_until(lambda: host.netns_names() == ["ns-1", "ns-2"] and "veth-1" in host.links(), 15, what=daemon.log_tail)
-    poll_until(lambda: daemon.api.status()["pool"]["ready"] == 2, 15, what=daemon.log_tail)
+
+    def whole():
+        links, names = host.links(), host.netns_names()
+        return len(names) == 2 and all(
+            f"veth-{name[3:]}" in links and "tap0" in host.netns(name).links() for name in names
+        )
+
+    poll_until(lambda: daemon.api.status()["pool"]["ready"] == 2 and whole(), 15, what=daemon.log_tail)
     sandbox = served(host, guest, daemon.api, "a")
     assert health(host, sandbox) == "a"
 
@@ -231,7 +237,7 @@ def foreign_namespace(host):
 
 
 def foreign_link(host):
-    host.run(["ip", "link", "add", "veth-1", "type", "dummy"])
+    host.run(["ip", "link", "add", "veth-1", "type", "bridge"])
     return lambda: host.run(["ip", "link", "del", "veth-1"])
 
 
@@ -263,9 +269,12 @@ def known(state):
     return {key: state[key] for key in ("namespaces", "links", "mounts")}
 
 
-@pytest.mark.parametrize("make", FOREIGN, ids=[one.__name__ for one in FOREIGN])
+@pytest.mark.parametrize(
+    "make, pool",
+    [(one, 0) for one in FOREIGN] + [(foreign_namespace, 2), (foreign_link, 2)],
+    ids=lambda one: getattr(one, "__name__", one),
+)
 @pytest.mark.parametrize("when", ["before", "while"])
-@pytest.mark.parametrize("pool", [0, 2])
 def test_what_has_our_names_but_is_not_ours_is_skipped(host, weftd, make, when, pool):
     daemon = weftd({"pool": {"size": pool}}, run=False)
     if when == "before":
@@ -301,7 +310,7 @@ def test_names_that_only_look_like_ours_are_nobodys_business(host, weftd):
     for name in ("ns-0", "ns-01", "ns-1x", "ns-99999", "ns-", "other"):
         host.run(["ip", "netns", "add", name])
     for name in ("veth-0", "veth-01", "veth-99999", "veth-x"):
-        host.run(["ip", "link", "add", name, "type", "dummy"])
+        host.run(["ip", "link", "add", name, "type", "bridge"])
         host.run(["ip", "link", "set", name, "group", 1874])
     daemon = weftd()
     before = known(host.state())
