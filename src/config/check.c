@@ -11,6 +11,9 @@ enum { PRIVILEGED_END = 1024 };
 /* Adds a mistake to the option's line. */
 #define blame(section, key, ...) config_mistake_add(mistakes, config, section, key, __VA_ARGS__)
 
+#define blame_item(section, key, index, value, ...)                                                                    \
+	config_mistake_add_item(mistakes, config, section, key, index, value, __VA_ARGS__)
+
 static bool is_plain_name(const char *name)
 {
 	static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
@@ -105,13 +108,16 @@ static void check_listen(const struct config *config, const char *section, const
 		uint16_t port = addr_port(&list->items[i]);
 
 		if (port >= config->ports.first && port <= config->ports.last)
-			blame(section, key, "%s lies in [ports] range; allowed: a port outside %u-%u",
-			      addr_format(&list->items[i], text), config->ports.first, config->ports.last);
+			blame_item(section, key, i, addr_format(&list->items[i], text),
+				   "lies in [ports] range; allowed: a port outside %u-%u", config->ports.first,
+				   config->ports.last);
 	}
 }
 
 static void check_ports(const struct config *config, struct config_mistakes *mistakes)
 {
+	char text[ADDR_TEXT_SIZE];
+
 	if (config->ports.first < PRIVILEGED_END && !config->ports.allow_privileged)
 		blame("ports", "range", "has privileged ports; allowed: 1024 and up, or allow_privileged = yes");
 	check_listen(config, "forwarder", "default_listen", &config->forwarder.default_listen, mistakes);
@@ -119,7 +125,8 @@ static void check_ports(const struct config *config, struct config_mistakes *mis
 	for (size_t i = 0; i < config->http.listen.count; i++)
 		for (size_t j = 0; j < config->forwarder.default_listen.count; j++)
 			if (addr_equal(&config->http.listen.items[i], &config->forwarder.default_listen.items[j]))
-				blame("http", "listen", "also in [forwarder] default_listen; allowed: another one");
+				blame_item("http", "listen", i, addr_format(&config->http.listen.items[i], text),
+					   "also in [forwarder] default_listen; allowed: another one");
 }
 
 static void check_uplink(const struct config *config, struct config_mistakes *mistakes)

@@ -53,7 +53,8 @@ static struct config *give_up(struct config *config)
 	return NULL;
 }
 
-struct config *config_load_stream(FILE *stream, const char *name, struct config_mistakes *mistakes)
+struct config *config_load_stream(FILE *stream, const char *name, config_host_check *host_check,
+				  struct config_mistakes *mistakes)
 {
 	struct config *config = config_default();
 
@@ -67,10 +68,12 @@ struct config *config_load_stream(FILE *stream, const char *name, struct config_
 	if (!config->daemon.workers)
 		config->daemon.workers = count_cores();
 	config_check(config, mistakes);
+	if (host_check)
+		host_check(config, mistakes);
 	return mistakes->count ? give_up(config) : config;
 }
 
-struct config *config_load(const char *path, struct config_mistakes *mistakes)
+struct config *config_load(const char *path, config_host_check *host_check, struct config_mistakes *mistakes)
 {
 	FILE *stream = fopen(path, "re");
 
@@ -83,7 +86,7 @@ struct config *config_load(const char *path, struct config_mistakes *mistakes)
 		return NULL;
 	}
 
-	struct config *config = config_load_stream(stream, path, mistakes);
+	struct config *config = config_load_stream(stream, path, host_check, mistakes);
 	fclose(stream);
 	return config;
 }

@@ -113,21 +113,32 @@ struct config_mistakes {
 /* The defaults. NULL only for lack of memory. */
 struct config *config_default(void);
 
+/* Adds to MISTAKES what does not fit the host: see config_mistake_add(). */
+typedef void config_host_check(const struct config *config, struct config_mistakes *mistakes);
+
 /*
  * Reads PATH over the defaults and checks the values against each other (ranges that overlap, names longer than a link's 15
- * characters for the highest slot, ...). NULL with at least one entry in MISTAKES, all of them told at once.
+ * characters for the highest slot, ...), then by HOST_CHECK, unless that is NULL; it is called whatever was found so far, and
+ * sees the default of an option whose value is wrong. NULL with at least one entry in MISTAKES, all of them told at once.
  */
-struct config *config_load(const char *path, struct config_mistakes *mistakes);
+struct config *config_load(const char *path, config_host_check *host_check, struct config_mistakes *mistakes);
 
 /* The same from a stream, for tests and fuzzing; NAME stands for the path. */
-struct config *config_load_stream(FILE *stream, const char *name, struct config_mistakes *mistakes);
+struct config *config_load_stream(FILE *stream, const char *name, config_host_check *host_check,
+				  struct config_mistakes *mistakes);
 
 /*
  * Checks that need the host (addresses, routes, bindable addresses, groups) are made elsewhere and add what they find here,
- * so that one report has all: SECTION and KEY name the option; the line is looked up.
+ * so that one report has all: SECTION and KEY name the option; its line and value are looked up and need not be repeated in the
+ * text. An option that has only its default because the file's value was refused is not blamed once more.
  */
 void config_mistake_add(struct config_mistakes *mistakes, const struct config *config, const char *section,
 			const char *key, const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* The same of one value of a list: the one at INDEX, counted from 0, which is printed as VALUE. */
+void config_mistake_add_item(struct config_mistakes *mistakes, const struct config *config, const char *section,
+			     const char *key, size_t index, const char *value, const char *format, ...)
+    __attribute__((format(printf, 7, 8)));
 
 /* "FILE:LINE: TEXT" into TEXT. */
 void config_mistake_format(const struct config_mistakes *mistakes, const struct config_mistake *mistake, char *text,

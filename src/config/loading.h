@@ -10,12 +10,18 @@
 #include "config/option.h"
 
 /* No file has more options than this; the table is held to it by a static test. */
-enum { OPTION_MAX = 64, MISTAKES_MAX = 100 };
+enum { OPTION_MAX = 64, MISTAKES_MAX = 100, ITEMS_MAX = 256 };
 
 /* What is behind every struct config: others see its first member alone. */
 struct loaded_config {
 	struct config config;
 	unsigned lines[OPTION_MAX]; /* where the option stands in the file, by its place in the table; 0: nowhere */
+	bool refused[OPTION_MAX];   /* its value is wrong, and what CONFIG has is the default; not of lists */
+	struct {
+		unsigned option, line;
+	} items
+	    [ITEMS_MAX]; /* the values of all lists, in the order of the file; of more than these, no lines are known */
+	size_t item_count;
 };
 
 /*

@@ -75,11 +75,36 @@ void config_mistake_add(struct config_mistakes *mistakes, const struct config *c
 	char why[256];
 	va_list args;
 
+	if (option && loaded->refused[option - option_table])
+		return;
 	va_start(args, format);
 	vsnprintf(why, sizeof(why), format, args);
 	va_end(args);
 	mistakes_add(mistakes, line, "[%s] %s = %.*s%s: %s", section, key, VALUE_TOLD, value ? value : "",
 		     value && strlen(value) > VALUE_TOLD ? "..." : "", why);
+}
+
+/* The line of the value at INDEX of a list; that of its first where it is not known, 0 where the list is not in the file. */
+static unsigned item_line(const struct loaded_config *loaded, const struct option *option, size_t index)
+{
+	for (size_t i = 0; i < loaded->item_count; i++)
+		if (loaded->items[i].option == option - option_table && index-- == 0)
+			return loaded->items[i].line;
+	return loaded->lines[option - option_table];
+}
+
+void config_mistake_add_item(struct config_mistakes *mistakes, const struct config *config, const char *section,
+			     const char *key, size_t index, const char *value, const char *format, ...)
+{
+	const struct option *option = option_find(section, key);
+	unsigned line = option ? item_line((const struct loaded_config *)config, option, index) : 0;
+	char why[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why, sizeof(why), format, args);
+	va_end(args);
+	mistakes_add(mistakes, line, "[%s] %s = %s: %s", section, key, value, why);
 }
 
 void config_mistake_format(const struct config_mistakes *mistakes, const struct config_mistake *mistake, char *text,

@@ -14,12 +14,16 @@
 #include <ini.h>
 #include <string.h>
 
+enum { SECTIONS_SIZE = 160 };
+
 struct reading {
 	FILE *stream;
 	struct loaded_config *loaded;
 	struct config_mistakes *mistakes;
 	unsigned line;            /* 1 and up, of the line read last */
 	bool emptied[OPTION_MAX]; /* the list was given as empty, so nothing may follow */
+	char section[64]; /* one that there is none of, and that has had no key so far to be told with; else empty */
+	unsigned section_line;
 };
 
 enum line_state {
@@ -84,6 +88,44 @@ static const char *line_fault(const char *text)
 	return NULL;
 }
 
+static const char *allowed_sections(char text[static SECTIONS_SIZE])
+{
+	size_t used = 0;
+
+	*text = '\0';
+	for (size_t i = 0; i < option_count; i++) {
+		if (i && strcmp(option_table[i].section, option_table[i - 1].section) == 0)
+			continue;
+		if (used < SECTIONS_SIZE)
+			used += (size_t)snprintf(text + used, SECTIONS_SIZE - used, "%s%s", used ? ", " : "",
+						 option_table[i].section);
+	}
+	return text;
+}
+
+/* inih tells of sections by their keys alone: one that ends without any is ours to refuse. */
+static void end_section(struct reading *reading)
+{
+	char sections[SECTIONS_SIZE];
+
+	if (*reading->section)
+		mistakes_add(reading->mistakes, reading->section_line, "[%s]: no such section; allowed: %s",
+			     reading->section, allowed_sections(sections));
+	*reading->section = '\0';
+}
+
+static void begin_section(struct reading *reading, const char *header)
+{
+	char name[sizeof(reading->section)];
+
+	end_section(reading);
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(header + 1, "]"), header + 1);
+	if (option_section_exists(name))
+		return;
+	snprintf(reading->section, sizeof(reading->section), "%s", *name ? name : " ");
+	reading->section_line = reading->line;
+}
+
 /* ini_reader: like fgets(3), into TEXT of SIZE bytes. */
 static char *read_line(char *text, int size, void *context)
 {
@@ -108,6 +150,8 @@ static char *read_line(char *text, int size, void *context)
 	if (fault) {
 		mistakes_add(reading->mistakes, reading->line, "the line %s", fault);
 		*text = '\0';
+	} else if (*start == '[') {
+		begin_section(reading, start);
 	}
 	return text;
 }
@@ -133,8 +177,13 @@ static void set_option(struct reading *reading, const struct option *option, con
 			option_clear(option, &reading->loaded->config);
 		reading->emptied[index] = !*value;
 	}
-	if (option_set(option, &reading->loaded->config, value, why) < 0)
+	if (option_set(option, &reading->loaded->config, value, why) < 0) {
 		mistakes_add_value(reading->mistakes, reading->line, option, value, why);
+		reading->loaded->refused[index] = !option_is_list(option);
+	} else if (option_is_list(option) && reading->loaded->item_count < ITEMS_MAX) {
+		reading->loaded->items[reading->loaded->item_count].option = (unsigned)index;
+		reading->loaded->items[reading->loaded->item_count++].line = reading->line;
+	}
 }
 
 /* Names the keys of SECTION, so that a slip of the pen is found at once. */
@@ -155,16 +204,10 @@ static void unknown_key(struct reading *reading, const char *section, const char
 
 static void unknown_section(struct reading *reading, const char *section, const char *key, const char *value)
 {
-	char sections[160] = "";
-	size_t used = 0;
+	char sections[SECTIONS_SIZE];
 
-	for (size_t i = 0; i < option_count; i++) {
-		if (i && strcmp(option_table[i].section, option_table[i - 1].section) == 0)
-			continue;
-		if (used < sizeof(sections))
-			used += (size_t)snprintf(sections + used, sizeof(sections) - used, "%s%s", used ? ", " : "",
-						 option_table[i].section);
-	}
+	allowed_sections(sections);
+	*reading->section = '\0';
 	if (*section)
 		mistakes_add(reading->mistakes, reading->line, "[%s] %s = %.40s: no such section; allowed: %s", section,
 			     key, value, sections);
@@ -194,6 +237,7 @@ void config_read(FILE *stream, struct loaded_config *loaded, struct config_mista
 
 	errno = 0;
 	int result = ini_parse_stream(read_line, &reading, take_value, &reading);
+	end_section(&reading);
 	if (ferror(stream))
 		mistakes_add(mistakes, 0, "cannot be read: %s", strerror(errno));
 	else if (result < 0)

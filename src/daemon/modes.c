@@ -14,6 +14,7 @@
 #include "store/store.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -21,41 +22,73 @@
 
 #define DEFAULT_CONFIG SYSCONFDIR "/weft/weftd.conf"
 
-static void print_mistakes(const struct config_mistakes *mistakes)
+void mode_print_mistake(const char *mistake)
 {
-	char text[1024];
-
-	for (size_t i = 0; i < mistakes->count; i++) {
-		config_mistake_format(mistakes, &mistakes->items[i], text, sizeof(text));
-		fprintf(stderr, "%s\n", text);
-	}
+	fprintf(stderr, "%s\n", mistake);
 }
 
-struct config *mode_load_config(const struct options *options, int *exit_code)
+static void check_group(const struct config *config, struct config_mistakes *mistakes)
+{
+	const char *group = config->daemon.socket_group;
+
+	if (group && !getgrnam(group))
+		config_mistake_add(mistakes, config, "daemon", "socket_group",
+				   "no such group; allowed: the name of a group of this host");
+}
+
+/* All that only a look at the host can tell. */
+static void check_against_host(const struct config *config, struct config_mistakes *mistakes)
+{
+	check_group(config, mistakes);
+	fabric_check_config(config, mistakes);
+}
+
+static struct config *load(const char *path, config_host_check *host_check, struct config_mistakes *mistakes)
+{
+	struct config *config;
+
+	if (path)
+		return config_load(path, host_check, mistakes);
+	config = config_default();
+	if (config && host_check)
+		host_check(config, mistakes);
+	return config;
+}
+
+static struct config *load_config(const struct options *options, config_host_check *host_check,
+				  void (*tell)(const char *mistake), int *exit_code)
 {
 	const char *path = options->config                     ? options->config
 			   : access(DEFAULT_CONFIG, F_OK) == 0 ? DEFAULT_CONFIG
 							       : NULL;
 	struct config_mistakes mistakes = { 0 };
-	struct config *config;
+	char text[1024];
 
 	if (path && access(path, R_OK) < 0) {
-		fprintf(stderr, "weftd: %s: %s\n", path, strerror(errno));
+		snprintf(text, sizeof(text), "weftd: %s: %s", path, strerror(errno));
+		tell(text);
 		*exit_code = EX_NOINPUT;
 		return NULL;
 	}
-	config = path ? config_load(path, &mistakes) : config_default();
-	if (config)
-		fabric_check_config(config, &mistakes);
+
+	struct config *config = load(path, host_check, &mistakes);
+	for (size_t i = 0; i < mistakes.count; i++) {
+		config_mistake_format(&mistakes, &mistakes.items[i], text, sizeof(text));
+		tell(text);
+	}
 	*exit_code = EX_OK;
 	if (!config || mistakes.count) {
-		print_mistakes(&mistakes);
 		config_free(config);
 		config = NULL;
 		*exit_code = EX_CONFIG;
 	}
 	config_mistakes_clear(&mistakes);
 	return config;
+}
+
+struct config *mode_load_config(const struct options *options, void (*tell)(const char *mistake), int *exit_code)
+{
+	return load_config(options, check_against_host, tell, exit_code);
 }
 
 static void print_finding(const struct health_finding *finding)
@@ -87,7 +120,7 @@ static int check_host(const struct options *options, const struct config *config
 int mode_check(const struct options *options)
 {
 	int exit_code;
-	struct config *config = mode_load_config(options, &exit_code);
+	struct config *config = mode_load_config(options, mode_print_mistake, &exit_code);
 
 	if (!config)
 		return exit_code;
@@ -107,7 +140,7 @@ static void tell_removed(void *context, const char *what)
 	printf("removed %s\n", what);
 }
 
-static int remove_state_files(struct store *store, const struct config *config, unsigned *count, struct err *err)
+static int remove_state_files(struct store *store, unsigned *count, struct err *err)
 {
 	struct store_contents contents;
 
@@ -124,7 +157,6 @@ static int remove_state_files(struct store *store, const struct config *config, 
 	for (size_t i = 0; i < contents.damage_count; i++)
 		printf("left alone: %s\n", contents.damage[i].text);
 	store_contents_clear(&contents);
-	(void)config;
 	return 0;
 }
 
@@ -133,16 +165,11 @@ int mode_cleanup(const struct options *options)
 	int exit_code;
 	unsigned count = 0;
 	struct err err;
-	struct config *config = mode_load_config(options, &exit_code);
+	/* What is to go need not fit the host any more: only names and ranges count. */
+	struct config *config = load_config(options, NULL, mode_print_mistake, &exit_code);
 
 	if (!config)
 		return exit_code;
-	/* Slots are taken apart from within their namespaces: there must be one to come back to. */
-	if (netns_init(&err) < 0) {
-		fprintf(stderr, "weftd: %s\n", err.text);
-		config_free(config);
-		return EX_OSERR;
-	}
 	/* The lock keeps us from pulling the ground from under a running daemon. */
 	struct store *store = store_open(options->state_dir, config, &err);
 	if (!store) {
@@ -150,11 +177,9 @@ int mode_cleanup(const struct options *options)
 		config_free(config);
 		return EX_OSERR;
 	}
-	int result = netns_init(&err);
+	int result = fabric_cleanup(config, tell_removed, &count, &err);
 	if (result == 0)
-		result = fabric_cleanup(config, tell_removed, &count, &err);
-	if (result == 0)
-		result = remove_state_files(store, config, &count, &err);
+		result = remove_state_files(store, &count, &err);
 	if (result < 0)
 		fprintf(stderr, "weftd: %s\n", err.text);
 	else
@@ -173,6 +198,7 @@ int weftd_main(int argc, char **argv)
 		fprintf(stderr, "Try 'weftd --help'.\n");
 		return EX_USAGE;
 	}
+	/* Slots are made and taken apart from within their namespaces: there must be one to come back to. */
 	if (netns_init(&err) < 0) {
 		fprintf(stderr, "weftd: %s\n", err.text);
 		return EX_OSERR;

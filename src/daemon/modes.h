@@ -8,10 +8,13 @@ struct config;
 struct options;
 
 /*
- * The configuration that OPTIONS name, checked by itself and against the host. NULL after all mistakes were printed to stderr;
- * *EXIT_CODE is then EX_NOINPUT or EX_CONFIG.
+ * The configuration that OPTIONS name, checked by itself and against the host. NULL after each mistake was told by TELL, all of
+ * them at once; *EXIT_CODE is then EX_NOINPUT or EX_CONFIG.
  */
-struct config *mode_load_config(const struct options *options, int *exit_code);
+struct config *mode_load_config(const struct options *options, void (*tell)(const char *mistake), int *exit_code);
+
+/* For TELL: prints MISTAKE to stderr. */
+void mode_print_mistake(const char *mistake);
 
 /* --check: what is wrong with configuration and host. Returns the exit code. */
 int mode_check(const struct options *options);

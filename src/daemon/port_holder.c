@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TCP_STATE_LISTEN = 0x0a, UDP_STATE_UNCONNECTED = 0x07 };
+enum { TCP_STATE_TIME_WAIT = 0x06, TCP_STATE_LISTEN = 0x0a, UDP_STATE_UNCONNECTED = 0x07 };
 
 struct row {
 	struct addr local;
@@ -46,10 +46,15 @@ static bool parse_row(const char *line, bool ipv6, struct row *row)
 	return true;
 }
 
+/* A socket on [::] takes the port of IPv4 too, unless it was told not to, which the tables do not show. */
 static bool in_the_way(const struct addr *wanted, const struct addr *local)
 {
 	if (addr_port(wanted) != addr_port(local))
 		return false;
+	if (wanted->any.sa_family == AF_INET && local->any.sa_family == AF_INET6)
+		return IN6_IS_ADDR_V4MAPPED(&local->in6.sin6_addr)
+			   ? local->in6.sin6_addr.s6_addr32[3] == wanted->in.sin_addr.s_addr
+			   : addr_is_wildcard(local);
 	return addr_is_wildcard(local) || addr_is_wildcard(wanted) || addr_same_host(wanted, local);
 }
 
@@ -131,11 +136,14 @@ void port_holder_find(const struct addr *listen, enum proto proto, struct port_h
 	if (ipv4)
 		search_table(proto == PROTO_TCP ? "/proc/thread-self/net/tcp" : "/proc/thread-self/net/udp", false,
 			     listen, &row, &holder->found, &holder->listening);
-	else
+	if (!ipv4 || !holder->listening)
 		search_table(proto == PROTO_TCP ? "/proc/thread-self/net/tcp6" : "/proc/thread-self/net/udp6", true,
 			     listen, &row, &holder->found, &holder->listening);
 	if (holder->found && row.inode)
 		name_process(row.inode, holder->text, sizeof(holder->text));
+	else if (holder->found && proto == PROTO_TCP && row.state == TCP_STATE_TIME_WAIT)
+		snprintf(holder->text, sizeof(holder->text),
+			 "a connection that has ended, for up to a minute (TIME_WAIT)");
 	else
 		snprintf(holder->text, sizeof(holder->text), "a process not visible from here");
 }

@@ -97,13 +97,18 @@ static void stop(struct daemon *daemon, int signal)
 	forwarder_drain(daemon->forwarder, daemon->config->forwarder.stop_drain_ms, on_drained, daemon);
 }
 
+static void log_mistake(const char *mistake)
+{
+	log_error("mistake in the configuration", F_STR("mistake", mistake));
+}
+
 static void reload(struct daemon *daemon)
 {
 	int exit_code;
 	struct config *fresh;
 
 	notify_reloading();
-	fresh = mode_load_config(daemon->options, &exit_code);
+	fresh = mode_load_config(daemon->options, log_mistake, &exit_code);
 	if (!fresh) {
 		log_error("configuration not reloaded; the former one stays in force");
 	} else {
@@ -112,6 +117,7 @@ static void reload(struct daemon *daemon)
 		log_setup(daemon->config->daemon.log_level, daemon->config->daemon.log_format,
 			  daemon->options->foreground ? LOG_TO_STDERR : LOG_TO_JOURNAL);
 		forwarder_reconfigure(daemon->forwarder);
+		fabric_reconfigure(daemon->fabric);
 		log_info("configuration reloaded");
 	}
 	notify_ready();
@@ -330,7 +336,7 @@ int mode_run(const struct options *options)
 	struct err err;
 	int exit_code;
 
-	daemon.config = mode_load_config(options, &exit_code);
+	daemon.config = mode_load_config(options, mode_print_mistake, &exit_code);
 	if (!daemon.config)
 		return exit_code;
 	log_setup(daemon.config->daemon.log_level, daemon.config->daemon.log_format,

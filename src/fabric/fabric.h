@@ -182,6 +182,9 @@ struct fabric_pool {
 };
 void fabric_pool_state(const struct fabric *fabric, struct fabric_pool *pool);
 
+/* Options were reloaded: the pool follows its size. What it has beyond that is claimed before others are made. */
+void fabric_reconfigure(struct fabric *fabric);
+
 /* A ready slot that fabric_make() would claim now; 0: none. For registry_prefer_slot(). */
 unsigned fabric_pool_slot(const struct fabric *fabric);
 

@@ -73,7 +73,7 @@ static void check_address(struct nl_object *object, void *context)
 	struct check *check = context;
 	struct rtnl_addr *address = (struct rtnl_addr *)object;
 	struct range ranges[RANGES];
-	char name[CONFIG_LINK_SIZE], text[IPV4_TEXT_SIZE], range[CIDR4_TEXT_SIZE];
+	char name[CONFIG_LINK_SIZE], text[IPV4_TEXT_SIZE];
 	struct cidr4 cidr;
 
 	if (!get_cidr(rtnl_addr_get_local(address), &cidr) || is_link_ours(check, rtnl_addr_get_ifindex(address)))
@@ -84,10 +84,9 @@ static void check_address(struct nl_object *object, void *context)
 			continue;
 		link_name(check, rtnl_addr_get_ifindex(address), name);
 		config_mistake_add(check->mistakes, check->config, "addresses", ranges[i].key,
-				   "[addresses] %s = %s: the host's own address %s (%s) lies in it; "
+				   "the host's own address %s (%s) lies in it; "
 				   "allowed: a range that the host does not use",
-				   ranges[i].key, cidr4_format(ranges[i].cidr, range), ipv4_format(cidr.ip, text),
-				   name);
+				   ipv4_format(cidr.ip, text), name);
 	}
 }
 
@@ -106,9 +105,9 @@ static void compare_route(struct check *check, const struct range *range, const 
 	cidr4_format(to, theirs);
 	if (to->length >= range->cidr->length)
 		config_mistake_add(check->mistakes, check->config, "addresses", range->key,
-				   "[addresses] %s = %s: the host has a route to %s by %s; "
+				   "the host has a route to %s by %s; "
 				   "allowed: a range that no route as specific as it leads into",
-				   range->key, ours, theirs, name);
+				   theirs, name);
 	else
 		log_warning("a wider route of the host covers a range of ours; ours is the more specific one",
 			    F_STR("range", ours), F_STR("route", theirs), F_STR("link", name));
@@ -142,8 +141,7 @@ static void check_uplink(struct check *check)
 
 	if (uplink && !rtnl_link_name2i(check->links, uplink))
 		config_mistake_add(check->mistakes, check->config, "addresses", "uplink",
-				   "[addresses] uplink = %s: no such link; allowed: the name of a link of the host",
-				   uplink);
+				   "no such link; allowed: the name of a link of the host");
 }
 
 /* Whether a socket could listen on the address of ADDR: the host has it. */
@@ -158,22 +156,21 @@ static bool host_has(const struct addr *addr)
 	return bind(fd, &probe.any, addr_length(&probe)) == 0 || errno != EADDRNOTAVAIL;
 }
 
-static void check_listen(struct check *check, const char *section, const char *key, const struct addr_list *list)
+/* V4_WILL_DO: without ::1 the other addresses of the list serve alone. That is told once, at the start. */
+static void check_listen(struct check *check, const char *section, const char *key, const struct addr_list *list,
+			 bool v4_will_do)
 {
 	char text[ADDR_TEXT_SIZE];
 
 	for (size_t i = 0; i < list->count; i++) {
 		const struct addr *addr = &list->items[i];
 
-		if (host_has(addr))
-			continue;
-		addr_format(addr, text);
-		if (addr->any.sa_family == AF_INET6 && addr_is_loopback(addr))
-			log_warning("no IPv6 loopback on this host: not listening there", F_STR("listen", text));
-		else
-			config_mistake_add(check->mistakes, check->config, section, key,
-					   "[%s] %s = %s: the host has no such address; allowed: one of its own",
-					   section, key, text);
+		bool v6_loopback = addr->any.sa_family == AF_INET6 && addr_is_loopback(addr);
+
+		if (!host_has(addr) && !(v6_loopback && v4_will_do && list->count > 1))
+			config_mistake_add_item(check->mistakes, check->config, section, key, i,
+						addr_format(addr, text),
+						"the host has no such address; allowed: one of its own");
 	}
 }
 
@@ -214,8 +211,8 @@ void fabric_check_config(const struct config *config, struct config_mistakes *mi
 		config_mistake_add(mistakes, config, "addresses", "host_cidr",
 				   "the host's addresses and routes cannot be read: %s", nl_geterror(code));
 	}
-	check_listen(&check, "forwarder", "default_listen", &config->forwarder.default_listen);
-	check_listen(&check, "http", "listen", &config->http.listen);
+	check_listen(&check, "forwarder", "default_listen", &config->forwarder.default_listen, true);
+	check_listen(&check, "http", "listen", &config->http.listen, false);
 	empty(&check);
 	nl_socket_free(socket);
 }

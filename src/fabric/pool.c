@@ -97,6 +97,12 @@ void pool_open(struct pool *pool)
 	refill_soon(pool);
 }
 
+void fabric_reconfigure(struct fabric *fabric)
+{
+	refill_soon(fabric->pool);
+	changed(fabric->pool);
+}
+
 void pool_add_ready(struct pool *pool, struct slot *slot)
 {
 	slot->phase = SLOT_READY;

@@ -43,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FILE *stream = size ? fmemopen((void *)data, size, "r") : fopen("/dev/null", "re");
 
 	fuzz_check(stream);
-	struct config *config = config_load_stream(stream, "fuzz", &mistakes);
+	struct config *config = config_load_stream(stream, "fuzz", NULL, &mistakes);
 	fclose(stream);
 	fuzz_check((config != NULL) == (mistakes.count == 0));
 	for (size_t i = 0; i < mistakes.count; i++) {

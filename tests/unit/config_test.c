@@ -22,7 +22,7 @@ static void load_bytes(const char *text, size_t size)
 	FILE *stream = fmemopen((void *)text, size, "r");
 
 	ck_assert_ptr_nonnull(stream);
-	config = config_load_stream(stream, "weftd.conf", &mistakes);
+	config = config_load_stream(stream, "weftd.conf", NULL, &mistakes);
 	fclose(stream);
 	ck_assert_int_eq(config == NULL, mistakes.count > 0);
 }
@@ -167,6 +167,9 @@ START_TEST(a_mistake_names_all_there_is_to_know)
 	expect_mistake("[hosts]\nip_forward = yes\n",
 		       "weftd.conf:2: [hosts] ip_forward = yes: no such section; allowed: daemon, names, addresses, "
 		       "forwarder, ports, host, pool, egress, ingress, http");
+	expect_mistake("[hosts]\n# ip_forward = yes\n[pool]\nsize = 1\n",
+		       "weftd.conf:1: [hosts]: no such section; allowed: daemon, names, addresses, forwarder, ports, "
+		       "host, pool, egress, ingress, http");
 	expect_mistake("ip_forward = enable\n",
 		       "weftd.conf:1: ip_forward = enable: before any section; allowed: daemon, names, addresses, "
 		       "forwarder, ports, host, pool, egress, ingress, http");
@@ -306,7 +309,7 @@ START_TEST(values_must_agree)
 		{ "[names]\nnetns_dir = run\n", "not a plain absolute path" },
 		{ "[names]\nnetns_dir = /run/../etc\n", "not a plain absolute path" },
 		{ "[ports]\nrange = 80-90\n", "has privileged ports" },
-		{ "[ports]\nrange = 40000-50000\n", "127.0.0.1:49983 lies in [ports] range" },
+		{ "[ports]\nrange = 40000-50000\n", "127.0.0.1:49983: lies in [ports] range" },
 		{ "[http]\nlisten = [::1]:49983\n", "also in [forwarder] default_listen" },
 		{ "[egress]\nallow_host = [::1]:80\n", "not IPv4" },
 		{ "[forwarder]\ndefault_guest_port = 0\n", "not a port" },
@@ -346,7 +349,7 @@ START_TEST(a_file_that_is_not_there_is_named)
 {
 	char told[512];
 
-	config = config_load("/nonexistent/weftd.conf", &mistakes);
+	config = config_load("/nonexistent/weftd.conf", NULL, &mistakes);
 	ck_assert_ptr_null(config);
 	config_mistake_format(&mistakes, &mistakes.items[0], told, sizeof(told));
 	ck_assert_str_eq(told, "/nonexistent/weftd.conf: cannot be opened: No such file or directory");
@@ -355,7 +358,7 @@ END_TEST
 
 START_TEST(a_directory_is_not_read_as_an_empty_file)
 {
-	config = config_load("/", &mistakes);
+	config = config_load("/", NULL, &mistakes);
 	ck_assert_ptr_null(config);
 	ck_assert_str_eq(mistakes.items[0].text, "cannot be read: Is a directory");
 }
@@ -369,6 +372,37 @@ START_TEST(what_the_host_refuses_is_told_with_its_line)
 	config_mistake_add(&mistakes, config, "http", "listen", "this host has no %s; allowed: %s", "192.0.2.1", "lo");
 	config_mistake_format(&mistakes, &mistakes.items[0], told, sizeof(told));
 	ck_assert_str_eq(told, "weftd.conf:2: [http] listen = 192.0.2.1:80: this host has no 192.0.2.1; allowed: lo");
+}
+END_TEST
+
+START_TEST(a_value_of_a_list_is_told_with_its_own_line)
+{
+	char told[512];
+
+	load("[http]\nlisten = 127.0.0.1:80\n[egress]\nopen = 10.1.0.0/16\n[http]\nlisten = 192.0.2.1:80\n");
+	config_mistake_add_item(&mistakes, config, "http", "listen", 1, "192.0.2.1:80", "not here");
+	config_mistake_format(&mistakes, &mistakes.items[0], told, sizeof(told));
+	ck_assert_str_eq(told, "weftd.conf:6: [http] listen = 192.0.2.1:80: not here");
+}
+END_TEST
+
+static void find_fault(const struct config *checked, struct config_mistakes *found)
+{
+	config_mistake_add(found, checked, "addresses", "host_cidr", "the host is not content");
+	config_mistake_add(found, checked, "addresses", "mtu", "nor with this");
+}
+
+START_TEST(the_host_is_asked_even_where_the_file_has_mistakes)
+{
+	FILE *stream = fmemopen((void *)"[pool]\nsize = x\n[addresses]\nmtu = tiny\n", 38, "r");
+
+	config = config_load_stream(stream, "weftd.conf", find_fault, &mistakes);
+	fclose(stream);
+	ck_assert_ptr_null(config);
+	ck_assert_uint_eq(mistakes.count, 3);
+	ck_assert_ptr_nonnull(strstr(mistakes.items[1].text, "mtu = tiny"));
+	/* What stands in for a value that was refused is not blamed on the file. */
+	ck_assert_str_eq(mistakes.items[2].text, "[addresses] host_cidr = 10.11.0.0/16: the host is not content");
 }
 END_TEST
 
@@ -419,6 +453,8 @@ int main(void)
 	tcase_add_test(refusing, a_file_that_is_not_there_is_named);
 	tcase_add_test(refusing, a_directory_is_not_read_as_an_empty_file);
 	tcase_add_test(refusing, what_the_host_refuses_is_told_with_its_line);
+	tcase_add_test(refusing, a_value_of_a_list_is_told_with_its_own_line);
+	tcase_add_test(refusing, the_host_is_asked_even_where_the_file_has_mistakes);
 
 	Suite *suite = suite_create("config");
 	suite_add_tcase(suite, reading);

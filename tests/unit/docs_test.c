@@ -100,7 +100,7 @@ END_TEST
 static struct config *load(const char *text, struct config_mistakes *mistakes)
 {
 	FILE *stream = fmemopen((void *)text, strlen(text), "r");
-	struct config *config = config_load_stream(stream, "sample", mistakes);
+	struct config *config = config_load_stream(stream, "sample", NULL, mistakes);
 
 	fclose(stream);
 	ck_assert_msg(config != NULL, "%s", mistakes->count ? mistakes->items[0].text : "");

@@ -144,9 +144,12 @@ class Weftd:
         return found
 
     def children(self):
-        """Pids of its child processes: always none."""
-        with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as file:
-            return [int(pid) for pid in file.read().split()]
+        """Pids of the child processes of all its threads: always none."""
+        found = []
+        for thread in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{thread}/children", encoding="ascii") as file:
+                found += [int(pid) for pid in file.read().split()]
+        return found
 
     def memory_kib(self):
         """Resident set, KiB."""

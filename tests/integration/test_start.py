@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How weftd starts, refuses to start, reloads and stops: each way out has its exit status and names what is to blame."""
+
+import grp
+import os
+import re
+import signal
+import socket
+import stat
+import time
+
+import pytest
+
+from harness.api import endpoint_port
+from harness.client import PORT, health, reset, was_reset
+from harness.wait import poll_until
+
+USAGE, NO_INPUT, UNAVAILABLE, CONFIG = 64, 66, 69, 78
+
+
+# ---- What a file says wrong is named with file, line, section, key, value and what is allowed.
+
+
+MISTAKES = [
+    # (the file's text, the line to blame, what the message has in it)
+    ("[nosuch]\nkey = 1\n", 2, ["[nosuch] key = 1", "allowed"]),
+    ("[neither]\n# key = 1\n", 1, ["[neither]", "allowed"]),
+    ("[daemon]\nnosuch = 1\n", 2, ["[daemon]", "nosuch"]),
+    ("[pool]\nsize = many\n", 2, ["[pool] size = many", "allowed"]),
+    ("[forwarder]\nconnect_deadline = 5 parsecs\n", 2, ["[forwarder] connect_deadline = 5 parsecs", "allowed"]),
+    ("[forwarder]\ndefault_listen = localhost\n", 2, ["[forwarder] default_listen = localhost", "allowed"]),
+    ("[ports]\nallow_privileged = perhaps\n", 2, ["[ports] allow_privileged = perhaps", "yes", "no"]),
+    ("[ports]\nrange = 300-200\n", 2, ["[ports] range = 300-200", "allowed"]),
+    ("[addresses]\nhost_cidr = 10.11.0.1/16\n", 2, ["[addresses] host_cidr = 10.11.0.1/16", "allowed"]),
+    ("[addresses]\n\nveth_cidr = 10.11.128.0/17\n", 3, ["[addresses] veth_cidr = 10.11.128.0/17", "overlaps", "allowed"]),
+    ("[names]\nveth_prefix = sandboxes--\n", 2, ["[names] veth_prefix = sandboxes--", "15"]),
+    ("[host]\nip_forward = maybe\n", 2, ["[host] ip_forward = maybe", "enable", "require"]),
+    ("[addresses]\nuplink = nosuch0\n", 2, ["[addresses] uplink = nosuch0", "allowed"]),
+    ("[forwarder]\ndefault_listen = 127.0.0.1:49983\ndefault_listen = 10.99.0.2:49983\n", 3, ["[forwarder] default_listen = 10.99.0.2:49983", "allowed"]),
+    ("[http]\nlisten = 10.99.0.2:80\n", 2, ["[http] listen = 10.99.0.2:80", "allowed"]),
+    ("[daemon]\nsocket_group = no-such-group\n", 2, ["[daemon] socket_group = no-such-group", "allowed"]),
+    ("[egress]\nopen = 10.0.0.0/33\n", 2, ["[egress] open = 10.0.0.0/33", "allowed"]),
+    ("[pool]\n size = 1\n", 2, ["indented"]),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "parts"), MISTAKES, ids=lambda one: repr(one)[:40])
+def test_a_mistake_is_refused_by_file_line_key_and_value(weftd, text, line, parts):
+    daemon = weftd(text, run=False)
+    done = daemon.run("--check")
+    assert done.returncode == CONFIG, done.stderr
+    told = [one for one in done.stderr.splitlines() if one.startswith(f"{daemon.config}:{line}: ")]
+    assert len(told) == 1, done.stderr
+    assert all(part in told[0] for part in parts), told
+    assert daemon.refuses() == CONFIG
+    assert told[0] in daemon.log()
+    daemon.write_config({})
+
+
+def test_check_prints_all_mistakes_at_once(weftd, host):
+    """Those of the file, those of values that do not agree, and those that only the host shows."""
+    text = (
+        "[nosuch]\nkey = 1\n[pool]\nsize = many\n[ports]\nrange = 80-90\n[http]\nlisten = 10.99.0.2:80\n"
+        "[addresses]\nhost_cidr = 10.31.0.0/16\nveth_cidr = 10.32.0.0/16\nuplink = nosuch0\n[daemon]\nsocket_group = nosuch\n"
+    )
+    daemon = weftd(text, run=False)
+    host.run(["ip", "addr", "add", "10.31.3.4/32", "dev", "lo"])
+    host.run(["ip", "route", "add", "10.32.9.0/24", "dev", "lo"])
+    done = daemon.run("--check")
+    host.run(["ip", "addr", "del", "10.31.3.4/32", "dev", "lo"])
+    host.run(["ip", "route", "del", "10.32.9.0/24", "dev", "lo"])
+    assert done.returncode == CONFIG
+    lines = {int(line.removeprefix(daemon.config + ":").split(":")[0]): line for line in done.stderr.splitlines()}
+    assert sorted(lines) == [2, 4, 6, 8, 10, 11, 12, 14], done.stderr
+    assert "10.31.3.4 (lo)" in lines[10] and "10.32.9.0/24" in lines[11]
+    daemon.write_config({})
+
+
+def test_a_wider_route_only_warns(weftd, host):
+    host.run(["ip", "route", "add", "10.0.0.0/12", "dev", "lo"])
+    daemon = weftd()
+    assert daemon.wait_log("level=warning .*10.0.0.0/12")
+    assert daemon.api.register("a1")["slot"] == 1
+
+
+def test_without_mistakes_check_says_so(weftd):
+    done = weftd(run=False).run("--check")
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert "configuration ok" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (["--nosuch"], USAGE, "--nosuch"),
+        (["--config"], USAGE, "--config"),
+        (["more"], USAGE, "more"),
+        (["--config", "/nosuch/weftd.conf"], NO_INPUT, "/nosuch/weftd.conf"),
+        (["--config", "/nosuch/weftd.conf", "--check"], NO_INPUT, "/nosuch/weftd.conf"),
+        (["--state-dir", "/proc/nosuch"], UNAVAILABLE, "/proc/nosuch"),
+        (["--socket", "/proc/nosuch"], UNAVAILABLE, "/proc/nosuch"),
+        (["--socket", "/tmp/" + "x" * 120], UNAVAILABLE, "/tmp/xxx"),
+    ],
+)
+def test_exit_codes(weftd, host, arguments, status, told):
+    daemon = weftd(run=False)
+    done = host.run([*daemon.command("--foreground"), *arguments], check=False)
+    assert done.returncode == status, done
+    assert told in done.stderr
+
+
+def test_cleanup_needs_no_host_that_fits(weftd, host):
+    daemon = weftd()
+    daemon.api.register("a1")
+    daemon.stop()
+    host.run(["ip", "addr", "add", "10.11.3.4/32", "dev", "lo"])
+    done = daemon.run("--cleanup")
+    host.run(["ip", "addr", "del", "10.11.3.4/32", "dev", "lo"])
+    assert done.returncode == 0, done
+    assert host.netns_names() == []
+
+
+# ---- The default endpoint's address, taken.
+
+
+def test_a_listener_on_the_default_address_is_named_at_once(weftd, host):
+    daemon = weftd(run=False)
+    with host.listen(PORT, "127.0.0.1"):
+        start = time.monotonic()
+        assert daemon.refuses() == UNAVAILABLE
+        assert time.monotonic() - start < 4
+    assert str(os.getpid()) in daemon.log() and "127.0.0.1:49983" in daemon.log()
+
+
+def test_an_outgoing_connection_on_the_default_address_is_waited_for(weftd, host):
+    daemon = weftd(run=False)
+    with host.listen(8080, "127.0.0.1") as listener, host.socket() as client:
+        client.bind(("127.0.0.1", PORT))
+        client.connect(("127.0.0.1", 8080))
+        served, _ = listener.accept()
+        start = time.monotonic()
+        assert daemon.refuses() == UNAVAILABLE
+        assert 4.5 < time.monotonic() - start < 12
+        assert str(os.getpid()) in daemon.log() and "127.0.0.1:49983" in daemon.log()
+        # And one that goes within that time is no fault.
+        daemon.spawn()
+        reset(client)
+        served.close()
+
+    def runs():
+        return daemon.running() and os.path.exists(daemon.socket) and daemon.api.status()["state"] == "running"
+
+    poll_until(runs, what=daemon.log_tail)
+
+
+def test_a_listener_on_all_addresses_of_both_families_is_named_at_once(weftd, host):
+    daemon = weftd(run=False)
+    with host.socket(socket.AF_INET6) as both:
+        both.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        both.bind(("::", PORT))
+        both.listen()
+        start = time.monotonic()
+        assert daemon.refuses() == UNAVAILABLE
+        assert time.monotonic() - start < 4
+    assert str(os.getpid()) in daemon.log()
+
+
+def test_what_a_closed_connection_leaves_on_the_default_address_is_named(weftd, host):
+    daemon = weftd(run=False)
+    with host.listen(8080, "127.0.0.1") as listener, host.socket() as client:
+        client.bind(("127.0.0.1", PORT))
+        client.connect(("127.0.0.1", 8080))
+        served, _ = listener.accept()
+        client.close()
+        assert served.recv(1) == b""
+        served.close()
+    assert daemon.refuses() == UNAVAILABLE
+    assert "TIME_WAIT" in daemon.log()
+
+
+def test_a_host_without_ipv6_loopback_is_served_by_ipv4_alone_with_one_warning(weftd, host, guest):
+    host.run(["ip", "addr", "del", "::1/128", "dev", "lo"])
+    daemon = weftd()
+    sandbox = daemon.api.register("a1", {"ports": [PORT]})
+    assert sandbox["endpoints"][0]["listen"] == ["127.0.0.1:20000"]
+    daemon.api.register("a2", {"ports": [PORT, {"guest_port": 80, "listen": "localhost:18080"}]})
+    guest(sandbox).serve(f"{PORT},http,a1")
+    assert health(host, "127.0.0.1", 20000)["guest"] == "a1"
+    warnings = [line for line in daemon.log().splitlines() if "level=warning" in line and ("::1" in line or "IPv6" in line)]
+    assert len(warnings) == 1, warnings
+
+
+# ---- ip_forward.
+
+
+def forwarding(host):
+    return host.output(["cat", "/proc/sys/net/ipv4/ip_forward"]).strip()
+
+
+def test_ip_forward_is_enabled_and_said(weftd, host):
+    assert forwarding(host) == "0"
+    daemon = weftd()
+    assert forwarding(host) == "1"
+    assert daemon.wait_log("ip_forward")
+
+
+def test_ip_forward_can_be_required(weftd, host):
+    daemon = weftd({"host": {"ip_forward": "require"}}, run=False)
+    assert daemon.refuses() == UNAVAILABLE
+    assert "ip_forward" in daemon.log() and forwarding(host) == "0"
+    host.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
+    daemon.start()
+
+
+# ---- Reload.
+
+
+def hang_up(daemon, pattern):
+    seen = len(re.findall(pattern, daemon.log()))
+    daemon.signal(signal.SIGHUP)
+    poll_until(lambda: len(re.findall(pattern, daemon.log())) > seen, what=lambda: daemon.log_tail())
+
+
+def test_hup_takes_what_can_be_taken_and_names_the_rest(weftd, host):
+    daemon = weftd()
+    sandbox = daemon.api.register("a1", {"ports": [PORT]})
+    body = {"ports": [{"guest_port": 80, "listen": "127.0.0.1:80"}]}
+    daemon.api.request("PUT", "/v1/sandboxes/a2", body=body).problem(400, "/ports/0/listen")
+
+    daemon.write_config({"ports": {"allow_privileged": "yes", "range": "30000-30100"}, "forwarder": {"default_wait": "100ms"}})
+    hang_up(daemon, "configuration reloaded")
+    assert re.search("level=warning.*key=range", daemon.log())
+    assert daemon.api.register("a2", body)["endpoints"][0]["listen"] == ["127.0.0.1:80"]
+    assert daemon.api.register("a3", {"ports": [1]})["endpoints"][0]["listen"][0] == "127.0.0.1:20001"
+    start = time.monotonic()
+    with host.connect("127.0.0.1", PORT) as client:
+        assert was_reset(client)
+    assert time.monotonic() - start < 1.5
+    assert daemon.api.show("a1")["endpoints"] == sandbox["endpoints"]
+
+    daemon.write_config("[pool]\nsize = many\n[http]\nlisten = 10.99.0.2:80\n")
+    hang_up(daemon, "configuration not reloaded")
+    log = daemon.log()
+    assert "[pool] size = many" in log and "[http] listen = 10.99.0.2:80" in log
+    assert daemon.api.status()["state"] == "running"
+    daemon.write_config({"pool": {"size": 2}})
+    hang_up(daemon, "configuration reloaded")
+    poll_until(lambda: daemon.api.status()["pool"]["ready"] == 2, what=lambda: str(daemon.api.status()))
+    daemon.write_config({})
+
+
+def test_hup_again_and_again_under_load_changes_nothing_else(weftd, host, guest):
+    daemon = weftd()
+    sandbox = daemon.api.register("a1", {"ports": [7]})
+    guest(sandbox).serve("7,echo")
+    daemon.api.wait("a1", "attached")
+    with host.connect("127.0.0.1", endpoint_port(sandbox, 7)) as client:
+        for n in range(20):
+            daemon.write_config({"forwarder": {"refused_grace": f"{n + 1}ms"}, "daemon": {"log_level": "debug" if n % 2 else "info"}})
+            hang_up(daemon, "configuration reloaded|configuration not")
+            client.sendall(b"x" * 1000)
+            left = 1000
+            while left:
+                left -= len(client.recv(left))
+    daemon.write_config({})
+
+
+# ---- The socket's owner.
+
+
+def test_the_socket_is_for_root_and_its_group(weftd, host):
+    group = grp.getgrgid(100)
+    daemon = weftd({"daemon": {"socket_group": group.gr_name}})
+    status = os.stat(daemon.socket)
+    assert (stat.S_IMODE(status.st_mode), status.st_gid) == (0o660, 100)
+    os.chmod(daemon.folder, 0o755)
+
+    def status_as(uid, gid, groups):
+        ids = f"import os, socket\nos.setgroups({groups})\nos.setgid({gid})\nos.setuid({uid})\n"
+        ask = f"s = socket.socket(socket.AF_UNIX)\ns.connect({daemon.socket!r})\n"
+        ask += "s.sendall(b'GET /healthz HTTP/1.0\\r\\n\\r\\n')\nprint(s.recv(100))"
+        return host.run(["/usr/bin/python3", "-c", ids + ask], check=False)
+
+    assert "200" in status_as(12345, 100, []).stdout
+    assert "200" in status_as(12345, 12345, [100]).stdout
+    refused = status_as(12345, 12345, [])
+    assert refused.returncode and "PermissionError" in refused.stderr
+
+
+# ---- Stop.
+
+
+def test_term_lets_connections_end_and_a_second_one_does_not_wait(weftd, host, guest):
+    daemon = weftd({"forwarder": {"stop_drain": "60s"}})
+    sandbox = daemon.api.register("a1", {"ports": [7]})
+    guest(sandbox).serve("7,echo")
+    daemon.api.wait("a1", "attached")
+
+    def echo(client):
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+
+    client = host.connect("127.0.0.1", endpoint_port(sandbox, 7))
+    echo(client)
+    daemon.signal(signal.SIGTERM)
+    daemon.wait_log("stopping")
+    echo(client)
+    client.shutdown(socket.SHUT_WR)
+    assert client.recv(1) == b""
+    assert daemon.process.wait(10) == 0
+    daemon.start()
+
+    client = host.connect("127.0.0.1", endpoint_port(sandbox, 7))
+    echo(client)
+    daemon.signal(signal.SIGTERM)
+    poll_until(lambda: daemon.log().count("msg=stopping") == 2)
+    echo(client)
+    daemon.signal(signal.SIGTERM)
+    assert daemon.process.wait(10) == 0
+    assert was_reset(client)
+    daemon.wait_log("reason=shutdown")
+
+
+def test_stop_drain_is_a_deadline(weftd, host, guest):
+    daemon = weftd({"forwarder": {"stop_drain": "500ms"}})
+    sandbox = daemon.api.register("a1", {"ports": [7]})
+    guest(sandbox).serve("7,echo")
+    daemon.api.wait("a1", "attached")
+    with host.connect("127.0.0.1", endpoint_port(sandbox, 7)) as client:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+        start = time.monotonic()
+        daemon.signal(signal.SIGTERM)
+        assert was_reset(client)
+        assert 0.4 < time.monotonic() - start < 5
+        assert daemon.process.wait(10) == 0
