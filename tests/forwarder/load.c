@@ -7,6 +7,7 @@
  *	load down ADDRESS BYTES STREAMS          reads BYTES by each stream, from a server that never ends
  *	load up ADDRESS BYTES STREAMS            sends BYTES by each stream, to a server that tells when it has all
  *	load idle ADDRESS COUNT                  connections that do nothing until stdin ends
+ *	load kept ADDRESS COUNT                  the same, after one request and its answer on each
  *
  * ADDRESS: 127.0.0.1:80 or [::1]:80. The server of `connections` and `requests` is tests/guest/server.c's http.
  */
@@ -222,7 +223,8 @@ static bool move(struct client *stream, uint64_t bytes, bool up)
 		if (up && stream->moved == bytes)
 			shutdown(stream->fd, SHUT_WR);
 	}
-	return !up || recv(stream->fd, buffer, BUFFER, 0) > 0;
+	/* An end without an answer: some forwarders lose the server's direction with the client's. All bytes have gone then. */
+	return !up || recv(stream->fd, buffer, BUFFER, 0) >= 0;
 }
 
 static void run_streams(uint64_t bytes, size_t count, bool up)
@@ -254,17 +256,46 @@ static void run_streams(uint64_t bytes, size_t count, bool up)
 	free(streams);
 }
 
-static void run_idle(size_t count)
+static void wait_for_stdin(const char *say)
 {
-	struct client *clients = calloc(count, sizeof(*clients));
 	char byte;
 
-	for (size_t i = 0; i < count; i++)
-		open_client(&clients[i]);
-	puts("idle");
+	puts(say);
 	fflush(stdout);
 	while (read(STDIN_FILENO, &byte, 1) > 0)
 		continue;
+}
+
+static void run_idle(size_t count)
+{
+	struct client *clients = calloc(count, sizeof(*clients));
+
+	for (size_t i = 0; i < count; i++)
+		open_client(&clients[i]);
+	wait_for_stdin("idle");
+	free(clients);
+}
+
+/* One after the other, so that none waits in a queue behind the rest. */
+static void run_kept(size_t count)
+{
+	struct client *clients = calloc(count, sizeof(*clients));
+	struct epoll_event event;
+
+	for (size_t i = 0; i < count; i++) {
+		int result = 0;
+
+		open_client(&clients[i]);
+		while (result == 0) {
+			if (epoll_wait(epoll_fd, &event, 1, 20000) <= 0)
+				errx(1, "stalled after %zu", i);
+			if (event.data.ptr == &clients[i])
+				result = talk(&clients[i], event.events);
+		}
+		if (result < 0)
+			errx(1, "connection %zu ended", i);
+	}
+	wait_for_stdin("kept");
 	free(clients);
 }
 
@@ -273,7 +304,7 @@ int main(int argc, char **argv)
 	struct rlimit limit;
 
 	if (argc < 4 || addr_parse(argv[2], &target) < 0)
-		errx(2, "load connections|requests|down|up|idle ADDRESS N [N]");
+		errx(2, "load connections|requests|down|up|idle|kept ADDRESS N [N]");
 	double first = strtod(argv[3], NULL);
 	size_t second = argc > 4 ? strtoul(argv[4], NULL, 10) : 1;
 
@@ -288,6 +319,8 @@ int main(int argc, char **argv)
 		run_requests(first, second);
 	else if (strcmp(argv[1], "idle") == 0)
 		run_idle((size_t)first);
+	else if (strcmp(argv[1], "kept") == 0)
+		run_kept((size_t)first);
 	else
 		run_streams((uint64_t)first, second, strcmp(argv[1], "up") == 0);
 	free(samples);

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs the benchmarks. Started by tools/bench, which builds and installs what this needs."""
+
+import argparse
+import os
+import signal
+import sys
+import time
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [_HERE, os.path.join(os.path.dirname(_HERE), "integration")]
+
+# pylint: disable=wrong-import-position
+import forwarder
+import forwarder_report
+import report
+
+_STARTED = time.monotonic()
+
+
+def say(text):
+    print(f"[{time.monotonic() - _STARTED:4.0f} s] {text}", flush=True)
+
+
+def run_forwarder(options, about):
+    plan = forwarder.Plan.quick() if options.quick else forwarder.Plan.full()
+    results, notes = forwarder.run(plan, options.path, say)
+    goals, parts, panels = [], [], []
+    for kind, values in results.values.items():
+        goals += forwarder_report.goals_of(kind, values)
+        parts.append(forwarder_report.text_of(kind, values))
+        panels += forwarder_report.panels_of(kind, values)
+    parts.append("\n".join([forwarder_report.PATHS[options.path], *(f"{name}: {note}" for name, note in notes.items())]))
+    return results, goals, parts, panels, {"peers_path": options.path, "notes": notes}
+
+
+def finish(name, options, about, outcome):
+    results, goals, parts, panels, more = outcome
+    if results.failures:
+        parts.append("not measured:\n" + "\n".join(f"  {failure}" for failure in results.failures))
+    parts.append(report.goals_table(goals))
+    text = "\n\n".join(parts)
+    print(f"\n{text}\n")
+    os.makedirs(options.out, exist_ok=True)
+    base = os.path.join(options.out, name)
+    with open(f"{base}.txt", "w", encoding="utf-8") as file:
+        file.write(text + "\n")
+    report.write_json(f"{base}.json", results.values, goals, about, quick=options.quick, failures=results.failures, **more)
+    report.plot(f"{base}.png", panels, f"weft: {name}, {about['cores']} cores, Linux {about['kernel']}")
+    say(f"written: {base}.txt, {base}.json, {base}.png")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="tools/bench", description="Measures weft beside its peers.")
+    parser.add_argument("what", nargs="?", choices=("forwarder", "fabric", "all"), default="all")
+    parser.add_argument("--quick", action="store_true", help="about a minute: to see whether something changed much")
+    parser.add_argument("--path", choices=sorted(forwarder_report.PATHS), default="inside", help="how the peers reach the guest")
+    parser.add_argument("--out", default="bench-results", help="folder for the text, the JSON and the picture")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # so that all is taken down
+    about = report.machine()
+    if options.what in ("forwarder", "all"):
+        finish("forwarder", options, about, run_forwarder(options, about))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is read off processes and the kernel: processor time, memory, descriptors; and the client that makes load."""
+
+import contextlib
+import os
+import resource
+import signal
+import statistics
+import subprocess
+
+from harness.daemon import build_dir
+
+_TICK = os.sysconf("SC_CLK_TCK")
+
+# Slab caches that hold the file system's things, which come and go with whatever else the machine does.
+_FILES = ("ext4", "btrfs", "xfs", "overlay", "ovl_", "proc_inode", "inode_cache", "radix_tree", "buffer_head", "kernfs", "shmem")
+
+
+def median(values):
+    return statistics.median(values) if values else None
+
+
+def spread(values):
+    """The distance of the extremes, as a share of the median."""
+    middle = median(values)
+    return (max(values) - min(values)) / middle if middle else 0.0
+
+
+def percentile(values, share):
+    """The smallest value that SHARE (0 to 1) of VALUES do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, max(0, int(-(-share * len(ordered) // 1)) - 1))]
+
+
+def _children(pid):
+    found = []
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
+                for child in file.read().split():
+                    found += [int(child), *_children(child)]
+    return found
+
+
+class Processes:
+    """A forwarder as a user runs it: some processes, and whatever children they have by now."""
+
+    def __init__(self, pids):
+        self.roots = list(pids)
+
+    def pids(self):
+        return [one for root in self.roots for one in (root, *_children(root))]
+
+    def cpu_seconds(self):
+        """Time on a processor, in user mode and in the kernel, of children that are gone too."""
+        total = 0.0
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                for task in os.listdir(f"/proc/{pid}/task"):
+                    with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as file:
+                        total += int(file.read().split()[0]) / 1e9
+                with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+                    fields = file.read().rsplit(")", 1)[1].split()
+                total += (int(fields[13]) + int(fields[14])) / _TICK
+        return total
+
+    def memory_kib(self):
+        """Proportional set size: what is shared counts once among those that share it."""
+        total = 0
+        for pid in self.pids():
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+                total += next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
+        return total
+
+    def descriptors(self):
+        """(all, those that are pipes)."""
+        count = pipes = 0
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                for fd in os.listdir(f"/proc/{pid}/fd"):
+                    count += 1
+                    with contextlib.suppress(OSError):
+                        pipes += os.readlink(f"/proc/{pid}/fd/{fd}").startswith("pipe:")
+        return count, pipes
+
+
+def kernel_memory_kib():
+    """What the kernel holds for sockets and processes: objects in slab caches (the file system's apart), kernel stacks, page
+    tables, and pages of data in TCP's queues."""
+    total = 0
+    with open("/proc/slabinfo", encoding="ascii") as file:
+        for line in file:
+            fields = line.split()
+            if len(fields) > 3 and fields[1].isdigit() and not fields[0].startswith(_FILES):
+                total += int(fields[1]) * int(fields[3])
+    total //= 1024
+    with open("/proc/meminfo", encoding="ascii") as file:
+        total += sum(int(line.split()[1]) for line in file if line.startswith(("KernelStack:", "PageTables:")))
+    with open("/proc/net/sockstat", encoding="ascii") as file:
+        words = next(line for line in file if line.startswith("TCP:")).split()
+        total += int(words[words.index("mem") + 1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+    return total
+
+
+def raise_descriptor_limit(wanted=65536):
+    """For this process and all that it starts, as far as the machine lets it. Returns the limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limit in (max(wanted, hard), hard):
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+            return limit
+    return hard
+
+
+class LoadFailed(RuntimeError):
+    """The client could not do its work: what it said."""
+
+
+def _values(line):
+    return {name: float(value) for name, value in (pair.split("=") for pair in line.split())}
+
+
+def load(namespace, *arguments, limit=40):
+    """Runs tests/forwarder/load in NAMESPACE and returns what it measured, by name."""
+    argv = [os.path.join(build_dir(), "tests/forwarder/load"), *map(str, arguments)]
+    try:
+        done = namespace.run(argv, check=False, timeout=limit)
+    except subprocess.TimeoutExpired:
+        raise LoadFailed(f"load {' '.join(argv[1:])}: not done within {limit} s") from None
+    if done.returncode and "rate=" not in done.stdout:
+        raise LoadFailed(f"load {' '.join(argv[1:])}: {done.stderr.strip()}")
+    return _values(done.stdout)
+
+
+def terminate(process, limit=10):
+    """Ends a child that we started, and waits for it."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    process.wait()
