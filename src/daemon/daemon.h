@@ -61,8 +61,10 @@ struct daemon {
 	uint64_t adopt_started_ms;
 	uint64_t register_count[CONNECT_BUCKETS]; /* durations of registrations, by connect_bucket_ms[] */
 	uint64_t register_sum_us;
-	struct mailbox *diagnoses_done; /* diagnoses that are over */
-	unsigned diagnoses;             /* under way */
+	uint64_t denied[FABRIC_RULES];      /* packets stopped, by rule, since it runs */
+	uint64_t host_denied[FABRIC_RULES]; /* last read of the host's table */
+	struct mailbox *diagnoses_done;     /* diagnoses that are over */
+	unsigned diagnoses;                 /* under way */
 	struct event *signals[3];
 	int exit_code;
 };
@@ -81,7 +83,9 @@ struct tenant {
 	bool unregistered;      /* its file says that it is to go, whatever becomes of the attempt */
 	struct reply **leaving; /* answers owed when it is gone */
 	size_t leaving_count;
-	struct counters base; /* what its counters stood at when this run of the daemon took it over */
+	struct counters base;          /* what its counters stood at when this run of the daemon took it over */
+	struct counters lost;          /* what the kernel counted in tables that are gone */
+	uint64_t denied[FABRIC_RULES]; /* last read of its namespace */
 };
 
 /* ---- tenant.c ---- */

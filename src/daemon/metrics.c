@@ -72,6 +72,14 @@ static void write_pool(FILE *out, const struct daemon *daemon)
 	fprintf(out, "weft_pool_deferred_total %" PRIu64 "\n", pool.deferred_total);
 }
 
+static void write_denied(FILE *out, const struct daemon *daemon)
+{
+	head(out, "weft_denied_total", "counter", "Packets of sandboxes, and to them, that were stopped, by rule.");
+	for (unsigned i = 0; i < FABRIC_RULES; i++)
+		fprintf(out, "weft_denied_total{rule=\"%s\"} %" PRIu64 "\n", fabric_rule_name((enum fabric_rule)i),
+			daemon->denied[i]);
+}
+
 void daemon_metrics(void *context, struct reply *reply)
 {
 	struct daemon *daemon = context;
@@ -85,6 +93,7 @@ void daemon_metrics(void *context, struct reply *reply)
 		write_sandboxes(out, daemon);
 		write_forwarder(out, daemon);
 		write_pool(out, daemon);
+		write_denied(out, daemon);
 		fclose(out);
 	}
 	reply_text(reply, "text/plain; version=0.0.4; charset=utf-8", text ? text : "", length);

@@ -120,6 +120,8 @@ void sandbox_leave(struct daemon *daemon, struct sandbox *sandbox, unsigned drai
 		return;
 	}
 	tenant->busy = true;
+	/* What it counted last goes into the sums of the host. */
+	collect_now(daemon, sandbox);
 	if (sandbox->state != SANDBOX_DRAINING)
 		sandbox_set_state(daemon->registry, sandbox, SANDBOX_DRAINING, "unregistered", NULL);
 	tenant_follow_readiness(tenant);

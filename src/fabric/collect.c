@@ -26,6 +26,7 @@ struct collection {
 	/* The job at hand. */
 	unsigned slots[SLOTS_A_JOB];
 	int fds[SLOTS_A_JOB];
+	int links[SLOTS_A_JOB]; /* on the host */
 	struct fabric_counts read[SLOTS_A_JOB];
 	bool good[SLOTS_A_JOB];
 	size_t used;
@@ -34,10 +35,15 @@ struct collection {
 static int run_collect(struct job *job)
 {
 	struct collection *collection = (struct collection *)job;
+	uint64_t drops[SLOTS_A_JOB] = { 0 };
 
+	/* Without the host's table there is nothing to add. */
+	if (nft_host_drops(collection->links, drops, collection->used, &job->err) < 0)
+		log_debug("drops of the host not read", F_STR("error", job->err.text));
 	for (size_t i = 0; i < collection->used; i++) {
 		collection->read[i].slot = collection->slots[i];
 		collection->good[i] = nft_slot_counts(collection->fds[i], &collection->read[i], &job->err) == 0;
+		collection->read[i].host_drops = drops[i];
 	}
 	return 0;
 }
@@ -73,6 +79,7 @@ static bool gather(struct collection *collection)
 		if (fd < 0)
 			continue;
 		collection->slots[collection->used] = slot->number;
+		collection->links[collection->used] = slot->veth_index;
 		collection->read[collection->used] = (struct fabric_counts){ 0 };
 		collection->fds[collection->used++] = fd;
 	}
@@ -140,4 +147,23 @@ void fabric_collect(struct fabric *fabric, unsigned slot, fabric_counts_done *do
 	/* Begins when the caller has returned. */
 	collection->job.mail.deliver = deliver_first;
 	mailbox_post(fabric->mailbox, &collection->job.mail);
+}
+
+int fabric_read_counts(const struct fabric *fabric, unsigned number, int netns_fd, struct fabric_counts *counts,
+		       struct err *err)
+{
+	const struct slot *slot = slot_find(fabric, number);
+	uint64_t drops = 0;
+
+	counts->slot = number;
+	if (nft_slot_counts(netns_fd, counts, err) < 0 ||
+	    (slot && nft_host_drops(&slot->veth_index, &drops, 1, err) < 0))
+		return -1;
+	counts->host_drops = drops;
+	return 0;
+}
+
+int fabric_read_host_counts(uint64_t denied[static FABRIC_RULES], struct err *err)
+{
+	return nft_host_counts(denied, err);
 }

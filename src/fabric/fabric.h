@@ -152,18 +152,55 @@ void fabric_flush_flows(struct fabric *fabric, unsigned slot, fabric_done *done,
 /* Looks at TAP and veth of the slot again and tells the watcher of changes. For after a resume, and tests. */
 void fabric_recheck(struct fabric *fabric, unsigned slot);
 
+/* What stops packets of guests, and packets to them. */
+enum fabric_rule {
+	/* Policy, answered: as the rules of denials and of fabric_reach(). */
+	FABRIC_RULE_PRIVATE,
+	FABRIC_RULE_SANDBOX,
+	FABRIC_RULE_DENY,
+	FABRIC_RULE_INTERNET,
+	FABRIC_RULE_GATEWAY,
+	FABRIC_RULE_CONNECTIONS,
+	FABRIC_RULE_HOST,    /* the host's own addresses */
+	FABRIC_RULE_INGRESS, /* who else than the host opened connections to a sandbox */
+	/* What is forged or of no use, dropped. */
+	FABRIC_RULE_MAC,
+	FABRIC_RULE_ARP,
+	FABRIC_RULE_IPV6,
+	FABRIC_RULE_PROTOCOL,  /* any other than IPv4 */
+	FABRIC_RULE_SOURCE,    /* not the sender's address */
+	FABRIC_RULE_MULTICAST, /* and broadcast, and what is not for the gateway's MAC */
+	FABRIC_RULE_MARTIAN,   /* a destination that no wire leads to */
+	FABRIC_RULE_MALFORMED, /* and IPv4 with options */
+	FABRIC_RULE_RATE,      /* over the bandwidth */
+	FABRIC_RULE_FORWARD,   /* belongs to no flow that was let through */
+	FABRIC_RULE_FAMILY,    /* not IPv4, seen on the host */
+	FABRIC_RULES,
+};
+
+const char *fabric_rule_name(enum fabric_rule rule);
+
 /* What the kernel has counted for a slot since it was made. */
 struct fabric_counts {
 	unsigned slot;
 	uint64_t bytes_to_guest, bytes_from_guest;
 	uint64_t packets_to_guest, packets_from_guest;
-	uint64_t drops;
+	uint64_t drops;                /* in its namespace */
+	uint64_t host_drops;           /* by the host's table */
+	uint64_t denied[FABRIC_RULES]; /* of those in its namespace */
 	uint64_t connections;
 };
 typedef void fabric_counts_done(void *context, const struct fabric_counts *counts, size_t count, const struct err *err);
 
 /* Reads the counters of all live slots (SLOT 0) or one. */
 void fabric_collect(struct fabric *fabric, unsigned slot, fabric_counts_done *done, void *context);
+
+/* Reads those of one at once, through NETNS_FD, a descriptor of its namespace. 0, or -1 with ERR. */
+int fabric_read_counts(const struct fabric *fabric, unsigned slot, int netns_fd, struct fabric_counts *counts,
+		       struct err *err);
+
+/* Packets that the host's table stopped since it was made, by rule. 0, or -1 with ERR. */
+int fabric_read_host_counts(uint64_t denied[static FABRIC_RULES], struct err *err);
 
 /* Whether policy lets a packet of the guest through, from the kernel's own sets. */
 struct fabric_reach {

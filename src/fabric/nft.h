@@ -31,6 +31,19 @@ int nft_host_check(const struct config *config, bool *intact, struct err *err);
 /* Removes the host's table; none there is no error. *REMOVED says whether there was one. */
 int nft_host_remove(bool *removed, struct err *err);
 
+/* Packets that the host's table denied or dropped since it was made, by rule. 0, or -1 with ERR. */
+int nft_host_counts(uint64_t denied[static FABRIC_RULES], struct err *err);
+
+/* The same of sandboxes, all rules together: into DROPS[i] what came in by the link of number LINKS[i] (0: none). */
+int nft_host_drops(const int *links, uint64_t *drops, size_t count, struct err *err);
+
+/* Forgets what was counted of a link, which somebody else is to have. */
+int nft_host_forget(int link, struct err *err);
+
+/* What was denied on its way to the host itself, as nft_slot_denials() tells; LINK is the number of that by which it came. */
+typedef void nft_host_denied(void *context, int link, const struct fabric_denial *denial);
+int nft_host_denials(uint64_t *since_ms, nft_host_denied *told, void *context, struct err *err);
+
 /* Makes the published ports of a slot on the host exactly NAT (none: removes them), and leaves those of others alone. */
 int nft_host_publish(const struct config *config, unsigned slot, const struct fabric_nat *nat, size_t count,
 		     struct err *err);

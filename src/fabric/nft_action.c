@@ -34,9 +34,16 @@ void record_destination(struct nft_batch *batch, const struct nft_set *set)
 	nft_load_key(batch, set->key, NFT_IP_DESTINATION);
 	struct nft_part part = nft_part_begin(batch, "dynset");
 	mnl_attr_put_strz(batch->open, NFTA_DYNSET_SET_NAME, set->name);
-	nft_part_u32(batch, NFTA_DYNSET_OP, NFT_DYNSET_OP_ADD);
+	/* A count begins again when its element is gone: so each packet renews it. */
+	nft_part_u32(batch, NFTA_DYNSET_OP, set->count ? NFT_DYNSET_OP_UPDATE : NFT_DYNSET_OP_ADD);
 	nft_part_u32(batch, NFTA_DYNSET_SREG_KEY, NFT_REG_1);
 	nft_part_u64(batch, NFTA_DYNSET_TIMEOUT, 0); /* the set's own */
+	if (set->count) {
+		struct nlattr *nest = mnl_attr_nest_start(batch->open, NFTA_DYNSET_EXPR);
+		mnl_attr_put_strz(batch->open, NFTA_EXPR_NAME, "counter");
+		mnl_attr_nest_end(batch->open, mnl_attr_nest_start(batch->open, NFTA_EXPR_DATA));
+		mnl_attr_nest_end(batch->open, nest);
+	}
 	nft_part_end(batch, part);
 }
 

@@ -184,10 +184,13 @@ void nft_load_key(struct nft_batch *batch, unsigned key, uint32_t offset)
 	unsigned field = 0;
 #define NEXT_REGISTER (field++ ? NFT_REG32_00 + field - 1 : NFT_REG_1)
 
-	if (key & NFT_KEY_ADDRESS) {
+	/* Stated first, as it takes register 1. */
+	if (key & NFT_KEY_ADDRESS)
 		nft_state_ipv4(batch);
+	if (key & NFT_KEY_LINK)
+		nft_load_meta(batch, NFT_META_IIF, NEXT_REGISTER);
+	if (key & NFT_KEY_ADDRESS)
 		nft_load_payload(batch, NFT_PAYLOAD_NETWORK_HEADER, offset, 4, NEXT_REGISTER);
-	}
 	if (key & NFT_KEY_PROTO)
 		nft_load_meta(batch, NFT_META_L4PROTO, NEXT_REGISTER);
 	if (key & NFT_KEY_PORT)

@@ -47,11 +47,14 @@ void match_daddr_local(struct nft_batch *batch, enum nft_sense sense);
 
 void match_ipv4(struct nft_batch *batch, enum nft_sense sense);                      /* inet: meta nfproto */
 void match_ether_type(struct nft_batch *batch, enum nft_sense sense, uint16_t type); /* meta protocol, ETH_P_* */
+void match_ether_tag(struct nft_batch *batch, uint16_t type); /* ether type: ETH_P_8021Q, ETH_P_8021AD */
 void match_ether_saddr(struct nft_batch *batch, enum nft_sense sense, const struct mac *mac);
 void match_ether_daddr(struct nft_batch *batch, enum nft_sense sense, const struct mac *mac);
 void match_arp_from(struct nft_batch *batch, const struct mac *mac, uint32_t ip);
 void match_arp_sender(struct nft_batch *batch, uint32_t ip); /* the address alone */
 void match_arp_target(struct nft_batch *batch, uint32_t ip);
+void match_ip_version(struct nft_batch *batch, uint8_t version);
+void match_ip_hdrlength(struct nft_batch *batch, uint8_t words); /* 5: no options */
 void match_ip_saddr(struct nft_batch *batch, enum nft_sense sense, uint32_t ip);
 void match_ip_daddr(struct nft_batch *batch, enum nft_sense sense, uint32_t ip);
 void match_ip_saddr_in(struct nft_batch *batch, enum nft_sense sense, const struct cidr4 *network);
@@ -85,7 +88,7 @@ void match_bytes_over(struct nft_batch *batch, uint64_t per_second, uint32_t bur
 
 void count_as(struct nft_batch *batch, const char *counter);
 void set_mark(struct nft_batch *batch, uint32_t mark);
-void record_destination(struct nft_batch *batch, const struct nft_set *set); /* add @set { ... } */
+void record_destination(struct nft_batch *batch, const struct nft_set *set); /* add, or update, @set { ... } */
 void clamp_mss(struct nft_batch *batch);
 void dnat_to(struct nft_batch *batch, uint32_t ip);
 void dnat_by_destination(struct nft_batch *batch, const struct nft_set *map);

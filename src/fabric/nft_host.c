@@ -9,6 +9,7 @@
  * with the nft that loads it, or, once its owner is gone and PERSIST remains, with flags that are a syntax error. What others
  * flush is put back instead.
  */
+#include "fabric/nft_host.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "config/config.h"
@@ -23,6 +24,7 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter_ipv4.h>
+#include <netinet/in.h>
 
 /* What is published on one address, and on all of the host's. */
 static const struct nft_set map_published = { .name = "published",
@@ -36,6 +38,21 @@ static const struct nft_set set_ingress = { .name = "ingress_sources", .key = NF
 static const struct nft_set set_service_addresses = { .name = "host_service_addresses",
 						      .key = NFT_KEY_ADDRESS,
 						      .interval = true };
+
+/* By the link of the sandbox, as its source may be forged. Elements go when they were not renewed for long. */
+const struct nft_set set_sandbox_drops = { .name = "sandbox_drops",
+					   .key = NFT_KEY_LINK,
+					   .timeout_ms = NFT_HOST_DROPS_KEPT_MS,
+					   .size = CONFIG_SLOT_MAX + 1,
+					   .count = true };
+const struct nft_set set_denied_host_ports = { .name = "denied_host_ports",
+					       .key = NFT_KEY_LINK | NFT_KEY_ADDRESS | NFT_KEY_PROTO | NFT_KEY_PORT,
+					       .timeout_ms = NFT_DENIAL_KEPT_MS,
+					       .size = NFT_HOST_DENIALS_MAX };
+const struct nft_set set_denied_host_protocols = { .name = "denied_host_protocols",
+						   .key = NFT_KEY_LINK | NFT_KEY_ADDRESS | NFT_KEY_PROTO,
+						   .timeout_ms = NFT_DENIAL_KEPT_MS,
+						   .size = NFT_HOST_DENIALS_MAX };
 
 static const struct nft_hook hook_raw = { NFT_CHAIN_FILTER, NF_INET_PRE_ROUTING, NF_IP_PRI_RAW, false, NULL };
 static const struct nft_hook hook_prerouting = { NFT_CHAIN_NAT, NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST, false, NULL };
@@ -71,10 +88,14 @@ static void add_sets(struct nft_batch *batch, const struct config *config)
 static void add_sources(struct nft_batch *batch, uint32_t group)
 {
 	nft_chain_add(batch, "sandbox_sources", &hook_raw, NULL);
+	nft_chain_add(batch, "sandbox_dropped", NULL, NULL);
+	/* A rule of its own: where the set is full, the rule ends and the packet is dropped all the same. */
+	RULE(batch, "sandbox_dropped", record_destination(batch, &set_sandbox_drops));
+	RULE(batch, "sandbox_dropped", verdict_drop(batch));
 	RULE(batch, "sandbox_sources", match_iifgroup(batch, NFT_IS, group), match_ipv4(batch, NFT_IS_NOT),
-	     count_as(batch, "drop_family"), verdict_drop(batch));
+	     count_as(batch, "drop_family"), verdict_goto(batch, "sandbox_dropped"));
 	RULE(batch, "sandbox_sources", match_iifgroup(batch, NFT_IS, group), match_saddr_not_routed_back(batch),
-	     count_as(batch, "drop_source"), verdict_drop(batch));
+	     count_as(batch, "drop_source"), verdict_goto(batch, "sandbox_dropped"));
 }
 
 static void add_translation(struct nft_batch *batch, const struct config *config)
@@ -108,7 +129,11 @@ static void add_translation(struct nft_batch *batch, const struct config *config
 
 static void add_denied(struct nft_batch *batch)
 {
+	nft_set_add(batch, &set_sandbox_drops);
+	nft_set_add(batch, &set_denied_host_ports);
+	nft_set_add(batch, &set_denied_host_protocols);
 	nft_chain_add(batch, "denied", NULL, NULL);
+	RULE(batch, "denied", record_destination(batch, &set_sandbox_drops));
 	nft_policy_add_answer(batch, "denied");
 }
 
@@ -124,6 +149,12 @@ static void add_input(struct nft_batch *batch, const struct config *config)
 	if (config->egress.allow_host.count)
 		RULE(batch, "to_host", match_ct_original_daddr_in(batch, &set_service_addresses), match_ct_dnat(batch),
 		     verdict_accept(batch));
+	RULE(batch, "to_host", match_ipv4(batch, NFT_IS), match_l4proto(batch, NFT_IS, IPPROTO_TCP),
+	     record_destination(batch, &set_denied_host_ports));
+	RULE(batch, "to_host", match_ipv4(batch, NFT_IS), match_l4proto(batch, NFT_IS, IPPROTO_UDP),
+	     record_destination(batch, &set_denied_host_ports));
+	RULE(batch, "to_host", match_l4proto(batch, NFT_IS_NOT, IPPROTO_TCP),
+	     match_l4proto(batch, NFT_IS_NOT, IPPROTO_UDP), record_destination(batch, &set_denied_host_protocols));
 	RULE(batch, "to_host", count_as(batch, "denied_host"), verdict_goto(batch, "denied"));
 
 	nft_chain_add(batch, "input", &hook_input, NULL);
@@ -221,7 +252,8 @@ static int read_map(const struct nft_set *map, struct elements *elements, struct
 
 int nft_host_check(const struct config *config, bool *intact, struct err *err)
 {
-	static const char *const filled[] = { "published", "published_anywhere", NULL };
+	static const char *const filled[] = { "published",         "published_anywhere",    "sandbox_drops",
+					      "denied_host_ports", "denied_host_protocols", NULL };
 	struct nft_batch wanted;
 
 	nft_batch_begin(&wanted, NFPROTO_INET);

@@ -16,6 +16,7 @@ enum {
 	/* Offsets in headers. */
 	ETHER_DESTINATION = 0,
 	ETHER_SOURCE = 6,
+	ETHER_TYPE = 12,
 	ARP_SENDER = 8, /* hardware address, then the protocol's */
 	ARP_SENDER_IP = 14,
 	ARP_TARGET_IP = 24,
@@ -131,6 +132,16 @@ void match_ether_type(struct nft_batch *batch, enum nft_sense sense, uint16_t ty
 	nft_compare(batch, operator_of(sense), &value, sizeof(value));
 }
 
+void match_ether_tag(struct nft_batch *batch, uint16_t type)
+{
+	const uint16_t value = htobe16(type);
+
+	/* The kernel has taken the tag out of the frame by then, and puts it back for those who look there. */
+	nft_state_ether(batch);
+	nft_load_payload(batch, NFT_PAYLOAD_LL_HEADER, ETHER_TYPE, sizeof(value), NFT_REG_1);
+	nft_compare(batch, NFT_CMP_EQ, &value, sizeof(value));
+}
+
 static void match_mac(struct nft_batch *batch, enum nft_sense sense, uint32_t offset, const struct mac *mac)
 {
 	nft_state_ether(batch);
@@ -179,6 +190,25 @@ void match_arp_target(struct nft_batch *batch, uint32_t ip)
 {
 	nft_state_arp(batch);
 	match_network_field(batch, NFT_IS, ARP_TARGET_IP, ip);
+}
+
+/* The first byte of the header has both the version and the header's length. */
+static void match_ip_start(struct nft_batch *batch, uint8_t bits, uint8_t value)
+{
+	nft_state_ipv4(batch);
+	nft_load_payload(batch, NFT_PAYLOAD_NETWORK_HEADER, 0, sizeof(value), NFT_REG_1);
+	nft_mask(batch, &bits, sizeof(bits));
+	nft_compare(batch, NFT_CMP_EQ, &value, sizeof(value));
+}
+
+void match_ip_version(struct nft_batch *batch, uint8_t version)
+{
+	match_ip_start(batch, 0xf0, (uint8_t)(version << 4));
+}
+
+void match_ip_hdrlength(struct nft_batch *batch, uint8_t words)
+{
+	match_ip_start(batch, 0x0f, words);
 }
 
 void match_ip_saddr(struct nft_batch *batch, enum nft_sense sense, uint32_t ip)

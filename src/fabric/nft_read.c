@@ -9,6 +9,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <string.h>
 
 struct element_reader {
 	const struct nft_set *set;
@@ -116,12 +117,79 @@ bool nft_read_has_table(int fd, uint8_t family, struct err *err)
 	return nft_ask(fd, request, ignore, NULL, err) == 0;
 }
 
+/* ---- Counters ---- */
+
+struct counter_reader {
+	void (*each)(void *context, const char *name, uint64_t packets, uint64_t bytes);
+	void *context;
+};
+
+static uint64_t counter_value(const struct nlattr *data, unsigned type)
+{
+	const struct nlattr *attr;
+
+	nft_for_each_nested(attr, data)
+	{
+		if (mnl_attr_get_type(attr) == type)
+			return be64toh(mnl_attr_get_u64(attr));
+	}
+	return 0;
+}
+
+static int read_counter(const struct nlmsghdr *message, void *data)
+{
+	const struct counter_reader *reader = data;
+	const struct nlattr *attr, *value = NULL;
+	const char *table = "", *name = "";
+
+	nft_for_each(attr, message)
+	{
+		if (mnl_attr_get_type(attr) == NFTA_OBJ_TABLE)
+			table = mnl_attr_get_str(attr);
+		else if (mnl_attr_get_type(attr) == NFTA_OBJ_NAME)
+			name = mnl_attr_get_str(attr);
+		else if (mnl_attr_get_type(attr) == NFTA_OBJ_DATA)
+			value = attr;
+	}
+	if (value && strcmp(table, NFT_TABLE_NAME) == 0)
+		reader->each(reader->context, name, counter_value(value, NFTA_COUNTER_PACKETS),
+			     counter_value(value, NFTA_COUNTER_BYTES));
+	return MNL_CB_OK;
+}
+
+int nft_read_counters(int netns_fd, void (*each)(void *context, const char *name, uint64_t packets, uint64_t bytes),
+		      void *context, struct err *err)
+{
+	struct counter_reader reader = { each, context };
+	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
+	AUTO_FD int fd = nft_socket(netns_fd, err);
+
+	if (fd < 0)
+		return -1;
+	if (nft_ask(fd, nft_request(buffer, NFT_MSG_GETOBJ, AF_UNSPEC, NLM_F_DUMP), read_counter, &reader, err) < 0)
+		return err_wrap(err, "counters");
+	return 0;
+}
+
 /* ---- One element ---- */
 
 struct found {
 	const struct nft_set *set;
 	struct nft_range range;
 };
+
+/* EXPRESSION: what an element of a set that counts has. */
+static uint64_t read_packets(const struct nlattr *expression)
+{
+	const struct nlattr *attr;
+
+	nft_for_each_nested(attr, expression)
+	{
+		if (mnl_attr_get_type(attr) == NFTA_EXPR_DATA)
+			return counter_value(attr, NFTA_COUNTER_PACKETS);
+	}
+	return 0;
+}
 
 static void take_range(const struct nlattr *item, struct found *found)
 {
@@ -133,6 +201,8 @@ static void take_range(const struct nlattr *item, struct found *found)
 	nft_for_each_nested(attr, item)
 	{
 		bool start = mnl_attr_get_type(attr) == NFTA_SET_ELEM_KEY;
+		if (mnl_attr_get_type(attr) == NFTA_SET_ELEM_EXPR)
+			found->range.packets = read_packets(attr);
 		if (!start && mnl_attr_get_type(attr) != NFTA_SET_ELEM_KEY_END)
 			continue;
 		data = data_value(attr, &size);

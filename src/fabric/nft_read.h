@@ -24,11 +24,16 @@ struct nft_read_element {
 int nft_read_elements(int netns_fd, uint8_t family, const struct nft_set *set,
 		      void (*each)(void *context, const struct nft_read_element *read), void *context, struct err *err);
 
+/* Hands all named counters of our tables, of all families, to EACH. 0, or -1 with ERR, as nft_read_elements(). */
+int nft_read_counters(int netns_fd, void (*each)(void *context, const char *name, uint64_t packets, uint64_t bytes),
+		      void *context, struct err *err);
+
 /* Whether the table of ours is there; false with ERR. FD: nft_socket(). */
 bool nft_read_has_table(int fd, uint8_t family, struct err *err);
 
 struct nft_range {
 	uint32_t first, last; /* addresses; equal where the set has no intervals, or the key no address */
+	uint64_t packets;     /* of a set that counts */
 };
 
 /*

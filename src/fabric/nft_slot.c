@@ -50,6 +50,8 @@ const struct nft_set set_denied_protocols = { .name = "denied_protocols",
 					      .size = PORTLESS_MAX };
 
 static const struct cidr4 not_unicast = { 224u << 24, 3 };
+/* Never a destination on any wire. */
+static const struct cidr4 martian[] = { { 0, 8 }, { 127u << 24, 8 } };
 
 void nft_slot_deny(struct nft_batch *batch, const char *counter, enum nft_denial why)
 {
@@ -85,7 +87,14 @@ static void add_from_guest(struct nft_batch *batch, const struct config *config)
 	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_NETDEV_INGRESS, NF_IP_PRI_FILTER, true, TAP };
 
 	nft_chain_add(batch, NFT_CHAIN_FROM_GUEST_RATE, NULL, NULL);
+	nft_chain_add(batch, "from_guest_passed", NULL, NULL);
+	RULE(batch, "from_guest_passed", verdict_jump(batch, NFT_CHAIN_FROM_GUEST_RATE));
+	RULE(batch, "from_guest_passed", count_as(batch, "from_guest"), verdict_accept(batch));
 	nft_chain_add(batch, "from_guest", &hook, NULL);
+	RULE(batch, "from_guest", match_ether_tag(batch, ETH_P_8021Q), count_as(batch, "drop_protocol"),
+	     verdict_drop(batch));
+	RULE(batch, "from_guest", match_ether_tag(batch, ETH_P_8021AD), count_as(batch, "drop_protocol"),
+	     verdict_drop(batch));
 	if (!config->addresses.guest_mac_learn)
 		RULE(batch, "from_guest", match_ether_saddr(batch, NFT_IS_NOT, &config->addresses.guest_mac),
 		     count_as(batch, "drop_mac"), verdict_drop(batch));
@@ -100,14 +109,21 @@ static void add_from_guest(struct nft_batch *batch, const struct config *config)
 	     count_as(batch, "drop_multicast"), verdict_drop(batch));
 	RULE(batch, "from_guest", match_ip_daddr_in(batch, NFT_IS, &not_unicast), count_as(batch, "drop_multicast"),
 	     verdict_drop(batch));
-	RULE(batch, "from_guest", verdict_jump(batch, NFT_CHAIN_FROM_GUEST_RATE));
-	RULE(batch, "from_guest", count_as(batch, "from_guest"), verdict_accept(batch));
+	/* The kernel would drop these by itself, and nobody would know. */
+	for (size_t i = 0; i < sizeof(martian) / sizeof(martian[0]); i++)
+		RULE(batch, "from_guest", match_ip_daddr_in(batch, NFT_IS, &martian[i]),
+		     count_as(batch, "drop_martian"), verdict_drop(batch));
+	RULE(batch, "from_guest", match_ip_version(batch, 4), match_ip_hdrlength(batch, 5),
+	     match_ip_saddr(batch, NFT_IS, config->addresses.guest.ip), verdict_goto(batch, "from_guest_passed"));
+	/* No whole header, or options in it, such as a route of its own choice. */
+	RULE(batch, "from_guest", count_as(batch, "drop_malformed"), verdict_drop(batch));
 }
 
 static void add_netdev_table(struct nft_batch *batch, const struct config *config, const struct fabric_counts *counts)
 {
-	static const char *const counters[] = { "drop_mac",    "drop_arp",       "drop_ipv6", "drop_protocol",
-						"drop_source", "drop_multicast", "drop_rate" };
+	static const char *const counters[] = { "drop_mac",      "drop_arp",       "drop_ipv6",
+						"drop_protocol", "drop_source",    "drop_multicast",
+						"drop_martian",  "drop_malformed", "drop_rate" };
 
 	batch->family = NFPROTO_NETDEV;
 	nft_table_add(batch, NLM_F_EXCL);

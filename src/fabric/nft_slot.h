@@ -6,9 +6,8 @@
  * The parts of a slot's tables that several files know of. Private to fabric/.
  */
 
+#include "fabric/fabric.h"
 #include "fabric/nft_table.h"
-
-struct fabric_plan;
 
 /* Why something is denied: the mark with which a denial is recorded. */
 enum nft_denial {
@@ -20,7 +19,11 @@ enum nft_denial {
 	NFT_DENIAL_CONNECTIONS, /* too many flows at once */
 };
 
-enum { NFT_DENIAL_KEPT_MS = 60 * 1000 };
+enum {
+	NFT_DENIAL_KEPT_MS = 60 * 1000,
+	/* The kernel's and our clock are compared with some slack: rather told twice than never. */
+	NFT_DENIAL_SLACK_MS = 10,
+};
 
 extern const struct nft_set set_denied_ports, set_denied_protocols; /* what was denied; filled by rules */
 
@@ -39,6 +42,12 @@ extern const struct nft_set set_policy_allow[NFT_POLICY_SETS], set_policy_deny[N
 
 /* Adds PLAN's policy and limits to tables that have none. */
 void nft_slot_add_policy(struct nft_batch *batch, const struct fabric_plan *plan);
+
+/* Writes what DENIAL calls PROTO (IPPROTO_*). */
+void nft_denial_name_proto(struct fabric_denial *denial, uint8_t proto);
+
+/* The rule whose packets the counter of this NAME counts; false: it counts no such thing. */
+bool nft_counter_rule(const char *name, enum fabric_rule *rule);
 
 /* In an ordinary chain: counts as COUNTER, and goes to where it is recorded as WHY and answered. */
 void nft_slot_deny(struct nft_batch *batch, const char *counter, enum nft_denial why);

@@ -22,93 +22,52 @@
 
 /* ---- Counters ---- */
 
-struct counter {
-	const char *name;
-	uint64_t bytes, packets;
+struct counter_reader {
+	struct fabric_counts counts;
+	bool found;
 };
-
-static void read_counter_values(const struct nlattr *data, struct counter *counter)
-{
-	const struct nlattr *attr;
-
-	nft_for_each_nested(attr, data)
-	{
-		if (mnl_attr_get_type(attr) == NFTA_COUNTER_BYTES)
-			counter->bytes = be64toh(mnl_attr_get_u64(attr));
-		else if (mnl_attr_get_type(attr) == NFTA_COUNTER_PACKETS)
-			counter->packets = be64toh(mnl_attr_get_u64(attr));
-	}
-}
 
 static bool begins_with(const char *text, const char *start)
 {
 	return strncmp(text, start, strlen(start)) == 0;
 }
 
-static void add_counter(struct fabric_counts *counts, const struct counter *counter)
+static void take_counter(void *context, const char *name, uint64_t packets, uint64_t bytes)
 {
-	if (strcmp(counter->name, "to_guest") == 0) {
-		counts->bytes_to_guest = counter->bytes;
-		counts->packets_to_guest = counter->packets;
-	} else if (strcmp(counter->name, "from_guest") == 0) {
-		counts->bytes_from_guest = counter->bytes;
-		counts->packets_from_guest = counter->packets;
-	} else if (strcmp(counter->name, "connections") == 0) {
-		counts->connections = counter->packets;
-	} else if (begins_with(counter->name, "drop_") || begins_with(counter->name, "denied_")) {
-		counts->drops += counter->packets;
-	}
-}
+	struct counter_reader *reader = context;
+	struct fabric_counts *counts = &reader->counts;
+	enum fabric_rule rule;
 
-struct counter_reader {
-	struct fabric_counts counts;
-	unsigned found;
-};
-
-static int read_counter(const struct nlmsghdr *message, void *data)
-{
-	struct counter_reader *reader = data;
-	struct counter counter = { .name = "" };
-	const struct nlattr *attr;
-	const char *table = "";
-
-	nft_for_each(attr, message)
-	{
-		if (mnl_attr_get_type(attr) == NFTA_OBJ_TABLE)
-			table = mnl_attr_get_str(attr);
-		else if (mnl_attr_get_type(attr) == NFTA_OBJ_NAME)
-			counter.name = mnl_attr_get_str(attr);
-		else if (mnl_attr_get_type(attr) == NFTA_OBJ_DATA)
-			read_counter_values(attr, &counter);
+	reader->found = true;
+	if (strcmp(name, "to_guest") == 0) {
+		counts->bytes_to_guest = bytes;
+		counts->packets_to_guest = packets;
+	} else if (strcmp(name, "from_guest") == 0) {
+		counts->bytes_from_guest = bytes;
+		counts->packets_from_guest = packets;
+	} else if (strcmp(name, "connections") == 0) {
+		counts->connections = packets;
+	} else if (begins_with(name, "drop_") || begins_with(name, "denied_")) {
+		counts->drops += packets;
+		if (nft_counter_rule(name, &rule))
+			counts->denied[rule] += packets;
 	}
-	if (strcmp(table, NFT_TABLE_NAME) == 0) {
-		add_counter(&reader->counts, &counter);
-		reader->found++;
-	}
-	return MNL_CB_OK;
 }
 
 int nft_slot_counts(int netns_fd, struct fabric_counts *counts, struct err *err)
 {
-	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
-	unsigned slot = counts->slot;
 	struct counter_reader reader;
 	int status;
 
 	do {
-		AUTO_FD int fd = nft_socket(netns_fd, err);
-		if (fd < 0)
-			return -1;
-		reader = (struct counter_reader){ 0 };
-		status =
-		    nft_ask(fd, nft_request(buffer, NFT_MSG_GETOBJ, AF_UNSPEC, NLM_F_DUMP), read_counter, &reader, err);
+		reader = (struct counter_reader){ .counts.slot = counts->slot };
+		status = nft_read_counters(netns_fd, take_counter, &reader, err);
 	} while (status < 0 && err->code == EINTR);
 	if (status < 0)
-		return err_wrap(err, "counters");
+		return -1;
 	if (!reader.found)
 		return err_set(err, ENOENT, "counters: table %s", NFT_TABLE_NAME);
 	*counts = reader.counts;
-	counts->slot = slot;
 	return 0;
 }
 
@@ -168,6 +127,23 @@ static const char *denial_rule(uint32_t mark)
 	return "unknown";
 }
 
+void nft_denial_name_proto(struct fabric_denial *denial, uint8_t proto)
+{
+	switch (proto) {
+	case IPPROTO_TCP:
+		snprintf(denial->proto, sizeof(denial->proto), "tcp");
+		break;
+	case IPPROTO_UDP:
+		snprintf(denial->proto, sizeof(denial->proto), "udp");
+		break;
+	case IPPROTO_ICMP:
+		snprintf(denial->proto, sizeof(denial->proto), "icmp");
+		break;
+	default:
+		snprintf(denial->proto, sizeof(denial->proto), "%u", proto);
+	}
+}
+
 static void tell_denial(void *context, const struct nft_read_element *read)
 {
 	struct denial_reader *reader = context;
@@ -177,27 +153,13 @@ static void tell_denial(void *context, const struct nft_read_element *read)
 	if (reader->now_ms - age <= reader->since_ms)
 		return;
 	snprintf(denial.rule, sizeof(denial.rule), "%s", denial_rule(read->mark));
-	switch (read->element.proto) {
-	case IPPROTO_TCP:
-		snprintf(denial.proto, sizeof(denial.proto), "tcp");
-		break;
-	case IPPROTO_UDP:
-		snprintf(denial.proto, sizeof(denial.proto), "udp");
-		break;
-	case IPPROTO_ICMP:
-		snprintf(denial.proto, sizeof(denial.proto), "icmp");
-		break;
-	default:
-		snprintf(denial.proto, sizeof(denial.proto), "%u", read->element.proto);
-	}
+	nft_denial_name_proto(&denial, read->element.proto);
 	reader->told(reader->context, &denial);
 }
 
 int nft_slot_denials(int netns_fd, uint64_t *since_ms, void (*told)(void *context, const struct fabric_denial *denial),
 		     void *context, struct err *err)
 {
-	/* The kernel's and our clock are compared with some slack: rather told twice than never. */
-	const uint64_t slack_ms = 10;
 	struct denial_reader reader = { told, context, clock_now_ms(), *since_ms };
 	const struct nft_set *sets[] = { &set_denied_ports, &set_denied_protocols };
 
@@ -205,7 +167,7 @@ int nft_slot_denials(int netns_fd, uint64_t *since_ms, void (*told)(void *contex
 	for (size_t i = 0; i < 2; i++)
 		if (nft_read_elements(netns_fd, NFPROTO_INET, sets[i], tell_denial, &reader, err) < 0)
 			return err->code == EINTR ? 0 : err_wrap(err, "denials");
-	*since_ms = reader.now_ms > slack_ms ? reader.now_ms - slack_ms : 0;
+	*since_ms = reader.now_ms > NFT_DENIAL_SLACK_MS ? reader.now_ms - NFT_DENIAL_SLACK_MS : 0;
 	return 0;
 }
 

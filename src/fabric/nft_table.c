@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Attributes are written straight into the batch. Numbers in netlink attributes are big-endian, and so are keys, but for marks.
+ * Attributes are written straight into the batch. Numbers in netlink attributes are big-endian, and so are keys, but for marks and links.
  * A field of a concatenated key takes 4 bytes. What the userdata of sets holds is known to nft(8) alone; the kernel stores it.
  */
 #include "fabric/nft_table.h"
@@ -29,10 +29,8 @@ static const struct field {
 	unsigned type;
 	uint8_t length;
 } fields[] = {
-	{ NFT_KEY_ADDRESS, 7, 4 },
-	{ NFT_KEY_PROTO, 12, 1 },
-	{ NFT_KEY_PORT, 13, 2 },
-	{ NFT_KEY_MARK, 19, 4 },
+	{ NFT_KEY_LINK, 20, 4 }, { NFT_KEY_ADDRESS, 7, 4 }, { NFT_KEY_PROTO, 12, 1 },
+	{ NFT_KEY_PORT, 13, 2 }, { NFT_KEY_MARK, 19, 4 },
 };
 
 enum { FIELDS = sizeof(fields) / sizeof(fields[0]) };
@@ -176,7 +174,10 @@ static void put_userdata(struct nlmsghdr *message, const struct nft_set *set)
 		uint32_t value;
 	} __attribute__((packed)) data[] = {
 		/* Of a concatenation each field has its own. */
-		{ UDATA_KEY_ORDER, 4, is_concatenation(set->key) ? 0 : BYTE_ORDER_BIG },
+		{ UDATA_KEY_ORDER, 4,
+		  is_concatenation(set->key) ? 0
+		  : set->key == NFT_KEY_LINK ? BYTE_ORDER_HOST
+					     : BYTE_ORDER_BIG },
 		{ UDATA_DATA_ORDER, 4, 0 },
 	};
 
@@ -248,6 +249,10 @@ size_t nft_key_encode(unsigned key, const struct nft_element *element, uint32_t 
 	uint8_t *at = data;
 
 	memset(data, 0, NFT_KEY_MAX);
+	if (key & NFT_KEY_LINK) {
+		memcpy(at, &element->link, sizeof(element->link));
+		at += step;
+	}
 	if (key & NFT_KEY_ADDRESS) {
 		uint32_t value = htobe32(address);
 		memcpy(at, &value, sizeof(value));
@@ -272,6 +277,10 @@ bool nft_key_decode(unsigned key, const uint8_t *data, size_t size, struct nft_e
 
 	if (size < key_length(key))
 		return false;
+	if (key & NFT_KEY_LINK) {
+		memcpy(&element->link, data, sizeof(element->link));
+		data += step;
+	}
 	if (key & NFT_KEY_ADDRESS) {
 		memcpy(&address, data, sizeof(address));
 		element->first = element->last = be32toh(address);

@@ -42,6 +42,7 @@ enum nft_key {
 	NFT_KEY_PROTO = 2,   /* inet_proto */
 	NFT_KEY_PORT = 4,    /* inet_service */
 	NFT_KEY_MARK = 8,    /* mark */
+	NFT_KEY_LINK = 16,   /* iface_index; before the address */
 };
 
 struct nft_set {
@@ -50,7 +51,8 @@ struct nft_set {
 	bool interval;       /* of addresses */
 	unsigned timeout_ms; /* not 0: filled by rules, bounded by SIZE */
 	unsigned size;
-	bool map; /* to address and port */
+	bool map;   /* to address and port */
+	bool count; /* each element counts packets */
 };
 
 void nft_set_add(struct nft_batch *batch, const struct nft_set *set);
@@ -58,6 +60,7 @@ void nft_set_delete(struct nft_batch *batch, const char *name);
 
 /* One element: what the set's key does not have is left 0. FIRST is LAST but in an interval. */
 struct nft_element {
+	int link;
 	uint32_t first, last;
 	uint8_t proto; /* IPPROTO_* */
 	uint16_t port;

@@ -20,7 +20,8 @@
 
 enum {
 	TICK_MS = 1000,
-	SUSPECT_MS = 20,       /* what follows upon one another is one suspicion */
+	SUSPECT_MS = 20, /* what follows upon one another is one suspicion */
+	HOST_DENIALS_EVERY_MS = 2000,
 	HOST_EVERY_MS = 10000, /* each object is visited at least this far apart, without a suspicion */
 	SLOT_EVERY_MS = 5000,
 	SLOTS_A_TICK = 50,
@@ -36,10 +37,12 @@ struct patrol {
 	struct suspect_queue suspects;
 	bool host_suspected, routes_suspected;
 	uint64_t host_ms;
-	bool busy;        /* a job is under way */
-	unsigned budget;  /* slots of this tick that are still to be visited without a suspicion */
-	unsigned cursor;  /* the slot visited last */
-	unsigned repairs; /* the slot whose links were looked over last */
+	uint64_t host_denials_ms;       /* when they were read last */
+	uint64_t host_denials_since_ms; /* see nft_host_denials() */
+	bool busy;                      /* a job is under way */
+	unsigned budget;                /* slots of this tick that are still to be visited without a suspicion */
+	unsigned cursor;                /* the slot visited last */
+	unsigned repairs;               /* the slot whose links were looked over last */
 };
 
 struct visit {
@@ -55,6 +58,7 @@ struct visit {
 	bool repaired;
 	uint64_t denials_since_ms; /* see nft_slot_denials() */
 	struct fabric_denial *denials;
+	int *links; /* of denials on the host: by which each came */
 	size_t denial_count;
 };
 
@@ -101,6 +105,28 @@ static void take_denial(void *context, const struct fabric_denial *denial)
 		visit->denials = calloc(DENIALS_MAX, sizeof(*visit->denials));
 	if (visit->denials && visit->denial_count < DENIALS_MAX)
 		visit->denials[visit->denial_count++] = *denial;
+}
+
+static void take_host_denial(void *context, int link, const struct fabric_denial *denial)
+{
+	struct visit *visit = context;
+
+	if (!visit->links)
+		visit->links = calloc(DENIALS_MAX, sizeof(*visit->links));
+	if (!visit->links || visit->denial_count == DENIALS_MAX)
+		return;
+	visit->links[visit->denial_count] = link;
+	take_denial(visit, denial);
+}
+
+static int run_host_denials(struct job *job)
+{
+	struct visit *visit = (struct visit *)job;
+
+	/* Without the table there are none; that it is missing is seen by others. */
+	if (nft_host_denials(&visit->denials_since_ms, take_host_denial, visit, &job->err) < 0)
+		return job->err.code == ENOENT ? 0 : -1;
+	return 0;
 }
 
 /* Checks the slot's tables, unless nothing has changed in the namespace since they were found well, and puts them right. */
@@ -151,6 +177,18 @@ static void republish_all(struct patrol *patrol)
 	}
 }
 
+/* The live slot whose link on the host has this number; NULL: none. */
+static const struct slot *slot_by_link(const struct fabric *fabric, int link)
+{
+	for (unsigned number = 1; number <= CONFIG_SLOT_MAX; number++) {
+		const struct slot *slot = fabric->slots[number];
+
+		if (slot && slot->phase == SLOT_LIVE && slot->veth_index == link)
+			return slot;
+	}
+	return NULL;
+}
+
 static void tell(struct visit *visit, const struct slot *slot)
 {
 	const struct fabric_watcher *watcher = &visit->fabric->watcher;
@@ -159,6 +197,11 @@ static void tell(struct visit *visit, const struct slot *slot)
 		watcher->repaired(watcher->context, visit->slot, "table inet weft");
 	for (size_t i = 0; slot && slot->phase == SLOT_LIVE && i < visit->denial_count; i++)
 		watcher->denied(watcher->context, visit->slot, &visit->denials[i]);
+	for (size_t i = 0; visit->links && i < visit->denial_count; i++) {
+		slot = slot_by_link(visit->fabric, visit->links[i]);
+		if (slot)
+			watcher->denied(watcher->context, slot->number, &visit->denials[i]);
+	}
 }
 
 static void finish_visit(struct job *job)
@@ -173,6 +216,8 @@ static void finish_visit(struct job *job)
 		slot->checked_generation = job->failed ? 0 : visit->generation;
 		slot->checked_plan = visit->plan;
 	}
+	if (visit->job.run == run_host_denials)
+		patrol->host_denials_since_ms = visit->denials_since_ms;
 	if (!job->failed) {
 		tell(visit, slot);
 		if (!visit->slot && visit->repaired)
@@ -184,6 +229,7 @@ static void finish_visit(struct job *job)
 	if (visit->netns_fd >= 0)
 		close(visit->netns_fd);
 	free(visit->denials);
+	free(visit->links);
 	free(visit);
 	go_on(patrol);
 }
@@ -230,6 +276,18 @@ static void visit_host(struct patrol *patrol)
 	if (!visit)
 		return;
 	visit->job.run = run_host;
+	post(patrol, visit);
+}
+
+static void visit_host_denials(struct patrol *patrol)
+{
+	struct visit *visit = visit_new(patrol);
+
+	patrol->host_denials_ms = clock_now_ms();
+	if (!visit)
+		return;
+	visit->job.run = run_host_denials;
+	visit->denials_since_ms = patrol->host_denials_since_ms;
 	post(patrol, visit);
 }
 
@@ -297,6 +355,10 @@ static void go_on(struct patrol *patrol)
 	while (!patrol->busy && !patrol->fabric->stopping) {
 		if (patrol->host_suspected || clock_now_ms() - patrol->host_ms >= HOST_EVERY_MS) {
 			visit_host(patrol);
+			continue;
+		}
+		if (clock_now_ms() - patrol->host_denials_ms >= HOST_DENIALS_EVERY_MS) {
+			visit_host_denials(patrol);
 			continue;
 		}
 		slot = next_suspect(patrol);

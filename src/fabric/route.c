@@ -178,6 +178,33 @@ int route_default_link(struct rtnl *rtnl, int *index, struct err *err)
 	return 0;
 }
 
+static int take_type(const struct nlmsghdr *header, void *data)
+{
+	const struct rtmsg *message = mnl_nlmsg_get_payload(header);
+	bool *local = data;
+
+	if (header->nlmsg_type == RTM_NEWROUTE)
+		*local = message->rtm_type == RTN_LOCAL || message->rtm_type == RTN_BROADCAST;
+	return MNL_CB_OK;
+}
+
+int route_is_local(struct rtnl *rtnl, uint32_t ip, bool *local, struct err *err)
+{
+	char text[IPV4_TEXT_SIZE];
+	struct rtnl_request request;
+	struct rtmsg *message = rtnl_begin(&request, RTM_GETROUTE, 0, sizeof(*message));
+
+	message->rtm_family = AF_INET;
+	message->rtm_dst_len = 32;
+	mnl_attr_put_u32(request.header, RTA_DST, htonl(ip));
+	*local = false;
+	if (rtnl_ask(rtnl, &request, take_type, local, err, "route to %s", ipv4_format(ip, text)) == 0)
+		return 0;
+	/* No way there, which is an answer. */
+	return err->code == ENETUNREACH || err->code == EHOSTUNREACH || err->code == EACCES || err->code == EINVAL ? 0
+														   : -1;
+}
+
 int neighbour_ensure(struct rtnl *rtnl, int index, uint32_t ip, const struct mac *mac, struct err *err)
 {
 	char text[IPV4_TEXT_SIZE];

@@ -38,6 +38,9 @@ int route_remove(struct rtnl *rtnl, const struct route *route, bool *removed, st
 /* The link by which the default route leaves; 0 and *INDEX (0: there is no default route), or -1 with ERR. */
 int route_default_link(struct rtnl *rtnl, int *index, struct err *err);
 
+/* Whether IP is an address of the socket's own namespace, or a broadcast of a link of it. 0, or -1 with ERR. */
+int route_is_local(struct rtnl *rtnl, uint32_t ip, bool *local, struct err *err);
+
 /* A permanent entry: IP is at MAC. Replaces what is there. */
 int neighbour_ensure(struct rtnl *rtnl, int index, uint32_t ip, const struct mac *mac, struct err *err);
 

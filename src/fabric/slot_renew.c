@@ -94,7 +94,8 @@ static int renew(struct slot_work *work, struct err *err)
 	}
 	if (work->repaired[0])
 		return err_set(err, 0, "altered: %s", work->repaired);
-	if (nft_slot_apply(work->netns_fd, work->config, work->plan, err) < 0)
+	if (nft_slot_apply(work->netns_fd, work->config, work->plan, err) < 0 ||
+	    nft_host_forget(work->veth_index, err) < 0)
 		return -1;
 	return slot_work_route(work, err);
 }

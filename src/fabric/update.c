@@ -11,10 +11,14 @@
 #include "base/log.h"
 #include "fabric/nft.h"
 #include "fabric/plan.h"
+#include "fabric/route.h"
 #include "fabric/slot_work.h"
 
 #include <errno.h>
+#include <linux/netlink.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* The slot NUMBER if it is live, with a descriptor of its namespace; NULL with ERR. */
@@ -184,12 +188,34 @@ static int run_flush(struct job *job)
 	return conntrack_flush_host(config_host_ip(question->fabric->config, question->slot), &job->err);
 }
 
+/* What the namespace lets through ends at the host's own addresses, services apart. */
+static int judge_host(struct question *question, struct err *err)
+{
+	struct fabric_reach *reach = &question->reach;
+	struct rtnl host = RTNL_CLOSED;
+	bool local;
+
+	if (!reach->allowed || strcmp(reach->rule, "allow_host") == 0 || strcmp(reach->rule, "dns") == 0)
+		return 0;
+	if (rtnl_open(&host, -1, NETLINK_ROUTE, err) < 0)
+		return -1;
+	int status = route_is_local(&host, question->destination, &local, err);
+	rtnl_close(&host);
+	if (status == 0 && local) {
+		*reach = (struct fabric_reach){ .allowed = false };
+		snprintf(reach->rule, sizeof(reach->rule), "%s", fabric_rule_name(FABRIC_RULE_HOST));
+	}
+	return status;
+}
+
 static int run_reach(struct job *job)
 {
 	struct question *question = (struct question *)job;
 
-	return nft_slot_reach(question->netns_fd, question->fabric->config, question->destination, question->proto,
-			      question->port, &question->reach, &job->err);
+	if (nft_slot_reach(question->netns_fd, question->fabric->config, question->destination, question->proto,
+			   question->port, &question->reach, &job->err) < 0)
+		return -1;
+	return judge_host(question, &job->err);
 }
 
 static void finish_question(struct job *job)

@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A guest that wants out. Each frame carries a token, and captures on all the links around show where it got to."""
+
+import contextlib
+import socket
+
+import pytest
+
+from harness import packets
+from harness.packets import Wire, arp, ethernet, icmp, ipv4, named_counters, tcp, tracked_flows, udp
+from harness.wait import poll_until
+
+WORLD = "203.0.113.10"
+HOST = "192.0.2.2"  # the host's own, on the uplink
+TOKEN = b"weft-hostile-guest"
+V6 = bytes.fromhex("6000000000083aff") + b"\xfe\x80" + bytes(14) + b"\xff\x02" + bytes(13) + b"\x02" + TOKEN
+LSRR = bytes([131, 7, 4, 10, 11, 0, 2, 0])
+
+
+@pytest.fixture
+def scene(host, weftd, guest):
+    """Two sandboxes with guests on a host with an uplink: `Scene.wire` sends out of the first."""
+    with contextlib.ExitStack() as stack:
+        yield Scene(host, weftd, guest, stack)
+
+
+class Scene:
+    def __init__(self, host, weftd, guest, stack, config=None):
+        self.host = host
+        self.world = host.add_uplink()
+        self.world.add(f"{WORLD}/32")
+        self.daemon = weftd(config)
+        self.api = self.daemon.api
+        self.one = self.api.register("one")
+        self.two = self.api.register("two", {"ports": [8080]})
+        self.guest, self.other = guest.many([self.one, self.two])
+        self.other.serve("8080,echo")
+        for name in ("one", "two"):
+            self.api.wait(name, "attached")
+        self.netns = host.netns("ns-1")
+        # The kernel has a limit of its own: six ICMP errors, then one in a second. Not what is meant here.
+        for namespace in (host, self.netns):
+            namespace.run(["sysctl", "-qw", "net.ipv4.icmp_ratelimit=0"])
+        self.tap = stack.enter_context(Wire(self.netns, "tap0"))
+        self.wire = stack.enter_context(Wire(self.guest, "eth0"))
+        self.beyond = [
+            stack.enter_context(Wire(namespace, link))
+            for namespace, link in (
+                (host, "veth-1"),
+                (host, "veth-2"),
+                (host, "uplink0"),
+                (host, "lo"),
+                (host.netns("ns-2"), "tap0"),
+                (self.other, "eth0"),
+            )
+        ]
+
+    def send_all(self, frames):
+        """No faster than they arrive: a queue that is full loses them."""
+        self.tap.forget()
+        sent = 0
+        for frame in frames:
+            self.wire.send(frame)
+            sent += 1
+            if sent % 100 == 0:
+                poll_until(lambda: self._arrived() >= sent, interval=0.001, what=f"{sent} frames to arrive")
+
+    def _arrived(self):
+        return sum(frame[0:6] == packets.mac(packets.TAP_MAC) for frame in self.tap.seen())
+
+    def drops(self):
+        return self.api.show("one")["counters"]["drops_total"]
+
+    def nowhere(self, first=0):
+        """No capture from the FIRST-th on has a frame with the token. An answer to the guest quotes it: veth-1 may."""
+        for wire in self.beyond[first:]:
+            assert not wire.having(TOKEN), f"on {wire.name}: {wire.having(TOKEN)[0].hex(' ')}"
+
+
+FORGED = {
+    # name: (frame, the counter of the namespace that it goes to)
+    "a foreign MAC": (ethernet(udp(WORLD, 9, TOKEN), source="02:fc:00:00:00:07"), "netdev drop_mac"),
+    "the gateway's MAC": (ethernet(udp(WORLD, 9, TOKEN), source=packets.TAP_MAC), "netdev drop_mac"),
+    "a multicast source MAC": (ethernet(udp(WORLD, 9, TOKEN), source="01:00:5e:00:00:01"), "netdev drop_mac"),
+    "ARP that claims the gateway": (ethernet(arp(packets.GATEWAY) + TOKEN, 0x0806), "netdev drop_arp"),
+    "ARP for another's address": (ethernet(arp(target="10.11.0.2") + TOKEN, 0x0806), "netdev drop_arp"),
+    "ARP with another's MAC inside": (
+        ethernet(arp(sender_mac="02:fc:00:00:00:09") + TOKEN, 0x0806),
+        "netdev drop_arp",
+    ),
+    "a gratuitous ARP": (
+        ethernet(arp(target=packets.GUEST) + TOKEN, 0x0806, destination="ff:ff:ff:ff:ff:ff"),
+        "netdev drop_arp",
+    ),
+    "IPv6": (ethernet(V6, 0x86DD), "netdev drop_ipv6"),
+    "IPv6 multicast": (ethernet(V6, 0x86DD, destination="33:33:00:00:00:02"), "netdev drop_ipv6"),
+    "LLDP": (ethernet(TOKEN * 3, 0x88CC, destination="01:80:c2:00:00:0e"), "netdev drop_protocol"),
+    "a VLAN tag": (ethernet(b"\0\5\x08\0" + udp(WORLD, 9, TOKEN), 0x8100), "netdev drop_protocol"),
+    "a priority tag": (ethernet(b"\0\0\x08\0" + udp(WORLD, 9, TOKEN), 0x8100), "netdev drop_protocol"),
+    "two VLAN tags": (ethernet(b"\0\5\x81\0\0\6\x08\0" + udp(WORLD, 9, TOKEN), 0x88A8), "netdev drop_protocol"),
+    "another sandbox's source": (ethernet(udp(WORLD, 9, TOKEN, source="10.11.0.2")), "netdev drop_source"),
+    "its own host address as source": (ethernet(udp(WORLD, 9, TOKEN, source="10.11.0.1")), "netdev drop_source"),
+    "the gateway's source": (ethernet(udp(WORLD, 9, TOKEN, source="169.254.0.22")), "netdev drop_source"),
+    "a loopback source": (ethernet(udp(WORLD, 9, TOKEN, source="127.0.0.1")), "netdev drop_source"),
+    "a world's source": (ethernet(tcp("10.11.0.2", 8080, TOKEN, source="8.8.8.8")), "netdev drop_source"),
+    "DHCP": (
+        ethernet(udp("255.255.255.255", 67, TOKEN, source="0.0.0.0"), destination="ff:ff:ff:ff:ff:ff"),
+        "netdev drop_source",
+    ),
+    "broadcast": (
+        ethernet(udp("255.255.255.255", 9, TOKEN), destination="ff:ff:ff:ff:ff:ff"),
+        "netdev drop_multicast",
+    ),
+    "broadcast to the gateway's MAC": (ethernet(udp("255.255.255.255", 9, TOKEN)), "netdev drop_multicast"),
+    "the link's broadcast": (
+        ethernet(udp("169.254.0.23", 9, TOKEN), destination="ff:ff:ff:ff:ff:ff"),
+        "netdev drop_multicast",
+    ),
+    "mDNS": (ethernet(udp("224.0.0.251", 5353, TOKEN), destination="01:00:5e:00:00:fb"), "netdev drop_multicast"),
+    "multicast to the gateway's MAC": (ethernet(udp("239.1.2.3", 9, TOKEN)), "netdev drop_multicast"),
+    "a reserved destination": (ethernet(udp("250.1.2.3", 9, TOKEN)), "netdev drop_multicast"),
+    "another MAC as destination": (
+        ethernet(udp(WORLD, 9, TOKEN), destination="02:fc:02:00:00:02"),
+        "netdev drop_multicast",
+    ),
+    "loopback as destination": (ethernet(udp("127.0.0.1", 9, TOKEN)), "netdev drop_martian"),
+    "another loopback address": (ethernet(tcp("127.8.9.1", 22, TOKEN)), "netdev drop_martian"),
+    "no destination": (ethernet(udp("0.0.0.0", 9, TOKEN)), "netdev drop_martian"),
+    "a source route": (ethernet(udp(HOST, 9, TOKEN, options=LSRR)), "netdev drop_malformed"),
+    "a source route over the gateway": (ethernet(udp(packets.GATEWAY, 9, TOKEN, options=LSRR)), "netdev drop_malformed"),
+    "IPv6 that says it is IPv4": (ethernet(V6), "netdev drop_source"),
+    "another version": (ethernet(udp(WORLD, 9, TOKEN, version=5)), "netdev drop_malformed"),
+    "a header cut short": (ethernet(udp(WORLD, 9)[:14]), "netdev drop_malformed"),
+}
+
+
+def test_what_is_forged_is_dropped_counted_and_seen_nowhere(scene):
+    flows = tracked_flows(scene.netns), tracked_flows(scene.host)
+    for name, (frame, counter) in FORGED.items():
+        before, drops = named_counters(scene.netns)[counter], scene.drops()
+        scene.wire.send(frame)
+        poll_until(lambda: scene.drops() == drops + 1, what=lambda: f"{name}: {drops} -> {scene.drops()}")
+        assert named_counters(scene.netns)[counter] == before + 1, f"{name}: {named_counters(scene.netns)}"
+    scene.nowhere()
+    # Dropped before conntrack knew of any of it.
+    assert (tracked_flows(scene.netns), tracked_flows(scene.host)) == flows
+    assert scene.api.show("two")["counters"]["drops_total"] == 0
+
+
+def test_a_flood_of_junk_fills_no_table(scene):
+    flows = tracked_flows(scene.netns), tracked_flows(scene.host)
+    drops = scene.drops()
+    scene.send_all(
+        ethernet(udp(WORLD, i + 1, TOKEN, source=f"10.11.{i % 200}.{i % 250 + 1}", source_port=i + 1))
+        for i in range(3000)
+    )
+    poll_until(lambda: scene.drops() == drops + 3000, what=lambda: str(scene.drops() - drops))
+    assert (tracked_flows(scene.netns), tracked_flows(scene.host)) == flows
+    scene.nowhere()
+
+
+def test_a_flood_of_arp_is_limited(scene):
+    drops = scene.drops()
+    scene.send_all([ethernet(arp(), 0x0806)] * 2000)
+    poll_until(lambda: scene.drops() > drops + 1000, what=lambda: str(scene.drops() - drops))
+
+
+DENIED = {
+    # name: (destination, the counter of the namespace; None: the host's own table is what denies it)
+    "another sandbox": ("10.11.0.2", "inet denied_sandbox"),
+    "itself": ("10.11.0.1", "inet denied_sandbox"),
+    "a sandbox that is none": ("10.11.77.77", "inet denied_sandbox"),
+    "another's veth, host end": ("10.12.0.4", "inet denied_sandbox"),
+    "another's veth, namespace end": ("10.12.0.5", "inet denied_sandbox"),
+    "its own veth, host end": ("10.12.0.2", "inet denied_sandbox"),
+    "its own veth, namespace end": ("10.12.0.3", "inet denied_gateway"),
+    "its gateway": (packets.GATEWAY, "inet denied_gateway"),
+    "the link's broadcast address": ("169.254.0.23", "inet denied_gateway"),
+    "the metadata service": ("169.254.169.254", "inet denied_private"),
+    "link-local": ("169.254.9.9", "inet denied_private"),
+    "10/8": ("10.0.0.1", "inet denied_private"),
+    "172.16/12": ("172.17.0.1", "inet denied_private"),
+    "192.168/16": ("192.168.1.1", "inet denied_private"),
+    "100.64/10": ("100.64.0.1", "inet denied_private"),
+    "the host's address": (HOST, None),
+}
+
+
+def test_what_policy_denies_is_answered_at_once_and_counted(scene):
+    for port, (name, (destination, counter)) in enumerate(DENIED.items(), 41000):
+        probes = (
+            (tcp(destination, 22, flags=2, source_port=port, data=TOKEN), ["reset"]),
+            (udp(destination, 53, TOKEN, source_port=port), ["prohibited"]),
+            (icmp(destination, TOKEN), None),
+        )
+        for packet, expected in probes:
+            if destination == "169.254.0.23":
+                expected = None  # no answer to what was a broadcast
+            scene.wire.forget()
+            before, drops = named_counters(scene.netns), scene.drops()
+            scene.wire.send(ethernet(packet))
+            poll_until(lambda: scene.drops() == drops + 1, what=lambda: f"{name}: {drops} -> {scene.drops()}")
+            if counter:
+                after = named_counters(scene.netns)
+                assert after[counter] == before[counter] + 1, f"{name}: {before} {after}"
+            if expected:
+                poll_until(
+                    lambda: packets.answers_to(scene.wire, port) == expected,
+                    what=lambda: f"{name}: {packets.answers_to(scene.wire, port)}",
+                )
+    assert scene.api.show("two")["counters"]["drops_total"] == 0
+    scene.nowhere(first=1)
+    # On its own veth there is only what went to the host's address, and the host's answers.
+    for frame in scene.beyond[0].having(TOKEN):
+        assert socket.inet_aton(HOST) in frame[26:34]
+
+
+def test_nothing_listens_for_guests_on_the_host(scene):
+    """The port where the daemon itself listens, one on all the host's addresses, and the other sandbox's."""
+    listener = scene.host.listen(2222, "0.0.0.0")
+    port = scene.two["endpoints"][0]["listen"][0].rsplit(":", 1)[1]
+    for address in (HOST, "10.12.0.2", "10.12.0.4", "10.11.0.2", "192.0.2.2"):
+        for target in (2222, 8080, 49983, int(port)):
+            with pytest.raises(ConnectionRefusedError):
+                scene.guest.connect(address, target, timeout=5)
+    listener.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+    listener.close()
+
+
+def test_the_world_is_reached_and_replies_come_back(scene):
+    scene.world.run(["ip", "link", "set", "lo", "up"])
+    with scene.world.listen(80, WORLD) as listener, scene.guest.connect(WORLD, 80) as client:
+        server, peer = listener.accept()
+        assert peer[0] == HOST
+        client.sendall(b"there")
+        assert server.recv(10) == b"there"
+        server.sendall(b"and back")
+        assert client.recv(10) == b"and back"
+        server.close()
+    scene.guest.run(["ping", "-c", "1", "-W", "5", WORLD])
+    # And what others opened towards the guest is answered, although it goes to a private address.
+    with scene.host.connect("10.11.0.2", 8080) as client:
+        client.sendall(b"echo")
+        assert client.recv(10) == b"echo"
+
+
+def test_answers_are_limited(scene):
+    scene.send_all(ethernet(tcp("10.0.0.1", 22, source_port=1000 + i)) for i in range(2000))
+    poll_until(lambda: scene.drops() >= 2000)
+    answers = [frame for frame in scene.wire.seen() if frame[6:12] == packets.mac(packets.TAP_MAC)]
+    assert 50 < len(answers) < 1500
+
+
+def test_the_host_table_holds_where_the_namespace_has_none(scene):
+    """The daemon is stopped, so that it does not put the rules back meanwhile."""
+    scene.api.show("one")
+    scene.daemon.stop()
+    scene.netns.run(["nft", "flush", "ruleset"])
+    frames = {
+        "another sandbox, from its own address": udp("10.11.0.2", 8080, TOKEN, source="10.11.0.1"),
+        "the host, from its own address": udp(HOST, 2222, TOKEN, source="10.11.0.1"),
+        "the host's end": udp("10.12.0.2", 2222, TOKEN, source="10.11.0.1"),
+        "another's veth": udp("10.12.0.5", 2222, TOKEN, source="10.11.0.1"),
+        "metadata": udp("169.254.169.254", 80, TOKEN, source="10.11.0.1"),
+        "private": udp("192.168.3.4", 80, TOKEN, source="10.11.0.1"),
+        "as the guest": udp(WORLD, 80, TOKEN),
+        "as another": udp(WORLD, 80, TOKEN, source="10.11.0.2"),
+        "as another's veth": udp(WORLD, 80, TOKEN, source="10.12.0.5"),
+        "as the host": udp("10.11.0.2", 8080, TOKEN, source=HOST),
+        "as the world": udp(HOST, 8080, TOKEN, source=WORLD),
+    }
+
+    def dropped():
+        return sum(count for name, count in named_counters(scene.host).items() if "ingress" not in name)
+
+    with scene.host.socket(kind=socket.SOCK_DGRAM) as listener:
+        listener.bind(("0.0.0.0", 2222))
+        listener.setblocking(False)
+        for name, packet in frames.items():
+            before = dropped()
+            scene.wire.send(ethernet(packet))
+            # The answer, which has nowhere to go there, may come back and be dropped too.
+            poll_until(lambda: dropped() > before, what=lambda: f"{name}: {named_counters(scene.host)}")
+        with pytest.raises(BlockingIOError):
+            listener.recv(100)
+    # What came in by its veth got no further. The host's answers quote what they answer, to this veth alone.
+    scene.nowhere(first=1)
+    before = scene.one["counters"]["drops_total"]
+    scene.daemon.start()
+    assert scene.api.show("one")["counters"]["drops_total"] >= before + len(frames)
+    assert scene.api.show("two")["counters"]["drops_total"] == 0
+
+
+def test_flows_of_a_guest_are_limited(scene):
+    """8,192 at once; what is beyond is denied and told as such, and an end of some makes room for others."""
+    scene.send_all(
+        ethernet(udp(f"198.51.{100 + i // 250 % 100}.{i % 250 + 1}", 9, source_port=1024 + i))
+        for i in range(8192 + 300)
+    )
+    poll_until(lambda: scene.drops() >= 200, what=lambda: f"{scene.drops()}, {tracked_flows(scene.netns)}")
+    assert tracked_flows(scene.netns) <= 8192 + 10
+    assert named_counters(scene.netns)["inet denied_connections"] >= 200
