@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "fabric/host.h"
+#include "fabric/sysctl.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -31,7 +32,8 @@ static int start(struct fabric *fabric, struct err *err)
 {
 	fabric->slots = calloc(CONFIG_SLOT_MAX + 1, sizeof(*fabric->slots));
 	fabric->shunned = calloc(CONFIG_SLOT_MAX + 1, sizeof(*fabric->shunned));
-	if (!fabric->slots || !fabric->shunned)
+	fabric->by_nsid = calloc(NAMESPACE_ID_MAX + 1, sizeof(*fabric->by_nsid));
+	if (!fabric->slots || !fabric->shunned || !fabric->by_nsid)
 		return err_set(err, ENOMEM, "fabric");
 	fabric->mailbox = mailbox_new(fabric->base, err);
 	if (!fabric->mailbox)
@@ -116,4 +118,5 @@ void fabric_free(struct fabric *fabric)
 	free(fabric->shunned);
 	free(fabric->slots);
 	free(fabric);
+	sysctl_close();
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Two things decide how these messages look. A namespace is entered only where an object has to be made; looking and deleting
- * go by IFLA_TARGET_NETNSID from a socket of the host, which pins nothing. And per-device settings travel as IFLA_AF_SPEC:
- * files under /proc/sys cost more with every namespace that exists. The kernel ignores IFLA_AF_SPEC in the message that makes a
- * link, so it comes in one of its own.
+ * go by IFLA_TARGET_NETNSID from a socket of the host, which pins nothing. And per-device settings travel as IFLA_AF_SPEC where
+ * they can. The kernel ignores IFLA_AF_SPEC in the message that makes a link, so it comes in one of its own.
  */
 #include "fabric/link.h"
 
 #include "base/err.h"
+#include "fabric/sysctl.h"
 
 #include <errno.h>
 #include <linux/if_link.h>
@@ -16,6 +16,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <string.h>
 
 static void copy_string(char *to, size_t size, const struct nlattr *attr)
@@ -208,22 +209,13 @@ int link_up_forwarding(struct rtnl *rtnl, int index, const char *name, struct er
 	return rtnl_send(rtnl, &request, err, "link %s", name);
 }
 
-int link_no_ipv6(struct rtnl *rtnl, int index, const char *name, struct err *err)
+int link_no_ipv6(const char *name, struct err *err)
 {
-	struct rtnl_request request;
-	struct ifinfomsg *link = rtnl_begin(&request, RTM_NEWLINK, 0, sizeof(*link));
-	struct nlattr *spec, *inet6;
+	char path[64];
 
-	link->ifi_index = index;
-	spec = mnl_attr_nest_start(request.header, IFLA_AF_SPEC);
-	inet6 = mnl_attr_nest_start(request.header, AF_INET6);
-	mnl_attr_put_u8(request.header, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
-	mnl_attr_nest_end(request.header, inet6);
-	mnl_attr_nest_end(request.header, spec);
-	if (rtnl_send(rtnl, &request, err, "link %s: no IPv6 address", name) < 0)
-		/* A host without IPv6 has none to keep away. */
-		return err->code == EAFNOSUPPORT || err->code == ENODEV || err->code == EOPNOTSUPP ? 0 : -1;
-	return 0;
+	snprintf(path, sizeof(path), "net/ipv6/conf/%s/disable_ipv6", name);
+	/* A host without IPv6 has none to keep away. */
+	return sysctl_write(path, "1", err) < 0 && err->code != ENOENT ? -1 : 0;
 }
 
 int link_up(struct rtnl *rtnl, int index, const char *name, struct err *err)

@@ -69,8 +69,11 @@ int link_make_veth(struct rtnl *rtnl, const struct link_veth *veth, struct err *
 /* Ours on links that carry sandboxes: IPv4 forwarding on; no redirects sent or believed. Sets the link up. */
 int link_up_forwarding(struct rtnl *rtnl, int index, const char *name, struct err *err);
 
-/* Keeps the kernel from giving the link a link-local IPv6 address; while the link is still down. */
-int link_no_ipv6(struct rtnl *rtnl, int index, const char *name, struct err *err);
+/*
+ * Turns IPv6 off on a link of the calling thread's namespace, while it is still down: else each that is up adds a route to the
+ * one table of the host, all of which the kernel looks through whenever a link comes up or goes.
+ */
+int link_no_ipv6(const char *name, struct err *err);
 
 int link_up(struct rtnl *rtnl, int index, const char *name, struct err *err);
 

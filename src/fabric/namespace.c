@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/netns.h"
+#include "fabric/sysctl.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,7 @@
 #include <linux/nsfs.h>
 #include <linux/rtnetlink.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,34 +79,23 @@ int namespace_prepare_directory(const char *directory, struct err *err)
 	return 0;
 }
 
-/* Writes one setting of the namespace that the calling thread is in. */
-static int write_setting(const char *path, const char *value, struct err *err)
-{
-	AUTO_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, value, strlen(value)) < 0)
-		return err_set(err, errno, "%s", path);
-	return 0;
-}
-
 /* All dials to a guest share source and destination: without these a guest port is exhausted after 28,000 connections. */
 static int tune_here(struct err *err)
 {
-	if (write_setting("/proc/sys/net/ipv4/tcp_tw_reuse", "1", err) < 0)
+	if (sysctl_write("net/ipv4/tcp_tw_reuse", "1", err) < 0)
 		return -1;
-	return write_setting("/proc/sys/net/ipv4/ip_local_port_range", "1024 65535", err);
+	return sysctl_write("net/ipv4/ip_local_port_range", "1024 65535", err);
 }
 
 /* In a namespace that was just made. Its descriptor, or -1. */
 static int set_up_here(struct err *err)
 {
-	static const char *const no_ipv6 = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
 	AUTO_FD int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return err_set(err, errno, "/proc/thread-self/ns/net");
 	/* A kernel without IPv6 has no such file, and nothing to turn off. */
-	if (write_setting(no_ipv6, "1", err) < 0 && err->code != ENOENT)
+	if (sysctl_write("net/ipv6/conf/default/disable_ipv6", "1", err) < 0 && err->code != ENOENT)
 		return -1;
 	if (tune_here(err) < 0)
 		return -1;
@@ -221,18 +212,59 @@ int namespace_known_id(struct rtnl *host, int netns_fd, int *nsid, struct err *e
 	return rtnl_ask(host, &request, take_id, nsid, err, "number of a namespace");
 }
 
-int namespace_id(struct rtnl *host, int netns_fd, int *nsid, struct err *err)
+/* EEXIST: it has a number, or somebody else has this one. */
+static int set_id(struct rtnl *host, int netns_fd, int nsid, struct err *err)
 {
 	struct rtnl_request request;
 
 	rtnl_begin(&request, RTM_NEWNSID, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct rtgenmsg));
 	mnl_attr_put_u32(request.header, NETNSA_FD, (uint32_t)netns_fd);
-	mnl_attr_put_u32(request.header, NETNSA_NSID, (uint32_t)NETNSA_NSID_NOT_ASSIGNED);
-	if (rtnl_send(host, &request, err, "number of a namespace") < 0 && err->code != EEXIST)
+	mnl_attr_put_u32(request.header, NETNSA_NSID, (uint32_t)nsid);
+	return rtnl_send(host, &request, err, "number of a namespace");
+}
+
+int namespace_id(struct rtnl *host, int netns_fd, int *nsid, struct err *err)
+{
+	if (namespace_known_id(host, netns_fd, nsid, err) < 0)
+		return -1;
+	if (*nsid >= 0)
+		return 0;
+	if (set_id(host, netns_fd, NETNSA_NSID_NOT_ASSIGNED, err) < 0 && err->code != EEXIST)
 		return -1;
 	if (namespace_known_id(host, netns_fd, nsid, err) < 0)
 		return -1;
-	if (*nsid < 0)
-		return err_set(err, ENOENT, "number of a namespace");
-	return 0;
+	return *nsid < 0 ? err_set(err, ENOENT, "number of a namespace") : 0;
+}
+
+/*
+ * To find a namespace's number for a message, the kernel walks all of them from the lowest on. A new namespace makes dozens of
+ * messages, and an old one few: so each new one gets a number below all others.
+ */
+static atomic_int next_id = NAMESPACE_ID_MAX;
+
+void namespace_id_seen(int nsid)
+{
+	int next = atomic_load(&next_id);
+
+	while (nsid > NAMESPACE_ID_MIN && nsid <= next && !atomic_compare_exchange_weak(&next_id, &next, nsid - 1))
+		;
+}
+
+int namespace_id_new(struct rtnl *host, int netns_fd, int *nsid, struct err *err)
+{
+	enum { TRIES = 16 };
+
+	for (int i = 0; i < TRIES; i++) {
+		*nsid = atomic_fetch_sub(&next_id, 1);
+		if (*nsid <= NAMESPACE_ID_MIN) {
+			/* All were used: the first ones are free again by now, or else somebody else's guess is as good. */
+			atomic_store(&next_id, NAMESPACE_ID_MAX);
+			break;
+		}
+		if (set_id(host, netns_fd, *nsid, err) == 0)
+			return 0;
+		if (err->code != EEXIST)
+			return -1;
+	}
+	return namespace_id(host, netns_fd, nsid, err);
 }

@@ -63,4 +63,13 @@ int namespace_known_id(struct rtnl *host, int netns_fd, int *nsid, struct err *e
  */
 int namespace_id(struct rtnl *host, int netns_fd, int *nsid, struct err *err);
 
+/* Numbers that namespace_id_new() gives lie between these; what the kernel gives by itself begins at 0. */
+enum { NAMESPACE_ID_MIN = 1 << 16, NAMESPACE_ID_MAX = 1 << 20 };
+
+/* The same for a namespace that was just made: its number is lower than those of all others made here, which is quick. */
+int namespace_id_new(struct rtnl *host, int netns_fd, int *nsid, struct err *err);
+
+/* NSID was given by a former run. */
+void namespace_id_seen(int nsid);
+
 #endif

@@ -112,6 +112,7 @@ static int look_inside(struct rtnl *host, struct walk *walk, struct fabric_found
 	found->has_netns = leads_to(host, path, nsid);
 	if (nsid < 0)
 		return 0;
+	namespace_id_seen(nsid);
 	if (link_get(host, nsid, TAP_NAME, &tap, err) < 0)
 		return err->code == ENODEV || err->code == EINVAL ? 0 : -1;
 	found->has_tap = tap.tap;

@@ -65,7 +65,7 @@ static int make_namespace(struct slot_work *work, struct err *err)
 	if (work->netns_fd < 0)
 		return -1;
 	work->key = namespace_key_of(work->netns_fd);
-	if (namespace_id(work->host, work->netns_fd, &work->nsid, err) == 0)
+	if (namespace_id_new(work->host, work->netns_fd, &work->nsid, err) == 0)
 		return 0;
 	close(work->netns_fd);
 	work->netns_fd = -1;

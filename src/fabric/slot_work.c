@@ -91,7 +91,7 @@ int slot_work_host_end(struct slot_work *work, struct err *err)
 	work->veth_index = link.index;
 	if (!(link.flags & IFF_UP)) {
 		slot_work_repaired(work, "veth down");
-		if (link_no_ipv6(work->host, link.index, name, err) < 0)
+		if (link_no_ipv6(name, err) < 0)
 			return -1;
 	}
 	if ((!(link.flags & IFF_UP) || !link.forwarding) && link_up_forwarding(work->host, link.index, name, err) < 0)

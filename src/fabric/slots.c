@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The records of slots, found by number and by the number of their namespace in netlink messages. The latter is small and
- * given out densely by the kernel, so an array serves; an entry is overwritten when the kernel gives the number to another
- * namespace, whatever order the messages about it came in.
+ * The records of slots, found by number and by the number of their namespace in netlink messages. The latter is at most
+ * NAMESPACE_ID_MAX and given out densely, so an array serves, of which only what is used takes memory; an entry is overwritten
+ * when another namespace gets the number, whatever order the messages about it came in.
  */
 #include "fabric/state.h"
 
@@ -13,8 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-
-enum { NSID_MAX = 1 << 20 };
 
 struct slot *slot_find(const struct fabric *fabric, unsigned number)
 {
@@ -69,7 +67,7 @@ void slot_forget(struct fabric *fabric, struct slot *slot)
 
 struct slot *slot_by_nsid(const struct fabric *fabric, int nsid)
 {
-	if (nsid < 0 || (size_t)nsid >= fabric->by_nsid_room)
+	if (nsid < 0 || nsid > NAMESPACE_ID_MAX)
 		return NULL;
 	return slot_find(fabric, fabric->by_nsid[nsid]);
 }
@@ -79,20 +77,9 @@ int slot_set_nsid(struct fabric *fabric, struct slot *slot, int nsid)
 	if (slot->nsid >= 0 && fabric->by_nsid[slot->nsid] == slot->number)
 		fabric->by_nsid[slot->nsid] = 0;
 	slot->nsid = -1;
-	if (nsid < 0 || nsid > NSID_MAX)
+	if (nsid < 0 || nsid > NAMESPACE_ID_MAX)
 		return nsid < 0 ? 0 : -1;
-	if ((size_t)nsid >= fabric->by_nsid_room) {
-		size_t room = (size_t)nsid * 2 + 64;
-		unsigned *by_nsid = reallocarray(fabric->by_nsid, room, sizeof(*by_nsid));
-
-		if (!by_nsid)
-			return -1;
-		for (size_t i = fabric->by_nsid_room; i < room; i++)
-			by_nsid[i] = 0;
-		fabric->by_nsid = by_nsid;
-		fabric->by_nsid_room = room;
-	}
-	fabric->by_nsid[nsid] = slot->number;
+	fabric->by_nsid[nsid] = (uint16_t)slot->number;
 	slot->nsid = nsid;
 	return 0;
 }

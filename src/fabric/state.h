@@ -101,8 +101,7 @@ struct fabric {
 	struct job_thread *builder, *claimer;
 
 	struct slot **slots; /* by number, CONFIG_SLOT_MAX + 1 places */
-	unsigned *by_nsid;   /* slot numbers; 0: nobody's */
-	size_t by_nsid_room;
+	uint16_t *by_nsid;   /* slot numbers, NAMESPACE_ID_MAX + 1 places; 0: nobody's */
 
 	uint8_t *shunned; /* enum shun by number: the pool does not prepare these */
 

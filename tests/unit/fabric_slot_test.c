@@ -2,6 +2,7 @@
 /* Slots come and go whole. */
 #include "base/netns.h"
 #include "fabric/look.h"
+#include "fabric/namespace.h"
 #include "fabric/slot_work.h"
 #include "fabric/sock_kill.h"
 #include "fabric_fixture.h"
@@ -42,7 +43,34 @@ START_TEST(a_slot_has_all_its_parts)
 					     " /proc/sys/net/ipv4/conf/tap0/forwarding"));
 	ck_assert(fixture_shell_says("1\n1024\t65535", "ip netns exec ns-110 cat /proc/sys/net/ipv4/tcp_tw_reuse"
 						       " /proc/sys/net/ipv4/ip_local_port_range"));
+	ck_assert(fixture_shell_says("1", "cat /proc/sys/net/ipv6/conf/veth-110/disable_ipv6"));
+	/* Each such route would make all links that come and go slower. */
+	ck_assert(fixture_shell_says("none", "echo none $(ip -6 route show table all dev veth-110) | grep -x none"));
 	fixture_destroy(&slot);
+}
+END_TEST
+
+/* The kernel walks the numbers from the lowest on, and most messages are about the namespace that is being made. */
+START_TEST(each_new_namespace_has_the_lowest_number)
+{
+	struct fabric_slot slots[3];
+	struct rtnl rtnl;
+	struct err err;
+	int former = NAMESPACE_ID_MAX + 1;
+
+	ck_assert_int_eq(rtnl_open(&rtnl, -1, NETLINK_ROUTE, &err), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		int nsid;
+
+		slots[i] = fixture_make(i + 1, "a");
+		ck_assert_int_eq(namespace_id(&rtnl, slots[i].netns_fd, &nsid, &err), 0);
+		ck_assert_int_lt(nsid, former);
+		ck_assert_int_gt(nsid, NAMESPACE_ID_MIN);
+		former = nsid;
+	}
+	rtnl_close(&rtnl);
+	for (unsigned i = 0; i < 3; i++)
+		fixture_destroy(&slots[i]);
 }
 END_TEST
 
@@ -368,6 +396,7 @@ int main(void)
 	tcase_add_checked_fixture(slots, fixture_setup, fixture_teardown);
 	tcase_set_timeout(slots, 60);
 	tcase_add_test(slots, a_slot_has_all_its_parts);
+	tcase_add_test(slots, each_new_namespace_has_the_lowest_number);
 	tcase_add_test(slots, a_destroyed_slot_leaves_nothing);
 	tcase_add_loop_test(slots, a_slot_that_fails_half_way_leaves_nothing, 0, (int)step_count());
 	tcase_add_test(slots, names_of_others_are_never_taken);
