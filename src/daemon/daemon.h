@@ -115,11 +115,12 @@ void tenant_refresh(struct sandbox *sandbox);
 
 /*
  * Opens the forwarder's listeners of ENDPOINTS that are still closed; those of nat need none. All or nothing: on failure what
- * this call opened is closed again, and PROBLEM names port and holder. *TAKEN, where not NULL, gets an automatic port that another
+ * this call opened is closed again, and PROBLEM names port and holder; its field is LIST ("/ports" or "/publish") and the place
+ * among ENDPOINTS. *TAKEN, where not NULL, gets an automatic port that another
  * program holds (then the caller may choose another), else 0.
  */
 int endpoints_open(struct daemon *daemon, struct tenant *tenant, struct endpoint *endpoints, size_t count,
-		   uint16_t *taken, struct problem *problem);
+		   const char *list, uint16_t *taken, struct problem *problem);
 /* Closes all. RESET: connections that came through them end, too. */
 void endpoints_close(struct endpoint *endpoints, size_t count, bool reset);
 /* Tries again what is still closed; for after a restart, when somebody else had a port. */

@@ -40,14 +40,14 @@ static struct listener *open_one(struct daemon *daemon, struct route *route, con
 }
 
 /* An err for an address that cannot be listened on, as a problem that names the port's field and who is in the way. */
-static void explain(const struct endpoint *endpoints, size_t index, const struct addr *listen, const struct err *err,
-		    struct problem *problem)
+static void explain(const struct endpoint *endpoints, size_t index, const char *list, const struct addr *listen,
+		    const struct err *err, struct problem *problem)
 {
 	const struct endpoint *endpoint = &endpoints[index];
 	struct port_holder holder;
 	char text[ADDR_TEXT_SIZE], field[64];
 
-	snprintf(field, sizeof(field), endpoint->port.automatic ? "/ports/%zu" : "/ports/%zu/listen", index);
+	snprintf(field, sizeof(field), "%s/%zu%s", list, index, endpoint->port.automatic ? "" : "/listen");
 	addr_format(listen, text);
 	if (err->code == EADDRINUSE) {
 		port_holder_find(listen, endpoint->port.proto, &holder);
@@ -74,7 +74,7 @@ static void close_opened(struct endpoint *endpoints, void **opened, size_t opene
 }
 
 int endpoints_open(struct daemon *daemon, struct tenant *tenant, struct endpoint *endpoints, size_t count,
-		   uint16_t *taken, struct problem *problem)
+		   const char *list, uint16_t *taken, struct problem *problem)
 {
 	void **opened = calloc(count * SPEC_LISTEN_MAX + 1, sizeof(*opened));
 	size_t opened_count = 0;
@@ -98,7 +98,7 @@ int endpoints_open(struct daemon *daemon, struct tenant *tenant, struct endpoint
 				continue;
 			if (taken && endpoint->port.automatic && err.code == EADDRINUSE)
 				*taken = addr_port(&endpoint->listen[j]);
-			explain(endpoints, i, &endpoint->listen[j], &err, problem);
+			explain(endpoints, i, list, &endpoint->listen[j], &err, problem);
 			close_opened(endpoints, opened, opened_count, count);
 			free(opened);
 			return -1;
@@ -141,7 +141,8 @@ void endpoints_retry(struct daemon *daemon)
 			struct endpoint *endpoint = &sandbox->endpoints[i];
 
 			/* Without ::1 what is left closed stays so. */
-			if (has_closed(endpoint) && endpoints_open(daemon, tenant, endpoint, 1, NULL, &problem) == 0 &&
+			if (has_closed(endpoint) &&
+			    endpoints_open(daemon, tenant, endpoint, 1, "/ports", NULL, &problem) == 0 &&
 			    !has_closed(endpoint))
 				log_info("endpoint open again", F_STR("sandbox", sandbox->id));
 		}

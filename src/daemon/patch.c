@@ -266,7 +266,11 @@ static bool concerns_fabric(const struct change *change)
 	       concerns_nat(change->prepared.endpoints, change->prepared.endpoint_count);
 }
 
-/* Opens what the prepared request has and the present one has not; automatic ports that others hold are tried around. */
+/*
+ * Opens what is to be published, the last of the prepared endpoints: one of the others that is closed, since somebody took its
+ * port over a restart, is tried again in its own time and is no fault of this request. Automatic ports that others hold are tried
+ * around.
+ */
 static int prepare(struct change *change, const struct spec *wanted, struct problem *problem)
 {
 	struct daemon *daemon = change->daemon;
@@ -281,8 +285,9 @@ static int prepare(struct change *change, const struct spec *wanted, struct prob
 			spec_free(spec);
 			return -1;
 		}
-		if (endpoints_open(daemon, tenant_of(change->sandbox), change->prepared.endpoints,
-				   change->prepared.endpoint_count, &taken, problem) == 0)
+		size_t kept = change->prepared.endpoint_count - change->asked.publish_count;
+		if (endpoints_open(daemon, tenant_of(change->sandbox), change->prepared.endpoints + kept,
+				   change->asked.publish_count, "/publish", &taken, problem) == 0)
 			return 0;
 		registry_patch_abort(daemon->registry, &change->prepared);
 		if (!taken)

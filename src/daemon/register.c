@@ -199,8 +199,8 @@ static struct sandbox *reserve(struct daemon *daemon, const char *id, struct spe
 			registry_remove(daemon->registry, sandbox);
 			return NULL;
 		}
-		if (endpoints_open(daemon, tenant_of(sandbox), sandbox->endpoints, sandbox->endpoint_count, &taken,
-				   problem) == 0)
+		if (endpoints_open(daemon, tenant_of(sandbox), sandbox->endpoints, sandbox->endpoint_count, "/ports",
+				   &taken, problem) == 0)
 			return sandbox;
 		/* Nobody can have connected: the route is gone with the next turn of the loop, and nobody waits for it. */
 		route_close(tenant_of(sandbox)->route, CLOSE_UNREGISTERED, 0, NULL, NULL);

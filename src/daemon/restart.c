@@ -47,7 +47,7 @@ static int load_one(struct daemon *daemon, struct stored *stored, struct err *er
 	}
 	/* A port that somebody took meanwhile costs neither the sandbox its life nor the other ports: it is tried again. */
 	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
-		if (endpoints_open(daemon, tenant_of(sandbox), &sandbox->endpoints[i], 1, NULL, &problem) < 0)
+		if (endpoints_open(daemon, tenant_of(sandbox), &sandbox->endpoints[i], 1, "/ports", NULL, &problem) < 0)
 			log_error("endpoint closed until its port is free", F_STR("sandbox", sandbox->id),
 				  F_STR("error", problem.detail));
 	}
