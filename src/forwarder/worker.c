@@ -61,8 +61,10 @@ static void turn_wheels(struct worker *worker)
 	struct wheel *const wheels[] = { &worker->fine, &worker->coarse, &worker->flows };
 	uint64_t next_ms = WHEEL_NEVER;
 
-	for (size_t i = 0; i < sizeof(wheels) / sizeof(wheels[0]); i++) {
+	for (size_t i = 0; i < sizeof(wheels) / sizeof(wheels[0]); i++)
 		wheel_turn(wheels[i], worker->now_ms);
+	/* Not before all have turned: what expires on one may wait on another. */
+	for (size_t i = 0; i < sizeof(wheels) / sizeof(wheels[0]); i++) {
 		if (wheels[i]->next_ms < next_ms)
 			next_ms = wheels[i]->next_ms;
 	}
