@@ -41,6 +41,10 @@ const milliseconds = call => ('timeout' in call ? { timeoutMs: call.timeout * 10
 
 const patience = call => ({ requestTimeoutMs: (call.timeout ?? 60) * 1000 })
 
+// The wait begins at once, so that an early failure is nobody's unhandled one.
+const keep = (handle, slot) =>
+  handles.set(handle.pid, { handle, slot, ended: handle.wait().then(value => ({ value }), error => ({ error })) })
+
 const calls = {
   async create(call) {
     sandbox = await at(call.url).create({ debug: true, ...(call.url ? { sandboxUrl: call.url } : {}) })
@@ -51,20 +55,21 @@ const calls = {
   },
   async start(call, tell) {
     const options = { background: true, timeoutMs: (call.timeout ?? 0) * 1000, ...(call.stdin ? { stdin: true } : {}) }
-    const slot = { tell: () => {} }
-    const hear = callbacks({ stream: true }, event => slot.tell(event))
+    const slot = { early: [] } // what is heard before anybody waits
+    const hear = callbacks({ stream: true }, event => (slot.tell ? slot.tell(event) : slot.early.push(event)))
     const handle = await sandbox.commands.run(call.cmd, { ...options, ...hear })
-    handles.set(handle.pid, { handle, slot, ended: handle.wait().then(value => ({ value }), error => ({ error, at: performance.now() })) })
+    keep(handle, slot)
     return { pid: handle.pid }
   },
   async connect(call) {
     const handle = await sandbox.commands.connect(call.pid, { timeoutMs: 0 })
-    handles.set(handle.pid, { handle, slot: {}, ended: handle.wait().then(value => ({ value }), error => ({ error })) })
+    keep(handle, { early: [] })
     return { pid: handle.pid }
   },
   async wait(call, tell) {
     const one = handles.get(call.pid)
-    if (call.stream) one.slot.tell = tell
+    one.slot.early.splice(0).forEach(tell)
+    one.slot.tell = tell
     const { value, error } = await one.ended
     if (error) throw error
     return outcome(value)
