@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kernel is asked what it would do with a packet to the sandbox, and inside the namespace with one to the guest and one to
- * the world: a route of somebody else's (a VPN, a bridge) over our ranges shows here.
+ * The kernel is asked what it would do with a packet to the sandbox, and inside the namespace with one to the world: a route of
+ * somebody else's (a VPN, a bridge) over our ranges shows here.
  */
 #include "base/err.h"
 #include "fabric/look.h"
@@ -44,8 +44,7 @@ enum hop_status hop_route(struct walk *walk, struct hop *hop, bool subject_only)
 		walk_next_step(walk, "look with: ip route get %s; ip rule; and: weftctl doctor", text);
 		return HOP_FAIL;
 	}
-	if (check_route(walk, hop, walk->netns_fd, config->addresses.guest.ip, "tap0") != HOP_OK ||
-	    check_route(walk, hop, walk->netns_fd, SOMEWHERE, "eth0") != HOP_OK) {
+	if (check_route(walk, hop, walk->netns_fd, SOMEWHERE, "eth0") != HOP_OK) {
 		walk_cause(walk, "somebody changed the routes inside %s", walk->netns);
 		walk_next_step(walk, "look with: ip netns exec %s ip route; restart weftd, which repairs them",
 			       walk->netns);

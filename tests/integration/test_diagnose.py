@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`weftctl diagnose`: each hop of a path is broken in turn, and must be the one that is named."""
+
+import json
+import os
+
+import pytest
+
+from harness.daemon import build_dir
+from harness.wait import poll_until
+
+ORDER = ["listen", "veth", "route", "rules", "tap", "guest", "tcp", "http"]
+
+
+@pytest.fixture
+def ready(daemon, guest):
+    """A sandbox whose guest answers."""
+    daemon.api.register("a1", {"ports": [49983], "ready_port": 49983})
+    vm = guest("ns-1")
+    vm.serve("49983,http,a1")
+    daemon.api.wait("a1", "ready")
+    return vm
+
+
+def diagnosis(api):
+    return api.get("/v1/sandboxes/a1/diagnosis").expect(200)
+
+
+def broken_at(api, hop):
+    """The diagnosis, which must end at HOP: whole before it, nothing claimed after it."""
+    said = diagnosis(api)
+    assert said["broken"] == hop, said
+    at = ORDER.index(hop)
+    assert [one["hop"] for one in said["hops"]] == ORDER
+    assert [one["status"] for one in said["hops"]] == ["ok"] * at + ["fail"] + ["skipped"] * (len(ORDER) - at - 1)
+    assert said["cause"] and said["next_step"], said
+    return said
+
+
+def detail(said, hop):
+    return next(one["detail"] for one in said["hops"] if one["hop"] == hop)
+
+
+def test_a_whole_path_is_whole(api, ready):
+    said = diagnosis(api)
+    assert said["broken"] is None and said["cause"] is None and said["next_step"] is None
+    assert [one["status"] for one in said["hops"]] == ["ok"] * len(ORDER)
+    assert "status 200" in detail(said, "http")
+
+
+def test_no_vm_is_named_as_no_carrier(api):
+    api.register("a1", {"ports": [49983]})
+    said = broken_at(api, "tap")
+    assert "NO-CARRIER" in detail(said, "tap")
+    assert "ns-1" in said["cause"]
+
+
+def test_a_client_that_is_held_is_told(api, host):
+    sandbox = api.register("a1", {"ports": [49983]})
+    port = int(sandbox["endpoints"][0]["listen"][0].rsplit(":", 1)[1])
+    with host.connect("127.0.0.1", port):
+        poll_until(lambda: "1 connection held" in detail(diagnosis(api), "listen"), 5)
+
+
+# weftd mends these within milliseconds. So it is killed, one thing is broken, and the same walk is made without it.
+MENDED = {
+    "a deleted veth": ("host", "ip link del veth-1", "veth", "veth-1 does not exist"),
+    "the host's end down": ("host", "ip link set veth-1 down", "veth", "veth-1 is down"),
+    "the host's end without address": ("host", "ip addr flush dev veth-1", "veth", "lacks its address 10.12.0.2"),
+    "the host's end unmarked": ("host", "ip link set veth-1 group 0", "veth", "not in link group 1874"),
+    "the other end down": ("ns", "ip link set eth0 down", "veth", "ns-1/eth0 is down"),
+    "a deleted namespace": ("host", "umount /run/netns/ns-1 && rm /run/netns/ns-1", "veth", "ns-1 does not exist"),
+    "the host's route": ("host", "ip route del 10.11.0.1", "route", "no route to 10.11.0.1"),
+    "the default route inside": ("ns", "ip route del default", "route", "ns-1: no route to"),
+    "the host's table": ("host", "nft flush ruleset", "rules", "host's table is missing or altered"),
+    "a rule of the host's": ("host", "nft flush chain inet weft from_sandbox", "rules", "host's table is missing or altered"),
+    "the table inside": ("ns", "nft flush ruleset", "rules", "table in ns-1 is missing or altered"),
+    "a rule inside": ("ns", "nft insert rule inet weft forward drop", "rules", "table in ns-1 is missing or altered"),
+    "a deleted TAP": ("ns", "ip link del tap0", "tap", "does not exist"),
+    "the TAP down": ("ns", "ip link set tap0 down", "tap", "is down"),
+    "the TAP without address": ("ns", "ip addr flush dev tap0", "tap", "lacks its address"),
+}
+
+
+@pytest.mark.parametrize("what", MENDED)
+def test_what_weftd_would_mend_is_named(weftd, host, what):
+    where, command, hop, said = MENDED[what]
+    daemon = weftd()
+    daemon.api.register("a1", {"ports": [49983]})
+    daemon.kill()
+    walk = [os.path.join(build_dir(), "tests/health_walk"), "1", "49983"]
+    lines = [line.split(" ", 2) for line in host.output(walk).splitlines()]
+    assert [line[1] for line in lines] == ["ok"] * 4 + ["fail"] + ["skipped"] * 3, lines
+
+    (host if where == "host" else host.netns("ns-1")).run(["sh", "-c", command])
+    lines = [line.split(" ", 2) for line in host.output(walk).splitlines()]
+    at = ORDER.index(hop)
+    assert [line[0] for line in lines] == ORDER
+    assert [line[1] for line in lines] == ["ok"] * at + ["fail"] + ["skipped"] * (len(ORDER) - at - 1), lines
+    assert said in lines[at][2]
+    # What lost its mark is not weft's any more, and not weft's to remove.
+    if "veth-1" in command:
+        host.run(["ip", "link", "del", "veth-1"], check=False)
+        host.run(["sh", "-c", "umount /run/netns/ns-1 && rm /run/netns/ns-1"])
+    daemon.start()
+
+
+def test_another_route_over_the_sandboxes_range_is_named(api, host, ready):
+    host.run(["ip", "link", "add", "vpn0", "type", "veth", "peer", "name", "vpn1"])
+    host.run(["ip", "link", "set", "vpn0", "up"])
+    host.run(["ip", "addr", "add", "192.0.2.77/32", "dev", "vpn0"])
+    host.run(["ip", "route", "add", "10.11.0.1/32", "dev", "vpn0", "table", "77"])
+    host.run(["ip", "rule", "add", "to", "10.11.0.0/16", "lookup", "77", "priority", "100"])
+    said = broken_at(api, "route")
+    assert "vpn0" in detail(said, "route")
+    host.run(["ip", "rule", "del", "priority", "100"])
+    host.run(["ip", "link", "del", "vpn0"])
+
+
+def test_a_guest_that_is_silent_is_named(api, guest):
+    api.register("a1", {"ports": [49983]})
+    vm = guest("ns-1")
+    api.wait("a1", "ready")
+    vm.freeze()
+    said = broken_at(api, "guest")
+    assert "no answer to ARP" in detail(said, "guest")
+    vm.thaw()
+
+
+def test_a_guest_with_another_mac_is_named(api, guest):
+    api.register("a1", {"ports": [49983]})
+    guest("ns-1", "--mac", "02:FC:00:00:00:99")
+    api.wait("a1", "ready")
+    said = diagnosis(api)
+    assert said["broken"] == "guest", said
+    assert "02:FC:00:00:00:99" in said["cause"] or "no answer to ARP" in detail(said, "guest")
+
+
+def test_a_port_that_nobody_listens_on_is_named(api, guest):
+    api.register("a1", {"ports": [49983]})
+    guest("ns-1")
+    api.wait("a1", "ready")
+    said = broken_at(api, "tcp")
+    assert "refused" in detail(said, "tcp")
+    assert "49983" in said["cause"]
+
+
+def test_an_agent_that_does_not_answer_is_named(api, guest):
+    api.register("a1", {"ports": [49983], "ready_port": 49983})
+    guest("ns-1").serve("49983,silent")
+    api.wait("a1", "ready")
+    said = broken_at(api, "http")
+    assert "no answer" in detail(said, "http")
+
+
+def test_altered_rules_are_named(api, host, daemon, ready):
+    """The patrol mends them within a second or so: a diagnosis in between must see it, so one is asked right after each."""
+
+    def altered():
+        host.netns("ns-1").run(["nft", "insert", "rule", "inet", "weft", "forward", "drop"])
+        said = diagnosis(api)
+        return said if said["broken"] == "rules" else None
+
+    said = poll_until(altered, 10)
+    assert "ns-1" in detail(said, "rules")
+    poll_until(lambda: diagnosis(api)["broken"] is None, 10)
+
+
+def test_a_port_taken_while_weftd_was_away_is_named(weftd, host, guest):
+    daemon = weftd()
+    sandbox = daemon.api.register("a1", {"ports": [49983]})
+    port = int(sandbox["endpoints"][0]["listen"][0].rsplit(":", 1)[1])
+    daemon.stop()
+    with host.listen(port, host="127.0.0.1"):
+        daemon.start()
+        said = broken_at(daemon.api, "listen")
+        assert f"127.0.0.1:{port}" in detail(said, "listen")
+        assert f":{port}" in said["next_step"]
+
+
+def test_a_paused_guest_is_not_spoken_to(api, ready):
+    api.patch("a1", {"paused": True})
+    said = diagnosis(api)
+    assert said["broken"] is None
+    assert [one["status"] for one in said["hops"]][-3:] == ["skipped"] * 3
+
+
+def test_weftctl_says_it_for_people_and_exits_with_5(daemon, api):
+    api.register("a1", {"ports": [49983]})
+    said = daemon.ctl("diagnose", "a1", check=False)
+    assert said.returncode == 5
+    text = said.stdout if isinstance(said.stdout, str) else said.stdout.decode()
+    assert "FAIL  tap" in text and "cause:" in text
+    machine = daemon.ctl("diagnose", "a1", "--json", check=False)
+    assert json.loads(machine.stdout)["broken"] == "tap"
+
+
+def test_an_unknown_sandbox_is_404(api):
+    api.get("/v1/sandboxes/nobody/diagnosis").problem(404)
+
+
+def test_many_at_once_are_answered_or_refused(api, daemon):
+    api.register("a1", {"ports": [49983]})
+    sockets = [api.raw_socket() for _ in range(20)]
+    for one in sockets:
+        one.sendall(b"GET /v1/sandboxes/a1/diagnosis HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    statuses = []
+    for one in sockets:
+        answer = b""
+        while chunk := one.recv(65536):
+            answer += chunk
+        statuses.append(int(answer.split()[1]))
+        one.close()
+    assert set(statuses) <= {200, 503} and 200 in statuses
+    assert diagnosis(api)["broken"] == "tap"
