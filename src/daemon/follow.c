@@ -45,6 +45,13 @@ static void on_repaired(void *context, unsigned slot, const char *what)
 	control_event(daemon->control, "repair", sandbox ? sandbox->id : NULL, json_pack("{s:s}", "what", what));
 }
 
+static void on_slot_going(void *context, unsigned slot)
+{
+	struct daemon *daemon = context;
+
+	registry_block_slot(daemon->registry, slot, "its former objects are still going away");
+}
+
 static void on_slot_free(void *context, unsigned slot)
 {
 	struct daemon *daemon = context;
@@ -52,7 +59,7 @@ static void on_slot_free(void *context, unsigned slot)
 
 	if (sandbox && sandbox->tenant)
 		tenant_of(sandbox)->slot_freed = true;
-	else if (!daemon->reserved[slot])
+	if (!daemon->reserved[slot])
 		registry_unblock_slot(daemon->registry, slot);
 }
 
@@ -86,6 +93,7 @@ const struct fabric_watcher daemon_watcher = {
 	.carrier = on_carrier,
 	.broken = on_broken,
 	.repaired = on_repaired,
+	.slot_going = on_slot_going,
 	.slot_free = on_slot_free,
 	.slot_foreign = on_slot_foreign,
 	.denied = on_denied,

@@ -39,6 +39,8 @@ struct fabric_watcher {
 	void (*broken)(void *context, unsigned slot, const char *what);
 	/* Something was put right again: a table flushed by others, a lost route. SLOT 0: the host's. */
 	void (*repaired)(void *context, unsigned slot, const char *what);
+	/* A slot that was ready for anybody is given up: its number may not be used until slot_free(). */
+	void (*slot_going)(void *context, unsigned slot);
 	/* The host saw the last object of SLOT go: its number may be used again. */
 	void (*slot_free)(void *context, unsigned slot);
 	/* SLOT's name is in use by something that does not carry our mark; it must be skipped. WHY names it. */

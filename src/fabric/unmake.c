@@ -214,6 +214,9 @@ void fabric_start_going(struct fabric *fabric, struct slot *slot, fabric_done *g
 {
 	if (slot->phase == SLOT_QUARANTINE)
 		pool_quarantined(fabric->pool, false);
+	/* Nobody's, but its number may be given to anybody. */
+	if (!gone && (slot->phase == SLOT_READY || slot->phase == SLOT_MAKING))
+		fabric->watcher.slot_going(fabric->watcher.context, slot->number);
 	timer_stop(&slot->patience);
 	slot->phase = SLOT_GOING;
 	slot->netns_fd = -1;

@@ -45,7 +45,7 @@ class Expected:
         fixed = fixed_of(shown)
         assert version in self.versions, f"{self.name}: {version} was never asked for, but {self.versions}"
         assert paused in self.paused, f"{self.name}: paused is {paused}"
-        assert self.present is None or self.fixed in (None, fixed), f"{self.name}: {self.fixed} has become {fixed}"
+        assert self.fixed in (None, fixed), f"{self.name}: {self.fixed} has become {fixed}"
         self.present, self.versions, self.paused, self.fixed = True, {version}, {paused}, fixed
 
 
@@ -154,6 +154,7 @@ class Worker(threading.Thread):
 
     def unregister(self, one):
         before, one.present = one.present, None
+        one.fixed = None  # once it may be gone, it may also be another
         reply = self.call("DELETE", one)
         if reply is None or reply.status == 503:
             return
@@ -165,15 +166,16 @@ class Worker(threading.Thread):
 class Quiet:
     """No request is under way within."""
 
-    def __init__(self, workers):
+    def __init__(self, workers, daemon):
         self.workers = workers
+        self.daemon = daemon
 
     def __enter__(self):
         for worker in self.workers:
             worker.gate.acquire()
         for worker in self.workers:
             if worker.problem:
-                raise worker.problem
+                raise AssertionError(f"{self.daemon.log_tail(3000)}\nWEFT_SEED={SEED}") from worker.problem
 
     def __exit__(self, *_):
         for worker in self.workers:
@@ -287,7 +289,7 @@ def test_killed_at_any_instant(host, weftd, guest):
             flow.check()
         if kill % 3:
             continue  # the next kill meets a daemon that is still busy with the last
-        with Quiet(workers):
+        with Quiet(workers, daemon):
             poll_until(lambda: daemon.api.status()["state"] == "running", 30)
             settle(host, daemon)
             listed = {one["id"]: one for one in daemon.api.list()}
@@ -298,7 +300,7 @@ def test_killed_at_any_instant(host, weftd, guest):
                 shown = listed.pop(one["id"])
                 assert shown["state"] == "ready" and shown["endpoints"] == one["endpoints"], shown
             assert not listed
-    with Quiet(workers):
+    with Quiet(workers, daemon):
         for worker in workers:
             worker.ending.set()
     for flow in flows:

@@ -50,6 +50,12 @@ static void on_repaired(void *context, unsigned slot, const char *what)
 	snprintf(host.seen[slot].what, sizeof(host.seen[slot].what), "%s", what);
 }
 
+static void on_slot_going(void *context, unsigned slot)
+{
+	(void)context;
+	host.seen[slot].slot_going++;
+}
+
 static void on_slot_free(void *context, unsigned slot)
 {
 	(void)context;
@@ -80,6 +86,7 @@ static const struct fabric_watcher watcher = {
 	.carrier = on_carrier,
 	.broken = on_broken,
 	.repaired = on_repaired,
+	.slot_going = on_slot_going,
 	.slot_free = on_slot_free,
 	.slot_foreign = on_slot_foreign,
 	.denied = on_denied,
