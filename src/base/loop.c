@@ -87,15 +87,26 @@ static void deliver_all(struct mailbox *mailbox)
 	}
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+void mailbox_deliver(struct mailbox *mailbox)
 {
 	uint64_t count;
 
-	(void)what;
 	/* EAGAIN: a former turn already took what this wake-up announced. */
-	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+	if (read(mailbox->fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		abort();
-	deliver_all(arg);
+	deliver_all(mailbox);
+}
+
+int mailbox_fd(const struct mailbox *mailbox)
+{
+	return mailbox->fd;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	mailbox_deliver(arg);
 }
 
 struct mailbox *mailbox_new(struct event_base *base, struct err *err)
@@ -113,6 +124,8 @@ struct mailbox *mailbox_new(struct event_base *base, struct err *err)
 		err_set(err, errno, "eventfd for a mailbox");
 		goto fail;
 	}
+	if (!base)
+		return mailbox;
 	mailbox->readable = event_new(base, mailbox->fd, EV_READ | EV_PERSIST, on_readable, mailbox);
 	if (!mailbox->readable || event_add(mailbox->readable, NULL) < 0) {
 		err_set(err, ENOMEM, "event for a mailbox");

@@ -48,8 +48,17 @@ struct mail {
 /* A queue by which any thread hands letters to one loop. Letters are delivered in the order in which they were posted. */
 struct mailbox;
 
-/* A mailbox that BASE's thread reads. NULL with ERR set (EMFILE, ENOMEM). */
+/*
+ * A mailbox that BASE's thread reads. With BASE NULL the receiver has a loop of its own: it calls mailbox_deliver() whenever
+ * mailbox_fd() is readable. NULL with ERR set (EMFILE, ENOMEM).
+ */
 struct mailbox *mailbox_new(struct event_base *base, struct err *err);
+
+/* Readable while there are letters. Still the mailbox's. */
+int mailbox_fd(const struct mailbox *mailbox);
+
+/* Delivers the letters that are there. Receiver's thread. */
+void mailbox_deliver(struct mailbox *mailbox);
 
 /* Delivers what is still inside, then frees. Receiver's thread; nobody may post any more: whoever did has returned, or was joined. */
 void mailbox_free(struct mailbox *mailbox);

@@ -12,7 +12,6 @@
 #include "forwarder/worker.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <linux/sockios.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -36,7 +35,6 @@ static void close_peer(struct peer *peer, bool reset)
 {
 	if (peer->fd < 0)
 		return;
-	event_del(&peer->event);
 	if (reset) {
 		close_with_reset(&peer->fd);
 	} else {

@@ -2,8 +2,8 @@
 /*
  * Where a connection's life begins, and where its events and its timer are led to what its state makes of them.
  *
- * A socket has one event for all its life, edge-triggered: nothing is ever re-armed. What an edge told is kept in the peer's flags
- * until the socket itself says EAGAIN.
+ * A socket is watched once, edge-triggered: nothing is ever re-armed. What an edge told is kept in the peer's flags until the socket
+ * has nothing more.
  */
 #include "forwarder/connection.h"
 
@@ -13,8 +13,8 @@
 #include "forwarder/worker.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <stddef.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -28,30 +28,34 @@ static struct connection *connection_of(struct peer *peer)
 	return (struct connection *)((char *)first - offsetof(struct connection, peers));
 }
 
-static void on_event(evutil_socket_t fd, short what, void *arg)
+static void note(struct peer *peer, uint32_t events)
 {
-	struct peer *peer = arg;
+	if (events & (EPOLLRDHUP | EPOLLPRI | EPOLLERR | EPOLLHUP))
+		peer->special = peer->readable = true;
+	if (events & EPOLLIN)
+		peer->readable = true;
+	if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
+		peer->writable = true;
+}
+
+static void on_event(struct poll_source *source, uint32_t events)
+{
+	struct peer *peer = (struct peer *)((char *)source - offsetof(struct peer, source));
 	struct connection *connection = connection_of(peer);
 
-	(void)fd;
-	worker_tick(connection->worker);
-	if (what & EV_READ)
-		peer->readable = true;
-	if (what & EV_WRITE)
-		peer->writable = true;
-
+	note(peer, events);
 	switch (connection->state) {
 	case CONNECTION_HELD:
-		hold_client_event(connection);
+		hold_client_event(connection, events);
 		break;
 	case CONNECTION_DIALING:
 		if (peer->which == GUEST)
-			dial_event(connection);
+			dial_event(connection, events);
 		else
-			hold_client_event(connection);
+			hold_client_event(connection, events);
 		break;
 	case CONNECTION_OPEN:
-		pump_run(connection, peer);
+		pump_event(connection, peer, events);
 		break;
 	case CONNECTION_LINGERING:
 		linger_event(connection);
@@ -63,10 +67,8 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 
 int connection_watch(struct connection *connection, struct peer *peer)
 {
-	if (event_assign(&peer->event, connection->worker->base, peer->fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
-			 on_event, peer) < 0)
-		return -1;
-	return event_add(&peer->event, NULL);
+	peer->source.happened = on_event;
+	return poller_add_edges(connection->worker->poller, peer->fd, &peer->source);
 }
 
 int peer_error(const struct peer *peer)
@@ -104,7 +106,7 @@ void connection_go_on(struct connection *connection)
 		hold_decide(connection);
 		break;
 	case CONNECTION_OPEN:
-		pump_run(connection, NULL);
+		pump_run(connection);
 		break;
 	case CONNECTION_DIALING:
 	case CONNECTION_LINGERING:

@@ -16,9 +16,8 @@
 #include "base/queue.h"
 #include "forwarder/forwarder.h"
 #include "forwarder/pipe_pool.h"
+#include "forwarder/poller.h"
 #include "forwarder/wheel.h"
-
-#include <event2/event_struct.h>
 
 struct arrival;
 struct connection;
@@ -39,14 +38,15 @@ enum connection_state {
 	CONNECTION_CLOSED,    /* ended and logged; freed at the end of the turn */
 };
 
-/* One of the two sockets. Its event is added once, edge-triggered, and tells of readable and writable alike. */
+/* One of the two sockets. It is watched for all its life, edge-triggered, for both directions: nothing is ever re-armed. */
 struct peer {
-	struct event event;
-	int fd; /* -1: none; the event is then not added */
+	struct poll_source source;
+	int fd; /* -1: none */
 	enum which which : 8;
 	bool readable : 1; /* not known to be drained */
 	bool writable : 1; /* not known to be full */
 	bool ended : 1;    /* its FIN was read */
+	bool special : 1;  /* a FIN, an error or an urgent byte was announced: a short read proves nothing any more */
 };
 
 /* The bytes from one peer to the other. */
@@ -106,7 +106,7 @@ void connection_wait(struct connection *connection, uint64_t due_ms);
 /* The wheels' callback. */
 void connection_expired(struct wheel_entry *entry);
 
-/* Adds the event of PEER, whose fd is set. 0, or -1 with errno (ENOMEM, ENOSPC). */
+/* Watches PEER, whose fd is set. 0, or -1 with errno (ENOMEM, ENOSPC). */
 int connection_watch(struct connection *connection, struct peer *peer);
 
 /* Queues it to go on at the end of this turn: a held one decides anew, an open one moves bytes. */
@@ -123,12 +123,12 @@ int peer_error(const struct peer *peer);
 void hold_decide(struct connection *connection);
 
 /* Something happened to the client's socket while it is held or the guest is being dialed. */
-void hold_client_event(struct connection *connection);
+void hold_client_event(struct connection *connection, uint32_t events);
 
 /* ---- dial.c ---- */
 
 void dial_start(struct connection *connection);
-void dial_event(struct connection *connection);
+void dial_event(struct connection *connection, uint32_t events);
 void dial_expired(struct connection *connection);
 
 /* Drops the attempt: HELD again. */
@@ -139,8 +139,11 @@ void dial_abandon(struct connection *connection);
 /* The guest answered: from now on bytes flow. */
 void pump_begin(struct connection *connection);
 
-/* Moves what can be moved, within a budget. EVENT_ON: whose event it was, or NULL. */
-void pump_run(struct connection *connection, const struct peer *event_on);
+/* Moves what can be moved, within a budget. */
+void pump_run(struct connection *connection);
+
+/* The same on EVENTS of PEER. */
+void pump_event(struct connection *connection, const struct peer *peer, uint32_t events);
 
 /* Gives back what a stream holds. */
 void stream_drop(struct connection *connection, struct stream *stream);

@@ -14,8 +14,8 @@
 #include "forwarder/worker.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <netinet/tcp.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 enum {
@@ -40,18 +40,17 @@ static uint64_t silence_ms(const struct connection *connection)
 /* The guest's socket goes, and the descriptor is promised to the next attempt again. */
 static void drop_socket(struct connection *connection)
 {
-	close_with_reset(&connection->peers[GUEST].fd);
+	struct peer *guest = &connection->peers[GUEST];
+
+	close_with_reset(&guest->fd);
+	poller_forget(connection->worker->poller, &guest->source);
 	atomic_fetch_add_explicit(&connection->worker->forwarder->promised, 1, memory_order_relaxed);
 }
 
 void dial_abandon(struct connection *connection)
 {
-	struct peer *guest = &connection->peers[GUEST];
-
-	if (guest->fd >= 0) {
-		event_del(&guest->event);
+	if (connection->peers[GUEST].fd >= 0)
 		drop_socket(connection);
-	}
 	connection->state = CONNECTION_HELD;
 }
 
@@ -191,17 +190,14 @@ void dial_start(struct connection *connection)
 	connection_wait(connection, connection->worker->now_ms + silence_ms(connection));
 }
 
-void dial_event(struct connection *connection)
+void dial_event(struct connection *connection, uint32_t events)
 {
-	struct peer *guest = &connection->peers[GUEST];
-	int error;
+	int error = events & (EPOLLERR | EPOLLHUP) ? peer_error(&connection->peers[GUEST]) : 0;
 
-	if (!guest->readable && !guest->writable)
-		return;
-	error = peer_error(guest);
 	switch (error) {
 	case 0:
-		answered(connection);
+		if (events & EPOLLOUT)
+			answered(connection);
 		break;
 	case ECONNREFUSED:
 	case ECONNRESET:

@@ -15,7 +15,7 @@
 #include "forwarder/worker.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 enum { LEAVING_MS = 1000 };
@@ -76,17 +76,17 @@ void hold_decide(struct connection *connection)
 		connection_wait(connection, connection->deadline_ms);
 }
 
-void hold_client_event(struct connection *connection)
+void hold_client_event(struct connection *connection, uint32_t events)
 {
 	struct peer *client = &connection->peers[CLIENT];
-	int error = peer_error(client);
+	int error = events & EPOLLERR ? peer_error(client) : 0;
 	char byte;
 
 	if (error) {
 		connection_close(connection, CLOSE_CLIENT_RESET, error == ECONNRESET ? 0 : error);
 		return;
 	}
-	if (!client->readable || recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+	if (!(events & EPOLLRDHUP) || recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
 		return;
 	connection->leaving = true;
 	if (!route_may_dial(&connection->side->state))

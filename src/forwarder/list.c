@@ -124,7 +124,6 @@ static void deliver_question(struct mail *mail)
 	struct part *part = (struct part *)((char *)mail - offsetof(struct part, mail));
 	struct connection *connection;
 
-	worker_tick(part->side->worker);
 	LIST_FOREACH(connection, &part->side->connections, of_side)
 	{
 		if (part->count == part->limit)

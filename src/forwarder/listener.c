@@ -263,7 +263,6 @@ static void deliver_reset(struct mail *mail)
 {
 	struct endpoint_letter *letter = (struct endpoint_letter *)mail;
 
-	worker_tick(letter->worker);
 	connections_reset_endpoint(letter->worker, letter->endpoint);
 	endpoint_release(letter->endpoint);
 }

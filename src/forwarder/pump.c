@@ -6,9 +6,10 @@
  *
  * What holds:
  * - Nothing is read from a peer before all that was read earlier was taken by the other: a blocked stream is held by TCP.
- * - Readable and writable are believed until the socket itself says EAGAIN. A short read proves nothing: a FIN may stand behind it.
+ * - Readable and writable are believed until the socket itself says that it has no more. A short read says so only as long as no
+ *   FIN, error or urgent byte was announced: what comes after the announcement that was read last is an edge of its own.
  * - In front of an urgent byte splice() says EAGAIN, with the socket readable for ever, or even 0 as at the end, if the FIN has
- *   come. So before a splicing stream believes either it asks recv(), which skips the byte.
+ *   come. So before a splicing stream believes that, it asks recv(), which skips the byte.
  * - A FIN is passed on when all bytes before it were taken.
  * - A turn moves a bounded number of bytes, and goes on at the end of the loop's turn.
  */
@@ -24,6 +25,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 enum {
@@ -259,6 +261,8 @@ static enum result copy(struct work *work)
 		return end_by_error(work->connection, work->from, errno);
 	if (size == COPY_SIZE)
 		promote(work);
+	else if (!work->from->special)
+		work->from->readable = false;
 	return send_buffer(work, (size_t)size);
 }
 
@@ -271,6 +275,10 @@ static enum result move_bulk(struct work *work)
 	if (!borrow_pipe(work))
 		return copy(work);
 	moved = splice(work->from->fd, NULL, pipe->write_fd, NULL, pipe->capacity, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	if (moved < 0 && errno == EAGAIN && !work->from->special) {
+		work->from->readable = false;
+		return RESULT_WAIT;
+	}
 	if (moved == 0 || (moved < 0 && errno == EAGAIN))
 		return copy(work);
 	if (moved < 0)
@@ -325,20 +333,6 @@ static bool run_stream(struct connection *connection, enum which from)
 
 /* ---- The connection ---- */
 
-/* A reset of a peer that nobody reads from now, because the way on is blocked or its FIN came already, would go unnoticed. */
-static bool has_failed_unread(struct connection *connection, const struct peer *peer)
-{
-	int error;
-
-	if (peer->readable || peer->ended)
-		error = peer_error(peer);
-	else
-		error = 0;
-	if (error)
-		end_by_error(connection, peer, error);
-	return error != 0;
-}
-
 /* The header is the first thing that the guest gets. 0, or -1: no memory. */
 static int put_proxy_header(struct connection *connection)
 {
@@ -364,18 +358,26 @@ void pump_begin(struct connection *connection)
 		return;
 	}
 	timeouts_begin(connection);
-	pump_run(connection, NULL);
+	pump_run(connection);
 }
 
-void pump_run(struct connection *connection, const struct peer *event_on)
+void pump_run(struct connection *connection)
 {
 	const struct route_state *state = &connection->side->state;
-	bool may_flow = state->up && !state->paused;
 
-	if (may_flow && !run_stream(connection, CLIENT))
+	if (state->up && !state->paused && run_stream(connection, CLIENT))
+		run_stream(connection, GUEST);
+}
+
+void pump_event(struct connection *connection, const struct peer *peer, uint32_t events)
+{
+	int error;
+
+	pump_run(connection);
+	if (connection->state != CONNECTION_OPEN || !(events & EPOLLERR))
 		return;
-	if (may_flow && !run_stream(connection, GUEST))
-		return;
-	if (event_on)
-		has_failed_unread(connection, event_on);
+	/* Nobody reads from the peer now, because the way on is blocked or its FIN came already: its reset would go unnoticed. */
+	error = peer_error(peer);
+	if (error)
+		end_by_error(connection, peer, error);
 }

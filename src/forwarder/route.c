@@ -71,7 +71,6 @@ static void deliver_update(struct mail *mail)
 {
 	struct route_side *side = (struct route_side *)((char *)mail - offsetof(struct route_side, update));
 
-	worker_tick(side->worker);
 	route_side_update(side);
 }
 

@@ -11,7 +11,6 @@
 #include "forwarder/worker.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,15 +117,14 @@ static void pass_to_guest(struct udp_port *port, struct udp_batch *batch, unsign
 	}
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+static void on_readable(struct poll_source *source, uint32_t events)
 {
-	struct udp_port *port = arg;
+	struct udp_port *port = (struct udp_port *)((char *)source - offsetof(struct udp_port, readable));
 	struct udp_batch *batch = batch_of(port->worker);
 
-	(void)what;
-	worker_tick(port->worker);
+	(void)events;
 	for (unsigned i = 0; batch && i < BATCHES; i++) {
-		unsigned count = receive(batch, fd);
+		unsigned count = receive(batch, port->fd);
 
 		if (count && route_may_dial(&port->side->state))
 			pass_to_guest(port, batch, count);
@@ -161,8 +159,8 @@ static void deliver_opening(struct mail *mail)
 	route_side_know(port->side);
 	port->side->count++;
 	LIST_INSERT_HEAD(&port->side->udp_ports, port, link);
-	event_assign(&port->readable, worker->base, port->fd, EV_READ | EV_PERSIST, on_readable, port);
-	if (event_add(&port->readable, NULL) < 0)
+	port->readable.happened = on_readable;
+	if (poller_add_readable(worker->poller, port->fd, &port->readable) < 0)
 		log_error("a UDP endpoint hears nothing: no memory for its event",
 			  F_STR("sandbox", port->side->route->id));
 }
@@ -180,10 +178,9 @@ static void deliver_closing(struct mail *mail)
 	struct udp_port *port = (struct udp_port *)((char *)mail - offsetof(struct udp_port, closing));
 	struct route_side *side = port->side;
 
-	worker_tick(port->worker);
 	close_flows(port, port->worker->forwarder->stopping ? CLOSE_SHUTDOWN : CLOSE_UNREGISTERED);
-	event_del(&port->readable);
 	close(port->fd);
+	poller_forget(port->worker->poller, &port->readable);
 	LIST_REMOVE(port, link);
 	endpoint_release(port->endpoint);
 	free(port);

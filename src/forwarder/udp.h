@@ -11,9 +11,8 @@
 #include "base/loop.h"
 #include "base/queue.h"
 #include "forwarder/forwarder.h"
+#include "forwarder/poller.h"
 #include "forwarder/wheel.h"
-
-#include <event2/event_struct.h>
 
 struct endpoint;
 struct route_side;
@@ -26,7 +25,7 @@ enum { UDP_BUCKETS = 256, UDP_IDLE_MS = 60 * 1000 };
 struct udp_flow {
 	LIST_ENTRY(udp_flow) link; /* in its bucket */
 	struct udp_port *port;
-	struct event readable;
+	struct poll_source readable;
 	int fd; /* connected to the guest */
 	struct addr client;
 	struct wheel_entry timer;
@@ -43,7 +42,7 @@ struct udp_port {
 	struct route_side *side;
 	struct endpoint *endpoint; /* with a reference */
 	int fd;
-	struct event readable;
+	struct poll_source readable;
 	LIST_HEAD(, udp_flow) flows[UDP_BUCKETS];
 };
 

@@ -15,7 +15,6 @@
 #include "forwarder/udp.h"
 #include "forwarder/worker.h"
 
-#include <event2/event.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,14 +42,10 @@ static uint64_t idle_ms(const struct udp_flow *flow)
 	return limit ? limit : UDP_IDLE_MS;
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+static void on_readable(struct poll_source *source, uint32_t events)
 {
-	struct udp_flow *flow = arg;
-
-	(void)fd;
-	(void)what;
-	worker_tick(flow->port->worker);
-	udp_flow_readable(flow);
+	(void)events;
+	udp_flow_readable((struct udp_flow *)((char *)source - offsetof(struct udp_flow, readable)));
 }
 
 static int dial(struct udp_flow *flow)
@@ -64,10 +59,8 @@ static int dial(struct udp_flow *flow)
 		return -1;
 	if (connect(flow->fd, &guest.any, addr_length(&guest)) < 0)
 		return -1;
-	if (event_assign(&flow->readable, flow->port->worker->base, flow->fd, EV_READ | EV_PERSIST, on_readable, flow) <
-	    0)
-		return -1;
-	return event_add(&flow->readable, NULL);
+	flow->readable.happened = on_readable;
+	return poller_add_readable(flow->port->worker->poller, flow->fd, &flow->readable);
 }
 
 static struct udp_flow *find(struct udp_port *port, const struct addr *client, size_t bucket)
@@ -151,8 +144,8 @@ void udp_flow_close(struct udp_flow *flow, enum close_reason reason)
 	write_line(flow, reason);
 	count_add(&worker->stats.ended[reason], 1);
 	wheel_cancel(&flow->timer);
-	event_del(&flow->readable);
 	close(flow->fd);
+	poller_forget(worker->poller, &flow->readable);
 	LIST_REMOVE(flow, link);
 	free(flow);
 	side->count--;

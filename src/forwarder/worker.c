@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A worker's loop. Between two waits of libevent comes the end of the turn, where the wheels turn, connections that used up their
+ * A worker's loop. Between two waits comes the end of the turn, where the wheels turn, connections that used up their
  * budget go on, and what was closed is freed: never earlier, because callers up the stack may still hold it.
  */
 #include "forwarder/worker.h"
@@ -15,7 +15,6 @@
 #include "forwarder/udp.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -23,6 +22,8 @@
 
 /* Lines about abnormal ends, of one worker: enough to see what happens, not enough to fill a disk. */
 enum { LINES_BURST = 100, LINES_INTERVAL_MS = 5000 };
+
+enum { PATIENCE_MAX_MS = 60 * 1000 };
 
 /* ---- A turn ---- */
 
@@ -49,29 +50,33 @@ static void go_on(struct worker *worker)
 	}
 }
 
-static void on_wheel_timer(void *context)
-{
-	struct worker *worker = context;
-
-	worker->wheel_armed_ms = WHEEL_NEVER;
-}
-
 static void turn_wheels(struct worker *worker)
 {
-	struct wheel *const wheels[] = { &worker->fine, &worker->coarse, &worker->flows };
-	uint64_t next_ms = WHEEL_NEVER;
+	wheel_turn(&worker->fine, worker->now_ms);
+	wheel_turn(&worker->coarse, worker->now_ms);
+	wheel_turn(&worker->flows, worker->now_ms);
+}
 
-	for (size_t i = 0; i < sizeof(wheels) / sizeof(wheels[0]); i++)
-		wheel_turn(wheels[i], worker->now_ms);
-	/* Not before all have turned: what expires on one may wait on another. */
-	for (size_t i = 0; i < sizeof(wheels) / sizeof(wheels[0]); i++) {
-		if (wheels[i]->next_ms < next_ms)
-			next_ms = wheels[i]->next_ms;
-	}
-	if (next_ms >= worker->wheel_armed_ms)
-		return;
-	worker->wheel_armed_ms = next_ms;
-	timer_start(&worker->wheel_timer, next_ms > worker->now_ms ? next_ms - worker->now_ms : 0);
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * How long nothing has to be done, in milliseconds; -1: until something happens. Asked when all wheels have turned: what expires on
+ * one may wait on another.
+ */
+static int patience(const struct worker *worker)
+{
+	uint64_t next_ms = earlier(worker->fine.next_ms, earlier(worker->coarse.next_ms, worker->flows.next_ms));
+
+	if (worker->again_count)
+		return 0;
+	if (next_ms == WHEEL_NEVER)
+		return -1;
+	if (next_ms <= worker->now_ms)
+		return 0;
+	return next_ms - worker->now_ms < PATIENCE_MAX_MS ? (int)(next_ms - worker->now_ms) : PATIENCE_MAX_MS;
 }
 
 static void *run(void *arg)
@@ -79,10 +84,9 @@ static void *run(void *arg)
 	struct worker *worker = arg;
 
 	while (!worker->stopping) {
-		int flags = !worker->again_count ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK;
-
-		event_base_loop(worker->base, flags);
+		poller_wait(worker->poller, patience(worker));
 		worker_tick(worker);
+		poller_tell(worker->poller);
 		go_on(worker);
 		turn_wheels(worker);
 		free_dead(worker);
@@ -96,7 +100,6 @@ static void deliver_arrivals(struct mail *mail)
 {
 	struct arrivals *arrivals = (struct arrivals *)((char *)mail - offsetof(struct arrivals, mail));
 
-	worker_tick(arrivals->worker);
 	for (size_t i = 0; i < arrivals->count; i++)
 		connection_begin(arrivals->worker, &arrivals->items[i]);
 	free(arrivals);
@@ -132,13 +135,11 @@ static void deliver_stop(struct mail *mail)
 	struct worker *worker = (struct worker *)((char *)mail - offsetof(struct worker, stop));
 	struct route_side *side;
 
-	worker_tick(worker);
 	LIST_FOREACH(side, &worker->sides, of_worker)
 	{
 		while (!LIST_EMPTY(&side->connections))
 			connection_close(LIST_FIRST(&side->connections), CLOSE_SHUTDOWN, 0);
 	}
-	free_dead(worker);
 	worker->stopping = true;
 }
 
@@ -155,38 +156,41 @@ void worker_count_connect(struct worker *worker, uint64_t accepted_us)
 
 /* ---- Start and end ---- */
 
+static void on_letters(struct poll_source *source, uint32_t events)
+{
+	struct worker *worker = (struct worker *)((char *)source - offsetof(struct worker, letters));
+
+	(void)events;
+	mailbox_deliver(worker->mailbox);
+}
+
 static int make_parts(struct worker *worker, struct err *err)
 {
-	struct event_config *config = event_config_new();
-
-	if (config) {
-		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-		worker->base = event_base_new_with_config(config);
-		event_config_free(config);
-	}
-	if (!worker->base)
-		return err_set(err, ENOMEM, "event loop");
-	worker->mailbox = mailbox_new(worker->base, err);
+	worker->poller = poller_new(err);
+	if (!worker->poller)
+		return -1;
+	worker->mailbox = mailbox_new(NULL, err);
 	if (!worker->mailbox)
 		return -1;
+	worker->letters.happened = on_letters;
+	if (poller_add_readable(worker->poller, mailbox_fd(worker->mailbox), &worker->letters) < 0)
+		return err_set(err, errno, "epoll");
 	worker->slab = slab_new(sizeof(struct connection));
 	worker->pipes = pipe_pool_new(PIPES_KEPT, PIPE_SIZE);
 	worker->buffer = malloc(COPY_SIZE);
 	if (!worker->slab || !worker->pipes || !worker->buffer)
 		return err_set(err, ENOMEM, "buffers");
-	return timer_init(&worker->wheel_timer, worker->base, on_wheel_timer, worker, err);
+	return 0;
 }
 
 static void free_parts(struct worker *worker)
 {
-	timer_free(&worker->wheel_timer);
 	mailbox_free(worker->mailbox);
+	poller_free(worker->poller);
 	slab_destroy(worker->slab);
 	pipe_pool_free(worker->pipes);
 	free(worker->buffer);
 	free(worker->datagrams);
-	if (worker->base)
-		event_base_free(worker->base);
 	free(worker);
 }
 
@@ -214,7 +218,6 @@ struct worker *worker_new(struct forwarder *forwarder, size_t index, struct err 
 	worker->forwarder = forwarder;
 	worker->index = index;
 	worker->now_ms = clock_now_ms();
-	worker->wheel_armed_ms = WHEEL_NEVER;
 	worker->stop.deliver = deliver_stop;
 	worker->lines = (struct log_limit){ .burst = LINES_BURST, .interval_ms = LINES_INTERVAL_MS };
 	LIST_INIT(&worker->sides);

@@ -8,6 +8,7 @@
 #include "base/queue.h"
 #include "forwarder/endpoint.h"
 #include "forwarder/forwarder.h"
+#include "forwarder/poller.h"
 #include "forwarder/wheel.h"
 
 #include <pthread.h>
@@ -59,8 +60,9 @@ struct worker {
 	struct forwarder *forwarder;
 	size_t index;
 	pthread_t thread;
-	struct event_base *base;
+	struct poller *poller;
 	struct mailbox *mailbox; /* any thread posts */
+	struct poll_source letters;
 	struct mail stop;
 	bool stopping;
 
@@ -74,9 +76,7 @@ struct worker {
 	struct connection_queue dead; /* closed in this turn: freed at its end */
 	struct wheel fine, coarse, flows;
 	struct udp_batch *datagrams; /* NULL without UDP endpoints */
-	struct timer wheel_timer;
-	uint64_t wheel_armed_ms;
-	char *buffer; /* COPY_SIZE bytes: what is read and at once written on */
+	char *buffer;                /* COPY_SIZE bytes: what is read and at once written on */
 
 	struct log_limit lines; /* of abnormal ends */
 	struct worker_stats stats;
@@ -100,7 +100,7 @@ void worker_flush(struct worker *worker);
 /* The guest answered to what was accepted at ACCEPTED_US: for the histogram. Worker's thread. */
 void worker_count_connect(struct worker *worker, uint64_t accepted_us);
 
-/* Looks at the clock: whatever wakes the worker up does so first. Worker's thread. */
+/* Looks at the clock. Worker's thread. */
 static inline void worker_tick(struct worker *worker)
 {
 	worker->now_ms = clock_now_ms();

@@ -385,7 +385,7 @@ int main(int argc, char **argv)
 	struct err err;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	log_setup(LOG_DEBUG_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
+	log_setup(getenv("QUIET") ? LOG_INFO_LEVEL : LOG_DEBUG_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
 	config->daemon.workers = argc > 1 ? number(argv[1]) : 2;
 	config->forwarder.connections = argc > 2 ? number(argv[2]) : 0;
 	base = event_base_new();

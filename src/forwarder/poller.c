@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A closed descriptor leaves an epoll set by itself, so nothing is ever removed: that saves a system call for each socket. What was
+ * found before it was closed is still in the batch; whoever frees a source, or uses it for another descriptor, says so.
+ */
+#include "forwarder/poller.h"
+
+#include "base/err.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+enum { BATCH = 256 };
+
+struct poller {
+	int fd;
+	int count; /* found */
+	int next;  /* the first of them that was not told */
+	struct epoll_event found[BATCH];
+};
+
+struct poller *poller_new(struct err *err)
+{
+	struct poller *poller = calloc(1, sizeof(*poller));
+
+	if (!poller) {
+		err_set(err, ENOMEM, "poller");
+		return NULL;
+	}
+	poller->fd = epoll_create1(EPOLL_CLOEXEC);
+	if (poller->fd < 0) {
+		err_set(err, errno, "epoll");
+		free(poller);
+		return NULL;
+	}
+	return poller;
+}
+
+void poller_free(struct poller *poller)
+{
+	if (!poller)
+		return;
+	close(poller->fd);
+	free(poller);
+}
+
+static int add(struct poller *poller, int fd, uint32_t events, struct poll_source *source)
+{
+	struct epoll_event event = { .events = events, .data.ptr = source };
+
+	return epoll_ctl(poller->fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+int poller_add_edges(struct poller *poller, int fd, struct poll_source *source)
+{
+	return add(poller, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET, source);
+}
+
+int poller_add_readable(struct poller *poller, int fd, struct poll_source *source)
+{
+	return add(poller, fd, EPOLLIN, source);
+}
+
+void poller_forget(struct poller *poller, const struct poll_source *source)
+{
+	for (int i = poller->next; i < poller->count; i++) {
+		if (poller->found[i].data.ptr == source)
+			poller->found[i].data.ptr = NULL;
+	}
+}
+
+void poller_wait(struct poller *poller, int timeout_ms)
+{
+	poller->next = 0;
+	poller->count = epoll_wait(poller->fd, poller->found, BATCH, timeout_ms);
+	/* EINTR alone: nothing was found. */
+	if (poller->count < 0)
+		poller->count = 0;
+}
+
+void poller_tell(struct poller *poller)
+{
+	while (poller->next < poller->count) {
+		const struct epoll_event *event = &poller->found[poller->next++];
+		struct poll_source *source = event->data.ptr;
+
+		if (source)
+			source->happened(source, event->events);
+	}
+}
