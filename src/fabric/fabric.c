@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "fabric/host.h"
+#include "fabric/nft_check.h"
 #include "fabric/sysctl.h"
 
 #include <errno.h>
@@ -118,5 +119,6 @@ void fabric_free(struct fabric *fabric)
 	free(fabric->shunned);
 	free(fabric->slots);
 	free(fabric);
+	nft_check_forget();
 	sysctl_close();
 }

@@ -17,4 +17,7 @@ struct err;
  */
 int nft_check(int netns_fd, const struct nft_batch *wanted, const char *const *filled, bool *intact, struct err *err);
 
+/* Frees what checks keep to be quick. For the end of the program. */
+void nft_check_forget(void);
+
 #endif
