@@ -89,7 +89,8 @@ static void add_process(const char *pid, char text[static HOLDERS_TEXT_SIZE])
 	snprintf(text + used, HOLDERS_TEXT_SIZE - used, "%s%s (pid %s)", used ? ", " : "", name, pid);
 }
 
-unsigned holders_of_tap(const struct namespace_key *key, const char *link, char text[static HOLDERS_TEXT_SIZE])
+/* Those that have LINK open, or all, if that is NULL. */
+static unsigned find_holders(const struct namespace_key *key, const char *link, char text[static HOLDERS_TEXT_SIZE])
 {
 	struct dirent *entry;
 	unsigned count = 0;
@@ -99,7 +100,7 @@ unsigned holders_of_tap(const struct namespace_key *key, const char *link, char 
 	while (processes && (entry = readdir(processes))) {
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
 			continue;
-		if (!is_inside(entry->d_name, key) || !has_the_tap(entry->d_name, link))
+		if (!is_inside(entry->d_name, key) || (link && !has_the_tap(entry->d_name, link)))
 			continue;
 		add_process(entry->d_name, text);
 		count++;
@@ -107,6 +108,16 @@ unsigned holders_of_tap(const struct namespace_key *key, const char *link, char 
 	if (processes)
 		closedir(processes);
 	return count;
+}
+
+unsigned holders_of_tap(const struct namespace_key *key, const char *link, char text[static HOLDERS_TEXT_SIZE])
+{
+	return find_holders(key, link, text);
+}
+
+unsigned holders_of_namespace(const struct namespace_key *key, char text[static HOLDERS_TEXT_SIZE])
+{
+	return find_holders(key, NULL, text);
 }
 
 /* ---- The namespace itself, by way of those who hold it ---- */

@@ -64,7 +64,8 @@ static void tell_broken(struct fabric *fabric, struct slot *slot, const char *wh
 	if (slot->broken)
 		return;
 	slot->broken = true;
-	log_error("slot broken", F_UINT("slot", slot->number), F_STR("what", what));
+	log_error("slot broken", F_STR("sandbox", slot_sandbox(slot)), F_UINT("slot", slot->number),
+		  F_STR("what", what));
 	fabric->watcher.broken(fabric->watcher.context, slot->number, what);
 }
 

@@ -106,6 +106,11 @@ int slot_open_netns(const struct fabric *fabric, const struct slot *slot, struct
 	return steal_fd(&fd);
 }
 
+const char *slot_sandbox(const struct slot *slot)
+{
+	return slot->plan && slot->plan->plan->id ? slot->plan->plan->id : "";
+}
+
 struct plan_share *plan_share_new(const struct fabric_plan *plan)
 {
 	struct plan_share *share = calloc(1, sizeof(*share));

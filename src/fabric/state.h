@@ -134,6 +134,9 @@ int slot_set_nsid(struct fabric *fabric, struct slot *slot, int nsid);
 int slot_open_netns(const struct fabric *fabric, const struct slot *slot, struct err *err);
 
 /* A share of a copy of PLAN; NULL only for lack of memory. */
+/* Whose it is, or was, for the log; "" if nobody's. */
+const char *slot_sandbox(const struct slot *slot);
+
 struct plan_share *plan_share_new(const struct fabric_plan *plan);
 struct plan_share *plan_share_hold(struct plan_share *share);
 void plan_share_release(struct plan_share *share); /* NULL is fine */

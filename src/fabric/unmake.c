@@ -63,8 +63,8 @@ static void tell_gone(struct slot *slot, const struct err *err)
 static void stuck(struct slot *slot, const struct err *err)
 {
 	if (err->code != ECANCELED)
-		log_error("slot not taken apart; trying again", F_UINT("slot", slot->number),
-			  F_STR("error", err->text));
+		log_error("slot not taken apart; trying again", F_STR("sandbox", slot_sandbox(slot)),
+			  F_UINT("slot", slot->number), F_STR("error", err->text));
 	tell_gone(slot, err);
 	if (err->code != ECANCELED)
 		timer_start(&slot->patience, FABRIC_RETRY_MS);
@@ -119,7 +119,8 @@ static int run_force(struct job *job)
 {
 	struct going *going = (struct going *)job;
 
-	holders_of_tap(&going->key, TAP_NAME, going->holders);
+	if (!holders_of_tap(&going->key, TAP_NAME, going->holders))
+		holders_of_namespace(&going->key, going->holders);
 	return slot_delete_links(job_host(job), going->fabric->config, &going->remains, &job->err);
 }
 
@@ -132,7 +133,7 @@ static void finish_force(struct job *job)
 	if (slot && !slot->vanished) {
 		if (!job->failed)
 			log_warning("namespace is held; its links were deleted under the holder",
-				    F_UINT("slot", slot->number),
+				    F_STR("sandbox", slot_sandbox(slot)), F_UINT("slot", slot->number),
 				    F_STR("holder", going->holders[0] ? going->holders : "unknown"));
 		if (job->failed) {
 			stuck(slot, &job->err);

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import subprocess
+from collections import Counter
 
 from .netns import Namespace
 from .wait import Lines
@@ -154,12 +155,9 @@ def difference(before, after):
         new = after[key]
         if old == new:
             continue
-        for item in old:
-            if item not in new:
-                lines.append(f"{key}: gone: {item}")
-        for item in new:
-            if item not in old:
-                lines.append(f"{key}: left: {item}")
+        # Counted: the same line twice, such as a mount over a mount, is one too many.
+        lines += [f"{key}: gone: {item}" for item in (Counter(list(old)) - Counter(list(new))).elements()]
+        lines += [f"{key}: left: {item}" for item in (Counter(list(new)) - Counter(list(old))).elements()]
         if isinstance(old, dict):
             lines += [f"{key}: changed: {k}: {old[k]} -> {new[k]}" for k in old if k in new and old[k] != new[k]]
     return lines
