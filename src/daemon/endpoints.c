@@ -3,6 +3,7 @@
  * Endpoints of the forwarder are listeners, one for each address; endpoints of nat are entries of the host's table and none of
  * this file's business. ::1 may be missing on a host: then IPv4 serves alone, after one warning.
  */
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -36,7 +37,10 @@ static struct listener *open_one(struct daemon *daemon, struct route *route, con
 		.fd = inherited_take(daemon->inherited, listen, endpoint->port.proto),
 	};
 
-	return listener_open(daemon->forwarder, listen, route, &options, err);
+	struct listener *listener = listener_open(daemon->forwarder, listen, route, &options, err);
+	if (!listener)
+		cleanup_fd(&options.fd); /* or it would be in its own way at the next try */
+	return listener;
 }
 
 /* An err for an address that cannot be listened on, as a problem that names the port's field and who is in the way. */
@@ -162,6 +166,8 @@ static struct listener *open_default(struct daemon *daemon, const struct addr *l
 
 		options.fd = inherited_take(daemon->inherited, listen, PROTO_TCP);
 		struct listener *listener = listener_open(daemon->forwarder, listen, NULL, &options, err);
+		if (!listener)
+			cleanup_fd(&options.fd);
 		if (listener || err->code != EADDRINUSE)
 			return listener;
 		port_holder_find(listen, PROTO_TCP, &holder);

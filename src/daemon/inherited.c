@@ -16,7 +16,10 @@
 #include <systemd/sd-daemon.h>
 #endif
 
-enum { FDS_PER_MESSAGE = 253 };
+enum {
+	FDS_PER_MESSAGE = 253,
+	BARRIER_US = 5 * 1000 * 1000, /* a service manager that is this slow has other worries */
+};
 
 struct socket_entry {
 	struct addr addr;
@@ -86,12 +89,18 @@ struct inherited *inherited_receive(void)
 
 void inherited_store(const int *fds, size_t count)
 {
+	/*
+	 * FDPOLL=0: a socket that has an error pending is still ours to keep. The barrier: a message whose sender has ended before
+	 * it is read cannot be told to be of our unit, and is dropped with what is in it.
+	 */
 	for (size_t first = 0; first < count; first += FDS_PER_MESSAGE) {
 		unsigned some = (unsigned)(count - first < FDS_PER_MESSAGE ? count - first : FDS_PER_MESSAGE);
 
-		if (sd_pid_notify_with_fds(0, 0, "FDSTORE=1\nFDNAME=weft", fds + first, some) < 0)
+		if (sd_pid_notify_with_fds(0, 0, "FDSTORE=1\nFDNAME=weft\nFDPOLL=0", fds + first, some) < 0)
 			log_warning("sockets not handed to the service manager", F_UINT("count", some));
 	}
+	if (count && sd_notify_barrier(0, BARRIER_US) < 0)
+		log_warning("service manager does not say that it has the sockets");
 }
 #else
 struct inherited *inherited_receive(void)

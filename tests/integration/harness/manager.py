@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A stand-in for systemd: takes a service's notifications, keeps the descriptors it stores, and hands them to its next run."""
+
+import array
+import os
+import resource
+import socket
+import subprocess
+import threading
+
+from .daemon import _SANITIZER_OPTIONS
+from .wait import poll_until
+
+MOST = 253  # SCM_MAX_FD: what the kernel lets through in one message
+
+# LISTEN_PID must be the pid of the program itself, which is the shell's: it execs.
+_EXEC = 'export LISTEN_PID="${PID:-$$}"; exec "$@"'
+
+
+def _place(fds):
+    """Moves FDS to 3 and on, and closes all others beyond 2. For a child before its exec."""
+    now = {fd: index for index, fd in enumerate(fds)}  # where they are, each with its place
+    for index, fd in enumerate(fds):
+        target = 3 + index
+        if target == fd:
+            os.set_inheritable(fd, True)
+            continue
+        if target in now:
+            # Somebody else's seat: that one moves on.
+            other = now.pop(target)
+            fds[other] = os.dup(target)
+            now[fds[other]] = other
+            fd = fds[index]
+        os.dup2(fd, target)
+        os.close(fd)
+        del now[fd]
+        now[target] = index
+    os.closerange(3 + len(fds), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+class Manager:
+    """Listens on FOLDER/notify. `messages` are [(fields, number of descriptors)], `stored` the descriptors by name."""
+
+    def __init__(self, folder):
+        self.path = os.path.join(folder, "notify")
+        self.messages = []
+        self.stored = []  # (name, descriptor)
+        self._limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self._limits[1], self._limits[1]))
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.path)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        while True:
+            try:
+                data, ancillary, flags, _ = self._socket.recvmsg(1 << 16, socket.CMSG_SPACE(4 * 1024))
+            except OSError:
+                return
+            if data == b"end":
+                return
+            assert not flags & socket.MSG_CTRUNC
+            fds = array.array("i")
+            for level, kind, content in ancillary:
+                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                    fds.frombytes(content)
+            self._take(dict(line.split("=", 1) for line in data.decode().splitlines()), list(fds))
+
+    def _take(self, fields, fds):
+        self.messages.append((fields, len(fds)))
+        if "FDSTORE" in fields:
+            self.stored += [(fields.get("FDNAME", "stored"), fd) for fd in fds]
+            return
+        if "FDSTOREREMOVE" in fields:
+            for _, fd in (one for one in self.stored if one[0] == fields["FDNAME"]):
+                os.close(fd)
+            self.stored = [one for one in self.stored if one[0] != fields["FDNAME"]]
+        for fd in fds:
+            os.close(fd)  # of a barrier, too: this is what it waits for
+
+    def said(self, key, value="1"):
+        return any(fields.get(key) == value for fields, _ in self.messages)
+
+    def spawn(self, daemon, fds=None, pid=None):
+        """Starts DAEMON with what is stored, or FDS, as descriptors 3 and on. PID: another LISTEN_PID than its own."""
+        handed = list(fds if fds is not None else (fd for _, fd in self.stored))
+        names = ":".join(name for name, _ in self.stored) if fds is None else ":".join(["other"] * len(handed))
+
+
+        environment = {**os.environ, **_SANITIZER_OPTIONS, "NOTIFY_SOCKET": self.path}
+        if handed:
+            environment |= {"LISTEN_FDS": str(len(handed)), "LISTEN_FDNAMES": names}
+        if pid:
+            environment["PID"] = str(pid)
+        with open(daemon.log_path, "ab") as log:
+            daemon.process = subprocess.Popen(
+                [*daemon.host.enter_arguments(), "sh", "-c", _EXEC, "sh", *daemon.command("--foreground")],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                close_fds=False,
+                preexec_fn=lambda: _place(handed),
+            )
+
+    def start(self, daemon, fds=None, pid=None):
+        """The same, and waits for READY=1."""
+        self.messages.clear()
+        self.spawn(daemon, fds, pid)
+
+        def ready():
+            assert daemon.process.poll() is None, daemon.log_tail()
+            return self.said("READY")
+
+        poll_until(ready, 60, what=daemon.log_tail)
+        return daemon
+
+    def close(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+            one.sendto(b"end", self.path)
+        self._thread.join()
+        self._socket.close()
+        for _, fd in self.stored:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._limits)

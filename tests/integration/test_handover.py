@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Listening sockets outlive a restart in the service manager's keeping: no client is ever refused."""
+
+import os
+import random
+import socket
+import threading
+
+import pytest
+
+from harness.api import endpoint_port
+from harness.manager import MOST, Manager
+from harness.netns import inside
+from harness.wait import poll_until
+
+DEFAULTS = 2  # 127.0.0.1:49983 and [::1]:49983
+
+
+@pytest.fixture
+def manager(folder):
+    made = Manager(folder)
+    yield made
+    made.close()
+
+
+def sockets_of(daemon):
+    """Inodes of its sockets."""
+    return {int(what[8:-1]) for what in daemon.fds().values() if what.startswith("socket:[")}
+
+
+def listening(host):
+    """{(address, port): inode} of the TCP sockets that listen in the host."""
+
+    def read():
+        found = {}
+        for name in ("tcp", "tcp6"):
+            with open(f"/proc/thread-self/net/{name}", encoding="ascii") as file:
+                for line in list(file)[1:]:
+                    fields = line.split()
+                    if fields[3] == "0A":
+                        found[fields[1]] = int(fields[9])
+        return found
+
+    return inside(host.path, read)
+
+
+class Knocker(threading.Thread):
+    """Connects to ports at random without end; counts, and keeps the first error."""
+
+    def __init__(self, host, ports):
+        super().__init__(daemon=True)
+        self.host = host
+        self.ports = ports
+        self.count = 0
+        self.problem = None
+        self.ending = threading.Event()
+
+    def run(self):
+        def knock():
+            while not self.ending.is_set():
+                family, address = random.choice([(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+                with socket.socket(family) as client:
+                    client.settimeout(10)
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                    client.connect((address, random.choice(self.ports)))
+                self.count += 1
+
+        try:
+            inside(self.host.path, knock)
+        except OSError as error:
+            self.problem = error
+
+    def close(self):
+        self.ending.set()
+        self.join(20)
+        assert not self.problem, f"after {self.count} connections: {self.problem!r}"
+
+
+@pytest.mark.timeout(300)
+def test_ten_thousand_listeners_outlive_a_restart(host, weftd, manager):
+    sandboxes, ports_each = 20, 250
+    daemon = weftd({"ports": {"range": "20000-29999"}, "forwarder": {"stop_drain": "100ms"}}, run=False)
+    manager.start(daemon)
+    made = [
+        daemon.api.register(f"s{n}", {"ports": list(range(1000, 1000 + ports_each))}, timeout=60)
+        for n in range(sandboxes)
+    ]
+    before = listening(host)
+    wanted = 2 * sandboxes * ports_each + DEFAULTS
+    assert len(before) == wanted
+    ports = [int(one["listen"][0].rsplit(":", 1)[1]) for sandbox in made for one in sandbox["endpoints"]]
+    knocker = Knocker(host, ports)
+    knocker.start()
+    for _ in range(2):
+        poll_until(lambda start=knocker.count: knocker.problem or knocker.count > start + 20)
+        manager.messages.clear()
+        daemon.stop(60)
+        assert manager.said("STOPPING")
+        stores = [(fields, count) for fields, count in manager.messages if "FDSTORE" in fields]
+        assert sum(count for _, count in stores) == wanted == len(manager.stored)
+        assert max(count for _, count in stores) <= MOST
+        assert {fields["FDNAME"] for fields, _ in stores} == {"weft"}
+        assert manager.said("BARRIER")
+        assert listening(host) == before
+        poll_until(lambda start=knocker.count: knocker.problem or knocker.count > start + 20)
+
+        manager.start(daemon)
+        assert manager.said("FDSTOREREMOVE") and manager.stored == []
+        # The very same sockets: matched by what they listen on.
+        assert listening(host) == before
+        assert set(before.values()) <= sockets_of(daemon)
+        assert "endpoint closed" not in daemon.log()
+    knocker.close()
+    assert knocker.count > 100
+    # What is unpublished then is really closed: nobody else has it any more.
+    daemon.api.unregister("s0")
+    poll_until(lambda: len(listening(host)) == wanted - 2 * ports_each)
+    for n in range(1, sandboxes):
+        daemon.api.unregister(f"s{n}")
+
+
+def test_a_client_that_comes_meanwhile_is_served_afterwards(host, weftd, guest, manager):
+    daemon = weftd(run=False)
+    manager.start(daemon)
+    sandbox = daemon.api.register("a", {"ports": [7, {"guest_port": 7, "proto": "udp"}], "default": True})
+    guest(sandbox).serve("7,echo", "49983,echo")
+    daemon.api.wait("a", "attached")
+    daemon.stop()
+    clients = []
+    for port in (endpoint_port(sandbox, 7), 49983):
+        for address in ("127.0.0.1", "::1"):
+            clients.append(host.connect(address, port))
+            clients[-1].sendall(b"early")
+    manager.start(daemon)
+    for client in clients:
+        assert client.recv(16) == b"early"
+        client.close()
+
+
+def test_what_nobody_wants_any_more_is_closed(host, weftd, manager):
+    """Sockets without an endpoint, and what are no such sockets at all, do not linger."""
+    daemon = weftd(run=False)
+    manager.start(daemon)
+    daemon.api.register("a", {"ports": [80]})
+    daemon.api.register("b", {"ports": [80]})
+    daemon.stop()
+    assert len(manager.stored) == 4 + DEFAULTS
+    os.unlink(os.path.join(daemon.state_dir, "2.json"))
+    left, right = socket.socketpair()
+    stream = host.listen(0)
+    odd = [os.open("/dev/null", os.O_RDONLY), left.fileno(), stream.fileno(), os.pipe()[0]]
+    manager.stored += [("weft", os.dup(fd)) for fd in odd]
+    manager.start(daemon)
+    assert len(listening(host)) == 2 + DEFAULTS + 1  # our own copy of `stream` still listens
+    left.close()
+    assert right.recv(1) == b""  # and the daemon has no copy of its other end
+    right.close()
+    stream.close()
+    poll_until(lambda: len(listening(host)) == 2 + DEFAULTS)
+    assert manager.stored == []
+
+
+def test_descriptors_meant_for_somebody_else_are_left_alone(host, weftd, manager):
+    daemon = weftd(run=False)
+    stream = host.listen(49983, "127.0.0.1")
+    manager.spawn(daemon, [stream.fileno()], pid=1)
+    assert daemon.process.wait(20) == 69
+    assert "49983 is in use" in daemon.log()
+    daemon.process = None
+    stream.close()
+
+
+def test_ready_is_said_when_all_is_adopted_and_not_before(weftd, manager):
+    daemon = weftd(run=False)
+    manager.start(daemon)
+    for n in range(20):
+        daemon.api.register(f"s{n}")
+    daemon.stop()
+    assert [list(fields) for fields, _ in manager.messages][-1] == ["BARRIER"]
+    manager.start(daemon)
+    assert daemon.api.status()["state"] == "running"
+    assert {one["state"] for one in daemon.api.list()} == {"waiting"}
+
+
+def test_a_daemon_that_was_killed_binds_anew(host, weftd, guest, manager):
+    daemon = weftd(run=False)
+    manager.start(daemon)
+    sandbox = daemon.api.register("a", {"ports": [7]})
+    guest(sandbox).serve("7,echo")
+    daemon.api.wait("a", "attached")
+    with host.connect("127.0.0.1", endpoint_port(sandbox, 7)) as client:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+        daemon.kill()
+    manager.start(daemon)
+    with host.connect("127.0.0.1", endpoint_port(sandbox, 7)) as client:
+        client.sendall(b"y")
+        assert client.recv(1) == b"y"
