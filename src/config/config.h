@@ -94,6 +94,7 @@ struct config {
 	} ingress;
 	struct {
 		struct addr_list listen; /* empty: off */
+		bool sandbox_metrics;    /* series for each sandbox */
 	} http;
 };
 
