@@ -126,6 +126,7 @@ static void linger(struct connection *connection)
 void connection_close(struct connection *connection, enum close_reason reason, int error)
 {
 	bool reset = reason != CLOSE_DONE;
+	bool in_order = !reset && connection->state == CONNECTION_OPEN;
 
 	if (error)
 		connection->error = error;
@@ -134,14 +135,14 @@ void connection_close(struct connection *connection, enum close_reason reason, i
 	wheel_cancel(&connection->timer);
 	stream_drop(connection, &connection->streams[CLIENT]);
 	stream_drop(connection, &connection->streams[GUEST]);
-	if (!reset && connection->state == CONNECTION_OPEN && !is_acknowledged(&connection->peers[GUEST])) {
+	if (in_order && !is_acknowledged(&connection->peers[GUEST])) {
 		linger(connection);
 		return;
 	}
 	if (connection->peers[GUEST].fd < 0)
 		atomic_fetch_sub_explicit(&connection->worker->forwarder->promised, 1, memory_order_relaxed);
 	close_peer(&connection->peers[CLIENT], reset);
-	close_peer(&connection->peers[GUEST], true);
+	close_peer(&connection->peers[GUEST], !in_order);
 	bury(connection, reason);
 }
 

@@ -212,9 +212,12 @@ static enum result pass_fin_on(struct work *work)
 	work->from->ended = true;
 	work->from->readable = false;
 	work->stream->finished = true;
-	if (shutdown(work->to->fd, SHUT_WR) < 0)
+	bool last = connection->streams[work->to->which].finished;
+
+	/* The client's last FIN is sent by closing it. */
+	if (!(last && work->to->which == CLIENT) && shutdown(work->to->fd, SHUT_WR) < 0)
 		return end_by_error(connection, work->to, errno == ENOTCONN ? ECONNRESET : errno);
-	if (connection->streams[work->to->which].finished) {
+	if (last) {
 		connection_close(connection, CLOSE_DONE, 0);
 		return RESULT_CLOSED;
 	}

@@ -338,6 +338,24 @@ def test_held_clients_by_the_thousand_are_served_when_the_guest_comes(host, forw
     assert "done=1000 failed=0 " in out
 
 
+def test_a_held_client_is_served_soon_after_the_guest_listens(host, forwarder, up):
+    forwarder.tell("listen a a1 127.0.0.1:20030 30")
+    waits = []
+    for _ in range(9):
+        with host.connect("127.0.0.1", 20030) as client:
+            poll_until(lambda: forwarder.values("routestats a1")["held"] == 1)
+            time.sleep(random.random() * 0.3)  # so that the retries and the guest are not in step
+            started = time.monotonic()
+            with up.listen(30) as listener:
+                served, _ = listener.accept()
+                served.send(b"x")
+                assert client.recv(1) == b"x"
+                waits.append(time.monotonic() - started)
+                served.close()
+        poll_until(lambda: forwarder.stats()["open"] == 0)
+    assert sorted(waits)[4] < 0.1, waits
+
+
 # ---- Shortage ----
 
 
