@@ -165,14 +165,21 @@ static void append_field(struct line *line, enum log_format format, const char *
 		line->used = before;
 }
 
+static bool is_left_out(const struct log_field *field)
+{
+	return (field->type == LOG_FIELD_STRING && !field->string) ||
+	       (field->type == LOG_FIELD_SOME && !field->natural);
+}
+
 static void append_fields(struct line *line, enum log_format format, const struct log_field *fields)
 {
 	for (const struct log_field *field = fields; field->key && !line->cut; field++) {
 		char number[24];
 
+		if (is_left_out(field))
+			continue;
 		if (field->type == LOG_FIELD_STRING) {
-			if (field->string)
-				append_field(line, format, field->key, field->string, false);
+			append_field(line, format, field->key, field->string, false);
 			continue;
 		}
 		format_number(field, number, sizeof(number));
@@ -232,7 +239,7 @@ static int write_journal(enum log_level level, const char *line, const struct lo
 	vector[count++] = (struct iovec){ priority, strlen(priority) };
 	vector[count++] = (struct iovec){ (char *)"SYSLOG_IDENTIFIER=weftd", strlen("SYSLOG_IDENTIFIER=weftd") };
 	for (const struct log_field *field = fields; field->key && written < FIELDS_MAX; field++) {
-		if (field->type == LOG_FIELD_STRING && !field->string)
+		if (is_left_out(field))
 			continue;
 		journal_field(texts[written], sizeof(texts[written]), field);
 		vector[count++] = (struct iovec){ texts[written], strlen(texts[written]) };

@@ -34,7 +34,7 @@ enum log_target {
 
 struct log_field {
 	const char *key; /* NULL ends the list */
-	enum { LOG_FIELD_STRING, LOG_FIELD_INT, LOG_FIELD_UINT } type;
+	enum { LOG_FIELD_STRING, LOG_FIELD_INT, LOG_FIELD_UINT, LOG_FIELD_SOME /* left out while 0 */ } type;
 	union {
 		const char *string; /* NULL fields are left out */
 		int64_t integer;
@@ -53,6 +53,10 @@ struct log_field {
 #define F_UINT(name, value)                                                                                            \
 	{                                                                                                              \
 		.key = (name), .type = LOG_FIELD_UINT, .natural = (value)                                              \
+	}
+#define F_SOME(name, value)                                                                                            \
+	{                                                                                                              \
+		.key = (name), .type = LOG_FIELD_SOME, .natural = (value)                                              \
 	}
 
 #ifdef __cppcheck__ /* which does not know __VA_OPT__ */
@@ -97,8 +101,20 @@ struct log_limit {
 
 /*
  * Whether the message may be written now. *SUPPRESSED gets how many were swallowed since the last one that was: tell it as a
- * field, F_UINT("suppressed", n).
+ * field, F_SOME("suppressed", n).
  */
 bool log_limit_allows(struct log_limit *limit, uint64_t *suppressed);
+
+/*
+ * For what may happen again and again, to thousands of objects: five lines a minute from this place, and how many were swallowed
+ * since. Main thread only. At least one field.
+ */
+#define log_seldom(level, message, ...)                                                                                \
+	do {                                                                                                           \
+		static struct log_limit limit_ = { .burst = 5, .interval_ms = 60000 };                                 \
+		uint64_t suppressed_;                                                                                  \
+		if (log_limit_allows(&limit_, &suppressed_))                                                           \
+			log_at(level, message, __VA_ARGS__, F_SOME("suppressed", suppressed_));                        \
+	} while (0)
 
 #endif

@@ -250,7 +250,7 @@ static bool gate_evict(struct gate *gate)
 		return false;
 	if (log_limit_allows(&gate->evicted, &suppressed))
 		log_warning("control: too many connections, the oldest idle one is closed",
-			    F_UINT("connections", gate->count), F_UINT("suppressed", suppressed));
+			    F_UINT("connections", gate->count), F_SOME("suppressed", suppressed));
 	peer_close(oldest);
 	return true;
 }

@@ -61,7 +61,7 @@ static void complain(struct gate_accept *accept, int error)
 	if (log_limit_allows(&accept->complaints, &suppressed))
 		log_warning("control: cannot accept a connection: raise LimitNOFILE= or close descriptors",
 			    F_STR("error", strerror(error)), F_UINT("reserve", accept->reserved),
-			    F_UINT("suppressed", suppressed));
+			    F_SOME("suppressed", suppressed));
 }
 
 static void on_error(struct evconnlistener *listener, void *arg)

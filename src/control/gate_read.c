@@ -28,7 +28,7 @@ static void peer_refuse(struct peer *peer, int status, const char *detail)
 
 	if (log_limit_allows(&peer->gate->refused, &suppressed))
 		log_info("control: request refused", F_INT("status", status), F_STR("detail", detail),
-			 F_UINT("suppressed", suppressed));
+			 F_SOME("suppressed", suppressed));
 	evbuffer_add_printf(output, "HTTP/1.1 %d %s\r\nConnection: close\r\n", status, reply_reason(status));
 	if (body)
 		evbuffer_add_printf(output, "Content-Type: application/problem+json\r\n");

@@ -131,7 +131,7 @@ static void log_answer(const struct reply *reply, int status, const char *detail
 	       F_INT("uid", reply->has_creds ? (int64_t)reply->uid : -1),
 	       F_INT("pid", reply->has_creds ? (int64_t)reply->pid : -1),
 	       F_UINT("us", clock_now_us() - reply->asked_us), F_STR("client", reply->peer ? NULL : "gone"),
-	       F_UINT("suppressed", suppressed));
+	       F_SOME("suppressed", suppressed));
 }
 
 /* Answers with TEXT (may be NULL) and frees the reply. */

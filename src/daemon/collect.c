@@ -59,7 +59,7 @@ static void on_collected(void *context, const struct fabric_counts *counts, size
 	uint64_t suppressed;
 
 	if (err && log_limit_allows(&limit, &suppressed))
-		log_warning("counters not read", F_STR("error", err->text), F_UINT("suppressed", suppressed));
+		log_warning("counters not read", F_STR("error", err->text), F_SOME("suppressed", suppressed));
 	for (size_t i = 0; i < count; i++)
 		take(context, &counts[i]);
 }

@@ -23,7 +23,7 @@ static void complain(struct daemon *daemon, const struct err *err)
 	uint64_t suppressed;
 
 	if (log_limit_allows(&daemon->guard_lines, &suppressed))
-		log_error("state directory not in order", F_STR("error", err->text), F_UINT("suppressed", suppressed));
+		log_error("state directory not in order", F_STR("error", err->text), F_SOME("suppressed", suppressed));
 }
 
 /* Whether the sandbox has a file that only we may change, and it is not just about to. */

@@ -49,6 +49,7 @@ static int load_one(struct daemon *daemon, struct stored *stored, struct err *er
 	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
 		if (endpoints_open(daemon, tenant_of(sandbox), &sandbox->endpoints[i], 1, "/ports", NULL, &problem) < 0)
 			log_error("endpoint closed until its port is free", F_STR("sandbox", sandbox->id),
+				  F_STR("fix", "stop the holder; weftd tries again every 10 s"),
 				  F_STR("error", problem.detail));
 	}
 	return 0;
@@ -77,7 +78,8 @@ int restart_load(struct daemon *daemon, struct err *err)
 	for (size_t i = 0; i < contents.damage_count; i++) {
 		const struct store_damage *damage = &contents.damage[i];
 
-		log_error("state file not readable; it is left as it is", F_STR("file", damage->text));
+		log_error("state file not readable; it is left as it is", F_STR("file", damage->text),
+			  F_STR("fix", "mend or remove it; its slot is not used before"));
 		if (damage->slot)
 			restart_reserve_slot(daemon, damage->slot, damage->text);
 	}
@@ -117,7 +119,8 @@ static void on_adopted(void *context, const struct fabric_slot *slot, const stru
 	if (err && err->code == ECANCELED) {
 		/* We stop: the next start takes it over. */
 	} else if (err) {
-		log_error("sandbox not taken over", F_STR("sandbox", sandbox->id), F_STR("error", err->text));
+		log_error("sandbox not taken over", F_STR("sandbox", sandbox->id), F_STR("error", err->text),
+			  F_STR("fix", "weftctl unregister, and register again"));
 		sandbox_set_state(daemon->registry, sandbox, SANDBOX_FAILED, "restart", err->text);
 	} else {
 		tenant_attach_namespace(tenant, slot);
@@ -200,7 +203,8 @@ static void on_removed(void *context, const struct err *err)
 	struct daemon *daemon = context;
 
 	if (err)
-		log_error("leftover not removed; its slot is skipped", F_STR("error", err->text));
+		log_error("leftover not removed; its slot is skipped", F_STR("error", err->text),
+			  F_STR("fix", "weftd --cleanup, once weftd is stopped"));
 	one_done(daemon);
 }
 

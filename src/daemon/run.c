@@ -168,7 +168,8 @@ static void raise_descriptor_limit(void)
 	}
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-		log_warning("descriptor limit not raised", F_UINT("limit", limit.rlim_cur));
+		log_warning("descriptor limit not raised", F_UINT("limit", limit.rlim_cur),
+			    F_STR("fix", "LimitNOFILE= of the unit"));
 }
 
 static int start_control(struct daemon *daemon, struct err *err)

@@ -79,7 +79,7 @@ static void on_destroyed(void *context, const struct err *err)
 	if (err->code == ECANCELED)
 		return;
 	log_error("sandbox not taken apart", F_STR("sandbox", sandbox->id), F_UINT("slot", sandbox->slot),
-		  F_STR("error", err->text));
+		  F_STR("error", err->text), F_STR("fix", "unregister it again"));
 	tenant->busy = false;
 	sandbox_set_state(tenant->daemon->registry, sandbox, SANDBOX_FAILED, "teardown", err->text);
 	answer_failed(tenant, err);

@@ -104,7 +104,8 @@ int host_mtu(struct rtnl *host, const struct config *config, unsigned *mtu, stru
 		return -1;
 	*mtu = HOST_MTU_FALLBACK;
 	if (!index)
-		log_warning("no default route: links get an MTU of 1500");
+		log_warning("no default route: links get an MTU of 1500",
+			    F_STR("fix", "set [addresses] uplink or mtu"));
 	else if (link_get_index(host, index, &link, err) < 0)
 		return -1;
 	else

@@ -53,7 +53,7 @@ static void warn_not_prepared(unsigned number, const struct err *err)
 
 	if (log_limit_allows(&limit, &suppressed))
 		log_warning("slot not prepared for the pool", F_UINT("slot", number), F_STR("error", err->text),
-			    F_UINT("suppressed", suppressed));
+			    F_SOME("suppressed", suppressed));
 }
 
 static void making_failed(struct making *making)

@@ -91,7 +91,7 @@ static void finish_routes(struct job *job)
 	const struct fabric_watcher *watcher = &visit->fabric->watcher;
 
 	if (job->failed && job->err.code != ECANCELED)
-		log_error("routes not checked", F_STR("error", job->err.text));
+		log_seldom(LOG_ERROR_LEVEL, "routes not checked", F_STR("error", job->err.text));
 	else if (!job->failed && visit->repaired)
 		watcher->repaired(watcher->context, 0, "unreachable routes");
 	free(visit);
@@ -223,7 +223,8 @@ static void finish_visit(struct job *job)
 		if (!visit->slot && visit->repaired)
 			republish_all(patrol);
 	} else if (job->err.code != ECANCELED && (!visit->slot || (slot && slot->phase == SLOT_LIVE))) {
-		log_error("rules not checked", F_UINT("slot", visit->slot), F_STR("error", job->err.text));
+		log_seldom(LOG_ERROR_LEVEL, "rules not checked", F_UINT("slot", visit->slot),
+			   F_STR("error", job->err.text));
 	}
 	plan_share_release(visit->plan);
 	if (visit->netns_fd >= 0)

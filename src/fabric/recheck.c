@@ -120,7 +120,8 @@ static void finish_look(struct job *job)
 	if (slot) {
 		slot->looking = false;
 		if (job->failed && job->err.code != ECANCELED)
-			log_error("slot not looked at", F_UINT("slot", slot->number), F_STR("error", job->err.text));
+			log_seldom(LOG_ERROR_LEVEL, "slot not looked at", F_UINT("slot", slot->number),
+				   F_STR("error", job->err.text));
 		/* A slot that was forgotten and made again meanwhile has another namespace. */
 		if (!job->failed && look->nsid == slot->nsid)
 			judge(fabric, slot, look);
@@ -141,7 +142,7 @@ void fabric_look(struct fabric *fabric, struct slot *slot)
 	}
 	look = calloc(1, sizeof(*look));
 	if (!look) {
-		log_error("slot not looked at: no memory", F_UINT("slot", slot->number));
+		log_seldom(LOG_ERROR_LEVEL, "slot not looked at: no memory", F_UINT("slot", slot->number));
 		return;
 	}
 	slot->looking = true;

@@ -63,8 +63,8 @@ static void tell_gone(struct slot *slot, const struct err *err)
 static void stuck(struct slot *slot, const struct err *err)
 {
 	if (err->code != ECANCELED)
-		log_error("slot not taken apart; trying again", F_STR("sandbox", slot_sandbox(slot)),
-			  F_UINT("slot", slot->number), F_STR("error", err->text));
+		log_seldom(LOG_ERROR_LEVEL, "slot not taken apart; trying again", F_STR("sandbox", slot_sandbox(slot)),
+			   F_UINT("slot", slot->number), F_STR("error", err->text));
 	tell_gone(slot, err);
 	if (err->code != ECANCELED)
 		timer_start(&slot->patience, FABRIC_RETRY_MS);

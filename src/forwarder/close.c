@@ -71,7 +71,7 @@ static void write_line(const struct connection *connection, enum close_reason re
 		F_UINT("duration_ms", connection->worker->now_ms - connection->accepted_ms),
 		F_INT("connect_ms", connect_ms),
 		F_STR("error", connection->error ? strerror(connection->error) : NULL),
-		F_UINT("suppressed", suppressed),
+		F_SOME("suppressed", suppressed),
 		{ 0 },
 	};
 

@@ -50,7 +50,7 @@ void limits_refuse(struct route *route, const struct endpoint *endpoint, const s
 		return;
 	log_info("connection ended", F_STR("sandbox", route->id[0] ? route->id : NULL),
 		 F_STR("endpoint", addr_format(&endpoint->listen, listen)), F_STR("client", addr_format(client, from)),
-		 F_STR("reason", close_reason_name(CLOSE_LIMIT)), F_UINT("suppressed", suppressed));
+		 F_STR("reason", close_reason_name(CLOSE_LIMIT)), F_SOME("suppressed", suppressed));
 }
 
 static int descriptor_limit(void)
@@ -74,7 +74,7 @@ static void pause_accepting(struct forwarder *forwarder, const char *why)
 	timer_start(&forwarder->accept_pause, PAUSE_MS);
 	if (log_limit_allows(&forwarder->pause_lines, &suppressed))
 		log_warning("accepting paused: no descriptors left", F_STR("cause", why),
-			    F_INT("limit", descriptor_limit()), F_UINT("suppressed", suppressed));
+			    F_INT("limit", descriptor_limit()), F_SOME("suppressed", suppressed));
 }
 
 void limits_pause_accepting(struct forwarder *forwarder, int error)

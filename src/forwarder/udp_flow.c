@@ -132,7 +132,7 @@ static void write_line(const struct udp_flow *flow, enum close_reason reason)
 	       F_STR("endpoint", addr_format(&flow->port->endpoint->listen, listen)),
 	       F_STR("client", addr_format(&flow->client, client)), F_STR("reason", close_reason_name(reason)),
 	       F_UINT("to_guest", flow->to_guest), F_UINT("from_guest", flow->from_guest),
-	       F_UINT("duration_ms", flow->port->worker->now_ms - flow->started_ms), F_UINT("suppressed", suppressed));
+	       F_UINT("duration_ms", flow->port->worker->now_ms - flow->started_ms), F_SOME("suppressed", suppressed));
 }
 
 void udp_flow_close(struct udp_flow *flow, enum close_reason reason)

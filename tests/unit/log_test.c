@@ -73,6 +73,8 @@ START_TEST(a_null_string_is_left_out)
 {
 	log_info("x", F_STR("gone", NULL), F_STR("empty", ""), F_STR("kept", "1"));
 	ck_assert_str_eq(logged(), "level=info msg=x empty=\"\" kept=1");
+	log_info("x", F_SOME("gone", 0), F_SOME("kept", 2));
+	ck_assert_str_eq(logged(), "level=info msg=x kept=2");
 }
 END_TEST
 
@@ -132,6 +134,16 @@ START_TEST(a_line_that_is_too_long_is_cut_between_fields)
 	ck_assert_ptr_nonnull(object);
 	ck_assert_int_eq(json_integer_value(json_object_get(object, "cut")), 1);
 	json_decref(object);
+}
+END_TEST
+
+START_TEST(what_happens_again_and_again_is_told_five_times)
+{
+	for (int i = 0; i < 8; i++)
+		log_seldom(LOG_ERROR_LEVEL, "stuck", F_UINT("slot", 7));
+	for (int i = 0; i < 5; i++)
+		ck_assert_str_eq(logged(), "level=error msg=stuck slot=7");
+	ck_assert_str_eq(logged(), "");
 }
 END_TEST
 
@@ -197,6 +209,7 @@ int main(void)
 	tcase_add_test(cases, json_lines_are_json_whatever_the_bytes);
 	tcase_add_test(cases, a_line_that_is_too_long_is_cut_between_fields);
 	tcase_add_test(cases, errno_is_left_alone);
+	tcase_add_test(cases, what_happens_again_and_again_is_told_five_times);
 	tcase_add_test(cases, lines_of_many_threads_do_not_mix);
 	tcase_add_test(cases, a_limit_lets_a_burst_through_and_counts_the_rest);
 
