@@ -198,7 +198,7 @@ def record(path, text):
 def describe(bench, guest, rounds):
     """What was measured, for the line above the table."""
     sdks = ", ".join(f"{kind} {bench.versions[kind]}" for kind in SDKS)
-    what = "the stand-in guest" if guest == "standin" else f"a VM by QEMU, {os.environ.get('WEFT_ACCEL', 'tcg')}"
+    what = "the stand-in guest" if guest == "standin" else f"a VM of QEMU's, accelerated by {os.environ.get('WEFT_ACCEL', 'tcg')}"
     agent = "a real envd" if os.environ.get("ENVD") else "tests/agent"
     return f"Medians of {rounds} rounds on {os.cpu_count()} cores; E2B's SDKs: {sdks}; in {what}: {agent}."
 
