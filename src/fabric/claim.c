@@ -2,7 +2,7 @@
 /*
  * Claiming a ready slot. It was made with the configuration's defaults; where the plan asks for nothing else, claiming is
  * opening its namespace and no more. Another policy, or ports of the host, are a batch of the claimer's; another owner of the
- * TAP, or a rate towards the guest, need the builder.
+ * TAP, or a rate, need the builder.
  */
 #include "fabric/state.h"
 
@@ -136,8 +136,8 @@ static void decide(struct claim *claim)
 
 	claim->wants_rules = !plan_same_egress(wanted, ready) || wanted->nat_count ||
 			     !plan_same_rate(&wanted->bandwidth->from_guest, &ready->bandwidth->from_guest);
-	claim->wants_links = !plan_same_owner(wanted, ready) ||
-			     !plan_same_rate(&wanted->bandwidth->to_guest, &ready->bandwidth->to_guest);
+	claim->wants_links =
+	    !plan_same_owner(wanted, ready) || !plan_same_bandwidth(wanted->bandwidth, ready->bandwidth);
 }
 
 void fabric_claim(struct fabric *fabric, struct slot *slot, fabric_slot_done *done, void *context)

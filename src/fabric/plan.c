@@ -114,6 +114,11 @@ bool plan_same_rate(const struct rate *a, const struct rate *b)
 	return a->rate == b->rate && a->burst == b->burst;
 }
 
+bool plan_same_bandwidth(const struct bandwidth *a, const struct bandwidth *b)
+{
+	return plan_same_rate(&a->to_guest, &b->to_guest) && plan_same_rate(&a->from_guest, &b->from_guest);
+}
+
 bool plan_same_owner(const struct fabric_plan *a, const struct fabric_plan *b)
 {
 	return a->has_tap_owner == b->has_tap_owner &&

@@ -15,6 +15,7 @@ void plan_free(struct fabric_plan *plan);
 /* Whether both ask for the same egress policy, rule by rule. */
 bool plan_same_egress(const struct fabric_plan *a, const struct fabric_plan *b);
 bool plan_same_rate(const struct rate *a, const struct rate *b);
+bool plan_same_bandwidth(const struct bandwidth *a, const struct bandwidth *b);
 bool plan_same_owner(const struct fabric_plan *a, const struct fabric_plan *b);
 
 #endif

@@ -11,7 +11,6 @@
 #include "config/config.h"
 #include "fabric/link.h"
 #include "fabric/nft.h"
-#include "fabric/qdisc.h"
 #include "fabric/route.h"
 #include "fabric/sock_kill.h"
 #include "fabric/tap.h"
@@ -67,7 +66,7 @@ static int expect_free(struct slot_work *work, struct err *err)
 		return -1;
 	if (links != LINKS_INSIDE)
 		return err_set(err, 0, "%u links inside", links);
-	return qdisc_limit(&work->inside, tap.index, TAP_NAME, &work->plan->bandwidth->to_guest, tap.mtu, err);
+	return slot_work_limit(work, err);
 }
 
 static int expect_no_flows(struct slot_work *work, struct err *err)

@@ -202,16 +202,25 @@ int slot_work_tap(struct slot_work *work, struct err *err)
 				err);
 }
 
-int slot_work_limit(struct slot_work *work, struct err *err)
+static int limit_link(struct slot_work *work, const char *name, const struct rate *rate, struct err *err)
 {
-	const struct rate *rate = &work->plan->bandwidth->to_guest;
 	struct link_info link;
 
 	if (!rate->rate && !work->adopting)
 		return 0;
-	if (link_get(&work->inside, LINK_HERE, TAP_NAME, &link, err) < 0)
+	if (link_get(&work->inside, LINK_HERE, name, &link, err) < 0)
 		return -1;
-	return qdisc_limit(&work->inside, link.index, TAP_NAME, rate, work->mtu, err);
+	return qdisc_limit(&work->inside, link.index, name, rate, work->mtu, err);
+}
+
+int slot_work_limit(struct slot_work *work, struct err *err)
+{
+	const struct bandwidth *bandwidth = work->plan->bandwidth;
+
+	if (limit_link(work, TAP_NAME, &bandwidth->to_guest, err) < 0)
+		return -1;
+	/* The rules' limit, which sees what goes to the forwarder too, lets a second's worth pass at once. */
+	return limit_link(work, INSIDE_NAME, &bandwidth->from_guest, err);
 }
 
 int slot_work_rules(struct slot_work *work, struct err *err)
@@ -284,7 +293,7 @@ int slot_fit(struct slot_work *work, const struct fabric_plan *former, struct er
 		return -1;
 	if (!plan_same_owner(work->plan, former))
 		result = slot_work_tap(work, err);
-	if (result == 0 && !plan_same_rate(&work->plan->bandwidth->to_guest, &former->bandwidth->to_guest))
+	if (result == 0 && !plan_same_bandwidth(work->plan->bandwidth, former->bandwidth))
 		result = slot_work_limit(work, err);
 	rtnl_close(&work->inside);
 	return result;

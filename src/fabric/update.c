@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What changes, or is asked, of a live slot: its policy and published ports (claimer), its rate towards the guest (builder,
+ * What changes, or is asked, of a live slot: its policy and published ports (claimer), its rates (builder,
  * only where it differs), its flows, and whether a packet would pass.
  *
  * An update counts as the slot's plan from the moment it is asked for, so that a patrol that comes after it compares with the
@@ -122,8 +122,7 @@ static void finish_rules(struct job *job)
 {
 	struct update *update = (struct update *)job;
 
-	if (job->failed ||
-	    plan_same_rate(&update->plan->plan->bandwidth->to_guest, &update->former->plan->bandwidth->to_guest)) {
+	if (job->failed || plan_same_bandwidth(update->plan->plan->bandwidth, update->former->plan->bandwidth)) {
 		end_update(job);
 		return;
 	}

@@ -59,6 +59,10 @@ class Flow:
         poll_until(lambda: self._problem or self.bytes > before + _CHUNK, what="a flow to move")
         assert not self._problem, f"after {self.bytes} bytes: {self._problem!r}"
 
+    def problem(self):
+        """What ended it, or None while it is well."""
+        return self._problem
+
     def close(self):
         """Ends it; fails if anything was lost."""
         self.check()

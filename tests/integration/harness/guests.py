@@ -122,3 +122,10 @@ class Vmm:
         self.process.stdout.close()
         for servers in self.servers:
             servers.stop()
+
+
+def serve_in(host, namespace, *texts):
+    """Starts servers in any namespace; the caller stops them. See Guest.serve()."""
+    program = os.path.join(build_dir(), "tests/guest/server")
+    argv = [program, *(f"{namespace.path},{text}" for text in texts)]
+    return Servers(host.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE))

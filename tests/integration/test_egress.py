@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What guests may open, as policy says, as `reach` says, and as packets find out; and who may open connections to them."""
+
+import contextlib
+import errno
+import json
+import socket
+import threading
+
+import pytest
+
+from harness.flow import Flow
+from harness.guests import serve_in
+from harness.wait import poll_until
+
+INTERNET = ("203.0.113.10", "203.0.113.20", "198.51.100.5")
+PRIVATE = ("10.99.0.53", "10.1.2.3", "192.168.7.7", "172.20.0.1", "169.254.169.254", "100.64.1.1")
+
+
+@pytest.fixture
+def scene(host, weftd, guest):
+    with contextlib.ExitStack() as stack:
+        yield lambda config=None, egress=None: Scene(host, weftd, guest, stack, config, egress)
+
+
+class Scene:
+    """One guest, and a world that answers on ports 80, 443 and 53 of many addresses, private ones too."""
+
+    def __init__(self, host, weftd, guest, stack, config, egress):
+        self.host = host
+        self.world = host.add_uplink()
+        for address in INTERNET + PRIVATE:
+            self.world.add(f"{address}/32")
+        servers = serve_in(host, self.world, "80,echo", "443,echo", "53,echo")
+        stack.callback(servers.stop)
+        self.daemon = weftd(config)
+        self.api = self.daemon.api
+        self.sandbox = self.api.register("one", {"egress": egress} if egress else {})
+        self.guest = guest(self.sandbox)
+        self.guest.serve("7,echo")
+        self.api.wait("one", "attached")
+
+    def opens(self, address, port=80):
+        """Whether a connection comes about. What is denied is refused at once, never silent."""
+        try:
+            self.guest.connect(address, port, timeout=5).close()
+            return True
+        except ConnectionRefusedError:
+            return False
+
+    def reach(self, address, port=80, proto="tcp"):
+        return self.api.get(f"/v1/sandboxes/one/reach?dest={address}&port={port}&proto={proto}").expect(200).body
+
+    def agrees(self, address, port, allowed, rule):
+        """Policy, `reach` and packets are of one mind."""
+        answer = self.reach(address, port)
+        assert (answer["allowed"], answer["rule"]) == (allowed, rule), f"{address}:{port}: {answer}"
+        assert self.opens(address, port) == allowed, f"{address}:{port}"
+
+    def datagram(self, address, port):
+        """Sends one, and returns the ICMP error that came of it: EHOSTUNREACH for prohibited; None for silence."""
+        with self.guest.socket(kind=socket.SOCK_DGRAM, timeout=0.5) as client:
+            client.connect((address, port))
+            client.send(b"x")
+            try:
+                client.recv(10)
+            except socket.timeout:
+                return None
+            except OSError as error:
+                return error.errno
+            return None
+
+
+def test_the_default_is_the_internet_and_nothing_private(scene):
+    one = scene()
+    for address in INTERNET:
+        one.agrees(address, 80, True, "internet")
+    for address in PRIVATE:
+        one.agrees(address, 80, False, "private")
+    one.agrees("10.11.0.1", 7, False, "sandbox")
+    one.agrees("10.11.0.9", 80, False, "sandbox")
+    one.agrees("169.254.0.22", 80, False, "gateway")
+    one.agrees("192.0.2.2", 22, False, "host")
+    assert one.reach("192.0.2.1")["allowed"]
+
+
+def test_lists_and_internet(scene):
+    one = scene(
+        egress={
+            "internet": False,
+            "allow": [
+                "203.0.113.0/28",
+                {"cidr": "203.0.113.20/32", "proto": "tcp", "ports": [443]},
+                {"cidr": "198.51.100.0/24", "proto": "udp"},
+                "10.0.0.0/8",
+            ],
+        }
+    )
+    one.agrees("203.0.113.10", 80, True, "allow")
+    one.agrees("203.0.113.20", 443, True, "allow")
+    one.agrees("203.0.113.20", 80, False, "internet")
+    one.agrees("198.51.100.5", 80, False, "internet")
+    assert one.reach("198.51.100.5", 80, "udp")["allowed"]
+    assert one.datagram("198.51.100.5", 9999) == errno.ECONNREFUSED  # it got there, and the world's port is closed
+    assert one.datagram("203.0.113.20", 9999) == errno.EHOSTUNREACH
+    # The always-denied win over allow.
+    one.agrees("10.1.2.3", 80, False, "private")
+
+
+def test_allow_wins_over_deny(scene):
+    one = scene(
+        egress={
+            "deny": ["203.0.113.0/24", {"cidr": "198.51.100.0/24", "proto": "tcp", "ports": [80]}],
+            "allow": ["203.0.113.10/32"],
+        }
+    )
+    one.agrees("203.0.113.10", 80, True, "allow")
+    one.agrees("203.0.113.20", 80, False, "deny")
+    one.agrees("198.51.100.5", 80, False, "deny")
+    one.agrees("198.51.100.5", 443, True, "internet")
+
+
+def test_open_makes_exceptions_and_policy_rules_within_them(scene):
+    one = scene({"egress": {"open": ["10.1.0.0/16", "192.168.7.7/32"]}}, {"deny": ["192.168.7.0/24"]})
+    one.agrees("10.1.2.3", 80, True, "open")
+    one.agrees("10.99.0.53", 80, False, "private")
+    one.agrees("192.168.7.7", 80, False, "deny")
+    one.api.patch("one", {"egress": {"internet": False, "allow": ["192.168.7.7/32"]}})
+    one.agrees("192.168.7.7", 80, True, "allow")
+    one.agrees("10.1.2.3", 80, False, "internet")
+
+
+def test_internet_off_by_configuration(scene):
+    one = scene({"egress": {"internet": "no"}})
+    one.agrees(INTERNET[0], 80, False, "internet")
+    one.api.patch("one", {"egress": {"internet": True}})
+    one.agrees(INTERNET[0], 80, True, "internet")
+
+
+def test_dns_is_told_and_reached_although_private(scene):
+    one = scene({"addresses": {"dns": ["10.99.0.53", "203.0.113.20"]}}, {"internet": False})
+    assert one.sandbox["guest"]["dns"] == ["10.99.0.53", "203.0.113.20"]
+    assert "10.99.0.53" in one.sandbox["guest"]["boot_arg"]
+    one.agrees("10.99.0.53", 53, True, "dns")
+    one.agrees("203.0.113.20", 53, True, "dns")
+    one.agrees("10.99.0.53", 80, False, "private")
+    assert one.reach("10.99.0.53", 53, "udp")["allowed"]
+    with one.world.socket(kind=socket.SOCK_DGRAM) as server, one.guest.socket(kind=socket.SOCK_DGRAM) as client:
+        server.bind(("10.99.0.53", 53))
+        client.connect(("10.99.0.53", 53))
+        client.send(b"question")
+        question, peer = server.recvfrom(100)
+        server.sendto(b"answer", peer)
+        assert (question, client.recv(100)) == (b"question", b"answer")
+
+
+def test_services_of_the_host(scene, host):
+    """At the host's own address, and at a virtual one that is translated to the same port of the host."""
+    one = scene(
+        {"egress": {"allow_host": ["192.0.2.2:8125", "169.254.169.253:9000", "10.99.0.53:443"]}}, {"internet": False}
+    )
+    with host.listen(8125, "0.0.0.0") as real, host.listen(9000, "0.0.0.0") as virtual, host.listen(9001) as other:
+        for listener, address, port in ((real, "192.0.2.2", 8125), (virtual, "169.254.169.253", 9000)):
+            assert one.reach(address, port)["rule"] == "allow_host"
+            with one.guest.connect(address, port) as client:
+                server, peer = listener.accept()
+                assert peer[0] == "10.11.0.1"  # the service knows who asks
+                client.sendall(b"metric")
+                assert server.recv(100) == b"metric"
+                server.sendall(b"ok")
+                assert client.recv(100) == b"ok"
+                server.close()
+        # Another port of the same address, and the virtual service's port at the host's own, are no services.
+        for address, port in (("192.0.2.2", 9001), ("192.0.2.2", 9000), ("169.254.169.253", 9001), ("10.12.0.2", 9000)):
+            assert not one.reach(address, port)["allowed"]
+            assert not one.opens(address, port), f"{address}:{port}"
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            other.accept()
+
+
+def test_tightening_cuts_what_it_forbids_and_nothing_else(scene):
+    one = scene()
+    kept, cut = (one.guest.connect(address, 80) for address in INTERNET[:2])
+    kept = Flow(kept)
+    inward = Flow(one.host.connect(one.sandbox["host_ip"], 7))
+    cut.sendall(b"before")
+    assert cut.recv(100) == b"before"
+    one.api.patch("one", {"egress": {"deny": [INTERNET[1] + "/32"]}})
+    with pytest.raises(ConnectionResetError):
+        cut.sendall(b"after")
+        cut.recv(100)
+    cut.close()
+    kept.check()
+    inward.check()
+    # And all of the internet, with what comes in from the host let alone.
+    one.api.patch("one", {"egress": {"internet": False}})
+    poll_until(kept.problem)
+    inward.check()
+    inward.close()
+    kept.connection.close()
+    one.api.patch("one", {"egress": {"internet": True}})
+    assert one.opens(INTERNET[1])
+
+
+def test_a_change_is_atomic(scene):
+    """One destination is denied before and after each of many changes, and is never open in between."""
+    one = scene(egress={"deny": [INTERNET[0] + "/32"]})
+    opened, tries, over = [], [0], threading.Event()
+
+    def knock():
+        while not over.is_set():
+            tries[0] += 1
+            if one.opens(INTERNET[0]):
+                opened.append(tries[0])
+
+    thread = threading.Thread(target=knock)
+    thread.start()
+    try:
+        for i in range(20):
+            more = [f"198.18.{j}.0/24" for j in range(i % 7 * 20)]
+            one.api.patch("one", {"egress": {"deny": ["203.0.113.0/29", INTERNET[0] + "/32", *more]}})
+            assert one.opens(INTERNET[2])
+        poll_until(lambda: tries[0] > 20)
+    finally:
+        over.set()
+        thread.join()
+    assert not opened
+
+
+def test_caps_and_mistakes_change_nothing(scene):
+    one = scene(egress={"deny": [INTERNET[0] + "/32"]})
+    before = one.api.show("one")["egress"]
+    many = [f"198.{18 + i // 256 // 256}.{i // 256 % 256}.{i % 256}/32" for i in range(1025)]
+    for egress, field in (
+        ({"allow": many}, "/egress/allow"),
+        ({"deny": many}, "/egress/deny"),
+        ({"deny": ["2001:db8::/32"]}, "/egress/deny/0"),
+        ({"deny": ["198.51.100.0/33"]}, "/egress/deny/0"),
+        ({"allow": [{"cidr": "198.51.100.0/24", "ports": [80]}]}, "/egress/allow/0"),
+        ({"allow": [{"cidr": "198.51.100.0/24", "proto": "tcp", "ports": [0]}]}, "/egress/allow/0/ports/0"),
+        ({"internet": "yes"}, "/egress/internet"),
+    ):
+        reply = one.api.request("PATCH", "/v1/sandboxes/one", body={"egress": egress})
+        assert reply.problem(400)["field"].startswith(field), reply
+    assert one.api.show("one")["egress"] == before
+    one.agrees(INTERNET[0], 80, False, "deny")
+    # As many as are allowed, with ports, work; within the body's limit.
+    one.api.patch("one", {"egress": {"deny": many[:1024]}})
+    one.agrees(INTERNET[0], 80, True, "internet")
+    assert one.reach("198.18.3.255")["rule"] == "deny"
+    assert one.reach("198.18.4.1")["rule"] == "internet"
+
+
+def test_denials_are_told_as_events(scene):
+    one = scene(egress={"deny": [INTERNET[0] + "/32", {"cidr": INTERNET[1] + "/32", "proto": "udp", "ports": [9]}]})
+    with one.api.events("?sandbox=one") as events:
+        assert not one.opens(INTERNET[0], 80)
+        assert not one.opens("169.254.169.254", 80)
+        assert not one.opens("10.11.0.2", 22)
+        assert not one.opens("169.254.0.22", 49983)
+        assert not one.opens("192.0.2.2", 22)
+        one.datagram(INTERNET[1], 9)
+        one.guest.run(["ping", "-c", "1", "-W", "1", "10.1.2.3"], check=False)
+        wanted = {
+            ("deny", "tcp", INTERNET[0], 80),
+            ("private", "tcp", "169.254.169.254", 80),
+            ("sandbox", "tcp", "10.11.0.2", 22),
+            ("gateway", "tcp", "169.254.0.22", 49983),
+            ("host", "tcp", "192.0.2.2", 22),
+            ("deny", "udp", INTERNET[1], 9),
+            ("private", "icmp", "10.1.2.3", 0),
+        }
+        for event in events:
+            if event["type"] == "denied":
+                assert event["sandbox"] == "one"
+                wanted.discard((event["rule"], event["proto"], event["destination"], event["port"]))
+            if not wanted:
+                break
+
+
+def test_denials_are_in_the_metrics(scene):
+    one = scene(egress={"deny": [INTERNET[0] + "/32"]})
+    rules = {"deny": INTERNET[0], "private": "10.1.2.3", "sandbox": "10.11.0.2", "gateway": "169.254.0.22"}
+    rules["host"] = "192.0.2.2"
+
+    def denied():
+        metrics = one.api.metrics()
+        return {rule: metrics[f'weft_denied_total{{rule="{rule}"}}'] for rule in rules}
+
+    assert set(denied().values()) == {0}
+    for address in rules.values():
+        assert not one.opens(address)
+    poll_until(lambda: set(denied().values()) == {1}, timeout=15, what=lambda: str(denied()))
+    # They are the host's sums: who is gone still counts.
+    one.api.unregister("one")
+    assert set(denied().values()) == {1}
+
+
+def test_weftctl_shows_and_changes_the_policy(scene):
+    one = scene()
+    ctl = one.daemon.ctl
+    assert ctl("policy", "one").stdout.split() == ["internet", "yes"]
+    ctl("policy", "one", "--deny", "203.0.113.0/24", "--allow", "203.0.113.10/32:tcp:80,443", "--internet", "yes")
+    assert one.api.show("one")["egress"] == {
+        "internet": True,
+        "allow": [{"cidr": "203.0.113.10/32", "proto": "tcp", "ports": [80, 443]}],
+        "deny": ["203.0.113.0/24"],
+    }
+    assert json.loads(ctl("policy", "one", "--json").stdout) == one.api.show("one")["egress"]
+    one.agrees("203.0.113.10", 443, True, "allow")
+    one.agrees("203.0.113.20", 80, False, "deny")
+    answer = json.loads(ctl("reach", "one", "203.0.113.20:80", "--json").stdout)
+    assert (answer["allowed"], answer["rule"], answer["set"]) == (False, "deny", "policy_deny 203.0.113.0-203.0.113.255")
+    assert "denied" in ctl("reach", "one", "192.0.2.2:22").stdout
+    assert "allowed" in ctl("reach", "one", "198.51.100.5:80").stdout
+
+
+@pytest.mark.parametrize("source, opens", [("192.0.2.1", True), ("203.0.113.10", False)])
+def test_ingress(scene, source, opens):
+    """Hosts of a listed network may open connections to the sandbox's address; nobody else from outside may."""
+    one = scene({"ingress": {"allow": "192.0.2.0/24"}})
+    one.world.run(["ip", "route", "add", "10.11.0.0/16", "via", "192.0.2.2"])
+    if opens:
+        with one.world.connect("10.11.0.1", 7, source=source) as client:
+            client.sendall(b"in")
+            assert client.recv(10) == b"in"
+    else:
+        with pytest.raises(socket.timeout):
+            one.world.connect("10.11.0.1", 7, source=source, timeout=1)
+        poll_until(lambda: one.api.metrics()['weft_denied_total{rule="ingress"}'] >= 1, timeout=15)
+
+
+def test_policy_survives_a_restart_and_a_flush(scene):
+    one = scene(egress={"deny": [INTERNET[0] + "/32"]})
+    one.daemon.kill()
+    assert not one.opens(INTERNET[0]) and one.opens(INTERNET[1])
+    one.daemon.start()
+    one.agrees(INTERNET[0], 80, False, "deny")
+    one.host.netns("ns-1").run(["nft", "flush", "ruleset"])
+    poll_until(lambda: "chain guest_egress" in one.host.netns("ns-1").nft())
+    poll_until(lambda: one.opens(INTERNET[1]))
+    one.agrees(INTERNET[0], 80, False, "deny")
