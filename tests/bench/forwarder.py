@@ -18,6 +18,7 @@ from harness.wait import Lines, TimedOut, poll_until
 
 from measure import LoadFailed, kernel_memory_kib, load, raise_descriptor_limit
 from peers import ALL, HTTP, LATE, PEERS, SINK, SOURCE, KernelDnat, Weft
+from results import Results
 from topology import Bench, TapGuest, VethGuest
 
 SERVERS = (f"{HTTP},http,bench", f"{SINK},sink", f"{SOURCE},source")
@@ -65,20 +66,6 @@ LOADS = (
     Load("connections", "connections", HTTP, 16, 1e5, 200),
 )
 LATENCIES = ("p500_us", "p990_us", "p999_us")
-
-
-class Results:
-    """{kind of guest: {forwarder: {what: [a value a round]}}}, and what went wrong."""
-
-    def __init__(self):
-        self.values = {}
-        self.failures = []
-
-    def add(self, kind, forwarder, what, value):
-        self.values.setdefault(kind, {}).setdefault(forwarder, {}).setdefault(what, []).append(value)
-
-    def fail(self, kind, forwarder, what, error):
-        self.failures.append(f"{kind}, {forwarder}, {what}: {str(error).splitlines()[0]}")
 
 
 def measure_load(forwarder, kind_of_load, amount):

@@ -11,6 +11,8 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [_HERE, os.path.join(os.path.dirname(_HERE), "integration")]
 
 # pylint: disable=wrong-import-position
+import fabric
+import fabric_report
 import forwarder
 import forwarder_report
 import report
@@ -22,7 +24,7 @@ def say(text):
     print(f"[{time.monotonic() - _STARTED:4.0f} s] {text}", flush=True)
 
 
-def run_forwarder(options, about):
+def run_forwarder(options):
     plan = forwarder.Plan.quick() if options.quick else forwarder.Plan.full()
     results, notes = forwarder.run(plan, options.path, say)
     goals, parts, panels = [], [], []
@@ -32,6 +34,13 @@ def run_forwarder(options, about):
         panels += forwarder_report.panels_of(kind, values)
     parts.append("\n".join([forwarder_report.PATHS[options.path], *(f"{name}: {note}" for name, note in notes.items())]))
     return results, goals, parts, panels, {"peers_path": options.path, "notes": notes}
+
+
+def run_fabric(options):
+    plan = fabric.Plan.quick() if options.quick else fabric.Plan.full()
+    results = fabric.run(plan, say)
+    goals = fabric_report.goals_of(results.values)
+    return results, goals, [fabric_report.text_of(results.values)], fabric_report.panels_of(results.values), {}
 
 
 def finish(name, options, about, outcome):
@@ -60,7 +69,9 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # so that all is taken down
     about = report.machine()
     if options.what in ("forwarder", "all"):
-        finish("forwarder", options, about, run_forwarder(options, about))
+        finish("forwarder", options, about, run_forwarder(options))
+    if options.what in ("fabric", "all"):
+        finish("fabric", options, about, run_fabric(options))
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ _SYSCTLS = ("net.ipv4.tcp_tw_reuse=1", "net.netfilter.nf_conntrack_tcp_timeout_t
 
 
 class Bench:
-    """The host, its files, its daemon. close() leaves nothing."""
+    """The host, its files, and weftd unless told otherwise. close() leaves nothing."""
 
-    def __init__(self, config=None):
+    def __init__(self, config=None, daemon=True):
         self.folder = tempfile.mkdtemp(prefix="weft-bench-", dir="/tmp")
         self.closers = []
         self.next_port = 30000
@@ -25,10 +25,11 @@ class Bench:
         self.closers.append(self.host.close)
         try:
             self.host.add_uplink()
-            self.weftd = Weftd(self.host, self.folder, config)
-            self.weftd.start()
-            self.closers.append(self._stop_weftd)
-            self.quicken(self.host)
+            self.weftd = Weftd(self.host, self.folder, config) if daemon else None
+            if daemon:
+                self.closers.append(self._stop_weftd)
+                self.weftd.start()
+                self.quicken(self.host)
         except BaseException:
             self.close()
             raise
