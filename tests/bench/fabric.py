@@ -54,12 +54,13 @@ class Plan:
 class Caller:
     """Calls on one daemon's control socket by tests/bench/callers; numbers of sandboxes are never used twice."""
 
-    def __init__(self, bench):
+    def __init__(self, bench, prefix="b"):
         self.bench = bench
+        self.prefix = prefix
         self.next = 1
 
     def _call(self, method, first, count, at_once, body=""):
-        argv = [os.path.join(build_dir(), "tests/bench/callers"), self.bench.weftd.socket, method, "b"]
+        argv = [os.path.join(build_dir(), "tests/bench/callers"), self.bench.weftd.socket, method, self.prefix]
         argv += [str(first), str(count), str(at_once), body]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode:
@@ -187,11 +188,11 @@ def measure_path(bench, guest, level, results):
     results.add("scale", f"{level} live", "new connection us", seen["p500_us"])
 
 
-def measure_level(bench, caller, level, results):
+def measure_level(bench, caller, live, level, results):
     name = f"{level} live"
-    live = sum(bench.weftd.api.status()["sandboxes"].values())
-    if live < level:
-        caller.add(level - live, 4)
+    there = sum(bench.weftd.api.status()["sandboxes"].values())
+    if there < level:
+        live.add(level - there, 4)
     results.add("scale", name, "daemon MiB", Processes([bench.weftd.pid]).memory_kib() / 1024)
     results.add("scale", name, "host rules", rules_on_host(bench))
     first, _, samples = caller.add(32)
@@ -275,6 +276,7 @@ def measure_all_answer(bench, level, results, say):
         wanted = len(everyone)
         ready = lambda: bench.weftd.api.status()["sandboxes"].get("ready", 0) >= wanted  # noqa: E731
         poll_until(ready, 60, what=f"{wanted} carriers to be seen", interval=0.1)
+        say("  one round of echo requests to all")
         answered, seconds = echo_round(bench, everyone)
         results.add("scale", f"{level} live", "answered share", answered / wanted)
         results.add("scale", f"{level} live", "all answered s", seconds)
@@ -282,15 +284,11 @@ def measure_all_answer(bench, level, results, say):
         vmm.close()
 
 
-def measure_removal_of_all(bench, caller, level, results):
+def measure_removal_of_all(bench, caller, live, level, results):
     """All go, 32 callers at once, while one other registers."""
-    everyone = [int(one["id"][2:]) for one in bench.weftd.api.list() if one["id"].startswith("b-")]
-    first, count = min(everyone), max(everyone) - min(everyone) + 1
-    if count != len(everyone):
-        raise LoadFailed(f"{len(everyone)} sandboxes of {count} numbers")
     set_pool(bench, 64)
     outcome = []
-    remover = threading.Thread(target=lambda: outcome.append(caller.remove(first, count, CALLERS)))
+    remover = threading.Thread(target=lambda: outcome.append(live.remove(1, live.next - 1, CALLERS)))
     remover.start()
     time.sleep(0.1)  # well under way
     claimed, _, samples = caller.add(48)
@@ -299,28 +297,28 @@ def measure_removal_of_all(bench, caller, level, results):
     if not outcome:
         raise LoadFailed("the removal of all failed")
     results.add("scale", f"{level} live", "claim while all go, worst ms", max(samples))
-    results.add("scale", f"{level} live", "remove all, each ms", outcome[0][0] * 1000 / count)
+    results.add("scale", f"{level} live", "remove all, each ms", outcome[0][0] * 1000 / (live.next - 1))
 
 
 def run_scale(plan, results, say):
     top = plan.levels[-1]
     bench = Bench(config(0))
     try:
-        caller = Caller(bench)
+        caller, live = Caller(bench), Caller(bench, "live")
         results.add("scale", "0 live", "daemon MiB", Processes([bench.weftd.pid]).memory_kib() / 1024)
         guest = TapGuest(bench, "probe", {"ports": [PROBE_PORT]}, (f"{PROBE_PORT},http,probe",))
         results.add("scale", "0 live", "host rules", rules_on_host(bench))
         measure_path(bench, guest, 1, results)
         for level in plan.levels:
             say(f"  {level} live")
-            measure_level(bench, caller, level, results)
+            measure_level(bench, caller, live, level, results)
         measure_path(bench, guest, top, results)
         say("  restarts")
         for how in ("stopped", "killed"):
             measure_restart(bench, top, results, how)
         measure_all_answer(bench, top, results, say)
         say("  all go")
-        measure_removal_of_all(bench, caller, top, results)
+        measure_removal_of_all(bench, caller, live, top, results)
         guest.vmm.close()
         bench.weftd.api.unregister("probe")
         set_pool(bench, 0)
