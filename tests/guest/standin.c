@@ -67,8 +67,9 @@ static struct {
 	const char *mac;
 	const char *address;
 	const char *gateway;
+	const char *gateway_mac; /* NULL: found by ARP */
 	bool offloads;
-} options = { "tap0", "02:FC:00:00:00:05", "169.254.0.21", "169.254.0.22", true };
+} options = { "tap0", "02:FC:00:00:00:05", "169.254.0.21", "169.254.0.22", NULL, true };
 
 static struct guest *guests;
 static size_t guest_count;
@@ -165,15 +166,36 @@ static void set_address(int fd, unsigned long what, const char *link, const char
 	ask(fd, what, &request, address);
 }
 
+static void read_mac(const char *text, struct sockaddr *address)
+{
+	unsigned char *mac = (unsigned char *)address->sa_data;
+
+	address->sa_family = ARPHRD_ETHER;
+	if (sscanf(text, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", mac, mac + 1, mac + 2, mac + 3, mac + 4, mac + 5) != 6)
+		errx(1, "%s is no MAC", text);
+}
+
 static void set_mac(int fd, const char *link)
 {
-	struct ifreq request = { .ifr_hwaddr.sa_family = ARPHRD_ETHER };
-	unsigned char *mac = (unsigned char *)request.ifr_hwaddr.sa_data;
+	struct ifreq request = { 0 };
 
 	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", link);
-	if (sscanf(options.mac, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", mac, mac + 1, mac + 2, mac + 3, mac + 4, mac + 5) != 6)
-		errx(1, "%s is no MAC", options.mac);
+	read_mac(options.mac, &request.ifr_hwaddr);
 	ask(fd, SIOCSIFHWADDR, &request, "SIOCSIFHWADDR");
+}
+
+/* The gateway as a guest from a snapshot knows it. All namespaces of a machine share one table of neighbours: thousands of
+ * stand-ins that learned theirs would fill it, which no virtual machine does. */
+static void know_gateway(int fd)
+{
+	struct arpreq request = { .arp_flags = ATF_COM | ATF_PERM };
+	struct sockaddr_in *place = (struct sockaddr_in *)&request.arp_pa;
+
+	place->sin_family = AF_INET;
+	inet_pton(AF_INET, options.gateway, &place->sin_addr);
+	read_mac(options.gateway_mac, &request.arp_ha);
+	snprintf(request.arp_dev, sizeof(request.arp_dev), "eth0");
+	ask(fd, SIOCSARP, &request, "SIOCSARP");
 }
 
 static int get_mtu(const char *link)
@@ -238,6 +260,8 @@ static void build_guest(struct guest *guest, int mtu)
 	set_address(fd, SIOCSIFNETMASK, "eth0", "255.255.255.252");
 	link_up(fd, "eth0");
 	add_default_route(fd);
+	if (options.gateway_mac)
+		know_gateway(fd);
 	close(fd);
 }
 
@@ -407,15 +431,20 @@ static void raise_descriptor_limit(void)
 
 static void usage(void)
 {
-	errx(64, "usage: standin [--tap NAME] [--mac MAC] [--address IP] [--gateway IP] [--plain] NETNS-PATH...");
+	errx(64, "usage: standin [--tap NAME] [--mac MAC] [--address IP] [--gateway IP] [--gateway-mac MAC] [--plain] "
+		 "NETNS-PATH...");
 }
 
 static void read_options(int argc, char **argv)
 {
 	static const struct option known[] = {
-		{ "tap", required_argument, NULL, 't' },     { "mac", required_argument, NULL, 'm' },
-		{ "address", required_argument, NULL, 'a' }, { "gateway", required_argument, NULL, 'g' },
-		{ "plain", no_argument, NULL, 'p' },         { 0 },
+		{ "tap", required_argument, NULL, 't' },
+		{ "mac", required_argument, NULL, 'm' },
+		{ "address", required_argument, NULL, 'a' },
+		{ "gateway", required_argument, NULL, 'g' },
+		{ "plain", no_argument, NULL, 'p' },
+		{ "gateway-mac", required_argument, NULL, 'M' },
+		{ 0 },
 	};
 
 	for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
@@ -427,6 +456,8 @@ static void read_options(int argc, char **argv)
 			options.address = optarg;
 		else if (c == 'g')
 			options.gateway = optarg;
+		else if (c == 'M')
+			options.gateway_mac = optarg;
 		else if (c == 'p')
 			options.offloads = false;
 		else
