@@ -58,6 +58,8 @@ struct daemon {
 	size_t default_listener_count;
 	bool *reserved; /* by slot: its file is kept as it is although nobody can use it */
 	size_t adoptions_left;
+	struct timer opening;    /* of a former run's endpoints: the next ones, in the next turn of the loop */
+	unsigned opening_cursor; /* the slot whose endpoints were opened last */
 	uint64_t adopt_started_ms;
 	uint64_t register_count[CONNECT_BUCKETS]; /* durations of registrations, by connect_bucket_ms[] */
 	uint64_t register_sum_us;
@@ -162,8 +164,10 @@ void daemon_state_changed(void *context, struct sandbox *sandbox, enum sandbox_s
 
 /* ---- restart.c: what a former run left ---- */
 
-/* Reads the state directory into the registry, opens the endpoints. 0, or -1 with ERR. */
+/* Reads the state directory into the registry. 0, or -1 with ERR. */
 int restart_load(struct daemon *daemon, struct err *err);
+/* daemon->opening: opens endpoints for some milliseconds; the control socket answers in between while it is at thousands. */
+void restart_open_some(void *context);
 /* The slot's file is not to be trusted and is kept as it is: nobody gets the slot, and so the file. */
 void restart_reserve_slot(struct daemon *daemon, unsigned slot, const char *why);
 void restart_release_slot(struct daemon *daemon, unsigned slot);

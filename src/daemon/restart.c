@@ -8,11 +8,13 @@
  *	there, not wanted     taken apart, unless a VM lives on it: then kept, untouched, and shown as failed
  *	a damaged file        kept as it is; its slot is not handed out
  */
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
+#include "daemon/inherited.h"
 #include "daemon/notify.h"
 #include "store/store.h"
 
@@ -20,6 +22,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { OPENING_US = 5000 }; /* of a turn of the loop */
 
 static int load_one(struct daemon *daemon, struct stored *stored, struct err *err)
 {
@@ -41,18 +45,22 @@ static int load_one(struct daemon *daemon, struct stored *stored, struct err *er
 	}
 	tenant_of(sandbox)->base = stored->base;
 	tenant_of(sandbox)->stored = true;
-	if (stored->draining) {
+	if (stored->draining)
 		sandbox_set_state(daemon->registry, sandbox, SANDBOX_DRAINING, "restart", NULL);
-		return 0;
-	}
-	/* A port that somebody took meanwhile costs neither the sandbox its life nor the other ports: it is tried again. */
+	return 0;
+}
+
+/* A port that somebody took meanwhile costs neither the sandbox its life nor the other ports: it is tried again. */
+static void open_endpoints(struct daemon *daemon, struct sandbox *sandbox)
+{
+	struct problem problem;
+
 	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
 		if (endpoints_open(daemon, tenant_of(sandbox), &sandbox->endpoints[i], 1, "/ports", NULL, &problem) < 0)
 			log_error("endpoint closed until its port is free", F_STR("sandbox", sandbox->id),
 				  F_STR("fix", "stop the holder; weftd tries again every 10 s"),
 				  F_STR("error", problem.detail));
 	}
-	return 0;
 }
 
 void restart_reserve_slot(struct daemon *daemon, unsigned slot, const char *why)
@@ -107,6 +115,25 @@ static void one_done(struct daemon *daemon)
 		 F_UINT("adopted_in_ms", clock_now_ms() - daemon->adopt_started_ms));
 	control_adopted(daemon->control);
 	notify_ready();
+}
+
+void restart_open_some(void *context)
+{
+	struct daemon *daemon = context;
+	uint64_t until_us = clock_now_us() + OPENING_US;
+	struct sandbox *sandbox;
+
+	while ((sandbox = registry_next(daemon->registry, daemon->opening_cursor))) {
+		daemon->opening_cursor = sandbox->slot;
+		if (sandbox->tenant && !tenant_of(sandbox)->kept && sandbox->state != SANDBOX_DRAINING)
+			open_endpoints(daemon, sandbox);
+		if (clock_now_us() >= until_us) {
+			timer_start(&daemon->opening, 0);
+			return;
+		}
+	}
+	inherited_free(steal_ptr(&daemon->inherited));
+	one_done(daemon);
 }
 
 static void on_adopted(void *context, const struct fabric_slot *slot, const struct err *err)
@@ -250,8 +277,6 @@ static void on_scanned(void *context, const struct fabric_found *found, size_t c
 	struct daemon *daemon = context;
 	bool *seen = calloc(CONFIG_SLOT_MAX + 1, sizeof(*seen));
 
-	/* One for ourselves, so that the last adoption cannot end it before all have begun. */
-	daemon->adoptions_left = 1;
 	if (err || !seen) {
 		log_error("kernel state not read; stored sandboxes are not taken over",
 			  F_STR("error", err ? err->text : "no memory"));
@@ -270,5 +295,8 @@ static void on_scanned(void *context, const struct fabric_found *found, size_t c
 void restart_adopt(struct daemon *daemon)
 {
 	daemon->adopt_started_ms = clock_now_ms();
+	/* One for the endpoints, and one for the scan, so that the last adoption cannot end it before all have begun. */
+	daemon->adoptions_left = 2;
+	timer_start(&daemon->opening, 0);
 	fabric_scan(daemon->fabric, on_scanned, daemon);
 }

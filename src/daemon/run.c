@@ -239,8 +239,8 @@ static int start(struct daemon *daemon, struct err *err)
 	daemon->inherited = inherited_receive();
 	if (default_endpoint_open(daemon, err) < 0 || restart_load(daemon, err) < 0)
 		return -1;
-	inherited_free(steal_ptr(&daemon->inherited));
 	if (watch_signals(daemon, err) < 0 ||
+	    timer_init(&daemon->opening, daemon->base, restart_open_some, daemon, err) < 0 ||
 	    timer_init(&daemon->housekeeping, daemon->base, housekeep, daemon, err) < 0)
 		return -1;
 	timer_start(&daemon->housekeeping, HOUSEKEEPING_MS);
@@ -311,6 +311,7 @@ static void finish(struct daemon *daemon)
 	for (size_t i = 0; i < sizeof(daemon->signals) / sizeof(daemon->signals[0]); i++)
 		if (daemon->signals[i])
 			event_free(daemon->signals[i]);
+	timer_free(&daemon->opening);
 	timer_free(&daemon->housekeeping);
 	timer_free(&daemon->guarding);
 	fabric_free(daemon->fabric);

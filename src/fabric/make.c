@@ -6,6 +6,7 @@
  */
 #include "fabric/state.h"
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "fabric/plan.h"
 #include "fabric/slot_work.h"
@@ -65,6 +66,8 @@ static void making_failed(struct making *making)
 	void *context = slot->made_context;
 	bool was_claimed = slot->claimed != NULL;
 
+	/* Left open where the claimer did not come to its half. */
+	cleanup_fd(&making->result.netns_fd);
 	if (slot->destroy_wanted)
 		fabric_reply(fabric, slot->gone, slot->gone_context, NULL);
 	slot_forget(fabric, slot);
@@ -127,6 +130,13 @@ static void making_done(struct making *making)
 		fabric_name_slot(fabric, slot);
 }
 
+static int run_rules(struct job *job)
+{
+	struct making *making = (struct making *)job;
+
+	return slot_adopt_rules(&making->result, &job->err);
+}
+
 static void finish_making(struct job *job)
 {
 	struct making *making = (struct making *)job;
@@ -152,6 +162,19 @@ static void finish_making(struct job *job)
 	fabric_feed_deletions(fabric);
 }
 
+static void finish_links(struct job *job)
+{
+	struct making *making = (struct making *)job;
+
+	if (job->failed) {
+		finish_making(job);
+		return;
+	}
+	job->run = run_rules;
+	job->finish = finish_making;
+	job_thread_post(making->fabric->claimer, job, JOB_CLAIM);
+}
+
 static void start_work(struct fabric *fabric, struct slot *slot, enum job_urgency urgency,
 		       int (*work)(struct slot_work *work, struct err *err))
 {
@@ -160,7 +183,7 @@ static void start_work(struct fabric *fabric, struct slot *slot, enum job_urgenc
 	if (!making)
 		abort(); /* as in post_reply() */
 	making->job.run = run_making;
-	making->job.finish = finish_making;
+	making->job.finish = work == slot_adopt ? finish_links : finish_making;
 	making->fabric = fabric;
 	making->slot = slot;
 	making->plan = plan_share_hold(slot->plan);

@@ -102,8 +102,7 @@ static int repair_name(struct slot_work *work, struct err *err)
 static int take_over(struct slot_work *work, struct err *err)
 {
 	static int (*const parts[])(struct slot_work * work, struct err * err) = {
-		slot_work_host_end, slot_work_inside,  slot_work_tap,   slot_work_limit,
-		slot_work_rules,    slot_work_publish, slot_work_route, repair_name,
+		slot_work_host_end, slot_work_inside, slot_work_tap, slot_work_limit, slot_work_route, repair_name,
 	};
 	struct link_info tap;
 
@@ -143,6 +142,15 @@ int slot_adopt(struct slot_work *work, struct err *err)
 	result = take_over(work, err);
 	rtnl_close(&work->inside);
 	if (result == 0)
+		return 0;
+	close(work->netns_fd);
+	work->netns_fd = -1;
+	return err_wrap(err, "slot %u", work->plan->slot);
+}
+
+int slot_adopt_rules(struct slot_work *work, struct err *err)
+{
+	if (slot_work_rules(work, err) == 0 && slot_work_publish(work, err) == 0)
 		return 0;
 	close(work->netns_fd);
 	work->netns_fd = -1;

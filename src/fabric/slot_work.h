@@ -42,10 +42,16 @@ void slot_work_init(struct slot_work *work, const struct config *config, struct 
 int slot_build(struct slot_work *work, struct err *err);
 
 /*
- * Takes over what a former run left: untouched where it is as it should be. A slot without its namespace or veth is taken
- * apart and made anew. On failure what was there stays.
+ * Takes over the links that a former run left: untouched where they are as they should be. A slot without its namespace or veth
+ * is taken apart and made anew. On failure what was there stays.
  */
 int slot_adopt(struct slot_work *work, struct err *err);
+
+/*
+ * The other half of it, afterwards: tables and published ports. It takes no RTNL, so the claimer does it while the builder is at
+ * the next slot.
+ */
+int slot_adopt_rules(struct slot_work *work, struct err *err);
 
 /* Fills in the result for a slot that is only to be watched; touches nothing. */
 int slot_look(struct slot_work *work, struct err *err);
