@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 enum { CONFIG_SLOT_MAX = 32766 };
 
@@ -32,6 +33,13 @@ struct addr_list {
 struct cidr4_list {
 	struct cidr4 *items;
 	size_t count;
+};
+
+/* Who a TAP belongs to. */
+struct config_owner {
+	bool set;
+	uid_t uid;
+	gid_t gid;
 };
 
 struct config {
@@ -83,6 +91,7 @@ struct config {
 		unsigned size;   /* 0: no pool */
 		unsigned refill; /* slots a second; 0: as fast as they are made */
 		unsigned quarantine_ms;
+		struct config_owner tap_owner; /* of all slots whose registration names none */
 	} pool;
 	struct {
 		bool internet;

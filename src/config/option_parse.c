@@ -7,6 +7,7 @@
 #include "config/option.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -275,6 +276,36 @@ static int read_mac_or_learn(const char *text, struct mac *mac, bool *learn, cha
 	return 0;
 }
 
+/* (uid_t)-1 is nobody. */
+static int read_id(const char *text, char end, uint32_t *id, const char **rest)
+{
+	char *after;
+
+	if (!isdigit((unsigned char)*text))
+		return -1;
+	errno = 0;
+	unsigned long value = strtoul(text, &after, 10);
+	if (errno || value >= UINT32_MAX || *after != end)
+		return -1;
+	*id = (uint32_t)value;
+	*rest = after + 1;
+	return 0;
+}
+
+static int read_owner(const char *text, struct config_owner *owner, char *why)
+{
+	uint32_t uid, gid;
+
+	if (!*text) {
+		*owner = (struct config_owner){ 0 };
+		return 0;
+	}
+	if (read_id(text, ':', &uid, &text) < 0 || read_id(text, '\0', &gid, &text) < 0)
+		return refuse(why, "not two numbers with a colon between");
+	*owner = (struct config_owner){ .set = true, .uid = uid, .gid = gid };
+	return 0;
+}
+
 int option_set(const struct option *option, struct config *config, const char *value, char why[static OPTION_WHY_SIZE])
 {
 	void *place = (char *)config + option->offset;
@@ -312,6 +343,8 @@ int option_set(const struct option *option, struct config *config, const char *v
 	case OPTION_NETWORK_LIST:
 	case OPTION_IP_LIST:
 		return add_network(option, value, place, why);
+	case OPTION_OWNER:
+		return read_owner(value, place, why);
 	}
 	return refuse(why, "of no known type");
 }

@@ -104,6 +104,8 @@ const struct option option_table[] = {
 	  .text = "At most so many slots a second are made to refill the pool; 0: no limit." },
 	{ "pool", "quarantine", OPTION_DURATION, RELOADABLE, .initial = "10s", AT(pool.quarantine_ms), .max = HOUR,
 	  .text = "How long the slot of a sandbox that is gone rests before another gets it." },
+	{ "pool", "tap_owner", OPTION_OWNER, .initial = "", AT(pool.tap_owner),
+	  .text = "Who may open the TAP of a sandbox whose registration names no owner; slots are prepared for it." },
 
 	{ "egress", "internet", OPTION_BOOL, .initial = "yes", AT(egress.internet),
 	  .text = "Whether guests reach the world, where their own policy does not say." },

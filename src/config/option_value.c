@@ -74,6 +74,7 @@ void option_clear(const struct option *option, struct config *config)
 	case OPTION_INTERFACE:
 	case OPTION_MAC:
 	case OPTION_MAC_OR_LEARN:
+	case OPTION_OWNER:
 		break; /* owns nothing */
 	}
 }
@@ -114,6 +115,12 @@ static void print_networks(const struct option *option, const struct cidr4_list 
 		fprintf(out, "%s%s", i ? " " : "",
 			option->type == OPTION_IP_LIST ? ipv4_format(list->items[i].ip, text)
 						       : cidr4_format(&list->items[i], text));
+}
+
+static void print_owner(const struct config_owner *owner, FILE *out)
+{
+	if (owner->set)
+		fprintf(out, "%u:%u", owner->uid, owner->gid);
 }
 
 static void print_value(const struct option *option, struct config *config, FILE *out)
@@ -164,6 +171,9 @@ static void print_value(const struct option *option, struct config *config, FILE
 	case OPTION_NETWORK_LIST:
 	case OPTION_IP_LIST:
 		print_networks(option, place, out);
+		break;
+	case OPTION_OWNER:
+		print_owner(place, out);
 		break;
 	}
 }
@@ -252,6 +262,8 @@ static const char *allowed_form(const struct option *option)
 		return "ADDRESS or NETWORK/LENGTH, IPv4, no bits set beyond the length; more by repeating the key";
 	case OPTION_IP_LIST:
 		return "an IPv4 address; more by repeating the key";
+	case OPTION_OWNER:
+		return "UID:GID, both as numbers; empty: nobody owns it";
 	case OPTION_STRING:
 	case OPTION_COUNT:
 	case OPTION_SIZE:
@@ -299,6 +311,7 @@ char *option_allowed(const struct option *option, char text[static OPTION_ALLOWE
 	case OPTION_LISTEN_V4_LIST:
 	case OPTION_NETWORK_LIST:
 	case OPTION_IP_LIST:
+	case OPTION_OWNER:
 		snprintf(text, OPTION_ALLOWED_SIZE, "%s", allowed_form(option));
 		break;
 	}

@@ -28,12 +28,21 @@ static void changed(struct pool *pool)
 	pool->fabric->watcher.pool_changed(pool->fabric->watcher.context);
 }
 
-struct plan_share *pool_plan(unsigned number)
+struct plan_share *pool_plan(const struct fabric *fabric, unsigned number)
 {
+	const struct config_owner *owner = &fabric->config->pool.tap_owner;
 	/* No policy at all: a claim adds what it wants, and there is no VM on the TAP before. */
 	struct egress egress = { .internet = true };
 	struct bandwidth bandwidth = { 0 };
-	struct fabric_plan plan = { .slot = number, .id = "", .egress = &egress, .bandwidth = &bandwidth };
+	struct fabric_plan plan = {
+		.slot = number,
+		.id = "",
+		.has_tap_owner = owner->set,
+		.tap_uid = owner->uid,
+		.tap_gid = owner->gid,
+		.egress = &egress,
+		.bandwidth = &bandwidth,
+	};
 
 	return plan_share_new(&plan);
 }
@@ -68,7 +77,7 @@ static void refill(struct pool *pool)
 	slot = number ? slot_new(fabric, number, SLOT_MAKING) : NULL;
 	if (!slot)
 		return;
-	slot->plan = pool_plan(number);
+	slot->plan = pool_plan(fabric, number);
 	if (!slot->plan) {
 		slot_forget(fabric, slot);
 		return;

@@ -87,7 +87,7 @@ static void finish_renew(struct job *job)
 
 static void end_of_quarantine(struct fabric *fabric, struct slot *slot)
 {
-	struct plan_share *plan = pool_wants(fabric->pool) ? pool_plan(slot->number) : NULL;
+	struct plan_share *plan = pool_wants(fabric->pool) ? pool_plan(fabric, slot->number) : NULL;
 
 	if (plan)
 		post(fabric, slot, plan, run_renew, finish_renew, JOB_REFILL);
@@ -127,9 +127,9 @@ static void finish_silence(struct job *job)
 
 bool recycle_takes(struct fabric *fabric, struct slot *slot, fabric_done *gone, void *context)
 {
-	/* An owner of the TAP cannot be taken away again, and a VM that is still on it comes to no rest here. */
+	/* An owner of the TAP is replaced, but never taken away; and a VM that is still on it comes to no rest here. */
 	if (!fabric->config->pool.size || fabric->stopping || slot->broken || slot->carrier || slot->repairing ||
-	    slot->leftovers || slot->plan->plan->has_tap_owner)
+	    slot->leftovers || (slot->plan->plan->has_tap_owner && !fabric->config->pool.tap_owner.set))
 		return false;
 	slot->phase = SLOT_QUARANTINE;
 	slot->netns_fd = -1;

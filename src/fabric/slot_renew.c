@@ -51,6 +51,19 @@ static void count_link(void *context, const struct link_info *link)
 	++*count;
 }
 
+/* Without an owner in the plan the TAP must never have had one: the kernel has no way back. */
+static int own_tap(struct slot_work *work, const struct link_info *tap, struct err *err)
+{
+	const struct fabric_plan *plan = work->plan;
+	struct tap_owner owner = { .uid = plan->tap_uid, .gid = plan->tap_gid };
+
+	if (!plan->has_tap_owner && (tap->owner != (uid_t)-1 || tap->owner_group != (gid_t)-1))
+		return err_set(err, EPERM, "link %s belongs to somebody", TAP_NAME);
+	if (!plan->has_tap_owner || (tap->owner == owner.uid && tap->owner_group == owner.gid))
+		return 0;
+	return tap_make(work->netns_fd, &owner, err);
+}
+
 static int expect_free(struct slot_work *work, struct err *err)
 {
 	struct link_info tap;
@@ -60,8 +73,8 @@ static int expect_free(struct slot_work *work, struct err *err)
 		return -1;
 	if (tap.carrier)
 		return err_set(err, EBUSY, "link %s is in use", TAP_NAME);
-	if (tap.owner != (uid_t)-1 || tap.owner_group != (gid_t)-1)
-		return err_set(err, EPERM, "link %s belongs to somebody", TAP_NAME);
+	if (own_tap(work, &tap, err) < 0)
+		return -1;
 	if (link_dump(&work->inside, count_link, &links, err) < 0)
 		return -1;
 	if (links != LINKS_INSIDE)

@@ -209,7 +209,7 @@ bool pool_wants(const struct pool *pool);
 /* A slot entered, or left, the quarantine. */
 void pool_quarantined(struct pool *pool, bool entered);
 /* What a slot of the pool's is made of. NULL only for lack of memory. */
-struct plan_share *pool_plan(unsigned number);
+struct plan_share *pool_plan(const struct fabric *fabric, unsigned number);
 /* A slot's making failed, or its number is free again: the pool may try on. */
 void pool_kick(struct pool *pool, bool failed);
 void pool_count_cold(struct pool *pool);

@@ -18,6 +18,9 @@ struct spec *spec_new(const struct config *config)
 
 	if (!spec)
 		return NULL;
+	spec->has_tap_owner = config->pool.tap_owner.set;
+	spec->tap_uid = config->pool.tap_owner.uid;
+	spec->tap_gid = config->pool.tap_owner.gid;
 	spec->egress.internet = config->egress.internet;
 	spec->limits = (struct limits){
 		.connect_deadline_ms = config->forwarder.connect_deadline_ms,
