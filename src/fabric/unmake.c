@@ -26,6 +26,7 @@ struct going {
 	unsigned slot;
 	struct slot_remains remains;
 	struct namespace_key key;
+	int veth_index; /* 0: not known */
 	char holders[HOLDERS_TEXT_SIZE];
 };
 
@@ -41,6 +42,7 @@ static struct going *going_new(struct fabric *fabric, const struct slot *slot, i
 	going->fabric = fabric;
 	going->slot = slot->number;
 	going->key = slot->key;
+	going->veth_index = slot->veth_index;
 	going->remains = (struct slot_remains){
 		.slot = slot->number,
 		.nsid = slot->nsid,
@@ -83,6 +85,9 @@ static int run_flush(struct job *job)
 {
 	struct going *going = (struct going *)job;
 
+	/* What was counted of its link would stay listed for a day. */
+	if (nft_host_forget(going->veth_index, &job->err) < 0)
+		return -1;
 	return conntrack_flush_host(config_host_ip(going->fabric->config, going->slot), &job->err);
 }
 
@@ -94,7 +99,8 @@ static void finish_flush(struct job *job)
 	unsigned number = going->slot;
 
 	if (job->failed && job->err.code != ECANCELED)
-		log_error("flows of a slot not forgotten", F_UINT("slot", number), F_STR("error", job->err.text));
+		log_error("flows and counters of a slot not forgotten", F_UINT("slot", number),
+			  F_STR("error", job->err.text));
 	free(going);
 	tell_gone(slot, NULL);
 	slot_forget(fabric, slot);
