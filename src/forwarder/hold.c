@@ -68,7 +68,7 @@ void hold_decide(struct connection *connection)
 		connection_close(connection, CLOSE_NO_NAMESPACE, 0);
 	else if (state->paused)
 		wheel_cancel(&connection->timer);
-	else if (connection->worker->now_ms >= connection->deadline_ms)
+	else if (connection->worker->now_ms >= connection->deadline_ms && (connection->dials || !route_may_dial(state)))
 		give_up(connection);
 	else if (route_may_dial(state))
 		dial_start(connection);

@@ -23,7 +23,7 @@ enum {
 	DATAGRAM = 64 * 1024, /* the largest, with room */
 };
 
-/* Room for one batch: of a worker, made when it first has a UDP endpoint. */
+/* Room for one batch: of a worker, made before its first UDP endpoint is heard. */
 struct udp_batch {
 	struct mmsghdr messages[BATCH];
 	struct iovec parts[BATCH];
@@ -120,10 +120,10 @@ static void pass_to_guest(struct udp_port *port, struct udp_batch *batch, unsign
 static void on_readable(struct poll_source *source, uint32_t events)
 {
 	struct udp_port *port = (struct udp_port *)((char *)source - offsetof(struct udp_port, readable));
-	struct udp_batch *batch = batch_of(port->worker);
+	struct udp_batch *batch = port->worker->datagrams;
 
 	(void)events;
-	for (unsigned i = 0; batch && i < BATCHES; i++) {
+	for (unsigned i = 0; i < BATCHES; i++) {
 		unsigned count = receive(batch, port->fd);
 
 		if (count && route_may_dial(&port->side->state))
@@ -135,9 +135,9 @@ static void on_readable(struct poll_source *source, uint32_t events)
 
 void udp_flow_readable(struct udp_flow *flow)
 {
-	struct udp_batch *batch = batch_of(flow->port->worker);
+	struct udp_batch *batch = flow->port->worker->datagrams;
 
-	for (unsigned i = 0; batch && i < BATCHES; i++) {
+	for (unsigned i = 0; i < BATCHES; i++) {
 		unsigned count = receive(batch, flow->fd);
 
 		for (unsigned j = 0; j < count; j++)
@@ -160,7 +160,7 @@ static void deliver_opening(struct mail *mail)
 	port->side->count++;
 	LIST_INSERT_HEAD(&port->side->udp_ports, port, link);
 	port->readable.happened = on_readable;
-	if (poller_add_readable(worker->poller, port->fd, &port->readable) < 0)
+	if (!batch_of(worker) || poller_add_readable(worker->poller, port->fd, &port->readable) < 0)
 		log_error("a UDP endpoint hears nothing: no memory for its event",
 			  F_STR("sandbox", port->side->route->id));
 }
