@@ -16,6 +16,7 @@
 #include "fabric/tap.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { LINKS_INSIDE = 3 }; /* lo, eth0, tap0 */
@@ -51,6 +52,22 @@ static void count_link(void *context, const struct link_info *link)
 	++*count;
 }
 
+/* What whoever has the TAP open can set, as the next tenant expects it: a MAC that all guests know, the MTU of its way out. */
+static int expect_unaltered(struct slot_work *work, const struct link_info *tap, struct err *err)
+{
+	const struct mac *mac = &work->config->addresses.tap_mac;
+	char name[CONFIG_LINK_SIZE];
+	struct link_info veth;
+
+	if (link_get(work->host, LINK_HERE, config_veth_name(work->config, work->plan->slot, name), &veth, err) < 0)
+		return -1;
+	if (tap->mtu != veth.mtu)
+		return err_set(err, 0, "altered: MTU of %s", TAP_NAME);
+	if (memcmp(tap->mac.octets, mac->octets, sizeof(mac->octets)) != 0)
+		return err_set(err, 0, "altered: MAC of %s", TAP_NAME);
+	return 0;
+}
+
 /* Without an owner in the plan the TAP must never have had one: the kernel has no way back. */
 static int own_tap(struct slot_work *work, const struct link_info *tap, struct err *err)
 {
@@ -73,6 +90,8 @@ static int expect_free(struct slot_work *work, struct err *err)
 		return -1;
 	if (tap.carrier)
 		return err_set(err, EBUSY, "link %s is in use", TAP_NAME);
+	if (expect_unaltered(work, &tap, err) < 0)
+		return -1;
 	if (own_tap(work, &tap, err) < 0)
 		return -1;
 	if (link_dump(&work->inside, count_link, &links, err) < 0)
