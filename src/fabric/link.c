@@ -89,6 +89,7 @@ int link_parse(const struct nlmsghdr *header, struct link_info *info)
 	info->group = get_u32(table[IFLA_GROUP], 0);
 	info->mtu = get_u32(table[IFLA_MTU], 0);
 	info->carrier = get_u8(table[IFLA_CARRIER], 0) != 0;
+	info->carrier_downs = get_u32(table[IFLA_CARRIER_DOWN_COUNT], 0);
 	info->owner = (uid_t)-1;
 	info->owner_group = (gid_t)-1;
 	info->peer_index = (int)get_u32(table[IFLA_LINK], 0);

@@ -29,9 +29,10 @@ struct link_info {
 	char kind[16]; /* "veth", "tun", "" */
 	char alias[LINK_ALIAS_SIZE];
 	uint32_t group;
-	unsigned flags; /* IFF_* */
-	unsigned mtu;   /* bytes */
-	bool carrier;   /* IFLA_CARRIER */
+	unsigned flags;         /* IFF_* */
+	unsigned mtu;           /* bytes */
+	bool carrier;           /* IFLA_CARRIER */
+	uint32_t carrier_downs; /* how often it was lost so far */
 	struct mac mac;
 	bool has_peer_nsid;
 	int peer_nsid; /* IFLA_LINK_NETNSID: where the veth's other end lives */

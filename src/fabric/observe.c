@@ -61,6 +61,12 @@ static void foreign_gone(struct fabric *fabric, unsigned number)
 
 /* ---- links ---- */
 
+/* Messages wait in their queue: one from before the last look may speak of a carrier that was yet to come. */
+static bool is_news(const struct slot *slot, const struct link_info *link)
+{
+	return slot->carrier_downs == CARRIER_DOWNS_UNKNOWN || (int32_t)(link->carrier_downs - slot->carrier_downs) > 0;
+}
+
 static void link_changed(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
 {
 	struct link_info link;
@@ -82,7 +88,7 @@ static void link_changed(struct fabric *fabric, const struct nlmsghdr *header, i
 	if (!slot || strcmp(link.name, TAP_NAME) != 0)
 		return;
 	if (header->nlmsg_type == RTM_DELLINK || !link.carrier)
-		slot->blinked |= slot->carrier;
+		slot->blinked |= slot->carrier && (header->nlmsg_type == RTM_DELLINK || is_news(slot, &link));
 	else
 		slot->blinked |= !slot->carrier && (slot->phase == SLOT_READY || slot->phase == SLOT_QUARANTINE);
 	if (header->nlmsg_type == RTM_DELLINK || link.carrier != slot->carrier || slot->blinked ||

@@ -24,6 +24,7 @@ struct look {
 	unsigned slot;
 	int nsid;
 	bool has_veth, has_tap, carrier, up;
+	uint32_t carrier_downs;
 };
 
 static int run_look(struct job *job)
@@ -44,6 +45,7 @@ static int run_look(struct job *job)
 	if (link_get(job_host(job), look->nsid, TAP_NAME, &link, &job->err) == 0) {
 		look->has_tap = true;
 		look->carrier = link.carrier;
+		look->carrier_downs = link.carrier_downs;
 		look->up &= (link.flags & IFF_UP) != 0;
 	} else if (job->err.code != ENODEV && job->err.code != EINVAL) {
 		return -1;
@@ -76,6 +78,7 @@ static void judge_live(struct fabric *fabric, struct slot *slot, const struct lo
 	if (slot->blinked && look->carrier)
 		tell_carrier(fabric, slot, false);
 	slot->blinked = false;
+	slot->carrier_downs = look->has_tap ? look->carrier_downs : CARRIER_DOWNS_UNKNOWN;
 	tell_carrier(fabric, slot, look->has_tap && look->carrier);
 	if (slot->phase != SLOT_LIVE)
 		return;

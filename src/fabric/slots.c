@@ -44,6 +44,7 @@ struct slot *slot_new(struct fabric *fabric, unsigned number, enum slot_phase ph
 	holder->slot.phase = phase;
 	holder->slot.netns_fd = -1;
 	holder->slot.nsid = -1;
+	holder->slot.carrier_downs = CARRIER_DOWNS_UNKNOWN;
 	if (timer_init(&holder->slot.patience, fabric->base, on_patience, holder, &ignored) < 0) {
 		free(holder);
 		return NULL;

@@ -31,6 +31,8 @@ enum slot_phase {
 	SLOT_GOING,      /* taken apart, or waiting for it; then gone */
 };
 
+#define CARRIER_DOWNS_UNKNOWN UINT32_MAX
+
 /* Why a number is not the pool's to take; both may hold. */
 enum shun {
 	SHUN_FOREIGN = 1, /* somebody else's object has its name; ends when that goes */
@@ -53,12 +55,14 @@ struct slot {
 	int veth_index;
 	unsigned mtu;
 	bool carrier;
-	bool blinked;   /* an event said that the carrier was lost, and it may be back by now */
-	bool looking;   /* a look is under way */
-	bool look_more; /* ... and something happened meanwhile */
-	bool repairing; /* a job of the builder puts its links right */
-	bool leftovers; /* a former run of the daemon may have left sockets inside */
-	bool broken;    /* told so: not again */
+	uint32_t
+	    carrier_downs; /* how often the carrier was lost up to the last look; CARRIER_DOWNS_UNKNOWN: no look yet */
+	bool blinked;      /* an event said that the carrier was lost, and it may be back by now */
+	bool looking;      /* a look is under way */
+	bool look_more;    /* ... and something happened meanwhile */
+	bool repairing;    /* a job of the builder puts its links right */
+	bool leftovers;    /* a former run of the daemon may have left sockets inside */
+	bool broken;       /* told so: not again */
 
 	bool suspected;            /* its rules wait for the patrol, in its queue */
 	bool republish;            /* its published ports were lost with the host's table */

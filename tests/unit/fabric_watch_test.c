@@ -44,6 +44,22 @@ START_TEST(a_vm_that_opens_the_tap_is_told_of_once)
 }
 END_TEST
 
+START_TEST(late_messages_of_before_the_vm_came_are_no_loss)
+{
+	int tap;
+
+	/* More than are read in one turn, the first of which leads to a look. They wait, since no turn is made meanwhile. */
+	free(fixture_shell("ip -n ns-1 link set tap0 down && ip -n ns-1 link set tap0 up &&"
+			   "for i in $(seq 1000); do echo link set tap0 alias a$i; done | ip -n ns-1 -batch -"));
+	tap = fixture_open_tap(&slot);
+	fixture_await_that(carrier_is_up, NULL, "carrier");
+	close(tap);
+	fixture_await_that(carrier_is_down, NULL, "no carrier");
+	ck_assert_uint_eq(host.seen[1].carrier_up, 1);
+	ck_assert_uint_eq(host.seen[1].carrier_down, 1);
+}
+END_TEST
+
 static bool came_back(void *context)
 {
 	(void)context;
@@ -188,6 +204,7 @@ int main(void)
 	tcase_add_checked_fixture(watch, setup, teardown);
 	tcase_set_timeout(watch, 60);
 	tcase_add_test(watch, a_vm_that_opens_the_tap_is_told_of_once);
+	tcase_add_test(watch, late_messages_of_before_the_vm_came_are_no_loss);
 	tcase_add_test(watch, a_vm_that_takes_the_place_of_another_is_not_overlooked);
 	tcase_add_test(watch, carriers_of_different_slots_are_told_apart);
 	tcase_add_loop_test(watch, what_others_took_away_is_put_back, 0,
