@@ -7,7 +7,8 @@ import socket
 import pytest
 
 from harness import packets
-from harness.packets import Wire, arp, ethernet, icmp, ipv4, named_counters, tcp, tracked_flows, udp
+from harness.flow import Flow
+from harness.packets import Wire, arp, ethernet, fragments, icmp, named_counters, tcp, tracked_flows, udp
 from harness.wait import poll_until
 
 WORLD = "203.0.113.10"
@@ -183,6 +184,7 @@ DENIED = {
     "192.168/16": ("192.168.1.1", "inet denied_private"),
     "100.64/10": ("100.64.0.1", "inet denied_private"),
     "the host's address": (HOST, None),
+    "the host's address on the uplink's broadcast": ("192.0.2.255", None),
 }
 
 
@@ -194,7 +196,7 @@ def test_what_policy_denies_is_answered_at_once_and_counted(scene):
             (icmp(destination, TOKEN), None),
         )
         for packet, expected in probes:
-            if destination == "169.254.0.23":
+            if destination in ("169.254.0.23", "192.0.2.255"):
                 expected = None  # no answer to what was a broadcast
             scene.wire.forget()
             before, drops = named_counters(scene.netns), scene.drops()
@@ -212,7 +214,49 @@ def test_what_policy_denies_is_answered_at_once_and_counted(scene):
     scene.nowhere(first=1)
     # On its own veth there is only what went to the host's address, and the host's answers.
     for frame in scene.beyond[0].having(TOKEN):
-        assert socket.inet_aton(HOST) in frame[26:34]
+        assert frame[26:30] == socket.inet_aton(HOST) or frame[30:33] == socket.inet_aton(HOST)[:3]
+
+
+def test_fragments_are_judged_whole(scene):
+    """Also such as hide the ports, and such as overlap."""
+    for destination, counter in (("10.11.0.2", "inet denied_sandbox"), ("192.168.1.1", "inet denied_private")):
+        for packet in (udp(destination, 8080, TOKEN * 4), tcp(destination, 8080, TOKEN * 4)):
+            before = named_counters(scene.netns)[counter]
+            for part in fragments(packet, 16):
+                scene.wire.send(ethernet(part))
+            poll_until(lambda: named_counters(scene.netns)[counter] == before + 1)
+    overlapping = list(fragments(udp("10.11.0.2", 8080, TOKEN * 4), 24))
+    other = list(fragments(udp("10.11.0.2", 8080, TOKEN * 4), 16))
+    scene.send_all([ethernet(part) for part in (overlapping[0], other[1], *overlapping[1:])])
+    scene.send_all([ethernet(part) for part in list(fragments(udp(WORLD, 9, TOKEN * 4), 16))[:-1]])  # never whole
+    scene.send_all([ethernet(arp(), 0x0806)] * 100)  # all before it has been dealt with by then
+    scene.nowhere()
+
+
+def test_packets_of_no_flow(scene):
+    """RST, FIN, SYN+ACK and no flags at all, towards what is denied; and ICMP errors about flows of others."""
+    for flags in (0, 1, 4, 18, 16, 0x29, 0x3F):
+        drops = scene.drops()
+        scene.wire.send(ethernet(tcp("10.11.0.2", 8080, TOKEN, flags=flags)))
+        poll_until(lambda: scene.drops() == drops + 1, what=f"flags {flags:#x}")
+    # A flow between the host and the other sandbox, which the guest claims to have received packets of.
+    flow = Flow(scene.host.connect("10.11.0.2", 8080))
+    port = flow.connection.getsockname()[1]
+    about = (
+        tcp("10.11.0.2", 8080, flags=16, source="10.12.0.4", source_port=port),
+        tcp("10.12.0.4", port, flags=16, source="10.11.0.2", source_port=8080),
+        tcp(packets.GUEST, 8080, flags=16, source="10.12.0.4", source_port=port),
+    )
+    for inner in about:
+        for destination in ("10.12.0.4", "10.11.0.2", packets.GATEWAY, HOST):
+            for kind, code in ((3, 1), (3, 4), (5, 1), (11, 0)):
+                drops = scene.drops()
+                rest = 68 if (kind, code) == (3, 4) else 0
+                scene.wire.send(ethernet(icmp(destination, inner[:40] + TOKEN, kind, code, rest=rest)))
+                poll_until(lambda: scene.drops() > drops, what=f"ICMP {kind}, {code} to {destination}")
+    flow.check()
+    flow.close()
+    scene.nowhere(first=1)
 
 
 def test_nothing_listens_for_guests_on_the_host(scene):
@@ -301,4 +345,29 @@ def test_flows_of_a_guest_are_limited(scene):
     )
     poll_until(lambda: scene.drops() >= 200, what=lambda: f"{scene.drops()}, {tracked_flows(scene.netns)}")
     assert tracked_flows(scene.netns) <= 8192 + 10
+    assert tracked_flows(scene.host) <= 8192 + 10
     assert named_counters(scene.netns)["inet denied_connections"] >= 200
+
+
+def test_the_world_reaches_no_sandbox(scene):
+    """By routes of its own over the host, also with sources that are not its own."""
+    scene.world.run(["ip", "route", "add", "10.0.0.0/8", "via", "192.0.2.2"])
+    link = scene.world.links()["eth0"]["address"], scene.host.links()["uplink0"]["address"]
+    own = [scene.beyond[index] for index in (0, 1, 4, 5)]
+
+    def dropped():
+        return named_counters(scene.host)["inet denied_ingress"]
+
+    with Wire(scene.world, "eth0") as wire:
+        for destination in ("10.11.0.1", "10.11.0.2", "10.12.0.3", "10.12.0.5"):
+            for source in ("192.0.2.1", WORLD, "10.11.0.2", "10.12.0.4", "10.1.2.3"):
+                before = dropped()
+                for packet in (udp(destination, 9, TOKEN, source=source), tcp(destination, 8080, TOKEN, source=source)):
+                    wire.send(ethernet(packet, source=link[0], destination=link[1]))
+                # The kernel itself drops what comes from one of its own addresses.
+                if source != "10.12.0.4":
+                    poll_until(lambda: dropped() == before + 2, what=f"{source} to {destination}")
+    with pytest.raises(socket.timeout):
+        scene.world.connect("10.11.0.2", 8080, timeout=0.5)
+    for wire in own:
+        assert not wire.having(TOKEN), wire.name

@@ -40,14 +40,14 @@ def arp(sender=GUEST, target=GATEWAY, operation=1, sender_mac=GUEST_MAC, target_
     )
 
 
-def ipv4(payload, destination, proto, source=GUEST, options=b"", version=4):
-    """OPTIONS: a multiple of four bytes."""
+def ipv4(payload, destination, proto, source=GUEST, options=b"", version=4, fragment=0):
+    """OPTIONS: a multiple of four bytes. FRAGMENT: the header's field, 0x2000 for more to come, plus the place / 8."""
     words = 5 + len(options) // 4
 
     def head(total):
         return struct.pack(
             "!BBHHHBBH4s4s",
-            *(version << 4 | words, 0, 4 * words + len(payload), 0, 0, 64, proto, total),
+            *(version << 4 | words, 0, 4 * words + len(payload), 77, fragment, 64, proto, total),
             *(socket.inet_aton(source), socket.inet_aton(destination)),
         )
 
@@ -72,9 +72,17 @@ def tcp(destination, port, data=b"", flags=2, source=GUEST, source_port=40000, *
     return ipv4(_transport(source, destination, TCP, payload, 16), destination, TCP, source, **options)
 
 
-def icmp(destination, data=b"", kind=8, code=0, source=GUEST, **options):
-    """A whole IPv4 packet; an echo request, if KIND does not say otherwise."""
-    payload = struct.pack("!BBHHH", kind, code, 0, 7, 1) + data
+def fragments(packet, size):
+    """PACKET, without options, in fragments with SIZE bytes of payload each (a multiple of eight)."""
+    payload, source, destination = packet[20:], socket.inet_ntoa(packet[12:16]), socket.inet_ntoa(packet[16:20])
+    for place in range(0, len(payload), size):
+        more = 0x2000 if place + size < len(payload) else 0
+        yield ipv4(payload[place : place + size], destination, packet[9], source, fragment=more | place // 8)
+
+
+def icmp(destination, data=b"", kind=8, code=0, source=GUEST, rest=0x70001, **options):
+    """A whole IPv4 packet; an echo request, if KIND does not say otherwise. REST: of the header."""
+    payload = struct.pack("!BBHI", kind, code, 0, rest) + data
     payload = payload[:2] + struct.pack("!H", checksum(payload)) + payload[4:]
     return ipv4(payload, destination, ICMP, source, **options)
 
