@@ -222,6 +222,7 @@ static void on_applied(void *context, const struct err *fabric_err)
 		return;
 	}
 	route_set_limits(tenant_of(sandbox)->route, &sandbox->spec->limits);
+	route_set_pace(tenant_of(sandbox)->route, sandbox->spec->bandwidth.from_guest.rate);
 	default_endpoint_follow(change->daemon);
 	conclude(change);
 }

@@ -25,6 +25,7 @@ int tenant_new(struct daemon *daemon, struct sandbox *sandbox, struct err *err)
 		free(tenant);
 		return err_set(err, ENOMEM, "route of sandbox %s", sandbox->id);
 	}
+	route_set_pace(tenant->route, sandbox->spec->bandwidth.from_guest.rate);
 	sandbox->tenant = tenant;
 	return 0;
 }

@@ -199,6 +199,15 @@ void connection_begin(struct worker *worker, const struct arrival *arrival)
 	hold_decide(connection);
 }
 
+void connection_pace(struct connection *connection)
+{
+	uint64_t pace = connection->side->state.pace;
+
+	/* All bits set mean no limit. Where the kernel cannot, the limit at the guest's end is left. */
+	pace = pace ? pace : UINT64_MAX;
+	setsockopt(connection->peers[CLIENT].fd, SOL_SOCKET, SO_MAX_PACING_RATE, &pace, sizeof(pace));
+}
+
 /* A rare thing to ask for, so no list is kept for it: all are looked at. */
 void connections_reset_endpoint(struct worker *worker, const struct endpoint *endpoint)
 {

@@ -109,6 +109,9 @@ void connection_expired(struct wheel_entry *entry);
 /* Watches PEER, whose fd is set. 0, or -1 with errno (ENOMEM, ENOSPC). */
 int connection_watch(struct connection *connection, struct peer *peer);
 
+/* Has the kernel send to the client no faster than its route's pace. */
+void connection_pace(struct connection *connection);
+
 /* Queues it to go on at the end of this turn: a held one decides anew, an open one moves bytes. */
 void connection_go_on_later(struct connection *connection);
 void connection_dequeue(struct connection *connection);

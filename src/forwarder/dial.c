@@ -134,6 +134,8 @@ static void answered(struct connection *connection)
 	connection->error = 0;
 	if (connection->dials > 1)
 		wake_others(connection);
+	if (connection->side->state.pace)
+		connection_pace(connection);
 	pump_begin(connection);
 }
 

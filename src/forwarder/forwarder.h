@@ -93,6 +93,12 @@ void route_resume(struct route *route, bool keep);
 void route_set_limits(struct route *route, const struct limits *limits);
 
 /*
+ * No client is sent more than BYTES_PER_SECOND of what the guest sends; 0: no limit. Of one connection alone: what all of them have
+ * together is limited where the guest's packets come in, by a bucket that is too large for one that has rested.
+ */
+void route_set_pace(struct route *route, uint64_t bytes_per_second);
+
+/*
  * Ends the route: what is held or open is reset with REASON after DRAIN_MS at the latest (0: at once); its listeners must be
  * closed before. DONE (may be NULL) when no worker uses it or its namespace any more; the route is then gone. A second call before
  * that, with DRAIN_MS 0, ends a drain at once; its DONE is not called.

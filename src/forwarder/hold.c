@@ -212,6 +212,8 @@ void route_side_update(struct route_side *side)
 	pthread_mutex_unlock(&side->route->lock);
 
 	end_what_must(side, &old);
+	if (new->pace != old.pace)
+		for_each(side, connection_pace);
 	if (new->paused && !old.paused) {
 		side->paused_at_ms = side->worker->now_ms;
 		for_each(side, pause);

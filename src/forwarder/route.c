@@ -203,6 +203,16 @@ void route_set_limits(struct route *route, const struct limits *limits)
 	tell(route, &state);
 }
 
+void route_set_pace(struct route *route, uint64_t bytes_per_second)
+{
+	struct route_state state = route->state;
+
+	if (state.pace == bytes_per_second)
+		return;
+	state.pace = bytes_per_second;
+	tell(route, &state);
+}
+
 void route_stats(const struct route *route, struct route_stats *stats)
 {
 	uint64_t active_ms = 0;

@@ -31,6 +31,7 @@ struct route_state {
 	unsigned refused_grace_ms;
 	unsigned connections_for_all; /* of all routes together; 0: no limit */
 	struct limits limits;
+	uint64_t pace; /* bytes a second that a client is sent at most; 0: no limit */
 };
 
 /* One worker's share of a route. Its thread's only, but for what says otherwise. Made when a connection first comes there. */

@@ -2,6 +2,7 @@
 """Bandwidth limits, measured as bytes over time. Others use the machine too, so nothing is expected to be exact."""
 
 import contextlib
+import select
 import threading
 import time
 
@@ -59,12 +60,34 @@ class Scene:
                 receiver.close()
                 thread.join()
 
+    def connect_download(self):
+        """A client of the forwarder to whom the guest sends without end."""
+        client = self.host.connect("127.0.0.1", endpoint_port(self.sandbox, 8080))
+        client.sendall(b"GET /bytes/400000000000 HTTP/1.1\r\nHost: x\r\n\r\n")
+        return client
+
     def download(self):
         """Bytes per second from the guest to a client of the forwarder."""
-        with self.host.connect("127.0.0.1", endpoint_port(self.sandbox, 8080)) as client:
-            client.sendall(b"GET /bytes/4000000000 HTTP/1.1\r\nHost: x\r\n\r\n")
-            # The rule that limits what ends on tap0 lets a second's worth go ahead.
-            return measure(client, ahead=RATE + RATE // 2)
+        with self.connect_download() as client:
+            return measure(client)
+
+    @staticmethod
+    def drain(clients, count):
+        """Takes COUNT bytes from all of CLIENTS together."""
+        while count > 0:
+            ready, _, _ = select.select(clients, [], [], 10)
+            assert ready
+            count -= sum(len(client.recv(1 << 16)) for client in ready)
+
+    @staticmethod
+    def rate_of(clients):
+        """Bytes per second that come to all of CLIENTS together."""
+        start = time.monotonic()
+        count = 0
+        while time.monotonic() - start < SECONDS:
+            ready, _, _ = select.select(clients, [], [], 1)
+            count += sum(len(client.recv(1 << 16)) for client in ready)
+        return count / (time.monotonic() - start)
 
 
 def _send_all_the_time(connection, over):
@@ -73,19 +96,14 @@ def _send_all_the_time(connection, over):
             connection.sendall(bytes(1 << 16))
 
 
-def measure(connection, ahead=RATE // 4):
-    """Bytes per second, once those AHEAD, that a bucket holds at the start, have gone."""
-    receive_all_of(connection, ahead)
+def measure(connection):
+    """Bytes per second, once what a bucket holds at the start has gone."""
+    Scene.drain([connection], RATE // 4)
     start = time.monotonic()
     count = 0
     while time.monotonic() - start < SECONDS:
         count += len(connection.recv(1 << 16))
     return count / (time.monotonic() - start)
-
-
-def receive_all_of(connection, count):
-    while count > 0:
-        count -= len(connection.recv(1 << 16))
 
 
 def is_about(rate, wanted):
@@ -109,6 +127,28 @@ def test_from_the_guest(scene):
     # What goes to the forwarder ends on tap0, and counts too.
     is_about(one.download(), RATE)
     is_unlimited(one.to_guest(lambda: one.host.connect(one.sandbox["host_ip"], 9000)))
+
+
+def test_from_the_guest_by_many_connections_of_the_forwarder(scene):
+    one = scene({"from_guest": {"rate": RATE, "burst": BURST}})
+    # What ends on tap0 is limited by a bucket that holds a second's worth more. That is used up first.
+    one.download()
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(one.connect_download()) for _ in range(4)]
+        one.drain(clients, 2 * RATE)
+        is_about(one.rate_of(clients), RATE)
+
+
+def test_the_pace_of_a_live_connection_follows(scene):
+    one = scene()
+    with one.connect_download() as client:
+        is_unlimited(measure(client))
+        one.api.patch("one", {"bandwidth": {"from_guest": {"rate": RATE, "burst": BURST}}})
+        one.drain([client], 2 * RATE)
+        is_about(measure(client), RATE)
+        one.api.patch("one", {"bandwidth": {}})
+        one.drain([client], 2 * RATE)
+        is_unlimited(measure(client))
 
 
 def test_through_the_forwarder_to_the_guest(scene):
