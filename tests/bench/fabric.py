@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from harness.api import Api
 from harness.daemon import build_dir
@@ -39,16 +40,17 @@ class Plan:
     rounds: int
     claims: int  # from the pool, by one caller and by many
     cold: int
+    lots: int  # removed by many callers at once
     slow: int  # slots of the script and of the plugins, one by one
     levels: tuple  # how many live
 
     @classmethod
     def full(cls):
-        return cls(rounds=5, claims=500, cold=64, slow=8, levels=(10, 100, 1000, 3000, 4000))
+        return cls(rounds=5, claims=500, cold=48, lots=128, slow=8, levels=(10, 100, 1000, 3000, 4000))
 
     @classmethod
     def quick(cls):
-        return cls(rounds=1, claims=100, cold=32, slow=3, levels=(10, 100, 300))
+        return cls(rounds=1, claims=100, cold=16, lots=64, slow=3, levels=(10, 100, 300))
 
 
 class Caller:
@@ -100,6 +102,14 @@ def set_pool(bench, size):
     Caller(bench).settle(size)
 
 
+def attempt(results, what, function, *arguments):
+    """Calls FUNCTION; if it cannot be measured, that is noted, and the rest goes on."""
+    try:
+        function(*arguments)
+    except (LoadFailed, AssertionError, OSError, subprocess.SubprocessError) as error:
+        results.fail("fabric", what, function.__name__, error)
+
+
 # ---- Small numbers, in rounds ----
 
 
@@ -123,11 +133,11 @@ def round_of_weft(plan, warm, cold, results):
     caller = cold.caller
     first, _, samples = caller.add(plan.cold)
     results.add("one slot", "weft", "cold ms", median(samples))
-    half = plan.cold // 2
-    _, samples = caller.remove(first, half)
+    _, samples = caller.remove(first, plan.cold)
     results.add("one slot", "weft", "remove ms", median(samples))
-    seconds, _ = caller.remove(first + half, plan.cold - half, CALLERS)
-    results.add("one slot", "weft", "remove in lots ms", seconds * 1000 / (plan.cold - half))
+    first, _, _ = caller.add(plan.lots, 4)
+    seconds, _ = caller.remove(first, plan.lots, CALLERS)
+    results.add("one slot", "weft", "remove in lots ms", seconds * 1000 / plan.lots)
     first, seconds, _ = caller.add(20, 20)
     results.add("burst", "weft cold", "20 at once ms", seconds * 1000)
     caller.remove(first, 20, 20)
@@ -167,9 +177,9 @@ def run_small(plan, results, say):
         warm, cold, burst, others = benches
         for number in range(plan.rounds):
             say(f"  round {number + 1} of {plan.rounds}")
-            round_of_weft(plan, warm, cold, results)
-            round_of_bursts(burst, results)
-            round_of_others(plan, others, results)
+            attempt(results, "weft", round_of_weft, plan, warm, cold, results)
+            attempt(results, "weft, pool of 32", round_of_bursts, burst, results)
+            attempt(results, "script and cni", round_of_others, plan, others, results)
 
 
 # ---- One host that grows ----
@@ -182,10 +192,11 @@ def rules_on_host(bench):
 def measure_path(bench, guest, level, results):
     """A request and its answer over the kernel path, and the first packets of new connections, one at a time."""
     address = f"{guest.sandbox['host_ip']}:{PROBE_PORT}"
-    seen = load(bench.host, "requests", address, 1.0, 1)
-    results.add("scale", f"{level} live", "kernel path us", seen["p500_us"])
-    seen = load(bench.host, "connections", address, 1000, 1)
-    results.add("scale", f"{level} live", "new connection us", seen["p500_us"])
+    for _ in range(7):  # where the scheduler puts the four processes on the way matters more than the network
+        seen = load(bench.host, "requests", address, 0.3, 1)
+        results.add("scale", f"{level} live", "kernel path us", seen["p500_us"])
+        seen = load(bench.host, "connections", address, 500, 1)
+        results.add("scale", f"{level} live", "new connection us", seen["p500_us"])
 
 
 def measure_level(bench, caller, live, level, results):
@@ -266,6 +277,10 @@ def echo_round(bench, addresses, limit=10):
     return len(addresses) - len(missing), last - begun
 
 
+def _ready(api, wanted):
+    return api.status()["sandboxes"].get("ready", 0) >= wanted
+
+
 def measure_all_answer(bench, level, results, say):
     """A guest behind every sandbox, and one round of echo requests to all of them."""
     sandboxes = [one for one in bench.weftd.api.list() if one["state"] == "waiting"]
@@ -275,8 +290,8 @@ def measure_all_answer(bench, level, results, say):
     try:
         everyone = [one["host_ip"] for one in bench.weftd.api.list()]
         wanted = len(everyone)
-        ready = lambda: bench.weftd.api.status()["sandboxes"].get("ready", 0) >= wanted  # noqa: E731
-        poll_until(ready, 60, what=f"{wanted} carriers to be seen", interval=0.1)
+        all_ready = partial(_ready, bench.weftd.api, wanted)
+        poll_until(all_ready, 60, what=f"{wanted} carriers to be seen", interval=0.1)
         say("  one round of echo requests to all")
         echo_round(bench, everyone, 3)  # the kernel lets packets through a link a moment after its carrier
         answered, seconds = echo_round(bench, everyone)
@@ -313,14 +328,14 @@ def run_scale(plan, results, say):
         measure_path(bench, guest, 1, results)
         for level in plan.levels:
             say(f"  {level} live")
-            measure_level(bench, caller, live, level, results)
+            attempt(results, f"{level} live", measure_level, bench, caller, live, level, results)
         measure_path(bench, guest, top, results)
         say("  restarts")
         for how in ("stopped", "killed"):
             measure_restart(bench, top, results, how)
-        measure_all_answer(bench, top, results, say)
+        attempt(results, f"{top} live", measure_all_answer, bench, top, results, say)
         say("  all go")
-        measure_removal_of_all(bench, caller, live, top, results)
+        attempt(results, f"{top} live", measure_removal_of_all, bench, caller, live, top, results)
         guest.vmm.close()
         bench.weftd.api.unregister("probe")
         set_pool(bench, 0)

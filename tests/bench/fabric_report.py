@@ -20,12 +20,12 @@ def _least(name, seen, wanted, against=""):
     return None if seen is None else Goal(name, seen, wanted, "more", against)
 
 
-def _times(values, what):
-    """How many times longer the script takes than weft, and in what figures."""
-    own, other = _seen(values, "one slot", "weft", what), _seen(values, "one slot", "script", what)
+def _times(values, what, of):
+    """How many times longer the script takes for OF than weft for WHAT; wanted; and in what figures."""
+    own, other = _seen(values, "one slot", "weft", what), _seen(values, "one slot", "script", of)
     if not own or other is None:
-        return None, ""
-    return other / own, f"{figure(other)} / {figure(own)} ms; cni {figure(_seen(values, 'one slot', 'cni', what))} ms"
+        return None, 10
+    return other / own, 10, f"{figure(other)} / {figure(own)} ms; cni {figure(_seen(values, 'one slot', 'cni', of))} ms"
 
 
 def _small_goals(values):
@@ -34,16 +34,12 @@ def _small_goals(values):
         _most(f"claim from the pool, p99 ms, {count} at once", _seen(values, "claim", "weft", f"{count} at once p99 ms"), 1)
         for count in (1, 32)
     ]
-    found.append(_least("cold slot, of the script", *_with_wanted(_times(values, "cold ms"))))
+    found.append(_least("cold slot, of the script", *_times(values, "cold ms", "cold ms")))
     found.append(_most("removal in lots, ms a slot", _seen(values, "one slot", "weft", "remove in lots ms"), 5))
-    found.append(_least("removal in lots, of the script", *_with_wanted(_times(values, "remove in lots ms"))))
+    for name, of in (("one by one", "remove ms"), ("20 at once", "remove in lots ms")):
+        found.append(_least(f"removal in lots, of the script's {name}", *_times(values, "remove in lots ms", of)))
     found.append(_most("100 at once from a pool of 32, ms", _seen(values, "burst", pool, "100 at once ms"), 300))
     return found
-
-
-def _with_wanted(times):
-    ratio, text = times
-    return ratio, 10, text
 
 
 def _levels(values):
@@ -63,20 +59,21 @@ def _scale_goals(values):
     if not levels:
         return []
     top = levels[-1]
-    within = [level for level in levels if int(level.split()[0]) <= LIVE_FOR_COLD]
-    measured = [level for level in levels if _seen(values, "scale", level, "cold ms") is not None]
-    cold = max(_seen(values, "scale", level, "cold ms") for level in within if level in measured)
-    memory, rules = (_seen(values, "scale", top, what) for what in ("daemon MiB", "host rules"))
+    cold = {level: _seen(values, "scale", level, "cold ms") for level in levels}
+    within = [level for level in levels if int(level.split()[0]) <= LIVE_FOR_COLD and cold[level] is not None]
     found = [
-        _most(f"cold slot, ms, worst up to {within[-1]}", cold, 3),
-        _flat(values, "claim p50 ms", measured),
-        _flat(values, "cold ms", measured),
-        _most(f"daemon's memory, MiB, {top}", memory, 64),
-        _most("host rules more at the top than at the bottom", rules - _seen(values, "scale", "0 live", "host rules"), 0),
-        _least(f"share that answers on the kernel path, {top}", _seen(values, "scale", top, "answered share"), 1),
         _most(f"claim while {top} go, worst ms", _seen(values, "scale", top, "claim while all go, worst ms"), 20),
+        _most(f"daemon's memory, MiB, {top}", _seen(values, "scale", top, "daemon MiB"), 64),
+        _least(f"share that answers on the kernel path, {top}", _seen(values, "scale", top, "answered share"), 1),
         _most("left behind", _seen(values, "scale", top, "left behind"), 0),
     ]
+    if within:
+        found.append(_most(f"cold slot, ms, worst up to {within[-1]}", max(cold[level] for level in within), 3))
+    measured = [level for level in levels if cold[level] is not None]
+    if len(measured) > 1:
+        found += [_flat(values, "claim p50 ms", measured), _flat(values, "cold ms", measured)]
+        rules = [_seen(values, "scale", level, "host rules") for level in (measured[0], measured[-1])]
+        found.append(_most("host rules more at the top than at the bottom", rules[1] - rules[0], 0))
     for how in values.get("restart", {}):
         found.append(_most(f"socket answers, ms, {how}", _seen(values, "restart", how, "socket answers ms"), 100))
         found.append(_most(f"all adopted, s, {how}", _seen(values, "restart", how, "all adopted s"), 2))

@@ -9,11 +9,11 @@ a first, short round that does not count, so that each measurement takes about a
 import contextlib
 import random
 import select
-import socket
 import subprocess
 import time
 from dataclasses import dataclass
 
+from harness.daemon import build_dir
 from harness.wait import Lines, TimedOut, poll_until
 
 from measure import LoadFailed, kernel_memory_kib, load, raise_descriptor_limit
@@ -117,8 +117,6 @@ def run_rounds(plan, kind, forwarders, results, say):
 @contextlib.contextmanager
 def kept_connections(namespace, address, count):
     """COUNT connections to ADDRESS, each of which has had an answer, for as long as the context lasts."""
-    from harness.daemon import build_dir  # pylint: disable=import-outside-toplevel
-
     process = namespace.popen(
         [f"{build_dir()}/tests/forwarder/load", "kept", address, count],
         stdin=subprocess.PIPE,
@@ -308,8 +306,6 @@ def run_kind(plan, bench, guest, results, path, say):
 
 def serve_on_loopback(bench):
     """An HTTP server on the host itself, to compare with. Returns what ends it."""
-    from harness.daemon import build_dir  # pylint: disable=import-outside-toplevel
-
     bench.loopback_http = bench.take_ports(1)
     process = bench.host.popen(
         [f"{build_dir()}/tests/guest/server", f"{bench.host.path},{bench.loopback_http},http,host"],

@@ -2,9 +2,9 @@
 """What the forwarder's measurements say: the table, the goals, the picture."""
 
 from forwarder import LOADS
-from measure import median
+from measure import median, spread
 from peers import PEERS, Weft, KernelDnat
-from report import Goal, figure, spread, table
+from report import Goal, figure, table
 
 _DNAT = KernelDnat.name
 _PEERS = tuple(peer.name for peer in PEERS)

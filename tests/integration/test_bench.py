@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What tools/bench makes of its measurements: figures that are known, and what it must say of them."""
+
+import json
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "bench"))
+
+# pylint: disable=wrong-import-position
+import fabric_report
+import forwarder_report
+import report
+from measure import Processes, kernel_memory_kib, percentile, spread
+
+
+def forwarder_goal(what, **medians):
+    names = {"weft": "weft", "haproxy": "haproxy", "nginx": "nginx", "dnat": "kernel DNAT"}
+    values = {names[name]: {what: [value]} for name, value in medians.items()}
+    return forwarder_report.goals_of("tap", values)[0]
+
+
+@pytest.mark.parametrize(
+    "weft, dnat, ratio, reached",
+    [
+        (111, 200, 1.11, True),  # the kernel alone is far ahead: the best peer counts
+        (109, 200, 1.09, False),
+        (96, 100, 0.96, True),  # the kernel is about as fast as that peer: it counts
+        (94, 100, 0.94, False),
+    ],
+)
+def test_a_rate_is_held_to_the_best_peer_or_to_the_kernel(weft, dnat, ratio, reached):
+    goal = forwarder_goal("down 8", weft=weft, haproxy=100, nginx=50, dnat=dnat)
+    assert goal.seen == pytest.approx(ratio)
+    assert goal.reached is reached
+
+
+def test_a_cost_is_held_to_the_cheapest_peer():
+    goal = forwarder_goal("cpu connections", weft=2, haproxy=3, nginx=2.5)
+    assert (goal.seen, goal.wanted, goal.reached) == (1.25, 1.2, True)
+    assert "nginx" in goal.against
+
+
+def test_what_could_not_be_measured_is_no_goal():
+    assert not forwarder_report.goals_of("tap", {"weft": {"down 1": [1.0]}})
+    assert not fabric_report.goals_of({})
+    partly = {"scale": {"10 live": {"daemon MiB": [3.0]}}, "claim": {"weft": {"1 at once p99 ms": [2.0]}}}
+    assert {goal.name: goal.reached for goal in fabric_report.goals_of(partly)} == {
+        "claim from the pool, p99 ms, 1 at once": False,
+        "daemon's memory, MiB, 10 live": True,
+    }
+
+
+def test_percentiles_and_spread():
+    assert [percentile(range(1, 101), share) for share in (0.5, 0.99, 1)] == [50, 99, 100]
+    assert percentile([7], 0.99) == 7
+    assert spread([8, 10, 12]) == pytest.approx(0.4)
+
+
+def test_a_process_is_charged_what_it_used():
+    own = Processes([os.getpid()])
+    before = own.cpu_seconds()
+    while own.cpu_seconds() < before + 0.05:
+        sum(range(10000))
+    assert own.memory_kib() > 1000
+    read_end, write_end = os.pipe()
+    count, pipes = own.descriptors()
+    os.close(read_end)
+    os.close(write_end)
+    assert own.descriptors() == (count - 2, pipes - 2)
+    assert kernel_memory_kib() > 1000
+
+
+def test_results_are_written_as_json(folder):
+    goal = report.Goal("speed", 1.2, 1.1, "more")
+    path = os.path.join(folder, "x.json")
+    report.write_json(path, {"tap": {"weft": {"down 1": [1.0, 3.0, 2.0]}}}, [goal], {"cores": 2})
+    with open(path, encoding="utf-8") as file:
+        written = json.load(file)
+    assert written["results"]["tap"]["weft"]["down 1"] == {"median": 2.0, "spread": 1.0, "values": [1.0, 3.0, 2.0]}
+    assert written["goals"][0]["reached"] is True
+    assert "1 of 1 goals reached" in report.goals_table([goal])
