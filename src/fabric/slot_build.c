@@ -165,11 +165,14 @@ const char *const *slot_build_steps(void)
 	return names;
 }
 
+int slot_build_fault(const char *step, struct err *err)
+{
+	return fault && fault(step) ? err_set(err, EIO, "fault asked for") : 0;
+}
+
 static int make_step(struct slot_work *work, const struct step *step, struct err *err)
 {
-	if (fault && fault(step->name))
-		return err_set(err, EIO, "fault asked for");
-	return step->make(work, err);
+	return slot_build_fault(step->name, err) < 0 ? -1 : step->make(work, err);
 }
 
 int slot_build(struct slot_work *work, struct err *err)

@@ -294,7 +294,7 @@ int slot_fit(struct slot_work *work, const struct fabric_plan *former, struct er
 	if (!plan_same_owner(work->plan, former))
 		result = slot_work_tap(work, err);
 	if (result == 0 && !plan_same_bandwidth(work->plan->bandwidth, former->bandwidth))
-		result = slot_work_limit(work, err);
+		result = slot_build_fault("rate", err) < 0 ? -1 : slot_work_limit(work, err);
 	rtnl_close(&work->inside);
 	return result;
 }

@@ -102,6 +102,9 @@ void slot_work_repaired(struct slot_work *work, const char *what);
  */
 void slot_build_set_fault(bool (*fails)(const char *step));
 
+/* -1 with ERR if a test wants STEP to fail. */
+int slot_build_fault(const char *step, struct err *err);
+
 /* The names of the steps, in order; NULL ends. For tests. */
 const char *const *slot_build_steps(void);
 
