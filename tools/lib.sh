@@ -104,6 +104,11 @@ build_in() {
 	if [ ! -x "$top/configure" ] || [ "$top/configure.ac" -nt "$top/configure" ]; then
 		quietly "$log" limited 300 "autoreconf" "$top/autogen.sh" || fail "autogen.sh failed" "read $log"
 	fi
+	# make would find what was built among the sources, so configure refuses to build beside them.
+	if [ -f "$top/config.status" ]; then
+		say "  the source tree itself has a build in it: make distclean"
+		quietly "$log" limited 300 "make distclean" make -C "$top" distclean || fail "make distclean failed" "read $log"
+	fi
 	if [ ! -f "$folder/Makefile" ] || [ "$(cat "$folder/configured-with" 2>/dev/null)" != "$*" ]; then
 		(cd "$folder" && quietly build.log limited 300 "configure" "$top/configure" --quiet "$@") ||
 			fail "configure failed" "read $log and $folder/config.log"
