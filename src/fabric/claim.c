@@ -149,7 +149,8 @@ void fabric_claim(struct fabric *fabric, struct slot *slot, fabric_slot_done *do
 	pool_remove_ready(fabric->pool, slot);
 	slot->phase = SLOT_MAKING;
 	slot->counts = (struct fabric_counts){ 0 }; /* a former tenant's */
-	slot->made = done;                          /* so that nobody claims it twice */
+	slot->still = 0;
+	slot->made = done; /* so that nobody claims it twice */
 	slot->made_context = context;
 	claim->job.finish = finish;
 	claim->fabric = fabric;

@@ -25,6 +25,7 @@ enum {
 	HOST_EVERY_MS = 10000, /* each object is visited at least this far apart, without a suspicion */
 	SLOT_EVERY_MS = 5000,
 	SLOTS_A_TICK = 50,
+	ROUND_TICKS = 45,  /* all are visited in so many at most: denials are kept for a minute */
 	DENIALS_MAX = 256, /* of one visit */
 };
 
@@ -387,11 +388,20 @@ static void look_over_one(struct patrol *patrol)
 	}
 }
 
+static unsigned slots_a_tick(const struct fabric *fabric)
+{
+	unsigned live = 0;
+
+	for (unsigned number = 1; number <= CONFIG_SLOT_MAX; number++)
+		live += fabric->slots[number] && fabric->slots[number]->phase == SLOT_LIVE;
+	return live / ROUND_TICKS > SLOTS_A_TICK ? live / ROUND_TICKS : SLOTS_A_TICK;
+}
+
 static void on_tick(void *context)
 {
 	struct patrol *patrol = context;
 
-	patrol->budget = SLOTS_A_TICK;
+	patrol->budget = slots_a_tick(patrol->fabric);
 	look_over_one(patrol);
 	/* Its size may have been reloaded. */
 	pool_kick(patrol->fabric->pool, false);

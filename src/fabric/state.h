@@ -72,6 +72,8 @@ struct slot {
 	    checked_generation; /* of its ruleset when that was last found to be what checked_plan wants; 0: never */
 	const struct plan_share *checked_plan; /* to compare with `plan` alone */
 	struct fabric_counts counts;           /* last read */
+	uint8_t still;                         /* so often in a row they were read and had not changed */
+	uint8_t skipped;                       /* so often they were not even read since */
 	TAILQ_ENTRY(slot) suspects;
 
 	/* For whoever waits: making (until it is done), and going. */

@@ -9,6 +9,8 @@ import os
 import selectors
 import time
 
+import pytest
+
 from harness.api import endpoint_port
 from harness.client import PORT
 from harness.host import difference
@@ -18,6 +20,8 @@ SCALE = int(os.environ.get("WEFT_SCALE", "150"))
 POOL = 32
 # Each has an own port on loopback beside its host address.
 BODY = {"ports": [PORT], "ready_port": PORT}
+
+pytestmark = pytest.mark.timeout(180 + SCALE // 4)
 
 def register_all(api):
     made = [api.register(f"s{i}", BODY) for i in range(SCALE)]
