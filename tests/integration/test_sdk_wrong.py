@@ -100,6 +100,8 @@ def test_a_vm_started_again_on_the_same_tap_serves_the_next_call(api, box, both)
         assert sdk.run("echo first") == "first\n"
     again.kill()
     api.wait("a1", "detached")
+    for sdk in clients.values():
+        sdk.wait_disconnected()
     calls = [sdk.begin("run", cmd="echo second") for sdk in clients.values()]
     wait_held(api, "a1", 2)
     again.boot()

@@ -157,6 +157,20 @@ class Sdk:
         """A command in the foreground; what it wrote."""
         return self.call("run", cmd=cmd, **arguments)["stdout"]
 
+    def sockets(self):
+        """How many sockets the process has open: the connections that its SDK keeps."""
+        count = 0
+        for fd in os.listdir(f"/proc/{self.process.pid}/fd"):
+            try:
+                count += os.readlink(f"/proc/{self.process.pid}/fd/{fd}").startswith("socket:")
+            except FileNotFoundError:
+                continue
+        return count
+
+    def wait_disconnected(self, timeout=10.0):
+        """Waits until the SDK has seen that its kept connections were reset: a call made just before would be sent on one of them."""
+        poll_until(lambda: self.sockets() == 0, timeout, what=lambda: f"{self.kind} to close its {self.sockets()} sockets")
+
     def kill(self):
         """The client goes away: the kernel closes its connections."""
         self.process.kill()
