@@ -2,6 +2,7 @@
 """The main job, a test for each thing that went wrong with the bridge that weft replaces, and the whole of it fifty times."""
 
 import concurrent.futures
+import concurrent.futures
 import socket
 import time
 
