@@ -137,7 +137,8 @@ const calls = {
     return { times }
   },
   async burst(call) {
-    const one = index => sandbox.commands.run(call.cmd.replaceAll('I', String(index)), { timeoutMs: (call.timeout ?? 60) * 1000 })
+    const limit = { timeoutMs: (call.timeout ?? 60) * 1000, ...patience(call) }
+    const one = index => sandbox.commands.run(call.cmd.replaceAll('I', String(index)), limit)
     const settled = await Promise.allSettled(Array.from({ length: call.count }, (_, index) => one(index)))
     return { outcomes: settled.map(all => (all.status === 'fulfilled' ? all.value.stdout : String(all.reason))) }
   }

@@ -151,10 +151,12 @@ def sequence(call, _):
 def burst(call, _):
     """The same command COUNT times at once; I in the command is the number of each."""
     outcomes = [None] * call["count"]
+    patience = call.get("timeout", 60)
 
     def one(index):
         try:
-            outcomes[index] = _sandbox.commands.run(call["cmd"].replace("I", str(index)), timeout=call.get("timeout", 60)).stdout
+            cmd = call["cmd"].replace("I", str(index))
+            outcomes[index] = _sandbox.commands.run(cmd, timeout=patience, request_timeout=patience).stdout
         except Exception as error:  # pylint: disable=broad-except
             outcomes[index] = f"{type(error).__name__}: {error}"
 

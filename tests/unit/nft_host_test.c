@@ -8,7 +8,6 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -354,50 +353,6 @@ START_TEST(spoofed_sources_do_not_reach_conntrack)
 }
 END_TEST
 
-static unsigned told_links[8], told_count;
-static struct fabric_denial told_last;
-
-static void note_denial(void *context, int link, const struct fabric_denial *denial)
-{
-	(void)context;
-	told_last = *denial;
-	told_links[told_count++ % 8] = (unsigned)link;
-}
-
-START_TEST(what_is_stopped_is_counted_and_told_by_the_link_it_came_by)
-{
-	const int links[] = { (int)if_nametoindex("veth-1"), (int)if_nametoindex("veth-2"), 0 };
-	uint64_t drops[3], since_ms = 0, denied[FABRIC_RULES];
-
-	told_count = 0;
-	is_denied(syn(first_ip, UPLINK_IP, 22));
-	is_denied(syn(first_ip, second_ip, 49983));
-	is_dropped(first, make(IPPROTO_UDP, second_ip, ELSEWHERE, 53)); /* whoever it says it is */
-	OK(nft_host_drops(links, drops, 3, &err));
-	ck_assert_uint_eq(drops[0], 3);
-	ck_assert_uint_eq(drops[1], 0);
-	ck_assert_uint_eq(drops[2], 0);
-	OK(nft_host_counts(denied, &err));
-	ck_assert_uint_eq(denied[FABRIC_RULE_HOST], 1);
-	ck_assert_uint_eq(denied[FABRIC_RULE_SANDBOX], 1);
-	ck_assert_uint_eq(denied[FABRIC_RULE_SOURCE], 1);
-
-	OK(nft_host_denials(&since_ms, note_denial, NULL, &err));
-	ck_assert_uint_eq(told_count, 1);
-	ck_assert_uint_eq(told_links[0], (unsigned)links[0]);
-	ck_assert_str_eq(told_last.rule, "host");
-	ck_assert_str_eq(told_last.proto, "tcp");
-	ck_assert_uint_eq(told_last.destination, UPLINK_IP);
-	ck_assert_uint_eq(told_last.port, 22);
-	ck_assert(is_intact());
-
-	OK(nft_host_forget(links[0], &err));
-	OK(nft_host_forget(links[1], &err)); /* has none */
-	OK(nft_host_drops(links, drops, 3, &err));
-	ck_assert_uint_eq(drops[0], 0);
-}
-END_TEST
-
 /* ---- Towards sandboxes ---- */
 
 static int connect_to(uint32_t ip, uint16_t port)
@@ -617,7 +572,6 @@ static void add_packet_tests(Suite *suite)
 	tcase_add_test(packets, egress_is_masqueraded_and_replies_come_back);
 	tcase_add_test(packets, only_the_uplink_masquerades_where_it_is_named);
 	tcase_add_test(packets, sandboxes_do_not_reach_each_other);
-	tcase_add_test(packets, what_is_stopped_is_counted_and_told_by_the_link_it_came_by);
 	tcase_add_test(packets, private_ranges_are_denied_but_for_what_is_opened_and_dns);
 	tcase_add_test(packets, a_live_flow_ends_when_its_range_is_closed);
 	tcase_add_test(packets, no_address_of_the_host_is_reached);

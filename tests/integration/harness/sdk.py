@@ -265,7 +265,7 @@ class VmBox:
 
 def agent_streams(host, sandbox):
     """The agent's own word on its streams, asked inside the sandbox's namespace."""
-    with host.netns(sandbox["netns"]).connect("169.254.0.21", PORT) as connection:
+    with host.netns(sandbox["netns"]).connect("169.254.0.21", PORT, timeout=60) as connection:
         connection.sendall(b"GET /agent/streams HTTP/1.1\r\nHost: x\r\n\r\n")
         seen = b""
         while b"\r\n\r\n" not in seen or len(seen.split(b"\r\n\r\n", 1)[1]) < _length(seen):
@@ -280,13 +280,13 @@ def _length(head):
     raise AssertionError(f"no length: {head!r}")
 
 
-def wait_streams(host, sandbox, count, timeout=10.0):
-    """Waits until the agent has COUNT open streams, and returns the seconds that it took."""
+def wait_streams(host, sandbox, count, timeout=10.0, interval=0.005):
+    """Waits until the agent has COUNT open streams, and returns the seconds that it took. Each look is a call of its own."""
     began = time.monotonic()
     poll_until(
         lambda: agent_streams(host, sandbox)["open"] == count,
         timeout,
         what=lambda: f"{count} open streams; the agent says {agent_streams(host, sandbox)}",
-        interval=0.005,
+        interval=interval,
     )
     return time.monotonic() - began
