@@ -130,6 +130,21 @@ int inherited_take(struct inherited *inherited, const struct addr *listen, enum 
 	return fd;
 }
 
+size_t inherited_count(const struct inherited *inherited)
+{
+	return inherited ? inherited->count : 0;
+}
+
+size_t inherited_peek(const struct inherited *inherited, int *fds, size_t room)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; inherited && i < inherited->count && count < room; i++)
+		if (inherited->entries[i].fd >= 0)
+			fds[count++] = inherited->entries[i].fd;
+	return count;
+}
+
 void inherited_free(struct inherited *inherited)
 {
 	if (!inherited)

@@ -10,6 +10,8 @@
 
 #include "base/addr.h"
 
+#include <stddef.h>
+
 struct inherited;
 
 /* Takes the sockets over from the environment (sd_listen_fds(3)). NULL where there are none, or no systemd. */
@@ -17,6 +19,11 @@ struct inherited *inherited_receive(void);
 
 /* The socket that listens on LISTEN, now the caller's; -1: none. INHERITED may be NULL. */
 int inherited_take(struct inherited *inherited, const struct addr *listen, enum proto proto);
+
+/* How many there are, taken or not. INHERITED may be NULL. */
+size_t inherited_count(const struct inherited *inherited);
+/* Fills FDS with what nobody has taken, ROOM at most; they stay INHERITED's. How many. INHERITED may be NULL. */
+size_t inherited_peek(const struct inherited *inherited, int *fds, size_t room);
 
 /* Closes what nobody took. */
 void inherited_free(struct inherited *inherited);

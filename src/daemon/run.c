@@ -77,10 +77,14 @@ static void hand_over_listeners(const struct daemon *daemon)
 	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
 	     sandbox = registry_next(daemon->registry, sandbox->slot))
 		room += sandbox->endpoint_count * SPEC_LISTEN_MAX;
+	room += inherited_count(daemon->inherited);
 	fds = getenv("NOTIFY_SOCKET") ? calloc(room + 1, sizeof(*fds)) : NULL;
 	if (!fds)
 		return;
-	inherited_store(fds, gather_listeners(daemon, fds, room));
+	size_t count = gather_listeners(daemon, fds, room);
+	/* And those that we had not come to. */
+	count += inherited_peek(daemon->inherited, fds + count, room - count);
+	inherited_store(fds, count);
 	free(fds);
 }
 
