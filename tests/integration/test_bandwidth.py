@@ -9,6 +9,7 @@ import time
 import pytest
 
 from harness.api import endpoint_port
+from harness.wait import poll_until
 
 WORLD = "203.0.113.10"
 RATE = 4_000_000  # bytes a second
@@ -19,24 +20,29 @@ SECONDS = 2.0
 @pytest.fixture
 def scene(host, weftd, guest):
     with contextlib.ExitStack() as stack:
-        yield lambda bandwidth=None: Scene(host, weftd, guest, stack, bandwidth)
+        yield lambda bandwidth=None, config=None: Scene(host, weftd, guest, stack, bandwidth, config)
 
 
 class Scene:
-    def __init__(self, host, weftd, guest, stack, bandwidth):
-        self.stack = stack
+    def __init__(self, host, weftd, guest, stack, bandwidth, config):
+        self.factory = guest
         self.host = host
         self.world = host.add_uplink()
         self.world.add(f"{WORLD}/32")
-        self.daemon = weftd()
+        self.daemon = weftd(config)
         self.api = self.daemon.api
+        if config:
+            poll_until(lambda: self.api.status()["pool"]["ready"] == config["pool"]["size"])
         body = {"ports": [8080]}
         if bandwidth:
             body["bandwidth"] = bandwidth
-        self.sandbox = self.api.register("one", body)
-        self.guest = guest(self.sandbox)
+        self.attach(self.api.register("one", body))
+
+    def attach(self, sandbox):
+        self.sandbox = sandbox
+        self.guest = self.factory(sandbox)
         self.guest.serve("8080,http,one")
-        self.api.wait("one", "attached")
+        self.api.wait(sandbox["id"], "attached")
 
     def to_guest(self, connect):
         with self.guest.listen(9000) as listener:
@@ -175,3 +181,38 @@ def test_one_sandboxs_limit_is_not_anothers(scene, guest):
     one.guest = guest(other)
     one.api.wait("two", "attached")
     is_unlimited(one.from_guest())
+
+
+BOTH = {"from_guest": {"rate": RATE, "burst": BURST}, "to_guest": {"rate": RATE, "burst": BURST}}
+
+
+def test_limits_outlive_the_daemon(scene):
+    one = scene(BOTH)
+    one.daemon.kill()
+    is_about(one.from_guest(), RATE)
+    one.daemon.start()
+    is_about(one.from_guest(), RATE)
+    is_about(one.download(), RATE)
+    is_about(one.to_guest(lambda: one.host.connect(one.sandbox["host_ip"], 9000)), RATE)
+    assert "repaired" not in one.daemon.log()
+
+
+def test_limits_of_a_slot_from_the_pool_are_its_tenants_alone(scene):
+    one = scene(BOTH, {"pool": {"size": 3, "refill": 1, "quarantine": "0s"}})
+    link = one.host.links()["veth-1"]["ifindex"]
+    is_about(one.from_guest(), RATE)
+    is_about(one.to_guest(lambda: one.host.connect(one.sandbox["host_ip"], 9000)), RATE)
+    for name in ("two", "three"):  # so that the pool has room
+        one.api.register(name)
+    one.guest.kill()
+    one.api.wait("one", "detached")
+    one.api.unregister("one")
+    poll_until(lambda: one.api.status()["pool"]["quarantined"] == 0)
+    for i in range(6):
+        sandbox = one.api.register(f"next-{i}", {"ports": [8080]})
+        if sandbox["slot"] == 1:
+            break
+    assert (sandbox["slot"], one.host.links()["veth-1"]["ifindex"]) == (1, link)
+    one.attach(sandbox)
+    is_unlimited(one.from_guest())
+    is_unlimited(one.to_guest(lambda: one.host.connect(one.sandbox["host_ip"], 9000)))
