@@ -29,21 +29,34 @@ void set_mark(struct nft_batch *batch, uint32_t mark)
 	nft_part_end(batch, part);
 }
 
+/* What each element of SET does with the packets that renew it. */
+static void put_element_expression(struct nft_batch *batch, const struct nft_set *set)
+{
+	struct nlattr *nest, *data;
+
+	if (!set->count && !set->packets_a_second)
+		return;
+	nest = mnl_attr_nest_start(batch->open, NFTA_DYNSET_EXPR);
+	mnl_attr_put_strz(batch->open, NFTA_EXPR_NAME, set->count ? "counter" : "limit");
+	data = mnl_attr_nest_start(batch->open, NFTA_EXPR_DATA);
+	if (!set->count)
+		nft_part_limit(batch, NFT_LIMIT_PKTS, set->packets_a_second, set->packets_a_second, NFT_LIMIT_F_INV);
+	mnl_attr_nest_end(batch->open, data);
+	mnl_attr_nest_end(batch->open, nest);
+}
+
 void record_destination(struct nft_batch *batch, const struct nft_set *set)
 {
+	bool renews = set->count || set->packets_a_second;
+
 	nft_load_key(batch, set->key, NFT_IP_DESTINATION);
 	struct nft_part part = nft_part_begin(batch, "dynset");
 	mnl_attr_put_strz(batch->open, NFTA_DYNSET_SET_NAME, set->name);
 	/* A count begins again when its element is gone: so each packet renews it. */
-	nft_part_u32(batch, NFTA_DYNSET_OP, set->count ? NFT_DYNSET_OP_UPDATE : NFT_DYNSET_OP_ADD);
+	nft_part_u32(batch, NFTA_DYNSET_OP, renews ? NFT_DYNSET_OP_UPDATE : NFT_DYNSET_OP_ADD);
 	nft_part_u32(batch, NFTA_DYNSET_SREG_KEY, NFT_REG_1);
 	nft_part_u64(batch, NFTA_DYNSET_TIMEOUT, 0); /* the set's own */
-	if (set->count) {
-		struct nlattr *nest = mnl_attr_nest_start(batch->open, NFTA_DYNSET_EXPR);
-		mnl_attr_put_strz(batch->open, NFTA_EXPR_NAME, "counter");
-		mnl_attr_nest_end(batch->open, mnl_attr_nest_start(batch->open, NFTA_EXPR_DATA));
-		mnl_attr_nest_end(batch->open, nest);
-	}
+	put_element_expression(batch, set);
 	nft_part_end(batch, part);
 }
 

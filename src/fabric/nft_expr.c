@@ -78,6 +78,15 @@ void nft_part_value(struct nft_batch *batch, uint16_t type, const void *value, s
 	mnl_attr_nest_end(batch->open, part);
 }
 
+void nft_part_limit(struct nft_batch *batch, uint32_t type, uint64_t per_second, uint32_t burst, uint32_t flags)
+{
+	nft_part_u64(batch, NFTA_LIMIT_RATE, per_second);
+	nft_part_u64(batch, NFTA_LIMIT_UNIT, 1);
+	nft_part_u32(batch, NFTA_LIMIT_BURST, burst);
+	nft_part_u32(batch, NFTA_LIMIT_TYPE, type);
+	nft_part_u32(batch, NFTA_LIMIT_FLAGS, flags);
+}
+
 void nft_load_meta(struct nft_batch *batch, uint32_t key, uint32_t to)
 {
 	struct nft_part part = nft_part_begin(batch, "meta");

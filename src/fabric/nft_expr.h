@@ -88,7 +88,8 @@ void match_bytes_over(struct nft_batch *batch, uint64_t per_second, uint32_t bur
 
 void count_as(struct nft_batch *batch, const char *counter);
 void set_mark(struct nft_batch *batch, uint32_t mark);
-void record_destination(struct nft_batch *batch, const struct nft_set *set); /* add, or update, @set { ... } */
+/* add, or update, @set { ... }; of a set that limits, the rule goes on where there is too much. */
+void record_destination(struct nft_batch *batch, const struct nft_set *set);
 void clamp_mss(struct nft_batch *batch);
 void dnat_to(struct nft_batch *batch, uint32_t ip);
 void dnat_by_destination(struct nft_batch *batch, const struct nft_set *map);

@@ -26,6 +26,11 @@
 #include <linux/netfilter_ipv4.h>
 #include <netinet/in.h>
 
+enum {
+	ANSWERED_KEPT_MS = 10 * 1000, /* by then its limit is as good as new */
+	ANSWERED_MAX = 4096,          /* sandboxes denied something at once */
+};
+
 /* What is published on one address, and on all of the host's. */
 static const struct nft_set map_published = { .name = "published",
 					      .key = NFT_KEY_ADDRESS | NFT_KEY_PROTO | NFT_KEY_PORT,
@@ -45,6 +50,11 @@ const struct nft_set set_sandbox_drops = { .name = "sandbox_drops",
 					   .timeout_ms = NFT_HOST_DROPS_KEPT_MS,
 					   .size = CONFIG_SLOT_MAX + 1,
 					   .count = true };
+static const struct nft_set set_answered = { .name = "answered",
+					     .key = NFT_KEY_LINK,
+					     .timeout_ms = ANSWERED_KEPT_MS,
+					     .size = ANSWERED_MAX,
+					     .packets_a_second = NFT_POLICY_ANSWERS };
 const struct nft_set set_denied_host_ports = { .name = "denied_host_ports",
 					       .key = NFT_KEY_LINK | NFT_KEY_ADDRESS | NFT_KEY_PROTO | NFT_KEY_PORT,
 					       .timeout_ms = NFT_DENIAL_KEPT_MS,
@@ -130,11 +140,12 @@ static void add_translation(struct nft_batch *batch, const struct config *config
 static void add_denied(struct nft_batch *batch)
 {
 	nft_set_add(batch, &set_sandbox_drops);
+	nft_set_add(batch, &set_answered);
 	nft_set_add(batch, &set_denied_host_ports);
 	nft_set_add(batch, &set_denied_host_protocols);
 	nft_chain_add(batch, "denied", NULL, NULL);
 	RULE(batch, "denied", record_destination(batch, &set_sandbox_drops));
-	nft_policy_add_answer(batch, "denied");
+	nft_policy_add_answer(batch, "denied", &set_answered);
 }
 
 /* From a sandbox to the host itself. */
@@ -252,8 +263,9 @@ static int read_map(const struct nft_set *map, struct elements *elements, struct
 
 int nft_host_check(const struct config *config, bool *intact, struct err *err)
 {
-	static const char *const filled[] = { "published",         "published_anywhere",    "sandbox_drops",
-					      "denied_host_ports", "denied_host_protocols", NULL };
+	static const char *const filled[] = { "published", "published_anywhere", "sandbox_drops",
+					      "answered",  "denied_host_ports",  "denied_host_protocols",
+					      NULL };
 	struct nft_batch wanted;
 
 	nft_batch_begin(&wanted, NFPROTO_INET);

@@ -329,11 +329,7 @@ static void limit(struct nft_batch *batch, enum nft_limit_type type, uint64_t pe
 {
 	struct nft_part part = nft_part_begin(batch, "limit");
 
-	nft_part_u64(batch, NFTA_LIMIT_RATE, per_second);
-	nft_part_u64(batch, NFTA_LIMIT_UNIT, 1);
-	nft_part_u32(batch, NFTA_LIMIT_BURST, burst);
-	nft_part_u32(batch, NFTA_LIMIT_TYPE, type);
-	nft_part_u32(batch, NFTA_LIMIT_FLAGS, flags);
+	nft_part_limit(batch, type, per_second, burst, flags);
 	nft_part_end(batch, part);
 }
 

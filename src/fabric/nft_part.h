@@ -19,6 +19,7 @@ void nft_part_end(struct nft_batch *batch, struct nft_part part);
 /* Attributes; numbers in host order. */
 void nft_part_u32(struct nft_batch *batch, uint16_t type, uint32_t value);
 void nft_part_u64(struct nft_batch *batch, uint16_t type, uint64_t value);
+void nft_part_limit(struct nft_batch *batch, uint32_t type, uint64_t per_second, uint32_t burst, uint32_t flags);
 void nft_part_value(struct nft_batch *batch, uint16_t type, const void *value, size_t size);
 
 /* To register TO. */

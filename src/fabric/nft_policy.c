@@ -12,8 +12,7 @@
 
 enum {
 	DNS_PORT = 53,
-	/* Answers to what is denied: a second, for one sandbox (or for all, on the host). The rest is dropped. */
-	ANSWERS = 100,
+	ANSWERS_FOR_ALL = 2000, /* of the host to all sandboxes, a second */
 };
 
 const struct nft_set set_always_denied = { .name = "always_denied", .key = NFT_KEY_ADDRESS, .interval = true };
@@ -121,9 +120,13 @@ void match_always_denied(struct nft_batch *batch, const struct config *config)
 		match_destination_in(batch, NFT_IS_NOT, &set_opened);
 }
 
-void nft_policy_add_answer(struct nft_batch *batch, const char *chain)
+void nft_policy_add_answer(struct nft_batch *batch, const char *chain, const struct nft_set *limits)
 {
-	RULE(batch, chain, match_packets_over(batch, ANSWERS, ANSWERS), verdict_drop(batch));
+	unsigned answers = limits ? ANSWERS_FOR_ALL : NFT_POLICY_ANSWERS;
+
+	if (limits)
+		RULE(batch, chain, record_destination(batch, limits), verdict_drop(batch));
+	RULE(batch, chain, match_packets_over(batch, answers, answers), verdict_drop(batch));
 	RULE(batch, chain, reject_with_reset(batch));
 	RULE(batch, chain, reject_as_prohibited(batch));
 }

@@ -30,8 +30,14 @@ void match_always_denied(struct nft_batch *batch, const struct config *config);
 void nft_policy_add_networks(struct nft_batch *batch, const struct nft_set *set, const struct cidr4 *networks,
 			     size_t count);
 
-/* In an ordinary chain: what the guest is denied is answered at once, within limits. */
-void nft_policy_add_answer(struct nft_batch *batch, const char *chain);
+/* Answers to what is denied: a second, for one sandbox. The rest is dropped. */
+enum { NFT_POLICY_ANSWERS = 100 };
+
+/*
+ * In an ordinary chain: what the guest is denied is answered at once, within limits. LIMITS: where the chain serves many, the set
+ * that has the limit of each, so that one that knocks without end does not silence the answers to others; NULL.
+ */
+void nft_policy_add_answer(struct nft_batch *batch, const char *chain, const struct nft_set *limits);
 
 uint8_t nft_ip_proto(enum proto proto); /* IPPROTO_* */
 

@@ -171,7 +171,7 @@ static void add_denied(struct nft_batch *batch)
 	     record_destination(batch, &set_denied_ports));
 	RULE(batch, NFT_CHAIN_DENIED, match_l4proto(batch, NFT_IS_NOT, IPPROTO_TCP),
 	     match_l4proto(batch, NFT_IS_NOT, IPPROTO_UDP), record_destination(batch, &set_denied_protocols));
-	nft_policy_add_answer(batch, NFT_CHAIN_DENIED);
+	nft_policy_add_answer(batch, NFT_CHAIN_DENIED, NULL);
 }
 
 static void add_input(struct nft_batch *batch)

@@ -53,6 +53,8 @@ struct nft_set {
 	unsigned size;
 	bool map;   /* to address and port */
 	bool count; /* each element counts packets */
+	/* ... or says whether there were more packets than so many a second; 0: does not */
+	unsigned packets_a_second;
 };
 
 void nft_set_add(struct nft_batch *batch, const struct nft_set *set);

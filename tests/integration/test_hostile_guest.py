@@ -297,6 +297,20 @@ def test_answers_are_limited(scene):
     assert 50 < len(answers) < 1500
 
 
+def test_one_that_knocks_without_end_does_not_silence_the_answers_to_others(scene):
+    scene.tap.forget()
+    refused = 0
+    for i in range(10):
+        scene.send_all(ethernet(tcp(HOST, 22, source_port=1000 + 500 * i + j)) for j in range(500))
+        try:
+            scene.other.connect(HOST, 22, timeout=0.9)
+        except ConnectionRefusedError:
+            refused += 1
+    assert refused == 10
+    answers = [frame for frame in scene.wire.seen() if frame[6:12] == packets.mac(packets.TAP_MAC)]
+    assert 50 < len(answers) < 4000
+
+
 def test_the_host_table_holds_where_the_namespace_has_none(scene):
     """The daemon is stopped, so that it does not put the rules back meanwhile."""
     scene.api.show("one")

@@ -7,7 +7,7 @@ import subprocess
 from collections import Counter
 
 from .netns import Namespace
-from .wait import Lines
+from .wait import Lines, poll_until
 
 # Private propagation: what is mounted under /run/netns in here is seen by everybody in this "host" and by nobody else.
 _HOLDER = """
@@ -103,6 +103,9 @@ class Host(Namespace):
         self.world.run(["ip", "addr", "add", "192.0.2.1/24", "dev", "eth0"])
         self.world.run(["ip", "link", "set", "eth0", "up"])
         self.run(["ip", "route", "add", "default", "via", "192.0.2.1"])
+        # The kernel tells of the carrier a little later, and routes change with it.
+        up = {"UP", "LOWER_UP"}
+        poll_until(lambda: up <= set(self.links()[name]["flags"]) and self.links()[name]["operstate"] == "UP")
         return self.world
 
     def processes(self):
