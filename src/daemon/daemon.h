@@ -42,6 +42,7 @@ struct daemon {
 	struct event_base *base;
 	struct config *config;
 	struct store *store;
+	int host_lock; /* says that this link group is ours; -1: not yet */
 	struct registry *registry;
 	struct fabric *fabric;
 	struct forwarder *forwarder;

@@ -4,9 +4,11 @@
  */
 #include "daemon/modes.h"
 
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "base/netns.h"
 #include "config/config.h"
+#include "daemon/host_lock.h"
 #include "daemon/options.h"
 #include "daemon/weftd_main.h"
 #include "fabric/fabric.h"
@@ -177,7 +179,8 @@ int mode_cleanup(const struct options *options)
 		config_free(config);
 		return EX_OSERR;
 	}
-	int result = fabric_cleanup(config, tell_removed, &count, &err);
+	AUTO_FD int lock = host_lock_take(config->names.link_group, &err);
+	int result = lock < 0 ? -1 : fabric_cleanup(config, tell_removed, &count, &err);
 	if (result == 0)
 		result = remove_state_files(store, &count, &err);
 	if (result < 0)

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
+#include "daemon/host_lock.h"
 #include "daemon/inherited.h"
 #include "daemon/modes.h"
 #include "daemon/notify.h"
@@ -234,6 +235,9 @@ static int start(struct daemon *daemon, struct err *err)
 	daemon->store = store_open(daemon->options->state_dir, daemon->config, err);
 	if (!daemon->store || diagnoses_start(daemon, err) < 0 || start_control(daemon, err) < 0)
 		return -1;
+	daemon->host_lock = host_lock_take(daemon->config->names.link_group, err);
+	if (daemon->host_lock < 0)
+		return -1;
 	daemon->fabric = fabric_new(daemon->base, daemon->config, &watcher, err);
 	if (!daemon->fabric)
 		return -1;
@@ -332,13 +336,14 @@ static void finish(struct daemon *daemon)
 	inherited_free(daemon->inherited);
 	registry_free(daemon->registry);
 	store_close(daemon->store);
+	cleanup_fd(&daemon->host_lock);
 	if (daemon->base)
 		event_base_free(daemon->base);
 }
 
 int mode_run(const struct options *options)
 {
-	struct daemon daemon = { .options = options };
+	struct daemon daemon = { .options = options, .host_lock = -1 };
 	struct err err;
 	int exit_code;
 

@@ -283,13 +283,15 @@ def test_a_second_weftd_is_refused_by_name(host, weftd):
     attempts = {
         "state": ["--socket", f"{first.folder}/other.sock", "--state-dir", first.state_dir],
         "socket": ["--socket", first.socket, "--state-dir", f"{first.folder}/other-state"],
+        "link group": ["--socket", f"{first.folder}/other.sock", "--state-dir", f"{first.folder}/other-state"],
     }
     for what, arguments in attempts.items():
         done = host.run([first.program, "--config", first.config, *arguments, "--foreground"], check=False, env=held)
         assert done.returncode == 69, (what, done.stderr)
         assert f"pid {first.pid}" in done.stderr, (what, done.stderr)
-    done = first.run("--cleanup")
-    assert done.returncode != 0 and f"pid {first.pid}" in done.stderr, done.stderr
+    for arguments in ([], ["--state-dir", f"{first.folder}/other-state"]):
+        done = first.run("--cleanup", *arguments)
+        assert done.returncode != 0 and f"pid {first.pid}" in done.stderr, done.stderr
     # The one that runs has noticed nothing.
     assert first.api.show("a")["state"] == "waiting"
     assert first.api.register("b")["slot"] == 2

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The socket listens, and nobody ever accepts: that is enough for the kernel to tell whoever connects whose it is.
+ */
+#include "daemon/host_lock.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+static socklen_t name_of(uint32_t link_group, struct sockaddr_un *address)
+{
+	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	/* The first byte stays zero: that makes the name abstract. */
+	int length = snprintf(address->sun_path + 1, sizeof(address->sun_path) - 1, "weft-link-group-%u", link_group);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
+}
+
+/* The pid of the process that holds the name; 0 if it cannot be told. */
+static int holder_of(const struct sockaddr_un *address, socklen_t length)
+{
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct ucred peer = { 0 };
+	socklen_t size = sizeof(peer);
+
+	if (fd < 0 || connect(fd, (const struct sockaddr *)address, length) < 0)
+		return 0;
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
+}
+
+int host_lock_take(uint32_t link_group, struct err *err)
+{
+	struct sockaddr_un address;
+	socklen_t length = name_of(link_group, &address);
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return err_set(err, errno, "lock of link group %u", link_group);
+	if (bind(fd, (struct sockaddr *)&address, length) < 0) {
+		if (errno != EADDRINUSE)
+			return err_set(err, errno, "lock of link group %u", link_group);
+		return err_set(
+		    err, 0, "another weftd (pid %d) manages the sandboxes of link group %u in this network namespace",
+		    holder_of(&address, length), link_group);
+	}
+	if (listen(fd, 1) < 0)
+		return err_set(err, errno, "lock of link group %u", link_group);
+	return steal_fd(&fd);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_DAEMON_HOST_LOCK_H
+#define WEFT_DAEMON_HOST_LOCK_H
+
+#include <stdint.h>
+
+struct err;
+
+/*
+ * One weftd for each mark: two that share a link group in one network namespace would each take the other's slots for leftovers,
+ * even with state directories and sockets of their own. The lock is a unix socket with an abstract name, unix(7): such names belong
+ * to the network namespace, and go with the process however it ends.
+ *
+ * Returns the lock's descriptor, the caller's to close; -1 with ERR, which names the holder by its pid.
+ */
+int host_lock_take(uint32_t link_group, struct err *err);
+
+#endif
