@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from harness.daemon import build_dir
 from harness.wait import Lines, TimedOut, poll_until
 
-from measure import LoadFailed, kernel_memory_kib, load, raise_descriptor_limit
+from measure import PIPE_KIB, LoadFailed, kernel_memory_kib, load, raise_descriptor_limit
 from peers import ALL, HTTP, LATE, PEERS, SINK, SOURCE, KernelDnat, Weft
 from results import Results
 from topology import Bench, TapGuest, VethGuest
@@ -148,27 +148,28 @@ def settled(read, tolerance):
 
 def bare_sockets_kib(bench, count):
     """What the kernel holds for a connection on the host's loopback, both its ends: client's and server's."""
-    before = settled(kernel_memory_kib, 300)
+    before = settled(kernel_memory_kib, 100)
     with kept_connections(bench.host, f"127.0.0.1:{bench.loopback_http}", count):
-        held = settled(kernel_memory_kib, 300)
+        held = settled(kernel_memory_kib, 100)
     return (held - before) / count
 
 
 def measure_idle(forwarder, count, bare):
     """{what: a connection's share}. The kernel's: all that is new, less what client and guest alone would have cost."""
     processes = forwarder.processes()
-    kernel = settled(kernel_memory_kib, 300)
+    kernel = settled(kernel_memory_kib, 100)
     user = processes.memory_kib()
     descriptors, pipes = processes.descriptors()
     with kept_connections(forwarder.host, forwarder.address(HTTP), count):
-        kernel = settled(kernel_memory_kib, 300) - kernel
+        kernel = settled(kernel_memory_kib, 100) - kernel
         user = processes.memory_kib() - user
         after, pipes_after = processes.descriptors()
+    pipe_ends = (pipes_after - pipes) / count
     found = {
         "idle user KiB": user / count,
-        "idle kernel KiB": kernel / count - bare,
+        "idle kernel KiB": kernel / count - bare + pipe_ends / 2 * PIPE_KIB,
         "idle descriptors": (after - descriptors) / count,
-        "idle pipes": (pipes_after - pipes) / count,
+        "idle pipes": pipe_ends / 2,
     }
     found["idle KiB"] = found["idle user KiB"] + found["idle kernel KiB"]
     return found

@@ -107,6 +107,8 @@ def text_of(kind, values):
     idle = ["idle user KiB", "idle kernel KiB", "idle KiB", "idle descriptors", "idle pipes", "held ms"]
     if values.get(Weft.name, {}).get("idle KiB"):
         rows = [["", "user KiB", "kernel KiB", "all KiB", "descriptors", "pipes", "held ms"], *_cells(values, idle, 1)]
+        bare = values.get("two bare sockets", {}).get("idle kernel KiB")
+        rows += [["two bare sockets", "-", figure(median(bare)), *["-"] * 4]] if bare else []
         parts += ["an idle connection; and from the guest's listen() to the first byte of a client that waits", table(rows)]
     return "\n\n".join(parts)
 
