@@ -90,7 +90,9 @@ static void link_changed(struct fabric *fabric, const struct nlmsghdr *header, i
 	if (header->nlmsg_type == RTM_DELLINK || !link.carrier)
 		slot->blinked |= slot->carrier && (header->nlmsg_type == RTM_DELLINK || is_news(slot, &link));
 	else
-		slot->blinked |= !slot->carrier && (slot->phase == SLOT_READY || slot->phase == SLOT_QUARANTINE);
+		/* The first message about a TAP says that it has a carrier, and may come after all is done: it is down then. */
+		slot->blinked |= !slot->carrier && (link.flags & IFF_UP) &&
+				 (slot->phase == SLOT_READY || slot->phase == SLOT_QUARANTINE);
 	if (header->nlmsg_type == RTM_DELLINK || link.carrier != slot->carrier || slot->blinked ||
 	    !(link.flags & IFF_UP))
 		fabric_look(fabric, slot);

@@ -30,6 +30,7 @@ def register_all(api):
 
 
 def unregister_all(api):
+    """At once, so that the daemon takes them apart in lots."""
     with concurrent.futures.ThreadPoolExecutor(32) as pool:
         for _ in pool.map(lambda i: api.unregister(f"s{i}"), range(SCALE)):
             pass
@@ -101,6 +102,7 @@ def test_all_answer_in_one_round_on_both_ways_in(host, weftd, guest):
     assert daemon.memory_kib() < 64 * 1024
     learned = host.output(["ip", "neigh", "show", "nud", "reachable", "nud", "stale", "nud", "delay"])
     assert not [line for line in learned.splitlines() if " veth-" in line]
+    unregister_all(api)
 
 
 def test_all_are_taken_over_and_none_notices(host, weftd, guest):
@@ -131,6 +133,7 @@ def test_all_are_taken_over_and_none_notices(host, weftd, guest):
     by_forwarder = {one["id"]: ("127.0.0.1", endpoint_port(one)) for one in after}
     assert_each_is_itself(one_round(host, by_forwarder, 30 + SCALE / 20), sandboxes)
     assert "repaired" not in daemon.log()
+    unregister_all(api)
 
 
 def test_all_go_again_and_leave_nothing(host, weftd):
