@@ -36,7 +36,7 @@ class Plan:
 
     @classmethod
     def full(cls):
-        return cls(rounds={"tap": 7, "veth": 3}, seconds=0.6, idle=2000, idle_rounds=3, held=30)
+        return cls(rounds={"tap": 5, "veth": 2}, seconds=0.6, idle=2000, idle_rounds=3, held=30)
 
     @classmethod
     def quick(cls):
