@@ -5,7 +5,8 @@
 _weftctl_commands="register unregister ls show wait publish unpublish default policy pause resume reach diagnose doctor
 events connections top status exec"
 
-declare -A _weftctl_options=(
+# -g: bash sources this file inside a function of its own when the first completion is asked for.
+declare -gA _weftctl_options=(
 	[register]="--port --default --ready-port --tap-owner --label --body"
 	[unregister]="--drain"
 	[ls]="--state --label"

@@ -135,3 +135,33 @@ def test_top_and_doctor_see_the_daemon(daemon):
 def test_a_vmm_is_told_the_boot_argument(daemon, command):
     made = json.loads(daemon.ctl("register", "a1", "--json").stdout)
     assert made["guest"]["boot_arg"] in daemon.ctl(*command).stdout
+
+
+# As bash does it: the file is sourced inside a function at the first TAB.
+COMPLETE = """
+load() { source "$1"; }
+load "$1"
+shift
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+_weftctl
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+def test_bash_completes_commands_options_values_and_sandboxes(daemon):
+    file = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "conf/weftctl.bash")
+    daemon.ctl("register", "a1")
+    daemon.ctl("register", "b1")
+
+    def complete(*words):
+        words = [WEFTCTL, "--socket", daemon.socket, *words]
+        return subprocess.run(
+            ["bash", "-c", COMPLETE, "bash", file, *words], capture_output=True, text=True, check=True
+        ).stdout.split()
+
+    assert complete("reg") == ["register"]
+    assert complete("diagnose", "") == ["a1", "b1"]
+    assert complete("unregister", "b") == ["b1"]
+    assert complete("register", "x", "--po") == ["--port"]
+    assert complete("wait", "a1", "--state", "re") == ["ready"]
+    assert "--interval" in complete("top", "--")
