@@ -21,6 +21,35 @@ static void add_hop(struct table *table, const json_t *hop)
 	table_add(table, CELL_PLAIN, *detail || ok || fail ? detail : "not tried");
 }
 
+/* Whether a narrow screen cuts the details behind the longest hop's name and subject, should one be LENGTH wide. */
+static bool is_cut(const struct screen *screen, const json_t *hops, size_t length)
+{
+	size_t names = 0, subjects = 0, i;
+	json_t *hop;
+
+	json_array_foreach(hops, i, hop)
+	{
+		size_t name = text_width(api_text(hop, "hop")), subject = text_width(api_text(hop, "subject"));
+		names = name > names ? name : names;
+		subjects = subject > subjects ? subject : subjects;
+	}
+	return screen->columns && strlen("  FAIL  ") + names + 2 + subjects + 2 + length > screen->columns;
+}
+
+/* What was found at the broken hop is what the reader came for: in full, where its row in the table was cut. */
+static void print_found(const struct screen *screen, const json_t *hops)
+{
+	json_t *hop;
+	size_t i;
+
+	json_array_foreach(hops, i, hop)
+	{
+		const char *detail = api_text(hop, "detail");
+		if (strcmp(api_text(hop, "status"), "fail") == 0 && is_cut(screen, hops, text_width(detail)))
+			text_print(stdout, "found: %s: %s\n", api_text(hop, "hop"), detail);
+	}
+}
+
 /* What is broken, and what to do about it. */
 static void print_cause(const json_t *diagnosis)
 {
@@ -51,6 +80,7 @@ static void print_diagnosis(const struct cli *cli, const char *id, const json_t 
 	json_array_foreach(json_object_get(diagnosis, "hops"), i, hop) add_hop(table, hop);
 	table_print(table, &cli->screen, 0);
 	table_free(table);
+	print_found(&cli->screen, json_object_get(diagnosis, "hops"));
 	print_cause(diagnosis);
 }
 

@@ -535,6 +535,23 @@ def test_a_terminals_line_never_wraps(fake, folder):
     os.close(master)
 
 
+def test_a_narrow_terminal_hides_nothing_of_the_fault(fake, folder):
+    found = "NO-CARRIER: no process has tap0 open"
+    hops = [
+        {"hop": "rules", "status": "ok", "subject": "table inet weft on the host and in ns-110", "detail": "unaltered"},
+        {"hop": "tap", "status": "fail", "subject": "ns-110/tap0", "detail": found},
+    ]
+    broken = {"hops": hops, "broken": "tap", "cause": "no VM is attached", "next_step": ""}
+    for columns, lines in ((80, 1), (120, 0)):
+        fake.answers = [http(200, sandbox()), http(200, broken)]
+        child, master = on_terminal(folder, "diagnose", "a1", columns=columns, env={"NO_COLOR": "1"})
+        shown = read_terminal(master).splitlines()
+        assert shown.count(f"found: tap: {found}") == lines, shown
+        assert sum(found in line for line in shown) == 1
+        assert child.wait(timeout=10) == FAULT
+        os.close(master)
+
+
 @pytest.mark.parametrize("how", ["key", "signal"])
 def test_top_puts_the_terminal_back(fake, folder, how):
     fake.answers = [moving(0)]
