@@ -43,58 +43,14 @@ void hop_subject(struct hop *hop, const char *format, ...)
 	va_end(args);
 }
 
-static enum hop_status say(struct hop *hop, enum hop_status status, const char *format, va_list args)
+enum hop_status hop_say(struct hop *hop, enum hop_status status, const char *format, ...)
 {
+	va_list args;
+
+	va_start(args, format);
 	vsnprintf(hop->detail, sizeof(hop->detail), format, args);
-	return status;
-}
-
-enum hop_status hop_ok(struct hop *hop, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	enum hop_status status = say(hop, HOP_OK, format, args);
 	va_end(args);
 	return status;
-}
-
-enum hop_status hop_skip(struct hop *hop, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	enum hop_status status = say(hop, HOP_SKIPPED, format, args);
-	va_end(args);
-	return status;
-}
-
-enum hop_status hop_fail(struct hop *hop, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	enum hop_status status = say(hop, HOP_FAIL, format, args);
-	va_end(args);
-	return status;
-}
-
-void walk_cause(struct walk *walk, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(walk->diagnosis->cause, sizeof(walk->diagnosis->cause), format, args);
-	va_end(args);
-}
-
-void walk_next_step(struct walk *walk, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(walk->diagnosis->next_step, sizeof(walk->diagnosis->next_step), format, args);
-	va_end(args);
 }
 
 void diagnose_walk(const struct diagnose_request *request, struct diagnosis *diagnosis)

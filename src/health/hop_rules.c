@@ -25,7 +25,6 @@ enum hop_status hop_rules(struct walk *walk, struct hop *hop, bool subject_only)
 		return hop_fail(hop, "the host's table is missing or altered");
 	if (request->plan && !slot)
 		return hop_fail(hop, "the table in %s is missing or altered", walk->netns);
-	walk_cause(walk, "%s", "");
-	walk_next_step(walk, "%s", "");
+	walk->diagnosis->cause[0] = walk->diagnosis->next_step[0] = '\0';
 	return hop_ok(hop, "present, unaltered");
 }

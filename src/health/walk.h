@@ -7,6 +7,8 @@
 #include "config/config.h"
 #include "health/diagnose.h"
 
+#include <stdio.h>
+
 struct walk {
 	const struct diagnose_request *request;
 	struct diagnosis *diagnosis;
@@ -22,13 +24,16 @@ hop_check hop_listen, hop_veth, hop_route, hop_rules, hop_tap, hop_guest, hop_tc
 
 void hop_subject(struct hop *hop, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Each sets the detail and returns its status. */
-enum hop_status hop_ok(struct hop *hop, const char *format, ...) __attribute__((format(printf, 2, 3)));
-enum hop_status hop_skip(struct hop *hop, const char *format, ...) __attribute__((format(printf, 2, 3)));
-enum hop_status hop_fail(struct hop *hop, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Sets the detail and returns STATUS. */
+enum hop_status hop_say(struct hop *hop, enum hop_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+#define hop_ok(hop, ...)   hop_say(hop, HOP_OK, __VA_ARGS__)
+#define hop_skip(hop, ...) hop_say(hop, HOP_SKIPPED, __VA_ARGS__)
+#define hop_fail(hop, ...) hop_say(hop, HOP_FAIL, __VA_ARGS__)
 
 /* Why it is broken, and what to do: for the hop that fails. */
-void walk_cause(struct walk *walk, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void walk_next_step(struct walk *walk, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define walk_cause(walk, ...) snprintf((walk)->diagnosis->cause, sizeof((walk)->diagnosis->cause), __VA_ARGS__)
+#define walk_next_step(walk, ...)                                                                                      \
+	snprintf((walk)->diagnosis->next_step, sizeof((walk)->diagnosis->next_step), __VA_ARGS__)
 
 #endif
