@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness.client import PORT, health
+from harness.client import PORT, health, reset
 from harness.wait import TimedOut, poll_until
 
 # Of what is released, all is kept for the next one: no slot is made meanwhile (a second), and it rests for a moment only.
@@ -219,7 +219,7 @@ class Tenant:
         poll_until(lambda: "denied_private" in ruleset(self.host, sandbox["slot"]), what="rules")
         self.flows = tracked(self.host, sandbox["slot"])
         inside.kill()
-        open_still.close()
+        reset(open_still)  # a FIN would be sent again and again, to whoever has the address next
         poll_until(lambda: not self.host.netns(sandbox["netns"]).carrier("tap0"), what="the VM to be gone")
 
 
