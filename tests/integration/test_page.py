@@ -92,6 +92,36 @@ def test_a_row_opens_to_addresses_events_and_a_diagnosis(page):
     kept_screenshot(browser, "page-open")
 
 
+def test_weftds_own_page_tells_what_was_and_what_comes(host, weftd, guest):
+    daemon = weftd({"http": {"listen": "127.0.0.1:9090"}})
+    daemon.api.register("a1", {"ports": [8080], "ready_port": 8080})
+    daemon.api.register("a2")
+    daemon.api.register("gone")
+    daemon.api.unregister("gone")
+    first = guest("ns-1")
+    daemon.api.wait("a1", "attached")
+    browser = Browser(host)
+    try:
+        show(browser, 2)
+        row = 'document.querySelectorAll("tr.row")[%d]'
+        browser.wait(f'{row % 0}.lastChild.textContent.includes("waiting \u2192 attached")')
+        assert browser.evaluate(f'{row % 1}.querySelector(".hop.fail").textContent') == "tap"
+        browser.evaluate(f"{row % 0}.click()")
+        browser.wait('document.querySelector("tr.more").textContent.includes("FAIL  tcp")')
+        browser.wait(f'{row % 0}.querySelector(".hop.fail")?.textContent === "tcp"')
+        text = browser.evaluate('document.querySelector("tr.more").textContent')
+        assert "creating \u2192 waiting (registered)" in text and "gone" not in text
+
+        first.serve("8080,http,a1")
+        browser.wait(f'{row % 0}.querySelector("td.ready") !== null', 10)
+        host.run(["curl", "-s", "http://10.11.0.1:8080/"])
+        browser.wait(f'{row % 0}.querySelector("polyline")?.getAttribute("points").length > 0', 20)
+        errors, asked = browser.complaints()
+        assert not errors and all(url.startswith((URL, "data:")) for url in asked), (errors, asked)
+    finally:
+        browser.close()
+
+
 def test_nothing_that_a_caller_sends_is_markup(page):
     api, browser = page
     api.register("a1", {"labels": {EVIL: '<img src=x onerror="document.title=1">', "b": "</script><script>document.title=2</script>"}})
