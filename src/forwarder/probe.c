@@ -18,7 +18,13 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-enum { PAUSE_FIRST_MS = 50, PAUSE_LAST_MS = 200, PAUSE_STEP_MS = 5 };
+enum {
+	PAUSE_FIRST_MS = 50,
+	PAUSE_LAST_MS = 200,
+	PAUSE_STEP_MS = 5,
+	PATIENT_AFTER = 150, /* attempts, half a minute; then thousands that never boot cost little */
+	PAUSE_PATIENT_MS = 1000,
+};
 
 struct probe {
 	LIST_ENTRY(probe) link;
@@ -50,8 +56,12 @@ static void try_later(struct probe *probe)
 {
 	unsigned pause_ms = PAUSE_FIRST_MS + probe->attempts * PAUSE_STEP_MS;
 
-	if (probe->attempts < (PAUSE_LAST_MS - PAUSE_FIRST_MS) / PAUSE_STEP_MS)
+	if (pause_ms > PAUSE_LAST_MS)
+		pause_ms = PAUSE_LAST_MS;
+	if (probe->attempts < PATIENT_AFTER)
 		probe->attempts++;
+	else
+		pause_ms = PAUSE_PATIENT_MS;
 	timer_start(&probe->timer, pause_ms);
 }
 
