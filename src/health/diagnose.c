@@ -16,9 +16,11 @@
 static const struct {
 	const char *name;
 	hop_check *check;
+	bool speaks; /* to the guest */
 } path[DIAGNOSIS_HOPS] = {
-	{ "listen", hop_listen }, { "veth", hop_veth },   { "route", hop_route }, { "rules", hop_rules },
-	{ "tap", hop_tap },       { "guest", hop_guest }, { "tcp", hop_tcp },     { "http", hop_http },
+	{ "listen", hop_listen, false }, { "veth", hop_veth, false }, { "route", hop_route, false },
+	{ "rules", hop_rules, false },   { "tap", hop_tap, false },   { "guest", hop_guest, true },
+	{ "tcp", hop_tcp, true },        { "http", hop_http, true },
 };
 
 const char *hop_status_name(enum hop_status status)
@@ -53,11 +55,30 @@ enum hop_status hop_say(struct hop *hop, enum hop_status status, const char *for
 	return status;
 }
 
+/*
+ * Why a sandbox failed was known when it did, and nothing found later says it better. One whose path looks whole is closed all the
+ * same: no endpoint leads to it.
+ */
+static void explain_failure(struct walk *walk)
+{
+	struct diagnosis *diagnosis = walk->diagnosis;
+
+	for (size_t i = 0; i < DIAGNOSIS_HOPS && !diagnosis->broken; i++)
+		diagnosis->hops[i].status = hop_skip(&diagnosis->hops[i], "not tried");
+	if (!diagnosis->broken) {
+		diagnosis->broken = &diagnosis->hops[0];
+		diagnosis->hops[0].status = hop_fail(&diagnosis->hops[0], "closed: the sandbox has failed");
+	}
+	walk_cause(walk, "the sandbox has failed: %s", walk->request->reason);
+	walk_next_step(walk, "stop the VM, then: weftctl unregister %s, and register it again", walk->request->id);
+}
+
 void diagnose_walk(const struct diagnose_request *request, struct diagnosis *diagnosis)
 {
 	char netns_path[CONFIG_PATH_SIZE];
 	AUTO_FD int netns_fd = -1;
 	struct walk walk = { .request = request, .diagnosis = diagnosis };
+	bool failed = request->state == SANDBOX_FAILED;
 
 	*diagnosis = (struct diagnosis){ 0 };
 	config_netns_name(request->config, request->slot, walk.netns);
@@ -69,12 +90,17 @@ void diagnose_walk(const struct diagnose_request *request, struct diagnosis *dia
 
 		hop->name = path[i].name;
 		/* The subject is named even where the hop is not tried: a reader sees what would come next. */
-		hop->status = path[i].check(&walk, hop, diagnosis->broken != NULL);
-		if (diagnosis->broken)
-			hop_skip(hop, "not tried");
-		if (diagnosis->broken)
-			hop->status = HOP_SKIPPED;
+		bool skip = diagnosis->broken || (failed && path[i].speaks);
+		hop->status = path[i].check(&walk, hop, skip);
+		if (skip)
+			hop->status = hop_skip(hop, "not tried");
 		else if (hop->status == HOP_FAIL)
 			diagnosis->broken = hop;
+	}
+	if (failed) {
+		explain_failure(&walk);
+	} else if (diagnosis->broken && !diagnosis->cause[0]) {
+		walk_cause(&walk, "weftd itself could not look: %s", diagnosis->broken->detail);
+		walk_next_step(&walk, "look at weftd's log, and at what the host lacks: weftctl doctor");
 	}
 }

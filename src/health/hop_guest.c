@@ -12,12 +12,13 @@ enum { ARP_WAIT_MS = 1000, PING_WAIT_MS = 500 };
 static enum hop_status silent(struct walk *walk, struct hop *hop)
 {
 	walk_cause(walk,
-		   "the VM runs, but its network does not answer: it still boots, its kernel has no virtio-net, or its "
+		   "the VM runs, but its network does not answer: it still boots, it is frozen, its kernel has no "
+		   "virtio-net, or its "
 		   "address is not %s",
 		   hop->subject);
 	walk_next_step(
 	    walk,
-	    "look at the VM's console; the kernel argument `weftctl show %s` prints as boot_arg configures the guest",
+	    "look at the VM's console; the guest is configured by the kernel's boot argument, see: weftctl show %s",
 	    walk->request->id);
 	return hop_fail(hop, "no answer to ARP");
 }

@@ -31,12 +31,14 @@ static size_t collect(const struct diagnose_request *request, uint16_t ports[sta
 static enum hop_status explain(struct walk *walk, struct hop *hop, uint16_t port, enum probe_result result,
 			       const struct err *err)
 {
+	char text[IPV4_TEXT_SIZE];
+
 	switch (result) {
 	case PROBE_ANSWERED:
 		return HOP_OK;
 	case PROBE_REFUSED:
 		walk_cause(walk, "nothing listens on port %u in the guest, or it listens on another address than %s",
-			   port, "169.254.0.21");
+			   port, ipv4_format(walk->request->config->addresses.guest.ip, text));
 		walk_next_step(walk, "look in the guest: ss -ltn; the agent must listen on all addresses");
 		return hop_fail(hop, "port %u: connection refused", port);
 	case PROBE_SILENT:

@@ -213,3 +213,30 @@ def test_many_at_once_are_answered_or_refused(api, daemon):
         one.close()
     assert set(statuses) <= {200, 503} and 200 in statuses
     assert diagnosis(api)["broken"] == "tap"
+
+
+def test_a_failed_sandbox_is_closed_for_the_reason_that_was_told(weftd, guest):
+    daemon = weftd()
+    daemon.api.register("a1", {"ports": [49983]})
+    vm = guest("ns-1")
+    daemon.api.wait("a1", "attached")
+    daemon.kill()
+    with open(os.path.join(daemon.state_dir, "1.json"), "w", encoding="utf-8") as file:
+        file.write("garbage")
+    daemon.start()
+    (sandbox,) = daemon.api.list()
+    assert sandbox["state"] == "failed"
+    said = daemon.api.get(f"/v1/sandboxes/{sandbox['id']}/diagnosis").expect(200)
+    assert said["broken"] == "listen" and sandbox["reason"] in said["cause"] and "unregister" in said["next_step"]
+    assert [one["status"] for one in said["hops"]] == ["fail"] + ["skipped"] * (len(ORDER) - 1)
+    vm.kill()
+    daemon.api.unregister(sandbox["id"])
+
+
+def test_a_guest_elsewhere_is_told_by_its_own_address(weftd, guest):
+    daemon = weftd({"addresses": {"guest": "172.31.0.2/30", "tap": "172.31.0.1/30"}})
+    daemon.api.register("a1", {"ports": [8080]})
+    guest("ns-1", "--address", "172.31.0.2", "--gateway", "172.31.0.1")
+    daemon.api.wait("a1", "ready")
+    said = daemon.api.get("/v1/sandboxes/a1/diagnosis").expect(200)
+    assert said["broken"] == "tcp" and "172.31.0.2" in said["cause"] and "169.254" not in said["cause"]
