@@ -69,6 +69,8 @@ static void write_pool(FILE *out, const struct daemon *daemon)
 	fprintf(out, "weft_pool_slots{state=\"ready\"} %u\n", pool.ready);
 	fprintf(out, "weft_pool_slots{state=\"quarantined\"} %u\n", pool.quarantined);
 	fprintf(out, "weft_pool_slots{state=\"deleting\"} %u\n", pool.deleting);
+	metrics_head(out, "weft_pool_size", "gauge", "Slots that the pool is to keep ready; 0: there is none.");
+	fprintf(out, "weft_pool_size %u\n", pool.target);
 	metrics_head(out, "weft_pool_cold_total", "counter", "Registrations that found no ready slot.");
 	fprintf(out, "weft_pool_cold_total %" PRIu64 "\n", pool.cold_total);
 	metrics_head(out, "weft_pool_deferred_total", "counter", "Deletions put off while registrations waited.");
