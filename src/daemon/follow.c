@@ -17,11 +17,15 @@ static void on_carrier(void *context, unsigned slot, bool up)
 	sandbox->carrier = up;
 	sandbox->was_attached |= up;
 	sandbox->guest_answers = false;
-	log_info(up ? "a VM opened the TAP" : "the VM left the TAP", F_STR("sandbox", sandbox->id),
-		 F_UINT("slot", slot));
 	route_set_ready(tenant->route, false);
 	route_set_up(tenant->route, up);
+	enum sandbox_state before = sandbox->state;
 	tenant_settle(tenant, "carrier");
+	/* Else the line of the new state says it. */
+	uint64_t suppressed = 0;
+	if (sandbox->state == before && log_limit_allows(&sandbox->lines, &suppressed))
+		log_info(up ? "a VM opened the TAP" : "the VM left the TAP", F_STR("sandbox", sandbox->id),
+			 F_UINT("slot", slot), F_SOME("suppressed", suppressed));
 }
 
 static void on_broken(void *context, unsigned slot, const char *what)

@@ -135,6 +135,7 @@ static struct sandbox *sandbox_new(const struct registry *registry, const char *
 	snprintf(sandbox->id, sizeof(sandbox->id), "%s", id);
 	sandbox->state = SANDBOX_CREATING;
 	sandbox->registered_ms = sandbox->since_ms = clock_wall_ms();
+	sandbox->lines = (struct log_limit){ .burst = 30, .interval_ms = 60000 };
 	if (endpoints_for(registry, spec, &sandbox->endpoints) < 0) {
 		free(sandbox);
 		return NULL;

@@ -7,6 +7,7 @@
  * whoever changes it does that, and undoes it here when that fails. Main thread only.
  */
 
+#include "base/log.h"
 #include "registry/spec.h"
 
 #include <stdbool.h>
@@ -57,6 +58,7 @@ struct sandbox {
 	unsigned slot;
 	enum sandbox_state state;   /* changed by sandbox_set_state() alone */
 	int64_t since_ms;           /* wall clock, of the last change of state */
+	struct log_limit lines;     /* of what a VMM can provoke by opening and closing its TAP without end */
 	char reason[256];           /* why it failed; "" otherwise */
 	bool carrier;               /* of its TAP, as last reported */
 	bool guest_answers;         /* its ready_port accepted a connection since it was attached */

@@ -49,6 +49,7 @@ void sandbox_set_state(struct registry *registry, struct sandbox *sandbox, enum 
 	enum sandbox_state from = sandbox->state;
 	int64_t now_ms = clock_wall_ms();
 	uint64_t previous_ms = now_ms > sandbox->since_ms ? (uint64_t)(now_ms - sandbox->since_ms) : 0;
+	uint64_t suppressed = 0;
 
 	snprintf(sandbox->reason, sizeof(sandbox->reason), "%s", reason && state == SANDBOX_FAILED ? reason : "");
 	if (state == from)
@@ -57,9 +58,11 @@ void sandbox_set_state(struct registry *registry, struct sandbox *sandbox, enum 
 	sandbox->since_ms = now_ms;
 	registry->count_state[from]--;
 	registry->count_state[state]++;
-	log_info("sandbox changed its state", F_STR("sandbox", sandbox->id), F_UINT("slot", sandbox->slot),
-		 F_STR("from", sandbox_state_name(from)), F_STR("to", sandbox_state_name(state)), F_STR("cause", cause),
-		 F_STR("reason", sandbox->reason[0] ? sandbox->reason : NULL), F_UINT("previous_ms", previous_ms));
+	if (log_limit_allows(&sandbox->lines, &suppressed) || state == SANDBOX_FAILED)
+		log_info("sandbox changed its state", F_STR("sandbox", sandbox->id), F_UINT("slot", sandbox->slot),
+			 F_STR("from", sandbox_state_name(from)), F_STR("to", sandbox_state_name(state)),
+			 F_STR("cause", cause), F_STR("reason", sandbox->reason[0] ? sandbox->reason : NULL),
+			 F_UINT("previous_ms", previous_ms), F_SOME("suppressed", suppressed));
 	if (registry->watcher.state_changed)
 		registry->watcher.state_changed(registry->watcher.context, sandbox, from, cause, previous_ms);
 }

@@ -367,3 +367,19 @@ def test_json_logs_are_objects(weftd, host):
     daemon.wait_log("connect-deadline")
     lines = [json.loads(line) for line in daemon.log().splitlines()]
     assert [one for one in lines if one.get("sandbox") == "a1" and one.get("reason") == "connect-deadline"]
+
+
+def test_a_tap_that_flaps_does_not_flood_the_log(daemon, api, guest):
+    api.register("a1")
+    one = guest("ns-1")
+    with api.events() as events:
+        for _ in range(25):
+            one.close_tap()
+            api.wait("a1", "detached")
+            one.open_tap()
+            api.wait("a1", "ready")
+        told = 0
+        while told < 50:
+            told += next(events)["type"] == "state"
+    lines = [line for line in daemon.log().splitlines() if "cause=carrier" in line or "the TAP" in line]
+    assert 20 <= len(lines) <= 30, lines
