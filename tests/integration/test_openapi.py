@@ -149,6 +149,47 @@ def test_events_are_documented_ones(served, document):  # noqa: F811
     assert types == ["snapshot-end", "registered", "state", "state", "unregistered"]
 
 
+def test_events_of_weftd_are_documented_ones_and_read_as_durations(daemon, api, document, guest, host):
+    schema = document.schema(document.tree["components"]["schemas"]["Event"])
+    seen = []
+
+    def until(events, kind, **fields):
+        while True:
+            event = next(events)
+            jsonschema.validate(event, schema, format_checker=jsonschema.FormatChecker())
+            seen.append(event)
+            if event["type"] == kind and all(event[name] == value for name, value in fields.items()):
+                return event
+
+    with api.events() as events:
+        api.register("a1", {"ports": [7], "ready_port": 7})
+        until(events, "registered")
+        one = guest("ns-1")
+        until(events, "state", to="attached")
+        one.serve("7,echo")
+        until(events, "state", to="ready")
+        api.patch("a1", {"publish": [8]})
+        until(events, "published")
+        api.patch("a1", {"unpublish": [8]})
+        until(events, "unpublished")
+        one.run(["curl", "-s", "-m", "1", "http://10.0.0.1/"], check=False)
+        denied = until(events, "denied")
+        assert (denied["sandbox"], denied["rule"], denied["destination"], denied["port"]) == ("a1", "private", "10.0.0.1", 80)
+        host.run(["nft", "flush", "ruleset"])
+        until(events, "repair")
+        api.unregister("a1")
+        until(events, "unregistered")
+    changes = [event for event in seen if event["type"] == "state" and event["sandbox"] == "a1"]
+    assert [event["to"] for event in changes][:3] == ["waiting", "attached", "ready"]
+    assert all(event["cause"] and event["previous_ms"] >= 0 for event in changes)
+    numbers = [event["seq"] for event in seen if event["type"] not in ("snapshot", "snapshot-end", "heartbeat")]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+    with api.events(f"?since={numbers[2]}&boot={seen[-1]['boot']}") as events:
+        again = [next(events)["seq"] for _ in numbers[3:]]
+    assert again == numbers[3:]
+
+
 def test_what_every_call_may_answer(served, document):  # noqa: F811
     for path, method, _operation, _parameters in document.operations():
         target = path.replace("{id}", "a1")
