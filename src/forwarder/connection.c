@@ -196,7 +196,11 @@ void connection_begin(struct worker *worker, const struct arrival *arrival)
 		connection_close(connection, CLOSE_ERROR, ENOMEM);
 		return;
 	}
-	hold_decide(connection);
+	/* It may have been accepted before its route was closed, and come by letter after all others ended. */
+	if (connection->side->state.reset_all)
+		connection_close(connection, connection->side->state.reason, 0);
+	else
+		hold_decide(connection);
 }
 
 void connection_pace(struct connection *connection)

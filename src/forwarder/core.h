@@ -21,6 +21,7 @@ struct forwarder {
 	struct worker **workers;
 	size_t worker_count;
 	size_t next_worker; /* where the search for the least loaded begins */
+	size_t next_first;  /* where the next route's workers begin */
 
 	LIST_HEAD(, listener) listeners;
 	LIST_HEAD(, route) routes;
@@ -34,12 +35,12 @@ struct forwarder {
 
 	/* Accepting pauses for all listeners together: descriptors are everybody's. */
 	struct timer accept_pause;
-	bool accept_paused;
+	atomic_bool accept_paused;     /* any thread */
+	struct mail pause_letter;      /* from the worker that paused it */
+	atomic_int pause_error;        /* its errno; 0: the reserve is reached */
 	atomic_int descriptors_usable; /* those with higher numbers are the reserve; any thread */
 	uint64_t accept_pauses;
-	struct log_limit limit_lines; /* "connection refused: limit" */
 	struct log_limit pause_lines; /* "accept paused" */
-	uint64_t limited;             /* connections reset for a limit, before any worker saw them */
 
 	atomic_bool stopping; /* no letters to workers any more; any thread */
 	struct timer drain_timer;
@@ -48,7 +49,7 @@ struct forwarder {
 	void *drained_context;
 };
 
-/* The worker that the next connection goes to. */
+/* The worker with the fewest connections. */
 struct worker *forwarder_pick_worker(struct forwarder *forwarder);
 
 /* The address of port PORT of every guest. */

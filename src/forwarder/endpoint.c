@@ -6,13 +6,14 @@
 
 #include <stdlib.h>
 
-struct endpoint *endpoint_new(size_t workers, const struct addr *listen, uint16_t guest_port, bool proxy_protocol)
+struct endpoint *endpoint_new(size_t shares, const struct addr *listen, uint16_t guest_port, bool proxy_protocol)
 {
-	struct endpoint *endpoint = calloc(1, sizeof(*endpoint) + workers * sizeof(endpoint->letters[0]));
+	struct endpoint *endpoint = calloc(1, sizeof(*endpoint) + shares * sizeof(endpoint->shares[0]));
 
 	if (!endpoint)
 		return NULL;
 	atomic_init(&endpoint->references, 1);
+	endpoint->share_count = shares;
 	endpoint->listen = *listen;
 	endpoint->guest_port = guest_port;
 	endpoint->proxy_protocol = proxy_protocol;

@@ -4,6 +4,7 @@
 
 #include "base/addr.h"
 #include "base/loop.h"
+#include "forwarder/poller.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -11,29 +12,36 @@
 #include <stdint.h>
 
 struct endpoint;
+struct route_side;
 struct worker;
 
-/* How each worker is told that an endpoint was closed and its connections are to be reset. */
-struct endpoint_letter {
-	struct mail mail;
+/* One worker's part in a TCP endpoint: accept.c. */
+struct endpoint_share {
+	struct poll_source readable;
+	struct mail closed; /* to the worker: the last it hears of the socket */
 	struct endpoint *endpoint;
 	struct worker *worker;
+	struct route_side *side; /* where the connections go: used while FD is open only */
+	int fd;                  /* the listening socket; -1: closed. Main writes, under the worker's lock */
+	bool heard;              /* in the worker's epoll set. Main's */
+	bool reset;              /* with `closed`: what came through it is reset */
 };
 
 /*
  * What the connections that came through one listening address have in common. It outlives the listener for as long as one of
- * them does. Constant but for the count.
+ * them does. Constant but for the count, and the shares.
  */
 struct endpoint {
 	atomic_uint references;
 	struct addr listen;
 	uint16_t guest_port;
 	bool proxy_protocol;
-	struct endpoint_letter letters[]; /* one a worker */
+	size_t share_count; /* of the workers that accept; with UDP unused */
+	struct endpoint_share shares[];
 };
 
 /* With one reference, the caller's. NULL only for lack of memory. */
-struct endpoint *endpoint_new(size_t workers, const struct addr *listen, uint16_t guest_port, bool proxy_protocol);
+struct endpoint *endpoint_new(size_t shares, const struct addr *listen, uint16_t guest_port, bool proxy_protocol);
 
 /* Any thread. Returns ENDPOINT. */
 struct endpoint *endpoint_reference(struct endpoint *endpoint);

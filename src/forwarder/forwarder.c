@@ -16,7 +16,6 @@
 
 enum {
 	DRAIN_LOOK_MS = 20, /* between looks at what is left */
-	LIMIT_LINES = 20,   /* a minute */
 	PAUSE_LINES = 1,    /* a minute */
 	MINUTE_MS = 60 * 1000,
 };
@@ -51,6 +50,11 @@ static int start(struct forwarder *forwarder, struct err *err)
 	forwarder->nowhere = route_new(forwarder, "", 0, &limits);
 	if (!forwarder->nowhere)
 		return err_set(err, ENOMEM, "route");
+	/* All of them, so that each worker is told where the default endpoint leads. */
+	for (size_t i = 0; i < forwarder->worker_count; i++) {
+		if (!route_side_at(forwarder->nowhere, i))
+			return err_set(err, ENOMEM, "route");
+	}
 	return 0;
 }
 
@@ -64,11 +68,10 @@ struct forwarder *forwarder_new(struct event_base *base, const struct config *co
 	}
 	forwarder->base = base;
 	forwarder->config = config;
-	forwarder->limit_lines = (struct log_limit){ .burst = LIMIT_LINES, .interval_ms = MINUTE_MS };
 	forwarder->pause_lines = (struct log_limit){ .burst = PAUSE_LINES, .interval_ms = MINUTE_MS };
 	LIST_INIT(&forwarder->listeners);
 	LIST_INIT(&forwarder->routes);
-	limits_read(forwarder);
+	limits_init(forwarder);
 	if (start(forwarder, err) < 0) {
 		forwarder_free(forwarder);
 		return NULL;
@@ -163,9 +166,9 @@ static void look_at_drain(void *context)
 void forwarder_drain(struct forwarder *forwarder, unsigned drain_ms, void (*done)(void *context), void *context)
 {
 	/* The sockets stay: whoever takes them over, from the service manager's store, finds the clients that came meanwhile. */
+	atomic_store(&forwarder->accept_paused, true);
 	listeners_pause(forwarder);
 	timer_stop(&forwarder->accept_pause);
-	forwarder->accept_paused = true;
 	forwarder->drained = done;
 	forwarder->drained_context = context;
 	forwarder->drain_until_ms = clock_now_ms() + drain_ms;

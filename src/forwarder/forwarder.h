@@ -3,9 +3,9 @@
 #define WEFT_FORWARDER_FORWARDER_H
 
 /*
- * Carries TCP (and UDP) from listening addresses of the host to guests, dialing inside each sandbox's namespace. Listeners live
- * on the main thread's loop; an accepted connection is handed to one worker and stays there. The forwarder knows nothing of
- * sandboxes but their routes.
+ * Carries TCP (and UDP) from listening addresses of the host to guests, dialing inside each sandbox's namespace. Listeners are
+ * opened and closed on the main thread; workers accept from them, and a connection stays on one worker. The forwarder knows nothing
+ * of sandboxes but their routes.
  *
  * All functions: main thread, unless they say otherwise. Callbacks: main thread.
  */
@@ -130,7 +130,7 @@ struct listener *listener_open(struct forwarder *forwarder, const struct addr *l
 			       const struct listener_options *options, struct err *err);
 
 /*
- * Closes the socket: nobody connects any more. RESET: connections that came through it are reset (reason: unregistered),
+ * Closes the socket: nobody connects any more, and none is accepted any more when it returns. RESET: connections that came through it are reset (reason: unregistered),
  * else they live on.
  */
 void listener_close(struct listener *listener, bool reset);

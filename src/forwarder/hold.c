@@ -25,10 +25,11 @@ static bool leads_nowhere(const struct route_side *side)
 	return !side->route->id[0];
 }
 
-/* From the side of the route to nowhere to the one that the default endpoint leads to now. */
-static void move_to(struct connection *connection, struct route_side *side)
+/* From the side of the route to nowhere to the one that the default endpoint leads to now. False if that has too many now. */
+static bool move_to(struct connection *connection, struct route_side *side)
 {
 	struct route_side *old = connection->side;
+	unsigned limit = side->state.limits.connections;
 
 	LIST_REMOVE(connection, of_side);
 	old->count--;
@@ -36,8 +37,9 @@ static void move_to(struct connection *connection, struct route_side *side)
 	atomic_fetch_sub(&old->route->connections, 1);
 
 	route_side_add(side, connection);
-	atomic_fetch_add(&side->route->connections, 1);
+	atomic_fetch_add_explicit(&side->route->total, 1, memory_order_relaxed);
 	connection->deadline_ms = connection->accepted_ms + side->state.limits.connect_deadline_ms;
+	return atomic_fetch_add(&side->route->connections, 1) < limit || !limit;
 }
 
 static void give_up(struct connection *connection)
@@ -54,12 +56,11 @@ void hold_decide(struct connection *connection)
 {
 	struct route_side *lead = connection->side->lead;
 
-	if (lead && limits_is_full(lead->route, &lead->state)) {
+	/* One that closes is left: the next letter tells where to go instead. */
+	if (lead && !lead->state.closing && !move_to(connection, lead)) {
 		connection_close(connection, CLOSE_LIMIT, 0);
 		return;
 	}
-	if (lead)
-		move_to(connection, lead);
 
 	const struct route_side *side = connection->side;
 	const struct route_state *state = &side->state;

@@ -1,103 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Listening sockets, on main's loop. A wake-up accepts a bounded number of connections and hands each worker's share over in one
- * letter. What an accepted socket inherits from the listening one (TCP_NODELAY, keepalive) costs no system call.
+ * Listening sockets: main opens and closes them, workers accept (accept.c).
  */
 #include "forwarder/listener.h"
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/err.h"
 #include "config/config.h"
+#include "forwarder/accept.h"
 #include "forwarder/connection.h"
 #include "forwarder/core.h"
 #include "forwarder/endpoint.h"
 #include "forwarder/limits.h"
 #include "forwarder/route.h"
 #include "forwarder/udp.h"
-#include "forwarder/worker.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-
-enum { ACCEPTS_MAX = 64 }; /* in one wake-up of one listener */
-
-/* ---- Accepting ---- */
-
-static void hand_over(struct listener *listener, int fd, const struct addr *client)
-{
-	struct forwarder *forwarder = listener->forwarder;
-	struct route *route = listener->route;
-	struct worker *worker = forwarder_pick_worker(forwarder);
-
-	if (!route)
-		route = forwarder->default_route ? forwarder->default_route : forwarder->nowhere;
-	if (!limits_admit(route, &route->state)) {
-		limits_refuse(route, listener->endpoint, client);
-		close_with_reset(&fd);
-		return;
-	}
-
-	struct arrival arrival = { .fd = fd,
-				   .client = *client,
-				   .endpoint = listener->endpoint,
-				   .side = route_side_at(route, worker->index),
-				   .accepted_us = clock_now_us() };
-
-	if (!arrival.side || worker_add_arrival(worker, &arrival) < 0) {
-		close_with_reset(&fd);
-		return;
-	}
-	endpoint_reference(listener->endpoint);
-	atomic_fetch_add_explicit(&route->total, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&route->connections, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&forwarder->connections, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&forwarder->promised, 1, memory_order_relaxed);
-}
-
-/* Whether to go on accepting after accept4() failed with ERROR. */
-static bool accept_failed(struct listener *listener, int error)
-{
-	switch (error) {
-	case EAGAIN:
-		return false;
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
-		limits_pause_accepting(listener->forwarder, error);
-		return false;
-	default:
-		/* What was wrong with one connection that is gone already, accept(2): the next may be well. */
-		return true;
-	}
-}
-
-static void on_readable(evutil_socket_t fd, short what, void *arg)
-{
-	struct listener *listener = arg;
-	struct forwarder *forwarder = listener->forwarder;
-
-	(void)what;
-	for (unsigned i = 0; i < ACCEPTS_MAX && !forwarder->accept_paused; i++) {
-		struct addr client = { 0 };
-		socklen_t size = sizeof(client);
-		int accepted = accept4(fd, &client.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (accepted >= 0) {
-			hand_over(listener, accepted, &client);
-			limits_look_at_descriptor(forwarder, accepted);
-		} else if (!accept_failed(listener, errno)) {
-			break;
-		}
-	}
-	for (size_t i = 0; i < forwarder->worker_count; i++)
-		worker_flush(forwarder->workers[i]);
-}
 
 void listeners_pause(struct forwarder *forwarder)
 {
@@ -105,9 +27,10 @@ void listeners_pause(struct forwarder *forwarder)
 
 	LIST_FOREACH(listener, &forwarder->listeners, link)
 	{
-		if (listener->readable)
-			event_del(listener->readable);
+		if (!listener->udp)
+			accept_pause(listener->endpoint);
 	}
+	accept_wait(forwarder);
 }
 
 void listeners_resume(struct forwarder *forwarder)
@@ -116,8 +39,8 @@ void listeners_resume(struct forwarder *forwarder)
 
 	LIST_FOREACH(listener, &forwarder->listeners, link)
 	{
-		if (listener->readable)
-			event_add(listener->readable, NULL);
+		if (!listener->udp && accept_resume(listener->endpoint) < 0)
+			limits_pause_accepting(forwarder, errno);
 	}
 }
 
@@ -166,16 +89,9 @@ static int open_tcp(struct listener *listener, const struct listener_options *op
 		return -1;
 	if (listen_on_socket(fd, keepalive_ms, err) < 0)
 		goto fail;
-	listener->readable = event_new(forwarder->base, fd, EV_READ | EV_PERSIST, on_readable, listener);
-	if (!listener->readable) {
-		err_set(err, ENOMEM, "event");
+	if (accept_open(forwarder, listener->endpoint, listener->route ? listener->route : forwarder->nowhere, fd,
+			err) < 0)
 		goto fail;
-	}
-	if (!forwarder->accept_paused && event_add(listener->readable, NULL) < 0) {
-		event_free(listener->readable);
-		err_set(err, ENOMEM, "event");
-		goto fail;
-	}
 	listener->fd = fd;
 	return 0;
 
@@ -232,7 +148,7 @@ struct listener *listener_open(struct forwarder *forwarder, const struct addr *l
 	}
 	*listener = (struct listener){ .forwarder = forwarder, .route = route, .fd = -1 };
 	listener->endpoint =
-	    endpoint_new(forwarder->worker_count, listen, options->guest_port, options->proxy_protocol);
+	    endpoint_new(accept_workers(forwarder), listen, options->guest_port, options->proxy_protocol);
 	if (!listener->endpoint) {
 		err_set(err, ENOMEM, "listener");
 		goto fail;
@@ -258,40 +174,14 @@ int listener_fd(const struct listener *listener)
 
 /* ---- Closing ---- */
 
-/* Worker's thread. */
-static void deliver_reset(struct mail *mail)
-{
-	struct endpoint_letter *letter = (struct endpoint_letter *)mail;
-
-	connections_reset_endpoint(letter->worker, letter->endpoint);
-	endpoint_release(letter->endpoint);
-}
-
-static void reset_connections(struct listener *listener)
-{
-	struct forwarder *forwarder = listener->forwarder;
-	struct endpoint *endpoint = listener->endpoint;
-
-	for (size_t i = 0; i < forwarder->worker_count; i++) {
-		struct endpoint_letter *letter = &endpoint->letters[i];
-
-		letter->mail.deliver = deliver_reset;
-		letter->endpoint = endpoint_reference(endpoint);
-		letter->worker = forwarder->workers[i];
-		mailbox_post(letter->worker->mailbox, &letter->mail);
-	}
-}
-
 void listener_close(struct listener *listener, bool reset)
 {
 	if (listener->udp) {
 		/* Its flows go with it: their answers leave by its socket. */
 		udp_port_close(listener->udp);
 	} else {
-		event_free(listener->readable);
+		accept_close(listener->endpoint, reset);
 		close(listener->fd);
-		if (reset)
-			reset_connections(listener);
 	}
 	endpoint_release(listener->endpoint);
 	LIST_REMOVE(listener, link);

@@ -6,7 +6,6 @@
 #include "forwarder/forwarder.h"
 
 struct endpoint;
-struct event;
 struct udp_port;
 
 /* A listening address. Main thread. */
@@ -16,8 +15,7 @@ struct listener {
 	struct route *route; /* NULL: the default endpoint */
 	struct endpoint *endpoint;
 	int fd;
-	struct event *readable; /* NULL with UDP */
-	struct udp_port *udp;   /* NULL with TCP; it owns FD */
+	struct udp_port *udp; /* NULL with TCP; it owns FD */
 };
 
 /* Stops, or goes on, accepting on all listeners. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A closed descriptor leaves an epoll set by itself, so nothing is ever removed: that saves a system call for each socket. What was
+ * A closed descriptor leaves an epoll set by itself, so no connection is ever removed: that saves a system call for each socket. What was
  * found before it was closed is still in the batch; whoever frees a source, or uses it for another descriptor, says so.
  */
 #include "forwarder/poller.h"
@@ -61,6 +61,16 @@ int poller_add_edges(struct poller *poller, int fd, struct poll_source *source)
 int poller_add_readable(struct poller *poller, int fd, struct poll_source *source)
 {
 	return add(poller, fd, EPOLLIN, source);
+}
+
+int poller_add_shared(struct poller *poller, int fd, struct poll_source *source)
+{
+	return add(poller, fd, EPOLLIN | EPOLLEXCLUSIVE, source);
+}
+
+void poller_remove(struct poller *poller, int fd)
+{
+	epoll_ctl(poller->fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
 void poller_forget(struct poller *poller, const struct poll_source *source)

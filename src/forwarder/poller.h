@@ -30,6 +30,13 @@ int poller_add_edges(struct poller *poller, int fd, struct poll_source *source);
 /* Tells SOURCE for as long as FD is readable. 0, or -1 with errno. */
 int poller_add_readable(struct poller *poller, int fd, struct poll_source *source);
 
+/*
+ * The same where several pollers have FD: of those that wait, one is woken. poller_remove() before FD is closed; what was already
+ * found may still be told after it. Any thread.
+ */
+int poller_add_shared(struct poller *poller, int fd, struct poll_source *source);
+void poller_remove(struct poller *poller, int fd);
+
 /* What poller_wait() has found for SOURCE and not told yet is not told. For a source whose descriptor was closed. */
 void poller_forget(struct poller *poller, const struct poll_source *source);
 

@@ -45,6 +45,8 @@ struct route *route_new(struct forwarder *forwarder, const char *id, unsigned sl
 	}
 	route->forwarder = forwarder;
 	route->slot = slot;
+	/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): there is at least one worker */
+	route->first_worker = forwarder->next_first++ % forwarder->worker_count;
 	route->state = (struct route_state){ .netns_fd = -1, .limits = *limits };
 	take_common_limits(&route->state, forwarder->config);
 	pthread_mutex_init(&route->lock, NULL);
@@ -318,7 +320,8 @@ void route_side_add(struct route_side *side, struct connection *connection)
 
 void route_side_check_empty(struct route_side *side)
 {
-	if (!side->state.closing || side->count || side->empty_told)
+	if (!side->state.closing || side->count || side->empty_told ||
+	    atomic_load_explicit(&side->coming, memory_order_relaxed))
 		return;
 	side->empty_told = true;
 	side->empty.deliver = deliver_empty;

@@ -34,7 +34,7 @@ struct route_state {
 	uint64_t pace; /* bytes a second that a client is sent at most; 0: no limit */
 };
 
-/* One worker's share of a route. Its thread's only, but for what says otherwise. Made when a connection first comes there. */
+/* One worker's share of a route. Its thread's only, but for what says otherwise. Made when a connection may come there. */
 struct route_side {
 	struct route *route;
 	struct worker *worker;
@@ -45,7 +45,8 @@ struct route_side {
 	uint64_t woken_ms; /* when those that wait for an answer last were made to dial at once */
 	LIST_HEAD(, connection) connections;
 	LIST_HEAD(, udp_port) udp_ports;
-	size_t count; /* of connections, UDP endpoints and their flows */
+	size_t count;         /* of connections, UDP endpoints and their flows */
+	atomic_size_t coming; /* connections that another worker accepted and that are still in a letter; any thread */
 	bool empty_told;
 
 	struct mail update;             /* read the state anew */
@@ -66,6 +67,7 @@ struct route {
 	struct forwarder *forwarder;
 	char *id; /* "": the way to nowhere */
 	unsigned slot;
+	size_t first_worker; /* of those that accept for it */
 
 	pthread_mutex_t lock;
 	struct route_state state; /* main writes, under LOCK; main may read without */

@@ -60,7 +60,6 @@ void forwarder_stats(const struct forwarder *forwarder, struct forwarder_stats *
 		.connections_open = atomic_load_explicit(&forwarder->connections, memory_order_relaxed),
 		.accept_pauses = forwarder->accept_pauses,
 	};
-	stats->ended[CLOSE_LIMIT] = forwarder->limited;
 	for (size_t i = 0; i < forwarder->worker_count; i++) {
 		const struct worker_stats *of_worker = &forwarder->workers[i]->stats;
 

@@ -21,7 +21,7 @@
 #include <string.h>
 
 /* Lines about abnormal ends, of one worker: enough to see what happens, not enough to fill a disk. */
-enum { LINES_BURST = 100, LINES_INTERVAL_MS = 5000 };
+enum { LINES_BURST = 100, LINES_INTERVAL_MS = 5000, LIMIT_LINES = 20, MINUTE_MS = 60 * 1000 };
 
 enum { PATIENCE_MAX_MS = 60 * 1000 };
 
@@ -96,40 +96,6 @@ static void *run(void *arg)
 
 /* ---- Letters ---- */
 
-static void deliver_arrivals(struct mail *mail)
-{
-	struct arrivals *arrivals = (struct arrivals *)((char *)mail - offsetof(struct arrivals, mail));
-
-	for (size_t i = 0; i < arrivals->count; i++)
-		connection_begin(arrivals->worker, &arrivals->items[i]);
-	free(arrivals);
-}
-
-int worker_add_arrival(struct worker *worker, const struct arrival *arrival)
-{
-	if (!worker->batch) {
-		worker->batch = malloc(sizeof(*worker->batch));
-		if (!worker->batch)
-			return -1;
-		worker->batch->mail.deliver = deliver_arrivals;
-		worker->batch->worker = worker;
-		worker->batch->count = 0;
-	}
-	worker->batch->items[worker->batch->count++] = *arrival;
-	atomic_fetch_add_explicit(&worker->load, 1, memory_order_relaxed);
-	if (worker->batch->count == ARRIVALS_MAX)
-		worker_flush(worker);
-	return 0;
-}
-
-void worker_flush(struct worker *worker)
-{
-	if (!worker->batch)
-		return;
-	mailbox_post(worker->mailbox, &worker->batch->mail);
-	worker->batch = NULL;
-}
-
 static void deliver_stop(struct mail *mail)
 {
 	struct worker *worker = (struct worker *)((char *)mail - offsetof(struct worker, stop));
@@ -191,6 +157,7 @@ static void free_parts(struct worker *worker)
 	pipe_pool_free(worker->pipes);
 	free(worker->buffer);
 	free(worker->datagrams);
+	pthread_mutex_destroy(&worker->accepting);
 	free(worker);
 }
 
@@ -220,6 +187,8 @@ struct worker *worker_new(struct forwarder *forwarder, size_t index, struct err 
 	worker->now_ms = clock_now_ms();
 	worker->stop.deliver = deliver_stop;
 	worker->lines = (struct log_limit){ .burst = LINES_BURST, .interval_ms = LINES_INTERVAL_MS };
+	worker->limit_lines = (struct log_limit){ .burst = LIMIT_LINES, .interval_ms = MINUTE_MS };
+	pthread_mutex_init(&worker->accepting, NULL);
 	LIST_INIT(&worker->sides);
 	TAILQ_INIT(&worker->again);
 	TAILQ_INIT(&worker->dead);
@@ -239,7 +208,6 @@ struct worker *worker_new(struct forwarder *forwarder, size_t index, struct err 
 
 void worker_stop(struct worker *worker)
 {
-	worker_flush(worker);
 	mailbox_post(worker->mailbox, &worker->stop);
 }
 

@@ -20,7 +20,7 @@ struct route_side;
 struct slab;
 
 enum {
-	ARRIVALS_MAX = 64,      /* connections handed over in one letter */
+	ACCEPTS_MAX = 64,       /* in one wake-up of one listening socket */
 	COPY_SIZE = 16 * 1024,  /* read at once while copying: beyond it splicing is cheaper */
 	PIPE_SIZE = 256 * 1024, /* a bigger pipe gains nothing */
 	PIPES_KEPT = 16,        /* idle ones */
@@ -29,7 +29,7 @@ enum {
 	COARSE_STEP_MS = 1000,  /* of open connections */
 };
 
-/* A connection on its way from the listener to its worker. */
+/* A connection that was accepted and has not begun. */
 struct arrival {
 	int fd;
 	struct addr client;
@@ -38,11 +38,10 @@ struct arrival {
 	uint64_t accepted_us; /* clock_now_us() */
 };
 
-struct arrivals {
+/* One accepted by another worker. */
+struct arrival_letter {
 	struct mail mail;
-	struct worker *worker;
-	size_t count;
-	struct arrival items[ARRIVALS_MAX];
+	struct arrival arrival;
 };
 
 /* What a worker counts: written by it alone, read by any. */
@@ -78,10 +77,14 @@ struct worker {
 	struct udp_batch *datagrams; /* NULL without UDP endpoints */
 	char *buffer;                /* COPY_SIZE bytes: what is read and at once written on */
 
-	struct log_limit lines; /* of abnormal ends */
+	struct log_limit lines;       /* of abnormal ends */
+	struct log_limit limit_lines; /* "connection ended" for a limit, of those that never began */
 	struct worker_stats stats;
-	struct arrivals *batch; /* main's: being filled in this turn of its loop, or NULL */
-	atomic_size_t load;     /* connections; any thread */
+	atomic_size_t load; /* connections; any thread */
+
+	pthread_mutex_t accepting; /* held while accepting: main takes it to end that */
+	size_t arrival_count;
+	struct arrival arrivals[ACCEPTS_MAX]; /* accepted in this wake-up */
 };
 
 /* Starts the thread. NULL with ERR. */
@@ -92,10 +95,6 @@ void worker_stop(struct worker *worker);
 
 /* Waits for the end of the thread, and frees. */
 void worker_free(struct worker *worker);
-
-/* The listener's: an arrival for this worker, gathered until worker_flush(). 0, or -1 for lack of memory. Main thread. */
-int worker_add_arrival(struct worker *worker, const struct arrival *arrival);
-void worker_flush(struct worker *worker);
 
 /* The guest answered to what was accepted at ACCEPTED_US: for the histogram. Worker's thread. */
 void worker_count_connect(struct worker *worker, uint64_t accepted_us);

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The forwarder alone: its workers accept for themselves, while main opens, closes and pauses what they accept from."""
+
+import os
+import socket
+import threading
+import time
+
+import pytest
+
+from harness.daemon import build_dir
+from harness.forwarder import SLOW, Forwarder, Sandbox
+from harness.wait import poll_until
+
+LOAD = os.path.join(build_dir(), "tests/forwarder/load")
+
+
+@pytest.fixture
+def sandbox(host):
+    return Sandbox(host, "ns-1")
+
+
+@pytest.fixture
+def forwarder(host, folder, sandbox):
+    one = Forwarder(host, folder)
+    one.tell(f"route a1 {sandbox.path}")
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def up(forwarder, guest):
+    one = guest("ns-1")
+    forwarder.tell("up a1 1")
+    return one
+
+
+def cpu_by_thread(forwarder):
+    """Seconds of each thread but main, which is the first: the workers, and a sanitizer's own."""
+    used = []
+    for thread in sorted(os.listdir(f"/proc/{forwarder.pid}/task"), key=int)[1:]:
+        with open(f"/proc/{forwarder.pid}/task/{thread}/schedstat", encoding="ascii") as file:
+            used.append(int(file.read().split()[0]) / 1e9)
+    return used
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_kept_connections_are_spread_over_the_workers(host, forwarder, up, one_by_one):
+    up.serve("7,echo", "49983,http,a1")
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    forwarder.tell("listen b a1 127.0.0.1:20083 49983")
+    if one_by_one:  # each is accepted while all workers wait: the kernel wakes the same one each time
+        clients = []
+        for _ in range(16):
+            clients.append(host.connect("127.0.0.1", 20007))
+            clients[-1].sendall(b"x")
+            assert clients[-1].recv(1) == b"x"
+        before = cpu_by_thread(forwarder)
+        for _ in range(200):
+            for client in clients:
+                client.sendall(b"x")
+            for client in clients:
+                assert client.recv(1) == b"x"
+        for client in clients:
+            client.close()
+    else:
+        before = cpu_by_thread(forwarder)
+        assert "failed=0 " in host.output([LOAD, "requests", "127.0.0.1:20083", 1, 16], timeout=60)
+    used = [after - earlier for after, earlier in zip(cpu_by_thread(forwarder), before)]
+    less, more = sorted(used)[-2:]
+    assert less > 0.2 * (less + more), used
+
+
+def served(connect, text=b"abc"):
+    """Whether what CONNECT connects to answers. It may refuse, reset or end instead."""
+    try:
+        with connect() as client:
+            client.sendall(text)
+            return client.recv(len(text)) == text
+    except ConnectionError:
+        return False
+
+
+class Crowd:
+    """Clients that connect again and again to each of PORTS until the context ends. A client that hangs is a problem."""
+
+    def __init__(self, host, ports):
+        self.host = host
+        self.served = self.turned_away = 0
+        self.problems = []
+        self.stop = threading.Event()
+        self.threads = [threading.Thread(target=self._run, args=(port,)) for port in ports]
+
+    def _run(self, port):
+        try:
+            while not self.stop.is_set():
+                if served(lambda: self.host.connect("127.0.0.1", port, timeout=20)):
+                    self.served += 1
+                else:
+                    self.turned_away += 1
+        except BaseException as error:  # pylint: disable=broad-except
+            self.problems.append(repr(error))
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join(30)
+        assert not self.problems, self.problems
+
+
+def test_endpoints_and_routes_come_and_go_under_clients(host, forwarder, sandbox, up):
+    """What was accepted just before the end of its endpoint, or of its route, ends with it."""
+    up.serve("7,echo")
+    with Crowd(host, [20007, 20007, 20008, 20008]) as crowd:
+        for number in range(40 if SLOW else 120):
+            forwarder.tell(f"route b{number} {sandbox.path}")
+            forwarder.tell(f"listen a b{number} 127.0.0.1:20007 7")
+            forwarder.tell(f"listen b b{number} 127.0.0.1:20008 7")
+            forwarder.tell(f"up b{number} 1")
+            if number % 2:
+                before = crowd.served
+                poll_until(lambda: crowd.served > before)  # pylint: disable=cell-var-from-loop
+            forwarder.tell(f"limits b{number} 0 10000 0 0 0")
+            forwarder.tell("unlisten a reset")
+            forwarder.tell("unlisten b keep")
+            forwarder.tell(f"up b{number} 0")
+            forwarder.tell(f"close b{number} 0")
+            forwarder.wait_event(f"closed b{number}")
+    assert crowd.served >= 20 and crowd.turned_away
+    poll_until(lambda: forwarder.stats()["open"] == 0)
+    with pytest.raises(ConnectionRefusedError):
+        host.connect("127.0.0.1", 20007)
+
+
+def test_the_default_endpoint_leads_on_under_clients(host, forwarder, sandbox, up):
+    up.serve("7,echo")
+    forwarder.tell("listen a - 127.0.0.1:20007 7")
+    with Crowd(host, [20007, 20007, 20007]) as crowd:
+        for number in range(30 if SLOW else 100):
+            forwarder.tell(f"route b{number} {sandbox.path}")
+            forwarder.tell(f"up b{number} 1")
+            forwarder.tell(f"default b{number}")
+            before = crowd.served
+            poll_until(lambda: crowd.served > before)  # pylint: disable=cell-var-from-loop
+            if number % 2:
+                forwarder.tell("default -")
+            forwarder.tell(f"close b{number} 0")
+            forwarder.wait_event(f"closed b{number}")
+        forwarder.tell("default a1")
+        before = crowd.served
+        poll_until(lambda: crowd.served > before + 20)
+    poll_until(lambda: forwarder.stats()["open"] == 0)
+    assert forwarder.values("routestats a1")["total"] >= 20
+
+
+def test_the_default_endpoint_keeps_to_its_routes_limit(host, forwarder, up):
+    up.serve("7,echo")
+    forwarder.tell("limits a1 3 10000 0 0 0")
+    forwarder.tell("default a1")
+    forwarder.tell("listen a - 127.0.0.1:20007 7")
+    clients = [host.connect("127.0.0.1", 20007) for _ in range(3)]
+    for client in clients:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+    assert not served(lambda: host.connect("127.0.0.1", 20007))
+    forwarder.wait_ended(limit=1)
+    for client in clients:
+        client.close()
+    forwarder.wait_ended(done=3)
+    assert served(lambda: host.connect("127.0.0.1", 20007))
+
+
+def test_a_limit_is_exact_when_many_come_at_once(host, forwarder, up):
+    """However many workers accept."""
+    up.serve("7,echo")
+    forwarder.tell("limits a1 10 10000 0 0 0")
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    clients = []
+    for _ in range(100):
+        try:
+            clients.append(host.connect("127.0.0.1", 20007))
+        except ConnectionError:  # reset as soon as it stood
+            pass
+    answered = 0
+    for client in clients:
+        try:
+            client.sendall(b"x")
+            answered += len(client.recv(1))
+        except ConnectionError:
+            pass
+    assert answered == 10
+    forwarder.wait_ended(limit=90)
+    for client in clients:
+        client.close()
+
+
+def test_after_the_drain_began_nobody_is_accepted(host, forwarder, up):
+    up.serve("7,echo")
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    assert served(lambda: host.connect("127.0.0.1", 20007))
+    forwarder.wait_ended(done=1)
+    forwarder.tell("drain 0")
+    forwarder.wait_event("drained")
+    used = forwarder.cpu_seconds()
+    with host.connect("127.0.0.1", 20007) as client:
+        client.settimeout(0.5)
+        client.sendall(b"x")
+        with pytest.raises(socket.timeout):
+            client.recv(1)
+    assert forwarder.cpu_seconds() - used < 0.2
+    assert forwarder.stats()["open"] == 0
+
+
+def test_endpoints_by_the_thousand_open_and_close_quickly(host, forwarder):
+    count = 1000 if SLOW else 4000
+    before, start = forwarder.memory_kib(), time.monotonic()
+    for number in range(count):
+        forwarder.tell(f"listen n{number} a1 127.1.{number >> 8}.{number & 255}:20007 7")
+    opened = time.monotonic() - start
+    assert forwarder.memory_kib() - before < count * (4 if SLOW else 2)
+    for number in range(count):
+        forwarder.tell(f"unlisten n{number} keep")
+    assert opened < 10 and time.monotonic() - start < 20
