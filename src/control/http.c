@@ -64,7 +64,9 @@ static void on_request(void *context, const struct gate_request *request, struct
 	struct control_http *http = context;
 
 	if (!host_is_ours(http, request->host, request->fd))
-		reply_refusal(reply, 403, NULL, "the Host header names no address of [http] listen", NULL);
+		reply_refusal(reply, 403, NULL,
+			      "the Host header names no address of [http] listen: ask by that address, not by a name",
+			      NULL);
 	else
 		api_handle(http->api, request, true, reply);
 }

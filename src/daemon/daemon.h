@@ -66,6 +66,7 @@ struct daemon {
 	uint64_t register_sum_us;
 	uint64_t denied[FABRIC_RULES];      /* packets stopped, by rule, since it runs */
 	uint64_t host_denied[FABRIC_RULES]; /* last read of the host's table */
+	uint64_t repairs;                   /* of what others changed, since it runs */
 	struct mailbox *diagnoses_done;     /* diagnoses that are over */
 	unsigned diagnoses;                 /* under way */
 	struct event *signals[3];

@@ -45,6 +45,7 @@ static void on_repaired(void *context, unsigned slot, const char *what)
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = slot ? registry_at(daemon->registry, slot) : NULL;
 
+	daemon->repairs++;
 	log_seldom(LOG_WARNING_LEVEL, "repaired", F_STR("sandbox", sandbox ? sandbox->id : NULL), F_STR("what", what));
 	control_event(daemon->control, "repair", sandbox ? sandbox->id : NULL, json_pack("{s:s}", "what", what));
 }

@@ -102,6 +102,8 @@ void daemon_metrics(void *context, struct reply *reply)
 		if (daemon->config->http.sandbox_metrics)
 			metrics_write_sandboxes(out, daemon);
 		write_denied(out, daemon);
+		metrics_head(out, "weft_repairs_total", "counter", "Times that weft put back what others had changed.");
+		fprintf(out, "weft_repairs_total %" PRIu64 "\n", daemon->repairs);
 		fclose(out);
 	}
 	reply_text(reply, "text/plain; version=0.0.4; charset=utf-8", text ? text : "", length);

@@ -4,6 +4,7 @@
 import json
 import os
 import random
+import re
 import urllib.parse
 
 import jsonschema
@@ -177,6 +178,7 @@ def test_events_of_weftd_are_documented_ones_and_read_as_durations(daemon, api, 
         assert (denied["sandbox"], denied["rule"], denied["destination"], denied["port"]) == ("a1", "private", "10.0.0.1", 80)
         host.run(["nft", "flush", "ruleset"])
         until(events, "repair")
+        assert int(re.search(r"^weft_repairs_total (\d+)$", api.get("/metrics").expect(200).text, re.M)[1]) >= 1
         api.unregister("a1")
         until(events, "unregistered")
     changes = [event for event in seen if event["type"] == "state" and event["sandbox"] == "a1"]
