@@ -29,11 +29,13 @@
 #include <sys/socket.h>
 
 enum {
-	BUDGET = 1024 * 1024,        /* bytes of one stream in one wake-up */
-	READS = 64,                  /* reads of one stream in one wake-up: they may be of a byte each */
-	BULK_MIN = 8 * 1024,         /* spliced at once: below, copying is cheaper */
-	RECEIVE_BUFFER = 512 * 1024, /* of the kernel, for a stream of bulk */
-	UNSENT_MAX = 256 * 1024,     /* bytes that the kernel takes beyond what the receiver's window admits */
+	BUDGET = 1024 * 1024, /* bytes of one stream in one wake-up */
+	READS = 64,           /* reads of one stream in one wake-up: they may be of a byte each */
+	BULK_MIN = 8 * 1024,  /* spliced at once: below, copying is cheaper */
+	/* The kernel's memory for the bulk streams of a worker: shared by them, within bounds for each. */
+	BUFFERS = 64 * 1024 * 1024,
+	BUFFER_MIN = 512 * 1024,
+	BUFFER_MAX = 4 * 1024 * 1024,
 };
 
 enum result {
@@ -113,6 +115,9 @@ void stream_drop(struct connection *connection, struct stream *stream)
 	give_pipe_back(connection->worker, stream);
 	free(stream->rest);
 	stream->rest = NULL;
+	if (stream->bounded)
+		connection->worker->bulk_streams--;
+	stream->bounded = false;
 }
 
 /* ---- Writing ---- */
@@ -229,12 +234,16 @@ static enum result pass_fin_on(struct work *work)
 /*
  * Left alone the kernel lets a socket's buffers grow to tens of megabytes while the bytes flow, and when the reader then stops they
  * fill: a thousand such connections take all of the host's TCP memory (tcp_mem), and every other connection slows down. What was
- * offered cannot be taken back, so they are bounded before they grow; between neighbours a small window is no slower.
+ * offered cannot be taken back, so they are bounded before they grow: generously while few streams move bulk data (a window of
+ * 4 MiB was 1.4 times as fast as one of 512 KiB, through a TAP), and tightly where many do.
  */
 static void bound_buffers(struct work *work)
 {
-	int receive = RECEIVE_BUFFER / 2; /* the kernel doubles it, socket(7) */
-	int unsent = UNSENT_MAX;
+	size_t streams = ++work->connection->worker->bulk_streams;
+	size_t share = BUFFERS / streams;
+	size_t size = share > BUFFER_MAX ? BUFFER_MAX : share < BUFFER_MIN ? BUFFER_MIN : share;
+	int receive = (int)(size / 2); /* the kernel doubles it, socket(7) */
+	int unsent = (int)(size / 2);  /* bytes that the kernel takes beyond what the receiver's window admits */
 
 	if (setsockopt(work->from->fd, SOL_SOCKET, SO_RCVBUFFORCE, &receive, sizeof(receive)) < 0)
 		setsockopt(work->from->fd, SOL_SOCKET, SO_RCVBUF, &receive, sizeof(receive));

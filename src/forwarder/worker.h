@@ -69,6 +69,7 @@ struct worker {
 	struct slab *slab;
 	struct pipe_pool *pipes;
 	size_t pipes_lent;
+	size_t bulk_streams;           /* whose buffers in the kernel are bounded */
 	LIST_HEAD(, route_side) sides; /* that a connection came to */
 	struct connection_queue again; /* used up their budget: they go on at the end of the turn */
 	size_t again_count;
