@@ -3,6 +3,8 @@
  * The manual page and the completion against the table of commands: each has every command and option.
  */
 #include "cli/commands.h"
+#include "forwarder/forwarder.h"
+#include "registry/registry.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -88,6 +90,33 @@ START_TEST(the_manual_has_no_other_command)
 }
 END_TEST
 
+/* The text of the page between HEADING and the next one. */
+static char *part_of(const char *page, const char *heading)
+{
+	const char *begin = strstr(page, heading);
+	ck_assert_msg(begin != NULL, "the manual has no %s", heading);
+	const char *end = strstr(begin + 1, "\n.SH ");
+	ck_assert_ptr_nonnull(end);
+	return strndup(begin, (size_t)(end - begin));
+}
+
+START_TEST(the_manual_has_every_state_and_every_reason)
+{
+	char *page = read_source("man/weftctl.1");
+	char *states = part_of(page, "\n.SH STATES\n"), *reasons = part_of(page, "\n.SH \"HOW CONNECTIONS END\"\n");
+
+	for (unsigned i = 0; i < SANDBOX_STATES; i++)
+		ck_assert_msg(has_word(states, sandbox_state_name((enum sandbox_state)i)), "the manual lacks %s",
+			      sandbox_state_name((enum sandbox_state)i));
+	for (unsigned i = 0; i < CLOSE_REASONS; i++)
+		ck_assert_msg(has_word(reasons, close_reason_name((enum close_reason)i)), "the manual lacks %s",
+			      close_reason_name((enum close_reason)i));
+	free(reasons);
+	free(states);
+	free(page);
+}
+END_TEST
+
 START_TEST(the_completion_has_every_command_and_option)
 {
 	char *text = read_source("conf/weftctl.bash");
@@ -120,6 +149,7 @@ int main(void)
 	TCase *documents = tcase_create("documents");
 	tcase_add_test(documents, the_manual_has_every_command_and_option);
 	tcase_add_test(documents, the_manual_has_no_other_command);
+	tcase_add_test(documents, the_manual_has_every_state_and_every_reason);
 	tcase_add_test(documents, the_completion_has_every_command_and_option);
 
 	Suite *suite = suite_create("cli_docs");
