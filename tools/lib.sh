@@ -89,10 +89,11 @@ install_packages() {
 
 # obtainable PACKAGE...: whether each is there or could be installed.
 obtainable() {
-	local name
+	local name policy
 	command -v apt-cache >/dev/null || return 1
 	for name in $(missing_packages "$@"); do
-		apt-cache policy "$name" 2>/dev/null | grep -q '^ *Candidate: [^(]' || return 1
+		policy=$(apt-cache policy "$name" 2>/dev/null) || return 1
+		grep -q '^ *Candidate: [^(]' <<<"$policy" || return 1
 	done
 }
 
