@@ -44,7 +44,7 @@ class Expected:
         version, paused = shown["labels"]["v"], shown["state"] == "paused"
         fixed = fixed_of(shown)
         assert version in self.versions, f"{self.name}: {version} was never asked for, but {self.versions}"
-        assert paused in self.paused, f"{self.name}: paused is {paused}"
+        assert paused in self.paused, f"{self.name}: paused is {paused}, but {self.paused}: {shown}"
         assert self.fixed in (None, fixed), f"{self.name}: {self.fixed} has become {fixed}"
         self.present, self.versions, self.paused, self.fixed = True, {version}, {paused}, fixed
 
