@@ -87,6 +87,7 @@ struct tenant {
 	bool unregistered;      /* its file says that it is to go, whatever becomes of the attempt */
 	struct reply **leaving; /* answers owed when it is gone */
 	size_t leaving_count;
+	struct problem failure;        /* why its registration failed: the answer owed once all is undone */
 	struct counters base;          /* what its counters stood at when this run of the daemon took it over */
 	struct counters lost;          /* what the kernel counted in tables that are gone */
 	uint64_t denied[FABRIC_RULES]; /* last read of its namespace */

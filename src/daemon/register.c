@@ -25,16 +25,12 @@ struct registration {
 	uint64_t started_us;
 };
 
-static void answer_err(struct reply *reply, const char *id, const struct err *err)
+static void explain(const struct err *err, struct problem *problem)
 {
-	struct problem problem;
-
-	log_error("sandbox not registered", F_STR("sandbox", id), F_STR("error", err->text));
 	if (err->code == ECANCELED)
-		problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "weftd is stopping");
+		problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "weftd is stopping");
 	else
-		problem_set(&problem, PROBLEM_INTERNAL, NULL, "%s", err->text);
-	reply_problem(reply, &problem);
+		problem_set(problem, PROBLEM_INTERNAL, NULL, "%s", err->text);
 }
 
 /* Whether the sandbox that is there already answers the request, in one way or the other. */
@@ -80,17 +76,32 @@ static void on_undone(void *context)
 {
 	struct tenant *tenant = context;
 	struct daemon *daemon = tenant->daemon;
+	struct problem failure = tenant->failure;
+	struct reply *reply = tenant->leaving_count ? tenant->leaving[0] : NULL;
 	char id[SANDBOX_ID_MAX + 1];
 
+	tenant->leaving_count = 0;
 	forget(tenant, id);
 	control_sandbox_gone(daemon->control, id);
+	if (reply)
+		reply_problem(reply, &failure);
 	unpark(daemon, id);
 }
 
-static void undo(struct sandbox *sandbox)
+/* Takes back what was done, and only then answers: who hears of the failure finds nothing left. */
+static void undo(struct registration *registration, const struct err *err)
 {
+	struct sandbox *sandbox = registration->sandbox;
 	struct tenant *tenant = tenant_of(sandbox);
 
+	log_error("sandbox not registered", F_STR("sandbox", sandbox->id), F_STR("error", err->text));
+	explain(err, &tenant->failure);
+	tenant->leaving = err->code == ECANCELED ? NULL : malloc(sizeof(*tenant->leaving));
+	if (tenant->leaving)
+		tenant->leaving[tenant->leaving_count++] = registration->reply;
+	else
+		reply_problem(registration->reply, &tenant->failure);
+	free(registration);
 	endpoints_close(sandbox->endpoints, sandbox->endpoint_count, true);
 	tenant->busy = true;
 	route_close(tenant->route, CLOSE_UNREGISTERED, 0, on_undone, tenant);
@@ -157,9 +168,7 @@ static void on_made(void *context, const struct fabric_slot *slot, const struct 
 	if (err) {
 		if (err->code == EEXIST && retry_elsewhere(registration) == 0)
 			return;
-		answer_err(registration->reply, sandbox->id, err);
-		undo(sandbox);
-		free(registration);
+		undo(registration, err);
 		return;
 	}
 	tenant->busy = false;
@@ -232,17 +241,13 @@ static void start(struct registration *registration, const char *id, struct spec
 	tenant_of(sandbox)->busy = true;
 	default_endpoint_follow(daemon);
 	if (store_save(daemon->store, sandbox, &err) < 0) {
-		answer_err(registration->reply, id, &err);
-		undo(sandbox);
-		free(registration);
+		undo(registration, &err);
 		return;
 	}
 	struct fabric_nat *nat = calloc(tenant_nat_max(sandbox->endpoints, sandbox->endpoint_count), sizeof(*nat));
 	if (!nat) {
 		err_set(&err, ENOMEM, "sandbox %s", id);
-		answer_err(registration->reply, id, &err);
-		undo(sandbox);
-		free(registration);
+		undo(registration, &err);
 		return;
 	}
 	struct fabric_plan plan = tenant_plan(sandbox, nat);

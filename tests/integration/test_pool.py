@@ -273,7 +273,7 @@ def test_a_tap_of_another_owner_is_given_back_to_the_owner_of_all(host, weftd):
     ids=["link", "address", "mtu"],
 )
 def test_a_slot_that_was_altered_is_not_used_again(host, weftd, trace):
-    api = weftd({"pool": {"size": 1, "refill": 1, "quarantine": "300ms"}}).api
+    api = weftd({"pool": {"size": 1, "refill": 1, "quarantine": "4s"}}).api
     await_pool(api, ready=1)
     sandbox = api.register("a1")
     before = inode(host, sandbox["netns"])

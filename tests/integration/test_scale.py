@@ -13,6 +13,7 @@ import pytest
 
 from harness.api import endpoint_port
 from harness.client import PORT
+from harness.daemon import sanitized
 from harness.host import difference
 from harness.wait import poll_until
 
@@ -100,7 +101,7 @@ def test_all_answer_in_one_round_on_both_ways_in(host, weftd, guest):
         lambda: len(daemon.fds()) <= few + SCALE + listeners,
         what=lambda: f"{len(daemon.fds())} descriptors; {few} with none registered, {listeners} listeners",
     )
-    assert daemon.memory_kib() < 64 * 1024
+    assert sanitized() or daemon.memory_kib() < 64 * 1024
     learned = host.output(["ip", "neigh", "show", "nud", "reachable", "nud", "stale", "nud", "delay"])
     assert not [line for line in learned.splitlines() if " veth-" in line]
     unregister_all(api)
@@ -170,4 +171,4 @@ def test_the_same_few_slots_serve_many_sandboxes_and_stay_clean(host, weftd):
             memory = daemon.memory_kib()
     assert len(host.netns_names()) == 4
     poll_until(lambda: len(daemon.fds()) <= descriptors, what=lambda: f"{descriptors} descriptors: {daemon.fds()}")
-    assert daemon.memory_kib() <= memory + 2048
+    assert sanitized() or daemon.memory_kib() <= memory + 2048
