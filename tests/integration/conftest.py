@@ -71,12 +71,6 @@ def weftd(host, folder):
 
     yield start
     problems = []
-    # All stop first: while one runs, no other may clean up.
-    for made in reversed(started):
-        try:
-            made.stop()
-        except AssertionError as error:
-            problems.append(str(error))
     for made in reversed(started):
         try:
             made.finish()

@@ -227,6 +227,8 @@ class Weftd:
 
     def _cleanup(self):
         done = self.run("--cleanup")
+        if "another weftd" in done.stderr:
+            return  # one that was refused beside it: the other's end is held to leave nothing
         assert done.returncode == 0, f"weftd --cleanup: exit {done.returncode}\n{done.stdout}{done.stderr}"
 
 
