@@ -75,6 +75,9 @@ static void judge_live(struct fabric *fabric, struct slot *slot, const struct lo
 {
 	bool lost_under_vm = !look->has_tap && slot->carrier;
 
+	/* An event that came during this look may be younger than what it saw: the next look, which follows, knows better. */
+	if (slot->blinked && look->carrier && slot->look_more)
+		return;
 	if (slot->blinked && look->carrier)
 		tell_carrier(fabric, slot, false);
 	slot->blinked = false;
