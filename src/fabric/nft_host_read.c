@@ -104,7 +104,7 @@ int nft_host_forget(int link, struct err *err)
 {
 	const struct nft_element element = { .link = link };
 	struct nft_batch batch;
-	uint64_t drops;
+	uint64_t drops = 0;
 
 	/* Most have none, and whatever deletes waits for the kernel. */
 	if (nft_host_drops(&link, &drops, 1, err) < 0)

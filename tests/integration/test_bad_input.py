@@ -22,8 +22,7 @@ DEADLINE = 10  # seconds within which a request must be complete
 def unchanged(daemon, host):
     """Registers one sandbox; after the test, it and the host are as they were and the daemon still answers."""
     daemon.api.register("there", {"ports": [PORT, {"guest_port": 8080, "listen": "127.0.0.1:18080"}]})
-    poll_until(lambda: host.links()["veth-1"].get("ifalias"))  # written after the reply
-    before, sandboxes = host.state(), daemon.api.list()
+    before, sandboxes = host.settled_state(daemon.api), daemon.api.list()
     yield daemon.api
     assert daemon.running()
     assert daemon.api.list() == sandboxes

@@ -189,7 +189,7 @@ def test_automatic_ports_step_over_what_others_listen_on(host, api):
 def test_a_patch_is_all_or_nothing(host, api):
     api.register("other", {"ports": [{"guest_port": 1, "listen": "127.0.0.1:18080"}]})
     before = api.register("a1", {"ports": [PORT, {"guest_port": 8080, "listen": "127.0.0.1:18081"}], "labels": {"a": "b"}})
-    seen = host.state()
+    seen = host.settled_state(api)
 
     def refused(body, status, field):
         problem = api.request("PATCH", "/v1/sandboxes/a1", body=body).problem(status, field)

@@ -56,7 +56,7 @@ def test_no_ipv6_on_veth_and_tap(host, api):
 
 def test_a_failed_registration_names_the_step_and_leaves_nothing(host, daemon):
     daemon.api.register("a1", READY)
-    before = host.state()
+    before = host.settled_state(daemon.api)
     host.run(["mount", "-o", "remount,ro", "/run/netns"])
     reply = daemon.api.request("PUT", "/v1/sandboxes/a2", body=READY)
     assert "/run/netns/ns-2" in reply.problem(500)["detail"]

@@ -145,6 +145,12 @@ class Host(Namespace):
             "processes": self.processes(),
         }
 
+    def settled_state(self, api):
+        """state(), once what follows the replies is done: each sandbox's veth tells its name."""
+        wanted = {f"weft:{sandbox['id']}" for sandbox in api.list()}
+        poll_until(lambda: wanted <= {link.get("ifalias") for link in self.links().values()}, what=f"names {wanted}")
+        return self.state()
+
     def close(self):
         if self.world:
             self.world.close()
