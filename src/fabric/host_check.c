@@ -1,29 +1,46 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Does the configuration fit this host? Read only, and by libnl's caches: nothing here is in a hurry, and no error has to be
- * told from another. What a former run of ours left (links of our group, routes with our protocol) is no conflict.
+ * Does the configuration fit this host? Read only, by one dump of its addresses and one of its routes. What a former run of ours
+ * left (links of our group, routes with our protocol) is no conflict. There may be thousands of these, and a daemon that starts
+ * anew among them is waited for: so no link is asked for whose address is the very one that its name promises.
  */
 #include "fabric/fabric.h"
 
 #include "base/cleanup.h"
+#include "base/err.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "fabric/link.h"
 #include "fabric/route.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netlink/route/addr.h>
-#include <netlink/route/link.h>
-#include <netlink/route/route.h>
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* An address of the host, or a route, that lies in one of our ranges. */
+struct found {
+	struct cidr4 cidr;
+	int index; /* of its link */
+};
+
+struct found_list {
+	struct found *items;
+	size_t count, room;
+};
+
 struct check {
 	const struct config *config;
 	struct config_mistakes *mistakes;
-	struct nl_cache *links, *addresses, *routes;
+	struct rtnl rtnl;
+	struct found_list addresses, routes;
+	struct found_list sandboxes; /* the addresses of our ends of veths, by link once sorted */
+	bool broken;                 /* no memory */
 };
 
 struct range {
@@ -39,62 +56,120 @@ static void ranges_of(const struct config *config, struct range ranges[static RA
 	ranges[1] = (struct range){ "veth_cidr", &config->addresses.veth_cidr };
 }
 
-/* An IPv4 address of libnl's; false for other families. */
-static bool get_cidr(const struct nl_addr *from, struct cidr4 *cidr)
+static void keep(struct check *check, struct found_list *list, const struct found *found)
 {
-	if (!from || nl_addr_get_family(from) != AF_INET)
-		return false;
-	cidr->ip = 0;
-	if (nl_addr_get_len(from) == sizeof(cidr->ip))
-		memcpy(&cidr->ip, nl_addr_get_binary_addr(from), sizeof(cidr->ip));
-	cidr->ip = ntohl(cidr->ip);
-	cidr->length = (uint8_t)nl_addr_get_prefixlen(from);
-	return true;
+	if (list->count == list->room) {
+		size_t room = list->room ? 2 * list->room : 64;
+		struct found *items = reallocarray(list->items, room, sizeof(*items));
+
+		if (!items) {
+			check->broken = true;
+			return;
+		}
+		list->items = items;
+		list->room = room;
+	}
+	list->items[list->count++] = *found;
 }
 
-static bool is_link_ours(const struct check *check, int index)
+static bool lies_in_ours(const struct check *check, const struct cidr4 *cidr)
 {
-	struct rtnl_link *link = rtnl_link_get(check->links, index);
-	bool ours = link && rtnl_link_get_group(link) == check->config->names.link_group;
-
-	if (link)
-		rtnl_link_put(link);
-	return ours;
+	return cidr4_overlaps(cidr, &check->config->addresses.host_cidr) ||
+	       cidr4_overlaps(cidr, &check->config->addresses.veth_cidr);
 }
 
-static void link_name(const struct check *check, int index, char name[static CONFIG_LINK_SIZE])
+/* The address of the host's end of a veth, on a link of that name. Whether such a link is ours is asked when its slot is. */
+static bool is_of_veth(const struct check *check, const struct cidr4 *cidr, const char *name)
 {
-	if (!rtnl_link_i2name(check->links, index, name, CONFIG_LINK_SIZE))
+	unsigned slot = config_veth_slot(check->config, name);
+
+	return slot && cidr->length == 31 && cidr->ip == config_veth_host_ip(check->config, slot);
+}
+
+static int take_address(const struct nlmsghdr *header, void *data)
+{
+	struct check *check = data;
+	const struct ifaddrmsg *address = mnl_nlmsg_get_payload(header);
+	const struct nlattr *table[IFA_MAX + 1];
+	struct found found = { .index = (int)address->ifa_index };
+
+	if (header->nlmsg_type != RTM_NEWADDR || address->ifa_family != AF_INET)
+		return MNL_CB_OK;
+	rtnl_attributes(header, sizeof(*address), table, IFA_MAX + 1);
+	if (!table[IFA_LOCAL])
+		return MNL_CB_OK;
+	found.cidr = (struct cidr4){ ntohl(mnl_attr_get_u32(table[IFA_LOCAL])), address->ifa_prefixlen };
+	if (table[IFA_LABEL] && is_of_veth(check, &found.cidr, mnl_attr_get_str(table[IFA_LABEL])))
+		keep(check, &check->sandboxes, &found);
+	else if (lies_in_ours(check, &(struct cidr4){ found.cidr.ip, 32 }))
+		keep(check, &check->addresses, &found);
+	return MNL_CB_OK;
+}
+
+static int take_route(const struct nlmsghdr *header, void *data)
+{
+	struct check *check = data;
+	const struct rtmsg *route = mnl_nlmsg_get_payload(header);
+	const struct nlattr *table[RTA_MAX + 1];
+	struct found found = { 0 };
+
+	/* The table of local addresses says what the addresses said; a default route covers everything. */
+	if (header->nlmsg_type != RTM_NEWROUTE || route->rtm_family != AF_INET || route->rtm_table == RT_TABLE_LOCAL ||
+	    route->rtm_protocol == ROUTE_PROTOCOL || route->rtm_dst_len == 0 || route->rtm_flags & RTM_F_CLONED)
+		return MNL_CB_OK;
+	rtnl_attributes(header, sizeof(*route), table, RTA_MAX + 1);
+	if (!table[RTA_DST])
+		return MNL_CB_OK;
+	found.cidr = (struct cidr4){ ntohl(mnl_attr_get_u32(table[RTA_DST])), route->rtm_dst_len };
+	if (table[RTA_OIF])
+		found.index = (int)mnl_attr_get_u32(table[RTA_OIF]);
+	else if (table[RTA_MULTIPATH])
+		found.index = ((const struct rtnexthop *)mnl_attr_get_payload(table[RTA_MULTIPATH]))->rtnh_ifindex;
+	if (lies_in_ours(check, &found.cidr))
+		keep(check, &check->routes, &found);
+	return MNL_CB_OK;
+}
+
+static int compare_links(const void *a, const void *b)
+{
+	const struct found *left = a, *right = b;
+
+	return (left->index > right->index) - (left->index < right->index);
+}
+
+/* Whether the link with this number is ours; its name, "?" if there is none, where it is not. */
+static bool is_link_ours(struct check *check, int index, char name[static CONFIG_LINK_SIZE])
+{
+	const struct found wanted = { .index = index };
+	struct link_info link;
+	struct err ignored;
+
+	if (check->sandboxes.count &&
+	    bsearch(&wanted, check->sandboxes.items, check->sandboxes.count, sizeof(wanted), compare_links))
+		return true;
+	if (!index || link_get_index(&check->rtnl, index, &link, &ignored) < 0) {
 		snprintf(name, CONFIG_LINK_SIZE, "%s", "?");
+		return false;
+	}
+	snprintf(name, CONFIG_LINK_SIZE, "%s", link.name);
+	return link.group == check->config->names.link_group;
 }
 
-static void check_address(struct nl_object *object, void *context)
+static void check_address(struct check *check, const struct found *address)
 {
-	struct check *check = context;
-	struct rtnl_addr *address = (struct rtnl_addr *)object;
 	struct range ranges[RANGES];
 	char name[CONFIG_LINK_SIZE], text[IPV4_TEXT_SIZE];
-	struct cidr4 cidr;
 
-	if (!get_cidr(rtnl_addr_get_local(address), &cidr) || is_link_ours(check, rtnl_addr_get_ifindex(address)))
+	if (is_link_ours(check, address->index, name))
 		return;
 	ranges_of(check->config, ranges);
 	for (size_t i = 0; i < RANGES; i++) {
-		if (!cidr4_contains(ranges[i].cidr, cidr.ip))
-			continue;
-		link_name(check, rtnl_addr_get_ifindex(address), name);
-		config_mistake_add(check->mistakes, check->config, "addresses", ranges[i].key,
-				   "the host's own address %s (%s) lies in it; "
-				   "allowed: a range that the host does not use",
-				   ipv4_format(cidr.ip, text), name);
+		if (cidr4_contains(ranges[i].cidr, address->cidr.ip))
+			config_mistake_add(check->mistakes, check->config, "addresses", ranges[i].key,
+					   "the host's own address %s (%s) lies in it; "
+					   "allowed: a range that the host does not use",
+					   ipv4_format(address->cidr.ip, text), name);
 	}
-}
-
-static int first_link(struct rtnl_route *route)
-{
-	struct rtnl_nexthop *hop = rtnl_route_get_nnexthops(route) > 0 ? rtnl_route_nexthop_n(route, 0) : NULL;
-
-	return hop ? rtnl_route_nh_get_ifindex(hop) : 0;
 }
 
 static void compare_route(struct check *check, const struct range *range, const struct cidr4 *to, const char *name)
@@ -113,35 +188,32 @@ static void compare_route(struct check *check, const struct range *range, const 
 			    F_STR("range", ours), F_STR("route", theirs), F_STR("link", name));
 }
 
-static void check_route(struct nl_object *object, void *context)
+static void check_route(struct check *check, const struct found *route)
 {
-	struct check *check = context;
-	struct rtnl_route *route = (struct rtnl_route *)object;
-	int index = first_link(route);
 	struct range ranges[RANGES];
 	char name[CONFIG_LINK_SIZE];
-	struct cidr4 to;
 
-	/* The table of local addresses says what the addresses said; a default route covers everything. */
-	if (rtnl_route_get_family(route) != AF_INET || rtnl_route_get_table(route) == RT_TABLE_LOCAL ||
-	    rtnl_route_get_protocol(route) == ROUTE_PROTOCOL || !get_cidr(rtnl_route_get_dst(route), &to) ||
-	    to.length == 0 || is_link_ours(check, index))
+	if (is_link_ours(check, route->index, name))
 		return;
 	ranges_of(check->config, ranges);
-	link_name(check, index, name);
 	for (size_t i = 0; i < RANGES; i++) {
-		if (cidr4_overlaps(&to, ranges[i].cidr))
-			compare_route(check, &ranges[i], &to, name);
+		if (cidr4_overlaps(&route->cidr, ranges[i].cidr))
+			compare_route(check, &ranges[i], &route->cidr, name);
 	}
 }
 
-static void check_uplink(struct check *check)
+static int check_uplink(struct check *check, struct err *err)
 {
 	const char *uplink = check->config->addresses.uplink;
+	struct link_info link;
 
-	if (uplink && !rtnl_link_name2i(check->links, uplink))
-		config_mistake_add(check->mistakes, check->config, "addresses", "uplink",
-				   "no such link; allowed: the name of a link of the host");
+	if (!uplink || link_get(&check->rtnl, LINK_HERE, uplink, &link, err) == 0)
+		return 0;
+	if (err->code != ENODEV)
+		return -1;
+	config_mistake_add(check->mistakes, check->config, "addresses", "uplink",
+			   "no such link; allowed: the name of a link of the host");
+	return 0;
 }
 
 /* Whether a socket could listen on the address of ADDR: the host has it. */
@@ -174,45 +246,57 @@ static void check_listen(struct check *check, const char *section, const char *k
 	}
 }
 
-static int fill(struct check *check, struct nl_sock *socket)
+/* A dump that something changed under is taken again. */
+static int dump(struct check *check, uint16_t type, size_t header_size, mnl_cb_t take, struct err *err)
 {
-	int code = nl_connect(socket, NETLINK_ROUTE);
+	enum { TRIES = 10 };
+	struct found_list *lists[] = { &check->addresses, &check->sandboxes };
 
-	if (code == 0)
-		code = rtnl_link_alloc_cache(socket, AF_UNSPEC, &check->links);
-	if (code == 0)
-		code = rtnl_addr_alloc_cache(socket, &check->addresses);
-	if (code == 0)
-		code = rtnl_route_alloc_cache(socket, AF_INET, 0, &check->routes);
-	return code;
+	for (int i = 0; i < TRIES; i++) {
+		struct rtnl_request request;
+		/* The family comes first in both headers. */
+		unsigned char *header = rtnl_begin(&request, type, NLM_F_DUMP, header_size);
+
+		*header = AF_INET;
+		if (type == RTM_GETROUTE)
+			check->routes.count = 0;
+		for (size_t k = 0; type == RTM_GETADDR && k < sizeof(lists) / sizeof(lists[0]); k++)
+			lists[k]->count = 0;
+		if (rtnl_ask(&check->rtnl, &request, take, check, err, "dump") == 0)
+			return check->broken ? err_set(err, ENOMEM, "dump") : 0;
+		if (err->code != EINTR)
+			return -1;
+	}
+	return -1;
 }
 
-static void empty(struct check *check)
+static int check_host(struct check *check, struct err *err)
 {
-	struct nl_cache *caches[] = { check->links, check->addresses, check->routes };
-
-	for (size_t i = 0; i < sizeof(caches) / sizeof(caches[0]); i++) {
-		if (caches[i])
-			nl_cache_free(caches[i]);
-	}
+	if (rtnl_open(&check->rtnl, -1, NETLINK_ROUTE, err) < 0 ||
+	    dump(check, RTM_GETADDR, sizeof(struct ifaddrmsg), take_address, err) < 0 ||
+	    dump(check, RTM_GETROUTE, sizeof(struct rtmsg), take_route, err) < 0)
+		return -1;
+	if (check->sandboxes.count)
+		qsort(check->sandboxes.items, check->sandboxes.count, sizeof(struct found), compare_links);
+	for (size_t i = 0; i < check->addresses.count; i++)
+		check_address(check, &check->addresses.items[i]);
+	for (size_t i = 0; i < check->routes.count; i++)
+		check_route(check, &check->routes.items[i]);
+	return check_uplink(check, err);
 }
 
 void fabric_check_config(const struct config *config, struct config_mistakes *mistakes)
 {
-	struct check check = { .config = config, .mistakes = mistakes };
-	struct nl_sock *socket = nl_socket_alloc();
-	int code = socket ? fill(&check, socket) : -NLE_NOMEM;
+	struct check check = { .config = config, .mistakes = mistakes, .rtnl = RTNL_CLOSED };
+	struct err err;
 
-	if (code == 0) {
-		nl_cache_foreach(check.addresses, check_address, &check);
-		nl_cache_foreach(check.routes, check_route, &check);
-		check_uplink(&check);
-	} else {
+	if (check_host(&check, &err) < 0)
 		config_mistake_add(mistakes, config, "addresses", "host_cidr",
-				   "the host's addresses and routes cannot be read: %s", nl_geterror(code));
-	}
+				   "the host's addresses and routes cannot be read: %s", err.text);
 	check_listen(&check, "forwarder", "default_listen", &config->forwarder.default_listen, true);
 	check_listen(&check, "http", "listen", &config->http.listen, false);
-	empty(&check);
-	nl_socket_free(socket);
+	rtnl_close(&check.rtnl);
+	free(check.addresses.items);
+	free(check.routes.items);
+	free(check.sandboxes.items);
 }

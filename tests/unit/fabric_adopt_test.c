@@ -307,13 +307,16 @@ START_TEST(a_host_that_fits_has_no_mistakes)
 END_TEST
 
 static const struct {
-	const char *command, *key, *object;
+	const char *command, *key, *object, *link;
 } conflicts[] = {
-	{ "ip link add d0 type veth peer name d1 && ip addr add 10.11.3.4/32 dev d0", "host_cidr", "10.11.3.4" },
+	{ "ip link add d0 type veth peer name d1 && ip addr add 10.11.3.4/32 dev d0", "host_cidr", "10.11.3.4", "d0" },
 	{ "ip link add d0 type veth peer name d1 && ip link set d0 up && ip route add 10.12.0.0/16 dev d0", "veth_cidr",
-	  "10.12.0.0/16" },
+	  "10.12.0.0/16", "d0" },
 	{ "ip link add d0 type veth peer name d1 && ip link set d0 up && ip route add 10.12.9.0/24 dev d0", "veth_cidr",
-	  "10.12.9.0/24" },
+	  "10.12.9.0/24", "d0" },
+	/* The name of a veth of ours, but not its address. */
+	{ "ip link add veth-7 type veth peer name d1 && ip addr add 10.12.3.4/31 dev veth-7", "veth_cidr", "10.12.3.4",
+	  "veth-7" },
 };
 
 START_TEST(what_the_host_uses_is_refused_by_name)
@@ -321,8 +324,9 @@ START_TEST(what_the_host_uses_is_refused_by_name)
 	char text[512];
 
 	ck_assert_uint_eq(mistakes_after(conflicts[_i].command, text, sizeof(text)), 1);
-	ck_assert_msg(strstr(text, conflicts[_i].key) && strstr(text, conflicts[_i].object) && strstr(text, "d0"), "%s",
-		      text);
+	ck_assert_msg(strstr(text, conflicts[_i].key) && strstr(text, conflicts[_i].object) &&
+			  strstr(text, conflicts[_i].link),
+		      "%s", text);
 }
 END_TEST
 
