@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "fabric/event_filter.h"
 #include "fabric/link.h"
 #include "fabric/route.h"
 #include "fabric/tap.h"
@@ -33,7 +34,8 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-enum { PACKETS_A_TURN = 256, RECEIVE_BUFFER = 8 << 20, NSID_HERE = -1 };
+/* So few that a call that comes meanwhile waits for a tenth of a millisecond. */
+enum { PACKETS_A_TURN = 32, RECEIVE_BUFFER = 8 << 20, NSID_HERE = -1 };
 
 struct hearing {
 	struct fabric *fabric;
@@ -41,6 +43,7 @@ struct hearing {
 	struct event *event;
 	void (*take)(struct fabric *fabric, const struct nlmsghdr *header, int nsid);
 	void (*lost)(struct fabric *fabric);
+	int (*filter)(int fd);
 };
 
 struct observer {
@@ -288,6 +291,8 @@ static int hear(struct hearing *hearing, int family, const int *groups, size_t c
 		(void)setsockopt(hearing->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	if (setsockopt(hearing->fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, &one, sizeof(one)) < 0)
 		return err_set(err, errno, "netlink monitor of all namespaces (CAP_NET_BROADCAST)");
+	if (hearing->filter(hearing->fd) < 0)
+		log_debug("netlink monitor hears everything", F_STR("error", strerror(errno)));
 	for (size_t i = 0; i < count; i++) {
 		if (join(hearing->fd, groups[i]) < 0)
 			return err_set(err, errno, "netlink monitor: group %d", groups[i]);
@@ -368,12 +373,21 @@ struct observer *observer_new(struct fabric *fabric, struct err *err)
 	}
 	observer->fabric = fabric;
 	observer->directory_fd = -1;
-	observer->links =
-	    (struct hearing){ .fabric = fabric, .fd = -1, .take = take_link_message, .lost = fabric_look_at_all };
-	observer->routes =
-	    (struct hearing){ .fabric = fabric, .fd = -1, .take = take_route_message, .lost = routes_lost };
-	observer->rules =
-	    (struct hearing){ .fabric = fabric, .fd = -1, .take = take_rule_message, .lost = suspect_rules };
+	observer->links = (struct hearing){ .fabric = fabric,
+					    .fd = -1,
+					    .take = take_link_message,
+					    .lost = fabric_look_at_all,
+					    .filter = event_filter_links };
+	observer->routes = (struct hearing){ .fabric = fabric,
+					     .fd = -1,
+					     .take = take_route_message,
+					     .lost = routes_lost,
+					     .filter = event_filter_routes };
+	observer->rules = (struct hearing){ .fabric = fabric,
+					    .fd = -1,
+					    .take = take_rule_message,
+					    .lost = suspect_rules,
+					    .filter = event_filter_rules };
 	if (hear(&observer->links, NETLINK_ROUTE, link_groups, 2, err) < 0 ||
 	    hear(&observer->routes, NETLINK_ROUTE, route_groups, 2, err) < 0 ||
 	    hear(&observer->rules, NETLINK_NETFILTER, rule_groups, 1, err) < 0 || watch_directory(observer, err) < 0) {

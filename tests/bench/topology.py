@@ -18,7 +18,8 @@ class Bench:
     """The host, its files, and weftd unless told otherwise. close() leaves nothing."""
 
     def __init__(self, config=None, daemon=True):
-        self.folder = tempfile.mkdtemp(prefix="weft-bench-", dir="/tmp")
+        # In memory, as /run is, where the daemon keeps its state.
+        self.folder = tempfile.mkdtemp(prefix="weft-bench-", dir="/dev/shm")
         self.closers = []
         self.next_port = 30000
         self.host = Host()
