@@ -3,9 +3,14 @@
  * Claiming a ready slot. It was made with the configuration's defaults; where the plan asks for nothing else, claiming is
  * opening its namespace and no more. Another policy, or ports of the host, are a batch of the claimer's; another owner of the
  * TAP, or a rate, need the builder.
+ *
+ * Whoever claims one slot mostly claims more. While claims follow each other the threads are hushed: what is not urgent, such as
+ * names and refills, leaves the processors and the kernel's locks to those who wait. That has its limits, in time and when the
+ * pool runs low, for then the claims to come would pay.
  */
 #include "fabric/state.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "fabric/nft.h"
 #include "fabric/plan.h"
@@ -14,6 +19,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+enum { HUSH_MS = 5, HUSH_MOST_MS = 50 };
 
 struct claim {
 	struct job job;
@@ -27,6 +34,24 @@ struct claim {
 	bool wants_rules, wants_links;
 };
 
+static void hush(struct fabric *fabric)
+{
+	uint64_t now = clock_now_ms(), limit = fabric->hush_from_ms + HUSH_MOST_MS;
+
+	if (pool_is_low(fabric->pool))
+		return;
+	if (now >= fabric->hush_until_ms) {
+		/* One that came to its limit is followed by as long a rest. */
+		if (fabric->hush_until_ms == limit && now < limit + HUSH_MOST_MS)
+			return;
+		fabric->hush_from_ms = now;
+		limit = now + HUSH_MOST_MS;
+	}
+	fabric->hush_until_ms = now + HUSH_MS < limit ? now + HUSH_MS : limit;
+	job_thread_hush(fabric->builder, fabric->hush_until_ms);
+	job_thread_hush(fabric->claimer, fabric->hush_until_ms);
+}
+
 static void succeed(struct claim *claim)
 {
 	struct fabric *fabric = claim->fabric;
@@ -38,8 +63,8 @@ static void succeed(struct claim *claim)
 	slot->phase = SLOT_LIVE;
 	slot->netns_fd = claim->netns_fd;
 	claim->done(claim->context, &told, NULL);
+	fabric_look_later(fabric, slot);
 	fabric_name_slot(fabric, slot);
-	fabric_look(fabric, slot);
 	if (slot->destroy_wanted && slot->phase == SLOT_LIVE)
 		fabric_start_going(fabric, slot, slot->gone, slot->gone_context);
 }
@@ -146,6 +171,7 @@ void fabric_claim(struct fabric *fabric, struct slot *slot, fabric_slot_done *do
 
 	if (!claim)
 		abort(); /* whoever waits could not be told */
+	hush(fabric);
 	pool_remove_ready(fabric->pool, slot);
 	slot->phase = SLOT_MAKING;
 	slot->counts = (struct fabric_counts){ 0 }; /* a former tenant's */

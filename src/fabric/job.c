@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One mutex, one condition and a list per urgency. A job belongs to main until it is posted, to the thread while it waits and
+ * One mutex, one condition and a list per urgency. A hush ends by the clock, not by anybody's call: it cannot be forgotten. A job belongs to main until it is posted, to the thread while it waits and
  * runs, and to main again from its letter on; so nothing in it is locked. Stopping ends with all jobs in the mailbox, run or
  * cancelled: each is finished exactly once.
  */
 #include "fabric/job.h"
+
+#include "base/clock.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <time.h>
 
 STAILQ_HEAD(job_list, job);
 
@@ -20,15 +23,21 @@ struct job_thread {
 	pthread_cond_t work;
 	struct job_list waiting[JOB_URGENCIES]; /* under LOCK */
 	unsigned counts[JOB_URGENCIES];         /* under LOCK */
+	uint64_t hushed_ms;                     /* under LOCK: nothing in the background is begun before */
 	bool stopping;                          /* under LOCK */
 	bool running;                           /* main: the thread is to be joined */
 	struct mailbox *mailbox;
 	struct rtnl host; /* the thread's */
 };
 
-static struct job *next_job(struct job_thread *thread)
+static bool is_background(int urgency)
 {
-	for (int urgency = 0; urgency < JOB_URGENCIES; urgency++) {
+	return urgency >= JOB_REFILL;
+}
+
+static struct job *next_job(struct job_thread *thread, bool hushed)
+{
+	for (int urgency = 0; urgency < JOB_URGENCIES && !(hushed && is_background(urgency)); urgency++) {
 		struct job *job = STAILQ_FIRST(&thread->waiting[urgency]);
 
 		if (!job)
@@ -40,14 +49,32 @@ static struct job *next_job(struct job_thread *thread)
 	return NULL;
 }
 
+/* Waits until something is posted, or until the end of a hush in which something was. */
+static void await_change(struct job_thread *thread, bool hushed)
+{
+	struct timespec end = { .tv_sec = (time_t)(thread->hushed_ms / 1000),
+				.tv_nsec = (long)(thread->hushed_ms % 1000) * 1000000 };
+
+	if (hushed && (thread->counts[JOB_REFILL] || thread->counts[JOB_REMOVAL]))
+		pthread_cond_timedwait(&thread->work, &thread->lock, &end);
+	else
+		pthread_cond_wait(&thread->work, &thread->lock);
+}
+
 /* Waits for work; NULL when the thread shall end. */
 static struct job *await_job(struct job_thread *thread)
 {
 	struct job *job = NULL;
+	bool hushed;
 
 	pthread_mutex_lock(&thread->lock);
-	while (!thread->stopping && !(job = next_job(thread)))
-		pthread_cond_wait(&thread->work, &thread->lock);
+	while (!thread->stopping) {
+		hushed = thread->hushed_ms > clock_now_ms();
+		job = next_job(thread, hushed);
+		if (job)
+			break;
+		await_change(thread, hushed);
+	}
 	pthread_mutex_unlock(&thread->lock);
 	return job;
 }
@@ -84,13 +111,17 @@ static int start(struct job_thread *thread, const char *name, struct err *err)
 struct job_thread *job_thread_new(const char *name, struct mailbox *mailbox, bool host_socket, struct err *err)
 {
 	struct job_thread *thread = calloc(1, sizeof(*thread));
+	pthread_condattr_t monotonic;
 
 	if (!thread) {
 		err_set(err, ENOMEM, "thread %s", name);
 		return NULL;
 	}
 	pthread_mutex_init(&thread->lock, NULL);
-	pthread_cond_init(&thread->work, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&thread->work, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	for (int urgency = 0; urgency < JOB_URGENCIES; urgency++)
 		STAILQ_INIT(&thread->waiting[urgency]);
 	thread->mailbox = mailbox;
@@ -130,11 +161,22 @@ void job_thread_post(struct job_thread *thread, struct job *job, enum job_urgenc
 	if (!stopping) {
 		STAILQ_INSERT_TAIL(&thread->waiting[urgency], job, next);
 		thread->counts[urgency]++;
-		pthread_cond_signal(&thread->work);
+		if (!is_background(urgency) || thread->hushed_ms <= clock_now_ms())
+			pthread_cond_signal(&thread->work);
+		else if (thread->counts[JOB_REFILL] + thread->counts[JOB_REMOVAL] == 1)
+			pthread_cond_signal(&thread->work); /* so that it knows what to wait for */
 	}
 	pthread_mutex_unlock(&thread->lock);
 	if (stopping)
 		cancel(thread, job);
+}
+
+void job_thread_hush(struct job_thread *thread, uint64_t until_ms)
+{
+	pthread_mutex_lock(&thread->lock);
+	if (thread->hushed_ms < until_ms)
+		thread->hushed_ms = until_ms;
+	pthread_mutex_unlock(&thread->lock);
 }
 
 unsigned job_thread_waiting(struct job_thread *thread, enum job_urgency urgency)
@@ -161,7 +203,7 @@ void job_thread_stop(struct job_thread *thread)
 		pthread_join(thread->thread, NULL);
 	thread->running = false;
 	/* Nobody else is left to take the lock for. */
-	while ((job = next_job(thread)))
+	while ((job = next_job(thread, false)))
 		cancel(thread, job);
 }
 

@@ -10,6 +10,7 @@
 #include "fabric/rtnl.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* What goes first. Within one urgency the order is that of posting. */
 enum job_urgency {
@@ -41,6 +42,12 @@ struct job_thread *job_thread_new(const char *name, struct mailbox *mailbox, boo
 
 /* Main thread. After job_thread_stop() the job is finished without being run, with ECANCELED. */
 void job_thread_post(struct job_thread *thread, struct job *job, enum job_urgency urgency);
+
+/*
+ * What is not urgent (JOB_REFILL and below) is not begun before UNTIL_MS of clock_now_ms(). A hush is only ever made longer.
+ * Main thread.
+ */
+void job_thread_hush(struct job_thread *thread, uint64_t until_ms);
 
 /* Jobs of that urgency which wait. Main thread. */
 unsigned job_thread_waiting(struct job_thread *thread, enum job_urgency urgency);

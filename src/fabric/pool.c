@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { RETRY_MS = 1000 };
+enum { RETRY_MS = 1000, LOW_SHARE = 4 };
 
 struct pool {
 	struct fabric *fabric;
@@ -62,6 +62,11 @@ bool pool_wants(const struct pool *pool)
 {
 	return pool->open && !pool->fabric->stopping &&
 	       pool->ready_count + pool->making < pool->fabric->config->pool.size;
+}
+
+bool pool_is_low(const struct pool *pool)
+{
+	return pool->ready_count < pool->fabric->config->pool.size / LOW_SHARE;
 }
 
 /* Begins one more; the next follows when it is there. */

@@ -138,7 +138,7 @@ static void finish_look(struct job *job)
 	free(look);
 }
 
-void fabric_look(struct fabric *fabric, struct slot *slot)
+static void look_at(struct fabric *fabric, struct slot *slot, enum job_urgency urgency)
 {
 	struct look *look;
 
@@ -158,7 +158,17 @@ void fabric_look(struct fabric *fabric, struct slot *slot)
 	look->fabric = fabric;
 	look->slot = slot->number;
 	look->nsid = slot->nsid;
-	job_thread_post(fabric->builder, &look->job, JOB_LOOK);
+	job_thread_post(fabric->builder, &look->job, urgency);
+}
+
+void fabric_look(struct fabric *fabric, struct slot *slot)
+{
+	look_at(fabric, slot, JOB_LOOK);
+}
+
+void fabric_look_later(struct fabric *fabric, struct slot *slot)
+{
+	look_at(fabric, slot, JOB_REFILL);
 }
 
 void fabric_look_at_all(struct fabric *fabric)

@@ -119,6 +119,7 @@ struct fabric {
 	struct patrol *patrol;
 	struct pool *pool;
 	uint64_t deferred_total;
+	uint64_t hush_from_ms, hush_until_ms; /* see claim.c */
 };
 
 /* At most so many namespaces go away at a time: the kernel holds RTNL for a whole lot. */
@@ -180,6 +181,8 @@ void fabric_slot_vanished(struct fabric *fabric, struct slot *slot);
 
 /* Something happened to the slot: looks at its links, and tells what changed. */
 void fabric_look(struct fabric *fabric, struct slot *slot);
+/* The same, but behind whoever waits: nothing is known to have happened. */
+void fabric_look_later(struct fabric *fabric, struct slot *slot);
 void fabric_look_at_all(struct fabric *fabric);
 /* Puts the slot's links, addresses and routes right, and tells what had to be. */
 void fabric_repair(struct fabric *fabric, struct slot *slot);
@@ -212,6 +215,8 @@ void pool_add_ready(struct pool *pool, struct slot *slot);
 void pool_remove_ready(struct pool *pool, struct slot *slot);
 /* Whether it has room for one more. */
 bool pool_wants(const struct pool *pool);
+/* Few slots are left: they are prepared whatever else goes on. */
+bool pool_is_low(const struct pool *pool);
 /* A slot entered, or left, the quarantine. */
 void pool_quarantined(struct pool *pool, bool entered);
 /* What a slot of the pool's is made of. NULL only for lack of memory. */

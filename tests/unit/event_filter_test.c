@@ -54,14 +54,15 @@ START_TEST(a_tap_is_heard_of)
 	lab_run("ip link set tap0 alias a");
 	ck_assert_uint_eq(heard(fd, 0), 1);
 	close(fd);
+	config_free(lab.config);
 }
 END_TEST
 
 START_TEST(a_link_that_goes_down_or_away_is_heard_of)
 {
+	struct lab lab = lab_open();
 	int fd;
 
-	lab_open();
 	lab_run("ip link add veth-1 type veth peer name veth-2 && ip link set veth-1 up && ip link set veth-2 up");
 	fd = hear(NETLINK_ROUTE, RTNLGRP_LINK, 0, event_filter_links);
 	lab_run("ip link set veth-1 alias a");
@@ -71,14 +72,15 @@ START_TEST(a_link_that_goes_down_or_away_is_heard_of)
 	lab_run("ip link del veth-1");
 	ck_assert_uint_eq(heard(fd, RTM_DELLINK), 2);
 	close(fd);
+	config_free(lab.config);
 }
 END_TEST
 
 START_TEST(routes_that_go_or_are_replaced_are_heard_of)
 {
+	struct lab lab = lab_open();
 	int fd;
 
-	lab_open();
 	fd = hear(NETLINK_ROUTE, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_IFADDR, event_filter_routes);
 	lab_run("ip address add 10.9.9.1/24 dev lo && ip route add 10.8.0.0/16 dev lo");
 	ck_assert_uint_eq(heard(fd, 0), 0);
@@ -89,14 +91,15 @@ START_TEST(routes_that_go_or_are_replaced_are_heard_of)
 	lab_run("ip address del 10.9.9.1/24 dev lo");
 	ck_assert_uint_eq(heard(fd, RTM_DELADDR), 1);
 	close(fd);
+	config_free(lab.config);
 }
 END_TEST
 
 START_TEST(rules_are_heard_of_and_their_generation_is_not)
 {
+	struct lab lab = lab_open();
 	int fd;
 
-	lab_open();
 	fd = hear(NETLINK_NETFILTER, NFNLGRP_NFTABLES, 0, event_filter_rules);
 	lab_run("nft add table inet weft");
 	ck_assert_uint_eq(heard(fd, NEW_RULES), 1);
@@ -105,6 +108,7 @@ START_TEST(rules_are_heard_of_and_their_generation_is_not)
 	lab_run("nft flush ruleset");
 	ck_assert_uint_eq(heard(fd, GENERATION), 0);
 	close(fd);
+	config_free(lab.config);
 }
 END_TEST
 
