@@ -105,15 +105,21 @@ class Worker(threading.Thread):
         ports = [49983, {"guest_port": 80, "listen": self.address(one), "via": "nat"}]
         egress = {"internet": self.random.random() < 0.5, "allow": ["203.0.113.0/24"], "deny": []}
         before = one.present
+        paused = set(one.paused)
         if before is not True:
+            # It may be another than the one that was to go, and then it is not paused.
             one.present = None
             one.versions.add(version)
+            one.paused.add(False)
         reply = self.call("PUT", one, {"ports": ports, "egress": egress, "labels": {"v": version}})
         if reply is None or reply.status == 503:
             return
         assert reply.status in (200, 201, 409), reply
         if reply.status == 409:
-            assert one.present is not False, reply
+            assert before is not False, reply
+            one.paused = paused
+            if before is not True:
+                one.versions.discard(version)
             return
         fixed = fixed_of(reply.body)
         if reply.status == 201:
@@ -134,6 +140,7 @@ class Worker(threading.Thread):
             body["egress"] = {"internet": True, "deny": [f"198.51.{self.random.randrange(100)}.0/24"]}
         elif choice < 0.8:
             body["publish"] = [8080]
+        paused = set(one.paused)
         one.versions.add(version)
         if "paused" in body:
             one.paused.add(body["paused"])
@@ -149,8 +156,7 @@ class Worker(threading.Thread):
         if reply.status == 404:
             assert one.present is not True, reply
         one.versions.discard(version)
-        if "paused" in body and len(one.paused) == 2:
-            one.paused = {True, False}
+        one.paused = paused
 
     def unregister(self, one):
         before, one.present = one.present, None
