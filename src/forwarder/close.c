@@ -98,12 +98,12 @@ static void bury(struct connection *connection, enum close_reason reason)
 	struct route_side *side = connection->side;
 
 	log_end(connection, reason);
-	count_add(&worker->stats.ended[reason], 1);
 	LIST_REMOVE(connection, of_side);
 	side->count--;
 	atomic_fetch_sub_explicit(&side->route->connections, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&worker->forwarder->connections, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
+	count_ended(worker, reason);
 	endpoint_release(connection->endpoint);
 	connection->endpoint = NULL;
 

@@ -155,11 +155,11 @@ static void turn_away(const struct arrival *arrival)
 	int fd = arrival->fd;
 
 	close_with_reset(&fd);
-	count_add(&side->worker->stats.ended[CLOSE_ERROR], 1);
 	atomic_fetch_sub(&side->route->connections, 1);
 	atomic_fetch_sub(&side->route->forwarder->connections, 1);
 	atomic_fetch_sub(&side->route->forwarder->promised, 1);
 	atomic_fetch_sub(&side->worker->load, 1);
+	count_ended(side->worker, CLOSE_ERROR);
 	endpoint_release(arrival->endpoint);
 	route_side_check_empty(side);
 }

@@ -61,7 +61,7 @@ void limits_refuse(const struct endpoint_share *share, const struct addr *client
 	char listen[ADDR_TEXT_SIZE], from[ADDR_TEXT_SIZE];
 	uint64_t suppressed;
 
-	count_add(&worker->stats.ended[CLOSE_LIMIT], 1);
+	count_ended(worker, CLOSE_LIMIT);
 	if (!log_limit_allows(&worker->limit_lines, &suppressed))
 		return;
 	log_info("connection ended", F_STR("sandbox", id[0] ? id : NULL),

@@ -57,18 +57,19 @@ static uint64_t value(const _Atomic uint64_t *counter)
 void forwarder_stats(const struct forwarder *forwarder, struct forwarder_stats *stats)
 {
 	*stats = (struct forwarder_stats){
-		.connections_open = atomic_load_explicit(&forwarder->connections, memory_order_relaxed),
 		.accept_pauses = forwarder->accept_pauses,
 	};
 	for (size_t i = 0; i < forwarder->worker_count; i++) {
 		const struct worker_stats *of_worker = &forwarder->workers[i]->stats;
 
 		for (size_t reason = 0; reason < CLOSE_REASONS; reason++)
-			stats->ended[reason] += value(&of_worker->ended[reason]);
+			stats->ended[reason] += atomic_load_explicit(&of_worker->ended[reason], memory_order_acquire);
 		for (size_t bucket = 0; bucket < CONNECT_BUCKETS; bucket++)
 			stats->connect_count[bucket] += value(&of_worker->connect_count[bucket]);
 		stats->connect_sum_us += value(&of_worker->connect_sum_us);
 		stats->bytes_to_guest += value(&of_worker->bytes_to_guest);
 		stats->bytes_from_guest += value(&of_worker->bytes_from_guest);
 	}
+	/* After the ends: what is counted there is not open any more. */
+	stats->connections_open = atomic_load_explicit(&forwarder->connections, memory_order_relaxed);
 }

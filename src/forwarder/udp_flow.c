@@ -112,7 +112,7 @@ struct udp_flow *udp_flow_of(struct udp_port *port, const struct addr *client)
 	if (flow)
 		return flow;
 	if (!limits_admit(port->side->route, &port->side->state)) {
-		count_add(&port->worker->stats.ended[CLOSE_LIMIT], 1);
+		count_ended(port->worker, CLOSE_LIMIT);
 		return NULL;
 	}
 	return make(port, client, bucket);
@@ -142,7 +142,6 @@ void udp_flow_close(struct udp_flow *flow, enum close_reason reason)
 	struct route_side *side = port->side;
 
 	write_line(flow, reason);
-	count_add(&worker->stats.ended[reason], 1);
 	wheel_cancel(&flow->timer);
 	close(flow->fd);
 	poller_forget(worker->poller, &flow->readable);
@@ -153,6 +152,7 @@ void udp_flow_close(struct udp_flow *flow, enum close_reason reason)
 	atomic_fetch_sub_explicit(&worker->forwarder->connections, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&worker->forwarder->flows, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
+	count_ended(worker, reason);
 	route_side_check_empty(side);
 }
 

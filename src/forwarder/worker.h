@@ -113,4 +113,12 @@ static inline void count_add(_Atomic uint64_t *counter, uint64_t value)
 			      memory_order_relaxed);
 }
 
+/* One more has ended: the last that is told of it, so that whoever sees it counted finds it gone from all other sums. */
+static inline void count_ended(struct worker *worker, enum close_reason reason)
+{
+	_Atomic uint64_t *counter = &worker->stats.ended[reason];
+
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_release);
+}
+
 #endif

@@ -106,7 +106,7 @@ def test_never_back_over_repair(scene):
         if not there:
             one.daemon.start()
         not_less(one.counters(), before)
-        poll_until(lambda: "drop_malformed" in inner.nft() and "sandbox_drops" in one.host.nft(), timeout=20)
+        poll_until(lambda: "drop_malformed" in inner.nft() and "sandbox_drops" in one.host.nft())
         poll_until(lambda: "guest_egress" in inner.nft())
         not_less(one.counters(), before)
 
@@ -139,13 +139,13 @@ def test_the_next_tenant_of_the_slot_begins_at_nothing(scene, recycled):
     """In a slot made anew, and in the very same one, out of the pool."""
     one = scene({"pool": {"size": 3, "refill": 1, "quarantine": "0s"}} if recycled else None)
     link = one.host.links()["veth-1"]["ifindex"]
-    for name in ("two", "three"):  # so that the pool has room
-        one.api.register(name)
     before = one.counters()
     one.traffic()
     one.moved(before)
     one.guest.kill()
     one.api.wait("one", "detached")
+    for name in ("two", "three"):  # so that the pool has room: it takes a second for each
+        one.api.register(name)
     one.api.unregister("one")
     poll_until(lambda: one.api.status()["pool"]["quarantined"] == 0)
     for i in range(6):

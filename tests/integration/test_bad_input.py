@@ -252,6 +252,7 @@ def test_deleting_while_creating(host, api):
 def test_descriptors_exhausted(weftd, host):
     daemon = weftd()
     daemon.api.register("a1", {"ports": [PORT]})
+    host.await_names(daemon.api)  # all that follows the reply is done, and its descriptors are closed
     used = len(daemon.fds())
     limits = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (used + 4, limits[1]))

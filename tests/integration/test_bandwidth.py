@@ -118,7 +118,8 @@ def is_about(rate, wanted):
 
 
 def is_unlimited(rate):
-    assert rate > 5 * RATE, f"{rate / RATE:.2f}"
+    """More than is_about() lets pass for any limit that is set here: how fast it is without one, the machine decides."""
+    assert rate > 2 * RATE, f"{rate / RATE:.2f}"
 
 
 def test_to_the_guest(scene):
@@ -202,10 +203,10 @@ def test_limits_of_a_slot_from_the_pool_are_its_tenants_alone(scene):
     link = one.host.links()["veth-1"]["ifindex"]
     is_about(one.from_guest(), RATE)
     is_about(one.to_guest(lambda: one.host.connect(one.sandbox["host_ip"], 9000)), RATE)
-    for name in ("two", "three"):  # so that the pool has room
-        one.api.register(name)
     one.guest.kill()
     one.api.wait("one", "detached")
+    for name in ("two", "three"):  # so that the pool has room: it takes a second for each
+        one.api.register(name)
     one.api.unregister("one")
     poll_until(lambda: one.api.status()["pool"]["quarantined"] == 0)
     for i in range(6):

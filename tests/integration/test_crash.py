@@ -381,7 +381,7 @@ def test_connections_of_a_killed_daemon_hold_nothing_up(host, weftd, guest):
     attached.close_tap()
     daemon.start()
     daemon.api.unregister("a")
-    poll_until(lambda: "veth-1" not in host.links(), 5)
+    poll_until(lambda: "veth-1" not in host.links())
     for client in clients:
         client.close()
     # The kernel itself has let go of it.

@@ -59,7 +59,7 @@ def test_a_client_that_is_held_is_told(api, host):
     sandbox = api.register("a1", {"ports": [49983]})
     port = int(sandbox["endpoints"][0]["listen"][0].rsplit(":", 1)[1])
     with host.connect("127.0.0.1", port):
-        poll_until(lambda: "1 connection held" in detail(diagnosis(api), "listen"), 5)
+        poll_until(lambda: "1 connection held" in detail(diagnosis(api), "listen"))
 
 
 # weftd mends these within milliseconds. So it is killed, one thing is broken, and the same walk is made without it.
@@ -161,9 +161,9 @@ def test_altered_rules_are_named(api, host, daemon, ready):
         said = diagnosis(api)
         return said if said["broken"] == "rules" else None
 
-    said = poll_until(altered, 10)
+    said = poll_until(altered)
     assert "ns-1" in detail(said, "rules")
-    poll_until(lambda: diagnosis(api)["broken"] is None, 10)
+    poll_until(lambda: diagnosis(api)["broken"] is None)
 
 
 def test_a_port_taken_while_weftd_was_away_is_named(weftd, host, guest):

@@ -11,7 +11,7 @@ import pytest
 from harness.api import endpoint_port
 from harness.manager import MOST, Manager
 from harness.netns import inside
-from harness.wait import poll_until
+from harness.wait import PATIENCE, poll_until
 
 DEFAULTS = 2  # 127.0.0.1:49983 and [::1]:49983
 
@@ -67,7 +67,7 @@ class Knocker(threading.Thread):
             while not self.ending.is_set():
                 family, address = random.choice([(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
                 with socket.socket(family) as client:
-                    client.settimeout(10)
+                    client.settimeout(PATIENCE)
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                     client.connect((address, random.choice(self.ports)))
                 self.count += 1
@@ -79,7 +79,7 @@ class Knocker(threading.Thread):
 
     def close(self):
         self.ending.set()
-        self.join(20)
+        self.join(PATIENCE + 10)
         assert not self.problem, f"after {self.count} connections: {self.problem!r}"
 
 
@@ -177,7 +177,7 @@ def test_descriptors_meant_for_somebody_else_are_left_alone(host, weftd, manager
     daemon = weftd(run=False)
     stream = host.listen(49983, "127.0.0.1")
     manager.spawn(daemon, [stream.fileno()], pid=1)
-    assert daemon.process.wait(20) == 69
+    assert daemon.process.wait(PATIENCE) == 69
     assert "49983 is in use" in daemon.log()
     daemon.process = None
     stream.close()

@@ -8,7 +8,7 @@ import pytest
 
 from harness.client import PATTERN, receive_all, reset
 from harness.host import difference
-from harness.wait import poll_until
+from harness.wait import PATIENCE, poll_until
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_frozen_guest_keeps_carrier_and_goes_on_when_it_thaws(sandbox, guest):
         connection.sendall(b"later")
         with pytest.raises(socket.timeout):
             connection.recv(16)
-        connection.settimeout(10)
+        connection.settimeout(PATIENCE)
         one.thaw()
         assert connection.recv(16) == b"later"
 

@@ -16,7 +16,7 @@ import pytest
 
 from harness.api import Api
 from harness.daemon import build_dir
-from harness.wait import poll_until
+from harness.wait import poll_until, readable
 
 DEADLINE = 10.0  # of a request
 PROMPT = 2.0  # what another client may wait, with sanitizers on a busy machine
@@ -68,7 +68,7 @@ class Served:
         if self.process is None:
             return
         self.process.terminate()
-        assert self.process.wait(20) == 0, self.log()
+        assert self.process.wait(60) == 0, self.log()
         assert "Sanitizer" not in self.log() and "runtime error" not in self.log(), self.log()
         assert not os.path.exists(self.socket)
 
@@ -444,12 +444,13 @@ def test_slow_and_silent_clients_are_closed_at_the_deadline_and_keep_nobody_wait
 
 def test_beyond_the_cap_the_oldest_silent_client_makes_room(served):
     silent = []
+    start = time.monotonic()
     try:
         for _ in range(700):
             silent.append(served.api.raw_socket())
         poll_until(lambda: prompt(served.api) or served.descriptors() < 600, what=served.descriptors)
-        silent[0].settimeout(2)
-        assert silent[0].recv(1) == b""
+        assert readable(silent[0].fileno(), 2) and silent[0].recv(1) == b""
+        assert time.monotonic() - start < DEADLINE, "its own deadline, not the crowd, may have ended it"
         assert served.log().count("too many connections") <= 12
     finally:
         for connection in silent:
@@ -549,7 +550,7 @@ def test_who_waits_when_the_daemon_stops_is_told(serve):
     wait = parked(served, "GET /v1/sandboxes/a1?wait=ready&timeout=60")
     served.process.terminate()
     assert wait.answer()[0] == 503
-    assert served.process.wait(20) == 0
+    assert served.process.wait(60) == 0
 
 
 def test_each_change_is_logged_with_the_caller(served):
@@ -648,7 +649,7 @@ def test_tcp_is_read_only_and_knows_its_own_name(host, folder, listen):
     assert get("127.0.0.1:9090", "/v1/sandboxes/a1", "PUT") == 405
     assert get("127.0.0.1:9090", "/v1/sandboxes/a1", "DELETE") == 405
     served.terminate()
-    assert served.wait(20) == 0
+    assert served.wait(60) == 0
 
 
 # ---- the real daemon ----

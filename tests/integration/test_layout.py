@@ -130,7 +130,7 @@ def test_a_drop_of_another_table_wins_over_our_accept_and_doctor_names_it(host, 
             except OSError:
                 return False
 
-    assert reaches_the_world()
+    poll_until(reaches_the_world)
     host.run(["nft", "add table inet firewall; add chain inet firewall forward { type filter hook forward priority 0; policy drop; }"])
     assert not reaches_the_world()
     # What does not pass the host's forwarding still works: the two ways in from the host itself.
@@ -141,7 +141,7 @@ def test_a_drop_of_another_table_wins_over_our_accept_and_doctor_names_it(host, 
     assert "policy drop" in host.nft()
     # The remedy that doctor tells: accepts in that chain, by our link group.
     host.run(["nft", "add rule inet firewall forward iifgroup 1874 accept; add rule inet firewall forward oifgroup 1874 accept"])
-    assert reaches_the_world()
+    poll_until(reaches_the_world)
     assert "inet firewall" not in daemon.ctl("doctor", "--config", daemon.config, check=False).stdout
     host.run(["nft", "delete", "table", "inet", "firewall"])
 

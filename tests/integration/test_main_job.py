@@ -2,8 +2,8 @@
 """The main job, a test for each thing that went wrong with the bridge that weft replaces, and the whole of it fifty times."""
 
 import concurrent.futures
-import concurrent.futures
 import socket
+import statistics
 import time
 
 import pytest
@@ -149,12 +149,15 @@ def test_states_follow_the_vm(host, api, guest):
 
 def test_carrier_is_known_without_polling(host, api, guest):
     sandbox = api.register("a1", READY)
-    one = guest(sandbox)
-    api.wait("a1", "attached")
-    start = time.monotonic()
-    one.kill()
-    api.wait("a1", "detached")
-    assert time.monotonic() - start < 0.5
+    times = []
+    for _ in range(5):  # the machine may be busy now and then
+        one = guest(sandbox)
+        api.wait("a1", "attached")
+        start = time.monotonic()
+        one.kill()
+        api.wait("a1", "detached")
+        times.append(time.monotonic() - start)
+    assert statistics.median(times) < 0.5, times
 
 
 def test_the_diagnosis_names_the_first_broken_hop(api, guest):
@@ -297,13 +300,13 @@ def test_resets_pass_both_ways(host, api, guest):
     with host.connect("127.0.0.1", endpoint_port(sandbox, 23)) as client:
         client.sendall(b"x")
         assert was_reset(client)
-    assert servers.next_end()[1:3] == (23, "closed")
+    assert servers.next_end(least=1)[1:3] == (23, "closed")
 
     client = host.connect("127.0.0.1", endpoint_port(sandbox, 7))
     client.sendall(b"abc")
     assert receive_exactly(client, 3) == b"abc"
     reset(client)
-    assert servers.next_end()[1:] == (7, "reset", 3)
+    assert servers.next_end(least=3)[1:] == (7, "reset", 3)
 
 
 # ---- All of it, fifty times over, and nothing left.
@@ -358,7 +361,7 @@ def test_fifty_sandboxes_each_answer_as_themselves_and_leave_nothing(host, daemo
         left[:] = difference(before, host.state())
         return not left and len(daemon.fds()) <= fds
 
-    poll_until(nothing_left, 10, what=lambda: f"{left} {len(daemon.fds())} descriptors, {fds} before: {daemon.fds()}", interval=0.1)
+    poll_until(nothing_left, what=lambda: f"{left} {len(daemon.fds())} descriptors, {fds} before: {daemon.fds()}", interval=0.1)
     assert host.output(["ip", "neigh"]) == ""
     assert api.list() == []
     assert api.register("next")["slot"] == 1
@@ -367,6 +370,7 @@ def test_fifty_sandboxes_each_answer_as_themselves_and_leave_nothing(host, daemo
 def test_the_hosts_ruleset_reads_back(host, api):
     for n in range(3):
         api.register(f"s{n}", READY)
+    host.await_names(api)
     for namespace in (host, host.netns("ns-2")):
         text = namespace.nft()
         assert text

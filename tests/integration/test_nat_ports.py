@@ -40,15 +40,15 @@ class Scene:
         self.api.wait(name, "attached")
         return attached
 
-    def name_at(self, port, address=HOST, namespace=None, timeout=5):
+    def name_at(self, port, address=HOST, namespace=None):
         """Who answers there."""
-        with (namespace or self.world).connect(address, port, timeout=timeout) as client:
+        with (namespace or self.world).connect(address, port) as client:
             client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
             return json.loads(client.recv(4096).split(b"\r\n\r\n", 1)[1])["guest"]
 
     def closed(self, port, address=HOST, namespace=None):
         try:
-            (namespace or self.world).connect(address, port, timeout=1).close()
+            (namespace or self.world).connect(address, port).close()
         except ConnectionRefusedError:
             return True
         return False

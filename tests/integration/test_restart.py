@@ -72,6 +72,7 @@ def test_every_sandbox_is_as_it_was(host, weftd, guest, end):
     api.wait("policy", "attached")
     api.patch("paused", {"paused": True})
     before = api.list()
+    host.await_names(api)
     links = [links_of(host, one) for one in before]
     rules = [rules_of(host, one) for one in before]
     assert [one["state"] for one in before] == ["waiting", "waiting", "ready", "paused"]
@@ -170,10 +171,19 @@ def test_counters_never_fall(host, weftd, guest):
             now = daemon.api.show("a")["counters"]
             return now if now["connections_total"] >= least and now["bytes_to_guest"] >= least * 10000 else None
 
-        now = poll_until(grown, 15, what=lambda: str(daemon.api.show("a")["counters"]))
+        now = poll_until(grown, what=lambda: str(daemon.api.show("a")["counters"]))
         for key in ("bytes_to_guest", "bytes_from_guest", "packets_to_guest", "packets_from_guest", "connections_total"):
             assert now[key] >= seen.get(key, 0), (key, now, seen)
         seen = now
+
+
+def spawn_gently(daemon):
+    """Starts it, so that whoever looks at it gets to do so before it has come far, however busy the machine is."""
+    command = daemon.command
+    daemon.command = lambda *more: ["nice", "-n", "10", *command(*more)]
+    process = daemon.spawn()
+    daemon.command = command
+    return process
 
 
 def first_status(daemon):
@@ -185,7 +195,7 @@ def first_status(daemon):
         except (FileNotFoundError, ConnectionRefusedError):
             return None
 
-    return poll_until(answer, 20, interval=0.001).expect(200).body
+    return poll_until(answer, 60, interval=0.001).expect(200).body
 
 
 def test_the_socket_answers_before_all_is_adopted(weftd, end):
@@ -196,7 +206,7 @@ def test_the_socket_answers_before_all_is_adopted(weftd, end):
     end(daemon)
 
     start = time.monotonic()
-    daemon.spawn()
+    spawn_gently(daemon)
     assert first_status(daemon)["state"] == "adopting"
     served = time.monotonic()
     listed = daemon.api.get("/v1/sandboxes").expect(200).body
@@ -218,10 +228,10 @@ def test_a_stop_in_the_midst_of_adoption_loses_nothing(host, weftd):
     links = [links_of(host, one) for one in daemon.api.list()]
     daemon.stop()
     for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
-        process = daemon.spawn()
+        process = spawn_gently(daemon)
         assert first_status(daemon)["state"] == "adopting"
         process.send_signal(number)
-        assert process.wait(20) == (0 if number != signal.SIGKILL else -9)
+        assert process.wait(60) == (0 if number != signal.SIGKILL else -9)
         assert len(os.listdir(daemon.state_dir)) == len(names) + 1  # and the lock
     daemon.start()
     assert sorted(one["id"] for one in daemon.api.list()) == names

@@ -149,8 +149,7 @@ def test_all_go_again_and_leave_nothing(host, weftd):
         register_all(api)
         unregister_all(api)
         await_pool(api, deleting=0)
-        left = poll_until(lambda: [difference(before, host.state())], what="nothing")[0]
-        assert not left, left
+        poll_until(lambda: not difference(before, host.state()), what=lambda: str(difference(before, host.state())))
     poll_until(lambda: len(daemon.fds()) <= descriptors, what=lambda: f"{descriptors} descriptors: {daemon.fds()}")
 
 

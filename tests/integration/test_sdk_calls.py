@@ -80,7 +80,7 @@ def test_files_are_made_listed_renamed_removed_and_watched(api, box, both):
             seen.extend(sdk.call("watched", path=kind)["events"])
             return ["write", "one"] in seen
 
-        poll_until(watched, 10, what=lambda seen=seen: f"an event of the write; so far {seen}")
+        poll_until(watched, what=lambda seen=seen: f"an event of the write; so far {seen}")
         sdk.call("unwatch", path=kind)
         sdk.call("rename", path=f"{kind}/one", to=f"{kind}/two")
         assert not sdk.call("exists", path=f"{kind}/one")["exists"]

@@ -13,7 +13,7 @@ import pytest
 
 from harness.api import endpoint_port
 from harness.client import PORT, health, reset, was_reset
-from harness.wait import poll_until
+from harness.wait import PATIENCE, poll_until
 
 USAGE, NO_INPUT, UNAVAILABLE, CONFIG = 64, 66, 69, 78
 
@@ -306,7 +306,7 @@ def test_term_lets_connections_end_and_a_second_one_does_not_wait(weftd, host, g
     echo(client)
     client.shutdown(socket.SHUT_WR)
     assert client.recv(1) == b""
-    assert daemon.process.wait(10) == 0
+    assert daemon.process.wait(PATIENCE) == 0
     daemon.start()
 
     client = host.connect("127.0.0.1", endpoint_port(sandbox, 7))
@@ -315,7 +315,7 @@ def test_term_lets_connections_end_and_a_second_one_does_not_wait(weftd, host, g
     poll_until(lambda: daemon.log().count("msg=stopping") == 2)
     echo(client)
     daemon.signal(signal.SIGTERM)
-    assert daemon.process.wait(10) == 0
+    assert daemon.process.wait(PATIENCE) == 0
     assert was_reset(client)
     daemon.wait_log("reason=shutdown")
 
@@ -332,4 +332,4 @@ def test_stop_drain_is_a_deadline(weftd, host, guest):
         daemon.signal(signal.SIGTERM)
         assert was_reset(client)
         assert time.monotonic() - start > 0.4
-        assert daemon.process.wait(10) == 0
+        assert daemon.process.wait(PATIENCE) == 0

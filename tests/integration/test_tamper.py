@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Somebody else deletes, alters or occupies what is weft's: noticed, repaired or reported, and nobody else's things touched."""
 
+import itertools
 import json
 import os
 import shutil
@@ -31,7 +32,7 @@ def served(host, guest, api, name, body=None):
 
 
 def answers(host, sandbox):
-    poll_until(lambda: health(host, sandbox) == sandbox["id"], 15, what=f"{sandbox['id']} to answer again")
+    poll_until(lambda: health(host, sandbox) == sandbox["id"], what=f"{sandbox['id']} to answer again")
 
 
 @pytest.fixture
@@ -42,6 +43,7 @@ def two(host, weftd, guest):
     other = served(host, guest, daemon.api, "b")
     flow = Flow(host.connect(other["host_ip"], 7))
     flow.check()
+    host.await_names(daemon.api)
     yield daemon, first, other
     flow.close()
     assert daemon.api.show("b")["state"] == "ready"
@@ -55,7 +57,7 @@ def test_the_name_of_a_namespace_comes_back(host, two):
     daemon, first, _ = two
     inode = os.stat(host.netns("ns-1").path).st_ino
     host.run(["ip", "netns", "del", "ns-1"])
-    poll_until(lambda: host.netns_names() == ["ns-1", "ns-2"], 15)
+    poll_until(lambda: host.netns_names() == ["ns-1", "ns-2"])
     assert os.stat(host.netns("ns-1").path).st_ino == inode
     daemon.wait_log("repaired.*sandbox=a.*name of the namespace")
     answers(host, first)
@@ -105,7 +107,7 @@ def test_the_hosts_end_is_put_right(host, two, damage):
 def test_the_inside_is_put_right(host, two, damage):
     daemon, first, _ = two
     host.netns("ns-1").run(damage)
-    daemon.wait_log("repaired.*sandbox=a", 15)
+    daemon.wait_log("repaired.*sandbox=a")
     answers(host, first)
     assert daemon.api.show("a")["state"] == "ready"
 
@@ -137,7 +139,7 @@ def test_the_hosts_table_comes_back_with_published_ports(host, weftd, guest, how
     with daemon.api.events() as events:
         host.run(["nft", *how.split()])
         assert next(one for one in events if one["type"] == "repair")["what"]
-    poll_until(lambda: host.nft().count("\n") == before, 15, what=lambda: host.nft())
+    poll_until(lambda: host.nft().count("\n") == before, what=lambda: host.nft())
     answers(host, sandbox)
     assert daemon.api.show("a")["state"] == "ready"
 
@@ -150,8 +152,7 @@ def test_the_ranges_never_leak_to_the_uplink_for_long(host, two):
         host.run(["ip", "route", "del", *line.split()])
     poll_until(
         lambda: [line for line in host.output(["ip", "route"]).splitlines() if line.startswith("unreachable")]
-        == before,
-        15,
+        == before
     )
     assert daemon.running()
 
@@ -168,7 +169,7 @@ def test_the_pools_slots_are_replaced_when_somebody_plays_with_them(host, weftd,
             f"veth-{name[3:]}" in links and "tap0" in host.netns(name).links() for name in names
         )
 
-    poll_until(lambda: daemon.api.status()["pool"]["ready"] == 2 and whole(), 15, what=daemon.log_tail)
+    poll_until(lambda: daemon.api.status()["pool"]["ready"] == 2 and whole(), what=daemon.log_tail)
     sandbox = served(host, guest, daemon.api, "a")
     assert health(host, sandbox) == "a"
 
@@ -430,7 +431,7 @@ def test_a_vm_outlives_the_loss_of_its_state_file(host, two, damage):
     flow.check()
     daemon.api.unregister("a")
     with pytest.raises((OSError, AssertionError)):
-        flow.close()
+        flow.close(10)
     poll_until(lambda: "veth-1" not in host.links())
     assert not os.path.lexists(state_file(daemon))
     assert daemon.api.register("d")["slot"] == 1
@@ -473,7 +474,7 @@ def test_a_slot_without_vm_and_state_file_is_removed(host, weftd, damage, pool):
             os.unlink(path[: -len(".json")] + ".elsewhere")
         daemon.wait_log(f"slot is free.*slot={slot}")
     if not pool:
-        names = iter(f"n{n}" for n in range(100))
+        names = (f"n{n}" for n in itertools.count())
         poll_until(lambda: daemon.api.register(next(names))["slot"] == slot, interval=0.2)
 
 

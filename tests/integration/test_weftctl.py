@@ -10,7 +10,7 @@ import time
 import pytest
 from fake_weftd import FakeWeftd, chunk, http, problem, sandbox
 from harness.daemon import build_dir
-from harness.wait import Lines, readable
+from harness.wait import PATIENCE, Lines, readable
 
 WEFTCTL = os.path.join(build_dir(), "weftctl")
 
@@ -27,7 +27,7 @@ def fake(folder):
 
 @pytest.fixture
 def run(folder):
-    def run(*arguments, stdin=None, timeout=20, env=None):
+    def run(*arguments, stdin=None, timeout=PATIENCE, env=None):
         return subprocess.run(
             [WEFTCTL, "--socket", f"{folder}/control.sock", *arguments],
             input=stdin,
@@ -428,7 +428,7 @@ def test_events_come_line_by_line_when_they_happen(fake, folder):
         [WEFTCTL, "--socket", f"{folder}/control.sock", "events", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     lines = Lines(child.stdout)
-    assert child.wait(timeout=20) == UNREACHABLE
+    assert child.wait(timeout=PATIENCE) == UNREACHABLE
     assert [json.loads(line)["seq"] for line in printed] == [1, 2]
     assert b"ended the stream" in child.stderr.read()
     child.stdout.close()
@@ -501,7 +501,7 @@ def on_terminal(folder, *arguments, columns=80, env=None):
     return child, master
 
 
-def read_terminal(master, until=None, timeout=20):
+def read_terminal(master, until=None, timeout=PATIENCE):
     data = b""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline and readable(master, deadline - time.monotonic()):
@@ -520,7 +520,7 @@ def test_colour_only_where_it_is_wanted(fake, run, folder, env, coloured):
     fake.answers = [http(200, {"sandboxes": [sandbox(state="ready")]})] * 2
     child, master = on_terminal(folder, "ls", env=env)
     assert ("\x1b[" in read_terminal(master)) == coloured
-    assert child.wait(timeout=10) == DONE
+    assert child.wait(timeout=PATIENCE) == DONE
     os.close(master)
     assert "\x1b" not in run("ls").stdout
 
@@ -531,7 +531,7 @@ def test_a_terminals_line_never_wraps(fake, folder):
     lines = read_terminal(master).splitlines()
     assert len(lines) == 2
     assert all(len(line) <= 70 for line in lines)
-    assert child.wait(timeout=10) == DONE
+    assert child.wait(timeout=PATIENCE) == DONE
     os.close(master)
 
 
@@ -548,7 +548,7 @@ def test_a_narrow_terminal_hides_nothing_of_the_fault(fake, folder):
         shown = read_terminal(master).splitlines()
         assert shown.count(f"found: tap: {found}") == lines, shown
         assert sum(found in line for line in shown) == 1
-        assert child.wait(timeout=10) == FAULT
+        assert child.wait(timeout=PATIENCE) == FAULT
         os.close(master)
 
 
@@ -564,7 +564,7 @@ def test_top_puts_the_terminal_back(fake, folder, how):
         child.terminate()
     left = read_terminal(master)
     assert "\x1b[?1049l" in shown + left and "\x1b[?25h" in shown + left
-    assert child.wait(timeout=10) == DONE
+    assert child.wait(timeout=PATIENCE) == DONE
     os.close(master)
 
 

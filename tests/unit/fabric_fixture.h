@@ -14,7 +14,7 @@
 #include <check.h>
 #include <stdbool.h>
 
-enum { PATIENCE_MS = 10000, SLOTS_SEEN = 4097 };
+enum { PATIENCE_MS = 30000, SLOTS_SEEN = 4097 };
 
 /* What was told of one slot. */
 struct seen {

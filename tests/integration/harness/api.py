@@ -7,6 +7,8 @@ import json
 import socket
 import urllib.parse
 
+from .wait import PATIENCE
+
 
 class Reply:
     """What was answered: `status`, `headers`, `text`, and `body` parsed where it is JSON."""
@@ -73,7 +75,7 @@ class Api:
     def get(self, target, **options):
         return self.request("GET", target, **options)
 
-    def raw_socket(self, timeout=10.0):
+    def raw_socket(self, timeout=PATIENCE):
         """A bare connection, for what is not HTTP."""
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         made.settimeout(timeout)
@@ -94,7 +96,7 @@ class Api:
     def patch(self, name, body, expect=(200,)):
         return self.request("PATCH", f"/v1/sandboxes/{_quoted(name)}", body=body).expect(*expect).body
 
-    def wait(self, name, state, timeout=10):
+    def wait(self, name, state, timeout=30):
         """Parks until the sandbox is in STATE, and returns it."""
         target = f"/v1/sandboxes/{_quoted(name)}?wait={state}&timeout={timeout}"
         return self.get(target, timeout=timeout + 10).expect(200).body
@@ -117,7 +119,7 @@ class Api:
         return values
 
     @contextlib.contextmanager
-    def events(self, query="", timeout=10.0):
+    def events(self, query="", timeout=PATIENCE):
         """The event stream: an iterator of objects. It raises socket.timeout when nothing comes for TIMEOUT seconds."""
         with contextlib.closing(_Connection(self.path, timeout)) as connection:
             connection.request("GET", "/v1/events" + query)

@@ -4,6 +4,8 @@
 import json
 import socket
 
+from .wait import PATIENCE
+
 PORT = 49983
 GUEST = "169.254.0.21"
 
@@ -51,7 +53,7 @@ def ask(connection, path="/health"):
     return body
 
 
-def health(namespace, address, port=PORT, timeout=10.0):
+def health(namespace, address, port=PORT, timeout=PATIENCE):
     """GET /health on a new connection out of NAMESPACE; the object that the guest's server sends."""
     with namespace.connect(address, port, timeout=timeout) as connection:
         return json.loads(ask(connection))

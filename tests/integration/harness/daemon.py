@@ -9,7 +9,7 @@ import time
 
 from .api import Api
 from .host import difference
-from .wait import TimedOut, poll_until
+from .wait import PATIENCE, TimedOut, poll_until
 
 _REPORT = re.compile(r"ERROR: (Address|Leak|Thread|Memory)Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 
@@ -89,7 +89,7 @@ class Weftd:
             )
         return self.process
 
-    def start(self, *more, timeout=20.0):
+    def start(self, *more, timeout=PATIENCE):
         """Starts it, and waits until the control socket answers and what was left by a predecessor is adopted."""
         self.spawn(*more)
         poll_until(self._answers, timeout, what=lambda: f"weftd is not running; its log:\n{self.log_tail()}")
@@ -103,7 +103,7 @@ class Weftd:
         except (FileNotFoundError, ConnectionRefusedError):
             return False
 
-    def refuses(self, *more, timeout=20.0):
+    def refuses(self, *more, timeout=PATIENCE):
         """Starts it, expects it to end by itself, and returns its exit status."""
         code = self.spawn(*more).wait(timeout)
         self.process = None
@@ -132,7 +132,7 @@ class Weftd:
     def log_tail(self, lines=60):
         return "\n".join(self.log().splitlines()[-lines:])
 
-    def wait_log(self, pattern, timeout=10.0):
+    def wait_log(self, pattern, timeout=PATIENCE):
         """Waits for a log line that PATTERN (a regular expression) is found in, and returns the first such line."""
 
         def found():
@@ -178,7 +178,7 @@ class Weftd:
     def running(self):
         return self.process is not None and self.process.poll() is None
 
-    def stop(self, timeout=20.0):
+    def stop(self, timeout=PATIENCE):
         """TERM; it must end with status 0 within TIMEOUT."""
         if self.process is None:
             return
@@ -205,7 +205,7 @@ class Weftd:
         match = _REPORT.search(log)
         assert not match, f"a sanitizer reported:\n{log[max(0, match.start() - 200):match.start() + 6000]}"
 
-    def assert_nothing_left(self, timeout=5.0):
+    def assert_nothing_left(self, timeout=PATIENCE):
         """Compares with the host as it was before the daemon first started. Deletion in the kernel takes a moment."""
         left = []
 

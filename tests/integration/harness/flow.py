@@ -5,7 +5,7 @@ import threading
 import time
 import zlib
 
-from .wait import poll_until
+from .wait import PATIENCE, poll_until
 
 _CHUNK = 16384
 _PATTERN = bytes((j * 31 + (j >> 8)) & 255 for j in range(65521)) * 3
@@ -16,7 +16,7 @@ class Flow:
 
     def __init__(self, connection):
         self.connection = connection
-        self.connection.settimeout(20)
+        self.connection.settimeout(2 * PATIENCE)  # longer than check() waits: what is silent must not end by itself
         self.bytes = 0
         self.longest_gap = 0.0
         self._problem = None
@@ -53,19 +53,19 @@ class Flow:
         except (OSError, ValueError) as error:
             self._problem = error
 
-    def check(self):
-        """Fails unless it still moves, whole so far."""
+    def check(self, timeout=PATIENCE):
+        """Fails unless it still moves within TIMEOUT, whole so far."""
         before = self.bytes
-        poll_until(lambda: self._problem or self.bytes > before + _CHUNK, what="a flow to move")
+        poll_until(lambda: self._problem or self.bytes > before + _CHUNK, timeout, what="a flow to move")
         assert not self._problem, f"after {self.bytes} bytes: {self._problem!r}"
 
     def problem(self):
         """What ended it, or None while it is well."""
         return self._problem
 
-    def close(self):
+    def close(self, timeout=PATIENCE):
         """Ends it; fails if anything was lost."""
-        self.check()
+        self.check(timeout)
         self._stop.set()
         self._thread.join(30)
         self.connection.close()

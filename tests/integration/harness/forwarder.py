@@ -5,11 +5,11 @@ import os
 import re
 import subprocess
 
-from .daemon import build_dir, sanitizer_problem
-from .wait import Lines, poll_until
+from .daemon import build_dir, sanitized, sanitizer_problem
+from .wait import PATIENCE, Lines, poll_until
 
 GUEST = "169.254.0.21"
-SLOW = "sanitizers" in os.environ.get("WEFT_BUILD", "") or "san" in os.path.basename(os.environ.get("WEFT_BUILD", ""))
+SLOW = sanitized()
 
 
 class Sandbox:
@@ -49,7 +49,7 @@ class Forwarder:
     def pid(self):
         return self.process.pid
 
-    def _line(self, timeout=10.0):
+    def _line(self, timeout=PATIENCE):
         line = self.lines.next(timeout)
         assert line is not None, f"the forwarder ended with {self.process.wait()}\n{self.log()[-3000:]}"
         return line
@@ -66,7 +66,7 @@ class Forwarder:
                 raise OSError(f"{command}: {line}")
             return line[3:]
 
-    def wait_event(self, event, timeout=10.0):
+    def wait_event(self, event, timeout=PATIENCE):
         while event not in self.events:
             line = self._line(timeout)
             assert line.startswith("event "), line
@@ -117,7 +117,7 @@ class Forwarder:
         if self.process.poll() is None:
             self.process.stdin.close()
             try:
-                self.process.wait(20)
+                self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

@@ -7,7 +7,7 @@ import subprocess
 
 from .daemon import build_dir
 from .netns import Namespace
-from .wait import Lines
+from .wait import PATIENCE, Lines
 
 
 class Guest(Namespace):
@@ -54,10 +54,16 @@ class Servers:
         if self.lines.next() != "ready":
             raise RuntimeError(f"tests/guest/server ended with {process.wait()}")
 
-    def next_end(self, timeout=10.0):
-        """The next end of a connection: (namespace path, port, "fin", "reset" or "closed", bytes received)."""
-        _, path, port, how, count = self.lines.next(timeout).split()
-        return path, int(port), how, int(count)
+    def next_end(self, least=0, timeout=PATIENCE):
+        """The next end of a connection: (namespace path, port, "fin", "reset" or "closed", bytes received).
+
+        LEAST bytes: on a busy machine the forwarder may take an answer for too late, and dial again. The guest sees the first
+        attempt reset before a byte came.
+        """
+        while True:
+            _, path, port, how, count = self.lines.next(timeout).split()
+            if int(count) >= least:
+                return path, int(port), how, int(count)
 
     def stop(self):
         if self.process.poll() is None:
@@ -81,7 +87,7 @@ class Vmm:
         self.lines = Lines(self.process.stdout)
         self.guests = []
         while True:
-            line = self.lines.next(timeout=10 + 0.1 * len(paths))
+            line = self.lines.next(timeout=PATIENCE + 0.1 * len(paths))
             if line is None:
                 raise RuntimeError(f"tests/guest/standin ended with {self.process.wait()}")
             if line == "ready":

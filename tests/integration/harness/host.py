@@ -7,7 +7,7 @@ import subprocess
 from collections import Counter
 
 from .netns import Namespace
-from .wait import Lines, poll_until
+from .wait import PATIENCE, Lines, poll_until
 
 # Private propagation: what is mounted under /run/netns in here is seen by everybody in this "host" and by nobody else.
 _HOLDER = """
@@ -41,7 +41,7 @@ def _release(holder):
     holder.stdin.close()
     holder.stdout.close()
     try:
-        holder.wait(timeout=5)
+        holder.wait(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         holder.kill()
         holder.wait()
@@ -145,10 +145,18 @@ class Host(Namespace):
             "processes": self.processes(),
         }
 
-    def settled_state(self, api):
-        """state(), once what follows the replies is done: each sandbox's veth tells its name."""
-        wanted = {f"weft:{sandbox['id']}" for sandbox in api.list()}
+    def await_names(self, api):
+        """Waits for what follows the replies to be done: each sandbox's veth and table tell its name, in this order."""
+        sandboxes = api.list()
+        wanted = {f"weft:{sandbox['id']}" for sandbox in sandboxes}
         poll_until(lambda: wanted <= {link.get("ifalias") for link in self.links().values()}, what=f"names {wanted}")
+        for sandbox in sandboxes:
+            comment, inner = f'comment "{sandbox["id"]}"', self.netns(sandbox["netns"])
+            poll_until(lambda: comment in inner.nft(), what=comment)  # pylint: disable=cell-var-from-loop
+
+    def settled_state(self, api):
+        """state(), once what follows the replies is done."""
+        self.await_names(api)
         return self.state()
 
     def close(self):

@@ -9,6 +9,8 @@ import subprocess
 import threading
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY
 
+from .wait import PATIENCE
+
 CLONE_NEWNET = 0x40000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -61,7 +63,7 @@ class Namespace:
         """As subprocess.Popen, inside. The child's pid is the command's own: nsenter execs it."""
         return subprocess.Popen([*self.enter_arguments(), *map(str, argv)], **options)
 
-    def run(self, argv, check=True, timeout=30, **options):
+    def run(self, argv, check=True, timeout=60, **options):
         """As subprocess.run with text captured, inside. A failure tells what the command said."""
         options.setdefault("stdout", subprocess.PIPE)
         options.setdefault("stderr", subprocess.PIPE)
@@ -79,13 +81,13 @@ class Namespace:
         """Output of a command that prints JSON; nothing at all counts as an empty list, as `ip -j` has it."""
         return json.loads(self.output(argv, **options) or "[]")
 
-    def socket(self, family=AF_INET, kind=SOCK_STREAM, proto=0, timeout=10.0):
+    def socket(self, family=AF_INET, kind=SOCK_STREAM, proto=0, timeout=PATIENCE):
         """A socket that belongs to this namespace."""
         made = inside(self.path, lambda: socket.socket(family, kind, proto))
         made.settimeout(timeout)
         return made
 
-    def connect(self, host, port, timeout=10.0, source=None):
+    def connect(self, host, port, timeout=PATIENCE, source=None):
         """A connected TCP socket with TCP_NODELAY, IPv4 or IPv6 by the look of HOST (no names)."""
         family = AF_INET6 if ":" in host else AF_INET
         made = self.socket(family, timeout=timeout)
@@ -99,7 +101,7 @@ class Namespace:
             raise
         return made
 
-    def listen(self, port, host="", family=AF_INET, backlog=1024, timeout=10.0):
+    def listen(self, port, host="", family=AF_INET, backlog=1024, timeout=PATIENCE):
         """A listening TCP socket; port 0 for any."""
         made = self.socket(family, timeout=timeout)
         try:

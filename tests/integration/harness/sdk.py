@@ -10,7 +10,7 @@ import time
 
 from .guests import Vmm
 from .vm import VirtualMachine
-from .wait import Lines, TimedOut, poll_until
+from .wait import PATIENCE, Lines, TimedOut, poll_until
 
 _TESTS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _AGENT = os.path.join(_TESTS, "agent", "agent.py")
@@ -124,7 +124,7 @@ class Sdk:
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         self.created = self.begin("create", url=url)
-        self.created.result(30)
+        self.created.result(60)
 
     def _read(self):
         for line in self.process.stdout:
@@ -167,7 +167,7 @@ class Sdk:
                 continue
         return count
 
-    def wait_disconnected(self, timeout=10.0):
+    def wait_disconnected(self, timeout=PATIENCE):
         """Waits until the SDK has seen that its kept connections were reset: a call made just before would be sent on one of them."""
         poll_until(lambda: self.sockets() == 0, timeout, what=lambda: f"{self.kind} to close its {self.sockets()} sockets")
 
@@ -201,7 +201,7 @@ class StandinBox:
         """The guest has booted: its agent listens."""
         argv = ["unshare", "--pid", "--fork", "--kill-child=KILL", "/usr/bin/python3", _AGENT, "--root", self.folder]
         self.agent = self.vmm.guests[0].popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-        assert json.loads(Lines(self.agent.stdout).next(20))["listening"] == PORT
+        assert json.loads(Lines(self.agent.stdout).next(60))["listening"] == PORT
 
     def boot(self):
         self.power_on()
@@ -280,7 +280,7 @@ def _length(head):
     raise AssertionError(f"no length: {head!r}")
 
 
-def wait_streams(host, sandbox, count, timeout=10.0, interval=0.005):
+def wait_streams(host, sandbox, count, timeout=PATIENCE, interval=0.005):
     """Waits until the agent has COUNT open streams, and returns the seconds that it took. Each look is a call of its own."""
     began = time.monotonic()
     poll_until(

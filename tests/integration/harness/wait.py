@@ -5,12 +5,15 @@ import os
 import select
 import time
 
+# Seconds: far beyond what anything takes that others wait for, on a busy machine and under sanitizers. Only a failure waits so long.
+PATIENCE = 30.0
+
 
 class TimedOut(AssertionError):
     """A condition did not come about; the text says which, and what was seen last."""
 
 
-def poll_until(condition, timeout=10.0, what=None, interval=0.01):
+def poll_until(condition, timeout=PATIENCE, what=None, interval=0.01):
     """Calls CONDITION until its result is true, and returns that. WHAT: a text, or a function that says what is seen now."""
     deadline = time.monotonic() + timeout
     while True:
@@ -37,7 +40,7 @@ class Lines:
         self.fd = stream.fileno()
         self.pending = b""
 
-    def next(self, timeout=10.0):
+    def next(self, timeout=PATIENCE):
         """The next line without its end; None at the end of the stream."""
         deadline = time.monotonic() + timeout
         while b"\n" not in self.pending:
