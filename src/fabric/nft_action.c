@@ -186,6 +186,11 @@ void verdict_drop(struct nft_batch *batch)
 	verdict(batch, NF_DROP, NULL);
 }
 
+void verdict_notrack(struct nft_batch *batch)
+{
+	nft_part_end(batch, nft_part_begin(batch, "notrack"));
+}
+
 void verdict_jump(struct nft_batch *batch, const char *chain)
 {
 	verdict(batch, NFT_JUMP, chain);

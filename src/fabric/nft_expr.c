@@ -172,6 +172,11 @@ void nft_state_ipv4(struct nft_batch *batch)
 		match_ether_type(batch, NFT_IS, ETH_P_IP);
 }
 
+void nft_stated_ipv4(struct nft_batch *batch)
+{
+	batch->stated |= STATED_IPV4;
+}
+
 void nft_state_arp(struct nft_batch *batch)
 {
 	if (batch->stated & STATED_ARP)

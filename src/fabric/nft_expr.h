@@ -48,6 +48,8 @@ void match_daddr_local(struct nft_batch *batch, enum nft_sense sense);
 void match_ipv4(struct nft_batch *batch, enum nft_sense sense);                      /* inet: meta nfproto */
 void match_ether_type(struct nft_batch *batch, enum nft_sense sense, uint16_t type); /* meta protocol, ETH_P_* */
 void match_ether_tag(struct nft_batch *batch, uint16_t type); /* ether type: ETH_P_8021Q, ETH_P_8021AD */
+/* IPv4 without a tag, FROM and TO these. FROM NULL: whoever. */
+void match_ether_ipv4(struct nft_batch *batch, const struct mac *to, const struct mac *from);
 void match_ether_saddr(struct nft_batch *batch, enum nft_sense sense, const struct mac *mac);
 void match_ether_daddr(struct nft_batch *batch, enum nft_sense sense, const struct mac *mac);
 void match_arp_from(struct nft_batch *batch, const struct mac *mac, uint32_t ip);
@@ -61,6 +63,8 @@ void match_ip_saddr_in(struct nft_batch *batch, enum nft_sense sense, const stru
 void match_ip_daddr_in(struct nft_batch *batch, enum nft_sense sense, const struct cidr4 *network);
 void match_l4proto(struct nft_batch *batch, enum nft_sense sense, uint8_t proto); /* IPPROTO_* */
 void match_tcp_syn(struct nft_batch *batch);                                      /* SYN without RST */
+void match_tcp_in_flow(struct nft_batch *batch);      /* no first segment: not SYN without ACK */
+void match_icmp_unreachable(struct nft_batch *batch); /* destination unreachable, RFC 792 */
 
 /* Whether the packet's destination (address, protocol, port: what the set's key has) is in SET. */
 void match_destination_in(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set);
@@ -100,6 +104,7 @@ void reject_with_reset(struct nft_batch *batch);
 void reject_as_prohibited(struct nft_batch *batch);
 void verdict_accept(struct nft_batch *batch);
 void verdict_drop(struct nft_batch *batch);
+void verdict_notrack(struct nft_batch *batch); /* conntrack leaves it alone; before it, in a hook of priority raw */
 void verdict_jump(struct nft_batch *batch, const char *chain);
 void verdict_goto(struct nft_batch *batch, const char *chain);
 

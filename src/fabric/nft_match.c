@@ -6,6 +6,7 @@
 #include "fabric/nft_part.h"
 
 #include <endian.h>
+#include <linux/if_ether.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
@@ -159,6 +160,26 @@ void match_ether_daddr(struct nft_batch *batch, enum nft_sense sense, const stru
 	match_mac(batch, sense, ETHER_DESTINATION, mac);
 }
 
+/* What was loaded from the frame itself says IPv4 of frames without a tag only. */
+void match_ether_ipv4(struct nft_batch *batch, const struct mac *to, const struct mac *from)
+{
+	struct {
+		struct mac to, from;
+		uint16_t type;
+	} __attribute__((packed)) value = { *to, from ? *from : (struct mac){ { 0 } }, htobe16(ETH_P_IP) };
+
+	if (from) {
+		/* Neighbours in the header, and as nft(8) would write them: one comparison. */
+		nft_state_ether(batch);
+		nft_load_payload(batch, NFT_PAYLOAD_LL_HEADER, ETHER_DESTINATION, sizeof(value), NFT_REG_1);
+		nft_compare(batch, NFT_CMP_EQ, &value, sizeof(value));
+	} else {
+		match_ether_daddr(batch, NFT_IS, to);
+		match_ether_tag(batch, ETH_P_IP);
+	}
+	nft_stated_ipv4(batch);
+}
+
 static void match_network_field(struct nft_batch *batch, enum nft_sense sense, uint32_t offset, uint32_t ip)
 {
 	const uint32_t value = htobe32(ip);
@@ -261,6 +282,26 @@ void match_tcp_syn(struct nft_batch *batch)
 	nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS, sizeof(syn), NFT_REG_1);
 	nft_mask(batch, &syn_rst, sizeof(syn_rst));
 	nft_compare(batch, NFT_CMP_EQ, &syn, sizeof(syn));
+}
+
+void match_tcp_in_flow(struct nft_batch *batch)
+{
+	const uint8_t syn = 0x02, syn_ack = 0x12;
+
+	nft_state_tcp(batch);
+	nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS, sizeof(syn), NFT_REG_1);
+	nft_mask(batch, &syn_ack, sizeof(syn_ack));
+	nft_compare(batch, NFT_CMP_NEQ, &syn, sizeof(syn));
+}
+
+void match_icmp_unreachable(struct nft_batch *batch)
+{
+	const uint8_t proto = IPPROTO_ICMP, type = 3;
+
+	nft_state_ipv4(batch);
+	match_l4proto(batch, NFT_IS, proto);
+	nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, 0, sizeof(type), NFT_REG_1);
+	nft_compare(batch, NFT_CMP_EQ, &type, sizeof(type));
 }
 
 static void look_up(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set)

@@ -40,5 +40,7 @@ void nft_state_ether(struct nft_batch *batch);
 void nft_state_ipv4(struct nft_batch *batch);
 void nft_state_arp(struct nft_batch *batch);
 void nft_state_tcp(struct nft_batch *batch);
+/* It has said so in another way. */
+void nft_stated_ipv4(struct nft_batch *batch);
 
 #endif

@@ -82,22 +82,43 @@ static void add_arp(struct nft_batch *batch, const struct config *config)
 	RULE(batch, "from_guest_arp", count_as(batch, "drop_arp"), verdict_drop(batch));
 }
 
-static void add_from_guest(struct nft_batch *batch, const struct config *config)
+/* Frames that are honest so far: what is left is where they go. The forwarder's come first. */
+static void add_from_guest_honest(struct nft_batch *batch, const struct config *config)
 {
-	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_NETDEV_INGRESS, NF_IP_PRI_FILTER, true, TAP };
-
 	nft_chain_add(batch, NFT_CHAIN_FROM_GUEST_RATE, NULL, NULL);
 	nft_chain_add(batch, "from_guest_passed", NULL, NULL);
 	RULE(batch, "from_guest_passed", verdict_jump(batch, NFT_CHAIN_FROM_GUEST_RATE));
 	RULE(batch, "from_guest_passed", count_as(batch, "from_guest"), verdict_accept(batch));
+
+	nft_chain_add(batch, "from_guest_honest", NULL, NULL);
+	RULE(batch, "from_guest_honest", match_ip_daddr(batch, NFT_IS, config->addresses.tap.ip),
+	     verdict_goto(batch, "from_guest_passed"));
+	RULE(batch, "from_guest_honest", match_ip_daddr_in(batch, NFT_IS, &not_unicast),
+	     count_as(batch, "drop_multicast"), verdict_drop(batch));
+	/* The kernel would drop these by itself, and nobody would know. */
+	for (size_t i = 0; i < sizeof(martian) / sizeof(martian[0]); i++)
+		RULE(batch, "from_guest_honest", match_ip_daddr_in(batch, NFT_IS, &martian[i]),
+		     count_as(batch, "drop_martian"), verdict_drop(batch));
+	RULE(batch, "from_guest_honest", verdict_goto(batch, "from_guest_passed"));
+}
+
+/* Most frames are honest and done with after the first rule; the others tell of the rest what is wrong with it. */
+static void add_from_guest(struct nft_batch *batch, const struct config *config)
+{
+	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_NETDEV_INGRESS, NF_IP_PRI_FILTER, true, TAP };
+	const struct mac *guest_mac = config->addresses.guest_mac_learn ? NULL : &config->addresses.guest_mac;
+
 	nft_chain_add(batch, "from_guest", &hook, NULL);
+	RULE(batch, "from_guest", match_ether_ipv4(batch, &config->addresses.tap_mac, guest_mac),
+	     match_ip_version(batch, 4), match_ip_hdrlength(batch, 5),
+	     match_ip_saddr(batch, NFT_IS, config->addresses.guest.ip), verdict_goto(batch, "from_guest_honest"));
 	RULE(batch, "from_guest", match_ether_tag(batch, ETH_P_8021Q), count_as(batch, "drop_protocol"),
 	     verdict_drop(batch));
 	RULE(batch, "from_guest", match_ether_tag(batch, ETH_P_8021AD), count_as(batch, "drop_protocol"),
 	     verdict_drop(batch));
-	if (!config->addresses.guest_mac_learn)
-		RULE(batch, "from_guest", match_ether_saddr(batch, NFT_IS_NOT, &config->addresses.guest_mac),
-		     count_as(batch, "drop_mac"), verdict_drop(batch));
+	if (guest_mac)
+		RULE(batch, "from_guest", match_ether_saddr(batch, NFT_IS_NOT, guest_mac), count_as(batch, "drop_mac"),
+		     verdict_drop(batch));
 	RULE(batch, "from_guest", match_ether_type(batch, NFT_IS, ETH_P_ARP), verdict_goto(batch, "from_guest_arp"));
 	RULE(batch, "from_guest", match_ether_type(batch, NFT_IS, ETH_P_IPV6), count_as(batch, "drop_ipv6"),
 	     verdict_drop(batch));
@@ -107,14 +128,6 @@ static void add_from_guest(struct nft_batch *batch, const struct config *config)
 	     count_as(batch, "drop_source"), verdict_drop(batch));
 	RULE(batch, "from_guest", match_ether_daddr(batch, NFT_IS_NOT, &config->addresses.tap_mac),
 	     count_as(batch, "drop_multicast"), verdict_drop(batch));
-	RULE(batch, "from_guest", match_ip_daddr_in(batch, NFT_IS, &not_unicast), count_as(batch, "drop_multicast"),
-	     verdict_drop(batch));
-	/* The kernel would drop these by itself, and nobody would know. */
-	for (size_t i = 0; i < sizeof(martian) / sizeof(martian[0]); i++)
-		RULE(batch, "from_guest", match_ip_daddr_in(batch, NFT_IS, &martian[i]),
-		     count_as(batch, "drop_martian"), verdict_drop(batch));
-	RULE(batch, "from_guest", match_ip_version(batch, 4), match_ip_hdrlength(batch, 5),
-	     match_ip_saddr(batch, NFT_IS, config->addresses.guest.ip), verdict_goto(batch, "from_guest_passed"));
 	/* No whole header, or options in it, such as a route of its own choice. */
 	RULE(batch, "from_guest", count_as(batch, "drop_malformed"), verdict_drop(batch));
 }
@@ -130,6 +143,7 @@ static void add_netdev_table(struct nft_batch *batch, const struct config *confi
 	nft_counter_add(batch, "from_guest", counts->packets_from_guest, counts->bytes_from_guest);
 	ADD_COUNTERS(batch, counters);
 	add_arp(batch, config);
+	add_from_guest_honest(batch, config);
 	add_from_guest(batch, config);
 }
 
@@ -174,12 +188,31 @@ static void add_denied(struct nft_batch *batch)
 	nft_policy_add_answer(batch, NFT_CHAIN_DENIED, NULL);
 }
 
+/*
+ * The forwarder's own TCP, between the TAP's two ends, is not tracked: the socket here knows which segments are its own, and
+ * tracking costs each of them a tenth of its way.
+ */
+static void add_untracked(struct nft_batch *batch, const struct config *config)
+{
+	static const struct nft_hook in = { NFT_CHAIN_FILTER, NF_INET_PRE_ROUTING, NF_IP_PRI_RAW, false, NULL };
+	static const struct nft_hook out = { NFT_CHAIN_FILTER, NF_INET_LOCAL_OUT, NF_IP_PRI_RAW, false, NULL };
+
+	nft_chain_add(batch, "untracked_in", &in, NULL);
+	RULE(batch, "untracked_in", match_iifname(batch, TAP), match_ip_daddr(batch, NFT_IS, config->addresses.tap.ip),
+	     match_l4proto(batch, NFT_IS, IPPROTO_TCP), verdict_notrack(batch));
+	nft_chain_add(batch, "untracked_out", &out, NULL);
+	RULE(batch, "untracked_out", match_oifname(batch, TAP), match_ip_saddr(batch, NFT_IS, config->addresses.tap.ip),
+	     match_l4proto(batch, NFT_IS, IPPROTO_TCP), verdict_notrack(batch));
+}
+
 static void add_input(struct nft_batch *batch)
 {
 	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_INET_LOCAL_IN, NF_IP_PRI_FILTER, false, NULL };
 
 	nft_chain_add(batch, "input", &hook, NULL);
-	/* The forwarder's connections come from here: their replies. */
+	/* The forwarder's connections come from here: their replies, and an error that ends an attempt. */
+	RULE(batch, "input", match_iifname(batch, TAP), match_tcp_in_flow(batch), verdict_accept(batch));
+	RULE(batch, "input", match_iifname(batch, TAP), match_icmp_unreachable(batch), verdict_accept(batch));
 	RULE(batch, "input", match_iifname(batch, TAP), match_ct_direction(batch, IP_CT_DIR_REPLY),
 	     match_ct_state(batch, NFT_CT_STATE_ESTABLISHED | NFT_CT_STATE_RELATED), verdict_accept(batch));
 	RULE(batch, "input", match_iifname(batch, TAP), nft_slot_deny(batch, "denied_gateway", NFT_DENIAL_GATEWAY));
@@ -236,6 +269,7 @@ static void add_inet_table(struct nft_batch *batch, const struct config *config,
 	add_denied(batch);
 	add_translation(batch, guest, host_ip);
 	add_to_guest(batch);
+	add_untracked(batch, config);
 	add_input(batch);
 	add_guest_egress(batch, config);
 	add_forward(batch, guest);
