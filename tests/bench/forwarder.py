@@ -17,7 +17,7 @@ from harness.daemon import build_dir
 from harness.wait import Lines, TimedOut, poll_until
 
 from measure import PIPE_KIB, LoadFailed, kernel_memory_kib, load, raise_descriptor_limit
-from peers import ALL, HTTP, LATE, PEERS, SINK, SOURCE, KernelDnat, Weft
+from peers import HTTP, LATE, MOVABLE, PEERS, SINK, SOURCE, KernelDnat, Weft
 from results import Results
 from topology import Bench, TapGuest, VethGuest
 
@@ -175,14 +175,14 @@ def measure_idle(forwarder, count, bare):
     return found
 
 
-def run_idle(plan, bench, sandbox, results, path, say):
+def run_idle(plan, bench, sandbox, results, say):
     """Each forwarder on its own, freshly started: one that has seen load keeps memory that it then need not ask for."""
     for number in range(plan.idle_rounds):
         say(f"  memory of idle connections, {number + 1} of {plan.idle_rounds}")
         bare = bare_sockets_kib(bench, plan.idle)
         results.add("tap", "two bare sockets", "idle kernel KiB", bare)
         for make in (Weft, *PEERS):
-            forwarder = make(bench, sandbox, path)
+            forwarder = make(bench, sandbox)
             try:
                 if make is Weft:
                     bench.restart_weftd()
@@ -219,7 +219,7 @@ def listen_late(guest, client, delay):
     return None
 
 
-def run_held(plan, bench, results, path, say):
+def run_held(plan, bench, results, say):
     """Weft's clients are held while the sandbox is not ready; the peers are asked the same, and each says how it ends."""
     say("  clients that come before the guest listens")
     late = TapGuest(bench, "late", {"ports": [HTTP, SINK, SOURCE, LATE], "ready_port": LATE}, ())
@@ -237,7 +237,7 @@ def run_held(plan, bench, results, path, say):
         bench.weftd.api.wait("late", "detached")
         late.guest.open_tap()
     for make in PEERS:
-        forwarder = make(bench, late.sandbox, path)
+        forwarder = make(bench, late.sandbox)
         try:
             forwarder.start()
             with bench.host.connect("127.0.0.1", forwarder.listen_port(LATE)) as client:
@@ -264,7 +264,7 @@ def wait_reachable(forwarder, port):
     poll_until(answers, 10, what=f"an answer through {forwarder.name}")
 
 
-def run(plan, path, say):
+def run(plan, say):
     """All measurements. Returns (results, {forwarder: how it was set up})."""
     results = Results()
     raise_descriptor_limit()
@@ -276,23 +276,26 @@ def run(plan, path, say):
         guest = TapGuest(bench, "tap", body, SERVERS)
         bench.weftd.api.wait("tap", "ready")
         say("behind a TAP")
-        run_idle(plan, bench, guest.sandbox, results, path, say)
-        run_held(plan, bench, results, path, say)
-        notes = run_kind(plan, bench, guest, results, path, say)
+        run_idle(plan, bench, guest.sandbox, results, say)
+        run_held(plan, bench, results, say)
+        notes = run_kind(plan, bench, guest, results, say)
         if "veth" in plan.rounds:
             say("behind a veth")
             guest = VethGuest(bench, "veth", body, SERVERS)
             bench.weftd.api.wait("veth", "ready")
-            run_kind(plan, bench, guest, results, path, say)
+            run_kind(plan, bench, guest, results, say)
     finally:
         bench.close()
     return results, notes
 
 
-def run_kind(plan, bench, guest, results, path, say):
+def run_kind(plan, bench, guest, results, say):
     forwarders = []
+    kinds = [(make, "host") for make in (Weft, *PEERS, KernelDnat)]
+    if guest.kind == "tap":
+        kinds += [(make, "inside") for make in MOVABLE]
     try:
-        for make in ALL:
+        for make, path in kinds:
             forwarder = make(bench, guest.sandbox, path)
             forwarders.append(forwarder)
             forwarder.start()

@@ -3,38 +3,37 @@
 
 from forwarder import LOADS
 from measure import median, spread
-from peers import PEERS, Weft, KernelDnat
+from peers import INSIDE, MOVABLE, PEERS, Weft, KernelDnat
 from report import Goal, figure, table
 
 _DNAT = KernelDnat.name
 _PEERS = tuple(peer.name for peer in PEERS)
-_ORDER = (Weft.name, *_PEERS, _DNAT)
+_INSIDE = tuple(peer.name + INSIDE for peer in MOVABLE)
+_ORDER = (Weft.name, *_PEERS, _DNAT, *_INSIDE)
 
 # The loads whose cost in processor time is compared: where one connection is served at a time, waking up is all there is.
 _COSTS = ("down 1", "down 8", "up 1", "up 8", "requests 16", "requests 256", "connections")
 
-PATHS = {
-    "inside": "The peers open their guest side inside the sandbox's namespace, as weft does.",
-    "host": "The peers dial the sandbox's host address, through the veth and the kernel's DNAT.",
-}
+PATHS = f"""The peers dial the sandbox's host address, through the veth and the kernel's DNAT; those that end in "{INSIDE.strip()}"
+open their guest side inside the sandbox's namespace, as weft does. Goals are held to the first, and shown for the second."""
 
 
 def _medians(values, what):
     return {name: median(seen[what]) for name, seen in values.items() if seen.get(what)}
 
 
-def _best(medians, better):
-    among = {name: value for name, value in medians.items() if name in _PEERS}
+def _best(medians, better, peers):
+    among = {name: value for name, value in medians.items() if name in peers}
     if not among:
         return None, None
     name = (max if better == "more" else min)(among, key=among.get)
     return name, among[name]
 
 
-def _rate_goal(kind, what, values):
+def _rate_goal(kind, what, values, peers):
     """1.1 of the best peer's; where the kernel alone is within 1.15 of that peer, 0.95 of the kernel's."""
     medians = _medians(values, what)
-    peer, best = _best(medians, "more")
+    peer, best = _best(medians, "more", peers)
     if peer is None or Weft.name not in medians:
         return None
     own, limit = medians[Weft.name], medians.get(_DNAT)
@@ -44,19 +43,28 @@ def _rate_goal(kind, what, values):
     return Goal(f"{kind}: {what}", own / best, 1.1, "more", f"of {peer}: {figure(own)} / {figure(best)}")
 
 
-def _cost_goal(kind, what, values):
+def _cost_goal(kind, what, values, peers):
     medians = _medians(values, f"cpu {what}")
-    peer, best = _best(medians, "less")
+    peer, best = _best(medians, "less", peers)
     if peer is None or not medians.get(Weft.name):
         return None
     own = medians[Weft.name]
     return Goal(f"{kind}: CPU, {what}", best / own, 1.2, "more", f"of {peer}: {figure(best)} / {figure(own)}")
 
 
+def _relative_goals(kind, values, peers):
+    found = [_rate_goal(kind, load.name, values, peers) for load in LOADS]
+    return found + [_cost_goal(kind, what, values, peers) for what in _COSTS]
+
+
+def beside_inside(kind, values):
+    """The same comparisons with the peers that open their guest side in the namespace."""
+    return [goal for goal in _relative_goals(kind, values, _INSIDE) if goal]
+
+
 def goals_of(kind, values):
     """The goals for guests of KIND, of those that could be measured."""
-    found = [_rate_goal(kind, load.name, values) for load in LOADS]
-    found += [_cost_goal(kind, what, values) for what in _COSTS]
+    found = _relative_goals(kind, values, _PEERS)
     own = values.get(Weft.name, {})
     for what in ("down 1", "up 1"):
         medians = _medians(values, what)
@@ -76,6 +84,8 @@ def goals_of(kind, values):
 def _cells(values, whats, scale):
     rows = []
     for name in _ORDER:
+        if not any(values.get(name, {}).get(what) for what in whats):
+            continue
         cells = [name]
         for what in whats:
             seen = values.get(name, {}).get(what)

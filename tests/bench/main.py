@@ -26,14 +26,16 @@ def say(text):
 
 def run_forwarder(options):
     plan = forwarder.Plan.quick() if options.quick else forwarder.Plan.full()
-    results, notes = forwarder.run(plan, options.path, say)
-    goals, parts, panels = [], [], []
+    results, notes = forwarder.run(plan, say)
+    goals, inside, parts, panels = [], [], [], []
     for kind, values in results.values.items():
         goals += forwarder_report.goals_of(kind, values)
+        inside += forwarder_report.beside_inside(kind, values)
         parts.append(forwarder_report.text_of(kind, values))
         panels += forwarder_report.panels_of(kind, values)
-    parts.append("\n".join([forwarder_report.PATHS[options.path], *(f"{name}: {note}" for name, note in notes.items())]))
-    return results, goals, parts, panels, {"peers_path": options.path, "notes": notes}
+    parts.append("\n".join([forwarder_report.PATHS, *(f"{name}: {note}" for name, note in notes.items())]))
+    parts.append("beside peers in the namespace\n" + report.goals_table(inside))
+    return results, goals, parts, panels, {"notes": notes, "beside_inside": report.as_dicts(inside)}
 
 
 def run_fabric(options):
@@ -63,7 +65,6 @@ def main():
     parser = argparse.ArgumentParser(prog="tools/bench", description="Measures weft beside its peers.")
     parser.add_argument("what", nargs="?", choices=("forwarder", "fabric", "all"), default="all")
     parser.add_argument("--quick", action="store_true", help="about a minute: to see whether something changed much")
-    parser.add_argument("--path", choices=sorted(forwarder_report.PATHS), default="inside", help="how the peers reach the guest")
     parser.add_argument("--out", default="bench-results", help="folder for the text, the JSON and the picture")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # so that all is taken down

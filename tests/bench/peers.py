@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The forwarders that are measured side by side: weft, its peers as Debian ships them, and the kernel alone.
 
-All dial the guest at GUEST_PORTS. The peers reach it by one of two paths. "inside": each opens its guest side in the sandbox's
-namespace, as weft does (HAProxy by its `namespace` keyword; nginx and systemd-socket-proxyd by running there with a listening
-socket that they were handed). "host": each dials the sandbox's host address, through the veth and the kernel's DNAT.
+All dial the guest at GUEST_PORTS. The peers reach it by one of two paths. "host": each dials the sandbox's host address, through
+the veth and the kernel's DNAT, which is how they are deployed. "inside": each opens its guest side in the sandbox's namespace,
+as weft does (HAProxy by its `namespace` keyword; nginx and systemd-socket-proxyd by running there, with a listening socket that
+they were handed); this saves them a part of the way, and costs who deploys it a process, or a line of configuration, a sandbox.
 """
 
 import os
@@ -18,6 +19,7 @@ from measure import Processes, terminate
 HTTP, SINK, SOURCE, LATE = 49983, 7000, 7001, 7002
 GUEST_PORTS = (HTTP, SINK, SOURCE, LATE)
 GUEST = "169.254.0.21"
+INSIDE = " inside"  # ends the name of a peer that takes this path
 
 
 def connections_at_most():
@@ -30,7 +32,9 @@ class Forwarder:
 
     name = None
 
-    def __init__(self, bench, sandbox, path="inside"):
+    def __init__(self, bench, sandbox, path="host"):
+        if path == "inside":
+            self.name += INSIDE
         self.bench = bench
         self.host = bench.host
         self.sandbox = sandbox
@@ -218,5 +222,5 @@ class Socat(Forwarder):
         return "a socat on the host to one in the namespace, each with fork and nodelay"
 
 
-ALL = (Weft, Haproxy, Nginx, SocketProxyd, Socat, KernelDnat)
 PEERS = (Haproxy, Nginx, SocketProxyd, Socat)
+MOVABLE = (Haproxy, Nginx, SocketProxyd)  # which know both paths

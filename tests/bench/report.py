@@ -96,11 +96,15 @@ def summary(values):
     return {"median": median(values), "spread": round(spread(values), 3), "values": values}
 
 
+def as_dicts(goals):
+    return [{**asdict(goal), "reached": goal.reached} for goal in goals]
+
+
 def write_json(path, values, goals, about, **more):
     document = {
         "machine": about,
         **more,
-        "goals": [{**asdict(goal), "reached": goal.reached} for goal in goals],
+        "goals": as_dicts(goals),
         "results": summary(values),
     }
     with open(path, "w", encoding="utf-8") as file:

@@ -43,6 +43,15 @@ def test_a_cost_is_held_to_the_cheapest_peer():
     assert "nginx" in goal.against
 
 
+def test_peers_inside_the_namespace_are_shown_and_do_not_decide():
+    values = {name: {"down 8": [value]} for name, value in (("weft", 120.0), ("haproxy", 100.0), ("haproxy inside", 118.0))}
+    decides = forwarder_report.goals_of("tap", values)
+    beside = forwarder_report.beside_inside("tap", values)
+    assert [(goal.seen, goal.reached) for goal in decides] == [(pytest.approx(1.2), True)]
+    assert [(goal.seen, goal.reached) for goal in beside] == [(pytest.approx(120 / 118), False)]
+    assert "haproxy inside" in forwarder_report.text_of("tap", values)
+
+
 def test_what_could_not_be_measured_is_no_goal():
     assert not forwarder_report.goals_of("tap", {"weft": {"down 1": [1.0]}})
     assert not fabric_report.goals_of({})
