@@ -63,8 +63,9 @@ void match_ip_saddr_in(struct nft_batch *batch, enum nft_sense sense, const stru
 void match_ip_daddr_in(struct nft_batch *batch, enum nft_sense sense, const struct cidr4 *network);
 void match_l4proto(struct nft_batch *batch, enum nft_sense sense, uint8_t proto); /* IPPROTO_* */
 void match_tcp_syn(struct nft_batch *batch);                                      /* SYN without RST */
-void match_tcp_in_flow(struct nft_batch *batch);      /* no first segment: not SYN without ACK */
-void match_icmp_unreachable(struct nft_batch *batch); /* destination unreachable, RFC 792 */
+void match_tcp_in_flow(struct nft_batch *batch); /* no first segment: not SYN without ACK */
+/* Destination unreachable, RFC 792, about a packet from FROM to TO. */
+void match_icmp_unreachable(struct nft_batch *batch, uint32_t from, uint32_t to);
 
 /* Whether the packet's destination (address, protocol, port: what the set's key has) is in SET. */
 void match_destination_in(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set);

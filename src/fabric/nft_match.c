@@ -22,6 +22,7 @@ enum {
 	ARP_SENDER_IP = 14,
 	ARP_TARGET_IP = 24,
 	TCP_FLAGS = 13,
+	ICMP_QUOTED = 8,     /* the packet that an error is about */
 	INTERFACE_NAME = 16, /* IFNAMSIZ */
 };
 
@@ -294,14 +295,17 @@ void match_tcp_in_flow(struct nft_batch *batch)
 	nft_compare(batch, NFT_CMP_NEQ, &syn, sizeof(syn));
 }
 
-void match_icmp_unreachable(struct nft_batch *batch)
+void match_icmp_unreachable(struct nft_batch *batch, uint32_t from, uint32_t to)
 {
 	const uint8_t proto = IPPROTO_ICMP, type = 3;
+	const uint32_t quoted[] = { htobe32(from), htobe32(to) };
 
 	nft_state_ipv4(batch);
 	match_l4proto(batch, NFT_IS, proto);
 	nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, 0, sizeof(type), NFT_REG_1);
 	nft_compare(batch, NFT_CMP_EQ, &type, sizeof(type));
+	nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, ICMP_QUOTED + NFT_IP_SOURCE, sizeof(quoted), NFT_REG_1);
+	nft_compare(batch, NFT_CMP_EQ, quoted, sizeof(quoted));
 }
 
 static void look_up(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set)

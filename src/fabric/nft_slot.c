@@ -205,14 +205,16 @@ static void add_untracked(struct nft_batch *batch, const struct config *config)
 	     match_l4proto(batch, NFT_IS, IPPROTO_TCP), verdict_notrack(batch));
 }
 
-static void add_input(struct nft_batch *batch)
+static void add_input(struct nft_batch *batch, const struct config *config)
 {
 	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_INET_LOCAL_IN, NF_IP_PRI_FILTER, false, NULL };
 
 	nft_chain_add(batch, "input", &hook, NULL);
 	/* The forwarder's connections come from here: their replies, and an error that ends an attempt. */
 	RULE(batch, "input", match_iifname(batch, TAP), match_tcp_in_flow(batch), verdict_accept(batch));
-	RULE(batch, "input", match_iifname(batch, TAP), match_icmp_unreachable(batch), verdict_accept(batch));
+	RULE(batch, "input", match_iifname(batch, TAP),
+	     match_icmp_unreachable(batch, config->addresses.tap.ip, config->addresses.guest.ip),
+	     verdict_accept(batch));
 	RULE(batch, "input", match_iifname(batch, TAP), match_ct_direction(batch, IP_CT_DIR_REPLY),
 	     match_ct_state(batch, NFT_CT_STATE_ESTABLISHED | NFT_CT_STATE_RELATED), verdict_accept(batch));
 	RULE(batch, "input", match_iifname(batch, TAP), nft_slot_deny(batch, "denied_gateway", NFT_DENIAL_GATEWAY));
@@ -270,7 +272,7 @@ static void add_inet_table(struct nft_batch *batch, const struct config *config,
 	add_translation(batch, guest, host_ip);
 	add_to_guest(batch);
 	add_untracked(batch, config);
-	add_input(batch);
+	add_input(batch, config);
 	add_guest_egress(batch, config);
 	add_forward(batch, guest);
 }

@@ -10,7 +10,8 @@ import pytest
 
 from harness.api import endpoint_port
 from harness.client import GUEST, PORT, ask, health, pattern, receive_all, receive_exactly, reset, was_reset
-from harness.host import difference
+from harness.host import difference, tracked
+from harness.netns import Namespace
 from harness.wait import poll_until
 
 READY = {"ports": [PORT], "ready_port": PORT}
@@ -104,6 +105,18 @@ def test_no_child_process_ever(daemon, api, guest, host):
     assert daemon.children() == []
 
 
+def test_a_forwarded_connection_is_not_tracked_and_one_by_the_kernel_path_is(host, api, guest):
+    sandbox = api.register("a1", READY)
+    serve(guest(sandbox), "a1")
+    api.wait("a1", "ready")
+    with host.connect("127.0.0.1", endpoint_port(sandbox)) as client:
+        assert ask(client)
+        assert tracked(host, 1) == 0
+        with host.connect(sandbox["host_ip"], PORT) as direct:
+            assert ask(direct)
+            assert tracked(host, 1) == 1
+
+
 # ---- A client that comes while the guest boots is held, or told.
 
 
@@ -127,6 +140,20 @@ def test_at_the_deadline_the_client_is_reset_and_the_log_says_why(host, weftd):
         assert was_reset(early)
     assert 0.25 < time.monotonic() - start < 2
     assert "sandbox=a1" in daemon.wait_log("connect-deadline")
+
+
+def test_a_guest_that_refuses_by_icmp_is_one_that_refuses(host, weftd, guest):
+    """As a firewall in the guest does whose rule says REJECT."""
+    daemon = weftd({"forwarder": {"refused_grace": "100ms"}})
+    sandbox = daemon.api.register("a1", {"ports": [PORT, 7000], "ready_port": PORT})
+    one = guest(sandbox)
+    rules = "table ip t { chain i { type filter hook input priority 0; tcp dport 7000 reject; }; }"
+    Namespace(one.path).run(["nft", rules])
+    serve(one, "a1")
+    daemon.api.wait("a1", "ready")
+    with host.connect("127.0.0.1", endpoint_port(sandbox, 7000)) as client:
+        assert was_reset(client)
+    assert "sandbox=a1" in daemon.wait_log("guest-refused")
 
 
 # ---- Carrier is an event, and the diagnosis names the first broken hop.

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from harness.client import PORT, health, reset
+from harness.host import tracked
 from harness.wait import TimedOut, poll_until
 
 # Of what is released, all is kept for the next one: no slot is made meanwhile (a second), and it rests for a moment only.
@@ -54,12 +55,6 @@ def objects(host, number):
         "routes": inner.output(["ip", "route"]).replace(f"10.12.0.{2 * number}", "UP"),
         "neighbours": len(inner.output(["ip", "neigh", "show", "nud", "permanent"]).splitlines()),
     }
-
-
-def tracked(host, number):
-    """How many flows the slot's namespace remembers."""
-    counted = host.output(["ip", "netns", "exec", f"ns-{number}", "cat", "/proc/sys/net/netfilter/nf_conntrack_count"])
-    return int(counted)
 
 
 def tap_owner(host, number):

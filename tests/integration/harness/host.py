@@ -165,6 +165,12 @@ class Host(Namespace):
         _release(self._holder)
 
 
+def tracked(host, number):
+    """How many flows the slot's namespace remembers."""
+    counted = host.output(["ip", "netns", "exec", f"ns-{number}", "cat", "/proc/sys/net/netfilter/nf_conntrack_count"])
+    return int(counted)
+
+
 def difference(before, after):
     """What of state() differs, as lines to read; empty if nothing does."""
     lines = []
