@@ -3,7 +3,7 @@
  * The control socket alone, over the real registry, with a daemon behind it that only pretends: nothing is made in the kernel.
  * For the abuse tests and for whoever works on src/control/.
  *
- *	control_harness SOCKET [--adopting] [--http ADDR:PORT] [--descriptors N]
+ *	control_harness SOCKET [--loading | --adopting] [--http ADDR:PORT] [--descriptors N]
  *
  * A PATCH with the label "state" puts the sandbox into that state. USR1 ends the adoption. USR2 adds 40,000 events. TERM and INT
  * end it; so does the end of its standard input, so that it never outlives its test.
@@ -27,7 +27,7 @@ static struct event_base *base;
 static struct config *config;
 static struct registry *registry;
 static struct control *control;
-static bool adopting;
+static bool loading, adopting;
 
 static void on_state_changed(void *context, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
 			     uint64_t previous_ms)
@@ -174,11 +174,30 @@ static bool is_adopting(void *context)
 	return adopting;
 }
 
+static bool is_loading(void *context)
+{
+	(void)context;
+	return loading;
+}
+
+/* What a former run left is known: one sandbox, "left". */
+static void end_loading(void)
+{
+	struct problem problem;
+	struct sandbox *sandbox = registry_adopt(registry, "left", 7, spec_new(config), NULL, 0, &problem);
+
+	loading = false;
+	sandbox_set_state(registry, sandbox, SANDBOX_WAITING, "restart", NULL);
+	control_loaded(control);
+}
+
 static void on_signal(evutil_socket_t number, short what, void *context)
 {
 	(void)what;
 	(void)context;
-	if (number == SIGUSR1) {
+	if (number == SIGUSR1 && loading) {
+		end_loading();
+	} else if (number == SIGUSR1) {
 		adopting = false;
 		control_adopted(control);
 	} else if (number == SIGUSR2) {
@@ -227,7 +246,7 @@ int main(int argc, char **argv)
 {
 	static const struct control_ops ops = {
 		register_sandbox, unregister_sandbox, patch_sandbox, connections, diagnose, reach, NULL, status,
-		metrics,          is_adopting,        NULL
+		metrics,          is_adopting,        is_loading,    NULL
 	};
 	static const int signals[] = { SIGTERM, SIGINT, SIGUSR1, SIGUSR2 };
 	struct event *events[sizeof(signals) / sizeof(signals[0]) + 1];
@@ -243,6 +262,8 @@ int main(int argc, char **argv)
 	for (int i = 2; i < argc; i++) {
 		if (!strcmp(argv[i], "--adopting"))
 			adopting = true;
+		else if (!strcmp(argv[i], "--loading"))
+			loading = adopting = true;
 		else if (!strcmp(argv[i], "--descriptors") && i + 1 < argc)
 			descriptors = atoi(argv[++i]);
 		else if (!strcmp(argv[i], "--http") && i + 1 < argc) {

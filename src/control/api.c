@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A request is checked from the outside in: path, method, query, body; only then is it looked at whether the sandbox exists.
- * A change that is well-formed but comes while the daemon still adopts is parked as it was read, and runs afterwards.
+ * A change that is well-formed but comes while the daemon still adopts is parked as it was read, and runs afterwards. So is a
+ * read that comes while not even all sandboxes are known: until then nobody can be told that one does not exist.
  */
 #include "control/api.h"
 
@@ -21,6 +22,7 @@
 
 enum { PARKED_MAX = 1000 };
 
+/* A change, or (GET) a read that has to wait. */
 struct change {
 	STAILQ_ENTRY(change) next; /* while parked */
 	struct api *api;
@@ -188,6 +190,11 @@ static void change_run(struct change *change)
 	const struct route *route = &change->route;
 	struct reply *reply = change->reply;
 
+	if (!route_is_change(change->method)) {
+		read_route(change->api, route, reply);
+		change_free(change);
+		return;
+	}
 	if (change->method == HEAD_PUT) {
 		struct spec *spec = change->spec;
 		change->spec = NULL;
@@ -235,7 +242,7 @@ static void change_park(struct change *change)
 	struct api *api = change->api;
 
 	if (api->parked_count >= PARKED_MAX) {
-		change_refuse(change, "weftd is still adopting, and 1000 changes wait already");
+		change_refuse(change, "weftd is still adopting, and 1000 requests wait already");
 		return;
 	}
 	STAILQ_INSERT_TAIL(&api->parked, change, next);
@@ -243,21 +250,33 @@ static void change_park(struct change *change)
 	reply_on_gone(change->reply, on_client_gone, change);
 }
 
-static void make_change(struct api *api, const struct gate_request *request, const struct route *route,
-			struct reply *reply)
+/* NULL: there was no memory, and REPLY was told. */
+static struct change *change_new(struct api *api, enum head_method method, const struct route *route,
+				 struct reply *reply)
 {
-	struct problem problem = { .kind = PROBLEM_INTERNAL };
+	struct problem problem;
 	struct change *change = calloc(1, sizeof(*change));
 
 	if (!change) {
 		problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
 		reply_problem(reply, &problem);
-		return;
+		return NULL;
 	}
 	change->api = api;
-	change->method = request->method;
+	change->method = method;
 	change->route = *route;
 	change->reply = reply;
+	return change;
+}
+
+static void make_change(struct api *api, const struct gate_request *request, const struct route *route,
+			struct reply *reply)
+{
+	struct problem problem = { .kind = PROBLEM_INTERNAL };
+	struct change *change = change_new(api, request->method, route, reply);
+
+	if (!change)
+		return;
 	if (change_read(change, request, &problem) < 0) {
 		reply_problem(reply, &problem);
 		change_free(change);
@@ -269,6 +288,26 @@ static void make_change(struct api *api, const struct gate_request *request, con
 }
 
 /* ---- the api ---- */
+
+/* Whether the answer is right even while the sandboxes are not all known. */
+static bool needs_no_sandboxes(enum route_kind kind)
+{
+	return kind == ROUTE_HEALTHZ || kind == ROUTE_STATUS || kind == ROUTE_PAGE;
+}
+
+static void answer_read(struct api *api, enum head_method method, const struct route *route, struct reply *reply)
+{
+	bool loading = api->ops.loading && api->ops.loading(api->ops.context);
+	struct change *held;
+
+	if (!loading || needs_no_sandboxes(route->kind)) {
+		read_route(api, route, reply);
+		return;
+	}
+	held = change_new(api, method, route, reply);
+	if (held)
+		change_park(held);
+}
 
 /* A target with a blank or a byte that is not ASCII: whatever path it was meant to be, it must not be guessed. */
 static void refuse_unprintable(const struct gate_request *request, struct reply *reply)
@@ -302,7 +341,7 @@ void api_handle(struct api *api, const struct gate_request *request, bool read_o
 		return;
 	}
 	if (!route_is_change(request->method))
-		read_route(api, &route, reply);
+		answer_read(api, request->method, &route, reply);
 	else if (read_only)
 		reply_refusal(reply, 405, NULL, "changes are made over the control socket", "GET, HEAD");
 	else
@@ -354,6 +393,28 @@ void api_free(struct api *api)
 	waits_free(api->waits);
 	events_free(api->events);
 	free(api);
+}
+
+static struct change *first_held_read(struct api *api)
+{
+	struct change *change;
+
+	STAILQ_FOREACH(change, &api->parked, next)
+	{
+		if (!route_is_change(change->method))
+			return change;
+	}
+	return NULL;
+}
+
+void api_loaded(struct api *api)
+{
+	struct change *change;
+
+	while ((change = first_held_read(api))) {
+		change_unpark(change);
+		change_run(change);
+	}
 }
 
 void api_adopted(struct api *api)

@@ -27,6 +27,7 @@ void api_free(struct api *api);
 void api_handle(struct api *api, const struct gate_request *request, bool read_only, struct reply *reply);
 
 /* Runs the changes that were parked. */
+void api_loaded(struct api *api);
 void api_adopted(struct api *api);
 
 struct waits *api_waits(struct api *api);

@@ -73,6 +73,11 @@ void control_free(struct control *control)
 	free(control);
 }
 
+void control_loaded(struct control *control)
+{
+	api_loaded(control->api);
+}
+
 void control_adopted(struct control *control)
 {
 	api_adopted(control->api);

@@ -48,6 +48,11 @@ struct control_ops {
 	void (*metrics)(void *context, struct reply *reply);
 	/* Whether changes are to be parked because a former run is still being taken over. control_adopted() ends it. */
 	bool (*adopting)(void *context);
+	/*
+	 * Whether the registry does not yet have what a former run left, and only STATUS can be called: reads that concern
+	 * sandboxes are held as well. control_loaded() ends it. NULL: never.
+	 */
+	bool (*loading)(void *context);
 	void *context;
 };
 
@@ -60,6 +65,9 @@ struct control *control_new(struct event_base *base, const char *path, const str
 
 /* Ends all connections, removes the socket file. Replies still owed may be answered afterwards: they are dropped. */
 void control_free(struct control *control);
+
+/* The registry has all sandboxes: held reads are answered. */
+void control_loaded(struct control *control);
 
 /* The adoption is over: parked changes go on. */
 void control_adopted(struct control *control);

@@ -27,9 +27,11 @@ struct event_base;
 struct inherited;
 struct options;
 struct parked;
+struct restart;
 struct store;
 
 enum daemon_state {
+	DAEMON_LOADING,  /* the socket answers, and nothing else is there yet; what asks for sandboxes is held */
 	DAEMON_ADOPTING, /* a former run's sandboxes are being taken over; changes are parked */
 	DAEMON_RUNNING,
 	DAEMON_STOPPING, /* connections drain; changes are refused */
@@ -57,11 +59,8 @@ struct daemon {
 	struct log_limit guard_lines;
 	struct listener **default_listeners; /* one for each of default_listen that the host has */
 	size_t default_listener_count;
-	bool *reserved; /* by slot: its file is kept as it is although nobody can use it */
-	size_t adoptions_left;
-	struct timer opening;    /* of a former run's endpoints: the next ones, in the next turn of the loop */
-	unsigned opening_cursor; /* the slot whose endpoints were opened last */
-	uint64_t adopt_started_ms;
+	bool *reserved;                           /* by slot: its file is kept as it is although nobody can use it */
+	struct restart *restart;                  /* what a former run left, until all of it is taken over */
 	uint64_t register_count[CONNECT_BUCKETS]; /* durations of registrations, by connect_bucket_ms[] */
 	uint64_t register_sum_us;
 	uint64_t denied[FABRIC_RULES];      /* packets stopped, by rule, since it runs */
@@ -167,15 +166,23 @@ void daemon_state_changed(void *context, struct sandbox *sandbox, enum sandbox_s
 
 /* ---- restart.c: what a former run left ---- */
 
-/* Reads the state directory into the registry. 0, or -1 with ERR. */
-int restart_load(struct daemon *daemon, struct err *err);
-/* daemon->opening: opens endpoints for some milliseconds; the control socket answers in between while it is at thousands. */
-void restart_open_some(void *context);
+/*
+ * Begins the start behind the socket: the kernel is prepared and read, the state directory read, what is there adopted, its
+ * endpoints opened, some milliseconds of each in one turn of the loop. The daemon is RUNNING when all is done. 0, or -1 with ERR.
+ */
+int restart_begin(struct daemon *daemon, struct err *err);
+/* When nothing of the fabric's can come any more. */
+void restart_free(struct daemon *daemon);
 /* The slot's file is not to be trusted and is kept as it is: nobody gets the slot, and so the file. */
 void restart_reserve_slot(struct daemon *daemon, unsigned slot, const char *why);
 void restart_release_slot(struct daemon *daemon, unsigned slot);
-/* Scans the kernel and adopts; the daemon is RUNNING when all is done. */
-void restart_adopt(struct daemon *daemon);
+
+/* ---- run.c: start and stop ---- */
+
+/* Fabric and forwarder, once the control socket answers. 0, or -1 with ERR. */
+int daemon_start_rooms(struct daemon *daemon, struct err *err);
+/* The start failed for ERR: says so and ends the loop. */
+void daemon_give_up(struct daemon *daemon, const struct err *err);
 
 /* ---- guard.c: the state directory while we run ---- */
 

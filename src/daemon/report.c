@@ -3,6 +3,7 @@
  * Answers that need more than one room: status, connections, reach. All of them copy what is known; none changes anything.
  */
 #include "base/err.h"
+#include "config/config.h"
 #include "daemon/daemon.h"
 
 #include <stdlib.h>
@@ -12,6 +13,7 @@ enum { CONNECTIONS_LISTED_MAX = 10000 };
 static const char *daemon_state_name(enum daemon_state state)
 {
 	switch (state) {
+	case DAEMON_LOADING:
 	case DAEMON_ADOPTING:
 		return "adopting";
 	case DAEMON_RUNNING:
@@ -31,12 +33,15 @@ void daemon_refresh(void *context, struct sandbox *sandbox)
 void daemon_status(void *context, struct reply *reply)
 {
 	struct daemon *daemon = context;
-	struct fabric_pool pool;
-	struct forwarder_stats stats;
+	struct fabric_pool pool = { .target = daemon->config->pool.size };
+	struct forwarder_stats stats = { 0 };
 	json_t *states = json_object();
 
-	fabric_pool_state(daemon->fabric, &pool);
-	forwarder_stats(daemon->forwarder, &stats);
+	/* Asked from the first moment on. */
+	if (daemon->fabric)
+		fabric_pool_state(daemon->fabric, &pool);
+	if (daemon->forwarder)
+		forwarder_stats(daemon->forwarder, &stats);
 	for (unsigned i = 0; i < SANDBOX_STATES; i++)
 		json_object_set_new(
 		    states, sandbox_state_name((enum sandbox_state)i),

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Taking over what a former run left. The files say what is wanted, the kernel's marks say what exists:
+ * The start behind the control socket, which answers all along: so everything here is done in pieces of some milliseconds, one in
+ * a turn of the loop. The builder reads the kernel while the files are read here; then both are held together.
+ *
+ * Taking over what a former run left: the files say what is wanted, the kernel's marks say what exists:
  *
  *	wanted and there      adopted: what matches stays untouched, what differs is repaired
  *	wanted, nothing there made anew, and reported as a repair
@@ -23,7 +26,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPENING_US = 5000 }; /* of a turn of the loop */
+enum { STEP_US = 5000 }; /* of a turn of the loop */
+
+/* What is being done with the files; the kernel is read meanwhile. */
+enum phase {
+	PHASE_ROOMS,       /* fabric and forwarder are not there yet */
+	PHASE_READING,     /* files */
+	PHASE_REGISTERING, /* what was read */
+	PHASE_TAKING_OVER, /* adopting, as soon as the kernel's state is known, and opening endpoints */
+};
+
+struct restart {
+	struct daemon *daemon;
+	struct timer step; /* the next piece, in the next turn of the loop */
+	enum phase phase;
+	struct store_contents contents;
+	size_t registered; /* of the contents */
+	bool scanned;
+	struct fabric_found *found;
+	size_t found_count, taken; /* of FOUND: what was, and how many were taken over */
+	bool *seen;                /* by slot: it was found; NULL: the kernel's state could not be read */
+	bool all_taken, all_open;
+	unsigned taking,
+	    opening; /* the slots of the last that was not found, and of the last whose endpoints were opened */
+	size_t adoptions_left;
+	uint64_t started_ms;
+};
 
 static int load_one(struct daemon *daemon, struct stored *stored, struct err *err)
 {
@@ -77,63 +105,69 @@ void restart_release_slot(struct daemon *daemon, unsigned slot)
 	fabric_shun(daemon->fabric, slot, false);
 }
 
-int restart_load(struct daemon *daemon, struct err *err)
+static void take_damage(struct daemon *daemon, const struct store_contents *contents)
 {
-	struct store_contents contents;
-
-	if (store_load(daemon->store, &contents, err) < 0)
-		return -1;
-	for (size_t i = 0; i < contents.damage_count; i++) {
-		const struct store_damage *damage = &contents.damage[i];
+	for (size_t i = 0; i < contents->damage_count; i++) {
+		const struct store_damage *damage = &contents->damage[i];
 
 		log_error("state file not readable; it is left as it is", F_STR("file", damage->text),
 			  F_STR("fix", "mend or remove it; its slot is not used before"));
 		if (damage->slot)
 			restart_reserve_slot(daemon, damage->slot, damage->text);
 	}
-	for (size_t i = 0; i < contents.count; i++) {
+}
+
+/* Whether all that was read is in the registry. */
+static bool register_some(struct restart *restart, uint64_t until_us)
+{
+	struct store_contents *contents = &restart->contents;
+	struct daemon *daemon = restart->daemon;
+
+	while (restart->registered < contents->count) {
+		struct stored *stored = &contents->items[restart->registered++];
 		struct err why;
 
-		if (load_one(daemon, &contents.items[i], &why) < 0) {
-			log_error("stored sandbox not taken over", F_STR("sandbox", contents.items[i].id),
+		if (load_one(daemon, stored, &why) < 0) {
+			log_error("stored sandbox not taken over", F_STR("sandbox", stored->id),
 				  F_STR("error", why.text));
-			restart_reserve_slot(daemon, contents.items[i].slot, why.text);
+			restart_reserve_slot(daemon, stored->slot, why.text);
 		}
+		if (clock_now_us() >= until_us)
+			return false;
 	}
-	store_contents_clear(&contents);
-	default_endpoint_follow(daemon);
-	return 0;
+	store_contents_clear(contents);
+	return true;
 }
 
 static void one_done(struct daemon *daemon)
 {
+	struct restart *restart = daemon->restart;
+
 	/* A stop may have come first, and it stands. */
-	if (--daemon->adoptions_left || daemon->state != DAEMON_ADOPTING)
+	if (--restart->adoptions_left || daemon->state != DAEMON_ADOPTING)
 		return;
 	daemon->state = DAEMON_RUNNING;
 	log_info("running", F_UINT("sandboxes", registry_count(daemon->registry)),
-		 F_UINT("adopted_in_ms", clock_now_ms() - daemon->adopt_started_ms));
+		 F_UINT("adopted_in_ms", clock_now_ms() - restart->started_ms));
 	control_adopted(daemon->control);
 	notify_ready();
 }
 
-void restart_open_some(void *context)
+/* Whether all endpoints were tried. */
+static bool open_some(struct restart *restart, uint64_t until_us)
 {
-	struct daemon *daemon = context;
-	uint64_t until_us = clock_now_us() + OPENING_US;
+	struct daemon *daemon = restart->daemon;
 	struct sandbox *sandbox;
 
-	while ((sandbox = registry_next(daemon->registry, daemon->opening_cursor))) {
-		daemon->opening_cursor = sandbox->slot;
+	while ((sandbox = registry_next(daemon->registry, restart->opening))) {
+		restart->opening = sandbox->slot;
 		if (sandbox->tenant && !tenant_of(sandbox)->kept && sandbox->state != SANDBOX_DRAINING)
 			open_endpoints(daemon, sandbox);
-		if (clock_now_us() >= until_us) {
-			timer_start(&daemon->opening, 0);
-			return;
-		}
+		if (clock_now_us() >= until_us)
+			return false;
 	}
 	inherited_free(steal_ptr(&daemon->inherited));
-	one_done(daemon);
+	return true;
 }
 
 static void on_adopted(void *context, const struct fabric_slot *slot, const struct err *err)
@@ -174,7 +208,7 @@ static void adopt_one(struct daemon *daemon, struct sandbox *sandbox, const stru
 	struct fabric_nat *nat = calloc(tenant_nat_max(sandbox->endpoints, sandbox->endpoint_count), sizeof(*nat));
 	struct err err;
 
-	daemon->adoptions_left++;
+	daemon->restart->adoptions_left++;
 	tenant->busy = true;
 	if (!nat) {
 		err_set(&err, ENOMEM, "sandbox %s", sandbox->id);
@@ -221,7 +255,7 @@ static void keep(struct daemon *daemon, const struct fabric_found *found)
 	tenant_of(sandbox)->busy = true;
 	sandbox_set_state(daemon->registry, sandbox, SANDBOX_FAILED, "restart",
 			  "a VM lives on this slot, but no state file that can be read wants it; DELETE removes it");
-	daemon->adoptions_left++;
+	daemon->restart->adoptions_left++;
 	fabric_keep(daemon->fabric, found->slot, on_adopted, tenant_of(sandbox));
 }
 
@@ -239,7 +273,7 @@ static void remove_unwanted(struct daemon *daemon, unsigned slot)
 {
 	log_warning("slot that nobody wants is removed", F_UINT("slot", slot));
 	registry_block_slot(daemon->registry, slot, "a leftover is being removed");
-	daemon->adoptions_left++;
+	daemon->restart->adoptions_left++;
 	fabric_destroy(daemon->fabric, slot, on_removed, daemon);
 }
 
@@ -257,46 +291,176 @@ static void take_over_found(struct daemon *daemon, const struct fabric_found *fo
 		remove_unwanted(daemon, found->slot);
 }
 
-static void take_over_missing(struct daemon *daemon, const bool *seen)
+static void take_over_missing(struct daemon *daemon, struct sandbox *sandbox)
 {
-	struct sandbox *next;
+	if (sandbox->state == SANDBOX_DRAINING)
+		sandbox_leave(daemon, sandbox, 0, NULL);
+	else
+		adopt_one(daemon, sandbox, NULL);
+}
 
-	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox; sandbox = next) {
-		next = registry_next(daemon->registry, sandbox->slot);
-		if (seen[sandbox->slot])
-			continue;
-		if (sandbox->state == SANDBOX_DRAINING)
-			sandbox_leave(daemon, sandbox, 0, NULL);
-		else
-			adopt_one(daemon, sandbox, NULL);
+/* Whether all that was found, and all that was not, is on its way. */
+static bool take_over_some(struct restart *restart, uint64_t until_us)
+{
+	struct daemon *daemon = restart->daemon;
+	struct sandbox *sandbox;
+
+	while (restart->taken < restart->found_count) {
+		take_over_found(daemon, &restart->found[restart->taken++]);
+		if (clock_now_us() >= until_us)
+			return false;
 	}
+	while (restart->seen && (sandbox = registry_next(daemon->registry, restart->taking))) {
+		restart->taking = sandbox->slot;
+		if (!restart->seen[sandbox->slot])
+			take_over_missing(daemon, sandbox);
+		if (clock_now_us() >= until_us)
+			return false;
+	}
+	if (restart->seen)
+		fabric_open(daemon->fabric);
+	return true;
+}
+
+static int keep_found(struct restart *restart, const struct fabric_found *found, size_t count)
+{
+	restart->found = calloc(count + 1, sizeof(*found));
+	restart->seen = restart->found ? calloc(CONFIG_SLOT_MAX + 1, sizeof(*restart->seen)) : NULL;
+	if (!restart->seen)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		restart->found[restart->found_count++] = found[i];
+		if (found[i].slot <= CONFIG_SLOT_MAX)
+			restart->seen[found[i].slot] = true;
+	}
+	return 0;
 }
 
 static void on_scanned(void *context, const struct fabric_found *found, size_t count, const struct err *err)
 {
-	struct daemon *daemon = context;
-	bool *seen = calloc(CONFIG_SLOT_MAX + 1, sizeof(*seen));
+	struct restart *restart = context;
 
-	if (err || !seen) {
+	if (err || keep_found(restart, found, count) < 0)
 		log_error("kernel state not read; stored sandboxes are not taken over",
 			  F_STR("error", err ? err->text : "no memory"));
-	} else {
-		for (size_t i = 0; i < count; i++)
-			if (found[i].slot <= CONFIG_SLOT_MAX)
-				seen[found[i].slot] = true;
-		for (size_t i = 0; i < count; i++)
-			take_over_found(daemon, &found[i]);
-		take_over_missing(daemon, seen);
-	}
-	free(seen);
-	one_done(daemon);
+	restart->scanned = true;
+	timer_start(&restart->step, 0);
 }
 
-void restart_adopt(struct daemon *daemon)
+static void give_up(struct restart *restart, const struct err *err)
 {
-	daemon->adopt_started_ms = clock_now_ms();
-	/* One for the endpoints, and one for the scan, so that the last adoption cannot end it before all have begun. */
-	daemon->adoptions_left = 2;
-	timer_start(&daemon->opening, 0);
-	fabric_scan(daemon->fabric, on_scanned, daemon);
+	timer_stop(&restart->step);
+	daemon_give_up(restart->daemon, err);
+}
+
+static void start_rooms(struct restart *restart)
+{
+	struct daemon *daemon = restart->daemon;
+	struct err err;
+
+	if (daemon_start_rooms(daemon, &err) < 0 || store_load_begin(daemon->store, &restart->contents, &err) < 0) {
+		give_up(restart, &err);
+		return;
+	}
+	fabric_scan(daemon->fabric, on_scanned, restart);
+	restart->phase = PHASE_READING;
+}
+
+static void read_some(struct restart *restart, uint64_t until_us)
+{
+	struct err err;
+	int more = store_load_some(restart->daemon->store, &restart->contents, until_us, &err);
+
+	if (more < 0) {
+		give_up(restart, &err);
+	} else if (!more) {
+		take_damage(restart->daemon, &restart->contents);
+		restart->phase = PHASE_REGISTERING;
+	}
+}
+
+static void start_taking_over(struct restart *restart)
+{
+	struct daemon *daemon = restart->daemon;
+	struct err err;
+
+	/* Nobody is let in by it before it is known to whom it leads. */
+	if (default_endpoint_open(daemon, &err) < 0) {
+		give_up(restart, &err);
+		return;
+	}
+	default_endpoint_follow(daemon);
+	restart->phase = PHASE_TAKING_OVER;
+	daemon->state = DAEMON_ADOPTING;
+	control_loaded(daemon->control);
+}
+
+/* What the builder waits for goes first. */
+static void take_over(struct restart *restart, uint64_t until_us)
+{
+	if (restart->scanned && !restart->all_taken)
+		restart->all_taken = take_over_some(restart, until_us);
+	else if (!restart->all_open)
+		restart->all_open = open_some(restart, until_us);
+	if (!restart->all_taken || !restart->all_open)
+		return;
+	timer_stop(&restart->step);
+	one_done(restart->daemon);
+}
+
+static void on_step(void *context)
+{
+	struct restart *restart = context;
+	uint64_t until_us = clock_now_us() + STEP_US;
+
+	if (restart->daemon->state == DAEMON_STOPPING)
+		return;
+	if (restart->phase < PHASE_TAKING_OVER || !restart->all_open || restart->scanned)
+		timer_start(&restart->step, 0);
+	switch (restart->phase) {
+	case PHASE_ROOMS:
+		start_rooms(restart);
+		break;
+	case PHASE_READING:
+		read_some(restart, until_us);
+		break;
+	case PHASE_REGISTERING:
+		if (register_some(restart, until_us))
+			start_taking_over(restart);
+		break;
+	case PHASE_TAKING_OVER:
+		take_over(restart, until_us);
+		break;
+	}
+}
+
+int restart_begin(struct daemon *daemon, struct err *err)
+{
+	struct restart *restart = calloc(1, sizeof(*restart));
+
+	if (!restart)
+		return err_set(err, ENOMEM, "start");
+	daemon->restart = restart;
+	restart->daemon = daemon;
+	restart->started_ms = clock_now_ms();
+	/* One for ourselves, so that the last adoption cannot end it before all have begun. */
+	restart->adoptions_left = 1;
+	if (timer_init(&restart->step, daemon->base, on_step, restart, err) < 0)
+		return -1;
+	timer_start(&restart->step, 0);
+	return 0;
+}
+
+void restart_free(struct daemon *daemon)
+{
+	struct restart *restart = daemon->restart;
+
+	if (!restart)
+		return;
+	timer_free(&restart->step);
+	store_contents_clear(&restart->contents);
+	free(restart->found);
+	free(restart->seen);
+	free(restart);
+	daemon->restart = NULL;
 }

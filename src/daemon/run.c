@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Start and stop. The order of the start is that of who must not wait: the control socket answers first, from the stored state,
- * while the kernel is still being read. The stop goes the other way round and leaves kernel state as it is: only the forwarder's
+ * Start and stop. The order of the start is that of who must not wait: the control socket answers first, and all the rest is done
+ * in turns of the loop that serves it (restart.c). The stop goes the other way round and leaves kernel state as it is: only the forwarder's
  * own connections end, after a drain.
  */
 #include "base/cleanup.h"
@@ -33,7 +33,14 @@ static bool is_adopting(void *context)
 {
 	struct daemon *daemon = context;
 
-	return daemon->state == DAEMON_ADOPTING;
+	return daemon->state == DAEMON_LOADING || daemon->state == DAEMON_ADOPTING;
+}
+
+static bool is_loading(void *context)
+{
+	struct daemon *daemon = context;
+
+	return daemon->state == DAEMON_LOADING;
 }
 
 static void housekeep(void *context)
@@ -99,7 +106,10 @@ static void stop(struct daemon *daemon, int signal)
 	notify_stopping();
 	daemon->state = DAEMON_STOPPING;
 	hand_over_listeners(daemon);
-	forwarder_drain(daemon->forwarder, daemon->config->forwarder.stop_drain_ms, on_drained, daemon);
+	if (daemon->forwarder)
+		forwarder_drain(daemon->forwarder, daemon->config->forwarder.stop_drain_ms, on_drained, daemon);
+	else
+		on_drained(daemon);
 }
 
 static void log_mistake(const char *mistake)
@@ -121,8 +131,10 @@ static void reload(struct daemon *daemon)
 		config_free(fresh);
 		log_setup(daemon->config->daemon.log_level, daemon->config->daemon.log_format,
 			  daemon->options->foreground ? LOG_TO_STDERR : LOG_TO_JOURNAL);
-		forwarder_reconfigure(daemon->forwarder);
-		fabric_reconfigure(daemon->fabric);
+		if (daemon->forwarder)
+			forwarder_reconfigure(daemon->forwarder);
+		if (daemon->fabric)
+			fabric_reconfigure(daemon->fabric);
 		log_info("configuration reloaded");
 	}
 	notify_ready();
@@ -190,6 +202,7 @@ static int start_control(struct daemon *daemon, struct err *err)
 		.status = daemon_status,
 		.metrics = daemon_metrics,
 		.adopting = is_adopting,
+		.loading = is_loading,
 		.context = daemon,
 	};
 	const struct registry_watcher watcher = { .state_changed = daemon_state_changed, .context = daemon };
@@ -220,9 +233,6 @@ static bool has_ipv6_loopback(void)
 
 static int start(struct daemon *daemon, struct err *err)
 {
-	struct fabric_watcher watcher = daemon_watcher;
-
-	watcher.context = daemon;
 	STAILQ_INIT(&daemon->parked);
 	raise_descriptor_limit();
 	daemon->base = event_base_new();
@@ -238,24 +248,37 @@ static int start(struct daemon *daemon, struct err *err)
 	daemon->host_lock = host_lock_take(daemon->config->names.link_group, err);
 	if (daemon->host_lock < 0)
 		return -1;
-	daemon->fabric = fabric_new(daemon->base, daemon->config, &watcher, err);
-	if (!daemon->fabric)
-		return -1;
-	daemon->forwarder = forwarder_new(daemon->base, daemon->config, err);
-	if (!daemon->forwarder)
-		return -1;
 	daemon->inherited = inherited_receive();
-	if (default_endpoint_open(daemon, err) < 0 || restart_load(daemon, err) < 0)
-		return -1;
 	if (watch_signals(daemon, err) < 0 ||
-	    timer_init(&daemon->opening, daemon->base, restart_open_some, daemon, err) < 0 ||
 	    timer_init(&daemon->housekeeping, daemon->base, housekeep, daemon, err) < 0)
 		return -1;
 	timer_start(&daemon->housekeeping, HOUSEKEEPING_MS);
 	if (guard_start(daemon, err) < 0)
 		return -1;
-	restart_adopt(daemon);
-	return 0;
+	return restart_begin(daemon, err);
+}
+
+int daemon_start_rooms(struct daemon *daemon, struct err *err)
+{
+	struct fabric_watcher watcher = daemon_watcher;
+
+	watcher.context = daemon;
+	daemon->fabric = fabric_new(daemon->base, daemon->config, &watcher, err);
+	if (!daemon->fabric)
+		return -1;
+	daemon->forwarder = forwarder_new(daemon->base, daemon->config, err);
+	return daemon->forwarder ? 0 : -1;
+}
+
+void daemon_give_up(struct daemon *daemon, const struct err *err)
+{
+	log_error("weftd does not start", F_STR("error", err->text));
+	/* Without a terminal's eyes on the log, the exit code and this line are all that is seen. */
+	if (!daemon->options->foreground)
+		fprintf(stderr, "weftd: %s\n", err->text);
+	daemon->exit_code = EX_UNAVAILABLE;
+	if (daemon->base)
+		event_base_loopbreak(daemon->base);
 }
 
 /* What the next run is to know: counters, last activity; and nothing of a registration that was cut off. */
@@ -319,10 +342,10 @@ static void finish(struct daemon *daemon)
 	for (size_t i = 0; i < sizeof(daemon->signals) / sizeof(daemon->signals[0]); i++)
 		if (daemon->signals[i])
 			event_free(daemon->signals[i]);
-	timer_free(&daemon->opening);
 	timer_free(&daemon->housekeeping);
 	timer_free(&daemon->guarding);
 	fabric_free(daemon->fabric);
+	restart_free(daemon);
 	daemon->fabric = NULL; /* what the forwarder still reports is too late for it */
 	if (daemon->registry)
 		each_tenant(daemon, save_and_let_go);
@@ -353,17 +376,11 @@ int mode_run(const struct options *options)
 	log_setup(daemon.config->daemon.log_level, daemon.config->daemon.log_format,
 		  options->foreground ? LOG_TO_STDERR : LOG_TO_JOURNAL);
 	log_info("weftd starts", F_STR("version", PACKAGE_VERSION), F_STR("socket", options->socket));
-	exit_code = EX_OK;
-	if (start(&daemon, &err) < 0) {
-		log_error("weftd does not start", F_STR("error", err.text));
-		/* Without a terminal's eyes on the log, the exit code and this line are all that is seen. */
-		if (!options->foreground)
-			fprintf(stderr, "weftd: %s\n", err.text);
-		exit_code = EX_UNAVAILABLE;
-	} else {
+	if (start(&daemon, &err) < 0)
+		daemon_give_up(&daemon, &err);
+	else
 		event_base_dispatch(daemon.base);
-		exit_code = daemon.exit_code;
-	}
+	exit_code = daemon.exit_code;
 	finish(&daemon);
 	log_info("weftd ends");
 	config_free(daemon.config);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The scan at the start, told on main; the pool opens after it, when everybody has asked for what they want of it. */
+/* The scan at the start, told on main. */
 #include "fabric/state.h"
 
 #include "fabric/scan.h"
@@ -36,10 +36,13 @@ static void finish_scan(struct job *job)
 		scanning->done(scanning->context, NULL, 0, &job->err);
 	else
 		scanning->done(scanning->context, scan->found, scan->found_count, NULL);
-	if (!job->failed)
-		pool_open(fabric->pool);
 	scan_clear(&scanning->scan);
 	free(scanning);
+}
+
+void fabric_open(struct fabric *fabric)
+{
+	pool_open(fabric->pool);
 }
 
 void fabric_scan(struct fabric *fabric, fabric_scan_done *done, void *context)

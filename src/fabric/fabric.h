@@ -120,6 +120,9 @@ typedef void fabric_scan_done(void *context, const struct fabric_found *found, s
 /* Dumps the kernel once and reports all slots that carry our mark. At start, before anything else is asked. */
 void fabric_scan(struct fabric *fabric, fabric_scan_done *done, void *context);
 
+/* Everybody has asked for what they want of it: the pool may prepare slots on the other numbers from now on. */
+void fabric_open(struct fabric *fabric);
+
 /*
  * Makes the objects of a new slot (or claims a ready one of the pool, if PLAN's slot is one). All of it or nothing. The alias
  * and comments follow after DONE.

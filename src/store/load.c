@@ -6,6 +6,7 @@
 #include "store/store.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "config/config.h"
 #include "registry/problem.h"
@@ -230,13 +231,27 @@ static int refuse_duplicates(struct store_contents *contents, struct err *err)
 	return 0;
 }
 
-static int load_all(struct store *store, DIR *directory, struct store_contents *contents, struct err *err)
+int store_load_begin(struct store *store, struct store_contents *contents, struct err *err)
+{
+	int fd = openat(store->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	*contents = (struct store_contents){ .directory = fd >= 0 ? fdopendir(fd) : NULL };
+	if (contents->directory)
+		return 0;
+	err_set(err, errno, "%s", store->path);
+	cleanup_fd(&fd);
+	return -1;
+}
+
+int store_load_some(struct store *store, struct store_contents *contents, uint64_t until_us, struct err *err)
 {
 	const struct dirent *entry;
 
-	while (errno = 0, (entry = readdir(directory))) {
+	while (errno = 0, (entry = readdir(contents->directory))) {
 		if (load_entry(store, entry->d_name, contents, err) < 0)
 			return -1;
+		if (clock_now_us() >= until_us)
+			return 1;
 	}
 	if (errno)
 		return err_set(err, errno, "%s", store->path);
@@ -247,21 +262,12 @@ static int load_all(struct store *store, DIR *directory, struct store_contents *
 
 int store_load(struct store *store, struct store_contents *contents, struct err *err)
 {
-	int fd = openat(store->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
-	int result;
-
-	*contents = (struct store_contents){ 0 };
-	if (!directory) {
-		err_set(err, errno, "%s", store->path);
-		cleanup_fd(&fd);
+	if (store_load_begin(store, contents, err) < 0)
 		return -1;
-	}
-	result = load_all(store, directory, contents, err);
-	closedir(directory);
-	if (result < 0)
-		store_contents_clear(contents);
-	return result;
+	if (store_load_some(store, contents, UINT64_MAX, err) == 0)
+		return 0;
+	store_contents_clear(contents);
+	return -1;
 }
 
 void store_contents_clear(struct store_contents *contents)
@@ -270,5 +276,7 @@ void store_contents_clear(struct store_contents *contents)
 		store_item_clear(&contents->items[i]);
 	free(contents->items);
 	free(contents->damage);
+	if (contents->directory)
+		closedir(contents->directory);
 	*contents = (struct store_contents){ 0 };
 }

@@ -10,6 +10,7 @@
 #include "registry/registry.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct config;
 struct err;
@@ -66,10 +67,19 @@ struct store_contents {
 	size_t count;
 	struct store_damage *damage;
 	size_t damage_count;
+	void *directory; /* what is left of it to read */
 };
 
 /* Reads all files. 0, or -1 with ERR if the directory itself cannot be read. store_contents_clear() afterwards. */
 int store_load(struct store *store, struct store_contents *contents, struct err *err);
+
+/*
+ * The same for who has more to do than to wait for thousands of files: store_load_some() reads on until UNTIL_US of
+ * clock_now_us(), one file at least. 1: there is more; 0: all is read, and only now CONTENTS says anything; -1 with ERR.
+ * store_contents_clear() ends it at any time.
+ */
+int store_load_begin(struct store *store, struct store_contents *contents, struct err *err);
+int store_load_some(struct store *store, struct store_contents *contents, uint64_t until_us, struct err *err);
 void store_contents_clear(struct store_contents *contents);
 
 #endif

@@ -7,6 +7,7 @@ Most tests run over control_harness, the socket with a daemon that only pretends
 import concurrent.futures
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -375,6 +376,10 @@ class parked:
             self.data += self.connection.recv(1024)
         assert self.data.count(b"HTTP/1.1") == 1
 
+    def answered(self):
+        """Whether anything came meanwhile."""
+        return bool(select.select([self.connection], [], [], 0)[0])
+
     def answer(self):
         with self.connection:
             head, _, body = read_all(self.connection, 20).partition(b"\r\n\r\n")
@@ -540,6 +545,46 @@ def test_changes_wait_for_the_adoption_and_reads_do_not(serve):
     assert change.answer()[0] == 201
     assert [sandbox["id"] for sandbox in served.api.list()] == ["a1"]
     assert "adopting" not in served.api.show("a1")
+
+
+def test_while_the_files_are_read_nobody_is_told_that_a_sandbox_does_not_exist(serve):
+    served = serve("--loading")
+    held = [
+        (parked(served, "GET /v1/sandboxes/left"), 200),
+        (parked(served, "GET /v1/sandboxes/none"), 404),
+        (parked(served, "GET /v1/sandboxes"), 200),
+        (parked(served, "GET /v1/sandboxes/left?wait=paused&timeout=0"), 408),
+        (parked(served, "GET /v1/sandboxes/left/diagnosis"), 200),
+        (parked(served, "GET /v1/sandboxes/left/connections"), 200),
+    ]
+    metrics = parked(served, "GET /metrics")
+    parked(served, "GET /v1/sandboxes/left").close()
+    change = parked(served, "DELETE /v1/sandboxes/left")
+    # What needs no sandbox is answered all along, and after what is held.
+    assert served.api.get("/healthz").status == 200
+    assert served.api.status()["state"] == "adopting"
+    served.api.request("GET", "/v1/sandboxes/left?wait=nonsense").problem(400)
+    assert [one.answered() for one in [*(one for one, _ in held), metrics, change]] == [False] * 8
+    served.process.send_signal(signal.SIGUSR1)
+    answers = [(one.answer(), wanted) for one, wanted in held]
+    assert [status for (status, _), _ in answers] == [wanted for _, wanted in answers]
+    assert answers[0][0][1]["id"] == "left"
+    assert [one["id"] for one in answers[2][0][1]["sandboxes"]] == ["left"]
+    with metrics.connection as connection:
+        assert b"weft_build_info" in read_all(connection, 20)
+    assert served.api.show("left")["adopting"] and not change.answered()
+    served.process.send_signal(signal.SIGUSR1)
+    with change.connection as connection:
+        assert read_all(connection, 20).startswith(b"HTTP/1.1 204 ")
+    assert served.api.list() == []
+
+
+def test_who_is_held_while_the_files_are_read_hears_of_a_stop(serve):
+    served = serve("--loading")
+    held = parked(served, "GET /v1/sandboxes/left")
+    served.process.terminate()
+    assert held.answer()[0] == 503
+    assert served.process.wait(20) == 0
 
 
 def test_who_waits_when_the_daemon_stops_is_told(serve):

@@ -62,6 +62,43 @@ def populate(api):
     ]
 
 
+def first_answers(daemon, target):
+    """What the daemon says to TARGET from the moment on that its socket is there, again and again until it runs: statuses."""
+    statuses = []
+
+    def runs():
+        try:
+            statuses.append(daemon.api.get(target).status)
+            return daemon.api.status()["state"] == "running"
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+
+    poll_until(runs, 30, what="weftd to run", interval=0.001)
+    return statuses
+
+
+def test_from_its_first_moment_on_the_socket_says_nothing_wrong(weftd, end):
+    """Thousands of files are to be read before the last sandbox is known; whoever asks for it meanwhile waits."""
+    daemon = weftd()
+    daemon.api.register("first")
+    daemon.api.register("last")
+    end(daemon)
+    litter = [os.path.join(daemon.state_dir, f"{number}.json") for number in range(3, 2000)]
+    for path in litter:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("{")
+    for target in ("/v1/sandboxes/last", "/v1/sandboxes/first", "/healthz", "/metrics"):
+        if os.path.exists(daemon.socket):
+            os.unlink(daemon.socket)
+        daemon.spawn()
+        assert set(first_answers(daemon, target)) == {200}, target
+        assert {one["id"] for one in daemon.api.list()} == {"first", "last"}
+        end(daemon)
+    for path in litter:
+        os.unlink(path)
+    daemon.start()
+
+
 def test_every_sandbox_is_as_it_was(host, weftd, guest, end):
     daemon = weftd()
     api = daemon.api
