@@ -171,6 +171,26 @@ void job_thread_post(struct job_thread *thread, struct job *job, enum job_urgenc
 		cancel(thread, job);
 }
 
+void job_thread_urge(struct job_thread *thread, struct job *job, enum job_urgency from, enum job_urgency to)
+{
+	struct job *waiting;
+
+	pthread_mutex_lock(&thread->lock);
+	STAILQ_FOREACH(waiting, &thread->waiting[from], next)
+	{
+		if (waiting == job)
+			break;
+	}
+	if (waiting) {
+		STAILQ_REMOVE(&thread->waiting[from], job, job, next);
+		thread->counts[from]--;
+		STAILQ_INSERT_TAIL(&thread->waiting[to], job, next);
+		thread->counts[to]++;
+		pthread_cond_signal(&thread->work);
+	}
+	pthread_mutex_unlock(&thread->lock);
+}
+
 void job_thread_hush(struct job_thread *thread, uint64_t until_ms)
 {
 	pthread_mutex_lock(&thread->lock);

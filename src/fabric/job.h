@@ -43,6 +43,9 @@ struct job_thread *job_thread_new(const char *name, struct mailbox *mailbox, boo
 /* Main thread. After job_thread_stop() the job is finished without being run, with ECANCELED. */
 void job_thread_post(struct job_thread *thread, struct job *job, enum job_urgency urgency);
 
+/* Somebody waits for a job by now: it goes behind those that are as urgent already, unless it was begun. Main thread. */
+void job_thread_urge(struct job_thread *thread, struct job *job, enum job_urgency from, enum job_urgency to);
+
 /*
  * What is not urgent (JOB_REFILL and below) is not begun before UNTIL_MS of clock_now_ms(). A hush is only ever made longer.
  * Main thread.

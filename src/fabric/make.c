@@ -145,14 +145,19 @@ static void finish_making(struct job *job)
 	bool of_pool = making->slot->of_pool;
 	struct slot *slot;
 
+	making->slot->refill = NULL;
 	if (job->failed)
 		making_failed(making);
 	else
 		making_done(making);
 	slot = slot_find(fabric, number);
 	/* Between the builder's last look and now something may have happened that no event told us of. */
-	if (!job->failed && slot && (slot->phase == SLOT_LIVE || slot->phase == SLOT_KEPT))
-		fabric_look(fabric, slot);
+	if (!job->failed && slot && (slot->phase == SLOT_LIVE || slot->phase == SLOT_KEPT)) {
+		if (making->work == slot_build)
+			fabric_look_later(fabric, slot); /* nobody had heard of it */
+		else
+			fabric_look(fabric, slot);
+	}
 	if (!job->failed && slot && slot->destroy_wanted && slot->phase == SLOT_LIVE)
 		fabric_start_going(fabric, slot, slot->gone, slot->gone_context);
 	if (of_pool)
@@ -189,6 +194,8 @@ static void start_work(struct fabric *fabric, struct slot *slot, enum job_urgenc
 	making->plan = plan_share_hold(slot->plan);
 	making->mtu = fabric->mtu;
 	making->work = work;
+	if (urgency == JOB_REFILL)
+		slot->refill = &making->job;
 	job_thread_post(fabric->builder, &making->job, urgency);
 }
 
@@ -246,6 +253,8 @@ void fabric_make(struct fabric *fabric, const struct fabric_plan *plan, fabric_s
 		}
 		slot->made = done;
 		slot->made_context = context;
+		if (slot->refill)
+			job_thread_urge(fabric->builder, slot->refill, JOB_REFILL, JOB_CLAIM);
 		return;
 	}
 	slot = begin(fabric, plan, done, context, &err);

@@ -17,7 +17,7 @@ enum { RETRY_MS = 1000, LOW_SHARE = 4 };
 struct pool {
 	struct fabric *fabric;
 	struct slot_queue ready;
-	unsigned ready_count, making, quarantined;
+	unsigned ready_count, making, renewing, quarantined;
 	bool open;
 	struct timer refill;
 	uint64_t cold_total;
@@ -61,7 +61,7 @@ static unsigned lowest_free(const struct fabric *fabric)
 bool pool_wants(const struct pool *pool)
 {
 	return pool->open && !pool->fabric->stopping &&
-	       pool->ready_count + pool->making < pool->fabric->config->pool.size;
+	       pool->ready_count + pool->making + pool->renewing < pool->fabric->config->pool.size;
 }
 
 bool pool_is_low(const struct pool *pool)
@@ -145,6 +145,15 @@ void pool_quarantined(struct pool *pool, bool entered)
 	else
 		pool->quarantined--;
 	changed(pool);
+}
+
+void pool_renewing(struct pool *pool, bool begun)
+{
+	if (begun)
+		pool->renewing++;
+	else
+		pool->renewing--;
+	refill_soon(pool);
 }
 
 /* After a reload there may be more of them than are wanted; one a time goes, from the end. */

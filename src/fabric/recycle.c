@@ -68,6 +68,7 @@ static void finish_renew(struct job *job)
 	struct fabric *fabric = recycling->fabric;
 	struct slot *slot = quarantined(recycling);
 
+	pool_renewing(fabric->pool, false);
 	if (slot && !job->failed && namespace_key_equal(&slot->key, &recycling->work.key)) {
 		plan_share_release(slot->plan);
 		slot->plan = plan_share_hold(recycling->plan);
@@ -89,10 +90,12 @@ static void end_of_quarantine(struct fabric *fabric, struct slot *slot)
 {
 	struct plan_share *plan = pool_wants(fabric->pool) ? pool_plan(fabric, slot->number) : NULL;
 
-	if (plan)
-		post(fabric, slot, plan, run_renew, finish_renew, JOB_REFILL);
-	else
+	if (!plan) {
 		fabric_start_going(fabric, slot, NULL, NULL);
+		return;
+	}
+	pool_renewing(fabric->pool, true);
+	post(fabric, slot, plan, run_renew, finish_renew, JOB_REFILL);
 }
 
 static int run_silence(struct job *job)

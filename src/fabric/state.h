@@ -77,6 +77,7 @@ struct slot {
 	TAILQ_ENTRY(slot) suspects;
 
 	/* For whoever waits: making (until it is done), and going. */
+	struct job *refill; /* of the pool, which makes it; NULL: none */
 	fabric_slot_done *made;
 	void *made_context;
 	struct plan_share *claimed; /* the plan of who waits, when the pool made the slot */
@@ -219,6 +220,8 @@ bool pool_wants(const struct pool *pool);
 bool pool_is_low(const struct pool *pool);
 /* A slot entered, or left, the quarantine. */
 void pool_quarantined(struct pool *pool, bool entered);
+/* A slot is being made ready again, or no longer: the pool wants no more than it has room for. */
+void pool_renewing(struct pool *pool, bool begun);
 /* What a slot of the pool's is made of. NULL only for lack of memory. */
 struct plan_share *pool_plan(const struct fabric *fabric, unsigned number);
 /* A slot's making failed, or its number is free again: the pool may try on. */

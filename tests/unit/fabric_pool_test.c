@@ -118,6 +118,32 @@ START_TEST(a_released_slot_falls_silent_and_is_used_again)
 }
 END_TEST
 
+static bool all_are_free(void *context)
+{
+	(void)context;
+	return host.seen[1].slot_free && host.seen[2].slot_free && host.seen[3].slot_free;
+}
+
+START_TEST(no_more_are_made_ready_again_than_are_wanted)
+{
+	struct fabric_slot slots[POOL];
+	struct result gone[POOL] = { 0 };
+
+	host.config->pool.refill = 1;
+	for (unsigned i = 0; i < POOL; i++)
+		slots[i] = fixture_make(i + 1, "a");
+	host.config->pool.size = 1;
+	for (unsigned i = 0; i < POOL; i++) {
+		close(slots[i].netns_fd);
+		fabric_destroy(host.fabric, slots[i].slot, fixture_done, &gone[i]);
+	}
+	fixture_await_that(all_are_free, NULL, "free numbers");
+	/* Nothing was renewed only to be given up again. */
+	for (unsigned i = 0; i < POOL; i++)
+		ck_assert_uint_eq(host.seen[i + 1].slot_going, 0);
+}
+END_TEST
+
 START_TEST(the_address_is_silent_during_the_quarantine)
 {
 	struct fabric_slot slot = fixture_make(1, "a1");
@@ -217,6 +243,7 @@ int main(void)
 	tcase_add_test(ready, the_lowest_numbers_are_prepared_and_claimed_first);
 	tcase_add_test(ready, a_claimed_slot_is_whole_and_has_its_policy);
 	tcase_add_test(ready, a_released_slot_falls_silent_and_is_used_again);
+	tcase_add_test(ready, no_more_are_made_ready_again_than_are_wanted);
 	tcase_add_test(ready, the_address_is_silent_during_the_quarantine);
 	tcase_add_loop_test(ready, a_slot_that_is_not_clean_is_not_used_again, 0,
 			    (int)(sizeof(traces) / sizeof(traces[0])));

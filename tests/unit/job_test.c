@@ -92,6 +92,25 @@ START_TEST(a_hush_is_made_longer_and_never_shorter)
 }
 END_TEST
 
+START_TEST(a_job_that_somebody_waits_for_by_now_is_begun_in_a_hush)
+{
+	struct noted refill, urged;
+	uint64_t until = clock_now_ms() + HUSH_MS;
+
+	job_thread_hush(thread, until);
+	post(&refill, JOB_REFILL);
+	post(&urged, JOB_REFILL);
+	job_thread_urge(thread, &urged.job, JOB_REFILL, JOB_CLAIM);
+	await(&urged);
+	ck_assert(!refill.finished);
+	ck_assert_uint_lt(urged.run_ms, until);
+	/* One that was begun, or is over, is left alone. */
+	job_thread_urge(thread, &urged.job, JOB_REFILL, JOB_CLAIM);
+	await(&refill);
+	ck_assert_uint_ge(refill.run_ms, until);
+}
+END_TEST
+
 START_TEST(what_a_hush_put_off_is_finished_when_the_thread_stops)
 {
 	struct noted refill;
@@ -113,6 +132,7 @@ int main(void)
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, in_a_hush_only_what_is_urgent_is_begun);
 	tcase_add_test(tests, a_hush_is_made_longer_and_never_shorter);
+	tcase_add_test(tests, a_job_that_somebody_waits_for_by_now_is_begun_in_a_hush);
 	tcase_add_test(tests, what_a_hush_put_off_is_finished_when_the_thread_stops);
 	suite_add_tcase(suite, tests);
 
