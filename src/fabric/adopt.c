@@ -2,6 +2,7 @@
 /* The scan at the start, told on main. */
 #include "fabric/state.h"
 
+#include "base/cleanup.h"
 #include "fabric/scan.h"
 
 #include <errno.h>
@@ -32,6 +33,10 @@ static void finish_scan(struct job *job)
 		fabric->shunned[scan->foreign[i].slot] |= SHUN_FOREIGN;
 		fabric->watcher.slot_foreign(fabric->watcher.context, scan->foreign[i].slot, scan->foreign[i].why);
 	}
+	if (!job->failed) {
+		free(fabric->numbers);
+		fabric->numbers = steal_ptr(&scanning->scan.numbers);
+	}
 	if (job->failed)
 		scanning->done(scanning->context, NULL, 0, &job->err);
 	else
@@ -42,6 +47,8 @@ static void finish_scan(struct job *job)
 
 void fabric_open(struct fabric *fabric)
 {
+	free(fabric->numbers);
+	fabric->numbers = NULL;
 	pool_open(fabric->pool);
 }
 

@@ -116,6 +116,7 @@ void fabric_free(struct fabric *fabric)
 	job_thread_free(fabric->builder);
 	job_thread_free(fabric->claimer);
 	free(fabric->by_nsid);
+	free(fabric->numbers);
 	free(fabric->shunned);
 	free(fabric->slots);
 	free(fabric);

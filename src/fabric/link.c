@@ -86,6 +86,7 @@ int link_parse(const struct nlmsghdr *header, struct link_info *info)
 	info->flags = link->ifi_flags;
 	copy_string(info->name, sizeof(info->name), table[IFLA_IFNAME]);
 	copy_string(info->alias, sizeof(info->alias), table[IFLA_IFALIAS]);
+	copy_string(info->qdisc, sizeof(info->qdisc), table[IFLA_QDISC]);
 	info->group = get_u32(table[IFLA_GROUP], 0);
 	info->mtu = get_u32(table[IFLA_MTU], 0);
 	info->carrier = get_u8(table[IFLA_CARRIER], 0) != 0;

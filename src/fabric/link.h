@@ -38,6 +38,7 @@ struct link_info {
 	int peer_nsid; /* IFLA_LINK_NETNSID: where the veth's other end lives */
 	int peer_index;
 	bool forwarding; /* of IPv4 */
+	char qdisc[16];  /* the root's kind */
 	bool tap;        /* a TAP, not a TUN */
 	uid_t owner;     /* of a TAP; (uid_t)-1: none */
 	gid_t owner_group;

@@ -23,6 +23,7 @@ struct making {
 	struct plan_share *plan;
 	unsigned mtu;
 	int (*work)(struct slot_work *work, struct err *err);
+	struct scan_number number;
 	struct slot_work result;
 };
 
@@ -31,6 +32,7 @@ static int run_making(struct job *job)
 	struct making *making = (struct making *)job;
 
 	slot_work_init(&making->result, making->fabric->config, job_host(job), making->plan->plan, making->mtu);
+	making->result.number = making->number;
 	return making->work(&making->result, &job->err);
 }
 
@@ -126,7 +128,7 @@ static void making_done(struct making *making)
 	tell_maker(slot, making->result.netns_fd);
 	if (making->result.repaired[0])
 		fabric->watcher.repaired(fabric->watcher.context, slot->number, making->result.repaired);
-	if (slot->phase == SLOT_LIVE && slot->plan)
+	if (slot->phase == SLOT_LIVE && slot->plan && !making->result.named)
 		fabric_name_slot(fabric, slot);
 }
 
@@ -156,7 +158,7 @@ static void finish_making(struct job *job)
 		if (making->work == slot_build)
 			fabric_look_later(fabric, slot); /* nobody had heard of it */
 		else
-			fabric_look(fabric, slot);
+			fabric_look_inside(fabric, slot);
 	}
 	if (!job->failed && slot && slot->destroy_wanted && slot->phase == SLOT_LIVE)
 		fabric_start_going(fabric, slot, slot->gone, slot->gone_context);
@@ -196,6 +198,8 @@ static void start_work(struct fabric *fabric, struct slot *slot, enum job_urgenc
 	making->work = work;
 	if (urgency == JOB_REFILL)
 		slot->refill = &making->job;
+	if (work == slot_adopt && fabric->numbers)
+		making->number = fabric->numbers[slot->number];
 	job_thread_post(fabric->builder, &making->job, urgency);
 }
 

@@ -83,8 +83,10 @@ static void link_changed(struct fabric *fabric, const struct nlmsghdr *header, i
 		if (header->nlmsg_type == RTM_DELLINK)
 			foreign_gone(fabric, number);
 		slot = slot_find(fabric, number);
-		if (slot && (header->nlmsg_type == RTM_DELLINK || !(link.flags & IFF_UP)))
+		if (slot && (header->nlmsg_type == RTM_DELLINK || !(link.flags & IFF_UP))) {
+			slot->veth_touched |= slot->phase == SLOT_MAKING;
 			fabric_look(fabric, slot);
+		}
 		return;
 	}
 	slot = slot_by_nsid(fabric, nsid);

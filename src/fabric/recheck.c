@@ -23,6 +23,7 @@ struct look {
 	struct fabric *fabric;
 	unsigned slot;
 	int nsid;
+	bool veth_known; /* to be as it should: not asked for */
 	bool has_veth, has_tap, carrier, up;
 	uint32_t carrier_downs;
 };
@@ -34,7 +35,10 @@ static int run_look(struct job *job)
 	char name[CONFIG_LINK_SIZE];
 	struct link_info link;
 
-	if (link_get(job_host(job), LINK_HERE, config_veth_name(config, look->slot, name), &link, &job->err) == 0) {
+	if (look->veth_known) {
+		look->has_veth = look->up = true;
+	} else if (link_get(job_host(job), LINK_HERE, config_veth_name(config, look->slot, name), &link, &job->err) ==
+		   0) {
 		look->has_veth = link.group == config->names.link_group;
 		look->up = link.flags & IFF_UP;
 	} else if (job->err.code != ENODEV) {
@@ -138,7 +142,7 @@ static void finish_look(struct job *job)
 	free(look);
 }
 
-static void look_at(struct fabric *fabric, struct slot *slot, enum job_urgency urgency)
+static void look_at(struct fabric *fabric, struct slot *slot, bool veth_known, enum job_urgency urgency)
 {
 	struct look *look;
 
@@ -158,17 +162,23 @@ static void look_at(struct fabric *fabric, struct slot *slot, enum job_urgency u
 	look->fabric = fabric;
 	look->slot = slot->number;
 	look->nsid = slot->nsid;
+	look->veth_known = veth_known;
 	job_thread_post(fabric->builder, &look->job, urgency);
 }
 
 void fabric_look(struct fabric *fabric, struct slot *slot)
 {
-	look_at(fabric, slot, JOB_LOOK);
+	look_at(fabric, slot, false, JOB_LOOK);
 }
 
 void fabric_look_later(struct fabric *fabric, struct slot *slot)
 {
-	look_at(fabric, slot, JOB_REFILL);
+	look_at(fabric, slot, false, JOB_REFILL);
+}
+
+void fabric_look_inside(struct fabric *fabric, struct slot *slot)
+{
+	look_at(fabric, slot, !slot->veth_touched, JOB_LOOK);
 }
 
 void fabric_look_at_all(struct fabric *fabric)

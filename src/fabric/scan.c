@@ -92,14 +92,17 @@ static void take_link(void *context, const struct link_info *link)
 	snprintf(found->alias, sizeof(found->alias), "%.*s", SANDBOX_ID_MAX, id);
 }
 
-/* Whether the namespace bound at PATH is the one that NSID stands for. */
-static bool leads_to(struct rtnl *host, const char *path, int nsid)
+/* Whether the namespace bound at PATH is the one that NSID stands for; then *NUMBER is told. */
+static bool leads_to(struct rtnl *host, const char *path, int nsid, struct scan_number *number)
 {
 	struct err ignored;
 	AUTO_FD int fd = namespace_open(path, &ignored);
 	int found;
 
-	return fd >= 0 && nsid >= 0 && namespace_id(host, fd, &found, &ignored) == 0 && found == nsid;
+	if (fd < 0 || nsid < 0 || namespace_id(host, fd, &found, &ignored) < 0 || found != nsid)
+		return false;
+	*number = (struct scan_number){ .key = namespace_key_of(fd), .nsid = nsid };
+	return true;
 }
 
 static int look_inside(struct rtnl *host, struct walk *walk, struct fabric_found *found, struct err *err)
@@ -109,7 +112,7 @@ static int look_inside(struct rtnl *host, struct walk *walk, struct fabric_found
 	int nsid = walk->nsids[found->slot];
 
 	config_netns_path(walk->config, found->slot, path);
-	found->has_netns = leads_to(host, path, nsid);
+	found->has_netns = leads_to(host, path, nsid, &walk->scan->numbers[found->slot]);
 	if (nsid < 0)
 		return 0;
 	namespace_id_seen(nsid);
@@ -191,7 +194,8 @@ int scan_host(struct rtnl *host, const struct config *config, struct scan *scan,
 	AUTO_FREE int *nsids = calloc(CONFIG_SLOT_MAX + 1, sizeof(*nsids));
 	struct walk walk = { .config = config, .scan = scan, .nsids = nsids };
 
-	if (!nsids)
+	scan->numbers = calloc(CONFIG_SLOT_MAX + 1, sizeof(*scan->numbers));
+	if (!nsids || !scan->numbers)
 		return err_set(err, ENOMEM, "scan");
 	if (dump_links(host, &walk, err) < 0)
 		return -1;
@@ -210,5 +214,6 @@ void scan_clear(struct scan *scan)
 {
 	free(scan->found);
 	free(scan->foreign);
+	free(scan->numbers);
 	*scan = (struct scan){ 0 };
 }

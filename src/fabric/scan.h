@@ -5,6 +5,7 @@
 /* What the kernel has that carries our mark, and what has our names without it. Any thread. */
 
 #include "fabric/fabric.h"
+#include "fabric/namespace.h"
 #include "fabric/rtnl.h"
 
 struct scan_foreign {
@@ -12,11 +13,21 @@ struct scan_foreign {
 	char why[128];
 };
 
+/*
+ * A namespace and the number that it has: for as long as it is the same one. To ask for a number costs the kernel a walk over all
+ * namespaces.
+ */
+struct scan_number {
+	struct namespace_key key; /* no inode: not known */
+	int nsid;
+};
+
 struct scan {
 	struct fabric_found *found; /* by slot */
 	size_t found_count, found_room;
 	struct scan_foreign *foreign; /* by slot, once each */
 	size_t foreign_count, foreign_room;
+	struct scan_number *numbers; /* by slot: of the namespace that has its name, and its veth; NULL: none */
 };
 
 /* Fills a zeroed SCAN, which scan_clear() empties. Removes half-made names of ours. 0 or -1 with ERR. */

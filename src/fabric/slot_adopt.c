@@ -16,6 +16,17 @@
 #include <errno.h>
 #include <unistd.h>
 
+/* The number of the namespace that is open. */
+static int find_number(struct slot_work *work, struct err *err)
+{
+	struct namespace_key key = namespace_key_of(work->netns_fd);
+
+	if (!namespace_key_equal(&key, &work->number.key))
+		return namespace_id(work->host, work->netns_fd, &work->nsid, err);
+	work->nsid = work->number.nsid;
+	return 0;
+}
+
 /* The namespace under the slot's name, if the veth leads into it. ENOENT: it does not. */
 static int find_named(struct slot_work *work, const struct link_info *veth, struct err *err)
 {
@@ -27,7 +38,7 @@ static int find_named(struct slot_work *work, const struct link_info *veth, stru
 			err->code = ENOENT;
 		return -1;
 	}
-	if (namespace_id(work->host, work->netns_fd, &work->nsid, err) == 0) {
+	if (find_number(work, err) == 0) {
 		if (veth->has_peer_nsid && veth->peer_nsid == work->nsid)
 			return 0;
 		err_set(err, ENOENT, "%s is not the namespace of %s", path, veth->name);
@@ -64,23 +75,22 @@ static int find_unnamed(struct slot_work *work, const struct link_info *veth, st
 	return 0;
 }
 
-/* Finds veth and namespace of the slot and whether they belong together. ENOENT: they do not. */
-static int find(struct slot_work *work, struct err *err)
+/* Finds VETH and namespace of the slot and whether they belong together. ENOENT: they do not. */
+static int find(struct slot_work *work, struct link_info *veth, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
-	struct link_info veth;
 
-	if (link_get(work->host, LINK_HERE, config_veth_name(work->config, work->plan->slot, name), &veth, err) < 0) {
+	if (link_get(work->host, LINK_HERE, config_veth_name(work->config, work->plan->slot, name), veth, err) < 0) {
 		if (err->code == ENODEV)
 			err_set(err, ENOENT, "link %s", name);
 		return -1;
 	}
-	if (veth.group != work->config->names.link_group) {
+	if (veth->group != work->config->names.link_group) {
 		work->foreign = true;
-		return err_set(err, EEXIST, "link %s is not ours (group %u)", name, veth.group);
+		return err_set(err, EEXIST, "link %s is not ours (group %u)", name, veth->group);
 	}
-	work->veth_index = veth.index;
-	if (find_named(work, &veth, err) < 0 && (err->code != ENOENT || find_unnamed(work, &veth, err) < 0))
+	work->veth_index = veth->index;
+	if (find_named(work, veth, err) < 0 && (err->code != ENOENT || find_unnamed(work, veth, err) < 0))
 		return -1;
 	work->key = namespace_key_of(work->netns_fd);
 	return 0;
@@ -134,13 +144,17 @@ static int make_anew(struct slot_work *work, struct err *err)
 
 int slot_adopt(struct slot_work *work, struct err *err)
 {
+	struct link_info veth;
 	int result;
 
 	work->adopting = true;
-	if (find(work, err) < 0)
+	if (find(work, &veth, err) < 0)
 		return err->code == ENOENT ? make_anew(work, err) : err_wrap(err, "slot %u", work->plan->slot);
+	work->veth = &veth;
 	result = take_over(work, err);
+	work->veth = NULL;
 	rtnl_close(&work->inside);
+	work->named = slot_is_named(work->plan, &veth);
 	if (result == 0)
 		return 0;
 	close(work->netns_fd);
@@ -159,9 +173,9 @@ int slot_adopt_rules(struct slot_work *work, struct err *err)
 
 int slot_look(struct slot_work *work, struct err *err)
 {
-	struct link_info tap;
+	struct link_info veth, tap;
 
-	if (find(work, err) < 0)
+	if (find(work, &veth, err) < 0)
 		return err_wrap(err, "slot %u", work->plan->slot);
 	if (link_get(work->host, work->nsid, TAP_NAME, &tap, err) < 0) {
 		close(work->netns_fd);

@@ -86,7 +86,9 @@ int slot_work_host_end(struct slot_work *work, struct err *err)
 	bool added;
 
 	config_veth_name(work->config, slot, name);
-	if (link_get(work->host, LINK_HERE, name, &link, err) < 0)
+	if (work->veth)
+		link = *work->veth;
+	else if (link_get(work->host, LINK_HERE, name, &link, err) < 0)
 		return -1;
 	work->veth_index = link.index;
 	if (!(link.flags & IFF_UP)) {
@@ -105,6 +107,16 @@ int slot_work_host_end(struct slot_work *work, struct err *err)
 	return 0;
 }
 
+/* What the kernel gives a link by itself limits nothing, and cannot be taken away. */
+static void note_link(struct slot_link *noted, const struct link_info *link)
+{
+	static const char *const plain[] = { "noqueue", "fq_codel", "pfifo_fast", "fq", "mq" };
+
+	*noted = (struct slot_link){ .index = link->index };
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		noted->unlimited |= strcmp(link->qdisc, plain[i]) == 0;
+}
+
 static int inside_link(struct slot_work *work, struct err *err)
 {
 	unsigned slot = work->plan->slot;
@@ -116,6 +128,7 @@ static int inside_link(struct slot_work *work, struct err *err)
 
 	if (link_get(&work->inside, LINK_HERE, INSIDE_NAME, &link, err) < 0)
 		return -1;
+	note_link(&work->eth0, &link);
 	if (!(link.flags & IFF_UP) || !link.forwarding) {
 		slot_work_repaired(work, "eth0 down or not forwarding");
 		if (link_up_forwarding(&work->inside, link.index, INSIDE_NAME, err) < 0)
@@ -179,6 +192,7 @@ int slot_work_tap(struct slot_work *work, struct err *err)
 
 	if (tap_exists(work, &link, err) < 0)
 		return -1;
+	note_link(&work->tap, &link);
 	if (!(link.flags & IFF_UP)) {
 		slot_work_repaired(work, "tap0 down");
 		if (link_set_mac_mtu(&work->inside, link.index, TAP_NAME, &config->addresses.tap_mac, work->mtu, err) <
@@ -202,25 +216,29 @@ int slot_work_tap(struct slot_work *work, struct err *err)
 				err);
 }
 
-static int limit_link(struct slot_work *work, const char *name, const struct rate *rate, struct err *err)
+static int limit_link(struct slot_work *work, const char *name, struct slot_link *noted, const struct rate *rate,
+		      struct err *err)
 {
 	struct link_info link;
 
-	if (!rate->rate && !work->adopting)
+	if (!rate->rate && (!work->adopting || noted->unlimited))
 		return 0;
-	if (link_get(&work->inside, LINK_HERE, name, &link, err) < 0)
-		return -1;
-	return qdisc_limit(&work->inside, link.index, name, rate, work->mtu, err);
+	if (!noted->index) {
+		if (link_get(&work->inside, LINK_HERE, name, &link, err) < 0)
+			return -1;
+		note_link(noted, &link);
+	}
+	return qdisc_limit(&work->inside, noted->index, name, rate, work->mtu, err);
 }
 
 int slot_work_limit(struct slot_work *work, struct err *err)
 {
 	const struct bandwidth *bandwidth = work->plan->bandwidth;
 
-	if (limit_link(work, TAP_NAME, &bandwidth->to_guest, err) < 0)
+	if (limit_link(work, TAP_NAME, &work->tap, &bandwidth->to_guest, err) < 0)
 		return -1;
 	/* The rules' limit, which sees what goes to the forwarder too, lets a second's worth pass at once. */
-	return limit_link(work, INSIDE_NAME, &bandwidth->from_guest, err);
+	return limit_link(work, INSIDE_NAME, &work->eth0, &bandwidth->from_guest, err);
 }
 
 int slot_work_rules(struct slot_work *work, struct err *err)
@@ -268,6 +286,19 @@ int slot_work_route(struct slot_work *work, struct err *err)
 	return 0;
 }
 
+static void write_alias(const struct fabric_plan *plan, char alias[static LINK_ALIAS_SIZE])
+{
+	snprintf(alias, LINK_ALIAS_SIZE, "%s%s", LINK_ALIAS_PREFIX, plan->id);
+}
+
+bool slot_is_named(const struct fabric_plan *plan, const struct link_info *veth)
+{
+	char alias[LINK_ALIAS_SIZE];
+
+	write_alias(plan, alias);
+	return strcmp(alias, veth->alias) == 0;
+}
+
 int slot_name(struct rtnl *host, const struct config *config, const struct fabric_plan *plan, bool *changed,
 	      struct err *err)
 {
@@ -277,10 +308,10 @@ int slot_name(struct rtnl *host, const struct config *config, const struct fabri
 	config_veth_name(config, plan->slot, name);
 	if (link_get(host, LINK_HERE, name, &link, err) < 0)
 		return -1;
-	snprintf(alias, sizeof(alias), "%s%s", LINK_ALIAS_PREFIX, plan->id);
-	*changed = strcmp(alias, link.alias) != 0;
+	*changed = !slot_is_named(plan, &link);
 	if (!*changed)
 		return 0;
+	write_alias(plan, alias);
 	return link_set_alias(host, link.index, name, alias, err);
 }
 

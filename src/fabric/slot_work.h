@@ -10,21 +10,32 @@
 #include "fabric/fabric.h"
 #include "fabric/namespace.h"
 #include "fabric/rtnl.h"
+#include "fabric/scan.h"
 
 #include <stdbool.h>
 
 struct config;
 struct err;
+struct link_info;
+
+/* A link inside, as it was seen on the way; no index: not yet. */
+struct slot_link {
+	int index;
+	bool unlimited; /* its root is one that the kernel puts there by itself */
+};
 
 struct slot_work {
 	const struct config *config;
 	const struct fabric_plan *plan;
-	struct rtnl *host; /* a socket of the home namespace */
-	unsigned mtu;      /* in: of new links */
+	struct rtnl *host;         /* a socket of the home namespace */
+	unsigned mtu;              /* in: of new links */
+	struct scan_number number; /* in: what the scan saw of its namespace, for slot_adopt(); zero: nothing */
 
-	struct rtnl inside; /* a socket of the slot's namespace: closed before the work ends */
-	bool adopting;      /* what is there is looked at, and repaired where it differs */
-	char repaired[128]; /* what was, "" if nothing */
+	struct rtnl inside;           /* a socket of the slot's namespace: closed before the work ends */
+	bool adopting;                /* what is there is looked at, and repaired where it differs */
+	char repaired[128];           /* what was, "" if nothing */
+	const struct link_info *veth; /* seen a moment ago; NULL: ask */
+	struct slot_link eth0, tap;
 
 	/* The result; NETNS_FD is the caller's to close. */
 	int netns_fd;
@@ -32,6 +43,7 @@ struct slot_work {
 	int nsid;
 	int veth_index;
 	bool carrier;
+	bool named;   /* its veth has the sandbox's name already */
 	bool foreign; /* failed because a name is somebody else's: ERR says which */
 };
 
@@ -69,6 +81,9 @@ int slot_fit(struct slot_work *work, const struct fabric_plan *former, struct er
  */
 int slot_silence(struct slot_work *work, bool published, struct err *err);
 int slot_renew(struct slot_work *work, struct err *err);
+
+/* Whether VETH has the name of PLAN's sandbox. */
+bool slot_is_named(const struct fabric_plan *plan, const struct link_info *veth);
 
 /* Writes the sandbox's name on its veth. *CHANGED: it was not there. */
 int slot_name(struct rtnl *host, const struct config *config, const struct fabric_plan *plan, bool *changed,

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 struct event;
+struct scan_number;
 struct slot;
 
 /* What a slot that we know of is going through. */
@@ -60,6 +61,7 @@ struct slot {
 	bool blinked;      /* an event said that the carrier was lost, and it may be back by now */
 	bool looking;      /* a look is under way */
 	bool look_more;    /* ... and something happened meanwhile */
+	bool veth_touched; /* something happened to the host's end while it was being made */
 	bool repairing;    /* a job of the builder puts its links right */
 	bool leftovers;    /* a former run of the daemon may have left sockets inside */
 	bool broken;       /* told so: not again */
@@ -109,6 +111,8 @@ struct fabric {
 
 	struct slot **slots; /* by number, CONFIG_SLOT_MAX + 1 places */
 	uint16_t *by_nsid;   /* slot numbers, NAMESPACE_ID_MAX + 1 places; 0: nobody's */
+
+	struct scan_number *numbers; /* what the scan saw, until all is adopted; NULL: nothing */
 
 	uint8_t *shunned; /* enum shun by number: the pool does not prepare these */
 
@@ -184,6 +188,8 @@ void fabric_slot_vanished(struct fabric *fabric, struct slot *slot);
 void fabric_look(struct fabric *fabric, struct slot *slot);
 /* The same, but behind whoever waits: nothing is known to have happened. */
 void fabric_look_later(struct fabric *fabric, struct slot *slot);
+/* For a slot whose veth was seen a moment ago, if nothing happened to it since. */
+void fabric_look_inside(struct fabric *fabric, struct slot *slot);
 void fabric_look_at_all(struct fabric *fabric);
 /* Puts the slot's links, addresses and routes right, and tells what had to be. */
 void fabric_repair(struct fabric *fabric, struct slot *slot);
