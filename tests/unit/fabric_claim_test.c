@@ -121,6 +121,7 @@ static void setup(void)
 	fixture_start_fabric();
 	fabric_scan(host.fabric, on_scanned, &scanned);
 	fixture_await(&scanned);
+	fabric_open(host.fabric);
 	fixture_await_that(is_full, NULL, "a full pool");
 	sem_init(&released, 0, 0);
 	slot_build_set_fault(stand_still);
