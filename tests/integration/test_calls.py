@@ -389,6 +389,7 @@ def test_json_logs_are_objects(weftd, host):
 def test_a_tap_that_flaps_does_not_flood_the_log(daemon, api, guest):
     api.register("a1")
     one = guest("ns-1")
+    api.wait("a1", "ready")  # one that came and went before anybody looked was never there
     with api.events() as events:
         for _ in range(25):
             one.close_tap()
