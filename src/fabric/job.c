@@ -161,10 +161,10 @@ void job_thread_post(struct job_thread *thread, struct job *job, enum job_urgenc
 	if (!stopping) {
 		STAILQ_INSERT_TAIL(&thread->waiting[urgency], job, next);
 		thread->counts[urgency]++;
-		if (!is_background(urgency) || thread->hushed_ms <= clock_now_ms())
+		/* While it is hushed, only the first of the background's, so that it knows what to wait for. */
+		if (!is_background(urgency) || thread->hushed_ms <= clock_now_ms() ||
+		    thread->counts[JOB_REFILL] + thread->counts[JOB_REMOVAL] == 1)
 			pthread_cond_signal(&thread->work);
-		else if (thread->counts[JOB_REFILL] + thread->counts[JOB_REMOVAL] == 1)
-			pthread_cond_signal(&thread->work); /* so that it knows what to wait for */
 	}
 	pthread_mutex_unlock(&thread->lock);
 	if (stopping)
