@@ -3,7 +3,8 @@
  * Where a connection's life begins, and where its events and its timer are led to what its state makes of them.
  *
  * A socket is watched once, edge-triggered: nothing is ever re-armed. What an edge told is kept in the peer's flags until the socket
- * has nothing more.
+ * has nothing more. The client's is watched only when the guest has answered, or does not answer at once: most guests do, within
+ * less than the client needs for its first bytes, and what the client does meanwhile would wake us for nothing.
  */
 #include "forwarder/connection.h"
 
@@ -67,8 +68,13 @@ static void on_event(struct poll_source *source, uint32_t events)
 
 int connection_watch(struct connection *connection, struct peer *peer)
 {
+	if (peer->watched)
+		return 0;
 	peer->source.happened = on_event;
-	return poller_add_edges(connection->worker->poller, peer->fd, &peer->source);
+	if (poller_add_edges(connection->worker->poller, peer->fd, &peer->source) < 0)
+		return -1;
+	peer->watched = true;
+	return 0;
 }
 
 int peer_error(const struct peer *peer)
@@ -192,15 +198,19 @@ void connection_begin(struct worker *worker, const struct arrival *arrival)
 	connection->peers[GUEST] = (struct peer){ .fd = -1, .which = GUEST };
 	connection->streams[CLIENT].pipe = connection->streams[GUEST].pipe = PIPE_NONE;
 
-	if (connection_watch(connection, &connection->peers[CLIENT]) < 0) {
-		connection_close(connection, CLOSE_ERROR, ENOMEM);
-		return;
-	}
 	/* It may have been accepted before its route was closed, and come by letter after all others ended. */
 	if (connection->side->state.reset_all)
 		connection_close(connection, connection->side->state.reason, 0);
 	else
 		hold_decide(connection);
+	if (connection->state == CONNECTION_HELD)
+		connection_watch_client(connection);
+}
+
+void connection_watch_client(struct connection *connection)
+{
+	if (connection_watch(connection, &connection->peers[CLIENT]) < 0)
+		connection_close(connection, CLOSE_ERROR, ENOMEM);
 }
 
 void connection_pace(struct connection *connection)

@@ -38,7 +38,7 @@ enum connection_state {
 	CONNECTION_CLOSED,    /* ended and logged; freed at the end of the turn */
 };
 
-/* One of the two sockets. It is watched for all its life, edge-triggered, for both directions: nothing is ever re-armed. */
+/* One of the two sockets. Once it is watched it stays so, edge-triggered, for both directions: nothing is ever re-armed. */
 struct peer {
 	struct poll_source source;
 	int fd; /* -1: none */
@@ -46,7 +46,8 @@ struct peer {
 	bool readable : 1; /* not known to be drained */
 	bool writable : 1; /* not known to be full */
 	bool ended : 1;    /* its FIN was read */
-	bool special : 1;  /* a FIN, an error or an urgent byte was announced: a short read proves nothing any more */
+	bool watched : 1;
+	bool special : 1; /* a FIN, an error or an urgent byte was announced: a short read proves nothing any more */
 };
 
 /* The bytes from one peer to the other. */
@@ -106,8 +107,11 @@ void connection_wait(struct connection *connection, uint64_t due_ms);
 /* The wheels' callback. */
 void connection_expired(struct wheel_entry *entry);
 
-/* Watches PEER, whose fd is set. 0, or -1 with errno (ENOMEM, ENOSPC). */
+/* Watches PEER, whose fd is set, unless it is watched already. 0, or -1 with errno (ENOMEM, ENOSPC). */
 int connection_watch(struct connection *connection, struct peer *peer);
+
+/* The same for the client; ends the connection on failure. */
+void connection_watch_client(struct connection *connection);
 
 /* Has the kernel send to the client no faster than its route's pace. */
 void connection_pace(struct connection *connection);

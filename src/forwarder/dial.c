@@ -52,6 +52,8 @@ void dial_abandon(struct connection *connection)
 	if (connection->peers[GUEST].fd >= 0)
 		drop_socket(connection);
 	connection->state = CONNECTION_HELD;
+	/* From now on it may take long, and the client may go. If this fails, there is the next attempt. */
+	connection_watch(connection, &connection->peers[CLIENT]);
 }
 
 /* HELD again, and another attempt after a pause; the deadline is looked at then. */
@@ -128,10 +130,17 @@ static void wake_others(struct connection *connection)
 
 static void answered(struct connection *connection)
 {
+	struct peer *client = &connection->peers[CLIENT];
+
+	/* If it is watched only now, it has said something most likely, and need not be heard first. */
+	client->readable |= !client->watched;
 	atomic_fetch_sub_explicit(&connection->side->held, 1, memory_order_relaxed);
 	wheel_cancel(&connection->timer);
 	connection->state = CONNECTION_OPEN;
 	connection->error = 0;
+	connection_watch_client(connection);
+	if (connection->state != CONNECTION_OPEN)
+		return;
 	if (connection->dials > 1)
 		wake_others(connection);
 	if (connection->side->state.pace)
