@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One mutex, one condition and a list per urgency. A hush ends by the clock, not by anybody's call: it cannot be forgotten. A job belongs to main until it is posted, to the thread while it waits and
+ * One mutex, one condition and a list per urgency. A job belongs to main until it is posted, to the thread while it waits and
  * runs, and to main again from its letter on; so nothing in it is locked. Stopping ends with all jobs in the mailbox, run or
- * cancelled: each is finished exactly once.
+ * cancelled: each is finished exactly once. A hush ends by the clock, not by anybody's call: it cannot be forgotten.
  */
 #include "fabric/job.h"
 
@@ -32,7 +32,7 @@ struct job_thread {
 
 static bool is_background(int urgency)
 {
-	return urgency >= JOB_REFILL;
+	return urgency >= JOB_REMOVAL;
 }
 
 static struct job *next_job(struct job_thread *thread, bool hushed)

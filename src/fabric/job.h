@@ -16,8 +16,8 @@
 enum job_urgency {
 	JOB_LOOK,    /* a kernel event waits to be looked into: short */
 	JOB_CLAIM,   /* somebody waits for a reply */
-	JOB_REFILL,  /* preparation */
-	JOB_REMOVAL, /* put off while anybody waits */
+	JOB_REMOVAL, /* somebody may wait, but less; and names, which must not come after it */
+	JOB_REFILL,  /* preparation: nobody waits */
 	JOB_URGENCIES,
 };
 
@@ -47,7 +47,7 @@ void job_thread_post(struct job_thread *thread, struct job *job, enum job_urgenc
 void job_thread_urge(struct job_thread *thread, struct job *job, enum job_urgency from, enum job_urgency to);
 
 /*
- * What is not urgent (JOB_REFILL and below) is not begun before UNTIL_MS of clock_now_ms(). A hush is only ever made longer.
+ * What is not urgent (JOB_REMOVAL and below) is not begun before UNTIL_MS of clock_now_ms(). A hush is only ever made longer.
  * Main thread.
  */
 void job_thread_hush(struct job_thread *thread, uint64_t until_ms);

@@ -74,5 +74,5 @@ void fabric_name_slot(struct fabric *fabric, struct slot *slot)
 	naming->fabric = fabric;
 	naming->plan = plan_share_hold(slot->plan);
 	naming->netns_fd = -1;
-	job_thread_post(fabric->builder, &naming->job, JOB_REFILL);
+	job_thread_post(fabric->builder, &naming->job, JOB_REMOVAL); /* never after its own */
 }

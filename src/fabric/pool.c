@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { RETRY_MS = 1000, LOW_SHARE = 4 };
+enum { RETRY_MS = 1000, LOW_SHARE = 4, RENEWING_MAX = 4 };
 
 struct pool {
 	struct fabric *fabric;
@@ -62,6 +62,11 @@ bool pool_wants(const struct pool *pool)
 {
 	return pool->open && !pool->fabric->stopping &&
 	       pool->ready_count + pool->making + pool->renewing < pool->fabric->config->pool.size;
+}
+
+bool pool_wants_renewed(const struct pool *pool)
+{
+	return pool_wants(pool) && pool->renewing < RENEWING_MAX;
 }
 
 bool pool_is_low(const struct pool *pool)

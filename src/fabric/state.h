@@ -222,6 +222,8 @@ void pool_add_ready(struct pool *pool, struct slot *slot);
 void pool_remove_ready(struct pool *pool, struct slot *slot);
 /* Whether it has room for one more. */
 bool pool_wants(const struct pool *pool);
+/* The same for a slot that has to be renewed first: a few at a time. */
+bool pool_wants_renewed(const struct pool *pool);
 /* Few slots are left: they are prepared whatever else goes on. */
 bool pool_is_low(const struct pool *pool);
 /* A slot entered, or left, the quarantine. */

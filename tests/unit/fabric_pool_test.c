@@ -2,6 +2,8 @@
 /* Slots prepared ahead: claimed at once, and clean when they come back. */
 #include "fabric_fixture.h"
 
+#include "fabric/state.h"
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,6 +146,25 @@ START_TEST(no_more_are_made_ready_again_than_are_wanted)
 }
 END_TEST
 
+START_TEST(only_a_few_are_renewed_at_a_time)
+{
+	unsigned begun = 0;
+
+	host.config->pool.refill = 1;
+	host.config->pool.size = 100;
+	while (pool_wants_renewed(host.fabric->pool)) {
+		pool_renewing(host.fabric->pool, true);
+		begun++;
+	}
+	ck_assert_uint_ge(begun, 1);
+	ck_assert_uint_le(begun, 10);
+	ck_assert(pool_wants(host.fabric->pool));
+	host.config->pool.size = POOL;
+	while (begun--)
+		pool_renewing(host.fabric->pool, false);
+}
+END_TEST
+
 START_TEST(the_address_is_silent_during_the_quarantine)
 {
 	struct fabric_slot slot = fixture_make(1, "a1");
@@ -244,6 +265,7 @@ int main(void)
 	tcase_add_test(ready, a_claimed_slot_is_whole_and_has_its_policy);
 	tcase_add_test(ready, a_released_slot_falls_silent_and_is_used_again);
 	tcase_add_test(ready, no_more_are_made_ready_again_than_are_wanted);
+	tcase_add_test(ready, only_a_few_are_renewed_at_a_time);
 	tcase_add_test(ready, the_address_is_silent_during_the_quarantine);
 	tcase_add_loop_test(ready, a_slot_that_is_not_clean_is_not_used_again, 0,
 			    (int)(sizeof(traces) / sizeof(traces[0])));
