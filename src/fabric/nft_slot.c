@@ -210,8 +210,12 @@ static void add_input(struct nft_batch *batch, const struct config *config)
 	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_INET_LOCAL_IN, NF_IP_PRI_FILTER, false, NULL };
 
 	nft_chain_add(batch, "input", &hook, NULL);
-	/* The forwarder's connections come from here: their replies, and an error that ends an attempt. */
-	RULE(batch, "input", match_iifname(batch, TAP), match_tcp_in_flow(batch), verdict_accept(batch));
+	/*
+	 * The forwarder's connections come from here: their replies, and an error that ends an attempt. To this address alone:
+	 * what goes to another one inside is tracked, and would fill the table.
+	 */
+	RULE(batch, "input", match_iifname(batch, TAP), match_ip_daddr(batch, NFT_IS, config->addresses.tap.ip),
+	     match_tcp_in_flow(batch), verdict_accept(batch));
 	RULE(batch, "input", match_iifname(batch, TAP),
 	     match_icmp_unreachable(batch, config->addresses.tap.ip, config->addresses.guest.ip),
 	     verdict_accept(batch));

@@ -206,6 +206,19 @@ START_TEST(connections_made_inside_the_namespace_reach_the_guest)
 }
 END_TEST
 
+START_TEST(segments_of_no_flow_to_the_other_address_inside_are_denied_and_not_tracked)
+{
+	struct packet segment = from_guest(IPPROTO_TCP, config_veth_guest_ip(lab.config, 1), 80);
+	unsigned tracked;
+
+	segment.tcp_flags = TH_ACK;
+	is_denied(&segment);
+	ck_assert_uint_eq(lab_counter("inet", "denied_gateway"), 1);
+	OK(conntrack_count(-1, &tracked, &err));
+	ck_assert_uint_eq(tracked, 0);
+}
+END_TEST
+
 /* ---- Junk ---- */
 
 struct frame {
@@ -388,6 +401,7 @@ static void add_packet_tests(Suite *suite)
 	tcase_add_test(packets, the_host_address_leads_to_the_guest_with_all_protocols);
 	tcase_add_test(packets, replies_to_private_clients_leave);
 	tcase_add_test(packets, connections_made_inside_the_namespace_reach_the_guest);
+	tcase_add_test(packets, segments_of_no_flow_to_the_other_address_inside_are_denied_and_not_tracked);
 	tcase_add_test(packets, honest_arp_is_answered);
 	tcase_add_test(packets, forged_arp_is_dropped_and_makes_no_neighbours);
 	tcase_add_test(packets, spoofed_sources_are_dropped_before_conntrack);
