@@ -129,6 +129,8 @@ static void finish_look(struct job *job)
 
 	if (slot) {
 		slot->looking = false;
+		if (slot->late_look == job)
+			slot->late_look = NULL;
 		if (job->failed && job->err.code != ECANCELED)
 			log_seldom(LOG_ERROR_LEVEL, "slot not looked at", F_UINT("slot", slot->number),
 				   F_STR("error", job->err.text));
@@ -148,6 +150,9 @@ static void look_at(struct fabric *fabric, struct slot *slot, bool veth_known, e
 
 	if (fabric->stopping || slot->looking) {
 		slot->look_more = true;
+		/* Something has happened by now: a look that stands behind thousands of removals is of no use. */
+		if (slot->late_look && urgency == JOB_LOOK)
+			job_thread_urge(fabric->builder, slot->late_look, JOB_REFILL, JOB_LOOK);
 		return;
 	}
 	look = calloc(1, sizeof(*look));
@@ -163,6 +168,7 @@ static void look_at(struct fabric *fabric, struct slot *slot, bool veth_known, e
 	look->slot = slot->number;
 	look->nsid = slot->nsid;
 	look->veth_known = veth_known;
+	slot->late_look = urgency == JOB_REFILL ? &look->job : NULL;
 	job_thread_post(fabric->builder, &look->job, urgency);
 }
 

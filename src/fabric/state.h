@@ -61,10 +61,11 @@ struct slot {
 	bool blinked;      /* an event said that the carrier was lost, and it may be back by now */
 	bool looking;      /* a look is under way */
 	bool look_more;    /* ... and something happened meanwhile */
-	bool veth_touched; /* something happened to the host's end while it was being made */
-	bool repairing;    /* a job of the builder puts its links right */
-	bool leftovers;    /* a former run of the daemon may have left sockets inside */
-	bool broken;       /* told so: not again */
+	struct job *late_look; /* ... of fabric_look_later(); NULL: an urgent one */
+	bool veth_touched;     /* something happened to the host's end while it was being made */
+	bool repairing;        /* a job of the builder puts its links right */
+	bool leftovers;        /* a former run of the daemon may have left sockets inside */
+	bool broken;           /* told so: not again */
 
 	bool suspected;            /* its rules wait for the patrol, in its queue */
 	bool republish;            /* its published ports were lost with the host's table */

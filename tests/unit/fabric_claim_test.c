@@ -7,6 +7,7 @@
 
 #include "base/addr.h"
 #include "fabric/slot_work.h"
+#include "fabric/state.h"
 
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -180,6 +181,38 @@ START_TEST(with_a_policy_a_claim_is_one_batch_that_only_adds)
 }
 END_TEST
 
+static bool is_looked_at_again(void *context)
+{
+	(void)context;
+	return slot_find(host.fabric, 2)->look_more;
+}
+
+static bool is_gone, carrier_was_told;
+
+static void on_gone(void *context, const struct err *err)
+{
+	(void)context;
+	ck_assert(!err);
+	carrier_was_told = host.seen[2].carrier;
+	is_gone = true;
+}
+
+START_TEST(a_vm_that_comes_at_once_is_seen_before_anything_is_removed)
+{
+	struct fabric_slot quick = fixture_make(2, "quick"), leaving = fixture_make(3, "leaving");
+	int tap = fixture_open_tap(&quick);
+
+	fixture_await_that(is_looked_at_again, NULL, "the event of the carrier");
+	close(leaving.netns_fd);
+	fabric_destroy(host.fabric, leaving.slot, on_gone, NULL);
+	sem_post(&released);
+	fixture_await(&is_gone);
+	ck_assert(carrier_was_told);
+	close(tap);
+	close(quick.netns_fd);
+}
+END_TEST
+
 START_TEST(what_is_made_for_the_pool_is_seen_to_ask)
 {
 	/* That the two tests above look at the right place. */
@@ -200,6 +233,7 @@ int main(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, without_a_policy_a_claim_asks_nothing_of_the_kernel);
 	tcase_add_test(tests, with_a_policy_a_claim_is_one_batch_that_only_adds);
+	tcase_add_test(tests, a_vm_that_comes_at_once_is_seen_before_anything_is_removed);
 	tcase_add_test(tests, what_is_made_for_the_pool_is_seen_to_ask);
 	suite_add_tcase(suite, tests);
 	return fixture_run(suite);
