@@ -52,6 +52,7 @@ struct daemon {
 	struct control_http *http;   /* NULL: [http] listen is off */
 	struct inherited *inherited; /* sockets that the service manager kept for us; NULL without */
 	enum daemon_state state;
+	bool loaded;               /* the registry has all that a former run left; the state was LOADING until then */
 	struct parked_list parked; /* requests that wait for a sandbox to come to rest */
 	struct timer housekeeping; /* counters, closed endpoints: now and then */
 	struct timer guarding;     /* of the state directory */

@@ -392,6 +392,7 @@ static void start_taking_over(struct restart *restart)
 	default_endpoint_follow(daemon);
 	restart->phase = PHASE_TAKING_OVER;
 	daemon->state = DAEMON_ADOPTING;
+	daemon->loaded = true;
 	control_loaded(daemon->control);
 }
 

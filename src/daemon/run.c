@@ -33,14 +33,15 @@ static bool is_adopting(void *context)
 {
 	struct daemon *daemon = context;
 
-	return daemon->state == DAEMON_LOADING || daemon->state == DAEMON_ADOPTING;
+	return !daemon->loaded || daemon->state == DAEMON_ADOPTING;
 }
 
 static bool is_loading(void *context)
 {
 	struct daemon *daemon = context;
 
-	return daemon->state == DAEMON_LOADING;
+	/* A stop ends this state, but brings nothing that was not read yet: who asks is refused in the end, not told that it is gone. */
+	return !daemon->loaded;
 }
 
 static void housekeep(void *context)
@@ -119,10 +120,13 @@ static void log_mistake(const char *mistake)
 
 static void reload(struct daemon *daemon)
 {
+	/* The answer to it says that the daemon is ready, too: in the midst of its start, or its stop, it is not. */
+	bool running = daemon->state == DAEMON_RUNNING;
 	int exit_code;
 	struct config *fresh;
 
-	notify_reloading();
+	if (running)
+		notify_reloading();
 	fresh = mode_load_config(daemon->options, log_mistake, &exit_code);
 	if (!fresh) {
 		log_error("configuration not reloaded; the former one stays in force");
@@ -137,7 +141,8 @@ static void reload(struct daemon *daemon)
 			fabric_reconfigure(daemon->fabric);
 		log_info("configuration reloaded");
 	}
-	notify_ready();
+	if (running)
+		notify_ready();
 }
 
 static void on_signal(evutil_socket_t signal, short what, void *arg)

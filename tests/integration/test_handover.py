@@ -3,6 +3,7 @@
 
 import os
 import random
+import signal
 import socket
 import threading
 
@@ -193,6 +194,23 @@ def test_ready_is_said_when_all_is_adopted_and_not_before(weftd, manager):
     manager.start(daemon)
     assert daemon.api.status()["state"] == "running"
     assert {one["state"] for one in daemon.api.list()} == {"waiting"}
+
+
+def test_a_reload_before_all_is_adopted_does_not_say_ready(weftd, manager):
+    daemon = weftd(run=False)
+    manager.start(daemon)
+    for n in range(50):
+        daemon.api.register(f"s{n}")
+    daemon.stop()
+    manager.messages.clear()
+    manager.spawn(daemon)
+    poll_until(lambda: is_adopting(daemon) or manager.said("READY"), interval=0.001, what=daemon.log_tail)
+    daemon.signal(signal.SIGHUP)
+    poll_until(lambda: manager.said("READY"), what=daemon.log_tail)
+    assert daemon.api.status()["state"] == "running"
+    daemon.wait_log("configuration reloaded")
+    told = [key for fields, _ in manager.messages for key in fields]
+    assert "RELOADING" not in told[: told.index("READY")]
 
 
 def test_a_daemon_that_was_killed_binds_anew(host, weftd, guest, manager):
