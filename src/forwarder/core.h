@@ -29,9 +29,10 @@ struct forwarder {
 	struct route *default_route; /* NULL: nowhere */
 
 	/* Any thread. */
-	atomic_size_t connections; /* accepted and not yet ended; UDP flows too */
-	atomic_size_t flows;       /* of these, UDP: they end by silence alone, so no drain waits for them */
-	atomic_size_t promised;    /* of these, those without a socket to the guest: they need one descriptor more */
+	atomic_size_t connections;  /* accepted and not yet ended; UDP flows too */
+	atomic_size_t flows;        /* of these, UDP: they end by silence alone, so no drain waits for them */
+	atomic_size_t bulk_streams; /* of all workers */
+	atomic_size_t promised;     /* of these, those without a socket to the guest: they need one descriptor more */
 
 	/* Accepting pauses for all listeners together: descriptors are everybody's. */
 	struct timer accept_pause;

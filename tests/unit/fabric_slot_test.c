@@ -41,8 +41,9 @@ START_TEST(a_slot_has_all_its_parts)
 				     " $(ip -n ns-110 -6 -o addr show tap0) | grep -x none"));
 	ck_assert(fixture_shell_says("1\n1", "ip netns exec ns-110 cat /proc/sys/net/ipv4/conf/eth0/forwarding"
 					     " /proc/sys/net/ipv4/conf/tap0/forwarding"));
-	ck_assert(fixture_shell_says("1\n1024\t65535", "ip netns exec ns-110 cat /proc/sys/net/ipv4/tcp_tw_reuse"
-						       " /proc/sys/net/ipv4/ip_local_port_range"));
+	ck_assert(fixture_shell_says("1\n1024\t65535\n4096\t131072\t4194304",
+				     "ip netns exec ns-110 cat /proc/sys/net/ipv4/tcp_tw_reuse"
+				     " /proc/sys/net/ipv4/ip_local_port_range /proc/sys/net/ipv4/tcp_rmem"));
 	ck_assert(fixture_shell_says("1", "cat /proc/sys/net/ipv6/conf/veth-110/disable_ipv6"));
 	/* Each such route would make all links that come and go slower. */
 	ck_assert(fixture_shell_says("none", "echo none $(ip -6 route show table all dev veth-110) | grep -x none"));

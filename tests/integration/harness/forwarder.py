@@ -26,7 +26,8 @@ class Sandbox:
             "ip link set tap0 address 02:FC:00:00:00:06 up",
             "ip addr add 169.254.0.22/30 dev tap0",
             f"ip neigh add {GUEST} lladdr 02:FC:00:00:00:05 dev tap0 nud permanent",
-            "sysctl -qw net.ipv4.tcp_tw_reuse=1 net.ipv4.ip_local_port_range=1024\t65535",
+            "sysctl -qw net.ipv4.tcp_tw_reuse=1 net.ipv4.ip_local_port_range=1024\t65535 "
+            "net.ipv4.tcp_rmem=4096\t131072\t4194304",
         ):
             self.netns.run(command.split(" "))
 
