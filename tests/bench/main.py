@@ -64,7 +64,7 @@ def finish(name, options, about, outcome):
 def main():
     parser = argparse.ArgumentParser(prog="tools/bench", description="Measures weft beside its peers.")
     parser.add_argument("what", nargs="?", choices=("forwarder", "fabric", "all"), default="all")
-    parser.add_argument("--quick", action="store_true", help="about a minute: to see whether something changed much")
+    parser.add_argument("--quick", action="store_true", help="a minute or two for each: to see whether something changed much")
     parser.add_argument("--out", default="bench-results", help="folder for the text, the JSON and the picture")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # so that all is taken down
