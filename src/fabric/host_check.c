@@ -142,14 +142,15 @@ static bool is_link_ours(struct check *check, int index, char name[static CONFIG
 {
 	const struct found wanted = { .index = index };
 	struct link_info link;
-	struct err ignored;
+	struct err why;
 
 	if (check->sandboxes.count &&
 	    bsearch(&wanted, check->sandboxes.items, check->sandboxes.count, sizeof(wanted), compare_links))
 		return true;
-	if (!index || link_get_index(&check->rtnl, index, &link, &ignored) < 0) {
+	if (!index || link_get_index(&check->rtnl, index, &link, &why) < 0) {
 		snprintf(name, CONFIG_LINK_SIZE, "%s", "?");
-		return false;
+		/* One that went meanwhile took its address or route with it. */
+		return index && why.code == ENODEV;
 	}
 	snprintf(name, CONFIG_LINK_SIZE, "%s", link.name);
 	return link.group == check->config->names.link_group;
@@ -270,11 +271,25 @@ static int dump(struct check *check, uint16_t type, size_t header_size, mnl_cb_t
 	return -1;
 }
 
+/*
+ * Reads the host's addresses and routes. Where slots come and go without a pause, no dump may come to its end undisturbed: then a
+ * daemon runs here whose ranges were checked when it started, and a reload is not refused for that.
+ */
+static int read_host(struct check *check, struct err *err)
+{
+	if (dump(check, RTM_GETADDR, sizeof(struct ifaddrmsg), take_address, err) == 0 &&
+	    dump(check, RTM_GETROUTE, sizeof(struct rtmsg), take_route, err) == 0)
+		return 0;
+	if (err->code != EINTR)
+		return -1;
+	log_warning("the host's addresses and routes change too fast to be held against the configuration");
+	check->addresses.count = check->routes.count = check->sandboxes.count = 0;
+	return 0;
+}
+
 static int check_host(struct check *check, struct err *err)
 {
-	if (rtnl_open(&check->rtnl, -1, NETLINK_ROUTE, err) < 0 ||
-	    dump(check, RTM_GETADDR, sizeof(struct ifaddrmsg), take_address, err) < 0 ||
-	    dump(check, RTM_GETROUTE, sizeof(struct rtmsg), take_route, err) < 0)
+	if (rtnl_open(&check->rtnl, -1, NETLINK_ROUTE, err) < 0 || read_host(check, err) < 0)
 		return -1;
 	if (check->sandboxes.count)
 		qsort(check->sandboxes.items, check->sandboxes.count, sizeof(struct found), compare_links);

@@ -113,26 +113,33 @@ static enum verdict take_error(const struct nlmsghdr *header, const char *what, 
 	return FAILED;
 }
 
-static enum verdict take_message(const struct nlmsghdr *header, mnl_cb_t take, void *data, const char *what,
-				 struct err *err)
+/* A dump that fails half way says so in its end. */
+static enum verdict take_end(const struct rtnl *rtnl, const struct nlmsghdr *header, const char *what, struct err *err)
 {
-	if (header->nlmsg_flags & NLM_F_DUMP_INTR) {
-		err_set(err, EINTR, "%s", what);
-		return FAILED;
-	}
+	int code = 0;
+
+	if (mnl_nlmsg_get_payload_len(header) >= sizeof(code))
+		memcpy(&code, mnl_nlmsg_get_payload(header), sizeof(code));
+	if (code >= 0 && rtnl->interrupted)
+		code = -EINTR;
+	if (code >= 0)
+		return FINISHED;
+	err_set(err, -code, "%s", what);
+	return FAILED;
+}
+
+static enum verdict take_message(struct rtnl *rtnl, const struct nlmsghdr *header, mnl_cb_t take, void *data,
+				 const char *what, struct err *err)
+{
+	/* It is read to its end all the same: the kernel begins no other before (EBUSY). */
+	if (header->nlmsg_flags & NLM_F_DUMP_INTR)
+		rtnl->interrupted = true;
 	if (header->nlmsg_type == NLMSG_ERROR)
 		return take_error(header, what, err);
-	if (header->nlmsg_type == NLMSG_DONE) {
-		int code = 0;
-
-		/* A dump that fails half way says so in its end. */
-		if (mnl_nlmsg_get_payload_len(header) >= sizeof(code))
-			memcpy(&code, mnl_nlmsg_get_payload(header), sizeof(code));
-		if (code >= 0)
-			return FINISHED;
-		err_set(err, -code, "%s", what);
-		return FAILED;
-	}
+	if (header->nlmsg_type == NLMSG_DONE)
+		return take_end(rtnl, header, what, err);
+	if (rtnl->interrupted)
+		return GO_ON;
 	if (header->nlmsg_type >= NLMSG_MIN_TYPE && take && take(header, data) == MNL_CB_ERROR) {
 		err_set(err, EBADMSG, "%s", what);
 		return FAILED;
@@ -150,7 +157,7 @@ static enum verdict take_packet(struct rtnl *rtnl, const char *buffer, int lengt
 
 		if (header->nlmsg_seq != rtnl->sequence || header->nlmsg_pid != rtnl->port)
 			continue;
-		verdict = take_message(header, take, data, what, err);
+		verdict = take_message(rtnl, header, take, data, what, err);
 		if (verdict != GO_ON)
 			return verdict;
 	}
@@ -166,6 +173,7 @@ static int talk(struct rtnl *rtnl, struct rtnl_request *request, mnl_cb_t take, 
 	/* 0 is what the kernel's own notices carry. */
 	if (++rtnl->sequence == 0)
 		rtnl->sequence = 1;
+	rtnl->interrupted = false;
 	request->header->nlmsg_seq = rtnl->sequence;
 	request->header->nlmsg_pid = rtnl->port;
 	if (mnl_socket_sendto(rtnl->socket, request->header, request->header->nlmsg_len) < 0)

@@ -20,6 +20,7 @@ struct rtnl {
 	struct mnl_socket *socket; /* NULL: closed */
 	unsigned port;
 	uint32_t sequence;
+	bool interrupted; /* the dump at hand: something changed under it */
 };
 
 #define RTNL_CLOSED                                                                                                    \
