@@ -340,7 +340,8 @@ static void on_scanned(void *context, const struct fabric_found *found, size_t c
 {
 	struct restart *restart = context;
 
-	if (err || keep_found(restart, found, count) < 0)
+	/* Cancelled: we stop, and the next start takes them over. */
+	if (err ? err->code != ECANCELED : keep_found(restart, found, count) < 0)
 		log_error("kernel state not read; stored sandboxes are not taken over",
 			  F_STR("error", err ? err->text : "no memory"));
 	restart->scanned = true;
