@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -194,6 +195,22 @@ static void raise_descriptor_limit(void)
 			    F_STR("fix", "LimitNOFILE= of the unit"));
 }
 
+/*
+ * The kernel's table of our descriptors doubles when it is full, and where there are threads each time waits for all processors to have
+ * noticed (expand_files(), 10 ms and more): so it is made large while there are none.
+ */
+static void enlarge_descriptor_table(void)
+{
+	enum { ROOM = 65536 };
+	struct rlimit limit;
+	int fd = -1;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > 0)
+		fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, limit.rlim_cur < ROOM ? (int)limit.rlim_cur - 1 : ROOM - 1);
+	if (fd >= 0)
+		close(fd);
+}
+
 static int start_control(struct daemon *daemon, struct err *err)
 {
 	const struct control_ops ops = {
@@ -240,6 +257,7 @@ static int start(struct daemon *daemon, struct err *err)
 {
 	STAILQ_INIT(&daemon->parked);
 	raise_descriptor_limit();
+	enlarge_descriptor_table();
 	daemon->base = event_base_new();
 	daemon->registry = registry_new(daemon->config);
 	daemon->reserved = calloc(CONFIG_SLOT_MAX + 1, sizeof(*daemon->reserved));
