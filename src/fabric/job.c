@@ -13,14 +13,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <time.h>
-
-/*
- * Main answers those who wait, mostly without these threads: they leave it the processor. (With all alike, one claim of a hundred took
- * three times as long on two cores.)
- */
-enum { NICE = 10 };
 
 STAILQ_HEAD(job_list, job);
 
@@ -91,8 +84,6 @@ static void *run_thread(void *arg)
 	struct job_thread *thread = arg;
 	struct job *job;
 
-	/* The thread's own, setpriority(2). Where there is none, all stay alike. */
-	setpriority(PRIO_PROCESS, 0, NICE);
 	while ((job = await_job(thread))) {
 		job->failed = job->run(job) < 0;
 		mailbox_post(thread->mailbox, &job->mail);

@@ -390,7 +390,7 @@ def test_more_connections_than_allowed_are_reset(host, forwarder, up):
     clients = [host.connect("127.0.0.1", 20007) for _ in range(2)]
     assert all(echoes(one) for one in clients)
     assert is_reset(lambda: host.connect("127.0.0.1", 20007))
-    assert forwarder.stats()["limit"] == 1
+    forwarder.wait_ended(limit=1)
     clients.pop().close()
     forwarder.wait_ended(done=1)
     with host.connect("127.0.0.1", 20007) as third:
@@ -454,7 +454,7 @@ def test_an_idle_connection_ends_and_a_busy_one_does_not(host, forwarder, up):
         assert time.monotonic() - start > 1.9
         with pytest.raises(ConnectionResetError):
             idle.recv(1)
-        assert forwarder.stats()["idle"] == 1
+        forwarder.wait_ended(idle=1)
     forwarder.wait_ended(done=1)
 
 
