@@ -148,7 +148,7 @@ void fabric_shun(struct fabric *fabric, unsigned slot, bool shun);
  */
 void fabric_destroy(struct fabric *fabric, unsigned slot, fabric_done *done, void *context);
 
-/* Replaces the slot's policy, limits and host-published ports in one batch; cuts the live flows the new policy forbids. */
+/* Replaces the slot's policy, limits and host-published ports, or none of them; cuts the live flows the new policy forbids. */
 void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric_done *done, void *context);
 
 /* Ends every tracked flow of the slot (resume with reset). */

@@ -67,14 +67,15 @@ int nft_slot_check(int netns_fd, const struct config *config, const struct fabri
 		   struct err *err);
 
 /*
- * Replaces policy and limits in one batch, counters kept. Flows that the new policy forbids end with their next packet; others
- * go on.
+ * Replaces policy and limits, counters kept: every packet meets the former or the new policy, never parts of them. Flows that the
+ * new one forbids end with their next packet; others go on. On failure the former stands.
  */
 int nft_slot_update(int netns_fd, const struct fabric_plan *plan, struct err *err);
 
 /*
  * As nft_slot_apply(), for a slot that lives: counters go on from what they count where they still do, and from KNOWN, which may
- * be NULL (what was read before), where that is more.
+ * be NULL (what was read before), where that is more. The tables are replaced whole: for some microseconds their sets find
+ * nothing, and what a policy's list denies can pass; always-denied ranges are the host's table's to deny too.
  */
 int nft_slot_repair(int netns_fd, const struct config *config, const struct fabric_plan *plan,
 		    const struct fabric_counts *known, struct err *err);

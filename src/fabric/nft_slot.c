@@ -281,13 +281,13 @@ static void add_inet_table(struct nft_batch *batch, const struct config *config,
 	add_forward(batch, guest);
 }
 
-/* COUNTS: where the counters begin. */
+/* COUNTS: where the counters begin. SIDE: of the policy's lists, see nft_slot.h. */
 static void add_tables(struct nft_batch *batch, const struct config *config, const struct fabric_plan *plan,
-		       const struct fabric_counts *counts)
+		       const struct fabric_counts *counts, unsigned side)
 {
 	add_netdev_table(batch, config, counts);
 	add_inet_table(batch, config, counts, config_host_ip(config, plan->slot));
-	nft_slot_add_policy(batch, plan);
+	nft_slot_add_policy(batch, plan, side);
 }
 
 /* ---- Making and looking ---- */
@@ -312,7 +312,7 @@ static int make_tables(int netns_fd, const struct config *config, const struct f
 	nft_batch_begin(&batch, NFPROTO_INET);
 	if (again)
 		delete_tables(&batch);
-	add_tables(&batch, config, plan, counts);
+	add_tables(&batch, config, plan, counts, 0);
 	int status = nft_batch_send(&batch, netns_fd, err);
 	nft_batch_free(&batch);
 	return status;
@@ -355,16 +355,27 @@ int nft_slot_repair(int netns_fd, const struct config *config, const struct fabr
 	return 0;
 }
 
-int nft_slot_check(int netns_fd, const struct config *config, const struct fabric_plan *plan, bool *intact,
-		   struct err *err)
+static int check_side(int netns_fd, const struct config *config, const struct fabric_plan *plan, unsigned side,
+		      bool *intact, struct err *err)
 {
 	static const char *const filled[] = { "denied_ports", "denied_protocols", "sandbox", NULL };
 	struct nft_batch wanted;
 
 	nft_batch_begin(&wanted, NFPROTO_INET);
-	add_tables(&wanted, config, plan, &(struct fabric_counts){ 0 });
+	add_tables(&wanted, config, plan, &(struct fabric_counts){ 0 }, side);
 	int status = nft_check(netns_fd, &wanted, filled, intact, err);
 	nft_batch_free(&wanted);
+	return status;
+}
+
+int nft_slot_check(int netns_fd, const struct config *config, const struct fabric_plan *plan, bool *intact,
+		   struct err *err)
+{
+	bool lists = plan->egress && (plan->egress->allow_count || plan->egress->deny_count);
+	int status = check_side(netns_fd, config, plan, 0, intact, err);
+
+	if (status == 0 && !*intact && lists)
+		status = check_side(netns_fd, config, plan, 1, intact, err);
 	return status < 0 ? err_wrap(err, "tables of slot %u", plan->slot) : 0;
 }
 
@@ -373,7 +384,7 @@ int nft_slot_claim(int netns_fd, const struct fabric_plan *plan, struct err *err
 	struct nft_batch batch;
 
 	nft_batch_begin(&batch, NFPROTO_INET);
-	nft_slot_add_policy(&batch, plan);
+	nft_slot_add_policy(&batch, plan, 0);
 	int status = nft_batch_send(&batch, netns_fd, err);
 	nft_batch_free(&batch);
 	return status < 0 ? err_wrap(err, "policy of slot %u", plan->slot) : 0;

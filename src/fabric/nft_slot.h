@@ -27,9 +27,13 @@ enum {
 
 extern const struct nft_set set_denied_ports, set_denied_protocols; /* what was denied; filled by rules */
 
-/* Lists of a policy: networks with all protocols, one protocol, or one protocol and port. */
-enum { NFT_POLICY_SETS = 3 };
-extern const struct nft_set set_policy_allow[NFT_POLICY_SETS], set_policy_deny[NFT_POLICY_SETS];
+/*
+ * Lists of a policy: networks with all protocols, one protocol, or one protocol and port. Each has two names, its sides: the
+ * rules use the sets of one, and a change of policy fills those of the other before they do.
+ */
+enum { NFT_POLICY_SETS = 3, NFT_POLICY_SIDES = 2 };
+extern const struct nft_set set_policy_allow[NFT_POLICY_SIDES][NFT_POLICY_SETS];
+extern const struct nft_set set_policy_deny[NFT_POLICY_SIDES][NFT_POLICY_SETS];
 
 /* Chains that hold nothing but policy, and start empty. */
 #define NFT_CHAIN_ALLOW           "guest_allow"
@@ -40,8 +44,8 @@ extern const struct nft_set set_policy_allow[NFT_POLICY_SETS], set_policy_deny[N
 /* The comment of the last rule of NFT_CHAIN_DENY where there is no internet: counts as this. */
 #define NFT_COUNTER_INTERNET "denied_internet"
 
-/* Adds PLAN's policy and limits to tables that have none. */
-void nft_slot_add_policy(struct nft_batch *batch, const struct fabric_plan *plan);
+/* Adds PLAN's policy and limits to tables that have none, with its lists on SIDE. */
+void nft_slot_add_policy(struct nft_batch *batch, const struct fabric_plan *plan, unsigned side);
 
 /* Writes what DENIAL calls PROTO (IPPROTO_*). */
 void nft_denial_name_proto(struct fabric_denial *denial, uint8_t proto);

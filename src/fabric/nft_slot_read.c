@@ -215,11 +215,13 @@ static bool is_in(struct question *question, const struct nft_set *set)
 	return true;
 }
 
-static bool is_in_any(struct question *question, const struct nft_set sets[NFT_POLICY_SETS])
+/* The lists of a policy are on one of their sides: of the other there is no set. */
+static bool is_in_list(struct question *question, const struct nft_set sets[NFT_POLICY_SIDES][NFT_POLICY_SETS])
 {
-	for (size_t i = 0; i < NFT_POLICY_SETS; i++)
-		if (is_in(question, &sets[i]))
-			return true;
+	for (unsigned side = 0; side < NFT_POLICY_SIDES; side++)
+		for (size_t i = 0; i < NFT_POLICY_SETS; i++)
+			if (is_in(question, &sets[side][i]))
+				return true;
 	return false;
 }
 
@@ -263,9 +265,9 @@ static void judge(struct question *question)
 		answer(question, false, "sandbox");
 	else if (is_in(question, &set_always_denied) && !(opened = is_in(question, &set_opened)))
 		answer(question, false, "private");
-	else if (is_in_any(question, set_policy_allow))
+	else if (is_in_list(question, set_policy_allow))
 		answer(question, true, "allow");
-	else if (is_in_any(question, set_policy_deny))
+	else if (is_in_list(question, set_policy_deny))
 		answer(question, false, "deny");
 	else if (is_without_internet(question)) {
 		question->reach->set[0] = '\0';

@@ -228,6 +228,57 @@ def test_a_change_is_atomic(scene):
     assert not opened
 
 
+def entry(kind, cidr):
+    return {"all": cidr, "proto": {"cidr": cidr, "proto": "udp"}, "port": {"cidr": cidr, "proto": "udp", "ports": [9]}}[
+        kind
+    ]
+
+
+@pytest.mark.parametrize("kind", ["all", "proto", "port"])
+@pytest.mark.parametrize("listed", ["deny", "allow"])
+def test_no_packet_meets_half_a_policy(scene, listed, kind):
+    """
+    Datagrams as fast as they go to a destination that each of the policies has on its list: where they are denied none comes
+    through, where they are allowed none is denied.
+    """
+    denies = listed == "deny"
+
+    def policy(i):
+        others = [entry(kind, f"198.18.{j}.0/24") for j in range(i % 7 * 20)]
+        return {"internet": denies, listed: [entry(kind, INTERNET[0] + "/32"), *others]}
+
+    one = scene(egress=policy(0))
+    over, sent = threading.Event(), [0]
+
+    def flood(clients):
+        while not over.is_set():
+            for client in clients:
+                client.sendto(b"x", (INTERNET[0], 9))
+                sent[0] += 1
+
+    with contextlib.ExitStack() as stack:
+        sink = stack.enter_context(one.world.socket(kind=socket.SOCK_DGRAM))
+        sink.bind((INTERNET[0], 9))
+        sink.setblocking(False)
+        clients = [stack.enter_context(one.guest.socket(kind=socket.SOCK_DGRAM)) for _ in range(50)]
+        thread = threading.Thread(target=flood, args=(clients,))
+        thread.start()
+        try:
+            for i in range(100):
+                before = sent[0]
+                one.api.patch("one", {"egress": policy(i + 1)})
+                poll_until(lambda: sent[0] > before + len(clients))
+        finally:
+            over.set()
+            thread.join()
+        if denies:
+            with pytest.raises(BlockingIOError):
+                sink.recv(10)
+        else:
+            assert sink.recv(10) == b"x"
+            assert one.api.metrics()['weft_denied_total{rule="internet"}'] == 0
+
+
 def test_caps_and_mistakes_change_nothing(scene):
     one = scene(egress={"deny": [INTERNET[0] + "/32"]})
     before = one.api.show("one")["egress"]

@@ -95,6 +95,59 @@ START_TEST(claim_and_update_lead_to_what_apply_makes)
 }
 END_TEST
 
+static bool has_set(const char *name)
+{
+	char *sets = lab_output("nft -t list sets inet");
+	char text[64];
+
+	snprintf(text, sizeof(text), "set %s {", name);
+	bool found = strstr(sets, text) != NULL;
+	free(sets);
+	return found;
+}
+
+START_TEST(a_policy_that_replaces_another_has_sets_of_its_own_and_those_of_the_former_go)
+{
+	OK(nft_slot_apply(-1, lab.config, &plan_some, &err));
+	for (unsigned turn = 0; turn < 4; turn++) {
+		ck_assert(has_set(turn % 2 ? "policy_allow2" : "policy_allow"));
+		ck_assert(!has_set(turn % 2 ? "policy_allow" : "policy_allow2"));
+		ck_assert(is_intact(&plan_some));
+		OK(nft_slot_update(-1, &plan_some, &err));
+	}
+}
+END_TEST
+
+/* As a kill between the two batches leaves it. */
+START_TEST(a_change_that_was_broken_off_is_noticed_and_the_next_one_clears_it_away)
+{
+	static const char *const sides[] = { "policy_deny2", "policy_deny" };
+
+	OK(nft_slot_apply(-1, lab.config, &plan_some, &err));
+	for (unsigned turn = 0; turn < 2; turn++) {
+		lab_run("nft add set inet weft %s '{ type ipv4_addr; flags interval; }'", sides[turn]);
+		lab_run("nft add element inet weft %s { 4.4.4.4 }", sides[turn]);
+		ck_assert(!is_intact(&plan_some));
+		OK(nft_slot_update(-1, &plan_some, &err));
+		ck_assert(is_intact(&plan_some));
+	}
+}
+END_TEST
+
+START_TEST(a_change_that_fails_halfway_leaves_the_former_policy_and_no_set)
+{
+	OK(nft_slot_apply(-1, lab.config, &plan_some, &err));
+	lab_run("nft delete table netdev weft");
+	char *before = lab_output("nft list ruleset");
+	ck_assert_int_eq(nft_slot_update(-1, &plan_some, &err), -1);
+	ck_assert_int_eq(err.code, ENOENT);
+	char *after = lab_output("nft list ruleset");
+	ck_assert_str_eq(after, before);
+	free(before);
+	free(after);
+}
+END_TEST
+
 START_TEST(a_policy_of_the_largest_size_is_accepted)
 {
 	struct egress_rule *rules = calloc(SPEC_EGRESS_MAX, sizeof(*rules));
@@ -385,6 +438,9 @@ static void add_table_tests(Suite *suite)
 	tcase_add_test(tables, every_alteration_is_noticed_and_repaired);
 	tcase_add_test(tables, another_plan_is_noticed);
 	tcase_add_test(tables, claim_and_update_lead_to_what_apply_makes);
+	tcase_add_test(tables, a_policy_that_replaces_another_has_sets_of_its_own_and_those_of_the_former_go);
+	tcase_add_test(tables, a_change_that_was_broken_off_is_noticed_and_the_next_one_clears_it_away);
+	tcase_add_test(tables, a_change_that_fails_halfway_leaves_the_former_policy_and_no_set);
 	tcase_add_test(tables, a_policy_of_the_largest_size_is_accepted);
 	tcase_add_test(tables, the_name_is_listed_and_can_be_replaced);
 	tcase_add_test(tables, what_cannot_be_added_is_named_and_nothing_of_the_batch_is_left);
