@@ -10,6 +10,7 @@ The programs under test come from WEFT_BUILD (build/ at the top of the source if
     guest     guest("ns-1") attaches a stand-in guest to tap0 there; guest.many([...]) hundreds of them
     vm        vm("ns-1") boots a real virtual machine on tap0 there (slow: mark such tests with @pytest.mark.vm)
     sdk, both, box   E2B's SDKs, one or both, and guests with an agent for them: see below
+    sandbox, forwarder, up   the forwarder alone: a namespace, a forwarder with a route "a1" to it, and a guest there
     folder    a directory of the test's own, with a short path (unix sockets have 107 characters)
 """
 
@@ -21,6 +22,7 @@ import zlib
 import pytest
 
 from harness.daemon import Weftd, build_dir
+from harness.forwarder import Forwarder, Sandbox
 from harness.guests import Vmm
 from harness.host import Host
 from harness.sdk import SDKS, Sdk, StandinBox, VmBox
@@ -119,6 +121,40 @@ def guest(host, request):
     factory = GuestFactory(host)
     yield factory
     factory.close()
+
+
+@pytest.fixture
+def sandbox(host):
+    return Sandbox(host, "ns-1")
+
+
+@pytest.fixture
+def start_forwarder(host, folder, sandbox):
+    """Starts forwarders with a route "a1" to the sandbox, without carrier."""
+    made = []
+
+    def start(**options):
+        one = Forwarder(host, folder, **options)
+        made.append(one)
+        one.tell(f"route a1 {sandbox.path}")
+        return one
+
+    yield start
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def forwarder(start_forwarder):
+    return start_forwarder()
+
+
+@pytest.fixture
+def up(forwarder, guest):
+    """A guest that is there; returns it."""
+    one = guest("ns-1")
+    forwarder.tell("up a1 1")
+    return one
 
 
 @pytest.fixture(scope="session")

@@ -7,40 +7,11 @@ import zlib
 
 import pytest
 
-from harness.forwarder import Forwarder, Sandbox
+from harness.client import receive_all
 from harness.wait import poll_until
 
 PATTERN = bytes((j * 31 + (j >> 8)) & 255 for j in range(65521))
 RESET = b"\1\0\0\0\0\0\0\0"
-
-
-def receive_all(connection):
-    chunks = []
-    while chunk := connection.recv(1 << 20):
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-@pytest.fixture
-def sandbox(host):
-    return Sandbox(host, "ns-1")
-
-
-@pytest.fixture
-def forwarder(host, folder, sandbox):
-    """A forwarder with a route "a1" to the sandbox, without carrier."""
-    made = Forwarder(host, folder)
-    made.tell(f"route a1 {sandbox.path}")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def up(forwarder, guest):
-    """A guest that is there; returns it."""
-    one = guest("ns-1")
-    forwarder.tell("up a1 1")
-    return one
 
 
 def listen(forwarder, guest_port, port=None, *options):

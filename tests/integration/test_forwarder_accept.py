@@ -9,30 +9,10 @@ import time
 import pytest
 
 from harness.daemon import build_dir
-from harness.forwarder import SLOW, Forwarder, Sandbox
+from harness.forwarder import SLOW
 from harness.wait import poll_until
 
 LOAD = os.path.join(build_dir(), "tests/forwarder/load")
-
-
-@pytest.fixture
-def sandbox(host):
-    return Sandbox(host, "ns-1")
-
-
-@pytest.fixture
-def forwarder(host, folder, sandbox):
-    one = Forwarder(host, folder)
-    one.tell(f"route a1 {sandbox.path}")
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def up(forwarder, guest):
-    one = guest("ns-1")
-    forwarder.tell("up a1 1")
-    return one
 
 
 def cpu_by_thread(forwarder):

@@ -9,8 +9,9 @@ import time
 
 import pytest
 
+from harness.client import echoes
 from harness.daemon import build_dir
-from harness.forwarder import SLOW, Forwarder, Sandbox
+from harness.forwarder import SLOW
 from harness.wait import poll_until
 
 COUNT = 300 if SLOW else 1000
@@ -18,25 +19,10 @@ PAUSE_SECONDS = float(os.environ.get("WEFT_TEST_PAUSE", "0"))  # 60 and more: th
 
 
 @pytest.fixture
-def sandbox(host):
-    return Sandbox(host, "ns-1")
-
-
-@pytest.fixture
-def forwarder(host, folder, sandbox):
-    one = Forwarder(host, folder)
-    one.tell(f"route a1 {sandbox.path}")
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def up(forwarder, guest):
-    one = guest("ns-1")
+def up(up):
     # What its servers leave unsent when it vanishes is not to fill the memory of the machine for minutes.
-    one.run(["sysctl", "-qw", "net.ipv4.tcp_orphan_retries=1"])
-    forwarder.tell("up a1 1")
-    return one
+    up.run(["sysctl", "-qw", "net.ipv4.tcp_orphan_retries=1"])
+    return up
 
 
 @pytest.fixture
@@ -45,16 +31,6 @@ def clients():
     yield made
     for one in made:
         one.close()
-
-
-def echoes(connection, text=b"abc"):
-    connection.sendall(text)
-    got = b""
-    while len(got) < len(text):
-        chunk = connection.recv(len(text) - len(got))
-        assert chunk
-        got += chunk
-    return got == text
 
 
 def test_thousands_of_random_flows_arrive_whole(host, forwarder, up):

@@ -12,57 +12,18 @@ import zlib
 
 import pytest
 
+from harness.client import echoes, receive_all
 from harness.daemon import build_dir
-from harness.forwarder import Forwarder, Sandbox
+from harness.forwarder import Forwarder
 from harness.netns import inside
 from harness.wait import poll_until, readable
 
 RESET = b"\1\0\0\0\0\0\0\0"
 
 
-@pytest.fixture
-def sandbox(host):
-    return Sandbox(host, "ns-1")
-
-
-@pytest.fixture
-def start(host, folder, sandbox):
-    """Starts a forwarder with a route "a1" to the sandbox."""
-    made = []
-
-    def go(**options):
-        one = Forwarder(host, folder, **options)
-        made.append(one)
-        one.tell(f"route a1 {sandbox.path}")
-        return one
-
-    yield go
-    for one in made:
-        one.close()
-
-
-@pytest.fixture
-def forwarder(start):
-    return start()
-
-
-@pytest.fixture
-def up(forwarder, guest):
-    one = guest("ns-1")
-    forwarder.tell("up a1 1")
-    return one
-
-
 def reset(connection):
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     connection.close()
-
-
-def receive_all(connection):
-    chunks = []
-    while chunk := connection.recv(1 << 20):
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def is_reset(connect):
@@ -78,16 +39,6 @@ def is_reset(connect):
 def read_some(connection, count):
     while count > 0:
         count -= len(connection.recv(1 << 20))
-
-
-def echoes(connection, text=b"abc"):
-    connection.sendall(text)
-    got = b""
-    while len(got) < len(text):
-        chunk = connection.recv(len(text) - len(got))
-        assert chunk
-        got += chunk
-    return got == text
 
 
 # ---- Integrity ----
@@ -361,8 +312,8 @@ def test_a_held_client_is_served_soon_after_the_guest_listens(host, forwarder, u
 # ---- Shortage ----
 
 
-def test_without_descriptors_accepting_pauses_and_recovers(host, start, guest):
-    forwarder = start(nofile=300)
+def test_without_descriptors_accepting_pauses_and_recovers(host, start_forwarder, guest):
+    forwarder = start_forwarder(nofile=300)
     one = guest("ns-1")
     forwarder.tell("up a1 1")
     one.serve("7,echo")
@@ -398,8 +349,8 @@ def test_more_connections_than_allowed_are_reset(host, forwarder, up):
     clients.pop().close()
 
 
-def test_the_limit_for_all_holds_too(host, start, guest):
-    forwarder = start(connections=1)
+def test_the_limit_for_all_holds_too(host, start_forwarder, guest):
+    forwarder = start_forwarder(connections=1)
     one = guest("ns-1")
     forwarder.tell("up a1 1")
     one.serve("7,echo")

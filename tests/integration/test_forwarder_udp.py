@@ -6,21 +6,8 @@ import threading
 
 import pytest
 
-from harness.forwarder import GUEST, Forwarder, Sandbox
+from harness.forwarder import GUEST
 from harness.wait import poll_until
-
-
-@pytest.fixture
-def sandbox(host):
-    return Sandbox(host, "ns-1")
-
-
-@pytest.fixture
-def forwarder(host, folder, sandbox):
-    made = Forwarder(host, folder)
-    made.tell(f"route a1 {sandbox.path}")
-    yield made
-    made.close()
 
 
 def asked(connection, text):

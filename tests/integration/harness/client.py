@@ -36,6 +36,12 @@ def receive_exactly(connection, count):
     return data
 
 
+def echoes(connection, text=b"abc"):
+    """Whether the other side sends back what it gets."""
+    connection.sendall(text)
+    return receive_exactly(connection, len(text)) == text
+
+
 def ask(connection, path="/health"):
     """One request on a connection that stays open; the body of the answer."""
     connection.sendall(f"GET {path} HTTP/1.1\r\nHost: guest\r\n\r\n".encode())
