@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "cli/commands.h"
 #include "cli/ports.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -184,9 +185,5 @@ int main(void)
 	Suite *suite = suite_create("cli_args");
 	suite_add_tcase(suite, parsing);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

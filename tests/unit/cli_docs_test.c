@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "forwarder/forwarder.h"
 #include "registry/registry.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -155,9 +156,5 @@ int main(void)
 	Suite *suite = suite_create("cli_docs");
 	suite_add_tcase(suite, documents);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

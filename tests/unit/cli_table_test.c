@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/table.h"
 #include "cli/text.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <locale.h>
@@ -161,9 +162,5 @@ int main(void)
 	suite_add_tcase(suite, tables);
 	suite_add_tcase(suite, texts);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

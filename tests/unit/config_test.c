@@ -2,6 +2,7 @@
 #include "config/config.h"
 
 #include "config/loading.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -460,9 +461,5 @@ int main(void)
 	suite_add_tcase(suite, reading);
 	suite_add_tcase(suite, refusing);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -5,6 +5,7 @@
  */
 #include "config/config.h"
 #include "config/loading.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <ctype.h>
@@ -161,9 +162,5 @@ int main(void)
 	Suite *suite = suite_create("docs");
 	suite_add_tcase(suite, cases);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -4,6 +4,7 @@
  */
 #include "config/config.h"
 #include "health/doctor.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <linux/rtnetlink.h>
@@ -240,9 +241,5 @@ int main(void)
 	Suite *suite = suite_create("doctor");
 	suite_add_tcase(suite, checks);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

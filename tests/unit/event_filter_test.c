@@ -3,13 +3,13 @@
 #include "fabric/event_filter.h"
 
 #include "nft_lab.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -124,9 +124,5 @@ int main(void)
 	tcase_add_test(tests, rules_are_heard_of_and_their_generation_is_not);
 	suite_add_tcase(suite, tests);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/netns.h"
+#include "run_suite.h"
 
 #include <event2/event.h>
 #include <fcntl.h>
@@ -95,18 +96,11 @@ static const struct fabric_watcher watcher = {
 
 int fixture_run(Suite *suite)
 {
-	SRunner *runner;
-	int failed;
-
 	if (geteuid() != 0) {
 		fprintf(stderr, "skipped: making network namespaces needs root\n");
 		return 77;
 	}
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }
 
 void fixture_setup_host(void)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "control/head.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -221,9 +222,5 @@ int main(void)
 	suite_add_tcase(suite, heads);
 	suite_add_tcase(suite, bodies);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

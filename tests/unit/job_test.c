@@ -3,10 +3,10 @@
 #include "fabric/job.h"
 
 #include "base/clock.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 
 enum { HUSH_MS = 200 };
 
@@ -137,9 +137,5 @@ int main(void)
 	tcase_add_test(tests, what_a_hush_put_off_is_finished_when_the_thread_stops);
 	suite_add_tcase(suite, tests);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "config/config.h"
+#include "run_suite.h"
 
 #include <check.h>
-#include <stdlib.h>
 
 static struct config *config;
 
@@ -94,9 +94,5 @@ int main(void)
 	Suite *suite = suite_create("names");
 	suite_add_tcase(suite, naming);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

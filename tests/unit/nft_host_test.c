@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "nft_lab.h"
+#include "run_suite.h"
 
 #include "base/err.h"
 #include "fabric/conntrack.h"
@@ -596,9 +597,5 @@ int main(void)
 	add_table_tests(suite);
 	add_packet_tests(suite);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "nft_slot_lab.h"
+#include "run_suite.h"
 
 #include "base/clock.h"
 
@@ -399,9 +400,5 @@ int main(void)
 	Suite *suite = suite_create("nft_policy");
 	add_policy_tests(suite);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/port_holder.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -118,9 +119,5 @@ int main(void)
 	Suite *suite = suite_create("port_holder");
 	suite_add_tcase(suite, finding);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

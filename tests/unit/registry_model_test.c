@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "registry/problem.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -400,16 +401,10 @@ int main(void)
 {
 	Suite *suite = suite_create("registry_model");
 	TCase *tcase = tcase_create("registry_model");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, the_registry_does_what_its_model_does, 0, SEEDS);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

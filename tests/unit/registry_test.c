@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "registry/problem.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -606,8 +607,6 @@ int main(void)
 {
 	Suite *suite = suite_create("registry");
 	TCase *tcase = tcase_create("registry");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 30);
 	tcase_add_checked_fixture(tcase, setup, teardown);
@@ -638,9 +637,5 @@ int main(void)
 	tcase_add_test(tcase, the_state_follows_from_what_is_known);
 	tcase_add_test(tcase, states_are_read_by_their_names);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

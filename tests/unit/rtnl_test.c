@@ -4,12 +4,12 @@
 
 #include "base/err.h"
 #include "nft_lab.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <errno.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
-#include <stdlib.h>
 
 /* More than one packet of the kernel's. */
 enum { ADDRESSES = 3000 };
@@ -69,9 +69,5 @@ int main(void)
 	tcase_add_test(tests, an_interrupted_dump_says_so_and_can_be_taken_again);
 	suite_add_tcase(suite, tests);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fabric/ruleset.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <linux/netfilter/xt_addrtype.h>
 #include <linux/netfilter/xt_conntrack.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static struct ruleset ruleset;
@@ -213,9 +213,5 @@ int main(void)
 	Suite *suite = suite_create("ruleset");
 	suite_add_tcase(suite, walking);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

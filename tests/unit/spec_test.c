@@ -3,10 +3,10 @@
 
 #include "config/config.h"
 #include "registry/problem.h"
+#include "run_suite.h"
 #include "wire/wire.h"
 
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 static struct config *config;
@@ -147,8 +147,6 @@ int main(void)
 {
 	Suite *suite = suite_create("spec");
 	TCase *tcase = tcase_create("spec");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, requests_that_ask_for_the_same_are_equal, 0, sizeof(same) / sizeof(same[0]));
@@ -157,9 +155,5 @@ int main(void)
 	tcase_add_test(tcase, a_copy_is_equal_and_its_own);
 	tcase_add_test(tcase, ids_are_what_the_interface_allows);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "registry/problem.h"
+#include "run_suite.h"
 #include "wire/wire.h"
 
 #include <check.h>
@@ -515,17 +516,11 @@ int main(void)
 {
 	Suite *suite = suite_create("store");
 	TCase *tcases[] = { contents_case(), trust_case() };
-	SRunner *runner;
-	int failed;
 
 	for (size_t i = 0; i < sizeof(tcases) / sizeof(tcases[0]); i++) {
 		tcase_add_checked_fixture(tcases[i], setup, teardown);
 		tcase_set_timeout(tcases[i], 60);
 		suite_add_tcase(suite, tcases[i]);
 	}
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

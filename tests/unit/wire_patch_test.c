@@ -4,9 +4,9 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "registry/problem.h"
+#include "run_suite.h"
 
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 static struct config *config;
@@ -251,8 +251,6 @@ int main(void)
 {
 	Suite *suite = suite_create("wire_patch");
 	TCase *tcase = tcase_create("wire_patch");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, a_bad_field_is_named, 0, sizeof(bad) / sizeof(bad[0]));
@@ -269,9 +267,5 @@ int main(void)
 	tcase_add_test(tcase, an_object_replaces_the_stored_one_whole);
 	tcase_add_test(tcase, what_is_not_given_stays);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "registry/problem.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -126,17 +127,11 @@ int main(void)
 {
 	Suite *suite = suite_create("wire_sandbox");
 	TCase *tcase = tcase_create("wire_sandbox");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, a_sandbox_is_shown_as_the_interface_has_it);
 	tcase_add_test(tcase, name_servers_are_told_and_two_of_them_in_the_boot_argument);
 	tcase_add_test(tcase, a_failure_is_shown_with_its_reason);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -3,9 +3,9 @@
 
 #include "config/config.h"
 #include "registry/problem.h"
+#include "run_suite.h"
 
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 static struct config *config;
@@ -433,8 +433,6 @@ int main(void)
 {
 	Suite *suite = suite_create("wire");
 	TCase *tcase = tcase_create("wire");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, what_is_not_json_is_refused, 0, COUNT(malformed));
@@ -452,9 +450,5 @@ int main(void)
 	tcase_add_test(tcase, a_refusal_is_written_as_rfc_9457_has_it);
 	tcase_add_test(tcase, a_long_field_name_comes_back_cut_and_readable);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }
