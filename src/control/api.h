@@ -26,8 +26,10 @@ void api_free(struct api *api);
 /* Owes REPLY its answer. READ_ONLY: GET and HEAD alone, and the status page. */
 void api_handle(struct api *api, const struct gate_request *request, bool read_only, struct reply *reply);
 
-/* Runs the changes that were parked. */
+/* Answers the reads that were parked. */
 void api_loaded(struct api *api);
+
+/* Runs the changes that were parked. */
 void api_adopted(struct api *api);
 
 struct waits *api_waits(struct api *api);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Start and stop. The order of the start is that of who must not wait: the control socket answers first, and all the rest is done
- * in turns of the loop that serves it (restart.c). The stop goes the other way round and leaves kernel state as it is: only the forwarder's
- * own connections end, after a drain.
+ * in turns of the loop that serves it (restart.c). The stop goes the other way round and leaves kernel state as it is: only the
+ * forwarder's own connections end, after a drain.
  */
 #include "base/cleanup.h"
 #include "base/err.h"

@@ -251,7 +251,6 @@ static void check_listen(struct check *check, const char *section, const char *k
 static int dump(struct check *check, uint16_t type, size_t header_size, mnl_cb_t take, struct err *err)
 {
 	enum { TRIES = 10 };
-	struct found_list *lists[] = { &check->addresses, &check->sandboxes };
 
 	for (int i = 0; i < TRIES; i++) {
 		struct rtnl_request request;
@@ -261,8 +260,8 @@ static int dump(struct check *check, uint16_t type, size_t header_size, mnl_cb_t
 		*header = AF_INET;
 		if (type == RTM_GETROUTE)
 			check->routes.count = 0;
-		for (size_t k = 0; type == RTM_GETADDR && k < sizeof(lists) / sizeof(lists[0]); k++)
-			lists[k]->count = 0;
+		else
+			check->addresses.count = check->sandboxes.count = 0;
 		if (rtnl_ask(&check->rtnl, &request, take, check, err, "dump") == 0)
 			return check->broken ? err_set(err, ENOMEM, "dump") : 0;
 		if (err->code != EINTR)

@@ -22,6 +22,9 @@ enum {
 	ARP_SENDER_IP = 14,
 	ARP_TARGET_IP = 24,
 	TCP_FLAGS = 13,
+	TCP_SYN = 0x02, /* in them */
+	TCP_RST = 0x04,
+	TCP_ACK = 0x10,
 	ICMP_QUOTED = 8,     /* the packet that an error is about */
 	INTERFACE_NAME = 16, /* IFNAMSIZ */
 };
@@ -275,24 +278,23 @@ void match_l4proto(struct nft_batch *batch, enum nft_sense sense, uint8_t proto)
 	nft_compare(batch, operator_of(sense), &proto, sizeof(proto));
 }
 
+/* Of the flags OF exactly SET are set; NFT_IS_NOT: others. */
+static void match_tcp_flags(struct nft_batch *batch, enum nft_sense sense, uint8_t set, uint8_t of)
+{
+	nft_state_tcp(batch);
+	nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS, sizeof(set), NFT_REG_1);
+	nft_mask(batch, &of, sizeof(of));
+	nft_compare(batch, operator_of(sense), &set, sizeof(set));
+}
+
 void match_tcp_syn(struct nft_batch *batch)
 {
-	const uint8_t syn = 0x02, syn_rst = 0x06;
-
-	nft_state_tcp(batch);
-	nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS, sizeof(syn), NFT_REG_1);
-	nft_mask(batch, &syn_rst, sizeof(syn_rst));
-	nft_compare(batch, NFT_CMP_EQ, &syn, sizeof(syn));
+	match_tcp_flags(batch, NFT_IS, TCP_SYN, TCP_SYN | TCP_RST);
 }
 
 void match_tcp_in_flow(struct nft_batch *batch)
 {
-	const uint8_t syn = 0x02, syn_ack = 0x12;
-
-	nft_state_tcp(batch);
-	nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS, sizeof(syn), NFT_REG_1);
-	nft_mask(batch, &syn_ack, sizeof(syn_ack));
-	nft_compare(batch, NFT_CMP_NEQ, &syn, sizeof(syn));
+	match_tcp_flags(batch, NFT_IS_NOT, TCP_SYN, TCP_SYN | TCP_ACK);
 }
 
 void match_icmp_unreachable(struct nft_batch *batch, uint32_t from, uint32_t to)

@@ -130,8 +130,8 @@ struct listener *listener_open(struct forwarder *forwarder, const struct addr *l
 			       const struct listener_options *options, struct err *err);
 
 /*
- * Closes the socket: nobody connects any more, and none is accepted any more when it returns. RESET: connections that came through it are reset (reason: unregistered),
- * else they live on.
+ * Closes the socket: nobody connects any more, and none is accepted any more when it returns. RESET: connections that came through
+ * it are reset (reason: unregistered), else they live on.
  */
 void listener_close(struct listener *listener, bool reset);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A closed descriptor leaves an epoll set by itself, so no connection is ever removed: that saves a system call for each socket. What was
- * found before it was closed is still in the batch; whoever frees a source, or uses it for another descriptor, says so.
+ * A closed descriptor leaves an epoll set by itself, so no connection is ever removed: that saves a system call for each socket.
+ * What was found before it was closed is still in the batch; whoever frees a source, or uses it for another descriptor, says so.
  */
 #include "forwarder/poller.h"
 
