@@ -68,14 +68,16 @@ int nft_slot_check(int netns_fd, const struct config *config, const struct fabri
 
 /*
  * Replaces policy and limits, counters kept: every packet meets the former or the new policy, never parts of them. Flows that the
- * new one forbids end with their next packet; others go on. On failure the former stands.
+ * new one forbids end with their next packet; others go on. On failure the former stands. FORMER is what the tables were made of:
+ * where its limits are the same, what was counted against them stays so; NULL: not known.
  */
-int nft_slot_update(int netns_fd, const struct fabric_plan *plan, struct err *err);
+int nft_slot_update(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former, struct err *err);
 
 /*
  * As nft_slot_apply(), for a slot that lives: counters go on from what they count where they still do, and from KNOWN, which may
- * be NULL (what was read before), where that is more. The tables are replaced whole: for some microseconds their sets find
- * nothing, and what a policy's list denies can pass; always-denied ranges are the host's table's to deny too.
+ * be NULL (what was read before), where that is more. Where the policy alone differs it is replaced as nft_slot_update() does;
+ * else the tables are, whole: with lists in the policy, what the guest sends out is dropped for about 15 ms then, and without,
+ * always-denied ranges are for some microseconds the host's table's alone to deny.
  */
 int nft_slot_repair(int netns_fd, const struct config *config, const struct fabric_plan *plan,
 		    const struct fabric_counts *known, struct err *err);

@@ -16,6 +16,7 @@
 #include "fabric/nft.h"
 #include "fabric/nft_expr.h"
 #include "fabric/nft_policy.h"
+#include "fabric/plan.h"
 
 #include <errno.h>
 #include <linux/netfilter.h>
@@ -24,6 +25,7 @@
 enum {
 	/* The kernel's bucket holds a second's worth and the burst; segments of 64 KB must fit into it. */
 	BURST_MIN = 128 * 1024,
+	ATTEMPTS = 16, /* at a dump */
 };
 
 static const uint64_t rate_max = 8000000000u; /* bytes a second: beyond, the kernel's sum overflows */
@@ -135,21 +137,21 @@ static void add_rate(struct nft_batch *batch, const struct rate *rate)
 	     count_as(batch, "drop_rate"), verdict_drop(batch));
 }
 
-static void add_chains(struct nft_batch *batch, const struct fabric_plan *plan, unsigned side)
+static const struct rate *rate_of(const struct fabric_plan *plan)
 {
-	batch->family = NFPROTO_INET;
-	if (plan->egress)
-		add_rules(batch, plan->egress, side);
-	if (plan->bandwidth)
-		add_rate(batch, &plan->bandwidth->from_guest);
+	static const struct rate unlimited;
+
+	return plan->bandwidth ? &plan->bandwidth->from_guest : &unlimited;
 }
 
 void nft_slot_add_policy(struct nft_batch *batch, const struct fabric_plan *plan, unsigned side)
 {
 	batch->family = NFPROTO_INET;
-	if (plan->egress)
+	if (plan->egress) {
 		add_sets(batch, plan->egress, side);
-	add_chains(batch, plan, side);
+		add_rules(batch, plan->egress, side);
+	}
+	add_rate(batch, rate_of(plan));
 }
 
 /* ---- Replacing ---- */
@@ -181,12 +183,12 @@ static int note_set(const struct nlmsghdr *message, void *data)
 	return MNL_CB_OK;
 }
 
-/* Nobody else changes them, so an interrupted dump is only asked again. */
+/* A dump that somebody changes under us is asked for again, but not without end. */
 static int find_sets(int netns_fd, struct present *present, struct err *err)
 {
 	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
 
-	do {
+	for (unsigned i = 0; i < ATTEMPTS; i++) {
 		AUTO_FD int fd = nft_socket(netns_fd, err);
 		if (fd < 0)
 			return -1;
@@ -195,8 +197,10 @@ static int find_sets(int netns_fd, struct present *present, struct err *err)
 		mnl_attr_put_strz(request, NFTA_SET_TABLE, NFT_TABLE_NAME);
 		if (nft_ask(fd, request, note_set, present, err) == 0)
 			return 0;
-	} while (err->code == EINTR);
-	return -1;
+		if (err->code != EINTR)
+			break;
+	}
+	return err_wrap(err, "sets of table %s", NFT_TABLE_NAME);
 }
 
 static bool has_side(const struct present *present, unsigned side)
@@ -255,26 +259,30 @@ static int fill_side(int netns_fd, const struct egress *egress, unsigned side, s
 	return status;
 }
 
-/* Makes the rules those of PLAN, with the sets of SIDE, and takes away those of the other. */
-static int turn_to(int netns_fd, const struct fabric_plan *plan, const struct present *present, unsigned side,
-		   struct err *err)
+/* Makes the rules those of PLAN, with the sets of SIDE, and takes away those of the other. FORMER: see nft_slot_update(). */
+static int turn_to(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former,
+		   const struct present *present, unsigned side, struct err *err)
 {
 	struct nft_batch batch;
 
-	nft_batch_begin(&batch, NFPROTO_NETDEV);
-	nft_chain_flush(&batch, NFT_CHAIN_FROM_GUEST_RATE);
-	batch.family = NFPROTO_INET;
+	nft_batch_begin(&batch, NFPROTO_INET);
 	nft_chain_flush(&batch, NFT_CHAIN_ALLOW);
 	nft_chain_flush(&batch, NFT_CHAIN_DENY);
-	add_chains(&batch, plan, side);
-	batch.family = NFPROTO_INET;
+	if (plan->egress)
+		add_rules(&batch, plan->egress, side);
 	delete_side(&batch, present, 1 - side);
+	/* A new rule has a full bucket: who changes a policy time and again would lift the limit. */
+	if (!former || !plan_same_rate(rate_of(plan), rate_of(former))) {
+		batch.family = NFPROTO_NETDEV;
+		nft_chain_flush(&batch, NFT_CHAIN_FROM_GUEST_RATE);
+		add_rate(&batch, rate_of(plan));
+	}
 	int status = nft_batch_send(&batch, netns_fd, err);
 	nft_batch_free(&batch);
 	return status;
 }
 
-static int replace(int netns_fd, const struct fabric_plan *plan, struct err *err)
+static int replace(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former, struct err *err)
 {
 	struct present present;
 	struct err ignored;
@@ -284,7 +292,7 @@ static int replace(int netns_fd, const struct fabric_plan *plan, struct err *err
 		return -1;
 	if (plan->egress && fill_side(netns_fd, plan->egress, side, err) < 0)
 		return -1;
-	if (turn_to(netns_fd, plan, &present, side, err) == 0)
+	if (turn_to(netns_fd, plan, former, &present, side, err) == 0)
 		return 0;
 	/* What stays behind if this fails too, the next change or repair finds. */
 	if (find_sets(netns_fd, &present, &ignored) == 0 && has_side(&present, side))
@@ -292,7 +300,7 @@ static int replace(int netns_fd, const struct fabric_plan *plan, struct err *err
 	return -1;
 }
 
-int nft_slot_update(int netns_fd, const struct fabric_plan *plan, struct err *err)
+int nft_slot_update(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former, struct err *err)
 {
-	return replace(netns_fd, plan, err) < 0 ? err_wrap(err, "policy of slot %u", plan->slot) : 0;
+	return replace(netns_fd, plan, former, err) < 0 ? err_wrap(err, "policy of slot %u", plan->slot) : 0;
 }

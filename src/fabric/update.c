@@ -50,8 +50,10 @@ static int put_rules(struct update *update, const struct fabric_plan *plan, cons
 		     struct err *err)
 {
 	const struct config *config = update->fabric->config;
+	bool same = plan_same_egress(plan, former) && plan_same_bandwidth(plan->bandwidth, former->bandwidth);
 
-	if (nft_slot_update(update->netns_fd, plan, err) < 0)
+	/* Rules that are replaced are deleted, and that waits for the kernel. */
+	if (!same && nft_slot_update(update->netns_fd, plan, former, err) < 0)
 		return -1;
 	if (!plan->nat_count && !former->nat_count)
 		return 0;

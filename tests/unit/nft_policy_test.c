@@ -164,7 +164,7 @@ START_TEST(tightening_cuts_the_flows_it_forbids_and_no_others)
 
 	struct packet in = passes_in(&inbound), answer = reply_to(&in, TH_SYN | TH_ACK);
 	passes_out(&answer);
-	OK(nft_slot_update(-1, &tight, &err));
+	OK(nft_slot_update(-1, &tight, NULL, &err));
 	is_denied(&forbidden);
 	passes_out(&kept);
 	answer.tcp_flags = TH_ACK;
@@ -265,7 +265,7 @@ START_TEST(counts_say_what_passed_and_survive_an_update)
 	}
 	packet.source++;
 	lab_guest_sends(&lab, &packet);
-	OK(nft_slot_update(-1, &plan_some, &err));
+	OK(nft_slot_update(-1, &plan_some, NULL, &err));
 	OK(nft_slot_counts(-1, &counts, &err));
 	ck_assert_uint_eq(counts.slot, 7);
 	ck_assert_uint_eq(counts.packets_from_guest, 3);
@@ -283,7 +283,7 @@ START_TEST(a_reused_slot_starts_from_nothing)
 	struct fabric_counts counts;
 
 	passes_out(&packet);
-	OK(nft_slot_update(-1, &plan_some, &err));
+	OK(nft_slot_update(-1, &plan_some, NULL, &err));
 	OK(nft_slot_apply(-1, lab.config, &plan, &err));
 	OK(nft_slot_counts(-1, &counts, &err));
 	ck_assert_uint_eq(counts.packets_from_guest, 0);

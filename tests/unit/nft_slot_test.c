@@ -87,11 +87,11 @@ START_TEST(claim_and_update_lead_to_what_apply_makes)
 	OK(nft_slot_apply(-1, lab.config, &plan, &err));
 	OK(nft_slot_claim(-1, &plan_some, &err));
 	ck_assert(is_intact(&plan_some));
-	OK(nft_slot_update(-1, &plan_closed, &err));
+	OK(nft_slot_update(-1, &plan_closed, NULL, &err));
 	ck_assert(is_intact(&plan_closed));
-	OK(nft_slot_update(-1, &plan, &err));
+	OK(nft_slot_update(-1, &plan, NULL, &err));
 	ck_assert(is_intact(&plan));
-	OK(nft_slot_update(-1, &plan_some, &err));
+	OK(nft_slot_update(-1, &plan_some, NULL, &err));
 	ck_assert(is_intact(&plan_some));
 }
 END_TEST
@@ -114,7 +114,7 @@ START_TEST(a_policy_that_replaces_another_has_sets_of_its_own_and_those_of_the_f
 		ck_assert(has_set(turn % 2 ? "policy_allow2" : "policy_allow"));
 		ck_assert(!has_set(turn % 2 ? "policy_allow" : "policy_allow2"));
 		ck_assert(is_intact(&plan_some));
-		OK(nft_slot_update(-1, &plan_some, &err));
+		OK(nft_slot_update(-1, &plan_some, NULL, &err));
 	}
 }
 END_TEST
@@ -129,9 +129,53 @@ START_TEST(a_change_that_was_broken_off_is_noticed_and_the_next_one_clears_it_aw
 		lab_run("nft add set inet weft %s '{ type ipv4_addr; flags interval; }'", sides[turn]);
 		lab_run("nft add element inet weft %s { 4.4.4.4 }", sides[turn]);
 		ck_assert(!is_intact(&plan_some));
-		OK(nft_slot_update(-1, &plan_some, &err));
+		OK(nft_slot_update(-1, &plan_some, NULL, &err));
 		ck_assert(is_intact(&plan_some));
 	}
+}
+END_TEST
+
+/* So that a start that follows a kill replaces no table under traffic. */
+START_TEST(of_a_policy_that_differs_the_repair_leaves_the_rest_alone)
+{
+	static const char *const alterations[] = {
+		"nft add set inet weft policy_deny2 '{ type ipv4_addr; flags interval; }'",
+		"nft flush chain inet weft guest_deny",
+		"nft add element inet weft policy_allow { 4.4.4.4 }",
+	};
+
+	OK(nft_slot_apply(-1, lab.config, &plan_some, &err));
+	char *before = lab_output("nft -a list table inet weft | head -1");
+	for (size_t i = 0; i < sizeof(alterations) / sizeof(alterations[0]); i++) {
+		lab_run("%s", alterations[i]);
+		OK(nft_slot_repair(-1, lab.config, &plan_some, NULL, &err));
+		ck_assert(is_intact(&plan_some));
+		char *after = lab_output("nft -a list table inet weft | head -1");
+		ck_assert_str_eq(after, before);
+		free(after);
+	}
+	free(before);
+}
+END_TEST
+
+/* A rule that is made anew has another handle, and a full bucket. */
+START_TEST(a_limit_that_stays_keeps_what_was_counted_against_it)
+{
+	static const char chain[] = "nft -a list chain netdev weft from_guest_rate";
+
+	OK(nft_slot_apply(-1, lab.config, &plan_some, &err));
+	char *before = lab_output(chain);
+	ck_assert_ptr_nonnull(strstr(before, "limit rate over"));
+	OK(nft_slot_update(-1, &plan_some, &plan_some, &err));
+	char *kept = lab_output(chain);
+	ck_assert_str_eq(kept, before);
+	OK(nft_slot_update(-1, &plan_some, &plan, &err));
+	char *replaced = lab_output(chain);
+	ck_assert_str_ne(replaced, before);
+	ck_assert(is_intact(&plan_some));
+	free(before);
+	free(kept);
+	free(replaced);
 }
 END_TEST
 
@@ -140,7 +184,7 @@ START_TEST(a_change_that_fails_halfway_leaves_the_former_policy_and_no_set)
 	OK(nft_slot_apply(-1, lab.config, &plan_some, &err));
 	lab_run("nft delete table netdev weft");
 	char *before = lab_output("nft list ruleset");
-	ck_assert_int_eq(nft_slot_update(-1, &plan_some, &err), -1);
+	ck_assert_int_eq(nft_slot_update(-1, &plan_some, NULL, &err), -1);
 	ck_assert_int_eq(err.code, ENOENT);
 	char *after = lab_output("nft list ruleset");
 	ck_assert_str_eq(after, before);
@@ -164,7 +208,7 @@ START_TEST(a_policy_of_the_largest_size_is_accepted)
 	ck_assert(is_intact(&large));
 	for (unsigned i = 0; i < SPEC_EGRESS_MAX; i++)
 		rules[i].any_proto = true;
-	OK(nft_slot_update(-1, &large, &err));
+	OK(nft_slot_update(-1, &large, NULL, &err));
 	ck_assert(is_intact(&large));
 	free(rules);
 }
@@ -441,6 +485,8 @@ static void add_table_tests(Suite *suite)
 	tcase_add_test(tables, claim_and_update_lead_to_what_apply_makes);
 	tcase_add_test(tables, a_policy_that_replaces_another_has_sets_of_its_own_and_those_of_the_former_go);
 	tcase_add_test(tables, a_change_that_was_broken_off_is_noticed_and_the_next_one_clears_it_away);
+	tcase_add_test(tables, of_a_policy_that_differs_the_repair_leaves_the_rest_alone);
+	tcase_add_test(tables, a_limit_that_stays_keeps_what_was_counted_against_it);
 	tcase_add_test(tables, a_change_that_fails_halfway_leaves_the_former_policy_and_no_set);
 	tcase_add_test(tables, a_policy_of_the_largest_size_is_accepted);
 	tcase_add_test(tables, the_name_is_listed_and_can_be_replaced);
