@@ -228,6 +228,38 @@ def test_a_change_is_atomic(scene):
     assert not opened
 
 
+class Flood:
+    """Datagrams as fast as they go, from COUNT sockets of the guest to one destination; then, whether any arrived."""
+
+    def __init__(self, one, count):
+        self.sink = one.world.socket(kind=socket.SOCK_DGRAM)
+        self.sink.bind((INTERNET[0], 9))
+        self.sink.setblocking(False)
+        self.clients = [one.guest.socket(kind=socket.SOCK_DGRAM) for _ in range(count)]
+        self.over = threading.Event()
+        self.rounds = 0
+        self.arrived = False
+        self.thread = threading.Thread(target=self._send)
+
+    def _send(self):
+        while not self.over.is_set():
+            for client in self.clients:
+                client.sendto(b"x", (INTERNET[0], 9))
+            self.rounds += 1
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+        with contextlib.suppress(BlockingIOError):
+            self.arrived = self.sink.recv(10) == b"x"
+        for one in (self.sink, *self.clients):
+            one.close()
+
+
 def entry(kind, cidr):
     return {"all": cidr, "proto": {"cidr": cidr, "proto": "udp"}, "port": {"cidr": cidr, "proto": "udp", "ports": [9]}}[
         kind
@@ -237,10 +269,7 @@ def entry(kind, cidr):
 @pytest.mark.parametrize("kind", ["all", "proto", "port"])
 @pytest.mark.parametrize("listed", ["deny", "allow"])
 def test_no_packet_meets_half_a_policy(scene, listed, kind):
-    """
-    Datagrams as fast as they go to a destination that each of the policies has on its list: where they are denied none comes
-    through, where they are allowed none is denied.
-    """
+    """What each of many policies denies does not come through while one follows the other; what each allows is not denied."""
     denies = listed == "deny"
 
     def policy(i):
@@ -248,35 +277,51 @@ def test_no_packet_meets_half_a_policy(scene, listed, kind):
         return {"internet": denies, listed: [entry(kind, INTERNET[0] + "/32"), *others]}
 
     one = scene(egress=policy(0))
-    over, sent = threading.Event(), [0]
+    with Flood(one, 50) as flood:
+        for i in range(100):
+            before = flood.rounds
+            one.api.patch("one", {"egress": policy(i + 1)})
+            poll_until(lambda: flood.rounds > before + 1)
+    assert flood.arrived != denies
+    if not denies:
+        assert one.api.metrics()['weft_denied_total{rule="internet"}'] == 0
 
-    def flood(clients):
-        while not over.is_set():
-            for client in clients:
-                client.sendto(b"x", (INTERNET[0], 9))
-                sent[0] += 1
 
-    with contextlib.ExitStack() as stack:
-        sink = stack.enter_context(one.world.socket(kind=socket.SOCK_DGRAM))
-        sink.bind((INTERNET[0], 9))
-        sink.setblocking(False)
-        clients = [stack.enter_context(one.guest.socket(kind=socket.SOCK_DGRAM)) for _ in range(50)]
-        thread = threading.Thread(target=flood, args=(clients,))
-        thread.start()
-        try:
-            for i in range(100):
-                before = sent[0]
-                one.api.patch("one", {"egress": policy(i + 1)})
-                poll_until(lambda: sent[0] > before + len(clients))
-        finally:
-            over.set()
-            thread.join()
-        if denies:
-            with pytest.raises(BlockingIOError):
-                sink.recv(10)
-        else:
-            assert sink.recv(10) == b"x"
-            assert one.api.metrics()['weft_denied_total{rule="internet"}'] == 0
+SET = "{ type ipv4_addr; flags interval; }"
+
+
+@pytest.mark.parametrize("alteration", ["add set inet weft policy_deny2 {SET}", "add rule inet weft forward counter"])
+@pytest.mark.parametrize("listed", ["deny", "allow"])
+def test_no_packet_meets_half_a_repair(scene, listed, alteration):
+    """Tables are put right that a kill amid a change, or somebody, left altered: by a start, and by a running daemon."""
+    denies = listed == "deny"
+    one = scene(egress={"internet": denies, listed: [INTERNET[0] + "/32"]})
+    inside = one.host.netns("ns-1")
+    original = inside.output(["nft", "-s", "list", "chain", "inet", "weft", "forward"])
+
+    def whole():
+        rules = inside.output(["nft", "-s", "list", "chain", "inet", "weft", "forward"])
+        return rules == original and ("policy_deny2" in inside.nft()) + ("set policy_deny {" in inside.nft()) == denies
+
+    def denied():
+        """Now, and before a repair."""
+        show = ["nft", "list", "counter", "inet", "weft"]
+        listings = [inside.output([*show, name]) for name in ("denied_internet", "drop_earlier")]
+        return sum(int(text.split("packets")[1].split()[0]) for text in listings)
+
+    with Flood(one, 20) as flood:
+        for i in range(20):
+            if i % 2:
+                one.daemon.kill()
+            # The side that is not in use.
+            side = "policy_deny" if "policy_deny2" in inside.nft() else "policy_deny2"
+            inside.run(["nft", alteration.replace("policy_deny2", side).replace("{SET}", SET)])
+            if i % 2:
+                one.daemon.start()
+            poll_until(whole)
+    assert flood.arrived != denies
+    if not denies:
+        assert denied() == 0
 
 
 def test_caps_and_mistakes_change_nothing(scene):
