@@ -309,7 +309,10 @@ static void delete_tables(struct nft_batch *batch)
 	}
 }
 
-/* Nothing that the guest sends out passes, until open_egress(). */
+/*
+ * Nothing that the guest sends out passes, until open_egress(). By a rule: of a hook that is new the kernel sets the policy to drop
+ * as late as it fills sets.
+ */
 static void close_egress(struct nft_batch *batch)
 {
 	batch->family = NFPROTO_INET;
