@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The sandbox's name on its veth and its table, for people who look. It is written after the reply, when nobody else waits, and
- * nothing depends on it; where the veth has it already, nothing is written at all.
+ * nothing depends on it; where the veth has it already, nothing is written at all. Both are the builder's, in one job: while
+ * names are written the claimer is free for those who wait.
  */
 #include "fabric/state.h"
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "config/config.h"
+#include "fabric/namespace.h"
 #include "fabric/nft.h"
 #include "fabric/slot_work.h"
 
@@ -16,25 +19,26 @@ struct naming {
 	struct job job;
 	struct fabric *fabric;
 	struct plan_share *plan;
-	bool changed;
-	int netns_fd; /* -1: not at the comment yet */
+	struct namespace_key key;
 };
 
-static int run_alias(struct job *job)
+static int run_naming(struct job *job)
 {
 	struct naming *naming = (struct naming *)job;
+	const struct config *config = naming->fabric->config;
+	const struct fabric_plan *plan = naming->plan->plan;
+	char path[CONFIG_PATH_SIZE];
+	bool changed;
 
-	return slot_name(job_host(job), naming->fabric->config, naming->plan->plan, &naming->changed, &job->err);
+	if (slot_name(job_host(job), config, plan, &changed, &job->err) < 0)
+		return -1;
+	if (!changed)
+		return 0;
+	AUTO_FD int fd = namespace_open_known(config_netns_path(config, plan->slot, path), &naming->key, &job->err);
+	return fd < 0 ? -1 : nft_slot_comment(fd, plan->id, &job->err);
 }
 
-static int run_comment(struct job *job)
-{
-	struct naming *naming = (struct naming *)job;
-
-	return nft_slot_comment(naming->netns_fd, naming->plan->plan->id, &job->err);
-}
-
-static void finish_comment(struct job *job)
+static void finish_naming(struct job *job)
 {
 	struct naming *naming = (struct naming *)job;
 
@@ -42,25 +46,7 @@ static void finish_comment(struct job *job)
 	if (job->failed)
 		log_debug("slot not named", F_UINT("slot", naming->plan->plan->slot), F_STR("error", job->err.text));
 	plan_share_release(naming->plan);
-	cleanup_fd(&naming->netns_fd);
 	free(naming);
-}
-
-static void finish_alias(struct job *job)
-{
-	struct naming *naming = (struct naming *)job;
-	struct slot *slot = slot_find(naming->fabric, naming->plan->plan->slot);
-	struct err ignored;
-
-	if (!job->failed && naming->changed && slot && slot->phase == SLOT_LIVE)
-		naming->netns_fd = slot_open_netns(naming->fabric, slot, &ignored);
-	if (naming->netns_fd < 0) {
-		finish_comment(job);
-		return;
-	}
-	job->run = run_comment;
-	job->finish = finish_comment;
-	job_thread_post(naming->fabric->claimer, job, JOB_REFILL);
 }
 
 void fabric_name_slot(struct fabric *fabric, struct slot *slot)
@@ -69,10 +55,10 @@ void fabric_name_slot(struct fabric *fabric, struct slot *slot)
 
 	if (!naming)
 		return;
-	naming->job.run = run_alias;
-	naming->job.finish = finish_alias;
+	naming->job.run = run_naming;
+	naming->job.finish = finish_naming;
 	naming->fabric = fabric;
 	naming->plan = plan_share_hold(slot->plan);
-	naming->netns_fd = -1;
+	naming->key = slot->key;
 	job_thread_post(fabric->builder, &naming->job, JOB_REMOVAL); /* never after its own */
 }

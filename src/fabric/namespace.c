@@ -194,6 +194,18 @@ bool namespace_key_equal(const struct namespace_key *a, const struct namespace_k
 	return a->inode && a->inode == b->inode && a->device == b->device;
 }
 
+int namespace_open_known(const char *path, const struct namespace_key *key, struct err *err)
+{
+	AUTO_FD int fd = namespace_open(path, err);
+
+	if (fd < 0)
+		return -1;
+	struct namespace_key found = namespace_key_of(fd);
+	if (!namespace_key_equal(&found, key))
+		return err_set(err, ESTALE, "namespace %s was replaced by another", path);
+	return steal_fd(&fd);
+}
+
 static int take_id(const struct nlmsghdr *header, void *data)
 {
 	int *nsid = data;

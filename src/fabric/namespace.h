@@ -52,6 +52,9 @@ int namespace_open(const char *path, struct err *err);
 struct namespace_key namespace_key_of(int fd);
 bool namespace_key_equal(const struct namespace_key *a, const struct namespace_key *b);
 
+/* As namespace_open(), if it is the one of KEY; ESTALE: another one is there. */
+int namespace_open_known(const char *path, const struct namespace_key *key, struct err *err);
+
 /*
  * The number by which the host's kernel speaks of the namespace, if it has one: else *NSID is negative. 0, or -1 with ERR.
  */

@@ -4,8 +4,9 @@
 
 /*
  * The nftables side of the fabric: the host's table, the table of each slot's namespace, and conntrack. Each call opens its
- * netlink socket in the namespace meant (see base/netns.h), does one atomic batch or one dump, and closes it: no netlink socket
- * lives in a namespace. Any thread of the fabric; calls for one namespace are not made at the same time.
+ * netlink socket in the namespace meant (see base/netns.h), does atomic batches or dumps, and closes it: no netlink socket
+ * lives in a namespace. Any thread of the fabric. What changes or judges rules of one namespace is not called at the same time as
+ * other such calls; comments may be.
  *
  * NETNS_FD: the namespace; -1: the one weftd was started in.
  */

@@ -59,8 +59,9 @@ int nft_socket(int netns_fd, struct err *err);
 /*
  * Sends REQUEST, whose flags say whether it is a dump, and hands each answer to EACH, which returns MNL_CB_OK, or MNL_CB_ERROR
  * with errno set. 0, or -1 with ERR; err->code is EINTR where what was dumped changed meanwhile: throw away what was read and
- * ask again. ERR's text is then without context: the caller adds what was asked.
+ * ask again, NFT_ATTEMPTS times at most. ERR's text is then without context: the caller adds what was asked.
  */
+enum { NFT_ATTEMPTS = 16 };
 int nft_ask(int fd, struct nlmsghdr *request, mnl_cb_t each, void *context, struct err *err);
 
 /* The header of a request about the table of ours in FAMILY, in BUFFER. MSG: NFT_MSG_GET*. */

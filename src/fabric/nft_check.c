@@ -15,8 +15,6 @@
 #include <pthread.h>
 #include <stdio.h>
 
-enum { ATTEMPTS = 16 /* at a dump that changed under us */ };
-
 /* Whoever gets the lock uses them; a check that does not goes without. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct nft_memory *memory_of_wanted, *memory_of_found;
@@ -84,7 +82,7 @@ static int dump_tables(int netns_fd, struct nft_text *text, struct err *err)
 
 static int dump_whole(int netns_fd, struct nft_text *text, struct err *err)
 {
-	for (unsigned i = 0; i < ATTEMPTS; i++) {
+	for (unsigned i = 0; i < NFT_ATTEMPTS; i++) {
 		nft_text_clear(text);
 		if (dump_tables(netns_fd, text, err) == 0)
 			return 0;

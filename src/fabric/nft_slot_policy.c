@@ -25,7 +25,6 @@
 enum {
 	/* The kernel's bucket holds a second's worth and the burst; segments of 64 KB must fit into it. */
 	BURST_MIN = 128 * 1024,
-	ATTEMPTS = 16, /* at a dump */
 };
 
 static const uint64_t rate_max = 8000000000u; /* bytes a second: beyond, the kernel's sum overflows */
@@ -188,7 +187,7 @@ static int find_sets(int netns_fd, struct present *present, struct err *err)
 {
 	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
 
-	for (unsigned i = 0; i < ATTEMPTS; i++) {
+	for (unsigned i = 0; i < NFT_ATTEMPTS; i++) {
 		AUTO_FD int fd = nft_socket(netns_fd, err);
 		if (fd < 0)
 			return -1;

@@ -242,14 +242,17 @@ static bool is_without_internet(struct question *question)
 	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
 	bool found = false;
 
-	if (question->failed)
-		return false;
-	struct nlmsghdr *request = nft_request(buffer, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP);
-	mnl_attr_put_strz(request, NFTA_RULE_TABLE, NFT_TABLE_NAME);
-	mnl_attr_put_strz(request, NFTA_RULE_CHAIN, NFT_CHAIN_DENY);
-	if (nft_ask(question->fd, request, find_counter, &found, question->err) < 0)
-		question->failed = true;
-	return found;
+	for (unsigned i = 0; i < NFT_ATTEMPTS && !question->failed; i++) {
+		struct nlmsghdr *request = nft_request(buffer, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP);
+		mnl_attr_put_strz(request, NFTA_RULE_TABLE, NFT_TABLE_NAME);
+		mnl_attr_put_strz(request, NFTA_RULE_CHAIN, NFT_CHAIN_DENY);
+		found = false;
+		if (nft_ask(question->fd, request, find_counter, &found, question->err) == 0)
+			return found;
+		question->failed = question->err->code != EINTR;
+	}
+	question->failed = true;
+	return false;
 }
 
 /* The rules of chain guest_egress, in their order. */

@@ -89,22 +89,13 @@ int slot_open_netns(const struct fabric *fabric, const struct slot *slot, struct
 {
 	char path[CONFIG_PATH_SIZE];
 	struct namespace_key key = namespace_key_of(slot->netns_fd);
-	AUTO_FD int fd = -1;
 
 	/* The caller may have closed its descriptor, and the number may be somebody else's by now. */
 	if (namespace_key_equal(&key, &slot->key)) {
-		fd = fcntl(slot->netns_fd, F_DUPFD_CLOEXEC, 0);
-		if (fd < 0)
-			return err_set(err, errno, "namespace of slot %u", slot->number);
-		return steal_fd(&fd);
+		int fd = fcntl(slot->netns_fd, F_DUPFD_CLOEXEC, 0);
+		return fd < 0 ? err_set(err, errno, "namespace of slot %u", slot->number) : fd;
 	}
-	fd = namespace_open(config_netns_path(fabric->config, slot->number, path), err);
-	if (fd < 0)
-		return -1;
-	key = namespace_key_of(fd);
-	if (!namespace_key_equal(&key, &slot->key))
-		return err_set(err, ESTALE, "namespace %s was replaced by another", path);
-	return steal_fd(&fd);
+	return namespace_open_known(config_netns_path(fabric->config, slot->number, path), &slot->key, err);
 }
 
 const char *slot_sandbox(const struct slot *slot)
