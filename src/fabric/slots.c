@@ -6,7 +6,6 @@
  */
 #include "fabric/state.h"
 
-#include "base/cleanup.h"
 #include "base/err.h"
 #include "fabric/plan.h"
 

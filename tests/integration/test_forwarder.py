@@ -7,11 +7,8 @@ import zlib
 
 import pytest
 
-from harness.client import receive_all
+from harness.client import PATTERN, RESET_ON_CLOSE, pattern, receive_all
 from harness.wait import poll_until
-
-PATTERN = bytes((j * 31 + (j >> 8)) & 255 for j in range(65521))
-RESET = b"\1\0\0\0\0\0\0\0"
 
 
 def listen(forwarder, guest_port, port=None, *options):
@@ -44,7 +41,7 @@ def test_what_a_guest_sends_arrives_whole(host, forwarder, up, address, size):
     up.serve(f"19,source,{size}")
     port = listen(forwarder, 19)
     with host.connect(address, port) as client:
-        assert receive_all(client) == (PATTERN * (size // len(PATTERN) + 1))[:size]
+        assert receive_all(client) == pattern(size)
     forwarder.wait_ended(done=1)
 
 
@@ -52,7 +49,7 @@ def test_what_a_guest_sends_arrives_whole(host, forwarder, up, address, size):
 def test_what_a_client_sends_arrives_whole(host, forwarder, up, address, size):
     up.serve("10,sum")
     port = listen(forwarder, 10)
-    data = (PATTERN * (size // len(PATTERN) + 1))[:size]
+    data = pattern(size)
     with host.connect(address, port) as client:
         client.sendall(data)
         client.shutdown(socket.SHUT_WR)
@@ -65,9 +62,9 @@ def test_a_half_closed_client_gets_the_whole_answer(host, forwarder, up, address
     up.serve("22,half,300")
     port = listen(forwarder, 22)
     with host.connect(address, port) as client:
-        client.sendall((PATTERN * 20)[:size])
+        client.sendall(pattern(size))
         client.shutdown(socket.SHUT_WR)
-        assert receive_all(client) == (PATTERN * 20)[:size]
+        assert receive_all(client) == pattern(size)
     forwarder.wait_ended(done=1)
 
 
@@ -77,7 +74,7 @@ def test_a_client_that_resets_is_a_reset_for_the_guest(host, forwarder, up, addr
     with host.connect(address, port) as client:
         client.sendall(b"abc")
         assert client.recv(3) == b"abc"
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
     assert servers.next_end(least=3)[1:] == (7, "reset", 3)
     forwarder.wait_ended(client_reset=1)
 
@@ -102,7 +99,7 @@ def test_a_reset_is_passed_on_although_the_way_is_blocked(host, forwarder, up):
         with pytest.raises(socket.timeout):
             while True:
                 served.sendall(b"x" * 65536)
-        served.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        served.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         served.close()
         forwarder.wait_ended(guest_reset=1)
         with pytest.raises(ConnectionResetError):
@@ -136,7 +133,7 @@ def test_a_held_client_that_goes_is_not_held_any_more(host, forwarder, address):
     host.connect(address, port).close()
     forwarder.wait_ended(done=1)
     with host.connect(address, port) as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
     forwarder.wait_ended(client_reset=1)
 
 

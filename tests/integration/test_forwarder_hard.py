@@ -12,18 +12,11 @@ import zlib
 
 import pytest
 
-from harness.client import echoes, receive_all
+from harness.client import echoes, receive_all, reset
 from harness.daemon import build_dir
 from harness.forwarder import Forwarder
 from harness.netns import inside
 from harness.wait import poll_until, readable
-
-RESET = b"\1\0\0\0\0\0\0\0"
-
-
-def reset(connection):
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-    connection.close()
 
 
 def is_reset(connect):
