@@ -132,7 +132,6 @@ void endpoints_close(struct endpoint *endpoints, size_t count, bool reset);
 void endpoints_retry(struct daemon *daemon);
 /* Opens the default endpoint. 0, or -1 with ERR naming the holder. */
 int default_endpoint_open(struct daemon *daemon, struct err *err);
-void default_endpoint_close(struct daemon *daemon);
 /* Leads the default endpoint to the sandbox that it belongs to now. After each change of who that is. */
 void default_endpoint_follow(struct daemon *daemon);
 

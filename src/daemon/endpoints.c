@@ -199,15 +199,6 @@ int default_endpoint_open(struct daemon *daemon, struct err *err)
 	return 0;
 }
 
-void default_endpoint_close(struct daemon *daemon)
-{
-	for (size_t i = 0; i < daemon->default_listener_count; i++)
-		listener_close(daemon->default_listeners[i], false);
-	daemon->default_listener_count = 0;
-	free(daemon->default_listeners);
-	daemon->default_listeners = NULL;
-}
-
 void default_endpoint_follow(struct daemon *daemon)
 {
 	struct sandbox *sandbox = registry_default(daemon->registry);

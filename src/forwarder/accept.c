@@ -5,7 +5,8 @@
  * more connections than another hands the next one over.
  *
  * Main ends it all: it takes the socket out of a worker's set under that worker's lock, so the descriptor can be closed at once; an
- * event that was already found sees the share closed. A letter then follows whatever the worker had accepted before.
+ * event that was already found sees the share closed. The kernel would reset the clients that it has let in and that no worker has
+ * taken yet; where connections are to live on, main takes them. A letter then follows whatever the worker had accepted before.
  *
  * What an accepted socket inherits from the listening one (TCP_NODELAY, keepalive) costs no system call.
  */
@@ -28,6 +29,7 @@
 enum {
 	WORKERS_MAX = 4, /* that hear one socket: beyond that each costs memory and gains nothing for one guest */
 	SLACK = 2,       /* connections more than another worker's, beside a quarter, before one is handed over */
+	LAST_MAX = 4096, /* clients taken from a socket before it is closed: a full queue */
 };
 
 /* ---- Accepting: worker's thread ---- */
@@ -92,21 +94,33 @@ static bool hand_over(const struct endpoint_share *to, struct arrival arrival)
 	return true;
 }
 
+/* False: there is no room for one more, and it was reset. */
+static bool admit(const struct endpoint_share *share, int fd, const struct addr *client)
+{
+	if (limits_take(share->side->route, &share->side->state))
+		return true;
+	limits_refuse(share, client);
+	close_with_reset(&fd);
+	return false;
+}
+
+static struct arrival arrival_now(const struct endpoint_share *share, int fd, const struct addr *client)
+{
+	return (struct arrival){ .fd = fd,
+				 .client = *client,
+				 .endpoint = share->endpoint,
+				 .side = share->side,
+				 .accepted_us = clock_now_us() };
+}
+
 static void take(struct endpoint_share *share, int fd, const struct addr *client)
 {
 	struct worker *worker = share->worker;
 	const struct endpoint_share *chosen;
 
-	if (!limits_take(share->side->route, &share->side->state)) {
-		limits_refuse(share, client);
-		close_with_reset(&fd);
+	if (!admit(share, fd, client))
 		return;
-	}
-	struct arrival arrival = { .fd = fd,
-				   .client = *client,
-				   .endpoint = share->endpoint,
-				   .side = share->side,
-				   .accepted_us = clock_now_us() };
+	struct arrival arrival = arrival_now(share, fd, client);
 
 	chosen = choose(share);
 	if (chosen != share && hand_over(chosen, arrival))
@@ -181,7 +195,62 @@ static void deliver_closed(struct mail *mail)
 	endpoint_release(share->endpoint);
 }
 
+/* One that main took: only now is it looked at as any other, as limits and counters are the worker's. */
+static void deliver_last(struct mail *mail)
+{
+	struct arrival_letter *letter = (struct arrival_letter *)mail;
+	struct arrival arrival = letter->arrival;
+	const struct endpoint_share *share = letter->share;
+
+	free(letter);
+	atomic_fetch_sub_explicit(&arrival.side->coming, 1, memory_order_relaxed);
+	if (admit(share, arrival.fd, &arrival.client)) {
+		count_arrival(&arrival);
+		connection_begin(arrival.side->worker, &arrival);
+	} else {
+		route_side_check_empty(arrival.side);
+	}
+}
+
 /* ---- Start and end: main thread ---- */
+
+/* To a worker as a letter, before the one that says that the socket is closed. False for lack of memory. */
+static bool send_last(const struct endpoint_share *share, int fd, const struct addr *client)
+{
+	struct arrival_letter *letter = malloc(sizeof(*letter));
+
+	if (!letter)
+		return false;
+	*letter = (struct arrival_letter){ .mail.deliver = deliver_last,
+					   .arrival = arrival_now(share, fd, client),
+					   .share = share };
+	atomic_fetch_add_explicit(&share->side->coming, 1, memory_order_relaxed);
+	mailbox_post(share->worker->mailbox, &letter->mail);
+	return true;
+}
+
+/* What waits in the queue of FD, which nobody else accepts from any more. */
+static void take_last(const struct endpoint *endpoint, int fd)
+{
+	const struct endpoint_share *shares = endpoint->shares;
+	struct forwarder *forwarder = shares[0].worker->forwarder;
+
+	for (size_t i = 0; i < LAST_MAX && !atomic_load(&forwarder->accept_paused); i++) {
+		struct addr client = { 0 };
+		socklen_t size = sizeof(client);
+		int taken = accept4(fd, &client.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (taken < 0 && !accept_failed(forwarder, errno))
+			return;
+		if (taken < 0)
+			continue;
+		limits_look_at_descriptor(forwarder, taken);
+		if (!send_last(&shares[i % endpoint->share_count], taken, &client)) {
+			close_with_reset(&taken);
+			return;
+		}
+	}
+}
 
 size_t accept_workers(const struct forwarder *forwarder)
 {
@@ -243,6 +312,9 @@ int accept_open(struct forwarder *forwarder, struct endpoint *endpoint, struct r
 
 void accept_close(struct endpoint *endpoint, bool reset)
 {
+	const struct forwarder *forwarder = endpoint->shares[0].worker->forwarder;
+	int fd = endpoint->shares[0].fd;
+
 	accept_pause(endpoint);
 	for (size_t i = 0; i < endpoint->share_count; i++) {
 		struct endpoint_share *share = &endpoint->shares[i];
@@ -251,6 +323,9 @@ void accept_close(struct endpoint *endpoint, bool reset)
 		share->fd = -1;
 		pthread_mutex_unlock(&share->worker->accepting);
 	}
+	/* At the end of it all the queue is left to who has the socket next. */
+	if (!reset && !atomic_load(&forwarder->stopping))
+		take_last(endpoint, fd);
 	/* Only now can none be handed over any more: these letters are the last that name the endpoint. */
 	for (size_t i = 0; i < endpoint->share_count; i++) {
 		struct endpoint_share *share = &endpoint->shares[i];

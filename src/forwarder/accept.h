@@ -21,7 +21,8 @@ int accept_open(struct forwarder *forwarder, struct endpoint *endpoint, struct r
 
 /*
  * When it returns no worker accepts from the socket any more, and it may be closed. What was accepted before is reset (reason:
- * unregistered) if RESET, or lives on. Main thread.
+ * unregistered) if RESET; else it lives on, and so do the clients in the socket's queue, but while accepting is paused or the
+ * forwarder ends: then the queue is left as it is. Main thread.
  */
 void accept_close(struct endpoint *endpoint, bool reset);
 

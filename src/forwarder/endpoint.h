@@ -21,7 +21,7 @@ struct endpoint_share {
 	struct mail closed; /* to the worker: the last it hears of the socket */
 	struct endpoint *endpoint;
 	struct worker *worker;
-	struct route_side *side; /* where the connections go: used while FD is open only */
+	struct route_side *side; /* where the connections go: used while FD is open, and for the last ones */
 	int fd;                  /* the listening socket; -1: closed. Main writes, under the worker's lock */
 	bool heard;              /* in the worker's epoll set. Main's */
 	bool reset;              /* with `closed`: what came through it is reset */

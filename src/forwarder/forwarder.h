@@ -131,7 +131,7 @@ struct listener *listener_open(struct forwarder *forwarder, const struct addr *l
 
 /*
  * Closes the socket: nobody connects any more, and none is accepted any more when it returns. RESET: connections that came through
- * it are reset (reason: unregistered), else they live on.
+ * it are reset (reason: unregistered), else they live on, those that no worker had accepted yet among them.
  */
 void listener_close(struct listener *listener, bool reset);
 

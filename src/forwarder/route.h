@@ -46,7 +46,7 @@ struct route_side {
 	LIST_HEAD(, connection) connections;
 	LIST_HEAD(, udp_port) udp_ports;
 	size_t count;         /* of connections, UDP endpoints and their flows */
-	atomic_size_t coming; /* connections that another worker accepted and that are still in a letter; any thread */
+	atomic_size_t coming; /* connections that another thread accepted and that are still in a letter; any thread */
 	bool empty_told;
 
 	struct mail update;             /* read the state anew */

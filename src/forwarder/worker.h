@@ -38,10 +38,11 @@ struct arrival {
 	uint64_t accepted_us; /* clock_now_us() */
 };
 
-/* One accepted by another worker. */
+/* One accepted by another thread. */
 struct arrival_letter {
 	struct mail mail;
 	struct arrival arrival;
+	const struct endpoint_share *share; /* accepted by main: where the limits are still to be asked */
 };
 
 /* What a worker counts: written by it alone, read by any. */

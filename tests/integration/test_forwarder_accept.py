@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The forwarder alone: its workers accept for themselves, while main opens, closes and pauses what they accept from."""
 
+import contextlib
 import os
+import signal
 import socket
 import threading
 import time
 
 import pytest
 
+from harness.client import echoes
 from harness.daemon import build_dir
 from harness.forwarder import SLOW
 from harness.wait import poll_until
@@ -115,6 +118,61 @@ def test_endpoints_and_routes_come_and_go_under_clients(host, forwarder, sandbox
     poll_until(lambda: forwarder.stats()["open"] == 0)
     with pytest.raises(ConnectionRefusedError):
         host.connect("127.0.0.1", 20007)
+
+
+def main_goes_first(forwarder):
+    """All threads on one processor, where main goes before the workers. Returns what undoes it."""
+    threads = [int(thread) for thread in os.listdir(f"/proc/{forwarder.pid}/task")]
+    processors = os.sched_getaffinity(forwarder.pid)
+
+    def set_all(allowed, policy):
+        for thread in threads:
+            os.sched_setaffinity(thread, allowed)
+            if thread != forwarder.pid:
+                os.sched_setscheduler(thread, policy, os.sched_param(0))
+
+    set_all({min(processors)}, os.SCHED_IDLE)
+    return lambda: set_all(processors, os.SCHED_OTHER)
+
+
+@contextlib.contextmanager
+def closed_over(host, forwarder, count):
+    """COUNT clients that the kernel let in at port 20007 and that no worker had accepted when `unlisten a keep` was told."""
+    with contextlib.ExitStack() as clients:
+        all_alike = main_goes_first(forwarder)
+        os.kill(forwarder.pid, signal.SIGSTOP)
+        try:
+            opened = [clients.enter_context(host.connect("127.0.0.1", 20007)) for _ in range(count)]
+            forwarder.send("unlisten a keep")
+        finally:
+            os.kill(forwarder.pid, signal.SIGCONT)
+        assert forwarder.answer() == "ok"
+        all_alike()
+        yield opened
+
+
+def test_clients_that_nobody_accepted_yet_outlive_a_drained_endpoint(host, forwarder, up):
+    """The kernel resets them when the socket is closed."""
+    up.serve("7,echo")
+    for _ in range(5):
+        forwarder.tell("listen a a1 127.0.0.1:20007 7")
+        with closed_over(host, forwarder, 100) as clients:
+            assert all(echoes(client) for client in clients)
+            with pytest.raises(ConnectionRefusedError):
+                host.connect("127.0.0.1", 20007)
+    forwarder.wait_ended(done=500)
+
+
+def test_the_last_clients_of_an_endpoint_count_against_the_limits(host, forwarder, up):
+    up.serve("7,echo")
+    forwarder.tell("limits a1 10 20000 0 0 0")
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    with closed_over(host, forwarder, 30) as clients:
+        forwarder.wait_ended(limit=20)
+        assert sum(served(lambda: client) for client in clients) == 10  # pylint: disable=cell-var-from-loop
+    forwarder.wait_ended(limit=20, done=10)
+    forwarder.tell("close a1 0")  # no count was left behind that it would wait for
+    forwarder.wait_event("closed a1")
 
 
 def test_the_default_endpoint_leads_on_under_clients(host, forwarder, sandbox, up):

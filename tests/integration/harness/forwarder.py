@@ -55,17 +55,23 @@ class Forwarder:
         assert line is not None, f"the forwarder ended with {self.process.wait()}\n{self.log()[-3000:]}"
         return line
 
-    def tell(self, command):
+    def send(self, command):
         self.process.stdin.write(command.encode() + b"\n")
         self.process.stdin.flush()
+
+    def answer(self):
         while True:
             line = self._line()
-            if line.startswith("event "):
-                self.events.append(line[6:])
-                continue
-            if not line.startswith("ok"):
-                raise OSError(f"{command}: {line}")
-            return line[3:]
+            if not line.startswith("event "):
+                return line
+            self.events.append(line[6:])
+
+    def tell(self, command):
+        self.send(command)
+        line = self.answer()
+        if not line.startswith("ok"):
+            raise OSError(f"{command}: {line}")
+        return line[3:]
 
     def wait_event(self, event, timeout=PATIENCE):
         while event not in self.events:
