@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How weftd starts, refuses to start, reloads and stops: each way out has its exit status and names what is to blame."""
 
+import contextlib
 import grp
 import os
 import re
@@ -123,34 +124,59 @@ def test_cleanup_needs_no_host_that_fits(weftd, host):
 # ---- The default endpoint's address, taken.
 
 
+WAITED = 5  # seconds that weftd waits for somebody who does not listen
+
+
+def refuses_at_once(daemon):
+    """Without having waited: in one of a few attempts, for the machine may stand still."""
+    for _ in range(5):
+        start = time.monotonic()
+        assert daemon.refuses() == UNAVAILABLE
+        if time.monotonic() - start < WAITED - 1:
+            return True
+    return False
+
+
 def test_a_listener_on_the_default_address_is_named_at_once(weftd, host):
     daemon = weftd(run=False)
     with host.listen(PORT, "127.0.0.1"):
-        start = time.monotonic()
-        assert daemon.refuses() == UNAVAILABLE
-        assert time.monotonic() - start < 4
+        assert refuses_at_once(daemon)
     assert str(os.getpid()) in daemon.log() and "127.0.0.1:49983" in daemon.log()
 
 
 def test_an_outgoing_connection_on_the_default_address_is_waited_for(weftd, host):
     daemon = weftd(run=False)
-    with host.listen(8080, "127.0.0.1") as listener, host.socket() as client:
-        client.bind(("127.0.0.1", PORT))
-        client.connect(("127.0.0.1", 8080))
-        served, _ = listener.accept()
+    with host.listen(8080, "127.0.0.1") as listener, occupied(host, listener):
         start = time.monotonic()
         assert daemon.refuses() == UNAVAILABLE
-        assert time.monotonic() - start > 4.5
+        assert time.monotonic() - start > WAITED - 0.5
         assert str(os.getpid()) in daemon.log() and "127.0.0.1:49983" in daemon.log()
-        # And one that goes within that time is no fault.
-        daemon.spawn()
+
+
+@contextlib.contextmanager
+def occupied(host, listener):
+    """A connection out of the default address to LISTENER; it leaves nothing behind."""
+    with host.socket() as client:
+        client.bind(("127.0.0.1", PORT))
+        client.connect(listener.getsockname())
+        served, _ = listener.accept()
+        yield
         reset(client)
         served.close()
 
-    def runs():
-        return daemon.running() and os.path.exists(daemon.socket) and daemon.api.status()["state"] == "running"
 
-    poll_until(runs, what=daemon.log_tail)
+def test_an_outgoing_connection_that_goes_meanwhile_is_no_fault(weftd, host):
+    daemon = weftd(run=False)
+    with host.listen(8080, "127.0.0.1") as listener:
+        for _ in range(5):  # the machine may stand still for longer than is waited
+            with occupied(host, listener):
+                daemon.spawn()
+                poll_until(lambda: os.path.exists(daemon.socket) or not daemon.running(), what=daemon.log_tail)
+            with contextlib.suppress(AssertionError, ConnectionError):
+                daemon.await_running()
+                return
+            assert daemon.process.wait(PATIENCE) == UNAVAILABLE
+    raise AssertionError(daemon.log_tail())
 
 
 def test_a_listener_on_all_addresses_of_both_families_is_named_at_once(weftd, host):
@@ -159,9 +185,7 @@ def test_a_listener_on_all_addresses_of_both_families_is_named_at_once(weftd, ho
         both.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         both.bind(("::", PORT))
         both.listen()
-        start = time.monotonic()
-        assert daemon.refuses() == UNAVAILABLE
-        assert time.monotonic() - start < 4
+        assert refuses_at_once(daemon)
     assert str(os.getpid()) in daemon.log()
 
 
@@ -222,7 +246,7 @@ def hang_up(daemon, pattern):
 
 
 def test_hup_takes_what_can_be_taken_and_names_the_rest(weftd, host):
-    daemon = weftd()
+    daemon = weftd({"forwarder": {"default_wait": "60m"}})
     sandbox = daemon.api.register("a1", {"ports": [PORT]})
     body = {"ports": [{"guest_port": 80, "listen": "127.0.0.1:80"}]}
     daemon.api.request("PUT", "/v1/sandboxes/a2", body=body).problem(400, "/ports/0/listen")
@@ -232,9 +256,14 @@ def test_hup_takes_what_can_be_taken_and_names_the_rest(weftd, host):
     assert re.search("level=warning.*key=range", daemon.log())
     assert daemon.api.register("a2", body)["endpoints"][0]["listen"] == ["127.0.0.1:80"]
     assert daemon.api.register("a3", {"ports": [1]})["endpoints"][0]["listen"][0] == "127.0.0.1:20001"
-    with host.connect("127.0.0.1", PORT) as client:
-        assert was_reset(client)
-    assert int(re.search(r"duration_ms=(\d+)", daemon.wait_log("reason=no-sandbox"))[1]) < 1500
+
+
+    def is_not_held():
+        with host.connect("127.0.0.1", PORT, timeout=5) as client, contextlib.suppress(socket.timeout):
+            return was_reset(client)
+
+    poll_until(is_not_held, what="the new default_wait")  # one that comes before the workers know of it waits its hour
+    daemon.wait_log("reason=no-sandbox")
     assert daemon.api.show("a1")["endpoints"] == sandbox["endpoints"]
 
     daemon.write_config("[pool]\nsize = many\n[http]\nlisten = 10.99.0.2:80\n")

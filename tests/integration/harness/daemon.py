@@ -92,6 +92,9 @@ class Weftd:
     def start(self, *more, timeout=PATIENCE):
         """Starts it, and waits until the control socket answers and what was left by a predecessor is adopted."""
         self.spawn(*more)
+        return self.await_running(timeout)
+
+    def await_running(self, timeout=PATIENCE):
         poll_until(self._answers, timeout, what=lambda: f"weftd is not running; its log:\n{self.log_tail()}")
         return self
 
