@@ -224,7 +224,7 @@ def test_a_patch_is_all_or_nothing(host, api):
     refused({**fine, "nosuch": 1}, 400, "/nosuch")
     refused({**fine, "default": "yes"}, 400, "/default")
     refused({**fine, "flows": "keep"}, 400, "/flows")
-    assert not difference(seen, host.state())
+    poll_until(lambda: not difference(seen, host.state()), what=lambda: str(difference(seen, host.state())))
 
 
 def test_publishing_and_unpublishing(host, api, guest):
@@ -280,7 +280,7 @@ def test_changes_from_everywhere_at_once_leave_a_whole(host, daemon):
     assert seen <= {200, 201, 202, 204, 400, 404, 409}, seen
     poll_until(lambda: not [one for one in api.list() if one["state"] in ("creating", "draining")])
     left = api.list()
-    assert host.netns_names() == sorted(one["netns"] for one in left)
+    poll_until(lambda: host.netns_names() == sorted(one["netns"] for one in left), what=host.netns_names)
     listening = host.output(["ss", "-Hltn"])
     for one in left:
         for endpoint in one["endpoints"]:
@@ -300,9 +300,9 @@ def connections(daemon, reason):
 def test_holding_at_each_state(host, weftd, guest):
     daemon = weftd({"daemon": {"log_level": "debug"}})
     api = daemon.api
-    limits = {"limits": {"connect_deadline_ms": 2000}}
-    sandbox = api.register("a1", {"ports": [PORT, 9], "ready_port": PORT, **limits})
-    port, closed = endpoint_port(sandbox), endpoint_port(sandbox, 9)
+    sandbox = api.register("a1", {"ports": [PORT], "ready_port": PORT, "limits": {"connect_deadline_ms": 2000}})
+    patient = api.register("a2", {"ports": [PORT, 9], "ready_port": PORT})  # nothing but what is meant ends what is held
+    port, closed = endpoint_port(patient), endpoint_port(patient, 9)
 
     def held(number):
         """How long a client is held that nobody serves."""
@@ -316,26 +316,26 @@ def test_holding_at_each_state(host, weftd, guest):
         poll_until(lambda: len(connections(daemon, reason)) >= count, what=daemon.log_tail)
         assert len(connections(daemon, reason)) == count
 
-    assert held(port) > 1.9  # waiting: no carrier
+    assert held(endpoint_port(sandbox)) > 1.9  # waiting: no carrier
     logged("connect-deadline", 1)
-    one = guest(sandbox)
+    _, one = guest.many([sandbox, patient])
     api.wait("a1", "attached")
-    assert held(port) > 1.9  # attached: refused, until the deadline
+    assert held(endpoint_port(sandbox)) > 1.9  # attached: refused, until the deadline
     logged("connect-deadline", 2)
-    one.serve(f"{PORT},http,a1")
-    api.wait("a1", "ready")
+    one.serve(f"{PORT},http,a2")
+    api.wait("a2", "ready")
     assert held(closed) > 0.9  # ready: the grace alone, and another reason
     logged("guest-refused", 1)
-    assert health(host, "127.0.0.1", port)["guest"] == "a1"
+    assert health(host, "127.0.0.1", port)["guest"] == "a2"
     poll_until(lambda: connections(daemon, "done"))
-    api.patch("a1", {"paused": True})
+    api.patch("a2", {"paused": True})
     with host.connect("127.0.0.1", port) as client:
         client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
-        poll_until(lambda: api.show("a1")["counters"]["connections_held"] == 1)
-        api.patch("a1", {"paused": False})
-        assert b"a1" in client.recv(4096)
-    for reason in ("done", "guest-refused", "connect-deadline"):
-        assert all("sandbox=a1" in line for line in connections(daemon, reason))
+        poll_until(lambda: api.show("a2")["counters"]["connections_held"] == 1)
+        api.patch("a2", {"paused": False})
+        assert b"a2" in client.recv(4096)
+    for reason, name in (("done", "a2"), ("guest-refused", "a2"), ("connect-deadline", "a1")):
+        assert all(f"sandbox={name}" in line for line in connections(daemon, reason))
 
 
 def test_ready_without_a_ready_port_holds_to_the_deadline(host, api, guest):

@@ -194,11 +194,11 @@ def first_answer(daemon, started):
     def answer():
         assert daemon.process.poll() is None, daemon.log_tail()
         try:
-            return daemon.api.get("/v1/status", timeout=30).expect(200).body["state"]
+            return daemon.api.get("/v1/status", timeout=60).expect(200).body["state"]
         except (FileNotFoundError, ConnectionRefusedError):
             return None
 
-    state = poll_until(answer, 30, interval=0.002)
+    state = poll_until(answer, 60, interval=0.002)
     return time.monotonic() - started, state
 
 
@@ -245,7 +245,7 @@ def settle(host, daemon):
         seen[:] = leftovers(host, daemon)
         return not seen
 
-    poll_until(rest, 30, what=lambda: "\n".join(seen + [daemon.log_tail()]), interval=0.05)
+    poll_until(rest, 60, what=lambda: "\n".join(seen + [daemon.log_tail()]), interval=0.05)
 
 
 def survivors(host, daemon, guest):
@@ -296,7 +296,7 @@ def test_killed_at_any_instant(host, weftd, guest):
         if kill % 3:
             continue  # the next kill meets a daemon that is still busy with the last
         with Quiet(workers, daemon):
-            poll_until(lambda: daemon.api.status()["state"] == "running", 30)
+            poll_until(lambda: daemon.api.status()["state"] == "running", 60)
             settle(host, daemon)
             listed = {one["id"]: one for one in daemon.api.list()}
             for worker in workers:

@@ -56,7 +56,7 @@ def test_names_ranges_and_macs_are_as_configured(host, weftd):
     # Of another prefix and group: none of them are ours.
     daemon.stop()
     assert daemon.run("--cleanup").returncode == 0
-    assert difference(before, host.state()) == []
+    poll_until(lambda: not difference(before, host.state()), what=lambda: str(difference(before, host.state())))
 
 
 def test_the_mtu_is_the_uplinks(host, weftd):
@@ -161,8 +161,16 @@ def test_a_slot_whose_names_are_in_use_is_skipped_and_told(host, weftd):
     host.run(["ip", "netns", "del", "ns-1"])
     host.run(["ip", "link", "del", "veth-2"])
     os.unlink(host.file("/run/netns/ns-3"))
-    slots = [daemon.api.register(f"b{n}")["slot"] for n in range(3)]
-    assert slots == [1, 2, 3], daemon.log_tail()
+
+    def are_free():
+        slots = [daemon.api.register(f"b{n}")["slot"] for n in range(3)]
+        if slots == [1, 2, 3]:
+            return True
+        for n in range(3):
+            daemon.api.unregister(f"b{n}")
+        return False
+
+    poll_until(are_free, what=daemon.log_tail)
     daemon.before = clean
 
 
@@ -174,7 +182,7 @@ def test_a_veth_of_the_right_name_and_another_group_is_not_ours(host, weftd):
     daemon.stop()
     assert daemon.run("--cleanup").returncode == 0
     assert {"ns-1"} <= set(host.netns_names()) and "veth-1" in host.links()
-    assert difference(before, host.state()) == []
+    poll_until(lambda: not difference(before, host.state()), what=lambda: str(difference(before, host.state())))
     host.run(["ip", "netns", "del", "ns-1"])
     host.run(["ip", "link", "del", "veth-1"])
     daemon.before = host.state()

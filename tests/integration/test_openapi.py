@@ -173,7 +173,7 @@ def test_events_of_weftd_are_documented_ones_and_read_as_durations(daemon, api, 
         until(events, "published")
         api.patch("a1", {"unpublish": [8]})
         until(events, "unpublished")
-        one.run(["curl", "-s", "-m", "1", "http://10.0.0.1/"], check=False)
+        one.run(["curl", "-s", "-m", "20", "http://10.0.0.1/"], check=False)
         denied = until(events, "denied")
         assert (denied["sandbox"], denied["rule"], denied["destination"], denied["port"]) == ("a1", "private", "10.0.0.1", 80)
         host.run(["nft", "flush", "ruleset"])

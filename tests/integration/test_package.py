@@ -50,7 +50,7 @@ def machine(host, folder, package):
     host.run(["sh", "-c", ROOT, "sh", place, package])
 
     def run(script):
-        return host.run(["chroot", f"{place}/root", "sh", "-ec", script])
+        return host.run(["chroot", f"{place}/root", "sh", "-ec", script], timeout=180)
 
     def start():
         return host.popen(["chroot", f"{place}/root", "/usr/sbin/weftd", "--foreground"], stderr=subprocess.DEVNULL)
@@ -70,14 +70,15 @@ def owned_by_package(machine):
 
 
 def wait_for_daemon(machine):
-    machine("for i in $(seq 200); do weftctl status >/dev/null 2>&1 && exit 0; sleep 0.05; done; exit 1")
+    machine("for i in $(seq 600); do weftctl status >/dev/null 2>&1 && exit 0; sleep 0.05; done; exit 1")
 
 
 def stop(process):
     process.terminate()
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0
 
 
+@pytest.mark.timeout(1200)  # it builds the package
 def test_an_upgrade_leaves_sandboxes_alone_and_a_purge_leaves_nothing(machine):
     machine("dpkg -i /tmp/weft.deb")
     files = owned_by_package(machine)

@@ -22,7 +22,7 @@ POOL = 32
 # Each has an own port on loopback beside its host address.
 BODY = {"ports": [PORT], "ready_port": PORT}
 
-pytestmark = pytest.mark.timeout(180 + SCALE // 4)
+pytestmark = pytest.mark.timeout(240 + SCALE // 4)
 
 def register_all(api):
     made = [api.register(f"s{i}", BODY) for i in range(SCALE)]
@@ -91,9 +91,9 @@ def test_all_answer_in_one_round_on_both_ways_in(host, weftd, guest):
     poll_until(lambda: api.status()["sandboxes"]["ready"] == SCALE, 60 + SCALE / 20, interval=0.1)
 
     by_kernel = {one["id"]: (one["host_ip"], PORT) for one in sandboxes}
-    assert_each_is_itself(one_round(host, by_kernel, 30 + SCALE / 20), sandboxes)
+    assert_each_is_itself(one_round(host, by_kernel, 60 + SCALE / 20), sandboxes)
     by_forwarder = {one["id"]: ("127.0.0.1", endpoint_port(one)) for one in sandboxes}
-    assert_each_is_itself(one_round(host, by_forwarder, 30 + SCALE / 20), sandboxes)
+    assert_each_is_itself(one_round(host, by_forwarder, 60 + SCALE / 20), sandboxes)
 
     # One namespace's descriptor each, and its listeners; and no neighbour that could be crowded out.
     listeners = sum(len(endpoint["listen"]) for one in sandboxes for endpoint in one["endpoints"])
@@ -120,7 +120,7 @@ def test_all_are_taken_over_and_none_notices(host, weftd, guest):
 
     daemon.kill()
     assert_each_is_itself(
-        one_round(host, {one["id"]: (one["host_ip"], PORT) for one in sandboxes}, 30 + SCALE / 20), sandboxes
+        one_round(host, {one["id"]: (one["host_ip"], PORT) for one in sandboxes}, 60 + SCALE / 20), sandboxes
     )
     daemon.start(timeout=60 + SCALE / 20)
     after = api.list()
@@ -133,7 +133,7 @@ def test_all_are_taken_over_and_none_notices(host, weftd, guest):
     assert sandboxes[-1]["id"].encode() in flow.recv(4096)
     flow.close()
     by_forwarder = {one["id"]: ("127.0.0.1", endpoint_port(one)) for one in after}
-    assert_each_is_itself(one_round(host, by_forwarder, 30 + SCALE / 20), sandboxes)
+    assert_each_is_itself(one_round(host, by_forwarder, 60 + SCALE / 20), sandboxes)
     assert "repaired" not in daemon.log()
     unregister_all(api)
 
