@@ -271,9 +271,11 @@ static int start(struct daemon *daemon, struct err *err)
 	daemon->host_lock = host_lock_take(daemon->config->names.link_group, err);
 	if (daemon->host_lock < 0)
 		return -1;
+	/* From here on a signal waits for the loop: one that ended us now would take with it what the service manager kept for us. */
+	if (watch_signals(daemon, err) < 0)
+		return -1;
 	daemon->inherited = inherited_receive();
-	if (watch_signals(daemon, err) < 0 ||
-	    timer_init(&daemon->housekeeping, daemon->base, housekeep, daemon, err) < 0)
+	if (timer_init(&daemon->housekeeping, daemon->base, housekeep, daemon, err) < 0)
 		return -1;
 	timer_start(&daemon->housekeeping, HOUSEKEEPING_MS);
 	if (guard_start(daemon, err) < 0)
