@@ -6,10 +6,11 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import tempfile
 
-from .wait import TimedOut, poll_until
+from .wait import PATIENCE, TimedOut, poll_until
 
 
 class Browser:
@@ -39,10 +40,21 @@ class Browser:
         self.last_id = 0
         self.session = None
         self.said = []
-        page = next(one for one in self.call("Target.getTargets")["targetInfos"] if one["type"] == "page")
+        try:
+            self._attach()
+        except BaseException:
+            self.close()
+            raise
+
+    def _attach(self):
+        page = poll_until(self._first_page, 2 * PATIENCE, what="the browser to open its first page")
         self.session = self.call("Target.attachToTarget", targetId=page["targetId"], flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
+
+    def _first_page(self):
+        """Commands are taken before the window is there."""
+        return next((one for one in self.call("Target.getTargets")["targetInfos"] if one["type"] == "page"), None)
 
     def _message(self, timeout):
         while b"\0" not in self.pending:
@@ -54,7 +66,7 @@ class Browser:
         message, self.pending = self.pending.split(b"\0", 1)
         return json.loads(message)
 
-    def call(self, method, timeout=60, **parameters):
+    def call(self, method, timeout=4 * PATIENCE, **parameters):
         self.last_id += 1
         message = {"id": self.last_id, "method": method, "params": parameters}
         if self.session:
@@ -77,8 +89,17 @@ class Browser:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
-    def wait(self, expression, timeout=30):
-        return poll_until(lambda: self.evaluate(expression), timeout, what=expression, interval=0.1)
+    def wait(self, expression, timeout=3 * PATIENCE):
+        def true():
+            try:
+                return self.evaluate(expression)
+            except AssertionError as error:
+                # The page that was is going, and the next is not there yet.
+                if "context" in str(error) or "navigated" in str(error):
+                    return False
+                raise
+
+        return poll_until(true, timeout, what=expression, interval=0.1)
 
     def dark(self, dark):
         value = "dark" if dark else "light"
@@ -99,9 +120,9 @@ class Browser:
     def close(self):
         self.process.terminate()
         try:
-            self.process.wait(10)
+            self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
         os.close(self.write_fd)
         os.close(self.read_fd)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """weftd under test: started in a host with a configuration of the test's, and held to leave nothing behind."""
 
+import contextlib
 import os
 import re
 import signal
@@ -177,6 +178,26 @@ class Weftd:
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    @contextlib.contextmanager
+    def standing_still(self):
+        """Stopped by a signal meanwhile: for it, what is done here is done all at once."""
+
+        def stopped():
+            return all(state == "T" for state in self._thread_states())
+
+        self.signal(signal.SIGSTOP)
+        try:
+            poll_until(stopped, what="all threads of weftd to stop")
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
+
+    def _thread_states(self):
+        for thread in os.listdir(f"/proc/{self.pid}/task"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                with open(f"/proc/{self.pid}/task/{thread}/stat", encoding="ascii") as file:
+                    yield file.read().rsplit(")", 1)[1].split()[0]
 
     def running(self):
         return self.process is not None and self.process.poll() is None

@@ -9,7 +9,7 @@ import subprocess
 import threading
 
 from .daemon import _SANITIZER_OPTIONS
-from .wait import poll_until
+from .wait import PATIENCE, poll_until
 
 MOST = 253  # SCM_MAX_FD: what the kernel lets through in one message
 
@@ -49,6 +49,7 @@ class Manager:
         resource.setrlimit(resource.RLIMIT_NOFILE, (self._limits[1], self._limits[1]))
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.path)
+        self._settled = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -60,6 +61,9 @@ class Manager:
                 return
             if data == b"end":
                 return
+            if data == b"settle":
+                self._settled.set()
+                continue
             assert not flags & socket.MSG_CTRUNC
             fds = array.array("i")
             for level, kind, content in ancillary:
@@ -79,15 +83,24 @@ class Manager:
         for fd in fds:
             os.close(fd)  # of a barrier, too: this is what it waits for
 
+    def _tell(self, word):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+            one.sendto(word, self.path)
+
+    def settle(self):
+        """Waits until all is taken that was sent so far: a service that is dead may have said much at the last moment."""
+        self._settled.clear()
+        self._tell(b"settle")
+        assert self._settled.wait(PATIENCE), "the manager's thread to take what was sent"
+
     def said(self, key, value="1"):
         return any(fields.get(key) == value for fields, _ in self.messages)
 
     def spawn(self, daemon, fds=None, pid=None):
         """Starts DAEMON with what is stored, or FDS, as descriptors 3 and on. PID: another LISTEN_PID than its own."""
+        self.settle()
         handed = list(fds if fds is not None else (fd for _, fd in self.stored))
         names = ":".join(name for name, _ in self.stored) if fds is None else ":".join(["other"] * len(handed))
-
-
         environment = {**os.environ, **_SANITIZER_OPTIONS, "NOTIFY_SOCKET": self.path}
         if handed:
             environment |= {"LISTEN_FDS": str(len(handed)), "LISTEN_FDNAMES": names}
@@ -106,6 +119,7 @@ class Manager:
 
     def start(self, daemon, fds=None, pid=None):
         """The same, and waits for READY=1."""
+        self.settle()
         self.messages.clear()
         self.spawn(daemon, fds, pid)
 
@@ -117,8 +131,7 @@ class Manager:
         return daemon
 
     def close(self):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
-            one.sendto(b"end", self.path)
+        self._tell(b"end")
         self._thread.join()
         self._socket.close()
         for _, fd in self.stored:

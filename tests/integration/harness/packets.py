@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Frames made by hand, and captures of what is on a link: for guests that do not play by the rules."""
 
+import errno
 import socket
 import struct
-import time
+
+from .wait import poll_until
 
 TAP_MAC = "02:fc:00:00:00:06"
 GUEST_MAC = "02:fc:00:00:00:05"
@@ -100,15 +102,16 @@ class Wire:
 
     def send(self, frame):
         """Waits while the link's queue is full."""
-        for _ in range(1000):
+
+        def taken():
             try:
-                self.socket.send(frame)
-                return
-            except (BlockingIOError, OSError) as error:
-                if error.errno not in (11, 105):
+                return self.socket.send(frame)
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.ENOBUFS):
                     raise
-                time.sleep(0.001)
-        raise TimeoutError(f"{self.name}: the queue stays full")
+                return False
+
+        poll_until(taken, what=f"room in the queue of {self.name}", interval=0.001)
 
     def seen(self):
         """All frames since it was opened, or forget()."""

@@ -8,6 +8,9 @@ import time
 # Seconds: far beyond what anything takes that others wait for, on a busy machine and under sanitizers. Only a failure waits so long.
 PATIENCE = 30.0
 
+# The same for one of several attempts.
+ATTEMPT = 10.0
+
 
 class TimedOut(AssertionError):
     """A condition did not come about; the text says which, and what was seen last."""
@@ -24,6 +27,19 @@ def poll_until(condition, timeout=PATIENCE, what=None, interval=0.01):
             seen = what() if callable(what) else what or getattr(condition, "__name__", "condition")
             raise TimedOut(f"not within {timeout} s: {seen}")
         time.sleep(interval)
+
+
+def tried(attempt, times=3):
+    """The result of ATTEMPT, which is made again when it times out: for what a busy machine may spoil now and then.
+
+    For packets above all that nobody sends again: the queue that all the veths of a CPU share is short, and drops what does not fit.
+    """
+    for left in reversed(range(times)):
+        try:
+            return attempt()
+        except (TimedOut, TimeoutError):
+            if not left:
+                raise
 
 
 def readable(fd, timeout):
