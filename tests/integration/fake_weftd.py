@@ -107,7 +107,10 @@ class FakeWeftd:
         lines = head.decode().split("\r\n")
         fields = dict(line.lower().split(": ", 1) for line in lines[1:])
         while len(body) < int(fields.get("content-length", 0)):
-            body += connection.recv(65536)
+            piece = connection.recv(65536)
+            if not piece:
+                return
+            body += piece
         method, target, _ = lines[0].split(" ")
         self.requests.append((method, target, json.loads(body) if body else None))
         answer = self.answers.pop(0)
