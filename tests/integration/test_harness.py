@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The tests' own tools, held to what the other tests take for granted of them. No daemon takes part."""
 
+import json
 import socket
 import zlib
 
 import pytest
 
-from harness.client import PATTERN, receive_all, reset
+from harness.client import PATTERN, ask, receive_all, reset
 from harness.host import difference
 from harness.wait import PATIENCE, poll_until
 
@@ -52,10 +53,11 @@ def test_carrier_goes_and_comes_while_the_guest_lives_on(sandbox, guest):
 def test_a_frozen_guest_keeps_carrier_and_goes_on_when_it_thaws(sandbox, guest):
     one = guest("ns-1")
     one.serve("7,echo")
-    with sandbox.connect("169.254.0.21", 7, timeout=0.3) as connection:
+    with sandbox.connect("169.254.0.21", 7) as connection:
         one.freeze()
         assert sandbox.carrier("tap0")
         connection.sendall(b"later")
+        connection.settimeout(0.3)
         with pytest.raises(socket.timeout):
             connection.recv(16)
         connection.settimeout(PATIENCE)
@@ -132,8 +134,7 @@ def test_many_guests_in_one_process(host, guest):
     guests[0].owner.serve([(one, f"49983,http,{name}") for one, name in zip(guests, names)])
     for name in names:
         with host.netns(name).connect("169.254.0.21", 49983) as connection:
-            connection.sendall(b"GET /health HTTP/1.0\r\n\r\n")
-            assert f'"guest": "{name}"'.encode() in connection.recv(4096)
+            assert json.loads(ask(connection))["guest"] == name
     guests[0].kill()
     poll_until(lambda: not host.netns("ns-30").carrier("tap0"))
 
@@ -164,7 +165,7 @@ def test_a_real_vm_boots_and_serves(sandbox, vm):
     booted = vm("ns-1")
     booted.wait_serving()
     assert sandbox.carrier("tap0")
-    health = sandbox.output(["curl", "-sS", "--max-time", "10", "http://169.254.0.21:49983/health"])
+    health = sandbox.output(["curl", "-sS", "--max-time", PATIENCE, "http://169.254.0.21:49983/health"])
     assert '"status": "ok"' in health
     booted.kill()
     assert not sandbox.carrier("tap0")
@@ -174,7 +175,7 @@ def test_a_real_vm_boots_and_serves(sandbox, vm):
 def test_a_real_vm_with_the_agent_runs_commands(sandbox, vm):
     vm("ns-1", agent=True).wait_serving()
     url = "http://169.254.0.21:49983"
-    assert sandbox.output(["curl", "-sS", "--max-time", "10", "-w", "%{http_code}", f"{url}/health"]) == "204"
+    assert sandbox.output(["curl", "-sS", "--max-time", PATIENCE, "-w", "%{http_code}", f"{url}/health"]) == "204"
     sandbox.run(["curl", "-sS", "-F", "file=@/etc/hostname", f"{url}/files?path=/home/user/h"])
     with open("/etc/hostname", encoding="utf-8") as file:
         assert sandbox.output(["curl", "-sS", f"{url}/files?path=/home/user/h"]) == file.read()

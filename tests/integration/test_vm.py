@@ -7,16 +7,16 @@ import pytest
 
 from harness.api import endpoint_port
 from harness.client import PORT, ask, was_reset
-from harness.wait import poll_until
+from harness.vm import BOOT_LIMIT as BOOT
+from harness.wait import PATIENCE, poll_until
 
 pytestmark = pytest.mark.vm
 
 READY = {"ports": [PORT], "ready_port": PORT}
-BOOT = 90  # seconds; emulated on a busy machine
 
 
 def curl(host, url):
-    return json.loads(host.output(["curl", "-sS", "--fail", "--noproxy", "*", "--max-time", "20", url]))
+    return json.loads(host.output(["curl", "-sS", "--fail", "--noproxy", "*", "--max-time", PATIENCE, url]))
 
 
 def test_a_vm_is_waited_for_and_answers_on_both_ways_in(host, weftd, vm):

@@ -24,7 +24,7 @@ from harness.api import endpoint_port
 from harness.daemon import Weftd
 from harness.host import Host
 from harness.sdk import GUEST_URL, SDKS, Sdk, StandinBox, VmBox, install, versions
-from harness.vm import make_image
+from harness.vm import BOOT_LIMIT, make_image
 
 NAMES = ("a1", "a2", "a3")
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
@@ -94,7 +94,7 @@ class Bench:
         for one in self.boxes:
             one.serve()
         for name in NAMES:
-            self.weftd.api.wait(name, "ready", timeout=60)
+            self.weftd.api.wait(name, "ready", timeout=BOOT_LIMIT)
 
     def client(self, kind, label, url=None, sandbox=None):
         """In the host, or inside the namespace of SANDBOX."""
