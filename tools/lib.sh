@@ -13,7 +13,7 @@ build_packages=(autoconf automake pkg-config gcc make libc6-dev libevent-dev lib
 run_packages=(iproute2 nftables util-linux curl procps)
 vm_packages=(qemu-system-x86 cpio gzip dpkg)
 test_packages=(python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-yaml python3-jsonschema ethtool
-	dpkg-dev debhelper chromium)
+	iputils-ping dpkg-dev debhelper chromium)
 lint_packages=(clang-format-14 clang-tidy-14 cppcheck shellcheck groff) # the versions of Debian 12
 
 if [ -t 1 ]; then
@@ -103,7 +103,7 @@ build_in() {
 	shift
 	mkdir -p "$folder"
 	if [ ! -x "$top/configure" ] || [ "$top/configure.ac" -nt "$top/configure" ]; then
-		quietly "$log" limited 300 "autoreconf" "$top/autogen.sh" || fail "autogen.sh failed" "read $log"
+		quietly "$log" limited 900 "autoreconf" "$top/autogen.sh" || fail "autogen.sh failed" "read $log"
 	fi
 	# make would find what was built among the sources, so configure refuses to build beside them.
 	if [ -f "$top/config.status" ]; then
@@ -111,10 +111,10 @@ build_in() {
 		quietly "$log" limited 300 "make distclean" make -C "$top" distclean || fail "make distclean failed" "read $log"
 	fi
 	if [ ! -f "$folder/Makefile" ] || [ "$(cat "$folder/configured-with" 2>/dev/null)" != "$*" ]; then
-		(cd "$folder" && quietly build.log limited 300 "configure" "$top/configure" --quiet "$@") ||
+		(cd "$folder" && quietly build.log limited 900 "configure" "$top/configure" --quiet "$@") ||
 			fail "configure failed" "read $log and $folder/config.log"
 		printf '%s\n' "$*" >"$folder/configured-with"
 	fi
-	quietly "$log" limited 900 "make" make -C "$folder" -j"$jobs" all ||
+	quietly "$log" limited 2700 "make" make -C "$folder" -j"$jobs" all ||
 		fail "the build failed" "read $log"
 }
