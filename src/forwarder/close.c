@@ -68,7 +68,7 @@ static void write_line(const struct connection *connection, enum close_reason re
 		F_STR("reason", close_reason_name(reason)),
 		F_UINT("to_guest", connection->streams[CLIENT].bytes),
 		F_UINT("from_guest", connection->streams[GUEST].bytes),
-		F_UINT("duration_ms", connection->worker->now_ms - connection->accepted_ms),
+		F_UINT("duration_ms", connection_age_ms(connection)),
 		F_INT("connect_ms", connect_ms),
 		F_STR("error", connection->error ? strerror(connection->error) : NULL),
 		F_SOME("suppressed", suppressed),

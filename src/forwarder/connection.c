@@ -177,6 +177,14 @@ uint64_t connection_next_id(void)
 	return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
 }
 
+/* The worker's time is that of its turn, and what was accepted in the course of the turn is younger. */
+uint64_t connection_age_ms(const struct connection *connection)
+{
+	uint64_t now_ms = connection->worker->now_ms;
+
+	return now_ms > connection->accepted_ms ? now_ms - connection->accepted_ms : 0;
+}
+
 void connection_begin(struct worker *worker, const struct arrival *arrival)
 {
 	struct connection *connection = slab_alloc(worker->slab);

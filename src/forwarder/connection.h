@@ -95,6 +95,9 @@ struct connection {
 /* A number for the next connection, or flow. Any thread. */
 uint64_t connection_next_id(void);
 
+/* Milliseconds since it was accepted. */
+uint64_t connection_age_ms(const struct connection *connection);
+
 /* Takes over what ARRIVAL owns, and begins. On failure the client is reset. */
 void connection_begin(struct worker *worker, const struct arrival *arrival);
 

@@ -53,14 +53,12 @@ static const char *state_name(const struct connection *connection)
 
 static void describe(const struct connection *connection, struct connection_info *info)
 {
-	uint64_t now_ms = connection->worker->now_ms;
-
 	*info = (struct connection_info){
 		.id = connection->id,
 		.state = state_name(connection),
 		.bytes_to_guest = connection->streams[CLIENT].bytes,
 		.bytes_from_guest = connection->streams[GUEST].bytes,
-		.age_ms = now_ms - connection->accepted_ms,
+		.age_ms = connection_age_ms(connection),
 		.connect_ms =
 		    connection->connected_ms ? (int64_t)(connection->connected_ms - connection->accepted_ms) : -1,
 	};
