@@ -10,6 +10,7 @@
  *	listen NAME ID|- ADDRESS PORT [proxy] [udp]      "-": the default endpoint
  *	unlisten NAME reset|keep
  *	default ID|-
+ *	wait MS                   how long clients of the default endpoint are held while it leads nowhere
  *	close ID DRAIN_MS         event closed ID
  *	probe ID PORT             event accepted ID PORT
  *	stats                     ok NAME=VALUE...
@@ -55,6 +56,7 @@ static LIST_HEAD(, named_route) routes = LIST_HEAD_INITIALIZER(routes);
 static LIST_HEAD(, named_listener) listeners = LIST_HEAD_INITIALIZER(listeners);
 static struct forwarder *forwarder;
 static struct event_base *base;
+static struct config *config;
 
 static void ok(void)
 {
@@ -96,7 +98,7 @@ static unsigned number(const char *text)
 
 static void do_route(char **arguments)
 {
-	struct limits limits = { .connect_deadline_ms = 10000, .keepalive_ms = 15000 };
+	struct limits limits = { .connect_deadline_ms = 60000, .keepalive_ms = 15000 };
 	struct named_route *made = calloc(1, sizeof(*made));
 
 	snprintf(made->id, sizeof(made->id), "%s", arguments[1]);
@@ -204,6 +206,13 @@ static void do_unlisten(char **arguments)
 static void do_default(char **arguments)
 {
 	forwarder_set_default(forwarder, strcmp(arguments[1], "-") == 0 ? NULL : find_route(arguments[1])->route);
+	ok();
+}
+
+static void do_wait(char **arguments)
+{
+	config->forwarder.default_wait_ms = number(arguments[1]);
+	forwarder_reconfigure(forwarder);
 	ok();
 }
 
@@ -319,7 +328,7 @@ static const struct command {
 	{ "limits", 6, do_limits },   { "listen", 4, do_listen },         { "unlisten", 2, do_unlisten },
 	{ "default", 1, do_default }, { "close", 2, do_close },           { "probe", 2, do_probe },
 	{ "stats", 0, do_stats },     { "routestats", 1, do_routestats }, { "list", 1, do_list },
-	{ "drain", 1, do_drain },     { "nofile", 1, do_nofile },
+	{ "drain", 1, do_drain },     { "nofile", 1, do_nofile },         { "wait", 1, do_wait },
 };
 
 static void obey(char *line)
@@ -381,11 +390,11 @@ static void forget_all(void)
 
 int main(int argc, char **argv)
 {
-	struct config *config = config_default();
 	struct err err;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	log_setup(getenv("QUIET") ? LOG_INFO_LEVEL : LOG_DEBUG_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
+	config = config_default();
 	config->daemon.workers = argc > 1 ? number(argv[1]) : 2;
 	config->forwarder.connections = argc > 2 ? number(argv[2]) : 0;
 	base = event_base_new();

@@ -13,45 +13,64 @@ import pytest
 from harness.client import echoes
 from harness.daemon import build_dir
 from harness.forwarder import SLOW
-from harness.wait import poll_until
+from harness.wait import PATIENCE, poll_until
 
 LOAD = os.path.join(build_dir(), "tests/forwarder/load")
 
 
 def cpu_by_thread(forwarder):
-    """Seconds of each thread but main, which is the first: the workers, and a sanitizer's own."""
+    """Seconds of each thread but main: the workers, and a sanitizer's own."""
     used = []
-    for thread in sorted(os.listdir(f"/proc/{forwarder.pid}/task"), key=int)[1:]:
+    for thread in sorted(os.listdir(f"/proc/{forwarder.pid}/task"), key=int):
+        if int(thread) == forwarder.pid:
+            continue
         with open(f"/proc/{forwarder.pid}/task/{thread}/schedstat", encoding="ascii") as file:
             used.append(int(file.read().split()[0]) / 1e9)
     return used
 
 
-@pytest.mark.parametrize("one_by_one", [False, True])
-def test_kept_connections_are_spread_over_the_workers(host, forwarder, up, one_by_one):
-    up.serve("7,echo", "49983,http,a1")
-    forwarder.tell("listen a a1 127.0.0.1:20007 7")
-    forwarder.tell("listen b a1 127.0.0.1:20083 49983")
-    if one_by_one:  # each is accepted while all workers wait: the kernel wakes the same one each time
-        clients = []
-        for _ in range(16):
-            clients.append(host.connect("127.0.0.1", 20007))
-            clients[-1].sendall(b"x")
-            assert clients[-1].recv(1) == b"x"
+def are_shared(forwarder, work):
+    """Fails unless both workers have a part in WORK: at one time, since a busy machine may let one of them stand still for long."""
+    for _ in range(5):
         before = cpu_by_thread(forwarder)
+        work()
+        used = [after - earlier for after, earlier in zip(cpu_by_thread(forwarder), before)]
+        less, more = sorted(used)[-2:]
+        if less > 0.2 * (less + more):
+            return
+    raise AssertionError(used)
+
+
+def test_connections_that_come_together_are_spread_over_the_workers(host, forwarder, up):
+    up.serve("49983,http,a1")
+    forwarder.tell("listen b a1 127.0.0.1:20083 49983")
+
+    def load():
+        poll_until(lambda: forwarder.stats()["open"] == 0)
+        assert "failed=0 " in host.output([LOAD, "requests", "127.0.0.1:20083", 1, 16], timeout=60)
+
+    are_shared(forwarder, load)
+
+
+def test_connections_that_come_one_by_one_are_spread_over_the_workers(host, forwarder, up):
+    """Each is accepted while all workers wait: the kernel wakes the same one each time."""
+    up.serve("7,echo")
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    clients = []
+    for _ in range(16):
+        clients.append(host.connect("127.0.0.1", 20007))
+        assert echoes(clients[-1])
+
+    def echo_all():
         for _ in range(200):
             for client in clients:
                 client.sendall(b"x")
             for client in clients:
                 assert client.recv(1) == b"x"
-        for client in clients:
-            client.close()
-    else:
-        before = cpu_by_thread(forwarder)
-        assert "failed=0 " in host.output([LOAD, "requests", "127.0.0.1:20083", 1, 16], timeout=60)
-    used = [after - earlier for after, earlier in zip(cpu_by_thread(forwarder), before)]
-    less, more = sorted(used)[-2:]
-    assert less > 0.2 * (less + more), used
+
+    are_shared(forwarder, echo_all)
+    for client in clients:
+        client.close()
 
 
 def served(connect, text=b"abc"):
@@ -77,7 +96,7 @@ class Crowd:
     def _run(self, port):
         try:
             while not self.stop.is_set():
-                if served(lambda: self.host.connect("127.0.0.1", port, timeout=20)):
+                if served(lambda: self.host.connect("127.0.0.1", port, timeout=2 * PATIENCE)):
                     self.served += 1
                 else:
                     self.turned_away += 1
@@ -92,7 +111,7 @@ class Crowd:
     def __exit__(self, *_):
         self.stop.set()
         for thread in self.threads:
-            thread.join(30)
+            thread.join(3 * PATIENCE)
         assert not self.problems, self.problems
 
 
@@ -108,13 +127,14 @@ def test_endpoints_and_routes_come_and_go_under_clients(host, forwarder, sandbox
             if number % 2:
                 before = crowd.served
                 poll_until(lambda: crowd.served > before)  # pylint: disable=cell-var-from-loop
-            forwarder.tell(f"limits b{number} 0 10000 0 0 0")
+            forwarder.tell(f"limits b{number} 0 60000 0 0 0")
             forwarder.tell("unlisten a reset")
             forwarder.tell("unlisten b keep")
             forwarder.tell(f"up b{number} 0")
             forwarder.tell(f"close b{number} 0")
             forwarder.wait_event(f"closed b{number}")
-    assert crowd.served >= 20 and crowd.turned_away
+        poll_until(lambda: crowd.turned_away)
+    assert crowd.served >= 20
     poll_until(lambda: forwarder.stats()["open"] == 0)
     with pytest.raises(ConnectionRefusedError):
         host.connect("127.0.0.1", 20007)
@@ -198,7 +218,7 @@ def test_the_default_endpoint_leads_on_under_clients(host, forwarder, sandbox, u
 
 def test_the_default_endpoint_keeps_to_its_routes_limit(host, forwarder, up):
     up.serve("7,echo")
-    forwarder.tell("limits a1 3 10000 0 0 0")
+    forwarder.tell("limits a1 3 60000 0 0 0")
     forwarder.tell("default a1")
     forwarder.tell("listen a - 127.0.0.1:20007 7")
     clients = [host.connect("127.0.0.1", 20007) for _ in range(3)]
@@ -216,7 +236,7 @@ def test_the_default_endpoint_keeps_to_its_routes_limit(host, forwarder, up):
 def test_a_limit_is_exact_when_many_come_at_once(host, forwarder, up):
     """However many workers accept."""
     up.serve("7,echo")
-    forwarder.tell("limits a1 10 10000 0 0 0")
+    forwarder.tell("limits a1 10 60000 0 0 0")
     forwarder.tell("listen a a1 127.0.0.1:20007 7")
     clients = []
     for _ in range(100):
@@ -244,23 +264,34 @@ def test_after_the_drain_began_nobody_is_accepted(host, forwarder, up):
     forwarder.wait_ended(done=1)
     forwarder.tell("drain 0")
     forwarder.wait_event("drained")
-    used = forwarder.cpu_seconds()
     with host.connect("127.0.0.1", 20007) as client:
         client.settimeout(0.5)
         client.sendall(b"x")
-        with pytest.raises(socket.timeout):
-            client.recv(1)
-    assert forwarder.cpu_seconds() - used < 0.2
+
+        def wait_in_vain():
+            with pytest.raises(socket.timeout):
+                client.recv(1)
+
+        forwarder.rests(wait_in_vain)
     assert forwarder.stats()["open"] == 0
+
+
+def open_and_close(forwarder, count):
+    """Seconds that COUNT endpoints take to come, and to go; and the memory that they take, KiB."""
+    before, start = forwarder.memory_kib(), time.monotonic()
+    for number in range(count):
+        forwarder.tell(f"listen n{number} a1 127.1.{number >> 8}.{number & 255}:20007 7")
+    opened, taken = time.monotonic(), forwarder.memory_kib() - before
+    for number in range(count):
+        forwarder.tell(f"unlisten n{number} keep")
+    return opened - start, time.monotonic() - opened, taken
 
 
 def test_endpoints_by_the_thousand_open_and_close_quickly(host, forwarder):
     count = 1000 if SLOW else 4000
-    before, start = forwarder.memory_kib(), time.monotonic()
-    for number in range(count):
-        forwarder.tell(f"listen n{number} a1 127.1.{number >> 8}.{number & 255}:20007 7")
-    opened = time.monotonic() - start
-    assert forwarder.memory_kib() - before < count * (4 if SLOW else 2)
-    for number in range(count):
-        forwarder.tell(f"unlisten n{number} keep")
-    assert opened < 10 and time.monotonic() - start < 20
+    tries = []
+    while not tries or max(tries[-1]) >= 10:  # a busy machine is slow too, but not always
+        assert len(tries) < 4, tries
+        *took, memory = open_and_close(forwarder, count)
+        assert tries or memory < count * (4 if SLOW else 2)
+        tries.append(took)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What clients do, in a few words each."""
 
+import contextlib
 import json
 import socket
 
@@ -34,6 +35,29 @@ def receive_exactly(connection, count):
         assert chunk, f"the stream ended after {len(data)} of {count} bytes"
         data += chunk
     return data
+
+
+def accept_heard(listener):
+    """The first connection at LISTENER that says something, none of which is taken here.
+
+    On a busy machine the forwarder may take an answer for too late, and dial again: the guest sees the first attempt reset
+    before a byte came.
+    """
+    while True:
+        served, _ = listener.accept()
+        served.settimeout(PATIENCE)
+        with contextlib.suppress(ConnectionResetError):
+            if served.recv(1, socket.MSG_PEEK):
+                return served
+        served.close()
+
+
+def accept_from(listener, client):
+    """What CLIENT is connected to at LISTENER, once a byte of the client's has come and was taken."""
+    client.sendall(b"!")
+    served = accept_heard(listener)
+    assert receive_exactly(served, 1) == b"!"
+    return served
 
 
 def echoes(connection, text=b"abc"):

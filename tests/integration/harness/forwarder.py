@@ -115,6 +115,18 @@ class Forwarder:
             fields = file.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def rests(self, work, limit=0.1):
+        """Fails if it takes LIMIT seconds of CPU while WORK is done, which takes some time, and does so again and again.
+
+        What spins does so always. Once proves nothing: a virtual processor that stood still is counted as the thread's time.
+        """
+        used = []
+        while not used or used[-1] >= limit:
+            assert len(used) < 10, f"{used} s of CPU"
+            before = self.cpu_seconds()
+            work()
+            used.append(self.cpu_seconds() - before)
+
     def memory_kib(self):
         with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:"))
