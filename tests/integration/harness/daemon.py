@@ -72,6 +72,13 @@ class Weftd:
         with open(self.config, "w", encoding="utf-8") as file:
             file.write(sections if isinstance(sections, str) else config_text(sections))
 
+    def widen_pool(self):
+        """Room in the pool for what is released now: a pool that is full again by then, on a slow machine, takes nothing back."""
+        size = self.api.status()["pool"]["target"] + 20
+        self.write_config({"pool": {"size": size, "refill": 1, "quarantine": "0s"}})
+        self.signal(signal.SIGHUP)
+        poll_until(lambda: self.api.status()["pool"]["target"] == size)
+
     def command(self, *more):
         return [
             *(self.program, "--config", self.config, "--socket", self.socket, "--state-dir", self.state_dir),

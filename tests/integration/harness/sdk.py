@@ -74,7 +74,7 @@ class Pending:
     def running(self):
         return not self.done.is_set()
 
-    def wait_events(self, count, timeout=30.0):
+    def wait_events(self, count, timeout=60.0):
         """Waits for COUNT events of the stream, and returns them all."""
         with self.heard:
             if not self.heard.wait_for(lambda: len(self.events) >= count or self.done.is_set(), timeout):
@@ -269,7 +269,9 @@ def agent_streams(host, sandbox):
         connection.sendall(b"GET /agent/streams HTTP/1.1\r\nHost: x\r\n\r\n")
         seen = b""
         while b"\r\n\r\n" not in seen or len(seen.split(b"\r\n\r\n", 1)[1]) < _length(seen):
-            seen += connection.recv(65536)
+            more = connection.recv(65536)
+            assert more, f"the agent ended in its answer: {seen!r}"
+            seen += more
     return json.loads(seen.split(b"\r\n\r\n", 1)[1])
 
 
