@@ -213,6 +213,7 @@ struct repair {
 	unsigned slot;
 	struct plan_share *plan;
 	int netns_fd;
+	bool attached; /* as was told last */
 	struct slot_work work;
 };
 
@@ -222,6 +223,7 @@ static int run_repair(struct job *job)
 
 	slot_work_init(&repair->work, repair->fabric->config, job_host(job), repair->plan->plan, repair->work.mtu);
 	repair->work.netns_fd = repair->netns_fd;
+	repair->work.attached = repair->attached;
 	return slot_repair(&repair->work, &job->err);
 }
 
@@ -276,6 +278,8 @@ void fabric_repair(struct fabric *fabric, struct slot *slot)
 	repair->slot = slot->number;
 	repair->plan = plan_share_hold(slot->plan);
 	repair->netns_fd = netns_fd;
+	/* Its address went with a TAP that is deleted, and who hears of that first comes here before any look. */
+	repair->attached = slot->carrier;
 	repair->work.mtu = slot->mtu;
 	job_thread_post(fabric->builder, &repair->job, JOB_CLAIM);
 }

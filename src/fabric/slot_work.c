@@ -173,6 +173,8 @@ static int tap_exists(struct slot_work *work, struct link_info *link, struct err
 
 	if (!there && err->code != ENODEV)
 		return -1;
+	if (!there && work->attached)
+		return err_set(err, 0, "tap0 was deleted under the VM");
 	if (there && !link->tap)
 		return err_set(err, EEXIST, "link %s is no TAP", TAP_NAME);
 	if (there && (link->carrier || !plan->has_tap_owner ||

@@ -33,6 +33,7 @@ struct slot_work {
 
 	struct rtnl inside;           /* a socket of the slot's namespace: closed before the work ends */
 	bool adopting;                /* what is there is looked at, and repaired where it differs */
+	bool attached;                /* in: a VM has tap0, which is not made anew under it */
 	char repaired[128];           /* what was, "" if nothing */
 	const struct link_info *veth; /* seen a moment ago; NULL: ask */
 	struct slot_link eth0, tap;

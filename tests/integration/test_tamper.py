@@ -137,7 +137,7 @@ def test_a_tap_deleted_without_a_vm_is_made_anew(host, weftd, guest):
 def test_a_tap_deleted_under_its_vm_is_reported(host, two):
     daemon, _, _ = two
     host.netns("ns-1").run(["ip", "link", "del", "tap0"])
-    poll_until(lambda: daemon.api.show("a")["state"] == "failed")
+    poll_until(lambda: daemon.api.show("a")["state"] == "failed", what=lambda: f"{daemon.api.show('a')}\n{daemon.log_tail()}")
     assert "tap0" in daemon.api.show("a")["reason"]
     daemon.api.unregister("a")
     poll_until(lambda: "veth-1" not in host.links())
