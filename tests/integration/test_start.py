@@ -257,7 +257,6 @@ def test_hup_takes_what_can_be_taken_and_names_the_rest(weftd, host):
     assert daemon.api.register("a2", body)["endpoints"][0]["listen"] == ["127.0.0.1:80"]
     assert daemon.api.register("a3", {"ports": [1]})["endpoints"][0]["listen"][0] == "127.0.0.1:20001"
 
-
     def is_not_held():
         with host.connect("127.0.0.1", PORT, timeout=5) as client, contextlib.suppress(socket.timeout):
             return was_reset(client)
