@@ -356,7 +356,7 @@ int main(void)
 	TCase *adopting = tcase_create("adopt"), *fit = tcase_create("fit");
 
 	tcase_add_checked_fixture(adopting, fixture_setup, fixture_teardown);
-	tcase_set_timeout(adopting, 60);
+	tcase_set_timeout(adopting, 120);
 	tcase_add_test(adopting, a_whole_slot_is_found_and_taken_over_untouched);
 	tcase_add_test(adopting, a_vm_keeps_its_carrier_over_a_restart);
 	tcase_add_loop_test(adopting, a_damaged_slot_is_repaired_when_it_is_taken_over, 0,
@@ -370,7 +370,7 @@ int main(void)
 	suite_add_tcase(suite, adopting);
 
 	tcase_add_checked_fixture(fit, fixture_setup_host, fixture_teardown);
-	tcase_set_timeout(fit, 60);
+	tcase_set_timeout(fit, 120);
 	tcase_add_test(fit, a_host_that_fits_has_no_mistakes);
 	tcase_add_loop_test(fit, what_the_host_uses_is_refused_by_name, 0,
 			    (int)(sizeof(conflicts) / sizeof(conflicts[0])));

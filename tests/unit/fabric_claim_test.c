@@ -230,7 +230,7 @@ int main(void)
 	TCase *tests = tcase_create("claim");
 
 	tcase_add_checked_fixture(tests, setup, teardown);
-	tcase_set_timeout(tests, 60);
+	tcase_set_timeout(tests, 120);
 	tcase_add_test(tests, without_a_policy_a_claim_asks_nothing_of_the_kernel);
 	tcase_add_test(tests, with_a_policy_a_claim_is_one_batch_that_only_adds);
 	tcase_add_test(tests, a_vm_that_comes_at_once_is_seen_before_anything_is_removed);

@@ -260,7 +260,7 @@ int main(void)
 	TCase *ready = tcase_create("pool");
 
 	tcase_add_checked_fixture(ready, setup, fixture_teardown);
-	tcase_set_timeout(ready, 60);
+	tcase_set_timeout(ready, 120);
 	tcase_add_test(ready, the_lowest_numbers_are_prepared_and_claimed_first);
 	tcase_add_test(ready, a_claimed_slot_is_whole_and_has_its_policy);
 	tcase_add_test(ready, a_released_slot_falls_silent_and_is_used_again);

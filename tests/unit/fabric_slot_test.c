@@ -275,13 +275,17 @@ START_TEST(a_rate_towards_the_guest_is_a_token_bucket_on_the_tap)
 }
 END_TEST
 
+static bool is_named(void *context)
+{
+	(void)context;
+	return fixture_shell_says("alias weft:sandbox-nine", "ip link show veth-9");
+}
+
 START_TEST(the_alias_follows_the_reply)
 {
 	struct fabric_slot slot = fixture_make(9, "sandbox-nine");
 
-	for (int i = 0; i < 500 && !fixture_shell_says("alias weft:sandbox-nine", "ip link show veth-9"); i++)
-		fixture_turn();
-	ck_assert(fixture_shell_says("alias weft:sandbox-nine", "ip link show veth-9"));
+	fixture_await_that(is_named, NULL, "the alias");
 	fixture_destroy(&slot);
 }
 END_TEST
@@ -395,7 +399,7 @@ int main(void)
 	TCase *slots = tcase_create("slots");
 
 	tcase_add_checked_fixture(slots, fixture_setup, fixture_teardown);
-	tcase_set_timeout(slots, 60);
+	tcase_set_timeout(slots, 120);
 	tcase_add_test(slots, a_slot_has_all_its_parts);
 	tcase_add_test(slots, each_new_namespace_has_the_lowest_number);
 	tcase_add_test(slots, a_destroyed_slot_leaves_nothing);

@@ -195,7 +195,7 @@ int main(void)
 	TCase *live = tcase_create("live");
 
 	tcase_add_checked_fixture(live, setup, teardown);
-	tcase_set_timeout(live, 60);
+	tcase_set_timeout(live, 120);
 	tcase_add_test(live, an_update_replaces_policy_and_rate);
 	tcase_add_test(live, a_failed_update_leaves_the_former_policy);
 	tcase_add_test(live, private_ranges_are_out_of_reach);

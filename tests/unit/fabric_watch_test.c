@@ -220,7 +220,7 @@ int main(void)
 	TCase *watch = tcase_create("watch");
 
 	tcase_add_checked_fixture(watch, setup, teardown);
-	tcase_set_timeout(watch, 60);
+	tcase_set_timeout(watch, 120);
 	tcase_add_test(watch, a_vm_that_opens_the_tap_is_told_of_once);
 	tcase_add_test(watch, late_messages_of_before_the_vm_came_are_no_loss);
 	tcase_add_test(watch, a_vm_that_takes_the_place_of_another_is_not_overlooked);

@@ -66,7 +66,9 @@ void lab_sends(int fd, const struct packet *packet);
 /* Sends a frame as it is. */
 void lab_frame_sends(int fd, const void *frame, size_t size);
 
-/* Whether the next IPv4 packet that comes out of FD within a second is there, and which. */
+enum { LAB_PATIENCE_MS = 20000 };
+
+/* Whether a next IPv4 packet comes out of FD within LAB_PATIENCE_MS, and which. */
 bool lab_receives(int fd, struct packet *packet);
 /* Nothing comes: all that was sent before has been dealt with when this returns, as frames are handled within the write. */
 bool lab_receives_nothing(int fd);

@@ -298,7 +298,7 @@ START_TEST(connections_made_inside_the_namespace_reach_the_guest)
 	struct packet answer = reply_to(&syn, TH_SYN | TH_ACK);
 	lab_guest_sends(&lab, &answer);
 	struct pollfd writable = { .fd = fd, .events = POLLOUT };
-	ck_assert_int_eq(poll(&writable, 1, 1000), 1);
+	ck_assert_int_eq(poll(&writable, 1, LAB_PATIENCE_MS), 1);
 	ck_assert_int_eq(writable.revents, POLLOUT);
 	close(fd);
 }
@@ -362,7 +362,7 @@ START_TEST(honest_arp_is_answered)
 	send_frame(&request);
 	do {
 		struct pollfd readable = { .fd = lab.guest, .events = POLLIN };
-		ck_assert_int_eq(poll(&readable, 1, 1000), 1);
+		ck_assert_int_eq(poll(&readable, 1, LAB_PATIENCE_MS), 1);
 		ck_assert_int_gt(read(lab.guest, &got, sizeof(got)), 0);
 	} while (memcmp(got.type, request.type, 2) != 0);
 	ck_assert_int_eq(got.rest[7], 2);
@@ -477,7 +477,7 @@ static void add_table_tests(Suite *suite)
 	TCase *tables = tcase_create("tables");
 
 	tcase_add_checked_fixture(tables, setup, NULL);
-	tcase_set_timeout(tables, 30);
+	tcase_set_timeout(tables, 120);
 	tcase_add_test(tables, the_tables_that_were_made_are_those_that_are_checked_for);
 	tcase_add_test(tables, their_listing_can_be_loaded_again_and_is_then_still_intact);
 	tcase_add_test(tables, every_alteration_is_noticed_and_repaired);
@@ -499,7 +499,7 @@ static void add_packet_tests(Suite *suite)
 	TCase *packets = tcase_create("packets");
 
 	tcase_add_checked_fixture(packets, setup_with_tables, NULL);
-	tcase_set_timeout(packets, 30);
+	tcase_set_timeout(packets, 120);
 	tcase_add_test(packets, the_guest_leaves_by_its_host_address_and_gets_replies);
 	tcase_add_test(packets, the_host_address_leads_to_the_guest_with_all_protocols);
 	tcase_add_test(packets, replies_to_private_clients_leave);

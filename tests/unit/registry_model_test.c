@@ -402,7 +402,7 @@ int main(void)
 	Suite *suite = suite_create("registry_model");
 	TCase *tcase = tcase_create("registry_model");
 
-	tcase_set_timeout(tcase, 60);
+	tcase_set_timeout(tcase, 120);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, the_registry_does_what_its_model_does, 0, SEEDS);
 	suite_add_tcase(suite, tcase);

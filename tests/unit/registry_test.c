@@ -608,7 +608,7 @@ int main(void)
 	Suite *suite = suite_create("registry");
 	TCase *tcase = tcase_create("registry");
 
-	tcase_set_timeout(tcase, 30);
+	tcase_set_timeout(tcase, 120);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, the_lowest_free_slot_is_given);
 	tcase_add_test(tcase, a_blocked_slot_is_skipped_until_it_is_unblocked);

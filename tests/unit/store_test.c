@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "store/store.h"
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "config/config.h"
@@ -17,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct config *config;
@@ -455,6 +455,15 @@ START_TEST(a_save_that_cannot_be_says_why)
 }
 END_TEST
 
+/* Of this process: a machine that is busy with others does not make it more. */
+static uint64_t busy_ms(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return (uint64_t)used.tv_sec * 1000 + (uint64_t)used.tv_nsec / 1000000;
+}
+
 START_TEST(four_thousand_files_are_loaded_by_slot)
 {
 	enum { FILES = 4000 };
@@ -465,15 +474,15 @@ START_TEST(four_thousand_files_are_loaded_by_slot)
 		snprintf(id, sizeof(id), "s%d", i);
 		save(added(id, "{\"ports\": [49983], \"labels\": {\"template\": \"base\"}}"));
 	}
-	started_ms = clock_now_ms();
+	started_ms = busy_ms();
 	load();
 	ck_assert_uint_eq(contents.count, FILES);
 	for (unsigned i = 0; i < FILES; i++)
 		ck_assert_uint_eq(contents.items[i].slot, i + 1);
-	ck_assert_msg(clock_now_ms() - started_ms < 10000, "took %llu ms",
-		      (unsigned long long)(clock_now_ms() - started_ms));
+	uint64_t took_ms = busy_ms() - started_ms;
+	ck_assert_msg(took_ms < 10000, "took %llu ms", (unsigned long long)took_ms);
 	if (getenv("WEFT_TEST_VERBOSE"))
-		printf("%d files in %llu ms\n", FILES, (unsigned long long)(clock_now_ms() - started_ms));
+		printf("%d files in %llu ms\n", FILES, (unsigned long long)took_ms);
 }
 END_TEST
 
@@ -519,7 +528,7 @@ int main(void)
 
 	for (size_t i = 0; i < sizeof(tcases) / sizeof(tcases[0]); i++) {
 		tcase_add_checked_fixture(tcases[i], setup, teardown);
-		tcase_set_timeout(tcases[i], 60);
+		tcase_set_timeout(tcases[i], 120);
 		suite_add_tcase(suite, tcases[i]);
 	}
 	return run_suite(suite);
