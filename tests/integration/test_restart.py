@@ -73,7 +73,7 @@ def first_answers(daemon, target):
         except (FileNotFoundError, ConnectionRefusedError):
             return False
 
-    poll_until(runs, 30, what="weftd to run", interval=0.001)
+    poll_until(runs, 60, what="weftd to run", interval=0.001)
     return statuses
 
 

@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import json
 import socket
+import time
 import urllib.parse
 
 from .wait import PATIENCE
@@ -63,7 +64,7 @@ class Api:
     def __init__(self, path):
         self.path = str(path)
 
-    def request(self, method, target, body=None, headers=None, timeout=30):
+    def request(self, method, target, body=None, headers=None, timeout=2 * PATIENCE):
         """TARGET as it goes on the wire. BODY: bytes or str as they are, anything else as JSON, None for none."""
         if body is not None and not isinstance(body, (bytes, str)):
             body = json.dumps(body)
@@ -120,7 +121,10 @@ class Api:
 
     @contextlib.contextmanager
     def events(self, query="", timeout=PATIENCE):
-        """The event stream: an iterator of objects. It raises socket.timeout when nothing comes for TIMEOUT seconds."""
+        """The event stream: an iterator of objects, but for heartbeats, which come whenever it pleases the clock.
+
+        It raises socket.timeout when nothing comes for TIMEOUT seconds.
+        """
         with contextlib.closing(_Connection(self.path, timeout)) as connection:
             connection.request("GET", "/v1/events" + query)
             answer = connection.getresponse()
@@ -128,11 +132,14 @@ class Api:
             assert answer.headers["Content-Type"].startswith("application/x-ndjson")
 
             def each():
-                while True:
-                    line = answer.readline()
-                    if not line:
-                        return
-                    yield json.loads(line)
+                deadline = time.monotonic() + timeout
+                while line := answer.readline():
+                    event = json.loads(line)
+                    if event["type"] != "heartbeat":
+                        yield event
+                        deadline = time.monotonic() + timeout
+                    elif time.monotonic() > deadline:
+                        raise socket.timeout(f"no event for {timeout} s")
 
             yield each()
 

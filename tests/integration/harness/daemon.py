@@ -120,12 +120,12 @@ class Weftd:
         self.process = None
         return code
 
-    def run(self, *more, check=False, timeout=30):
+    def run(self, *more, check=False, timeout=2 * PATIENCE):
         """Runs it to its end, as for --check and --cleanup, and returns what subprocess.run does."""
         env = {**os.environ, **_SANITIZER_OPTIONS}
         return self.host.run(self.command(*more), check=check, timeout=timeout, env=env)
 
-    def ctl(self, *arguments, check=True, timeout=30, **options):
+    def ctl(self, *arguments, check=True, timeout=2 * PATIENCE, **options):
         """weftctl on this daemon's socket."""
         program = os.path.join(build_dir(), "weftctl")
         argv = [program, arguments[0], "--socket", self.socket, *arguments[1:]]
