@@ -32,6 +32,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -255,6 +256,16 @@ static bool gate_evict(struct gate *gate)
 	return true;
 }
 
+/* Where we were held up ourselves, what a client sent in time waits to be read in the next turn. */
+static bool peer_is_idle(const struct peer *peer, uint64_t now_ms)
+{
+	int unread = 0;
+
+	if (now_ms - peer->reading_since_ms < GATE_GRACE_MS)
+		return false;
+	return ioctl(bufferevent_getfd(peer->bufferevent), FIONREAD, &unread) < 0 || !unread;
+}
+
 /*
  * Keeps to the caps. What has only just come is spared while there is any room: in a burst its request is on the way, or
  * waits in the socket already. True if PEER, which comes now, was closed itself.
@@ -265,7 +276,7 @@ static bool gate_make_room(struct gate *gate, const struct peer *peer)
 
 	for (;;) {
 		const struct peer *oldest = TAILQ_FIRST(&gate->reading);
-		bool idle = oldest && now - oldest->reading_since_ms >= GATE_GRACE_MS;
+		bool idle = oldest && peer_is_idle(oldest, now);
 		if (!oldest || !(gate->count > GATE_PEERS_MAX || (gate->reading_count > GATE_READING_MAX && idle)))
 			return false;
 		gate_evict(gate);
