@@ -23,7 +23,8 @@ def promtool(tmp_path_factory):
     program = os.path.join(place, "usr/bin/promtool")
     if not os.path.exists(program):
         folder = tmp_path_factory.mktemp("promtool")
-        fetch = subprocess.run(["apt-get", "-q", "-o", "Acquire::Retries=5", "download", "prometheus"], cwd=folder, capture_output=True, text=True)
+        command = ["apt-get", "-q", "-o", "Acquire::Retries=5", "download", "prometheus"]
+        fetch = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         assert fetch.returncode == 0, f"the package prometheus cannot be had: {fetch.stderr}"
         subprocess.run(["dpkg-deb", "-x", glob.glob(f"{folder}/prometheus_*.deb")[0], folder], check=True)
         os.makedirs(place, exist_ok=True)
