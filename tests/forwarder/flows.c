@@ -20,7 +20,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { CHUNK_MAX = 1024 * 1024, PATTERN = 4 * 1024 * 1024, WAKE_UPS = 64, PAUSE_MS = 20, STALLED_MS = 30 * 1000 };
+enum { CHUNK_MAX = 1024 * 1024, PATTERN = 4 * 1024 * 1024, WAKE_UPS = 64, PAUSE_MS = 20, STALLED_MS = 60 * 1000 };
 
 struct flow {
 	int fd;

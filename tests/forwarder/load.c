@@ -25,7 +25,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { BUFFER = 256 * 1024, WAKE_UPS = 256, SAMPLES_MAX = 4 * 1000 * 1000 };
+enum { BUFFER = 256 * 1024, WAKE_UPS = 256, SAMPLES_MAX = 4 * 1000 * 1000, STALLED_MS = 60 * 1000 };
 
 static const char request[] = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
 
@@ -152,7 +152,7 @@ static void run_connections(uint64_t total, size_t at_once)
 	for (size_t i = 0; i < at_once && begun < total; i++)
 		open_client(&clients[i]);
 	while (done + failed < total) {
-		int count = epoll_wait(epoll_fd, events, WAKE_UPS, 20000);
+		int count = epoll_wait(epoll_fd, events, WAKE_UPS, STALLED_MS);
 
 		if (count == 0)
 			errx(1, "stalled after %llu", (unsigned long long)done);
@@ -236,7 +236,7 @@ static void run_streams(uint64_t bytes, size_t count, bool up)
 	for (size_t i = 0; i < count; i++)
 		open_client(&streams[i]);
 	while (done < count) {
-		int ready = epoll_wait(epoll_fd, events, WAKE_UPS, 20000);
+		int ready = epoll_wait(epoll_fd, events, WAKE_UPS, STALLED_MS);
 
 		if (ready == 0)
 			errx(1, "stalled");
@@ -287,7 +287,7 @@ static void run_kept(size_t count)
 
 		open_client(&clients[i]);
 		while (result == 0) {
-			if (epoll_wait(epoll_fd, &event, 1, 20000) <= 0)
+			if (epoll_wait(epoll_fd, &event, 1, STALLED_MS) <= 0)
 				errx(1, "stalled after %zu", i);
 			if (event.data.ptr == &clients[i])
 				result = talk(&clients[i], event.events);

@@ -41,6 +41,7 @@ def clients():
         one.close()
 
 
+@pytest.mark.timeout(600)
 def test_thousands_of_random_flows_arrive_whole(host, forwarder, up):
     total = 1000 if SLOW else 4000
     up.serve("7,echo")
@@ -49,7 +50,7 @@ def test_thousands_of_random_flows_arrive_whole(host, forwarder, up):
     for address in ("127.0.0.1:20007", "[::1]:20007"):
         seed = random.randrange(1 << 31)
         program = os.path.join(build_dir(), "tests/forwarder/flows")
-        done = host.run([program, address, total // 2, 64, seed], check=False, timeout=150)
+        done = host.run([program, address, total // 2, 64, seed], check=False, timeout=280)
         ends = [end for end in forwarder.ends() if end["reason"] != "done"]
         assert f"done={total // 2} " in done.stdout, (seed, done.stderr, ends)
     forwarder.wait_ended(done=total)
@@ -82,6 +83,7 @@ def quiet(forwarder):
     return True
 
 
+@pytest.mark.timeout(600)
 def test_a_thousand_stalled_connections_hold_little_and_slow_nobody(host, forwarder, sandbox, up, clients):
     # A thousand under sanitizers too: fewer may hold more each. The peers' ends are on this machine too, and the kernel lets them
     # grow while there is room.
@@ -102,7 +104,7 @@ def test_a_thousand_stalled_connections_hold_little_and_slow_nobody(host, forwar
                     one.send(b"x" * (1 << 20))
             except BlockingIOError:
                 pass
-    poll_until(lambda: quiet(forwarder), timeout=60)
+    poll_until(lambda: quiet(forwarder), timeout=120)
 
     # Ours, on both sides. The peers hold what they want.
     held = 0

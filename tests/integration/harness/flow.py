@@ -67,6 +67,6 @@ class Flow:
         """Ends it; fails if anything was lost."""
         self.check(timeout)
         self._stop.set()
-        self._thread.join(30)
+        self._thread.join(3 * PATIENCE)
         self.connection.close()
         assert not self._problem, f"after {self.bytes} bytes: {self._problem!r}"
