@@ -60,8 +60,10 @@ struct daemon {
 	struct log_limit guard_lines;
 	struct listener **default_listeners; /* one for each of default_listen that the host has */
 	size_t default_listener_count;
-	bool *reserved;                           /* by slot: its file is kept as it is although nobody can use it */
-	struct restart *restart;                  /* what a former run left, until all of it is taken over */
+	size_t default_tried;      /* of default_listen: those that were opened, or that the host has not */
+	uint64_t default_until_ms; /* clock_now_ms(): until then a port that is in use is tried again */
+	bool *reserved;            /* by slot: its file is kept as it is although nobody can use it */
+	struct restart *restart;   /* what a former run left, until all of it is taken over */
 	uint64_t register_count[CONNECT_BUCKETS]; /* durations of registrations, by connect_bucket_ms[] */
 	uint64_t register_sum_us;
 	uint64_t denied[FABRIC_RULES];      /* packets stopped, by rule, since it runs */
@@ -130,7 +132,7 @@ int endpoints_open(struct daemon *daemon, struct tenant *tenant, struct endpoint
 void endpoints_close(struct endpoint *endpoints, size_t count, bool reset);
 /* Tries again what is still closed; for after a restart, when somebody else had a port. */
 void endpoints_retry(struct daemon *daemon);
-/* Opens the default endpoint. 0, or -1 with ERR naming the holder. */
+/* Opens the default endpoint. 0; 1: a port is in use that may be free in a moment, call again; or -1 with ERR naming the holder. */
 int default_endpoint_open(struct daemon *daemon, struct err *err);
 /* Leads the default endpoint to the sandbox that it belongs to now. After each change of who that is. */
 void default_endpoint_follow(struct daemon *daemon);

@@ -13,11 +13,10 @@
 #include "daemon/port_holder.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { DEFAULT_TRIES_MS = 5000, DEFAULT_PAUSE_MS = 100 };
+enum { DEFAULT_TRIES_MS = 5000 };
 
 /* Whether ERR only says that this host has no ::1, which was told at the start. */
 static bool lacks_ipv6_loopback(const struct addr *listen, const struct err *err)
@@ -153,47 +152,51 @@ void endpoints_retry(struct daemon *daemon)
 	}
 }
 
-/* An outgoing connection may have the port for a moment (49983 lies in the ephemeral range): that is waited for. */
 static struct listener *open_default(struct daemon *daemon, const struct addr *listen, struct err *err)
 {
-	uint64_t deadline = clock_now_ms() + DEFAULT_TRIES_MS;
 	struct listener_options options = { .proto = PROTO_TCP,
-					    .guest_port = daemon->config->forwarder.default_guest_port };
+					    .guest_port = daemon->config->forwarder.default_guest_port,
+					    .fd = inherited_take(daemon->inherited, listen, PROTO_TCP) };
+	struct listener *listener = listener_open(daemon->forwarder, listen, NULL, &options, err);
 
-	for (;;) {
-		struct port_holder holder;
-		char text[ADDR_TEXT_SIZE];
+	if (!listener)
+		cleanup_fd(&options.fd);
+	return listener;
+}
 
-		options.fd = inherited_take(daemon->inherited, listen, PROTO_TCP);
-		struct listener *listener = listener_open(daemon->forwarder, listen, NULL, &options, err);
-		if (!listener)
-			cleanup_fd(&options.fd);
-		if (listener || err->code != EADDRINUSE)
-			return listener;
-		port_holder_find(listen, PROTO_TCP, &holder);
-		if (holder.listening || clock_now_ms() >= deadline) {
-			err_set(err, 0, "[forwarder] default_listen %s is in use by %s", addr_format(listen, text),
-				holder.text);
-			err->code = EADDRINUSE;
-			return NULL;
-		}
-		poll(NULL, 0, DEFAULT_PAUSE_MS);
-	}
+/* An outgoing connection may have the port for a moment (49983 lies in the ephemeral range), which is no reason to give up. */
+static int explain_default(const struct daemon *daemon, const struct addr *listen, struct err *err)
+{
+	struct port_holder holder;
+	char text[ADDR_TEXT_SIZE];
+
+	port_holder_find(listen, PROTO_TCP, &holder);
+	if (!holder.listening && clock_now_ms() < daemon->default_until_ms)
+		return 1;
+	err_set(err, 0, "[forwarder] default_listen %s is in use by %s", addr_format(listen, text), holder.text);
+	err->code = EADDRINUSE;
+	return -1;
 }
 
 int default_endpoint_open(struct daemon *daemon, struct err *err)
 {
 	const struct addr_list *wanted = &daemon->config->forwarder.default_listen;
 
-	daemon->default_listeners = calloc(wanted->count + 1, sizeof(struct listener *));
+	if (!daemon->default_listeners) {
+		daemon->default_listeners = calloc(wanted->count + 1, sizeof(struct listener *));
+		daemon->default_until_ms = clock_now_ms() + DEFAULT_TRIES_MS;
+	}
 	if (!daemon->default_listeners)
 		return err_set(err, ENOMEM, "default endpoint");
-	for (size_t i = 0; i < wanted->count; i++) {
-		struct listener *listener = open_default(daemon, &wanted->items[i], err);
+	for (; daemon->default_tried < wanted->count; daemon->default_tried++) {
+		const struct addr *listen = &wanted->items[daemon->default_tried];
+		struct listener *listener = open_default(daemon, listen, err);
 
 		if (listener)
 			daemon->default_listeners[daemon->default_listener_count++] = listener;
-		else if (wanted->count == 1 || !lacks_ipv6_loopback(&wanted->items[i], err))
+		else if (err->code == EADDRINUSE)
+			return explain_default(daemon, listen, err);
+		else if (wanted->count == 1 || !lacks_ipv6_loopback(listen, err))
 			return -1;
 	}
 	return 0;

@@ -26,13 +26,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEP_US = 5000 }; /* of a turn of the loop */
+enum {
+	STEP_US = 5000,         /* of a turn of the loop */
+	DEFAULT_PAUSE_MS = 100, /* between tries of the default endpoint */
+};
 
 /* What is being done with the files; the kernel is read meanwhile. */
 enum phase {
 	PHASE_ROOMS,       /* fabric and forwarder are not there yet */
 	PHASE_READING,     /* files */
 	PHASE_REGISTERING, /* what was read */
+	PHASE_LETTING_IN,  /* by the default endpoint */
 	PHASE_TAKING_OVER, /* adopting, as soon as the kernel's state is known, and opening endpoints */
 };
 
@@ -380,14 +384,19 @@ static void read_some(struct restart *restart, uint64_t until_us)
 	}
 }
 
-static void start_taking_over(struct restart *restart)
+/* Nobody is let in by the default endpoint before it is known to whom it leads. */
+static void let_in(struct restart *restart)
 {
 	struct daemon *daemon = restart->daemon;
 	struct err err;
+	int again = default_endpoint_open(daemon, &err);
 
-	/* Nobody is let in by it before it is known to whom it leads. */
-	if (default_endpoint_open(daemon, &err) < 0) {
+	if (again < 0) {
 		give_up(restart, &err);
+		return;
+	}
+	if (again) {
+		timer_start(&restart->step, DEFAULT_PAUSE_MS);
 		return;
 	}
 	default_endpoint_follow(daemon);
@@ -428,7 +437,10 @@ static void on_step(void *context)
 		break;
 	case PHASE_REGISTERING:
 		if (register_some(restart, until_us))
-			start_taking_over(restart);
+			restart->phase = PHASE_LETTING_IN;
+		break;
+	case PHASE_LETTING_IN:
+		let_in(restart);
 		break;
 	case PHASE_TAKING_OVER:
 		take_over(restart, until_us);

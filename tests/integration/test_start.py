@@ -165,13 +165,22 @@ def occupied(host, listener):
         served.close()
 
 
+def says_adopting(daemon):
+    with contextlib.suppress(OSError):
+        return daemon.api.status()["state"] == "adopting"
+    return False
+
+
 def test_an_outgoing_connection_that_goes_meanwhile_is_no_fault(weftd, host):
+    """And the control socket answers while it is waited for."""
     daemon = weftd(run=False)
     with host.listen(8080, "127.0.0.1") as listener:
         for _ in range(5):  # the machine may stand still for longer than is waited
             with occupied(host, listener):
                 daemon.spawn()
-                poll_until(lambda: os.path.exists(daemon.socket) or not daemon.running(), what=daemon.log_tail)
+                for _ in range(50):
+                    poll_until(lambda: says_adopting(daemon) or not daemon.running(), what=daemon.log_tail)
+                    time.sleep(0.02)  # far beyond the turns of the loop that come before
             with contextlib.suppress(AssertionError, ConnectionError):
                 daemon.await_running()
                 return
