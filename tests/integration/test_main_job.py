@@ -255,7 +255,7 @@ def test_every_port_answers_on_the_host_address(host, api, guest):
             assert question == b"ask"
             udp.sendto(b"told", address)
             assert client.recvfrom(64) == (b"told", ("10.11.0.1", 5353))
-    assert host.run(["ping", "-c1", "-W20", "10.11.0.1"], check=False).returncode == 0
+    assert host.run(["ping", "-c1", "-w30", "10.11.0.1"], check=False).returncode == 0
 
 
 def test_the_guest_reaches_the_world_by_the_hosts_address(host, weftd, guest):
