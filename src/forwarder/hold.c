@@ -25,6 +25,17 @@ static bool leads_nowhere(const struct route_side *side)
 	return !side->route->id[0];
 }
 
+/* As main has it now, not as it was when the last letter came: who connects after a change goes where it says. */
+static struct route_side *lead_of(struct route_side *side)
+{
+	struct route_side *lead;
+
+	pthread_mutex_lock(&side->route->lock);
+	lead = side->lead;
+	pthread_mutex_unlock(&side->route->lock);
+	return lead;
+}
+
 /* From the side of the route to nowhere to the one that the default endpoint leads to now. False if that has too many now. */
 static bool move_to(struct connection *connection, struct route_side *side)
 {
@@ -54,7 +65,7 @@ static void give_up(struct connection *connection)
 
 void hold_decide(struct connection *connection)
 {
-	struct route_side *lead = connection->side->lead;
+	struct route_side *lead = leads_nowhere(connection->side) ? lead_of(connection->side) : NULL;
 
 	/* One that closes is left: the next letter tells where to go instead. */
 	if (lead && !lead->state.closing && !move_to(connection, lead)) {
@@ -205,10 +216,11 @@ void route_side_update(struct route_side *side)
 {
 	struct route_state old = side->state;
 	struct route_state *new = &side->state;
+	bool leads_on;
 
 	pthread_mutex_lock(&side->route->lock);
 	*new = side->route->state;
-	side->lead = side->lead_posted;
+	leads_on = side->lead != NULL;
 	side->update_posted = false;
 	pthread_mutex_unlock(&side->route->lock);
 
@@ -221,7 +233,7 @@ void route_side_update(struct route_side *side)
 	}
 	if (!new->paused && old.paused)
 		for_each(side, resume);
-	if (side->lead || (route_may_dial(new) && !route_may_dial(&old)))
+	if (leads_on || (route_may_dial(new) && !route_may_dial(&old)))
 		for_each(side, decide_if_held);
 	if (new->up && !old.up)
 		for_each(side, connection_go_on_later);

@@ -131,7 +131,7 @@ void route_lead_on(struct route *nowhere, struct route *route)
 		if (!side)
 			continue;
 		pthread_mutex_lock(&nowhere->lock);
-		side->lead_posted = route ? route_side_at(route, i) : NULL;
+		side->lead = route ? route_side_at(route, i) : NULL;
 		pthread_mutex_unlock(&nowhere->lock);
 		post_update(side);
 	}

@@ -49,12 +49,11 @@ struct route_side {
 	atomic_size_t coming; /* connections that another thread accepted and that are still in a letter; any thread */
 	bool empty_told;
 
-	struct mail update;             /* read the state anew */
-	bool update_posted;             /* under the route's lock */
-	struct route_side *lead_posted; /* under the route's lock: the next `lead` */
-	struct route_side *lead;        /* only of the route to nowhere: where its clients go now; NULL: they stay */
-	struct mail empty;              /* to main: no connection is left, and none will come */
-	struct mail farewell;           /* to the worker and back: no other letter is under way */
+	struct mail update;      /* read the state anew */
+	bool update_posted;      /* under the route's lock */
+	struct route_side *lead; /* the same; of the route to nowhere only: where its clients go now. NULL: they stay */
+	struct mail empty;       /* to main: no connection is left, and none will come */
+	struct mail farewell;    /* to the worker and back: no other letter is under way */
 
 	/* Written by this worker alone, read by any. */
 	atomic_size_t held;
