@@ -204,6 +204,7 @@ static void deliver_last(struct mail *mail)
 
 	free(letter);
 	atomic_fetch_sub_explicit(&arrival.side->coming, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&share->worker->forwarder->promised, 1, memory_order_relaxed);
 	if (admit(share, arrival.fd, &arrival.client)) {
 		count_arrival(&arrival);
 		connection_begin(arrival.side->worker, &arrival);
@@ -214,7 +215,10 @@ static void deliver_last(struct mail *mail)
 
 /* ---- Start and end: main thread ---- */
 
-/* To a worker as a letter, before the one that says that the socket is closed. False for lack of memory. */
+/*
+ * To a worker as a letter, before the one that says that the socket is closed. False for lack of memory. The descriptor for its guest is
+ * promised here: a whole queue is taken before a worker comes to the first of them.
+ */
 static bool send_last(const struct endpoint_share *share, int fd, const struct addr *client)
 {
 	struct arrival_letter *letter = malloc(sizeof(*letter));
@@ -225,6 +229,7 @@ static bool send_last(const struct endpoint_share *share, int fd, const struct a
 					   .arrival = arrival_now(share, fd, client),
 					   .share = share };
 	atomic_fetch_add_explicit(&share->side->coming, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&share->worker->forwarder->promised, 1, memory_order_relaxed);
 	mailbox_post(share->worker->mailbox, &letter->mail);
 	return true;
 }
@@ -244,11 +249,11 @@ static void take_last(const struct endpoint *endpoint, int fd)
 			return;
 		if (taken < 0)
 			continue;
-		limits_look_at_descriptor(forwarder, taken);
 		if (!send_last(&shares[i % endpoint->share_count], taken, &client)) {
 			close_with_reset(&taken);
 			return;
 		}
+		limits_look_at_descriptor(forwarder, taken);
 	}
 }
 

@@ -83,6 +83,14 @@ def served(connect, text=b"abc"):
         return False
 
 
+def is_answered(client):
+    """The same of one that is connected, and stays so."""
+    try:
+        return echoes(client)
+    except ConnectionError:
+        return False
+
+
 class Crowd:
     """Clients that connect again and again to each of PORTS until the context ends. A client that hangs is a problem."""
 
@@ -193,6 +201,19 @@ def test_the_last_clients_of_an_endpoint_count_against_the_limits(host, forwarde
     forwarder.wait_ended(limit=20, done=10)
     forwarder.tell("close a1 0")  # no count was left behind that it would wait for
     forwarder.wait_event("closed a1")
+
+
+def test_the_last_clients_of_an_endpoint_leave_the_reserve_of_descriptors(host, start_forwarder, guest):
+    """Each is promised one more, for its guest."""
+    forwarder = start_forwarder(nofile=300)
+    guest("ns-1").serve("7,echo")
+    forwarder.tell("up a1 1")
+    forwarder.tell("listen a a1 127.0.0.1:20007 7")
+    with closed_over(host, forwarder, 200) as clients:
+        assert sum(is_answered(client) for client in clients) >= 50
+        assert forwarder.fds() < 250
+        assert forwarder.stats()["accept_pauses"] == 1
+    poll_until(lambda: forwarder.stats()["open"] == 0)
 
 
 def test_the_default_endpoint_leads_on_under_clients(host, forwarder, sandbox, up):
