@@ -384,13 +384,15 @@ static void read_some(struct restart *restart, uint64_t until_us)
 	}
 }
 
-/* Nobody is let in by the default endpoint before it is known to whom it leads. */
+/* Nobody is let in by the default endpoint, at any of its addresses, before it is known to whom it leads. */
 static void let_in(struct restart *restart)
 {
 	struct daemon *daemon = restart->daemon;
 	struct err err;
-	int again = default_endpoint_open(daemon, &err);
+	int again;
 
+	default_endpoint_follow(daemon);
+	again = default_endpoint_open(daemon, &err);
 	if (again < 0) {
 		give_up(restart, &err);
 		return;
@@ -399,7 +401,6 @@ static void let_in(struct restart *restart)
 		timer_start(&restart->step, DEFAULT_PAUSE_MS);
 		return;
 	}
-	default_endpoint_follow(daemon);
 	restart->phase = PHASE_TAKING_OVER;
 	daemon->state = DAEMON_ADOPTING;
 	daemon->loaded = true;

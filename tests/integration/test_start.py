@@ -13,7 +13,7 @@ import time
 import pytest
 
 from harness.api import endpoint_port
-from harness.client import PORT, health, reset, was_reset
+from harness.client import PORT, echoes, health, reset, was_reset
 from harness.wait import PATIENCE, poll_until
 
 USAGE, NO_INPUT, UNAVAILABLE, CONFIG = 64, 66, 69, 78
@@ -156,8 +156,8 @@ def test_an_outgoing_connection_on_the_default_address_is_waited_for(weftd, host
 @contextlib.contextmanager
 def occupied(host, listener):
     """A connection out of the default address to LISTENER; it leaves nothing behind."""
-    with host.socket() as client:
-        client.bind(("127.0.0.1", PORT))
+    with host.socket(listener.family) as client:
+        client.bind((listener.getsockname()[0], PORT))
         client.connect(listener.getsockname())
         served, _ = listener.accept()
         yield
@@ -185,6 +185,35 @@ def test_an_outgoing_connection_that_goes_meanwhile_is_no_fault(weftd, host):
                 daemon.await_running()
                 return
             assert daemon.process.wait(PATIENCE) == UNAVAILABLE
+    raise AssertionError(daemon.log_tail())
+
+
+def connected(host):
+    with contextlib.suppress(ConnectionRefusedError):
+        return host.connect("127.0.0.1", PORT)
+    return None
+
+
+def test_who_comes_by_one_default_address_while_another_is_waited_for_is_led_on(weftd, host, guest):
+    daemon = weftd({"forwarder": {"default_wait": "1ms"}})
+    guest(daemon.api.register("a1")).serve(f"{PORT},echo")
+    daemon.stop()
+    with host.listen(8080, "::1", socket.AF_INET6) as listener:
+        for _ in range(5):  # the machine may stand still for longer than is waited
+            with occupied(host, listener):
+                daemon.spawn()
+                client = poll_until(lambda: connected(host) or not daemon.running(), what=daemon.log_tail)
+                for _ in range(10):
+                    poll_until(lambda: says_adopting(daemon) or not daemon.running(), what=daemon.log_tail)
+                    time.sleep(0.02)  # far beyond default_wait
+            try:
+                daemon.await_running()
+            except (AssertionError, ConnectionError):
+                assert daemon.process.wait(PATIENCE) == UNAVAILABLE
+                continue
+            with client:
+                assert echoes(client)
+            return
     raise AssertionError(daemon.log_tail())
 
 
