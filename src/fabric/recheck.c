@@ -236,7 +236,11 @@ static void finish_repair(struct job *job)
 	if (slot && slot->phase == SLOT_LIVE && slot->plan == repair->plan) {
 		slot->repairing = false;
 		if (job->failed && job->err.code != ECANCELED) {
-			tell_broken(fabric, slot, job->err.text);
+			/* The VM may have ended while the repair waited: then nothing is made under it. */
+			if (repair->attached && !slot->carrier)
+				fabric_repair(fabric, slot);
+			else
+				tell_broken(fabric, slot, job->err.text);
 		} else if (!job->failed) {
 			slot->veth_index = repair->work.veth_index;
 			/* Rules that hang on a link went with it. */

@@ -203,6 +203,21 @@ START_TEST(a_repair_that_comes_first_makes_no_tap_under_a_vm)
 }
 END_TEST
 
+START_TEST(a_vm_that_ends_while_its_slot_waits_for_a_repair_is_no_obstacle)
+{
+	int tap = fixture_open_tap(&slot);
+
+	fixture_await_that(carrier_is_up, NULL, "carrier");
+	free(fixture_shell("ip -n ns-1 link del tap0"));
+	fabric_repair(host.fabric, slot_find(host.fabric, 1));
+	/* As a look tells it that was made before the TAP went. */
+	close(tap);
+	slot_find(host.fabric, 1)->carrier = false;
+	fixture_await_that(is_repaired, (void *)"tap0", "the repair");
+	ck_assert_uint_eq(host.seen[1].broken, 0);
+}
+END_TEST
+
 START_TEST(objects_of_others_are_left_alone)
 {
 	free(fixture_shell(
@@ -231,6 +246,7 @@ int main(void)
 	tcase_add_test(watch, a_lost_unreachable_route_is_put_back);
 	tcase_add_test(watch, a_tap_deleted_under_a_vm_is_told_as_broken);
 	tcase_add_test(watch, a_repair_that_comes_first_makes_no_tap_under_a_vm);
+	tcase_add_test(watch, a_vm_that_ends_while_its_slot_waits_for_a_repair_is_no_obstacle);
 	tcase_add_test(watch, objects_of_others_are_left_alone);
 	suite_add_tcase(suite, watch);
 	return fixture_run(suite);
