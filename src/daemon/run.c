@@ -169,6 +169,20 @@ static int watch_signals(struct daemon *daemon, struct err *err)
 	return 0;
 }
 
+/* One more signal, of somebody impatient, is not to end us before all is written down. The threads that are left take none. */
+static void forget_signals(struct daemon *daemon)
+{
+	sigset_t watched;
+
+	sigemptyset(&watched);
+	for (size_t i = 0; i < sizeof(watched_signals) / sizeof(watched_signals[0]); i++)
+		sigaddset(&watched, watched_signals[i]);
+	pthread_sigmask(SIG_BLOCK, &watched, NULL);
+	for (size_t i = 0; i < sizeof(daemon->signals) / sizeof(daemon->signals[0]); i++)
+		if (daemon->signals[i])
+			event_free(daemon->signals[i]);
+}
+
 /* Each connection takes two descriptors: as many as the kernel lets one process have. */
 static void raise_descriptor_limit(void)
 {
@@ -364,9 +378,7 @@ static void finish(struct daemon *daemon)
 {
 	diagnoses_stop(daemon);
 	unpark_all(daemon);
-	for (size_t i = 0; i < sizeof(daemon->signals) / sizeof(daemon->signals[0]); i++)
-		if (daemon->signals[i])
-			event_free(daemon->signals[i]);
+	forget_signals(daemon);
 	timer_free(&daemon->housekeeping);
 	timer_free(&daemon->guarding);
 	fabric_free(daemon->fabric);

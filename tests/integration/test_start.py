@@ -274,6 +274,21 @@ def test_ip_forward_can_be_required(weftd, host):
     daemon.start()
 
 
+# ---- Stop.
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_more_signals_than_one_do_not_cut_the_end_short(weftd, number):
+    daemon = weftd()
+    for count in range(20):
+        daemon.api.register(f"a{count}")
+    daemon.signal(signal.SIGTERM)
+    while daemon.running():
+        daemon.signal(number)
+    assert daemon.process.wait(PATIENCE) == 0
+    assert "weftd ends" in daemon.log()
+
+
 # ---- Reload.
 
 
