@@ -29,7 +29,6 @@
 enum {
 	WORKERS_MAX = 4, /* that hear one socket: beyond that each costs memory and gains nothing for one guest */
 	SLACK = 2,       /* connections more than another worker's, beside a quarter, before one is handed over */
-	LAST_MAX = 4096, /* clients taken from a socket before it is closed: a full queue */
 };
 
 /* ---- Accepting: worker's thread ---- */
@@ -58,16 +57,6 @@ static struct endpoint_share *choose(struct endpoint_share *share)
 	return load_of(share->worker) > least + least / 4 + SLACK ? best : share;
 }
 
-static void deliver_arrival(struct mail *mail)
-{
-	struct arrival_letter *letter = (struct arrival_letter *)mail;
-	struct arrival arrival = letter->arrival;
-
-	free(letter);
-	atomic_fetch_sub_explicit(&arrival.side->coming, 1, memory_order_relaxed);
-	connection_begin(arrival.side->worker, &arrival);
-}
-
 /* limits_take() has counted the rest. */
 static void count_arrival(const struct arrival *arrival)
 {
@@ -77,21 +66,6 @@ static void count_arrival(const struct arrival *arrival)
 	atomic_fetch_add_explicit(&route->total, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&route->forwarder->promised, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&arrival->side->worker->load, 1, memory_order_relaxed);
-}
-
-/* To another worker. False for lack of memory. */
-static bool hand_over(const struct endpoint_share *to, struct arrival arrival)
-{
-	struct arrival_letter *letter = malloc(sizeof(*letter));
-
-	if (!letter)
-		return false;
-	arrival.side = to->side;
-	*letter = (struct arrival_letter){ .mail.deliver = deliver_arrival, .arrival = arrival };
-	count_arrival(&arrival);
-	atomic_fetch_add_explicit(&to->side->coming, 1, memory_order_relaxed);
-	mailbox_post(to->worker->mailbox, &letter->mail);
-	return true;
 }
 
 /* False: there is no room for one more, and it was reset. */
@@ -111,6 +85,55 @@ static struct arrival arrival_now(const struct endpoint_share *share, int fd, co
 				 .endpoint = share->endpoint,
 				 .side = share->side,
 				 .accepted_us = clock_now_us() };
+}
+
+/* One that main took: only now is it looked at as any other, as limits and counters are the worker's. */
+static bool admit_last(const struct endpoint_share *share, const struct arrival *arrival)
+{
+	atomic_fetch_sub_explicit(&share->worker->forwarder->promised, 1, memory_order_relaxed);
+	if (!admit(share, arrival->fd, &arrival->client))
+		return false;
+	count_arrival(arrival);
+	return true;
+}
+
+static void deliver_arrival(struct mail *mail)
+{
+	struct arrival_letter *letter = (struct arrival_letter *)mail;
+	struct arrival arrival = letter->arrival;
+	const struct endpoint_share *unasked = letter->unasked;
+
+	free(letter);
+	atomic_fetch_sub_explicit(&arrival.side->coming, 1, memory_order_relaxed);
+	if (!unasked || admit_last(unasked, &arrival))
+		connection_begin(arrival.side->worker, &arrival);
+	else
+		route_side_check_empty(arrival.side);
+}
+
+/* ARRIVAL as a letter to its side's worker, counted as coming; mailbox_post() is owed. NULL for lack of memory. */
+static struct arrival_letter *letter_new(const struct arrival *arrival, const struct endpoint_share *unasked)
+{
+	struct arrival_letter *letter = malloc(sizeof(*letter));
+
+	if (!letter)
+		return NULL;
+	*letter = (struct arrival_letter){ .mail.deliver = deliver_arrival, .arrival = *arrival, .unasked = unasked };
+	atomic_fetch_add_explicit(&arrival->side->coming, 1, memory_order_relaxed);
+	return letter;
+}
+
+/* To another worker. False for lack of memory. */
+static bool hand_over(const struct endpoint_share *to, struct arrival arrival)
+{
+	arrival.side = to->side;
+	struct arrival_letter *letter = letter_new(&arrival, NULL);
+
+	if (!letter)
+		return false;
+	count_arrival(&arrival);
+	mailbox_post(to->worker->mailbox, &letter->mail);
+	return true;
 }
 
 static void take(struct endpoint_share *share, int fd, const struct addr *client)
@@ -195,24 +218,6 @@ static void deliver_closed(struct mail *mail)
 	endpoint_release(share->endpoint);
 }
 
-/* One that main took: only now is it looked at as any other, as limits and counters are the worker's. */
-static void deliver_last(struct mail *mail)
-{
-	struct arrival_letter *letter = (struct arrival_letter *)mail;
-	struct arrival arrival = letter->arrival;
-	const struct endpoint_share *share = letter->share;
-
-	free(letter);
-	atomic_fetch_sub_explicit(&arrival.side->coming, 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&share->worker->forwarder->promised, 1, memory_order_relaxed);
-	if (admit(share, arrival.fd, &arrival.client)) {
-		count_arrival(&arrival);
-		connection_begin(arrival.side->worker, &arrival);
-	} else {
-		route_side_check_empty(arrival.side);
-	}
-}
-
 /* ---- Start and end: main thread ---- */
 
 /*
@@ -221,26 +226,23 @@ static void deliver_last(struct mail *mail)
  */
 static bool send_last(const struct endpoint_share *share, int fd, const struct addr *client)
 {
-	struct arrival_letter *letter = malloc(sizeof(*letter));
+	struct arrival arrival = arrival_now(share, fd, client);
+	struct arrival_letter *letter = letter_new(&arrival, share);
 
 	if (!letter)
 		return false;
-	*letter = (struct arrival_letter){ .mail.deliver = deliver_last,
-					   .arrival = arrival_now(share, fd, client),
-					   .share = share };
-	atomic_fetch_add_explicit(&share->side->coming, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&share->worker->forwarder->promised, 1, memory_order_relaxed);
 	mailbox_post(share->worker->mailbox, &letter->mail);
 	return true;
 }
 
-/* What waits in the queue of FD, which nobody else accepts from any more. */
+/* What waits in the queue of FD, a full one at most; nobody else accepts from it any more. */
 static void take_last(const struct endpoint *endpoint, int fd)
 {
 	const struct endpoint_share *shares = endpoint->shares;
 	struct forwarder *forwarder = shares[0].worker->forwarder;
 
-	for (size_t i = 0; i < LAST_MAX && !atomic_load(&forwarder->accept_paused); i++) {
+	for (size_t i = 0; i < SOMAXCONN && !atomic_load(&forwarder->accept_paused); i++) {
 		struct addr client = { 0 };
 		socklen_t size = sizeof(client);
 		int taken = accept4(fd, &client.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);

@@ -42,7 +42,8 @@ struct arrival {
 struct arrival_letter {
 	struct mail mail;
 	struct arrival arrival;
-	const struct endpoint_share *share; /* accepted by main: where the limits are still to be asked */
+	const struct endpoint_share
+	    *unasked; /* by main, which has not asked the limits of this share; NULL: by a worker */
 };
 
 /* What a worker counts: written by it alone, read by any. */
