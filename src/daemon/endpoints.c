@@ -26,20 +26,24 @@ static bool lacks_ipv6_loopback(const struct addr *listen, const struct err *err
 	return err->code == EADDRNOTAVAIL || err->code == EAFNOSUPPORT;
 }
 
-static struct listener *open_one(struct daemon *daemon, struct route *route, const struct endpoint *endpoint,
+/* OPTIONS without a socket: one that was kept for LISTEN is taken. ROUTE: NULL for the default endpoint. */
+static struct listener *open_one(struct daemon *daemon, struct route *route, struct listener_options options,
 				 const struct addr *listen, struct err *err)
 {
-	struct listener_options options = {
-		.proto = endpoint->port.proto,
-		.guest_port = endpoint->port.guest_port,
-		.proxy_protocol = endpoint->port.proxy_protocol,
-		.fd = inherited_take(daemon->inherited, listen, endpoint->port.proto),
-	};
+	struct listener *listener;
 
-	struct listener *listener = listener_open(daemon->forwarder, listen, route, &options, err);
+	options.fd = inherited_take(daemon->inherited, listen, options.proto);
+	listener = listener_open(daemon->forwarder, listen, route, &options, err);
 	if (!listener)
 		cleanup_fd(&options.fd); /* or it would be in its own way at the next try */
 	return listener;
+}
+
+static struct listener_options options_of(const struct endpoint *endpoint)
+{
+	return (struct listener_options){ .proto = endpoint->port.proto,
+					  .guest_port = endpoint->port.guest_port,
+					  .proxy_protocol = endpoint->port.proxy_protocol };
 }
 
 /* An err for an address that cannot be listened on, as a problem that names the port's field and who is in the way. */
@@ -92,7 +96,8 @@ int endpoints_open(struct daemon *daemon, struct tenant *tenant, struct endpoint
 
 			if (endpoint->handles[j])
 				continue;
-			endpoint->handles[j] = open_one(daemon, tenant->route, endpoint, &endpoint->listen[j], &err);
+			endpoint->handles[j] =
+			    open_one(daemon, tenant->route, options_of(endpoint), &endpoint->listen[j], &err);
 			if (endpoint->handles[j]) {
 				opened[opened_count++] = endpoint->handles[j];
 				continue;
@@ -152,20 +157,11 @@ void endpoints_retry(struct daemon *daemon)
 	}
 }
 
-static struct listener *open_default(struct daemon *daemon, const struct addr *listen, struct err *err)
-{
-	struct listener_options options = { .proto = PROTO_TCP,
-					    .guest_port = daemon->config->forwarder.default_guest_port,
-					    .fd = inherited_take(daemon->inherited, listen, PROTO_TCP) };
-	struct listener *listener = listener_open(daemon->forwarder, listen, NULL, &options, err);
-
-	if (!listener)
-		cleanup_fd(&options.fd);
-	return listener;
-}
-
-/* An outgoing connection may have the port for a moment (49983 lies in the ephemeral range), which is no reason to give up. */
-static int explain_default(const struct daemon *daemon, const struct addr *listen, struct err *err)
+/*
+ * LISTEN is in use: 1 while that may pass, as an outgoing connection may have the port for a moment (49983 lies in the ephemeral range);
+ * -1 with ERR naming the holder.
+ */
+static int judge_default(const struct daemon *daemon, const struct addr *listen, struct err *err)
 {
 	struct port_holder holder;
 	char text[ADDR_TEXT_SIZE];
@@ -181,6 +177,8 @@ static int explain_default(const struct daemon *daemon, const struct addr *liste
 int default_endpoint_open(struct daemon *daemon, struct err *err)
 {
 	const struct addr_list *wanted = &daemon->config->forwarder.default_listen;
+	struct listener_options options = { .proto = PROTO_TCP,
+					    .guest_port = daemon->config->forwarder.default_guest_port };
 
 	if (!daemon->default_listeners) {
 		daemon->default_listeners = calloc(wanted->count + 1, sizeof(struct listener *));
@@ -190,12 +188,12 @@ int default_endpoint_open(struct daemon *daemon, struct err *err)
 		return err_set(err, ENOMEM, "default endpoint");
 	for (; daemon->default_tried < wanted->count; daemon->default_tried++) {
 		const struct addr *listen = &wanted->items[daemon->default_tried];
-		struct listener *listener = open_default(daemon, listen, err);
+		struct listener *listener = open_one(daemon, NULL, options, listen, err);
 
 		if (listener)
 			daemon->default_listeners[daemon->default_listener_count++] = listener;
 		else if (err->code == EADDRINUSE)
-			return explain_default(daemon, listen, err);
+			return judge_default(daemon, listen, err);
 		else if (wanted->count == 1 || !lacks_ipv6_loopback(listen, err))
 			return -1;
 	}
