@@ -11,7 +11,6 @@ import time
 import pytest
 
 from harness.client import PORT, ask
-from harness.host import difference
 from harness.wait import PATIENCE, poll_until, readable
 
 DEADLINE = 10  # seconds within which a request must be complete
@@ -26,7 +25,7 @@ def unchanged(daemon, host):
     yield daemon.api
     assert daemon.running()
     assert daemon.api.list() == sandboxes
-    poll_until(lambda: not difference(before, host.state()), what=lambda: str(difference(before, host.state())))
+    host.await_state(before)
 
 
 def put(api, body, name="new"):
@@ -245,7 +244,7 @@ def test_deleting_while_creating(host, api):
         poll_until(lambda: api.request("DELETE", "/v1/sandboxes/brief").status == 204)
         maker.join()
     assert api.list() == []
-    poll_until(lambda: not difference(before, host.state()), what=lambda: str(difference(before, host.state())))
+    host.await_state(before)
 
 
 def test_descriptors_exhausted(weftd, host):

@@ -14,7 +14,7 @@ import pytest
 
 from harness.api import endpoint_port
 from harness.client import accept_heard
-from harness.wait import PATIENCE, poll_until
+from harness.wait import PATIENCE, one_of, poll_until
 
 WORLD = "203.0.113.10"
 RATE = 4_000_000  # bytes a second
@@ -122,22 +122,14 @@ def measure(connection):
     return count / (time.monotonic() - start)
 
 
-def comes_about(measured, is_right):
-    """Fails unless MEASURED gives a rate that IS_RIGHT in one of some attempts; they are told as shares of RATE."""
-    seen = []
-    while not seen or not is_right(seen[-1]):
-        assert len(seen) < ATTEMPTS, " ".join(f"{rate / RATE:.2f}" for rate in seen)
-        seen.append(measured())
-
-
 def is_about(measured, wanted):
     """Not more than a limit allows, bursts within the time apart; less, as far as a busy machine explains it."""
-    comes_about(measured, lambda rate: 0.6 * wanted < rate < 1.15 * wanted + BURST / SECONDS)
+    one_of(ATTEMPTS, measured, lambda rate: 0.6 * wanted < rate < 1.15 * wanted + BURST / SECONDS)
 
 
 def is_unlimited(measured):
     """More than is_about() lets pass for any limit that is set here: how fast it is without one, the machine decides."""
-    comes_about(measured, lambda rate: rate > 2 * RATE)
+    one_of(ATTEMPTS, measured, lambda rate: rate > 2 * RATE)
 
 
 def test_to_the_guest(scene):
@@ -226,11 +218,8 @@ def test_limits_of_a_slot_from_the_pool_are_its_tenants_alone(scene):
     one.daemon.widen_pool()
     one.api.unregister("one")
     poll_until(lambda: one.api.status()["pool"]["quarantined"] == 0)
-    for i in range(30):
-        sandbox = one.api.register(f"next-{i}", {"ports": [8080]})
-        if sandbox["slot"] == 1:
-            break
-    assert (sandbox["slot"], one.host.links()["veth-1"]["ifindex"]) == (1, link)
+    sandbox = one.daemon.register_at(1, {"ports": [8080]})
+    assert one.host.links()["veth-1"]["ifindex"] == link
     one.attach(sandbox)
     is_unlimited(one.from_guest)
     is_unlimited(lambda: one.to_guest(lambda: one.host.connect(one.sandbox["host_ip"], 9000)))

@@ -11,7 +11,6 @@ import pytest
 
 from harness.api import Reply, endpoint_port
 from harness.client import PORT, health, receive_all, was_reset
-from harness.host import difference
 from harness.wait import poll_until, readable
 
 READY = {"ports": [PORT], "ready_port": PORT}
@@ -224,7 +223,7 @@ def test_a_patch_is_all_or_nothing(host, api):
     refused({**fine, "nosuch": 1}, 400, "/nosuch")
     refused({**fine, "default": "yes"}, 400, "/default")
     refused({**fine, "flows": "keep"}, 400, "/flows")
-    poll_until(lambda: not difference(seen, host.state()), what=lambda: str(difference(seen, host.state())))
+    host.await_state(seen)
 
 
 def test_publishing_and_unpublishing(host, api, guest):
@@ -287,7 +286,7 @@ def test_changes_from_everywhere_at_once_leave_a_whole(host, daemon):
             assert all(listen in listening for listen in endpoint["listen"])
     for one in left:
         api.unregister(one["id"])
-    poll_until(lambda: not difference(before, host.state()), what=lambda: str(difference(before, host.state())))
+    host.await_state(before)
 
 
 # ---- Holding: what becomes of a client at each state.

@@ -73,16 +73,6 @@ def tcp_memory():
         return int(file.read().split()[2]) * 4096
 
 
-def quiet(forwarder):
-    """Whether no byte moves any more."""
-    before = forwarder.stats()
-    for _ in range(5):
-        time.sleep(0.1)
-        if forwarder.stats() != before:
-            return False
-    return True
-
-
 @pytest.mark.timeout(600)
 def test_a_thousand_stalled_connections_hold_little_and_slow_nobody(host, forwarder, sandbox, up, clients):
     # A thousand under sanitizers too: fewer may hold more each. The peers' ends are on this machine too, and the kernel lets them
@@ -104,7 +94,7 @@ def test_a_thousand_stalled_connections_hold_little_and_slow_nobody(host, forwar
                     one.send(b"x" * (1 << 20))
             except BlockingIOError:
                 pass
-    poll_until(lambda: quiet(forwarder), timeout=120)
+    forwarder.await_quiet(timeout=120)
 
     # Ours, on both sides. The peers hold what they want.
     held = 0

@@ -72,12 +72,16 @@ class Scene:
         self.wire.send(ethernet(arp(), packets.ARP))
         poll_until(lambda: len(self._arp_replies()) > before, what="an answer to ARP")
 
+    def _from_gateway(self, protocol):
+        head = packets.mac(packets.TAP_MAC) + protocol.to_bytes(2, "big")
+        return [frame for frame in self.wire.seen() if frame[6:14] == head]
+
     def _arp_replies(self):
-        return [frame for frame in self.wire.seen() if frame[6:14] == packets.mac(packets.TAP_MAC) + b"\x08\x06"]
+        return self._from_gateway(packets.ARP)
 
     def answers(self):
         """What came to the guest from its gateway."""
-        return [frame for frame in self.wire.seen() if frame[6:14] == packets.mac(packets.TAP_MAC) + b"\x08\x00"]
+        return self._from_gateway(packets.IPV4)
 
     def _arrived(self):
         return sum(frame[0:6] == packets.mac(packets.TAP_MAC) for frame in self.tap.seen())

@@ -9,7 +9,6 @@ import pytest
 
 from harness.api import endpoint_port
 from harness.client import PORT, health
-from harness.host import difference
 from harness.wait import poll_until
 
 CUSTOM = {
@@ -56,7 +55,7 @@ def test_names_ranges_and_macs_are_as_configured(host, weftd):
     # Of another prefix and group: none of them are ours.
     daemon.stop()
     assert daemon.run("--cleanup").returncode == 0
-    poll_until(lambda: not difference(before, host.state()), what=lambda: str(difference(before, host.state())))
+    host.await_state(before)
 
 
 def test_the_mtu_is_the_uplinks(host, weftd):
@@ -182,7 +181,7 @@ def test_a_veth_of_the_right_name_and_another_group_is_not_ours(host, weftd):
     daemon.stop()
     assert daemon.run("--cleanup").returncode == 0
     assert {"ns-1"} <= set(host.netns_names()) and "veth-1" in host.links()
-    poll_until(lambda: not difference(before, host.state()), what=lambda: str(difference(before, host.state())))
+    host.await_state(before)
     host.run(["ip", "netns", "del", "ns-1"])
     host.run(["ip", "link", "del", "veth-1"])
     daemon.before = host.state()
@@ -207,5 +206,5 @@ def test_whoever_holds_tap_or_namespace_holds_nothing_up_and_is_named(host, daem
     assert "veth-1" not in host.links() and host.netns_names() == []
     assert str(holder.pid) in daemon.wait_log("level=warning .*sandbox=a1 slot=1")
     holder.communicate(b"\n")
-    poll_until(lambda: not difference(before, host.state()), what=lambda: str(difference(before, host.state())))
+    host.await_state(before)
     assert daemon.api.register("a2")["slot"] == 1

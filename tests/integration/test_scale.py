@@ -14,7 +14,6 @@ import pytest
 from harness.api import endpoint_port
 from harness.client import PORT
 from harness.daemon import sanitized
-from harness.host import difference
 from harness.wait import poll_until
 
 SCALE = int(os.environ.get("WEFT_SCALE", "150"))
@@ -149,7 +148,7 @@ def test_all_go_again_and_leave_nothing(host, weftd):
         register_all(api)
         unregister_all(api)
         await_pool(api, deleting=0)
-        poll_until(lambda: not difference(before, host.state()), what=lambda: str(difference(before, host.state())))
+        host.await_state(before)
     poll_until(lambda: len(daemon.fds()) <= descriptors, what=lambda: f"{descriptors} descriptors: {daemon.fds()}")
 
 

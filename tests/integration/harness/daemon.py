@@ -79,6 +79,14 @@ class Weftd:
         self.signal(signal.SIGHUP)
         poll_until(lambda: self.api.status()["pool"]["target"] == size)
 
+    def register_at(self, slot, body):
+        """Registers until one comes to be in SLOT, which is free; that sandbox."""
+        for i in range(30):
+            sandbox = self.api.register(f"next-{i}", body)
+            if sandbox["slot"] == slot:
+                return sandbox
+        raise AssertionError(f"none of thirty came to slot {slot}")
+
     def command(self, *more):
         return [
             *(self.program, "--config", self.config, "--socket", self.socket, "--state-dir", self.state_dir),

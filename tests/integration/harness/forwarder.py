@@ -4,9 +4,10 @@
 import os
 import re
 import subprocess
+import time
 
 from .daemon import build_dir, sanitized, sanitizer_problem
-from .wait import PATIENCE, Lines, poll_until
+from .wait import PATIENCE, Lines, one_of, poll_until
 
 GUEST = "169.254.0.21"
 SLOW = sanitized()
@@ -86,6 +87,19 @@ class Forwarder:
     def stats(self):
         return self.values("stats")
 
+    def await_quiet(self, timeout):
+        """Waits until no byte moves any more: for half a second nothing is counted."""
+
+        def quiet():
+            before = self.stats()
+            for _ in range(5):
+                time.sleep(0.1)
+                if self.stats() != before:
+                    return False
+            return True
+
+        poll_until(quiet, timeout=timeout, what=lambda: str(self.stats()))
+
     def wait_ended(self, **reasons):
         """Waits until as many connections as told have ended by each reason."""
 
@@ -120,12 +134,13 @@ class Forwarder:
 
         What spins does so always. Once proves nothing: a virtual processor that stood still is counted as the thread's time.
         """
-        used = []
-        while not used or used[-1] >= limit:
-            assert len(used) < 10, f"{used} s of CPU"
+
+        def used():
             before = self.cpu_seconds()
             work()
-            used.append(self.cpu_seconds() - before)
+            return self.cpu_seconds() - before
+
+        one_of(10, used, lambda seconds: seconds < limit)
 
     def memory_kib(self):
         with open(f"/proc/{self.pid}/status", encoding="ascii") as file:

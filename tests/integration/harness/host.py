@@ -159,6 +159,10 @@ class Host(Namespace):
         self.await_names(api)
         return self.state()
 
+    def await_state(self, before):
+        """Waits until state() is what it was before."""
+        poll_until(lambda: not difference(before, self.state()), what=lambda: str(difference(before, self.state())))
+
     def close(self):
         if self.world:
             self.world.close()

@@ -42,6 +42,18 @@ def tried(attempt, times=3):
                 raise
 
 
+def one_of(times, measured, is_right):
+    """The first result of MEASURED that IS_RIGHT, of TIMES calls at most; fails with all of them if none is.
+
+    For what is prompt, or as fast as it should be, but where the machine stands still: what is wrong is so each time.
+    """
+    seen = []
+    while not seen or not is_right(seen[-1]):
+        assert len(seen) < times, f"none of {seen}"
+        seen.append(measured())
+    return seen[-1]
+
+
 def readable(fd, timeout):
     """Whether FD has something to read, or its end, within TIMEOUT seconds."""
     poll = select.poll()
