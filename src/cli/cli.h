@@ -8,7 +8,7 @@
  */
 
 #include "cli/args.h"
-#include "cli/table.h"
+#include "cli/print_table.h"
 
 /* Exit codes: scripts rely on them. */
 enum cli_exit {

@@ -5,7 +5,7 @@
 #include "cli/sandbox.h"
 
 #include "base/cleanup.h"
-#include "cli/api.h"
+#include "cli/call.h"
 
 #include <string.h>
 

@@ -6,7 +6,7 @@
  * Sandboxes, as the API describes them, for people.
  */
 
-#include "cli/table.h"
+#include "cli/print_table.h"
 
 #include <jansson.h>
 

@@ -6,7 +6,7 @@
 #include "cli/vmm.h"
 
 #include "base/cleanup.h"
-#include "cli/api.h"
+#include "cli/call.h"
 #include "cli/text.h"
 
 #include <string.h>

@@ -12,7 +12,7 @@
 #include "control/events.h"
 #include "control/page.h"
 #include "control/reply.h"
-#include "control/route.h"
+#include "control/target.h"
 #include "control/waits.h"
 #include "registry/problem.h"
 

@@ -8,7 +8,7 @@
  */
 
 #include "control/control.h"
-#include "control/gate.h"
+#include "http/gate.h"
 
 struct api;
 struct events;

@@ -10,10 +10,10 @@
 #include "control/api.h"
 #include "control/control_internal.h"
 #include "control/events.h"
-#include "control/gate.h"
-#include "control/listen.h"
 #include "control/reply.h"
 #include "control/waits.h"
+#include "http/gate.h"
+#include "http/listen.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
  * The event stream, GET /v1/events: what is (a snapshot), then what changes, one JSON object a line. Main thread only.
  */
 
-#include "control/route.h"
+#include "control/target.h"
 #include "registry/registry.h"
 
 #include <jansson.h>

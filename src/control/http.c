@@ -10,8 +10,8 @@
 #include "control/api.h"
 #include "control/control.h"
 #include "control/control_internal.h"
-#include "control/gate.h"
 #include "control/reply.h"
+#include "http/gate.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "control/route.h"
+#include "control/target.h"
 #include "registry/problem.h"
 
 #include <event2/buffer.h>

@@ -7,7 +7,7 @@
  */
 
 #include "control/control.h"
-#include "control/gate.h"
+#include "http/gate.h"
 
 struct evbuffer;
 

@@ -3,7 +3,7 @@
 #include "fabric/state.h"
 
 #include "base/cleanup.h"
-#include "fabric/scan.h"
+#include "fabric/slot/scan.h"
 
 #include <errno.h>
 #include <stdlib.h>

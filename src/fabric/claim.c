@@ -12,9 +12,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "fabric/nft.h"
-#include "fabric/plan.h"
-#include "fabric/slot_work.h"
+#include "fabric/rules/rules.h"
+#include "fabric/slot/plan.h"
+#include "fabric/slot/work.h"
 
 #include <errno.h>
 #include <stdlib.h>

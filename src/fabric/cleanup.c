@@ -9,12 +9,12 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "config/config.h"
-#include "fabric/host.h"
-#include "fabric/link.h"
-#include "fabric/nft.h"
-#include "fabric/scan.h"
-#include "fabric/slot_destroy.h"
+#include "fabric/rules/rules.h"
+#include "fabric/slot/destroy.h"
+#include "fabric/slot/host.h"
+#include "fabric/slot/scan.h"
 #include "fabric/state.h"
+#include "kernel/link.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -7,7 +7,7 @@
 #include "fabric/state.h"
 
 #include "base/log.h"
-#include "fabric/nft.h"
+#include "fabric/rules/rules.h"
 
 #include <errno.h>
 #include <stdlib.h>

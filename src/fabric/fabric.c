@@ -8,9 +8,9 @@
 #include "fabric/state.h"
 
 #include "base/log.h"
-#include "fabric/host.h"
-#include "fabric/nft_check.h"
-#include "fabric/sysctl.h"
+#include "fabric/slot/host.h"
+#include "kernel/sysctl.h"
+#include "nft/check.h"
 
 #include <errno.h>
 #include <stdlib.h>

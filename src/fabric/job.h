@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/queue.h"
-#include "fabric/rtnl.h"
+#include "kernel/rtnl.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -8,8 +8,8 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "fabric/plan.h"
-#include "fabric/slot_work.h"
+#include "fabric/slot/plan.h"
+#include "fabric/slot/work.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -9,9 +9,9 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "config/config.h"
-#include "fabric/namespace.h"
-#include "fabric/nft.h"
-#include "fabric/slot_work.h"
+#include "fabric/rules/rules.h"
+#include "fabric/slot/work.h"
+#include "kernel/namespace.h"
 
 #include <stdlib.h>
 

@@ -13,10 +13,10 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "fabric/event_filter.h"
-#include "fabric/link.h"
-#include "fabric/route.h"
-#include "fabric/tap.h"
+#include "kernel/address.h"
+#include "kernel/event_filter.h"
+#include "kernel/link.h"
+#include "kernel/tap.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

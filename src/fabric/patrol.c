@@ -11,8 +11,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "fabric/host.h"
-#include "fabric/nft.h"
+#include "fabric/rules/rules.h"
+#include "fabric/slot/host.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #include "fabric/state.h"
 
 #include "base/log.h"
-#include "fabric/plan.h"
+#include "fabric/slot/plan.h"
 
 #include <errno.h>
 #include <stdlib.h>

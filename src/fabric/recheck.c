@@ -9,9 +9,9 @@
 #include "fabric/state.h"
 
 #include "base/log.h"
-#include "fabric/link.h"
-#include "fabric/slot_work.h"
-#include "fabric/tap.h"
+#include "fabric/slot/work.h"
+#include "kernel/link.h"
+#include "kernel/tap.h"
 
 #include <errno.h>
 #include <net/if.h>

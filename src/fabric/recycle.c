@@ -11,7 +11,7 @@
 #include "fabric/state.h"
 
 #include "base/log.h"
-#include "fabric/slot_work.h"
+#include "fabric/slot/work.h"
 
 #include <errno.h>
 #include <stdlib.h>

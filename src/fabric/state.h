@@ -12,7 +12,7 @@
 #include "config/config.h"
 #include "fabric/fabric.h"
 #include "fabric/job.h"
-#include "fabric/namespace.h"
+#include "kernel/namespace.h"
 
 #include <stdbool.h>
 #include <stddef.h>

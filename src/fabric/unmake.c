@@ -12,10 +12,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "fabric/holders.h"
-#include "fabric/nft.h"
-#include "fabric/slot_destroy.h"
-#include "fabric/tap.h"
+#include "fabric/rules/rules.h"
+#include "fabric/slot/destroy.h"
+#include "kernel/holders.h"
+#include "kernel/tap.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -9,10 +9,10 @@
 #include "fabric/state.h"
 
 #include "base/log.h"
-#include "fabric/nft.h"
-#include "fabric/plan.h"
-#include "fabric/route.h"
-#include "fabric/slot_work.h"
+#include "fabric/rules/rules.h"
+#include "fabric/slot/plan.h"
+#include "fabric/slot/work.h"
+#include "kernel/address.h"
 
 #include <errno.h>
 #include <linux/netlink.h>

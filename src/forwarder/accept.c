@@ -14,10 +14,10 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "forwarder/admission.h"
 #include "forwarder/connection.h"
 #include "forwarder/core.h"
 #include "forwarder/endpoint.h"
-#include "forwarder/limits.h"
 #include "forwarder/route.h"
 #include "forwarder/worker.h"
 

@@ -8,8 +8,8 @@
  * only a FIN with nothing before it counts as going; and where the guest may be dialed even such a client has a moment, for it
  * may want what the guest says of itself.
  */
+#include "forwarder/admission.h"
 #include "forwarder/connection.h"
-#include "forwarder/limits.h"
 #include "forwarder/route.h"
 #include "forwarder/udp.h"
 #include "forwarder/worker.h"

@@ -8,10 +8,10 @@
 #include "base/err.h"
 #include "config/config.h"
 #include "forwarder/accept.h"
+#include "forwarder/admission.h"
 #include "forwarder/connection.h"
 #include "forwarder/core.h"
 #include "forwarder/endpoint.h"
-#include "forwarder/limits.h"
 #include "forwarder/route.h"
 #include "forwarder/udp.h"
 

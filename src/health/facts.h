@@ -6,8 +6,8 @@
  * What the checks look at. They touch the host through this alone, so that tests can give them any host.
  */
 
-#include "fabric/inspect.h"
-#include "fabric/ruleset.h"
+#include "inspect/inspect.h"
+#include "inspect/ruleset.h"
 
 #include <stdbool.h>
 #include <stddef.h>

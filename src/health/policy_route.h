@@ -2,7 +2,7 @@
 #ifndef WEFT_HEALTH_POLICY_ROUTE_H
 #define WEFT_HEALTH_POLICY_ROUTE_H
 
-#include "fabric/inspect.h"
+#include "inspect/inspect.h"
 
 /* Who answers when the host looks for the way to an address. */
 enum policy_route_answer {

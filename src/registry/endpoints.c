@@ -3,7 +3,7 @@
  * Addresses for endpoints. Those that were named come first, so that an automatic port never takes one which the same request
  * names further down.
  */
-#include "registry/internal.h"
+#include "registry/registry_internal.h"
 
 #include "registry/problem.h"
 

@@ -6,8 +6,8 @@
  * Ports that both requests name are the same endpoint, which stays open. A problem counts places among those that are new:
  * that is their place in "publish".
  */
-#include "registry/internal.h"
 #include "registry/problem.h"
+#include "registry/registry_internal.h"
 
 #include <stdlib.h>
 

@@ -7,8 +7,8 @@
 #include "registry/registry.h"
 
 #include "base/clock.h"
-#include "registry/internal.h"
 #include "registry/problem.h"
+#include "registry/registry_internal.h"
 
 #include <search.h>
 #include <stdio.h>

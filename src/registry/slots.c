@@ -3,7 +3,7 @@
  * Numbers for slots: the lowest that is neither taken nor blocked. A blocked one remembers why, which is told to whoever gets
  * none.
  */
-#include "registry/internal.h"
+#include "registry/registry_internal.h"
 
 #include "registry/problem.h"
 

@@ -4,7 +4,7 @@
  */
 #include "base/clock.h"
 #include "base/log.h"
-#include "registry/internal.h"
+#include "registry/registry_internal.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -8,7 +8,7 @@
 
 #include "config/config.h"
 #include "registry/problem.h"
-#include "wire/read.h"
+#include "wire/json_read.h"
 #include "wire/wire.h"
 #include "wire/write.h"
 

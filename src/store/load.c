@@ -11,7 +11,7 @@
 #include "config/config.h"
 #include "registry/problem.h"
 #include "store/codec.h"
-#include "store/internal.h"
+#include "store/store_internal.h"
 
 #include <dirent.h>
 #include <errno.h>

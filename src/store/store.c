@@ -12,7 +12,7 @@
 #include "base/err.h"
 #include "config/config.h"
 #include "store/codec.h"
-#include "store/internal.h"
+#include "store/store_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,7 +7,7 @@
 #include "wire/wire.h"
 
 #include "registry/problem.h"
-#include "wire/read.h"
+#include "wire/json_read.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 #include "wire/wire.h"
 
 #include "registry/problem.h"
-#include "wire/read.h"
+#include "wire/json_read.h"
 
 #include <stdio.h>
 #include <stdlib.h>

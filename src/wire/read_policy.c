@@ -3,7 +3,7 @@
  * The parts of a request that are given whole or not at all: egress policy, bandwidth, limits, labels. Each starts from the
  * configuration's defaults, so that an object replaces what was there.
  */
-#include "wire/read.h"
+#include "wire/json_read.h"
 
 #include "config/config.h"
 #include "registry/problem.h"

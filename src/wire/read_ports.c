@@ -3,7 +3,7 @@
  * A port to publish: a number, or an object that says more. Its addresses are held against the configuration here, where each
  * one's place is known; whether ports agree with each other is for the whole list to say.
  */
-#include "wire/read.h"
+#include "wire/json_read.h"
 
 #include "registry/problem.h"
 

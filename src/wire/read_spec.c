@@ -5,7 +5,7 @@
 #include "wire/wire.h"
 
 #include "registry/problem.h"
-#include "wire/read.h"
+#include "wire/json_read.h"
 
 static int read_ports(const struct reader *reader, const struct place *place, const json_t *value, void *target)
 {

@@ -3,8 +3,8 @@
  * Any bytes as a chunked body, the first one the size of the pieces in which they come: however it is cut, the same is decoded
  * within the limit, and what is refused is refused.
  */
-#include "control/head.h"
 #include "fuzz.h"
+#include "http/head.h"
 
 enum { LIMIT = 1000 };
 

@@ -3,8 +3,8 @@
  * Any bytes as a request's head: the judgement of the whole is the one that is reached by reading on byte by byte, and once it is
  * reached, what comes behind does not change it.
  */
-#include "control/head.h"
 #include "fuzz.h"
+#include "http/head.h"
 
 static void check_complete(const struct head *head, const char *bytes, size_t length)
 {

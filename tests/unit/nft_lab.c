@@ -3,7 +3,7 @@
  * The kernel handles a frame that is written to a TAP before write() returns, up to where it leaves by another TAP, so tests
  * need not wait to know that nothing came.
  */
-#include "nft_lab.h"
+#include "unit/nft_lab.h"
 
 #include "base/err.h"
 #include "base/log.h"

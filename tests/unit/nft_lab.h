@@ -8,7 +8,7 @@
  */
 
 #include "config/config.h"
-#include "fabric/nft.h"
+#include "fabric/rules/rules.h"
 
 #include <stdbool.h>
 #include <stddef.h>

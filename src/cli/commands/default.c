@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * weftctl default: which sandbox the default endpoint leads to.
+ */
+#include "cli/call.h"
+#include "cli/commands.h"
+#include "cli/text.h"
+
+int cmd_default(const struct cli *cli)
+{
+	const char *id = cli_sandbox_id(cli);
+	bool off = args_has(cli->args, "off");
+	json_t *sandbox = NULL;
+
+	if (!id)
+		return CLI_USAGE;
+	int code = api_patch(cli, id, json_pack("{s:b}", "default", !off), &sandbox);
+	if (code == CLI_DONE && !cli->json)
+		text_print(stdout, "%s is %s\n", id,
+			   off ? "not the default any longer" : "behind the default endpoint now");
+	json_decref(sandbox);
+	return code;
+}

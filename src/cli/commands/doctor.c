@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * weftctl doctor: looks at the host from where it is started, with the caller's environment and privileges; no daemon is asked.
+ */
+#include "health/doctor.h"
+#include "cli/call.h"
+#include "cli/commands.h"
+#include "cli/text.h"
+#include "config/config.h"
+
+#include <unistd.h>
+
+static void print_finding(const struct cli *cli, const struct health_finding *finding)
+{
+	static const struct {
+		const char *word;
+		enum cell_style style;
+	} marks[] = {
+		[HEALTH_OK] = { "ok", CELL_GOOD },
+		[HEALTH_WARN] = { "warn", CELL_ODD },
+		[HEALTH_FAIL] = { "FAIL", CELL_BAD },
+		[HEALTH_SKIPPED] = { "-", CELL_DIM },
+	};
+	char mark[8];
+
+	snprintf(mark, sizeof(mark), "%-4s", marks[finding->status].word);
+	fputs("  ", stdout);
+	screen_print(&cli->screen, marks[finding->status].style, mark);
+	text_print(stdout, "  %-17s  %s\n", finding->check, finding->detail);
+	if (finding->why[0])
+		text_print(stdout, "        why: %s\n", finding->why);
+	if (finding->fix[0])
+		text_print(stdout, "        fix: %s\n", finding->fix);
+}
+
+static void print_json(const struct health_report *report)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < report->count; i++) {
+		const struct health_finding *finding = &report->findings[i];
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s}", "check", finding->check, "status",
+						      health_status_name(finding->status), "detail", finding->detail,
+						      "why", finding->why, "fix", finding->fix));
+	}
+	api_print(list);
+	json_decref(list);
+}
+
+/* The daemon's configuration: the file named, the usual one if it is there, else the defaults. NULL after having told why. */
+static struct config *load_config(const struct cli *cli)
+{
+	static const char usual[] = "/etc/weft/weftd.conf";
+	const char *path = args_value(cli->args, "config");
+	struct config_mistakes mistakes = { 0 };
+	char text[512];
+
+	if (!path && access(usual, F_OK) < 0)
+		return config_default();
+	struct config *config = config_load(path ? path : usual, NULL, &mistakes);
+	for (size_t i = 0; !config && i < mistakes.count; i++) {
+		config_mistake_format(&mistakes, &mistakes.items[i], text, sizeof(text));
+		cli_fail(cli, CLI_FAILED, "%s", text);
+	}
+	config_mistakes_clear(&mistakes);
+	return config;
+}
+
+int cmd_doctor(const struct cli *cli)
+{
+	struct health_facts facts;
+	struct health_report report = { 0 };
+	struct config *config = load_config(cli);
+
+	if (!config)
+		return CLI_FAILED;
+	health_facts_gather(&facts, config, cli->socket);
+	doctor_examine(&facts, &report);
+	if (cli->json) {
+		print_json(&report);
+	} else {
+		for (size_t i = 0; i < report.count; i++)
+			print_finding(cli, &report.findings[i]);
+	}
+	int code = health_report_worst(&report) == HEALTH_FAIL ? CLI_FAULT : CLI_DONE;
+	health_report_clear(&report);
+	health_facts_clear(&facts);
+	config_free(config);
+	return code;
+}

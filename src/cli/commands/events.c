@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * weftctl events: each line as it comes, flushed at once, so that a pipe sees it when it happens. Programs get the daemon's own
+ * lines; people get the time, the sandbox and what happened, without heartbeats.
+ */
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "cli/call.h"
+#include "cli/commands.h"
+#include "cli/text.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { SILENCE_MS = 45000 }; /* three heartbeats */
+
+struct following {
+	const struct cli *cli;
+	bool overflow;
+	long long seq; /* of the last event */
+	char boot[128];
+};
+
+/* Fields that every event has, that are printed in a place of their own, or are too much for a line (a whole sandbox). */
+static bool is_common(const char *key)
+{
+	static const char *const common[] = { "seq", "boot", "time", "type", "sandbox", "object" };
+
+	for (size_t i = 0; i < sizeof(common) / sizeof(common[0]); i++)
+		if (strcmp(key, common[i]) == 0)
+			return true;
+	return false;
+}
+
+static void print_field(const char *key, const json_t *value)
+{
+	AUTO_FREE char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+
+	if (!json_is_null(value))
+		text_print(stdout, " %s=%s", key, text ? text : json_string_value(value));
+}
+
+static void print_event(const struct cli *cli, const json_t *event, const char *type)
+{
+	const json_t *sandbox = json_object_get(event, "sandbox");
+	const char *id = json_is_object(sandbox) ? api_text(sandbox, "id") : api_text(event, "sandbox");
+	char before[TEXT_NUMBER_SIZE];
+	const char *key;
+	json_t *value;
+
+	text_print(stdout, "%s  %-16s  ", api_text(event, "time"), *id ? id : "-");
+	screen_print(&cli->screen, strcmp(type, "denied") == 0 ? CELL_ODD : CELL_PLAIN, type);
+	if (strcmp(type, "state") == 0) {
+		const char *to = api_text(event, "to");
+		text_print(stdout, " %s -> ", api_text(event, "from"));
+		screen_print(&cli->screen, strcmp(to, "failed") == 0 ? CELL_BAD : CELL_GOOD, to);
+		text_print(stdout, " after %s, cause %s",
+			   text_duration((uint64_t)api_number(event, "previous_ms"), before), api_text(event, "cause"));
+	} else if (json_is_object(sandbox)) {
+		text_print(stdout, " state=%s slot=%lld", api_text(sandbox, "state"),
+			   (long long)api_number(sandbox, "slot"));
+	} else {
+		json_object_foreach((json_t *)event, key, value) if (!is_common(key)) print_field(key, value);
+	}
+	putchar('\n');
+}
+
+static bool take_line(void *context, char *line, size_t length)
+{
+	struct following *following = context;
+	json_t *event = json_loadb(line, length, 0, NULL);
+	const char *type = api_text(event, "type");
+
+	if (following->cli->json) {
+		fwrite(line, 1, length, stdout);
+		putchar('\n');
+	} else if (event && strcmp(type, "heartbeat") != 0 && strcmp(type, "snapshot-end") != 0 &&
+		   strcmp(type, "overflow") != 0) {
+		print_event(following->cli, event, type);
+	}
+	following->overflow = strcmp(type, "overflow") == 0;
+	if (json_is_integer(json_object_get(event, "seq")) && !following->overflow)
+		following->seq = api_number(event, "seq");
+	if (*api_text(event, "boot"))
+		snprintf(following->boot, sizeof(following->boot), "%s", api_text(event, "boot"));
+	json_decref(event);
+	return fflush(stdout) == 0 && !following->overflow;
+}
+
+/* "/v1/events?since=7&boot=B&sandbox=ID". The caller frees; NULL after a usage error was told. */
+static char *target_of(const struct cli *cli)
+{
+	const char *since = args_value(cli->args, "since");
+	const char *boot = args_value(cli->args, "boot");
+	const char *sandbox = args_value(cli->args, "sandbox");
+	AUTO_FREE char *escaped_boot = api_escape(boot ? boot : "");
+	AUTO_FREE char *escaped_id = api_escape(sandbox ? sandbox : "");
+	char *target;
+	struct err err;
+	long seq;
+
+	if (!since != !boot) {
+		cli_usage(cli, "--since and --boot belong together");
+		return NULL;
+	}
+	if (since && args_number("--since", since, 0, INT64_MAX, &seq, &err) < 0) {
+		cli_usage(cli, "%s", err.text);
+		return NULL;
+	}
+	if (asprintf(&target, "/v1/events%s%s%s%s%s%s%s", since || sandbox ? "?" : "", since ? "since=" : "",
+		     since ? since : "", since ? "&boot=" : "", escaped_boot,
+		     sandbox ? (since ? "&sandbox=" : "sandbox=") : "", escaped_id) < 0)
+		abort();
+	return target;
+}
+
+int cmd_events(const struct cli *cli)
+{
+	AUTO_FREE char *target = target_of(cli);
+	struct following following = { .cli = cli };
+	struct client_request request = {
+		.socket = cli->socket, .method = "GET", .target = target, .timeout_ms = SILENCE_MS
+	};
+	struct client_answer answer;
+	struct err err;
+
+	if (!target)
+		return CLI_USAGE;
+	if (client_stream(&request, take_line, &following, &answer, &err) < 0) {
+		/* A stream that broke off in its middle was a daemon that ended. */
+		if (following.boot[0] && err.code == EPROTO)
+			err.code = ECONNRESET;
+		return api_unreachable(cli, &err);
+	}
+	if (answer.status != 200) {
+		int code = api_refused(cli, &answer);
+		client_answer_clear(&answer);
+		return code;
+	}
+	if (ferror(stdout))
+		return CLI_FAILED;
+	if (following.overflow)
+		return cli_fail(cli, CLI_FAILED,
+				"events came faster than they were read, and weftd cut us off\n"
+				"To go on from there: weftctl events --since %lld --boot %s",
+				following.seq, following.boot);
+	return cli_fail(cli, CLI_UNREACHABLE, "weftd ended the stream: it is stopping, or was restarted");
+}

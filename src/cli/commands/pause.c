@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * weftctl pause: tells the daemon what the carrier cannot.
+ */
+#include "cli/call.h"
+#include "cli/commands.h"
+#include "cli/text.h"
+
+int cmd_pause(const struct cli *cli)
+{
+	const char *id = cli_sandbox_id(cli);
+	json_t *sandbox = NULL;
+
+	if (!id)
+		return CLI_USAGE;
+	int code = api_patch(cli, id, json_pack("{s:b}", "paused", 1), &sandbox);
+	if (code == CLI_DONE && !cli->json)
+		text_print(stdout, "%s is %s\n", id, api_text(sandbox, "state"));
+	json_decref(sandbox);
+	return code;
+}

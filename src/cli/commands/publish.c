@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * weftctl publish, unpublish: ports come, or are taken back; all of those named, or none.
+ */
+#include "base/err.h"
+#include "cli/call.h"
+#include "cli/commands.h"
+#include "cli/port_args.h"
+#include "cli/sandbox.h"
+
+/* Sends the operands after the id, as READ understands them, under KEY. */
+static int change_ports(const struct cli *cli, const char *key,
+			json_t *(*read)(const char *what, const char *text, struct err *err))
+{
+	const char *id = cli_sandbox_id(cli);
+	json_t *sandbox = NULL;
+	struct err err;
+
+	if (!id)
+		return CLI_USAGE;
+	json_t *ports = json_array();
+	for (size_t i = 1; i < cli->args->operand_count; i++) {
+		json_t *port = read("P", cli->args->operands[i], &err);
+		if (!port) {
+			json_decref(ports);
+			return cli_usage(cli, "%s", err.text);
+		}
+		json_array_append_new(ports, port);
+	}
+	int code = api_patch(cli, id, json_pack("{s:o}", key, ports), &sandbox);
+	if (code == CLI_DONE && !cli->json)
+		sandbox_print_endpoints(&cli->screen, sandbox);
+	json_decref(sandbox);
+	return code;
+}
+
+int cmd_publish(const struct cli *cli)
+{
+	return change_ports(cli, "publish", ports_read_publish);
+}
+
+int cmd_unpublish(const struct cli *cli)
+{
+	return change_ports(cli, "unpublish", ports_read_unpublish);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * weftctl reach: what policy says about a destination. The answer is an answer either way: denied is no failure of this command.
+ */
+#include "base/addr.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "cli/call.h"
+#include "cli/commands.h"
+#include "cli/text.h"
+
+#include <string.h>
+
+int cmd_reach(const struct cli *cli)
+{
+	const char *id = cli_sandbox_id(cli);
+	const char *proto = args_value(cli->args, "proto");
+	AUTO_FREE char *target = NULL;
+	json_t *answer = NULL;
+	struct err err;
+	uint32_t ip;
+	long port;
+
+	if (!id)
+		return CLI_USAGE;
+	const char *dest = cli->args->operands[1];
+	const char *colon = strchr(dest, ':');
+	AUTO_FREE char *address = strndup(dest, colon ? (size_t)(colon - dest) : strlen(dest));
+	if (ipv4_parse(address, &ip) < 0)
+		return cli_usage(cli, "DEST '%s': '%s' is not an IPv4 address", dest, address);
+	if (colon && args_number("PORT", colon + 1, 1, 65535, &port, &err) < 0)
+		return cli_usage(cli, "%s", err.text);
+
+	if (asprintf(&target, "/v1/sandboxes/%s/reach?dest=%s%s%s&proto=%s", id, address, colon ? "&port=" : "",
+		     colon ? colon + 1 : "", proto ? proto : "tcp") < 0)
+		abort();
+	int code = api_call(cli, "GET", target, NULL, API_TIMEOUT_MS, &answer);
+	if (code == CLI_DONE && cli->json) {
+		api_print(answer);
+	} else if (code == CLI_DONE) {
+		bool allowed = api_is(answer, "allowed");
+		const char *set = api_text(answer, "set");
+		screen_print(&cli->screen, allowed ? CELL_GOOD : CELL_BAD, allowed ? "allowed" : "denied");
+		text_print(stdout, " %s: rule %s%s%s\n", dest, api_text(answer, "rule"), *set ? ", " : "", set);
+	}
+	json_decref(answer);
+	return code;
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * weftctl register: the options make the body of the request, or a file is the body; never both, because nobody could say which
+ * of them wins.
+ */
+#include "base/addr.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "cli/call.h"
+#include "cli/commands.h"
+#include "cli/port_args.h"
+#include "cli/sandbox.h"
+#include "cli/text.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { BODY_MAX = 1024 * 1024 }; /* far beyond what the daemon takes: it says so itself */
+
+/* All of FILE, or of stdin for "-". The caller frees. NULL with ERR. */
+static char *read_body(const char *path, size_t *length, struct err *err)
+{
+	bool is_stdin = strcmp(path, "-") == 0;
+	FILE *file = is_stdin ? stdin : fopen(path, "re");
+	char *body;
+
+	if (!file) {
+		err_set(err, errno, "--body %s", path);
+		return NULL;
+	}
+	body = malloc(BODY_MAX + 1);
+	if (!body)
+		abort();
+	*length = fread(body, 1, BODY_MAX + 1, file);
+	if (ferror(file))
+		err_set(err, errno, "--body %s", path);
+	else if (*length > BODY_MAX)
+		err_set(err, 0, "--body %s: longer than %d bytes", path, BODY_MAX);
+	else if (*length == 0)
+		err_set(err, 0, "--body %s: empty", path);
+	bool failed = ferror(file) || *length > BODY_MAX || *length == 0;
+	if (!is_stdin)
+		fclose(file);
+	if (!failed)
+		return body;
+	free(body);
+	return NULL;
+}
+
+static int add_ports(json_t *body, const struct args *args, struct err *err)
+{
+	const char *text;
+
+	for (size_t n = 0; (text = args_value_at(args, "port", n)); n++) {
+		json_t *ports = json_object_get(body, "ports");
+		json_t *port = ports_read_publish("--port", text, err);
+		if (!port)
+			return -1;
+		if (!ports)
+			json_object_set_new(body, "ports", ports = json_array());
+		json_array_append_new(ports, port);
+	}
+	return 0;
+}
+
+static int add_labels(json_t *body, const struct args *args, struct err *err)
+{
+	const char *text;
+
+	for (size_t n = 0; (text = args_value_at(args, "label", n)); n++) {
+		json_t *labels = json_object_get(body, "labels");
+		const char *equals = strchr(text, '=');
+		if (!equals || equals == text)
+			return err_set(err, 0, "--label %s: not K=V", text);
+		AUTO_FREE char *key = strndup(text, (size_t)(equals - text));
+		if (!labels)
+			json_object_set_new(body, "labels", labels = json_object());
+		if (json_object_get(labels, key))
+			return err_set(err, 0, "--label %s: the label %s is given twice", text, key);
+		if (json_object_set_new(labels, key, json_string(equals + 1)) < 0)
+			return err_set(err, 0, "--label %s: not UTF-8", text);
+	}
+	return 0;
+}
+
+static int add_owner(json_t *body, const char *text, struct err *err)
+{
+	const char *colon = strchr(text, ':');
+	char uid_text[16];
+	long uid, gid;
+
+	if (!colon)
+		return err_set(err, 0, "--tap-owner %s: not UID:GID", text);
+	snprintf(uid_text, sizeof(uid_text), "%.*s", (int)(colon - text), text);
+	/* 2^32 - 1 is nobody at all: it means "no change" to the kernel. */
+	if (args_number("--tap-owner: UID", uid_text, 0, 4294967294, &uid, err) < 0 ||
+	    args_number("--tap-owner: GID", colon + 1, 0, 4294967294, &gid, err) < 0)
+		return -1;
+	json_object_set_new(body, "tap_owner", json_pack("{s:I, s:I}", "uid", (json_int_t)uid, "gid", (json_int_t)gid));
+	return 0;
+}
+
+/* The body that the options say. NULL with ERR. */
+static json_t *body_from_options(const struct args *args, struct err *err)
+{
+	json_t *body = json_object();
+	const char *ready_port = args_value(args, "ready-port");
+	const char *owner = args_value(args, "tap-owner");
+	long port;
+
+	if (add_ports(body, args, err) < 0 || add_labels(body, args, err) < 0)
+		goto fail;
+	if (owner && add_owner(body, owner, err) < 0)
+		goto fail;
+	if (ready_port) {
+		if (args_number("--ready-port", ready_port, 1, 65535, &port, err) < 0)
+			goto fail;
+		json_object_set_new(body, "ready_port", json_integer(port));
+	}
+	if (args_has(args, "default"))
+		json_object_set_new(body, "default", json_true());
+	return body;
+fail:
+	json_decref(body);
+	return NULL;
+}
+
+static int report(const struct cli *cli, const json_t *sandbox)
+{
+	if (cli->json)
+		return api_print(sandbox);
+	text_print(stdout, "registered %s: slot %lld, %s, %s, host address %s, %s\n", api_text(sandbox, "id"),
+		   (long long)api_number(sandbox, "slot"), api_text(sandbox, "netns"), api_text(sandbox, "tap"),
+		   api_text(sandbox, "host_ip"), api_text(sandbox, "state"));
+	sandbox_print_endpoints(&cli->screen, sandbox);
+	return CLI_DONE;
+}
+
+int cmd_register(const struct cli *cli)
+{
+	const char *id = cli_sandbox_id(cli);
+	const char *path = args_value(cli->args, "body");
+	AUTO_FREE char *target = NULL;
+	AUTO_FREE char *raw = NULL;
+	json_t *sandbox = NULL;
+	struct err err;
+	size_t length;
+	int code;
+
+	if (!id)
+		return CLI_USAGE;
+	if (path && cli->args->given_count > 1)
+		return cli_usage(cli, "--body is the whole request: it cannot be combined with --%s",
+				 cli->args->given[cli->args->given[0].value == path].option->name);
+	if (asprintf(&target, "/v1/sandboxes/%s", id) < 0)
+		abort();
+	if (path) {
+		raw = read_body(path, &length, &err);
+		if (!raw)
+			return cli_fail(cli, CLI_FAILED, "%s", err.text);
+		code = api_send(cli, "PUT", target, raw, length, API_TIMEOUT_MS, &sandbox);
+	} else {
+		json_t *body = body_from_options(cli->args, &err);
+		if (!body)
+			return cli_usage(cli, "%s", err.text);
+		code = api_call(cli, "PUT", target, body, API_TIMEOUT_MS, &sandbox);
+		json_decref(body);
+	}
+	if (code == CLI_DONE)
+		report(cli, sandbox);
+	json_decref(sandbox);
+	return code;
+}

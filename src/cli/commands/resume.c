@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * weftctl resume: the VM goes on; its connections with it, or not.
+ */
+#include "cli/call.h"
+#include "cli/commands.h"
+#include "cli/text.h"
+
+int cmd_resume(const struct cli *cli)
+{
+	const char *id = cli_sandbox_id(cli);
+	const char *flows = args_value(cli->args, "flows");
+	json_t *sandbox = NULL;
+
+	if (!id)
+		return CLI_USAGE;
+	int code = api_patch(cli, id, json_pack("{s:b, s:s}", "paused", 0, "flows", flows ? flows : "keep"), &sandbox);
+	if (code == CLI_DONE && !cli->json)
+		text_print(stdout, "%s is %s\n", id, api_text(sandbox, "state"));
+	json_decref(sandbox);
+	return code;
+}

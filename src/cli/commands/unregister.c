@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * weftctl unregister: at once, or after its connections had time to end.
+ */
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "cli/call.h"
+#include "cli/commands.h"
+#include "cli/text.h"
+
+int cmd_unregister(const struct cli *cli)
+{
+	const char *id = cli_sandbox_id(cli);
+	const char *drain = args_value(cli->args, "drain");
+	AUTO_FREE char *target = NULL;
+	json_t *sandbox = NULL;
+	struct err err;
+	long seconds = 0;
+
+	if (!id)
+		return CLI_USAGE;
+	if (drain && args_number("--drain", drain, 0, 86400, &seconds, &err) < 0)
+		return cli_usage(cli, "%s", err.text);
+	if (asprintf(&target, "/v1/sandboxes/%s%s%s", id, drain ? "?drain=" : "", drain ? drain : "") < 0)
+		abort();
+	int code = api_call(cli, "DELETE", target, NULL, API_TIMEOUT_MS, &sandbox);
+	if (code == CLI_DONE && cli->json)
+		api_print(sandbox);
+	else if (code == CLI_DONE && sandbox)
+		text_print(stdout, "%s is draining: it goes when its connections have ended, in %ld s at the latest\n",
+			   id, seconds);
+	else if (code == CLI_DONE)
+		text_print(stdout, "unregistered %s\n", id);
+	json_decref(sandbox);
+	return code;
+}

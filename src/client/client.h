@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_CLIENT_CLIENT_H
+#define WEFT_CLIENT_CLIENT_H
+
+/*
+ * One request over the control socket, one answer, one connection. Every wait has an end.
+ */
+
+#include "client/http.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct err;
+
+struct client_request {
+	const char *socket; /* path */
+	const char *method; /* "GET", ... */
+	const char *target; /* path and query, encoded */
+	const char *body;   /* may be NULL */
+	size_t body_length;
+	unsigned timeout_ms; /* for the whole exchange; for a stream, between two pieces of it */
+};
+
+struct client_answer {
+	unsigned status;
+	char content_type[HTTP_TYPE_SIZE];
+	char *body; /* owned; NUL-terminated beyond its length; NULL if there was none */
+	size_t length;
+};
+
+void client_answer_clear(struct client_answer *answer);
+
+/*
+ * The whole answer. 0, or -1 with ERR: code EPROTO if something answered that we do not understand, any other if the daemon is
+ * not reachable (nobody listens, no permission, no answer in time).
+ */
+int client_call(const struct client_request *request, struct client_answer *answer, struct err *err);
+
+/* Called with each line of a stream, without its newline and NUL-terminated. False ends it. */
+typedef bool client_line(void *context, char *line, size_t length);
+
+/*
+ * A stream of lines: a 200 is passed on line by line while it comes, any other answer is collected into ANSWER. 0 when the stream
+ * ended properly or LINE said false; -1 with ERR as above, EPROTO also for a stream that was cut off.
+ */
+int client_stream(const struct client_request *request, client_line *line, void *context, struct client_answer *answer,
+		  struct err *err);
+
+#endif

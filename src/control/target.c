@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One table says which path exists, which methods it has and which query parameters; one says what each parameter is. The
+ * path's segments are split before anything is decoded, so that an escaped slash never makes a new segment, and an id is
+ * checked after it was decoded.
+ */
+#include "control/target.h"
+
+#include "base/addr.h"
+#include "registry/problem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum param { /* bits: which parameters a route has */
+	     PARAM_STATE = 1 << 0,
+	     PARAM_LABEL = 1 << 1,
+	     PARAM_WAIT = 1 << 2,
+	     PARAM_TIMEOUT = 1 << 3,
+	     PARAM_DRAIN = 1 << 4,
+	     PARAM_SINCE = 1 << 5,
+	     PARAM_BOOT = 1 << 6,
+	     PARAM_SANDBOX = 1 << 7,
+	     PARAM_DEST = 1 << 8,
+	     PARAM_PORT = 1 << 9,
+	     PARAM_PROTO = 1 << 10,
+};
+
+enum { ALLOW_GET = 1, ALLOW_HEAD = 2, ALLOW_PUT = 4, ALLOW_PATCH = 8, ALLOW_DELETE = 16, ALLOW_READ = 3 };
+
+static const struct {
+	const char *path; /* whole; of a sandbox: what follows its id */
+	bool of_sandbox;
+	unsigned methods;
+	const char *allow;
+	unsigned params; /* of GET and HEAD */
+} routes[] = {
+	[ROUTE_SANDBOXES] = { "/v1/sandboxes", false, ALLOW_READ, "GET, HEAD", PARAM_STATE | PARAM_LABEL },
+	[ROUTE_SANDBOX] = { "", true, ALLOW_READ | ALLOW_PUT | ALLOW_PATCH | ALLOW_DELETE,
+			    "GET, HEAD, PUT, PATCH, DELETE", PARAM_WAIT | PARAM_TIMEOUT },
+	[ROUTE_DIAGNOSIS] = { "/diagnosis", true, ALLOW_READ, "GET, HEAD", 0 },
+	[ROUTE_CONNECTIONS] = { "/connections", true, ALLOW_READ, "GET, HEAD", 0 },
+	[ROUTE_REACH] = { "/reach", true, ALLOW_READ, "GET, HEAD", PARAM_DEST | PARAM_PORT | PARAM_PROTO },
+	[ROUTE_EVENTS] = { "/v1/events", false, ALLOW_GET, "GET", PARAM_SINCE | PARAM_BOOT | PARAM_SANDBOX },
+	[ROUTE_STATUS] = { "/v1/status", false, ALLOW_READ, "GET, HEAD", 0 },
+	[ROUTE_HEALTHZ] = { "/healthz", false, ALLOW_READ, "GET, HEAD", 0 },
+	[ROUTE_METRICS] = { "/metrics", false, ALLOW_READ, "GET, HEAD", 0 },
+	[ROUTE_PAGE] = { "/", false, ALLOW_READ, "GET, HEAD", 0 },
+};
+
+enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
+		return (c | 0x20) - 'a' + 10;
+	return -1;
+}
+
+/*
+ * Decodes %XX (and + as a blank where PLUS). The length of what is now in TEXT, terminated; -1: a broken escape, a NUL, or longer
+ * than SIZE allows.
+ */
+static int decode(const char *from, size_t length, bool plus, char *text, size_t size)
+{
+	size_t out = 0;
+
+	for (size_t i = 0; i < length; i++) {
+		char c = from[i];
+		if (c == '%') {
+			if (length - i < 3 || hex_digit(from[i + 1]) < 0 || hex_digit(from[i + 2]) < 0)
+				return -1;
+			c = (char)(hex_digit(from[i + 1]) * 16 + hex_digit(from[i + 2]));
+			i += 2;
+		} else if (c == '+' && plus) {
+			c = ' ';
+		}
+		if (!c || out + 1 >= size)
+			return -1;
+		text[out++] = c;
+	}
+	text[out] = '\0';
+	return (int)out;
+}
+
+static int refuse(struct problem *problem, const char *name, const char *value, const char *allowed)
+{
+	return problem_set(problem, PROBLEM_BAD_REQUEST, name, "%s=%.100s: allowed is %s", name, value, allowed);
+}
+
+/* A decimal number of at most MAXIMUM; -1 for anything else. */
+static int64_t read_number(const char *value, uint64_t maximum)
+{
+	uint64_t number = 0;
+
+	if (!*value || strlen(value) > 18)
+		return -1;
+	for (; *value; value++) {
+		if (*value < '0' || *value > '9')
+			return -1;
+		number = number * 10 + (uint64_t)(*value - '0');
+	}
+	return number > maximum ? -1 : (int64_t)number;
+}
+
+static int read_state(struct route *route, const char *value, struct problem *problem)
+{
+	if (sandbox_state_parse(value, &route->state) < 0)
+		return refuse(problem, "state", value,
+			      "creating, waiting, attached, ready, detached, paused, draining or failed");
+	route->has_state = true;
+	return 0;
+}
+
+static int read_label(struct route *route, const char *value, struct problem *problem)
+{
+	const char *equals = strchr(value, '=');
+
+	if (route->label_count == ROUTE_LABELS_MAX)
+		return problem_set(problem, PROBLEM_BAD_REQUEST, "label", "more than %d labels", ROUTE_LABELS_MAX);
+	if (!equals || equals == value || equals - value > SPEC_LABEL_KEY_MAX ||
+	    strlen(equals + 1) > SPEC_LABEL_VALUE_MAX)
+		return refuse(problem, "label", value, "KEY=VALUE");
+
+	struct route_label *label = &route->labels[route->label_count++];
+	snprintf(label->key, sizeof(label->key), "%.*s", (int)(equals - value), value);
+	snprintf(label->value, sizeof(label->value), "%s", equals + 1);
+	return 0;
+}
+
+static int read_wait(struct route *route, const char *value, struct problem *problem)
+{
+	enum sandbox_state state;
+
+	if (sandbox_state_parse(value, &state) < 0 || !(state == SANDBOX_ATTACHED || state == SANDBOX_READY ||
+							state == SANDBOX_DETACHED || state == SANDBOX_PAUSED))
+		return refuse(problem, "wait", value, "attached, ready, detached or paused");
+	route->has_wait = true;
+	route->wait = state;
+	return 0;
+}
+
+static int read_timeout(struct route *route, const char *value, struct problem *problem)
+{
+	int64_t seconds = read_number(value, ROUTE_WAIT_MAX_S);
+
+	if (seconds < 0)
+		return refuse(problem, "timeout", value, "a whole number of seconds from 0 to 300");
+	route->timeout_s = (unsigned)seconds;
+	return 0;
+}
+
+static int read_drain(struct route *route, const char *value, struct problem *problem)
+{
+	int64_t seconds = read_number(value, ROUTE_DRAIN_MAX_S);
+
+	if (seconds < 0)
+		return refuse(problem, "drain", value, "a whole number of seconds from 0 to 3600");
+	route->has_drain = true;
+	route->drain_s = (unsigned)seconds;
+	return 0;
+}
+
+static int read_since(struct route *route, const char *value, struct problem *problem)
+{
+	int64_t since = read_number(value, INT64_MAX);
+
+	if (since < 0)
+		return refuse(problem, "since", value, "the seq of an event");
+	route->has_since = true;
+	route->since = (uint64_t)since;
+	return 0;
+}
+
+static int read_boot(struct route *route, const char *value, struct problem *problem)
+{
+	if (!*value || strlen(value) > ROUTE_BOOT_MAX)
+		return refuse(problem, "boot", value, "the boot of an event");
+	snprintf(route->boot, sizeof(route->boot), "%s", value);
+	return 0;
+}
+
+static int read_sandbox(struct route *route, const char *value, struct problem *problem)
+{
+	if (!sandbox_id_is_valid(value))
+		return refuse(problem, "sandbox", value, "an id: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}");
+	snprintf(route->sandbox, sizeof(route->sandbox), "%s", value);
+	return 0;
+}
+
+static int read_dest(struct route *route, const char *value, struct problem *problem)
+{
+	if (ipv4_parse(value, &route->destination) < 0)
+		return refuse(problem, "dest", value, "an IPv4 address");
+	return 0;
+}
+
+static int read_port(struct route *route, const char *value, struct problem *problem)
+{
+	int64_t port = read_number(value, UINT16_MAX);
+
+	if (port < 1)
+		return refuse(problem, "port", value, "a port from 1 to 65535");
+	route->port = (uint16_t)port;
+	return 0;
+}
+
+static int read_proto(struct route *route, const char *value, struct problem *problem)
+{
+	if (!strcmp(value, proto_name(PROTO_TCP)))
+		route->proto = PROTO_TCP;
+	else if (!strcmp(value, proto_name(PROTO_UDP)))
+		route->proto = PROTO_UDP;
+	else
+		return refuse(problem, "proto", value, "tcp or udp");
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	enum param bit;
+	int (*read)(struct route *route, const char *value, struct problem *problem);
+} params[] = {
+	{ "state", PARAM_STATE, read_state }, { "label", PARAM_LABEL, read_label },
+	{ "wait", PARAM_WAIT, read_wait },    { "timeout", PARAM_TIMEOUT, read_timeout },
+	{ "drain", PARAM_DRAIN, read_drain }, { "since", PARAM_SINCE, read_since },
+	{ "boot", PARAM_BOOT, read_boot },    { "sandbox", PARAM_SANDBOX, read_sandbox },
+	{ "dest", PARAM_DEST, read_dest },    { "port", PARAM_PORT, read_port },
+	{ "proto", PARAM_PROTO, read_proto },
+};
+
+/* One NAME=VALUE. *SEEN: the parameters that came before. */
+static int read_param(const char *text, size_t length, unsigned allowed, unsigned *seen, struct route *route,
+		      struct problem *problem)
+{
+	enum { NAME_SIZE = 64, VALUE_SIZE = SPEC_LABEL_KEY_MAX + SPEC_LABEL_VALUE_MAX + 2 };
+	char name[NAME_SIZE], value[VALUE_SIZE];
+	const char *equals = memchr(text, '=', length);
+	size_t name_length = equals ? (size_t)(equals - text) : length;
+
+	if (decode(text, name_length, true, name, sizeof(name)) < 1)
+		return problem_set(problem, PROBLEM_BAD_REQUEST, NULL, "a query parameter has no readable name");
+	for (size_t i = 0; i < sizeof(params) / sizeof(params[0]); i++) {
+		if (strcmp(params[i].name, name) != 0 || !(allowed & params[i].bit))
+			continue;
+		if ((*seen & params[i].bit) && params[i].bit != PARAM_LABEL)
+			return problem_set(problem, PROBLEM_BAD_REQUEST, name, "%s is given twice", name);
+		*seen |= params[i].bit;
+		if (!equals || decode(equals + 1, length - name_length - 1, true, value, sizeof(value)) < 0)
+			return problem_set(problem, PROBLEM_BAD_REQUEST, name, "%s has no readable value", name);
+		return params[i].read(route, value, problem);
+	}
+	return problem_set(problem, PROBLEM_BAD_REQUEST, name, "unknown query parameter %s", name);
+}
+
+static int read_query(const char *query, size_t length, unsigned allowed, struct route *route, struct problem *problem)
+{
+	unsigned seen = 0;
+
+	for (size_t at = 0; at < length;) {
+		const char *end = memchr(query + at, '&', length - at);
+		size_t taken = end ? (size_t)(end - query) - at : length - at;
+		if (taken && read_param(query + at, taken, allowed, &seen, route, problem) < 0)
+			return -1;
+		at += taken + 1;
+	}
+	if ((seen & PARAM_TIMEOUT) && !(seen & PARAM_WAIT))
+		return problem_set(problem, PROBLEM_BAD_REQUEST, "timeout", "timeout goes with wait only");
+	if ((seen & PARAM_BOOT) && !(seen & PARAM_SINCE))
+		return problem_set(problem, PROBLEM_BAD_REQUEST, "boot", "boot goes with since only");
+	if ((seen & PARAM_SINCE) && !(seen & PARAM_BOOT))
+		return problem_set(problem, PROBLEM_BAD_REQUEST, "since", "since goes with boot only");
+	if (route->kind == ROUTE_REACH && !(seen & PARAM_DEST))
+		return problem_set(problem, PROBLEM_BAD_REQUEST, "dest", "dest is missing");
+	return 0;
+}
+
+static int find_fixed(const char *path, size_t length, struct route *route)
+{
+	for (size_t i = 0; i < ROUTES; i++) {
+		if (routes[i].of_sandbox || strlen(routes[i].path) != length || memcmp(routes[i].path, path, length))
+			continue;
+		route->kind = (enum route_kind)i;
+		return 0;
+	}
+	return -1;
+}
+
+static int find_sandbox(const char *rest, size_t length, struct route *route, struct problem *problem)
+{
+	const char *slash = memchr(rest, '/', length);
+	size_t id_length = slash ? (size_t)(slash - rest) : length;
+	size_t tail_length = length - id_length;
+
+	if (decode(rest, id_length, false, route->id, sizeof(route->id)) < 0 || !sandbox_id_is_valid(route->id)) {
+		route->id[0] = '\0';
+		return problem_set(problem, PROBLEM_BAD_REQUEST, "id",
+				   "an id is 1 to 64 of A-Z a-z 0-9 _ . - and begins with a letter or a digit");
+	}
+	for (size_t i = 0; i < ROUTES; i++) {
+		if (!routes[i].of_sandbox || strlen(routes[i].path) != tail_length ||
+		    memcmp(routes[i].path, rest + id_length, tail_length) != 0)
+			continue;
+		route->kind = (enum route_kind)i;
+		return 0;
+	}
+	return problem_set(problem, PROBLEM_NOT_FOUND, NULL, "no such path");
+}
+
+static unsigned method_bit(enum head_method method)
+{
+	switch (method) {
+	case HEAD_GET:
+		return ALLOW_GET;
+	case HEAD_HEAD:
+		return ALLOW_HEAD;
+	case HEAD_PUT:
+		return ALLOW_PUT;
+	case HEAD_PATCH:
+		return ALLOW_PATCH;
+	case HEAD_DELETE:
+		return ALLOW_DELETE;
+	case HEAD_OTHER:
+		break;
+	}
+	return 0;
+}
+
+static unsigned allowed_params(const struct route *route, enum head_method method)
+{
+	if (method == HEAD_GET || method == HEAD_HEAD)
+		return routes[route->kind].params;
+	return method == HEAD_DELETE ? PARAM_DRAIN : 0;
+}
+
+int route_parse(enum head_method method, const char *target, size_t length, struct route *route,
+		struct problem *problem)
+{
+	static const char prefix[] = "/v1/sandboxes/";
+	enum { PREFIX_LENGTH = sizeof(prefix) - 1 };
+	const char *question = memchr(target, '?', length);
+	size_t path_length = question ? (size_t)(question - target) : length;
+
+	memset(route, 0, sizeof(*route));
+	route->timeout_s = ROUTE_WAIT_DEFAULT_S;
+	if (path_length >= PREFIX_LENGTH && !memcmp(target, prefix, PREFIX_LENGTH)) {
+		if (find_sandbox(target + PREFIX_LENGTH, path_length - PREFIX_LENGTH, route, problem) < 0)
+			return -1;
+	} else if (find_fixed(target, path_length, route) < 0) {
+		return problem_set(problem, PROBLEM_NOT_FOUND, NULL, "no such path");
+	}
+	if (!(routes[route->kind].methods & method_bit(method)))
+		return problem_set(problem, PROBLEM_NOT_ALLOWED, NULL, "allowed here: %s", routes[route->kind].allow);
+	if (!question)
+		return read_query("", 0, allowed_params(route, method), route, problem);
+	return read_query(question + 1, length - path_length - 1, allowed_params(route, method), route, problem);
+}
+
+const char *route_allow(const struct route *route)
+{
+	return routes[route->kind].allow;
+}
+
+bool route_is_change(enum head_method method)
+{
+	return method == HEAD_PUT || method == HEAD_PATCH || method == HEAD_DELETE;
+}

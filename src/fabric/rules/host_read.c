@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the host's table knows of what it dropped and denied: of each sandbox by the link that it came in by, and over all by rule.
+ * Elements of links that are gone are left to time out; a link's number is not used again soon. That a link is given to another
+ * sandbox is another matter: then its element goes at once.
+ */
+#include "fabric/rules/host_rules.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "fabric/rules/rules.h"
+#include "nft/read.h"
+
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- Rules by their counters ---- */
+
+static const struct {
+	const char *counter, *name;
+} rules[FABRIC_RULES] = {
+	[FABRIC_RULE_PRIVATE] = { "denied_private", "private" },
+	[FABRIC_RULE_SANDBOX] = { "denied_sandbox", "sandbox" },
+	[FABRIC_RULE_DENY] = { "denied_policy", "deny" },
+	[FABRIC_RULE_INTERNET] = { NFT_COUNTER_INTERNET, "internet" },
+	[FABRIC_RULE_GATEWAY] = { "denied_gateway", "gateway" },
+	[FABRIC_RULE_CONNECTIONS] = { "denied_connections", "connections" },
+	[FABRIC_RULE_HOST] = { "denied_host", "host" },
+	[FABRIC_RULE_INGRESS] = { "denied_ingress", "ingress" },
+	[FABRIC_RULE_MAC] = { "drop_mac", "mac" },
+	[FABRIC_RULE_ARP] = { "drop_arp", "arp" },
+	[FABRIC_RULE_IPV6] = { "drop_ipv6", "ipv6" },
+	[FABRIC_RULE_PROTOCOL] = { "drop_protocol", "protocol" },
+	[FABRIC_RULE_SOURCE] = { "drop_source", "source" },
+	[FABRIC_RULE_MULTICAST] = { "drop_multicast", "multicast" },
+	[FABRIC_RULE_MARTIAN] = { "drop_martian", "martian" },
+	[FABRIC_RULE_MALFORMED] = { "drop_malformed", "malformed" },
+	[FABRIC_RULE_RATE] = { "drop_rate", "rate" },
+	[FABRIC_RULE_FORWARD] = { "drop_forward", "forward" },
+	[FABRIC_RULE_FAMILY] = { "drop_family", "family" },
+};
+
+const char *fabric_rule_name(enum fabric_rule rule)
+{
+	return rules[rule].name;
+}
+
+bool nft_counter_rule(const char *name, enum fabric_rule *rule)
+{
+	for (unsigned i = 0; i < FABRIC_RULES; i++) {
+		if (strcmp(name, rules[i].counter) != 0)
+			continue;
+		*rule = (enum fabric_rule)i;
+		return true;
+	}
+	return false;
+}
+
+static void take_counter(void *context, const char *name, uint64_t packets, uint64_t bytes)
+{
+	uint64_t *denied = context;
+	enum fabric_rule rule;
+
+	(void)bytes;
+	if (nft_counter_rule(name, &rule))
+		denied[rule] += packets;
+}
+
+int nft_host_counts(uint64_t denied[static FABRIC_RULES], struct err *err)
+{
+	int status;
+
+	do {
+		memset(denied, 0, FABRIC_RULES * sizeof(denied[0]));
+		status = nft_read_counters(-1, take_counter, denied, err);
+	} while (status < 0 && err->code == EINTR);
+	return status < 0 ? err_wrap(err, "the host's table") : 0;
+}
+
+/* ---- By sandbox ---- */
+
+int nft_host_drops(const int *links, uint64_t *drops, size_t count, struct err *err)
+{
+	AUTO_FD int fd = nft_socket(-1, err);
+
+	if (fd < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		const struct nft_element wanted = { .link = links[i] };
+		struct nft_range range = { 0 };
+		int found = links[i] ? nft_read_find(fd, NFPROTO_INET, &set_sandbox_drops, &wanted, &range, err) : 0;
+
+		if (found < 0)
+			return err_wrap(err, "the host's table");
+		drops[i] = found ? range.packets : 0;
+	}
+	return 0;
+}
+
+int nft_host_forget(int link, struct err *err)
+{
+	const struct nft_element element = { .link = link };
+	struct nft_batch batch;
+	uint64_t drops = 0;
+
+	/* Most have none, and whatever deletes waits for the kernel. */
+	if (nft_host_drops(&link, &drops, 1, err) < 0)
+		return -1;
+	if (!drops)
+		return 0;
+	nft_batch_begin(&batch, NFPROTO_INET);
+	nft_elements_delete(&batch, &set_sandbox_drops, &element, 1);
+	int status = nft_batch_send(&batch, -1, err);
+	nft_batch_free(&batch);
+	return status < 0 && err->code != ENOENT ? err_wrap(err, "the host's table") : 0;
+}
+
+struct denial_reader {
+	nft_host_denied *told;
+	void *context;
+	uint64_t now_ms, since_ms;
+};
+
+static void tell_denial(void *context, const struct nft_read_element *read)
+{
+	struct denial_reader *reader = context;
+	uint64_t age = NFT_DENIAL_KEPT_MS > read->remaining_ms ? NFT_DENIAL_KEPT_MS - read->remaining_ms : 0;
+	struct fabric_denial denial = { .destination = read->element.first, .port = read->element.port };
+
+	if (reader->now_ms - age <= reader->since_ms)
+		return;
+	snprintf(denial.rule, sizeof(denial.rule), "%s", fabric_rule_name(FABRIC_RULE_HOST));
+	nft_denial_name_proto(&denial, read->element.proto);
+	reader->told(reader->context, read->element.link, &denial);
+}
+
+int nft_host_denials(uint64_t *since_ms, nft_host_denied *told, void *context, struct err *err)
+{
+	struct denial_reader reader = { told, context, clock_now_ms(), *since_ms };
+	const struct nft_set *sets[] = { &set_denied_host_ports, &set_denied_host_protocols };
+
+	for (size_t i = 0; i < 2; i++)
+		if (nft_read_elements(-1, NFPROTO_INET, sets[i], tell_denial, &reader, err) < 0)
+			return err->code == EINTR ? 0 : err_wrap(err, "denials on the host");
+	*since_ms = reader.now_ms > NFT_DENIAL_SLACK_MS ? reader.now_ms - NFT_DENIAL_SLACK_MS : 0;
+	return 0;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The same sets are in the table of the host and in those of the slots, so that either holds where the other is empty.
+ */
+#include "fabric/rules/policy.h"
+
+#include "base/cleanup.h"
+#include "config/config.h"
+#include "nft/expr.h"
+
+#include <netinet/in.h>
+
+enum {
+	DNS_PORT = 53,
+	ANSWERS_FOR_ALL = 2000, /* of the host to all sandboxes, a second */
+};
+
+const struct nft_set set_always_denied = { .name = "always_denied", .key = NFT_KEY_ADDRESS, .interval = true };
+const struct nft_set set_sandbox_ranges = { .name = "sandbox_ranges", .key = NFT_KEY_ADDRESS, .interval = true };
+const struct nft_set set_opened = { .name = "opened", .key = NFT_KEY_ADDRESS, .interval = true };
+const struct nft_set set_dns = { .name = "dns_servers", .key = NFT_KEY_ADDRESS | NFT_KEY_PROTO | NFT_KEY_PORT };
+const struct nft_set set_host_services = { .name = "host_services",
+					   .key = NFT_KEY_ADDRESS | NFT_KEY_PROTO | NFT_KEY_PORT };
+
+#define NETWORK(a, b, c, d, length)                                                                                    \
+	{                                                                                                              \
+		(a) << 24 | (b) << 16 | (c) << 8 | (d), (length)                                                       \
+	}
+
+static const struct cidr4 always_denied[] = {
+	NETWORK(0u, 0, 0, 0, 8),      /* this network */
+	NETWORK(10u, 0, 0, 0, 8),     /* private */
+	NETWORK(100u, 64, 0, 0, 10),  /* shared, of carriers' NAT */
+	NETWORK(127u, 0, 0, 0, 8),    /* loopback */
+	NETWORK(169u, 254, 0, 0, 16), /* link-local, with the clouds' metadata service */
+	NETWORK(172u, 16, 0, 0, 12),  /* private */
+	NETWORK(192u, 168, 0, 0, 16), /* private */
+	NETWORK(224u, 0, 0, 0, 3),    /* multicast, reserved, broadcast */
+};
+
+uint8_t nft_ip_proto(enum proto proto)
+{
+	return proto == PROTO_TCP ? IPPROTO_TCP : IPPROTO_UDP;
+}
+
+void nft_policy_add_networks(struct nft_batch *batch, const struct nft_set *set, const struct cidr4 *networks,
+			     size_t count)
+{
+	AUTO_FREE struct nft_element *elements = calloc(count + 1, sizeof(*elements));
+
+	if (!elements) {
+		batch->broken = true;
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		elements[i] =
+		    (struct nft_element){ .first = cidr4_first(&networks[i]), .last = cidr4_last(&networks[i]) };
+	nft_set_add(batch, set);
+	nft_elements_add(batch, set, elements, nft_elements_merge(elements, count));
+}
+
+/* An address and port, for both protocols. */
+static void put_service(struct nft_element elements[static 2], uint32_t ip, uint16_t port)
+{
+	elements[0] = (struct nft_element){ .first = ip, .last = ip, .proto = IPPROTO_TCP, .port = port };
+	elements[1] = (struct nft_element){ .first = ip, .last = ip, .proto = IPPROTO_UDP, .port = port };
+}
+
+static void add_services(struct nft_batch *batch, const struct nft_set *set, struct nft_element *elements, size_t count)
+{
+	/* Of a stated size, the kernel makes room for what there is and no more. */
+	struct nft_set sized = *set;
+
+	if (!count)
+		return;
+	sized.size = (unsigned)nft_elements_merge(elements, count);
+	nft_set_add(batch, &sized);
+	nft_elements_add(batch, &sized, elements, sized.size);
+}
+
+void nft_policy_add_sets(struct nft_batch *batch, const struct config *config)
+{
+	const struct cidr4 ranges[] = { config->addresses.host_cidr, config->addresses.veth_cidr,
+					config->addresses.tap };
+	const struct cidr4_list *open = &config->egress.open, *dns = &config->addresses.dns;
+	const struct addr_list *services = &config->egress.allow_host;
+	AUTO_FREE struct nft_element *elements = calloc(2 * (dns->count + services->count) + 1, sizeof(*elements));
+
+	if (!elements) {
+		batch->broken = true;
+		return;
+	}
+	nft_policy_add_networks(batch, &set_always_denied, always_denied,
+				sizeof(always_denied) / sizeof(always_denied[0]));
+	nft_policy_add_networks(batch, &set_sandbox_ranges, ranges, sizeof(ranges) / sizeof(ranges[0]));
+	if (open->count)
+		nft_policy_add_networks(batch, &set_opened, open->items, open->count);
+
+	for (size_t i = 0; i < dns->count; i++)
+		put_service(&elements[2 * i], dns->items[i].ip, DNS_PORT);
+	add_services(batch, &set_dns, elements, 2 * dns->count);
+	for (size_t i = 0; i < services->count; i++)
+		put_service(&elements[2 * i], ntohl(services->items[i].in.sin_addr.s_addr),
+			    addr_port(&services->items[i]));
+	add_services(batch, &set_host_services, elements, 2 * services->count);
+}
+
+void nft_policy_add_exceptions(struct nft_batch *batch, const struct config *config, const char *chain)
+{
+	if (config->addresses.dns.count)
+		RULE(batch, chain, match_destination_in(batch, NFT_IS, &set_dns), verdict_accept(batch));
+	if (config->egress.allow_host.count)
+		RULE(batch, chain, match_destination_in(batch, NFT_IS, &set_host_services), verdict_accept(batch));
+}
+
+void match_always_denied(struct nft_batch *batch, const struct config *config)
+{
+	match_destination_in(batch, NFT_IS, &set_always_denied);
+	if (config->egress.open.count)
+		match_destination_in(batch, NFT_IS_NOT, &set_opened);
+}
+
+void nft_policy_add_answer(struct nft_batch *batch, const char *chain, const struct nft_set *limits)
+{
+	unsigned answers = limits ? ANSWERS_FOR_ALL : NFT_POLICY_ANSWERS;
+
+	if (limits)
+		RULE(batch, chain, record_destination(batch, limits), verdict_drop(batch));
+	RULE(batch, chain, match_packets_over(batch, answers, answers), verdict_drop(batch));
+	RULE(batch, chain, reject_with_reset(batch));
+	RULE(batch, chain, reject_as_prohibited(batch));
+}

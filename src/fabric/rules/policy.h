@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FABRIC_RULES_POLICY_H
+#define WEFT_FABRIC_RULES_POLICY_H
+
+/*
+ * What the host's table and the slots' have in common: which destinations no guest may reach, and the exceptions that the
+ * configuration makes. Private to fabric/.
+ */
+
+#include "nft/table.h"
+
+struct config;
+
+extern const struct nft_set set_always_denied;  /* private, link-local, multicast ... ranges */
+extern const struct nft_set set_sandbox_ranges; /* the sandboxes' own; no exceptions */
+extern const struct nft_set set_opened;         /* [egress] open: exceptions from set_always_denied */
+extern const struct nft_set set_dns;            /* [addresses] dns, port 53 */
+extern const struct nft_set set_host_services;  /* [egress] allow_host */
+
+/* Adds those of these five sets that have elements. */
+void nft_policy_add_sets(struct nft_batch *batch, const struct config *config);
+
+/* In an ordinary chain: what goes to DNS servers and services of the host is accepted. */
+void nft_policy_add_exceptions(struct nft_batch *batch, const struct config *config, const char *chain);
+
+/* In a rule: the destination is denied to everybody, and not opened. */
+void match_always_denied(struct nft_batch *batch, const struct config *config);
+
+/* Adds SET, of intervals of addresses, with NETWORKS (which may overlap). */
+void nft_policy_add_networks(struct nft_batch *batch, const struct nft_set *set, const struct cidr4 *networks,
+			     size_t count);
+
+/* Answers to what is denied: a second, for one sandbox. The rest is dropped. */
+enum { NFT_POLICY_ANSWERS = 100 };
+
+/*
+ * In an ordinary chain: what the guest is denied is answered at once, within limits. LIMITS: where the chain serves many, the set
+ * that has the limit of each, so that one that knocks without end does not silence the answers to others; NULL.
+ */
+void nft_policy_add_answer(struct nft_batch *batch, const char *chain, const struct nft_set *limits);
+
+uint8_t nft_ip_proto(enum proto proto); /* IPPROTO_* */
+
+#endif

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A sandbox's policy and limits, as additions to the empty chains of its tables. Each list is up to three sets, made where there
+ * is something to put in: entries for all protocols, for one, and for one with a port. In a set of their own, networks
+ * of one kind are apart or within each other, and the inner ones can be left out; mixed, they could cross, which the kernel refuses.
+ *
+ * A batch is atomic for its rules, but not for what their sets find: as the kernel begins a new generation, a set made in the same
+ * batch is still to be filled, and for some microseconds it contains nothing. So each list has two sides, and a policy is
+ * replaced in two batches: the first makes and fills the sets of the side that no rule uses, the second makes the rules use them
+ * and takes the others away. Every packet meets all of the former policy or all of the new one.
+ */
+#include "fabric/rules/slot_rules.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "fabric/rules/policy.h"
+#include "fabric/rules/rules.h"
+#include "fabric/slot/plan.h"
+#include "nft/expr.h"
+
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <string.h>
+
+enum {
+	/* The kernel's bucket holds a second's worth and the burst; segments of 64 KB must fit into it. */
+	BURST_MIN = 128 * 1024,
+};
+
+static const uint64_t rate_max = 8000000000u; /* bytes a second: beyond, the kernel's sum overflows */
+
+#define LIST(text, more)                                                                                               \
+	{                                                                                                              \
+		.name = (text), .key = NFT_KEY_ADDRESS | (more), .interval = true                                      \
+	}
+#define PROTO NFT_KEY_PROTO
+#define PORT  (NFT_KEY_PROTO | NFT_KEY_PORT)
+
+const struct nft_set set_policy_allow[NFT_POLICY_SIDES][NFT_POLICY_SETS] = {
+	{ LIST("policy_allow", 0), LIST("policy_allow_proto", PROTO), LIST("policy_allow_port", PORT) },
+	{ LIST("policy_allow2", 0), LIST("policy_allow2_proto", PROTO), LIST("policy_allow2_port", PORT) },
+};
+const struct nft_set set_policy_deny[NFT_POLICY_SIDES][NFT_POLICY_SETS] = {
+	{ LIST("policy_deny", 0), LIST("policy_deny_proto", PROTO), LIST("policy_deny_port", PORT) },
+	{ LIST("policy_deny2", 0), LIST("policy_deny2_proto", PROTO), LIST("policy_deny2_port", PORT) },
+};
+
+/* Which of the three sets RULE belongs to. */
+static size_t kind_of(const struct egress_rule *rule)
+{
+	if (rule->any_proto)
+		return 0;
+	return rule->port_count ? 2 : 1;
+}
+
+/* The elements of all RULES of KIND, into ELEMENTS unless that is NULL. Returns how many. */
+static size_t collect(const struct egress_rule *rules, size_t count, size_t kind, struct nft_element *elements)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct egress_rule *rule = &rules[i];
+		size_t copies = kind == 2 ? rule->port_count : 1;
+
+		if (kind_of(rule) != kind)
+			continue;
+		for (size_t port = 0; elements && port < copies; port++)
+			elements[found + port] = (struct nft_element){
+				.first = cidr4_first(&rule->cidr),
+				.last = cidr4_last(&rule->cidr),
+				.proto = kind ? nft_ip_proto(rule->proto) : 0,
+				.port = kind == 2 ? rule->ports[port] : 0,
+			};
+		found += copies;
+	}
+	return found;
+}
+
+static bool has_kind(const struct egress_rule *rules, size_t count, size_t kind)
+{
+	return collect(rules, count, kind, NULL) > 0;
+}
+
+/* Adds the SET of KIND with what RULES have of it, if anything. */
+static void add_set(struct nft_batch *batch, const struct nft_set *set, const struct egress_rule *rules, size_t count,
+		    size_t kind)
+{
+	size_t found = collect(rules, count, kind, NULL);
+	AUTO_FREE struct nft_element *elements = NULL;
+
+	if (!found)
+		return;
+	elements = calloc(found, sizeof(*elements));
+	if (!elements) {
+		batch->broken = true;
+		return;
+	}
+	collect(rules, count, kind, elements);
+	nft_set_add(batch, set);
+	nft_elements_add(batch, set, elements, nft_elements_merge(elements, found));
+}
+
+static void add_sets(struct nft_batch *batch, const struct egress *egress, unsigned side)
+{
+	for (size_t kind = 0; kind < NFT_POLICY_SETS; kind++) {
+		add_set(batch, &set_policy_allow[side][kind], egress->allow, egress->allow_count, kind);
+		add_set(batch, &set_policy_deny[side][kind], egress->deny, egress->deny_count, kind);
+	}
+}
+
+static void add_rules(struct nft_batch *batch, const struct egress *egress, unsigned side)
+{
+	for (size_t kind = 0; kind < NFT_POLICY_SETS; kind++)
+		if (has_kind(egress->allow, egress->allow_count, kind))
+			RULE(batch, NFT_CHAIN_ALLOW, match_destination_in(batch, NFT_IS, &set_policy_allow[side][kind]),
+			     verdict_accept(batch));
+	for (size_t kind = 0; kind < NFT_POLICY_SETS; kind++)
+		if (has_kind(egress->deny, egress->deny_count, kind))
+			RULE(batch, NFT_CHAIN_DENY, match_destination_in(batch, NFT_IS, &set_policy_deny[side][kind]),
+			     nft_slot_deny(batch, "denied_policy", NFT_DENIAL_POLICY));
+	if (!egress->internet)
+		RULE(batch, NFT_CHAIN_DENY, nft_slot_deny(batch, NFT_COUNTER_INTERNET, NFT_DENIAL_INTERNET));
+}
+
+/* The other direction is the TAP's queue to limit. */
+static void add_rate(struct nft_batch *batch, const struct rate *rate)
+{
+	uint64_t burst = rate->burst < BURST_MIN ? BURST_MIN : rate->burst;
+
+	if (!rate->rate)
+		return;
+	batch->family = NFPROTO_NETDEV;
+	RULE(batch, NFT_CHAIN_FROM_GUEST_RATE,
+	     match_bytes_over(batch, rate->rate < rate_max ? rate->rate : rate_max,
+			      burst < UINT32_MAX ? (uint32_t)burst : UINT32_MAX),
+	     count_as(batch, "drop_rate"), verdict_drop(batch));
+}
+
+static const struct rate *rate_of(const struct fabric_plan *plan)
+{
+	static const struct rate unlimited;
+
+	return plan->bandwidth ? &plan->bandwidth->from_guest : &unlimited;
+}
+
+void nft_slot_add_policy(struct nft_batch *batch, const struct fabric_plan *plan, unsigned side)
+{
+	batch->family = NFPROTO_INET;
+	if (plan->egress) {
+		add_sets(batch, plan->egress, side);
+		add_rules(batch, plan->egress, side);
+	}
+	add_rate(batch, rate_of(plan));
+}
+
+/* ---- Replacing ---- */
+
+/* Which sets the slot has, by side: those of allow before those of deny. */
+struct present {
+	bool sets[NFT_POLICY_SIDES][2 * NFT_POLICY_SETS];
+};
+
+static const char *set_name(unsigned side, size_t i)
+{
+	return i < NFT_POLICY_SETS ? set_policy_allow[side][i].name : set_policy_deny[side][i - NFT_POLICY_SETS].name;
+}
+
+static int note_set(const struct nlmsghdr *message, void *data)
+{
+	struct present *present = data;
+	const struct nlattr *attr;
+	const char *name = "";
+
+	nft_for_each(attr, message)
+	{
+		if (mnl_attr_get_type(attr) == NFTA_SET_NAME)
+			name = mnl_attr_get_str(attr);
+	}
+	for (unsigned side = 0; side < NFT_POLICY_SIDES; side++)
+		for (size_t i = 0; i < 2 * NFT_POLICY_SETS; i++)
+			present->sets[side][i] |= strcmp(name, set_name(side, i)) == 0;
+	return MNL_CB_OK;
+}
+
+/* A dump that somebody changes under us is asked for again, but not without end. */
+static int find_sets(int netns_fd, struct present *present, struct err *err)
+{
+	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
+
+	for (unsigned i = 0; i < NFT_ATTEMPTS; i++) {
+		AUTO_FD int fd = nft_socket(netns_fd, err);
+		if (fd < 0)
+			return -1;
+		*present = (struct present){ 0 };
+		struct nlmsghdr *request = nft_request(buffer, NFT_MSG_GETSET, NFPROTO_INET, NLM_F_DUMP);
+		mnl_attr_put_strz(request, NFTA_SET_TABLE, NFT_TABLE_NAME);
+		if (nft_ask(fd, request, note_set, present, err) == 0)
+			return 0;
+		if (err->code != EINTR)
+			break;
+	}
+	return err_wrap(err, "sets of table %s", NFT_TABLE_NAME);
+}
+
+static bool has_side(const struct present *present, unsigned side)
+{
+	for (size_t i = 0; i < 2 * NFT_POLICY_SETS; i++)
+		if (present->sets[side][i])
+			return true;
+	return false;
+}
+
+static void delete_side(struct nft_batch *batch, const struct present *present, unsigned side)
+{
+	for (size_t i = 0; i < 2 * NFT_POLICY_SETS; i++)
+		if (present->sets[side][i])
+			nft_set_delete(batch, set_name(side, i));
+}
+
+/* Takes the sets of SIDE away, which the kernel refuses (EBUSY) while rules use them. */
+static int clear_side(int netns_fd, const struct present *present, unsigned side, struct err *err)
+{
+	struct nft_batch batch;
+
+	nft_batch_begin(&batch, NFPROTO_INET);
+	delete_side(&batch, present, side);
+	int status = nft_batch_send(&batch, netns_fd, err);
+	nft_batch_free(&batch);
+	return status;
+}
+
+/* Which side no rule uses, into *SIDE; it has no sets then. Both have some where a change was broken off between its batches. */
+static int find_free_side(int netns_fd, struct present *present, unsigned *side, struct err *err)
+{
+	if (find_sets(netns_fd, present, err) < 0)
+		return -1;
+	*side = has_side(present, 0) ? 1 : 0;
+	if (!has_side(present, *side))
+		return 0;
+	int status = clear_side(netns_fd, present, *side, err);
+	if (status < 0 && err->code == EBUSY) {
+		*side = 1 - *side;
+		status = clear_side(netns_fd, present, *side, err);
+	}
+	return status;
+}
+
+static int fill_side(int netns_fd, const struct egress *egress, unsigned side, struct err *err)
+{
+	struct nft_batch batch;
+	int status = 0;
+
+	nft_batch_begin(&batch, NFPROTO_INET);
+	add_sets(&batch, egress, side);
+	if (batch.messages || batch.broken)
+		status = nft_batch_send(&batch, netns_fd, err);
+	nft_batch_free(&batch);
+	return status;
+}
+
+/* Makes the rules those of PLAN, with the sets of SIDE, and takes away those of the other. FORMER: see nft_slot_update(). */
+static int turn_to(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former,
+		   const struct present *present, unsigned side, struct err *err)
+{
+	struct nft_batch batch;
+
+	nft_batch_begin(&batch, NFPROTO_INET);
+	nft_chain_flush(&batch, NFT_CHAIN_ALLOW);
+	nft_chain_flush(&batch, NFT_CHAIN_DENY);
+	if (plan->egress)
+		add_rules(&batch, plan->egress, side);
+	delete_side(&batch, present, 1 - side);
+	/* A new rule has a full bucket: who changes a policy time and again would lift the limit. */
+	if (!former || !plan_same_rate(rate_of(plan), rate_of(former))) {
+		batch.family = NFPROTO_NETDEV;
+		nft_chain_flush(&batch, NFT_CHAIN_FROM_GUEST_RATE);
+		add_rate(&batch, rate_of(plan));
+	}
+	int status = nft_batch_send(&batch, netns_fd, err);
+	nft_batch_free(&batch);
+	return status;
+}
+
+static int replace(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former, struct err *err)
+{
+	struct present present;
+	struct err ignored;
+	unsigned side;
+
+	if (find_free_side(netns_fd, &present, &side, err) < 0)
+		return -1;
+	if (plan->egress && fill_side(netns_fd, plan->egress, side, err) < 0)
+		return -1;
+	if (turn_to(netns_fd, plan, former, &present, side, err) == 0)
+		return 0;
+	/* What stays behind if this fails too, the next change or repair finds. */
+	if (find_sets(netns_fd, &present, &ignored) == 0 && has_side(&present, side))
+		clear_side(netns_fd, &present, side, &ignored);
+	return -1;
+}
+
+int nft_slot_update(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former, struct err *err)
+{
+	return replace(netns_fd, plan, former, err) < 0 ? err_wrap(err, "policy of slot %u", plan->slot) : 0;
+}

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a slot's tables know: counters, denials, and whether a destination may be reached. The last is answered by walking the
+ * rules of chain guest_egress in their order, but asking the kernel, not the configuration, what its sets contain.
+ */
+#include "fabric/rules/slot_rules.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "config/config.h"
+#include "fabric/rules/policy.h"
+#include "fabric/rules/rules.h"
+#include "nft/read.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- Counters ---- */
+
+struct counter_reader {
+	struct fabric_counts counts;
+	bool found;
+};
+
+static bool begins_with(const char *text, const char *start)
+{
+	return strncmp(text, start, strlen(start)) == 0;
+}
+
+static void take_counter(void *context, const char *name, uint64_t packets, uint64_t bytes)
+{
+	struct counter_reader *reader = context;
+	struct fabric_counts *counts = &reader->counts;
+	enum fabric_rule rule;
+
+	reader->found = true;
+	if (strcmp(name, "to_guest") == 0) {
+		counts->bytes_to_guest = bytes;
+		counts->packets_to_guest = packets;
+	} else if (strcmp(name, "from_guest") == 0) {
+		counts->bytes_from_guest = bytes;
+		counts->packets_from_guest = packets;
+	} else if (strcmp(name, "connections") == 0) {
+		counts->connections = packets;
+	} else if (begins_with(name, "drop_") || begins_with(name, "denied_")) {
+		counts->drops += packets;
+		if (nft_counter_rule(name, &rule))
+			counts->denied[rule] += packets;
+	}
+}
+
+int nft_slot_counts(int netns_fd, struct fabric_counts *counts, struct err *err)
+{
+	struct counter_reader reader;
+	int status;
+
+	do {
+		reader = (struct counter_reader){ .counts.slot = counts->slot };
+		status = nft_read_counters(netns_fd, take_counter, &reader, err);
+	} while (status < 0 && err->code == EINTR);
+	if (status < 0)
+		return -1;
+	if (!reader.found)
+		return err_set(err, ENOENT, "counters: table %s", NFT_TABLE_NAME);
+	*counts = reader.counts;
+	return 0;
+}
+
+/* ---- Generation ---- */
+
+static int read_generation(const struct nlmsghdr *message, void *data)
+{
+	const struct nlattr *attr;
+	uint32_t *generation = data;
+
+	nft_for_each(attr, message)
+	{
+		if (mnl_attr_get_type(attr) == NFTA_GEN_ID)
+			*generation = be32toh(mnl_attr_get_u32(attr));
+	}
+	return MNL_CB_OK;
+}
+
+int nft_generation(int netns_fd, uint32_t *generation, struct err *err)
+{
+	char buffer[64] __attribute__((aligned(NLMSG_ALIGNTO)));
+	AUTO_FD int fd = nft_socket(netns_fd, err);
+
+	if (fd < 0)
+		return -1;
+	*generation = 0;
+	if (nft_ask(fd, nft_request(buffer, NFT_MSG_GETGEN, AF_UNSPEC, 0), read_generation, generation, err) < 0)
+		return err_wrap(err, "generation of the ruleset");
+	return 0;
+}
+
+/* ---- Denials ---- */
+
+struct denial_reader {
+	void (*told)(void *context, const struct fabric_denial *denial);
+	void *context;
+	uint64_t now_ms, since_ms;
+};
+
+/* The words of `weftctl reach`, too. */
+static const char *denial_rule(uint32_t mark)
+{
+	switch ((enum nft_denial)mark) {
+	case NFT_DENIAL_PRIVATE:
+		return "private";
+	case NFT_DENIAL_SANDBOX:
+		return "sandbox";
+	case NFT_DENIAL_POLICY:
+		return "deny";
+	case NFT_DENIAL_INTERNET:
+		return "internet";
+	case NFT_DENIAL_GATEWAY:
+		return "gateway";
+	case NFT_DENIAL_CONNECTIONS:
+		return "connections";
+	}
+	return "unknown";
+}
+
+void nft_denial_name_proto(struct fabric_denial *denial, uint8_t proto)
+{
+	switch (proto) {
+	case IPPROTO_TCP:
+		snprintf(denial->proto, sizeof(denial->proto), "tcp");
+		break;
+	case IPPROTO_UDP:
+		snprintf(denial->proto, sizeof(denial->proto), "udp");
+		break;
+	case IPPROTO_ICMP:
+		snprintf(denial->proto, sizeof(denial->proto), "icmp");
+		break;
+	default:
+		snprintf(denial->proto, sizeof(denial->proto), "%u", proto);
+	}
+}
+
+static void tell_denial(void *context, const struct nft_read_element *read)
+{
+	struct denial_reader *reader = context;
+	uint64_t age = NFT_DENIAL_KEPT_MS > read->remaining_ms ? NFT_DENIAL_KEPT_MS - read->remaining_ms : 0;
+	struct fabric_denial denial = { .destination = read->element.first, .port = read->element.port };
+
+	if (reader->now_ms - age <= reader->since_ms)
+		return;
+	snprintf(denial.rule, sizeof(denial.rule), "%s", denial_rule(read->mark));
+	nft_denial_name_proto(&denial, read->element.proto);
+	reader->told(reader->context, &denial);
+}
+
+int nft_slot_denials(int netns_fd, uint64_t *since_ms, void (*told)(void *context, const struct fabric_denial *denial),
+		     void *context, struct err *err)
+{
+	struct denial_reader reader = { told, context, clock_now_ms(), *since_ms };
+	const struct nft_set *sets[] = { &set_denied_ports, &set_denied_protocols };
+
+	/* Rules that add to a set do not interrupt its dump: only somebody's batch does, and then the next reading has it all. */
+	for (size_t i = 0; i < 2; i++)
+		if (nft_read_elements(netns_fd, NFPROTO_INET, sets[i], tell_denial, &reader, err) < 0)
+			return err->code == EINTR ? 0 : err_wrap(err, "denials");
+	*since_ms = reader.now_ms > NFT_DENIAL_SLACK_MS ? reader.now_ms - NFT_DENIAL_SLACK_MS : 0;
+	return 0;
+}
+
+/* ---- Reach ---- */
+
+struct question {
+	int fd;
+	struct nft_element element;
+	struct fabric_reach *reach;
+	struct err *err;
+	bool failed;
+};
+
+static void answer(struct question *question, bool allowed, const char *rule)
+{
+	question->reach->allowed = allowed;
+	snprintf(question->reach->rule, sizeof(question->reach->rule), "%s", rule);
+}
+
+/* Writes "SET FIRST-LAST", or "SET FIRST" where there is no more to say. */
+static void name_element(struct fabric_reach *reach, const struct nft_set *set, const struct nft_range *range)
+{
+	char first[IPV4_TEXT_SIZE], last[IPV4_TEXT_SIZE];
+
+	if (range->first == range->last)
+		snprintf(reach->set, sizeof(reach->set), "%s %s", set->name, ipv4_format(range->first, first));
+	else
+		snprintf(reach->set, sizeof(reach->set), "%s %s-%s", set->name, ipv4_format(range->first, first),
+			 ipv4_format(range->last, last));
+}
+
+/* Whether SET has what is asked for; then it is named in the answer. */
+static bool is_in(struct question *question, const struct nft_set *set)
+{
+	struct nft_range range;
+
+	if (question->failed)
+		return false;
+	int found = nft_read_find(question->fd, NFPROTO_INET, set, &question->element, &range, question->err);
+	if (found < 0)
+		question->failed = true;
+	if (found <= 0)
+		return false;
+	name_element(question->reach, set, &range);
+	return true;
+}
+
+/* The lists of a policy are on one of their sides: of the other there is no set. */
+static bool is_in_list(struct question *question, const struct nft_set sets[NFT_POLICY_SIDES][NFT_POLICY_SETS])
+{
+	for (unsigned side = 0; side < NFT_POLICY_SIDES; side++)
+		for (size_t i = 0; i < NFT_POLICY_SETS; i++)
+			if (is_in(question, &sets[side][i]))
+				return true;
+	return false;
+}
+
+static int find_counter(const struct nlmsghdr *message, void *data)
+{
+	bool *found = data;
+	const char *name = NFT_COUNTER_INTERNET;
+	const char *at = (const char *)message;
+
+	/* The rule is known by the counter that it names, and nothing else in the chain has those letters. */
+	*found |= memmem(at, message->nlmsg_len, name, strlen(name)) != NULL;
+	return MNL_CB_OK;
+}
+
+/* Whether the chain of denials ends with the rule that denies all the rest. */
+static bool is_without_internet(struct question *question)
+{
+	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
+	bool found = false;
+
+	for (unsigned i = 0; i < NFT_ATTEMPTS && !question->failed; i++) {
+		struct nlmsghdr *request = nft_request(buffer, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP);
+		mnl_attr_put_strz(request, NFTA_RULE_TABLE, NFT_TABLE_NAME);
+		mnl_attr_put_strz(request, NFTA_RULE_CHAIN, NFT_CHAIN_DENY);
+		found = false;
+		if (nft_ask(question->fd, request, find_counter, &found, question->err) == 0)
+			return found;
+		question->failed = question->err->code != EINTR;
+	}
+	question->failed = true;
+	return false;
+}
+
+/* The rules of chain guest_egress, in their order. */
+static void judge(struct question *question)
+{
+	bool opened = false;
+
+	if (is_in(question, &set_dns))
+		answer(question, true, "dns");
+	else if (is_in(question, &set_host_services))
+		answer(question, true, "allow_host");
+	else if (is_in(question, &set_sandbox_ranges))
+		answer(question, false, "sandbox");
+	else if (is_in(question, &set_always_denied) && !(opened = is_in(question, &set_opened)))
+		answer(question, false, "private");
+	else if (is_in_list(question, set_policy_allow))
+		answer(question, true, "allow");
+	else if (is_in_list(question, set_policy_deny))
+		answer(question, false, "deny");
+	else if (is_without_internet(question)) {
+		question->reach->set[0] = '\0';
+		answer(question, false, "internet");
+	} else
+		answer(question, true, opened ? "open" : "internet");
+}
+
+int nft_slot_reach(int netns_fd, const struct config *config, uint32_t destination, enum proto proto, uint16_t port,
+		   struct fabric_reach *reach, struct err *err)
+{
+	struct question question = {
+		.element = { .first = destination, .last = destination, .proto = nft_ip_proto(proto), .port = port },
+		.reach = reach,
+		.err = err,
+	};
+
+	*reach = (struct fabric_reach){ 0 };
+	if (destination == config->addresses.tap.ip) {
+		answer(&question, false, "gateway");
+		return 0;
+	}
+	AUTO_FD int fd = nft_socket(netns_fd, err);
+	if (fd < 0)
+		return -1;
+	question.fd = fd;
+	if (!nft_read_has_table(fd, NFPROTO_INET, err))
+		return err_wrap(err, "table %s", NFT_TABLE_NAME);
+	judge(&question);
+	return question.failed ? err_wrap(err, "reach") : 0;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Taking over: the same parts as in making, each of which looks before it touches, in an order in which traffic that flows is
+ * never cut. What cannot be a whole slot any more (no namespace, or another one under its name) has no guest that could be
+ * reached; it is cleared away and made anew.
+ */
+#include "fabric/slot/work.h"
+
+#include "base/err.h"
+#include "config/config.h"
+#include "fabric/slot/destroy.h"
+#include "kernel/holders.h"
+#include "kernel/link.h"
+#include "kernel/tap.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* The number of the namespace that is open. */
+static int find_number(struct slot_work *work, struct err *err)
+{
+	struct namespace_key key = namespace_key_of(work->netns_fd);
+
+	if (!namespace_key_equal(&key, &work->number.key))
+		return namespace_id(work->host, work->netns_fd, &work->nsid, err);
+	work->nsid = work->number.nsid;
+	return 0;
+}
+
+/* The namespace under the slot's name, if the veth leads into it. ENOENT: it does not. */
+static int find_named(struct slot_work *work, const struct link_info *veth, struct err *err)
+{
+	char path[CONFIG_PATH_SIZE];
+
+	work->netns_fd = namespace_open(config_netns_path(work->config, work->plan->slot, path), err);
+	if (work->netns_fd < 0) {
+		if (err->code == EINVAL || err->code == ELOOP)
+			err->code = ENOENT;
+		return -1;
+	}
+	if (find_number(work, err) == 0) {
+		if (veth->has_peer_nsid && veth->peer_nsid == work->nsid)
+			return 0;
+		err_set(err, ENOENT, "%s is not the namespace of %s", path, veth->name);
+	}
+	close(work->netns_fd);
+	work->netns_fd = -1;
+	return -1;
+}
+
+/*
+ * The veth is there, and its namespace has no name any more. A VM that lives in it keeps it, and shows it to us; if it does so
+ * from where we cannot see it, nothing may be taken apart under it. ENOENT: nobody lives there.
+ */
+static int find_unnamed(struct slot_work *work, const struct link_info *veth, struct err *err)
+{
+	char path[CONFIG_PATH_SIZE];
+	enum namespace_file kind = namespace_file_kind(config_netns_path(work->config, work->plan->slot, path));
+	struct link_info tap;
+	struct err ignored;
+	bool lives;
+
+	if (!veth->has_peer_nsid)
+		return -1;
+	lives = link_get(work->host, veth->peer_nsid, TAP_NAME, &tap, &ignored) == 0 && tap.carrier;
+	if (lives && (kind == NAMESPACE_FILE_NAMESPACE || kind == NAMESPACE_FILE_OTHER))
+		return err_set(err, EEXIST, "%s is not ours, and a VM lives in the namespace that had this name", path);
+	if (!lives)
+		return -1;
+	work->nsid = veth->peer_nsid;
+	work->netns_fd = holders_find_namespace(work->host, veth->peer_nsid, TAP_NAME);
+	if (work->netns_fd < 0)
+		return err_set(err, EBUSY, "%s is gone, and a VM that cannot be seen from here lives in its namespace",
+			       path);
+	return 0;
+}
+
+/* Finds VETH and namespace of the slot and whether they belong together. ENOENT: they do not. */
+static int find(struct slot_work *work, struct link_info *veth, struct err *err)
+{
+	char name[CONFIG_LINK_SIZE];
+
+	if (link_get(work->host, LINK_HERE, config_veth_name(work->config, work->plan->slot, name), veth, err) < 0) {
+		if (err->code == ENODEV)
+			err_set(err, ENOENT, "link %s", name);
+		return -1;
+	}
+	if (veth->group != work->config->names.link_group) {
+		work->foreign = true;
+		return err_set(err, EEXIST, "link %s is not ours (group %u)", name, veth->group);
+	}
+	work->veth_index = veth->index;
+	if (find_named(work, veth, err) < 0 && (err->code != ENOENT || find_unnamed(work, veth, err) < 0))
+		return -1;
+	work->key = namespace_key_of(work->netns_fd);
+	return 0;
+}
+
+static int repair_name(struct slot_work *work, struct err *err)
+{
+	char path[CONFIG_PATH_SIZE];
+	enum namespace_file kind = namespace_file_kind(config_netns_path(work->config, work->plan->slot, path));
+
+	if (kind == NAMESPACE_FILE_NAMESPACE)
+		return 0;
+	if (kind == NAMESPACE_FILE_HALF_MADE && namespace_unbind(path, err) < 0)
+		return -1;
+	slot_work_repaired(work, "name of the namespace");
+	return slot_work_name(work, err);
+}
+
+static int take_over(struct slot_work *work, struct err *err)
+{
+	static int (*const parts[])(struct slot_work * work, struct err * err) = {
+		slot_work_host_end, slot_work_inside, slot_work_tap, slot_work_limit, slot_work_route, repair_name,
+	};
+	struct link_info tap;
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		if (parts[i](work, err) < 0)
+			return -1;
+	}
+	if (link_get(&work->inside, LINK_HERE, TAP_NAME, &tap, err) < 0)
+		return -1;
+	work->carrier = tap.carrier;
+	work->mtu = tap.mtu;
+	return 0;
+}
+
+static int make_anew(struct slot_work *work, struct err *err)
+{
+	struct slot_remains remains = { .slot = work->plan->slot, .nsid = -1, .leftovers = true };
+
+	if (slot_take_apart(work->host, work->config, &remains, err) < 0 ||
+	    slot_delete_links(work->host, work->config, &remains, err) < 0)
+		return err_wrap(err, "slot %u", work->plan->slot);
+	work->adopting = false;
+	if (slot_build(work, err) < 0)
+		return -1;
+	work->adopting = true;
+	slot_work_repaired(work, "slot was not whole; made anew");
+	return 0;
+}
+
+int slot_adopt(struct slot_work *work, struct err *err)
+{
+	struct link_info veth;
+	int result;
+
+	work->adopting = true;
+	if (find(work, &veth, err) < 0)
+		return err->code == ENOENT ? make_anew(work, err) : err_wrap(err, "slot %u", work->plan->slot);
+	work->veth = &veth;
+	result = take_over(work, err);
+	work->veth = NULL;
+	rtnl_close(&work->inside);
+	work->named = slot_is_named(work->plan, &veth);
+	if (result == 0)
+		return 0;
+	close(work->netns_fd);
+	work->netns_fd = -1;
+	return err_wrap(err, "slot %u", work->plan->slot);
+}
+
+int slot_adopt_rules(struct slot_work *work, struct err *err)
+{
+	if (slot_work_rules(work, err) == 0 && slot_work_publish(work, err) == 0)
+		return 0;
+	close(work->netns_fd);
+	work->netns_fd = -1;
+	return err_wrap(err, "slot %u", work->plan->slot);
+}
+
+int slot_look(struct slot_work *work, struct err *err)
+{
+	struct link_info veth, tap;
+
+	if (find(work, &veth, err) < 0)
+		return err_wrap(err, "slot %u", work->plan->slot);
+	if (link_get(work->host, work->nsid, TAP_NAME, &tap, err) < 0) {
+		close(work->netns_fd);
+		work->netns_fd = -1;
+		return err_wrap(err, "slot %u", work->plan->slot);
+	}
+	work->carrier = tap.carrier;
+	work->mtu = tap.mtu;
+	return 0;
+}
+
+/* The veth of a live slot that somebody deleted. */
+static int repair_veth(struct slot_work *work, struct err *err)
+{
+	char name[CONFIG_LINK_SIZE];
+	struct link_info veth;
+
+	if (link_get(work->host, LINK_HERE, config_veth_name(work->config, work->plan->slot, name), &veth, err) == 0)
+		return veth.group == work->config->names.link_group
+			   ? 0
+			   : err_set(err, EEXIST, "link %s is not ours any more (group %u)", name, veth.group);
+	if (err->code != ENODEV)
+		return -1;
+	slot_work_repaired(work, "veth");
+	return slot_work_veth(work, err);
+}
+
+int slot_repair(struct slot_work *work, struct err *err)
+{
+	static int (*const parts[])(struct slot_work * work, struct err * err) = {
+		repair_veth, slot_work_host_end, slot_work_inside, slot_work_tap, slot_work_route, repair_name,
+	};
+	int result = 0;
+
+	work->adopting = true;
+	for (size_t i = 0; result == 0 && i < sizeof(parts) / sizeof(parts[0]); i++)
+		result = parts[i](work, err);
+	if (result == 0 && work->plan->bandwidth->to_guest.rate)
+		result = slot_work_limit(work, err);
+	rtnl_close(&work->inside);
+	return result;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A slot is made in steps, each with its reverse; a failure undoes those that were done, last first.
+ *
+ * The order is chosen for a daemon that may be killed between any two steps. Until the veth exists the namespace has no name
+ * and dies with the process; from then on the veth's link group marks all as ours; the name comes next, so that a bound
+ * namespace always has its mark. The host address gets its route only when everything behind it is in place.
+ */
+#include "fabric/slot/work.h"
+
+#include "base/err.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "fabric/rules/rules.h"
+#include "kernel/address.h"
+#include "kernel/link.h"
+#include "kernel/tap.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+struct step {
+	const char *name;
+	int (*make)(struct slot_work *work, struct err *err);
+	void (*undo)(struct slot_work *work); /* NULL: goes with the namespace */
+};
+
+static bool (*fault)(const char *step);
+
+void slot_build_set_fault(bool (*fails)(const char *step))
+{
+	fault = fails;
+}
+
+/* An undo that fails leaves something behind: the operator must hear of it, the caller cannot do anything about it. */
+static void complain(const struct slot_work *work, const struct err *err)
+{
+	log_error("leftover of a failed slot", F_UINT("slot", work->plan->slot), F_STR("error", err->text));
+}
+
+/* Names that are taken are found before anything is made; a half-made name of our own is cleared away. */
+static int check_name(struct slot_work *work, struct err *err)
+{
+	char path[CONFIG_PATH_SIZE];
+
+	config_netns_path(work->config, work->plan->slot, path);
+	switch (namespace_file_kind(path)) {
+	case NAMESPACE_FILE_NONE:
+		return 0;
+	case NAMESPACE_FILE_HALF_MADE:
+		return namespace_unbind(path, err);
+	case NAMESPACE_FILE_NAMESPACE:
+	case NAMESPACE_FILE_OTHER:
+		work->foreign = true;
+		return err_set(err, EEXIST, "namespace %s", path);
+	}
+	return 0;
+}
+
+static int make_namespace(struct slot_work *work, struct err *err)
+{
+	if (check_name(work, err) < 0)
+		return -1;
+	work->netns_fd = namespace_make(err);
+	if (work->netns_fd < 0)
+		return -1;
+	work->key = namespace_key_of(work->netns_fd);
+	if (namespace_id_new(work->host, work->netns_fd, &work->nsid, err) == 0)
+		return 0;
+	close(work->netns_fd);
+	work->netns_fd = -1;
+	return -1;
+}
+
+static void drop_namespace(struct slot_work *work)
+{
+	close(work->netns_fd);
+	work->netns_fd = -1;
+}
+
+static void delete_veth(struct slot_work *work)
+{
+	char name[CONFIG_LINK_SIZE];
+	struct err err;
+
+	if (link_delete(work->host, LINK_HERE, config_veth_name(work->config, work->plan->slot, name), &err) < 0 &&
+	    err.code != ENODEV)
+		complain(work, &err);
+}
+
+static void unbind_name(struct slot_work *work)
+{
+	char path[CONFIG_PATH_SIZE];
+	struct err err;
+
+	if (namespace_unbind(config_netns_path(work->config, work->plan->slot, path), &err) < 0)
+		complain(work, &err);
+}
+
+static int open_inside(struct slot_work *work, struct err *err)
+{
+	return rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err);
+}
+
+static void close_inside(struct slot_work *work)
+{
+	rtnl_close(&work->inside);
+}
+
+static void unpublish(struct slot_work *work)
+{
+	struct err err;
+
+	if (work->plan->nat_count && nft_host_publish(work->config, work->plan->slot, NULL, 0, &err) < 0)
+		complain(work, &err);
+}
+
+static void remove_route(struct slot_work *work)
+{
+	struct route route = {
+		.to = { .ip = config_host_ip(work->config, work->plan->slot), .length = 32 },
+		.gateway = config_veth_guest_ip(work->config, work->plan->slot),
+		.index = work->veth_index,
+	};
+	struct err err;
+
+	if (route_remove(work->host, &route, NULL, &err) < 0)
+		complain(work, &err);
+}
+
+static int look(struct slot_work *work, struct err *err)
+{
+	struct link_info tap;
+
+	if (link_get(&work->inside, LINK_HERE, TAP_NAME, &tap, err) < 0)
+		return -1;
+	work->carrier = tap.carrier;
+	work->mtu = tap.mtu;
+	return 0;
+}
+
+static const struct step steps[] = {
+	{ "namespace", make_namespace, drop_namespace },
+	{ "veth", slot_work_veth, delete_veth },
+	{ "name", slot_work_name, unbind_name },
+	{ "socket", open_inside, close_inside },
+	{ "host end", slot_work_host_end, NULL },
+	{ "inside", slot_work_inside, NULL },
+	{ "tap", slot_work_tap, NULL },
+	{ "limit", slot_work_limit, NULL },
+	{ "rules", slot_work_rules, NULL },
+	{ "publish", slot_work_publish, unpublish },
+	{ "route", slot_work_route, remove_route },
+	{ "look", look, NULL },
+};
+
+enum { STEP_COUNT = sizeof(steps) / sizeof(steps[0]) };
+
+const char *const *slot_build_steps(void)
+{
+	static const char *names[STEP_COUNT + 1];
+
+	for (size_t i = 0; i < STEP_COUNT; i++)
+		names[i] = steps[i].name;
+	return names;
+}
+
+int slot_build_fault(const char *step, struct err *err)
+{
+	return fault && fault(step) ? err_set(err, EIO, "fault asked for") : 0;
+}
+
+static int make_step(struct slot_work *work, const struct step *step, struct err *err)
+{
+	return slot_build_fault(step->name, err) < 0 ? -1 : step->make(work, err);
+}
+
+int slot_build(struct slot_work *work, struct err *err)
+{
+	for (size_t i = 0; i < STEP_COUNT; i++) {
+		if (make_step(work, &steps[i], err) == 0)
+			continue;
+		err_wrap(err, "slot %u: %s", work->plan->slot, steps[i].name);
+		while (i-- > 0) {
+			if (steps[i].undo)
+				steps[i].undo(work);
+		}
+		return -1;
+	}
+	rtnl_close(&work->inside);
+	return 0;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The host address stops answering first, then the name goes; the kernel does the rest in its own time, in one sweep for many
+ * namespaces. A bound namespace is unbound only if the veth with our mark leads into it.
+ */
+#include "fabric/slot/destroy.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "config/config.h"
+#include "fabric/rules/rules.h"
+#include "kernel/address.h"
+#include "kernel/link.h"
+#include "kernel/namespace.h"
+#include "kernel/sock_kill.h"
+#include "kernel/tap.h"
+
+#include <errno.h>
+
+/* Our veth of the slot into VETH; *THERE is false if there is none, or it is somebody else's. */
+static int find_veth(struct rtnl *host, const struct config *config, unsigned slot, struct link_info *veth, bool *there,
+		     struct err *err)
+{
+	char name[CONFIG_LINK_SIZE];
+
+	*there = false;
+	if (link_get(host, LINK_HERE, config_veth_name(config, slot, name), veth, err) < 0)
+		return err->code == ENODEV ? 0 : -1;
+	*there = veth->group == config->names.link_group;
+	return 0;
+}
+
+static int remove_route(struct rtnl *host, const struct config *config, unsigned slot, int index, struct err *err)
+{
+	struct route route = {
+		.to = { .ip = config_host_ip(config, slot), .length = 32 },
+		.gateway = config_veth_guest_ip(config, slot),
+		.index = index,
+	};
+
+	return route_remove(host, &route, NULL, err);
+}
+
+/* Whether the namespace bound at PATH is the one our veth leads into; ends what sockets of ours are left in it, if told to. */
+static int check_namespace(struct rtnl *host, const char *path, const struct slot_remains *remains, bool *ours,
+			   struct err *err)
+{
+	AUTO_FD int fd = namespace_open(path, err);
+	int nsid;
+
+	*ours = false;
+	if (fd < 0)
+		return err->code == ENOENT ? 0 : -1;
+	if (namespace_id(host, fd, &nsid, err) < 0)
+		return -1;
+	*ours = remains->nsid >= 0 && nsid == remains->nsid;
+	if (*ours && remains->leftovers)
+		return sock_kill_all(fd, err);
+	return 0;
+}
+
+static int remove_name(struct rtnl *host, const struct config *config, struct slot_remains *remains, struct err *err)
+{
+	char path[CONFIG_PATH_SIZE];
+	bool ours = false;
+
+	config_netns_path(config, remains->slot, path);
+	switch (namespace_file_kind(path)) {
+	case NAMESPACE_FILE_NONE:
+	case NAMESPACE_FILE_OTHER:
+		return 0;
+	case NAMESPACE_FILE_HALF_MADE:
+		ours = true;
+		break;
+	case NAMESPACE_FILE_NAMESPACE:
+		if (check_namespace(host, path, remains, &ours, err) < 0)
+			return -1;
+		break;
+	}
+	if (!ours)
+		return 0;
+	remains->had_name = true;
+	return namespace_unbind(path, err);
+}
+
+int slot_take_apart(struct rtnl *host, const struct config *config, struct slot_remains *remains, struct err *err)
+{
+	struct link_info veth;
+
+	if (find_veth(host, config, remains->slot, &veth, &remains->had_veth, err) < 0)
+		return err_wrap(err, "slot %u", remains->slot);
+	if (remains->had_veth && veth.has_peer_nsid)
+		remains->nsid = veth.peer_nsid;
+	if (remains->had_veth && remove_route(host, config, remains->slot, veth.index, err) < 0)
+		return err_wrap(err, "slot %u", remains->slot);
+	if (remains->published && nft_host_publish(config, remains->slot, NULL, 0, err) < 0)
+		return err_wrap(err, "slot %u", remains->slot);
+	if (remove_name(host, config, remains, err) < 0)
+		return err_wrap(err, "slot %u", remains->slot);
+	return 0;
+}
+
+int slot_delete_links(struct rtnl *host, const struct config *config, const struct slot_remains *remains,
+		      struct err *err)
+{
+	char name[CONFIG_LINK_SIZE];
+	struct link_info veth;
+	bool there;
+
+	if (find_veth(host, config, remains->slot, &veth, &there, err) < 0)
+		return err_wrap(err, "slot %u", remains->slot);
+	if (!there)
+		return 0;
+	/* EINVAL: the namespace is gone by now, and the TAP with it. */
+	if (veth.has_peer_nsid && link_delete(host, veth.peer_nsid, TAP_NAME, err) < 0 && err->code != ENODEV &&
+	    err->code != EINVAL)
+		return err_wrap(err, "slot %u", remains->slot);
+	if (link_delete(host, LINK_HERE, config_veth_name(config, remains->slot, name), err) < 0 && err->code != ENODEV)
+		return err_wrap(err, "slot %u", remains->slot);
+	return 0;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FABRIC_SLOT_DESTROY_H
+#define WEFT_FABRIC_SLOT_DESTROY_H
+
+/* Taking a slot apart, in the order of effect. The builder's thread, or that of `weftd --cleanup`. */
+
+#include "kernel/rtnl.h"
+
+#include <stdbool.h>
+
+struct config;
+struct err;
+
+struct slot_remains {
+	unsigned slot;
+	bool published; /* in: ports of the host may lead to it */
+	bool
+	    leftovers; /* in: a predecessor's sockets may be inside; they are ended, so that they do not pin the namespace */
+	int nsid;      /* in: -1 unknown; out: the number of its namespace, -1 if it has no veth of ours */
+	bool had_name; /* out */
+	bool had_veth; /* out: the veth is there still, and goes with the namespace */
+};
+
+/*
+ * Removes the host address's route and the published ports, then the namespace's name. What is not ours is left alone. From
+ * here on the kernel drops the rest as soon as nobody holds the namespace. Repeatable.
+ */
+int slot_take_apart(struct rtnl *host, const struct config *config, struct slot_remains *remains, struct err *err);
+
+/* Deletes TAP and veth explicitly, whoever holds the namespace. Costs 11-19 ms a link. None there is no error. */
+int slot_delete_links(struct rtnl *host, const struct config *config, const struct slot_remains *remains,
+		      struct err *err);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What all sandboxes share on the host. Everything here is looked at first and changed only where it differs, so that a daemon
+ * that starts again disturbs nothing.
+ */
+#include "fabric/slot/host.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "fabric/rules/rules.h"
+#include "kernel/address.h"
+#include "kernel/link.h"
+#include "kernel/namespace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#define FORWARD_PATH "/proc/sys/net/ipv4/ip_forward"
+
+static int enable_forwarding(const struct config *config, struct err *err)
+{
+	char value = '0';
+	AUTO_FD int fd = open(FORWARD_PATH, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		/* Read-only /proc/sys: fine as long as there is nothing to change. */
+		fd = open(FORWARD_PATH, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || pread(fd, &value, 1, 0) != 1)
+		return err_set(err, errno, FORWARD_PATH);
+	if (value != '0')
+		return 0;
+	if (config->host.ip_forward == HOST_FORWARD_REQUIRE)
+		return err_set(err, 0,
+			       "net.ipv4.ip_forward is 0, and [host] ip_forward = require: "
+			       "set it (sysctl -w net.ipv4.ip_forward=1), or let weftd (ip_forward = enable)");
+	if (pwrite(fd, "1", 1, 0) != 1)
+		return err_set(err, errno, FORWARD_PATH ": enabling");
+	log_info("net.ipv4.ip_forward was 0 and is now 1");
+	return 0;
+}
+
+int host_routes_ensure(struct rtnl *host, const struct config *config, bool *added, struct err *err)
+{
+	const struct cidr4 *ranges[] = { &config->addresses.host_cidr, &config->addresses.veth_cidr };
+
+	*added = false;
+	for (size_t i = 0; i < 2; i++) {
+		struct route route = { .to = { .ip = cidr4_first(ranges[i]), .length = ranges[i]->length } };
+		bool one;
+
+		if (route_ensure(host, &route, &one, err) < 0)
+			return -1;
+		*added |= one;
+	}
+	return 0;
+}
+
+int host_routes_remove(struct rtnl *host, const struct config *config, unsigned *removed, struct err *err)
+{
+	const struct cidr4 *ranges[] = { &config->addresses.host_cidr, &config->addresses.veth_cidr };
+
+	*removed = 0;
+	for (size_t i = 0; i < 2; i++) {
+		struct route route = { .to = { .ip = cidr4_first(ranges[i]), .length = ranges[i]->length } };
+		bool one;
+
+		if (route_remove(host, &route, &one, err) < 0)
+			return -1;
+		*removed += one;
+	}
+	return 0;
+}
+
+int host_prepare(struct rtnl *host, const struct config *config, struct err *err)
+{
+	bool added;
+
+	if (namespace_prepare_directory(config->names.netns_dir, err) < 0 || enable_forwarding(config, err) < 0)
+		return -1;
+	/* Rules before routes: no address of ours is reachable without them. */
+	if (nft_host_apply(config, err) < 0)
+		return -1;
+	return host_routes_ensure(host, config, &added, err);
+}
+
+int host_mtu(struct rtnl *host, const struct config *config, unsigned *mtu, struct err *err)
+{
+	struct link_info link;
+	int index = 0;
+
+	*mtu = config->addresses.mtu;
+	if (*mtu)
+		return 0;
+	if (config->addresses.uplink) {
+		if (link_get(host, LINK_HERE, config->addresses.uplink, &link, err) < 0)
+			return -1;
+		*mtu = link.mtu;
+		return 0;
+	}
+	if (route_default_link(host, &index, err) < 0)
+		return -1;
+	*mtu = HOST_MTU_FALLBACK;
+	if (!index)
+		log_warning("no default route: links get an MTU of 1500",
+			    F_STR("fix", "set [addresses] uplink or mtu"));
+	else if (link_get_index(host, index, &link, err) < 0)
+		return -1;
+	else
+		*mtu = link.mtu;
+	return 0;
+}

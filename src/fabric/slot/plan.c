@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A copy is one struct with everything it points to inside or beside it; absent parts of the caller's plan become empty ones,
+ * so that nobody downstream asks for NULL.
+ */
+#include "fabric/slot/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct copy {
+	struct fabric_plan plan; /* first: what the caller holds */
+	struct egress egress;
+	struct bandwidth bandwidth;
+	char id[SANDBOX_ID_MAX + 1];
+};
+
+/* 0, or -1 for lack of memory. */
+static int copy_array(void *to, const void *from, size_t count, size_t size)
+{
+	void **place = to;
+
+	*place = NULL;
+	if (!count)
+		return 0;
+	*place = calloc(count, size);
+	if (!*place)
+		return -1;
+	memcpy(*place, from, count * size);
+	return 0;
+}
+
+static int copy_egress(struct egress *to, const struct egress *from)
+{
+	*to = *from;
+	to->allow = NULL;
+	to->deny = NULL;
+	if (copy_array(&to->allow, from->allow, from->allow_count, sizeof(*to->allow)) < 0)
+		return -1;
+	return copy_array(&to->deny, from->deny, from->deny_count, sizeof(*to->deny));
+}
+
+struct fabric_plan *plan_copy(const struct fabric_plan *plan)
+{
+	struct copy *copy = calloc(1, sizeof(*copy));
+	struct fabric_nat *nat;
+
+	if (!copy)
+		return NULL;
+	copy->plan = *plan;
+	copy->plan.id = copy->id;
+	copy->plan.egress = &copy->egress;
+	copy->plan.bandwidth = &copy->bandwidth;
+	copy->plan.nat = NULL;
+	if (plan->id)
+		strncat(copy->id, plan->id, SANDBOX_ID_MAX);
+	if (plan->bandwidth)
+		copy->bandwidth = *plan->bandwidth;
+	copy->egress.internet = true;
+	if (plan->egress && copy_egress(&copy->egress, plan->egress) < 0)
+		goto fail;
+	if (copy_array(&nat, plan->nat, plan->nat_count, sizeof(*nat)) < 0)
+		goto fail;
+	copy->plan.nat = nat;
+	return &copy->plan;
+
+fail:
+	plan_free(&copy->plan);
+	return NULL;
+}
+
+void plan_free(struct fabric_plan *plan)
+{
+	struct copy *copy = (struct copy *)plan;
+
+	if (!plan)
+		return;
+	free(copy->egress.allow);
+	free(copy->egress.deny);
+	free((void *)plan->nat);
+	free(copy);
+}
+
+static bool same_rule(const struct egress_rule *a, const struct egress_rule *b)
+{
+	if (a->cidr.ip != b->cidr.ip || a->cidr.length != b->cidr.length || a->any_proto != b->any_proto)
+		return false;
+	if (a->any_proto)
+		return true;
+	return a->proto == b->proto && a->port_count == b->port_count &&
+	       memcmp(a->ports, b->ports, a->port_count * sizeof(*a->ports)) == 0;
+}
+
+static bool same_rules(const struct egress_rule *a, size_t a_count, const struct egress_rule *b, size_t b_count)
+{
+	if (a_count != b_count)
+		return false;
+	for (size_t i = 0; i < a_count; i++) {
+		if (!same_rule(&a[i], &b[i]))
+			return false;
+	}
+	return true;
+}
+
+bool plan_same_egress(const struct fabric_plan *a, const struct fabric_plan *b)
+{
+	return a->egress->internet == b->egress->internet &&
+	       same_rules(a->egress->allow, a->egress->allow_count, b->egress->allow, b->egress->allow_count) &&
+	       same_rules(a->egress->deny, a->egress->deny_count, b->egress->deny, b->egress->deny_count);
+}
+
+bool plan_same_rate(const struct rate *a, const struct rate *b)
+{
+	return a->rate == b->rate && a->burst == b->burst;
+}
+
+bool plan_same_bandwidth(const struct bandwidth *a, const struct bandwidth *b)
+{
+	return plan_same_rate(&a->to_guest, &b->to_guest) && plan_same_rate(&a->from_guest, &b->from_guest);
+}
+
+bool plan_same_owner(const struct fabric_plan *a, const struct fabric_plan *b)
+{
+	return a->has_tap_owner == b->has_tap_owner &&
+	       (!a->has_tap_owner || (a->tap_uid == b->tap_uid && a->tap_gid == b->tap_gid));
+}

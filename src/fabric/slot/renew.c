@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Making a used slot new. Nothing of the former tenant may survive, so everything it could have left is either looked for or
+ * made anew: the rules with their counters are replaced whole, tracked flows are forgotten and then counted, sockets are ended,
+ * a link too many or anything that had to be repaired is reason enough to give the slot up. The TAP has to be free before and
+ * after.
+ */
+#include "fabric/slot/work.h"
+
+#include "base/err.h"
+#include "config/config.h"
+#include "fabric/rules/rules.h"
+#include "kernel/address.h"
+#include "kernel/link.h"
+#include "kernel/sock_kill.h"
+#include "kernel/tap.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LINKS_INSIDE = 3 }; /* lo, eth0, tap0 */
+
+int slot_silence(struct slot_work *work, bool published, struct err *err)
+{
+	unsigned slot = work->plan->slot;
+	struct route route = {
+		.to = { .ip = config_host_ip(work->config, slot), .length = 32 },
+		.gateway = config_veth_guest_ip(work->config, slot),
+	};
+	char name[CONFIG_LINK_SIZE];
+	struct link_info link;
+
+	config_veth_name(work->config, slot, name);
+	if (link_get(work->host, LINK_HERE, name, &link, err) < 0)
+		return -1;
+	route.index = link.index;
+	if (route_remove(work->host, &route, NULL, err) < 0)
+		return -1;
+	if (published && nft_host_publish(work->config, slot, NULL, 0, err) < 0)
+		return -1;
+	if (link.alias[0] && link_set_alias(work->host, link.index, name, "", err) < 0)
+		return -1;
+	return conntrack_flush_host(route.to.ip, err);
+}
+
+static void count_link(void *context, const struct link_info *link)
+{
+	unsigned *count = context;
+
+	(void)link;
+	++*count;
+}
+
+/* What whoever has the TAP open can set, as the next tenant expects it: a MAC that all guests know, the MTU of its way out. */
+static int expect_unaltered(struct slot_work *work, const struct link_info *tap, struct err *err)
+{
+	const struct mac *mac = &work->config->addresses.tap_mac;
+	char name[CONFIG_LINK_SIZE];
+	struct link_info veth;
+
+	if (link_get(work->host, LINK_HERE, config_veth_name(work->config, work->plan->slot, name), &veth, err) < 0)
+		return -1;
+	if (tap->mtu != veth.mtu)
+		return err_set(err, 0, "altered: MTU of %s", TAP_NAME);
+	if (memcmp(tap->mac.octets, mac->octets, sizeof(mac->octets)) != 0)
+		return err_set(err, 0, "altered: MAC of %s", TAP_NAME);
+	return 0;
+}
+
+/* Without an owner in the plan the TAP must never have had one: the kernel has no way back. */
+static int own_tap(struct slot_work *work, const struct link_info *tap, struct err *err)
+{
+	const struct fabric_plan *plan = work->plan;
+	struct tap_owner owner = { .uid = plan->tap_uid, .gid = plan->tap_gid };
+
+	if (!plan->has_tap_owner && (tap->owner != (uid_t)-1 || tap->owner_group != (gid_t)-1))
+		return err_set(err, EPERM, "link %s belongs to somebody", TAP_NAME);
+	if (!plan->has_tap_owner || (tap->owner == owner.uid && tap->owner_group == owner.gid))
+		return 0;
+	return tap_make(work->netns_fd, &owner, err);
+}
+
+static int expect_free(struct slot_work *work, struct err *err)
+{
+	struct link_info tap;
+	unsigned links = 0;
+
+	if (link_get(&work->inside, LINK_HERE, TAP_NAME, &tap, err) < 0)
+		return -1;
+	if (tap.carrier)
+		return err_set(err, EBUSY, "link %s is in use", TAP_NAME);
+	if (expect_unaltered(work, &tap, err) < 0)
+		return -1;
+	if (own_tap(work, &tap, err) < 0)
+		return -1;
+	if (link_dump(&work->inside, count_link, &links, err) < 0)
+		return -1;
+	if (links != LINKS_INSIDE)
+		return err_set(err, 0, "%u links inside", links);
+	return slot_work_limit(work, err);
+}
+
+static int expect_no_flows(struct slot_work *work, struct err *err)
+{
+	unsigned flows;
+
+	if (sock_kill_all(work->netns_fd, err) < 0 || conntrack_flush(work->netns_fd, err) < 0 ||
+	    conntrack_count(work->netns_fd, &flows, err) < 0)
+		return -1;
+	return flows ? err_set(err, 0, "%u tracked flows are left", flows) : 0;
+}
+
+static int renew(struct slot_work *work, struct err *err)
+{
+	static int (*const parts[])(struct slot_work * work, struct err * err) = {
+		expect_free, expect_no_flows, slot_work_host_end, slot_work_inside, slot_work_tap,
+	};
+
+	if (rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err) < 0)
+		return -1;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		if (parts[i](work, err) < 0)
+			return -1;
+	}
+	if (work->repaired[0])
+		return err_set(err, 0, "altered: %s", work->repaired);
+	if (nft_slot_apply(work->netns_fd, work->config, work->plan, err) < 0 ||
+	    nft_host_forget(work->veth_index, err) < 0)
+		return -1;
+	return slot_work_route(work, err);
+}
+
+int slot_renew(struct slot_work *work, struct err *err)
+{
+	int result;
+
+	if (slot_look(work, err) < 0)
+		return -1;
+	work->adopting = true;
+	result = renew(work, err);
+	rtnl_close(&work->inside);
+	close(work->netns_fd);
+	work->netns_fd = -1;
+	return result < 0 ? err_wrap(err, "slot %u", work->plan->slot) : 0;
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One dump of the host's links gives the slots: those whose veth is in our group. What is inside each is asked by the number of
+ * the namespace that the veth leads to. Then the directory of namespaces: a name that belongs to none of these is somebody
+ * else's, and so is a link with our name outside our group.
+ */
+#include "fabric/slot/scan.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "kernel/link.h"
+#include "kernel/namespace.h"
+#include "kernel/tap.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct walk {
+	const struct config *config;
+	struct scan *scan;
+	int *nsids; /* by slot: where its veth leads; -1: no veth of ours */
+	bool failed;
+};
+
+/* Room for one more of SIZE bytes in ITEMS; NULL for lack of memory. */
+static void *one_more(void *items, size_t *count, size_t *room, size_t size)
+{
+	void **place = items;
+
+	if (*count == *room) {
+		size_t more = *room ? *room * 2 : 64;
+		void *grown = reallocarray(*place, more, size);
+
+		if (!grown)
+			return NULL;
+		*place = grown;
+		*room = more;
+	}
+	return memset((char *)*place + (*count)++ * size, 0, size);
+}
+
+static void add_foreign(struct walk *walk, unsigned slot, const char *what)
+{
+	struct scan *scan = walk->scan;
+	struct scan_foreign *foreign;
+
+	for (size_t i = 0; i < scan->foreign_count; i++) {
+		if (scan->foreign[i].slot == slot)
+			return;
+	}
+	foreign = one_more(&scan->foreign, &scan->foreign_count, &scan->foreign_room, sizeof(*foreign));
+	if (!foreign) {
+		walk->failed = true;
+		return;
+	}
+	foreign->slot = slot;
+	snprintf(foreign->why, sizeof(foreign->why), "%s is not ours", what);
+}
+
+static void take_link(void *context, const struct link_info *link)
+{
+	struct walk *walk = context;
+	unsigned slot = config_veth_slot(walk->config, link->name);
+	struct fabric_found *found;
+	const char *id;
+
+	if (!slot)
+		return;
+	if (link->group != walk->config->names.link_group || strcmp(link->kind, "veth") != 0) {
+		char what[48];
+
+		snprintf(what, sizeof(what), "link %s", link->name);
+		add_foreign(walk, slot, what);
+		return;
+	}
+	found = one_more(&walk->scan->found, &walk->scan->found_count, &walk->scan->found_room, sizeof(*found));
+	if (!found) {
+		walk->failed = true;
+		return;
+	}
+	walk->nsids[slot] = link->has_peer_nsid ? link->peer_nsid : -1;
+	found->slot = slot;
+	found->has_veth = true;
+	id = strncmp(link->alias, LINK_ALIAS_PREFIX, strlen(LINK_ALIAS_PREFIX)) == 0
+		 ? link->alias + strlen(LINK_ALIAS_PREFIX)
+		 : "";
+	snprintf(found->alias, sizeof(found->alias), "%.*s", SANDBOX_ID_MAX, id);
+}
+
+/* Whether the namespace bound at PATH is the one that NSID stands for; then *NUMBER is told. */
+static bool leads_to(struct rtnl *host, const char *path, int nsid, struct scan_number *number)
+{
+	struct err ignored;
+	AUTO_FD int fd = namespace_open(path, &ignored);
+	int found;
+
+	if (fd < 0 || nsid < 0 || namespace_id(host, fd, &found, &ignored) < 0 || found != nsid)
+		return false;
+	*number = (struct scan_number){ .key = namespace_key_of(fd), .nsid = nsid };
+	return true;
+}
+
+static int look_inside(struct rtnl *host, struct walk *walk, struct fabric_found *found, struct err *err)
+{
+	char path[CONFIG_PATH_SIZE];
+	struct link_info tap;
+	int nsid = walk->nsids[found->slot];
+
+	config_netns_path(walk->config, found->slot, path);
+	found->has_netns = leads_to(host, path, nsid, &walk->scan->numbers[found->slot]);
+	if (nsid < 0)
+		return 0;
+	namespace_id_seen(nsid);
+	if (link_get(host, nsid, TAP_NAME, &tap, err) < 0)
+		return err->code == ENODEV || err->code == EINVAL ? 0 : -1;
+	found->has_tap = tap.tap;
+	found->carrier = tap.carrier;
+	return 0;
+}
+
+static void take_name(struct walk *walk, const bool *ours, const char *name)
+{
+	char path[CONFIG_PATH_SIZE];
+	unsigned slot = config_netns_slot(walk->config, name);
+	struct err err;
+
+	if (!slot || ours[slot])
+		return;
+	config_netns_path(walk->config, slot, path);
+	switch (namespace_file_kind(path)) {
+	case NAMESPACE_FILE_NONE:
+		break;
+	case NAMESPACE_FILE_HALF_MADE:
+		log_info("half-made namespace name removed", F_STR("path", path));
+		if (namespace_unbind(path, &err) < 0)
+			log_error("half-made namespace name not removed", F_STR("error", err.text));
+		break;
+	case NAMESPACE_FILE_NAMESPACE:
+	case NAMESPACE_FILE_OTHER:
+		add_foreign(walk, slot, path);
+		break;
+	}
+}
+
+static int walk_directory(struct walk *walk, struct err *err)
+{
+	AUTO_FREE bool *ours = calloc(CONFIG_SLOT_MAX + 1, sizeof(*ours));
+	struct dirent *entry;
+	DIR *directory;
+
+	if (!ours)
+		return err_set(err, ENOMEM, "scan");
+	for (size_t i = 0; i < walk->scan->found_count; i++)
+		ours[walk->scan->found[i].slot] = walk->scan->found[i].has_netns;
+	directory = opendir(walk->config->names.netns_dir);
+	if (!directory)
+		return errno == ENOENT ? 0 : err_set(err, errno, "%s", walk->config->names.netns_dir);
+	while ((entry = readdir(directory)))
+		take_name(walk, ours, entry->d_name);
+	closedir(directory);
+	return 0;
+}
+
+static int by_slot(const void *a, const void *b)
+{
+	const struct fabric_found *left = a, *right = b;
+
+	return (left->slot > right->slot) - (left->slot < right->slot);
+}
+
+/* A dump that something changed under is taken again. */
+static int dump_links(struct rtnl *host, struct walk *walk, struct err *err)
+{
+	enum { TRIES = 10 };
+	int result = -1;
+
+	for (int i = 0; i < TRIES && result < 0; i++) {
+		walk->scan->found_count = 0;
+		walk->scan->foreign_count = 0;
+		result = link_dump(host, take_link, walk, err);
+		if (result < 0 && err->code != EINTR)
+			break;
+	}
+	return result;
+}
+
+int scan_host(struct rtnl *host, const struct config *config, struct scan *scan, struct err *err)
+{
+	AUTO_FREE int *nsids = calloc(CONFIG_SLOT_MAX + 1, sizeof(*nsids));
+	struct walk walk = { .config = config, .scan = scan, .nsids = nsids };
+
+	scan->numbers = calloc(CONFIG_SLOT_MAX + 1, sizeof(*scan->numbers));
+	if (!nsids || !scan->numbers)
+		return err_set(err, ENOMEM, "scan");
+	if (dump_links(host, &walk, err) < 0)
+		return -1;
+	for (size_t i = 0; i < scan->found_count; i++) {
+		if (look_inside(host, &walk, &scan->found[i], err) < 0)
+			return err_wrap(err, "slot %u", scan->found[i].slot);
+	}
+	if (scan->found_count)
+		qsort(scan->found, scan->found_count, sizeof(*scan->found), by_slot);
+	if (walk_directory(&walk, err) < 0)
+		return -1;
+	return walk.failed ? err_set(err, ENOMEM, "scan") : 0;
+}
+
+void scan_clear(struct scan *scan)
+{
+	free(scan->found);
+	free(scan->foreign);
+	free(scan->numbers);
+	*scan = (struct scan){ 0 };
+}

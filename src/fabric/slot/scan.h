@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FABRIC_SLOT_SCAN_H
+#define WEFT_FABRIC_SLOT_SCAN_H
+
+/* What the kernel has that carries our mark, and what has our names without it. Any thread. */
+
+#include "fabric/fabric.h"
+#include "kernel/namespace.h"
+#include "kernel/rtnl.h"
+
+struct scan_foreign {
+	unsigned slot;
+	char why[128];
+};
+
+/*
+ * A namespace and the number that it has: for as long as it is the same one. To ask for a number costs the kernel a walk over all
+ * namespaces.
+ */
+struct scan_number {
+	struct namespace_key key; /* no inode: not known */
+	int nsid;
+};
+
+struct scan {
+	struct fabric_found *found; /* by slot */
+	size_t found_count, found_room;
+	struct scan_foreign *foreign; /* by slot, once each */
+	size_t foreign_count, foreign_room;
+	struct scan_number *numbers; /* by slot: of the namespace that has its name, and its veth; NULL: none */
+};
+
+/* Fills a zeroed SCAN, which scan_clear() empties. Removes half-made names of ours. 0 or -1 with ERR. */
+int scan_host(struct rtnl *host, const struct config *config, struct scan *scan, struct err *err);
+void scan_clear(struct scan *scan);
+
+#endif

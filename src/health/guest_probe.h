@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_HEALTH_GUEST_PROBE_H
+#define WEFT_HEALTH_GUEST_PROBE_H
+
+/*
+ * Questions put to a guest from inside its sandbox's namespace, each answered or given up within a deadline. They block: for a
+ * thread of their own, never for a loop. Addresses and ports in host order; NETNS_FD as in base/netns.h.
+ */
+
+#include "base/addr.h"
+
+#include <stdint.h>
+
+struct err;
+
+enum probe_result {
+	PROBE_ANSWERED,
+	PROBE_REFUSED,     /* a reset, or an ICMP message that says no */
+	PROBE_SILENT,      /* nothing came within the deadline */
+	PROBE_UNREACHABLE, /* the namespace's own routes or links say no: see ERR */
+	PROBE_FAILED,      /* the question could not be put: see ERR */
+};
+
+struct probe_answer {
+	uint64_t took_us;
+	struct mac mac;  /* probe_arp(): who answered */
+	int http_status; /* probe_http() */
+};
+
+/* ARP (RFC 826): who has TARGET, asked on the link LINK from SENDER with the link's own MAC. */
+enum probe_result probe_arp(int netns_fd, const char *link, uint32_t sender, uint32_t target, unsigned timeout_ms,
+			    struct probe_answer *answer, struct err *err);
+
+/* An ICMP echo request (RFC 792). Guests may be silent on purpose. */
+enum probe_result probe_ping(int netns_fd, uint32_t target, unsigned timeout_ms, struct probe_answer *answer,
+			     struct err *err);
+
+/* A TCP connection, reset as soon as it stands. */
+enum probe_result probe_tcp(int netns_fd, uint32_t target, uint16_t port, unsigned timeout_ms,
+			    struct probe_answer *answer, struct err *err);
+
+/* GET PATH; ANSWERED once a status line came. */
+enum probe_result probe_http(int netns_fd, uint32_t target, uint16_t port, const char *path, unsigned timeout_ms,
+			     struct probe_answer *answer, struct err *err);
+
+#endif

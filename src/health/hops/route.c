@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The kernel is asked what it would do with a packet to the sandbox, and inside the namespace with one to the world: a route of
+ * somebody else's (a VPN, a bridge) over our ranges shows here.
+ */
+#include "base/err.h"
+#include "health/walk.h"
+#include "inspect/look.h"
+
+#include <string.h>
+
+static const uint32_t SOMEWHERE = 0x01010101; /* 1.1.1.1: any address that is on no link of ours */
+
+/* Whether a packet to IP leaves by LINK; else HOP says what happens to it. */
+static enum hop_status check_route(struct walk *walk, struct hop *hop, int netns_fd, uint32_t ip, const char *link)
+{
+	const char *where = netns_fd < 0 ? "on the host" : walk->netns;
+	struct look_route route;
+	struct err err;
+	char text[IPV4_TEXT_SIZE];
+
+	ipv4_format(ip, text);
+	if (look_route(netns_fd, ip, &route, &err) < 0)
+		return hop_fail(hop, "%s: route to %s: %s", where, text, err.text);
+	if (!route.reachable)
+		return hop_fail(hop, "%s: no route to %s", where, text);
+	if (strcmp(route.link, link) != 0)
+		return hop_fail(hop, "%s: %s leaves by %s instead of %s", where, text, route.link, link);
+	return HOP_OK;
+}
+
+enum hop_status hop_route(struct walk *walk, struct hop *hop, bool subject_only)
+{
+	const struct config *config = walk->request->config;
+	uint32_t host_ip = config_host_ip(config, walk->request->slot);
+	char text[IPV4_TEXT_SIZE];
+
+	hop_subject(hop, "%s via %s", ipv4_format(host_ip, text), walk->veth);
+	if (subject_only)
+		return HOP_SKIPPED;
+	if (check_route(walk, hop, -1, host_ip, walk->veth) != HOP_OK) {
+		walk_cause(walk,
+			   "another route takes what is meant for the sandbox: a VPN, a bridge, or a policy rule");
+		walk_next_step(walk, "look with: ip route get %s; ip rule; and: weftctl doctor", text);
+		return HOP_FAIL;
+	}
+	if (check_route(walk, hop, walk->netns_fd, SOMEWHERE, "eth0") != HOP_OK) {
+		walk_cause(walk, "somebody changed the routes inside %s", walk->netns);
+		walk_next_step(walk, "look with: ip netns exec %s ip route; restart weftd, which repairs them",
+			       walk->netns);
+		return HOP_FAIL;
+	}
+	return hop_ok(hop, "routed");
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The pair of links between the host and the namespace: both ends there, up, marked, with their addresses.
+ */
+#include "base/err.h"
+#include "health/walk.h"
+#include "inspect/look.h"
+
+static bool has_address(const struct look_link *link, uint32_t ip)
+{
+	for (size_t i = 0; i < link->address_count; i++)
+		if (link->addresses[i].ip == ip)
+			return true;
+	return false;
+}
+
+/* One end. What is wrong with it goes into HOP; HOP_OK if nothing is. */
+static enum hop_status check_end(struct walk *walk, struct hop *hop, int netns_fd, const char *name, uint32_t ip)
+{
+	const char *where = netns_fd < 0 ? "" : walk->netns, *slash = netns_fd < 0 ? "" : "/";
+	struct look_link link;
+	struct err err;
+	char text[IPV4_TEXT_SIZE];
+
+	if (look_link(netns_fd, name, &link, &err) < 0)
+		return hop_fail(hop, "%s%s%s: %s", where, slash, name, err.text);
+	if (!link.exists)
+		return hop_fail(hop, "%s%s%s does not exist", where, slash, name);
+	if (!link.up)
+		return hop_fail(hop, "%s%s%s is down", where, slash, name);
+	if (!has_address(&link, ip))
+		return hop_fail(hop, "%s%s%s lacks its address %s", where, slash, name, ipv4_format(ip, text));
+	if (netns_fd < 0 && link.group != walk->request->config->names.link_group)
+		return hop_fail(hop, "%s is not in link group %u", name, walk->request->config->names.link_group);
+	return HOP_OK;
+}
+
+enum hop_status hop_veth(struct walk *walk, struct hop *hop, bool subject_only)
+{
+	const struct config *config = walk->request->config;
+	unsigned slot = walk->request->slot;
+	char text[IPV4_TEXT_SIZE];
+	enum hop_status status;
+
+	hop_subject(hop, "%s <-> %s/eth0", walk->veth, walk->netns);
+	if (subject_only)
+		return HOP_SKIPPED;
+	if (walk->netns_fd < 0) {
+		walk_cause(walk, "somebody removed the namespace %s", walk->netns);
+		walk_next_step(walk, "stop the VM, then: weftctl unregister %s, and register it again",
+			       walk->request->id);
+		return hop_fail(hop, "the namespace %s does not exist", walk->netns);
+	}
+	status = check_end(walk, hop, -1, walk->veth, config_veth_host_ip(config, slot));
+	if (status == HOP_OK)
+		status = check_end(walk, hop, walk->netns_fd, "eth0", config_veth_guest_ip(config, slot));
+	if (status == HOP_OK)
+		return hop_ok(hop, "up, %s/31", ipv4_format(config_veth_host_ip(config, slot), text));
+	walk_cause(walk, "somebody changed or removed a link that weft made");
+	walk_next_step(walk, "restart weftd, which repairs what it can: systemctl restart weftd");
+	return HOP_FAIL;
+}

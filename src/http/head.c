@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The head is read from its first byte each time more has come: it is short, and a parser without a memory cannot be led
+ * astray by where the segments were cut. One byte at a time costs at most HEAD_MAX scans of a line end, which a deadline bounds.
+ *
+ * Strict where two readers could disagree: no folded fields, no second Content-Length, no Content-Length beside
+ * Transfer-Encoding, no blank before a field's colon, no bare CR or NUL anywhere.
+ */
+#include "http/head.h"
+
+#include <string.h>
+#include <strings.h>
+
+static bool is_token_char(char c)
+{
+	if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
+		return true;
+	return c != '\0' && strchr("!#$%&'*+-.^_`|~", c);
+}
+
+static bool is_token(const char *text, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		if (!is_token_char(text[i]))
+			return false;
+	return length > 0;
+}
+
+/* A line without its end; -1 while its LF has not come. *NEXT: where the following one begins. */
+static int next_line(const char *bytes, size_t length, size_t from, size_t *line_length, size_t *next)
+{
+	const char *end = memchr(bytes + from, '\n', length - from);
+
+	if (!end)
+		return -1;
+	*next = (size_t)(end - bytes) + 1;
+	*line_length = (size_t)(end - bytes) - from;
+	if (*line_length && end[-1] == '\r')
+		--*line_length;
+	return 0;
+}
+
+static enum head_method read_method(const char *text, size_t length)
+{
+	static const struct {
+		const char *name;
+		enum head_method method;
+	} known[] = { { "GET", HEAD_GET },
+		      { "HEAD", HEAD_HEAD },
+		      { "PUT", HEAD_PUT },
+		      { "PATCH", HEAD_PATCH },
+		      { "DELETE", HEAD_DELETE } };
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strlen(known[i].name) == length && !memcmp(known[i].name, text, length))
+			return known[i].method;
+	return HEAD_OTHER;
+}
+
+/* The target reaches from the first blank to the last: a blank inside is a mistake in it, not another protocol. */
+static enum head_verdict read_request_line(const char *line, size_t length, struct head *head)
+{
+	const char *first = memchr(line, ' ', length);
+	const char *last = memrchr(line, ' ', length);
+
+	if (!first || first == last || !is_token(line, (size_t)(first - line)))
+		return HEAD_NOT_HTTP;
+
+	size_t version_length = length - (size_t)(last + 1 - line);
+	if (version_length != 8 || (memcmp(last + 1, "HTTP/1.0", 8) != 0 && memcmp(last + 1, "HTTP/1.1", 8) != 0))
+		return HEAD_NOT_HTTP;
+
+	head->method = read_method(line, (size_t)(first - line));
+	head->minor = (unsigned)(last[8] - '0');
+	head->close = head->minor == 0;
+	head->target = first + 1;
+	head->target_length = (size_t)(last - first - 1);
+	head->printable = true;
+	for (size_t i = 0; i < head->target_length; i++)
+		if (head->target[i] <= ' ' || head->target[i] >= 0x7f)
+			head->printable = false;
+	if (!head->target_length) {
+		head->detail = "the request has no target";
+		return HEAD_BAD;
+	}
+	return HEAD_COMPLETE;
+}
+
+static bool same_name(const char *name, size_t length, const char *wanted)
+{
+	return strlen(wanted) == length && !strncasecmp(name, wanted, length);
+}
+
+static bool list_has(const char *value, size_t length, const char *word)
+{
+	size_t word_length = strlen(word);
+
+	for (size_t i = 0; i < length;) {
+		size_t end = i;
+		while (end < length && value[end] != ',')
+			end++;
+		size_t first = i, last = end;
+		while (first < last && (value[first] == ' ' || value[first] == '\t'))
+			first++;
+		while (last > first && (value[last - 1] == ' ' || value[last - 1] == '\t'))
+			last--;
+		if (last - first == word_length && !strncasecmp(value + first, word, word_length))
+			return true;
+		i = end + 1;
+	}
+	return false;
+}
+
+/* What has been seen of the fields that say how long the body is. */
+struct framing {
+	bool has_length, has_encoding;
+};
+
+static const char *read_content_length(const char *value, size_t length, struct framing *framing, struct head *head)
+{
+	if (framing->has_length)
+		return "more than one Content-Length";
+	framing->has_length = true;
+	if (!length || length > 18)
+		return "Content-Length is not a number";
+	for (size_t i = 0; i < length; i++) {
+		if (value[i] < '0' || value[i] > '9')
+			return "Content-Length is not a number";
+		head->content_length = head->content_length * 10 + (uint64_t)(value[i] - '0');
+	}
+	return NULL;
+}
+
+static const char *read_host(const char *value, size_t length, struct head *head)
+{
+	if (head->has_host)
+		return "more than one Host";
+	head->has_host = true;
+	if (length <= HEAD_HOST_MAX)
+		memcpy(head->host, value, length);
+	return NULL;
+}
+
+/* NULL, or what is wrong with the field. */
+static const char *read_field(const char *line, size_t length, struct framing *framing, struct head *head)
+{
+	const char *colon = memchr(line, ':', length);
+
+	if (!colon || !is_token(line, (size_t)(colon - line)))
+		return "a header line is not \"Name: value\"";
+
+	size_t name_length = (size_t)(colon - line);
+	const char *value = colon + 1;
+	size_t value_length = length - name_length - 1;
+	while (value_length && (*value == ' ' || *value == '\t')) {
+		value++;
+		value_length--;
+	}
+	while (value_length && (value[value_length - 1] == ' ' || value[value_length - 1] == '\t'))
+		value_length--;
+	for (size_t i = 0; i < value_length; i++)
+		if ((value[i] >= 0 && value[i] < ' ' && value[i] != '\t') || value[i] == 0x7f)
+			return "a header has a control character in it";
+
+	if (same_name(line, name_length, "Content-Length"))
+		return read_content_length(value, value_length, framing, head);
+	if (same_name(line, name_length, "Host"))
+		return read_host(value, value_length, head);
+	if (same_name(line, name_length, "Transfer-Encoding")) {
+		if (framing->has_encoding || !same_name(value, value_length, "chunked") || !head->minor)
+			return "Transfer-Encoding can only be chunked, once, in HTTP/1.1";
+		framing->has_encoding = head->chunked = true;
+	} else if (same_name(line, name_length, "Connection")) {
+		if (list_has(value, value_length, "close"))
+			head->close = true;
+	} else if (same_name(line, name_length, "Expect")) {
+		if (!same_name(value, value_length, "100-continue"))
+			return "Expect can only be 100-continue";
+		head->expect_continue = head->minor == 1;
+	}
+	return NULL;
+}
+
+/* What no longer can become a request line, however it goes on: a first word that is no token, or one without an end. */
+static bool is_hopeless(const char *bytes, size_t length)
+{
+	enum { METHOD_MAX = 32 };
+
+	for (size_t i = 0; i < length; i++) {
+		if (bytes[i] == ' ')
+			return i == 0;
+		if (bytes[i] == '\n' || i >= METHOD_MAX)
+			return true;
+		if (!is_token_char(bytes[i]) && !(bytes[i] == '\r' && i + 1 == length))
+			return true;
+	}
+	return false;
+}
+
+static enum head_verdict read_fields(const char *bytes, size_t length, size_t at, struct head *head)
+{
+	struct framing framing = { 0 };
+	size_t line_length, next;
+
+	for (unsigned fields = 0;; fields++) {
+		if (next_line(bytes, length, at, &line_length, &next) < 0)
+			return length >= HEAD_MAX ? HEAD_TOO_LONG : HEAD_MORE;
+		if (next > HEAD_MAX || (line_length && fields == HEAD_FIELDS_MAX))
+			return HEAD_TOO_LONG;
+		if (!line_length)
+			break;
+		head->detail = read_field(bytes + at, line_length, &framing, head);
+		if (head->detail)
+			return HEAD_BAD;
+		at = next;
+	}
+	head->length = next;
+	if (framing.has_length && framing.has_encoding)
+		head->detail = "both Content-Length and Transfer-Encoding";
+	else if (head->minor && !head->has_host)
+		head->detail = "HTTP/1.1 wants a Host header";
+	return head->detail ? HEAD_BAD : HEAD_COMPLETE;
+}
+
+enum head_verdict head_read(const char *bytes, size_t length, struct head *head)
+{
+	size_t at = 0, line_length, next;
+
+	*head = (struct head){ 0 };
+	while (at < length && (bytes[at] == '\r' || bytes[at] == '\n')) /* RFC 9112, 2.2: left over from before */
+		at++;
+	if (at >= HEAD_MAX)
+		return HEAD_NOT_HTTP;
+	if (at == length)
+		return HEAD_MORE;
+	if (is_hopeless(bytes + at, length - at))
+		return HEAD_NOT_HTTP;
+	if (next_line(bytes, length, at, &line_length, &next) < 0)
+		return length >= HEAD_MAX ? HEAD_TOO_LONG : HEAD_MORE;
+	if (next > HEAD_MAX)
+		return HEAD_TOO_LONG;
+
+	enum head_verdict verdict = read_request_line(bytes + at, line_length, head);
+	return verdict == HEAD_COMPLETE ? read_fields(bytes, length, next, head) : verdict;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_HTTP_HEAD_H
+#define WEFT_HTTP_HEAD_H
+
+/*
+ * The head of an HTTP/1.x request and a chunked body, read strictly and without side effects: the control socket judges a
+ * request by itself before libevent sees it. Pure; any thread.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	HEAD_MAX = 16 * 1024,        /* bytes of a head, its blank line included; beyond: 431 */
+	HEAD_FIELDS_MAX = 100,       /* header fields; beyond: 431 */
+	HEAD_HOST_MAX = 255,         /* bytes of a Host that is kept */
+	CHUNK_LINE_MAX = 256,        /* bytes of a line between chunks, or of a trailer */
+	HEAD_TRAILER_LINES_MAX = 32, /* after the last chunk */
+};
+
+enum head_method {
+	HEAD_GET,
+	HEAD_HEAD, /* as GET, without the body */
+	HEAD_PUT,
+	HEAD_PATCH,
+	HEAD_DELETE,
+	HEAD_OTHER, /* any other token: never allowed anywhere, 405 */
+};
+
+enum head_verdict {
+	HEAD_MORE,     /* it is not complete yet, and nothing is wrong so far */
+	HEAD_COMPLETE, /* struct head says all */
+	HEAD_NOT_HTTP, /* to be answered with a bare 400 */
+	HEAD_BAD,      /* HTTP, but not acceptable: 400 with the detail */
+	HEAD_TOO_LONG, /* 431 */
+};
+
+struct head {
+	enum head_method method;
+	const char *target; /* into the bytes read, not terminated */
+	size_t target_length;
+	bool printable;       /* every byte of the target is one that may stand in a URI unescaped, or a % */
+	unsigned minor;       /* of HTTP/1.minor: 0 or 1 */
+	bool close;           /* no further request is to follow on this connection */
+	bool chunked;         /* the body's length is told by its chunks, not by content_length */
+	bool expect_continue; /* the client waits for 100 before it sends the body */
+	uint64_t content_length;
+	bool has_host;
+	char host[HEAD_HOST_MAX + 1]; /* cut to "" when longer */
+	size_t length;                /* bytes of the head, blank line included */
+	const char *detail;           /* HEAD_BAD: a sentence */
+};
+
+/*
+ * Reads what has come so far. The judgement is final unless it is HEAD_MORE; then call again from the start when more has come.
+ * What cannot become HTTP any more is told at once, not when a line ends.
+ */
+enum head_verdict head_read(const char *bytes, size_t length, struct head *head);
+
+enum chunk_verdict {
+	CHUNK_MORE,
+	CHUNK_COMPLETE,
+	CHUNK_BAD,
+	CHUNK_TOO_LONG, /* more than the limit given */
+};
+
+/* How far a chunked body is read. Zeroed before the first call. */
+struct chunks {
+	enum {
+		CHUNK_AT_SIZE, /* a line with a size follows */
+		CHUNK_AT_DATA, /* `left` bytes of data follow */
+		CHUNK_AT_END,  /* the CRLF after data follows */
+		CHUNK_AT_TRAILER,
+	} at;
+	uint64_t left;
+	unsigned trailers; /* lines seen */
+	size_t body;       /* bytes decoded: they stand at the beginning of the buffer */
+	size_t raw;        /* bytes that follow them and are not decoded yet */
+};
+
+/*
+ * Decodes in place: BYTES begins with chunks->body decoded bytes, then come new raw ones up to LENGTH. What is decoded is moved
+ * together, what is left over (after CHUNK_COMPLETE: the next request) follows it: *LENGTH gets what remains in all.
+ */
+enum chunk_verdict chunks_read(struct chunks *chunks, char *bytes, size_t *length, size_t limit);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_HTTP_LISTEN_H
+#define WEFT_HTTP_LISTEN_H
+
+/*
+ * The control socket as a file: made, owned, and taken away again. And who may speak on it.
+ */
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct err;
+
+/* A listening unix socket and the file that leads to it. */
+struct listen_socket {
+	int fd; /* -1: none */
+	char path[108];
+	dev_t device; /* of the file that we made */
+	ino_t inode;
+	bool has_group;
+	gid_t group;
+};
+
+/*
+ * Binds PATH with mode 0660 and GROUP (NULL: none) and listens. A socket file that nobody answers on is replaced; one that is
+ * answered, or what is no socket, is refused. 0 or -1 with ERR.
+ */
+int listen_open(const char *path, const char *group, struct listen_socket *socket, struct err *err);
+
+/* Removes the file, unless it is somebody else's by now. The descriptor is whoever's took it. */
+void listen_unlink(struct listen_socket *socket);
+
+/* Whether the client at FD may call: root, our own user, or a member of the group. The file's mode says the same. */
+bool listen_allows(const struct listen_socket *socket, int fd, uid_t uid, gid_t gid);
+
+#endif

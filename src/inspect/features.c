@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a kernel can do is not told by its version or its configuration file, which many hosts do not have, but by doing it. A
+ * thread gets a network namespace of its own, tries there, and both are gone when it ends.
+ */
+#include "inspect/inspect.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libmnl/libmnl.h>
+#include <libnftnl/chain.h>
+#include <libnftnl/common.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/rule.h>
+#include <libnftnl/table.h>
+#include <linux/if.h>
+#include <linux/if_link.h>
+#include <linux/if_tun.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/rtnetlink.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+struct trial {
+	char *missing;
+	size_t size;
+	int result;
+	struct err err;
+};
+
+static void add_missing(struct trial *trial, const char *what, int code)
+{
+	size_t used = strlen(trial->missing);
+
+	snprintf(trial->missing + used, trial->size - used, "%s%s: %s", used ? "; " : "", what, strerror(code));
+}
+
+/* Sends what is in BUFFER and reads the kernel's answer to each message. 0, or an errno. */
+static int transact(int protocol, const void *buffer, size_t length)
+{
+	struct mnl_socket *socket = mnl_socket_open2(protocol, SOCK_CLOEXEC);
+	char answer[8192];
+	int code = 0;
+
+	if (!socket)
+		return errno;
+	if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 || mnl_socket_sendto(socket, buffer, length) < 0) {
+		code = errno;
+	} else {
+		ssize_t got = mnl_socket_recvfrom(socket, answer, sizeof(answer));
+		if (got < 0 || mnl_cb_run(answer, (size_t)got, 0, 0, NULL, NULL) < 0)
+			code = errno;
+	}
+	mnl_socket_close(socket);
+	return code;
+}
+
+static int try_veth(void)
+{
+	char buffer[512];
+	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+
+	message->nlmsg_type = RTM_NEWLINK;
+	message->nlmsg_flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK;
+	mnl_nlmsg_put_extra_header(message, sizeof(struct ifinfomsg));
+	mnl_attr_put_strz(message, IFLA_IFNAME, "weft-trial");
+	struct nlattr *info = mnl_attr_nest_start(message, IFLA_LINKINFO);
+	mnl_attr_put_strz(message, IFLA_INFO_KIND, "veth");
+	mnl_attr_nest_end(message, info);
+	return transact(NETLINK_ROUTE, message, message->nlmsg_len);
+}
+
+static int try_tap(void)
+{
+	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	AUTO_FD int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno;
+	strcpy(request.ifr_name, "weft-tap");
+	return ioctl(fd, TUNSETIFF, &request) < 0 ? errno : 0;
+}
+
+static void add_expression(struct nftnl_rule *rule, const char *name, uint16_t register_type, uint16_t key_type,
+			   uint32_t key)
+{
+	struct nftnl_expr *expr = nftnl_expr_alloc(name);
+
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, register_type, NFT_REG_1);
+	nftnl_expr_set_u32(expr, key_type, key);
+	if (strcmp(name, "fib") == 0)
+		nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF);
+	nftnl_rule_add_expr(rule, expr);
+}
+
+static void put_table(struct mnl_nlmsg_batch *batch, uint32_t *sequence)
+{
+	struct nftnl_table *table = nftnl_table_alloc();
+
+	nftnl_table_set_str(table, NFTNL_TABLE_NAME, "weft-trial");
+	struct nlmsghdr *message = nftnl_nlmsg_build_hdr(mnl_nlmsg_batch_current(batch), NFT_MSG_NEWTABLE, NFPROTO_INET,
+							 NLM_F_CREATE, (*sequence)++);
+	nftnl_table_nlmsg_build_payload(message, table);
+	mnl_nlmsg_batch_next(batch);
+	nftnl_table_free(table);
+}
+
+static void put_chain(struct mnl_nlmsg_batch *batch, uint32_t *sequence, const char *type, uint32_t hook)
+{
+	struct nftnl_chain *chain = nftnl_chain_alloc();
+
+	nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, "weft-trial");
+	nftnl_chain_set_str(chain, NFTNL_CHAIN_NAME, type);
+	nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, type);
+	nftnl_chain_set_u32(chain, NFTNL_CHAIN_HOOKNUM, hook);
+	nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, 0);
+	struct nlmsghdr *message = nftnl_nlmsg_build_hdr(mnl_nlmsg_batch_current(batch), NFT_MSG_NEWCHAIN, NFPROTO_INET,
+							 NLM_F_CREATE, (*sequence)++);
+	nftnl_chain_nlmsg_build_payload(message, chain);
+	mnl_nlmsg_batch_next(batch);
+	nftnl_chain_free(chain);
+}
+
+/* `fib saddr . iif oif` and `ct state`: the expressions that our tables cannot do without. */
+static void put_rule(struct mnl_nlmsg_batch *batch, uint32_t *sequence)
+{
+	struct nftnl_rule *rule = nftnl_rule_alloc();
+
+	nftnl_rule_set_u32(rule, NFTNL_RULE_FAMILY, NFPROTO_INET);
+	nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, "weft-trial");
+	nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, "filter");
+	add_expression(rule, "fib", NFTNL_EXPR_FIB_DREG, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_OIF);
+	add_expression(rule, "ct", NFTNL_EXPR_CT_DREG, NFTNL_EXPR_CT_KEY, NFT_CT_STATE);
+	struct nlmsghdr *message = nftnl_nlmsg_build_hdr(mnl_nlmsg_batch_current(batch), NFT_MSG_NEWRULE, NFPROTO_INET,
+							 NLM_F_CREATE | NLM_F_APPEND | NLM_F_ACK, (*sequence)++);
+	nftnl_rule_nlmsg_build_payload(message, rule);
+	mnl_nlmsg_batch_next(batch);
+	nftnl_rule_free(rule);
+}
+
+static int try_nft(void)
+{
+	char buffer[8192];
+	uint32_t sequence = 1;
+	struct mnl_nlmsg_batch *batch = mnl_nlmsg_batch_start(buffer, sizeof(buffer));
+
+	if (!batch)
+		return ENOMEM;
+	nftnl_batch_begin(mnl_nlmsg_batch_current(batch), sequence++);
+	mnl_nlmsg_batch_next(batch);
+	put_table(batch, &sequence);
+	put_chain(batch, &sequence, "filter", NF_INET_PRE_ROUTING);
+	put_chain(batch, &sequence, "nat", NF_INET_PRE_ROUTING);
+	put_rule(batch, &sequence);
+	nftnl_batch_end(mnl_nlmsg_batch_current(batch), sequence++);
+	mnl_nlmsg_batch_next(batch);
+	int code = transact(NETLINK_NETFILTER, mnl_nlmsg_batch_head(batch), mnl_nlmsg_batch_size(batch));
+	mnl_nlmsg_batch_stop(batch);
+	return code;
+}
+
+static void *run_trial(void *context)
+{
+	static const struct {
+		const char *what;
+		int (*run)(void);
+	} trials[] = {
+		{ "veth", try_veth },
+		{ "TAP (/dev/net/tun)", try_tap },
+		{ "nftables with nat, fib and ct", try_nft },
+	};
+	struct trial *trial = context;
+
+	if (unshare(CLONE_NEWNET) < 0) {
+		trial->result = err_set(&trial->err, errno, "a network namespace");
+		return NULL;
+	}
+	for (size_t i = 0; i < sizeof(trials) / sizeof(trials[0]); i++) {
+		int code = trials[i].run();
+		if (code)
+			add_missing(trial, trials[i].what, code);
+	}
+	return NULL;
+}
+
+int inspect_features(char *missing, size_t size, struct err *err)
+{
+	struct trial trial = { .missing = missing, .size = size };
+	pthread_t thread;
+
+	missing[0] = '\0';
+	int code = pthread_create(&thread, NULL, run_trial, &trial);
+	if (code)
+		return err_set(err, code, "a thread");
+	pthread_join(thread, NULL);
+	if (trial.result < 0)
+		*err = trial.err;
+	return trial.result;
+}

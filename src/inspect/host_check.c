@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Does the configuration fit this host? Read only, by one dump of its addresses and one of its routes. What a former run of ours
+ * left (links of our group, routes with our protocol) is no conflict. There may be thousands of these, and a daemon that starts
+ * anew among them is waited for: so no link is asked for whose address is the very one that its name promises.
+ */
+#include "fabric/fabric.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "kernel/address.h"
+#include "kernel/link.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* An address of the host, or a route, that lies in one of our ranges. */
+struct found {
+	struct cidr4 cidr;
+	int index; /* of its link */
+};
+
+struct found_list {
+	struct found *items;
+	size_t count, room;
+};
+
+struct check {
+	const struct config *config;
+	struct config_mistakes *mistakes;
+	struct rtnl rtnl;
+	struct found_list addresses, routes;
+	struct found_list sandboxes; /* the addresses of our ends of veths, by link once sorted */
+	bool broken;                 /* no memory */
+};
+
+struct range {
+	const char *key;
+	const struct cidr4 *cidr;
+};
+
+enum { RANGES = 2 };
+
+static void ranges_of(const struct config *config, struct range ranges[static RANGES])
+{
+	ranges[0] = (struct range){ "host_cidr", &config->addresses.host_cidr };
+	ranges[1] = (struct range){ "veth_cidr", &config->addresses.veth_cidr };
+}
+
+static void keep(struct check *check, struct found_list *list, const struct found *found)
+{
+	if (list->count == list->room) {
+		size_t room = list->room ? 2 * list->room : 64;
+		struct found *items = reallocarray(list->items, room, sizeof(*items));
+
+		if (!items) {
+			check->broken = true;
+			return;
+		}
+		list->items = items;
+		list->room = room;
+	}
+	list->items[list->count++] = *found;
+}
+
+static bool lies_in_ours(const struct check *check, const struct cidr4 *cidr)
+{
+	return cidr4_overlaps(cidr, &check->config->addresses.host_cidr) ||
+	       cidr4_overlaps(cidr, &check->config->addresses.veth_cidr);
+}
+
+/* The address of the host's end of a veth, on a link of that name. Whether such a link is ours is asked when its slot is. */
+static bool is_of_veth(const struct check *check, const struct cidr4 *cidr, const char *name)
+{
+	unsigned slot = config_veth_slot(check->config, name);
+
+	return slot && cidr->length == 31 && cidr->ip == config_veth_host_ip(check->config, slot);
+}
+
+static int take_address(const struct nlmsghdr *header, void *data)
+{
+	struct check *check = data;
+	const struct ifaddrmsg *address = mnl_nlmsg_get_payload(header);
+	const struct nlattr *table[IFA_MAX + 1];
+	struct found found = { .index = (int)address->ifa_index };
+
+	if (header->nlmsg_type != RTM_NEWADDR || address->ifa_family != AF_INET)
+		return MNL_CB_OK;
+	rtnl_attributes(header, sizeof(*address), table, IFA_MAX + 1);
+	if (!table[IFA_LOCAL])
+		return MNL_CB_OK;
+	found.cidr = (struct cidr4){ ntohl(mnl_attr_get_u32(table[IFA_LOCAL])), address->ifa_prefixlen };
+	if (table[IFA_LABEL] && is_of_veth(check, &found.cidr, mnl_attr_get_str(table[IFA_LABEL])))
+		keep(check, &check->sandboxes, &found);
+	else if (lies_in_ours(check, &(struct cidr4){ found.cidr.ip, 32 }))
+		keep(check, &check->addresses, &found);
+	return MNL_CB_OK;
+}
+
+static int take_route(const struct nlmsghdr *header, void *data)
+{
+	struct check *check = data;
+	const struct rtmsg *route = mnl_nlmsg_get_payload(header);
+	const struct nlattr *table[RTA_MAX + 1];
+	struct found found = { 0 };
+
+	/* The table of local addresses says what the addresses said; a default route covers everything. */
+	if (header->nlmsg_type != RTM_NEWROUTE || route->rtm_family != AF_INET || route->rtm_table == RT_TABLE_LOCAL ||
+	    route->rtm_protocol == ROUTE_PROTOCOL || route->rtm_dst_len == 0 || route->rtm_flags & RTM_F_CLONED)
+		return MNL_CB_OK;
+	rtnl_attributes(header, sizeof(*route), table, RTA_MAX + 1);
+	if (!table[RTA_DST])
+		return MNL_CB_OK;
+	found.cidr = (struct cidr4){ ntohl(mnl_attr_get_u32(table[RTA_DST])), route->rtm_dst_len };
+	if (table[RTA_OIF])
+		found.index = (int)mnl_attr_get_u32(table[RTA_OIF]);
+	else if (table[RTA_MULTIPATH])
+		found.index = ((const struct rtnexthop *)mnl_attr_get_payload(table[RTA_MULTIPATH]))->rtnh_ifindex;
+	if (lies_in_ours(check, &found.cidr))
+		keep(check, &check->routes, &found);
+	return MNL_CB_OK;
+}
+
+static int compare_links(const void *a, const void *b)
+{
+	const struct found *left = a, *right = b;
+
+	return (left->index > right->index) - (left->index < right->index);
+}
+
+/* Whether the link with this number is ours; its name, "?" if there is none, where it is not. */
+static bool is_link_ours(struct check *check, int index, char name[static CONFIG_LINK_SIZE])
+{
+	const struct found wanted = { .index = index };
+	struct link_info link;
+	struct err why;
+
+	if (check->sandboxes.count &&
+	    bsearch(&wanted, check->sandboxes.items, check->sandboxes.count, sizeof(wanted), compare_links))
+		return true;
+	if (!index || link_get_index(&check->rtnl, index, &link, &why) < 0) {
+		snprintf(name, CONFIG_LINK_SIZE, "%s", "?");
+		/* One that went meanwhile took its address or route with it. */
+		return index && why.code == ENODEV;
+	}
+	snprintf(name, CONFIG_LINK_SIZE, "%s", link.name);
+	return link.group == check->config->names.link_group;
+}
+
+static void check_address(struct check *check, const struct found *address)
+{
+	struct range ranges[RANGES];
+	char name[CONFIG_LINK_SIZE], text[IPV4_TEXT_SIZE];
+
+	if (is_link_ours(check, address->index, name))
+		return;
+	ranges_of(check->config, ranges);
+	for (size_t i = 0; i < RANGES; i++) {
+		if (cidr4_contains(ranges[i].cidr, address->cidr.ip))
+			config_mistake_add(check->mistakes, check->config, "addresses", ranges[i].key,
+					   "the host's own address %s (%s) lies in it; "
+					   "allowed: a range that the host does not use",
+					   ipv4_format(address->cidr.ip, text), name);
+	}
+}
+
+static void compare_route(struct check *check, const struct range *range, const struct cidr4 *to, const char *name)
+{
+	char ours[CIDR4_TEXT_SIZE], theirs[CIDR4_TEXT_SIZE];
+
+	cidr4_format(range->cidr, ours);
+	cidr4_format(to, theirs);
+	if (to->length >= range->cidr->length)
+		config_mistake_add(check->mistakes, check->config, "addresses", range->key,
+				   "the host has a route to %s by %s; "
+				   "allowed: a range that no route as specific as it leads into",
+				   theirs, name);
+	else
+		log_warning("a wider route of the host covers a range of ours; ours is the more specific one",
+			    F_STR("range", ours), F_STR("route", theirs), F_STR("link", name));
+}
+
+static void check_route(struct check *check, const struct found *route)
+{
+	struct range ranges[RANGES];
+	char name[CONFIG_LINK_SIZE];
+
+	if (is_link_ours(check, route->index, name))
+		return;
+	ranges_of(check->config, ranges);
+	for (size_t i = 0; i < RANGES; i++) {
+		if (cidr4_overlaps(&route->cidr, ranges[i].cidr))
+			compare_route(check, &ranges[i], &route->cidr, name);
+	}
+}
+
+static int check_uplink(struct check *check, struct err *err)
+{
+	const char *uplink = check->config->addresses.uplink;
+	struct link_info link;
+
+	if (!uplink || link_get(&check->rtnl, LINK_HERE, uplink, &link, err) == 0)
+		return 0;
+	if (err->code != ENODEV)
+		return -1;
+	config_mistake_add(check->mistakes, check->config, "addresses", "uplink",
+			   "no such link; allowed: the name of a link of the host");
+	return 0;
+}
+
+/* Whether a socket could listen on the address of ADDR: the host has it. */
+static bool host_has(const struct addr *addr)
+{
+	struct addr probe = *addr;
+	AUTO_FD int fd = socket(addr->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	addr_set_port(&probe, 0);
+	if (fd < 0)
+		return errno != EAFNOSUPPORT;
+	return bind(fd, &probe.any, addr_length(&probe)) == 0 || errno != EADDRNOTAVAIL;
+}
+
+/* V4_WILL_DO: without ::1 the other addresses of the list serve alone. That is told once, at the start. */
+static void check_listen(struct check *check, const char *section, const char *key, const struct addr_list *list,
+			 bool v4_will_do)
+{
+	char text[ADDR_TEXT_SIZE];
+
+	for (size_t i = 0; i < list->count; i++) {
+		const struct addr *addr = &list->items[i];
+
+		bool v6_loopback = addr->any.sa_family == AF_INET6 && addr_is_loopback(addr);
+
+		if (!host_has(addr) && !(v6_loopback && v4_will_do && list->count > 1))
+			config_mistake_add_item(check->mistakes, check->config, section, key, i,
+						addr_format(addr, text),
+						"the host has no such address; allowed: one of its own");
+	}
+}
+
+/* A dump that something changed under is taken again. */
+static int dump(struct check *check, uint16_t type, size_t header_size, mnl_cb_t take, struct err *err)
+{
+	enum { TRIES = 10 };
+
+	for (int i = 0; i < TRIES; i++) {
+		struct rtnl_request request;
+		/* The family comes first in both headers. */
+		unsigned char *header = rtnl_begin(&request, type, NLM_F_DUMP, header_size);
+
+		*header = AF_INET;
+		if (type == RTM_GETROUTE)
+			check->routes.count = 0;
+		else
+			check->addresses.count = check->sandboxes.count = 0;
+		if (rtnl_ask(&check->rtnl, &request, take, check, err, "dump") == 0)
+			return check->broken ? err_set(err, ENOMEM, "dump") : 0;
+		if (err->code != EINTR)
+			return -1;
+	}
+	return -1;
+}
+
+/*
+ * Reads the host's addresses and routes. Where slots come and go without a pause, no dump may come to its end undisturbed: then a
+ * daemon runs here whose ranges were checked when it started, and a reload is not refused for that.
+ */
+static int read_host(struct check *check, struct err *err)
+{
+	if (dump(check, RTM_GETADDR, sizeof(struct ifaddrmsg), take_address, err) == 0 &&
+	    dump(check, RTM_GETROUTE, sizeof(struct rtmsg), take_route, err) == 0)
+		return 0;
+	if (err->code != EINTR)
+		return -1;
+	log_warning("the host's addresses and routes change too fast to be held against the configuration");
+	check->addresses.count = check->routes.count = check->sandboxes.count = 0;
+	return 0;
+}
+
+static int check_host(struct check *check, struct err *err)
+{
+	if (rtnl_open(&check->rtnl, -1, NETLINK_ROUTE, err) < 0 || read_host(check, err) < 0)
+		return -1;
+	if (check->sandboxes.count)
+		qsort(check->sandboxes.items, check->sandboxes.count, sizeof(struct found), compare_links);
+	for (size_t i = 0; i < check->addresses.count; i++)
+		check_address(check, &check->addresses.items[i]);
+	for (size_t i = 0; i < check->routes.count; i++)
+		check_route(check, &check->routes.items[i]);
+	return check_uplink(check, err);
+}
+
+void fabric_check_config(const struct config *config, struct config_mistakes *mistakes)
+{
+	struct check check = { .config = config, .mistakes = mistakes, .rtnl = RTNL_CLOSED };
+	struct err err;
+
+	if (check_host(&check, &err) < 0)
+		config_mistake_add(mistakes, config, "addresses", "host_cidr",
+				   "the host's addresses and routes cannot be read: %s", err.text);
+	check_listen(&check, "forwarder", "default_listen", &config->forwarder.default_listen, true);
+	check_listen(&check, "http", "listen", &config->http.listen, false);
+	rtnl_close(&check.rtnl);
+	free(check.addresses.items);
+	free(check.routes.items);
+	free(check.sandboxes.items);
+}

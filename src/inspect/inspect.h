@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_INSPECT_INSPECT_H
+#define WEFT_INSPECT_INSPECT_H
+
+/*
+ * What the kernel has in the namespace of the calling thread, ours or not, for those who check a host: links, addresses, routes
+ * and policy rules of IPv4. Looks only; opens a socket for each call and closes it again. Any thread, needs no privileges.
+ */
+
+#include "base/addr.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+
+enum { INSPECT_NAME_SIZE = 16 };
+
+struct inspect_link {
+	unsigned index;
+	char name[INSPECT_NAME_SIZE];
+	char kind[INSPECT_NAME_SIZE]; /* "veth", "tun", ...; "" for hardware and lo */
+	uint32_t group;
+	bool up;
+};
+
+struct inspect_address {
+	struct cidr4 cidr;
+	unsigned link; /* index */
+};
+
+struct inspect_route {
+	struct cidr4 destination;
+	uint32_t table;
+	uint8_t type;  /* RTN_UNICAST, ... */
+	unsigned link; /* index; 0: none, or several */
+};
+
+struct inspect_rule {
+	uint32_t priority;
+	uint32_t table;           /* 0 where the rule's action is not a lookup */
+	struct cidr4 source;      /* length 0: any */
+	struct cidr4 destination; /* length 0: any */
+	bool inverted;            /* "not" */
+	bool selects_more;        /* by mark, link, user, port, ...: whether it applies cannot be told from addresses */
+	int suppress_length;      /* routes of at most this length are ignored; -1: none */
+};
+
+/* All of them, as lists of their own. inspect_host_clear() frees; a zeroed one is empty. */
+struct inspect_host {
+	struct inspect_link *links;
+	size_t link_count;
+	struct inspect_address *addresses;
+	size_t address_count;
+	struct inspect_route *routes;
+	size_t route_count;
+	struct inspect_rule *rules; /* by priority */
+	size_t rule_count;
+};
+
+/* 0, or -1 with ERR; HOST is empty then. */
+int inspect_host(struct inspect_host *host, struct err *err);
+void inspect_host_clear(struct inspect_host *host);
+
+/* The name of the link with INDEX; "?" if there is none. */
+const char *inspect_link_name(const struct inspect_host *host, unsigned index);
+
+/*
+ * Makes one of each kind of object that weft needs in a namespace that exists only during the call (veth, TAP with vnet header,
+ * tables with fib and ct expressions), and tells what the kernel refused in MISSING ("veth: Operation not supported; ..."), ""
+ * if nothing. 0, or -1 with ERR if that cannot be tried (EPERM).
+ */
+int inspect_features(char *missing, size_t size, struct err *err);
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Looking without touching, for diagnosis: each call opens a socket where it looks and closes it again, so that nothing of ours
+ * stays in a namespace.
+ */
+#include "inspect/look.h"
+
+#include "base/err.h"
+#include "kernel/holders.h"
+#include "kernel/link.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+struct addresses {
+	struct look_link *link;
+	uint32_t index;
+};
+
+static int take_address(const struct nlmsghdr *header, void *data)
+{
+	struct addresses *addresses = data;
+	struct look_link *link = addresses->link;
+	const struct ifaddrmsg *address = mnl_nlmsg_get_payload(header);
+	const struct nlattr *table[IFA_MAX + 1];
+
+	if (header->nlmsg_type != RTM_NEWADDR || address->ifa_index != addresses->index ||
+	    address->ifa_family != AF_INET || link->address_count == LOOK_ADDRESSES_MAX)
+		return MNL_CB_OK;
+	rtnl_attributes(header, sizeof(*address), table, IFA_MAX + 1);
+	if (!table[IFA_LOCAL])
+		return MNL_CB_OK;
+	link->addresses[link->address_count].ip = ntohl(mnl_attr_get_u32(table[IFA_LOCAL]));
+	link->addresses[link->address_count++].length = address->ifa_prefixlen;
+	return MNL_CB_OK;
+}
+
+static int dump_addresses(struct rtnl *rtnl, const char *name, struct addresses *addresses, struct err *err)
+{
+	struct rtnl_request request;
+	struct ifaddrmsg *address = rtnl_begin(&request, RTM_GETADDR, NLM_F_DUMP, sizeof(*address));
+
+	address->ifa_family = AF_INET;
+	address->ifa_index = addresses->index;
+	return rtnl_ask(rtnl, &request, take_address, addresses, err, "addresses of %s", name);
+}
+
+static int look_here(struct rtnl *rtnl, const char *name, struct look_link *link, struct err *err)
+{
+	struct link_info info;
+
+	if (link_get(rtnl, LINK_HERE, name, &info, err) < 0)
+		return err->code == ENODEV ? 0 : -1;
+	link->exists = true;
+	link->up = (info.flags & IFF_UP) != 0;
+	link->carrier = info.carrier;
+	link->group = info.group;
+	link->mtu = info.mtu;
+	link->mac = info.mac;
+	return dump_addresses(rtnl, name, &(struct addresses){ .link = link, .index = (uint32_t)info.index }, err);
+}
+
+int look_link(int netns_fd, const char *name, struct look_link *link, struct err *err)
+{
+	struct rtnl rtnl = RTNL_CLOSED;
+	int result;
+
+	memset(link, 0, sizeof(*link));
+	if (rtnl_open(&rtnl, netns_fd, NETLINK_ROUTE, err) < 0)
+		return -1;
+	result = look_here(&rtnl, name, link, err);
+	rtnl_close(&rtnl);
+	return result;
+}
+
+struct found_route {
+	uint32_t index, gateway;
+};
+
+static int take_route(const struct nlmsghdr *header, void *data)
+{
+	struct found_route *found = data;
+	const struct nlattr *table[RTA_MAX + 1];
+
+	if (header->nlmsg_type != RTM_NEWROUTE)
+		return MNL_CB_OK;
+	rtnl_attributes(header, sizeof(struct rtmsg), table, RTA_MAX + 1);
+	found->index = table[RTA_OIF] ? mnl_attr_get_u32(table[RTA_OIF]) : 0;
+	found->gateway = table[RTA_GATEWAY] ? ntohl(mnl_attr_get_u32(table[RTA_GATEWAY])) : 0;
+	return MNL_CB_OK;
+}
+
+static int route_here(struct rtnl *rtnl, uint32_t destination, struct look_route *route, struct err *err)
+{
+	char text[IPV4_TEXT_SIZE];
+	struct found_route found = { 0 };
+	struct link_info link;
+	struct rtnl_request request;
+	struct rtmsg *message = rtnl_begin(&request, RTM_GETROUTE, 0, sizeof(*message));
+
+	message->rtm_family = AF_INET;
+	message->rtm_dst_len = 32;
+	mnl_attr_put_u32(request.header, RTA_DST, htonl(destination));
+	if (rtnl_ask(rtnl, &request, take_route, &found, err, "route to %s", ipv4_format(destination, text)) < 0)
+		/* The kernel answers with the error that a packet would meet: none of these is a failure to ask. */
+		return err->code == ENETUNREACH || err->code == EHOSTUNREACH || err->code == EACCES ||
+			       err->code == EINVAL
+			   ? 0
+			   : -1;
+	if (!found.index)
+		return 0;
+	if (link_get_index(rtnl, (int)found.index, &link, err) < 0)
+		return -1;
+	route->reachable = true;
+	route->gateway = found.gateway;
+	snprintf(route->link, sizeof(route->link), "%s", link.name);
+	return 0;
+}
+
+int look_route(int netns_fd, uint32_t destination, struct look_route *route, struct err *err)
+{
+	struct rtnl rtnl = RTNL_CLOSED;
+	int result;
+
+	memset(route, 0, sizeof(*route));
+	if (rtnl_open(&rtnl, netns_fd, NETLINK_ROUTE, err) < 0)
+		return -1;
+	result = route_here(&rtnl, destination, route, err);
+	rtnl_close(&rtnl);
+	return result;
+}
+
+void look_tap_holder(int netns_fd, const char *link, char *holder, size_t size)
+{
+	struct namespace_key key = namespace_key_of(netns_fd);
+	char text[HOLDERS_TEXT_SIZE];
+
+	holders_of_tap(&key, link, text);
+	snprintf(holder, size, "%s", text);
+}

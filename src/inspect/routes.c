@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One rtnetlink dump for each kind of object. A dump that the kernel says was interrupted (NLM_F_DUMP_INTR) is still good
+ * enough here: whoever looks at a host that changes sees it at some moment or other.
+ */
+#include "inspect/inspect.h"
+
+#include "base/err.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/fib_rules.h>
+#include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { ATTRIBUTES_MAX = 64 };
+
+/* The next, zeroed element of a list that doubles. */
+static void *append(void **items, size_t *count, size_t size)
+{
+	if ((*count & (*count - 1)) == 0) {
+		void *grown = reallocarray(*items, *count ? 2 * *count : 1, size);
+		if (!grown)
+			abort();
+		*items = grown;
+	}
+	return memset((char *)*items + (*count)++ * size, 0, size);
+}
+
+#define APPEND(host, items, count) append((void **)&(host)->items, &(host)->count, sizeof(*(host)->items))
+
+static int keep_attribute(const struct nlattr *attribute, void *data)
+{
+	const struct nlattr **attributes = data;
+
+	if (mnl_attr_get_type(attribute) < ATTRIBUTES_MAX)
+		attributes[mnl_attr_get_type(attribute)] = attribute;
+	return MNL_CB_OK;
+}
+
+static uint32_t number_of(const struct nlattr *attribute)
+{
+	return attribute && mnl_attr_get_payload_len(attribute) >= 4 ? mnl_attr_get_u32(attribute) : 0;
+}
+
+/* An IPv4 address in host order. */
+static uint32_t ip_of(const struct nlattr *attribute)
+{
+	return ntohl(number_of(attribute));
+}
+
+static void name_of(const struct nlattr *attribute, char name[static INSPECT_NAME_SIZE])
+{
+	if (attribute)
+		snprintf(name, INSPECT_NAME_SIZE, "%.*s", (int)mnl_attr_get_payload_len(attribute),
+			 mnl_attr_get_str(attribute));
+}
+
+static int take_link(const struct nlmsghdr *message, void *data)
+{
+	struct inspect_host *host = data;
+	const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attributes[ATTRIBUTES_MAX] = { 0 };
+	const struct nlattr *kinds[ATTRIBUTES_MAX] = { 0 };
+
+	mnl_attr_parse(message, sizeof(*info), keep_attribute, attributes);
+	if (attributes[IFLA_LINKINFO])
+		mnl_attr_parse_nested(attributes[IFLA_LINKINFO], keep_attribute, kinds);
+	struct inspect_link *link = APPEND(host, links, link_count);
+	link->index = (unsigned)info->ifi_index;
+	link->group = number_of(attributes[IFLA_GROUP]);
+	link->up = info->ifi_flags & IFF_UP;
+	name_of(attributes[IFLA_IFNAME], link->name);
+	name_of(kinds[IFLA_INFO_KIND], link->kind);
+	return MNL_CB_OK;
+}
+
+static int take_address(const struct nlmsghdr *message, void *data)
+{
+	struct inspect_host *host = data;
+	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attributes[ATTRIBUTES_MAX] = { 0 };
+
+	mnl_attr_parse(message, sizeof(*info), keep_attribute, attributes);
+	/* IFA_ADDRESS is the peer's on a point-to-point link. */
+	const struct nlattr *own = attributes[IFA_LOCAL] ? attributes[IFA_LOCAL] : attributes[IFA_ADDRESS];
+	if (info->ifa_family != AF_INET || !own)
+		return MNL_CB_OK;
+	struct inspect_address *address = APPEND(host, addresses, address_count);
+	address->cidr = (struct cidr4){ .ip = ip_of(own), .length = info->ifa_prefixlen };
+	address->link = info->ifa_index;
+	return MNL_CB_OK;
+}
+
+static int take_route(const struct nlmsghdr *message, void *data)
+{
+	struct inspect_host *host = data;
+	const struct rtmsg *info = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attributes[ATTRIBUTES_MAX] = { 0 };
+
+	if (info->rtm_family != AF_INET || info->rtm_flags & RTM_F_CLONED)
+		return MNL_CB_OK;
+	mnl_attr_parse(message, sizeof(*info), keep_attribute, attributes);
+	struct inspect_route *route = APPEND(host, routes, route_count);
+	route->destination = (struct cidr4){ .ip = ip_of(attributes[RTA_DST]), .length = info->rtm_dst_len };
+	route->table = attributes[RTA_TABLE] ? number_of(attributes[RTA_TABLE]) : info->rtm_table;
+	route->type = info->rtm_type;
+	route->link = number_of(attributes[RTA_OIF]);
+	return MNL_CB_OK;
+}
+
+/* By which selectors a rule looks at more than addresses. */
+static bool selects_more(const struct nlattr *const *attributes, const struct fib_rule_hdr *info)
+{
+	static const int selectors[] = { FRA_IIFNAME, FRA_OIFNAME,  FRA_FWMARK,      FRA_UID_RANGE,
+					 FRA_L3MDEV,  FRA_IP_PROTO, FRA_SPORT_RANGE, FRA_DPORT_RANGE };
+
+	for (size_t i = 0; i < sizeof(selectors) / sizeof(selectors[0]); i++)
+		if (attributes[selectors[i]])
+			return true;
+	return info->tos != 0;
+}
+
+static int take_rule(const struct nlmsghdr *message, void *data)
+{
+	struct inspect_host *host = data;
+	const struct fib_rule_hdr *info = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attributes[ATTRIBUTES_MAX] = { 0 };
+
+	mnl_attr_parse(message, sizeof(*info), keep_attribute, attributes);
+	struct inspect_rule *rule = APPEND(host, rules, rule_count);
+	rule->priority = number_of(attributes[FRA_PRIORITY]);
+	if (info->action == FR_ACT_TO_TBL)
+		rule->table = attributes[FRA_TABLE] ? number_of(attributes[FRA_TABLE]) : info->table;
+	rule->source = (struct cidr4){ .ip = ip_of(attributes[FRA_SRC]), .length = info->src_len };
+	rule->destination = (struct cidr4){ .ip = ip_of(attributes[FRA_DST]), .length = info->dst_len };
+	rule->inverted = info->flags & FIB_RULE_INVERT;
+	rule->selects_more = selects_more(attributes, info);
+	rule->suppress_length =
+	    attributes[FRA_SUPPRESS_PREFIXLEN] ? (int)number_of(attributes[FRA_SUPPRESS_PREFIXLEN]) : -1;
+	return MNL_CB_OK;
+}
+
+/* Dumps objects of TYPE. The family comes first in all four headers; the rest of them is 0 in a request. */
+static int dump(struct mnl_socket *socket, uint16_t type, size_t header_size, mnl_cb_t take, struct inspect_host *host,
+		struct err *err)
+{
+	char buffer[1 << 16];
+	char request[256];
+	struct nlmsghdr *message = mnl_nlmsg_put_header(request);
+	int result = 1;
+
+	message->nlmsg_type = type;
+	message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	message->nlmsg_seq = (uint32_t)type + 1;
+	unsigned char *header = mnl_nlmsg_put_extra_header(message, header_size);
+	*header = type == RTM_GETLINK ? AF_UNSPEC : AF_INET;
+	if (mnl_socket_sendto(socket, message, message->nlmsg_len) < 0)
+		return err_set(err, errno, "asking the kernel for its routes");
+	while (result > 0) {
+		ssize_t length = mnl_socket_recvfrom(socket, buffer, sizeof(buffer));
+		if (length < 0)
+			return err_set(err, errno, "reading the kernel's routes");
+		result =
+		    mnl_cb_run(buffer, (size_t)length, message->nlmsg_seq, mnl_socket_get_portid(socket), take, host);
+		if (result < 0 && errno == EINTR)
+			return 0; /* NLM_F_DUMP_INTR */
+	}
+	return result < 0 ? err_set(err, errno, "reading the kernel's routes") : 0;
+}
+
+static int compare_rules(const void *left, const void *right)
+{
+	const struct inspect_rule *a = left, *b = right;
+
+	return (a->priority > b->priority) - (a->priority < b->priority);
+}
+
+int inspect_host(struct inspect_host *host, struct err *err)
+{
+	struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+
+	*host = (struct inspect_host){ 0 };
+	if (!socket)
+		return err_set(err, errno, "a netlink socket");
+	int result = mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID);
+	if (result < 0)
+		err_set(err, errno, "a netlink socket");
+	if (result == 0)
+		result = dump(socket, RTM_GETLINK, sizeof(struct ifinfomsg), take_link, host, err);
+	if (result == 0)
+		result = dump(socket, RTM_GETADDR, sizeof(struct ifaddrmsg), take_address, host, err);
+	if (result == 0)
+		result = dump(socket, RTM_GETROUTE, sizeof(struct rtmsg), take_route, host, err);
+	if (result == 0)
+		result = dump(socket, RTM_GETRULE, sizeof(struct fib_rule_hdr), take_rule, host, err);
+	mnl_socket_close(socket);
+	if (result < 0)
+		inspect_host_clear(host);
+	else
+		qsort(host->rules, host->rule_count, sizeof(host->rules[0]), compare_rules);
+	return result;
+}
+
+void inspect_host_clear(struct inspect_host *host)
+{
+	free(host->links);
+	free(host->addresses);
+	free(host->routes);
+	free(host->rules);
+	*host = (struct inspect_host){ 0 };
+}
+
+const char *inspect_link_name(const struct inspect_host *host, unsigned index)
+{
+	for (size_t i = 0; i < host->link_count; i++)
+		if (host->links[i].index == index)
+			return host->links[i].name;
+	return "?";
+}

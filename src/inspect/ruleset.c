@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Walks a packet through the model. Each condition holds, does not, or cannot be told; a rule whose conditions perhaps hold
+ * leaves the packet where it was, but taints what follows: an accept that perhaps came first makes a later drop a perhaps.
+ * Each base chain is asked by itself, because a drop in any of them is final while an accept is not.
+ */
+#include "inspect/ruleset.h"
+
+#include <arpa/inet.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/rtnetlink.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEPTH_MAX = 16 }; /* the kernel's limit of jumps */
+
+enum outcome {
+	OUTCOME_CONTINUE, /* the end of the chain, or return */
+	OUTCOME_OVER,     /* accepted, dropped or redirected: this base chain says no more */
+};
+
+struct walk {
+	const struct ruleset *ruleset;
+	const struct ruleset_packet *packet;
+	enum ruleset_verdict what;
+	bool perhaps_over;            /* an accept, or another end, that cannot be told came before */
+	struct ruleset_answer answer; /* the best so far */
+};
+
+void ruleset_clear(struct ruleset *ruleset)
+{
+	for (size_t i = 0; i < ruleset->chain_count; i++)
+		free(ruleset->chains[i].rules);
+	free(ruleset->chains);
+	*ruleset = (struct ruleset){ 0 };
+}
+
+/* Room for one more in a list that doubles. */
+static void *grow(void *items, size_t count, size_t size)
+{
+	if (count & (count - 1))
+		return items;
+	void *grown = reallocarray(items, count ? 2 * count : 1, size);
+	if (!grown)
+		abort();
+	return grown;
+}
+
+struct ruleset_chain *ruleset_add_chain(struct ruleset *ruleset)
+{
+	ruleset->chains = grow(ruleset->chains, ruleset->chain_count, sizeof(ruleset->chains[0]));
+	struct ruleset_chain *chain = &ruleset->chains[ruleset->chain_count++];
+	*chain = (struct ruleset_chain){ .hook = HOOK_NONE };
+	return chain;
+}
+
+struct ruleset_rule *ruleset_add_rule(struct ruleset_chain *chain)
+{
+	chain->rules = grow(chain->rules, chain->rule_count, sizeof(chain->rules[0]));
+	struct ruleset_rule *rule = &chain->rules[chain->rule_count++];
+	*rule = (struct ruleset_rule){ 0 };
+	return rule;
+}
+
+const struct ruleset_chain *ruleset_find(const struct ruleset *ruleset, const struct ruleset_chain *beside,
+					 const char *name)
+{
+	for (size_t i = 0; i < ruleset->chain_count; i++) {
+		const struct ruleset_chain *chain = &ruleset->chains[i];
+		if (chain->legacy == beside->legacy && strcmp(chain->family, beside->family) == 0 &&
+		    strcmp(chain->table, beside->table) == 0 && strcmp(chain->name, name) == 0)
+			return chain;
+	}
+	return NULL;
+}
+
+/* The bytes that FIELD of the packet has, as the kernel's registers would hold them. Returns how many; 0: not known. */
+static size_t field_bytes(const struct ruleset_packet *packet, enum ruleset_field field, uint8_t bytes[static 16])
+{
+	uint32_t number = 0;
+	uint16_t port = htons(packet->port);
+
+	memset(bytes, 0, 16);
+	switch (field) {
+	case FIELD_UNKNOWN:
+	case FIELD_NEVER:
+	case FIELD_MARK:
+		return 0;
+	case FIELD_IIFNAME:
+	case FIELD_OIFNAME:
+		strncpy((char *)bytes, field == FIELD_IIFNAME ? packet->iif : packet->oif, 15);
+		return 16;
+	case FIELD_NFPROTO:
+	case FIELD_L4PROTO:
+		bytes[0] = field == FIELD_NFPROTO ? NFPROTO_IPV4 : IPPROTO_TCP;
+		return 1;
+	case FIELD_PORT:
+		memcpy(bytes, &port, 2);
+		return 2;
+	case FIELD_SOURCE:
+	case FIELD_DESTINATION:
+		number = htonl(field == FIELD_SOURCE ? packet->source : packet->destination);
+		break;
+	case FIELD_IIFGROUP:
+	case FIELD_OIFGROUP:
+		number = field == FIELD_IIFGROUP ? packet->iif_group : packet->oif_group;
+		break;
+	case FIELD_IIF:
+	case FIELD_OIF:
+		number = field == FIELD_IIF ? packet->iif_index : packet->oif_index;
+		break;
+	case FIELD_ADDRESS_TYPE:
+		/* What goes out by a link is not the host's own. */
+		number = packet->oif[0] ? RTN_UNICAST : RTN_LOCAL;
+		break;
+	case FIELD_CT_STATE:
+		number = packet->established ? NF_CT_STATE_BIT(IP_CT_ESTABLISHED) : NF_CT_STATE_BIT(IP_CT_NEW);
+		break;
+	}
+	memcpy(bytes, &number, 4);
+	return 4;
+}
+
+static enum ruleset_certainty match_holds(const struct ruleset_match *match, const struct ruleset_packet *packet)
+{
+	uint8_t bytes[16];
+	size_t known = field_bytes(packet, match->field, bytes);
+	bool same = true;
+
+	if (match->field == FIELD_NEVER)
+		return RULESET_NO;
+	if (!known || match->offset + match->length > known)
+		return RULESET_PERHAPS;
+	for (size_t i = 0; i < match->length && same; i++)
+		same = (bytes[match->offset + i] & match->mask[i]) == match->value[i];
+	return same != match->differs ? RULESET_SURELY : RULESET_NO;
+}
+
+static enum ruleset_certainty rule_holds(const struct ruleset_rule *rule, const struct ruleset_packet *packet)
+{
+	enum ruleset_certainty all = RULESET_SURELY;
+
+	for (size_t i = 0; i < rule->match_count; i++) {
+		enum ruleset_certainty one = match_holds(&rule->matches[i], packet);
+		if (one < all)
+			all = one;
+	}
+	return all;
+}
+
+/* Notes that what was asked for happens here. */
+static void note(struct walk *walk, const struct ruleset_chain *chain, const struct ruleset_rule *rule,
+		 enum ruleset_certainty certainty)
+{
+	if (certainty == RULESET_SURELY && walk->perhaps_over)
+		certainty = RULESET_PERHAPS;
+	if (certainty > walk->answer.certainty)
+		walk->answer = (struct ruleset_answer){ certainty, chain, rule };
+}
+
+static enum outcome walk_chain(struct walk *walk, const struct ruleset_chain *chain, enum ruleset_certainty certainty,
+			       unsigned depth);
+
+/* A jump or goto. */
+static enum outcome follow(struct walk *walk, const struct ruleset_chain *chain, const struct ruleset_rule *rule,
+			   enum ruleset_certainty certainty, unsigned depth)
+{
+	const struct ruleset_chain *target = ruleset_find(walk->ruleset, chain, rule->target);
+
+	if (!target || depth == DEPTH_MAX) {
+		walk->perhaps_over = true;
+		return OUTCOME_CONTINUE;
+	}
+	return walk_chain(walk, target, certainty, depth + 1);
+}
+
+/* What a rule whose conditions hold (surely or perhaps) does. *END: nothing of this chain is looked at any more. */
+static enum outcome apply(struct walk *walk, const struct ruleset_chain *chain, const struct ruleset_rule *rule,
+			  enum ruleset_certainty certainty, unsigned depth, bool *end)
+{
+	bool sure = certainty == RULESET_SURELY;
+	enum outcome outcome = OUTCOME_CONTINUE;
+
+	*end = false;
+	switch (rule->verdict) {
+	case VERDICT_NONE:
+		break;
+	case VERDICT_JUMP:
+	case VERDICT_GOTO:
+		outcome = follow(walk, chain, rule, certainty, depth);
+		*end = sure && (rule->verdict == VERDICT_GOTO || outcome != OUTCOME_CONTINUE);
+		break;
+	case VERDICT_RETURN:
+		/* One that perhaps returns leaves this chain perhaps, but not the packet's way. */
+		*end = sure;
+		walk->perhaps_over = walk->perhaps_over || !sure;
+		break;
+	case VERDICT_UNKNOWN:
+		walk->perhaps_over = true;
+		break;
+	case VERDICT_ACCEPT:
+	case VERDICT_DROP:
+	case VERDICT_REDIRECT:
+		*end = sure;
+		outcome = OUTCOME_OVER;
+		if (rule->verdict == walk->what)
+			note(walk, chain, rule, certainty);
+		else
+			walk->perhaps_over = walk->perhaps_over || !sure;
+		break;
+	}
+	return outcome;
+}
+
+static enum outcome walk_chain(struct walk *walk, const struct ruleset_chain *chain, enum ruleset_certainty certainty,
+			       unsigned depth)
+{
+	for (size_t i = 0; i < chain->rule_count; i++) {
+		const struct ruleset_rule *rule = &chain->rules[i];
+		enum ruleset_certainty holds = rule_holds(rule, walk->packet);
+		bool end;
+		if (holds == RULESET_NO)
+			continue;
+		if (certainty < holds)
+			holds = certainty;
+		enum outcome outcome = apply(walk, chain, rule, holds, depth, &end);
+		if (end)
+			return outcome;
+	}
+	return OUTCOME_CONTINUE;
+}
+
+struct ruleset_answer ruleset_ask(const struct ruleset *ruleset, enum ruleset_hook hook, enum ruleset_verdict what,
+				  const struct ruleset_packet *packet)
+{
+	struct ruleset_answer best = { .certainty = RULESET_NO };
+
+	for (size_t i = 0; i < ruleset->chain_count && best.certainty != RULESET_SURELY; i++) {
+		const struct ruleset_chain *chain = &ruleset->chains[i];
+		struct walk walk = { .ruleset = ruleset, .packet = packet, .what = what };
+		if (chain->hook != hook || strcmp(chain->table, "weft") == 0)
+			continue;
+		enum outcome outcome = walk_chain(&walk, chain, RULESET_SURELY, 0);
+		if (outcome == OUTCOME_CONTINUE && what == VERDICT_DROP && chain->drops)
+			note(&walk, chain, NULL, RULESET_SURELY);
+		if (walk.answer.certainty > best.certainty)
+			best = walk.answer;
+	}
+	return best;
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reads iptables' legacy tables into the model. The kernel hands out a table as one blob of entries, each with its conditions,
+ * a target and the offset of the next; a chain of the user's begins with an entry whose target is ERROR and carries its name.
+ * The blob is the kernel's, but it is read as if it were anybody's: each offset is checked.
+ *
+ * Only tables named in /proc/net/ip_tables_names are asked for: to ask for another would create it.
+ */
+#include "inspect/ruleset.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter_ipv4/ip_tables.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* A table, as the kernel gave it. */
+struct blob {
+	const char *table;
+	const struct ipt_getinfo *info;
+	const char *bytes;
+	unsigned size;
+};
+
+/* The entry at OFFSET; NULL if there is no room for a whole one. */
+static const struct ipt_entry *entry_at(const struct blob *blob, unsigned offset)
+{
+	const struct ipt_entry *entry = (const struct ipt_entry *)(blob->bytes + offset);
+
+	if (offset % __alignof__(struct ipt_entry) || offset + sizeof(*entry) > blob->size)
+		return NULL;
+	if (entry->target_offset < sizeof(*entry) ||
+	    entry->target_offset + sizeof(struct xt_entry_target) > entry->next_offset ||
+	    entry->next_offset > blob->size - offset)
+		return NULL;
+	return entry;
+}
+
+static const struct xt_entry_target *target_of(const struct ipt_entry *entry)
+{
+	return (const struct xt_entry_target *)((const char *)entry + entry->target_offset);
+}
+
+static bool is_named(const struct xt_entry_target *target, const char *name)
+{
+	return strncmp(target->u.user.name, name, sizeof(target->u.user.name)) == 0;
+}
+
+/* The name of the user's chain whose first rule is at OFFSET: that of the ERROR entry before it. */
+static void chain_name_at(const struct blob *blob, unsigned wanted, char name[static RULESET_NAME_SIZE])
+{
+	const struct ipt_entry *entry;
+
+	snprintf(name, RULESET_NAME_SIZE, "?");
+	for (unsigned offset = 0; (entry = entry_at(blob, offset)); offset += entry->next_offset) {
+		const struct xt_error_target *target = (const void *)target_of(entry);
+		if (offset + entry->next_offset == wanted && is_named(&target->target, XT_ERROR_TARGET) &&
+		    entry->target_offset + sizeof(*target) <= entry->next_offset)
+			snprintf(name, RULESET_NAME_SIZE, "%.*s", (int)sizeof(target->errorname) - 1,
+				 target->errorname);
+	}
+}
+
+static void add_name_match(struct ruleset_rule *rule, enum ruleset_field field, const char *name,
+			   const unsigned char *mask, bool inverted)
+{
+	struct ruleset_match match = { .field = field, .differs = inverted, .length = 16 };
+
+	if (!mask[0])
+		return;
+	memcpy(match.mask, mask, 16);
+	for (int i = 0; i < 16; i++)
+		match.value[i] = (uint8_t)name[i] & mask[i];
+	ruleset_add_match(rule, &match);
+}
+
+static void add_address_match(struct ruleset_rule *rule, enum ruleset_field field, struct in_addr address,
+			      struct in_addr mask, bool inverted)
+{
+	struct ruleset_match match = { .field = field, .differs = inverted, .length = 4 };
+
+	if (!mask.s_addr && !inverted)
+		return;
+	memcpy(match.mask, &mask, 4);
+	memcpy(match.value, &address, 4);
+	ruleset_add_match(rule, &match);
+}
+
+static void add_conditions(struct ruleset_rule *rule, const struct ipt_entry *entry)
+{
+	const struct ipt_ip *ip = &entry->ip;
+	unsigned offset = sizeof(*entry);
+
+	add_name_match(rule, FIELD_IIFNAME, ip->iniface, ip->iniface_mask, ip->invflags & IPT_INV_VIA_IN);
+	add_name_match(rule, FIELD_OIFNAME, ip->outiface, ip->outiface_mask, ip->invflags & IPT_INV_VIA_OUT);
+	add_address_match(rule, FIELD_SOURCE, ip->src, ip->smsk, ip->invflags & IPT_INV_SRCIP);
+	add_address_match(rule, FIELD_DESTINATION, ip->dst, ip->dmsk, ip->invflags & IPT_INV_DSTIP);
+	if (ip->flags & IPT_F_FRAG)
+		ruleset_add_match(rule, &(struct ruleset_match){ .field = FIELD_NEVER });
+	if (ip->proto) {
+		struct ruleset_match match = { .field = FIELD_L4PROTO,
+					       .differs = ip->invflags & IPT_INV_PROTO,
+					       .length = 1,
+					       .mask = { 0xff },
+					       .value = { (uint8_t)ip->proto } };
+		ruleset_add_match(rule, &match);
+	}
+	while (offset + sizeof(struct xt_entry_match) <= entry->target_offset) {
+		const struct xt_entry_match *match = (const void *)((const char *)entry + offset);
+		char name[XT_EXTENSION_MAXNAMELEN];
+		if (match->u.match_size < sizeof(*match) || match->u.match_size > entry->target_offset - offset)
+			break;
+		snprintf(name, sizeof(name), "%.*s", (int)sizeof(name) - 1, match->u.user.name);
+		ruleset_add_xt_match(rule, name, match->u.user.revision, match->data,
+				     match->u.match_size - sizeof(*match));
+		offset += match->u.match_size;
+	}
+}
+
+/* Verdicts below 0 are -(verdict) - 1; from 0 on they are offsets to jump to. */
+static void set_target(const struct blob *blob, struct ruleset_rule *rule, const struct ipt_entry *entry,
+		       unsigned offset)
+{
+	const struct xt_entry_target *target = target_of(entry);
+	const struct xt_standard_target *standard = (const void *)target;
+	char name[XT_EXTENSION_MAXNAMELEN];
+
+	if (!is_named(target, XT_STANDARD_TARGET)) {
+		snprintf(name, sizeof(name), "%.*s", (int)sizeof(name) - 1, target->u.user.name);
+		ruleset_set_xt_target(rule, name);
+		return;
+	}
+	rule->verdict = VERDICT_UNKNOWN;
+	if (entry->target_offset + sizeof(*standard) > entry->next_offset)
+		return;
+	int verdict = standard->verdict;
+	if (verdict == -NF_ACCEPT - 1)
+		rule->verdict = VERDICT_ACCEPT;
+	else if (verdict == -NF_DROP - 1)
+		rule->verdict = VERDICT_DROP;
+	else if (verdict == XT_RETURN)
+		rule->verdict = VERDICT_RETURN;
+	else if (verdict >= 0 && (unsigned)verdict == offset + entry->next_offset)
+		rule->verdict = VERDICT_NONE;
+	else if (verdict >= 0) {
+		rule->verdict = entry->ip.flags & IPT_F_GOTO ? VERDICT_GOTO : VERDICT_JUMP;
+		chain_name_at(blob, (unsigned)verdict, rule->target);
+	}
+}
+
+static struct ruleset_chain *begin_chain(struct ruleset *ruleset, const struct blob *blob, unsigned offset)
+{
+	static const char *const hooks[] = { "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING" };
+	struct ruleset_chain *chain = ruleset_add_chain(ruleset);
+
+	chain->legacy = true;
+	snprintf(chain->family, sizeof(chain->family), "ip");
+	snprintf(chain->table, sizeof(chain->table), "%s", blob->table);
+	for (unsigned hook = 0; hook < NF_INET_NUMHOOKS; hook++) {
+		if (blob->info->valid_hooks & 1u << hook && blob->info->hook_entry[hook] == offset) {
+			chain->hook = (enum ruleset_hook)hook;
+			snprintf(chain->name, sizeof(chain->name), "%s", hooks[hook]);
+			return chain;
+		}
+	}
+	chain_name_at(blob, offset, chain->name);
+	return chain;
+}
+
+static bool begins_chain(const struct blob *blob, unsigned offset)
+{
+	for (unsigned hook = 0; hook < NF_INET_NUMHOOKS; hook++)
+		if (blob->info->valid_hooks & 1u << hook && blob->info->hook_entry[hook] == offset)
+			return true;
+	return false;
+}
+
+/* The last rule of a built-in chain is its policy. */
+static bool is_policy(const struct blob *blob, const struct ruleset_chain *chain, unsigned offset)
+{
+	return chain->hook != HOOK_NONE && blob->info->underflow[chain->hook] == offset;
+}
+
+static void read_blob(struct ruleset *ruleset, const struct blob *blob)
+{
+	struct ruleset_chain *chain = NULL;
+	const struct ipt_entry *entry;
+
+	for (unsigned offset = 0; (entry = entry_at(blob, offset)); offset += entry->next_offset) {
+		if (is_named(target_of(entry), XT_ERROR_TARGET)) {
+			/* The very last entry is an ERROR too, with nothing behind it. */
+			chain = entry_at(blob, offset + entry->next_offset)
+				    ? begin_chain(ruleset, blob, offset + entry->next_offset)
+				    : NULL;
+			continue;
+		}
+		if (begins_chain(blob, offset))
+			chain = begin_chain(ruleset, blob, offset);
+		if (!chain)
+			continue;
+		struct ruleset_rule rule = { 0 };
+		add_conditions(&rule, entry);
+		set_target(blob, &rule, entry, offset);
+		if (is_policy(blob, chain, offset))
+			chain->drops = rule.verdict == VERDICT_DROP;
+		else
+			*ruleset_add_rule(chain) = rule;
+	}
+}
+
+static int read_table(struct ruleset *ruleset, int fd, const char *table, struct err *err)
+{
+	struct ipt_getinfo info = { 0 };
+	socklen_t length = sizeof(info);
+
+	snprintf(info.name, sizeof(info.name), "%.31s", table);
+	if (getsockopt(fd, IPPROTO_IP, IPT_SO_GET_INFO, &info, &length) < 0)
+		return err_set(err, errno, "iptables-legacy table %s", table);
+	length = (socklen_t)(sizeof(struct ipt_get_entries) + info.size);
+	AUTO_FREE struct ipt_get_entries *entries = calloc(1, length);
+	if (!entries)
+		abort();
+	memcpy(entries->name, info.name, sizeof(entries->name));
+	entries->size = info.size;
+	if (getsockopt(fd, IPPROTO_IP, IPT_SO_GET_ENTRIES, entries, &length) < 0)
+		return err_set(err, errno, "iptables-legacy table %s", table);
+	struct blob blob = { table, &info, (const char *)entries->entrytable, info.size };
+	read_blob(ruleset, &blob);
+	return 0;
+}
+
+int ruleset_read_legacy(struct ruleset *ruleset, struct err *err)
+{
+	FILE *names = fopen("/proc/net/ip_tables_names", "re");
+	char table[64];
+	int result = 0;
+
+	if (!names)
+		return 0;
+	while (result == 0 && fscanf(names, "%63s", table) == 1) {
+		AUTO_FD int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+		if (fd < 0)
+			result = err_set(err, errno, "iptables-legacy table %s", table);
+		else
+			result = read_table(ruleset, fd, table, err);
+	}
+	fclose(names);
+	return result;
+}

@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reads nftables into the model. An nft rule is a little program: expressions load parts of the packet into registers, mask them
+ * and compare them. Loads are remembered by register, so that a comparison becomes one condition; whatever has no place in the
+ * model becomes a condition that cannot be told.
+ */
+#include "inspect/ruleset.h"
+#include "inspect/ruleset_set.h"
+
+#include "base/err.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <libnftnl/chain.h>
+#include <libnftnl/common.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/rule.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REGISTERS = 20, DUMP_TRIES = 5 };
+
+/* What a register holds: bytes of FIELD from OFFSET on, masked. */
+struct loaded {
+	enum ruleset_field field;
+	uint8_t offset;
+	uint8_t mask[16];
+};
+
+struct reading {
+	const char *table;
+	uint32_t family;
+	struct ruleset_rule *rule;
+	struct loaded registers[REGISTERS];
+	bool ended; /* a verdict was given */
+	/* A lookup: the rule stands for one rule for each of these elements, with the condition at WHERE replaced. */
+	struct ruleset_element elements[RULESET_ELEMENTS_MAX];
+	size_t element_count, where;
+	bool has_lookup, is_map;
+};
+
+/* The first of the 4-byte registers that REGISTER (of either numbering) begins at. */
+static struct loaded *register_at(struct reading *reading, uint32_t number)
+{
+	uint32_t index = number >= NFT_REG32_00 ? number - NFT_REG32_00 : (number - 1) * 4;
+
+	return &reading->registers[index < REGISTERS ? index : REGISTERS - 1];
+}
+
+static void load(struct reading *reading, uint32_t number, enum ruleset_field field, uint32_t offset)
+{
+	struct loaded *loaded = register_at(reading, number);
+
+	*loaded = (struct loaded){ .field = field, .offset = (uint8_t)offset };
+	memset(loaded->mask, 0xff, sizeof(loaded->mask));
+}
+
+static void add_unknown(struct reading *reading)
+{
+	ruleset_add_match(reading->rule, &(struct ruleset_match){ .field = FIELD_UNKNOWN });
+}
+
+static enum ruleset_field meta_field(uint32_t key)
+{
+	static const struct {
+		uint32_t key;
+		enum ruleset_field field;
+	} fields[] = {
+		{ NFT_META_IIFNAME, FIELD_IIFNAME },   { NFT_META_OIFNAME, FIELD_OIFNAME },
+		{ NFT_META_IIFGROUP, FIELD_IIFGROUP }, { NFT_META_OIFGROUP, FIELD_OIFGROUP },
+		{ NFT_META_IIF, FIELD_IIF },           { NFT_META_OIF, FIELD_OIF },
+		{ NFT_META_NFPROTO, FIELD_NFPROTO },   { NFT_META_L4PROTO, FIELD_L4PROTO },
+		{ NFT_META_MARK, FIELD_MARK },
+	};
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		if (fields[i].key == key)
+			return fields[i].field;
+	return FIELD_UNKNOWN;
+}
+
+static void read_meta(struct reading *reading, const struct nftnl_expr *expr)
+{
+	/* With a source register it sets something: no condition. */
+	if (nftnl_expr_is_set(expr, NFTNL_EXPR_META_DREG))
+		load(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_META_DREG),
+		     meta_field(nftnl_expr_get_u32(expr, NFTNL_EXPR_META_KEY)), 0);
+}
+
+static void read_payload(struct reading *reading, const struct nftnl_expr *expr)
+{
+	uint32_t base = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_BASE);
+	uint32_t offset = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_OFFSET);
+	uint32_t length = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_LEN);
+	uint32_t number = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_DREG);
+
+	if (!nftnl_expr_is_set(expr, NFTNL_EXPR_PAYLOAD_DREG))
+		return;
+	load(reading, number, FIELD_UNKNOWN, 0);
+	/* Offsets in the header of IPv4, and of TCP. */
+	if (base == NFT_PAYLOAD_NETWORK_HEADER && offset >= 12 && offset + length <= 16)
+		load(reading, number, FIELD_SOURCE, offset - 12);
+	else if (base == NFT_PAYLOAD_NETWORK_HEADER && offset >= 16 && offset + length <= 20)
+		load(reading, number, FIELD_DESTINATION, offset - 16);
+	else if (base == NFT_PAYLOAD_NETWORK_HEADER && offset == 9 && length == 1)
+		load(reading, number, FIELD_L4PROTO, 0);
+	else if (base == NFT_PAYLOAD_TRANSPORT_HEADER && offset == 2 && length == 2)
+		load(reading, number, FIELD_PORT, 0);
+}
+
+static void read_ct(struct reading *reading, const struct nftnl_expr *expr)
+{
+	bool state = nftnl_expr_get_u32(expr, NFTNL_EXPR_CT_KEY) == NFT_CT_STATE;
+
+	if (nftnl_expr_is_set(expr, NFTNL_EXPR_CT_DREG))
+		load(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_CT_DREG), state ? FIELD_CT_STATE : FIELD_UNKNOWN, 0);
+}
+
+static void read_fib(struct reading *reading, const struct nftnl_expr *expr)
+{
+	bool type = nftnl_expr_get_u32(expr, NFTNL_EXPR_FIB_RESULT) == NFT_FIB_RESULT_ADDRTYPE &&
+		    nftnl_expr_get_u32(expr, NFTNL_EXPR_FIB_FLAGS) == NFTA_FIB_F_DADDR;
+
+	load(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_FIB_DREG), type ? FIELD_ADDRESS_TYPE : FIELD_UNKNOWN, 0);
+}
+
+static void read_bitwise(struct reading *reading, const struct nftnl_expr *expr)
+{
+	struct loaded *from = register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_SREG));
+	struct loaded *to = register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_DREG));
+	uint32_t mask_length = 0, xor_length = 0;
+	const uint8_t *mask = nftnl_expr_get(expr, NFTNL_EXPR_BITWISE_MASK, &mask_length);
+	const uint8_t *flips = nftnl_expr_get(expr, NFTNL_EXPR_BITWISE_XOR, &xor_length);
+	bool plain = mask && mask_length <= 16 && nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_OP) == NFT_BITWISE_BOOL;
+
+	*to = *from;
+	for (uint32_t i = 0; i < xor_length; i++)
+		plain = plain && flips[i] == 0;
+	for (uint32_t i = 0; plain && i < mask_length; i++)
+		to->mask[i] &= mask[i];
+	if (!plain)
+		to->field = FIELD_UNKNOWN;
+}
+
+static void read_cmp(struct reading *reading, const struct nftnl_expr *expr)
+{
+	const struct loaded *loaded = register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_CMP_SREG));
+	uint32_t op = nftnl_expr_get_u32(expr, NFTNL_EXPR_CMP_OP);
+	uint32_t length = 0;
+	const void *value = nftnl_expr_get(expr, NFTNL_EXPR_CMP_DATA, &length);
+	struct ruleset_match match = { .field = loaded->field,
+				       .offset = loaded->offset,
+				       .differs = op == NFT_CMP_NEQ,
+				       .length = (uint8_t)length };
+
+	if (!value || length > sizeof(match.value) || (op != NFT_CMP_EQ && op != NFT_CMP_NEQ)) {
+		add_unknown(reading);
+		return;
+	}
+	memcpy(match.value, value, length);
+	memcpy(match.mask, loaded->mask, sizeof(match.mask));
+	ruleset_add_match(reading->rule, &match);
+}
+
+static void set_verdict(struct reading *reading, enum ruleset_verdict verdict, const char *word)
+{
+	reading->rule->verdict = verdict;
+	snprintf(reading->rule->word, sizeof(reading->rule->word), "%s", word);
+	reading->ended = true;
+}
+
+static void read_immediate(struct reading *reading, const struct nftnl_expr *expr)
+{
+	uint32_t number = nftnl_expr_get_u32(expr, NFTNL_EXPR_IMM_DREG);
+	const char *chain = nftnl_expr_get_str(expr, NFTNL_EXPR_IMM_CHAIN);
+
+	if (number != NFT_REG_VERDICT) {
+		load(reading, number, FIELD_UNKNOWN, 0);
+		return;
+	}
+	enum ruleset_verdict verdict = ruleset_verdict_of((int)nftnl_expr_get_u32(expr, NFTNL_EXPR_IMM_VERDICT));
+	if (verdict != VERDICT_NONE)
+		set_verdict(reading, verdict, "");
+	snprintf(reading->rule->target, sizeof(reading->rule->target), "%.63s", chain ? chain : "");
+}
+
+static void read_nat(struct reading *reading, const struct nftnl_expr *expr)
+{
+	if (nftnl_expr_get_u32(expr, NFTNL_EXPR_NAT_TYPE) == NFT_NAT_DNAT)
+		set_verdict(reading, VERDICT_REDIRECT, "dnat");
+	else
+		set_verdict(reading, VERDICT_ACCEPT, "snat");
+}
+
+/*
+ * A set of a few plain elements stands for as many rules. Others (intervals, concatenations, long ones, a second one in the rule)
+ * cannot be told.
+ */
+static void read_lookup(struct reading *reading, const struct nftnl_expr *expr)
+{
+	const struct loaded *loaded = register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_SREG));
+	bool has_result = nftnl_expr_is_set(expr, NFTNL_EXPR_LOOKUP_DREG);
+	bool is_map = has_result && nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_DREG) == NFT_REG_VERDICT;
+	bool inverted = nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_FLAGS) & NFT_LOOKUP_F_INV;
+	bool few = !reading->has_lookup && !inverted && loaded->field != FIELD_UNKNOWN && (is_map || !has_result) &&
+		   reading->rule->match_count < RULESET_MATCHES_MAX &&
+		   ruleset_read_set(reading->family, reading->table, nftnl_expr_get_str(expr, NFTNL_EXPR_LOOKUP_SET),
+				    reading->elements, &reading->element_count);
+	struct ruleset_match match = { .field = few ? loaded->field : FIELD_UNKNOWN, .offset = loaded->offset };
+
+	memcpy(match.mask, loaded->mask, sizeof(match.mask));
+	if (few) {
+		reading->has_lookup = true;
+		reading->is_map = is_map;
+		reading->where = reading->rule->match_count;
+	}
+	ruleset_add_match(reading->rule, &match);
+	if (is_map)
+		set_verdict(reading, VERDICT_UNKNOWN, "vmap");
+}
+
+/* Adds what was read to CHAIN: one rule, or one for each element of the set that it looks into. */
+static void add_rules(const struct reading *reading, struct ruleset_chain *chain)
+{
+	if (!reading->has_lookup) {
+		*ruleset_add_rule(chain) = *reading->rule;
+		return;
+	}
+	for (size_t i = 0; i < reading->element_count; i++) {
+		const struct ruleset_element *element = &reading->elements[i];
+		struct ruleset_rule rule = *reading->rule;
+		struct ruleset_match *match = &rule.matches[reading->where];
+		match->length = element->length;
+		memcpy(match->value, element->key, sizeof(match->value));
+		if (reading->is_map) {
+			rule.verdict = element->verdict;
+			rule.word[0] = '\0';
+			memcpy(rule.target, element->target, sizeof(rule.target));
+		}
+		*ruleset_add_rule(chain) = rule;
+	}
+}
+
+static void read_match(struct reading *reading, const struct nftnl_expr *expr)
+{
+	uint32_t length = 0;
+	const void *data = nftnl_expr_get(expr, NFTNL_EXPR_MT_INFO, &length);
+
+	ruleset_add_xt_match(reading->rule, nftnl_expr_get_str(expr, NFTNL_EXPR_MT_NAME),
+			     nftnl_expr_get_u32(expr, NFTNL_EXPR_MT_REV), data, data ? length : 0);
+}
+
+static void read_target(struct reading *reading, const struct nftnl_expr *expr)
+{
+	ruleset_set_xt_target(reading->rule, nftnl_expr_get_str(expr, NFTNL_EXPR_TG_NAME));
+	reading->ended = reading->rule->verdict != VERDICT_NONE;
+}
+
+static void read_reject(struct reading *reading, const struct nftnl_expr *expr)
+{
+	(void)expr;
+	set_verdict(reading, VERDICT_DROP, "reject");
+}
+
+static void read_redirect(struct reading *reading, const struct nftnl_expr *expr)
+{
+	(void)expr;
+	set_verdict(reading, VERDICT_REDIRECT, "redirect");
+}
+
+static void read_tproxy(struct reading *reading, const struct nftnl_expr *expr)
+{
+	(void)expr;
+	/* It names a socket and lets the rule go on; that rule's packets end there all the same. */
+	set_verdict(reading, VERDICT_REDIRECT, "tproxy");
+}
+
+static void read_masquerade(struct reading *reading, const struct nftnl_expr *expr)
+{
+	(void)expr;
+	set_verdict(reading, VERDICT_ACCEPT, "masquerade");
+}
+
+static void read_queue(struct reading *reading, const struct nftnl_expr *expr)
+{
+	(void)expr;
+	set_verdict(reading, VERDICT_UNKNOWN, "queue");
+}
+
+static void read_nothing(struct reading *reading, const struct nftnl_expr *expr)
+{
+	(void)reading;
+	(void)expr;
+}
+
+static const struct {
+	const char *name;
+	void (*read)(struct reading *reading, const struct nftnl_expr *expr);
+} readers[] = {
+	{ "meta", read_meta },
+	{ "payload", read_payload },
+	{ "ct", read_ct },
+	{ "fib", read_fib },
+	{ "bitwise", read_bitwise },
+	{ "cmp", read_cmp },
+	{ "immediate", read_immediate },
+	{ "nat", read_nat },
+	{ "lookup", read_lookup },
+	{ "match", read_match },
+	{ "target", read_target },
+	{ "reject", read_reject },
+	{ "redir", read_redirect },
+	{ "tproxy", read_tproxy },
+	{ "masq", read_masquerade },
+	{ "queue", read_queue },
+	{ "counter", read_nothing },
+	{ "log", read_nothing },
+	{ "objref", read_nothing },
+	{ "notrack", read_nothing },
+	{ "last", read_nothing },
+	{ "dynset", read_nothing },
+	{ "flow_offload", read_nothing },
+};
+
+static int read_expression(struct nftnl_expr *expr, void *data)
+{
+	struct reading *reading = data;
+	const char *name = nftnl_expr_get_str(expr, NFTNL_EXPR_NAME);
+
+	if (reading->ended)
+		return 0;
+	for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++) {
+		if (strcmp(name, readers[i].name) == 0) {
+			readers[i].read(reading, expr);
+			return 0;
+		}
+	}
+	/* It may be a condition, and it may have written any register. */
+	add_unknown(reading);
+	for (size_t i = 0; i < REGISTERS; i++)
+		reading->registers[i].field = FIELD_UNKNOWN;
+	return 0;
+}
+
+static const char *family_name(uint32_t family)
+{
+	return family == NFPROTO_IPV4 ? "ip" : family == NFPROTO_INET ? "inet" : NULL;
+}
+
+static void copy_name(char *name, const char *text)
+{
+	snprintf(name, RULESET_NAME_SIZE, "%.63s", text ? text : "");
+}
+
+static int take_chain(const struct nlmsghdr *message, void *data)
+{
+	struct ruleset *ruleset = data;
+	struct nftnl_chain *chain = nftnl_chain_alloc();
+
+	if (!chain)
+		return MNL_CB_ERROR;
+	int parsed = nftnl_chain_nlmsg_parse(message, chain);
+	const char *family = family_name(nftnl_chain_get_u32(chain, NFTNL_CHAIN_FAMILY));
+	if (parsed == 0 && family) {
+		struct ruleset_chain *added = ruleset_add_chain(ruleset);
+		snprintf(added->family, sizeof(added->family), "%s", family);
+		copy_name(added->table, nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE));
+		copy_name(added->name, nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME));
+		if (nftnl_chain_is_set(chain, NFTNL_CHAIN_HOOKNUM)) {
+			uint32_t hook = nftnl_chain_get_u32(chain, NFTNL_CHAIN_HOOKNUM);
+			const char *type = nftnl_chain_get_str(chain, NFTNL_CHAIN_TYPE);
+			added->hook = hook <= NF_INET_POST_ROUTING ? (enum ruleset_hook)hook : HOOK_NONE;
+			added->priority = nftnl_chain_get_s32(chain, NFTNL_CHAIN_PRIO);
+			added->drops = nftnl_chain_get_u32(chain, NFTNL_CHAIN_POLICY) == NF_DROP;
+			snprintf(added->type, sizeof(added->type), "%.15s", type ? type : "");
+		}
+	}
+	nftnl_chain_free(chain);
+	return parsed == 0 ? MNL_CB_OK : MNL_CB_ERROR;
+}
+
+/* Rules come chain by chain, so the one of the rule before (LAST; NULL) is the likeliest. */
+static struct ruleset_chain *chain_of(struct ruleset *ruleset, const struct nftnl_rule *rule,
+				      struct ruleset_chain *last)
+{
+	struct ruleset_chain beside = { 0 };
+	const char *family = family_name(nftnl_rule_get_u32(rule, NFTNL_RULE_FAMILY));
+	const char *name = nftnl_rule_get_str(rule, NFTNL_RULE_CHAIN);
+
+	if (!family || !name)
+		return NULL;
+	snprintf(beside.family, sizeof(beside.family), "%s", family);
+	copy_name(beside.table, nftnl_rule_get_str(rule, NFTNL_RULE_TABLE));
+	if (last && strcmp(last->name, name) == 0 && strcmp(last->table, beside.table) == 0 &&
+	    strcmp(last->family, family) == 0)
+		return last;
+	return (struct ruleset_chain *)ruleset_find(ruleset, &beside, name);
+}
+
+struct taking {
+	struct ruleset *ruleset;
+	struct ruleset_chain *last; /* NULL: none yet */
+};
+
+static int take_rule(const struct nlmsghdr *message, void *data)
+{
+	struct taking *taking = data;
+	struct nftnl_rule *rule = nftnl_rule_alloc();
+	struct ruleset_chain *chain = NULL;
+
+	if (!rule)
+		return MNL_CB_ERROR;
+	int parsed = nftnl_rule_nlmsg_parse(message, rule);
+	if (parsed == 0)
+		chain = chain_of(taking->ruleset, rule, taking->last);
+	if (chain) {
+		struct ruleset_rule model = { .handle = nftnl_rule_get_u64(rule, NFTNL_RULE_HANDLE) };
+		struct reading reading = { .table = chain->table,
+					   .family = nftnl_rule_get_u32(rule, NFTNL_RULE_FAMILY),
+					   .rule = &model };
+		nftnl_expr_foreach(rule, read_expression, &reading);
+		add_rules(&reading, chain);
+		taking->last = chain;
+	}
+	nftnl_rule_free(rule);
+	return parsed == 0 ? MNL_CB_OK : MNL_CB_ERROR;
+}
+
+/* 0, or -1 with errno; EINTR: it changed meanwhile. */
+static int dump(struct mnl_socket *socket, uint16_t type, mnl_cb_t take, void *context)
+{
+	char buffer[1 << 16];
+	int result = 1;
+	struct nlmsghdr *message = nftnl_nlmsg_build_hdr(buffer, type, NFPROTO_UNSPEC, NLM_F_DUMP, type + 1u);
+
+	if (mnl_socket_sendto(socket, message, message->nlmsg_len) < 0)
+		return -1;
+	while (result > 0) {
+		ssize_t length = mnl_socket_recvfrom(socket, buffer, sizeof(buffer));
+		if (length < 0)
+			return -1;
+		result = mnl_cb_run(buffer, (size_t)length, type + 1u, mnl_socket_get_portid(socket), take, context);
+	}
+	return result;
+}
+
+static int read_once(struct ruleset *ruleset, struct err *err)
+{
+	struct mnl_socket *socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	struct taking taking = { .ruleset = ruleset };
+	int result;
+
+	if (!socket)
+		return err_set(err, errno, "a netlink socket");
+	result = mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID);
+	if (result == 0)
+		result = dump(socket, NFT_MSG_GETCHAIN, take_chain, ruleset);
+	if (result == 0)
+		result = dump(socket, NFT_MSG_GETRULE, take_rule, &taking);
+	if (result < 0)
+		err_set(err, errno, "reading the nftables ruleset");
+	mnl_socket_close(socket);
+	return result;
+}
+
+int ruleset_read(struct ruleset *ruleset, struct err *err)
+{
+	int result = -1;
+
+	*ruleset = (struct ruleset){ 0 };
+	for (int tries = 0; result < 0 && tries < DUMP_TRIES; tries++) {
+		ruleset_clear(ruleset);
+		result = read_once(ruleset, err);
+		if (result < 0 && err->code != EINTR)
+			break;
+	}
+	if (result == 0)
+		result = ruleset_read_legacy(ruleset, err);
+	if (result < 0)
+		ruleset_clear(ruleset);
+	return result;
+}

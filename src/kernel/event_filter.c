@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Classic BPF on netlink sockets. It loads numbers in network order, netlink has them in the host's: so constants are turned
+ * round. Each packet that the filters judge holds one message, or several of one transaction, of which the first tells.
+ */
+#include "kernel/event_filter.h"
+
+#include "kernel/tap.h"
+
+#include <arpa/inet.h>
+#include <linux/filter.h>
+#include <linux/if_link.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+enum {
+	AT_TYPE = offsetof(struct nlmsghdr, nlmsg_type),
+	AT_FLAGS = offsetof(struct nlmsghdr, nlmsg_flags),
+	AT_LINK_FLAGS = NLMSG_HDRLEN + offsetof(struct ifinfomsg, ifi_flags),
+	AT_LINK_ATTRIBUTES = NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct ifinfomsg)),
+	AT_ROUTE_TABLE = NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_table),
+	ALL = 0x40000,
+};
+
+#define LOAD_BYTE(at)          BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (at))
+#define LOAD_SHORT(at)         BPF_STMT(BPF_LD | BPF_H | BPF_ABS, (at))
+#define LOAD_LONG(at)          BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (at))
+#define IF_IS(value, yes, no)  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), (yes), (no))
+#define IF_HAS(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (value), (yes), (no))
+#define PASS                   BPF_STMT(BPF_RET | BPF_K, ALL)
+#define DROP                   BPF_STMT(BPF_RET | BPF_K, 0)
+
+static int attach(int fd, struct sock_filter *steps, size_t count)
+{
+	struct sock_fprog program = { .len = (unsigned short)count, .filter = steps };
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+}
+
+int event_filter_links(int fd)
+{
+	static const char tap[] = TAP_NAME;
+	const uint32_t name =
+	    (uint32_t)tap[0] << 24 | (uint32_t)tap[1] << 16 | (uint32_t)tap[2] << 8 | (uint32_t)tap[3];
+	struct sock_filter steps[] = {
+		/*  0 */ LOAD_SHORT(AT_TYPE),
+		/*  1 */ IF_IS(htons(RTM_NEWNSID), 11, 0),
+		/*  2 */ IF_IS(htons(RTM_NEWLINK), 0, 9),
+		/*  3 */ LOAD_LONG(AT_LINK_FLAGS),
+		/*  4 */ IF_HAS(htonl(IFF_UP), 0, 7),
+		/*  5 */ BPF_STMT(BPF_LDX | BPF_IMM, IFLA_IFNAME),
+		/*  6 */ BPF_STMT(BPF_LD | BPF_IMM, AT_LINK_ATTRIBUTES),
+		/*  7 */ LOAD_LONG((uint32_t)(SKF_AD_OFF + SKF_AD_NLATTR)),
+		/*  8 */ IF_IS(0, 3, 0), /* it has no name */
+		/*  9 */ BPF_STMT(BPF_MISC | BPF_TAX, 0),
+		/* 10 */ BPF_STMT(BPF_LD | BPF_W | BPF_IND, NLA_HDRLEN),
+		/* 11 */ IF_IS(name, 0, 1),
+		/* 12 */ PASS,
+		/* 13 */ DROP,
+	};
+
+	_Static_assert(sizeof(TAP_NAME) > 4, "the first four letters are compared");
+	return attach(fd, steps, sizeof(steps) / sizeof(steps[0]));
+}
+
+int event_filter_routes(int fd)
+{
+	struct sock_filter steps[] = {
+		/* 0 */ LOAD_SHORT(AT_TYPE),
+		/* 1 */ IF_IS(htons(RTM_NEWADDR), 7, 0),
+		/* 2 */ IF_IS(htons(RTM_DELROUTE), 3, 0),
+		/* 3 */ IF_IS(htons(RTM_NEWROUTE), 0, 4),
+		/* 4 */ LOAD_SHORT(AT_FLAGS),
+		/* 5 */ IF_HAS(htons(NLM_F_REPLACE), 0, 3),
+		/* 6 */ LOAD_BYTE(AT_ROUTE_TABLE),
+		/* 7 */ IF_IS(RT_TABLE_MAIN, 0, 1),
+		/* 8 */ PASS,
+		/* 9 */ DROP,
+	};
+
+	return attach(fd, steps, sizeof(steps) / sizeof(steps[0]));
+}
+
+int event_filter_rules(int fd)
+{
+	struct sock_filter steps[] = {
+		/* 0 */ LOAD_SHORT(AT_TYPE),
+		/* 1 */ IF_IS(htons(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN), 1, 0),
+		/* 2 */ PASS,
+		/* 3 */ DROP,
+	};
+
+	return attach(fd, steps, sizeof(steps) / sizeof(steps[0]));
+}

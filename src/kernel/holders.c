@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A process has a TAP open if one of its descriptors is /dev/net/tun and fdinfo names the interface. All sandboxes' TAPs have
+ * the same name, so the process's own network namespace tells them apart: a VMM runs in the namespace of its TAP. Processes
+ * come and go while we look; what cannot be read is passed over.
+ */
+#include "kernel/holders.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { PROC_PATH_SIZE = 320 };
+
+static bool is_inside(const char *pid, const struct namespace_key *key)
+{
+	char path[PROC_PATH_SIZE];
+	struct stat stat_buffer;
+
+	snprintf(path, sizeof(path), "/proc/%s/ns/net", pid);
+	if (stat(path, &stat_buffer) < 0)
+		return false;
+	return stat_buffer.st_ino == key->inode && stat_buffer.st_dev == key->device;
+}
+
+static bool names_the_tap(const char *pid, const char *fd, const char *link)
+{
+	char path[PROC_PATH_SIZE], line[128], wanted[64];
+	bool found = false;
+	FILE *info;
+
+	snprintf(wanted, sizeof(wanted), "iff:\t%s\n", link);
+	snprintf(path, sizeof(path), "/proc/%s/fdinfo/%s", pid, fd);
+	info = fopen(path, "re");
+	if (!info)
+		return false;
+	while (!found && fgets(line, sizeof(line), info))
+		found = strcmp(line, wanted) == 0;
+	fclose(info);
+	return found;
+}
+
+static bool has_the_tap(const char *pid, const char *link)
+{
+	char path[PROC_PATH_SIZE], target[32];
+	struct dirent *entry;
+	bool found = false;
+	DIR *fds;
+
+	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+	fds = opendir(path);
+	while (fds && !found && (entry = readdir(fds))) {
+		ssize_t length = readlinkat(dirfd(fds), entry->d_name, target, sizeof(target) - 1);
+
+		if (length <= 0)
+			continue;
+		target[length] = '\0';
+		found = strcmp(target, "/dev/net/tun") == 0 && names_the_tap(pid, entry->d_name, link);
+	}
+	if (fds)
+		closedir(fds);
+	return found;
+}
+
+static void add_process(const char *pid, char text[static HOLDERS_TEXT_SIZE])
+{
+	char path[PROC_PATH_SIZE], name[32] = "?";
+	size_t used = strlen(text);
+	FILE *comm;
+
+	snprintf(path, sizeof(path), "/proc/%s/comm", pid);
+	comm = fopen(path, "re");
+	if (comm) {
+		if (fgets(name, sizeof(name), comm))
+			name[strcspn(name, "\n")] = '\0';
+		fclose(comm);
+	}
+	snprintf(text + used, HOLDERS_TEXT_SIZE - used, "%s%s (pid %s)", used ? ", " : "", name, pid);
+}
+
+/* Those that have LINK open, or all, if that is NULL. */
+static unsigned find_holders(const struct namespace_key *key, const char *link, char text[static HOLDERS_TEXT_SIZE])
+{
+	struct dirent *entry;
+	unsigned count = 0;
+	DIR *processes = opendir("/proc");
+
+	text[0] = '\0';
+	while (processes && (entry = readdir(processes))) {
+		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
+			continue;
+		if (!is_inside(entry->d_name, key) || (link && !has_the_tap(entry->d_name, link)))
+			continue;
+		add_process(entry->d_name, text);
+		count++;
+	}
+	if (processes)
+		closedir(processes);
+	return count;
+}
+
+unsigned holders_of_tap(const struct namespace_key *key, const char *link, char text[static HOLDERS_TEXT_SIZE])
+{
+	return find_holders(key, link, text);
+}
+
+unsigned holders_of_namespace(const struct namespace_key *key, char text[static HOLDERS_TEXT_SIZE])
+{
+	return find_holders(key, NULL, text);
+}
+
+/* ---- The namespace itself, by way of those who hold it ---- */
+
+static bool is_known_as(struct rtnl *host, int fd, int nsid)
+{
+	struct err ignored;
+	int found;
+
+	return fd >= 0 && namespace_known_id(host, fd, &found, &ignored) == 0 && found == nsid;
+}
+
+/* The namespace of the TAP that process PID has open as descriptor FD, wherever the process itself is; -1. */
+static int namespace_of_tap(const char *pid, const char *fd)
+{
+	AUTO_FD int process = (int)syscall(SYS_pidfd_open, atoi(pid), 0);
+	AUTO_FD int tap = process < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, process, atoi(fd), 0);
+
+	return tap < 0 ? -1 : ioctl(tap, TUNGETDEVNETNS);
+}
+
+/* Process PID has a TAP of the namespace NSID open: its descriptor; else -1. */
+static int namespace_of_taps(struct rtnl *host, const char *pid, const char *link, int nsid)
+{
+	char path[PROC_PATH_SIZE], target[32];
+	struct dirent *entry;
+	AUTO_FD int found = -1;
+	DIR *fds;
+
+	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+	fds = opendir(path);
+	while (fds && !is_known_as(host, found, nsid) && (entry = readdir(fds))) {
+		ssize_t length = readlinkat(dirfd(fds), entry->d_name, target, sizeof(target) - 1);
+
+		cleanup_fd(&found);
+		if (length <= 0)
+			continue;
+		target[length] = '\0';
+		if (strcmp(target, "/dev/net/tun") == 0 && names_the_tap(pid, entry->d_name, link))
+			found = namespace_of_tap(pid, entry->d_name);
+	}
+	if (fds)
+		closedir(fds);
+	return is_known_as(host, found, nsid) ? steal_fd(&found) : -1;
+}
+
+/* Process PID runs in the namespace NSID: its descriptor; else -1. */
+static int namespace_of_process(struct rtnl *host, const char *pid, int nsid)
+{
+	char path[PROC_PATH_SIZE];
+
+	snprintf(path, sizeof(path), "/proc/%s/ns/net", pid);
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	return is_known_as(host, fd, nsid) ? steal_fd(&fd) : -1;
+}
+
+int holders_find_namespace(struct rtnl *host, int nsid, const char *link)
+{
+	struct dirent *entry;
+	int fd = -1;
+	DIR *processes = opendir("/proc");
+
+	while (processes && fd < 0 && (entry = readdir(processes))) {
+		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
+			continue;
+		fd = namespace_of_process(host, entry->d_name, nsid);
+		if (fd < 0)
+			fd = namespace_of_taps(host, entry->d_name, link, nsid);
+	}
+	if (processes)
+		closedir(processes);
+	return fd;
+}

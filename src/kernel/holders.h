@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_KERNEL_HOLDERS_H
+#define WEFT_KERNEL_HOLDERS_H
+
+#include "kernel/namespace.h"
+
+#include <stddef.h>
+
+enum { HOLDERS_TEXT_SIZE = 160 };
+
+/*
+ * Who has the TAP LINK of a namespace open: "firecracker (pid 4711), qemu (pid 12)", "" if nobody that is visible from here. Reads
+ * all of /proc: milliseconds. Returns the number of processes. Any thread.
+ */
+unsigned holders_of_tap(const struct namespace_key *key, const char *link, char text[static HOLDERS_TEXT_SIZE]);
+
+/* The same of all that run in the namespace: a shell that somebody left open pins it as well as a VM does. */
+unsigned holders_of_namespace(const struct namespace_key *key, char text[static HOLDERS_TEXT_SIZE]);
+
+/*
+ * A descriptor of the namespace that the host's kernel knows by NSID, by way of some process that runs in it or has its TAP LINK
+ * open: for a namespace that lost its name. -1: there is none that is visible from here. Reads all of /proc. Any thread.
+ */
+int holders_find_namespace(struct rtnl *host, int nsid, const char *link);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_KERNEL_LINK_H
+#define WEFT_KERNEL_LINK_H
+
+/* Links: made, looked at, changed, deleted, by RTNETLINK. Each call belongs to the thread of its socket. */
+
+#include "base/addr.h"
+#include "config/config.h"
+#include "kernel/rtnl.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct err;
+
+/* Where a request is about: the namespace of the socket itself. */
+enum { LINK_HERE = -1 };
+
+/* What a veth of ours is called for people: this, and the sandbox. */
+#define LINK_ALIAS_PREFIX "weft:"
+
+enum { LINK_ALIAS_SIZE = 256 };
+
+/* What the kernel says of one link. */
+struct link_info {
+	int index;
+	char name[CONFIG_LINK_SIZE];
+	char kind[16]; /* "veth", "tun", "" */
+	char alias[LINK_ALIAS_SIZE];
+	uint32_t group;
+	unsigned flags;         /* IFF_* */
+	unsigned mtu;           /* bytes */
+	bool carrier;           /* IFLA_CARRIER */
+	uint32_t carrier_downs; /* how often it was lost so far */
+	struct mac mac;
+	bool has_peer_nsid;
+	int peer_nsid; /* IFLA_LINK_NETNSID: where the veth's other end lives */
+	int peer_index;
+	bool forwarding; /* of IPv4 */
+	char qdisc[16];  /* the root's kind */
+	bool tap;        /* a TAP, not a TUN */
+	uid_t owner;     /* of a TAP; (uid_t)-1: none */
+	gid_t owner_group;
+};
+
+/* Reads what one RTM_NEWLINK message says. -1: it is malformed. */
+int link_parse(const struct nlmsghdr *header, struct link_info *info);
+
+/*
+ * Looks NAME up in the namespace that NSID stands for (LINK_HERE: the socket's own). 0, or -1 with ERR: ENODEV where there is
+ * no such link; where the NSID is gone, EINVAL.
+ */
+int link_get(struct rtnl *rtnl, int nsid, const char *name, struct link_info *info, struct err *err);
+int link_get_index(struct rtnl *rtnl, int index, struct link_info *info, struct err *err);
+
+/* All links of the socket's namespace, each handed to TAKE. */
+int link_dump(struct rtnl *rtnl, void (*take)(void *context, const struct link_info *info), void *context,
+	      struct err *err);
+
+/* A veth pair made in place: this end here, PEER in the namespace of PEER_FD, each with its final name. */
+struct link_veth {
+	const char *name, *peer;
+	struct mac mac, peer_mac;
+	int peer_fd;
+	unsigned mtu;
+	uint32_t group; /* of this end */
+};
+int link_make_veth(struct rtnl *rtnl, const struct link_veth *veth, struct err *err);
+
+/* Ours on links that carry sandboxes: IPv4 forwarding on; no redirects sent or believed. Sets the link up. */
+int link_up_forwarding(struct rtnl *rtnl, int index, const char *name, struct err *err);
+
+/*
+ * Turns IPv6 off on a link of the calling thread's namespace, while it is still down: else each that is up adds a route to the
+ * one table of the host, all of which the kernel looks through whenever a link comes up or goes.
+ */
+int link_no_ipv6(const char *name, struct err *err);
+
+int link_up(struct rtnl *rtnl, int index, const char *name, struct err *err);
+
+/* MAC and MTU of a link that is down. */
+int link_set_mac_mtu(struct rtnl *rtnl, int index, const char *name, const struct mac *mac, unsigned mtu,
+		     struct err *err);
+
+int link_set_alias(struct rtnl *rtnl, int index, const char *name, const char *alias, struct err *err);
+
+/* Deletes NAME in the namespace that NSID stands for. ENODEV is told as an error as well. */
+int link_delete(struct rtnl *rtnl, int nsid, const char *name, struct err *err);
+
+#endif

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A namespace's name is a file on which its nsfs entry is mounted. The file that we make carries the sticky bit from the
+ * moment it exists, which hides under the mount and shows again without it: so a daemon that was killed between two of these
+ * steps can tell its own half-made names from `ip netns add`'s. (Whether a *bound* namespace is ours, only the link group of
+ * its veth's host end says.)
+ *
+ * The file is opened O_CREAT|O_EXCL and mounted on by its own /proc/self/fd name, so that nothing can be slipped under us
+ * between the two calls.
+ */
+#include "kernel/namespace.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/netns.h"
+#include "kernel/sysctl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/net_namespace.h>
+#include <linux/nsfs.h>
+#include <linux/rtnetlink.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+enum { MOUNT_POINT_MODE = S_ISVTX };
+
+/* For everybody to look into, whatever our umask is: `ip netns` of any user reads it. */
+static int make_directory(const char *path, struct err *err)
+{
+	if (mkdir(path, 0755) == 0)
+		return chmod(path, 0755) < 0 ? err_set(err, errno, "directory %s", path) : 0;
+	return errno == EEXIST ? 0 : err_set(err, errno, "directory %s", path);
+}
+
+static int make_directories(const char *directory, struct err *err)
+{
+	char path[512];
+	int length = snprintf(path, sizeof(path), "%s", directory);
+
+	if (length <= 0 || (size_t)length >= sizeof(path))
+		return err_set(err, ENAMETOOLONG, "%s", directory);
+	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (make_directory(path, err) < 0)
+			return -1;
+		*slash = '/';
+	}
+	return make_directory(path, err);
+}
+
+int namespace_prepare_directory(const char *directory, struct err *err)
+{
+	if (make_directories(directory, err) < 0)
+		return -1;
+	/* What is mounted on it must be seen in every mount namespace that was copied from ours, and vanish there too. */
+	if (mount("", directory, "none", MS_SHARED | MS_REC, NULL) == 0)
+		return 0;
+	if (errno != EINVAL)
+		return err_set(err, errno, "%s: shared propagation", directory);
+	/* EINVAL: not a mount point yet. */
+	if (mount(directory, directory, "none", MS_BIND | MS_REC, NULL) < 0)
+		return err_set(err, errno, "%s: binding it on itself", directory);
+	if (mount("", directory, "none", MS_SHARED | MS_REC, NULL) < 0) {
+		int code = errno;
+
+		umount2(directory, MNT_DETACH);
+		return err_set(err, code, "%s: shared propagation", directory);
+	}
+	return 0;
+}
+
+/*
+ * All dials to a guest share source and destination: without the first two a guest port is exhausted after 28,000 connections. The
+ * third bounds what the forwarder's buffers here grow to, ip-sysctl.rst.
+ */
+static int tune_here(struct err *err)
+{
+	if (sysctl_write("net/ipv4/tcp_tw_reuse", "1", err) < 0)
+		return -1;
+	if (sysctl_write("net/ipv4/ip_local_port_range", "1024 65535", err) < 0)
+		return -1;
+	return sysctl_write("net/ipv4/tcp_rmem", "4096 131072 4194304", err);
+}
+
+/* In a namespace that was just made. Its descriptor, or -1. */
+static int set_up_here(struct err *err)
+{
+	AUTO_FD int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_set(err, errno, "/proc/thread-self/ns/net");
+	/* A kernel without IPv6 has no such file, and nothing to turn off. */
+	if (sysctl_write("net/ipv6/conf/default/disable_ipv6", "1", err) < 0 && err->code != ENOENT)
+		return -1;
+	if (tune_here(err) < 0)
+		return -1;
+	return steal_fd(&fd);
+}
+
+int namespace_make(struct err *err)
+{
+	int fd;
+
+	if (unshare(CLONE_NEWNET) < 0)
+		return err_set(err, errno, "a new network namespace");
+	fd = set_up_here(err);
+	netns_leave();
+	return fd;
+}
+
+int namespace_bind(const char *path, int netns_fd, struct err *err)
+{
+	char source[64], target[64];
+	AUTO_FD int fd = open(path, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, MOUNT_POINT_MODE);
+
+	if (fd < 0)
+		return err_set(err, errno, "namespace %s", path);
+	snprintf(source, sizeof(source), "/proc/self/fd/%d", netns_fd);
+	snprintf(target, sizeof(target), "/proc/self/fd/%d", fd);
+	if (mount(source, target, "none", MS_BIND, NULL) < 0) {
+		int code = errno;
+
+		unlink(path);
+		return err_set(err, code, "namespace %s: bind mount", path);
+	}
+	return 0;
+}
+
+int namespace_unbind(const char *path, struct err *err)
+{
+	/* EINVAL: nothing is mounted there. */
+	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != ENOENT && errno != EINVAL)
+		return err_set(err, errno, "namespace %s: unmounting", path);
+	if (unlink(path) < 0 && errno != ENOENT)
+		return err_set(err, errno, "namespace %s: unlinking", path);
+	return 0;
+}
+
+static bool is_network_namespace(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && fs.f_type == NSFS_MAGIC && ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWNET;
+}
+
+enum namespace_file namespace_file_kind(const char *path)
+{
+	struct stat stat;
+	AUTO_FD int fd = -1;
+
+	if (lstat(path, &stat) < 0)
+		return errno == ENOENT ? NAMESPACE_FILE_NONE : NAMESPACE_FILE_OTHER;
+	if (!S_ISREG(stat.st_mode))
+		return NAMESPACE_FILE_OTHER;
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0 && is_network_namespace(fd))
+		return NAMESPACE_FILE_NAMESPACE;
+	return stat.st_size == 0 && (stat.st_mode & 07777) == MOUNT_POINT_MODE ? NAMESPACE_FILE_HALF_MADE
+									       : NAMESPACE_FILE_OTHER;
+}
+
+int namespace_open(const char *path, struct err *err)
+{
+	AUTO_FD int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_set(err, errno, "namespace %s", path);
+	if (!is_network_namespace(fd))
+		return err_set(err, EINVAL, "namespace %s", path);
+	return steal_fd(&fd);
+}
+
+struct namespace_key namespace_key_of(int fd)
+{
+	struct stat stat;
+
+	if (fd < 0 || !is_network_namespace(fd) || fstat(fd, &stat) < 0)
+		return (struct namespace_key){ 0 };
+	return (struct namespace_key){ .device = stat.st_dev, .inode = stat.st_ino };
+}
+
+bool namespace_key_equal(const struct namespace_key *a, const struct namespace_key *b)
+{
+	return a->inode && a->inode == b->inode && a->device == b->device;
+}
+
+int namespace_open_known(const char *path, const struct namespace_key *key, struct err *err)
+{
+	AUTO_FD int fd = namespace_open(path, err);
+
+	if (fd < 0)
+		return -1;
+	struct namespace_key found = namespace_key_of(fd);
+	if (!namespace_key_equal(&found, key))
+		return err_set(err, ESTALE, "namespace %s was replaced by another", path);
+	return steal_fd(&fd);
+}
+
+static int take_id(const struct nlmsghdr *header, void *data)
+{
+	int *nsid = data;
+	const struct nlattr *table[NETNSA_MAX + 1];
+
+	if (header->nlmsg_type != RTM_NEWNSID)
+		return MNL_CB_OK;
+	rtnl_attributes(header, sizeof(struct rtgenmsg), table, NETNSA_MAX + 1);
+	if (table[NETNSA_NSID])
+		*nsid = (int)mnl_attr_get_u32(table[NETNSA_NSID]);
+	return MNL_CB_OK;
+}
+
+int namespace_known_id(struct rtnl *host, int netns_fd, int *nsid, struct err *err)
+{
+	struct rtnl_request request;
+
+	*nsid = NETNSA_NSID_NOT_ASSIGNED;
+	rtnl_begin(&request, RTM_GETNSID, 0, sizeof(struct rtgenmsg));
+	mnl_attr_put_u32(request.header, NETNSA_FD, (uint32_t)netns_fd);
+	return rtnl_ask(host, &request, take_id, nsid, err, "number of a namespace");
+}
+
+/* EEXIST: it has a number, or somebody else has this one. */
+static int set_id(struct rtnl *host, int netns_fd, int nsid, struct err *err)
+{
+	struct rtnl_request request;
+
+	rtnl_begin(&request, RTM_NEWNSID, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct rtgenmsg));
+	mnl_attr_put_u32(request.header, NETNSA_FD, (uint32_t)netns_fd);
+	mnl_attr_put_u32(request.header, NETNSA_NSID, (uint32_t)nsid);
+	return rtnl_send(host, &request, err, "number of a namespace");
+}
+
+int namespace_id(struct rtnl *host, int netns_fd, int *nsid, struct err *err)
+{
+	if (namespace_known_id(host, netns_fd, nsid, err) < 0)
+		return -1;
+	if (*nsid >= 0)
+		return 0;
+	if (set_id(host, netns_fd, NETNSA_NSID_NOT_ASSIGNED, err) < 0 && err->code != EEXIST)
+		return -1;
+	if (namespace_known_id(host, netns_fd, nsid, err) < 0)
+		return -1;
+	return *nsid < 0 ? err_set(err, ENOENT, "number of a namespace") : 0;
+}
+
+/*
+ * To find a namespace's number for a message, the kernel walks all of them from the lowest on. A new namespace makes dozens of
+ * messages, and an old one few: so each new one gets a number below all others.
+ */
+static atomic_int next_id = NAMESPACE_ID_MAX;
+
+void namespace_id_seen(int nsid)
+{
+	int next = atomic_load(&next_id);
+
+	while (nsid > NAMESPACE_ID_MIN && nsid <= next && !atomic_compare_exchange_weak(&next_id, &next, nsid - 1))
+		;
+}
+
+int namespace_id_new(struct rtnl *host, int netns_fd, int *nsid, struct err *err)
+{
+	enum { TRIES = 16 };
+
+	for (int i = 0; i < TRIES; i++) {
+		*nsid = atomic_fetch_sub(&next_id, 1);
+		if (*nsid <= NAMESPACE_ID_MIN) {
+			/* All were used: the first ones are free again by now, or else somebody else's guess is as good. */
+			atomic_store(&next_id, NAMESPACE_ID_MAX);
+			break;
+		}
+		if (set_id(host, netns_fd, *nsid, err) == 0)
+			return 0;
+		if (err->code != EEXIST)
+			return -1;
+	}
+	return namespace_id(host, netns_fd, nsid, err);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_KERNEL_NAMESPACE_H
+#define WEFT_KERNEL_NAMESPACE_H
+
+/*
+ * Network namespaces and their names in the file system, as `ip netns` has them. Nothing here touches the caller's namespace
+ * but for the duration of a call. Any thread.
+ */
+
+#include "kernel/rtnl.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct err;
+
+/* Tells one namespace from all others while it lives. */
+struct namespace_key {
+	dev_t device;
+	ino_t inode; /* 0: none */
+};
+
+/* What a path under the namespaces' directory is. */
+enum namespace_file {
+	NAMESPACE_FILE_NONE,      /* nothing there */
+	NAMESPACE_FILE_NAMESPACE, /* a network namespace is bound there */
+	NAMESPACE_FILE_HALF_MADE, /* a mount point that weft made and nothing was mounted on, or is any more */
+	NAMESPACE_FILE_OTHER,     /* somebody else's file */
+};
+
+/* Makes DIRECTORY a place for namespaces as `ip netns` does: a shared mount of its own. Harmless if it is so already. */
+int namespace_prepare_directory(const char *directory, struct err *err);
+
+/*
+ * Makes a new namespace and returns its descriptor, the caller's to close; nothing is bound anywhere. Its defaults keep IPv6
+ * off every link made later, and its TCP settings are those that dialing guests needs.
+ */
+int namespace_make(struct err *err);
+
+/* Gives the namespace its name. Never over a file that is there: EEXIST. Undone on failure. */
+int namespace_bind(const char *path, int netns_fd, struct err *err);
+
+/* Takes the name away; the namespace goes when nothing else holds it. No such file is no error. */
+int namespace_unbind(const char *path, struct err *err);
+
+enum namespace_file namespace_file_kind(const char *path);
+
+/* Opens what is bound at PATH: the caller's to close. ENOENT, or EINVAL where it is not a network namespace. */
+int namespace_open(const char *path, struct err *err);
+
+/* The key of an open namespace; a zero inode if FD is none. */
+struct namespace_key namespace_key_of(int fd);
+bool namespace_key_equal(const struct namespace_key *a, const struct namespace_key *b);
+
+/* As namespace_open(), if it is the one of KEY; ESTALE: another one is there. */
+int namespace_open_known(const char *path, const struct namespace_key *key, struct err *err);
+
+/*
+ * The number by which the host's kernel speaks of the namespace, if it has one: else *NSID is negative. 0, or -1 with ERR.
+ */
+int namespace_known_id(struct rtnl *host, int netns_fd, int *nsid, struct err *err);
+
+/*
+ * The number by which the host's kernel speaks of the namespace in netlink messages; it is given one if it has none. 0 and
+ * *NSID, or -1 with ERR.
+ */
+int namespace_id(struct rtnl *host, int netns_fd, int *nsid, struct err *err);
+
+/* Numbers that namespace_id_new() gives lie between these; what the kernel gives by itself begins at 0. */
+enum { NAMESPACE_ID_MIN = 1 << 16, NAMESPACE_ID_MAX = 1 << 20 };
+
+/* The same for a namespace that was just made: its number is lower than those of all others made here, which is quick. */
+int namespace_id_new(struct rtnl *host, int netns_fd, int *nsid, struct err *err);
+
+/* NSID was given by a former run. */
+void namespace_id_seen(int nsid);
+
+#endif

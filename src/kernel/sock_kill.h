@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_KERNEL_SOCK_KILL_H
+#define WEFT_KERNEL_SOCK_KILL_H
+
+struct err;
+
+/*
+ * Ends every TCP socket of the namespace with a reset: those that a killed predecessor left pin the namespace for up to 105 s.
+ * A kernel without SOCK_DESTROY is no error: then they take their time. Any thread.
+ */
+int sock_kill_all(int netns_fd, struct err *err);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Each network namespace has files of its own under the same names in /proc/sys, and the kernel remembers the names that were
+ * looked up: those of all namespaces in one list, which every later lookup walks. With 4,000 namespaces that is milliseconds.
+ * The lists belong to a mounted instance of proc, though, so we use one of our own, mounted nowhere, and a fresh one every so
+ * often. Where the kernel has none to give, the common one serves, slowly.
+ */
+#include "kernel/sysctl.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+enum { WRITES_AN_INSTANCE = 256 };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int proc_fd = -1; /* under LOCK, and the count too */
+static unsigned writes_left;
+
+/* A proc that is mounted nowhere; -1 where there is none to be had. */
+static int open_instance(void)
+{
+	AUTO_FD int context = fsopen("proc", FSOPEN_CLOEXEC);
+
+	if (context < 0 || fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -1;
+	return fsmount(context, FSMOUNT_CLOEXEC, 0);
+}
+
+static int open_setting(const char *path)
+{
+	char whole[256];
+
+	if (!writes_left) {
+		cleanup_fd(&proc_fd);
+		proc_fd = open_instance();
+		writes_left = WRITES_AN_INSTANCE;
+	}
+	writes_left--;
+	snprintf(whole, sizeof(whole), "%s/%s", proc_fd >= 0 ? "sys" : "/proc/sys", path);
+	return openat(proc_fd, whole, O_WRONLY | O_CLOEXEC);
+}
+
+int sysctl_write(const char *path, const char *value, struct err *err)
+{
+	AUTO_FD int fd = -1;
+
+	pthread_mutex_lock(&lock);
+	fd = open_setting(path);
+	pthread_mutex_unlock(&lock);
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
+		return err_set(err, errno, "/proc/sys/%s", path);
+	return 0;
+}
+
+void sysctl_close(void)
+{
+	pthread_mutex_lock(&lock);
+	cleanup_fd(&proc_fd);
+	writes_left = 0;
+	pthread_mutex_unlock(&lock);
+}

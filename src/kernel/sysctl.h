@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_KERNEL_SYSCTL_H
+#define WEFT_KERNEL_SYSCTL_H
+
+/* Settings of network namespaces which only files under /proc/sys have. Any thread. */
+
+struct err;
+
+/*
+ * Writes VALUE to the setting PATH, such as "net/ipv4/tcp_tw_reuse", of the namespace that the calling thread is in. 0 or -1
+ * with ERR: ENOENT where the kernel has no such setting.
+ */
+int sysctl_write(const char *path, const char *value, struct err *err);
+
+/* Lets go of what it keeps open. For the end of the program. */
+void sysctl_close(void);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Attaching to a TAP raises its carrier, which everybody takes for a VM, so every attach of ours is made with IFF_NO_CARRIER;
+ * and a TAP belongs to one process at a time, so our descriptor is closed before anybody is told of it.
+ *
+ * The descriptor of /dev/net/tun remembers the namespace in which it was opened: only that one call is made inside.
+ */
+#include "kernel/tap.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/netns.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+
+#ifndef IFF_NO_CARRIER
+#define IFF_NO_CARRIER 0x0040
+#endif
+
+static int open_device(int netns_fd, struct err *err)
+{
+	int fd, code;
+
+	if (netns_enter(netns_fd, err) < 0)
+		return -1;
+	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	code = errno;
+	netns_leave();
+	return fd < 0 ? err_set(err, code, "/dev/net/tun") : fd;
+}
+
+int tap_make(int netns_fd, const struct tap_owner *owner, struct err *err)
+{
+	struct ifreq request = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_NO_CARRIER) };
+	AUTO_FD int fd = open_device(netns_fd, err);
+
+	if (fd < 0)
+		return -1;
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", TAP_NAME);
+	if (ioctl(fd, TUNSETIFF, &request) < 0)
+		return err_set(err, errno, "link %s", TAP_NAME);
+	if (owner && (ioctl(fd, TUNSETOWNER, (unsigned long)owner->uid) < 0 ||
+		      ioctl(fd, TUNSETGROUP, (unsigned long)owner->gid) < 0))
+		return err_set(err, errno, "link %s: owner %u:%u", TAP_NAME, owner->uid, owner->gid);
+	if (ioctl(fd, TUNSETPERSIST, 1UL) < 0)
+		return err_set(err, errno, "link %s: persistence", TAP_NAME);
+	return 0;
+}

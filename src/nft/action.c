@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a rule does with the packets that it matches.
+ */
+#include "nft/expr.h"
+#include "nft/part.h"
+
+#include <endian.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_nat.h>
+
+enum { TCP_OPTION_MSS = 2 };
+
+void count_as(struct nft_batch *batch, const char *counter)
+{
+	struct nft_part part = nft_part_begin(batch, "objref");
+
+	nft_part_u32(batch, NFTA_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
+	mnl_attr_put_strz(batch->open, NFTA_OBJREF_IMM_NAME, counter);
+	nft_part_end(batch, part);
+}
+
+void set_mark(struct nft_batch *batch, uint32_t mark)
+{
+	nft_load_immediate(batch, &mark, sizeof(mark));
+	struct nft_part part = nft_part_begin(batch, "meta");
+	nft_part_u32(batch, NFTA_META_KEY, NFT_META_MARK);
+	nft_part_u32(batch, NFTA_META_SREG, NFT_REG_1);
+	nft_part_end(batch, part);
+}
+
+/* What each element of SET does with the packets that renew it. */
+static void put_element_expression(struct nft_batch *batch, const struct nft_set *set)
+{
+	struct nlattr *nest, *data;
+
+	if (!set->count && !set->packets_a_second)
+		return;
+	nest = mnl_attr_nest_start(batch->open, NFTA_DYNSET_EXPR);
+	mnl_attr_put_strz(batch->open, NFTA_EXPR_NAME, set->count ? "counter" : "limit");
+	data = mnl_attr_nest_start(batch->open, NFTA_EXPR_DATA);
+	if (!set->count)
+		nft_part_limit(batch, NFT_LIMIT_PKTS, set->packets_a_second, set->packets_a_second, NFT_LIMIT_F_INV);
+	mnl_attr_nest_end(batch->open, data);
+	mnl_attr_nest_end(batch->open, nest);
+}
+
+void record_destination(struct nft_batch *batch, const struct nft_set *set)
+{
+	bool renews = set->count || set->packets_a_second;
+
+	nft_load_key(batch, set->key, NFT_IP_DESTINATION);
+	struct nft_part part = nft_part_begin(batch, "dynset");
+	mnl_attr_put_strz(batch->open, NFTA_DYNSET_SET_NAME, set->name);
+	/* A count begins again when its element is gone: so each packet renews it. */
+	nft_part_u32(batch, NFTA_DYNSET_OP, renews ? NFT_DYNSET_OP_UPDATE : NFT_DYNSET_OP_ADD);
+	nft_part_u32(batch, NFTA_DYNSET_SREG_KEY, NFT_REG_1);
+	nft_part_u64(batch, NFTA_DYNSET_TIMEOUT, 0); /* the set's own */
+	put_element_expression(batch, set);
+	nft_part_end(batch, part);
+}
+
+void clamp_mss(struct nft_batch *batch)
+{
+	nft_state_tcp(batch);
+	struct nft_part part = nft_part_begin(batch, "rt");
+	nft_part_u32(batch, NFTA_RT_KEY, NFT_RT_TCPMSS);
+	nft_part_u32(batch, NFTA_RT_DREG, NFT_REG_1);
+	nft_part_end(batch, part);
+
+	part = nft_part_begin(batch, "byteorder");
+	nft_part_u32(batch, NFTA_BYTEORDER_SREG, NFT_REG_1);
+	nft_part_u32(batch, NFTA_BYTEORDER_DREG, NFT_REG_1);
+	nft_part_u32(batch, NFTA_BYTEORDER_OP, NFT_BYTEORDER_HTON);
+	nft_part_u32(batch, NFTA_BYTEORDER_LEN, 2);
+	nft_part_u32(batch, NFTA_BYTEORDER_SIZE, 2);
+	nft_part_end(batch, part);
+
+	/* The kernel only ever lowers an MSS. */
+	part = nft_part_begin(batch, "exthdr");
+	nft_part_u32(batch, NFTA_EXTHDR_SREG, NFT_REG_1);
+	mnl_attr_put_u8(batch->open, NFTA_EXTHDR_TYPE, TCP_OPTION_MSS);
+	nft_part_u32(batch, NFTA_EXTHDR_OFFSET, 2);
+	nft_part_u32(batch, NFTA_EXTHDR_LEN, 2);
+	nft_part_u32(batch, NFTA_EXTHDR_OP, NFT_EXTHDR_OP_TCPOPT);
+	nft_part_end(batch, part);
+}
+
+/* The address is in register 1; the port, if HAS_PORT, in the next part of it. */
+static void translate(struct nft_batch *batch, enum nft_nat_types type, bool has_port)
+{
+	struct nft_part part = nft_part_begin(batch, "nat");
+
+	nft_part_u32(batch, NFTA_NAT_TYPE, type);
+	nft_part_u32(batch, NFTA_NAT_FAMILY, NFPROTO_IPV4);
+	/* What the kernel would add is said, so that a dump of the rule is equal to it. */
+	nft_part_u32(batch, NFTA_NAT_REG_ADDR_MIN, NFT_REG_1);
+	nft_part_u32(batch, NFTA_NAT_REG_ADDR_MAX, NFT_REG_1);
+	if (has_port) {
+		nft_part_u32(batch, NFTA_NAT_REG_PROTO_MIN, NFT_REG32_01);
+		nft_part_u32(batch, NFTA_NAT_REG_PROTO_MAX, NFT_REG32_01);
+	}
+	nft_part_u32(batch, NFTA_NAT_FLAGS, NF_NAT_RANGE_MAP_IPS | (has_port ? NF_NAT_RANGE_PROTO_SPECIFIED : 0));
+	nft_part_end(batch, part);
+}
+
+static void translate_to(struct nft_batch *batch, enum nft_nat_types type, uint32_t ip)
+{
+	const uint32_t value = htobe32(ip);
+
+	nft_state_ipv4(batch);
+	nft_load_immediate(batch, &value, sizeof(value));
+	translate(batch, type, false);
+}
+
+void dnat_to(struct nft_batch *batch, uint32_t ip)
+{
+	translate_to(batch, NFT_NAT_DNAT, ip);
+}
+
+void snat_to(struct nft_batch *batch, uint32_t ip)
+{
+	translate_to(batch, NFT_NAT_SNAT, ip);
+}
+
+void dnat_by_destination(struct nft_batch *batch, const struct nft_set *map)
+{
+	nft_state_ipv4(batch);
+	match_destination_in(batch, NFT_IS, map);
+	translate(batch, NFT_NAT_DNAT, true);
+}
+
+void masquerade(struct nft_batch *batch)
+{
+	nft_part_end(batch, nft_part_begin(batch, "masq"));
+}
+
+void redirect(struct nft_batch *batch)
+{
+	nft_part_end(batch, nft_part_begin(batch, "redir"));
+}
+
+static void reject(struct nft_batch *batch, uint32_t type, uint8_t code)
+{
+	struct nft_part part = nft_part_begin(batch, "reject");
+
+	nft_part_u32(batch, NFTA_REJECT_TYPE, type);
+	mnl_attr_put_u8(batch->open, NFTA_REJECT_ICMP_CODE, code);
+	nft_part_end(batch, part);
+}
+
+void reject_with_reset(struct nft_batch *batch)
+{
+	nft_state_tcp(batch);
+	reject(batch, NFT_REJECT_TCP_RST, 0);
+}
+
+void reject_as_prohibited(struct nft_batch *batch)
+{
+	reject(batch, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_ADMIN_PROHIBITED);
+}
+
+/* CHAIN: NULL unless CODE goes to one. */
+static void verdict(struct nft_batch *batch, int code, const char *chain)
+{
+	struct nft_part part = nft_part_begin(batch, "immediate");
+
+	nft_part_u32(batch, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
+	struct nlattr *data = mnl_attr_nest_start(batch->open, NFTA_IMMEDIATE_DATA);
+	struct nlattr *what = mnl_attr_nest_start(batch->open, NFTA_DATA_VERDICT);
+	nft_part_u32(batch, NFTA_VERDICT_CODE, (uint32_t)code);
+	if (chain)
+		mnl_attr_put_strz(batch->open, NFTA_VERDICT_CHAIN, chain);
+	mnl_attr_nest_end(batch->open, what);
+	mnl_attr_nest_end(batch->open, data);
+	nft_part_end(batch, part);
+}
+
+void verdict_accept(struct nft_batch *batch)
+{
+	verdict(batch, NF_ACCEPT, NULL);
+}
+
+void verdict_drop(struct nft_batch *batch)
+{
+	verdict(batch, NF_DROP, NULL);
+}
+
+void verdict_notrack(struct nft_batch *batch)
+{
+	nft_part_end(batch, nft_part_begin(batch, "notrack"));
+}
+
+void verdict_jump(struct nft_batch *batch, const char *chain)
+{
+	verdict(batch, NFT_JUMP, chain);
+}
+
+void verdict_goto(struct nft_batch *batch, const char *chain)
+{
+	verdict(batch, NFT_GOTO, chain);
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A batch is one buffer, sent with one system call: begin, messages, end. The kernel works through it at once and queues what
+ * it has to say before sendmsg() returns, so reading never waits. Only the last message asks for an acknowledgement: one for
+ * each would overflow the receive buffer at about 140 messages, and errors come without being asked for. Sequence numbers are
+ * the messages' places, which is how an error is led back to its message.
+ */
+#include "nft/batch.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/netns.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+	FIRST_ROOM = 16 * 1024,
+	ANSWER_ROOM = 32 * 1024,
+	SEND_ROOM = 128 * 1024, /* what a socket's send buffer takes without being asked */
+};
+
+static bool reserve(struct nft_batch *batch, size_t size)
+{
+	size_t wanted = batch->used + size;
+
+	if (batch->broken)
+		return false;
+	if (wanted <= batch->room)
+		return true;
+	size_t room = batch->room ? batch->room : FIRST_ROOM;
+	while (room < wanted)
+		room *= 2;
+
+	char *data = realloc(batch->data, room);
+	if (!data) {
+		batch->broken = true;
+		return false;
+	}
+	batch->data = data;
+	batch->room = room;
+	return true;
+}
+
+static struct nlmsghdr *put_header(struct nft_batch *batch, int type, int flags, uint16_t resource, uint32_t sequence)
+{
+	struct nlmsghdr *header = mnl_nlmsg_put_header(batch->data + batch->used);
+
+	header->nlmsg_type = (uint16_t)type;
+	header->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+	header->nlmsg_seq = sequence;
+
+	struct nfgenmsg *generic = mnl_nlmsg_put_extra_header(header, sizeof(*generic));
+	generic->nfgen_family = batch->family;
+	generic->version = NFNETLINK_V0;
+	generic->res_id = htons(resource);
+	return header;
+}
+
+static void put_frame(struct nft_batch *batch, int type, uint32_t sequence)
+{
+	uint8_t family = batch->family;
+
+	if (!reserve(batch, 64))
+		return;
+	batch->family = AF_UNSPEC;
+	batch->used += put_header(batch, type, 0, NFNL_SUBSYS_NFTABLES, sequence)->nlmsg_len;
+	batch->family = family;
+}
+
+void nft_batch_begin(struct nft_batch *batch, uint8_t family)
+{
+	*batch = (struct nft_batch){ .family = family };
+	put_frame(batch, NFNL_MSG_BATCH_BEGIN, 0);
+}
+
+void nft_batch_free(struct nft_batch *batch)
+{
+	free(batch->data);
+	*batch = (struct nft_batch){ 0 };
+}
+
+struct nlmsghdr *nft_batch_open(struct nft_batch *batch, int type, int flags, size_t size)
+{
+	if (!reserve(batch, size + 64))
+		return NULL;
+	batch->open = put_header(batch, NFNL_SUBSYS_NFTABLES << 8 | type, flags, 0, ++batch->messages);
+	return batch->open;
+}
+
+void nft_batch_close(struct nft_batch *batch)
+{
+	batch->used += MNL_ALIGN(batch->open->nlmsg_len);
+	batch->open = NULL;
+}
+
+const struct nlmsghdr *nft_batch_next(const struct nft_batch *batch, const struct nlmsghdr *message)
+{
+	const char *at = message ? (const char *)message : batch->data;
+
+	at += MNL_ALIGN(((const struct nlmsghdr *)at)->nlmsg_len);
+	return at < batch->data + batch->used ? (const struct nlmsghdr *)at : NULL;
+}
+
+/* ---- Errors ---- */
+
+static int take_name(const struct nlattr *attr, void *data)
+{
+	const char **names = data;
+
+	/* Table, then chain, set or object: the same in all messages; a chain's name comes third, after its handle. */
+	if (mnl_attr_get_type(attr) <= 3)
+		names[mnl_attr_get_type(attr)] = mnl_attr_get_str(attr);
+	return MNL_CB_OK;
+}
+
+/* "new rule in chain input": what MESSAGE asked for. */
+static void describe(const struct nlmsghdr *message, char *text, size_t size)
+{
+	static const struct {
+		const char *what;
+		int name; /* attribute with the name; 0: none but the table's */
+	} kinds[] = {
+		[NFT_MSG_NEWTABLE] = { "new table", 0 },
+		[NFT_MSG_DELTABLE] = { "delete table", 0 },
+		[NFT_MSG_NEWCHAIN] = { "new chain", NFTA_CHAIN_NAME },
+		[NFT_MSG_DELCHAIN] = { "delete chain", NFTA_CHAIN_NAME },
+		[NFT_MSG_NEWRULE] = { "new rule in chain", NFTA_RULE_CHAIN },
+		[NFT_MSG_DELRULE] = { "delete rules of chain", NFTA_RULE_CHAIN },
+		[NFT_MSG_NEWSET] = { "new set", NFTA_SET_NAME },
+		[NFT_MSG_DELSET] = { "delete set", NFTA_SET_NAME },
+		[NFT_MSG_NEWSETELEM] = { "new elements of set", NFTA_SET_ELEM_LIST_SET },
+		[NFT_MSG_DELSETELEM] = { "delete elements of set", NFTA_SET_ELEM_LIST_SET },
+		[NFT_MSG_NEWOBJ] = { "new counter", NFTA_OBJ_NAME },
+	};
+	const char *names[4] = { NULL, NULL, NULL, NULL };
+	size_t kind = NFNL_MSG_TYPE(message->nlmsg_type);
+
+	if (kind >= sizeof(kinds) / sizeof(kinds[0]) || !kinds[kind].what) {
+		snprintf(text, size, "nftables: message %zu", kind);
+		return;
+	}
+	mnl_attr_parse(message, sizeof(struct nfgenmsg), take_name, names);
+	const char *name = kinds[kind].name ? names[kinds[kind].name] : NFT_TABLE_NAME;
+	snprintf(text, size, "nftables: %s %s", kinds[kind].what, name ? name : "?");
+}
+
+static int take_text(const struct nlattr *attr, void *data)
+{
+	const char **text = data;
+
+	if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_MSG)
+		*text = mnl_attr_get_str(attr);
+	return MNL_CB_OK;
+}
+
+/* What the kernel says beyond the errno value, or NULL. The request is not sent back (NETLINK_CAP_ACK), but for its header. */
+static const char *extended_text(const struct nlmsghdr *answer)
+{
+	const char *text = NULL;
+
+	if (answer->nlmsg_flags & NLM_F_ACK_TLVS)
+		mnl_attr_parse(answer, sizeof(struct nlmsgerr), take_text, &text);
+	return text;
+}
+
+static int tell_error(const struct nlmsghdr *answer, const char *what, struct err *err)
+{
+	const struct nlmsgerr *error = mnl_nlmsg_get_payload(answer);
+	const char *more = extended_text(answer);
+
+	if (more)
+		return err_set(err, -error->error, "%s: %s", what, more);
+	return err_set(err, -error->error, "%s", what);
+}
+
+/* ---- Sending ---- */
+
+int nft_socket(int netns_fd, struct err *err)
+{
+	AUTO_FD int fd = netns_socket(netns_fd, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER, err);
+	int on = 1;
+
+	if (fd < 0)
+		return -1;
+	/* Both only add to what errors say. */
+	(void)setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
+	(void)setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
+	return steal_fd(&fd);
+}
+
+static int send_all(int fd, const void *data, size_t size, struct err *err)
+{
+	const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	int room = (int)size + 4096;
+
+	if (size > SEND_ROOM && setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) < 0)
+		return err_set(err, errno, "nftables: room for a batch of %zu bytes", size);
+	if (sendto(fd, data, size, 0, (const struct sockaddr *)&kernel, sizeof(kernel)) < 0)
+		return err_set(err, errno, "nftables: sending %zu bytes", size);
+	return 0;
+}
+
+static struct nlmsghdr *find_message(const struct nft_batch *batch, uint32_t sequence)
+{
+	const struct nlmsghdr *message = NULL;
+
+	while ((message = nft_batch_next(batch, message)))
+		if (message->nlmsg_seq == sequence)
+			break;
+	return (struct nlmsghdr *)message;
+}
+
+/* The first error of ANSWERS into ERR, unless *FAILED. *DONE: the last message was acknowledged. */
+static void read_answers(const struct nft_batch *batch, const char *answers, size_t size, bool *failed, bool *done,
+			 struct err *err)
+{
+	const struct nlmsghdr *answer = (const struct nlmsghdr *)answers;
+	int left = (int)size;
+
+	for (; mnl_nlmsg_ok(answer, left); answer = mnl_nlmsg_next(answer, &left)) {
+		const struct nlmsgerr *error = mnl_nlmsg_get_payload(answer);
+		char what[96] = "nftables: the batch";
+
+		if (answer->nlmsg_type != NLMSG_ERROR || *failed)
+			continue;
+		if (!error->error) {
+			*done = true;
+			continue;
+		}
+		const struct nlmsghdr *blamed = find_message(batch, answer->nlmsg_seq);
+		if (blamed && answer->nlmsg_seq <= batch->messages)
+			describe(blamed, what, sizeof(what));
+		tell_error(answer, what, err);
+		*failed = true;
+	}
+}
+
+static int collect_answers(const struct nft_batch *batch, int fd, struct err *err)
+{
+	char answers[ANSWER_ROOM] __attribute__((aligned(NLMSG_ALIGNTO)));
+	bool failed = false, done = false, overrun = false;
+
+	for (;;) {
+		ssize_t got = recv(fd, answers, sizeof(answers), MSG_DONTWAIT);
+		if (got < 0 && errno == ENOBUFS && !overrun) {
+			/* More errors than fit: the first ones are there. */
+			overrun = true;
+			continue;
+		}
+		if (got <= 0)
+			break;
+		read_answers(batch, answers, (size_t)got, &failed, &done, err);
+	}
+	if (failed)
+		return -1;
+	if (!done)
+		return err_set(err, overrun ? ENOBUFS : EPROTO, "nftables: no answer to a batch of %u",
+			       batch->messages);
+	return 0;
+}
+
+int nft_batch_send(struct nft_batch *batch, int netns_fd, struct err *err)
+{
+	if (!batch->broken && !batch->messages)
+		return 0;
+
+	size_t used = batch->used;
+	put_frame(batch, NFNL_MSG_BATCH_END, batch->messages + 1);
+	if (batch->broken)
+		return err_set(err, ENOMEM, "nftables: a batch");
+	find_message(batch, batch->messages)->nlmsg_flags |= NLM_F_ACK;
+
+	AUTO_FD int fd = nft_socket(netns_fd, err);
+	int status = fd < 0 ? -1 : send_all(fd, batch->data, batch->used, err);
+	batch->used = used;
+	return status < 0 ? -1 : collect_answers(batch, fd, err);
+}
+
+/* ---- Asking ---- */
+
+struct nlmsghdr *nft_request(void *buffer, int msg, uint8_t family, int flags)
+{
+	struct nlmsghdr *header = mnl_nlmsg_put_header(buffer);
+
+	header->nlmsg_type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | msg);
+	header->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+
+	struct nfgenmsg *generic = mnl_nlmsg_put_extra_header(header, sizeof(*generic));
+	generic->nfgen_family = family;
+	generic->version = NFNETLINK_V0;
+	return header;
+}
+
+int nft_ask(int fd, struct nlmsghdr *request, mnl_cb_t each, void *context, struct err *err)
+{
+	static _Thread_local uint32_t sequence;
+	char answers[ANSWER_ROOM] __attribute__((aligned(NLMSG_ALIGNTO)));
+	bool dump = (request->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
+
+	if (!dump)
+		request->nlmsg_flags |= NLM_F_ACK;
+	request->nlmsg_seq = ++sequence;
+	if (send_all(fd, request, request->nlmsg_len, err) < 0)
+		return -1;
+
+	int status = MNL_CB_OK;
+	while (status == MNL_CB_OK) {
+		ssize_t got = recv(fd, answers, sizeof(answers), 0);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return err_set(err, errno, "netfilter: reading");
+		const struct nlmsghdr *first = (const struct nlmsghdr *)answers;
+		const struct nlmsgerr *error = mnl_nlmsg_get_payload(first);
+		if (first->nlmsg_type == NLMSG_ERROR && first->nlmsg_seq == sequence && error->error)
+			return tell_error(first, "netfilter", err);
+		status = mnl_cb_run(answers, (size_t)got, sequence, 0, each, context);
+	}
+	if (status < 0)
+		return err_set(err, errno, "netfilter: reading");
+	return 0;
+}

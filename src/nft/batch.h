@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_NFT_BATCH_H
+#define WEFT_NFT_BATCH_H
+
+/*
+ * Messages to and from the kernel's nf_tables: one batch that is done as a whole or not at all, and dumps. Private to fabric/.
+ *
+ * A batch belongs to one thread. Running out of memory while one is filled is remembered and told by nft_batch_send(), so that
+ * those who add to it need not look after each message.
+ */
+
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+
+#define NFT_TABLE_NAME "weft"
+
+struct nft_batch {
+	char *data;
+	size_t used, room;     /* bytes */
+	unsigned messages;     /* NEW..., DEL...; the frame of the batch not counted */
+	struct nlmsghdr *open; /* the message being filled */
+	uint8_t family;        /* NFPROTO_*, of what is added next */
+	uint32_t set_ids;
+	bool broken; /* no memory */
+	/* The rule being filled, nft_expr.c. */
+	struct nlattr *expressions;
+	unsigned stated; /* which protocols the rule has said that it is about */
+};
+
+/* FAMILY: NFPROTO_INET, ... */
+void nft_batch_begin(struct nft_batch *batch, uint8_t family);
+void nft_batch_free(struct nft_batch *batch);
+
+/*
+ * Opens a message of TYPE (NFT_MSG_*) with room for SIZE bytes of attributes; fill batch->open with mnl_attr_put_*(), then call
+ * nft_batch_close(). FLAGS: NLM_F_CREATE, NLM_F_EXCL, ... NULL without memory: then nothing is to be filled or closed.
+ */
+struct nlmsghdr *nft_batch_open(struct nft_batch *batch, int type, int flags, size_t size);
+void nft_batch_close(struct nft_batch *batch);
+
+/*
+ * Has the kernel do it all, in the namespace of NETNS_FD (-1: home). 0; or -1 with the kernel's reason and the message to blame
+ * in ERR, nothing done. The batch can be sent again.
+ */
+int nft_batch_send(struct nft_batch *batch, int netns_fd, struct err *err);
+
+/* Walks the messages of a batch, without its frame. Start with NULL; NULL ends. */
+const struct nlmsghdr *nft_batch_next(const struct nft_batch *batch, const struct nlmsghdr *message);
+
+/* A netlink socket of the netfilter family in the namespace of NETNS_FD; the caller closes it. -1 with ERR. */
+int nft_socket(int netns_fd, struct err *err);
+
+/*
+ * Sends REQUEST, whose flags say whether it is a dump, and hands each answer to EACH, which returns MNL_CB_OK, or MNL_CB_ERROR
+ * with errno set. 0, or -1 with ERR; err->code is EINTR where what was dumped changed meanwhile: throw away what was read and
+ * ask again, NFT_ATTEMPTS times at most. ERR's text is then without context: the caller adds what was asked.
+ */
+enum { NFT_ATTEMPTS = 16 };
+int nft_ask(int fd, struct nlmsghdr *request, mnl_cb_t each, void *context, struct err *err);
+
+/* The header of a request about the table of ours in FAMILY, in BUFFER. MSG: NFT_MSG_GET*. */
+struct nlmsghdr *nft_request(void *buffer, int msg, uint8_t family, int flags);
+
+/* The attributes of a message, and of a nest: as libmnl's macros, which do not compile with -Wconversion. */
+#define nft_for_each(attr, message)                                                                                    \
+	for ((attr) = mnl_nlmsg_get_payload_offset((message), sizeof(struct nfgenmsg));                                \
+	     mnl_attr_ok((attr), (int)((const char *)mnl_nlmsg_get_payload_tail(message) - (const char *)(attr)));     \
+	     (attr) = mnl_attr_next(attr))
+#define nft_for_each_nested(attr, nest)                                                                                \
+	for ((attr) = mnl_attr_get_payload(nest);                                                                      \
+	     mnl_attr_ok((attr), (int)((const char *)mnl_attr_get_payload(nest) + mnl_attr_get_payload_len(nest) -     \
+				       (const char *)(attr)));                                                         \
+	     (attr) = mnl_attr_next(attr))
+
+#endif

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A rule is a list of expressions that load registers, compare them and act. Values are compared as they lie in the packet; what
+ * the kernel computes itself (interface groups, conntrack states, marks) is in the machine's order. Register 1 holds up to 16
+ * bytes; the fields of a concatenation go to its four parts, of which the first has the same number, 1.
+ */
+#include "nft/expr.h"
+
+#include "nft/part.h"
+
+#include <endian.h>
+#include <linux/if_arp.h>
+#include <linux/if_ether.h>
+#include <linux/netfilter.h>
+#include <netinet/in.h>
+
+enum {
+	RULE_ROOM = 4096,
+	PORT_DESTINATION = 2, /* offset in TCP's and UDP's header */
+	/* What a rule has stated that it is about. */
+	STATED_ETHER = 1,
+	STATED_IPV4 = 2,
+	STATED_ARP = 4,
+	STATED_TCP = 8,
+};
+
+bool nft_rule_open(struct nft_batch *batch, const char *chain)
+{
+	struct nlmsghdr *message = nft_batch_open(batch, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, RULE_ROOM);
+
+	if (!message)
+		return false;
+	mnl_attr_put_strz(message, NFTA_RULE_TABLE, NFT_TABLE_NAME);
+	mnl_attr_put_strz(message, NFTA_RULE_CHAIN, chain);
+	batch->expressions = mnl_attr_nest_start(message, NFTA_RULE_EXPRESSIONS);
+	batch->stated = 0;
+	return true;
+}
+
+void nft_rule_close(struct nft_batch *batch)
+{
+	mnl_attr_nest_end(batch->open, batch->expressions);
+	nft_batch_close(batch);
+}
+
+/* ---- Expressions ---- */
+
+struct nft_part nft_part_begin(struct nft_batch *batch, const char *name)
+{
+	struct nft_part part = { .item = mnl_attr_nest_start(batch->open, NFTA_LIST_ELEM) };
+
+	mnl_attr_put_strz(batch->open, NFTA_EXPR_NAME, name);
+	part.data = mnl_attr_nest_start(batch->open, NFTA_EXPR_DATA);
+	return part;
+}
+
+void nft_part_end(struct nft_batch *batch, struct nft_part part)
+{
+	mnl_attr_nest_end(batch->open, part.data);
+	mnl_attr_nest_end(batch->open, part.item);
+}
+
+void nft_part_u32(struct nft_batch *batch, uint16_t type, uint32_t value)
+{
+	mnl_attr_put_u32(batch->open, type, htobe32(value));
+}
+
+void nft_part_u64(struct nft_batch *batch, uint16_t type, uint64_t value)
+{
+	mnl_attr_put_u64(batch->open, type, htobe64(value));
+}
+
+void nft_part_value(struct nft_batch *batch, uint16_t type, const void *value, size_t size)
+{
+	struct nlattr *part = mnl_attr_nest_start(batch->open, type);
+
+	mnl_attr_put(batch->open, NFTA_DATA_VALUE, size, value);
+	mnl_attr_nest_end(batch->open, part);
+}
+
+void nft_part_limit(struct nft_batch *batch, uint32_t type, uint64_t per_second, uint32_t burst, uint32_t flags)
+{
+	nft_part_u64(batch, NFTA_LIMIT_RATE, per_second);
+	nft_part_u64(batch, NFTA_LIMIT_UNIT, 1);
+	nft_part_u32(batch, NFTA_LIMIT_BURST, burst);
+	nft_part_u32(batch, NFTA_LIMIT_TYPE, type);
+	nft_part_u32(batch, NFTA_LIMIT_FLAGS, flags);
+}
+
+void nft_load_meta(struct nft_batch *batch, uint32_t key, uint32_t to)
+{
+	struct nft_part part = nft_part_begin(batch, "meta");
+
+	nft_part_u32(batch, NFTA_META_KEY, key);
+	nft_part_u32(batch, NFTA_META_DREG, to);
+	nft_part_end(batch, part);
+}
+
+void nft_load_payload(struct nft_batch *batch, uint32_t base, uint32_t offset, uint32_t length, uint32_t to)
+{
+	struct nft_part part = nft_part_begin(batch, "payload");
+
+	nft_part_u32(batch, NFTA_PAYLOAD_DREG, to);
+	nft_part_u32(batch, NFTA_PAYLOAD_BASE, base);
+	nft_part_u32(batch, NFTA_PAYLOAD_OFFSET, offset);
+	nft_part_u32(batch, NFTA_PAYLOAD_LEN, length);
+	nft_part_end(batch, part);
+}
+
+void nft_load_immediate(struct nft_batch *batch, const void *value, size_t size)
+{
+	struct nft_part part = nft_part_begin(batch, "immediate");
+
+	nft_part_u32(batch, NFTA_IMMEDIATE_DREG, NFT_REG_1);
+	nft_part_value(batch, NFTA_IMMEDIATE_DATA, value, size);
+	nft_part_end(batch, part);
+}
+
+void nft_compare(struct nft_batch *batch, uint32_t how, const void *value, size_t size)
+{
+	struct nft_part part = nft_part_begin(batch, "cmp");
+
+	nft_part_u32(batch, NFTA_CMP_SREG, NFT_REG_1);
+	nft_part_u32(batch, NFTA_CMP_OP, how);
+	nft_part_value(batch, NFTA_CMP_DATA, value, size);
+	nft_part_end(batch, part);
+}
+
+void nft_mask(struct nft_batch *batch, const void *bits, uint32_t size)
+{
+	static const uint8_t nothing[16];
+	struct nft_part part = nft_part_begin(batch, "bitwise");
+
+	nft_part_u32(batch, NFTA_BITWISE_SREG, NFT_REG_1);
+	nft_part_u32(batch, NFTA_BITWISE_DREG, NFT_REG_1);
+	nft_part_u32(batch, NFTA_BITWISE_OP, NFT_BITWISE_BOOL);
+	nft_part_u32(batch, NFTA_BITWISE_LEN, size);
+	nft_part_value(batch, NFTA_BITWISE_MASK, bits, size);
+	nft_part_value(batch, NFTA_BITWISE_XOR, nothing, size);
+	nft_part_end(batch, part);
+}
+
+/* ---- What a rule relies on ---- */
+
+void nft_state_ether(struct nft_batch *batch)
+{
+	const uint16_t type = ARPHRD_ETHER;
+
+	if (batch->stated & STATED_ETHER)
+		return;
+	batch->stated |= STATED_ETHER;
+	nft_load_meta(batch, NFT_META_IIFTYPE, NFT_REG_1);
+	nft_compare(batch, NFT_CMP_EQ, &type, sizeof(type));
+}
+
+static void state_family(struct nft_batch *batch)
+{
+	const uint8_t family = NFPROTO_IPV4;
+
+	nft_load_meta(batch, NFT_META_NFPROTO, NFT_REG_1);
+	nft_compare(batch, NFT_CMP_EQ, &family, sizeof(family));
+}
+
+void nft_state_ipv4(struct nft_batch *batch)
+{
+	if (batch->stated & STATED_IPV4)
+		return;
+	batch->stated |= STATED_IPV4;
+	if (batch->family == NFPROTO_INET)
+		state_family(batch);
+	else
+		match_ether_type(batch, NFT_IS, ETH_P_IP);
+}
+
+void nft_stated_ipv4(struct nft_batch *batch)
+{
+	batch->stated |= STATED_IPV4;
+}
+
+void nft_state_arp(struct nft_batch *batch)
+{
+	if (batch->stated & STATED_ARP)
+		return;
+	batch->stated |= STATED_ARP;
+	match_ether_type(batch, NFT_IS, ETH_P_ARP);
+}
+
+void nft_state_tcp(struct nft_batch *batch)
+{
+	if (batch->stated & STATED_TCP)
+		return;
+	batch->stated |= STATED_TCP;
+	match_l4proto(batch, NFT_IS, IPPROTO_TCP);
+}
+
+void nft_load_key(struct nft_batch *batch, unsigned key, uint32_t offset)
+{
+	unsigned field = 0;
+#define NEXT_REGISTER (field++ ? NFT_REG32_00 + field - 1 : NFT_REG_1)
+
+	/* Stated first, as it takes register 1. */
+	if (key & NFT_KEY_ADDRESS)
+		nft_state_ipv4(batch);
+	if (key & NFT_KEY_LINK)
+		nft_load_meta(batch, NFT_META_IIF, NEXT_REGISTER);
+	if (key & NFT_KEY_ADDRESS)
+		nft_load_payload(batch, NFT_PAYLOAD_NETWORK_HEADER, offset, 4, NEXT_REGISTER);
+	if (key & NFT_KEY_PROTO)
+		nft_load_meta(batch, NFT_META_L4PROTO, NEXT_REGISTER);
+	if (key & NFT_KEY_PORT)
+		nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, PORT_DESTINATION, 2, NEXT_REGISTER);
+	if (key & NFT_KEY_MARK)
+		nft_load_meta(batch, NFT_META_MARK, NEXT_REGISTER);
+#undef NEXT_REGISTER
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_NFT_EXPR_H
+#define WEFT_NFT_EXPR_H
+
+/*
+ * Rules, to be read like those that nft(8) lists:
+ *
+ *	RULE(batch, "input", match_iifname(batch, "tap0"), match_ct_direction(batch, IP_CT_DIR_ORIGINAL), verdict_drop(batch));
+ *
+ * Each helper adds what one word of a rule means. Those that look into a packet first state the protocol that they rely on,
+ * once in a rule, as nft(8) expects it of rules that it lists. Addresses, ports and networks are in host order. Private to
+ * fabric/.
+ */
+
+#include "base/addr.h"
+#include "nft/batch.h"
+#include "nft/table.h"
+
+/* Appends one rule to CHAIN, made of what the helpers that follow add. */
+#define RULE(batch, chain, ...)                                                                                        \
+	do {                                                                                                           \
+		if (nft_rule_open((batch), (chain))) {                                                                 \
+			(void)(__VA_ARGS__);                                                                           \
+			nft_rule_close((batch));                                                                       \
+		}                                                                                                      \
+	} while (0)
+
+/* Use RULE(). False without memory. */
+bool nft_rule_open(struct nft_batch *batch, const char *chain);
+void nft_rule_close(struct nft_batch *batch);
+
+enum nft_sense {
+	NFT_IS,
+	NFT_IS_NOT,
+};
+
+/* ---- Where a packet comes from and goes to ---- */
+
+void match_iifname(struct nft_batch *batch, const char *name);
+void match_oifname(struct nft_batch *batch, const char *name);
+void match_iifgroup(struct nft_batch *batch, enum nft_sense sense, uint32_t group);
+void match_oifgroup(struct nft_batch *batch, enum nft_sense sense, uint32_t group);
+void match_saddr_not_routed_back(struct nft_batch *batch); /* fib saddr . iif oif missing */
+void match_daddr_local(struct nft_batch *batch, enum nft_sense sense);
+
+/* ---- What it is ---- */
+
+void match_ipv4(struct nft_batch *batch, enum nft_sense sense);                      /* inet: meta nfproto */
+void match_ether_type(struct nft_batch *batch, enum nft_sense sense, uint16_t type); /* meta protocol, ETH_P_* */
+void match_ether_tag(struct nft_batch *batch, uint16_t type); /* ether type: ETH_P_8021Q, ETH_P_8021AD */
+/* IPv4 without a tag, FROM and TO these. FROM NULL: whoever. */
+void match_ether_ipv4(struct nft_batch *batch, const struct mac *to, const struct mac *from);
+void match_ether_saddr(struct nft_batch *batch, enum nft_sense sense, const struct mac *mac);
+void match_ether_daddr(struct nft_batch *batch, enum nft_sense sense, const struct mac *mac);
+void match_arp_from(struct nft_batch *batch, const struct mac *mac, uint32_t ip);
+void match_arp_sender(struct nft_batch *batch, uint32_t ip); /* the address alone */
+void match_arp_target(struct nft_batch *batch, uint32_t ip);
+void match_ip_version(struct nft_batch *batch, uint8_t version);
+void match_ip_hdrlength(struct nft_batch *batch, uint8_t words); /* 5: no options */
+void match_ip_saddr(struct nft_batch *batch, enum nft_sense sense, uint32_t ip);
+void match_ip_daddr(struct nft_batch *batch, enum nft_sense sense, uint32_t ip);
+void match_ip_saddr_in(struct nft_batch *batch, enum nft_sense sense, const struct cidr4 *network);
+void match_ip_daddr_in(struct nft_batch *batch, enum nft_sense sense, const struct cidr4 *network);
+void match_l4proto(struct nft_batch *batch, enum nft_sense sense, uint8_t proto); /* IPPROTO_* */
+void match_tcp_syn(struct nft_batch *batch);                                      /* SYN without RST */
+void match_tcp_in_flow(struct nft_batch *batch); /* no first segment: not SYN without ACK */
+/* Destination unreachable, RFC 792, about a packet from FROM to TO. */
+void match_icmp_unreachable(struct nft_batch *batch, uint32_t from, uint32_t to);
+
+/* Whether the packet's destination (address, protocol, port: what the set's key has) is in SET. */
+void match_destination_in(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set);
+void match_source_in(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set);
+
+/* ---- Which flow it belongs to ---- */
+
+void match_ct_direction(struct nft_batch *batch, uint8_t direction); /* IP_CT_DIR_* */
+void match_ct_state(struct nft_batch *batch, uint32_t states);       /* any of NFT_CT_STATE_* */
+void match_ct_dnat(struct nft_batch *batch);                         /* its destination was translated */
+void match_ct_original_daddr_in(struct nft_batch *batch, const struct nft_set *set);
+void match_ct_count_over(struct nft_batch *batch, uint32_t flows);
+
+#define NFT_CT_STATE_ESTABLISHED (1u << 1)
+#define NFT_CT_STATE_RELATED     (1u << 2)
+#define NFT_CT_STATE_NEW         (1u << 3)
+
+/* ---- How much of it there is ---- */
+
+void match_packets_over(struct nft_batch *batch, uint64_t per_second, uint32_t burst);
+void match_packets_under(struct nft_batch *batch, uint64_t per_second, uint32_t burst);
+void match_bytes_over(struct nft_batch *batch, uint64_t per_second, uint32_t burst);
+
+/* ---- What is done ---- */
+
+void count_as(struct nft_batch *batch, const char *counter);
+void set_mark(struct nft_batch *batch, uint32_t mark);
+/* add, or update, @set { ... }; of a set that limits, the rule goes on where there is too much. */
+void record_destination(struct nft_batch *batch, const struct nft_set *set);
+void clamp_mss(struct nft_batch *batch);
+void dnat_to(struct nft_batch *batch, uint32_t ip);
+void dnat_by_destination(struct nft_batch *batch, const struct nft_set *map);
+void snat_to(struct nft_batch *batch, uint32_t ip);
+void masquerade(struct nft_batch *batch);
+void redirect(struct nft_batch *batch); /* to the same port of the interface that it came in by */
+void reject_with_reset(struct nft_batch *batch);
+void reject_as_prohibited(struct nft_batch *batch);
+void verdict_accept(struct nft_batch *batch);
+void verdict_drop(struct nft_batch *batch);
+void verdict_notrack(struct nft_batch *batch); /* conntrack leaves it alone; before it, in a hook of priority raw */
+void verdict_jump(struct nft_batch *batch, const char *chain);
+void verdict_goto(struct nft_batch *batch, const char *chain);
+
+#endif

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a rule asks of a packet: a load and a comparison each. What is looked up in a packet's header is stated first, nft_part.h.
+ */
+#include "nft/expr.h"
+#include "nft/part.h"
+
+#include <endian.h>
+#include <linux/if_ether.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
+#include <netinet/in.h>
+#include <string.h>
+
+enum {
+	/* Offsets in headers. */
+	ETHER_DESTINATION = 0,
+	ETHER_SOURCE = 6,
+	ETHER_TYPE = 12,
+	ARP_SENDER = 8, /* hardware address, then the protocol's */
+	ARP_SENDER_IP = 14,
+	ARP_TARGET_IP = 24,
+	TCP_FLAGS = 13,
+	TCP_SYN = 0x02, /* in them */
+	TCP_RST = 0x04,
+	TCP_ACK = 0x10,
+	ICMP_QUOTED = 8,     /* the packet that an error is about */
+	INTERFACE_NAME = 16, /* IFNAMSIZ */
+};
+
+/* DIRECTION: IP_CT_DIR_*, or -1. */
+static void load_ct(struct nft_batch *batch, uint32_t key, int direction)
+{
+	struct nft_part part = nft_part_begin(batch, "ct");
+
+	nft_part_u32(batch, NFTA_CT_KEY, key);
+	nft_part_u32(batch, NFTA_CT_DREG, NFT_REG_1);
+	if (direction >= 0)
+		mnl_attr_put_u8(batch->open, NFTA_CT_DIRECTION, (uint8_t)direction);
+	nft_part_end(batch, part);
+}
+
+static uint32_t operator_of(enum nft_sense sense)
+{
+	return sense == NFT_IS ? NFT_CMP_EQ : NFT_CMP_NEQ;
+}
+
+static void match_any_bit(struct nft_batch *batch, uint32_t bits)
+{
+	const uint32_t nothing = 0;
+
+	nft_mask(batch, &bits, sizeof(bits));
+	nft_compare(batch, NFT_CMP_NEQ, &nothing, sizeof(nothing));
+}
+
+/* ---- Where a packet comes from and goes to ---- */
+
+static void match_name(struct nft_batch *batch, uint32_t key, const char *name)
+{
+	char value[INTERFACE_NAME] = "";
+
+	/* Compared whole: a shorter value would match all names that begin so. */
+	memcpy(value, name, strnlen(name, sizeof(value) - 1));
+	nft_load_meta(batch, key, NFT_REG_1);
+	nft_compare(batch, NFT_CMP_EQ, value, sizeof(value));
+}
+
+void match_iifname(struct nft_batch *batch, const char *name)
+{
+	match_name(batch, NFT_META_IIFNAME, name);
+}
+
+void match_oifname(struct nft_batch *batch, const char *name)
+{
+	match_name(batch, NFT_META_OIFNAME, name);
+}
+
+void match_iifgroup(struct nft_batch *batch, enum nft_sense sense, uint32_t group)
+{
+	nft_load_meta(batch, NFT_META_IIFGROUP, NFT_REG_1);
+	nft_compare(batch, operator_of(sense), &group, sizeof(group));
+}
+
+void match_oifgroup(struct nft_batch *batch, enum nft_sense sense, uint32_t group)
+{
+	nft_load_meta(batch, NFT_META_OIFGROUP, NFT_REG_1);
+	nft_compare(batch, operator_of(sense), &group, sizeof(group));
+}
+
+static void load_fib(struct nft_batch *batch, uint32_t result, uint32_t flags)
+{
+	struct nft_part part = nft_part_begin(batch, "fib");
+
+	nft_part_u32(batch, NFTA_FIB_FLAGS, flags);
+	nft_part_u32(batch, NFTA_FIB_RESULT, result);
+	nft_part_u32(batch, NFTA_FIB_DREG, NFT_REG_1);
+	nft_part_end(batch, part);
+}
+
+void match_saddr_not_routed_back(struct nft_batch *batch)
+{
+	/* Whether the kernel found an interface; compared in the width of an interface's number, as nft(8) lists it. */
+	const uint32_t missing = 0;
+
+	load_fib(batch, NFT_FIB_RESULT_OIF, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF | NFTA_FIB_F_PRESENT);
+	nft_compare(batch, NFT_CMP_EQ, &missing, sizeof(missing));
+}
+
+void match_daddr_local(struct nft_batch *batch, enum nft_sense sense)
+{
+	const uint32_t local = 2; /* RTN_LOCAL */
+
+	load_fib(batch, NFT_FIB_RESULT_ADDRTYPE, NFTA_FIB_F_DADDR);
+	nft_compare(batch, operator_of(sense), &local, sizeof(local));
+}
+
+/* ---- What it is ---- */
+
+void match_ipv4(struct nft_batch *batch, enum nft_sense sense)
+{
+	const uint8_t family = NFPROTO_IPV4;
+
+	if (sense == NFT_IS) {
+		nft_state_ipv4(batch);
+		return;
+	}
+	nft_load_meta(batch, NFT_META_NFPROTO, NFT_REG_1);
+	nft_compare(batch, NFT_CMP_NEQ, &family, sizeof(family));
+}
+
+void match_ether_type(struct nft_batch *batch, enum nft_sense sense, uint16_t type)
+{
+	const uint16_t value = htobe16(type);
+
+	nft_load_meta(batch, NFT_META_PROTOCOL, NFT_REG_1);
+	nft_compare(batch, operator_of(sense), &value, sizeof(value));
+}
+
+void match_ether_tag(struct nft_batch *batch, uint16_t type)
+{
+	const uint16_t value = htobe16(type);
+
+	/* The kernel has taken the tag out of the frame by then, and puts it back for those who look there. */
+	nft_state_ether(batch);
+	nft_load_payload(batch, NFT_PAYLOAD_LL_HEADER, ETHER_TYPE, sizeof(value), NFT_REG_1);
+	nft_compare(batch, NFT_CMP_EQ, &value, sizeof(value));
+}
+
+static void match_mac(struct nft_batch *batch, enum nft_sense sense, uint32_t offset, const struct mac *mac)
+{
+	nft_state_ether(batch);
+	nft_load_payload(batch, NFT_PAYLOAD_LL_HEADER, offset, sizeof(mac->octets), NFT_REG_1);
+	nft_compare(batch, operator_of(sense), mac->octets, sizeof(mac->octets));
+}
+
+void match_ether_saddr(struct nft_batch *batch, enum nft_sense sense, const struct mac *mac)
+{
+	match_mac(batch, sense, ETHER_SOURCE, mac);
+}
+
+void match_ether_daddr(struct nft_batch *batch, enum nft_sense sense, const struct mac *mac)
+{
+	match_mac(batch, sense, ETHER_DESTINATION, mac);
+}
+
+/* What was loaded from the frame itself says IPv4 of frames without a tag only. */
+void match_ether_ipv4(struct nft_batch *batch, const struct mac *to, const struct mac *from)
+{
+	struct {
+		struct mac to, from;
+		uint16_t type;
+	} __attribute__((packed)) value = { *to, from ? *from : (struct mac){ { 0 } }, htobe16(ETH_P_IP) };
+
+	if (from) {
+		/* Neighbours in the header, and as nft(8) would write them: one comparison. */
+		nft_state_ether(batch);
+		nft_load_payload(batch, NFT_PAYLOAD_LL_HEADER, ETHER_DESTINATION, sizeof(value), NFT_REG_1);
+		nft_compare(batch, NFT_CMP_EQ, &value, sizeof(value));
+	} else {
+		match_ether_daddr(batch, NFT_IS, to);
+		match_ether_tag(batch, ETH_P_IP);
+	}
+	nft_stated_ipv4(batch);
+}
+
+static void match_network_field(struct nft_batch *batch, enum nft_sense sense, uint32_t offset, uint32_t ip)
+{
+	const uint32_t value = htobe32(ip);
+
+	nft_load_payload(batch, NFT_PAYLOAD_NETWORK_HEADER, offset, sizeof(value), NFT_REG_1);
+	nft_compare(batch, operator_of(sense), &value, sizeof(value));
+}
+
+void match_arp_from(struct nft_batch *batch, const struct mac *mac, uint32_t ip)
+{
+	/* Neighbours in the header, and as nft(8) would write them: one comparison. */
+	struct {
+		struct mac mac;
+		uint32_t ip;
+	} __attribute__((packed)) value = { *mac, htobe32(ip) };
+
+	nft_state_arp(batch);
+	nft_load_payload(batch, NFT_PAYLOAD_NETWORK_HEADER, ARP_SENDER, sizeof(value), NFT_REG_1);
+	nft_compare(batch, NFT_CMP_EQ, &value, sizeof(value));
+}
+
+void match_arp_sender(struct nft_batch *batch, uint32_t ip)
+{
+	nft_state_arp(batch);
+	match_network_field(batch, NFT_IS, ARP_SENDER_IP, ip);
+}
+
+void match_arp_target(struct nft_batch *batch, uint32_t ip)
+{
+	nft_state_arp(batch);
+	match_network_field(batch, NFT_IS, ARP_TARGET_IP, ip);
+}
+
+/* The first byte of the header has both the version and the header's length. */
+static void match_ip_start(struct nft_batch *batch, uint8_t bits, uint8_t value)
+{
+	nft_state_ipv4(batch);
+	nft_load_payload(batch, NFT_PAYLOAD_NETWORK_HEADER, 0, sizeof(value), NFT_REG_1);
+	nft_mask(batch, &bits, sizeof(bits));
+	nft_compare(batch, NFT_CMP_EQ, &value, sizeof(value));
+}
+
+void match_ip_version(struct nft_batch *batch, uint8_t version)
+{
+	match_ip_start(batch, 0xf0, (uint8_t)(version << 4));
+}
+
+void match_ip_hdrlength(struct nft_batch *batch, uint8_t words)
+{
+	match_ip_start(batch, 0x0f, words);
+}
+
+void match_ip_saddr(struct nft_batch *batch, enum nft_sense sense, uint32_t ip)
+{
+	nft_state_ipv4(batch);
+	match_network_field(batch, sense, NFT_IP_SOURCE, ip);
+}
+
+void match_ip_daddr(struct nft_batch *batch, enum nft_sense sense, uint32_t ip)
+{
+	nft_state_ipv4(batch);
+	match_network_field(batch, sense, NFT_IP_DESTINATION, ip);
+}
+
+static void match_network(struct nft_batch *batch, enum nft_sense sense, uint32_t offset, const struct cidr4 *network)
+{
+	const uint32_t first = htobe32(cidr4_first(network)), bits = htobe32(cidr4_mask(network));
+	/* nft(8) lists a network at the border of a byte from a shorter load, others from a mask. */
+	bool whole_bytes = network->length && network->length % 8 == 0;
+	uint32_t length = whole_bytes ? network->length / 8u : (uint32_t)sizeof(first);
+
+	nft_state_ipv4(batch);
+	nft_load_payload(batch, NFT_PAYLOAD_NETWORK_HEADER, offset, length, NFT_REG_1);
+	if (!whole_bytes)
+		nft_mask(batch, &bits, sizeof(bits));
+	nft_compare(batch, operator_of(sense), &first, length);
+}
+
+void match_ip_saddr_in(struct nft_batch *batch, enum nft_sense sense, const struct cidr4 *network)
+{
+	match_network(batch, sense, NFT_IP_SOURCE, network);
+}
+
+void match_ip_daddr_in(struct nft_batch *batch, enum nft_sense sense, const struct cidr4 *network)
+{
+	match_network(batch, sense, NFT_IP_DESTINATION, network);
+}
+
+void match_l4proto(struct nft_batch *batch, enum nft_sense sense, uint8_t proto)
+{
+	nft_load_meta(batch, NFT_META_L4PROTO, NFT_REG_1);
+	nft_compare(batch, operator_of(sense), &proto, sizeof(proto));
+}
+
+/* Of the flags OF exactly SET are set; NFT_IS_NOT: others. */
+static void match_tcp_flags(struct nft_batch *batch, enum nft_sense sense, uint8_t set, uint8_t of)
+{
+	nft_state_tcp(batch);
+	nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS, sizeof(set), NFT_REG_1);
+	nft_mask(batch, &of, sizeof(of));
+	nft_compare(batch, operator_of(sense), &set, sizeof(set));
+}
+
+void match_tcp_syn(struct nft_batch *batch)
+{
+	match_tcp_flags(batch, NFT_IS, TCP_SYN, TCP_SYN | TCP_RST);
+}
+
+void match_tcp_in_flow(struct nft_batch *batch)
+{
+	match_tcp_flags(batch, NFT_IS_NOT, TCP_SYN, TCP_SYN | TCP_ACK);
+}
+
+void match_icmp_unreachable(struct nft_batch *batch, uint32_t from, uint32_t to)
+{
+	const uint8_t proto = IPPROTO_ICMP, type = 3;
+	const uint32_t quoted[] = { htobe32(from), htobe32(to) };
+
+	nft_state_ipv4(batch);
+	match_l4proto(batch, NFT_IS, proto);
+	nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, 0, sizeof(type), NFT_REG_1);
+	nft_compare(batch, NFT_CMP_EQ, &type, sizeof(type));
+	nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, ICMP_QUOTED + NFT_IP_SOURCE, sizeof(quoted), NFT_REG_1);
+	nft_compare(batch, NFT_CMP_EQ, quoted, sizeof(quoted));
+}
+
+static void look_up(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set)
+{
+	struct nft_part part = nft_part_begin(batch, "lookup");
+
+	mnl_attr_put_strz(batch->open, NFTA_LOOKUP_SET, set->name);
+	nft_part_u32(batch, NFTA_LOOKUP_SREG, NFT_REG_1);
+	if (set->map)
+		nft_part_u32(batch, NFTA_LOOKUP_DREG, NFT_REG_1);
+	nft_part_u32(batch, NFTA_LOOKUP_FLAGS, sense == NFT_IS_NOT ? NFT_LOOKUP_F_INV : 0);
+	nft_part_end(batch, part);
+}
+
+void match_destination_in(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set)
+{
+	nft_load_key(batch, set->key, NFT_IP_DESTINATION);
+	look_up(batch, sense, set);
+}
+
+void match_source_in(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set)
+{
+	nft_load_key(batch, set->key, NFT_IP_SOURCE);
+	look_up(batch, sense, set);
+}
+
+/* ---- Which flow it belongs to ---- */
+
+void match_ct_direction(struct nft_batch *batch, uint8_t direction)
+{
+	load_ct(batch, NFT_CT_DIRECTION, -1);
+	nft_compare(batch, NFT_CMP_EQ, &direction, sizeof(direction));
+}
+
+void match_ct_state(struct nft_batch *batch, uint32_t states)
+{
+	load_ct(batch, NFT_CT_STATE, -1);
+	match_any_bit(batch, states);
+}
+
+void match_ct_dnat(struct nft_batch *batch)
+{
+	load_ct(batch, NFT_CT_STATUS, -1);
+	match_any_bit(batch, IPS_DST_NAT);
+}
+
+void match_ct_original_daddr_in(struct nft_batch *batch, const struct nft_set *set)
+{
+	load_ct(batch, NFT_CT_DST_IP, IP_CT_DIR_ORIGINAL);
+	look_up(batch, NFT_IS, set);
+}
+
+void match_ct_count_over(struct nft_batch *batch, uint32_t flows)
+{
+	struct nft_part part = nft_part_begin(batch, "connlimit");
+
+	nft_part_u32(batch, NFTA_CONNLIMIT_COUNT, flows);
+	nft_part_u32(batch, NFTA_CONNLIMIT_FLAGS, NFT_CONNLIMIT_F_INV);
+	nft_part_end(batch, part);
+}
+
+/* ---- How much of it there is ---- */
+
+static void limit(struct nft_batch *batch, enum nft_limit_type type, uint64_t per_second, uint32_t burst,
+		  uint32_t flags)
+{
+	struct nft_part part = nft_part_begin(batch, "limit");
+
+	nft_part_limit(batch, type, per_second, burst, flags);
+	nft_part_end(batch, part);
+}
+
+void match_packets_over(struct nft_batch *batch, uint64_t per_second, uint32_t burst)
+{
+	limit(batch, NFT_LIMIT_PKTS, per_second, burst, NFT_LIMIT_F_INV);
+}
+
+void match_packets_under(struct nft_batch *batch, uint64_t per_second, uint32_t burst)
+{
+	limit(batch, NFT_LIMIT_PKTS, per_second, burst, 0);
+}
+
+void match_bytes_over(struct nft_batch *batch, uint64_t per_second, uint32_t burst)
+{
+	limit(batch, NFT_LIMIT_PKT_BYTES, per_second, burst, NFT_LIMIT_F_INV);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/clock.h"
+#include "unit/run_suite.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+START_TEST(the_monotonic_clock_does_not_go_back)
+{
+	uint64_t before = clock_now_us();
+
+	for (int i = 0; i < 1000; i++) {
+		uint64_t now = clock_now_us();
+
+		ck_assert_uint_ge(now, before);
+		before = now;
+	}
+	ck_assert_uint_le(before / 1000, clock_now_ms());
+}
+END_TEST
+
+START_TEST(times_are_told_in_utc)
+{
+	char text[CLOCK_TEXT_SIZE];
+
+	setenv("TZ", "Asia/Tokyo", 1);
+	ck_assert_str_eq(clock_format(0, text), "1970-01-01T00:00:00Z");
+	ck_assert_str_eq(clock_format(INT64_C(1768383420999), text), "2026-01-14T09:37:00Z");
+}
+END_TEST
+
+START_TEST(times_read_back)
+{
+	int64_t wall_ms = -1;
+
+	ck_assert_int_eq(clock_parse("2026-01-14T09:37:00Z", &wall_ms), 0);
+	ck_assert_int_eq(wall_ms, INT64_C(1768383420000));
+	ck_assert_int_eq(clock_parse("2024-02-29T23:59:59Z", &wall_ms), 0);
+}
+END_TEST
+
+START_TEST(other_texts_are_no_times)
+{
+	static const char *const texts[] = { "",
+					     "2026-01-14",
+					     "2026-01-14T09:37:00",
+					     "2026-01-14T09:37:00z",
+					     "2026-01-14T09:37:00+00:00",
+					     "2026-1-14T09:37:00Z",
+					     "2026-02-30T09:37:00Z",
+					     "2026-01-14T24:00:00Z",
+					     "2026-01-14T09:37:60Z",
+					     " 2026-01-14T09:37:00Z",
+					     "2026-01-14T09:37:00Z " };
+	int64_t wall_ms;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		ck_assert_msg(clock_parse(texts[i], &wall_ms) == -1, "%s", texts[i]);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *cases = tcase_create("clock");
+
+	tcase_add_test(cases, the_monotonic_clock_does_not_go_back);
+	tcase_add_test(cases, times_are_told_in_utc);
+	tcase_add_test(cases, times_read_back);
+	tcase_add_test(cases, other_texts_are_no_times);
+
+	Suite *suite = suite_create("clock");
+	suite_add_tcase(suite, cases);
+
+	return run_suite(suite);
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/log.h"
+#include "unit/run_suite.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+static int stderr_before, captured;
+static char line[8192];
+
+static void setup(void)
+{
+	char path[] = "/tmp/weft-log-test.XXXXXX";
+
+	captured = mkostemp(path, O_APPEND);
+	ck_assert_int_ge(captured, 0);
+	unlink(path);
+	stderr_before = dup(STDERR_FILENO);
+	dup2(captured, STDERR_FILENO);
+}
+
+static void teardown(void)
+{
+	dup2(stderr_before, STDERR_FILENO);
+	close(stderr_before);
+	close(captured);
+}
+
+/* The next line that was logged, without its time and its end; "" if there is none. */
+static const char *logged(void)
+{
+	static off_t position;
+	ssize_t count = pread(captured, line, sizeof(line) - 1, position);
+
+	ck_assert_int_ge(count, 0);
+	if (count == 0)
+		return "";
+	line[count] = '\0';
+
+	char *end = strchr(line, '\n');
+	ck_assert_ptr_nonnull(end);
+	*end = '\0';
+	position += end + 1 - line;
+	return strncmp(line, "time=", 5) == 0 ? strchr(line, ' ') + 1 : line;
+}
+
+START_TEST(a_line_is_a_message_and_its_fields)
+{
+	log_info("sandbox registered", F_STR("sandbox", "a1"), F_UINT("slot", 7), F_INT("delta", -3));
+	ck_assert_str_eq(logged(), "level=info msg=\"sandbox registered\" sandbox=a1 slot=7 delta=-3");
+	log_warning("plain");
+	ck_assert_str_eq(logged(), "level=warning msg=plain");
+}
+END_TEST
+
+START_TEST(below_the_level_nothing_is_written)
+{
+	log_debug("unseen");
+	log_setup(LOG_ERROR_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
+	log_warning("unseen");
+	ck_assert_str_eq(logged(), "");
+	log_error("seen");
+	ck_assert_str_eq(logged(), "level=error msg=seen");
+}
+END_TEST
+
+START_TEST(a_null_string_is_left_out)
+{
+	log_info("x", F_STR("gone", NULL), F_STR("empty", ""), F_STR("kept", "1"));
+	ck_assert_str_eq(logged(), "level=info msg=x empty=\"\" kept=1");
+	log_info("x", F_SOME("gone", 0), F_SOME("kept", 2));
+	ck_assert_str_eq(logged(), "level=info msg=x kept=2");
+}
+END_TEST
+
+START_TEST(bytes_from_outside_end_neither_value_nor_line)
+{
+	log_info("x", F_STR("a", "1 level=error"), F_STR("b", "q\"\\"), F_STR("c", "one\ntwo\033[2J"));
+	ck_assert_str_eq(logged(),
+			 "level=info msg=x a=\"1 level=error\" b=\"q\\\"\\\\\" c=\"one\\u000atwo\\u001b[2J\"");
+}
+END_TEST
+
+START_TEST(json_lines_are_json_whatever_the_bytes)
+{
+	static const struct {
+		const char *given, *told;
+	} cases[] = {
+		{ "plain", "plain" },
+		{ "quote \" slash \\ nl \n", "quote \" slash \\ nl \n" },
+		{ "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\xa7",
+		  "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\xa7" },
+		{ "\xff", "\xef\xbf\xbd" },
+		{ "\xc3", "\xef\xbf\xbd" },
+		{ "\xc0\x80", "\xef\xbf\xbd\xef\xbf\xbd" },                 /* longer than need be */
+		{ "\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" }, /* a surrogate */
+		{ "\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
+	};
+
+	log_setup(LOG_INFO_LEVEL, LOG_JSON_FORMAT, LOG_TO_STDERR);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		json_error_t error;
+
+		log_info("message", F_STR("sandbox", cases[i].given), F_UINT("n", UINT64_MAX / 2), F_INT("m", -1));
+		json_t *object = json_loads(logged(), JSON_REJECT_DUPLICATES, &error);
+		ck_assert_msg(object != NULL, "%s: %s", error.text, line);
+		ck_assert_str_eq(json_string_value(json_object_get(object, "level")), "info");
+		ck_assert_str_eq(json_string_value(json_object_get(object, "msg")), "message");
+		ck_assert_str_eq(json_string_value(json_object_get(object, "sandbox")), cases[i].told);
+		ck_assert_int_eq(json_integer_value(json_object_get(object, "m")), -1);
+		ck_assert_ptr_nonnull(json_object_get(object, "time"));
+		json_decref(object);
+	}
+}
+END_TEST
+
+START_TEST(a_line_that_is_too_long_is_cut_between_fields)
+{
+	char longer[5000];
+
+	memset(longer, 'x', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	log_info("x", F_STR("a", "1"), F_STR("long", longer), F_STR("b", "2"));
+	ck_assert_str_eq(logged(), "level=info msg=x a=1 cut=1");
+
+	log_setup(LOG_INFO_LEVEL, LOG_JSON_FORMAT, LOG_TO_STDERR);
+	log_info("x", F_STR("a", "1"), F_STR("long", longer));
+	json_t *object = json_loads(logged(), 0, NULL);
+	ck_assert_ptr_nonnull(object);
+	ck_assert_int_eq(json_integer_value(json_object_get(object, "cut")), 1);
+	json_decref(object);
+}
+END_TEST
+
+START_TEST(what_happens_again_and_again_is_told_five_times)
+{
+	for (int i = 0; i < 8; i++)
+		log_seldom(LOG_ERROR_LEVEL, "stuck", F_UINT("slot", 7));
+	for (int i = 0; i < 5; i++)
+		ck_assert_str_eq(logged(), "level=error msg=stuck slot=7");
+	ck_assert_str_eq(logged(), "");
+}
+END_TEST
+
+START_TEST(errno_is_left_alone)
+{
+	close(STDERR_FILENO);
+	errno = ENOENT;
+	log_error("nobody reads this");
+	ck_assert_int_eq(errno, ENOENT);
+}
+END_TEST
+
+static void *write_lines(void *arg)
+{
+	for (int i = 0; i < 500; i++)
+		log_info("line", F_STR("of", arg), F_STR("pad", "0123456789012345678901234567890123456789"));
+	return NULL;
+}
+
+START_TEST(lines_of_many_threads_do_not_mix)
+{
+	pthread_t threads[3];
+	int count = 0;
+
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, write_lines, (void *)(i ? "a" : "bcd")), 0);
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	for (const char *text = logged(); *text; text = logged(), count++)
+		ck_assert(strcmp(text, "level=info msg=line of=a pad=0123456789012345678901234567890123456789") == 0 ||
+			  strcmp(text, "level=info msg=line of=bcd pad=0123456789012345678901234567890123456789") == 0);
+	ck_assert_int_eq(count, 1500);
+}
+END_TEST
+
+START_TEST(a_limit_lets_a_burst_through_and_counts_the_rest)
+{
+	struct log_limit limit = { .burst = 2, .interval_ms = 3600000 };
+	uint64_t suppressed = 99;
+
+	ck_assert(log_limit_allows(&limit, &suppressed));
+	ck_assert_uint_eq(suppressed, 0);
+	ck_assert(log_limit_allows(&limit, &suppressed));
+	ck_assert(!log_limit_allows(&limit, &suppressed));
+	ck_assert(!log_limit_allows(&limit, &suppressed));
+
+	limit.started_ms = 0; /* as if the interval were over */
+	ck_assert(log_limit_allows(&limit, &suppressed));
+	ck_assert_uint_eq(suppressed, 2);
+	ck_assert(log_limit_allows(&limit, &suppressed));
+	ck_assert_uint_eq(suppressed, 0);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *cases = tcase_create("log");
+	tcase_add_checked_fixture(cases, setup, teardown);
+	tcase_add_test(cases, a_line_is_a_message_and_its_fields);
+	tcase_add_test(cases, below_the_level_nothing_is_written);
+	tcase_add_test(cases, a_null_string_is_left_out);
+	tcase_add_test(cases, bytes_from_outside_end_neither_value_nor_line);
+	tcase_add_test(cases, json_lines_are_json_whatever_the_bytes);
+	tcase_add_test(cases, a_line_that_is_too_long_is_cut_between_fields);
+	tcase_add_test(cases, errno_is_left_alone);
+	tcase_add_test(cases, what_happens_again_and_again_is_told_five_times);
+	tcase_add_test(cases, lines_of_many_threads_do_not_mix);
+	tcase_add_test(cases, a_limit_lets_a_burst_through_and_counts_the_rest);
+
+	Suite *suite = suite_create("log");
+	suite_add_tcase(suite, cases);
+
+	return run_suite(suite);
+}

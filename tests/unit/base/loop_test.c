@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/loop.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "unit/run_suite.h"
+
+#include <check.h>
+#include <event2/event.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+enum { LETTERS = 20000, SENDERS = 3 };
+
+static struct event_base *base;
+static struct mailbox *mailbox;
+static struct err err;
+
+struct letter {
+	struct mail mail;
+	unsigned sender, number;
+};
+
+static unsigned delivered, last_number[SENDERS];
+
+static void setup(void)
+{
+	base = event_base_new();
+	ck_assert_ptr_nonnull(base);
+	mailbox = mailbox_new(base, &err);
+	ck_assert_ptr_nonnull(mailbox);
+}
+
+static void teardown(void)
+{
+	mailbox_free(mailbox);
+	event_base_free(base);
+}
+
+static void take_letter(struct mail *mail)
+{
+	struct letter *letter = (struct letter *)mail;
+
+	ck_assert_uint_eq(letter->number, last_number[letter->sender] + 1);
+	last_number[letter->sender] = letter->number;
+	delivered++;
+	free(letter);
+	if (delivered == SENDERS * LETTERS)
+		event_base_loopbreak(base);
+}
+
+static void post_letter(unsigned sender, unsigned number)
+{
+	struct letter *letter = calloc(1, sizeof(*letter));
+
+	letter->mail.deliver = take_letter;
+	letter->sender = sender;
+	letter->number = number;
+	mailbox_post(mailbox, &letter->mail);
+}
+
+static void *send_letters(void *arg)
+{
+	for (unsigned i = 1; i <= LETTERS; i++)
+		post_letter((unsigned)(uintptr_t)arg, i);
+	return NULL;
+}
+
+START_TEST(letters_of_many_threads_arrive_once_and_in_order)
+{
+	pthread_t threads[SENDERS];
+
+	for (uintptr_t i = 0; i < SENDERS; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, send_letters, (void *)i), 0);
+	event_base_dispatch(base);
+	for (int i = 0; i < SENDERS; i++)
+		pthread_join(threads[i], NULL);
+	ck_assert_uint_eq(delivered, SENDERS * LETTERS);
+}
+END_TEST
+
+START_TEST(a_freed_mailbox_delivers_what_is_inside)
+{
+	post_letter(0, 1);
+	post_letter(0, 2);
+	mailbox_free(mailbox);
+	mailbox = NULL;
+	ck_assert_uint_eq(delivered, 2);
+}
+END_TEST
+
+enum { ROUNDS = 5 };
+
+static unsigned rounds;
+
+static void post_again(struct mail *mail)
+{
+	if (++rounds < ROUNDS)
+		mailbox_post(mailbox, mail);
+}
+
+START_TEST(a_letter_that_posts_itself_does_not_hold_the_loop)
+{
+	struct mail mail = { .deliver = post_again };
+
+	mailbox_post(mailbox, &mail);
+	for (unsigned i = 1; i <= ROUNDS; i++) {
+		event_base_loop(base, EVLOOP_ONCE);
+		ck_assert_uint_eq(rounds, i);
+	}
+}
+END_TEST
+
+static unsigned expirations;
+static struct timer timer;
+
+static void on_expired(void *context)
+{
+	ck_assert_ptr_eq(context, &expirations);
+	ck_assert(!timer_is_armed(&timer));
+	expirations++;
+}
+
+START_TEST(a_timer_expires_once_and_not_early)
+{
+	uint64_t before = clock_now_us();
+
+	ck_assert_int_eq(timer_init(&timer, base, on_expired, &expirations, &err), 0);
+	ck_assert(!timer_is_armed(&timer));
+	timer_start(&timer, 20);
+	ck_assert(timer_is_armed(&timer));
+	while (!expirations)
+		event_base_loop(base, EVLOOP_ONCE);
+	ck_assert_uint_ge(clock_now_us() - before, 19000);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	ck_assert_uint_eq(expirations, 1);
+	timer_free(&timer);
+}
+END_TEST
+
+START_TEST(a_timer_that_is_stopped_does_not_expire)
+{
+	struct timer other = { 0 };
+
+	ck_assert_int_eq(timer_init(&timer, base, on_expired, &expirations, &err), 0);
+	timer_start(&timer, 0);
+	timer_stop(&timer);
+	ck_assert(!timer_is_armed(&timer));
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	ck_assert_uint_eq(expirations, 0);
+	timer_free(&timer);
+	timer_free(&timer);
+	timer_stop(&other);
+	ck_assert(!timer_is_armed(&other));
+	timer_free(&other);
+}
+END_TEST
+
+START_TEST(arming_again_moves_the_expiry)
+{
+	ck_assert_int_eq(timer_init(&timer, base, on_expired, &expirations, &err), 0);
+	timer_start(&timer, 0);
+	timer_start(&timer, 3600000);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	ck_assert_uint_eq(expirations, 0);
+	timer_start(&timer, 0);
+	while (!expirations)
+		event_base_loop(base, EVLOOP_ONCE);
+	timer_free(&timer);
+}
+END_TEST
+
+START_TEST(without_descriptors_the_error_says_so)
+{
+	struct rlimit before, none;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){ .rlim_cur = 3, .rlim_max = before.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	struct mailbox *refused = mailbox_new(base, &err);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	ck_assert_ptr_null(refused);
+	ck_assert_str_eq(err.text, "eventfd for a mailbox: Too many open files");
+}
+END_TEST
+
+int main(void)
+{
+	TCase *cases = tcase_create("loop");
+	tcase_add_checked_fixture(cases, setup, teardown);
+	tcase_add_test(cases, letters_of_many_threads_arrive_once_and_in_order);
+	tcase_add_test(cases, a_freed_mailbox_delivers_what_is_inside);
+	tcase_add_test(cases, a_letter_that_posts_itself_does_not_hold_the_loop);
+	tcase_add_test(cases, a_timer_expires_once_and_not_early);
+	tcase_add_test(cases, a_timer_that_is_stopped_does_not_expire);
+	tcase_add_test(cases, arming_again_moves_the_expiry);
+	tcase_add_test(cases, without_descriptors_the_error_says_so);
+
+	Suite *suite = suite_create("loop");
+	suite_add_tcase(suite, cases);
+
+	return run_suite(suite);
+}

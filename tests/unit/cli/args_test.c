@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/err.h"
+#include "cli/commands.h"
+#include "cli/port_args.h"
+#include "unit/run_suite.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct args args;
+static struct err err;
+static char *words[16];
+
+/* Parses the words of LINE as a command line. */
+static int parse(const char *line)
+{
+	static char copy[256];
+	char *rest = copy;
+	int count = 0;
+
+	args_clear(&args);
+	err = (struct err){ 0 };
+	snprintf(copy, sizeof(copy), "weftctl %s", line);
+	memset(words, 0, sizeof(words));
+	while ((words[count] = strsep(&rest, " ")))
+		count++;
+	return args_parse(&args, count, words, commands, &err);
+}
+
+static void teardown(void)
+{
+	args_clear(&args);
+}
+
+static void refused(const char *line, const char *text)
+{
+	ck_assert_msg(parse(line) < 0, "taken: %s", line);
+	ck_assert_str_eq(err.text, text);
+}
+
+START_TEST(options_go_before_and_behind_the_command)
+{
+	ck_assert_int_eq(parse("--socket /a --json ls --state ready"), 0);
+	ck_assert_str_eq(args.command->name, "ls");
+	ck_assert_str_eq(args.socket, "/a");
+	ck_assert(args.json);
+	ck_assert_str_eq(args_value(&args, "state"), "ready");
+	ck_assert_int_eq(parse("ls --json --socket=/b"), 0);
+	ck_assert_str_eq(args.socket, "/b");
+}
+END_TEST
+
+START_TEST(an_option_that_repeats_keeps_its_order)
+{
+	ck_assert_int_eq(parse("register a --port 1 --port=2=127.0.0.1:3 --default"), 0);
+	ck_assert_str_eq(args_value_at(&args, "port", 0), "1");
+	ck_assert_str_eq(args_value_at(&args, "port", 1), "2=127.0.0.1:3");
+	ck_assert_ptr_null(args_value_at(&args, "port", 2));
+	ck_assert(args_has(&args, "default"));
+	ck_assert(!args_has(&args, "label"));
+}
+END_TEST
+
+START_TEST(mistakes_name_the_argument)
+{
+	refused("frob", "frob: no such command");
+	refused("ls --frob", "--frob: no such option");
+	refused("--state ready ls", "--state: no such option before a command");
+	refused("ls -x", "-x: no such option");
+	refused("ls --state", "--state needs a value: STATE");
+	refused("ls --state --json", "--state needs a value: STATE");
+	refused("ls --state frob",
+		"--state frob: not one of: creating waiting attached ready detached paused draining failed");
+	refused("ls --state=", "--state : not one of: creating waiting attached ready detached paused draining failed");
+	refused("ls --state ready --state ready", "--state is given twice");
+	refused("ls --json=yes", "--json takes no value");
+	refused("ls a", "a: one argument too many");
+	refused("show", "ID is missing");
+	refused("publish a", "P[=ADDR:PORT] is missing");
+	refused("reach a", "DEST[:PORT] is missing");
+	refused("exec a", "CMD is missing");
+	refused("exec --json a -- ls", "--json: exec has nothing to print");
+}
+END_TEST
+
+START_TEST(the_command_line_of_exec_is_left_alone)
+{
+	ck_assert_int_eq(parse("exec a -- ls --json -- -x"), 0);
+	ck_assert_uint_eq(args.operand_count, 5);
+	ck_assert_str_eq(args.operands[1], "ls");
+	ck_assert_str_eq(args.operands[2], "--json");
+	ck_assert_str_eq(args.operands[3], "--");
+	ck_assert_str_eq(args.operands[4], "-x");
+	ck_assert_ptr_null(args.operands[5]);
+	ck_assert(!args.json);
+	ck_assert_int_eq(parse("exec a ls -l"), 0);
+	ck_assert_str_eq(args.operands[2], "-l");
+}
+END_TEST
+
+START_TEST(help_needs_nothing_else)
+{
+	ck_assert_int_eq(parse("--help"), 0);
+	ck_assert_int_eq(parse("show --help"), 0);
+	ck_assert(args.help);
+	ck_assert_int_eq(parse("-h"), 0);
+	ck_assert(args.help);
+}
+END_TEST
+
+START_TEST(numbers_are_whole_and_within_their_limits)
+{
+	long number;
+
+	ck_assert_int_eq(args_number("X", "65535", 1, 65535, &number, &err), 0);
+	ck_assert_int_eq(number, 65535);
+	static const char *const wrong[] = { "", "0", "65536", "-1", "+1", " 1", "1 ", "1x", "99999999999999999999" };
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		ck_assert_msg(args_number("X", wrong[i], 1, 65535, &number, &err) < 0, "'%s'", wrong[i]);
+	ck_assert_str_eq(err.text, "X: '99999999999999999999' is not a number from 1 to 65535");
+}
+END_TEST
+
+static void published(const char *text, const char *expected)
+{
+	json_t *port = ports_read_publish("P", text, &err);
+
+	ck_assert_msg(port != NULL, "%s: %s", text, err.text);
+	char *json = json_dumps(port, JSON_COMPACT | JSON_ENCODE_ANY);
+	ck_assert_str_eq(json, expected);
+	free(json);
+	json_decref(port);
+}
+
+START_TEST(ports_become_what_the_api_wants)
+{
+	published("8080", "8080");
+	published("8080=127.0.0.1:18080", "{\"guest_port\":8080,\"listen\":\"127.0.0.1:18080\"}");
+	published("8080=[::1]:18080", "{\"guest_port\":8080,\"listen\":\"[::1]:18080\"}");
+	published("1=localhost:2", "{\"guest_port\":1,\"listen\":\"localhost:2\"}");
+	static const char *const wrong[] = { "",
+					     "0",
+					     "70000",
+					     "x",
+					     "80=",
+					     "80=localhost",
+					     "80=localhost:0",
+					     "80=1:2",
+					     "=1",
+					     "80=127.0.0.1",
+					     "8080808080808080808080=1" };
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		ck_assert_msg(ports_read_publish("P", wrong[i], &err) == NULL, "'%s'", wrong[i]);
+}
+END_TEST
+
+START_TEST(ports_are_taken_back_by_number_or_address)
+{
+	json_t *port = ports_read_unpublish("P", "8080", &err);
+	ck_assert_int_eq(json_integer_value(port), 8080);
+	json_decref(port);
+	port = ports_read_unpublish("P", "[::1]:18080", &err);
+	ck_assert_str_eq(json_string_value(port), "[::1]:18080");
+	json_decref(port);
+	ck_assert_ptr_null(ports_read_unpublish("P", "127.0.0.1:0", &err));
+	ck_assert_str_eq(err.text, "P: '127.0.0.1:0' is neither a port nor ADDR:PORT");
+	ck_assert_ptr_null(ports_read_unpublish("P", "x", &err));
+}
+END_TEST
+
+int main(void)
+{
+	TCase *parsing = tcase_create("parsing");
+	tcase_add_checked_fixture(parsing, NULL, teardown);
+	tcase_add_test(parsing, options_go_before_and_behind_the_command);
+	tcase_add_test(parsing, an_option_that_repeats_keeps_its_order);
+	tcase_add_test(parsing, mistakes_name_the_argument);
+	tcase_add_test(parsing, the_command_line_of_exec_is_left_alone);
+	tcase_add_test(parsing, help_needs_nothing_else);
+	tcase_add_test(parsing, numbers_are_whole_and_within_their_limits);
+	tcase_add_test(parsing, ports_become_what_the_api_wants);
+	tcase_add_test(parsing, ports_are_taken_back_by_number_or_address);
+
+	Suite *suite = suite_create("cli_args");
+	suite_add_tcase(suite, parsing);
+
+	return run_suite(suite);
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A thread takes its jobs by urgency, and in a hush only those that somebody waits for. */
+#include "fabric/job.h"
+
+#include "base/clock.h"
+#include "unit/run_suite.h"
+
+#include <check.h>
+#include <errno.h>
+#include <semaphore.h>
+
+enum { HUSH_MS = 200, HOUR_MS = 3600000 };
+
+struct noted {
+	struct job job;
+	uint64_t run_ms;
+	bool finished;
+};
+
+static struct mailbox *mailbox;
+static struct job_thread *thread;
+
+static int run(struct job *job)
+{
+	((struct noted *)job)->run_ms = clock_now_ms();
+	return 0;
+}
+
+static void finish(struct job *job)
+{
+	((struct noted *)job)->finished = true;
+}
+
+/* ---- the thread is busy, so that all is in its queue before it takes any of it ---- */
+
+static struct noted busy;
+static sem_t begun, released;
+
+static int stand_still(struct job *job)
+{
+	(void)job;
+	sem_post(&begun);
+	sem_wait(&released);
+	return 0;
+}
+
+static void keep_busy(void)
+{
+	busy = (struct noted){ .job = { .run = stand_still, .finish = finish } };
+	job_thread_post(thread, &busy.job, JOB_CLAIM);
+	sem_wait(&begun);
+}
+
+static void setup(void)
+{
+	struct err err;
+
+	sem_init(&begun, 0, 0);
+	sem_init(&released, 0, 0);
+
+	mailbox = mailbox_new(NULL, &err);
+	ck_assert_ptr_nonnull(mailbox);
+	thread = job_thread_new("test", mailbox, false, &err);
+	ck_assert_ptr_nonnull(thread);
+}
+
+static void teardown(void)
+{
+	job_thread_stop(thread);
+	mailbox_free(mailbox);
+	job_thread_free(thread);
+}
+
+static void post(struct noted *noted, enum job_urgency urgency)
+{
+	*noted = (struct noted){ .job = { .run = run, .finish = finish } };
+	job_thread_post(thread, &noted->job, urgency);
+}
+
+static void await(const struct noted *noted)
+{
+	while (!noted->finished)
+		mailbox_wait(mailbox);
+}
+
+static void expect_cancelled(const struct noted *noted)
+{
+	await(noted);
+	ck_assert(noted->job.failed);
+	ck_assert_int_eq(noted->job.err.code, ECANCELED);
+}
+
+START_TEST(in_a_hush_only_what_is_urgent_is_begun)
+{
+	struct noted refill, removal, claim;
+
+	job_thread_hush(thread, clock_now_ms() + HOUR_MS);
+	post(&refill, JOB_REFILL);
+	post(&removal, JOB_REMOVAL);
+	for (int i = 0; i < 3; i++) {
+		post(&claim, JOB_CLAIM);
+		await(&claim);
+	}
+	ck_assert(!claim.job.failed && !refill.finished && !removal.finished);
+	job_thread_stop(thread);
+	expect_cancelled(&refill);
+	expect_cancelled(&removal);
+}
+END_TEST
+
+START_TEST(after_a_hush_the_rest_is_begun_by_urgency)
+{
+	struct noted refill, removal;
+	uint64_t until = clock_now_ms() + HUSH_MS;
+
+	keep_busy();
+	job_thread_hush(thread, until);
+	post(&refill, JOB_REFILL);
+	post(&removal, JOB_REMOVAL);
+	sem_post(&released);
+	/* Somebody may wait for a removal, and for a refill nobody does. */
+	await(&removal);
+	await(&refill);
+	ck_assert_uint_ge(removal.run_ms, until);
+	ck_assert_uint_ge(refill.run_ms, removal.run_ms);
+}
+END_TEST
+
+START_TEST(a_hush_is_made_longer_and_never_shorter)
+{
+	struct noted refill;
+	uint64_t until = clock_now_ms() + HUSH_MS;
+
+	keep_busy();
+	job_thread_hush(thread, until - HUSH_MS / 2);
+	post(&refill, JOB_REFILL);
+	job_thread_hush(thread, until);
+	job_thread_hush(thread, until - HUSH_MS / 2);
+	sem_post(&released);
+	await(&refill);
+	ck_assert_uint_ge(refill.run_ms, until);
+}
+END_TEST
+
+START_TEST(a_job_that_somebody_waits_for_by_now_is_begun_in_a_hush)
+{
+	struct noted refill, urged;
+
+	job_thread_hush(thread, clock_now_ms() + HOUR_MS);
+	post(&refill, JOB_REFILL);
+	post(&urged, JOB_REFILL);
+	job_thread_urge(thread, &urged.job, JOB_REFILL, JOB_CLAIM);
+	await(&urged);
+	ck_assert(!urged.job.failed && !refill.finished);
+	/* One that was begun, or is over, is left alone. */
+	job_thread_urge(thread, &urged.job, JOB_REFILL, JOB_CLAIM);
+	job_thread_stop(thread);
+	expect_cancelled(&refill);
+}
+END_TEST
+
+START_TEST(what_a_hush_put_off_is_finished_when_the_thread_stops)
+{
+	struct noted refill;
+
+	job_thread_hush(thread, clock_now_ms() + HOUR_MS);
+	post(&refill, JOB_REFILL);
+	job_thread_stop(thread);
+	expect_cancelled(&refill);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("job");
+	TCase *tests = tcase_create("hush");
+
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_test(tests, in_a_hush_only_what_is_urgent_is_begun);
+	tcase_add_test(tests, after_a_hush_the_rest_is_begun_by_urgency);
+	tcase_add_test(tests, a_hush_is_made_longer_and_never_shorter);
+	tcase_add_test(tests, a_job_that_somebody_waits_for_by_now_is_begun_in_a_hush);
+	tcase_add_test(tests, what_a_hush_put_off_is_finished_when_the_thread_stops);
+	suite_add_tcase(suite, tests);
+
+	return run_suite(suite);
+}

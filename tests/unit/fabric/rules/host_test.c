@@ -1,0 +1,616 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "unit/nft_lab.h"
+#include "unit/run_suite.h"
+
+#include "base/err.h"
+#include "kernel/conntrack.h"
+#include "nft/batch.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define IP(a, b, c, d) ((uint32_t)(a) << 24 | (b) << 16 | (c) << 8 | (d))
+
+enum {
+	UPLINK_IP = IP(1, 0, 0, 2),
+	CLIENT = IP(1, 0, 0, 1), /* beyond the uplink */
+	ELSEWHERE = IP(8, 8, 8, 8),
+};
+
+static const uint32_t first_ip = IP(10, 11, 0, 1), second_ip = IP(10, 11, 0, 2), veth_ip = IP(10, 12, 0, 2);
+
+static struct lab lab;
+static struct err err;
+static int uplink, first, second; /* what the test holds: the far sides of the uplink and of two sandboxes' links */
+
+#define OK(call) ck_assert_msg((call) == 0, "%s", err.text)
+
+static void setup(void)
+{
+	err = (struct err){ 0 };
+	lab = lab_open();
+	lab_run("sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv4.ip_forward=1");
+	uplink = lab_add_link("uplink", "1.0.0.2/24", "1.0.0.1", 0);
+	first = lab_add_link("veth-1", "10.12.0.2/31", "10.12.0.3", 1874);
+	second = lab_add_link("veth-2", "10.12.0.4/31", "10.12.0.5", 1874);
+	lab_run("ip route add default via 1.0.0.1 && ip route add 10.11.0.1 via 10.12.0.3 && "
+		"ip route add 10.11.0.2 via 10.12.0.5");
+}
+
+static void setup_with_table(void)
+{
+	setup();
+	OK(nft_host_apply(lab.config, &err));
+}
+
+static bool is_intact(void)
+{
+	bool intact = false;
+
+	OK(nft_host_check(lab.config, &intact, &err));
+	return intact;
+}
+
+static struct packet make(uint8_t proto, uint32_t source, uint32_t destination, uint16_t port)
+{
+	return (struct packet){ .proto = proto,
+				.source = source,
+				.destination = destination,
+				.source_port = 40000,
+				.destination_port = port,
+				.tcp_flags = TH_SYN,
+				.sequence = 100,
+				.icmp = { 8, 0 } };
+}
+
+static struct packet syn(uint32_t source, uint32_t destination, uint16_t port)
+{
+	return make(IPPROTO_TCP, source, destination, port);
+}
+
+static struct packet reply_to(const struct packet *packet, uint8_t tcp_flags)
+{
+	return (struct packet){ .proto = packet->proto,
+				.source = packet->destination,
+				.destination = packet->source,
+				.source_port = packet->destination_port,
+				.destination_port = packet->source_port,
+				.tcp_flags = tcp_flags,
+				.sequence = 500,
+				.acknowledged = packet->sequence + 1 };
+}
+
+/* What is sent into one link comes out of another. */
+static struct packet passes(int from, int to, struct packet packet)
+{
+	struct packet got = { 0 };
+
+	lab_sends(from, &packet);
+	ck_assert_msg(lab_receives(to, &got), "did not pass");
+	return got;
+}
+
+static void nothing_anywhere(void)
+{
+	ck_assert(lab_receives_nothing(uplink));
+	ck_assert(lab_receives_nothing(first));
+	ck_assert(lab_receives_nothing(second));
+}
+
+/* The first sandbox sends it, gets an answer at once, and nothing goes anywhere else. */
+static void is_denied(struct packet packet)
+{
+	struct packet got = passes(first, first, packet);
+
+	if (packet.proto == IPPROTO_TCP)
+		ck_assert_uint_eq(got.tcp_flags & TH_RST, TH_RST);
+	else
+		ck_assert_mem_eq(got.icmp, "\3\15", 2);
+	nothing_anywhere();
+}
+
+static void is_dropped(int from, struct packet packet)
+{
+	lab_sends(from, &packet);
+	nothing_anywhere();
+}
+
+/* ---- The table itself ---- */
+
+START_TEST(the_table_that_was_made_is_the_one_that_is_checked_for)
+{
+	ck_assert(!is_intact());
+	OK(nft_host_apply(lab.config, &err));
+	ck_assert(is_intact());
+}
+END_TEST
+
+START_TEST(its_listing_can_be_loaded_again_and_is_then_still_intact)
+{
+	struct cidr4 dns = { IP(10, 1, 1, 1), 32 }, open = { IP(10, 9, 0, 0), 16 }, allow = { IP(1, 0, 0, 0), 24 };
+	struct addr service = addr_from_ipv4(IP(192, 0, 2, 1), 80);
+	const struct fabric_nat nat[] = { { addr_from_ipv4(UPLINK_IP, 30888), PROTO_TCP, 8080 },
+					  { addr_from_ipv4(0, 30889), PROTO_UDP, 53 } };
+
+	lab.config->addresses.dns = (struct cidr4_list){ &dns, 1 };
+	lab.config->egress.open = (struct cidr4_list){ &open, 1 };
+	lab.config->egress.allow_host = (struct addr_list){ &service, 1 };
+	lab.config->ingress.allow = (struct cidr4_list){ &allow, 1 };
+	OK(nft_host_apply(lab.config, &err));
+	OK(nft_host_publish(lab.config, 1, nat, 2, &err));
+	char *listing = lab_round_trip();
+	ck_assert_ptr_nonnull(strstr(listing, "1.0.0.2 . tcp . 30888 : 10.11.0.1 . 8080"));
+	ck_assert_ptr_nonnull(strstr(listing, "udp . 30889 : 10.11.0.1 . 53"));
+	ck_assert_ptr_nonnull(strstr(listing, "iifgroup 1874 fib saddr . iif oif missing"));
+	free(listing);
+	ck_assert(is_intact());
+}
+END_TEST
+
+START_TEST(every_alteration_is_noticed_and_repaired_and_published_ports_stay)
+{
+	static const char *const alterations[] = {
+		"nft flush chain inet weft from_sandbox",
+		"nft insert rule inet weft to_sandbox accept",
+		"nft delete element inet weft always_denied { 169.254.0.0/16 }",
+		"nft add element inet weft ingress_sources { 1.2.3.4 }",
+		"nft chain inet weft forward '{ policy drop; }'",
+		"nft add table inet weft '{ flags dormant; }'",
+	};
+	const struct fabric_nat nat = { addr_from_ipv4(UPLINK_IP, 30888), PROTO_TCP, 8080 };
+
+	OK(nft_host_apply(lab.config, &err));
+	OK(nft_host_publish(lab.config, 1, &nat, 1, &err));
+	for (size_t i = 0; i < sizeof(alterations) / sizeof(alterations[0]); i++) {
+		lab_run("%s", alterations[i]);
+		ck_assert_msg(!is_intact(), "not noticed: %s", alterations[i]);
+		OK(nft_host_apply(lab.config, &err));
+		ck_assert_msg(is_intact(), "not repaired: %s", alterations[i]);
+		char *map = lab_output("nft list map inet weft published");
+		ck_assert_ptr_nonnull(strstr(map, "1.0.0.2 . tcp . 30888 : 10.11.0.1 . 8080"));
+		free(map);
+	}
+	lab_run("nft flush ruleset");
+	ck_assert(!is_intact());
+	OK(nft_host_apply(lab.config, &err));
+	ck_assert(is_intact());
+}
+END_TEST
+
+START_TEST(an_intact_table_is_left_alone)
+{
+	OK(nft_host_apply(lab.config, &err));
+	char *before = lab_output("nft -a list table inet weft");
+	OK(nft_host_apply(lab.config, &err));
+	char *after = lab_output("nft -a list table inet weft");
+	ck_assert_str_eq(after, before); /* handles would change */
+	free(before);
+	free(after);
+}
+END_TEST
+
+START_TEST(tables_of_others_are_neither_compared_nor_removed)
+{
+	bool removed = false;
+
+	lab_run("nft add table ip weft && nft add table inet other");
+	OK(nft_host_apply(lab.config, &err));
+	ck_assert(is_intact());
+	OK(nft_host_remove(&removed, &err));
+	ck_assert(removed);
+	OK(nft_host_remove(&removed, &err));
+	ck_assert(!removed);
+	char *tables = lab_output("nft list tables");
+	ck_assert_str_eq(tables, "table ip weft\ntable inet other\n");
+	free(tables);
+}
+END_TEST
+
+/* ---- From sandboxes ---- */
+
+START_TEST(egress_is_masqueraded_and_replies_come_back)
+{
+	struct packet out = passes(first, uplink, syn(first_ip, ELSEWHERE, 443));
+
+	ck_assert_uint_eq(out.source, UPLINK_IP);
+	struct packet in = passes(uplink, first, reply_to(&out, TH_SYN | TH_ACK));
+	ck_assert_uint_eq(in.destination, first_ip);
+}
+END_TEST
+
+START_TEST(only_the_uplink_masquerades_where_it_is_named)
+{
+	static char name[] = "uplink";
+	int other = lab_add_link("other", "2.0.0.2/24", "2.0.0.1", 0);
+	char *none = lab.config->addresses.uplink;
+
+	lab_run("ip route add 9.0.0.0/8 via 2.0.0.1");
+	ck_assert_uint_eq(passes(first, other, syn(first_ip, IP(9, 9, 9, 9), 80)).source, IP(2, 0, 0, 2));
+	lab.config->addresses.uplink = name;
+	OK(nft_host_apply(lab.config, &err));
+	ck_assert_uint_eq(passes(second, other, syn(second_ip, IP(9, 9, 9, 9), 80)).source, second_ip);
+	ck_assert_uint_eq(passes(second, uplink, syn(second_ip, ELSEWHERE, 80)).source, UPLINK_IP);
+	lab.config->addresses.uplink = none;
+}
+END_TEST
+
+START_TEST(sandboxes_do_not_reach_each_other)
+{
+	struct cidr4 open = { IP(10, 0, 0, 0), 8 };
+
+	is_denied(syn(first_ip, second_ip, 49983));
+	is_denied(make(IPPROTO_ICMP, first_ip, second_ip, 0));
+	is_denied(syn(first_ip, IP(10, 12, 0, 5), 80));
+	is_denied(syn(first_ip, IP(10, 11, 7, 7), 80)); /* nobody's: no way out by the uplink */
+	/* Not even where their ranges are opened with others. */
+	lab.config->egress.open = (struct cidr4_list){ &open, 1 };
+	OK(nft_host_apply(lab.config, &err));
+	is_denied(syn(first_ip, second_ip, 49983));
+}
+END_TEST
+
+START_TEST(private_ranges_are_denied_but_for_what_is_opened_and_dns)
+{
+	struct cidr4 open = { IP(172, 20, 0, 0), 16 }, dns = { IP(10, 1, 1, 1), 32 };
+
+	is_denied(syn(first_ip, IP(10, 200, 0, 1), 80));
+	is_denied(syn(first_ip, IP(169, 254, 169, 254), 80));
+	is_denied(make(IPPROTO_UDP, first_ip, IP(192, 168, 0, 1), 53));
+	is_denied(make(IPPROTO_UDP, first_ip, IP(172, 20, 0, 1), 53));
+	is_denied(make(IPPROTO_UDP, first_ip, IP(10, 1, 1, 1), 53));
+	lab.config->egress.open = (struct cidr4_list){ &open, 1 };
+	lab.config->addresses.dns = (struct cidr4_list){ &dns, 1 };
+	OK(nft_host_apply(lab.config, &err));
+	passes(first, uplink, make(IPPROTO_UDP, first_ip, IP(172, 20, 0, 1), 53));
+	passes(first, uplink, make(IPPROTO_UDP, first_ip, IP(10, 1, 1, 1), 53));
+	is_denied(syn(first_ip, IP(10, 1, 1, 1), 80));
+}
+END_TEST
+
+START_TEST(a_live_flow_ends_when_its_range_is_closed)
+{
+	struct cidr4 open = { IP(172, 20, 0, 0), 16 };
+
+	lab.config->egress.open = (struct cidr4_list){ &open, 1 };
+	OK(nft_host_apply(lab.config, &err));
+	struct packet packet = syn(first_ip, IP(172, 20, 0, 1), 80);
+	struct packet out = passes(first, uplink, packet);
+	passes(uplink, first, reply_to(&out, TH_SYN | TH_ACK));
+	lab.config->egress.open = (struct cidr4_list){ NULL, 0 };
+	OK(nft_host_apply(lab.config, &err));
+	packet.tcp_flags = TH_ACK;
+	packet.sequence++;
+	packet.acknowledged = 501;
+	is_denied(packet);
+}
+END_TEST
+
+/* A TCP socket that listens on all addresses. */
+static int listen_on(uint16_t port)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	ck_assert_int_eq(listen(fd, 16), 0);
+	return fd;
+}
+
+START_TEST(no_address_of_the_host_is_reached)
+{
+	static const uint32_t addresses[] = { UPLINK_IP, IP(10, 12, 0, 2), IP(10, 12, 0, 4) };
+	int fd = listen_on(22);
+
+	for (size_t i = 0; i < 3; i++) {
+		is_denied(syn(first_ip, addresses[i], 22));
+		is_denied(make(IPPROTO_ICMP, first_ip, addresses[i], 0));
+	}
+	is_dropped(first, syn(first_ip, IP(127, 0, 0, 1), 22));
+	is_dropped(first, make(IPPROTO_UDP, first_ip, IP(224, 0, 0, 1), 22));
+	is_dropped(first, make(IPPROTO_UDP, first_ip, 0xffffffff, 22));
+	ck_assert_uint_ge(lab_counter("inet", "denied_host"), 6);
+	close(fd);
+}
+END_TEST
+
+/* What a service of the host answers the first sandbox. The connection is given up, or the answer would come again and again. */
+static struct packet answer_to(struct packet packet)
+{
+	struct packet answer = passes(first, first, packet);
+
+	packet.tcp_flags = TH_RST;
+	packet.sequence++;
+	lab_sends(first, &packet);
+	while (!lab_receives_nothing(first))
+		;
+	return answer;
+}
+
+START_TEST(services_of_the_host_are_reached_at_its_address_or_a_virtual_one)
+{
+	struct addr services[] = { addr_from_ipv4(UPLINK_IP, 8081), addr_from_ipv4(IP(192, 0, 2, 1), 8080) };
+	int real = listen_on(8081), virtual = listen_on(8080);
+
+	lab.config->egress.allow_host = (struct addr_list){ services, 2 };
+	OK(nft_host_apply(lab.config, &err));
+	struct packet answer = answer_to(syn(first_ip, UPLINK_IP, 8081));
+	ck_assert_uint_eq(answer.tcp_flags, TH_SYN | TH_ACK);
+	answer = answer_to(syn(first_ip, IP(192, 0, 2, 1), 8080));
+	ck_assert_uint_eq(answer.tcp_flags, TH_SYN | TH_ACK);
+	ck_assert_uint_eq(answer.source, IP(192, 0, 2, 1));
+	is_denied(syn(first_ip, UPLINK_IP, 8080));
+	close(real);
+	close(virtual);
+}
+END_TEST
+
+START_TEST(spoofed_sources_do_not_reach_conntrack)
+{
+	static const uint32_t sources[] = { IP(10, 11, 0, 2), IP(169, 254, 0, 21), IP(8, 8, 4, 4), UPLINK_IP,
+					    IP(127, 0, 0, 1) };
+	unsigned tracked;
+
+	for (size_t i = 0; i < 5; i++)
+		is_dropped(first, make(IPPROTO_UDP, sources[i], ELSEWHERE, 53));
+	OK(conntrack_count(-1, &tracked, &err));
+	ck_assert_uint_eq(tracked, 0);
+	ck_assert_uint_ge(lab_counter("inet", "drop_source"), 3); /* the rest by the kernel's own checks */
+}
+END_TEST
+
+/* ---- Towards sandboxes ---- */
+
+static int connect_to(uint32_t ip, uint16_t port)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(ip) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), -1);
+	ck_assert_int_eq(errno, EINPROGRESS);
+	return fd;
+}
+
+/* What became of the attempt to connect, once something has. */
+static int connect_error(int fd)
+{
+	struct pollfd ready = { .fd = fd, .events = POLLOUT };
+	int error = -1;
+	socklen_t size = sizeof(error);
+
+	ck_assert_int_eq(poll(&ready, 1, LAB_PATIENCE_MS), 1);
+	ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size), 0);
+	close(fd);
+	return error;
+}
+
+static void must_connect(int fd, int link, struct packet answer)
+{
+	struct packet last;
+
+	lab_sends(link, &answer);
+	do /* one that was not answered for a second was sent again */
+		ck_assert(lab_receives(link, &last));
+	while (last.tcp_flags == TH_SYN);
+	ck_assert_uint_eq(last.tcp_flags, TH_ACK);
+	ck_assert_int_eq(connect_error(fd), 0);
+}
+
+START_TEST(the_host_itself_reaches_its_sandboxes)
+{
+	int fd = connect_to(first_ip, 8080);
+	struct packet got;
+
+	ck_assert(lab_receives(first, &got));
+	ck_assert_uint_eq(got.source, veth_ip);
+	must_connect(fd, first, reply_to(&got, TH_SYN | TH_ACK));
+}
+END_TEST
+
+START_TEST(strangers_do_not_unless_they_are_listed)
+{
+	struct cidr4 allow = { IP(1, 0, 0, 0), 24 };
+
+	is_dropped(uplink, syn(CLIENT, first_ip, 8080));
+	ck_assert_uint_eq(lab_counter("inet", "denied_ingress"), 1);
+	lab.config->ingress.allow = (struct cidr4_list){ &allow, 1 };
+	OK(nft_host_apply(lab.config, &err));
+	struct packet in = passes(uplink, first, syn(CLIENT, first_ip, 8081));
+	ck_assert_uint_eq(in.source, CLIENT);
+	struct packet out = passes(first, uplink, reply_to(&in, TH_SYN | TH_ACK));
+	ck_assert_uint_eq(out.source, first_ip);
+	is_dropped(uplink, syn(ELSEWHERE, first_ip, 8080));
+}
+END_TEST
+
+START_TEST(published_ports_lead_to_their_sandbox)
+{
+	const struct fabric_nat nat[] = { { addr_from_ipv4(UPLINK_IP, 30888), PROTO_TCP, 8080 },
+					  { addr_from_ipv4(0, 30053), PROTO_UDP, 53 } };
+
+	OK(nft_host_publish(lab.config, 2, nat, 2, &err));
+	struct packet in = passes(uplink, second, syn(CLIENT, UPLINK_IP, 30888));
+	ck_assert_uint_eq(in.destination, second_ip);
+	ck_assert_uint_eq(in.destination_port, 8080);
+	struct packet out = passes(second, uplink, reply_to(&in, TH_SYN | TH_ACK));
+	ck_assert_uint_eq(out.source, UPLINK_IP);
+	ck_assert_uint_eq(out.source_port, 30888);
+	in = passes(uplink, second, make(IPPROTO_UDP, CLIENT, UPLINK_IP, 30053));
+	ck_assert_uint_eq(in.destination_port, 53);
+	/* Neither the other protocol, nor a way between sandboxes. */
+	struct packet refused = passes(uplink, uplink, syn(CLIENT, UPLINK_IP, 30053));
+	ck_assert_uint_eq(refused.tcp_flags & TH_RST, TH_RST);
+	is_denied(syn(first_ip, UPLINK_IP, 30888));
+}
+END_TEST
+
+START_TEST(published_ports_lead_there_from_the_host_itself)
+{
+	const struct fabric_nat nat[] = { { addr_from_ipv4(0, 30888), PROTO_TCP, 8080 } };
+	struct packet got;
+
+	OK(nft_host_publish(lab.config, 1, nat, 1, &err));
+	/* From loopback nobody could answer: it is refused, not lost. */
+	ck_assert_int_eq(connect_error(connect_to(IP(127, 0, 0, 1), 30888)), ECONNREFUSED);
+	nothing_anywhere();
+	int fd = connect_to(UPLINK_IP, 30888);
+	ck_assert(lab_receives(first, &got));
+	ck_assert_uint_eq(got.destination, first_ip);
+	ck_assert_uint_eq(got.destination_port, 8080);
+	must_connect(fd, first, reply_to(&got, TH_SYN | TH_ACK));
+}
+END_TEST
+
+START_TEST(publishing_changes_one_slot_and_no_other)
+{
+	const struct fabric_nat one[] = { { addr_from_ipv4(UPLINK_IP, 1001), PROTO_TCP, 1 },
+					  { addr_from_ipv4(UPLINK_IP, 1002), PROTO_TCP, 2 } };
+	const struct fabric_nat two[] = { { addr_from_ipv4(UPLINK_IP, 2001), PROTO_TCP, 1 } };
+	const struct fabric_nat moved[] = { { addr_from_ipv4(UPLINK_IP, 1002), PROTO_TCP, 3 },
+					    { addr_from_ipv4(0, 1003), PROTO_UDP, 4 } };
+
+	OK(nft_host_publish(lab.config, 1, one, 2, &err));
+	OK(nft_host_publish(lab.config, 2, two, 1, &err));
+	OK(nft_host_publish(lab.config, 1, moved, 2, &err));
+	char *map = lab_output("nft list map inet weft published");
+	ck_assert_ptr_null(strstr(map, "1001"));
+	ck_assert_ptr_nonnull(strstr(map, "1.0.0.2 . tcp . 1002 : 10.11.0.1 . 3"));
+	ck_assert_ptr_nonnull(strstr(map, "1.0.0.2 . tcp . 2001 : 10.11.0.2 . 1"));
+	free(map);
+	OK(nft_host_publish(lab.config, 1, NULL, 0, &err));
+	map = lab_output("nft list table inet weft");
+	ck_assert_ptr_null(strstr(map, "10.11.0.1 ."));
+	ck_assert_ptr_nonnull(strstr(map, "10.11.0.2 . 1"));
+	free(map);
+}
+END_TEST
+
+START_TEST(a_port_of_another_slot_is_refused_and_nothing_changes)
+{
+	const struct fabric_nat one[] = { { addr_from_ipv4(UPLINK_IP, 1001), PROTO_TCP, 1 } };
+	const struct fabric_nat two[] = { { addr_from_ipv4(UPLINK_IP, 1000), PROTO_TCP, 1 },
+					  { addr_from_ipv4(UPLINK_IP, 1001), PROTO_TCP, 1 } };
+
+	OK(nft_host_publish(lab.config, 1, one, 1, &err));
+	ck_assert_int_eq(nft_host_publish(lab.config, 2, two, 2, &err), -1);
+	ck_assert_int_eq(err.code, EEXIST);
+	ck_assert_ptr_nonnull(strstr(err.text, "new elements of set published"));
+	char *map = lab_output("nft list map inet weft published");
+	ck_assert_ptr_null(strstr(map, "1000"));
+	free(map);
+}
+END_TEST
+
+START_TEST(loopback_is_not_published_by_nat)
+{
+	const struct fabric_nat nat = { addr_from_ipv4(IP(127, 0, 0, 1), 1001), PROTO_TCP, 1 };
+
+	ck_assert_int_eq(nft_host_publish(lab.config, 1, &nat, 1, &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.text, "127.0.0.1:1001"));
+}
+END_TEST
+
+/* ---- Conntrack ---- */
+
+static int flush_one_by_one(uint32_t host_ip, struct err *error)
+{
+	int fd = nft_socket(-1, error);
+	int status = fd < 0 ? -1 : conntrack_flush_one_by_one(fd, host_ip, error);
+
+	close(fd);
+	return status;
+}
+
+/* As the kernel can do it, or as it is done for an older one. */
+static void forget_flows_with(int (*flush)(uint32_t, struct err *))
+{
+	const struct fabric_nat nat = { addr_from_ipv4(UPLINK_IP, 30888), PROTO_TCP, 8080 };
+	unsigned tracked;
+	struct packet got;
+
+	OK(nft_host_publish(lab.config, 1, &nat, 1, &err));
+	passes(first, uplink, make(IPPROTO_UDP, first_ip, ELSEWHERE, 53));
+	passes(uplink, first, syn(CLIENT, UPLINK_IP, 30888));
+	int fd = connect_to(first_ip, 80);
+	ck_assert(lab_receives(first, &got));
+	close(fd); /* or it would ask again in a second, and be a flow anew */
+	passes(second, uplink, make(IPPROTO_UDP, second_ip, ELSEWHERE, 53));
+	OK(conntrack_count(-1, &tracked, &err));
+	ck_assert_uint_eq(tracked, 4);
+	OK(flush(first_ip, &err));
+	OK(conntrack_count(-1, &tracked, &err));
+	ck_assert_uint_eq(tracked, 1);
+	OK(flush(second_ip, &err));
+	OK(conntrack_count(-1, &tracked, &err));
+	ck_assert_uint_eq(tracked, 0);
+}
+
+START_TEST(only_the_flows_of_one_sandbox_are_forgotten)
+{
+	forget_flows_with(conntrack_flush_host);
+}
+END_TEST
+
+START_TEST(so_they_are_where_the_kernel_cannot_search_for_them)
+{
+	forget_flows_with(flush_one_by_one);
+}
+END_TEST
+
+static void add_table_tests(Suite *suite)
+{
+	TCase *table = tcase_create("table");
+
+	tcase_add_checked_fixture(table, setup, NULL);
+	tcase_set_timeout(table, 120);
+	tcase_add_test(table, the_table_that_was_made_is_the_one_that_is_checked_for);
+	tcase_add_test(table, its_listing_can_be_loaded_again_and_is_then_still_intact);
+	tcase_add_test(table, every_alteration_is_noticed_and_repaired_and_published_ports_stay);
+	tcase_add_test(table, an_intact_table_is_left_alone);
+	tcase_add_test(table, tables_of_others_are_neither_compared_nor_removed);
+	suite_add_tcase(suite, table);
+}
+
+static void add_packet_tests(Suite *suite)
+{
+	TCase *packets = tcase_create("packets");
+
+	tcase_add_checked_fixture(packets, setup_with_table, NULL);
+	tcase_set_timeout(packets, 120);
+	tcase_add_test(packets, egress_is_masqueraded_and_replies_come_back);
+	tcase_add_test(packets, only_the_uplink_masquerades_where_it_is_named);
+	tcase_add_test(packets, sandboxes_do_not_reach_each_other);
+	tcase_add_test(packets, private_ranges_are_denied_but_for_what_is_opened_and_dns);
+	tcase_add_test(packets, a_live_flow_ends_when_its_range_is_closed);
+	tcase_add_test(packets, no_address_of_the_host_is_reached);
+	tcase_add_test(packets, services_of_the_host_are_reached_at_its_address_or_a_virtual_one);
+	tcase_add_test(packets, spoofed_sources_do_not_reach_conntrack);
+	tcase_add_test(packets, the_host_itself_reaches_its_sandboxes);
+	tcase_add_test(packets, strangers_do_not_unless_they_are_listed);
+	tcase_add_test(packets, published_ports_lead_to_their_sandbox);
+	tcase_add_test(packets, published_ports_lead_there_from_the_host_itself);
+	tcase_add_test(packets, publishing_changes_one_slot_and_no_other);
+	tcase_add_test(packets, a_port_of_another_slot_is_refused_and_nothing_changes);
+	tcase_add_test(packets, loopback_is_not_published_by_nat);
+	tcase_add_test(packets, only_the_flows_of_one_sandbox_are_forgotten);
+	tcase_add_test(packets, so_they_are_where_the_kernel_cannot_search_for_them);
+	suite_add_tcase(suite, packets);
+}
+
+int main(void)
+{
+	lab_require_root();
+	Suite *suite = suite_create("nft_host");
+	add_table_tests(suite);
+	add_packet_tests(suite);
+
+	return run_suite(suite);
+}

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "unit/fabric/rules/nft_slot_lab.h"
+#include "unit/run_suite.h"
+
+#include "base/clock.h"
+
+#include <check.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct told {
+	struct fabric_denial items[64];
+	size_t count;
+};
+
+static void take(void *context, const struct fabric_denial *denial)
+{
+	struct told *told = context;
+
+	ck_assert_uint_lt(told->count, 64);
+	told->items[told->count++] = *denial;
+}
+
+static struct fabric_reach reach(uint32_t destination, enum proto proto, uint16_t port)
+{
+	struct fabric_reach answer;
+
+	OK(nft_slot_reach(-1, lab.config, destination, proto, port, &answer, &err));
+	return answer;
+}
+
+/* What the kernel does with a packet, and what it is said to do, agree. */
+static void expect(uint32_t destination, enum proto proto, uint16_t port, bool passes, const char *rule)
+{
+	struct packet packet = from_guest(proto == PROTO_TCP ? IPPROTO_TCP : IPPROTO_UDP, destination, port);
+	struct fabric_reach said = reach(destination, proto, port);
+
+	ck_assert_str_eq(said.rule, rule);
+	ck_assert_int_eq(said.allowed, passes);
+	if (passes)
+		passes_out(&packet);
+	else
+		is_denied(&packet);
+}
+
+START_TEST(private_ranges_are_denied_at_once_and_recorded)
+{
+	static const uint32_t destinations[] = { IP(10, 1, 2, 3),    IP(100, 64, 0, 1),  IP(172, 31, 0, 1),
+						 IP(192, 168, 1, 1), IP(169, 254, 1, 1), IP(169, 254, 169, 254) };
+	struct told told = { .count = 0 };
+	uint64_t since = 0;
+
+	for (size_t i = 0; i < 6; i++) {
+		expect(destinations[i], PROTO_TCP, 80, false, "private");
+		expect(destinations[i], PROTO_UDP, 53, false, "private");
+	}
+	ck_assert_str_eq(reach(IP(10, 1, 2, 3), PROTO_TCP, 80).set, "always_denied 10.0.0.0-10.255.255.255");
+	OK(nft_slot_denials(-1, &since, take, &told, &err));
+	ck_assert_uint_eq(told.count, 12);
+	ck_assert_str_eq(told.items[0].rule, "private");
+	ck_assert_uint_eq(lab_counter("inet", "denied_private"), 12);
+}
+END_TEST
+
+START_TEST(the_ways_back_to_the_host_and_to_other_sandboxes_are_denied)
+{
+	expect(tap_ip, PROTO_TCP, 22, false, "gateway");
+	expect(veth_host_ip, PROTO_TCP, 22, false, "sandbox");
+	expect(IP(10, 11, 0, 2), PROTO_TCP, 49983, false, "sandbox");
+	expect(host_ip, PROTO_TCP, 49983, false, "sandbox");
+	expect(guest_ip - 1, PROTO_TCP, 80, false, "sandbox");
+
+	/* By its number it is the namespace's own, which only the packet's way shows. */
+	struct packet packet = from_guest(IPPROTO_TCP, IP(10, 12, 0, 3), 22);
+	is_denied(&packet);
+	ck_assert_uint_eq(lab_counter("inet", "denied_gateway"), 2);
+}
+END_TEST
+
+START_TEST(loopback_by_any_trick_is_denied)
+{
+	struct packet packet = from_guest(IPPROTO_TCP, IP(127, 0, 0, 1), 22);
+	unsigned tracked;
+
+	lab_guest_sends(&lab, &packet);
+	ck_assert(lab_receives_nothing(lab.host));
+	OK(conntrack_count(-1, &tracked, &err));
+	ck_assert_uint_eq(tracked, 0);
+}
+END_TEST
+
+START_TEST(allow_wins_over_deny_and_both_say_so)
+{
+	OK(nft_slot_apply(-1, lab.config, &plan_some, &err));
+	expect(IP(203, 0, 113, 7), PROTO_TCP, 80, true, "allow");
+	expect(IP(203, 0, 113, 200), PROTO_TCP, 25, true, "allow");
+	expect(IP(198, 51, 100, 9), PROTO_UDP, 9, true, "allow");
+	expect(IP(198, 51, 100, 9), PROTO_TCP, 9, true, "internet");
+	expect(IP(192, 0, 2, 200), PROTO_TCP, 443, true, "allow");
+	expect(IP(1, 2, 3, 4), PROTO_UDP, 80, false, "deny");
+	expect(IP(9, 9, 9, 9), PROTO_TCP, 25, false, "deny");
+	expect(IP(9, 9, 9, 9), PROTO_UDP, 25, true, "internet");
+	expect(IP(5, 5, 5, 5), PROTO_UDP, 5, false, "deny");
+	ck_assert_str_eq(reach(IP(192, 0, 2, 200), PROTO_TCP, 443).set, "policy_allow_port 192.0.2.0-192.0.2.255");
+	ck_assert_uint_eq(lab_counter("inet", "denied_policy"), 3);
+}
+END_TEST
+
+START_TEST(without_internet_only_what_is_allowed_passes)
+{
+	OK(nft_slot_apply(-1, lab.config, &plan_closed, &err));
+	expect(IP(203, 0, 113, 7), PROTO_TCP, 80, true, "allow");
+	expect(IP(192, 0, 2, 7), PROTO_TCP, 81, false, "internet");
+	expect(ELSEWHERE, PROTO_UDP, 53, false, "internet");
+	ck_assert_str_eq(reach(ELSEWHERE, PROTO_UDP, 53).set, "");
+}
+END_TEST
+
+START_TEST(the_always_denied_win_over_allow_unless_they_are_opened)
+{
+	struct egress_rule all = { .cidr = { 0, 0 }, .any_proto = true };
+	const struct egress egress = { true, &all, NULL, 1, 0 };
+	const struct fabric_plan wide = { .slot = 1, .id = "a", .egress = &egress };
+	struct cidr4 open = { IP(10, 0, 0, 0), 8 };
+
+	OK(nft_slot_apply(-1, lab.config, &wide, &err));
+	expect(IP(10, 9, 1, 1), PROTO_TCP, 80, false, "private");
+	lab.config->egress.open = (struct cidr4_list){ &open, 1 };
+	OK(nft_slot_apply(-1, lab.config, &plan, &err));
+	expect(IP(10, 9, 1, 1), PROTO_TCP, 80, true, "open");
+	expect(IP(172, 16, 1, 1), PROTO_TCP, 80, false, "private");
+	/* Not even so. */
+	expect(IP(10, 11, 0, 2), PROTO_TCP, 80, false, "sandbox");
+}
+END_TEST
+
+START_TEST(dns_and_services_of_the_host_pass_although_private)
+{
+	struct cidr4 dns = { IP(10, 1, 1, 1), 32 };
+	struct addr service = addr_from_ipv4(IP(169, 254, 7, 7), 8080);
+
+	lab.config->addresses.dns = (struct cidr4_list){ &dns, 1 };
+	lab.config->egress.allow_host = (struct addr_list){ &service, 1 };
+	OK(nft_slot_apply(-1, lab.config, &plan_closed, &err));
+	expect(IP(10, 1, 1, 1), PROTO_UDP, 53, true, "dns");
+	expect(IP(10, 1, 1, 1), PROTO_TCP, 53, true, "dns");
+	expect(IP(10, 1, 1, 1), PROTO_TCP, 80, false, "private");
+	expect(IP(169, 254, 7, 7), PROTO_TCP, 8080, true, "allow_host");
+	expect(IP(169, 254, 7, 7), PROTO_TCP, 8081, false, "private");
+}
+END_TEST
+
+START_TEST(tightening_cuts_the_flows_it_forbids_and_no_others)
+{
+	struct egress_rule deny = { .cidr = { ELSEWHERE, 32 }, .any_proto = true };
+	const struct egress egress = { true, NULL, &deny, 0, 1 };
+	const struct fabric_plan tight = { .slot = 1, .id = "a", .egress = &egress };
+	struct packet inbound = from_host(IPPROTO_TCP, host_ip, 8080);
+	struct packet forbidden = open_flow(ELSEWHERE, 443), kept = open_flow(OTHER, 443);
+
+	struct packet in = passes_in(&inbound), answer = reply_to(&in, TH_SYN | TH_ACK);
+	passes_out(&answer);
+	OK(nft_slot_update(-1, &tight, NULL, &err));
+	is_denied(&forbidden);
+	passes_out(&kept);
+	answer.tcp_flags = TH_ACK;
+	answer.sequence++;
+	passes_out(&answer);
+}
+END_TEST
+
+START_TEST(denials_are_told_once)
+{
+	struct told told = { .count = 0 };
+	struct packet ping = from_guest(IPPROTO_ICMP, IP(10, 1, 1, 1), 0);
+	struct packet gre = from_guest(IPPROTO_GRE, IP(10, 1, 1, 1), 0);
+	uint64_t since = 0;
+
+	gre.payload = 8;
+	is_denied(&ping);
+	is_denied(&gre);
+	OK(nft_slot_denials(-1, &since, take, &told, &err));
+	ck_assert_uint_eq(told.count, 2);
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert_uint_eq(told.items[i].destination, IP(10, 1, 1, 1));
+		ck_assert_uint_eq(told.items[i].port, 0);
+	}
+	ck_assert(strcmp(told.items[0].proto, "icmp") == 0 || strcmp(told.items[1].proto, "icmp") == 0);
+	ck_assert(strcmp(told.items[0].proto, "47") == 0 || strcmp(told.items[1].proto, "47") == 0);
+	/* What is new comes alone, once the reading is further than the clocks may differ. */
+	for (uint64_t begun = clock_now_ms(); since < begun + 100;)
+		OK(nft_slot_denials(-1, &since, take, &(struct told){ .count = 0 }, &err));
+	told.count = 0;
+	OK(nft_slot_denials(-1, &since, take, &told, &err));
+	ck_assert_uint_eq(told.count, 0);
+	is_denied(&(struct packet){ .proto = IPPROTO_TCP,
+				    .source = guest_ip,
+				    .destination = IP(192, 168, 1, 1),
+				    .destination_port = 22,
+				    .tcp_flags = TH_SYN });
+	OK(nft_slot_denials(-1, &since, take, &told, &err));
+	ck_assert_uint_eq(told.count, 1);
+	ck_assert_str_eq(told.items[0].proto, "tcp");
+	ck_assert_uint_eq(told.items[0].port, 22);
+}
+END_TEST
+
+/* ---- Limits and accounts ---- */
+
+START_TEST(a_guest_has_only_so_many_flows)
+{
+	struct packet packet = from_guest(IPPROTO_UDP, ELSEWHERE, 53);
+	struct packet inbound = from_host(IPPROTO_TCP, host_ip, 80);
+	unsigned passed = 0, tracked;
+
+	for (unsigned i = 0; i < 8400; i++) {
+		packet.source_port = (uint16_t)(10000 + i);
+		lab_guest_sends(&lab, &packet);
+		passed += !lab_receives_nothing(lab.host);
+	}
+	ck_assert_uint_eq(passed, 8192);
+	OK(conntrack_count(-1, &tracked, &err));
+	ck_assert_uint_eq(tracked, 8192);
+	ck_assert_uint_eq(lab_counter("inet", "denied_connections"), 8400 - 8192);
+	/* Others still come in. */
+	while (!lab_receives_nothing(lab.guest))
+		;
+	passes_in(&inbound);
+	OK(conntrack_flush(-1, &err));
+	OK(conntrack_count(-1, &tracked, &err));
+	ck_assert_uint_eq(tracked, 0);
+}
+END_TEST
+
+START_TEST(what_the_guest_sends_is_limited_also_to_the_forwarder)
+{
+	struct packet packet = from_guest(IPPROTO_UDP, tap_ip, 9);
+
+	OK(nft_slot_apply(-1, lab.config, &plan_some, &err));
+	packet.payload = 1372; /* 1,400 bytes in all */
+	uint64_t begun = clock_now_ms();
+	for (unsigned i = 0; i < 200; i++)
+		lab_guest_sends(&lab, &packet);
+	uint64_t seconds = (clock_now_ms() - begun) / 1000;
+	uint64_t passed = lab_counter("netdev", "from_guest"), dropped = lab_counter("netdev", "drop_rate");
+	ck_assert_uint_eq(passed + dropped, 200);
+	/* The bucket: a second's worth and at least 128 KiB; and less than a packet for each second that it took. */
+	ck_assert_uint_ge(passed, 94);
+	ck_assert_uint_le(passed, 96 + seconds);
+}
+END_TEST
+
+START_TEST(counts_say_what_passed_and_survive_an_update)
+{
+	struct packet packet = from_guest(IPPROTO_UDP, ELSEWHERE, 53);
+	struct fabric_counts counts = { .slot = 7 };
+
+	packet.payload = 100;
+	for (unsigned i = 0; i < 3; i++) {
+		struct packet out = passes_out(&packet), answer = reply_to(&out, 0);
+		answer.payload = 200;
+		passes_in(&answer);
+	}
+	packet.source++;
+	lab_guest_sends(&lab, &packet);
+	OK(nft_slot_update(-1, &plan_some, NULL, &err));
+	OK(nft_slot_counts(-1, &counts, &err));
+	ck_assert_uint_eq(counts.slot, 7);
+	ck_assert_uint_eq(counts.packets_from_guest, 3);
+	ck_assert_uint_eq(counts.bytes_from_guest, 3 * 128);
+	ck_assert_uint_eq(counts.packets_to_guest, 3);
+	ck_assert_uint_eq(counts.bytes_to_guest, 3 * 228);
+	ck_assert_uint_eq(counts.connections, 1);
+	ck_assert_uint_eq(counts.drops, 1);
+}
+END_TEST
+
+START_TEST(a_reused_slot_starts_from_nothing)
+{
+	struct packet packet = from_guest(IPPROTO_UDP, ELSEWHERE, 53);
+	struct fabric_counts counts;
+
+	passes_out(&packet);
+	OK(nft_slot_update(-1, &plan_some, NULL, &err));
+	OK(nft_slot_apply(-1, lab.config, &plan, &err));
+	OK(nft_slot_counts(-1, &counts, &err));
+	ck_assert_uint_eq(counts.packets_from_guest, 0);
+	ck_assert_uint_eq(counts.connections, 0);
+	ck_assert(is_intact(&plan));
+}
+END_TEST
+
+START_TEST(a_repaired_slot_goes_on_counting)
+{
+	struct packet packet = from_guest(IPPROTO_UDP, ELSEWHERE, 53);
+	struct fabric_counts before = { .slot = 1 }, after = { .slot = 1 };
+
+	struct packet out = passes_out(&packet), answer = reply_to(&out, 0);
+	passes_in(&answer);
+	packet.source++;
+	lab_guest_sends(&lab, &packet);
+	OK(nft_slot_counts(-1, &before, &err));
+	OK(nft_slot_repair(-1, lab.config, &plan, NULL, &err));
+	OK(nft_slot_counts(-1, &after, &err));
+	/* By rule it begins again. */
+	memset(before.denied, 0, sizeof(before.denied));
+	ck_assert_mem_eq(&before, &after, sizeof(before));
+	ck_assert_uint_eq(after.packets_from_guest, 1);
+	ck_assert_uint_eq(after.drops, 1);
+	ck_assert(is_intact(&plan));
+	/* With nothing left to read, from what is known. */
+	lab_run("nft flush ruleset");
+	before.drops = 7;
+	OK(nft_slot_repair(-1, lab.config, &plan, &before, &err));
+	OK(nft_slot_counts(-1, &after, &err));
+	ck_assert_mem_eq(&before, &after, sizeof(before));
+}
+END_TEST
+
+START_TEST(the_generation_changes_with_the_rules_and_not_with_packets)
+{
+	struct packet packet = from_guest(IPPROTO_TCP, IP(10, 1, 1, 1), 53);
+	uint32_t first, second;
+
+	OK(nft_generation(-1, &first, &err));
+	ck_assert_uint_ne(first, 0);
+	is_denied(&packet); /* and recorded, in a set */
+	OK(nft_generation(-1, &second, &err));
+	ck_assert_uint_eq(first, second);
+	lab_run("nft add rule inet weft input accept");
+	OK(nft_generation(-1, &second, &err));
+	ck_assert_uint_ne(first, second);
+}
+END_TEST
+
+START_TEST(what_does_not_fit_into_the_record_is_denied_all_the_same)
+{
+	struct packet packet = from_guest(IPPROTO_UDP, IP(10, 1, 1, 1), 1);
+
+	for (uint16_t port = 1; port <= 300; port++) {
+		packet.destination_port = port;
+		lab_guest_sends(&lab, &packet);
+	}
+	ck_assert(lab_receives_nothing(lab.host));
+	ck_assert_uint_eq(lab_counter("inet", "denied_private"), 300);
+	char *elements = lab_output("nft list set inet weft denied_ports | grep -o expires | wc -l");
+	ck_assert_int_eq(atoi(elements), 128);
+	free(elements);
+}
+END_TEST
+
+START_TEST(without_tables_reading_is_an_error)
+{
+	struct fabric_counts counts = { 0 };
+	struct fabric_reach answer;
+	struct told told = { .count = 0 };
+	uint64_t since = 0;
+
+	lab_run("nft flush ruleset");
+	ck_assert_int_eq(nft_slot_counts(-1, &counts, &err), -1);
+	ck_assert_int_eq(err.code, ENOENT);
+	ck_assert_int_eq(nft_slot_reach(-1, lab.config, ELSEWHERE, PROTO_TCP, 1, &answer, &err), -1);
+	ck_assert_int_eq(err.code, ENOENT);
+	ck_assert_int_eq(nft_slot_denials(-1, &since, take, &told, &err), -1);
+	ck_assert_int_eq(err.code, ENOENT);
+}
+END_TEST
+
+static void add_policy_tests(Suite *suite)
+{
+	TCase *policy = tcase_create("policy");
+
+	tcase_add_checked_fixture(policy, setup_with_tables, NULL);
+	tcase_set_timeout(policy, 120);
+	tcase_add_test(policy, private_ranges_are_denied_at_once_and_recorded);
+	tcase_add_test(policy, the_ways_back_to_the_host_and_to_other_sandboxes_are_denied);
+	tcase_add_test(policy, loopback_by_any_trick_is_denied);
+	tcase_add_test(policy, allow_wins_over_deny_and_both_say_so);
+	tcase_add_test(policy, without_internet_only_what_is_allowed_passes);
+	tcase_add_test(policy, the_always_denied_win_over_allow_unless_they_are_opened);
+	tcase_add_test(policy, dns_and_services_of_the_host_pass_although_private);
+	tcase_add_test(policy, tightening_cuts_the_flows_it_forbids_and_no_others);
+	tcase_add_test(policy, denials_are_told_once);
+	tcase_add_test(policy, a_guest_has_only_so_many_flows);
+	tcase_add_test(policy, what_the_guest_sends_is_limited_also_to_the_forwarder);
+	tcase_add_test(policy, counts_say_what_passed_and_survive_an_update);
+	tcase_add_test(policy, a_reused_slot_starts_from_nothing);
+	tcase_add_test(policy, a_repaired_slot_goes_on_counting);
+	tcase_add_test(policy, the_generation_changes_with_the_rules_and_not_with_packets);
+	tcase_add_test(policy, what_does_not_fit_into_the_record_is_denied_all_the_same);
+	tcase_add_test(policy, without_tables_reading_is_an_error);
+	suite_add_tcase(suite, policy);
+}
+
+int main(void)
+{
+	lab_require_root();
+	Suite *suite = suite_create("nft_policy");
+	add_policy_tests(suite);
+
+	return run_suite(suite);
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What happens to a slot is noticed, told once, and put right where that can be. */
+#include "unit/fabric/fabric_fixture.h"
+
+#include "fabric/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct fabric_slot slot;
+
+static void setup(void)
+{
+	fixture_setup();
+	slot = fixture_make(1, "a1");
+}
+
+static void teardown(void)
+{
+	fixture_destroy(&slot);
+	fixture_teardown();
+}
+
+static bool carrier_is_up(void *context)
+{
+	(void)context;
+	return host.seen[1].carrier;
+}
+
+static bool carrier_is_down(void *context)
+{
+	(void)context;
+	return !host.seen[1].carrier && host.seen[1].carrier_down;
+}
+
+START_TEST(a_vm_that_opens_the_tap_is_told_of_once)
+{
+	int tap = fixture_open_tap(&slot);
+
+	fixture_await_that(carrier_is_up, NULL, "carrier");
+	close(tap);
+	fixture_await_that(carrier_is_down, NULL, "no carrier");
+	ck_assert_uint_eq(host.seen[1].carrier_up, 1);
+	ck_assert_uint_eq(host.seen[1].carrier_down, 1);
+}
+END_TEST
+
+START_TEST(late_messages_of_before_the_vm_came_are_no_loss)
+{
+	int tap;
+
+	/* More than are read in one turn. They wait, since no turn is made meanwhile; the look comes before them. */
+	free(fixture_shell("for i in $(seq 1000); do echo link set tap0 alias a$i; done | ip -n ns-1 -batch -"));
+	tap = fixture_open_tap(&slot);
+	fabric_recheck(host.fabric, 1);
+	fixture_await_that(carrier_is_up, NULL, "carrier");
+	close(tap);
+	fixture_await_that(carrier_is_down, NULL, "no carrier");
+	ck_assert_uint_eq(host.seen[1].carrier_up, 1);
+	ck_assert_uint_eq(host.seen[1].carrier_down, 1);
+}
+END_TEST
+
+static bool came_back(void *context)
+{
+	(void)context;
+	return host.seen[1].carrier_up == 2;
+}
+
+START_TEST(a_vm_that_takes_the_place_of_another_is_not_overlooked)
+{
+	int tap = fixture_open_tap(&slot);
+
+	fixture_await_that(carrier_is_up, NULL, "carrier");
+	close(tap);
+	tap = fixture_open_tap(&slot);
+	fixture_await_that(came_back, NULL, "carrier lost and won");
+	ck_assert_uint_eq(host.seen[1].carrier_down, 1);
+	close(tap);
+	fixture_await_that(carrier_is_down, NULL, "no carrier");
+}
+END_TEST
+
+START_TEST(carriers_of_different_slots_are_told_apart)
+{
+	struct fabric_slot other = fixture_make(2, "a2");
+	int tap = fixture_open_tap(&slot);
+
+	fixture_await_that(carrier_is_up, NULL, "carrier");
+	ck_assert_uint_eq(host.seen[2].carrier_up, 0);
+	close(tap);
+	fixture_await_that(carrier_is_down, NULL, "no carrier");
+	fixture_destroy(&other);
+}
+END_TEST
+
+static bool is_repaired(void *context)
+{
+	return host.seen[1].repaired && strstr(host.seen[1].what, context);
+}
+
+static void expect_whole_slot(void)
+{
+	free(fixture_shell("test \"$(readlink /proc/%d/fd/%d)\" = \"net:[$(stat -L -c %%i /run/netns/ns-1)]\"",
+			   getpid(), slot.netns_fd));
+	ck_assert(fixture_shell_says("169.254.0.22/30", "ip -n ns-1 addr show tap0"));
+	ck_assert(fixture_shell_says("group 1874", "ip link show veth-1"));
+	ck_assert(fixture_shell_says("10.11.0.1 via 10.12.0.3 dev veth-1", "ip route show 10.11.0.1"));
+	ck_assert(fixture_shell_says("default via 10.12.0.2", "ip -n ns-1 route show default"));
+	ck_assert(fixture_shell_says("table inet weft", "ip netns exec ns-1 nft list tables"));
+	ck_assert(fixture_shell_says("table netdev weft", "ip netns exec ns-1 nft list tables"));
+	ck_assert_uint_eq(host.seen[1].broken, 0);
+}
+
+static bool slot_rules_are_there(void *context)
+{
+	(void)context;
+	return fixture_shell_says("table inet weft", "ip netns exec ns-1 nft list tables") &&
+	       fixture_shell_says("table netdev weft", "ip netns exec ns-1 nft list tables");
+}
+
+/* What somebody does, and what is told of its repair. */
+static const struct {
+	const char *command, *told;
+} mischiefs[] = {
+	{ "ip link del veth-1", "veth" },
+	{ "ip link set veth-1 down", "veth down" },
+	{ "ip addr del 10.12.0.2/31 dev veth-1", "address of the veth" },
+	{ "ip route del 10.11.0.1", "route of the host address" },
+	{ "ip route replace 10.11.0.1 dev lo", "route of the host address" },
+	{ "ip netns del ns-1", "name of the namespace" },
+	{ "ip -n ns-1 link del tap0", "tap0" },
+	{ "ip -n ns-1 link set tap0 down", "tap0 down" },
+	{ "ip -n ns-1 addr flush dev tap0", "address of tap0" },
+	{ "ip -n ns-1 route del default", "default route inside" },
+	{ "ip netns exec ns-1 nft flush ruleset", "table inet weft" },
+	{ "ip netns exec ns-1 nft flush chain inet weft forward", "table inet weft" },
+};
+
+START_TEST(what_others_took_away_is_put_back)
+{
+	free(fixture_shell("%s", mischiefs[_i].command));
+	fixture_await_that(is_repaired, (void *)mischiefs[_i].told, mischiefs[_i].told);
+	fixture_await_that(slot_rules_are_there, NULL, "the slot's tables");
+	expect_whole_slot();
+}
+END_TEST
+
+static bool host_is_repaired(void *context)
+{
+	return host.seen[0].repaired && strstr(host.seen[0].what, context);
+}
+
+START_TEST(a_flushed_host_table_is_put_back)
+{
+	free(fixture_shell("nft flush ruleset"));
+	fixture_await_that(host_is_repaired, (void *)"table inet weft", "the host's table");
+	ck_assert(fixture_shell_says("table inet weft", "nft list tables"));
+}
+END_TEST
+
+START_TEST(a_lost_unreachable_route_is_put_back)
+{
+	free(fixture_shell("ip route del unreachable 10.11.0.0/16"));
+	fixture_await_that(host_is_repaired, (void *)"unreachable", "the unreachable route");
+	ck_assert(fixture_shell_says("unreachable 10.11.0.0/16", "ip route show type unreachable"));
+}
+END_TEST
+
+static bool is_broken(void *context)
+{
+	(void)context;
+	return host.seen[1].broken;
+}
+
+/* Returns what the VM has open. No turn is made after it: of the deletion nothing is known yet. */
+static int delete_tap_under_a_vm(void)
+{
+	int tap = fixture_open_tap(&slot);
+
+	fixture_await_that(carrier_is_up, NULL, "carrier");
+	free(fixture_shell("ip -n ns-1 link del tap0"));
+	return tap;
+}
+
+START_TEST(a_tap_deleted_under_a_vm_is_told_as_broken)
+{
+	int tap = delete_tap_under_a_vm();
+
+	fixture_await_that(is_broken, NULL, "the broken slot");
+	ck_assert_ptr_nonnull(strstr(host.seen[1].what, "tap0"));
+	fixture_await_that(carrier_is_down, NULL, "no carrier");
+	close(tap);
+}
+END_TEST
+
+START_TEST(a_repair_that_comes_first_makes_no_tap_under_a_vm)
+{
+	int tap = delete_tap_under_a_vm();
+
+	/* Its address may be heard of before the link. */
+	fabric_repair(host.fabric, slot_find(host.fabric, 1));
+	fixture_await_that(is_broken, NULL, "the broken slot");
+	ck_assert_ptr_nonnull(strstr(host.seen[1].what, "tap0 was deleted under the VM"));
+	ck_assert_uint_eq(host.seen[1].repaired, 0);
+	fixture_await_that(carrier_is_down, NULL, "no carrier");
+	close(tap);
+}
+END_TEST
+
+START_TEST(a_vm_that_ends_while_its_slot_waits_for_a_repair_is_no_obstacle)
+{
+	int tap = delete_tap_under_a_vm();
+
+	fabric_repair(host.fabric, slot_find(host.fabric, 1));
+	/* As a look tells it that was made before the TAP went. */
+	close(tap);
+	slot_find(host.fabric, 1)->carrier = false;
+	fixture_await_that(is_repaired, (void *)"tap0", "the repair");
+	ck_assert_uint_eq(host.seen[1].broken, 0);
+}
+END_TEST
+
+START_TEST(objects_of_others_are_left_alone)
+{
+	free(fixture_shell(
+	    "nft add table inet other && ip netns add ns-77 && ip link add veth-78 type veth peer name d1 &&"
+	    "nft flush ruleset && nft add table inet other"));
+	fixture_await_that(host_is_repaired, (void *)"table inet weft", "the host's table");
+	ck_assert(fixture_shell_says("table inet other", "nft list tables"));
+	free(fixture_shell("ip netns exec ns-77 true && ip link show veth-78"));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("fabric watch");
+	TCase *watch = tcase_create("watch");
+
+	tcase_add_checked_fixture(watch, setup, teardown);
+	tcase_set_timeout(watch, 120);
+	tcase_add_test(watch, a_vm_that_opens_the_tap_is_told_of_once);
+	tcase_add_test(watch, late_messages_of_before_the_vm_came_are_no_loss);
+	tcase_add_test(watch, a_vm_that_takes_the_place_of_another_is_not_overlooked);
+	tcase_add_test(watch, carriers_of_different_slots_are_told_apart);
+	tcase_add_loop_test(watch, what_others_took_away_is_put_back, 0,
+			    (int)(sizeof(mischiefs) / sizeof(mischiefs[0])));
+	tcase_add_test(watch, a_flushed_host_table_is_put_back);
+	tcase_add_test(watch, a_lost_unreachable_route_is_put_back);
+	tcase_add_test(watch, a_tap_deleted_under_a_vm_is_told_as_broken);
+	tcase_add_test(watch, a_repair_that_comes_first_makes_no_tap_under_a_vm);
+	tcase_add_test(watch, a_vm_that_ends_while_its_slot_waits_for_a_repair_is_no_obstacle);
+	tcase_add_test(watch, objects_of_others_are_left_alone);
+	suite_add_tcase(suite, watch);
+	return fixture_run(suite);
+}

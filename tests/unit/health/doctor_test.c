@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The doctor's checks on hosts that are made up: what a namespace of a test's own cannot have.
+ */
+#include "config/config.h"
+#include "health/doctor.h"
+#include "unit/run_suite.h"
+
+#include <check.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FILES_MAX = 8 };
+
+static struct {
+	const char *path, *text;
+} files[FILES_MAX];
+static size_t file_count;
+static struct health_facts facts;
+static struct health_report report;
+static struct config *config;
+static const char *variables[4][2];
+
+static char *read_text(void *context, const char *path)
+{
+	(void)context;
+	for (size_t i = 0; i < file_count; i++)
+		if (strcmp(files[i].path, path) == 0)
+			return strdup(files[i].text);
+	return NULL;
+}
+
+/* Inode 7 is the daemon's, as process 70; inode 8 another program's. */
+static int holder(void *context, uint64_t inode, char name[static 32])
+{
+	(void)context;
+	snprintf(name, 32, "%s", inode == 7 ? "weftd" : inode == 8 ? "nginx" : "?");
+	return inode == 7 ? 70 : inode == 8 ? 80 : 0;
+}
+
+static const char *environment(void *context, const char *name)
+{
+	(void)context;
+	for (size_t i = 0; i < 4; i++)
+		if (variables[i][0] && strcmp(variables[i][0], name) == 0)
+			return variables[i][1];
+	return NULL;
+}
+
+static void setup(void)
+{
+	file_count = 0;
+	memset(variables, 0, sizeof(variables));
+	config = config_default();
+	facts = (struct health_facts){ .config = config,
+				       .socket = "/run/weft/control.sock",
+				       .read_text = read_text,
+				       .holder = holder,
+				       .environment = environment };
+}
+
+static void teardown(void)
+{
+	health_report_clear(&report);
+	health_facts_clear(&facts);
+	config_free(config);
+}
+
+static void file(const char *path, const char *text)
+{
+	files[file_count].path = path;
+	files[file_count++].text = text;
+}
+
+static void daemon_runs(void)
+{
+	file("/proc/net/unix", "Num       RefCount Protocol Flags    Type St Inode Path\n"
+			       "0000000000000000: 00000002 00000000 00010000 0001 01 5 /run/other\n"
+			       "0000000000000000: 00000003 00000000 00000000 0001 03 6 /run/weft/control.sock\n"
+			       "0000000000000000: 00000002 00000000 00010000 0001 01 7 /run/weft/control.sock\n");
+}
+
+/* Runs one check, which must find exactly one thing, of STATUS, with WORDS in it. */
+static const struct health_finding *found(void (*check)(const struct health_facts *facts, struct health_report *report),
+					  enum health_status status, const char *words)
+{
+	health_report_clear(&report);
+	check(&facts, &report);
+	ck_assert_uint_eq(report.count, 1);
+	const struct health_finding *finding = &report.findings[0];
+	ck_assert_msg(finding->status == status && strstr(finding->detail, words), "%s: %s",
+		      health_status_name(finding->status), finding->detail);
+	if (status == HEALTH_WARN || status == HEALTH_FAIL)
+		ck_assert_msg(finding->why[0] && finding->fix[0], "%s", finding->detail);
+	return finding;
+}
+
+START_TEST(the_connection_table_is_judged_by_its_use)
+{
+	found(check_conntrack, HEALTH_SKIPPED, "not visible from here");
+	file("/proc/sys/net/netfilter/nf_conntrack_max", "262144\n");
+	file("/proc/sys/net/netfilter/nf_conntrack_count", "1000\n");
+	found(check_conntrack, HEALTH_OK, "1000 of 262144");
+	files[1].text = "200000\n";
+	found(check_conntrack, HEALTH_WARN, "200000 of 262144");
+	files[1].text = "262000\n";
+	found(check_conntrack, HEALTH_FAIL, "262000 of 262144");
+	files[0].text = "8192\n";
+	files[1].text = "1\n";
+	ck_assert_ptr_nonnull(strstr(found(check_conntrack, HEALTH_WARN, "1 of 8192")->fix, "262144"));
+}
+END_TEST
+
+START_TEST(descriptors_are_those_of_the_daemon_where_it_runs)
+{
+	file("/proc/sys/fs/file-nr", "2000\t0\t9223372036854775807\n");
+	file("/proc/sys/fs/nr_open", "1048576\n");
+	found(check_descriptors, HEALTH_OK, "1048576");
+	daemon_runs();
+	file("/proc/70/limits", "Limit                     Soft Limit           Hard Limit           Units\n"
+				"Max open files            1024                 524288               files\n");
+	found(check_descriptors, HEALTH_WARN, "weftd may have 1024");
+	files[0].text = "95\t0\t100\n";
+	found(check_descriptors, HEALTH_FAIL, "95 of the system's 100");
+}
+END_TEST
+
+START_TEST(the_neighbour_table_matters_only_where_macs_are_learnt)
+{
+	found(check_neighbours, HEALTH_SKIPPED, "not visible from here");
+	file("/proc/sys/net/ipv4/neigh/default/gc_thresh3", "1024\n");
+	found(check_neighbours, HEALTH_OK, "exempt");
+	config->addresses.guest_mac_learn = true;
+	found(check_neighbours, HEALTH_WARN, "1024");
+	files[0].text = "32768\n";
+	found(check_neighbours, HEALTH_OK, "32768");
+}
+END_TEST
+
+START_TEST(forwarding_turned_off_under_a_daemon_is_a_fault)
+{
+	file("/proc/sys/net/ipv4/ip_forward", "0\n");
+	found(check_ip_forward, HEALTH_WARN, "is 0");
+	daemon_runs();
+	found(check_ip_forward, HEALTH_FAIL, "is 0");
+}
+END_TEST
+
+START_TEST(a_kernel_that_refuses_is_a_fault)
+{
+	found(check_kernel, HEALTH_OK, "work");
+	strcpy(facts.features_missing, "veth: Operation not supported");
+	found(check_kernel, HEALTH_FAIL, "veth: Operation not supported");
+	strcpy(facts.features_error, "a network namespace: Operation not permitted");
+	found(check_kernel, HEALTH_SKIPPED, "not visible from here");
+}
+END_TEST
+
+START_TEST(sockets_are_read_from_procfs)
+{
+	health_add_sockets(
+	    &facts,
+	    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+	    "   0: 0100007F:C33F 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 8 1 0\n"
+	    "   1: 0100007F:C33F 0100007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 9 1 0\n"
+	    "nonsense\n",
+	    false);
+	health_add_sockets(&facts,
+			   "   0: 00000000000000000000000001000000:C33F 00000000000000000000000000000000:0000 0A "
+			   "00000000:00000000 00:00000000 00000000     0        0 7 1 0\n",
+			   true);
+	char text[ADDR_TEXT_SIZE];
+	ck_assert_uint_eq(facts.socket_count, 3);
+	ck_assert_str_eq(addr_format(&facts.sockets[0].local, text), "127.0.0.1:49983");
+	ck_assert(facts.sockets[0].listening && !facts.sockets[1].listening);
+	ck_assert_uint_eq(facts.sockets[0].inode, 8);
+	ck_assert_str_eq(addr_format(&facts.sockets[2].local, text), "[::1]:49983");
+
+	/* nginx has the port; weftd's own on ::1 is no fault. */
+	found(check_ports, HEALTH_FAIL,
+	      "127.0.0.1:49983 of the default endpoint is taken: listened on by process 80 (nginx)");
+}
+END_TEST
+
+START_TEST(a_daemons_own_sockets_are_no_fault)
+{
+	daemon_runs();
+	health_add_sockets(
+	    &facts,
+	    "   0: 0100007F:C33F 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 7 1 0\n"
+	    "   1: 0100007F:C33F 0100007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 7 1 0\n"
+	    "   2: 0100007F:C33F 0100007F:1F91 06 00000000:00000000 03:00000000 00000000     0        0 0 3 0\n"
+	    "   3: 0100007F:4E20 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 7 1 0\n",
+	    false);
+	found(check_ports, HEALTH_OK, "nobody else");
+}
+END_TEST
+
+START_TEST(the_last_of_the_mounts_on_a_place_counts)
+{
+	file("/proc/self/mountinfo", "22 1 254:0 / / rw shared:1 - ext4 /dev/vda rw\n"
+				     "30 22 0:25 / /run rw shared:5 - tmpfs tmpfs rw\n");
+	found(check_mounts, HEALTH_OK, "/run,");
+	files[0].text = "22 1 254:0 / / rw shared:1 - ext4 /dev/vda rw\n"
+			"30 22 0:25 / /run rw shared:5 - tmpfs tmpfs rw\n"
+			"31 30 0:25 /netns /run/netns rw - tmpfs tmpfs rw\n"
+			"32 30 0:26 / /run/net rw shared:9 - tmpfs tmpfs rw\n";
+	found(check_mounts, HEALTH_WARN, "/run/netns, which is private");
+	files[0].text = "22 1 254:0 / / rw shared:1 master:4 - ext4 /dev/vda rw\n";
+	found(check_mounts, HEALTH_WARN, "slave");
+	files[0].text = "garbage\n\n22 1\n";
+	found(check_mounts, HEALTH_SKIPPED, "not visible");
+}
+END_TEST
+
+START_TEST(the_worst_finding_decides)
+{
+	health_add(&report, "a", HEALTH_SKIPPED, "x");
+	ck_assert_int_eq(health_report_worst(&report), HEALTH_OK);
+	health_add(&report, "b", HEALTH_FAIL, "x");
+	health_add(&report, "c", HEALTH_WARN, "x");
+	ck_assert_int_eq(health_report_worst(&report), HEALTH_FAIL);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *checks = tcase_create("checks");
+	tcase_add_checked_fixture(checks, setup, teardown);
+	tcase_add_test(checks, the_connection_table_is_judged_by_its_use);
+	tcase_add_test(checks, descriptors_are_those_of_the_daemon_where_it_runs);
+	tcase_add_test(checks, the_neighbour_table_matters_only_where_macs_are_learnt);
+	tcase_add_test(checks, forwarding_turned_off_under_a_daemon_is_a_fault);
+	tcase_add_test(checks, a_kernel_that_refuses_is_a_fault);
+	tcase_add_test(checks, sockets_are_read_from_procfs);
+	tcase_add_test(checks, a_daemons_own_sockets_are_no_fault);
+	tcase_add_test(checks, the_last_of_the_mounts_on_a_place_counts);
+	tcase_add_test(checks, the_worst_finding_decides);
+
+	Suite *suite = suite_create("doctor");
+	suite_add_tcase(suite, checks);
+
+	return run_suite(suite);
+}
