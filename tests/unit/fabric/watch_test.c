@@ -174,12 +174,22 @@ static bool is_broken(void *context)
 	return host.seen[1].broken;
 }
 
-/* Returns what the VM has open. No turn is made after it: of the deletion nothing is known yet. */
+static bool no_look_is_under_way(void *context)
+{
+	(void)context;
+	return !slot_find(host.fabric, 1)->looking;
+}
+
+/*
+ * Returns what the VM has open. No turn is made after it: of the deletion nothing is known yet, and no look that saw the TAP is
+ * still to be reported.
+ */
 static int delete_tap_under_a_vm(void)
 {
 	int tap = fixture_open_tap(&slot);
 
 	fixture_await_that(carrier_is_up, NULL, "carrier");
+	fixture_await_that(no_look_is_under_way, NULL, "the end of the looks");
 	free(fixture_shell("ip -n ns-1 link del tap0"));
 	return tap;
 }
