@@ -6,6 +6,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -78,35 +79,12 @@ static void append_text(struct line *line, const char *text)
 	append(line, text, strlen(text));
 }
 
-/* The length of the UTF-8 sequence at TEXT (RFC 3629: shortest form, no surrogates), or 0 if there is none. */
-static size_t utf8_length(const unsigned char *text)
-{
-	static const struct {
-		unsigned char mask, lead;
-		unsigned least;
-	} forms[] = { { 0x80, 0x00, 0 }, { 0xe0, 0xc0, 0x80 }, { 0xf0, 0xe0, 0x800 }, { 0xf8, 0xf0, 0x10000 } };
-
-	for (size_t extra = 0; extra < sizeof(forms) / sizeof(forms[0]); extra++) {
-		if ((*text & forms[extra].mask) != forms[extra].lead)
-			continue;
-
-		unsigned point = *text & (unsigned char)~forms[extra].mask;
-		for (size_t i = 1; i <= extra; i++) {
-			if ((text[i] & 0xc0) != 0x80) /* also the end of the text */
-				return 0;
-			point = point << 6 | (text[i] & 0x3f);
-		}
-		return point < forms[extra].least || point > 0x10ffff || point >> 11 == 0x1b ? 0 : extra + 1;
-	}
-	return 0;
-}
-
 /* A JSON string (RFC 8259): also what text lines quote with, so that no byte from outside ends a line or a value. */
 static void append_quoted(struct line *line, const char *text)
 {
 	append(line, "\"", 1);
 	for (const unsigned char *c = (const unsigned char *)text; *c;) {
-		size_t length = utf8_length(c);
+		size_t length = utf8_decode((const char *)c, NULL);
 		char escaped[8];
 
 		if (length == 0) {

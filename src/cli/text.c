@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * UTF-8 is decoded here by hand, not by mbrtowc(): what is cleaned must not depend on the caller's locale. Only widths ask the
- * locale, because only it knows the terminal's mind about wide characters.
+ * What is cleaned does not depend on the caller's locale. Only widths ask the locale, because only it knows how the terminal
+ * treats wide characters.
  */
 #include "cli/text.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -14,25 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
-
-/* Decodes one character. Returns its length in bytes, or 0 if TEXT does not begin with a well-formed one. */
-static size_t decode(const unsigned char *text, uint32_t *character)
-{
-	static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t length = text[0] < 0x80 ? 1 : text[0] < 0xc0 ? 0 : text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
-
-	if (!length || text[0] > 0xf4)
-		return 0;
-	*character = length == 1 ? text[0] : text[0] & (0xffu >> (length + 1));
-	for (size_t i = 1; i < length; i++) {
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-		*character = *character << 6 | (text[i] & 0x3fu);
-	}
-	if (*character < smallest[length] || *character > 0x10ffff || (*character >= 0xd800 && *character < 0xe000))
-		return 0;
-	return length;
-}
 
 /* Control characters of both sets, and those that turn the direction of writing. */
 static bool is_unprintable(uint32_t character)
@@ -44,11 +26,9 @@ static bool is_unprintable(uint32_t character)
 
 static void clean_into(FILE *out, const char *text, const char *allowed)
 {
-	const unsigned char *at = (const unsigned char *)text;
-
-	while (*at) {
+	for (const char *at = text; *at;) {
 		uint32_t character;
-		size_t length = decode(at, &character);
+		size_t length = utf8_decode(at, &character);
 		if (!length)
 			fputc('?', out);
 		else if (is_unprintable(character) && !(length == 1 && strchr(allowed, *at)))
@@ -81,7 +61,7 @@ static size_t measure(const char *text, size_t columns, size_t *width)
 	*width = 0;
 	while (text[used]) {
 		uint32_t character;
-		size_t length = decode((const unsigned char *)text + used, &character);
+		size_t length = utf8_decode(text + used, &character);
 		int takes = length ? wcwidth((wchar_t)character) : 1;
 		/* A locale that knows no such character answers -1; the terminal shows something for it all the same. */
 		size_t wide = takes < 0 ? 1 : (size_t)takes;

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_BASE_CONTAINER_OF_H
+#define WEFT_BASE_CONTAINER_OF_H
+
+#include <stddef.h>
+
+/*
+ * The TYPE whose MEMBER is what POINTER points to. For callbacks that get a member: a job, a message, a timer. A pointer that is
+ * not to a MEMBER of TYPE is refused by the compiler; NULL is not allowed.
+ */
+#define container_of(pointer, type, member)                                                                            \
+	({                                                                                                             \
+		__typeof__(&((type *)0)->member) member_ = (pointer);                                                  \
+		(type *)(void *)((char *)member_ - offsetof(type, member));                                            \
+	})
+
+#endif
