@@ -27,7 +27,7 @@ static _Atomic enum log_level threshold = LOG_INFO_LEVEL;
 static _Atomic enum log_format line_format = LOG_TEXT_FORMAT;
 static _Atomic enum log_target line_target = LOG_TO_STDERR;
 
-struct line {
+struct log_entry {
 	size_t used;
 	bool cut;
 	char text[LINE_SIZE];
@@ -63,7 +63,7 @@ static int syslog_priority(enum log_level level)
 	return LOG_ERR;
 }
 
-static void append(struct line *line, const char *bytes, size_t count)
+static void append(struct log_entry *line, const char *bytes, size_t count)
 {
 	/* The last bytes are kept for the end of the line. */
 	if (line->cut || count > LINE_SIZE - 16 - line->used) {
@@ -74,13 +74,13 @@ static void append(struct line *line, const char *bytes, size_t count)
 	line->used += count;
 }
 
-static void append_text(struct line *line, const char *text)
+static void append_text(struct log_entry *line, const char *text)
 {
 	append(line, text, strlen(text));
 }
 
 /* A JSON string (RFC 8259): also what text lines quote with, so that no byte from outside ends a line or a value. */
-static void append_quoted(struct line *line, const char *text)
+static void append_quoted(struct log_entry *line, const char *text)
 {
 	append(line, "\"", 1);
 	for (const unsigned char *c = (const unsigned char *)text; *c;) {
@@ -122,7 +122,8 @@ static void format_number(const struct log_field *field, char *text, size_t size
 		snprintf(text, size, "%" PRIu64, field->natural);
 }
 
-static void append_field(struct line *line, enum log_format format, const char *key, const char *value, bool number)
+static void append_field(struct log_entry *line, enum log_format format, const char *key, const char *value,
+			 bool number)
 {
 	size_t before = line->used;
 
@@ -149,7 +150,7 @@ static bool is_left_out(const struct log_field *field)
 	       (field->type == LOG_FIELD_SOME && !field->natural);
 }
 
-static void append_fields(struct line *line, enum log_format format, const struct log_field *fields)
+static void append_fields(struct log_entry *line, enum log_format format, const struct log_field *fields)
 {
 	for (const struct log_field *field = fields; field->key && !line->cut; field++) {
 		char number[24];
@@ -165,7 +166,7 @@ static void append_fields(struct line *line, enum log_format format, const struc
 	}
 }
 
-static void compose(struct line *line, enum log_format format, enum log_level level, bool with_time,
+static void compose(struct log_entry *line, enum log_format format, enum log_level level, bool with_time,
 		    const char *message, const struct log_field *fields)
 {
 	char time[CLOCK_TEXT_SIZE];
@@ -235,7 +236,7 @@ static int write_journal(enum log_level level, const char *line, const struct lo
 }
 #endif
 
-static void write_stderr(struct line *line)
+static void write_stderr(struct log_entry *line)
 {
 	line->text[line->used++] = '\n';
 	/* Nobody can be told that the log itself cannot be written. */
@@ -258,7 +259,7 @@ bool log_enabled(enum log_level level)
 void log_write(enum log_level level, const char *message, const struct log_field *fields)
 {
 	int saved = errno;
-	struct line line;
+	struct log_entry line;
 	enum log_target target = atomic_load(&line_target);
 
 	compose(&line, atomic_load(&line_format), level, target == LOG_TO_STDERR, message, fields);

@@ -26,7 +26,7 @@ enum {
 };
 
 /* What is gathered: a whole answer, or the unfinished line of a stream. */
-struct gathering {
+struct client_body {
 	const struct http_response *response;
 	client_line *line; /* NULL: no stream */
 	void *context;
@@ -115,7 +115,7 @@ static int send_request(int fd, const struct client_request *request, uint64_t d
 	return send_all(fd, request->body, request->body_length, deadline_ms, err);
 }
 
-static bool gather(struct gathering *gathering, const char *data, size_t length, size_t limit)
+static bool gather(struct client_body *gathering, const char *data, size_t length, size_t limit)
 {
 	if (gathering->length + length > limit) {
 		gathering->too_big = true;
@@ -135,7 +135,7 @@ static bool gather(struct gathering *gathering, const char *data, size_t length,
 	return true;
 }
 
-static bool gather_lines(struct gathering *gathering, const char *data, size_t length)
+static bool gather_lines(struct client_body *gathering, const char *data, size_t length)
 {
 	while (length) {
 		const char *end = memchr(data, '\n', length);
@@ -157,7 +157,7 @@ static bool gather_lines(struct gathering *gathering, const char *data, size_t l
 
 static bool take_body(void *context, const char *data, size_t length)
 {
-	struct gathering *gathering = context;
+	struct client_body *gathering = context;
 
 	if (gathering->line && gathering->response->status == 200)
 		return gather_lines(gathering, data, length);
@@ -195,7 +195,7 @@ static int exchange(const struct client_request *request, client_line *line, voi
 		    struct client_answer *answer, struct err *err)
 {
 	struct http_response response;
-	struct gathering gathering = { .response = &response, .line = line, .context = context };
+	struct client_body gathering = { .response = &response, .line = line, .context = context };
 	uint64_t deadline_ms = clock_now_ms() + request->timeout_ms;
 	AUTO_FD int fd = connect_to(request->socket, deadline_ms, err);
 

@@ -51,14 +51,14 @@ static bool is_usable_range(const struct cidr4 *cidr)
 	return true;
 }
 
-struct range {
+struct config_range {
 	const char *key;
 	const struct cidr4 *cidr;
 };
 
 static void check_ranges(const struct config *config, struct config_mistakes *mistakes)
 {
-	const struct range ranges[] = {
+	const struct config_range ranges[] = {
 		{ "host_cidr", &config->addresses.host_cidr },
 		{ "veth_cidr", &config->addresses.veth_cidr },
 		{ "guest", &config->addresses.guest },

@@ -16,7 +16,7 @@
 
 enum { SECTIONS_SIZE = 160 };
 
-struct reading {
+struct config_reading {
 	FILE *stream;
 	struct loaded_config *loaded;
 	struct config_mistakes *mistakes;
@@ -104,7 +104,7 @@ static const char *allowed_sections(char text[static SECTIONS_SIZE])
 }
 
 /* inih tells of sections by their keys alone: one that ends without any is ours to refuse. */
-static void end_section(struct reading *reading)
+static void end_section(struct config_reading *reading)
 {
 	char sections[SECTIONS_SIZE];
 
@@ -114,7 +114,7 @@ static void end_section(struct reading *reading)
 	*reading->section = '\0';
 }
 
-static void begin_section(struct reading *reading, const char *header)
+static void begin_section(struct config_reading *reading, const char *header)
 {
 	char name[sizeof(reading->section)];
 
@@ -129,7 +129,7 @@ static void begin_section(struct reading *reading, const char *header)
 /* ini_reader: like fgets(3), into TEXT of SIZE bytes. */
 static char *read_line(char *text, int size, void *context)
 {
-	struct reading *reading = context;
+	struct config_reading *reading = context;
 	enum line_state state = next_line(reading->stream, text, (size_t)size);
 	char *start = text;
 
@@ -156,7 +156,7 @@ static char *read_line(char *text, int size, void *context)
 	return text;
 }
 
-static void set_option(struct reading *reading, const struct option *option, const char *value)
+static void set_option(struct config_reading *reading, const struct option *option, const char *value)
 {
 	size_t index = (size_t)(option - option_table);
 	unsigned *line = &reading->loaded->lines[index];
@@ -187,7 +187,7 @@ static void set_option(struct reading *reading, const struct option *option, con
 }
 
 /* Names the keys of SECTION, so that a slip of the pen is found at once. */
-static void unknown_key(struct reading *reading, const char *section, const char *key, const char *value)
+static void unknown_key(struct config_reading *reading, const char *section, const char *key, const char *value)
 {
 	char keys[256] = "";
 	size_t used = 0;
@@ -202,7 +202,7 @@ static void unknown_key(struct reading *reading, const char *section, const char
 		     value, keys);
 }
 
-static void unknown_section(struct reading *reading, const char *section, const char *key, const char *value)
+static void unknown_section(struct config_reading *reading, const char *section, const char *key, const char *value)
 {
 	char sections[SECTIONS_SIZE];
 
@@ -219,7 +219,7 @@ static void unknown_section(struct reading *reading, const char *section, const 
 /* ini_handler: always 1, since we keep the mistakes ourselves. */
 static int take_value(void *context, const char *section, const char *key, const char *value)
 {
-	struct reading *reading = context;
+	struct config_reading *reading = context;
 	const struct option *option = option_find(section, key);
 
 	if (option)
@@ -233,7 +233,7 @@ static int take_value(void *context, const char *section, const char *key, const
 
 void config_read(FILE *stream, struct loaded_config *loaded, struct config_mistakes *mistakes)
 {
-	struct reading reading = { .stream = stream, .loaded = loaded, .mistakes = mistakes };
+	struct config_reading reading = { .stream = stream, .loaded = loaded, .mistakes = mistakes };
 
 	errno = 0;
 	int result = ini_parse_stream(read_line, &reading, take_value, &reading);

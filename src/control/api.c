@@ -23,11 +23,11 @@
 enum { PARKED_MAX = 1000 };
 
 /* A change, or (GET) a read that has to wait. */
-struct change {
-	STAILQ_ENTRY(change) next; /* while parked */
+struct api_change {
+	STAILQ_ENTRY(api_change) next; /* while parked */
 	struct api *api;
 	enum head_method method;
-	struct route route;
+	struct ctl_target route;
 	struct spec *spec;       /* PUT */
 	struct wire_patch patch; /* PATCH */
 	struct reply *reply;
@@ -39,7 +39,7 @@ struct api {
 	struct control_ops ops;
 	struct waits *waits;
 	struct events *events;
-	STAILQ_HEAD(, change) parked;
+	STAILQ_HEAD(, api_change) parked;
 	size_t parked_count;
 };
 
@@ -63,7 +63,7 @@ static json_t *show(void *context, struct sandbox *sandbox)
 	return object;
 }
 
-static bool has_labels(const struct sandbox *sandbox, const struct route *route)
+static bool has_labels(const struct sandbox *sandbox, const struct ctl_target *route)
 {
 	for (size_t i = 0; i < route->label_count; i++) {
 		const struct route_label *wanted = &route->labels[i];
@@ -77,7 +77,7 @@ static bool has_labels(const struct sandbox *sandbox, const struct route *route)
 	return true;
 }
 
-static void list_sandboxes(struct api *api, const struct route *route, struct reply *reply)
+static void list_sandboxes(struct api *api, const struct ctl_target *route, struct reply *reply)
 {
 	json_t *sandboxes = json_array();
 
@@ -101,7 +101,7 @@ static void refuse_unknown(const char *id, struct reply *reply)
 	reply_problem(reply, &problem);
 }
 
-static void read_sandbox(struct api *api, const struct route *route, struct reply *reply)
+static void read_sandbox(struct api *api, const struct ctl_target *route, struct reply *reply)
 {
 	const struct control_ops *ops = &api->ops;
 	struct sandbox *sandbox = registry_find(api->registry, route->id);
@@ -122,7 +122,7 @@ static void read_sandbox(struct api *api, const struct route *route, struct repl
 		reply_json(reply, 200, show(api, sandbox));
 }
 
-static void read_route(struct api *api, const struct route *route, struct reply *reply)
+static void read_route(struct api *api, const struct ctl_target *route, struct reply *reply)
 {
 	switch (route->kind) {
 	case ROUTE_SANDBOXES:
@@ -154,7 +154,7 @@ static void read_route(struct api *api, const struct route *route, struct reply 
 
 /* ---- changes ---- */
 
-static void change_free(struct change *change)
+static void change_free(struct api_change *change)
 {
 	spec_free(change->spec);
 	wire_patch_clear(&change->patch);
@@ -162,7 +162,7 @@ static void change_free(struct change *change)
 }
 
 /* Reads the body. 0, or -1 with PROBLEM. */
-static int change_read(struct change *change, const struct gate_request *request, struct problem *problem)
+static int change_read(struct api_change *change, const struct gate_request *request, struct problem *problem)
 {
 	const struct config *config = change->api->config;
 	int result = -1;
@@ -184,10 +184,10 @@ static int change_read(struct change *change, const struct gate_request *request
 }
 
 /* Lets the daemon make the change, and frees it. */
-static void change_run(struct change *change)
+static void change_run(struct api_change *change)
 {
 	const struct control_ops *ops = &change->api->ops;
-	const struct route *route = &change->route;
+	const struct ctl_target *route = &change->route;
 	struct reply *reply = change->reply;
 
 	if (!route_is_change(change->method)) {
@@ -212,14 +212,14 @@ static void change_run(struct change *change)
 	change_free(change);
 }
 
-static void change_unpark(struct change *change)
+static void change_unpark(struct api_change *change)
 {
-	STAILQ_REMOVE(&change->api->parked, change, change, next);
+	STAILQ_REMOVE(&change->api->parked, change, api_change, next);
 	change->api->parked_count--;
 	reply_on_gone(change->reply, NULL, NULL);
 }
 
-static void change_refuse(struct change *change, const char *detail)
+static void change_refuse(struct api_change *change, const char *detail)
 {
 	struct problem problem;
 
@@ -231,13 +231,13 @@ static void change_refuse(struct change *change, const char *detail)
 /* Nothing was begun: a client that went away does not get what it no longer waits for. */
 static void on_client_gone(void *context)
 {
-	struct change *change = context;
+	struct api_change *change = context;
 
 	change_unpark(change);
 	change_refuse(change, "the client went away while weftd was adopting");
 }
 
-static void change_park(struct change *change)
+static void change_park(struct api_change *change)
 {
 	struct api *api = change->api;
 
@@ -251,11 +251,11 @@ static void change_park(struct change *change)
 }
 
 /* NULL: there was no memory, and REPLY was told. */
-static struct change *change_new(struct api *api, enum head_method method, const struct route *route,
-				 struct reply *reply)
+static struct api_change *change_new(struct api *api, enum head_method method, const struct ctl_target *route,
+				     struct reply *reply)
 {
 	struct problem problem;
-	struct change *change = calloc(1, sizeof(*change));
+	struct api_change *change = calloc(1, sizeof(*change));
 
 	if (!change) {
 		problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
@@ -269,11 +269,11 @@ static struct change *change_new(struct api *api, enum head_method method, const
 	return change;
 }
 
-static void make_change(struct api *api, const struct gate_request *request, const struct route *route,
+static void make_change(struct api *api, const struct gate_request *request, const struct ctl_target *route,
 			struct reply *reply)
 {
 	struct problem problem = { .kind = PROBLEM_INTERNAL };
-	struct change *change = change_new(api, request->method, route, reply);
+	struct api_change *change = change_new(api, request->method, route, reply);
 
 	if (!change)
 		return;
@@ -295,10 +295,10 @@ static bool needs_no_sandboxes(enum route_kind kind)
 	return kind == ROUTE_HEALTHZ || kind == ROUTE_STATUS || kind == ROUTE_PAGE;
 }
 
-static void answer_read(struct api *api, enum head_method method, const struct route *route, struct reply *reply)
+static void answer_read(struct api *api, enum head_method method, const struct ctl_target *route, struct reply *reply)
 {
 	bool loading = api->ops.loading && api->ops.loading(api->ops.context);
-	struct change *held;
+	struct api_change *held;
 
 	if (!loading || needs_no_sandboxes(route->kind)) {
 		read_route(api, route, reply);
@@ -324,7 +324,7 @@ static void refuse_unprintable(const struct gate_request *request, struct reply 
 void api_handle(struct api *api, const struct gate_request *request, bool read_only, struct reply *reply)
 {
 	struct problem problem = { 0 };
-	struct route route;
+	struct ctl_target route;
 
 	if (!request->printable) {
 		refuse_unprintable(request, reply);
@@ -379,7 +379,7 @@ void api_stop(struct api *api)
 {
 	waits_stop(api->waits);
 	while (!STAILQ_EMPTY(&api->parked)) {
-		struct change *change = STAILQ_FIRST(&api->parked);
+		struct api_change *change = STAILQ_FIRST(&api->parked);
 		change_unpark(change);
 		change_refuse(change, "weftd is stopping");
 	}
@@ -395,9 +395,9 @@ void api_free(struct api *api)
 	free(api);
 }
 
-static struct change *first_held_read(struct api *api)
+static struct api_change *first_held_read(struct api *api)
 {
-	struct change *change;
+	struct api_change *change;
 
 	STAILQ_FOREACH(change, &api->parked, next)
 	{
@@ -409,7 +409,7 @@ static struct change *first_held_read(struct api *api)
 
 void api_loaded(struct api *api)
 {
-	struct change *change;
+	struct api_change *change;
 
 	while ((change = first_held_read(api))) {
 		change_unpark(change);
@@ -420,7 +420,7 @@ void api_loaded(struct api *api)
 void api_adopted(struct api *api)
 {
 	while (!STAILQ_EMPTY(&api->parked)) {
-		struct change *change = STAILQ_FIRST(&api->parked);
+		struct api_change *change = STAILQ_FIRST(&api->parked);
 		change_unpark(change);
 		change_run(change);
 	}

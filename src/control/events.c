@@ -25,14 +25,14 @@
 
 enum { PENDING_MAX = 64 * 1024, BOOT_SIZE = 17, TIME_SIZE = CLOCK_TEXT_SIZE + 8 };
 
-struct line {
+struct event_line {
 	char *text; /* with its newline */
 	size_t length;
 	char id[SANDBOX_ID_MAX + 1]; /* "": concerns the host */
 };
 
-struct reader {
-	TAILQ_ENTRY(reader) next;
+struct event_reader {
+	TAILQ_ENTRY(event_reader) next;
 	struct events *events;
 	struct reply *reply;
 	char id[SANDBOX_ID_MAX + 1]; /* only this sandbox; "": all */
@@ -47,8 +47,8 @@ struct events {
 	void *context;
 	char boot[BOOT_SIZE];
 	uint64_t last_seq; /* of the newest event; 0: none yet */
-	struct line ring[EVENTS_KEPT];
-	TAILQ_HEAD(, reader) readers;
+	struct event_line ring[EVENTS_KEPT];
+	TAILQ_HEAD(, event_reader) readers;
 	size_t reader_count;
 	struct timer heartbeat;
 };
@@ -58,7 +58,7 @@ static uint64_t oldest_seq(const struct events *events)
 	return events->last_seq > EVENTS_KEPT ? events->last_seq - EVENTS_KEPT + 1 : 1;
 }
 
-static struct line *line_at(struct events *events, uint64_t seq)
+static struct event_line *line_at(struct events *events, uint64_t seq)
 {
 	return &events->ring[seq % EVENTS_KEPT];
 }
@@ -111,7 +111,7 @@ static void add_line(struct events *events, struct evbuffer *out, const char *ty
 	free(text);
 }
 
-static void reader_free(struct reader *reader)
+static void reader_free(struct event_reader *reader)
 {
 	TAILQ_REMOVE(&reader->events->readers, reader, next);
 	reader->events->reader_count--;
@@ -126,7 +126,7 @@ static void on_reader_gone(void *context)
 }
 
 /* The next of the snapshot, or its end. */
-static void tell_snapshot(struct reader *reader, struct evbuffer *out)
+static void tell_snapshot(struct event_reader *reader, struct evbuffer *out)
 {
 	struct events *events = reader->events;
 	struct sandbox *sandbox = registry_next(events->registry, reader->slot);
@@ -148,21 +148,21 @@ static void tell_snapshot(struct reader *reader, struct evbuffer *out)
 }
 
 /* The next event. False: there is none, or the reader is too far behind. */
-static bool tell_event(struct reader *reader, struct evbuffer *out, bool *overtaken)
+static bool tell_event(struct event_reader *reader, struct evbuffer *out, bool *overtaken)
 {
 	struct events *events = reader->events;
 
 	*overtaken = reader->next_seq < oldest_seq(events);
 	if (*overtaken || reader->next_seq > events->last_seq)
 		return false;
-	const struct line *line = line_at(events, reader->next_seq++);
+	const struct event_line *line = line_at(events, reader->next_seq++);
 	if (line->text && (!*reader->id || !strcmp(reader->id, line->id)))
 		evbuffer_add(out, line->text, line->length);
 	return true;
 }
 
 /* Gives the reader what there is, as far as it takes it. May free it. */
-static void reader_pump(struct reader *reader)
+static void reader_pump(struct event_reader *reader)
 {
 	size_t pending = reply_pending(reader->reply);
 	struct evbuffer *out = evbuffer_new();
@@ -193,7 +193,7 @@ static void on_drained(void *context)
 static void on_heartbeat(void *context)
 {
 	struct events *events = context;
-	struct reader *reader;
+	struct event_reader *reader;
 
 	TAILQ_FOREACH(reader, &events->readers, next)
 	{
@@ -247,8 +247,8 @@ void events_free(struct events *events)
 
 void events_add(struct events *events, const char *type, const char *id, json_t *fields)
 {
-	struct line *line = line_at(events, ++events->last_seq);
-	struct reader *reader, *next;
+	struct event_line *line = line_at(events, ++events->last_seq);
+	struct event_reader *reader, *next;
 
 	free(line->text);
 	line->text = make_line(events, events->last_seq, type, id, fields, &line->length);
@@ -258,9 +258,9 @@ void events_add(struct events *events, const char *type, const char *id, json_t 
 		reader_pump(reader);
 }
 
-void events_stream(struct events *events, const struct route *route, struct reply *reply)
+void events_stream(struct events *events, const struct ctl_target *route, struct reply *reply)
 {
-	struct reader *reader = events->reader_count < EVENTS_READERS_MAX ? calloc(1, sizeof(*reader)) : NULL;
+	struct event_reader *reader = events->reader_count < EVENTS_READERS_MAX ? calloc(1, sizeof(*reader)) : NULL;
 	struct problem problem;
 
 	if (!reader) {

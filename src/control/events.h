@@ -35,6 +35,6 @@ void events_free(struct events *events);
 void events_add(struct events *events, const char *type, const char *id, json_t *fields);
 
 /* Turns REPLY into a stream, as ROUTE's since, boot and sandbox say. */
-void events_stream(struct events *events, const struct route *route, struct reply *reply);
+void events_stream(struct events *events, const struct ctl_target *route, struct reply *reply);
 
 #endif

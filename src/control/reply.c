@@ -18,7 +18,7 @@
 enum { TARGET_SHOWN = 160 };
 
 struct reply {
-	struct peer *peer; /* NULL: the client is gone */
+	struct http_peer *peer; /* NULL: the client is gone */
 	enum head_method method;
 	char target[TARGET_SHOWN + 1]; /* for the log, cut */
 	bool has_creds;
@@ -64,7 +64,7 @@ const char *reply_reason(int status)
 	return "Unknown";
 }
 
-struct reply *reply_new(struct peer *peer, const struct gate_request *request)
+struct reply *reply_new(struct http_peer *peer, const struct gate_request *request)
 {
 	struct reply *reply = calloc(1, sizeof(*reply));
 

@@ -12,7 +12,7 @@
 struct evbuffer;
 
 /* The reply to REQUEST that PEER waits for. NULL only for lack of memory. */
-struct reply *reply_new(struct peer *peer, const struct gate_request *request);
+struct reply *reply_new(struct http_peer *peer, const struct gate_request *request);
 
 /* The connection is gone: the answer will be dropped. Calls what reply_on_gone() set. For the gate alone. */
 void reply_detach(struct reply *reply);

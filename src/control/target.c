@@ -105,7 +105,7 @@ static int64_t read_number(const char *value, uint64_t maximum)
 	return number > maximum ? -1 : (int64_t)number;
 }
 
-static int read_state(struct route *route, const char *value, struct problem *problem)
+static int read_state(struct ctl_target *route, const char *value, struct problem *problem)
 {
 	if (sandbox_state_parse(value, &route->state) < 0)
 		return refuse(problem, "state", value,
@@ -114,7 +114,7 @@ static int read_state(struct route *route, const char *value, struct problem *pr
 	return 0;
 }
 
-static int read_label(struct route *route, const char *value, struct problem *problem)
+static int read_label(struct ctl_target *route, const char *value, struct problem *problem)
 {
 	const char *equals = strchr(value, '=');
 
@@ -130,7 +130,7 @@ static int read_label(struct route *route, const char *value, struct problem *pr
 	return 0;
 }
 
-static int read_wait(struct route *route, const char *value, struct problem *problem)
+static int read_wait(struct ctl_target *route, const char *value, struct problem *problem)
 {
 	enum sandbox_state state;
 
@@ -142,7 +142,7 @@ static int read_wait(struct route *route, const char *value, struct problem *pro
 	return 0;
 }
 
-static int read_timeout(struct route *route, const char *value, struct problem *problem)
+static int read_timeout(struct ctl_target *route, const char *value, struct problem *problem)
 {
 	int64_t seconds = read_number(value, ROUTE_WAIT_MAX_S);
 
@@ -152,7 +152,7 @@ static int read_timeout(struct route *route, const char *value, struct problem *
 	return 0;
 }
 
-static int read_drain(struct route *route, const char *value, struct problem *problem)
+static int read_drain(struct ctl_target *route, const char *value, struct problem *problem)
 {
 	int64_t seconds = read_number(value, ROUTE_DRAIN_MAX_S);
 
@@ -163,7 +163,7 @@ static int read_drain(struct route *route, const char *value, struct problem *pr
 	return 0;
 }
 
-static int read_since(struct route *route, const char *value, struct problem *problem)
+static int read_since(struct ctl_target *route, const char *value, struct problem *problem)
 {
 	int64_t since = read_number(value, INT64_MAX);
 
@@ -174,7 +174,7 @@ static int read_since(struct route *route, const char *value, struct problem *pr
 	return 0;
 }
 
-static int read_boot(struct route *route, const char *value, struct problem *problem)
+static int read_boot(struct ctl_target *route, const char *value, struct problem *problem)
 {
 	if (!*value || strlen(value) > ROUTE_BOOT_MAX)
 		return refuse(problem, "boot", value, "the boot of an event");
@@ -182,7 +182,7 @@ static int read_boot(struct route *route, const char *value, struct problem *pro
 	return 0;
 }
 
-static int read_sandbox(struct route *route, const char *value, struct problem *problem)
+static int read_sandbox(struct ctl_target *route, const char *value, struct problem *problem)
 {
 	if (!sandbox_id_is_valid(value))
 		return refuse(problem, "sandbox", value, "an id: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}");
@@ -190,14 +190,14 @@ static int read_sandbox(struct route *route, const char *value, struct problem *
 	return 0;
 }
 
-static int read_dest(struct route *route, const char *value, struct problem *problem)
+static int read_dest(struct ctl_target *route, const char *value, struct problem *problem)
 {
 	if (ipv4_parse(value, &route->destination) < 0)
 		return refuse(problem, "dest", value, "an IPv4 address");
 	return 0;
 }
 
-static int read_port(struct route *route, const char *value, struct problem *problem)
+static int read_port(struct ctl_target *route, const char *value, struct problem *problem)
 {
 	int64_t port = read_number(value, UINT16_MAX);
 
@@ -207,7 +207,7 @@ static int read_port(struct route *route, const char *value, struct problem *pro
 	return 0;
 }
 
-static int read_proto(struct route *route, const char *value, struct problem *problem)
+static int read_proto(struct ctl_target *route, const char *value, struct problem *problem)
 {
 	if (!strcmp(value, proto_name(PROTO_TCP)))
 		route->proto = PROTO_TCP;
@@ -221,7 +221,7 @@ static int read_proto(struct route *route, const char *value, struct problem *pr
 static const struct {
 	const char *name;
 	enum param bit;
-	int (*read)(struct route *route, const char *value, struct problem *problem);
+	int (*read)(struct ctl_target *route, const char *value, struct problem *problem);
 } params[] = {
 	{ "state", PARAM_STATE, read_state }, { "label", PARAM_LABEL, read_label },
 	{ "wait", PARAM_WAIT, read_wait },    { "timeout", PARAM_TIMEOUT, read_timeout },
@@ -232,7 +232,7 @@ static const struct {
 };
 
 /* One NAME=VALUE. *SEEN: the parameters that came before. */
-static int read_param(const char *text, size_t length, unsigned allowed, unsigned *seen, struct route *route,
+static int read_param(const char *text, size_t length, unsigned allowed, unsigned *seen, struct ctl_target *route,
 		      struct problem *problem)
 {
 	enum { NAME_SIZE = 64, VALUE_SIZE = SPEC_LABEL_KEY_MAX + SPEC_LABEL_VALUE_MAX + 2 };
@@ -255,7 +255,8 @@ static int read_param(const char *text, size_t length, unsigned allowed, unsigne
 	return problem_set(problem, PROBLEM_BAD_REQUEST, name, "unknown query parameter %s", name);
 }
 
-static int read_query(const char *query, size_t length, unsigned allowed, struct route *route, struct problem *problem)
+static int read_query(const char *query, size_t length, unsigned allowed, struct ctl_target *route,
+		      struct problem *problem)
 {
 	unsigned seen = 0;
 
@@ -277,7 +278,7 @@ static int read_query(const char *query, size_t length, unsigned allowed, struct
 	return 0;
 }
 
-static int find_fixed(const char *path, size_t length, struct route *route)
+static int find_fixed(const char *path, size_t length, struct ctl_target *route)
 {
 	for (size_t i = 0; i < ROUTES; i++) {
 		if (routes[i].of_sandbox || strlen(routes[i].path) != length || memcmp(routes[i].path, path, length))
@@ -288,7 +289,7 @@ static int find_fixed(const char *path, size_t length, struct route *route)
 	return -1;
 }
 
-static int find_sandbox(const char *rest, size_t length, struct route *route, struct problem *problem)
+static int find_sandbox(const char *rest, size_t length, struct ctl_target *route, struct problem *problem)
 {
 	const char *slash = memchr(rest, '/', length);
 	size_t id_length = slash ? (size_t)(slash - rest) : length;
@@ -328,14 +329,14 @@ static unsigned method_bit(enum head_method method)
 	return 0;
 }
 
-static unsigned allowed_params(const struct route *route, enum head_method method)
+static unsigned allowed_params(const struct ctl_target *route, enum head_method method)
 {
 	if (method == HEAD_GET || method == HEAD_HEAD)
 		return routes[route->kind].params;
 	return method == HEAD_DELETE ? PARAM_DRAIN : 0;
 }
 
-int route_parse(enum head_method method, const char *target, size_t length, struct route *route,
+int route_parse(enum head_method method, const char *target, size_t length, struct ctl_target *route,
 		struct problem *problem)
 {
 	static const char prefix[] = "/v1/sandboxes/";
@@ -358,7 +359,7 @@ int route_parse(enum head_method method, const char *target, size_t length, stru
 	return read_query(question + 1, length - path_length - 1, allowed_params(route, method), route, problem);
 }
 
-const char *route_allow(const struct route *route)
+const char *route_allow(const struct ctl_target *route)
 {
 	return routes[route->kind].allow;
 }

@@ -41,7 +41,7 @@ struct route_label {
 	char value[SPEC_LABEL_VALUE_MAX + 1];
 };
 
-struct route {
+struct ctl_target {
 	enum route_kind kind;
 	char id[SANDBOX_ID_MAX + 1]; /* of the path; "" where it has none */
 
@@ -70,11 +70,11 @@ struct route {
  * Reads TARGET (origin form, not terminated) as METHOD asks for it. 0, or -1 with PROBLEM: NOT_FOUND (no such path),
  * NOT_ALLOWED (see route_allow()), BAD_REQUEST with the field: "id", or the name of the query parameter.
  */
-int route_parse(enum head_method method, const char *target, size_t length, struct route *route,
+int route_parse(enum head_method method, const char *target, size_t length, struct ctl_target *route,
 		struct problem *problem);
 
 /* The methods of the path that is in ROUTE after NOT_ALLOWED: "GET, HEAD". */
-const char *route_allow(const struct route *route);
+const char *route_allow(const struct ctl_target *route);
 
 /* Whether the request changes anything: it is logged, and parked while the daemon adopts. */
 bool route_is_change(enum head_method method);

@@ -79,7 +79,7 @@ struct daemon {
 struct tenant {
 	struct daemon *daemon;
 	struct sandbox *sandbox;
-	struct route *route;
+	struct fwd_route *route;
 	struct probe *probe;    /* NULL while readiness is not being asked for */
 	int netns_fd;           /* the one descriptor that pins its namespace; -1 without */
 	bool busy;              /* a change is under way: others are parked */

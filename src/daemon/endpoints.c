@@ -27,7 +27,7 @@ static bool lacks_ipv6_loopback(const struct addr *listen, const struct err *err
 }
 
 /* OPTIONS without a socket: one that was kept for LISTEN is taken. ROUTE: NULL for the default endpoint. */
-static struct listener *open_one(struct daemon *daemon, struct route *route, struct listener_options options,
+static struct listener *open_one(struct daemon *daemon, struct fwd_route *route, struct listener_options options,
 				 const struct addr *listen, struct err *err)
 {
 	struct listener *listener;
@@ -51,7 +51,7 @@ static void explain(const struct endpoint *endpoints, size_t index, const char *
 		    const struct err *err, struct problem *problem)
 {
 	const struct endpoint *endpoint = &endpoints[index];
-	struct port_holder holder;
+	struct socket_holder holder;
 	char text[ADDR_TEXT_SIZE], field[64];
 
 	snprintf(field, sizeof(field), "%s/%zu%s", list, index, endpoint->port.automatic ? "" : "/listen");
@@ -163,7 +163,7 @@ void endpoints_retry(struct daemon *daemon)
  */
 static int judge_default(const struct daemon *daemon, const struct addr *listen, struct err *err)
 {
-	struct port_holder holder;
+	struct socket_holder holder;
 	char text[ADDR_TEXT_SIZE];
 
 	port_holder_find(listen, PROTO_TCP, &holder);

@@ -14,14 +14,14 @@
 
 enum { TCP_STATE_TIME_WAIT = 0x06, TCP_STATE_LISTEN = 0x0a, UDP_STATE_UNCONNECTED = 0x07 };
 
-struct row {
+struct socket_row {
 	struct addr local;
 	unsigned state;
 	unsigned long inode;
 };
 
 /* The addresses are printed as 32-bit words in host order of the machine. */
-static bool parse_row(const char *line, bool ipv6, struct row *row)
+static bool parse_row(const char *line, bool ipv6, struct socket_row *row)
 {
 	char host[40];
 	unsigned port;
@@ -58,7 +58,7 @@ static bool in_the_way(const struct addr *wanted, const struct addr *local)
 	return addr_is_wildcard(local) || addr_is_wildcard(wanted) || addr_same_host(wanted, local);
 }
 
-static void search_table(const char *path, bool ipv6, const struct addr *listen, struct row *found, bool *any,
+static void search_table(const char *path, bool ipv6, const struct addr *listen, struct socket_row *found, bool *any,
 			 bool *listener)
 {
 	FILE *table = fopen(path, "re");
@@ -67,7 +67,7 @@ static void search_table(const char *path, bool ipv6, const struct addr *listen,
 	if (!table)
 		return;
 	while (fgets(line, sizeof(line), table)) {
-		struct row row;
+		struct socket_row row;
 
 		if (!parse_row(line, ipv6, &row) || !in_the_way(listen, &row.local))
 			continue;
@@ -127,10 +127,10 @@ static void name_process(unsigned long inode, char *text, size_t size)
 	closedir(processes);
 }
 
-void port_holder_find(const struct addr *listen, enum proto proto, struct port_holder *holder)
+void port_holder_find(const struct addr *listen, enum proto proto, struct socket_holder *holder)
 {
 	bool ipv4 = listen->any.sa_family == AF_INET;
-	struct row row = { 0 };
+	struct socket_row row = { 0 };
 
 	memset(holder, 0, sizeof(*holder));
 	if (ipv4)

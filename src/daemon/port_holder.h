@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 /* Who has a local address in this network namespace. */
-struct port_holder {
+struct socket_holder {
 	bool found;     /* something has it */
 	bool listening; /* a listener (or, for UDP, an unconnected socket); else an outgoing connection */
 	char text[96];  /* "nginx (pid 812)", or "a process not visible from here" */
@@ -18,6 +18,6 @@ struct port_holder {
  * Looks up who holds LISTEN (a wildcard holder counts): the kernel's socket tables, proc_pid_net(5), for the socket, /proc/PID/fd
  * for the process. Slow where there are many processes: for error messages. Any thread.
  */
-void port_holder_find(const struct addr *listen, enum proto proto, struct port_holder *holder);
+void port_holder_find(const struct addr *listen, enum proto proto, struct socket_holder *holder);
 
 #endif

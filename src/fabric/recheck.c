@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-struct look {
+struct slot_look {
 	struct job job;
 	struct fabric *fabric;
 	unsigned slot;
@@ -30,7 +30,7 @@ struct look {
 
 static int run_look(struct job *job)
 {
-	struct look *look = (struct look *)job;
+	struct slot_look *look = (struct slot_look *)job;
 	const struct config *config = look->fabric->config;
 	char name[CONFIG_LINK_SIZE];
 	struct link_info link;
@@ -75,7 +75,7 @@ static void tell_broken(struct fabric *fabric, struct slot *slot, const char *wh
 	fabric->watcher.broken(fabric->watcher.context, slot->number, what);
 }
 
-static void judge_live(struct fabric *fabric, struct slot *slot, const struct look *look)
+static void judge_live(struct fabric *fabric, struct slot *slot, const struct slot_look *look)
 {
 	bool lost_under_vm = !look->has_tap && slot->carrier;
 
@@ -95,7 +95,7 @@ static void judge_live(struct fabric *fabric, struct slot *slot, const struct lo
 		fabric_repair(fabric, slot);
 }
 
-static void judge(struct fabric *fabric, struct slot *slot, const struct look *look)
+static void judge(struct fabric *fabric, struct slot *slot, const struct slot_look *look)
 {
 	switch (slot->phase) {
 	case SLOT_MAKING:
@@ -123,7 +123,7 @@ static void judge(struct fabric *fabric, struct slot *slot, const struct look *l
 
 static void finish_look(struct job *job)
 {
-	struct look *look = (struct look *)job;
+	struct slot_look *look = (struct slot_look *)job;
 	struct fabric *fabric = look->fabric;
 	struct slot *slot = slot_find(fabric, look->slot);
 
@@ -146,7 +146,7 @@ static void finish_look(struct job *job)
 
 static void look_at(struct fabric *fabric, struct slot *slot, bool veth_known, enum job_urgency urgency)
 {
-	struct look *look;
+	struct slot_look *look;
 
 	if (fabric->stopping || slot->looking) {
 		slot->look_more = true;

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-struct reply {
+struct fabric_answer {
 	struct job job;
 	fabric_slot_done *slot_done;
 	fabric_done *done;
@@ -16,7 +16,7 @@ struct reply {
 
 static void finish_reply(struct job *job)
 {
-	struct reply *reply = (struct reply *)job;
+	struct fabric_answer *reply = (struct fabric_answer *)job;
 	const struct err *err = reply->failed ? &reply->err : NULL;
 
 	if (reply->slot_done)
@@ -31,9 +31,9 @@ static void deliver_reply(struct mail *mail)
 	finish_reply((struct job *)((char *)mail - offsetof(struct job, mail)));
 }
 
-static void post_reply(struct fabric *fabric, const struct reply *form)
+static void post_reply(struct fabric *fabric, const struct fabric_answer *form)
 {
-	struct reply *reply = malloc(sizeof(*reply));
+	struct fabric_answer *reply = malloc(sizeof(*reply));
 
 	/* Nothing to tell it with: whoever waits would wait for ever, and the next allocation fails as well. */
 	if (!reply)
@@ -45,12 +45,13 @@ static void post_reply(struct fabric *fabric, const struct reply *form)
 
 void fabric_reply_slot(struct fabric *fabric, fabric_slot_done *done, void *context, const struct err *err)
 {
-	post_reply(fabric, &(struct reply){ .slot_done = done, .context = context, .err = *err, .failed = true });
+	post_reply(fabric,
+		   &(struct fabric_answer){ .slot_done = done, .context = context, .err = *err, .failed = true });
 }
 
 void fabric_reply(struct fabric *fabric, fabric_done *done, void *context, const struct err *err)
 {
-	struct reply form = { .done = done, .context = context, .failed = err != NULL };
+	struct fabric_answer form = { .done = done, .context = context, .failed = err != NULL };
 
 	if (err)
 		form.err = *err;

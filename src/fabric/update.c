@@ -166,7 +166,7 @@ void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric
 
 /* ---- flows, and what policy says ---- */
 
-struct question {
+struct slot_question {
 	struct job job;
 	struct fabric *fabric;
 	unsigned slot;
@@ -182,7 +182,7 @@ struct question {
 
 static int run_flush(struct job *job)
 {
-	struct question *question = (struct question *)job;
+	struct slot_question *question = (struct slot_question *)job;
 
 	if (conntrack_flush(question->netns_fd, &job->err) < 0)
 		return -1;
@@ -190,7 +190,7 @@ static int run_flush(struct job *job)
 }
 
 /* What the namespace lets through ends at the host's own addresses, services apart. */
-static int judge_host(struct question *question, struct err *err)
+static int judge_host(struct slot_question *question, struct err *err)
 {
 	struct fabric_reach *reach = &question->reach;
 	struct rtnl host = RTNL_CLOSED;
@@ -211,7 +211,7 @@ static int judge_host(struct question *question, struct err *err)
 
 static int run_reach(struct job *job)
 {
-	struct question *question = (struct question *)job;
+	struct slot_question *question = (struct slot_question *)job;
 
 	if (nft_slot_reach(question->netns_fd, question->fabric->config, question->destination, question->proto,
 			   question->port, &question->reach, &job->err) < 0)
@@ -221,7 +221,7 @@ static int run_reach(struct job *job)
 
 static void finish_question(struct job *job)
 {
-	struct question *question = (struct question *)job;
+	struct slot_question *question = (struct slot_question *)job;
 	const struct err *err = job_failure(job);
 
 	if (question->netns_fd >= 0)
@@ -239,9 +239,9 @@ static void deliver_refusal(struct mail *mail)
 }
 
 /* Posts the question, or the answer that there is no such slot. */
-static void ask(struct fabric *fabric, const struct question *form)
+static void ask(struct fabric *fabric, const struct slot_question *form)
 {
-	struct question *question = malloc(sizeof(*question));
+	struct slot_question *question = malloc(sizeof(*question));
 
 	if (!question)
 		abort(); /* who waits could not be told */
@@ -260,13 +260,13 @@ static void ask(struct fabric *fabric, const struct question *form)
 
 void fabric_flush_flows(struct fabric *fabric, unsigned slot, fabric_done *done, void *context)
 {
-	ask(fabric, &(struct question){ .job.run = run_flush, .slot = slot, .flushed = done, .context = context });
+	ask(fabric, &(struct slot_question){ .job.run = run_flush, .slot = slot, .flushed = done, .context = context });
 }
 
 void fabric_reach(struct fabric *fabric, unsigned slot, uint32_t destination, enum proto proto, uint16_t port,
 		  fabric_reach_done *done, void *context)
 {
-	ask(fabric, &(struct question){
+	ask(fabric, &(struct slot_question){
 			.job.run = run_reach,
 			.slot = slot,
 			.told = done,

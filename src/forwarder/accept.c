@@ -41,7 +41,7 @@ static size_t load_of(const struct worker *worker)
 /* The share that the next connection goes to: SHARE itself but for a good reason. */
 static struct endpoint_share *choose(struct endpoint_share *share)
 {
-	struct endpoint *endpoint = share->endpoint;
+	struct fwd_endpoint *endpoint = share->endpoint;
 	struct endpoint_share *best = share;
 	size_t least = load_of(share->worker);
 
@@ -60,7 +60,7 @@ static struct endpoint_share *choose(struct endpoint_share *share)
 /* limits_take() has counted the rest. */
 static void count_arrival(const struct arrival *arrival)
 {
-	struct route *route = arrival->side->route;
+	struct fwd_route *route = arrival->side->route;
 
 	endpoint_reference(arrival->endpoint);
 	atomic_fetch_add_explicit(&route->total, 1, memory_order_relaxed);
@@ -237,7 +237,7 @@ static bool send_last(const struct endpoint_share *share, int fd, const struct a
 }
 
 /* What waits in the queue of FD, a full one at most; nobody else accepts from it any more. */
-static void take_last(const struct endpoint *endpoint, int fd)
+static void take_last(const struct fwd_endpoint *endpoint, int fd)
 {
 	const struct endpoint_share *shares = endpoint->shares;
 	struct forwarder *forwarder = shares[0].worker->forwarder;
@@ -264,7 +264,7 @@ size_t accept_workers(const struct forwarder *forwarder)
 	return forwarder->worker_count < WORKERS_MAX ? forwarder->worker_count : WORKERS_MAX;
 }
 
-int accept_resume(struct endpoint *endpoint)
+int accept_resume(struct fwd_endpoint *endpoint)
 {
 	for (size_t i = 0; i < endpoint->share_count; i++) {
 		struct endpoint_share *share = &endpoint->shares[i];
@@ -276,7 +276,7 @@ int accept_resume(struct endpoint *endpoint)
 	return 0;
 }
 
-void accept_pause(struct endpoint *endpoint)
+void accept_pause(struct fwd_endpoint *endpoint)
 {
 	for (size_t i = 0; i < endpoint->share_count; i++) {
 		struct endpoint_share *share = &endpoint->shares[i];
@@ -295,7 +295,8 @@ void accept_wait(struct forwarder *forwarder)
 	}
 }
 
-int accept_open(struct forwarder *forwarder, struct endpoint *endpoint, struct route *route, int fd, struct err *err)
+int accept_open(struct forwarder *forwarder, struct fwd_endpoint *endpoint, struct fwd_route *route, int fd,
+		struct err *err)
 {
 	for (size_t i = 0; i < endpoint->share_count; i++) {
 		struct endpoint_share *share = &endpoint->shares[i];
@@ -317,7 +318,7 @@ int accept_open(struct forwarder *forwarder, struct endpoint *endpoint, struct r
 	return 0;
 }
 
-void accept_close(struct endpoint *endpoint, bool reset)
+void accept_close(struct fwd_endpoint *endpoint, bool reset)
 {
 	const struct forwarder *forwarder = endpoint->shares[0].worker->forwarder;
 	int fd = endpoint->shares[0].fd;

@@ -24,7 +24,7 @@ enum {
 	ROOM = 16,      /* descriptors that must be free beyond the reserve before accepting goes on */
 };
 
-bool limits_admit(const struct route *route, const struct route_state *state)
+bool limits_admit(const struct fwd_route *route, const struct route_state *state)
 {
 	const struct forwarder *forwarder = route->forwarder;
 	unsigned limit = state->limits.connections, for_all = state->connections_for_all;
@@ -42,7 +42,7 @@ static bool take_one(atomic_size_t *count, unsigned limit)
 	return false;
 }
 
-bool limits_take(struct route *route, const struct route_state *state)
+bool limits_take(struct fwd_route *route, const struct route_state *state)
 {
 	struct forwarder *forwarder = route->forwarder;
 

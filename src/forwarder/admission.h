@@ -17,10 +17,10 @@ struct route_state;
 void limits_init(struct forwarder *forwarder);
 
 /* Whether one more connection to ROUTE is allowed by STATE, its state as the caller knows it. Any thread. */
-bool limits_admit(const struct route *route, const struct route_state *state);
+bool limits_admit(const struct fwd_route *route, const struct route_state *state);
 
 /* The same, and counts it at once: whoever asks meanwhile is told of one more. Any thread. */
-bool limits_take(struct route *route, const struct route_state *state);
+bool limits_take(struct fwd_route *route, const struct route_state *state);
 
 /* Counts and logs a connection that was not. The thread of SHARE's worker. */
 void limits_refuse(const struct endpoint_share *share, const struct addr *client);

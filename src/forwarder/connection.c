@@ -231,7 +231,7 @@ void connection_pace(struct connection *connection)
 }
 
 /* A rare thing to ask for, so no list is kept for it: all are looked at. */
-void connections_reset_endpoint(struct worker *worker, const struct endpoint *endpoint)
+void connections_reset_endpoint(struct worker *worker, const struct fwd_endpoint *endpoint)
 {
 	struct route_side *side;
 

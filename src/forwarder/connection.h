@@ -21,7 +21,7 @@
 
 struct arrival;
 struct connection;
-struct endpoint;
+struct fwd_endpoint;
 struct route_side;
 struct worker;
 
@@ -67,7 +67,7 @@ struct connection {
 	LIST_ENTRY(connection) of_side; /* of its route */
 	struct worker *worker;
 	struct route_side *side;
-	struct endpoint *endpoint; /* with a reference */
+	struct fwd_endpoint *endpoint; /* with a reference */
 	uint64_t id;
 	struct addr client;
 	enum connection_state state : 8;
@@ -102,7 +102,7 @@ uint64_t connection_age_ms(const struct connection *connection);
 void connection_begin(struct worker *worker, const struct arrival *arrival);
 
 /* Resets what came through ENDPOINT (reason: unregistered). */
-void connections_reset_endpoint(struct worker *worker, const struct endpoint *endpoint);
+void connections_reset_endpoint(struct worker *worker, const struct fwd_endpoint *endpoint);
 
 /* Expires at DUE_MS, for what the state makes of it; replaces what was awaited before. */
 void connection_wait(struct connection *connection, uint64_t due_ms);

@@ -24,9 +24,9 @@ struct forwarder {
 	size_t next_first;  /* where the next route's workers begin */
 
 	LIST_HEAD(, listener) listeners;
-	LIST_HEAD(, route) routes;
-	struct route *nowhere;       /* who asks for the default endpoint while it leads nowhere is held here */
-	struct route *default_route; /* NULL: nowhere */
+	LIST_HEAD(, fwd_route) routes;
+	struct fwd_route *nowhere;       /* who asks for the default endpoint while it leads nowhere is held here */
+	struct fwd_route *default_route; /* NULL: nowhere */
 
 	/* Any thread. */
 	atomic_size_t connections;  /* accepted and not yet ended; UDP flows too */

@@ -6,9 +6,9 @@
 
 #include <stdlib.h>
 
-struct endpoint *endpoint_new(size_t shares, const struct addr *listen, uint16_t guest_port, bool proxy_protocol)
+struct fwd_endpoint *endpoint_new(size_t shares, const struct addr *listen, uint16_t guest_port, bool proxy_protocol)
 {
-	struct endpoint *endpoint = calloc(1, sizeof(*endpoint) + shares * sizeof(endpoint->shares[0]));
+	struct fwd_endpoint *endpoint = calloc(1, sizeof(*endpoint) + shares * sizeof(endpoint->shares[0]));
 
 	if (!endpoint)
 		return NULL;
@@ -20,13 +20,13 @@ struct endpoint *endpoint_new(size_t shares, const struct addr *listen, uint16_t
 	return endpoint;
 }
 
-struct endpoint *endpoint_reference(struct endpoint *endpoint)
+struct fwd_endpoint *endpoint_reference(struct fwd_endpoint *endpoint)
 {
 	atomic_fetch_add_explicit(&endpoint->references, 1, memory_order_relaxed);
 	return endpoint;
 }
 
-void endpoint_release(struct endpoint *endpoint)
+void endpoint_release(struct fwd_endpoint *endpoint)
 {
 	if (atomic_fetch_sub_explicit(&endpoint->references, 1, memory_order_acq_rel) == 1)
 		free(endpoint);

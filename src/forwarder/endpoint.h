@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct endpoint;
+struct fwd_endpoint;
 struct route_side;
 struct worker;
 
@@ -19,7 +19,7 @@ struct worker;
 struct endpoint_share {
 	struct poll_source readable;
 	struct mail closed; /* to the worker: the last it hears of the socket */
-	struct endpoint *endpoint;
+	struct fwd_endpoint *endpoint;
 	struct worker *worker;
 	struct route_side *side; /* where the connections go: used while FD is open, and for the last ones */
 	int fd;                  /* the listening socket; -1: closed. Main writes, under the worker's lock */
@@ -31,7 +31,7 @@ struct endpoint_share {
  * What the connections that came through one listening address have in common. It outlives the listener for as long as one of
  * them does. Constant but for the count, and the shares.
  */
-struct endpoint {
+struct fwd_endpoint {
 	atomic_uint references;
 	struct addr listen;
 	uint16_t guest_port;
@@ -41,10 +41,10 @@ struct endpoint {
 };
 
 /* With one reference, the caller's. NULL only for lack of memory. */
-struct endpoint *endpoint_new(size_t shares, const struct addr *listen, uint16_t guest_port, bool proxy_protocol);
+struct fwd_endpoint *endpoint_new(size_t shares, const struct addr *listen, uint16_t guest_port, bool proxy_protocol);
 
 /* Any thread. Returns ENDPOINT. */
-struct endpoint *endpoint_reference(struct endpoint *endpoint);
-void endpoint_release(struct endpoint *endpoint);
+struct fwd_endpoint *endpoint_reference(struct fwd_endpoint *endpoint);
+void endpoint_release(struct fwd_endpoint *endpoint);
 
 #endif

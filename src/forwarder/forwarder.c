@@ -103,7 +103,7 @@ void forwarder_free(struct forwarder *forwarder)
 void forwarder_reconfigure(struct forwarder *forwarder)
 {
 	struct limits limits = nowhere_limits(forwarder->config);
-	struct route *route;
+	struct fwd_route *route;
 
 	limits_read(forwarder);
 	route_set_limits(forwarder->nowhere, &limits);
@@ -141,7 +141,7 @@ struct addr forwarder_guest(const struct forwarder *forwarder, uint16_t port)
 	return addr_from_ipv4(forwarder->config->addresses.guest.ip, port);
 }
 
-void forwarder_set_default(struct forwarder *forwarder, struct route *route)
+void forwarder_set_default(struct forwarder *forwarder, struct fwd_route *route)
 {
 	if (forwarder->default_route == route)
 		return;

@@ -22,7 +22,7 @@ struct err;
 struct event_base;
 struct forwarder;
 struct listener;
-struct route;
+struct fwd_route;
 
 /* Why a connection ended. Exactly one for each. Names: close_reason_name(). */
 enum close_reason {
@@ -69,41 +69,41 @@ void forwarder_reconfigure(struct forwarder *forwarder);
 /* ---- Routes: the way to one guest ---- */
 
 /* A route with no namespace, no carrier, not ready. NULL only for lack of memory. */
-struct route *route_new(struct forwarder *forwarder, const char *id, unsigned slot, const struct limits *limits);
+struct fwd_route *route_new(struct forwarder *forwarder, const char *id, unsigned slot, const struct limits *limits);
 
 /* NETNS_FD stays the caller's and must stay open until route_close() is done; -1: the namespace is gone. */
-void route_set_namespace(struct route *route, int netns_fd);
+void route_set_namespace(struct fwd_route *route, int netns_fd);
 
 /*
  * UP: whether the TAP has carrier. Held clients dial from then on, at once and then each 50 to 200 ms. Down: the connections
  * to the guest are reset both ways (reason: carrier-lost) unless the route is paused; held ones stay held.
  */
-void route_set_up(struct route *route, bool up);
+void route_set_up(struct fwd_route *route, bool up);
 
 /* Whether the guest's ready_port answered: refusals are then retried for refused_grace only. */
-void route_set_ready(struct route *route, bool ready);
+void route_set_ready(struct fwd_route *route, bool ready);
 
 /*
  * PAUSED: connections are kept and not fed, new ones held, nothing is timed out. On resume with KEEP they go on at once; without,
  * all are reset (reason: paused-reset).
  */
-void route_pause(struct route *route);
-void route_resume(struct route *route, bool keep);
+void route_pause(struct fwd_route *route);
+void route_resume(struct fwd_route *route, bool keep);
 
-void route_set_limits(struct route *route, const struct limits *limits);
+void route_set_limits(struct fwd_route *route, const struct limits *limits);
 
 /*
  * No client is sent more than BYTES_PER_SECOND of what the guest sends; 0: no limit. Of one connection alone: what all of them have
  * together is limited where the guest's packets come in, by a bucket that is too large for one that has rested.
  */
-void route_set_pace(struct route *route, uint64_t bytes_per_second);
+void route_set_pace(struct fwd_route *route, uint64_t bytes_per_second);
 
 /*
  * Ends the route: what is held or open is reset with REASON after DRAIN_MS at the latest (0: at once); its listeners must be
  * closed before. DONE (may be NULL) when no worker uses it or its namespace any more; the route is then gone. A second call before
  * that, with DRAIN_MS 0, ends a drain at once; its DONE is not called.
  */
-void route_close(struct route *route, enum close_reason reason, unsigned drain_ms, void (*done)(void *context),
+void route_close(struct fwd_route *route, enum close_reason reason, unsigned drain_ms, void (*done)(void *context),
 		 void *context);
 
 struct route_stats {
@@ -111,7 +111,7 @@ struct route_stats {
 	uint64_t bytes_to_guest, bytes_from_guest;
 	int64_t last_activity_ms; /* wall clock; 0: none */
 };
-void route_stats(const struct route *route, struct route_stats *stats);
+void route_stats(const struct fwd_route *route, struct route_stats *stats);
 
 /* ---- Listeners: the ways in ---- */
 
@@ -126,7 +126,7 @@ struct listener_options {
  * Opens LISTEN and leads it to ROUTE (NULL: the default endpoint, which asks forwarder_set_default()'s route). NULL with ERR:
  * EADDRINUSE, EADDRNOTAVAIL, EACCES, EMFILE, ...
  */
-struct listener *listener_open(struct forwarder *forwarder, const struct addr *listen, struct route *route,
+struct listener *listener_open(struct forwarder *forwarder, const struct addr *listen, struct fwd_route *route,
 			       const struct listener_options *options, struct err *err);
 
 /*
@@ -139,7 +139,7 @@ void listener_close(struct listener *listener, bool reset);
 int listener_fd(const struct listener *listener);
 
 /* Where the default endpoint leads from now on; NULL: nowhere (clients are held for default_wait). Open connections stay. */
-void forwarder_set_default(struct forwarder *forwarder, struct route *route);
+void forwarder_set_default(struct forwarder *forwarder, struct fwd_route *route);
 
 /* ---- Probing ---- */
 
@@ -150,7 +150,7 @@ struct probe;
  * is called once, and may call probe_stop(), which is owed in any case. Nothing is dialed while the route is down or paused. NULL
  * only for lack of memory.
  */
-struct probe *probe_start(struct route *route, uint16_t port, void (*accepted)(void *context), void *context);
+struct probe *probe_start(struct fwd_route *route, uint16_t port, void (*accepted)(void *context), void *context);
 void probe_stop(struct probe *probe);
 
 /* ---- What is going on ---- */
@@ -166,7 +166,7 @@ struct connection_info {
 };
 
 /* Collects the connections of ROUTE from all workers. INFO is valid during the call only. At most LIMIT are listed. */
-void route_list(struct route *route, size_t limit,
+void route_list(struct fwd_route *route, size_t limit,
 		void (*listed)(void *context, const struct connection_info *info, size_t count), void *context);
 
 enum { CONNECT_BUCKETS = 16 };

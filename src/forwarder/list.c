@@ -152,7 +152,7 @@ static void ask(struct listing *listing, struct route_side *side, size_t limit)
 	mailbox_post(side->worker->mailbox, &part->mail);
 }
 
-void route_list(struct route *route, size_t limit,
+void route_list(struct fwd_route *route, size_t limit,
 		void (*listed)(void *context, const struct connection_info *info, size_t count), void *context)
 {
 	struct forwarder *forwarder = route->forwarder;

@@ -136,7 +136,7 @@ static int open_socket(struct listener *listener, const struct listener_options 
 	return err_set(err, EPROTONOSUPPORT, "protocol");
 }
 
-struct listener *listener_open(struct forwarder *forwarder, const struct addr *listen, struct route *route,
+struct listener *listener_open(struct forwarder *forwarder, const struct addr *listen, struct fwd_route *route,
 			       const struct listener_options *options, struct err *err)
 {
 	struct listener *listener = calloc(1, sizeof(*listener));

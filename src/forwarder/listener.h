@@ -5,15 +5,15 @@
 #include "base/queue.h"
 #include "forwarder/forwarder.h"
 
-struct endpoint;
+struct fwd_endpoint;
 struct udp_port;
 
 /* A listening address. Main thread. */
 struct listener {
 	LIST_ENTRY(listener) link;
 	struct forwarder *forwarder;
-	struct route *route; /* NULL: the default endpoint */
-	struct endpoint *endpoint;
+	struct fwd_route *route; /* NULL: the default endpoint */
+	struct fwd_endpoint *endpoint;
 	int fd;
 	struct udp_port *udp; /* NULL with TCP; it owns FD */
 };

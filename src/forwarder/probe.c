@@ -28,7 +28,7 @@ enum {
 
 struct probe {
 	LIST_ENTRY(probe) link;
-	struct route *route; /* NULL: it ended before the probe was stopped */
+	struct fwd_route *route; /* NULL: it ended before the probe was stopped */
 	bool finished;
 	uint16_t port;
 	void (*accepted)(void *context);
@@ -39,7 +39,7 @@ struct probe {
 	unsigned attempts;
 };
 
-static bool may_dial(const struct route *route)
+static bool may_dial(const struct fwd_route *route)
 {
 	return route->state.up && !route->state.paused && route->state.netns_fd >= 0 && !route->dying;
 }
@@ -120,7 +120,7 @@ static void on_timer(void *context)
 		succeed(probe);
 }
 
-void probe_route_changed(struct route *route)
+void probe_route_changed(struct fwd_route *route)
 {
 	struct probe *probe;
 
@@ -138,7 +138,7 @@ void probe_route_changed(struct route *route)
 	}
 }
 
-struct probe *probe_start(struct route *route, uint16_t port, void (*accepted)(void *context), void *context)
+struct probe *probe_start(struct fwd_route *route, uint16_t port, void (*accepted)(void *context), void *context)
 {
 	struct probe *probe = calloc(1, sizeof(*probe));
 	struct err err;
@@ -167,7 +167,7 @@ void probe_stop(struct probe *probe)
 	free(probe);
 }
 
-void probes_detach(struct route *route)
+void probes_detach(struct fwd_route *route)
 {
 	struct probe *probe;
 

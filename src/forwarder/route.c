@@ -30,9 +30,9 @@ static void take_common_limits(struct route_state *state, const struct config *c
 	state->connections_for_all = config->forwarder.connections;
 }
 
-struct route *route_new(struct forwarder *forwarder, const char *id, unsigned slot, const struct limits *limits)
+struct fwd_route *route_new(struct forwarder *forwarder, const char *id, unsigned slot, const struct limits *limits)
 {
-	struct route *route = calloc(1, sizeof(*route) + forwarder->worker_count * sizeof(route->sides[0]));
+	struct fwd_route *route = calloc(1, sizeof(*route) + forwarder->worker_count * sizeof(route->sides[0]));
 	struct err err;
 
 	if (!route)
@@ -55,7 +55,7 @@ struct route *route_new(struct forwarder *forwarder, const char *id, unsigned sl
 	return route;
 }
 
-void route_destroy(struct route *route)
+void route_destroy(struct fwd_route *route)
 {
 	probes_detach(route);
 	for (size_t i = 0; i < route->forwarder->worker_count; i++)
@@ -89,7 +89,7 @@ static void post_update(struct route_side *side)
 		mailbox_post(side->worker->mailbox, &side->update);
 }
 
-static void tell(struct route *route, const struct route_state *state)
+static void tell(struct fwd_route *route, const struct route_state *state)
 {
 	pthread_mutex_lock(&route->lock);
 	route->state = *state;
@@ -104,7 +104,7 @@ static void tell(struct route *route, const struct route_state *state)
 	}
 }
 
-struct route_side *route_side_at(struct route *route, size_t worker)
+struct route_side *route_side_at(struct fwd_route *route, size_t worker)
 {
 	struct route_side *side = route->sides[worker];
 
@@ -123,7 +123,7 @@ struct route_side *route_side_at(struct route *route, size_t worker)
 	return side;
 }
 
-void route_lead_on(struct route *nowhere, struct route *route)
+void route_lead_on(struct fwd_route *nowhere, struct fwd_route *route)
 {
 	for (size_t i = 0; i < nowhere->forwarder->worker_count; i++) {
 		struct route_side *side = nowhere->sides[i];
@@ -139,7 +139,7 @@ void route_lead_on(struct route *nowhere, struct route *route)
 
 /* ---- What main is told ---- */
 
-void route_set_namespace(struct route *route, int netns_fd)
+void route_set_namespace(struct fwd_route *route, int netns_fd)
 {
 	struct route_state state = route->state;
 
@@ -149,7 +149,7 @@ void route_set_namespace(struct route *route, int netns_fd)
 	probe_route_changed(route);
 }
 
-void route_set_up(struct route *route, bool up)
+void route_set_up(struct fwd_route *route, bool up)
 {
 	struct route_state state = route->state;
 
@@ -162,7 +162,7 @@ void route_set_up(struct route *route, bool up)
 	probe_route_changed(route);
 }
 
-void route_set_ready(struct route *route, bool ready)
+void route_set_ready(struct fwd_route *route, bool ready)
 {
 	struct route_state state = route->state;
 
@@ -172,7 +172,7 @@ void route_set_ready(struct route *route, bool ready)
 	tell(route, &state);
 }
 
-void route_pause(struct route *route)
+void route_pause(struct fwd_route *route)
 {
 	struct route_state state = route->state;
 
@@ -183,7 +183,7 @@ void route_pause(struct route *route)
 	probe_route_changed(route);
 }
 
-void route_resume(struct route *route, bool keep)
+void route_resume(struct fwd_route *route, bool keep)
 {
 	struct route_state state = route->state;
 
@@ -196,7 +196,7 @@ void route_resume(struct route *route, bool keep)
 	probe_route_changed(route);
 }
 
-void route_set_limits(struct route *route, const struct limits *limits)
+void route_set_limits(struct fwd_route *route, const struct limits *limits)
 {
 	struct route_state state = route->state;
 
@@ -205,7 +205,7 @@ void route_set_limits(struct route *route, const struct limits *limits)
 	tell(route, &state);
 }
 
-void route_set_pace(struct route *route, uint64_t bytes_per_second)
+void route_set_pace(struct fwd_route *route, uint64_t bytes_per_second)
 {
 	struct route_state state = route->state;
 
@@ -215,7 +215,7 @@ void route_set_pace(struct route *route, uint64_t bytes_per_second)
 	tell(route, &state);
 }
 
-void route_stats(const struct route *route, struct route_stats *stats)
+void route_stats(const struct fwd_route *route, struct route_stats *stats)
 {
 	uint64_t active_ms = 0;
 
@@ -244,7 +244,7 @@ void route_stats(const struct route *route, struct route_stats *stats)
 
 /* ---- The end ---- */
 
-static void finish(struct route *route)
+static void finish(struct fwd_route *route)
 {
 	void (*done)(void *) = route->done;
 	void *context = route->done_context;
@@ -257,7 +257,7 @@ static void finish(struct route *route)
 static void deliver_farewell_answer(struct mail *mail)
 {
 	struct route_side *side = (struct route_side *)((char *)mail - offsetof(struct route_side, farewell));
-	struct route *route = side->route;
+	struct fwd_route *route = side->route;
 
 	if (--route->sides_there == 0)
 		finish(route);
@@ -274,7 +274,7 @@ static void deliver_farewell(struct mail *mail)
 	mailbox_post(side->route->forwarder->mailbox, mail);
 }
 
-static void say_farewell(struct route *route)
+static void say_farewell(struct fwd_route *route)
 {
 	timer_stop(&route->drain);
 	for (size_t i = 0; i < route->forwarder->worker_count; i++) {
@@ -291,7 +291,7 @@ static void say_farewell(struct route *route)
 static void deliver_empty(struct mail *mail)
 {
 	struct route_side *side = (struct route_side *)((char *)mail - offsetof(struct route_side, empty));
-	struct route *route = side->route;
+	struct fwd_route *route = side->route;
 
 	if (--route->sides_busy == 0 && !route->forwarder->stopping)
 		say_farewell(route);
@@ -330,7 +330,7 @@ void route_side_check_empty(struct route_side *side)
 
 static void on_drained(void *context)
 {
-	struct route *route = context;
+	struct fwd_route *route = context;
 	struct route_state state = route->state;
 
 	state.reset_all = true;
@@ -339,10 +339,10 @@ static void on_drained(void *context)
 
 static void deliver_closed(struct mail *mail)
 {
-	finish((struct route *)((char *)mail - offsetof(struct route, closed)));
+	finish((struct fwd_route *)((char *)mail - offsetof(struct fwd_route, closed)));
 }
 
-void route_close(struct route *route, enum close_reason reason, unsigned drain_ms, void (*done)(void *context),
+void route_close(struct fwd_route *route, enum close_reason reason, unsigned drain_ms, void (*done)(void *context),
 		 void *context)
 {
 	struct forwarder *forwarder = route->forwarder;

@@ -36,7 +36,7 @@ struct route_state {
 
 /* One worker's share of a route. Its thread's only, but for what says otherwise. Made when a connection may come there. */
 struct route_side {
-	struct route *route;
+	struct fwd_route *route;
 	struct worker *worker;
 	LIST_ENTRY(route_side) of_worker;
 	bool known;               /* on its worker's list */
@@ -61,8 +61,8 @@ struct route_side {
 	_Atomic uint64_t active_ms; /* clock_now_ms() of the last byte; 0: none */
 };
 
-struct route {
-	LIST_ENTRY(route) link;
+struct fwd_route {
+	LIST_ENTRY(fwd_route) link;
 	struct forwarder *forwarder;
 	char *id; /* "": the way to nowhere */
 	unsigned slot;
@@ -86,13 +86,13 @@ struct route {
 };
 
 /* The share of WORKER, made if need be. NULL only for lack of memory. Main thread. */
-struct route_side *route_side_at(struct route *route, size_t worker);
+struct route_side *route_side_at(struct fwd_route *route, size_t worker);
 
 /* Frees at once: when the workers are gone. */
-void route_destroy(struct route *route);
+void route_destroy(struct fwd_route *route);
 
 /* Where the clients at the default endpoint wait go now. Main thread. */
-void route_lead_on(struct route *nowhere, struct route *route);
+void route_lead_on(struct fwd_route *nowhere, struct fwd_route *route);
 
 /* Whether the guest may be dialed. */
 bool route_may_dial(const struct route_state *state);

@@ -196,7 +196,7 @@ void udp_side_reset(struct route_side *side, enum close_reason reason)
 	close_flows(port, reason);
 }
 
-struct udp_port *udp_port_new(struct route *route, struct endpoint *endpoint, int fd)
+struct udp_port *udp_port_new(struct fwd_route *route, struct fwd_endpoint *endpoint, int fd)
 {
 	struct worker *worker = forwarder_pick_worker(route->forwarder);
 	struct udp_port *port = calloc(1, sizeof(*port));

@@ -14,7 +14,7 @@
 #include "forwarder/poller.h"
 #include "forwarder/wheel.h"
 
-struct endpoint;
+struct fwd_endpoint;
 struct route_side;
 struct udp_batch;
 struct worker;
@@ -40,14 +40,14 @@ struct udp_port {
 	struct mail opening, closing;
 	struct worker *worker;
 	struct route_side *side;
-	struct endpoint *endpoint; /* with a reference */
+	struct fwd_endpoint *endpoint; /* with a reference */
 	int fd;
 	struct poll_source readable;
 	LIST_HEAD(, udp_flow) flows[UDP_BUCKETS];
 };
 
 /* Hands FD, a bound UDP socket, to a worker. NULL only for lack of memory. Main thread. */
-struct udp_port *udp_port_new(struct route *route, struct endpoint *endpoint, int fd);
+struct udp_port *udp_port_new(struct fwd_route *route, struct fwd_endpoint *endpoint, int fd);
 
 /* Asks for its end, and its flows' (reason: unregistered). It closes the socket. Main thread; PORT is gone for the caller. */
 void udp_port_close(struct udp_port *port);

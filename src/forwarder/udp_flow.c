@@ -78,7 +78,7 @@ static struct udp_flow *find(struct udp_port *port, const struct addr *client, s
 static struct udp_flow *make(struct udp_port *port, const struct addr *client, size_t bucket)
 {
 	struct worker *worker = port->worker;
-	struct route *route = port->side->route;
+	struct fwd_route *route = port->side->route;
 	struct udp_flow *flow = calloc(1, sizeof(*flow));
 
 	if (!flow)

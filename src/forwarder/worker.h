@@ -33,7 +33,7 @@ enum {
 struct arrival {
 	int fd;
 	struct addr client;
-	struct endpoint *endpoint; /* with a reference */
+	struct fwd_endpoint *endpoint; /* with a reference */
 	struct route_side *side;
 	uint64_t accepted_us; /* clock_now_us() */
 };

@@ -44,7 +44,7 @@ enum {
 
 /* ---- states, and the end ---- */
 
-static void peer_unlist(struct peer *peer)
+static void peer_unlist(struct http_peer *peer)
 {
 	struct gate *gate = peer->gate;
 
@@ -56,7 +56,7 @@ static void peer_unlist(struct peer *peer)
 	}
 }
 
-static void peer_list(struct peer *peer)
+static void peer_list(struct http_peer *peer)
 {
 	struct gate *gate = peer->gate;
 
@@ -69,7 +69,7 @@ static void peer_list(struct peer *peer)
 	}
 }
 
-void peer_set_state(struct peer *peer, enum peer_state state, uint64_t deadline_ms)
+void peer_set_state(struct http_peer *peer, enum peer_state state, uint64_t deadline_ms)
 {
 	peer_unlist(peer);
 	peer->state = state;
@@ -80,7 +80,7 @@ void peer_set_state(struct peer *peer, enum peer_state state, uint64_t deadline_
 		timer_stop(&peer->deadline);
 }
 
-static void peer_free(struct peer *peer)
+static void peer_free(struct http_peer *peer)
 {
 	if (peer->gate->current == peer)
 		peer->gate->current = NULL;
@@ -94,7 +94,7 @@ static void peer_free(struct peer *peer)
 	free(peer);
 }
 
-void peer_close(struct peer *peer)
+void peer_close(struct http_peer *peer)
 {
 	evhttp_connection_free(peer->connection); /* calls on_closed() */
 }
@@ -102,7 +102,7 @@ void peer_close(struct peer *peer)
 /* evhttp is about to free the connection, whoever wanted that. */
 static void on_closed(struct evhttp_connection *connection, void *arg)
 {
-	struct peer *peer = arg;
+	struct http_peer *peer = arg;
 	struct gate *gate = peer->gate;
 
 	(void)connection;
@@ -116,7 +116,7 @@ static void on_closed(struct evhttp_connection *connection, void *arg)
 }
 
 /* On a unix socket a client that closed hangs up, and one that only sends no more does not. */
-static bool peer_hung_up(const struct peer *peer)
+static bool peer_hung_up(const struct http_peer *peer)
 {
 	struct pollfd poll_fd = { .fd = bufferevent_getfd(peer->bufferevent) };
 
@@ -125,7 +125,7 @@ static bool peer_hung_up(const struct peer *peer)
 
 static void on_deadline(void *context)
 {
-	struct peer *peer = context;
+	struct http_peer *peer = context;
 
 	if (peer->state != PEER_SERVING) {
 		peer_close(peer);
@@ -139,7 +139,7 @@ static void on_deadline(void *context)
 
 /* ---- serving ---- */
 
-void peer_hand_over(struct peer *peer)
+void peer_hand_over(struct http_peer *peer)
 {
 	struct gate *gate = peer->gate;
 	struct evbuffer *input = bufferevent_get_input(peer->bufferevent);
@@ -169,7 +169,7 @@ void peer_hand_over(struct peer *peer)
 
 static void on_readable(struct bufferevent *bufferevent, void *arg)
 {
-	struct peer *peer = arg;
+	struct http_peer *peer = arg;
 	struct evbuffer *input = bufferevent_get_input(bufferevent);
 
 	switch (peer->state) {
@@ -193,7 +193,7 @@ static void on_readable(struct bufferevent *bufferevent, void *arg)
 
 static void on_written(struct bufferevent *bufferevent, void *arg)
 {
-	struct peer *peer = arg;
+	struct http_peer *peer = arg;
 
 	switch (peer->state) {
 	case PEER_REFUSING:
@@ -221,7 +221,7 @@ static void on_written(struct bufferevent *bufferevent, void *arg)
 /* A client that sends no more may still wait for what it asked for. */
 static void on_event(struct bufferevent *bufferevent, short what, void *arg)
 {
-	struct peer *peer = arg;
+	struct http_peer *peer = arg;
 	bool owed = peer->state == PEER_SERVING || peer->state == PEER_WRITING || peer->state == PEER_REFUSING;
 
 	(void)bufferevent;
@@ -234,7 +234,7 @@ static void on_event(struct bufferevent *bufferevent, short what, void *arg)
 		timer_start(&peer->deadline, HANGUP_CHECK_MS);
 }
 
-void peer_install(struct peer *peer)
+void peer_install(struct http_peer *peer)
 {
 	bufferevent_setcb(peer->bufferevent, on_readable, on_written, on_event, peer);
 }
@@ -244,7 +244,7 @@ void peer_install(struct peer *peer)
 /* Too many connections: the oldest that has not sent a request makes room. */
 static bool gate_evict(struct gate *gate)
 {
-	struct peer *oldest = TAILQ_FIRST(&gate->reading);
+	struct http_peer *oldest = TAILQ_FIRST(&gate->reading);
 	uint64_t suppressed;
 
 	if (!oldest)
@@ -257,7 +257,7 @@ static bool gate_evict(struct gate *gate)
 }
 
 /* Where we were held up ourselves, what a client sent in time waits to be read in the next turn. */
-static bool peer_is_idle(const struct peer *peer, uint64_t now_ms)
+static bool peer_is_idle(const struct http_peer *peer, uint64_t now_ms)
 {
 	int unread = 0;
 
@@ -270,12 +270,12 @@ static bool peer_is_idle(const struct peer *peer, uint64_t now_ms)
  * Keeps to the caps. What has only just come is spared while there is any room: in a burst its request is on the way, or
  * waits in the socket already. True if PEER, which comes now, was closed itself.
  */
-static bool gate_make_room(struct gate *gate, const struct peer *peer)
+static bool gate_make_room(struct gate *gate, const struct http_peer *peer)
 {
 	uint64_t now = clock_now_ms();
 
 	for (;;) {
-		const struct peer *oldest = TAILQ_FIRST(&gate->reading);
+		const struct http_peer *oldest = TAILQ_FIRST(&gate->reading);
 		bool idle = oldest && peer_is_idle(oldest, now);
 		if (!oldest || !(gate->count > GATE_PEERS_MAX || (gate->reading_count > GATE_READING_MAX && idle)))
 			return false;
@@ -291,7 +291,7 @@ static bool on_exhausted(void *context)
 }
 
 /* evhttp has finished setting the connection up. */
-static void peer_begin(struct peer *peer)
+static void peer_begin(struct http_peer *peer)
 {
 	bufferevent_event_cb event_cb;
 	void *connection;
@@ -306,7 +306,7 @@ static void peer_begin(struct peer *peer)
 
 static void on_kick(evutil_socket_t fd, short what, void *arg)
 {
-	struct peer *peer = arg;
+	struct http_peer *peer = arg;
 	struct gate *gate = peer->gate;
 
 	(void)fd;
@@ -321,7 +321,7 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
 static struct bufferevent *on_accept(struct event_base *base, void *arg)
 {
 	struct gate *gate = arg;
-	struct peer *peer = calloc(1, sizeof(*peer));
+	struct http_peer *peer = calloc(1, sizeof(*peer));
 	struct err err;
 
 	if (!peer)
@@ -346,7 +346,7 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
 /* The client has the whole reply; evhttp closes the connection next, or gets it ready for another request. */
 static void on_sent(struct evhttp_request *request, void *arg)
 {
-	struct peer *peer = arg;
+	struct http_peer *peer = arg;
 
 	(void)request;
 	peer->request = NULL;
@@ -367,7 +367,7 @@ static void on_sent(struct evhttp_request *request, void *arg)
 static void on_request(struct evhttp_request *evhttp_request, void *arg)
 {
 	struct gate *gate = arg;
-	struct peer *peer = gate->current;
+	struct http_peer *peer = gate->current;
 
 	if (!peer) {
 		evhttp_send_reply(evhttp_request, 503, reply_reason(503), NULL);
@@ -403,7 +403,7 @@ static void on_request(struct evhttp_request *evhttp_request, void *arg)
 
 /* ---- what replies say ---- */
 
-void peer_answer(struct peer *peer, const struct peer_answer *answer)
+void peer_answer(struct http_peer *peer, const struct peer_answer *answer)
 {
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(peer->request);
 	char length[24];
@@ -423,7 +423,7 @@ void peer_answer(struct peer *peer, const struct peer_answer *answer)
 	peer_install(peer);
 }
 
-void peer_stream_start(struct peer *peer, const char *content_type)
+void peer_stream_start(struct http_peer *peer, const char *content_type)
 {
 	evhttp_add_header(evhttp_request_get_output_headers(peer->request), "Content-Type", content_type);
 	peer->streaming = true;
@@ -433,14 +433,14 @@ void peer_stream_start(struct peer *peer, const char *content_type)
 
 static void on_drained(struct evhttp_connection *connection, void *arg)
 {
-	struct peer *peer = arg;
+	struct http_peer *peer = arg;
 
 	(void)connection;
 	if (peer->drained && peer->reply)
 		peer->drained(peer->drained_context);
 }
 
-void peer_stream_write(struct peer *peer, struct evbuffer *data, void (*drained)(void *context), void *context)
+void peer_stream_write(struct http_peer *peer, struct evbuffer *data, void (*drained)(void *context), void *context)
 {
 	peer->drained = drained;
 	peer->drained_context = context;
@@ -448,7 +448,7 @@ void peer_stream_write(struct peer *peer, struct evbuffer *data, void (*drained)
 	peer_install(peer);
 }
 
-void peer_stream_end(struct peer *peer)
+void peer_stream_end(struct http_peer *peer)
 {
 	bool chunked = peer->head.minor == 1;
 
@@ -459,7 +459,7 @@ void peer_stream_end(struct peer *peer)
 		peer_install(peer);
 }
 
-size_t peer_stream_pending(const struct peer *peer)
+size_t peer_stream_pending(const struct http_peer *peer)
 {
 	return evbuffer_get_length(bufferevent_get_output(peer->bufferevent));
 }
@@ -504,7 +504,7 @@ int gate_listen(struct gate *gate, int fd, struct err *err)
 /* A connection that evhttp accepted in this very turn does not tell us its end yet. */
 static void gate_end_all(struct gate *gate)
 {
-	struct peer *peer, *next;
+	struct http_peer *peer, *next;
 
 	TAILQ_FOREACH_SAFE(peer, &gate->others, next, next)
 	if (peer->state == PEER_NEW)

@@ -18,7 +18,7 @@ struct err;
 struct evbuffer;
 struct event_base;
 struct gate;
-struct peer; /* one connection */
+struct http_peer; /* one connection */
 struct reply;
 
 enum {
@@ -71,13 +71,13 @@ struct peer_answer {
 	bool head_only;           /* tell the body's length and leave it out */
 };
 
-void peer_answer(struct peer *peer, const struct peer_answer *answer);
+void peer_answer(struct http_peer *peer, const struct peer_answer *answer);
 
 /* A reply without a known length: start, any number of writes, end. DRAINED is called whenever all that was written is taken. */
-void peer_stream_start(struct peer *peer, const char *content_type);
-void peer_stream_write(struct peer *peer, struct evbuffer *data, void (*drained)(void *context), void *context);
-void peer_stream_end(struct peer *peer);
+void peer_stream_start(struct http_peer *peer, const char *content_type);
+void peer_stream_write(struct http_peer *peer, struct evbuffer *data, void (*drained)(void *context), void *context);
+void peer_stream_end(struct http_peer *peer);
 /* Bytes written and not taken yet. */
-size_t peer_stream_pending(const struct peer *peer);
+size_t peer_stream_pending(const struct http_peer *peer);
 
 #endif

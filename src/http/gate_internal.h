@@ -29,8 +29,8 @@ enum peer_state {
 	PEER_LINGERING, /* what it still sends is thrown away; then gone */
 };
 
-struct peer {
-	TAILQ_ENTRY(peer) next; /* in gate->reading while READING, else in gate->others */
+struct http_peer {
+	TAILQ_ENTRY(http_peer) next; /* in gate->reading while READING, else in gate->others */
 	struct gate *gate;
 	struct bufferevent *bufferevent; /* evhttp's, freed with its connection */
 	struct evhttp_connection *connection;
@@ -56,7 +56,7 @@ struct peer {
 	uint64_t lingered;
 };
 
-TAILQ_HEAD(peer_list, peer);
+TAILQ_HEAD(peer_list, http_peer);
 
 struct gate {
 	struct event_base *base;
@@ -65,7 +65,7 @@ struct gate {
 	void *context;
 	struct peer_list reading, others; /* reading: the oldest first */
 	size_t reading_count, count;
-	struct peer *current; /* whose request evhttp is reading right now; NULL again if it went away */
+	struct http_peer *current; /* whose request evhttp is reading right now; NULL again if it went away */
 	struct gate_accept *acceptors[ACCEPTORS_MAX];
 	size_t acceptor_count;
 	struct log_limit refused, evicted;
@@ -74,20 +74,20 @@ struct gate {
 /* ---- gate.c ---- */
 
 /* DEADLINE_MS: 0 for none. */
-void peer_set_state(struct peer *peer, enum peer_state state, uint64_t deadline_ms);
+void peer_set_state(struct http_peer *peer, enum peer_state state, uint64_t deadline_ms);
 
 /* Ends the connection and frees the peer. */
-void peer_close(struct peer *peer);
+void peer_close(struct http_peer *peer);
 
 /* Puts our callbacks on the bufferevent, in place of evhttp's. */
-void peer_install(struct peer *peer);
+void peer_install(struct http_peer *peer);
 
 /* Lets evhttp have the request that is complete, so that it is served. May free the peer. */
-void peer_hand_over(struct peer *peer);
+void peer_hand_over(struct http_peer *peer);
 
 /* ---- gate_read.c ---- */
 
 /* Goes on reading a request with what is in the inbox, and serves or refuses it when it can be judged. May free the peer. */
-void peer_advance(struct peer *peer);
+void peer_advance(struct http_peer *peer);
 
 #endif

@@ -20,7 +20,7 @@ enum {
 /* ---- refusing ---- */
 
 /* DETAIL NULL: a bare 400 for what does not speak HTTP. */
-static void peer_refuse(struct peer *peer, int status, const char *detail)
+static void peer_refuse(struct http_peer *peer, int status, const char *detail)
 {
 	struct evbuffer *output = bufferevent_get_output(peer->bufferevent);
 	char *body = detail ? reply_refusal_text(status, NULL, detail) : NULL;
@@ -44,7 +44,7 @@ static void peer_refuse(struct peer *peer, int status, const char *detail)
 /* ---- collecting a request ---- */
 
 /* Moves what came into the text, as far as it has room. */
-static void peer_collect(struct peer *peer)
+static void peer_collect(struct http_peer *peer)
 {
 	size_t have = evbuffer_get_length(peer->inbox);
 	size_t wanted = peer->text_length + have < TEXT_MAX ? peer->text_length + have : TEXT_MAX;
@@ -65,7 +65,7 @@ static void peer_collect(struct peer *peer)
 }
 
 /* Whether the head is complete. If it is refused the state says so. */
-static bool peer_read_head(struct peer *peer)
+static bool peer_read_head(struct http_peer *peer)
 {
 	switch (head_read(peer->text, peer->text_length, &peer->head)) {
 	case HEAD_MORE:
@@ -89,7 +89,7 @@ static bool peer_read_head(struct peer *peer)
 }
 
 /* Whether the body is complete. If it is refused the state says so. */
-static bool peer_read_body(struct peer *peer)
+static bool peer_read_body(struct http_peer *peer)
 {
 	static const char too_large[] = "the body is longer than 64 KiB";
 	const struct head *head = &peer->head;
@@ -122,7 +122,7 @@ static bool peer_read_body(struct peer *peer)
 	return false;
 }
 
-static void peer_continue(struct peer *peer)
+static void peer_continue(struct http_peer *peer)
 {
 	static const char answer[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -131,7 +131,7 @@ static void peer_continue(struct peer *peer)
 	bufferevent_enable(peer->bufferevent, EV_WRITE);
 }
 
-void peer_advance(struct peer *peer)
+void peer_advance(struct http_peer *peer)
 {
 	if (peer->state != PEER_READING)
 		return;

@@ -24,13 +24,13 @@
 #include <unistd.h>
 
 /* An address of the host, or a route, that lies in one of our ranges. */
-struct found {
+struct host_finding {
 	struct cidr4 cidr;
 	int index; /* of its link */
 };
 
 struct found_list {
-	struct found *items;
+	struct host_finding *items;
 	size_t count, room;
 };
 
@@ -43,24 +43,24 @@ struct check {
 	bool broken;                 /* no memory */
 };
 
-struct range {
+struct address_range {
 	const char *key;
 	const struct cidr4 *cidr;
 };
 
 enum { RANGES = 2 };
 
-static void ranges_of(const struct config *config, struct range ranges[static RANGES])
+static void ranges_of(const struct config *config, struct address_range ranges[static RANGES])
 {
-	ranges[0] = (struct range){ "host_cidr", &config->addresses.host_cidr };
-	ranges[1] = (struct range){ "veth_cidr", &config->addresses.veth_cidr };
+	ranges[0] = (struct address_range){ "host_cidr", &config->addresses.host_cidr };
+	ranges[1] = (struct address_range){ "veth_cidr", &config->addresses.veth_cidr };
 }
 
-static void keep(struct check *check, struct found_list *list, const struct found *found)
+static void keep(struct check *check, struct found_list *list, const struct host_finding *found)
 {
 	if (list->count == list->room) {
 		size_t room = list->room ? 2 * list->room : 64;
-		struct found *items = reallocarray(list->items, room, sizeof(*items));
+		struct host_finding *items = reallocarray(list->items, room, sizeof(*items));
 
 		if (!items) {
 			check->broken = true;
@@ -91,7 +91,7 @@ static int take_address(const struct nlmsghdr *header, void *data)
 	struct check *check = data;
 	const struct ifaddrmsg *address = mnl_nlmsg_get_payload(header);
 	const struct nlattr *table[IFA_MAX + 1];
-	struct found found = { .index = (int)address->ifa_index };
+	struct host_finding found = { .index = (int)address->ifa_index };
 
 	if (header->nlmsg_type != RTM_NEWADDR || address->ifa_family != AF_INET)
 		return MNL_CB_OK;
@@ -111,7 +111,7 @@ static int take_route(const struct nlmsghdr *header, void *data)
 	struct check *check = data;
 	const struct rtmsg *route = mnl_nlmsg_get_payload(header);
 	const struct nlattr *table[RTA_MAX + 1];
-	struct found found = { 0 };
+	struct host_finding found = { 0 };
 
 	/* The table of local addresses says what the addresses said; a default route covers everything. */
 	if (header->nlmsg_type != RTM_NEWROUTE || route->rtm_family != AF_INET || route->rtm_table == RT_TABLE_LOCAL ||
@@ -132,7 +132,7 @@ static int take_route(const struct nlmsghdr *header, void *data)
 
 static int compare_links(const void *a, const void *b)
 {
-	const struct found *left = a, *right = b;
+	const struct host_finding *left = a, *right = b;
 
 	return (left->index > right->index) - (left->index < right->index);
 }
@@ -140,7 +140,7 @@ static int compare_links(const void *a, const void *b)
 /* Whether the link with this number is ours; its name, "?" if there is none, where it is not. */
 static bool is_link_ours(struct check *check, int index, char name[static CONFIG_LINK_SIZE])
 {
-	const struct found wanted = { .index = index };
+	const struct host_finding wanted = { .index = index };
 	struct link_info link;
 	struct err why;
 
@@ -156,9 +156,9 @@ static bool is_link_ours(struct check *check, int index, char name[static CONFIG
 	return link.group == check->config->names.link_group;
 }
 
-static void check_address(struct check *check, const struct found *address)
+static void check_address(struct check *check, const struct host_finding *address)
 {
-	struct range ranges[RANGES];
+	struct address_range ranges[RANGES];
 	char name[CONFIG_LINK_SIZE], text[IPV4_TEXT_SIZE];
 
 	if (is_link_ours(check, address->index, name))
@@ -173,7 +173,8 @@ static void check_address(struct check *check, const struct found *address)
 	}
 }
 
-static void compare_route(struct check *check, const struct range *range, const struct cidr4 *to, const char *name)
+static void compare_route(struct check *check, const struct address_range *range, const struct cidr4 *to,
+			  const char *name)
 {
 	char ours[CIDR4_TEXT_SIZE], theirs[CIDR4_TEXT_SIZE];
 
@@ -189,9 +190,9 @@ static void compare_route(struct check *check, const struct range *range, const 
 			    F_STR("range", ours), F_STR("route", theirs), F_STR("link", name));
 }
 
-static void check_route(struct check *check, const struct found *route)
+static void check_route(struct check *check, const struct host_finding *route)
 {
-	struct range ranges[RANGES];
+	struct address_range ranges[RANGES];
 	char name[CONFIG_LINK_SIZE];
 
 	if (is_link_ours(check, route->index, name))
@@ -291,7 +292,7 @@ static int check_host(struct check *check, struct err *err)
 	if (rtnl_open(&check->rtnl, -1, NETLINK_ROUTE, err) < 0 || read_host(check, err) < 0)
 		return -1;
 	if (check->sandboxes.count)
-		qsort(check->sandboxes.items, check->sandboxes.count, sizeof(struct found), compare_links);
+		qsort(check->sandboxes.items, check->sandboxes.count, sizeof(struct host_finding), compare_links);
 	for (size_t i = 0; i < check->addresses.count; i++)
 		check_address(check, &check->addresses.items[i]);
 	for (size_t i = 0; i < check->routes.count; i++)

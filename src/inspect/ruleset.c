@@ -21,7 +21,7 @@ enum outcome {
 	OUTCOME_OVER,     /* accepted, dropped or redirected: this base chain says no more */
 };
 
-struct walk {
+struct ruleset_walk {
 	const struct ruleset *ruleset;
 	const struct ruleset_packet *packet;
 	enum ruleset_verdict what;
@@ -151,7 +151,7 @@ static enum ruleset_certainty rule_holds(const struct ruleset_rule *rule, const 
 }
 
 /* Notes that what was asked for happens here. */
-static void note(struct walk *walk, const struct ruleset_chain *chain, const struct ruleset_rule *rule,
+static void note(struct ruleset_walk *walk, const struct ruleset_chain *chain, const struct ruleset_rule *rule,
 		 enum ruleset_certainty certainty)
 {
 	if (certainty == RULESET_SURELY && walk->perhaps_over)
@@ -160,12 +160,12 @@ static void note(struct walk *walk, const struct ruleset_chain *chain, const str
 		walk->answer = (struct ruleset_answer){ certainty, chain, rule };
 }
 
-static enum outcome walk_chain(struct walk *walk, const struct ruleset_chain *chain, enum ruleset_certainty certainty,
-			       unsigned depth);
+static enum outcome walk_chain(struct ruleset_walk *walk, const struct ruleset_chain *chain,
+			       enum ruleset_certainty certainty, unsigned depth);
 
 /* A jump or goto. */
-static enum outcome follow(struct walk *walk, const struct ruleset_chain *chain, const struct ruleset_rule *rule,
-			   enum ruleset_certainty certainty, unsigned depth)
+static enum outcome follow(struct ruleset_walk *walk, const struct ruleset_chain *chain,
+			   const struct ruleset_rule *rule, enum ruleset_certainty certainty, unsigned depth)
 {
 	const struct ruleset_chain *target = ruleset_find(walk->ruleset, chain, rule->target);
 
@@ -177,7 +177,7 @@ static enum outcome follow(struct walk *walk, const struct ruleset_chain *chain,
 }
 
 /* What a rule whose conditions hold (surely or perhaps) does. *END: nothing of this chain is looked at any more. */
-static enum outcome apply(struct walk *walk, const struct ruleset_chain *chain, const struct ruleset_rule *rule,
+static enum outcome apply(struct ruleset_walk *walk, const struct ruleset_chain *chain, const struct ruleset_rule *rule,
 			  enum ruleset_certainty certainty, unsigned depth, bool *end)
 {
 	bool sure = certainty == RULESET_SURELY;
@@ -214,8 +214,8 @@ static enum outcome apply(struct walk *walk, const struct ruleset_chain *chain, 
 	return outcome;
 }
 
-static enum outcome walk_chain(struct walk *walk, const struct ruleset_chain *chain, enum ruleset_certainty certainty,
-			       unsigned depth)
+static enum outcome walk_chain(struct ruleset_walk *walk, const struct ruleset_chain *chain,
+			       enum ruleset_certainty certainty, unsigned depth)
 {
 	for (size_t i = 0; i < chain->rule_count; i++) {
 		const struct ruleset_rule *rule = &chain->rules[i];
@@ -239,7 +239,7 @@ struct ruleset_answer ruleset_ask(const struct ruleset *ruleset, enum ruleset_ho
 
 	for (size_t i = 0; i < ruleset->chain_count && best.certainty != RULESET_SURELY; i++) {
 		const struct ruleset_chain *chain = &ruleset->chains[i];
-		struct walk walk = { .ruleset = ruleset, .packet = packet, .what = what };
+		struct ruleset_walk walk = { .ruleset = ruleset, .packet = packet, .what = what };
 		if (chain->hook != hook || strcmp(chain->table, "weft") == 0)
 			continue;
 		enum outcome outcome = walk_chain(&walk, chain, RULESET_SURELY, 0);

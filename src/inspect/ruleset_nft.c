@@ -32,7 +32,7 @@ struct loaded {
 	uint8_t mask[16];
 };
 
-struct reading {
+struct ruleset_reading {
 	const char *table;
 	uint32_t family;
 	struct ruleset_rule *rule;
@@ -45,14 +45,14 @@ struct reading {
 };
 
 /* The first of the 4-byte registers that REGISTER (of either numbering) begins at. */
-static struct loaded *register_at(struct reading *reading, uint32_t number)
+static struct loaded *register_at(struct ruleset_reading *reading, uint32_t number)
 {
 	uint32_t index = number >= NFT_REG32_00 ? number - NFT_REG32_00 : (number - 1) * 4;
 
 	return &reading->registers[index < REGISTERS ? index : REGISTERS - 1];
 }
 
-static void load(struct reading *reading, uint32_t number, enum ruleset_field field, uint32_t offset)
+static void load(struct ruleset_reading *reading, uint32_t number, enum ruleset_field field, uint32_t offset)
 {
 	struct loaded *loaded = register_at(reading, number);
 
@@ -60,7 +60,7 @@ static void load(struct reading *reading, uint32_t number, enum ruleset_field fi
 	memset(loaded->mask, 0xff, sizeof(loaded->mask));
 }
 
-static void add_unknown(struct reading *reading)
+static void add_unknown(struct ruleset_reading *reading)
 {
 	ruleset_add_match(reading->rule, &(struct ruleset_match){ .field = FIELD_UNKNOWN });
 }
@@ -84,7 +84,7 @@ static enum ruleset_field meta_field(uint32_t key)
 	return FIELD_UNKNOWN;
 }
 
-static void read_meta(struct reading *reading, const struct nftnl_expr *expr)
+static void read_meta(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	/* With a source register it sets something: no condition. */
 	if (nftnl_expr_is_set(expr, NFTNL_EXPR_META_DREG))
@@ -92,7 +92,7 @@ static void read_meta(struct reading *reading, const struct nftnl_expr *expr)
 		     meta_field(nftnl_expr_get_u32(expr, NFTNL_EXPR_META_KEY)), 0);
 }
 
-static void read_payload(struct reading *reading, const struct nftnl_expr *expr)
+static void read_payload(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	uint32_t base = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_BASE);
 	uint32_t offset = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_OFFSET);
@@ -113,7 +113,7 @@ static void read_payload(struct reading *reading, const struct nftnl_expr *expr)
 		load(reading, number, FIELD_PORT, 0);
 }
 
-static void read_ct(struct reading *reading, const struct nftnl_expr *expr)
+static void read_ct(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	bool state = nftnl_expr_get_u32(expr, NFTNL_EXPR_CT_KEY) == NFT_CT_STATE;
 
@@ -121,7 +121,7 @@ static void read_ct(struct reading *reading, const struct nftnl_expr *expr)
 		load(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_CT_DREG), state ? FIELD_CT_STATE : FIELD_UNKNOWN, 0);
 }
 
-static void read_fib(struct reading *reading, const struct nftnl_expr *expr)
+static void read_fib(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	bool type = nftnl_expr_get_u32(expr, NFTNL_EXPR_FIB_RESULT) == NFT_FIB_RESULT_ADDRTYPE &&
 		    nftnl_expr_get_u32(expr, NFTNL_EXPR_FIB_FLAGS) == NFTA_FIB_F_DADDR;
@@ -129,7 +129,7 @@ static void read_fib(struct reading *reading, const struct nftnl_expr *expr)
 	load(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_FIB_DREG), type ? FIELD_ADDRESS_TYPE : FIELD_UNKNOWN, 0);
 }
 
-static void read_bitwise(struct reading *reading, const struct nftnl_expr *expr)
+static void read_bitwise(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	struct loaded *from = register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_SREG));
 	struct loaded *to = register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_DREG));
@@ -147,7 +147,7 @@ static void read_bitwise(struct reading *reading, const struct nftnl_expr *expr)
 		to->field = FIELD_UNKNOWN;
 }
 
-static void read_cmp(struct reading *reading, const struct nftnl_expr *expr)
+static void read_cmp(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	const struct loaded *loaded = register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_CMP_SREG));
 	uint32_t op = nftnl_expr_get_u32(expr, NFTNL_EXPR_CMP_OP);
@@ -167,14 +167,14 @@ static void read_cmp(struct reading *reading, const struct nftnl_expr *expr)
 	ruleset_add_match(reading->rule, &match);
 }
 
-static void set_verdict(struct reading *reading, enum ruleset_verdict verdict, const char *word)
+static void set_verdict(struct ruleset_reading *reading, enum ruleset_verdict verdict, const char *word)
 {
 	reading->rule->verdict = verdict;
 	snprintf(reading->rule->word, sizeof(reading->rule->word), "%s", word);
 	reading->ended = true;
 }
 
-static void read_immediate(struct reading *reading, const struct nftnl_expr *expr)
+static void read_immediate(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	uint32_t number = nftnl_expr_get_u32(expr, NFTNL_EXPR_IMM_DREG);
 	const char *chain = nftnl_expr_get_str(expr, NFTNL_EXPR_IMM_CHAIN);
@@ -189,7 +189,7 @@ static void read_immediate(struct reading *reading, const struct nftnl_expr *exp
 	snprintf(reading->rule->target, sizeof(reading->rule->target), "%.63s", chain ? chain : "");
 }
 
-static void read_nat(struct reading *reading, const struct nftnl_expr *expr)
+static void read_nat(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	if (nftnl_expr_get_u32(expr, NFTNL_EXPR_NAT_TYPE) == NFT_NAT_DNAT)
 		set_verdict(reading, VERDICT_REDIRECT, "dnat");
@@ -201,7 +201,7 @@ static void read_nat(struct reading *reading, const struct nftnl_expr *expr)
  * A set of a few plain elements stands for as many rules. Others (intervals, concatenations, long ones, a second one in the rule)
  * cannot be told.
  */
-static void read_lookup(struct reading *reading, const struct nftnl_expr *expr)
+static void read_lookup(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	const struct loaded *loaded = register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_SREG));
 	bool has_result = nftnl_expr_is_set(expr, NFTNL_EXPR_LOOKUP_DREG);
@@ -225,7 +225,7 @@ static void read_lookup(struct reading *reading, const struct nftnl_expr *expr)
 }
 
 /* Adds what was read to CHAIN: one rule, or one for each element of the set that it looks into. */
-static void add_rules(const struct reading *reading, struct ruleset_chain *chain)
+static void add_rules(const struct ruleset_reading *reading, struct ruleset_chain *chain)
 {
 	if (!reading->has_lookup) {
 		*ruleset_add_rule(chain) = *reading->rule;
@@ -246,7 +246,7 @@ static void add_rules(const struct reading *reading, struct ruleset_chain *chain
 	}
 }
 
-static void read_match(struct reading *reading, const struct nftnl_expr *expr)
+static void read_match(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	uint32_t length = 0;
 	const void *data = nftnl_expr_get(expr, NFTNL_EXPR_MT_INFO, &length);
@@ -255,44 +255,44 @@ static void read_match(struct reading *reading, const struct nftnl_expr *expr)
 			     nftnl_expr_get_u32(expr, NFTNL_EXPR_MT_REV), data, data ? length : 0);
 }
 
-static void read_target(struct reading *reading, const struct nftnl_expr *expr)
+static void read_target(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	ruleset_set_xt_target(reading->rule, nftnl_expr_get_str(expr, NFTNL_EXPR_TG_NAME));
 	reading->ended = reading->rule->verdict != VERDICT_NONE;
 }
 
-static void read_reject(struct reading *reading, const struct nftnl_expr *expr)
+static void read_reject(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	(void)expr;
 	set_verdict(reading, VERDICT_DROP, "reject");
 }
 
-static void read_redirect(struct reading *reading, const struct nftnl_expr *expr)
+static void read_redirect(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	(void)expr;
 	set_verdict(reading, VERDICT_REDIRECT, "redirect");
 }
 
-static void read_tproxy(struct reading *reading, const struct nftnl_expr *expr)
+static void read_tproxy(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	(void)expr;
 	/* It names a socket and lets the rule go on; that rule's packets end there all the same. */
 	set_verdict(reading, VERDICT_REDIRECT, "tproxy");
 }
 
-static void read_masquerade(struct reading *reading, const struct nftnl_expr *expr)
+static void read_masquerade(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	(void)expr;
 	set_verdict(reading, VERDICT_ACCEPT, "masquerade");
 }
 
-static void read_queue(struct reading *reading, const struct nftnl_expr *expr)
+static void read_queue(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	(void)expr;
 	set_verdict(reading, VERDICT_UNKNOWN, "queue");
 }
 
-static void read_nothing(struct reading *reading, const struct nftnl_expr *expr)
+static void read_nothing(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	(void)reading;
 	(void)expr;
@@ -300,7 +300,7 @@ static void read_nothing(struct reading *reading, const struct nftnl_expr *expr)
 
 static const struct {
 	const char *name;
-	void (*read)(struct reading *reading, const struct nftnl_expr *expr);
+	void (*read)(struct ruleset_reading *reading, const struct nftnl_expr *expr);
 } readers[] = {
 	{ "meta", read_meta },
 	{ "payload", read_payload },
@@ -329,7 +329,7 @@ static const struct {
 
 static int read_expression(struct nftnl_expr *expr, void *data)
 {
-	struct reading *reading = data;
+	struct ruleset_reading *reading = data;
 	const char *name = nftnl_expr_get_str(expr, NFTNL_EXPR_NAME);
 
 	if (reading->ended)
@@ -420,9 +420,9 @@ static int take_rule(const struct nlmsghdr *message, void *data)
 		chain = chain_of(taking->ruleset, rule, taking->last);
 	if (chain) {
 		struct ruleset_rule model = { .handle = nftnl_rule_get_u64(rule, NFTNL_RULE_HANDLE) };
-		struct reading reading = { .table = chain->table,
-					   .family = nftnl_rule_get_u32(rule, NFTNL_RULE_FAMILY),
-					   .rule = &model };
+		struct ruleset_reading reading = { .table = chain->table,
+						   .family = nftnl_rule_get_u32(rule, NFTNL_RULE_FAMILY),
+						   .rule = &model };
 		nftnl_expr_foreach(rule, read_expression, &reading);
 		add_rules(&reading, chain);
 		taking->last = chain;

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-struct gathering {
+struct set_gathering {
 	struct ruleset_element *elements;
 	size_t count;
 	bool strange;
@@ -42,7 +42,7 @@ enum ruleset_verdict ruleset_verdict_of(int number)
 
 static int take_element(struct nftnl_set_elem *element, void *data)
 {
-	struct gathering *gathering = data;
+	struct set_gathering *gathering = data;
 	uint32_t length = 0;
 	const void *key = nftnl_set_elem_get(element, NFTNL_SET_ELEM_KEY, &length);
 
@@ -78,7 +78,8 @@ static int take_elements(const struct nlmsghdr *message, void *data)
 }
 
 /* Asks for the elements and gathers them. False if that failed. */
-static bool dump(struct mnl_socket *socket, uint32_t family, const struct nftnl_set *set, struct gathering *gathering)
+static bool dump(struct mnl_socket *socket, uint32_t family, const struct nftnl_set *set,
+		 struct set_gathering *gathering)
 {
 	char buffer[1 << 16];
 	int result = 1;
@@ -100,7 +101,7 @@ static bool dump(struct mnl_socket *socket, uint32_t family, const struct nftnl_
 bool ruleset_read_set(uint32_t family, const char *table, const char *set_name,
 		      struct ruleset_element elements[static RULESET_ELEMENTS_MAX], size_t *count)
 {
-	struct gathering gathering = { .elements = elements };
+	struct set_gathering gathering = { .elements = elements };
 	struct mnl_socket *socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	struct nftnl_set *set = nftnl_set_alloc();
 	bool read = false;

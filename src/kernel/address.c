@@ -38,7 +38,7 @@ int address_ensure(struct rtnl *rtnl, int index, const struct cidr4 *cidr, bool 
 	return 0;
 }
 
-static void put_route(struct rtnl_request *request, uint16_t type, unsigned flags, const struct route *route)
+static void put_route(struct rtnl_request *request, uint16_t type, unsigned flags, const struct kern_route *route)
 {
 	struct rtmsg *message = rtnl_begin(request, type, flags, sizeof(*message));
 
@@ -57,7 +57,7 @@ static void put_route(struct rtnl_request *request, uint16_t type, unsigned flag
 }
 
 struct match {
-	const struct route *route;
+	const struct kern_route *route;
 	bool equal;
 	bool ours;
 };
@@ -85,7 +85,7 @@ static int take_match(const struct nlmsghdr *header, void *data)
 static const uint32_t SOMEWHERE = 0xc0000201; /* 192.0.2.1 */
 
 /* Looks at the entry that decides about ROUTE's destination. A lookup that fails finds none. */
-static struct match find_match(struct rtnl *rtnl, const struct route *route)
+static struct match find_match(struct rtnl *rtnl, const struct kern_route *route)
 {
 	struct match match = { .route = route };
 	struct err ignored;
@@ -100,7 +100,7 @@ static struct match find_match(struct rtnl *rtnl, const struct route *route)
 	return match;
 }
 
-int route_ensure(struct rtnl *rtnl, const struct route *route, bool *added, struct err *err)
+int route_ensure(struct rtnl *rtnl, const struct kern_route *route, bool *added, struct err *err)
 {
 	char text[CIDR4_TEXT_SIZE];
 	struct rtnl_request request;
@@ -125,7 +125,7 @@ int route_ensure(struct rtnl *rtnl, const struct route *route, bool *added, stru
 	return rtnl_send(rtnl, &request, err, "route %s", text);
 }
 
-int route_remove(struct rtnl *rtnl, const struct route *route, bool *removed, struct err *err)
+int route_remove(struct rtnl *rtnl, const struct kern_route *route, bool *removed, struct err *err)
 {
 	char text[CIDR4_TEXT_SIZE];
 	struct rtnl_request request;

@@ -19,7 +19,7 @@ enum { ROUTE_PROTOCOL = 174 };
 int address_ensure(struct rtnl *rtnl, int index, const struct cidr4 *cidr, bool *added, struct err *err);
 
 /* A route of ours to TO by GATEWAY (0: none) over the link; INDEX 0: `unreachable`. */
-struct route {
+struct kern_route {
 	struct cidr4 to;
 	uint32_t gateway;
 	int index;
@@ -30,10 +30,10 @@ struct route {
  * Adds it, or replaces what is there for the same destination; EEXIST where the table is shared and that is not ours. *ADDED (may
  * be NULL): it was not so before.
  */
-int route_ensure(struct rtnl *rtnl, const struct route *route, bool *added, struct err *err);
+int route_ensure(struct rtnl *rtnl, const struct kern_route *route, bool *added, struct err *err);
 
 /* Removes it; none there is no error, *REMOVED (may be NULL) says whether there was. Only routes with our protocol match. */
-int route_remove(struct rtnl *rtnl, const struct route *route, bool *removed, struct err *err);
+int route_remove(struct rtnl *rtnl, const struct kern_route *route, bool *removed, struct err *err);
 
 /* The link by which the default route leaves; 0 and *INDEX (0: there is no default route), or -1 with ERR. */
 int route_default_link(struct rtnl *rtnl, int *index, struct err *err);

@@ -119,7 +119,7 @@ bool nft_read_has_table(int fd, uint8_t family, struct err *err)
 
 /* ---- Counters ---- */
 
-struct counter_reader {
+struct nft_counter_reader {
 	void (*each)(void *context, const char *name, uint64_t packets, uint64_t bytes);
 	void *context;
 };
@@ -138,7 +138,7 @@ static uint64_t counter_value(const struct nlattr *data, unsigned type)
 
 static int read_counter(const struct nlmsghdr *message, void *data)
 {
-	const struct counter_reader *reader = data;
+	const struct nft_counter_reader *reader = data;
 	const struct nlattr *attr, *value = NULL;
 	const char *table = "", *name = "";
 
@@ -160,7 +160,7 @@ static int read_counter(const struct nlmsghdr *message, void *data)
 int nft_read_counters(int netns_fd, void (*each)(void *context, const char *name, uint64_t packets, uint64_t bytes),
 		      void *context, struct err *err)
 {
-	struct counter_reader reader = { each, context };
+	struct nft_counter_reader reader = { each, context };
 	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
 	AUTO_FD int fd = nft_socket(netns_fd, err);
 
@@ -173,7 +173,7 @@ int nft_read_counters(int netns_fd, void (*each)(void *context, const char *name
 
 /* ---- One element ---- */
 
-struct found {
+struct nft_found {
 	const struct nft_set *set;
 	struct nft_range range;
 };
@@ -191,7 +191,7 @@ static uint64_t read_packets(const struct nlattr *expression)
 	return 0;
 }
 
-static void take_range(const struct nlattr *item, struct found *found)
+static void take_range(const struct nlattr *item, struct nft_found *found)
 {
 	struct nft_element element = { 0 };
 	const struct nlattr *attr;
@@ -231,8 +231,8 @@ static int take_found(const struct nlmsghdr *message, void *data)
 }
 
 /* FLAGS: NFT_SET_ELEM_INTERVAL_END asks where the interval is over that holds WANTED. */
-static int find_element(int fd, uint8_t family, const struct nft_element *wanted, uint32_t flags, struct found *found,
-			struct err *err)
+static int find_element(int fd, uint8_t family, const struct nft_element *wanted, uint32_t flags,
+			struct nft_found *found, struct err *err)
 {
 	char buffer[512] __attribute__((aligned(NLMSG_ALIGNTO)));
 	uint8_t key[NFT_KEY_MAX];
@@ -258,7 +258,7 @@ static int find_element(int fd, uint8_t family, const struct nft_element *wanted
 int nft_read_find(int fd, uint8_t family, const struct nft_set *set, const struct nft_element *wanted,
 		  struct nft_range *range, struct err *err)
 {
-	struct found start = { .set = set }, over = { .set = set };
+	struct nft_found start = { .set = set }, over = { .set = set };
 	int status = find_element(fd, family, wanted, 0, &start, err);
 
 	if (status <= 0)

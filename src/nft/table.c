@@ -24,7 +24,7 @@ enum {
 };
 
 /* The fields of a key, in the order of a concatenation. TYPE: nft's number of the data type. */
-static const struct field {
+static const struct nft_set_field {
 	enum nft_key key;
 	unsigned type;
 	uint8_t length;

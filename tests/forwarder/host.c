@@ -40,7 +40,7 @@ enum { ARGUMENTS_MAX = 8, LINE_MAX_SIZE = 4096 };
 struct named_route {
 	LIST_ENTRY(named_route) link;
 	char id[64];
-	struct route *route;
+	struct fwd_route *route;
 	struct probe *probe;
 	uint16_t probe_port;
 	int netns_fd;
@@ -166,7 +166,7 @@ static void do_limits(char **arguments)
 
 static void do_listen(char **arguments)
 {
-	struct route *route = strcmp(arguments[2], "-") == 0 ? NULL : find_route(arguments[2])->route;
+	struct fwd_route *route = strcmp(arguments[2], "-") == 0 ? NULL : find_route(arguments[2])->route;
 	struct listener_options options = { .guest_port = (uint16_t)number(arguments[4]), .fd = -1 };
 	struct named_listener *made = calloc(1, sizeof(*made));
 	struct addr listen_on;

@@ -9,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct route route;
+	struct ctl_target route;
 	struct problem problem = { 0 };
 
 	if (!size)

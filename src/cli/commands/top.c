@@ -16,26 +16,26 @@
 #include <time.h>
 #include <unistd.h>
 
-struct row {
+struct top_row {
 	const json_t *sandbox;
 	bool rated;                         /* it was there at the last look */
 	double to_guest, from_guest, drops; /* a second */
 };
 
-struct look {
+struct top_look {
 	json_t *answer; /* owned */
 	json_t *by_id;  /* owned; id -> sandbox */
 	uint64_t at_ms; /* clock_now_ms() */
-	struct row *rows;
+	struct top_row *rows;
 	size_t count;
 };
 
-static void look_clear(struct look *look)
+static void look_clear(struct top_look *look)
 {
 	json_decref(look->answer);
 	json_decref(look->by_id);
 	free(look->rows);
-	*look = (struct look){ 0 };
+	*look = (struct top_look){ 0 };
 }
 
 /* A counter that went back belongs to another sandbox of the same name. */
@@ -49,7 +49,7 @@ static double rate_of(const json_t *now, const json_t *then, const char *key, do
 
 static int compare_rows(const void *left, const void *right)
 {
-	const struct row *a = left, *b = right;
+	const struct top_row *a = left, *b = right;
 	double a_bytes = a->to_guest + a->from_guest, b_bytes = b->to_guest + b->from_guest;
 
 	if (a_bytes != b_bytes)
@@ -58,7 +58,7 @@ static int compare_rows(const void *left, const void *right)
 	return (a_slot > b_slot) - (a_slot < b_slot);
 }
 
-static int look_take(const struct cli *cli, const struct look *last, struct look *look)
+static int look_take(const struct cli *cli, const struct top_look *last, struct top_look *look)
 {
 	json_t *sandbox;
 	size_t i;
@@ -78,7 +78,7 @@ static int look_take(const struct cli *cli, const struct look *last, struct look
 	{
 		const char *id = api_text(sandbox, "id");
 		const json_t *then = json_object_get(last->by_id, id);
-		struct row *row = &look->rows[look->count++];
+		struct top_row *row = &look->rows[look->count++];
 		row->sandbox = sandbox;
 		row->rated = then && api_number(then, "slot") == api_number(sandbox, "slot");
 		if (row->rated) {
@@ -92,21 +92,21 @@ static int look_take(const struct cli *cli, const struct look *last, struct look
 	return CLI_DONE;
 }
 
-static void add_rate(struct table *table, const struct row *row, double rate)
+static void add_rate(struct table *table, const struct top_row *row, double rate)
 {
 	char text[TEXT_NUMBER_SIZE];
 
 	table_add(table, CELL_PLAIN, row->rated ? text_bytes(rate, text) : "-");
 }
 
-static void print_table(const struct look *look, const struct screen *screen, size_t rows)
+static void print_table(const struct top_look *look, const struct screen *screen, size_t rows)
 {
 	static const char *const headings[] = { "~SANDBOX", ">SLOT", "STATE",   ">SINCE",   ">CONN",
 						">HELD",    ">TO/s", ">FROM/s", ">DROPS/s", NULL };
 	struct table *table = table_new(headings);
 	char since[TEXT_NUMBER_SIZE];
 
-	for (const struct row *row = look->rows; row < look->rows + look->count; row++) {
+	for (const struct top_row *row = look->rows; row < look->rows + look->count; row++) {
 		const json_t *counters = json_object_get(row->sandbox, "counters");
 		const char *state = api_text(row->sandbox, "state");
 		table_add(table, CELL_PLAIN, api_text(row->sandbox, "id"));
@@ -123,7 +123,7 @@ static void print_table(const struct look *look, const struct screen *screen, si
 	table_free(table);
 }
 
-static void print_heading(const struct look *look)
+static void print_heading(const struct top_look *look)
 {
 	char now[CLOCK_TEXT_SIZE], to[TEXT_NUMBER_SIZE], from[TEXT_NUMBER_SIZE];
 	double to_guest = 0, from_guest = 0;
@@ -139,7 +139,7 @@ static void print_heading(const struct look *look)
 	       text_bytes(from_guest, from));
 }
 
-static json_t *row_json(const struct row *row)
+static json_t *row_json(const struct top_row *row)
 {
 	const json_t *counters = json_object_get(row->sandbox, "counters");
 	json_t *object = json_pack("{s:s, s:I, s:s, s:I, s:I}", "id", api_text(row->sandbox, "id"), "slot",
@@ -154,7 +154,7 @@ static json_t *row_json(const struct row *row)
 }
 
 /* One look, one line. */
-static void print_json(const struct look *look)
+static void print_json(const struct top_look *look)
 {
 	char now[CLOCK_TEXT_SIZE];
 	json_t *rows = json_array();
@@ -167,7 +167,7 @@ static void print_json(const struct look *look)
 	json_decref(line);
 }
 
-static void show(const struct cli *cli, const struct look *look, bool whole_screen, bool first)
+static void show(const struct cli *cli, const struct top_look *look, bool whole_screen, bool first)
 {
 	struct screen screen = screen_of(stdout);
 	size_t lines = terminal_lines();
@@ -202,11 +202,11 @@ static bool rest(bool whole_screen, long seconds)
 
 static int watch(const struct cli *cli, bool whole_screen, long interval, long count)
 {
-	struct look last = { 0 };
+	struct top_look last = { 0 };
 	int code;
 
 	for (long n = 1;; n++) {
-		struct look look = { 0 };
+		struct top_look look = { 0 };
 		code = look_take(cli, &last, &look);
 		if (code != CLI_DONE) {
 			look_clear(&look);

@@ -118,7 +118,7 @@ int nft_host_forget(int link, struct err *err)
 	return status < 0 && err->code != ENOENT ? err_wrap(err, "the host's table") : 0;
 }
 
-struct denial_reader {
+struct host_denial_reader {
 	nft_host_denied *told;
 	void *context;
 	uint64_t now_ms, since_ms;
@@ -126,7 +126,7 @@ struct denial_reader {
 
 static void tell_denial(void *context, const struct nft_read_element *read)
 {
-	struct denial_reader *reader = context;
+	struct host_denial_reader *reader = context;
 	uint64_t age = NFT_DENIAL_KEPT_MS > read->remaining_ms ? NFT_DENIAL_KEPT_MS - read->remaining_ms : 0;
 	struct fabric_denial denial = { .destination = read->element.first, .port = read->element.port };
 
@@ -139,7 +139,7 @@ static void tell_denial(void *context, const struct nft_read_element *read)
 
 int nft_host_denials(uint64_t *since_ms, nft_host_denied *told, void *context, struct err *err)
 {
-	struct denial_reader reader = { told, context, clock_now_ms(), *since_ms };
+	struct host_denial_reader reader = { told, context, clock_now_ms(), *since_ms };
 	const struct nft_set *sets[] = { &set_denied_host_ports, &set_denied_host_protocols };
 
 	for (size_t i = 0; i < 2; i++)

@@ -22,7 +22,7 @@
 
 /* ---- Counters ---- */
 
-struct counter_reader {
+struct slot_counter_reader {
 	struct fabric_counts counts;
 	bool found;
 };
@@ -34,7 +34,7 @@ static bool begins_with(const char *text, const char *start)
 
 static void take_counter(void *context, const char *name, uint64_t packets, uint64_t bytes)
 {
-	struct counter_reader *reader = context;
+	struct slot_counter_reader *reader = context;
 	struct fabric_counts *counts = &reader->counts;
 	enum fabric_rule rule;
 
@@ -56,11 +56,11 @@ static void take_counter(void *context, const char *name, uint64_t packets, uint
 
 int nft_slot_counts(int netns_fd, struct fabric_counts *counts, struct err *err)
 {
-	struct counter_reader reader;
+	struct slot_counter_reader reader;
 	int status;
 
 	do {
-		reader = (struct counter_reader){ .counts.slot = counts->slot };
+		reader = (struct slot_counter_reader){ .counts.slot = counts->slot };
 		status = nft_read_counters(netns_fd, take_counter, &reader, err);
 	} while (status < 0 && err->code == EINTR);
 	if (status < 0)
@@ -101,7 +101,7 @@ int nft_generation(int netns_fd, uint32_t *generation, struct err *err)
 
 /* ---- Denials ---- */
 
-struct denial_reader {
+struct slot_denial_reader {
 	void (*told)(void *context, const struct fabric_denial *denial);
 	void *context;
 	uint64_t now_ms, since_ms;
@@ -146,7 +146,7 @@ void nft_denial_name_proto(struct fabric_denial *denial, uint8_t proto)
 
 static void tell_denial(void *context, const struct nft_read_element *read)
 {
-	struct denial_reader *reader = context;
+	struct slot_denial_reader *reader = context;
 	uint64_t age = NFT_DENIAL_KEPT_MS > read->remaining_ms ? NFT_DENIAL_KEPT_MS - read->remaining_ms : 0;
 	struct fabric_denial denial = { .destination = read->element.first, .port = read->element.port };
 
@@ -160,7 +160,7 @@ static void tell_denial(void *context, const struct nft_read_element *read)
 int nft_slot_denials(int netns_fd, uint64_t *since_ms, void (*told)(void *context, const struct fabric_denial *denial),
 		     void *context, struct err *err)
 {
-	struct denial_reader reader = { told, context, clock_now_ms(), *since_ms };
+	struct slot_denial_reader reader = { told, context, clock_now_ms(), *since_ms };
 	const struct nft_set *sets[] = { &set_denied_ports, &set_denied_protocols };
 
 	/* Rules that add to a set do not interrupt its dump: only somebody's batch does, and then the next reading has it all. */
@@ -173,7 +173,7 @@ int nft_slot_denials(int netns_fd, uint64_t *since_ms, void (*told)(void *contex
 
 /* ---- Reach ---- */
 
-struct question {
+struct reach_question {
 	int fd;
 	struct nft_element element;
 	struct fabric_reach *reach;
@@ -181,7 +181,7 @@ struct question {
 	bool failed;
 };
 
-static void answer(struct question *question, bool allowed, const char *rule)
+static void answer(struct reach_question *question, bool allowed, const char *rule)
 {
 	question->reach->allowed = allowed;
 	snprintf(question->reach->rule, sizeof(question->reach->rule), "%s", rule);
@@ -200,7 +200,7 @@ static void name_element(struct fabric_reach *reach, const struct nft_set *set, 
 }
 
 /* Whether SET has what is asked for; then it is named in the answer. */
-static bool is_in(struct question *question, const struct nft_set *set)
+static bool is_in(struct reach_question *question, const struct nft_set *set)
 {
 	struct nft_range range;
 
@@ -216,7 +216,7 @@ static bool is_in(struct question *question, const struct nft_set *set)
 }
 
 /* The lists of a policy are on one of their sides: of the other there is no set. */
-static bool is_in_list(struct question *question, const struct nft_set sets[NFT_POLICY_SIDES][NFT_POLICY_SETS])
+static bool is_in_list(struct reach_question *question, const struct nft_set sets[NFT_POLICY_SIDES][NFT_POLICY_SETS])
 {
 	for (unsigned side = 0; side < NFT_POLICY_SIDES; side++)
 		for (size_t i = 0; i < NFT_POLICY_SETS; i++)
@@ -237,7 +237,7 @@ static int find_counter(const struct nlmsghdr *message, void *data)
 }
 
 /* Whether the chain of denials ends with the rule that denies all the rest. */
-static bool is_without_internet(struct question *question)
+static bool is_without_internet(struct reach_question *question)
 {
 	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
 	bool found = false;
@@ -256,7 +256,7 @@ static bool is_without_internet(struct question *question)
 }
 
 /* The rules of chain guest_egress, in their order. */
-static void judge(struct question *question)
+static void judge(struct reach_question *question)
 {
 	bool opened = false;
 
@@ -282,7 +282,7 @@ static void judge(struct question *question)
 int nft_slot_reach(int netns_fd, const struct config *config, uint32_t destination, enum proto proto, uint16_t port,
 		   struct fabric_reach *reach, struct err *err)
 {
-	struct question question = {
+	struct reach_question question = {
 		.element = { .first = destination, .last = destination, .proto = nft_ip_proto(proto), .port = port },
 		.reach = reach,
 		.err = err,

@@ -117,7 +117,7 @@ static void unpublish(struct slot_work *work)
 
 static void remove_route(struct slot_work *work)
 {
-	struct route route = {
+	struct kern_route route = {
 		.to = { .ip = config_host_ip(work->config, work->plan->slot), .length = 32 },
 		.gateway = config_veth_guest_ip(work->config, work->plan->slot),
 		.index = work->veth_index,

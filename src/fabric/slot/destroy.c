@@ -32,7 +32,7 @@ static int find_veth(struct rtnl *host, const struct config *config, unsigned sl
 
 static int remove_route(struct rtnl *host, const struct config *config, unsigned slot, int index, struct err *err)
 {
-	struct route route = {
+	struct kern_route route = {
 		.to = { .ip = config_host_ip(config, slot), .length = 32 },
 		.gateway = config_veth_guest_ip(config, slot),
 		.index = index,

@@ -48,7 +48,7 @@ int host_routes_ensure(struct rtnl *host, const struct config *config, bool *add
 
 	*added = false;
 	for (size_t i = 0; i < 2; i++) {
-		struct route route = { .to = { .ip = cidr4_first(ranges[i]), .length = ranges[i]->length } };
+		struct kern_route route = { .to = { .ip = cidr4_first(ranges[i]), .length = ranges[i]->length } };
 		bool one;
 
 		if (route_ensure(host, &route, &one, err) < 0)
@@ -64,7 +64,7 @@ int host_routes_remove(struct rtnl *host, const struct config *config, unsigned 
 
 	*removed = 0;
 	for (size_t i = 0; i < 2; i++) {
-		struct route route = { .to = { .ip = cidr4_first(ranges[i]), .length = ranges[i]->length } };
+		struct kern_route route = { .to = { .ip = cidr4_first(ranges[i]), .length = ranges[i]->length } };
 		bool one;
 
 		if (route_remove(host, &route, &one, err) < 0)

@@ -24,7 +24,7 @@ enum { LINKS_INSIDE = 3 }; /* lo, eth0, tap0 */
 int slot_silence(struct slot_work *work, bool published, struct err *err)
 {
 	unsigned slot = work->plan->slot;
-	struct route route = {
+	struct kern_route route = {
 		.to = { .ip = config_host_ip(work->config, slot), .length = 32 },
 		.gateway = config_veth_guest_ip(work->config, slot),
 	};

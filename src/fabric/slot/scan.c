@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct walk {
+struct scan_walk {
 	const struct config *config;
 	struct scan *scan;
 	int *nsids; /* by slot: where its veth leads; -1: no veth of ours */
@@ -44,7 +44,7 @@ static void *one_more(void *items, size_t *count, size_t *room, size_t size)
 	return memset((char *)*place + (*count)++ * size, 0, size);
 }
 
-static void add_foreign(struct walk *walk, unsigned slot, const char *what)
+static void add_foreign(struct scan_walk *walk, unsigned slot, const char *what)
 {
 	struct scan *scan = walk->scan;
 	struct scan_foreign *foreign;
@@ -64,7 +64,7 @@ static void add_foreign(struct walk *walk, unsigned slot, const char *what)
 
 static void take_link(void *context, const struct link_info *link)
 {
-	struct walk *walk = context;
+	struct scan_walk *walk = context;
 	unsigned slot = config_veth_slot(walk->config, link->name);
 	struct fabric_found *found;
 	const char *id;
@@ -105,7 +105,7 @@ static bool leads_to(struct rtnl *host, const char *path, int nsid, struct scan_
 	return true;
 }
 
-static int look_inside(struct rtnl *host, struct walk *walk, struct fabric_found *found, struct err *err)
+static int look_inside(struct rtnl *host, struct scan_walk *walk, struct fabric_found *found, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 	struct link_info tap;
@@ -123,7 +123,7 @@ static int look_inside(struct rtnl *host, struct walk *walk, struct fabric_found
 	return 0;
 }
 
-static void take_name(struct walk *walk, const bool *ours, const char *name)
+static void take_name(struct scan_walk *walk, const bool *ours, const char *name)
 {
 	char path[CONFIG_PATH_SIZE];
 	unsigned slot = config_netns_slot(walk->config, name);
@@ -147,7 +147,7 @@ static void take_name(struct walk *walk, const bool *ours, const char *name)
 	}
 }
 
-static int walk_directory(struct walk *walk, struct err *err)
+static int walk_directory(struct scan_walk *walk, struct err *err)
 {
 	AUTO_FREE bool *ours = calloc(CONFIG_SLOT_MAX + 1, sizeof(*ours));
 	struct dirent *entry;
@@ -174,7 +174,7 @@ static int by_slot(const void *a, const void *b)
 }
 
 /* A dump that something changed under is taken again. */
-static int dump_links(struct rtnl *host, struct walk *walk, struct err *err)
+static int dump_links(struct rtnl *host, struct scan_walk *walk, struct err *err)
 {
 	enum { TRIES = 10 };
 	int result = -1;
@@ -192,7 +192,7 @@ static int dump_links(struct rtnl *host, struct walk *walk, struct err *err)
 int scan_host(struct rtnl *host, const struct config *config, struct scan *scan, struct err *err)
 {
 	AUTO_FREE int *nsids = calloc(CONFIG_SLOT_MAX + 1, sizeof(*nsids));
-	struct walk walk = { .config = config, .scan = scan, .nsids = nsids };
+	struct scan_walk walk = { .config = config, .scan = scan, .nsids = nsids };
 
 	scan->numbers = calloc(CONFIG_SLOT_MAX + 1, sizeof(*scan->numbers));
 	if (!nsids || !scan->numbers)

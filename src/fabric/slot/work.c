@@ -121,7 +121,7 @@ static int inside_link(struct slot_work *work, struct err *err)
 {
 	unsigned slot = work->plan->slot;
 	struct cidr4 address = with_length(config_veth_guest_ip(work->config, slot), 31);
-	struct route route = { .gateway = config_veth_host_ip(work->config, slot) };
+	struct kern_route route = { .gateway = config_veth_host_ip(work->config, slot) };
 	struct mac mac = config_veth_host_mac(slot);
 	struct link_info link;
 	bool added;
@@ -271,7 +271,7 @@ int slot_work_publish(struct slot_work *work, struct err *err)
 int slot_work_route(struct slot_work *work, struct err *err)
 {
 	unsigned slot = work->plan->slot;
-	struct route route = {
+	struct kern_route route = {
 		.to = with_length(config_host_ip(work->config, slot), 32),
 		.gateway = config_veth_guest_ip(work->config, slot),
 		.index = work->veth_index,

@@ -6,7 +6,7 @@
 #include <check.h>
 #include <string.h>
 
-static struct route route;
+static struct ctl_target route;
 static struct problem problem;
 
 static int parsed(enum head_method method, const char *target)

@@ -20,7 +20,7 @@ static int bound(struct addr *addr, int type)
 	return fd;
 }
 
-static void assert_is_us(const struct port_holder *holder)
+static void assert_is_us(const struct socket_holder *holder)
 {
 	char pid[32];
 
@@ -32,7 +32,7 @@ START_TEST(a_listener_is_named_with_its_process)
 {
 	struct addr addr = addr_from_ipv4(0x7f000001, 0);
 	int fd = bound(&addr, SOCK_STREAM);
-	struct port_holder holder;
+	struct socket_holder holder;
 
 	ck_assert_int_eq(listen(fd, 1), 0);
 	port_holder_find(&addr, PROTO_TCP, &holder);
@@ -48,7 +48,7 @@ START_TEST(a_listener_on_all_addresses_is_in_the_way_of_one)
 	struct addr all = addr_from_ipv4(0, 0);
 	int fd = bound(&all, SOCK_STREAM);
 	struct addr one = addr_from_ipv4(0x7f000001, addr_port(&all));
-	struct port_holder holder;
+	struct socket_holder holder;
 
 	ck_assert_int_eq(listen(fd, 1), 0);
 	port_holder_find(&one, PROTO_TCP, &holder);
@@ -62,7 +62,7 @@ START_TEST(an_outgoing_connection_is_no_listener)
 	struct addr server = addr_from_ipv4(0x7f000001, 0), client = addr_from_ipv4(0x7f000002, 0);
 	int listener = bound(&server, SOCK_STREAM);
 	int fd = bound(&client, SOCK_STREAM);
-	struct port_holder holder;
+	struct socket_holder holder;
 
 	ck_assert_int_eq(listen(listener, 1), 0);
 	ck_assert_int_eq(connect(fd, &server.any, addr_length(&server)), 0);
@@ -79,7 +79,7 @@ START_TEST(udp_and_ipv6_are_found_too)
 {
 	struct addr udp = addr_from_ipv4(0x7f000001, 0), six = addr_loopback6(0);
 	int udp_fd = bound(&udp, SOCK_DGRAM);
-	struct port_holder holder;
+	struct socket_holder holder;
 
 	port_holder_find(&udp, PROTO_UDP, &holder);
 	ck_assert(holder.listening);
@@ -99,7 +99,7 @@ END_TEST
 START_TEST(a_free_port_has_no_holder)
 {
 	struct addr addr = addr_from_ipv4(0x7f000001, 0);
-	struct port_holder holder;
+	struct socket_holder holder;
 
 	close(bound(&addr, SOCK_STREAM));
 	port_holder_find(&addr, PROTO_TCP, &holder);
