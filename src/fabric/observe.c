@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One socket of the host hears of the links of all namespaces (NETLINK_LISTEN_ALL_NSID): each message says by number which
- * namespace it is about, and a namespace has such a number from its making on. A message only leads to a look (recheck.c). Messages
+ * namespace it is about, and a namespace has such a number from its making on. A message only leads to a look (look_slot.c). Messages
  * that the kernel had to drop (ENOBUFS) lead to a look at everything.
  *
  * A namespace's own end sends no message about its links with its number, so the host's end of the veth stands for it; and that

@@ -131,7 +131,7 @@ struct fabric {
 /* At most so many namespaces go away at a time: the kernel holds RTNL for a whole lot. */
 enum { FABRIC_LOT = 32, FABRIC_PATIENCE_MS = 1000, FABRIC_RETRY_MS = 5000 };
 
-/* ---- slots.c: the records ---- */
+/* ---- slot.c: the records ---- */
 
 /* The record of NUMBER; NULL: we know of none. */
 struct slot *slot_find(const struct fabric *fabric, unsigned number);
@@ -154,7 +154,7 @@ struct plan_share *plan_share_new(const struct fabric_plan *plan);
 struct plan_share *plan_share_hold(struct plan_share *share);
 void plan_share_release(struct plan_share *share); /* NULL is fine */
 
-/* ---- reply.c: replies that are known at once, told after the call returned ---- */
+/* ---- answer.c: replies that are known at once, told after the call returned ---- */
 
 void fabric_reply_slot(struct fabric *fabric, fabric_slot_done *done, void *context, const struct err *err);
 void fabric_reply(struct fabric *fabric, fabric_done *done, void *context, const struct err *err);
@@ -174,7 +174,7 @@ void fabric_name_slot(struct fabric *fabric, struct slot *slot);
 /* Hands a READY slot over to who waits for SLOT->claimed. */
 void fabric_claim(struct fabric *fabric, struct slot *slot, fabric_slot_done *done, void *context);
 
-/* ---- unmake.c ---- */
+/* ---- teardown.c ---- */
 
 /* Takes SLOT apart; GONE (may be NULL) when its veth is gone. */
 void fabric_start_going(struct fabric *fabric, struct slot *slot, fabric_done *gone, void *context);
@@ -183,7 +183,7 @@ void fabric_feed_deletions(struct fabric *fabric);
 /* The host saw the veth of a GOING slot go. */
 void fabric_slot_vanished(struct fabric *fabric, struct slot *slot);
 
-/* ---- recheck.c ---- */
+/* ---- look_slot.c ---- */
 
 /* Something happened to the slot: looks at its links, and tells what changed. */
 void fabric_look(struct fabric *fabric, struct slot *slot);

@@ -5,7 +5,7 @@
  * the veth of one go. A VMM or somebody's shell that holds the namespace is waited for a second; then the links are deleted
  * under it.
  *
- *	take apart --> veth gone (recheck.c) --> forget its flows --> told, number free
+ *	take apart --> veth gone (look_slot.c) --> forget its flows --> told, number free
  *	     `--> 1 s --> name the holder, delete links --> veth gone ...
  */
 #include "fabric/state.h"
