@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Answers that are known at once, told by a letter to ourselves: a completion never comes before the call that asked returned. */
+/* A completion never comes before the call that asked has returned, so an early answer is a message to ourselves. */
+#include "fabric/answer.h"
+
+#include "base/container_of.h"
+#include "base/err.h"
+#include "base/loop.h"
 #include "fabric/state.h"
 
-#include <stddef.h>
 #include <stdlib.h>
 
 struct fabric_answer {
-	struct job job;
+	struct mail mail;
 	fabric_slot_done *slot_done;
 	fabric_done *done;
 	void *context;
@@ -14,46 +18,41 @@ struct fabric_answer {
 	bool failed;
 };
 
-static void finish_reply(struct job *job)
+static void fabric_deliver_answer(struct mail *mail)
 {
-	struct fabric_answer *reply = (struct fabric_answer *)job;
-	const struct err *err = reply->failed ? &reply->err : NULL;
+	struct fabric_answer *answer = container_of(mail, struct fabric_answer, mail);
+	const struct err *err = answer->failed ? &answer->err : NULL;
 
-	if (reply->slot_done)
-		reply->slot_done(reply->context, NULL, err);
-	else if (reply->done)
-		reply->done(reply->context, err);
-	free(reply);
+	if (answer->slot_done)
+		answer->slot_done(answer->context, NULL, err);
+	else if (answer->done)
+		answer->done(answer->context, err);
+	free(answer);
 }
 
-static void deliver_reply(struct mail *mail)
+static void fabric_post_answer(struct fabric *fabric, const struct fabric_answer *form)
 {
-	finish_reply((struct job *)((char *)mail - offsetof(struct job, mail)));
-}
+	struct fabric_answer *answer = malloc(sizeof(*answer));
 
-static void post_reply(struct fabric *fabric, const struct fabric_answer *form)
-{
-	struct fabric_answer *reply = malloc(sizeof(*reply));
-
-	/* Nothing to tell it with: whoever waits would wait for ever, and the next allocation fails as well. */
-	if (!reply)
+	/* Without it the caller would wait for ever. */
+	if (!answer)
 		abort();
-	*reply = *form;
-	reply->job.mail.deliver = deliver_reply;
-	mailbox_post(fabric->mailbox, &reply->job.mail);
+	*answer = *form;
+	answer->mail.deliver = fabric_deliver_answer;
+	mailbox_post(fabric->mailbox, &answer->mail);
 }
 
-void fabric_reply_slot(struct fabric *fabric, fabric_slot_done *done, void *context, const struct err *err)
+void fabric_answer_slot(struct fabric *fabric, fabric_slot_done *done, void *context, const struct err *err)
 {
-	post_reply(fabric,
-		   &(struct fabric_answer){ .slot_done = done, .context = context, .err = *err, .failed = true });
+	fabric_post_answer(
+	    fabric, &(struct fabric_answer){ .slot_done = done, .context = context, .err = *err, .failed = true });
 }
 
-void fabric_reply(struct fabric *fabric, fabric_done *done, void *context, const struct err *err)
+void fabric_answer(struct fabric *fabric, fabric_done *done, void *context, const struct err *err)
 {
 	struct fabric_answer form = { .done = done, .context = context, .failed = err != NULL };
 
 	if (err)
 		form.err = *err;
-	post_reply(fabric, &form);
+	fabric_post_answer(fabric, &form);
 }

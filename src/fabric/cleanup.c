@@ -13,7 +13,7 @@
 #include "fabric/slot/destroy.h"
 #include "fabric/slot/host.h"
 #include "fabric/slot/scan.h"
-#include "fabric/state.h"
+#include "fabric/teardown.h"
 #include "kernel/link.h"
 
 #include <errno.h>
@@ -51,10 +51,10 @@ static bool veth_is_there(struct cleaning *cleaning, unsigned slot)
 /* Waits until the veths of FROM..TO are gone, for a second at most. */
 static void await_lot(struct cleaning *cleaning, size_t from, size_t to)
 {
-	uint64_t deadline = clock_now_ms() + FABRIC_PATIENCE_MS;
+	uint64_t deadline = clock_now_ms() + TEARDOWN_TIMEOUT_MS;
 
 	for (size_t i = from; i < to; i++) {
-		while (veth_is_there(cleaning, cleaning->scan.found[i].slot) && clock_now_ms() < deadline)
+		while (veth_is_there(cleaning, cleaning->scan.found.items[i].slot) && clock_now_ms() < deadline)
 			poll(NULL, 0, 2);
 	}
 }
@@ -64,7 +64,7 @@ static int clean_slot(struct cleaning *cleaning, unsigned slot, struct err *err)
 	char path[CONFIG_PATH_SIZE];
 	struct slot_remains remains = { .slot = slot, .nsid = -1, .published = true, .leftovers = true };
 
-	if (slot_take_apart(&cleaning->host, cleaning->config, &remains, err) < 0)
+	if (destroy_slot(&cleaning->host, cleaning->config, &remains, err) < 0)
 		return -1;
 	if (remains.had_name)
 		tell(cleaning, "namespace %s", config_netns_path(cleaning->config, slot, path));
@@ -76,7 +76,7 @@ static int clean_links(struct cleaning *cleaning, unsigned slot, struct err *err
 	char name[CONFIG_LINK_SIZE];
 	struct slot_remains remains = { .slot = slot, .nsid = -1 };
 
-	if (slot_delete_links(&cleaning->host, cleaning->config, &remains, err) < 0)
+	if (destroy_links(&cleaning->host, cleaning->config, &remains, err) < 0)
 		return -1;
 	if (conntrack_flush_host(config_host_ip(cleaning->config, slot), err) < 0)
 		return -1;
@@ -88,17 +88,17 @@ static int clean_slots(struct cleaning *cleaning, struct err *err)
 {
 	if (scan_host(&cleaning->host, cleaning->config, &cleaning->scan, err) < 0)
 		return -1;
-	for (size_t from = 0; from < cleaning->scan.found_count; from += FABRIC_LOT) {
+	for (size_t from = 0; from < cleaning->scan.found.count; from += TEARDOWN_LOT) {
 		size_t to =
-		    from + FABRIC_LOT < cleaning->scan.found_count ? from + FABRIC_LOT : cleaning->scan.found_count;
+		    from + TEARDOWN_LOT < cleaning->scan.found.count ? from + TEARDOWN_LOT : cleaning->scan.found.count;
 
 		for (size_t i = from; i < to; i++) {
-			if (clean_slot(cleaning, cleaning->scan.found[i].slot, err) < 0)
+			if (clean_slot(cleaning, cleaning->scan.found.items[i].slot, err) < 0)
 				return -1;
 		}
 		await_lot(cleaning, from, to);
 		for (size_t i = from; i < to; i++) {
-			if (clean_links(cleaning, cleaning->scan.found[i].slot, err) < 0)
+			if (clean_links(cleaning, cleaning->scan.found.items[i].slot, err) < 0)
 				return -1;
 		}
 	}
@@ -111,7 +111,7 @@ static int clean_host(struct cleaning *cleaning, struct err *err)
 	bool table;
 
 	/* The routes after the slots, the rules last: nothing is open in between. */
-	if (host_routes_remove(&cleaning->host, cleaning->config, &routes, err) < 0)
+	if (build_host_routes_remove(&cleaning->host, cleaning->config, &routes, err) < 0)
 		return -1;
 	if (routes)
 		tell(cleaning, "%s", "unreachable routes");

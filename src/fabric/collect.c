@@ -4,10 +4,11 @@
  * waits for a few dumps and not for thousands. A slot that goes meanwhile is left out; and where all are asked for, one that is
  * idle is read in every sixth round only: thousands of idle sandboxes cost next to nothing.
  */
-#include "fabric/state.h"
-
+#include "base/container_of.h"
 #include "base/log.h"
+#include "base/vec.h"
 #include "fabric/rules/rules.h"
+#include "fabric/state.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -25,8 +26,9 @@ struct collection {
 	fabric_counts_done *done;
 	void *context;
 	unsigned first, last, next; /* slot numbers */
-	struct fabric_counts *counts;
-	size_t count, room;
+	struct collection_counts {
+		VEC_OF(struct fabric_counts);
+	} counts;
 
 	/* The job at hand. */
 	unsigned slots[SLOTS_A_JOB];
@@ -37,9 +39,9 @@ struct collection {
 	size_t used;
 };
 
-static int run_collect(struct job *job)
+static int fabric_run_collect(struct job *job)
 {
-	struct collection *collection = (struct collection *)job;
+	struct collection *collection = container_of(job, struct collection, job);
 	uint64_t drops[SLOTS_A_JOB] = { 0 };
 
 	/* Without the host's table there is nothing to add. */
@@ -53,22 +55,7 @@ static int run_collect(struct job *job)
 	return 0;
 }
 
-static int keep(struct collection *collection, const struct fabric_counts *counts)
-{
-	if (collection->count == collection->room) {
-		size_t room = collection->room ? collection->room * 2 : SLOTS_A_JOB;
-		void *grown = reallocarray(collection->counts, room, sizeof(*collection->counts));
-
-		if (!grown)
-			return -1;
-		collection->counts = grown;
-		collection->room = room;
-	}
-	collection->counts[collection->count++] = *counts;
-	return 0;
-}
-
-static bool may_skip(const struct collection *collection, struct slot *slot)
+static bool fabric_may_skip_counts(const struct collection *collection, struct slot *slot)
 {
 	if (collection->first == collection->last || slot->still < STILL || slot->skipped == SKIPS) {
 		slot->skipped = 0;
@@ -78,14 +65,14 @@ static bool may_skip(const struct collection *collection, struct slot *slot)
 	return true;
 }
 
-static bool is_same(const struct fabric_counts *a, const struct fabric_counts *b)
+static bool fabric_same_counts(const struct fabric_counts *a, const struct fabric_counts *b)
 {
 	return a->packets_to_guest == b->packets_to_guest && a->packets_from_guest == b->packets_from_guest &&
 	       a->drops == b->drops && a->host_drops == b->host_drops;
 }
 
 /* Gathers the next few slots; false: there are none left. */
-static bool gather(struct collection *collection)
+static bool fabric_gather_counts(struct collection *collection)
 {
 	struct err ignored;
 
@@ -94,9 +81,9 @@ static bool gather(struct collection *collection)
 		struct slot *slot = slot_find(collection->fabric, collection->next);
 		int fd;
 
-		if (!slot || slot->phase != SLOT_LIVE || may_skip(collection, slot))
+		if (!slot || !slot_is_live(slot) || fabric_may_skip_counts(collection, slot))
 			continue;
-		fd = slot_open_netns(collection->fabric, slot, &ignored);
+		fd = slot_open_netns(slot, &ignored);
 		if (fd < 0)
 			continue;
 		collection->slots[collection->used] = slot->number;
@@ -107,11 +94,11 @@ static bool gather(struct collection *collection)
 	return collection->used > 0;
 }
 
-static void end(struct collection *collection)
+static void fabric_end_collect(struct collection *collection)
 {
 	struct job *job = &collection->job;
 
-	if (!job->failed && collection->first == collection->last && !collection->count) {
+	if (!job->failed && collection->first == collection->last && !collection->counts.count) {
 		job->failed = true;
 		if (!job->err.text[0])
 			err_set(&job->err, ENOENT, "slot %u", collection->first);
@@ -119,40 +106,44 @@ static void end(struct collection *collection)
 	if (job->failed)
 		collection->done(collection->context, NULL, 0, &job->err);
 	else
-		collection->done(collection->context, collection->counts, collection->count, NULL);
-	free(collection->counts);
+		collection->done(collection->context, collection->counts.items, collection->counts.count, NULL);
+	vec_free(&collection->counts);
 	free(collection);
 }
 
-static void finish_collect(struct job *job)
+static void fabric_finish_collect(struct job *job)
 {
-	struct collection *collection = (struct collection *)job;
+	struct collection *collection = container_of(job, struct collection, job);
 
 	for (size_t i = 0; i < collection->used; i++) {
 		struct slot *slot = slot_find(collection->fabric, collection->slots[i]);
+		struct fabric_counts *kept;
 
 		close(collection->fds[i]);
-		if (job->failed || !collection->good[i] || !slot || slot->phase != SLOT_LIVE)
+		if (job->failed || !collection->good[i] || !slot || !slot_is_live(slot))
 			continue;
-		if (!is_same(&slot->counts, &collection->read[i]))
+		if (!fabric_same_counts(&slot->counts, &collection->read[i]))
 			slot->still = 0;
 		else if (slot->still < STILL && collection->first != collection->last)
 			slot->still++;
 		slot->counts = collection->read[i];
-		if (keep(collection, &collection->read[i]) < 0) {
+		kept = vec_push(&collection->counts);
+		if (!kept) {
 			job->failed = true;
 			err_set(&job->err, ENOMEM, "counters");
+			continue;
 		}
+		*kept = collection->read[i];
 	}
-	if (job->failed || !gather(collection))
-		end(collection);
+	if (job->failed || !fabric_gather_counts(collection))
+		fabric_end_collect(collection);
 	else
 		job_thread_post(collection->fabric->claimer, job, JOB_REFILL);
 }
 
-static void deliver_first(struct mail *mail)
+static void fabric_deliver_collect(struct mail *mail)
 {
-	finish_collect((struct job *)((char *)mail - offsetof(struct job, mail)));
+	fabric_finish_collect(container_of(mail, struct job, mail));
 }
 
 void fabric_collect(struct fabric *fabric, unsigned slot, fabric_counts_done *done, void *context)
@@ -161,8 +152,8 @@ void fabric_collect(struct fabric *fabric, unsigned slot, fabric_counts_done *do
 
 	if (!collection)
 		abort(); /* who waits could not be told */
-	collection->job.run = run_collect;
-	collection->job.finish = finish_collect;
+	collection->job.run = fabric_run_collect;
+	collection->job.finish = fabric_finish_collect;
 	collection->fabric = fabric;
 	collection->done = done;
 	collection->context = context;
@@ -170,7 +161,7 @@ void fabric_collect(struct fabric *fabric, unsigned slot, fabric_counts_done *do
 	collection->last = slot ? slot : CONFIG_SLOT_MAX;
 	collection->next = collection->first;
 	/* Begins when the caller has returned. */
-	collection->job.mail.deliver = deliver_first;
+	collection->job.mail.deliver = fabric_deliver_collect;
 	mailbox_post(fabric->mailbox, &collection->job.mail);
 }
 

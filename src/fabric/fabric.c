@@ -1,35 +1,55 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Beginning and end of the fabric. In between, main.c's loop owns all records; builder and claimer work on what jobs carry.
+ * Beginning and end of the fabric. In between, the main loop owns all records; builder and claimer work on what jobs carry.
  *
- * The end: threads stop after the jobs at hand, jobs that wait are cancelled, and all of them are told, so that whoever waits
- * hears of it exactly once and can free what it keeps.
+ * At the end the threads stop after the jobs at hand, and jobs that wait are cancelled. All of them are finished on the main
+ * thread, so that each caller that waits is answered exactly once and can free what it keeps.
  */
 #include "fabric/state.h"
 
 #include "base/log.h"
+#include "fabric/observe.h"
+#include "fabric/patrol.h"
+#include "fabric/pool.h"
 #include "fabric/slot/host.h"
+#include "fabric/suspects.h"
+#include "fabric/teardown.h"
+#include "fabric/watcher.h"
 #include "kernel/sysctl.h"
 #include "nft/check.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-static int prepare_host(struct fabric *fabric, struct err *err)
+static int fabric_prepare_host(struct fabric *fabric, struct err *err)
 {
 	struct rtnl host;
 	int result;
 
 	if (rtnl_open(&host, -1, NETLINK_ROUTE, err) < 0)
 		return -1;
-	result = host_mtu(&host, fabric->config, &fabric->mtu, err);
+	result = build_host_mtu(&host, fabric->config, &fabric->mtu, err);
 	if (result == 0)
-		result = host_prepare(&host, fabric->config, err);
+		result = build_host(&host, fabric->config, err);
 	rtnl_close(&host);
 	return result;
 }
 
-static int start(struct fabric *fabric, struct err *err)
+/* The listeners in the order in which they are notified; teardown comes last, as it moves the slot on. */
+static int fabric_start_parts(struct fabric *fabric, struct err *err)
+{
+	fabric->pool = pool_new(fabric, err);
+	fabric->suspects = fabric->pool ? suspects_new(fabric, err) : NULL;
+	if (!fabric->suspects)
+		return -1;
+	fabric_report_moves(fabric);
+	teardown_listen(fabric);
+	fabric->patrol = patrol_new(fabric, err);
+	fabric->observer = fabric->patrol ? observer_new(fabric, err) : NULL;
+	return fabric->observer ? 0 : -1;
+}
+
+static int fabric_start(struct fabric *fabric, struct err *err)
 {
 	fabric->slots = calloc(CONFIG_SLOT_MAX + 1, sizeof(*fabric->slots));
 	fabric->shunned = calloc(CONFIG_SLOT_MAX + 1, sizeof(*fabric->shunned));
@@ -39,7 +59,7 @@ static int start(struct fabric *fabric, struct err *err)
 	fabric->mailbox = mailbox_new(fabric->base, err);
 	if (!fabric->mailbox)
 		return -1;
-	if (prepare_host(fabric, err) < 0)
+	if (fabric_prepare_host(fabric, err) < 0)
 		return -1;
 	fabric->builder = job_thread_new("weft-builder", fabric->mailbox, true, err);
 	if (!fabric->builder)
@@ -47,10 +67,7 @@ static int start(struct fabric *fabric, struct err *err)
 	fabric->claimer = job_thread_new("weft-claimer", fabric->mailbox, false, err);
 	if (!fabric->claimer)
 		return -1;
-	fabric->pool = pool_new(fabric, err);
-	fabric->patrol = fabric->pool ? patrol_new(fabric, err) : NULL;
-	fabric->observer = fabric->patrol ? observer_new(fabric, err) : NULL;
-	return fabric->observer ? 0 : -1;
+	return fabric_start_parts(fabric, err);
 }
 
 struct fabric *fabric_new(struct event_base *base, const struct config *config, const struct fabric_watcher *watcher,
@@ -65,15 +82,15 @@ struct fabric *fabric_new(struct event_base *base, const struct config *config, 
 	fabric->base = base;
 	fabric->config = config;
 	fabric->watcher = *watcher;
-	TAILQ_INIT(&fabric->deletions);
-	if (start(fabric, err) == 0)
+	TAILQ_INIT(&fabric->teardowns);
+	if (fabric_start(fabric, err) == 0)
 		return fabric;
 	fabric_free(fabric);
 	return NULL;
 }
 
-/* Who waits for a veth to go waits in vain: nobody listens any more. */
-static void cancel_waiting(struct fabric *fabric)
+/* No veth is seen to go any more, so callers that wait for that are answered now. */
+static void fabric_cancel_waiting(struct fabric *fabric)
 {
 	struct err err;
 
@@ -89,11 +106,11 @@ static void cancel_waiting(struct fabric *fabric)
 	}
 }
 
-static void forget_all(struct fabric *fabric)
+static void fabric_forget_all(struct fabric *fabric)
 {
 	for (unsigned number = 1; number <= CONFIG_SLOT_MAX; number++) {
 		if (fabric->slots[number])
-			slot_forget(fabric, fabric->slots[number]);
+			slot_free(fabric->slots[number]);
 	}
 }
 
@@ -106,12 +123,13 @@ void fabric_free(struct fabric *fabric)
 	job_thread_stop(fabric->builder);
 	job_thread_stop(fabric->claimer);
 	if (fabric->slots)
-		cancel_waiting(fabric);
-	/* Delivers what is left: finished and cancelled jobs, and what they ask for, which is cancelled at once. */
+		fabric_cancel_waiting(fabric);
+	/* Delivers the jobs that are left, finished or cancelled, and those that they post, which are cancelled at once. */
 	mailbox_free(fabric->mailbox);
 	if (fabric->slots)
-		forget_all(fabric);
+		fabric_forget_all(fabric);
 	patrol_free(fabric->patrol);
+	suspects_free(fabric->suspects);
 	pool_free(fabric->pool);
 	job_thread_free(fabric->builder);
 	job_thread_free(fabric->claimer);

@@ -23,7 +23,7 @@ struct job_thread {
 	pthread_cond_t work;
 	struct job_list waiting[JOB_URGENCIES]; /* under LOCK */
 	unsigned counts[JOB_URGENCIES];         /* under LOCK */
-	uint64_t hushed_ms;                     /* under LOCK: nothing in the background is begun before */
+	uint64_t deferred_until_ms;             /* under LOCK: nothing in the background is begun before */
 	bool stopping;                          /* under LOCK */
 	bool running;                           /* main: the thread is to be joined */
 	struct mailbox *mailbox;
@@ -35,9 +35,9 @@ static bool is_background(int urgency)
 	return urgency >= JOB_REMOVAL;
 }
 
-static struct job *next_job(struct job_thread *thread, bool hushed)
+static struct job *next_job(struct job_thread *thread, bool deferring)
 {
-	for (int urgency = 0; urgency < JOB_URGENCIES && !(hushed && is_background(urgency)); urgency++) {
+	for (int urgency = 0; urgency < JOB_URGENCIES && !(deferring && is_background(urgency)); urgency++) {
 		struct job *job = STAILQ_FIRST(&thread->waiting[urgency]);
 
 		if (!job)
@@ -50,12 +50,12 @@ static struct job *next_job(struct job_thread *thread, bool hushed)
 }
 
 /* Waits until something is posted, or until the end of a hush in which something was. */
-static void await_change(struct job_thread *thread, bool hushed)
+static void await_change(struct job_thread *thread, bool deferring)
 {
-	struct timespec end = { .tv_sec = (time_t)(thread->hushed_ms / 1000),
-				.tv_nsec = (long)(thread->hushed_ms % 1000) * 1000000 };
+	struct timespec end = { .tv_sec = (time_t)(thread->deferred_until_ms / 1000),
+				.tv_nsec = (long)(thread->deferred_until_ms % 1000) * 1000000 };
 
-	if (hushed && (thread->counts[JOB_REFILL] || thread->counts[JOB_REMOVAL]))
+	if (deferring && (thread->counts[JOB_REFILL] || thread->counts[JOB_REMOVAL]))
 		pthread_cond_timedwait(&thread->work, &thread->lock, &end);
 	else
 		pthread_cond_wait(&thread->work, &thread->lock);
@@ -65,15 +65,15 @@ static void await_change(struct job_thread *thread, bool hushed)
 static struct job *await_job(struct job_thread *thread)
 {
 	struct job *job = NULL;
-	bool hushed;
+	bool deferring;
 
 	pthread_mutex_lock(&thread->lock);
 	while (!thread->stopping) {
-		hushed = thread->hushed_ms > clock_now_ms();
-		job = next_job(thread, hushed);
+		deferring = thread->deferred_until_ms > clock_now_ms();
+		job = next_job(thread, deferring);
 		if (job)
 			break;
-		await_change(thread, hushed);
+		await_change(thread, deferring);
 	}
 	pthread_mutex_unlock(&thread->lock);
 	return job;
@@ -161,8 +161,8 @@ void job_thread_post(struct job_thread *thread, struct job *job, enum job_urgenc
 	if (!stopping) {
 		STAILQ_INSERT_TAIL(&thread->waiting[urgency], job, next);
 		thread->counts[urgency]++;
-		/* While it is hushed, only the first of the background's, so that it knows what to wait for. */
-		if (!is_background(urgency) || thread->hushed_ms <= clock_now_ms() ||
+		/* While it is deferring, only the first of the background's, so that it knows what to wait for. */
+		if (!is_background(urgency) || thread->deferred_until_ms <= clock_now_ms() ||
 		    thread->counts[JOB_REFILL] + thread->counts[JOB_REMOVAL] == 1)
 			pthread_cond_signal(&thread->work);
 	}
@@ -191,11 +191,11 @@ void job_thread_urge(struct job_thread *thread, struct job *job, enum job_urgenc
 	pthread_mutex_unlock(&thread->lock);
 }
 
-void job_thread_hush(struct job_thread *thread, uint64_t until_ms)
+void job_thread_defer(struct job_thread *thread, uint64_t until_ms)
 {
 	pthread_mutex_lock(&thread->lock);
-	if (thread->hushed_ms < until_ms)
-		thread->hushed_ms = until_ms;
+	if (thread->deferred_until_ms < until_ms)
+		thread->deferred_until_ms = until_ms;
 	pthread_mutex_unlock(&thread->lock);
 }
 

@@ -50,7 +50,7 @@ void job_thread_urge(struct job_thread *thread, struct job *job, enum job_urgenc
  * What is not urgent (JOB_REMOVAL and below) is not begun before UNTIL_MS of clock_now_ms(). A hush is only ever made longer.
  * Main thread.
  */
-void job_thread_hush(struct job_thread *thread, uint64_t until_ms);
+void job_thread_defer(struct job_thread *thread, uint64_t until_ms);
 
 /* Jobs of that urgency which wait. Main thread. */
 unsigned job_thread_waiting(struct job_thread *thread, enum job_urgency urgency);

@@ -1,36 +1,38 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Looking at a slot. Events only say that something happened; what is the case now, the builder asks of the kernel, from a
- * socket of the host, without entering the namespace. Events that come while a look is under way make one more.
+ * Looking at a slot. Events only say that something happened; the builder asks the kernel how things are now, from a socket of
+ * the host, without entering the namespace. Events that come while a look is under way make one more.
  *
- * What a look finds is compared with what was told last, so that nothing is told twice and a hint that was wrong is not told at
- * all. A carrier that an event saw go and a look found back is told as both: another VM may have taken the TAP.
+ * What a look finds is compared with the last report, so that nothing is reported twice, and a wrong hint not at all. A carrier
+ * that an event saw go and a look found back is reported as both: another VM may have taken the TAP.
  */
-#include "fabric/state.h"
+#include "fabric/look_slot.h"
 
+#include "base/container_of.h"
 #include "base/log.h"
-#include "fabric/slot/work.h"
+#include "fabric/repair.h"
+#include "fabric/state.h"
+#include "fabric/suspects.h"
 #include "kernel/link.h"
 #include "kernel/tap.h"
 
 #include <errno.h>
 #include <net/if.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 struct slot_look {
 	struct job job;
 	struct fabric *fabric;
 	unsigned slot;
 	int nsid;
-	bool veth_known; /* to be as it should: not asked for */
+	bool veth_known; /* in: it is as it should be, and is not asked for */
 	bool has_veth, has_tap, carrier, up;
 	uint32_t carrier_downs;
 };
 
-static int run_look(struct job *job)
+static int slot_run_look(struct job *job)
 {
-	struct slot_look *look = (struct slot_look *)job;
+	struct slot_look *look = container_of(job, struct slot_look, job);
 	const struct config *config = look->fabric->config;
 	char name[CONFIG_LINK_SIZE];
 	struct link_info link;
@@ -57,25 +59,17 @@ static int run_look(struct job *job)
 	return 0;
 }
 
-static void tell_carrier(struct fabric *fabric, struct slot *slot, bool carrier)
+static void slot_report_carrier(struct slot *slot, bool carrier)
 {
+	const struct fabric_watcher *watcher = &slot->fabric->watcher;
+
 	if (slot->carrier == carrier)
 		return;
 	slot->carrier = carrier;
-	fabric->watcher.carrier(fabric->watcher.context, slot->number, carrier);
+	watcher->carrier(watcher->context, slot->number, carrier);
 }
 
-static void tell_broken(struct fabric *fabric, struct slot *slot, const char *what)
-{
-	if (slot->broken)
-		return;
-	slot->broken = true;
-	log_error("slot broken", F_STR("sandbox", slot_sandbox(slot)), F_UINT("slot", slot->number),
-		  F_STR("what", what));
-	fabric->watcher.broken(fabric->watcher.context, slot->number, what);
-}
-
-static void judge_live(struct fabric *fabric, struct slot *slot, const struct slot_look *look)
+static void slot_judge_live(struct slot *slot, const struct slot_look *look)
 {
 	bool lost_under_vm = !look->has_tap && slot->carrier;
 
@@ -83,76 +77,91 @@ static void judge_live(struct fabric *fabric, struct slot *slot, const struct sl
 	if (slot->blinked && look->carrier && slot->look_more)
 		return;
 	if (slot->blinked && look->carrier)
-		tell_carrier(fabric, slot, false);
+		slot_report_carrier(slot, false);
 	slot->blinked = false;
 	slot->carrier_downs = look->has_tap ? look->carrier_downs : CARRIER_DOWNS_UNKNOWN;
-	tell_carrier(fabric, slot, look->has_tap && look->carrier);
+	slot_report_carrier(slot, look->has_tap && look->carrier);
 	if (slot->phase != SLOT_LIVE)
 		return;
 	if (lost_under_vm)
-		tell_broken(fabric, slot, "tap0 was deleted under the VM");
+		slot_become(slot, SLOT_FAILED, "tap0 was deleted under the VM");
 	else if (!look->has_veth || !look->has_tap || !look->up)
-		fabric_repair(fabric, slot);
+		slot_repair(slot);
 }
 
-static void judge(struct fabric *fabric, struct slot *slot, const struct slot_look *look)
+static void slot_judge_unused(struct slot *slot, const struct slot_look *look)
+{
+	if (look->has_veth && look->has_tap && look->up && !look->carrier && !slot->blinked)
+		return;
+	/* Somebody altered a slot that no sandbox has: it is not what the next tenant is promised. */
+	slot_become(slot, SLOT_LEAVING, "altered while no sandbox had it");
+}
+
+static void slot_judge(struct slot *slot, const struct slot_look *look)
 {
 	switch (slot->phase) {
-	case SLOT_MAKING:
-		break;
 	case SLOT_LIVE:
+	case SLOT_FAILED:
 	case SLOT_KEPT:
-		judge_live(fabric, slot, look);
+		slot_judge_live(slot, look);
 		break;
 	case SLOT_READY:
+	case SLOT_SILENCING:
 	case SLOT_QUARANTINE:
-		/* Somebody played with a slot that nobody has: it is not what the next tenant is promised. */
-		if (look->has_veth && look->has_tap && look->up && !look->carrier && !slot->blinked)
-			break;
-		if (slot->phase == SLOT_READY)
-			pool_remove_ready(fabric->pool, slot);
-		timer_stop(&slot->patience);
-		fabric_start_going(fabric, slot, slot->gone, slot->gone_context);
+	case SLOT_RENEWING:
+		slot_judge_unused(slot, look);
 		break;
-	case SLOT_GOING:
-		if (!look->has_veth && !slot->vanished && slot->apart)
-			fabric_slot_vanished(fabric, slot);
+	case SLOT_DRAINING:
+		if (!look->has_veth)
+			slot_become(slot, SLOT_VANISHED, "its veth is gone");
+		break;
+	case SLOT_NEW:
+	case SLOT_PREPARING:
+	case SLOT_MAKING:
+	case SLOT_ADOPTING:
+	case SLOT_CLAIMING:
+	case SLOT_LEAVING:
+	case SLOT_TEARDOWN:
+	case SLOT_STUCK:
+	case SLOT_VANISHED:
+	case SLOT_GONE:
+	case SLOT_PHASES:
 		break;
 	}
 }
 
-static void finish_look(struct job *job)
+static void slot_finish_look(struct job *job)
 {
-	struct slot_look *look = (struct slot_look *)job;
+	struct slot_look *look = container_of(job, struct slot_look, job);
 	struct fabric *fabric = look->fabric;
 	struct slot *slot = slot_find(fabric, look->slot);
 
 	if (slot) {
-		slot->looking = false;
-		if (slot->late_look == job)
-			slot->late_look = NULL;
+		if (slot->look == job)
+			slot->look = NULL;
 		if (job->failed && job->err.code != ECANCELED)
 			log_seldom(LOG_ERROR_LEVEL, "slot not looked at", F_UINT("slot", slot->number),
 				   F_STR("error", job->err.text));
 		/* A slot that was forgotten and made again meanwhile has another namespace. */
 		if (!job->failed && look->nsid == slot->nsid)
-			judge(fabric, slot, look);
+			slot_judge(slot, look);
 	}
 	slot = slot_find(fabric, look->slot);
 	if (slot && slot->look_more)
-		fabric_look(fabric, slot);
+		slot_look(slot);
 	free(look);
 }
 
-static void look_at(struct fabric *fabric, struct slot *slot, bool veth_known, enum job_urgency urgency)
+static void slot_post_look(struct slot *slot, bool veth_known, enum job_urgency urgency)
 {
+	struct fabric *fabric = slot->fabric;
 	struct slot_look *look;
 
-	if (fabric->stopping || slot->looking) {
+	if (fabric->stopping || slot->look) {
 		slot->look_more = true;
 		/* Something has happened by now: a look that stands behind thousands of removals is of no use. */
-		if (slot->late_look && urgency == JOB_LOOK)
-			job_thread_urge(fabric->builder, slot->late_look, JOB_REFILL, JOB_LOOK);
+		if (slot->look && slot->look_urgency == JOB_REFILL && urgency == JOB_LOOK)
+			job_thread_urge(fabric->builder, slot->look, JOB_REFILL, JOB_LOOK);
 		return;
 	}
 	look = calloc(1, sizeof(*look));
@@ -160,38 +169,38 @@ static void look_at(struct fabric *fabric, struct slot *slot, bool veth_known, e
 		log_seldom(LOG_ERROR_LEVEL, "slot not looked at: no memory", F_UINT("slot", slot->number));
 		return;
 	}
-	slot->looking = true;
+	slot->look = &look->job;
+	slot->look_urgency = urgency;
 	slot->look_more = false;
-	look->job.run = run_look;
-	look->job.finish = finish_look;
+	look->job.run = slot_run_look;
+	look->job.finish = slot_finish_look;
 	look->fabric = fabric;
 	look->slot = slot->number;
 	look->nsid = slot->nsid;
 	look->veth_known = veth_known;
-	slot->late_look = urgency == JOB_REFILL ? &look->job : NULL;
 	job_thread_post(fabric->builder, &look->job, urgency);
 }
 
-void fabric_look(struct fabric *fabric, struct slot *slot)
+void slot_look(struct slot *slot)
 {
-	look_at(fabric, slot, false, JOB_LOOK);
+	slot_post_look(slot, false, JOB_LOOK);
 }
 
-void fabric_look_later(struct fabric *fabric, struct slot *slot)
+void slot_look_later(struct slot *slot)
 {
-	look_at(fabric, slot, false, JOB_REFILL);
+	slot_post_look(slot, false, JOB_REFILL);
 }
 
-void fabric_look_inside(struct fabric *fabric, struct slot *slot)
+void slot_look_inside(struct slot *slot)
 {
-	look_at(fabric, slot, !slot->veth_touched, JOB_LOOK);
+	slot_post_look(slot, !slot->veth_touched, JOB_LOOK);
 }
 
-void fabric_look_at_all(struct fabric *fabric)
+void slot_look_at_all(struct fabric *fabric)
 {
 	for (unsigned number = 1; number <= CONFIG_SLOT_MAX; number++) {
 		if (fabric->slots[number])
-			fabric_look(fabric, fabric->slots[number]);
+			slot_look(fabric->slots[number]);
 	}
 }
 
@@ -201,89 +210,6 @@ void fabric_recheck(struct fabric *fabric, unsigned number)
 
 	if (!slot)
 		return;
-	fabric_look(fabric, slot);
-	patrol_suspect(fabric->patrol, slot);
-}
-
-/* ---- repair ---- */
-
-struct repair {
-	struct job job;
-	struct fabric *fabric;
-	unsigned slot;
-	struct plan_share *plan;
-	int netns_fd;
-	bool attached; /* as was told last */
-	struct slot_work work;
-};
-
-static int run_repair(struct job *job)
-{
-	struct repair *repair = (struct repair *)job;
-
-	slot_work_init(&repair->work, repair->fabric->config, job_host(job), repair->plan->plan, repair->work.mtu);
-	repair->work.netns_fd = repair->netns_fd;
-	repair->work.attached = repair->attached;
-	return slot_repair(&repair->work, &job->err);
-}
-
-static void finish_repair(struct job *job)
-{
-	struct repair *repair = (struct repair *)job;
-	struct fabric *fabric = repair->fabric;
-	struct slot *slot = slot_find(fabric, repair->slot);
-
-	if (slot && slot->phase == SLOT_LIVE && slot->plan == repair->plan) {
-		slot->repairing = false;
-		if (job->failed && job->err.code != ECANCELED) {
-			/* The VM may have ended while the repair waited: then nothing is made under it. */
-			if (repair->attached && !slot->carrier)
-				fabric_repair(fabric, slot);
-			else
-				tell_broken(fabric, slot, job->err.text);
-		} else if (!job->failed) {
-			slot->veth_index = repair->work.veth_index;
-			/* Rules that hang on a link went with it. */
-			if (repair->work.repaired[0])
-				patrol_suspect(fabric->patrol, slot);
-			if (repair->work.repaired[0])
-				fabric->watcher.repaired(fabric->watcher.context, slot->number, repair->work.repaired);
-		}
-	} else if (slot) {
-		slot->repairing = false;
-	}
-	plan_share_release(repair->plan);
-	close(repair->netns_fd);
-	free(repair);
-}
-
-void fabric_repair(struct fabric *fabric, struct slot *slot)
-{
-	struct repair *repair;
-	struct err err;
-	int netns_fd;
-
-	if (slot->repairing || slot->broken || slot->phase != SLOT_LIVE || !slot->plan)
-		return;
-	netns_fd = slot_open_netns(fabric, slot, &err);
-	if (netns_fd < 0) {
-		tell_broken(fabric, slot, err.text);
-		return;
-	}
-	repair = calloc(1, sizeof(*repair));
-	if (!repair) {
-		close(netns_fd);
-		return;
-	}
-	slot->repairing = true;
-	repair->job.run = run_repair;
-	repair->job.finish = finish_repair;
-	repair->fabric = fabric;
-	repair->slot = slot->number;
-	repair->plan = plan_share_hold(slot->plan);
-	repair->netns_fd = netns_fd;
-	/* Its address went with a TAP that is deleted, and who hears of that first comes here before any look. */
-	repair->attached = slot->carrier;
-	repair->work.mtu = slot->mtu;
-	job_thread_post(fabric->builder, &repair->job, JOB_CLAIM);
+	slot_look(slot);
+	suspect_slot(slot);
 }

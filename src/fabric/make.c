@@ -1,25 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * How a slot comes into being on the main thread: a new one is a job of the builder, a ready one of the pool is handed over,
- * and one that a former run left is looked over by the builder. In the end all three are a LIVE record, and whoever asked has
+ * and one that a former run left is looked over by the builder. In the end all three are a live record, and the caller has
  * the descriptor that pins the namespace.
  */
-#include "fabric/state.h"
+#include "fabric/make.h"
 
 #include "base/cleanup.h"
+#include "base/container_of.h"
 #include "base/log.h"
-#include "fabric/slot/plan.h"
+#include "fabric/answer.h"
+#include "fabric/claim.h"
+#include "fabric/look_slot.h"
+#include "fabric/name.h"
 #include "fabric/slot/work.h"
+#include "fabric/state.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 struct making {
 	struct job job;
 	struct fabric *fabric;
-	struct slot *slot; /* stays while it is MAKING */
+	struct slot *slot; /* stays while it is PREPARING, MAKING or ADOPTING */
 	struct plan_share *plan;
 	unsigned mtu;
 	int (*work)(struct slot_work *work, struct err *err);
@@ -27,29 +31,19 @@ struct making {
 	struct slot_work result;
 };
 
-static int run_making(struct job *job)
+static int slot_run_making(struct job *job)
 {
-	struct making *making = (struct making *)job;
+	struct making *making = container_of(job, struct making, job);
 
-	slot_work_init(&making->result, making->fabric->config, job_host(job), making->plan->plan, making->mtu);
+	build_init(&making->result, making->fabric->config, job_host(job), making->plan->plan, making->mtu);
 	making->result.number = making->number;
 	return making->work(&making->result, &job->err);
 }
 
-static void tell_maker(struct slot *slot, int netns_fd)
-{
-	fabric_slot_done *made = slot->made;
-	struct fabric_slot told = {
-		.slot = slot->number, .netns_fd = netns_fd, .carrier = slot->carrier, .mtu = slot->mtu
-	};
+/* ---- it failed ---- */
 
-	slot->made = NULL;
-	/* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): a slot that nobody waits for went to the pool before */
-	made(slot->made_context, &told, NULL);
-}
-
-/* Tried again and again, and told now and then. */
-static void warn_not_prepared(unsigned number, const struct err *err)
+/* It is tried again and again, and logged now and then. */
+static void slot_warn_not_prepared(unsigned number, const struct err *err)
 {
 	static struct log_limit limit = { .burst = 3, .interval_ms = 60000 };
 	uint64_t suppressed;
@@ -59,158 +53,178 @@ static void warn_not_prepared(unsigned number, const struct err *err)
 			    F_SOME("suppressed", suppressed));
 }
 
-static void making_failed(struct making *making)
+static void slot_making_failed(struct making *making)
 {
 	struct fabric *fabric = making->fabric;
 	struct slot *slot = making->slot;
 	unsigned number = slot->number;
 	fabric_slot_done *made = slot->made;
 	void *context = slot->made_context;
-	bool was_claimed = slot->claimed != NULL;
 
 	/* Left open where the claimer did not come to its half. */
 	cleanup_fd(&making->result.netns_fd);
-	if (slot->destroy_wanted)
-		fabric_reply(fabric, slot->gone, slot->gone_context, NULL);
-	slot_forget(fabric, slot);
+	if (slot->gone)
+		fabric_answer(fabric, slot->gone, slot->gone_context, NULL);
 	if (making->result.foreign)
 		fabric->shunned[number] |= SHUN_FOREIGN;
+	slot_forget(slot, making->job.err.text);
 	if (making->result.foreign)
 		fabric->watcher.slot_foreign(fabric->watcher.context, number, making->job.err.text);
 	if (made)
 		made(context, NULL, &making->job.err);
 	else if (making->job.err.code != ECANCELED)
-		warn_not_prepared(number, &making->job.err);
-	pool_kick(fabric->pool, !made || was_claimed);
+		slot_warn_not_prepared(number, &making->job.err);
 }
 
-static void take_result(struct making *making)
-{
-	struct slot *slot = making->slot;
-	const struct slot_work *result = &making->result;
+/* ---- it is there ---- */
 
+static void slot_take_result(struct slot *slot, const struct slot_work *result)
+{
 	slot->key = result->key;
 	slot->veth_index = result->veth_index;
 	slot->mtu = result->mtu;
 	slot->carrier = result->carrier;
-	if (slot_set_nsid(making->fabric, slot, result->nsid) < 0)
+	if (slot_set_nsid(slot, result->nsid) < 0)
 		log_error("carrier of a slot cannot be followed", F_UINT("slot", slot->number));
 }
 
-static void making_done(struct making *making)
+/* Of the pool's: ready, or claimed while it was being made. */
+static void slot_prepared(struct slot *slot, int netns_fd)
 {
-	struct fabric *fabric = making->fabric;
-	struct slot *slot = making->slot;
+	fabric_slot_done *made = slot->made;
 
-	take_result(making);
-	if (slot->claimed) {
-		/* Made for the pool, and claimed while it was being made. */
-		fabric_slot_done *made = slot->made;
-
-		slot->made = NULL;
-		slot->phase = SLOT_READY;
-		close(making->result.netns_fd);
-		fabric_claim(fabric, slot, made, slot->made_context);
+	close(netns_fd);
+	if (!slot->claimed) {
+		slot_become(slot, SLOT_READY, "prepared");
 		return;
 	}
-	if (!slot->made && slot->phase == SLOT_MAKING) {
-		close(making->result.netns_fd);
-		pool_add_ready(fabric->pool, slot);
-		return;
-	}
-	slot->phase = making->work == slot_look ? SLOT_KEPT : SLOT_LIVE;
-	slot->leftovers = making->work != slot_build;
-	if (slot->phase == SLOT_KEPT) {
+	slot->made = NULL;
+	claim_slot(slot, made, slot->made_context);
+}
+
+static void slot_answer_maker(struct slot *slot, int netns_fd)
+{
+	fabric_slot_done *made = slot->made;
+	struct fabric_slot result = {
+		.slot = slot->number, .netns_fd = netns_fd, .carrier = slot->carrier, .mtu = slot->mtu
+	};
+
+	slot->made = NULL;
+	made(slot->made_context, &result, NULL);
+}
+
+/* A caller's: live, or kept. */
+static void slot_made(struct slot *slot, const struct making *making)
+{
+	const struct fabric_watcher *watcher = &slot->fabric->watcher;
+	const struct slot_work *result = &making->result;
+
+	slot->leftovers = making->work != build_slot;
+	slot->netns_fd = result->netns_fd;
+	if (making->work == adopt_unchanged) {
 		plan_share_release(slot->plan);
 		slot->plan = NULL;
+		slot_become(slot, SLOT_KEPT, "a VM lives on it");
+	} else {
+		slot_become(slot, SLOT_LIVE, making->work == build_slot ? "made" : "adopted");
 	}
-	slot->netns_fd = making->result.netns_fd;
-	tell_maker(slot, making->result.netns_fd);
-	if (making->result.repaired[0])
-		fabric->watcher.repaired(fabric->watcher.context, slot->number, making->result.repaired);
-	if (slot->phase == SLOT_LIVE && slot->plan && !making->result.named)
-		fabric_name_slot(fabric, slot);
+	slot_answer_maker(slot, result->netns_fd);
+	if (result->repaired[0])
+		watcher->repaired(watcher->context, slot->number, result->repaired);
+	if (slot_is_live(slot) && slot->plan && !result->named)
+		slot_write_name(slot);
 }
 
-static int run_rules(struct job *job)
+/* Between the builder's last look and now something may have happened of which no event told. */
+static void slot_look_after_making(struct slot *slot, const struct making *making)
 {
-	struct making *making = (struct making *)job;
-
-	return slot_adopt_rules(&making->result, &job->err);
-}
-
-static void finish_making(struct job *job)
-{
-	struct making *making = (struct making *)job;
-	struct fabric *fabric = making->fabric;
-	unsigned number = making->slot->number;
-	bool of_pool = making->slot->of_pool;
-	struct slot *slot;
-
-	making->slot->refill = NULL;
-	if (job->failed)
-		making_failed(making);
+	if (!slot_is_live(slot) && slot->phase != SLOT_KEPT)
+		return;
+	if (making->work == build_slot)
+		slot_look_later(slot); /* nobody had heard of it */
 	else
-		making_done(making);
-	slot = slot_find(fabric, number);
-	/* Between the builder's last look and now something may have happened that no event told us of. */
-	if (!job->failed && slot && (slot->phase == SLOT_LIVE || slot->phase == SLOT_KEPT)) {
-		if (making->work == slot_build)
-			fabric_look_later(fabric, slot); /* nobody had heard of it */
+		slot_look_inside(slot);
+}
+
+static void slot_finish_making(struct job *job)
+{
+	struct making *making = container_of(job, struct making, job);
+	struct slot *slot = making->slot;
+	unsigned number = slot->number;
+
+	slot->refill = NULL;
+	if (job->failed) {
+		slot_making_failed(making);
+	} else {
+		slot_take_result(slot, &making->result);
+		if (slot->phase == SLOT_PREPARING)
+			slot_prepared(slot, making->result.netns_fd);
 		else
-			fabric_look_inside(fabric, slot);
+			slot_made(slot, making);
+		/* A caller that was answered may have had it taken apart. */
+		slot = slot_find(making->fabric, number);
+		if (slot)
+			slot_look_after_making(slot, making);
+		if (slot && slot->gone && slot_is_live(slot))
+			slot_become(slot, SLOT_LEAVING, "destroyed while it was made");
 	}
-	if (!job->failed && slot && slot->destroy_wanted && slot->phase == SLOT_LIVE)
-		fabric_start_going(fabric, slot, slot->gone, slot->gone_context);
-	if (of_pool)
-		pool_made(fabric->pool);
 	plan_share_release(making->plan);
 	free(making);
-	fabric_feed_deletions(fabric);
 }
 
-static void finish_links(struct job *job)
+/* ---- the other half of adopting ---- */
+
+static int slot_run_adopt_rules(struct job *job)
 {
-	struct making *making = (struct making *)job;
+	struct making *making = container_of(job, struct making, job);
+
+	return adopt_rules(&making->result, &job->err);
+}
+
+static void slot_finish_adopt_links(struct job *job)
+{
+	struct making *making = container_of(job, struct making, job);
 
 	if (job->failed) {
-		finish_making(job);
+		slot_finish_making(job);
 		return;
 	}
-	job->run = run_rules;
-	job->finish = finish_making;
+	job->run = slot_run_adopt_rules;
+	job->finish = slot_finish_making;
 	job_thread_post(making->fabric->claimer, job, JOB_CLAIM);
 }
 
-static void start_work(struct fabric *fabric, struct slot *slot, enum job_urgency urgency,
-		       int (*work)(struct slot_work *work, struct err *err))
+/* ---- beginning ---- */
+
+static struct job *slot_start_work(struct slot *slot, enum job_urgency urgency,
+				   int (*work)(struct slot_work *work, struct err *err))
 {
+	struct fabric *fabric = slot->fabric;
 	struct making *making = calloc(1, sizeof(*making));
 
 	if (!making)
-		abort(); /* as in post_reply() */
-	making->job.run = run_making;
-	making->job.finish = work == slot_adopt ? finish_links : finish_making;
+		abort(); /* the caller would wait for ever */
+	making->job.run = slot_run_making;
+	making->job.finish = work == adopt_links ? slot_finish_adopt_links : slot_finish_making;
 	making->fabric = fabric;
 	making->slot = slot;
 	making->plan = plan_share_hold(slot->plan);
 	making->mtu = fabric->mtu;
 	making->work = work;
-	if (urgency == JOB_REFILL)
-		slot->refill = &making->job;
-	if (work == slot_adopt && fabric->numbers)
+	if (work == adopt_links && fabric->numbers)
 		making->number = fabric->numbers[slot->number];
 	job_thread_post(fabric->builder, &making->job, urgency);
+	return &making->job;
 }
 
-void fabric_start_making(struct fabric *fabric, struct slot *slot, enum job_urgency urgency)
+void slot_prepare(struct slot *slot)
 {
-	start_work(fabric, slot, urgency, slot_build);
+	slot->refill = slot_start_work(slot, JOB_REFILL, build_slot);
 }
 
-/* A record for a slot that somebody waits for; NULL with ERR. */
-static struct slot *begin(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done, void *context,
-			  struct err *err)
+/* A record for a slot that a caller waits for; NULL with ERR. */
+static struct slot *slot_begin(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done,
+			       void *context, struct err *err)
 {
 	struct slot *slot;
 
@@ -220,16 +234,16 @@ static struct slot *begin(struct fabric *fabric, const struct fabric_plan *plan,
 	}
 	slot = slot_find(fabric, plan->slot);
 	if (slot) {
-		err_set(err, slot->phase == SLOT_GOING ? EBUSY : EEXIST, "slot %u", plan->slot);
+		err_set(err, slot_is_leaving(slot) ? EBUSY : EEXIST, "slot %u", plan->slot);
 		return NULL;
 	}
-	slot = slot_new(fabric, plan->slot, SLOT_MAKING);
+	slot = slot_new(fabric, plan->slot);
 	if (slot)
 		slot->plan = plan_share_new(plan);
 	if (!slot || !slot->plan) {
 		err_set(err, ENOMEM, "slot %u", plan->slot);
 		if (slot)
-			slot_forget(fabric, slot);
+			slot_forget(slot, "no memory");
 		return NULL;
 	}
 	slot->made = done;
@@ -237,60 +251,68 @@ static struct slot *begin(struct fabric *fabric, const struct fabric_plan *plan,
 	return slot;
 }
 
+/* Claims a slot of the pool's, which is ready, or being prepared and not claimed yet. */
+static void slot_make_from_pool(struct slot *slot, const struct fabric_plan *plan, fabric_slot_done *done,
+				void *context)
+{
+	struct err err;
+
+	slot->claimed = plan_share_new(plan);
+	if (!slot->claimed) {
+		err_set(&err, ENOMEM, "slot %u", plan->slot);
+		fabric_answer_slot(slot->fabric, done, context, &err);
+		return;
+	}
+	if (slot->phase == SLOT_READY) {
+		claim_slot(slot, done, context);
+		return;
+	}
+	slot->made = done;
+	slot->made_context = context;
+	if (slot->refill)
+		job_thread_urge(slot->fabric->builder, slot->refill, JOB_REFILL, JOB_CLAIM);
+}
+
 void fabric_make(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done, void *context)
 {
 	struct err err;
 	struct slot *slot = slot_find(fabric, plan->slot);
 
-	if (slot && (slot->phase == SLOT_READY || (slot->phase == SLOT_MAKING && !slot->made))) {
-		struct plan_share *claimed = plan_share_new(plan);
-
-		if (!claimed) {
-			err_set(&err, ENOMEM, "slot %u", plan->slot);
-			fabric_reply_slot(fabric, done, context, &err);
-			return;
-		}
-		slot->claimed = claimed;
-		if (slot->phase == SLOT_READY) {
-			fabric_claim(fabric, slot, done, context);
-			return;
-		}
-		slot->made = done;
-		slot->made_context = context;
-		if (slot->refill)
-			job_thread_urge(fabric->builder, slot->refill, JOB_REFILL, JOB_CLAIM);
+	if (slot && (slot->phase == SLOT_READY || (slot->phase == SLOT_PREPARING && !slot->claimed))) {
+		slot_make_from_pool(slot, plan, done, context);
 		return;
 	}
-	slot = begin(fabric, plan, done, context, &err);
+	slot = slot_begin(fabric, plan, done, context, &err);
 	if (!slot) {
-		fabric_reply_slot(fabric, done, context, &err);
+		fabric_answer_slot(fabric, done, context, &err);
 		return;
 	}
-	pool_count_cold(fabric->pool);
-	fabric_start_making(fabric, slot, JOB_CLAIM);
+	slot_become(slot, SLOT_MAKING, "asked for");
+	slot_start_work(slot, JOB_CLAIM, build_slot);
+}
+
+static void slot_take_over(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done, void *context,
+			   int (*work)(struct slot_work *work, struct err *err))
+{
+	struct err err;
+	struct slot *slot = slot_begin(fabric, plan, done, context, &err);
+
+	if (!slot) {
+		fabric_answer_slot(fabric, done, context, &err);
+		return;
+	}
+	slot_become(slot, SLOT_ADOPTING, "left by a former run");
+	slot_start_work(slot, JOB_CLAIM, work);
 }
 
 void fabric_adopt(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done, void *context)
 {
-	struct err err;
-	struct slot *slot = begin(fabric, plan, done, context, &err);
-
-	if (!slot) {
-		fabric_reply_slot(fabric, done, context, &err);
-		return;
-	}
-	start_work(fabric, slot, JOB_CLAIM, slot_adopt);
+	slot_take_over(fabric, plan, done, context, adopt_links);
 }
 
 void fabric_keep(struct fabric *fabric, unsigned number, fabric_slot_done *done, void *context)
 {
-	struct err err;
 	struct fabric_plan nothing = { .slot = number };
-	struct slot *slot = begin(fabric, &nothing, done, context, &err);
 
-	if (!slot) {
-		fabric_reply_slot(fabric, done, context, &err);
-		return;
-	}
-	start_work(fabric, slot, JOB_CLAIM, slot_look);
+	slot_take_over(fabric, &nothing, done, context, adopt_unchanged);
 }

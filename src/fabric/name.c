@@ -4,13 +4,15 @@
  * nothing depends on it; where the veth has it already, nothing is written at all. Both are the builder's, in one job: while
  * names are written the claimer is free for those who wait.
  */
-#include "fabric/state.h"
+#include "fabric/name.h"
 
 #include "base/cleanup.h"
+#include "base/container_of.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "fabric/rules/rules.h"
 #include "fabric/slot/work.h"
+#include "fabric/state.h"
 #include "kernel/namespace.h"
 
 #include <stdlib.h>
@@ -22,15 +24,15 @@ struct naming {
 	struct namespace_key key;
 };
 
-static int run_naming(struct job *job)
+static int slot_run_naming(struct job *job)
 {
-	struct naming *naming = (struct naming *)job;
+	struct naming *naming = container_of(job, struct naming, job);
 	const struct config *config = naming->fabric->config;
 	const struct fabric_plan *plan = naming->plan->plan;
 	char path[CONFIG_PATH_SIZE];
 	bool changed;
 
-	if (slot_name(job_host(job), config, plan, &changed, &job->err) < 0)
+	if (build_alias(job_host(job), config, plan, &changed, &job->err) < 0)
 		return -1;
 	if (!changed)
 		return 0;
@@ -38,9 +40,9 @@ static int run_naming(struct job *job)
 	return fd < 0 ? -1 : nft_slot_comment(fd, plan->id, &job->err);
 }
 
-static void finish_naming(struct job *job)
+static void slot_finish_naming(struct job *job)
 {
-	struct naming *naming = (struct naming *)job;
+	struct naming *naming = container_of(job, struct naming, job);
 
 	/* A slot that goes meanwhile gets no name. */
 	if (job->failed)
@@ -49,16 +51,16 @@ static void finish_naming(struct job *job)
 	free(naming);
 }
 
-void fabric_name_slot(struct fabric *fabric, struct slot *slot)
+void slot_write_name(struct slot *slot)
 {
 	struct naming *naming = calloc(1, sizeof(*naming));
 
 	if (!naming)
 		return;
-	naming->job.run = run_naming;
-	naming->job.finish = finish_naming;
-	naming->fabric = fabric;
+	naming->job.run = slot_run_naming;
+	naming->job.finish = slot_finish_naming;
+	naming->fabric = slot->fabric;
 	naming->plan = plan_share_hold(slot->plan);
 	naming->key = slot->key;
-	job_thread_post(fabric->builder, &naming->job, JOB_REMOVAL); /* never after its own */
+	job_thread_post(slot->fabric->builder, &naming->job, JOB_REMOVAL); /* never after its own removal */
 }

@@ -9,10 +9,14 @@
  *
  * A second socket hears of changes of nft tables, ours and others', here and inside; patrol.c then compares.
  */
-#include "fabric/state.h"
+#include "fabric/observe.h"
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "fabric/look_slot.h"
+#include "fabric/repair.h"
+#include "fabric/state.h"
+#include "fabric/suspects.h"
 #include "kernel/address.h"
 #include "kernel/event_filter.h"
 #include "kernel/link.h"
@@ -54,7 +58,7 @@ struct observer {
 };
 
 /* Somebody else's object with a name of ours went. Should there be another, making the slot will find it. */
-static void foreign_gone(struct fabric *fabric, unsigned number)
+static void observe_foreign_gone(struct fabric *fabric, unsigned number)
 {
 	if (!number || number > CONFIG_SLOT_MAX || !(fabric->shunned[number] & SHUN_FOREIGN) || fabric->slots[number])
 		return;
@@ -65,12 +69,12 @@ static void foreign_gone(struct fabric *fabric, unsigned number)
 /* ---- links ---- */
 
 /* Messages wait in their queue: one from before the last look may speak of a carrier that was yet to come. */
-static bool is_news(const struct slot *slot, const struct link_info *link)
+static bool observe_is_news(const struct slot *slot, const struct link_info *link)
 {
 	return slot->carrier_downs == CARRIER_DOWNS_UNKNOWN || (int32_t)(link->carrier_downs - slot->carrier_downs) > 0;
 }
 
-static void link_changed(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
+static void observe_link_changed(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
 {
 	struct link_info link;
 	struct slot *slot;
@@ -81,11 +85,11 @@ static void link_changed(struct fabric *fabric, const struct nlmsghdr *header, i
 		unsigned number = config_veth_slot(fabric->config, link.name);
 
 		if (header->nlmsg_type == RTM_DELLINK)
-			foreign_gone(fabric, number);
+			observe_foreign_gone(fabric, number);
 		slot = slot_find(fabric, number);
 		if (slot && (header->nlmsg_type == RTM_DELLINK || !(link.flags & IFF_UP))) {
-			slot->veth_touched |= slot->phase == SLOT_MAKING;
-			fabric_look(fabric, slot);
+			slot->veth_touched |= slot->phase == SLOT_ADOPTING;
+			slot_look(slot);
 		}
 		return;
 	}
@@ -93,17 +97,17 @@ static void link_changed(struct fabric *fabric, const struct nlmsghdr *header, i
 	if (!slot || strcmp(link.name, TAP_NAME) != 0)
 		return;
 	if (header->nlmsg_type == RTM_DELLINK || !link.carrier)
-		slot->blinked |= slot->carrier && (header->nlmsg_type == RTM_DELLINK || is_news(slot, &link));
+		slot->blinked |= slot->carrier && (header->nlmsg_type == RTM_DELLINK || observe_is_news(slot, &link));
 	else
 		/* The first message about a TAP says that it has a carrier, and may come after all is done: it is down then. */
 		slot->blinked |= !slot->carrier && (link.flags & IFF_UP) &&
-				 (slot->phase == SLOT_READY || slot->phase == SLOT_QUARANTINE);
+				 (slot->phase == SLOT_READY || slot_phase_is_quarantine(slot->phase));
 	if (header->nlmsg_type == RTM_DELLINK || link.carrier != slot->carrier || slot->blinked ||
 	    !(link.flags & IFF_UP))
-		fabric_look(fabric, slot);
+		slot_look(slot);
 }
 
-static void namespace_changed(struct fabric *fabric, const struct nlmsghdr *header)
+static void observe_namespace_changed(struct fabric *fabric, const struct nlmsghdr *header)
 {
 	const struct nlattr *table[NETNSA_MAX + 1];
 	struct slot *slot;
@@ -113,26 +117,26 @@ static void namespace_changed(struct fabric *fabric, const struct nlmsghdr *head
 		return;
 	slot = slot_by_nsid(fabric, (int)mnl_attr_get_u32(table[NETNSA_NSID]));
 	if (slot)
-		fabric_look(fabric, slot);
+		slot_look(slot);
 }
 
-static void take_link_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
+static void observe_link_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
 {
 	switch (header->nlmsg_type) {
 	case RTM_NEWLINK:
 	case RTM_DELLINK:
-		link_changed(fabric, header, nsid);
+		observe_link_changed(fabric, header, nsid);
 		break;
 	case RTM_DELNSID:
 		if (nsid == NSID_HERE)
-			namespace_changed(fabric, header);
+			observe_namespace_changed(fabric, header);
 		break;
 	}
 }
 
 /* ---- addresses and routes ---- */
 
-static void address_lost(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
+static void observe_address_lost(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
 {
 	const struct ifaddrmsg *address = mnl_nlmsg_get_payload(header);
 	struct slot *slot = slot_by_nsid(fabric, nsid);
@@ -143,12 +147,12 @@ static void address_lost(struct fabric *fabric, const struct nlmsghdr *header, i
 		if (fabric->slots[number] && fabric->slots[number]->veth_index == (int)address->ifa_index)
 			slot = fabric->slots[number];
 	}
-	if (slot && slot->phase == SLOT_LIVE)
-		fabric_repair(fabric, slot);
+	if (slot && slot_is_live(slot))
+		slot_repair(slot);
 }
 
 /* A host address's route, or one that covers the ranges. */
-static void host_route_changed(struct fabric *fabric, uint32_t destination, uint8_t length)
+static void observe_host_route_changed(struct fabric *fabric, uint32_t destination, uint8_t length)
 {
 	const struct config *config = fabric->config;
 	struct slot *slot;
@@ -157,15 +161,15 @@ static void host_route_changed(struct fabric *fabric, uint32_t destination, uint
 	    !cidr4_contains(&config->addresses.veth_cidr, destination))
 		return;
 	if (length < 32) {
-		patrol_suspect_routes(fabric->patrol);
+		suspect_routes(fabric, true);
 		return;
 	}
 	slot = slot_find(fabric, destination - cidr4_first(&config->addresses.host_cidr));
-	if (slot && slot->phase == SLOT_LIVE && config_host_ip(config, slot->number) == destination)
-		fabric_repair(fabric, slot);
+	if (slot && slot_is_live(slot) && config_host_ip(config, slot->number) == destination)
+		slot_repair(slot);
 }
 
-static void take_route_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
+static void observe_route_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
 {
 	const struct rtmsg *route = mnl_nlmsg_get_payload(header);
 	const struct nlattr *table[RTA_MAX + 1];
@@ -173,30 +177,30 @@ static void take_route_message(struct fabric *fabric, const struct nlmsghdr *hea
 	bool replaced = header->nlmsg_type == RTM_NEWROUTE && (header->nlmsg_flags & NLM_F_REPLACE);
 
 	if (header->nlmsg_type == RTM_DELADDR)
-		address_lost(fabric, header, nsid);
+		observe_address_lost(fabric, header, nsid);
 	if ((header->nlmsg_type != RTM_DELROUTE && !replaced) || mnl_nlmsg_get_payload_len(header) < sizeof(*route) ||
 	    route->rtm_table != RT_TABLE_MAIN || (replaced && route->rtm_protocol == ROUTE_PROTOCOL))
 		return;
 	rtnl_attributes(header, sizeof(*route), table, RTA_MAX + 1);
 	if (nsid == NSID_HERE) {
 		if (table[RTA_DST])
-			host_route_changed(fabric, ntohl(mnl_attr_get_u32(table[RTA_DST])), route->rtm_dst_len);
+			observe_host_route_changed(fabric, ntohl(mnl_attr_get_u32(table[RTA_DST])), route->rtm_dst_len);
 		return;
 	}
 	slot = slot_by_nsid(fabric, nsid);
-	if (slot && slot->phase == SLOT_LIVE)
-		fabric_repair(fabric, slot);
+	if (slot && slot_is_live(slot))
+		slot_repair(slot);
 }
 
 /* A host with many routes of its own may drown this socket; the patrol looks all slots over in its time. */
-static void routes_lost(struct fabric *fabric)
+static void observe_routes_lost(struct fabric *fabric)
 {
-	patrol_suspect_routes(fabric->patrol);
+	suspect_routes(fabric, true);
 }
 
 /* ---- rules ---- */
 
-static void take_rule_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
+static void observe_rule_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
 {
 	const struct nlattr *table[2];
 	struct slot *slot;
@@ -212,22 +216,22 @@ static void take_rule_message(struct fabric *fabric, const struct nlmsghdr *head
 	    strcmp(mnl_attr_get_str(table[NFTA_TABLE_NAME]), "weft") != 0)
 		return;
 	if (nsid == NSID_HERE) {
-		patrol_suspect(fabric->patrol, NULL);
+		suspect_host(fabric);
 		return;
 	}
 	slot = slot_by_nsid(fabric, nsid);
-	if (slot && slot->phase == SLOT_LIVE)
-		patrol_suspect(fabric->patrol, slot);
+	if (slot && slot_is_live(slot))
+		suspect_slot(slot);
 }
 
-static void suspect_rules(struct fabric *fabric)
+static void observe_rules_lost(struct fabric *fabric)
 {
-	patrol_suspect(fabric->patrol, NULL);
+	suspect_host(fabric);
 }
 
 /* ---- hearing ---- */
 
-static int message_nsid(struct msghdr *message)
+static int observe_message_nsid(struct msghdr *message)
 {
 	int nsid = NSID_HERE;
 
@@ -239,7 +243,7 @@ static int message_nsid(struct msghdr *message)
 }
 
 /* Takes one packet: 1, or 0 when there is none. */
-static int hear_one(struct hearing *hearing)
+static int observe_hear_one(struct hearing *hearing)
 {
 	_Alignas(struct nlmsghdr) char buffer[RTNL_RECEIVE_SIZE];
 	_Alignas(struct cmsghdr) char control[128];
@@ -258,29 +262,29 @@ static int hear_one(struct hearing *hearing)
 	}
 	if (got < 0)
 		return errno == EINTR;
-	nsid = message_nsid(&message);
+	nsid = observe_message_nsid(&message);
 	for (left = (int)got; mnl_nlmsg_ok(header, left); header = mnl_nlmsg_next(header, &left))
 		hearing->take(hearing->fabric, header, nsid);
 	return 1;
 }
 
-static void on_heard(evutil_socket_t fd, short what, void *arg)
+static void observe_on_heard(evutil_socket_t fd, short what, void *arg)
 {
 	struct hearing *hearing = arg;
 	int packets = 0;
 
 	(void)fd;
 	(void)what;
-	while (packets++ < PACKETS_A_TURN && hear_one(hearing))
+	while (packets++ < PACKETS_A_TURN && observe_hear_one(hearing))
 		;
 }
 
-static int join(int fd, int group)
+static int observe_join(int fd, int group)
 {
 	return setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group));
 }
 
-static int hear(struct hearing *hearing, int family, const int *groups, size_t count, struct err *err)
+static int observe_open(struct hearing *hearing, int family, const int *groups, size_t count, struct err *err)
 {
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
 	int one = 1, size = RECEIVE_BUFFER;
@@ -296,16 +300,16 @@ static int hear(struct hearing *hearing, int family, const int *groups, size_t c
 	if (hearing->filter(hearing->fd) < 0)
 		log_debug("netlink monitor hears everything", F_STR("error", strerror(errno)));
 	for (size_t i = 0; i < count; i++) {
-		if (join(hearing->fd, groups[i]) < 0)
+		if (observe_join(hearing->fd, groups[i]) < 0)
 			return err_set(err, errno, "netlink monitor: group %d", groups[i]);
 	}
-	hearing->event = event_new(hearing->fabric->base, hearing->fd, EV_READ | EV_PERSIST, on_heard, hearing);
+	hearing->event = event_new(hearing->fabric->base, hearing->fd, EV_READ | EV_PERSIST, observe_on_heard, hearing);
 	if (!hearing->event || event_add(hearing->event, NULL) < 0)
 		return err_set(err, ENOMEM, "netlink monitor");
 	return 0;
 }
 
-static void stop_hearing(struct hearing *hearing)
+static void observe_close(struct hearing *hearing)
 {
 	if (hearing->event)
 		event_free(hearing->event);
@@ -315,21 +319,21 @@ static void stop_hearing(struct hearing *hearing)
 
 /* ---- names ---- */
 
-static void name_gone(struct fabric *fabric, const char *name)
+static void observe_name_gone(struct fabric *fabric, const char *name)
 {
 	unsigned number = config_netns_slot(fabric->config, name);
 	struct slot *slot = slot_find(fabric, number);
 
-	foreign_gone(fabric, number);
+	observe_foreign_gone(fabric, number);
 	if (!slot)
 		return;
-	if (slot->phase == SLOT_LIVE)
-		fabric_repair(fabric, slot);
+	if (slot_is_live(slot))
+		slot_repair(slot);
 	else
-		fabric_look(fabric, slot);
+		slot_look(slot);
 }
 
-static void on_directory(evutil_socket_t fd, short what, void *arg)
+static void observe_on_directory(evutil_socket_t fd, short what, void *arg)
 {
 	struct observer *observer = arg;
 	_Alignas(struct inotify_event) char buffer[4096];
@@ -340,14 +344,14 @@ static void on_directory(evutil_socket_t fd, short what, void *arg)
 		const struct inotify_event *event = (const struct inotify_event *)(buffer + at);
 
 		if (event->mask & IN_Q_OVERFLOW)
-			fabric_look_at_all(observer->fabric);
+			slot_look_at_all(observer->fabric);
 		else if (event->len)
-			name_gone(observer->fabric, event->name);
+			observe_name_gone(observer->fabric, event->name);
 		at += (ssize_t)(sizeof(*event) + event->len);
 	}
 }
 
-static int watch_directory(struct observer *observer, struct err *err)
+static int observe_watch_directory(struct observer *observer, struct err *err)
 {
 	const char *directory = observer->fabric->config->names.netns_dir;
 
@@ -355,8 +359,8 @@ static int watch_directory(struct observer *observer, struct err *err)
 	if (observer->directory_fd < 0 ||
 	    inotify_add_watch(observer->directory_fd, directory, IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR) < 0)
 		return err_set(err, errno, "watching %s", directory);
-	observer->directory =
-	    event_new(observer->fabric->base, observer->directory_fd, EV_READ | EV_PERSIST, on_directory, observer);
+	observer->directory = event_new(observer->fabric->base, observer->directory_fd, EV_READ | EV_PERSIST,
+					observe_on_directory, observer);
 	if (!observer->directory || event_add(observer->directory, NULL) < 0)
 		return err_set(err, ENOMEM, "watching %s", directory);
 	return 0;
@@ -377,22 +381,23 @@ struct observer *observer_new(struct fabric *fabric, struct err *err)
 	observer->directory_fd = -1;
 	observer->links = (struct hearing){ .fabric = fabric,
 					    .fd = -1,
-					    .take = take_link_message,
-					    .lost = fabric_look_at_all,
+					    .take = observe_link_message,
+					    .lost = slot_look_at_all,
 					    .filter = event_filter_links };
 	observer->routes = (struct hearing){ .fabric = fabric,
 					     .fd = -1,
-					     .take = take_route_message,
-					     .lost = routes_lost,
+					     .take = observe_route_message,
+					     .lost = observe_routes_lost,
 					     .filter = event_filter_routes };
 	observer->rules = (struct hearing){ .fabric = fabric,
 					    .fd = -1,
-					    .take = take_rule_message,
-					    .lost = suspect_rules,
+					    .take = observe_rule_message,
+					    .lost = observe_rules_lost,
 					    .filter = event_filter_rules };
-	if (hear(&observer->links, NETLINK_ROUTE, link_groups, 2, err) < 0 ||
-	    hear(&observer->routes, NETLINK_ROUTE, route_groups, 2, err) < 0 ||
-	    hear(&observer->rules, NETLINK_NETFILTER, rule_groups, 1, err) < 0 || watch_directory(observer, err) < 0) {
+	if (observe_open(&observer->links, NETLINK_ROUTE, link_groups, 2, err) < 0 ||
+	    observe_open(&observer->routes, NETLINK_ROUTE, route_groups, 2, err) < 0 ||
+	    observe_open(&observer->rules, NETLINK_NETFILTER, rule_groups, 1, err) < 0 ||
+	    observe_watch_directory(observer, err) < 0) {
 		observer_free(observer);
 		return NULL;
 	}
@@ -403,9 +408,9 @@ void observer_free(struct observer *observer)
 {
 	if (!observer)
 		return;
-	stop_hearing(&observer->links);
-	stop_hearing(&observer->routes);
-	stop_hearing(&observer->rules);
+	observe_close(&observer->links);
+	observe_close(&observer->routes);
+	observe_close(&observer->rules);
 	if (observer->directory)
 		event_free(observer->directory);
 	if (observer->directory_fd >= 0)

@@ -7,12 +7,17 @@
  * A comparison uses the plan that the slot has when the job is posted, and jobs of the claimer that concern rules have one
  * urgency: so an update that is asked for later also comes later, and is never undone by a patrol.
  */
-#include "fabric/state.h"
+#include "fabric/patrol.h"
 
 #include "base/clock.h"
+#include "base/container_of.h"
 #include "base/log.h"
+#include "fabric/look_slot.h"
+#include "fabric/repair.h"
 #include "fabric/rules/rules.h"
 #include "fabric/slot/host.h"
+#include "fabric/state.h"
+#include "fabric/suspects.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,7 +25,6 @@
 
 enum {
 	TICK_MS = 1000,
-	SUSPECT_MS = 20, /* what follows upon one another is one suspicion */
 	HOST_DENIALS_EVERY_MS = 2000,
 	HOST_EVERY_MS = 10000, /* each object is visited at least this far apart, without a suspicion */
 	SLOT_EVERY_MS = 5000,
@@ -29,15 +33,10 @@ enum {
 	DENIALS_MAX = 256, /* of one visit */
 };
 
-TAILQ_HEAD(suspect_queue, slot);
-
 struct patrol {
 	struct fabric *fabric;
-	struct timer timer, hurry;
-	bool hurried;
-	struct suspect_queue suspects;
-	bool host_suspected, routes_suspected;
-	uint64_t host_ms;
+	struct timer timer;
+	uint64_t host_ms;               /* when its rules were compared last */
 	uint64_t host_denials_ms;       /* when they were read last */
 	uint64_t host_denials_since_ms; /* see nft_host_denials() */
 	bool busy;                      /* a job is under way */
@@ -63,11 +62,11 @@ struct visit {
 	size_t denial_count;
 };
 
-static void go_on(struct patrol *patrol);
+static void patrol_go_on(struct patrol *patrol);
 
-static int run_host(struct job *job)
+static int patrol_run_host(struct job *job)
 {
-	struct visit *visit = (struct visit *)job;
+	struct visit *visit = container_of(job, struct visit, job);
 	const struct config *config = visit->fabric->config;
 	bool intact;
 
@@ -79,16 +78,16 @@ static int run_host(struct job *job)
 	return nft_host_apply(config, &job->err);
 }
 
-static int run_routes(struct job *job)
+static int patrol_run_routes(struct job *job)
 {
-	struct visit *visit = (struct visit *)job;
+	struct visit *visit = container_of(job, struct visit, job);
 
-	return host_routes_ensure(job_host(job), visit->fabric->config, &visit->repaired, &job->err);
+	return build_host_routes(job_host(job), visit->fabric->config, &visit->repaired, &job->err);
 }
 
-static void finish_routes(struct job *job)
+static void patrol_finish_routes(struct job *job)
 {
-	struct visit *visit = (struct visit *)job;
+	struct visit *visit = container_of(job, struct visit, job);
 	const struct fabric_watcher *watcher = &visit->fabric->watcher;
 
 	if (job->failed && job->err.code != ECANCELED)
@@ -98,7 +97,7 @@ static void finish_routes(struct job *job)
 	free(visit);
 }
 
-static void take_denial(void *context, const struct fabric_denial *denial)
+static void patrol_take_denial(void *context, const struct fabric_denial *denial)
 {
 	struct visit *visit = context;
 
@@ -108,7 +107,7 @@ static void take_denial(void *context, const struct fabric_denial *denial)
 		visit->denials[visit->denial_count++] = *denial;
 }
 
-static void take_host_denial(void *context, int link, const struct fabric_denial *denial)
+static void patrol_take_host_denial(void *context, int link, const struct fabric_denial *denial)
 {
 	struct visit *visit = context;
 
@@ -117,21 +116,21 @@ static void take_host_denial(void *context, int link, const struct fabric_denial
 	if (!visit->links || visit->denial_count == DENIALS_MAX)
 		return;
 	visit->links[visit->denial_count] = link;
-	take_denial(visit, denial);
+	patrol_take_denial(visit, denial);
 }
 
-static int run_host_denials(struct job *job)
+static int patrol_run_host_denials(struct job *job)
 {
-	struct visit *visit = (struct visit *)job;
+	struct visit *visit = container_of(job, struct visit, job);
 
 	/* Without the table there are none; that it is missing is seen by others. */
-	if (nft_host_denials(&visit->denials_since_ms, take_host_denial, visit, &job->err) < 0)
+	if (nft_host_denials(&visit->denials_since_ms, patrol_take_host_denial, visit, &job->err) < 0)
 		return job->err.code == ENOENT ? 0 : -1;
 	return 0;
 }
 
 /* Checks the slot's tables, unless nothing has changed in the namespace since they were found well, and puts them right. */
-static int check_tables(struct visit *visit, struct err *err)
+static int patrol_check_tables(struct visit *visit, struct err *err)
 {
 	const struct config *config = visit->fabric->config;
 	const struct fabric_plan *plan = visit->plan->plan;
@@ -152,62 +151,62 @@ static int check_tables(struct visit *visit, struct err *err)
 	return 0;
 }
 
-static int run_slot(struct job *job)
+static int patrol_run_slot(struct job *job)
 {
-	struct visit *visit = (struct visit *)job;
+	struct visit *visit = container_of(job, struct visit, job);
 	const struct config *config = visit->fabric->config;
 	const struct fabric_plan *plan = visit->plan->plan;
 
 	if (visit->republish && nft_host_publish(config, plan->slot, plan->nat, plan->nat_count, &job->err) < 0)
 		return -1;
-	if (check_tables(visit, &job->err) < 0)
+	if (patrol_check_tables(visit, &job->err) < 0)
 		return -1;
-	return nft_slot_denials(visit->netns_fd, &visit->denials_since_ms, take_denial, visit, &job->err);
+	return nft_slot_denials(visit->netns_fd, &visit->denials_since_ms, patrol_take_denial, visit, &job->err);
 }
 
 /* All published ports went with the table. */
-static void republish_all(struct patrol *patrol)
+static void patrol_republish_all(struct patrol *patrol)
 {
 	for (unsigned number = 1; number <= CONFIG_SLOT_MAX; number++) {
 		struct slot *slot = patrol->fabric->slots[number];
 
-		if (!slot || slot->phase != SLOT_LIVE || !slot->plan || !slot->plan->plan->nat_count)
+		if (!slot || !slot_is_live(slot) || !slot->plan || !slot->plan->plan->nat_count)
 			continue;
 		slot->republish = true;
-		patrol_suspect(patrol, slot);
+		suspect_slot(slot);
 	}
 }
 
 /* The live slot whose link on the host has this number; NULL: none. */
-static const struct slot *slot_by_link(const struct fabric *fabric, int link)
+static const struct slot *patrol_slot_by_link(const struct fabric *fabric, int link)
 {
 	for (unsigned number = 1; number <= CONFIG_SLOT_MAX; number++) {
 		const struct slot *slot = fabric->slots[number];
 
-		if (slot && slot->phase == SLOT_LIVE && slot->veth_index == link)
+		if (slot && slot_is_live(slot) && slot->veth_index == link)
 			return slot;
 	}
 	return NULL;
 }
 
-static void tell(struct visit *visit, const struct slot *slot)
+static void patrol_report(struct visit *visit, const struct slot *slot)
 {
 	const struct fabric_watcher *watcher = &visit->fabric->watcher;
 
 	if (visit->repaired)
 		watcher->repaired(watcher->context, visit->slot, "table inet weft");
-	for (size_t i = 0; slot && slot->phase == SLOT_LIVE && i < visit->denial_count; i++)
+	for (size_t i = 0; slot && slot_is_live(slot) && i < visit->denial_count; i++)
 		watcher->denied(watcher->context, visit->slot, &visit->denials[i]);
 	for (size_t i = 0; visit->links && i < visit->denial_count; i++) {
-		slot = slot_by_link(visit->fabric, visit->links[i]);
+		slot = patrol_slot_by_link(visit->fabric, visit->links[i]);
 		if (slot)
 			watcher->denied(watcher->context, slot->number, &visit->denials[i]);
 	}
 }
 
-static void finish_visit(struct job *job)
+static void patrol_finish_visit(struct job *job)
 {
-	struct visit *visit = (struct visit *)job;
+	struct visit *visit = container_of(job, struct visit, job);
 	struct patrol *patrol = visit->patrol;
 	struct slot *slot = visit->slot ? slot_find(visit->fabric, visit->slot) : NULL;
 
@@ -217,13 +216,13 @@ static void finish_visit(struct job *job)
 		slot->checked_generation = job->failed ? 0 : visit->generation;
 		slot->checked_plan = visit->plan;
 	}
-	if (visit->job.run == run_host_denials)
+	if (visit->job.run == patrol_run_host_denials)
 		patrol->host_denials_since_ms = visit->denials_since_ms;
 	if (!job->failed) {
-		tell(visit, slot);
+		patrol_report(visit, slot);
 		if (!visit->slot && visit->repaired)
-			republish_all(patrol);
-	} else if (job->err.code != ECANCELED && (!visit->slot || (slot && slot->phase == SLOT_LIVE))) {
+			patrol_republish_all(patrol);
+	} else if (job->err.code != ECANCELED && (!visit->slot || (slot && slot_is_live(slot)))) {
 		log_seldom(LOG_ERROR_LEVEL, "rules not checked", F_UINT("slot", visit->slot),
 			   F_STR("error", job->err.text));
 	}
@@ -233,82 +232,80 @@ static void finish_visit(struct job *job)
 	free(visit->denials);
 	free(visit->links);
 	free(visit);
-	go_on(patrol);
+	patrol_go_on(patrol);
 }
 
-static struct visit *visit_new(struct patrol *patrol)
+static struct visit *patrol_visit_new(struct patrol *patrol)
 {
 	struct visit *visit = calloc(1, sizeof(*visit));
 
 	if (!visit)
 		return NULL;
-	visit->job.finish = finish_visit;
+	visit->job.finish = patrol_finish_visit;
 	visit->patrol = patrol;
 	visit->fabric = patrol->fabric;
 	visit->netns_fd = -1;
 	return visit;
 }
 
-static void post(struct patrol *patrol, struct visit *visit)
+static void patrol_post(struct patrol *patrol, struct visit *visit)
 {
 	patrol->busy = true;
 	job_thread_post(patrol->fabric->claimer, &visit->job, JOB_CLAIM);
 }
 
 /* By the builder: routes take RTNL. */
-static void visit_routes(struct patrol *patrol)
+static void patrol_visit_routes(struct patrol *patrol)
 {
-	struct visit *visit = visit_new(patrol);
+	struct visit *visit = patrol_visit_new(patrol);
 
-	patrol->routes_suspected = false;
 	if (!visit)
 		return;
-	visit->job.run = run_routes;
-	visit->job.finish = finish_routes;
+	visit->job.run = patrol_run_routes;
+	visit->job.finish = patrol_finish_routes;
 	job_thread_post(patrol->fabric->builder, &visit->job, JOB_CLAIM);
 }
 
-static void visit_host(struct patrol *patrol)
+static void patrol_visit_host(struct patrol *patrol)
 {
-	struct visit *visit = visit_new(patrol);
+	struct visit *visit = patrol_visit_new(patrol);
 
-	patrol->host_suspected = false;
 	patrol->host_ms = clock_now_ms();
-	patrol->routes_suspected = true;
+	suspect_routes(patrol->fabric, false);
 	if (!visit)
 		return;
-	visit->job.run = run_host;
-	post(patrol, visit);
+	visit->job.run = patrol_run_host;
+	patrol_post(patrol, visit);
 }
 
-static void visit_host_denials(struct patrol *patrol)
+static void patrol_visit_host_denials(struct patrol *patrol)
 {
-	struct visit *visit = visit_new(patrol);
+	struct visit *visit = patrol_visit_new(patrol);
 
 	patrol->host_denials_ms = clock_now_ms();
 	if (!visit)
 		return;
-	visit->job.run = run_host_denials;
+	visit->job.run = patrol_run_host_denials;
 	visit->denials_since_ms = patrol->host_denials_since_ms;
-	post(patrol, visit);
+	patrol_post(patrol, visit);
 }
 
 /* Whether it was begun. */
-static bool visit_slot(struct patrol *patrol, struct slot *slot)
+static bool patrol_visit_slot(struct patrol *patrol, struct slot *slot)
 {
-	struct visit *visit = visit_new(patrol);
+	struct visit *visit = patrol_visit_new(patrol);
 	struct err err;
 
 	slot->patrolled_ms = clock_now_ms();
 	if (!visit)
 		return false;
-	visit->netns_fd = slot_open_netns(patrol->fabric, slot, &err);
+	visit->netns_fd = slot_open_netns(slot, &err);
 	if (visit->netns_fd < 0) {
 		free(visit);
-		fabric_look(patrol->fabric, slot);
+		slot_look(slot);
 		return false;
 	}
-	visit->job.run = run_slot;
+	visit->job.run = patrol_run_slot;
 	visit->slot = slot->number;
 	visit->plan = plan_share_hold(slot->plan);
 	visit->republish = slot->republish;
@@ -316,12 +313,12 @@ static bool visit_slot(struct patrol *patrol, struct slot *slot)
 	visit->generation = slot->checked_plan == slot->plan ? slot->checked_generation : 0;
 	visit->counts = slot->counts;
 	slot->republish = false;
-	post(patrol, visit);
+	patrol_post(patrol, visit);
 	return true;
 }
 
 /* The next slot in turn that was not visited for long enough; NULL: none. */
-static struct slot *next_due(struct patrol *patrol)
+static struct slot *patrol_next_due(struct patrol *patrol)
 {
 	uint64_t now = clock_now_ms();
 
@@ -330,121 +327,73 @@ static struct slot *next_due(struct patrol *patrol)
 
 		patrol->cursor = patrol->cursor % CONFIG_SLOT_MAX + 1;
 		slot = patrol->fabric->slots[patrol->cursor];
-		if (slot && slot->phase == SLOT_LIVE && slot->plan && !slot->broken &&
-		    now - slot->patrolled_ms >= SLOT_EVERY_MS)
+		if (slot && slot->phase == SLOT_LIVE && slot->plan && now - slot->patrolled_ms >= SLOT_EVERY_MS)
 			return slot;
 	}
 	return NULL;
 }
 
-static struct slot *next_suspect(struct patrol *patrol)
+static void patrol_go_on(struct patrol *patrol)
 {
-	struct slot *slot = TAILQ_FIRST(&patrol->suspects);
-
-	if (slot) {
-		TAILQ_REMOVE(&patrol->suspects, slot, suspects);
-		slot->suspected = false;
-	}
-	return slot;
-}
-
-static void go_on(struct patrol *patrol)
-{
+	const struct fabric *fabric = patrol->fabric;
 	struct slot *slot;
 
-	if (patrol->routes_suspected && !patrol->fabric->stopping)
-		visit_routes(patrol);
-	while (!patrol->busy && !patrol->fabric->stopping) {
-		if (patrol->host_suspected || clock_now_ms() - patrol->host_ms >= HOST_EVERY_MS) {
-			visit_host(patrol);
+	if (!fabric->stopping && suspects_take_routes(fabric->suspects))
+		patrol_visit_routes(patrol);
+	while (!patrol->busy && !fabric->stopping) {
+		if (suspects_take_host(fabric->suspects) || clock_now_ms() - patrol->host_ms >= HOST_EVERY_MS) {
+			patrol_visit_host(patrol);
 			continue;
 		}
 		if (clock_now_ms() - patrol->host_denials_ms >= HOST_DENIALS_EVERY_MS) {
-			visit_host_denials(patrol);
+			patrol_visit_host_denials(patrol);
 			continue;
 		}
-		slot = next_suspect(patrol);
-		if (!slot && patrol->budget && (slot = next_due(patrol)))
+		slot = suspects_take_slot(fabric->suspects);
+		if (!slot && patrol->budget && (slot = patrol_next_due(patrol)))
 			patrol->budget--;
 		if (!slot)
 			break;
-		if (slot->phase == SLOT_LIVE && slot->plan)
-			visit_slot(patrol, slot);
+		if (slot_is_live(slot) && slot->plan)
+			patrol_visit_slot(patrol, slot);
 	}
 }
 
+static void patrol_on_suspicion(void *context)
+{
+	patrol_go_on(context);
+}
+
 /* Addresses and routes are told by events; should one have been lost, each slot is looked over in turn. */
-static void look_over_one(struct patrol *patrol)
+static void patrol_look_over_one(struct patrol *patrol)
 {
 	for (unsigned i = 0; i < CONFIG_SLOT_MAX; i++) {
 		struct slot *slot;
 
 		patrol->repairs = patrol->repairs % CONFIG_SLOT_MAX + 1;
 		slot = patrol->fabric->slots[patrol->repairs];
-		if (!slot || slot->phase != SLOT_LIVE)
+		if (!slot || !slot_is_live(slot))
 			continue;
-		fabric_repair(patrol->fabric, slot);
+		slot_repair(slot);
 		return;
 	}
 }
 
-static unsigned slots_a_tick(const struct fabric *fabric)
+static unsigned patrol_slots_a_tick(const struct fabric *fabric)
 {
-	unsigned live = 0;
+	unsigned live = fabric->states.counts[SLOT_LIVE] + fabric->states.counts[SLOT_FAILED];
 
-	for (unsigned number = 1; number <= CONFIG_SLOT_MAX; number++)
-		live += fabric->slots[number] && fabric->slots[number]->phase == SLOT_LIVE;
 	return live / ROUND_TICKS > SLOTS_A_TICK ? live / ROUND_TICKS : SLOTS_A_TICK;
 }
 
-static void on_tick(void *context)
+static void patrol_on_tick(void *context)
 {
 	struct patrol *patrol = context;
 
-	patrol->budget = slots_a_tick(patrol->fabric);
-	look_over_one(patrol);
-	/* Its size may have been reloaded. */
-	pool_kick(patrol->fabric->pool, false);
-	go_on(patrol);
+	patrol->budget = patrol_slots_a_tick(patrol->fabric);
+	patrol_look_over_one(patrol);
+	patrol_go_on(patrol);
 	timer_start(&patrol->timer, TICK_MS);
-}
-
-static void hurry(struct patrol *patrol)
-{
-	if (patrol->fabric->stopping || patrol->hurried)
-		return;
-	patrol->hurried = true;
-	timer_start(&patrol->hurry, SUSPECT_MS);
-}
-
-void patrol_suspect_routes(struct patrol *patrol)
-{
-	patrol->routes_suspected = true;
-	hurry(patrol);
-}
-
-void patrol_suspect(struct patrol *patrol, struct slot *slot)
-{
-	if (slot && !slot->suspected) {
-		TAILQ_INSERT_TAIL(&patrol->suspects, slot, suspects);
-		slot->suspected = true;
-	}
-	patrol->host_suspected |= !slot;
-	hurry(patrol);
-}
-
-static void on_hurry(void *context)
-{
-	struct patrol *patrol = context;
-
-	patrol->hurried = false;
-	go_on(patrol);
-}
-
-void patrol_forget(struct patrol *patrol, const struct slot *slot)
-{
-	if (slot->suspected)
-		TAILQ_REMOVE(&patrol->suspects, (struct slot *)slot, suspects);
 }
 
 struct patrol *patrol_new(struct fabric *fabric, struct err *err)
@@ -456,14 +405,13 @@ struct patrol *patrol_new(struct fabric *fabric, struct err *err)
 		return NULL;
 	}
 	patrol->fabric = fabric;
-	TAILQ_INIT(&patrol->suspects);
 	patrol->host_ms = clock_now_ms();
-	if (timer_init(&patrol->timer, fabric->base, on_tick, patrol, err) < 0 ||
-	    timer_init(&patrol->hurry, fabric->base, on_hurry, patrol, err) < 0) {
-		patrol_free(patrol);
+	if (timer_init(&patrol->timer, fabric->base, patrol_on_tick, patrol, err) < 0) {
+		free(patrol);
 		return NULL;
 	}
 	timer_start(&patrol->timer, TICK_MS);
+	suspects_notify(fabric->suspects, patrol_on_suspicion, patrol);
 	return patrol;
 }
 
@@ -472,6 +420,5 @@ void patrol_free(struct patrol *patrol)
 	if (!patrol)
 		return;
 	timer_free(&patrol->timer);
-	timer_free(&patrol->hurry);
 	free(patrol);
 }

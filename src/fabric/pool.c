@@ -1,29 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Slots prepared ahead. They are made like all others, of the configuration's defaults and for nobody, by jobs that come after
- * everybody who waits; one at a time, so that a claim that finds the pool empty waits for what is being made at most, and for
- * nothing else. The lowest free numbers are taken. What becomes of released slots stands in recycle.c.
+ * Slots prepared ahead. They are made like all others, of the configuration's defaults and for no sandbox, by jobs that come
+ * after all callers that wait; one at a time, so that a claim that finds the pool empty waits for the slot at hand at most. The
+ * lowest free numbers are taken. How released slots come back stands in recycle.c.
  */
-#include "fabric/state.h"
+#include "fabric/pool.h"
 
-#include "base/log.h"
+#include "fabric/make.h"
 #include "fabric/slot/plan.h"
+#include "fabric/state.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-enum { RETRY_MS = 1000, LOW_SHARE = 4, RENEWING_MAX = 4 };
+enum { RETRY_MS = 1000, TICK_MS = 1000, RENEWING_MAX = 4 };
 
 struct pool {
 	struct fabric *fabric;
 	struct slot_queue ready;
-	unsigned ready_count, making, renewing, quarantined;
 	bool open;
-	struct timer refill;
+	struct timer refill, tick;
 	uint64_t cold_total;
 };
 
-static void changed(struct pool *pool)
+static void pool_report(struct pool *pool)
 {
 	pool->fabric->watcher.pool_changed(pool->fabric->watcher.context);
 }
@@ -47,7 +47,7 @@ struct plan_share *pool_plan(const struct fabric *fabric, unsigned number)
 	return plan_share_new(&plan);
 }
 
-static unsigned lowest_free(const struct fabric *fabric)
+static unsigned pool_lowest_free(const struct fabric *fabric)
 {
 	unsigned max = config_slot_max(fabric->config);
 
@@ -58,167 +58,168 @@ static unsigned lowest_free(const struct fabric *fabric)
 	return 0;
 }
 
+/* How many more slots it has room for. */
+static unsigned pool_room(const struct pool *pool)
+{
+	const unsigned *counts = pool->fabric->states.counts;
+	unsigned has = counts[SLOT_READY] + counts[SLOT_PREPARING] + counts[SLOT_RENEWING];
+	unsigned size = pool->fabric->config->pool.size;
+
+	return pool->open && !pool->fabric->stopping && has < size ? size - has : 0;
+}
+
 bool pool_wants(const struct pool *pool)
 {
-	return pool->open && !pool->fabric->stopping &&
-	       pool->ready_count + pool->making + pool->renewing < pool->fabric->config->pool.size;
+	return pool_room(pool) > 0;
 }
 
 bool pool_wants_renewed(const struct pool *pool)
 {
-	return pool_wants(pool) && pool->renewing < RENEWING_MAX;
-}
-
-bool pool_is_low(const struct pool *pool)
-{
-	return pool->ready_count < pool->fabric->config->pool.size / LOW_SHARE;
+	return pool_wants(pool) && pool->fabric->states.counts[SLOT_RENEWING] < RENEWING_MAX;
 }
 
 /* Begins one more; the next follows when it is there. */
-static void refill(struct pool *pool)
+static void pool_refill(struct pool *pool)
 {
 	struct fabric *fabric = pool->fabric;
 	struct slot *slot;
 	unsigned number;
 
-	if (!pool_wants(pool) || pool->making)
+	if (!pool_wants(pool) || fabric->states.counts[SLOT_PREPARING])
 		return;
-	number = lowest_free(fabric);
-	slot = number ? slot_new(fabric, number, SLOT_MAKING) : NULL;
+	number = pool_lowest_free(fabric);
+	slot = number ? slot_new(fabric, number) : NULL;
 	if (!slot)
 		return;
 	slot->plan = pool_plan(fabric, number);
 	if (!slot->plan) {
-		slot_forget(fabric, slot);
+		slot_forget(slot, "no memory");
 		return;
 	}
-	slot->of_pool = true;
-	pool->making++;
-	fabric_start_making(fabric, slot, JOB_REFILL);
+	slot_become(slot, SLOT_PREPARING, "the pool has room");
+	slot_prepare(slot);
 }
 
-static void on_refill(void *context)
+static void pool_on_refill(void *context)
 {
-	refill(context);
+	pool_refill(context);
 }
 
-static void refill_soon(struct pool *pool)
+static void pool_refill_after(struct pool *pool, uint64_t delay_ms)
+{
+	if (pool_wants(pool) && !timer_is_armed(&pool->refill))
+		timer_start(&pool->refill, delay_ms);
+}
+
+static void pool_refill_soon(struct pool *pool)
 {
 	unsigned a_second = pool->fabric->config->pool.refill;
 
-	if (pool_wants(pool) && !timer_is_armed(&pool->refill))
-		timer_start(&pool->refill, a_second ? 1000 / a_second : 0);
+	pool_refill_after(pool, a_second ? 1000 / a_second : 0);
+}
+
+/* After a reload there may be more ready slots than are wanted; one a time goes, from the end. */
+static void pool_shrink(struct pool *pool)
+{
+	struct slot *slot = TAILQ_LAST(&pool->ready, slot_queue);
+	const struct fabric *fabric = pool->fabric;
+
+	if (slot && !fabric->stopping && fabric->states.counts[SLOT_READY] > fabric->config->pool.size)
+		slot_become(slot, SLOT_LEAVING, "the pool has shrunk");
 }
 
 void pool_open(struct pool *pool)
 {
 	pool->open = true;
-	refill_soon(pool);
+	pool_refill_soon(pool);
 }
 
 void fabric_reconfigure(struct fabric *fabric)
 {
-	refill_soon(fabric->pool);
-	changed(fabric->pool);
+	pool_refill_soon(fabric->pool);
+	pool_report(fabric->pool);
 }
 
-void pool_add_ready(struct pool *pool, struct slot *slot)
+/* ---- moves of slots ---- */
+
+static void pool_follow_ready(struct pool *pool, struct slot *slot, enum slot_phase from)
 {
-	slot->phase = SLOT_READY;
-	slot->pooled = true;
-	TAILQ_INSERT_TAIL(&pool->ready, slot, next);
-	pool->ready_count++;
-	changed(pool);
-	refill_soon(pool);
+	if (from == SLOT_READY)
+		TAILQ_REMOVE(&pool->ready, slot, next);
+	if (slot->phase == SLOT_READY)
+		TAILQ_INSERT_TAIL(&pool->ready, slot, next);
 }
 
-void pool_remove_ready(struct pool *pool, struct slot *slot)
+/* Whether the move changes a number that fabric_pool_state() reports. */
+static bool pool_is_concerned(const struct slot *slot, enum slot_phase from)
 {
-	if (!slot->pooled)
-		return;
-	slot->pooled = false;
-	TAILQ_REMOVE(&pool->ready, slot, next);
-	pool->ready_count--;
-	changed(pool);
-	refill_soon(pool);
+	return from == SLOT_READY || slot->phase == SLOT_READY ||
+	       slot_phase_is_quarantine(from) != slot_phase_is_quarantine(slot->phase);
 }
 
-void pool_quarantined(struct pool *pool, bool entered)
+/* Whether the move may have made room in the pool, or a number free for it. */
+static bool pool_has_gained(const struct slot *slot, enum slot_phase from)
 {
-	if (entered)
-		pool->quarantined++;
-	else
-		pool->quarantined--;
-	changed(pool);
+	return from == SLOT_READY || from == SLOT_PREPARING || from == SLOT_RENEWING || slot->phase == SLOT_READY ||
+	       slot->phase == SLOT_RENEWING || (slot->phase == SLOT_GONE && from != SLOT_NEW);
 }
 
-void pool_renewing(struct pool *pool, bool begun)
+static void pool_on_move(void *context, struct slot *slot, enum slot_phase from, const char *cause)
 {
-	if (begun)
-		pool->renewing++;
-	else
-		pool->renewing--;
-	refill_soon(pool);
+	struct pool *pool = context;
+
+	(void)cause;
+	pool_follow_ready(pool, slot, from);
+	if (pool_is_concerned(slot, from))
+		pool_report(pool);
+	if (slot->phase == SLOT_MAKING)
+		pool->cold_total++;
+	if (slot->phase == SLOT_GONE && from != SLOT_NEW)
+		pool_shrink(pool);
+	/* If it cannot be made, neither can the next, mostly; but the last one that is missing is not waited for. */
+	if (slot->phase == SLOT_GONE && from == SLOT_PREPARING && pool_room(pool) > 1)
+		pool_refill_after(pool, RETRY_MS);
+	else if (pool_has_gained(slot, from))
+		pool_refill_soon(pool);
 }
 
-/* After a reload there may be more of them than are wanted; one a time goes, from the end. */
-static void shrink(struct pool *pool)
+static void pool_on_tick(void *context)
 {
-	struct slot *slot = TAILQ_LAST(&pool->ready, slot_queue);
+	struct pool *pool = context;
 
-	if (!slot || pool->fabric->stopping || pool->ready_count <= pool->fabric->config->pool.size)
-		return;
-	pool_remove_ready(pool, slot);
-	fabric_start_going(pool->fabric, slot, NULL, NULL);
+	/* Its size may have been reloaded. */
+	pool_shrink(pool);
+	pool_refill_soon(pool);
+	timer_start(&pool->tick, TICK_MS);
 }
 
-void pool_kick(struct pool *pool, bool failed)
-{
-	shrink(pool);
-	if (failed && pool_wants(pool) && !timer_is_armed(&pool->refill))
-		timer_start(&pool->refill, RETRY_MS);
-	else
-		refill_soon(pool);
-}
-
-void pool_made(struct pool *pool)
-{
-	pool->making--;
-	refill_soon(pool);
-}
-
-void pool_count_cold(struct pool *pool)
-{
-	pool->cold_total++;
-}
+/* ---- what others ask ---- */
 
 void fabric_pool_state(const struct fabric *fabric, struct fabric_pool *state)
 {
-	const struct pool *pool = fabric->pool;
-	const struct slot *slot;
+	const struct slot_states *states = &fabric->states;
 
 	*state = (struct fabric_pool){
-		.ready = pool->ready_count,
+		.ready = states->counts[SLOT_READY],
 		.target = fabric->config->pool.size,
-		.quarantined = pool->quarantined,
-		.deleting = fabric->going,
-		.cold_total = pool->cold_total,
+		.quarantined = slot_count_quarantined(states),
+		.deleting = states->counts[SLOT_LEAVING] + slot_count_teardowns(states),
+		.cold_total = fabric->pool->cold_total,
 		.deferred_total = fabric->deferred_total,
 	};
-	TAILQ_FOREACH(slot, &fabric->deletions, next)
-	state->deleting++;
 }
 
 void fabric_shun(struct fabric *fabric, unsigned slot, bool shun)
 {
 	if (slot < 1 || slot > CONFIG_SLOT_MAX)
 		return;
-	if (shun)
+	if (shun) {
 		fabric->shunned[slot] |= SHUN_CALLER;
-	else
-		fabric->shunned[slot] &= (uint8_t)~SHUN_CALLER;
-	if (!shun)
-		pool_kick(fabric->pool, false);
+		return;
+	}
+	fabric->shunned[slot] &= (uint8_t)~SHUN_CALLER;
+	pool_shrink(fabric->pool);
+	pool_refill_soon(fabric->pool);
 }
 
 unsigned fabric_pool_slot(const struct fabric *fabric)
@@ -238,10 +239,14 @@ struct pool *pool_new(struct fabric *fabric, struct err *err)
 	}
 	pool->fabric = fabric;
 	TAILQ_INIT(&pool->ready);
-	if (timer_init(&pool->refill, fabric->base, on_refill, pool, err) == 0)
-		return pool;
-	free(pool);
-	return NULL;
+	if (timer_init(&pool->refill, fabric->base, pool_on_refill, pool, err) < 0 ||
+	    timer_init(&pool->tick, fabric->base, pool_on_tick, pool, err) < 0) {
+		pool_free(pool);
+		return NULL;
+	}
+	timer_start(&pool->tick, TICK_MS);
+	slot_listen(&fabric->states, pool_on_move, pool);
+	return pool;
 }
 
 void pool_free(struct pool *pool)
@@ -249,5 +254,6 @@ void pool_free(struct pool *pool)
 	if (!pool)
 		return;
 	timer_free(&pool->refill);
+	timer_free(&pool->tick);
 	free(pool);
 }

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What becomes of a released slot where there is a pool. It falls silent at once, which is all that whoever released it waits
- * for; after the quarantine it is renewed, and ready again, or, if it cannot be proven clean or the pool is full, it goes. It goes
- * as well when others are being renewed already: that deletes rules, which waits for the kernel each time, and a new slot is made
- * in a tenth of it.
+ * A released slot, where there is a pool, is used again. It falls silent at once, and that is all that the caller waits for. After
+ * the quarantine it is renewed and ready again; if it cannot be proven clean, or the pool is full, it is given up. It is given up
+ * as well when others are being renewed already: renewing deletes rules, which waits for the kernel each time, and a new slot is
+ * made in a tenth of it.
  *
- *	LIVE --> QUARANTINE: silent, waits --> renewed --> READY, number free
- *	                 `-------- in doubt ------------> GOING
+ *	live --> silencing --> quarantine --> renewing --> ready, number free
+ *	             `-------------`--- in doubt -`------> leaving
  */
+#include "fabric/recycle.h"
+
+#include "base/container_of.h"
+#include "base/log.h"
+#include "fabric/pool.h"
+#include "fabric/slot/work.h"
 #include "fabric/state.h"
 
-#include "base/log.h"
-#include "fabric/slot/work.h"
-
-#include <errno.h>
 #include <stdlib.h>
 
 struct recycling {
@@ -25,52 +27,53 @@ struct recycling {
 	struct slot_work work;
 };
 
-static void post(struct fabric *fabric, struct slot *slot, struct plan_share *plan, int (*run)(struct job *job),
-		 void (*finish)(struct job *job), enum job_urgency urgency)
+static void recycle_post(struct slot *slot, struct plan_share *plan, int (*run)(struct job *job),
+			 void (*finish)(struct job *job), enum job_urgency urgency)
 {
 	struct recycling *recycling = calloc(1, sizeof(*recycling));
 
 	if (!recycling)
-		abort(); /* who waits could not be told */
+		abort(); /* the caller would wait for ever */
 	recycling->job.run = run;
 	recycling->job.finish = finish;
-	recycling->fabric = fabric;
+	recycling->fabric = slot->fabric;
 	recycling->slot = slot->number;
 	recycling->plan = plan;
 	recycling->published = slot->plan->plan->nat_count > 0;
-	job_thread_post(fabric->builder, &recycling->job, urgency);
+	job_thread_post(slot->fabric->builder, &recycling->job, urgency);
 }
 
-/* The slot, if it is still in quarantine. */
-static struct slot *quarantined(const struct recycling *recycling)
+/* The slot, if it is still in PHASE; NULL: it was given up meanwhile. */
+static struct slot *recycle_find(const struct recycling *recycling, enum slot_phase phase)
 {
 	struct slot *slot = slot_find(recycling->fabric, recycling->slot);
 
-	return slot && slot->phase == SLOT_QUARANTINE ? slot : NULL;
+	return slot && slot->phase == phase ? slot : NULL;
 }
 
-static void recycling_free(struct recycling *recycling)
+static void recycle_free(struct recycling *recycling)
 {
 	plan_share_release(recycling->plan);
 	free(recycling);
 }
 
-static int run_renew(struct job *job)
-{
-	struct recycling *recycling = (struct recycling *)job;
+/* ---- renewing ---- */
 
-	slot_work_init(&recycling->work, recycling->fabric->config, job_host(job), recycling->plan->plan,
-		       recycling->work.mtu);
-	return slot_renew(&recycling->work, &job->err);
+static int recycle_run_renew(struct job *job)
+{
+	struct recycling *recycling = container_of(job, struct recycling, job);
+
+	build_init(&recycling->work, recycling->fabric->config, job_host(job), recycling->plan->plan,
+		   recycling->work.mtu);
+	return renew_slot(&recycling->work, &job->err);
 }
 
-static void finish_renew(struct job *job)
+static void recycle_finish_renew(struct job *job)
 {
-	struct recycling *recycling = (struct recycling *)job;
+	struct recycling *recycling = container_of(job, struct recycling, job);
 	struct fabric *fabric = recycling->fabric;
-	struct slot *slot = quarantined(recycling);
+	struct slot *slot = recycle_find(recycling, SLOT_RENEWING);
 
-	pool_renewing(fabric->pool, false);
 	if (slot && !job->failed && namespace_key_equal(&slot->key, &recycling->work.key)) {
 		plan_share_release(slot->plan);
 		slot->plan = plan_share_hold(recycling->plan);
@@ -78,70 +81,69 @@ static void finish_renew(struct job *job)
 		slot->carrier = false;
 		slot->blinked = false;
 		slot->denials_since_ms = 0;
-		pool_quarantined(fabric->pool, false);
-		pool_add_ready(fabric->pool, slot);
-		fabric->watcher.slot_free(fabric->watcher.context, slot->number);
+		slot_become(slot, SLOT_READY, "renewed");
 	} else if (slot && !fabric->stopping) {
 		log_info("released slot not used again", F_UINT("slot", slot->number), F_STR("why", job->err.text));
-		fabric_start_going(fabric, slot, NULL, NULL);
+		slot_become(slot, SLOT_LEAVING, "not used again");
 	}
-	recycling_free(recycling);
+	recycle_free(recycling);
 }
 
-static void end_of_quarantine(struct fabric *fabric, struct slot *slot)
+static void recycle_end_quarantine(struct slot *slot)
 {
+	struct fabric *fabric = slot->fabric;
 	struct plan_share *plan = pool_wants_renewed(fabric->pool) ? pool_plan(fabric, slot->number) : NULL;
 
 	if (!plan) {
-		fabric_start_going(fabric, slot, NULL, NULL);
+		slot_become(slot, SLOT_LEAVING, "the pool does not want it");
 		return;
 	}
-	pool_renewing(fabric->pool, true);
-	post(fabric, slot, plan, run_renew, finish_renew, JOB_REFILL);
+	slot_become(slot, SLOT_RENEWING, "its quarantine is over");
+	recycle_post(slot, plan, recycle_run_renew, recycle_finish_renew, JOB_REFILL);
 }
 
-static int run_silence(struct job *job)
-{
-	struct recycling *recycling = (struct recycling *)job;
+/* ---- silencing ---- */
 
-	slot_work_init(&recycling->work, recycling->fabric->config, job_host(job), recycling->plan->plan, 0);
-	return slot_silence(&recycling->work, recycling->published, &job->err);
+static int recycle_run_silence(struct job *job)
+{
+	struct recycling *recycling = container_of(job, struct recycling, job);
+
+	build_init(&recycling->work, recycling->fabric->config, job_host(job), recycling->plan->plan, 0);
+	return renew_silence(&recycling->work, recycling->published, &job->err);
 }
 
-static void finish_silence(struct job *job)
+static void recycle_finish_silence(struct job *job)
 {
-	struct recycling *recycling = (struct recycling *)job;
+	struct recycling *recycling = container_of(job, struct recycling, job);
 	struct fabric *fabric = recycling->fabric;
-	struct slot *slot = quarantined(recycling);
+	struct slot *slot = recycle_find(recycling, SLOT_SILENCING);
 
-	if (slot) {
+	if (slot && job->failed && !fabric->stopping) {
+		/* Then the hard way, at whose end the caller is answered. */
+		slot_become(slot, SLOT_LEAVING, job->err.text);
+	} else if (slot) {
 		fabric_done *gone = slot->gone;
 
 		slot->gone = NULL;
-		if (job->failed && !fabric->stopping) {
-			/* Then the hard way, which whoever waits is told of. */
-			fabric_start_going(fabric, slot, gone, slot->gone_context);
-		} else {
-			timer_start(&slot->patience, fabric->config->pool.quarantine_ms);
-			if (gone)
-				gone(slot->gone_context, job_failure(job));
-		}
+		slot_become(slot, SLOT_QUARANTINE, "silent");
+		slot_start_timeout(slot, fabric->config->pool.quarantine_ms, recycle_end_quarantine);
+		if (gone)
+			gone(slot->gone_context, job_failure(job));
 	}
-	recycling_free(recycling);
+	recycle_free(recycling);
 }
 
-bool recycle_takes(struct fabric *fabric, struct slot *slot, fabric_done *gone, void *context)
+bool recycle_slot(struct slot *slot)
 {
-	/* An owner of the TAP is replaced, but never taken away; and a VM that is still on it comes to no rest here. */
-	if (!fabric->config->pool.size || fabric->stopping || slot->broken || slot->carrier || slot->repairing ||
-	    slot->leftovers || (slot->plan->plan->has_tap_owner && !fabric->config->pool.tap_owner.set))
+	struct fabric *fabric = slot->fabric;
+
+	/* An owner of the TAP is replaced, but never taken away; and with a VM on it the slot comes to no rest here. */
+	if (!slot->plan || !fabric->config->pool.size || fabric->stopping || slot->phase != SLOT_LIVE ||
+	    slot->carrier || slot->repair || slot->leftovers ||
+	    (slot->plan->plan->has_tap_owner && !fabric->config->pool.tap_owner.set))
 		return false;
-	slot->phase = SLOT_QUARANTINE;
 	slot->netns_fd = -1;
-	slot->gone = gone;
-	slot->gone_context = context;
-	slot->out_of_patience = end_of_quarantine;
-	pool_quarantined(fabric->pool, true);
-	post(fabric, slot, plan_share_hold(slot->plan), run_silence, finish_silence, JOB_REMOVAL);
+	slot_become(slot, SLOT_SILENCING, "destroyed");
+	recycle_post(slot, plan_share_hold(slot->plan), recycle_run_silence, recycle_finish_silence, JOB_REMOVAL);
 	return true;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The scan at the start, told on main. */
-#include "fabric/state.h"
-
-#include "base/cleanup.h"
 #include "fabric/slot/scan.h"
+#include "base/cleanup.h"
+#include "base/container_of.h"
+#include "fabric/pool.h"
+#include "fabric/state.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,22 +17,23 @@ struct scanning {
 	struct scan scan;
 };
 
-static int run_scan(struct job *job)
+static int fabric_run_scan(struct job *job)
 {
-	struct scanning *scanning = (struct scanning *)job;
+	struct scanning *scanning = container_of(job, struct scanning, job);
 
 	return scan_host(job_host(job), scanning->fabric->config, &scanning->scan, &job->err);
 }
 
-static void finish_scan(struct job *job)
+static void fabric_finish_scan(struct job *job)
 {
-	struct scanning *scanning = (struct scanning *)job;
+	struct scanning *scanning = container_of(job, struct scanning, job);
 	struct fabric *fabric = scanning->fabric;
 	const struct scan *scan = &scanning->scan;
 
-	for (size_t i = 0; !job->failed && i < scan->foreign_count; i++) {
-		fabric->shunned[scan->foreign[i].slot] |= SHUN_FOREIGN;
-		fabric->watcher.slot_foreign(fabric->watcher.context, scan->foreign[i].slot, scan->foreign[i].why);
+	for (size_t i = 0; !job->failed && i < scan->foreign.count; i++) {
+		fabric->shunned[scan->foreign.items[i].slot] |= SHUN_FOREIGN;
+		fabric->watcher.slot_foreign(fabric->watcher.context, scan->foreign.items[i].slot,
+					     scan->foreign.items[i].why);
 	}
 	if (!job->failed) {
 		free(fabric->numbers);
@@ -40,7 +42,7 @@ static void finish_scan(struct job *job)
 	if (job->failed)
 		scanning->done(scanning->context, NULL, 0, &job->err);
 	else
-		scanning->done(scanning->context, scan->found, scan->found_count, NULL);
+		scanning->done(scanning->context, scan->found.items, scan->found.count, NULL);
 	scan_clear(&scanning->scan);
 	free(scanning);
 }
@@ -57,9 +59,9 @@ void fabric_scan(struct fabric *fabric, fabric_scan_done *done, void *context)
 	struct scanning *scanning = calloc(1, sizeof(*scanning));
 
 	if (!scanning)
-		abort(); /* who waits could not be told */
-	scanning->job.run = run_scan;
-	scanning->job.finish = finish_scan;
+		abort(); /* the caller would wait for ever */
+	scanning->job.run = fabric_run_scan;
+	scanning->job.finish = fabric_finish_scan;
 	scanning->fabric = fabric;
 	scanning->done = done;
 	scanning->context = context;

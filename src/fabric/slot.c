@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The records of slots, found by number and by the number of their namespace in netlink messages. The latter is at most
- * NAMESPACE_ID_MAX and given out densely, so an array serves, of which only what is used takes memory; an entry is overwritten
+ * NAMESPACE_ID_MAX and given out densely, so an array serves, of which only the used part takes memory. An entry is overwritten
  * when another namespace gets the number, whatever order the messages about it came in.
  */
-#include "fabric/state.h"
+#include "fabric/slot.h"
 
 #include "base/err.h"
-#include "fabric/slot/plan.h"
+#include "config/config.h"
+#include "fabric/state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,51 +19,58 @@ struct slot *slot_find(const struct fabric *fabric, unsigned number)
 	return number >= 1 && number <= CONFIG_SLOT_MAX ? fabric->slots[number] : NULL;
 }
 
-/* The timer needs both; a slot alone does not know its fabric. */
-struct slot_timer {
-	struct slot slot; /* first */
-	struct fabric *fabric;
-};
-
-static void on_patience(void *context)
+static void slot_on_timeout(void *context)
 {
-	struct slot_timer *holder = context;
+	struct slot *slot = context;
 
-	holder->slot.out_of_patience(holder->fabric, &holder->slot);
+	slot->timed_out(slot);
 }
 
-struct slot *slot_new(struct fabric *fabric, unsigned number, enum slot_phase phase)
+struct slot *slot_new(struct fabric *fabric, unsigned number)
 {
-	struct slot_timer *holder = calloc(1, sizeof(*holder));
+	struct slot *slot = calloc(1, sizeof(*slot));
 	struct err ignored;
 
-	if (!holder)
+	if (!slot)
 		return NULL;
-	holder->fabric = fabric;
-	holder->slot.number = number;
-	holder->slot.phase = phase;
-	holder->slot.netns_fd = -1;
-	holder->slot.nsid = -1;
-	holder->slot.carrier_downs = CARRIER_DOWNS_UNKNOWN;
-	if (timer_init(&holder->slot.patience, fabric->base, on_patience, holder, &ignored) < 0) {
-		free(holder);
+	slot->fabric = fabric;
+	slot->number = number;
+	slot->netns_fd = -1;
+	slot->nsid = -1;
+	slot->carrier_downs = CARRIER_DOWNS_UNKNOWN;
+	if (timer_init(&slot->timeout, fabric->base, slot_on_timeout, slot, &ignored) < 0) {
+		free(slot);
 		return NULL;
 	}
-	fabric->slots[number] = &holder->slot;
-	return &holder->slot;
+	fabric->slots[number] = slot;
+	return slot;
 }
 
-void slot_forget(struct fabric *fabric, struct slot *slot)
+/* From now on it is found neither by its number nor by its namespace's. */
+static void slot_unlist(struct slot *slot)
 {
-	if (slot->nsid >= 0 && fabric->by_nsid[slot->nsid] == slot->number)
-		fabric->by_nsid[slot->nsid] = 0;
-	if (fabric->patrol)
-		patrol_forget(fabric->patrol, slot);
+	struct fabric *fabric = slot->fabric;
+
+	slot_set_nsid(slot, -1);
+	if (fabric->slots[slot->number] == slot)
+		fabric->slots[slot->number] = NULL;
+}
+
+void slot_free(struct slot *slot)
+{
+	slot_unlist(slot);
 	plan_share_release(slot->plan);
 	plan_share_release(slot->claimed);
-	timer_free(&slot->patience);
-	fabric->slots[slot->number] = NULL;
+	timer_free(&slot->timeout);
 	free(slot);
+}
+
+void slot_forget(struct slot *slot, const char *cause)
+{
+	/* A listener may have the number used again. */
+	slot_unlist(slot);
+	slot_become(slot, SLOT_GONE, cause);
+	slot_free(slot);
 }
 
 struct slot *slot_by_nsid(const struct fabric *fabric, int nsid)
@@ -72,8 +80,10 @@ struct slot *slot_by_nsid(const struct fabric *fabric, int nsid)
 	return slot_find(fabric, fabric->by_nsid[nsid]);
 }
 
-int slot_set_nsid(struct fabric *fabric, struct slot *slot, int nsid)
+int slot_set_nsid(struct slot *slot, int nsid)
 {
+	struct fabric *fabric = slot->fabric;
+
 	if (slot->nsid >= 0 && fabric->by_nsid[slot->nsid] == slot->number)
 		fabric->by_nsid[slot->nsid] = 0;
 	slot->nsid = -1;
@@ -84,17 +94,17 @@ int slot_set_nsid(struct fabric *fabric, struct slot *slot, int nsid)
 	return 0;
 }
 
-int slot_open_netns(const struct fabric *fabric, const struct slot *slot, struct err *err)
+int slot_open_netns(const struct slot *slot, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 	struct namespace_key key = namespace_key_of(slot->netns_fd);
 
-	/* The caller may have closed its descriptor, and the number may be somebody else's by now. */
+	/* The caller may have closed its descriptor, and another file of ours may have its number by now. */
 	if (namespace_key_equal(&key, &slot->key)) {
 		int fd = fcntl(slot->netns_fd, F_DUPFD_CLOEXEC, 0);
 		return fd < 0 ? err_set(err, errno, "namespace of slot %u", slot->number) : fd;
 	}
-	return namespace_open_known(config_netns_path(fabric->config, slot->number, path), &slot->key, err);
+	return namespace_open_known(config_netns_path(slot->fabric->config, slot->number, path), &slot->key, err);
 }
 
 const char *slot_sandbox(const struct slot *slot)
@@ -102,30 +112,8 @@ const char *slot_sandbox(const struct slot *slot)
 	return slot->plan && slot->plan->plan->id ? slot->plan->plan->id : "";
 }
 
-struct plan_share *plan_share_new(const struct fabric_plan *plan)
+void slot_start_timeout(struct slot *slot, uint64_t delay_ms, void (*timed_out)(struct slot *slot))
 {
-	struct plan_share *share = calloc(1, sizeof(*share));
-
-	if (!share)
-		return NULL;
-	share->plan = plan_copy(plan);
-	share->users = 1;
-	if (share->plan)
-		return share;
-	free(share);
-	return NULL;
-}
-
-struct plan_share *plan_share_hold(struct plan_share *share)
-{
-	share->users++;
-	return share;
-}
-
-void plan_share_release(struct plan_share *share)
-{
-	if (!share || --share->users)
-		return;
-	plan_free(share->plan);
-	free(share);
+	slot->timed_out = timed_out;
+	timer_start(&slot->timeout, delay_ms);
 }

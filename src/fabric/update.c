@@ -6,12 +6,14 @@
  * An update counts as the slot's plan from the moment it is asked for, so that a patrol that comes after it compares with the
  * new one; a failed update puts rules and plan back.
  */
-#include "fabric/state.h"
-
+#include "base/container_of.h"
 #include "base/log.h"
+#include "fabric/answer.h"
 #include "fabric/rules/rules.h"
 #include "fabric/slot/plan.h"
 #include "fabric/slot/work.h"
+#include "fabric/state.h"
+#include "fabric/suspects.h"
 #include "kernel/address.h"
 
 #include <errno.h>
@@ -22,15 +24,15 @@
 #include <unistd.h>
 
 /* The slot NUMBER if it is live, with a descriptor of its namespace; NULL with ERR. */
-static struct slot *live_slot(const struct fabric *fabric, unsigned number, int *netns_fd, struct err *err)
+static struct slot *slot_find_live(const struct fabric *fabric, unsigned number, int *netns_fd, struct err *err)
 {
 	struct slot *slot = slot_find(fabric, number);
 
-	if (!slot || slot->phase != SLOT_LIVE || !slot->plan) {
+	if (!slot || !slot_is_live(slot) || !slot->plan) {
 		err_set(err, ENOENT, "slot %u", number);
 		return NULL;
 	}
-	*netns_fd = slot_open_netns(fabric, slot, err);
+	*netns_fd = slot_open_netns(slot, err);
 	return *netns_fd < 0 ? NULL : slot;
 }
 
@@ -46,8 +48,8 @@ struct update {
 	void *context;
 };
 
-static int put_rules(struct update *update, const struct fabric_plan *plan, const struct fabric_plan *former,
-		     struct err *err)
+static int slot_put_rules(struct update *update, const struct fabric_plan *plan, const struct fabric_plan *former,
+			  struct err *err)
 {
 	const struct config *config = update->fabric->config;
 	bool same = plan_same_egress(plan, former) && plan_same_bandwidth(plan->bandwidth, former->bandwidth);
@@ -60,45 +62,45 @@ static int put_rules(struct update *update, const struct fabric_plan *plan, cons
 	return nft_host_publish(config, plan->slot, plan->nat, plan->nat_count, err);
 }
 
-static int run_revert(struct job *job)
+static int slot_run_revert(struct job *job)
 {
-	struct update *update = (struct update *)job;
+	struct update *update = container_of(job, struct update, job);
 	struct err err;
 
 	/* What is told is why the update failed; that putting back fails too is for the log. */
-	if (put_rules(update, update->former->plan, update->plan->plan, &err) < 0)
+	if (slot_put_rules(update, update->former->plan, update->plan->plan, &err) < 0)
 		log_error("former policy not put back", F_UINT("slot", update->slot), F_STR("error", err.text));
 	return -1;
 }
 
-static int run_rules(struct job *job)
+static int slot_run_update_rules(struct job *job)
 {
-	struct update *update = (struct update *)job;
+	struct update *update = container_of(job, struct update, job);
 
-	if (put_rules(update, update->plan->plan, update->former->plan, &job->err) == 0)
+	if (slot_put_rules(update, update->plan->plan, update->former->plan, &job->err) == 0)
 		return 0;
-	return run_revert(job);
+	return slot_run_revert(job);
 }
 
-static int run_rate(struct job *job)
+static int slot_run_update_rate(struct job *job)
 {
-	struct update *update = (struct update *)job;
+	struct update *update = container_of(job, struct update, job);
 	struct slot_work work;
 
-	slot_work_init(&work, update->fabric->config, job_host(job), update->plan->plan, update->mtu);
+	build_init(&work, update->fabric->config, job_host(job), update->plan->plan, update->mtu);
 	work.netns_fd = update->netns_fd;
-	return slot_fit(&work, update->former->plan, &job->err);
+	return build_fit(&work, update->former->plan, &job->err);
 }
 
-static void end_update(struct job *job)
+static void slot_end_update(struct job *job)
 {
-	struct update *update = (struct update *)job;
+	struct update *update = container_of(job, struct update, job);
 	struct slot *slot = slot_find(update->fabric, update->slot);
 
 	if (job->failed && slot && slot->plan == update->plan) {
 		plan_share_release(slot->plan);
 		slot->plan = plan_share_hold(update->former);
-		patrol_suspect(update->fabric->patrol, slot);
+		suspect_slot(slot);
 	}
 	update->done(update->context, job_failure(job));
 	close(update->netns_fd);
@@ -107,29 +109,29 @@ static void end_update(struct job *job)
 	free(update);
 }
 
-static void finish_rate(struct job *job)
+static void slot_finish_update_rate(struct job *job)
 {
-	struct update *update = (struct update *)job;
+	struct update *update = container_of(job, struct update, job);
 
 	if (!job->failed || job->err.code == ECANCELED) {
-		end_update(job);
+		slot_end_update(job);
 		return;
 	}
-	job->run = run_revert;
-	job->finish = end_update;
+	job->run = slot_run_revert;
+	job->finish = slot_end_update;
 	job_thread_post(update->fabric->claimer, job, JOB_CLAIM);
 }
 
-static void finish_rules(struct job *job)
+static void slot_finish_update_rules(struct job *job)
 {
-	struct update *update = (struct update *)job;
+	struct update *update = container_of(job, struct update, job);
 
 	if (job->failed || plan_same_bandwidth(update->plan->plan->bandwidth, update->former->plan->bandwidth)) {
-		end_update(job);
+		slot_end_update(job);
 		return;
 	}
-	job->run = run_rate;
-	job->finish = finish_rate;
+	job->run = slot_run_update_rate;
+	job->finish = slot_finish_update_rate;
 	job_thread_post(update->fabric->builder, job, JOB_CLAIM);
 }
 
@@ -137,7 +139,7 @@ void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric
 {
 	struct err err;
 	int netns_fd = -1;
-	struct slot *slot = live_slot(fabric, plan->slot, &netns_fd, &err);
+	struct slot *slot = slot_find_live(fabric, plan->slot, &netns_fd, &err);
 	struct update *update = slot ? calloc(1, sizeof(*update)) : NULL;
 	struct plan_share *share = update ? plan_share_new(plan) : NULL;
 
@@ -147,11 +149,11 @@ void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric
 			close(netns_fd);
 		}
 		free(update);
-		fabric_reply(fabric, done, context, &err);
+		fabric_answer(fabric, done, context, &err);
 		return;
 	}
-	update->job.run = run_rules;
-	update->job.finish = finish_rules;
+	update->job.run = slot_run_update_rules;
+	update->job.finish = slot_finish_update_rules;
 	update->fabric = fabric;
 	update->slot = slot->number;
 	update->mtu = slot->mtu;
@@ -180,9 +182,9 @@ struct slot_question {
 	struct fabric_reach reach;
 };
 
-static int run_flush(struct job *job)
+static int slot_run_flush(struct job *job)
 {
-	struct slot_question *question = (struct slot_question *)job;
+	struct slot_question *question = container_of(job, struct slot_question, job);
 
 	if (conntrack_flush(question->netns_fd, &job->err) < 0)
 		return -1;
@@ -190,7 +192,7 @@ static int run_flush(struct job *job)
 }
 
 /* What the namespace lets through ends at the host's own addresses, services apart. */
-static int judge_host(struct slot_question *question, struct err *err)
+static int slot_judge_host(struct slot_question *question, struct err *err)
 {
 	struct fabric_reach *reach = &question->reach;
 	struct rtnl host = RTNL_CLOSED;
@@ -209,19 +211,19 @@ static int judge_host(struct slot_question *question, struct err *err)
 	return status;
 }
 
-static int run_reach(struct job *job)
+static int slot_run_reach(struct job *job)
 {
-	struct slot_question *question = (struct slot_question *)job;
+	struct slot_question *question = container_of(job, struct slot_question, job);
 
 	if (nft_slot_reach(question->netns_fd, question->fabric->config, question->destination, question->proto,
 			   question->port, &question->reach, &job->err) < 0)
 		return -1;
-	return judge_host(question, &job->err);
+	return slot_judge_host(question, &job->err);
 }
 
-static void finish_question(struct job *job)
+static void slot_finish_question(struct job *job)
 {
-	struct slot_question *question = (struct slot_question *)job;
+	struct slot_question *question = container_of(job, struct slot_question, job);
 	const struct err *err = job_failure(job);
 
 	if (question->netns_fd >= 0)
@@ -233,13 +235,13 @@ static void finish_question(struct job *job)
 	free(question);
 }
 
-static void deliver_refusal(struct mail *mail)
+static void slot_deliver_refusal(struct mail *mail)
 {
-	finish_question((struct job *)((char *)mail - offsetof(struct job, mail)));
+	slot_finish_question(container_of(mail, struct job, mail));
 }
 
 /* Posts the question, or the answer that there is no such slot. */
-static void ask(struct fabric *fabric, const struct slot_question *form)
+static void slot_ask(struct fabric *fabric, const struct slot_question *form)
 {
 	struct slot_question *question = malloc(sizeof(*question));
 
@@ -247,32 +249,33 @@ static void ask(struct fabric *fabric, const struct slot_question *form)
 		abort(); /* who waits could not be told */
 	*question = *form;
 	question->fabric = fabric;
-	question->job.finish = finish_question;
+	question->job.finish = slot_finish_question;
 	question->netns_fd = -1;
-	if (live_slot(fabric, question->slot, &question->netns_fd, &question->job.err)) {
+	if (slot_find_live(fabric, question->slot, &question->netns_fd, &question->job.err)) {
 		job_thread_post(fabric->claimer, &question->job, JOB_CLAIM);
 		return;
 	}
 	question->job.failed = true;
-	question->job.mail.deliver = deliver_refusal;
+	question->job.mail.deliver = slot_deliver_refusal;
 	mailbox_post(fabric->mailbox, &question->job.mail);
 }
 
 void fabric_flush_flows(struct fabric *fabric, unsigned slot, fabric_done *done, void *context)
 {
-	ask(fabric, &(struct slot_question){ .job.run = run_flush, .slot = slot, .flushed = done, .context = context });
+	slot_ask(fabric, &(struct slot_question){
+			     .job.run = slot_run_flush, .slot = slot, .flushed = done, .context = context });
 }
 
 void fabric_reach(struct fabric *fabric, unsigned slot, uint32_t destination, enum proto proto, uint16_t port,
 		  fabric_reach_done *done, void *context)
 {
-	ask(fabric, &(struct slot_question){
-			.job.run = run_reach,
-			.slot = slot,
-			.told = done,
-			.context = context,
-			.destination = destination,
-			.proto = proto,
-			.port = port,
-		    });
+	slot_ask(fabric, &(struct slot_question){
+			     .job.run = slot_run_reach,
+			     .slot = slot,
+			     .told = done,
+			     .context = context,
+			     .destination = destination,
+			     .proto = proto,
+			     .port = port,
+			 });
 }

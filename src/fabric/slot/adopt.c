@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* The number of the namespace that is open. */
-static int find_number(struct slot_work *work, struct err *err)
+static int adopt_find_number(struct slot_work *work, struct err *err)
 {
 	struct namespace_key key = namespace_key_of(work->netns_fd);
 
@@ -28,7 +28,7 @@ static int find_number(struct slot_work *work, struct err *err)
 }
 
 /* The namespace under the slot's name, if the veth leads into it. ENOENT: it does not. */
-static int find_named(struct slot_work *work, const struct link_info *veth, struct err *err)
+static int adopt_find_named(struct slot_work *work, const struct link_info *veth, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 
@@ -38,7 +38,7 @@ static int find_named(struct slot_work *work, const struct link_info *veth, stru
 			err->code = ENOENT;
 		return -1;
 	}
-	if (find_number(work, err) == 0) {
+	if (adopt_find_number(work, err) == 0) {
 		if (veth->has_peer_nsid && veth->peer_nsid == work->nsid)
 			return 0;
 		err_set(err, ENOENT, "%s is not the namespace of %s", path, veth->name);
@@ -52,7 +52,7 @@ static int find_named(struct slot_work *work, const struct link_info *veth, stru
  * The veth is there, and its namespace has no name any more. A VM that lives in it keeps it, and shows it to us; if it does so
  * from where we cannot see it, nothing may be taken apart under it. ENOENT: nobody lives there.
  */
-static int find_unnamed(struct slot_work *work, const struct link_info *veth, struct err *err)
+static int adopt_find_unnamed(struct slot_work *work, const struct link_info *veth, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 	enum namespace_file kind = namespace_file_kind(config_netns_path(work->config, work->plan->slot, path));
@@ -76,7 +76,7 @@ static int find_unnamed(struct slot_work *work, const struct link_info *veth, st
 }
 
 /* Finds VETH and namespace of the slot and whether they belong together. ENOENT: they do not. */
-static int find(struct slot_work *work, struct link_info *veth, struct err *err)
+static int adopt_find(struct slot_work *work, struct link_info *veth, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
 
@@ -90,13 +90,13 @@ static int find(struct slot_work *work, struct link_info *veth, struct err *err)
 		return err_set(err, EEXIST, "link %s is not ours (group %u)", name, veth->group);
 	}
 	work->veth_index = veth->index;
-	if (find_named(work, veth, err) < 0 && (err->code != ENOENT || find_unnamed(work, veth, err) < 0))
+	if (adopt_find_named(work, veth, err) < 0 && (err->code != ENOENT || adopt_find_unnamed(work, veth, err) < 0))
 		return -1;
 	work->key = namespace_key_of(work->netns_fd);
 	return 0;
 }
 
-static int repair_name(struct slot_work *work, struct err *err)
+static int adopt_repair_name(struct slot_work *work, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 	enum namespace_file kind = namespace_file_kind(config_netns_path(work->config, work->plan->slot, path));
@@ -105,14 +105,14 @@ static int repair_name(struct slot_work *work, struct err *err)
 		return 0;
 	if (kind == NAMESPACE_FILE_HALF_MADE && namespace_unbind(path, err) < 0)
 		return -1;
-	slot_work_repaired(work, "name of the namespace");
-	return slot_work_name(work, err);
+	build_note_repair(work, "name of the namespace");
+	return build_name(work, err);
 }
 
-static int take_over(struct slot_work *work, struct err *err)
+static int adopt_take_over(struct slot_work *work, struct err *err)
 {
 	static int (*const parts[])(struct slot_work * work, struct err * err) = {
-		slot_work_host_end, slot_work_inside, slot_work_tap, slot_work_limit, slot_work_route, repair_name,
+		build_host_end, build_inside, build_tap, build_limit, build_route, adopt_repair_name,
 	};
 	struct link_info tap;
 
@@ -127,34 +127,34 @@ static int take_over(struct slot_work *work, struct err *err)
 	return 0;
 }
 
-static int make_anew(struct slot_work *work, struct err *err)
+static int adopt_make_anew(struct slot_work *work, struct err *err)
 {
 	struct slot_remains remains = { .slot = work->plan->slot, .nsid = -1, .leftovers = true };
 
-	if (slot_take_apart(work->host, work->config, &remains, err) < 0 ||
-	    slot_delete_links(work->host, work->config, &remains, err) < 0)
+	if (destroy_slot(work->host, work->config, &remains, err) < 0 ||
+	    destroy_links(work->host, work->config, &remains, err) < 0)
 		return err_wrap(err, "slot %u", work->plan->slot);
 	work->adopting = false;
-	if (slot_build(work, err) < 0)
+	if (build_slot(work, err) < 0)
 		return -1;
 	work->adopting = true;
-	slot_work_repaired(work, "slot was not whole; made anew");
+	build_note_repair(work, "slot was not whole; made anew");
 	return 0;
 }
 
-int slot_adopt(struct slot_work *work, struct err *err)
+int adopt_links(struct slot_work *work, struct err *err)
 {
 	struct link_info veth;
 	int result;
 
 	work->adopting = true;
-	if (find(work, &veth, err) < 0)
-		return err->code == ENOENT ? make_anew(work, err) : err_wrap(err, "slot %u", work->plan->slot);
+	if (adopt_find(work, &veth, err) < 0)
+		return err->code == ENOENT ? adopt_make_anew(work, err) : err_wrap(err, "slot %u", work->plan->slot);
 	work->veth = &veth;
-	result = take_over(work, err);
+	result = adopt_take_over(work, err);
 	work->veth = NULL;
 	rtnl_close(&work->inside);
-	work->named = slot_is_named(work->plan, &veth);
+	work->named = build_is_named(work->plan, &veth);
 	if (result == 0)
 		return 0;
 	close(work->netns_fd);
@@ -162,20 +162,20 @@ int slot_adopt(struct slot_work *work, struct err *err)
 	return err_wrap(err, "slot %u", work->plan->slot);
 }
 
-int slot_adopt_rules(struct slot_work *work, struct err *err)
+int adopt_rules(struct slot_work *work, struct err *err)
 {
-	if (slot_work_rules(work, err) == 0 && slot_work_publish(work, err) == 0)
+	if (build_rules(work, err) == 0 && build_publish(work, err) == 0)
 		return 0;
 	close(work->netns_fd);
 	work->netns_fd = -1;
 	return err_wrap(err, "slot %u", work->plan->slot);
 }
 
-int slot_look(struct slot_work *work, struct err *err)
+int adopt_unchanged(struct slot_work *work, struct err *err)
 {
 	struct link_info veth, tap;
 
-	if (find(work, &veth, err) < 0)
+	if (adopt_find(work, &veth, err) < 0)
 		return err_wrap(err, "slot %u", work->plan->slot);
 	if (link_get(work->host, work->nsid, TAP_NAME, &tap, err) < 0) {
 		close(work->netns_fd);
@@ -188,7 +188,7 @@ int slot_look(struct slot_work *work, struct err *err)
 }
 
 /* The veth of a live slot that somebody deleted. */
-static int repair_veth(struct slot_work *work, struct err *err)
+static int adopt_repair_veth(struct slot_work *work, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
 	struct link_info veth;
@@ -199,14 +199,14 @@ static int repair_veth(struct slot_work *work, struct err *err)
 			   : err_set(err, EEXIST, "link %s is not ours any more (group %u)", name, veth.group);
 	if (err->code != ENODEV)
 		return -1;
-	slot_work_repaired(work, "veth");
-	return slot_work_veth(work, err);
+	build_note_repair(work, "veth");
+	return build_veth(work, err);
 }
 
-int slot_repair(struct slot_work *work, struct err *err)
+int adopt_repair(struct slot_work *work, struct err *err)
 {
 	static int (*const parts[])(struct slot_work * work, struct err * err) = {
-		repair_veth, slot_work_host_end, slot_work_inside, slot_work_tap, slot_work_route, repair_name,
+		adopt_repair_veth, build_host_end, build_inside, build_tap, build_route, adopt_repair_name,
 	};
 	int result = 0;
 
@@ -214,7 +214,7 @@ int slot_repair(struct slot_work *work, struct err *err)
 	for (size_t i = 0; result == 0 && i < sizeof(parts) / sizeof(parts[0]); i++)
 		result = parts[i](work, err);
 	if (result == 0 && work->plan->bandwidth->to_guest.rate)
-		result = slot_work_limit(work, err);
+		result = build_limit(work, err);
 	rtnl_close(&work->inside);
 	return result;
 }

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "fabric/rules/rules.h"
+#include "fabric/slot/fault.h"
 #include "kernel/address.h"
 #include "kernel/link.h"
 #include "kernel/tap.h"
@@ -25,21 +26,14 @@ struct step {
 	void (*undo)(struct slot_work *work); /* NULL: goes with the namespace */
 };
 
-static bool (*fault)(const char *step);
-
-void slot_build_set_fault(bool (*fails)(const char *step))
-{
-	fault = fails;
-}
-
 /* An undo that fails leaves something behind: the operator must hear of it, the caller cannot do anything about it. */
-static void complain(const struct slot_work *work, const struct err *err)
+static void build_complain(const struct slot_work *work, const struct err *err)
 {
 	log_error("leftover of a failed slot", F_UINT("slot", work->plan->slot), F_STR("error", err->text));
 }
 
 /* Names that are taken are found before anything is made; a half-made name of our own is cleared away. */
-static int check_name(struct slot_work *work, struct err *err)
+static int build_check_name(struct slot_work *work, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 
@@ -57,9 +51,9 @@ static int check_name(struct slot_work *work, struct err *err)
 	return 0;
 }
 
-static int make_namespace(struct slot_work *work, struct err *err)
+static int build_namespace(struct slot_work *work, struct err *err)
 {
-	if (check_name(work, err) < 0)
+	if (build_check_name(work, err) < 0)
 		return -1;
 	work->netns_fd = namespace_make(err);
 	if (work->netns_fd < 0)
@@ -72,50 +66,50 @@ static int make_namespace(struct slot_work *work, struct err *err)
 	return -1;
 }
 
-static void drop_namespace(struct slot_work *work)
+static void build_drop_namespace(struct slot_work *work)
 {
 	close(work->netns_fd);
 	work->netns_fd = -1;
 }
 
-static void delete_veth(struct slot_work *work)
+static void build_delete_veth(struct slot_work *work)
 {
 	char name[CONFIG_LINK_SIZE];
 	struct err err;
 
 	if (link_delete(work->host, LINK_HERE, config_veth_name(work->config, work->plan->slot, name), &err) < 0 &&
 	    err.code != ENODEV)
-		complain(work, &err);
+		build_complain(work, &err);
 }
 
-static void unbind_name(struct slot_work *work)
+static void build_unbind_name(struct slot_work *work)
 {
 	char path[CONFIG_PATH_SIZE];
 	struct err err;
 
 	if (namespace_unbind(config_netns_path(work->config, work->plan->slot, path), &err) < 0)
-		complain(work, &err);
+		build_complain(work, &err);
 }
 
-static int open_inside(struct slot_work *work, struct err *err)
+static int build_open_inside(struct slot_work *work, struct err *err)
 {
 	return rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err);
 }
 
-static void close_inside(struct slot_work *work)
+static void build_close_inside(struct slot_work *work)
 {
 	rtnl_close(&work->inside);
 }
 
-static void unpublish(struct slot_work *work)
+static void build_unpublish(struct slot_work *work)
 {
 	struct err err;
 
 	if (work->plan->nat_count && nft_host_publish(work->config, work->plan->slot, NULL, 0, &err) < 0)
-		complain(work, &err);
+		build_complain(work, &err);
 }
 
-static void remove_route(struct slot_work *work)
+static void build_remove_route(struct slot_work *work)
 {
 	struct kern_route route = {
 		.to = { .ip = config_host_ip(work->config, work->plan->slot), .length = 32 },
@@ -125,10 +119,10 @@ static void remove_route(struct slot_work *work)
 	struct err err;
 
 	if (route_remove(work->host, &route, NULL, &err) < 0)
-		complain(work, &err);
+		build_complain(work, &err);
 }
 
-static int look(struct slot_work *work, struct err *err)
+static int build_look(struct slot_work *work, struct err *err)
 {
 	struct link_info tap;
 
@@ -140,23 +134,23 @@ static int look(struct slot_work *work, struct err *err)
 }
 
 static const struct step steps[] = {
-	{ "namespace", make_namespace, drop_namespace },
-	{ "veth", slot_work_veth, delete_veth },
-	{ "name", slot_work_name, unbind_name },
-	{ "socket", open_inside, close_inside },
-	{ "host end", slot_work_host_end, NULL },
-	{ "inside", slot_work_inside, NULL },
-	{ "tap", slot_work_tap, NULL },
-	{ "limit", slot_work_limit, NULL },
-	{ "rules", slot_work_rules, NULL },
-	{ "publish", slot_work_publish, unpublish },
-	{ "route", slot_work_route, remove_route },
-	{ "look", look, NULL },
+	{ "namespace", build_namespace, build_drop_namespace },
+	{ "veth", build_veth, build_delete_veth },
+	{ "name", build_name, build_unbind_name },
+	{ "socket", build_open_inside, build_close_inside },
+	{ "host end", build_host_end, NULL },
+	{ "inside", build_inside, NULL },
+	{ "tap", build_tap, NULL },
+	{ "limit", build_limit, NULL },
+	{ "rules", build_rules, NULL },
+	{ "publish", build_publish, build_unpublish },
+	{ "route", build_route, build_remove_route },
+	{ "look", build_look, NULL },
 };
 
 enum { STEP_COUNT = sizeof(steps) / sizeof(steps[0]) };
 
-const char *const *slot_build_steps(void)
+const char *const *build_steps(void)
 {
 	static const char *names[STEP_COUNT + 1];
 
@@ -165,20 +159,15 @@ const char *const *slot_build_steps(void)
 	return names;
 }
 
-int slot_build_fault(const char *step, struct err *err)
+static int build_run_step(struct slot_work *work, const struct step *step, struct err *err)
 {
-	return fault && fault(step) ? err_set(err, EIO, "fault asked for") : 0;
+	return fault_check(step->name, err) < 0 ? -1 : step->make(work, err);
 }
 
-static int make_step(struct slot_work *work, const struct step *step, struct err *err)
-{
-	return slot_build_fault(step->name, err) < 0 ? -1 : step->make(work, err);
-}
-
-int slot_build(struct slot_work *work, struct err *err)
+int build_slot(struct slot_work *work, struct err *err)
 {
 	for (size_t i = 0; i < STEP_COUNT; i++) {
-		if (make_step(work, &steps[i], err) == 0)
+		if (build_run_step(work, &steps[i], err) == 0)
 			continue;
 		err_wrap(err, "slot %u: %s", work->plan->slot, steps[i].name);
 		while (i-- > 0) {

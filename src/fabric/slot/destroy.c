@@ -18,8 +18,8 @@
 #include <errno.h>
 
 /* Our veth of the slot into VETH; *THERE is false if there is none, or it is somebody else's. */
-static int find_veth(struct rtnl *host, const struct config *config, unsigned slot, struct link_info *veth, bool *there,
-		     struct err *err)
+static int destroy_find_veth(struct rtnl *host, const struct config *config, unsigned slot, struct link_info *veth,
+			     bool *there, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
 
@@ -30,7 +30,7 @@ static int find_veth(struct rtnl *host, const struct config *config, unsigned sl
 	return 0;
 }
 
-static int remove_route(struct rtnl *host, const struct config *config, unsigned slot, int index, struct err *err)
+static int destroy_route(struct rtnl *host, const struct config *config, unsigned slot, int index, struct err *err)
 {
 	struct kern_route route = {
 		.to = { .ip = config_host_ip(config, slot), .length = 32 },
@@ -42,8 +42,8 @@ static int remove_route(struct rtnl *host, const struct config *config, unsigned
 }
 
 /* Whether the namespace bound at PATH is the one our veth leads into; ends what sockets of ours are left in it, if told to. */
-static int check_namespace(struct rtnl *host, const char *path, const struct slot_remains *remains, bool *ours,
-			   struct err *err)
+static int destroy_check_namespace(struct rtnl *host, const char *path, const struct slot_remains *remains, bool *ours,
+				   struct err *err)
 {
 	AUTO_FD int fd = namespace_open(path, err);
 	int nsid;
@@ -59,7 +59,7 @@ static int check_namespace(struct rtnl *host, const char *path, const struct slo
 	return 0;
 }
 
-static int remove_name(struct rtnl *host, const struct config *config, struct slot_remains *remains, struct err *err)
+static int destroy_name(struct rtnl *host, const struct config *config, struct slot_remains *remains, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 	bool ours = false;
@@ -73,7 +73,7 @@ static int remove_name(struct rtnl *host, const struct config *config, struct sl
 		ours = true;
 		break;
 	case NAMESPACE_FILE_NAMESPACE:
-		if (check_namespace(host, path, remains, &ours, err) < 0)
+		if (destroy_check_namespace(host, path, remains, &ours, err) < 0)
 			return -1;
 		break;
 	}
@@ -83,31 +83,30 @@ static int remove_name(struct rtnl *host, const struct config *config, struct sl
 	return namespace_unbind(path, err);
 }
 
-int slot_take_apart(struct rtnl *host, const struct config *config, struct slot_remains *remains, struct err *err)
+int destroy_slot(struct rtnl *host, const struct config *config, struct slot_remains *remains, struct err *err)
 {
 	struct link_info veth;
 
-	if (find_veth(host, config, remains->slot, &veth, &remains->had_veth, err) < 0)
+	if (destroy_find_veth(host, config, remains->slot, &veth, &remains->had_veth, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
 	if (remains->had_veth && veth.has_peer_nsid)
 		remains->nsid = veth.peer_nsid;
-	if (remains->had_veth && remove_route(host, config, remains->slot, veth.index, err) < 0)
+	if (remains->had_veth && destroy_route(host, config, remains->slot, veth.index, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
 	if (remains->published && nft_host_publish(config, remains->slot, NULL, 0, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
-	if (remove_name(host, config, remains, err) < 0)
+	if (destroy_name(host, config, remains, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
 	return 0;
 }
 
-int slot_delete_links(struct rtnl *host, const struct config *config, const struct slot_remains *remains,
-		      struct err *err)
+int destroy_links(struct rtnl *host, const struct config *config, const struct slot_remains *remains, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
 	struct link_info veth;
 	bool there;
 
-	if (find_veth(host, config, remains->slot, &veth, &there, err) < 0)
+	if (destroy_find_veth(host, config, remains->slot, &veth, &there, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
 	if (!there)
 		return 0;

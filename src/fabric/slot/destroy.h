@@ -25,10 +25,9 @@ struct slot_remains {
  * Removes the host address's route and the published ports, then the namespace's name. What is not ours is left alone. From
  * here on the kernel drops the rest as soon as nobody holds the namespace. Repeatable.
  */
-int slot_take_apart(struct rtnl *host, const struct config *config, struct slot_remains *remains, struct err *err);
+int destroy_slot(struct rtnl *host, const struct config *config, struct slot_remains *remains, struct err *err);
 
 /* Deletes TAP and veth explicitly, whoever holds the namespace. Costs 11-19 ms a link. None there is no error. */
-int slot_delete_links(struct rtnl *host, const struct config *config, const struct slot_remains *remains,
-		      struct err *err);
+int destroy_links(struct rtnl *host, const struct config *config, const struct slot_remains *remains, struct err *err);
 
 #endif

@@ -20,7 +20,7 @@
 
 #define FORWARD_PATH "/proc/sys/net/ipv4/ip_forward"
 
-static int enable_forwarding(const struct config *config, struct err *err)
+static int build_host_forwarding(const struct config *config, struct err *err)
 {
 	char value = '0';
 	AUTO_FD int fd = open(FORWARD_PATH, O_RDWR | O_CLOEXEC);
@@ -42,7 +42,7 @@ static int enable_forwarding(const struct config *config, struct err *err)
 	return 0;
 }
 
-int host_routes_ensure(struct rtnl *host, const struct config *config, bool *added, struct err *err)
+int build_host_routes(struct rtnl *host, const struct config *config, bool *added, struct err *err)
 {
 	const struct cidr4 *ranges[] = { &config->addresses.host_cidr, &config->addresses.veth_cidr };
 
@@ -58,7 +58,7 @@ int host_routes_ensure(struct rtnl *host, const struct config *config, bool *add
 	return 0;
 }
 
-int host_routes_remove(struct rtnl *host, const struct config *config, unsigned *removed, struct err *err)
+int build_host_routes_remove(struct rtnl *host, const struct config *config, unsigned *removed, struct err *err)
 {
 	const struct cidr4 *ranges[] = { &config->addresses.host_cidr, &config->addresses.veth_cidr };
 
@@ -74,19 +74,19 @@ int host_routes_remove(struct rtnl *host, const struct config *config, unsigned 
 	return 0;
 }
 
-int host_prepare(struct rtnl *host, const struct config *config, struct err *err)
+int build_host(struct rtnl *host, const struct config *config, struct err *err)
 {
 	bool added;
 
-	if (namespace_prepare_directory(config->names.netns_dir, err) < 0 || enable_forwarding(config, err) < 0)
+	if (namespace_prepare_directory(config->names.netns_dir, err) < 0 || build_host_forwarding(config, err) < 0)
 		return -1;
 	/* Rules before routes: no address of ours is reachable without them. */
 	if (nft_host_apply(config, err) < 0)
 		return -1;
-	return host_routes_ensure(host, config, &added, err);
+	return build_host_routes(host, config, &added, err);
 }
 
-int host_mtu(struct rtnl *host, const struct config *config, unsigned *mtu, struct err *err)
+int build_host_mtu(struct rtnl *host, const struct config *config, unsigned *mtu, struct err *err)
 {
 	struct link_info link;
 	int index = 0;

@@ -12,15 +12,15 @@ struct err;
 enum { HOST_MTU_FALLBACK = 1500 };
 
 /* Makes the host fit to carry sandboxes: directory, forwarding, table, `unreachable` routes. Repeatable. */
-int host_prepare(struct rtnl *host, const struct config *config, struct err *err);
+int build_host(struct rtnl *host, const struct config *config, struct err *err);
 
 /* The MTU that new links get: the option's, else the uplink's, else HOST_MTU_FALLBACK. 0 and *MTU, or -1 with ERR. */
-int host_mtu(struct rtnl *host, const struct config *config, unsigned *mtu, struct err *err);
+int build_host_mtu(struct rtnl *host, const struct config *config, unsigned *mtu, struct err *err);
 
 /* The routes that keep addresses without a slot from leaving by the uplink. *ADDED: one was missing. */
-int host_routes_ensure(struct rtnl *host, const struct config *config, bool *added, struct err *err);
+int build_host_routes(struct rtnl *host, const struct config *config, bool *added, struct err *err);
 
 /* *REMOVED: how many there were. */
-int host_routes_remove(struct rtnl *host, const struct config *config, unsigned *removed, struct err *err);
+int build_host_routes_remove(struct rtnl *host, const struct config *config, unsigned *removed, struct err *err);
 
 #endif

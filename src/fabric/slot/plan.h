@@ -2,7 +2,7 @@
 #ifndef WEFT_FABRIC_SLOT_PLAN_H
 #define WEFT_FABRIC_SLOT_PLAN_H
 
-/* Plans of our own: what a caller's plan points to is only valid during its call. Plain data, no locks. */
+/* Plans of our own, for a caller's plan is valid during its call only. Plain data, no locks. */
 
 #include "fabric/fabric.h"
 
@@ -11,6 +11,21 @@
 /* A deep copy, for plan_free(). NULL only for lack of memory. */
 struct fabric_plan *plan_copy(const struct fabric_plan *plan);
 void plan_free(struct fabric_plan *plan);
+
+/* A plan of ours that a slot shares with the jobs at work on it. Main thread counts; the jobs' threads only read PLAN. */
+struct plan_share {
+	struct fabric_plan *plan;
+	unsigned users;
+};
+
+/* A copy of PLAN with one user, the caller. NULL only for lack of memory. */
+struct plan_share *plan_share_new(const struct fabric_plan *plan);
+
+/* One more user. Returns SHARE. Main thread. */
+struct plan_share *plan_share_hold(struct plan_share *share);
+
+/* One user less; the last one frees it. NULL is fine. Main thread. */
+void plan_share_release(struct plan_share *share);
 
 /* Whether both ask for the same egress policy, rule by rule. */
 bool plan_same_egress(const struct fabric_plan *a, const struct fabric_plan *b);

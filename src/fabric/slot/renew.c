@@ -21,7 +21,7 @@
 
 enum { LINKS_INSIDE = 3 }; /* lo, eth0, tap0 */
 
-int slot_silence(struct slot_work *work, bool published, struct err *err)
+int renew_silence(struct slot_work *work, bool published, struct err *err)
 {
 	unsigned slot = work->plan->slot;
 	struct kern_route route = {
@@ -44,7 +44,7 @@ int slot_silence(struct slot_work *work, bool published, struct err *err)
 	return conntrack_flush_host(route.to.ip, err);
 }
 
-static void count_link(void *context, const struct link_info *link)
+static void renew_count_link(void *context, const struct link_info *link)
 {
 	unsigned *count = context;
 
@@ -53,7 +53,7 @@ static void count_link(void *context, const struct link_info *link)
 }
 
 /* What whoever has the TAP open can set, as the next tenant expects it: a MAC that all guests know, the MTU of its way out. */
-static int expect_unaltered(struct slot_work *work, const struct link_info *tap, struct err *err)
+static int renew_expect_unaltered(struct slot_work *work, const struct link_info *tap, struct err *err)
 {
 	const struct mac *mac = &work->config->addresses.tap_mac;
 	char name[CONFIG_LINK_SIZE];
@@ -69,7 +69,7 @@ static int expect_unaltered(struct slot_work *work, const struct link_info *tap,
 }
 
 /* Without an owner in the plan the TAP must never have had one: the kernel has no way back. */
-static int own_tap(struct slot_work *work, const struct link_info *tap, struct err *err)
+static int renew_own_tap(struct slot_work *work, const struct link_info *tap, struct err *err)
 {
 	const struct fabric_plan *plan = work->plan;
 	struct tap_owner owner = { .uid = plan->tap_uid, .gid = plan->tap_gid };
@@ -81,7 +81,7 @@ static int own_tap(struct slot_work *work, const struct link_info *tap, struct e
 	return tap_make(work->netns_fd, &owner, err);
 }
 
-static int expect_free(struct slot_work *work, struct err *err)
+static int renew_expect_free(struct slot_work *work, struct err *err)
 {
 	struct link_info tap;
 	unsigned links = 0;
@@ -90,18 +90,18 @@ static int expect_free(struct slot_work *work, struct err *err)
 		return -1;
 	if (tap.carrier)
 		return err_set(err, EBUSY, "link %s is in use", TAP_NAME);
-	if (expect_unaltered(work, &tap, err) < 0)
+	if (renew_expect_unaltered(work, &tap, err) < 0)
 		return -1;
-	if (own_tap(work, &tap, err) < 0)
+	if (renew_own_tap(work, &tap, err) < 0)
 		return -1;
-	if (link_dump(&work->inside, count_link, &links, err) < 0)
+	if (link_dump(&work->inside, renew_count_link, &links, err) < 0)
 		return -1;
 	if (links != LINKS_INSIDE)
 		return err_set(err, 0, "%u links inside", links);
-	return slot_work_limit(work, err);
+	return build_limit(work, err);
 }
 
-static int expect_no_flows(struct slot_work *work, struct err *err)
+static int renew_expect_no_flows(struct slot_work *work, struct err *err)
 {
 	unsigned flows;
 
@@ -111,10 +111,10 @@ static int expect_no_flows(struct slot_work *work, struct err *err)
 	return flows ? err_set(err, 0, "%u tracked flows are left", flows) : 0;
 }
 
-static int renew(struct slot_work *work, struct err *err)
+static int renew_parts(struct slot_work *work, struct err *err)
 {
 	static int (*const parts[])(struct slot_work * work, struct err * err) = {
-		expect_free, expect_no_flows, slot_work_host_end, slot_work_inside, slot_work_tap,
+		renew_expect_free, renew_expect_no_flows, build_host_end, build_inside, build_tap,
 	};
 
 	if (rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err) < 0)
@@ -128,17 +128,17 @@ static int renew(struct slot_work *work, struct err *err)
 	if (nft_slot_apply(work->netns_fd, work->config, work->plan, err) < 0 ||
 	    nft_host_forget(work->veth_index, err) < 0)
 		return -1;
-	return slot_work_route(work, err);
+	return build_route(work, err);
 }
 
-int slot_renew(struct slot_work *work, struct err *err)
+int renew_slot(struct slot_work *work, struct err *err)
 {
 	int result;
 
-	if (slot_look(work, err) < 0)
+	if (adopt_unchanged(work, err) < 0)
 		return -1;
 	work->adopting = true;
-	result = renew(work, err);
+	result = renew_parts(work, err);
 	rtnl_close(&work->inside);
 	close(work->netns_fd);
 	work->netns_fd = -1;

@@ -27,33 +27,16 @@ struct scan_walk {
 	bool failed;
 };
 
-/* Room for one more of SIZE bytes in ITEMS; NULL for lack of memory. */
-static void *one_more(void *items, size_t *count, size_t *room, size_t size)
-{
-	void **place = items;
-
-	if (*count == *room) {
-		size_t more = *room ? *room * 2 : 64;
-		void *grown = reallocarray(*place, more, size);
-
-		if (!grown)
-			return NULL;
-		*place = grown;
-		*room = more;
-	}
-	return memset((char *)*place + (*count)++ * size, 0, size);
-}
-
-static void add_foreign(struct scan_walk *walk, unsigned slot, const char *what)
+static void scan_add_foreign(struct scan_walk *walk, unsigned slot, const char *what)
 {
 	struct scan *scan = walk->scan;
 	struct scan_foreign *foreign;
 
-	for (size_t i = 0; i < scan->foreign_count; i++) {
-		if (scan->foreign[i].slot == slot)
+	for (size_t i = 0; i < scan->foreign.count; i++) {
+		if (scan->foreign.items[i].slot == slot)
 			return;
 	}
-	foreign = one_more(&scan->foreign, &scan->foreign_count, &scan->foreign_room, sizeof(*foreign));
+	foreign = vec_push(&scan->foreign);
 	if (!foreign) {
 		walk->failed = true;
 		return;
@@ -62,7 +45,7 @@ static void add_foreign(struct scan_walk *walk, unsigned slot, const char *what)
 	snprintf(foreign->why, sizeof(foreign->why), "%s is not ours", what);
 }
 
-static void take_link(void *context, const struct link_info *link)
+static void scan_take_link(void *context, const struct link_info *link)
 {
 	struct scan_walk *walk = context;
 	unsigned slot = config_veth_slot(walk->config, link->name);
@@ -75,10 +58,10 @@ static void take_link(void *context, const struct link_info *link)
 		char what[48];
 
 		snprintf(what, sizeof(what), "link %s", link->name);
-		add_foreign(walk, slot, what);
+		scan_add_foreign(walk, slot, what);
 		return;
 	}
-	found = one_more(&walk->scan->found, &walk->scan->found_count, &walk->scan->found_room, sizeof(*found));
+	found = vec_push(&walk->scan->found);
 	if (!found) {
 		walk->failed = true;
 		return;
@@ -93,7 +76,7 @@ static void take_link(void *context, const struct link_info *link)
 }
 
 /* Whether the namespace bound at PATH is the one that NSID stands for; then *NUMBER is told. */
-static bool leads_to(struct rtnl *host, const char *path, int nsid, struct scan_number *number)
+static bool scan_leads_to(struct rtnl *host, const char *path, int nsid, struct scan_number *number)
 {
 	struct err ignored;
 	AUTO_FD int fd = namespace_open(path, &ignored);
@@ -105,14 +88,14 @@ static bool leads_to(struct rtnl *host, const char *path, int nsid, struct scan_
 	return true;
 }
 
-static int look_inside(struct rtnl *host, struct scan_walk *walk, struct fabric_found *found, struct err *err)
+static int scan_look_inside(struct rtnl *host, struct scan_walk *walk, struct fabric_found *found, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 	struct link_info tap;
 	int nsid = walk->nsids[found->slot];
 
 	config_netns_path(walk->config, found->slot, path);
-	found->has_netns = leads_to(host, path, nsid, &walk->scan->numbers[found->slot]);
+	found->has_netns = scan_leads_to(host, path, nsid, &walk->scan->numbers[found->slot]);
 	if (nsid < 0)
 		return 0;
 	namespace_id_seen(nsid);
@@ -123,7 +106,7 @@ static int look_inside(struct rtnl *host, struct scan_walk *walk, struct fabric_
 	return 0;
 }
 
-static void take_name(struct scan_walk *walk, const bool *ours, const char *name)
+static void scan_take_name(struct scan_walk *walk, const bool *ours, const char *name)
 {
 	char path[CONFIG_PATH_SIZE];
 	unsigned slot = config_netns_slot(walk->config, name);
@@ -142,12 +125,12 @@ static void take_name(struct scan_walk *walk, const bool *ours, const char *name
 		break;
 	case NAMESPACE_FILE_NAMESPACE:
 	case NAMESPACE_FILE_OTHER:
-		add_foreign(walk, slot, path);
+		scan_add_foreign(walk, slot, path);
 		break;
 	}
 }
 
-static int walk_directory(struct scan_walk *walk, struct err *err)
+static int scan_directory(struct scan_walk *walk, struct err *err)
 {
 	AUTO_FREE bool *ours = calloc(CONFIG_SLOT_MAX + 1, sizeof(*ours));
 	struct dirent *entry;
@@ -155,18 +138,18 @@ static int walk_directory(struct scan_walk *walk, struct err *err)
 
 	if (!ours)
 		return err_set(err, ENOMEM, "scan");
-	for (size_t i = 0; i < walk->scan->found_count; i++)
-		ours[walk->scan->found[i].slot] = walk->scan->found[i].has_netns;
+	for (size_t i = 0; i < walk->scan->found.count; i++)
+		ours[walk->scan->found.items[i].slot] = walk->scan->found.items[i].has_netns;
 	directory = opendir(walk->config->names.netns_dir);
 	if (!directory)
 		return errno == ENOENT ? 0 : err_set(err, errno, "%s", walk->config->names.netns_dir);
 	while ((entry = readdir(directory)))
-		take_name(walk, ours, entry->d_name);
+		scan_take_name(walk, ours, entry->d_name);
 	closedir(directory);
 	return 0;
 }
 
-static int by_slot(const void *a, const void *b)
+static int scan_by_slot(const void *a, const void *b)
 {
 	const struct fabric_found *left = a, *right = b;
 
@@ -174,15 +157,15 @@ static int by_slot(const void *a, const void *b)
 }
 
 /* A dump that something changed under is taken again. */
-static int dump_links(struct rtnl *host, struct scan_walk *walk, struct err *err)
+static int scan_links(struct rtnl *host, struct scan_walk *walk, struct err *err)
 {
 	enum { TRIES = 10 };
 	int result = -1;
 
 	for (int i = 0; i < TRIES && result < 0; i++) {
-		walk->scan->found_count = 0;
-		walk->scan->foreign_count = 0;
-		result = link_dump(host, take_link, walk, err);
+		walk->scan->found.count = 0;
+		walk->scan->foreign.count = 0;
+		result = link_dump(host, scan_take_link, walk, err);
 		if (result < 0 && err->code != EINTR)
 			break;
 	}
@@ -197,23 +180,23 @@ int scan_host(struct rtnl *host, const struct config *config, struct scan *scan,
 	scan->numbers = calloc(CONFIG_SLOT_MAX + 1, sizeof(*scan->numbers));
 	if (!nsids || !scan->numbers)
 		return err_set(err, ENOMEM, "scan");
-	if (dump_links(host, &walk, err) < 0)
+	if (scan_links(host, &walk, err) < 0)
 		return -1;
-	for (size_t i = 0; i < scan->found_count; i++) {
-		if (look_inside(host, &walk, &scan->found[i], err) < 0)
-			return err_wrap(err, "slot %u", scan->found[i].slot);
+	for (size_t i = 0; i < scan->found.count; i++) {
+		if (scan_look_inside(host, &walk, &scan->found.items[i], err) < 0)
+			return err_wrap(err, "slot %u", scan->found.items[i].slot);
 	}
-	if (scan->found_count)
-		qsort(scan->found, scan->found_count, sizeof(*scan->found), by_slot);
-	if (walk_directory(&walk, err) < 0)
+	if (scan->found.count)
+		qsort(scan->found.items, scan->found.count, sizeof(*scan->found.items), scan_by_slot);
+	if (scan_directory(&walk, err) < 0)
 		return -1;
 	return walk.failed ? err_set(err, ENOMEM, "scan") : 0;
 }
 
 void scan_clear(struct scan *scan)
 {
-	free(scan->found);
-	free(scan->foreign);
+	vec_free(&scan->found);
+	vec_free(&scan->foreign);
 	free(scan->numbers);
 	*scan = (struct scan){ 0 };
 }

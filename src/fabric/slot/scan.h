@@ -4,6 +4,7 @@
 
 /* What the kernel has that carries our mark, and what has our names without it. Any thread. */
 
+#include "base/vec.h"
 #include "fabric/fabric.h"
 #include "kernel/namespace.h"
 #include "kernel/rtnl.h"
@@ -22,12 +23,18 @@ struct scan_number {
 	int nsid;
 };
 
+struct scan_found_list {
+	VEC_OF(struct fabric_found);
+};
+
+struct scan_foreign_list {
+	VEC_OF(struct scan_foreign);
+};
+
 struct scan {
-	struct fabric_found *found; /* by slot */
-	size_t found_count, found_room;
-	struct scan_foreign *foreign; /* by slot, once each */
-	size_t foreign_count, foreign_room;
-	struct scan_number *numbers; /* by slot: of the namespace that has its name, and its veth; NULL: none */
+	struct scan_found_list found;     /* sorted by slot */
+	struct scan_foreign_list foreign; /* each slot once */
+	struct scan_number *numbers;      /* by slot: of the namespace that has its name, and its veth; NULL: none */
 };
 
 /* Fills a zeroed SCAN, which scan_clear() empties. Removes half-made names of ours. 0 or -1 with ERR. */

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "config/config.h"
 #include "fabric/rules/rules.h"
+#include "fabric/slot/fault.h"
 #include "fabric/slot/plan.h"
 #include "kernel/address.h"
 #include "kernel/link.h"
@@ -21,8 +22,8 @@
 
 #define INSIDE_NAME "eth0"
 
-void slot_work_init(struct slot_work *work, const struct config *config, struct rtnl *host,
-		    const struct fabric_plan *plan, unsigned mtu)
+void build_init(struct slot_work *work, const struct config *config, struct rtnl *host, const struct fabric_plan *plan,
+		unsigned mtu)
 {
 	memset(work, 0, sizeof(*work));
 	work->config = config;
@@ -33,7 +34,7 @@ void slot_work_init(struct slot_work *work, const struct config *config, struct 
 	work->nsid = -1;
 }
 
-void slot_work_repaired(struct slot_work *work, const char *what)
+void build_note_repair(struct slot_work *work, const char *what)
 {
 	size_t used = strlen(work->repaired);
 
@@ -41,12 +42,12 @@ void slot_work_repaired(struct slot_work *work, const char *what)
 		snprintf(work->repaired + used, sizeof(work->repaired) - used, "%s%s", used ? ", " : "", what);
 }
 
-static struct cidr4 with_length(uint32_t ip, uint8_t length)
+static struct cidr4 build_with_length(uint32_t ip, uint8_t length)
 {
 	return (struct cidr4){ .ip = ip, .length = length };
 }
 
-int slot_work_veth(struct slot_work *work, struct err *err)
+int build_veth(struct slot_work *work, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
 	unsigned slot = work->plan->slot;
@@ -66,7 +67,7 @@ int slot_work_veth(struct slot_work *work, struct err *err)
 	return -1;
 }
 
-int slot_work_name(struct slot_work *work, struct err *err)
+int build_name(struct slot_work *work, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 
@@ -76,10 +77,10 @@ int slot_work_name(struct slot_work *work, struct err *err)
 	return -1;
 }
 
-int slot_work_host_end(struct slot_work *work, struct err *err)
+int build_host_end(struct slot_work *work, struct err *err)
 {
 	unsigned slot = work->plan->slot;
-	struct cidr4 address = with_length(config_veth_host_ip(work->config, slot), 31);
+	struct cidr4 address = build_with_length(config_veth_host_ip(work->config, slot), 31);
 	struct mac mac = config_veth_guest_mac(slot);
 	char name[CONFIG_LINK_SIZE];
 	struct link_info link;
@@ -92,7 +93,7 @@ int slot_work_host_end(struct slot_work *work, struct err *err)
 		return -1;
 	work->veth_index = link.index;
 	if (!(link.flags & IFF_UP)) {
-		slot_work_repaired(work, "veth down");
+		build_note_repair(work, "veth down");
 		if (link_no_ipv6(name, err) < 0)
 			return -1;
 	}
@@ -101,14 +102,14 @@ int slot_work_host_end(struct slot_work *work, struct err *err)
 	if (address_ensure(work->host, link.index, &address, &added, err) < 0)
 		return err_wrap(err, "link %s", name);
 	if (added)
-		slot_work_repaired(work, "address of the veth");
+		build_note_repair(work, "address of the veth");
 	if (neighbour_ensure(work->host, link.index, config_veth_guest_ip(work->config, slot), &mac, err) < 0)
 		return err_wrap(err, "link %s", name);
 	return 0;
 }
 
 /* What the kernel gives a link by itself limits nothing, and cannot be taken away. */
-static void note_link(struct slot_link *noted, const struct link_info *link)
+static void build_note_link(struct slot_link *noted, const struct link_info *link)
 {
 	static const char *const plain[] = { "noqueue", "fq_codel", "pfifo_fast", "fq", "mq" };
 
@@ -117,10 +118,10 @@ static void note_link(struct slot_link *noted, const struct link_info *link)
 		noted->unlimited |= strcmp(link->qdisc, plain[i]) == 0;
 }
 
-static int inside_link(struct slot_work *work, struct err *err)
+static int build_inside_link(struct slot_work *work, struct err *err)
 {
 	unsigned slot = work->plan->slot;
-	struct cidr4 address = with_length(config_veth_guest_ip(work->config, slot), 31);
+	struct cidr4 address = build_with_length(config_veth_guest_ip(work->config, slot), 31);
 	struct kern_route route = { .gateway = config_veth_host_ip(work->config, slot) };
 	struct mac mac = config_veth_host_mac(slot);
 	struct link_info link;
@@ -128,27 +129,27 @@ static int inside_link(struct slot_work *work, struct err *err)
 
 	if (link_get(&work->inside, LINK_HERE, INSIDE_NAME, &link, err) < 0)
 		return -1;
-	note_link(&work->eth0, &link);
+	build_note_link(&work->eth0, &link);
 	if (!(link.flags & IFF_UP) || !link.forwarding) {
-		slot_work_repaired(work, "eth0 down or not forwarding");
+		build_note_repair(work, "eth0 down or not forwarding");
 		if (link_up_forwarding(&work->inside, link.index, INSIDE_NAME, err) < 0)
 			return -1;
 	}
 	if (address_ensure(&work->inside, link.index, &address, &added, err) < 0)
 		return -1;
 	if (added)
-		slot_work_repaired(work, "address of eth0");
+		build_note_repair(work, "address of eth0");
 	if (neighbour_ensure(&work->inside, link.index, route.gateway, &mac, err) < 0)
 		return -1;
 	route.index = link.index;
 	if (route_ensure(&work->inside, &route, &added, err) < 0)
 		return -1;
 	if (added)
-		slot_work_repaired(work, "default route inside");
+		build_note_repair(work, "default route inside");
 	return 0;
 }
 
-int slot_work_inside(struct slot_work *work, struct err *err)
+int build_inside(struct slot_work *work, struct err *err)
 {
 	struct link_info link;
 
@@ -157,15 +158,15 @@ int slot_work_inside(struct slot_work *work, struct err *err)
 	if (link_get(&work->inside, LINK_HERE, "lo", &link, err) < 0)
 		return -1;
 	if (!(link.flags & IFF_UP)) {
-		slot_work_repaired(work, "lo down");
+		build_note_repair(work, "lo down");
 		if (link_up(&work->inside, link.index, "lo", err) < 0)
 			return -1;
 	}
-	return inside_link(work, err);
+	return build_inside_link(work, err);
 }
 
 /* Makes the TAP where there is none, and gives it its owner where another has it and no VM lives on it. */
-static int tap_exists(struct slot_work *work, struct link_info *link, struct err *err)
+static int build_ensure_tap(struct slot_work *work, struct link_info *link, struct err *err)
 {
 	const struct fabric_plan *plan = work->plan;
 	struct tap_owner owner = { .uid = plan->tap_uid, .gid = plan->tap_gid };
@@ -180,30 +181,30 @@ static int tap_exists(struct slot_work *work, struct link_info *link, struct err
 	if (there && (link->carrier || !plan->has_tap_owner ||
 		      (link->owner == plan->tap_uid && link->owner_group == plan->tap_gid)))
 		return 0;
-	slot_work_repaired(work, there ? "owner of tap0" : "tap0");
+	build_note_repair(work, there ? "owner of tap0" : "tap0");
 	if (tap_make(work->netns_fd, plan->has_tap_owner ? &owner : NULL, err) < 0)
 		return -1;
 	return link_get(&work->inside, LINK_HERE, TAP_NAME, link, err);
 }
 
-int slot_work_tap(struct slot_work *work, struct err *err)
+int build_tap(struct slot_work *work, struct err *err)
 {
 	const struct config *config = work->config;
 	struct link_info link;
 	bool added;
 
-	if (tap_exists(work, &link, err) < 0)
+	if (build_ensure_tap(work, &link, err) < 0)
 		return -1;
-	note_link(&work->tap, &link);
+	build_note_link(&work->tap, &link);
 	if (!(link.flags & IFF_UP)) {
-		slot_work_repaired(work, "tap0 down");
+		build_note_repair(work, "tap0 down");
 		if (link_set_mac_mtu(&work->inside, link.index, TAP_NAME, &config->addresses.tap_mac, work->mtu, err) <
 		    0)
 			return -1;
 	} else {
 		work->mtu = link.mtu; /* a guest was told so */
 		if (!link.forwarding)
-			slot_work_repaired(work, "tap0 not forwarding");
+			build_note_repair(work, "tap0 not forwarding");
 	}
 	if ((!(link.flags & IFF_UP) || !link.forwarding) &&
 	    link_up_forwarding(&work->inside, link.index, TAP_NAME, err) < 0)
@@ -211,15 +212,15 @@ int slot_work_tap(struct slot_work *work, struct err *err)
 	if (address_ensure(&work->inside, link.index, &config->addresses.tap, &added, err) < 0)
 		return err_wrap(err, "link %s", TAP_NAME);
 	if (added)
-		slot_work_repaired(work, "address of tap0");
+		build_note_repair(work, "address of tap0");
 	if (config->addresses.guest_mac_learn)
 		return 0;
 	return neighbour_ensure(&work->inside, link.index, config->addresses.guest.ip, &config->addresses.guest_mac,
 				err);
 }
 
-static int limit_link(struct slot_work *work, const char *name, struct slot_link *noted, const struct rate *rate,
-		      struct err *err)
+static int build_limit_link(struct slot_work *work, const char *name, struct slot_link *noted, const struct rate *rate,
+			    struct err *err)
 {
 	struct link_info link;
 
@@ -228,22 +229,22 @@ static int limit_link(struct slot_work *work, const char *name, struct slot_link
 	if (!noted->index) {
 		if (link_get(&work->inside, LINK_HERE, name, &link, err) < 0)
 			return -1;
-		note_link(noted, &link);
+		build_note_link(noted, &link);
 	}
 	return qdisc_limit(&work->inside, noted->index, name, rate, work->mtu, err);
 }
 
-int slot_work_limit(struct slot_work *work, struct err *err)
+int build_limit(struct slot_work *work, struct err *err)
 {
 	const struct bandwidth *bandwidth = work->plan->bandwidth;
 
-	if (limit_link(work, TAP_NAME, &work->tap, &bandwidth->to_guest, err) < 0)
+	if (build_limit_link(work, TAP_NAME, &work->tap, &bandwidth->to_guest, err) < 0)
 		return -1;
 	/* The rules' limit, which sees what goes to the forwarder too, lets a second's worth pass at once. */
-	return limit_link(work, INSIDE_NAME, &work->eth0, &bandwidth->from_guest, err);
+	return build_limit_link(work, INSIDE_NAME, &work->eth0, &bandwidth->from_guest, err);
 }
 
-int slot_work_rules(struct slot_work *work, struct err *err)
+int build_rules(struct slot_work *work, struct err *err)
 {
 	bool intact = false;
 
@@ -252,13 +253,13 @@ int slot_work_rules(struct slot_work *work, struct err *err)
 			return -1;
 		if (intact)
 			return 0;
-		slot_work_repaired(work, "nft table");
+		build_note_repair(work, "nft table");
 		return nft_slot_repair(work->netns_fd, work->config, work->plan, NULL, err);
 	}
 	return nft_slot_apply(work->netns_fd, work->config, work->plan, err);
 }
 
-int slot_work_publish(struct slot_work *work, struct err *err)
+int build_publish(struct slot_work *work, struct err *err)
 {
 	const struct fabric_plan *plan = work->plan;
 
@@ -268,11 +269,11 @@ int slot_work_publish(struct slot_work *work, struct err *err)
 	return nft_host_publish(work->config, plan->slot, plan->nat, plan->nat_count, err);
 }
 
-int slot_work_route(struct slot_work *work, struct err *err)
+int build_route(struct slot_work *work, struct err *err)
 {
 	unsigned slot = work->plan->slot;
 	struct kern_route route = {
-		.to = with_length(config_host_ip(work->config, slot), 32),
+		.to = build_with_length(config_host_ip(work->config, slot), 32),
 		.gateway = config_veth_guest_ip(work->config, slot),
 		.index = work->veth_index,
 		.shared = !work->adopting, /* what was ours is taken back; what never was is left alone */
@@ -284,25 +285,25 @@ int slot_work_route(struct slot_work *work, struct err *err)
 		return -1;
 	}
 	if (added)
-		slot_work_repaired(work, "route of the host address");
+		build_note_repair(work, "route of the host address");
 	return 0;
 }
 
-static void write_alias(const struct fabric_plan *plan, char alias[static LINK_ALIAS_SIZE])
+static void build_write_alias(const struct fabric_plan *plan, char alias[static LINK_ALIAS_SIZE])
 {
 	snprintf(alias, LINK_ALIAS_SIZE, "%s%s", LINK_ALIAS_PREFIX, plan->id);
 }
 
-bool slot_is_named(const struct fabric_plan *plan, const struct link_info *veth)
+bool build_is_named(const struct fabric_plan *plan, const struct link_info *veth)
 {
 	char alias[LINK_ALIAS_SIZE];
 
-	write_alias(plan, alias);
+	build_write_alias(plan, alias);
 	return strcmp(alias, veth->alias) == 0;
 }
 
-int slot_name(struct rtnl *host, const struct config *config, const struct fabric_plan *plan, bool *changed,
-	      struct err *err)
+int build_alias(struct rtnl *host, const struct config *config, const struct fabric_plan *plan, bool *changed,
+		struct err *err)
 {
 	char name[CONFIG_LINK_SIZE], alias[LINK_ALIAS_SIZE];
 	struct link_info link;
@@ -310,14 +311,14 @@ int slot_name(struct rtnl *host, const struct config *config, const struct fabri
 	config_veth_name(config, plan->slot, name);
 	if (link_get(host, LINK_HERE, name, &link, err) < 0)
 		return -1;
-	*changed = !slot_is_named(plan, &link);
+	*changed = !build_is_named(plan, &link);
 	if (!*changed)
 		return 0;
-	write_alias(plan, alias);
+	build_write_alias(plan, alias);
 	return link_set_alias(host, link.index, name, alias, err);
 }
 
-int slot_fit(struct slot_work *work, const struct fabric_plan *former, struct err *err)
+int build_fit(struct slot_work *work, const struct fabric_plan *former, struct err *err)
 {
 	int result = 0;
 
@@ -325,9 +326,9 @@ int slot_fit(struct slot_work *work, const struct fabric_plan *former, struct er
 	if (rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err) < 0)
 		return -1;
 	if (!plan_same_owner(work->plan, former))
-		result = slot_work_tap(work, err);
+		result = build_tap(work, err);
 	if (result == 0 && !plan_same_bandwidth(work->plan->bandwidth, former->bandwidth))
-		result = slot_build_fault("rate", err) < 0 ? -1 : slot_work_limit(work, err);
+		result = fault_check("rate", err) < 0 ? -1 : build_limit(work, err);
 	rtnl_close(&work->inside);
 	return result;
 }

@@ -6,7 +6,7 @@
 #include "unit/fabric/fabric_fixture.h"
 
 #include "base/addr.h"
-#include "fabric/slot/work.h"
+#include "fabric/slot/fault.h"
 #include "fabric/state.h"
 
 #include <linux/netfilter/nf_tables.h>
@@ -125,7 +125,7 @@ static void setup(void)
 	fabric_open(host.fabric);
 	fixture_await_that(is_full, NULL, "a full pool");
 	sem_init(&released, 0, 0);
-	slot_build_set_fault(stand_still);
+	fault_set(stand_still);
 	former = fixture_make(1, "former");
 	fixture_await_that(builder_stands_still, NULL, "the builder at the next slot");
 	fixture_await_that(former_is_named, NULL, "the comment on the slot claimed before");
@@ -137,7 +137,7 @@ static void setup(void)
 static void teardown(void)
 {
 	noting = false;
-	slot_build_set_fault(NULL);
+	fault_set(NULL);
 	sem_post(&released);
 	fixture_destroy(&former);
 	fixture_teardown();
@@ -216,7 +216,7 @@ END_TEST
 START_TEST(what_is_made_for_the_pool_is_seen_to_ask)
 {
 	/* That the two tests above look at the right place. */
-	slot_build_set_fault(NULL);
+	fault_set(NULL);
 	sem_post(&released);
 	fixture_await_that(is_full, NULL, "a refilled pool");
 	ck_assert_uint_gt(routing_requests, 0);

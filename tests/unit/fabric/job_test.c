@@ -94,7 +94,7 @@ START_TEST(in_a_hush_only_what_is_urgent_is_begun)
 {
 	struct noted refill, removal, claim;
 
-	job_thread_hush(thread, clock_now_ms() + HOUR_MS);
+	job_thread_defer(thread, clock_now_ms() + HOUR_MS);
 	post(&refill, JOB_REFILL);
 	post(&removal, JOB_REMOVAL);
 	for (int i = 0; i < 3; i++) {
@@ -114,7 +114,7 @@ START_TEST(after_a_hush_the_rest_is_begun_by_urgency)
 	uint64_t until = clock_now_ms() + HUSH_MS;
 
 	keep_busy();
-	job_thread_hush(thread, until);
+	job_thread_defer(thread, until);
 	post(&refill, JOB_REFILL);
 	post(&removal, JOB_REMOVAL);
 	sem_post(&released);
@@ -132,10 +132,10 @@ START_TEST(a_hush_is_made_longer_and_never_shorter)
 	uint64_t until = clock_now_ms() + HUSH_MS;
 
 	keep_busy();
-	job_thread_hush(thread, until - HUSH_MS / 2);
+	job_thread_defer(thread, until - HUSH_MS / 2);
 	post(&refill, JOB_REFILL);
-	job_thread_hush(thread, until);
-	job_thread_hush(thread, until - HUSH_MS / 2);
+	job_thread_defer(thread, until);
+	job_thread_defer(thread, until - HUSH_MS / 2);
 	sem_post(&released);
 	await(&refill);
 	ck_assert_uint_ge(refill.run_ms, until);
@@ -146,7 +146,7 @@ START_TEST(a_job_that_somebody_waits_for_by_now_is_begun_in_a_hush)
 {
 	struct noted refill, urged;
 
-	job_thread_hush(thread, clock_now_ms() + HOUR_MS);
+	job_thread_defer(thread, clock_now_ms() + HOUR_MS);
 	post(&refill, JOB_REFILL);
 	post(&urged, JOB_REFILL);
 	job_thread_urge(thread, &urged.job, JOB_REFILL, JOB_CLAIM);
@@ -163,7 +163,7 @@ START_TEST(what_a_hush_put_off_is_finished_when_the_thread_stops)
 {
 	struct noted refill;
 
-	job_thread_hush(thread, clock_now_ms() + HOUR_MS);
+	job_thread_defer(thread, clock_now_ms() + HOUR_MS);
 	post(&refill, JOB_REFILL);
 	job_thread_stop(thread);
 	expect_cancelled(&refill);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Slots come and go whole. */
 #include "base/netns.h"
+#include "fabric/slot/fault.h"
 #include "fabric/slot/work.h"
 #include "inspect/look.h"
 #include "kernel/namespace.h"
@@ -97,7 +98,7 @@ static size_t step_count(void)
 {
 	size_t count = 0;
 
-	while (slot_build_steps()[count])
+	while (build_steps()[count])
 		count++;
 	return count;
 }
@@ -108,11 +109,11 @@ START_TEST(a_slot_that_fails_half_way_leaves_nothing)
 	struct fabric_plan plan = fixture_plan(7, "a7");
 	struct result result = { 0 };
 
-	failing = slot_build_steps()[_i];
-	slot_build_set_fault(fails);
+	failing = build_steps()[_i];
+	fault_set(fails);
 	fabric_make(host.fabric, &plan, fixture_slot_done, &result);
 	fixture_await(&result.done);
-	slot_build_set_fault(NULL);
+	fault_set(NULL);
 	ck_assert(result.failed);
 	ck_assert_int_eq(result.err.code, EIO);
 	ck_assert_ptr_nonnull(strstr(result.err.text, failing));

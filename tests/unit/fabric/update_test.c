@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What changes, or is asked, of a live slot. */
-#include "fabric/slot/work.h"
+#include "fabric/slot/fault.h"
 #include "unit/fabric/fabric_fixture.h"
 
 #include <errno.h>
@@ -100,9 +100,9 @@ START_TEST(a_failed_update_leaves_the_former_policy)
 	/* The rate comes after the rules: these are put already when the update fails. */
 	plan.egress = &egress;
 	plan.bandwidth = &bandwidth;
-	slot_build_set_fault(fails_at_rate);
+	fault_set(fails_at_rate);
 	result = update(&plan);
-	slot_build_set_fault(NULL);
+	fault_set(NULL);
 	ck_assert(result.failed);
 	ck_assert_int_eq(result.err.code, EIO);
 	ck_assert(reaches(OUTSIDE));

@@ -2,6 +2,7 @@
 /* What happens to a slot is noticed, told once, and put right where that can be. */
 #include "unit/fabric/fabric_fixture.h"
 
+#include "fabric/repair.h"
 #include "fabric/state.h"
 
 #include <stdlib.h>
@@ -177,7 +178,7 @@ static bool is_broken(void *context)
 static bool no_look_is_under_way(void *context)
 {
 	(void)context;
-	return !slot_find(host.fabric, 1)->looking;
+	return !slot_find(host.fabric, 1)->look;
 }
 
 /*
@@ -210,7 +211,7 @@ START_TEST(a_repair_that_comes_first_makes_no_tap_under_a_vm)
 	int tap = delete_tap_under_a_vm();
 
 	/* Its address may be heard of before the link. */
-	fabric_repair(host.fabric, slot_find(host.fabric, 1));
+	slot_repair(slot_find(host.fabric, 1));
 	fixture_await_that(is_broken, NULL, "the broken slot");
 	ck_assert_ptr_nonnull(strstr(host.seen[1].what, "tap0 was deleted under the VM"));
 	ck_assert_uint_eq(host.seen[1].repaired, 0);
@@ -223,7 +224,7 @@ START_TEST(a_vm_that_ends_while_its_slot_waits_for_a_repair_is_no_obstacle)
 {
 	int tap = delete_tap_under_a_vm();
 
-	fabric_repair(host.fabric, slot_find(host.fabric, 1));
+	slot_repair(slot_find(host.fabric, 1));
 	/* As a look tells it that was made before the TAP went. */
 	close(tap);
 	slot_find(host.fabric, 1)->carrier = false;

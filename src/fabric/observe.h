@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FABRIC_OBSERVE_H
+#define WEFT_FABRIC_OBSERVE_H
+
+/* Hears of changes in the kernel, of links, addresses, routes, rules and names, and has the slots concerned looked at. */
+
+struct err;
+struct fabric;
+struct observer;
+
+/* Opens the monitors and listens from now on. Needs CAP_NET_BROADCAST. NULL with ERR. Main thread. */
+struct observer *observer_new(struct fabric *fabric, struct err *err);
+
+/* NULL is fine. Main thread. */
+void observer_free(struct observer *observer);
+
+#endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FABRIC_PATROL_H
+#define WEFT_FABRIC_PATROL_H
+
+/* Compares rules with what they should be, and repairs them: at once where suspects.h was told of, of all slots in turn. */
+
+struct err;
+struct fabric;
+struct patrol;
+
+/* Begins its rounds. fabric->suspects has to be there. NULL with ERR. Main thread. */
+struct patrol *patrol_new(struct fabric *fabric, struct err *err);
+
+/* NULL is fine. After the last job was finished. Main thread. */
+void patrol_free(struct patrol *patrol);
+
+#endif

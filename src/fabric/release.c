@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Releasing a slot: what becomes of it depends on its phase. A live one may be used again (recycle.c), one that is being made or
+ * claimed is waited for, and all others are taken apart (teardown.c).
+ */
+#include "fabric/answer.h"
+#include "fabric/recycle.h"
+#include "fabric/state.h"
+
+#include <errno.h>
+
+static void release_refuse(struct fabric *fabric, unsigned number, int code, fabric_done *done, void *context)
+{
+	struct err err;
+
+	err_set(&err, code, "slot %u", number);
+	fabric_answer(fabric, done, context, &err);
+}
+
+static void release_slot(struct slot *slot)
+{
+	switch (slot->phase) {
+	case SLOT_PREPARING:
+	case SLOT_MAKING:
+	case SLOT_ADOPTING:
+	case SLOT_CLAIMING: /* whose end sees that it is to be destroyed */
+	case SLOT_LEAVING:
+	case SLOT_TEARDOWN:
+	case SLOT_STUCK:
+	case SLOT_DRAINING:
+	case SLOT_VANISHED: /* on its way already */
+	case SLOT_GONE:
+	case SLOT_PHASES:
+		break;
+	case SLOT_LIVE:
+		if (recycle_slot(slot))
+			break;
+		slot_become(slot, SLOT_LEAVING, "destroyed");
+		break;
+	case SLOT_NEW:
+	case SLOT_READY:
+	case SLOT_FAILED:
+	case SLOT_KEPT:
+	case SLOT_SILENCING:
+	case SLOT_QUARANTINE:
+	case SLOT_RENEWING:
+		slot_become(slot, SLOT_LEAVING, "destroyed");
+		break;
+	}
+}
+
+void fabric_destroy(struct fabric *fabric, unsigned number, fabric_done *done, void *context)
+{
+	struct slot *slot = slot_find(fabric, number);
+
+	if (!slot && number >= 1 && number <= CONFIG_SLOT_MAX) {
+		/* The kernel may know more of it, and who made it may have left sockets inside. */
+		slot = slot_new(fabric, number);
+		if (slot)
+			slot->leftovers = true;
+	}
+	if (!slot) {
+		release_refuse(fabric, number, EINVAL, done, context);
+		return;
+	}
+	if (slot->gone) {
+		release_refuse(fabric, number, EALREADY, done, context);
+		return;
+	}
+	slot->gone = done;
+	slot->gone_context = context;
+	release_slot(slot);
+}

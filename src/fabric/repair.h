@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FABRIC_REPAIR_H
+#define WEFT_FABRIC_REPAIR_H
+
+struct slot;
+
+/*
+ * Puts the links, addresses and routes of a live slot right, by a job of the builder, and reports what was repaired. If that
+ * fails, the slot becomes failed. Nothing happens to a slot in another phase, or if a repair is under way. Main thread.
+ */
+void slot_repair(struct slot *slot);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FABRIC_SLOT_H
+#define WEFT_FABRIC_SLOT_H
+
+/* The record of a slot, and how it is found. Main thread alone. */
+
+#include "base/loop.h"
+#include "base/queue.h"
+#include "fabric/fabric.h"
+#include "fabric/job.h"
+#include "fabric/slot/plan.h"
+#include "fabric/slot_state.h"
+#include "kernel/namespace.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CARRIER_DOWNS_UNKNOWN UINT32_MAX
+
+/* One slot. Each file of the fabric writes the group of members that is its own; PHASE is slot_become()'s. */
+struct slot {
+	struct fabric *fabric;
+	unsigned number;
+	enum slot_phase phase;
+	struct plan_share *plan; /* NULL: kept, or unknown */
+	int netns_fd;            /* borrowed from the caller that owns the sandbox; -1: none. Use slot_open_netns() */
+	struct namespace_key key;
+	int nsid; /* -1 unknown. slot_set_nsid() sets it */
+	int veth_index;
+	unsigned mtu;
+	bool leftovers; /* a former run of the daemon may have left sockets inside */
+
+	/* Looks, and the events that lead to them: look_slot.c, observe.c. */
+	bool carrier;           /* as it was reported last */
+	uint32_t carrier_downs; /* how often it was lost, up to the last look; CARRIER_DOWNS_UNKNOWN: no look yet */
+	bool blinked;           /* an event said that the carrier was lost, and it may be back by now */
+	bool veth_touched;      /* something happened to the host's end while the slot was being made */
+	struct job *look;       /* under way; NULL: none */
+	enum job_urgency look_urgency;
+	bool look_more; /* something happened after LOOK was posted */
+
+	struct job *repair; /* of its links, under way: repair.c. NULL: none */
+
+	/* The patrol's. */
+	bool suspected;            /* in the queue of suspects */
+	bool republish;            /* its published ports were lost with the host's table */
+	uint64_t patrolled_ms;     /* when it was visited last, clock_now_ms() */
+	uint64_t denials_since_ms; /* up to when its denials were reported */
+	uint32_t
+	    checked_generation; /* of its ruleset when that was last found to be what checked_plan wants; 0: never */
+	const struct plan_share *checked_plan; /* to compare with PLAN alone */
+	TAILQ_ENTRY(slot) suspects;
+
+	/* Counters: collect.c. */
+	struct fabric_counts counts; /* last read */
+	uint8_t still;               /* reads in a row that found no change */
+	uint8_t skipped;             /* times in a row that it was not even read since */
+
+	/* The callers that wait: for the slot until it is live, and for its end. */
+	struct job *refill; /* the builder's, that prepares it for the pool; NULL: none */
+	fabric_slot_done *made;
+	void *made_context;
+	struct plan_share *claimed; /* the plan of the caller that claims it; NULL: none */
+	fabric_done *gone; /* while it is being made or claimed: it is to be destroyed at once when it is live */
+	void *gone_context;
+
+	struct timer timeout; /* slot_start_timeout() starts it */
+	void (*timed_out)(struct slot *slot);
+	TAILQ_ENTRY(slot) next; /* in the pool's list of ready ones, or in the teardowns that wait */
+};
+
+TAILQ_HEAD(slot_queue, slot);
+
+/* The record of NUMBER; NULL: there is none. */
+struct slot *slot_find(const struct fabric *fabric, unsigned number);
+
+/* A record in SLOT_NEW for a NUMBER that has none. NULL only for lack of memory. */
+struct slot *slot_new(struct fabric *fabric, unsigned number);
+
+/* Frees SLOT's number, moves it to SLOT_GONE for CAUSE and frees it. It must be in no queue, and no caller may wait for it. */
+void slot_forget(struct slot *slot, const char *cause);
+
+/* Frees the record in whatever phase it is, without a move: for the end of the fabric. */
+void slot_free(struct slot *slot);
+
+/* The slot whose namespace has the number NSID in netlink messages; NULL: none. */
+struct slot *slot_by_nsid(const struct fabric *fabric, int nsid);
+
+/* From now on messages with NSID are about SLOT; -1: none are. 0, or -1 if NSID is beyond NAMESPACE_ID_MAX. */
+int slot_set_nsid(struct slot *slot, int nsid);
+
+/* A descriptor of the slot's namespace for one job, which closes it. -1 with ERR. */
+int slot_open_netns(const struct slot *slot, struct err *err);
+
+/* The id of the sandbox that has it, or had it, for the log; "" if there is none. */
+const char *slot_sandbox(const struct slot *slot);
+
+/* After DELAY_MS, calls TIMED_OUT, instead of what was started before. Stopped by timer_stop(&slot->timeout). */
+void slot_start_timeout(struct slot *slot, uint64_t delay_ms, void (*timed_out)(struct slot *slot));
+
+#endif

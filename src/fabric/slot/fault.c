@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One hook for the whole process: without a test there is none, and no step fails here. */
+#include "fabric/slot/fault.h"
+
+#include "base/err.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+static bool (*fault_wanted)(const char *step);
+
+void fault_set(bool (*fails)(const char *step))
+{
+	fault_wanted = fails;
+}
+
+int fault_check(const char *step, struct err *err)
+{
+	return fault_wanted && fault_wanted(step) ? err_set(err, EIO, "fault asked for") : 0;
+}

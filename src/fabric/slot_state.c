@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The life of a slot is the table below, and nothing else in the fabric assigns a phase. Whoever moves a slot fills in what goes
+ * with the new phase first (its plan, who waits for its end), for the listeners read that.
+ *
+ *	new -> preparing -> ready -> claiming -> live -> silencing -> quarantine -> renewing -> ready ...
+ *	new -> making | adopting -> live -> leaving -> teardown -> draining -> vanished -> gone
+ */
+#include "fabric/slot_state.h"
+
+#include "base/log.h"
+#include "fabric/slot.h"
+#include "fabric/state.h"
+
+#include <assert.h>
+
+#define TO(phase) (1u << SLOT_##phase)
+
+/* For each phase its name, and the phases that may follow. */
+static const struct {
+	const char *name;
+	unsigned next;
+} slot_table[SLOT_PHASES] = {
+	/* To leaving: a slot of which nothing was known is to be destroyed. To gone: memory was out. */
+	[SLOT_NEW] = { "new", TO(PREPARING) | TO(MAKING) | TO(ADOPTING) | TO(LEAVING) | TO(GONE) },
+	/* To gone from the next three: the builder failed and has undone all of it, or left what it was to adopt. */
+	[SLOT_PREPARING] = { "preparing", TO(READY) | TO(CLAIMING) | TO(GONE) },
+	[SLOT_MAKING] = { "making", TO(LIVE) | TO(GONE) },
+	[SLOT_ADOPTING] = { "adopting", TO(LIVE) | TO(KEPT) | TO(GONE) },
+	[SLOT_READY] = { "ready", TO(CLAIMING) | TO(LEAVING) },
+	/* Back to ready: the claim was cancelled before anything was done for it. */
+	[SLOT_CLAIMING] = { "claiming", TO(LIVE) | TO(READY) | TO(LEAVING) },
+	[SLOT_LIVE] = { "live", TO(FAILED) | TO(SILENCING) | TO(LEAVING) },
+	/* Back to live: a look finds the cause gone. No code takes this way yet. */
+	[SLOT_FAILED] = { "failed", TO(LIVE) | TO(LEAVING) },
+	[SLOT_KEPT] = { "kept", TO(LEAVING) },
+	/* To leaving from the next three: in doubt, not wanted, or asked for. */
+	[SLOT_SILENCING] = { "silencing", TO(QUARANTINE) | TO(LEAVING) },
+	[SLOT_QUARANTINE] = { "quarantine", TO(RENEWING) | TO(LEAVING) },
+	[SLOT_RENEWING] = { "renewing", TO(READY) | TO(LEAVING) },
+	[SLOT_LEAVING] = { "leaving", TO(TEARDOWN) },
+	/* To vanished at once: there was no veth. */
+	[SLOT_TEARDOWN] = { "teardown", TO(DRAINING) | TO(VANISHED) | TO(STUCK) },
+	[SLOT_STUCK] = { "stuck", TO(LEAVING) },
+	[SLOT_DRAINING] = { "draining", TO(VANISHED) },
+	[SLOT_VANISHED] = { "vanished", TO(GONE) },
+	[SLOT_GONE] = { "gone", 0 },
+};
+
+void slot_listen(struct slot_states *states, slot_moved *moved, void *context)
+{
+	assert(states->listener_count < SLOT_LISTENERS_MAX);
+	states->listeners[states->listener_count].moved = moved;
+	states->listeners[states->listener_count++].context = context;
+}
+
+bool slot_may_become(enum slot_phase from, enum slot_phase to)
+{
+	return slot_table[from].next & 1u << to;
+}
+
+const char *slot_phase_name(enum slot_phase phase)
+{
+	return slot_table[phase].name;
+}
+
+void slot_become(struct slot *slot, enum slot_phase phase, const char *cause)
+{
+	struct slot_states *states = &slot->fabric->states;
+	enum slot_phase from = slot->phase;
+
+	if (!slot_may_become(from, phase)) {
+		log_error("a slot was to make a move that there is not", F_UINT("slot", slot->number),
+			  F_STR("from", slot_phase_name(from)), F_STR("to", slot_phase_name(phase)),
+			  F_STR("cause", cause));
+		assert(!"a move of slot_table");
+		return;
+	}
+	log_debug("slot moved", F_UINT("slot", slot->number), F_STR("from", slot_phase_name(from)),
+		  F_STR("to", slot_phase_name(phase)), F_STR("cause", cause));
+	slot->phase = phase;
+	if (from != SLOT_NEW)
+		states->counts[from]--;
+	if (phase != SLOT_GONE)
+		states->counts[phase]++;
+	for (size_t i = 0; i < states->listener_count; i++)
+		states->listeners[i].moved(states->listeners[i].context, slot, from, cause);
+}
+
+bool slot_is_live(const struct slot *slot)
+{
+	return slot->phase == SLOT_LIVE || slot->phase == SLOT_FAILED;
+}
+
+bool slot_phase_is_quarantine(enum slot_phase phase)
+{
+	return phase == SLOT_SILENCING || phase == SLOT_QUARANTINE || phase == SLOT_RENEWING;
+}
+
+bool slot_is_leaving(const struct slot *slot)
+{
+	return slot->phase >= SLOT_LEAVING;
+}
+
+unsigned slot_count_quarantined(const struct slot_states *states)
+{
+	return states->counts[SLOT_SILENCING] + states->counts[SLOT_QUARANTINE] + states->counts[SLOT_RENEWING];
+}
+
+unsigned slot_count_teardowns(const struct slot_states *states)
+{
+	return states->counts[SLOT_TEARDOWN] + states->counts[SLOT_DRAINING];
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Suspicions gather for some milliseconds, because what alters one rule mostly alters more: then the patrol is notified once.
+ */
+#include "fabric/suspects.h"
+
+#include "base/err.h"
+#include "fabric/state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { GATHER_MS = 20 };
+
+struct suspects {
+	struct fabric *fabric;
+	TAILQ_HEAD(suspect_queue, slot) slots;
+	bool host, routes;
+	bool hurried; /* the timer is started, and has not been seen to expire */
+	struct timer timer;
+	void (*due)(void *context); /* NULL: nobody is notified */
+	void *context;
+};
+
+static void suspect_hurry(struct suspects *suspects)
+{
+	if (suspects->fabric->stopping || suspects->hurried)
+		return;
+	suspects->hurried = true;
+	timer_start(&suspects->timer, GATHER_MS);
+}
+
+static void suspect_on_timer(void *context)
+{
+	struct suspects *suspects = context;
+
+	suspects->hurried = false;
+	if (suspects->due)
+		suspects->due(suspects->context);
+}
+
+void suspect_slot(struct slot *slot)
+{
+	struct suspects *suspects = slot->fabric->suspects;
+
+	if (!slot->suspected) {
+		TAILQ_INSERT_TAIL(&suspects->slots, slot, suspects);
+		slot->suspected = true;
+	}
+	suspect_hurry(suspects);
+}
+
+void suspect_host(struct fabric *fabric)
+{
+	fabric->suspects->host = true;
+	suspect_hurry(fabric->suspects);
+}
+
+void suspect_routes(struct fabric *fabric, bool hurry)
+{
+	fabric->suspects->routes = true;
+	if (hurry)
+		suspect_hurry(fabric->suspects);
+}
+
+struct slot *suspects_take_slot(struct suspects *suspects)
+{
+	struct slot *slot = TAILQ_FIRST(&suspects->slots);
+
+	if (slot) {
+		TAILQ_REMOVE(&suspects->slots, slot, suspects);
+		slot->suspected = false;
+	}
+	return slot;
+}
+
+bool suspects_take_host(struct suspects *suspects)
+{
+	bool suspected = suspects->host;
+
+	suspects->host = false;
+	return suspected;
+}
+
+bool suspects_take_routes(struct suspects *suspects)
+{
+	bool suspected = suspects->routes;
+
+	suspects->routes = false;
+	return suspected;
+}
+
+static void suspect_on_move(void *context, struct slot *slot, enum slot_phase from, const char *cause)
+{
+	struct suspects *suspects = context;
+
+	(void)from;
+	(void)cause;
+	if (slot->phase != SLOT_GONE || !slot->suspected)
+		return;
+	TAILQ_REMOVE(&suspects->slots, slot, suspects);
+	slot->suspected = false;
+}
+
+void suspects_notify(struct suspects *suspects, void (*due)(void *context), void *context)
+{
+	suspects->due = due;
+	suspects->context = context;
+}
+
+struct suspects *suspects_new(struct fabric *fabric, struct err *err)
+{
+	struct suspects *suspects = calloc(1, sizeof(*suspects));
+
+	if (!suspects) {
+		err_set(err, ENOMEM, "suspects");
+		return NULL;
+	}
+	suspects->fabric = fabric;
+	TAILQ_INIT(&suspects->slots);
+	if (timer_init(&suspects->timer, fabric->base, suspect_on_timer, suspects, err) < 0) {
+		free(suspects);
+		return NULL;
+	}
+	slot_listen(&fabric->states, suspect_on_move, suspects);
+	return suspects;
+}
+
+void suspects_free(struct suspects *suspects)
+{
+	if (!suspects)
+		return;
+	timer_free(&suspects->timer);
+	free(suspects);
+}

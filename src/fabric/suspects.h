@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FABRIC_SUSPECTS_H
+#define WEFT_FABRIC_SUSPECTS_H
+
+/* What an event says may have been altered, until the patrol comes to it. Main thread. */
+
+#include <stdbool.h>
+
+struct err;
+struct fabric;
+struct slot;
+struct suspects;
+
+/* None yet; it notices by itself when a slot is forgotten. NULL with ERR. */
+struct suspects *suspects_new(struct fabric *fabric, struct err *err);
+
+/* NULL is fine. */
+void suspects_free(struct suspects *suspects);
+
+/* Calls DUE with CONTEXT soon after a suspicion, once for those that follow upon one another. */
+void suspects_notify(struct suspects *suspects, void (*due)(void *context), void *context);
+
+/* Rules of a slot may have been altered. */
+void suspect_slot(struct slot *slot);
+
+/* Rules of the host may have been. */
+void suspect_host(struct fabric *fabric);
+
+/* The routes of the host that all slots share may have been. HURRY: notify for that alone. */
+void suspect_routes(struct fabric *fabric, bool hurry);
+
+/* Takes the oldest suspected slot out; NULL: there is none. It may be in any phase by now. */
+struct slot *suspects_take_slot(struct suspects *suspects);
+
+/* Whether the host's rules, or routes, are suspected; they are not any more. */
+bool suspects_take_host(struct suspects *suspects);
+bool suspects_take_routes(struct suspects *suspects);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The moves of slots that the daemon hears of: a sandbox's slot has failed, a number that was ready for any sandbox may not be
+ * used any more, a number may be used again. The other reports, of carriers, repairs and denied flows, are no moves, and come from
+ * the files that find them.
+ */
+#include "fabric/watcher.h"
+
+#include "base/log.h"
+#include "fabric/state.h"
+
+static void fabric_report_failed(struct slot *slot, const char *cause)
+{
+	const struct fabric_watcher *watcher = &slot->fabric->watcher;
+
+	log_error("slot broken", F_STR("sandbox", slot_sandbox(slot)), F_UINT("slot", slot->number),
+		  F_STR("what", cause));
+	watcher->broken(watcher->context, slot->number, cause);
+}
+
+static void fabric_report_move(void *context, struct slot *slot, enum slot_phase from, const char *cause)
+{
+	const struct fabric *fabric = context;
+	const struct fabric_watcher *watcher = &fabric->watcher;
+	bool was_for_all = from == SLOT_READY || from == SLOT_CLAIMING;
+
+	if (slot->phase == SLOT_FAILED)
+		fabric_report_failed(slot, cause);
+	/* Without a caller that waits for its end nobody expects it. */
+	else if (slot->phase == SLOT_LEAVING && was_for_all && !slot->gone)
+		watcher->slot_going(watcher->context, slot->number);
+	else if ((slot->phase == SLOT_READY && from == SLOT_RENEWING) ||
+		 (slot->phase == SLOT_GONE && from == SLOT_VANISHED))
+		watcher->slot_free(watcher->context, slot->number);
+}
+
+void fabric_report_moves(struct fabric *fabric)
+{
+	slot_listen(&fabric->states, fabric_report_move, fabric);
+}
