@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Removing all that is ours, for `weftd --cleanup`: no threads, no loop. Names first, so that the kernel drops most slots by
- * itself; then, after a second, whatever is still there explicitly.
+ * Removing all that is ours, for `weftd --cleanup`, without threads and loop. Names go first, so that the kernel drops most slots
+ * by itself; links that are there after a second are deleted.
  */
 #include "fabric/fabric.h"
 
@@ -24,20 +24,20 @@ struct cleaning {
 	const struct config *config;
 	struct rtnl host;
 	struct scan scan;
-	void (*told)(void *context, const char *what);
+	void (*removed)(void *context, const char *what);
 	void *context;
 };
 
-static void tell(struct cleaning *cleaning, const char *format, const char *name)
+static void fabric_report_removal(struct cleaning *cleaning, const char *format, const char *name)
 {
 	char what[CONFIG_PATH_SIZE + 64];
 
 	snprintf(what, sizeof(what), format, name);
-	if (cleaning->told)
-		cleaning->told(cleaning->context, what);
+	if (cleaning->removed)
+		cleaning->removed(cleaning->context, what);
 }
 
-static bool veth_is_there(struct cleaning *cleaning, unsigned slot)
+static bool fabric_veth_is_there(struct cleaning *cleaning, unsigned slot)
 {
 	char name[CONFIG_LINK_SIZE];
 	struct link_info link;
@@ -49,17 +49,17 @@ static bool veth_is_there(struct cleaning *cleaning, unsigned slot)
 }
 
 /* Waits until the veths of FROM..TO are gone, for a second at most. */
-static void await_lot(struct cleaning *cleaning, size_t from, size_t to)
+static void fabric_await_lot(struct cleaning *cleaning, size_t from, size_t to)
 {
 	uint64_t deadline = clock_now_ms() + TEARDOWN_TIMEOUT_MS;
 
 	for (size_t i = from; i < to; i++) {
-		while (veth_is_there(cleaning, cleaning->scan.found.items[i].slot) && clock_now_ms() < deadline)
+		while (fabric_veth_is_there(cleaning, cleaning->scan.found.items[i].slot) && clock_now_ms() < deadline)
 			poll(NULL, 0, 2);
 	}
 }
 
-static int clean_slot(struct cleaning *cleaning, unsigned slot, struct err *err)
+static int fabric_clean_slot(struct cleaning *cleaning, unsigned slot, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 	struct slot_remains remains = { .slot = slot, .nsid = -1, .published = true, .leftovers = true };
@@ -67,11 +67,11 @@ static int clean_slot(struct cleaning *cleaning, unsigned slot, struct err *err)
 	if (destroy_slot(&cleaning->host, cleaning->config, &remains, err) < 0)
 		return -1;
 	if (remains.had_name)
-		tell(cleaning, "namespace %s", config_netns_path(cleaning->config, slot, path));
+		fabric_report_removal(cleaning, "namespace %s", config_netns_path(cleaning->config, slot, path));
 	return 0;
 }
 
-static int clean_links(struct cleaning *cleaning, unsigned slot, struct err *err)
+static int fabric_clean_links(struct cleaning *cleaning, unsigned slot, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
 	struct slot_remains remains = { .slot = slot, .nsid = -1 };
@@ -80,11 +80,11 @@ static int clean_links(struct cleaning *cleaning, unsigned slot, struct err *err
 		return -1;
 	if (conntrack_flush_host(config_host_ip(cleaning->config, slot), err) < 0)
 		return -1;
-	tell(cleaning, "link %s", config_veth_name(cleaning->config, slot, name));
+	fabric_report_removal(cleaning, "link %s", config_veth_name(cleaning->config, slot, name));
 	return 0;
 }
 
-static int clean_slots(struct cleaning *cleaning, struct err *err)
+static int fabric_clean_slots(struct cleaning *cleaning, struct err *err)
 {
 	if (scan_host(&cleaning->host, cleaning->config, &cleaning->scan, err) < 0)
 		return -1;
@@ -93,46 +93,46 @@ static int clean_slots(struct cleaning *cleaning, struct err *err)
 		    from + TEARDOWN_LOT < cleaning->scan.found.count ? from + TEARDOWN_LOT : cleaning->scan.found.count;
 
 		for (size_t i = from; i < to; i++) {
-			if (clean_slot(cleaning, cleaning->scan.found.items[i].slot, err) < 0)
+			if (fabric_clean_slot(cleaning, cleaning->scan.found.items[i].slot, err) < 0)
 				return -1;
 		}
-		await_lot(cleaning, from, to);
+		fabric_await_lot(cleaning, from, to);
 		for (size_t i = from; i < to; i++) {
-			if (clean_links(cleaning, cleaning->scan.found.items[i].slot, err) < 0)
+			if (fabric_clean_links(cleaning, cleaning->scan.found.items[i].slot, err) < 0)
 				return -1;
 		}
 	}
 	return 0;
 }
 
-static int clean_host(struct cleaning *cleaning, struct err *err)
+static int fabric_clean_host(struct cleaning *cleaning, struct err *err)
 {
 	unsigned routes;
 	bool table;
 
-	/* The routes after the slots, the rules last: nothing is open in between. */
+	/* The routes go after the slots and the rules last, so that nothing is open in between. */
 	if (build_host_routes_remove(&cleaning->host, cleaning->config, &routes, err) < 0)
 		return -1;
 	if (routes)
-		tell(cleaning, "%s", "unreachable routes");
+		fabric_report_removal(cleaning, "%s", "unreachable routes");
 	if (nft_host_remove(&table, err) < 0)
 		return -1;
 	if (table)
-		tell(cleaning, "%s", "nft table inet weft");
+		fabric_report_removal(cleaning, "%s", "nft table inet weft");
 	return 0;
 }
 
-int fabric_cleanup(const struct config *config, void (*told)(void *context, const char *what), void *context,
+int fabric_cleanup(const struct config *config, void (*removed)(void *context, const char *what), void *context,
 		   struct err *err)
 {
-	struct cleaning cleaning = { .config = config, .host = RTNL_CLOSED, .told = told, .context = context };
+	struct cleaning cleaning = { .config = config, .host = RTNL_CLOSED, .removed = removed, .context = context };
 	int result;
 
 	if (rtnl_open(&cleaning.host, -1, NETLINK_ROUTE, err) < 0)
 		return -1;
-	result = clean_slots(&cleaning, err);
+	result = fabric_clean_slots(&cleaning, err);
 	if (result == 0)
-		result = clean_host(&cleaning, err);
+		result = fabric_clean_host(&cleaning, err);
 	scan_clear(&cleaning.scan);
 	rtnl_close(&cleaning.host);
 	return result;

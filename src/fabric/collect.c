@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reading counters of many slots: a few per job, and the next job is posted when these are done, so that a claim in between
- * waits for a few dumps and not for thousands. A slot that goes meanwhile is left out; and where all are asked for, one that is
- * idle is read in every sixth round only: thousands of idle sandboxes cost next to nothing.
+ * Reading the counters of many slots. A job reads a few, and the next job is posted when they are there, so that a claim in
+ * between waits for a few dumps and not for thousands. A slot that goes meanwhile is left out. Where all are asked for, an idle
+ * slot is read in every sixth round only, so that thousands of idle sandboxes cost next to nothing.
  */
 #include "base/container_of.h"
 #include "base/log.h"
@@ -16,8 +16,8 @@
 
 enum {
 	SLOTS_A_JOB = 8,
-	STILL = 3, /* reads without a change, after which a slot counts as idle ... */
-	SKIPS = 5, /* ... and is read when it was left out so often */
+	STILL = 3, /* after so many reads without a change a slot counts as idle ... */
+	SKIPS = 5, /* ... and is left out so often before it is read again */
 };
 
 struct collection {
@@ -33,7 +33,7 @@ struct collection {
 	/* The job at hand. */
 	unsigned slots[SLOTS_A_JOB];
 	int fds[SLOTS_A_JOB];
-	int links[SLOTS_A_JOB]; /* on the host */
+	int links[SLOTS_A_JOB]; /* indexes of the veths on the host */
 	struct fabric_counts read[SLOTS_A_JOB];
 	bool good[SLOTS_A_JOB];
 	size_t used;
@@ -44,7 +44,7 @@ static int fabric_run_collect(struct job *job)
 	struct collection *collection = container_of(job, struct collection, job);
 	uint64_t drops[SLOTS_A_JOB] = { 0 };
 
-	/* Without the host's table there is nothing to add. */
+	/* Without the host's table there are no drops to add. */
 	if (nft_host_drops(collection->links, drops, collection->used, &job->err) < 0)
 		log_debug("drops of the host not read", F_STR("error", job->err.text));
 	for (size_t i = 0; i < collection->used; i++) {
@@ -151,7 +151,7 @@ void fabric_collect(struct fabric *fabric, unsigned slot, fabric_counts_done *do
 	struct collection *collection = calloc(1, sizeof(*collection));
 
 	if (!collection)
-		abort(); /* who waits could not be told */
+		abort(); /* the caller would wait for ever */
 	collection->job.run = fabric_run_collect;
 	collection->job.finish = fabric_finish_collect;
 	collection->fabric = fabric;

@@ -3,11 +3,12 @@
 #define WEFT_FABRIC_FABRIC_H
 
 /*
- * What exists in the kernel, and how it comes and goes. The daemon asks on the main thread; two threads of the fabric (builder:
- * all that takes the kernel's RTNL lock; claimer: nft batches and what a reply waits for) do the work and report back on the
- * main thread. Kernel events are hints: the object is looked at again before anything is reported.
+ * The objects of sandboxes in the kernel, and how they come and go. The daemon asks on the main thread; two threads of the fabric
+ * do the work and report back to it. The builder does all that takes the kernel's RTNL lock, the claimer the nft batches and the
+ * steps for which a reply waits. Kernel events are hints: the object is looked at again before anything is reported.
  *
- * All functions: main thread, unless they say otherwise. Completions: main thread, always after the call that asked returned.
+ * Functions are for the main thread, unless they say otherwise. Completions come on the main thread, always after the call that
+ * asked has returned.
  */
 
 #include "base/addr.h"
@@ -25,29 +26,29 @@ struct fabric;
 
 /* One denied flow of a guest, as recorded by its namespace's rules. */
 struct fabric_denial {
-	char rule[32];        /* as nft_slot_reach() says, and "connections": too many at once */
+	char rule[32];        /* a word of nft_slot_reach(), or "connections": too many at once */
 	char proto[8];        /* "tcp", "udp", "icmp", or a number */
 	uint32_t destination; /* host order */
 	uint16_t port;        /* 0 where the protocol has none */
 };
 
-/* Told on the main thread. */
+/* The fabric's reports to the daemon, on the main thread. CONTEXT is handed to each. */
 struct fabric_watcher {
 	/* The TAP of SLOT won or lost its carrier (IFLA_CARRIER). Only on a change. */
 	void (*carrier)(void *context, unsigned slot, bool up);
-	/* Something of SLOT that weft made is gone or altered and cannot be put back under a running VM; WHAT names it. */
+	/* An object of SLOT is gone or altered and cannot be restored under a running VM; WHAT names it. */
 	void (*broken)(void *context, unsigned slot, const char *what);
-	/* Something was put right again: a table flushed by others, a lost route. SLOT 0: the host's. */
+	/* WHAT was repaired, such as a flushed table or a lost route. SLOT 0: it is the host's. */
 	void (*repaired)(void *context, unsigned slot, const char *what);
-	/* A slot that was ready for anybody is given up: its number may not be used until slot_free(). */
+	/* A slot that was ready for any sandbox is given up: its number may not be used until slot_free(). */
 	void (*slot_going)(void *context, unsigned slot);
 	/* The host saw the last object of SLOT go: its number may be used again. */
 	void (*slot_free)(void *context, unsigned slot);
-	/* SLOT's name is in use by something that does not carry our mark; it must be skipped. WHY names it. */
+	/* An object without our mark has SLOT's name, so the slot must be skipped. WHY names the object. */
 	void (*slot_foreign)(void *context, unsigned slot, const char *why);
-	/* A flow that policy denied, from the namespace's record of denials. */
+	/* Policy denied a flow, says the namespace's record of denials. */
 	void (*denied)(void *context, unsigned slot, const struct fabric_denial *denial);
-	/* The pool's numbers changed. */
+	/* The numbers of fabric_pool_state() have changed. */
 	void (*pool_changed)(void *context);
 	void *context;
 };
@@ -59,7 +60,7 @@ struct fabric_nat {
 	uint16_t guest_port;
 };
 
-/* What a slot is to be. The pointers are read during the call alone; the fabric copies. */
+/* A slot as it is to be. The pointers are read during the call alone; the fabric copies. */
 struct fabric_plan {
 	unsigned slot;
 	const char *id; /* for aliases, comments and error texts */
@@ -72,7 +73,7 @@ struct fabric_plan {
 	size_t nat_count;
 };
 
-/* What a slot came to be. */
+/* A slot as it came to be. */
 struct fabric_slot {
 	unsigned slot;
 	/*
@@ -103,8 +104,8 @@ struct fabric *fabric_new(struct event_base *base, const struct config *config, 
 			  struct err *err);
 
 /*
- * Stops the threads after the jobs they are at. Kernel state stays. Whoever waits for a completion is told before this returns:
- * what came of the jobs at hand, ECANCELED for the others.
+ * Stops the threads after the jobs they are at. Kernel state stays. All completions come before this returns, with the outcome of
+ * the jobs at hand, and with ECANCELED for the others. NULL is fine.
  */
 void fabric_free(struct fabric *fabric);
 
@@ -117,33 +118,33 @@ struct fabric_found {
 };
 typedef void fabric_scan_done(void *context, const struct fabric_found *found, size_t count, const struct err *err);
 
-/* Dumps the kernel once and reports all slots that carry our mark. At start, before anything else is asked. */
+/* Dumps the kernel once and reports all slots that carry our mark. At the start, before all other calls. */
 void fabric_scan(struct fabric *fabric, fabric_scan_done *done, void *context);
 
-/* Everybody has asked for what they want of it: the pool may prepare slots on the other numbers from now on. */
+/* All slots of a former run that are wanted were asked for: the pool may prepare slots on the other numbers from now on. */
 void fabric_open(struct fabric *fabric);
 
 /*
- * Makes the objects of a new slot (or claims a ready one of the pool, if PLAN's slot is one). All of it or nothing. The alias
- * and comments follow after DONE.
+ * Makes the objects of a new slot, all or none; or claims a ready one of the pool, if PLAN's slot is one. The alias and comments
+ * follow after DONE.
  */
 void fabric_make(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done, void *context);
 
-/* Takes over an existing slot: what matches stays untouched, what differs is repaired, live traffic flows on. */
+/* Takes over an existing slot. Objects that match stay untouched, others are repaired, and live traffic flows on. */
 void fabric_adopt(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done, void *context);
 
 /*
- * A slot found by the scan that nobody wants, but on which a VM lives: it is watched, not touched. Reports its namespace.
+ * Watches a slot that the scan found and no sandbox wants, but on which a VM lives. It is not touched. DONE gets its namespace.
  */
 void fabric_keep(struct fabric *fabric, unsigned slot, fabric_slot_done *done, void *context);
 
-/* SHUN: the pool does not prepare this slot, which somebody else has a claim on. */
+/* SHUN: the pool does not prepare this slot, on which somebody else has a claim. */
 void fabric_shun(struct fabric *fabric, unsigned slot, bool shun);
 
 /*
  * Takes the slot apart: unmounts and unlinks the namespace, after which kernel objects go with it, or puts it into the pool's
  * quarantine. Our own descriptors in it must be closed before. DONE comes when its host address answers no more and, without a
- * pool, its veth is gone; after 1 s links are deleted under whoever still holds them. The slot's number is free only when
+ * pool, its veth is gone. After 1 s links are deleted under a process that still holds them. The slot's number is free only when
  * slot_free() says so.
  */
 void fabric_destroy(struct fabric *fabric, unsigned slot, fabric_done *done, void *context);
@@ -154,10 +155,10 @@ void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric
 /* Ends every tracked flow of the slot (resume with reset). */
 void fabric_flush_flows(struct fabric *fabric, unsigned slot, fabric_done *done, void *context);
 
-/* Looks at TAP and veth of the slot again and tells the watcher of changes. For after a resume, and tests. */
+/* Looks at TAP and veth of the slot again and reports changes to the watcher. For after a resume, and tests. */
 void fabric_recheck(struct fabric *fabric, unsigned slot);
 
-/* What stops packets of guests, and packets to them. */
+/* The rules that stop packets of guests, and packets to them. */
 enum fabric_rule {
 	/* Policy, answered: as the rules of denials and of fabric_reach(). */
 	FABRIC_RULE_PRIVATE,
@@ -167,8 +168,8 @@ enum fabric_rule {
 	FABRIC_RULE_GATEWAY,
 	FABRIC_RULE_CONNECTIONS,
 	FABRIC_RULE_HOST,    /* the host's own addresses */
-	FABRIC_RULE_INGRESS, /* who else than the host opened connections to a sandbox */
-	/* What is forged or of no use, dropped. */
+	FABRIC_RULE_INGRESS, /* connections to a sandbox that the host did not open */
+	/* Forged packets and those of no use, dropped. */
 	FABRIC_RULE_MAC,
 	FABRIC_RULE_ARP,
 	FABRIC_RULE_IPV6,
@@ -185,7 +186,7 @@ enum fabric_rule {
 
 const char *fabric_rule_name(enum fabric_rule rule);
 
-/* What the kernel has counted for a slot since it was made. */
+/* The kernel's counters of a slot since it was made. */
 struct fabric_counts {
 	unsigned slot;
 	uint64_t bytes_to_guest, bytes_from_guest;
@@ -220,21 +221,21 @@ void fabric_reach(struct fabric *fabric, unsigned slot, uint32_t destination, en
 struct fabric_pool {
 	unsigned ready, target, quarantined, deleting;
 	uint64_t cold_total;     /* registrations that found no ready slot */
-	uint64_t deferred_total; /* deletions put off while claimants waited */
+	uint64_t deferred_total; /* teardowns that were deferred while claims waited */
 };
 void fabric_pool_state(const struct fabric *fabric, struct fabric_pool *pool);
 
-/* Options were reloaded: the pool follows its size. What it has beyond that is claimed before others are made. */
+/* Options were reloaded: the pool follows its size. Ready slots beyond that are claimed before others are made. */
 void fabric_reconfigure(struct fabric *fabric);
 
 /* A ready slot that fabric_make() would claim now; 0: none. For registry_prefer_slot(). */
 unsigned fabric_pool_slot(const struct fabric *fabric);
 
 /*
- * Removes everything that carries our mark: slots, routes, host table. Calls TOLD for each thing removed. 0 if nothing is left,
- * or -1 with ERR. Own threads and loop not needed; for `weftd --cleanup`.
+ * Removes everything that carries our mark: slots, routes, host table. Calls REMOVED for each object. 0 if nothing is left, or -1
+ * with ERR. Needs no threads and no loop; for `weftd --cleanup`.
  */
-int fabric_cleanup(const struct config *config, void (*told)(void *context, const char *what), void *context,
+int fabric_cleanup(const struct config *config, void (*removed)(void *context, const char *what), void *context,
 		   struct err *err);
 
 #endif

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One mutex, one condition and a list per urgency. A job belongs to main until it is posted, to the thread while it waits and
- * runs, and to main again from its letter on; so nothing in it is locked. Stopping ends with all jobs in the mailbox, run or
- * cancelled: each is finished exactly once. A hush ends by the clock, not by anybody's call: it cannot be forgotten.
+ * runs, and to main again from its message on; so nothing in it is locked. After a stop all jobs are in the mailbox, run or
+ * cancelled, and each is finished exactly once. A deferral ends by the clock, so that no call can be forgotten.
  */
 #include "fabric/job.h"
 
 #include "base/clock.h"
+#include "base/container_of.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -23,21 +23,21 @@ struct job_thread {
 	pthread_cond_t work;
 	struct job_list waiting[JOB_URGENCIES]; /* under LOCK */
 	unsigned counts[JOB_URGENCIES];         /* under LOCK */
-	uint64_t deferred_until_ms;             /* under LOCK: nothing in the background is begun before */
+	uint64_t deferred_until_ms;             /* under LOCK: before that, no background job is begun */
 	bool stopping;                          /* under LOCK */
 	bool running;                           /* main: the thread is to be joined */
 	struct mailbox *mailbox;
 	struct rtnl host; /* the thread's */
 };
 
-static bool is_background(int urgency)
+static bool job_is_background(int urgency)
 {
 	return urgency >= JOB_REMOVAL;
 }
 
-static struct job *next_job(struct job_thread *thread, bool deferring)
+static struct job *job_next(struct job_thread *thread, bool deferring)
 {
-	for (int urgency = 0; urgency < JOB_URGENCIES && !(deferring && is_background(urgency)); urgency++) {
+	for (int urgency = 0; urgency < JOB_URGENCIES && !(deferring && job_is_background(urgency)); urgency++) {
 		struct job *job = STAILQ_FIRST(&thread->waiting[urgency]);
 
 		if (!job)
@@ -49,8 +49,8 @@ static struct job *next_job(struct job_thread *thread, bool deferring)
 	return NULL;
 }
 
-/* Waits until something is posted, or until the end of a hush in which something was. */
-static void await_change(struct job_thread *thread, bool deferring)
+/* Waits until a job is posted, or until the end of a deferral in which one was. */
+static void job_await_change(struct job_thread *thread, bool deferring)
 {
 	struct timespec end = { .tv_sec = (time_t)(thread->deferred_until_ms / 1000),
 				.tv_nsec = (long)(thread->deferred_until_ms % 1000) * 1000000 };
@@ -62,7 +62,7 @@ static void await_change(struct job_thread *thread, bool deferring)
 }
 
 /* Waits for work; NULL when the thread shall end. */
-static struct job *await_job(struct job_thread *thread)
+static struct job *job_await(struct job_thread *thread)
 {
 	struct job *job = NULL;
 	bool deferring;
@@ -70,21 +70,21 @@ static struct job *await_job(struct job_thread *thread)
 	pthread_mutex_lock(&thread->lock);
 	while (!thread->stopping) {
 		deferring = thread->deferred_until_ms > clock_now_ms();
-		job = next_job(thread, deferring);
+		job = job_next(thread, deferring);
 		if (job)
 			break;
-		await_change(thread, deferring);
+		job_await_change(thread, deferring);
 	}
 	pthread_mutex_unlock(&thread->lock);
 	return job;
 }
 
-static void *run_thread(void *arg)
+static void *job_run_thread(void *arg)
 {
 	struct job_thread *thread = arg;
 	struct job *job;
 
-	while ((job = await_job(thread))) {
+	while ((job = job_await(thread))) {
 		job->failed = job->run(job) < 0;
 		mailbox_post(thread->mailbox, &job->mail);
 	}
@@ -92,14 +92,14 @@ static void *run_thread(void *arg)
 }
 
 /* Signals are for the main thread. */
-static int start(struct job_thread *thread, const char *name, struct err *err)
+static int job_thread_start(struct job_thread *thread, const char *name, struct err *err)
 {
 	sigset_t all, former;
 	int code;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &former);
-	code = pthread_create(&thread->thread, NULL, run_thread, thread);
+	code = pthread_create(&thread->thread, NULL, job_run_thread, thread);
 	pthread_sigmask(SIG_SETMASK, &former, NULL);
 	if (code)
 		return err_set(err, code, "thread %s", name);
@@ -127,7 +127,7 @@ struct job_thread *job_thread_new(const char *name, struct mailbox *mailbox, boo
 	thread->mailbox = mailbox;
 	if (host_socket && rtnl_open(&thread->host, -1, NETLINK_ROUTE, err) < 0)
 		goto fail;
-	if (start(thread, name, err) < 0)
+	if (job_thread_start(thread, name, err) < 0)
 		goto fail;
 	return thread;
 
@@ -136,14 +136,14 @@ fail:
 	return NULL;
 }
 
-static void deliver(struct mail *mail)
+static void job_deliver(struct mail *mail)
 {
-	struct job *job = (struct job *)((char *)mail - offsetof(struct job, mail));
+	struct job *job = container_of(mail, struct job, mail);
 
 	job->finish(job);
 }
 
-static void cancel(struct job_thread *thread, struct job *job)
+static void job_cancel(struct job_thread *thread, struct job *job)
 {
 	job->failed = true;
 	err_set(&job->err, ECANCELED, "weftd is stopping");
@@ -155,20 +155,20 @@ void job_thread_post(struct job_thread *thread, struct job *job, enum job_urgenc
 	bool stopping;
 
 	job->thread = thread;
-	job->mail.deliver = deliver;
+	job->mail.deliver = job_deliver;
 	pthread_mutex_lock(&thread->lock);
 	stopping = thread->stopping;
 	if (!stopping) {
 		STAILQ_INSERT_TAIL(&thread->waiting[urgency], job, next);
 		thread->counts[urgency]++;
-		/* While it is deferring, only the first of the background's, so that it knows what to wait for. */
-		if (!is_background(urgency) || thread->deferred_until_ms <= clock_now_ms() ||
+		/* Of background jobs in a deferral only the first wakes it, so that it knows when to wake up. */
+		if (!job_is_background(urgency) || thread->deferred_until_ms <= clock_now_ms() ||
 		    thread->counts[JOB_REFILL] + thread->counts[JOB_REMOVAL] == 1)
 			pthread_cond_signal(&thread->work);
 	}
 	pthread_mutex_unlock(&thread->lock);
 	if (stopping)
-		cancel(thread, job);
+		job_cancel(thread, job);
 }
 
 void job_thread_urge(struct job_thread *thread, struct job *job, enum job_urgency from, enum job_urgency to)
@@ -222,9 +222,9 @@ void job_thread_stop(struct job_thread *thread)
 	if (thread->running)
 		pthread_join(thread->thread, NULL);
 	thread->running = false;
-	/* Nobody else is left to take the lock for. */
-	while ((job = next_job(thread, false)))
-		cancel(thread, job);
+	/* The thread has ended, so no lock is needed. */
+	while ((job = job_next(thread, false)))
+		job_cancel(thread, job);
 }
 
 void job_thread_free(struct job_thread *thread)

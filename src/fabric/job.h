@@ -12,11 +12,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What goes first. Within one urgency the order is that of posting. */
+/* Which job is begun first. Within one urgency the order is that of posting. */
 enum job_urgency {
-	JOB_LOOK,    /* a kernel event waits to be looked into: short */
-	JOB_CLAIM,   /* somebody waits for a reply */
-	JOB_REMOVAL, /* somebody may wait, but less; and names, which must not come after it */
+	JOB_LOOK,    /* a kernel event is to be looked into: short */
+	JOB_CLAIM,   /* a caller waits for a reply */
+	JOB_REMOVAL, /* a caller may wait, but less; and names, which must not come after it */
 	JOB_REFILL,  /* preparation: nobody waits */
 	JOB_URGENCIES,
 };
@@ -30,29 +30,29 @@ struct job {
 	struct job_thread *thread;
 	int (*run)(struct job *job);     /* on the thread: 0, or -1 with ERR */
 	void (*finish)(struct job *job); /* on main, exactly once; frees the job */
-	bool failed;                     /* what RUN returned, or never run */
+	bool failed;                     /* RUN failed, or was never called */
 	struct err err;
 };
 
 /*
- * Starts a thread of this name whose finished jobs are told through MAILBOX. With HOST_SOCKET it has an RTNETLINK socket of the
- * home namespace. NULL with ERR.
+ * Starts a thread of this name, which reports finished jobs through MAILBOX. With HOST_SOCKET it has an RTNETLINK socket of the
+ * home namespace. NULL with ERR. Main thread.
  */
 struct job_thread *job_thread_new(const char *name, struct mailbox *mailbox, bool host_socket, struct err *err);
 
 /* Main thread. After job_thread_stop() the job is finished without being run, with ECANCELED. */
 void job_thread_post(struct job_thread *thread, struct job *job, enum job_urgency urgency);
 
-/* Somebody waits for a job by now: it goes behind those that are as urgent already, unless it was begun. Main thread. */
+/* Moves a job behind those of the urgency TO, because a caller waits for it by now; nothing if it was begun. Main thread. */
 void job_thread_urge(struct job_thread *thread, struct job *job, enum job_urgency from, enum job_urgency to);
 
 /*
- * What is not urgent (JOB_REMOVAL and below) is not begun before UNTIL_MS of clock_now_ms(). A hush is only ever made longer.
- * Main thread.
+ * Jobs that are not urgent (JOB_REMOVAL and below) are not begun before UNTIL_MS of clock_now_ms(). A deferral is only ever made
+ * longer. Main thread.
  */
 void job_thread_defer(struct job_thread *thread, uint64_t until_ms);
 
-/* Jobs of that urgency which wait. Main thread. */
+/* How many jobs of that urgency wait. Main thread. */
 unsigned job_thread_waiting(struct job_thread *thread, enum job_urgency urgency);
 
 /* Lets the job at hand end, joins the thread and cancels the rest. Main thread; harmless when called twice. */
@@ -61,10 +61,10 @@ void job_thread_stop(struct job_thread *thread);
 /* After stopping. NULL is fine. */
 void job_thread_free(struct job_thread *thread);
 
-/* The thread's socket: for RUN. */
+/* The RTNETLINK socket of the thread that runs JOB. For RUN alone. */
 struct rtnl *job_host(struct job *job);
 
-/* Whether the job failed: for FINISH. Returns &job->err or NULL. */
+/* &job->err if the job failed, else NULL. For FINISH. */
 const struct err *job_failure(const struct job *job);
 
 #endif

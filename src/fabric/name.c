@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The sandbox's name on its veth and its table, for people who look. It is written after the reply, when nobody else waits, and
- * nothing depends on it; where the veth has it already, nothing is written at all. Both are the builder's, in one job: while
- * names are written the claimer is free for those who wait.
+ * The sandbox's name on its veth and in its table, for people who look. It is written after the reply, when no caller waits, and
+ * nothing depends on it; where the veth has it already, neither is written. The builder does both in one job, so that the claimer
+ * is free for callers meanwhile.
  */
 #include "fabric/name.h"
 
@@ -44,7 +44,7 @@ static void slot_finish_naming(struct job *job)
 {
 	struct naming *naming = container_of(job, struct naming, job);
 
-	/* A slot that goes meanwhile gets no name. */
+	/* A slot that was given up meanwhile gets no name. */
 	if (job->failed)
 		log_debug("slot not named", F_UINT("slot", naming->plan->plan->slot), F_STR("error", job->err.text));
 	plan_share_release(naming->plan);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One socket of the host hears of the links of all namespaces (NETLINK_LISTEN_ALL_NSID): each message says by number which
- * namespace it is about, and a namespace has such a number from its making on. A message only leads to a look (look_slot.c). Messages
- * that the kernel had to drop (ENOBUFS) lead to a look at everything.
+ * One socket of the host hears of the links of all namespaces (NETLINK_LISTEN_ALL_NSID). Each message names its namespace by a
+ * number, which a namespace has from its making on. A message only leads to a look (look_slot.c), and messages that the kernel had
+ * to drop (ENOBUFS) lead to a look at everything. A second socket does the same for addresses and routes.
  *
- * A namespace's own end sends no message about its links with its number, so the host's end of the veth stands for it; and that
- * somebody took its name away is seen in the directory (inotify).
+ * When a namespace ends, no message about its links carries its number, so the host's end of the veth stands for it. The loss of
+ * its name is seen in the directory (inotify).
  *
- * A second socket hears of changes of nft tables, ours and others', here and inside; patrol.c then compares.
+ * A third socket hears of changes of nft tables, ours and foreign ones, here and inside; patrol.c then compares.
  */
 #include "fabric/observe.h"
 
@@ -38,8 +38,8 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-/* So few that a call that comes meanwhile waits for a tenth of a millisecond. */
-enum { PACKETS_A_TURN = 32, RECEIVE_BUFFER = 8 << 20, NSID_HERE = -1 };
+/* In an iteration so few packets are read that a call that comes meanwhile waits for a tenth of a millisecond. */
+enum { PACKETS_AN_ITERATION = 32, RECEIVE_BUFFER = 8 << 20, NSID_HERE = -1 };
 
 struct hearing {
 	struct fabric *fabric;
@@ -57,7 +57,7 @@ struct observer {
 	struct event *directory;
 };
 
-/* Somebody else's object with a name of ours went. Should there be another, making the slot will find it. */
+/* A foreign object with a name of ours went. Should there be another, making the slot will find it. */
 static void observe_foreign_gone(struct fabric *fabric, unsigned number)
 {
 	if (!number || number > CONFIG_SLOT_MAX || !(fabric->shunned[number] & SHUN_FOREIGN) || fabric->slots[number])
@@ -68,7 +68,7 @@ static void observe_foreign_gone(struct fabric *fabric, unsigned number)
 
 /* ---- links ---- */
 
-/* Messages wait in their queue: one from before the last look may speak of a carrier that was yet to come. */
+/* Messages wait in their queue, so that an old one may speak of a time before the carrier that the last look saw. */
 static bool observe_is_news(const struct slot *slot, const struct link_info *link)
 {
 	return slot->carrier_downs == CARRIER_DOWNS_UNKNOWN || (int32_t)(link->carrier_downs - slot->carrier_downs) > 0;
@@ -99,7 +99,7 @@ static void observe_link_changed(struct fabric *fabric, const struct nlmsghdr *h
 	if (header->nlmsg_type == RTM_DELLINK || !link.carrier)
 		slot->blinked |= slot->carrier && (header->nlmsg_type == RTM_DELLINK || observe_is_news(slot, &link));
 	else
-		/* The first message about a TAP says that it has a carrier, and may come after all is done: it is down then. */
+		/* The first message about a TAP says that it has a carrier and is down. It may come after the slot is complete. */
 		slot->blinked |= !slot->carrier && (link.flags & IFF_UP) &&
 				 (slot->phase == SLOT_READY || slot_phase_is_quarantine(slot->phase));
 	if (header->nlmsg_type == RTM_DELLINK || link.carrier != slot->carrier || slot->blinked ||
@@ -151,7 +151,7 @@ static void observe_address_lost(struct fabric *fabric, const struct nlmsghdr *h
 		slot_repair(slot);
 }
 
-/* A host address's route, or one that covers the ranges. */
+/* The route of a host address, or one that covers the ranges. */
 static void observe_host_route_changed(struct fabric *fabric, uint32_t destination, uint8_t length)
 {
 	const struct config *config = fabric->config;
@@ -192,7 +192,7 @@ static void observe_route_message(struct fabric *fabric, const struct nlmsghdr *
 		slot_repair(slot);
 }
 
-/* A host with many routes of its own may drown this socket; the patrol looks all slots over in its time. */
+/* A host with many routes of its own may drown this socket, so no look is made; the patrol looks over all slots in time. */
 static void observe_routes_lost(struct fabric *fabric)
 {
 	suspect_routes(fabric, true);
@@ -208,7 +208,7 @@ static void observe_rule_message(struct fabric *fabric, const struct nlmsghdr *h
 	if (NFNL_SUBSYS_ID(header->nlmsg_type) != NFNL_SUBSYS_NFTABLES ||
 	    mnl_nlmsg_get_payload_len(header) < sizeof(struct nfgenmsg))
 		return;
-	/* The first attribute of all these messages is the table's name; a new generation has none. */
+	/* The first attribute of all these messages is the table's name, but for a new generation, which has none. */
 	if (NFNL_MSG_TYPE(header->nlmsg_type) == NFT_MSG_NEWGEN)
 		return;
 	rtnl_attributes(header, sizeof(struct nfgenmsg), table, 2);
@@ -242,7 +242,7 @@ static int observe_message_nsid(struct msghdr *message)
 	return nsid;
 }
 
-/* Takes one packet: 1, or 0 when there is none. */
+/* Takes one packet. 1, or 0 if there was none. */
 static int observe_hear_one(struct hearing *hearing)
 {
 	_Alignas(struct nlmsghdr) char buffer[RTNL_RECEIVE_SIZE];
@@ -275,7 +275,7 @@ static void observe_on_heard(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	while (packets++ < PACKETS_A_TURN && observe_hear_one(hearing))
+	while (packets++ < PACKETS_AN_ITERATION && observe_hear_one(hearing))
 		;
 }
 
@@ -292,7 +292,7 @@ static int observe_open(struct hearing *hearing, int family, const int *groups, 
 	hearing->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, family);
 	if (hearing->fd < 0 || bind(hearing->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return err_set(err, errno, "netlink monitor");
-	/* A bigger buffer is a convenience; without it more looks are made. */
+	/* Without a bigger buffer more looks are made, and that is all. */
 	if (setsockopt(hearing->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
 		(void)setsockopt(hearing->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	if (setsockopt(hearing->fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, &one, sizeof(one)) < 0)

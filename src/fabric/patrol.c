@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Rules can be altered by anybody with the right to, and a table can be flushed. The patrol compares what is there with what
- * should be: at once where an event raised suspicion, and of all slots in turn from time to time. On its way it reads out the
- * record of denied flows. One job at a time, so that a claim never stands behind more than one comparison.
+ * Any process with the right to can alter rules or flush a table. The patrol compares the rules that are there with those that
+ * should be, at once where an event raised suspicion, and of all slots in turn from time to time. On its way it reads out the
+ * record of denied flows. It posts one job at a time, so that a claim never stands behind more than one comparison.
  *
  * A comparison uses the plan that the slot has when the job is posted, and jobs of the claimer that concern rules have one
- * urgency: so an update that is asked for later also comes later, and is never undone by a patrol.
+ * urgency. So an update that is asked for later also comes later, and is never undone by a patrol.
  */
 #include "fabric/patrol.h"
 
@@ -26,18 +26,18 @@
 enum {
 	TICK_MS = 1000,
 	HOST_DENIALS_EVERY_MS = 2000,
-	HOST_EVERY_MS = 10000, /* each object is visited at least this far apart, without a suspicion */
+	HOST_EVERY_MS = 10000, /* between two visits without a suspicion */
 	SLOT_EVERY_MS = 5000,
 	SLOTS_A_TICK = 50,
-	ROUND_TICKS = 45,  /* all are visited in so many at most: denials are kept for a minute */
-	DENIALS_MAX = 256, /* of one visit */
+	ROUND_TICKS = 45,  /* all slots are visited within so many, for denials are kept for a minute */
+	DENIALS_MAX = 256, /* in one visit */
 };
 
 struct patrol {
 	struct fabric *fabric;
 	struct timer timer;
 	uint64_t host_ms;               /* when its rules were compared last */
-	uint64_t host_denials_ms;       /* when they were read last */
+	uint64_t host_denials_ms;       /* when denials were read last */
 	uint64_t host_denials_since_ms; /* see nft_host_denials() */
 	bool busy;                      /* a job is under way */
 	unsigned budget;                /* slots of this tick that are still to be visited without a suspicion */
@@ -53,12 +53,12 @@ struct visit {
 	struct plan_share *plan;
 	int netns_fd;
 	bool republish;
-	uint32_t generation;         /* of the ruleset when it was last found well; 0: not known */
+	uint32_t generation;         /* of the ruleset that was last found intact; 0: not known */
 	struct fabric_counts counts; /* last read */
 	bool repaired;
 	uint64_t denials_since_ms; /* see nft_slot_denials() */
 	struct fabric_denial *denials;
-	int *links; /* of denials on the host: by which each came */
+	int *links; /* for denials on the host: the link by which each came */
 	size_t denial_count;
 };
 
@@ -123,13 +123,13 @@ static int patrol_run_host_denials(struct job *job)
 {
 	struct visit *visit = container_of(job, struct visit, job);
 
-	/* Without the table there are none; that it is missing is seen by others. */
+	/* Without the table there are none; the comparison finds that it is missing. */
 	if (nft_host_denials(&visit->denials_since_ms, patrol_take_host_denial, visit, &job->err) < 0)
 		return job->err.code == ENOENT ? 0 : -1;
 	return 0;
 }
 
-/* Checks the slot's tables, unless nothing has changed in the namespace since they were found well, and puts them right. */
+/* Compares the slot's tables and repairs them, unless no rule has changed in the namespace since they were found intact. */
 static int patrol_check_tables(struct visit *visit, struct err *err)
 {
 	const struct config *config = visit->fabric->config;
@@ -137,7 +137,7 @@ static int patrol_check_tables(struct visit *visit, struct err *err)
 	uint32_t generation;
 	bool intact;
 
-	/* Asked before the check: what changes meanwhile is seen the next time. */
+	/* Read before the comparison, so that a change meanwhile is seen the next time. */
 	if (nft_generation(visit->netns_fd, &generation, err) < 0)
 		return -1;
 	if (generation == visit->generation)
@@ -164,7 +164,7 @@ static int patrol_run_slot(struct job *job)
 	return nft_slot_denials(visit->netns_fd, &visit->denials_since_ms, patrol_take_denial, visit, &job->err);
 }
 
-/* All published ports went with the table. */
+/* All published ports went with the host's table. */
 static void patrol_republish_all(struct patrol *patrol)
 {
 	for (unsigned number = 1; number <= CONFIG_SLOT_MAX; number++) {
@@ -254,7 +254,7 @@ static void patrol_post(struct patrol *patrol, struct visit *visit)
 	job_thread_post(patrol->fabric->claimer, &visit->job, JOB_CLAIM);
 }
 
-/* By the builder: routes take RTNL. */
+/* By the builder, for routes take RTNL. */
 static void patrol_visit_routes(struct patrol *patrol)
 {
 	struct visit *visit = patrol_visit_new(patrol);
@@ -290,7 +290,7 @@ static void patrol_visit_host_denials(struct patrol *patrol)
 	patrol_post(patrol, visit);
 }
 
-/* Whether it was begun. */
+/* Whether the visit was begun. */
 static bool patrol_visit_slot(struct patrol *patrol, struct slot *slot)
 {
 	struct visit *visit = patrol_visit_new(patrol);
@@ -317,7 +317,7 @@ static bool patrol_visit_slot(struct patrol *patrol, struct slot *slot)
 	return true;
 }
 
-/* The next slot in turn that was not visited for long enough; NULL: none. */
+/* The next slot in turn whose last visit is long enough ago; NULL: none. */
 static struct slot *patrol_next_due(struct patrol *patrol)
 {
 	uint64_t now = clock_now_ms();
@@ -364,7 +364,7 @@ static void patrol_on_suspicion(void *context)
 	patrol_go_on(context);
 }
 
-/* Addresses and routes are told by events; should one have been lost, each slot is looked over in turn. */
+/* Events report lost addresses and routes. Should an event have been lost, each slot is looked over in turn. */
 static void patrol_look_over_one(struct patrol *patrol)
 {
 	for (unsigned i = 0; i < CONFIG_SLOT_MAX; i++) {

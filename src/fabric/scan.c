@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The scan at the start, told on main. */
+/* The scan at the start of the daemon, which the builder makes, and its report on the main thread. */
 #include "fabric/slot/scan.h"
 #include "base/cleanup.h"
 #include "base/container_of.h"

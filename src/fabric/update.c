@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What changes, or is asked, of a live slot: its policy and published ports (claimer), its rates (builder,
- * only where it differs), its flows, and whether a packet would pass.
+ * Changes of a live slot, and questions about it. The claimer replaces its policy and published ports, and the builder its rates
+ * where they differ. The claimer also ends its flows, and answers whether a packet would pass.
  *
- * An update counts as the slot's plan from the moment it is asked for, so that a patrol that comes after it compares with the
- * new one; a failed update puts rules and plan back.
+ * The new plan is the slot's from the moment of the request, so that a later patrol compares with it. A failed update
+ * restores rules and plan.
  */
 #include "base/container_of.h"
 #include "base/log.h"
@@ -54,7 +54,7 @@ static int slot_put_rules(struct update *update, const struct fabric_plan *plan,
 	const struct config *config = update->fabric->config;
 	bool same = plan_same_egress(plan, former) && plan_same_bandwidth(plan->bandwidth, former->bandwidth);
 
-	/* Rules that are replaced are deleted, and that waits for the kernel. */
+	/* Equal rules are left alone, for deleting the former ones waits for the kernel. */
 	if (!same && nft_slot_update(update->netns_fd, plan, former, err) < 0)
 		return -1;
 	if (!plan->nat_count && !former->nat_count)
@@ -67,9 +67,9 @@ static int slot_run_revert(struct job *job)
 	struct update *update = container_of(job, struct update, job);
 	struct err err;
 
-	/* What is told is why the update failed; that putting back fails too is for the log. */
+	/* The caller is told why the update failed; a failure of restoring them is for the log. */
 	if (slot_put_rules(update, update->former->plan, update->plan->plan, &err) < 0)
-		log_error("former policy not put back", F_UINT("slot", update->slot), F_STR("error", err.text));
+		log_error("former policy not restored", F_UINT("slot", update->slot), F_STR("error", err.text));
 	return -1;
 }
 
@@ -166,7 +166,7 @@ void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric
 	job_thread_post(fabric->claimer, &update->job, JOB_CLAIM);
 }
 
-/* ---- flows, and what policy says ---- */
+/* ---- flows and reachability ---- */
 
 struct slot_question {
 	struct job job;
@@ -174,7 +174,7 @@ struct slot_question {
 	unsigned slot;
 	int netns_fd;
 	fabric_done *flushed;
-	fabric_reach_done *told;
+	fabric_reach_done *reached;
 	void *context;
 	uint32_t destination;
 	enum proto proto;
@@ -191,7 +191,7 @@ static int slot_run_flush(struct job *job)
 	return conntrack_flush_host(config_host_ip(question->fabric->config, question->slot), &job->err);
 }
 
-/* What the namespace lets through ends at the host's own addresses, services apart. */
+/* A packet that the namespace lets through is stopped at the host's own addresses, services apart. */
 static int slot_judge_host(struct slot_question *question, struct err *err)
 {
 	struct fabric_reach *reach = &question->reach;
@@ -231,7 +231,7 @@ static void slot_finish_question(struct job *job)
 	if (question->flushed)
 		question->flushed(question->context, err);
 	else
-		question->told(question->context, err ? NULL : &question->reach, err);
+		question->reached(question->context, err ? NULL : &question->reach, err);
 	free(question);
 }
 
@@ -240,13 +240,13 @@ static void slot_deliver_refusal(struct mail *mail)
 	slot_finish_question(container_of(mail, struct job, mail));
 }
 
-/* Posts the question, or the answer that there is no such slot. */
+/* Posts the question, or, if there is no such slot, the answer to it. */
 static void slot_ask(struct fabric *fabric, const struct slot_question *form)
 {
 	struct slot_question *question = malloc(sizeof(*question));
 
 	if (!question)
-		abort(); /* who waits could not be told */
+		abort(); /* the caller would wait for ever */
 	*question = *form;
 	question->fabric = fabric;
 	question->job.finish = slot_finish_question;
@@ -272,7 +272,7 @@ void fabric_reach(struct fabric *fabric, unsigned slot, uint32_t destination, en
 	slot_ask(fabric, &(struct slot_question){
 			     .job.run = slot_run_reach,
 			     .slot = slot,
-			     .told = done,
+			     .reached = done,
 			     .context = context,
 			     .destination = destination,
 			     .proto = proto,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Taking over: the same parts as in making, each of which looks before it touches, in an order in which traffic that flows is
- * never cut. What cannot be a whole slot any more (no namespace, or another one under its name) has no guest that could be
- * reached; it is cleared away and made anew.
+ * Taking over a slot of a former run, by the same parts as in making. Each looks before it touches, and their order never cuts
+ * traffic that flows. A slot that cannot be whole any more (no namespace, or another one under its name) has no guest that could
+ * be reached; it is cleared away and made anew.
  */
 #include "fabric/slot/work.h"
 
@@ -16,7 +16,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-/* The number of the namespace that is open. */
+/* Fills in the number of the namespace that is open. */
 static int adopt_find_number(struct slot_work *work, struct err *err)
 {
 	struct namespace_key key = namespace_key_of(work->netns_fd);
@@ -27,7 +27,7 @@ static int adopt_find_number(struct slot_work *work, struct err *err)
 	return 0;
 }
 
-/* The namespace under the slot's name, if the veth leads into it. ENOENT: it does not. */
+/* Opens the namespace under the slot's name, if the veth leads into it. ENOENT: it does not. */
 static int adopt_find_named(struct slot_work *work, const struct link_info *veth, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
@@ -49,8 +49,8 @@ static int adopt_find_named(struct slot_work *work, const struct link_info *veth
 }
 
 /*
- * The veth is there, and its namespace has no name any more. A VM that lives in it keeps it, and shows it to us; if it does so
- * from where we cannot see it, nothing may be taken apart under it. ENOENT: nobody lives there.
+ * The veth is there, and its namespace has no name any more. A VM that lives in it keeps it, and its process leads us to it. If we
+ * cannot see that process, nothing may be taken apart under it. ENOENT: no VM lives there.
  */
 static int adopt_find_unnamed(struct slot_work *work, const struct link_info *veth, struct err *err)
 {
@@ -75,7 +75,7 @@ static int adopt_find_unnamed(struct slot_work *work, const struct link_info *ve
 	return 0;
 }
 
-/* Finds VETH and namespace of the slot and whether they belong together. ENOENT: they do not. */
+/* Finds VETH and namespace of the slot. ENOENT: they do not belong together, or one is missing. */
 static int adopt_find(struct slot_work *work, struct link_info *veth, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
@@ -187,7 +187,7 @@ int adopt_unchanged(struct slot_work *work, struct err *err)
 	return 0;
 }
 
-/* The veth of a live slot that somebody deleted. */
+/* Makes the veth of a live slot again if it was deleted. */
 static int adopt_repair_veth(struct slot_work *work, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];

@@ -3,7 +3,7 @@
  * A slot is made in steps, each with its reverse; a failure undoes those that were done, last first.
  *
  * The order is chosen for a daemon that may be killed between any two steps. Until the veth exists the namespace has no name
- * and dies with the process; from then on the veth's link group marks all as ours; the name comes next, so that a bound
+ * and dies with the process; from then on the veth's link group marks all as ours. The name comes next, so that a bound
  * namespace always has its mark. The host address gets its route only when everything behind it is in place.
  */
 #include "fabric/slot/work.h"
@@ -26,13 +26,13 @@ struct step {
 	void (*undo)(struct slot_work *work); /* NULL: goes with the namespace */
 };
 
-/* An undo that fails leaves something behind: the operator must hear of it, the caller cannot do anything about it. */
+/* An undo that fails leaves an object behind. The caller cannot do anything about it, so it is reported to the operator. */
 static void build_complain(const struct slot_work *work, const struct err *err)
 {
 	log_error("leftover of a failed slot", F_UINT("slot", work->plan->slot), F_STR("error", err->text));
 }
 
-/* Names that are taken are found before anything is made; a half-made name of our own is cleared away. */
+/* Finds names that are taken before any object is made, and clears away a half-made name of our own. */
 static int build_check_name(struct slot_work *work, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];

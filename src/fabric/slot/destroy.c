@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The host address stops answering first, then the name goes; the kernel does the rest in its own time, in one sweep for many
+ * The host address stops answering first, then the name goes. The kernel does the rest in its own time, in one sweep for many
  * namespaces. A bound namespace is unbound only if the veth with our mark leads into it.
  */
 #include "fabric/slot/destroy.h"
@@ -17,7 +17,7 @@
 
 #include <errno.h>
 
-/* Our veth of the slot into VETH; *THERE is false if there is none, or it is somebody else's. */
+/* Puts our veth of the slot into VETH; *THERE is false if there is none, or a foreign one. */
 static int destroy_find_veth(struct rtnl *host, const struct config *config, unsigned slot, struct link_info *veth,
 			     bool *there, struct err *err)
 {
@@ -41,7 +41,7 @@ static int destroy_route(struct rtnl *host, const struct config *config, unsigne
 	return route_remove(host, &route, NULL, err);
 }
 
-/* Whether the namespace bound at PATH is the one our veth leads into; ends what sockets of ours are left in it, if told to. */
+/* *OURS: our veth leads into the namespace bound at PATH. Then sockets of a former run are ended in it, if there may be any. */
 static int destroy_check_namespace(struct rtnl *host, const char *path, const struct slot_remains *remains, bool *ours,
 				   struct err *err)
 {

@@ -15,19 +15,19 @@ struct slot_remains {
 	unsigned slot;
 	bool published; /* in: ports of the host may lead to it */
 	bool
-	    leftovers; /* in: a predecessor's sockets may be inside; they are ended, so that they do not pin the namespace */
+	    leftovers; /* in: sockets of a former run may be inside; they are ended, so that they do not pin the namespace */
 	int nsid;      /* in: -1 unknown; out: the number of its namespace, -1 if it has no veth of ours */
 	bool had_name; /* out */
 	bool had_veth; /* out: the veth is there still, and goes with the namespace */
 };
 
 /*
- * Removes the host address's route and the published ports, then the namespace's name. What is not ours is left alone. From
- * here on the kernel drops the rest as soon as nobody holds the namespace. Repeatable.
+ * Removes the host address's route and the published ports, then the namespace's name. Foreign objects are left alone. From
+ * here on the kernel drops the rest as soon as nobody holds the namespace. Repeatable. 0, or -1 with ERR.
  */
 int destroy_slot(struct rtnl *host, const struct config *config, struct slot_remains *remains, struct err *err);
 
-/* Deletes TAP and veth explicitly, whoever holds the namespace. Costs 11-19 ms a link. None there is no error. */
+/* Deletes TAP and veth, even if a process holds the namespace. Costs 11-19 ms a link. If there are none, that is no error. */
 int destroy_links(struct rtnl *host, const struct config *config, const struct slot_remains *remains, struct err *err);
 
 #endif

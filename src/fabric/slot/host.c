@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What all sandboxes share on the host. Everything here is looked at first and changed only where it differs, so that a daemon
+ * The objects that all sandboxes share on the host. Each is looked at first and changed only where it differs, so that a daemon
  * that starts again disturbs nothing.
  */
 #include "fabric/slot/host.h"
@@ -26,7 +26,7 @@ static int build_host_forwarding(const struct config *config, struct err *err)
 	AUTO_FD int fd = open(FORWARD_PATH, O_RDWR | O_CLOEXEC);
 
 	if (fd < 0)
-		/* Read-only /proc/sys: fine as long as there is nothing to change. */
+		/* A read-only /proc/sys is fine as long as forwarding is on. */
 		fd = open(FORWARD_PATH, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || pread(fd, &value, 1, 0) != 1)
 		return err_set(err, errno, FORWARD_PATH);
@@ -80,7 +80,7 @@ int build_host(struct rtnl *host, const struct config *config, struct err *err)
 
 	if (namespace_prepare_directory(config->names.netns_dir, err) < 0 || build_host_forwarding(config, err) < 0)
 		return -1;
-	/* Rules before routes: no address of ours is reachable without them. */
+	/* Rules come before routes, so that no address of ours is reachable without them. */
 	if (nft_host_apply(config, err) < 0)
 		return -1;
 	return build_host_routes(host, config, &added, err);

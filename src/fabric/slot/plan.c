@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A copy is one struct with everything it points to inside or beside it; absent parts of the caller's plan become empty ones,
- * so that nobody downstream asks for NULL.
+ * A copy is one struct that has everything it points to inside or beside it. Absent parts of the caller's plan become empty ones,
+ * so that its readers need not ask for NULL.
  */
 #include "fabric/slot/plan.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Making a used slot new. Nothing of the former tenant may survive, so everything it could have left is either looked for or
- * made anew: the rules with their counters are replaced whole, tracked flows are forgotten and then counted, sockets are ended,
- * a link too many or anything that had to be repaired is reason enough to give the slot up. The TAP has to be free before and
+ * made anew. The rules with their counters are replaced whole, tracked flows are forgotten and then counted, and sockets are ended.
+ * A link too many, or a part that had to be repaired, is reason enough to give the slot up. The TAP has to be free before and
  * after.
  */
 #include "fabric/slot/work.h"
@@ -52,7 +52,7 @@ static void renew_count_link(void *context, const struct link_info *link)
 	++*count;
 }
 
-/* What whoever has the TAP open can set, as the next tenant expects it: a MAC that all guests know, the MTU of its way out. */
+/* A process that has the TAP open can set its MAC and MTU; the next tenant expects those that the slot was made with. */
 static int renew_expect_unaltered(struct slot_work *work, const struct link_info *tap, struct err *err)
 {
 	const struct mac *mac = &work->config->addresses.tap_mac;
@@ -68,7 +68,7 @@ static int renew_expect_unaltered(struct slot_work *work, const struct link_info
 	return 0;
 }
 
-/* Without an owner in the plan the TAP must never have had one: the kernel has no way back. */
+/* Without an owner in the plan the TAP must never have had one, for the kernel cannot take an owner away. */
 static int renew_own_tap(struct slot_work *work, const struct link_info *tap, struct err *err)
 {
 	const struct fabric_plan *plan = work->plan;

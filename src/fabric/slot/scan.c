@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One dump of the host's links gives the slots: those whose veth is in our group. What is inside each is asked by the number of
- * the namespace that the veth leads to. Then the directory of namespaces: a name that belongs to none of these is somebody
- * else's, and so is a link with our name outside our group.
+ * One dump of the host's links gives the slots, whose veths are in our group. The links inside each are asked for by the number of
+ * the namespace that the veth leads to. Then the directory of namespaces is read: a name that belongs to none of these is foreign,
+ * and so is a link with our name outside our group.
  */
 #include "fabric/slot/scan.h"
 
@@ -23,7 +23,7 @@
 struct scan_walk {
 	const struct config *config;
 	struct scan *scan;
-	int *nsids; /* by slot: where its veth leads; -1: no veth of ours */
+	int *nsids; /* by slot: the namespace that its veth leads to; -1: no veth of ours */
 	bool failed;
 };
 
@@ -75,7 +75,7 @@ static void scan_take_link(void *context, const struct link_info *link)
 	snprintf(found->alias, sizeof(found->alias), "%.*s", SANDBOX_ID_MAX, id);
 }
 
-/* Whether the namespace bound at PATH is the one that NSID stands for; then *NUMBER is told. */
+/* Whether the namespace bound at PATH is the one that NSID stands for; then *NUMBER is filled in. */
 static bool scan_leads_to(struct rtnl *host, const char *path, int nsid, struct scan_number *number)
 {
 	struct err ignored;
@@ -156,7 +156,7 @@ static int scan_by_slot(const void *a, const void *b)
 	return (left->slot > right->slot) - (left->slot < right->slot);
 }
 
-/* A dump that something changed under is taken again. */
+/* A dump that was interrupted by a change is taken again. */
 static int scan_links(struct rtnl *host, struct scan_walk *walk, struct err *err)
 {
 	enum { TRIES = 10 };

@@ -2,7 +2,7 @@
 #ifndef WEFT_FABRIC_SLOT_SCAN_H
 #define WEFT_FABRIC_SLOT_SCAN_H
 
-/* What the kernel has that carries our mark, and what has our names without it. Any thread. */
+/* The objects in the kernel that carry our mark, and those that have our names without it. Any thread. */
 
 #include "base/vec.h"
 #include "fabric/fabric.h"
@@ -15,11 +15,11 @@ struct scan_foreign {
 };
 
 /*
- * A namespace and the number that it has: for as long as it is the same one. To ask for a number costs the kernel a walk over all
+ * A namespace and the number that it has for as long as it exists. To ask for a number costs the kernel a walk over all
  * namespaces.
  */
 struct scan_number {
-	struct namespace_key key; /* no inode: not known */
+	struct namespace_key key; /* inode 0: not known */
 	int nsid;
 };
 
@@ -34,7 +34,7 @@ struct scan_foreign_list {
 struct scan {
 	struct scan_found_list found;     /* sorted by slot */
 	struct scan_foreign_list foreign; /* each slot once */
-	struct scan_number *numbers;      /* by slot: of the namespace that has its name, and its veth; NULL: none */
+	struct scan_number *numbers; /* by slot: of the namespace that has the slot's name and its veth; NULL: none */
 };
 
 /* Fills a zeroed SCAN, which scan_clear() empties. Removes half-made names of ours. 0 or -1 with ERR. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The parts of a slot, from the host's end to the guest's. Each may be applied to a slot that has it already: then it looks
- * first, and says so when it had to repair something.
+ * first, and notes what it had to repair.
  */
 #include "fabric/slot/work.h"
 
@@ -108,7 +108,7 @@ int build_host_end(struct slot_work *work, struct err *err)
 	return 0;
 }
 
-/* What the kernel gives a link by itself limits nothing, and cannot be taken away. */
+/* A queue discipline that the kernel gives a link by itself limits nothing, and cannot be taken away. */
 static void build_note_link(struct slot_link *noted, const struct link_info *link)
 {
 	static const char *const plain[] = { "noqueue", "fq_codel", "pfifo_fast", "fq", "mq" };
@@ -165,7 +165,7 @@ int build_inside(struct slot_work *work, struct err *err)
 	return build_inside_link(work, err);
 }
 
-/* Makes the TAP where there is none, and gives it its owner where another has it and no VM lives on it. */
+/* Makes the TAP if there is none, and gives it its owner if another has it and no VM lives on it. */
 static int build_ensure_tap(struct slot_work *work, struct link_info *link, struct err *err)
 {
 	const struct fabric_plan *plan = work->plan;
@@ -202,7 +202,7 @@ int build_tap(struct slot_work *work, struct err *err)
 		    0)
 			return -1;
 	} else {
-		work->mtu = link.mtu; /* a guest was told so */
+		work->mtu = link.mtu; /* the guest knows it */
 		if (!link.forwarding)
 			build_note_repair(work, "tap0 not forwarding");
 	}
@@ -240,7 +240,7 @@ int build_limit(struct slot_work *work, struct err *err)
 
 	if (build_limit_link(work, TAP_NAME, &work->tap, &bandwidth->to_guest, err) < 0)
 		return -1;
-	/* The rules' limit, which sees what goes to the forwarder too, lets a second's worth pass at once. */
+	/* This link has a limit besides the rules', which counts packets to the forwarder too but lets a second's worth pass at once. */
 	return build_limit_link(work, INSIDE_NAME, &work->eth0, &bandwidth->from_guest, err);
 }
 
@@ -263,7 +263,7 @@ int build_publish(struct slot_work *work, struct err *err)
 {
 	const struct fabric_plan *plan = work->plan;
 
-	/* On a new slot nothing is published: its predecessor's ports went with it. */
+	/* A new slot has no published ports, for those of its predecessor went with that. */
 	if (!plan->nat_count && !work->adopting)
 		return 0;
 	return nft_host_publish(work->config, plan->slot, plan->nat, plan->nat_count, err);
@@ -276,7 +276,8 @@ int build_route(struct slot_work *work, struct err *err)
 		.to = build_with_length(config_host_ip(work->config, slot), 32),
 		.gateway = config_veth_guest_ip(work->config, slot),
 		.index = work->veth_index,
-		.shared = !work->adopting, /* what was ours is taken back; what never was is left alone */
+		.shared =
+		    !work->adopting, /* a route that replaced ours is replaced again; on a new slot a foreign one is left alone */
 	};
 	bool added;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A thread takes its jobs by urgency, and in a hush only those that somebody waits for. */
+/* A thread takes its jobs by urgency, and in a deferral only those that a caller waits for. */
 #include "fabric/job.h"
 
 #include "base/clock.h"
@@ -90,7 +90,7 @@ static void expect_cancelled(const struct noted *noted)
 	ck_assert_int_eq(noted->job.err.code, ECANCELED);
 }
 
-START_TEST(in_a_hush_only_what_is_urgent_is_begun)
+START_TEST(in_a_deferral_only_urgent_jobs_are_begun)
 {
 	struct noted refill, removal, claim;
 
@@ -108,7 +108,7 @@ START_TEST(in_a_hush_only_what_is_urgent_is_begun)
 }
 END_TEST
 
-START_TEST(after_a_hush_the_rest_is_begun_by_urgency)
+START_TEST(after_a_deferral_the_rest_is_begun_by_urgency)
 {
 	struct noted refill, removal;
 	uint64_t until = clock_now_ms() + HUSH_MS;
@@ -126,7 +126,7 @@ START_TEST(after_a_hush_the_rest_is_begun_by_urgency)
 }
 END_TEST
 
-START_TEST(a_hush_is_made_longer_and_never_shorter)
+START_TEST(a_deferral_is_made_longer_and_never_shorter)
 {
 	struct noted refill;
 	uint64_t until = clock_now_ms() + HUSH_MS;
@@ -142,7 +142,7 @@ START_TEST(a_hush_is_made_longer_and_never_shorter)
 }
 END_TEST
 
-START_TEST(a_job_that_somebody_waits_for_by_now_is_begun_in_a_hush)
+START_TEST(a_job_that_a_caller_waits_for_by_now_is_begun_in_a_deferral)
 {
 	struct noted refill, urged;
 
@@ -159,7 +159,7 @@ START_TEST(a_job_that_somebody_waits_for_by_now_is_begun_in_a_hush)
 }
 END_TEST
 
-START_TEST(what_a_hush_put_off_is_finished_when_the_thread_stops)
+START_TEST(deferred_jobs_are_finished_when_the_thread_stops)
 {
 	struct noted refill;
 
@@ -173,14 +173,14 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("job");
-	TCase *tests = tcase_create("hush");
+	TCase *tests = tcase_create("deferral");
 
 	tcase_add_checked_fixture(tests, setup, teardown);
-	tcase_add_test(tests, in_a_hush_only_what_is_urgent_is_begun);
-	tcase_add_test(tests, after_a_hush_the_rest_is_begun_by_urgency);
-	tcase_add_test(tests, a_hush_is_made_longer_and_never_shorter);
-	tcase_add_test(tests, a_job_that_somebody_waits_for_by_now_is_begun_in_a_hush);
-	tcase_add_test(tests, what_a_hush_put_off_is_finished_when_the_thread_stops);
+	tcase_add_test(tests, in_a_deferral_only_urgent_jobs_are_begun);
+	tcase_add_test(tests, after_a_deferral_the_rest_is_begun_by_urgency);
+	tcase_add_test(tests, a_deferral_is_made_longer_and_never_shorter);
+	tcase_add_test(tests, a_job_that_a_caller_waits_for_by_now_is_begun_in_a_deferral);
+	tcase_add_test(tests, deferred_jobs_are_finished_when_the_thread_stops);
 	suite_add_tcase(suite, tests);
 
 	return run_suite(suite);
