@@ -46,7 +46,7 @@ static void claim_succeed(struct claim *claim)
 		slot_become(slot, SLOT_LEAVING, "destroyed while it was claimed");
 }
 
-/* The slot is not as the caller asked, and perhaps half of it is: nobody gets it. */
+/* The slot may be half of what the caller asked for, so no sandbox gets it. */
 static void claim_fail(struct claim *claim)
 {
 	struct slot *slot = claim->slot;

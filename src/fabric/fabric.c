@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Beginning and end of the fabric. In between, the main loop owns all records; builder and claimer work on what jobs carry.
+ * Beginning and end of the fabric. In between, the main loop owns all records; builder and claimer work on copies that jobs carry.
  *
  * At the end the threads stop after the jobs at hand, and jobs that wait are cancelled. All of them are finished on the main
  * thread, so that each caller that waits is answered exactly once and can free what it keeps.

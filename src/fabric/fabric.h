@@ -138,7 +138,7 @@ void fabric_adopt(struct fabric *fabric, const struct fabric_plan *plan, fabric_
  */
 void fabric_keep(struct fabric *fabric, unsigned slot, fabric_slot_done *done, void *context);
 
-/* SHUN: the pool does not prepare this slot, on which somebody else has a claim. */
+/* SHUN: the pool does not prepare this slot, because the caller has other plans for its number. */
 void fabric_shun(struct fabric *fabric, unsigned slot, bool shun);
 
 /*
@@ -175,7 +175,7 @@ enum fabric_rule {
 	FABRIC_RULE_IPV6,
 	FABRIC_RULE_PROTOCOL,  /* any other than IPv4 */
 	FABRIC_RULE_SOURCE,    /* not the sender's address */
-	FABRIC_RULE_MULTICAST, /* and broadcast, and what is not for the gateway's MAC */
+	FABRIC_RULE_MULTICAST, /* and broadcast, and frames that are not for the gateway's MAC */
 	FABRIC_RULE_MARTIAN,   /* a destination that no wire leads to */
 	FABRIC_RULE_MALFORMED, /* and IPv4 with options */
 	FABRIC_RULE_RATE,      /* over the bandwidth */

@@ -17,7 +17,7 @@ enum job_urgency {
 	JOB_LOOK,    /* a kernel event is to be looked into: short */
 	JOB_CLAIM,   /* a caller waits for a reply */
 	JOB_REMOVAL, /* a caller may wait, but less; and names, which must not come after it */
-	JOB_REFILL,  /* preparation: nobody waits */
+	JOB_REFILL,  /* preparation: no caller waits */
 	JOB_URGENCIES,
 };
 

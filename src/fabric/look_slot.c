@@ -73,7 +73,7 @@ static void slot_judge_live(struct slot *slot, const struct slot_look *look)
 {
 	bool lost_under_vm = !look->has_tap && slot->carrier;
 
-	/* An event that came during this look may be younger than what it saw: the next look, which follows, knows better. */
+	/* An event that came during this look may be younger than this look: the next one, which follows, knows better. */
 	if (slot->blinked && look->carrier && slot->look_more)
 		return;
 	if (slot->blinked && look->carrier)
@@ -93,7 +93,7 @@ static void slot_judge_unused(struct slot *slot, const struct slot_look *look)
 {
 	if (look->has_veth && look->has_tap && look->up && !look->carrier && !slot->blinked)
 		return;
-	/* Somebody altered a slot that no sandbox has: it is not what the next tenant is promised. */
+	/* A slot that no sandbox has was altered, so it is not as the next tenant is promised. */
 	slot_become(slot, SLOT_LEAVING, "altered while no sandbox had it");
 }
 

@@ -2,7 +2,7 @@
 #ifndef WEFT_FABRIC_LOOK_SLOT_H
 #define WEFT_FABRIC_LOOK_SLOT_H
 
-/* Looks at the links of slots, by jobs of the builder; what has changed is reported. Main thread. */
+/* Looks at the links of slots, by jobs of the builder, and reports changes. Main thread. */
 
 struct fabric;
 struct slot;

@@ -135,13 +135,13 @@ static void slot_made(struct slot *slot, const struct making *making)
 		slot_write_name(slot);
 }
 
-/* Between the builder's last look and now something may have happened of which no event told. */
+/* Between the builder's last look and now there may have been a change without an event. */
 static void slot_look_after_making(struct slot *slot, const struct making *making)
 {
 	if (!slot_is_live(slot) && slot->phase != SLOT_KEPT)
 		return;
 	if (making->work == build_slot)
-		slot_look_later(slot); /* nobody had heard of it */
+		slot_look_later(slot); /* no VM had heard of it */
 	else
 		slot_look_inside(slot);
 }

@@ -2,7 +2,7 @@
 #ifndef WEFT_FABRIC_PATROL_H
 #define WEFT_FABRIC_PATROL_H
 
-/* Compares rules with what they should be, and repairs them: at once where suspects.h was told of, of all slots in turn. */
+/* Compares the rules of host and slots with those that should be, and repairs them: suspects at once, all others in turn. */
 
 struct err;
 struct fabric;

@@ -31,7 +31,7 @@ static void pool_report(struct pool *pool)
 struct plan_share *pool_plan(const struct fabric *fabric, unsigned number)
 {
 	const struct config_owner *owner = &fabric->config->pool.tap_owner;
-	/* No policy at all: a claim adds what it wants, and there is no VM on the TAP before. */
+	/* No policy at all: a claim adds the one it wants, and there is no VM on the TAP before. */
 	struct egress egress = { .internet = true };
 	struct bandwidth bandwidth = { 0 };
 	struct fabric_plan plan = {
@@ -193,7 +193,7 @@ static void pool_on_tick(void *context)
 	timer_start(&pool->tick, TICK_MS);
 }
 
-/* ---- what others ask ---- */
+/* ---- questions of the daemon ---- */
 
 void fabric_pool_state(const struct fabric *fabric, struct fabric_pool *state)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Releasing a slot: what becomes of it depends on its phase. A live one may be used again (recycle.c), one that is being made or
- * claimed is waited for, and all others are taken apart (teardown.c).
+ * Releasing a slot, by its phase. A live one may be used again (recycle.c), one that is being made or claimed is
+ * waited for, and all others are taken apart (teardown.c).
  */
 #include "fabric/answer.h"
 #include "fabric/recycle.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Repairing the links of a live slot. The builder compares each part with the slot's plan and changes only what differs, so a
+ * Repairing the links of a live slot. The builder compares each part with the slot's plan and changes only those that differ, so a
  * repair without a cause is harmless. A TAP that was deleted under a VM cannot be given back to it: that fails the slot.
  */
 #include "fabric/repair.h"

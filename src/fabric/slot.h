@@ -42,12 +42,11 @@ struct slot {
 	struct job *repair; /* of its links, under way: repair.c. NULL: none */
 
 	/* The patrol's. */
-	bool suspected;            /* in the queue of suspects */
-	bool republish;            /* its published ports were lost with the host's table */
-	uint64_t patrolled_ms;     /* when it was visited last, clock_now_ms() */
-	uint64_t denials_since_ms; /* up to when its denials were reported */
-	uint32_t
-	    checked_generation; /* of its ruleset when that was last found to be what checked_plan wants; 0: never */
+	bool suspected;                        /* in the queue of suspects */
+	bool republish;                        /* its published ports were lost with the host's table */
+	uint64_t patrolled_ms;                 /* when it was visited last, clock_now_ms() */
+	uint64_t denials_since_ms;             /* up to when its denials were reported */
+	uint32_t checked_generation;           /* of its ruleset when that last agreed with checked_plan; 0: never */
 	const struct plan_share *checked_plan; /* to compare with PLAN alone */
 	TAILQ_ENTRY(slot) suspects;
 
@@ -95,7 +94,7 @@ int slot_open_netns(const struct slot *slot, struct err *err);
 /* The id of the sandbox that has it, or had it, for the log; "" if there is none. */
 const char *slot_sandbox(const struct slot *slot);
 
-/* After DELAY_MS, calls TIMED_OUT, instead of what was started before. Stopped by timer_stop(&slot->timeout). */
+/* Calls TIMED_OUT after DELAY_MS; replaces a timeout that was started before. timer_stop(&slot->timeout) stops it. */
 void slot_start_timeout(struct slot *slot, uint64_t delay_ms, void (*timed_out)(struct slot *slot));
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The life of a slot is the table below, and nothing else in the fabric assigns a phase. Whoever moves a slot fills in what goes
- * with the new phase first (its plan, who waits for its end), for the listeners read that.
+ * The life of a slot is the table below, and no other function in the fabric assigns a phase. The caller that moves a slot fills in
+ * the members that go with the new phase first (its plan, the caller that waits for its end), for the listeners read them.
  *
  *	new -> preparing -> ready -> claiming -> live -> silencing -> quarantine -> renewing -> ready ...
  *	new -> making | adopting -> live -> leaving -> teardown -> draining -> vanished -> gone
@@ -23,7 +23,7 @@ static const struct {
 } slot_table[SLOT_PHASES] = {
 	/* To leaving: a slot of which nothing was known is to be destroyed. To gone: memory was out. */
 	[SLOT_NEW] = { "new", TO(PREPARING) | TO(MAKING) | TO(ADOPTING) | TO(LEAVING) | TO(GONE) },
-	/* To gone from the next three: the builder failed and has undone all of it, or left what it was to adopt. */
+	/* To gone from the next three: the builder failed. It has undone all of it, or left a slot that it was to adopt as it was. */
 	[SLOT_PREPARING] = { "preparing", TO(READY) | TO(CLAIMING) | TO(GONE) },
 	[SLOT_MAKING] = { "making", TO(LIVE) | TO(GONE) },
 	[SLOT_ADOPTING] = { "adopting", TO(LIVE) | TO(KEPT) | TO(GONE) },

@@ -17,11 +17,11 @@ enum slot_phase {
 	SLOT_NEW,        /* a record only: nothing was begun */
 	SLOT_PREPARING,  /* the builder makes it for the pool; a caller may claim it meanwhile (slot->claimed) */
 	SLOT_MAKING,     /* the builder makes it for a caller */
-	SLOT_ADOPTING,   /* the builder looks over what a former run left, for a caller */
+	SLOT_ADOPTING,   /* the builder looks over a slot that a former run left, for a caller */
 	SLOT_READY,      /* the pool's: complete, without a sandbox */
 	SLOT_CLAIMING,   /* a ready slot on its way to a caller */
 	SLOT_LIVE,       /* a sandbox has it */
-	SLOT_FAILED,     /* a sandbox has it, and it is not what was promised; reported */
+	SLOT_FAILED,     /* a sandbox has it, and it cannot be repaired; reported */
 	SLOT_KEPT,       /* no sandbox wants it, but a VM lives on it: only watched */
 	SLOT_SILENCING,  /* released: the builder takes its address away */
 	SLOT_QUARANTINE, /* silent, until the quarantine is over */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Suspicions gather for some milliseconds, because what alters one rule mostly alters more: then the patrol is notified once.
+ * Suspicions gather for some milliseconds, because a program that alters one rule mostly alters more. Then the patrol is notified
+ * once.
  */
 #include "fabric/suspects.h"
 

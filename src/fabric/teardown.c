@@ -2,7 +2,7 @@
 /*
  * The teardown of a slot, on the main thread. Taking it apart is quick; the kernel's dropping of the namespace is not, and it
  * holds RTNL for a whole lot of them meanwhile. So only so many are on their way at a time, and the next is begun when the host
- * has seen the veth of one go. A VMM or somebody's shell that holds the namespace is given a second; then the links are deleted
+ * has seen the veth of one go. A VMM or a shell that holds the namespace is given a second; then the links are deleted
  * under it.
  *
  *	leaving --> teardown --> draining --> vanished: flows are forgotten --> gone, number free
@@ -100,7 +100,7 @@ static void teardown_finish_flush(struct job *job)
 	slot_forget(slot, "taken apart");
 }
 
-/* ---- somebody holds it ---- */
+/* ---- a process holds it ---- */
 
 static void teardown_force(struct slot *slot);
 
@@ -166,7 +166,7 @@ static void teardown_finish_destroy(struct job *job)
 	} else {
 		slot_become(slot, SLOT_DRAINING, "taken apart");
 		slot_start_timeout(slot, TEARDOWN_TIMEOUT_MS, teardown_force);
-		/* The event may have come before this report, when nobody waited for it. */
+		/* The event may have come before this report, in another phase. */
 		slot_look(slot);
 	}
 	free(teardown);
@@ -179,7 +179,7 @@ static void teardown_feed(struct fabric *fabric)
 
 	while (slot_count_teardowns(&fabric->states) < TEARDOWN_LOT && (slot = TAILQ_FIRST(&fabric->teardowns))) {
 		TAILQ_REMOVE(&fabric->teardowns, slot, next);
-		slot_become(slot, SLOT_TEARDOWN, "its turn has come");
+		slot_become(slot, SLOT_TEARDOWN, "the lot has room");
 		teardown_post(slot, fabric->builder, teardown_run_destroy, teardown_finish_destroy, JOB_REMOVAL);
 	}
 }

@@ -67,7 +67,7 @@ static int slot_run_revert(struct job *job)
 	struct update *update = container_of(job, struct update, job);
 	struct err err;
 
-	/* The caller is told why the update failed; a failure of restoring them is for the log. */
+	/* The caller gets the update's error; an error of restoring the former policy is for the log. */
 	if (slot_put_rules(update, update->former->plan, update->plan->plan, &err) < 0)
 		log_error("former policy not restored", F_UINT("slot", update->slot), F_STR("error", err.text));
 	return -1;

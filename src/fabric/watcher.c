@@ -26,7 +26,7 @@ static void fabric_report_move(void *context, struct slot *slot, enum slot_phase
 
 	if (slot->phase == SLOT_FAILED)
 		fabric_report_failed(slot, cause);
-	/* Without a caller that waits for its end nobody expects it. */
+	/* If a caller waits for its end, the daemon knows already. */
 	else if (slot->phase == SLOT_LEAVING && was_for_all && !slot->gone)
 		watcher->slot_going(watcher->context, slot->number);
 	else if ((slot->phase == SLOT_READY && from == SLOT_RENEWING) ||
