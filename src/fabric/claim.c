@@ -21,7 +21,8 @@
 
 struct claim {
 	struct job job;
-	struct slot *slot; /* stays while it is CLAIMING */
+	struct fabric *fabric;
+	struct slot *slot; /* main's alone; stays while it is CLAIMING */
 	struct plan_share *plan, *former;
 	fabric_slot_done *done;
 	void *context;
@@ -75,7 +76,7 @@ static int claim_run_links(struct job *job)
 	struct claim *claim = container_of(job, struct claim, job);
 	struct slot_work work;
 
-	build_init(&work, claim->slot->fabric->config, job_host(job), claim->plan->plan, claim->mtu);
+	build_init(&work, claim->fabric->config, job_host(job), claim->plan->plan, claim->mtu);
 	work.netns_fd = claim->netns_fd;
 	return build_fit(&work, claim->former->plan, &job->err);
 }
@@ -89,13 +90,13 @@ static int claim_run_rules(struct job *job)
 		return -1;
 	if (!plan->nat_count)
 		return 0;
-	return nft_host_publish(claim->slot->fabric->config, plan->slot, plan->nat, plan->nat_count, &job->err);
+	return nft_host_publish(claim->fabric->config, plan->slot, plan->nat, plan->nat_count, &job->err);
 }
 
 /* Posts the next job that the claim needs; without one it has succeeded. */
 static void claim_go_on(struct claim *claim)
 {
-	struct fabric *fabric = claim->slot->fabric;
+	struct fabric *fabric = claim->fabric;
 
 	if (claim->wants_rules) {
 		claim->wants_rules = false;
@@ -150,6 +151,7 @@ void claim_slot(struct slot *slot, fabric_slot_done *done, void *context)
 	slot->counts = (struct fabric_counts){ 0 }; /* a former tenant's */
 	slot->still = 0;
 	claim->job.finish = claim_finish;
+	claim->fabric = slot->fabric;
 	claim->slot = slot;
 	claim->former = slot->plan;
 	claim->plan = plan_share_hold(slot->claimed);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A new daemon on a host where another one was: what it finds, takes over, keeps, and removes. */
+/* A new daemon on a host where another one was finds, takes over, keeps and removes the slots of that. */
 #include "unit/fabric/fabric_fixture.h"
 
 #include <errno.h>
@@ -73,7 +73,7 @@ static char *slot_state(void)
 			     "stat -L -c %%i /run/netns/ns-5");
 }
 
-/* Frees both. Check's own comparison does not take texts as long as these. */
+/* Frees both. The texts are too long for Check's own comparison. */
 static void expect_same(char *before, char *after)
 {
 	bool same = strcmp(before, after) == 0;
@@ -271,7 +271,7 @@ START_TEST(cleanup_leaves_nothing_of_ours_and_all_of_others)
 }
 END_TEST
 
-/* ---- does the configuration fit the host ---- */
+/* ---- whether the configuration fits the host ---- */
 
 static size_t mistakes_after(const char *command, char *text, size_t size)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a claim asks of the kernel before its reply, seen at sendto(), which this program has instead of the C library's; and that
- * it waits for nobody: meanwhile the builder stands still, in the middle of a slot for the pool.
+ * The requests that a claim sends to the kernel before its reply, seen at sendto(), which this program has instead of the C
+ * library's. The claim waits for no other work: meanwhile the builder stands still, in the middle of a slot for the pool.
  */
 #include "unit/fabric/fabric_fixture.h"
 
@@ -25,7 +25,7 @@ enum { POOL = 4 };
 static atomic_bool noting;
 static atomic_uint routing_requests, batches, additions, others;
 
-/* Dumps and questions are not counted: they change nothing, and hold nobody up. */
+/* Dumps and questions are not counted, for they change nothing and hold no thread up. */
 static void note_rules(const struct nlmsghdr *header, size_t size)
 {
 	bool in_batch = header->nlmsg_type == NFNL_MSG_BATCH_BEGIN;
@@ -187,13 +187,13 @@ static bool is_looked_at_again(void *context)
 	return slot_find(host.fabric, 2)->look_more;
 }
 
-static bool is_gone, carrier_was_told;
+static bool is_gone, carrier_was_reported;
 
 static void on_gone(void *context, const struct err *err)
 {
 	(void)context;
 	ck_assert(!err);
-	carrier_was_told = host.seen[2].carrier;
+	carrier_was_reported = host.seen[2].carrier;
 	is_gone = true;
 }
 
@@ -207,7 +207,7 @@ START_TEST(a_vm_that_comes_at_once_is_seen_before_anything_is_removed)
 	fabric_destroy(host.fabric, leaving.slot, on_gone, NULL);
 	sem_post(&released);
 	fixture_await(&is_gone);
-	ck_assert(carrier_was_told);
+	ck_assert(carrier_was_reported);
 	close(tap);
 	close(quick.netns_fd);
 }
@@ -215,7 +215,7 @@ END_TEST
 
 START_TEST(what_is_made_for_the_pool_is_seen_to_ask)
 {
-	/* That the two tests above look at the right place. */
+	/* Shows that the first two tests look at the right place. */
 	fault_set(NULL);
 	sem_post(&released);
 	fixture_await_that(is_full, NULL, "a refilled pool");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Each test runs in a process of its own (Check forks), which enters new namespaces in its set-up: so every test has a host
- * that nobody used before, and whatever it leaves behind dies with it.
+ * Each test runs in a process of its own (Check forks), which enters new namespaces in its set-up. So every test has an unused
+ * host, and the objects that it leaves behind die with it.
  */
 #include "unit/fabric/fabric_fixture.h"
 
@@ -171,18 +171,18 @@ static void on_deadline(void *context)
 	(void)context;
 }
 
-void fixture_turn(void)
+void fixture_iterate(void)
 {
 	event_base_loop(host.base, EVLOOP_NONBLOCK);
 }
 
 void fixture_await_that(bool (*condition)(void *context), void *context, const char *what)
 {
-	uint64_t deadline = clock_now_ms() + PATIENCE_MS;
+	uint64_t deadline = clock_now_ms() + TIMEOUT_MS;
 	struct timer timer = { 0 };
 	struct err err;
 
-	/* The loop wakes up now and then although nothing happens: conditions may lie outside it. */
+	/* The loop wakes up now and then without an event, for conditions may lie outside it. */
 	ck_assert_int_eq(timer_init(&timer, host.base, on_deadline, NULL, &err), 0);
 	while (!condition(context)) {
 		ck_assert_msg(clock_now_ms() < deadline, "waited in vain for: %s", what);

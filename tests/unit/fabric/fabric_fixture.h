@@ -3,8 +3,8 @@
 #define WEFT_TESTS_UNIT_FABRIC_FABRIC_FIXTURE_H
 
 /*
- * A host of the test's own: a fresh network and mount namespace, with the loop, the configuration and the fabric, and what the
- * watcher and the completions told. Needs root; a program of tests skips itself as a whole without it.
+ * A host of the test's own: a fresh network and mount namespace, with the loop, the configuration and the fabric, and the reports
+ * of the watcher and of completions. Needs root; without it a program of tests skips itself as a whole.
  */
 
 #include "base/err.h"
@@ -14,9 +14,9 @@
 #include <check.h>
 #include <stdbool.h>
 
-enum { PATIENCE_MS = 30000, SLOTS_SEEN = 4097 };
+enum { TIMEOUT_MS = 30000, SLOTS_SEEN = 4097 };
 
-/* What was told of one slot. */
+/* The reports about one slot. */
 struct seen {
 	unsigned carrier_up, carrier_down, broken, repaired, slot_going, slot_free, foreign, denied;
 	bool carrier;
@@ -45,7 +45,7 @@ void fixture_teardown(void);
 void fixture_start_fabric(void);
 void fixture_stop_fabric(void);
 
-/* What a completion told. Zero it, give it as context. */
+/* The report of a completion. Zero it, and give it as context. */
 struct result {
 	bool done, failed;
 	struct fabric_slot slot;
@@ -54,27 +54,27 @@ struct result {
 fabric_slot_done fixture_slot_done;
 fabric_done fixture_done;
 
-/* Runs the loop until *FLAG; fails the test after PATIENCE_MS. */
+/* Runs the loop until *FLAG; fails the test after TIMEOUT_MS. */
 void fixture_await(const bool *flag);
 /* Runs the loop until CONDITION holds; WHAT names it. */
 void fixture_await_that(bool (*condition)(void *context), void *context, const char *what);
-/* Runs the loop for what is ready now. */
-void fixture_turn(void);
+/* Runs the loop for the events that are ready now. */
+void fixture_iterate(void);
 
 struct fabric_plan fixture_plan(unsigned slot, const char *id);
-/* Made, or the test fails. */
+/* Makes the slot, or the test fails. */
 struct fabric_slot fixture_make(unsigned slot, const char *id);
-/* Closes the namespace and destroys, or the test fails. */
+/* Closes the namespace and destroys the slot, or the test fails. */
 void fixture_destroy(struct fabric_slot *slot);
 
-/* All that could be left behind: links, addresses, routes, neighbours, names, mounts, descriptors. malloc()ed. */
+/* A list of all that could be left behind: links, addresses, routes, neighbours, names, mounts, descriptors. malloc()ed. */
 char *fixture_world(void);
-/* Fails unless the world is as WORLD says, within patience. Frees WORLD. */
+/* Fails unless the world is as WORLD says within TIMEOUT_MS. Frees WORLD. */
 void fixture_expect_world(char *world);
 
 /* Output of a shell command. malloc()ed. Fails the test if the command fails. */
 char *fixture_shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Whether the output of a command that is given contains TEXT. */
+/* Whether the output of the command contains TEXT. Fails the test if the command fails. */
 bool fixture_shell_says(const char *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Opens the TAP of a slot as a VMM does: its descriptor. */

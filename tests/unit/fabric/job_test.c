@@ -31,7 +31,7 @@ static void finish(struct job *job)
 	((struct noted *)job)->finished = true;
 }
 
-/* ---- the thread is busy, so that all is in its queue before it takes any of it ---- */
+/* ---- the thread is busy, so that all jobs are in its queue before it takes the first ---- */
 
 static struct noted busy;
 static sem_t begun, released;
@@ -118,7 +118,7 @@ START_TEST(after_a_deferral_the_rest_is_begun_by_urgency)
 	post(&refill, JOB_REFILL);
 	post(&removal, JOB_REMOVAL);
 	sem_post(&released);
-	/* Somebody may wait for a removal, and for a refill nobody does. */
+	/* A caller may wait for a removal, and none waits for a refill. */
 	await(&removal);
 	await(&refill);
 	ck_assert_uint_ge(removal.run_ms, until);
@@ -152,7 +152,7 @@ START_TEST(a_job_that_a_caller_waits_for_by_now_is_begun_in_a_deferral)
 	job_thread_urge(thread, &urged.job, JOB_REFILL, JOB_CLAIM);
 	await(&urged);
 	ck_assert(!urged.job.failed && !refill.finished);
-	/* One that was begun, or is over, is left alone. */
+	/* A job that was begun, or is over, is left alone. */
 	job_thread_urge(thread, &urged.job, JOB_REFILL, JOB_CLAIM);
 	job_thread_stop(thread);
 	expect_cancelled(&refill);

@@ -242,7 +242,7 @@ START_TEST(a_claim_of_what_is_being_made_waits_for_it)
 		struct fabric_plan plan = fixture_plan(i + 1, "burst");
 
 		fabric_make(host.fabric, &plan, fixture_slot_done, &made[i]);
-		fixture_turn();
+		fixture_iterate();
 	}
 	for (unsigned i = 0; i < COUNT; i++) {
 		fixture_await(&made[i].done);

@@ -120,7 +120,7 @@ START_TEST(a_slot_that_fails_half_way_leaves_nothing)
 	ck_assert_ptr_nonnull(strstr(result.err.text, "slot 7"));
 	fixture_expect_world(world);
 
-	/* And the number can be used at once. */
+	/* The number can be used at once. */
 	struct fabric_slot slot = fixture_make(7, "a7");
 	fixture_destroy(&slot);
 }
@@ -328,7 +328,7 @@ START_TEST(a_slot_whose_veth_went_before_its_turn_goes_once)
 	struct result made[BUSY] = { 0 }, gone = { 0 };
 
 	free(fixture_shell("ip link del veth-1"));
-	/* Removals wait for these, and what the events tell does not. */
+	/* Removals wait for these, and reports of events do not. */
 	for (unsigned i = 0; i < BUSY; i++) {
 		struct fabric_plan plan = fixture_plan(i + 2, "busy");
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What changes, or is asked, of a live slot. */
+/* Changes of a live slot, and questions about it. */
 #include "fabric/slot/fault.h"
 #include "unit/fabric/fabric_fixture.h"
 
@@ -97,7 +97,7 @@ START_TEST(a_failed_update_leaves_the_former_policy)
 	struct fabric_plan plan = fixture_plan(1, "a1");
 	struct result result;
 
-	/* The rate comes after the rules: these are put already when the update fails. */
+	/* The rate comes after the rules, which are in place already when the update fails. */
 	plan.egress = &egress;
 	plan.bandwidth = &bandwidth;
 	fault_set(fails_at_rate);

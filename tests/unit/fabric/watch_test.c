@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What happens to a slot is noticed, told once, and put right where that can be. */
+/* A change of a slot is noticed, reported once, and repaired where that can be. */
 #include "unit/fabric/fabric_fixture.h"
 
 #include "fabric/repair.h"
@@ -35,7 +35,7 @@ static bool carrier_is_down(void *context)
 	return !host.seen[1].carrier && host.seen[1].carrier_down;
 }
 
-START_TEST(a_vm_that_opens_the_tap_is_told_of_once)
+START_TEST(a_vm_that_opens_the_tap_is_reported_once)
 {
 	int tap = fixture_open_tap(&slot);
 
@@ -51,7 +51,7 @@ START_TEST(late_messages_of_before_the_vm_came_are_no_loss)
 {
 	int tap;
 
-	/* More than are read in one turn. They wait, since no turn is made meanwhile; the look comes before them. */
+	/* More messages than one iteration reads. They wait, for the loop does not run meanwhile; the look comes before them. */
 	free(fixture_shell("for i in $(seq 1000); do echo link set tap0 alias a$i; done | ip -n ns-1 -batch -"));
 	tap = fixture_open_tap(&slot);
 	fabric_recheck(host.fabric, 1);
@@ -121,9 +121,9 @@ static bool slot_rules_are_there(void *context)
 	       fixture_shell_says("table netdev weft", "ip netns exec ns-1 nft list tables");
 }
 
-/* What somebody does, and what is told of its repair. */
+/* A command of somebody's, and the report of its repair. */
 static const struct {
-	const char *command, *told;
+	const char *command, *report;
 } mischiefs[] = {
 	{ "ip link del veth-1", "veth" },
 	{ "ip link set veth-1 down", "veth down" },
@@ -142,7 +142,7 @@ static const struct {
 START_TEST(what_others_took_away_is_put_back)
 {
 	free(fixture_shell("%s", mischiefs[_i].command));
-	fixture_await_that(is_repaired, (void *)mischiefs[_i].told, mischiefs[_i].told);
+	fixture_await_that(is_repaired, (void *)mischiefs[_i].report, mischiefs[_i].report);
 	fixture_await_that(slot_rules_are_there, NULL, "the slot's tables");
 	expect_whole_slot();
 }
@@ -182,8 +182,8 @@ static bool no_look_is_under_way(void *context)
 }
 
 /*
- * Returns what the VM has open. No turn is made after it: of the deletion nothing is known yet, and no look that saw the TAP is
- * still to be reported.
+ * Returns the VM's descriptor. The loop does not run after the deletion, so nothing is known of it yet, and no look that saw the
+ * TAP is still to be reported.
  */
 static int delete_tap_under_a_vm(void)
 {
@@ -195,7 +195,7 @@ static int delete_tap_under_a_vm(void)
 	return tap;
 }
 
-START_TEST(a_tap_deleted_under_a_vm_is_told_as_broken)
+START_TEST(a_tap_deleted_under_a_vm_is_reported_as_broken)
 {
 	int tap = delete_tap_under_a_vm();
 
@@ -210,7 +210,7 @@ START_TEST(a_repair_that_comes_first_makes_no_tap_under_a_vm)
 {
 	int tap = delete_tap_under_a_vm();
 
-	/* Its address may be heard of before the link. */
+	/* The event of its address may come before that of the link. */
 	slot_repair(slot_find(host.fabric, 1));
 	fixture_await_that(is_broken, NULL, "the broken slot");
 	ck_assert_ptr_nonnull(strstr(host.seen[1].what, "tap0 was deleted under the VM"));
@@ -225,7 +225,7 @@ START_TEST(a_vm_that_ends_while_its_slot_waits_for_a_repair_is_no_obstacle)
 	int tap = delete_tap_under_a_vm();
 
 	slot_repair(slot_find(host.fabric, 1));
-	/* As a look tells it that was made before the TAP went. */
+	/* As after a look that was made before the TAP went. */
 	close(tap);
 	slot_find(host.fabric, 1)->carrier = false;
 	fixture_await_that(is_repaired, (void *)"tap0", "the repair");
@@ -251,7 +251,7 @@ int main(void)
 
 	tcase_add_checked_fixture(watch, setup, teardown);
 	tcase_set_timeout(watch, 120);
-	tcase_add_test(watch, a_vm_that_opens_the_tap_is_told_of_once);
+	tcase_add_test(watch, a_vm_that_opens_the_tap_is_reported_once);
 	tcase_add_test(watch, late_messages_of_before_the_vm_came_are_no_loss);
 	tcase_add_test(watch, a_vm_that_takes_the_place_of_another_is_not_overlooked);
 	tcase_add_test(watch, carriers_of_different_slots_are_told_apart);
@@ -259,7 +259,7 @@ int main(void)
 			    (int)(sizeof(mischiefs) / sizeof(mischiefs[0])));
 	tcase_add_test(watch, a_flushed_host_table_is_put_back);
 	tcase_add_test(watch, a_lost_unreachable_route_is_put_back);
-	tcase_add_test(watch, a_tap_deleted_under_a_vm_is_told_as_broken);
+	tcase_add_test(watch, a_tap_deleted_under_a_vm_is_reported_as_broken);
 	tcase_add_test(watch, a_repair_that_comes_first_makes_no_tap_under_a_vm);
 	tcase_add_test(watch, a_vm_that_ends_while_its_slot_waits_for_a_repair_is_no_obstacle);
 	tcase_add_test(watch, objects_of_others_are_left_alone);
