@@ -11,6 +11,7 @@
 
 #include "base/addr.h"
 #include "base/log.h"
+#include "config/limits.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,13 +34,6 @@ struct addr_list {
 struct cidr4_list {
 	struct cidr4 *items;
 	size_t count;
-};
-
-/* Who a TAP belongs to. */
-struct config_owner {
-	bool set;
-	uid_t uid;
-	gid_t gid;
 };
 
 struct config {

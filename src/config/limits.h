@@ -2,6 +2,14 @@
 #ifndef WEFT_CONFIG_LIMITS_H
 #define WEFT_CONFIG_LIMITS_H
 
+/*
+ * Parts of the configuration that a sandbox's specification has too, and what is measured like them.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
 /* What one sandbox's connections are held to: the configuration's defaults, or what its manager asked for. */
 struct limits {
 	unsigned connections;         /* 0: no limit of its own */
@@ -9,6 +17,18 @@ struct limits {
 	unsigned idle_ms;             /* 0: none */
 	unsigned half_closed_ms;      /* 0: none */
 	unsigned keepalive_ms;        /* 0: off */
+};
+
+struct rate {
+	uint64_t rate;  /* bytes a second; 0: no limit */
+	uint64_t burst; /* bytes */
+};
+
+/* The owner of a TAP. */
+struct config_owner {
+	bool set;
+	uid_t uid;
+	gid_t gid;
 };
 
 #endif

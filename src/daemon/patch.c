@@ -261,7 +261,7 @@ static bool concerns_fabric(const struct change *change)
 {
 	const struct sandbox *sandbox = change->sandbox;
 
-	if (change->asked.has_egress || change->asked.has_bandwidth)
+	if (spec_patch_gives(&change->asked, "egress") || spec_patch_gives(&change->asked, "bandwidth"))
 		return true;
 	return concerns_nat(sandbox->endpoints, sandbox->endpoint_count) ||
 	       concerns_nat(change->prepared.endpoints, change->prepared.endpoint_count);
@@ -270,31 +270,29 @@ static bool concerns_fabric(const struct change *change)
 /*
  * Opens what is to be published, the last of the prepared endpoints: one of the others that is closed, since somebody took its
  * port over a restart, is tried again in its own time and is no fault of this request. Automatic ports that others hold are tried
- * around.
+ * around. Takes WANTED over in any case.
  */
-static int prepare(struct change *change, const struct spec *wanted, struct problem *problem)
+static int prepare(struct change *change, struct spec *wanted, struct problem *problem)
 {
 	struct daemon *daemon = change->daemon;
+	struct registry_patch *prepared = &change->prepared;
 
 	for (unsigned tries = 0; tries < 64; tries++) {
-		struct spec *spec = spec_copy(wanted);
 		uint16_t taken = 0;
 
-		if (!spec)
-			return problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
-		if (registry_patch_prepare(daemon->registry, change->sandbox, spec, &change->prepared, problem) < 0) {
-			spec_free(spec);
-			return -1;
-		}
-		size_t kept = change->prepared.endpoint_count - change->asked.publish_count;
-		if (endpoints_open(daemon, tenant_of(change->sandbox), change->prepared.endpoints + kept,
+		if (registry_patch_prepare(daemon->registry, change->sandbox, wanted, prepared, problem) < 0)
+			break;
+		size_t kept = prepared->endpoint_count - change->asked.publish_count;
+		if (endpoints_open(daemon, tenant_of(change->sandbox), prepared->endpoints + kept,
 				   change->asked.publish_count, "/publish", &taken, problem) == 0)
 			return 0;
-		registry_patch_abort(daemon->registry, &change->prepared);
+		prepared->spec = NULL; /* is still WANTED */
+		registry_patch_abort(daemon->registry, prepared);
 		if (!taken)
-			return -1;
+			break;
 		registry_avoid_port(daemon->registry, taken);
 	}
+	spec_free(wanted);
 	return -1;
 }
 
@@ -333,9 +331,7 @@ void daemon_patch(void *context, struct sandbox *sandbox, struct wire_patch *pat
 		return;
 	}
 	*change = (struct change){ .daemon = daemon, .sandbox = sandbox, .reply = reply, .asked = *patch };
-	int prepared = prepare(change, wanted, &problem);
-	spec_free(wanted);
-	if (prepared < 0) {
+	if (prepare(change, wanted, &problem) < 0) {
 		reply_problem(reply, &problem);
 		free(change);
 		return;

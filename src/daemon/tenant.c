@@ -113,9 +113,9 @@ struct fabric_plan tenant_plan(const struct sandbox *sandbox, struct fabric_nat 
 	struct fabric_plan plan = {
 		.slot = sandbox->slot,
 		.id = sandbox->id,
-		.has_tap_owner = spec->has_tap_owner,
-		.tap_uid = spec->tap_uid,
-		.tap_gid = spec->tap_gid,
+		.has_tap_owner = spec->tap_owner.set,
+		.tap_uid = spec->tap_owner.uid,
+		.tap_gid = spec->tap_owner.gid,
 		.egress = &spec->egress,
 		.bandwidth = &spec->bandwidth,
 		.nat = nat,

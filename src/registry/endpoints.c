@@ -95,7 +95,7 @@ static int hold_named(struct registry *registry, struct sandbox *sandbox, const 
 		release_some(registry, endpoint, i);
 		if (result > 0)
 			return tell_holder(sandbox, endpoint, &endpoint->listen[i], &holder, field, problem);
-		return problem_set(problem, PROBLEM_INTERNAL, NULL, "out of memory");
+		return problem_no_memory(problem);
 	}
 	return 0;
 }
@@ -167,7 +167,7 @@ int endpoints_hold(struct registry *registry, struct sandbox *sandbox, struct en
 		return 0;
 	held = calloc(list->count, sizeof(*held));
 	if (!held)
-		return problem_set(problem, PROBLEM_INTERNAL, NULL, "out of memory");
+		return problem_no_memory(problem);
 	result = hold_all(registry, sandbox, endpoints, held, list, problem);
 	for (size_t i = 0; result < 0 && i < list->count; i++) {
 		if (held[i])

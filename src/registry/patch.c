@@ -73,7 +73,7 @@ int registry_patch_prepare(struct registry *registry, struct sandbox *sandbox, s
 		return problem_set(problem, PROBLEM_BAD_REQUEST, "/publish", "a sandbox can publish at most %d ports",
 				   SPEC_PORTS_MAX);
 	if (endpoints_for(registry, wanted, &endpoints) < 0)
-		return problem_set(problem, PROBLEM_INTERNAL, NULL, "out of memory");
+		return problem_no_memory(problem);
 	keep_endpoints(sandbox, endpoints, wanted->port_count, kept);
 	if (wanted->is_default && default_claim(registry, sandbox, problem) < 0)
 		goto fail;

@@ -18,3 +18,35 @@ int problem_set(struct problem *problem, enum problem_kind kind, const char *fie
 	va_end(args);
 	return -1;
 }
+
+int problem_no_memory(struct problem *problem)
+{
+	return problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
+}
+
+const char *problem_title(enum problem_kind kind)
+{
+	switch (kind) {
+	case PROBLEM_NONE:
+		return "OK";
+	case PROBLEM_BAD_REQUEST:
+		return "Bad Request";
+	case PROBLEM_NOT_FOUND:
+		return "Not Found";
+	case PROBLEM_NOT_ALLOWED:
+		return "Method Not Allowed";
+	case PROBLEM_TIMEOUT:
+		return "Request Timeout";
+	case PROBLEM_CONFLICT:
+		return "Conflict";
+	case PROBLEM_GONE:
+		return "Gone";
+	case PROBLEM_TOO_LARGE:
+		return "Content Too Large";
+	case PROBLEM_INTERNAL:
+		return "Internal Server Error";
+	case PROBLEM_UNAVAILABLE:
+		return "Service Unavailable";
+	}
+	return "Unknown";
+}

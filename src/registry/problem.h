@@ -32,4 +32,10 @@ struct problem {
 int problem_set(struct problem *problem, enum problem_kind kind, const char *field, const char *format, ...)
     __attribute__((format(printf, 4, 5), cold));
 
+/* UNAVAILABLE, "out of memory": the one answer to want of memory. Returns -1. */
+int problem_no_memory(struct problem *problem) __attribute__((cold));
+
+/* HTTP's name of KIND: "Bad Request"; "OK" for NONE. */
+const char *problem_title(enum problem_kind kind);
+
 #endif

@@ -179,7 +179,7 @@ static struct sandbox *claim_and_enter(struct registry *registry, struct sandbox
 		goto fail;
 	if (sandbox_enter(registry, sandbox, spec) < 0) {
 		endpoints_release(registry, sandbox->endpoints, sandbox->endpoint_count);
-		problem_set(problem, PROBLEM_INTERNAL, NULL, "out of memory");
+		problem_no_memory(problem);
 		goto fail;
 	}
 	return sandbox;
@@ -195,7 +195,7 @@ struct sandbox *registry_add(struct registry *registry, const char *id, struct s
 	struct sandbox *sandbox = sandbox_new(registry, id, spec);
 
 	if (!sandbox) {
-		problem_set(problem, PROBLEM_INTERNAL, NULL, "out of memory");
+		problem_no_memory(problem);
 		return NULL;
 	}
 	sandbox->slot = slot_choose(registry, problem);
@@ -236,7 +236,7 @@ struct sandbox *registry_adopt(struct registry *registry, const char *id, unsign
 		return NULL;
 	sandbox = sandbox_new(registry, id, spec);
 	if (!sandbox) {
-		problem_set(problem, PROBLEM_INTERNAL, NULL, "out of memory");
+		problem_no_memory(problem);
 		return NULL;
 	}
 	sandbox->slot = slot;

@@ -144,6 +144,7 @@ int registry_patch_prepare(struct registry *registry, struct sandbox *sandbox, s
 			   struct registry_patch *patch, struct problem *problem);
 /* Afterwards the handles of endpoints that are gone are the caller's to have closed: compare before. */
 void registry_patch_commit(struct registry *registry, struct registry_patch *patch);
+/* Frees the specification, unless its caller took it back by setting PATCH's to NULL. */
 void registry_patch_abort(struct registry *registry, struct registry_patch *patch);
 
 /* A port that turned out to be bound by another program is not tried again for automatic ports for the next minute. */

@@ -1,105 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A request as plain data. Everything that a spec points to is its own, so copying is deep and comparing looks inside.
- *
- * Rules and labels are sets: two requests that differ in their order alone ask for the same. Labels are kept sorted; rules
- * are not, since people want to see them as they wrote them, so they are compared through sorted lists of pointers.
+ * A specification as a table of its fields. Equal means what a manager means by it: the order of rules and labels does not
+ * count, that of ports does. Labels are sorted once, when they are read; rules stay as they were written, for people to
+ * recognise, and are sorted only to be compared.
  */
 #include "registry/spec.h"
 
 #include "config/config.h"
+#include "registry/fields.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct spec *spec_new(const struct config *config)
-{
-	struct spec *spec = calloc(1, sizeof(*spec));
-
-	if (!spec)
-		return NULL;
-	spec->has_tap_owner = config->pool.tap_owner.set;
-	spec->tap_uid = config->pool.tap_owner.uid;
-	spec->tap_gid = config->pool.tap_owner.gid;
-	spec->egress.internet = config->egress.internet;
-	spec->limits = (struct limits){
-		.connect_deadline_ms = config->forwarder.connect_deadline_ms,
-		.idle_ms = config->forwarder.idle_ms,
-		.half_closed_ms = config->forwarder.half_closed_ms,
-		.keepalive_ms = config->forwarder.keepalive_ms,
-	};
-	return spec;
-}
-
-void spec_free(struct spec *spec)
-{
-	if (!spec)
-		return;
-	for (size_t i = 0; i < spec->label_count; i++) {
-		free(spec->labels[i].key);
-		free(spec->labels[i].value);
-	}
-	free(spec->labels);
-	free(spec->ports);
-	free(spec->egress.allow);
-	free(spec->egress.deny);
-	free(spec);
-}
-
-/* A copy of COUNT items in *COPY, NULL for none. 0, or -1 for lack of memory. */
-static int copy_items(void *copy, const void *items, size_t count, size_t size)
-{
-	void *memory = NULL;
-
-	if (count) {
-		memory = calloc(count, size);
-		if (!memory)
-			return -1;
-		memcpy(memory, items, count * size);
-	}
-	memcpy(copy, &memory, sizeof(memory));
-	return 0;
-}
-
-static int copy_labels(struct spec *copy, const struct spec *spec)
-{
-	if (!spec->label_count)
-		return 0;
-	copy->labels = calloc(spec->label_count, sizeof(*copy->labels));
-	if (!copy->labels)
-		return -1;
-	for (size_t i = 0; i < spec->label_count; i++) {
-		copy->label_count = i + 1;
-		copy->labels[i].key = strdup(spec->labels[i].key);
-		copy->labels[i].value = strdup(spec->labels[i].value);
-		if (!copy->labels[i].key || !copy->labels[i].value)
-			return -1;
-	}
-	return 0;
-}
-
-struct spec *spec_copy(const struct spec *spec)
-{
-	struct spec *copy = malloc(sizeof(*copy));
-
-	if (!copy)
-		return NULL;
-	*copy = *spec;
-	copy->ports = NULL;
-	copy->egress.allow = copy->egress.deny = NULL;
-	copy->labels = NULL;
-	copy->label_count = 0;
-	if (copy_items(&copy->ports, spec->ports, spec->port_count, sizeof(*spec->ports)) < 0 ||
-	    copy_items(&copy->egress.allow, spec->egress.allow, spec->egress.allow_count, sizeof(*spec->egress.allow)) <
-		0 ||
-	    copy_items(&copy->egress.deny, spec->egress.deny, spec->egress.deny_count, sizeof(*spec->egress.deny)) <
-		0 ||
-	    copy_labels(copy, spec) < 0) {
-		spec_free(copy);
-		return NULL;
-	}
-	return copy;
-}
+/* ---- Items of lists ---- */
 
 bool spec_port_equal(const struct spec_port *a, const struct spec_port *b)
 {
@@ -117,10 +30,14 @@ bool spec_port_equal(const struct spec_port *a, const struct spec_port *b)
 	return true;
 }
 
-static int rule_compare(const void *left, const void *right)
+static int spec_compare_ports(const void *left, const void *right)
 {
-	const struct egress_rule *a = *(const struct egress_rule *const *)left;
-	const struct egress_rule *b = *(const struct egress_rule *const *)right;
+	return !spec_port_equal(left, right);
+}
+
+static int spec_compare_rules(const void *left, const void *right)
+{
+	const struct egress_rule *a = left, *b = right;
 
 	if (a->cidr.ip != b->cidr.ip)
 		return a->cidr.ip < b->cidr.ip ? -1 : 1;
@@ -135,93 +52,189 @@ static int rule_compare(const void *left, const void *right)
 	return memcmp(a->ports, b->ports, a->port_count * sizeof(a->ports[0]));
 }
 
-static const struct egress_rule **sorted_rules(const struct egress_rule *rules, size_t count)
+static int spec_compare_labels(const void *left, const void *right)
 {
-	const struct egress_rule **sorted = calloc(count, sizeof(const struct egress_rule *));
+	const struct label *a = left, *b = right;
+	int order = strcmp(a->key, b->key);
 
-	if (!sorted)
+	return order ? order : strcmp(a->value, b->value);
+}
+
+static int spec_copy_label(void *item, const void *original)
+{
+	struct label *copy = item;
+	const struct label *label = original;
+
+	copy->key = strdup(label->key);
+	copy->value = strdup(label->value);
+	return copy->key && copy->value ? 0 : -1;
+}
+
+static void spec_clear_label(void *item)
+{
+	struct label *label = item;
+
+	free(label->key);
+	free(label->value);
+}
+
+const struct spec_items spec_port_items = {
+	.kind = SPEC_ITEM_PORT,
+	.size = sizeof(struct spec_port),
+	.max = SPEC_PORTS_MAX,
+	.compare = spec_compare_ports,
+};
+
+static const struct spec_items spec_rule_items = {
+	.kind = SPEC_ITEM_RULE,
+	.size = sizeof(struct egress_rule),
+	.max = SPEC_EGRESS_MAX,
+	.any_order = true,
+	.compare = spec_compare_rules,
+};
+
+static const struct spec_items spec_label_items = {
+	.kind = SPEC_ITEM_LABEL,
+	.size = sizeof(struct label),
+	.max = SPEC_LABELS_MAX,
+	.compare = spec_compare_labels,
+	.copy = spec_copy_label,
+	.clear = spec_clear_label,
+};
+
+/* ---- The tables ---- */
+
+enum {
+	SPEC_CONNECTIONS_MAX = 10000000,
+	SPEC_DURATION_MAX_MS = 7 * 24 * 3600 * 1000,
+	SPEC_KEEPALIVE_MAX_MS = 32767 * 1000, /* of TCP_KEEPIDLE, tcp(7) */
+	SPEC_BURST_MIN = 65536,
+	SPEC_BURSTS_PER_SECOND = 10,
+};
+
+/* A terabyte a second: more than any link, and exact in every JSON reader. */
+#define SPEC_RATE_MAX UINT64_C(1000000000000)
+
+/* The highest id means "leave it as it is" to the kernel, and is nobody's. */
+#define SPEC_USER_MAX (UINT32_MAX - 1)
+
+static const struct spec_field spec_owner_fields[] = {
+	SPEC_ROW_NUMBER("uid", struct config_owner, uid, 0, SPEC_USER_MAX, SPEC_REQUIRED),
+	SPEC_ROW_NUMBER("gid", struct config_owner, gid, 0, SPEC_USER_MAX, SPEC_REQUIRED),
+};
+static const struct spec_table spec_owner_table = { SPEC_TABLE_OF(spec_owner_fields, struct config_owner) };
+
+static const struct spec_field spec_egress_fields[] = {
+	SPEC_ROW_BOOL("internet", struct egress, internet, 0),
+	SPEC_ROW_LIST("allow", struct egress, allow, allow_count, &spec_rule_items, 0),
+	SPEC_ROW_LIST("deny", struct egress, deny, deny_count, &spec_rule_items, 0),
+};
+static const struct spec_table spec_egress_table = { SPEC_TABLE_OF(spec_egress_fields, struct egress) };
+
+/* Without a burst, a tenth of a second's worth, but no less than what TCP sends in one piece. */
+static void spec_complete_rate(void *structure)
+{
+	struct rate *rate = structure;
+
+	if (rate->rate == 0) {
+		rate->burst = 0;
+		return;
+	}
+	if (rate->burst)
+		return;
+	rate->burst = rate->rate / SPEC_BURSTS_PER_SECOND;
+	if (rate->burst < SPEC_BURST_MIN)
+		rate->burst = SPEC_BURST_MIN;
+	if (rate->burst > UINT32_MAX)
+		rate->burst = UINT32_MAX;
+}
+
+static const struct spec_field spec_rate_fields[] = {
+	SPEC_ROW_LARGE("rate", struct rate, rate, 0, SPEC_RATE_MAX, SPEC_REQUIRED),
+	SPEC_ROW_LARGE("burst", struct rate, burst, 0, UINT32_MAX, 0),
+};
+static const struct spec_table spec_rate_table = {
+	SPEC_TABLE_OF(spec_rate_fields, struct rate),
+	.complete = spec_complete_rate,
+};
+
+static const struct spec_field spec_bandwidth_fields[] = {
+	SPEC_ROW_OBJECT("to_guest", struct bandwidth, to_guest, &spec_rate_table, 0),
+	SPEC_ROW_OBJECT("from_guest", struct bandwidth, from_guest, &spec_rate_table, 0),
+};
+static const struct spec_table spec_bandwidth_table = { SPEC_TABLE_OF(spec_bandwidth_fields, struct bandwidth) };
+
+static const struct spec_field spec_limits_fields[] = {
+	SPEC_ROW_NUMBER("connections", struct limits, connections, 0, SPEC_CONNECTIONS_MAX, 0),
+	SPEC_ROW_NUMBER("connect_deadline_ms", struct limits, connect_deadline_ms, 1, SPEC_DURATION_MAX_MS, 0),
+	SPEC_ROW_NUMBER("idle_ms", struct limits, idle_ms, 0, SPEC_DURATION_MAX_MS, 0),
+	SPEC_ROW_NUMBER("half_closed_ms", struct limits, half_closed_ms, 0, SPEC_DURATION_MAX_MS, 0),
+	SPEC_ROW_NUMBER("keepalive_ms", struct limits, keepalive_ms, 0, SPEC_KEEPALIVE_MAX_MS, 0),
+};
+static const struct spec_table spec_limits_table = { SPEC_TABLE_OF(spec_limits_fields, struct limits) };
+
+enum { SPEC_ALWAYS = SPEC_IN_PUT | SPEC_IN_PATCH | SPEC_SHOWN };
+
+/* In the order in which a sandbox shows them. */
+static const struct spec_field spec_fields[] = {
+	SPEC_ROW_LIST("ports", struct spec, ports, port_count, &spec_port_items, SPEC_IN_PUT),
+	SPEC_ROW_BOOL("default", struct spec, is_default, SPEC_ALWAYS),
+	SPEC_ROW_PORT("ready_port", struct spec, ready_port, SPEC_IN_PUT | SPEC_SHOWN),
+	SPEC_ROW_LIST("labels", struct spec, labels, label_count, &spec_label_items, SPEC_ALWAYS),
+	SPEC_ROW_OBJECT("tap_owner", struct spec, tap_owner, &spec_owner_table,
+			SPEC_IN_PUT | SPEC_SHOWN | SPEC_HAS_GIVEN, SPEC_GIVEN_BY(struct spec, tap_owner.set)),
+	SPEC_ROW_OBJECT("egress", struct spec, egress, &spec_egress_table, SPEC_ALWAYS),
+	SPEC_ROW_OBJECT("bandwidth", struct spec, bandwidth, &spec_bandwidth_table, SPEC_ALWAYS),
+	SPEC_ROW_OBJECT("limits", struct spec, limits, &spec_limits_table, SPEC_ALWAYS),
+};
+const struct spec_table spec_table = { SPEC_TABLE_OF(spec_fields, struct spec) };
+
+/* ---- A specification's life ---- */
+
+struct spec *spec_new(const struct config *config)
+{
+	struct spec *spec = calloc(1, sizeof(*spec));
+
+	if (!spec)
 		return NULL;
-	for (size_t i = 0; i < count; i++)
-		sorted[i] = &rules[i];
-	qsort(sorted, count, sizeof(const struct egress_rule *), rule_compare);
-	return sorted;
+	spec->tap_owner = config->pool.tap_owner;
+	spec->egress.internet = config->egress.internet;
+	spec->limits = (struct limits){
+		.connect_deadline_ms = config->forwarder.connect_deadline_ms,
+		.idle_ms = config->forwarder.idle_ms,
+		.half_closed_ms = config->forwarder.half_closed_ms,
+		.keepalive_ms = config->forwarder.keepalive_ms,
+	};
+	return spec;
 }
 
-/* Without memory to sort they count as different: the manager is told so, and nothing is changed. */
-static bool rules_equal(const struct egress_rule *a, const struct egress_rule *b, size_t count)
+void spec_free(struct spec *spec)
 {
-	const struct egress_rule **left, **right;
-	bool equal;
-
-	if (count == 0)
-		return true;
-	left = sorted_rules(a, count);
-	right = sorted_rules(b, count);
-	equal = left && right;
-	for (size_t i = 0; equal && i < count; i++)
-		equal = rule_compare(&left[i], &right[i]) == 0;
-	free(left);
-	free(right);
-	return equal;
+	if (!spec)
+		return;
+	spec_fields_clear(&spec_table, spec);
+	free(spec);
 }
 
-static bool egress_equal(const struct egress *a, const struct egress *b)
+struct spec *spec_copy(const struct spec *spec)
 {
-	return a->internet == b->internet && a->allow_count == b->allow_count && a->deny_count == b->deny_count &&
-	       rules_equal(a->allow, b->allow, a->allow_count) && rules_equal(a->deny, b->deny, a->deny_count);
-}
+	struct spec *copy = malloc(sizeof(*copy));
 
-static bool rate_equal(const struct rate *a, const struct rate *b)
-{
-	return a->rate == b->rate && a->burst == b->burst;
-}
-
-static bool limits_equal(const struct limits *a, const struct limits *b)
-{
-	return a->connections == b->connections && a->connect_deadline_ms == b->connect_deadline_ms &&
-	       a->idle_ms == b->idle_ms && a->half_closed_ms == b->half_closed_ms && a->keepalive_ms == b->keepalive_ms;
-}
-
-static bool labels_equal(const struct spec *a, const struct spec *b)
-{
-	if (a->label_count != b->label_count)
-		return false;
-	for (size_t i = 0; i < a->label_count; i++) {
-		if (strcmp(a->labels[i].key, b->labels[i].key) != 0 ||
-		    strcmp(a->labels[i].value, b->labels[i].value) != 0)
-			return false;
+	if (!copy)
+		return NULL;
+	if (spec_fields_copy(&spec_table, copy, spec) < 0) {
+		spec_free(copy);
+		return NULL;
 	}
-	return true;
-}
-
-static bool ports_equal(const struct spec *a, const struct spec *b)
-{
-	if (a->port_count != b->port_count)
-		return false;
-	for (size_t i = 0; i < a->port_count; i++) {
-		if (!spec_port_equal(&a->ports[i], &b->ports[i]))
-			return false;
-	}
-	return true;
-}
-
-static bool owner_equal(const struct spec *a, const struct spec *b)
-{
-	if (a->has_tap_owner != b->has_tap_owner)
-		return false;
-	return !a->has_tap_owner || (a->tap_uid == b->tap_uid && a->tap_gid == b->tap_gid);
+	return copy;
 }
 
 bool spec_equal(const struct spec *a, const struct spec *b)
 {
-	return a->is_default == b->is_default && a->ready_port == b->ready_port && owner_equal(a, b) &&
-	       ports_equal(a, b) && egress_equal(&a->egress, &b->egress) &&
-	       rate_equal(&a->bandwidth.to_guest, &b->bandwidth.to_guest) &&
-	       rate_equal(&a->bandwidth.from_guest, &b->bandwidth.from_guest) && limits_equal(&a->limits, &b->limits) &&
-	       labels_equal(a, b);
+	return spec_fields_equal(&spec_table, a, b);
 }
 
-static bool is_alphanumeric(char c)
+static bool sandbox_id_letter(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
@@ -230,10 +243,10 @@ bool sandbox_id_is_valid(const char *id)
 {
 	size_t length = strlen(id);
 
-	if (length == 0 || length > SANDBOX_ID_MAX || !is_alphanumeric(id[0]))
+	if (length == 0 || length > SANDBOX_ID_MAX || !sandbox_id_letter(id[0]))
 		return false;
 	for (size_t i = 1; i < length; i++) {
-		if (!is_alphanumeric(id[i]) && id[i] != '_' && id[i] != '.' && id[i] != '-')
+		if (!sandbox_id_letter(id[i]) && id[i] != '_' && id[i] != '.' && id[i] != '-')
 			return false;
 	}
 	return true;

@@ -17,6 +17,8 @@
 
 struct config;
 struct problem;
+struct spec_items;
+struct spec_table;
 
 enum {
 	SANDBOX_ID_MAX = 64,
@@ -58,15 +60,11 @@ struct egress {
 	size_t allow_count, deny_count;
 };
 
-struct rate {
-	uint64_t rate;  /* bytes a second; 0: no limit */
-	uint64_t burst; /* bytes */
-};
-
 struct bandwidth {
 	struct rate to_guest, from_guest;
 };
 
+/* Keys and values are malloc()ed. */
 struct label {
 	char *key, *value;
 };
@@ -76,15 +74,19 @@ struct spec {
 	size_t port_count;
 	bool is_default;
 	uint16_t ready_port; /* 0: none */
-	bool has_tap_owner;
-	uid_t tap_uid;
-	gid_t tap_gid;
+	struct config_owner tap_owner;
 	struct egress egress;
 	struct bandwidth bandwidth;
 	struct limits limits;
 	struct label *labels; /* sorted by key */
 	size_t label_count;
 };
+
+/* Its fields, see registry/fields.h. */
+extern const struct spec_table spec_table;
+
+/* The kind of list that "ports" and a PATCH's "publish" are. */
+extern const struct spec_items spec_port_items;
 
 /* A specification with the configuration's defaults and no ports. NULL only for lack of memory. */
 struct spec *spec_new(const struct config *config);

@@ -7,8 +7,9 @@
 #include "store/codec.h"
 
 #include "config/config.h"
+#include "registry/fields.h"
 #include "registry/problem.h"
-#include "wire/json_read.h"
+#include "wire/reading.h"
 #include "wire/wire.h"
 #include "wire/write.h"
 
@@ -19,28 +20,35 @@
 /* Until the year 9999: later ones have no text. */
 #define TIME_MAX_MS INT64_C(253402300799000)
 
+/* What is kept of the counters: those that only grow. */
+static const struct spec_field store_counters_fields[] = {
+	SPEC_ROW_LARGE("bytes_to_guest", struct counters, bytes_to_guest, 0, INT64_MAX, SPEC_REQUIRED),
+	SPEC_ROW_LARGE("bytes_from_guest", struct counters, bytes_from_guest, 0, INT64_MAX, SPEC_REQUIRED),
+	SPEC_ROW_LARGE("packets_to_guest", struct counters, packets_to_guest, 0, INT64_MAX, SPEC_REQUIRED),
+	SPEC_ROW_LARGE("packets_from_guest", struct counters, packets_from_guest, 0, INT64_MAX, SPEC_REQUIRED),
+	SPEC_ROW_LARGE("connections_total", struct counters, connections_total, 0, INT64_MAX, SPEC_REQUIRED),
+	SPEC_ROW_LARGE("drops_total", struct counters, drops_total, 0, INT64_MAX, SPEC_REQUIRED),
+};
+static const struct spec_table store_counters_table = { SPEC_TABLE_OF(store_counters_fields, struct counters) };
+
 /* ---- Writing ---- */
 
-static json_t *encode_endpoints(const struct sandbox *sandbox)
+static json_t *store_encode_endpoint(const void *item)
 {
-	json_t *list = json_array();
+	const struct endpoint *endpoint = item;
 
-	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
-		const struct endpoint *endpoint = &sandbox->endpoints[i];
-
-		json_array_append_new(
-		    list, json_pack("{s:o}", "listen", write_addresses(endpoint->listen, endpoint->listen_count)));
-	}
-	return list;
+	return json_pack("{s:o}", "listen", wire_write_addresses(endpoint->listen, endpoint->listen_count));
 }
 
-static json_t *encode_counters(const struct counters *counters)
+static json_t *store_encode_counters(const struct counters *counters)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "bytes_to_guest", (json_int_t)counters->bytes_to_guest,
-			 "bytes_from_guest", (json_int_t)counters->bytes_from_guest, "packets_to_guest",
-			 (json_int_t)counters->packets_to_guest, "packets_from_guest",
-			 (json_int_t)counters->packets_from_guest, "connections_total",
-			 (json_int_t)counters->connections_total, "drops_total", (json_int_t)counters->drops_total);
+	json_t *object = json_object();
+
+	if (object && wire_put_fields(object, &store_counters_table, 0, counters) < 0) {
+		json_decref(object);
+		return NULL;
+	}
+	return object;
 }
 
 json_t *store_encode(const struct sandbox *sandbox)
@@ -49,80 +57,89 @@ json_t *store_encode(const struct sandbox *sandbox)
 			 sandbox->id, "slot", (int)sandbox->slot, "paused", sandbox->paused, "draining",
 			 sandbox->state == SANDBOX_DRAINING, "registered_ms", (json_int_t)sandbox->registered_ms,
 			 "last_activity_ms", (json_int_t)sandbox->last_activity_ms, "mtu", (json_int_t)sandbox->mtu,
-			 "request", wire_write_spec(sandbox->spec), "endpoints", encode_endpoints(sandbox), "counters",
-			 encode_counters(&sandbox->counters));
+			 "request", wire_write_spec(sandbox->spec), "endpoints",
+			 wire_write_array(sandbox->endpoints, sandbox->endpoint_count, sizeof(*sandbox->endpoints),
+					  store_encode_endpoint),
+			 "counters", store_encode_counters(&sandbox->counters));
 }
 
 /* ---- Reading ---- */
 
-static int read_version(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+static int read_version(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			void *target)
 {
 	(void)target;
 	if (!json_is_integer(value))
-		return read_refuse(reader, place, "the version must be an integer");
+		return wire_refuse(reader, place, "the version must be an integer");
 	if (json_integer_value(value) != STORE_VERSION)
-		return read_refuse(reader, place, "version %lld is not known to this weftd (1 to %d)",
+		return wire_refuse(reader, place, "version %lld is not known to this weftd (1 to %d)",
 				   (long long)json_integer_value(value), STORE_VERSION);
 	return 0;
 }
 
-static int read_id(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+static int read_id(const struct wire_reader *reader, const struct wire_place *place, const json_t *value, void *target)
 {
 	struct stored *stored = target;
 	const char *text = "";
 
-	if (read_string(reader, place, value, &text) < 0)
+	if (wire_read_string(reader, place, value, &text) < 0)
 		return -1;
 	if (!sandbox_id_is_valid(text))
-		return read_refuse(reader, place, "\"%s\" is no id of a sandbox", text);
+		return wire_refuse(reader, place, "\"%s\" is no id of a sandbox", text);
 	snprintf(stored->id, sizeof(stored->id), "%s", text);
 	return 0;
 }
 
-static int read_slot(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+static int read_slot(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+		     void *target)
 {
 	struct stored *stored = target;
 	int64_t integer = 0;
 
-	if (read_integer(reader, place, value, 1, CONFIG_SLOT_MAX, &integer) < 0)
+	if (wire_read_integer(reader, place, value, 1, CONFIG_SLOT_MAX, &integer) < 0)
 		return -1;
 	stored->slot = (unsigned)integer;
 	return 0;
 }
 
-static int read_paused(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+static int read_paused(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+		       void *target)
 {
-	return read_bool(reader, place, value, &((struct stored *)target)->paused);
+	return wire_read_bool(reader, place, value, &((struct stored *)target)->paused);
 }
 
-static int read_draining(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+static int read_draining(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			 void *target)
 {
-	return read_bool(reader, place, value, &((struct stored *)target)->draining);
+	return wire_read_bool(reader, place, value, &((struct stored *)target)->draining);
 }
 
-static int read_registered(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+static int read_registered(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			   void *target)
 {
-	return read_integer(reader, place, value, 0, TIME_MAX_MS, &((struct stored *)target)->registered_ms);
+	return wire_read_integer(reader, place, value, 0, TIME_MAX_MS, &((struct stored *)target)->registered_ms);
 }
 
-static int read_activity(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+static int read_activity(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			 void *target)
 {
-	return read_integer(reader, place, value, 0, TIME_MAX_MS, &((struct stored *)target)->last_activity_ms);
+	return wire_read_integer(reader, place, value, 0, TIME_MAX_MS, &((struct stored *)target)->last_activity_ms);
 }
 
-static int read_mtu(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+static int read_mtu(const struct wire_reader *reader, const struct wire_place *place, const json_t *value, void *target)
 {
 	struct stored *stored = target;
 	int64_t integer = 0;
 
-	if (read_integer(reader, place, value, 0, 65535, &integer) < 0)
+	if (wire_read_integer(reader, place, value, 0, 65535, &integer) < 0)
 		return -1;
 	stored->mtu = (unsigned)integer;
 	return 0;
 }
 
 /* The request's places are told as its own: the problem gets the field's name in front. */
-static int read_request(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+static int read_request(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			void *target)
 {
 	struct stored *stored = target;
 	struct problem inner;
@@ -134,23 +151,23 @@ static int read_request(const struct reader *reader, const struct place *place, 
 	return 0;
 }
 
-static int read_endpoint_address(const struct reader *reader, const struct place *place, const json_t *value,
+static int read_endpoint_address(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 				 void *target)
 {
-	return read_address(reader, place, value, target);
+	return wire_read_address(reader, place, value, target);
 }
 
-static int read_endpoint_listen(const struct reader *reader, const struct place *place, const json_t *value,
+static int read_endpoint_listen(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 				void *target)
 {
-	static const struct array array = {
+	static const struct wire_array array = {
 		.item_size = sizeof(struct addr),
 		.max = SPEC_LISTEN_MAX,
 		.read = read_endpoint_address,
 	};
 	struct endpoint *endpoint = target;
 	struct addr *addrs;
-	int result = read_array(reader, place, value, &array, &addrs, &endpoint->listen_count);
+	int result = wire_read_array(reader, place, value, &array, &addrs, &endpoint->listen_count);
 
 	for (size_t i = 0; i < endpoint->listen_count; i++)
 		endpoint->listen[i] = addrs[i];
@@ -158,61 +175,36 @@ static int read_endpoint_listen(const struct reader *reader, const struct place 
 	return result;
 }
 
-static int read_endpoint(const struct reader *reader, const struct place *place, const json_t *value, void *item)
+static int read_endpoint(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			 void *item)
 {
-	static const struct field fields[] = {
-		{ "listen", read_endpoint_listen, FIELD_REQUIRED },
+	static const struct wire_member members[] = {
+		{ "listen", read_endpoint_listen, WIRE_REQUIRED },
 	};
+	static const struct wire_object object = WIRE_OBJECT_OF(members);
 
-	return read_object(reader, place, value, fields, FIELD_COUNT(fields), item);
+	return wire_read_object(reader, place, value, &object, item);
 }
 
-static int read_endpoints(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+static int read_endpoints(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			  void *target)
 {
-	static const struct array array = {
+	static const struct wire_array array = {
 		.item_size = sizeof(struct endpoint),
 		.max = SPEC_PORTS_MAX,
 		.read = read_endpoint,
 	};
 	struct stored *stored = target;
 
-	return read_array(reader, place, value, &array, &stored->endpoints, &stored->endpoint_count);
+	return wire_read_array(reader, place, value, &array, &stored->endpoints, &stored->endpoint_count);
 }
 
-static int read_counter(const struct reader *reader, const struct place *place, const json_t *value, void *target)
+static int read_counters(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			 void *target)
 {
-	struct counters *base = &((struct stored *)target)->base;
-	const struct {
-		const char *name;
-		uint64_t *counter;
-	} counters[] = {
-		{ "bytes_to_guest", &base->bytes_to_guest },       { "bytes_from_guest", &base->bytes_from_guest },
-		{ "packets_to_guest", &base->packets_to_guest },   { "packets_from_guest", &base->packets_from_guest },
-		{ "connections_total", &base->connections_total }, { "drops_total", &base->drops_total },
-	};
-	int64_t integer = 0;
+	struct stored *stored = target;
 
-	if (read_integer(reader, place, value, 0, INT64_MAX, &integer) < 0)
-		return -1;
-	for (size_t i = 0; i < FIELD_COUNT(counters); i++) {
-		if (strcmp(counters[i].name, place->key) == 0)
-			*counters[i].counter = (uint64_t)integer;
-	}
-	return 0;
-}
-
-static int read_counters(const struct reader *reader, const struct place *place, const json_t *value, void *target)
-{
-	static const struct field fields[] = {
-		{ "bytes_to_guest", read_counter, FIELD_REQUIRED },
-		{ "bytes_from_guest", read_counter, FIELD_REQUIRED },
-		{ "packets_to_guest", read_counter, FIELD_REQUIRED },
-		{ "packets_from_guest", read_counter, FIELD_REQUIRED },
-		{ "connections_total", read_counter, FIELD_REQUIRED },
-		{ "drops_total", read_counter, FIELD_REQUIRED },
-	};
-
-	return read_object(reader, place, value, fields, FIELD_COUNT(fields), target);
+	return wire_read_fields(reader, place, value, &store_counters_table, 0, &stored->base);
 }
 
 /* An automatic port's addresses: loopback, all with one port number. */
@@ -256,30 +248,31 @@ static int join_endpoints(struct stored *stored, struct problem *problem)
 	return 0;
 }
 
-static int decode(const json_t *json, const struct reader *reader, struct stored *stored)
+static int decode(const json_t *json, const struct wire_reader *reader, struct stored *stored)
 {
-	static const struct field fields[] = {
-		{ "version", read_version, FIELD_REQUIRED },
-		{ "id", read_id, FIELD_REQUIRED },
-		{ "slot", read_slot, FIELD_REQUIRED },
-		{ "paused", read_paused, FIELD_REQUIRED },
-		{ "draining", read_draining, FIELD_REQUIRED },
-		{ "registered_ms", read_registered, FIELD_REQUIRED },
-		{ "last_activity_ms", read_activity, FIELD_REQUIRED },
-		{ "mtu", read_mtu, FIELD_REQUIRED },
-		{ "request", read_request, FIELD_REQUIRED },
-		{ "endpoints", read_endpoints, FIELD_REQUIRED },
-		{ "counters", read_counters, FIELD_REQUIRED },
+	static const struct wire_member members[] = {
+		{ "version", read_version, WIRE_REQUIRED },
+		{ "id", read_id, WIRE_REQUIRED },
+		{ "slot", read_slot, WIRE_REQUIRED },
+		{ "paused", read_paused, WIRE_REQUIRED },
+		{ "draining", read_draining, WIRE_REQUIRED },
+		{ "registered_ms", read_registered, WIRE_REQUIRED },
+		{ "last_activity_ms", read_activity, WIRE_REQUIRED },
+		{ "mtu", read_mtu, WIRE_REQUIRED },
+		{ "request", read_request, WIRE_REQUIRED },
+		{ "endpoints", read_endpoints, WIRE_REQUIRED },
+		{ "counters", read_counters, WIRE_REQUIRED },
 	};
-	struct place document = { 0 };
-	struct place place = place_in_object(&document, "version");
+	static const struct wire_object object = WIRE_OBJECT_OF(members);
+	struct wire_place document = { 0 };
+	struct wire_place place = wire_place_key(&document, "version");
 	const json_t *version = json_object_get(json, "version");
 
 	if (!version)
-		return read_refuse(reader, &place, "the version is missing");
+		return wire_refuse(reader, &place, "the version is missing");
 	if (read_version(reader, &place, version, stored) < 0)
 		return -1;
-	if (read_object(reader, &document, json, fields, FIELD_COUNT(fields), stored) < 0)
+	if (wire_read_object(reader, &document, json, &object, stored) < 0)
 		return -1;
 	return join_endpoints(stored, reader->problem);
 }
@@ -287,7 +280,7 @@ static int decode(const json_t *json, const struct reader *reader, struct stored
 int store_decode(const char *text, size_t length, const struct config *config, struct stored *stored,
 		 struct problem *problem)
 {
-	struct reader reader = { .config = config, .problem = problem, .stored = true };
+	struct wire_reader reader = { .config = config, .problem = problem, .stored = true };
 	json_t *json;
 	int result;
 

@@ -18,79 +18,105 @@ struct config;
 struct problem;
 
 /* What all readers of one document share. */
-struct reader {
+struct wire_reader {
 	const struct config *config;
 	struct problem *problem; /* what is refused, and why */
 	bool stored;             /* a file of ours: what the configuration allows today is not asked */
 };
 
 /* Where a value stands, as a chain on the stack towards the document; becomes a JSON pointer only if something is refused. */
-struct place {
-	const struct place *parent; /* NULL: the document itself */
-	const char *key;            /* in an object; NULL: in an array */
+struct wire_place {
+	const struct wire_place *parent; /* NULL: the document itself */
+	const char *key;                 /* in an object; NULL: in an array */
 	size_t index;
 };
 
-static inline struct place place_in_object(const struct place *parent, const char *key)
+static inline struct wire_place wire_place_key(const struct wire_place *parent, const char *key)
 {
-	return (struct place){ .parent = parent, .key = key };
+	return (struct wire_place){ .parent = parent, .key = key };
 }
 
-static inline struct place place_in_array(const struct place *parent, size_t index)
+static inline struct wire_place wire_place_index(const struct wire_place *parent, size_t index)
 {
-	return (struct place){ .parent = parent, .index = index };
+	return (struct wire_place){ .parent = parent, .index = index };
 }
 
 /* JSON pointer of PLACE (RFC 6901) into TEXT, cut if need be. Returns TEXT. */
-char *place_format(const struct place *place, char *text, size_t size);
+char *wire_place_format(const struct wire_place *place, char *text, size_t size);
 
 /* BAD_REQUEST at PLACE. Returns -1. */
-int read_refuse(const struct reader *reader, const struct place *place, const char *format, ...)
+int wire_refuse(const struct wire_reader *reader, const struct wire_place *place, const char *format, ...)
     __attribute__((format(printf, 3, 4), cold));
 
 /* All of these: 0, or -1 with the problem set. */
-int read_bool(const struct reader *reader, const struct place *place, const json_t *value, bool *result);
-int read_integer(const struct reader *reader, const struct place *place, const json_t *value, int64_t min, int64_t max,
-		 int64_t *result);
-int read_port(const struct reader *reader, const struct place *place, const json_t *value, uint16_t *port);
+int wire_read_bool(const struct wire_reader *reader, const struct wire_place *place, const json_t *value, bool *result);
+int wire_read_integer(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+		      int64_t min, int64_t max, int64_t *result);
+int wire_read_port(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+		   uint16_t *port);
 /* The text is VALUE's. */
-int read_string(const struct reader *reader, const struct place *place, const json_t *value, const char **text);
-int read_proto(const struct reader *reader, const struct place *place, const json_t *value, enum proto *proto);
+int wire_read_string(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+		     const char **text);
+int wire_read_proto(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+		    enum proto *proto);
 /* "ADDR:PORT" alone. */
-int read_address(const struct reader *reader, const struct place *place, const json_t *value, struct addr *addr);
+int wire_read_address(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+		      struct addr *addr);
 
-enum field_need { FIELD_OPTIONAL, FIELD_REQUIRED };
+/* Returns -1, saying which type was WANTED ("a string"). */
+int wire_refuse_type(const struct wire_reader *reader, const struct wire_place *place, const char *wanted,
+		     const json_t *value);
 
-/* One field of an object. */
-struct field {
+/* One of two words: *RESULT says whether it is the second. */
+int wire_read_either(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+		     const char *const words[2], bool *result);
+
+/* Reads what an object has under the key that PLACE ends with. 1: the object may have no such key. */
+typedef int wire_key_reader(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			    void *context);
+
+/* Hands each value of an object to READ, in the order of the text; refuses what READ does not know. */
+int wire_read_keys(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+		   wire_key_reader *read, void *context);
+
+/* Refuses an object that lacks NAME. */
+int wire_require(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+		 const char *name);
+
+enum wire_need { WIRE_OPTIONAL, WIRE_REQUIRED };
+
+/* One member of an object that is read by a function of its own. */
+struct wire_member {
 	const char *name;
-	int (*read)(const struct reader *reader, const struct place *place, const json_t *value, void *target);
-	enum field_need need;
+	int (*read)(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+		    void *target);
+	enum wire_need need;
 };
 
-/* An object with these fields and no others; each field's reader gets TARGET. */
-int read_object(const struct reader *reader, const struct place *place, const json_t *value, const struct field *fields,
-		size_t count, void *target);
+/* All members that an object may have. */
+struct wire_object {
+	const struct wire_member *members;
+	size_t count;
+};
+
+#define WIRE_OBJECT_OF(items)                                                                                          \
+	{                                                                                                              \
+		.members = (items), .count = sizeof(items) / sizeof((items)[0])                                        \
+	}
+
+/* An object with these members and no others; each member's reader gets TARGET. */
+int wire_read_object(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+		     const struct wire_object *object, void *target);
 
 /* How to read an array into items of one size. */
-struct array {
+struct wire_array {
 	size_t item_size;
 	size_t max; /* of items */
-	int (*read)(const struct reader *reader, const struct place *place, const json_t *value, void *item);
+	int (*read)(const struct wire_reader *reader, const struct wire_place *place, const json_t *value, void *item);
 };
 
 /* *ITEMS is allocated, NULL for none; set also on failure, when *COUNT items of it were read. */
-int read_array(const struct reader *reader, const struct place *place, const json_t *value, const struct array *array,
-	       void *items, size_t *count);
-
-#define FIELD_COUNT(fields) (sizeof(fields) / sizeof((fields)[0]))
-
-/* ---- Parts of a request, which several documents share. TARGET and ITEM are what the name says. ---- */
-
-extern const struct array wire_ports_array; /* of struct spec_port */
-int read_egress(const struct reader *reader, const struct place *place, const json_t *value, void *spec);
-int read_bandwidth(const struct reader *reader, const struct place *place, const json_t *value, void *spec);
-int read_limits(const struct reader *reader, const struct place *place, const json_t *value, void *spec);
-int read_labels(const struct reader *reader, const struct place *place, const json_t *value, void *spec);
+int wire_read_array(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+		    const struct wire_array *array, void *items, size_t *count);
 
 #endif

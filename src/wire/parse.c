@@ -86,7 +86,7 @@ static void trace_to(struct trace *trace, const char *text, const char *end)
 
 static void trace_format(const struct trace *trace, char *text, size_t size)
 {
-	struct place places[TRACE_DEPTH + 1] = { 0 };
+	struct wire_place places[TRACE_DEPTH + 1] = { 0 };
 	char keys[TRACE_DEPTH][128];
 	size_t depth;
 
@@ -94,15 +94,15 @@ static void trace_format(const struct trace *trace, char *text, size_t size)
 		const struct level *level = &trace->levels[depth];
 
 		if (level->is_array) {
-			places[depth + 1] = place_in_array(&places[depth], level->index);
+			places[depth + 1] = wire_place_index(&places[depth], level->index);
 			continue;
 		}
 		if (!level->key)
 			break;
 		snprintf(keys[depth], sizeof(keys[depth]), "%.*s", (int)level->key_length, level->key);
-		places[depth + 1] = place_in_object(&places[depth], keys[depth]);
+		places[depth + 1] = wire_place_key(&places[depth], keys[depth]);
 	}
-	place_format(&places[depth], text, size);
+	wire_place_format(&places[depth], text, size);
 }
 
 static int refuse_text(const char *body, size_t length, const json_error_t *error, struct problem *problem)
@@ -133,7 +133,7 @@ json_t *wire_parse_body(const char *body, size_t length, struct problem *problem
 		json = json_loadb(body, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (!json) {
 		if (length == 0)
-			problem_set(problem, PROBLEM_INTERNAL, NULL, "out of memory");
+			problem_no_memory(problem);
 		else
 			refuse_text(body, length, &error, problem);
 		return NULL;

@@ -8,25 +8,10 @@
  */
 
 #include "registry/registry.h"
+#include "registry/spec_patch.h"
 
 #include <jansson.h>
 #include <stddef.h>
-
-/* A PATCH as it was asked for. */
-struct wire_patch {
-	struct spec_port *publish;
-	size_t publish_count;
-	struct wire_unpublish {
-		uint16_t guest_port; /* 0: by address */
-		struct addr listen;
-	} * unpublish;
-	size_t unpublish_count;
-	bool has_default, is_default;
-	bool has_paused, paused;
-	bool reset_flows; /* with paused = false: "flows": "reset" */
-	bool has_egress, has_bandwidth, has_limits, has_labels;
-	struct spec *given; /* holds the objects given; NULL if none */
-};
 
 /*
  * Parses BODY (not terminated; empty means {}) into a JSON object. NULL with PROBLEM (BAD_REQUEST): malformed, not an object, a
@@ -45,14 +30,6 @@ struct spec *wire_read_stored_spec(const json_t *body, const struct config *conf
 
 /* The body of a PATCH. 0, or -1 with PROBLEM. wire_patch_clear() afterwards, in both cases. */
 int wire_read_patch(const json_t *body, const struct config *config, struct wire_patch *patch, struct problem *problem);
-void wire_patch_clear(struct wire_patch *patch);
-
-/*
- * SANDBOX's specification with PATCH applied, as a new object: first what is unpublished goes (an address takes its whole port
- * with it, automatic ones too), then what is published comes. NULL with PROBLEM: CONFLICT (a port published already, or one
- * to unpublish that is not there).
- */
-struct spec *wire_apply_patch(const struct sandbox *sandbox, const struct wire_patch *patch, struct problem *problem);
 
 /* The request as a registration's body would have it, all fields explicit: what is stored. */
 json_t *wire_write_spec(const struct spec *spec);

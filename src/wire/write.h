@@ -11,16 +11,22 @@
 
 #include <jansson.h>
 
-/* TEXT, made UTF-8 where it is not (cut in the middle of a character): what is wrong becomes "?". */
-json_t *write_text(const char *text);
+struct spec_table;
 
-json_t *write_addresses(const struct addr *addrs, size_t count);
-json_t *write_egress(const struct egress *egress);
-json_t *write_bandwidth(const struct bandwidth *bandwidth);
-json_t *write_limits(const struct limits *limits);
-json_t *write_labels(const struct spec *spec);
-/* {"uid", "gid"}; NULL also if SPEC has none. */
-json_t *write_tap_owner(const struct spec *spec);
-const char *via_name(enum via via);
+/* TEXT, made UTF-8 where it is not (cut in the middle of a character): each byte that is wrong becomes "?". */
+json_t *wire_write_text(const char *text);
+
+/* COUNT items of SIZE bytes, each by WRITE. */
+json_t *wire_write_array(const void *items, size_t count, size_t size, json_t *(*write)(const void *item));
+
+json_t *wire_write_addresses(const struct addr *addrs, size_t count);
+
+/*
+ * Adds STRUCTURE's fields that have the flag IN (0: all of them) to OBJECT. One that was not given is null in what is shown,
+ * and left out elsewhere. 0, or -1 for lack of memory.
+ */
+int wire_put_fields(json_t *object, const struct spec_table *table, unsigned in, const void *structure);
+
+const char *wire_via_name(enum via via);
 
 #endif

@@ -2,11 +2,12 @@
 /*
  * A sandbox, and a refusal, as the API shows them.
  */
-#include "wire/wire.h"
-
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "config/config.h"
+#include "registry/fields.h"
 #include "registry/problem.h"
+#include "wire/wire.h"
 #include "wire/write.h"
 
 #include <stdio.h>
@@ -16,7 +17,7 @@
 
 enum { BOOT_ARG_DNS = 2 }; /* the kernel's ip= has room for two */
 
-static json_t *write_time(int64_t wall_ms)
+static json_t *wire_write_time(int64_t wall_ms)
 {
 	char text[CLOCK_TEXT_SIZE];
 
@@ -24,7 +25,7 @@ static json_t *write_time(int64_t wall_ms)
 }
 
 /* "ip=GUEST::GATEWAY:MASK:instance:eth0:off[:DNS[:DNS]]", for the guest's kernel command line. */
-static json_t *write_boot_arg(const struct config *config)
+static json_t *wire_write_boot_arg(const struct config *config)
 {
 	const struct cidr4 *guest = &config->addresses.guest;
 	char ip[IPV4_TEXT_SIZE], gateway[IPV4_TEXT_SIZE], mask[IPV4_TEXT_SIZE], text[160];
@@ -40,27 +41,29 @@ static json_t *write_boot_arg(const struct config *config)
 	return json_string(text);
 }
 
-static json_t *write_dns(const struct config *config)
+static json_t *wire_write_resolver(const void *item)
 {
-	json_t *list = json_array();
+	char text[IPV4_TEXT_SIZE];
 
-	for (size_t i = 0; i < config->addresses.dns.count; i++) {
-		char text[IPV4_TEXT_SIZE];
+	return json_string(ipv4_format(((const struct cidr4 *)item)->ip, text));
+}
 
-		json_array_append_new(list, json_string(ipv4_format(config->addresses.dns.items[i].ip, text)));
-	}
-	return list;
+static json_t *wire_write_dns(const struct config *config)
+{
+	const struct cidr4_list *dns = &config->addresses.dns;
+
+	return wire_write_array(dns->items, dns->count, sizeof(*dns->items), wire_write_resolver);
 }
 
 /* While its objects are being made the MTU may not be known yet. */
-static json_t *write_mtu(const struct sandbox *sandbox, const struct config *config)
+static json_t *wire_write_mtu(const struct sandbox *sandbox, const struct config *config)
 {
 	unsigned mtu = sandbox->mtu ? sandbox->mtu : config->addresses.mtu;
 
 	return mtu ? json_integer(mtu) : json_null();
 }
 
-static json_t *write_guest(const struct sandbox *sandbox, const struct config *config)
+static json_t *wire_write_guest(const struct sandbox *sandbox, const struct config *config)
 {
 	const struct cidr4 *guest = &config->addresses.guest;
 	char ip[IPV4_TEXT_SIZE], gateway[IPV4_TEXT_SIZE], mac[MAC_TEXT_SIZE];
@@ -68,32 +71,28 @@ static json_t *write_guest(const struct sandbox *sandbox, const struct config *c
 	mac_format(&config->addresses.guest_mac, mac);
 	return json_pack("{s:s, s:i, s:s, s:s?, s:o, s:o, s:o}", "ip", ipv4_format(guest->ip, ip), "prefix",
 			 (int)guest->length, "gateway", ipv4_format(config->addresses.tap.ip, gateway), "mac",
-			 config->addresses.guest_mac_learn ? NULL : mac, "mtu", write_mtu(sandbox, config), "dns",
-			 write_dns(config), "boot_arg", write_boot_arg(config));
+			 config->addresses.guest_mac_learn ? NULL : mac, "mtu", wire_write_mtu(sandbox, config), "dns",
+			 wire_write_dns(config), "boot_arg", wire_write_boot_arg(config));
 }
 
-static json_t *write_endpoint(const struct endpoint *endpoint)
+static json_t *wire_write_endpoint(const void *item)
 {
+	const struct endpoint *endpoint = item;
 	const struct spec_port *port = &endpoint->port;
-	json_t *object =
-	    json_pack("{s:i, s:s, s:s, s:o}", "guest_port", port->guest_port, "proto", proto_name(port->proto), "via",
-		      via_name(port->via), "listen", write_addresses(endpoint->listen, endpoint->listen_count));
 
-	if (port->proxy_protocol)
-		json_object_set_new(object, "proxy_protocol", json_string("v2"));
-	return object;
+	return json_pack("{s:i, s:s, s:s, s:o, s:s*}", "guest_port", port->guest_port, "proto", proto_name(port->proto),
+			 "via", wire_via_name(port->via), "listen",
+			 wire_write_addresses(endpoint->listen, endpoint->listen_count), "proxy_protocol",
+			 port->proxy_protocol ? "v2" : NULL);
 }
 
-static json_t *write_endpoints(const struct sandbox *sandbox)
+static json_t *wire_write_endpoints(const struct sandbox *sandbox)
 {
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < sandbox->endpoint_count; i++)
-		json_array_append_new(list, write_endpoint(&sandbox->endpoints[i]));
-	return list;
+	return wire_write_array(sandbox->endpoints, sandbox->endpoint_count, sizeof(*sandbox->endpoints),
+				wire_write_endpoint);
 }
 
-static json_t *write_counters(const struct counters *counters)
+static json_t *wire_write_counters(const struct counters *counters)
 {
 	return json_pack(
 	    "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "bytes_to_guest", (json_int_t)counters->bytes_to_guest,
@@ -105,79 +104,44 @@ static json_t *write_counters(const struct counters *counters)
 }
 
 /* Where it is: slot, state, names and addresses. */
-static json_t *write_place(const struct sandbox *sandbox, const struct config *config)
+static json_t *wire_write_place(const struct sandbox *sandbox, const struct config *config)
 {
 	char netns[CONFIG_NAME_SIZE], path[CONFIG_PATH_SIZE], veth[CONFIG_LINK_SIZE], ip[IPV4_TEXT_SIZE];
 
-	return json_pack("{s:s, s:i, s:s, s:o, s:o, s:s, s:o, s:s, s:s, s:s, s:o}", "id", sandbox->id, "slot",
-			 (int)sandbox->slot, "state", sandbox_state_name(sandbox->state), "since",
-			 write_time(sandbox->since_ms), "reason",
-			 sandbox->reason[0] ? write_text(sandbox->reason) : json_null(), "netns",
-			 config_netns_name(config, sandbox->slot, netns), "netns_path",
-			 write_text(config_netns_path(config, sandbox->slot, path)), "tap", TAP_NAME, "veth",
-			 config_veth_name(config, sandbox->slot, veth), "host_ip",
-			 ipv4_format(config_host_ip(config, sandbox->slot), ip), "guest", write_guest(sandbox, config));
+	return json_pack(
+	    "{s:s, s:i, s:s, s:o, s:o, s:s, s:o, s:s, s:s, s:s, s:o}", "id", sandbox->id, "slot", (int)sandbox->slot,
+	    "state", sandbox_state_name(sandbox->state), "since", wire_write_time(sandbox->since_ms), "reason",
+	    sandbox->reason[0] ? wire_write_text(sandbox->reason) : json_null(), "netns",
+	    config_netns_name(config, sandbox->slot, netns), "netns_path",
+	    wire_write_text(config_netns_path(config, sandbox->slot, path)), "tap", TAP_NAME, "veth",
+	    config_veth_name(config, sandbox->slot, veth), "host_ip",
+	    ipv4_format(config_host_ip(config, sandbox->slot), ip), "guest", wire_write_guest(sandbox, config));
+}
+
+/* What is known of it beside what was asked for, by the names of the API. */
+static json_t *wire_write_history(const struct sandbox *sandbox)
+{
+	return json_pack("{s:o, s:o, s:o}", "registered_at", wire_write_time(sandbox->registered_ms), "last_activity",
+			 sandbox->last_activity_ms ? wire_write_time(sandbox->last_activity_ms) : json_null(),
+			 "counters", wire_write_counters(&sandbox->counters));
 }
 
 json_t *wire_write_sandbox(const struct sandbox *sandbox, const struct config *config)
 {
-	const struct spec *spec = sandbox->spec;
-	json_t *object = write_place(sandbox, config);
-	json_t *rest = json_pack(
-	    "{s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "endpoints", write_endpoints(sandbox), "default",
-	    spec->is_default, "ready_port", spec->ready_port ? json_integer(spec->ready_port) : json_null(), "labels",
-	    write_labels(spec), "tap_owner", spec->has_tap_owner ? write_tap_owner(spec) : json_null(), "egress",
-	    write_egress(&spec->egress), "bandwidth", write_bandwidth(&spec->bandwidth), "limits",
-	    write_limits(&spec->limits), "registered_at", write_time(sandbox->registered_ms), "last_activity",
-	    sandbox->last_activity_ms ? write_time(sandbox->last_activity_ms) : json_null(), "counters",
-	    write_counters(&sandbox->counters));
+	json_t *object = wire_write_place(sandbox, config), *history = wire_write_history(sandbox);
 
-	json_object_update(object, rest);
-	json_decref(rest);
-	return object;
-}
-
-static const char *problem_title(enum problem_kind kind)
-{
-	switch (kind) {
-	case PROBLEM_NONE:
-		return "OK";
-	case PROBLEM_BAD_REQUEST:
-		return "Bad Request";
-	case PROBLEM_NOT_FOUND:
-		return "Not Found";
-	case PROBLEM_NOT_ALLOWED:
-		return "Method Not Allowed";
-	case PROBLEM_TIMEOUT:
-		return "Request Timeout";
-	case PROBLEM_CONFLICT:
-		return "Conflict";
-	case PROBLEM_GONE:
-		return "Gone";
-	case PROBLEM_TOO_LARGE:
-		return "Content Too Large";
-	case PROBLEM_INTERNAL:
-		return "Internal Server Error";
-	case PROBLEM_UNAVAILABLE:
-		return "Service Unavailable";
+	if (object && history && json_object_set_new(object, "endpoints", wire_write_endpoints(sandbox)) == 0 &&
+	    wire_put_fields(object, &spec_table, SPEC_SHOWN, sandbox->spec) == 0 &&
+	    json_object_update(object, history) == 0) {
+		json_decref(history);
+		return object;
 	}
-	return "Unknown";
+	json_decref(object);
+	json_decref(history);
+	return NULL;
 }
 
-/* The length of the UTF-8 character at TEXT, 0 if there is none. jansson is asked: it is what will judge the whole. */
-static size_t character_length(const char *text)
-{
-	for (size_t length = 1; length <= 4 && text[length - 1]; length++) {
-		json_t *character = json_stringn(text, length);
-
-		json_decref(character);
-		if (character)
-			return length;
-	}
-	return 0;
-}
-
-json_t *write_text(const char *text)
+json_t *wire_write_text(const char *text)
 {
 	json_t *json = json_string(text);
 	char clean[512];
@@ -186,7 +150,7 @@ json_t *write_text(const char *text)
 	if (json)
 		return json;
 	while (*text && used + 4 < sizeof(clean)) {
-		size_t length = character_length(text);
+		size_t length = utf8_decode(text, NULL);
 
 		if (length)
 			memcpy(clean + used, text, length);
@@ -200,11 +164,13 @@ json_t *write_text(const char *text)
 
 json_t *wire_write_problem(const struct problem *problem)
 {
-	const char *title = problem_title(problem->kind);
-	json_t *object = json_pack("{s:s, s:s, s:i, s:o}", "type", "about:blank", "title", title, "status",
-				   (int)problem->kind, "detail", write_text(problem->detail));
+	json_t *field = NULL;
 
-	if (problem->field[0])
-		json_object_set_new(object, "field", write_text(problem->field));
-	return object;
+	if (problem->field[0]) {
+		field = wire_write_text(problem->field);
+		if (!field)
+			return NULL;
+	}
+	return json_pack("{s:s, s:s, s:i, s:o, s:o*}", "type", "about:blank", "title", problem_title(problem->kind),
+			 "status", (int)problem->kind, "detail", wire_write_text(problem->detail), "field", field);
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A request as JSON, so that reading it gives the same request. Lack of memory shows as NULL, which jansson's setters pass on
- * as a failure of the whole.
+ * A struct as JSON along the registry's table of its fields, so that reading it gives the same. Every document is made whole or
+ * not at all: for lack of memory it is NULL.
  */
+#include "registry/fields.h"
 #include "wire/wire.h"
 #include "wire/write.h"
 
-const char *via_name(enum via via)
+const char *wire_via_name(enum via via)
 {
 	switch (via) {
 	case VIA_FORWARDER:
@@ -17,115 +18,164 @@ const char *via_name(enum via via)
 	return "unknown";
 }
 
-json_t *write_addresses(const struct addr *addrs, size_t count)
+json_t *wire_write_array(const void *items, size_t count, size_t size, json_t *(*write)(const void *item))
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < count; i++) {
-		char text[ADDR_TEXT_SIZE];
-
-		json_array_append_new(list, json_string(addr_format(&addrs[i], text)));
+	for (size_t i = 0; list && i < count; i++) {
+		if (json_array_append_new(list, write((const char *)items + i * size)) < 0) {
+			json_decref(list);
+			return NULL;
+		}
 	}
 	return list;
 }
 
-static json_t *write_rule(const struct egress_rule *rule)
+static json_t *wire_write_address(const void *item)
 {
+	char text[ADDR_TEXT_SIZE];
+
+	return json_string(addr_format(item, text));
+}
+
+json_t *wire_write_addresses(const struct addr *addrs, size_t count)
+{
+	return wire_write_array(addrs, count, sizeof(*addrs), wire_write_address);
+}
+
+/* ---- Items of lists ---- */
+
+static json_t *wire_write_port_number(const void *item)
+{
+	return json_integer(*(const uint16_t *)item);
+}
+
+static json_t *wire_write_rule(const void *item)
+{
+	const struct egress_rule *rule = item;
 	char text[CIDR4_TEXT_SIZE];
-	json_t *object, *ports;
 
 	cidr4_format(&rule->cidr, text);
 	if (rule->any_proto)
 		return json_string(text);
-	object = json_pack("{s:s, s:s}", "cidr", text, "proto", proto_name(rule->proto));
 	if (rule->port_count == 0)
-		return object;
-	ports = json_array();
-	for (size_t i = 0; i < rule->port_count; i++)
-		json_array_append_new(ports, json_integer(rule->ports[i]));
-	json_object_set_new(object, "ports", ports);
-	return object;
+		return json_pack("{s:s, s:s}", "cidr", text, "proto", proto_name(rule->proto));
+	return json_pack(
+	    "{s:s, s:s, s:o}", "cidr", text, "proto", proto_name(rule->proto), "ports",
+	    wire_write_array(rule->ports, rule->port_count, sizeof(rule->ports[0]), wire_write_port_number));
 }
 
-static json_t *write_rules(const struct egress_rule *rules, size_t count)
+static json_t *wire_write_port(const void *item)
 {
-	json_t *list = json_array();
+	const struct spec_port *port = item;
+	json_t *listen = NULL;
 
-	for (size_t i = 0; i < count; i++)
-		json_array_append_new(list, write_rule(&rules[i]));
-	return list;
+	if (!port->automatic) {
+		listen = wire_write_addresses(port->listen, port->listen_count);
+		if (!listen)
+			return NULL;
+	}
+	return json_pack("{s:i, s:o*, s:s, s:s, s:s*}", "guest_port", port->guest_port, "listen", listen, "proto",
+			 proto_name(port->proto), "via", wire_via_name(port->via), "proxy_protocol",
+			 port->proxy_protocol ? "v2" : NULL);
 }
 
-json_t *write_egress(const struct egress *egress)
-{
-	return json_pack("{s:b, s:o, s:o}", "internet", egress->internet, "allow",
-			 write_rules(egress->allow, egress->allow_count), "deny",
-			 write_rules(egress->deny, egress->deny_count));
-}
-
-static json_t *write_rate(const struct rate *rate)
-{
-	return json_pack("{s:I, s:I}", "rate", (json_int_t)rate->rate, "burst", (json_int_t)rate->burst);
-}
-
-json_t *write_bandwidth(const struct bandwidth *bandwidth)
-{
-	return json_pack("{s:o, s:o}", "to_guest", write_rate(&bandwidth->to_guest), "from_guest",
-			 write_rate(&bandwidth->from_guest));
-}
-
-json_t *write_limits(const struct limits *limits)
-{
-	return json_pack("{s:I, s:I, s:I, s:I, s:I}", "connections", (json_int_t)limits->connections,
-			 "connect_deadline_ms", (json_int_t)limits->connect_deadline_ms, "idle_ms",
-			 (json_int_t)limits->idle_ms, "half_closed_ms", (json_int_t)limits->half_closed_ms,
-			 "keepalive_ms", (json_int_t)limits->keepalive_ms);
-}
-
-json_t *write_labels(const struct spec *spec)
+static json_t *wire_write_labels(const struct label *labels, size_t count)
 {
 	json_t *object = json_object();
 
-	for (size_t i = 0; i < spec->label_count; i++)
-		json_object_set_new(object, spec->labels[i].key, json_string(spec->labels[i].value));
+	for (size_t i = 0; object && i < count; i++) {
+		if (json_object_set_new(object, labels[i].key, json_string(labels[i].value)) < 0) {
+			json_decref(object);
+			return NULL;
+		}
+	}
 	return object;
 }
 
-json_t *write_tap_owner(const struct spec *spec)
+static json_t *wire_write_list(const struct spec_field *field, const void *structure)
 {
-	if (!spec->has_tap_owner)
-		return NULL;
-	return json_pack("{s:I, s:I}", "uid", (json_int_t)spec->tap_uid, "gid", (json_int_t)spec->tap_gid);
+	size_t count, size = field->items->size;
+	const void *items = spec_list_items(field, structure, &count);
+
+	switch (field->items->kind) {
+	case SPEC_ITEM_PORT:
+		return wire_write_array(items, count, size, wire_write_port);
+	case SPEC_ITEM_RULE:
+		return wire_write_array(items, count, size, wire_write_rule);
+	case SPEC_ITEM_LABEL:
+		return wire_write_labels(items, count);
+	case SPEC_ITEM_UNPUBLISH:
+		break; /* of a command, which no document repeats */
+	}
+	return NULL;
 }
 
-static json_t *write_port(const struct spec_port *port)
-{
-	json_t *object = json_pack("{s:i}", "guest_port", port->guest_port);
+/* ---- Fields ---- */
 
-	if (!port->automatic)
-		json_object_set_new(object, "listen", write_addresses(port->listen, port->listen_count));
-	json_object_set_new(object, "proto", json_string(proto_name(port->proto)));
-	json_object_set_new(object, "via", json_string(via_name(port->via)));
-	if (port->proxy_protocol)
-		json_object_set_new(object, "proxy_protocol", json_string("v2"));
+static json_t *wire_write_fields(const struct spec_table *table, const void *structure);
+
+static json_t *wire_write_field(const struct spec_field *field, const void *structure)
+{
+	const void *value = spec_field_value(field, structure);
+
+	switch (field->kind) {
+	case SPEC_BOOL:
+		return json_boolean(*(const bool *)value);
+	case SPEC_EITHER:
+		return json_string(field->words[*(const bool *)value]);
+	case SPEC_PORT:
+		return json_integer(*(const uint16_t *)value);
+	case SPEC_NUMBER:
+		return json_integer(*(const uint32_t *)value);
+	case SPEC_LARGE:
+		return json_integer((json_int_t) * (const uint64_t *)value);
+	case SPEC_OBJECT:
+		return wire_write_fields(field->members, value);
+	case SPEC_LIST:
+		return wire_write_list(field, structure);
+	}
+	return NULL;
+}
+
+int wire_put_fields(json_t *object, const struct spec_table *table, unsigned in, const void *structure)
+{
+	for (size_t i = 0; i < table->count; i++) {
+		const struct spec_field *field = &table->fields[i];
+		json_t *value;
+
+		if (in && !(field->flags & in))
+			continue;
+		if (spec_field_is_given(field, structure))
+			value = wire_write_field(field, structure);
+		else if (in & SPEC_SHOWN)
+			value = json_null();
+		else
+			continue;
+		if (json_object_set_new(object, field->name, value) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static json_t *wire_write_fields(const struct spec_table *table, const void *structure)
+{
+	json_t *object = json_object();
+
+	if (object && wire_put_fields(object, table, 0, structure) < 0) {
+		json_decref(object);
+		return NULL;
+	}
 	return object;
 }
 
 json_t *wire_write_spec(const struct spec *spec)
 {
-	json_t *object = json_object(), *ports = json_array();
+	json_t *object = json_object();
 
-	for (size_t i = 0; i < spec->port_count; i++)
-		json_array_append_new(ports, write_port(&spec->ports[i]));
-	json_object_set_new(object, "ports", ports);
-	json_object_set_new(object, "default", json_boolean(spec->is_default));
-	if (spec->ready_port)
-		json_object_set_new(object, "ready_port", json_integer(spec->ready_port));
-	if (spec->has_tap_owner)
-		json_object_set_new(object, "tap_owner", write_tap_owner(spec));
-	json_object_set_new(object, "egress", write_egress(&spec->egress));
-	json_object_set_new(object, "bandwidth", write_bandwidth(&spec->bandwidth));
-	json_object_set_new(object, "limits", write_limits(&spec->limits));
-	json_object_set_new(object, "labels", write_labels(spec));
+	if (object && wire_put_fields(object, &spec_table, SPEC_IN_PUT, spec) < 0) {
+		json_decref(object);
+		return NULL;
+	}
 	return object;
 }

@@ -287,9 +287,9 @@ START_TEST(a_full_body_is_read_whole)
 	ck_assert_str_eq(addr_format(&spec->ports[2].listen[0], text), "127.0.0.1:18053");
 	ck_assert_str_eq(addr_format(&spec->ports[2].listen[1], text), "[::1]:18053");
 	ck_assert_str_eq(addr_format(&spec->ports[3].listen[0], text), "[::1]:18009");
-	ck_assert(spec->is_default && spec->has_tap_owner && !spec->egress.internet);
-	ck_assert_uint_eq(spec->tap_uid, 123);
-	ck_assert_uint_eq(spec->tap_gid, 100);
+	ck_assert(spec->is_default && spec->tap_owner.set && !spec->egress.internet);
+	ck_assert_uint_eq(spec->tap_owner.uid, 123);
+	ck_assert_uint_eq(spec->tap_owner.gid, 100);
 	ck_assert_uint_eq(spec->egress.allow_count, 3);
 	ck_assert_uint_eq(spec->egress.allow[0].cidr.ip, 0xcb007100);
 	ck_assert(spec->egress.allow[0].any_proto);

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_REGISTRY_FIELDS_H
+#define WEFT_REGISTRY_FIELDS_H
+
+/*
+ * Tables that describe structs field by field: name, kind, place, limits, and in which documents a field stands. Comparing,
+ * copying, freeing and PATCH (registry/), reading and writing JSON (wire/) walk them; `make check` holds docs/openapi.yaml to
+ * them. A new field that is only kept and shown is a member of its struct, a row, and its lines in the document.
+ *
+ * The rows are in spec.c and spec_patch.c. No JSON here, no I/O; any thread.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Each kind says what the struct has at the field's offset. */
+enum spec_kind {
+	SPEC_BOOL,   /* bool */
+	SPEC_EITHER, /* bool, by name one of two words: words[0] is false, words[1] true */
+	SPEC_PORT,   /* uint16_t, 1 to 65535; 0: not given */
+	SPEC_NUMBER, /* 32 bits, unsigned */
+	SPEC_LARGE,  /* uint64_t */
+	SPEC_OBJECT, /* a struct with a table of its own */
+	SPEC_LIST,   /* a pointer to items of one kind, NULL for none; their number is a size_t elsewhere */
+};
+
+enum spec_flags {
+	SPEC_IN_PUT = 1,     /* a registration may give it; it is stored */
+	SPEC_IN_PATCH = 2,   /* a PATCH may replace it, whole */
+	SPEC_SHOWN = 4,      /* a sandbox shows it under its name */
+	SPEC_REQUIRED = 8,   /* must stand in its object */
+	SPEC_HAS_GIVEN = 16, /* a bool of the struct says whether it was given */
+};
+
+/* The kinds of list items; wire/ has a reader and a writer for each. */
+enum spec_item {
+	SPEC_ITEM_PORT,      /* struct spec_port */
+	SPEC_ITEM_RULE,      /* struct egress_rule */
+	SPEC_ITEM_LABEL,     /* struct label; the list is an object in JSON */
+	SPEC_ITEM_UNPUBLISH, /* struct wire_unpublish */
+};
+
+struct spec_items {
+	enum spec_item kind;
+	size_t size;                                   /* of an item, bytes */
+	size_t max;                                    /* the most of them */
+	bool any_order;                                /* lists are equal in whatever order */
+	int (*compare)(const void *a, const void *b);  /* 0: equal; an order, if ANY_ORDER; NULL: nobody compares */
+	int (*copy)(void *item, const void *original); /* NULL: its bytes; 0, or -1 for lack of memory */
+	void (*clear)(void *item);                     /* NULL: it owns nothing */
+};
+
+struct spec_field {
+	const char *name;
+	enum spec_kind kind;
+	unsigned flags;                   /* enum spec_flags, joined */
+	size_t offset;                    /* in the struct that the table is of, as the next two */
+	size_t count_offset;              /* SPEC_LIST */
+	size_t given_offset;              /* SPEC_HAS_GIVEN */
+	uint64_t min, max;                /* SPEC_NUMBER, SPEC_LARGE */
+	const char *const *words;         /* SPEC_EITHER: two */
+	const struct spec_table *members; /* SPEC_OBJECT */
+	const struct spec_items *items;   /* SPEC_LIST */
+};
+
+struct spec_table {
+	const struct spec_field *fields;
+	size_t count;
+	size_t size;                       /* of the struct, bytes */
+	void (*complete)(void *structure); /* fills what depends on other fields, after reading; NULL: nothing */
+};
+
+/* The field NAME; NULL: there is none. */
+const struct spec_field *spec_field_find(const struct spec_table *table, const char *name);
+
+/* Whether STRUCTURE has a value: not a port 0, nor a field that was not given. */
+bool spec_field_is_given(const struct spec_field *field, const void *structure);
+
+/* Sets the bool of a field that has SPEC_HAS_GIVEN. */
+void spec_field_set_given(const struct spec_field *field, void *structure);
+
+/* The value's place in STRUCTURE. */
+void *spec_field_place(const struct spec_field *field, void *structure);
+const void *spec_field_value(const struct spec_field *field, const void *structure);
+
+/* Items and number of a list. */
+const void *spec_list_items(const struct spec_field *field, const void *structure, size_t *count);
+void spec_list_set(const struct spec_field *field, void *structure, void *items, size_t count);
+
+/* Whether two structs of a table are equal. For lack of memory to compare they count as different. */
+bool spec_fields_equal(const struct spec_table *table, const void *a, const void *b);
+
+/* COPY becomes a copy of ORIGINAL. 0, or -1 for lack of memory; spec_fields_clear() afterwards, in both cases. */
+int spec_fields_copy(const struct spec_table *table, void *copy, const void *original);
+
+/* Frees what STRUCTURE owns, not itself; its lists are empty then. */
+void spec_fields_clear(const struct spec_table *table, void *structure);
+
+/* Exchanges the field's values, whatever they own. */
+void spec_field_swap(const struct spec_field *field, void *a, void *b);
+
+/* ---- Rows. The compiler refuses a member that is not of its kind's type. ---- */
+
+#define SPEC_PLACE(structure, member, type)                                                                            \
+	(offsetof(structure, member) +                                                                                 \
+	 0 * sizeof(char[__builtin_types_compatible_p(__typeof__(((structure *)0)->member), type) ? 1 : -1]))
+
+#define SPEC_ROW_BOOL(name_, structure, member, flags_, ...)                                                           \
+	{                                                                                                              \
+		.name = (name_), .kind = SPEC_BOOL, .flags = (flags_), .offset = SPEC_PLACE(structure, member, bool),  \
+		__VA_ARGS__                                                                                            \
+	}
+
+#define SPEC_ROW_EITHER(name_, structure, member, words_, flags_, ...)                                                 \
+	{                                                                                                              \
+		.name = (name_), .kind = SPEC_EITHER, .flags = (flags_), .words = (words_),                            \
+		.offset = SPEC_PLACE(structure, member, bool), __VA_ARGS__                                             \
+	}
+
+#define SPEC_ROW_PORT(name_, structure, member, flags_)                                                                \
+	{                                                                                                              \
+		.name = (name_), .kind = SPEC_PORT, .flags = (flags_),                                                 \
+		.offset = SPEC_PLACE(structure, member, uint16_t)                                                      \
+	}
+
+#define SPEC_ROW_NUMBER(name_, structure, member, min_, max_, flags_)                                                  \
+	{                                                                                                              \
+		.name = (name_), .kind = SPEC_NUMBER, .flags = (flags_), .min = (min_), .max = (max_),                 \
+		.offset = SPEC_PLACE(structure, member, unsigned)                                                      \
+	}
+
+#define SPEC_ROW_LARGE(name_, structure, member, min_, max_, flags_)                                                   \
+	{                                                                                                              \
+		.name = (name_), .kind = SPEC_LARGE, .flags = (flags_), .min = (min_), .max = (max_),                  \
+		.offset = SPEC_PLACE(structure, member, uint64_t)                                                      \
+	}
+
+#define SPEC_ROW_OBJECT(name_, structure, member, members_, flags_, ...)                                               \
+	{                                                                                                              \
+		.name = (name_), .kind = SPEC_OBJECT, .flags = (flags_), .members = (members_),                        \
+		.offset = offsetof(structure, member), __VA_ARGS__                                                     \
+	}
+
+#define SPEC_ROW_LIST(name_, structure, member, count_, items_, flags_)                                                \
+	{                                                                                                              \
+		.name = (name_), .kind = SPEC_LIST, .flags = (flags_), .items = (items_),                              \
+		.offset = offsetof(structure, member), .count_offset = SPEC_PLACE(structure, count_, size_t)           \
+	}
+
+/* For a row's end: the bool that SPEC_HAS_GIVEN speaks of. */
+#define SPEC_GIVEN_BY(structure, member) .given_offset = SPEC_PLACE(structure, member, bool)
+
+#define SPEC_TABLE_OF(rows, structure)                                                                                 \
+	.fields = (rows), .count = sizeof(rows) / sizeof((rows)[0]), .size = sizeof(structure)
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * JSON into a struct along the registry's table of its fields. An object starts from what the struct has, the defaults; what it
+ * does not name stays.
+ */
+#include "wire/reading.h"
+
+#include <stdlib.h>
+
+static int wire_read_number(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			    const struct spec_field *field, void *structure)
+{
+	int64_t integer = 0;
+
+	if (wire_read_integer(reader, place, value, (int64_t)field->min, (int64_t)field->max, &integer) < 0)
+		return -1;
+	if (field->kind == SPEC_NUMBER)
+		*(uint32_t *)spec_field_place(field, structure) = (uint32_t)integer;
+	else
+		*(uint64_t *)spec_field_place(field, structure) = (uint64_t)integer;
+	return 0;
+}
+
+static int wire_read_list(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			  const struct spec_field *field, void *structure)
+{
+	struct wire_array array = { .item_size = field->items->size, .max = field->items->max };
+	struct label *labels = NULL;
+	void *items = NULL;
+	size_t count = 0;
+	int result;
+
+	switch (field->items->kind) {
+	case SPEC_ITEM_PORT:
+		array.read = wire_read_published;
+		break;
+	case SPEC_ITEM_RULE:
+		array.read = wire_read_rule;
+		break;
+	case SPEC_ITEM_UNPUBLISH:
+		array.read = wire_read_unpublish;
+		break;
+	case SPEC_ITEM_LABEL:
+		result = wire_read_labels(reader, place, value, &labels, &count);
+		spec_list_set(field, structure, labels, count);
+		return result;
+	}
+	result = wire_read_array(reader, place, value, &array, &items, &count);
+	spec_list_set(field, structure, items, count);
+	return result;
+}
+
+int wire_read_field(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+		    const struct spec_field *field, void *structure)
+{
+	void *target = spec_field_place(field, structure);
+
+	spec_field_set_given(field, structure);
+	switch (field->kind) {
+	case SPEC_BOOL:
+		return wire_read_bool(reader, place, value, target);
+	case SPEC_EITHER:
+		return wire_read_either(reader, place, value, field->words, target);
+	case SPEC_PORT:
+		return wire_read_port(reader, place, value, target);
+	case SPEC_NUMBER:
+	case SPEC_LARGE:
+		return wire_read_number(reader, place, value, field, structure);
+	case SPEC_OBJECT:
+		return wire_read_fields(reader, place, value, field->members, 0, target);
+	case SPEC_LIST:
+		return wire_read_list(reader, place, value, field, structure);
+	}
+	return -1;
+}
+
+struct wire_fields_reading {
+	const struct spec_table *table;
+	unsigned in;
+	void *structure;
+};
+
+static int wire_read_key(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			 void *context)
+{
+	const struct wire_fields_reading *reading = context;
+	const struct spec_field *field = spec_field_find(reading->table, place->key);
+
+	if (!field || (reading->in && !(field->flags & reading->in)))
+		return 1;
+	return wire_read_field(reader, place, value, field, reading->structure);
+}
+
+int wire_read_fields(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+		     const struct spec_table *table, unsigned in, void *structure)
+{
+	struct wire_fields_reading reading = { .table = table, .in = in, .structure = structure };
+
+	if (wire_read_keys(reader, place, value, wire_read_key, &reading) < 0)
+		return -1;
+	for (size_t i = 0; i < table->count; i++) {
+		const struct spec_field *field = &table->fields[i];
+
+		if (field->flags & SPEC_REQUIRED && wire_require(reader, place, value, field->name) < 0)
+			return -1;
+	}
+	if (table->complete)
+		table->complete(structure);
+	return 0;
+}
