@@ -11,6 +11,7 @@
 
 #include "base/addr.h"
 #include "base/log.h"
+#include "base/vec.h"
 #include "config/limits.h"
 
 #include <stdbool.h>
@@ -27,13 +28,11 @@ enum host_forward {
 };
 
 struct addr_list {
-	struct addr *items;
-	size_t count;
+	VEC_OF(struct addr);
 };
 
 struct cidr4_list {
-	struct cidr4 *items;
-	size_t count;
+	VEC_OF(struct cidr4);
 };
 
 struct config {
@@ -110,8 +109,7 @@ struct config_mistake {
 /* All the mistakes of one file. Zeroed before use. */
 struct config_mistakes {
 	char *file; /* the path as given; NULL for defaults alone */
-	struct config_mistake *items;
-	size_t count;
+	VEC_OF(struct config_mistake);
 };
 
 /* The defaults. NULL only for lack of memory. */

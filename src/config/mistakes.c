@@ -4,6 +4,7 @@
  * what it has in it must not reach a terminal as it is: hence a limit, and no control characters.
  */
 #include "base/cleanup.h"
+#include "base/vec.h"
 #include "config/loading.h"
 
 #include <ctype.h>
@@ -15,14 +16,7 @@ enum { VALUE_TOLD = 60 };
 
 static struct config_mistake *next_mistake(struct config_mistakes *mistakes)
 {
-	if (mistakes->count == MISTAKES_MAX)
-		return NULL;
-
-	struct config_mistake *grown = reallocarray(mistakes->items, mistakes->count + 1, sizeof(*grown));
-	if (!grown)
-		return NULL;
-	mistakes->items = grown;
-	return memset(&grown[mistakes->count++], 0, sizeof(*grown));
+	return mistakes->count < MISTAKES_MAX ? vec_push(mistakes) : NULL;
 }
 
 static void hide_control_characters(char *text)
@@ -121,6 +115,6 @@ void config_mistake_format(const struct config_mistakes *mistakes, const struct 
 void config_mistakes_clear(struct config_mistakes *mistakes)
 {
 	free(mistakes->file);
-	free(mistakes->items);
+	vec_free(mistakes);
 	*mistakes = (struct config_mistakes){ 0 };
 }

@@ -223,19 +223,6 @@ static int read_mac(const char *text, struct mac *mac, char *why)
 	return 0;
 }
 
-/* Adds ITEM, of SIZE bytes, to an array of *COUNT. */
-static int append(void **items, size_t *count, const void *item, size_t size, char *why)
-{
-	void *grown = reallocarray(*items, *count + 1, size);
-
-	if (!grown)
-		return refuse(why, "out of memory");
-	memcpy((char *)grown + *count * size, item, size);
-	*items = grown;
-	++*count;
-	return 0;
-}
-
 static int add_listen(const struct option *option, const char *text, struct addr_list *list, char *why)
 {
 	struct addr addr;
@@ -247,7 +234,12 @@ static int add_listen(const struct option *option, const char *text, struct addr
 	for (size_t i = 0; i < list->count; i++)
 		if (addr_equal(&list->items[i], &addr))
 			return refuse(why, "given twice");
-	return append((void **)&list->items, &list->count, &addr, sizeof(addr), why);
+
+	struct addr *item = vec_push(list);
+	if (!item)
+		return refuse(why, "out of memory");
+	*item = addr;
+	return 0;
 }
 
 static int add_network(const struct option *option, const char *text, struct cidr4_list *list, char *why)
@@ -261,7 +253,12 @@ static int add_network(const struct option *option, const char *text, struct cid
 	for (size_t i = 0; i < list->count; i++)
 		if (list->items[i].ip == cidr.ip && list->items[i].length == cidr.length)
 			return refuse(why, "given twice");
-	return append((void **)&list->items, &list->count, &cidr, sizeof(cidr), why);
+
+	struct cidr4 *item = vec_push(list);
+	if (!item)
+		return refuse(why, "out of memory");
+	*item = cidr;
+	return 0;
 }
 
 static int read_mac_or_learn(const char *text, struct mac *mac, bool *learn, char *why)

@@ -40,12 +40,6 @@ int option_set_default(const struct option *option, struct config *config)
 	return 0;
 }
 
-static void clear_list(void *place, void **items, size_t size)
-{
-	free(*items);
-	memset(place, 0, size);
-}
-
 void option_clear(const struct option *option, struct config *config)
 {
 	void *place = place_of(option, config);
@@ -57,11 +51,11 @@ void option_clear(const struct option *option, struct config *config)
 		break;
 	case OPTION_LISTEN_LIST:
 	case OPTION_LISTEN_V4_LIST:
-		clear_list(place, (void **)&((struct addr_list *)place)->items, sizeof(struct addr_list));
+		vec_free((struct addr_list *)place);
 		break;
 	case OPTION_NETWORK_LIST:
 	case OPTION_IP_LIST:
-		clear_list(place, (void **)&((struct cidr4_list *)place)->items, sizeof(struct cidr4_list));
+		vec_free((struct cidr4_list *)place);
 		break;
 	case OPTION_COUNT:
 	case OPTION_SIZE:

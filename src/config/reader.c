@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reads the file through inih, line by line, with a reader of ours in between.
+ * inih parses the file. It gets its lines from a reader of ours, which counts them, and which leaves out a line that inih would
+ * take for something else: inih as distributions build it tells a handler no line number, takes what follows the 199th byte of a
+ * line for another line, and an indented line for one more value of the key above it. It is also more liberal than
+ * weftd.conf(5): `key: value', text behind a section's name.
  *
- * inih as distributions build it tells a handler no line number, takes what follows the 199th byte of a line for another line,
- * an indented line for one more value of the key above it, and stops telling after the first line that it does not understand.
- * So our reader counts the lines, holds each against the form that we allow, and hands inih an empty line in place of one that
- * is refused; what reaches the handler is well formed and stands on the line that was counted last.
+ * inih reports only the first line that it does not understand. Here that is a line after which no value came.
  */
 #include "config/loading.h"
 
@@ -16,61 +16,67 @@
 
 enum { SECTIONS_SIZE = 160 };
 
+#define CONFIG_SPACES  " \t\r\f\v"
+#define CONFIG_NO_FORM "is neither `[section]' nor `key = value'"
+
 struct config_reading {
 	FILE *stream;
 	struct loaded_config *loaded;
 	struct config_mistakes *mistakes;
 	unsigned line;            /* 1 and up, of the line read last */
+	bool awaits_value;        /* of that line: inih has not handed it over yet */
 	bool emptied[OPTION_MAX]; /* the list was given as empty, so nothing may follow */
-	char section[64]; /* one that there is none of, and that has had no key so far to be told with; else empty */
+	char section[64];         /* an unknown one without any key so far, which is yet to be reported; else empty */
 	unsigned section_line;
 };
 
-enum line_state {
-	LINE_END,  /* nothing is left */
-	LINE_READ, /* whole, in the buffer */
-	LINE_LONG, /* cut: the rest was skipped */
-	LINE_NUL,  /* has a NUL byte in it */
+enum config_line {
+	CONFIG_LINE_END,   /* nothing is left */
+	CONFIG_LINE_WHOLE, /* in the buffer */
+	CONFIG_LINE_LONG,  /* cut: the rest was skipped */
+	CONFIG_LINE_NUL,   /* has a NUL byte in it */
 };
 
-/* Reads one line of any length into TEXT, without its end. */
-static enum line_state next_line(FILE *stream, char *text, size_t size)
+/* Reads one line of any length into TEXT, without its line feed. */
+static enum config_line config_next_line(FILE *stream, char *text, size_t size)
 {
-	enum line_state state = LINE_READ;
+	enum config_line state = CONFIG_LINE_WHOLE;
 	size_t used = 0;
 	int c = getc(stream);
 
 	if (c == EOF)
-		return LINE_END;
+		return CONFIG_LINE_END;
 	for (; c != EOF && c != '\n'; c = getc(stream)) {
 		if (c == '\0')
-			state = LINE_NUL;
+			state = CONFIG_LINE_NUL;
 		else if (used + 1 < size)
 			text[used++] = (char)c;
-		else if (state == LINE_READ)
-			state = LINE_LONG;
+		else if (state == CONFIG_LINE_WHOLE)
+			state = CONFIG_LINE_LONG;
 	}
 	text[used] = '\0';
-	while (used && isspace((unsigned char)text[used - 1]))
-		text[--used] = '\0';
 	return state;
 }
 
-static bool is_comment(const char *text)
+static bool config_is_comment(const char *text)
 {
 	return *text == ';' || *text == '#';
 }
 
 /* Whether TEXT is empty or a comment that starts a line. */
-static bool is_blank(const char *text)
+static bool config_is_blank(const char *text)
 {
-	text += strspn(text, " \t\r\f\v");
-	return !*text || is_comment(text);
+	text += strspn(text, CONFIG_SPACES);
+	return !*text || config_is_comment(text);
 }
 
-/* NULL if TEXT is `[section]` or `key = value`, else what is wrong with it. */
-static const char *line_fault(const char *text)
+/* What is wrong with a line that must not reach inih; NULL: nothing. */
+static const char *config_line_fault(const char *text, enum config_line state)
 {
+	if (state == CONFIG_LINE_NUL)
+		return "has a NUL byte in it";
+	if (state == CONFIG_LINE_LONG)
+		return "is too long; allowed: 199 bytes";
 	if (isspace((unsigned char)*text))
 		return "is indented: options start a line, and a list repeats its key";
 	if (*text == '[') {
@@ -79,12 +85,14 @@ static const char *line_fault(const char *text)
 		if (!end)
 			return "has no ']'";
 		end += 1 + strspn(end + 1, " \t");
-		return *end && !is_comment(end) ? "has something behind the section's name" : NULL;
+		if (config_is_comment(end) || !end[strspn(end, CONFIG_SPACES)])
+			return NULL;
+		return "has something behind the section's name";
 	}
 
 	size_t key_length = strcspn(text, "=:;");
-	if (text[key_length] != '=' || key_length == 0)
-		return "is neither `[section]' nor `key = value'";
+	if (key_length == 0 || text[key_length] == ':' || text[key_length] == ';')
+		return CONFIG_NO_FORM;
 	return NULL;
 }
 
@@ -126,34 +134,45 @@ static void begin_section(struct config_reading *reading, const char *header)
 	reading->section_line = reading->line;
 }
 
-/* ini_reader: like fgets(3), into TEXT of SIZE bytes. */
-static char *read_line(char *text, int size, void *context)
+/* The line handed over last is behind inih. */
+static void config_end_line(struct config_reading *reading)
+{
+	if (reading->awaits_value)
+		mistakes_add(reading->mistakes, reading->line, "the line " CONFIG_NO_FORM);
+	reading->awaits_value = false;
+}
+
+/* ini_reader: like fgets(3), into TEXT of SIZE bytes; passes over lines that are refused. */
+static char *config_read_line(char *text, int size, void *context)
 {
 	struct config_reading *reading = context;
-	enum line_state state = next_line(reading->stream, text, (size_t)size);
-	char *start = text;
 
-	if (state == LINE_END)
-		return NULL;
-	reading->line++;
-	if (reading->line == 1 && strncmp(text, "\xEF\xBB\xBF", 3) == 0)
-		start += 3; /* a byte order mark, which inih skips too */
-	if (is_blank(start)) {
-		*text = '\0'; /* also ends a comment that is too long */
-		if (state != LINE_NUL)
+	config_end_line(reading);
+	for (;;) {
+		enum config_line state = config_next_line(reading->stream, text, (size_t)size);
+		const char *start = text, *fault;
+
+		if (state == CONFIG_LINE_END)
+			return NULL;
+		reading->line++;
+		if (reading->line == 1 && strncmp(text, "\xEF\xBB\xBF", 3) == 0)
+			start += 3; /* a byte order mark, which inih skips too */
+		if (config_is_blank(start) && state != CONFIG_LINE_NUL)
 			return text;
+		fault = config_line_fault(start, state);
+		if (fault) {
+			mistakes_add(reading->mistakes, reading->line, "the line %s", fault);
+			if (reading->line > 1)
+				continue;
+			*text = '\0'; /* inih looks for a byte order mark in the first line that it gets */
+			return text;
+		}
+		if (*start == '[')
+			begin_section(reading, start);
+		else
+			reading->awaits_value = true;
+		return text;
 	}
-
-	const char *fault = state == LINE_NUL    ? "has a NUL byte in it"
-			    : state == LINE_LONG ? "is too long; allowed: 199 bytes"
-						 : line_fault(start);
-	if (fault) {
-		mistakes_add(reading->mistakes, reading->line, "the line %s", fault);
-		*text = '\0';
-	} else if (*start == '[') {
-		begin_section(reading, start);
-	}
-	return text;
 }
 
 static void set_option(struct config_reading *reading, const struct option *option, const char *value)
@@ -222,6 +241,7 @@ static int take_value(void *context, const char *section, const char *key, const
 	struct config_reading *reading = context;
 	const struct option *option = option_find(section, key);
 
+	reading->awaits_value = false;
 	if (option)
 		set_option(reading, option, value);
 	else if (option_section_exists(section))
@@ -236,12 +256,13 @@ void config_read(FILE *stream, struct loaded_config *loaded, struct config_mista
 	struct config_reading reading = { .stream = stream, .loaded = loaded, .mistakes = mistakes };
 
 	errno = 0;
-	int result = ini_parse_stream(read_line, &reading, take_value, &reading);
+	int result = ini_parse_stream(config_read_line, &reading, take_value, &reading);
+	config_end_line(&reading);
 	end_section(&reading);
 	if (ferror(stream))
 		mistakes_add(mistakes, 0, "cannot be read: %s", strerror(errno));
 	else if (result < 0)
 		mistakes_add(mistakes, 0, "cannot be read: %s", strerror(ENOMEM));
-	else if (result > 0 && !mistakes->count) /* a form that we let through and inih does not */
-		mistakes_add(mistakes, (unsigned)result, "the line is neither `[section]' nor `key = value'");
+	else if (result > 0 && !mistakes->count) /* a section that we let through and inih does not */
+		mistakes_add(mistakes, (unsigned)result, "the line " CONFIG_NO_FORM);
 }

@@ -141,10 +141,10 @@ START_TEST(its_listing_can_be_loaded_again_and_is_then_still_intact)
 	const struct fabric_nat nat[] = { { addr_from_ipv4(UPLINK_IP, 30888), PROTO_TCP, 8080 },
 					  { addr_from_ipv4(0, 30889), PROTO_UDP, 53 } };
 
-	lab.config->addresses.dns = (struct cidr4_list){ &dns, 1 };
-	lab.config->egress.open = (struct cidr4_list){ &open, 1 };
-	lab.config->egress.allow_host = (struct addr_list){ &service, 1 };
-	lab.config->ingress.allow = (struct cidr4_list){ &allow, 1 };
+	lab.config->addresses.dns = (struct cidr4_list){ .items = &dns, .count = 1 };
+	lab.config->egress.open = (struct cidr4_list){ .items = &open, .count = 1 };
+	lab.config->egress.allow_host = (struct addr_list){ .items = &service, .count = 1 };
+	lab.config->ingress.allow = (struct cidr4_list){ .items = &allow, .count = 1 };
 	OK(nft_host_apply(lab.config, &err));
 	OK(nft_host_publish(lab.config, 1, nat, 2, &err));
 	char *listing = lab_round_trip();
@@ -252,7 +252,7 @@ START_TEST(sandboxes_do_not_reach_each_other)
 	is_denied(syn(first_ip, IP(10, 12, 0, 5), 80));
 	is_denied(syn(first_ip, IP(10, 11, 7, 7), 80)); /* nobody's: no way out by the uplink */
 	/* Not even where their ranges are opened with others. */
-	lab.config->egress.open = (struct cidr4_list){ &open, 1 };
+	lab.config->egress.open = (struct cidr4_list){ .items = &open, .count = 1 };
 	OK(nft_host_apply(lab.config, &err));
 	is_denied(syn(first_ip, second_ip, 49983));
 }
@@ -267,8 +267,8 @@ START_TEST(private_ranges_are_denied_but_for_what_is_opened_and_dns)
 	is_denied(make(IPPROTO_UDP, first_ip, IP(192, 168, 0, 1), 53));
 	is_denied(make(IPPROTO_UDP, first_ip, IP(172, 20, 0, 1), 53));
 	is_denied(make(IPPROTO_UDP, first_ip, IP(10, 1, 1, 1), 53));
-	lab.config->egress.open = (struct cidr4_list){ &open, 1 };
-	lab.config->addresses.dns = (struct cidr4_list){ &dns, 1 };
+	lab.config->egress.open = (struct cidr4_list){ .items = &open, .count = 1 };
+	lab.config->addresses.dns = (struct cidr4_list){ .items = &dns, .count = 1 };
 	OK(nft_host_apply(lab.config, &err));
 	passes(first, uplink, make(IPPROTO_UDP, first_ip, IP(172, 20, 0, 1), 53));
 	passes(first, uplink, make(IPPROTO_UDP, first_ip, IP(10, 1, 1, 1), 53));
@@ -280,12 +280,12 @@ START_TEST(a_live_flow_ends_when_its_range_is_closed)
 {
 	struct cidr4 open = { IP(172, 20, 0, 0), 16 };
 
-	lab.config->egress.open = (struct cidr4_list){ &open, 1 };
+	lab.config->egress.open = (struct cidr4_list){ .items = &open, .count = 1 };
 	OK(nft_host_apply(lab.config, &err));
 	struct packet packet = syn(first_ip, IP(172, 20, 0, 1), 80);
 	struct packet out = passes(first, uplink, packet);
 	passes(uplink, first, reply_to(&out, TH_SYN | TH_ACK));
-	lab.config->egress.open = (struct cidr4_list){ NULL, 0 };
+	lab.config->egress.open = (struct cidr4_list){ .items = NULL, .count = 0 };
 	OK(nft_host_apply(lab.config, &err));
 	packet.tcp_flags = TH_ACK;
 	packet.sequence++;
@@ -340,7 +340,7 @@ START_TEST(services_of_the_host_are_reached_at_its_address_or_a_virtual_one)
 	struct addr services[] = { addr_from_ipv4(UPLINK_IP, 8081), addr_from_ipv4(IP(192, 0, 2, 1), 8080) };
 	int real = listen_on(8081), virtual = listen_on(8080);
 
-	lab.config->egress.allow_host = (struct addr_list){ services, 2 };
+	lab.config->egress.allow_host = (struct addr_list){ .items = services, .count = 2 };
 	OK(nft_host_apply(lab.config, &err));
 	struct packet answer = answer_to(syn(first_ip, UPLINK_IP, 8081));
 	ck_assert_uint_eq(answer.tcp_flags, TH_SYN | TH_ACK);
@@ -421,7 +421,7 @@ START_TEST(strangers_do_not_unless_they_are_listed)
 
 	is_dropped(uplink, syn(CLIENT, first_ip, 8080));
 	ck_assert_uint_eq(lab_counter("inet", "denied_ingress"), 1);
-	lab.config->ingress.allow = (struct cidr4_list){ &allow, 1 };
+	lab.config->ingress.allow = (struct cidr4_list){ .items = &allow, .count = 1 };
 	OK(nft_host_apply(lab.config, &err));
 	struct packet in = passes(uplink, first, syn(CLIENT, first_ip, 8081));
 	ck_assert_uint_eq(in.source, CLIENT);

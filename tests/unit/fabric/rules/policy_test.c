@@ -129,7 +129,7 @@ START_TEST(the_always_denied_win_over_allow_unless_they_are_opened)
 
 	OK(nft_slot_apply(-1, lab.config, &wide, &err));
 	expect(IP(10, 9, 1, 1), PROTO_TCP, 80, false, "private");
-	lab.config->egress.open = (struct cidr4_list){ &open, 1 };
+	lab.config->egress.open = (struct cidr4_list){ .items = &open, .count = 1 };
 	OK(nft_slot_apply(-1, lab.config, &plan, &err));
 	expect(IP(10, 9, 1, 1), PROTO_TCP, 80, true, "open");
 	expect(IP(172, 16, 1, 1), PROTO_TCP, 80, false, "private");
@@ -143,8 +143,8 @@ START_TEST(dns_and_services_of_the_host_pass_although_private)
 	struct cidr4 dns = { IP(10, 1, 1, 1), 32 };
 	struct addr service = addr_from_ipv4(IP(169, 254, 7, 7), 8080);
 
-	lab.config->addresses.dns = (struct cidr4_list){ &dns, 1 };
-	lab.config->egress.allow_host = (struct addr_list){ &service, 1 };
+	lab.config->addresses.dns = (struct cidr4_list){ .items = &dns, .count = 1 };
+	lab.config->egress.allow_host = (struct addr_list){ .items = &service, .count = 1 };
 	OK(nft_slot_apply(-1, lab.config, &plan_closed, &err));
 	expect(IP(10, 1, 1, 1), PROTO_UDP, 53, true, "dns");
 	expect(IP(10, 1, 1, 1), PROTO_TCP, 53, true, "dns");

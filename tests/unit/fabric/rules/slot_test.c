@@ -30,9 +30,9 @@ START_TEST(their_listing_can_be_loaded_again_and_is_then_still_intact)
 	struct cidr4 dns = { IP(10, 1, 1, 1), 32 }, open = { IP(10, 9, 0, 0), 16 };
 	struct addr service = addr_from_ipv4(IP(192, 0, 2, 1), 80);
 
-	lab.config->addresses.dns = (struct cidr4_list){ &dns, 1 };
-	lab.config->egress.open = (struct cidr4_list){ &open, 1 };
-	lab.config->egress.allow_host = (struct addr_list){ &service, 1 };
+	lab.config->addresses.dns = (struct cidr4_list){ .items = &dns, .count = 1 };
+	lab.config->egress.open = (struct cidr4_list){ .items = &open, .count = 1 };
+	lab.config->egress.allow_host = (struct addr_list){ .items = &service, .count = 1 };
 	OK(nft_slot_apply(-1, lab.config, &plan_some, &err));
 	char *listing = lab_round_trip();
 	ck_assert_ptr_nonnull(strstr(listing, "ip daddr . meta l4proto . th dport @policy_allow_port accept"));
