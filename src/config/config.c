@@ -6,6 +6,7 @@
 #include "config/config.h"
 
 #include "base/cleanup.h"
+#include "base/container_of.h"
 #include "config/loading.h"
 
 #include <errno.h>
@@ -64,7 +65,7 @@ struct config *config_load_stream(FILE *stream, const char *name, config_host_ch
 		mistakes_add(mistakes, 0, "%s", strerror(ENOMEM));
 		return give_up(config);
 	}
-	config_read(stream, (struct loaded_config *)config, mistakes);
+	config_read(stream, container_of(config, struct loaded_config, config), mistakes);
 	if (!config->daemon.workers)
 		config->daemon.workers = count_cores();
 	config_check(config, mistakes);

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/vec.h"
 #include "config/config.h"
 #include "registry/problem.h"
 #include "store/codec.h"
@@ -22,25 +23,20 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum {
-	FILE_MAX = 4 << 20, /* bytes: many times what the longest request becomes */
-	GROW = 64,
-};
+enum { FILE_MAX = 4 << 20 }; /* bytes: many times what the longest request becomes */
 
-/* Room for one more item behind COUNT, zeroed. 0, or -1 for lack of memory. */
-static int make_room(void *items, size_t count, size_t size)
+/* One more, at the end; NULL for lack of memory. */
+static struct store_damage *store_push_damage(struct store_contents *contents)
 {
-	char *memory;
+	if (contents->damage_count == contents->damage_room) {
+		struct store_damage *grown =
+		    vec_grown(contents->damage, &contents->damage_room, contents->damage_count + 1, sizeof(*grown));
 
-	memcpy(&memory, items, sizeof(memory));
-	if (count % GROW == 0) {
-		memory = reallocarray(memory, count + GROW, size);
-		if (!memory)
-			return -1;
-		memcpy(items, &memory, sizeof(memory));
+		if (!grown)
+			return NULL;
+		contents->damage = grown;
 	}
-	memset(memory + count * size, 0, size);
-	return 0;
+	return &contents->damage[contents->damage_count++];
 }
 
 static int add_damage(struct store_contents *contents, unsigned slot, struct err *err, const char *format, ...)
@@ -48,12 +44,11 @@ static int add_damage(struct store_contents *contents, unsigned slot, struct err
 
 static int add_damage(struct store_contents *contents, unsigned slot, struct err *err, const char *format, ...)
 {
-	struct store_damage *damage;
+	struct store_damage *damage = store_push_damage(contents);
 	va_list args;
 
-	if (make_room(&contents->damage, contents->damage_count, sizeof(*contents->damage)) < 0)
+	if (!damage)
 		return err_set(err, ENOMEM, "state directory");
-	damage = &contents->damage[contents->damage_count++];
 	damage->slot = slot;
 	va_start(args, format);
 	vsnprintf(damage->text, sizeof(damage->text), format, args);
@@ -135,6 +130,11 @@ static char *read_file(int dir_fd, const char *name, size_t *length, struct file
 	return steal_ptr(&text);
 }
 
+static void store_drop_last(struct store_contents *contents)
+{
+	store_item_clear(&contents->items[--contents->count]);
+}
+
 static int load_file(struct store *store, const char *name, struct store_contents *contents, struct err *err)
 {
 	unsigned slot = slot_of_name(name);
@@ -149,21 +149,20 @@ static int load_file(struct store *store, const char *name, struct store_content
 	text = read_file(store->dir_fd, name, &length, &store->marks[slot], why, sizeof(why));
 	if (!text)
 		return add_damage(contents, slot, err, "%s: %s", name, why);
-	if (make_room(&contents->items, contents->count, sizeof(*contents->items)) < 0)
+	stored = vec_push(contents);
+	if (!stored)
 		return err_set(err, ENOMEM, "state directory");
-	stored = &contents->items[contents->count];
 	if (store_decode(text, length, store->config, stored, &problem) < 0) {
-		store_item_clear(stored);
+		store_drop_last(contents);
 		return add_damage(contents, slot, err, "%s: %s%s%s", name, problem.field + (problem.field[0] == '/'),
 				  problem.field[0] ? ": " : "", problem.detail);
 	}
 	if (stored->slot != slot) {
 		unsigned other = stored->slot;
 
-		store_item_clear(stored);
+		store_drop_last(contents);
 		return add_damage(contents, slot, err, "%s: speaks of slot %u", name, other);
 	}
-	contents->count++;
 	return 0;
 }
 
@@ -274,7 +273,7 @@ void store_contents_clear(struct store_contents *contents)
 {
 	for (size_t i = 0; i < contents->count; i++)
 		store_item_clear(&contents->items[i]);
-	free(contents->items);
+	vec_free(contents);
 	free(contents->damage);
 	if (contents->directory)
 		closedir(contents->directory);

@@ -7,6 +7,7 @@
  * strictly at start. An operator can read it. Main thread (a file is a few hundred bytes on a tmpfs).
  */
 
+#include "base/vec.h"
 #include "registry/registry.h"
 
 #include <stddef.h>
@@ -63,10 +64,9 @@ struct store_damage {
 };
 
 struct store_contents {
-	struct stored *items; /* by slot */
-	size_t count;
+	VEC_OF(struct stored); /* by slot */
 	struct store_damage *damage;
-	size_t damage_count;
+	size_t damage_count, damage_room;
 	void *directory; /* what is left of it to read */
 };
 
