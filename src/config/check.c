@@ -9,12 +9,12 @@
 enum { PRIVILEGED_END = 1024 };
 
 /* Adds a mistake to the option's line. */
-#define blame(section, key, ...) config_mistake_add(mistakes, config, section, key, __VA_ARGS__)
+#define config_blame(section, key, ...) config_mistake_add(mistakes, config, section, key, __VA_ARGS__)
 
-#define blame_item(section, key, index, value, ...)                                                                    \
+#define config_blame_item(section, key, index, value, ...)                                                             \
 	config_mistake_add_item(mistakes, config, section, key, index, value, __VA_ARGS__)
 
-static bool is_plain_name(const char *name)
+static bool config_is_plain_name(const char *name)
 {
 	static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
 
@@ -22,26 +22,28 @@ static bool is_plain_name(const char *name)
 							"0123456789_.-") == strlen(name + 1);
 }
 
-static void check_names(const struct config *config, struct config_mistakes *mistakes)
+static void config_check_names(const struct config *config, struct config_mistakes *mistakes)
 {
 	const char *dir = config->names.netns_dir;
 	char longest[48];
 
 	if (*dir != '/' || strstr(dir, "//") || strstr(dir, "/./") || strstr(dir, "/../") ||
 	    dir[strlen(dir) - 1] == '/')
-		blame("names", "netns_dir", "not a plain absolute path; allowed: such as /run/netns");
-	if (!is_plain_name(config->names.netns_prefix))
-		blame("names", "netns_prefix", "allowed: letters, digits and '_', and behind the first '.' and '-'");
-	if (!is_plain_name(config->names.veth_prefix))
-		blame("names", "veth_prefix", "allowed: letters, digits and '_', and behind the first '.' and '-'");
+		config_blame("names", "netns_dir", "not a plain absolute path; allowed: such as /run/netns");
+	if (!config_is_plain_name(config->names.netns_prefix))
+		config_blame("names", "netns_prefix",
+			     "allowed: letters, digits and '_', and behind the first '.' and '-'");
+	if (!config_is_plain_name(config->names.veth_prefix))
+		config_blame("names", "veth_prefix",
+			     "allowed: letters, digits and '_', and behind the first '.' and '-'");
 
 	snprintf(longest, sizeof(longest), "%s%u", config->names.veth_prefix, config_slot_max(config));
 	if (strlen(longest) >= CONFIG_LINK_SIZE)
-		blame("names", "veth_prefix", "with the highest slot, `%s', it has %zu characters; allowed: 15",
-		      longest, strlen(longest));
+		config_blame("names", "veth_prefix", "with the highest slot, `%s', it has %zu characters; allowed: 15",
+			     longest, strlen(longest));
 }
 
-static bool is_usable_range(const struct cidr4 *cidr)
+static bool config_is_usable_range(const struct cidr4 *cidr)
 {
 	static const struct cidr4 special[] = { { 0, 8 }, { 0x7f000000, 8 }, { 0xe0000000, 3 } };
 
@@ -56,7 +58,7 @@ struct config_range {
 	const struct cidr4 *cidr;
 };
 
-static void check_ranges(const struct config *config, struct config_mistakes *mistakes)
+static void config_check_ranges(const struct config *config, struct config_mistakes *mistakes)
 {
 	const struct config_range ranges[] = {
 		{ "host_cidr", &config->addresses.host_cidr },
@@ -66,41 +68,41 @@ static void check_ranges(const struct config *config, struct config_mistakes *mi
 	char text[CIDR4_TEXT_SIZE];
 
 	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
-		if (!is_usable_range(ranges[i].cidr))
-			blame("addresses", ranges[i].key,
-			      "allowed: outside 0.0.0.0/8, 127.0.0.0/8 and what lies beyond 223.255.255.255");
+		if (!config_is_usable_range(ranges[i].cidr))
+			config_blame("addresses", ranges[i].key,
+				     "allowed: outside 0.0.0.0/8, 127.0.0.0/8 and what lies beyond 223.255.255.255");
 		for (size_t j = 0; j < i; j++)
 			if (cidr4_overlaps(ranges[i].cidr, ranges[j].cidr))
-				blame("addresses", ranges[i].key, "overlaps %s %s; allowed: ranges apart",
-				      ranges[j].key, cidr4_format(ranges[j].cidr, text));
+				config_blame("addresses", ranges[i].key, "overlaps %s %s; allowed: ranges apart",
+					     ranges[j].key, cidr4_format(ranges[j].cidr, text));
 	}
 }
 
-static bool is_host_of(const struct cidr4 *cidr)
+static bool config_is_host_of(const struct cidr4 *cidr)
 {
 	return cidr->ip != cidr4_first(cidr) && cidr->ip != cidr4_last(cidr);
 }
 
-static void check_guest_link(const struct config *config, struct config_mistakes *mistakes)
+static void config_check_guest_link(const struct config *config, struct config_mistakes *mistakes)
 {
 	const struct cidr4 *guest = &config->addresses.guest, *tap = &config->addresses.tap;
 	char text[CIDR4_TEXT_SIZE];
 
-	if (!is_host_of(guest))
-		blame("addresses", "guest", "the network's or its broadcast address; allowed: one between");
-	if (!is_host_of(tap))
-		blame("addresses", "tap", "the network's or its broadcast address; allowed: one between");
+	if (!config_is_host_of(guest))
+		config_blame("addresses", "guest", "the network's or its broadcast address; allowed: one between");
+	if (!config_is_host_of(tap))
+		config_blame("addresses", "tap", "the network's or its broadcast address; allowed: one between");
 	if (guest->length != tap->length || cidr4_first(guest) != cidr4_first(tap))
-		blame("addresses", "tap", "not on the guest's link; allowed: an address of the network of %s",
-		      cidr4_format(guest, text));
+		config_blame("addresses", "tap", "not on the guest's link; allowed: an address of the network of %s",
+			     cidr4_format(guest, text));
 	else if (guest->ip == tap->ip)
-		blame("addresses", "tap", "the guest's address; allowed: another one of the same network");
+		config_blame("addresses", "tap", "the guest's address; allowed: another one of the same network");
 	if (!config->addresses.guest_mac_learn && mac_equal(&config->addresses.guest_mac, &config->addresses.tap_mac))
-		blame("addresses", "tap_mac", "the guest's MAC; allowed: another one");
+		config_blame("addresses", "tap_mac", "the guest's MAC; allowed: another one");
 }
 
-static void check_listen(const struct config *config, const char *section, const char *key,
-			 const struct addr_list *list, struct config_mistakes *mistakes)
+static void config_check_listen(const struct config *config, const char *section, const char *key,
+				const struct addr_list *list, struct config_mistakes *mistakes)
 {
 	char text[ADDR_TEXT_SIZE];
 
@@ -108,44 +110,44 @@ static void check_listen(const struct config *config, const char *section, const
 		uint16_t port = addr_port(&list->items[i]);
 
 		if (port >= config->ports.first && port <= config->ports.last)
-			blame_item(section, key, i, addr_format(&list->items[i], text),
-				   "lies in [ports] range; allowed: a port outside %u-%u", config->ports.first,
-				   config->ports.last);
+			config_blame_item(section, key, i, addr_format(&list->items[i], text),
+					  "lies in [ports] range; allowed: a port outside %u-%u", config->ports.first,
+					  config->ports.last);
 	}
 }
 
-static void check_ports(const struct config *config, struct config_mistakes *mistakes)
+static void config_check_ports(const struct config *config, struct config_mistakes *mistakes)
 {
 	char text[ADDR_TEXT_SIZE];
 
 	if (config->ports.first < PRIVILEGED_END && !config->ports.allow_privileged)
-		blame("ports", "range", "has privileged ports; allowed: 1024 and up, or allow_privileged = yes");
-	check_listen(config, "forwarder", "default_listen", &config->forwarder.default_listen, mistakes);
-	check_listen(config, "http", "listen", &config->http.listen, mistakes);
+		config_blame("ports", "range", "has privileged ports; allowed: 1024 and up, or allow_privileged = yes");
+	config_check_listen(config, "forwarder", "default_listen", &config->forwarder.default_listen, mistakes);
+	config_check_listen(config, "http", "listen", &config->http.listen, mistakes);
 	for (size_t i = 0; i < config->http.listen.count; i++)
 		for (size_t j = 0; j < config->forwarder.default_listen.count; j++)
 			if (addr_equal(&config->http.listen.items[i], &config->forwarder.default_listen.items[j]))
-				blame_item("http", "listen", i, addr_format(&config->http.listen.items[i], text),
-					   "also in [forwarder] default_listen; allowed: another one");
+				config_blame_item("http", "listen", i, addr_format(&config->http.listen.items[i], text),
+						  "also in [forwarder] default_listen; allowed: another one");
 }
 
-static void check_uplink(const struct config *config, struct config_mistakes *mistakes)
+static void config_check_uplink(const struct config *config, struct config_mistakes *mistakes)
 {
 	const char *uplink = config->addresses.uplink;
 
 	if (uplink && (strchr(uplink, '/') || strcmp(uplink, ".") == 0 || strcmp(uplink, "..") == 0))
-		blame("addresses", "uplink", "allowed: the name of a link");
+		config_blame("addresses", "uplink", "allowed: the name of a link");
 	if (uplink && config_veth_slot(config, uplink))
-		blame("addresses", "uplink", "the name of a sandbox's veth; allowed: another link");
+		config_blame("addresses", "uplink", "the name of a sandbox's veth; allowed: another link");
 }
 
 void config_check(const struct config *config, struct config_mistakes *mistakes)
 {
-	check_names(config, mistakes);
-	check_ranges(config, mistakes);
-	check_guest_link(config, mistakes);
-	check_ports(config, mistakes);
-	check_uplink(config, mistakes);
+	config_check_names(config, mistakes);
+	config_check_ranges(config, mistakes);
+	config_check_guest_link(config, mistakes);
+	config_check_ports(config, mistakes);
+	config_check_uplink(config, mistakes);
 	if (config->pool.size > config_slot_max(config))
-		blame("pool", "size", "more than there are slots; allowed: at most %u", config_slot_max(config));
+		config_blame("pool", "size", "more than there are slots; allowed: at most %u", config_slot_max(config));
 }

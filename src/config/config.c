@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static unsigned count_cores(void)
+static unsigned config_count_cores(void)
 {
 	cpu_set_t set;
 
@@ -35,7 +35,7 @@ struct config *config_default(void)
 			return NULL;
 		}
 	}
-	loaded->config.daemon.workers = count_cores();
+	loaded->config.daemon.workers = config_count_cores();
 	return &loaded->config;
 }
 
@@ -48,7 +48,7 @@ void config_free(struct config *config)
 	free(config); /* is the first member of what was allocated */
 }
 
-static struct config *give_up(struct config *config)
+static struct config *config_give_up(struct config *config)
 {
 	config_free(config);
 	return NULL;
@@ -62,16 +62,16 @@ struct config *config_load_stream(FILE *stream, const char *name, config_host_ch
 	free(mistakes->file);
 	mistakes->file = strdup(name);
 	if (!config || !mistakes->file) {
-		mistakes_add(mistakes, 0, "%s", strerror(ENOMEM));
-		return give_up(config);
+		config_mistakes_add(mistakes, 0, "%s", strerror(ENOMEM));
+		return config_give_up(config);
 	}
 	config_read(stream, container_of(config, struct loaded_config, config), mistakes);
 	if (!config->daemon.workers)
-		config->daemon.workers = count_cores();
+		config->daemon.workers = config_count_cores();
 	config_check(config, mistakes);
 	if (host_check)
 		host_check(config, mistakes);
-	return mistakes->count ? give_up(config) : config;
+	return mistakes->count ? config_give_up(config) : config;
 }
 
 struct config *config_load(const char *path, config_host_check *host_check, struct config_mistakes *mistakes)
@@ -83,7 +83,7 @@ struct config *config_load(const char *path, config_host_check *host_check, stru
 
 		free(mistakes->file);
 		mistakes->file = strdup(path);
-		mistakes_add(mistakes, 0, "cannot be opened: %s", strerror(code));
+		config_mistakes_add(mistakes, 0, "cannot be opened: %s", strerror(code));
 		return NULL;
 	}
 
@@ -93,7 +93,7 @@ struct config *config_load(const char *path, config_host_check *host_check, stru
 }
 
 /* Puts TEXT, a list's values with spaces between, in the place of what CONFIG has. */
-static void replace_value(const struct option *option, struct config *config, const char *text)
+static void config_replace_value(const struct option *option, struct config *config, const char *text)
 {
 	struct option given = *option;
 
@@ -114,7 +114,7 @@ unsigned config_reload(struct config *config, const struct config *from)
 		if (!before || !after || strcmp(before, after) == 0)
 			continue;
 		if (option->reloadable) {
-			replace_value(option, config, after);
+			config_replace_value(option, config, after);
 			log_info("option changed", F_STR("section", option->section), F_STR("key", option->key),
 				 F_STR("from", before), F_STR("to", after));
 		} else {

@@ -34,11 +34,11 @@ void config_read(FILE *stream, struct loaded_config *loaded, struct config_mista
 void config_check(const struct config *config, struct config_mistakes *mistakes);
 
 /* Adds a mistake of LINE. Beyond MISTAKES_MAX the last entry says that there are more. */
-void mistakes_add(struct config_mistakes *mistakes, unsigned line, const char *format, ...)
+void config_mistakes_add(struct config_mistakes *mistakes, unsigned line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Adds "[section] key = VALUE: WHY; allowed: ..." for a value as it stands in the file. */
-void mistakes_add_value(struct config_mistakes *mistakes, unsigned line, const struct option *option, const char *value,
-			const char *why);
+void config_mistakes_add_value(struct config_mistakes *mistakes, unsigned line, const struct option *option,
+			       const char *value, const char *why);
 
 #endif

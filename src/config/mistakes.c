@@ -14,21 +14,22 @@
 
 enum { VALUE_TOLD = 60 };
 
-static struct config_mistake *next_mistake(struct config_mistakes *mistakes)
+static struct config_mistake *config_next_mistake(struct config_mistakes *mistakes)
 {
 	return mistakes->count < MISTAKES_MAX ? vec_push(mistakes) : NULL;
 }
 
-static void hide_control_characters(char *text)
+static void config_hide_control_characters(char *text)
 {
 	for (; *text; text++)
 		if (iscntrl((unsigned char)*text))
 			*text = '?';
 }
 
-static void add_formatted(struct config_mistakes *mistakes, unsigned line, const char *format, va_list args)
+static void config_mistake_add_formatted(struct config_mistakes *mistakes, unsigned line, const char *format,
+					 va_list args)
 {
-	struct config_mistake *mistake = next_mistake(mistakes);
+	struct config_mistake *mistake = config_next_mistake(mistakes);
 
 	if (!mistake) {
 		if (mistakes->count)
@@ -38,25 +39,26 @@ static void add_formatted(struct config_mistakes *mistakes, unsigned line, const
 	}
 	mistake->line = line;
 	vsnprintf(mistake->text, sizeof(mistake->text), format, args);
-	hide_control_characters(mistake->text);
+	config_hide_control_characters(mistake->text);
 }
 
-void mistakes_add(struct config_mistakes *mistakes, unsigned line, const char *format, ...)
+void config_mistakes_add(struct config_mistakes *mistakes, unsigned line, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	add_formatted(mistakes, line, format, args);
+	config_mistake_add_formatted(mistakes, line, format, args);
 	va_end(args);
 }
 
-void mistakes_add_value(struct config_mistakes *mistakes, unsigned line, const struct option *option, const char *value,
-			const char *why)
+void config_mistakes_add_value(struct config_mistakes *mistakes, unsigned line, const struct option *option,
+			       const char *value, const char *why)
 {
 	char allowed[OPTION_ALLOWED_SIZE];
 
-	mistakes_add(mistakes, line, "[%s] %s = %.*s%s: %s; allowed: %s", option->section, option->key, VALUE_TOLD,
-		     value, strlen(value) > VALUE_TOLD ? "..." : "", why, option_allowed(option, allowed));
+	config_mistakes_add(mistakes, line, "[%s] %s = %.*s%s: %s; allowed: %s", option->section, option->key,
+			    VALUE_TOLD, value, strlen(value) > VALUE_TOLD ? "..." : "", why,
+			    option_allowed(option, allowed));
 }
 
 void config_mistake_add(struct config_mistakes *mistakes, const struct config *config, const char *section,
@@ -74,12 +76,12 @@ void config_mistake_add(struct config_mistakes *mistakes, const struct config *c
 	va_start(args, format);
 	vsnprintf(why, sizeof(why), format, args);
 	va_end(args);
-	mistakes_add(mistakes, line, "[%s] %s = %.*s%s: %s", section, key, VALUE_TOLD, value ? value : "",
-		     value && strlen(value) > VALUE_TOLD ? "..." : "", why);
+	config_mistakes_add(mistakes, line, "[%s] %s = %.*s%s: %s", section, key, VALUE_TOLD, value ? value : "",
+			    value && strlen(value) > VALUE_TOLD ? "..." : "", why);
 }
 
 /* The line of the value at INDEX of a list; that of its first where it is not known, 0 where the list is not in the file. */
-static unsigned item_line(const struct loaded_config *loaded, const struct option *option, size_t index)
+static unsigned config_item_line(const struct loaded_config *loaded, const struct option *option, size_t index)
 {
 	for (size_t i = 0; i < loaded->item_count; i++)
 		if (loaded->items[i].option == option - option_table && index-- == 0)
@@ -91,14 +93,14 @@ void config_mistake_add_item(struct config_mistakes *mistakes, const struct conf
 			     const char *key, size_t index, const char *value, const char *format, ...)
 {
 	const struct option *option = option_find(section, key);
-	unsigned line = option ? item_line((const struct loaded_config *)config, option, index) : 0;
+	unsigned line = option ? config_item_line((const struct loaded_config *)config, option, index) : 0;
 	char why[256];
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(why, sizeof(why), format, args);
 	va_end(args);
-	mistakes_add(mistakes, line, "[%s] %s = %s: %s", section, key, value, why);
+	config_mistakes_add(mistakes, line, "[%s] %s = %s: %s", section, key, value, why);
 }
 
 void config_mistake_format(const struct config_mistakes *mistakes, const struct config_mistake *mistake, char *text,

@@ -53,23 +53,23 @@ uint32_t config_veth_guest_ip(const struct config *config, unsigned slot)
 	return config->addresses.veth_cidr.ip + 2 * slot + 1;
 }
 
-static struct mac numbered_mac(uint8_t side, unsigned slot)
+static struct mac config_numbered_mac(uint8_t side, unsigned slot)
 {
 	return (struct mac){ { 0x02, 0xFC, side, 0x00, (uint8_t)(slot >> 8), (uint8_t)slot } };
 }
 
 struct mac config_veth_host_mac(unsigned slot)
 {
-	return numbered_mac(0x01, slot);
+	return config_numbered_mac(0x01, slot);
 }
 
 struct mac config_veth_guest_mac(unsigned slot)
 {
-	return numbered_mac(0x02, slot);
+	return config_numbered_mac(0x02, slot);
 }
 
 /* The number behind PREFIX, if it is written as we write it; else 0. */
-static unsigned slot_in_name(const struct config *config, const char *prefix, const char *name)
+static unsigned config_slot_in_name(const struct config *config, const char *prefix, const char *name)
 {
 	size_t length = strlen(prefix);
 
@@ -87,10 +87,10 @@ static unsigned slot_in_name(const struct config *config, const char *prefix, co
 
 unsigned config_netns_slot(const struct config *config, const char *name)
 {
-	return slot_in_name(config, config->names.netns_prefix, name);
+	return config_slot_in_name(config, config->names.netns_prefix, name);
 }
 
 unsigned config_veth_slot(const struct config *config, const char *name)
 {
-	return slot_in_name(config, config->names.veth_prefix, name);
+	return config_slot_in_name(config, config->names.veth_prefix, name);
 }

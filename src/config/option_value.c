@@ -12,12 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *place_of(const struct option *option, struct config *config)
+static void *option_place(const struct option *option, struct config *config)
 {
 	return (char *)config + option->offset;
 }
 
-static void *second_place_of(const struct option *option, struct config *config)
+static void *option_second_place(const struct option *option, struct config *config)
 {
 	return (char *)config + option->second;
 }
@@ -42,7 +42,7 @@ int option_set_default(const struct option *option, struct config *config)
 
 void option_clear(const struct option *option, struct config *config)
 {
-	void *place = place_of(option, config);
+	void *place = option_place(option, config);
 
 	switch (option->type) {
 	case OPTION_STRING:
@@ -73,7 +73,7 @@ void option_clear(const struct option *option, struct config *config)
 	}
 }
 
-static void print_number(const struct option *option, unsigned number, FILE *out)
+static void option_print_number(const struct option *option, unsigned number, FILE *out)
 {
 	if (!number && option->word)
 		fputs(option->word, out);
@@ -81,7 +81,7 @@ static void print_number(const struct option *option, unsigned number, FILE *out
 		fprintf(out, "%u", number);
 }
 
-static void print_duration(unsigned ms, FILE *out)
+static void option_print_duration(unsigned ms, FILE *out)
 {
 	if (ms == 0)
 		fputs("0", out);
@@ -93,7 +93,7 @@ static void print_duration(unsigned ms, FILE *out)
 		fprintf(out, "%ums", ms);
 }
 
-static void print_addresses(const struct addr_list *list, FILE *out)
+static void option_print_addresses(const struct addr_list *list, FILE *out)
 {
 	char text[ADDR_TEXT_SIZE];
 
@@ -101,7 +101,7 @@ static void print_addresses(const struct addr_list *list, FILE *out)
 		fprintf(out, "%s%s", i ? " " : "", addr_format(&list->items[i], text));
 }
 
-static void print_networks(const struct option *option, const struct cidr4_list *list, FILE *out)
+static void option_print_networks(const struct option *option, const struct cidr4_list *list, FILE *out)
 {
 	char text[CIDR4_TEXT_SIZE];
 
@@ -111,15 +111,15 @@ static void print_networks(const struct option *option, const struct cidr4_list 
 						       : cidr4_format(&list->items[i], text));
 }
 
-static void print_owner(const struct config_owner *owner, FILE *out)
+static void option_print_owner(const struct config_owner *owner, FILE *out)
 {
 	if (owner->set)
 		fprintf(out, "%u:%u", owner->uid, owner->gid);
 }
 
-static void print_value(const struct option *option, struct config *config, FILE *out)
+static void option_print_value(const struct option *option, struct config *config, FILE *out)
 {
-	void *place = place_of(option, config);
+	void *place = option_place(option, config);
 	char text[CIDR4_TEXT_SIZE];
 
 	switch (option->type) {
@@ -128,16 +128,17 @@ static void print_value(const struct option *option, struct config *config, FILE
 		break;
 	case OPTION_COUNT:
 	case OPTION_SIZE:
-		print_number(option, *(unsigned *)place, out);
+		option_print_number(option, *(unsigned *)place, out);
 		break;
 	case OPTION_DURATION:
-		print_duration(*(unsigned *)place, out);
+		option_print_duration(*(unsigned *)place, out);
 		break;
 	case OPTION_PORT:
 		fprintf(out, "%" PRIu16, *(uint16_t *)place);
 		break;
 	case OPTION_RANGE:
-		fprintf(out, "%" PRIu16 "-%" PRIu16, *(uint16_t *)place, *(uint16_t *)second_place_of(option, config));
+		fprintf(out, "%" PRIu16 "-%" PRIu16, *(uint16_t *)place,
+			*(uint16_t *)option_second_place(option, config));
 		break;
 	case OPTION_BOOL:
 		fputs(*(bool *)place ? "yes" : "no", out);
@@ -150,7 +151,7 @@ static void print_value(const struct option *option, struct config *config, FILE
 		fputs(cidr4_format(place, text), out);
 		break;
 	case OPTION_MAC_OR_LEARN:
-		if (*(bool *)second_place_of(option, config)) {
+		if (*(bool *)option_second_place(option, config)) {
 			fputs("learn", out);
 			break;
 		}
@@ -160,14 +161,14 @@ static void print_value(const struct option *option, struct config *config, FILE
 		break;
 	case OPTION_LISTEN_LIST:
 	case OPTION_LISTEN_V4_LIST:
-		print_addresses(place, out);
+		option_print_addresses(place, out);
 		break;
 	case OPTION_NETWORK_LIST:
 	case OPTION_IP_LIST:
-		print_networks(option, place, out);
+		option_print_networks(option, place, out);
 		break;
 	case OPTION_OWNER:
-		print_owner(place, out);
+		option_print_owner(place, out);
 		break;
 	}
 }
@@ -180,7 +181,7 @@ char *option_print(const struct option *option, const struct config *config)
 
 	if (!out)
 		return NULL;
-	print_value(option, (struct config *)config, out); /* only reads it */
+	option_print_value(option, (struct config *)config, out); /* only reads it */
 	if (fclose(out) != 0) {
 		free(text);
 		return NULL;
@@ -188,7 +189,7 @@ char *option_print(const struct option *option, const struct config *config)
 	return text;
 }
 
-static const char *duration_text(unsigned ms, char *text, size_t size)
+static const char *option_format_duration(unsigned ms, char *text, size_t size)
 {
 	if (ms % 3600000 == 0)
 		snprintf(text, size, "%uh", ms / 3600000);
@@ -199,7 +200,7 @@ static const char *duration_text(unsigned ms, char *text, size_t size)
 	return text;
 }
 
-static void allowed_number(const struct option *option, char text[static OPTION_ALLOWED_SIZE])
+static void option_allowed_number(const struct option *option, char text[static OPTION_ALLOWED_SIZE])
 {
 	const char *suffix = option->type == OPTION_SIZE ? ", K, M and G may follow" : "";
 
@@ -210,20 +211,20 @@ static void allowed_number(const struct option *option, char text[static OPTION_
 		snprintf(text, OPTION_ALLOWED_SIZE, "%" PRIu32 " to %" PRIu32 "%s", option->min, option->max, suffix);
 }
 
-static void allowed_duration(const struct option *option, char text[static OPTION_ALLOWED_SIZE])
+static void option_allowed_duration(const struct option *option, char text[static OPTION_ALLOWED_SIZE])
 {
 	char least[16], most[16];
 
-	duration_text(option->max, most, sizeof(most));
+	option_format_duration(option->max, most, sizeof(most));
 	if (option->min <= 1)
 		snprintf(text, OPTION_ALLOWED_SIZE, "%sa number with ms, s or m, at most %s",
 			 option->min ? "" : "0, or ", most);
 	else
 		snprintf(text, OPTION_ALLOWED_SIZE, "0, or a number with ms, s or m, %s to %s",
-			 duration_text(option->min, least, sizeof(least)), most);
+			 option_format_duration(option->min, least, sizeof(least)), most);
 }
 
-static void allowed_words(const struct option *option, char text[static OPTION_ALLOWED_SIZE])
+static void option_allowed_words(const struct option *option, char text[static OPTION_ALLOWED_SIZE])
 {
 	size_t used = 0;
 
@@ -235,7 +236,7 @@ static void allowed_words(const struct option *option, char text[static OPTION_A
 					 option->words[i]);
 }
 
-static const char *allowed_form(const struct option *option)
+static const char *option_allowed_form(const struct option *option)
 {
 	switch (option->type) {
 	case OPTION_PORT:
@@ -279,13 +280,13 @@ char *option_allowed(const struct option *option, char text[static OPTION_ALLOWE
 		break;
 	case OPTION_COUNT:
 	case OPTION_SIZE:
-		allowed_number(option, text);
+		option_allowed_number(option, text);
 		break;
 	case OPTION_DURATION:
-		allowed_duration(option, text);
+		option_allowed_duration(option, text);
 		break;
 	case OPTION_CHOICE:
-		allowed_words(option, text);
+		option_allowed_words(option, text);
 		break;
 	case OPTION_NETWORK:
 		snprintf(text, OPTION_ALLOWED_SIZE,
@@ -306,7 +307,7 @@ char *option_allowed(const struct option *option, char text[static OPTION_ALLOWE
 	case OPTION_NETWORK_LIST:
 	case OPTION_IP_LIST:
 	case OPTION_OWNER:
-		snprintf(text, OPTION_ALLOWED_SIZE, "%s", allowed_form(option));
+		snprintf(text, OPTION_ALLOWED_SIZE, "%s", option_allowed_form(option));
 		break;
 	}
 	return text;

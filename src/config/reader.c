@@ -96,7 +96,7 @@ static const char *config_line_fault(const char *text, enum config_line state)
 	return NULL;
 }
 
-static const char *allowed_sections(char text[static SECTIONS_SIZE])
+static const char *config_allowed_sections(char text[static SECTIONS_SIZE])
 {
 	size_t used = 0;
 
@@ -112,21 +112,21 @@ static const char *allowed_sections(char text[static SECTIONS_SIZE])
 }
 
 /* inih tells of sections by their keys alone: one that ends without any is ours to refuse. */
-static void end_section(struct config_reading *reading)
+static void config_end_section(struct config_reading *reading)
 {
 	char sections[SECTIONS_SIZE];
 
 	if (*reading->section)
-		mistakes_add(reading->mistakes, reading->section_line, "[%s]: no such section; allowed: %s",
-			     reading->section, allowed_sections(sections));
+		config_mistakes_add(reading->mistakes, reading->section_line, "[%s]: no such section; allowed: %s",
+				    reading->section, config_allowed_sections(sections));
 	*reading->section = '\0';
 }
 
-static void begin_section(struct config_reading *reading, const char *header)
+static void config_begin_section(struct config_reading *reading, const char *header)
 {
 	char name[sizeof(reading->section)];
 
-	end_section(reading);
+	config_end_section(reading);
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(header + 1, "]"), header + 1);
 	if (option_section_exists(name))
 		return;
@@ -138,7 +138,7 @@ static void begin_section(struct config_reading *reading, const char *header)
 static void config_end_line(struct config_reading *reading)
 {
 	if (reading->awaits_value)
-		mistakes_add(reading->mistakes, reading->line, "the line " CONFIG_NO_FORM);
+		config_mistakes_add(reading->mistakes, reading->line, "the line " CONFIG_NO_FORM);
 	reading->awaits_value = false;
 }
 
@@ -161,21 +161,21 @@ static char *config_read_line(char *text, int size, void *context)
 			return text;
 		fault = config_line_fault(start, state);
 		if (fault) {
-			mistakes_add(reading->mistakes, reading->line, "the line %s", fault);
+			config_mistakes_add(reading->mistakes, reading->line, "the line %s", fault);
 			if (reading->line > 1)
 				continue;
 			*text = '\0'; /* inih looks for a byte order mark in the first line that it gets */
 			return text;
 		}
 		if (*start == '[')
-			begin_section(reading, start);
+			config_begin_section(reading, start);
 		else
 			reading->awaits_value = true;
 		return text;
 	}
 }
 
-static void set_option(struct config_reading *reading, const struct option *option, const char *value)
+static void config_set_option(struct config_reading *reading, const struct option *option, const char *value)
 {
 	size_t index = (size_t)(option - option_table);
 	unsigned *line = &reading->loaded->lines[index];
@@ -183,11 +183,12 @@ static void set_option(struct config_reading *reading, const struct option *opti
 
 	if (*line && !option_is_list(option)) {
 		snprintf(why, sizeof(why), "given twice, first on line %u", *line);
-		mistakes_add_value(reading->mistakes, reading->line, option, value, why);
+		config_mistakes_add_value(reading->mistakes, reading->line, option, value, why);
 		return;
 	}
 	if (*line && (!*value || reading->emptied[index])) {
-		mistakes_add_value(reading->mistakes, reading->line, option, value, "a list is empty or has values");
+		config_mistakes_add_value(reading->mistakes, reading->line, option, value,
+					  "a list is empty or has values");
 		return;
 	}
 	if (!*line) {
@@ -197,7 +198,7 @@ static void set_option(struct config_reading *reading, const struct option *opti
 		reading->emptied[index] = !*value;
 	}
 	if (option_set(option, &reading->loaded->config, value, why) < 0) {
-		mistakes_add_value(reading->mistakes, reading->line, option, value, why);
+		config_mistakes_add_value(reading->mistakes, reading->line, option, value, why);
 		reading->loaded->refused[index] = !option_is_list(option);
 	} else if (option_is_list(option) && reading->loaded->item_count < ITEMS_MAX) {
 		reading->loaded->items[reading->loaded->item_count].option = (unsigned)index;
@@ -206,7 +207,7 @@ static void set_option(struct config_reading *reading, const struct option *opti
 }
 
 /* Names the keys of SECTION, so that a slip of the pen is found at once. */
-static void unknown_key(struct config_reading *reading, const char *section, const char *key, const char *value)
+static void config_unknown_key(struct config_reading *reading, const char *section, const char *key, const char *value)
 {
 	char keys[256] = "";
 	size_t used = 0;
@@ -217,37 +218,38 @@ static void unknown_key(struct config_reading *reading, const char *section, con
 		used +=
 		    (size_t)snprintf(keys + used, sizeof(keys) - used, "%s%s", used ? ", " : "", option_table[i].key);
 	}
-	mistakes_add(reading->mistakes, reading->line, "[%s] %s = %.40s: no such option; allowed: %s", section, key,
-		     value, keys);
+	config_mistakes_add(reading->mistakes, reading->line, "[%s] %s = %.40s: no such option; allowed: %s", section,
+			    key, value, keys);
 }
 
-static void unknown_section(struct config_reading *reading, const char *section, const char *key, const char *value)
+static void config_unknown_section(struct config_reading *reading, const char *section, const char *key,
+				   const char *value)
 {
 	char sections[SECTIONS_SIZE];
 
-	allowed_sections(sections);
+	config_allowed_sections(sections);
 	*reading->section = '\0';
 	if (*section)
-		mistakes_add(reading->mistakes, reading->line, "[%s] %s = %.40s: no such section; allowed: %s", section,
-			     key, value, sections);
+		config_mistakes_add(reading->mistakes, reading->line, "[%s] %s = %.40s: no such section; allowed: %s",
+				    section, key, value, sections);
 	else
-		mistakes_add(reading->mistakes, reading->line, "%s = %.40s: before any section; allowed: %s", key,
-			     value, sections);
+		config_mistakes_add(reading->mistakes, reading->line, "%s = %.40s: before any section; allowed: %s",
+				    key, value, sections);
 }
 
 /* ini_handler: always 1, since we keep the mistakes ourselves. */
-static int take_value(void *context, const char *section, const char *key, const char *value)
+static int config_take_value(void *context, const char *section, const char *key, const char *value)
 {
 	struct config_reading *reading = context;
 	const struct option *option = option_find(section, key);
 
 	reading->awaits_value = false;
 	if (option)
-		set_option(reading, option, value);
+		config_set_option(reading, option, value);
 	else if (option_section_exists(section))
-		unknown_key(reading, section, key, value);
+		config_unknown_key(reading, section, key, value);
 	else
-		unknown_section(reading, section, key, value);
+		config_unknown_section(reading, section, key, value);
 	return 1;
 }
 
@@ -256,13 +258,13 @@ void config_read(FILE *stream, struct loaded_config *loaded, struct config_mista
 	struct config_reading reading = { .stream = stream, .loaded = loaded, .mistakes = mistakes };
 
 	errno = 0;
-	int result = ini_parse_stream(config_read_line, &reading, take_value, &reading);
+	int result = ini_parse_stream(config_read_line, &reading, config_take_value, &reading);
 	config_end_line(&reading);
-	end_section(&reading);
+	config_end_section(&reading);
 	if (ferror(stream))
-		mistakes_add(mistakes, 0, "cannot be read: %s", strerror(errno));
+		config_mistakes_add(mistakes, 0, "cannot be read: %s", strerror(errno));
 	else if (result < 0)
-		mistakes_add(mistakes, 0, "cannot be read: %s", strerror(ENOMEM));
+		config_mistakes_add(mistakes, 0, "cannot be read: %s", strerror(ENOMEM));
 	else if (result > 0 && !mistakes->count) /* a section that we let through and inih does not */
-		mistakes_add(mistakes, (unsigned)result, "the line " CONFIG_NO_FORM);
+		config_mistakes_add(mistakes, (unsigned)result, "the line " CONFIG_NO_FORM);
 }

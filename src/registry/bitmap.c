@@ -4,7 +4,7 @@
  */
 #include "registry/bitmap.h"
 
-static unsigned first_set(uint64_t word, unsigned index, unsigned first, unsigned last)
+static unsigned bitmap_first_set(uint64_t word, unsigned index, unsigned first, unsigned last)
 {
 	unsigned start = index * BITMAP_WORD_BITS, bit;
 
@@ -19,7 +19,7 @@ static unsigned first_set(uint64_t word, unsigned index, unsigned first, unsigne
 unsigned bitmap_lowest_absent(const uint64_t *a, const uint64_t *b, unsigned first, unsigned last)
 {
 	for (unsigned i = first / BITMAP_WORD_BITS; i <= last / BITMAP_WORD_BITS; i++) {
-		unsigned bit = first_set(~(a[i] | (b ? b[i] : 0)), i, first, last);
+		unsigned bit = bitmap_first_set(~(a[i] | (b ? b[i] : 0)), i, first, last);
 
 		if (bit <= last)
 			return bit;
@@ -30,7 +30,7 @@ unsigned bitmap_lowest_absent(const uint64_t *a, const uint64_t *b, unsigned fir
 unsigned bitmap_lowest(const uint64_t *words, unsigned first, unsigned last)
 {
 	for (unsigned i = first / BITMAP_WORD_BITS; i <= last / BITMAP_WORD_BITS; i++) {
-		unsigned bit = first_set(words[i], i, first, last);
+		unsigned bit = bitmap_first_set(words[i], i, first, last);
 
 		if (bit <= last)
 			return bit;

@@ -10,16 +10,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static bool is_ipv6_loopback(const struct addr *addr)
+static bool endpoint_is_ipv6_loopback(const struct addr *addr)
 {
 	return addr->any.sa_family == AF_INET6 && addr_is_loopback(addr);
 }
 
 /* The addresses that PORT asks for. On a host without ::1 one that has others does without; one that has no other must fail. */
-static void take_addresses(const struct registry *registry, const struct spec_port *port, struct endpoint *endpoint)
+static void endpoint_take_addresses(const struct registry *registry, const struct spec_port *port,
+				    struct endpoint *endpoint)
 {
 	for (size_t i = 0; i < port->listen_count; i++) {
-		if (!registry->lacks_ipv6_loopback || !is_ipv6_loopback(&port->listen[i]))
+		if (!registry->lacks_ipv6_loopback || !endpoint_is_ipv6_loopback(&port->listen[i]))
 			endpoint->listen[endpoint->listen_count++] = port->listen[i];
 	}
 	if (endpoint->listen_count == 0 && port->listen_count)
@@ -38,26 +39,27 @@ int endpoints_for(const struct registry *registry, const struct spec *spec, stru
 	for (size_t i = 0; i < spec->port_count; i++) {
 		made[i].port = spec->ports[i];
 		if (!spec->ports[i].automatic)
-			take_addresses(registry, &spec->ports[i], &made[i]);
+			endpoint_take_addresses(registry, &spec->ports[i], &made[i]);
 	}
 	*endpoints = made;
 	return 0;
 }
 
-static void release_some(struct registry *registry, const struct endpoint *endpoint, size_t count)
+static void endpoint_release_some(struct registry *registry, const struct endpoint *endpoint, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		ports_release(registry->ports, endpoint->port.proto, &endpoint->listen[i]);
+		registry_ports_release(registry->ports, endpoint->port.proto, &endpoint->listen[i]);
 }
 
 void endpoints_release(struct registry *registry, const struct endpoint *endpoints, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		release_some(registry, &endpoints[i], endpoints[i].listen_count);
+		endpoint_release_some(registry, &endpoints[i], endpoints[i].listen_count);
 }
 
-static int tell_holder(const struct sandbox *sandbox, const struct endpoint *endpoint, const struct addr *wanted,
-		       const struct port_holder *holder, const char *field, struct problem *problem)
+static int endpoint_refuse_for_holder(const struct sandbox *sandbox, const struct endpoint *endpoint,
+				      const struct addr *wanted, const struct port_holder *holder, const char *field,
+				      struct problem *problem)
 {
 	const char *proto = proto_name(endpoint->port.proto);
 	char text[ADDR_TEXT_SIZE], held[ADDR_TEXT_SIZE + 8] = "";
@@ -82,33 +84,34 @@ static int tell_holder(const struct sandbox *sandbox, const struct endpoint *end
 }
 
 /* Holds the endpoint's addresses, all or none. */
-static int hold_named(struct registry *registry, struct sandbox *sandbox, const struct endpoint *endpoint,
-		      const char *field, struct problem *problem)
+static int endpoint_hold_named(struct registry *registry, struct sandbox *sandbox, const struct endpoint *endpoint,
+			       const char *field, struct problem *problem)
 {
 	for (size_t i = 0; i < endpoint->listen_count; i++) {
 		struct port_holder holder;
-		int result =
-		    ports_hold(registry->ports, endpoint->port.proto, &endpoint->listen[i], sandbox, NULL, &holder);
+		int result = registry_ports_hold(registry->ports, endpoint->port.proto, &endpoint->listen[i], sandbox,
+						 NULL, &holder);
 
 		if (result == 0)
 			continue;
-		release_some(registry, endpoint, i);
+		endpoint_release_some(registry, endpoint, i);
 		if (result > 0)
-			return tell_holder(sandbox, endpoint, &endpoint->listen[i], &holder, field, problem);
+			return endpoint_refuse_for_holder(sandbox, endpoint, &endpoint->listen[i], &holder, field,
+							  problem);
 		return problem_no_memory(problem);
 	}
 	return 0;
 }
 
-static int hold_automatic(struct registry *registry, struct sandbox *sandbox, struct endpoint *endpoint,
-			  const char *field, struct problem *problem)
+static int endpoint_hold_automatic(struct registry *registry, struct sandbox *sandbox, struct endpoint *endpoint,
+				   const char *field, struct problem *problem)
 {
 	enum proto proto = endpoint->port.proto;
-	uint16_t port = ports_lowest_free(registry->ports, proto);
+	uint16_t port = registry_ports_lowest_free(registry->ports, proto);
 	unsigned held, avoided;
 
 	if (port == 0) {
-		ports_usage(registry->ports, proto, &held, &avoided);
+		registry_ports_usage(registry->ports, proto, &held, &avoided);
 		return problem_set(problem, PROBLEM_UNAVAILABLE, field,
 				   "no automatic %s port is free: of [ports] range = %u-%u, %u are published and %u "
 				   "in use by other programs",
@@ -118,7 +121,7 @@ static int hold_automatic(struct registry *registry, struct sandbox *sandbox, st
 	endpoint->listen[0] = addr_from_ipv4(INADDR_LOOPBACK, port);
 	endpoint->listen[1] = addr_loopback6(port);
 	endpoint->listen_count = registry->lacks_ipv6_loopback ? 1 : 2;
-	if (hold_named(registry, sandbox, endpoint, field, problem) < 0) {
+	if (endpoint_hold_named(registry, sandbox, endpoint, field, problem) < 0) {
 		endpoint->listen_count = 0;
 		return -1;
 	}
@@ -126,14 +129,14 @@ static int hold_automatic(struct registry *registry, struct sandbox *sandbox, st
 }
 
 /* Whether the endpoint's turn is in the pass for automatic ones: those that came without any address. */
-static bool wants_port(const struct endpoint *endpoint)
+static bool endpoint_wants_port(const struct endpoint *endpoint)
 {
 	return endpoint->port.automatic && endpoint->listen_count == 0;
 }
 
 /* Marks what is held in HELD, so that a failure can be undone and nothing is claimed twice. */
-static int hold_all(struct registry *registry, struct sandbox *sandbox, struct endpoint *endpoints, bool *held,
-		    const struct endpoint_list *list, struct problem *problem)
+static int endpoints_hold_all(struct registry *registry, struct sandbox *sandbox, struct endpoint *endpoints,
+			      bool *held, const struct endpoint_list *list, struct problem *problem)
 {
 	for (int automatic = 0; automatic < 2; automatic++) {
 		size_t place = 0;
@@ -145,10 +148,10 @@ static int hold_all(struct registry *registry, struct sandbox *sandbox, struct e
 			if (list->kept && list->kept[i])
 				continue;
 			snprintf(field, sizeof(field), "%s/%zu%s", list->prefix, place++, automatic ? "" : "/listen");
-			if (held[i] || wants_port(&endpoints[i]) != automatic)
+			if (held[i] || endpoint_wants_port(&endpoints[i]) != automatic)
 				continue;
-			result = automatic ? hold_automatic(registry, sandbox, &endpoints[i], field, problem)
-					   : hold_named(registry, sandbox, &endpoints[i], field, problem);
+			result = automatic ? endpoint_hold_automatic(registry, sandbox, &endpoints[i], field, problem)
+					   : endpoint_hold_named(registry, sandbox, &endpoints[i], field, problem);
 			if (result < 0)
 				return -1;
 			held[i] = true;
@@ -168,7 +171,7 @@ int endpoints_hold(struct registry *registry, struct sandbox *sandbox, struct en
 	held = calloc(list->count, sizeof(*held));
 	if (!held)
 		return problem_no_memory(problem);
-	result = hold_all(registry, sandbox, endpoints, held, list, problem);
+	result = endpoints_hold_all(registry, sandbox, endpoints, held, list, problem);
 	for (size_t i = 0; result < 0 && i < list->count; i++) {
 		if (held[i])
 			endpoints_release(registry, &endpoints[i], 1);

@@ -22,7 +22,7 @@ static bool endpoint_is_same(const struct endpoint *a, const struct endpoint *b)
 	return true;
 }
 
-static bool is_among(const struct endpoint *endpoint, const struct endpoint *endpoints, size_t count)
+static bool endpoint_is_among(const struct endpoint *endpoint, const struct endpoint *endpoints, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (endpoint_is_same(endpoint, &endpoints[i]))
@@ -32,17 +32,17 @@ static bool is_among(const struct endpoint *endpoint, const struct endpoint *end
 }
 
 /* Lets go of what is in LEAVING and not in STAYING. */
-static void release_difference(struct registry *registry, const struct endpoint *leaving, size_t leaving_count,
-			       const struct endpoint *staying, size_t staying_count)
+static void endpoints_release_difference(struct registry *registry, const struct endpoint *leaving,
+					 size_t leaving_count, const struct endpoint *staying, size_t staying_count)
 {
 	for (size_t i = 0; i < leaving_count; i++) {
-		if (!is_among(&leaving[i], staying, staying_count))
+		if (!endpoint_is_among(&leaving[i], staying, staying_count))
 			endpoints_release(registry, &leaving[i], 1);
 	}
 }
 
 /* Brings the endpoints that stay, with addresses and handles, into the new list, and marks them in KEPT. */
-static void keep_endpoints(const struct sandbox *sandbox, struct endpoint *wanted, size_t count, bool *kept)
+static void endpoints_keep(const struct sandbox *sandbox, struct endpoint *wanted, size_t count, bool *kept)
 {
 	bool used[SPEC_PORTS_MAX] = { false };
 
@@ -56,7 +56,7 @@ static void keep_endpoints(const struct sandbox *sandbox, struct endpoint *wante
 	}
 }
 
-static void default_unclaim(struct registry *registry, const struct sandbox *sandbox)
+static void registry_unclaim_default(struct registry *registry, const struct sandbox *sandbox)
 {
 	if (registry->default_holder == sandbox && registry->default_sandbox != sandbox)
 		registry->default_holder = NULL;
@@ -74,11 +74,11 @@ int registry_patch_prepare(struct registry *registry, struct sandbox *sandbox, s
 				   SPEC_PORTS_MAX);
 	if (endpoints_for(registry, wanted, &endpoints) < 0)
 		return problem_no_memory(problem);
-	keep_endpoints(sandbox, endpoints, wanted->port_count, kept);
-	if (wanted->is_default && default_claim(registry, sandbox, problem) < 0)
+	endpoints_keep(sandbox, endpoints, wanted->port_count, kept);
+	if (wanted->is_default && registry_claim_default(registry, sandbox, problem) < 0)
 		goto fail;
 	if (endpoints_hold(registry, sandbox, endpoints, &list, problem) < 0) {
-		default_unclaim(registry, sandbox);
+		registry_unclaim_default(registry, sandbox);
 		goto fail;
 	}
 	*patch = (struct registry_patch){
@@ -98,8 +98,8 @@ void registry_patch_commit(struct registry *registry, struct registry_patch *pat
 {
 	struct sandbox *sandbox = patch->sandbox;
 
-	release_difference(registry, sandbox->endpoints, sandbox->endpoint_count, patch->endpoints,
-			   patch->endpoint_count);
+	endpoints_release_difference(registry, sandbox->endpoints, sandbox->endpoint_count, patch->endpoints,
+				     patch->endpoint_count);
 	if (patch->spec->is_default) {
 		registry->default_sandbox = sandbox;
 	} else if (registry->default_sandbox == sandbox) {
@@ -118,9 +118,9 @@ void registry_patch_abort(struct registry *registry, struct registry_patch *patc
 {
 	const struct sandbox *sandbox = patch->sandbox;
 
-	release_difference(registry, patch->endpoints, patch->endpoint_count, sandbox->endpoints,
-			   sandbox->endpoint_count);
-	default_unclaim(registry, sandbox);
+	endpoints_release_difference(registry, patch->endpoints, patch->endpoint_count, sandbox->endpoints,
+				     sandbox->endpoint_count);
+	registry_unclaim_default(registry, sandbox);
 	free(patch->endpoints);
 	spec_free(patch->spec);
 	*patch = (struct registry_patch){ 0 };

@@ -26,32 +26,32 @@ enum {
 	RELEASE_MS = 60000, /* after which a port that somebody else had is tried again */
 };
 
-struct holding {
+struct port_holding {
 	enum proto proto;
 	struct addr addr;
 	struct sandbox *sandbox; /* NULL: weftd itself */
 	const char *name;
 };
 
-struct avoided {
-	TAILQ_ENTRY(avoided) next;
+struct port_avoided {
+	TAILQ_ENTRY(port_avoided) next;
 	uint16_t port;
 	uint64_t until_ms; /* monotonic */
 };
 
-struct ports {
+struct registry_ports {
 	uint16_t first, last;
-	void *holdings; /* tsearch(3) tree of struct holding */
+	void *holdings; /* tsearch(3) tree of struct port_holding */
 	uint32_t uses[PROTOS][FAMILIES][PORTS];
 	uint8_t loopback_uses[PROTOS][PORTS]; /* of 127.0.0.1, ::1, 0.0.0.0 and ::, so 4 at most */
 	uint64_t unfit[PROTOS][BITMAP_WORDS(PORTS)];
 	uint64_t avoided[BITMAP_WORDS(PORTS)];
-	TAILQ_HEAD(, avoided) avoided_list; /* by until_ms */
+	TAILQ_HEAD(, port_avoided) avoided_list; /* by until_ms */
 };
 
-struct ports *ports_new(uint16_t first, uint16_t last)
+struct registry_ports *registry_ports_new(uint16_t first, uint16_t last)
 {
-	struct ports *ports = calloc(1, sizeof(*ports));
+	struct registry_ports *ports = calloc(1, sizeof(*ports));
 
 	if (!ports)
 		return NULL;
@@ -61,9 +61,9 @@ struct ports *ports_new(uint16_t first, uint16_t last)
 	return ports;
 }
 
-void ports_free(struct ports *ports)
+void registry_ports_free(struct registry_ports *ports)
 {
-	struct avoided *avoided, *next;
+	struct port_avoided *avoided, *next;
 
 	if (!ports)
 		return;
@@ -73,14 +73,14 @@ void ports_free(struct ports *ports)
 	free(ports);
 }
 
-static int family_index(const struct addr *addr)
+static int registry_ports_family_index(const struct addr *addr)
 {
 	return addr->any.sa_family == AF_INET6;
 }
 
-static int holding_compare(const void *left, const void *right)
+static int registry_ports_compare_holdings(const void *left, const void *right)
 {
-	const struct holding *a = left, *b = right;
+	const struct port_holding *a = left, *b = right;
 	const struct addr *x = &a->addr, *y = &b->addr;
 
 	if (a->proto != b->proto)
@@ -94,15 +94,16 @@ static int holding_compare(const void *left, const void *right)
 	return memcmp(&x->in.sin_addr, &y->in.sin_addr, sizeof(x->in.sin_addr));
 }
 
-static struct holding *holding_find(const struct ports *ports, enum proto proto, const struct addr *addr)
+static struct port_holding *registry_ports_find_holding(const struct registry_ports *ports, enum proto proto,
+							const struct addr *addr)
 {
-	struct holding key = { .proto = proto, .addr = *addr };
-	struct holding **node = tfind(&key, &ports->holdings, holding_compare);
+	struct port_holding key = { .proto = proto, .addr = *addr };
+	struct port_holding **node = tfind(&key, &ports->holdings, registry_ports_compare_holdings);
 
 	return node ? *node : NULL;
 }
 
-static struct addr wildcard_of(const struct addr *addr)
+static struct addr registry_ports_wildcard_of(const struct addr *addr)
 {
 	struct addr wildcard = { .any.sa_family = addr->any.sa_family };
 
@@ -111,7 +112,7 @@ static struct addr wildcard_of(const struct addr *addr)
 }
 
 /* Whether an automatic endpoint, which wants 127.0.0.1 and ::1, could not live beside ADDR. */
-static bool is_in_the_way_of_loopback(const struct addr *addr)
+static bool registry_ports_blocks_loopback(const struct addr *addr)
 {
 	struct addr loopback4 = addr_from_ipv4(INADDR_LOOPBACK, addr_port(addr));
 	struct addr loopback6 = addr_loopback6(addr_port(addr));
@@ -119,44 +120,45 @@ static bool is_in_the_way_of_loopback(const struct addr *addr)
 	return addr_is_wildcard(addr) || addr_equal(addr, &loopback4) || addr_equal(addr, &loopback6);
 }
 
-struct search {
+struct port_search {
 	enum proto proto;
 	const struct addr *addr;
-	struct holding *found;
+	struct port_holding *found;
 };
 
-static void search_visit(const void *node, VISIT visit, void *context)
+static void registry_ports_visit(const void *node, VISIT visit, void *context)
 {
-	struct holding *holding = *(struct holding *const *)node;
-	struct search *search = context;
+	struct port_holding *holding = *(struct port_holding *const *)node;
+	struct port_search *search = context;
 
 	if ((visit == postorder || visit == leaf) && !search->found && holding->proto == search->proto &&
 	    spec_listen_collides(&holding->addr, search->addr))
 		search->found = holding;
 }
 
-static struct holding *find_obstacle(const struct ports *ports, enum proto proto, const struct addr *addr)
+static struct port_holding *registry_ports_find_obstacle(const struct registry_ports *ports, enum proto proto,
+							 const struct addr *addr)
 {
-	struct addr wildcard = wildcard_of(addr);
-	struct search search = { .proto = proto, .addr = addr };
-	struct holding *holding;
+	struct addr wildcard = registry_ports_wildcard_of(addr);
+	struct port_search search = { .proto = proto, .addr = addr };
+	struct port_holding *holding;
 
-	if (!ports->uses[proto][family_index(addr)][addr_port(addr)])
+	if (!ports->uses[proto][registry_ports_family_index(addr)][addr_port(addr)])
 		return NULL;
-	holding = holding_find(ports, proto, addr);
+	holding = registry_ports_find_holding(ports, proto, addr);
 	if (!holding)
-		holding = holding_find(ports, proto, &wildcard);
+		holding = registry_ports_find_holding(ports, proto, &wildcard);
 	if (!holding && addr_is_wildcard(addr)) {
-		twalk_r(ports->holdings, search_visit, &search);
+		twalk_r(ports->holdings, registry_ports_visit, &search);
 		holding = search.found;
 	}
 	return holding;
 }
 
-int ports_hold(struct ports *ports, enum proto proto, const struct addr *addr, struct sandbox *sandbox,
-	       const char *name, struct port_holder *holder)
+int registry_ports_hold(struct registry_ports *ports, enum proto proto, const struct addr *addr,
+			struct sandbox *sandbox, const char *name, struct port_holder *holder)
 {
-	struct holding *holding = find_obstacle(ports, proto, addr);
+	struct port_holding *holding = registry_ports_find_obstacle(ports, proto, addr);
 	uint16_t port = addr_port(addr);
 
 	if (holding) {
@@ -170,69 +172,69 @@ int ports_hold(struct ports *ports, enum proto proto, const struct addr *addr, s
 	holding = malloc(sizeof(*holding));
 	if (!holding)
 		return -1;
-	*holding = (struct holding){ .proto = proto, .addr = *addr, .sandbox = sandbox, .name = name };
-	if (!tsearch(holding, &ports->holdings, holding_compare)) {
+	*holding = (struct port_holding){ .proto = proto, .addr = *addr, .sandbox = sandbox, .name = name };
+	if (!tsearch(holding, &ports->holdings, registry_ports_compare_holdings)) {
 		free(holding);
 		return -1;
 	}
-	ports->uses[proto][family_index(addr)][port]++;
-	if (is_in_the_way_of_loopback(addr) && ports->loopback_uses[proto][port]++ == 0)
+	ports->uses[proto][registry_ports_family_index(addr)][port]++;
+	if (registry_ports_blocks_loopback(addr) && ports->loopback_uses[proto][port]++ == 0)
 		bitmap_add(ports->unfit[proto], port);
 	return 0;
 }
 
-void ports_release(struct ports *ports, enum proto proto, const struct addr *addr)
+void registry_ports_release(struct registry_ports *ports, enum proto proto, const struct addr *addr)
 {
-	struct holding *holding = holding_find(ports, proto, addr);
+	struct port_holding *holding = registry_ports_find_holding(ports, proto, addr);
 	uint16_t port = addr_port(addr);
 
 	if (!holding)
 		return;
-	tdelete(holding, &ports->holdings, holding_compare);
+	tdelete(holding, &ports->holdings, registry_ports_compare_holdings);
 	free(holding);
-	ports->uses[proto][family_index(addr)][port]--;
-	if (is_in_the_way_of_loopback(addr) && --ports->loopback_uses[proto][port] == 0)
+	ports->uses[proto][registry_ports_family_index(addr)][port]--;
+	if (registry_ports_blocks_loopback(addr) && --ports->loopback_uses[proto][port] == 0)
 		bitmap_drop(ports->unfit[proto], port);
 }
 
-static void avoided_drop(struct ports *ports, struct avoided *avoided)
+static void registry_ports_drop_avoided(struct registry_ports *ports, struct port_avoided *avoided)
 {
 	TAILQ_REMOVE(&ports->avoided_list, avoided, next);
 	bitmap_drop(ports->avoided, avoided->port);
 	free(avoided);
 }
 
-static void release_expired(struct ports *ports)
+static void registry_ports_release_expired(struct registry_ports *ports)
 {
 	uint64_t now_ms = clock_now_ms();
-	struct avoided *avoided;
+	struct port_avoided *avoided;
 
 	while ((avoided = TAILQ_FIRST(&ports->avoided_list)) && avoided->until_ms <= now_ms)
-		avoided_drop(ports, avoided);
+		registry_ports_drop_avoided(ports, avoided);
 }
 
-uint16_t ports_lowest_free(struct ports *ports, enum proto proto)
+uint16_t registry_ports_lowest_free(struct registry_ports *ports, enum proto proto)
 {
 	unsigned port;
 
-	release_expired(ports);
+	registry_ports_release_expired(ports);
 	port = bitmap_lowest_absent(ports->unfit[proto], ports->avoided, ports->first, ports->last);
 	return port <= ports->last ? (uint16_t)port : 0;
 }
 
-void ports_usage(struct ports *ports, enum proto proto, unsigned *held, unsigned *avoided)
+void registry_ports_usage(struct registry_ports *ports, enum proto proto, unsigned *held, unsigned *avoided)
 {
 	*held = *avoided = 0;
-	release_expired(ports);
+	registry_ports_release_expired(ports);
 	for (unsigned port = ports->first; port <= ports->last; port++) {
 		*held += bitmap_has(ports->unfit[proto], port);
 		*avoided += bitmap_has(ports->avoided, port);
 	}
 }
 
-void ports_avoid(struct ports *ports, uint16_t port)
+void registry_ports_avoid(struct registry_ports *ports, uint16_t port)
 {
-	struct avoided *avoided;
+	struct port_avoided *avoided;
 
 	TAILQ_FOREACH(avoided, &ports->avoided_list, next)
 	{
@@ -240,12 +242,12 @@ void ports_avoid(struct ports *ports, uint16_t port)
 			break;
 	}
 	if (avoided) {
-		avoided_drop(ports, avoided);
+		registry_ports_drop_avoided(ports, avoided);
 	}
 	avoided = malloc(sizeof(*avoided));
 	if (!avoided)
 		return; /* it will be tried again too early, and found to be taken again */
-	*avoided = (struct avoided){ .port = port, .until_ms = clock_now_ms() + RELEASE_MS };
+	*avoided = (struct port_avoided){ .port = port, .until_ms = clock_now_ms() + RELEASE_MS };
 	TAILQ_INSERT_TAIL(&ports->avoided_list, avoided, next);
 	bitmap_add(ports->avoided, port);
 }

@@ -11,12 +11,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct ports;
+struct registry_ports;
 struct sandbox;
 
 /* Automatic ports come from FIRST to LAST. NULL only for lack of memory. */
-struct ports *ports_new(uint16_t first, uint16_t last);
-void ports_free(struct ports *ports);
+struct registry_ports *registry_ports_new(uint16_t first, uint16_t last);
+void registry_ports_free(struct registry_ports *ports);
 
 /* What is in the way of an address. */
 struct port_holder {
@@ -29,19 +29,19 @@ struct port_holder {
  * Holds ADDR for SANDBOX, or for weftd itself if that is NULL (NAME then says what for, and must outlive PORTS). 0; 1 with HOLDER if
  * something is in the way; -1 for lack of memory.
  */
-int ports_hold(struct ports *ports, enum proto proto, const struct addr *addr, struct sandbox *sandbox,
-	       const char *name, struct port_holder *holder);
+int registry_ports_hold(struct registry_ports *ports, enum proto proto, const struct addr *addr,
+			struct sandbox *sandbox, const char *name, struct port_holder *holder);
 
 /* The address must be held. */
-void ports_release(struct ports *ports, enum proto proto, const struct addr *addr);
+void registry_ports_release(struct registry_ports *ports, enum proto proto, const struct addr *addr);
 
 /* The lowest port of the range that is free on 127.0.0.1 and ::1 and not avoided; 0: none. */
-uint16_t ports_lowest_free(struct ports *ports, enum proto proto);
+uint16_t registry_ports_lowest_free(struct registry_ports *ports, enum proto proto);
 
 /* How many ports of the range are held, and how many avoided: for the sentence that says why there is none. */
-void ports_usage(struct ports *ports, enum proto proto, unsigned *held, unsigned *avoided);
+void registry_ports_usage(struct registry_ports *ports, enum proto proto, unsigned *held, unsigned *avoided);
 
 /* Keeps PORT from automatic use for the next minute: another program has it. */
-void ports_avoid(struct ports *ports, uint16_t port);
+void registry_ports_avoid(struct registry_ports *ports, uint16_t port);
 
 #endif

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int id_compare(const void *left, const void *right)
+static int sandbox_compare_ids(const void *left, const void *right)
 {
 	const struct sandbox *a = left, *b = right;
 
@@ -23,12 +23,12 @@ static int id_compare(const void *left, const void *right)
 }
 
 /* Addresses that weftd listens on itself are nobody's to publish. */
-static int hold_own(struct ports *ports, const struct addr_list *list, const char *name)
+static int registry_hold_own(struct registry_ports *ports, const struct addr_list *list, const char *name)
 {
 	struct port_holder holder;
 
 	for (size_t i = 0; i < list->count; i++) {
-		if (ports_hold(ports, PROTO_TCP, &list->items[i], NULL, name, &holder) < 0)
+		if (registry_ports_hold(ports, PROTO_TCP, &list->items[i], NULL, name, &holder) < 0)
 			return -1;
 	}
 	return 0;
@@ -41,10 +41,10 @@ struct registry *registry_new(const struct config *config)
 	if (!registry)
 		return NULL;
 	registry->config = config;
-	registry->ports = ports_new(config->ports.first, config->ports.last);
+	registry->ports = registry_ports_new(config->ports.first, config->ports.last);
 	if (!registry->ports ||
-	    hold_own(registry->ports, &config->forwarder.default_listen, "the default endpoint") < 0 ||
-	    hold_own(registry->ports, &config->http.listen, "the status page ([http] listen)") < 0) {
+	    registry_hold_own(registry->ports, &config->forwarder.default_listen, "the default endpoint") < 0 ||
+	    registry_hold_own(registry->ports, &config->http.listen, "the status page ([http] listen)") < 0) {
 		registry_free(registry);
 		return NULL;
 	}
@@ -60,7 +60,7 @@ static void sandbox_free(struct sandbox *sandbox)
 	free(sandbox);
 }
 
-static void forget_nothing(void *sandbox)
+static void registry_forget_nothing(void *sandbox)
 {
 	(void)sandbox;
 }
@@ -69,8 +69,8 @@ void registry_free(struct registry *registry)
 {
 	if (!registry)
 		return;
-	tdestroy(registry->ids, forget_nothing);
-	ports_free(registry->ports);
+	tdestroy(registry->ids, registry_forget_nothing);
+	registry_ports_free(registry->ports);
 	for (unsigned slot = 1; slot < SLOTS; slot++) {
 		sandbox_free(registry->sandboxes[slot]);
 		free(registry->blocked_why[slot]);
@@ -95,7 +95,7 @@ struct sandbox *registry_find(struct registry *registry, const char *id)
 	if (strlen(id) > SANDBOX_ID_MAX)
 		return NULL;
 	strcpy(key.id, id);
-	node = tfind(&key, &registry->ids, id_compare);
+	node = tfind(&key, &registry->ids, sandbox_compare_ids);
 	return node ? *node : NULL;
 }
 
@@ -116,7 +116,7 @@ struct sandbox *registry_default(struct registry *registry)
 	return registry->count == 1 ? registry_next(registry, 0) : NULL;
 }
 
-int default_claim(struct registry *registry, struct sandbox *sandbox, struct problem *problem)
+int registry_claim_default(struct registry *registry, struct sandbox *sandbox, struct problem *problem)
 {
 	if (registry->default_holder && registry->default_holder != sandbox)
 		return problem_set(problem, PROBLEM_CONFLICT, "/default", "sandbox %s is the default already",
@@ -147,7 +147,7 @@ static struct sandbox *sandbox_new(const struct registry *registry, const char *
 /* What has slot and addresses comes into the lists. 0, or -1 for lack of memory. */
 static int sandbox_enter(struct registry *registry, struct sandbox *sandbox, struct spec *spec)
 {
-	if (!tsearch(sandbox, &registry->ids, id_compare))
+	if (!tsearch(sandbox, &registry->ids, sandbox_compare_ids))
 		return -1;
 	sandbox->spec = spec;
 	registry->sandboxes[sandbox->slot] = sandbox;
@@ -159,7 +159,7 @@ static int sandbox_enter(struct registry *registry, struct sandbox *sandbox, str
 	return 0;
 }
 
-static void default_drop(struct registry *registry, const struct sandbox *sandbox)
+static void registry_drop_default(struct registry *registry, const struct sandbox *sandbox)
 {
 	if (registry->default_holder == sandbox)
 		registry->default_holder = NULL;
@@ -168,12 +168,12 @@ static void default_drop(struct registry *registry, const struct sandbox *sandbo
 }
 
 /* The claims that registry_add() and registry_adopt() share, for a sandbox that has its slot. */
-static struct sandbox *claim_and_enter(struct registry *registry, struct sandbox *sandbox, struct spec *spec,
-				       struct problem *problem)
+static struct sandbox *registry_claim_and_enter(struct registry *registry, struct sandbox *sandbox, struct spec *spec,
+						struct problem *problem)
 {
 	struct endpoint_list list = { .count = sandbox->endpoint_count, .prefix = "/ports" };
 
-	if (spec->is_default && default_claim(registry, sandbox, problem) < 0)
+	if (spec->is_default && registry_claim_default(registry, sandbox, problem) < 0)
 		goto fail;
 	if (endpoints_hold(registry, sandbox, sandbox->endpoints, &list, problem) < 0)
 		goto fail;
@@ -185,7 +185,7 @@ static struct sandbox *claim_and_enter(struct registry *registry, struct sandbox
 	return sandbox;
 
 fail:
-	default_drop(registry, sandbox);
+	registry_drop_default(registry, sandbox);
 	sandbox_free(sandbox);
 	return NULL;
 }
@@ -198,17 +198,17 @@ struct sandbox *registry_add(struct registry *registry, const char *id, struct s
 		problem_no_memory(problem);
 		return NULL;
 	}
-	sandbox->slot = slot_choose(registry, problem);
+	sandbox->slot = registry_choose_slot(registry, problem);
 	if (sandbox->slot == 0) {
 		sandbox_free(sandbox);
 		return NULL;
 	}
-	return claim_and_enter(registry, sandbox, spec, problem);
+	return registry_claim_and_enter(registry, sandbox, spec, problem);
 }
 
 /* Whether a stored sandbox can be taken in at all, its addresses aside. */
-static int check_adoption(struct registry *registry, const char *id, unsigned slot, const struct spec *spec,
-			  size_t endpoint_count, struct problem *problem)
+static int registry_check_adoption(struct registry *registry, const char *id, unsigned slot, const struct spec *spec,
+				   size_t endpoint_count, struct problem *problem)
 {
 	const struct sandbox *other;
 
@@ -232,7 +232,7 @@ struct sandbox *registry_adopt(struct registry *registry, const char *id, unsign
 {
 	struct sandbox *sandbox;
 
-	if (check_adoption(registry, id, slot, spec, endpoint_count, problem) < 0)
+	if (registry_check_adoption(registry, id, slot, spec, endpoint_count, problem) < 0)
 		return NULL;
 	sandbox = sandbox_new(registry, id, spec);
 	if (!sandbox) {
@@ -244,14 +244,14 @@ struct sandbox *registry_adopt(struct registry *registry, const char *id, unsign
 		memcpy(sandbox->endpoints[i].listen, endpoints[i].listen, sizeof(endpoints[i].listen));
 		sandbox->endpoints[i].listen_count = endpoints[i].listen_count;
 	}
-	return claim_and_enter(registry, sandbox, spec, problem);
+	return registry_claim_and_enter(registry, sandbox, spec, problem);
 }
 
 void registry_remove(struct registry *registry, struct sandbox *sandbox)
 {
 	endpoints_release(registry, sandbox->endpoints, sandbox->endpoint_count);
-	default_drop(registry, sandbox);
-	tdelete(sandbox, &registry->ids, id_compare);
+	registry_drop_default(registry, sandbox);
+	tdelete(sandbox, &registry->ids, sandbox_compare_ids);
 	registry->sandboxes[sandbox->slot] = NULL;
 	bitmap_drop(registry->taken, sandbox->slot);
 	registry->count--;
@@ -261,5 +261,5 @@ void registry_remove(struct registry *registry, struct sandbox *sandbox)
 
 void registry_avoid_port(struct registry *registry, uint16_t port)
 {
-	ports_avoid(registry->ports, port);
+	registry_ports_avoid(registry->ports, port);
 }

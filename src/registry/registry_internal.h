@@ -17,7 +17,7 @@ struct registry {
 	const struct config *config;
 	struct registry_watcher watcher; /* no function: nobody watches */
 	void *ids;                       /* tsearch(3) tree of struct sandbox by id */
-	struct ports *ports;
+	struct registry_ports *ports;
 	bool lacks_ipv6_loopback; /* the host has no ::1 */
 	struct sandbox *sandboxes[SLOTS];
 	uint64_t taken[BITMAP_WORDS(SLOTS)];   /* has a sandbox */
@@ -49,9 +49,9 @@ int endpoints_hold(struct registry *registry, struct sandbox *sandbox, struct en
 void endpoints_release(struct registry *registry, const struct endpoint *endpoints, size_t count);
 
 /* A slot for the next sandbox; 0 with PROBLEM (UNAVAILABLE). Forgets the preferred one. */
-unsigned slot_choose(struct registry *registry, struct problem *problem);
+unsigned registry_choose_slot(struct registry *registry, struct problem *problem);
 
 /* 0, or -1 with PROBLEM (CONFLICT) if another sandbox has the default. */
-int default_claim(struct registry *registry, struct sandbox *sandbox, struct problem *problem);
+int registry_claim_default(struct registry *registry, struct sandbox *sandbox, struct problem *problem);
 
 #endif

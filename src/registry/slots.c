@@ -10,23 +10,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool slot_exists(const struct registry *registry, unsigned slot)
+static bool registry_slot_exists(const struct registry *registry, unsigned slot)
 {
 	return slot >= 1 && slot <= config_slot_max(registry->config);
 }
 
-static bool slot_is_free(const struct registry *registry, unsigned slot)
+static bool registry_slot_is_free(const struct registry *registry, unsigned slot)
 {
-	return slot_exists(registry, slot) && !bitmap_has(registry->taken, slot) &&
+	return registry_slot_exists(registry, slot) && !bitmap_has(registry->taken, slot) &&
 	       !bitmap_has(registry->blocked, slot);
 }
 
-unsigned slot_choose(struct registry *registry, struct problem *problem)
+unsigned registry_choose_slot(struct registry *registry, struct problem *problem)
 {
 	unsigned last = config_slot_max(registry->config), slot = registry->preferred, why;
 
 	registry->preferred = 0;
-	if (slot_is_free(registry, slot))
+	if (registry_slot_is_free(registry, slot))
 		return slot;
 	slot = bitmap_lowest_absent(registry->taken, registry->blocked, 1, last);
 	if (slot <= last)

@@ -12,7 +12,7 @@
 
 enum { PRIVILEGED_PORTS = 1024 };
 
-static bool address_is_allowed(const struct addr *addr, const struct config *config)
+static bool spec_address_is_allowed(const struct addr *addr, const struct config *config)
 {
 	uint32_t ip;
 
@@ -42,13 +42,13 @@ int spec_check_listen(const struct addr *addr, enum via via, const struct config
 		return problem_set(problem, PROBLEM_BAD_REQUEST, field,
 				   "%s cannot be published via nat: only IPv4 addresses that are not loopback can",
 				   text);
-	if (!addr_is_loopback(addr) && !address_is_allowed(addr, config))
+	if (!addr_is_loopback(addr) && !spec_address_is_allowed(addr, config))
 		return problem_set(problem, PROBLEM_BAD_REQUEST, field,
 				   "%s is not a loopback address, and [ports] allow_address does not list it", text);
 	return 0;
 }
 
-static int check_port(const struct spec_port *port, const char *prefix, size_t index, struct problem *problem)
+static int spec_check_port(const struct spec_port *port, const char *prefix, size_t index, struct problem *problem)
 {
 	char field[64];
 
@@ -91,8 +91,8 @@ const struct addr *spec_port_collision(const struct spec_port *a, const struct s
 	return NULL;
 }
 
-static int check_pair(const struct spec_port *ports, size_t earlier, size_t later, const char *prefix,
-		      struct problem *problem)
+static int spec_check_pair(const struct spec_port *ports, size_t earlier, size_t later, const char *prefix,
+			   struct problem *problem)
 {
 	const struct spec_port *a = &ports[earlier], *b = &ports[later];
 	const struct addr *addr = spec_port_collision(a, b);
@@ -118,10 +118,10 @@ int spec_check_ports(const struct spec_port *ports, size_t count, const char *pr
 		return problem_set(problem, PROBLEM_BAD_REQUEST, prefix, "%zu ports: a sandbox can publish at most %d",
 				   count, SPEC_PORTS_MAX);
 	for (size_t i = 0; i < count; i++) {
-		if (check_port(&ports[i], prefix, i, problem) < 0)
+		if (spec_check_port(&ports[i], prefix, i, problem) < 0)
 			return -1;
 		for (size_t j = 0; j < i; j++) {
-			if (check_pair(ports, j, i, prefix, problem) < 0)
+			if (spec_check_pair(ports, j, i, prefix, problem) < 0)
 				return -1;
 		}
 	}

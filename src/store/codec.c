@@ -65,8 +65,8 @@ json_t *store_encode(const struct sandbox *sandbox)
 
 /* ---- Reading ---- */
 
-static int read_version(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
-			void *target)
+static int store_read_version(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			      void *target)
 {
 	(void)target;
 	if (!json_is_integer(value))
@@ -77,7 +77,8 @@ static int read_version(const struct wire_reader *reader, const struct wire_plac
 	return 0;
 }
 
-static int read_id(const struct wire_reader *reader, const struct wire_place *place, const json_t *value, void *target)
+static int store_read_id(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			 void *target)
 {
 	struct stored *stored = target;
 	const char *text = "";
@@ -90,8 +91,8 @@ static int read_id(const struct wire_reader *reader, const struct wire_place *pl
 	return 0;
 }
 
-static int read_slot(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
-		     void *target)
+static int store_read_slot(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			   void *target)
 {
 	struct stored *stored = target;
 	int64_t integer = 0;
@@ -102,31 +103,32 @@ static int read_slot(const struct wire_reader *reader, const struct wire_place *
 	return 0;
 }
 
-static int read_paused(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
-		       void *target)
+static int store_read_paused(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			     void *target)
 {
 	return wire_read_bool(reader, place, value, &((struct stored *)target)->paused);
 }
 
-static int read_draining(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
-			 void *target)
+static int store_read_draining(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			       void *target)
 {
 	return wire_read_bool(reader, place, value, &((struct stored *)target)->draining);
 }
 
-static int read_registered(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
-			   void *target)
+static int store_read_registered(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+				 void *target)
 {
 	return wire_read_integer(reader, place, value, 0, TIME_MAX_MS, &((struct stored *)target)->registered_ms);
 }
 
-static int read_activity(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
-			 void *target)
+static int store_read_activity(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			       void *target)
 {
 	return wire_read_integer(reader, place, value, 0, TIME_MAX_MS, &((struct stored *)target)->last_activity_ms);
 }
 
-static int read_mtu(const struct wire_reader *reader, const struct wire_place *place, const json_t *value, void *target)
+static int store_read_mtu(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			  void *target)
 {
 	struct stored *stored = target;
 	int64_t integer = 0;
@@ -138,8 +140,8 @@ static int read_mtu(const struct wire_reader *reader, const struct wire_place *p
 }
 
 /* The request's places are told as its own: the problem gets the field's name in front. */
-static int read_request(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
-			void *target)
+static int store_read_request(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			      void *target)
 {
 	struct stored *stored = target;
 	struct problem inner;
@@ -151,19 +153,19 @@ static int read_request(const struct wire_reader *reader, const struct wire_plac
 	return 0;
 }
 
-static int read_endpoint_address(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
-				 void *target)
+static int store_read_endpoint_address(const struct wire_reader *reader, const struct wire_place *place,
+				       const json_t *value, void *target)
 {
 	return wire_read_address(reader, place, value, target);
 }
 
-static int read_endpoint_listen(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
-				void *target)
+static int store_read_endpoint_listen(const struct wire_reader *reader, const struct wire_place *place,
+				      const json_t *value, void *target)
 {
 	static const struct wire_array array = {
 		.item_size = sizeof(struct addr),
 		.max = SPEC_LISTEN_MAX,
-		.read = read_endpoint_address,
+		.read = store_read_endpoint_address,
 	};
 	struct endpoint *endpoint = target;
 	struct addr *addrs;
@@ -175,32 +177,32 @@ static int read_endpoint_listen(const struct wire_reader *reader, const struct w
 	return result;
 }
 
-static int read_endpoint(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
-			 void *item)
+static int store_read_endpoint(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			       void *item)
 {
 	static const struct wire_member members[] = {
-		{ "listen", read_endpoint_listen, WIRE_REQUIRED },
+		{ "listen", store_read_endpoint_listen, WIRE_REQUIRED },
 	};
 	static const struct wire_object object = WIRE_OBJECT_OF(members);
 
 	return wire_read_object(reader, place, value, &object, item);
 }
 
-static int read_endpoints(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
-			  void *target)
+static int store_read_endpoints(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+				void *target)
 {
 	static const struct wire_array array = {
 		.item_size = sizeof(struct endpoint),
 		.max = SPEC_PORTS_MAX,
-		.read = read_endpoint,
+		.read = store_read_endpoint,
 	};
 	struct stored *stored = target;
 
 	return wire_read_array(reader, place, value, &array, &stored->endpoints, &stored->endpoint_count);
 }
 
-static int read_counters(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
-			 void *target)
+static int store_read_counters(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			       void *target)
 {
 	struct stored *stored = target;
 
@@ -208,12 +210,12 @@ static int read_counters(const struct wire_reader *reader, const struct wire_pla
 }
 
 /* An automatic port's addresses: loopback, all with one port number. */
-static bool is_automatic_address(const struct endpoint *endpoint, const struct addr *addr)
+static bool store_is_automatic(const struct endpoint *endpoint, const struct addr *addr)
 {
 	return addr_is_loopback(addr) && addr_port(addr) == addr_port(&endpoint->listen[0]);
 }
 
-static bool is_among(const struct addr *addr, const struct addr *addrs, size_t count)
+static bool store_is_among(const struct addr *addr, const struct addr *addrs, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (addr_equal(addr, &addrs[i]))
@@ -223,7 +225,7 @@ static bool is_among(const struct addr *addr, const struct addr *addrs, size_t c
 }
 
 /* Brings the ports of the request into the endpoints, whose addresses must be among those asked for. */
-static int join_endpoints(struct stored *stored, struct problem *problem)
+static int store_join_endpoints(struct stored *stored, struct problem *problem)
 {
 	if (stored->endpoint_count != stored->spec->port_count)
 		return problem_set(problem, PROBLEM_BAD_REQUEST, "/endpoints", "%zu endpoints for %zu ports",
@@ -236,9 +238,9 @@ static int join_endpoints(struct stored *stored, struct problem *problem)
 		for (size_t j = 0; j < endpoint->listen_count; j++) {
 			const struct addr *addr = &endpoint->listen[j];
 
-			agrees &= port->automatic ? is_automatic_address(endpoint, addr)
-						  : is_among(addr, port->listen, port->listen_count);
-			agrees &= !is_among(addr, endpoint->listen, j);
+			agrees &= port->automatic ? store_is_automatic(endpoint, addr)
+						  : store_is_among(addr, port->listen, port->listen_count);
+			agrees &= !store_is_among(addr, endpoint->listen, j);
 		}
 		if (!agrees)
 			return problem_set(problem, PROBLEM_BAD_REQUEST, "/endpoints",
@@ -248,20 +250,20 @@ static int join_endpoints(struct stored *stored, struct problem *problem)
 	return 0;
 }
 
-static int decode(const json_t *json, const struct wire_reader *reader, struct stored *stored)
+static int store_decode_json(const json_t *json, const struct wire_reader *reader, struct stored *stored)
 {
 	static const struct wire_member members[] = {
-		{ "version", read_version, WIRE_REQUIRED },
-		{ "id", read_id, WIRE_REQUIRED },
-		{ "slot", read_slot, WIRE_REQUIRED },
-		{ "paused", read_paused, WIRE_REQUIRED },
-		{ "draining", read_draining, WIRE_REQUIRED },
-		{ "registered_ms", read_registered, WIRE_REQUIRED },
-		{ "last_activity_ms", read_activity, WIRE_REQUIRED },
-		{ "mtu", read_mtu, WIRE_REQUIRED },
-		{ "request", read_request, WIRE_REQUIRED },
-		{ "endpoints", read_endpoints, WIRE_REQUIRED },
-		{ "counters", read_counters, WIRE_REQUIRED },
+		{ "version", store_read_version, WIRE_REQUIRED },
+		{ "id", store_read_id, WIRE_REQUIRED },
+		{ "slot", store_read_slot, WIRE_REQUIRED },
+		{ "paused", store_read_paused, WIRE_REQUIRED },
+		{ "draining", store_read_draining, WIRE_REQUIRED },
+		{ "registered_ms", store_read_registered, WIRE_REQUIRED },
+		{ "last_activity_ms", store_read_activity, WIRE_REQUIRED },
+		{ "mtu", store_read_mtu, WIRE_REQUIRED },
+		{ "request", store_read_request, WIRE_REQUIRED },
+		{ "endpoints", store_read_endpoints, WIRE_REQUIRED },
+		{ "counters", store_read_counters, WIRE_REQUIRED },
 	};
 	static const struct wire_object object = WIRE_OBJECT_OF(members);
 	struct wire_place document = { 0 };
@@ -270,11 +272,11 @@ static int decode(const json_t *json, const struct wire_reader *reader, struct s
 
 	if (!version)
 		return wire_refuse(reader, &place, "the version is missing");
-	if (read_version(reader, &place, version, stored) < 0)
+	if (store_read_version(reader, &place, version, stored) < 0)
 		return -1;
 	if (wire_read_object(reader, &document, json, &object, stored) < 0)
 		return -1;
-	return join_endpoints(stored, reader->problem);
+	return store_join_endpoints(stored, reader->problem);
 }
 
 int store_decode(const char *text, size_t length, const struct config *config, struct stored *stored,
@@ -290,7 +292,7 @@ int store_decode(const char *text, size_t length, const struct config *config, s
 	json = wire_parse_body(text, length, problem);
 	if (!json)
 		return -1;
-	result = decode(json, &reader, stored);
+	result = store_decode_json(json, &reader, stored);
 	json_decref(json);
 	return result;
 }

@@ -39,10 +39,10 @@ static struct store_damage *store_push_damage(struct store_contents *contents)
 	return &contents->damage[contents->damage_count++];
 }
 
-static int add_damage(struct store_contents *contents, unsigned slot, struct err *err, const char *format, ...)
+static int store_add_damage(struct store_contents *contents, unsigned slot, struct err *err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-static int add_damage(struct store_contents *contents, unsigned slot, struct err *err, const char *format, ...)
+static int store_add_damage(struct store_contents *contents, unsigned slot, struct err *err, const char *format, ...)
 {
 	struct store_damage *damage = store_push_damage(contents);
 	va_list args;
@@ -57,7 +57,7 @@ static int add_damage(struct store_contents *contents, unsigned slot, struct err
 }
 
 /* The slot that NAME stands for: "7.json", not "07.json"; 0: none. */
-static unsigned slot_of_name(const char *name)
+static unsigned store_slot_of_name(const char *name)
 {
 	char canonical[STORE_NAME_SIZE];
 	unsigned long slot = strtoul(name, NULL, 10);
@@ -68,7 +68,7 @@ static unsigned slot_of_name(const char *name)
 	return strcmp(name, canonical) == 0 ? (unsigned)slot : 0;
 }
 
-static int check_file(int fd, struct file_mark *mark, char *why, size_t why_size)
+static int store_check_file(int fd, struct file_mark *mark, char *why, size_t why_size)
 {
 	struct stat status;
 
@@ -89,7 +89,7 @@ static int check_file(int fd, struct file_mark *mark, char *why, size_t why_size
 	return -1;
 }
 
-static ssize_t read_all(int fd, char *text, size_t size)
+static ssize_t store_read_all(int fd, char *text, size_t size)
 {
 	size_t used = 0;
 
@@ -108,7 +108,8 @@ static ssize_t read_all(int fd, char *text, size_t size)
 }
 
 /* The text of a file, allocated, with its length; NULL and WHY if it is not to be trusted. */
-static char *read_file(int dir_fd, const char *name, size_t *length, struct file_mark *mark, char *why, size_t why_size)
+static char *store_read_file(int dir_fd, const char *name, size_t *length, struct file_mark *mark, char *why,
+			     size_t why_size)
 {
 	AUTO_FD int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	AUTO_FREE char *text = NULL;
@@ -118,10 +119,10 @@ static char *read_file(int dir_fd, const char *name, size_t *length, struct file
 		snprintf(why, why_size, "%s", errno == ELOOP ? "is a symbolic link" : strerror(errno));
 		return NULL;
 	}
-	if (check_file(fd, mark, why, why_size) < 0)
+	if (store_check_file(fd, mark, why, why_size) < 0)
 		return NULL;
 	text = malloc((size_t)mark->size + 1);
-	result = text ? read_all(fd, text, (size_t)mark->size) : -1;
+	result = text ? store_read_all(fd, text, (size_t)mark->size) : -1;
 	if (result < 0) {
 		snprintf(why, why_size, "%s", strerror(errno));
 		return NULL;
@@ -135,9 +136,9 @@ static void store_drop_last(struct store_contents *contents)
 	store_item_clear(&contents->items[--contents->count]);
 }
 
-static int load_file(struct store *store, const char *name, struct store_contents *contents, struct err *err)
+static int store_load_file(struct store *store, const char *name, struct store_contents *contents, struct err *err)
 {
-	unsigned slot = slot_of_name(name);
+	unsigned slot = store_slot_of_name(name);
 	struct problem problem;
 	struct stored *stored;
 	AUTO_FREE char *text = NULL;
@@ -145,62 +146,63 @@ static int load_file(struct store *store, const char *name, struct store_content
 	size_t length = 0;
 
 	if (slot == 0)
-		return add_damage(contents, 0, err, "%.64s: is no file of weftd", name);
-	text = read_file(store->dir_fd, name, &length, &store->marks[slot], why, sizeof(why));
+		return store_add_damage(contents, 0, err, "%.64s: is no file of weftd", name);
+	text = store_read_file(store->dir_fd, name, &length, &store->marks[slot], why, sizeof(why));
 	if (!text)
-		return add_damage(contents, slot, err, "%s: %s", name, why);
+		return store_add_damage(contents, slot, err, "%s: %s", name, why);
 	stored = vec_push(contents);
 	if (!stored)
 		return err_set(err, ENOMEM, "state directory");
 	if (store_decode(text, length, store->config, stored, &problem) < 0) {
 		store_drop_last(contents);
-		return add_damage(contents, slot, err, "%s: %s%s%s", name, problem.field + (problem.field[0] == '/'),
-				  problem.field[0] ? ": " : "", problem.detail);
+		return store_add_damage(contents, slot, err, "%s: %s%s%s", name,
+					problem.field + (problem.field[0] == '/'), problem.field[0] ? ": " : "",
+					problem.detail);
 	}
 	if (stored->slot != slot) {
 		unsigned other = stored->slot;
 
 		store_drop_last(contents);
-		return add_damage(contents, slot, err, "%s: speaks of slot %u", name, other);
+		return store_add_damage(contents, slot, err, "%s: speaks of slot %u", name, other);
 	}
 	return 0;
 }
 
-static bool ends_with(const char *name, const char *suffix)
+static bool store_name_ends_with(const char *name, const char *suffix)
 {
 	size_t length = strlen(name), suffix_length = strlen(suffix);
 
 	return length > suffix_length && strcmp(name + length - suffix_length, suffix) == 0;
 }
 
-static int load_entry(struct store *store, const char *name, struct store_contents *contents, struct err *err)
+static int store_load_entry(struct store *store, const char *name, struct store_contents *contents, struct err *err)
 {
 	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, STORE_LOCK_NAME) == 0)
 		return 0;
-	if (ends_with(name, STORE_SUFFIX STORE_TEMPORARY)) {
+	if (store_name_ends_with(name, STORE_SUFFIX STORE_TEMPORARY)) {
 		unlinkat(store->dir_fd, name, 0); /* never got its name: what it was to replace is still there */
 		return 0;
 	}
-	return load_file(store, name, contents, err);
+	return store_load_file(store, name, contents, err);
 }
 
-static int slot_compare(const void *left, const void *right)
+static int store_compare_slots(const void *left, const void *right)
 {
 	const struct stored *a = left, *b = right;
 
 	return (a->slot > b->slot) - (a->slot < b->slot);
 }
 
-static int id_compare(const void *left, const void *right)
+static int store_compare_ids(const void *left, const void *right)
 {
 	const struct stored *a = *(struct stored *const *)left, *b = *(struct stored *const *)right;
 	int order = strcmp(a->id, b->id);
 
-	return order ? order : slot_compare(a, b);
+	return order ? order : store_compare_slots(a, b);
 }
 
 /* Of several files with one id the lowest slot's counts: only one of them can be found by it. ITEMS is by slot before and after. */
-static int refuse_duplicates(struct store_contents *contents, struct err *err)
+static int store_refuse_duplicates(struct store_contents *contents, struct err *err)
 {
 	AUTO_FREE struct stored **by_id = calloc(contents->count + 1, sizeof(struct stored *));
 	size_t kept = 0;
@@ -209,14 +211,14 @@ static int refuse_duplicates(struct store_contents *contents, struct err *err)
 		return err_set(err, ENOMEM, "state directory");
 	for (size_t i = 0; i < contents->count; i++)
 		by_id[i] = &contents->items[i];
-	qsort(by_id, contents->count, sizeof(struct stored *), id_compare);
+	qsort(by_id, contents->count, sizeof(struct stored *), store_compare_ids);
 	for (size_t i = 1, first = 0; i < contents->count; i++) {
 		if (strcmp(by_id[i]->id, by_id[first]->id) != 0) {
 			first = i;
 			continue;
 		}
-		if (add_damage(contents, by_id[i]->slot, err, "%u.json: sandbox %s is in %u.json already",
-			       by_id[i]->slot, by_id[i]->id, by_id[first]->slot) < 0)
+		if (store_add_damage(contents, by_id[i]->slot, err, "%u.json: sandbox %s is in %u.json already",
+				     by_id[i]->slot, by_id[i]->id, by_id[first]->slot) < 0)
 			return -1;
 		by_id[i]->slot = 0;
 	}
@@ -247,7 +249,7 @@ int store_load_some(struct store *store, struct store_contents *contents, uint64
 	const struct dirent *entry;
 
 	while (errno = 0, (entry = readdir(contents->directory))) {
-		if (load_entry(store, entry->d_name, contents, err) < 0)
+		if (store_load_entry(store, entry->d_name, contents, err) < 0)
 			return -1;
 		if (clock_now_us() >= until_us)
 			return 1;
@@ -255,8 +257,8 @@ int store_load_some(struct store *store, struct store_contents *contents, uint64
 	if (errno)
 		return err_set(err, errno, "%s", store->path);
 	if (contents->count)
-		qsort(contents->items, contents->count, sizeof(*contents->items), slot_compare);
-	return refuse_duplicates(contents, err);
+		qsort(contents->items, contents->count, sizeof(*contents->items), store_compare_slots);
+	return store_refuse_duplicates(contents, err);
 }
 
 int store_load(struct store *store, struct store_contents *contents, struct err *err)

@@ -26,7 +26,7 @@
 enum { OTHERS_WRITE = S_IWGRP | S_IWOTH };
 
 /* Makes the directories above PATH that are missing. */
-static int make_parents(const char *path, struct err *err)
+static int store_make_parents(const char *path, struct err *err)
 {
 	AUTO_FREE char *copy = strdup(path);
 
@@ -41,7 +41,7 @@ static int make_parents(const char *path, struct err *err)
 	return 0;
 }
 
-static int check_directory(int fd, const char *path, struct err *err)
+static int store_check_directory(int fd, const char *path, struct err *err)
 {
 	struct stat status;
 
@@ -55,11 +55,11 @@ static int check_directory(int fd, const char *path, struct err *err)
 	return 0;
 }
 
-static int open_directory(const char *path, struct err *err)
+static int store_open_directory(const char *path, struct err *err)
 {
 	AUTO_FD int fd = -1;
 
-	if (make_parents(path, err) < 0)
+	if (store_make_parents(path, err) < 0)
 		return -1;
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return err_set(err, errno, "%s", path);
@@ -68,12 +68,12 @@ static int open_directory(const char *path, struct err *err)
 		return err_set(err, 0, "%s is a symbolic link, or no directory", path);
 	if (fd < 0)
 		return err_set(err, errno, "%s", path);
-	if (check_directory(fd, path, err) < 0)
+	if (store_check_directory(fd, path, err) < 0)
 		return -1;
 	return steal_fd(&fd);
 }
 
-static int tell_lock_holder(int fd, const char *path, struct err *err)
+static int store_name_lock_holder(int fd, const char *path, struct err *err)
 {
 	char text[32] = "";
 	ssize_t length = pread(fd, text, sizeof(text) - 1, 0);
@@ -85,7 +85,7 @@ static int tell_lock_holder(int fd, const char *path, struct err *err)
 }
 
 /* The lock goes with its descriptor, however the daemon ends; the file stays. */
-static int take_lock(int dir_fd, const char *path, struct err *err)
+static int store_take_lock(int dir_fd, const char *path, struct err *err)
 {
 	AUTO_FD int fd = openat(dir_fd, STORE_LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
 	char text[32];
@@ -95,7 +95,7 @@ static int take_lock(int dir_fd, const char *path, struct err *err)
 		return err_set(err, errno, "%s/%s", path, STORE_LOCK_NAME);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno == EWOULDBLOCK)
-			return tell_lock_holder(fd, path, err);
+			return store_name_lock_holder(fd, path, err);
 		return err_set(err, errno, "%s/%s", path, STORE_LOCK_NAME);
 	}
 	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)length, 0) != length)
@@ -119,10 +119,10 @@ struct store *store_open(const char *path, const struct config *config, struct e
 		err_set(err, ENOMEM, "%s", path);
 		goto fail;
 	}
-	store->dir_fd = open_directory(path, err);
+	store->dir_fd = store_open_directory(path, err);
 	if (store->dir_fd < 0)
 		goto fail;
-	store->lock_fd = take_lock(store->dir_fd, path, err);
+	store->lock_fd = store_take_lock(store->dir_fd, path, err);
 	if (store->lock_fd < 0)
 		goto fail;
 	return store;
@@ -155,7 +155,7 @@ struct file_mark store_mark_of(const struct stat *status)
 				   .owner = status->st_uid };
 }
 
-static bool look_at_file(const struct store *store, unsigned slot, struct stat *status)
+static bool store_look_at_file(const struct store *store, unsigned slot, struct stat *status)
 {
 	char name[STORE_NAME_SIZE];
 
@@ -168,8 +168,8 @@ bool store_is_intact(const struct store *store, unsigned slot)
 	const struct file_mark *mark = &store->marks[slot];
 	struct stat status;
 
-	return look_at_file(store, slot, &status) && status.st_ino == mark->inode && status.st_size == mark->size &&
-	       status.st_mode == mark->mode && status.st_uid == mark->owner &&
+	return store_look_at_file(store, slot, &status) && status.st_ino == mark->inode &&
+	       status.st_size == mark->size && status.st_mode == mark->mode && status.st_uid == mark->owner &&
 	       status.st_mtim.tv_sec == mark->modified.tv_sec && status.st_mtim.tv_nsec == mark->modified.tv_nsec;
 }
 
@@ -177,11 +177,11 @@ bool store_has_file(const struct store *store, unsigned slot)
 {
 	struct stat status;
 
-	return look_at_file(store, slot, &status);
+	return store_look_at_file(store, slot, &status);
 }
 
 /* Ours, but others may write: not any more, and what is in it is not to be trusted. */
-static int shut_out_others(struct store *store, const struct stat *status)
+static int store_shut_out_others(struct store *store, const struct stat *status)
 {
 	if (status->st_uid != geteuid() || fchmod(store->dir_fd, 0700) < 0)
 		return -1;
@@ -196,11 +196,13 @@ int store_follow_directory(struct store *store, struct err *err)
 
 	if (fstat(store->dir_fd, &ours) == 0 && lstat(store->path, &there) == 0 && there.st_ino == ours.st_ino &&
 	    there.st_dev == ours.st_dev)
-		return check_directory(store->dir_fd, store->path, err) == 0 ? 0 : shut_out_others(store, &ours);
-	dir_fd = open_directory(store->path, err);
+		return store_check_directory(store->dir_fd, store->path, err) == 0
+			   ? 0
+			   : store_shut_out_others(store, &ours);
+	dir_fd = store_open_directory(store->path, err);
 	if (dir_fd < 0)
 		return -1;
-	lock_fd = take_lock(dir_fd, store->path, err);
+	lock_fd = store_take_lock(dir_fd, store->path, err);
 	if (lock_fd < 0)
 		return -1;
 	cleanup_fd(&store->dir_fd);
@@ -210,7 +212,7 @@ int store_follow_directory(struct store *store, struct err *err)
 	return 1;
 }
 
-static int write_all(int fd, const char *text, size_t length)
+static int store_write_all(int fd, const char *text, size_t length)
 {
 	while (length) {
 		ssize_t written = write(fd, text, length);
@@ -226,8 +228,8 @@ static int write_all(int fd, const char *text, size_t length)
 }
 
 /* Writes the file NAME, which must not exist. */
-static int write_file(int dir_fd, const char *name, const char *text, size_t length, struct file_mark *mark,
-		      struct err *err)
+static int store_write_file(int dir_fd, const char *name, const char *text, size_t length, struct file_mark *mark,
+			    struct err *err)
 {
 	struct stat status;
 
@@ -235,7 +237,7 @@ static int write_file(int dir_fd, const char *name, const char *text, size_t len
 
 	if (fd < 0)
 		return err_set(err, errno, "%s", name);
-	if (write_all(fd, text, length) < 0 || fstat(fd, &status) < 0) {
+	if (store_write_all(fd, text, length) < 0 || fstat(fd, &status) < 0) {
 		err_set(err, errno, "%s", name);
 		unlinkat(dir_fd, name, 0);
 		return -1;
@@ -260,7 +262,7 @@ int store_save(struct store *store, const struct sandbox *sandbox, struct err *e
 	text[length] = '\n'; /* in the place of the terminator: a text file ends with it */
 	if (unlinkat(store->dir_fd, temporary, 0) < 0 && errno != ENOENT)
 		return err_set(err, errno, "%s/%s", store->path, temporary);
-	if (write_file(store->dir_fd, temporary, text, length + 1, &mark, err) < 0)
+	if (store_write_file(store->dir_fd, temporary, text, length + 1, &mark, err) < 0)
 		return err_wrap(err, "%s", store->path);
 	if (renameat(store->dir_fd, temporary, store->dir_fd, name) < 0) {
 		err_set(err, errno, "%s/%s", store->path, name);

@@ -14,20 +14,20 @@
 
 enum { TRACE_DEPTH = 16 }; /* deeper than anything that is asked for */
 
-struct level {
+struct wire_level {
 	bool is_array;
 	size_t index; /* of the current item, in an array */
 	const char *key;
 	size_t key_length;
 };
 
-struct trace {
-	struct level levels[TRACE_DEPTH];
+struct wire_trace {
+	struct wire_level levels[TRACE_DEPTH];
 	size_t depth;
 };
 
 /* The end of the string that starts at TEXT (after its closing quote), or END. */
-static const char *skip_string(const char *text, const char *end)
+static const char *wire_skip_string(const char *text, const char *end)
 {
 	for (text++; text < end && *text != '"'; text++) {
 		if (*text == '\\')
@@ -37,14 +37,14 @@ static const char *skip_string(const char *text, const char *end)
 }
 
 /* Follows one character that is part of no string. Returns -1 when it is too deep to tell. */
-static int trace_step(struct trace *trace, char c)
+static int wire_trace_step(struct wire_trace *trace, char c)
 {
 	switch (c) {
 	case '{':
 	case '[':
 		if (trace->depth == TRACE_DEPTH)
 			return -1;
-		trace->levels[trace->depth++] = (struct level){ .is_array = c == '[' };
+		trace->levels[trace->depth++] = (struct wire_level){ .is_array = c == '[' };
 		break;
 	case '}':
 	case ']':
@@ -59,17 +59,17 @@ static int trace_step(struct trace *trace, char c)
 	return 0;
 }
 
-static void trace_to(struct trace *trace, const char *text, const char *end)
+static void wire_trace_to(struct wire_trace *trace, const char *text, const char *end)
 {
 	bool key_follows = false;
 
 	while (text < end) {
-		struct level *level = trace->depth ? &trace->levels[trace->depth - 1] : NULL;
+		struct wire_level *level = trace->depth ? &trace->levels[trace->depth - 1] : NULL;
 
 		if (*text == '"') {
 			const char *start = text + 1;
 
-			text = skip_string(text, end);
+			text = wire_skip_string(text, end);
 			if (key_follows && level && !level->is_array) {
 				level->key = start;
 				level->key_length = (size_t)(text - start) - (text > start && text[-1] == '"');
@@ -79,19 +79,19 @@ static void trace_to(struct trace *trace, const char *text, const char *end)
 		}
 		if (*text == '{' || *text == ',')
 			key_follows = true;
-		if (trace_step(trace, *text++) < 0)
+		if (wire_trace_step(trace, *text++) < 0)
 			return;
 	}
 }
 
-static void trace_format(const struct trace *trace, char *text, size_t size)
+static void wire_trace_format(const struct wire_trace *trace, char *text, size_t size)
 {
 	struct wire_place places[TRACE_DEPTH + 1] = { 0 };
 	char keys[TRACE_DEPTH][128];
 	size_t depth;
 
 	for (depth = 0; depth < trace->depth; depth++) {
-		const struct level *level = &trace->levels[depth];
+		const struct wire_level *level = &trace->levels[depth];
 
 		if (level->is_array) {
 			places[depth + 1] = wire_place_index(&places[depth], level->index);
@@ -105,18 +105,18 @@ static void trace_format(const struct trace *trace, char *text, size_t size)
 	wire_place_format(&places[depth], text, size);
 }
 
-static int refuse_text(const char *body, size_t length, const json_error_t *error, struct problem *problem)
+static int wire_refuse_text(const char *body, size_t length, const json_error_t *error, struct problem *problem)
 {
 	enum json_error_code code = json_error_code(error);
-	struct trace trace = { 0 };
+	struct wire_trace trace = { 0 };
 	char field[128] = "";
 
 	if (code == json_error_duplicate_key || code == json_error_null_character ||
 	    code == json_error_null_byte_in_key) {
 		size_t position = (size_t)error->position;
 
-		trace_to(&trace, body, body + (position < length ? position : length));
-		trace_format(&trace, field, sizeof(field));
+		wire_trace_to(&trace, body, body + (position < length ? position : length));
+		wire_trace_format(&trace, field, sizeof(field));
 	}
 	return problem_set(problem, PROBLEM_BAD_REQUEST, field, "malformed JSON in line %d, column %d: %s", error->line,
 			   error->column, error->text);
@@ -135,7 +135,7 @@ json_t *wire_parse_body(const char *body, size_t length, struct problem *problem
 		if (length == 0)
 			problem_no_memory(problem);
 		else
-			refuse_text(body, length, &error, problem);
+			wire_refuse_text(body, length, &error, problem);
 		return NULL;
 	}
 	if (!json_is_object(json)) {
