@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Values that are right each by itself and wrong together. What needs a look at the host is checked elsewhere.
+ * Checks values against each other. Checks that need the host are made elsewhere.
  */
 #include "config/loading.h"
 

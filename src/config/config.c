@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A configuration's life: made of the defaults, read over by a file, checked, replaced in part by a reload, freed. All of it
- * walks the table of options; no option is known here by name but `workers', whose default is counted.
+ * The life of a configuration: made from the defaults, overwritten by a file, checked, changed in part by a reload, freed. All
+ * of this walks the table of options. Only `workers' is known here by name, because its default is counted.
  */
 #include "config/config.h"
 
@@ -19,7 +19,7 @@ static unsigned config_count_cores(void)
 	cpu_set_t set;
 
 	if (sched_getaffinity(0, sizeof(set), &set) < 0)
-		return 1; /* more than 1,024 of them: the operator says how many threads */
+		return 1; /* more than 1,024: the operator sets the number of threads */
 	return (unsigned)CPU_COUNT(&set);
 }
 

@@ -3,10 +3,10 @@
 #define WEFT_CONFIG_CONFIG_H
 
 /*
- * The configuration: what weftd.conf(5) says, after defaults, checked for what can be checked without looking at the host.
+ * The configuration: the options of weftd.conf(5) with their defaults, checked as far as that needs no look at the host.
  *
- * Everybody reads it; only main loads it. After a reload a new object takes the old one's place, and the few reloadable
- * options are handed to those whom they concern; nobody keeps a pointer into it across a reload but through struct config *.
+ * All rooms may read it; only main loads it. A reload makes a new object, and hands the few reloadable options to the rooms
+ * that they concern. Keep no pointer into it across a reload other than a struct config *.
  */
 
 #include "base/addr.h"
@@ -115,13 +115,14 @@ struct config_mistakes {
 /* The defaults. NULL only for lack of memory. */
 struct config *config_default(void);
 
-/* Adds to MISTAKES what does not fit the host: see config_mistake_add(). */
+/* Checks CONFIG against the host and adds the mistakes that it finds, see config_mistake_add(). */
 typedef void config_host_check(const struct config *config, struct config_mistakes *mistakes);
 
 /*
- * Reads PATH over the defaults and checks the values against each other (ranges that overlap, names longer than a link's 15
- * characters for the highest slot, ...), then by HOST_CHECK, unless that is NULL; it is called whatever was found so far, and
- * sees the default of an option whose value is wrong. NULL with at least one entry in MISTAKES, all of them told at once.
+ * Reads PATH over the defaults and checks the values against each other (ranges that overlap, names longer than the 15
+ * characters of a link for the highest slot, ...), then by HOST_CHECK unless that is NULL. HOST_CHECK is called whatever was
+ * found before; for an option whose value is wrong it sees the default. NULL with at least one entry in MISTAKES, which has all
+ * of them.
  */
 struct config *config_load(const char *path, config_host_check *host_check, struct config_mistakes *mistakes);
 
@@ -130,14 +131,14 @@ struct config *config_load_stream(FILE *stream, const char *name, config_host_ch
 				  struct config_mistakes *mistakes);
 
 /*
- * Checks that need the host (addresses, routes, bindable addresses, groups) are made elsewhere and add what they find here,
- * so that one report has all: SECTION and KEY name the option; its line and value are looked up and need not be repeated in the
- * text. An option that has only its default because the file's value was refused is not blamed once more.
+ * Adds a mistake found by a check that needs the host (addresses, routes, bindable addresses, groups), so that one report has
+ * all. SECTION and KEY name the option; its line and value are looked up, and the text need not repeat them. An option whose
+ * value was refused has only its default, and is not reported once more.
  */
 void config_mistake_add(struct config_mistakes *mistakes, const struct config *config, const char *section,
 			const char *key, const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* The same of one value of a list: the one at INDEX, counted from 0, which is printed as VALUE. */
+/* The same for one value of a list: the one at INDEX, counted from 0, which is printed as VALUE. */
 void config_mistake_add_item(struct config_mistakes *mistakes, const struct config *config, const char *section,
 			     const char *key, size_t index, const char *value, const char *format, ...)
     __attribute__((format(printf, 7, 8)));
@@ -162,7 +163,7 @@ unsigned config_slot_max(const struct config *config);
 /* Prints every option with section, default and text: for --help, and for the check of weftd.conf(5). */
 void config_print_options(FILE *out);
 
-/* ---- What slot N (1 and up) is called and addressed by; host order. All derived, none stored. ---- */
+/* ---- Names and addresses of slot N (1 and up); host order. All derived, none stored. ---- */
 
 enum { CONFIG_NAME_SIZE = 64, CONFIG_PATH_SIZE = 512, CONFIG_LINK_SIZE = 16 };
 

@@ -3,14 +3,14 @@
 #define WEFT_CONFIG_LIMITS_H
 
 /*
- * Parts of the configuration that a sandbox's specification has too, and what is measured like them.
+ * Parts of the configuration that a specification has too, and the rates that go with them.
  */
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-/* What one sandbox's connections are held to: the configuration's defaults, or what its manager asked for. */
+/* The limits of the connections of one sandbox: the defaults of the configuration, or those that its manager asked for. */
 struct limits {
 	unsigned connections;         /* 0: no limit of its own */
 	unsigned connect_deadline_ms; /* from accept to the guest's answer */

@@ -3,30 +3,29 @@
 #define WEFT_CONFIG_LOADING_H
 
 /*
- * What the files of this room share while a configuration is read.
+ * Shared by the files of this room while a configuration is read.
  */
 
 #include "config/config.h"
 #include "config/option.h"
 
-/* No file has more options than this; the table is held to it by a static test. */
+/* The most options; a test compares it with the table. */
 enum { OPTION_MAX = 64, MISTAKES_MAX = 100, ITEMS_MAX = 256 };
 
-/* What is behind every struct config: others see its first member alone. */
+/* Every struct config is the first member of one of these. */
 struct loaded_config {
 	struct config config;
-	unsigned lines[OPTION_MAX]; /* where the option stands in the file, by its place in the table; 0: nowhere */
-	bool refused[OPTION_MAX];   /* its value is wrong, and what CONFIG has is the default; not of lists */
+	unsigned lines[OPTION_MAX]; /* the line of each option, by its place in the table; 0: not in the file */
+	bool refused[OPTION_MAX];   /* the value was wrong, and CONFIG has the default; not for lists */
 	struct {
 		unsigned option, line;
-	} items
-	    [ITEMS_MAX]; /* the values of all lists, in the order of the file; of more than these, no lines are known */
+	} items[ITEMS_MAX]; /* the values of all lists, in the order of the file; the lines of any more are not known */
 	size_t item_count;
 };
 
 /*
- * Reads STREAM into LOADED, which has the defaults, and reports every mistake of form: lines, names, types. Relations between
- * values are config_check()'s.
+ * Reads STREAM into LOADED, which has the defaults, and reports every mistake in lines, names and types. Relations between
+ * values are checked by config_check().
  */
 void config_read(FILE *stream, struct loaded_config *loaded, struct config_mistakes *mistakes);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The mistakes of one file, collected so that all are told at once. A file of nothing but mistakes must not fill memory, and
- * what it has in it must not reach a terminal as it is: hence a limit, and no control characters.
+ * Collects the mistakes of one file, so that all are reported at once. A file of mistakes alone must not fill memory, nor send
+ * control characters to a terminal; hence the limit and the replacement.
  */
 #include "base/cleanup.h"
 #include "base/vec.h"
@@ -80,7 +80,7 @@ void config_mistake_add(struct config_mistakes *mistakes, const struct config *c
 			    value && strlen(value) > VALUE_TOLD ? "..." : "", why);
 }
 
-/* The line of the value at INDEX of a list; that of its first where it is not known, 0 where the list is not in the file. */
+/* The line of the value at INDEX of a list; that of its first if it is not known, 0 if the list is not in the file. */
 static unsigned config_item_line(const struct loaded_config *loaded, const struct option *option, size_t index)
 {
 	for (size_t i = 0; i < loaded->item_count; i++)

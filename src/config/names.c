@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What slot N is called and addressed by. All of it follows from the number and the configuration, so nothing has to be stored,
- * and what is found in the kernel is traced back to its slot by name alone. The reverse is exact: only a name that slot N
- * would be given today leads to N.
+ * Names and addresses of slot N. All follow from the number and the configuration, so none is stored, and an object found in
+ * the kernel leads back to its slot by its name alone. The reverse is exact: only a name that slot N would get today leads to
+ * N.
  */
 #include "config/config.h"
 

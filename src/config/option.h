@@ -3,8 +3,8 @@
 #define WEFT_CONFIG_OPTION_H
 
 /*
- * The table of options, and what can be done with the value of one: read it from text, print it, forget it. For the files of
- * this room; others see struct config.
+ * The table of options, and the operations on the value of one: read it from text, print it, clear it. For the files of this
+ * room; others use struct config.
  */
 
 #include <stdbool.h>
@@ -13,7 +13,7 @@
 
 struct config;
 
-/* Each type says what struct config holds at the option's offset. */
+/* The type of the member of struct config at the offset of the option. */
 enum option_type {
 	OPTION_STRING,         /* char *; NULL when empty */
 	OPTION_COUNT,          /* unsigned */
@@ -60,12 +60,12 @@ bool option_is_list(const struct option *option);
 enum { OPTION_WHY_SIZE = 96, OPTION_ALLOWED_SIZE = 160 };
 
 /*
- * Reads VALUE into CONFIG; a list gets one item more, and an empty VALUE adds nothing. 0, or -1 with what is wrong in WHY
- * ("no unit"); CONFIG is then as before.
+ * Reads VALUE into CONFIG. A list gets one more item; an empty VALUE adds none. 0, or -1 with the fault in WHY ("no unit"), and
+ * CONFIG is as before.
  */
 int option_set(const struct option *option, struct config *config, const char *value, char why[static OPTION_WHY_SIZE]);
 
-/* Reads the default into CONFIG, whose place for it is zeroed. 0, or -1 for lack of memory. */
+/* Reads the default into CONFIG, where its place is zeroed. 0, or -1 for lack of memory. */
 int option_set_default(const struct option *option, struct config *config);
 
 /* Releases the value and zeroes its place. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reads the text of one value. Each type has one reader, which is strict: all of the text is the value, or it is a mistake with
- * a reason. Nothing is stored before everything was read.
+ * Reads the text of one value. Each type has one strict reader: either the whole text is the value, or it is a mistake with a
+ * reason. Nothing is stored before the whole text was read.
  */
 #include "config/config.h"
 #include "config/option.h"
@@ -26,7 +26,7 @@ static bool option_is_digits(const char *text, size_t length)
 	return length > 0;
 }
 
-/* The digits at the start of TEXT; *REST is what follows them. 10 digits at most, so that nothing here can overflow. */
+/* The number at the start of TEXT; *REST follows it. At most 10 digits, so that nothing here can overflow. */
 static int option_leading_number(const char *text, uint64_t *number, const char **rest, char *why)
 {
 	size_t digits = strspn(text, "0123456789");
@@ -273,7 +273,7 @@ static int option_read_mac_or_learn(const char *text, struct mac *mac, bool *lea
 	return 0;
 }
 
-/* (uid_t)-1 is nobody. */
+/* (uid_t)-1 is no user. */
 static int option_read_id(const char *text, char end, uint32_t *id, const char **rest)
 {
 	char *after;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * All options, in the order of weftd.conf(5), which `make check` compares with this table, as it does the sample file. An
- * option exists if it is here, and nowhere else: defaults go through the same reader as the file's values.
+ * All options, in the order of weftd.conf(5). `make check` compares the manual page and the sample file with this table.
+ * Defaults go through the same reader as the values of a file.
  */
 #include "config/config.h"
 #include "config/option.h"

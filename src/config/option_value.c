@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The value of one option, seen from outside as text: set, print, clear. Two configurations are compared, and a reloadable
- * option carried from one to the other, by way of that text, so each type is known in this file and option_parse.c alone.
+ * The value of one option as text: set, print, clear. Configurations are compared, and reloadable options are copied, by way of
+ * that text, so that only this file and option_parse.c know the types.
  */
 #include "base/cleanup.h"
 #include "config/config.h"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * inih parses the file. It gets its lines from a reader of ours, which counts them, and which leaves out a line that inih would
- * take for something else: inih as distributions build it tells a handler no line number, takes what follows the 199th byte of a
- * line for another line, and an indented line for one more value of the key above it. It is also more liberal than
- * weftd.conf(5): `key: value', text behind a section's name.
+ * inih parses the file. Its lines come from a reader of ours, which counts them and leaves out those that inih would misread.
+ * As distributions build it, inih gives a handler no line number, takes the rest of a line after the 199th byte for another
+ * line, and an indented line for one more value of the key above it. It also accepts more than weftd.conf(5): `key: value', and
+ * text behind the name of a section.
  *
- * inih reports only the first line that it does not understand. Here that is a line after which no value came.
+ * inih reports only the first line that it does not understand. Here such a line is known by yielding no value.
  */
 #include "config/loading.h"
 
@@ -24,9 +24,9 @@ struct config_reading {
 	struct loaded_config *loaded;
 	struct config_mistakes *mistakes;
 	unsigned line;            /* 1 and up, of the line read last */
-	bool awaits_value;        /* of that line: inih has not handed it over yet */
-	bool emptied[OPTION_MAX]; /* the list was given as empty, so nothing may follow */
-	char section[64];         /* an unknown one without any key so far, which is yet to be reported; else empty */
+	bool awaits_value;        /* inih has not handed over the value of that line yet */
+	bool emptied[OPTION_MAX]; /* the list was given as empty, and no value may follow */
+	char section[64];         /* an unknown section without any key so far, not reported yet; else empty */
 	unsigned section_line;
 };
 
@@ -111,7 +111,7 @@ static const char *config_allowed_sections(char text[static SECTIONS_SIZE])
 	return text;
 }
 
-/* inih tells of sections by their keys alone: one that ends without any is ours to refuse. */
+/* inih reports sections by their keys alone, so an unknown one without any is reported here. */
 static void config_end_section(struct config_reading *reading)
 {
 	char sections[SECTIONS_SIZE];
@@ -134,7 +134,7 @@ static void config_begin_section(struct config_reading *reading, const char *hea
 	reading->section_line = reading->line;
 }
 
-/* The line handed over last is behind inih. */
+/* inih is done with the line that it got last. */
 static void config_end_line(struct config_reading *reading)
 {
 	if (reading->awaits_value)
@@ -206,7 +206,7 @@ static void config_set_option(struct config_reading *reading, const struct optio
 	}
 }
 
-/* Names the keys of SECTION, so that a slip of the pen is found at once. */
+/* Lists the keys of SECTION, so that a misspelt one is found at once. */
 static void config_unknown_key(struct config_reading *reading, const char *section, const char *key, const char *value)
 {
 	char keys[256] = "";
@@ -237,7 +237,7 @@ static void config_unknown_section(struct config_reading *reading, const char *s
 				    key, value, sections);
 }
 
-/* ini_handler: always 1, since we keep the mistakes ourselves. */
+/* ini_handler: always 1, because the mistakes are kept here. */
 static int config_take_value(void *context, const char *section, const char *key, const char *value)
 {
 	struct config_reading *reading = context;

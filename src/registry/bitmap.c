@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Both searches are one walk over words in which a set bit means "found"; bits outside of FIRST to LAST are masked away.
+ * Both searches walk over words in which a set bit means "found". Bits outside of FIRST to LAST are masked away.
  */
 #include "registry/bitmap.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Addresses for endpoints. Those that were named come first, so that an automatic port never takes one which the same request
- * names further down.
+ * Addresses for endpoints. Named addresses are held before automatic ones, so that an automatic port never takes an address
+ * that the same request names further down.
  */
 #include "registry/registry_internal.h"
 
@@ -15,7 +15,9 @@ static bool endpoint_is_ipv6_loopback(const struct addr *addr)
 	return addr->any.sa_family == AF_INET6 && addr_is_loopback(addr);
 }
 
-/* The addresses that PORT asks for. On a host without ::1 one that has others does without; one that has no other must fail. */
+/*
+ * The addresses that PORT asks for. On a host without ::1 the other addresses suffice; a port that names ::1 alone must fail.
+ */
 static void endpoint_take_addresses(const struct registry *registry, const struct spec_port *port,
 				    struct endpoint *endpoint)
 {
@@ -128,13 +130,13 @@ static int endpoint_hold_automatic(struct registry *registry, struct sandbox *sa
 	return 0;
 }
 
-/* Whether the endpoint's turn is in the pass for automatic ones: those that came without any address. */
+/* Whether the second pass, for automatic ports, is to give the endpoint an address. */
 static bool endpoint_wants_port(const struct endpoint *endpoint)
 {
 	return endpoint->port.automatic && endpoint->listen_count == 0;
 }
 
-/* Marks what is held in HELD, so that a failure can be undone and nothing is claimed twice. */
+/* Marks the endpoints that are held in HELD, so that a failure can be undone and nothing is held twice. */
 static int endpoints_hold_all(struct registry *registry, struct sandbox *sandbox, struct endpoint *endpoints,
 			      bool *held, const struct endpoint_list *list, struct problem *problem)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Each operation is one walk over a table, which enters the tables of nested structs. Only lists own memory; a copy therefore
- * is the struct's bytes with new lists.
+ * Each operation is one walk over a table, and into the tables of nested structs. Only lists own memory, so a copy is the bytes
+ * of the struct with new lists.
  */
 #include "registry/fields.h"
 
@@ -74,7 +74,7 @@ static void spec_list_clear(const struct spec_field *field, void *structure)
 	spec_list_set(field, structure, NULL, 0);
 }
 
-/* The list of COPY is empty. Where memory is short it has the items that were copied, and part of one more. */
+/* The list of COPY is empty before. If memory runs out, it has the items copied so far, the last perhaps in part. */
 static int spec_list_copy(const struct spec_field *field, void *copy, const void *original)
 {
 	const struct spec_items *kind = field->items;
@@ -214,7 +214,7 @@ void spec_fields_clear(const struct spec_table *table, void *structure)
 	}
 }
 
-/* Empties the lists, which belong to the struct whose bytes these were. */
+/* Empties the lists: they belong to the struct that the bytes were copied from. */
 static void spec_fields_disown(const struct spec_table *table, void *structure)
 {
 	for (size_t i = 0; i < table->count; i++) {
@@ -260,7 +260,7 @@ static void spec_swap_bytes(void *a, void *b, size_t size)
 	}
 }
 
-/* Whether the bool that says it was given is part of the value. */
+/* Whether the bool of SPEC_HAS_GIVEN is part of the value. */
 static bool spec_field_holds_flag(const struct spec_field *field)
 {
 	return field->given_offset >= field->offset && field->given_offset < field->offset + spec_field_size(field);

@@ -3,9 +3,10 @@
 #define WEFT_REGISTRY_FIELDS_H
 
 /*
- * Tables that describe structs field by field: name, kind, place, limits, and in which documents a field stands. Comparing,
- * copying, freeing and PATCH (registry/), reading and writing JSON (wire/) walk them; `make check` holds docs/openapi.yaml to
- * them. A new field that is only kept and shown is a member of its struct, a row, and its lines in the document.
+ * Tables that describe structs field by field: name, kind, place, limits, and the documents that have the field. The registry
+ * compares, copies, frees and patches along them, wire/ reads and writes JSON along them, and `make check` compares
+ * docs/openapi.yaml with them. A new field that is only kept and shown takes a member of its struct, a row, and its lines in
+ * the document.
  *
  * The rows are in spec.c and spec_patch.c. No JSON here, no I/O; any thread.
  */
@@ -14,15 +15,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Each kind says what the struct has at the field's offset. */
+/* The type of the member at the offset of a field. */
 enum spec_kind {
 	SPEC_BOOL,   /* bool */
-	SPEC_EITHER, /* bool, by name one of two words: words[0] is false, words[1] true */
+	SPEC_EITHER, /* bool, written as one of two words: words[0] is false, words[1] true */
 	SPEC_PORT,   /* uint16_t, 1 to 65535; 0: not given */
 	SPEC_NUMBER, /* 32 bits, unsigned */
 	SPEC_LARGE,  /* uint64_t */
 	SPEC_OBJECT, /* a struct with a table of its own */
-	SPEC_LIST,   /* a pointer to items of one kind, NULL for none; their number is a size_t elsewhere */
+	SPEC_LIST,   /* a pointer to items of one kind, NULL for none; a size_t elsewhere has their number */
 };
 
 enum spec_flags {
@@ -30,7 +31,7 @@ enum spec_flags {
 	SPEC_IN_PATCH = 2,   /* a PATCH may replace it, whole */
 	SPEC_SHOWN = 4,      /* a sandbox shows it under its name */
 	SPEC_REQUIRED = 8,   /* must stand in its object */
-	SPEC_HAS_GIVEN = 16, /* a bool of the struct says whether it was given */
+	SPEC_HAS_GIVEN = 16, /* a bool of the struct tells whether the field was given */
 };
 
 /* The kinds of list items; wire/ has a reader and a writer for each. */
@@ -45,8 +46,8 @@ struct spec_items {
 	enum spec_item kind;
 	size_t size;                                   /* of an item, bytes */
 	size_t max;                                    /* the most of them */
-	bool any_order;                                /* lists are equal in whatever order */
-	int (*compare)(const void *a, const void *b);  /* 0: equal; an order, if ANY_ORDER; NULL: nobody compares */
+	bool any_order;                                /* order does not count when lists are compared */
+	int (*compare)(const void *a, const void *b);  /* 0: equal; an order, if ANY_ORDER; NULL: never compared */
 	int (*copy)(void *item, const void *original); /* NULL: its bytes; 0, or -1 for lack of memory */
 	void (*clear)(void *item);                     /* NULL: it owns nothing */
 };
@@ -67,8 +68,9 @@ struct spec_field {
 struct spec_table {
 	const struct spec_field *fields;
 	size_t count;
-	size_t size;                       /* of the struct, bytes */
-	void (*complete)(void *structure); /* fills what depends on other fields, after reading; NULL: nothing */
+	size_t size; /* of the struct, bytes */
+	void (*complete)(
+	    void *structure); /* called after reading: fills the fields that depend on others; may be NULL */
 };
 
 /* The field NAME; NULL: there is none. */
@@ -84,11 +86,11 @@ void spec_field_set_given(const struct spec_field *field, void *structure);
 void *spec_field_place(const struct spec_field *field, void *structure);
 const void *spec_field_value(const struct spec_field *field, const void *structure);
 
-/* Items and number of a list. */
+/* The items of a list, and their number. */
 const void *spec_list_items(const struct spec_field *field, const void *structure, size_t *count);
 void spec_list_set(const struct spec_field *field, void *structure, void *items, size_t count);
 
-/* Whether two structs of a table are equal. For lack of memory to compare they count as different. */
+/* Whether two structs are equal. If memory is short they count as different. */
 bool spec_fields_equal(const struct spec_table *table, const void *a, const void *b);
 
 /* COPY becomes a copy of ORIGINAL. 0, or -1 for lack of memory; spec_fields_clear() afterwards, in both cases. */
@@ -97,7 +99,7 @@ int spec_fields_copy(const struct spec_table *table, void *copy, const void *ori
 /* Frees what STRUCTURE owns, not itself; its lists are empty then. */
 void spec_fields_clear(const struct spec_table *table, void *structure);
 
-/* Exchanges the field's values, whatever they own. */
+/* Exchanges the values of a field, with the memory that they own. */
 void spec_field_swap(const struct spec_field *field, void *a, void *b);
 
 /* ---- Rows. The compiler refuses a member that is not of its kind's type. ---- */
@@ -148,7 +150,7 @@ void spec_field_swap(const struct spec_field *field, void *a, void *b);
 		.offset = offsetof(structure, member), .count_offset = SPEC_PLACE(structure, count_, size_t)           \
 	}
 
-/* For a row's end: the bool that SPEC_HAS_GIVEN speaks of. */
+/* Ends a row: the bool that goes with SPEC_HAS_GIVEN. */
 #define SPEC_GIVEN_BY(structure, member) .given_offset = SPEC_PLACE(structure, member, bool)
 
 #define SPEC_TABLE_OF(rows, structure)                                                                                 \

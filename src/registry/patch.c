@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A change in two steps. Preparing claims all that is new (addresses, the default) while the sandbox still has all that it had,
- * so that aborting only lets go of the new and committing only of the old: neither can fail.
+ * A change has two steps. Preparing claims everything new (addresses, the default) while the sandbox keeps everything old.
+ * Aborting then only releases the new, committing only the old, and neither can fail.
  *
- * Ports that both requests name are the same endpoint, which stays open. A problem counts places among those that are new:
- * that is their place in "publish".
+ * A port that both specifications name is one endpoint, which stays open. The place that a problem names is counted among the
+ * new ports, as in "publish".
  */
 #include "registry/problem.h"
 #include "registry/registry_internal.h"
@@ -31,7 +31,7 @@ static bool endpoint_is_among(const struct endpoint *endpoint, const struct endp
 	return false;
 }
 
-/* Lets go of what is in LEAVING and not in STAYING. */
+/* Releases the endpoints of LEAVING that STAYING does not have. */
 static void endpoints_release_difference(struct registry *registry, const struct endpoint *leaving,
 					 size_t leaving_count, const struct endpoint *staying, size_t staying_count)
 {
@@ -41,7 +41,7 @@ static void endpoints_release_difference(struct registry *registry, const struct
 	}
 }
 
-/* Brings the endpoints that stay, with addresses and handles, into the new list, and marks them in KEPT. */
+/* Carries the endpoints that stay, with addresses and handles, into the new list, and marks them in KEPT. */
 static void endpoints_keep(const struct sandbox *sandbox, struct endpoint *wanted, size_t count, bool *kept)
 {
 	bool used[SPEC_PORTS_MAX] = { false };

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Two views of the same holdings. An ordered set of (protocol, port, family, address) answers "who has exactly this" in
- * O(log n), however many there are. Beside it, for each protocol, a bitmap of the ports that are of no use to an automatic
- * endpoint: those held on 127.0.0.1, on ::1, or on a wildcard address.
+ * Two views of the same holdings. An ordered set of (protocol, port, family, address) finds the holder of an address in O(log
+ * n). For each protocol, a bitmap marks the ports that no automatic endpoint can have, because they are held on 127.0.0.1, on
+ * ::1, or on a wildcard address.
  *
- * A wildcard excludes every address of its family. That anything is held on a port of a family is counted, so that only a
- * request that will be refused has to look for the holder among all.
+ * A wildcard excludes every address of its family. Holdings are counted for each port and family, so that only a request that
+ * will be refused has to search all of them.
  *
- * Ports that another program turned out to have are avoided for a while: a list in the order of their release.
+ * Ports that another program was found to have are avoided for a while, in a list ordered by the time of release.
  */
 #include "registry/ports.h"
 
@@ -23,7 +23,7 @@ enum {
 	PORTS = 65536,
 	PROTOS = PROTO_UDP + 1,
 	FAMILIES = 2,       /* IPv4, IPv6 */
-	RELEASE_MS = 60000, /* after which a port that somebody else had is tried again */
+	RELEASE_MS = 60000, /* until a port that another program had is tried again */
 };
 
 struct port_holding {
@@ -111,7 +111,7 @@ static struct addr registry_ports_wildcard_of(const struct addr *addr)
 	return wildcard;
 }
 
-/* Whether an automatic endpoint, which wants 127.0.0.1 and ::1, could not live beside ADDR. */
+/* Whether ADDR excludes an automatic endpoint, which needs 127.0.0.1 and ::1. */
 static bool registry_ports_blocks_loopback(const struct addr *addr)
 {
 	struct addr loopback4 = addr_from_ipv4(INADDR_LOOPBACK, addr_port(addr));
@@ -246,7 +246,7 @@ void registry_ports_avoid(struct registry_ports *ports, uint16_t port)
 	}
 	avoided = malloc(sizeof(*avoided));
 	if (!avoided)
-		return; /* it will be tried again too early, and found to be taken again */
+		return; /* the port is tried too early, and found to be taken again */
 	*avoided = (struct port_avoided){ .port = port, .until_ms = clock_now_ms() + RELEASE_MS };
 	TAILQ_INSERT_TAIL(&ports->avoided_list, avoided, next);
 	bitmap_add(ports->avoided, port);

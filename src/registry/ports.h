@@ -3,7 +3,8 @@
 #define WEFT_REGISTRY_PORTS_H
 
 /*
- * Who holds which listening address, and which ports are free for automatic use. For the registry's own files. Main thread.
+ * The holders of listening addresses, and the ports that are free for automatic use. For the files of the registry alone. Main
+ * thread.
  */
 
 #include "registry/spec.h"
@@ -18,16 +19,16 @@ struct sandbox;
 struct registry_ports *registry_ports_new(uint16_t first, uint16_t last);
 void registry_ports_free(struct registry_ports *ports);
 
-/* What is in the way of an address. */
+/* The holder that excludes an address. */
 struct port_holder {
 	struct sandbox *sandbox; /* NULL: weftd itself, see NAME */
 	const char *name;        /* "the default endpoint"; NULL for a sandbox */
-	struct addr addr;        /* differs from the one asked for where one of the two is a wildcard */
+	struct addr addr;        /* differs from the address asked for where either is a wildcard */
 };
 
 /*
- * Holds ADDR for SANDBOX, or for weftd itself if that is NULL (NAME then says what for, and must outlive PORTS). 0; 1 with HOLDER if
- * something is in the way; -1 for lack of memory.
+ * Holds ADDR for SANDBOX, or for weftd itself if SANDBOX is NULL; NAME then names its purpose and must outlive PORTS. 0; 1 with
+ * HOLDER if the address is excluded; -1 for lack of memory.
  */
 int registry_ports_hold(struct registry_ports *ports, enum proto proto, const struct addr *addr,
 			struct sandbox *sandbox, const char *name, struct port_holder *holder);
@@ -38,7 +39,7 @@ void registry_ports_release(struct registry_ports *ports, enum proto proto, cons
 /* The lowest port of the range that is free on 127.0.0.1 and ::1 and not avoided; 0: none. */
 uint16_t registry_ports_lowest_free(struct registry_ports *ports, enum proto proto);
 
-/* How many ports of the range are held, and how many avoided: for the sentence that says why there is none. */
+/* How many ports of the range are held, and how many avoided, for the message that none is free. */
 void registry_ports_usage(struct registry_ports *ports, enum proto proto, unsigned *held, unsigned *avoided);
 
 /* Keeps PORT from automatic use for the next minute: another program has it. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A refusal, filled where it is found and answered at the top; nothing in between looks inside.
+ * A problem is filled where the fault is found and answered at the top; no code in between looks inside.
  */
 #include "registry/problem.h"
 

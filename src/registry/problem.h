@@ -3,9 +3,9 @@
 #define WEFT_REGISTRY_PROBLEM_H
 
 /*
- * Why a request is refused, in the terms of the one who asked: RFC 9457 makes of it what the control socket answers.
+ * The reason why a request is refused, in the terms of its sender. The control socket answers it as RFC 9457 describes.
  *
- * An err says what failed inside; a problem says what is wrong with the request, and which part of it.
+ * An err describes a failure inside; a problem describes a fault of the request, and names the part at fault.
  */
 
 enum problem_kind { /* the values are those of HTTP, RFC 9110 */
@@ -24,7 +24,7 @@ enum problem_kind { /* the values are those of HTTP, RFC 9110 */
 struct problem {
 	enum problem_kind kind;
 	char field
-	    [128]; /* JSON pointer ("/ports/0/listen"), "id", or a query parameter's name; "" where none is to blame */
+	    [128]; /* JSON pointer ("/ports/0/listen"), "id", or the name of a query parameter; "" if no part is to blame */
 	char detail[384]; /* a sentence for people */
 };
 
@@ -32,7 +32,7 @@ struct problem {
 int problem_set(struct problem *problem, enum problem_kind kind, const char *field, const char *format, ...)
     __attribute__((format(printf, 4, 5), cold));
 
-/* UNAVAILABLE, "out of memory": the one answer to want of memory. Returns -1. */
+/* UNAVAILABLE, "out of memory": the one answer to lack of memory. Returns -1. */
 int problem_no_memory(struct problem *problem) __attribute__((cold));
 
 /* HTTP's name of KIND: "Bad Request"; "OK" for NONE. */

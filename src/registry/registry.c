@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The sandboxes, found by id (an ordered tree) and by slot (an array with a bitmap of what is taken). Adding one claims a
- * slot, the default and its addresses, in this order, and lets go of what it has when a later claim fails; nothing in it
- * takes longer the more sandboxes there are, but for the logarithm of the trees.
+ * The sandboxes, found by id (an ordered tree) and by slot (an array with a bitmap of the slots taken). Adding a sandbox claims
+ * a slot, the default and its addresses, in this order, and releases them when a later claim fails. Its cost grows only with
+ * the logarithm of the number of sandboxes.
  */
 #include "registry/registry.h"
 
@@ -22,7 +22,7 @@ static int sandbox_compare_ids(const void *left, const void *right)
 	return strcmp(a->id, b->id);
 }
 
-/* Addresses that weftd listens on itself are nobody's to publish. */
+/* No sandbox can publish an address on which weftd itself listens. */
 static int registry_hold_own(struct registry_ports *ports, const struct addr_list *list, const char *name)
 {
 	struct port_holder holder;
@@ -144,7 +144,7 @@ static struct sandbox *sandbox_new(const struct registry *registry, const char *
 	return sandbox;
 }
 
-/* What has slot and addresses comes into the lists. 0, or -1 for lack of memory. */
+/* Enters a sandbox that has slot and addresses into the lists. 0, or -1 for lack of memory. */
 static int sandbox_enter(struct registry *registry, struct sandbox *sandbox, struct spec *spec)
 {
 	if (!tsearch(sandbox, &registry->ids, sandbox_compare_ids))
@@ -206,7 +206,7 @@ struct sandbox *registry_add(struct registry *registry, const char *id, struct s
 	return registry_claim_and_enter(registry, sandbox, spec, problem);
 }
 
-/* Whether a stored sandbox can be taken in at all, its addresses aside. */
+/* Whether a stored sandbox can be adopted, apart from its addresses. */
 static int registry_check_adoption(struct registry *registry, const char *id, unsigned slot, const struct spec *spec,
 				   size_t endpoint_count, struct problem *problem)
 {

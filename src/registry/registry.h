@@ -3,8 +3,8 @@
 #define WEFT_REGISTRY_REGISTRY_H
 
 /*
- * What should exist: the sandboxes, their slots, ports and states. Pure bookkeeping: it touches no kernel object and no file;
- * whoever changes it does that, and undoes it here when that fails. Main thread only.
+ * The wanted state: sandboxes, their slots, ports and states. Pure bookkeeping, without kernel objects or files; the caller
+ * changes those, and undoes the change here if that fails. Main thread only.
  */
 
 #include "base/log.h"
@@ -24,9 +24,9 @@ enum sandbox_state {
 	SANDBOX_ATTACHED, /* carrier, and its ready_port does not answer yet; then ready or detached */
 	SANDBOX_READY,    /* the guest accepts connections; then detached or paused */
 	SANDBOX_DETACHED, /* carrier was there and is lost; then attached */
-	SANDBOX_PAUSED,   /* the manager said so; then what the carrier says */
+	SANDBOX_PAUSED,   /* the manager paused it; then as the carrier is */
 	SANDBOX_DRAINING, /* no new connections; then gone */
-	SANDBOX_FAILED,   /* something it needs is broken, see its reason; goes by DELETE, or is repaired */
+	SANDBOX_FAILED,   /* an object that it needs is broken, see its reason; ends by DELETE or repair */
 };
 
 enum { SANDBOX_STATES = SANDBOX_FAILED + 1 };
@@ -36,12 +36,13 @@ const char *sandbox_state_name(enum sandbox_state state);
 /* 0 and *STATE, or -1 for a word that is no state. */
 int sandbox_state_parse(const char *name, enum sandbox_state *state);
 
-/* A published port as it stands: what was asked for, with the addresses that it got. */
+/* A published port, as asked for and with the addresses that it got. */
 struct endpoint {
 	struct spec_port port;
 	struct addr listen[SPEC_LISTEN_MAX];
 	size_t listen_count;
-	void *handles[SPEC_LISTEN_MAX]; /* the opener's own, one for each address; NULL while closed */
+	void *handles
+	    [SPEC_LISTEN_MAX]; /* of its listeners, one for each address, set by their opener; NULL while closed */
 };
 
 struct counters {
@@ -56,25 +57,28 @@ struct counters {
 struct sandbox {
 	char id[SANDBOX_ID_MAX + 1];
 	unsigned slot;
-	enum sandbox_state state;   /* changed by sandbox_set_state() alone */
-	int64_t since_ms;           /* wall clock, of the last change of state */
-	struct log_limit lines;     /* of what a VMM can provoke by opening and closing its TAP without end */
-	char reason[256];           /* why it failed; "" otherwise */
-	bool carrier;               /* of its TAP, as last reported */
-	bool guest_answers;         /* its ready_port accepted a connection since it was attached */
-	bool paused;                /* by the manager's word */
-	bool was_attached;          /* carrier was there at least once */
-	int64_t registered_ms;      /* wall clock */
+	enum sandbox_state state; /* changed by sandbox_set_state() alone */
+	int64_t since_ms;         /* wall clock, of the last change of state */
+	struct log_limit lines; /* limits the lines that a VMM can provoke by opening and closing its TAP without end */
+	char reason[256];       /* why it failed; "" otherwise */
+	bool carrier;           /* of its TAP, as last reported */
+	bool guest_answers;     /* its ready_port accepted a connection since it was attached */
+	bool paused;            /* the manager asked for it */
+	bool was_attached;      /* carrier was there at least once */
+	int64_t registered_ms;  /* wall clock */
 	int64_t last_activity_ms;   /* wall clock; 0: none yet */
 	unsigned mtu;               /* of its TAP */
 	struct spec *spec;          /* owned; as the manager asked for it, PATCHes included */
 	struct endpoint *endpoints; /* owned; one for each of spec->ports, in their order */
 	size_t endpoint_count;
 	struct counters counters; /* as last collected */
-	void *tenant;             /* the daemon's own (its routes, descriptors and jobs); NULL in tests */
+	void *tenant;             /* belongs to the daemon (routes, descriptors, jobs); NULL in tests */
 };
 
-/* Told of every change of state, by sandbox_set_state(). Main thread. CAUSE is one word for programs ("carrier", "probe", ...). */
+/*
+ * sandbox_set_state() notifies it of every change of state. Main thread. CAUSE: one word for programs ("carrier", "probe",
+ * ...).
+ */
 struct registry_watcher {
 	void (*state_changed)(void *context, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
 			      uint64_t previous_ms);
@@ -86,8 +90,8 @@ struct registry *registry_new(const struct config *config);
 /* Frees the sandboxes too; their tenants and handles must be gone. */
 void registry_free(struct registry *registry);
 /*
- * Whether this host has ::1; it is taken to have until told otherwise. Without it, new endpoints that have another address
- * (automatic ones, "localhost:PORT") do without it.
+ * Sets whether this host has ::1, which is assumed at first. Without it, new endpoints that have another address (automatic
+ * ports, "localhost:PORT") do without ::1.
  */
 void registry_set_ipv6_loopback(struct registry *registry, bool present);
 void registry_watch(struct registry *registry, const struct registry_watcher *watcher);
@@ -100,13 +104,13 @@ void registry_watch(struct registry *registry, const struct registry_watcher *wa
 struct sandbox *registry_add(struct registry *registry, const char *id, struct spec *spec, struct problem *problem);
 
 /*
- * The same for a sandbox that exists already (restart): with the slot and the endpoint addresses of its file. PROBLEM: CONFLICT
+ * The same for a sandbox that exists already (restart), with the slot and the endpoint addresses of its file. PROBLEM: CONFLICT
  * if the slot, the id or an address is taken.
  */
 struct sandbox *registry_adopt(struct registry *registry, const char *id, unsigned slot, struct spec *spec,
 			       const struct endpoint *endpoints, size_t endpoint_count, struct problem *problem);
 
-/* Forgets the sandbox and frees it. Its ports are free at once; its slot is, unless it was blocked meanwhile. */
+/* Removes the sandbox and frees it. Its ports are free at once, and so is its slot unless it was blocked meanwhile. */
 void registry_remove(struct registry *registry, struct sandbox *sandbox);
 
 struct sandbox *registry_find(struct registry *registry, const char *id); /* NULL: unknown */
@@ -116,12 +120,12 @@ struct sandbox *registry_next(struct registry *registry,
 size_t registry_count(const struct registry *registry);
 size_t registry_count_state(const struct registry *registry, enum sandbox_state state);
 
-/* The sandbox that the default endpoint leads to now: the one registered so, else the only one; NULL: none. */
+/* The sandbox that the default endpoint leads to now: the one registered as the default, else the only one. NULL: none. */
 struct sandbox *registry_default(struct registry *registry);
 
 /*
- * A slot that must not be handed out: its former objects are not gone yet, or its name is somebody else's. WHY is told when
- * slots run out ("veth-7 is not ours"). Blocking twice is harmless.
+ * Keeps a slot from being handed out: its former objects are not gone yet, or its name belongs to another program. WHY appears
+ * in the message that no slot is free ("veth-7 is not ours"). Blocking twice is harmless.
  */
 void registry_block_slot(struct registry *registry, unsigned slot, const char *why);
 void registry_unblock_slot(struct registry *registry, unsigned slot);
@@ -130,9 +134,9 @@ void registry_unblock_slot(struct registry *registry, unsigned slot);
 void registry_prefer_slot(struct registry *registry, unsigned slot);
 
 /*
- * Changes of a sandbox by PATCH, all or nothing: prepares the new endpoints beside the old ones. WANTED: the whole new
- * specification, in which new ports follow the kept ones. On success PATCH owns it; open what is to be opened, then commit or
- * abort. While a change is prepared the sandbox must not be removed, nor changed by another.
+ * Changes a sandbox by PATCH, all or nothing. registry_patch_prepare() makes the new endpoints beside the old ones. WANTED is
+ * the whole new specification, in which new ports follow the kept ones; on success PATCH owns it. The caller opens the new
+ * endpoints, then commits or aborts. While a change is prepared the sandbox must neither be removed nor changed otherwise.
  */
 struct registry_patch {
 	struct sandbox *sandbox;
@@ -142,21 +146,21 @@ struct registry_patch {
 };
 int registry_patch_prepare(struct registry *registry, struct sandbox *sandbox, struct spec *wanted,
 			   struct registry_patch *patch, struct problem *problem);
-/* Afterwards the handles of endpoints that are gone are the caller's to have closed: compare before. */
+/* The caller closes the handles of endpoints that are gone, and must find them before. */
 void registry_patch_commit(struct registry *registry, struct registry_patch *patch);
 /* Frees the specification, unless its caller took it back by setting PATCH's to NULL. */
 void registry_patch_abort(struct registry *registry, struct registry_patch *patch);
 
-/* A port that turned out to be bound by another program is not tried again for automatic ports for the next minute. */
+/* Another program has PORT: it is not given out for the next minute. */
 void registry_avoid_port(struct registry *registry, uint16_t port);
 
-/* The one way to change a state; logs old -> new and tells the watcher. REASON: for FAILED, else NULL. */
+/* The one way to change a state. Logs old -> new and notifies the watcher. REASON: for FAILED, else NULL. */
 void sandbox_set_state(struct registry *registry, struct sandbox *sandbox, enum sandbox_state state, const char *cause,
 		       const char *reason);
 
 /*
- * The state that follows from what is known (paused, carrier, guest_answers, ready_port), for a sandbox that is neither
- * creating, draining nor failed.
+ * The state that follows from paused, carrier, guest_answers and ready_port, for a sandbox that is neither creating, draining
+ * nor failed.
  */
 enum sandbox_state sandbox_settled_state(const struct sandbox *sandbox);
 

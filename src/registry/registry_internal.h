@@ -3,7 +3,7 @@
 #define WEFT_REGISTRY_REGISTRY_INTERNAL_H
 
 /*
- * The registry from within: for its own files alone.
+ * The inside of the registry, for its own files alone.
  */
 
 #include "config/config.h"
@@ -15,19 +15,19 @@ enum { SLOTS = CONFIG_SLOT_MAX + 1 }; /* slot 0 is none */
 
 struct registry {
 	const struct config *config;
-	struct registry_watcher watcher; /* no function: nobody watches */
+	struct registry_watcher watcher; /* no function: none is set */
 	void *ids;                       /* tsearch(3) tree of struct sandbox by id */
 	struct registry_ports *ports;
 	bool lacks_ipv6_loopback; /* the host has no ::1 */
 	struct sandbox *sandboxes[SLOTS];
 	uint64_t taken[BITMAP_WORDS(SLOTS)];   /* has a sandbox */
 	uint64_t blocked[BITMAP_WORDS(SLOTS)]; /* must not be handed out */
-	char *blocked_why[SLOTS];              /* may be NULL for lack of memory: blocked all the same */
+	char *blocked_why[SLOTS];              /* NULL, for lack of memory, is blocked all the same */
 	size_t count, blocked_count;
 	size_t count_state[SANDBOX_STATES];
 	unsigned preferred;              /* slot for the next one; 0: none */
-	struct sandbox *default_holder;  /* who has, or is about to get, the explicit default */
-	struct sandbox *default_sandbox; /* who has it */
+	struct sandbox *default_holder;  /* has the explicit default, or is about to get it */
+	struct sandbox *default_sandbox; /* has the explicit default */
 };
 
 /* The endpoints that SPEC asks for, closed, automatic ones without addresses; NULL for none. 0, or -1 for lack of memory. */
@@ -35,17 +35,17 @@ int endpoints_for(const struct registry *registry, const struct spec *spec, stru
 
 struct endpoint_list {
 	size_t count;
-	const bool *kept;   /* which of them have their addresses already; NULL: none */
-	const char *prefix; /* JSON pointer of the list that the others were asked for in, in their order */
+	const bool *kept;   /* marks those that have their addresses already; NULL: none */
+	const char *prefix; /* JSON pointer of the list that asked for the others, in their order */
 };
 
 /*
- * Holds the addresses of ENDPOINTS that are not kept for SANDBOX; automatic ones that have none get the lowest free port. All
- * or nothing. 0, or -1 with PROBLEM, whose field is PREFIX/place/listen, or PREFIX/place where no address was named.
+ * Holds the addresses of ENDPOINTS that are not kept for SANDBOX; automatic ports without addresses get the lowest free port.
+ * All or nothing. 0, or -1 with PROBLEM, whose field is PREFIX/place/listen, or PREFIX/place if no address was named.
  */
 int endpoints_hold(struct registry *registry, struct sandbox *sandbox, struct endpoint *endpoints,
 		   const struct endpoint_list *list, struct problem *problem);
-/* Lets go of them. */
+/* Releases their addresses. */
 void endpoints_release(struct registry *registry, const struct endpoint *endpoints, size_t count);
 
 /* A slot for the next sandbox; 0 with PROBLEM (UNAVAILABLE). Forgets the preferred one. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Numbers for slots: the lowest that is neither taken nor blocked. A blocked one remembers why, which is told to whoever gets
- * none.
+ * Chooses the lowest slot that is neither taken nor blocked. A blocked slot keeps the reason, for the message that no slot is
+ * free.
  */
 #include "registry/registry_internal.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A specification as a table of its fields. Equal means what a manager means by it: the order of rules and labels does not
- * count, that of ports does. Labels are sorted once, when they are read; rules stay as they were written, for people to
- * recognise, and are sorted only to be compared.
+ * A specification as a table of its fields. Two are equal if they ask for the same: the order of ports counts, that of rules
+ * and labels does not. Labels are sorted once, when they are read. Rules stay in the order of the request, for people to
+ * recognise, and are sorted only for comparison.
  */
 #include "registry/spec.h"
 
@@ -115,7 +115,7 @@ enum {
 /* A terabyte a second: more than any link, and exact in every JSON reader. */
 #define SPEC_RATE_MAX UINT64_C(1000000000000)
 
-/* The highest id means "leave it as it is" to the kernel, and is nobody's. */
+/* The kernel reads the highest id as "leave it as it is". */
 #define SPEC_USER_MAX (UINT32_MAX - 1)
 
 static const struct spec_field spec_owner_fields[] = {

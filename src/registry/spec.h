@@ -3,8 +3,8 @@
 #define WEFT_REGISTRY_SPEC_H
 
 /*
- * What a manager asked for: the body of a registration, after defaults. Stored, compared when the manager asks again, and
- * changed by PATCH. Plain data; whoever holds it owns it.
+ * A specification: the body of a registration, with defaults filled in. It is stored, compared when the manager asks again, and
+ * changed by PATCH. Plain data, without an owner of its own.
  */
 
 #include "base/addr.h"
@@ -93,26 +93,26 @@ struct spec *spec_new(const struct config *config);
 struct spec *spec_copy(const struct spec *spec);
 void spec_free(struct spec *spec);
 
-/* Whether a manager asked for the same: the order of ports, rules and labels counts for ports only. */
+/* Whether both ask for the same: the order of ports counts, that of rules and labels does not. */
 bool spec_equal(const struct spec *a, const struct spec *b);
 
-/* Whether two ports were asked for alike; automatic ones are, whatever they got. */
+/* Whether both ask for the same port. Automatic ports do, whatever addresses they got. */
 bool spec_port_equal(const struct spec_port *a, const struct spec_port *b);
 
-/* 0, or -1 with PROBLEM naming the field: addresses and ports the configuration refuses, ports given twice, ... */
+/* 0, or -1 with PROBLEM, which names the field: addresses and ports that the configuration refuses, ports given twice, ... */
 int spec_check(const struct spec *spec, const struct config *config, struct problem *problem);
 
-/* The parts of it. Whether ports agree with each other; PREFIX is the JSON pointer of their list ("/ports"). */
+/* A part of it: whether ports agree with each other. PREFIX: JSON pointer of their list ("/ports"). */
 int spec_check_ports(const struct spec_port *ports, size_t count, const char *prefix, struct problem *problem);
 
-/* Whether the configuration lets ADDR be listened on. FIELD: JSON pointer to blame. */
+/* A part of it: whether the configuration lets ADDR be listened on. FIELD: JSON pointer to blame. */
 int spec_check_listen(const struct addr *addr, enum via via, const struct config *config, const char *field,
 		      struct problem *problem);
 
 /* Whether two listening addresses exclude each other: the same port of the same address, or of a wildcard. */
 bool spec_listen_collides(const struct addr *a, const struct addr *b);
 
-/* The address of B that excludes one of A, of the addresses asked for; NULL: they can live side by side. */
+/* Of the addresses asked for, the one of B that excludes one of A. NULL: A and B do not collide. */
 const struct addr *spec_port_collision(const struct spec_port *a, const struct spec_port *b);
 
 /* [A-Za-z0-9][A-Za-z0-9_.-]{0,63} */

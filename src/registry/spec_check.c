@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What may be asked for: whether the configuration lets an address be listened on, and whether the ports of one request agree
- * with each other. What other sandboxes hold is the registry's to know.
+ * Checks a request by itself: whether the configuration lets its addresses be listened on, and whether its ports agree with
+ * each other. The holdings of other sandboxes are the concern of endpoints.c.
  */
 #include "registry/spec.h"
 

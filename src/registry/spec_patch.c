@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What becomes of a specification by a PATCH. It is copied once; a field that was given is exchanged with the copy's, whose
- * former value goes with the patch.
+ * Applies a PATCH to a specification. The specification is copied once. Each field given is exchanged with that of the copy,
+ * and the former value is freed with the patch.
  */
 #include "registry/spec_patch.h"
 
@@ -65,7 +65,7 @@ static bool spec_patch_means(const struct wire_unpublish *unpublish, const struc
 	return false;
 }
 
-/* Marks in GONE which endpoints go. */
+/* Marks in GONE the endpoints that the patch removes. */
 static int spec_patch_mark_gone(const struct sandbox *sandbox, const struct wire_patch *patch, bool *gone,
 				struct problem *problem)
 {
@@ -127,7 +127,7 @@ static int spec_patch_check_all_beside(const struct sandbox *sandbox, const stru
 	return 0;
 }
 
-/* The list of ports that comes of it: what stays, then what is new. */
+/* Makes the new list of ports: those that stay, then the new ones. */
 static int spec_patch_apply_ports(struct spec *spec, const struct sandbox *sandbox, const struct wire_patch *patch,
 				  struct problem *problem)
 {

@@ -3,8 +3,8 @@
 #define WEFT_REGISTRY_SPEC_PATCH_H
 
 /*
- * A PATCH as it was asked for: commands, with a table of their own, and fields of the specification that replace the stored
- * ones whole.
+ * A PATCH as it was asked for: commands, which have a table of their own, and fields of the specification, which replace the
+ * stored ones whole.
  */
 
 #include "registry/spec.h"
@@ -29,22 +29,22 @@ struct wire_patch {
 	bool has_paused, paused;
 	bool has_flows, reset_flows; /* goes with paused = false alone */
 	struct spec *given;          /* has the fields given, over the defaults; NULL if none */
-	uint64_t given_fields;       /* which they are: bits, by their place in spec_table */
+	uint64_t given_fields;       /* one bit for each field given, by its place in spec_table */
 };
 
-/* The commands; the fields that a PATCH may give are those of spec_table that say so. */
+/* The commands. spec_table marks the fields that a PATCH may give. */
 extern const struct spec_table spec_patch_table;
 
-/* Whether it gives the field NAME of the specification. */
+/* Whether PATCH gives the field NAME of the specification. */
 bool spec_patch_gives(const struct wire_patch *patch, const char *name);
 
 /* 0, or -1 with PROBLEM: commands that do not agree with each other, ports given twice. */
 int spec_patch_check(const struct wire_patch *patch, struct problem *problem);
 
 /*
- * SANDBOX's specification with PATCH applied, as a new object: first what is unpublished goes (an address takes its whole port
- * with it, automatic ones too), then what is published comes. The fields given are moved out of PATCH. NULL with PROBLEM:
- * CONFLICT (a port published already, or one to unpublish that is not there), BAD_REQUEST (too many ports in all).
+ * The specification of SANDBOX with PATCH applied, as a new object. Ports to unpublish go first (an address removes its whole
+ * port, an automatic one too), then the new ports come. The fields given are moved out of PATCH. NULL with PROBLEM: CONFLICT (a
+ * port is published already, or one to unpublish is not), BAD_REQUEST (too many ports in all).
  */
 struct spec *wire_apply_patch(const struct sandbox *sandbox, struct wire_patch *patch, struct problem *problem);
 

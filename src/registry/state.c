@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The states of a sandbox, their names, and the one place where they change.
+ * The states of a sandbox, their names, and the one function that changes them.
  */
 #include "base/clock.h"
 #include "base/log.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A state file is a JSON object with a version, so that a weftd which does not know what a later one wrote leaves it alone.
- * Reading is as strict as for requests. What the request named and what the endpoints got are both stored; they must agree,
- * or else a file would open addresses which nobody asked for.
+ * A state file is a JSON object with a version, so that a weftd leaves alone the file of a later one. Reading is as strict as
+ * for requests. The file has both the request and the addresses of the endpoints, and these must agree: else a file could open
+ * addresses that were never asked for.
  */
 #include "store/codec.h"
 
@@ -20,7 +20,7 @@
 /* Until the year 9999: later ones have no text. */
 #define TIME_MAX_MS INT64_C(253402300799000)
 
-/* What is kept of the counters: those that only grow. */
+/* The counters that are stored are those that only grow. */
 static const struct spec_field store_counters_fields[] = {
 	SPEC_ROW_LARGE("bytes_to_guest", struct counters, bytes_to_guest, 0, INT64_MAX, SPEC_REQUIRED),
 	SPEC_ROW_LARGE("bytes_from_guest", struct counters, bytes_from_guest, 0, INT64_MAX, SPEC_REQUIRED),
@@ -139,7 +139,7 @@ static int store_read_mtu(const struct wire_reader *reader, const struct wire_pl
 	return 0;
 }
 
-/* The request's places are told as its own: the problem gets the field's name in front. */
+/* A problem of the request gets the name of the field in front of its place. */
 static int store_read_request(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 			      void *target)
 {
@@ -209,7 +209,7 @@ static int store_read_counters(const struct wire_reader *reader, const struct wi
 	return wire_read_fields(reader, place, value, &store_counters_table, 0, &stored->base);
 }
 
-/* An automatic port's addresses: loopback, all with one port number. */
+/* The addresses of an automatic port are loopback, all with one port number. */
 static bool store_is_automatic(const struct endpoint *endpoint, const struct addr *addr)
 {
 	return addr_is_loopback(addr) && addr_port(addr) == addr_port(&endpoint->listen[0]);
@@ -224,7 +224,7 @@ static bool store_is_among(const struct addr *addr, const struct addr *addrs, si
 	return false;
 }
 
-/* Brings the ports of the request into the endpoints, whose addresses must be among those asked for. */
+/* Copies the ports of the request into the endpoints, whose addresses must be among those asked for. */
 static int store_join_endpoints(struct stored *stored, struct problem *problem)
 {
 	if (stored->endpoint_count != stored->spec->port_count)

@@ -3,7 +3,7 @@
 #define WEFT_STORE_CODEC_H
 
 /*
- * The contents of one state file. For the store's own files, its test and its fuzz target. No I/O.
+ * The contents of one state file. For the files of the store, its test and its fuzz program. No I/O.
  */
 
 #include "store/store.h"
@@ -15,11 +15,11 @@ enum { STORE_VERSION = 1 };
 
 struct problem;
 
-/* What is stored of SANDBOX. NULL only for lack of memory. */
+/* The contents of the file of SANDBOX. NULL only for lack of memory. */
 json_t *store_encode(const struct sandbox *sandbox);
 
 /*
- * Reads TEXT into STORED. 0, or -1 with PROBLEM: an unknown version is refused by name, before anything else is looked at.
+ * Reads TEXT into STORED. 0, or -1 with PROBLEM. The version is checked before anything else, and a problem names it.
  * store_item_clear() afterwards, in both cases.
  */
 int store_decode(const char *text, size_t length, const struct config *config, struct stored *stored,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reading the directory at the start. What is there is input: a file counts only if it is a regular file of ours that nobody
- * else may write, under the name of the slot that it speaks of. What does not pass stays where it is and is reported.
+ * Reads the directory at the start. Its contents are input: a file counts only if it is a regular file of ours that no other
+ * user may write, under the name of the slot in it. Any other file stays as it is and is reported.
  */
 #include "store/store.h"
 
@@ -180,7 +180,8 @@ static int store_load_entry(struct store *store, const char *name, struct store_
 	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, STORE_LOCK_NAME) == 0)
 		return 0;
 	if (store_name_ends_with(name, STORE_SUFFIX STORE_TEMPORARY)) {
-		unlinkat(store->dir_fd, name, 0); /* never got its name: what it was to replace is still there */
+		unlinkat(store->dir_fd, name,
+			 0); /* was never renamed: the file that it was to replace is still there */
 		return 0;
 	}
 	return store_load_file(store, name, contents, err);
@@ -201,7 +202,10 @@ static int store_compare_ids(const void *left, const void *right)
 	return order ? order : store_compare_slots(a, b);
 }
 
-/* Of several files with one id the lowest slot's counts: only one of them can be found by it. ITEMS is by slot before and after. */
+/*
+ * Of several files with one id, only that of the lowest slot counts, because an id can find only one. ITEMS is by slot before
+ * and after.
+ */
 static int store_refuse_duplicates(struct store_contents *contents, struct err *err)
 {
 	AUTO_FREE struct stored **by_id = calloc(contents->count + 1, sizeof(struct stored *));

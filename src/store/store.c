@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The state directory. Every file is reached from the directory's descriptor and opened without following links, so that what
- * was checked at the start is what is used. A file is written whole under another name and renamed into place: a reader, or a
- * daemon that was killed half way, sees the old contents or the new.
+ * The state directory. Every file is reached from the descriptor of the directory and opened without following links, so that
+ * the directory checked at the start is the one in use. A file is written whole under another name and renamed into place: a
+ * reader, or a daemon killed half way, sees either the old contents or the new.
  *
- * Nothing is synced to disk: the kernel objects which the files speak of do not outlive a crash of the machine either.
+ * Nothing is synced to disk, because the kernel objects do not outlive a crash of the machine either.
  */
 #include "store/store.h"
 
@@ -180,7 +180,7 @@ bool store_has_file(const struct store *store, unsigned slot)
 	return store_look_at_file(store, slot, &status);
 }
 
-/* Ours, but others may write: not any more, and what is in it is not to be trusted. */
+/* The directory is ours, but others may write to it. Its mode is set right, and its contents are not to be trusted. */
 static int store_shut_out_others(struct store *store, const struct stat *status)
 {
 	if (status->st_uid != geteuid() || fchmod(store->dir_fd, 0700) < 0)

@@ -3,7 +3,7 @@
 #define WEFT_STORE_STORE_INTERNAL_H
 
 /*
- * The store from within: for its own files alone.
+ * The inside of the store, for its own files alone.
  */
 
 #define STORE_LOCK_NAME "lock"
@@ -18,7 +18,7 @@ enum { STORE_NAME_SIZE = 32 };
 
 struct config;
 
-/* By this a file is known again: who writes into it, or puts another in its place, changes one of these. */
+/* Identifies a version of a file: writing to the file, or putting another in its place, changes one of these. */
 struct file_mark {
 	ino_t inode; /* 0: there is no file of ours */
 	off_t size;

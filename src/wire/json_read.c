@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The document is walked once. On the way down each function links a place on its stack to its parent's, which costs nothing
- * while all is well; whoever refuses a value turns the chain into a JSON pointer.
+ * The document is walked once. On the way down each function links a place on its stack to that of its parent, which costs
+ * nothing. Only a refusal turns the chain into a JSON pointer.
  *
- * Text that comes back in an answer must be UTF-8. What the parser let through is; cutting it to a buffer's size is not,
- * and wire_write_problem() sees to that.
+ * Text in an answer must be UTF-8. The parser lets nothing else through, but cutting a text to the size of a buffer may break a
+ * character, which wire_write_problem() repairs.
  */
 #include "wire/json_read.h"
 

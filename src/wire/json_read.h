@@ -3,7 +3,7 @@
 #define WEFT_WIRE_JSON_READ_H
 
 /*
- * Strict reading of JSON values: each function takes exactly one type and range, and names the value's place when it refuses.
+ * Strict reading of JSON values: each function takes exactly one type and range, and a refusal names the place of the value.
  * For wire/ and store/.
  */
 
@@ -17,14 +17,14 @@
 struct config;
 struct problem;
 
-/* What all readers of one document share. */
+/* Shared by all readers of one document. */
 struct wire_reader {
 	const struct config *config;
-	struct problem *problem; /* what is refused, and why */
-	bool stored;             /* a file of ours: what the configuration allows today is not asked */
+	struct problem *problem; /* filled when a value is refused */
+	bool stored;             /* a state file: not checked against the configuration of today */
 };
 
-/* Where a value stands, as a chain on the stack towards the document; becomes a JSON pointer only if something is refused. */
+/* The place of a value, as a chain on the stack towards the document; becomes a JSON pointer only if the value is refused. */
 struct wire_place {
 	const struct wire_place *parent; /* NULL: the document itself */
 	const char *key;                 /* in an object; NULL: in an array */
@@ -63,7 +63,7 @@ int wire_read_proto(const struct wire_reader *reader, const struct wire_place *p
 int wire_read_address(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 		      struct addr *addr);
 
-/* Returns -1, saying which type was WANTED ("a string"). */
+/* Refuses VALUE, which is not WANTED ("a string"). Returns -1. */
 int wire_refuse_type(const struct wire_reader *reader, const struct wire_place *place, const char *wanted,
 		     const json_t *value);
 
@@ -71,11 +71,11 @@ int wire_refuse_type(const struct wire_reader *reader, const struct wire_place *
 int wire_read_either(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 		     const char *const words[2], bool *result);
 
-/* Reads what an object has under the key that PLACE ends with. 1: the object may have no such key. */
+/* Reads the value under the key that PLACE ends with. 1: the object may have no such key. */
 typedef int wire_key_reader(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 			    void *context);
 
-/* Hands each value of an object to READ, in the order of the text; refuses what READ does not know. */
+/* Hands each value of an object to READ, in the order of the text, and refuses a key that READ does not know. */
 int wire_read_keys(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 		   wire_key_reader *read, void *context);
 
@@ -85,7 +85,7 @@ int wire_require(const struct wire_reader *reader, const struct wire_place *plac
 
 enum wire_need { WIRE_OPTIONAL, WIRE_REQUIRED };
 
-/* One member of an object that is read by a function of its own. */
+/* A member of an object, with its own reader. */
 struct wire_member {
 	const char *name;
 	int (*read)(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,

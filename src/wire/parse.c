@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From bytes to JSON. jansson refuses what is not JSON, says where in the text, and takes neither duplicate keys nor NUL; which
- * field a refused key is, it does not say. So that is found by a second walk over the text, which the parser let through up
- * to that point: strings are skipped as a whole, brackets and commas tell the rest.
+ * From bytes to JSON. jansson refuses malformed text, duplicate keys and NUL, and reports the position, but not the field. The
+ * field is found by a second walk over the text up to that position, which skips strings and follows brackets and commas.
  */
 #include "wire/wire.h"
 
@@ -12,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TRACE_DEPTH = 16 }; /* deeper than anything that is asked for */
+enum { TRACE_DEPTH = 16 }; /* deeper than any request */
 
 struct wire_level {
 	bool is_array;
@@ -36,7 +35,7 @@ static const char *wire_skip_string(const char *text, const char *end)
 	return text < end ? text + 1 : end;
 }
 
-/* Follows one character that is part of no string. Returns -1 when it is too deep to tell. */
+/* Follows one character outside of strings. Returns -1 if the nesting is too deep. */
 static int wire_trace_step(struct wire_trace *trace, char c)
 {
 	switch (c) {

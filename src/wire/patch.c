@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The body of a PATCH: commands, and fields of the specification. A field that is given replaces the stored one whole, so it is
- * read into a specification of its own, over the defaults.
+ * The body of a PATCH: commands, and fields of the specification. A field given replaces the stored one whole, so it is read
+ * into a specification of its own that has the defaults.
  */
 #include "registry/problem.h"
 #include "registry/spec_patch.h"

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * JSON into a struct along the registry's table of its fields. An object starts from what the struct has, the defaults; what it
- * does not name stays.
+ * Reads JSON into a struct along the table of its fields. Fields that an object does not name keep their value, the default.
  */
 #include "wire/reading.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Items that are written as text or take an object's names as their own: rules of the egress policy, and labels.
+ * Reads the rules of an egress policy, and labels.
  */
 #include "wire/reading.h"
 

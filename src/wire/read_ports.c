@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A port to publish: a number, or an object that says more; and one to unpublish. Addresses are held against the configuration here, where each
- * one's place is known; whether ports agree with each other is for the whole list to say.
+ * Reads a port to publish, which is a number or an object, and a port to unpublish. Addresses are checked against the
+ * configuration here, where the place of each is known. Whether ports agree with each other is checked for the whole list.
  */
 #include "registry/problem.h"
 #include "registry/spec_patch.h"
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* "localhost:PORT" stands for both families. 1 if TEXT is that, 0 if it is something else, -1 if its port is bad. */
+/* "localhost:PORT" means both families. 1 if TEXT has that form, 0 if not, -1 if its port is bad. */
 static int wire_parse_localhost(const char *text, struct spec_port *port)
 {
 	static const char name[] = "localhost:";

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The body of a registration. Its fields are read into a specification that has the configuration's defaults already.
+ * Reads the body of a registration into a specification that has the defaults of the configuration.
  */
 #include "registry/problem.h"
 #include "wire/reading.h"

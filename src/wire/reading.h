@@ -3,8 +3,8 @@
 #define WEFT_WIRE_READING_H
 
 /*
- * Reading along the registry's tables, and the items that have a reader of their own: they may be written as text, as a number
- * or as an object. For the files of this room, and for the check of docs/openapi.yaml.
+ * Reading along the tables of the registry, and the items with a reader of their own, because they may be text or a number as
+ * well as an object. For the files of this room, and for the check of docs/openapi.yaml.
  */
 
 #include "registry/fields.h"
@@ -13,11 +13,11 @@
 
 /* ---- All of these: 0, or -1 with the problem set ---- */
 
-/* One field of STRUCTURE. Whether its document may give it has been asked before. */
+/* One field of STRUCTURE. The caller has checked that its document may have it. */
 int wire_read_field(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 		    const struct spec_field *field, void *structure);
 
-/* An object whose keys are the fields of TABLE that have the flag IN; 0: all of them. */
+/* An object with the fields of TABLE that have the flag IN (0: all of them) and no others. */
 int wire_read_fields(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 		     const struct spec_table *table, unsigned in, void *structure);
 
@@ -32,7 +32,7 @@ int wire_read_rule(const struct wire_reader *reader, const struct wire_place *pl
 int wire_read_labels(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 		     struct label **labels, size_t *label_count);
 
-/* The members of a port and of a rule that are objects. */
+/* The members of a port and of a rule, where these are objects. */
 extern const struct wire_object wire_port_object, wire_rule_object;
 
 #endif

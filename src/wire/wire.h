@@ -3,8 +3,8 @@
 #define WEFT_WIRE_WIRE_H
 
 /*
- * JSON of requests and sandboxes, for the control socket and for the state directory alike: strict readers that name the field
- * at fault by its JSON pointer (RFC 6901), and writers. No I/O; main thread.
+ * JSON of requests and sandboxes, for the control socket and the state directory alike. Strict readers name the field at fault
+ * by its JSON pointer (RFC 6901). No I/O; main thread.
  */
 
 #include "registry/registry.h"
@@ -23,15 +23,15 @@ json_t *wire_parse_body(const char *body, size_t length, struct problem *problem
 struct spec *wire_read_spec(const json_t *body, const struct config *config, struct problem *problem);
 
 /*
- * The same for what wire_write_spec() wrote, from a file: what the configuration allows today is not asked, since the sandbox
- * exists already. NULL with PROBLEM.
+ * The same for a document of wire_write_spec(), from a file. The sandbox exists already, so it is not checked against the
+ * configuration. NULL with PROBLEM.
  */
 struct spec *wire_read_stored_spec(const json_t *body, const struct config *config, struct problem *problem);
 
 /* The body of a PATCH. 0, or -1 with PROBLEM. wire_patch_clear() afterwards, in both cases. */
 int wire_read_patch(const json_t *body, const struct config *config, struct wire_patch *patch, struct problem *problem);
 
-/* The request as a registration's body would have it, all fields explicit: what is stored. */
+/* The specification as the body of a registration with all fields explicit, which is what the store keeps. */
 json_t *wire_write_spec(const struct spec *spec);
 
 /* The sandbox as the API shows it. */

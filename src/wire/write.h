@@ -3,7 +3,7 @@
 #define WEFT_WIRE_WRITE_H
 
 /*
- * Parts of documents that are written in more than one place. For wire/ and store/. All return a new reference, NULL only for
+ * Parts of documents that are written in more than one place. For wire/ and store/. All return a new reference, or NULL for
  * lack of memory.
  */
 
@@ -13,7 +13,7 @@
 
 struct spec_table;
 
-/* TEXT, made UTF-8 where it is not (cut in the middle of a character): each byte that is wrong becomes "?". */
+/* TEXT as UTF-8: each byte that is not, such as after a cut within a character, becomes "?". */
 json_t *wire_write_text(const char *text);
 
 /* COUNT items of SIZE bytes, each by WRITE. */
@@ -22,8 +22,8 @@ json_t *wire_write_array(const void *items, size_t count, size_t size, json_t *(
 json_t *wire_write_addresses(const struct addr *addrs, size_t count);
 
 /*
- * Adds STRUCTURE's fields that have the flag IN (0: all of them) to OBJECT. One that was not given is null in what is shown,
- * and left out elsewhere. 0, or -1 for lack of memory.
+ * Adds the fields of STRUCTURE that have the flag IN (0: all of them) to OBJECT. A field that was not given is null if IN is
+ * SPEC_SHOWN, and left out otherwise. 0, or -1 for lack of memory.
  */
 int wire_put_fields(json_t *object, const struct spec_table *table, unsigned in, const void *structure);
 

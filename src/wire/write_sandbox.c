@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A sandbox, and a refusal, as the API shows them.
+ * Writes a sandbox, and a problem, as the API shows them.
  */
 #include "base/clock.h"
 #include "base/utf8.h"
@@ -55,7 +55,7 @@ static json_t *wire_write_dns(const struct config *config)
 	return wire_write_array(dns->items, dns->count, sizeof(*dns->items), wire_write_resolver);
 }
 
-/* While its objects are being made the MTU may not be known yet. */
+/* The MTU may be unknown while the objects are being made. */
 static json_t *wire_write_mtu(const struct sandbox *sandbox, const struct config *config)
 {
 	unsigned mtu = sandbox->mtu ? sandbox->mtu : config->addresses.mtu;
@@ -103,7 +103,7 @@ static json_t *wire_write_counters(const struct counters *counters)
 	    "drops_total", (json_int_t)counters->drops_total);
 }
 
-/* Where it is: slot, state, names and addresses. */
+/* The place of the sandbox: slot, state, names and addresses. */
 static json_t *wire_write_place(const struct sandbox *sandbox, const struct config *config)
 {
 	char netns[CONFIG_NAME_SIZE], path[CONFIG_PATH_SIZE], veth[CONFIG_LINK_SIZE], ip[IPV4_TEXT_SIZE];
@@ -118,7 +118,7 @@ static json_t *wire_write_place(const struct sandbox *sandbox, const struct conf
 	    ipv4_format(config_host_ip(config, sandbox->slot), ip), "guest", wire_write_guest(sandbox, config));
 }
 
-/* What is known of it beside what was asked for, by the names of the API. */
+/* The times and counters of the sandbox. */
 static json_t *wire_write_history(const struct sandbox *sandbox)
 {
 	return json_pack("{s:o, s:o, s:o}", "registered_at", wire_write_time(sandbox->registered_ms), "last_activity",

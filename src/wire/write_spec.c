@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A struct as JSON along the registry's table of its fields, so that reading it gives the same. Every document is made whole or
- * not at all: for lack of memory it is NULL.
+ * Writes a struct as JSON along the table of its fields; reading the document gives the same struct. A document is made whole
+ * or, for lack of memory, not at all.
  */
 #include "registry/fields.h"
 #include "wire/wire.h"
@@ -106,7 +106,7 @@ static json_t *wire_write_list(const struct spec_field *field, const void *struc
 	case SPEC_ITEM_LABEL:
 		return wire_write_labels(items, count);
 	case SPEC_ITEM_UNPUBLISH:
-		break; /* of a command, which no document repeats */
+		break; /* a command, which no document has */
 	}
 	return NULL;
 }

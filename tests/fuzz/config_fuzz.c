@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A configuration file of any bytes: it is refused with at least one mistake, or what it says prints and reads back as the same.
+ * Any bytes as a configuration file: refused with at least one mistake, or its values print and read back as the same.
  */
 #include "config/config.h"
 #include "config/loading.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The body of a registration of any bytes: it is refused with a reason that can be answered with, or it is a request that can
+ * Any bytes as the body of a registration: they are refused with a reason that can be answered, or they are a request that can
  * be registered, written and read back as the same.
  */
 #include "base/log.h"

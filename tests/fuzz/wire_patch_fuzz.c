@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The body of a PATCH of any bytes, applied to a sandbox: it is refused and changes nothing, or it is a change after which the
- * sandbox has what its request says, and which can be taken back.
+ * Any bytes as the body of a PATCH to a sandbox: they are refused and change nothing, or the sandbox has the ports of its
+ * request afterwards, and the change can be aborted.
  */
 #include "base/log.h"
 #include "config/config.h"

@@ -33,7 +33,7 @@ static void load(const char *text)
 	load_bytes(text, strlen(text));
 }
 
-/* TEXT must lead to one mistake and no other: this. */
+/* TEXT must lead to this mistake and no other. */
 static void expect_mistake(const char *text, const char *expected)
 {
 	char told[512];
@@ -402,7 +402,7 @@ START_TEST(the_host_is_asked_even_where_the_file_has_mistakes)
 	ck_assert_ptr_null(config);
 	ck_assert_uint_eq(mistakes.count, 3);
 	ck_assert_ptr_nonnull(strstr(mistakes.items[1].text, "mtu = tiny"));
-	/* What stands in for a value that was refused is not blamed on the file. */
+	/* The default in place of a refused value is not reported as a mistake of the file. */
 	ck_assert_str_eq(mistakes.items[2].text, "[addresses] host_cidr = 10.11.0.0/16: the host is not content");
 }
 END_TEST

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The registry against a model of it that is too simple to be wrong: lists, searched from the start to the end. Random
- * operations are done to both, in a space so small that slots run out, ports collide and wildcards get in the way all the time;
- * after each, what the registry says must be what the model says.
+ * The registry against a model that is too simple to be wrong: lists, searched from start to end. Random operations are done to
+ * both, in a space so small that slots run out, ports collide and wildcards exclude others all the time. After each, both must
+ * agree.
  */
 #include "registry/registry.h"
 
@@ -92,7 +92,7 @@ static bool ports_hold(const struct spec_port *ports, size_t count, enum proto p
 	return false;
 }
 
-/* Whether anybody holds what excludes ADDR. */
+/* Whether ADDR is excluded by a holder. */
 static bool model_holds(enum proto proto, const struct addr *addr)
 {
 	for (unsigned slot = 1; slot <= SLOT_LAST; slot++) {
@@ -112,8 +112,8 @@ static bool model_default_taken(unsigned but)
 }
 
 /*
- * Gives PORTS their addresses, those from FIRST on that do not have them yet; all of PORTS are held beside what the model has.
- * Returns what would be refused.
+ * Gives PORTS from FIRST on their addresses, if they have none yet; all of PORTS are held beside the holdings of the model.
+ * Returns the expected refusal.
  */
 static enum problem_kind model_ports(struct spec_port *ports, size_t first, size_t count)
 {
@@ -266,7 +266,7 @@ static void operation_prefer(void)
 	registry_prefer_slot(registry, preferred);
 }
 
-/* Some ports go, some come, all or nothing; now and then what was prepared is given up. */
+/* Some ports go, some come, all or nothing; now and then a prepared change is aborted. */
 static void operation_patch(void)
 {
 	unsigned slot = random_known();
@@ -292,7 +292,7 @@ static void operation_patch(void)
 	for (size_t i = kept; i < next.port_count; i++) {
 		for (size_t j = 0; j < known[slot].port_count; j++) {
 			if (spec_port_equal(&next.ports[i], &known[slot].ports[j]))
-				return; /* would stay, wherever it stands: the other tests' concern */
+				return; /* would stay, whatever its place; other tests cover that */
 		}
 	}
 	wanted = spec_with(next.ports, next.port_count, next.is_default);

@@ -125,7 +125,7 @@ static char *read_file(const char *name)
 	return text;
 }
 
-/* Nothing but one damaged file is found, and TEXT is told of it. */
+/* One damaged file is found and nothing else, and its report has TEXT. */
 static void expect_damage(unsigned slot, const char *text)
 {
 	load();
@@ -283,7 +283,7 @@ START_TEST(damage_is_reported_with_the_slot)
 }
 END_TEST
 
-/* A change of a good file that makes it bad, and what is told. */
+/* A change that spoils a good file, and its report. */
 static const struct {
 	const char *from, *to, *told;
 } changes[] = {

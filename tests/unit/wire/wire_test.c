@@ -121,7 +121,7 @@ static const struct bad ports[] = {
 	  "/ports/0/proxy_protocol" },
 };
 
-/* What may stand in "listen", and the end of the pointer to blame. */
+/* A value of "listen", and the end of the pointer to blame. */
 static const struct bad listens[] = {
 	{ "8080", "" },
 	{ "null", "" },
