@@ -139,7 +139,8 @@ START_TEST(without_ipv6_endpoints_have_their_other_addresses_alone)
 	ck_assert_str_eq(listens_on(a, 0, 0), "127.0.0.1:20000");
 	ck_assert_uint_eq(a->endpoints[1].listen_count, 1);
 	ck_assert_str_eq(listens_on(a, 1, 0), "127.0.0.1:18080");
-	ck_assert_str_eq(listens_on(a, 2, 0), "[::1]:18081"); /* the only address asked for: opening it reports the fault */
+	ck_assert_str_eq(listens_on(a, 2, 0),
+			 "[::1]:18081"); /* the only address asked for: opening it reports the fault */
 	registry_remove(registry, a);
 	registry_set_ipv6_loopback(registry, true);
 	ck_assert_uint_eq(added("b", with_automatic(1))->endpoints[0].listen_count, 2);
