@@ -19,20 +19,25 @@
 #include <stdlib.h>
 
 struct control {
-	struct listen_socket socket;
-	struct gate *gate;
+	struct http_listen_socket socket;
+	struct http_gate *gate;
 	struct api *api;
 };
 
-static void on_request(void *context, const struct gate_request *request, struct reply *reply)
+static void ctl_on_request(void *context, const struct gate_request *request, struct http_exchange *exchange)
 {
 	struct control *control = context;
+	struct reply *reply = reply_new(exchange, request);
 
-	if (!request->has_creds || !listen_allows(&control->socket, request->fd, request->uid, request->gid))
+	if (!reply)
+		return;
+	if (!request->has_creds || !http_listen_allows(&control->socket, request->fd, request->uid, request->gid))
 		reply_refusal(reply, 403, NULL, "only root and members of the socket's group may call", NULL);
 	else
 		api_handle(control->api, request, false, reply);
 }
+
+static const struct http_gate_ops gate_ops = { ctl_on_request, reply_refusal_text, reply_problem_type };
 
 struct control *control_new(struct event_base *base, const char *path, const struct config *config,
 			    struct registry *registry, const struct control_ops *ops, struct err *err)
@@ -44,19 +49,19 @@ struct control *control_new(struct event_base *base, const char *path, const str
 		return NULL;
 	}
 	control->socket.fd = -1;
-	control->gate = gate_new(base, on_request, control, err);
+	control->gate = http_gate_new(base, &gate_ops, control, err);
 	if (control->gate)
 		control->api = api_new(base, config, registry, ops, err);
-	if (!control->api || listen_open(path, config->daemon.socket_group, &control->socket, err) < 0)
+	if (!control->api || http_listen_open(path, config->daemon.socket_group, &control->socket, err) < 0)
 		goto fail;
-	if (gate_listen(control->gate, control->socket.fd, err) < 0) {
-		listen_unlink(&control->socket);
+	if (http_gate_listen(control->gate, control->socket.fd, err) < 0) {
+		http_listen_unlink(&control->socket);
 		goto fail;
 	}
 	return control;
 
 fail:
-	gate_free(control->gate);
+	http_gate_free(control->gate);
 	api_free(control->api);
 	free(control);
 	return NULL;
@@ -66,9 +71,9 @@ void control_free(struct control *control)
 {
 	if (!control)
 		return;
-	listen_unlink(&control->socket);
+	http_listen_unlink(&control->socket);
 	api_stop(control->api);
-	gate_free(control->gate);
+	http_gate_free(control->gate);
 	api_free(control->api);
 	free(control);
 }

@@ -21,13 +21,13 @@
 #include <unistd.h>
 
 struct control_http {
-	struct gate *gate;
+	struct http_gate *gate;
 	struct api *api;
 	const struct config *config;
 };
 
 /* Whether HOST, with or without a port, names ADDR. */
-static bool names(const char *host, const struct addr *addr)
+static bool ctl_http_names(const char *host, const struct addr *addr)
 {
 	char with_port[ADDR_TEXT_SIZE], localhost[32];
 
@@ -44,26 +44,29 @@ static bool names(const char *host, const struct addr *addr)
 }
 
 /* An address that stands for all of the host's is named by the one that the client came to: no name, so nothing to rebind. */
-static bool host_is_ours(const struct control_http *http, const char *host, int fd)
+static bool ctl_http_host_is_ours(const struct control_http *http, const char *host, int fd)
 {
 	struct addr local;
 	socklen_t size = sizeof(local);
 
 	for (size_t i = 0; i < http->config->http.listen.count; i++) {
 		const struct addr *addr = &http->config->http.listen.items[i];
-		if (addr_is_wildcard(addr) && !getsockname(fd, &local.any, &size) && names(host, &local))
+		if (addr_is_wildcard(addr) && !getsockname(fd, &local.any, &size) && ctl_http_names(host, &local))
 			return true;
-		if (names(host, addr))
+		if (ctl_http_names(host, addr))
 			return true;
 	}
 	return false;
 }
 
-static void on_request(void *context, const struct gate_request *request, struct reply *reply)
+static void ctl_http_on_request(void *context, const struct gate_request *request, struct http_exchange *exchange)
 {
 	struct control_http *http = context;
+	struct reply *reply = reply_new(exchange, request);
 
-	if (!host_is_ours(http, request->host, request->fd))
+	if (!reply)
+		return;
+	if (!ctl_http_host_is_ours(http, request->host, request->fd))
 		reply_refusal(reply, 403, NULL,
 			      "the Host header names no address of [http] listen: ask by that address, not by a name",
 			      NULL);
@@ -71,7 +74,7 @@ static void on_request(void *context, const struct gate_request *request, struct
 		api_handle(http->api, request, true, reply);
 }
 
-static int listen_on(struct gate *gate, const struct addr *addr, struct err *err)
+static int ctl_http_listen(struct http_gate *gate, const struct addr *addr, struct err *err)
 {
 	int on = 1;
 	char text[ADDR_TEXT_SIZE];
@@ -85,8 +88,10 @@ static int listen_on(struct gate *gate, const struct addr *addr, struct err *err
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	if (bind(fd, &addr->any, addr_length(addr)) < 0 || listen(fd, SOMAXCONN) < 0)
 		return err_set(err, errno, "[http] listen = %s", text);
-	return gate_listen(gate, steal_fd(&fd), err);
+	return http_gate_listen(gate, steal_fd(&fd), err);
 }
+
+static const struct http_gate_ops gate_ops = { ctl_http_on_request, reply_refusal_text, reply_problem_type };
 
 struct control_http *control_http_new(struct control *control, struct event_base *base, const struct config *config,
 				      struct err *err)
@@ -99,11 +104,11 @@ struct control_http *control_http_new(struct control *control, struct event_base
 	}
 	http->api = control_api(control);
 	http->config = config;
-	http->gate = gate_new(base, on_request, http, err);
+	http->gate = http_gate_new(base, &gate_ops, http, err);
 	if (!http->gate)
 		goto fail;
 	for (size_t i = 0; i < config->http.listen.count; i++)
-		if (listen_on(http->gate, &config->http.listen.items[i], err) < 0)
+		if (ctl_http_listen(http->gate, &config->http.listen.items[i], err) < 0)
 			goto fail;
 	return http;
 
@@ -116,6 +121,6 @@ void control_http_free(struct control_http *http)
 {
 	if (!http)
 		return;
-	gate_free(http->gate);
+	http_gate_free(http->gate);
 	free(http);
 }

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A reply outlives its client: whoever owes it answers without asking whether anybody still listens. The log line of a change
- * is written here, because here is the one place that every answer passes.
+ * A reply is an HTTP response with a body of JSON, and the caller's identity for the log. The log line of a change is written here,
+ * because every answer passes here.
  */
 #include "control/reply.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/target.h"
+#include "http/exchange.h"
+#include "http/status.h"
 #include "registry/problem.h"
 
-#include <event2/buffer.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,59 +19,27 @@
 enum { TARGET_SHOWN = 160 };
 
 struct reply {
-	struct http_peer *peer; /* NULL: the client is gone */
+	struct http_exchange *exchange;
 	enum head_method method;
 	char target[TARGET_SHOWN + 1]; /* for the log, cut */
 	bool has_creds;
 	uid_t uid;
 	pid_t pid;
 	uint64_t asked_us;
-	void (*gone)(void *context);
-	void *gone_context;
-	void (*drained)(void *context);
-	void *drained_context;
 };
 
-static const char problem_type[] = "application/problem+json";
+const char reply_problem_type[] = "application/problem+json";
 static const char plain_json[] = "application/json";
 
-const char *reply_reason(int status)
-{
-	static const struct {
-		int status;
-		const char *reason;
-	} known[] = {
-		{ 200, "OK" },
-		{ 201, "Created" },
-		{ 202, "Accepted" },
-		{ 204, "No Content" },
-		{ 400, "Bad Request" },
-		{ 403, "Forbidden" },
-		{ 404, "Not Found" },
-		{ 405, "Method Not Allowed" },
-		{ 408, "Request Timeout" },
-		{ 409, "Conflict" },
-		{ 410, "Gone" },
-		{ 413, "Content Too Large" },
-		{ 421, "Misdirected Request" },
-		{ 431, "Request Header Fields Too Large" },
-		{ 500, "Internal Server Error" },
-		{ 503, "Service Unavailable" },
-	};
-
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (known[i].status == status)
-			return known[i].reason;
-	return "Unknown";
-}
-
-struct reply *reply_new(struct http_peer *peer, const struct gate_request *request)
+struct reply *reply_new(struct http_exchange *exchange, const struct gate_request *request)
 {
 	struct reply *reply = calloc(1, sizeof(*reply));
 
-	if (!reply)
+	if (!reply) {
+		http_exchange_answer(exchange, &(struct http_answer){ .status = 503 });
 		return NULL;
-	reply->peer = peer;
+	}
+	reply->exchange = exchange;
 	reply->method = request->method;
 	snprintf(reply->target, sizeof(reply->target), "%.*s",
 		 (int)(request->target_length < TARGET_SHOWN ? request->target_length : TARGET_SHOWN), request->target);
@@ -81,23 +50,12 @@ struct reply *reply_new(struct http_peer *peer, const struct gate_request *reque
 	return reply;
 }
 
-void reply_detach(struct reply *reply)
-{
-	void (*gone)(void *context) = reply->gone;
-
-	reply->peer = NULL;
-	reply->gone = NULL;
-	if (gone)
-		gone(reply->gone_context);
-}
-
 void reply_on_gone(struct reply *reply, void (*gone)(void *context), void *context)
 {
-	reply->gone = gone;
-	reply->gone_context = context;
+	http_exchange_on_gone(reply->exchange, gone, context);
 }
 
-static const char *method_name(enum head_method method)
+static const char *ctl_reply_method_name(enum head_method method)
 {
 	switch (method) {
 	case HEAD_GET:
@@ -116,8 +74,8 @@ static const char *method_name(enum head_method method)
 	return "other";
 }
 
-/* Changes that were made are told always, those that were refused within limits: anybody may ask for nonsense without end. */
-static void log_answer(const struct reply *reply, int status, const char *detail)
+/* A change that was made is always logged; refused ones within limits, because nonsense can be asked for without end. */
+static void ctl_reply_log(const struct reply *reply, int status, const char *detail)
 {
 	static struct log_limit refusals = { .burst = 20, .interval_ms = 10000 };
 	bool change = route_is_change(reply->method);
@@ -126,73 +84,67 @@ static void log_answer(const struct reply *reply, int status, const char *detail
 
 	if (change && status >= 400 && !log_limit_allows(&refusals, &suppressed))
 		return;
-	log_at(level, change ? "control: change" : "control: read", F_STR("method", method_name(reply->method)),
-	       F_STR("target", reply->target), F_INT("status", status), F_STR("detail", detail),
-	       F_INT("uid", reply->has_creds ? (int64_t)reply->uid : -1),
-	       F_INT("pid", reply->has_creds ? (int64_t)reply->pid : -1),
-	       F_UINT("us", clock_now_us() - reply->asked_us), F_STR("client", reply->peer ? NULL : "gone"),
-	       F_SOME("suppressed", suppressed));
+	log_at(
+	    level, change ? "control: change" : "control: read", F_STR("method", ctl_reply_method_name(reply->method)),
+	    F_STR("target", reply->target), F_INT("status", status), F_STR("detail", detail),
+	    F_INT("uid", reply->has_creds ? (int64_t)reply->uid : -1),
+	    F_INT("pid", reply->has_creds ? (int64_t)reply->pid : -1), F_UINT("us", clock_now_us() - reply->asked_us),
+	    F_STR("client", http_exchange_has_client(reply->exchange) ? NULL : "gone"),
+	    F_SOME("suppressed", suppressed));
 }
 
 /* Answers with TEXT (may be NULL) and frees the reply. */
-static void answer(struct reply *reply, int status, const char *type, const char *allow, const char *text,
-		   size_t length)
+static void ctl_reply_answer(struct reply *reply, int status, const char *type, const char *allow, const char *text,
+			     size_t length)
 {
-	struct evbuffer *body = text ? evbuffer_new() : NULL;
-
-	if (body)
-		evbuffer_add(body, text, length);
-	if (reply->peer)
-		peer_answer(reply->peer, &(struct peer_answer){ .status = status,
-								.content_type = body ? type : NULL,
-								.allow = allow,
-								.body = body,
-								.head_only = reply->method == HEAD_HEAD });
-	if (body)
-		evbuffer_free(body);
+	http_exchange_answer(reply->exchange, &(struct http_answer){ .status = status,
+								     .content_type = text ? type : NULL,
+								     .allow = allow,
+								     .body = text,
+								     .body_length = length });
 	free(reply);
 }
 
-static void answer_json(struct reply *reply, int status, const char *type, const char *allow, json_t *body,
-			const char *detail)
+static void ctl_reply_answer_json(struct reply *reply, int status, const char *type, const char *allow, json_t *body,
+				  const char *detail)
 {
 	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 
 	json_decref(body);
 	if (!text)
 		status = 500;
-	log_answer(reply, status, text ? detail : "out of memory");
-	answer(reply, status, type, allow, text, text ? strlen(text) : 0);
+	ctl_reply_log(reply, status, text ? detail : "out of memory");
+	ctl_reply_answer(reply, status, type, allow, text, text ? strlen(text) : 0);
 	free(text);
 }
 
 void reply_json(struct reply *reply, int status, json_t *body)
 {
-	answer_json(reply, status, plain_json, NULL, body, NULL);
+	ctl_reply_answer_json(reply, status, plain_json, NULL, body, NULL);
 }
 
 void reply_empty(struct reply *reply, int status)
 {
-	log_answer(reply, status, NULL);
-	answer(reply, status, NULL, NULL, NULL, 0);
+	ctl_reply_log(reply, status, NULL);
+	ctl_reply_answer(reply, status, NULL, NULL, NULL, 0);
 }
 
 void reply_problem(struct reply *reply, const struct problem *problem)
 {
 	int status = problem->kind == PROBLEM_NONE ? PROBLEM_INTERNAL : (int)problem->kind;
 
-	answer_json(reply, status, problem_type, NULL, wire_write_problem(problem), problem->detail);
+	ctl_reply_answer_json(reply, status, reply_problem_type, NULL, wire_write_problem(problem), problem->detail);
 }
 
 void reply_text(struct reply *reply, const char *content_type, const char *text, size_t length)
 {
-	log_answer(reply, 200, NULL);
-	answer(reply, 200, content_type, NULL, text, length);
+	ctl_reply_log(reply, 200, NULL);
+	ctl_reply_answer(reply, 200, content_type, NULL, text, length);
 }
 
-static json_t *refusal(int status, const char *field, const char *detail)
+static json_t *ctl_reply_make_refusal(int status, const char *field, const char *detail)
 {
-	json_t *problem = json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", reply_reason(status),
+	json_t *problem = json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", http_status_reason(status),
 				    "status", status, "detail", detail);
 
 	if (problem && field && *field)
@@ -202,12 +154,13 @@ static json_t *refusal(int status, const char *field, const char *detail)
 
 void reply_refusal(struct reply *reply, int status, const char *field, const char *detail, const char *allow)
 {
-	answer_json(reply, status, problem_type, allow, refusal(status, field, detail), detail);
+	ctl_reply_answer_json(reply, status, reply_problem_type, allow, ctl_reply_make_refusal(status, field, detail),
+			      detail);
 }
 
-char *reply_refusal_text(int status, const char *field, const char *detail)
+char *reply_refusal_text(int status, const char *detail)
 {
-	json_t *problem = refusal(status, field, detail);
+	json_t *problem = ctl_reply_make_refusal(status, NULL, detail);
 	char *text = problem ? json_dumps(problem, JSON_COMPACT) : NULL;
 
 	json_decref(problem);
@@ -216,27 +169,22 @@ char *reply_refusal_text(int status, const char *field, const char *detail)
 
 void reply_stream(struct reply *reply, const char *content_type, void (*drained)(void *context), void *context)
 {
-	reply->drained = drained;
-	reply->drained_context = context;
-	log_answer(reply, 200, NULL);
-	if (reply->peer)
-		peer_stream_start(reply->peer, content_type);
+	ctl_reply_log(reply, 200, NULL);
+	http_exchange_start(reply->exchange, content_type, drained, context);
 }
 
 void reply_write(struct reply *reply, struct evbuffer *data)
 {
-	if (reply->peer)
-		peer_stream_write(reply->peer, data, reply->drained, reply->drained_context);
+	http_exchange_write(reply->exchange, data);
 }
 
 size_t reply_pending(const struct reply *reply)
 {
-	return reply->peer ? peer_stream_pending(reply->peer) : 0;
+	return http_exchange_pending(reply->exchange);
 }
 
 void reply_end(struct reply *reply)
 {
-	if (reply->peer)
-		peer_stream_end(reply->peer);
+	http_exchange_end(reply->exchange);
 	free(reply);
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* The value of a chunk's size line, extensions ignored; -1 if it is none. */
-static int read_size(const char *line, size_t length, uint64_t *size)
+static int chunk_read_size(const char *line, size_t length, uint64_t *size)
 {
 	size_t digits = 0;
 
@@ -32,7 +32,7 @@ static int read_size(const char *line, size_t length, uint64_t *size)
 }
 
 /* A line at AT: 1 with its length (without CRLF) and what it takes in all, 0 while it is not complete, -1: too long or bare LF. */
-static int take_line(const char *bytes, size_t length, size_t *line_length, size_t *taken)
+static int chunk_take_line(const char *bytes, size_t length, size_t *line_length, size_t *taken)
 {
 	const char *end = memchr(bytes, '\n', length);
 
@@ -46,8 +46,8 @@ static int take_line(const char *bytes, size_t length, size_t *line_length, size
 }
 
 /* One step over the raw bytes: CHUNK_MORE with *TAKEN 0 means that more must come first. */
-static enum chunk_verdict step(struct chunks *chunks, char *bytes, size_t raw_at, size_t length, size_t limit,
-			       size_t *taken)
+static enum chunk_verdict chunk_step(struct chunks *chunks, char *bytes, size_t raw_at, size_t length, size_t limit,
+				     size_t *taken)
 {
 	size_t line_length, have = length - raw_at;
 
@@ -63,7 +63,7 @@ static enum chunk_verdict step(struct chunks *chunks, char *bytes, size_t raw_at
 		return CHUNK_MORE;
 	}
 
-	int got = take_line(bytes + raw_at, have, &line_length, taken);
+	int got = chunk_take_line(bytes + raw_at, have, &line_length, taken);
 	if (got <= 0) {
 		*taken = 0;
 		return got < 0 ? CHUNK_BAD : CHUNK_MORE;
@@ -77,7 +77,7 @@ static enum chunk_verdict step(struct chunks *chunks, char *bytes, size_t raw_at
 			return CHUNK_BAD;
 		return line_length ? CHUNK_MORE : CHUNK_COMPLETE;
 	}
-	if (read_size(bytes + raw_at, line_length, &chunks->left) < 0)
+	if (chunk_read_size(bytes + raw_at, line_length, &chunks->left) < 0)
 		return CHUNK_BAD;
 	if (chunks->left > limit - chunks->body)
 		return CHUNK_TOO_LONG;
@@ -91,7 +91,7 @@ enum chunk_verdict chunks_read(struct chunks *chunks, char *bytes, size_t *lengt
 	enum chunk_verdict verdict = CHUNK_MORE;
 
 	while (raw_at < *length && verdict == CHUNK_MORE) {
-		verdict = step(chunks, bytes, raw_at, *length, limit, &taken);
+		verdict = chunk_step(chunks, bytes, raw_at, *length, limit, &taken);
 		if (!taken)
 			break;
 		raw_at += taken;

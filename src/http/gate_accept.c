@@ -2,18 +2,16 @@
 /*
  * The forwarder may use up the process's descriptors; an operator must then still be heard. So each listening socket holds a
  * few descriptors of /dev/null in reserve. When accept() finds none free one of them is closed, and the kernel, which still
- * reports the connection, is asked again in the next turn. With the reserve gone an idle connection makes room; else we pause,
- * because a listener that reports a connection nobody can accept would spin.
+ * reports the connection, is asked again in the loop's next iteration. With the reserve gone an idle connection makes room. Without
+ * one accepting is paused, because a listener that reports a connection nobody can accept would spin.
  */
 #include "http/gate_accept.h"
 
 #include "base/err.h"
 #include "base/log.h"
 #include "base/loop.h"
-#include "base/queue.h"
 
 #include <errno.h>
-#include <event2/http.h>
 #include <event2/listener.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -23,18 +21,14 @@
 enum { RESERVE = 8, PAUSE_MS = 100 };
 
 struct gate_accept {
-	SLIST_ENTRY(gate_accept) next;
-	struct evconnlistener *listener; /* evhttp's */
+	struct evconnlistener *listener;
 	struct timer resume;
-	bool (*make_room)(void *context);
+	const struct gate_accept_ops *ops;
 	void *context;
 	int reserve[RESERVE];
 	unsigned reserved;
 	struct log_limit complaints;
 };
-
-/* libevent hands the error callback evhttp's context, not ours: this is how it finds us. */
-static SLIST_HEAD(, gate_accept) acceptors = SLIST_HEAD_INITIALIZER(acceptors);
 
 void gate_accept_refill(struct gate_accept *accept)
 {
@@ -46,7 +40,7 @@ void gate_accept_refill(struct gate_accept *accept)
 	}
 }
 
-static void on_resume(void *context)
+static void gate_accept_on_resume(void *context)
 {
 	struct gate_accept *accept = context;
 
@@ -54,7 +48,7 @@ static void on_resume(void *context)
 	evconnlistener_enable(accept->listener);
 }
 
-static void complain(struct gate_accept *accept, int error)
+static void gate_accept_complain(struct gate_accept *accept, int error)
 {
 	uint64_t suppressed;
 
@@ -64,66 +58,63 @@ static void complain(struct gate_accept *accept, int error)
 			    F_SOME("suppressed", suppressed));
 }
 
-static void on_error(struct evconnlistener *listener, void *arg)
+static void gate_accept_on_error(struct evconnlistener *listener, void *arg)
 {
 	int error = errno;
-	struct gate_accept *accept;
+	struct gate_accept *accept = arg;
 
-	(void)arg;
-	SLIST_FOREACH(accept, &acceptors, next)
-	if (accept->listener == listener)
-		break;
-	if (!accept)
-		return;
-	complain(accept, error);
+	gate_accept_complain(accept, error);
 	if ((error == EMFILE || error == ENFILE) && accept->reserved) {
 		close(accept->reserve[--accept->reserved]);
 		return;
 	}
-	if (accept->make_room(accept->context))
+	if (accept->ops->make_room(accept->context))
 		return;
 	evconnlistener_disable(listener);
 	timer_start(&accept->resume, PAUSE_MS);
 }
 
-struct gate_accept *gate_accept_new(struct event_base *base, struct evhttp *http, int fd,
-				    bool (*make_room)(void *context), void *context, struct err *err)
+static void gate_accept_on_connection(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
+				      int length, void *arg)
+{
+	struct gate_accept *accept = arg;
+
+	(void)listener;
+	(void)address;
+	(void)length;
+	accept->ops->serve(accept->context, fd);
+}
+
+struct gate_accept *gate_accept_new(struct event_base *base, int fd, const struct gate_accept_ops *ops, void *context,
+				    struct err *err)
 {
 	struct gate_accept *accept = calloc(1, sizeof(*accept));
 	unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC;
-	struct evconnlistener *listener = evconnlistener_new(base, NULL, NULL, flags, 0, fd);
 
-	if (!listener)
+	if (accept)
+		accept->listener = evconnlistener_new(base, gate_accept_on_connection, accept, flags, 0, fd);
+	if (!accept || !accept->listener) {
 		close(fd);
-	if (!accept || !listener)
-		goto no_memory;
-	if (timer_init(&accept->resume, base, on_resume, accept, err) < 0)
-		goto fail;
-	if (!evhttp_bind_listener(http, listener))
-		goto no_memory;
-	evconnlistener_set_error_cb(listener, on_error);
-	accept->listener = listener;
-	accept->make_room = make_room;
+		free(accept);
+		err_set(err, ENOMEM, "listener");
+		return NULL;
+	}
+	if (timer_init(&accept->resume, base, gate_accept_on_resume, accept, err) < 0) {
+		evconnlistener_free(accept->listener);
+		free(accept);
+		return NULL;
+	}
+	evconnlistener_set_error_cb(accept->listener, gate_accept_on_error);
+	accept->ops = ops;
 	accept->context = context;
 	accept->complaints = (struct log_limit){ .burst = 1, .interval_ms = 10000 };
-	SLIST_INSERT_HEAD(&acceptors, accept, next);
 	gate_accept_refill(accept);
 	return accept;
-
-no_memory:
-	err_set(err, ENOMEM, "listener");
-fail:
-	if (listener)
-		evconnlistener_free(listener);
-	if (accept)
-		timer_free(&accept->resume);
-	free(accept);
-	return NULL;
 }
 
 void gate_accept_free(struct gate_accept *accept)
 {
-	SLIST_REMOVE(&acceptors, accept, gate_accept, next);
+	evconnlistener_free(accept->listener);
 	timer_free(&accept->resume);
 	while (accept->reserved)
 		close(accept->reserve[--accept->reserved]);

@@ -10,17 +10,20 @@
 
 struct err;
 struct event_base;
-struct evhttp;
 struct gate_accept;
 
-/*
- * Lets HTTP accept from FD, which listens already and is taken over in any case. MAKE_ROOM is called when no descriptor is left
- * and the reserve is used up: true if it closed a connection. NULL with ERR.
- */
-struct gate_accept *gate_accept_new(struct event_base *base, struct evhttp *http, int fd,
-				    bool (*make_room)(void *context), void *context, struct err *err);
+struct gate_accept_ops {
+	/* Takes over the connection FD, which does not block. */
+	void (*serve)(void *context, int fd);
+	/* No descriptor is left and the reserve is used up: true if a connection was closed. */
+	bool (*make_room)(void *context);
+};
 
-/* Before evhttp_free(), which closes the socket. */
+/* Accepts from FD, which listens already and is taken over in any case. OPS must outlive it. NULL with ERR. */
+struct gate_accept *gate_accept_new(struct event_base *base, int fd, const struct gate_accept_ops *ops, void *context,
+				    struct err *err);
+
+/* Closes the listening socket. */
 void gate_accept_free(struct gate_accept *accept);
 
 /* A descriptor may be free again: fills the reserve up. */

@@ -11,23 +11,23 @@
 #include <string.h>
 #include <strings.h>
 
-static bool is_token_char(char c)
+static bool head_is_token_char(char c)
 {
 	if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
 		return true;
 	return c != '\0' && strchr("!#$%&'*+-.^_`|~", c);
 }
 
-static bool is_token(const char *text, size_t length)
+static bool head_is_token(const char *text, size_t length)
 {
 	for (size_t i = 0; i < length; i++)
-		if (!is_token_char(text[i]))
+		if (!head_is_token_char(text[i]))
 			return false;
 	return length > 0;
 }
 
 /* A line without its end; -1 while its LF has not come. *NEXT: where the following one begins. */
-static int next_line(const char *bytes, size_t length, size_t from, size_t *line_length, size_t *next)
+static int head_next_line(const char *bytes, size_t length, size_t from, size_t *line_length, size_t *next)
 {
 	const char *end = memchr(bytes + from, '\n', length - from);
 
@@ -40,7 +40,7 @@ static int next_line(const char *bytes, size_t length, size_t from, size_t *line
 	return 0;
 }
 
-static enum head_method read_method(const char *text, size_t length)
+static enum head_method head_read_method(const char *text, size_t length)
 {
 	static const struct {
 		const char *name;
@@ -58,19 +58,19 @@ static enum head_method read_method(const char *text, size_t length)
 }
 
 /* The target reaches from the first blank to the last: a blank inside is a mistake in it, not another protocol. */
-static enum head_verdict read_request_line(const char *line, size_t length, struct head *head)
+static enum head_verdict head_read_request_line(const char *line, size_t length, struct head *head)
 {
 	const char *first = memchr(line, ' ', length);
 	const char *last = memrchr(line, ' ', length);
 
-	if (!first || first == last || !is_token(line, (size_t)(first - line)))
+	if (!first || first == last || !head_is_token(line, (size_t)(first - line)))
 		return HEAD_NOT_HTTP;
 
 	size_t version_length = length - (size_t)(last + 1 - line);
 	if (version_length != 8 || (memcmp(last + 1, "HTTP/1.0", 8) != 0 && memcmp(last + 1, "HTTP/1.1", 8) != 0))
 		return HEAD_NOT_HTTP;
 
-	head->method = read_method(line, (size_t)(first - line));
+	head->method = head_read_method(line, (size_t)(first - line));
 	head->minor = (unsigned)(last[8] - '0');
 	head->close = head->minor == 0;
 	head->target = first + 1;
@@ -86,12 +86,12 @@ static enum head_verdict read_request_line(const char *line, size_t length, stru
 	return HEAD_COMPLETE;
 }
 
-static bool same_name(const char *name, size_t length, const char *wanted)
+static bool head_same_name(const char *name, size_t length, const char *wanted)
 {
 	return strlen(wanted) == length && !strncasecmp(name, wanted, length);
 }
 
-static bool list_has(const char *value, size_t length, const char *word)
+static bool head_list_has(const char *value, size_t length, const char *word)
 {
 	size_t word_length = strlen(word);
 
@@ -116,7 +116,8 @@ struct framing {
 	bool has_length, has_encoding;
 };
 
-static const char *read_content_length(const char *value, size_t length, struct framing *framing, struct head *head)
+static const char *head_read_content_length(const char *value, size_t length, struct framing *framing,
+					    struct head *head)
 {
 	if (framing->has_length)
 		return "more than one Content-Length";
@@ -131,7 +132,7 @@ static const char *read_content_length(const char *value, size_t length, struct 
 	return NULL;
 }
 
-static const char *read_host(const char *value, size_t length, struct head *head)
+static const char *head_read_host(const char *value, size_t length, struct head *head)
 {
 	if (head->has_host)
 		return "more than one Host";
@@ -142,11 +143,11 @@ static const char *read_host(const char *value, size_t length, struct head *head
 }
 
 /* NULL, or what is wrong with the field. */
-static const char *read_field(const char *line, size_t length, struct framing *framing, struct head *head)
+static const char *head_read_field(const char *line, size_t length, struct framing *framing, struct head *head)
 {
 	const char *colon = memchr(line, ':', length);
 
-	if (!colon || !is_token(line, (size_t)(colon - line)))
+	if (!colon || !head_is_token(line, (size_t)(colon - line)))
 		return "a header line is not \"Name: value\"";
 
 	size_t name_length = (size_t)(colon - line);
@@ -162,19 +163,19 @@ static const char *read_field(const char *line, size_t length, struct framing *f
 		if ((value[i] >= 0 && value[i] < ' ' && value[i] != '\t') || value[i] == 0x7f)
 			return "a header has a control character in it";
 
-	if (same_name(line, name_length, "Content-Length"))
-		return read_content_length(value, value_length, framing, head);
-	if (same_name(line, name_length, "Host"))
-		return read_host(value, value_length, head);
-	if (same_name(line, name_length, "Transfer-Encoding")) {
-		if (framing->has_encoding || !same_name(value, value_length, "chunked") || !head->minor)
+	if (head_same_name(line, name_length, "Content-Length"))
+		return head_read_content_length(value, value_length, framing, head);
+	if (head_same_name(line, name_length, "Host"))
+		return head_read_host(value, value_length, head);
+	if (head_same_name(line, name_length, "Transfer-Encoding")) {
+		if (framing->has_encoding || !head_same_name(value, value_length, "chunked") || !head->minor)
 			return "Transfer-Encoding can only be chunked, once, in HTTP/1.1";
 		framing->has_encoding = head->chunked = true;
-	} else if (same_name(line, name_length, "Connection")) {
-		if (list_has(value, value_length, "close"))
+	} else if (head_same_name(line, name_length, "Connection")) {
+		if (head_list_has(value, value_length, "close"))
 			head->close = true;
-	} else if (same_name(line, name_length, "Expect")) {
-		if (!same_name(value, value_length, "100-continue"))
+	} else if (head_same_name(line, name_length, "Expect")) {
+		if (!head_same_name(value, value_length, "100-continue"))
 			return "Expect can only be 100-continue";
 		head->expect_continue = head->minor == 1;
 	}
@@ -182,7 +183,7 @@ static const char *read_field(const char *line, size_t length, struct framing *f
 }
 
 /* What no longer can become a request line, however it goes on: a first word that is no token, or one without an end. */
-static bool is_hopeless(const char *bytes, size_t length)
+static bool head_is_hopeless(const char *bytes, size_t length)
 {
 	enum { METHOD_MAX = 32 };
 
@@ -191,25 +192,25 @@ static bool is_hopeless(const char *bytes, size_t length)
 			return i == 0;
 		if (bytes[i] == '\n' || i >= METHOD_MAX)
 			return true;
-		if (!is_token_char(bytes[i]) && !(bytes[i] == '\r' && i + 1 == length))
+		if (!head_is_token_char(bytes[i]) && !(bytes[i] == '\r' && i + 1 == length))
 			return true;
 	}
 	return false;
 }
 
-static enum head_verdict read_fields(const char *bytes, size_t length, size_t at, struct head *head)
+static enum head_verdict head_read_fields(const char *bytes, size_t length, size_t at, struct head *head)
 {
 	struct framing framing = { 0 };
 	size_t line_length, next;
 
 	for (unsigned fields = 0;; fields++) {
-		if (next_line(bytes, length, at, &line_length, &next) < 0)
+		if (head_next_line(bytes, length, at, &line_length, &next) < 0)
 			return length >= HEAD_MAX ? HEAD_TOO_LONG : HEAD_MORE;
 		if (next > HEAD_MAX || (line_length && fields == HEAD_FIELDS_MAX))
 			return HEAD_TOO_LONG;
 		if (!line_length)
 			break;
-		head->detail = read_field(bytes + at, line_length, &framing, head);
+		head->detail = head_read_field(bytes + at, line_length, &framing, head);
 		if (head->detail)
 			return HEAD_BAD;
 		at = next;
@@ -233,13 +234,13 @@ enum head_verdict head_read(const char *bytes, size_t length, struct head *head)
 		return HEAD_NOT_HTTP;
 	if (at == length)
 		return HEAD_MORE;
-	if (is_hopeless(bytes + at, length - at))
+	if (head_is_hopeless(bytes + at, length - at))
 		return HEAD_NOT_HTTP;
-	if (next_line(bytes, length, at, &line_length, &next) < 0)
+	if (head_next_line(bytes, length, at, &line_length, &next) < 0)
 		return length >= HEAD_MAX ? HEAD_TOO_LONG : HEAD_MORE;
 	if (next > HEAD_MAX)
 		return HEAD_TOO_LONG;
 
-	enum head_verdict verdict = read_request_line(bytes + at, line_length, head);
-	return verdict == HEAD_COMPLETE ? read_fields(bytes, length, next, head) : verdict;
+	enum head_verdict verdict = head_read_request_line(bytes + at, line_length, head);
+	return verdict == HEAD_COMPLETE ? head_read_fields(bytes, length, next, head) : verdict;
 }

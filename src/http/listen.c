@@ -18,7 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static int find_group(const char *name, gid_t *gid, struct err *err)
+static int http_listen_find_group(const char *name, gid_t *gid, struct err *err)
 {
 	struct group *group;
 
@@ -31,7 +31,7 @@ static int find_group(const char *name, gid_t *gid, struct err *err)
 }
 
 /* The directory of PATH, one level, if it is missing: /run is empty after a boot. */
-static void make_directory(const char *path)
+static void http_listen_make_directory(const char *path)
 {
 	AUTO_FREE char *directory = strdup(path);
 	char *slash = directory ? strrchr(directory, '/') : NULL;
@@ -42,7 +42,7 @@ static void make_directory(const char *path)
 	mkdir(directory, 0755); /* if that fails, bind() says why */
 }
 
-static int tell_holder(int fd, const char *path, struct err *err)
+static int http_listen_report_holder(int fd, const char *path, struct err *err)
 {
 	struct ucred holder;
 	socklen_t size = sizeof(holder);
@@ -53,7 +53,7 @@ static int tell_holder(int fd, const char *path, struct err *err)
 }
 
 /* Removes what a dead daemon left at ADDRESS. 0 or -1 with ERR. */
-static int remove_stale(const struct sockaddr_un *address, struct err *err)
+static int http_listen_remove_stale(const struct sockaddr_un *address, struct err *err)
 {
 	struct stat status;
 
@@ -66,7 +66,7 @@ static int remove_stale(const struct sockaddr_un *address, struct err *err)
 	if (fd < 0)
 		return err_set(err, errno, "socket");
 	if (!connect(fd, (const struct sockaddr *)address, sizeof(*address)))
-		return tell_holder(fd, address->sun_path, err);
+		return http_listen_report_holder(fd, address->sun_path, err);
 	if (errno == EAGAIN)
 		return err_set(err, 0, "another weftd answers on %s", address->sun_path);
 	if (errno != ECONNREFUSED)
@@ -77,7 +77,7 @@ static int remove_stale(const struct sockaddr_un *address, struct err *err)
 	return 0;
 }
 
-static int bind_closed(int fd, const struct sockaddr_un *address, struct err *err)
+static int http_listen_bind_closed(int fd, const struct sockaddr_un *address, struct err *err)
 {
 	mode_t before = umask(0177);
 	int result = bind(fd, (const struct sockaddr *)address, sizeof(*address));
@@ -88,7 +88,7 @@ static int bind_closed(int fd, const struct sockaddr_un *address, struct err *er
 }
 
 /* The bound file gets its group and mode, and is remembered. */
-static int open_to_group(int fd, struct listen_socket *socket, struct err *err)
+static int http_listen_open_to_group(int fd, struct http_listen_socket *socket, struct err *err)
 {
 	struct stat status;
 
@@ -105,27 +105,27 @@ static int open_to_group(int fd, struct listen_socket *socket, struct err *err)
 	return 0;
 }
 
-int listen_open(const char *path, const char *group, struct listen_socket *listening, struct err *err)
+int http_listen_open(const char *path, const char *group, struct http_listen_socket *listening, struct err *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
-	*listening = (struct listen_socket){ .fd = -1, .has_group = group != NULL };
+	*listening = (struct http_listen_socket){ .fd = -1, .has_group = group != NULL };
 	if (!*path || strlen(path) >= sizeof(address.sun_path))
 		return err_set(err, ENAMETOOLONG, "socket %s", path);
 	strcpy(address.sun_path, path);
 	strcpy(listening->path, path);
-	if (group && find_group(group, &listening->group, err) < 0)
+	if (group && http_listen_find_group(group, &listening->group, err) < 0)
 		return -1;
-	make_directory(path);
-	if (remove_stale(&address, err) < 0)
+	http_listen_make_directory(path);
+	if (http_listen_remove_stale(&address, err) < 0)
 		return -1;
 
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_set(err, errno, "socket");
-	if (bind_closed(fd, &address, err) < 0)
+	if (http_listen_bind_closed(fd, &address, err) < 0)
 		return -1;
-	if (open_to_group(fd, listening, err) < 0) {
+	if (http_listen_open_to_group(fd, listening, err) < 0) {
 		unlink(path);
 		return -1;
 	}
@@ -133,7 +133,7 @@ int listen_open(const char *path, const char *group, struct listen_socket *liste
 	return 0;
 }
 
-void listen_unlink(struct listen_socket *socket)
+void http_listen_unlink(struct http_listen_socket *socket)
 {
 	struct stat status;
 
@@ -141,7 +141,7 @@ void listen_unlink(struct listen_socket *socket)
 		unlink(socket->path);
 }
 
-bool listen_allows(const struct listen_socket *socket, int fd, uid_t uid, gid_t gid)
+bool http_listen_allows(const struct http_listen_socket *socket, int fd, uid_t uid, gid_t gid)
 {
 	enum { GROUPS_MAX = 1024 };
 	gid_t groups[GROUPS_MAX];

@@ -12,7 +12,7 @@
 struct err;
 
 /* A listening unix socket and the file that leads to it. */
-struct listen_socket {
+struct http_listen_socket {
 	int fd; /* -1: none */
 	char path[108];
 	dev_t device; /* of the file that we made */
@@ -25,12 +25,12 @@ struct listen_socket {
  * Binds PATH with mode 0660 and GROUP (NULL: none) and listens. A socket file that nobody answers on is replaced; one that is
  * answered, or what is no socket, is refused. 0 or -1 with ERR.
  */
-int listen_open(const char *path, const char *group, struct listen_socket *socket, struct err *err);
+int http_listen_open(const char *path, const char *group, struct http_listen_socket *socket, struct err *err);
 
 /* Removes the file, unless it is somebody else's by now. The descriptor is whoever's took it. */
-void listen_unlink(struct listen_socket *socket);
+void http_listen_unlink(struct http_listen_socket *socket);
 
 /* Whether the client at FD may call: root, our own user, or a member of the group. The file's mode says the same. */
-bool listen_allows(const struct listen_socket *socket, int fd, uid_t uid, gid_t gid);
+bool http_listen_allows(const struct http_listen_socket *socket, int fd, uid_t uid, gid_t gid);
 
 #endif

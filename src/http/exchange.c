@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Responses are written to the output of the peer's bufferevent, and the loop sends them; the gate learns from the bufferevent
+ * when the client has taken them. HTTP/1.1 gets Date and the length or chunks, HTTP/1.0 the end of the connection.
+ */
+#include "http/exchange.h"
+
+#include "http/gate.h"
+#include "http/peer.h"
+#include "http/status.h"
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/util.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct http_exchange {
+	struct http_peer *peer; /* NULL: the client is gone */
+	bool head_only;
+	void (*gone)(void *context);
+	void *gone_context;
+	void (*drained)(void *context); /* NULL: no stream has begun */
+	void *drained_context;
+};
+
+struct http_exchange *http_exchange_new(struct http_peer *peer, bool head_only)
+{
+	struct http_exchange *exchange = calloc(1, sizeof(*exchange));
+
+	if (!exchange)
+		return NULL;
+	exchange->peer = peer;
+	exchange->head_only = head_only;
+	return exchange;
+}
+
+static struct evbuffer *http_output(const struct http_peer *peer)
+{
+	return bufferevent_get_output(peer->bufferevent);
+}
+
+static bool http_is_1_1(const struct http_peer *peer)
+{
+	return peer->intake.head.minor == 1;
+}
+
+/* ---- heads ---- */
+
+static void http_write_field(struct evbuffer *output, const char *name, const char *value)
+{
+	if (value)
+		evbuffer_add_printf(output, "%s: %s\r\n", name, value);
+}
+
+static void http_write_length(struct evbuffer *output, size_t length)
+{
+	evbuffer_add_printf(output, "Content-Length: %zu\r\n", length);
+}
+
+static void http_write_date(struct evbuffer *output)
+{
+	char date[50];
+
+	if (evutil_date_rfc1123(date, sizeof(date), NULL) > 0)
+		http_write_field(output, "Date", date);
+}
+
+/* The end of each head of HTTP/1.1; that of HTTP/1.0 is an empty line. */
+static void http_write_end_of_head(struct evbuffer *output, const struct http_peer *peer)
+{
+	if (http_is_1_1(peer) && peer->intake.head.close)
+		http_write_field(output, "Connection", "close");
+	evbuffer_add(output, "\r\n", 2);
+}
+
+static void http_write_status(struct evbuffer *output, unsigned minor, int status)
+{
+	evbuffer_add_printf(output, "HTTP/1.%u %d %s\r\n", minor, status, http_status_reason(status));
+}
+
+static void http_write_head(const struct http_exchange *exchange, const struct http_answer *answer)
+{
+	struct http_peer *peer = exchange->peer;
+	struct evbuffer *output = http_output(peer);
+	bool has_body = answer->status != 204;
+
+	http_write_status(output, peer->intake.head.minor, answer->status);
+	http_write_field(output, "Content-Type", answer->content_type);
+	http_write_field(output, "Allow", answer->allow);
+	if (exchange->head_only && has_body)
+		http_write_length(output, answer->body_length);
+	if (http_is_1_1(peer)) {
+		http_write_date(output);
+		if (!exchange->head_only && has_body)
+			http_write_length(output, answer->body_length);
+	}
+	http_write_end_of_head(output, peer);
+}
+
+/* ---- answers ---- */
+
+void http_exchange_answer(struct http_exchange *exchange, const struct http_answer *answer)
+{
+	struct http_peer *peer = exchange->peer;
+
+	if (peer) {
+		http_write_head(exchange, answer);
+		if (answer->body && !exchange->head_only)
+			evbuffer_add(http_output(peer), answer->body, answer->body_length);
+		peer->exchange = NULL;
+		peer_set_state(peer, PEER_WRITING, GATE_REPLY_MS);
+	}
+	free(exchange);
+}
+
+void http_refuse(struct http_peer *peer, int status, const char *content_type, const char *body)
+{
+	struct evbuffer *output = http_output(peer);
+
+	http_write_status(output, 1, status);
+	http_write_field(output, "Connection", "close");
+	http_write_field(output, "Content-Type", content_type);
+	http_write_length(output, body ? strlen(body) : 0);
+	evbuffer_add_printf(output, "\r\n%s", body ? body : "");
+}
+
+/* ---- streams ---- */
+
+void http_exchange_start(struct http_exchange *exchange, const char *content_type, void (*drained)(void *context),
+			 void *context)
+{
+	struct http_peer *peer = exchange->peer;
+
+	exchange->drained = drained;
+	exchange->drained_context = context;
+	if (!peer)
+		return;
+	struct evbuffer *output = http_output(peer);
+	http_write_status(output, peer->intake.head.minor, 200);
+	http_write_field(output, "Content-Type", content_type);
+	if (http_is_1_1(peer)) {
+		http_write_field(output, "Transfer-Encoding", "chunked");
+		http_write_date(output);
+	}
+	http_write_end_of_head(output, peer);
+}
+
+/* A chunk without data would end the stream. */
+void http_exchange_write(struct http_exchange *exchange, struct evbuffer *data)
+{
+	size_t length = evbuffer_get_length(data);
+
+	if (!exchange->peer || exchange->head_only) {
+		evbuffer_drain(data, length);
+		return;
+	}
+	if (!length)
+		return;
+	struct evbuffer *output = http_output(exchange->peer);
+	bool chunked = http_is_1_1(exchange->peer);
+	if (chunked)
+		evbuffer_add_printf(output, "%zx\r\n", length);
+	evbuffer_add_buffer(output, data);
+	if (chunked)
+		evbuffer_add(output, "\r\n", 2);
+}
+
+/* Where nothing is left to be sent, the bufferevent is asked to notify the gate all the same. */
+void http_exchange_end(struct http_exchange *exchange)
+{
+	struct http_peer *peer = exchange->peer;
+
+	if (peer) {
+		if (http_is_1_1(peer) && !exchange->head_only)
+			evbuffer_add(http_output(peer), "0\r\n\r\n", 5);
+		peer->exchange = NULL;
+		peer_set_state(peer, PEER_WRITING, GATE_REQUEST_MS);
+		bufferevent_trigger(peer->bufferevent, EV_WRITE, BEV_TRIG_DEFER_CALLBACKS);
+	}
+	free(exchange);
+}
+
+size_t http_exchange_pending(const struct http_exchange *exchange)
+{
+	return exchange->peer ? evbuffer_get_length(http_output(exchange->peer)) : 0;
+}
+
+void http_exchange_drained(struct http_exchange *exchange)
+{
+	if (exchange->drained)
+		exchange->drained(exchange->drained_context);
+}
+
+/* ---- clients that go away ---- */
+
+bool http_exchange_has_client(const struct http_exchange *exchange)
+{
+	return exchange->peer != NULL;
+}
+
+void http_exchange_on_gone(struct http_exchange *exchange, void (*gone)(void *context), void *context)
+{
+	exchange->gone = gone;
+	exchange->gone_context = context;
+}
+
+void http_exchange_detach(struct http_exchange *exchange)
+{
+	void (*gone)(void *context) = exchange->gone;
+
+	exchange->peer = NULL;
+	exchange->gone = NULL;
+	if (gone)
+		gone(exchange->gone_context);
+}
