@@ -28,8 +28,9 @@
 
 enum {
 	ACCEPTORS_MAX = 16,
+	INPUT_MAX = 64 * 1024,         /* bytes read ahead while a request is served */
 	LINGER_MAX = 64 * 1024 * 1024, /* bytes thrown away before the connection is closed */
-	HANGUP_CHECK_MS = 1000,        /* how often a half-closed client is checked for its end */
+	HANGUP_CHECK_MS = 1000,        /* how often a client that is not read is checked for its end */
 };
 
 struct http_gate {
@@ -187,7 +188,25 @@ static void gate_advance(struct http_peer *peer)
 	}
 }
 
-/* The client has the whole response. Reading is enabled again for one that is half-closed, so that its end is noticed. */
+/*
+ * Reads on, for a further request or for the client's end, unless a request is being served and the input is full: a client is
+ * then checked for its end by the clock. A high watermark would not do, for libevent has the input drained again and again while it
+ * is reached.
+ */
+static void gate_read_on(struct http_peer *peer)
+{
+	bool served = peer->state == PEER_SERVING || peer->state == PEER_WRITING;
+
+	if (!served || evbuffer_get_length(bufferevent_get_input(peer->bufferevent)) < INPUT_MAX) {
+		bufferevent_enable(peer->bufferevent, EV_READ);
+		return;
+	}
+	bufferevent_disable(peer->bufferevent, EV_READ);
+	if (peer->state == PEER_SERVING)
+		timer_start(&peer->deadline, HANGUP_CHECK_MS);
+}
+
+/* The client has the whole response. */
 static void gate_next_request(struct http_peer *peer)
 {
 	if (peer->intake.head.close) {
@@ -197,9 +216,10 @@ static void gate_next_request(struct http_peer *peer)
 	intake_drop(&peer->intake);
 	peer->continued = false;
 	peer_set_state(peer, PEER_READING, GATE_REQUEST_MS);
-	bufferevent_enable(peer->bufferevent, EV_READ);
-	if (!gate_make_room(gate_of(peer), peer))
-		gate_advance(peer);
+	if (gate_make_room(gate_of(peer), peer))
+		return;
+	gate_advance(peer);
+	gate_read_on(peer);
 }
 
 /* ---- events of the bufferevent ---- */
@@ -222,7 +242,8 @@ static void gate_on_readable(struct bufferevent *bufferevent, void *arg)
 		break;
 	case PEER_SERVING:
 	case PEER_WRITING:
-		break; /* waits in the input */
+		gate_read_on(peer);
+		break;
 	}
 }
 

@@ -16,8 +16,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { INPUT_MAX = 64 * 1024 }; /* bytes read ahead while a request is served */
-
 void peer_set_init(struct peer_set *set)
 {
 	*set = (struct peer_set){ 0 };
@@ -68,7 +66,6 @@ struct http_peer *peer_new(struct peer_set *set, struct event_base *base, int fd
 	peer->bufferevent = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
 	if (!peer->bufferevent)
 		goto no_memory;
-	bufferevent_setwatermark(peer->bufferevent, EV_READ, 0, INPUT_MAX);
 	peer->set = set;
 	set->count++;
 	peer_list(peer);
