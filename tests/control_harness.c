@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The control socket alone, over the real registry, with a daemon behind it that only pretends: nothing is made in the kernel.
- * For the abuse tests and for whoever works on src/control/.
+ * The tests of HTTP use it, and so may developers of src/control/.
  *
  *	control_harness SOCKET [--loading | --adopting] [--http ADDR:PORT] [--descriptors N]
  *
@@ -180,7 +180,7 @@ static bool is_loading(void *context)
 	return loading;
 }
 
-/* What a former run left is known: one sandbox, "left". */
+/* The registry gets the one sandbox that the former run left, "left". */
 static void end_loading(void)
 {
 	struct problem problem;
@@ -218,7 +218,7 @@ static void on_input(evutil_socket_t fd, short what, void *context)
 		event_base_loopbreak(base);
 }
 
-/* A thousand clients wait in one of the tests; weftd raises its limit as well. */
+/* In one of the tests a thousand clients wait; weftd raises its limit as well. */
 static void raise_descriptor_limit(void)
 {
 	struct rlimit limit;
@@ -228,7 +228,7 @@ static void raise_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Holds what descriptors there are, as a daemon under load would; the last N are left free. */
+/* Uses up the descriptors, as a daemon under load would, but for LEFT of them. */
 static void use_up_descriptors(unsigned left)
 {
 	struct rlimit limit = { .rlim_cur = 128, .rlim_max = 128 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The control socket put together: a unix socket (listen), an HTTP server that nobody can stall (gate), the routes (api).
+ * The control socket is a unix socket (http/listen), an HTTP server that nobody can stall (http/gate) and the routes (api).
  */
 #include "control/control.h"
 

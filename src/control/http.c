@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A browser that was lured to a name which resolves to this host's loopback sends that name as Host: only requests for an
+ * A browser that was lured to a name which resolves to this host's loopback sends that name as Host. So only requests for an
  * address that was configured (or "localhost", for a loopback one) are answered.
  */
 #include "base/addr.h"
@@ -43,7 +43,7 @@ static bool ctl_http_names(const char *host, const struct addr *addr)
 	return !strcasecmp(host, localhost) || (addr_port(addr) == 80 && !strcasecmp(host, "localhost"));
 }
 
-/* An address that stands for all of the host's is named by the one that the client came to: no name, so nothing to rebind. */
+/* A wildcard address is named by the address that the client connected to; that is no name, so it cannot be rebound. */
 static bool ctl_http_host_is_ours(const struct control_http *http, const char *host, int fd)
 {
 	struct addr local;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A reply is an HTTP response with a body of JSON, and the caller's identity for the log. The log line of a change is written here,
- * because every answer passes here.
+ * A reply is an HTTP response, most often with a body of JSON, and the caller's identity for the log. The log line of a change is
+ * written here, because every answer passes here.
  */
 #include "control/reply.h"
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A chunked body is decoded in place as it comes: what is decoded never grows beyond what was read, and the framing between is
- * dropped at once, so that the buffer holds the body and little more however small the chunks are.
+ * A chunked body is decoded in place as it comes. The framing between chunks is dropped at once, so that the buffer holds the body
+ * and little more however small the chunks are.
  */
 #include "http/head.h"
 
 #include <string.h>
 
-/* The value of a chunk's size line, extensions ignored; -1 if it is none. */
+/* Reads the size line of a chunk; extensions are ignored. 0, or -1: it is no such line. */
 static int chunk_read_size(const char *line, size_t length, uint64_t *size)
 {
 	size_t digits = 0;
@@ -31,7 +31,10 @@ static int chunk_read_size(const char *line, size_t length, uint64_t *size)
 	return 0;
 }
 
-/* A line at AT: 1 with its length (without CRLF) and what it takes in all, 0 while it is not complete, -1: too long or bare LF. */
+/*
+ * Reads the line at BYTES. 1 with its length without and (*TAKEN) with its CRLF; 0 while the line is not complete; -1 if it is too
+ * long or ends in a bare LF.
+ */
 static int chunk_take_line(const char *bytes, size_t length, size_t *line_length, size_t *taken)
 {
 	const char *end = memchr(bytes, '\n', length);
@@ -45,7 +48,7 @@ static int chunk_take_line(const char *bytes, size_t length, size_t *line_length
 	return 1;
 }
 
-/* One step over the raw bytes: CHUNK_MORE with *TAKEN 0 means that more must come first. */
+/* Takes one step over the raw bytes. CHUNK_MORE with *TAKEN 0: more must come first. */
 static enum chunk_verdict chunk_step(struct chunks *chunks, char *bytes, size_t raw_at, size_t length, size_t limit,
 				     size_t *taken)
 {

@@ -3,9 +3,9 @@
 #define WEFT_HTTP_EXCHANGE_H
 
 /*
- * One request and the response that its handler owes, now or later: either one answer of a known length (http_exchange_answer), or a
- * stream (_start, any number of _write, _end). An exchange outlives its client: when the client goes away, calls have no effect but
- * to free it. Main thread only.
+ * One request and the response that its handler owes, now or later: one answer of a known length (http_exchange_answer), or a
+ * stream (_start, any number of _write, _end). An exchange outlives its client: the answer to a client that went away is dropped.
+ * Main thread only.
  */
 
 #include <stdbool.h>
@@ -45,7 +45,7 @@ size_t http_exchange_pending(const struct http_exchange *exchange);
 /* False once the client went away. */
 bool http_exchange_has_client(const struct http_exchange *exchange);
 
-/* GONE is called once, when the client goes away before the answer; it may answer. It takes the place of a former one; NULL: none. */
+/* GONE is called once, when the client goes away before the answer; it may answer. It replaces a former one; NULL: none. */
 void http_exchange_on_gone(struct http_exchange *exchange, void (*gone)(void *context), void *context);
 
 /* ---- For gate.c ---- */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A connection is a bufferevent and goes round READING, SERVING, WRITING. While it is READING its bytes are collected and judged
- * (intake.h). For a complete request the handler gets an exchange, which owes the response (exchange.h). While it is SERVING the gate
- * watches for the client's end; the bytes of further requests wait in the bufferevent's input, which is bounded. The next request
- * is read when the client has taken the whole response.
+ * (intake.h). With a complete request the handler gets an exchange, by which it responds (exchange.h). While it is SERVING the gate
+ * watches for the client's end; further requests wait in the bufferevent's input, which is bounded. The next request is read when
+ * the client has taken the whole response.
  *
  * A refusal is written by the gate itself (REFUSING). Then it reads on and throws away (LINGERING), because a client that still
  * sends would otherwise be reset and never see the answer. Every state but SERVING has a deadline.
@@ -71,7 +71,7 @@ static void gate_on_deadline(void *context)
 		timer_start(&peer->deadline, HANGUP_CHECK_MS);
 }
 
-/* Too many connections: the oldest that has not sent a request makes room. */
+/* There are too many connections, so the oldest without a request is closed. False: there is none. */
 static bool gate_evict(struct http_gate *gate)
 {
 	struct http_peer *oldest = TAILQ_FIRST(&gate->peers.reading);
@@ -273,7 +273,7 @@ static void gate_on_written(struct bufferevent *bufferevent, void *arg)
 	}
 }
 
-/* A client that sends no more may still wait for the answer to its request. */
+/* The client's end, or an error. A client that sends no more may still wait for the answer to its request. */
 static void gate_on_event(struct bufferevent *bufferevent, short what, void *arg)
 {
 	struct http_peer *peer = arg;

@@ -23,7 +23,7 @@ enum {
 	GATE_REQUEST_MS = 10000, /* for a whole request, from its connection or the previous reply */
 	GATE_REPLY_MS = 60000,   /* for a client to take a reply */
 	GATE_READING_MAX = 512,  /* connections without a complete request; beyond, the oldest one is closed */
-	GATE_GRACE_MS = 1000,    /* how long a connection is safe from that */
+	GATE_GRACE_MS = 1000,    /* a connection is safe from that for so long */
 	GATE_PEERS_MAX = 2048,   /* connections in all */
 };
 
@@ -36,7 +36,7 @@ struct gate_request {
 	const char *host; /* the Host header; "" if there is none */
 	const char *body;
 	size_t body_length;
-	int fd;         /* of the connection, the gate's */
+	int fd;         /* of the connection; it belongs to the gate */
 	bool has_creds; /* false on TCP */
 	uid_t uid;
 	gid_t gid;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The forwarder may use up the process's descriptors; an operator must then still be heard. So each listening socket holds a
- * few descriptors of /dev/null in reserve. When accept() finds none free one of them is closed, and the kernel, which still
- * reports the connection, is asked again in the loop's next iteration. With the reserve gone an idle connection makes room. Without
- * one accepting is paused, because a listener that reports a connection nobody can accept would spin.
+ * few descriptors of /dev/null in reserve. When accept() finds none free, one of the reserve is closed, and the kernel, which still
+ * reports the connection, is asked again in the loop's next iteration. When the reserve is gone an idle connection makes room.
+ * Without any, accepting is paused, because the loop would spin on a connection that it cannot accept.
  */
 #include "http/gate_accept.h"
 

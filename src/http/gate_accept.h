@@ -3,7 +3,7 @@
 #define WEFT_HTTP_GATE_ACCEPT_H
 
 /*
- * A listening socket that goes on when descriptors run out. Main thread only.
+ * A listening socket that goes on accepting when descriptors run out. Main thread only.
  */
 
 #include <stdbool.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The head is read from its first byte each time more has come: it is short, and a parser without a memory cannot be led
- * astray by where the segments were cut. One byte at a time costs at most HEAD_MAX scans of a line end, which a deadline bounds.
+ * The head is read from its first byte each time more bytes have come. It is short, and a parser without a memory cannot be led
+ * astray by the cuts between segments. A client that sends single bytes causes at most HEAD_MAX scans within its deadline.
  *
- * Strict where two readers could disagree: no folded fields, no second Content-Length, no Content-Length beside
+ * The parser is strict where two readers could disagree: no folded fields, no second Content-Length, no Content-Length beside
  * Transfer-Encoding, no blank before a field's colon, no bare CR or NUL anywhere.
  */
 #include "http/head.h"
@@ -26,7 +26,7 @@ static bool head_is_token(const char *text, size_t length)
 	return length > 0;
 }
 
-/* A line without its end; -1 while its LF has not come. *NEXT: where the following one begins. */
+/* Finds the length of the line at FROM, without its end, and the beginning of the next one. 0, or -1 while its LF has not come. */
 static int head_next_line(const char *bytes, size_t length, size_t from, size_t *line_length, size_t *next)
 {
 	const char *end = memchr(bytes + from, '\n', length - from);
@@ -57,7 +57,7 @@ static enum head_method head_read_method(const char *text, size_t length)
 	return HEAD_OTHER;
 }
 
-/* The target reaches from the first blank to the last: a blank inside is a mistake in it, not another protocol. */
+/* The target reaches from the first blank to the last, for a blank inside it is a mistake in the target, not another protocol. */
 static enum head_verdict head_read_request_line(const char *line, size_t length, struct head *head)
 {
 	const char *first = memchr(line, ' ', length);
@@ -111,7 +111,7 @@ static bool head_list_has(const char *value, size_t length, const char *word)
 	return false;
 }
 
-/* What has been seen of the fields that say how long the body is. */
+/* Which of the fields that give the body's length have been seen. */
 struct framing {
 	bool has_length, has_encoding;
 };
@@ -142,7 +142,7 @@ static const char *head_read_host(const char *value, size_t length, struct head 
 	return NULL;
 }
 
-/* NULL, or what is wrong with the field. */
+/* Reads one field. NULL, or a sentence that says why it is refused. */
 static const char *head_read_field(const char *line, size_t length, struct framing *framing, struct head *head)
 {
 	const char *colon = memchr(line, ':', length);
@@ -182,7 +182,7 @@ static const char *head_read_field(const char *line, size_t length, struct frami
 	return NULL;
 }
 
-/* What no longer can become a request line, however it goes on: a first word that is no token, or one without an end. */
+/* Whether BYTES cannot become a request line however they go on: the first word is no token, or has no end. */
 static bool head_is_hopeless(const char *bytes, size_t length)
 {
 	enum { METHOD_MAX = 32 };

@@ -3,8 +3,7 @@
 #define WEFT_HTTP_HEAD_H
 
 /*
- * The head of an HTTP/1.x request and a chunked body, read strictly and without side effects: the control socket judges a
- * request by itself before libevent sees it. Pure; any thread.
+ * Reads the head of an HTTP/1.x request and a chunked body, strictly and without side effects. Pure; any thread.
  */
 
 #include <stdbool.h>
@@ -30,7 +29,7 @@ enum head_method {
 
 enum head_verdict {
 	HEAD_MORE,     /* it is not complete yet, and nothing is wrong so far */
-	HEAD_COMPLETE, /* struct head says all */
+	HEAD_COMPLETE, /* struct head is filled in */
 	HEAD_NOT_HTTP, /* to be answered with a bare 400 */
 	HEAD_BAD,      /* HTTP, but not acceptable: 400 with the detail */
 	HEAD_TOO_LONG, /* 431 */
@@ -43,7 +42,7 @@ struct head {
 	bool printable;       /* every byte of the target is one that may stand in a URI unescaped, or a % */
 	unsigned minor;       /* of HTTP/1.minor: 0 or 1 */
 	bool close;           /* no further request is to follow on this connection */
-	bool chunked;         /* the body's length is told by its chunks, not by content_length */
+	bool chunked;         /* the body's chunks give its length, not content_length */
 	bool expect_continue; /* the client waits for 100 before it sends the body */
 	uint64_t content_length;
 	bool has_host;
@@ -53,8 +52,8 @@ struct head {
 };
 
 /*
- * Reads what has come so far. The judgement is final unless it is HEAD_MORE; then call again from the start when more has come.
- * What cannot become HTTP any more is told at once, not when a line ends.
+ * Reads the bytes that have come so far. The verdict is final unless it is HEAD_MORE; then call again from the first byte when more
+ * have come. Bytes that cannot become HTTP any more are refused at once, not when a line ends.
  */
 enum head_verdict head_read(const char *bytes, size_t length, struct head *head);
 
@@ -65,7 +64,7 @@ enum chunk_verdict {
 	CHUNK_TOO_LONG, /* more than the limit given */
 };
 
-/* How far a chunked body is read. Zeroed before the first call. */
+/* The progress of reading a chunked body. Zeroed before the first call. */
 struct chunks {
 	enum {
 		CHUNK_AT_SIZE, /* a line with a size follows */
@@ -80,8 +79,9 @@ struct chunks {
 };
 
 /*
- * Decodes in place: BYTES begins with chunks->body decoded bytes, then come new raw ones up to LENGTH. What is decoded is moved
- * together, what is left over (after CHUNK_COMPLETE: the next request) follows it: *LENGTH gets what remains in all.
+ * Decodes in place. BYTES begins with chunks->body decoded bytes; raw ones follow up to *LENGTH. The decoded bytes are moved
+ * together, and undecoded ones follow them (after CHUNK_COMPLETE: the next request). *LENGTH gets the length of both. LIMIT is the
+ * largest body.
  */
 enum chunk_verdict chunks_read(struct chunks *chunks, char *bytes, size_t *length, size_t limit);
 

@@ -13,7 +13,7 @@ struct evbuffer;
 
 enum { INTAKE_BODY_MAX = 64 * 1024 }; /* bytes of a request's body; beyond: 413 */
 
-/* One connection's. Zeroed before the first call. */
+/* Of one connection. Zeroed before the first call. */
 struct intake {
 	char *text; /* the request so far, and the beginning of the next one */
 	size_t text_length, text_size;
@@ -26,7 +26,7 @@ struct intake {
 
 enum intake_verdict {
 	INTAKE_MORE,     /* the request is not complete yet, and nothing is wrong so far */
-	INTAKE_COMPLETE, /* it can be served: the accessors below are valid until intake_drop() */
+	INTAKE_COMPLETE, /* it can be served; the accessors below are valid until intake_drop() */
 	INTAKE_REFUSED,  /* it is to be answered as struct intake_refusal says, and the connection to be closed */
 };
 
@@ -44,7 +44,7 @@ bool intake_expects_continue(const struct intake *intake);
 const char *intake_target(const struct intake *intake); /* head.target_length bytes, not terminated */
 const char *intake_body(const struct intake *intake, size_t *length);
 
-/* Forgets the complete request; what came behind it remains for the next one. */
+/* Forgets the complete request; the bytes behind it remain for the next one. */
 void intake_drop(struct intake *intake);
 
 void intake_free(struct intake *intake);

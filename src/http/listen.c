@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The file is bound under a umask that shuts everybody out, gets its group and mode, and only then is listened on: at no time
- * can somebody connect who may not. A connect() tells a socket that is left over (refused) from one that is served.
+ * The file is bound under a umask that shuts everybody out, gets its group and mode, and only then is listened on, so that nobody
+ * without permission can ever connect. A connect() is refused by a socket that is left over, and not by one that is served.
  */
 #include "http/listen.h"
 
@@ -30,7 +30,7 @@ static int http_listen_find_group(const char *name, gid_t *gid, struct err *err)
 	return 0;
 }
 
-/* The directory of PATH, one level, if it is missing: /run is empty after a boot. */
+/* Makes the directory of PATH, one level, if it is missing. /run is empty after a boot. */
 static void http_listen_make_directory(const char *path)
 {
 	AUTO_FREE char *directory = strdup(path);
@@ -39,7 +39,7 @@ static void http_listen_make_directory(const char *path)
 	if (!slash || slash == directory)
 		return;
 	*slash = '\0';
-	mkdir(directory, 0755); /* if that fails, bind() says why */
+	mkdir(directory, 0755); /* if that fails, bind() reports why */
 }
 
 static int http_listen_report_holder(int fd, const char *path, struct err *err)
@@ -52,7 +52,7 @@ static int http_listen_report_holder(int fd, const char *path, struct err *err)
 	return err_set(err, 0, "another weftd (pid %d) answers on %s", holder.pid, path);
 }
 
-/* Removes what a dead daemon left at ADDRESS. 0 or -1 with ERR. */
+/* Removes the socket file that a dead daemon left at ADDRESS. 0 or -1 with ERR. */
 static int http_listen_remove_stale(const struct sockaddr_un *address, struct err *err)
 {
 	struct stat status;
@@ -87,7 +87,7 @@ static int http_listen_bind_closed(int fd, const struct sockaddr_un *address, st
 	return result < 0 ? err_set(err, error, "bind %s", address->sun_path) : 0;
 }
 
-/* The bound file gets its group and mode, and is remembered. */
+/* Gives the bound file its group and mode, remembers it, and listens. */
 static int http_listen_open_to_group(int fd, struct http_listen_socket *socket, struct err *err)
 {
 	struct stat status;

@@ -3,7 +3,7 @@
 #define WEFT_HTTP_LISTEN_H
 
 /*
- * The control socket as a file: made, owned, and taken away again. And who may speak on it.
+ * A listening unix socket as a file: its making, owner, permissions and removal. Main thread only.
  */
 
 #include <stdbool.h>
@@ -15,22 +15,22 @@ struct err;
 struct http_listen_socket {
 	int fd; /* -1: none */
 	char path[108];
-	dev_t device; /* of the file that we made */
+	dev_t device; /* of the file that was made */
 	ino_t inode;
 	bool has_group;
 	gid_t group;
 };
 
 /*
- * Binds PATH with mode 0660 and GROUP (NULL: none) and listens. A socket file that nobody answers on is replaced; one that is
- * answered, or what is no socket, is refused. 0 or -1 with ERR.
+ * Binds PATH with mode 0660 and GROUP (NULL: none) and listens. A socket file that nobody answers on is replaced. It is an error if
+ * somebody answers, or if the file is no socket. 0 or -1 with ERR.
  */
 int http_listen_open(const char *path, const char *group, struct http_listen_socket *socket, struct err *err);
 
-/* Removes the file, unless it is somebody else's by now. The descriptor is whoever's took it. */
+/* Removes the file, unless another process has replaced it. The descriptor stays open: it belongs to the gate. */
 void http_listen_unlink(struct http_listen_socket *socket);
 
-/* Whether the client at FD may call: root, our own user, or a member of the group. The file's mode says the same. */
+/* Whether the client at FD may call: root, weftd's own user, or a member of the group. The file's mode says the same. */
 bool http_listen_allows(const struct http_listen_socket *socket, int fd, uid_t uid, gid_t gid);
 
 #endif

@@ -80,7 +80,7 @@ no_memory:
 	return NULL;
 }
 
-/* Without the shutdown a client on TCP whose last bytes were not read would be reset before it has read the reply. */
+/* The shutdown sends the end of the reply first: close() alone resets a connection on TCP whose last bytes were not read. */
 void peer_free(struct http_peer *peer)
 {
 	peer_unlist(peer);
