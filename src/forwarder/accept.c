@@ -13,16 +13,17 @@
 #include "forwarder/accept.h"
 
 #include "base/clock.h"
+#include "base/container_of.h"
 #include "base/err.h"
 #include "forwarder/admission.h"
-#include "forwarder/connection.h"
 #include "forwarder/core.h"
 #include "forwarder/endpoint.h"
+#include "forwarder/life.h"
 #include "forwarder/route.h"
+#include "forwarder/socket.h"
 #include "forwarder/worker.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -33,52 +34,50 @@ enum {
 
 /* ---- Accepting: worker's thread ---- */
 
-static size_t load_of(const struct worker *worker)
-{
-	return atomic_load_explicit(&worker->load, memory_order_relaxed);
-}
+/* A client that another thread accepted. */
+struct arrival_message {
+	struct mail mail;
+	struct arrival arrival;
+	const struct endpoint_share *unasked; /* its worker has still to apply the limits; NULL: they were applied */
+};
 
 /* The share that the next connection goes to: SHARE itself but for a good reason. */
-static struct endpoint_share *choose(struct endpoint_share *share)
+static struct endpoint_share *accept_choose(struct endpoint_share *share)
 {
 	struct fwd_endpoint *endpoint = share->endpoint;
 	struct endpoint_share *best = share;
-	size_t least = load_of(share->worker);
+	size_t least = tally_load(share->worker);
 
 	for (size_t i = 0; i < endpoint->share_count; i++) {
 		struct endpoint_share *other = &endpoint->shares[i];
-		size_t load = load_of(other->worker);
+		size_t load = tally_load(other->worker);
 
 		if (load < least) {
 			best = other;
 			least = load;
 		}
 	}
-	return load_of(share->worker) > least + least / 4 + SLACK ? best : share;
+	return tally_load(share->worker) > least + least / 4 + SLACK ? best : share;
 }
 
-/* limits_take() has counted the rest. */
-static void count_arrival(const struct arrival *arrival)
+/* admission_take() has counted the rest. */
+static void accept_count(const struct arrival *arrival)
 {
-	struct fwd_route *route = arrival->side->route;
-
 	endpoint_reference(arrival->endpoint);
-	atomic_fetch_add_explicit(&route->total, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&route->forwarder->promised, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&arrival->side->worker->load, 1, memory_order_relaxed);
+	tally_arrive(arrival->side);
 }
 
 /* False: there is no room for one more, and it was reset. */
-static bool admit(const struct endpoint_share *share, int fd, const struct addr *client)
+static bool accept_admit(const struct endpoint_share *share, int fd, const struct addr *client)
 {
-	if (limits_take(share->side->route, &share->side->state))
+	if (admission_take(share->side->route, &share->side->state))
 		return true;
-	limits_refuse(share, client);
-	close_with_reset(&fd);
+	admission_refuse(share, client);
+	socket_reset(&fd);
 	return false;
 }
 
-static struct arrival arrival_now(const struct endpoint_share *share, int fd, const struct addr *client)
+static struct arrival accept_arrival_now(const struct endpoint_share *share, int fd, const struct addr *client)
 {
 	return (struct arrival){ .fd = fd,
 				 .client = *client,
@@ -88,67 +87,68 @@ static struct arrival arrival_now(const struct endpoint_share *share, int fd, co
 }
 
 /* One that main took: only now is it looked at as any other, as limits and counters are the worker's. */
-static bool admit_last(const struct endpoint_share *share, const struct arrival *arrival)
+static bool accept_admit_last(const struct endpoint_share *share, const struct arrival *arrival)
 {
-	atomic_fetch_sub_explicit(&share->worker->forwarder->promised, 1, memory_order_relaxed);
-	if (!admit(share, arrival->fd, &arrival->client))
+	tally_unpromise(share->worker->forwarder);
+	if (!accept_admit(share, arrival->fd, &arrival->client))
 		return false;
-	count_arrival(arrival);
+	accept_count(arrival);
 	return true;
 }
 
-static void deliver_arrival(struct mail *mail)
+static void accept_on_arrival(struct mail *mail)
 {
-	struct arrival_letter *letter = (struct arrival_letter *)mail;
-	struct arrival arrival = letter->arrival;
-	const struct endpoint_share *unasked = letter->unasked;
+	struct arrival_message *message = container_of(mail, struct arrival_message, mail);
+	struct arrival arrival = message->arrival;
+	const struct endpoint_share *unasked = message->unasked;
 
-	free(letter);
-	atomic_fetch_sub_explicit(&arrival.side->coming, 1, memory_order_relaxed);
-	if (!unasked || admit_last(unasked, &arrival))
-		connection_begin(arrival.side->worker, &arrival);
+	free(message);
+	tally_deliver(arrival.side);
+	if (!unasked || accept_admit_last(unasked, &arrival))
+		life_begin(arrival.side->worker, &arrival);
 	else
 		route_side_check_empty(arrival.side);
 }
 
 /* ARRIVAL as a letter to its side's worker, counted as coming; mailbox_post() is owed. NULL for lack of memory. */
-static struct arrival_letter *letter_new(const struct arrival *arrival, const struct endpoint_share *unasked)
+static struct arrival_message *accept_message_new(const struct arrival *arrival, const struct endpoint_share *unasked)
 {
-	struct arrival_letter *letter = malloc(sizeof(*letter));
+	struct arrival_message *message = malloc(sizeof(*message));
 
-	if (!letter)
+	if (!message)
 		return NULL;
-	*letter = (struct arrival_letter){ .mail.deliver = deliver_arrival, .arrival = *arrival, .unasked = unasked };
-	atomic_fetch_add_explicit(&arrival->side->coming, 1, memory_order_relaxed);
-	return letter;
+	*message =
+	    (struct arrival_message){ .mail.deliver = accept_on_arrival, .arrival = *arrival, .unasked = unasked };
+	tally_send(arrival->side);
+	return message;
 }
 
 /* To another worker. False for lack of memory. */
-static bool hand_over(const struct endpoint_share *to, struct arrival arrival)
+static bool accept_hand_over(const struct endpoint_share *to, struct arrival arrival)
 {
 	arrival.side = to->side;
-	struct arrival_letter *letter = letter_new(&arrival, NULL);
+	struct arrival_message *message = accept_message_new(&arrival, NULL);
 
-	if (!letter)
+	if (!message)
 		return false;
-	count_arrival(&arrival);
-	mailbox_post(to->worker->mailbox, &letter->mail);
+	accept_count(&arrival);
+	mailbox_post(to->worker->mailbox, &message->mail);
 	return true;
 }
 
-static void take(struct endpoint_share *share, int fd, const struct addr *client)
+static void accept_take(struct endpoint_share *share, int fd, const struct addr *client)
 {
 	struct worker *worker = share->worker;
 	const struct endpoint_share *chosen;
 
-	if (!admit(share, fd, client))
+	if (!accept_admit(share, fd, client))
 		return;
-	struct arrival arrival = arrival_now(share, fd, client);
+	struct arrival arrival = accept_arrival_now(share, fd, client);
 
-	chosen = choose(share);
-	if (chosen != share && hand_over(chosen, arrival))
+	chosen = accept_choose(share);
+	if (chosen != share && accept_hand_over(chosen, arrival))
 		return;
-	count_arrival(&arrival);
+	accept_count(&arrival);
 	worker->arrivals[worker->arrival_count++] = arrival;
 }
 
@@ -162,7 +162,7 @@ static bool accept_failed(struct forwarder *forwarder, int error)
 	case ENFILE:
 	case ENOBUFS:
 	case ENOMEM:
-		limits_pause_accepting(forwarder, error);
+		admission_pause(forwarder, error);
 		return false;
 	default:
 		/* What was wrong with one connection that is gone already, accept(2): the next may be well. */
@@ -174,25 +174,23 @@ static void accept_some(struct endpoint_share *share)
 {
 	struct forwarder *forwarder = share->worker->forwarder;
 
-	for (unsigned i = 0; i < ACCEPTS_MAX && !atomic_load_explicit(&forwarder->accept_paused, memory_order_relaxed);
-	     i++) {
+	for (unsigned i = 0; i < ACCEPTS_MAX && !admission_is_paused(forwarder); i++) {
 		struct addr client = { 0 };
 		socklen_t size = sizeof(client);
 		int fd = accept4(share->fd, &client.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
-			take(share, fd, &client);
-			limits_look_at_descriptor(forwarder, fd);
+			accept_take(share, fd, &client);
+			admission_look_at_descriptor(forwarder, fd);
 		} else if (!accept_failed(forwarder, errno)) {
 			return;
 		}
 	}
 }
 
-static void on_readable(struct poll_source *source, uint32_t events)
+static void accept_on_readable(struct poll_source *source, uint32_t events)
 {
-	struct endpoint_share *share =
-	    (struct endpoint_share *)((char *)source - offsetof(struct endpoint_share, readable));
+	struct endpoint_share *share = container_of(source, struct endpoint_share, readable);
 	struct worker *worker = share->worker;
 
 	(void)events;
@@ -203,18 +201,17 @@ static void on_readable(struct poll_source *source, uint32_t events)
 	pthread_mutex_unlock(&worker->accepting);
 
 	for (size_t i = 0; i < worker->arrival_count; i++)
-		connection_begin(worker, &worker->arrivals[i]);
+		life_begin(worker, &worker->arrivals[i]);
 }
 
 /* The last that this worker hears of the socket. */
-static void deliver_closed(struct mail *mail)
+static void accept_on_closed(struct mail *mail)
 {
-	struct endpoint_share *share =
-	    (struct endpoint_share *)((char *)mail - offsetof(struct endpoint_share, closed));
+	struct endpoint_share *share = container_of(mail, struct endpoint_share, closed);
 
 	poller_forget(share->worker->poller, &share->readable);
 	if (share->reset)
-		connections_reset_endpoint(share->worker, share->endpoint);
+		life_reset_endpoint(share->worker, share->endpoint);
 	endpoint_release(share->endpoint);
 }
 
@@ -224,25 +221,25 @@ static void deliver_closed(struct mail *mail)
  * To a worker as a letter, before the one that says that the socket is closed. False for lack of memory. The descriptor for its guest is
  * promised here: a whole queue is taken before a worker comes to the first of them.
  */
-static bool send_last(const struct endpoint_share *share, int fd, const struct addr *client)
+static bool accept_send_last(const struct endpoint_share *share, int fd, const struct addr *client)
 {
-	struct arrival arrival = arrival_now(share, fd, client);
-	struct arrival_letter *letter = letter_new(&arrival, share);
+	struct arrival arrival = accept_arrival_now(share, fd, client);
+	struct arrival_message *message = accept_message_new(&arrival, share);
 
-	if (!letter)
+	if (!message)
 		return false;
-	atomic_fetch_add_explicit(&share->worker->forwarder->promised, 1, memory_order_relaxed);
-	mailbox_post(share->worker->mailbox, &letter->mail);
+	tally_promise(share->worker->forwarder);
+	mailbox_post(share->worker->mailbox, &message->mail);
 	return true;
 }
 
 /* What waits in the queue of FD, a full one at most; nobody else accepts from it any more. */
-static void take_last(const struct fwd_endpoint *endpoint, int fd)
+static void accept_take_last(const struct fwd_endpoint *endpoint, int fd)
 {
 	const struct endpoint_share *shares = endpoint->shares;
 	struct forwarder *forwarder = shares[0].worker->forwarder;
 
-	for (size_t i = 0; i < SOMAXCONN && !atomic_load(&forwarder->accept_paused); i++) {
+	for (size_t i = 0; i < SOMAXCONN && !admission_is_paused(forwarder); i++) {
 		struct addr client = { 0 };
 		socklen_t size = sizeof(client);
 		int taken = accept4(fd, &client.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -251,11 +248,11 @@ static void take_last(const struct fwd_endpoint *endpoint, int fd)
 			return;
 		if (taken < 0)
 			continue;
-		if (!send_last(&shares[i % endpoint->share_count], taken, &client)) {
-			close_with_reset(&taken);
+		if (!accept_send_last(&shares[i % endpoint->share_count], taken, &client)) {
+			socket_reset(&taken);
 			return;
 		}
-		limits_look_at_descriptor(forwarder, taken);
+		admission_look_at_descriptor(forwarder, taken);
 	}
 }
 
@@ -276,7 +273,7 @@ int accept_resume(struct fwd_endpoint *endpoint)
 	return 0;
 }
 
-void accept_pause(struct fwd_endpoint *endpoint)
+void accept_suspend(struct fwd_endpoint *endpoint)
 {
 	for (size_t i = 0; i < endpoint->share_count; i++) {
 		struct endpoint_share *share = &endpoint->shares[i];
@@ -305,12 +302,12 @@ int accept_open(struct forwarder *forwarder, struct fwd_endpoint *endpoint, stru
 		share->worker = forwarder->workers[index];
 		share->endpoint = endpoint;
 		share->side = route_side_at(route, index);
-		share->readable.happened = on_readable;
+		share->readable.happened = accept_on_readable;
 		share->fd = fd;
 		if (!share->side)
 			return err_set(err, ENOMEM, "route");
 	}
-	if (!atomic_load(&forwarder->accept_paused) && accept_resume(endpoint) < 0) {
+	if (!admission_is_paused(forwarder) && accept_resume(endpoint) < 0) {
 		err_set(err, errno, "epoll");
 		accept_close(endpoint, true);
 		return -1;
@@ -323,7 +320,7 @@ void accept_close(struct fwd_endpoint *endpoint, bool reset)
 	const struct forwarder *forwarder = endpoint->shares[0].worker->forwarder;
 	int fd = endpoint->shares[0].fd;
 
-	accept_pause(endpoint);
+	accept_suspend(endpoint);
 	for (size_t i = 0; i < endpoint->share_count; i++) {
 		struct endpoint_share *share = &endpoint->shares[i];
 
@@ -333,13 +330,13 @@ void accept_close(struct fwd_endpoint *endpoint, bool reset)
 	}
 	/* At the end of it all the queue is left to who has the socket next. */
 	if (!reset && !atomic_load(&forwarder->stopping))
-		take_last(endpoint, fd);
+		accept_take_last(endpoint, fd);
 	/* Only now can none be handed over any more: these letters are the last that name the endpoint. */
 	for (size_t i = 0; i < endpoint->share_count; i++) {
 		struct endpoint_share *share = &endpoint->shares[i];
 
 		share->reset = reset;
-		share->closed.deliver = deliver_closed;
+		share->closed.deliver = accept_on_closed;
 		endpoint_reference(endpoint);
 		mailbox_post(share->worker->mailbox, &share->closed);
 	}

@@ -31,7 +31,7 @@ void accept_close(struct fwd_endpoint *endpoint, bool reset);
 void accept_wait(struct forwarder *forwarder);
 
 /* Leaves clients in the socket's queue, or takes them again. accept_resume(): 0, or -1 for lack of memory. Main thread. */
-void accept_pause(struct fwd_endpoint *endpoint);
+void accept_suspend(struct fwd_endpoint *endpoint);
 int accept_resume(struct fwd_endpoint *endpoint);
 
 #endif

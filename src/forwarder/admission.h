@@ -2,39 +2,57 @@
 #ifndef WEFT_FORWARDER_ADMISSION_H
 #define WEFT_FORWARDER_ADMISSION_H
 
+/*
+ * How much is too much: connections of one sandbox, connections of all, descriptors. Beyond the first two limits a client is reset;
+ * beyond the third it stays in the kernel's queue until descriptors are free again. All functions: any thread, unless they say
+ * otherwise.
+ */
+
+#include "base/loop.h"
 #include "forwarder/forwarder.h"
+
+#include <stdatomic.h>
 
 struct addr;
 struct endpoint_share;
 struct route_state;
 
-/*
- * How much is too much: connections of one sandbox, connections of all, descriptors. Beyond the first two a client is reset;
- * beyond the third it is left in the kernel's queue until there is room.
- */
+/* Accepting pauses for all listeners together, because descriptors are everybody's. */
+struct admission {
+	atomic_bool paused;
+	atomic_int pause_error; /* errno that caused the pause; 0: the reserve is reached */
+	struct mail pause;      /* to main, from the thread that paused */
+	atomic_int descriptors; /* those with higher numbers are the reserve */
+};
 
-/* Sets up what a pause needs. Main thread. */
-void limits_init(struct forwarder *forwarder);
+/* Whether one more connection to ROUTE is allowed by STATE, the route's state as the caller's thread knows it. */
+bool admission_allows(const struct fwd_route *route, const struct route_state *state);
 
-/* Whether one more connection to ROUTE is allowed by STATE, its state as the caller knows it. Any thread. */
-bool limits_admit(const struct fwd_route *route, const struct route_state *state);
+/* The same, and counts the connection in the same step. */
+bool admission_take(struct fwd_route *route, const struct route_state *state);
 
-/* The same, and counts it at once: whoever asks meanwhile is told of one more. Any thread. */
-bool limits_take(struct fwd_route *route, const struct route_state *state);
+/* Counts and logs a connection that was not admitted. The thread of SHARE's worker. */
+void admission_refuse(const struct endpoint_share *share, const struct addr *client);
 
-/* Counts and logs a connection that was not. The thread of SHARE's worker. */
-void limits_refuse(const struct endpoint_share *share, const struct addr *client);
+/* Whether accepting is paused. */
+bool admission_is_paused(const struct forwarder *forwarder);
 
-/* Stops all accepting, for ERROR of accept4(), until there are descriptors again; it goes on by itself. Any thread. */
-void limits_pause_accepting(struct forwarder *forwarder, int error);
+/* Stops all accepting, for ERROR of accept4(), until descriptors are free again; accept_pause.c resumes it. */
+void admission_pause(struct forwarder *forwarder, int error);
 
-/* FD was just made: pauses accepting when descriptors have come down to the reserve. Any thread. */
-void limits_look_at_descriptor(struct forwarder *forwarder, int fd);
+/* Whether the descriptor FD is not of the reserve. */
+bool admission_is_usable(const struct forwarder *forwarder, int fd);
+
+/* Whether ROOM descriptors beyond FD, the lowest free one, and beyond those promised are not of the reserve. */
+bool admission_has_room(const struct forwarder *forwarder, int fd, int room);
+
+/* FD was just made: pauses accepting when the free descriptors are down to the reserve. */
+void admission_look_at_descriptor(struct forwarder *forwarder, int fd);
 
 /* Takes over RLIMIT_NOFILE as it is now. Main thread. */
-void limits_read(struct forwarder *forwarder);
+void admission_read_limit(struct forwarder *forwarder);
 
-/* The timer of a pause: forwarder_new() sets it up. */
-void limits_try_again(void *forwarder);
+/* RLIMIT_NOFILE as it is now; INT32_MAX: no limit, or an unknown one. */
+int admission_descriptor_limit(void);
 
 #endif

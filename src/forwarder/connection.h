@@ -3,64 +3,60 @@
 #define WEFT_FORWARDER_CONNECTION_H
 
 /*
- * A forwarded connection: two sockets and a stream each way. It lives on one worker, whose thread alone touches it.
+ * A forwarded connection: two sockets and a stream each way. It lives on one worker, whose thread alone touches it. From accept to
+ * close:
  *
- *	connection.c  made from what the listener accepted; its events and timers go to the file of its state
- *	hold.c        HELD: the client waits until the guest may be dialed
- *	dial.c        DIALING: a connect under way, inside the sandbox's namespace
- *	pump.c        OPEN: bytes both ways
- *	close.c       the one way to end it: sockets closed, counted, one log line
+ *	accept.c  a worker accepts a client, or gets one from another thread; life.c makes the connection
+ *	hold.c    HELD: the client waits until the guest may be dialed
+ *	dial.c    DIALING: a connect under way, inside the sandbox's namespace
+ *	pump.c    OPEN: bytes both ways
+ *	close.c   LINGERING and CLOSED: the one way to end it: sockets closed, counted, one log line
+ *
+ * Each state is a table of operations, defined in its file. connection.c is the ground below them: it changes the state and leads
+ * events and timers to the operations.
  */
 
 #include "base/addr.h"
 #include "base/queue.h"
 #include "forwarder/forwarder.h"
-#include "forwarder/pipe_pool.h"
-#include "forwarder/poller.h"
+#include "forwarder/stream.h"
 #include "forwarder/wheel.h"
 
-struct arrival;
 struct connection;
 struct fwd_endpoint;
 struct route_side;
+struct route_state;
 struct worker;
 
-enum which {
-	CLIENT,
-	GUEST,
+enum connection_phase {
+	CONNECTION_BORN,    /* no state yet. Then HELD */
+	CONNECTION_HELD,    /* no socket to the guest: it may not be dialed, or not yet again. Then DIALING or CLOSED */
+	CONNECTION_DIALING, /* a socket to the guest, connecting. Then OPEN, HELD again, or CLOSED */
+	CONNECTION_OPEN,    /* the guest has answered. Then LINGERING or CLOSED */
+	CONNECTION_LINGERING, /* done except for the guest's acknowledgement of the last bytes. Then CLOSED */
+	CONNECTION_CLOSED,    /* ended and logged; freed at the end of the iteration. Final */
 };
 
-enum connection_state {
-	CONNECTION_HELD,      /* no socket to the guest: it may not be dialed, or not yet again. Then DIALING */
-	CONNECTION_DIALING,   /* a socket to the guest, connecting. Then OPEN, or HELD again */
-	CONNECTION_OPEN,      /* Then LINGERING or CLOSED */
-	CONNECTION_LINGERING, /* done but for the guest's acknowledgement of the last bytes. Then CLOSED */
-	CONNECTION_CLOSED,    /* ended and logged; freed at the end of the turn */
+/* What a connection does in one state. Each operation may change the state, and may close the connection. */
+struct connection_state {
+	enum connection_phase phase;
+	const char *name; /* as listed */
+	bool waits;       /* for the guest's answer: counts as held */
+
+	/* EVENTS (EPOLLIN, ...) of the socket of PEER, whose flags know them already. */
+	void (*event)(struct connection *connection, struct peer *peer, uint32_t events);
+
+	/* The time of connection_wait() has come. */
+	void (*expired)(struct connection *connection);
+
+	/* The end of an iteration, after connection_go_on_later(). */
+	void (*go_on)(struct connection *connection);
+
+	/* The state of its route has changed from BEFORE. */
+	void (*route_changed)(struct connection *connection, const struct route_state *before);
 };
 
-/* One of the two sockets. Once it is watched it stays so, edge-triggered, for both directions: nothing is ever re-armed. */
-struct peer {
-	struct poll_source source;
-	int fd; /* -1: none */
-	enum which which : 8;
-	bool readable : 1; /* not known to be drained */
-	bool writable : 1; /* not known to be full */
-	bool ended : 1;    /* its FIN was read */
-	bool watched : 1;
-	bool special : 1; /* a FIN, an error or an urgent byte was announced: a short read proves nothing any more */
-};
-
-/* The bytes from one peer to the other. */
-struct stream {
-	struct pipe pipe; /* holds bytes only while the receiver takes none; PIPE_NONE while copying */
-	char *rest;       /* read and not taken yet: owned; NULL: nothing */
-	uint32_t rest_at; /* of it, sent already */
-	uint32_t rest_size;
-	uint64_t bytes;    /* taken by the receiver */
-	bool bulk : 1;     /* the last reads were large: splice */
-	bool bounded : 1;  /* the kernel's buffers are */
-	bool finished : 1; /* FIN passed on: nothing will come */
-};
+extern const struct connection_state hold_state, dial_state, pump_state, linger_state, closed_state;
 
 struct connection {
 	TAILQ_ENTRY(connection) queue;  /* again or dead */
@@ -70,11 +66,11 @@ struct connection {
 	struct fwd_endpoint *endpoint; /* with a reference */
 	uint64_t id;
 	struct addr client;
-	enum connection_state state : 8;
-	bool queued : 1;  /* on the worker's queue `again` */
-	bool leaving : 1; /* HELD, DIALING: the client sent a FIN and nothing before it */
-	uint16_t dials;   /* attempts so far, saturated */
-	int error;        /* errno of the last failure: for the log line */
+	const struct connection_state *state; /* NULL: BORN. connection_become() alone sets it */
+	bool queued : 1;                      /* on the worker's queue `again` */
+	bool leaving : 1;                     /* HELD, DIALING: the client sent a FIN and nothing before it */
+	uint16_t dials;                       /* attempts so far, saturated */
+	int error;                            /* errno of the last failure: for the log line */
 
 	struct peer peers[2];     /* by enum which */
 	struct stream streams[2]; /* by the peer they come from */
@@ -98,13 +94,19 @@ uint64_t connection_next_id(void);
 /* Milliseconds since it was accepted. */
 uint64_t connection_age_ms(const struct connection *connection);
 
-/* Takes over what ARRIVAL owns, and begins. On failure the client is reset. */
-void connection_begin(struct worker *worker, const struct arrival *arrival);
+/* Milliseconds from accept to the guest's answer; -1: not yet. */
+int64_t connection_connect_ms(const struct connection *connection);
 
-/* Resets what came through ENDPOINT (reason: unregistered). */
-void connections_reset_endpoint(struct worker *worker, const struct fwd_endpoint *endpoint);
+/* Its phase; CONNECTION_BORN before the first connection_become(). */
+enum connection_phase connection_phase(const struct connection *connection);
 
-/* Expires at DUE_MS, for what the state makes of it; replaces what was awaited before. */
+/* Whether TO may follow FROM. */
+bool connection_may_become(enum connection_phase from, enum connection_phase to);
+
+/* Changes the state, and the count of held connections with it. A move that is not allowed is a bug, and aborts. */
+void connection_become(struct connection *connection, const struct connection_state *state);
+
+/* Expires at DUE_MS; replaces the time that was set before. */
 void connection_wait(struct connection *connection, uint64_t due_ms);
 
 /* The wheels' callback. */
@@ -113,73 +115,36 @@ void connection_expired(struct wheel_entry *entry);
 /* Watches PEER, whose fd is set, unless it is watched already. 0, or -1 with errno (ENOMEM, ENOSPC). */
 int connection_watch(struct connection *connection, struct peer *peer);
 
-/* The same for the client; ends the connection on failure. */
-void connection_watch_client(struct connection *connection);
-
 /* Has the kernel send to the client no faster than its route's pace. */
 void connection_pace(struct connection *connection);
 
-/* Queues it to go on at the end of this turn: a held one decides anew, an open one moves bytes. */
+/* Queues it for the operation `go_on` at the end of this iteration, and takes it off that queue. */
 void connection_go_on_later(struct connection *connection);
 void connection_dequeue(struct connection *connection);
-void connection_go_on(struct connection *connection);
-
-/* What the peer's socket reports as its error, and clears it there; 0: none. */
-int peer_error(const struct peer *peer);
-
-/* ---- hold.c ---- */
-
-/* Dials, waits, or ends it, as the route's state says. The state is HELD. */
-void hold_decide(struct connection *connection);
-
-/* Something happened to the client's socket while it is held or the guest is being dialed. */
-void hold_client_event(struct connection *connection, uint32_t events);
 
 /* ---- dial.c ---- */
 
+/* Begins an attempt. From HELD. */
 void dial_start(struct connection *connection);
-void dial_event(struct connection *connection, uint32_t events);
-void dial_expired(struct connection *connection);
-
-/* Drops the attempt: HELD again. */
-void dial_abandon(struct connection *connection);
 
 /* ---- pump.c ---- */
 
-/* The guest answered: from now on bytes flow. */
+/* The guest answered, and bytes flow from now on. From OPEN. */
 void pump_begin(struct connection *connection);
-
-/* Moves what can be moved, within a budget. */
-void pump_run(struct connection *connection);
-
-/* The same on EVENTS of PEER. */
-void pump_event(struct connection *connection, const struct peer *peer, uint32_t events);
-
-/* Gives back what a stream holds. */
-void stream_drop(struct connection *connection, struct stream *stream);
 
 /* ---- timeouts.c ---- */
 
-/* The connection is open: keepalive, idle and half-closed limits from now on. */
+/* Sets the timer of an open connection by its limits: idle, half closed, and the settling that sets keepalive. */
 void timeouts_begin(struct connection *connection);
 void timeouts_expired(struct connection *connection);
 
-/* Keepalive for the socket FD: probes after KEEPALIVE_MS of silence, each KEEPALIVE_MS; 0: off. Any thread. */
-void keepalive_set(int fd, unsigned keepalive_ms);
-
-/* The guest may be frozen for long from now on, and is not to be given up for that. */
+/* The guest may be frozen for long from now on, which does not end the connection. PAUSED_MS: how long it was. */
 void timeouts_pause(struct connection *connection);
 void timeouts_resume(struct connection *connection, uint64_t paused_ms);
 
 /* ---- close.c ---- */
 
-/* Ends it. ERROR: errno to be told in the log, 0 for none. Whatever is still awaited of the connection is not. */
+/* Ends it. ERROR: errno for the log line, 0 for none. Nothing is awaited of the connection any more. */
 void connection_close(struct connection *connection, enum close_reason reason, int error);
-
-/* LINGERING: the guest's socket has news. */
-void linger_event(struct connection *connection);
-
-/* Closes *FD with a reset instead of a FIN, and sets it to -1. */
-void close_with_reset(int *fd);
 
 #endif

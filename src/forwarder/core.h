@@ -3,16 +3,21 @@
 #define WEFT_FORWARDER_CORE_H
 
 #include "base/addr.h"
-#include "base/log.h"
 #include "base/loop.h"
 #include "base/queue.h"
+#include "forwarder/accept_pause.h"
+#include "forwarder/admission.h"
 #include "forwarder/forwarder.h"
+#include "forwarder/tally.h"
 
 #include <stdatomic.h>
 
 struct worker;
 
-/* The forwarder itself: what the main thread's files of this room share. Main thread only, but for what says otherwise. */
+/*
+ * The forwarder itself, in parts that their own files keep. Main thread only, except where a part says otherwise. Files of the
+ * workers come here by the functions of those parts.
+ */
 struct forwarder {
 	struct event_base *base;
 	const struct config *config;
@@ -25,35 +30,26 @@ struct forwarder {
 
 	LIST_HEAD(, listener) listeners;
 	LIST_HEAD(, fwd_route) routes;
-	struct fwd_route *nowhere;       /* who asks for the default endpoint while it leads nowhere is held here */
-	struct fwd_route *default_route; /* NULL: nowhere */
+	struct fwd_route *nowhere;       /* holds the clients of the default endpoint while that has no backend */
+	struct fwd_route *default_route; /* NULL: the default endpoint has no backend */
 
-	/* Any thread. */
-	atomic_size_t connections;  /* accepted and not yet ended; UDP flows too */
-	atomic_size_t flows;        /* of these, UDP: they end by silence alone, so no drain waits for them */
-	atomic_size_t bulk_streams; /* of all workers */
-	atomic_size_t promised;     /* of these, those without a socket to the guest: they need one descriptor more */
+	struct tally tally;         /* any thread */
+	struct admission admission; /* any thread */
+	struct accept_pause accept_pause;
 
-	/* Accepting pauses for all listeners together: descriptors are everybody's. */
-	struct timer accept_pause;
-	atomic_bool accept_paused;     /* any thread */
-	struct mail pause_letter;      /* from the worker that paused it */
-	atomic_int pause_error;        /* its errno; 0: the reserve is reached */
-	atomic_int descriptors_usable; /* those with higher numbers are the reserve; any thread */
-	uint64_t accept_pauses;
-	struct log_limit pause_lines; /* "accept paused" */
-
-	atomic_bool stopping; /* no letters to workers any more; any thread */
-	struct timer drain_timer;
-	uint64_t drain_until_ms;
-	void (*drained)(void *context);
-	void *drained_context;
+	atomic_bool stopping; /* no more messages to workers; any thread */
+	struct {
+		struct timer timer;
+		uint64_t until_ms;
+		void (*done)(void *context); /* NULL: no drain */
+		void *context;
+	} drain;
 };
 
 /* The worker with the fewest connections. */
-struct worker *forwarder_pick_worker(struct forwarder *forwarder);
+struct worker *fwd_pick_worker(struct forwarder *forwarder);
 
-/* The address of port PORT of every guest. */
-struct addr forwarder_guest(const struct forwarder *forwarder, uint16_t port);
+/* The address of port PORT of every guest. Any thread. */
+struct addr fwd_guest(const struct forwarder *forwarder, uint16_t port);
 
 #endif

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A dial is one short attempt. A booting guest swallows the first SYNs, and TCP's own back-off would notice it half a second to a
- * second after it listens; so an attempt that stays silent is dropped, with a reset, and a fresh one made. The socket is made
- * inside the sandbox's namespace and leads straight to the guest over its TAP.
+ * DIALING: one short attempt. A booting guest swallows the first SYNs, and TCP's own back-off would notice it half a second to a
+ * second after it listens. So a silent attempt is dropped, with a reset, and a fresh one made. The socket is made inside the sandbox's
+ * namespace and leads straight to the guest over its TAP.
  *
- * When one attempt is answered, those that wait for the same port dial at once.
+ * When one attempt is answered, the others that wait for the same port dial at once.
  */
 #include "base/err.h"
 #include "base/netns.h"
 #include "forwarder/connection.h"
 #include "forwarder/core.h"
-#include "forwarder/route.h"
+#include "forwarder/endpoint.h"
+#include "forwarder/route_side.h"
+#include "forwarder/socket.h"
 #include "forwarder/worker.h"
 
 #include <errno.h>
@@ -25,47 +27,51 @@ enum {
 	SILENT_MAX_MS = 200, /* an attempt is given longer each time: a busy guest is slow, not absent */
 };
 
-static uint64_t pause_ms(const struct connection *connection)
+static uint64_t dial_pause_ms(const struct connection *connection)
 {
-	return atomic_load_explicit(&connection->side->held, memory_order_relaxed) > CROWD ? PAUSE_CROWD_MS : PAUSE_MS;
+	return tally_held(connection->side) > CROWD ? PAUSE_CROWD_MS : PAUSE_MS;
 }
 
-static uint64_t silence_ms(const struct connection *connection)
+static uint64_t dial_silence_ms(const struct connection *connection)
 {
-	uint64_t limit = pause_ms(connection) + (uint64_t)connection->dials * 10;
+	uint64_t limit = dial_pause_ms(connection) + (uint64_t)connection->dials * 10;
 
 	return limit < SILENT_MAX_MS ? limit : SILENT_MAX_MS;
 }
 
-/* The guest's socket goes, and the descriptor is promised to the next attempt again. */
-static void drop_socket(struct connection *connection)
+/* ---- The end of an attempt ---- */
+
+/* The guest's socket goes, and the next attempt has the promise of its descriptor. */
+static void dial_drop_socket(struct connection *connection)
 {
 	struct peer *guest = &connection->peers[GUEST];
 
-	close_with_reset(&guest->fd);
+	socket_reset(&guest->fd);
 	poller_forget(connection->worker->poller, &guest->source);
-	atomic_fetch_add_explicit(&connection->worker->forwarder->promised, 1, memory_order_relaxed);
+	tally_promise(connection->worker->forwarder);
 }
 
-void dial_abandon(struct connection *connection)
+/* Drops the attempt, if there is one: HELD. */
+static void dial_abandon(struct connection *connection)
 {
 	if (connection->peers[GUEST].fd >= 0)
-		drop_socket(connection);
-	connection->state = CONNECTION_HELD;
-	/* From now on it may take long, and the client may go. If this fails, there is the next attempt. */
+		dial_drop_socket(connection);
+	if (connection_phase(connection) == CONNECTION_DIALING)
+		connection_become(connection, &hold_state);
+	/* It may take long from now on, and the client may leave. If this fails, the next attempt tries it again. */
 	connection_watch(connection, &connection->peers[CLIENT]);
 }
 
 /* HELD again, and another attempt after a pause; the deadline is looked at then. */
-static void retry(struct connection *connection)
+static void dial_retry(struct connection *connection)
 {
-	uint64_t due_ms = connection->worker->now_ms + pause_ms(connection);
+	uint64_t due_ms = connection->worker->now_ms + dial_pause_ms(connection);
 
 	dial_abandon(connection);
 	connection_wait(connection, due_ms < connection->deadline_ms ? due_ms : connection->deadline_ms);
 }
 
-static void refused(struct connection *connection)
+static void dial_refused(struct connection *connection)
 {
 	const struct route_state *state = &connection->side->state;
 	uint64_t now_ms = connection->worker->now_ms;
@@ -78,15 +84,15 @@ static void refused(struct connection *connection)
 	if (state->ready && now_ms - connection->refused_ms >= state->refused_grace_ms)
 		connection_close(connection, CLOSE_GUEST_REFUSED, 0);
 	else
-		retry(connection);
+		dial_retry(connection);
 }
 
 /* ERROR came back at once: from the namespace itself, not from the guest. */
-static void failed_here(struct connection *connection, int error)
+static void dial_failed_here(struct connection *connection, int error)
 {
 	switch (error) {
 	case EADDRNOTAVAIL:
-	case EAGAIN: /* what connect(2) says for want of a local port, in some kernels */
+	case EAGAIN: /* some kernels' connect(2), for want of a local port */
 		connection_close(connection, CLOSE_NO_PORT, 0);
 		break;
 	case ENETUNREACH:
@@ -95,15 +101,15 @@ static void failed_here(struct connection *connection, int error)
 		break;
 	case ECONNREFUSED:
 	case ECONNRESET:
-		refused(connection);
+		dial_refused(connection);
 		break;
 	case EMFILE:
 	case ENFILE:
 	case ENOBUFS:
 	case ENOMEM:
-		/* May pass; until the deadline. */
+		/* It may pass before the deadline. */
 		connection->error = error;
-		retry(connection);
+		dial_retry(connection);
 		break;
 	default:
 		connection_close(connection, CLOSE_ERROR, error);
@@ -112,43 +118,45 @@ static void failed_here(struct connection *connection, int error)
 }
 
 /* Not for each of a crowd that is answered at once: then the walk would cost more than it saves. */
-static void wake_others(struct connection *connection)
+static void dial_wake_others(struct connection *connection)
 {
 	struct route_side *side = connection->side;
 	uint64_t now_ms = connection->worker->now_ms;
 	struct connection *other;
 
-	if (!atomic_load_explicit(&side->held, memory_order_relaxed) || now_ms < side->woken_ms + PAUSE_MS)
+	if (!tally_held(side) || now_ms < side->woken_ms + PAUSE_MS)
 		return;
 	side->woken_ms = now_ms;
 	LIST_FOREACH(other, &side->connections, of_side)
 	{
-		if (other->state == CONNECTION_HELD && other->endpoint->guest_port == connection->endpoint->guest_port)
+		if (other->state == &hold_state && other->endpoint->guest_port == connection->endpoint->guest_port)
 			connection_go_on_later(other);
 	}
 }
 
-static void answered(struct connection *connection)
+static void dial_answered(struct connection *connection)
 {
 	struct peer *client = &connection->peers[CLIENT];
 
-	/* If it is watched only now, it has said something most likely, and need not be heard first. */
+	/* If it is watched only now, it has most likely sent something, and no event needs to announce that. */
 	client->readable |= !client->watched;
-	atomic_fetch_sub_explicit(&connection->side->held, 1, memory_order_relaxed);
 	wheel_cancel(&connection->timer);
-	connection->state = CONNECTION_OPEN;
+	connection_become(connection, &pump_state);
 	connection->error = 0;
-	connection_watch_client(connection);
-	if (connection->state != CONNECTION_OPEN)
+	if (connection_watch(connection, client) < 0) {
+		connection_close(connection, CLOSE_ERROR, ENOMEM);
 		return;
+	}
 	if (connection->dials > 1)
-		wake_others(connection);
+		dial_wake_others(connection);
 	if (connection->side->state.pace)
 		connection_pace(connection);
 	pump_begin(connection);
 }
 
-static int make_socket(struct connection *connection, int *error)
+/* ---- An attempt ---- */
+
+static int dial_make_socket(struct connection *connection, int *error)
 {
 	struct err err;
 	int one = 1;
@@ -158,7 +166,7 @@ static int make_socket(struct connection *connection, int *error)
 	*error = err.code;
 	if (fd < 0)
 		return -1;
-	atomic_fetch_sub_explicit(&connection->worker->forwarder->promised, 1, memory_order_relaxed);
+	tally_unpromise(connection->worker->forwarder);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	return fd;
 }
@@ -166,65 +174,103 @@ static int make_socket(struct connection *connection, int *error)
 void dial_start(struct connection *connection)
 {
 	struct peer *guest = &connection->peers[GUEST];
-	struct addr address = forwarder_guest(connection->worker->forwarder, connection->endpoint->guest_port);
+	struct addr address = fwd_guest(connection->worker->forwarder, connection->endpoint->guest_port);
 	int error;
 
 	if (connection->dials < UINT16_MAX)
 		connection->dials++;
-	*guest = (struct peer){ .fd = make_socket(connection, &error), .which = GUEST };
+	*guest = (struct peer){ .fd = dial_make_socket(connection, &error), .which = GUEST };
 	if (guest->fd < 0) {
 		if (error == EINVAL || error == EBADF)
 			connection_close(connection, CLOSE_NO_NAMESPACE, error);
 		else
-			failed_here(connection, error);
+			dial_failed_here(connection, error);
 		return;
 	}
 	int result = connect(guest->fd, &address.any, addr_length(&address));
 
 	error = result < 0 ? errno : 0;
 	if (error && error != EINPROGRESS) {
-		drop_socket(connection);
-		failed_here(connection, error);
+		dial_drop_socket(connection);
+		dial_failed_here(connection, error);
 		return;
 	}
 	if (connection_watch(connection, guest) < 0) {
-		drop_socket(connection);
+		dial_drop_socket(connection);
 		connection_close(connection, CLOSE_ERROR, ENOMEM);
 		return;
 	}
-	connection->state = CONNECTION_DIALING;
+	connection_become(connection, &dial_state);
 	if (!error) {
 		guest->writable = true;
-		answered(connection);
+		dial_answered(connection);
 		return;
 	}
-	connection_wait(connection, connection->worker->now_ms + silence_ms(connection));
+	connection_wait(connection, connection->worker->now_ms + dial_silence_ms(connection));
 }
 
-void dial_event(struct connection *connection, uint32_t events)
+/* ---- The state ---- */
+
+/* The client's events are a held client's. */
+static void dial_on_event(struct connection *connection, struct peer *peer, uint32_t events)
 {
-	int error = events & (EPOLLERR | EPOLLHUP) ? peer_error(&connection->peers[GUEST]) : 0;
+	if (peer->which == CLIENT) {
+		hold_state.event(connection, peer, events);
+		return;
+	}
+	int error = events & (EPOLLERR | EPOLLHUP) ? socket_error(peer->fd) : 0;
 
 	switch (error) {
 	case 0:
 		if (events & EPOLLOUT)
-			answered(connection);
+			dial_answered(connection);
 		break;
 	case ECONNREFUSED:
 	case ECONNRESET:
-		refused(connection);
+		dial_refused(connection);
 		break;
 	default:
-		/* A guest that boots says all kinds of things: only the deadline decides. */
+		/* A booting guest answers all kinds of errors: only the deadline decides. */
 		connection->error = error;
-		retry(connection);
+		dial_retry(connection);
 		break;
 	}
 }
 
-void dial_expired(struct connection *connection)
+static void dial_expired(struct connection *connection)
 {
 	connection->error = ETIMEDOUT;
 	dial_abandon(connection);
-	hold_decide(connection);
+	connection->state->go_on(connection);
 }
+
+static void dial_go_on(struct connection *connection)
+{
+	(void)connection;
+}
+
+/* A guest that went or pauses does not answer: HELD again, which then follows the change itself. */
+static void dial_on_route_changed(struct connection *connection, const struct route_state *before)
+{
+	const struct route_state *now = &connection->side->state;
+	enum close_reason reason;
+
+	if (route_state_ends_all(now, before, &reason)) {
+		connection_close(connection, reason, 0);
+	} else if (now->carrier_losses != before->carrier_losses || route_state_pauses(now, before)) {
+		dial_abandon(connection);
+		connection->state->route_changed(connection, before);
+	} else if (now->pace != before->pace) {
+		connection_pace(connection);
+	}
+}
+
+const struct connection_state dial_state = {
+	.phase = CONNECTION_DIALING,
+	.name = "dialing",
+	.waits = true,
+	.event = dial_on_event,
+	.expired = dial_expired,
+	.go_on = dial_go_on,
+	.route_changed = dial_on_route_changed,
+};

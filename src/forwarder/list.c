@@ -3,6 +3,7 @@
  * Listing asks each worker that has a share of the route, by a letter that comes back with what it has: no connection is ever
  * looked at by another thread than its own. The route cannot end before the letters have passed: they stay in order.
  */
+#include "base/container_of.h"
 #include "base/loop.h"
 #include "forwarder/connection.h"
 #include "forwarder/core.h"
@@ -11,7 +12,6 @@
 #include "forwarder/udp.h"
 #include "forwarder/worker.h"
 
-#include <stddef.h>
 #include <stdlib.h>
 
 struct listing {
@@ -33,40 +33,28 @@ struct part {
 	struct connection_info infos[];
 };
 
-static const char *state_name(const struct connection *connection)
+static const char *listing_state_name(const struct connection *connection)
 {
 	if (connection->side->state.paused)
 		return "paused";
-	switch (connection->state) {
-	case CONNECTION_HELD:
-		return "held";
-	case CONNECTION_DIALING:
-		return "dialing";
-	case CONNECTION_OPEN:
-		return connection->half_closed_ms ? "half-closed" : "open";
-	case CONNECTION_LINGERING:
-	case CONNECTION_CLOSED:
-		return "half-closed";
-	}
-	return "open";
+	return connection->half_closed_ms ? "half-closed" : connection->state->name;
 }
 
-static void describe(const struct connection *connection, struct connection_info *info)
+static void listing_describe(const struct connection *connection, struct connection_info *info)
 {
 	*info = (struct connection_info){
 		.id = connection->id,
-		.state = state_name(connection),
+		.state = listing_state_name(connection),
 		.bytes_to_guest = connection->streams[CLIENT].bytes,
 		.bytes_from_guest = connection->streams[GUEST].bytes,
 		.age_ms = connection_age_ms(connection),
-		.connect_ms =
-		    connection->connected_ms ? (int64_t)(connection->connected_ms - connection->accepted_ms) : -1,
+		.connect_ms = connection_connect_ms(connection),
 	};
 	addr_format(&connection->endpoint->listen, info->endpoint);
 	addr_format(&connection->client, info->client);
 }
 
-static void describe_flow(const struct udp_flow *flow, struct connection_info *info)
+static void listing_describe_flow(const struct udp_flow *flow, struct connection_info *info)
 {
 	*info = (struct connection_info){
 		.id = flow->id,
@@ -79,7 +67,7 @@ static void describe_flow(const struct udp_flow *flow, struct connection_info *i
 	addr_format(&flow->client, info->client);
 }
 
-static void describe_flows(struct part *part)
+static void listing_describe_flows(struct part *part)
 {
 	const struct udp_port *port;
 	const struct udp_flow *flow;
@@ -90,13 +78,13 @@ static void describe_flows(struct part *part)
 			LIST_FOREACH(flow, &port->flows[i], link)
 			{
 				if (part->count < part->limit)
-					describe_flow(flow, &part->infos[part->count++]);
+					listing_describe_flow(flow, &part->infos[part->count++]);
 			}
 		}
 	}
 }
 
-static void finish(struct listing *listing)
+static void listing_finish(struct listing *listing)
 {
 	listing->listed(listing->context, listing->infos, listing->count);
 	free(listing->infos);
@@ -104,47 +92,47 @@ static void finish(struct listing *listing)
 }
 
 /* Main thread. */
-static void deliver_answer(struct mail *mail)
+static void listing_on_answer(struct mail *mail)
 {
-	struct part *part = (struct part *)((char *)mail - offsetof(struct part, mail));
+	struct part *part = container_of(mail, struct part, mail);
 	struct listing *listing = part->listing;
 
 	for (size_t i = 0; i < part->count && listing->count < listing->room; i++)
 		listing->infos[listing->count++] = part->infos[i];
 	free(part);
 	if (--listing->waiting == 0)
-		finish(listing);
+		listing_finish(listing);
 }
 
 /* Worker's thread. */
-static void deliver_question(struct mail *mail)
+static void listing_on_question(struct mail *mail)
 {
-	struct part *part = (struct part *)((char *)mail - offsetof(struct part, mail));
+	struct part *part = container_of(mail, struct part, mail);
 	struct connection *connection;
 
 	LIST_FOREACH(connection, &part->side->connections, of_side)
 	{
 		if (part->count == part->limit)
 			break;
-		describe(connection, &part->infos[part->count++]);
+		listing_describe(connection, &part->infos[part->count++]);
 	}
-	describe_flows(part);
-	mail->deliver = deliver_answer;
+	listing_describe_flows(part);
+	mail->deliver = listing_on_answer;
 	mailbox_post(part->listing->forwarder->mailbox, mail);
 }
 
-static void deliver_nothing(struct mail *mail)
+static void listing_on_nothing(struct mail *mail)
 {
-	finish((struct listing *)((char *)mail - offsetof(struct listing, mail)));
+	listing_finish(container_of(mail, struct listing, mail));
 }
 
-static void ask(struct listing *listing, struct route_side *side, size_t limit)
+static void listing_ask(struct listing *listing, struct route_side *side, size_t limit)
 {
 	struct part *part = calloc(1, sizeof(*part) + limit * sizeof(part->infos[0]));
 
 	if (!part)
 		return;
-	part->mail.deliver = deliver_question;
+	part->mail.deliver = listing_on_question;
 	part->listing = listing;
 	part->side = side;
 	part->limit = limit;
@@ -156,7 +144,7 @@ void route_list(struct fwd_route *route, size_t limit,
 		void (*listed)(void *context, const struct connection_info *info, size_t count), void *context)
 {
 	struct forwarder *forwarder = route->forwarder;
-	size_t open = atomic_load(&route->connections);
+	size_t open = tally_route_connections(route);
 	struct listing *listing = calloc(1, sizeof(*listing));
 
 	if (!listing) {
@@ -169,10 +157,10 @@ void route_list(struct fwd_route *route, size_t limit,
 	/* After the farewell nothing may be asked. */
 	for (size_t i = 0; listing->infos && listing->room && !route->sides_there && i < forwarder->worker_count; i++) {
 		if (route->sides[i])
-			ask(listing, route->sides[i], listing->room);
+			listing_ask(listing, route->sides[i], listing->room);
 	}
 	if (!listing->waiting) {
-		listing->mail.deliver = deliver_nothing;
+		listing->mail.deliver = listing_on_nothing;
 		mailbox_post(forwarder->mailbox, &listing->mail);
 	}
 }

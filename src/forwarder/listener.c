@@ -9,10 +9,10 @@
 #include "config/config.h"
 #include "forwarder/accept.h"
 #include "forwarder/admission.h"
-#include "forwarder/connection.h"
 #include "forwarder/core.h"
 #include "forwarder/endpoint.h"
 #include "forwarder/route.h"
+#include "forwarder/socket.h"
 #include "forwarder/udp.h"
 
 #include <errno.h>
@@ -28,7 +28,7 @@ void listeners_pause(struct forwarder *forwarder)
 	LIST_FOREACH(listener, &forwarder->listeners, link)
 	{
 		if (!listener->udp)
-			accept_pause(listener->endpoint);
+			accept_suspend(listener->endpoint);
 	}
 	accept_wait(forwarder);
 }
@@ -40,7 +40,7 @@ void listeners_resume(struct forwarder *forwarder)
 	LIST_FOREACH(listener, &forwarder->listeners, link)
 	{
 		if (!listener->udp && accept_resume(listener->endpoint) < 0)
-			limits_pause_accepting(forwarder, errno);
+			admission_pause(forwarder, errno);
 	}
 }
 
@@ -72,7 +72,7 @@ static int listen_on_socket(int fd, unsigned keepalive_ms, struct err *err)
 		return err_set(err, errno, "fcntl");
 	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0)
 		return err_set(err, errno, "TCP_NODELAY");
-	keepalive_set(fd, keepalive_ms);
+	socket_set_keepalive(fd, keepalive_ms);
 	if (listen(fd, SOMAXCONN) < 0)
 		return err_set(err, errno, "listen");
 	return 0;

@@ -9,9 +9,9 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/netns.h"
-#include "forwarder/connection.h"
 #include "forwarder/core.h"
 #include "forwarder/route.h"
+#include "forwarder/socket.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -41,7 +41,7 @@ struct probe {
 
 static bool may_dial(const struct fwd_route *route)
 {
-	return route->state.up && !route->state.paused && route->state.netns_fd >= 0 && !route->dying;
+	return route_state_may_dial(&route->state) && !route->dying;
 }
 
 static void drop_attempt(struct probe *probe)
@@ -49,7 +49,7 @@ static void drop_attempt(struct probe *probe)
 	if (probe->event)
 		event_free(probe->event);
 	probe->event = NULL;
-	close_with_reset(&probe->fd);
+	socket_reset(&probe->fd);
 }
 
 static void try_later(struct probe *probe)
@@ -76,13 +76,9 @@ static void succeed(struct probe *probe)
 static void on_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct probe *probe = arg;
-	int error = 0;
-	socklen_t size = sizeof(error);
 
 	(void)what;
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
-		error = errno;
-	if (!error)
+	if (!socket_error(fd))
 		succeed(probe);
 	else
 		drop_attempt(probe); /* the timer runs already */
@@ -92,7 +88,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 static bool try_now(struct probe *probe)
 {
 	struct forwarder *forwarder = probe->route->forwarder;
-	struct addr guest = forwarder_guest(forwarder, probe->port);
+	struct addr guest = fwd_guest(forwarder, probe->port);
 	struct err err;
 
 	probe->fd =

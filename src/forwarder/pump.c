@@ -13,11 +13,11 @@
  * - A FIN is passed on when all bytes before it were taken.
  * - A turn moves a bounded number of bytes, and goes on at the end of the loop's turn.
  */
-#include "base/err.h"
 #include "forwarder/connection.h"
-#include "forwarder/core.h"
+#include "forwarder/endpoint.h"
 #include "forwarder/proxy_header.h"
-#include "forwarder/route.h"
+#include "forwarder/route_side.h"
+#include "forwarder/socket.h"
 #include "forwarder/worker.h"
 
 #include <errno.h>
@@ -32,10 +32,6 @@ enum {
 	BUDGET = 1024 * 1024, /* bytes of one stream in one wake-up */
 	READS = 64,           /* reads of one stream in one wake-up: they may be of a byte each */
 	BULK_MIN = 8 * 1024,  /* spliced at once: below, copying is cheaper */
-	/* The kernel's memory for the bulk streams of a worker: shared by them, within bounds for each. */
-	BUFFERS = 64 * 1024 * 1024,
-	BUFFER_MIN = 512 * 1024,
-	BUFFER_MAX = 4 * 1024 * 1024,
 };
 
 enum result {
@@ -54,7 +50,7 @@ struct work {
 	unsigned reads;
 };
 
-static enum result end_by_error(struct connection *connection, const struct peer *peer, int error)
+static enum result pump_end_by_error(struct connection *connection, const struct peer *peer, int error)
 {
 	bool reset = error == ECONNRESET || error == EPIPE;
 
@@ -65,71 +61,20 @@ static enum result end_by_error(struct connection *connection, const struct peer
 	return RESULT_CLOSED;
 }
 
-static void taken(struct work *work, size_t size)
+static void pump_taken(struct work *work, size_t size)
 {
 	struct connection *connection = work->connection;
-	struct worker *worker = connection->worker;
-	struct route_side *side = connection->side;
 	bool to_guest = work->to->which == GUEST;
 
 	work->stream->bytes += size;
 	work->budget -= size < work->budget ? size : work->budget;
-	count_add(to_guest ? &side->bytes_to_guest : &side->bytes_from_guest, size);
-	count_add(to_guest ? &worker->stats.bytes_to_guest : &worker->stats.bytes_from_guest, size);
-	atomic_store_explicit(&side->active_ms, worker->now_ms, memory_order_relaxed);
-	connection->active_ms = worker->now_ms;
-}
-
-/* ---- Pipes ---- */
-
-static void give_pipe_back(struct worker *worker, struct stream *stream)
-{
-	if (stream->pipe.read_fd < 0)
-		return;
-	pipe_pool_give_back(worker->pipes, &stream->pipe);
-	/* One that was not empty was closed. */
-	stream->pipe = PIPE_NONE;
-	worker->pipes_lent--;
-}
-
-static bool borrow_pipe(struct work *work)
-{
-	struct worker *worker = work->connection->worker;
-	struct err err;
-
-	if (work->stream->pipe.read_fd >= 0)
-		return true;
-	if (worker->pipes_lent >= PIPES_LENT_MAX || pipe_pool_borrow(worker->pipes, &work->stream->pipe, &err) < 0)
-		return false;
-	worker->pipes_lent++;
-	if (work->stream->pipe.write_fd <
-	    atomic_load_explicit(&worker->forwarder->descriptors_usable, memory_order_relaxed))
-		return true;
-	/* The last descriptors are for more than speed. */
-	give_pipe_back(worker, work->stream);
-	return false;
-}
-
-void stream_drop(struct connection *connection, struct stream *stream)
-{
-	give_pipe_back(connection->worker, stream);
-	free(stream->rest);
-	stream->rest = NULL;
-	if (stream->bounded) {
-		connection->worker->bulk_streams--;
-		atomic_fetch_sub_explicit(&connection->worker->forwarder->bulk_streams, 1, memory_order_relaxed);
-	}
-	stream->bounded = false;
+	tally_pass(connection->side, to_guest ? size : 0, to_guest ? 0 : size);
+	connection->active_ms = connection->worker->now_ms;
 }
 
 /* ---- Writing ---- */
 
-static bool is_pending(const struct stream *stream)
-{
-	return stream->rest || stream->pipe.filled;
-}
-
-static enum result flush_pipe(struct work *work)
+static enum result pump_flush_pipe(struct work *work)
 {
 	struct pipe *pipe = &work->stream->pipe;
 
@@ -142,14 +87,14 @@ static enum result flush_pipe(struct work *work)
 			return RESULT_WAIT;
 		}
 		if (moved < 0)
-			return end_by_error(work->connection, work->to, errno);
+			return pump_end_by_error(work->connection, work->to, errno);
 		pipe->filled -= (size_t)moved;
-		taken(work, (size_t)moved);
+		pump_taken(work, (size_t)moved);
 	}
 	return RESULT_MORE;
 }
 
-static enum result flush_rest(struct work *work)
+static enum result pump_flush_rest(struct work *work)
 {
 	struct stream *stream = work->stream;
 
@@ -162,9 +107,9 @@ static enum result flush_rest(struct work *work)
 			return RESULT_WAIT;
 		}
 		if (sent < 0)
-			return end_by_error(work->connection, work->to, errno);
+			return pump_end_by_error(work->connection, work->to, errno);
 		stream->rest_at += (uint32_t)sent;
-		taken(work, (size_t)sent);
+		pump_taken(work, (size_t)sent);
 		if (stream->rest_at < stream->rest_size)
 			continue;
 		free(stream->rest);
@@ -174,23 +119,17 @@ static enum result flush_rest(struct work *work)
 }
 
 /* DATA, SIZE was read and not taken: kept, and the stream is blocked. */
-static enum result keep_rest(struct work *work, const char *data, size_t size)
+static enum result pump_keep_rest(struct work *work, const char *data, size_t size)
 {
-	struct stream *stream = work->stream;
-
-	stream->rest = malloc(size);
-	if (!stream->rest) {
+	if (stream_keep_rest(work->stream, data, size) < 0) {
 		connection_close(work->connection, CLOSE_ERROR, ENOMEM);
 		return RESULT_CLOSED;
 	}
-	memcpy(stream->rest, data, size);
-	stream->rest_at = 0;
-	stream->rest_size = (uint32_t)size;
 	return RESULT_WAIT;
 }
 
 /* Writes what the worker's buffer holds. */
-static enum result send_buffer(struct work *work, size_t size)
+static enum result pump_send_buffer(struct work *work, size_t size)
 {
 	const char *data = work->connection->worker->buffer;
 
@@ -199,20 +138,20 @@ static enum result send_buffer(struct work *work, size_t size)
 
 		if (sent < 0 && errno == EAGAIN) {
 			work->to->writable = false;
-			return keep_rest(work, data, size);
+			return pump_keep_rest(work, data, size);
 		}
 		if (sent < 0)
-			return end_by_error(work->connection, work->to, errno);
+			return pump_end_by_error(work->connection, work->to, errno);
 		data += sent;
 		size -= (size_t)sent;
-		taken(work, (size_t)sent);
+		pump_taken(work, (size_t)sent);
 	}
 	return RESULT_MORE;
 }
 
 /* ---- Reading ---- */
 
-static enum result pass_fin_on(struct work *work)
+static enum result pump_pass_fin_on(struct work *work)
 {
 	struct connection *connection = work->connection;
 
@@ -223,7 +162,7 @@ static enum result pass_fin_on(struct work *work)
 
 	/* The client's last FIN is sent by closing it. */
 	if (!(last && work->to->which == CLIENT) && shutdown(work->to->fd, SHUT_WR) < 0)
-		return end_by_error(connection, work->to, errno == ENOTCONN ? ECONNRESET : errno);
+		return pump_end_by_error(connection, work->to, errno == ENOTCONN ? ECONNRESET : errno);
 	if (last) {
 		connection_close(connection, CLOSE_DONE, 0);
 		return RESULT_CLOSED;
@@ -233,91 +172,57 @@ static enum result pass_fin_on(struct work *work)
 	return RESULT_WAIT;
 }
 
-/*
- * Left alone the kernel lets a socket's buffers grow to tens of megabytes while the bytes flow, and when the reader then stops they
- * fill: a thousand such connections take all of the host's TCP memory (tcp_mem), and every other connection slows down. What was
- * offered cannot be taken back, so they are bounded before they grow: generously while few streams move bulk data (a window of
- * 4 MiB was 1.4 times as fast as one of 512 KiB, through a TAP), and tightly where many do.
- *
- * A buffer that was set is offered whole at once; one that grows by itself stays as small as a reader who keeps up needs, in the
- * processor's cache, and one stream through a TAP was 1.2 times as fast so. It is left to the only bulk stream, if it comes from a
- * guest: the sandbox's namespace limits what it grows to.
- */
-static void bound_buffers(struct work *work)
-{
-	struct worker *worker = work->connection->worker;
-	size_t streams = ++worker->bulk_streams;
-	bool only = !atomic_fetch_add_explicit(&worker->forwarder->bulk_streams, 1, memory_order_relaxed);
-	size_t share = BUFFERS / streams;
-	size_t size = share > BUFFER_MAX ? BUFFER_MAX : share < BUFFER_MIN ? BUFFER_MIN : share;
-	int receive = (int)(size / 2); /* the kernel doubles it, socket(7) */
-	int unsent = (int)(size / 2);  /* bytes that the kernel takes beyond what the receiver's window admits */
-	bool grows = only && work->from->which == GUEST;
-
-	if (!grows && setsockopt(work->from->fd, SOL_SOCKET, SO_RCVBUFFORCE, &receive, sizeof(receive)) < 0)
-		setsockopt(work->from->fd, SOL_SOCKET, SO_RCVBUF, &receive, sizeof(receive));
-	setsockopt(work->to->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
-}
-
-static void promote(struct work *work)
-{
-	work->stream->bulk = true;
-	if (!work->stream->bounded)
-		bound_buffers(work);
-	work->stream->bounded = true;
-}
-
-static enum result copy(struct work *work)
+static enum result pump_copy(struct work *work)
 {
 	char *buffer = work->connection->worker->buffer;
 	ssize_t size = recv(work->from->fd, buffer, COPY_SIZE, MSG_DONTWAIT);
 
 	if (size == 0)
-		return pass_fin_on(work);
+		return pump_pass_fin_on(work);
 	if (size < 0 && errno == EAGAIN) {
 		work->from->readable = false;
 		return RESULT_WAIT;
 	}
 	if (size < 0)
-		return end_by_error(work->connection, work->from, errno);
+		return pump_end_by_error(work->connection, work->from, errno);
 	if (size == COPY_SIZE)
-		promote(work);
+		stream_promote(work->connection->worker, work->stream, work->from, work->to);
 	else if (!work->from->special)
 		work->from->readable = false;
-	return send_buffer(work, (size_t)size);
+	return pump_send_buffer(work, (size_t)size);
 }
 
 /* By the pipe; copies where there is none, or where the socket has nothing that can be spliced. */
-static enum result move_bulk(struct work *work)
+static enum result pump_move_bulk(struct work *work)
 {
 	struct pipe *pipe = &work->stream->pipe;
 	ssize_t moved;
 
-	if (!borrow_pipe(work))
-		return copy(work);
+	if (!stream_borrow_pipe(work->connection->worker, work->stream))
+		return pump_copy(work);
 	moved = splice(work->from->fd, NULL, pipe->write_fd, NULL, pipe->capacity, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (moved < 0 && errno == EAGAIN && !work->from->special) {
 		work->from->readable = false;
 		return RESULT_WAIT;
 	}
 	if (moved == 0 || (moved < 0 && errno == EAGAIN))
-		return copy(work);
+		return pump_copy(work);
 	if (moved < 0)
-		return end_by_error(work->connection, work->from, errno);
+		return pump_end_by_error(work->connection, work->from, errno);
 	pipe->filled = (size_t)moved;
 	work->stream->bulk = moved >= BULK_MIN;
-	return flush_pipe(work);
+	return pump_flush_pipe(work);
 }
 
-static enum result step(struct work *work)
+static enum result pump_step(struct work *work)
 {
 	struct stream *stream = work->stream;
 
-	if (is_pending(stream)) {
+	if (stream_is_pending(stream)) {
 		enum result result = RESULT_WAIT;
 
 		if (work->to->writable)
-			result = stream->rest ? flush_rest(work) : flush_pipe(work);
+			result = stream->rest ? pump_flush_rest(work) : pump_flush_pipe(work);
 		if (result != RESULT_MORE)
 			return result;
 	}
@@ -325,11 +230,11 @@ static enum result step(struct work *work)
 		return RESULT_WAIT;
 	if (!work->budget || !work->reads--)
 		return RESULT_SPENT;
-	return stream->bulk ? move_bulk(work) : copy(work);
+	return stream->bulk ? pump_move_bulk(work) : pump_copy(work);
 }
 
 /* Returns false when the connection has ended. */
-static bool run_stream(struct connection *connection, enum which from)
+static bool pump_run_stream(struct connection *connection, enum which from)
 {
 	struct work work = { .connection = connection,
 			     .stream = &connection->streams[from],
@@ -339,42 +244,45 @@ static bool run_stream(struct connection *connection, enum which from)
 			     .reads = READS };
 	enum result result = RESULT_MORE;
 
-	if (work.stream->finished || (!is_pending(work.stream) && !work.from->readable))
+	if (work.stream->finished || (!stream_is_pending(work.stream) && !work.from->readable))
 		return true;
 	while (result == RESULT_MORE)
-		result = step(&work);
+		result = pump_step(&work);
 	if (result == RESULT_CLOSED)
 		return false;
 	if (result == RESULT_SPENT)
 		connection_go_on_later(connection);
 	if (!work.stream->pipe.filled)
-		give_pipe_back(connection->worker, work.stream);
+		stream_give_pipe_back(connection->worker, work.stream);
 	return true;
 }
 
 /* ---- The connection ---- */
 
 /* The header is the first thing that the guest gets. 0, or -1: no memory. */
-static int put_proxy_header(struct connection *connection)
+static int pump_put_proxy_header(struct connection *connection)
 {
-	struct stream *stream = &connection->streams[CLIENT];
 	char header[PROXY_HEADER_MAX];
+	size_t size;
 
-	stream->rest_size = (uint32_t)proxy_header_write(&connection->client, &connection->endpoint->listen, header);
-	stream->rest = malloc(stream->rest_size);
-	if (!stream->rest)
-		return -1;
-	memcpy(stream->rest, header, stream->rest_size);
-	return 0;
+	size = proxy_header_write(&connection->client, &connection->endpoint->listen, header);
+	return stream_keep_rest(&connection->streams[CLIENT], header, size);
+}
+
+/* Moves what can be moved, within a budget. */
+static void pump_run(struct connection *connection)
+{
+	const struct route_state *state = &connection->side->state;
+
+	if (state->up && !state->paused && pump_run_stream(connection, CLIENT))
+		pump_run_stream(connection, GUEST);
 }
 
 void pump_begin(struct connection *connection)
 {
-	struct worker *worker = connection->worker;
-
-	connection->connected_ms = connection->active_ms = worker->now_ms;
-	worker_count_connect(worker, connection->accepted_us);
-	if (connection->endpoint->proxy_protocol && put_proxy_header(connection) < 0) {
+	connection->connected_ms = connection->active_ms = connection->worker->now_ms;
+	tally_connect(connection->worker, connection->accepted_us);
+	if (connection->endpoint->proxy_protocol && pump_put_proxy_header(connection) < 0) {
 		connection_close(connection, CLOSE_ERROR, ENOMEM);
 		return;
 	}
@@ -382,23 +290,45 @@ void pump_begin(struct connection *connection)
 	pump_run(connection);
 }
 
-void pump_run(struct connection *connection)
-{
-	const struct route_state *state = &connection->side->state;
-
-	if (state->up && !state->paused && run_stream(connection, CLIENT))
-		run_stream(connection, GUEST);
-}
-
-void pump_event(struct connection *connection, const struct peer *peer, uint32_t events)
+static void pump_on_event(struct connection *connection, struct peer *peer, uint32_t events)
 {
 	int error;
 
 	pump_run(connection);
-	if (connection->state != CONNECTION_OPEN || !(events & EPOLLERR))
+	if (connection->state != &pump_state || !(events & EPOLLERR))
 		return;
 	/* Nobody reads from the peer now, because the way on is blocked or its FIN came already: its reset would go unnoticed. */
-	error = peer_error(peer);
+	error = socket_error(peer->fd);
 	if (error)
-		end_by_error(connection, peer, error);
+		pump_end_by_error(connection, peer, error);
 }
+
+static void pump_on_route_changed(struct connection *connection, const struct route_state *before)
+{
+	const struct route_side *side = connection->side;
+	const struct route_state *now = &side->state;
+	enum close_reason reason;
+
+	if (route_state_ends_flows(now, before, &reason)) {
+		connection_close(connection, reason, 0);
+		return;
+	}
+	if (now->pace != before->pace)
+		connection_pace(connection);
+	if (route_state_pauses(now, before))
+		timeouts_pause(connection);
+	else if (route_state_resumes(now, before))
+		timeouts_resume(connection, connection->worker->now_ms - side->paused_at_ms);
+	/* Edges that came while nothing was moved are in the peers' flags. */
+	if (route_state_resumes(now, before) || (now->up && !before->up))
+		connection_go_on_later(connection);
+}
+
+const struct connection_state pump_state = {
+	.phase = CONNECTION_OPEN,
+	.name = "open",
+	.event = pump_on_event,
+	.expired = timeouts_expired,
+	.go_on = pump_run,
+	.route_changed = pump_on_route_changed,
+};

@@ -9,22 +9,21 @@
  */
 #include "forwarder/route.h"
 
-#include "base/clock.h"
+#include "base/container_of.h"
 #include "base/err.h"
 #include "config/config.h"
-#include "forwarder/connection.h"
 #include "forwarder/core.h"
 #include "forwarder/probe.h"
 #include "forwarder/worker.h"
 
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void on_drained(void *context);
+static void route_on_drained(void *context);
+static void route_on_empty(struct mail *mail);
 
 /* What the configuration says for all routes alike. */
-static void take_common_limits(struct route_state *state, const struct config *config)
+static void route_take_common_limits(struct route_state *state, const struct config *config)
 {
 	state->refused_grace_ms = config->forwarder.refused_grace_ms;
 	state->connections_for_all = config->forwarder.connections;
@@ -38,7 +37,7 @@ struct fwd_route *route_new(struct forwarder *forwarder, const char *id, unsigne
 	if (!route)
 		return NULL;
 	route->id = strdup(id);
-	if (!route->id || timer_init(&route->drain, forwarder->base, on_drained, route, &err) < 0) {
+	if (!route->id || timer_init(&route->drain, forwarder->base, route_on_drained, route, &err) < 0) {
 		free(route->id);
 		free(route);
 		return NULL;
@@ -48,7 +47,7 @@ struct fwd_route *route_new(struct forwarder *forwarder, const char *id, unsigne
 	/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): there is at least one worker */
 	route->first_worker = forwarder->next_first++ % forwarder->worker_count;
 	route->state = (struct route_state){ .netns_fd = -1, .limits = *limits };
-	take_common_limits(&route->state, forwarder->config);
+	route_take_common_limits(&route->state, forwarder->config);
 	pthread_mutex_init(&route->lock, NULL);
 	LIST_INIT(&route->probes);
 	LIST_INSERT_HEAD(&forwarder->routes, route, link);
@@ -67,16 +66,9 @@ void route_destroy(struct fwd_route *route)
 	free(route);
 }
 
-/* ---- Telling the workers ---- */
+/* ---- Notifying the workers ---- */
 
-static void deliver_update(struct mail *mail)
-{
-	struct route_side *side = (struct route_side *)((char *)mail - offsetof(struct route_side, update));
-
-	route_side_update(side);
-}
-
-static void post_update(struct route_side *side)
+static void route_post_update(struct route_side *side)
 {
 	bool posted;
 
@@ -89,7 +81,7 @@ static void post_update(struct route_side *side)
 		mailbox_post(side->worker->mailbox, &side->update);
 }
 
-static void tell(struct fwd_route *route, const struct route_state *state)
+static void route_notify(struct fwd_route *route, const struct route_state *state)
 {
 	pthread_mutex_lock(&route->lock);
 	route->state = *state;
@@ -100,7 +92,7 @@ static void tell(struct fwd_route *route, const struct route_state *state)
 		return;
 	for (size_t i = 0; i < route->forwarder->worker_count; i++) {
 		if (route->sides[i])
-			post_update(route->sides[i]);
+			route_post_update(route->sides[i]);
 	}
 }
 
@@ -116,16 +108,22 @@ struct route_side *route_side_at(struct fwd_route *route, size_t worker)
 	side->route = route;
 	side->worker = route->forwarder->workers[worker];
 	side->state = route->state;
-	side->update.deliver = deliver_update;
+	side->update.deliver = route_apply_on_message;
+	side->empty.deliver = route_on_empty;
 	LIST_INIT(&side->connections);
 	LIST_INIT(&side->udp_ports);
 	route->sides[worker] = side;
 	return side;
 }
 
-void route_lead_on(struct fwd_route *nowhere, struct fwd_route *route)
+void forwarder_set_default(struct forwarder *forwarder, struct fwd_route *route)
 {
-	for (size_t i = 0; i < nowhere->forwarder->worker_count; i++) {
+	struct fwd_route *nowhere = forwarder->nowhere;
+
+	if (forwarder->default_route == route)
+		return;
+	forwarder->default_route = route;
+	for (size_t i = 0; i < forwarder->worker_count; i++) {
 		struct route_side *side = nowhere->sides[i];
 
 		if (!side)
@@ -133,11 +131,11 @@ void route_lead_on(struct fwd_route *nowhere, struct fwd_route *route)
 		pthread_mutex_lock(&nowhere->lock);
 		side->lead = route ? route_side_at(route, i) : NULL;
 		pthread_mutex_unlock(&nowhere->lock);
-		post_update(side);
+		route_post_update(side);
 	}
 }
 
-/* ---- What main is told ---- */
+/* ---- Changes of the state ---- */
 
 void route_set_namespace(struct fwd_route *route, int netns_fd)
 {
@@ -145,7 +143,7 @@ void route_set_namespace(struct fwd_route *route, int netns_fd)
 
 	state.netns_fd = netns_fd;
 	state.gone = netns_fd < 0;
-	tell(route, &state);
+	route_notify(route, &state);
 	probe_route_changed(route);
 }
 
@@ -158,7 +156,7 @@ void route_set_up(struct fwd_route *route, bool up)
 	state.up = up;
 	if (!up && !state.paused)
 		state.carrier_losses++;
-	tell(route, &state);
+	route_notify(route, &state);
 	probe_route_changed(route);
 }
 
@@ -169,7 +167,7 @@ void route_set_ready(struct fwd_route *route, bool ready)
 	if (state.ready == ready)
 		return;
 	state.ready = ready;
-	tell(route, &state);
+	route_notify(route, &state);
 }
 
 void route_pause(struct fwd_route *route)
@@ -179,7 +177,7 @@ void route_pause(struct fwd_route *route)
 	if (state.paused)
 		return;
 	state.paused = true;
-	tell(route, &state);
+	route_notify(route, &state);
 	probe_route_changed(route);
 }
 
@@ -192,7 +190,7 @@ void route_resume(struct fwd_route *route, bool keep)
 	state.paused = false;
 	if (!keep)
 		state.flow_resets++;
-	tell(route, &state);
+	route_notify(route, &state);
 	probe_route_changed(route);
 }
 
@@ -201,8 +199,8 @@ void route_set_limits(struct fwd_route *route, const struct limits *limits)
 	struct route_state state = route->state;
 
 	state.limits = *limits;
-	take_common_limits(&state, route->forwarder->config);
-	tell(route, &state);
+	route_take_common_limits(&state, route->forwarder->config);
+	route_notify(route, &state);
 }
 
 void route_set_pace(struct fwd_route *route, uint64_t bytes_per_second)
@@ -212,39 +210,12 @@ void route_set_pace(struct fwd_route *route, uint64_t bytes_per_second)
 	if (state.pace == bytes_per_second)
 		return;
 	state.pace = bytes_per_second;
-	tell(route, &state);
-}
-
-void route_stats(const struct fwd_route *route, struct route_stats *stats)
-{
-	uint64_t active_ms = 0;
-
-	*stats = (struct route_stats){
-		.connections_total = atomic_load_explicit(&route->total, memory_order_relaxed),
-		.connections_open = atomic_load_explicit(&route->connections, memory_order_relaxed),
-	};
-	for (size_t i = 0; i < route->forwarder->worker_count; i++) {
-		const struct route_side *side = route->sides[i];
-		uint64_t active;
-
-		if (!side)
-			continue;
-		stats->connections_held += atomic_load_explicit(&side->held, memory_order_relaxed);
-		stats->bytes_to_guest += atomic_load_explicit(&side->bytes_to_guest, memory_order_relaxed);
-		stats->bytes_from_guest += atomic_load_explicit(&side->bytes_from_guest, memory_order_relaxed);
-		active = atomic_load_explicit(&side->active_ms, memory_order_relaxed);
-		if (active > active_ms)
-			active_ms = active;
-	}
-	if (active_ms)
-		stats->last_activity_ms = clock_wall_ms() - (int64_t)(clock_now_ms() - active_ms);
-	if (stats->connections_open >= stats->connections_held)
-		stats->connections_open -= stats->connections_held;
+	route_notify(route, &state);
 }
 
 /* ---- The end ---- */
 
-static void finish(struct fwd_route *route)
+static void route_finish(struct fwd_route *route)
 {
 	void (*done)(void *) = route->done;
 	void *context = route->done_context;
@@ -254,27 +225,27 @@ static void finish(struct fwd_route *route)
 		done(context);
 }
 
-static void deliver_farewell_answer(struct mail *mail)
+static void route_on_farewell_answer(struct mail *mail)
 {
-	struct route_side *side = (struct route_side *)((char *)mail - offsetof(struct route_side, farewell));
+	struct route_side *side = container_of(mail, struct route_side, farewell);
 	struct fwd_route *route = side->route;
 
 	if (--route->sides_there == 0)
-		finish(route);
+		route_finish(route);
 }
 
-static void deliver_farewell(struct mail *mail)
+static void route_on_farewell(struct mail *mail)
 {
-	struct route_side *side = (struct route_side *)((char *)mail - offsetof(struct route_side, farewell));
+	struct route_side *side = container_of(mail, struct route_side, farewell);
 
 	if (side->known)
 		LIST_REMOVE(side, of_worker);
 	side->known = false;
-	mail->deliver = deliver_farewell_answer;
+	mail->deliver = route_on_farewell_answer;
 	mailbox_post(side->route->forwarder->mailbox, mail);
 }
 
-static void say_farewell(struct fwd_route *route)
+static void route_say_farewell(struct fwd_route *route)
 {
 	timer_stop(&route->drain);
 	for (size_t i = 0; i < route->forwarder->worker_count; i++) {
@@ -283,63 +254,32 @@ static void say_farewell(struct fwd_route *route)
 		if (!side)
 			continue;
 		route->sides_there++;
-		side->farewell.deliver = deliver_farewell;
+		side->farewell.deliver = route_on_farewell;
 		mailbox_post(side->worker->mailbox, &side->farewell);
 	}
 }
 
-static void deliver_empty(struct mail *mail)
+static void route_on_empty(struct mail *mail)
 {
-	struct route_side *side = (struct route_side *)((char *)mail - offsetof(struct route_side, empty));
+	struct route_side *side = container_of(mail, struct route_side, empty);
 	struct fwd_route *route = side->route;
 
 	if (--route->sides_busy == 0 && !route->forwarder->stopping)
-		say_farewell(route);
+		route_say_farewell(route);
 }
 
-bool route_may_dial(const struct route_state *state)
-{
-	return state->up && !state->paused && state->netns_fd >= 0;
-}
-
-void route_side_know(struct route_side *side)
-{
-	if (!side->known)
-		LIST_INSERT_HEAD(&side->worker->sides, side, of_worker);
-	side->known = true;
-}
-
-void route_side_add(struct route_side *side, struct connection *connection)
-{
-	route_side_know(side);
-	connection->side = side;
-	LIST_INSERT_HEAD(&side->connections, connection, of_side);
-	side->count++;
-	atomic_fetch_add_explicit(&side->held, 1, memory_order_relaxed);
-}
-
-void route_side_check_empty(struct route_side *side)
-{
-	if (!side->state.closing || side->count || side->empty_told ||
-	    atomic_load_explicit(&side->coming, memory_order_relaxed))
-		return;
-	side->empty_told = true;
-	side->empty.deliver = deliver_empty;
-	mailbox_post(side->route->forwarder->mailbox, &side->empty);
-}
-
-static void on_drained(void *context)
+static void route_on_drained(void *context)
 {
 	struct fwd_route *route = context;
 	struct route_state state = route->state;
 
 	state.reset_all = true;
-	tell(route, &state);
+	route_notify(route, &state);
 }
 
-static void deliver_closed(struct mail *mail)
+static void route_on_closed(struct mail *mail)
 {
-	finish((struct fwd_route *)((char *)mail - offsetof(struct fwd_route, closed)));
+	route_finish(container_of(mail, struct fwd_route, closed));
 }
 
 void route_close(struct fwd_route *route, enum close_reason reason, unsigned drain_ms, void (*done)(void *context),
@@ -350,7 +290,7 @@ void route_close(struct fwd_route *route, enum close_reason reason, unsigned dra
 
 	if (route->dying) {
 		if (!drain_ms && route->sides_busy)
-			on_drained(route);
+			route_on_drained(route);
 		return;
 	}
 	if (forwarder->default_route == route)
@@ -362,7 +302,7 @@ void route_close(struct fwd_route *route, enum close_reason reason, unsigned dra
 	for (size_t i = 0; i < forwarder->worker_count; i++)
 		route->sides_busy += route->sides[i] != NULL;
 	if (!route->sides_busy) {
-		route->closed.deliver = deliver_closed;
+		route->closed.deliver = route_on_closed;
 		mailbox_post(forwarder->mailbox, &route->closed);
 		return;
 	}
@@ -371,5 +311,5 @@ void route_close(struct fwd_route *route, enum close_reason reason, unsigned dra
 	state.reset_all = !drain_ms;
 	if (drain_ms)
 		timer_start(&route->drain, drain_ms);
-	tell(route, &state);
+	route_notify(route, &state);
 }

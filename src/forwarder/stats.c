@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Counters are each worker's own; whoever asks adds them up. Sums may be a moment old, never torn.
+ * Statistics for other rooms. Counters are each worker's own, and the sums are made anew for each question.
  */
 #include "forwarder/core.h"
-#include "forwarder/worker.h"
-
-const unsigned connect_bucket_ms[CONNECT_BUCKETS - 1] = { 1,   2,    5,    10,   20,    50,    100,  200,
-							  500, 1000, 2000, 5000, 10000, 20000, 30000 };
+#include "forwarder/tally.h"
 
 const char *close_reason_name(enum close_reason reason)
 {
@@ -49,27 +46,16 @@ const char *close_reason_name(enum close_reason reason)
 	return "unknown";
 }
 
-static uint64_t value(const _Atomic uint64_t *counter)
-{
-	return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
 void forwarder_stats(const struct forwarder *forwarder, struct forwarder_stats *stats)
 {
-	*stats = (struct forwarder_stats){
-		.accept_pauses = forwarder->accept_pauses,
-	};
-	for (size_t i = 0; i < forwarder->worker_count; i++) {
-		const struct worker_stats *of_worker = &forwarder->workers[i]->stats;
+	*stats = (struct forwarder_stats){ .accept_pauses = forwarder->accept_pause.count };
+	for (size_t i = 0; i < forwarder->worker_count; i++)
+		tally_add_worker(forwarder->workers[i], stats);
+	/* After the ends: a connection that is counted there is not open any more. */
+	tally_set_open(forwarder, stats);
+}
 
-		for (size_t reason = 0; reason < CLOSE_REASONS; reason++)
-			stats->ended[reason] += atomic_load_explicit(&of_worker->ended[reason], memory_order_acquire);
-		for (size_t bucket = 0; bucket < CONNECT_BUCKETS; bucket++)
-			stats->connect_count[bucket] += value(&of_worker->connect_count[bucket]);
-		stats->connect_sum_us += value(&of_worker->connect_sum_us);
-		stats->bytes_to_guest += value(&of_worker->bytes_to_guest);
-		stats->bytes_from_guest += value(&of_worker->bytes_from_guest);
-	}
-	/* After the ends: what is counted there is not open any more. */
-	stats->connections_open = atomic_load_explicit(&forwarder->connections, memory_order_relaxed);
+void route_stats(const struct fwd_route *route, struct route_stats *stats)
+{
+	tally_read_route(route, stats);
 }

@@ -19,7 +19,11 @@ struct route_side;
 struct udp_batch;
 struct worker;
 
-enum { UDP_BUCKETS = 256, UDP_IDLE_MS = 60 * 1000 };
+enum {
+	UDP_BUCKETS = 256,
+	UDP_BATCHES = 16, /* of one socket in one wake-up */
+	UDP_IDLE_MS = 60 * 1000,
+};
 
 /* One client of a UDP endpoint. Worker's thread. */
 struct udp_flow {
@@ -55,16 +59,16 @@ void udp_port_close(struct udp_port *port);
 /* Its flow of CLIENT, made if there is none and one more is allowed; else NULL. Worker's thread. */
 struct udp_flow *udp_flow_of(struct udp_port *port, const struct addr *client);
 
+/* Bytes passed on, in either direction. Worker's thread. */
+void udp_flow_count(struct udp_flow *flow, uint64_t to_guest, uint64_t from_guest);
+
 /* Ends and frees it, with its line in the log. Worker's thread. */
 void udp_flow_close(struct udp_flow *flow, enum close_reason reason);
 
-/* Ends what a state of the route forbids, or all if ALL. Worker's thread. */
+/* Ends all flows of SIDE. Worker's thread. */
 void udp_side_reset(struct route_side *side, enum close_reason reason);
 
 /* The wheel's callback. */
 void udp_flow_expired(struct wheel_entry *entry);
-
-/* What came from the guest for FLOW goes to its client. Worker's thread. */
-void udp_flow_readable(struct udp_flow *flow);
 
 #endif

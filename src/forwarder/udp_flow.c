@@ -4,6 +4,7 @@
  * guest, so that the guest's answers come back to it and to no other. Silence ends it; that is a flow's normal end.
  */
 #include "base/addr.h"
+#include "base/container_of.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/netns.h"
@@ -13,14 +14,13 @@
 #include "forwarder/endpoint.h"
 #include "forwarder/route.h"
 #include "forwarder/udp.h"
+#include "forwarder/udp_batch.h"
 #include "forwarder/worker.h"
 
-#include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-static size_t bucket_of(const struct addr *client)
+static size_t udp_flow_bucket(const struct addr *client)
 {
 	uint32_t hash = addr_port(client);
 
@@ -33,25 +33,48 @@ static size_t bucket_of(const struct addr *client)
 	return (hash * 2654435761u) >> 24;
 }
 
-_Static_assert(UDP_BUCKETS == 256, "bucket_of() gives eight bits");
+_Static_assert(UDP_BUCKETS == 256, "udp_flow_bucket() gives eight bits");
 
-static uint64_t idle_ms(const struct udp_flow *flow)
+static uint64_t udp_flow_idle_ms(const struct udp_flow *flow)
 {
 	unsigned limit = flow->port->side->state.limits.idle_ms;
 
 	return limit ? limit : UDP_IDLE_MS;
 }
 
-static void on_readable(struct poll_source *source, uint32_t events)
+void udp_flow_count(struct udp_flow *flow, uint64_t to_guest, uint64_t from_guest)
 {
-	(void)events;
-	udp_flow_readable((struct udp_flow *)((char *)source - offsetof(struct udp_flow, readable)));
+	flow->to_guest += to_guest;
+	flow->from_guest += from_guest;
+	flow->active_ms = flow->port->worker->now_ms;
+	tally_pass(flow->port->side, to_guest, from_guest);
 }
 
-static int dial(struct udp_flow *flow)
+/* The guest's datagrams go to the flow's client. */
+static void udp_flow_on_readable(struct poll_source *source, uint32_t events)
+{
+	struct udp_flow *flow = container_of(source, struct udp_flow, readable);
+	struct udp_batch *batch = flow->port->worker->datagrams;
+
+	(void)events;
+	for (unsigned i = 0; i < UDP_BATCHES; i++) {
+		unsigned count = udp_batch_receive(batch, flow->fd);
+
+		for (unsigned j = 0; j < count; j++)
+			udp_batch_address(batch, j, &flow->client);
+		if (count)
+			udp_flow_count(flow, 0, udp_batch_send(batch, 0, count, flow->port->fd));
+		if (count < UDP_BATCH)
+			break;
+	}
+}
+
+/* ---- Making ---- */
+
+static int udp_flow_dial(struct udp_flow *flow)
 {
 	struct route_side *side = flow->port->side;
-	struct addr guest = forwarder_guest(flow->port->worker->forwarder, flow->port->endpoint->guest_port);
+	struct addr guest = fwd_guest(flow->port->worker->forwarder, flow->port->endpoint->guest_port);
 	struct err err;
 
 	flow->fd = netns_socket(side->state.netns_fd, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, &err);
@@ -59,11 +82,11 @@ static int dial(struct udp_flow *flow)
 		return -1;
 	if (connect(flow->fd, &guest.any, addr_length(&guest)) < 0)
 		return -1;
-	flow->readable.happened = on_readable;
+	flow->readable.happened = udp_flow_on_readable;
 	return poller_add_readable(flow->port->worker->poller, flow->fd, &flow->readable);
 }
 
-static struct udp_flow *find(struct udp_port *port, const struct addr *client, size_t bucket)
+static struct udp_flow *udp_flow_find(struct udp_port *port, const struct addr *client, size_t bucket)
 {
 	struct udp_flow *flow;
 
@@ -75,17 +98,16 @@ static struct udp_flow *find(struct udp_port *port, const struct addr *client, s
 	return NULL;
 }
 
-static struct udp_flow *make(struct udp_port *port, const struct addr *client, size_t bucket)
+static struct udp_flow *udp_flow_make(struct udp_port *port, const struct addr *client, size_t bucket)
 {
 	struct worker *worker = port->worker;
-	struct fwd_route *route = port->side->route;
 	struct udp_flow *flow = calloc(1, sizeof(*flow));
 
 	if (!flow)
 		return NULL;
 	flow->port = port;
 	flow->client = *client;
-	if (dial(flow) < 0) {
+	if (udp_flow_dial(flow) < 0) {
 		if (flow->fd >= 0)
 			close(flow->fd);
 		free(flow);
@@ -94,31 +116,27 @@ static struct udp_flow *make(struct udp_port *port, const struct addr *client, s
 	flow->id = connection_next_id();
 	flow->started_ms = flow->active_ms = worker->now_ms;
 	LIST_INSERT_HEAD(&port->flows[bucket], flow, link);
-	wheel_set(&worker->flows, &flow->timer, worker->now_ms + idle_ms(flow));
+	wheel_set(&worker->flows, &flow->timer, worker->now_ms + udp_flow_idle_ms(flow));
 	port->side->count++;
-	atomic_fetch_add_explicit(&route->total, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&route->connections, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&worker->forwarder->connections, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&worker->forwarder->flows, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&worker->load, 1, memory_order_relaxed);
+	tally_flow_begin(port->side);
 	return flow;
 }
 
 struct udp_flow *udp_flow_of(struct udp_port *port, const struct addr *client)
 {
-	size_t bucket = bucket_of(client);
-	struct udp_flow *flow = find(port, client, bucket);
+	size_t bucket = udp_flow_bucket(client);
+	struct udp_flow *flow = udp_flow_find(port, client, bucket);
 
 	if (flow)
 		return flow;
-	if (!limits_admit(port->side->route, &port->side->state)) {
-		count_ended(port->worker, CLOSE_LIMIT);
+	if (!admission_allows(port->side->route, &port->side->state)) {
+		tally_refuse(port->worker);
 		return NULL;
 	}
-	return make(port, client, bucket);
+	return udp_flow_make(port, client, bucket);
 }
 
-static void write_line(const struct udp_flow *flow, enum close_reason reason)
+static void udp_flow_write_line(const struct udp_flow *flow, enum close_reason reason)
 {
 	enum log_level level = reason == CLOSE_IDLE ? LOG_DEBUG_LEVEL : LOG_INFO_LEVEL;
 	char listen[ADDR_TEXT_SIZE], client[ADDR_TEXT_SIZE];
@@ -141,31 +159,27 @@ void udp_flow_close(struct udp_flow *flow, enum close_reason reason)
 	struct worker *worker = port->worker;
 	struct route_side *side = port->side;
 
-	write_line(flow, reason);
+	udp_flow_write_line(flow, reason);
 	wheel_cancel(&flow->timer);
 	close(flow->fd);
 	poller_forget(worker->poller, &flow->readable);
 	LIST_REMOVE(flow, link);
 	free(flow);
 	side->count--;
-	atomic_fetch_sub_explicit(&side->route->connections, 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&worker->forwarder->connections, 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&worker->forwarder->flows, 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
-	count_ended(worker, reason);
+	tally_flow_end(side, reason);
 	route_side_check_empty(side);
 }
 
 /* Datagrams touch no timer: whether the silence was long enough is seen when it expires. */
 void udp_flow_expired(struct wheel_entry *entry)
 {
-	struct udp_flow *flow = (struct udp_flow *)((char *)entry - offsetof(struct udp_flow, timer));
+	struct udp_flow *flow = container_of(entry, struct udp_flow, timer);
 	struct worker *worker = flow->port->worker;
 
 	if (flow->port->side->state.paused)
 		flow->active_ms = worker->now_ms;
-	if (worker->now_ms >= flow->active_ms + idle_ms(flow))
+	if (worker->now_ms >= flow->active_ms + udp_flow_idle_ms(flow))
 		udp_flow_close(flow, CLOSE_IDLE);
 	else
-		wheel_set(&worker->flows, &flow->timer, flow->active_ms + idle_ms(flow));
+		wheel_set(&worker->flows, &flow->timer, flow->active_ms + udp_flow_idle_ms(flow));
 }

@@ -6,28 +6,26 @@
 #include "forwarder/worker.h"
 
 #include "base/clock.h"
+#include "base/container_of.h"
 #include "base/err.h"
 #include "base/slab.h"
 #include "forwarder/connection.h"
-#include "forwarder/core.h"
+#include "forwarder/life.h"
 #include "forwarder/pipe_pool.h"
-#include "forwarder/route.h"
 #include "forwarder/udp.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* Lines about abnormal ends, of one worker: enough to see what happens, not enough to fill a disk. */
 enum { LINES_BURST = 100, LINES_INTERVAL_MS = 5000, LIMIT_LINES = 20, MINUTE_MS = 60 * 1000 };
 
-enum { PATIENCE_MAX_MS = 60 * 1000 };
+enum { TIMEOUT_MAX_MS = 60 * 1000 };
 
 /* ---- A turn ---- */
 
-static void free_dead(struct worker *worker)
+static void worker_free_dead(struct worker *worker)
 {
 	struct connection *connection;
 
@@ -38,7 +36,7 @@ static void free_dead(struct worker *worker)
 }
 
 /* As many as are queued now; what they queue again waits for the next turn. */
-static void go_on(struct worker *worker)
+static void worker_go_on(struct worker *worker)
 {
 	size_t count = worker->again_count;
 
@@ -46,18 +44,18 @@ static void go_on(struct worker *worker)
 		struct connection *connection = TAILQ_FIRST(&worker->again);
 
 		connection_dequeue(connection);
-		connection_go_on(connection);
+		connection->state->go_on(connection);
 	}
 }
 
-static void turn_wheels(struct worker *worker)
+static void worker_turn_wheels(struct worker *worker)
 {
 	wheel_turn(&worker->fine, worker->now_ms);
 	wheel_turn(&worker->coarse, worker->now_ms);
 	wheel_turn(&worker->flows, worker->now_ms);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
+static uint64_t worker_earlier(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
 }
@@ -66,9 +64,10 @@ static uint64_t earlier(uint64_t a, uint64_t b)
  * How long nothing has to be done, in milliseconds; -1: until something happens. Asked when all wheels have turned: what expires on
  * one may wait on another.
  */
-static int patience(const struct worker *worker)
+static int worker_timeout_ms(const struct worker *worker)
 {
-	uint64_t next_ms = earlier(worker->fine.next_ms, earlier(worker->coarse.next_ms, worker->flows.next_ms));
+	uint64_t next_ms =
+	    worker_earlier(worker->fine.next_ms, worker_earlier(worker->coarse.next_ms, worker->flows.next_ms));
 
 	if (worker->again_count)
 		return 0;
@@ -76,61 +75,35 @@ static int patience(const struct worker *worker)
 		return -1;
 	if (next_ms <= worker->now_ms)
 		return 0;
-	return next_ms - worker->now_ms < PATIENCE_MAX_MS ? (int)(next_ms - worker->now_ms) : PATIENCE_MAX_MS;
+	return next_ms - worker->now_ms < TIMEOUT_MAX_MS ? (int)(next_ms - worker->now_ms) : TIMEOUT_MAX_MS;
 }
 
-static void *run(void *arg)
+static void *worker_run(void *arg)
 {
 	struct worker *worker = arg;
 
 	while (!worker->stopping) {
-		poller_wait(worker->poller, patience(worker));
+		poller_wait(worker->poller, worker_timeout_ms(worker));
 		worker_tick(worker);
 		poller_tell(worker->poller);
-		go_on(worker);
-		turn_wheels(worker);
-		free_dead(worker);
+		worker_go_on(worker);
+		worker_turn_wheels(worker);
+		worker_free_dead(worker);
 	}
 	return NULL;
 }
 
-/* ---- Letters ---- */
-
-static void deliver_stop(struct mail *mail)
-{
-	struct worker *worker = (struct worker *)((char *)mail - offsetof(struct worker, stop));
-	struct route_side *side;
-
-	LIST_FOREACH(side, &worker->sides, of_worker)
-	{
-		while (!LIST_EMPTY(&side->connections))
-			connection_close(LIST_FIRST(&side->connections), CLOSE_SHUTDOWN, 0);
-	}
-	worker->stopping = true;
-}
-
-void worker_count_connect(struct worker *worker, uint64_t accepted_us)
-{
-	uint64_t took_us = clock_now_us() - accepted_us;
-	size_t bucket = 0;
-
-	while (bucket < CONNECT_BUCKETS - 1 && took_us > (uint64_t)connect_bucket_ms[bucket] * 1000)
-		bucket++;
-	count_add(&worker->stats.connect_count[bucket], 1);
-	count_add(&worker->stats.connect_sum_us, took_us);
-}
-
 /* ---- Start and end ---- */
 
-static void on_letters(struct poll_source *source, uint32_t events)
+static void worker_on_messages(struct poll_source *source, uint32_t events)
 {
-	struct worker *worker = (struct worker *)((char *)source - offsetof(struct worker, letters));
+	struct worker *worker = container_of(source, struct worker, messages);
 
 	(void)events;
 	mailbox_deliver(worker->mailbox);
 }
 
-static int make_parts(struct worker *worker, struct err *err)
+static int worker_make_parts(struct worker *worker, struct err *err)
 {
 	worker->poller = poller_new(err);
 	if (!worker->poller)
@@ -138,8 +111,8 @@ static int make_parts(struct worker *worker, struct err *err)
 	worker->mailbox = mailbox_new(NULL, err);
 	if (!worker->mailbox)
 		return -1;
-	worker->letters.happened = on_letters;
-	if (poller_add_readable(worker->poller, mailbox_fd(worker->mailbox), &worker->letters) < 0)
+	worker->messages.happened = worker_on_messages;
+	if (poller_add_readable(worker->poller, mailbox_fd(worker->mailbox), &worker->messages) < 0)
 		return err_set(err, errno, "epoll");
 	worker->slab = slab_new(sizeof(struct connection));
 	worker->pipes = pipe_pool_new(PIPES_KEPT, PIPE_SIZE);
@@ -149,7 +122,7 @@ static int make_parts(struct worker *worker, struct err *err)
 	return 0;
 }
 
-static void free_parts(struct worker *worker)
+static void worker_free_parts(struct worker *worker)
 {
 	mailbox_free(worker->mailbox);
 	poller_free(worker->poller);
@@ -162,14 +135,14 @@ static void free_parts(struct worker *worker)
 }
 
 /* Signals are main's. */
-static int start_thread(struct worker *worker)
+static int worker_start_thread(struct worker *worker)
 {
 	sigset_t all, before;
 	int error;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&worker->thread, NULL, run, worker);
+	error = pthread_create(&worker->thread, NULL, worker_run, worker);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return error;
 }
@@ -185,7 +158,7 @@ struct worker *worker_new(struct forwarder *forwarder, size_t index, struct err 
 	worker->forwarder = forwarder;
 	worker->index = index;
 	worker->now_ms = clock_now_ms();
-	worker->stop.deliver = deliver_stop;
+	worker->stop.deliver = life_on_stop;
 	worker->lines = (struct log_limit){ .burst = LINES_BURST, .interval_ms = LINES_INTERVAL_MS };
 	worker->limit_lines = (struct log_limit){ .burst = LIMIT_LINES, .interval_ms = MINUTE_MS };
 	pthread_mutex_init(&worker->accepting, NULL);
@@ -197,10 +170,10 @@ struct worker *worker_new(struct forwarder *forwarder, size_t index, struct err 
 	wheel_init(&worker->flows, COARSE_STEP_MS, worker->now_ms, udp_flow_expired);
 
 	int error = 0;
-	if (make_parts(worker, err) < 0 || (error = start_thread(worker))) {
+	if (worker_make_parts(worker, err) < 0 || (error = worker_start_thread(worker))) {
 		if (error)
 			err_set(err, error, "thread");
-		free_parts(worker);
+		worker_free_parts(worker);
 		return NULL;
 	}
 	return worker;
@@ -214,5 +187,5 @@ void worker_stop(struct worker *worker)
 void worker_free(struct worker *worker)
 {
 	pthread_join(worker->thread, NULL);
-	free_parts(worker);
+	worker_free_parts(worker);
 }

@@ -6,13 +6,13 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/queue.h"
-#include "forwarder/endpoint.h"
 #include "forwarder/forwarder.h"
+#include "forwarder/life.h"
 #include "forwarder/poller.h"
+#include "forwarder/tally.h"
 #include "forwarder/wheel.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 
 struct connection;
 struct pipe_pool;
@@ -29,31 +29,6 @@ enum {
 	COARSE_STEP_MS = 1000,  /* of open connections */
 };
 
-/* A connection that was accepted and has not begun. */
-struct arrival {
-	int fd;
-	struct addr client;
-	struct fwd_endpoint *endpoint; /* with a reference */
-	struct route_side *side;
-	uint64_t accepted_us; /* clock_now_us() */
-};
-
-/* One accepted by another thread. */
-struct arrival_letter {
-	struct mail mail;
-	struct arrival arrival;
-	const struct endpoint_share
-	    *unasked; /* by main, which has not asked the limits of this share; NULL: by a worker */
-};
-
-/* What a worker counts: written by it alone, read by any. */
-struct worker_stats {
-	_Atomic uint64_t ended[CLOSE_REASONS];
-	_Atomic uint64_t bytes_to_guest, bytes_from_guest;
-	_Atomic uint64_t connect_count[CONNECT_BUCKETS];
-	_Atomic uint64_t connect_sum_us;
-};
-
 TAILQ_HEAD(connection_queue, connection);
 
 /* One thread with a loop, and all that its connections share. Its thread's only, but for what says otherwise. */
@@ -63,7 +38,7 @@ struct worker {
 	pthread_t thread;
 	struct poller *poller;
 	struct mailbox *mailbox; /* any thread posts */
-	struct poll_source letters;
+	struct poll_source messages;
 	struct mail stop;
 	bool stopping;
 
@@ -71,7 +46,6 @@ struct worker {
 	struct slab *slab;
 	struct pipe_pool *pipes;
 	size_t pipes_lent;
-	size_t bulk_streams;           /* whose buffers in the kernel are bounded */
 	LIST_HEAD(, route_side) sides; /* that a connection came to */
 	struct connection_queue again; /* used up their budget: they go on at the end of the turn */
 	size_t again_count;
@@ -82,8 +56,7 @@ struct worker {
 
 	struct log_limit lines;       /* of abnormal ends */
 	struct log_limit limit_lines; /* "connection ended" for a limit, of those that never began */
-	struct worker_stats stats;
-	atomic_size_t load; /* connections; any thread */
+	struct worker_tally tally;    /* any thread reads */
 
 	pthread_mutex_t accepting; /* held while accepting: main takes it to end that */
 	size_t arrival_count;
@@ -99,28 +72,10 @@ void worker_stop(struct worker *worker);
 /* Waits for the end of the thread, and frees. */
 void worker_free(struct worker *worker);
 
-/* The guest answered to what was accepted at ACCEPTED_US: for the histogram. Worker's thread. */
-void worker_count_connect(struct worker *worker, uint64_t accepted_us);
-
 /* Looks at the clock. Worker's thread. */
 static inline void worker_tick(struct worker *worker)
 {
 	worker->now_ms = clock_now_ms();
-}
-
-/* Adds to a counter that this worker alone writes: no locked instruction is needed. */
-static inline void count_add(_Atomic uint64_t *counter, uint64_t value)
-{
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + value,
-			      memory_order_relaxed);
-}
-
-/* One more has ended: the last that is told of it, so that whoever sees it counted finds it gone from all other sums. */
-static inline void count_ended(struct worker *worker, enum close_reason reason)
-{
-	_Atomic uint64_t *counter = &worker->stats.ended[reason];
-
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_release);
 }
 
 #endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The few questions to the forwarder as a whole that files of this room ask.
+ */
+#include "forwarder/core.h"
+
+#include "config/config.h"
+#include "forwarder/worker.h"
+
+struct worker *fwd_pick_worker(struct forwarder *forwarder)
+{
+	struct worker *best = forwarder->workers[0];
+	size_t best_load = SIZE_MAX;
+
+	for (size_t i = 0; i < forwarder->worker_count; i++) {
+		size_t index = (forwarder->next_worker + i) % forwarder->worker_count;
+		struct worker *worker = forwarder->workers[index];
+		size_t load = tally_load(worker);
+
+		if (load < best_load) {
+			best = worker;
+			best_load = load;
+		}
+	}
+	/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): there is at least one worker */
+	forwarder->next_worker = (best->index + 1) % forwarder->worker_count;
+	return best;
+}
+
+struct addr fwd_guest(const struct forwarder *forwarder, uint16_t port)
+{
+	return addr_from_ipv4(forwarder->config->addresses.guest.ip, port);
+}

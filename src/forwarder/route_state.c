@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The difference between two states of a route, in the words of those who act on it. Of several reasons to end a connection the
+ * first of the order below is given.
+ */
+#include "forwarder/route_state.h"
+
+bool route_state_may_dial(const struct route_state *state)
+{
+	return state->up && !state->paused && state->netns_fd >= 0;
+}
+
+bool route_state_ends_all(const struct route_state *now, const struct route_state *before, enum close_reason *reason)
+{
+	if (now->reset_all)
+		*reason = now->reason;
+	else if (now->gone && !before->gone)
+		*reason = CLOSE_NO_NAMESPACE;
+	else
+		return false;
+	return true;
+}
+
+bool route_state_ends_flows(const struct route_state *now, const struct route_state *before, enum close_reason *reason)
+{
+	if (route_state_ends_all(now, before, reason))
+		return true;
+	if (now->carrier_losses != before->carrier_losses)
+		*reason = CLOSE_CARRIER_LOST;
+	else if (now->flow_resets != before->flow_resets)
+		*reason = CLOSE_PAUSED_RESET;
+	else
+		return false;
+	return true;
+}
+
+bool route_state_opens(const struct route_state *now, const struct route_state *before)
+{
+	return route_state_may_dial(now) && !route_state_may_dial(before);
+}
+
+bool route_state_pauses(const struct route_state *now, const struct route_state *before)
+{
+	return now->paused && !before->paused;
+}
+
+bool route_state_resumes(const struct route_state *now, const struct route_state *before)
+{
+	return !now->paused && before->paused;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FORWARDER_ROUTE_STATE_H
+#define WEFT_FORWARDER_ROUTE_STATE_H
+
+#include "config/limits.h"
+#include "forwarder/forwarder.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * The part of a route that its workers must know. Main changes it and notifies the workers; a worker that reads late sees the last
+ * state only, so events that it must not miss (a carrier that went and came back) are counted. All functions are pure.
+ */
+struct route_state {
+	int netns_fd; /* -1: none */
+	bool gone;    /* there was a namespace, and it went */
+	bool up;
+	bool ready;
+	bool paused;
+	bool closing;             /* main waits for each side to report that it is empty */
+	bool reset_all;           /* every connection ends now */
+	enum close_reason reason; /* of reset_all */
+	unsigned carrier_losses;  /* outside of pauses */
+	unsigned flow_resets;     /* resumes that do not keep the flows */
+	unsigned refused_grace_ms;
+	unsigned connections_for_all; /* of all routes together; 0: no limit */
+	struct limits limits;
+	uint64_t pace; /* bytes a second that a client is sent at most; 0: no limit */
+};
+
+/* Whether the guest may be dialed. */
+bool route_state_may_dial(const struct route_state *state);
+
+/* Whether the change from BEFORE to NOW ends every connection, held ones too; then *REASON. */
+bool route_state_ends_all(const struct route_state *now, const struct route_state *before, enum close_reason *reason);
+
+/* Whether it ends what the guest takes part in: open connections and UDP flows; then *REASON. */
+bool route_state_ends_flows(const struct route_state *now, const struct route_state *before, enum close_reason *reason);
+
+/* Whether the guest may be dialed now and could not be before. */
+bool route_state_opens(const struct route_state *now, const struct route_state *before);
+
+/* Whether a pause begins, or ends. */
+bool route_state_pauses(const struct route_state *now, const struct route_state *before);
+bool route_state_resumes(const struct route_state *now, const struct route_state *before);
+
+#endif

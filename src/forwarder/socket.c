@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Options are set without a look at the result: a kernel that lacks one leaves the connection as good as it was.
+ *
+ * A paused guest answers nothing for as long as its manager likes. Segments under way when it froze are sent again each second, where
+ * the kernel offers that (6.15 and newer). Elsewhere TCP's back-off has grown to minutes by the time the guest resumes.
+ */
+#include "forwarder/socket.h"
+
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44 /* linux/tcp.h */
+#endif
+
+enum {
+	KEEPALIVE_PROBES = 4,
+	RTO_MAX_FROZEN_MS = 1000,    /* the kernel's minimum */
+	RTO_MAX_DEFAULT_MS = 120000, /* the kernel's default */
+};
+
+static void socket_set(int fd, int level, int option, int value)
+{
+	setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+void socket_reset(int *fd)
+{
+	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+	if (*fd < 0)
+		return;
+	setsockopt(*fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	close(*fd);
+	*fd = -1;
+}
+
+int socket_error(int fd)
+{
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+		return 0;
+	return error;
+}
+
+void socket_set_keepalive(int fd, unsigned keepalive_ms)
+{
+	int seconds = (int)((keepalive_ms + 999) / 1000);
+
+	if (!keepalive_ms) {
+		socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 0);
+		return;
+	}
+	socket_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds);
+	socket_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, seconds);
+	socket_set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+	socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+
+void socket_set_pace(int fd, uint64_t bytes_per_second)
+{
+	/* All bits set mean no limit. Where the kernel has no pacing, the limit at the guest's end remains. */
+	uint64_t pace = bytes_per_second ? bytes_per_second : UINT64_MAX;
+
+	setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &pace, sizeof(pace));
+}
+
+void socket_freeze(int fd)
+{
+	socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 0);
+	socket_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, INT_MAX);
+	socket_set(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, RTO_MAX_FROZEN_MS);
+}
+
+void socket_thaw(int fd)
+{
+	socket_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 0);
+	socket_set(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, RTO_MAX_DEFAULT_MS);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FORWARDER_STREAM_H
+#define WEFT_FORWARDER_STREAM_H
+
+/* The two halves of a connection: its sockets (peers) and the bytes each way (streams). The worker's thread. */
+
+#include "forwarder/pipe_pool.h"
+#include "forwarder/poller.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct worker;
+
+enum which {
+	CLIENT,
+	GUEST,
+};
+
+/* One of the two sockets. Once it is watched it stays so, edge-triggered, for both directions: nothing is ever re-armed. */
+struct peer {
+	struct poll_source source;
+	int fd; /* -1: none */
+	enum which which : 8;
+	bool readable : 1; /* not known to be drained */
+	bool writable : 1; /* not known to be full */
+	bool ended : 1;    /* its FIN was read */
+	bool watched : 1;
+	bool special : 1; /* a FIN, an error or an urgent byte was announced: a short read proves nothing any more */
+};
+
+/* The bytes from one peer to the other. */
+struct stream {
+	struct pipe pipe; /* holds bytes only while the receiver takes none; PIPE_NONE while copying */
+	char *rest;       /* read and not taken yet: owned; NULL: nothing */
+	uint32_t rest_at; /* of it, sent already */
+	uint32_t rest_size;
+	uint64_t bytes;    /* taken by the receiver */
+	bool bulk : 1;     /* the last reads were large: splice */
+	bool bounded : 1;  /* the kernel's buffers are */
+	bool finished : 1; /* FIN passed on: nothing will come */
+};
+
+/* Notes in the flags of PEER what EVENTS announce. */
+void stream_note_events(struct peer *peer, uint32_t events);
+
+/* Whether bytes were read and not taken yet. */
+static inline bool stream_is_pending(const struct stream *stream)
+{
+	return stream->rest || stream->pipe.filled;
+}
+
+/* Keeps DATA, SIZE, read and not taken. 0, or -1 for lack of memory. */
+int stream_keep_rest(struct stream *stream, const char *data, size_t size);
+
+/* Has STREAM borrow a pipe, unless it has one. False: none is to be had, and the stream copies. */
+bool stream_borrow_pipe(struct worker *worker, struct stream *stream);
+void stream_give_pipe_back(struct worker *worker, struct stream *stream);
+
+/* Large reads from now on, FROM to TO: the stream splices, and the kernel's buffers for it are bounded. */
+void stream_promote(struct worker *worker, struct stream *stream, const struct peer *from, const struct peer *to);
+
+/* Gives back all that STREAM holds. */
+void stream_drop(struct worker *worker, struct stream *stream);
+
+#endif
