@@ -63,7 +63,7 @@ static struct endpoint_share *accept_choose(struct endpoint_share *share)
 /* admission_take() has counted the rest. */
 static void accept_count(const struct arrival *arrival)
 {
-	endpoint_reference(arrival->endpoint);
+	fwd_endpoint_reference(arrival->endpoint);
 	tally_arrive(arrival->side);
 }
 
@@ -212,7 +212,7 @@ static void accept_on_closed(struct mail *mail)
 	poller_forget(share->worker->poller, &share->readable);
 	if (share->reset)
 		life_reset_endpoint(share->worker, share->endpoint);
-	endpoint_release(share->endpoint);
+	fwd_endpoint_release(share->endpoint);
 }
 
 /* ---- Start and end: main thread ---- */
@@ -337,7 +337,7 @@ void accept_close(struct fwd_endpoint *endpoint, bool reset)
 
 		share->reset = reset;
 		share->closed.deliver = accept_on_closed;
-		endpoint_reference(endpoint);
+		fwd_endpoint_reference(endpoint);
 		mailbox_post(share->worker->mailbox, &share->closed);
 	}
 }

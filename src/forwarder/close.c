@@ -22,7 +22,7 @@
 
 enum { LINGER_MS = 10 * 1000 };
 
-static void close_peer(struct peer *peer, bool reset)
+static void connection_close_peer(struct peer *peer, bool reset)
 {
 	if (peer->fd < 0)
 		return;
@@ -36,12 +36,12 @@ static void close_peer(struct peer *peer, bool reset)
 
 /* ---- The line in the log ---- */
 
-static enum log_level close_log_level(enum close_reason reason)
+static enum log_level connection_log_level(enum close_reason reason)
 {
 	return reason == CLOSE_DONE ? LOG_DEBUG_LEVEL : LOG_INFO_LEVEL;
 }
 
-static void close_write_line(const struct connection *connection, enum close_reason reason, uint64_t suppressed)
+static void connection_write_line(const struct connection *connection, enum close_reason reason, uint64_t suppressed)
 {
 	char listen[ADDR_TEXT_SIZE], client[ADDR_TEXT_SIZE];
 	const char *id = connection->side->route->id;
@@ -61,34 +61,34 @@ static void close_write_line(const struct connection *connection, enum close_rea
 
 	if (!suppressed)
 		fields[sizeof(fields) / sizeof(fields[0]) - 2] = (struct log_field){ 0 };
-	log_write(close_log_level(reason), "connection ended", fields);
+	log_write(connection_log_level(reason), "connection ended", fields);
 }
 
-static void close_log(const struct connection *connection, enum close_reason reason)
+static void connection_log(const struct connection *connection, enum close_reason reason)
 {
 	uint64_t suppressed = 0;
 
-	if (!log_enabled(close_log_level(reason)))
+	if (!log_enabled(connection_log_level(reason)))
 		return;
 	if (reason != CLOSE_DONE && !log_limit_allows(&connection->worker->lines, &suppressed))
 		return;
-	close_write_line(connection, reason, suppressed);
+	connection_write_line(connection, reason, suppressed);
 }
 
 /* ---- The end ---- */
 
 /* Only its memory is left, which goes at the end of the iteration: callers up the stack still look at its state. */
-static void close_bury(struct connection *connection, enum close_reason reason)
+static void connection_bury(struct connection *connection, enum close_reason reason)
 {
 	struct worker *worker = connection->worker;
 	struct route_side *side = connection->side;
 
-	close_log(connection, reason);
+	connection_log(connection, reason);
 	route_side_remove(connection);
 	connection_dequeue(connection);
 	connection_become(connection, &closed_state);
 	tally_end(side, reason);
-	endpoint_release(connection->endpoint);
+	fwd_endpoint_release(connection->endpoint);
 	connection->endpoint = NULL;
 	TAILQ_INSERT_TAIL(&worker->dead, connection, queue);
 	route_side_check_empty(side);
@@ -103,7 +103,7 @@ static bool linger_is_acknowledged(const struct connection *connection)
 
 static void linger_begin(struct connection *connection)
 {
-	close_peer(&connection->peers[CLIENT], false);
+	connection_close_peer(&connection->peers[CLIENT], false);
 	connection_become(connection, &linger_state);
 	connection->deadline_ms = connection->worker->now_ms + LINGER_MS;
 	connection_wait(connection, connection->deadline_ms);
@@ -125,9 +125,9 @@ void connection_close(struct connection *connection, enum close_reason reason, i
 	}
 	if (connection->peers[GUEST].fd < 0)
 		tally_unpromise(connection->worker->forwarder);
-	close_peer(&connection->peers[CLIENT], reset);
-	close_peer(&connection->peers[GUEST], !in_order);
-	close_bury(connection, reason);
+	connection_close_peer(&connection->peers[CLIENT], reset);
+	connection_close_peer(&connection->peers[GUEST], !in_order);
+	connection_bury(connection, reason);
 }
 
 /* ---- LINGERING ---- */
@@ -188,7 +188,7 @@ static void closed_on_event(struct connection *connection, struct peer *peer, ui
 	(void)events;
 }
 
-static void closed_rest(struct connection *connection)
+static void closed_stay(struct connection *connection)
 {
 	(void)connection;
 }
@@ -203,7 +203,7 @@ const struct connection_state closed_state = {
 	.phase = CONNECTION_CLOSED,
 	.name = "half-closed",
 	.event = closed_on_event,
-	.expired = closed_rest,
-	.go_on = closed_rest,
+	.expired = closed_stay,
+	.go_on = closed_stay,
 	.route_changed = closed_on_route_changed,
 };

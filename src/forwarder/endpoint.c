@@ -6,7 +6,8 @@
 
 #include <stdlib.h>
 
-struct fwd_endpoint *endpoint_new(size_t shares, const struct addr *listen, uint16_t guest_port, bool proxy_protocol)
+struct fwd_endpoint *fwd_endpoint_new(size_t shares, const struct addr *listen, uint16_t guest_port,
+				      bool proxy_protocol)
 {
 	struct fwd_endpoint *endpoint = calloc(1, sizeof(*endpoint) + shares * sizeof(endpoint->shares[0]));
 
@@ -20,13 +21,13 @@ struct fwd_endpoint *endpoint_new(size_t shares, const struct addr *listen, uint
 	return endpoint;
 }
 
-struct fwd_endpoint *endpoint_reference(struct fwd_endpoint *endpoint)
+struct fwd_endpoint *fwd_endpoint_reference(struct fwd_endpoint *endpoint)
 {
 	atomic_fetch_add_explicit(&endpoint->references, 1, memory_order_relaxed);
 	return endpoint;
 }
 
-void endpoint_release(struct fwd_endpoint *endpoint)
+void fwd_endpoint_release(struct fwd_endpoint *endpoint)
 {
 	if (atomic_fetch_sub_explicit(&endpoint->references, 1, memory_order_acq_rel) == 1)
 		free(endpoint);

@@ -41,10 +41,11 @@ struct fwd_endpoint {
 };
 
 /* With one reference, the caller's. NULL only for lack of memory. */
-struct fwd_endpoint *endpoint_new(size_t shares, const struct addr *listen, uint16_t guest_port, bool proxy_protocol);
+struct fwd_endpoint *fwd_endpoint_new(size_t shares, const struct addr *listen, uint16_t guest_port,
+				      bool proxy_protocol);
 
 /* Any thread. Returns ENDPOINT. */
-struct fwd_endpoint *endpoint_reference(struct fwd_endpoint *endpoint);
-void endpoint_release(struct fwd_endpoint *endpoint);
+struct fwd_endpoint *fwd_endpoint_reference(struct fwd_endpoint *endpoint);
+void fwd_endpoint_release(struct fwd_endpoint *endpoint);
 
 #endif

@@ -21,7 +21,7 @@ static void life_turn_away(const struct arrival *arrival)
 
 	socket_reset(&fd);
 	tally_turn_away(arrival->side);
-	endpoint_release(arrival->endpoint);
+	fwd_endpoint_release(arrival->endpoint);
 	route_side_check_empty(arrival->side);
 }
 

@@ -46,7 +46,7 @@ void listeners_resume(struct forwarder *forwarder)
 
 /* ---- Opening ---- */
 
-static int bind_socket(const struct addr *listen_on, int type, struct err *err)
+static int listener_bind(const struct addr *listen_on, int type, struct err *err)
 {
 	AUTO_FD int fd = socket(listen_on->any.sa_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int one = 1;
@@ -64,7 +64,7 @@ static int bind_socket(const struct addr *listen_on, int type, struct err *err)
 }
 
 /* Made ready for accepting: FD is bound, and may listen already. */
-static int listen_on_socket(int fd, unsigned keepalive_ms, struct err *err)
+static int listener_listen(int fd, unsigned keepalive_ms, struct err *err)
 {
 	int one = 1;
 
@@ -78,16 +78,16 @@ static int listen_on_socket(int fd, unsigned keepalive_ms, struct err *err)
 	return 0;
 }
 
-static int open_tcp(struct listener *listener, const struct listener_options *options, struct err *err)
+static int listener_open_tcp(struct listener *listener, const struct listener_options *options, struct err *err)
 {
 	struct forwarder *forwarder = listener->forwarder;
 	unsigned keepalive_ms =
 	    listener->route ? listener->route->state.limits.keepalive_ms : forwarder->config->forwarder.keepalive_ms;
-	int fd = options->fd >= 0 ? options->fd : bind_socket(&listener->endpoint->listen, SOCK_STREAM, err);
+	int fd = options->fd >= 0 ? options->fd : listener_bind(&listener->endpoint->listen, SOCK_STREAM, err);
 
 	if (fd < 0)
 		return -1;
-	if (listen_on_socket(fd, keepalive_ms, err) < 0)
+	if (listener_listen(fd, keepalive_ms, err) < 0)
 		goto fail;
 	if (accept_open(forwarder, listener->endpoint, listener->route ? listener->route : forwarder->nowhere, fd,
 			err) < 0)
@@ -101,14 +101,14 @@ fail:
 	return -1;
 }
 
-static int open_udp(struct listener *listener, const struct listener_options *options, struct err *err)
+static int listener_open_udp(struct listener *listener, const struct listener_options *options, struct err *err)
 {
 	AUTO_FD int fd = -1;
 
 	if (!listener->route)
 		return err_set(err, EPROTONOSUPPORT, "the default endpoint over UDP");
 	if (options->fd < 0)
-		fd = bind_socket(&listener->endpoint->listen, SOCK_DGRAM, err);
+		fd = listener_bind(&listener->endpoint->listen, SOCK_DGRAM, err);
 	else if (fcntl(options->fd, F_SETFL, fcntl(options->fd, F_GETFL) | O_NONBLOCK) == 0)
 		fd = options->fd;
 	else
@@ -125,13 +125,13 @@ static int open_udp(struct listener *listener, const struct listener_options *op
 	return 0;
 }
 
-static int open_socket(struct listener *listener, const struct listener_options *options, struct err *err)
+static int listener_open_socket(struct listener *listener, const struct listener_options *options, struct err *err)
 {
 	switch (options->proto) {
 	case PROTO_TCP:
-		return open_tcp(listener, options, err);
+		return listener_open_tcp(listener, options, err);
 	case PROTO_UDP:
-		return open_udp(listener, options, err);
+		return listener_open_udp(listener, options, err);
 	}
 	return err_set(err, EPROTONOSUPPORT, "protocol");
 }
@@ -148,12 +148,12 @@ struct listener *listener_open(struct forwarder *forwarder, const struct addr *l
 	}
 	*listener = (struct listener){ .forwarder = forwarder, .route = route, .fd = -1 };
 	listener->endpoint =
-	    endpoint_new(accept_workers(forwarder), listen, options->guest_port, options->proxy_protocol);
+	    fwd_endpoint_new(accept_workers(forwarder), listen, options->guest_port, options->proxy_protocol);
 	if (!listener->endpoint) {
 		err_set(err, ENOMEM, "listener");
 		goto fail;
 	}
-	if (open_socket(listener, options, err) < 0) {
+	if (listener_open_socket(listener, options, err) < 0) {
 		err_wrap(err, "%s", addr_format(listen, text));
 		goto fail;
 	}
@@ -162,7 +162,7 @@ struct listener *listener_open(struct forwarder *forwarder, const struct addr *l
 
 fail:
 	if (listener->endpoint)
-		endpoint_release(listener->endpoint);
+		fwd_endpoint_release(listener->endpoint);
 	free(listener);
 	return NULL;
 }
@@ -183,7 +183,7 @@ void listener_close(struct listener *listener, bool reset)
 		accept_close(listener->endpoint, reset);
 		close(listener->fd);
 	}
-	endpoint_release(listener->endpoint);
+	fwd_endpoint_release(listener->endpoint);
 	LIST_REMOVE(listener, link);
 	free(listener);
 }

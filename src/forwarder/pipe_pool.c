@@ -18,14 +18,14 @@ struct pipe_pool {
 	struct pipe idle[];
 };
 
-static void close_pipe(struct pipe *pipe)
+static void pipe_close(struct pipe *pipe)
 {
 	close(pipe->read_fd);
 	close(pipe->write_fd);
 	*pipe = PIPE_NONE;
 }
 
-static int make_pipe(size_t capacity, struct pipe *pipe, struct err *err)
+static int pipe_make(size_t capacity, struct pipe *pipe, struct err *err)
 {
 	int fds[2];
 
@@ -57,14 +57,14 @@ void pipe_pool_free(struct pipe_pool *pool)
 	if (!pool)
 		return;
 	while (pool->count)
-		close_pipe(&pool->idle[--pool->count]);
+		pipe_close(&pool->idle[--pool->count]);
 	free(pool);
 }
 
 int pipe_pool_borrow(struct pipe_pool *pool, struct pipe *pipe, struct err *err)
 {
 	if (!pool->count)
-		return make_pipe(pool->capacity, pipe, err);
+		return pipe_make(pool->capacity, pipe, err);
 
 	*pipe = pool->idle[--pool->count];
 	return 0;
@@ -75,7 +75,7 @@ void pipe_pool_give_back(struct pipe_pool *pool, struct pipe *pipe)
 	if (pipe->read_fd < 0)
 		return;
 	if (pipe->filled || pool->count == pool->keep) {
-		close_pipe(pipe);
+		pipe_close(pipe);
 		return;
 	}
 	pool->idle[pool->count++] = *pipe;

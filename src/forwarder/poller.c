@@ -46,7 +46,7 @@ void poller_free(struct poller *poller)
 	free(poller);
 }
 
-static int add(struct poller *poller, int fd, uint32_t events, struct poll_source *source)
+static int poller_add(struct poller *poller, int fd, uint32_t events, struct poll_source *source)
 {
 	struct epoll_event event = { .events = events, .data.ptr = source };
 
@@ -55,17 +55,17 @@ static int add(struct poller *poller, int fd, uint32_t events, struct poll_sourc
 
 int poller_add_edges(struct poller *poller, int fd, struct poll_source *source)
 {
-	return add(poller, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET, source);
+	return poller_add(poller, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET, source);
 }
 
 int poller_add_readable(struct poller *poller, int fd, struct poll_source *source)
 {
-	return add(poller, fd, EPOLLIN, source);
+	return poller_add(poller, fd, EPOLLIN, source);
 }
 
 int poller_add_shared(struct poller *poller, int fd, struct poll_source *source)
 {
-	return add(poller, fd, EPOLLIN | EPOLLEXCLUSIVE, source);
+	return poller_add(poller, fd, EPOLLIN | EPOLLEXCLUSIVE, source);
 }
 
 void poller_remove(struct poller *poller, int fd)

@@ -39,12 +39,12 @@ struct probe {
 	unsigned attempts;
 };
 
-static bool may_dial(const struct fwd_route *route)
+static bool fwd_probe_may_dial(const struct fwd_route *route)
 {
 	return route_state_may_dial(&route->state) && !route->dying;
 }
 
-static void drop_attempt(struct probe *probe)
+static void fwd_probe_drop_attempt(struct probe *probe)
 {
 	if (probe->event)
 		event_free(probe->event);
@@ -52,7 +52,7 @@ static void drop_attempt(struct probe *probe)
 	socket_reset(&probe->fd);
 }
 
-static void try_later(struct probe *probe)
+static void fwd_probe_try_later(struct probe *probe)
 {
 	unsigned pause_ms = PAUSE_FIRST_MS + probe->attempts * PAUSE_STEP_MS;
 
@@ -65,27 +65,27 @@ static void try_later(struct probe *probe)
 	timer_start(&probe->timer, pause_ms);
 }
 
-static void succeed(struct probe *probe)
+static void fwd_probe_succeed(struct probe *probe)
 {
-	drop_attempt(probe);
+	fwd_probe_drop_attempt(probe);
 	timer_stop(&probe->timer);
 	probe->finished = true;
 	probe->accepted(probe->context);
 }
 
-static void on_event(evutil_socket_t fd, short what, void *arg)
+static void fwd_probe_on_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct probe *probe = arg;
 
 	(void)what;
 	if (!socket_error(fd))
-		succeed(probe);
+		fwd_probe_succeed(probe);
 	else
-		drop_attempt(probe); /* the timer runs already */
+		fwd_probe_drop_attempt(probe); /* the timer runs already */
 }
 
 /* Returns whether the guest accepted at once. */
-static bool try_now(struct probe *probe)
+static bool fwd_probe_try_now(struct probe *probe)
 {
 	struct forwarder *forwarder = probe->route->forwarder;
 	struct addr guest = fwd_guest(forwarder, probe->port);
@@ -98,25 +98,25 @@ static bool try_now(struct probe *probe)
 	if (connect(probe->fd, &guest.any, addr_length(&guest)) == 0)
 		return true;
 	if (errno == EINPROGRESS)
-		probe->event = event_new(forwarder->base, probe->fd, EV_WRITE, on_event, probe);
+		probe->event = event_new(forwarder->base, probe->fd, EV_WRITE, fwd_probe_on_event, probe);
 	if (!probe->event || event_add(probe->event, NULL) < 0)
-		drop_attempt(probe);
+		fwd_probe_drop_attempt(probe);
 	return false;
 }
 
-static void on_timer(void *context)
+static void fwd_probe_on_timer(void *context)
 {
 	struct probe *probe = context;
 
-	drop_attempt(probe);
-	if (!may_dial(probe->route))
+	fwd_probe_drop_attempt(probe);
+	if (!fwd_probe_may_dial(probe->route))
 		return;
-	try_later(probe);
-	if (try_now(probe))
-		succeed(probe);
+	fwd_probe_try_later(probe);
+	if (fwd_probe_try_now(probe))
+		fwd_probe_succeed(probe);
 }
 
-void probe_route_changed(struct fwd_route *route)
+void fwd_probe_route_changed(struct fwd_route *route)
 {
 	struct probe *probe;
 
@@ -125,10 +125,10 @@ void probe_route_changed(struct fwd_route *route)
 		if (probe->finished)
 			continue;
 		probe->attempts = 0;
-		if (may_dial(route)) {
+		if (fwd_probe_may_dial(route)) {
 			timer_start(&probe->timer, 0);
 		} else {
-			drop_attempt(probe);
+			fwd_probe_drop_attempt(probe);
 			timer_stop(&probe->timer);
 		}
 	}
@@ -142,12 +142,12 @@ struct probe *probe_start(struct fwd_route *route, uint16_t port, void (*accepte
 	if (!probe)
 		return NULL;
 	*probe = (struct probe){ .route = route, .port = port, .accepted = accepted, .context = context, .fd = -1 };
-	if (timer_init(&probe->timer, route->forwarder->base, on_timer, probe, &err) < 0) {
+	if (timer_init(&probe->timer, route->forwarder->base, fwd_probe_on_timer, probe, &err) < 0) {
 		free(probe);
 		return NULL;
 	}
 	LIST_INSERT_HEAD(&route->probes, probe, link);
-	if (may_dial(route))
+	if (fwd_probe_may_dial(route))
 		timer_start(&probe->timer, 0);
 	return probe;
 }
@@ -156,19 +156,19 @@ void probe_stop(struct probe *probe)
 {
 	if (!probe)
 		return;
-	drop_attempt(probe);
+	fwd_probe_drop_attempt(probe);
 	timer_free(&probe->timer);
 	if (probe->route)
 		LIST_REMOVE(probe, link);
 	free(probe);
 }
 
-void probes_detach(struct fwd_route *route)
+void fwd_probe_detach_all(struct fwd_route *route)
 {
 	struct probe *probe;
 
 	while ((probe = LIST_FIRST(&route->probes))) {
-		drop_attempt(probe);
+		fwd_probe_drop_attempt(probe);
 		timer_stop(&probe->timer);
 		LIST_REMOVE(probe, link);
 		probe->route = NULL;

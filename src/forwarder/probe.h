@@ -5,9 +5,9 @@
 #include "forwarder/forwarder.h"
 
 /* Whether the guest may be dialed has changed: the probes of ROUTE begin, or stop, dialing. Main thread. */
-void probe_route_changed(struct fwd_route *route);
+void fwd_probe_route_changed(struct fwd_route *route);
 
 /* ROUTE ends: what its owner has not stopped yet dials no more. Main thread. */
-void probes_detach(struct fwd_route *route);
+void fwd_probe_detach_all(struct fwd_route *route);
 
 #endif

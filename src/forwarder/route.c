@@ -56,7 +56,7 @@ struct fwd_route *route_new(struct forwarder *forwarder, const char *id, unsigne
 
 void route_destroy(struct fwd_route *route)
 {
-	probes_detach(route);
+	fwd_probe_detach_all(route);
 	for (size_t i = 0; i < route->forwarder->worker_count; i++)
 		free(route->sides[i]);
 	LIST_REMOVE(route, link);
@@ -144,7 +144,7 @@ void route_set_namespace(struct fwd_route *route, int netns_fd)
 	state.netns_fd = netns_fd;
 	state.gone = netns_fd < 0;
 	route_notify(route, &state);
-	probe_route_changed(route);
+	fwd_probe_route_changed(route);
 }
 
 void route_set_up(struct fwd_route *route, bool up)
@@ -157,7 +157,7 @@ void route_set_up(struct fwd_route *route, bool up)
 	if (!up && !state.paused)
 		state.carrier_losses++;
 	route_notify(route, &state);
-	probe_route_changed(route);
+	fwd_probe_route_changed(route);
 }
 
 void route_set_ready(struct fwd_route *route, bool ready)
@@ -178,7 +178,7 @@ void route_pause(struct fwd_route *route)
 		return;
 	state.paused = true;
 	route_notify(route, &state);
-	probe_route_changed(route);
+	fwd_probe_route_changed(route);
 }
 
 void route_resume(struct fwd_route *route, bool keep)
@@ -191,7 +191,7 @@ void route_resume(struct fwd_route *route, bool keep)
 	if (!keep)
 		state.flow_resets++;
 	route_notify(route, &state);
-	probe_route_changed(route);
+	fwd_probe_route_changed(route);
 }
 
 void route_set_limits(struct fwd_route *route, const struct limits *limits)
@@ -295,7 +295,7 @@ void route_close(struct fwd_route *route, enum close_reason reason, unsigned dra
 	}
 	if (forwarder->default_route == route)
 		forwarder_set_default(forwarder, NULL);
-	probes_detach(route);
+	fwd_probe_detach_all(route);
 	route->dying = true;
 	route->done = done;
 	route->done_context = context;

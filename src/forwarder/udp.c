@@ -84,7 +84,7 @@ static void udp_on_closing(struct mail *mail)
 	close(port->fd);
 	poller_forget(port->worker->poller, &port->readable);
 	LIST_REMOVE(port, link);
-	endpoint_release(port->endpoint);
+	fwd_endpoint_release(port->endpoint);
 	free(port);
 	side->count--;
 	route_side_check_empty(side);
@@ -110,7 +110,7 @@ struct udp_port *udp_port_new(struct fwd_route *route, struct fwd_endpoint *endp
 	}
 	port->worker = worker;
 	port->side = side;
-	port->endpoint = endpoint_reference(endpoint);
+	port->endpoint = fwd_endpoint_reference(endpoint);
 	port->fd = fd;
 	port->opening.deliver = udp_on_opening;
 	port->closing.deliver = udp_on_closing;

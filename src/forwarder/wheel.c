@@ -7,7 +7,7 @@
 #include "forwarder/wheel.h"
 
 /* The step in which what is due at DUE_MS is told: rounded up, so that nothing is early. */
-static uint64_t step_of(const struct wheel *wheel, uint64_t due_ms)
+static uint64_t wheel_step_of(const struct wheel *wheel, uint64_t due_ms)
 {
 	return due_ms / wheel->step_ms + (due_ms % wheel->step_ms != 0);
 }
@@ -23,7 +23,7 @@ void wheel_init(struct wheel *wheel, unsigned step_ms, uint64_t now_ms, void (*e
 
 void wheel_set(struct wheel *wheel, struct wheel_entry *entry, uint64_t due_ms)
 {
-	uint64_t step = step_of(wheel, due_ms);
+	uint64_t step = wheel_step_of(wheel, due_ms);
 
 	wheel_cancel(entry);
 	if (step <= wheel->turned)
@@ -45,7 +45,7 @@ void wheel_cancel(struct wheel_entry *entry)
 	entry->wheel = NULL;
 }
 
-static void find_next(struct wheel *wheel)
+static void wheel_find_next(struct wheel *wheel)
 {
 	wheel->next_ms = WHEEL_NEVER;
 	if (!wheel->count)
@@ -59,7 +59,7 @@ static void find_next(struct wheel *wheel)
 }
 
 /* Moves what is due in SLOT to DUE, where it can still be cancelled. */
-static void gather(struct wheel_list *slot, uint64_t now_ms, struct wheel_list *due)
+static void wheel_gather(struct wheel_list *slot, uint64_t now_ms, struct wheel_list *due)
 {
 	struct wheel_entry *entry, *next;
 
@@ -83,7 +83,7 @@ void wheel_turn(struct wheel *wheel, uint64_t now_ms)
 	if (last >= first + WHEEL_SLOTS)
 		first = last - WHEEL_SLOTS + 1;
 	for (uint64_t step = first; step <= last; step++)
-		gather(&wheel->slots[step % WHEEL_SLOTS], now_ms, &due);
+		wheel_gather(&wheel->slots[step % WHEEL_SLOTS], now_ms, &due);
 	if (last > wheel->turned)
 		wheel->turned = last;
 
@@ -93,5 +93,5 @@ void wheel_turn(struct wheel *wheel, uint64_t now_ms)
 		wheel_cancel(entry);
 		wheel->expired(entry);
 	}
-	find_next(wheel);
+	wheel_find_next(wheel);
 }
