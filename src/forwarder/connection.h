@@ -6,7 +6,7 @@
  * A forwarded connection: two sockets and a stream each way. It lives on one worker, whose thread alone touches it. From accept to
  * close:
  *
- *	accept.c  a worker accepts a client, or gets one from another thread; life.c makes the connection
+ *	accept.c  a worker accepts a client, or gets one from another thread (arrival.c); life.c makes the connection
  *	hold.c    HELD: the client waits until the guest may be dialed
  *	dial.c    DIALING: a connect under way, inside the sandbox's namespace
  *	pump.c    OPEN: bytes both ways

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FORWARDER_ARRIVAL_H
+#define WEFT_FORWARDER_ARRIVAL_H
+
+/* The way of an accepted client to the worker that makes its connection. */
+
+#include "base/addr.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct endpoint_share;
+struct fwd_endpoint;
+struct route_side;
+
+/* A client that was accepted and has no connection yet. */
+struct arrival {
+	int fd;
+	struct addr client;
+	struct fwd_endpoint *endpoint; /* with a reference once it is counted */
+	struct route_side *side;
+	uint64_t accepted_us; /* clock_now_us() */
+};
+
+/* CLIENT, with the socket FD, accepted just now through SHARE. Neither counted nor admitted. Any thread. */
+struct arrival arrival_now(const struct endpoint_share *share, int fd, const struct addr *client);
+
+/* Applies the limits. False: no room for one more, and the client was reset. The thread of SHARE's worker. */
+bool arrival_admit(const struct endpoint_share *share, const struct arrival *arrival);
+
+/* Counts an admitted one, which holds a reference to its endpoint from then on. Any thread. */
+void arrival_count(const struct arrival *arrival);
+
+/* Counts ARRIVAL, admitted, and sends it to TO's worker. False for lack of memory: nothing has changed. Any thread. */
+bool arrival_hand_over(const struct endpoint_share *to, struct arrival arrival);
+
+/*
+ * Sends ARRIVAL to SHARE's worker, which applies the limits. The descriptor for its guest is promised at once, because main takes a
+ * whole queue before a worker comes to the first client of it. False for lack of memory: nothing has changed. Main thread.
+ */
+bool arrival_send(const struct endpoint_share *share, const struct arrival *arrival);
+
+#endif
