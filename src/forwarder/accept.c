@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Workers accept for themselves: only the worker that will serve the client is woken. Each hears the listening socket in its own epoll
- * set, and the kernel wakes one that waits (EPOLLEXCLUSIVE). It wakes the same one each time that all wait, so a worker that has
- * clearly more connections than another hands the next one over.
+ * Workers accept for themselves: only the worker that will serve the client is woken. Each hears the listening socket in its own
+ * epoll set, and the kernel wakes one that waits (EPOLLEXCLUSIVE). It wakes the same one each time that all wait, so a worker that
+ * has clearly more connections than another hands the next one over.
  *
  * Options that an accepted socket inherits from the listening one (TCP_NODELAY, keepalive) cost no system call.
  */

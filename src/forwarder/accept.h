@@ -26,23 +26,23 @@ bool accept_goes_on(struct forwarder *forwarder, int error);
 size_t accept_workers(const struct forwarder *forwarder);
 
 /*
- * Has workers accept from FD, a listening socket, for ROUTE; while accepting is paused they begin with accept_resume(). FD stays the
- * caller's. 0, or -1 with ERR (ENOMEM, ENOSPC) and no worker hears it. Main thread.
+ * Has workers accept from FD, a listening socket, for ROUTE; while accepting is paused they begin with accept_resume(). FD stays
+ * the caller's. 0, or -1 with ERR (ENOMEM, ENOSPC) and no worker hears it. Main thread.
  */
 int accept_open(struct forwarder *forwarder, struct fwd_endpoint *endpoint, struct fwd_route *route, int fd,
 		struct err *err);
 
 /*
- * When it returns no worker accepts from the socket any more, and it may be closed. With RESET connections that came through it are
- * reset (reason: unregistered). Otherwise they live on, and so do the clients in the socket's queue. That queue is left as it is while
- * accepting is paused or the forwarder ends. Main thread.
+ * When it returns no worker accepts from the socket any more, and it may be closed. With RESET connections that came through it
+ * are reset (reason: unregistered). Otherwise they live on, and so do the clients in the socket's queue. That queue is left as it
+ * is while accepting is paused or the forwarder ends. Main thread.
  */
 void accept_close(struct fwd_endpoint *endpoint, bool reset);
 
 /* Waits until no worker is in the middle of accepting. Main thread. */
 void accept_wait(struct forwarder *forwarder);
 
-/* Leaves clients in the socket's queue, or takes them again. accept_resume(): 0, or -1 for lack of memory. Main thread. */
+/* Leaves clients in the socket's queue, or takes them again: 0, or -1 for lack of memory. Main thread. */
 void accept_suspend(struct fwd_endpoint *endpoint);
 int accept_resume(struct fwd_endpoint *endpoint);
 

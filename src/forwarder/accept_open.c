@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Main decides which workers hear a socket. To close one it takes the socket out of a worker's set under that worker's lock, so the
- * descriptor can be closed at once; an event that was already found sees the share closed. The kernel would reset the clients in the
- * socket's queue, so main takes them where connections are to live on. A message then follows everything that the worker had accepted
- * before.
+ * Main decides which workers hear a socket. To close one it takes the socket out of a worker's set under that worker's lock, so
+ * the descriptor can be closed at once; an event that was already found sees the share closed. The kernel would reset the clients
+ * in the socket's queue, so main takes them where connections are to live on. A message then follows everything that the worker
+ * had accepted before.
  */
 #include "base/container_of.h"
 #include "base/err.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The kernel hands out the lowest free descriptor, so the number of a fresh one shows how many are in use: nobody has to count the
- * descriptors of others. Each accepted connection is promised a second one, for its guest. A reserve below RLIMIT_NOFILE is left for
- * the control socket.
+ * descriptors of others. Each accepted connection is promised a second one, for its guest. A reserve below RLIMIT_NOFILE is left
+ * for the control socket.
  */
 #include "forwarder/admission.h"
 

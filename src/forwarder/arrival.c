@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A worker accepts for itself, or hands the client over by a message to another; main sends the last clients of a socket. Limits and
- * counters of a side are its worker's, so a client that main took is admitted only when the message is delivered.
+ * A worker accepts for itself, or hands the client over by a message to another; main sends the last clients of a socket. Limits
+ * and counters of a side are its worker's, so a client that main took is admitted only when the message is delivered.
  */
 #include "forwarder/arrival.h"
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ground below the states: one function changes a connection's state, and its events and its timer go to the state's operations.
+ * The ground below the states: one function changes a connection's state, and its events and its timer go to the state's
+ * operations.
  *
- * A socket is watched once, edge-triggered: nothing is ever re-armed. The peer's flags keep what an edge announced until the socket
- * has nothing more. The client's socket is watched only when the guest has answered, or does not answer at once. Most guests answer
- * within less time than the client needs for its first bytes, and the client's events meanwhile would wake us for nothing.
+ * A socket is watched once, edge-triggered: nothing is ever re-armed. The peer's flags keep what an edge announced until the
+ * socket has nothing more. The client's socket is watched only when the guest has answered, or does not answer at once. Most
+ * guests answer within less time than the client needs for its first bytes, and the client's events meanwhile would wake the
+ * worker for nothing.
  */
 #include "forwarder/connection.h"
 

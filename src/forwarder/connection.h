@@ -37,7 +37,7 @@ enum connection_phase {
 	CONNECTION_CLOSED,    /* ended and logged; freed at the end of the iteration. Final */
 };
 
-/* What a connection does in one state. Each operation may change the state, and may close the connection. */
+/* The operations of one state. Each may change the state, and may close the connection. */
 struct connection_state {
 	enum connection_phase phase;
 	const char *name; /* as listed */

@@ -30,8 +30,8 @@ struct forwarder {
 
 	LIST_HEAD(, listener) listeners;
 	LIST_HEAD(, fwd_route) routes;
-	struct fwd_route *nowhere;       /* holds the clients of the default endpoint while that has no backend */
-	struct fwd_route *default_route; /* NULL: the default endpoint has no backend */
+	struct fwd_route *no_backend;    /* holds the clients of the default endpoint while that has no backend */
+	struct fwd_route *default_route; /* the default endpoint's backend; NULL: none */
 
 	struct tally tally;         /* any thread */
 	struct admission admission; /* any thread */

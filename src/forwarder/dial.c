@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * DIALING: one short attempt. A booting guest swallows the first SYNs, and TCP's own back-off would notice it half a second to a
- * second after it listens. So a silent attempt is dropped, with a reset, and a fresh one made. The socket is made inside the sandbox's
- * namespace and leads straight to the guest over its TAP.
+ * second after it listens. So a silent attempt is dropped, with a reset, and a fresh one made. The socket is made inside the
+ * sandbox's namespace and leads straight to the guest over its TAP.
  *
  * When one attempt is answered, the others that wait for the same port dial at once.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The letters are inside, so that closing an endpoint never fails for lack of memory; a letter under way holds a reference.
+ * The messages lie inside, so that closing an endpoint never fails for lack of memory. A message under way holds a reference.
  */
 #include "forwarder/endpoint.h"
 

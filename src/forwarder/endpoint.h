@@ -18,18 +18,18 @@ struct worker;
 /* One worker's part in a TCP endpoint: accept.c. */
 struct endpoint_share {
 	struct poll_source readable;
-	struct mail closed; /* to the worker: the last it hears of the socket */
+	struct mail closed; /* to the worker: its last message about the socket */
 	struct fwd_endpoint *endpoint;
 	struct worker *worker;
 	struct route_side *side; /* where the connections go: used while FD is open, and for the last ones */
 	int fd;                  /* the listening socket; -1: closed. Main writes, under the worker's lock */
 	bool heard;              /* in the worker's epoll set. Main's */
-	bool reset;              /* with `closed`: what came through it is reset */
+	bool reset;              /* with `closed`: the connections that came through it are reset */
 };
 
 /*
- * What the connections that came through one listening address have in common. It outlives the listener for as long as one of
- * them does. Constant but for the count, and the shares.
+ * The common part of the connections that came through one listening address. It outlives the listener for as long as one of them
+ * lives. Constant, except for the count and the shares.
  */
 struct fwd_endpoint {
 	atomic_uint references;

@@ -18,7 +18,7 @@ enum { DRAIN_LOOK_MS = 20 }; /* between looks whether connections are left */
 
 static void fwd_look_at_drain(void *context);
 
-static struct limits fwd_nowhere_limits(const struct config *config)
+static struct limits fwd_no_backend_limits(const struct config *config)
 {
 	return (struct limits){ .connect_deadline_ms = config->forwarder.default_wait_ms };
 }
@@ -26,7 +26,7 @@ static struct limits fwd_nowhere_limits(const struct config *config)
 static int fwd_start(struct forwarder *forwarder, struct err *err)
 {
 	const struct config *config = forwarder->config;
-	struct limits limits = fwd_nowhere_limits(config);
+	struct limits limits = fwd_no_backend_limits(config);
 
 	forwarder->mailbox = mailbox_new(forwarder->base, err);
 	if (!forwarder->mailbox || accept_pause_init(forwarder, err) < 0 ||
@@ -42,12 +42,12 @@ static int fwd_start(struct forwarder *forwarder, struct err *err)
 			return err_wrap(err, "worker %zu", forwarder->worker_count);
 		forwarder->workers[forwarder->worker_count++] = worker;
 	}
-	forwarder->nowhere = route_new(forwarder, "", 0, &limits);
-	if (!forwarder->nowhere)
+	forwarder->no_backend = route_new(forwarder, "", 0, &limits);
+	if (!forwarder->no_backend)
 		return err_set(err, ENOMEM, "route");
 	/* All sides, so that each worker learns where the default endpoint leads. */
 	for (size_t i = 0; i < forwarder->worker_count; i++) {
-		if (!route_side_at(forwarder->nowhere, i))
+		if (!route_side_at(forwarder->no_backend, i))
 			return err_set(err, ENOMEM, "route");
 	}
 	return 0;
@@ -95,11 +95,11 @@ void forwarder_free(struct forwarder *forwarder)
 
 void forwarder_reconfigure(struct forwarder *forwarder)
 {
-	struct limits limits = fwd_nowhere_limits(forwarder->config);
+	struct limits limits = fwd_no_backend_limits(forwarder->config);
 	struct fwd_route *route;
 
 	admission_read_limit(forwarder);
-	route_set_limits(forwarder->nowhere, &limits);
+	route_set_limits(forwarder->no_backend, &limits);
 	/* A route takes over the limits that all routes share (refused_grace) together with its own. */
 	LIST_FOREACH(route, &forwarder->routes, link)
 	{

@@ -4,8 +4,8 @@
 
 /*
  * Carries TCP (and UDP) from listening addresses of the host to guests, dialing inside each sandbox's namespace. Listeners are
- * opened and closed on the main thread; workers accept from them, and a connection stays on one worker. The forwarder knows nothing
- * of sandboxes but their routes.
+ * opened and closed on the main thread; workers accept from them, and a connection stays on one worker. Of a sandbox the forwarder
+ * knows its routes alone.
  *
  * All functions: main thread, unless they say otherwise. Callbacks: main thread.
  */
@@ -31,18 +31,18 @@ enum close_reason {
 	CLOSE_GUEST_RESET,      /* the guest reset; the client was reset too */
 	CLOSE_GUEST_REFUSED,    /* ready, and its port refused beyond the grace */
 	CLOSE_CONNECT_DEADLINE, /* held until the deadline */
-	CLOSE_NO_SANDBOX,       /* the default endpoint leads nowhere */
+	CLOSE_NO_SANDBOX,       /* the default endpoint has no backend */
 	CLOSE_NO_PORT,          /* the sandbox's namespace had no local port left (EADDRNOTAVAIL) */
-	CLOSE_CARRIER_LOST,     /* the VM went away under it */
+	CLOSE_CARRIER_LOST,     /* the VM went away meanwhile */
 	CLOSE_NO_ROUTE,         /* ENETUNREACH, EHOSTUNREACH from the namespace's own routes */
 	CLOSE_NO_NAMESPACE,     /* the namespace is gone */
 	CLOSE_LIMIT,            /* more connections than allowed */
 	CLOSE_IDLE,             /* no byte for the idle time */
 	CLOSE_HALF_CLOSED,      /* half closed for longer than allowed */
 	CLOSE_PAUSED_RESET,     /* resumed with flows reset */
-	CLOSE_UNREGISTERED,     /* the sandbox was unregistered, or the port unpublished, under it */
+	CLOSE_UNREGISTERED,     /* the sandbox was unregistered meanwhile, or the port unpublished */
 	CLOSE_SHUTDOWN,         /* weftd stops */
-	CLOSE_ERROR,            /* anything else; the log line says what */
+	CLOSE_ERROR,            /* anything else; the log line gives the error */
 };
 
 enum { CLOSE_REASONS = CLOSE_ERROR + 1 };
@@ -55,7 +55,7 @@ const char *close_reason_name(enum close_reason reason); /* "done", "client-rese
 struct forwarder *forwarder_new(struct event_base *base, const struct config *config, struct err *err);
 
 /*
- * Closes the listeners and resets what connections are left (reason: shutdown), stops the workers and frees all, routes too. No
+ * Closes the listeners, resets the connections that are left (reason: shutdown), stops the workers and frees all, routes too. No
  * completion is called any more.
  */
 void forwarder_free(struct forwarder *forwarder);
@@ -63,7 +63,7 @@ void forwarder_free(struct forwarder *forwarder);
 /* Stops accepting; DONE when the last connection ended by itself or DRAIN_MS passed. */
 void forwarder_drain(struct forwarder *forwarder, unsigned drain_ms, void (*done)(void *context), void *context);
 
-/* Takes over what a reload may change (deadlines, limits). */
+/* Takes over the options that a reload may change (deadlines, limits). */
 void forwarder_reconfigure(struct forwarder *forwarder);
 
 /* ---- Routes: the way to one guest ---- */
@@ -75,8 +75,8 @@ struct fwd_route *route_new(struct forwarder *forwarder, const char *id, unsigne
 void route_set_namespace(struct fwd_route *route, int netns_fd);
 
 /*
- * UP: whether the TAP has carrier. Held clients dial from then on, at once and then each 50 to 200 ms. Down: the connections
- * to the guest are reset both ways (reason: carrier-lost) unless the route is paused; held ones stay held.
+ * UP: whether the TAP has carrier. Held clients dial from then on, at once and then each 50 to 200 ms. Without carrier the
+ * connections to the guest are reset both ways (reason: carrier-lost), unless the route is paused. Held ones stay held.
  */
 void route_set_up(struct fwd_route *route, bool up);
 
@@ -84,8 +84,8 @@ void route_set_up(struct fwd_route *route, bool up);
 void route_set_ready(struct fwd_route *route, bool ready);
 
 /*
- * PAUSED: connections are kept and not fed, new ones held, nothing is timed out. On resume with KEEP they go on at once; without,
- * all are reset (reason: paused-reset).
+ * While a route is paused its connections are kept and not fed, new ones are held, and no timeout runs. On resume with KEEP they
+ * go on at once; without it all are reset (reason: paused-reset).
  */
 void route_pause(struct fwd_route *route);
 void route_resume(struct fwd_route *route, bool keep);
@@ -93,15 +93,15 @@ void route_resume(struct fwd_route *route, bool keep);
 void route_set_limits(struct fwd_route *route, const struct limits *limits);
 
 /*
- * No client is sent more than BYTES_PER_SECOND of what the guest sends; 0: no limit. Of one connection alone: what all of them have
- * together is limited where the guest's packets come in, by a bucket that is too large for one that has rested.
+ * Sends no client more than BYTES_PER_SECOND of the guest's bytes; 0: no limit. This holds for one connection alone. The sum of
+ * all is limited where the guest's packets come in, by a bucket that is too large for a connection that has rested.
  */
 void route_set_pace(struct fwd_route *route, uint64_t bytes_per_second);
 
 /*
- * Ends the route: what is held or open is reset with REASON after DRAIN_MS at the latest (0: at once); its listeners must be
- * closed before. DONE (may be NULL) when no worker uses it or its namespace any more; the route is then gone. A second call before
- * that, with DRAIN_MS 0, ends a drain at once; its DONE is not called.
+ * Ends the route. Connections, held or open, are reset with REASON after DRAIN_MS at the latest (0: at once). Its listeners must
+ * be closed before. DONE (may be NULL) is called when no worker uses the route or its namespace any more; the route is then gone.
+ * A second call before that, with DRAIN_MS 0, ends a drain at once; its DONE is not called.
  */
 void route_close(struct fwd_route *route, enum close_reason reason, unsigned drain_ms, void (*done)(void *context),
 		 void *context);
@@ -123,22 +123,22 @@ struct listener_options {
 };
 
 /*
- * Opens LISTEN and leads it to ROUTE (NULL: the default endpoint, which asks forwarder_set_default()'s route). NULL with ERR:
- * EADDRINUSE, EADDRNOTAVAIL, EACCES, EMFILE, ...
+ * Opens LISTEN for ROUTE (NULL: the default endpoint, whose backend forwarder_set_default() sets). NULL with ERR (EADDRINUSE,
+ * EADDRNOTAVAIL, EACCES, EMFILE, ...).
  */
 struct listener *listener_open(struct forwarder *forwarder, const struct addr *listen, struct fwd_route *route,
 			       const struct listener_options *options, struct err *err);
 
 /*
- * Closes the socket: nobody connects any more, and none is accepted any more when it returns. RESET: connections that came through
- * it are reset (reason: unregistered), else they live on, those that no worker had accepted yet among them.
+ * Closes the socket. When it returns no client connects or is accepted any more. With RESET the connections that came through it
+ * are reset (reason: unregistered). Otherwise they live on, and so do those that no worker had accepted yet.
  */
 void listener_close(struct listener *listener, bool reset);
 
 /* Its socket, for the service manager's store. Still the listener's. */
 int listener_fd(const struct listener *listener);
 
-/* Where the default endpoint leads from now on; NULL: nowhere (clients are held for default_wait). Open connections stay. */
+/* Sets the default endpoint's backend; NULL: none, and clients are held for default_wait. Open connections stay. */
 void forwarder_set_default(struct forwarder *forwarder, struct fwd_route *route);
 
 /* ---- Probing ---- */
@@ -146,14 +146,14 @@ void forwarder_set_default(struct forwarder *forwarder, struct fwd_route *route)
 struct probe;
 
 /*
- * Connects to PORT of the route's guest from inside its namespace, again each 50 to 200 ms, until it is accepted: then ACCEPTED
+ * Connects to PORT of the route's guest from inside its namespace, again each 50 to 200 ms, until the guest accepts. Then ACCEPTED
  * is called once, and may call probe_stop(), which is owed in any case. Nothing is dialed while the route is down or paused. NULL
  * only for lack of memory.
  */
 struct probe *probe_start(struct fwd_route *route, uint16_t port, void (*accepted)(void *context), void *context);
 void probe_stop(struct probe *probe);
 
-/* ---- What is going on ---- */
+/* ---- Connections and statistics ---- */
 
 struct connection_info {
 	uint64_t id;

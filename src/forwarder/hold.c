@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * HELD: a client stays connected, and unanswered, while its guest boots, is paused or refuses. Clients of sandboxes retry a refused
- * connect at best and a reset never, so the forwarder waits for them. Without carrier nothing is dialed; when the carrier comes every
- * held client dials at once.
+ * HELD: a client stays connected, and unanswered, while its guest boots, is paused or refuses. Clients of sandboxes retry a
+ * refused connect at best and a reset never, so the forwarder waits for them. Without carrier nothing is dialed; when the carrier
+ * comes every held client dials at once.
  *
- * A held client is watched: when it leaves, the hold ends. A client that has sent something and its FIN may still want the answer, so
- * only a FIN with nothing before it counts as leaving. Where the guest may be dialed even such a client has a moment, for it may want
- * the guest's greeting.
+ * A held client is watched: when it leaves, the hold ends. A client that has sent something and its FIN may still want the answer,
+ * so only a FIN with nothing before it counts as leaving. Where the guest may be dialed even such a client has a moment, for it
+ * may want the guest's greeting.
  */
 #include "forwarder/connection.h"
 #include "forwarder/route_side.h"
@@ -34,7 +34,7 @@ static void hold_give_up(struct connection *connection)
 {
 	if (connection->leaving)
 		connection_close(connection, CLOSE_DONE, 0);
-	else if (route_side_is_nowhere(connection->side))
+	else if (route_side_has_no_backend(connection->side))
 		connection_close(connection, CLOSE_NO_SANDBOX, 0);
 	else
 		connection_close(connection, CLOSE_CONNECT_DEADLINE, connection->error);
@@ -43,10 +43,11 @@ static void hold_give_up(struct connection *connection)
 /* Dials, waits, or ends it, as the route's state says. */
 static void hold_decide(struct connection *connection)
 {
-	struct route_side *lead = route_side_is_nowhere(connection->side) ? route_side_lead(connection->side) : NULL;
+	struct route_side *backend =
+	    route_side_has_no_backend(connection->side) ? route_side_backend(connection->side) : NULL;
 
 	/* A closing backend is passed over: the next message says where to go instead. */
-	if (lead && !lead->state.closing && !hold_move(connection, lead)) {
+	if (backend && !backend->state.closing && !hold_move(connection, backend)) {
 		connection_close(connection, CLOSE_LIMIT, 0);
 		return;
 	}
@@ -105,7 +106,7 @@ static void hold_on_route_changed(struct connection *connection, const struct ro
 		wheel_cancel(&connection->timer);
 	if (resumes)
 		connection->deadline_ms += connection->worker->now_ms - side->paused_at_ms;
-	if (resumes || route_state_opens(now, before) || route_side_is_nowhere(side))
+	if (resumes || route_state_opens(now, before) || route_side_has_no_backend(side))
 		hold_decide(connection);
 }
 

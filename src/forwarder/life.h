@@ -10,7 +10,7 @@
 struct fwd_endpoint;
 struct worker;
 
-/* Takes over what ARRIVAL owns, and begins. On failure the client is reset. */
+/* Makes the connection of ARRIVAL, counted, and takes over its descriptor and reference. On failure the client is reset. */
 void life_begin(struct worker *worker, const struct arrival *arrival);
 
 /* Resets the connections that came through ENDPOINT (reason: unregistered). */

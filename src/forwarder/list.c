@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Listing asks each worker that has a share of the route, by a letter that comes back with what it has: no connection is ever
- * looked at by another thread than its own. The route cannot end before the letters have passed: they stay in order.
+ * A message asks each worker that has a share of the route, and comes back with the worker's connections: no thread ever looks at
+ * another's. Messages stay in order, so the route cannot end before they have passed.
  */
 #include "base/container_of.h"
 #include "base/loop.h"
@@ -24,7 +24,7 @@ struct listing {
 	size_t waiting; /* parts that are out; main */
 };
 
-/* What one worker has, on its way there and back. */
+/* One worker's connections, on the way there and back. */
 struct part {
 	struct mail mail;
 	struct listing *listing;
@@ -154,8 +154,9 @@ void route_list(struct fwd_route *route, size_t limit,
 	*listing = (struct listing){ .forwarder = forwarder, .listed = listed, .context = context };
 	listing->room = open < limit ? open : limit;
 	listing->infos = calloc(listing->room ? listing->room : 1, sizeof(listing->infos[0]));
-	/* After the farewell nothing may be asked. */
-	for (size_t i = 0; listing->infos && listing->room && !route->sides_there && i < forwarder->worker_count; i++) {
+	/* After the barriers no message may be sent. */
+	for (size_t i = 0; listing->infos && listing->room && !route->barriers_out && i < forwarder->worker_count;
+	     i++) {
 		if (route->sides[i])
 			listing_ask(listing, route->sides[i], listing->room);
 	}

@@ -89,7 +89,7 @@ static int listener_open_tcp(struct listener *listener, const struct listener_op
 		return -1;
 	if (listener_listen(fd, keepalive_ms, err) < 0)
 		goto fail;
-	if (accept_open(forwarder, listener->endpoint, listener->route ? listener->route : forwarder->nowhere, fd,
+	if (accept_open(forwarder, listener->endpoint, listener->route ? listener->route : forwarder->no_backend, fd,
 			err) < 0)
 		goto fail;
 	listener->fd = fd;

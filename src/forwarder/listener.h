@@ -18,7 +18,7 @@ struct listener {
 	struct udp_port *udp; /* NULL with TCP; it owns FD */
 };
 
-/* Stops, or goes on, accepting on all listeners. */
+/* Stops accepting on all listeners, or resumes it. */
 void listeners_pause(struct forwarder *forwarder);
 void listeners_resume(struct forwarder *forwarder);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A closed descriptor leaves an epoll set by itself, so no connection is ever removed: that saves a system call for each socket.
- * What was found before it was closed is still in the batch; whoever frees a source, or uses it for another descriptor, says so.
+ * Events found before that are still in the batch, so the owner of a source calls poller_forget() before it frees the source, or
+ * uses it for another descriptor.
  */
 #include "forwarder/poller.h"
 
@@ -17,7 +18,7 @@ enum { BATCH = 256 };
 struct poller {
 	int fd;
 	int count; /* found */
-	int next;  /* the first of them that was not told */
+	int next;  /* the first of them that was not dispatched */
 	struct epoll_event found[BATCH];
 };
 
@@ -90,7 +91,7 @@ void poller_wait(struct poller *poller, int timeout_ms)
 		poller->count = 0;
 }
 
-void poller_tell(struct poller *poller)
+void poller_dispatch(struct poller *poller)
 {
 	while (poller->next < poller->count) {
 		const struct epoll_event *event = &poller->found[poller->next++];

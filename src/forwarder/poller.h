@@ -7,8 +7,8 @@
 struct err;
 
 /*
- * What a worker waits on: epoll itself. The pump lives on what libevent does not pass on: whether a FIN, an error or an urgent byte
- * stands behind the bytes that can be read. One poller, one thread.
+ * Workers wait on epoll itself. The pump needs a fact that libevent does not pass on, namely whether a FIN, an error or an urgent
+ * byte stands behind the bytes that can be read. One poller, one thread.
  */
 struct poller;
 
@@ -22,26 +22,26 @@ struct poller *poller_new(struct err *err);
 void poller_free(struct poller *poller);
 
 /*
- * Tells SOURCE of everything that changes about FD, a socket: edge-triggered, for both directions, until FD is closed. 0, or -1
- * with errno (ENOMEM, ENOSPC).
+ * Notifies SOURCE of every change of FD, a socket, edge-triggered and for both directions, until FD is closed. 0, or -1 with errno
+ * (ENOMEM, ENOSPC).
  */
 int poller_add_edges(struct poller *poller, int fd, struct poll_source *source);
 
-/* Tells SOURCE for as long as FD is readable. 0, or -1 with errno. */
+/* Notifies SOURCE for as long as FD is readable. 0, or -1 with errno. */
 int poller_add_readable(struct poller *poller, int fd, struct poll_source *source);
 
 /*
- * The same where several pollers have FD: of those that wait, one is woken. poller_remove() before FD is closed; what was already
- * found may still be told after it. Any thread.
+ * The same where several pollers have FD: of those that wait, one is woken. poller_remove() must come before FD is closed; an event
+ * that was found already may still be dispatched after it. Any thread.
  */
 int poller_add_shared(struct poller *poller, int fd, struct poll_source *source);
 void poller_remove(struct poller *poller, int fd);
 
-/* What poller_wait() has found for SOURCE and not told yet is not told. For a source whose descriptor was closed. */
+/* Drops the events of SOURCE that were found and not dispatched yet. For a source whose descriptor was closed. */
 void poller_forget(struct poller *poller, const struct poll_source *source);
 
-/* Waits for TIMEOUT_MS at most; -1: without limit. poller_tell() tells what was found. */
+/* Waits for events, TIMEOUT_MS at most; -1: without limit. poller_dispatch() notifies the sources of those found. */
 void poller_wait(struct poller *poller, int timeout_ms);
-void poller_tell(struct poller *poller);
+void poller_dispatch(struct poller *poller);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Readiness: a connect that is accepted, from inside the namespace, on main's loop. As with clients an attempt is short and the next
- * one fresh. The socket is closed with a reset: the guest's server sees a connection that says nothing and goes, and no
- * TIME_WAIT is left.
+ * A guest is ready when it accepts a connect from inside the namespace. Main's loop tries it. As with clients an attempt is short
+ * and the next one fresh. The socket is closed with a reset, so that the guest's server sees a connection that sends nothing, and
+ * no TIME_WAIT is left.
  */
 #include "forwarder/probe.h"
 
@@ -22,8 +22,8 @@ enum {
 	PAUSE_FIRST_MS = 50,
 	PAUSE_LAST_MS = 200,
 	PAUSE_STEP_MS = 5,
-	PATIENT_AFTER = 150, /* attempts, half a minute; then thousands that never boot cost little */
-	PAUSE_PATIENT_MS = 1000,
+	SLOW_AFTER = 150, /* attempts, half a minute; then thousands that never boot cost little */
+	PAUSE_SLOW_MS = 1000,
 };
 
 struct probe {
@@ -58,10 +58,10 @@ static void fwd_probe_try_later(struct probe *probe)
 
 	if (pause_ms > PAUSE_LAST_MS)
 		pause_ms = PAUSE_LAST_MS;
-	if (probe->attempts < PATIENT_AFTER)
+	if (probe->attempts < SLOW_AFTER)
 		probe->attempts++;
 	else
-		pause_ms = PAUSE_PATIENT_MS;
+		pause_ms = PAUSE_SLOW_MS;
 	timer_start(&probe->timer, pause_ms);
 }
 

@@ -4,10 +4,10 @@
 
 #include "forwarder/forwarder.h"
 
-/* Whether the guest may be dialed has changed: the probes of ROUTE begin, or stop, dialing. Main thread. */
+/* Lets the probes of ROUTE follow a change: whether its guest may be dialed. Main thread. */
 void fwd_probe_route_changed(struct fwd_route *route);
 
-/* ROUTE ends: what its owner has not stopped yet dials no more. Main thread. */
+/* ROUTE ends: probes that their owner has not stopped yet dial no more. Main thread. */
 void fwd_probe_detach_all(struct fwd_route *route);
 
 #endif

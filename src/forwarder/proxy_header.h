@@ -7,8 +7,8 @@
 enum { PROXY_HEADER_MAX = 16 + 36 };
 
 /*
- * The PROXY protocol's version 2 header (haproxy.org, proxy-protocol.txt) that tells the guest who connected (CLIENT) to what
- * (LISTEN), of the same family. Returns its size. Pure.
+ * The PROXY protocol's version 2 header (haproxy.org, proxy-protocol.txt), by which the guest learns the address of its CLIENT and
+ * the address LISTEN that the client connected to, of the same family. Returns its size. Pure.
  */
 size_t proxy_header_write(const struct addr *client, const struct addr *listen, char header[static PROXY_HEADER_MAX]);
 

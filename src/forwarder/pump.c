@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Moving bytes. Each stream copies through the worker's buffer: for what an interactive client sends that is the cheapest, and
- * it needs nothing while idle. A read that fills the buffer promotes the stream to splicing, by a pipe borrowed for as long as
- * there is something to move; small reads bring it back.
+ * OPEN: bytes move both ways. Each stream copies through the worker's buffer, which is cheapest for the bytes of an interactive
+ * client and needs nothing while idle. A read that fills the buffer promotes the stream to splicing, by a pipe borrowed for as
+ * long as there is something to move. Small reads bring it back to copying.
  *
- * What holds:
- * - Nothing is read from a peer before all that was read earlier was taken by the other: a blocked stream is held by TCP.
+ * Invariants:
+ * - Nothing is read from a peer before the other has taken all that was read earlier: TCP holds a blocked stream.
  * - Readable and writable are believed until the socket itself says that it has no more. A short read says so only as long as no
- *   FIN, error or urgent byte was announced: what comes after the announcement that was read last is an edge of its own.
- * - In front of an urgent byte splice() says EAGAIN, with the socket readable for ever, or even 0 as at the end, if the FIN has
- *   come. So before a splicing stream believes that, it asks recv(), which skips the byte.
+ *   FIN, error or urgent byte was announced, because bytes after the last announcement come with an edge of their own.
+ * - In front of an urgent byte splice() says EAGAIN, with the socket readable for ever. If the FIN has come it even says 0, as at
+ *   the end. So before a splicing stream believes either, it asks recv(), which skips the byte.
  * - A FIN is passed on when all bytes before it were taken.
- * - A turn moves a bounded number of bytes, and goes on at the end of the loop's turn.
+ * - One run moves a bounded number of bytes, and the next one comes at the end of the loop's iteration.
  */
 #include "forwarder/connection.h"
 #include "forwarder/endpoint.h"
@@ -41,7 +41,7 @@ enum result {
 	RESULT_CLOSED, /* the connection has ended */
 };
 
-/* A stream at work: what its functions need to know. */
+/* A stream at work: the arguments of its functions. */
 struct work {
 	struct connection *connection;
 	struct stream *stream;
@@ -128,7 +128,7 @@ static enum result pump_keep_rest(struct work *work, const char *data, size_t si
 	return RESULT_WAIT;
 }
 
-/* Writes what the worker's buffer holds. */
+/* Writes the worker's buffer. */
 static enum result pump_send_buffer(struct work *work, size_t size)
 {
 	const char *data = work->connection->worker->buffer;
@@ -269,7 +269,7 @@ static int pump_put_proxy_header(struct connection *connection)
 	return stream_keep_rest(&connection->streams[CLIENT], header, size);
 }
 
-/* Moves what can be moved, within a budget. */
+/* Moves the bytes that can be moved, within a budget. */
 static void pump_run(struct connection *connection)
 {
 	const struct route_state *state = &connection->side->state;
@@ -297,7 +297,7 @@ static void pump_on_event(struct connection *connection, struct peer *peer, uint
 	pump_run(connection);
 	if (connection->state != &pump_state || !(events & EPOLLERR))
 		return;
-	/* Nobody reads from the peer now, because the way on is blocked or its FIN came already: its reset would go unnoticed. */
+	/* Nothing reads from the peer now, because the way on is blocked or its FIN came already. Its reset would go unnoticed. */
 	error = socket_error(peer->fd);
 	if (error)
 		pump_end_by_error(connection, peer, error);

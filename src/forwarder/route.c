@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A route is known to main, and through a side of its own to each worker that has connections to it. Main writes the state under
- * a lock and posts one letter a side; a side that has not read the last letter yet needs no second one. So telling never fails.
+ * Main has the route, and each worker with connections to it has a side of the route. Main writes the state under a lock and posts
+ * one message to each side. A side that has not read the last message yet needs no second one, so notifying never fails.
  *
- * The end of a route takes two rounds of letters. First each side tells that its last connection is gone. Then main says farewell
- * to each and frees when all have answered: letters stay in order, so none that names a side can be under way any more. Only
- * then is the caller told that the namespace's descriptor is free.
+ * The end of a route takes two rounds of messages. First each side reports that its last connection is gone. Then main posts a
+ * barrier to each, and frees when all are back. Messages stay in order, so no other that names a side is under way then. Only now
+ * does the caller learn that the namespace's descriptor is free.
  */
 #include "forwarder/route.h"
 
@@ -22,7 +22,7 @@
 static void route_on_drained(void *context);
 static void route_on_empty(struct mail *mail);
 
-/* What the configuration says for all routes alike. */
+/* The limits that the configuration sets for all routes alike. */
 static void route_take_common_limits(struct route_state *state, const struct config *config)
 {
 	state->refused_grace_ms = config->forwarder.refused_grace_ms;
@@ -87,8 +87,8 @@ static void route_notify(struct fwd_route *route, const struct route_state *stat
 	route->state = *state;
 	pthread_mutex_unlock(&route->lock);
 
-	/* After the farewell nothing may be under way. */
-	if (route->sides_there)
+	/* After the barriers no message may be under way. */
+	if (route->barriers_out)
 		return;
 	for (size_t i = 0; i < route->forwarder->worker_count; i++) {
 		if (route->sides[i])
@@ -118,19 +118,19 @@ struct route_side *route_side_at(struct fwd_route *route, size_t worker)
 
 void forwarder_set_default(struct forwarder *forwarder, struct fwd_route *route)
 {
-	struct fwd_route *nowhere = forwarder->nowhere;
+	struct fwd_route *holding = forwarder->no_backend;
 
 	if (forwarder->default_route == route)
 		return;
 	forwarder->default_route = route;
 	for (size_t i = 0; i < forwarder->worker_count; i++) {
-		struct route_side *side = nowhere->sides[i];
+		struct route_side *side = holding->sides[i];
 
 		if (!side)
 			continue;
-		pthread_mutex_lock(&nowhere->lock);
-		side->lead = route ? route_side_at(route, i) : NULL;
-		pthread_mutex_unlock(&nowhere->lock);
+		pthread_mutex_lock(&holding->lock);
+		side->backend = route ? route_side_at(route, i) : NULL;
+		pthread_mutex_unlock(&holding->lock);
 		route_post_update(side);
 	}
 }
@@ -225,27 +225,27 @@ static void route_finish(struct fwd_route *route)
 		done(context);
 }
 
-static void route_on_farewell_answer(struct mail *mail)
+static void route_on_barrier_back(struct mail *mail)
 {
-	struct route_side *side = container_of(mail, struct route_side, farewell);
+	struct route_side *side = container_of(mail, struct route_side, barrier);
 	struct fwd_route *route = side->route;
 
-	if (--route->sides_there == 0)
+	if (--route->barriers_out == 0)
 		route_finish(route);
 }
 
-static void route_on_farewell(struct mail *mail)
+static void route_on_barrier(struct mail *mail)
 {
-	struct route_side *side = container_of(mail, struct route_side, farewell);
+	struct route_side *side = container_of(mail, struct route_side, barrier);
 
 	if (side->known)
 		LIST_REMOVE(side, of_worker);
 	side->known = false;
-	mail->deliver = route_on_farewell_answer;
+	mail->deliver = route_on_barrier_back;
 	mailbox_post(side->route->forwarder->mailbox, mail);
 }
 
-static void route_say_farewell(struct fwd_route *route)
+static void route_post_barriers(struct fwd_route *route)
 {
 	timer_stop(&route->drain);
 	for (size_t i = 0; i < route->forwarder->worker_count; i++) {
@@ -253,9 +253,9 @@ static void route_say_farewell(struct fwd_route *route)
 
 		if (!side)
 			continue;
-		route->sides_there++;
-		side->farewell.deliver = route_on_farewell;
-		mailbox_post(side->worker->mailbox, &side->farewell);
+		route->barriers_out++;
+		side->barrier.deliver = route_on_barrier;
+		mailbox_post(side->worker->mailbox, &side->barrier);
 	}
 }
 
@@ -265,7 +265,7 @@ static void route_on_empty(struct mail *mail)
 	struct fwd_route *route = side->route;
 
 	if (--route->sides_busy == 0 && !route->forwarder->stopping)
-		route_say_farewell(route);
+		route_post_barriers(route);
 }
 
 static void route_on_drained(void *context)

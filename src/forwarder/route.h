@@ -27,9 +27,9 @@ struct fwd_route {
 	LIST_HEAD(, probe) probes;
 	bool dying; /* its end was asked for */
 	struct timer drain;
-	size_t sides_busy;  /* that have not reported `empty` */
-	size_t sides_there; /* that have not answered the farewell */
-	struct mail closed; /* to main itself, where no worker was concerned */
+	size_t sides_busy;   /* that have not reported `empty` */
+	size_t barriers_out; /* that are not back */
+	struct mail closed;  /* to main itself, where no worker was concerned */
 	void (*done)(void *context);
 	void *done_context;
 	struct route_side *sides[]; /* by worker; NULL: no connection came there yet */

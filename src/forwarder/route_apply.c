@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A worker follows a change of a route: its connections there by their states' operations, its UDP flows by the reasons that end them.
+ * A worker follows a change of a route: its connections there by their states' operations, its UDP flows by the reasons that end
+ * them.
  */
 #include "base/container_of.h"
 #include "forwarder/connection.h"

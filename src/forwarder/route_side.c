@@ -17,17 +17,17 @@ void route_side_read(struct route_side *side)
 	pthread_mutex_unlock(&side->route->lock);
 }
 
-struct route_side *route_side_lead(struct route_side *side)
+struct route_side *route_side_backend(struct route_side *side)
 {
-	struct route_side *lead;
+	struct route_side *backend;
 
 	pthread_mutex_lock(&side->route->lock);
-	lead = side->lead;
+	backend = side->backend;
 	pthread_mutex_unlock(&side->route->lock);
-	return lead;
+	return backend;
 }
 
-bool route_side_is_nowhere(const struct route_side *side)
+bool route_side_has_no_backend(const struct route_side *side)
 {
 	return !side->route->id[0];
 }

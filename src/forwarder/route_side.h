@@ -31,24 +31,24 @@ struct route_side {
 	bool empty_reported;
 	struct side_tally tally;
 
-	struct mail update;      /* to the worker: the state has changed */
-	bool update_posted;      /* under the route's lock */
-	struct route_side *lead; /* the same; the backend of the default endpoint. NULL: none, its clients wait */
-	struct mail empty;       /* to main: no connection is left, and none will come */
-	struct mail farewell;    /* to the worker and back: no other message is under way */
+	struct mail update;         /* to the worker: the state has changed */
+	bool update_posted;         /* under the route's lock */
+	struct route_side *backend; /* the same; the backend of the default endpoint. NULL: none, its clients wait */
+	struct mail empty;          /* to main: no connection is left, and none will come */
+	struct mail barrier;        /* to the worker and back: no other message is under way */
 };
 
 /* Reads the state that main has written last. */
 void route_side_read(struct route_side *side);
 
 /*
- * Where clients of the default endpoint go, if SIDE holds them, as main has it now: newer than the last message, so that a client who
- * connects after a change goes where it says. NULL: nowhere.
+ * The default endpoint's backend, if SIDE holds that endpoint's clients, as main has it now. It is newer than the last message, so
+ * a client that connects after a change goes to the new backend. NULL: none.
  */
-struct route_side *route_side_lead(struct route_side *side);
+struct route_side *route_side_backend(struct route_side *side);
 
 /* Whether SIDE is of the route that holds clients of the default endpoint while that has no backend. */
-bool route_side_is_nowhere(const struct route_side *side);
+bool route_side_has_no_backend(const struct route_side *side);
 
 /* SIDE is in use from now on. */
 void route_side_know(struct route_side *side);

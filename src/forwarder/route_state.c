@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The difference between two states of a route, in the words of those who act on it. Of several reasons to end a connection the
- * first of the order below is given.
+ * The difference between two states of a route, as questions of the files that act on it. Of several reasons to end a connection
+ * the widest is given.
  */
 #include "forwarder/route_state.h"
 

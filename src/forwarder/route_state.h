@@ -35,7 +35,7 @@ bool route_state_may_dial(const struct route_state *state);
 /* Whether the change from BEFORE to NOW ends every connection, held ones too; then *REASON. */
 bool route_state_ends_all(const struct route_state *now, const struct route_state *before, enum close_reason *reason);
 
-/* Whether it ends what the guest takes part in: open connections and UDP flows; then *REASON. */
+/* Whether it ends open connections and UDP flows, in which the guest takes part; then *REASON. */
 bool route_state_ends_flows(const struct route_state *now, const struct route_state *before, enum close_reason *reason);
 
 /* Whether the guest may be dialed now and could not be before. */

@@ -2,8 +2,8 @@
 /*
  * Options are set without a look at the result: a kernel that lacks one leaves the connection as good as it was.
  *
- * A paused guest answers nothing for as long as its manager likes. Segments under way when it froze are sent again each second, where
- * the kernel offers that (6.15 and newer). Elsewhere TCP's back-off has grown to minutes by the time the guest resumes.
+ * A paused guest answers nothing for as long as its manager likes. Segments under way when it froze are sent again each second,
+ * where the kernel offers that (6.15 and newer). Elsewhere TCP's back-off has grown to minutes by the time the guest resumes.
  */
 #include "forwarder/socket.h"
 

@@ -74,14 +74,14 @@ bool stream_borrow_pipe(struct worker *worker, struct stream *stream)
 /* ---- Buffers ---- */
 
 /*
- * Left alone the kernel lets a socket's buffers grow to tens of megabytes while the bytes flow, and when the reader then stops they
- * fill. A thousand such connections take all of the host's TCP memory (tcp_mem), and every other connection slows down. A window once
- * offered cannot be taken back, so buffers are bounded before they grow: generously while few streams move bulk data (a window of
- * 4 MiB was 1.4 times as fast as one of 512 KiB, through a TAP), and tightly where many do.
+ * Left alone the kernel lets a socket's buffers grow to tens of megabytes while the bytes flow, and when the reader then stops
+ * they fill. A thousand such connections take all of the host's TCP memory (tcp_mem), and every other connection slows down. A
+ * window once offered cannot be taken back, so buffers are bounded before they grow: generously while few streams move bulk data
+ * (a window of 4 MiB was 1.4 times as fast as one of 512 KiB, through a TAP), and tightly where many do.
  *
- * A buffer that was set is offered whole at once. A buffer that grows by itself stays as small as a reader who keeps up needs, in the
- * processor's cache, and one stream through a TAP was 1.2 times as fast so. The only bulk stream may grow by itself if it comes from
- * a guest, because the sandbox's namespace limits what it grows to.
+ * A buffer that was set is offered whole at once. A buffer that grows by itself stays as small as a reader who keeps up needs, in
+ * the processor's cache, and one stream through a TAP was 1.2 times as fast so. The only bulk stream may grow by itself if it
+ * comes from a guest, because the sandbox's namespace limits what it grows to.
  */
 static void stream_bound_buffers(struct worker *worker, const struct peer *from, const struct peer *to)
 {

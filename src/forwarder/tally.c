@@ -5,8 +5,8 @@
  * - Relaxed, for nearly all. A counter is compared with a limit or shown; it hands no other memory to the thread that reads it.
  *   Connections themselves pass from thread to thread by mailboxes, whose locks order everything else.
  * - A counter with one writer is a load and a store, both relaxed: no locked instruction on the path of the bytes.
- * - `ended` is stored with release and loaded with acquire. tally_end() stores it after it has taken the connection out of all other
- *   sums, so a reader that finds an end counted never finds the same connection open as well.
+ * - `ended` is stored with release and loaded with acquire. tally_end() stores it after it has taken the connection out of all
+ *   other sums, so a reader that finds an end counted never finds the same connection open as well.
  * - `coming` is relaxed. It rises before the message is posted and falls when it is delivered. A worker asks for it only once its
  *   route closes; by then main has closed the route's listeners under the lock that every accepting thread holds.
  */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What an open connection waits for: to be settled, to be idle for too long, to be half closed for too long. One entry on the coarse
- * wheel serves all; when it expires the due times are computed anew, so that bytes that flow touch no timer.
+ * The timeouts of an open connection: settled, idle for too long, half closed for too long. One entry on the coarse wheel serves
+ * all. When it expires the due times are computed anew, so that passing bytes touch no timer.
  *
- * Keepalive is set on the guest's socket only once a connection is settled: most live for milliseconds, and it takes four system
- * calls. (The client's socket inherits it from the listener.)
+ * Keepalive is set on the guest's socket only once a connection is settled, because most live for milliseconds and it takes four
+ * system calls. (The client's socket inherits it from the listener.)
  */
 #include "forwarder/connection.h"
 #include "forwarder/route_side.h"

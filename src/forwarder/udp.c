@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * UDP endpoints. Datagrams are taken and sent many at a time: those of one wake-up that follow each other to the same guest socket
- * leave in one system call. What comes while the guest may not be dialed is dropped, as a network would.
+ * leave in one system call. Datagrams that come while the guest may not be dialed are dropped, as by a network.
  */
 #include "forwarder/udp.h"
 

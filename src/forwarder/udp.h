@@ -3,8 +3,8 @@
 #define WEFT_FORWARDER_UDP_H
 
 /*
- * UDP endpoints: each belongs to one worker; each client address is a flow with a socket of its own into the sandbox's namespace,
- * and ends when it was silent for long enough.
+ * UDP endpoints. Each belongs to one worker. Each client address is a flow with a socket of its own into the sandbox's namespace,
+ * which ends when it was silent for long enough.
  */
 
 #include "base/addr.h"
@@ -38,7 +38,7 @@ struct udp_flow {
 	uint64_t to_guest, from_guest; /* bytes */
 };
 
-/* A listening UDP socket. Main makes it and asks for its end; in between it is the worker's. */
+/* A listening UDP socket. Main makes it and asks for its end; between the two it is the worker's. */
 struct udp_port {
 	LIST_ENTRY(udp_port) link; /* of its side */
 	struct mail opening, closing;

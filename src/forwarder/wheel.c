@@ -6,7 +6,7 @@
  */
 #include "forwarder/wheel.h"
 
-/* The step in which what is due at DUE_MS is told: rounded up, so that nothing is early. */
+/* The step in which an entry due at DUE_MS expires: rounded up, so that none is early. */
 static uint64_t wheel_step_of(const struct wheel *wheel, uint64_t due_ms)
 {
 	return due_ms / wheel->step_ms + (due_ms % wheel->step_ms != 0);
@@ -58,7 +58,7 @@ static void wheel_find_next(struct wheel *wheel)
 	}
 }
 
-/* Moves what is due in SLOT to DUE, where it can still be cancelled. */
+/* Moves the due entries of SLOT to DUE, where they can still be cancelled. */
 static void wheel_gather(struct wheel_list *slot, uint64_t now_ms, struct wheel_list *due)
 {
 	struct wheel_entry *entry, *next;

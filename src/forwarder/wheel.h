@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 /*
- * Coarse timers for many objects: setting and cancelling are a list operation each, and one real timer serves them all. What
- * is due is told up to one step late, never early. Pure: the clock is the caller's. One wheel, one thread.
+ * Coarse timers for many objects. Setting and cancelling are a list operation each, and one real timer serves them all. An entry
+ * expires up to one step late, never early. Pure: the clock is the caller's. One wheel, one thread.
  */
 
 enum { WHEEL_SLOTS = 64 };
@@ -39,13 +39,13 @@ struct wheel {
 /* EXPIRED is called for each entry that is due; it may set, cancel or free any entry. */
 void wheel_init(struct wheel *wheel, unsigned step_ms, uint64_t now_ms, void (*expired)(struct wheel_entry *entry));
 
-/* ENTRY waits for DUE_MS, and no longer for what it waited for before, in whatever wheel. */
+/* ENTRY waits for DUE_MS, and no longer for the time that was set before, in whatever wheel. */
 void wheel_set(struct wheel *wheel, struct wheel_entry *entry, uint64_t due_ms);
 
 /* Harmless for an entry that does not wait. */
 void wheel_cancel(struct wheel_entry *entry);
 
-/* Tells the entries that are due at NOW_MS, and finds the next_ms. */
+/* Calls EXPIRED for the entries that are due at NOW_MS, and finds the next_ms. */
 void wheel_turn(struct wheel *wheel, uint64_t now_ms);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A worker's loop. Between two waits comes the end of the turn, where the wheels turn, connections that used up their
- * budget go on, and what was closed is freed: never earlier, because callers up the stack may still hold it.
+ * A worker's loop. At the end of each iteration connections that used up their budget go on, the wheels turn, and closed
+ * connections are freed. They are never freed earlier, because callers up the stack may still hold them.
  */
 #include "forwarder/worker.h"
 
@@ -18,12 +18,12 @@
 #include <signal.h>
 #include <stdlib.h>
 
-/* Lines about abnormal ends, of one worker: enough to see what happens, not enough to fill a disk. */
+/* Lines about abnormal ends, of one worker: enough to see the cause, not enough to fill a disk. */
 enum { LINES_BURST = 100, LINES_INTERVAL_MS = 5000, LIMIT_LINES = 20, MINUTE_MS = 60 * 1000 };
 
 enum { TIMEOUT_MAX_MS = 60 * 1000 };
 
-/* ---- A turn ---- */
+/* ---- An iteration ---- */
 
 static void worker_free_dead(struct worker *worker)
 {
@@ -35,7 +35,7 @@ static void worker_free_dead(struct worker *worker)
 	}
 }
 
-/* As many as are queued now; what they queue again waits for the next turn. */
+/* As many as are queued now; those that they queue again wait for the next iteration. */
 static void worker_go_on(struct worker *worker)
 {
 	size_t count = worker->again_count;
@@ -61,8 +61,8 @@ static uint64_t worker_earlier(uint64_t a, uint64_t b)
 }
 
 /*
- * How long nothing has to be done, in milliseconds; -1: until something happens. Asked when all wheels have turned: what expires on
- * one may wait on another.
+ * How long nothing has to be done, in milliseconds; -1: until something happens. To be asked when all wheels have turned, because
+ * an entry that expires on one may wait on another.
  */
 static int worker_timeout_ms(const struct worker *worker)
 {
@@ -85,7 +85,7 @@ static void *worker_run(void *arg)
 	while (!worker->stopping) {
 		poller_wait(worker->poller, worker_timeout_ms(worker));
 		worker_tick(worker);
-		poller_tell(worker->poller);
+		poller_dispatch(worker->poller);
 		worker_go_on(worker);
 		worker_turn_wheels(worker);
 		worker_free_dead(worker);

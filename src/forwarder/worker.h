@@ -31,7 +31,7 @@ enum {
 
 TAILQ_HEAD(connection_queue, connection);
 
-/* One thread with a loop, and all that its connections share. Its thread's only, but for what says otherwise. */
+/* One thread with a loop, and all that its connections share. Its thread's only, except where a member says otherwise. */
 struct worker {
 	struct forwarder *forwarder;
 	size_t index;
@@ -42,17 +42,17 @@ struct worker {
 	struct mail stop;
 	bool stopping;
 
-	uint64_t now_ms; /* of this turn */
+	uint64_t now_ms; /* of this iteration */
 	struct slab *slab;
 	struct pipe_pool *pipes;
 	size_t pipes_lent;
 	LIST_HEAD(, route_side) sides; /* that a connection came to */
-	struct connection_queue again; /* used up their budget: they go on at the end of the turn */
+	struct connection_queue again; /* used up their budget: they go on at the end of the iteration */
 	size_t again_count;
-	struct connection_queue dead; /* closed in this turn: freed at its end */
+	struct connection_queue dead; /* closed in this iteration: freed at its end */
 	struct wheel fine, coarse, flows;
 	struct udp_batch *datagrams; /* NULL without UDP endpoints */
-	char *buffer;                /* COPY_SIZE bytes: what is read and at once written on */
+	char *buffer;                /* COPY_SIZE bytes, read and at once written on */
 
 	struct log_limit lines;       /* of abnormal ends */
 	struct log_limit limit_lines; /* "connection ended" for a limit, of those that never began */
@@ -66,7 +66,7 @@ struct worker {
 /* Starts the thread. NULL with ERR. */
 struct worker *worker_new(struct forwarder *forwarder, size_t index, struct err *err);
 
-/* Asks the thread to reset what it has and to end. Main thread; nothing may be posted after that. */
+/* Asks the thread to reset its connections and to end. Main thread; no message may be posted after that. */
 void worker_stop(struct worker *worker);
 
 /* Waits for the end of the thread, and frees. */

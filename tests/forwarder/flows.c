@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Clients of an echo server that check every byte: random bytes in random chunks, 1 byte to 1 MB, written and read with random
- * pauses, and the end of what is sent told by a half-close. One thread, epoll. Prints one line, NAME=VALUE...
+ * Clients of an echo server that check every byte. They write and read random bytes in random chunks, 1 byte to 1 MB, with random
+ * pauses, and end with a half-close. One thread, epoll. Prints one line, NAME=VALUE...
  *
  *	flows ADDRESS TOTAL AT-ONCE SEED
  *
- * All bytes of a flow follow from its number, so that whoever reads knows what has to come.
+ * All bytes of a flow follow from its number, so the reader knows which have to come.
  */
 #include "base/addr.h"
 #include "base/clock.h"
@@ -155,7 +155,7 @@ static void run(unsigned total, unsigned at_once)
 	for (unsigned i = 0; i < at_once && begun < total; i++)
 		open_flow(&flows[i]);
 	while (done < total) {
-		/* All are looked at each time: who pauses has no event when the pause is over. */
+		/* All flows are looked at each time: no event ends a pause. */
 		epoll_wait(epoll_fd, events, WAKE_UPS, 2);
 		for (unsigned i = 0; i < at_once && i < begun; i++) {
 			uint64_t now_ms = clock_now_ms();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The forwarder without the daemon around it, for its integration tests: commands on stdin, one a line, each answered by one line
- * that begins with "ok" or "error". What happens later is a line that begins with "event". It ends, in order, with its stdin.
+ * that begins with "ok" or "error". Later events are lines that begin with "event". It ends, in order, with its stdin.
  *
  *	route ID PATH             a route into the namespace at PATH ("-": none yet)
  *	namespace ID PATH         ("-": it is gone)
@@ -10,7 +10,7 @@
  *	listen NAME ID|- ADDRESS PORT [proxy] [udp]      "-": the default endpoint
  *	unlisten NAME reset|keep
  *	default ID|-
- *	wait MS                   how long clients of the default endpoint are held while it leads nowhere
+ *	wait MS                   how long clients of the default endpoint are held while it has no backend
  *	close ID DRAIN_MS         event closed ID
  *	probe ID PORT             event accepted ID PORT
  *	stats                     ok NAME=VALUE...

@@ -5,7 +5,7 @@
  *	load connections ADDRESS TOTAL AT-ONCE   each: connect, one small request, its answer, close
  *	load requests ADDRESS SECONDS AT-ONCE    the same request again and again on connections that are kept
  *	load down ADDRESS BYTES STREAMS          reads BYTES by each stream, from a server that never ends
- *	load up ADDRESS BYTES STREAMS            sends BYTES by each stream, to a server that tells when it has all
+ *	load up ADDRESS BYTES STREAMS            sends BYTES by each stream, to a server that reports when it has all
  *	load idle ADDRESS COUNT                  connections that do nothing until stdin ends
  *	load kept ADDRESS COUNT                  the same, after one request and its answer on each
  *
@@ -141,7 +141,7 @@ static void print_latencies(void)
 	puts("");
 }
 
-/* ---- What it can do ---- */
+/* ---- Kinds of load ---- */
 
 static void run_connections(uint64_t total, size_t at_once)
 {
@@ -223,7 +223,7 @@ static bool move(struct client *stream, uint64_t bytes, bool up)
 		if (up && stream->moved == bytes)
 			shutdown(stream->fd, SHUT_WR);
 	}
-	/* An end without an answer: some forwarders lose the server's direction with the client's. All bytes have gone then. */
+	/* Some forwarders lose the server's direction with the client's: an end without an answer, after all bytes have gone. */
 	return !up || recv(stream->fd, buffer, BUFFER, 0) >= 0;
 }
 
