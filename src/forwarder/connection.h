@@ -10,7 +10,7 @@
  *	hold.c    HELD: the client waits until the guest may be dialed
  *	dial.c    DIALING: a connect under way, inside the sandbox's namespace
  *	pump.c    OPEN: bytes both ways
- *	close.c   LINGERING and CLOSED: the one way to end it: sockets closed, counted, one log line
+ *	close.c   LINGERING and CLOSED, and the one way to end it: sockets closed, counted, one log line
  *
  * Each state is a table of operations, defined in its file. connection.c is the ground below them: it changes the state and leads
  * events and timers to the operations.
