@@ -8,9 +8,9 @@ enum { STEP = 10, START = 1000003 };
 
 struct sleeper {
 	struct wheel_entry entry;
-	unsigned told;
-	struct sleeper *cancels; /* when told */
-	uint64_t again_ms;       /* set anew when told; 0: not */
+	unsigned expired;
+	struct sleeper *cancels; /* when expired */
+	uint64_t again_ms;       /* set anew when expired; 0: not */
 };
 
 static struct wheel wheel;
@@ -19,7 +19,7 @@ static void on_expired(struct wheel_entry *entry)
 {
 	struct sleeper *sleeper = (struct sleeper *)entry;
 
-	sleeper->told++;
+	sleeper->expired++;
 	if (sleeper->cancels)
 		wheel_cancel(&sleeper->cancels->entry);
 	if (sleeper->again_ms)
@@ -38,13 +38,13 @@ START_TEST(an_entry_is_told_when_it_is_due_and_not_before)
 	wheel_set(&wheel, &sleeper.entry, START + 55);
 	for (uint64_t now = START; now < START + 55; now++) {
 		wheel_turn(&wheel, now);
-		ck_assert_uint_eq(sleeper.told, 0);
+		ck_assert_uint_eq(sleeper.expired, 0);
 	}
 	wheel_turn(&wheel, START + 55 + STEP);
-	ck_assert_uint_eq(sleeper.told, 1);
+	ck_assert_uint_eq(sleeper.expired, 1);
 	ck_assert_uint_eq(wheel.count, 0);
 	wheel_turn(&wheel, START + 100000);
-	ck_assert_uint_eq(sleeper.told, 1);
+	ck_assert_uint_eq(sleeper.expired, 1);
 }
 END_TEST
 
@@ -59,10 +59,10 @@ START_TEST(next_says_when_to_come_and_nothing_is_late)
 
 		wheel_turn(&wheel, now);
 		for (size_t i = 0; i < 200; i++)
-			ck_assert(sleepers[i].told == 1 || sleepers[i].entry.due_ms > now);
+			ck_assert(sleepers[i].expired == 1 || sleepers[i].entry.due_ms > now);
 	}
 	for (size_t i = 0; i < 200; i++)
-		ck_assert_uint_eq(sleepers[i].told, 1);
+		ck_assert_uint_eq(sleepers[i].expired, 1);
 }
 END_TEST
 
@@ -73,11 +73,11 @@ START_TEST(an_entry_of_a_later_round_stays)
 
 	wheel_set(&wheel, &sleeper.entry, due);
 	while (wheel.next_ms <= due) {
-		ck_assert_uint_eq(sleeper.told, 0);
+		ck_assert_uint_eq(sleeper.expired, 0);
 		wheel_turn(&wheel, wheel.next_ms);
 	}
 	wheel_turn(&wheel, due + STEP);
-	ck_assert_uint_eq(sleeper.told, 1);
+	ck_assert_uint_eq(sleeper.expired, 1);
 }
 END_TEST
 
@@ -88,8 +88,8 @@ START_TEST(a_long_sleep_of_the_caller_misses_nothing)
 	wheel_set(&wheel, &near.entry, START + 20);
 	wheel_set(&wheel, &far.entry, START + 100000);
 	wheel_turn(&wheel, START + 1000000);
-	ck_assert_uint_eq(near.told, 1);
-	ck_assert_uint_eq(far.told, 1);
+	ck_assert_uint_eq(near.expired, 1);
+	ck_assert_uint_eq(far.expired, 1);
 }
 END_TEST
 
@@ -103,10 +103,10 @@ START_TEST(setting_again_replaces_and_cancelling_ends)
 	wheel_cancel(&cancelled.entry);
 	wheel_cancel(&cancelled.entry);
 	wheel_turn(&wheel, START + 100);
-	ck_assert_uint_eq(moved.told + cancelled.told, 0);
+	ck_assert_uint_eq(moved.expired + cancelled.expired, 0);
 	wheel_turn(&wheel, START + 600);
-	ck_assert_uint_eq(moved.told, 1);
-	ck_assert_uint_eq(cancelled.told, 0);
+	ck_assert_uint_eq(moved.expired, 1);
+	ck_assert_uint_eq(cancelled.expired, 0);
 }
 END_TEST
 
@@ -119,7 +119,7 @@ START_TEST(one_that_is_told_may_cancel_another_that_is_due)
 	wheel_set(&wheel, &first.entry, START + 20);
 	wheel_set(&wheel, &second.entry, START + 20);
 	wheel_turn(&wheel, START + 100);
-	ck_assert_uint_eq(first.told + second.told, 1);
+	ck_assert_uint_eq(first.expired + second.expired, 1);
 	ck_assert_uint_eq(wheel.count, 0);
 }
 END_TEST
@@ -130,11 +130,11 @@ START_TEST(one_that_is_told_may_wait_again)
 
 	wheel_set(&wheel, &sleeper.entry, START + 20);
 	wheel_turn(&wheel, START + 100);
-	ck_assert_uint_eq(sleeper.told, 1);
+	ck_assert_uint_eq(sleeper.expired, 1);
 	ck_assert_uint_eq(wheel.count, 1);
 	sleeper.again_ms = 0;
 	wheel_turn(&wheel, START + 400);
-	ck_assert_uint_eq(sleeper.told, 2);
+	ck_assert_uint_eq(sleeper.expired, 2);
 }
 END_TEST
 
