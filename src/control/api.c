@@ -66,7 +66,7 @@ static json_t *show(void *context, struct sandbox *sandbox)
 static bool has_labels(const struct sandbox *sandbox, const struct ctl_target *route)
 {
 	for (size_t i = 0; i < route->label_count; i++) {
-		const struct route_label *wanted = &route->labels[i];
+		const struct ctl_label *wanted = &route->labels[i];
 		bool found = false;
 		for (size_t k = 0; k < sandbox->spec->label_count && !found; k++)
 			found = !strcmp(sandbox->spec->labels[k].key, wanted->key) &&
@@ -110,11 +110,11 @@ static void read_sandbox(struct api *api, const struct ctl_target *route, struct
 		refuse_unknown(route->id, reply);
 		return;
 	}
-	if (route->kind == ROUTE_DIAGNOSIS)
+	if (route->kind == CTL_TARGET_DIAGNOSIS)
 		ops->diagnose(ops->context, sandbox, reply);
-	else if (route->kind == ROUTE_CONNECTIONS)
+	else if (route->kind == CTL_TARGET_CONNECTIONS)
 		ops->connections(ops->context, sandbox, reply);
-	else if (route->kind == ROUTE_REACH)
+	else if (route->kind == CTL_TARGET_REACH)
 		ops->reach(ops->context, sandbox, route->destination, route->proto, route->port, reply);
 	else if (route->has_wait)
 		waits_add(api->waits, sandbox, route->wait, route->timeout_s, reply);
@@ -125,28 +125,28 @@ static void read_sandbox(struct api *api, const struct ctl_target *route, struct
 static void read_route(struct api *api, const struct ctl_target *route, struct reply *reply)
 {
 	switch (route->kind) {
-	case ROUTE_SANDBOXES:
+	case CTL_TARGET_SANDBOXES:
 		list_sandboxes(api, route, reply);
 		break;
-	case ROUTE_SANDBOX:
-	case ROUTE_DIAGNOSIS:
-	case ROUTE_CONNECTIONS:
-	case ROUTE_REACH:
+	case CTL_TARGET_SANDBOX:
+	case CTL_TARGET_DIAGNOSIS:
+	case CTL_TARGET_CONNECTIONS:
+	case CTL_TARGET_REACH:
 		read_sandbox(api, route, reply);
 		break;
-	case ROUTE_EVENTS:
+	case CTL_TARGET_EVENTS:
 		events_stream(api->events, route, reply);
 		break;
-	case ROUTE_STATUS:
+	case CTL_TARGET_STATUS:
 		api->ops.status(api->ops.context, reply);
 		break;
-	case ROUTE_HEALTHZ:
+	case CTL_TARGET_HEALTHZ:
 		reply_text(reply, "text/plain; charset=utf-8", "ok\n", 3);
 		break;
-	case ROUTE_METRICS:
+	case CTL_TARGET_METRICS:
 		api->ops.metrics(api->ops.context, reply);
 		break;
-	case ROUTE_PAGE:
+	case CTL_TARGET_PAGE:
 		page_answer(reply);
 		break;
 	}
@@ -190,7 +190,7 @@ static void change_run(struct api_change *change)
 	const struct ctl_target *route = &change->route;
 	struct reply *reply = change->reply;
 
-	if (!route_is_change(change->method)) {
+	if (!ctl_target_is_change(change->method)) {
 		read_route(change->api, route, reply);
 		change_free(change);
 		return;
@@ -290,9 +290,9 @@ static void make_change(struct api *api, const struct gate_request *request, con
 /* ---- the api ---- */
 
 /* Whether the answer is right even while the sandboxes are not all known. */
-static bool needs_no_sandboxes(enum route_kind kind)
+static bool needs_no_sandboxes(enum ctl_target_kind kind)
 {
-	return kind == ROUTE_HEALTHZ || kind == ROUTE_STATUS || kind == ROUTE_PAGE;
+	return kind == CTL_TARGET_HEALTHZ || kind == CTL_TARGET_STATUS || kind == CTL_TARGET_PAGE;
 }
 
 static void answer_read(struct api *api, enum head_method method, const struct ctl_target *route, struct reply *reply)
@@ -330,17 +330,18 @@ void api_handle(struct api *api, const struct gate_request *request, bool read_o
 		refuse_unprintable(request, reply);
 		return;
 	}
-	int result = route_parse(request->method, request->target, request->target_length, &route, &problem);
-	if (problem.kind != PROBLEM_NOT_FOUND && route.kind == ROUTE_PAGE && !read_only)
+	int result = ctl_target_parse(request->method, request->target, request->target_length, &route, &problem);
+	if (problem.kind != PROBLEM_NOT_FOUND && route.kind == CTL_TARGET_PAGE && !read_only)
 		result = problem_set(&problem, PROBLEM_NOT_FOUND, NULL, "no such path");
 	if (result < 0) {
 		if (problem.kind == PROBLEM_NOT_ALLOWED)
-			reply_refusal(reply, 405, NULL, problem.detail, read_only ? "GET, HEAD" : route_allow(&route));
+			reply_refusal(reply, 405, NULL, problem.detail,
+				      read_only ? "GET, HEAD" : ctl_target_allow(&route));
 		else
 			reply_problem(reply, &problem);
 		return;
 	}
-	if (!route_is_change(request->method))
+	if (!ctl_target_is_change(request->method))
 		answer_read(api, request->method, &route, reply);
 	else if (read_only)
 		reply_refusal(reply, 405, NULL, "changes are made over the control socket", "GET, HEAD");
@@ -401,7 +402,7 @@ static struct api_change *first_held_read(struct api *api)
 
 	STAILQ_FOREACH(change, &api->parked, next)
 	{
-		if (!route_is_change(change->method))
+		if (!ctl_target_is_change(change->method))
 			return change;
 	}
 	return NULL;

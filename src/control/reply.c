@@ -78,7 +78,7 @@ static const char *ctl_reply_method_name(enum head_method method)
 static void ctl_reply_log(const struct reply *reply, int status, const char *detail)
 {
 	static struct log_limit refusals = { .burst = 20, .interval_ms = 10000 };
-	bool change = route_is_change(reply->method);
+	bool change = ctl_target_is_change(reply->method);
 	enum log_level level = change ? LOG_INFO_LEVEL : LOG_DEBUG_LEVEL;
 	uint64_t suppressed = 0;
 

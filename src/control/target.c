@@ -35,17 +35,17 @@ static const struct {
 	const char *allow;
 	unsigned params; /* of GET and HEAD */
 } routes[] = {
-	[ROUTE_SANDBOXES] = { "/v1/sandboxes", false, ALLOW_READ, "GET, HEAD", PARAM_STATE | PARAM_LABEL },
-	[ROUTE_SANDBOX] = { "", true, ALLOW_READ | ALLOW_PUT | ALLOW_PATCH | ALLOW_DELETE,
-			    "GET, HEAD, PUT, PATCH, DELETE", PARAM_WAIT | PARAM_TIMEOUT },
-	[ROUTE_DIAGNOSIS] = { "/diagnosis", true, ALLOW_READ, "GET, HEAD", 0 },
-	[ROUTE_CONNECTIONS] = { "/connections", true, ALLOW_READ, "GET, HEAD", 0 },
-	[ROUTE_REACH] = { "/reach", true, ALLOW_READ, "GET, HEAD", PARAM_DEST | PARAM_PORT | PARAM_PROTO },
-	[ROUTE_EVENTS] = { "/v1/events", false, ALLOW_GET, "GET", PARAM_SINCE | PARAM_BOOT | PARAM_SANDBOX },
-	[ROUTE_STATUS] = { "/v1/status", false, ALLOW_READ, "GET, HEAD", 0 },
-	[ROUTE_HEALTHZ] = { "/healthz", false, ALLOW_READ, "GET, HEAD", 0 },
-	[ROUTE_METRICS] = { "/metrics", false, ALLOW_READ, "GET, HEAD", 0 },
-	[ROUTE_PAGE] = { "/", false, ALLOW_READ, "GET, HEAD", 0 },
+	[CTL_TARGET_SANDBOXES] = { "/v1/sandboxes", false, ALLOW_READ, "GET, HEAD", PARAM_STATE | PARAM_LABEL },
+	[CTL_TARGET_SANDBOX] = { "", true, ALLOW_READ | ALLOW_PUT | ALLOW_PATCH | ALLOW_DELETE,
+				 "GET, HEAD, PUT, PATCH, DELETE", PARAM_WAIT | PARAM_TIMEOUT },
+	[CTL_TARGET_DIAGNOSIS] = { "/diagnosis", true, ALLOW_READ, "GET, HEAD", 0 },
+	[CTL_TARGET_CONNECTIONS] = { "/connections", true, ALLOW_READ, "GET, HEAD", 0 },
+	[CTL_TARGET_REACH] = { "/reach", true, ALLOW_READ, "GET, HEAD", PARAM_DEST | PARAM_PORT | PARAM_PROTO },
+	[CTL_TARGET_EVENTS] = { "/v1/events", false, ALLOW_GET, "GET", PARAM_SINCE | PARAM_BOOT | PARAM_SANDBOX },
+	[CTL_TARGET_STATUS] = { "/v1/status", false, ALLOW_READ, "GET, HEAD", 0 },
+	[CTL_TARGET_HEALTHZ] = { "/healthz", false, ALLOW_READ, "GET, HEAD", 0 },
+	[CTL_TARGET_METRICS] = { "/metrics", false, ALLOW_READ, "GET, HEAD", 0 },
+	[CTL_TARGET_PAGE] = { "/", false, ALLOW_READ, "GET, HEAD", 0 },
 };
 
 enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
@@ -118,13 +118,13 @@ static int read_label(struct ctl_target *route, const char *value, struct proble
 {
 	const char *equals = strchr(value, '=');
 
-	if (route->label_count == ROUTE_LABELS_MAX)
-		return problem_set(problem, PROBLEM_BAD_REQUEST, "label", "more than %d labels", ROUTE_LABELS_MAX);
+	if (route->label_count == CTL_TARGET_LABELS_MAX)
+		return problem_set(problem, PROBLEM_BAD_REQUEST, "label", "more than %d labels", CTL_TARGET_LABELS_MAX);
 	if (!equals || equals == value || equals - value > SPEC_LABEL_KEY_MAX ||
 	    strlen(equals + 1) > SPEC_LABEL_VALUE_MAX)
 		return refuse(problem, "label", value, "KEY=VALUE");
 
-	struct route_label *label = &route->labels[route->label_count++];
+	struct ctl_label *label = &route->labels[route->label_count++];
 	snprintf(label->key, sizeof(label->key), "%.*s", (int)(equals - value), value);
 	snprintf(label->value, sizeof(label->value), "%s", equals + 1);
 	return 0;
@@ -144,7 +144,7 @@ static int read_wait(struct ctl_target *route, const char *value, struct problem
 
 static int read_timeout(struct ctl_target *route, const char *value, struct problem *problem)
 {
-	int64_t seconds = read_number(value, ROUTE_WAIT_MAX_S);
+	int64_t seconds = read_number(value, CTL_TARGET_WAIT_MAX_S);
 
 	if (seconds < 0)
 		return refuse(problem, "timeout", value, "a whole number of seconds from 0 to 300");
@@ -154,7 +154,7 @@ static int read_timeout(struct ctl_target *route, const char *value, struct prob
 
 static int read_drain(struct ctl_target *route, const char *value, struct problem *problem)
 {
-	int64_t seconds = read_number(value, ROUTE_DRAIN_MAX_S);
+	int64_t seconds = read_number(value, CTL_TARGET_DRAIN_MAX_S);
 
 	if (seconds < 0)
 		return refuse(problem, "drain", value, "a whole number of seconds from 0 to 3600");
@@ -176,7 +176,7 @@ static int read_since(struct ctl_target *route, const char *value, struct proble
 
 static int read_boot(struct ctl_target *route, const char *value, struct problem *problem)
 {
-	if (!*value || strlen(value) > ROUTE_BOOT_MAX)
+	if (!*value || strlen(value) > CTL_TARGET_BOOT_MAX)
 		return refuse(problem, "boot", value, "the boot of an event");
 	snprintf(route->boot, sizeof(route->boot), "%s", value);
 	return 0;
@@ -273,7 +273,7 @@ static int read_query(const char *query, size_t length, unsigned allowed, struct
 		return problem_set(problem, PROBLEM_BAD_REQUEST, "boot", "boot goes with since only");
 	if ((seen & PARAM_SINCE) && !(seen & PARAM_BOOT))
 		return problem_set(problem, PROBLEM_BAD_REQUEST, "since", "since goes with boot only");
-	if (route->kind == ROUTE_REACH && !(seen & PARAM_DEST))
+	if (route->kind == CTL_TARGET_REACH && !(seen & PARAM_DEST))
 		return problem_set(problem, PROBLEM_BAD_REQUEST, "dest", "dest is missing");
 	return 0;
 }
@@ -283,7 +283,7 @@ static int find_fixed(const char *path, size_t length, struct ctl_target *route)
 	for (size_t i = 0; i < ROUTES; i++) {
 		if (routes[i].of_sandbox || strlen(routes[i].path) != length || memcmp(routes[i].path, path, length))
 			continue;
-		route->kind = (enum route_kind)i;
+		route->kind = (enum ctl_target_kind)i;
 		return 0;
 	}
 	return -1;
@@ -304,7 +304,7 @@ static int find_sandbox(const char *rest, size_t length, struct ctl_target *rout
 		if (!routes[i].of_sandbox || strlen(routes[i].path) != tail_length ||
 		    memcmp(routes[i].path, rest + id_length, tail_length) != 0)
 			continue;
-		route->kind = (enum route_kind)i;
+		route->kind = (enum ctl_target_kind)i;
 		return 0;
 	}
 	return problem_set(problem, PROBLEM_NOT_FOUND, NULL, "no such path");
@@ -336,8 +336,8 @@ static unsigned allowed_params(const struct ctl_target *route, enum head_method 
 	return method == HEAD_DELETE ? PARAM_DRAIN : 0;
 }
 
-int route_parse(enum head_method method, const char *target, size_t length, struct ctl_target *route,
-		struct problem *problem)
+int ctl_target_parse(enum head_method method, const char *target, size_t length, struct ctl_target *route,
+		     struct problem *problem)
 {
 	static const char prefix[] = "/v1/sandboxes/";
 	enum { PREFIX_LENGTH = sizeof(prefix) - 1 };
@@ -345,7 +345,7 @@ int route_parse(enum head_method method, const char *target, size_t length, stru
 	size_t path_length = question ? (size_t)(question - target) : length;
 
 	memset(route, 0, sizeof(*route));
-	route->timeout_s = ROUTE_WAIT_DEFAULT_S;
+	route->timeout_s = CTL_TARGET_WAIT_DEFAULT_S;
 	if (path_length >= PREFIX_LENGTH && !memcmp(target, prefix, PREFIX_LENGTH)) {
 		if (find_sandbox(target + PREFIX_LENGTH, path_length - PREFIX_LENGTH, route, problem) < 0)
 			return -1;
@@ -359,12 +359,12 @@ int route_parse(enum head_method method, const char *target, size_t length, stru
 	return read_query(question + 1, length - path_length - 1, allowed_params(route, method), route, problem);
 }
 
-const char *route_allow(const struct ctl_target *route)
+const char *ctl_target_allow(const struct ctl_target *route)
 {
 	return routes[route->kind].allow;
 }
 
-bool route_is_change(enum head_method method)
+bool ctl_target_is_change(enum head_method method)
 {
 	return method == HEAD_PUT || method == HEAD_PATCH || method == HEAD_DELETE;
 }

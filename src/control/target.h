@@ -15,39 +15,39 @@
 
 struct problem;
 
-enum route_kind {
-	ROUTE_SANDBOXES,   /* /v1/sandboxes */
-	ROUTE_SANDBOX,     /* /v1/sandboxes/{id} */
-	ROUTE_DIAGNOSIS,   /* /v1/sandboxes/{id}/diagnosis */
-	ROUTE_CONNECTIONS, /* /v1/sandboxes/{id}/connections */
-	ROUTE_REACH,       /* /v1/sandboxes/{id}/reach */
-	ROUTE_EVENTS,      /* /v1/events */
-	ROUTE_STATUS,      /* /v1/status */
-	ROUTE_HEALTHZ,     /* /healthz */
-	ROUTE_METRICS,     /* /metrics */
-	ROUTE_PAGE,        /* /: on TCP only */
+enum ctl_target_kind {
+	CTL_TARGET_SANDBOXES,   /* /v1/sandboxes */
+	CTL_TARGET_SANDBOX,     /* /v1/sandboxes/{id} */
+	CTL_TARGET_DIAGNOSIS,   /* /v1/sandboxes/{id}/diagnosis */
+	CTL_TARGET_CONNECTIONS, /* /v1/sandboxes/{id}/connections */
+	CTL_TARGET_REACH,       /* /v1/sandboxes/{id}/reach */
+	CTL_TARGET_EVENTS,      /* /v1/events */
+	CTL_TARGET_STATUS,      /* /v1/status */
+	CTL_TARGET_HEALTHZ,     /* /healthz */
+	CTL_TARGET_METRICS,     /* /metrics */
+	CTL_TARGET_PAGE,        /* /: on TCP only */
 };
 
 enum {
-	ROUTE_LABELS_MAX = 16,
-	ROUTE_WAIT_MAX_S = 300,
-	ROUTE_WAIT_DEFAULT_S = 30,
-	ROUTE_DRAIN_MAX_S = 3600,
-	ROUTE_BOOT_MAX = 32,
+	CTL_TARGET_LABELS_MAX = 16,
+	CTL_TARGET_WAIT_MAX_S = 300,
+	CTL_TARGET_WAIT_DEFAULT_S = 30,
+	CTL_TARGET_DRAIN_MAX_S = 3600,
+	CTL_TARGET_BOOT_MAX = 32,
 };
 
-struct route_label {
+struct ctl_label {
 	char key[SPEC_LABEL_KEY_MAX + 1];
 	char value[SPEC_LABEL_VALUE_MAX + 1];
 };
 
 struct ctl_target {
-	enum route_kind kind;
+	enum ctl_target_kind kind;
 	char id[SANDBOX_ID_MAX + 1]; /* of the path; "" where it has none */
 
 	bool has_state; /* ?state= */
 	enum sandbox_state state;
-	struct route_label labels[ROUTE_LABELS_MAX]; /* ?label=K=V, all of them must be there */
+	struct ctl_label labels[CTL_TARGET_LABELS_MAX]; /* ?label=K=V, all of them must be there */
 	size_t label_count;
 
 	bool has_wait; /* ?wait= */
@@ -58,7 +58,7 @@ struct ctl_target {
 
 	bool has_since; /* ?since=&boot= */
 	uint64_t since;
-	char boot[ROUTE_BOOT_MAX + 1];
+	char boot[CTL_TARGET_BOOT_MAX + 1];
 	char sandbox[SANDBOX_ID_MAX + 1]; /* ?sandbox=; "": all */
 
 	uint32_t destination; /* ?dest=, host order */
@@ -68,15 +68,15 @@ struct ctl_target {
 
 /*
  * Reads TARGET (origin form, not terminated) as METHOD asks for it. 0, or -1 with PROBLEM: NOT_FOUND (no such path),
- * NOT_ALLOWED (see route_allow()), BAD_REQUEST with the field: "id", or the name of the query parameter.
+ * NOT_ALLOWED (see ctl_target_allow()), BAD_REQUEST with the field: "id", or the name of the query parameter.
  */
-int route_parse(enum head_method method, const char *target, size_t length, struct ctl_target *route,
-		struct problem *problem);
+int ctl_target_parse(enum head_method method, const char *target, size_t length, struct ctl_target *route,
+		     struct problem *problem);
 
 /* The methods of the path that is in ROUTE after NOT_ALLOWED: "GET, HEAD". */
-const char *route_allow(const struct ctl_target *route);
+const char *ctl_target_allow(const struct ctl_target *route);
 
 /* Whether the request changes anything: it is logged, and parked while the daemon adopts. */
-bool route_is_change(enum head_method method);
+bool ctl_target_is_change(enum head_method method);
 
 #endif

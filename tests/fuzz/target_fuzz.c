@@ -19,17 +19,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(target, data + 1, size - 1);
 	enum head_method method = (enum head_method)(data[0] % (HEAD_OTHER + 1));
 
-	if (route_parse(method, target, size - 1, &route, &problem) < 0) {
+	if (ctl_target_parse(method, target, size - 1, &route, &problem) < 0) {
 		fuzz_check(problem.kind == PROBLEM_NOT_FOUND || problem.kind == PROBLEM_NOT_ALLOWED ||
 			   problem.kind == PROBLEM_BAD_REQUEST);
 		fuzz_check(problem.detail[0]);
 		if (problem.kind == PROBLEM_NOT_ALLOWED)
-			fuzz_check(route_allow(&route)[0]);
+			fuzz_check(ctl_target_allow(&route)[0]);
 	} else {
 		fuzz_check(!route.id[0] || sandbox_id_is_valid(route.id));
 		fuzz_check(!route.sandbox[0] || sandbox_id_is_valid(route.sandbox));
-		fuzz_check(route.timeout_s <= ROUTE_WAIT_MAX_S && route.drain_s <= ROUTE_DRAIN_MAX_S);
-		fuzz_check(route.label_count <= ROUTE_LABELS_MAX);
+		fuzz_check(route.timeout_s <= CTL_TARGET_WAIT_MAX_S && route.drain_s <= CTL_TARGET_DRAIN_MAX_S);
+		fuzz_check(route.label_count <= CTL_TARGET_LABELS_MAX);
 	}
 	free(target);
 	return 0;
