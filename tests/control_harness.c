@@ -37,56 +37,49 @@ static void on_state_changed(void *context, struct sandbox *sandbox, enum sandbo
 		control_state_changed(control, sandbox, from, cause, previous_ms);
 }
 
-static void refuse(struct reply *reply, enum problem_kind kind, const char *detail)
+static void register_sandbox(void *context, struct ctl_request *request)
 {
-	struct problem problem;
-
-	problem_set(&problem, kind, NULL, "%s", detail);
-	reply_problem(reply, &problem);
-}
-
-static void register_sandbox(void *context, const char *id, struct spec *spec, struct reply *reply)
-{
-	struct sandbox *sandbox = registry_find(registry, id);
+	struct sandbox *sandbox = registry_find(registry, request->target.id);
 	struct problem problem;
 
 	(void)context;
 	if (sandbox) {
-		if (spec_equal(sandbox->spec, spec))
-			reply_json(reply, 200, wire_write_sandbox(sandbox, config));
+		problem_set(&problem, PROBLEM_CONFLICT, NULL, "it is registered otherwise");
+		if (spec_equal(sandbox->spec, request->spec))
+			ctl_request_answer(request, 200, wire_write_sandbox(sandbox, config));
 		else
-			refuse(reply, PROBLEM_CONFLICT, "it is registered otherwise");
-		spec_free(spec);
+			ctl_request_refuse(request, &problem);
 		return;
 	}
-	sandbox = registry_add(registry, id, spec, &problem);
+	sandbox = registry_add(registry, request->target.id, request->spec, &problem);
 	if (!sandbox) {
-		spec_free(spec);
-		reply_problem(reply, &problem);
+		ctl_request_refuse(request, &problem);
 		return;
 	}
-	control_event(control, "registered", id, NULL);
+	request->spec = NULL;
+	control_event(control, "registered", sandbox->id, NULL);
 	sandbox_set_state(registry, sandbox, SANDBOX_WAITING, "made", NULL);
-	reply_json(reply, 201, wire_write_sandbox(sandbox, config));
+	ctl_request_answer(request, 201, wire_write_sandbox(sandbox, config));
 }
 
-static void unregister_sandbox(void *context, struct sandbox *sandbox, bool drain, unsigned drain_ms,
-			       struct reply *reply)
+static void unregister_sandbox(void *context, struct ctl_request *request)
 {
+	struct sandbox *sandbox = ctl_request_sandbox(request, registry);
 	char id[SANDBOX_ID_MAX + 1];
 
 	(void)context;
-	(void)drain_ms;
-	if (drain) {
+	if (!sandbox)
+		return;
+	if (request->target.has_drain) {
 		sandbox_set_state(registry, sandbox, SANDBOX_DRAINING, "request", NULL);
-		reply_json(reply, 202, wire_write_sandbox(sandbox, config));
+		ctl_request_answer(request, 202, wire_write_sandbox(sandbox, config));
 		return;
 	}
 	strcpy(id, sandbox->id);
 	registry_remove(registry, sandbox);
 	control_event(control, "unregistered", id, NULL);
 	control_sandbox_gone(control, id);
-	reply_empty(reply, 204);
+	ctl_request_answer_empty(request, 204);
 }
 
 static void obey_label(struct sandbox *sandbox)
@@ -99,53 +92,56 @@ static void obey_label(struct sandbox *sandbox)
 			sandbox_set_state(registry, sandbox, state, "label", NULL);
 }
 
-static void patch_sandbox(void *context, struct sandbox *sandbox, struct wire_patch *patch, struct reply *reply)
+static void patch_sandbox(void *context, struct ctl_request *request)
 {
+	struct sandbox *sandbox = ctl_request_sandbox(request, registry);
 	struct registry_patch prepared;
 	struct problem problem;
-	struct spec *spec = wire_apply_patch(sandbox, patch, &problem);
 
 	(void)context;
+	if (!sandbox)
+		return;
+	struct spec *spec = wire_apply_patch(sandbox, &request->patch, &problem);
 	if (!spec || registry_patch_prepare(registry, sandbox, spec, &prepared, &problem) < 0) {
 		spec_free(spec);
-		reply_problem(reply, &problem);
+		ctl_request_refuse(request, &problem);
 		return;
 	}
 	registry_patch_commit(registry, &prepared);
 	obey_label(sandbox);
-	reply_json(reply, 200, wire_write_sandbox(sandbox, config));
+	ctl_request_answer(request, 200, wire_write_sandbox(sandbox, config));
 }
 
-static void connections(void *context, struct sandbox *sandbox, struct reply *reply)
+static void connections(void *context, struct ctl_request *request)
 {
 	(void)context;
-	(void)sandbox;
-	reply_json(reply, 200, json_pack("{s:[]}", "connections"));
+	if (!ctl_request_sandbox(request, registry))
+		return;
+	ctl_request_answer(request, 200, json_pack("{s:[]}", "connections"));
 }
 
-static void diagnose(void *context, struct sandbox *sandbox, struct reply *reply)
+static void diagnose(void *context, struct ctl_request *request)
 {
 	(void)context;
-	(void)sandbox;
-	reply_json(reply, 200,
-		   json_pack("{s:[{s:s,s:s,s:s,s:s},{s:s,s:s,s:s,s:s}],s:s,s:s,s:s}", "hops", "hop", "veth", "status",
-			     "ok", "subject", "veth-1", "detail", "up", "hop", "tap", "status", "fail", "subject",
-			     "ns-1/tap0", "detail", "NO-CARRIER", "broken", "tap", "cause", "no VM is attached",
-			     "next_step", "open tap0 inside ns-1"));
+	if (!ctl_request_sandbox(request, registry))
+		return;
+	ctl_request_answer(request, 200,
+			   json_pack("{s:[{s:s,s:s,s:s,s:s},{s:s,s:s,s:s,s:s}],s:s,s:s,s:s}", "hops", "hop", "veth",
+				     "status", "ok", "subject", "veth-1", "detail", "up", "hop", "tap", "status",
+				     "fail", "subject", "ns-1/tap0", "detail", "NO-CARRIER", "broken", "tap", "cause",
+				     "no VM is attached", "next_step", "open tap0 inside ns-1"));
 }
 
-static void reach(void *context, struct sandbox *sandbox, uint32_t destination, enum proto proto, uint16_t port,
-		  struct reply *reply)
+static void reach(void *context, struct ctl_request *request)
 {
 	(void)context;
-	(void)sandbox;
-	(void)destination;
-	(void)proto;
-	(void)port;
-	reply_json(reply, 200, json_pack("{s:b,s:s,s:s}", "allowed", 1, "rule", "internet", "set", "internet"));
+	if (!ctl_request_sandbox(request, registry))
+		return;
+	ctl_request_answer(request, 200,
+			   json_pack("{s:b,s:s,s:s}", "allowed", 1, "rule", "internet", "set", "internet"));
 }
 
-static void status(void *context, struct reply *reply)
+static void status(void *context, struct ctl_request *request)
 {
 	json_t *sandboxes = json_object();
 
@@ -154,18 +150,18 @@ static void status(void *context, struct reply *reply)
 		json_object_set_new(
 		    sandboxes, sandbox_state_name((enum sandbox_state)state),
 		    json_integer((json_int_t)registry_count_state(registry, (enum sandbox_state)state)));
-	reply_json(reply, 200,
-		   json_pack("{s:s,s:s,s:{s:i,s:i,s:i,s:i},s:o,s:i}", "version", "harness", "state",
-			     adopting ? "adopting" : "running", "pool", "ready", 0, "target", 0, "quarantined", 0,
-			     "deleting", 0, "sandboxes", sandboxes, "connections", 0));
+	ctl_request_answer(request, 200,
+			   json_pack("{s:s,s:s,s:{s:i,s:i,s:i,s:i},s:o,s:i}", "version", "harness", "state",
+				     adopting ? "adopting" : "running", "pool", "ready", 0, "target", 0, "quarantined",
+				     0, "deleting", 0, "sandboxes", sandboxes, "connections", 0));
 }
 
-static void metrics(void *context, struct reply *reply)
+static void metrics(void *context, struct ctl_request *request)
 {
 	static const char text[] = "weft_build_info{version=\"harness\"} 1\n";
 
 	(void)context;
-	reply_text(reply, "text/plain; version=0.0.4; charset=utf-8", text, sizeof(text) - 1);
+	reply_text(ctl_request_release(request), "text/plain; version=0.0.4; charset=utf-8", text, sizeof(text) - 1);
 }
 
 static bool is_adopting(void *context)
@@ -245,8 +241,16 @@ static void use_up_descriptors(unsigned left)
 int main(int argc, char **argv)
 {
 	static const struct control_ops ops = {
-		register_sandbox, unregister_sandbox, patch_sandbox, connections, diagnose, reach, NULL, status,
-		metrics,          is_adopting,        is_loading,    NULL
+		.register_sandbox = register_sandbox,
+		.unregister_sandbox = unregister_sandbox,
+		.patch_sandbox = patch_sandbox,
+		.connections = connections,
+		.diagnose = diagnose,
+		.reach = reach,
+		.status = status,
+		.metrics = metrics,
+		.adopting = is_adopting,
+		.loading = is_loading,
 	};
 	static const int signals[] = { SIGTERM, SIGINT, SIGUSR1, SIGUSR2 };
 	struct event *events[sizeof(signals) / sizeof(signals[0]) + 1];

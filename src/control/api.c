@@ -7,10 +7,10 @@
 #include "control/api.h"
 
 #include "base/err.h"
-#include "base/queue.h"
 #include "config/config.h"
 #include "control/events.h"
 #include "control/page.h"
+#include "control/park.h"
 #include "control/reply.h"
 #include "control/target.h"
 #include "control/waits.h"
@@ -22,51 +22,44 @@
 
 enum { PARKED_MAX = 1000 };
 
-/* A change, or (GET) a read that has to wait. */
-struct api_change {
-	STAILQ_ENTRY(api_change) next; /* while parked */
-	struct api *api;
-	enum head_method method;
-	struct ctl_target route;
-	struct spec *spec;       /* PUT */
-	struct wire_patch patch; /* PATCH */
-	struct reply *reply;
-};
-
 struct api {
 	const struct config *config;
 	struct registry *registry;
 	struct control_ops ops;
 	struct waits *waits;
 	struct events *events;
-	STAILQ_HEAD(, api_change) parked;
-	size_t parked_count;
+	struct ctl_park parked;
 };
 
 /* ---- reads ---- */
 
-static bool is_adopting(const struct api *api)
+static bool api_is_adopting(const struct api *api)
 {
 	return api->ops.adopting && api->ops.adopting(api->ops.context);
 }
 
-/* The sandbox as a client sees it now. */
-static json_t *show(void *context, struct sandbox *sandbox)
+static bool api_is_loading(const struct api *api)
+{
+	return api->ops.loading && api->ops.loading(api->ops.context);
+}
+
+/* The sandbox as a client sees it now. NULL for want of memory. */
+static json_t *api_show(void *context, struct sandbox *sandbox)
 {
 	struct api *api = context;
 
 	if (api->ops.refresh)
 		api->ops.refresh(api->ops.context, sandbox);
 	json_t *object = wire_write_sandbox(sandbox, api->config);
-	if (object && is_adopting(api))
+	if (object && api_is_adopting(api))
 		json_object_set_new(object, "adopting", json_true());
 	return object;
 }
 
-static bool has_labels(const struct sandbox *sandbox, const struct ctl_target *route)
+static bool api_has_labels(const struct sandbox *sandbox, const struct ctl_target *target)
 {
-	for (size_t i = 0; i < route->label_count; i++) {
-		const struct ctl_label *wanted = &route->labels[i];
+	for (size_t i = 0; i < target->label_count; i++) {
+		const struct ctl_label *wanted = &target->labels[i];
 		bool found = false;
 		for (size_t k = 0; k < sandbox->spec->label_count && !found; k++)
 			found = !strcmp(sandbox->spec->labels[k].key, wanted->key) &&
@@ -77,276 +70,210 @@ static bool has_labels(const struct sandbox *sandbox, const struct ctl_target *r
 	return true;
 }
 
-static void list_sandboxes(struct api *api, const struct ctl_target *route, struct reply *reply)
+/* The sandboxes that TARGET asks for. NULL for want of memory. */
+static json_t *api_list(struct api *api, const struct ctl_target *target)
 {
 	json_t *sandboxes = json_array();
 
 	for (struct sandbox *sandbox = registry_next(api->registry, 0); sandbox;
 	     sandbox = registry_next(api->registry, sandbox->slot)) {
-		if ((route->has_state && sandbox->state != route->state) || !has_labels(sandbox, route))
+		if ((target->has_state && sandbox->state != target->state) || !api_has_labels(sandbox, target))
 			continue;
-		json_array_append_new(sandboxes, show(api, sandbox));
+		if (json_array_append_new(sandboxes, api_show(api, sandbox)) < 0) {
+			json_decref(sandboxes);
+			return NULL;
+		}
 	}
-	json_t *body = json_pack("{s:o}", "sandboxes", sandboxes);
-	if (body && is_adopting(api))
+	return sandboxes;
+}
+
+static void api_list_sandboxes(struct api *api, struct ctl_request *request)
+{
+	json_t *body = json_pack("{s:o}", "sandboxes", api_list(api, &request->target));
+
+	if (body && api_is_adopting(api))
 		json_object_set_new(body, "adopting", json_true());
-	reply_json(reply, 200, body);
+	ctl_request_answer(request, 200, body);
 }
 
-static void refuse_unknown(const char *id, struct reply *reply)
+static void api_show_sandbox(struct api *api, struct ctl_request *request)
 {
-	struct problem problem;
+	struct sandbox *sandbox = ctl_request_sandbox(request, api->registry);
 
-	problem_set(&problem, PROBLEM_NOT_FOUND, "id", "no sandbox %s", id);
-	reply_problem(reply, &problem);
-}
+	if (!sandbox)
+		return;
+	if (request->target.has_wait) {
+		enum sandbox_state wanted = request->target.wait;
+		unsigned timeout_s = request->target.timeout_s;
 
-static void read_sandbox(struct api *api, const struct ctl_target *route, struct reply *reply)
-{
-	const struct control_ops *ops = &api->ops;
-	struct sandbox *sandbox = registry_find(api->registry, route->id);
-
-	if (!sandbox) {
-		refuse_unknown(route->id, reply);
+		waits_add(api->waits, sandbox, wanted, timeout_s, ctl_request_release(request));
 		return;
 	}
-	if (route->kind == CTL_TARGET_DIAGNOSIS)
-		ops->diagnose(ops->context, sandbox, reply);
-	else if (route->kind == CTL_TARGET_CONNECTIONS)
-		ops->connections(ops->context, sandbox, reply);
-	else if (route->kind == CTL_TARGET_REACH)
-		ops->reach(ops->context, sandbox, route->destination, route->proto, route->port, reply);
-	else if (route->has_wait)
-		waits_add(api->waits, sandbox, route->wait, route->timeout_s, reply);
-	else
-		reply_json(reply, 200, show(api, sandbox));
+	ctl_request_answer(request, 200, api_show(api, sandbox));
 }
 
-static void read_route(struct api *api, const struct ctl_target *route, struct reply *reply)
+static void api_read(void *context, struct ctl_request *request)
 {
-	switch (route->kind) {
+	struct api *api = context;
+	const struct control_ops *ops = &api->ops;
+
+	switch (request->target.kind) {
 	case CTL_TARGET_SANDBOXES:
-		list_sandboxes(api, route, reply);
+		api_list_sandboxes(api, request);
 		break;
 	case CTL_TARGET_SANDBOX:
+		api_show_sandbox(api, request);
+		break;
 	case CTL_TARGET_DIAGNOSIS:
+		ops->diagnose(ops->context, request);
+		break;
 	case CTL_TARGET_CONNECTIONS:
+		ops->connections(ops->context, request);
+		break;
 	case CTL_TARGET_REACH:
-		read_sandbox(api, route, reply);
+		ops->reach(ops->context, request);
 		break;
 	case CTL_TARGET_EVENTS:
-		events_stream(api->events, route, reply);
+		events_stream(api->events, request);
 		break;
 	case CTL_TARGET_STATUS:
-		api->ops.status(api->ops.context, reply);
+		ops->status(ops->context, request);
 		break;
 	case CTL_TARGET_HEALTHZ:
-		reply_text(reply, "text/plain; charset=utf-8", "ok\n", 3);
+		reply_text(ctl_request_release(request), "text/plain; charset=utf-8", "ok\n", 3);
 		break;
 	case CTL_TARGET_METRICS:
-		api->ops.metrics(api->ops.context, reply);
+		ops->metrics(ops->context, request);
 		break;
 	case CTL_TARGET_PAGE:
-		page_answer(reply);
+		page_answer(ctl_request_release(request));
 		break;
 	}
 }
 
 /* ---- changes ---- */
 
-static void change_free(struct api_change *change)
-{
-	spec_free(change->spec);
-	wire_patch_clear(&change->patch);
-	free(change);
-}
-
 /* Reads the body. 0, or -1 with PROBLEM. */
-static int change_read(struct api_change *change, const struct gate_request *request, struct problem *problem)
+static int api_read_body(struct api *api, const struct gate_request *asked, struct ctl_request *request,
+			 struct problem *problem)
 {
-	const struct config *config = change->api->config;
 	int result = -1;
 
-	if (change->method == HEAD_DELETE)
+	if (request->method == HEAD_DELETE)
 		return 0;
-	json_t *body = wire_parse_body(request->body, request->body_length, problem);
+	json_t *body = wire_parse_body(asked->body, asked->body_length, problem);
 	if (!body)
 		return -1;
-	if (change->method == HEAD_PATCH) {
-		result = wire_read_patch(body, config, &change->patch, problem);
+	if (request->method == HEAD_PATCH) {
+		result = wire_read_patch(body, api->config, &request->patch, problem);
 	} else {
-		change->spec = wire_read_spec(body, config, problem);
-		if (change->spec)
-			result = spec_check(change->spec, config, problem);
+		request->spec = wire_read_spec(body, api->config, problem);
+		if (request->spec)
+			result = spec_check(request->spec, api->config, problem);
 	}
 	json_decref(body);
 	return result;
 }
 
-/* Lets the daemon make the change, and frees it. */
-static void change_run(struct api_change *change)
+/* Lets the daemon make the change. */
+static void api_change(void *context, struct ctl_request *request)
 {
-	const struct control_ops *ops = &change->api->ops;
-	const struct ctl_target *route = &change->route;
-	struct reply *reply = change->reply;
+	struct api *api = context;
+	const struct control_ops *ops = &api->ops;
 
-	if (!ctl_target_is_change(change->method)) {
-		read_route(change->api, route, reply);
-		change_free(change);
-		return;
-	}
-	if (change->method == HEAD_PUT) {
-		struct spec *spec = change->spec;
-		change->spec = NULL;
-		ops->register_sandbox(ops->context, route->id, spec, reply);
-		change_free(change);
-		return;
-	}
-	struct sandbox *sandbox = registry_find(change->api->registry, route->id);
-	if (!sandbox)
-		refuse_unknown(route->id, reply);
-	else if (change->method == HEAD_DELETE)
-		ops->unregister_sandbox(ops->context, sandbox, route->has_drain, route->drain_s * 1000, reply);
+	if (request->method == HEAD_PUT)
+		ops->register_sandbox(ops->context, request);
+	else if (request->method == HEAD_DELETE)
+		ops->unregister_sandbox(ops->context, request);
 	else
-		ops->patch_sandbox(ops->context, sandbox, &change->patch, reply);
-	change_free(change);
+		ops->patch_sandbox(ops->context, request);
 }
 
-static void change_unpark(struct api_change *change)
+static void api_park(struct api *api, struct ctl_request *request, ctl_serve *run)
 {
-	STAILQ_REMOVE(&change->api->parked, change, api_change, next);
-	change->api->parked_count--;
-	reply_on_gone(change->reply, NULL, NULL);
-}
-
-static void change_refuse(struct api_change *change, const char *detail)
-{
-	struct problem problem;
-
-	problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "%s", detail);
-	reply_problem(change->reply, &problem);
-	change_free(change);
-}
-
-/* Nothing was begun: a client that went away does not get what it no longer waits for. */
-static void on_client_gone(void *context)
-{
-	struct api_change *change = context;
-
-	change_unpark(change);
-	change_refuse(change, "the client went away while weftd was adopting");
-}
-
-static void change_park(struct api_change *change)
-{
-	struct api *api = change->api;
-
-	if (api->parked_count >= PARKED_MAX) {
-		change_refuse(change, "weftd is still adopting, and 1000 requests wait already");
-		return;
-	}
-	STAILQ_INSERT_TAIL(&api->parked, change, next);
-	api->parked_count++;
-	reply_on_gone(change->reply, on_client_gone, change);
-}
-
-/* NULL: there was no memory, and REPLY was told. */
-static struct api_change *change_new(struct api *api, enum head_method method, const struct ctl_target *route,
-				     struct reply *reply)
-{
-	struct problem problem;
-	struct api_change *change = calloc(1, sizeof(*change));
-
-	if (!change) {
-		problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
-		reply_problem(reply, &problem);
-		return NULL;
-	}
-	change->api = api;
-	change->method = method;
-	change->route = *route;
-	change->reply = reply;
-	return change;
-}
-
-static void make_change(struct api *api, const struct gate_request *request, const struct ctl_target *route,
-			struct reply *reply)
-{
-	struct problem problem = { .kind = PROBLEM_INTERNAL };
-	struct api_change *change = change_new(api, request->method, route, reply);
-
-	if (!change)
-		return;
-	if (change_read(change, request, &problem) < 0) {
-		reply_problem(reply, &problem);
-		change_free(change);
-	} else if (is_adopting(api)) {
-		change_park(change);
-	} else {
-		change_run(change);
-	}
+	if (api->parked.count < PARKED_MAX)
+		ctl_park_add(&api->parked, request, run, api);
+	else
+		ctl_request_refuse_unavailable(request, "weftd is still adopting, and 1000 requests wait already");
 }
 
 /* ---- the api ---- */
 
 /* Whether the answer is right even while the sandboxes are not all known. */
-static bool needs_no_sandboxes(enum ctl_target_kind kind)
+static bool api_needs_no_sandboxes(enum ctl_target_kind kind)
 {
 	return kind == CTL_TARGET_HEALTHZ || kind == CTL_TARGET_STATUS || kind == CTL_TARGET_PAGE;
 }
 
-static void answer_read(struct api *api, enum head_method method, const struct ctl_target *route, struct reply *reply)
+static void api_handle_read(struct api *api, struct ctl_request *request)
 {
-	bool loading = api->ops.loading && api->ops.loading(api->ops.context);
-	struct api_change *held;
+	if (api_is_loading(api) && !api_needs_no_sandboxes(request->target.kind))
+		api_park(api, request, api_read);
+	else
+		api_read(api, request);
+}
 
-	if (!loading || needs_no_sandboxes(route->kind)) {
-		read_route(api, route, reply);
-		return;
-	}
-	held = change_new(api, method, route, reply);
-	if (held)
-		change_park(held);
+static void api_handle_change(struct api *api, const struct gate_request *asked, struct ctl_request *request)
+{
+	struct problem problem = { .kind = PROBLEM_INTERNAL };
+
+	if (api_read_body(api, asked, request, &problem) < 0)
+		ctl_request_refuse(request, &problem);
+	else if (api_is_adopting(api))
+		api_park(api, request, api_change);
+	else
+		api_change(api, request);
 }
 
 /* A target with a blank or a byte that is not ASCII: whatever path it was meant to be, it must not be guessed. */
-static void refuse_unprintable(const struct gate_request *request, struct reply *reply)
+static void api_refuse_unprintable(const struct gate_request *asked, struct reply *reply)
 {
 	static const char prefix[] = "/v1/sandboxes/";
-	bool in_id = request->target_length >= sizeof(prefix) - 1 &&
-		     !memcmp(request->target, prefix, sizeof(prefix) - 1) &&
-		     !memchr(request->target, '?', request->target_length);
+	bool in_id = asked->target_length >= sizeof(prefix) - 1 && !memcmp(asked->target, prefix, sizeof(prefix) - 1) &&
+		     !memchr(asked->target, '?', asked->target_length);
 
 	reply_refusal(reply, 400, in_id ? "id" : NULL, "the target has a blank or a byte that must be escaped in it",
 		      NULL);
 }
 
-void api_handle(struct api *api, const struct gate_request *request, bool read_only, struct reply *reply)
+/* Reads method and target. 0, or -1: REQUEST was refused. */
+static int api_read_target(const struct gate_request *asked, bool read_only, struct ctl_request *request)
 {
 	struct problem problem = { 0 };
-	struct ctl_target route;
+	struct ctl_target *target = &request->target;
 
-	if (!request->printable) {
-		refuse_unprintable(request, reply);
-		return;
-	}
-	int result = ctl_target_parse(request->method, request->target, request->target_length, &route, &problem);
-	if (problem.kind != PROBLEM_NOT_FOUND && route.kind == CTL_TARGET_PAGE && !read_only)
+	request->method = asked->method;
+	int result = ctl_target_parse(asked->method, asked->target, asked->target_length, target, &problem);
+	if (problem.kind != PROBLEM_NOT_FOUND && target->kind == CTL_TARGET_PAGE && !read_only)
 		result = problem_set(&problem, PROBLEM_NOT_FOUND, NULL, "no such path");
-	if (result < 0) {
-		if (problem.kind == PROBLEM_NOT_ALLOWED)
-			reply_refusal(reply, 405, NULL, problem.detail,
-				      read_only ? "GET, HEAD" : ctl_target_allow(&route));
-		else
-			reply_problem(reply, &problem);
+	if (result == 0)
+		return 0;
+	const char *allow = read_only ? "GET, HEAD" : ctl_target_allow(target);
+	if (problem.kind == PROBLEM_NOT_ALLOWED)
+		reply_refusal(ctl_request_release(request), 405, NULL, problem.detail, allow);
+	else
+		ctl_request_refuse(request, &problem);
+	return -1;
+}
+
+void api_handle(struct api *api, const struct gate_request *asked, bool read_only, struct reply *reply)
+{
+	struct ctl_request *request;
+
+	if (!asked->printable) {
+		api_refuse_unprintable(asked, reply);
 		return;
 	}
+	request = ctl_request_new(reply);
+	if (!request || api_read_target(asked, read_only, request) < 0)
+		return;
 	if (!ctl_target_is_change(request->method))
-		answer_read(api, request->method, &route, reply);
+		api_handle_read(api, request);
 	else if (read_only)
-		reply_refusal(reply, 405, NULL, "changes are made over the control socket", "GET, HEAD");
+		reply_refusal(ctl_request_release(request), 405, NULL, "changes are made over the control socket",
+			      "GET, HEAD");
 	else
-		make_change(api, request, &route, reply);
+		api_handle_change(api, asked, request);
 }
 
 struct api *api_new(struct event_base *base, const struct config *config, struct registry *registry,
@@ -359,11 +286,11 @@ struct api *api_new(struct event_base *base, const struct config *config, struct
 	api->config = config;
 	api->registry = registry;
 	api->ops = *ops;
-	STAILQ_INIT(&api->parked);
-	api->waits = waits_new(base, show, api);
+	ctl_park_init(&api->parked, "the client went away while weftd was adopting");
+	api->waits = waits_new(base, api_show, api);
 	if (!api->waits)
 		goto no_memory;
-	api->events = events_new(base, registry, show, api, err);
+	api->events = events_new(base, registry, api_show, api, err);
 	if (api->events)
 		return api;
 	waits_free(api->waits);
@@ -379,11 +306,7 @@ no_memory:
 void api_stop(struct api *api)
 {
 	waits_stop(api->waits);
-	while (!STAILQ_EMPTY(&api->parked)) {
-		struct api_change *change = STAILQ_FIRST(&api->parked);
-		change_unpark(change);
-		change_refuse(change, "weftd is stopping");
-	}
+	ctl_park_refuse_all(&api->parked, "weftd is stopping");
 }
 
 void api_free(struct api *api)
@@ -396,35 +319,14 @@ void api_free(struct api *api)
 	free(api);
 }
 
-static struct api_change *first_held_read(struct api *api)
-{
-	struct api_change *change;
-
-	STAILQ_FOREACH(change, &api->parked, next)
-	{
-		if (!ctl_target_is_change(change->method))
-			return change;
-	}
-	return NULL;
-}
-
 void api_loaded(struct api *api)
 {
-	struct api_change *change;
-
-	while ((change = first_held_read(api))) {
-		change_unpark(change);
-		change_run(change);
-	}
+	ctl_park_run_reads(&api->parked);
 }
 
 void api_adopted(struct api *api)
 {
-	while (!STAILQ_EMPTY(&api->parked)) {
-		struct api_change *change = STAILQ_FIRST(&api->parked);
-		change_unpark(change);
-		change_run(change);
-	}
+	ctl_park_run_all(&api->parked);
 }
 
 struct waits *api_waits(struct api *api)

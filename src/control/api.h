@@ -18,13 +18,13 @@ struct waits;
 struct api *api_new(struct event_base *base, const struct config *config, struct registry *registry,
 		    const struct control_ops *ops, struct err *err);
 
-/* Answers the parked changes and those who wait with 503. While the clients are still there to hear it. */
+/* Answers the parked requests and those that wait for a state with 503, while the clients are still there to hear it. */
 void api_stop(struct api *api);
-/* Answers what waits and is parked with 503, ends the streams of events. */
+/* The same, and ends the streams of events. */
 void api_free(struct api *api);
 
 /* Owes REPLY its answer. READ_ONLY: GET and HEAD alone, and the status page. */
-void api_handle(struct api *api, const struct gate_request *request, bool read_only, struct reply *reply);
+void api_handle(struct api *api, const struct gate_request *asked, bool read_only, struct reply *reply);
 
 /* Answers the reads that were parked. */
 void api_loaded(struct api *api);

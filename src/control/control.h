@@ -7,6 +7,7 @@
  * itself, and hands changes to the daemon, which answers when they are done. Main thread only.
  */
 
+#include "control/request.h"
 #include "registry/registry.h"
 #include "wire/wire.h"
 
@@ -30,22 +31,21 @@ void reply_empty(struct reply *reply, int status);
 void reply_problem(struct reply *reply, const struct problem *problem);
 void reply_text(struct reply *reply, const char *content_type, const char *text, size_t length); /* 200 */
 
-/* What the daemon does for the control socket. Each call owes REPLY its answer. SPEC is
- * handed over. PATCH stays the caller's to clear, but may have been moved away (zeroed) by then.
+/*
+ * What the daemon does for the control socket. Each ctl_serve takes its request over and owes the answer, also where there is no
+ * such sandbox.
  */
 struct control_ops {
-	void (*register_sandbox)(void *context, const char *id, struct spec *spec, struct reply *reply);
-	void (*unregister_sandbox)(void *context, struct sandbox *sandbox, bool drain, unsigned drain_ms,
-				   struct reply *reply);
-	void (*patch_sandbox)(void *context, struct sandbox *sandbox, struct wire_patch *patch, struct reply *reply);
-	void (*connections)(void *context, struct sandbox *sandbox, struct reply *reply);
-	void (*diagnose)(void *context, struct sandbox *sandbox, struct reply *reply);
-	void (*reach)(void *context, struct sandbox *sandbox, uint32_t destination, enum proto proto, uint16_t port,
-		      struct reply *reply);
-	/* Before a GET shows a sandbox: brings its counters up to date from what is cheap to ask (the forwarder's). */
+	ctl_serve *register_sandbox;
+	ctl_serve *unregister_sandbox;
+	ctl_serve *patch_sandbox;
+	ctl_serve *connections;
+	ctl_serve *diagnose;
+	ctl_serve *reach;
+	ctl_serve *status;
+	ctl_serve *metrics;
+	/* Before a GET shows a sandbox: brings its counters up to date from what is cheap to ask (the forwarder's). NULL: nothing. */
 	void (*refresh)(void *context, struct sandbox *sandbox);
-	void (*status)(void *context, struct reply *reply);
-	void (*metrics)(void *context, struct reply *reply);
 	/* Whether changes are to be parked because a former run is still being taken over. control_adopted() ends it. */
 	bool (*adopting)(void *context);
 	/*

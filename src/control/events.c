@@ -14,6 +14,7 @@
 #include "base/loop.h"
 #include "base/queue.h"
 #include "control/reply.h"
+#include "control/request.h"
 #include "registry/problem.h"
 
 #include <errno.h>
@@ -258,26 +259,27 @@ void events_add(struct events *events, const char *type, const char *id, json_t 
 		reader_pump(reader);
 }
 
-void events_stream(struct events *events, const struct ctl_target *route, struct reply *reply)
+void events_stream(struct events *events, struct ctl_request *request)
 {
+	const struct ctl_target *target = &request->target;
 	struct event_reader *reader = events->reader_count < EVENTS_READERS_MAX ? calloc(1, sizeof(*reader)) : NULL;
 	struct problem problem;
 
 	if (!reader) {
 		problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "%d readers of events already", EVENTS_READERS_MAX);
-		reply_problem(reply, &problem);
+		ctl_request_refuse(request, &problem);
 		return;
 	}
-	bool resume = route->has_since && !strcmp(route->boot, events->boot) && route->since <= events->last_seq &&
-		      route->since + 1 >= oldest_seq(events);
+	bool resume = target->has_since && !strcmp(target->boot, events->boot) && target->since <= events->last_seq &&
+		      target->since + 1 >= oldest_seq(events);
 	reader->events = events;
-	reader->reply = reply;
-	snprintf(reader->id, sizeof(reader->id), "%s", route->sandbox);
+	snprintf(reader->id, sizeof(reader->id), "%s", target->sandbox);
 	reader->in_snapshot = !resume;
-	reader->next_seq = (resume ? route->since : events->last_seq) + 1;
+	reader->next_seq = (resume ? target->since : events->last_seq) + 1;
+	reader->reply = ctl_request_release(request);
 	TAILQ_INSERT_TAIL(&events->readers, reader, next);
 	events->reader_count++;
-	reply_stream(reply, "application/x-ndjson", on_drained, reader);
-	reply_on_gone(reply, on_reader_gone, reader);
+	reply_stream(reader->reply, "application/x-ndjson", on_drained, reader);
+	reply_on_gone(reader->reply, on_reader_gone, reader);
 	reader_pump(reader);
 }

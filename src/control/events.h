@@ -6,15 +6,14 @@
  * The event stream, GET /v1/events: what is (a snapshot), then what changes, one JSON object a line. Main thread only.
  */
 
-#include "control/target.h"
 #include "registry/registry.h"
 
 #include <jansson.h>
 
+struct ctl_request;
 struct err;
 struct event_base;
 struct events;
-struct reply;
 
 enum {
 	EVENTS_KEPT = 4096,       /* events that a reader may be behind, or go back to */
@@ -34,7 +33,7 @@ void events_free(struct events *events);
 /* Adds an event. ID may be NULL; FIELDS (may be NULL) is taken over. */
 void events_add(struct events *events, const char *type, const char *id, json_t *fields);
 
-/* Turns REPLY into a stream, as ROUTE's since, boot and sandbox say. */
-void events_stream(struct events *events, const struct ctl_target *route, struct reply *reply);
+/* Turns the reply of REQUEST into a stream, as its since, boot and sandbox say. */
+void events_stream(struct events *events, struct ctl_request *request);
 
 #endif

@@ -86,7 +86,12 @@ static void answer_outcome(struct waits *waits, struct sandbox *sandbox, enum ou
 	char detail[384];
 
 	if (outcome == OUTCOME_MET) {
-		reply_json(reply, 200, waits->show(waits->context, sandbox));
+		json_t *shown = waits->show(waits->context, sandbox);
+
+		if (shown)
+			reply_json(reply, 200, shown);
+		else
+			refuse(reply, PROBLEM_UNAVAILABLE, "out of memory");
 		return;
 	}
 	snprintf(detail, sizeof(detail), "it will not be %s: it is %s%s%s", sandbox_state_name(wanted),

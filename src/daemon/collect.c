@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kernel counts what passes each slot, in objects of its namespace's table that live as long as the slot does, whoever
- * runs the daemon. They are copied into the records now and then, and before somebody looks at one sandbox.
+ * The kernel counts the packets of each slot in objects of its namespace's table, which live as long as the slot does, over
+ * restarts of the daemon. They are copied into the records now and then, and before a sandbox is shown.
  */
+#include "daemon/collect.h"
+
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "daemon/metrics.h"
+#include "daemon/tenant.h"
 
 /* A read takes about 50 us: this is a tenth of the loop's time at most. */
 enum { READ_MOMENT_MS = 10, READS_A_MOMENT = 16 };
 
 /*
- * Brings *KNOWN to what the kernel has. Somebody may have flushed the table, and what was counted there since it was last read is
- * lost; but what was told once is never taken back: then the kernel counts on from there. Whether anything was counted.
+ * Brings *KNOWN up to the kernel's COUNTED. Where a table was flushed, its count since the last reading is lost; but a number
+ * that was shown once is never taken back, and the kernel counts on from there. Returns whether anything was counted.
  */
-static bool advance(uint64_t *known, uint64_t *lost, uint64_t counted)
+static bool daemon_collect_advance(uint64_t *known, uint64_t *lost, uint64_t counted)
 {
 	uint64_t before = *known;
 
@@ -25,17 +29,7 @@ static bool advance(uint64_t *known, uint64_t *lost, uint64_t counted)
 	return *known != before;
 }
 
-/* What was stopped since the last reading, of one table, is added to the daemon's sums. */
-static void add_denied(struct daemon *daemon, uint64_t seen[static FABRIC_RULES],
-		       const uint64_t counted[static FABRIC_RULES])
-{
-	for (size_t i = 0; i < FABRIC_RULES; i++) {
-		daemon->denied[i] += counted[i] < seen[i] ? counted[i] : counted[i] - seen[i];
-		seen[i] = counted[i];
-	}
-}
-
-static void take(struct daemon *daemon, const struct fabric_counts *counts)
+static void daemon_collect_take(struct daemon *daemon, const struct fabric_counts *counts)
 {
 	struct sandbox *sandbox = registry_at(daemon->registry, counts->slot);
 	struct tenant *tenant = sandbox ? tenant_of(sandbox) : NULL;
@@ -43,17 +37,19 @@ static void take(struct daemon *daemon, const struct fabric_counts *counts)
 	if (!tenant)
 		return;
 	struct counters *known = &sandbox->counters, *lost = &tenant->lost;
-	bool moved = advance(&known->packets_to_guest, &lost->packets_to_guest, counts->packets_to_guest);
-	moved |= advance(&known->packets_from_guest, &lost->packets_from_guest, counts->packets_from_guest);
+	bool moved =
+	    daemon_collect_advance(&known->packets_to_guest, &lost->packets_to_guest, counts->packets_to_guest);
+	moved |=
+	    daemon_collect_advance(&known->packets_from_guest, &lost->packets_from_guest, counts->packets_from_guest);
 	if (moved)
 		sandbox->last_activity_ms = clock_wall_ms();
-	advance(&known->bytes_to_guest, &lost->bytes_to_guest, counts->bytes_to_guest);
-	advance(&known->bytes_from_guest, &lost->bytes_from_guest, counts->bytes_from_guest);
-	advance(&known->drops_total, &lost->drops_total, counts->drops + counts->host_drops);
-	add_denied(daemon, tenant->denied, counts->denied);
+	daemon_collect_advance(&known->bytes_to_guest, &lost->bytes_to_guest, counts->bytes_to_guest);
+	daemon_collect_advance(&known->bytes_from_guest, &lost->bytes_from_guest, counts->bytes_from_guest);
+	daemon_collect_advance(&known->drops_total, &lost->drops_total, counts->drops + counts->host_drops);
+	metrics_add_denied(daemon, tenant->denied, counts->denied);
 }
 
-static void on_collected(void *context, const struct fabric_counts *counts, size_t count, const struct err *err)
+static void daemon_collect_done(void *context, const struct fabric_counts *counts, size_t count, const struct err *err)
 {
 	static struct log_limit limit = { .burst = 1, .interval_ms = 60000 };
 	uint64_t suppressed;
@@ -61,11 +57,11 @@ static void on_collected(void *context, const struct fabric_counts *counts, size
 	if (err && log_limit_allows(&limit, &suppressed))
 		log_warning("counters not read", F_STR("error", err->text), F_SOME("suppressed", suppressed));
 	for (size_t i = 0; i < count; i++)
-		take(context, &counts[i]);
+		daemon_collect_take(context, &counts[i]);
 }
 
 /* Whether one more read fits into this moment: a list of thousands must not hold the loop up. */
-static bool may_read_now(void)
+static bool daemon_collect_may_read(void)
 {
 	static uint64_t moment;
 	static unsigned reads;
@@ -78,25 +74,25 @@ static bool may_read_now(void)
 	return reads++ < READS_A_MOMENT;
 }
 
-void collect_now(struct daemon *daemon, struct sandbox *sandbox)
+void daemon_collect_now(struct daemon *daemon, struct sandbox *sandbox)
 {
 	struct fabric_counts counts = { .slot = sandbox->slot };
 	int netns_fd = sandbox->tenant ? tenant_of(sandbox)->netns_fd : -1;
 	struct err ignored;
 
-	if (netns_fd < 0 || !may_read_now())
+	if (netns_fd < 0 || !daemon_collect_may_read())
 		return;
-	/* What cannot be read stays as it was last known. */
+	/* Counters that cannot be read stay as they were. */
 	if (fabric_read_counts(daemon->fabric, sandbox->slot, netns_fd, &counts, &ignored) == 0)
-		take(daemon, &counts);
+		daemon_collect_take(daemon, &counts);
 }
 
-void collect_all(struct daemon *daemon)
+void daemon_collect_all(struct daemon *daemon)
 {
 	uint64_t denied[FABRIC_RULES];
 	struct err ignored;
 
 	if (fabric_read_host_counts(denied, &ignored) == 0)
-		add_denied(daemon, daemon->host_denied, denied);
-	fabric_collect(daemon->fabric, 0, on_collected, daemon);
+		metrics_add_host_denied(daemon, denied);
+	fabric_collect(daemon->fabric, 0, daemon_collect_done, daemon);
 }

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A diagnosis probes and waits, so each runs on a thread of its own, on copies of what the registry knows; the answer comes back
- * by letter. A few at a time: they are for people.
+ * A diagnosis probes and waits, so each runs on a thread of its own, on copies of the registry's records; the result comes back
+ * by message. A few at a time: they are for people.
  */
-#include "health/diagnose.h"
-#include "base/err.h"
-#include "daemon/daemon.h"
+#include "daemon/diagnoses.h"
 
+#include "base/container_of.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "daemon/daemon.h"
+#include "daemon/tenant.h"
+#include "health/diagnose.h"
+
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,66 +20,77 @@
 
 enum { DIAGNOSES_MAX = 8 };
 
+struct diagnoses {
+	struct mailbox *done;
+	unsigned under_way;
+};
+
 struct diagnosing {
 	struct mail mail;
-	struct daemon *daemon;
-	struct reply *reply;
+	struct diagnoses *diagnoses;
+	struct ctl_request *request;
 	pthread_t thread;
-	struct spec *spec; /* what the plan points into */
+	struct spec *spec; /* the plan points into it */
 	struct fabric_nat *nat;
 	struct fabric_plan plan;
-	struct diagnose_request request;
+	struct diagnose_request walk;
 	struct diagnosis diagnosis;
 };
 
-static json_t *text_or_null(const char *text)
+static json_t *diagnoses_text(const char *text)
 {
 	return text[0] ? json_string(text) : json_null();
 }
 
-static json_t *describe(const struct diagnosis *diagnosis)
+static json_t *diagnoses_describe_hop(const struct hop *hop)
+{
+	return json_pack("{s:s, s:s, s:s, s:s}", "hop", hop->name, "status", hop_status_name(hop->status), "subject",
+			 hop->subject, "detail", hop->detail);
+}
+
+/* NULL for want of memory. */
+static json_t *diagnoses_describe(const struct diagnosis *diagnosis)
 {
 	json_t *hops = json_array();
 
 	for (size_t i = 0; i < DIAGNOSIS_HOPS; i++) {
-		const struct hop *hop = &diagnosis->hops[i];
-
-		json_array_append_new(hops, json_pack("{s:s, s:s, s:s, s:s}", "hop", hop->name, "status",
-						      hop_status_name(hop->status), "subject", hop->subject, "detail",
-						      hop->detail));
+		if (json_array_append_new(hops, diagnoses_describe_hop(&diagnosis->hops[i])) < 0) {
+			json_decref(hops);
+			return NULL;
+		}
 	}
 	return json_pack("{s:o, s:o, s:o, s:o}", "hops", hops, "broken",
 			 diagnosis->broken ? json_string(diagnosis->broken->name) : json_null(), "cause",
-			 text_or_null(diagnosis->cause), "next_step", text_or_null(diagnosis->next_step));
+			 diagnoses_text(diagnosis->cause), "next_step", diagnoses_text(diagnosis->next_step));
 }
 
-static void diagnosing_free(struct diagnosing *diagnosing)
+static void diagnoses_free(struct diagnosing *diagnosing)
 {
 	spec_free(diagnosing->spec);
 	free(diagnosing->nat);
 	free(diagnosing);
 }
 
-static void deliver(struct mail *mail)
+static void diagnoses_deliver(struct mail *mail)
 {
-	struct diagnosing *diagnosing = (struct diagnosing *)mail;
+	struct diagnosing *diagnosing = container_of(mail, struct diagnosing, mail);
 
 	pthread_join(diagnosing->thread, NULL);
-	diagnosing->daemon->diagnoses--;
-	reply_json(diagnosing->reply, 200, describe(&diagnosing->diagnosis));
-	diagnosing_free(diagnosing);
+	diagnosing->diagnoses->under_way--;
+	ctl_request_answer(diagnosing->request, 200, diagnoses_describe(&diagnosing->diagnosis));
+	diagnoses_free(diagnosing);
 }
 
-static void *walk(void *arg)
+static void *diagnoses_walk(void *arg)
 {
 	struct diagnosing *diagnosing = arg;
 
-	diagnose_walk(&diagnosing->request, &diagnosing->diagnosis);
-	mailbox_post(diagnosing->daemon->diagnoses_done, &diagnosing->mail);
+	diagnose_walk(&diagnosing->walk, &diagnosing->diagnosis);
+	mailbox_post(diagnosing->diagnoses->done, &diagnosing->mail);
 	return NULL;
 }
 
-static void copy_endpoints(const struct sandbox *sandbox, struct diagnose_request *request)
+static void diagnoses_copy_endpoints(const struct sandbox *sandbox, struct diagnose_request *request)
 {
 	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
 		const struct endpoint *endpoint = &sandbox->endpoints[i];
@@ -91,22 +108,22 @@ static void copy_endpoints(const struct sandbox *sandbox, struct diagnose_reques
 	}
 }
 
-static struct diagnosing *diagnosing_new(struct daemon *daemon, struct sandbox *sandbox)
+static struct diagnosing *diagnoses_new(struct daemon *daemon, struct sandbox *sandbox)
 {
 	struct diagnosing *diagnosing = calloc(1, sizeof(*diagnosing));
 
 	if (!diagnosing)
 		return NULL;
-	diagnosing->daemon = daemon;
-	diagnosing->mail.deliver = deliver;
+	diagnosing->diagnoses = daemon->diagnoses;
+	diagnosing->mail.deliver = diagnoses_deliver;
 	diagnosing->spec = spec_copy(sandbox->spec);
 	diagnosing->nat = calloc(tenant_nat_max(sandbox->endpoints, sandbox->endpoint_count), sizeof(*diagnosing->nat));
 	if (!diagnosing->spec || !diagnosing->nat) {
-		diagnosing_free(diagnosing);
+		diagnoses_free(diagnosing);
 		return NULL;
 	}
 	tenant_refresh(sandbox);
-	struct diagnose_request *request = &diagnosing->request;
+	struct diagnose_request *request = &diagnosing->walk;
 	request->config = daemon->config;
 	memcpy(request->id, sandbox->id, sizeof(request->id));
 	request->slot = sandbox->slot;
@@ -114,7 +131,7 @@ static struct diagnosing *diagnosing_new(struct daemon *daemon, struct sandbox *
 	memcpy(request->reason, sandbox->reason, sizeof(request->reason));
 	request->connections_held = sandbox->counters.connections_held;
 	request->ready_port = sandbox->spec->ready_port;
-	copy_endpoints(sandbox, request);
+	diagnoses_copy_endpoints(sandbox, request);
 	diagnosing->plan = tenant_plan(sandbox, diagnosing->nat);
 	diagnosing->plan.id = request->id;
 	diagnosing->plan.egress = &diagnosing->spec->egress;
@@ -123,36 +140,57 @@ static struct diagnosing *diagnosing_new(struct daemon *daemon, struct sandbox *
 	return diagnosing;
 }
 
-void daemon_diagnose(void *context, struct sandbox *sandbox, struct reply *reply)
+/* Begins the walk, which answers REQUEST. 0, or -1: nothing was begun. */
+static int diagnoses_begin(struct daemon *daemon, struct sandbox *sandbox, struct ctl_request *request)
+{
+	struct diagnosing *diagnosing = diagnoses_new(daemon, sandbox);
+
+	if (!diagnosing)
+		return -1;
+	diagnosing->request = request;
+	if (pthread_create(&diagnosing->thread, NULL, diagnoses_walk, diagnosing) != 0) {
+		diagnoses_free(diagnosing);
+		return -1;
+	}
+	daemon->diagnoses->under_way++;
+	return 0;
+}
+
+void daemon_diagnose(void *context, struct ctl_request *request)
 {
 	struct daemon *daemon = context;
+	struct sandbox *sandbox = ctl_request_sandbox(request, daemon->registry);
+	unsigned under_way = daemon->diagnoses->under_way;
 	struct problem problem;
-	struct diagnosing *diagnosing = daemon->diagnoses < DIAGNOSES_MAX ? diagnosing_new(daemon, sandbox) : NULL;
 
-	if (diagnosing)
-		diagnosing->reply = reply;
-	if (diagnosing && pthread_create(&diagnosing->thread, NULL, walk, diagnosing) == 0) {
-		daemon->diagnoses++;
+	if (!sandbox || (under_way < DIAGNOSES_MAX && diagnoses_begin(daemon, sandbox, request) == 0))
 		return;
-	}
-	if (diagnosing)
-		diagnosing_free(diagnosing);
-	problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "%u diagnoses are under way already; ask again",
-		    daemon->diagnoses);
-	reply_problem(reply, &problem);
+	problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "%u diagnoses are under way already; ask again", under_way);
+	ctl_request_refuse(request, &problem);
 }
 
 int diagnoses_start(struct daemon *daemon, struct err *err)
 {
-	daemon->diagnoses_done = mailbox_new(daemon->base, err);
-	return daemon->diagnoses_done ? 0 : -1;
+	struct diagnoses *diagnoses = calloc(1, sizeof(*diagnoses));
+
+	if (!diagnoses)
+		return err_set(err, ENOMEM, "diagnoses");
+	daemon->diagnoses = diagnoses;
+	diagnoses->done = mailbox_new(daemon->base, err);
+	return diagnoses->done ? 0 : -1;
 }
 
 void diagnoses_stop(struct daemon *daemon)
 {
-	/* Walks have deadlines of their own; the last letters are delivered while everything is still there. */
-	while (daemon->diagnoses)
-		mailbox_wait(daemon->diagnoses_done);
-	mailbox_free(daemon->diagnoses_done);
-	daemon->diagnoses_done = NULL;
+	struct diagnoses *diagnoses = daemon->diagnoses;
+
+	if (!diagnoses)
+		return;
+	/* Walks have deadlines of their own; their last messages are delivered while everything is still there. */
+	while (diagnoses->under_way)
+		mailbox_wait(diagnoses->done);
+	if (diagnoses->done)
+		mailbox_free(diagnoses->done);
+	free(diagnoses);
+	daemon->diagnoses = NULL;
 }

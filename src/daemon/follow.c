@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the kernel reports becomes what the registry knows, the route is told, and the state follows. Reports about slots that
- * nobody has are about slots on their way out, and say only whether a number is free again.
+ * A report of the kernel changes the registry's record, then the route, then the state. Reports about slots without a sandbox
+ * concern slots on their way out, and say only whether a number is free again.
  */
-#include "base/log.h"
-#include "daemon/daemon.h"
+#include "daemon/follow.h"
 
-static void on_carrier(void *context, unsigned slot, bool up)
+#include "base/log.h"
+#include "control/control.h"
+#include "daemon/daemon.h"
+#include "daemon/metrics.h"
+#include "daemon/reserve.h"
+#include "daemon/tenant.h"
+
+static void follow_carrier(void *context, unsigned slot, bool up)
 {
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = registry_at(daemon->registry, slot);
@@ -28,7 +34,7 @@ static void on_carrier(void *context, unsigned slot, bool up)
 			 F_UINT("slot", slot), F_SOME("suppressed", suppressed));
 }
 
-static void on_broken(void *context, unsigned slot, const char *what)
+static void follow_broken(void *context, unsigned slot, const char *what)
 {
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = registry_at(daemon->registry, slot);
@@ -40,35 +46,35 @@ static void on_broken(void *context, unsigned slot, const char *what)
 		route_set_up(tenant_of(sandbox)->route, false);
 }
 
-static void on_repaired(void *context, unsigned slot, const char *what)
+void follow_repaired(void *context, unsigned slot, const char *what)
 {
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = slot ? registry_at(daemon->registry, slot) : NULL;
 
-	daemon->repairs++;
+	metrics_count_repair(daemon);
 	log_seldom(LOG_WARNING_LEVEL, "repaired", F_STR("sandbox", sandbox ? sandbox->id : NULL), F_STR("what", what));
 	control_event(daemon->control, "repair", sandbox ? sandbox->id : NULL, json_pack("{s:s}", "what", what));
 }
 
-static void on_slot_going(void *context, unsigned slot)
+static void follow_slot_going(void *context, unsigned slot)
 {
 	struct daemon *daemon = context;
 
 	registry_block_slot(daemon->registry, slot, "its former objects are still going away");
 }
 
-static void on_slot_free(void *context, unsigned slot)
+static void follow_slot_free(void *context, unsigned slot)
 {
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = registry_at(daemon->registry, slot);
 
 	if (sandbox && sandbox->tenant)
 		tenant_of(sandbox)->slot_freed = true;
-	if (!daemon->reserved[slot])
+	if (!reserve_has(daemon, slot))
 		registry_unblock_slot(daemon->registry, slot);
 }
 
-static void on_slot_foreign(void *context, unsigned slot, const char *why)
+static void follow_slot_foreign(void *context, unsigned slot, const char *why)
 {
 	struct daemon *daemon = context;
 
@@ -76,7 +82,7 @@ static void on_slot_foreign(void *context, unsigned slot, const char *why)
 	registry_block_slot(daemon->registry, slot, why);
 }
 
-static void on_denied(void *context, unsigned slot, const struct fabric_denial *denial)
+static void follow_denied(void *context, unsigned slot, const struct fabric_denial *denial)
 {
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = registry_at(daemon->registry, slot);
@@ -89,23 +95,23 @@ static void on_denied(void *context, unsigned slot, const struct fabric_denial *
 				ipv4_format(denial->destination, text), "port", (int)denial->port));
 }
 
-static void on_pool_changed(void *context)
+static void follow_pool_changed(void *context)
 {
-	(void)context; /* asked for when somebody wants to know */
+	(void)context; /* it is asked for when it is shown */
 }
 
-const struct fabric_watcher daemon_watcher = {
-	.carrier = on_carrier,
-	.broken = on_broken,
-	.repaired = on_repaired,
-	.slot_going = on_slot_going,
-	.slot_free = on_slot_free,
-	.slot_foreign = on_slot_foreign,
-	.denied = on_denied,
-	.pool_changed = on_pool_changed,
+const struct fabric_watcher follow_watcher = {
+	.carrier = follow_carrier,
+	.broken = follow_broken,
+	.repaired = follow_repaired,
+	.slot_going = follow_slot_going,
+	.slot_free = follow_slot_free,
+	.slot_foreign = follow_slot_foreign,
+	.denied = follow_denied,
+	.pool_changed = follow_pool_changed,
 };
 
-void daemon_state_changed(void *context, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
+void follow_state_changed(void *context, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
 			  uint64_t previous_ms)
 {
 	struct daemon *daemon = context;

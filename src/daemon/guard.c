@@ -1,119 +1,150 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The files say what is wanted, and the next start believes them: so what somebody does to them while we run is undone. Each
- * second the directory and the files of some slots are compared with the marks that the store keeps; what is gone, altered or
- * replaced is written anew from the registry, which knows better, and told as a repair.
+ * The files say what is wanted, and the next start believes them: so changes of them by others are undone while we run. Each
+ * second the directory and the files of some slots are compared with the marks that the store keeps; a file that is gone, altered
+ * or replaced is written anew from the registry, and reported as a repair.
  */
+#include "daemon/guard.h"
+
 #include "base/err.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
+#include "daemon/follow.h"
+#include "daemon/reserve.h"
+#include "daemon/tenant.h"
 #include "store/store.h"
 
-enum { GUARD_MS = 1000, FILES_A_TURN = 500, COMPLAIN_MS = 60 * 1000 };
+#include <errno.h>
+#include <stdlib.h>
 
-static void tell(struct daemon *daemon, const struct sandbox *sandbox, const char *what)
+enum { GUARD_MS = 1000, FILES_AT_ONCE = 500, COMPLAIN_MS = 60 * 1000 };
+
+struct guard {
+	struct daemon *daemon;
+	struct timer timer;
+	unsigned cursor; /* the slot whose file was looked at last */
+	struct log_limit lines;
+};
+
+static void guard_report(struct daemon *daemon, const struct sandbox *sandbox, const char *what)
 {
-	daemon_watcher.repaired(daemon, sandbox ? sandbox->slot : 0, what);
+	follow_repaired(daemon, sandbox ? sandbox->slot : 0, what);
 }
 
-/* What is not in order stays so, as a rule, for many looks. */
-static void complain(struct daemon *daemon, const struct err *err)
+/* A fault, as a rule, lasts for many checks. */
+static void guard_complain(struct daemon *daemon, const struct err *err)
 {
 	uint64_t suppressed;
 
-	if (log_limit_allows(&daemon->guard_lines, &suppressed))
+	if (log_limit_allows(&daemon->guard->lines, &suppressed))
 		log_error("state directory not in order", F_STR("error", err->text), F_SOME("suppressed", suppressed));
 }
 
-/* Whether the sandbox has a file that only we may change, and it is not just about to. */
-static bool is_guarded(const struct sandbox *sandbox)
+/* Whether the sandbox has a file that only we may change, and no change of it is under way. */
+static bool guard_concerns(const struct sandbox *sandbox)
 {
 	const struct tenant *tenant = tenant_of(sandbox);
 
 	return tenant && !tenant->kept && !tenant->busy;
 }
 
-static void look_at_file(struct daemon *daemon, struct sandbox *sandbox)
+static void guard_check_file(struct daemon *daemon, struct sandbox *sandbox)
 {
 	struct err err;
 
-	if (!is_guarded(sandbox) || store_is_intact(daemon->store, sandbox->slot))
+	if (!guard_concerns(sandbox) || store_is_intact(daemon->store, sandbox->slot))
 		return;
 	if (store_save(daemon->store, sandbox, &err) < 0)
-		complain(daemon, &err);
+		guard_complain(daemon, &err);
 	else
-		tell(daemon, sandbox, "state file");
+		guard_report(daemon, sandbox, "state file");
 }
 
-/* The next few, in turn. */
-static void look_at_files(struct daemon *daemon)
+/* The next few; after the last, the first again. */
+static void guard_check_files(struct daemon *daemon)
 {
-	for (unsigned i = 0; i < FILES_A_TURN; i++) {
-		struct sandbox *sandbox = registry_next(daemon->registry, daemon->guard_cursor);
+	for (unsigned i = 0; i < FILES_AT_ONCE; i++) {
+		struct sandbox *sandbox = registry_next(daemon->registry, daemon->guard->cursor);
 
 		if (!sandbox) {
-			daemon->guard_cursor = 0;
+			daemon->guard->cursor = 0;
 			return;
 		}
-		daemon->guard_cursor = sandbox->slot;
-		look_at_file(daemon, sandbox);
+		daemon->guard->cursor = sandbox->slot;
+		guard_check_file(daemon, sandbox);
 	}
 }
 
-/* A damaged file kept its slot from everybody: somebody took it away. */
-static void release_reserved(struct daemon *daemon)
+/* A damaged file reserved its slot until an operator took it away. */
+static void guard_release_reserved(struct daemon *daemon)
 {
 	for (unsigned slot = 1; slot <= CONFIG_SLOT_MAX; slot++) {
-		if (!daemon->reserved[slot] || store_has_file(daemon->store, slot))
+		if (!reserve_has(daemon, slot) || store_has_file(daemon->store, slot))
 			continue;
 		log_info("damaged state file is gone; its slot is free", F_UINT("slot", slot));
-		restart_release_slot(daemon, slot);
+		reserve_release(daemon, slot);
 	}
 }
 
-static void write_all(struct daemon *daemon)
+static void guard_write_all(struct daemon *daemon)
 {
 	struct err err;
 
 	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
 	     sandbox = registry_next(daemon->registry, sandbox->slot))
 		if (tenant_of(sandbox) && !tenant_of(sandbox)->kept && store_save(daemon->store, sandbox, &err) < 0)
-			complain(daemon, &err);
+			guard_complain(daemon, &err);
 }
 
-static void look(struct daemon *daemon)
+static void guard_check(struct daemon *daemon)
 {
 	struct err err;
 	int followed = store_follow_directory(daemon->store, &err);
 
 	if (followed < 0) {
-		complain(daemon, &err);
+		guard_complain(daemon, &err);
 		return;
 	}
 	if (followed > 0) {
-		write_all(daemon);
-		tell(daemon, NULL, "state directory");
+		guard_write_all(daemon);
+		guard_report(daemon, NULL, "state directory");
 		return;
 	}
-	look_at_files(daemon);
-	release_reserved(daemon);
+	guard_check_files(daemon);
+	guard_release_reserved(daemon);
 }
 
-static void on_time(void *context)
+static void guard_on_time(void *context)
 {
-	struct daemon *daemon = context;
+	struct guard *guard = context;
 
-	if (daemon->state == DAEMON_RUNNING)
-		look(daemon);
-	timer_start(&daemon->guarding, GUARD_MS);
+	if (guard->daemon->state == DAEMON_RUNNING)
+		guard_check(guard->daemon);
+	timer_start(&guard->timer, GUARD_MS);
 }
 
 int guard_start(struct daemon *daemon, struct err *err)
 {
-	if (timer_init(&daemon->guarding, daemon->base, on_time, daemon, err) < 0)
+	struct guard *guard = calloc(1, sizeof(*guard));
+
+	if (!guard)
+		return err_set(err, ENOMEM, "guard of the state directory");
+	daemon->guard = guard;
+	guard->daemon = daemon;
+	guard->lines = (struct log_limit){ .burst = 1, .interval_ms = COMPLAIN_MS };
+	if (timer_init(&guard->timer, daemon->base, guard_on_time, guard, err) < 0)
 		return -1;
-	daemon->guard_lines = (struct log_limit){ .burst = 1, .interval_ms = COMPLAIN_MS };
-	timer_start(&daemon->guarding, GUARD_MS);
+	timer_start(&guard->timer, GUARD_MS);
 	return 0;
+}
+
+void guard_stop(struct daemon *daemon)
+{
+	if (!daemon->guard)
+		return;
+	timer_free(&daemon->guard->timer);
+	free(daemon->guard);
+	daemon->guard = NULL;
 }

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-static socklen_t name_of(uint32_t link_group, struct sockaddr_un *address)
+static socklen_t daemon_lock_name(uint32_t link_group, struct sockaddr_un *address)
 {
 	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	/* The first byte stays zero: that makes the name abstract. */
@@ -22,7 +22,7 @@ static socklen_t name_of(uint32_t link_group, struct sockaddr_un *address)
 }
 
 /* The pid of the process that holds the name; 0 if it cannot be told. */
-static int holder_of(const struct sockaddr_un *address, socklen_t length)
+static int daemon_lock_holder(const struct sockaddr_un *address, socklen_t length)
 {
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct ucred peer = { 0 };
@@ -33,10 +33,10 @@ static int holder_of(const struct sockaddr_un *address, socklen_t length)
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
 }
 
-int host_lock_take(uint32_t link_group, struct err *err)
+int daemon_lock_host(uint32_t link_group, struct err *err)
 {
 	struct sockaddr_un address;
-	socklen_t length = name_of(link_group, &address);
+	socklen_t length = daemon_lock_name(link_group, &address);
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
@@ -46,7 +46,7 @@ int host_lock_take(uint32_t link_group, struct err *err)
 			return err_set(err, errno, "lock of link group %u", link_group);
 		return err_set(
 		    err, 0, "another weftd (pid %d) manages the sandboxes of link group %u in this network namespace",
-		    holder_of(&address, length), link_group);
+		    daemon_lock_holder(&address, length), link_group);
 	}
 	if (listen(fd, 1) < 0)
 		return err_set(err, errno, "lock of link group %u", link_group);

@@ -13,6 +13,6 @@ struct err;
  *
  * Returns the lock's descriptor, the caller's to close; -1 with ERR, which names the holder by its pid.
  */
-int host_lock_take(uint32_t link_group, struct err *err);
+int daemon_lock_host(uint32_t link_group, struct err *err);
 
 #endif

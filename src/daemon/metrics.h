@@ -2,16 +2,34 @@
 #ifndef WEFT_DAEMON_METRICS_H
 #define WEFT_DAEMON_METRICS_H
 
-#include "daemon/daemon.h"
+/* The counters of this run that belong to no room, and all metrics as Prometheus reads them. */
 
-#include <stdio.h>
+#include "fabric/fabric.h"
 
-/* What the files of the metrics share: Prometheus' text format, version 0.0.4. */
+#include <stdint.h>
 
-/* The two lines that introduce a metric. TYPE: "counter", "gauge", "histogram". */
-void metrics_head(FILE *out, const char *name, const char *type, const char *help);
+struct ctl_request;
+struct daemon;
+struct err;
 
-/* The series of each sandbox. */
-void metrics_write_sandboxes(FILE *out, struct daemon *daemon);
+/* Before the others. 0, or -1 with ERR. */
+int metrics_start(struct daemon *daemon, struct err *err);
+void metrics_stop(struct daemon *daemon);
+
+/* A sandbox was registered, in DURATION_US. */
+void metrics_count_registration(struct daemon *daemon, uint64_t duration_us);
+
+/* What others had changed was put back. */
+void metrics_count_repair(struct daemon *daemon);
+
+/* Adds the packets that one table has stopped, by rule, since it was last read: SEEN holds that reading, and becomes COUNTED. */
+void metrics_add_denied(struct daemon *daemon, uint64_t seen[static FABRIC_RULES],
+			const uint64_t counted[static FABRIC_RULES]);
+
+/* The same for the host's table, whose last reading is kept here. */
+void metrics_add_host_denied(struct daemon *daemon, const uint64_t counted[static FABRIC_RULES]);
+
+/* GET of the metrics; CONTEXT is the daemon. Of type ctl_serve. */
+void daemon_metrics(void *context, struct ctl_request *request);
 
 #endif

@@ -3,81 +3,85 @@
  * Series for each sandbox, where the configuration asks for them: off by default, because a label with thousands of values that
  * come and go is what monitoring systems die of. Ids need no escaping: see sandbox_id_is_valid().
  */
-#include "daemon/metrics.h"
+#include "daemon/daemon.h"
+#include "daemon/metrics_write.h"
+#include "daemon/tenant.h"
+#include "registry/registry.h"
 
 #include <inttypes.h>
 
-typedef uint64_t read_value(const struct sandbox *sandbox);
+typedef uint64_t metrics_read(const struct sandbox *sandbox);
 
 /* A line for each sandbox, with what READ tells of it. */
-static void write_series(FILE *out, struct daemon *daemon, const char *name, const char *label, read_value *read)
+static void metrics_write_series(FILE *out, struct daemon *daemon, const char *name, const char *label,
+				 metrics_read *read)
 {
 	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
 	     sandbox = registry_next(daemon->registry, sandbox->slot))
 		fprintf(out, "%s{sandbox=\"%s\"%s} %" PRIu64 "\n", name, sandbox->id, label, read(sandbox));
 }
 
-static void write_metric(FILE *out, struct daemon *daemon, const char *name, const char *type, const char *help,
-			 read_value *read)
+static void metrics_write_metric(FILE *out, struct daemon *daemon, const char *name, const char *type, const char *help,
+				 metrics_read *read)
 {
-	metrics_head(out, name, type, help);
-	write_series(out, daemon, name, "", read);
+	metrics_write_head(out, name, type, help);
+	metrics_write_series(out, daemon, name, "", read);
 }
 
-static void write_both_ways(FILE *out, struct daemon *daemon, const char *name, const char *help, read_value *to_guest,
-			    read_value *from_guest)
+static void metrics_write_both_ways(FILE *out, struct daemon *daemon, const char *name, const char *help,
+				    metrics_read *to_guest, metrics_read *from_guest)
 {
-	metrics_head(out, name, "counter", help);
-	write_series(out, daemon, name, ",direction=\"to_guest\"", to_guest);
-	write_series(out, daemon, name, ",direction=\"from_guest\"", from_guest);
+	metrics_write_head(out, name, "counter", help);
+	metrics_write_series(out, daemon, name, ",direction=\"to_guest\"", to_guest);
+	metrics_write_series(out, daemon, name, ",direction=\"from_guest\"", from_guest);
 }
 
-static uint64_t bytes_to_guest(const struct sandbox *sandbox)
+static uint64_t metrics_bytes_to_guest(const struct sandbox *sandbox)
 {
 	return sandbox->counters.bytes_to_guest;
 }
 
-static uint64_t bytes_from_guest(const struct sandbox *sandbox)
+static uint64_t metrics_bytes_from_guest(const struct sandbox *sandbox)
 {
 	return sandbox->counters.bytes_from_guest;
 }
 
-static uint64_t packets_to_guest(const struct sandbox *sandbox)
+static uint64_t metrics_packets_to_guest(const struct sandbox *sandbox)
 {
 	return sandbox->counters.packets_to_guest;
 }
 
-static uint64_t packets_from_guest(const struct sandbox *sandbox)
+static uint64_t metrics_packets_from_guest(const struct sandbox *sandbox)
 {
 	return sandbox->counters.packets_from_guest;
 }
 
-static uint64_t connections_total(const struct sandbox *sandbox)
+static uint64_t metrics_connections_total(const struct sandbox *sandbox)
 {
 	return sandbox->counters.connections_total;
 }
 
-static uint64_t connections_open(const struct sandbox *sandbox)
+static uint64_t metrics_connections_open(const struct sandbox *sandbox)
 {
 	return sandbox->counters.connections_open;
 }
 
-static uint64_t connections_held(const struct sandbox *sandbox)
+static uint64_t metrics_connections_held(const struct sandbox *sandbox)
 {
 	return sandbox->counters.connections_held;
 }
 
-static uint64_t drops_total(const struct sandbox *sandbox)
+static uint64_t metrics_drops_total(const struct sandbox *sandbox)
 {
 	return sandbox->counters.drops_total;
 }
 
-static uint64_t is_ready(const struct sandbox *sandbox)
+static uint64_t metrics_is_ready(const struct sandbox *sandbox)
 {
 	return sandbox->state == SANDBOX_READY;
 }
 
-static uint64_t last_activity(const struct sandbox *sandbox)
+static uint64_t metrics_last_activity(const struct sandbox *sandbox)
 {
 	return (uint64_t)sandbox->last_activity_ms / 1000;
 }
@@ -87,19 +91,20 @@ void metrics_write_sandboxes(FILE *out, struct daemon *daemon)
 	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
 	     sandbox = registry_next(daemon->registry, sandbox->slot))
 		tenant_refresh(sandbox);
-	write_both_ways(out, daemon, "weft_sandbox_bytes_total", "Bytes that passed the TAP.", bytes_to_guest,
-			bytes_from_guest);
-	write_both_ways(out, daemon, "weft_sandbox_packets_total", "Packets that passed the TAP.", packets_to_guest,
-			packets_from_guest);
-	write_metric(out, daemon, "weft_sandbox_connections_total", "counter",
-		     "Connections that the forwarder accepted for it.", connections_total);
-	write_metric(out, daemon, "weft_sandbox_connections_open", "gauge", "Open ones of them, held ones included.",
-		     connections_open);
-	write_metric(out, daemon, "weft_sandbox_connections_held", "gauge", "Those that wait for the guest.",
-		     connections_held);
-	write_metric(out, daemon, "weft_sandbox_drops_total", "counter",
-		     "Packets of the guest that were denied or dropped.", drops_total);
-	write_metric(out, daemon, "weft_sandbox_ready", "gauge", "Whether the guest accepts connections.", is_ready);
-	write_metric(out, daemon, "weft_sandbox_last_activity_timestamp_seconds", "gauge",
-		     "When it was last seen busy; 0: never.", last_activity);
+	metrics_write_both_ways(out, daemon, "weft_sandbox_bytes_total", "Bytes that passed the TAP.",
+				metrics_bytes_to_guest, metrics_bytes_from_guest);
+	metrics_write_both_ways(out, daemon, "weft_sandbox_packets_total", "Packets that passed the TAP.",
+				metrics_packets_to_guest, metrics_packets_from_guest);
+	metrics_write_metric(out, daemon, "weft_sandbox_connections_total", "counter",
+			     "Connections that the forwarder accepted for it.", metrics_connections_total);
+	metrics_write_metric(out, daemon, "weft_sandbox_connections_open", "gauge",
+			     "Open ones of them, held ones included.", metrics_connections_open);
+	metrics_write_metric(out, daemon, "weft_sandbox_connections_held", "gauge", "Those that wait for the guest.",
+			     metrics_connections_held);
+	metrics_write_metric(out, daemon, "weft_sandbox_drops_total", "counter",
+			     "Packets of the guest that were denied or dropped.", metrics_drops_total);
+	metrics_write_metric(out, daemon, "weft_sandbox_ready", "gauge", "Whether the guest accepts connections.",
+			     metrics_is_ready);
+	metrics_write_metric(out, daemon, "weft_sandbox_last_activity_timestamp_seconds", "gauge",
+			     "When it was last seen busy; 0: never.", metrics_last_activity);
 }

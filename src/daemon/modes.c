@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What weftd does when it does not run: check, clean up, explain itself.
+ * main() of weftd, and its modes beside running: check, clean up, explain itself.
  */
 #include "daemon/modes.h"
 
@@ -9,91 +9,18 @@
 #include "base/netns.h"
 #include "config/config.h"
 #include "daemon/host_lock.h"
+#include "daemon/load_config.h"
 #include "daemon/options.h"
+#include "daemon/run.h"
 #include "daemon/weftd_main.h"
 #include "fabric/fabric.h"
 #include "health/doctor.h"
 #include "store/store.h"
 
-#include <errno.h>
-#include <grp.h>
 #include <stdio.h>
-#include <string.h>
 #include <sysexits.h>
-#include <unistd.h>
 
-#define DEFAULT_CONFIG SYSCONFDIR "/weft/weftd.conf"
-
-void mode_print_mistake(const char *mistake)
-{
-	fprintf(stderr, "%s\n", mistake);
-}
-
-static void check_group(const struct config *config, struct config_mistakes *mistakes)
-{
-	const char *group = config->daemon.socket_group;
-
-	if (group && !getgrnam(group))
-		config_mistake_add(mistakes, config, "daemon", "socket_group",
-				   "no such group; allowed: the name of a group of this host");
-}
-
-/* All that only a look at the host can tell. */
-static void check_against_host(const struct config *config, struct config_mistakes *mistakes)
-{
-	check_group(config, mistakes);
-	fabric_check_config(config, mistakes);
-}
-
-static struct config *load(const char *path, config_host_check *host_check, struct config_mistakes *mistakes)
-{
-	struct config *config;
-
-	if (path)
-		return config_load(path, host_check, mistakes);
-	config = config_default();
-	if (config && host_check)
-		host_check(config, mistakes);
-	return config;
-}
-
-static struct config *load_config(const struct options *options, config_host_check *host_check,
-				  void (*tell)(const char *mistake), int *exit_code)
-{
-	const char *path = options->config                     ? options->config
-			   : access(DEFAULT_CONFIG, F_OK) == 0 ? DEFAULT_CONFIG
-							       : NULL;
-	struct config_mistakes mistakes = { 0 };
-	char text[1024];
-
-	if (path && access(path, R_OK) < 0) {
-		snprintf(text, sizeof(text), "weftd: %s: %s", path, strerror(errno));
-		tell(text);
-		*exit_code = EX_NOINPUT;
-		return NULL;
-	}
-
-	struct config *config = load(path, host_check, &mistakes);
-	for (size_t i = 0; i < mistakes.count; i++) {
-		config_mistake_format(&mistakes, &mistakes.items[i], text, sizeof(text));
-		tell(text);
-	}
-	*exit_code = EX_OK;
-	if (!config || mistakes.count) {
-		config_free(config);
-		config = NULL;
-		*exit_code = EX_CONFIG;
-	}
-	config_mistakes_clear(&mistakes);
-	return config;
-}
-
-struct config *mode_load_config(const struct options *options, void (*tell)(const char *mistake), int *exit_code)
-{
-	return load_config(options, check_against_host, tell, exit_code);
-}
-
-static void print_finding(const struct health_finding *finding)
+static void mode_print_finding(const struct health_finding *finding)
 {
 	printf("%s: %s: %s\n", health_status_name(finding->status), finding->check, finding->detail);
 	if (finding->why[0])
@@ -103,7 +30,7 @@ static void print_finding(const struct health_finding *finding)
 }
 
 /* What `weftctl doctor` finds, but for what is well. */
-static int check_host(const struct options *options, const struct config *config)
+static int mode_check_host(const struct options *options, const struct config *config)
 {
 	struct health_facts facts;
 	struct health_report report = { 0 };
@@ -112,7 +39,7 @@ static int check_host(const struct options *options, const struct config *config
 	doctor_examine(&facts, &report);
 	for (size_t i = 0; i < report.count; i++)
 		if (report.findings[i].status == HEALTH_WARN || report.findings[i].status == HEALTH_FAIL)
-			print_finding(&report.findings[i]);
+			mode_print_finding(&report.findings[i]);
 	int exit_code = health_report_worst(&report) == HEALTH_FAIL ? EX_UNAVAILABLE : EX_OK;
 	health_report_clear(&report);
 	health_facts_clear(&facts);
@@ -122,19 +49,19 @@ static int check_host(const struct options *options, const struct config *config
 int mode_check(const struct options *options)
 {
 	int exit_code;
-	struct config *config = mode_load_config(options, mode_print_mistake, &exit_code);
+	struct config *config = load_config(options, true, load_config_print_mistake, &exit_code);
 
 	if (!config)
 		return exit_code;
 	printf("configuration ok\n");
-	exit_code = check_host(options, config);
+	exit_code = mode_check_host(options, config);
 	if (exit_code == EX_OK)
 		printf("host ok\n");
 	config_free(config);
 	return exit_code;
 }
 
-static void tell_removed(void *context, const char *what)
+static void mode_print_removed(void *context, const char *what)
 {
 	unsigned *count = context;
 
@@ -142,7 +69,7 @@ static void tell_removed(void *context, const char *what)
 	printf("removed %s\n", what);
 }
 
-static int remove_state_files(struct store *store, unsigned *count, struct err *err)
+static int mode_remove_state_files(struct store *store, unsigned *count, struct err *err)
 {
 	struct store_contents contents;
 
@@ -168,7 +95,7 @@ int mode_cleanup(const struct options *options)
 	unsigned count = 0;
 	struct err err;
 	/* What is to go need not fit the host any more: only names and ranges count. */
-	struct config *config = load_config(options, NULL, mode_print_mistake, &exit_code);
+	struct config *config = load_config(options, false, load_config_print_mistake, &exit_code);
 
 	if (!config)
 		return exit_code;
@@ -179,10 +106,10 @@ int mode_cleanup(const struct options *options)
 		config_free(config);
 		return EX_OSERR;
 	}
-	AUTO_FD int lock = host_lock_take(config->names.link_group, &err);
-	int result = lock < 0 ? -1 : fabric_cleanup(config, tell_removed, &count, &err);
+	AUTO_FD int lock = daemon_lock_host(config->names.link_group, &err);
+	int result = lock < 0 ? -1 : fabric_cleanup(config, mode_print_removed, &count, &err);
 	if (result == 0)
-		result = remove_state_files(store, &count, &err);
+		result = mode_remove_state_files(store, &count, &err);
 	if (result < 0)
 		fprintf(stderr, "weftd: %s\n", err.text);
 	else
@@ -208,7 +135,7 @@ int weftd_main(int argc, char **argv)
 	}
 	switch (options.mode) {
 	case WEFTD_RUN:
-		return mode_run(&options);
+		return daemon_run(&options);
 	case WEFTD_CHECK:
 		return mode_check(&options);
 	case WEFTD_CLEANUP:

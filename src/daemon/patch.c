@@ -1,31 +1,38 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * PATCH, all or nothing: the whole new request is worked out beside the old one, what is new is opened, the kernel is brought to
- * it in one batch, the file is written; only then does the registry change, and what is gone is closed. Whatever fails before
+ * PATCH, all or nothing. The whole new specification is worked out beside the old one, new endpoints open, the kernel is brought to
+ * it in one batch, the file is written; only then does the registry change, and endpoints that are gone close. A failure before
  * that point leaves the sandbox as it was.
  *
- * The file follows the kernel here, unlike at registration: a daemon that dies between the two adopts the sandbox with the old
- * file and brings the kernel back to it, and the manager, who has no answer, sees the request not done.
+ * The file follows the kernel here, unlike at registration. After a crash between the two, the next start adopts the sandbox with
+ * the old file and brings the kernel back to it; the manager, who has no answer, sees that the request was not carried out.
  */
+#include "daemon/patch.h"
+
 #include "base/err.h"
 #include "base/log.h"
+#include "control/control.h"
 #include "daemon/daemon.h"
+#include "daemon/default_endpoint.h"
+#include "daemon/endpoints.h"
+#include "daemon/tenant.h"
 #include "store/store.h"
+#include "wire/wire.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct change {
+struct patch_change {
 	struct daemon *daemon;
 	struct sandbox *sandbox;
-	struct reply *reply;
+	struct ctl_request *request;
 	struct registry_patch prepared;
-	struct wire_patch asked; /* what was asked for; its lists are not kept, only the flags */
-	struct problem problem;  /* why, while reverting */
+	struct problem problem; /* why it is being reverted */
 };
 
-static bool had_handle(const struct endpoint *endpoints, size_t count, const void *handle)
+static bool patch_had_handle(const struct endpoint *endpoints, size_t count, const void *handle)
 {
 	for (size_t i = 0; i < count; i++)
 		for (size_t j = 0; j < endpoints[i].listen_count; j++)
@@ -35,14 +42,14 @@ static bool had_handle(const struct endpoint *endpoints, size_t count, const voi
 }
 
 /* Closes the listeners of FROM that KEPT does not have. */
-static void close_others(struct endpoint *from, size_t from_count, const struct endpoint *kept, size_t kept_count,
-			 bool reset)
+static void patch_close_others(struct endpoint *from, size_t from_count, const struct endpoint *kept, size_t kept_count,
+			       bool reset)
 {
 	for (size_t i = 0; i < from_count; i++) {
 		for (size_t j = 0; j < from[i].listen_count; j++) {
 			void **handle = &from[i].handles[j];
 
-			if (!*handle || had_handle(kept, kept_count, *handle))
+			if (!*handle || patch_had_handle(kept, kept_count, *handle))
 				continue;
 			listener_close(*handle, reset);
 			*handle = NULL;
@@ -50,7 +57,7 @@ static void close_others(struct endpoint *from, size_t from_count, const struct 
 	}
 }
 
-static void tell(struct daemon *daemon, const char *type, const char *id, const struct endpoint *endpoint)
+static void patch_tell(struct daemon *daemon, const char *type, const char *id, const struct endpoint *endpoint)
 {
 	json_t *listen = json_array();
 	char text[ADDR_TEXT_SIZE];
@@ -62,7 +69,7 @@ static void tell(struct daemon *daemon, const char *type, const char *id, const 
 				proto_name(endpoint->port.proto), "listen", listen));
 }
 
-static bool has_endpoint(const struct endpoint *endpoints, size_t count, const struct endpoint *wanted)
+static bool patch_has_endpoint(const struct endpoint *endpoints, size_t count, const struct endpoint *wanted)
 {
 	for (size_t i = 0; i < count; i++)
 		if (endpoints[i].port.guest_port == wanted->port.guest_port &&
@@ -73,20 +80,20 @@ static bool has_endpoint(const struct endpoint *endpoints, size_t count, const s
 	return false;
 }
 
-static void tell_differences(struct change *change)
+static void patch_tell_differences(struct patch_change *change)
 {
 	const struct sandbox *sandbox = change->sandbox;
 	const struct registry_patch *prepared = &change->prepared;
 
 	for (size_t i = 0; i < sandbox->endpoint_count; i++)
-		if (!has_endpoint(prepared->endpoints, prepared->endpoint_count, &sandbox->endpoints[i]))
-			tell(change->daemon, "unpublished", sandbox->id, &sandbox->endpoints[i]);
+		if (!patch_has_endpoint(prepared->endpoints, prepared->endpoint_count, &sandbox->endpoints[i]))
+			patch_tell(change->daemon, "unpublished", sandbox->id, &sandbox->endpoints[i]);
 	for (size_t i = 0; i < prepared->endpoint_count; i++)
-		if (!has_endpoint(sandbox->endpoints, sandbox->endpoint_count, &prepared->endpoints[i]))
-			tell(change->daemon, "published", sandbox->id, &prepared->endpoints[i]);
+		if (!patch_has_endpoint(sandbox->endpoints, sandbox->endpoint_count, &prepared->endpoints[i]))
+			patch_tell(change->daemon, "published", sandbox->id, &prepared->endpoints[i]);
 }
 
-static void finish(struct change *change)
+static void patch_finish(struct patch_change *change)
 {
 	struct daemon *daemon = change->daemon;
 	char id[SANDBOX_ID_MAX + 1];
@@ -94,39 +101,39 @@ static void finish(struct change *change)
 	memcpy(id, change->sandbox->id, sizeof(id));
 	tenant_of(change->sandbox)->busy = false;
 	free(change);
-	unpark(daemon, id);
+	ctl_park_run_sandbox(&daemon->parked, id);
 }
 
-static void refuse(struct change *change, const struct problem *problem)
+static void patch_refuse(struct patch_change *change, const struct problem *problem)
 {
 	struct registry_patch *prepared = &change->prepared;
 
-	close_others(prepared->endpoints, prepared->endpoint_count, change->sandbox->endpoints,
-		     change->sandbox->endpoint_count, true);
+	patch_close_others(prepared->endpoints, prepared->endpoint_count, change->sandbox->endpoints,
+			   change->sandbox->endpoint_count, true);
 	registry_patch_abort(change->daemon->registry, prepared);
-	reply_problem(change->reply, problem);
-	finish(change);
+	ctl_request_refuse(change->request, problem);
+	patch_finish(change);
 }
 
-static void on_flushed(void *context, const struct err *err)
+static void patch_on_flushed(void *context, const struct err *err)
 {
-	struct change *change = context;
+	struct patch_change *change = context;
 
 	if (err)
 		log_error("flows not reset", F_STR("sandbox", change->sandbox->id), F_STR("error", err->text));
 	tenant_refresh(change->sandbox);
-	reply_json(change->reply, 200, wire_write_sandbox(change->sandbox, change->daemon->config));
-	finish(change);
+	ctl_request_answer(change->request, 200, wire_write_sandbox(change->sandbox, change->daemon->config));
+	patch_finish(change);
 }
 
-static void pause_sandbox(struct tenant *tenant)
+static void patch_pause_sandbox(struct tenant *tenant)
 {
 	tenant->sandbox->paused = true;
 	route_pause(tenant->route);
 	tenant_settle(tenant, "paused");
 }
 
-static void resume_sandbox(struct tenant *tenant, bool keep)
+static void patch_resume_sandbox(struct tenant *tenant, bool keep)
 {
 	struct sandbox *sandbox = tenant->sandbox;
 
@@ -138,45 +145,45 @@ static void resume_sandbox(struct tenant *tenant, bool keep)
 }
 
 /* The request is in force: pause or resume as the last step, and answer. */
-static void conclude(struct change *change)
+static void patch_conclude(struct patch_change *change)
 {
 	struct daemon *daemon = change->daemon;
 	struct sandbox *sandbox = change->sandbox;
 	struct tenant *tenant = tenant_of(sandbox);
-	const struct wire_patch *asked = &change->asked;
+	const struct wire_patch *asked = &change->request->patch;
 	bool was_paused = sandbox->paused;
 
 	if (asked->has_paused && asked->paused && !was_paused)
-		pause_sandbox(tenant);
+		patch_pause_sandbox(tenant);
 	if (asked->has_paused && !asked->paused && was_paused)
-		resume_sandbox(tenant, !asked->reset_flows);
+		patch_resume_sandbox(tenant, !asked->reset_flows);
 	struct err err;
 	if (asked->has_paused && store_save(daemon->store, sandbox, &err) < 0)
 		log_error("state not written", F_STR("sandbox", sandbox->id), F_STR("error", err.text));
 	if (asked->has_paused && !asked->paused && was_paused && asked->reset_flows) {
-		fabric_flush_flows(daemon->fabric, sandbox->slot, on_flushed, change);
+		fabric_flush_flows(daemon->fabric, sandbox->slot, patch_on_flushed, change);
 		return;
 	}
 	tenant_refresh(sandbox);
-	reply_json(change->reply, 200, wire_write_sandbox(sandbox, daemon->config));
-	finish(change);
+	ctl_request_answer(change->request, 200, wire_write_sandbox(sandbox, daemon->config));
+	patch_finish(change);
 }
 
-static void apply_fabric(struct change *change, fabric_done *done);
+static void patch_apply_fabric(struct patch_change *change, fabric_done *done);
 
-static void on_reverted(void *context, const struct err *err)
+static void patch_on_reverted(void *context, const struct err *err)
 {
-	struct change *change = context;
+	struct patch_change *change = context;
 
 	if (err)
-		log_error("former policy not restored; it is at the next repair", F_STR("sandbox", change->sandbox->id),
-			  F_STR("error", err->text));
-	reply_problem(change->reply, &change->problem);
-	finish(change);
+		log_error("former policy not restored; the next repair restores it",
+			  F_STR("sandbox", change->sandbox->id), F_STR("error", err->text));
+	ctl_request_refuse(change->request, &change->problem);
+	patch_finish(change);
 }
 
 /* Puts the prepared request into the sandbox's record; afterwards PREPARED holds nothing. */
-static int commit(struct change *change, struct err *err)
+static int patch_commit(struct patch_change *change, struct err *err)
 {
 	struct sandbox *sandbox = change->sandbox;
 	struct registry_patch *prepared = &change->prepared;
@@ -184,7 +191,7 @@ static int commit(struct change *change, struct err *err)
 	struct endpoint *endpoints = sandbox->endpoints;
 	size_t endpoint_count = sandbox->endpoint_count;
 
-	/* The file is written from the record as it is going to be. */
+	/* The file is written from the future record. */
 	sandbox->spec = prepared->spec;
 	sandbox->endpoints = prepared->endpoints;
 	sandbox->endpoint_count = prepared->endpoint_count;
@@ -194,41 +201,42 @@ static int commit(struct change *change, struct err *err)
 	sandbox->endpoint_count = endpoint_count;
 	if (saved < 0)
 		return -1;
-	tell_differences(change);
-	close_others(sandbox->endpoints, sandbox->endpoint_count, prepared->endpoints, prepared->endpoint_count, true);
+	patch_tell_differences(change);
+	patch_close_others(sandbox->endpoints, sandbox->endpoint_count, prepared->endpoints, prepared->endpoint_count,
+			   true);
 	registry_patch_commit(change->daemon->registry, prepared);
 	return 0;
 }
 
-static void on_applied(void *context, const struct err *fabric_err)
+static void patch_on_applied(void *context, const struct err *fabric_err)
 {
-	struct change *change = context;
+	struct patch_change *change = context;
 	struct sandbox *sandbox = change->sandbox;
 	struct err err;
 
 	if (fabric_err) {
 		log_error("sandbox not changed", F_STR("sandbox", sandbox->id), F_STR("error", fabric_err->text));
-		problem_set(&change->problem, PROBLEM_INTERNAL, NULL, "%s", fabric_err->text);
-		refuse(change, &change->problem);
+		daemon_explain(fabric_err, &change->problem);
+		patch_refuse(change, &change->problem);
 		return;
 	}
-	if (commit(change, &err) < 0) {
+	if (patch_commit(change, &err) < 0) {
 		log_error("sandbox not changed", F_STR("sandbox", sandbox->id), F_STR("error", err.text));
-		problem_set(&change->problem, PROBLEM_INTERNAL, NULL, "%s", err.text);
-		close_others(change->prepared.endpoints, change->prepared.endpoint_count, sandbox->endpoints,
-			     sandbox->endpoint_count, true);
+		daemon_explain(&err, &change->problem);
+		patch_close_others(change->prepared.endpoints, change->prepared.endpoint_count, sandbox->endpoints,
+				   sandbox->endpoint_count, true);
 		registry_patch_abort(change->daemon->registry, &change->prepared);
-		apply_fabric(change, on_reverted);
+		patch_apply_fabric(change, patch_on_reverted);
 		return;
 	}
 	route_set_limits(tenant_of(sandbox)->route, &sandbox->spec->limits);
 	route_set_pace(tenant_of(sandbox)->route, sandbox->spec->bandwidth.from_guest.rate);
-	default_endpoint_follow(change->daemon);
-	conclude(change);
+	daemon_default_follow(change->daemon);
+	patch_conclude(change);
 }
 
 /* Brings the kernel to the prepared request, or, when that is gone, back to the one in force. */
-static void apply_fabric(struct change *change, fabric_done *done)
+static void patch_apply_fabric(struct patch_change *change, fabric_done *done)
 {
 	struct sandbox view = *change->sandbox;
 	struct err err;
@@ -249,7 +257,7 @@ static void apply_fabric(struct change *change, fabric_done *done)
 	free(nat);
 }
 
-static bool concerns_nat(const struct endpoint *endpoints, size_t count)
+static bool patch_concerns_nat(const struct endpoint *endpoints, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (endpoints[i].port.via == VIA_NAT)
@@ -257,34 +265,35 @@ static bool concerns_nat(const struct endpoint *endpoints, size_t count)
 	return false;
 }
 
-static bool concerns_fabric(const struct change *change)
+static bool patch_concerns_fabric(const struct patch_change *change)
 {
 	const struct sandbox *sandbox = change->sandbox;
 
-	if (spec_patch_gives(&change->asked, "egress") || spec_patch_gives(&change->asked, "bandwidth"))
+	if (spec_patch_gives(&change->request->patch, "egress") || spec_patch_gives(&change->request->patch, "bandwidth"))
 		return true;
-	return concerns_nat(sandbox->endpoints, sandbox->endpoint_count) ||
-	       concerns_nat(change->prepared.endpoints, change->prepared.endpoint_count);
+	return patch_concerns_nat(sandbox->endpoints, sandbox->endpoint_count) ||
+	       patch_concerns_nat(change->prepared.endpoints, change->prepared.endpoint_count);
 }
 
 /*
- * Opens what is to be published, the last of the prepared endpoints: one of the others that is closed, since somebody took its
- * port over a restart, is tried again in its own time and is no fault of this request. Automatic ports that others hold are tried
- * around. Takes WANTED over in any case.
+ * Opens the endpoints to be published, which are the last of the prepared ones. An older one that is closed, because another
+ * program took its port over a restart, is tried again in its own time and is no fault of this request. An automatic port that
+ * another program holds is avoided. Takes WANTED over in any case.
  */
-static int prepare(struct change *change, struct spec *wanted, struct problem *problem)
+static int patch_prepare(struct patch_change *change, struct spec *wanted, struct problem *problem)
 {
 	struct daemon *daemon = change->daemon;
 	struct registry_patch *prepared = &change->prepared;
+	size_t publish_count = change->request->patch.publish_count;
 
 	for (unsigned tries = 0; tries < 64; tries++) {
 		uint16_t taken = 0;
 
 		if (registry_patch_prepare(daemon->registry, change->sandbox, wanted, prepared, problem) < 0)
 			break;
-		size_t kept = prepared->endpoint_count - change->asked.publish_count;
-		if (endpoints_open(daemon, tenant_of(change->sandbox), prepared->endpoints + kept,
-				   change->asked.publish_count, "/publish", &taken, problem) == 0)
+		size_t kept = prepared->endpoint_count - publish_count;
+		if (daemon_endpoints_open(daemon, tenant_of(change->sandbox), prepared->endpoints + kept, publish_count,
+					  "/publish", &taken, problem) == 0)
 			return 0;
 		prepared->spec = NULL; /* is still WANTED */
 		registry_patch_abort(daemon->registry, prepared);
@@ -296,7 +305,7 @@ static int prepare(struct change *change, struct spec *wanted, struct problem *p
 	return -1;
 }
 
-static int check_patchable(struct daemon *daemon, const struct sandbox *sandbox, struct problem *problem)
+static int patch_check(struct daemon *daemon, const struct sandbox *sandbox, struct problem *problem)
 {
 	if (daemon->state == DAEMON_STOPPING)
 		return problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "weftd is stopping");
@@ -306,39 +315,51 @@ static int check_patchable(struct daemon *daemon, const struct sandbox *sandbox,
 	return 0;
 }
 
-void daemon_patch(void *context, struct sandbox *sandbox, struct wire_patch *patch, struct reply *reply)
+/* Works out the sandbox that REQUEST leaves, and opens its new endpoints. NULL with PROBLEM. */
+static struct patch_change *patch_begin(struct daemon *daemon, struct sandbox *sandbox, struct ctl_request *request,
+					struct problem *problem)
+{
+	struct spec *wanted = wire_apply_patch(sandbox, &request->patch, problem);
+	struct patch_change *change = wanted ? calloc(1, sizeof(*change)) : NULL;
+
+	if (!change) {
+		if (wanted)
+			problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
+		spec_free(wanted);
+		return NULL;
+	}
+	*change = (struct patch_change){ .daemon = daemon, .sandbox = sandbox, .request = request };
+	if (patch_prepare(change, wanted, problem) == 0)
+		return change;
+	free(change);
+	return NULL;
+}
+
+void daemon_patch(void *context, struct ctl_request *request)
 {
 	struct daemon *daemon = context;
+	struct sandbox *sandbox = ctl_request_sandbox(request, daemon->registry);
+	struct patch_change *change;
 	struct problem problem;
-	struct spec *wanted;
-	struct change *change;
 
-	if (check_patchable(daemon, sandbox, &problem) < 0) {
-		reply_problem(reply, &problem);
+	if (!sandbox)
+		return;
+	if (patch_check(daemon, sandbox, &problem) < 0) {
+		ctl_request_refuse(request, &problem);
 		return;
 	}
 	if (tenant_of(sandbox)->busy) {
-		park_patch(daemon, sandbox->id, patch, reply);
+		ctl_park_add(&daemon->parked, request, daemon_patch, daemon);
 		return;
 	}
-	wanted = wire_apply_patch(sandbox, patch, &problem);
-	change = wanted ? calloc(1, sizeof(*change)) : NULL;
+	change = patch_begin(daemon, sandbox, request, &problem);
 	if (!change) {
-		if (wanted)
-			problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
-		spec_free(wanted);
-		reply_problem(reply, &problem);
-		return;
-	}
-	*change = (struct change){ .daemon = daemon, .sandbox = sandbox, .reply = reply, .asked = *patch };
-	if (prepare(change, wanted, &problem) < 0) {
-		reply_problem(reply, &problem);
-		free(change);
+		ctl_request_refuse(request, &problem);
 		return;
 	}
 	tenant_of(sandbox)->busy = true;
-	if (concerns_fabric(change))
-		apply_fabric(change, on_applied);
+	if (patch_concerns_fabric(change))
+		patch_apply_fabric(change, patch_on_applied);
 	else
-		on_applied(change, NULL);
+		patch_on_applied(change, NULL);
 }

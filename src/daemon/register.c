@@ -6,10 +6,18 @@
  * Two failures are not the manager's and are tried around: an automatic port that another program holds, and a slot whose
  * names are in use by something that is not ours.
  */
+#include "daemon/register.h"
+
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "control/control.h"
 #include "daemon/daemon.h"
+#include "daemon/default_endpoint.h"
+#include "daemon/endpoints.h"
+#include "daemon/metrics.h"
+#include "daemon/tenant.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -18,47 +26,37 @@
 
 enum { TRIES_MAX = 64 }; /* foreign ports met in one registration */
 
-struct registration {
-	struct daemon *daemon;
-	struct sandbox *sandbox;
-	struct reply *reply;
-	uint64_t started_us;
-};
-
-static void explain(const struct err *err, struct problem *problem)
+static void register_explain(const struct err *err, struct problem *problem)
 {
 	if (err->code == ECANCELED)
 		problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "weftd is stopping");
 	else
-		problem_set(problem, PROBLEM_INTERNAL, NULL, "%s", err->text);
+		daemon_explain(err, problem);
 }
 
-/* Whether the sandbox that is there already answers the request, in one way or the other. */
-static void answer_existing(struct daemon *daemon, struct sandbox *sandbox, struct spec *spec, struct reply *reply)
+/* The sandbox that is there already answers the request, in one way or the other. */
+static void register_answer_existing(struct daemon *daemon, struct sandbox *sandbox, struct ctl_request *request)
 {
 	struct problem problem;
 
 	if (sandbox->state == SANDBOX_DRAINING || sandbox->state == SANDBOX_FAILED) {
 		problem_set(&problem, PROBLEM_CONFLICT, "id", "sandbox %s is %s; unregister it first", sandbox->id,
 			    sandbox_state_name(sandbox->state));
-	} else if (!spec_equal(sandbox->spec, spec)) {
+		ctl_request_refuse(request, &problem);
+	} else if (!spec_equal(sandbox->spec, request->spec)) {
 		problem_set(&problem, PROBLEM_CONFLICT, "id", "sandbox %s is registered otherwise; PATCH or DELETE it",
 			    sandbox->id);
+		ctl_request_refuse(request, &problem);
 	} else if (tenant_of(sandbox)->busy) {
-		park_register(daemon, sandbox->id, spec, reply);
-		return;
+		ctl_park_add(&daemon->parked, request, daemon_register, daemon);
 	} else {
-		spec_free(spec);
 		tenant_refresh(sandbox);
-		reply_json(reply, 200, wire_write_sandbox(sandbox, daemon->config));
-		return;
+		ctl_request_answer(request, 200, wire_write_sandbox(sandbox, daemon->config));
 	}
-	spec_free(spec);
-	reply_problem(reply, &problem);
 }
 
-/* Removes the sandbox from file and registry once its route is gone; what the fabric made is gone already. ID gets its name. */
-static void forget(struct tenant *tenant, char id[static SANDBOX_ID_MAX + 1])
+/* Removes the sandbox from file and registry once its route is gone; the fabric's part is gone already. ID gets its name. */
+static void register_forget(struct tenant *tenant, char id[static SANDBOX_ID_MAX + 1])
 {
 	struct daemon *daemon = tenant->daemon;
 	struct sandbox *sandbox = tenant->sandbox;
@@ -69,128 +67,103 @@ static void forget(struct tenant *tenant, char id[static SANDBOX_ID_MAX + 1])
 		log_error("state file not removed", F_STR("sandbox", id), F_STR("error", err.text));
 	tenant_free(tenant);
 	registry_remove(daemon->registry, sandbox);
-	default_endpoint_follow(daemon);
+	daemon_default_follow(daemon);
 }
 
-static void on_undone(void *context)
+static void register_on_undone(void *context)
 {
 	struct tenant *tenant = context;
 	struct daemon *daemon = tenant->daemon;
 	struct problem failure = tenant->failure;
-	struct reply *reply = tenant->leaving_count ? tenant->leaving[0] : NULL;
+	struct ctl_request *request = TAILQ_FIRST(&tenant->leaving); /* NULL: answered already */
 	char id[SANDBOX_ID_MAX + 1];
 
-	tenant->leaving_count = 0;
-	forget(tenant, id);
+	if (request)
+		TAILQ_REMOVE(&tenant->leaving, request, next);
+	register_forget(tenant, id);
 	control_sandbox_gone(daemon->control, id);
-	if (reply)
-		reply_problem(reply, &failure);
-	unpark(daemon, id);
+	if (request)
+		ctl_request_refuse(request, &failure);
+	ctl_park_run_sandbox(&daemon->parked, id);
 }
 
-/* Takes back what was done, and only then answers: who hears of the failure finds nothing left. */
-static void undo(struct registration *registration, const struct err *err)
+/* Takes back what was done, and only then answers, so that a manager who hears of the failure finds nothing left. */
+static void register_undo(struct tenant *tenant, const struct err *err)
 {
-	struct sandbox *sandbox = registration->sandbox;
-	struct tenant *tenant = tenant_of(sandbox);
+	struct sandbox *sandbox = tenant->sandbox;
+	struct ctl_request *request = steal_ptr(&tenant->registering);
 
 	log_error("sandbox not registered", F_STR("sandbox", sandbox->id), F_STR("error", err->text));
-	explain(err, &tenant->failure);
-	tenant->leaving = err->code == ECANCELED ? NULL : malloc(sizeof(*tenant->leaving));
-	if (tenant->leaving)
-		tenant->leaving[tenant->leaving_count++] = registration->reply;
+	register_explain(err, &tenant->failure);
+	/* A stop: the control socket may be gone before the route is. */
+	if (err->code == ECANCELED)
+		ctl_request_refuse(request, &tenant->failure);
 	else
-		reply_problem(registration->reply, &tenant->failure);
-	free(registration);
-	endpoints_close(sandbox->endpoints, sandbox->endpoint_count, true);
+		TAILQ_INSERT_TAIL(&tenant->leaving, request, next);
+	daemon_endpoints_close(sandbox->endpoints, sandbox->endpoint_count, true);
 	tenant->busy = true;
-	route_close(tenant->route, CLOSE_UNREGISTERED, 0, on_undone, tenant);
+	route_close(tenant->route, CLOSE_UNREGISTERED, 0, register_on_undone, tenant);
 }
 
-struct retry {
-	struct tenant *tenant;
-	struct spec *spec;
-	struct reply *reply;
-};
+static void register_on_undone_retry(void *context)
+{
+	struct tenant *tenant = context;
+	struct daemon *daemon = tenant->daemon;
+	struct ctl_request *request = steal_ptr(&tenant->registering);
+	char id[SANDBOX_ID_MAX + 1];
+
+	registry_block_slot(daemon->registry, tenant->sandbox->slot, "its names are in use by others");
+	register_forget(tenant, id);
+	daemon_register(daemon, request);
+}
 
 /* The slot turned out to be foreign: everything is undone, and the request goes through the front door again. */
-static void on_undone_retry(void *context)
+static void register_retry_elsewhere(struct tenant *tenant)
 {
-	struct retry *retry = context;
-	struct daemon *daemon = retry->tenant->daemon;
-	char id[SANDBOX_ID_MAX + 1];
+	struct sandbox *sandbox = tenant->sandbox;
 
-	registry_block_slot(daemon->registry, retry->tenant->sandbox->slot, "its names are in use by others");
-	forget(retry->tenant, id);
-	daemon_register(daemon, id, retry->spec, retry->reply);
-	free(retry);
+	daemon_endpoints_close(sandbox->endpoints, sandbox->endpoint_count, true);
+	route_close(tenant->route, CLOSE_UNREGISTERED, 0, register_on_undone_retry, tenant);
 }
 
-static int retry_elsewhere(struct registration *registration)
+static void register_on_made(void *context, const struct fabric_slot *slot, const struct err *err)
 {
-	struct sandbox *sandbox = registration->sandbox;
-	struct retry *retry = calloc(1, sizeof(*retry));
+	struct tenant *tenant = context;
+	struct daemon *daemon = tenant->daemon;
+	struct sandbox *sandbox = tenant->sandbox;
+	uint64_t duration_us = clock_now_us() - tenant->registering_since_us;
+	char id[SANDBOX_ID_MAX + 1];
 
-	if (!retry)
-		return -1;
-	*retry = (struct retry){ .tenant = tenant_of(sandbox),
-				 .spec = spec_copy(sandbox->spec),
-				 .reply = registration->reply };
-	if (!retry->spec) {
-		free(retry);
-		return -1;
+	if (err && err->code == EEXIST) {
+		register_retry_elsewhere(tenant);
+		return;
 	}
-	endpoints_close(sandbox->endpoints, sandbox->endpoint_count, true);
-	route_close(retry->tenant->route, CLOSE_UNREGISTERED, 0, on_undone_retry, retry);
-	free(registration);
-	return 0;
-}
-
-static void count_duration(struct daemon *daemon, uint64_t started_us)
-{
-	uint64_t us = clock_now_us() - started_us;
-	size_t bucket = 0;
-
-	while (bucket < CONNECT_BUCKETS - 1 && us > (uint64_t)connect_bucket_ms[bucket] * 1000)
-		bucket++;
-	daemon->register_count[bucket]++;
-	daemon->register_sum_us += us;
-}
-
-static void on_made(void *context, const struct fabric_slot *slot, const struct err *err)
-{
-	struct registration *registration = context;
-	struct daemon *daemon = registration->daemon;
-	struct sandbox *sandbox = registration->sandbox;
-	struct tenant *tenant = tenant_of(sandbox);
-	char id[SANDBOX_ID_MAX + 1];
-
 	if (err) {
-		if (err->code == EEXIST && retry_elsewhere(registration) == 0)
-			return;
-		undo(registration, err);
+		register_undo(tenant, err);
 		return;
 	}
 	tenant->busy = false;
 	tenant_attach_namespace(tenant, slot);
 	sandbox_set_state(daemon->registry, sandbox, sandbox_settled_state(sandbox), "registered", NULL);
 	tenant_follow_readiness(tenant);
-	count_duration(daemon, registration->started_us);
+	metrics_count_registration(daemon, duration_us);
 	log_info("sandbox registered", F_STR("sandbox", sandbox->id), F_UINT("slot", sandbox->slot),
-		 F_UINT("duration_us", clock_now_us() - registration->started_us));
+		 F_UINT("duration_us", duration_us));
 	json_t *shown = wire_write_sandbox(sandbox, daemon->config);
 	control_event(daemon->control, "registered", sandbox->id, json_pack("{s:i}", "slot", (int)sandbox->slot));
-	reply_json(registration->reply, 201, shown);
 	memcpy(id, sandbox->id, sizeof(id));
-	free(registration);
-	unpark(daemon, id);
+	ctl_request_answer(steal_ptr(&tenant->registering), 201, shown);
+	ctl_park_run_sandbox(&daemon->parked, id);
 }
 
-/* Slot, ports and listeners. An automatic port that somebody else holds is avoided and another one taken. */
-static struct sandbox *reserve(struct daemon *daemon, const char *id, struct spec *spec, struct problem *problem)
+/*
+ * Slot, ports and listeners. An automatic port that another program holds is avoided and another one taken. NULL with PROBLEM.
+ */
+static struct sandbox *register_reserve(struct daemon *daemon, const struct ctl_request *request,
+					struct problem *problem)
 {
 	for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
-		struct spec *copy = spec_copy(spec);
+		struct spec *copy = spec_copy(request->spec);
 		uint16_t taken = 0;
 		struct err err;
 
@@ -198,7 +171,7 @@ static struct sandbox *reserve(struct daemon *daemon, const char *id, struct spe
 			problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
 			return NULL;
 		}
-		struct sandbox *sandbox = registry_add(daemon->registry, id, copy, problem);
+		struct sandbox *sandbox = registry_add(daemon->registry, request->target.id, copy, problem);
 		if (!sandbox) {
 			spec_free(copy);
 			return NULL;
@@ -208,10 +181,10 @@ static struct sandbox *reserve(struct daemon *daemon, const char *id, struct spe
 			registry_remove(daemon->registry, sandbox);
 			return NULL;
 		}
-		if (endpoints_open(daemon, tenant_of(sandbox), sandbox->endpoints, sandbox->endpoint_count, "/ports",
-				   &taken, problem) == 0)
+		if (daemon_endpoints_open(daemon, tenant_of(sandbox), sandbox->endpoints, sandbox->endpoint_count,
+					  "/ports", &taken, problem) == 0)
 			return sandbox;
-		/* Nobody can have connected: the route is gone with the next turn of the loop, and nobody waits for it. */
+		/* Nobody can have connected: the route goes with the next iteration of the loop, and nobody waits for it. */
 		route_close(tenant_of(sandbox)->route, CLOSE_UNREGISTERED, 0, NULL, NULL);
 		tenant_free(tenant_of(sandbox));
 		registry_remove(daemon->registry, sandbox);
@@ -222,58 +195,58 @@ static struct sandbox *reserve(struct daemon *daemon, const char *id, struct spe
 	return NULL;
 }
 
-static void start(struct registration *registration, const char *id, struct spec *spec)
+static void register_make(struct tenant *tenant)
 {
-	struct daemon *daemon = registration->daemon;
-	struct problem problem;
+	struct daemon *daemon = tenant->daemon;
+	struct sandbox *sandbox = tenant->sandbox;
 	struct err err;
 
-	registry_prefer_slot(daemon->registry, fabric_pool_slot(daemon->fabric));
-	struct sandbox *sandbox = reserve(daemon, id, spec, &problem);
-	spec_free(spec);
-	if (!sandbox) {
-		reply_problem(registration->reply, &problem);
-		free(registration);
-		unpark(daemon, id);
-		return;
-	}
-	registration->sandbox = sandbox;
-	tenant_of(sandbox)->busy = true;
-	default_endpoint_follow(daemon);
 	if (store_save(daemon->store, sandbox, &err) < 0) {
-		undo(registration, &err);
+		register_undo(tenant, &err);
 		return;
 	}
 	struct fabric_nat *nat = calloc(tenant_nat_max(sandbox->endpoints, sandbox->endpoint_count), sizeof(*nat));
 	if (!nat) {
-		err_set(&err, ENOMEM, "sandbox %s", id);
-		undo(registration, &err);
+		err_set(&err, ENOMEM, "sandbox %s", sandbox->id);
+		register_undo(tenant, &err);
 		return;
 	}
 	struct fabric_plan plan = tenant_plan(sandbox, nat);
-	fabric_make(daemon->fabric, &plan, on_made, registration);
+	fabric_make(daemon->fabric, &plan, register_on_made, tenant);
 	free(nat);
 }
 
-void daemon_register(void *context, const char *id, struct spec *spec, struct reply *reply)
+static void register_start(struct daemon *daemon, struct ctl_request *request)
 {
-	struct daemon *daemon = context;
-	struct sandbox *sandbox = registry_find(daemon->registry, id);
-	struct registration *registration;
+	uint64_t since_us = clock_now_us();
+	char id[SANDBOX_ID_MAX + 1];
 	struct problem problem;
 
-	if (sandbox) {
-		answer_existing(daemon, sandbox, spec, reply);
+	registry_prefer_slot(daemon->registry, fabric_pool_slot(daemon->fabric));
+	struct sandbox *sandbox = register_reserve(daemon, request, &problem);
+	if (!sandbox) {
+		memcpy(id, request->target.id, sizeof(id));
+		ctl_request_refuse(request, &problem);
+		ctl_park_run_sandbox(&daemon->parked, id);
 		return;
 	}
-	registration = calloc(1, sizeof(*registration));
-	if (!registration || daemon->state == DAEMON_STOPPING) {
-		problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, registration ? "weftd is stopping" : "out of memory");
-		reply_problem(reply, &problem);
-		spec_free(spec);
-		free(registration);
-		return;
-	}
-	*registration = (struct registration){ .daemon = daemon, .reply = reply, .started_us = clock_now_us() };
-	start(registration, id, spec);
+	struct tenant *tenant = tenant_of(sandbox);
+	tenant->registering = request;
+	tenant->registering_since_us = since_us;
+	tenant->busy = true;
+	daemon_default_follow(daemon);
+	register_make(tenant);
+}
+
+void daemon_register(void *context, struct ctl_request *request)
+{
+	struct daemon *daemon = context;
+	struct sandbox *sandbox = registry_find(daemon->registry, request->target.id);
+
+	if (sandbox)
+		register_answer_existing(daemon, sandbox, request);
+	else if (daemon->state == DAEMON_STOPPING)
+		ctl_request_refuse_unavailable(request, "weftd is stopping");
+	else
+		register_start(daemon, request);
 }

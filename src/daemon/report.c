@@ -2,15 +2,20 @@
 /*
  * Answers that need more than one room: status, connections, reach. All of them copy what is known; none changes anything.
  */
+#include "daemon/report.h"
+
 #include "base/err.h"
 #include "config/config.h"
+#include "daemon/collect.h"
 #include "daemon/daemon.h"
+#include "daemon/tenant.h"
 
 #include <stdlib.h>
 
 enum { CONNECTIONS_LISTED_MAX = 10000 };
 
-static const char *daemon_state_name(enum daemon_state state)
+/* As the API names it. */
+static const char *daemon_report_state(enum daemon_state state)
 {
 	switch (state) {
 	case DAEMON_LOADING:
@@ -26,18 +31,18 @@ static const char *daemon_state_name(enum daemon_state state)
 
 void daemon_refresh(void *context, struct sandbox *sandbox)
 {
-	collect_now(context, sandbox);
+	daemon_collect_now(context, sandbox);
 	tenant_refresh(sandbox);
 }
 
-void daemon_status(void *context, struct reply *reply)
+void daemon_status(void *context, struct ctl_request *request)
 {
 	struct daemon *daemon = context;
 	struct fabric_pool pool = { .target = daemon->config->pool.size };
 	struct forwarder_stats stats = { 0 };
 	json_t *states = json_object();
 
-	/* Asked from the first moment on. */
+	/* The status is asked for from the first moment on. */
 	if (daemon->fabric)
 		fabric_pool_state(daemon->fabric, &pool);
 	if (daemon->forwarder)
@@ -46,62 +51,72 @@ void daemon_status(void *context, struct reply *reply)
 		json_object_set_new(
 		    states, sandbox_state_name((enum sandbox_state)i),
 		    json_integer((json_int_t)registry_count_state(daemon->registry, (enum sandbox_state)i)));
-	reply_json(reply, 200,
-		   json_pack("{s:s, s:s, s:{s:i, s:i, s:i, s:i}, s:o, s:I}", "version", PACKAGE_VERSION, "state",
-			     daemon_state_name(daemon->state), "pool", "ready", (int)pool.ready, "target",
-			     (int)pool.target, "quarantined", (int)pool.quarantined, "deleting", (int)pool.deleting,
-			     "sandboxes", states, "connections", (json_int_t)stats.connections_open));
+	ctl_request_answer(request, 200,
+			   json_pack("{s:s, s:s, s:{s:i, s:i, s:i, s:i}, s:o, s:I}", "version", PACKAGE_VERSION,
+				     "state", daemon_report_state(daemon->state), "pool", "ready", (int)pool.ready,
+				     "target", (int)pool.target, "quarantined", (int)pool.quarantined, "deleting",
+				     (int)pool.deleting, "sandboxes", states, "connections",
+				     (json_int_t)stats.connections_open));
 }
 
-static json_t *describe(const struct connection_info *info)
+/* NULL for want of memory. */
+static json_t *daemon_report_connection(const struct connection_info *info)
 {
-	json_t *connection =
-	    json_pack("{s:I, s:s, s:s, s:s, s:I, s:I, s:I}", "id", (json_int_t)info->id, "endpoint", info->endpoint,
-		      "client", info->client, "state", info->state, "bytes_to_guest", (json_int_t)info->bytes_to_guest,
-		      "bytes_from_guest", (json_int_t)info->bytes_from_guest, "age_ms", (json_int_t)info->age_ms);
+	json_t *connect_ms = info->connect_ms < 0 ? json_null() : json_integer(info->connect_ms);
 
-	json_object_set_new(connection, "connect_ms",
-			    info->connect_ms < 0 ? json_null() : json_integer(info->connect_ms));
-	return connection;
+	return json_pack("{s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:o}", "id", (json_int_t)info->id, "endpoint",
+			 info->endpoint, "client", info->client, "state", info->state, "bytes_to_guest",
+			 (json_int_t)info->bytes_to_guest, "bytes_from_guest", (json_int_t)info->bytes_from_guest,
+			 "age_ms", (json_int_t)info->age_ms, "connect_ms", connect_ms);
 }
 
-static void on_listed(void *context, const struct connection_info *info, size_t count)
+static void daemon_report_connections(void *context, const struct connection_info *info, size_t count)
 {
 	json_t *connections = json_array();
 
-	for (size_t i = 0; i < count; i++)
-		json_array_append_new(connections, describe(&info[i]));
-	reply_json(context, 200, json_pack("{s:o}", "connections", connections));
+	for (size_t i = 0; i < count && connections; i++) {
+		if (json_array_append_new(connections, daemon_report_connection(&info[i])) == 0)
+			continue;
+		json_decref(connections);
+		connections = NULL;
+	}
+	ctl_request_answer(context, 200, json_pack("{s:o}", "connections", connections));
 }
 
-void daemon_connections(void *context, struct sandbox *sandbox, struct reply *reply)
+void daemon_connections(void *context, struct ctl_request *request)
 {
-	struct tenant *tenant = tenant_of(sandbox);
+	struct daemon *daemon = context;
+	struct sandbox *sandbox = ctl_request_sandbox(request, daemon->registry);
 
-	(void)context;
-	if (tenant && tenant->route)
-		route_list(tenant->route, CONNECTIONS_LISTED_MAX, on_listed, reply);
+	if (!sandbox)
+		return;
+	if (sandbox->tenant && tenant_of(sandbox)->route)
+		route_list(tenant_of(sandbox)->route, CONNECTIONS_LISTED_MAX, daemon_report_connections, request);
 	else
-		on_listed(reply, NULL, 0);
+		daemon_report_connections(request, NULL, 0);
 }
 
-static void on_reach(void *context, const struct fabric_reach *reach, const struct err *err)
+static void daemon_report_reach(void *context, const struct fabric_reach *reach, const struct err *err)
 {
 	struct problem problem;
 
 	if (err) {
-		problem_set(&problem, PROBLEM_INTERNAL, NULL, "%s", err->text);
-		reply_problem(context, &problem);
+		daemon_explain(err, &problem);
+		ctl_request_refuse(context, &problem);
 		return;
 	}
-	reply_json(context, 200,
-		   json_pack("{s:b, s:s, s:s}", "allowed", reach->allowed, "rule", reach->rule, "set", reach->set));
+	ctl_request_answer(
+	    context, 200,
+	    json_pack("{s:b, s:s, s:s}", "allowed", reach->allowed, "rule", reach->rule, "set", reach->set));
 }
 
-void daemon_reach(void *context, struct sandbox *sandbox, uint32_t destination, enum proto proto, uint16_t port,
-		  struct reply *reply)
+void daemon_reach(void *context, struct ctl_request *request)
 {
 	struct daemon *daemon = context;
+	const struct ctl_target *target = &request->target;
+	struct sandbox *sandbox = ctl_request_sandbox(request, daemon->registry);
 
-	fabric_reach(daemon->fabric, sandbox->slot, destination, proto, port, on_reach, reply);
+	if (sandbox)
+		fabric_reach(daemon->fabric, sandbox->slot, target->destination, target->proto, target->port,
+			     daemon_report_reach, request);
 }

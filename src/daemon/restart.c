@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The start behind the control socket, which answers all along: so everything here is done in pieces of some milliseconds, one in
- * a turn of the loop. The builder reads the kernel while the files are read here; then both are held together.
+ * an iteration of the loop. The builder reads the kernel while the files are read here; then both are held together.
  *
  * Taking over what a former run left: the files say what is wanted, the kernel's marks say what exists:
  *
@@ -11,14 +11,25 @@
  *	there, not wanted     taken apart, unless a VM lives on it: then kept, untouched, and shown as failed
  *	a damaged file        kept as it is; its slot is not handed out
  */
+#include "daemon/restart.h"
+
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "config/config.h"
+#include "control/control.h"
 #include "daemon/daemon.h"
+#include "daemon/default_endpoint.h"
+#include "daemon/endpoints.h"
+#include "daemon/follow.h"
 #include "daemon/inherited.h"
 #include "daemon/notify.h"
+#include "daemon/reserve.h"
+#include "daemon/rooms.h"
+#include "daemon/tenant.h"
+#include "daemon/unregister.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -27,12 +38,12 @@
 #include <string.h>
 
 enum {
-	STEP_US = 5000,         /* of a turn of the loop */
+	STEP_US = 5000,         /* of an iteration of the loop */
 	DEFAULT_PAUSE_MS = 100, /* between tries of the default endpoint */
 };
 
-/* What is being done with the files; the kernel is read meanwhile. */
-enum phase {
+/* How far the files are; the kernel is read meanwhile. */
+enum restart_phase {
 	PHASE_ROOMS,       /* fabric and forwarder are not there yet */
 	PHASE_READING,     /* files */
 	PHASE_REGISTERING, /* what was read */
@@ -42,13 +53,13 @@ enum phase {
 
 struct restart {
 	struct daemon *daemon;
-	struct timer step; /* the next piece, in the next turn of the loop */
-	enum phase phase;
+	struct timer step; /* the next piece, in the next iteration of the loop */
+	enum restart_phase phase;
 	struct store_contents contents;
 	size_t registered; /* of the contents */
 	bool scanned;
 	struct fabric_found *found;
-	size_t found_count, taken; /* of FOUND: what was, and how many were taken over */
+	size_t found_count, taken; /* of FOUND: all, and those that were taken over */
 	bool *seen;                /* by slot: it was found; NULL: the kernel's state could not be read */
 	bool all_taken, all_open;
 	unsigned taking,
@@ -57,7 +68,7 @@ struct restart {
 	uint64_t started_ms;
 };
 
-static int load_one(struct daemon *daemon, struct stored *stored, struct err *err)
+static int restart_load_one(struct daemon *daemon, struct stored *stored, struct err *err)
 {
 	struct problem problem;
 	struct sandbox *sandbox = registry_adopt(daemon->registry, stored->id, stored->slot, stored->spec,
@@ -82,34 +93,21 @@ static int load_one(struct daemon *daemon, struct stored *stored, struct err *er
 	return 0;
 }
 
-/* A port that somebody took meanwhile costs neither the sandbox its life nor the other ports: it is tried again. */
-static void open_endpoints(struct daemon *daemon, struct sandbox *sandbox)
+/* A port that another program took meanwhile is tried again; sandbox and other ports go on without it. */
+static void restart_open_endpoints(struct daemon *daemon, struct sandbox *sandbox)
 {
 	struct problem problem;
 
 	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
-		if (endpoints_open(daemon, tenant_of(sandbox), &sandbox->endpoints[i], 1, "/ports", NULL, &problem) < 0)
+		if (daemon_endpoints_open(daemon, tenant_of(sandbox), &sandbox->endpoints[i], 1, "/ports", NULL,
+					  &problem) < 0)
 			log_error("endpoint closed until its port is free", F_STR("sandbox", sandbox->id),
 				  F_STR("fix", "stop the holder; weftd tries again every 10 s"),
 				  F_STR("error", problem.detail));
 	}
 }
 
-void restart_reserve_slot(struct daemon *daemon, unsigned slot, const char *why)
-{
-	daemon->reserved[slot] = true;
-	registry_block_slot(daemon->registry, slot, why);
-	fabric_shun(daemon->fabric, slot, true);
-}
-
-void restart_release_slot(struct daemon *daemon, unsigned slot)
-{
-	daemon->reserved[slot] = false;
-	registry_unblock_slot(daemon->registry, slot);
-	fabric_shun(daemon->fabric, slot, false);
-}
-
-static void take_damage(struct daemon *daemon, const struct store_contents *contents)
+static void restart_take_damage(struct daemon *daemon, const struct store_contents *contents)
 {
 	for (size_t i = 0; i < contents->damage_count; i++) {
 		const struct store_damage *damage = &contents->damage[i];
@@ -117,12 +115,12 @@ static void take_damage(struct daemon *daemon, const struct store_contents *cont
 		log_error("state file not readable; it is left as it is", F_STR("file", damage->text),
 			  F_STR("fix", "mend or remove it; its slot is not used before"));
 		if (damage->slot)
-			restart_reserve_slot(daemon, damage->slot, damage->text);
+			reserve_slot(daemon, damage->slot, damage->text);
 	}
 }
 
-/* Whether all that was read is in the registry. */
-static bool register_some(struct restart *restart, uint64_t until_us)
+/* Whether all sandboxes that were read are in the registry. */
+static bool restart_register_some(struct restart *restart, uint64_t until_us)
 {
 	struct store_contents *contents = &restart->contents;
 	struct daemon *daemon = restart->daemon;
@@ -131,10 +129,10 @@ static bool register_some(struct restart *restart, uint64_t until_us)
 		struct stored *stored = &contents->items[restart->registered++];
 		struct err why;
 
-		if (load_one(daemon, stored, &why) < 0) {
+		if (restart_load_one(daemon, stored, &why) < 0) {
 			log_error("stored sandbox not taken over", F_STR("sandbox", stored->id),
 				  F_STR("error", why.text));
-			restart_reserve_slot(daemon, stored->slot, why.text);
+			reserve_slot(daemon, stored->slot, why.text);
 		}
 		if (clock_now_us() >= until_us)
 			return false;
@@ -143,14 +141,14 @@ static bool register_some(struct restart *restart, uint64_t until_us)
 	return true;
 }
 
-static void one_done(struct daemon *daemon)
+static void restart_end_step(struct daemon *daemon)
 {
 	struct restart *restart = daemon->restart;
 
 	/* A stop may have come first, and it stands. */
 	if (--restart->adoptions_left || daemon->state != DAEMON_ADOPTING)
 		return;
-	daemon->state = DAEMON_RUNNING;
+	daemon_become(daemon, DAEMON_RUNNING);
 	log_info("running", F_UINT("sandboxes", registry_count(daemon->registry)),
 		 F_UINT("adopted_in_ms", clock_now_ms() - restart->started_ms));
 	control_adopted(daemon->control);
@@ -158,7 +156,7 @@ static void one_done(struct daemon *daemon)
 }
 
 /* Whether all endpoints were tried. */
-static bool open_some(struct restart *restart, uint64_t until_us)
+static bool restart_open_some(struct restart *restart, uint64_t until_us)
 {
 	struct daemon *daemon = restart->daemon;
 	struct sandbox *sandbox;
@@ -166,7 +164,7 @@ static bool open_some(struct restart *restart, uint64_t until_us)
 	while ((sandbox = registry_next(daemon->registry, restart->opening))) {
 		restart->opening = sandbox->slot;
 		if (sandbox->tenant && !tenant_of(sandbox)->kept && sandbox->state != SANDBOX_DRAINING)
-			open_endpoints(daemon, sandbox);
+			restart_open_endpoints(daemon, sandbox);
 		if (clock_now_us() >= until_us)
 			return false;
 	}
@@ -174,7 +172,7 @@ static bool open_some(struct restart *restart, uint64_t until_us)
 	return true;
 }
 
-static void on_adopted(void *context, const struct fabric_slot *slot, const struct err *err)
+static void restart_on_adopted(void *context, const struct fabric_slot *slot, const struct err *err)
 {
 	struct tenant *tenant = context;
 	struct daemon *daemon = tenant->daemon;
@@ -193,20 +191,20 @@ static void on_adopted(void *context, const struct fabric_slot *slot, const stru
 			sandbox_set_state(daemon->registry, sandbox, sandbox_settled_state(sandbox), "restart", NULL);
 		tenant_follow_readiness(tenant);
 	}
-	unpark(daemon, sandbox->id);
-	one_done(daemon);
+	ctl_park_run_sandbox(&daemon->parked, sandbox->id);
+	restart_end_step(daemon);
 }
 
-static void on_remade(void *context, const struct fabric_slot *slot, const struct err *err)
+static void restart_on_remade(void *context, const struct fabric_slot *slot, const struct err *err)
 {
 	struct tenant *tenant = context;
 
 	if (!err)
-		daemon_watcher.repaired(tenant->daemon, tenant->sandbox->slot, "slot was gone; made anew");
-	on_adopted(context, slot, err);
+		follow_repaired(tenant->daemon, tenant->sandbox->slot, "slot was gone; made anew");
+	restart_on_adopted(context, slot, err);
 }
 
-static void adopt_one(struct daemon *daemon, struct sandbox *sandbox, const struct fabric_found *found)
+static void restart_adopt_one(struct daemon *daemon, struct sandbox *sandbox, const struct fabric_found *found)
 {
 	struct tenant *tenant = tenant_of(sandbox);
 	struct fabric_nat *nat = calloc(tenant_nat_max(sandbox->endpoints, sandbox->endpoint_count), sizeof(*nat));
@@ -216,19 +214,19 @@ static void adopt_one(struct daemon *daemon, struct sandbox *sandbox, const stru
 	tenant->busy = true;
 	if (!nat) {
 		err_set(&err, ENOMEM, "sandbox %s", sandbox->id);
-		on_adopted(tenant, NULL, &err);
+		restart_on_adopted(tenant, NULL, &err);
 		return;
 	}
 	struct fabric_plan plan = tenant_plan(sandbox, nat);
 	if (found)
-		fabric_adopt(daemon->fabric, &plan, on_adopted, tenant);
+		fabric_adopt(daemon->fabric, &plan, restart_on_adopted, tenant);
 	else
-		fabric_make(daemon->fabric, &plan, on_remade, tenant);
+		fabric_make(daemon->fabric, &plan, restart_on_remade, tenant);
 	free(nat);
 }
 
-/* The slot has no file, but a VM: it is shown under the name that its alias tells, and left alone. */
-static void keep(struct daemon *daemon, const struct fabric_found *found)
+/* The slot has no file, but a VM: it is shown under the name in its alias, and left alone. */
+static void restart_keep_vm(struct daemon *daemon, const struct fabric_found *found)
 {
 	char id[SANDBOX_ID_MAX + 1];
 	struct problem problem;
@@ -240,7 +238,7 @@ static void keep(struct daemon *daemon, const struct fabric_found *found)
 		memcpy(id, found->alias, sizeof(id));
 	else
 		snprintf(id, sizeof(id), "slot-%u", found->slot);
-	restart_release_slot(daemon, found->slot);
+	reserve_release(daemon, found->slot);
 	if (spec)
 		sandbox = registry_adopt(daemon->registry, id, found->slot, spec, NULL, 0, &problem);
 	if (!sandbox) {
@@ -260,64 +258,64 @@ static void keep(struct daemon *daemon, const struct fabric_found *found)
 	sandbox_set_state(daemon->registry, sandbox, SANDBOX_FAILED, "restart",
 			  "a VM lives on this slot, but no state file that can be read wants it; DELETE removes it");
 	daemon->restart->adoptions_left++;
-	fabric_keep(daemon->fabric, found->slot, on_adopted, tenant_of(sandbox));
+	fabric_keep(daemon->fabric, found->slot, restart_on_adopted, tenant_of(sandbox));
 }
 
-static void on_removed(void *context, const struct err *err)
+static void restart_on_removed(void *context, const struct err *err)
 {
 	struct daemon *daemon = context;
 
 	if (err)
 		log_error("leftover not removed; its slot is skipped", F_STR("error", err->text),
 			  F_STR("fix", "weftd --cleanup, once weftd is stopped"));
-	one_done(daemon);
+	restart_end_step(daemon);
 }
 
-static void remove_unwanted(struct daemon *daemon, unsigned slot)
+static void restart_remove_unwanted(struct daemon *daemon, unsigned slot)
 {
 	log_warning("slot that nobody wants is removed", F_UINT("slot", slot));
 	registry_block_slot(daemon->registry, slot, "a leftover is being removed");
 	daemon->restart->adoptions_left++;
-	fabric_destroy(daemon->fabric, slot, on_removed, daemon);
+	fabric_destroy(daemon->fabric, slot, restart_on_removed, daemon);
 }
 
-static void take_over_found(struct daemon *daemon, const struct fabric_found *found)
+static void restart_take_over_found(struct daemon *daemon, const struct fabric_found *found)
 {
 	struct sandbox *sandbox = registry_at(daemon->registry, found->slot);
 
 	if (sandbox && sandbox->state == SANDBOX_DRAINING)
-		sandbox_leave(daemon, sandbox, 0, NULL);
+		unregister_begin(daemon, sandbox, 0, NULL);
 	else if (sandbox && !tenant_of(sandbox)->busy)
-		adopt_one(daemon, sandbox, found);
+		restart_adopt_one(daemon, sandbox, found);
 	else if (!sandbox && found->carrier)
-		keep(daemon, found);
+		restart_keep_vm(daemon, found);
 	else if (!sandbox)
-		remove_unwanted(daemon, found->slot);
+		restart_remove_unwanted(daemon, found->slot);
 }
 
-static void take_over_missing(struct daemon *daemon, struct sandbox *sandbox)
+static void restart_take_over_missing(struct daemon *daemon, struct sandbox *sandbox)
 {
 	if (sandbox->state == SANDBOX_DRAINING)
-		sandbox_leave(daemon, sandbox, 0, NULL);
+		unregister_begin(daemon, sandbox, 0, NULL);
 	else
-		adopt_one(daemon, sandbox, NULL);
+		restart_adopt_one(daemon, sandbox, NULL);
 }
 
-/* Whether all that was found, and all that was not, is on its way. */
-static bool take_over_some(struct restart *restart, uint64_t until_us)
+/* Whether all slots, found and missing, are on their way. */
+static bool restart_take_over_some(struct restart *restart, uint64_t until_us)
 {
 	struct daemon *daemon = restart->daemon;
 	struct sandbox *sandbox;
 
 	while (restart->taken < restart->found_count) {
-		take_over_found(daemon, &restart->found[restart->taken++]);
+		restart_take_over_found(daemon, &restart->found[restart->taken++]);
 		if (clock_now_us() >= until_us)
 			return false;
 	}
 	while (restart->seen && (sandbox = registry_next(daemon->registry, restart->taking))) {
 		restart->taking = sandbox->slot;
 		if (!restart->seen[sandbox->slot])
-			take_over_missing(daemon, sandbox);
+			restart_take_over_missing(daemon, sandbox);
 		if (clock_now_us() >= until_us)
 			return false;
 	}
@@ -326,7 +324,7 @@ static bool take_over_some(struct restart *restart, uint64_t until_us)
 	return true;
 }
 
-static int keep_found(struct restart *restart, const struct fabric_found *found, size_t count)
+static int restart_keep_found(struct restart *restart, const struct fabric_found *found, size_t count)
 {
 	restart->found = calloc(count + 1, sizeof(*found));
 	restart->seen = restart->found ? calloc(CONFIG_SLOT_MAX + 1, sizeof(*restart->seen)) : NULL;
@@ -340,61 +338,61 @@ static int keep_found(struct restart *restart, const struct fabric_found *found,
 	return 0;
 }
 
-static void on_scanned(void *context, const struct fabric_found *found, size_t count, const struct err *err)
+static void restart_on_scanned(void *context, const struct fabric_found *found, size_t count, const struct err *err)
 {
 	struct restart *restart = context;
 
 	/* Cancelled: we stop, and the next start takes them over. */
-	if (err ? err->code != ECANCELED : keep_found(restart, found, count) < 0)
+	if (err ? err->code != ECANCELED : restart_keep_found(restart, found, count) < 0)
 		log_error("kernel state not read; stored sandboxes are not taken over",
 			  F_STR("error", err ? err->text : "no memory"));
 	restart->scanned = true;
 	timer_start(&restart->step, 0);
 }
 
-static void give_up(struct restart *restart, const struct err *err)
+static void restart_give_up(struct restart *restart, const struct err *err)
 {
 	timer_stop(&restart->step);
-	daemon_give_up(restart->daemon, err);
+	rooms_give_up(restart->daemon, err);
 }
 
-static void start_rooms(struct restart *restart)
+static void restart_start_rooms(struct restart *restart)
 {
 	struct daemon *daemon = restart->daemon;
 	struct err err;
 
-	if (daemon_start_rooms(daemon, &err) < 0 || store_load_begin(daemon->store, &restart->contents, &err) < 0) {
-		give_up(restart, &err);
+	if (rooms_start(daemon, &err) < 0 || store_load_begin(daemon->store, &restart->contents, &err) < 0) {
+		restart_give_up(restart, &err);
 		return;
 	}
-	fabric_scan(daemon->fabric, on_scanned, restart);
+	fabric_scan(daemon->fabric, restart_on_scanned, restart);
 	restart->phase = PHASE_READING;
 }
 
-static void read_some(struct restart *restart, uint64_t until_us)
+static void restart_read_some(struct restart *restart, uint64_t until_us)
 {
 	struct err err;
 	int more = store_load_some(restart->daemon->store, &restart->contents, until_us, &err);
 
 	if (more < 0) {
-		give_up(restart, &err);
+		restart_give_up(restart, &err);
 	} else if (!more) {
-		take_damage(restart->daemon, &restart->contents);
+		restart_take_damage(restart->daemon, &restart->contents);
 		restart->phase = PHASE_REGISTERING;
 	}
 }
 
-/* Nobody is let in by the default endpoint, at any of its addresses, before it is known to whom it leads. */
-static void let_in(struct restart *restart)
+/* The default endpoint opens, at each of its addresses, only when its sandbox is known. */
+static void restart_let_in(struct restart *restart)
 {
 	struct daemon *daemon = restart->daemon;
 	struct err err;
 	int again;
 
-	default_endpoint_follow(daemon);
-	again = default_endpoint_open(daemon, &err);
+	daemon_default_follow(daemon);
+	again = daemon_default_open(daemon, &err);
 	if (again < 0) {
-		give_up(restart, &err);
+		restart_give_up(restart, &err);
 		return;
 	}
 	if (again) {
@@ -402,25 +400,24 @@ static void let_in(struct restart *restart)
 		return;
 	}
 	restart->phase = PHASE_TAKING_OVER;
-	daemon->state = DAEMON_ADOPTING;
-	daemon->loaded = true;
+	daemon_become(daemon, DAEMON_ADOPTING);
 	control_loaded(daemon->control);
 }
 
-/* What the builder waits for goes first. */
-static void take_over(struct restart *restart, uint64_t until_us)
+/* The builder waits for the found slots: they go first. */
+static void restart_take_over(struct restart *restart, uint64_t until_us)
 {
 	if (restart->scanned && !restart->all_taken)
-		restart->all_taken = take_over_some(restart, until_us);
+		restart->all_taken = restart_take_over_some(restart, until_us);
 	else if (!restart->all_open)
-		restart->all_open = open_some(restart, until_us);
+		restart->all_open = restart_open_some(restart, until_us);
 	if (!restart->all_taken || !restart->all_open)
 		return;
 	timer_stop(&restart->step);
-	one_done(restart->daemon);
+	restart_end_step(restart->daemon);
 }
 
-static void on_step(void *context)
+static void restart_on_step(void *context)
 {
 	struct restart *restart = context;
 	uint64_t until_us = clock_now_us() + STEP_US;
@@ -431,20 +428,20 @@ static void on_step(void *context)
 		timer_start(&restart->step, 0);
 	switch (restart->phase) {
 	case PHASE_ROOMS:
-		start_rooms(restart);
+		restart_start_rooms(restart);
 		break;
 	case PHASE_READING:
-		read_some(restart, until_us);
+		restart_read_some(restart, until_us);
 		break;
 	case PHASE_REGISTERING:
-		if (register_some(restart, until_us))
+		if (restart_register_some(restart, until_us))
 			restart->phase = PHASE_LETTING_IN;
 		break;
 	case PHASE_LETTING_IN:
-		let_in(restart);
+		restart_let_in(restart);
 		break;
 	case PHASE_TAKING_OVER:
-		take_over(restart, until_us);
+		restart_take_over(restart, until_us);
 		break;
 	}
 }
@@ -460,7 +457,7 @@ int restart_begin(struct daemon *daemon, struct err *err)
 	restart->started_ms = clock_now_ms();
 	/* One for ourselves, so that the last adoption cannot end it before all have begun. */
 	restart->adoptions_left = 1;
-	if (timer_init(&restart->step, daemon->base, on_step, restart, err) < 0)
+	if (timer_init(&restart->step, daemon->base, restart_on_step, restart, err) < 0)
 		return -1;
 	timer_start(&restart->step, 0);
 	return 0;

@@ -1,19 +1,41 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Start and stop. The order of the start is that of who must not wait: the control socket answers first, and all the rest is done
- * in turns of the loop that serves it (restart.c). The stop goes the other way round and leaves kernel state as it is: only the
+ * Start and stop. The start puts first whatever must not wait: the control socket answers, and all the rest is done in iterations
+ * of the loop that serves it (restart.c). The stop goes the other way round and leaves kernel state as it is: only the
  * forwarder's own connections end, after a drain.
  */
+#include "daemon/run.h"
+
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "config/config.h"
+#include "control/control.h"
+#include "daemon/collect.h"
 #include "daemon/daemon.h"
+#include "daemon/default_endpoint.h"
+#include "daemon/diagnoses.h"
+#include "daemon/endpoints.h"
+#include "daemon/follow.h"
+#include "daemon/guard.h"
 #include "daemon/host_lock.h"
 #include "daemon/inherited.h"
-#include "daemon/modes.h"
+#include "daemon/load_config.h"
+#include "daemon/metrics.h"
 #include "daemon/notify.h"
 #include "daemon/options.h"
+#include "daemon/patch.h"
+#include "daemon/register.h"
+#include "daemon/report.h"
+#include "daemon/reserve.h"
+#include "daemon/restart.h"
+#include "daemon/rooms.h"
+#include "daemon/tenant.h"
+#include "daemon/unregister.h"
+#include "fabric/fabric.h"
+#include "forwarder/forwarder.h"
+#include "registry/registry.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -30,45 +52,50 @@ enum { HOUSEKEEPING_MS = 10000 };
 
 static const int watched_signals[] = { SIGTERM, SIGINT, SIGHUP };
 
-static bool is_adopting(void *context)
+enum { WATCHED_SIGNALS = sizeof(watched_signals) / sizeof(watched_signals[0]) };
+
+struct running {
+	struct daemon daemon;
+	int host_lock;             /* says that this link group is ours; -1: not yet */
+	struct timer housekeeping; /* counters, closed endpoints: now and then */
+	struct event *signals[WATCHED_SIGNALS];
+};
+
+static bool run_is_adopting(void *context)
 {
 	struct daemon *daemon = context;
 
-	return !daemon->loaded || daemon->state == DAEMON_ADOPTING;
+	return !daemon_is_loaded(daemon) || daemon->state == DAEMON_ADOPTING;
 }
 
-static bool is_loading(void *context)
+static bool run_is_loading(void *context)
 {
-	struct daemon *daemon = context;
-
-	/* A stop ends this state, but brings nothing that was not read yet: who asks is refused in the end, not told that it is gone. */
-	return !daemon->loaded;
+	return !daemon_is_loaded(context);
 }
 
-static void housekeep(void *context)
+static void run_housekeep(void *context)
 {
-	struct daemon *daemon = context;
+	struct running *running = context;
+	struct daemon *daemon = &running->daemon;
 
 	if (daemon->state == DAEMON_RUNNING) {
-		endpoints_retry(daemon);
-		collect_all(daemon);
+		daemon_endpoints_retry(daemon);
+		daemon_collect_all(daemon);
 	}
-	timer_start(&daemon->housekeeping, HOUSEKEEPING_MS);
+	timer_start(&running->housekeeping, HOUSEKEEPING_MS);
 }
 
-static void on_drained(void *context)
+static void run_on_drained(void *context)
 {
 	struct daemon *daemon = context;
 
 	event_base_loopbreak(daemon->base);
 }
 
-static size_t gather_listeners(const struct daemon *daemon, int *fds, size_t room)
+static size_t run_gather_listeners(const struct daemon *daemon, int *fds, size_t room)
 {
-	size_t count = 0;
+	size_t count = daemon_default_list_fds(daemon, fds, room);
 
-	for (size_t i = 0; i < daemon->default_listener_count && count < room; i++)
-		fds[count++] = listener_fd(daemon->default_listeners[i]);
 	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
 	     sandbox = registry_next(daemon->registry, sandbox->slot))
 		for (size_t i = 0; i < sandbox->endpoint_count; i++)
@@ -79,9 +106,9 @@ static size_t gather_listeners(const struct daemon *daemon, int *fds, size_t roo
 }
 
 /* The service manager keeps the sockets over a restart, so that clients never see a refused connection. */
-static void hand_over_listeners(const struct daemon *daemon)
+static void run_hand_over_listeners(const struct daemon *daemon)
 {
-	size_t room = daemon->default_listener_count;
+	size_t room = daemon_default_count(daemon);
 	int *fds;
 
 	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
@@ -91,14 +118,14 @@ static void hand_over_listeners(const struct daemon *daemon)
 	fds = getenv("NOTIFY_SOCKET") ? calloc(room + 1, sizeof(*fds)) : NULL;
 	if (!fds)
 		return;
-	size_t count = gather_listeners(daemon, fds, room);
+	size_t count = run_gather_listeners(daemon, fds, room);
 	/* And those that we had not come to. */
 	count += inherited_peek(daemon->inherited, fds + count, room - count);
 	inherited_store(fds, count);
 	free(fds);
 }
 
-static void stop(struct daemon *daemon, int signal)
+static void run_stop(struct daemon *daemon, int signal)
 {
 	if (daemon->state == DAEMON_STOPPING) {
 		event_base_loopbreak(daemon->base);
@@ -106,29 +133,29 @@ static void stop(struct daemon *daemon, int signal)
 	}
 	log_info("stopping", F_STR("signal", signal == SIGTERM ? "TERM" : "INT"));
 	notify_stopping();
-	daemon->state = DAEMON_STOPPING;
-	hand_over_listeners(daemon);
+	daemon_become(daemon, DAEMON_STOPPING);
+	run_hand_over_listeners(daemon);
 	if (daemon->forwarder)
-		forwarder_drain(daemon->forwarder, daemon->config->forwarder.stop_drain_ms, on_drained, daemon);
+		forwarder_drain(daemon->forwarder, daemon->config->forwarder.stop_drain_ms, run_on_drained, daemon);
 	else
-		on_drained(daemon);
+		run_on_drained(daemon);
 }
 
-static void log_mistake(const char *mistake)
+static void run_log_mistake(const char *mistake)
 {
 	log_error("mistake in the configuration", F_STR("mistake", mistake));
 }
 
-static void reload(struct daemon *daemon)
+static void run_reload(struct daemon *daemon)
 {
-	/* The answer to it says that the daemon is ready, too: in the midst of its start, or its stop, it is not. */
+	/* The answer to it says that the daemon is ready, too: in the midst of its run_start, or its run_stop, it is not. */
 	bool running = daemon->state == DAEMON_RUNNING;
 	int exit_code;
 	struct config *fresh;
 
 	if (running)
 		notify_reloading();
-	fresh = mode_load_config(daemon->options, log_mistake, &exit_code);
+	fresh = load_config(daemon->options, true, run_log_mistake, &exit_code);
 	if (!fresh) {
 		log_error("configuration not reloaded; the former one stays in force");
 	} else {
@@ -146,22 +173,23 @@ static void reload(struct daemon *daemon)
 		notify_ready();
 }
 
-static void on_signal(evutil_socket_t signal, short what, void *arg)
+static void run_on_signal(evutil_socket_t signal, short what, void *arg)
 {
 	struct daemon *daemon = arg;
 
 	(void)what;
 	if (signal == SIGHUP)
-		reload(daemon);
+		run_reload(daemon);
 	else
-		stop(daemon, (int)signal);
+		run_stop(daemon, (int)signal);
 }
 
-static int watch_signals(struct daemon *daemon, struct err *err)
+static int run_watch_signals(struct running *running, struct err *err)
 {
-	for (size_t i = 0; i < sizeof(watched_signals) / sizeof(watched_signals[0]); i++) {
-		daemon->signals[i] = evsignal_new(daemon->base, watched_signals[i], on_signal, daemon);
-		if (!daemon->signals[i] || event_add(daemon->signals[i], NULL) < 0)
+	for (size_t i = 0; i < WATCHED_SIGNALS; i++) {
+		running->signals[i] =
+		    evsignal_new(running->daemon.base, watched_signals[i], run_on_signal, &running->daemon);
+		if (!running->signals[i] || event_add(running->signals[i], NULL) < 0)
 			return err_set(err, ENOMEM, "signal handlers");
 	}
 	/* A peer that is gone shows in the result of the call that writes to it. */
@@ -170,21 +198,21 @@ static int watch_signals(struct daemon *daemon, struct err *err)
 }
 
 /* One more signal, of somebody impatient, is not to end us before all is written down. The threads that are left take none. */
-static void forget_signals(struct daemon *daemon)
+static void run_forget_signals(struct running *running)
 {
 	sigset_t watched;
 
 	sigemptyset(&watched);
-	for (size_t i = 0; i < sizeof(watched_signals) / sizeof(watched_signals[0]); i++)
+	for (size_t i = 0; i < WATCHED_SIGNALS; i++)
 		sigaddset(&watched, watched_signals[i]);
 	pthread_sigmask(SIG_BLOCK, &watched, NULL);
-	for (size_t i = 0; i < sizeof(daemon->signals) / sizeof(daemon->signals[0]); i++)
-		if (daemon->signals[i])
-			event_free(daemon->signals[i]);
+	for (size_t i = 0; i < WATCHED_SIGNALS; i++)
+		if (running->signals[i])
+			event_free(running->signals[i]);
 }
 
 /* Each connection takes two descriptors: as many as the kernel lets one process have. */
-static void raise_descriptor_limit(void)
+static void run_raise_descriptor_limit(void)
 {
 	struct rlimit limit;
 	FILE *file = fopen("/proc/sys/fs/nr_open", "re");
@@ -213,7 +241,7 @@ static void raise_descriptor_limit(void)
  * The kernel's table of our descriptors doubles when it is full, and where there are threads each time waits for all processors to have
  * noticed (expand_files(), 10 ms and more): so it is made large while there are none.
  */
-static void enlarge_descriptor_table(void)
+static void run_enlarge_descriptor_table(void)
 {
 	enum { ROOM = 65536 };
 	struct rlimit limit;
@@ -225,7 +253,7 @@ static void enlarge_descriptor_table(void)
 		close(fd);
 }
 
-static int start_control(struct daemon *daemon, struct err *err)
+static int run_start_control(struct daemon *daemon, struct err *err)
 {
 	const struct control_ops ops = {
 		.register_sandbox = daemon_register,
@@ -237,11 +265,11 @@ static int start_control(struct daemon *daemon, struct err *err)
 		.refresh = daemon_refresh,
 		.status = daemon_status,
 		.metrics = daemon_metrics,
-		.adopting = is_adopting,
-		.loading = is_loading,
+		.adopting = run_is_adopting,
+		.loading = run_is_loading,
 		.context = daemon,
 	};
-	const struct registry_watcher watcher = { .state_changed = daemon_state_changed, .context = daemon };
+	const struct registry_watcher watcher = { .state_changed = follow_state_changed, .context = daemon };
 
 	daemon->control =
 	    control_new(daemon->base, daemon->options->socket, daemon->config, daemon->registry, &ops, err);
@@ -254,7 +282,7 @@ static int start_control(struct daemon *daemon, struct err *err)
 }
 
 /* Automatic ports are opened on ::1 as well, where the host has it. */
-static bool has_ipv6_loopback(void)
+static bool run_has_ipv6_loopback(void)
 {
 	struct addr addr = addr_loopback6(0);
 	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -267,61 +295,49 @@ static bool has_ipv6_loopback(void)
 	return has;
 }
 
-static int start(struct daemon *daemon, struct err *err)
+/* The parts that need nothing but memory. */
+static int run_start_parts(struct daemon *daemon, struct err *err)
 {
-	STAILQ_INIT(&daemon->parked);
-	raise_descriptor_limit();
-	enlarge_descriptor_table();
+	ctl_park_init(&daemon->parked, NULL);
 	daemon->base = event_base_new();
 	daemon->registry = registry_new(daemon->config);
-	daemon->reserved = calloc(CONFIG_SLOT_MAX + 1, sizeof(*daemon->reserved));
-	if (!daemon->base || !daemon->registry || !daemon->reserved)
+	if (!daemon->base || !daemon->registry)
 		return err_set(err, ENOMEM, "start");
-	registry_set_ipv6_loopback(daemon->registry, has_ipv6_loopback());
+	if (reserve_start(daemon, err) < 0 || metrics_start(daemon, err) < 0)
+		return -1;
+	registry_set_ipv6_loopback(daemon->registry, run_has_ipv6_loopback());
+	return 0;
+}
+
+static int run_start(struct running *running, struct err *err)
+{
+	struct daemon *daemon = &running->daemon;
+
+	run_raise_descriptor_limit();
+	run_enlarge_descriptor_table();
+	if (run_start_parts(daemon, err) < 0)
+		return -1;
 	/* The lock on the state directory comes before the socket: of two daemons, the second must not take the first one's. */
 	daemon->store = store_open(daemon->options->state_dir, daemon->config, err);
-	if (!daemon->store || diagnoses_start(daemon, err) < 0 || start_control(daemon, err) < 0)
+	if (!daemon->store || diagnoses_start(daemon, err) < 0 || run_start_control(daemon, err) < 0)
 		return -1;
-	daemon->host_lock = host_lock_take(daemon->config->names.link_group, err);
-	if (daemon->host_lock < 0)
+	running->host_lock = daemon_lock_host(daemon->config->names.link_group, err);
+	if (running->host_lock < 0)
 		return -1;
 	/* From here on a signal waits for the loop: one that ended us now would take with it what the service manager kept for us. */
-	if (watch_signals(daemon, err) < 0)
+	if (run_watch_signals(running, err) < 0)
 		return -1;
 	daemon->inherited = inherited_receive();
-	if (timer_init(&daemon->housekeeping, daemon->base, housekeep, daemon, err) < 0)
+	if (timer_init(&running->housekeeping, daemon->base, run_housekeep, running, err) < 0)
 		return -1;
-	timer_start(&daemon->housekeeping, HOUSEKEEPING_MS);
+	timer_start(&running->housekeeping, HOUSEKEEPING_MS);
 	if (guard_start(daemon, err) < 0)
 		return -1;
 	return restart_begin(daemon, err);
 }
 
-int daemon_start_rooms(struct daemon *daemon, struct err *err)
-{
-	struct fabric_watcher watcher = daemon_watcher;
-
-	watcher.context = daemon;
-	daemon->fabric = fabric_new(daemon->base, daemon->config, &watcher, err);
-	if (!daemon->fabric)
-		return -1;
-	daemon->forwarder = forwarder_new(daemon->base, daemon->config, err);
-	return daemon->forwarder ? 0 : -1;
-}
-
-void daemon_give_up(struct daemon *daemon, const struct err *err)
-{
-	log_error("weftd does not start", F_STR("error", err->text));
-	/* Without a terminal's eyes on the log, the exit code and this line are all that is seen. */
-	if (!daemon->options->foreground)
-		fprintf(stderr, "weftd: %s\n", err->text);
-	daemon->exit_code = EX_UNAVAILABLE;
-	if (daemon->base)
-		event_base_loopbreak(daemon->base);
-}
-
-/* What the next run is to know: counters, last activity; and nothing of a registration that was cut off. */
-static void write_last_state(struct daemon *daemon, struct sandbox *sandbox)
+/* For the next run: counters, last activity; and nothing of a registration that was cut off. */
+static void run_write_last_state(struct daemon *daemon, struct sandbox *sandbox)
 {
 	struct err err;
 	int result;
@@ -337,7 +353,7 @@ static void write_last_state(struct daemon *daemon, struct sandbox *sandbox)
 		log_error("state not written", F_STR("sandbox", sandbox->id), F_STR("error", err.text));
 }
 
-static void let_go(struct tenant *tenant)
+static void run_let_go(struct tenant *tenant)
 {
 	struct problem problem;
 
@@ -345,12 +361,10 @@ static void let_go(struct tenant *tenant)
 		probe_stop(tenant->probe);
 	tenant->probe = NULL;
 	problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "weftd is stopping; it finishes this at its next start");
-	for (size_t i = 0; i < tenant->leaving_count; i++)
-		reply_problem(tenant->leaving[i], &problem);
-	tenant->leaving_count = 0;
+	tenant_refuse_leaving(tenant, &problem);
 }
 
-static void each_tenant(struct daemon *daemon, void (*act)(struct daemon *daemon, struct sandbox *sandbox))
+static void run_each_tenant(struct daemon *daemon, void (*act)(struct daemon *daemon, struct sandbox *sandbox))
 {
 	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
 	     sandbox = registry_next(daemon->registry, sandbox->slot))
@@ -358,13 +372,13 @@ static void each_tenant(struct daemon *daemon, void (*act)(struct daemon *daemon
 			act(daemon, sandbox);
 }
 
-static void save_and_let_go(struct daemon *daemon, struct sandbox *sandbox)
+static void run_save_and_let_go(struct daemon *daemon, struct sandbox *sandbox)
 {
-	write_last_state(daemon, sandbox);
-	let_go(tenant_of(sandbox));
+	run_write_last_state(daemon, sandbox);
+	run_let_go(tenant_of(sandbox));
 }
 
-static void free_tenant(struct daemon *daemon, struct sandbox *sandbox)
+static void run_free_tenant(struct daemon *daemon, struct sandbox *sandbox)
 {
 	(void)daemon;
 	tenant_free(tenant_of(sandbox));
@@ -374,52 +388,56 @@ static void free_tenant(struct daemon *daemon, struct sandbox *sandbox)
  * What is under way in the fabric ends with fabric_free(), whose completions still find everything in place. Listeners and
  * routes go with the forwarder, which may use the namespaces' descriptors until then.
  */
-static void finish(struct daemon *daemon)
+static void run_finish(struct running *running)
 {
+	struct daemon *daemon = &running->daemon;
+
 	diagnoses_stop(daemon);
-	unpark_all(daemon);
-	forget_signals(daemon);
-	timer_free(&daemon->housekeeping);
-	timer_free(&daemon->guarding);
+	ctl_park_refuse_all(&daemon->parked, "weftd is stopping");
+	run_forget_signals(running);
+	timer_free(&running->housekeeping);
+	guard_stop(daemon);
 	fabric_free(daemon->fabric);
 	restart_free(daemon);
-	daemon->fabric = NULL; /* what the forwarder still reports is too late for it */
+	daemon->fabric = NULL; /* the forwarder's last reports come too late for it */
 	if (daemon->registry)
-		each_tenant(daemon, save_and_let_go);
+		run_each_tenant(daemon, run_save_and_let_go);
 	forwarder_free(daemon->forwarder);
 	if (daemon->registry)
-		each_tenant(daemon, free_tenant);
-	free(daemon->default_listeners);
-	free(daemon->reserved);
+		run_each_tenant(daemon, run_free_tenant);
+	daemon_default_free(daemon);
+	reserve_stop(daemon);
 	control_http_free(daemon->http);
 	control_free(daemon->control);
+	metrics_stop(daemon);
 	inherited_free(daemon->inherited);
 	registry_free(daemon->registry);
 	store_close(daemon->store);
-	cleanup_fd(&daemon->host_lock);
+	cleanup_fd(&running->host_lock);
 	if (daemon->base)
 		event_base_free(daemon->base);
 }
 
-int mode_run(const struct options *options)
+int daemon_run(const struct options *options)
 {
-	struct daemon daemon = { .options = options, .host_lock = -1 };
+	struct running running = { .daemon.options = options, .host_lock = -1 };
+	struct daemon *daemon = &running.daemon;
 	struct err err;
 	int exit_code;
 
-	daemon.config = mode_load_config(options, mode_print_mistake, &exit_code);
-	if (!daemon.config)
+	daemon->config = load_config(options, true, load_config_print_mistake, &exit_code);
+	if (!daemon->config)
 		return exit_code;
-	log_setup(daemon.config->daemon.log_level, daemon.config->daemon.log_format,
+	log_setup(daemon->config->daemon.log_level, daemon->config->daemon.log_format,
 		  options->foreground ? LOG_TO_STDERR : LOG_TO_JOURNAL);
 	log_info("weftd starts", F_STR("version", PACKAGE_VERSION), F_STR("socket", options->socket));
-	if (start(&daemon, &err) < 0)
-		daemon_give_up(&daemon, &err);
+	if (run_start(&running, &err) < 0)
+		rooms_give_up(daemon, &err);
 	else
-		event_base_dispatch(daemon.base);
-	exit_code = daemon.exit_code;
-	finish(&daemon);
+		event_base_dispatch(daemon->base);
+	exit_code = daemon->exit_code;
+	run_finish(&running);
 	log_info("weftd ends");
-	config_free(daemon.config);
+	config_free(daemon->config);
 	return exit_code;
 }

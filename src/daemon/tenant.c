@@ -4,6 +4,8 @@
  * probe that asks the guest whether it is ready. What the registry knows (carrier, paused, answers) is the truth; this file
  * hands it on.
  */
+#include "daemon/tenant.h"
+
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "daemon/daemon.h"
@@ -20,6 +22,7 @@ int tenant_new(struct daemon *daemon, struct sandbox *sandbox, struct err *err)
 	tenant->daemon = daemon;
 	tenant->sandbox = sandbox;
 	tenant->netns_fd = -1;
+	TAILQ_INIT(&tenant->leaving);
 	tenant->route = route_new(daemon->forwarder, sandbox->id, sandbox->slot, &sandbox->spec->limits);
 	if (!tenant->route) {
 		free(tenant);
@@ -30,17 +33,35 @@ int tenant_new(struct daemon *daemon, struct sandbox *sandbox, struct err *err)
 	return 0;
 }
 
+void tenant_refuse_leaving(struct tenant *tenant, const struct problem *problem)
+{
+	struct ctl_request_list owed = TAILQ_HEAD_INITIALIZER(owed);
+	struct ctl_request *request;
+
+	/* An answer may bring the client's next request, which is not meant here. */
+	TAILQ_CONCAT(&owed, &tenant->leaving, next);
+	while ((request = TAILQ_FIRST(&owed))) {
+		TAILQ_REMOVE(&owed, request, next);
+		ctl_request_refuse(request, problem);
+	}
+}
+
 void tenant_free(struct tenant *tenant)
 {
+	struct problem problem;
+
+	problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "weftd is stopping");
+	if (tenant->registering)
+		ctl_request_refuse(tenant->registering, &problem);
+	tenant_refuse_leaving(tenant, &problem);
 	if (tenant->probe)
 		probe_stop(tenant->probe);
 	cleanup_fd(&tenant->netns_fd);
 	tenant->sandbox->tenant = NULL;
-	free(tenant->leaving);
 	free(tenant);
 }
 
-static void on_ready(void *context)
+static void tenant_on_ready(void *context)
 {
 	struct tenant *tenant = context;
 
@@ -64,7 +85,7 @@ void tenant_follow_readiness(struct tenant *tenant)
 		tenant->probe = NULL;
 	}
 	if (asking && !tenant->probe)
-		tenant->probe = probe_start(tenant->route, sandbox->spec->ready_port, on_ready, tenant);
+		tenant->probe = probe_start(tenant->route, sandbox->spec->ready_port, tenant_on_ready, tenant);
 	if (!sandbox->guest_answers)
 		route_set_ready(tenant->route, false);
 }

@@ -3,52 +3,36 @@
  * Unregistering, in the order of effect: the endpoints close, the connections drain or are reset, our descriptor in the
  * namespace closes, the fabric takes the slot apart, the file goes, and then the record. The intent is written down first, so
  * that a daemon which dies half way finishes it at its next start.
+ *
+ * A second DELETE is as good as the first: both are answered when the sandbox is gone.
  */
+#include "daemon/unregister.h"
+
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "control/control.h"
+#include "daemon/collect.h"
 #include "daemon/daemon.h"
+#include "daemon/default_endpoint.h"
+#include "daemon/endpoints.h"
+#include "daemon/tenant.h"
 #include "store/store.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* The answer is owed to one more: a second DELETE is as good as the first. */
-static int owe(struct tenant *tenant, struct reply *reply)
-{
-	struct reply **more;
-
-	if (!reply)
-		return 0;
-	more = realloc(tenant->leaving, (tenant->leaving_count + 1) * sizeof(struct reply *));
-	if (!more)
-		return -1;
-	tenant->leaving = more;
-	tenant->leaving[tenant->leaving_count++] = reply;
-	return 0;
-}
-
-static void answer_failed(struct tenant *tenant, const struct err *err)
-{
-	struct problem problem;
-
-	problem_set(&problem, PROBLEM_INTERNAL, NULL, "%s", err->text);
-	for (size_t i = 0; i < tenant->leaving_count; i++)
-		reply_problem(tenant->leaving[i], &problem);
-	tenant->leaving_count = 0;
-}
-
-static void forget(struct tenant *tenant)
+static void unregister_forget(struct tenant *tenant)
 {
 	struct daemon *daemon = tenant->daemon;
 	struct sandbox *sandbox = tenant->sandbox;
-	size_t owed = tenant->leaving_count;
-	struct reply **replies = steal_ptr(&tenant->leaving);
+	struct ctl_request_list owed = TAILQ_HEAD_INITIALIZER(owed);
+	struct ctl_request *request;
 	char id[SANDBOX_ID_MAX + 1];
 	struct err err;
 
 	memcpy(id, sandbox->id, sizeof(id));
+	TAILQ_CONCAT(&owed, &tenant->leaving, next);
 	if (store_remove(daemon->store, sandbox->slot, &err) < 0)
 		log_error("state file not removed", F_STR("sandbox", id), F_STR("error", err.text));
 	if (!tenant->slot_freed)
@@ -56,38 +40,42 @@ static void forget(struct tenant *tenant)
 	log_info("sandbox unregistered", F_STR("sandbox", id), F_UINT("slot", sandbox->slot));
 	tenant_free(tenant);
 	registry_remove(daemon->registry, sandbox);
-	default_endpoint_follow(daemon);
+	daemon_default_follow(daemon);
 	control_event(daemon->control, "unregistered", id, NULL);
 	control_sandbox_gone(daemon->control, id);
-	for (size_t i = 0; i < owed; i++)
-		reply_empty(replies[i], 204);
-	free(replies);
-	unpark(daemon, id);
+	while ((request = TAILQ_FIRST(&owed))) {
+		TAILQ_REMOVE(&owed, request, next);
+		ctl_request_answer_empty(request, 204);
+	}
+	ctl_park_run_sandbox(&daemon->parked, id);
 }
 
-static void on_destroyed(void *context, const struct err *err)
+static void unregister_on_destroyed(void *context, const struct err *err)
 {
 	struct tenant *tenant = context;
 	struct sandbox *sandbox = tenant->sandbox;
+	struct daemon *daemon = tenant->daemon;
+	struct problem problem;
 	char id[SANDBOX_ID_MAX + 1];
 
 	if (!err) {
-		forget(tenant);
+		unregister_forget(tenant);
 		return;
 	}
-	/* We stop: it stays draining, who waits is told so, and the next start finishes it. */
+	/* A stop: it stays draining, its requests are answered so, and the next start finishes it. */
 	if (err->code == ECANCELED)
 		return;
 	log_error("sandbox not taken apart", F_STR("sandbox", sandbox->id), F_UINT("slot", sandbox->slot),
 		  F_STR("error", err->text), F_STR("fix", "unregister it again"));
-	tenant->busy = false;
-	sandbox_set_state(tenant->daemon->registry, sandbox, SANDBOX_FAILED, "teardown", err->text);
-	answer_failed(tenant, err);
 	memcpy(id, sandbox->id, sizeof(id));
-	unpark(tenant->daemon, id);
+	tenant->busy = false;
+	sandbox_set_state(daemon->registry, sandbox, SANDBOX_FAILED, "teardown", err->text);
+	daemon_explain(err, &problem);
+	tenant_refuse_leaving(tenant, &problem);
+	ctl_park_run_sandbox(&daemon->parked, id);
 }
 
-static void on_route_closed(void *context)
+static void unregister_on_route_closed(void *context)
 {
 	struct tenant *tenant = context;
 
@@ -96,32 +84,28 @@ static void on_route_closed(void *context)
 	/* Too late in a stop: it stays draining, and the next start finishes it. */
 	if (!tenant->daemon->fabric)
 		return;
-	fabric_destroy(tenant->daemon->fabric, tenant->sandbox->slot, on_destroyed, tenant);
+	fabric_destroy(tenant->daemon->fabric, tenant->sandbox->slot, unregister_on_destroyed, tenant);
 }
 
-/* After a failed attempt the route is gone already; what is left is the fabric's part. */
-static void close_route(struct tenant *tenant, unsigned drain_ms)
+/* After a failed attempt the route is gone already, and the fabric's part is left. */
+static void unregister_close_route(struct tenant *tenant, unsigned drain_ms)
 {
 	if (tenant->route)
-		route_close(tenant->route, CLOSE_UNREGISTERED, drain_ms, on_route_closed, tenant);
+		route_close(tenant->route, CLOSE_UNREGISTERED, drain_ms, unregister_on_route_closed, tenant);
 	else
-		on_route_closed(tenant);
+		unregister_on_route_closed(tenant);
 }
 
-void sandbox_leave(struct daemon *daemon, struct sandbox *sandbox, unsigned drain_ms, struct reply *reply)
+void unregister_begin(struct daemon *daemon, struct sandbox *sandbox, unsigned drain_ms, struct ctl_request *request)
 {
 	struct tenant *tenant = tenant_of(sandbox);
-	struct problem problem;
 	struct err err;
 
-	if (owe(tenant, reply) < 0) {
-		problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
-		reply_problem(reply, &problem);
-		return;
-	}
+	if (request)
+		TAILQ_INSERT_TAIL(&tenant->leaving, request, next);
 	tenant->busy = true;
-	/* What it counted last goes into the sums of the host. */
-	collect_now(daemon, sandbox);
+	/* Its last counters go into the sums of the host. */
+	daemon_collect_now(daemon, sandbox);
 	if (sandbox->state != SANDBOX_DRAINING)
 		sandbox_set_state(daemon->registry, sandbox, SANDBOX_DRAINING, "unregistered", NULL);
 	tenant_follow_readiness(tenant);
@@ -129,41 +113,49 @@ void sandbox_leave(struct daemon *daemon, struct sandbox *sandbox, unsigned drai
 	tenant->unregistered = true;
 	if (!tenant->kept && store_save(daemon->store, sandbox, &err) < 0)
 		log_error("state not written", F_STR("sandbox", sandbox->id), F_STR("error", err.text));
-	endpoints_close(sandbox->endpoints, sandbox->endpoint_count, false);
-	default_endpoint_follow(daemon);
-	close_route(tenant, drain_ms);
+	daemon_endpoints_close(sandbox->endpoints, sandbox->endpoint_count, false);
+	daemon_default_follow(daemon);
+	unregister_close_route(tenant, drain_ms);
 }
 
-void daemon_unregister(void *context, struct sandbox *sandbox, bool drain, unsigned drain_ms, struct reply *reply)
+/* Answers at once; the sandbox may be gone by then, where nothing was there to drain. */
+static void unregister_drain(struct daemon *daemon, struct sandbox *sandbox, struct ctl_request *request)
 {
-	struct daemon *daemon = context;
+	unregister_begin(daemon, sandbox, request->target.drain_s * 1000, NULL);
+	sandbox = registry_find(daemon->registry, request->target.id);
+	if (sandbox)
+		ctl_request_answer(request, 202, wire_write_sandbox(sandbox, daemon->config));
+	else
+		ctl_request_answer_empty(request, 204);
+}
+
+/* It drains already. Without a drain of its own, REQUEST ends that of the former: the connections are reset now. */
+static void unregister_again(struct daemon *daemon, struct sandbox *sandbox, struct ctl_request *request)
+{
 	struct tenant *tenant = tenant_of(sandbox);
 
-	if (sandbox->state == SANDBOX_DRAINING) {
-		if (drain) {
-			reply_json(reply, 202, wire_write_sandbox(sandbox, daemon->config));
-			return;
-		}
-		/* No more patience: what still drains is reset now. */
-		if (owe(tenant, reply) == 0 && tenant->route)
-			route_close(tenant->route, CLOSE_UNREGISTERED, 0, on_route_closed, tenant);
+	if (request->target.has_drain) {
+		ctl_request_answer(request, 202, wire_write_sandbox(sandbox, daemon->config));
 		return;
 	}
-	if (tenant->busy) {
-		park_unregister(daemon, sandbox->id, drain, drain_ms, reply);
-		return;
-	}
-	if (drain) {
-		char id[SANDBOX_ID_MAX + 1];
+	TAILQ_INSERT_TAIL(&tenant->leaving, request, next);
+	if (tenant->route)
+		route_close(tenant->route, CLOSE_UNREGISTERED, 0, unregister_on_route_closed, tenant);
+}
 
-		memcpy(id, sandbox->id, sizeof(id));
-		sandbox_leave(daemon, sandbox, drain_ms, NULL);
-		sandbox = registry_find(daemon->registry, id);
-		if (sandbox)
-			reply_json(reply, 202, wire_write_sandbox(sandbox, daemon->config));
-		else
-			reply_empty(reply, 204);
+void daemon_unregister(void *context, struct ctl_request *request)
+{
+	struct daemon *daemon = context;
+	struct sandbox *sandbox = ctl_request_sandbox(request, daemon->registry);
+
+	if (!sandbox)
 		return;
-	}
-	sandbox_leave(daemon, sandbox, 0, reply);
+	if (sandbox->state == SANDBOX_DRAINING)
+		unregister_again(daemon, sandbox, request);
+	else if (tenant_of(sandbox)->busy)
+		ctl_park_add(&daemon->parked, request, daemon_unregister, daemon);
+	else if (request->target.has_drain)
+		unregister_drain(daemon, sandbox, request);
+	else
+		unregister_begin(daemon, sandbox, 0, request);
 }

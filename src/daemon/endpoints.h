@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_DAEMON_ENDPOINTS_H
+#define WEFT_DAEMON_ENDPOINTS_H
+
+/* The sandboxes' endpoints of the forwarder: their listeners. */
+
+#include "forwarder/forwarder.h"
+#include "registry/registry.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct daemon;
+struct err;
+struct problem;
+struct tenant;
+
+/*
+ * Opens the forwarder's listeners of ENDPOINTS that are still closed; those of nat need none. All or nothing: on failure what
+ * this call opened is closed again, and PROBLEM names port and holder; its field is LIST ("/ports" or "/publish") and the place
+ * among ENDPOINTS. *TAKEN, where not NULL, gets an automatic port that another program holds (then the caller may choose another),
+ * else 0.
+ */
+int daemon_endpoints_open(struct daemon *daemon, struct tenant *tenant, struct endpoint *endpoints, size_t count,
+			  const char *list, uint16_t *taken, struct problem *problem);
+
+/* Closes all. RESET: connections that came through them end, too. */
+void daemon_endpoints_close(struct endpoint *endpoints, size_t count, bool reset);
+
+/* Tries again to open the closed ones: another program may have had a port over a restart. */
+void daemon_endpoints_retry(struct daemon *daemon);
+
+/*
+ * Opens one listener on LISTEN; a socket that was kept for it is taken. OPTIONS come without a socket. ROUTE: NULL for the default
+ * endpoint. NULL with ERR.
+ */
+struct listener *daemon_endpoints_listen(struct daemon *daemon, struct fwd_route *route,
+					 struct listener_options options, const struct addr *listen, struct err *err);
+
+/* Whether ERR, of a listener on LISTEN, only says that this host has no ::1, which was logged at the start. */
+bool daemon_endpoints_lack_ipv6(const struct addr *listen, const struct err *err);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where the configuration is, and what only a look at the host can say of it.
+ */
+#include "daemon/load_config.h"
+
+#include "config/config.h"
+#include "daemon/options.h"
+#include "fabric/fabric.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define DEFAULT_CONFIG SYSCONFDIR "/weft/weftd.conf"
+
+void load_config_print_mistake(const char *mistake)
+{
+	fprintf(stderr, "%s\n", mistake);
+}
+
+static void load_config_check_group(const struct config *config, struct config_mistakes *mistakes)
+{
+	const char *group = config->daemon.socket_group;
+
+	if (group && !getgrnam(group))
+		config_mistake_add(mistakes, config, "daemon", "socket_group",
+				   "no such group; allowed: the name of a group of this host");
+}
+
+/* All that only a look at the host can tell. */
+static void load_config_check_host(const struct config *config, struct config_mistakes *mistakes)
+{
+	load_config_check_group(config, mistakes);
+	fabric_check_config(config, mistakes);
+}
+
+static struct config *load_config_file(const char *path, config_host_check *host_check,
+				       struct config_mistakes *mistakes)
+{
+	struct config *config;
+
+	if (path)
+		return config_load(path, host_check, mistakes);
+	config = config_default();
+	if (config && host_check)
+		host_check(config, mistakes);
+	return config;
+}
+
+struct config *load_config(const struct options *options, bool check_host, void (*report)(const char *mistake),
+			   int *exit_code)
+{
+	const char *path = options->config                     ? options->config
+			   : access(DEFAULT_CONFIG, F_OK) == 0 ? DEFAULT_CONFIG
+							       : NULL;
+	struct config_mistakes mistakes = { 0 };
+	char text[1024];
+
+	if (path && access(path, R_OK) < 0) {
+		snprintf(text, sizeof(text), "weftd: %s: %s", path, strerror(errno));
+		report(text);
+		*exit_code = EX_NOINPUT;
+		return NULL;
+	}
+
+	struct config *config = load_config_file(path, check_host ? load_config_check_host : NULL, &mistakes);
+	for (size_t i = 0; i < mistakes.count; i++) {
+		config_mistake_format(&mistakes, &mistakes.items[i], text, sizeof(text));
+		report(text);
+	}
+	*exit_code = EX_OK;
+	if (!config || mistakes.count) {
+		config_free(config);
+		config = NULL;
+		*exit_code = EX_CONFIG;
+	}
+	config_mistakes_clear(&mistakes);
+	return config;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_DAEMON_METRICS_WRITE_H
+#define WEFT_DAEMON_METRICS_WRITE_H
+
+/* Prometheus' text format, version 0.0.4. */
+
+#include <stdint.h>
+#include <stdio.h>
+
+struct daemon;
+
+/* The two lines that introduce a metric. TYPE: "counter", "gauge", "histogram". */
+void metrics_write_head(FILE *out, const char *name, const char *type, const char *help);
+
+/* The lines of a histogram of durations, by connect_bucket_ms[]. */
+void metrics_write_histogram(FILE *out, const char *name, const uint64_t *counts, uint64_t sum_us);
+
+/* The series of each sandbox (metrics_sandboxes.c). */
+void metrics_write_sandboxes(FILE *out, struct daemon *daemon);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_DAEMON_RESERVE_H
+#define WEFT_DAEMON_RESERVE_H
+
+/* Slots whose files are kept as they are although nobody can use them. */
+
+#include <stdbool.h>
+
+struct daemon;
+struct err;
+
+/* Before the others. 0, or -1 with ERR. */
+int reserve_start(struct daemon *daemon, struct err *err);
+void reserve_stop(struct daemon *daemon);
+
+/* The file of SLOT is damaged: nobody gets the slot, and so the file. WHY is told when slots run out. */
+void reserve_slot(struct daemon *daemon, unsigned slot, const char *why);
+void reserve_release(struct daemon *daemon, unsigned slot);
+bool reserve_has(const struct daemon *daemon, unsigned slot);
+
+#endif

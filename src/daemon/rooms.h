@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_DAEMON_ROOMS_H
+#define WEFT_DAEMON_ROOMS_H
+
+struct daemon;
+struct err;
+
+/* Makes fabric and forwarder, once the control socket answers. 0, or -1 with ERR. */
+int rooms_start(struct daemon *daemon, struct err *err);
+
+/* The start failed for ERR: says so and ends the loop. */
+void rooms_give_up(struct daemon *daemon, const struct err *err);
+
+#endif
