@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "unit/control/fake_reply.h"
+
+#include "control/control.h"
+#include "control/reply.h"
+#include "registry/problem.h"
+
+#include <check.h>
+#include <stdio.h>
+
+static void note(struct reply *reply, int status, const char *detail)
+{
+	reply->answers++;
+	reply->status = status;
+	snprintf(reply->detail, sizeof(reply->detail), "%s", detail);
+}
+
+void reply_json(struct reply *reply, int status, json_t *body)
+{
+	/* No assertion: Check needs memory. */
+	note(reply, body ? status : 0, body ? "" : "no body");
+	json_decref(body);
+}
+
+void reply_empty(struct reply *reply, int status)
+{
+	note(reply, status, "");
+}
+
+void reply_problem(struct reply *reply, const struct problem *problem)
+{
+	note(reply, (int)problem->kind, problem->detail);
+}
+
+void reply_on_gone(struct reply *reply, void (*gone)(void *context), void *context)
+{
+	reply->gone = gone;
+	reply->gone_context = context;
+}
+
+struct ctl_request *fake_request(struct reply *reply, enum head_method method, const char *id)
+{
+	*reply = (struct reply){ 0 };
+	struct ctl_request *request = ctl_request_new(reply);
+
+	ck_assert_ptr_nonnull(request);
+	request->method = method;
+	snprintf(request->target.id, sizeof(request->target.id), "%s", id);
+	return request;
+}

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "unit/daemon/fake_rooms.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "control/control.h"
+#include "daemon/collect.h"
+#include "daemon/metrics.h"
+#include "forwarder/forwarder.h"
+#include "store/store.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+
+struct fake_rooms rooms;
+
+/* ---- memory: the linker leads the calls of our objects here (--wrap) ---- */
+
+static size_t allocations_left;
+static bool is_limited, fails_on, has_failed;
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *block, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *block, size_t size);
+
+static bool may_allocate(void)
+{
+	if (!is_limited || allocations_left) {
+		allocations_left -= is_limited;
+		return true;
+	}
+	is_limited = fails_on;
+	has_failed = true;
+	return false;
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return may_allocate() ? __real_malloc(size) : NULL;
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return may_allocate() ? __real_calloc(count, size) : NULL;
+}
+
+void *__wrap_realloc(void *block, size_t size)
+{
+	return may_allocate() ? __real_realloc(block, size) : NULL;
+}
+
+void fake_no_memory_after(size_t count, bool from_then_on)
+{
+	allocations_left = count;
+	fails_on = from_then_on;
+	is_limited = true;
+	has_failed = false;
+}
+
+bool fake_memory(void)
+{
+	is_limited = false;
+	return has_failed;
+}
+
+/* ---- the fabric ---- */
+
+void fabric_make(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done, void *context)
+{
+	(void)fabric;
+	rooms.making = done;
+	rooms.making_context = context;
+	rooms.making_slot = plan->slot;
+}
+
+void fabric_destroy(struct fabric *fabric, unsigned slot, fabric_done *done, void *context)
+{
+	(void)fabric;
+	(void)slot;
+	rooms.destroying = done;
+	rooms.destroying_context = context;
+}
+
+void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric_done *done, void *context)
+{
+	(void)fabric;
+	(void)plan;
+	rooms.updates++;
+	rooms.updating = done;
+	rooms.updating_context = context;
+}
+
+void fabric_flush_flows(struct fabric *fabric, unsigned slot, fabric_done *done, void *context)
+{
+	(void)fabric;
+	(void)slot;
+	done(context, NULL);
+}
+
+void fabric_recheck(struct fabric *fabric, unsigned slot)
+{
+	(void)fabric;
+	(void)slot;
+}
+
+unsigned fabric_pool_slot(const struct fabric *fabric)
+{
+	(void)fabric;
+	return 0;
+}
+
+/* ERR for CODE; NULL for 0. */
+static const struct err *err_of(int code, struct err *err)
+{
+	if (code)
+		err_set(err, code, "fake");
+	return code ? err : NULL;
+}
+
+void fake_made(int code)
+{
+	const struct fabric_slot slot = { .slot = rooms.making_slot, .netns_fd = -1, .mtu = 1500 };
+	fabric_slot_done *done = steal_ptr(&rooms.making);
+	struct err err;
+
+	ck_assert_ptr_nonnull(done);
+	done(rooms.making_context, code ? NULL : &slot, err_of(code, &err));
+}
+
+void fake_destroyed(int code)
+{
+	fabric_done *done = steal_ptr(&rooms.destroying);
+	struct err err;
+
+	ck_assert_ptr_nonnull(done);
+	done(rooms.destroying_context, err_of(code, &err));
+}
+
+void fake_updated(int code)
+{
+	fabric_done *done = steal_ptr(&rooms.updating);
+	struct err err;
+
+	ck_assert_ptr_nonnull(done);
+	done(rooms.updating_context, err_of(code, &err));
+}
+
+/* ---- the forwarder ---- */
+
+struct fwd_route *route_new(struct forwarder *forwarder, const char *id, unsigned slot, const struct limits *limits)
+{
+	(void)forwarder;
+	(void)id;
+	(void)slot;
+	(void)limits;
+	struct fwd_route *route = malloc(1);
+	rooms.routes += route != NULL;
+	return route;
+}
+
+void route_close(struct fwd_route *route, enum close_reason reason, unsigned drain_ms, void (*done)(void *context),
+		 void *context)
+{
+	(void)reason;
+	(void)drain_ms;
+	if (rooms.closing)
+		return; /* the second call only ends the drain */
+	rooms.closing = done;
+	rooms.closing_context = context;
+	rooms.routes--;
+	free(route);
+}
+
+void fake_closed(void)
+{
+	void (*done)(void *context) = steal_ptr(&rooms.closing);
+
+	ck_assert_ptr_nonnull(done);
+	done(rooms.closing_context);
+}
+
+void route_set_namespace(struct fwd_route *route, int netns_fd)
+{
+	(void)route;
+	(void)netns_fd;
+}
+
+void route_set_up(struct fwd_route *route, bool up)
+{
+	(void)route;
+	(void)up;
+}
+
+void route_set_ready(struct fwd_route *route, bool ready)
+{
+	(void)route;
+	(void)ready;
+}
+
+void route_set_limits(struct fwd_route *route, const struct limits *limits)
+{
+	(void)route;
+	(void)limits;
+}
+
+void route_set_pace(struct fwd_route *route, uint64_t bytes_per_second)
+{
+	(void)route;
+	(void)bytes_per_second;
+}
+
+void route_pause(struct fwd_route *route)
+{
+	(void)route;
+}
+
+void route_resume(struct fwd_route *route, bool keep)
+{
+	(void)route;
+	(void)keep;
+}
+
+void route_stats(const struct fwd_route *route, struct route_stats *stats)
+{
+	(void)route;
+	*stats = (struct route_stats){ 0 };
+}
+
+struct probe *probe_start(struct fwd_route *route, uint16_t port, void (*accepted)(void *context), void *context)
+{
+	(void)route;
+	(void)port;
+	(void)accepted;
+	(void)context;
+	return NULL;
+}
+
+void probe_stop(struct probe *probe)
+{
+	(void)probe;
+}
+
+/* No sandbox of these tests has a port. */
+struct listener *listener_open(struct forwarder *forwarder, const struct addr *listen, struct fwd_route *route,
+			       const struct listener_options *options, struct err *err)
+{
+	(void)forwarder;
+	(void)listen;
+	(void)route;
+	(void)options;
+	err_set(err, EMFILE, "fake");
+	return NULL;
+}
+
+void listener_close(struct listener *listener, bool reset)
+{
+	(void)listener;
+	(void)reset;
+}
+
+int listener_fd(const struct listener *listener)
+{
+	(void)listener;
+	return -1;
+}
+
+void forwarder_set_default(struct forwarder *forwarder, struct fwd_route *route)
+{
+	(void)forwarder;
+	(void)route;
+}
+
+/* ---- store, control socket, counters ---- */
+
+int store_save(struct store *store, const struct sandbox *sandbox, struct err *err)
+{
+	(void)store;
+	(void)sandbox;
+	if (rooms.store_error)
+		return err_set(err, rooms.store_error, "fake");
+	rooms.files = 1;
+	return 0;
+}
+
+int store_remove(struct store *store, unsigned slot, struct err *err)
+{
+	(void)store;
+	(void)slot;
+	(void)err;
+	rooms.files = 0;
+	return 0;
+}
+
+void control_event(struct control *control, const char *type, const char *id, json_t *fields)
+{
+	(void)control;
+	(void)type;
+	(void)id;
+	json_decref(fields);
+}
+
+void control_sandbox_gone(struct control *control, const char *id)
+{
+	(void)control;
+	(void)id;
+}
+
+void metrics_count_registration(struct daemon *daemon, uint64_t duration_us)
+{
+	(void)daemon;
+	(void)duration_us;
+}
+
+void daemon_collect_now(struct daemon *daemon, struct sandbox *sandbox)
+{
+	(void)daemon;
+	(void)sandbox;
+}

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* PUT, PATCH and DELETE of sandboxes, over the real registry: each request is answered once, whatever happens. */
+#include "base/log.h"
+#include "config/config.h"
+#include "daemon/daemon.h"
+#include "daemon/patch.h"
+#include "daemon/register.h"
+#include "daemon/tenant.h"
+#include "daemon/unregister.h"
+#include "unit/control/fake_reply.h"
+#include "unit/daemon/fake_rooms.h"
+#include "unit/run_suite.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Never looked into: the fabric is a fake. */
+static struct fabric *const some_fabric = (struct fabric *)&rooms;
+
+static struct daemon daemon;
+
+static void setup(void)
+{
+	log_setup(LOG_ERROR_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
+	freopen("/dev/null", "w", stderr); /* failures are logged */
+	rooms = (struct fake_rooms){ 0 };
+	daemon = (struct daemon){ .state = DAEMON_RUNNING, .fabric = some_fabric };
+	daemon.config = config_default();
+	ck_assert_ptr_nonnull(daemon.config);
+	daemon.registry = registry_new(daemon.config);
+	ck_assert_ptr_nonnull(daemon.registry);
+	ctl_park_init(&daemon.parked, NULL);
+}
+
+static void teardown(void)
+{
+	struct sandbox *sandbox;
+
+	while ((sandbox = registry_next(daemon.registry, 0))) {
+		free(tenant_of(sandbox)->route);
+		tenant_free(tenant_of(sandbox));
+		registry_remove(daemon.registry, sandbox);
+	}
+	registry_free(daemon.registry);
+	config_free(daemon.config);
+}
+
+static struct ctl_request *put_request(struct reply *reply)
+{
+	struct ctl_request *request = fake_request(reply, HEAD_PUT, "a1");
+
+	request->spec = spec_new(daemon.config);
+	ck_assert_ptr_nonnull(request->spec);
+	return request;
+}
+
+static void put(struct reply *reply)
+{
+	daemon_register(&daemon, put_request(reply));
+}
+
+static void delete_it(struct reply *reply)
+{
+	daemon_unregister(&daemon, fake_request(reply, HEAD_DELETE, "a1"));
+}
+
+/* Pauses the sandbox. */
+static void patch(struct reply *reply)
+{
+	struct ctl_request *request = fake_request(reply, HEAD_PATCH, "a1");
+
+	request->patch.has_paused = request->patch.paused = true;
+	daemon_patch(&daemon, request);
+}
+
+static void assert_answered(const struct reply *reply, int status)
+{
+	ck_assert_uint_eq(reply->answers, 1);
+	ck_assert_msg(reply->status == status, "%d instead of %d: %s", reply->status, status, reply->detail);
+}
+
+static struct sandbox *found(void)
+{
+	return registry_find(daemon.registry, "a1");
+}
+
+/* The sandbox a1, registered. */
+static void have_sandbox(void)
+{
+	struct reply reply;
+
+	put(&reply);
+	fake_made(0);
+	assert_answered(&reply, 201);
+}
+
+static void assert_nothing_left(void)
+{
+	ck_assert_ptr_null(found());
+	ck_assert_uint_eq(rooms.files, 0);
+	ck_assert_uint_eq(rooms.routes, 0);
+}
+
+START_TEST(put_is_answered_when_the_slot_is_made)
+{
+	struct reply reply;
+
+	put(&reply);
+	ck_assert_uint_eq(reply.answers, 0);
+	ck_assert_int_eq(found()->state, SANDBOX_CREATING);
+	fake_made(0);
+	assert_answered(&reply, 201);
+	ck_assert_int_eq(found()->state, SANDBOX_WAITING);
+	ck_assert_uint_eq(rooms.files, 1);
+}
+END_TEST
+
+START_TEST(put_of_the_same_is_answered_after_the_first)
+{
+	struct reply first, second;
+
+	put(&first);
+	put(&second);
+	ck_assert_uint_eq(second.answers, 0);
+	fake_made(0);
+	assert_answered(&first, 201);
+	assert_answered(&second, 200);
+}
+END_TEST
+
+static const struct {
+	int code, status;
+} failures[] = { { EIO, 500 }, { ENOMEM, 503 } };
+
+START_TEST(failed_put_is_answered_when_all_is_undone)
+{
+	struct reply reply;
+
+	put(&reply);
+	fake_made(failures[_i].code);
+	ck_assert_uint_eq(reply.answers, 0);
+	fake_closed();
+	assert_answered(&reply, failures[_i].status);
+	assert_nothing_left();
+}
+END_TEST
+
+START_TEST(put_that_a_stop_cancels_is_answered_at_once)
+{
+	struct reply reply;
+
+	put(&reply);
+	daemon_become(&daemon, DAEMON_STOPPING);
+	fake_made(ECANCELED);
+	assert_answered(&reply, 503);
+	fake_closed();
+	assert_nothing_left();
+}
+END_TEST
+
+START_TEST(put_without_a_file_is_undone)
+{
+	struct reply reply;
+
+	rooms.store_error = EIO;
+	put(&reply);
+	fake_closed();
+	assert_answered(&reply, 500);
+	assert_nothing_left();
+}
+END_TEST
+
+START_TEST(put_on_a_foreign_slot_goes_to_another)
+{
+	struct reply reply;
+
+	put(&reply);
+	unsigned foreign = found()->slot;
+	fake_made(EEXIST);
+	fake_closed();
+	ck_assert_uint_eq(reply.answers, 0);
+	ck_assert_uint_ne(found()->slot, foreign);
+	fake_made(0);
+	assert_answered(&reply, 201);
+	ck_assert_uint_eq(rooms.routes, 1);
+}
+END_TEST
+
+START_TEST(put_of_one_that_failed_goes_on_with_the_next)
+{
+	struct reply first, second;
+
+	put(&first);
+	put(&second);
+	fake_made(EIO);
+	fake_closed();
+	assert_answered(&first, 500);
+	ck_assert_uint_eq(second.answers, 0);
+	fake_made(0);
+	assert_answered(&second, 201);
+}
+END_TEST
+
+START_TEST(delete_is_answered_when_all_is_gone)
+{
+	struct reply reply;
+
+	have_sandbox();
+	delete_it(&reply);
+	ck_assert_int_eq(found()->state, SANDBOX_DRAINING);
+	fake_closed();
+	fake_destroyed(0);
+	assert_answered(&reply, 204);
+	assert_nothing_left();
+}
+END_TEST
+
+START_TEST(second_delete_is_answered_with_the_first)
+{
+	struct reply first, second;
+
+	have_sandbox();
+	delete_it(&first);
+	delete_it(&second);
+	fake_closed();
+	fake_destroyed(0);
+	assert_answered(&first, 204);
+	assert_answered(&second, 204);
+	assert_nothing_left();
+}
+END_TEST
+
+START_TEST(second_delete_needs_no_memory)
+{
+	struct reply first, second;
+	struct ctl_request *request;
+
+	have_sandbox();
+	request = fake_request(&second, HEAD_DELETE, "a1");
+	delete_it(&first);
+	fake_no_memory_after(0, true);
+	daemon_unregister(&daemon, request);
+	ck_assert(!fake_memory());
+	fake_closed();
+	fake_destroyed(0);
+	assert_answered(&first, 204);
+	assert_answered(&second, 204);
+}
+END_TEST
+
+START_TEST(failed_delete_answers_both)
+{
+	struct reply first, second, third;
+
+	have_sandbox();
+	delete_it(&first);
+	delete_it(&second);
+	fake_closed();
+	fake_destroyed(EBUSY);
+	assert_answered(&first, 500);
+	assert_answered(&second, 500);
+	ck_assert_int_eq(found()->state, SANDBOX_FAILED);
+	/* And again: its route is gone already. */
+	delete_it(&third);
+	fake_destroyed(0);
+	assert_answered(&third, 204);
+	assert_nothing_left();
+}
+END_TEST
+
+START_TEST(delete_with_a_drain_is_answered_at_once)
+{
+	struct reply reply;
+	struct ctl_request *request;
+
+	have_sandbox();
+	request = fake_request(&reply, HEAD_DELETE, "a1");
+	request->target.has_drain = true;
+	daemon_unregister(&daemon, request);
+	assert_answered(&reply, 202);
+	fake_closed();
+	fake_destroyed(0);
+	assert_nothing_left();
+}
+END_TEST
+
+START_TEST(delete_during_a_put_waits_for_it)
+{
+	struct reply first, second;
+
+	put(&first);
+	delete_it(&second);
+	fake_made(0);
+	assert_answered(&first, 201);
+	ck_assert_uint_eq(second.answers, 0);
+	fake_closed();
+	fake_destroyed(0);
+	assert_answered(&second, 204);
+	assert_nothing_left();
+}
+END_TEST
+
+START_TEST(delete_of_a_put_that_failed_finds_nothing)
+{
+	struct reply first, second;
+
+	put(&first);
+	delete_it(&second);
+	fake_made(EIO);
+	fake_closed();
+	assert_answered(&first, 500);
+	assert_answered(&second, 404);
+}
+END_TEST
+
+START_TEST(patch_is_answered_when_it_is_in_force)
+{
+	struct reply reply;
+
+	have_sandbox();
+	patch(&reply);
+	assert_answered(&reply, 200);
+	ck_assert_int_eq(found()->state, SANDBOX_PAUSED);
+}
+END_TEST
+
+START_TEST(patch_during_a_put_waits_for_it)
+{
+	struct reply first, second;
+
+	put(&first);
+	patch(&second);
+	ck_assert_uint_eq(second.answers, 0);
+	fake_made(0);
+	assert_answered(&first, 201);
+	assert_answered(&second, 200);
+}
+END_TEST
+
+START_TEST(patch_of_what_is_not_there_is_refused)
+{
+	struct reply reply;
+
+	patch(&reply);
+	assert_answered(&reply, 404);
+}
+END_TEST
+
+START_TEST(changes_are_refused_while_the_daemon_stops)
+{
+	struct reply first, second;
+
+	have_sandbox();
+	daemon_become(&daemon, DAEMON_STOPPING);
+	patch(&first);
+	assert_answered(&first, 503);
+	daemon_register(&daemon, fake_request(&second, HEAD_PUT, "b2"));
+	assert_answered(&second, 503);
+}
+END_TEST
+
+START_TEST(one_still_owed_is_refused_with_its_tenant)
+{
+	struct reply reply;
+
+	put(&reply);
+	teardown();
+	assert_answered(&reply, 503);
+	setup();
+}
+END_TEST
+
+/* Brings whatever is under way to its end. */
+static void settle(void)
+{
+	while (rooms.closing || rooms.making || rooms.destroying || rooms.updating) {
+		if (rooms.closing)
+			fake_closed();
+		else if (rooms.making)
+			fake_made(0);
+		else if (rooms.destroying)
+			fake_destroyed(0);
+		else
+			fake_updated(0);
+	}
+}
+
+/* Each allocation of a PUT, one after the other, fails. */
+START_TEST(put_that_finds_no_memory_is_503)
+{
+	for (size_t count = 0;; count++) {
+		struct reply reply, again;
+		struct ctl_request *request = put_request(&reply);
+
+		fake_no_memory_after(count, _i);
+		daemon_register(&daemon, request);
+		bool failed = fake_memory();
+		settle();
+		assert_answered(&reply, failed ? 503 : 201);
+		if (!failed)
+			break;
+		assert_nothing_left();
+		/* And nothing is broken. */
+		put(&again);
+		settle();
+		assert_answered(&again, 201);
+		delete_it(&again);
+		settle();
+		assert_answered(&again, 204);
+	}
+}
+END_TEST
+
+START_TEST(patch_that_finds_no_memory_is_503)
+{
+	have_sandbox();
+	for (size_t count = 0;; count++) {
+		struct reply reply;
+		struct ctl_request *request = fake_request(&reply, HEAD_PATCH, "a1");
+
+		request->patch.has_paused = request->patch.paused = true;
+		fake_no_memory_after(count, _i);
+		daemon_patch(&daemon, request);
+		bool failed = fake_memory();
+		settle();
+		assert_answered(&reply, failed ? 503 : 200);
+		ck_assert_int_eq(found()->paused, !failed);
+		if (!failed)
+			break;
+	}
+}
+END_TEST
+
+static void add_tests(TCase *flow)
+{
+	tcase_add_test(flow, put_is_answered_when_the_slot_is_made);
+	tcase_add_test(flow, put_of_the_same_is_answered_after_the_first);
+	tcase_add_loop_test(flow, failed_put_is_answered_when_all_is_undone, 0, 2);
+	tcase_add_test(flow, put_that_a_stop_cancels_is_answered_at_once);
+	tcase_add_test(flow, put_without_a_file_is_undone);
+	tcase_add_test(flow, put_on_a_foreign_slot_goes_to_another);
+	tcase_add_test(flow, put_of_one_that_failed_goes_on_with_the_next);
+	tcase_add_test(flow, delete_is_answered_when_all_is_gone);
+	tcase_add_test(flow, second_delete_is_answered_with_the_first);
+	tcase_add_test(flow, second_delete_needs_no_memory);
+	tcase_add_test(flow, failed_delete_answers_both);
+	tcase_add_test(flow, delete_with_a_drain_is_answered_at_once);
+	tcase_add_test(flow, delete_during_a_put_waits_for_it);
+	tcase_add_test(flow, delete_of_a_put_that_failed_finds_nothing);
+	tcase_add_test(flow, patch_is_answered_when_it_is_in_force);
+	tcase_add_test(flow, patch_during_a_put_waits_for_it);
+	tcase_add_test(flow, patch_of_what_is_not_there_is_refused);
+	tcase_add_test(flow, changes_are_refused_while_the_daemon_stops);
+	tcase_add_test(flow, one_still_owed_is_refused_with_its_tenant);
+	tcase_add_loop_test(flow, put_that_finds_no_memory_is_503, 0, 2);
+	tcase_add_loop_test(flow, patch_that_finds_no_memory_is_503, 0, 2);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("flow");
+	TCase *flow = tcase_create("flow");
+
+	tcase_add_checked_fixture(flow, setup, teardown);
+	add_tests(flow);
+	suite_add_tcase(suite, flow);
+	return run_suite(suite);
+}
