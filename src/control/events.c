@@ -54,18 +54,18 @@ struct events {
 	struct timer heartbeat;
 };
 
-static uint64_t oldest_seq(const struct events *events)
+static uint64_t events_oldest_seq(const struct events *events)
 {
 	return events->last_seq > EVENTS_KEPT ? events->last_seq - EVENTS_KEPT + 1 : 1;
 }
 
-static struct event_line *line_at(struct events *events, uint64_t seq)
+static struct event_line *events_line_at(struct events *events, uint64_t seq)
 {
 	return &events->ring[seq % EVENTS_KEPT];
 }
 
 /* Now, with milliseconds: durations between events are what readers want to know. */
-static void format_now(char text[static TIME_SIZE])
+static void events_format_now(char text[static TIME_SIZE])
 {
 	char seconds[CLOCK_TEXT_SIZE];
 	int64_t now = clock_wall_ms();
@@ -76,13 +76,13 @@ static void format_now(char text[static TIME_SIZE])
 }
 
 /* A line of its own, to be freed; NULL for lack of memory. FIELDS is taken over. */
-static char *make_line(struct events *events, uint64_t seq, const char *type, const char *id, json_t *fields,
-		       size_t *length)
+static char *events_make_line(struct events *events, uint64_t seq, const char *type, const char *id, json_t *fields,
+			      size_t *length)
 {
 	char now[TIME_SIZE];
 	json_t *event = json_object();
 
-	format_now(now);
+	events_format_now(now);
 	json_object_set_new(event, "seq", json_integer((json_int_t)seq));
 	json_object_set_new(event, "boot", json_string(events->boot));
 	json_object_set_new(event, "time", json_string(now));
@@ -101,18 +101,18 @@ static char *make_line(struct events *events, uint64_t seq, const char *type, co
 	return text;
 }
 
-static void add_line(struct events *events, struct evbuffer *out, const char *type, const char *id, json_t *fields,
-		     uint64_t seq)
+static void events_add_line(struct events *events, struct evbuffer *out, const char *type, const char *id,
+			    json_t *fields, uint64_t seq)
 {
 	size_t length;
-	char *text = make_line(events, seq, type, id, fields, &length);
+	char *text = events_make_line(events, seq, type, id, fields, &length);
 
 	if (text)
 		evbuffer_add(out, text, length);
 	free(text);
 }
 
-static void reader_free(struct event_reader *reader)
+static void events_reader_free(struct event_reader *reader)
 {
 	TAILQ_REMOVE(&reader->events->readers, reader, next);
 	reader->events->reader_count--;
@@ -121,13 +121,13 @@ static void reader_free(struct event_reader *reader)
 	free(reader);
 }
 
-static void on_reader_gone(void *context)
+static void events_on_reader_gone(void *context)
 {
-	reader_free(context);
+	events_reader_free(context);
 }
 
 /* The next of the snapshot, or its end. */
-static void tell_snapshot(struct event_reader *reader, struct evbuffer *out)
+static void events_tell_snapshot(struct event_reader *reader, struct evbuffer *out)
 {
 	struct events *events = reader->events;
 	struct sandbox *sandbox = registry_next(events->registry, reader->slot);
@@ -139,31 +139,31 @@ static void tell_snapshot(struct event_reader *reader, struct evbuffer *out)
 		reader->slot = sandbox->slot;
 	}
 	if (!sandbox) {
-		add_line(events, out, "snapshot-end", NULL, NULL, reader->next_seq - 1);
+		events_add_line(events, out, "snapshot-end", NULL, NULL, reader->next_seq - 1);
 		reader->in_snapshot = false;
 		return;
 	}
 	json_t *fields = json_pack("{s:s, s:i, s:o}", "state", sandbox_state_name(sandbox->state), "slot",
 				   (int)sandbox->slot, "object", events->show(events->context, sandbox));
-	add_line(events, out, "snapshot", sandbox->id, fields, reader->next_seq - 1);
+	events_add_line(events, out, "snapshot", sandbox->id, fields, reader->next_seq - 1);
 }
 
 /* The next event. False: there is none, or the reader is too far behind. */
-static bool tell_event(struct event_reader *reader, struct evbuffer *out, bool *overtaken)
+static bool events_tell_event(struct event_reader *reader, struct evbuffer *out, bool *overtaken)
 {
 	struct events *events = reader->events;
 
-	*overtaken = reader->next_seq < oldest_seq(events);
+	*overtaken = reader->next_seq < events_oldest_seq(events);
 	if (*overtaken || reader->next_seq > events->last_seq)
 		return false;
-	const struct event_line *line = line_at(events, reader->next_seq++);
+	const struct event_line *line = events_line_at(events, reader->next_seq++);
 	if (line->text && (!*reader->id || !strcmp(reader->id, line->id)))
 		evbuffer_add(out, line->text, line->length);
 	return true;
 }
 
 /* Gives the reader what there is, as far as it takes it. May free it. */
-static void reader_pump(struct event_reader *reader)
+static void events_reader_pump(struct event_reader *reader)
 {
 	size_t pending = reply_pending(reader->reply);
 	struct evbuffer *out = evbuffer_new();
@@ -173,25 +173,25 @@ static void reader_pump(struct event_reader *reader)
 		return;
 	while (pending + evbuffer_get_length(out) < PENDING_MAX) {
 		if (reader->in_snapshot)
-			tell_snapshot(reader, out);
-		else if (!tell_event(reader, out, &overtaken))
+			events_tell_snapshot(reader, out);
+		else if (!events_tell_event(reader, out, &overtaken))
 			break;
 	}
 	if (overtaken)
-		add_line(reader->events, out, "overflow", NULL, NULL, reader->events->last_seq);
+		events_add_line(reader->events, out, "overflow", NULL, NULL, reader->events->last_seq);
 	if (evbuffer_get_length(out))
 		reply_write(reader->reply, out);
 	evbuffer_free(out);
 	if (overtaken)
-		reader_free(reader);
+		events_reader_free(reader);
 }
 
-static void on_drained(void *context)
+static void events_on_drained(void *context)
 {
-	reader_pump(context);
+	events_reader_pump(context);
 }
 
-static void on_heartbeat(void *context)
+static void events_on_heartbeat(void *context)
 {
 	struct events *events = context;
 	struct event_reader *reader;
@@ -200,7 +200,7 @@ static void on_heartbeat(void *context)
 	{
 		struct evbuffer *out = evbuffer_new();
 		if (out && !reader->in_snapshot && reply_pending(reader->reply) < PENDING_MAX) {
-			add_line(events, out, "heartbeat", NULL, NULL, events->last_seq);
+			events_add_line(events, out, "heartbeat", NULL, NULL, events->last_seq);
 			reply_write(reader->reply, out);
 		}
 		if (out)
@@ -226,7 +226,7 @@ struct events *events_new(struct event_base *base, struct registry *registry, ev
 	events->show = show;
 	events->context = context;
 	TAILQ_INIT(&events->readers);
-	if (timer_init(&events->heartbeat, base, on_heartbeat, events, err) < 0) {
+	if (timer_init(&events->heartbeat, base, events_on_heartbeat, events, err) < 0) {
 		free(events);
 		return NULL;
 	}
@@ -239,7 +239,7 @@ void events_free(struct events *events)
 	if (!events)
 		return;
 	while (!TAILQ_EMPTY(&events->readers))
-		reader_free(TAILQ_FIRST(&events->readers));
+		events_reader_free(TAILQ_FIRST(&events->readers));
 	timer_free(&events->heartbeat);
 	for (size_t i = 0; i < EVENTS_KEPT; i++)
 		free(events->ring[i].text);
@@ -248,15 +248,15 @@ void events_free(struct events *events)
 
 void events_add(struct events *events, const char *type, const char *id, json_t *fields)
 {
-	struct event_line *line = line_at(events, ++events->last_seq);
+	struct event_line *line = events_line_at(events, ++events->last_seq);
 	struct event_reader *reader, *next;
 
 	free(line->text);
-	line->text = make_line(events, events->last_seq, type, id, fields, &line->length);
+	line->text = events_make_line(events, events->last_seq, type, id, fields, &line->length);
 	snprintf(line->id, sizeof(line->id), "%s", id ? id : "");
 	TAILQ_FOREACH_SAFE(reader, &events->readers, next, next)
 	if (reply_pending(reader->reply) < PENDING_MAX)
-		reader_pump(reader);
+		events_reader_pump(reader);
 }
 
 void events_stream(struct events *events, struct ctl_request *request)
@@ -271,7 +271,7 @@ void events_stream(struct events *events, struct ctl_request *request)
 		return;
 	}
 	bool resume = target->has_since && !strcmp(target->boot, events->boot) && target->since <= events->last_seq &&
-		      target->since + 1 >= oldest_seq(events);
+		      target->since + 1 >= events_oldest_seq(events);
 	reader->events = events;
 	snprintf(reader->id, sizeof(reader->id), "%s", target->sandbox);
 	reader->in_snapshot = !resume;
@@ -279,7 +279,7 @@ void events_stream(struct events *events, struct ctl_request *request)
 	reader->reply = ctl_request_release(request);
 	TAILQ_INSERT_TAIL(&events->readers, reader, next);
 	events->reader_count++;
-	reply_stream(reader->reply, "application/x-ndjson", on_drained, reader);
-	reply_on_gone(reader->reply, on_reader_gone, reader);
-	reader_pump(reader);
+	reply_stream(reader->reply, "application/x-ndjson", events_on_drained, reader);
+	reply_on_gone(reader->reply, events_on_reader_gone, reader);
+	events_reader_pump(reader);
 }

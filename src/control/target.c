@@ -50,7 +50,7 @@ static const struct {
 
 enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
 
-static int hex_digit(char c)
+static int ctl_target_hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -63,16 +63,17 @@ static int hex_digit(char c)
  * Decodes %XX (and + as a blank where PLUS). The length of what is now in TEXT, terminated; -1: a broken escape, a NUL, or longer
  * than SIZE allows.
  */
-static int decode(const char *from, size_t length, bool plus, char *text, size_t size)
+static int ctl_target_decode(const char *from, size_t length, bool plus, char *text, size_t size)
 {
 	size_t out = 0;
 
 	for (size_t i = 0; i < length; i++) {
 		char c = from[i];
 		if (c == '%') {
-			if (length - i < 3 || hex_digit(from[i + 1]) < 0 || hex_digit(from[i + 2]) < 0)
+			if (length - i < 3 || ctl_target_hex_digit(from[i + 1]) < 0 ||
+			    ctl_target_hex_digit(from[i + 2]) < 0)
 				return -1;
-			c = (char)(hex_digit(from[i + 1]) * 16 + hex_digit(from[i + 2]));
+			c = (char)(ctl_target_hex_digit(from[i + 1]) * 16 + ctl_target_hex_digit(from[i + 2]));
 			i += 2;
 		} else if (c == '+' && plus) {
 			c = ' ';
@@ -85,13 +86,13 @@ static int decode(const char *from, size_t length, bool plus, char *text, size_t
 	return (int)out;
 }
 
-static int refuse(struct problem *problem, const char *name, const char *value, const char *allowed)
+static int ctl_target_refuse(struct problem *problem, const char *name, const char *value, const char *allowed)
 {
 	return problem_set(problem, PROBLEM_BAD_REQUEST, name, "%s=%.100s: allowed is %s", name, value, allowed);
 }
 
 /* A decimal number of at most MAXIMUM; -1 for anything else. */
-static int64_t read_number(const char *value, uint64_t maximum)
+static int64_t ctl_target_read_number(const char *value, uint64_t maximum)
 {
 	uint64_t number = 0;
 
@@ -105,16 +106,16 @@ static int64_t read_number(const char *value, uint64_t maximum)
 	return number > maximum ? -1 : (int64_t)number;
 }
 
-static int read_state(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_state(struct ctl_target *route, const char *value, struct problem *problem)
 {
 	if (sandbox_state_parse(value, &route->state) < 0)
-		return refuse(problem, "state", value,
-			      "creating, waiting, attached, ready, detached, paused, draining or failed");
+		return ctl_target_refuse(problem, "state", value,
+					 "creating, waiting, attached, ready, detached, paused, draining or failed");
 	route->has_state = true;
 	return 0;
 }
 
-static int read_label(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_label(struct ctl_target *route, const char *value, struct problem *problem)
 {
 	const char *equals = strchr(value, '=');
 
@@ -122,7 +123,7 @@ static int read_label(struct ctl_target *route, const char *value, struct proble
 		return problem_set(problem, PROBLEM_BAD_REQUEST, "label", "more than %d labels", CTL_TARGET_LABELS_MAX);
 	if (!equals || equals == value || equals - value > SPEC_LABEL_KEY_MAX ||
 	    strlen(equals + 1) > SPEC_LABEL_VALUE_MAX)
-		return refuse(problem, "label", value, "KEY=VALUE");
+		return ctl_target_refuse(problem, "label", value, "KEY=VALUE");
 
 	struct ctl_label *label = &route->labels[route->label_count++];
 	snprintf(label->key, sizeof(label->key), "%.*s", (int)(equals - value), value);
@@ -130,91 +131,91 @@ static int read_label(struct ctl_target *route, const char *value, struct proble
 	return 0;
 }
 
-static int read_wait(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_wait(struct ctl_target *route, const char *value, struct problem *problem)
 {
 	enum sandbox_state state;
 
 	if (sandbox_state_parse(value, &state) < 0 || !(state == SANDBOX_ATTACHED || state == SANDBOX_READY ||
 							state == SANDBOX_DETACHED || state == SANDBOX_PAUSED))
-		return refuse(problem, "wait", value, "attached, ready, detached or paused");
+		return ctl_target_refuse(problem, "wait", value, "attached, ready, detached or paused");
 	route->has_wait = true;
 	route->wait = state;
 	return 0;
 }
 
-static int read_timeout(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_timeout(struct ctl_target *route, const char *value, struct problem *problem)
 {
-	int64_t seconds = read_number(value, CTL_TARGET_WAIT_MAX_S);
+	int64_t seconds = ctl_target_read_number(value, CTL_TARGET_WAIT_MAX_S);
 
 	if (seconds < 0)
-		return refuse(problem, "timeout", value, "a whole number of seconds from 0 to 300");
+		return ctl_target_refuse(problem, "timeout", value, "a whole number of seconds from 0 to 300");
 	route->timeout_s = (unsigned)seconds;
 	return 0;
 }
 
-static int read_drain(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_drain(struct ctl_target *route, const char *value, struct problem *problem)
 {
-	int64_t seconds = read_number(value, CTL_TARGET_DRAIN_MAX_S);
+	int64_t seconds = ctl_target_read_number(value, CTL_TARGET_DRAIN_MAX_S);
 
 	if (seconds < 0)
-		return refuse(problem, "drain", value, "a whole number of seconds from 0 to 3600");
+		return ctl_target_refuse(problem, "drain", value, "a whole number of seconds from 0 to 3600");
 	route->has_drain = true;
 	route->drain_s = (unsigned)seconds;
 	return 0;
 }
 
-static int read_since(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_since(struct ctl_target *route, const char *value, struct problem *problem)
 {
-	int64_t since = read_number(value, INT64_MAX);
+	int64_t since = ctl_target_read_number(value, INT64_MAX);
 
 	if (since < 0)
-		return refuse(problem, "since", value, "the seq of an event");
+		return ctl_target_refuse(problem, "since", value, "the seq of an event");
 	route->has_since = true;
 	route->since = (uint64_t)since;
 	return 0;
 }
 
-static int read_boot(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_boot(struct ctl_target *route, const char *value, struct problem *problem)
 {
 	if (!*value || strlen(value) > CTL_TARGET_BOOT_MAX)
-		return refuse(problem, "boot", value, "the boot of an event");
+		return ctl_target_refuse(problem, "boot", value, "the boot of an event");
 	snprintf(route->boot, sizeof(route->boot), "%s", value);
 	return 0;
 }
 
-static int read_sandbox(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_sandbox(struct ctl_target *route, const char *value, struct problem *problem)
 {
 	if (!sandbox_id_is_valid(value))
-		return refuse(problem, "sandbox", value, "an id: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}");
+		return ctl_target_refuse(problem, "sandbox", value, "an id: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}");
 	snprintf(route->sandbox, sizeof(route->sandbox), "%s", value);
 	return 0;
 }
 
-static int read_dest(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_dest(struct ctl_target *route, const char *value, struct problem *problem)
 {
 	if (ipv4_parse(value, &route->destination) < 0)
-		return refuse(problem, "dest", value, "an IPv4 address");
+		return ctl_target_refuse(problem, "dest", value, "an IPv4 address");
 	return 0;
 }
 
-static int read_port(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_port(struct ctl_target *route, const char *value, struct problem *problem)
 {
-	int64_t port = read_number(value, UINT16_MAX);
+	int64_t port = ctl_target_read_number(value, UINT16_MAX);
 
 	if (port < 1)
-		return refuse(problem, "port", value, "a port from 1 to 65535");
+		return ctl_target_refuse(problem, "port", value, "a port from 1 to 65535");
 	route->port = (uint16_t)port;
 	return 0;
 }
 
-static int read_proto(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_proto(struct ctl_target *route, const char *value, struct problem *problem)
 {
 	if (!strcmp(value, proto_name(PROTO_TCP)))
 		route->proto = PROTO_TCP;
 	else if (!strcmp(value, proto_name(PROTO_UDP)))
 		route->proto = PROTO_UDP;
 	else
-		return refuse(problem, "proto", value, "tcp or udp");
+		return ctl_target_refuse(problem, "proto", value, "tcp or udp");
 	return 0;
 }
 
@@ -223,24 +224,24 @@ static const struct {
 	enum param bit;
 	int (*read)(struct ctl_target *route, const char *value, struct problem *problem);
 } params[] = {
-	{ "state", PARAM_STATE, read_state }, { "label", PARAM_LABEL, read_label },
-	{ "wait", PARAM_WAIT, read_wait },    { "timeout", PARAM_TIMEOUT, read_timeout },
-	{ "drain", PARAM_DRAIN, read_drain }, { "since", PARAM_SINCE, read_since },
-	{ "boot", PARAM_BOOT, read_boot },    { "sandbox", PARAM_SANDBOX, read_sandbox },
-	{ "dest", PARAM_DEST, read_dest },    { "port", PARAM_PORT, read_port },
-	{ "proto", PARAM_PROTO, read_proto },
+	{ "state", PARAM_STATE, ctl_target_read_state }, { "label", PARAM_LABEL, ctl_target_read_label },
+	{ "wait", PARAM_WAIT, ctl_target_read_wait },    { "timeout", PARAM_TIMEOUT, ctl_target_read_timeout },
+	{ "drain", PARAM_DRAIN, ctl_target_read_drain }, { "since", PARAM_SINCE, ctl_target_read_since },
+	{ "boot", PARAM_BOOT, ctl_target_read_boot },    { "sandbox", PARAM_SANDBOX, ctl_target_read_sandbox },
+	{ "dest", PARAM_DEST, ctl_target_read_dest },    { "port", PARAM_PORT, ctl_target_read_port },
+	{ "proto", PARAM_PROTO, ctl_target_read_proto },
 };
 
 /* One NAME=VALUE. *SEEN: the parameters that came before. */
-static int read_param(const char *text, size_t length, unsigned allowed, unsigned *seen, struct ctl_target *route,
-		      struct problem *problem)
+static int ctl_target_read_param(const char *text, size_t length, unsigned allowed, unsigned *seen,
+				 struct ctl_target *route, struct problem *problem)
 {
 	enum { NAME_SIZE = 64, VALUE_SIZE = SPEC_LABEL_KEY_MAX + SPEC_LABEL_VALUE_MAX + 2 };
 	char name[NAME_SIZE], value[VALUE_SIZE];
 	const char *equals = memchr(text, '=', length);
 	size_t name_length = equals ? (size_t)(equals - text) : length;
 
-	if (decode(text, name_length, true, name, sizeof(name)) < 1)
+	if (ctl_target_decode(text, name_length, true, name, sizeof(name)) < 1)
 		return problem_set(problem, PROBLEM_BAD_REQUEST, NULL, "a query parameter has no readable name");
 	for (size_t i = 0; i < sizeof(params) / sizeof(params[0]); i++) {
 		if (strcmp(params[i].name, name) != 0 || !(allowed & params[i].bit))
@@ -248,22 +249,22 @@ static int read_param(const char *text, size_t length, unsigned allowed, unsigne
 		if ((*seen & params[i].bit) && params[i].bit != PARAM_LABEL)
 			return problem_set(problem, PROBLEM_BAD_REQUEST, name, "%s is given twice", name);
 		*seen |= params[i].bit;
-		if (!equals || decode(equals + 1, length - name_length - 1, true, value, sizeof(value)) < 0)
+		if (!equals || ctl_target_decode(equals + 1, length - name_length - 1, true, value, sizeof(value)) < 0)
 			return problem_set(problem, PROBLEM_BAD_REQUEST, name, "%s has no readable value", name);
 		return params[i].read(route, value, problem);
 	}
 	return problem_set(problem, PROBLEM_BAD_REQUEST, name, "unknown query parameter %s", name);
 }
 
-static int read_query(const char *query, size_t length, unsigned allowed, struct ctl_target *route,
-		      struct problem *problem)
+static int ctl_target_read_query(const char *query, size_t length, unsigned allowed, struct ctl_target *route,
+				 struct problem *problem)
 {
 	unsigned seen = 0;
 
 	for (size_t at = 0; at < length;) {
 		const char *end = memchr(query + at, '&', length - at);
 		size_t taken = end ? (size_t)(end - query) - at : length - at;
-		if (taken && read_param(query + at, taken, allowed, &seen, route, problem) < 0)
+		if (taken && ctl_target_read_param(query + at, taken, allowed, &seen, route, problem) < 0)
 			return -1;
 		at += taken + 1;
 	}
@@ -278,7 +279,7 @@ static int read_query(const char *query, size_t length, unsigned allowed, struct
 	return 0;
 }
 
-static int find_fixed(const char *path, size_t length, struct ctl_target *route)
+static int ctl_target_find_fixed(const char *path, size_t length, struct ctl_target *route)
 {
 	for (size_t i = 0; i < ROUTES; i++) {
 		if (routes[i].of_sandbox || strlen(routes[i].path) != length || memcmp(routes[i].path, path, length))
@@ -289,13 +290,14 @@ static int find_fixed(const char *path, size_t length, struct ctl_target *route)
 	return -1;
 }
 
-static int find_sandbox(const char *rest, size_t length, struct ctl_target *route, struct problem *problem)
+static int ctl_target_find_sandbox(const char *rest, size_t length, struct ctl_target *route, struct problem *problem)
 {
 	const char *slash = memchr(rest, '/', length);
 	size_t id_length = slash ? (size_t)(slash - rest) : length;
 	size_t tail_length = length - id_length;
 
-	if (decode(rest, id_length, false, route->id, sizeof(route->id)) < 0 || !sandbox_id_is_valid(route->id)) {
+	if (ctl_target_decode(rest, id_length, false, route->id, sizeof(route->id)) < 0 ||
+	    !sandbox_id_is_valid(route->id)) {
 		route->id[0] = '\0';
 		return problem_set(problem, PROBLEM_BAD_REQUEST, "id",
 				   "an id is 1 to 64 of A-Z a-z 0-9 _ . - and begins with a letter or a digit");
@@ -310,7 +312,7 @@ static int find_sandbox(const char *rest, size_t length, struct ctl_target *rout
 	return problem_set(problem, PROBLEM_NOT_FOUND, NULL, "no such path");
 }
 
-static unsigned method_bit(enum head_method method)
+static unsigned ctl_target_method_bit(enum head_method method)
 {
 	switch (method) {
 	case HEAD_GET:
@@ -329,7 +331,7 @@ static unsigned method_bit(enum head_method method)
 	return 0;
 }
 
-static unsigned allowed_params(const struct ctl_target *route, enum head_method method)
+static unsigned ctl_target_allowed_params(const struct ctl_target *route, enum head_method method)
 {
 	if (method == HEAD_GET || method == HEAD_HEAD)
 		return routes[route->kind].params;
@@ -347,16 +349,17 @@ int ctl_target_parse(enum head_method method, const char *target, size_t length,
 	memset(route, 0, sizeof(*route));
 	route->timeout_s = CTL_TARGET_WAIT_DEFAULT_S;
 	if (path_length >= PREFIX_LENGTH && !memcmp(target, prefix, PREFIX_LENGTH)) {
-		if (find_sandbox(target + PREFIX_LENGTH, path_length - PREFIX_LENGTH, route, problem) < 0)
+		if (ctl_target_find_sandbox(target + PREFIX_LENGTH, path_length - PREFIX_LENGTH, route, problem) < 0)
 			return -1;
-	} else if (find_fixed(target, path_length, route) < 0) {
+	} else if (ctl_target_find_fixed(target, path_length, route) < 0) {
 		return problem_set(problem, PROBLEM_NOT_FOUND, NULL, "no such path");
 	}
-	if (!(routes[route->kind].methods & method_bit(method)))
+	if (!(routes[route->kind].methods & ctl_target_method_bit(method)))
 		return problem_set(problem, PROBLEM_NOT_ALLOWED, NULL, "allowed here: %s", routes[route->kind].allow);
 	if (!question)
-		return read_query("", 0, allowed_params(route, method), route, problem);
-	return read_query(question + 1, length - path_length - 1, allowed_params(route, method), route, problem);
+		return ctl_target_read_query("", 0, ctl_target_allowed_params(route, method), route, problem);
+	return ctl_target_read_query(question + 1, length - path_length - 1, ctl_target_allowed_params(route, method),
+				     route, problem);
 }
 
 const char *ctl_target_allow(const struct ctl_target *route)

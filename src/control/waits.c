@@ -35,7 +35,7 @@ struct waits {
 
 enum outcome { OUTCOME_PARKED, OUTCOME_MET, OUTCOME_IMPOSSIBLE };
 
-static enum outcome outcome_of(enum sandbox_state state, enum sandbox_state wanted)
+static enum outcome waits_outcome_of(enum sandbox_state state, enum sandbox_state wanted)
 {
 	if (state == wanted || (wanted == SANDBOX_ATTACHED && state == SANDBOX_READY))
 		return OUTCOME_MET;
@@ -44,7 +44,7 @@ static enum outcome outcome_of(enum sandbox_state state, enum sandbox_state want
 	return OUTCOME_PARKED;
 }
 
-static void refuse(struct reply *reply, enum problem_kind kind, const char *detail)
+static void waits_refuse(struct reply *reply, enum problem_kind kind, const char *detail)
 {
 	struct problem problem;
 
@@ -53,7 +53,7 @@ static void refuse(struct reply *reply, enum problem_kind kind, const char *deta
 }
 
 /* Takes the waiter off the list; its reply is the caller's to answer now. */
-static struct reply *waiter_release(struct waiter *waiter)
+static struct reply *waits_release(struct waiter *waiter)
 {
 	struct reply *reply = waiter->reply;
 
@@ -65,23 +65,24 @@ static struct reply *waiter_release(struct waiter *waiter)
 	return reply;
 }
 
-static void on_timeout(void *context)
+static void waits_on_timeout(void *context)
 {
 	struct waiter *waiter = context;
 	char detail[160];
 
 	snprintf(detail, sizeof(detail), "not %s within %u s: it is %s", sandbox_state_name(waiter->wanted),
 		 waiter->timeout_s, sandbox_state_name(waiter->last));
-	refuse(waiter_release(waiter), PROBLEM_TIMEOUT, detail);
+	waits_refuse(waits_release(waiter), PROBLEM_TIMEOUT, detail);
 }
 
-static void on_client_gone(void *context)
+static void waits_on_client_gone(void *context)
 {
-	refuse(waiter_release(context), PROBLEM_GONE, "the client went away"); /* frees the reply; nobody reads it */
+	waits_refuse(waits_release(context), PROBLEM_GONE,
+		     "the client went away"); /* frees the reply; nobody reads it */
 }
 
-static void answer_outcome(struct waits *waits, struct sandbox *sandbox, enum outcome outcome,
-			   enum sandbox_state wanted, struct reply *reply)
+static void waits_answer_outcome(struct waits *waits, struct sandbox *sandbox, enum outcome outcome,
+				 enum sandbox_state wanted, struct reply *reply)
 {
 	char detail[384];
 
@@ -91,12 +92,12 @@ static void answer_outcome(struct waits *waits, struct sandbox *sandbox, enum ou
 		if (shown)
 			reply_json(reply, 200, shown);
 		else
-			refuse(reply, PROBLEM_UNAVAILABLE, "out of memory");
+			waits_refuse(reply, PROBLEM_UNAVAILABLE, "out of memory");
 		return;
 	}
 	snprintf(detail, sizeof(detail), "it will not be %s: it is %s%s%s", sandbox_state_name(wanted),
 		 sandbox_state_name(sandbox->state), *sandbox->reason ? ": " : "", sandbox->reason);
-	refuse(reply, PROBLEM_CONFLICT, detail);
+	waits_refuse(reply, PROBLEM_CONFLICT, detail);
 }
 
 struct waits *waits_new(struct event_base *base, waits_show *show, void *context)
@@ -115,7 +116,7 @@ struct waits *waits_new(struct event_base *base, waits_show *show, void *context
 void waits_stop(struct waits *waits)
 {
 	while (!LIST_EMPTY(&waits->list))
-		refuse(waiter_release(LIST_FIRST(&waits->list)), PROBLEM_UNAVAILABLE, "weftd is stopping");
+		waits_refuse(waits_release(LIST_FIRST(&waits->list)), PROBLEM_UNAVAILABLE, "weftd is stopping");
 }
 
 void waits_free(struct waits *waits)
@@ -129,21 +130,21 @@ void waits_free(struct waits *waits)
 void waits_add(struct waits *waits, struct sandbox *sandbox, enum sandbox_state wanted, unsigned timeout_s,
 	       struct reply *reply)
 {
-	enum outcome outcome = outcome_of(sandbox->state, wanted);
+	enum outcome outcome = waits_outcome_of(sandbox->state, wanted);
 	struct err err;
 
 	if (outcome != OUTCOME_PARKED) {
-		answer_outcome(waits, sandbox, outcome, wanted, reply);
+		waits_answer_outcome(waits, sandbox, outcome, wanted, reply);
 		return;
 	}
 	if (waits->count >= WAITS_MAX) {
-		refuse(reply, PROBLEM_UNAVAILABLE, "1000 requests wait already");
+		waits_refuse(reply, PROBLEM_UNAVAILABLE, "1000 requests wait already");
 		return;
 	}
 	struct waiter *waiter = calloc(1, sizeof(*waiter));
-	if (!waiter || timer_init(&waiter->timeout, waits->base, on_timeout, waiter, &err) < 0) {
+	if (!waiter || timer_init(&waiter->timeout, waits->base, waits_on_timeout, waiter, &err) < 0) {
 		free(waiter);
-		refuse(reply, PROBLEM_UNAVAILABLE, "out of memory");
+		waits_refuse(reply, PROBLEM_UNAVAILABLE, "out of memory");
 		return;
 	}
 	waiter->waits = waits;
@@ -154,7 +155,7 @@ void waits_add(struct waits *waits, struct sandbox *sandbox, enum sandbox_state 
 	waiter->reply = reply;
 	LIST_INSERT_HEAD(&waits->list, waiter, next);
 	waits->count++;
-	reply_on_gone(reply, on_client_gone, waiter);
+	reply_on_gone(reply, waits_on_client_gone, waiter);
 	timer_start(&waiter->timeout, timeout_s * 1000ULL);
 }
 
@@ -166,11 +167,11 @@ void waits_state_changed(struct waits *waits, struct sandbox *sandbox)
 	{
 		if (strcmp(waiter->id, sandbox->id) != 0)
 			continue;
-		enum outcome outcome = outcome_of(sandbox->state, waiter->wanted);
+		enum outcome outcome = waits_outcome_of(sandbox->state, waiter->wanted);
 		enum sandbox_state wanted = waiter->wanted;
 		waiter->last = sandbox->state;
 		if (outcome != OUTCOME_PARKED)
-			answer_outcome(waits, sandbox, outcome, wanted, waiter_release(waiter));
+			waits_answer_outcome(waits, sandbox, outcome, wanted, waits_release(waiter));
 	}
 }
 
@@ -180,7 +181,7 @@ void waits_gone(struct waits *waits, const char *id)
 
 	LIST_FOREACH_SAFE(waiter, &waits->list, next, next)
 	if (!strcmp(waiter->id, id))
-		refuse(waiter_release(waiter), PROBLEM_GONE, "it was deleted meanwhile");
+		waits_refuse(waits_release(waiter), PROBLEM_GONE, "it was deleted meanwhile");
 }
 
 size_t waits_count(const struct waits *waits)

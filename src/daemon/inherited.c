@@ -32,7 +32,7 @@ struct inherited {
 	struct socket_entry entries[];
 };
 
-static int compare(const void *a, const void *b)
+static int inherited_compare(const void *a, const void *b)
 {
 	const struct socket_entry *left = a, *right = b;
 
@@ -48,7 +48,7 @@ static int compare(const void *a, const void *b)
 }
 
 #ifdef HAVE_LIBSYSTEMD
-static bool describe(int fd, struct socket_entry *entry)
+static bool inherited_describe(int fd, struct socket_entry *entry)
 {
 	socklen_t length = sizeof(entry->addr);
 	int type;
@@ -75,14 +75,14 @@ struct inherited *inherited_receive(void)
 	if (!inherited)
 		return NULL;
 	for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + count; fd++) {
-		if (describe(fd, &inherited->entries[inherited->count]))
+		if (inherited_describe(fd, &inherited->entries[inherited->count]))
 			inherited->count++;
 		else
 			close(fd);
 	}
 	/* They are ours now; what is still open when we stop is stored anew. */
 	sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=weft");
-	qsort(inherited->entries, inherited->count, sizeof(inherited->entries[0]), compare);
+	qsort(inherited->entries, inherited->count, sizeof(inherited->entries[0]), inherited_compare);
 	log_info("listening sockets taken over from the service manager", F_UINT("count", inherited->count));
 	return inherited;
 }
@@ -122,7 +122,8 @@ int inherited_take(struct inherited *inherited, const struct addr *listen, enum 
 
 	if (!inherited || !inherited->count)
 		return -1;
-	found = bsearch(&wanted, inherited->entries, inherited->count, sizeof(inherited->entries[0]), compare);
+	found =
+	    bsearch(&wanted, inherited->entries, inherited->count, sizeof(inherited->entries[0]), inherited_compare);
 	if (!found)
 		return -1;
 	int fd = found->fd;

@@ -7,12 +7,12 @@
 #ifdef HAVE_LIBSYSTEMD
 #include <systemd/sd-daemon.h>
 
-static void tell(const char *state)
+static void notify_send(const char *state)
 {
 	sd_notify(0, state);
 }
 #else
-static void tell(const char *state)
+static void notify_send(const char *state)
 {
 	(void)state;
 }
@@ -20,15 +20,15 @@ static void tell(const char *state)
 
 void notify_ready(void)
 {
-	tell("READY=1");
+	notify_send("READY=1");
 }
 
 void notify_reloading(void)
 {
-	tell("RELOADING=1");
+	notify_send("RELOADING=1");
 }
 
 void notify_stopping(void)
 {
-	tell("STOPPING=1");
+	notify_send("STOPPING=1");
 }

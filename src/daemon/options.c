@@ -31,7 +31,7 @@ static const struct option long_options[] = {
 	{ 0 },
 };
 
-static int take(int option, struct options *options)
+static int options_take(int option, struct options *options)
 {
 	switch (option) {
 	case OPTION_CONFIG:
@@ -68,7 +68,7 @@ int options_parse(int argc, char **argv, struct options *options)
 
 	*options = (struct options){ .socket = "/run/weft/control.sock", .state_dir = "/run/weft/state" };
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0)
-		if (take(option, options) < 0)
+		if (options_take(option, options) < 0)
 			return -1;
 	if (optind < argc) {
 		fprintf(stderr, "weftd: unexpected argument '%s'\n", argv[optind]);

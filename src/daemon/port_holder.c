@@ -21,7 +21,7 @@ struct socket_row {
 };
 
 /* The addresses are printed as 32-bit words in host order of the machine. */
-static bool parse_row(const char *line, bool ipv6, struct socket_row *row)
+static bool port_holder_parse_row(const char *line, bool ipv6, struct socket_row *row)
 {
 	char host[40];
 	unsigned port;
@@ -47,7 +47,7 @@ static bool parse_row(const char *line, bool ipv6, struct socket_row *row)
 }
 
 /* A socket on [::] takes the port of IPv4 too, unless it was told not to, which the tables do not show. */
-static bool in_the_way(const struct addr *wanted, const struct addr *local)
+static bool port_holder_is_in_the_way(const struct addr *wanted, const struct addr *local)
 {
 	if (addr_port(wanted) != addr_port(local))
 		return false;
@@ -58,8 +58,8 @@ static bool in_the_way(const struct addr *wanted, const struct addr *local)
 	return addr_is_wildcard(local) || addr_is_wildcard(wanted) || addr_same_host(wanted, local);
 }
 
-static void search_table(const char *path, bool ipv6, const struct addr *listen, struct socket_row *found, bool *any,
-			 bool *listener)
+static void port_holder_search_table(const char *path, bool ipv6, const struct addr *listen, struct socket_row *found,
+				     bool *any, bool *listener)
 {
 	FILE *table = fopen(path, "re");
 	char line[512];
@@ -69,7 +69,7 @@ static void search_table(const char *path, bool ipv6, const struct addr *listen,
 	while (fgets(line, sizeof(line), table)) {
 		struct socket_row row;
 
-		if (!parse_row(line, ipv6, &row) || !in_the_way(listen, &row.local))
+		if (!port_holder_parse_row(line, ipv6, &row) || !port_holder_is_in_the_way(listen, &row.local))
 			continue;
 		bool listens = row.state == TCP_STATE_LISTEN || row.state == UDP_STATE_UNCONNECTED;
 		if (!*any || (listens && !*listener))
@@ -80,7 +80,7 @@ static void search_table(const char *path, bool ipv6, const struct addr *listen,
 	fclose(table);
 }
 
-static bool process_has(const char *pid, unsigned long inode)
+static bool port_holder_process_has(const char *pid, unsigned long inode)
 {
 	char path[300], target[64], wanted[64];
 	bool has = false;
@@ -102,7 +102,7 @@ static bool process_has(const char *pid, unsigned long inode)
 	return has;
 }
 
-static void name_process(unsigned long inode, char *text, size_t size)
+static void port_holder_name_process(unsigned long inode, char *text, size_t size)
 {
 	DIR *processes = opendir("/proc");
 
@@ -112,7 +112,7 @@ static void name_process(unsigned long inode, char *text, size_t size)
 	for (struct dirent *entry; (entry = readdir(processes));) {
 		char path[300], name[32] = "?";
 
-		if (!isdigit((unsigned char)entry->d_name[0]) || !process_has(entry->d_name, inode))
+		if (!isdigit((unsigned char)entry->d_name[0]) || !port_holder_process_has(entry->d_name, inode))
 			continue;
 		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
 		FILE *comm = fopen(path, "re");
@@ -134,13 +134,14 @@ void port_holder_find(const struct addr *listen, enum proto proto, struct socket
 
 	memset(holder, 0, sizeof(*holder));
 	if (ipv4)
-		search_table(proto == PROTO_TCP ? "/proc/thread-self/net/tcp" : "/proc/thread-self/net/udp", false,
-			     listen, &row, &holder->found, &holder->listening);
+		port_holder_search_table(proto == PROTO_TCP ? "/proc/thread-self/net/tcp" : "/proc/thread-self/net/udp",
+					 false, listen, &row, &holder->found, &holder->listening);
 	if (!ipv4 || !holder->listening)
-		search_table(proto == PROTO_TCP ? "/proc/thread-self/net/tcp6" : "/proc/thread-self/net/udp6", true,
-			     listen, &row, &holder->found, &holder->listening);
+		port_holder_search_table(proto == PROTO_TCP ? "/proc/thread-self/net/tcp6"
+							    : "/proc/thread-self/net/udp6",
+					 true, listen, &row, &holder->found, &holder->listening);
 	if (holder->found && row.inode)
-		name_process(row.inode, holder->text, sizeof(holder->text));
+		port_holder_name_process(row.inode, holder->text, sizeof(holder->text));
 	else if (holder->found && proto == PROTO_TCP && row.state == TCP_STATE_TIME_WAIT)
 		snprintf(holder->text, sizeof(holder->text),
 			 "a connection that has ended, for up to a minute (TIME_WAIT)");
