@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A request is checked from the outside in: path, method, query, body; only then is it looked at whether the sandbox exists.
- * A change that is well-formed but comes while the daemon still adopts is parked as it was read, and runs afterwards. So is a
- * read that comes while not even all sandboxes are known: until then nobody can be told that one does not exist.
+ * A request is checked from the outside in: path, method, query, body; only then the sandbox is looked up.
+ * A well-formed change that comes while the daemon still adopts is parked as it was read, and runs afterwards. So is a read that
+ * comes before all sandboxes are known: until then no client can be told that one does not exist.
  */
 #include "control/api.h"
 
@@ -225,7 +225,7 @@ static void api_handle_change(struct api *api, const struct gate_request *asked,
 		api_change(api, request);
 }
 
-/* A target with a blank or a byte that is not ASCII: whatever path it was meant to be, it must not be guessed. */
+/* A target with a blank or a byte that is not ASCII: its meaning must not be guessed. */
 static void api_refuse_unprintable(const struct gate_request *asked, struct reply *reply)
 {
 	static const char prefix[] = "/v1/sandboxes/";

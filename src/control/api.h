@@ -3,8 +3,8 @@
 #define WEFT_CONTROL_API_H
 
 /*
- * The routes of the API: from a request to the registry, to those who wait, to the stream of events, or to the daemon. It
- * knows nothing of sockets. Main thread only.
+ * The routes of the API: a request is answered from the registry, waits for a state, becomes a stream of events, or goes to the
+ * daemon. Nothing here knows sockets. Main thread only.
  */
 
 #include "control/control.h"
@@ -14,7 +14,7 @@ struct api;
 struct events;
 struct waits;
 
-/* Keeps what it is given; OPS is copied. NULL with ERR. */
+/* Keeps its arguments; OPS is copied. NULL with ERR. */
 struct api *api_new(struct event_base *base, const struct config *config, struct registry *registry,
 		    const struct control_ops *ops, struct err *err);
 

@@ -21,8 +21,8 @@ struct err;
 struct event_base;
 
 /*
- * An answer that is owed. Whoever holds it must give exactly one answer, now or later; if the client went away meanwhile the
- * answer is dropped. Freed by the answer.
+ * An answer that is owed. Its owner gives exactly one answer, now or later, which frees it. If the client went away meanwhile, the
+ * answer is dropped.
  */
 struct reply;
 
@@ -32,7 +32,7 @@ void reply_problem(struct reply *reply, const struct problem *problem);
 void reply_text(struct reply *reply, const char *content_type, const char *text, size_t length); /* 200 */
 
 /*
- * What the daemon does for the control socket. Each ctl_serve takes its request over and owes the answer, also where there is no
+ * The daemon's services for the control socket. Each ctl_serve takes its request over and owes the answer, also where there is no
  * such sandbox.
  */
 struct control_ops {
@@ -44,20 +44,20 @@ struct control_ops {
 	ctl_serve *reach;
 	ctl_serve *status;
 	ctl_serve *metrics;
-	/* Before a GET shows a sandbox: brings its counters up to date from what is cheap to ask (the forwarder's). NULL: nothing. */
+	/* Before a GET shows a sandbox: brings those counters up to date that are cheap to read. NULL: none. */
 	void (*refresh)(void *context, struct sandbox *sandbox);
 	/* Whether changes are to be parked because a former run is still being taken over. control_adopted() ends it. */
 	bool (*adopting)(void *context);
 	/*
-	 * Whether the registry does not yet have what a former run left, and only STATUS can be called: reads that concern
-	 * sandboxes are held as well. control_loaded() ends it. NULL: never.
+	 * Whether the registry lacks sandboxes of a former run, and only STATUS can be called: reads that concern sandboxes
+	 * are held as well. control_loaded() ends it. NULL: never.
 	 */
 	bool (*loading)(void *context);
 	void *context;
 };
 
 /*
- * Binds PATH (mode 0660, the configured group): a stale socket file is replaced, one that somebody answers on is not. Starts to
+ * Binds PATH (mode 0660, the configured group): a stale socket file is replaced, one with a live server is not. Starts to
  * serve at once. NULL with ERR.
  */
 struct control *control_new(struct event_base *base, const char *path, const struct config *config,
@@ -72,14 +72,14 @@ void control_loaded(struct control *control);
 /* The adoption is over: parked changes go on. */
 void control_adopted(struct control *control);
 
-/* To be called from the registry's watcher: waiting requests are answered, the event `state` is told. */
+/* To be called from the registry's watcher: waiting requests are answered, the event `state` is added. */
 void control_state_changed(struct control *control, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
 			   uint64_t previous_ms);
 
-/* To be called when a sandbox was deleted, or could not be made: waiting requests are answered. No event is told. */
+/* To be called when a sandbox was deleted, or could not be made: waiting requests are answered. No event is added. */
 void control_sandbox_gone(struct control *control, const char *id);
 
-/* Adds any other event to the stream (`registered`, `published`, ...). FIELDS (may be NULL) is taken over; ID may be NULL for what concerns the host. */
+/* Adds any other event to the stream (`registered`, `published`, ...). FIELDS (may be NULL) is taken over; ID: NULL for the host's. */
 void control_event(struct control *control, const char *type, const char *id, json_t *fields);
 
 /*

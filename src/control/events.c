@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Events are kept as finished lines in a ring. A reader is a position in that ring: it is given lines while little of what it
- * was given waits to be taken, and again whenever that was taken. So a slow reader costs its position, not a queue of its own;
- * one that the ring has overtaken gets `overflow` and is closed.
+ * Events are kept as finished lines in a ring. A reader is a position in that ring. It gets lines while few bytes wait for its
+ * client, and more whenever the client has taken them. So a slow reader costs its position, not a queue of its own; a reader that
+ * the ring has overtaken gets `overflow` and is closed.
  *
- * A snapshot is told in the same measure, sandbox by sandbox in the order of slots, and the events that happened since it began
- * follow its end: its lines carry the seq at which it began.
+ * A snapshot is written at the same pace, sandbox by sandbox in the order of slots. Its lines carry the seq at which it began, and
+ * the events since then follow its end.
  */
 #include "control/events.h"
 
@@ -38,8 +38,8 @@ struct event_reader {
 	struct reply *reply;
 	char id[SANDBOX_ID_MAX + 1]; /* only this sandbox; "": all */
 	bool in_snapshot;
-	unsigned slot;     /* in a snapshot: the last one told */
-	uint64_t next_seq; /* to be told next, after the snapshot */
+	unsigned slot;     /* in a snapshot: the last one written */
+	uint64_t next_seq; /* to be written next, after the snapshot */
 };
 
 struct events {
@@ -64,7 +64,7 @@ static struct event_line *events_line_at(struct events *events, uint64_t seq)
 	return &events->ring[seq % EVENTS_KEPT];
 }
 
-/* Now, with milliseconds: durations between events are what readers want to know. */
+/* Now, with milliseconds, because readers measure the time between events. */
 static void events_format_now(char text[static TIME_SIZE])
 {
 	char seconds[CLOCK_TEXT_SIZE];
@@ -162,7 +162,7 @@ static bool events_tell_event(struct event_reader *reader, struct evbuffer *out,
 	return true;
 }
 
-/* Gives the reader what there is, as far as it takes it. May free it. */
+/* Writes to the reader as much as it takes. May free it. */
 static void events_reader_pump(struct event_reader *reader)
 {
 	size_t pending = reply_pending(reader->reply);

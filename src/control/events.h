@@ -3,7 +3,7 @@
 #define WEFT_CONTROL_EVENTS_H
 
 /*
- * The event stream, GET /v1/events: what is (a snapshot), then what changes, one JSON object a line. Main thread only.
+ * The event stream, GET /v1/events: a snapshot, then the changes, one JSON object a line. Main thread only.
  */
 
 #include "registry/registry.h"
@@ -23,7 +23,7 @@ enum {
 
 typedef json_t *events_show(void *context, struct sandbox *sandbox);
 
-/* SHOW: how a snapshot shows a sandbox. NULL with ERR. */
+/* SHOW: the sandbox as a snapshot shows it. NULL with ERR. */
 struct events *events_new(struct event_base *base, struct registry *registry, events_show *show, void *context,
 			  struct err *err);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The status page is one file, page/page.html, which the build turns into an array: no file to be found at run time.
+ * The status page is one file, page/page.html, which the build turns into an array, so that no file is needed at run time.
  */
 #include "control/page.h"
 

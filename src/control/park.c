@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The lot knows no flow: a parked request carries its continuation. While one runs, others may leave, with their clients, and it
- * may come back itself: so the next one is looked for anew each time, among those whose ticket is older than the call.
+ * may come back itself: so the next one is searched anew each time, among the tickets that are older than the call.
  */
 #include "control/park.h"
 
@@ -27,7 +27,7 @@ static void ctl_park_take_out(struct ctl_request *request)
 		reply_on_gone(request->reply, NULL, NULL);
 }
 
-/* Nothing was begun: a client that went away does not get what it no longer waits for. */
+/* Nothing was begun: a change that no client waits for any more is not made. */
 static void ctl_park_on_client_gone(void *context)
 {
 	struct ctl_request *request = context;

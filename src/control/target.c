@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One table says which path exists, which methods it has and which query parameters; one says what each parameter is. The
+ * One table lists the paths with their methods and query parameters, another one the parameters with their readers. The
  * path's segments are split before anything is decoded, so that an escaped slash never makes a new segment, and an id is
  * checked after it was decoded.
  */
@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum param { /* bits: which parameters a route has */
+enum param { /* bits: which parameters a target has */
 	     PARAM_STATE = 1 << 0,
 	     PARAM_LABEL = 1 << 1,
 	     PARAM_WAIT = 1 << 2,
@@ -34,7 +34,7 @@ static const struct {
 	unsigned methods;
 	const char *allow;
 	unsigned params; /* of GET and HEAD */
-} routes[] = {
+} ctl_paths[] = {
 	[CTL_TARGET_SANDBOXES] = { "/v1/sandboxes", false, ALLOW_READ, "GET, HEAD", PARAM_STATE | PARAM_LABEL },
 	[CTL_TARGET_SANDBOX] = { "", true, ALLOW_READ | ALLOW_PUT | ALLOW_PATCH | ALLOW_DELETE,
 				 "GET, HEAD, PUT, PATCH, DELETE", PARAM_WAIT | PARAM_TIMEOUT },
@@ -48,7 +48,7 @@ static const struct {
 	[CTL_TARGET_PAGE] = { "/", false, ALLOW_READ, "GET, HEAD", 0 },
 };
 
-enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
+enum { CTL_PATHS = sizeof(ctl_paths) / sizeof(ctl_paths[0]) };
 
 static int ctl_target_hex_digit(char c)
 {
@@ -60,7 +60,7 @@ static int ctl_target_hex_digit(char c)
 }
 
 /*
- * Decodes %XX (and + as a blank where PLUS). The length of what is now in TEXT, terminated; -1: a broken escape, a NUL, or longer
+ * Decodes %XX (and + as a blank where PLUS). Returns the length of TEXT, which is terminated; -1: a broken escape, a NUL, or longer
  * than SIZE allows.
  */
 static int ctl_target_decode(const char *from, size_t length, bool plus, char *text, size_t size)
@@ -106,114 +106,114 @@ static int64_t ctl_target_read_number(const char *value, uint64_t maximum)
 	return number > maximum ? -1 : (int64_t)number;
 }
 
-static int ctl_target_read_state(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_state(struct ctl_target *target, const char *value, struct problem *problem)
 {
-	if (sandbox_state_parse(value, &route->state) < 0)
+	if (sandbox_state_parse(value, &target->state) < 0)
 		return ctl_target_refuse(problem, "state", value,
 					 "creating, waiting, attached, ready, detached, paused, draining or failed");
-	route->has_state = true;
+	target->has_state = true;
 	return 0;
 }
 
-static int ctl_target_read_label(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_label(struct ctl_target *target, const char *value, struct problem *problem)
 {
 	const char *equals = strchr(value, '=');
 
-	if (route->label_count == CTL_TARGET_LABELS_MAX)
+	if (target->label_count == CTL_TARGET_LABELS_MAX)
 		return problem_set(problem, PROBLEM_BAD_REQUEST, "label", "more than %d labels", CTL_TARGET_LABELS_MAX);
 	if (!equals || equals == value || equals - value > SPEC_LABEL_KEY_MAX ||
 	    strlen(equals + 1) > SPEC_LABEL_VALUE_MAX)
 		return ctl_target_refuse(problem, "label", value, "KEY=VALUE");
 
-	struct ctl_label *label = &route->labels[route->label_count++];
+	struct ctl_label *label = &target->labels[target->label_count++];
 	snprintf(label->key, sizeof(label->key), "%.*s", (int)(equals - value), value);
 	snprintf(label->value, sizeof(label->value), "%s", equals + 1);
 	return 0;
 }
 
-static int ctl_target_read_wait(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_wait(struct ctl_target *target, const char *value, struct problem *problem)
 {
 	enum sandbox_state state;
 
 	if (sandbox_state_parse(value, &state) < 0 || !(state == SANDBOX_ATTACHED || state == SANDBOX_READY ||
 							state == SANDBOX_DETACHED || state == SANDBOX_PAUSED))
 		return ctl_target_refuse(problem, "wait", value, "attached, ready, detached or paused");
-	route->has_wait = true;
-	route->wait = state;
+	target->has_wait = true;
+	target->wait = state;
 	return 0;
 }
 
-static int ctl_target_read_timeout(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_timeout(struct ctl_target *target, const char *value, struct problem *problem)
 {
 	int64_t seconds = ctl_target_read_number(value, CTL_TARGET_WAIT_MAX_S);
 
 	if (seconds < 0)
 		return ctl_target_refuse(problem, "timeout", value, "a whole number of seconds from 0 to 300");
-	route->timeout_s = (unsigned)seconds;
+	target->timeout_s = (unsigned)seconds;
 	return 0;
 }
 
-static int ctl_target_read_drain(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_drain(struct ctl_target *target, const char *value, struct problem *problem)
 {
 	int64_t seconds = ctl_target_read_number(value, CTL_TARGET_DRAIN_MAX_S);
 
 	if (seconds < 0)
 		return ctl_target_refuse(problem, "drain", value, "a whole number of seconds from 0 to 3600");
-	route->has_drain = true;
-	route->drain_s = (unsigned)seconds;
+	target->has_drain = true;
+	target->drain_s = (unsigned)seconds;
 	return 0;
 }
 
-static int ctl_target_read_since(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_since(struct ctl_target *target, const char *value, struct problem *problem)
 {
 	int64_t since = ctl_target_read_number(value, INT64_MAX);
 
 	if (since < 0)
 		return ctl_target_refuse(problem, "since", value, "the seq of an event");
-	route->has_since = true;
-	route->since = (uint64_t)since;
+	target->has_since = true;
+	target->since = (uint64_t)since;
 	return 0;
 }
 
-static int ctl_target_read_boot(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_boot(struct ctl_target *target, const char *value, struct problem *problem)
 {
 	if (!*value || strlen(value) > CTL_TARGET_BOOT_MAX)
 		return ctl_target_refuse(problem, "boot", value, "the boot of an event");
-	snprintf(route->boot, sizeof(route->boot), "%s", value);
+	snprintf(target->boot, sizeof(target->boot), "%s", value);
 	return 0;
 }
 
-static int ctl_target_read_sandbox(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_sandbox(struct ctl_target *target, const char *value, struct problem *problem)
 {
 	if (!sandbox_id_is_valid(value))
 		return ctl_target_refuse(problem, "sandbox", value, "an id: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}");
-	snprintf(route->sandbox, sizeof(route->sandbox), "%s", value);
+	snprintf(target->sandbox, sizeof(target->sandbox), "%s", value);
 	return 0;
 }
 
-static int ctl_target_read_dest(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_dest(struct ctl_target *target, const char *value, struct problem *problem)
 {
-	if (ipv4_parse(value, &route->destination) < 0)
+	if (ipv4_parse(value, &target->destination) < 0)
 		return ctl_target_refuse(problem, "dest", value, "an IPv4 address");
 	return 0;
 }
 
-static int ctl_target_read_port(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_port(struct ctl_target *target, const char *value, struct problem *problem)
 {
 	int64_t port = ctl_target_read_number(value, UINT16_MAX);
 
 	if (port < 1)
 		return ctl_target_refuse(problem, "port", value, "a port from 1 to 65535");
-	route->port = (uint16_t)port;
+	target->port = (uint16_t)port;
 	return 0;
 }
 
-static int ctl_target_read_proto(struct ctl_target *route, const char *value, struct problem *problem)
+static int ctl_target_read_proto(struct ctl_target *target, const char *value, struct problem *problem)
 {
 	if (!strcmp(value, proto_name(PROTO_TCP)))
-		route->proto = PROTO_TCP;
+		target->proto = PROTO_TCP;
 	else if (!strcmp(value, proto_name(PROTO_UDP)))
-		route->proto = PROTO_UDP;
+		target->proto = PROTO_UDP;
 	else
 		return ctl_target_refuse(problem, "proto", value, "tcp or udp");
 	return 0;
@@ -222,7 +222,7 @@ static int ctl_target_read_proto(struct ctl_target *route, const char *value, st
 static const struct {
 	const char *name;
 	enum param bit;
-	int (*read)(struct ctl_target *route, const char *value, struct problem *problem);
+	int (*read)(struct ctl_target *target, const char *value, struct problem *problem);
 } params[] = {
 	{ "state", PARAM_STATE, ctl_target_read_state }, { "label", PARAM_LABEL, ctl_target_read_label },
 	{ "wait", PARAM_WAIT, ctl_target_read_wait },    { "timeout", PARAM_TIMEOUT, ctl_target_read_timeout },
@@ -234,7 +234,7 @@ static const struct {
 
 /* One NAME=VALUE. *SEEN: the parameters that came before. */
 static int ctl_target_read_param(const char *text, size_t length, unsigned allowed, unsigned *seen,
-				 struct ctl_target *route, struct problem *problem)
+				 struct ctl_target *target, struct problem *problem)
 {
 	enum { NAME_SIZE = 64, VALUE_SIZE = SPEC_LABEL_KEY_MAX + SPEC_LABEL_VALUE_MAX + 2 };
 	char name[NAME_SIZE], value[VALUE_SIZE];
@@ -251,12 +251,12 @@ static int ctl_target_read_param(const char *text, size_t length, unsigned allow
 		*seen |= params[i].bit;
 		if (!equals || ctl_target_decode(equals + 1, length - name_length - 1, true, value, sizeof(value)) < 0)
 			return problem_set(problem, PROBLEM_BAD_REQUEST, name, "%s has no readable value", name);
-		return params[i].read(route, value, problem);
+		return params[i].read(target, value, problem);
 	}
 	return problem_set(problem, PROBLEM_BAD_REQUEST, name, "unknown query parameter %s", name);
 }
 
-static int ctl_target_read_query(const char *query, size_t length, unsigned allowed, struct ctl_target *route,
+static int ctl_target_read_query(const char *query, size_t length, unsigned allowed, struct ctl_target *target,
 				 struct problem *problem)
 {
 	unsigned seen = 0;
@@ -264,7 +264,7 @@ static int ctl_target_read_query(const char *query, size_t length, unsigned allo
 	for (size_t at = 0; at < length;) {
 		const char *end = memchr(query + at, '&', length - at);
 		size_t taken = end ? (size_t)(end - query) - at : length - at;
-		if (taken && ctl_target_read_param(query + at, taken, allowed, &seen, route, problem) < 0)
+		if (taken && ctl_target_read_param(query + at, taken, allowed, &seen, target, problem) < 0)
 			return -1;
 		at += taken + 1;
 	}
@@ -274,39 +274,40 @@ static int ctl_target_read_query(const char *query, size_t length, unsigned allo
 		return problem_set(problem, PROBLEM_BAD_REQUEST, "boot", "boot goes with since only");
 	if ((seen & PARAM_SINCE) && !(seen & PARAM_BOOT))
 		return problem_set(problem, PROBLEM_BAD_REQUEST, "since", "since goes with boot only");
-	if (route->kind == CTL_TARGET_REACH && !(seen & PARAM_DEST))
+	if (target->kind == CTL_TARGET_REACH && !(seen & PARAM_DEST))
 		return problem_set(problem, PROBLEM_BAD_REQUEST, "dest", "dest is missing");
 	return 0;
 }
 
-static int ctl_target_find_fixed(const char *path, size_t length, struct ctl_target *route)
+static int ctl_target_find_fixed(const char *path, size_t length, struct ctl_target *target)
 {
-	for (size_t i = 0; i < ROUTES; i++) {
-		if (routes[i].of_sandbox || strlen(routes[i].path) != length || memcmp(routes[i].path, path, length))
+	for (size_t i = 0; i < CTL_PATHS; i++) {
+		if (ctl_paths[i].of_sandbox || strlen(ctl_paths[i].path) != length ||
+		    memcmp(ctl_paths[i].path, path, length))
 			continue;
-		route->kind = (enum ctl_target_kind)i;
+		target->kind = (enum ctl_target_kind)i;
 		return 0;
 	}
 	return -1;
 }
 
-static int ctl_target_find_sandbox(const char *rest, size_t length, struct ctl_target *route, struct problem *problem)
+static int ctl_target_find_sandbox(const char *rest, size_t length, struct ctl_target *target, struct problem *problem)
 {
 	const char *slash = memchr(rest, '/', length);
 	size_t id_length = slash ? (size_t)(slash - rest) : length;
 	size_t tail_length = length - id_length;
 
-	if (ctl_target_decode(rest, id_length, false, route->id, sizeof(route->id)) < 0 ||
-	    !sandbox_id_is_valid(route->id)) {
-		route->id[0] = '\0';
+	if (ctl_target_decode(rest, id_length, false, target->id, sizeof(target->id)) < 0 ||
+	    !sandbox_id_is_valid(target->id)) {
+		target->id[0] = '\0';
 		return problem_set(problem, PROBLEM_BAD_REQUEST, "id",
 				   "an id is 1 to 64 of A-Z a-z 0-9 _ . - and begins with a letter or a digit");
 	}
-	for (size_t i = 0; i < ROUTES; i++) {
-		if (!routes[i].of_sandbox || strlen(routes[i].path) != tail_length ||
-		    memcmp(routes[i].path, rest + id_length, tail_length) != 0)
+	for (size_t i = 0; i < CTL_PATHS; i++) {
+		if (!ctl_paths[i].of_sandbox || strlen(ctl_paths[i].path) != tail_length ||
+		    memcmp(ctl_paths[i].path, rest + id_length, tail_length) != 0)
 			continue;
-		route->kind = (enum ctl_target_kind)i;
+		target->kind = (enum ctl_target_kind)i;
 		return 0;
 	}
 	return problem_set(problem, PROBLEM_NOT_FOUND, NULL, "no such path");
@@ -331,40 +332,41 @@ static unsigned ctl_target_method_bit(enum head_method method)
 	return 0;
 }
 
-static unsigned ctl_target_allowed_params(const struct ctl_target *route, enum head_method method)
+static unsigned ctl_target_allowed_params(const struct ctl_target *target, enum head_method method)
 {
 	if (method == HEAD_GET || method == HEAD_HEAD)
-		return routes[route->kind].params;
+		return ctl_paths[target->kind].params;
 	return method == HEAD_DELETE ? PARAM_DRAIN : 0;
 }
 
-int ctl_target_parse(enum head_method method, const char *target, size_t length, struct ctl_target *route,
+int ctl_target_parse(enum head_method method, const char *text, size_t length, struct ctl_target *target,
 		     struct problem *problem)
 {
 	static const char prefix[] = "/v1/sandboxes/";
 	enum { PREFIX_LENGTH = sizeof(prefix) - 1 };
-	const char *question = memchr(target, '?', length);
-	size_t path_length = question ? (size_t)(question - target) : length;
+	const char *question = memchr(text, '?', length);
+	size_t path_length = question ? (size_t)(question - text) : length;
 
-	memset(route, 0, sizeof(*route));
-	route->timeout_s = CTL_TARGET_WAIT_DEFAULT_S;
-	if (path_length >= PREFIX_LENGTH && !memcmp(target, prefix, PREFIX_LENGTH)) {
-		if (ctl_target_find_sandbox(target + PREFIX_LENGTH, path_length - PREFIX_LENGTH, route, problem) < 0)
+	memset(target, 0, sizeof(*target));
+	target->timeout_s = CTL_TARGET_WAIT_DEFAULT_S;
+	if (path_length >= PREFIX_LENGTH && !memcmp(text, prefix, PREFIX_LENGTH)) {
+		if (ctl_target_find_sandbox(text + PREFIX_LENGTH, path_length - PREFIX_LENGTH, target, problem) < 0)
 			return -1;
-	} else if (ctl_target_find_fixed(target, path_length, route) < 0) {
+	} else if (ctl_target_find_fixed(text, path_length, target) < 0) {
 		return problem_set(problem, PROBLEM_NOT_FOUND, NULL, "no such path");
 	}
-	if (!(routes[route->kind].methods & ctl_target_method_bit(method)))
-		return problem_set(problem, PROBLEM_NOT_ALLOWED, NULL, "allowed here: %s", routes[route->kind].allow);
+	if (!(ctl_paths[target->kind].methods & ctl_target_method_bit(method)))
+		return problem_set(problem, PROBLEM_NOT_ALLOWED, NULL, "allowed here: %s",
+				   ctl_paths[target->kind].allow);
 	if (!question)
-		return ctl_target_read_query("", 0, ctl_target_allowed_params(route, method), route, problem);
-	return ctl_target_read_query(question + 1, length - path_length - 1, ctl_target_allowed_params(route, method),
-				     route, problem);
+		return ctl_target_read_query("", 0, ctl_target_allowed_params(target, method), target, problem);
+	return ctl_target_read_query(question + 1, length - path_length - 1, ctl_target_allowed_params(target, method),
+				     target, problem);
 }
 
-const char *ctl_target_allow(const struct ctl_target *route)
+const char *ctl_target_allow(const struct ctl_target *target)
 {
-	return routes[route->kind].allow;
+	return ctl_paths[target->kind].allow;
 }
 
 bool ctl_target_is_change(enum head_method method)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One list of all who wait: a thousand at most, so that a change of state walks it. A waiter knows its sandbox by id, for the
+ * One list of all waiters: a thousand at most, so that each change of state can walk it. A waiter knows its sandbox by id, for the
  * sandbox may be freed before it.
  */
 #include "control/waits.h"
@@ -19,7 +19,7 @@ struct waiter {
 	LIST_ENTRY(waiter) next;
 	struct waits *waits;
 	char id[SANDBOX_ID_MAX + 1];
-	enum sandbox_state wanted, last; /* last: as it was seen */
+	enum sandbox_state wanted, last; /* last: the state as last seen */
 	unsigned timeout_s;
 	struct reply *reply;
 	struct timer timeout;

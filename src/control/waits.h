@@ -3,7 +3,7 @@
 #define WEFT_CONTROL_WAITS_H
 
 /*
- * Requests that wait for a state (?wait=): parked until it is so, can no longer be, or their time is over. Main thread only.
+ * Requests that wait for a state (?wait=): parked until the sandbox is in it or can no longer be, or until their timeout. Main thread only.
  */
 
 #include "registry/registry.h"
@@ -17,12 +17,12 @@ struct waits;
 
 enum { WAITS_MAX = 1000 };
 
-/* How a sandbox is shown to those who waited for it. */
+/* The sandbox as an answer shows it. NULL for want of memory. */
 typedef json_t *waits_show(void *context, struct sandbox *sandbox);
 
 struct waits *waits_new(struct event_base *base, waits_show *show, void *context);
 
-/* Answers those who still wait with 503: before the connections go. */
+/* Answers all waiters with 503, before the connections go. */
 void waits_stop(struct waits *waits);
 void waits_free(struct waits *waits);
 
@@ -30,7 +30,7 @@ void waits_free(struct waits *waits);
 void waits_add(struct waits *waits, struct sandbox *sandbox, enum sandbox_state wanted, unsigned timeout_s,
 	       struct reply *reply);
 
-/* The state of SANDBOX changed: answers those whom that concerns. */
+/* The state of SANDBOX changed: answers the waiters that this concerns. */
 void waits_state_changed(struct waits *waits, struct sandbox *sandbox);
 
 /* The sandbox ID was deleted: 410. */

@@ -3,9 +3,8 @@
 #define WEFT_DAEMON_DAEMON_H
 
 /*
- * The flows that join the rooms: what happens, in which order, when a manager asks, when the kernel reports, when the daemon
- * starts and when it stops. Each flow has a file of its own, with its part of the daemon behind its own header; this one has what
- * all of them see. Main thread only.
+ * The flows that join the rooms: the steps and their order when a manager asks, when the kernel reports, when the daemon starts
+ * and when it stops. Each flow has a file of its own, with its part of the daemon behind its own header; this header is for all. Main thread only.
  */
 
 #include "control/park.h"

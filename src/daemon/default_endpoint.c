@@ -26,8 +26,8 @@ struct default_endpoint {
 };
 
 /*
- * LISTEN is in use: 1 while that may pass, as an outgoing connection may have the port for a moment (49983 lies in the ephemeral range);
- * -1 with ERR naming the holder.
+ * LISTEN is in use. 1 while the holder may be an outgoing connection (49983 lies in the ephemeral range) that ends in a moment; -1 with
+ * ERR naming the holder.
  */
 static int daemon_default_judge(const struct default_endpoint *endpoint, const struct addr *listen, struct err *err)
 {

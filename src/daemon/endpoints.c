@@ -145,7 +145,7 @@ void daemon_endpoints_retry(struct daemon *daemon)
 		for (size_t i = 0; i < sandbox->endpoint_count; i++) {
 			struct endpoint *endpoint = &sandbox->endpoints[i];
 
-			/* Without ::1 what is left closed stays so. */
+			/* Without ::1 its listener stays closed. */
 			if (daemon_endpoints_has_closed(endpoint) &&
 			    daemon_endpoints_open(daemon, tenant, endpoint, 1, "/ports", NULL, &problem) == 0 &&
 			    !daemon_endpoints_has_closed(endpoint))

@@ -27,7 +27,7 @@ static void follow_carrier(void *context, unsigned slot, bool up)
 	route_set_up(tenant->route, up);
 	enum sandbox_state before = sandbox->state;
 	tenant_settle(tenant, "carrier");
-	/* Else the line of the new state says it. */
+	/* Else the line of the new state is enough. */
 	uint64_t suppressed = 0;
 	if (sandbox->state == before && log_limit_allows(&sandbox->lines, &suppressed))
 		log_info(up ? "a VM opened the TAP" : "the VM left the TAP", F_STR("sandbox", sandbox->id),

@@ -2,7 +2,7 @@
 #ifndef WEFT_DAEMON_FOLLOW_H
 #define WEFT_DAEMON_FOLLOW_H
 
-/* What the kernel reports, and what follows. */
+/* The kernel's reports, and their consequences. */
 
 #include "fabric/fabric.h"
 #include "registry/registry.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The socket listens, and nobody ever accepts: that is enough for the kernel to tell whoever connects whose it is.
+ * The socket listens, and nobody ever accepts. A process that connects to it can still ask the kernel for the holder's pid.
  */
 #include "daemon/host_lock.h"
 
@@ -21,7 +21,7 @@ static socklen_t daemon_lock_name(uint32_t link_group, struct sockaddr_un *addre
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
 }
 
-/* The pid of the process that holds the name; 0 if it cannot be told. */
+/* The pid of the process that holds the name; 0 if it is not known. */
 static int daemon_lock_holder(const struct sockaddr_un *address, socklen_t length)
 {
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * All sockets go to the store under one FDNAME: LISTEN_FDNAMES is a single string of at most 128 KiB, so names of their own would
- * end the daemon's next start at some thousand listeners. What was handed over is sorted by address once, and found by bisection.
+ * end the daemon's next start at some thousand listeners. Inherited sockets are sorted by address once, and found by bisection.
  */
 #include "daemon/inherited.h"
 
@@ -18,7 +18,7 @@
 
 enum {
 	FDS_PER_MESSAGE = 253,
-	BARRIER_US = 5 * 1000 * 1000, /* a service manager that is this slow has other worries */
+	BARRIER_US = 5 * 1000 * 1000, /* a service manager that is slower has other worries */
 };
 
 struct socket_entry {
@@ -80,7 +80,7 @@ struct inherited *inherited_receive(void)
 		else
 			close(fd);
 	}
-	/* They are ours now; what is still open when we stop is stored anew. */
+	/* They are ours now; those still open when we stop are stored anew. */
 	sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=weft");
 	qsort(inherited->entries, inherited->count, sizeof(inherited->entries[0]), inherited_compare);
 	log_info("listening sockets taken over from the service manager", F_UINT("count", inherited->count));

@@ -22,10 +22,10 @@ int inherited_take(struct inherited *inherited, const struct addr *listen, enum 
 
 /* How many there are, taken or not. INHERITED may be NULL. */
 size_t inherited_count(const struct inherited *inherited);
-/* Fills FDS with what nobody has taken, ROOM at most; they stay INHERITED's. How many. INHERITED may be NULL. */
+/* Fills FDS with those that nobody has taken, ROOM at most, and returns how many; they stay INHERITED's. It may be NULL. */
 size_t inherited_peek(const struct inherited *inherited, int *fds, size_t room);
 
-/* Closes what nobody took. */
+/* Closes those that nobody took. */
 void inherited_free(struct inherited *inherited);
 
 /*

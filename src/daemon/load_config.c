@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where the configuration is, and what only a look at the host can say of it.
+ * Finds the configuration file, and adds the checks that need a look at the host.
  */
 #include "daemon/load_config.h"
 
@@ -31,7 +31,7 @@ static void load_config_check_group(const struct config *config, struct config_m
 				   "no such group; allowed: the name of a group of this host");
 }
 
-/* All that only a look at the host can tell. */
+/* The checks that need a look at the host. */
 static void load_config_check_host(const struct config *config, struct config_mistakes *mistakes)
 {
 	load_config_check_group(config, mistakes);

@@ -19,7 +19,7 @@ void metrics_stop(struct daemon *daemon);
 /* A sandbox was registered, in DURATION_US. */
 void metrics_count_registration(struct daemon *daemon, uint64_t duration_us);
 
-/* What others had changed was put back. */
+/* A change by others was undone. */
 void metrics_count_repair(struct daemon *daemon);
 
 /* Adds the packets that one table has stopped, by rule, since it was last read: SEEN holds that reading, and becomes COUNTED. */

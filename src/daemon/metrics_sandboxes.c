@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Series for each sandbox, where the configuration asks for them: off by default, because a label with thousands of values that
- * come and go is what monitoring systems die of. Ids need no escaping: see sandbox_id_is_valid().
+ * Series for each sandbox, where the configuration asks for them: off by default, because monitoring systems do not bear a label
+ * with thousands of values that come and go. Ids need no escaping: see sandbox_id_is_valid().
  */
 #include "daemon/daemon.h"
 #include "daemon/metrics_write.h"
@@ -12,7 +12,7 @@
 
 typedef uint64_t metrics_read(const struct sandbox *sandbox);
 
-/* A line for each sandbox, with what READ tells of it. */
+/* A line for each sandbox, with the value that READ returns. */
 static void metrics_write_series(FILE *out, struct daemon *daemon, const char *name, const char *label,
 				 metrics_read *read)
 {

@@ -29,7 +29,7 @@ static void mode_print_finding(const struct health_finding *finding)
 		printf("  fix: %s\n", finding->fix);
 }
 
-/* What `weftctl doctor` finds, but for what is well. */
+/* The bad findings of `weftctl doctor`. */
 static int mode_check_host(const struct options *options, const struct config *config)
 {
 	struct health_facts facts;
@@ -94,12 +94,12 @@ int mode_cleanup(const struct options *options)
 	int exit_code;
 	unsigned count = 0;
 	struct err err;
-	/* What is to go need not fit the host any more: only names and ranges count. */
+	/* Objects that are to go need not fit the host any more: only names and ranges count. */
 	struct config *config = load_config(options, false, load_config_print_mistake, &exit_code);
 
 	if (!config)
 		return exit_code;
-	/* The lock keeps us from pulling the ground from under a running daemon. */
+	/* The lock keeps us from removing what a running daemon uses. */
 	struct store *store = store_open(options->state_dir, config, &err);
 	if (!store) {
 		fprintf(stderr, "weftd: %s\n", err.text);
@@ -128,7 +128,7 @@ int weftd_main(int argc, char **argv)
 		fprintf(stderr, "Try 'weftd --help'.\n");
 		return EX_USAGE;
 	}
-	/* Slots are made and taken apart from within their namespaces: there must be one to come back to. */
+	/* Slots are made and taken apart from within their namespaces: the threads need one to return to. */
 	if (netns_init(&err) < 0) {
 		fprintf(stderr, "weftd: %s\n", err.text);
 		return EX_OSERR;

@@ -2,7 +2,7 @@
 #ifndef WEFT_DAEMON_NOTIFY_H
 #define WEFT_DAEMON_NOTIFY_H
 
-/* What the service manager is told, sd_notify(3). Without one, or without libsystemd, these do nothing. */
+/* Messages to the service manager, sd_notify(3). Without one, or without libsystemd, these do nothing. */
 
 void notify_ready(void);
 void notify_reloading(void);

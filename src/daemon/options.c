@@ -59,7 +59,7 @@ static int options_take(int option, struct options *options)
 		options->mode = WEFTD_HELP;
 		return 0;
 	}
-	return -1; /* getopt_long() said what is wrong */
+	return -1; /* getopt_long() has printed the mistake */
 }
 
 int options_parse(int argc, char **argv, struct options *options)

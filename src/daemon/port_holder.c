@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * /proc/net/tcp and its siblings list the sockets of this namespace with their inodes; the process is the one among whose
- * descriptors that inode is found.
+ * /proc/net/tcp and its siblings list the sockets of this namespace with their inodes; the holder is the process that
+ * has a descriptor of that inode.
  */
 #include "daemon/port_holder.h"
 

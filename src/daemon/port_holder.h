@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Who has a local address in this network namespace. */
+/* The holder of a local address in this network namespace. */
 struct socket_holder {
 	bool found;     /* something has it */
 	bool listening; /* a listener (or, for UDP, an unconnected socket); else an outgoing connection */
@@ -15,7 +15,7 @@ struct socket_holder {
 };
 
 /*
- * Looks up who holds LISTEN (a wildcard holder counts): the kernel's socket tables, proc_pid_net(5), for the socket, /proc/PID/fd
+ * Finds the holder of LISTEN (a wildcard holder counts): the kernel's socket tables, proc_pid_net(5), for the socket, /proc/PID/fd
  * for the process. Slow where there are many processes: for error messages. Any thread.
  */
 void port_holder_find(const struct addr *listen, enum proto proto, struct socket_holder *holder);

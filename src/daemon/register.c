@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Registering: reserve slot and ports, open the endpoints (a client that is early is held), write the intent down, have the
- * fabric make the slot, answer. Each step that fails undoes those before it, in reverse, and the answer says which step it was.
+ * fabric make the slot, answer. A step that fails undoes those before it, in reverse, and the answer names that step.
  *
  * Two failures are not the manager's and are tried around: an automatic port that another program holds, and a slot whose
  * names are in use by something that is not ours.
@@ -95,7 +95,7 @@ static void register_undo(struct tenant *tenant, const struct err *err)
 
 	log_error("sandbox not registered", F_STR("sandbox", sandbox->id), F_STR("error", err->text));
 	register_explain(err, &tenant->failure);
-	/* A stop: the control socket may be gone before the route is. */
+	/* A stop: the answer does not wait for the route. */
 	if (err->code == ECANCELED)
 		ctl_request_refuse(request, &tenant->failure);
 	else

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Answers that need more than one room: status, connections, reach. All of them copy what is known; none changes anything.
+ * Answers that need more than one room: status, connections, reach. All of them copy known values; none changes anything.
  */
 #include "daemon/report.h"
 

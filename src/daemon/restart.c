@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The start behind the control socket, which answers all along: so everything here is done in pieces of some milliseconds, one in
- * an iteration of the loop. The builder reads the kernel while the files are read here; then both are held together.
+ * an iteration of the loop. The builder reads the kernel while the files are read here; then the two are compared.
  *
- * Taking over what a former run left: the files say what is wanted, the kernel's marks say what exists:
+ * The files say what is wanted, and the kernel's marks what exists:
  *
  *	wanted and there      adopted: what matches stays untouched, what differs is repaired
  *	wanted, nothing there made anew, and reported as a repair
@@ -46,8 +46,8 @@ enum {
 enum restart_phase {
 	PHASE_ROOMS,       /* fabric and forwarder are not there yet */
 	PHASE_READING,     /* files */
-	PHASE_REGISTERING, /* what was read */
-	PHASE_LETTING_IN,  /* by the default endpoint */
+	PHASE_REGISTERING, /* the sandboxes that were read */
+	PHASE_LETTING_IN,  /* opening the default endpoint */
 	PHASE_TAKING_OVER, /* adopting, as soon as the kernel's state is known, and opening endpoints */
 };
 
@@ -455,7 +455,7 @@ int restart_begin(struct daemon *daemon, struct err *err)
 	daemon->restart = restart;
 	restart->daemon = daemon;
 	restart->started_ms = clock_now_ms();
-	/* One for ourselves, so that the last adoption cannot end it before all have begun. */
+	/* One for this file itself, so that the last adoption cannot end the start before all have begun. */
 	restart->adoptions_left = 1;
 	if (timer_init(&restart->step, daemon->base, restart_on_step, restart, err) < 0)
 		return -1;

@@ -2,7 +2,7 @@
 #ifndef WEFT_DAEMON_RESTART_H
 #define WEFT_DAEMON_RESTART_H
 
-/* The start behind the socket: what a former run left is taken over. */
+/* The start behind the socket: takes over the sandboxes of a former run. */
 
 struct daemon;
 struct err;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The rooms that the start makes behind the control socket, and what is said when that fails.
+ * The rooms that the start makes behind the control socket, and the end of a start that fails.
  */
 #include "daemon/rooms.h"
 
@@ -31,7 +31,7 @@ int rooms_start(struct daemon *daemon, struct err *err)
 void rooms_give_up(struct daemon *daemon, const struct err *err)
 {
 	log_error("weftd does not start", F_STR("error", err->text));
-	/* Without a terminal's eyes on the log, the exit code and this line are all that is seen. */
+	/* Where nobody sees the log on a terminal, the exit code and this line are all that is seen. */
 	if (!daemon->options->foreground)
 		fprintf(stderr, "weftd: %s\n", err->text);
 	daemon->exit_code = EX_UNAVAILABLE;

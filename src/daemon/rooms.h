@@ -8,7 +8,7 @@ struct err;
 /* Makes fabric and forwarder, once the control socket answers. 0, or -1 with ERR. */
 int rooms_start(struct daemon *daemon, struct err *err);
 
-/* The start failed for ERR: says so and ends the loop. */
+/* The start failed for ERR: reports it and ends the loop. */
 void rooms_give_up(struct daemon *daemon, const struct err *err);
 
 #endif

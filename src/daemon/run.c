@@ -56,7 +56,7 @@ enum { WATCHED_SIGNALS = sizeof(watched_signals) / sizeof(watched_signals[0]) };
 
 struct running {
 	struct daemon daemon;
-	int host_lock;             /* says that this link group is ours; -1: not yet */
+	int host_lock;             /* holds our link group; -1: not yet */
 	struct timer housekeeping; /* counters, closed endpoints: now and then */
 	struct event *signals[WATCHED_SIGNALS];
 };
@@ -119,7 +119,7 @@ static void run_hand_over_listeners(const struct daemon *daemon)
 	if (!fds)
 		return;
 	size_t count = run_gather_listeners(daemon, fds, room);
-	/* And those that we had not come to. */
+	/* And those that no endpoint has taken yet. */
 	count += inherited_peek(daemon->inherited, fds + count, room - count);
 	inherited_store(fds, count);
 	free(fds);
@@ -148,7 +148,7 @@ static void run_log_mistake(const char *mistake)
 
 static void run_reload(struct daemon *daemon)
 {
-	/* The answer to it says that the daemon is ready, too: in the midst of its run_start, or its run_stop, it is not. */
+	/* notify_ready() ends a reload and reports readiness as well, which is not true amid a start or a stop. */
 	bool running = daemon->state == DAEMON_RUNNING;
 	int exit_code;
 	struct config *fresh;
@@ -192,12 +192,12 @@ static int run_watch_signals(struct running *running, struct err *err)
 		if (!running->signals[i] || event_add(running->signals[i], NULL) < 0)
 			return err_set(err, ENOMEM, "signal handlers");
 	}
-	/* A peer that is gone shows in the result of the call that writes to it. */
+	/* A write to a peer that is gone fails with EPIPE instead. */
 	signal(SIGPIPE, SIG_IGN);
 	return 0;
 }
 
-/* One more signal, of somebody impatient, is not to end us before all is written down. The threads that are left take none. */
+/* A further signal must not end us before all is written down. The remaining threads take none. */
 static void run_forget_signals(struct running *running)
 {
 	sigset_t watched;
@@ -238,8 +238,8 @@ static void run_raise_descriptor_limit(void)
 }
 
 /*
- * The kernel's table of our descriptors doubles when it is full, and where there are threads each time waits for all processors to have
- * noticed (expand_files(), 10 ms and more): so it is made large while there are none.
+ * The kernel's table of our descriptors doubles when it is full, and in a process with threads each time waits for all processors
+ * (expand_files(), 10 ms and more): so it is made large while there are no threads.
  */
 static void run_enlarge_descriptor_table(void)
 {
@@ -324,7 +324,7 @@ static int run_start(struct running *running, struct err *err)
 	running->host_lock = daemon_lock_host(daemon->config->names.link_group, err);
 	if (running->host_lock < 0)
 		return -1;
-	/* From here on a signal waits for the loop: one that ended us now would take with it what the service manager kept for us. */
+	/* From here on a signal waits for the loop: ending now would lose the sockets that the service manager kept for us. */
 	if (run_watch_signals(running, err) < 0)
 		return -1;
 	daemon->inherited = inherited_receive();
@@ -385,8 +385,8 @@ static void run_free_tenant(struct daemon *daemon, struct sandbox *sandbox)
 }
 
 /*
- * What is under way in the fabric ends with fabric_free(), whose completions still find everything in place. Listeners and
- * routes go with the forwarder, which may use the namespaces' descriptors until then.
+ * Jobs of the fabric end with fabric_free(), whose completions still find everything in place. Listeners and routes go with the
+ * forwarder, which may use the namespaces' descriptors until then.
  */
 static void run_finish(struct running *running)
 {

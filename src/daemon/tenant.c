@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A tenant joins a sandbox's record to what serves it: the route of the forwarder, the descriptor of its namespace, and the
- * probe that asks the guest whether it is ready. What the registry knows (carrier, paused, answers) is the truth; this file
+ * A tenant joins a sandbox's record to the objects that serve it: the route of the forwarder, the descriptor of its namespace, and
+ * the probe that asks the guest whether it is ready. The registry's record (carrier, paused, answers) is the truth; this file
  * hands it on.
  */
 #include "daemon/tenant.h"

@@ -3,7 +3,7 @@
 #define WEFT_DAEMON_TENANT_H
 
 /*
- * What the daemon keeps of each sandbox beside the registry's record: the route, the namespace's descriptor, the readiness probe,
+ * The daemon's own record of each sandbox, beside the registry's: the route, the namespace's descriptor, the readiness probe,
  * and the requests that are owed an answer.
  */
 
@@ -37,7 +37,7 @@ struct tenant {
 	struct ctl_request_list leaving; /* owed their answers when it is gone */
 	struct problem failure;          /* why its registration failed: that answer, once all is undone */
 	struct counters base;            /* its counters when this run of the daemon took it over */
-	struct counters lost;            /* what the kernel counted in tables that are gone */
+	struct counters lost;            /* the kernel's counts in tables that are gone */
 	uint64_t denied[FABRIC_RULES];   /* last read of its namespace */
 };
 
@@ -61,7 +61,7 @@ void tenant_follow_readiness(struct tenant *tenant);
 /* Sets the state that follows from what is known, unless the sandbox is creating, draining or failed. */
 void tenant_settle(struct tenant *tenant, const char *cause);
 
-/* What the fabric is to make of the sandbox. NAT must have room for all its endpoints' addresses. */
+/* The sandbox as the fabric is to make it. NAT must have room for all its endpoints' addresses. */
 struct fabric_plan tenant_plan(const struct sandbox *sandbox, struct fabric_nat *nat);
 
 /* How many entries tenant_plan() needs room for. */

@@ -2,7 +2,7 @@
 #ifndef WEFT_DAEMON_WEFTD_MAIN_H
 #define WEFT_DAEMON_WEFTD_MAIN_H
 
-/* weftd's main(): reads the command line and does what it says. Returns the exit code, sysexits(3). */
+/* weftd's main(): reads the command line and runs the mode that it names. Returns the exit code, sysexits(3). */
 int weftd_main(int argc, char **argv);
 
 #endif
