@@ -13,6 +13,7 @@
 #include "health/diagnose.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -12,6 +12,8 @@
 #include "daemon/reserve.h"
 #include "daemon/tenant.h"
 
+#include <jansson.h>
+
 static void follow_carrier(void *context, unsigned slot, bool up)
 {
 	struct daemon *daemon = context;

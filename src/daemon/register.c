@@ -19,8 +19,10 @@
 #include "daemon/metrics.h"
 #include "daemon/tenant.h"
 #include "store/store.h"
+#include "wire/wire.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 

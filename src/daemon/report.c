@@ -10,7 +10,7 @@
 #include "daemon/daemon.h"
 #include "daemon/tenant.h"
 
-#include <stdlib.h>
+#include <jansson.h>
 
 enum { CONNECTIONS_LISTED_MAX = 10000 };
 

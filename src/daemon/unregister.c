@@ -18,6 +18,7 @@
 #include "daemon/endpoints.h"
 #include "daemon/tenant.h"
 #include "store/store.h"
+#include "wire/wire.h"
 
 #include <errno.h>
 #include <string.h>
