@@ -13,57 +13,58 @@
 
 #include <check.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 /* Never looked into: the fabric is a fake. */
 static struct fabric *const some_fabric = (struct fabric *)&rooms;
 
-static struct daemon daemon;
+static struct daemon weftd;
 
 static void setup(void)
 {
 	log_setup(LOG_ERROR_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
 	freopen("/dev/null", "w", stderr); /* failures are logged */
 	rooms = (struct fake_rooms){ 0 };
-	daemon = (struct daemon){ .state = DAEMON_RUNNING, .fabric = some_fabric };
-	daemon.config = config_default();
-	ck_assert_ptr_nonnull(daemon.config);
-	daemon.registry = registry_new(daemon.config);
-	ck_assert_ptr_nonnull(daemon.registry);
-	ctl_park_init(&daemon.parked, NULL);
+	weftd = (struct daemon){ .state = DAEMON_RUNNING, .fabric = some_fabric };
+	weftd.config = config_default();
+	ck_assert_ptr_nonnull(weftd.config);
+	weftd.registry = registry_new(weftd.config);
+	ck_assert_ptr_nonnull(weftd.registry);
+	ctl_park_init(&weftd.parked, NULL);
 }
 
 static void teardown(void)
 {
 	struct sandbox *sandbox;
 
-	while ((sandbox = registry_next(daemon.registry, 0))) {
+	while ((sandbox = registry_next(weftd.registry, 0))) {
 		free(tenant_of(sandbox)->route);
 		tenant_free(tenant_of(sandbox));
-		registry_remove(daemon.registry, sandbox);
+		registry_remove(weftd.registry, sandbox);
 	}
-	registry_free(daemon.registry);
-	config_free(daemon.config);
+	registry_free(weftd.registry);
+	config_free(weftd.config);
 }
 
 static struct ctl_request *put_request(struct reply *reply)
 {
 	struct ctl_request *request = fake_request(reply, HEAD_PUT, "a1");
 
-	request->spec = spec_new(daemon.config);
+	request->spec = spec_new(weftd.config);
 	ck_assert_ptr_nonnull(request->spec);
 	return request;
 }
 
 static void put(struct reply *reply)
 {
-	daemon_register(&daemon, put_request(reply));
+	daemon_register(&weftd, put_request(reply));
 }
 
 static void delete_it(struct reply *reply)
 {
-	daemon_unregister(&daemon, fake_request(reply, HEAD_DELETE, "a1"));
+	daemon_unregister(&weftd, fake_request(reply, HEAD_DELETE, "a1"));
 }
 
 /* Pauses the sandbox. */
@@ -72,7 +73,7 @@ static void patch(struct reply *reply)
 	struct ctl_request *request = fake_request(reply, HEAD_PATCH, "a1");
 
 	request->patch.has_paused = request->patch.paused = true;
-	daemon_patch(&daemon, request);
+	daemon_patch(&weftd, request);
 }
 
 static void assert_answered(const struct reply *reply, int status)
@@ -83,7 +84,7 @@ static void assert_answered(const struct reply *reply, int status)
 
 static struct sandbox *found(void)
 {
-	return registry_find(daemon.registry, "a1");
+	return registry_find(weftd.registry, "a1");
 }
 
 /* The sandbox a1, registered. */
@@ -152,7 +153,7 @@ START_TEST(put_that_a_stop_cancels_is_answered_at_once)
 	struct reply reply;
 
 	put(&reply);
-	daemon_become(&daemon, DAEMON_STOPPING);
+	daemon_become(&weftd, DAEMON_STOPPING);
 	fake_made(ECANCELED);
 	assert_answered(&reply, 503);
 	fake_closed();
@@ -241,7 +242,7 @@ START_TEST(second_delete_needs_no_memory)
 	request = fake_request(&second, HEAD_DELETE, "a1");
 	delete_it(&first);
 	fake_no_memory_after(0, true);
-	daemon_unregister(&daemon, request);
+	daemon_unregister(&weftd, request);
 	ck_assert(!fake_memory());
 	fake_closed();
 	fake_destroyed(0);
@@ -278,7 +279,7 @@ START_TEST(delete_with_a_drain_is_answered_at_once)
 	have_sandbox();
 	request = fake_request(&reply, HEAD_DELETE, "a1");
 	request->target.has_drain = true;
-	daemon_unregister(&daemon, request);
+	daemon_unregister(&weftd, request);
 	assert_answered(&reply, 202);
 	fake_closed();
 	fake_destroyed(0);
@@ -353,10 +354,10 @@ START_TEST(changes_are_refused_while_the_daemon_stops)
 	struct reply first, second;
 
 	have_sandbox();
-	daemon_become(&daemon, DAEMON_STOPPING);
+	daemon_become(&weftd, DAEMON_STOPPING);
 	patch(&first);
 	assert_answered(&first, 503);
-	daemon_register(&daemon, fake_request(&second, HEAD_PUT, "b2"));
+	daemon_register(&weftd, fake_request(&second, HEAD_PUT, "b2"));
 	assert_answered(&second, 503);
 }
 END_TEST
@@ -372,7 +373,40 @@ START_TEST(one_still_owed_is_refused_with_its_tenant)
 }
 END_TEST
 
-/* Brings whatever is under way to its end. */
+START_TEST(a_stop_while_loading_brings_no_sandboxes)
+{
+	struct daemon starting = { .state = DAEMON_LOADING };
+
+	ck_assert(!daemon_is_loaded(&starting));
+	daemon_become(&starting, DAEMON_STOPPING);
+	ck_assert(!daemon_is_loaded(&starting));
+}
+END_TEST
+
+START_TEST(a_stop_later_keeps_them)
+{
+	struct daemon starting = { .state = DAEMON_LOADING };
+
+	daemon_become(&starting, DAEMON_ADOPTING);
+	ck_assert(daemon_is_loaded(&starting));
+	daemon_become(&starting, DAEMON_RUNNING);
+	ck_assert(daemon_is_loaded(&starting));
+	daemon_become(&starting, DAEMON_STOPPING);
+	ck_assert(daemon_is_loaded(&starting));
+}
+END_TEST
+
+#ifndef NDEBUG
+START_TEST(a_stop_is_for_good)
+{
+	struct daemon stopping = { .state = DAEMON_STOPPING };
+
+	daemon_become(&stopping, DAEMON_RUNNING);
+}
+END_TEST
+#endif
+
+/* Brings all that is under way to its end. */
 static void settle(void)
 {
 	while (rooms.closing || rooms.making || rooms.destroying || rooms.updating) {
@@ -395,7 +429,7 @@ START_TEST(put_that_finds_no_memory_is_503)
 		struct ctl_request *request = put_request(&reply);
 
 		fake_no_memory_after(count, _i);
-		daemon_register(&daemon, request);
+		daemon_register(&weftd, request);
 		bool failed = fake_memory();
 		settle();
 		assert_answered(&reply, failed ? 503 : 201);
@@ -422,7 +456,7 @@ START_TEST(patch_that_finds_no_memory_is_503)
 
 		request->patch.has_paused = request->patch.paused = true;
 		fake_no_memory_after(count, _i);
-		daemon_patch(&daemon, request);
+		daemon_patch(&weftd, request);
 		bool failed = fake_memory();
 		settle();
 		assert_answered(&reply, failed ? 503 : 200);
@@ -454,6 +488,11 @@ static void add_tests(TCase *flow)
 	tcase_add_test(flow, patch_of_what_is_not_there_is_refused);
 	tcase_add_test(flow, changes_are_refused_while_the_daemon_stops);
 	tcase_add_test(flow, one_still_owed_is_refused_with_its_tenant);
+	tcase_add_test(flow, a_stop_while_loading_brings_no_sandboxes);
+	tcase_add_test(flow, a_stop_later_keeps_them);
+#ifndef NDEBUG
+	tcase_add_test_raise_signal(flow, a_stop_is_for_good, SIGABRT);
+#endif
 	tcase_add_loop_test(flow, put_that_finds_no_memory_is_503, 0, 2);
 	tcase_add_loop_test(flow, patch_that_finds_no_memory_is_503, 0, 2);
 }
