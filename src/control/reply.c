@@ -112,7 +112,7 @@ static void ctl_reply_answer_json(struct reply *reply, int status, const char *t
 
 	json_decref(body);
 	if (!text)
-		status = 500;
+		status = 503;
 	ctl_reply_log(reply, status, text ? detail : "out of memory");
 	ctl_reply_answer(reply, status, type, allow, text, text ? strlen(text) : 0);
 	free(text);
