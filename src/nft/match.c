@@ -6,6 +6,7 @@
 #include "nft/part.h"
 
 #include <endian.h>
+#include <linux/if_arp.h>
 #include <linux/if_ether.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
@@ -25,8 +26,14 @@ enum {
 	TCP_SYN = 0x02, /* in them */
 	TCP_RST = 0x04,
 	TCP_ACK = 0x10,
-	ICMP_QUOTED = 8,     /* the packet that an error is about */
-	INTERFACE_NAME = 16, /* IFNAMSIZ */
+	ICMP_QUOTED = 8,      /* the packet that an error is about */
+	PORT_DESTINATION = 2, /* TCP's and UDP's */
+	INTERFACE_NAME = 16,  /* IFNAMSIZ */
+	/* The protocols that a rule has stated. */
+	STATED_ETHER = 1,
+	STATED_IPV4 = 2,
+	STATED_ARP = 4,
+	STATED_TCP = 8,
 };
 
 /* DIRECTION: IP_CT_DIR_*, or -1. */
@@ -52,6 +59,80 @@ static void match_any_bit(struct nft_batch *batch, uint32_t bits)
 
 	nft_mask(batch, &bits, sizeof(bits));
 	nft_compare(batch, NFT_CMP_NEQ, &nothing, sizeof(nothing));
+}
+
+/* ---- What a rule relies on ---- */
+
+void nft_state_ether(struct nft_batch *batch)
+{
+	const uint16_t type = ARPHRD_ETHER;
+
+	if (batch->stated & STATED_ETHER)
+		return;
+	batch->stated |= STATED_ETHER;
+	nft_load_meta(batch, NFT_META_IIFTYPE, NFT_REG_1);
+	nft_compare(batch, NFT_CMP_EQ, &type, sizeof(type));
+}
+
+static void state_family(struct nft_batch *batch)
+{
+	const uint8_t family = NFPROTO_IPV4;
+
+	nft_load_meta(batch, NFT_META_NFPROTO, NFT_REG_1);
+	nft_compare(batch, NFT_CMP_EQ, &family, sizeof(family));
+}
+
+void nft_state_ipv4(struct nft_batch *batch)
+{
+	if (batch->stated & STATED_IPV4)
+		return;
+	batch->stated |= STATED_IPV4;
+	if (batch->family == NFPROTO_INET)
+		state_family(batch);
+	else
+		match_ether_type(batch, NFT_IS, ETH_P_IP);
+}
+
+void nft_stated_ipv4(struct nft_batch *batch)
+{
+	batch->stated |= STATED_IPV4;
+}
+
+void nft_state_arp(struct nft_batch *batch)
+{
+	if (batch->stated & STATED_ARP)
+		return;
+	batch->stated |= STATED_ARP;
+	match_ether_type(batch, NFT_IS, ETH_P_ARP);
+}
+
+void nft_state_tcp(struct nft_batch *batch)
+{
+	if (batch->stated & STATED_TCP)
+		return;
+	batch->stated |= STATED_TCP;
+	match_l4proto(batch, NFT_IS, IPPROTO_TCP);
+}
+
+void nft_load_key(struct nft_batch *batch, unsigned key, uint32_t offset)
+{
+	unsigned field = 0;
+#define NEXT_REGISTER (field++ ? NFT_REG32_00 + field - 1 : NFT_REG_1)
+
+	/* Stated first, as it takes register 1. */
+	if (key & NFT_KEY_ADDRESS)
+		nft_state_ipv4(batch);
+	if (key & NFT_KEY_LINK)
+		nft_load_meta(batch, NFT_META_IIF, NEXT_REGISTER);
+	if (key & NFT_KEY_ADDRESS)
+		nft_load_payload(batch, NFT_PAYLOAD_NETWORK_HEADER, offset, 4, NEXT_REGISTER);
+	if (key & NFT_KEY_PROTO)
+		nft_load_meta(batch, NFT_META_L4PROTO, NEXT_REGISTER);
+	if (key & NFT_KEY_PORT)
+		nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, PORT_DESTINATION, 2, NEXT_REGISTER);
+	if (key & NFT_KEY_MARK)
+		nft_load_meta(batch, NFT_META_MARK, NEXT_REGISTER);
+#undef NEXT_REGISTER
 }
 
 /* ---- Where a packet comes from and goes to ---- */
