@@ -17,55 +17,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- Rules by their counters ---- */
-
-static const struct {
-	const char *counter, *name;
-} rules[FABRIC_RULES] = {
-	[FABRIC_RULE_PRIVATE] = { "denied_private", "private" },
-	[FABRIC_RULE_SANDBOX] = { "denied_sandbox", "sandbox" },
-	[FABRIC_RULE_DENY] = { "denied_policy", "deny" },
-	[FABRIC_RULE_INTERNET] = { NFT_COUNTER_INTERNET, "internet" },
-	[FABRIC_RULE_GATEWAY] = { "denied_gateway", "gateway" },
-	[FABRIC_RULE_CONNECTIONS] = { "denied_connections", "connections" },
-	[FABRIC_RULE_HOST] = { "denied_host", "host" },
-	[FABRIC_RULE_INGRESS] = { "denied_ingress", "ingress" },
-	[FABRIC_RULE_MAC] = { "drop_mac", "mac" },
-	[FABRIC_RULE_ARP] = { "drop_arp", "arp" },
-	[FABRIC_RULE_IPV6] = { "drop_ipv6", "ipv6" },
-	[FABRIC_RULE_PROTOCOL] = { "drop_protocol", "protocol" },
-	[FABRIC_RULE_SOURCE] = { "drop_source", "source" },
-	[FABRIC_RULE_MULTICAST] = { "drop_multicast", "multicast" },
-	[FABRIC_RULE_MARTIAN] = { "drop_martian", "martian" },
-	[FABRIC_RULE_MALFORMED] = { "drop_malformed", "malformed" },
-	[FABRIC_RULE_RATE] = { "drop_rate", "rate" },
-	[FABRIC_RULE_FORWARD] = { "drop_forward", "forward" },
-	[FABRIC_RULE_FAMILY] = { "drop_family", "family" },
-};
-
-const char *fabric_rule_name(enum fabric_rule rule)
-{
-	return rules[rule].name;
-}
-
-bool nft_counter_rule(const char *name, enum fabric_rule *rule)
-{
-	for (unsigned i = 0; i < FABRIC_RULES; i++) {
-		if (strcmp(name, rules[i].counter) != 0)
-			continue;
-		*rule = (enum fabric_rule)i;
-		return true;
-	}
-	return false;
-}
-
 static void take_counter(void *context, const char *name, uint64_t packets, uint64_t bytes)
 {
 	uint64_t *denied = context;
 	enum fabric_rule rule;
 
 	(void)bytes;
-	if (nft_counter_rule(name, &rule))
+	if (rules_of_counter(name, &rule))
 		denied[rule] += packets;
 }
 
@@ -133,7 +91,7 @@ static void tell_denial(void *context, const struct nft_read_element *read)
 	if (reader->now_ms - age <= reader->since_ms)
 		return;
 	snprintf(denial.rule, sizeof(denial.rule), "%s", fabric_rule_name(FABRIC_RULE_HOST));
-	nft_denial_name_proto(&denial, read->element.proto);
+	rules_denial_name_proto(&denial, read->element.proto);
 	reader->told(reader->context, read->element.link, &denial);
 }
 

@@ -120,6 +120,13 @@ void match_always_denied(struct nft_batch *batch, const struct config *config)
 		match_destination_in(batch, NFT_IS_NOT, &set_opened);
 }
 
+void rules_deny(struct nft_batch *batch, const char *counter, enum nft_denial why)
+{
+	count_as(batch, counter);
+	set_mark(batch, why);
+	verdict_goto(batch, NFT_CHAIN_DENIED);
+}
+
 void nft_policy_add_answer(struct nft_batch *batch, const char *chain, const struct nft_set *limits)
 {
 	unsigned answers = limits ? ANSWERS_FOR_ALL : NFT_POLICY_ANSWERS;

@@ -7,6 +7,7 @@
  * configuration makes. Private to fabric/.
  */
 
+#include "fabric/rules/denial.h"
 #include "nft/table.h"
 
 struct config;
@@ -29,6 +30,12 @@ void match_always_denied(struct nft_batch *batch, const struct config *config);
 /* Adds SET, of intervals of addresses, with NETWORKS (which may overlap). */
 void nft_policy_add_networks(struct nft_batch *batch, const struct nft_set *set, const struct cidr4 *networks,
 			     size_t count);
+
+/* The chain of a slot's table that records denials and answers them. */
+#define NFT_CHAIN_DENIED "denied"
+
+/* In a rule of a slot's ordinary chain: counts as COUNTER, and goes to NFT_CHAIN_DENIED with WHY. */
+void rules_deny(struct nft_batch *batch, const char *counter, enum nft_denial why);
 
 /* Answers to what is denied: a second, for one sandbox. The rest is dropped. */
 enum { NFT_POLICY_ANSWERS = 100 };

@@ -53,13 +53,6 @@ static const struct cidr4 not_unicast = { 224u << 24, 3 };
 /* Never a destination on any wire. */
 static const struct cidr4 martian[] = { { 0, 8 }, { 127u << 24, 8 } };
 
-void nft_slot_deny(struct nft_batch *batch, const char *counter, enum nft_denial why)
-{
-	count_as(batch, counter);
-	set_mark(batch, why);
-	verdict_goto(batch, NFT_CHAIN_DENIED);
-}
-
 static void add_counters(struct nft_batch *batch, const char *const *names, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -221,18 +214,18 @@ static void add_input(struct nft_batch *batch, const struct config *config)
 	     verdict_accept(batch));
 	RULE(batch, "input", match_iifname(batch, TAP), match_ct_direction(batch, IP_CT_DIR_REPLY),
 	     match_ct_state(batch, NFT_CT_STATE_ESTABLISHED | NFT_CT_STATE_RELATED), verdict_accept(batch));
-	RULE(batch, "input", match_iifname(batch, TAP), nft_slot_deny(batch, "denied_gateway", NFT_DENIAL_GATEWAY));
+	RULE(batch, "input", match_iifname(batch, TAP), rules_deny(batch, "denied_gateway", NFT_DENIAL_GATEWAY));
 }
 
 static void add_guest_egress_rules(struct nft_batch *batch, const struct config *config)
 {
 	RULE(batch, "guest_egress", match_ct_state(batch, NFT_CT_STATE_NEW), match_ct_count_over(batch, FLOWS_MAX),
-	     nft_slot_deny(batch, "denied_connections", NFT_DENIAL_CONNECTIONS));
+	     rules_deny(batch, "denied_connections", NFT_DENIAL_CONNECTIONS));
 	nft_policy_add_exceptions(batch, config, "guest_egress");
 	RULE(batch, "guest_egress", match_destination_in(batch, NFT_IS, &set_sandbox_ranges),
-	     nft_slot_deny(batch, "denied_sandbox", NFT_DENIAL_SANDBOX));
+	     rules_deny(batch, "denied_sandbox", NFT_DENIAL_SANDBOX));
 	RULE(batch, "guest_egress", match_always_denied(batch, config),
-	     nft_slot_deny(batch, "denied_private", NFT_DENIAL_PRIVATE));
+	     rules_deny(batch, "denied_private", NFT_DENIAL_PRIVATE));
 	RULE(batch, "guest_egress", verdict_jump(batch, NFT_CHAIN_ALLOW));
 	RULE(batch, "guest_egress", verdict_jump(batch, NFT_CHAIN_DENY));
 	RULE(batch, "guest_egress", verdict_accept(batch));

@@ -117,9 +117,9 @@ static void add_rules(struct nft_batch *batch, const struct egress *egress, unsi
 	for (size_t kind = 0; kind < NFT_POLICY_SETS; kind++)
 		if (has_kind(egress->deny, egress->deny_count, kind))
 			RULE(batch, NFT_CHAIN_DENY, match_destination_in(batch, NFT_IS, &set_policy_deny[side][kind]),
-			     nft_slot_deny(batch, "denied_policy", NFT_DENIAL_POLICY));
+			     rules_deny(batch, "denied_policy", NFT_DENIAL_POLICY));
 	if (!egress->internet)
-		RULE(batch, NFT_CHAIN_DENY, nft_slot_deny(batch, NFT_COUNTER_INTERNET, NFT_DENIAL_INTERNET));
+		RULE(batch, NFT_CHAIN_DENY, rules_deny(batch, NFT_COUNTER_INTERNET, NFT_DENIAL_INTERNET));
 }
 
 /* The other direction is the TAP's queue to limit. */

@@ -49,7 +49,7 @@ static void take_counter(void *context, const char *name, uint64_t packets, uint
 		counts->connections = packets;
 	} else if (begins_with(name, "drop_") || begins_with(name, "denied_")) {
 		counts->drops += packets;
-		if (nft_counter_rule(name, &rule))
+		if (rules_of_counter(name, &rule))
 			counts->denied[rule] += packets;
 	}
 }
@@ -107,43 +107,6 @@ struct slot_denial_reader {
 	uint64_t now_ms, since_ms;
 };
 
-/* The words of `weftctl reach`, too. */
-static const char *denial_rule(uint32_t mark)
-{
-	switch ((enum nft_denial)mark) {
-	case NFT_DENIAL_PRIVATE:
-		return "private";
-	case NFT_DENIAL_SANDBOX:
-		return "sandbox";
-	case NFT_DENIAL_POLICY:
-		return "deny";
-	case NFT_DENIAL_INTERNET:
-		return "internet";
-	case NFT_DENIAL_GATEWAY:
-		return "gateway";
-	case NFT_DENIAL_CONNECTIONS:
-		return "connections";
-	}
-	return "unknown";
-}
-
-void nft_denial_name_proto(struct fabric_denial *denial, uint8_t proto)
-{
-	switch (proto) {
-	case IPPROTO_TCP:
-		snprintf(denial->proto, sizeof(denial->proto), "tcp");
-		break;
-	case IPPROTO_UDP:
-		snprintf(denial->proto, sizeof(denial->proto), "udp");
-		break;
-	case IPPROTO_ICMP:
-		snprintf(denial->proto, sizeof(denial->proto), "icmp");
-		break;
-	default:
-		snprintf(denial->proto, sizeof(denial->proto), "%u", proto);
-	}
-}
-
 static void tell_denial(void *context, const struct nft_read_element *read)
 {
 	struct slot_denial_reader *reader = context;
@@ -152,8 +115,8 @@ static void tell_denial(void *context, const struct nft_read_element *read)
 
 	if (reader->now_ms - age <= reader->since_ms)
 		return;
-	snprintf(denial.rule, sizeof(denial.rule), "%s", denial_rule(read->mark));
-	nft_denial_name_proto(&denial, read->element.proto);
+	snprintf(denial.rule, sizeof(denial.rule), "%s", rules_denial_name(read->mark));
+	rules_denial_name_proto(&denial, read->element.proto);
 	reader->told(reader->context, &denial);
 }
 

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_FABRIC_RULES_DENIAL_H
+#define WEFT_FABRIC_RULES_DENIAL_H
+
+/*
+ * Reasons to deny: the marks and counters of our tables, and their names. Pure; any thread.
+ */
+
+#include "fabric/fabric.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Why something is denied: the mark with which a denial is recorded. */
+enum nft_denial {
+	NFT_DENIAL_PRIVATE = 1, /* an always-denied range */
+	NFT_DENIAL_SANDBOX,     /* the ranges of sandboxes */
+	NFT_DENIAL_POLICY,      /* the sandbox's deny list */
+	NFT_DENIAL_INTERNET,    /* the sandbox has no internet */
+	NFT_DENIAL_GATEWAY,     /* the namespace's own addresses */
+	NFT_DENIAL_CONNECTIONS, /* too many flows at once */
+};
+
+enum {
+	NFT_DENIAL_KEPT_MS = 60 * 1000,
+	/* The kernel's and our clock are compared with some slack: rather told twice than never. */
+	NFT_DENIAL_SLACK_MS = 10,
+};
+
+/* The comment of the last rule of NFT_CHAIN_DENY where there is no internet: counts as this. */
+#define NFT_COUNTER_INTERNET "denied_internet"
+
+/* The name of the reason with this MARK, as `weftctl reach` shows it; "unknown" where MARK is none. */
+const char *rules_denial_name(uint32_t mark);
+
+/* Sets the protocol of DENIAL by its number (IPPROTO_*): "tcp", "udp", "icmp", or the number. */
+void rules_denial_name_proto(struct fabric_denial *denial, uint8_t proto);
+
+/* The rule whose packets the counter NAME counts, into *RULE. False where it counts for none. */
+bool rules_of_counter(const char *name, enum fabric_rule *rule);
+
+#endif
