@@ -16,7 +16,6 @@
 #include "fabric/teardown.h"
 #include "fabric/watcher.h"
 #include "kernel/sysctl.h"
-#include "nft/check.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -138,6 +137,5 @@ void fabric_free(struct fabric *fabric)
 	free(fabric->shunned);
 	free(fabric->slots);
 	free(fabric);
-	nft_check_forget();
 	sysctl_close();
 }

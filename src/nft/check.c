@@ -1,90 +1,441 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a batch asks for and what the kernel dumps are messages of the same kinds, so both are written down by the same code
- * (nft_text.c), and the two texts must be equal. What is kept between checks is only how bytes read, so nothing can be out of
- * date, and an altered expression shows as surely as a missing table.
+ * A batch and a dump are messages of the same kinds. The batch's are listed first: what is wanted. Each message of a dump is then
+ * held against the wanted one of the same kind and name, or of the same place in its chain, while it is in the buffer that it was
+ * read into: nothing of it is kept. What remains to be found at the end is missing. Elements alone come in an order of their own,
+ * and many, so both sides are gathered, sorted and compared.
+ *
+ * A difference ends nothing: a dump that was interrupted shows what was never there, and starts all over.
  */
 #include "nft/check.h"
 
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "nft/text.h"
+#include "base/log.h"
+#include "base/vec.h"
+#include "nft/equal.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 
-/* Whoever gets the lock uses them; a check that does not goes without. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct nft_memory *memory_of_wanted, *memory_of_found;
+enum {
+	NFT_CHECK_KEY = 16,     /* bytes of a key, and of what a map leads to: longer ones are not ours */
+	NFT_CHECK_NAMELESS = 0, /* no attribute has this type */
+};
 
-void nft_check_forget(void)
+/* One message of the batch. */
+struct nft_wanted {
+	const struct nlmsghdr *message;
+	const char *name; /* of a rule, its chain's */
+	uint8_t family;
+	int kind; /* NFT_MSG_NEW* */
+	bool found;
+	/* Of a chain, its first rule and the next one to be found; of a rule, the one after it. -1: none. */
+	ssize_t rule, due;
+};
+
+struct nft_wanted_list {
+	VEC_OF(struct nft_wanted);
+};
+
+/* Compared byte by byte, so there is no padding. */
+struct nft_check_element {
+	uint32_t set; /* its place in the list of what is wanted */
+	uint32_t flags;
+	uint32_t key_length, end_length, data_length;
+	uint8_t key[NFT_CHECK_KEY], end[NFT_CHECK_KEY], data[NFT_CHECK_KEY];
+};
+
+struct nft_element_list {
+	VEC_OF(struct nft_check_element);
+};
+
+struct nft_check {
+	const char *const *filled;
+	struct nft_wanted_list wanted;
+	struct nft_element_list elements, found_elements;
+	size_t last;        /* the last of the wanted that was found: the next one is near */
+	bool families[256]; /* those compared */
+	bool differs, broken;
+};
+
+/* ---- Messages ---- */
+
+struct nft_check_head {
+	uint8_t family;
+	const char *table, *name; /* "" without */
+};
+
+/* Where a message has its name: the table's name comes first in all of them. */
+static unsigned nft_check_name_type(int kind)
 {
-	pthread_mutex_lock(&lock);
-	nft_memory_free(memory_of_wanted);
-	nft_memory_free(memory_of_found);
-	memory_of_wanted = memory_of_found = NULL;
-	pthread_mutex_unlock(&lock);
+	switch (kind) {
+	case NFT_MSG_NEWTABLE:
+		return NFTA_TABLE_NAME;
+	case NFT_MSG_NEWCHAIN:
+		return NFTA_CHAIN_NAME;
+	case NFT_MSG_NEWRULE:
+		return NFTA_RULE_CHAIN;
+	case NFT_MSG_NEWSET:
+		return NFTA_SET_NAME;
+	case NFT_MSG_NEWSETELEM:
+		return NFTA_SET_ELEM_LIST_SET;
+	case NFT_MSG_NEWOBJ:
+		return NFTA_OBJ_NAME;
+	}
+	return NFT_CHECK_NAMELESS;
 }
 
-static unsigned family_of(const struct nlmsghdr *message)
+static struct nft_check_head nft_check_read_head(const struct nlmsghdr *message)
 {
 	const struct nfgenmsg *generic = mnl_nlmsg_get_payload(message);
+	unsigned name_type = nft_check_name_type(NFNL_MSG_TYPE(message->nlmsg_type));
+	struct nft_check_head head = { generic->nfgen_family, "", "" };
+	const struct nlattr *attr;
 
-	return generic->nfgen_family;
+	nft_for_each(attr, message)
+	{
+		if (mnl_attr_get_type(attr) == NFTA_TABLE_NAME)
+			head.table = mnl_attr_get_str(attr);
+		if (mnl_attr_get_type(attr) == name_type)
+			head.name = mnl_attr_get_str(attr);
+		if (head.table[0] && head.name[0])
+			break;
+	}
+	return head;
+}
+
+static bool nft_check_is_filled(const struct nft_check *check, const char *name)
+{
+	for (const char *const *filled = check->filled; filled && *filled; filled++)
+		if (strcmp(*filled, name) == 0)
+			return true;
+	return false;
+}
+
+/* Whether a thing of this KIND and NAME is compared at all. */
+static bool nft_check_skips(const struct nft_check *check, int kind, const char *name)
+{
+	return (kind == NFT_MSG_NEWCHAIN || kind == NFT_MSG_NEWRULE || kind == NFT_MSG_NEWSETELEM) &&
+	       nft_check_is_filled(check, name);
+}
+
+static const char *nft_check_kind_name(int kind)
+{
+	switch (kind) {
+	case NFT_MSG_NEWTABLE:
+		return "table";
+	case NFT_MSG_NEWCHAIN:
+		return "chain";
+	case NFT_MSG_NEWRULE:
+		return "rule of chain";
+	case NFT_MSG_NEWSET:
+		return "set";
+	case NFT_MSG_NEWSETELEM:
+		return "element of set";
+	case NFT_MSG_NEWOBJ:
+		return "counter";
+	}
+	return "message";
+}
+
+/* Says what differs first; WANTED, FOUND: the side, or both, that has it. */
+static void nft_check_differ(struct nft_check *check, bool wanted, bool found, int kind, const char *name)
+{
+	char text[128];
+
+	if (!check->differs) {
+		snprintf(text, sizeof(text), "%s %s", nft_check_kind_name(kind), name);
+		log_debug("nftables differ", F_STR("wanted", wanted ? text : NULL),
+			  F_STR("found", wanted && found ? "altered"
+					 : found         ? text
+							 : NULL));
+	}
+	check->differs = true;
+}
+
+/* ---- What is wanted ---- */
+
+/* The wanted thing of this KIND and NAME, other than a rule; -1: none. Most often it is the one after the last. */
+static ssize_t nft_check_find(struct nft_check *check, uint8_t family, int kind, const char *name)
+{
+	for (size_t i = 0; i < check->wanted.count; i++) {
+		size_t at = (check->last + i) % check->wanted.count;
+		const struct nft_wanted *wanted = &check->wanted.items[at];
+
+		if (wanted->kind != kind || wanted->family != family || strcmp(wanted->name, name) != 0)
+			continue;
+		check->last = at;
+		return (ssize_t)at;
+	}
+	return -1;
+}
+
+static struct nft_wanted *nft_check_list(struct nft_check *check, const struct nlmsghdr *message,
+					 const struct nft_check_head *head)
+{
+	struct nft_wanted *wanted = vec_push(&check->wanted);
+
+	if (!wanted) {
+		check->broken = true;
+		return NULL;
+	}
+	*wanted = (struct nft_wanted){ .message = message,
+				       .name = head->name,
+				       .family = head->family,
+				       .kind = NFNL_MSG_TYPE(message->nlmsg_type),
+				       .rule = -1,
+				       .due = -1 };
+	return wanted;
+}
+
+/* A rule comes after its chain and the rules before it. */
+static void nft_check_list_rule(struct nft_check *check, const struct nlmsghdr *message,
+				const struct nft_check_head *head)
+{
+	ssize_t chain = nft_check_find(check, head->family, NFT_MSG_NEWCHAIN, head->name);
+
+	if (!nft_check_list(check, message, head) || chain < 0)
+		return;
+	/* Until all are listed, `due` of a chain is its last rule. */
+	struct nft_wanted *items = check->wanted.items;
+	ssize_t rule = (ssize_t)check->wanted.count - 1, last = items[chain].due;
+	if (last < 0)
+		items[chain].rule = rule;
+	else
+		items[last].rule = rule;
+	items[chain].due = rule;
+}
+
+static void nft_check_gather(struct nft_check *check, struct nft_element_list *list, const struct nlmsghdr *message,
+			     const struct nft_check_head *head);
+
+static void nft_check_want(struct nft_check *check, const struct nlmsghdr *message)
+{
+	struct nft_check_head head = nft_check_read_head(message);
+	int kind = NFNL_MSG_TYPE(message->nlmsg_type);
+
+	check->families[head.family] = true;
+	if (nft_check_name_type(kind) == NFT_CHECK_NAMELESS || nft_check_skips(check, kind, head.name))
+		return;
+	if (kind == NFT_MSG_NEWRULE)
+		nft_check_list_rule(check, message, &head);
+	else if (kind == NFT_MSG_NEWSETELEM)
+		nft_check_gather(check, &check->elements, message, &head);
+	else
+		nft_check_list(check, message, &head);
+}
+
+/* ---- Elements ---- */
+
+/* The value within the data attribute NEST. *LENGTH is what there was, which may be more than is kept. */
+static void nft_check_take_value(const struct nlattr *nest, uint8_t value[static NFT_CHECK_KEY], uint32_t *length)
+{
+	const struct nlattr *attr;
+
+	nft_for_each_nested(attr, nest)
+	{
+		if (mnl_attr_get_type(attr) != NFTA_DATA_VALUE)
+			continue;
+		*length = mnl_attr_get_payload_len(attr);
+		memcpy(value, mnl_attr_get_payload(attr), *length < NFT_CHECK_KEY ? *length : NFT_CHECK_KEY);
+	}
+}
+
+static struct nft_check_element nft_check_read_element(const struct nlattr *item)
+{
+	struct nft_check_element element = { 0 };
+	const struct nlattr *attr;
+
+	nft_for_each_nested(attr, item)
+	{
+		switch (mnl_attr_get_type(attr)) {
+		case NFTA_SET_ELEM_KEY:
+			nft_check_take_value(attr, element.key, &element.key_length);
+			break;
+		case NFTA_SET_ELEM_KEY_END:
+			nft_check_take_value(attr, element.end, &element.end_length);
+			break;
+		case NFTA_SET_ELEM_DATA:
+			nft_check_take_value(attr, element.data, &element.data_length);
+			break;
+		case NFTA_SET_ELEM_FLAGS:
+			element.flags = be32toh(mnl_attr_get_u32(attr));
+			break;
+		}
+	}
+	return element;
+}
+
+/* nft(8) begins each set of intervals with an end at 0.0.0.0, which means nothing. */
+static bool nft_check_is_idle(const struct nft_check_element *element)
+{
+	static const struct nft_check_element idle = { .flags = NFT_SET_ELEM_INTERVAL_END, .key_length = 4 };
+
+	return memcmp(element, &idle, sizeof(idle)) == 0;
+}
+
+/* Adds the elements of MESSAGE to LIST. */
+static void nft_check_gather(struct nft_check *check, struct nft_element_list *list, const struct nlmsghdr *message,
+			     const struct nft_check_head *head)
+{
+	ssize_t set = nft_check_find(check, head->family, NFT_MSG_NEWSET, head->name);
+	const struct nlattr *attr, *item;
+
+	if (set < 0)
+		return;
+	nft_for_each(attr, message)
+	{
+		if (mnl_attr_get_type(attr) != NFTA_SET_ELEM_LIST_ELEMENTS)
+			continue;
+		nft_for_each_nested(item, attr)
+		{
+			struct nft_check_element element = nft_check_read_element(item), *added;
+
+			if (nft_check_is_idle(&element))
+				continue;
+			added = vec_push(list);
+			if (!added) {
+				check->broken = true;
+				return;
+			}
+			*added = element;
+			added->set = (uint32_t)set;
+		}
+	}
+}
+
+static int nft_check_order_elements(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct nft_check_element));
+}
+
+static void nft_check_compare_elements(struct nft_check *check)
+{
+	struct nft_element_list *wanted = &check->elements, *found = &check->found_elements;
+	size_t size = sizeof(struct nft_check_element);
+
+	if (wanted->count)
+		qsort(wanted->items, wanted->count, size, nft_check_order_elements);
+	if (found->count)
+		qsort(found->items, found->count, size, nft_check_order_elements);
+	for (size_t i = 0; i < wanted->count || i < found->count; i++) {
+		const struct nft_check_element *left = i < wanted->count ? &wanted->items[i] : NULL;
+		const struct nft_check_element *right = i < found->count ? &found->items[i] : NULL;
+
+		if (left && right && memcmp(left, right, size) == 0)
+			continue;
+		bool missing = left && (!right || nft_check_order_elements(left, right) < 0);
+		nft_check_differ(check, missing, !missing, NFT_MSG_NEWSETELEM,
+				 check->wanted.items[missing ? left->set : right->set].name);
+		return;
+	}
+}
+
+/* ---- What is found ---- */
+
+/* The wanted thing that MESSAGE is; NULL: it should not be there. */
+static struct nft_wanted *nft_check_expected(struct nft_check *check, int kind, const struct nft_check_head *head)
+{
+	bool is_rule = kind == NFT_MSG_NEWRULE;
+	ssize_t at = nft_check_find(check, head->family, is_rule ? NFT_MSG_NEWCHAIN : kind, head->name);
+
+	if (at < 0 || !is_rule)
+		return at < 0 ? NULL : &check->wanted.items[at];
+	/* Rules of a chain come in their order. */
+	struct nft_wanted *chain = &check->wanted.items[at];
+	if (chain->due < 0)
+		return NULL;
+	struct nft_wanted *rule = &check->wanted.items[chain->due];
+	chain->due = rule->rule;
+	return rule;
+}
+
+static int nft_check_take(const struct nlmsghdr *message, void *data)
+{
+	struct nft_check *check = data;
+	struct nft_check_head head = nft_check_read_head(message);
+	int kind = NFNL_MSG_TYPE(message->nlmsg_type);
+
+	if (nft_check_name_type(kind) == NFT_CHECK_NAMELESS || !check->families[head.family] ||
+	    strcmp(head.table, NFT_TABLE_NAME) != 0 || nft_check_skips(check, kind, head.name))
+		return MNL_CB_OK;
+	if (kind == NFT_MSG_NEWSETELEM) {
+		nft_check_gather(check, &check->found_elements, message, &head);
+		return MNL_CB_OK;
+	}
+	struct nft_wanted *wanted = nft_check_expected(check, kind, &head);
+	if (!wanted) {
+		nft_check_differ(check, false, true, kind, head.name);
+		return MNL_CB_OK;
+	}
+	wanted->found = true;
+	if (!nft_equal(wanted->message, message))
+		nft_check_differ(check, true, true, kind, head.name);
+	return MNL_CB_OK;
+}
+
+static void nft_check_compare(struct nft_check *check)
+{
+	for (size_t i = 0; i < check->wanted.count; i++)
+		if (!check->wanted.items[i].found)
+			nft_check_differ(check, true, false, check->wanted.items[i].kind, check->wanted.items[i].name);
+	nft_check_compare_elements(check);
 }
 
 /* ---- Dumping ---- */
 
-static int write_message(const struct nlmsghdr *message, void *data)
-{
-	nft_text_write(data, message);
-	return MNL_CB_OK;
-}
-
-static int dump_all(int fd, int what, struct nft_text *text, struct err *err)
-{
-	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
-
-	return nft_ask(fd, nft_request(buffer, what, AF_UNSPEC, NLM_F_DUMP), write_message, text, err);
-}
-
-/* A set that went meanwhile is a difference like any other. */
-static int dump_elements(int fd, unsigned family, const char *name, struct nft_text *text, struct err *err)
+/* A set that went meanwhile, or was never there, is a difference like any other. */
+static int nft_check_dump_elements(struct nft_check *check, int fd, const struct nft_wanted *set, struct err *err)
 {
 	char buffer[512] __attribute__((aligned(NLMSG_ALIGNTO)));
 
-	if (nft_text_skips(text, name))
+	if (set->kind != NFT_MSG_NEWSET || nft_check_is_filled(check, set->name))
 		return 0;
-	struct nlmsghdr *request = nft_request(buffer, NFT_MSG_GETSETELEM, (uint8_t)family, NLM_F_DUMP);
+	struct nlmsghdr *request = nft_request(buffer, NFT_MSG_GETSETELEM, set->family, NLM_F_DUMP);
 	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_TABLE, NFT_TABLE_NAME);
-	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, name);
-	return nft_ask(fd, request, write_message, text, err) < 0 && err->code != ENOENT ? -1 : 0;
+	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, set->name);
+	return nft_ask(fd, request, nft_check_take, check, err) < 0 && err->code != ENOENT ? -1 : 0;
 }
 
-static int dump_tables(int netns_fd, struct nft_text *text, struct err *err)
+static int nft_check_dump(struct nft_check *check, int netns_fd, struct err *err)
 {
 	static const int kinds[] = { NFT_MSG_GETTABLE, NFT_MSG_GETCHAIN, NFT_MSG_GETRULE, NFT_MSG_GETOBJ,
 				     NFT_MSG_GETSET };
+	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
 	AUTO_FD int fd = nft_socket(netns_fd, err);
 
 	if (fd < 0)
 		return -1;
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (dump_all(fd, kinds[i], text, err) < 0)
+		if (nft_ask(fd, nft_request(buffer, kinds[i], AF_UNSPEC, NLM_F_DUMP), nft_check_take, check, err) < 0)
 			return -1;
-	for (size_t i = 0; i < text->set_count; i++)
-		if (dump_elements(fd, text->sets[i].family, text->sets[i].name, text, err) < 0)
+	for (size_t i = 0; i < check->wanted.count; i++)
+		if (nft_check_dump_elements(check, fd, &check->wanted.items[i], err) < 0)
 			return -1;
 	return 0;
 }
 
-static int dump_whole(int netns_fd, struct nft_text *text, struct err *err)
+/* Nothing was found yet. */
+static void nft_check_reset(struct nft_check *check)
+{
+	for (size_t i = 0; i < check->wanted.count; i++) {
+		check->wanted.items[i].found = false;
+		check->wanted.items[i].due = check->wanted.items[i].rule;
+	}
+	check->found_elements.count = 0;
+	check->last = 0;
+	check->differs = false;
+}
+
+static int nft_check_dump_whole(struct nft_check *check, int netns_fd, struct err *err)
 {
 	for (unsigned i = 0; i < NFT_ATTEMPTS; i++) {
-		nft_text_clear(text);
-		if (dump_tables(netns_fd, text, err) == 0)
+		nft_check_reset(check);
+		if (nft_check_dump(check, netns_fd, err) == 0)
 			return 0;
 		if (err->code != EINTR)
 			return -1;
@@ -92,40 +443,22 @@ static int dump_whole(int netns_fd, struct nft_text *text, struct err *err)
 	return err_set(err, EAGAIN, "nftables: the tables change all the time");
 }
 
-static int compare(int netns_fd, const struct nft_batch *wanted, struct nft_text *should, struct nft_text *is,
-		   bool *intact, struct err *err)
-{
-	const struct nlmsghdr *message = NULL;
-
-	while (!wanted->broken && (message = nft_batch_next(wanted, message))) {
-		should->families[family_of(message)] = is->families[family_of(message)] = true;
-		nft_text_write(should, message);
-	}
-	if (dump_whole(netns_fd, is, err) < 0)
-		return -1;
-	if (wanted->broken || should->broken || is->broken)
-		return err_set(err, ENOMEM, "nftables: comparing");
-	*intact = nft_text_equal(should, is);
-	return 0;
-}
-
 int nft_check(int netns_fd, const struct nft_batch *wanted, const char *const *filled, bool *intact, struct err *err)
 {
-	struct nft_text should = { .filled = filled }, is = { .filled = filled };
-	bool locked = pthread_mutex_trylock(&lock) == 0;
+	struct nft_check check = { .filled = filled };
+	const struct nlmsghdr *message = NULL;
 
-	if (locked) {
-		if (!memory_of_wanted)
-			memory_of_wanted = nft_memory_new();
-		if (!memory_of_found)
-			memory_of_found = nft_memory_new();
-		should.memory = memory_of_wanted;
-		is.memory = memory_of_found;
+	while (!wanted->broken && (message = nft_batch_next(wanted, message)))
+		nft_check_want(&check, message);
+	int status = nft_check_dump_whole(&check, netns_fd, err);
+	if (status == 0 && (wanted->broken || check.broken))
+		status = err_set(err, ENOMEM, "nftables: comparing");
+	if (status == 0) {
+		nft_check_compare(&check);
+		*intact = !check.differs;
 	}
-	int status = compare(netns_fd, wanted, &should, &is, intact, err);
-	nft_text_clear(&should);
-	nft_text_clear(&is);
-	if (locked)
-		pthread_mutex_unlock(&lock);
+	vec_free(&check.wanted);
+	vec_free(&check.elements);
+	vec_free(&check.found_elements);
 	return status;
 }

@@ -3,7 +3,7 @@
 #define WEFT_NFT_CHECK_H
 
 /*
- * Whether the kernel has what a batch would make. Private to fabric/.
+ * Whether the kernel has what a batch would make.
  */
 
 #include "nft/batch.h"
@@ -13,11 +13,8 @@ struct err;
 /*
  * Compares the tables that WANTED makes from nothing (only additions) with those of the same families in the namespace of
  * NETNS_FD: flags, chains, rules in their order, sets, elements, counters by name. What the sets named in FILLED (ends with
- * NULL) hold is not compared; nor is a chain of such a name. 0 and *INTACT, or -1 with ERR.
+ * NULL) hold is not compared; nor is a chain of such a name. 0 and *INTACT, or -1 with ERR. Any thread.
  */
 int nft_check(int netns_fd, const struct nft_batch *wanted, const char *const *filled, bool *intact, struct err *err);
-
-/* Frees what checks keep to be quick. For the end of the program. */
-void nft_check_forget(void);
 
 #endif
