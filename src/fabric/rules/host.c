@@ -204,7 +204,7 @@ static void add_forward(struct nft_batch *batch, const struct config *config)
 	RULE(batch, "forward", match_oifgroup(batch, NFT_IS, group), verdict_goto(batch, "to_sandbox"));
 }
 
-static void add_host_table(struct nft_batch *batch, const struct config *config)
+void rules_host_add_table(struct nft_batch *batch, const struct config *config)
 {
 	static const char *const counters[] = { "drop_family",    "drop_source",    "denied_host",
 						"denied_sandbox", "denied_private", "denied_ingress" };
@@ -269,7 +269,7 @@ int nft_host_check(const struct config *config, bool *intact, struct err *err)
 	struct nft_batch wanted;
 
 	nft_batch_begin(&wanted, NFPROTO_INET);
-	add_host_table(&wanted, config);
+	rules_host_add_table(&wanted, config);
 	int status = nft_check(-1, &wanted, filled, intact, err);
 	nft_batch_free(&wanted);
 	return status < 0 ? err_wrap(err, "the host's table") : 0;
@@ -284,7 +284,7 @@ static int replace_host_table(const struct config *config, const struct elements
 	/* Made if it is missing, so that it can be deleted for sure. */
 	nft_table_add(&batch, 0);
 	nft_table_delete(&batch);
-	add_host_table(&batch, config);
+	rules_host_add_table(&batch, config);
 	nft_elements_add(&batch, &map_published, one->items, one->count);
 	nft_elements_add(&batch, &map_published_anywhere, anywhere->items, anywhere->count);
 	int status = nft_batch_send(&batch, -1, err);

@@ -9,10 +9,15 @@
 
 #include "fabric/rules/slot_rules.h"
 
+struct config;
+
 enum {
 	NFT_HOST_DROPS_KEPT_MS = 24 * 3600 * 1000,
 	NFT_HOST_DENIALS_MAX = 1024, /* of all sandboxes */
 };
+
+/* Adds the whole of the host's table, as CONFIG wants it; nothing is published yet. */
+void rules_host_add_table(struct nft_batch *batch, const struct config *config);
 
 extern const struct nft_set set_sandbox_drops;
 extern const struct nft_set set_denied_host_ports, set_denied_host_protocols;

@@ -279,9 +279,8 @@ static void add_inet_table(struct nft_batch *batch, const struct config *config,
 	add_forward(batch, guest);
 }
 
-/* COUNTS: where the counters begin. SIDE: of the policy's lists, see nft_slot.h. */
-static void add_tables(struct nft_batch *batch, const struct config *config, const struct fabric_plan *plan,
-		       const struct fabric_counts *counts, unsigned side)
+void rules_slot_add_tables(struct nft_batch *batch, const struct config *config, const struct fabric_plan *plan,
+			   const struct fabric_counts *counts, unsigned side)
 {
 	add_netdev_table(batch, config, counts);
 	add_inet_table(batch, config, counts, config_host_ip(config, plan->slot));
@@ -344,7 +343,7 @@ static int make_tables(int netns_fd, const struct config *config, const struct f
 	nft_batch_begin(&batch, NFPROTO_INET);
 	if (again)
 		delete_tables(&batch);
-	add_tables(&batch, config, plan, counts, 0);
+	rules_slot_add_tables(&batch, config, plan, counts, 0);
 	if (closed)
 		close_egress(&batch);
 	int status = nft_batch_send(&batch, netns_fd, err);
@@ -375,7 +374,7 @@ static int check_side(int netns_fd, const struct config *config, const struct fa
 	struct nft_batch wanted;
 
 	nft_batch_begin(&wanted, NFPROTO_INET);
-	add_tables(&wanted, config, plan, &(struct fabric_counts){ 0 }, side);
+	rules_slot_add_tables(&wanted, config, plan, &(struct fabric_counts){ 0 }, side);
 	int status = nft_check(netns_fd, &wanted, filled, intact, err);
 	nft_batch_free(&wanted);
 	return status;

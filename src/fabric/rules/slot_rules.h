@@ -10,6 +10,8 @@
 #include "fabric/rules/denial.h"
 #include "nft/table.h"
 
+struct config;
+
 extern const struct nft_set set_denied_ports, set_denied_protocols; /* what was denied; filled by rules */
 
 /*
@@ -24,6 +26,10 @@ extern const struct nft_set set_policy_deny[NFT_POLICY_SIDES][NFT_POLICY_SETS];
 #define NFT_CHAIN_ALLOW           "guest_allow"
 #define NFT_CHAIN_DENY            "guest_deny"
 #define NFT_CHAIN_FROM_GUEST_RATE "from_guest_rate" /* netdev */
+
+/* Adds both tables of PLAN's slot, whose counters begin at COUNTS, with the policy's lists on SIDE. */
+void rules_slot_add_tables(struct nft_batch *batch, const struct config *config, const struct fabric_plan *plan,
+			   const struct fabric_counts *counts, unsigned side);
 
 /* Adds PLAN's policy and limits to tables that have none, with its lists on SIDE. */
 void nft_slot_add_policy(struct nft_batch *batch, const struct fabric_plan *plan, unsigned side);
