@@ -15,6 +15,7 @@
 #include "daemon/weftd_main.h"
 #include "fabric/fabric.h"
 #include "health/doctor.h"
+#include "inspect/inspect.h"
 #include "store/store.h"
 
 #include <stdio.h>

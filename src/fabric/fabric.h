@@ -91,12 +91,6 @@ typedef void fabric_slot_done(void *context, const struct fabric_slot *slot, con
 typedef void fabric_done(void *context, const struct err *err);
 
 /*
- * Host-dependent checks of the configuration: ranges against the host's addresses and routes, listening addresses the host
- * lacks, the group, the uplink. Adds to MISTAKES; a wider route only logs a warning. Any thread; needs no privileges.
- */
-void fabric_check_config(const struct config *config, struct config_mistakes *mistakes);
-
-/*
  * Prepares the host (ip_forward, host table, unreachable routes), starts the threads and the monitors. NULL with ERR.
  * The watcher is copied. Nothing of existing slots is touched.
  */

@@ -4,11 +4,12 @@
  * left (links of our group, routes with our protocol) is no conflict. There may be thousands of these, and a daemon that starts
  * anew among them is waited for: so no link is asked for whose address is the very one that its name promises.
  */
-#include "fabric/fabric.h"
+#include "inspect/inspect.h"
 
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/vec.h"
 #include "config/config.h"
 #include "kernel/address.h"
 #include "kernel/link.h"
@@ -30,8 +31,7 @@ struct host_finding {
 };
 
 struct found_list {
-	struct host_finding *items;
-	size_t count, room;
+	VEC_OF(struct host_finding);
 };
 
 struct check {
@@ -58,18 +58,12 @@ static void ranges_of(const struct config *config, struct address_range ranges[s
 
 static void keep(struct check *check, struct found_list *list, const struct host_finding *found)
 {
-	if (list->count == list->room) {
-		size_t room = list->room ? 2 * list->room : 64;
-		struct host_finding *items = reallocarray(list->items, room, sizeof(*items));
+	struct host_finding *kept = vec_push(list);
 
-		if (!items) {
-			check->broken = true;
-			return;
-		}
-		list->items = items;
-		list->room = room;
-	}
-	list->items[list->count++] = *found;
+	if (kept)
+		*kept = *found;
+	else
+		check->broken = true;
 }
 
 static bool lies_in_ours(const struct check *check, const struct cidr4 *cidr)
@@ -311,7 +305,7 @@ void fabric_check_config(const struct config *config, struct config_mistakes *mi
 	check_listen(&check, "forwarder", "default_listen", &config->forwarder.default_listen, true);
 	check_listen(&check, "http", "listen", &config->http.listen, false);
 	rtnl_close(&check.rtnl);
-	free(check.addresses.items);
-	free(check.routes.items);
-	free(check.sandboxes.items);
+	vec_free(&check.addresses);
+	vec_free(&check.routes);
+	vec_free(&check.sandboxes);
 }

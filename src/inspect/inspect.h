@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct config;
+struct config_mistakes;
 struct err;
 
 enum { INSPECT_NAME_SIZE = 16 };
@@ -65,6 +67,12 @@ void inspect_host_clear(struct inspect_host *host);
 
 /* The name of the link with INDEX; "?" if there is none. */
 const char *inspect_link_name(const struct inspect_host *host, unsigned index);
+
+/*
+ * Host-dependent checks of the configuration: ranges against the host's addresses and routes, listening addresses the host
+ * lacks, the group, the uplink. Adds to MISTAKES; a wider route only logs a warning. Any thread; needs no privileges.
+ */
+void fabric_check_config(const struct config *config, struct config_mistakes *mistakes);
 
 /*
  * Makes one of each kind of object that weft needs in a namespace that exists only during the call (veth, TAP with vnet header,

@@ -6,6 +6,7 @@
 #include "inspect/inspect.h"
 
 #include "base/err.h"
+#include "base/vec.h"
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -21,19 +22,28 @@
 
 enum { ATTRIBUTES_MAX = 64 };
 
-/* The next, zeroed element of a list that doubles. */
-static void *append(void **items, size_t *count, size_t size)
-{
-	if ((*count & (*count - 1)) == 0) {
-		void *grown = reallocarray(*items, *count ? 2 * *count : 1, size);
-		if (!grown)
-			abort();
-		*items = grown;
-	}
-	return memset((char *)*items + (*count)++ * size, 0, size);
-}
+/* The lists of a struct inspect_host while they grow. */
+struct host_reading {
+	struct {
+		VEC_OF(struct inspect_link);
+	} links;
+	struct {
+		VEC_OF(struct inspect_address);
+	} addresses;
+	struct {
+		VEC_OF(struct inspect_route);
+	} routes;
+	struct {
+		VEC_OF(struct inspect_rule);
+	} rules;
+};
 
-#define APPEND(host, items, count) append((void **)&(host)->items, &(host)->count, sizeof(*(host)->items))
+/* Ends a dump for want of memory. */
+static int inspect_no_memory(void)
+{
+	errno = ENOMEM;
+	return MNL_CB_ERROR;
+}
 
 static int keep_attribute(const struct nlattr *attribute, void *data)
 {
@@ -64,7 +74,7 @@ static void name_of(const struct nlattr *attribute, char name[static INSPECT_NAM
 
 static int take_link(const struct nlmsghdr *message, void *data)
 {
-	struct inspect_host *host = data;
+	struct host_reading *reading = data;
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
 	const struct nlattr *attributes[ATTRIBUTES_MAX] = { 0 };
 	const struct nlattr *kinds[ATTRIBUTES_MAX] = { 0 };
@@ -72,7 +82,9 @@ static int take_link(const struct nlmsghdr *message, void *data)
 	mnl_attr_parse(message, sizeof(*info), keep_attribute, attributes);
 	if (attributes[IFLA_LINKINFO])
 		mnl_attr_parse_nested(attributes[IFLA_LINKINFO], keep_attribute, kinds);
-	struct inspect_link *link = APPEND(host, links, link_count);
+	struct inspect_link *link = vec_push(&reading->links);
+	if (!link)
+		return inspect_no_memory();
 	link->index = (unsigned)info->ifi_index;
 	link->group = number_of(attributes[IFLA_GROUP]);
 	link->up = info->ifi_flags & IFF_UP;
@@ -83,7 +95,7 @@ static int take_link(const struct nlmsghdr *message, void *data)
 
 static int take_address(const struct nlmsghdr *message, void *data)
 {
-	struct inspect_host *host = data;
+	struct host_reading *reading = data;
 	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(message);
 	const struct nlattr *attributes[ATTRIBUTES_MAX] = { 0 };
 
@@ -92,7 +104,9 @@ static int take_address(const struct nlmsghdr *message, void *data)
 	const struct nlattr *own = attributes[IFA_LOCAL] ? attributes[IFA_LOCAL] : attributes[IFA_ADDRESS];
 	if (info->ifa_family != AF_INET || !own)
 		return MNL_CB_OK;
-	struct inspect_address *address = APPEND(host, addresses, address_count);
+	struct inspect_address *address = vec_push(&reading->addresses);
+	if (!address)
+		return inspect_no_memory();
 	address->cidr = (struct cidr4){ .ip = ip_of(own), .length = info->ifa_prefixlen };
 	address->link = info->ifa_index;
 	return MNL_CB_OK;
@@ -100,14 +114,16 @@ static int take_address(const struct nlmsghdr *message, void *data)
 
 static int take_route(const struct nlmsghdr *message, void *data)
 {
-	struct inspect_host *host = data;
+	struct host_reading *reading = data;
 	const struct rtmsg *info = mnl_nlmsg_get_payload(message);
 	const struct nlattr *attributes[ATTRIBUTES_MAX] = { 0 };
 
 	if (info->rtm_family != AF_INET || info->rtm_flags & RTM_F_CLONED)
 		return MNL_CB_OK;
 	mnl_attr_parse(message, sizeof(*info), keep_attribute, attributes);
-	struct inspect_route *route = APPEND(host, routes, route_count);
+	struct inspect_route *route = vec_push(&reading->routes);
+	if (!route)
+		return inspect_no_memory();
 	route->destination = (struct cidr4){ .ip = ip_of(attributes[RTA_DST]), .length = info->rtm_dst_len };
 	route->table = attributes[RTA_TABLE] ? number_of(attributes[RTA_TABLE]) : info->rtm_table;
 	route->type = info->rtm_type;
@@ -129,12 +145,14 @@ static bool selects_more(const struct nlattr *const *attributes, const struct fi
 
 static int take_rule(const struct nlmsghdr *message, void *data)
 {
-	struct inspect_host *host = data;
+	struct host_reading *reading = data;
 	const struct fib_rule_hdr *info = mnl_nlmsg_get_payload(message);
 	const struct nlattr *attributes[ATTRIBUTES_MAX] = { 0 };
 
 	mnl_attr_parse(message, sizeof(*info), keep_attribute, attributes);
-	struct inspect_rule *rule = APPEND(host, rules, rule_count);
+	struct inspect_rule *rule = vec_push(&reading->rules);
+	if (!rule)
+		return inspect_no_memory();
 	rule->priority = number_of(attributes[FRA_PRIORITY]);
 	if (info->action == FR_ACT_TO_TBL)
 		rule->table = attributes[FRA_TABLE] ? number_of(attributes[FRA_TABLE]) : info->table;
@@ -148,8 +166,8 @@ static int take_rule(const struct nlmsghdr *message, void *data)
 }
 
 /* Dumps objects of TYPE. The family comes first in all four headers; the rest of them is 0 in a request. */
-static int dump(struct mnl_socket *socket, uint16_t type, size_t header_size, mnl_cb_t take, struct inspect_host *host,
-		struct err *err)
+static int dump(struct mnl_socket *socket, uint16_t type, size_t header_size, mnl_cb_t take,
+		struct host_reading *reading, struct err *err)
 {
 	char buffer[1 << 16];
 	char request[256];
@@ -167,8 +185,8 @@ static int dump(struct mnl_socket *socket, uint16_t type, size_t header_size, mn
 		ssize_t length = mnl_socket_recvfrom(socket, buffer, sizeof(buffer));
 		if (length < 0)
 			return err_set(err, errno, "reading the kernel's routes");
-		result =
-		    mnl_cb_run(buffer, (size_t)length, message->nlmsg_seq, mnl_socket_get_portid(socket), take, host);
+		result = mnl_cb_run(buffer, (size_t)length, message->nlmsg_seq, mnl_socket_get_portid(socket), take,
+				    reading);
 		if (result < 0 && errno == EINTR)
 			return 0; /* NLM_F_DUMP_INTR */
 	}
@@ -182,28 +200,38 @@ static int compare_rules(const void *left, const void *right)
 	return (a->priority > b->priority) - (a->priority < b->priority);
 }
 
+static int inspect_read_host(struct mnl_socket *socket, struct host_reading *reading, struct err *err)
+{
+	if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0)
+		return err_set(err, errno, "a netlink socket");
+	if (dump(socket, RTM_GETLINK, sizeof(struct ifinfomsg), take_link, reading, err) < 0 ||
+	    dump(socket, RTM_GETADDR, sizeof(struct ifaddrmsg), take_address, reading, err) < 0 ||
+	    dump(socket, RTM_GETROUTE, sizeof(struct rtmsg), take_route, reading, err) < 0)
+		return -1;
+	return dump(socket, RTM_GETRULE, sizeof(struct fib_rule_hdr), take_rule, reading, err);
+}
+
 int inspect_host(struct inspect_host *host, struct err *err)
 {
 	struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	struct host_reading reading = { 0 };
 
 	*host = (struct inspect_host){ 0 };
 	if (!socket)
 		return err_set(err, errno, "a netlink socket");
-	int result = mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID);
-	if (result < 0)
-		err_set(err, errno, "a netlink socket");
-	if (result == 0)
-		result = dump(socket, RTM_GETLINK, sizeof(struct ifinfomsg), take_link, host, err);
-	if (result == 0)
-		result = dump(socket, RTM_GETADDR, sizeof(struct ifaddrmsg), take_address, host, err);
-	if (result == 0)
-		result = dump(socket, RTM_GETROUTE, sizeof(struct rtmsg), take_route, host, err);
-	if (result == 0)
-		result = dump(socket, RTM_GETRULE, sizeof(struct fib_rule_hdr), take_rule, host, err);
+	int result = inspect_read_host(socket, &reading, err);
 	mnl_socket_close(socket);
+	*host = (struct inspect_host){ .links = reading.links.items,
+				       .link_count = reading.links.count,
+				       .addresses = reading.addresses.items,
+				       .address_count = reading.addresses.count,
+				       .routes = reading.routes.items,
+				       .route_count = reading.routes.count,
+				       .rules = reading.rules.items,
+				       .rule_count = reading.rules.count };
 	if (result < 0)
 		inspect_host_clear(host);
-	else
+	else if (host->rule_count)
 		qsort(host->rules, host->rule_count, sizeof(host->rules[0]), compare_rules);
 	return result;
 }

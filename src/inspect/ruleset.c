@@ -11,7 +11,6 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { DEPTH_MAX = 16 }; /* the kernel's limit of jumps */
@@ -31,44 +30,30 @@ struct ruleset_walk {
 
 void ruleset_clear(struct ruleset *ruleset)
 {
-	for (size_t i = 0; i < ruleset->chain_count; i++)
-		free(ruleset->chains[i].rules);
-	free(ruleset->chains);
-	*ruleset = (struct ruleset){ 0 };
-}
-
-/* Room for one more in a list that doubles. */
-static void *grow(void *items, size_t count, size_t size)
-{
-	if (count & (count - 1))
-		return items;
-	void *grown = reallocarray(items, count ? 2 * count : 1, size);
-	if (!grown)
-		abort();
-	return grown;
+	for (size_t i = 0; i < ruleset->count; i++)
+		vec_free(&ruleset->items[i].rules);
+	vec_free(ruleset);
 }
 
 struct ruleset_chain *ruleset_add_chain(struct ruleset *ruleset)
 {
-	ruleset->chains = grow(ruleset->chains, ruleset->chain_count, sizeof(ruleset->chains[0]));
-	struct ruleset_chain *chain = &ruleset->chains[ruleset->chain_count++];
-	*chain = (struct ruleset_chain){ .hook = HOOK_NONE };
+	struct ruleset_chain *chain = vec_push(ruleset);
+
+	if (chain)
+		chain->hook = HOOK_NONE;
 	return chain;
 }
 
 struct ruleset_rule *ruleset_add_rule(struct ruleset_chain *chain)
 {
-	chain->rules = grow(chain->rules, chain->rule_count, sizeof(chain->rules[0]));
-	struct ruleset_rule *rule = &chain->rules[chain->rule_count++];
-	*rule = (struct ruleset_rule){ 0 };
-	return rule;
+	return vec_push(&chain->rules);
 }
 
 const struct ruleset_chain *ruleset_find(const struct ruleset *ruleset, const struct ruleset_chain *beside,
 					 const char *name)
 {
-	for (size_t i = 0; i < ruleset->chain_count; i++) {
-		const struct ruleset_chain *chain = &ruleset->chains[i];
+	for (size_t i = 0; i < ruleset->count; i++) {
+		const struct ruleset_chain *chain = &ruleset->items[i];
 		if (chain->legacy == beside->legacy && strcmp(chain->family, beside->family) == 0 &&
 		    strcmp(chain->table, beside->table) == 0 && strcmp(chain->name, name) == 0)
 			return chain;
@@ -217,8 +202,8 @@ static enum outcome apply(struct ruleset_walk *walk, const struct ruleset_chain 
 static enum outcome walk_chain(struct ruleset_walk *walk, const struct ruleset_chain *chain,
 			       enum ruleset_certainty certainty, unsigned depth)
 {
-	for (size_t i = 0; i < chain->rule_count; i++) {
-		const struct ruleset_rule *rule = &chain->rules[i];
+	for (size_t i = 0; i < chain->rules.count; i++) {
+		const struct ruleset_rule *rule = &chain->rules.items[i];
 		enum ruleset_certainty holds = rule_holds(rule, walk->packet);
 		bool end;
 		if (holds == RULESET_NO)
@@ -237,8 +222,8 @@ struct ruleset_answer ruleset_ask(const struct ruleset *ruleset, enum ruleset_ho
 {
 	struct ruleset_answer best = { .certainty = RULESET_NO };
 
-	for (size_t i = 0; i < ruleset->chain_count && best.certainty != RULESET_SURELY; i++) {
-		const struct ruleset_chain *chain = &ruleset->chains[i];
+	for (size_t i = 0; i < ruleset->count && best.certainty != RULESET_SURELY; i++) {
+		const struct ruleset_chain *chain = &ruleset->items[i];
 		struct ruleset_walk walk = { .ruleset = ruleset, .packet = packet, .what = what };
 		if (chain->hook != hook || strcmp(chain->table, "weft") == 0)
 			continue;

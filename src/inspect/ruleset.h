@@ -8,6 +8,8 @@
  * "perhaps" or "no".
  */
 
+#include "base/vec.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -77,13 +79,13 @@ struct ruleset_chain {
 	enum ruleset_hook hook; /* HOOK_NONE: entered by a jump alone */
 	int32_t priority;
 	bool drops; /* policy */
-	struct ruleset_rule *rules;
-	size_t rule_count;
+	struct {
+		VEC_OF(struct ruleset_rule);
+	} rules;
 };
 
 struct ruleset {
-	struct ruleset_chain *chains;
-	size_t chain_count;
+	VEC_OF(struct ruleset_chain);
 };
 
 /*
@@ -93,7 +95,7 @@ struct ruleset {
 int ruleset_read(struct ruleset *ruleset, struct err *err);
 void ruleset_clear(struct ruleset *ruleset);
 
-/* For those who build one: the next, zeroed chain and rule. Pointers to earlier ones are void afterwards. */
+/* Add the next, zeroed chain and rule; NULL for want of memory. Pointers to earlier ones are void afterwards. */
 struct ruleset_chain *ruleset_add_chain(struct ruleset *ruleset);
 struct ruleset_rule *ruleset_add_rule(struct ruleset_chain *chain);
 

@@ -158,6 +158,8 @@ static struct ruleset_chain *begin_chain(struct ruleset *ruleset, const struct b
 	static const char *const hooks[] = { "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING" };
 	struct ruleset_chain *chain = ruleset_add_chain(ruleset);
 
+	if (!chain)
+		return NULL;
 	chain->legacy = true;
 	snprintf(chain->family, sizeof(chain->family), "ip");
 	snprintf(chain->table, sizeof(chain->table), "%s", blob->table);
@@ -186,31 +188,47 @@ static bool is_policy(const struct blob *blob, const struct ruleset_chain *chain
 	return chain->hook != HOOK_NONE && blob->info->underflow[chain->hook] == offset;
 }
 
-static void read_blob(struct ruleset *ruleset, const struct blob *blob)
+/* Adds ENTRY to CHAIN, or has it be its policy. 0, or -1 without memory. */
+static int add_entry(struct ruleset_chain *chain, const struct blob *blob, const struct ipt_entry *entry,
+		     unsigned offset)
+{
+	struct ruleset_rule rule = { 0 }, *added;
+
+	add_conditions(&rule, entry);
+	set_target(blob, &rule, entry, offset);
+	if (is_policy(blob, chain, offset)) {
+		chain->drops = rule.verdict == VERDICT_DROP;
+		return 0;
+	}
+	added = ruleset_add_rule(chain);
+	if (!added)
+		return -1;
+	*added = rule;
+	return 0;
+}
+
+/* 0, or -1 without memory. */
+static int read_blob(struct ruleset *ruleset, const struct blob *blob)
 {
 	struct ruleset_chain *chain = NULL;
 	const struct ipt_entry *entry;
 
 	for (unsigned offset = 0; (entry = entry_at(blob, offset)); offset += entry->next_offset) {
-		if (is_named(target_of(entry), XT_ERROR_TARGET)) {
-			/* The very last entry is an ERROR too, with nothing behind it. */
-			chain = entry_at(blob, offset + entry->next_offset)
-				    ? begin_chain(ruleset, blob, offset + entry->next_offset)
-				    : NULL;
-			continue;
+		bool ends = is_named(target_of(entry), XT_ERROR_TARGET);
+		/* The very last entry is an ERROR too, with nothing behind it. */
+		unsigned begin = ends ? offset + entry->next_offset : offset;
+
+		if (ends)
+			chain = NULL;
+		if (ends ? entry_at(blob, begin) != NULL : begins_chain(blob, begin)) {
+			chain = begin_chain(ruleset, blob, begin);
+			if (!chain)
+				return -1;
 		}
-		if (begins_chain(blob, offset))
-			chain = begin_chain(ruleset, blob, offset);
-		if (!chain)
-			continue;
-		struct ruleset_rule rule = { 0 };
-		add_conditions(&rule, entry);
-		set_target(blob, &rule, entry, offset);
-		if (is_policy(blob, chain, offset))
-			chain->drops = rule.verdict == VERDICT_DROP;
-		else
-			*ruleset_add_rule(chain) = rule;
+		if (!ends && chain && add_entry(chain, blob, entry, offset) < 0)
+			return -1;
 	}
+	return 0;
 }
 
 static int read_table(struct ruleset *ruleset, int fd, const char *table, struct err *err)
@@ -224,13 +242,14 @@ static int read_table(struct ruleset *ruleset, int fd, const char *table, struct
 	length = (socklen_t)(sizeof(struct ipt_get_entries) + info.size);
 	AUTO_FREE struct ipt_get_entries *entries = calloc(1, length);
 	if (!entries)
-		abort();
+		return err_set(err, ENOMEM, "iptables-legacy table %s", table);
 	memcpy(entries->name, info.name, sizeof(entries->name));
 	entries->size = info.size;
 	if (getsockopt(fd, IPPROTO_IP, IPT_SO_GET_ENTRIES, entries, &length) < 0)
 		return err_set(err, errno, "iptables-legacy table %s", table);
 	struct blob blob = { table, &info, (const char *)entries->entrytable, info.size };
-	read_blob(ruleset, &blob);
+	if (read_blob(ruleset, &blob) < 0)
+		return err_set(err, ENOMEM, "iptables-legacy table %s", table);
 	return 0;
 }
 

@@ -224,26 +224,35 @@ static void read_lookup(struct ruleset_reading *reading, const struct nftnl_expr
 		set_verdict(reading, VERDICT_UNKNOWN, "vmap");
 }
 
-/* Adds what was read to CHAIN: one rule, or one for each element of the set that it looks into. */
-static void add_rules(const struct ruleset_reading *reading, struct ruleset_chain *chain)
+/* RULE with ELEMENT of the set that it looks into: the condition, and of a map the verdict. */
+static void set_element(const struct ruleset_reading *reading, const struct ruleset_element *element,
+			struct ruleset_rule *rule)
 {
-	if (!reading->has_lookup) {
-		*ruleset_add_rule(chain) = *reading->rule;
+	struct ruleset_match *match = &rule->matches[reading->where];
+
+	match->length = element->length;
+	memcpy(match->value, element->key, sizeof(match->value));
+	if (!reading->is_map)
 		return;
+	rule->verdict = element->verdict;
+	rule->word[0] = '\0';
+	memcpy(rule->target, element->target, sizeof(rule->target));
+}
+
+/* Adds the rule just read to CHAIN, once, or once for each element of the set that it looks into. 0, or -1 without memory. */
+static int add_rules(const struct ruleset_reading *reading, struct ruleset_chain *chain)
+{
+	size_t copies = reading->has_lookup ? reading->element_count : 1;
+
+	for (size_t i = 0; i < copies; i++) {
+		struct ruleset_rule *rule = ruleset_add_rule(chain);
+		if (!rule)
+			return -1;
+		*rule = *reading->rule;
+		if (reading->has_lookup)
+			set_element(reading, &reading->elements[i], rule);
 	}
-	for (size_t i = 0; i < reading->element_count; i++) {
-		const struct ruleset_element *element = &reading->elements[i];
-		struct ruleset_rule rule = *reading->rule;
-		struct ruleset_match *match = &rule.matches[reading->where];
-		match->length = element->length;
-		memcpy(match->value, element->key, sizeof(match->value));
-		if (reading->is_map) {
-			rule.verdict = element->verdict;
-			rule.word[0] = '\0';
-			memcpy(rule.target, element->target, sizeof(rule.target));
-		}
-		*ruleset_add_rule(chain) = rule;
-	}
+	return 0;
 }
 
 static void read_match(struct ruleset_reading *reading, const struct nftnl_expr *expr)
@@ -357,31 +366,50 @@ static void copy_name(char *name, const char *text)
 	snprintf(name, RULESET_NAME_SIZE, "%.63s", text ? text : "");
 }
 
+/* The hook of a base chain, and what it does there. */
+static void read_hook(const struct nftnl_chain *chain, struct ruleset_chain *added)
+{
+	uint32_t hook = nftnl_chain_get_u32(chain, NFTNL_CHAIN_HOOKNUM);
+	const char *type = nftnl_chain_get_str(chain, NFTNL_CHAIN_TYPE);
+
+	if (!nftnl_chain_is_set(chain, NFTNL_CHAIN_HOOKNUM))
+		return;
+	added->hook = hook <= NF_INET_POST_ROUTING ? (enum ruleset_hook)hook : HOOK_NONE;
+	added->priority = nftnl_chain_get_s32(chain, NFTNL_CHAIN_PRIO);
+	added->drops = nftnl_chain_get_u32(chain, NFTNL_CHAIN_POLICY) == NF_DROP;
+	snprintf(added->type, sizeof(added->type), "%.15s", type ? type : "");
+}
+
+/* 0, or -1 with errno. A chain of another family is passed over. */
+static int add_chain(struct ruleset *ruleset, const struct nftnl_chain *chain)
+{
+	const char *family = family_name(nftnl_chain_get_u32(chain, NFTNL_CHAIN_FAMILY));
+
+	if (!family)
+		return 0;
+	struct ruleset_chain *added = ruleset_add_chain(ruleset);
+	if (!added) {
+		errno = ENOMEM;
+		return -1;
+	}
+	snprintf(added->family, sizeof(added->family), "%s", family);
+	copy_name(added->table, nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE));
+	copy_name(added->name, nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME));
+	read_hook(chain, added);
+	return 0;
+}
+
 static int take_chain(const struct nlmsghdr *message, void *data)
 {
-	struct ruleset *ruleset = data;
 	struct nftnl_chain *chain = nftnl_chain_alloc();
 
 	if (!chain)
 		return MNL_CB_ERROR;
-	int parsed = nftnl_chain_nlmsg_parse(message, chain);
-	const char *family = family_name(nftnl_chain_get_u32(chain, NFTNL_CHAIN_FAMILY));
-	if (parsed == 0 && family) {
-		struct ruleset_chain *added = ruleset_add_chain(ruleset);
-		snprintf(added->family, sizeof(added->family), "%s", family);
-		copy_name(added->table, nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE));
-		copy_name(added->name, nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME));
-		if (nftnl_chain_is_set(chain, NFTNL_CHAIN_HOOKNUM)) {
-			uint32_t hook = nftnl_chain_get_u32(chain, NFTNL_CHAIN_HOOKNUM);
-			const char *type = nftnl_chain_get_str(chain, NFTNL_CHAIN_TYPE);
-			added->hook = hook <= NF_INET_POST_ROUTING ? (enum ruleset_hook)hook : HOOK_NONE;
-			added->priority = nftnl_chain_get_s32(chain, NFTNL_CHAIN_PRIO);
-			added->drops = nftnl_chain_get_u32(chain, NFTNL_CHAIN_POLICY) == NF_DROP;
-			snprintf(added->type, sizeof(added->type), "%.15s", type ? type : "");
-		}
-	}
+	int result = nftnl_chain_nlmsg_parse(message, chain);
+	if (result == 0)
+		result = add_chain(data, chain);
 	nftnl_chain_free(chain);
-	return parsed == 0 ? MNL_CB_OK : MNL_CB_ERROR;
+	return result == 0 ? MNL_CB_OK : MNL_CB_ERROR;
 }
 
 /* Rules come chain by chain, so the one of the rule before (LAST; NULL) is the likeliest. */
@@ -412,6 +440,7 @@ static int take_rule(const struct nlmsghdr *message, void *data)
 	struct taking *taking = data;
 	struct nftnl_rule *rule = nftnl_rule_alloc();
 	struct ruleset_chain *chain = NULL;
+	int added = 0;
 
 	if (!rule)
 		return MNL_CB_ERROR;
@@ -424,11 +453,13 @@ static int take_rule(const struct nlmsghdr *message, void *data)
 						   .family = nftnl_rule_get_u32(rule, NFTNL_RULE_FAMILY),
 						   .rule = &model };
 		nftnl_expr_foreach(rule, read_expression, &reading);
-		add_rules(&reading, chain);
+		added = add_rules(&reading, chain);
 		taking->last = chain;
 	}
 	nftnl_rule_free(rule);
-	return parsed == 0 ? MNL_CB_OK : MNL_CB_ERROR;
+	if (added < 0)
+		errno = ENOMEM;
+	return parsed == 0 && added == 0 ? MNL_CB_OK : MNL_CB_ERROR;
 }
 
 /* 0, or -1 with errno; EINTR: it changed meanwhile. */

@@ -106,8 +106,8 @@ static bool check_way(const struct health_facts *facts, const struct way *way, s
 		snprintf(rule, sizeof(rule), "by the rule with handle %llu%s%s",
 			 (unsigned long long)answer.rule->handle, answer.rule->word[0] ? ", " : "", answer.rule->word);
 	else if (answer.rule)
-		snprintf(rule, sizeof(rule), "by its rule %zu %s", (size_t)(answer.rule - answer.chain->rules) + 1,
-			 answer.rule->word);
+		snprintf(rule, sizeof(rule), "by its rule %zu %s",
+			 (size_t)(answer.rule - answer.chain->rules.items) + 1, answer.rule->word);
 
 	bool sure = answer.certainty == RULESET_SURELY;
 	struct health_finding *finding =

@@ -2,6 +2,8 @@
 /* A new daemon on a host where another one was finds, takes over, keeps and removes the slots of that. */
 #include "unit/fabric/fabric_fixture.h"
 
+#include "inspect/inspect.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -98,7 +98,7 @@ START_TEST(a_jump_comes_back_and_a_goto_does_not)
 	rule(forward, VERDICT_JUMP, "empty");
 	rule(forward, VERDICT_DROP, "");
 	ck_assert_int_eq(asked().certainty, RULESET_SURELY);
-	forward->rules[0].verdict = VERDICT_GOTO;
+	forward->rules.items[0].verdict = VERDICT_GOTO;
 	ck_assert_int_eq(asked().certainty, RULESET_NO);
 }
 END_TEST
@@ -110,7 +110,7 @@ START_TEST(what_perhaps_ended_before_makes_a_drop_a_perhaps)
 	unknown_match(rule(forward, VERDICT_ACCEPT, ""));
 	rule(forward, VERDICT_DROP, "");
 	ck_assert_int_eq(asked().certainty, RULESET_PERHAPS);
-	ck_assert_ptr_eq(asked().rule, &forward->rules[1]);
+	ck_assert_ptr_eq(asked().rule, &forward->rules.items[1]);
 }
 END_TEST
 
