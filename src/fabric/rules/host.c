@@ -11,6 +11,7 @@
  */
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/vec.h"
 #include "config/config.h"
 #include "fabric/rules/host_rules.h"
 #include "fabric/rules/policy.h"
@@ -223,10 +224,9 @@ void rules_host_add_table(struct nft_batch *batch, const struct config *config)
 
 /* ---- Making and looking ---- */
 
-/* Elements that were read, grown as needed. */
+/* Elements of a map. */
 struct elements {
-	struct nft_element *items;
-	size_t count, room;
+	VEC_OF(struct nft_element);
 	uint32_t only_to; /* 0: all; else those that lead to this address */
 	bool broken;
 };
@@ -237,17 +237,11 @@ static void keep_element(void *context, const struct nft_read_element *read)
 
 	if (elements->only_to && read->element.to_address != elements->only_to)
 		return;
-	if (elements->count == elements->room) {
-		size_t room = elements->room ? 2 * elements->room : 64;
-		struct nft_element *items = reallocarray(elements->items, room, sizeof(*items));
-		if (!items) {
-			elements->broken = true;
-			return;
-		}
-		elements->items = items;
-		elements->room = room;
-	}
-	elements->items[elements->count++] = read->element;
+	struct nft_element *kept = vec_push(elements);
+	if (kept)
+		*kept = read->element;
+	else
+		elements->broken = true;
 }
 
 /* A map that is not there has no elements. */
@@ -306,8 +300,8 @@ int nft_host_apply(const struct config *config, struct err *err)
 		status = read_map(&map_published_anywhere, &anywhere, err);
 	if (status == 0)
 		status = replace_host_table(config, &one, &anywhere, err);
-	free(one.items);
-	free(anywhere.items);
+	vec_free(&one);
+	vec_free(&anywhere);
 	return status < 0 ? err_wrap(err, "the host's table") : 0;
 }
 
@@ -379,18 +373,19 @@ static int publish_in(struct nft_batch *batch, const struct nft_set *map, uint32
 		      const struct fabric_nat *nat, size_t count, struct err *err)
 {
 	struct elements has = { .only_to = host_ip };
-	struct elements wanted = { .items = calloc(count + 1, sizeof(*wanted.items)) };
-	int status;
+	struct elements wanted = { 0 };
+	int status = 0;
 
-	if (!wanted.items)
-		return err_set(err, ENOMEM, "publishing");
-	status = select_nat(nat, count, host_ip, map == &map_published_anywhere, &wanted, err);
+	if (vec_reserve(&wanted, count) < 0)
+		status = err_set(err, ENOMEM, "publishing");
+	if (status == 0)
+		status = select_nat(nat, count, host_ip, map == &map_published_anywhere, &wanted, err);
 	if (status == 0)
 		status = read_map(map, &has, err);
 	if (status == 0)
 		change_map(batch, map, &has, &wanted);
-	free(has.items);
-	free(wanted.items);
+	vec_free(&has);
+	vec_free(&wanted);
 	return status;
 }
 
