@@ -253,11 +253,11 @@ START_TEST(so_do_those_that_a_configuration_adds)
 	struct addr service = addr_from_ipv4(IP(192, 0, 2, 1), 80);
 	struct nft_batch batch;
 
-	lab.config->addresses.dns = (struct cidr4_list){ &dns, 1 };
+	lab.config->addresses.dns = (struct cidr4_list){ .items = &dns, .count = 1 };
 	lab.config->addresses.uplink = name;
-	lab.config->egress.open = (struct cidr4_list){ &open, 1 };
-	lab.config->egress.allow_host = (struct addr_list){ &service, 1 };
-	lab.config->ingress.allow = (struct cidr4_list){ &allow, 1 };
+	lab.config->egress.open = (struct cidr4_list){ .items = &open, .count = 1 };
+	lab.config->egress.allow_host = (struct addr_list){ .items = &service, .count = 1 };
+	lab.config->ingress.allow = (struct cidr4_list){ .items = &allow, .count = 1 };
 	nft_batch_begin(&batch, NFPROTO_INET);
 	rules_host_add_table(&batch, lab.config);
 	must_come_back(&batch);
