@@ -36,7 +36,7 @@ struct trial {
 	struct err err;
 };
 
-static void add_missing(struct trial *trial, const char *what, int code)
+static void inspect_add_missing(struct trial *trial, const char *what, int code)
 {
 	size_t used = strlen(trial->missing);
 
@@ -44,7 +44,7 @@ static void add_missing(struct trial *trial, const char *what, int code)
 }
 
 /* Sends what is in BUFFER and reads the kernel's answer to each message. 0, or an errno. */
-static int transact(int protocol, const void *buffer, size_t length)
+static int inspect_transact(int protocol, const void *buffer, size_t length)
 {
 	struct mnl_socket *socket = mnl_socket_open2(protocol, SOCK_CLOEXEC);
 	char answer[8192];
@@ -63,7 +63,7 @@ static int transact(int protocol, const void *buffer, size_t length)
 	return code;
 }
 
-static int try_veth(void)
+static int inspect_try_veth(void)
 {
 	char buffer[512];
 	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
@@ -75,10 +75,10 @@ static int try_veth(void)
 	struct nlattr *info = mnl_attr_nest_start(message, IFLA_LINKINFO);
 	mnl_attr_put_strz(message, IFLA_INFO_KIND, "veth");
 	mnl_attr_nest_end(message, info);
-	return transact(NETLINK_ROUTE, message, message->nlmsg_len);
+	return inspect_transact(NETLINK_ROUTE, message, message->nlmsg_len);
 }
 
-static int try_tap(void)
+static int inspect_try_tap(void)
 {
 	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
 	AUTO_FD int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
@@ -89,8 +89,8 @@ static int try_tap(void)
 	return ioctl(fd, TUNSETIFF, &request) < 0 ? errno : 0;
 }
 
-static void add_expression(struct nftnl_rule *rule, const char *name, uint16_t register_type, uint16_t key_type,
-			   uint32_t key)
+static void inspect_add_expression(struct nftnl_rule *rule, const char *name, uint16_t register_type, uint16_t key_type,
+				   uint32_t key)
 {
 	struct nftnl_expr *expr = nftnl_expr_alloc(name);
 
@@ -103,7 +103,7 @@ static void add_expression(struct nftnl_rule *rule, const char *name, uint16_t r
 	nftnl_rule_add_expr(rule, expr);
 }
 
-static void put_table(struct mnl_nlmsg_batch *batch, uint32_t *sequence)
+static void inspect_put_table(struct mnl_nlmsg_batch *batch, uint32_t *sequence)
 {
 	struct nftnl_table *table = nftnl_table_alloc();
 
@@ -115,7 +115,7 @@ static void put_table(struct mnl_nlmsg_batch *batch, uint32_t *sequence)
 	nftnl_table_free(table);
 }
 
-static void put_chain(struct mnl_nlmsg_batch *batch, uint32_t *sequence, const char *type, uint32_t hook)
+static void inspect_put_chain(struct mnl_nlmsg_batch *batch, uint32_t *sequence, const char *type, uint32_t hook)
 {
 	struct nftnl_chain *chain = nftnl_chain_alloc();
 
@@ -132,15 +132,15 @@ static void put_chain(struct mnl_nlmsg_batch *batch, uint32_t *sequence, const c
 }
 
 /* `fib saddr . iif oif` and `ct state`: the expressions that our tables cannot do without. */
-static void put_rule(struct mnl_nlmsg_batch *batch, uint32_t *sequence)
+static void inspect_put_rule(struct mnl_nlmsg_batch *batch, uint32_t *sequence)
 {
 	struct nftnl_rule *rule = nftnl_rule_alloc();
 
 	nftnl_rule_set_u32(rule, NFTNL_RULE_FAMILY, NFPROTO_INET);
 	nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, "weft-trial");
 	nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, "filter");
-	add_expression(rule, "fib", NFTNL_EXPR_FIB_DREG, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_OIF);
-	add_expression(rule, "ct", NFTNL_EXPR_CT_DREG, NFTNL_EXPR_CT_KEY, NFT_CT_STATE);
+	inspect_add_expression(rule, "fib", NFTNL_EXPR_FIB_DREG, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_OIF);
+	inspect_add_expression(rule, "ct", NFTNL_EXPR_CT_DREG, NFTNL_EXPR_CT_KEY, NFT_CT_STATE);
 	struct nlmsghdr *message = nftnl_nlmsg_build_hdr(mnl_nlmsg_batch_current(batch), NFT_MSG_NEWRULE, NFPROTO_INET,
 							 NLM_F_CREATE | NLM_F_APPEND | NLM_F_ACK, (*sequence)++);
 	nftnl_rule_nlmsg_build_payload(message, rule);
@@ -148,7 +148,7 @@ static void put_rule(struct mnl_nlmsg_batch *batch, uint32_t *sequence)
 	nftnl_rule_free(rule);
 }
 
-static int try_nft(void)
+static int inspect_try_nft(void)
 {
 	char buffer[8192];
 	uint32_t sequence = 1;
@@ -158,26 +158,26 @@ static int try_nft(void)
 		return ENOMEM;
 	nftnl_batch_begin(mnl_nlmsg_batch_current(batch), sequence++);
 	mnl_nlmsg_batch_next(batch);
-	put_table(batch, &sequence);
-	put_chain(batch, &sequence, "filter", NF_INET_PRE_ROUTING);
-	put_chain(batch, &sequence, "nat", NF_INET_PRE_ROUTING);
-	put_rule(batch, &sequence);
+	inspect_put_table(batch, &sequence);
+	inspect_put_chain(batch, &sequence, "filter", NF_INET_PRE_ROUTING);
+	inspect_put_chain(batch, &sequence, "nat", NF_INET_PRE_ROUTING);
+	inspect_put_rule(batch, &sequence);
 	nftnl_batch_end(mnl_nlmsg_batch_current(batch), sequence++);
 	mnl_nlmsg_batch_next(batch);
-	int code = transact(NETLINK_NETFILTER, mnl_nlmsg_batch_head(batch), mnl_nlmsg_batch_size(batch));
+	int code = inspect_transact(NETLINK_NETFILTER, mnl_nlmsg_batch_head(batch), mnl_nlmsg_batch_size(batch));
 	mnl_nlmsg_batch_stop(batch);
 	return code;
 }
 
-static void *run_trial(void *context)
+static void *inspect_run_trial(void *context)
 {
 	static const struct {
 		const char *what;
 		int (*run)(void);
 	} trials[] = {
-		{ "veth", try_veth },
-		{ "TAP (/dev/net/tun)", try_tap },
-		{ "nftables with nat, fib and ct", try_nft },
+		{ "veth", inspect_try_veth },
+		{ "TAP (/dev/net/tun)", inspect_try_tap },
+		{ "nftables with nat, fib and ct", inspect_try_nft },
 	};
 	struct trial *trial = context;
 
@@ -188,7 +188,7 @@ static void *run_trial(void *context)
 	for (size_t i = 0; i < sizeof(trials) / sizeof(trials[0]); i++) {
 		int code = trials[i].run();
 		if (code)
-			add_missing(trial, trials[i].what, code);
+			inspect_add_missing(trial, trials[i].what, code);
 	}
 	return NULL;
 }
@@ -199,7 +199,7 @@ int inspect_features(char *missing, size_t size, struct err *err)
 	pthread_t thread;
 
 	missing[0] = '\0';
-	int code = pthread_create(&thread, NULL, run_trial, &trial);
+	int code = pthread_create(&thread, NULL, inspect_run_trial, &trial);
 	if (code)
 		return err_set(err, code, "a thread");
 	pthread_join(thread, NULL);

@@ -50,13 +50,13 @@ struct address_range {
 
 enum { RANGES = 2 };
 
-static void ranges_of(const struct config *config, struct address_range ranges[static RANGES])
+static void inspect_ranges_of(const struct config *config, struct address_range ranges[static RANGES])
 {
 	ranges[0] = (struct address_range){ "host_cidr", &config->addresses.host_cidr };
 	ranges[1] = (struct address_range){ "veth_cidr", &config->addresses.veth_cidr };
 }
 
-static void keep(struct check *check, struct found_list *list, const struct host_finding *found)
+static void inspect_check_keep(struct check *check, struct found_list *list, const struct host_finding *found)
 {
 	struct host_finding *kept = vec_push(list);
 
@@ -66,21 +66,21 @@ static void keep(struct check *check, struct found_list *list, const struct host
 		check->broken = true;
 }
 
-static bool lies_in_ours(const struct check *check, const struct cidr4 *cidr)
+static bool inspect_lies_in_ours(const struct check *check, const struct cidr4 *cidr)
 {
 	return cidr4_overlaps(cidr, &check->config->addresses.host_cidr) ||
 	       cidr4_overlaps(cidr, &check->config->addresses.veth_cidr);
 }
 
 /* The address of the host's end of a veth, on a link of that name. Whether such a link is ours is asked when its slot is. */
-static bool is_of_veth(const struct check *check, const struct cidr4 *cidr, const char *name)
+static bool inspect_is_of_veth(const struct check *check, const struct cidr4 *cidr, const char *name)
 {
 	unsigned slot = config_veth_slot(check->config, name);
 
 	return slot && cidr->length == 31 && cidr->ip == config_veth_host_ip(check->config, slot);
 }
 
-static int take_address(const struct nlmsghdr *header, void *data)
+static int inspect_check_take_address(const struct nlmsghdr *header, void *data)
 {
 	struct check *check = data;
 	const struct ifaddrmsg *address = mnl_nlmsg_get_payload(header);
@@ -93,14 +93,14 @@ static int take_address(const struct nlmsghdr *header, void *data)
 	if (!table[IFA_LOCAL])
 		return MNL_CB_OK;
 	found.cidr = (struct cidr4){ ntohl(mnl_attr_get_u32(table[IFA_LOCAL])), address->ifa_prefixlen };
-	if (table[IFA_LABEL] && is_of_veth(check, &found.cidr, mnl_attr_get_str(table[IFA_LABEL])))
-		keep(check, &check->sandboxes, &found);
-	else if (lies_in_ours(check, &(struct cidr4){ found.cidr.ip, 32 }))
-		keep(check, &check->addresses, &found);
+	if (table[IFA_LABEL] && inspect_is_of_veth(check, &found.cidr, mnl_attr_get_str(table[IFA_LABEL])))
+		inspect_check_keep(check, &check->sandboxes, &found);
+	else if (inspect_lies_in_ours(check, &(struct cidr4){ found.cidr.ip, 32 }))
+		inspect_check_keep(check, &check->addresses, &found);
 	return MNL_CB_OK;
 }
 
-static int take_route(const struct nlmsghdr *header, void *data)
+static int inspect_check_take_route(const struct nlmsghdr *header, void *data)
 {
 	struct check *check = data;
 	const struct rtmsg *route = mnl_nlmsg_get_payload(header);
@@ -119,12 +119,12 @@ static int take_route(const struct nlmsghdr *header, void *data)
 		found.index = (int)mnl_attr_get_u32(table[RTA_OIF]);
 	else if (table[RTA_MULTIPATH])
 		found.index = ((const struct rtnexthop *)mnl_attr_get_payload(table[RTA_MULTIPATH]))->rtnh_ifindex;
-	if (lies_in_ours(check, &found.cidr))
-		keep(check, &check->routes, &found);
+	if (inspect_lies_in_ours(check, &found.cidr))
+		inspect_check_keep(check, &check->routes, &found);
 	return MNL_CB_OK;
 }
 
-static int compare_links(const void *a, const void *b)
+static int inspect_compare_links(const void *a, const void *b)
 {
 	const struct host_finding *left = a, *right = b;
 
@@ -132,14 +132,14 @@ static int compare_links(const void *a, const void *b)
 }
 
 /* Whether the link with this number is ours; its name, "?" if there is none, where it is not. */
-static bool is_link_ours(struct check *check, int index, char name[static CONFIG_LINK_SIZE])
+static bool inspect_is_link_ours(struct check *check, int index, char name[static CONFIG_LINK_SIZE])
 {
 	const struct host_finding wanted = { .index = index };
 	struct link_info link;
 	struct err why;
 
 	if (check->sandboxes.count &&
-	    bsearch(&wanted, check->sandboxes.items, check->sandboxes.count, sizeof(wanted), compare_links))
+	    bsearch(&wanted, check->sandboxes.items, check->sandboxes.count, sizeof(wanted), inspect_compare_links))
 		return true;
 	if (!index || link_get_index(&check->rtnl, index, &link, &why) < 0) {
 		snprintf(name, CONFIG_LINK_SIZE, "%s", "?");
@@ -150,14 +150,14 @@ static bool is_link_ours(struct check *check, int index, char name[static CONFIG
 	return link.group == check->config->names.link_group;
 }
 
-static void check_address(struct check *check, const struct host_finding *address)
+static void inspect_check_address(struct check *check, const struct host_finding *address)
 {
 	struct address_range ranges[RANGES];
 	char name[CONFIG_LINK_SIZE], text[IPV4_TEXT_SIZE];
 
-	if (is_link_ours(check, address->index, name))
+	if (inspect_is_link_ours(check, address->index, name))
 		return;
-	ranges_of(check->config, ranges);
+	inspect_ranges_of(check->config, ranges);
 	for (size_t i = 0; i < RANGES; i++) {
 		if (cidr4_contains(ranges[i].cidr, address->cidr.ip))
 			config_mistake_add(check->mistakes, check->config, "addresses", ranges[i].key,
@@ -167,8 +167,8 @@ static void check_address(struct check *check, const struct host_finding *addres
 	}
 }
 
-static void compare_route(struct check *check, const struct address_range *range, const struct cidr4 *to,
-			  const char *name)
+static void inspect_compare_route(struct check *check, const struct address_range *range, const struct cidr4 *to,
+				  const char *name)
 {
 	char ours[CIDR4_TEXT_SIZE], theirs[CIDR4_TEXT_SIZE];
 
@@ -184,21 +184,21 @@ static void compare_route(struct check *check, const struct address_range *range
 			    F_STR("range", ours), F_STR("route", theirs), F_STR("link", name));
 }
 
-static void check_route(struct check *check, const struct host_finding *route)
+static void inspect_check_route(struct check *check, const struct host_finding *route)
 {
 	struct address_range ranges[RANGES];
 	char name[CONFIG_LINK_SIZE];
 
-	if (is_link_ours(check, route->index, name))
+	if (inspect_is_link_ours(check, route->index, name))
 		return;
-	ranges_of(check->config, ranges);
+	inspect_ranges_of(check->config, ranges);
 	for (size_t i = 0; i < RANGES; i++) {
 		if (cidr4_overlaps(&route->cidr, ranges[i].cidr))
-			compare_route(check, &ranges[i], &route->cidr, name);
+			inspect_compare_route(check, &ranges[i], &route->cidr, name);
 	}
 }
 
-static int check_uplink(struct check *check, struct err *err)
+static int inspect_check_uplink(struct check *check, struct err *err)
 {
 	const char *uplink = check->config->addresses.uplink;
 	struct link_info link;
@@ -213,7 +213,7 @@ static int check_uplink(struct check *check, struct err *err)
 }
 
 /* Whether a socket could listen on the address of ADDR: the host has it. */
-static bool host_has(const struct addr *addr)
+static bool inspect_host_has(const struct addr *addr)
 {
 	struct addr probe = *addr;
 	AUTO_FD int fd = socket(addr->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -225,8 +225,8 @@ static bool host_has(const struct addr *addr)
 }
 
 /* V4_WILL_DO: without ::1 the other addresses of the list serve alone. That is told once, at the start. */
-static void check_listen(struct check *check, const char *section, const char *key, const struct addr_list *list,
-			 bool v4_will_do)
+static void inspect_check_listen(struct check *check, const char *section, const char *key,
+				 const struct addr_list *list, bool v4_will_do)
 {
 	char text[ADDR_TEXT_SIZE];
 
@@ -235,7 +235,7 @@ static void check_listen(struct check *check, const char *section, const char *k
 
 		bool v6_loopback = addr->any.sa_family == AF_INET6 && addr_is_loopback(addr);
 
-		if (!host_has(addr) && !(v6_loopback && v4_will_do && list->count > 1))
+		if (!inspect_host_has(addr) && !(v6_loopback && v4_will_do && list->count > 1))
 			config_mistake_add_item(check->mistakes, check->config, section, key, i,
 						addr_format(addr, text),
 						"the host has no such address; allowed: one of its own");
@@ -243,7 +243,7 @@ static void check_listen(struct check *check, const char *section, const char *k
 }
 
 /* A dump that something changed under is taken again. */
-static int dump(struct check *check, uint16_t type, size_t header_size, mnl_cb_t take, struct err *err)
+static int inspect_check_dump(struct check *check, uint16_t type, size_t header_size, mnl_cb_t take, struct err *err)
 {
 	enum { TRIES = 10 };
 
@@ -269,10 +269,10 @@ static int dump(struct check *check, uint16_t type, size_t header_size, mnl_cb_t
  * Reads the host's addresses and routes. Where slots come and go without a pause, no dump may come to its end undisturbed: then a
  * daemon runs here whose ranges were checked when it started, and a reload is not refused for that.
  */
-static int read_host(struct check *check, struct err *err)
+static int inspect_check_read_host(struct check *check, struct err *err)
 {
-	if (dump(check, RTM_GETADDR, sizeof(struct ifaddrmsg), take_address, err) == 0 &&
-	    dump(check, RTM_GETROUTE, sizeof(struct rtmsg), take_route, err) == 0)
+	if (inspect_check_dump(check, RTM_GETADDR, sizeof(struct ifaddrmsg), inspect_check_take_address, err) == 0 &&
+	    inspect_check_dump(check, RTM_GETROUTE, sizeof(struct rtmsg), inspect_check_take_route, err) == 0)
 		return 0;
 	if (err->code != EINTR)
 		return -1;
@@ -281,17 +281,18 @@ static int read_host(struct check *check, struct err *err)
 	return 0;
 }
 
-static int check_host(struct check *check, struct err *err)
+static int inspect_check_host(struct check *check, struct err *err)
 {
-	if (rtnl_open(&check->rtnl, -1, NETLINK_ROUTE, err) < 0 || read_host(check, err) < 0)
+	if (rtnl_open(&check->rtnl, -1, NETLINK_ROUTE, err) < 0 || inspect_check_read_host(check, err) < 0)
 		return -1;
 	if (check->sandboxes.count)
-		qsort(check->sandboxes.items, check->sandboxes.count, sizeof(struct host_finding), compare_links);
+		qsort(check->sandboxes.items, check->sandboxes.count, sizeof(struct host_finding),
+		      inspect_compare_links);
 	for (size_t i = 0; i < check->addresses.count; i++)
-		check_address(check, &check->addresses.items[i]);
+		inspect_check_address(check, &check->addresses.items[i]);
 	for (size_t i = 0; i < check->routes.count; i++)
-		check_route(check, &check->routes.items[i]);
-	return check_uplink(check, err);
+		inspect_check_route(check, &check->routes.items[i]);
+	return inspect_check_uplink(check, err);
 }
 
 void fabric_check_config(const struct config *config, struct config_mistakes *mistakes)
@@ -299,11 +300,11 @@ void fabric_check_config(const struct config *config, struct config_mistakes *mi
 	struct check check = { .config = config, .mistakes = mistakes, .rtnl = RTNL_CLOSED };
 	struct err err;
 
-	if (check_host(&check, &err) < 0)
+	if (inspect_check_host(&check, &err) < 0)
 		config_mistake_add(mistakes, config, "addresses", "host_cidr",
 				   "the host's addresses and routes cannot be read: %s", err.text);
-	check_listen(&check, "forwarder", "default_listen", &config->forwarder.default_listen, true);
-	check_listen(&check, "http", "listen", &config->http.listen, false);
+	inspect_check_listen(&check, "forwarder", "default_listen", &config->forwarder.default_listen, true);
+	inspect_check_listen(&check, "http", "listen", &config->http.listen, false);
 	rtnl_close(&check.rtnl);
 	vec_free(&check.addresses);
 	vec_free(&check.routes);

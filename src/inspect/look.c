@@ -22,7 +22,7 @@ struct addresses {
 	uint32_t index;
 };
 
-static int take_address(const struct nlmsghdr *header, void *data)
+static int inspect_look_take_address(const struct nlmsghdr *header, void *data)
 {
 	struct addresses *addresses = data;
 	struct look_link *link = addresses->link;
@@ -40,17 +40,18 @@ static int take_address(const struct nlmsghdr *header, void *data)
 	return MNL_CB_OK;
 }
 
-static int dump_addresses(struct rtnl *rtnl, const char *name, struct addresses *addresses, struct err *err)
+static int inspect_look_dump_addresses(struct rtnl *rtnl, const char *name, struct addresses *addresses,
+				       struct err *err)
 {
 	struct rtnl_request request;
 	struct ifaddrmsg *address = rtnl_begin(&request, RTM_GETADDR, NLM_F_DUMP, sizeof(*address));
 
 	address->ifa_family = AF_INET;
 	address->ifa_index = addresses->index;
-	return rtnl_ask(rtnl, &request, take_address, addresses, err, "addresses of %s", name);
+	return rtnl_ask(rtnl, &request, inspect_look_take_address, addresses, err, "addresses of %s", name);
 }
 
-static int look_here(struct rtnl *rtnl, const char *name, struct look_link *link, struct err *err)
+static int inspect_look_link_here(struct rtnl *rtnl, const char *name, struct look_link *link, struct err *err)
 {
 	struct link_info info;
 
@@ -62,7 +63,8 @@ static int look_here(struct rtnl *rtnl, const char *name, struct look_link *link
 	link->group = info.group;
 	link->mtu = info.mtu;
 	link->mac = info.mac;
-	return dump_addresses(rtnl, name, &(struct addresses){ .link = link, .index = (uint32_t)info.index }, err);
+	return inspect_look_dump_addresses(rtnl, name,
+					   &(struct addresses){ .link = link, .index = (uint32_t)info.index }, err);
 }
 
 int look_link(int netns_fd, const char *name, struct look_link *link, struct err *err)
@@ -73,7 +75,7 @@ int look_link(int netns_fd, const char *name, struct look_link *link, struct err
 	memset(link, 0, sizeof(*link));
 	if (rtnl_open(&rtnl, netns_fd, NETLINK_ROUTE, err) < 0)
 		return -1;
-	result = look_here(&rtnl, name, link, err);
+	result = inspect_look_link_here(&rtnl, name, link, err);
 	rtnl_close(&rtnl);
 	return result;
 }
@@ -82,7 +84,7 @@ struct found_route {
 	uint32_t index, gateway;
 };
 
-static int take_route(const struct nlmsghdr *header, void *data)
+static int inspect_look_take_route(const struct nlmsghdr *header, void *data)
 {
 	struct found_route *found = data;
 	const struct nlattr *table[RTA_MAX + 1];
@@ -95,7 +97,7 @@ static int take_route(const struct nlmsghdr *header, void *data)
 	return MNL_CB_OK;
 }
 
-static int route_here(struct rtnl *rtnl, uint32_t destination, struct look_route *route, struct err *err)
+static int inspect_look_route_here(struct rtnl *rtnl, uint32_t destination, struct look_route *route, struct err *err)
 {
 	char text[IPV4_TEXT_SIZE];
 	struct found_route found = { 0 };
@@ -106,7 +108,8 @@ static int route_here(struct rtnl *rtnl, uint32_t destination, struct look_route
 	message->rtm_family = AF_INET;
 	message->rtm_dst_len = 32;
 	mnl_attr_put_u32(request.header, RTA_DST, htonl(destination));
-	if (rtnl_ask(rtnl, &request, take_route, &found, err, "route to %s", ipv4_format(destination, text)) < 0)
+	if (rtnl_ask(rtnl, &request, inspect_look_take_route, &found, err, "route to %s",
+		     ipv4_format(destination, text)) < 0)
 		/* The kernel answers with the error that a packet would meet: none of these is a failure to ask. */
 		return err->code == ENETUNREACH || err->code == EHOSTUNREACH || err->code == EACCES ||
 			       err->code == EINVAL
@@ -130,7 +133,7 @@ int look_route(int netns_fd, uint32_t destination, struct look_route *route, str
 	memset(route, 0, sizeof(*route));
 	if (rtnl_open(&rtnl, netns_fd, NETLINK_ROUTE, err) < 0)
 		return -1;
-	result = route_here(&rtnl, destination, route, err);
+	result = inspect_look_route_here(&rtnl, destination, route, err);
 	rtnl_close(&rtnl);
 	return result;
 }

@@ -45,7 +45,7 @@ static int inspect_no_memory(void)
 	return MNL_CB_ERROR;
 }
 
-static int keep_attribute(const struct nlattr *attribute, void *data)
+static int inspect_keep_attribute(const struct nlattr *attribute, void *data)
 {
 	const struct nlattr **attributes = data;
 
@@ -54,52 +54,52 @@ static int keep_attribute(const struct nlattr *attribute, void *data)
 	return MNL_CB_OK;
 }
 
-static uint32_t number_of(const struct nlattr *attribute)
+static uint32_t inspect_number_of(const struct nlattr *attribute)
 {
 	return attribute && mnl_attr_get_payload_len(attribute) >= 4 ? mnl_attr_get_u32(attribute) : 0;
 }
 
 /* An IPv4 address in host order. */
-static uint32_t ip_of(const struct nlattr *attribute)
+static uint32_t inspect_ip_of(const struct nlattr *attribute)
 {
-	return ntohl(number_of(attribute));
+	return ntohl(inspect_number_of(attribute));
 }
 
-static void name_of(const struct nlattr *attribute, char name[static INSPECT_NAME_SIZE])
+static void inspect_name_of(const struct nlattr *attribute, char name[static INSPECT_NAME_SIZE])
 {
 	if (attribute)
 		snprintf(name, INSPECT_NAME_SIZE, "%.*s", (int)mnl_attr_get_payload_len(attribute),
 			 mnl_attr_get_str(attribute));
 }
 
-static int take_link(const struct nlmsghdr *message, void *data)
+static int inspect_take_link(const struct nlmsghdr *message, void *data)
 {
 	struct host_reading *reading = data;
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
 	const struct nlattr *attributes[ATTRIBUTES_MAX] = { 0 };
 	const struct nlattr *kinds[ATTRIBUTES_MAX] = { 0 };
 
-	mnl_attr_parse(message, sizeof(*info), keep_attribute, attributes);
+	mnl_attr_parse(message, sizeof(*info), inspect_keep_attribute, attributes);
 	if (attributes[IFLA_LINKINFO])
-		mnl_attr_parse_nested(attributes[IFLA_LINKINFO], keep_attribute, kinds);
+		mnl_attr_parse_nested(attributes[IFLA_LINKINFO], inspect_keep_attribute, kinds);
 	struct inspect_link *link = vec_push(&reading->links);
 	if (!link)
 		return inspect_no_memory();
 	link->index = (unsigned)info->ifi_index;
-	link->group = number_of(attributes[IFLA_GROUP]);
+	link->group = inspect_number_of(attributes[IFLA_GROUP]);
 	link->up = info->ifi_flags & IFF_UP;
-	name_of(attributes[IFLA_IFNAME], link->name);
-	name_of(kinds[IFLA_INFO_KIND], link->kind);
+	inspect_name_of(attributes[IFLA_IFNAME], link->name);
+	inspect_name_of(kinds[IFLA_INFO_KIND], link->kind);
 	return MNL_CB_OK;
 }
 
-static int take_address(const struct nlmsghdr *message, void *data)
+static int inspect_take_address(const struct nlmsghdr *message, void *data)
 {
 	struct host_reading *reading = data;
 	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(message);
 	const struct nlattr *attributes[ATTRIBUTES_MAX] = { 0 };
 
-	mnl_attr_parse(message, sizeof(*info), keep_attribute, attributes);
+	mnl_attr_parse(message, sizeof(*info), inspect_keep_attribute, attributes);
 	/* IFA_ADDRESS is the peer's on a point-to-point link. */
 	const struct nlattr *own = attributes[IFA_LOCAL] ? attributes[IFA_LOCAL] : attributes[IFA_ADDRESS];
 	if (info->ifa_family != AF_INET || !own)
@@ -107,12 +107,12 @@ static int take_address(const struct nlmsghdr *message, void *data)
 	struct inspect_address *address = vec_push(&reading->addresses);
 	if (!address)
 		return inspect_no_memory();
-	address->cidr = (struct cidr4){ .ip = ip_of(own), .length = info->ifa_prefixlen };
+	address->cidr = (struct cidr4){ .ip = inspect_ip_of(own), .length = info->ifa_prefixlen };
 	address->link = info->ifa_index;
 	return MNL_CB_OK;
 }
 
-static int take_route(const struct nlmsghdr *message, void *data)
+static int inspect_take_route(const struct nlmsghdr *message, void *data)
 {
 	struct host_reading *reading = data;
 	const struct rtmsg *info = mnl_nlmsg_get_payload(message);
@@ -120,19 +120,19 @@ static int take_route(const struct nlmsghdr *message, void *data)
 
 	if (info->rtm_family != AF_INET || info->rtm_flags & RTM_F_CLONED)
 		return MNL_CB_OK;
-	mnl_attr_parse(message, sizeof(*info), keep_attribute, attributes);
+	mnl_attr_parse(message, sizeof(*info), inspect_keep_attribute, attributes);
 	struct inspect_route *route = vec_push(&reading->routes);
 	if (!route)
 		return inspect_no_memory();
-	route->destination = (struct cidr4){ .ip = ip_of(attributes[RTA_DST]), .length = info->rtm_dst_len };
-	route->table = attributes[RTA_TABLE] ? number_of(attributes[RTA_TABLE]) : info->rtm_table;
+	route->destination = (struct cidr4){ .ip = inspect_ip_of(attributes[RTA_DST]), .length = info->rtm_dst_len };
+	route->table = attributes[RTA_TABLE] ? inspect_number_of(attributes[RTA_TABLE]) : info->rtm_table;
 	route->type = info->rtm_type;
-	route->link = number_of(attributes[RTA_OIF]);
+	route->link = inspect_number_of(attributes[RTA_OIF]);
 	return MNL_CB_OK;
 }
 
 /* By which selectors a rule looks at more than addresses. */
-static bool selects_more(const struct nlattr *const *attributes, const struct fib_rule_hdr *info)
+static bool inspect_selects_more(const struct nlattr *const *attributes, const struct fib_rule_hdr *info)
 {
 	static const int selectors[] = { FRA_IIFNAME, FRA_OIFNAME,  FRA_FWMARK,      FRA_UID_RANGE,
 					 FRA_L3MDEV,  FRA_IP_PROTO, FRA_SPORT_RANGE, FRA_DPORT_RANGE };
@@ -143,31 +143,31 @@ static bool selects_more(const struct nlattr *const *attributes, const struct fi
 	return info->tos != 0;
 }
 
-static int take_rule(const struct nlmsghdr *message, void *data)
+static int inspect_take_rule(const struct nlmsghdr *message, void *data)
 {
 	struct host_reading *reading = data;
 	const struct fib_rule_hdr *info = mnl_nlmsg_get_payload(message);
 	const struct nlattr *attributes[ATTRIBUTES_MAX] = { 0 };
 
-	mnl_attr_parse(message, sizeof(*info), keep_attribute, attributes);
+	mnl_attr_parse(message, sizeof(*info), inspect_keep_attribute, attributes);
 	struct inspect_rule *rule = vec_push(&reading->rules);
 	if (!rule)
 		return inspect_no_memory();
-	rule->priority = number_of(attributes[FRA_PRIORITY]);
+	rule->priority = inspect_number_of(attributes[FRA_PRIORITY]);
 	if (info->action == FR_ACT_TO_TBL)
-		rule->table = attributes[FRA_TABLE] ? number_of(attributes[FRA_TABLE]) : info->table;
-	rule->source = (struct cidr4){ .ip = ip_of(attributes[FRA_SRC]), .length = info->src_len };
-	rule->destination = (struct cidr4){ .ip = ip_of(attributes[FRA_DST]), .length = info->dst_len };
+		rule->table = attributes[FRA_TABLE] ? inspect_number_of(attributes[FRA_TABLE]) : info->table;
+	rule->source = (struct cidr4){ .ip = inspect_ip_of(attributes[FRA_SRC]), .length = info->src_len };
+	rule->destination = (struct cidr4){ .ip = inspect_ip_of(attributes[FRA_DST]), .length = info->dst_len };
 	rule->inverted = info->flags & FIB_RULE_INVERT;
-	rule->selects_more = selects_more(attributes, info);
+	rule->selects_more = inspect_selects_more(attributes, info);
 	rule->suppress_length =
-	    attributes[FRA_SUPPRESS_PREFIXLEN] ? (int)number_of(attributes[FRA_SUPPRESS_PREFIXLEN]) : -1;
+	    attributes[FRA_SUPPRESS_PREFIXLEN] ? (int)inspect_number_of(attributes[FRA_SUPPRESS_PREFIXLEN]) : -1;
 	return MNL_CB_OK;
 }
 
 /* Dumps objects of TYPE. The family comes first in all four headers; the rest of them is 0 in a request. */
-static int dump(struct mnl_socket *socket, uint16_t type, size_t header_size, mnl_cb_t take,
-		struct host_reading *reading, struct err *err)
+static int inspect_dump(struct mnl_socket *socket, uint16_t type, size_t header_size, mnl_cb_t take,
+			struct host_reading *reading, struct err *err)
 {
 	char buffer[1 << 16];
 	char request[256];
@@ -193,7 +193,7 @@ static int dump(struct mnl_socket *socket, uint16_t type, size_t header_size, mn
 	return result < 0 ? err_set(err, errno, "reading the kernel's routes") : 0;
 }
 
-static int compare_rules(const void *left, const void *right)
+static int inspect_compare_rules(const void *left, const void *right)
 {
 	const struct inspect_rule *a = left, *b = right;
 
@@ -204,11 +204,11 @@ static int inspect_read_host(struct mnl_socket *socket, struct host_reading *rea
 {
 	if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0)
 		return err_set(err, errno, "a netlink socket");
-	if (dump(socket, RTM_GETLINK, sizeof(struct ifinfomsg), take_link, reading, err) < 0 ||
-	    dump(socket, RTM_GETADDR, sizeof(struct ifaddrmsg), take_address, reading, err) < 0 ||
-	    dump(socket, RTM_GETROUTE, sizeof(struct rtmsg), take_route, reading, err) < 0)
+	if (inspect_dump(socket, RTM_GETLINK, sizeof(struct ifinfomsg), inspect_take_link, reading, err) < 0 ||
+	    inspect_dump(socket, RTM_GETADDR, sizeof(struct ifaddrmsg), inspect_take_address, reading, err) < 0 ||
+	    inspect_dump(socket, RTM_GETROUTE, sizeof(struct rtmsg), inspect_take_route, reading, err) < 0)
 		return -1;
-	return dump(socket, RTM_GETRULE, sizeof(struct fib_rule_hdr), take_rule, reading, err);
+	return inspect_dump(socket, RTM_GETRULE, sizeof(struct fib_rule_hdr), inspect_take_rule, reading, err);
 }
 
 int inspect_host(struct inspect_host *host, struct err *err)
@@ -232,7 +232,7 @@ int inspect_host(struct inspect_host *host, struct err *err)
 	if (result < 0)
 		inspect_host_clear(host);
 	else if (host->rule_count)
-		qsort(host->rules, host->rule_count, sizeof(host->rules[0]), compare_rules);
+		qsort(host->rules, host->rule_count, sizeof(host->rules[0]), inspect_compare_rules);
 	return result;
 }
 

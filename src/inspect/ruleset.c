@@ -62,7 +62,8 @@ const struct ruleset_chain *ruleset_find(const struct ruleset *ruleset, const st
 }
 
 /* The bytes that FIELD of the packet has, as the kernel's registers would hold them. Returns how many; 0: not known. */
-static size_t field_bytes(const struct ruleset_packet *packet, enum ruleset_field field, uint8_t bytes[static 16])
+static size_t ruleset_field_bytes(const struct ruleset_packet *packet, enum ruleset_field field,
+				  uint8_t bytes[static 16])
 {
 	uint32_t number = 0;
 	uint16_t port = htons(packet->port);
@@ -108,10 +109,11 @@ static size_t field_bytes(const struct ruleset_packet *packet, enum ruleset_fiel
 	return 4;
 }
 
-static enum ruleset_certainty match_holds(const struct ruleset_match *match, const struct ruleset_packet *packet)
+static enum ruleset_certainty ruleset_match_holds(const struct ruleset_match *match,
+						  const struct ruleset_packet *packet)
 {
 	uint8_t bytes[16];
-	size_t known = field_bytes(packet, match->field, bytes);
+	size_t known = ruleset_field_bytes(packet, match->field, bytes);
 	bool same = true;
 
 	if (match->field == FIELD_NEVER)
@@ -123,12 +125,12 @@ static enum ruleset_certainty match_holds(const struct ruleset_match *match, con
 	return same != match->differs ? RULESET_SURELY : RULESET_NO;
 }
 
-static enum ruleset_certainty rule_holds(const struct ruleset_rule *rule, const struct ruleset_packet *packet)
+static enum ruleset_certainty ruleset_rule_holds(const struct ruleset_rule *rule, const struct ruleset_packet *packet)
 {
 	enum ruleset_certainty all = RULESET_SURELY;
 
 	for (size_t i = 0; i < rule->match_count; i++) {
-		enum ruleset_certainty one = match_holds(&rule->matches[i], packet);
+		enum ruleset_certainty one = ruleset_match_holds(&rule->matches[i], packet);
 		if (one < all)
 			all = one;
 	}
@@ -136,8 +138,8 @@ static enum ruleset_certainty rule_holds(const struct ruleset_rule *rule, const 
 }
 
 /* Notes that what was asked for happens here. */
-static void note(struct ruleset_walk *walk, const struct ruleset_chain *chain, const struct ruleset_rule *rule,
-		 enum ruleset_certainty certainty)
+static void ruleset_note(struct ruleset_walk *walk, const struct ruleset_chain *chain, const struct ruleset_rule *rule,
+			 enum ruleset_certainty certainty)
 {
 	if (certainty == RULESET_SURELY && walk->perhaps_over)
 		certainty = RULESET_PERHAPS;
@@ -145,12 +147,12 @@ static void note(struct ruleset_walk *walk, const struct ruleset_chain *chain, c
 		walk->answer = (struct ruleset_answer){ certainty, chain, rule };
 }
 
-static enum outcome walk_chain(struct ruleset_walk *walk, const struct ruleset_chain *chain,
-			       enum ruleset_certainty certainty, unsigned depth);
+static enum outcome ruleset_walk_chain(struct ruleset_walk *walk, const struct ruleset_chain *chain,
+				       enum ruleset_certainty certainty, unsigned depth);
 
 /* A jump or goto. */
-static enum outcome follow(struct ruleset_walk *walk, const struct ruleset_chain *chain,
-			   const struct ruleset_rule *rule, enum ruleset_certainty certainty, unsigned depth)
+static enum outcome ruleset_follow(struct ruleset_walk *walk, const struct ruleset_chain *chain,
+				   const struct ruleset_rule *rule, enum ruleset_certainty certainty, unsigned depth)
 {
 	const struct ruleset_chain *target = ruleset_find(walk->ruleset, chain, rule->target);
 
@@ -158,12 +160,13 @@ static enum outcome follow(struct ruleset_walk *walk, const struct ruleset_chain
 		walk->perhaps_over = true;
 		return OUTCOME_CONTINUE;
 	}
-	return walk_chain(walk, target, certainty, depth + 1);
+	return ruleset_walk_chain(walk, target, certainty, depth + 1);
 }
 
 /* What a rule whose conditions hold (surely or perhaps) does. *END: nothing of this chain is looked at any more. */
-static enum outcome apply(struct ruleset_walk *walk, const struct ruleset_chain *chain, const struct ruleset_rule *rule,
-			  enum ruleset_certainty certainty, unsigned depth, bool *end)
+static enum outcome ruleset_apply(struct ruleset_walk *walk, const struct ruleset_chain *chain,
+				  const struct ruleset_rule *rule, enum ruleset_certainty certainty, unsigned depth,
+				  bool *end)
 {
 	bool sure = certainty == RULESET_SURELY;
 	enum outcome outcome = OUTCOME_CONTINUE;
@@ -174,7 +177,7 @@ static enum outcome apply(struct ruleset_walk *walk, const struct ruleset_chain 
 		break;
 	case VERDICT_JUMP:
 	case VERDICT_GOTO:
-		outcome = follow(walk, chain, rule, certainty, depth);
+		outcome = ruleset_follow(walk, chain, rule, certainty, depth);
 		*end = sure && (rule->verdict == VERDICT_GOTO || outcome != OUTCOME_CONTINUE);
 		break;
 	case VERDICT_RETURN:
@@ -191,7 +194,7 @@ static enum outcome apply(struct ruleset_walk *walk, const struct ruleset_chain 
 		*end = sure;
 		outcome = OUTCOME_OVER;
 		if (rule->verdict == walk->what)
-			note(walk, chain, rule, certainty);
+			ruleset_note(walk, chain, rule, certainty);
 		else
 			walk->perhaps_over = walk->perhaps_over || !sure;
 		break;
@@ -199,18 +202,18 @@ static enum outcome apply(struct ruleset_walk *walk, const struct ruleset_chain 
 	return outcome;
 }
 
-static enum outcome walk_chain(struct ruleset_walk *walk, const struct ruleset_chain *chain,
-			       enum ruleset_certainty certainty, unsigned depth)
+static enum outcome ruleset_walk_chain(struct ruleset_walk *walk, const struct ruleset_chain *chain,
+				       enum ruleset_certainty certainty, unsigned depth)
 {
 	for (size_t i = 0; i < chain->rules.count; i++) {
 		const struct ruleset_rule *rule = &chain->rules.items[i];
-		enum ruleset_certainty holds = rule_holds(rule, walk->packet);
+		enum ruleset_certainty holds = ruleset_rule_holds(rule, walk->packet);
 		bool end;
 		if (holds == RULESET_NO)
 			continue;
 		if (certainty < holds)
 			holds = certainty;
-		enum outcome outcome = apply(walk, chain, rule, holds, depth, &end);
+		enum outcome outcome = ruleset_apply(walk, chain, rule, holds, depth, &end);
 		if (end)
 			return outcome;
 	}
@@ -227,9 +230,9 @@ struct ruleset_answer ruleset_ask(const struct ruleset *ruleset, enum ruleset_ho
 		struct ruleset_walk walk = { .ruleset = ruleset, .packet = packet, .what = what };
 		if (chain->hook != hook || strcmp(chain->table, "weft") == 0)
 			continue;
-		enum outcome outcome = walk_chain(&walk, chain, RULESET_SURELY, 0);
+		enum outcome outcome = ruleset_walk_chain(&walk, chain, RULESET_SURELY, 0);
 		if (outcome == OUTCOME_CONTINUE && what == VERDICT_DROP && chain->drops)
-			note(&walk, chain, NULL, RULESET_SURELY);
+			ruleset_note(&walk, chain, NULL, RULESET_SURELY);
 		if (walk.answer.certainty > best.certainty)
 			best = walk.answer;
 	}

@@ -28,7 +28,7 @@ struct blob {
 };
 
 /* The entry at OFFSET; NULL if there is no room for a whole one. */
-static const struct ipt_entry *entry_at(const struct blob *blob, unsigned offset)
+static const struct ipt_entry *ruleset_legacy_entry_at(const struct blob *blob, unsigned offset)
 {
 	const struct ipt_entry *entry = (const struct ipt_entry *)(blob->bytes + offset);
 
@@ -41,33 +41,34 @@ static const struct ipt_entry *entry_at(const struct blob *blob, unsigned offset
 	return entry;
 }
 
-static const struct xt_entry_target *target_of(const struct ipt_entry *entry)
+static const struct xt_entry_target *ruleset_legacy_target_of(const struct ipt_entry *entry)
 {
 	return (const struct xt_entry_target *)((const char *)entry + entry->target_offset);
 }
 
-static bool is_named(const struct xt_entry_target *target, const char *name)
+static bool ruleset_legacy_is_named(const struct xt_entry_target *target, const char *name)
 {
 	return strncmp(target->u.user.name, name, sizeof(target->u.user.name)) == 0;
 }
 
 /* The name of the user's chain whose first rule is at OFFSET: that of the ERROR entry before it. */
-static void chain_name_at(const struct blob *blob, unsigned wanted, char name[static RULESET_NAME_SIZE])
+static void ruleset_legacy_chain_name_at(const struct blob *blob, unsigned wanted, char name[static RULESET_NAME_SIZE])
 {
 	const struct ipt_entry *entry;
 
 	snprintf(name, RULESET_NAME_SIZE, "?");
-	for (unsigned offset = 0; (entry = entry_at(blob, offset)); offset += entry->next_offset) {
-		const struct xt_error_target *target = (const void *)target_of(entry);
-		if (offset + entry->next_offset == wanted && is_named(&target->target, XT_ERROR_TARGET) &&
+	for (unsigned offset = 0; (entry = ruleset_legacy_entry_at(blob, offset)); offset += entry->next_offset) {
+		const struct xt_error_target *target = (const void *)ruleset_legacy_target_of(entry);
+		if (offset + entry->next_offset == wanted &&
+		    ruleset_legacy_is_named(&target->target, XT_ERROR_TARGET) &&
 		    entry->target_offset + sizeof(*target) <= entry->next_offset)
 			snprintf(name, RULESET_NAME_SIZE, "%.*s", (int)sizeof(target->errorname) - 1,
 				 target->errorname);
 	}
 }
 
-static void add_name_match(struct ruleset_rule *rule, enum ruleset_field field, const char *name,
-			   const unsigned char *mask, bool inverted)
+static void ruleset_legacy_add_name_match(struct ruleset_rule *rule, enum ruleset_field field, const char *name,
+					  const unsigned char *mask, bool inverted)
 {
 	struct ruleset_match match = { .field = field, .differs = inverted, .length = 16 };
 
@@ -79,8 +80,8 @@ static void add_name_match(struct ruleset_rule *rule, enum ruleset_field field, 
 	ruleset_add_match(rule, &match);
 }
 
-static void add_address_match(struct ruleset_rule *rule, enum ruleset_field field, struct in_addr address,
-			      struct in_addr mask, bool inverted)
+static void ruleset_legacy_add_address_match(struct ruleset_rule *rule, enum ruleset_field field,
+					     struct in_addr address, struct in_addr mask, bool inverted)
 {
 	struct ruleset_match match = { .field = field, .differs = inverted, .length = 4 };
 
@@ -91,15 +92,17 @@ static void add_address_match(struct ruleset_rule *rule, enum ruleset_field fiel
 	ruleset_add_match(rule, &match);
 }
 
-static void add_conditions(struct ruleset_rule *rule, const struct ipt_entry *entry)
+static void ruleset_legacy_add_conditions(struct ruleset_rule *rule, const struct ipt_entry *entry)
 {
 	const struct ipt_ip *ip = &entry->ip;
 	unsigned offset = sizeof(*entry);
 
-	add_name_match(rule, FIELD_IIFNAME, ip->iniface, ip->iniface_mask, ip->invflags & IPT_INV_VIA_IN);
-	add_name_match(rule, FIELD_OIFNAME, ip->outiface, ip->outiface_mask, ip->invflags & IPT_INV_VIA_OUT);
-	add_address_match(rule, FIELD_SOURCE, ip->src, ip->smsk, ip->invflags & IPT_INV_SRCIP);
-	add_address_match(rule, FIELD_DESTINATION, ip->dst, ip->dmsk, ip->invflags & IPT_INV_DSTIP);
+	ruleset_legacy_add_name_match(rule, FIELD_IIFNAME, ip->iniface, ip->iniface_mask,
+				      ip->invflags & IPT_INV_VIA_IN);
+	ruleset_legacy_add_name_match(rule, FIELD_OIFNAME, ip->outiface, ip->outiface_mask,
+				      ip->invflags & IPT_INV_VIA_OUT);
+	ruleset_legacy_add_address_match(rule, FIELD_SOURCE, ip->src, ip->smsk, ip->invflags & IPT_INV_SRCIP);
+	ruleset_legacy_add_address_match(rule, FIELD_DESTINATION, ip->dst, ip->dmsk, ip->invflags & IPT_INV_DSTIP);
 	if (ip->flags & IPT_F_FRAG)
 		ruleset_add_match(rule, &(struct ruleset_match){ .field = FIELD_NEVER });
 	if (ip->proto) {
@@ -123,14 +126,14 @@ static void add_conditions(struct ruleset_rule *rule, const struct ipt_entry *en
 }
 
 /* Verdicts below 0 are -(verdict) - 1; from 0 on they are offsets to jump to. */
-static void set_target(const struct blob *blob, struct ruleset_rule *rule, const struct ipt_entry *entry,
-		       unsigned offset)
+static void ruleset_legacy_set_target(const struct blob *blob, struct ruleset_rule *rule, const struct ipt_entry *entry,
+				      unsigned offset)
 {
-	const struct xt_entry_target *target = target_of(entry);
+	const struct xt_entry_target *target = ruleset_legacy_target_of(entry);
 	const struct xt_standard_target *standard = (const void *)target;
 	char name[XT_EXTENSION_MAXNAMELEN];
 
-	if (!is_named(target, XT_STANDARD_TARGET)) {
+	if (!ruleset_legacy_is_named(target, XT_STANDARD_TARGET)) {
 		snprintf(name, sizeof(name), "%.*s", (int)sizeof(name) - 1, target->u.user.name);
 		ruleset_set_xt_target(rule, name);
 		return;
@@ -149,11 +152,12 @@ static void set_target(const struct blob *blob, struct ruleset_rule *rule, const
 		rule->verdict = VERDICT_NONE;
 	else if (verdict >= 0) {
 		rule->verdict = entry->ip.flags & IPT_F_GOTO ? VERDICT_GOTO : VERDICT_JUMP;
-		chain_name_at(blob, (unsigned)verdict, rule->target);
+		ruleset_legacy_chain_name_at(blob, (unsigned)verdict, rule->target);
 	}
 }
 
-static struct ruleset_chain *begin_chain(struct ruleset *ruleset, const struct blob *blob, unsigned offset)
+static struct ruleset_chain *ruleset_legacy_begin_chain(struct ruleset *ruleset, const struct blob *blob,
+							unsigned offset)
 {
 	static const char *const hooks[] = { "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING" };
 	struct ruleset_chain *chain = ruleset_add_chain(ruleset);
@@ -170,11 +174,11 @@ static struct ruleset_chain *begin_chain(struct ruleset *ruleset, const struct b
 			return chain;
 		}
 	}
-	chain_name_at(blob, offset, chain->name);
+	ruleset_legacy_chain_name_at(blob, offset, chain->name);
 	return chain;
 }
 
-static bool begins_chain(const struct blob *blob, unsigned offset)
+static bool ruleset_legacy_begins_chain(const struct blob *blob, unsigned offset)
 {
 	for (unsigned hook = 0; hook < NF_INET_NUMHOOKS; hook++)
 		if (blob->info->valid_hooks & 1u << hook && blob->info->hook_entry[hook] == offset)
@@ -183,20 +187,20 @@ static bool begins_chain(const struct blob *blob, unsigned offset)
 }
 
 /* The last rule of a built-in chain is its policy. */
-static bool is_policy(const struct blob *blob, const struct ruleset_chain *chain, unsigned offset)
+static bool ruleset_legacy_is_policy(const struct blob *blob, const struct ruleset_chain *chain, unsigned offset)
 {
 	return chain->hook != HOOK_NONE && blob->info->underflow[chain->hook] == offset;
 }
 
 /* Adds ENTRY to CHAIN, or has it be its policy. 0, or -1 without memory. */
-static int add_entry(struct ruleset_chain *chain, const struct blob *blob, const struct ipt_entry *entry,
-		     unsigned offset)
+static int ruleset_legacy_add_entry(struct ruleset_chain *chain, const struct blob *blob, const struct ipt_entry *entry,
+				    unsigned offset)
 {
 	struct ruleset_rule rule = { 0 }, *added;
 
-	add_conditions(&rule, entry);
-	set_target(blob, &rule, entry, offset);
-	if (is_policy(blob, chain, offset)) {
+	ruleset_legacy_add_conditions(&rule, entry);
+	ruleset_legacy_set_target(blob, &rule, entry, offset);
+	if (ruleset_legacy_is_policy(blob, chain, offset)) {
 		chain->drops = rule.verdict == VERDICT_DROP;
 		return 0;
 	}
@@ -208,30 +212,30 @@ static int add_entry(struct ruleset_chain *chain, const struct blob *blob, const
 }
 
 /* 0, or -1 without memory. */
-static int read_blob(struct ruleset *ruleset, const struct blob *blob)
+static int ruleset_legacy_read_blob(struct ruleset *ruleset, const struct blob *blob)
 {
 	struct ruleset_chain *chain = NULL;
 	const struct ipt_entry *entry;
 
-	for (unsigned offset = 0; (entry = entry_at(blob, offset)); offset += entry->next_offset) {
-		bool ends = is_named(target_of(entry), XT_ERROR_TARGET);
+	for (unsigned offset = 0; (entry = ruleset_legacy_entry_at(blob, offset)); offset += entry->next_offset) {
+		bool ends = ruleset_legacy_is_named(ruleset_legacy_target_of(entry), XT_ERROR_TARGET);
 		/* The very last entry is an ERROR too, with nothing behind it. */
 		unsigned begin = ends ? offset + entry->next_offset : offset;
 
 		if (ends)
 			chain = NULL;
-		if (ends ? entry_at(blob, begin) != NULL : begins_chain(blob, begin)) {
-			chain = begin_chain(ruleset, blob, begin);
+		if (ends ? ruleset_legacy_entry_at(blob, begin) != NULL : ruleset_legacy_begins_chain(blob, begin)) {
+			chain = ruleset_legacy_begin_chain(ruleset, blob, begin);
 			if (!chain)
 				return -1;
 		}
-		if (!ends && chain && add_entry(chain, blob, entry, offset) < 0)
+		if (!ends && chain && ruleset_legacy_add_entry(chain, blob, entry, offset) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-static int read_table(struct ruleset *ruleset, int fd, const char *table, struct err *err)
+static int ruleset_legacy_read_table(struct ruleset *ruleset, int fd, const char *table, struct err *err)
 {
 	struct ipt_getinfo info = { 0 };
 	socklen_t length = sizeof(info);
@@ -248,7 +252,7 @@ static int read_table(struct ruleset *ruleset, int fd, const char *table, struct
 	if (getsockopt(fd, IPPROTO_IP, IPT_SO_GET_ENTRIES, entries, &length) < 0)
 		return err_set(err, errno, "iptables-legacy table %s", table);
 	struct blob blob = { table, &info, (const char *)entries->entrytable, info.size };
-	if (read_blob(ruleset, &blob) < 0)
+	if (ruleset_legacy_read_blob(ruleset, &blob) < 0)
 		return err_set(err, ENOMEM, "iptables-legacy table %s", table);
 	return 0;
 }
@@ -266,7 +270,7 @@ int ruleset_read_legacy(struct ruleset *ruleset, struct err *err)
 		if (fd < 0)
 			result = err_set(err, errno, "iptables-legacy table %s", table);
 		else
-			result = read_table(ruleset, fd, table, err);
+			result = ruleset_legacy_read_table(ruleset, fd, table, err);
 	}
 	fclose(names);
 	return result;

@@ -45,27 +45,28 @@ struct ruleset_reading {
 };
 
 /* The first of the 4-byte registers that REGISTER (of either numbering) begins at. */
-static struct loaded *register_at(struct ruleset_reading *reading, uint32_t number)
+static struct loaded *ruleset_nft_register_at(struct ruleset_reading *reading, uint32_t number)
 {
 	uint32_t index = number >= NFT_REG32_00 ? number - NFT_REG32_00 : (number - 1) * 4;
 
 	return &reading->registers[index < REGISTERS ? index : REGISTERS - 1];
 }
 
-static void load(struct ruleset_reading *reading, uint32_t number, enum ruleset_field field, uint32_t offset)
+static void ruleset_nft_load(struct ruleset_reading *reading, uint32_t number, enum ruleset_field field,
+			     uint32_t offset)
 {
-	struct loaded *loaded = register_at(reading, number);
+	struct loaded *loaded = ruleset_nft_register_at(reading, number);
 
 	*loaded = (struct loaded){ .field = field, .offset = (uint8_t)offset };
 	memset(loaded->mask, 0xff, sizeof(loaded->mask));
 }
 
-static void add_unknown(struct ruleset_reading *reading)
+static void ruleset_nft_add_unknown(struct ruleset_reading *reading)
 {
 	ruleset_add_match(reading->rule, &(struct ruleset_match){ .field = FIELD_UNKNOWN });
 }
 
-static enum ruleset_field meta_field(uint32_t key)
+static enum ruleset_field ruleset_nft_meta_field(uint32_t key)
 {
 	static const struct {
 		uint32_t key;
@@ -84,15 +85,15 @@ static enum ruleset_field meta_field(uint32_t key)
 	return FIELD_UNKNOWN;
 }
 
-static void read_meta(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void ruleset_nft_read_meta(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	/* With a source register it sets something: no condition. */
 	if (nftnl_expr_is_set(expr, NFTNL_EXPR_META_DREG))
-		load(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_META_DREG),
-		     meta_field(nftnl_expr_get_u32(expr, NFTNL_EXPR_META_KEY)), 0);
+		ruleset_nft_load(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_META_DREG),
+				 ruleset_nft_meta_field(nftnl_expr_get_u32(expr, NFTNL_EXPR_META_KEY)), 0);
 }
 
-static void read_payload(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void ruleset_nft_read_payload(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	uint32_t base = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_BASE);
 	uint32_t offset = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_OFFSET);
@@ -101,38 +102,40 @@ static void read_payload(struct ruleset_reading *reading, const struct nftnl_exp
 
 	if (!nftnl_expr_is_set(expr, NFTNL_EXPR_PAYLOAD_DREG))
 		return;
-	load(reading, number, FIELD_UNKNOWN, 0);
+	ruleset_nft_load(reading, number, FIELD_UNKNOWN, 0);
 	/* Offsets in the header of IPv4, and of TCP. */
 	if (base == NFT_PAYLOAD_NETWORK_HEADER && offset >= 12 && offset + length <= 16)
-		load(reading, number, FIELD_SOURCE, offset - 12);
+		ruleset_nft_load(reading, number, FIELD_SOURCE, offset - 12);
 	else if (base == NFT_PAYLOAD_NETWORK_HEADER && offset >= 16 && offset + length <= 20)
-		load(reading, number, FIELD_DESTINATION, offset - 16);
+		ruleset_nft_load(reading, number, FIELD_DESTINATION, offset - 16);
 	else if (base == NFT_PAYLOAD_NETWORK_HEADER && offset == 9 && length == 1)
-		load(reading, number, FIELD_L4PROTO, 0);
+		ruleset_nft_load(reading, number, FIELD_L4PROTO, 0);
 	else if (base == NFT_PAYLOAD_TRANSPORT_HEADER && offset == 2 && length == 2)
-		load(reading, number, FIELD_PORT, 0);
+		ruleset_nft_load(reading, number, FIELD_PORT, 0);
 }
 
-static void read_ct(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void ruleset_nft_read_ct(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	bool state = nftnl_expr_get_u32(expr, NFTNL_EXPR_CT_KEY) == NFT_CT_STATE;
 
 	if (nftnl_expr_is_set(expr, NFTNL_EXPR_CT_DREG))
-		load(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_CT_DREG), state ? FIELD_CT_STATE : FIELD_UNKNOWN, 0);
+		ruleset_nft_load(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_CT_DREG),
+				 state ? FIELD_CT_STATE : FIELD_UNKNOWN, 0);
 }
 
-static void read_fib(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void ruleset_nft_read_fib(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	bool type = nftnl_expr_get_u32(expr, NFTNL_EXPR_FIB_RESULT) == NFT_FIB_RESULT_ADDRTYPE &&
 		    nftnl_expr_get_u32(expr, NFTNL_EXPR_FIB_FLAGS) == NFTA_FIB_F_DADDR;
 
-	load(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_FIB_DREG), type ? FIELD_ADDRESS_TYPE : FIELD_UNKNOWN, 0);
+	ruleset_nft_load(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_FIB_DREG),
+			 type ? FIELD_ADDRESS_TYPE : FIELD_UNKNOWN, 0);
 }
 
-static void read_bitwise(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void ruleset_nft_read_bitwise(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
-	struct loaded *from = register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_SREG));
-	struct loaded *to = register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_DREG));
+	struct loaded *from = ruleset_nft_register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_SREG));
+	struct loaded *to = ruleset_nft_register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_DREG));
 	uint32_t mask_length = 0, xor_length = 0;
 	const uint8_t *mask = nftnl_expr_get(expr, NFTNL_EXPR_BITWISE_MASK, &mask_length);
 	const uint8_t *flips = nftnl_expr_get(expr, NFTNL_EXPR_BITWISE_XOR, &xor_length);
@@ -147,9 +150,9 @@ static void read_bitwise(struct ruleset_reading *reading, const struct nftnl_exp
 		to->field = FIELD_UNKNOWN;
 }
 
-static void read_cmp(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void ruleset_nft_read_cmp(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
-	const struct loaded *loaded = register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_CMP_SREG));
+	const struct loaded *loaded = ruleset_nft_register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_CMP_SREG));
 	uint32_t op = nftnl_expr_get_u32(expr, NFTNL_EXPR_CMP_OP);
 	uint32_t length = 0;
 	const void *value = nftnl_expr_get(expr, NFTNL_EXPR_CMP_DATA, &length);
@@ -159,7 +162,7 @@ static void read_cmp(struct ruleset_reading *reading, const struct nftnl_expr *e
 				       .length = (uint8_t)length };
 
 	if (!value || length > sizeof(match.value) || (op != NFT_CMP_EQ && op != NFT_CMP_NEQ)) {
-		add_unknown(reading);
+		ruleset_nft_add_unknown(reading);
 		return;
 	}
 	memcpy(match.value, value, length);
@@ -167,43 +170,44 @@ static void read_cmp(struct ruleset_reading *reading, const struct nftnl_expr *e
 	ruleset_add_match(reading->rule, &match);
 }
 
-static void set_verdict(struct ruleset_reading *reading, enum ruleset_verdict verdict, const char *word)
+static void ruleset_nft_set_verdict(struct ruleset_reading *reading, enum ruleset_verdict verdict, const char *word)
 {
 	reading->rule->verdict = verdict;
 	snprintf(reading->rule->word, sizeof(reading->rule->word), "%s", word);
 	reading->ended = true;
 }
 
-static void read_immediate(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void ruleset_nft_read_immediate(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	uint32_t number = nftnl_expr_get_u32(expr, NFTNL_EXPR_IMM_DREG);
 	const char *chain = nftnl_expr_get_str(expr, NFTNL_EXPR_IMM_CHAIN);
 
 	if (number != NFT_REG_VERDICT) {
-		load(reading, number, FIELD_UNKNOWN, 0);
+		ruleset_nft_load(reading, number, FIELD_UNKNOWN, 0);
 		return;
 	}
 	enum ruleset_verdict verdict = ruleset_verdict_of((int)nftnl_expr_get_u32(expr, NFTNL_EXPR_IMM_VERDICT));
 	if (verdict != VERDICT_NONE)
-		set_verdict(reading, verdict, "");
+		ruleset_nft_set_verdict(reading, verdict, "");
 	snprintf(reading->rule->target, sizeof(reading->rule->target), "%.63s", chain ? chain : "");
 }
 
-static void read_nat(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void ruleset_nft_read_nat(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	if (nftnl_expr_get_u32(expr, NFTNL_EXPR_NAT_TYPE) == NFT_NAT_DNAT)
-		set_verdict(reading, VERDICT_REDIRECT, "dnat");
+		ruleset_nft_set_verdict(reading, VERDICT_REDIRECT, "dnat");
 	else
-		set_verdict(reading, VERDICT_ACCEPT, "snat");
+		ruleset_nft_set_verdict(reading, VERDICT_ACCEPT, "snat");
 }
 
 /*
  * A set of a few plain elements stands for as many rules. Others (intervals, concatenations, long ones, a second one in the rule)
  * cannot be told.
  */
-static void read_lookup(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void ruleset_nft_read_lookup(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
-	const struct loaded *loaded = register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_SREG));
+	const struct loaded *loaded =
+	    ruleset_nft_register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_SREG));
 	bool has_result = nftnl_expr_is_set(expr, NFTNL_EXPR_LOOKUP_DREG);
 	bool is_map = has_result && nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_DREG) == NFT_REG_VERDICT;
 	bool inverted = nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_FLAGS) & NFT_LOOKUP_F_INV;
@@ -221,12 +225,12 @@ static void read_lookup(struct ruleset_reading *reading, const struct nftnl_expr
 	}
 	ruleset_add_match(reading->rule, &match);
 	if (is_map)
-		set_verdict(reading, VERDICT_UNKNOWN, "vmap");
+		ruleset_nft_set_verdict(reading, VERDICT_UNKNOWN, "vmap");
 }
 
 /* RULE with ELEMENT of the set that it looks into: the condition, and of a map the verdict. */
-static void set_element(const struct ruleset_reading *reading, const struct ruleset_element *element,
-			struct ruleset_rule *rule)
+static void ruleset_nft_set_element(const struct ruleset_reading *reading, const struct ruleset_element *element,
+				    struct ruleset_rule *rule)
 {
 	struct ruleset_match *match = &rule->matches[reading->where];
 
@@ -240,7 +244,7 @@ static void set_element(const struct ruleset_reading *reading, const struct rule
 }
 
 /* Adds the rule just read to CHAIN, once, or once for each element of the set that it looks into. 0, or -1 without memory. */
-static int add_rules(const struct ruleset_reading *reading, struct ruleset_chain *chain)
+static int ruleset_nft_add_rules(const struct ruleset_reading *reading, struct ruleset_chain *chain)
 {
 	size_t copies = reading->has_lookup ? reading->element_count : 1;
 
@@ -250,12 +254,12 @@ static int add_rules(const struct ruleset_reading *reading, struct ruleset_chain
 			return -1;
 		*rule = *reading->rule;
 		if (reading->has_lookup)
-			set_element(reading, &reading->elements[i], rule);
+			ruleset_nft_set_element(reading, &reading->elements[i], rule);
 	}
 	return 0;
 }
 
-static void read_match(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void ruleset_nft_read_match(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	uint32_t length = 0;
 	const void *data = nftnl_expr_get(expr, NFTNL_EXPR_MT_INFO, &length);
@@ -264,44 +268,44 @@ static void read_match(struct ruleset_reading *reading, const struct nftnl_expr 
 			     nftnl_expr_get_u32(expr, NFTNL_EXPR_MT_REV), data, data ? length : 0);
 }
 
-static void read_target(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void ruleset_nft_read_target(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	ruleset_set_xt_target(reading->rule, nftnl_expr_get_str(expr, NFTNL_EXPR_TG_NAME));
 	reading->ended = reading->rule->verdict != VERDICT_NONE;
 }
 
-static void read_reject(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void ruleset_nft_read_reject(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	(void)expr;
-	set_verdict(reading, VERDICT_DROP, "reject");
+	ruleset_nft_set_verdict(reading, VERDICT_DROP, "reject");
 }
 
-static void read_redirect(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void ruleset_nft_read_redirect(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	(void)expr;
-	set_verdict(reading, VERDICT_REDIRECT, "redirect");
+	ruleset_nft_set_verdict(reading, VERDICT_REDIRECT, "redirect");
 }
 
-static void read_tproxy(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void ruleset_nft_read_tproxy(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	(void)expr;
 	/* It names a socket and lets the rule go on; that rule's packets end there all the same. */
-	set_verdict(reading, VERDICT_REDIRECT, "tproxy");
+	ruleset_nft_set_verdict(reading, VERDICT_REDIRECT, "tproxy");
 }
 
-static void read_masquerade(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void ruleset_nft_read_masquerade(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	(void)expr;
-	set_verdict(reading, VERDICT_ACCEPT, "masquerade");
+	ruleset_nft_set_verdict(reading, VERDICT_ACCEPT, "masquerade");
 }
 
-static void read_queue(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void ruleset_nft_read_queue(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	(void)expr;
-	set_verdict(reading, VERDICT_UNKNOWN, "queue");
+	ruleset_nft_set_verdict(reading, VERDICT_UNKNOWN, "queue");
 }
 
-static void read_nothing(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void ruleset_nft_read_nothing(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	(void)reading;
 	(void)expr;
@@ -311,32 +315,32 @@ static const struct {
 	const char *name;
 	void (*read)(struct ruleset_reading *reading, const struct nftnl_expr *expr);
 } readers[] = {
-	{ "meta", read_meta },
-	{ "payload", read_payload },
-	{ "ct", read_ct },
-	{ "fib", read_fib },
-	{ "bitwise", read_bitwise },
-	{ "cmp", read_cmp },
-	{ "immediate", read_immediate },
-	{ "nat", read_nat },
-	{ "lookup", read_lookup },
-	{ "match", read_match },
-	{ "target", read_target },
-	{ "reject", read_reject },
-	{ "redir", read_redirect },
-	{ "tproxy", read_tproxy },
-	{ "masq", read_masquerade },
-	{ "queue", read_queue },
-	{ "counter", read_nothing },
-	{ "log", read_nothing },
-	{ "objref", read_nothing },
-	{ "notrack", read_nothing },
-	{ "last", read_nothing },
-	{ "dynset", read_nothing },
-	{ "flow_offload", read_nothing },
+	{ "meta", ruleset_nft_read_meta },
+	{ "payload", ruleset_nft_read_payload },
+	{ "ct", ruleset_nft_read_ct },
+	{ "fib", ruleset_nft_read_fib },
+	{ "bitwise", ruleset_nft_read_bitwise },
+	{ "cmp", ruleset_nft_read_cmp },
+	{ "immediate", ruleset_nft_read_immediate },
+	{ "nat", ruleset_nft_read_nat },
+	{ "lookup", ruleset_nft_read_lookup },
+	{ "match", ruleset_nft_read_match },
+	{ "target", ruleset_nft_read_target },
+	{ "reject", ruleset_nft_read_reject },
+	{ "redir", ruleset_nft_read_redirect },
+	{ "tproxy", ruleset_nft_read_tproxy },
+	{ "masq", ruleset_nft_read_masquerade },
+	{ "queue", ruleset_nft_read_queue },
+	{ "counter", ruleset_nft_read_nothing },
+	{ "log", ruleset_nft_read_nothing },
+	{ "objref", ruleset_nft_read_nothing },
+	{ "notrack", ruleset_nft_read_nothing },
+	{ "last", ruleset_nft_read_nothing },
+	{ "dynset", ruleset_nft_read_nothing },
+	{ "flow_offload", ruleset_nft_read_nothing },
 };
 
-static int read_expression(struct nftnl_expr *expr, void *data)
+static int ruleset_nft_read_expression(struct nftnl_expr *expr, void *data)
 {
 	struct ruleset_reading *reading = data;
 	const char *name = nftnl_expr_get_str(expr, NFTNL_EXPR_NAME);
@@ -350,24 +354,24 @@ static int read_expression(struct nftnl_expr *expr, void *data)
 		}
 	}
 	/* It may be a condition, and it may have written any register. */
-	add_unknown(reading);
+	ruleset_nft_add_unknown(reading);
 	for (size_t i = 0; i < REGISTERS; i++)
 		reading->registers[i].field = FIELD_UNKNOWN;
 	return 0;
 }
 
-static const char *family_name(uint32_t family)
+static const char *ruleset_nft_family_name(uint32_t family)
 {
 	return family == NFPROTO_IPV4 ? "ip" : family == NFPROTO_INET ? "inet" : NULL;
 }
 
-static void copy_name(char *name, const char *text)
+static void ruleset_nft_copy_name(char *name, const char *text)
 {
 	snprintf(name, RULESET_NAME_SIZE, "%.63s", text ? text : "");
 }
 
 /* The hook of a base chain, and what it does there. */
-static void read_hook(const struct nftnl_chain *chain, struct ruleset_chain *added)
+static void ruleset_nft_read_hook(const struct nftnl_chain *chain, struct ruleset_chain *added)
 {
 	uint32_t hook = nftnl_chain_get_u32(chain, NFTNL_CHAIN_HOOKNUM);
 	const char *type = nftnl_chain_get_str(chain, NFTNL_CHAIN_TYPE);
@@ -381,9 +385,9 @@ static void read_hook(const struct nftnl_chain *chain, struct ruleset_chain *add
 }
 
 /* 0, or -1 with errno. A chain of another family is passed over. */
-static int add_chain(struct ruleset *ruleset, const struct nftnl_chain *chain)
+static int ruleset_nft_add_chain(struct ruleset *ruleset, const struct nftnl_chain *chain)
 {
-	const char *family = family_name(nftnl_chain_get_u32(chain, NFTNL_CHAIN_FAMILY));
+	const char *family = ruleset_nft_family_name(nftnl_chain_get_u32(chain, NFTNL_CHAIN_FAMILY));
 
 	if (!family)
 		return 0;
@@ -393,13 +397,13 @@ static int add_chain(struct ruleset *ruleset, const struct nftnl_chain *chain)
 		return -1;
 	}
 	snprintf(added->family, sizeof(added->family), "%s", family);
-	copy_name(added->table, nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE));
-	copy_name(added->name, nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME));
-	read_hook(chain, added);
+	ruleset_nft_copy_name(added->table, nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE));
+	ruleset_nft_copy_name(added->name, nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME));
+	ruleset_nft_read_hook(chain, added);
 	return 0;
 }
 
-static int take_chain(const struct nlmsghdr *message, void *data)
+static int ruleset_nft_take_chain(const struct nlmsghdr *message, void *data)
 {
 	struct nftnl_chain *chain = nftnl_chain_alloc();
 
@@ -407,23 +411,23 @@ static int take_chain(const struct nlmsghdr *message, void *data)
 		return MNL_CB_ERROR;
 	int result = nftnl_chain_nlmsg_parse(message, chain);
 	if (result == 0)
-		result = add_chain(data, chain);
+		result = ruleset_nft_add_chain(data, chain);
 	nftnl_chain_free(chain);
 	return result == 0 ? MNL_CB_OK : MNL_CB_ERROR;
 }
 
 /* Rules come chain by chain, so the one of the rule before (LAST; NULL) is the likeliest. */
-static struct ruleset_chain *chain_of(struct ruleset *ruleset, const struct nftnl_rule *rule,
-				      struct ruleset_chain *last)
+static struct ruleset_chain *ruleset_nft_chain_of(struct ruleset *ruleset, const struct nftnl_rule *rule,
+						  struct ruleset_chain *last)
 {
 	struct ruleset_chain beside = { 0 };
-	const char *family = family_name(nftnl_rule_get_u32(rule, NFTNL_RULE_FAMILY));
+	const char *family = ruleset_nft_family_name(nftnl_rule_get_u32(rule, NFTNL_RULE_FAMILY));
 	const char *name = nftnl_rule_get_str(rule, NFTNL_RULE_CHAIN);
 
 	if (!family || !name)
 		return NULL;
 	snprintf(beside.family, sizeof(beside.family), "%s", family);
-	copy_name(beside.table, nftnl_rule_get_str(rule, NFTNL_RULE_TABLE));
+	ruleset_nft_copy_name(beside.table, nftnl_rule_get_str(rule, NFTNL_RULE_TABLE));
 	if (last && strcmp(last->name, name) == 0 && strcmp(last->table, beside.table) == 0 &&
 	    strcmp(last->family, family) == 0)
 		return last;
@@ -435,7 +439,7 @@ struct taking {
 	struct ruleset_chain *last; /* NULL: none yet */
 };
 
-static int take_rule(const struct nlmsghdr *message, void *data)
+static int ruleset_nft_take_rule(const struct nlmsghdr *message, void *data)
 {
 	struct taking *taking = data;
 	struct nftnl_rule *rule = nftnl_rule_alloc();
@@ -446,14 +450,14 @@ static int take_rule(const struct nlmsghdr *message, void *data)
 		return MNL_CB_ERROR;
 	int parsed = nftnl_rule_nlmsg_parse(message, rule);
 	if (parsed == 0)
-		chain = chain_of(taking->ruleset, rule, taking->last);
+		chain = ruleset_nft_chain_of(taking->ruleset, rule, taking->last);
 	if (chain) {
 		struct ruleset_rule model = { .handle = nftnl_rule_get_u64(rule, NFTNL_RULE_HANDLE) };
 		struct ruleset_reading reading = { .table = chain->table,
 						   .family = nftnl_rule_get_u32(rule, NFTNL_RULE_FAMILY),
 						   .rule = &model };
-		nftnl_expr_foreach(rule, read_expression, &reading);
-		added = add_rules(&reading, chain);
+		nftnl_expr_foreach(rule, ruleset_nft_read_expression, &reading);
+		added = ruleset_nft_add_rules(&reading, chain);
 		taking->last = chain;
 	}
 	nftnl_rule_free(rule);
@@ -463,7 +467,7 @@ static int take_rule(const struct nlmsghdr *message, void *data)
 }
 
 /* 0, or -1 with errno; EINTR: it changed meanwhile. */
-static int dump(struct mnl_socket *socket, uint16_t type, mnl_cb_t take, void *context)
+static int ruleset_nft_dump(struct mnl_socket *socket, uint16_t type, mnl_cb_t take, void *context)
 {
 	char buffer[1 << 16];
 	int result = 1;
@@ -480,7 +484,7 @@ static int dump(struct mnl_socket *socket, uint16_t type, mnl_cb_t take, void *c
 	return result;
 }
 
-static int read_once(struct ruleset *ruleset, struct err *err)
+static int ruleset_nft_read_once(struct ruleset *ruleset, struct err *err)
 {
 	struct mnl_socket *socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	struct taking taking = { .ruleset = ruleset };
@@ -490,9 +494,9 @@ static int read_once(struct ruleset *ruleset, struct err *err)
 		return err_set(err, errno, "a netlink socket");
 	result = mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID);
 	if (result == 0)
-		result = dump(socket, NFT_MSG_GETCHAIN, take_chain, ruleset);
+		result = ruleset_nft_dump(socket, NFT_MSG_GETCHAIN, ruleset_nft_take_chain, ruleset);
 	if (result == 0)
-		result = dump(socket, NFT_MSG_GETRULE, take_rule, &taking);
+		result = ruleset_nft_dump(socket, NFT_MSG_GETRULE, ruleset_nft_take_rule, &taking);
 	if (result < 0)
 		err_set(err, errno, "reading the nftables ruleset");
 	mnl_socket_close(socket);
@@ -506,7 +510,7 @@ int ruleset_read(struct ruleset *ruleset, struct err *err)
 	*ruleset = (struct ruleset){ 0 };
 	for (int tries = 0; result < 0 && tries < DUMP_TRIES; tries++) {
 		ruleset_clear(ruleset);
-		result = read_once(ruleset, err);
+		result = ruleset_nft_read_once(ruleset, err);
 		if (result < 0 && err->code != EINTR)
 			break;
 	}

@@ -40,7 +40,7 @@ enum ruleset_verdict ruleset_verdict_of(int number)
 	}
 }
 
-static int take_element(struct nftnl_set_elem *element, void *data)
+static int ruleset_set_take_element(struct nftnl_set_elem *element, void *data)
 {
 	struct set_gathering *gathering = data;
 	uint32_t length = 0;
@@ -64,7 +64,7 @@ static int take_element(struct nftnl_set_elem *element, void *data)
 	return 0;
 }
 
-static int take_elements(const struct nlmsghdr *message, void *data)
+static int ruleset_set_take_elements(const struct nlmsghdr *message, void *data)
 {
 	struct nftnl_set *set = nftnl_set_alloc();
 
@@ -72,14 +72,14 @@ static int take_elements(const struct nlmsghdr *message, void *data)
 		return MNL_CB_ERROR;
 	int parsed = nftnl_set_elems_nlmsg_parse(message, set);
 	if (parsed == 0)
-		nftnl_set_elem_foreach(set, take_element, data);
+		nftnl_set_elem_foreach(set, ruleset_set_take_element, data);
 	nftnl_set_free(set);
 	return parsed == 0 ? MNL_CB_OK : MNL_CB_ERROR;
 }
 
 /* Asks for the elements and gathers them. False if that failed. */
-static bool dump(struct mnl_socket *socket, uint32_t family, const struct nftnl_set *set,
-		 struct set_gathering *gathering)
+static bool ruleset_set_dump(struct mnl_socket *socket, uint32_t family, const struct nftnl_set *set,
+			     struct set_gathering *gathering)
 {
 	char buffer[1 << 16];
 	int result = 1;
@@ -93,7 +93,8 @@ static bool dump(struct mnl_socket *socket, uint32_t family, const struct nftnl_
 		ssize_t length = mnl_socket_recvfrom(socket, buffer, sizeof(buffer));
 		if (length < 0)
 			return false;
-		result = mnl_cb_run(buffer, (size_t)length, 1, mnl_socket_get_portid(socket), take_elements, gathering);
+		result = mnl_cb_run(buffer, (size_t)length, 1, mnl_socket_get_portid(socket), ruleset_set_take_elements,
+				    gathering);
 	}
 	return result == 0;
 }
@@ -109,7 +110,7 @@ bool ruleset_read_set(uint32_t family, const char *table, const char *set_name,
 	if (socket && set && set_name) {
 		nftnl_set_set_str(set, NFTNL_SET_TABLE, table);
 		nftnl_set_set_str(set, NFTNL_SET_NAME, set_name);
-		read = dump(socket, family, set, &gathering);
+		read = ruleset_set_dump(socket, family, set, &gathering);
 	}
 	if (set)
 		nftnl_set_free(set);

@@ -11,7 +11,7 @@
 
 enum { TCP_OPTION_MSS = 2 };
 
-void count_as(struct nft_batch *batch, const char *counter)
+void act_count(struct nft_batch *batch, const char *counter)
 {
 	struct nft_part part = nft_part_begin(batch, "objref");
 
@@ -20,7 +20,7 @@ void count_as(struct nft_batch *batch, const char *counter)
 	nft_part_end(batch, part);
 }
 
-void set_mark(struct nft_batch *batch, uint32_t mark)
+void act_mark(struct nft_batch *batch, uint32_t mark)
 {
 	nft_load_immediate(batch, &mark, sizeof(mark));
 	struct nft_part part = nft_part_begin(batch, "meta");
@@ -30,7 +30,7 @@ void set_mark(struct nft_batch *batch, uint32_t mark)
 }
 
 /* What each element of SET does with the packets that renew it. */
-static void put_element_expression(struct nft_batch *batch, const struct nft_set *set)
+static void act_put_element_expression(struct nft_batch *batch, const struct nft_set *set)
 {
 	struct nlattr *nest, *data;
 
@@ -45,7 +45,7 @@ static void put_element_expression(struct nft_batch *batch, const struct nft_set
 	mnl_attr_nest_end(batch->open, nest);
 }
 
-void record_destination(struct nft_batch *batch, const struct nft_set *set)
+void act_record_destination(struct nft_batch *batch, const struct nft_set *set)
 {
 	bool renews = set->count || set->packets_a_second;
 
@@ -56,11 +56,11 @@ void record_destination(struct nft_batch *batch, const struct nft_set *set)
 	nft_part_u32(batch, NFTA_DYNSET_OP, renews ? NFT_DYNSET_OP_UPDATE : NFT_DYNSET_OP_ADD);
 	nft_part_u32(batch, NFTA_DYNSET_SREG_KEY, NFT_REG_1);
 	nft_part_u64(batch, NFTA_DYNSET_TIMEOUT, 0); /* the set's own */
-	put_element_expression(batch, set);
+	act_put_element_expression(batch, set);
 	nft_part_end(batch, part);
 }
 
-void clamp_mss(struct nft_batch *batch)
+void act_clamp_mss(struct nft_batch *batch)
 {
 	nft_state_tcp(batch);
 	struct nft_part part = nft_part_begin(batch, "rt");
@@ -87,7 +87,7 @@ void clamp_mss(struct nft_batch *batch)
 }
 
 /* The address is in register 1; the port, if HAS_PORT, in the next part of it. */
-static void translate(struct nft_batch *batch, enum nft_nat_types type, bool has_port)
+static void act_translate(struct nft_batch *batch, enum nft_nat_types type, bool has_port)
 {
 	struct nft_part part = nft_part_begin(batch, "nat");
 
@@ -104,43 +104,43 @@ static void translate(struct nft_batch *batch, enum nft_nat_types type, bool has
 	nft_part_end(batch, part);
 }
 
-static void translate_to(struct nft_batch *batch, enum nft_nat_types type, uint32_t ip)
+static void act_translate_to(struct nft_batch *batch, enum nft_nat_types type, uint32_t ip)
 {
 	const uint32_t value = htobe32(ip);
 
 	nft_state_ipv4(batch);
 	nft_load_immediate(batch, &value, sizeof(value));
-	translate(batch, type, false);
+	act_translate(batch, type, false);
 }
 
-void dnat_to(struct nft_batch *batch, uint32_t ip)
+void act_dnat(struct nft_batch *batch, uint32_t ip)
 {
-	translate_to(batch, NFT_NAT_DNAT, ip);
+	act_translate_to(batch, NFT_NAT_DNAT, ip);
 }
 
-void snat_to(struct nft_batch *batch, uint32_t ip)
+void act_snat(struct nft_batch *batch, uint32_t ip)
 {
-	translate_to(batch, NFT_NAT_SNAT, ip);
+	act_translate_to(batch, NFT_NAT_SNAT, ip);
 }
 
-void dnat_by_destination(struct nft_batch *batch, const struct nft_set *map)
+void act_dnat_by_destination(struct nft_batch *batch, const struct nft_set *map)
 {
 	nft_state_ipv4(batch);
 	match_destination_in(batch, NFT_IS, map);
-	translate(batch, NFT_NAT_DNAT, true);
+	act_translate(batch, NFT_NAT_DNAT, true);
 }
 
-void masquerade(struct nft_batch *batch)
+void act_masquerade(struct nft_batch *batch)
 {
 	nft_part_end(batch, nft_part_begin(batch, "masq"));
 }
 
-void redirect(struct nft_batch *batch)
+void act_redirect(struct nft_batch *batch)
 {
 	nft_part_end(batch, nft_part_begin(batch, "redir"));
 }
 
-static void reject(struct nft_batch *batch, uint32_t type, uint8_t code)
+static void act_reject(struct nft_batch *batch, uint32_t type, uint8_t code)
 {
 	struct nft_part part = nft_part_begin(batch, "reject");
 
@@ -149,19 +149,19 @@ static void reject(struct nft_batch *batch, uint32_t type, uint8_t code)
 	nft_part_end(batch, part);
 }
 
-void reject_with_reset(struct nft_batch *batch)
+void act_reject_with_reset(struct nft_batch *batch)
 {
 	nft_state_tcp(batch);
-	reject(batch, NFT_REJECT_TCP_RST, 0);
+	act_reject(batch, NFT_REJECT_TCP_RST, 0);
 }
 
-void reject_as_prohibited(struct nft_batch *batch)
+void act_reject_as_prohibited(struct nft_batch *batch)
 {
-	reject(batch, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_ADMIN_PROHIBITED);
+	act_reject(batch, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_ADMIN_PROHIBITED);
 }
 
 /* CHAIN: NULL unless CODE goes to one. */
-static void verdict(struct nft_batch *batch, int code, const char *chain)
+static void verdict_put(struct nft_batch *batch, int code, const char *chain)
 {
 	struct nft_part part = nft_part_begin(batch, "immediate");
 
@@ -178,12 +178,12 @@ static void verdict(struct nft_batch *batch, int code, const char *chain)
 
 void verdict_accept(struct nft_batch *batch)
 {
-	verdict(batch, NF_ACCEPT, NULL);
+	verdict_put(batch, NF_ACCEPT, NULL);
 }
 
 void verdict_drop(struct nft_batch *batch)
 {
-	verdict(batch, NF_DROP, NULL);
+	verdict_put(batch, NF_DROP, NULL);
 }
 
 void verdict_notrack(struct nft_batch *batch)
@@ -193,10 +193,10 @@ void verdict_notrack(struct nft_batch *batch)
 
 void verdict_jump(struct nft_batch *batch, const char *chain)
 {
-	verdict(batch, NFT_JUMP, chain);
+	verdict_put(batch, NFT_JUMP, chain);
 }
 
 void verdict_goto(struct nft_batch *batch, const char *chain)
 {
-	verdict(batch, NFT_GOTO, chain);
+	verdict_put(batch, NFT_GOTO, chain);
 }

@@ -25,7 +25,7 @@ enum {
 	SEND_ROOM = 128 * 1024, /* what a socket's send buffer takes without being asked */
 };
 
-static bool reserve(struct nft_batch *batch, size_t size)
+static bool nft_batch_reserve(struct nft_batch *batch, size_t size)
 {
 	size_t wanted = batch->used + size;
 
@@ -47,7 +47,8 @@ static bool reserve(struct nft_batch *batch, size_t size)
 	return true;
 }
 
-static struct nlmsghdr *put_header(struct nft_batch *batch, int type, int flags, uint16_t resource, uint32_t sequence)
+static struct nlmsghdr *nft_batch_put_header(struct nft_batch *batch, int type, int flags, uint16_t resource,
+					     uint32_t sequence)
 {
 	struct nlmsghdr *header = mnl_nlmsg_put_header(batch->data + batch->used);
 
@@ -62,21 +63,21 @@ static struct nlmsghdr *put_header(struct nft_batch *batch, int type, int flags,
 	return header;
 }
 
-static void put_frame(struct nft_batch *batch, int type, uint32_t sequence)
+static void nft_batch_put_frame(struct nft_batch *batch, int type, uint32_t sequence)
 {
 	uint8_t family = batch->family;
 
-	if (!reserve(batch, 64))
+	if (!nft_batch_reserve(batch, 64))
 		return;
 	batch->family = AF_UNSPEC;
-	batch->used += put_header(batch, type, 0, NFNL_SUBSYS_NFTABLES, sequence)->nlmsg_len;
+	batch->used += nft_batch_put_header(batch, type, 0, NFNL_SUBSYS_NFTABLES, sequence)->nlmsg_len;
 	batch->family = family;
 }
 
 void nft_batch_begin(struct nft_batch *batch, uint8_t family)
 {
 	*batch = (struct nft_batch){ .family = family };
-	put_frame(batch, NFNL_MSG_BATCH_BEGIN, 0);
+	nft_batch_put_frame(batch, NFNL_MSG_BATCH_BEGIN, 0);
 }
 
 void nft_batch_free(struct nft_batch *batch)
@@ -87,9 +88,9 @@ void nft_batch_free(struct nft_batch *batch)
 
 struct nlmsghdr *nft_batch_open(struct nft_batch *batch, int type, int flags, size_t size)
 {
-	if (!reserve(batch, size + 64))
+	if (!nft_batch_reserve(batch, size + 64))
 		return NULL;
-	batch->open = put_header(batch, NFNL_SUBSYS_NFTABLES << 8 | type, flags, 0, ++batch->messages);
+	batch->open = nft_batch_put_header(batch, NFNL_SUBSYS_NFTABLES << 8 | type, flags, 0, ++batch->messages);
 	return batch->open;
 }
 
@@ -109,7 +110,7 @@ const struct nlmsghdr *nft_batch_next(const struct nft_batch *batch, const struc
 
 /* ---- Errors ---- */
 
-static int take_name(const struct nlattr *attr, void *data)
+static int nft_take_name(const struct nlattr *attr, void *data)
 {
 	const char **names = data;
 
@@ -120,7 +121,7 @@ static int take_name(const struct nlattr *attr, void *data)
 }
 
 /* "new rule in chain input": what MESSAGE asked for. */
-static void describe(const struct nlmsghdr *message, char *text, size_t size)
+static void nft_batch_describe(const struct nlmsghdr *message, char *text, size_t size)
 {
 	static const struct {
 		const char *what;
@@ -145,12 +146,12 @@ static void describe(const struct nlmsghdr *message, char *text, size_t size)
 		snprintf(text, size, "nftables: message %zu", kind);
 		return;
 	}
-	mnl_attr_parse(message, sizeof(struct nfgenmsg), take_name, names);
+	mnl_attr_parse(message, sizeof(struct nfgenmsg), nft_take_name, names);
 	const char *name = kinds[kind].name ? names[kinds[kind].name] : NFT_TABLE_NAME;
 	snprintf(text, size, "nftables: %s %s", kinds[kind].what, name ? name : "?");
 }
 
-static int take_text(const struct nlattr *attr, void *data)
+static int nft_take_text(const struct nlattr *attr, void *data)
 {
 	const char **text = data;
 
@@ -160,19 +161,19 @@ static int take_text(const struct nlattr *attr, void *data)
 }
 
 /* What the kernel says beyond the errno value, or NULL. The request is not sent back (NETLINK_CAP_ACK), but for its header. */
-static const char *extended_text(const struct nlmsghdr *answer)
+static const char *nft_extended_text(const struct nlmsghdr *answer)
 {
 	const char *text = NULL;
 
 	if (answer->nlmsg_flags & NLM_F_ACK_TLVS)
-		mnl_attr_parse(answer, sizeof(struct nlmsgerr), take_text, &text);
+		mnl_attr_parse(answer, sizeof(struct nlmsgerr), nft_take_text, &text);
 	return text;
 }
 
-static int tell_error(const struct nlmsghdr *answer, const char *what, struct err *err)
+static int nft_report_error(const struct nlmsghdr *answer, const char *what, struct err *err)
 {
 	const struct nlmsgerr *error = mnl_nlmsg_get_payload(answer);
-	const char *more = extended_text(answer);
+	const char *more = nft_extended_text(answer);
 
 	if (more)
 		return err_set(err, -error->error, "%s: %s", what, more);
@@ -194,7 +195,7 @@ int nft_socket(int netns_fd, struct err *err)
 	return steal_fd(&fd);
 }
 
-static int send_all(int fd, const void *data, size_t size, struct err *err)
+static int nft_send_all(int fd, const void *data, size_t size, struct err *err)
 {
 	const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	int room = (int)size + 4096;
@@ -206,7 +207,7 @@ static int send_all(int fd, const void *data, size_t size, struct err *err)
 	return 0;
 }
 
-static struct nlmsghdr *find_message(const struct nft_batch *batch, uint32_t sequence)
+static struct nlmsghdr *nft_batch_find(const struct nft_batch *batch, uint32_t sequence)
 {
 	const struct nlmsghdr *message = NULL;
 
@@ -217,8 +218,8 @@ static struct nlmsghdr *find_message(const struct nft_batch *batch, uint32_t seq
 }
 
 /* The first error of ANSWERS into ERR, unless *FAILED. *DONE: the last message was acknowledged. */
-static void read_answers(const struct nft_batch *batch, const char *answers, size_t size, bool *failed, bool *done,
-			 struct err *err)
+static void nft_batch_read_answers(const struct nft_batch *batch, const char *answers, size_t size, bool *failed,
+				   bool *done, struct err *err)
 {
 	const struct nlmsghdr *answer = (const struct nlmsghdr *)answers;
 	int left = (int)size;
@@ -233,15 +234,15 @@ static void read_answers(const struct nft_batch *batch, const char *answers, siz
 			*done = true;
 			continue;
 		}
-		const struct nlmsghdr *blamed = find_message(batch, answer->nlmsg_seq);
+		const struct nlmsghdr *blamed = nft_batch_find(batch, answer->nlmsg_seq);
 		if (blamed && answer->nlmsg_seq <= batch->messages)
-			describe(blamed, what, sizeof(what));
-		tell_error(answer, what, err);
+			nft_batch_describe(blamed, what, sizeof(what));
+		nft_report_error(answer, what, err);
 		*failed = true;
 	}
 }
 
-static int collect_answers(const struct nft_batch *batch, int fd, struct err *err)
+static int nft_batch_collect_answers(const struct nft_batch *batch, int fd, struct err *err)
 {
 	char answers[ANSWER_ROOM] __attribute__((aligned(NLMSG_ALIGNTO)));
 	bool failed = false, done = false, overrun = false;
@@ -255,7 +256,7 @@ static int collect_answers(const struct nft_batch *batch, int fd, struct err *er
 		}
 		if (got <= 0)
 			break;
-		read_answers(batch, answers, (size_t)got, &failed, &done, err);
+		nft_batch_read_answers(batch, answers, (size_t)got, &failed, &done, err);
 	}
 	if (failed)
 		return -1;
@@ -271,15 +272,15 @@ int nft_batch_send(struct nft_batch *batch, int netns_fd, struct err *err)
 		return 0;
 
 	size_t used = batch->used;
-	put_frame(batch, NFNL_MSG_BATCH_END, batch->messages + 1);
+	nft_batch_put_frame(batch, NFNL_MSG_BATCH_END, batch->messages + 1);
 	if (batch->broken)
 		return err_set(err, ENOMEM, "nftables: a batch");
-	find_message(batch, batch->messages)->nlmsg_flags |= NLM_F_ACK;
+	nft_batch_find(batch, batch->messages)->nlmsg_flags |= NLM_F_ACK;
 
 	AUTO_FD int fd = nft_socket(netns_fd, err);
-	int status = fd < 0 ? -1 : send_all(fd, batch->data, batch->used, err);
+	int status = fd < 0 ? -1 : nft_send_all(fd, batch->data, batch->used, err);
 	batch->used = used;
-	return status < 0 ? -1 : collect_answers(batch, fd, err);
+	return status < 0 ? -1 : nft_batch_collect_answers(batch, fd, err);
 }
 
 /* ---- Asking ---- */
@@ -306,7 +307,7 @@ int nft_ask(int fd, struct nlmsghdr *request, mnl_cb_t each, void *context, stru
 	if (!dump)
 		request->nlmsg_flags |= NLM_F_ACK;
 	request->nlmsg_seq = ++sequence;
-	if (send_all(fd, request, request->nlmsg_len, err) < 0)
+	if (nft_send_all(fd, request, request->nlmsg_len, err) < 0)
 		return -1;
 
 	int status = MNL_CB_OK;
@@ -319,7 +320,7 @@ int nft_ask(int fd, struct nlmsghdr *request, mnl_cb_t each, void *context, stru
 		const struct nlmsghdr *first = (const struct nlmsghdr *)answers;
 		const struct nlmsgerr *error = mnl_nlmsg_get_payload(first);
 		if (first->nlmsg_type == NLMSG_ERROR && first->nlmsg_seq == sequence && error->error)
-			return tell_error(first, "netfilter", err);
+			return nft_report_error(first, "netfilter", err);
 		status = mnl_cb_run(answers, (size_t)got, sequence, 0, each, context);
 	}
 	if (status < 0)

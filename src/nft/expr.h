@@ -91,18 +91,18 @@ void match_bytes_over(struct nft_batch *batch, uint64_t per_second, uint32_t bur
 
 /* ---- What is done ---- */
 
-void count_as(struct nft_batch *batch, const char *counter);
-void set_mark(struct nft_batch *batch, uint32_t mark);
+void act_count(struct nft_batch *batch, const char *counter);
+void act_mark(struct nft_batch *batch, uint32_t mark);
 /* add, or update, @set { ... }; of a set that limits, the rule goes on where there is too much. */
-void record_destination(struct nft_batch *batch, const struct nft_set *set);
-void clamp_mss(struct nft_batch *batch);
-void dnat_to(struct nft_batch *batch, uint32_t ip);
-void dnat_by_destination(struct nft_batch *batch, const struct nft_set *map);
-void snat_to(struct nft_batch *batch, uint32_t ip);
-void masquerade(struct nft_batch *batch);
-void redirect(struct nft_batch *batch); /* to the same port of the interface that it came in by */
-void reject_with_reset(struct nft_batch *batch);
-void reject_as_prohibited(struct nft_batch *batch);
+void act_record_destination(struct nft_batch *batch, const struct nft_set *set);
+void act_clamp_mss(struct nft_batch *batch);
+void act_dnat(struct nft_batch *batch, uint32_t ip);
+void act_dnat_by_destination(struct nft_batch *batch, const struct nft_set *map);
+void act_snat(struct nft_batch *batch, uint32_t ip);
+void act_masquerade(struct nft_batch *batch);
+void act_redirect(struct nft_batch *batch); /* to the same port of the interface that it came in by */
+void act_reject_with_reset(struct nft_batch *batch);
+void act_reject_as_prohibited(struct nft_batch *batch);
 void verdict_accept(struct nft_batch *batch);
 void verdict_drop(struct nft_batch *batch);
 void verdict_notrack(struct nft_batch *batch); /* conntrack leaves it alone; before it, in a hook of priority raw */

@@ -37,7 +37,7 @@ enum {
 };
 
 /* DIRECTION: IP_CT_DIR_*, or -1. */
-static void load_ct(struct nft_batch *batch, uint32_t key, int direction)
+static void match_load_ct(struct nft_batch *batch, uint32_t key, int direction)
 {
 	struct nft_part part = nft_part_begin(batch, "ct");
 
@@ -48,7 +48,7 @@ static void load_ct(struct nft_batch *batch, uint32_t key, int direction)
 	nft_part_end(batch, part);
 }
 
-static uint32_t operator_of(enum nft_sense sense)
+static uint32_t match_operator(enum nft_sense sense)
 {
 	return sense == NFT_IS ? NFT_CMP_EQ : NFT_CMP_NEQ;
 }
@@ -74,7 +74,7 @@ void nft_state_ether(struct nft_batch *batch)
 	nft_compare(batch, NFT_CMP_EQ, &type, sizeof(type));
 }
 
-static void state_family(struct nft_batch *batch)
+static void nft_state_family(struct nft_batch *batch)
 {
 	const uint8_t family = NFPROTO_IPV4;
 
@@ -88,7 +88,7 @@ void nft_state_ipv4(struct nft_batch *batch)
 		return;
 	batch->stated |= STATED_IPV4;
 	if (batch->family == NFPROTO_INET)
-		state_family(batch);
+		nft_state_family(batch);
 	else
 		match_ether_type(batch, NFT_IS, ETH_P_IP);
 }
@@ -160,16 +160,16 @@ void match_oifname(struct nft_batch *batch, const char *name)
 void match_iifgroup(struct nft_batch *batch, enum nft_sense sense, uint32_t group)
 {
 	nft_load_meta(batch, NFT_META_IIFGROUP, NFT_REG_1);
-	nft_compare(batch, operator_of(sense), &group, sizeof(group));
+	nft_compare(batch, match_operator(sense), &group, sizeof(group));
 }
 
 void match_oifgroup(struct nft_batch *batch, enum nft_sense sense, uint32_t group)
 {
 	nft_load_meta(batch, NFT_META_OIFGROUP, NFT_REG_1);
-	nft_compare(batch, operator_of(sense), &group, sizeof(group));
+	nft_compare(batch, match_operator(sense), &group, sizeof(group));
 }
 
-static void load_fib(struct nft_batch *batch, uint32_t result, uint32_t flags)
+static void match_load_fib(struct nft_batch *batch, uint32_t result, uint32_t flags)
 {
 	struct nft_part part = nft_part_begin(batch, "fib");
 
@@ -184,7 +184,7 @@ void match_saddr_not_routed_back(struct nft_batch *batch)
 	/* Whether the kernel found an interface; compared in the width of an interface's number, as nft(8) lists it. */
 	const uint32_t missing = 0;
 
-	load_fib(batch, NFT_FIB_RESULT_OIF, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF | NFTA_FIB_F_PRESENT);
+	match_load_fib(batch, NFT_FIB_RESULT_OIF, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF | NFTA_FIB_F_PRESENT);
 	nft_compare(batch, NFT_CMP_EQ, &missing, sizeof(missing));
 }
 
@@ -192,8 +192,8 @@ void match_daddr_local(struct nft_batch *batch, enum nft_sense sense)
 {
 	const uint32_t local = 2; /* RTN_LOCAL */
 
-	load_fib(batch, NFT_FIB_RESULT_ADDRTYPE, NFTA_FIB_F_DADDR);
-	nft_compare(batch, operator_of(sense), &local, sizeof(local));
+	match_load_fib(batch, NFT_FIB_RESULT_ADDRTYPE, NFTA_FIB_F_DADDR);
+	nft_compare(batch, match_operator(sense), &local, sizeof(local));
 }
 
 /* ---- What it is ---- */
@@ -215,7 +215,7 @@ void match_ether_type(struct nft_batch *batch, enum nft_sense sense, uint16_t ty
 	const uint16_t value = htobe16(type);
 
 	nft_load_meta(batch, NFT_META_PROTOCOL, NFT_REG_1);
-	nft_compare(batch, operator_of(sense), &value, sizeof(value));
+	nft_compare(batch, match_operator(sense), &value, sizeof(value));
 }
 
 void match_ether_tag(struct nft_batch *batch, uint16_t type)
@@ -232,7 +232,7 @@ static void match_mac(struct nft_batch *batch, enum nft_sense sense, uint32_t of
 {
 	nft_state_ether(batch);
 	nft_load_payload(batch, NFT_PAYLOAD_LL_HEADER, offset, sizeof(mac->octets), NFT_REG_1);
-	nft_compare(batch, operator_of(sense), mac->octets, sizeof(mac->octets));
+	nft_compare(batch, match_operator(sense), mac->octets, sizeof(mac->octets));
 }
 
 void match_ether_saddr(struct nft_batch *batch, enum nft_sense sense, const struct mac *mac)
@@ -270,7 +270,7 @@ static void match_network_field(struct nft_batch *batch, enum nft_sense sense, u
 	const uint32_t value = htobe32(ip);
 
 	nft_load_payload(batch, NFT_PAYLOAD_NETWORK_HEADER, offset, sizeof(value), NFT_REG_1);
-	nft_compare(batch, operator_of(sense), &value, sizeof(value));
+	nft_compare(batch, match_operator(sense), &value, sizeof(value));
 }
 
 void match_arp_from(struct nft_batch *batch, const struct mac *mac, uint32_t ip)
@@ -340,7 +340,7 @@ static void match_network(struct nft_batch *batch, enum nft_sense sense, uint32_
 	nft_load_payload(batch, NFT_PAYLOAD_NETWORK_HEADER, offset, length, NFT_REG_1);
 	if (!whole_bytes)
 		nft_mask(batch, &bits, sizeof(bits));
-	nft_compare(batch, operator_of(sense), &first, length);
+	nft_compare(batch, match_operator(sense), &first, length);
 }
 
 void match_ip_saddr_in(struct nft_batch *batch, enum nft_sense sense, const struct cidr4 *network)
@@ -356,7 +356,7 @@ void match_ip_daddr_in(struct nft_batch *batch, enum nft_sense sense, const stru
 void match_l4proto(struct nft_batch *batch, enum nft_sense sense, uint8_t proto)
 {
 	nft_load_meta(batch, NFT_META_L4PROTO, NFT_REG_1);
-	nft_compare(batch, operator_of(sense), &proto, sizeof(proto));
+	nft_compare(batch, match_operator(sense), &proto, sizeof(proto));
 }
 
 /* Of the flags OF exactly SET are set; NFT_IS_NOT: others. */
@@ -365,7 +365,7 @@ static void match_tcp_flags(struct nft_batch *batch, enum nft_sense sense, uint8
 	nft_state_tcp(batch);
 	nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS, sizeof(set), NFT_REG_1);
 	nft_mask(batch, &of, sizeof(of));
-	nft_compare(batch, operator_of(sense), &set, sizeof(set));
+	nft_compare(batch, match_operator(sense), &set, sizeof(set));
 }
 
 void match_tcp_syn(struct nft_batch *batch)
@@ -391,7 +391,7 @@ void match_icmp_unreachable(struct nft_batch *batch, uint32_t from, uint32_t to)
 	nft_compare(batch, NFT_CMP_EQ, quoted, sizeof(quoted));
 }
 
-static void look_up(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set)
+static void match_look_up(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set)
 {
 	struct nft_part part = nft_part_begin(batch, "lookup");
 
@@ -406,39 +406,39 @@ static void look_up(struct nft_batch *batch, enum nft_sense sense, const struct 
 void match_destination_in(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set)
 {
 	nft_load_key(batch, set->key, NFT_IP_DESTINATION);
-	look_up(batch, sense, set);
+	match_look_up(batch, sense, set);
 }
 
 void match_source_in(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set)
 {
 	nft_load_key(batch, set->key, NFT_IP_SOURCE);
-	look_up(batch, sense, set);
+	match_look_up(batch, sense, set);
 }
 
 /* ---- Which flow it belongs to ---- */
 
 void match_ct_direction(struct nft_batch *batch, uint8_t direction)
 {
-	load_ct(batch, NFT_CT_DIRECTION, -1);
+	match_load_ct(batch, NFT_CT_DIRECTION, -1);
 	nft_compare(batch, NFT_CMP_EQ, &direction, sizeof(direction));
 }
 
 void match_ct_state(struct nft_batch *batch, uint32_t states)
 {
-	load_ct(batch, NFT_CT_STATE, -1);
+	match_load_ct(batch, NFT_CT_STATE, -1);
 	match_any_bit(batch, states);
 }
 
 void match_ct_dnat(struct nft_batch *batch)
 {
-	load_ct(batch, NFT_CT_STATUS, -1);
+	match_load_ct(batch, NFT_CT_STATUS, -1);
 	match_any_bit(batch, IPS_DST_NAT);
 }
 
 void match_ct_original_daddr_in(struct nft_batch *batch, const struct nft_set *set)
 {
-	load_ct(batch, NFT_CT_DST_IP, IP_CT_DIR_ORIGINAL);
-	look_up(batch, NFT_IS, set);
+	match_load_ct(batch, NFT_CT_DST_IP, IP_CT_DIR_ORIGINAL);
+	match_look_up(batch, NFT_IS, set);
 }
 
 void match_ct_count_over(struct nft_batch *batch, uint32_t flows)
@@ -452,8 +452,8 @@ void match_ct_count_over(struct nft_batch *batch, uint32_t flows)
 
 /* ---- How much of it there is ---- */
 
-static void limit(struct nft_batch *batch, enum nft_limit_type type, uint64_t per_second, uint32_t burst,
-		  uint32_t flags)
+static void match_limit(struct nft_batch *batch, enum nft_limit_type type, uint64_t per_second, uint32_t burst,
+			uint32_t flags)
 {
 	struct nft_part part = nft_part_begin(batch, "limit");
 
@@ -463,15 +463,15 @@ static void limit(struct nft_batch *batch, enum nft_limit_type type, uint64_t pe
 
 void match_packets_over(struct nft_batch *batch, uint64_t per_second, uint32_t burst)
 {
-	limit(batch, NFT_LIMIT_PKTS, per_second, burst, NFT_LIMIT_F_INV);
+	match_limit(batch, NFT_LIMIT_PKTS, per_second, burst, NFT_LIMIT_F_INV);
 }
 
 void match_packets_under(struct nft_batch *batch, uint64_t per_second, uint32_t burst)
 {
-	limit(batch, NFT_LIMIT_PKTS, per_second, burst, 0);
+	match_limit(batch, NFT_LIMIT_PKTS, per_second, burst, 0);
 }
 
 void match_bytes_over(struct nft_batch *batch, uint64_t per_second, uint32_t burst)
 {
-	limit(batch, NFT_LIMIT_PKT_BYTES, per_second, burst, NFT_LIMIT_F_INV);
+	match_limit(batch, NFT_LIMIT_PKT_BYTES, per_second, burst, NFT_LIMIT_F_INV);
 }

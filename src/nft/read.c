@@ -18,7 +18,7 @@ struct element_reader {
 };
 
 /* The value within a data attribute. */
-static const uint8_t *data_value(const struct nlattr *data, size_t *size)
+static const uint8_t *nft_read_data(const struct nlattr *data, size_t *size)
 {
 	const struct nlattr *value;
 
@@ -33,7 +33,7 @@ static const uint8_t *data_value(const struct nlattr *data, size_t *size)
 	return NULL;
 }
 
-static void read_element(const struct element_reader *reader, const struct nlattr *item)
+static void nft_read_take_element(const struct element_reader *reader, const struct nlattr *item)
 {
 	struct nft_read_element read = { 0 };
 	const struct nlattr *attr;
@@ -44,13 +44,13 @@ static void read_element(const struct element_reader *reader, const struct nlatt
 	{
 		switch (mnl_attr_get_type(attr)) {
 		case NFTA_SET_ELEM_KEY:
-			data = data_value(attr, &size);
+			data = nft_read_data(attr, &size);
 			if (!data || !nft_key_decode(reader->set->key, data, size, &read.element, &read.mark))
 				return;
 			break;
 		case NFTA_SET_ELEM_DATA: {
 			struct nft_element to = { 0 };
-			data = data_value(attr, &size);
+			data = nft_read_data(attr, &size);
 			if (!data || !nft_key_decode(NFT_KEY_ADDRESS | NFT_KEY_PORT, data, size, &to, NULL))
 				return;
 			read.element.to_address = to.first;
@@ -68,7 +68,7 @@ static void read_element(const struct element_reader *reader, const struct nlatt
 	reader->each(reader->context, &read);
 }
 
-static int read_message(const struct nlmsghdr *message, void *data)
+static int nft_read_take_elements(const struct nlmsghdr *message, void *data)
 {
 	const struct nlattr *attr, *item;
 
@@ -78,7 +78,7 @@ static int read_message(const struct nlmsghdr *message, void *data)
 			continue;
 		nft_for_each_nested(item, attr)
 		{
-			read_element(data, item);
+			nft_read_take_element(data, item);
 		}
 	}
 	return MNL_CB_OK;
@@ -96,12 +96,12 @@ int nft_read_elements(int netns_fd, uint8_t family, const struct nft_set *set,
 	struct nlmsghdr *request = nft_request(buffer, NFT_MSG_GETSETELEM, family, NLM_F_DUMP);
 	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_TABLE, NFT_TABLE_NAME);
 	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, set->name);
-	if (nft_ask(fd, request, read_message, &reader, err) < 0)
+	if (nft_ask(fd, request, nft_read_take_elements, &reader, err) < 0)
 		return err_wrap(err, "set %s", set->name);
 	return 0;
 }
 
-static int ignore(const struct nlmsghdr *message, void *data)
+static int nft_read_ignore(const struct nlmsghdr *message, void *data)
 {
 	(void)message;
 	(void)data;
@@ -114,7 +114,7 @@ bool nft_read_has_table(int fd, uint8_t family, struct err *err)
 	struct nlmsghdr *request = nft_request(buffer, NFT_MSG_GETTABLE, family, 0);
 
 	mnl_attr_put_strz(request, NFTA_TABLE_NAME, NFT_TABLE_NAME);
-	return nft_ask(fd, request, ignore, NULL, err) == 0;
+	return nft_ask(fd, request, nft_read_ignore, NULL, err) == 0;
 }
 
 /* ---- Counters ---- */
@@ -124,7 +124,7 @@ struct nft_counter_reader {
 	void *context;
 };
 
-static uint64_t counter_value(const struct nlattr *data, unsigned type)
+static uint64_t nft_read_counter_value(const struct nlattr *data, unsigned type)
 {
 	const struct nlattr *attr;
 
@@ -136,7 +136,7 @@ static uint64_t counter_value(const struct nlattr *data, unsigned type)
 	return 0;
 }
 
-static int read_counter(const struct nlmsghdr *message, void *data)
+static int nft_read_take_counter(const struct nlmsghdr *message, void *data)
 {
 	const struct nft_counter_reader *reader = data;
 	const struct nlattr *attr, *value = NULL;
@@ -152,8 +152,8 @@ static int read_counter(const struct nlmsghdr *message, void *data)
 			value = attr;
 	}
 	if (value && strcmp(table, NFT_TABLE_NAME) == 0)
-		reader->each(reader->context, name, counter_value(value, NFTA_COUNTER_PACKETS),
-			     counter_value(value, NFTA_COUNTER_BYTES));
+		reader->each(reader->context, name, nft_read_counter_value(value, NFTA_COUNTER_PACKETS),
+			     nft_read_counter_value(value, NFTA_COUNTER_BYTES));
 	return MNL_CB_OK;
 }
 
@@ -166,7 +166,8 @@ int nft_read_counters(int netns_fd, void (*each)(void *context, const char *name
 
 	if (fd < 0)
 		return -1;
-	if (nft_ask(fd, nft_request(buffer, NFT_MSG_GETOBJ, AF_UNSPEC, NLM_F_DUMP), read_counter, &reader, err) < 0)
+	if (nft_ask(fd, nft_request(buffer, NFT_MSG_GETOBJ, AF_UNSPEC, NLM_F_DUMP), nft_read_take_counter, &reader,
+		    err) < 0)
 		return err_wrap(err, "counters");
 	return 0;
 }
@@ -179,19 +180,19 @@ struct nft_found {
 };
 
 /* EXPRESSION: what an element of a set that counts has. */
-static uint64_t read_packets(const struct nlattr *expression)
+static uint64_t nft_read_packets(const struct nlattr *expression)
 {
 	const struct nlattr *attr;
 
 	nft_for_each_nested(attr, expression)
 	{
 		if (mnl_attr_get_type(attr) == NFTA_EXPR_DATA)
-			return counter_value(attr, NFTA_COUNTER_PACKETS);
+			return nft_read_counter_value(attr, NFTA_COUNTER_PACKETS);
 	}
 	return 0;
 }
 
-static void take_range(const struct nlattr *item, struct nft_found *found)
+static void nft_read_take_range(const struct nlattr *item, struct nft_found *found)
 {
 	struct nft_element element = { 0 };
 	const struct nlattr *attr;
@@ -202,10 +203,10 @@ static void take_range(const struct nlattr *item, struct nft_found *found)
 	{
 		bool start = mnl_attr_get_type(attr) == NFTA_SET_ELEM_KEY;
 		if (mnl_attr_get_type(attr) == NFTA_SET_ELEM_EXPR)
-			found->range.packets = read_packets(attr);
+			found->range.packets = nft_read_packets(attr);
 		if (!start && mnl_attr_get_type(attr) != NFTA_SET_ELEM_KEY_END)
 			continue;
-		data = data_value(attr, &size);
+		data = nft_read_data(attr, &size);
 		if (!data || !nft_key_decode(found->set->key, data, size, &element, NULL))
 			continue;
 		found->range.last = element.first;
@@ -214,7 +215,7 @@ static void take_range(const struct nlattr *item, struct nft_found *found)
 	}
 }
 
-static int take_found(const struct nlmsghdr *message, void *data)
+static int nft_read_take_found(const struct nlmsghdr *message, void *data)
 {
 	const struct nlattr *attr, *item;
 
@@ -224,15 +225,15 @@ static int take_found(const struct nlmsghdr *message, void *data)
 			continue;
 		nft_for_each_nested(item, attr)
 		{
-			take_range(item, data);
+			nft_read_take_range(item, data);
 		}
 	}
 	return MNL_CB_OK;
 }
 
 /* FLAGS: NFT_SET_ELEM_INTERVAL_END asks where the interval is over that holds WANTED. */
-static int find_element(int fd, uint8_t family, const struct nft_element *wanted, uint32_t flags,
-			struct nft_found *found, struct err *err)
+static int nft_read_find_element(int fd, uint8_t family, const struct nft_element *wanted, uint32_t flags,
+				 struct nft_found *found, struct err *err)
 {
 	char buffer[512] __attribute__((aligned(NLMSG_ALIGNTO)));
 	uint8_t key[NFT_KEY_MAX];
@@ -250,7 +251,7 @@ static int find_element(int fd, uint8_t family, const struct nft_element *wanted
 	mnl_attr_nest_end(request, nest);
 	mnl_attr_nest_end(request, item);
 	mnl_attr_nest_end(request, list);
-	if (nft_ask(fd, request, take_found, found, err) == 0)
+	if (nft_ask(fd, request, nft_read_take_found, found, err) == 0)
 		return 1;
 	return err->code == ENOENT ? 0 : err_wrap(err, "set %s", found->set->name);
 }
@@ -259,7 +260,7 @@ int nft_read_find(int fd, uint8_t family, const struct nft_set *set, const struc
 		  struct nft_range *range, struct err *err)
 {
 	struct nft_found start = { .set = set }, over = { .set = set };
-	int status = find_element(fd, family, wanted, 0, &start, err);
+	int status = nft_read_find_element(fd, family, wanted, 0, &start, err);
 
 	if (status <= 0)
 		return status;
@@ -267,7 +268,7 @@ int nft_read_find(int fd, uint8_t family, const struct nft_set *set, const struc
 	/* Of an interval of plain addresses the kernel told where it begins. */
 	if (!set->interval || set->key != NFT_KEY_ADDRESS)
 		return 1;
-	status = find_element(fd, family, wanted, NFT_SET_ELEM_INTERVAL_END, &over, err);
+	status = nft_read_find_element(fd, family, wanted, NFT_SET_ELEM_INTERVAL_END, &over, err);
 	range->last = status > 0 ? over.range.first - 1 : UINT32_MAX;
 	return status < 0 ? -1 : 1;
 }

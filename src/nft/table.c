@@ -35,12 +35,12 @@ static const struct nft_set_field {
 
 enum { FIELDS = sizeof(fields) / sizeof(fields[0]) };
 
-static bool is_concatenation(unsigned key)
+static bool nft_key_is_concatenation(unsigned key)
 {
 	return (key & (key - 1)) != 0;
 }
 
-static uint32_t key_type(unsigned key)
+static uint32_t nft_key_type(unsigned key)
 {
 	uint32_t type = 0;
 
@@ -50,22 +50,22 @@ static uint32_t key_type(unsigned key)
 	return type;
 }
 
-static uint32_t key_length(unsigned key)
+static uint32_t nft_key_length(unsigned key)
 {
 	uint32_t length = 0;
 
 	for (size_t i = 0; i < FIELDS; i++)
 		if (key & fields[i].key)
-			length += is_concatenation(key) ? 4 : fields[i].length;
+			length += nft_key_is_concatenation(key) ? 4 : fields[i].length;
 	return length;
 }
 
-static void put_u32(struct nlmsghdr *message, uint16_t type, uint32_t value)
+static void nft_put_u32(struct nlmsghdr *message, uint16_t type, uint32_t value)
 {
 	mnl_attr_put_u32(message, type, htobe32(value));
 }
 
-static void put_u64(struct nlmsghdr *message, uint16_t type, uint64_t value)
+static void nft_put_u64(struct nlmsghdr *message, uint16_t type, uint64_t value)
 {
 	mnl_attr_put_u64(message, type, htobe64(value));
 }
@@ -79,12 +79,12 @@ void nft_table_add(struct nft_batch *batch, int flags)
 	if (!message)
 		return;
 	mnl_attr_put_strz(message, NFTA_TABLE_NAME, NFT_TABLE_NAME);
-	put_u32(message, NFTA_TABLE_FLAGS, 0);
+	nft_put_u32(message, NFTA_TABLE_FLAGS, 0);
 	nft_batch_close(batch);
 }
 
 /* A message of TYPE about what ATTR names, or about the whole table. */
-static void put_named(struct nft_batch *batch, int type, uint16_t table, uint16_t attr, const char *name)
+static void nft_put_named(struct nft_batch *batch, int type, uint16_t table, uint16_t attr, const char *name)
 {
 	struct nlmsghdr *message = nft_batch_open(batch, type, 0, MESSAGE_ROOM);
 
@@ -98,23 +98,23 @@ static void put_named(struct nft_batch *batch, int type, uint16_t table, uint16_
 
 void nft_table_delete(struct nft_batch *batch)
 {
-	put_named(batch, NFT_MSG_DELTABLE, NFTA_TABLE_NAME, 0, NULL);
+	nft_put_named(batch, NFT_MSG_DELTABLE, NFTA_TABLE_NAME, 0, NULL);
 }
 
-static void put_hook(struct nlmsghdr *message, const struct nft_hook *hook)
+static void nft_put_hook(struct nlmsghdr *message, const struct nft_hook *hook)
 {
 	struct nlattr *nest = mnl_attr_nest_start(message, NFTA_CHAIN_HOOK);
 
-	put_u32(message, NFTA_HOOK_HOOKNUM, hook->hook);
-	put_u32(message, NFTA_HOOK_PRIORITY, (uint32_t)hook->priority);
+	nft_put_u32(message, NFTA_HOOK_HOOKNUM, hook->hook);
+	nft_put_u32(message, NFTA_HOOK_PRIORITY, (uint32_t)hook->priority);
 	if (hook->device)
 		mnl_attr_put_strz(message, NFTA_HOOK_DEV, hook->device);
 	mnl_attr_nest_end(message, nest);
-	put_u32(message, NFTA_CHAIN_POLICY, hook->drops ? NF_DROP : NF_ACCEPT);
+	nft_put_u32(message, NFTA_CHAIN_POLICY, hook->drops ? NF_DROP : NF_ACCEPT);
 	mnl_attr_put_strz(message, NFTA_CHAIN_TYPE, hook->type == NFT_CHAIN_NAT ? "nat" : "filter");
 }
 
-static void put_comment(struct nlmsghdr *message, uint16_t attr, const char *comment)
+static void nft_put_comment(struct nlmsghdr *message, uint16_t attr, const char *comment)
 {
 	char data[130] = { UDATA_COMMENT };
 	size_t length = strnlen(comment, sizeof(data) - 3);
@@ -133,20 +133,20 @@ void nft_chain_add(struct nft_batch *batch, const char *name, const struct nft_h
 	mnl_attr_put_strz(message, NFTA_CHAIN_TABLE, NFT_TABLE_NAME);
 	mnl_attr_put_strz(message, NFTA_CHAIN_NAME, name);
 	if (hook)
-		put_hook(message, hook);
+		nft_put_hook(message, hook);
 	if (comment)
-		put_comment(message, NFTA_CHAIN_USERDATA, comment);
+		nft_put_comment(message, NFTA_CHAIN_USERDATA, comment);
 	nft_batch_close(batch);
 }
 
 void nft_chain_delete(struct nft_batch *batch, const char *name)
 {
-	put_named(batch, NFT_MSG_DELCHAIN, NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, name);
+	nft_put_named(batch, NFT_MSG_DELCHAIN, NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, name);
 }
 
 void nft_chain_flush(struct nft_batch *batch, const char *name)
 {
-	put_named(batch, NFT_MSG_DELRULE, NFTA_RULE_TABLE, NFTA_RULE_CHAIN, name);
+	nft_put_named(batch, NFT_MSG_DELRULE, NFTA_RULE_TABLE, NFTA_RULE_CHAIN, name);
 }
 
 void nft_counter_add(struct nft_batch *batch, const char *name, uint64_t packets, uint64_t bytes)
@@ -157,17 +157,17 @@ void nft_counter_add(struct nft_batch *batch, const char *name, uint64_t packets
 		return;
 	mnl_attr_put_strz(message, NFTA_OBJ_TABLE, NFT_TABLE_NAME);
 	mnl_attr_put_strz(message, NFTA_OBJ_NAME, name);
-	put_u32(message, NFTA_OBJ_TYPE, NFT_OBJECT_COUNTER);
+	nft_put_u32(message, NFTA_OBJ_TYPE, NFT_OBJECT_COUNTER);
 	struct nlattr *nest = mnl_attr_nest_start(message, NFTA_OBJ_DATA);
-	put_u64(message, NFTA_COUNTER_BYTES, bytes);
-	put_u64(message, NFTA_COUNTER_PACKETS, packets);
+	nft_put_u64(message, NFTA_COUNTER_BYTES, bytes);
+	nft_put_u64(message, NFTA_COUNTER_PACKETS, packets);
 	mnl_attr_nest_end(message, nest);
 	nft_batch_close(batch);
 }
 
 /* ---- Sets ---- */
 
-static void put_userdata(struct nlmsghdr *message, const struct nft_set *set)
+static void nft_put_userdata(struct nlmsghdr *message, const struct nft_set *set)
 {
 	struct {
 		uint8_t type, length;
@@ -175,28 +175,28 @@ static void put_userdata(struct nlmsghdr *message, const struct nft_set *set)
 	} __attribute__((packed)) data[] = {
 		/* Of a concatenation each field has its own. */
 		{ UDATA_KEY_ORDER, 4,
-		  is_concatenation(set->key) ? 0
-		  : set->key == NFT_KEY_LINK ? BYTE_ORDER_HOST
-					     : BYTE_ORDER_BIG },
+		  nft_key_is_concatenation(set->key) ? 0
+		  : set->key == NFT_KEY_LINK         ? BYTE_ORDER_HOST
+						     : BYTE_ORDER_BIG },
 		{ UDATA_DATA_ORDER, 4, 0 },
 	};
 
 	mnl_attr_put(message, NFTA_SET_USERDATA, set->map ? sizeof(data) : sizeof(data[0]), data);
 }
 
-static void put_description(struct nlmsghdr *message, const struct nft_set *set)
+static void nft_put_description(struct nlmsghdr *message, const struct nft_set *set)
 {
 	struct nlattr *nest = mnl_attr_nest_start(message, NFTA_SET_DESC);
 
 	if (set->size)
-		put_u32(message, NFTA_SET_DESC_SIZE, set->size);
-	if (set->interval && is_concatenation(set->key)) {
+		nft_put_u32(message, NFTA_SET_DESC_SIZE, set->size);
+	if (set->interval && nft_key_is_concatenation(set->key)) {
 		struct nlattr *list = mnl_attr_nest_start(message, NFTA_SET_DESC_CONCAT);
 		for (size_t i = 0; i < FIELDS; i++) {
 			if (!(set->key & fields[i].key))
 				continue;
 			struct nlattr *item = mnl_attr_nest_start(message, NFTA_LIST_ELEM);
-			put_u32(message, NFTA_SET_FIELD_LEN, fields[i].length);
+			nft_put_u32(message, NFTA_SET_FIELD_LEN, fields[i].length);
 			mnl_attr_nest_end(message, item);
 		}
 		mnl_attr_nest_end(message, list);
@@ -204,11 +204,11 @@ static void put_description(struct nlmsghdr *message, const struct nft_set *set)
 	mnl_attr_nest_end(message, nest);
 }
 
-static uint32_t set_flags(const struct nft_set *set)
+static uint32_t nft_set_flags(const struct nft_set *set)
 {
 	return (set->interval ? NFT_SET_INTERVAL : 0u) | (set->map ? NFT_SET_MAP : 0u) |
 	       (set->timeout_ms ? NFT_SET_TIMEOUT | NFT_SET_EVAL : 0u) |
-	       (set->interval && is_concatenation(set->key) ? NFT_SET_CONCAT : 0u);
+	       (set->interval && nft_key_is_concatenation(set->key) ? NFT_SET_CONCAT : 0u);
 }
 
 void nft_set_add(struct nft_batch *batch, const struct nft_set *set)
@@ -219,25 +219,25 @@ void nft_set_add(struct nft_batch *batch, const struct nft_set *set)
 		return;
 	mnl_attr_put_strz(message, NFTA_SET_TABLE, NFT_TABLE_NAME);
 	mnl_attr_put_strz(message, NFTA_SET_NAME, set->name);
-	put_u32(message, NFTA_SET_FLAGS, set_flags(set));
-	put_u32(message, NFTA_SET_KEY_TYPE, key_type(set->key));
-	put_u32(message, NFTA_SET_KEY_LEN, key_length(set->key));
+	nft_put_u32(message, NFTA_SET_FLAGS, nft_set_flags(set));
+	nft_put_u32(message, NFTA_SET_KEY_TYPE, nft_key_type(set->key));
+	nft_put_u32(message, NFTA_SET_KEY_LEN, nft_key_length(set->key));
 	if (set->map) {
-		put_u32(message, NFTA_SET_DATA_TYPE, key_type(NFT_KEY_ADDRESS | NFT_KEY_PORT));
-		put_u32(message, NFTA_SET_DATA_LEN, key_length(NFT_KEY_ADDRESS | NFT_KEY_PORT));
+		nft_put_u32(message, NFTA_SET_DATA_TYPE, nft_key_type(NFT_KEY_ADDRESS | NFT_KEY_PORT));
+		nft_put_u32(message, NFTA_SET_DATA_LEN, nft_key_length(NFT_KEY_ADDRESS | NFT_KEY_PORT));
 	}
-	put_u32(message, NFTA_SET_ID, ++batch->set_ids);
+	nft_put_u32(message, NFTA_SET_ID, ++batch->set_ids);
 	if (set->timeout_ms)
-		put_u64(message, NFTA_SET_TIMEOUT, set->timeout_ms);
-	if (set->size || (set->interval && is_concatenation(set->key)))
-		put_description(message, set);
-	put_userdata(message, set);
+		nft_put_u64(message, NFTA_SET_TIMEOUT, set->timeout_ms);
+	if (set->size || (set->interval && nft_key_is_concatenation(set->key)))
+		nft_put_description(message, set);
+	nft_put_userdata(message, set);
 	nft_batch_close(batch);
 }
 
 void nft_set_delete(struct nft_batch *batch, const char *name)
 {
-	put_named(batch, NFT_MSG_DELSET, NFTA_SET_TABLE, NFTA_SET_NAME, name);
+	nft_put_named(batch, NFT_MSG_DELSET, NFTA_SET_TABLE, NFTA_SET_NAME, name);
 }
 
 /* ---- Elements ---- */
@@ -245,7 +245,7 @@ void nft_set_delete(struct nft_batch *batch, const char *name)
 size_t nft_key_encode(unsigned key, const struct nft_element *element, uint32_t address,
 		      uint8_t data[static NFT_KEY_MAX])
 {
-	size_t step = is_concatenation(key) ? 4 : 0;
+	size_t step = nft_key_is_concatenation(key) ? 4 : 0;
 	uint8_t *at = data;
 
 	memset(data, 0, NFT_KEY_MAX);
@@ -266,16 +266,16 @@ size_t nft_key_encode(unsigned key, const struct nft_element *element, uint32_t 
 		uint16_t value = htobe16(element->port);
 		memcpy(at, &value, sizeof(value));
 	}
-	return key_length(key);
+	return nft_key_length(key);
 }
 
 bool nft_key_decode(unsigned key, const uint8_t *data, size_t size, struct nft_element *element, uint32_t *mark)
 {
-	size_t step = is_concatenation(key) ? 4 : 0;
+	size_t step = nft_key_is_concatenation(key) ? 4 : 0;
 	uint32_t address;
 	uint16_t port;
 
-	if (size < key_length(key))
+	if (size < nft_key_length(key))
 		return false;
 	if (key & NFT_KEY_LINK) {
 		memcpy(&element->link, data, sizeof(element->link));
@@ -300,7 +300,7 @@ bool nft_key_decode(unsigned key, const uint8_t *data, size_t size, struct nft_e
 	return true;
 }
 
-static void put_data(struct nlmsghdr *message, uint16_t attr, const uint8_t *data, size_t length)
+static void nft_put_data(struct nlmsghdr *message, uint16_t attr, const uint8_t *data, size_t length)
 {
 	struct nlattr *nest = mnl_attr_nest_start(message, attr);
 
@@ -308,36 +308,36 @@ static void put_data(struct nlmsghdr *message, uint16_t attr, const uint8_t *dat
 	mnl_attr_nest_end(message, nest);
 }
 
-static void put_element(struct nlmsghdr *message, const struct nft_set *set, const struct nft_element *element,
-			uint32_t address, bool ends)
+static void nft_put_element(struct nlmsghdr *message, const struct nft_set *set, const struct nft_element *element,
+			    uint32_t address, bool ends)
 {
 	uint8_t data[NFT_KEY_MAX];
 	struct nlattr *item = mnl_attr_nest_start(message, NFTA_LIST_ELEM);
 	size_t length = nft_key_encode(set->key, element, address, data);
 
 	if (ends)
-		put_u32(message, NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END);
-	put_data(message, NFTA_SET_ELEM_KEY, data, length);
-	if (set->interval && is_concatenation(set->key)) {
+		nft_put_u32(message, NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END);
+	nft_put_data(message, NFTA_SET_ELEM_KEY, data, length);
+	if (set->interval && nft_key_is_concatenation(set->key)) {
 		nft_key_encode(set->key, element, element->last, data);
-		put_data(message, NFTA_SET_ELEM_KEY_END, data, length);
+		nft_put_data(message, NFTA_SET_ELEM_KEY_END, data, length);
 	}
 	if (set->map) {
 		const struct nft_element to = { .port = element->to_port };
 		length = nft_key_encode(NFT_KEY_ADDRESS | NFT_KEY_PORT, &to, element->to_address, data);
-		put_data(message, NFTA_SET_ELEM_DATA, data, length);
+		nft_put_data(message, NFTA_SET_ELEM_DATA, data, length);
 	}
 	mnl_attr_nest_end(message, item);
 }
 
 /* Puts as many of ELEMENTS as one message holds. Returns how many; 0: no memory. */
-static size_t put_elements(struct nft_batch *batch, int type, const struct nft_set *set,
-			   const struct nft_element *elements, size_t count)
+static size_t nft_put_elements(struct nft_batch *batch, int type, const struct nft_set *set,
+			       const struct nft_element *elements, size_t count)
 {
 	int flags = type == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0;
 	size_t room = count * 2 * ELEMENT_ROOM < ELEMENTS_BYTES ? count * 2 * ELEMENT_ROOM : ELEMENTS_BYTES;
 	struct nlmsghdr *message = nft_batch_open(batch, type, flags, room + MESSAGE_ROOM);
-	bool pairs = set->interval && !is_concatenation(set->key);
+	bool pairs = set->interval && !nft_key_is_concatenation(set->key);
 	size_t done = 0;
 
 	if (!message)
@@ -347,23 +347,23 @@ static size_t put_elements(struct nft_batch *batch, int type, const struct nft_s
 	struct nlattr *list = mnl_attr_nest_start(message, NFTA_SET_ELEM_LIST_ELEMENTS);
 	while (done < count && message->nlmsg_len + ELEMENT_ROOM * 2 <= room + MESSAGE_ROOM) {
 		const struct nft_element *element = &elements[done++];
-		put_element(message, set, element, element->first, false);
+		nft_put_element(message, set, element, element->first, false);
 		/* An interval of addresses is two elements: where it begins, and where it is over. */
 		if (pairs && element->last != UINT32_MAX)
-			put_element(message, set, element, element->last + 1, true);
+			nft_put_element(message, set, element, element->last + 1, true);
 	}
 	mnl_attr_nest_end(message, list);
 	nft_batch_close(batch);
 	return done;
 }
 
-static void put_all_elements(struct nft_batch *batch, int type, const struct nft_set *set,
-			     const struct nft_element *elements, size_t count)
+static void nft_put_all_elements(struct nft_batch *batch, int type, const struct nft_set *set,
+				 const struct nft_element *elements, size_t count)
 {
 	size_t done;
 
 	for (; count; elements += done, count -= done) {
-		done = put_elements(batch, type, set, elements, count);
+		done = nft_put_elements(batch, type, set, elements, count);
 		if (!done)
 			return;
 	}
@@ -372,16 +372,16 @@ static void put_all_elements(struct nft_batch *batch, int type, const struct nft
 void nft_elements_add(struct nft_batch *batch, const struct nft_set *set, const struct nft_element *elements,
 		      size_t count)
 {
-	put_all_elements(batch, NFT_MSG_NEWSETELEM, set, elements, count);
+	nft_put_all_elements(batch, NFT_MSG_NEWSETELEM, set, elements, count);
 }
 
 void nft_elements_delete(struct nft_batch *batch, const struct nft_set *set, const struct nft_element *elements,
 			 size_t count)
 {
-	put_all_elements(batch, NFT_MSG_DELSETELEM, set, elements, count);
+	nft_put_all_elements(batch, NFT_MSG_DELSETELEM, set, elements, count);
 }
 
-static int compare_elements(const void *a, const void *b)
+static int nft_element_compare(const void *a, const void *b)
 {
 	const struct nft_element *left = a, *right = b;
 
@@ -402,7 +402,7 @@ size_t nft_elements_merge(struct nft_element *elements, size_t count)
 	size_t kept = 0;
 
 	if (count)
-		qsort(elements, count, sizeof(elements[0]), compare_elements);
+		qsort(elements, count, sizeof(elements[0]), nft_element_compare);
 	for (size_t i = 0; i < count; i++) {
 		const struct nft_element *before = kept ? &elements[kept - 1] : NULL;
 		if (!before || before->proto != elements[i].proto || before->port != elements[i].port ||

@@ -15,7 +15,7 @@ static const struct {
 	[FABRIC_RULE_PRIVATE] = { "denied_private", "private" },
 	[FABRIC_RULE_SANDBOX] = { "denied_sandbox", "sandbox" },
 	[FABRIC_RULE_DENY] = { "denied_policy", "deny" },
-	[FABRIC_RULE_INTERNET] = { NFT_COUNTER_INTERNET, "internet" },
+	[FABRIC_RULE_INTERNET] = { RULES_COUNTER_INTERNET, "internet" },
 	[FABRIC_RULE_GATEWAY] = { "denied_gateway", "gateway" },
 	[FABRIC_RULE_CONNECTIONS] = { "denied_connections", "connections" },
 	[FABRIC_RULE_HOST] = { "denied_host", "host" },
@@ -51,18 +51,18 @@ bool rules_of_counter(const char *name, enum fabric_rule *rule)
 
 const char *rules_denial_name(uint32_t mark)
 {
-	switch ((enum nft_denial)mark) {
-	case NFT_DENIAL_PRIVATE:
+	switch ((enum rules_denial)mark) {
+	case RULES_DENIAL_PRIVATE:
 		return "private";
-	case NFT_DENIAL_SANDBOX:
+	case RULES_DENIAL_SANDBOX:
 		return "sandbox";
-	case NFT_DENIAL_POLICY:
+	case RULES_DENIAL_POLICY:
 		return "deny";
-	case NFT_DENIAL_INTERNET:
+	case RULES_DENIAL_INTERNET:
 		return "internet";
-	case NFT_DENIAL_GATEWAY:
+	case RULES_DENIAL_GATEWAY:
 		return "gateway";
-	case NFT_DENIAL_CONNECTIONS:
+	case RULES_DENIAL_CONNECTIONS:
 		return "connections";
 	}
 	return "unknown";

@@ -12,23 +12,23 @@
 #include <stdint.h>
 
 /* Why something is denied: the mark with which a denial is recorded. */
-enum nft_denial {
-	NFT_DENIAL_PRIVATE = 1, /* an always-denied range */
-	NFT_DENIAL_SANDBOX,     /* the ranges of sandboxes */
-	NFT_DENIAL_POLICY,      /* the sandbox's deny list */
-	NFT_DENIAL_INTERNET,    /* the sandbox has no internet */
-	NFT_DENIAL_GATEWAY,     /* the namespace's own addresses */
-	NFT_DENIAL_CONNECTIONS, /* too many flows at once */
+enum rules_denial {
+	RULES_DENIAL_PRIVATE = 1, /* an always-denied range */
+	RULES_DENIAL_SANDBOX,     /* the ranges of sandboxes */
+	RULES_DENIAL_POLICY,      /* the sandbox's deny list */
+	RULES_DENIAL_INTERNET,    /* the sandbox has no internet */
+	RULES_DENIAL_GATEWAY,     /* the namespace's own addresses */
+	RULES_DENIAL_CONNECTIONS, /* too many flows at once */
 };
 
 enum {
-	NFT_DENIAL_KEPT_MS = 60 * 1000,
+	RULES_DENIAL_KEPT_MS = 60 * 1000,
 	/* The kernel's and our clock are compared with some slack: rather told twice than never. */
-	NFT_DENIAL_SLACK_MS = 10,
+	RULES_DENIAL_SLACK_MS = 10,
 };
 
-/* The comment of the last rule of NFT_CHAIN_DENY where there is no internet: counts as this. */
-#define NFT_COUNTER_INTERNET "denied_internet"
+/* The comment of the last rule of RULES_CHAIN_DENY where there is no internet: counts as this. */
+#define RULES_COUNTER_INTERNET "denied_internet"
 
 /* The name of the reason with this MARK, as `weftctl reach` shows it; "unknown" where MARK is none. */
 const char *rules_denial_name(uint32_t mark);

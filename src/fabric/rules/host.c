@@ -48,22 +48,22 @@ static const struct nft_set set_service_addresses = { .name = "host_service_addr
 /* By the link of the sandbox, as its source may be forged. Elements go when they were not renewed for long. */
 const struct nft_set set_sandbox_drops = { .name = "sandbox_drops",
 					   .key = NFT_KEY_LINK,
-					   .timeout_ms = NFT_HOST_DROPS_KEPT_MS,
+					   .timeout_ms = RULES_HOST_DROPS_KEPT_MS,
 					   .size = CONFIG_SLOT_MAX + 1,
 					   .count = true };
 static const struct nft_set set_answered = { .name = "answered",
 					     .key = NFT_KEY_LINK,
 					     .timeout_ms = ANSWERED_KEPT_MS,
 					     .size = ANSWERED_MAX,
-					     .packets_a_second = NFT_POLICY_ANSWERS };
+					     .packets_a_second = RULES_POLICY_ANSWERS };
 const struct nft_set set_denied_host_ports = { .name = "denied_host_ports",
 					       .key = NFT_KEY_LINK | NFT_KEY_ADDRESS | NFT_KEY_PROTO | NFT_KEY_PORT,
-					       .timeout_ms = NFT_DENIAL_KEPT_MS,
-					       .size = NFT_HOST_DENIALS_MAX };
+					       .timeout_ms = RULES_DENIAL_KEPT_MS,
+					       .size = RULES_HOST_DENIALS_MAX };
 const struct nft_set set_denied_host_protocols = { .name = "denied_host_protocols",
 						   .key = NFT_KEY_LINK | NFT_KEY_ADDRESS | NFT_KEY_PROTO,
-						   .timeout_ms = NFT_DENIAL_KEPT_MS,
-						   .size = NFT_HOST_DENIALS_MAX };
+						   .timeout_ms = RULES_DENIAL_KEPT_MS,
+						   .size = RULES_HOST_DENIALS_MAX };
 
 static const struct nft_hook hook_raw = { NFT_CHAIN_FILTER, NF_INET_PRE_ROUTING, NF_IP_PRI_RAW, false, NULL };
 static const struct nft_hook hook_prerouting = { NFT_CHAIN_NAT, NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST, false, NULL };
@@ -76,7 +76,7 @@ static const struct cidr4 loopback = { 127u << 24, 8 };
 
 /* ---- Chains ---- */
 
-static void add_sets(struct nft_batch *batch, const struct config *config)
+static void rules_host_add_sets(struct nft_batch *batch, const struct config *config)
 {
 	const struct addr_list *services = &config->egress.allow_host;
 	AUTO_FREE struct cidr4 *addresses = calloc(services->count + 1, sizeof(*addresses));
@@ -87,29 +87,29 @@ static void add_sets(struct nft_batch *batch, const struct config *config)
 	}
 	for (size_t i = 0; i < services->count; i++)
 		addresses[i] = (struct cidr4){ ntohl(services->items[i].in.sin_addr.s_addr), 32 };
-	nft_policy_add_sets(batch, config);
+	rules_policy_add_sets(batch, config);
 	if (services->count)
-		nft_policy_add_networks(batch, &set_service_addresses, addresses, services->count);
-	nft_policy_add_networks(batch, &set_ingress, config->ingress.allow.items, config->ingress.allow.count);
+		rules_policy_add_networks(batch, &set_service_addresses, addresses, services->count);
+	rules_policy_add_networks(batch, &set_ingress, config->ingress.allow.items, config->ingress.allow.count);
 	nft_set_add(batch, &map_published);
 	nft_set_add(batch, &map_published_anywhere);
 }
 
 /* What sandboxes send from addresses that are not theirs does not even make it to conntrack. */
-static void add_sources(struct nft_batch *batch, uint32_t group)
+static void rules_host_add_sources(struct nft_batch *batch, uint32_t group)
 {
 	nft_chain_add(batch, "sandbox_sources", &hook_raw, NULL);
 	nft_chain_add(batch, "sandbox_dropped", NULL, NULL);
 	/* A rule of its own: where the set is full, the rule ends and the packet is dropped all the same. */
-	RULE(batch, "sandbox_dropped", record_destination(batch, &set_sandbox_drops));
+	RULE(batch, "sandbox_dropped", act_record_destination(batch, &set_sandbox_drops));
 	RULE(batch, "sandbox_dropped", verdict_drop(batch));
 	RULE(batch, "sandbox_sources", match_iifgroup(batch, NFT_IS, group), match_ipv4(batch, NFT_IS_NOT),
-	     count_as(batch, "drop_family"), verdict_goto(batch, "sandbox_dropped"));
+	     act_count(batch, "drop_family"), verdict_goto(batch, "sandbox_dropped"));
 	RULE(batch, "sandbox_sources", match_iifgroup(batch, NFT_IS, group), match_saddr_not_routed_back(batch),
-	     count_as(batch, "drop_source"), verdict_goto(batch, "sandbox_dropped"));
+	     act_count(batch, "drop_source"), verdict_goto(batch, "sandbox_dropped"));
 }
 
-static void add_translation(struct nft_batch *batch, const struct config *config)
+static void rules_host_add_translation(struct nft_batch *batch, const struct config *config)
 {
 	uint32_t group = config->names.link_group;
 
@@ -118,56 +118,57 @@ static void add_translation(struct nft_batch *batch, const struct config *config
 	if (config->egress.allow_host.count)
 		RULE(batch, "prerouting", match_iifgroup(batch, NFT_IS, group),
 		     match_destination_in(batch, NFT_IS, &set_host_services), match_daddr_local(batch, NFT_IS_NOT),
-		     redirect(batch));
+		     act_redirect(batch));
 	/* Published ports are no way from one sandbox to another. */
 	RULE(batch, "prerouting", match_iifgroup(batch, NFT_IS, group), verdict_accept(batch));
-	RULE(batch, "prerouting", dnat_by_destination(batch, &map_published));
+	RULE(batch, "prerouting", act_dnat_by_destination(batch, &map_published));
 	RULE(batch, "prerouting", match_daddr_local(batch, NFT_IS),
-	     dnat_by_destination(batch, &map_published_anywhere));
+	     act_dnat_by_destination(batch, &map_published_anywhere));
 
 	/* The host's own clients. Not from loopback: such a source would never get an answer from a sandbox. */
 	nft_chain_add(batch, "output", &hook_output, NULL);
 	RULE(batch, "output", match_ip_daddr_in(batch, NFT_IS, &loopback), verdict_accept(batch));
-	RULE(batch, "output", dnat_by_destination(batch, &map_published));
-	RULE(batch, "output", match_daddr_local(batch, NFT_IS), dnat_by_destination(batch, &map_published_anywhere));
+	RULE(batch, "output", act_dnat_by_destination(batch, &map_published));
+	RULE(batch, "output", match_daddr_local(batch, NFT_IS),
+	     act_dnat_by_destination(batch, &map_published_anywhere));
 
 	nft_chain_add(batch, "postrouting", &hook_postrouting, NULL);
 	RULE(batch, "postrouting", match_ip_saddr_in(batch, NFT_IS, &config->addresses.host_cidr),
 	     config->addresses.uplink ? match_oifname(batch, config->addresses.uplink)
 				      : match_oifgroup(batch, NFT_IS_NOT, group),
-	     masquerade(batch));
+	     act_masquerade(batch));
 }
 
-static void add_denied(struct nft_batch *batch)
+static void rules_host_add_denied(struct nft_batch *batch)
 {
 	nft_set_add(batch, &set_sandbox_drops);
 	nft_set_add(batch, &set_answered);
 	nft_set_add(batch, &set_denied_host_ports);
 	nft_set_add(batch, &set_denied_host_protocols);
 	nft_chain_add(batch, "denied", NULL, NULL);
-	RULE(batch, "denied", record_destination(batch, &set_sandbox_drops));
-	nft_policy_add_answer(batch, "denied", &set_answered);
+	RULE(batch, "denied", act_record_destination(batch, &set_sandbox_drops));
+	rules_policy_add_answer(batch, "denied", &set_answered);
 }
 
 /* From a sandbox to the host itself. */
-static void add_input(struct nft_batch *batch, const struct config *config)
+static void rules_host_add_input(struct nft_batch *batch, const struct config *config)
 {
 	uint32_t group = config->names.link_group;
 
 	nft_chain_add(batch, "to_host", NULL, NULL);
 	RULE(batch, "to_host", match_ct_direction(batch, IP_CT_DIR_REPLY),
 	     match_ct_state(batch, NFT_CT_STATE_ESTABLISHED | NFT_CT_STATE_RELATED), verdict_accept(batch));
-	nft_policy_add_exceptions(batch, config, "to_host");
+	rules_policy_add_exceptions(batch, config, "to_host");
 	if (config->egress.allow_host.count)
 		RULE(batch, "to_host", match_ct_original_daddr_in(batch, &set_service_addresses), match_ct_dnat(batch),
 		     verdict_accept(batch));
 	RULE(batch, "to_host", match_ipv4(batch, NFT_IS), match_l4proto(batch, NFT_IS, IPPROTO_TCP),
-	     record_destination(batch, &set_denied_host_ports));
+	     act_record_destination(batch, &set_denied_host_ports));
 	RULE(batch, "to_host", match_ipv4(batch, NFT_IS), match_l4proto(batch, NFT_IS, IPPROTO_UDP),
-	     record_destination(batch, &set_denied_host_ports));
+	     act_record_destination(batch, &set_denied_host_ports));
 	RULE(batch, "to_host", match_l4proto(batch, NFT_IS_NOT, IPPROTO_TCP),
-	     match_l4proto(batch, NFT_IS_NOT, IPPROTO_UDP), record_destination(batch, &set_denied_host_protocols));
-	RULE(batch, "to_host", count_as(batch, "denied_host"), verdict_goto(batch, "denied"));
+	     match_l4proto(batch, NFT_IS_NOT, IPPROTO_UDP), act_record_destination(batch, &set_denied_host_protocols));
+	RULE(batch, "to_host", act_count(batch, "denied_host"), verdict_goto(batch, "denied"));
 
 	nft_chain_add(batch, "input", &hook_input, NULL);
 	RULE(batch, "input", match_iifgroup(batch, NFT_IS, group), verdict_goto(batch, "to_host"));
@@ -177,20 +178,20 @@ static void add_input(struct nft_batch *batch, const struct config *config)
  * What guests opened is judged by today's rules with each packet (direction original, before established), so that a change cuts
  * live flows too; replies to what others opened pass, although they go to private addresses.
  */
-static void add_forward(struct nft_batch *batch, const struct config *config)
+static void rules_host_add_forward(struct nft_batch *batch, const struct config *config)
 {
 	uint32_t group = config->names.link_group;
 
 	nft_chain_add(batch, "from_sandbox", NULL, NULL);
 	RULE(batch, "from_sandbox", match_ct_direction(batch, IP_CT_DIR_REPLY),
 	     match_ct_state(batch, NFT_CT_STATE_ESTABLISHED | NFT_CT_STATE_RELATED), verdict_accept(batch));
-	RULE(batch, "from_sandbox", match_oifgroup(batch, NFT_IS, group), count_as(batch, "denied_sandbox"),
+	RULE(batch, "from_sandbox", match_oifgroup(batch, NFT_IS, group), act_count(batch, "denied_sandbox"),
 	     verdict_goto(batch, "denied"));
-	nft_policy_add_exceptions(batch, config, "from_sandbox");
-	RULE(batch, "from_sandbox", match_always_denied(batch, config), count_as(batch, "denied_private"),
+	rules_policy_add_exceptions(batch, config, "from_sandbox");
+	RULE(batch, "from_sandbox", rules_match_always_denied(batch, config), act_count(batch, "denied_private"),
 	     verdict_goto(batch, "denied"));
 	RULE(batch, "from_sandbox", match_destination_in(batch, NFT_IS, &set_sandbox_ranges),
-	     count_as(batch, "denied_sandbox"), verdict_goto(batch, "denied"));
+	     act_count(batch, "denied_sandbox"), verdict_goto(batch, "denied"));
 	RULE(batch, "from_sandbox", verdict_accept(batch));
 
 	nft_chain_add(batch, "to_sandbox", NULL, NULL);
@@ -198,7 +199,7 @@ static void add_forward(struct nft_batch *batch, const struct config *config)
 	     verdict_accept(batch));
 	RULE(batch, "to_sandbox", match_ct_dnat(batch), verdict_accept(batch));
 	RULE(batch, "to_sandbox", match_source_in(batch, NFT_IS, &set_ingress), verdict_accept(batch));
-	RULE(batch, "to_sandbox", count_as(batch, "denied_ingress"), verdict_drop(batch));
+	RULE(batch, "to_sandbox", act_count(batch, "denied_ingress"), verdict_drop(batch));
 
 	nft_chain_add(batch, "forward", &hook_forward, NULL);
 	RULE(batch, "forward", match_iifgroup(batch, NFT_IS, group), verdict_goto(batch, "from_sandbox"));
@@ -214,12 +215,12 @@ void rules_host_add_table(struct nft_batch *batch, const struct config *config)
 	nft_table_add(batch, 0);
 	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
 		nft_counter_add(batch, counters[i], 0, 0);
-	add_sets(batch, config);
-	add_denied(batch);
-	add_sources(batch, group);
-	add_translation(batch, config);
-	add_input(batch, config);
-	add_forward(batch, config);
+	rules_host_add_sets(batch, config);
+	rules_host_add_denied(batch);
+	rules_host_add_sources(batch, group);
+	rules_host_add_translation(batch, config);
+	rules_host_add_input(batch, config);
+	rules_host_add_forward(batch, config);
 }
 
 /* ---- Making and looking ---- */
@@ -231,7 +232,7 @@ struct elements {
 	bool broken;
 };
 
-static void keep_element(void *context, const struct nft_read_element *read)
+static void rules_host_keep_element(void *context, const struct nft_read_element *read)
 {
 	struct elements *elements = context;
 
@@ -245,11 +246,11 @@ static void keep_element(void *context, const struct nft_read_element *read)
 }
 
 /* A map that is not there has no elements. */
-static int read_map(const struct nft_set *map, struct elements *elements, struct err *err)
+static int rules_host_read_map(const struct nft_set *map, struct elements *elements, struct err *err)
 {
 	do {
 		elements->count = 0;
-		if (nft_read_elements(-1, NFPROTO_INET, map, keep_element, elements, err) == 0)
+		if (nft_read_elements(-1, NFPROTO_INET, map, rules_host_keep_element, elements, err) == 0)
 			return elements->broken ? err_set(err, ENOMEM, "reading map %s", map->name) : 0;
 	} while (err->code == EINTR);
 	return err->code == ENOENT ? 0 : -1;
@@ -269,7 +270,7 @@ int nft_host_check(const struct config *config, bool *intact, struct err *err)
 	return status < 0 ? err_wrap(err, "the host's table") : 0;
 }
 
-static int replace_host_table(const struct config *config, const struct elements *one, const struct elements *anywhere,
+static int rules_host_replace(const struct config *config, const struct elements *one, const struct elements *anywhere,
 			      struct err *err)
 {
 	struct nft_batch batch;
@@ -295,11 +296,11 @@ int nft_host_apply(const struct config *config, struct err *err)
 		return -1;
 	if (intact)
 		return 0;
-	int status = read_map(&map_published, &one, err);
+	int status = rules_host_read_map(&map_published, &one, err);
 	if (status == 0)
-		status = read_map(&map_published_anywhere, &anywhere, err);
+		status = rules_host_read_map(&map_published_anywhere, &anywhere, err);
 	if (status == 0)
-		status = replace_host_table(config, &one, &anywhere, err);
+		status = rules_host_replace(config, &one, &anywhere, err);
 	vec_free(&one);
 	vec_free(&anywhere);
 	return status < 0 ? err_wrap(err, "the host's table") : 0;
@@ -319,35 +320,35 @@ int nft_host_remove(bool *removed, struct err *err)
 
 /* ---- Published ports ---- */
 
-static bool same_element(const struct nft_element *a, const struct nft_element *b)
+static bool rules_host_same_element(const struct nft_element *a, const struct nft_element *b)
 {
 	return a->first == b->first && a->proto == b->proto && a->port == b->port && a->to_address == b->to_address &&
 	       a->to_port == b->to_port;
 }
 
-static bool has_element(const struct elements *elements, const struct nft_element *element)
+static bool rules_host_has_element(const struct elements *elements, const struct nft_element *element)
 {
 	for (size_t i = 0; i < elements->count; i++)
-		if (same_element(&elements->items[i], element))
+		if (rules_host_same_element(&elements->items[i], element))
 			return true;
 	return false;
 }
 
 /* Brings what MAP has for one slot from HAS to WANTED. */
-static void change_map(struct nft_batch *batch, const struct nft_set *map, const struct elements *has,
-		       const struct elements *wanted)
+static void rules_host_change_map(struct nft_batch *batch, const struct nft_set *map, const struct elements *has,
+				  const struct elements *wanted)
 {
 	for (size_t i = 0; i < has->count; i++)
-		if (!has_element(wanted, &has->items[i]))
+		if (!rules_host_has_element(wanted, &has->items[i]))
 			nft_elements_delete(batch, map, &has->items[i], 1);
 	for (size_t i = 0; i < wanted->count; i++)
-		if (!has_element(has, &wanted->items[i]))
+		if (!rules_host_has_element(has, &wanted->items[i]))
 			nft_elements_add(batch, map, &wanted->items[i], 1);
 }
 
 /* What of NAT is to be in the map for one address (ANYWHERE false), or in that for all, into WANTED, which has room. */
-static int select_nat(const struct fabric_nat *nat, size_t count, uint32_t host_ip, bool anywhere,
-		      struct elements *wanted, struct err *err)
+static int rules_host_select_nat(const struct fabric_nat *nat, size_t count, uint32_t host_ip, bool anywhere,
+				 struct elements *wanted, struct err *err)
 {
 	for (size_t i = 0; i < count; i++) {
 		char text[ADDR_TEXT_SIZE];
@@ -360,7 +361,7 @@ static int select_nat(const struct fabric_nat *nat, size_t count, uint32_t host_
 		wanted->items[wanted->count++] = (struct nft_element){
 			.first = anywhere ? 0 : ip,
 			.last = anywhere ? 0 : ip,
-			.proto = nft_ip_proto(nat[i].proto),
+			.proto = rules_ip_proto(nat[i].proto),
 			.port = addr_port(&nat[i].listen),
 			.to_address = host_ip,
 			.to_port = nat[i].guest_port,
@@ -369,8 +370,8 @@ static int select_nat(const struct fabric_nat *nat, size_t count, uint32_t host_
 	return 0;
 }
 
-static int publish_in(struct nft_batch *batch, const struct nft_set *map, uint32_t host_ip,
-		      const struct fabric_nat *nat, size_t count, struct err *err)
+static int rules_host_publish_in(struct nft_batch *batch, const struct nft_set *map, uint32_t host_ip,
+				 const struct fabric_nat *nat, size_t count, struct err *err)
 {
 	struct elements has = { .only_to = host_ip };
 	struct elements wanted = { 0 };
@@ -379,11 +380,11 @@ static int publish_in(struct nft_batch *batch, const struct nft_set *map, uint32
 	if (vec_reserve(&wanted, count) < 0)
 		status = err_set(err, ENOMEM, "publishing");
 	if (status == 0)
-		status = select_nat(nat, count, host_ip, map == &map_published_anywhere, &wanted, err);
+		status = rules_host_select_nat(nat, count, host_ip, map == &map_published_anywhere, &wanted, err);
 	if (status == 0)
-		status = read_map(map, &has, err);
+		status = rules_host_read_map(map, &has, err);
 	if (status == 0)
-		change_map(batch, map, &has, &wanted);
+		rules_host_change_map(batch, map, &has, &wanted);
 	vec_free(&has);
 	vec_free(&wanted);
 	return status;
@@ -396,9 +397,9 @@ int nft_host_publish(const struct config *config, unsigned slot, const struct fa
 	struct nft_batch batch;
 
 	nft_batch_begin(&batch, NFPROTO_INET);
-	int status = publish_in(&batch, &map_published, host_ip, nat, count, err);
+	int status = rules_host_publish_in(&batch, &map_published, host_ip, nat, count, err);
 	if (status == 0)
-		status = publish_in(&batch, &map_published_anywhere, host_ip, nat, count, err);
+		status = rules_host_publish_in(&batch, &map_published_anywhere, host_ip, nat, count, err);
 	if (status == 0)
 		status = nft_batch_send(&batch, -1, err);
 	nft_batch_free(&batch);

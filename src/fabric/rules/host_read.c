@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void take_counter(void *context, const char *name, uint64_t packets, uint64_t bytes)
+static void rules_host_take_counter(void *context, const char *name, uint64_t packets, uint64_t bytes)
 {
 	uint64_t *denied = context;
 	enum fabric_rule rule;
@@ -33,7 +33,7 @@ int nft_host_counts(uint64_t denied[static FABRIC_RULES], struct err *err)
 
 	do {
 		memset(denied, 0, FABRIC_RULES * sizeof(denied[0]));
-		status = nft_read_counters(-1, take_counter, denied, err);
+		status = nft_read_counters(-1, rules_host_take_counter, denied, err);
 	} while (status < 0 && err->code == EINTR);
 	return status < 0 ? err_wrap(err, "the host's table") : 0;
 }
@@ -82,10 +82,10 @@ struct host_denial_reader {
 	uint64_t now_ms, since_ms;
 };
 
-static void tell_denial(void *context, const struct nft_read_element *read)
+static void rules_host_report_denial(void *context, const struct nft_read_element *read)
 {
 	struct host_denial_reader *reader = context;
-	uint64_t age = NFT_DENIAL_KEPT_MS > read->remaining_ms ? NFT_DENIAL_KEPT_MS - read->remaining_ms : 0;
+	uint64_t age = RULES_DENIAL_KEPT_MS > read->remaining_ms ? RULES_DENIAL_KEPT_MS - read->remaining_ms : 0;
 	struct fabric_denial denial = { .destination = read->element.first, .port = read->element.port };
 
 	if (reader->now_ms - age <= reader->since_ms)
@@ -101,8 +101,8 @@ int nft_host_denials(uint64_t *since_ms, nft_host_denied *told, void *context, s
 	const struct nft_set *sets[] = { &set_denied_host_ports, &set_denied_host_protocols };
 
 	for (size_t i = 0; i < 2; i++)
-		if (nft_read_elements(-1, NFPROTO_INET, sets[i], tell_denial, &reader, err) < 0)
+		if (nft_read_elements(-1, NFPROTO_INET, sets[i], rules_host_report_denial, &reader, err) < 0)
 			return err->code == EINTR ? 0 : err_wrap(err, "denials on the host");
-	*since_ms = reader.now_ms > NFT_DENIAL_SLACK_MS ? reader.now_ms - NFT_DENIAL_SLACK_MS : 0;
+	*since_ms = reader.now_ms > RULES_DENIAL_SLACK_MS ? reader.now_ms - RULES_DENIAL_SLACK_MS : 0;
 	return 0;
 }

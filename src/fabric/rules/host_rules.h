@@ -12,8 +12,8 @@
 struct config;
 
 enum {
-	NFT_HOST_DROPS_KEPT_MS = 24 * 3600 * 1000,
-	NFT_HOST_DENIALS_MAX = 1024, /* of all sandboxes */
+	RULES_HOST_DROPS_KEPT_MS = 24 * 3600 * 1000,
+	RULES_HOST_DENIALS_MAX = 1024, /* of all sandboxes */
 };
 
 /* Adds the whole of the host's table, as CONFIG wants it; nothing is published yet. */

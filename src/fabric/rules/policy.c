@@ -38,13 +38,13 @@ static const struct cidr4 always_denied[] = {
 	NETWORK(224u, 0, 0, 0, 3),    /* multicast, reserved, broadcast */
 };
 
-uint8_t nft_ip_proto(enum proto proto)
+uint8_t rules_ip_proto(enum proto proto)
 {
 	return proto == PROTO_TCP ? IPPROTO_TCP : IPPROTO_UDP;
 }
 
-void nft_policy_add_networks(struct nft_batch *batch, const struct nft_set *set, const struct cidr4 *networks,
-			     size_t count)
+void rules_policy_add_networks(struct nft_batch *batch, const struct nft_set *set, const struct cidr4 *networks,
+			       size_t count)
 {
 	AUTO_FREE struct nft_element *elements = calloc(count + 1, sizeof(*elements));
 
@@ -60,13 +60,14 @@ void nft_policy_add_networks(struct nft_batch *batch, const struct nft_set *set,
 }
 
 /* An address and port, for both protocols. */
-static void put_service(struct nft_element elements[static 2], uint32_t ip, uint16_t port)
+static void rules_policy_put_service(struct nft_element elements[static 2], uint32_t ip, uint16_t port)
 {
 	elements[0] = (struct nft_element){ .first = ip, .last = ip, .proto = IPPROTO_TCP, .port = port };
 	elements[1] = (struct nft_element){ .first = ip, .last = ip, .proto = IPPROTO_UDP, .port = port };
 }
 
-static void add_services(struct nft_batch *batch, const struct nft_set *set, struct nft_element *elements, size_t count)
+static void rules_policy_add_services(struct nft_batch *batch, const struct nft_set *set, struct nft_element *elements,
+				      size_t count)
 {
 	/* Of a stated size, the kernel makes room for what there is and no more. */
 	struct nft_set sized = *set;
@@ -78,7 +79,7 @@ static void add_services(struct nft_batch *batch, const struct nft_set *set, str
 	nft_elements_add(batch, &sized, elements, sized.size);
 }
 
-void nft_policy_add_sets(struct nft_batch *batch, const struct config *config)
+void rules_policy_add_sets(struct nft_batch *batch, const struct config *config)
 {
 	const struct cidr4 ranges[] = { config->addresses.host_cidr, config->addresses.veth_cidr,
 					config->addresses.tap };
@@ -90,22 +91,22 @@ void nft_policy_add_sets(struct nft_batch *batch, const struct config *config)
 		batch->broken = true;
 		return;
 	}
-	nft_policy_add_networks(batch, &set_always_denied, always_denied,
-				sizeof(always_denied) / sizeof(always_denied[0]));
-	nft_policy_add_networks(batch, &set_sandbox_ranges, ranges, sizeof(ranges) / sizeof(ranges[0]));
+	rules_policy_add_networks(batch, &set_always_denied, always_denied,
+				  sizeof(always_denied) / sizeof(always_denied[0]));
+	rules_policy_add_networks(batch, &set_sandbox_ranges, ranges, sizeof(ranges) / sizeof(ranges[0]));
 	if (open->count)
-		nft_policy_add_networks(batch, &set_opened, open->items, open->count);
+		rules_policy_add_networks(batch, &set_opened, open->items, open->count);
 
 	for (size_t i = 0; i < dns->count; i++)
-		put_service(&elements[2 * i], dns->items[i].ip, DNS_PORT);
-	add_services(batch, &set_dns, elements, 2 * dns->count);
+		rules_policy_put_service(&elements[2 * i], dns->items[i].ip, DNS_PORT);
+	rules_policy_add_services(batch, &set_dns, elements, 2 * dns->count);
 	for (size_t i = 0; i < services->count; i++)
-		put_service(&elements[2 * i], ntohl(services->items[i].in.sin_addr.s_addr),
-			    addr_port(&services->items[i]));
-	add_services(batch, &set_host_services, elements, 2 * services->count);
+		rules_policy_put_service(&elements[2 * i], ntohl(services->items[i].in.sin_addr.s_addr),
+					 addr_port(&services->items[i]));
+	rules_policy_add_services(batch, &set_host_services, elements, 2 * services->count);
 }
 
-void nft_policy_add_exceptions(struct nft_batch *batch, const struct config *config, const char *chain)
+void rules_policy_add_exceptions(struct nft_batch *batch, const struct config *config, const char *chain)
 {
 	if (config->addresses.dns.count)
 		RULE(batch, chain, match_destination_in(batch, NFT_IS, &set_dns), verdict_accept(batch));
@@ -113,27 +114,27 @@ void nft_policy_add_exceptions(struct nft_batch *batch, const struct config *con
 		RULE(batch, chain, match_destination_in(batch, NFT_IS, &set_host_services), verdict_accept(batch));
 }
 
-void match_always_denied(struct nft_batch *batch, const struct config *config)
+void rules_match_always_denied(struct nft_batch *batch, const struct config *config)
 {
 	match_destination_in(batch, NFT_IS, &set_always_denied);
 	if (config->egress.open.count)
 		match_destination_in(batch, NFT_IS_NOT, &set_opened);
 }
 
-void rules_deny(struct nft_batch *batch, const char *counter, enum nft_denial why)
+void rules_deny(struct nft_batch *batch, const char *counter, enum rules_denial why)
 {
-	count_as(batch, counter);
-	set_mark(batch, why);
-	verdict_goto(batch, NFT_CHAIN_DENIED);
+	act_count(batch, counter);
+	act_mark(batch, why);
+	verdict_goto(batch, RULES_CHAIN_DENIED);
 }
 
-void nft_policy_add_answer(struct nft_batch *batch, const char *chain, const struct nft_set *limits)
+void rules_policy_add_answer(struct nft_batch *batch, const char *chain, const struct nft_set *limits)
 {
-	unsigned answers = limits ? ANSWERS_FOR_ALL : NFT_POLICY_ANSWERS;
+	unsigned answers = limits ? ANSWERS_FOR_ALL : RULES_POLICY_ANSWERS;
 
 	if (limits)
-		RULE(batch, chain, record_destination(batch, limits), verdict_drop(batch));
+		RULE(batch, chain, act_record_destination(batch, limits), verdict_drop(batch));
 	RULE(batch, chain, match_packets_over(batch, answers, answers), verdict_drop(batch));
-	RULE(batch, chain, reject_with_reset(batch));
-	RULE(batch, chain, reject_as_prohibited(batch));
+	RULE(batch, chain, act_reject_with_reset(batch));
+	RULE(batch, chain, act_reject_as_prohibited(batch));
 }

@@ -19,33 +19,33 @@ extern const struct nft_set set_dns;            /* [addresses] dns, port 53 */
 extern const struct nft_set set_host_services;  /* [egress] allow_host */
 
 /* Adds those of these five sets that have elements. */
-void nft_policy_add_sets(struct nft_batch *batch, const struct config *config);
+void rules_policy_add_sets(struct nft_batch *batch, const struct config *config);
 
 /* In an ordinary chain: what goes to DNS servers and services of the host is accepted. */
-void nft_policy_add_exceptions(struct nft_batch *batch, const struct config *config, const char *chain);
+void rules_policy_add_exceptions(struct nft_batch *batch, const struct config *config, const char *chain);
 
 /* In a rule: the destination is denied to everybody, and not opened. */
-void match_always_denied(struct nft_batch *batch, const struct config *config);
+void rules_match_always_denied(struct nft_batch *batch, const struct config *config);
 
 /* Adds SET, of intervals of addresses, with NETWORKS (which may overlap). */
-void nft_policy_add_networks(struct nft_batch *batch, const struct nft_set *set, const struct cidr4 *networks,
-			     size_t count);
+void rules_policy_add_networks(struct nft_batch *batch, const struct nft_set *set, const struct cidr4 *networks,
+			       size_t count);
 
 /* The chain of a slot's table that records denials and answers them. */
-#define NFT_CHAIN_DENIED "denied"
+#define RULES_CHAIN_DENIED "denied"
 
-/* In a rule of a slot's ordinary chain: counts as COUNTER, and goes to NFT_CHAIN_DENIED with WHY. */
-void rules_deny(struct nft_batch *batch, const char *counter, enum nft_denial why);
+/* In a rule of a slot's ordinary chain: counts as COUNTER, and goes to RULES_CHAIN_DENIED with WHY. */
+void rules_deny(struct nft_batch *batch, const char *counter, enum rules_denial why);
 
 /* Answers to what is denied: a second, for one sandbox. The rest is dropped. */
-enum { NFT_POLICY_ANSWERS = 100 };
+enum { RULES_POLICY_ANSWERS = 100 };
 
 /*
  * In an ordinary chain: what the guest is denied is answered at once, within limits. LIMITS: where the chain serves many, the set
  * that has the limit of each, so that one that knocks without end does not silence the answers to others; NULL.
  */
-void nft_policy_add_answer(struct nft_batch *batch, const char *chain, const struct nft_set *limits);
+void rules_policy_add_answer(struct nft_batch *batch, const char *chain, const struct nft_set *limits);
 
-uint8_t nft_ip_proto(enum proto proto); /* IPPROTO_* */
+uint8_t rules_ip_proto(enum proto proto); /* IPPROTO_* */
 
 #endif

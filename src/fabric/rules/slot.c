@@ -42,28 +42,28 @@ enum {
 
 const struct nft_set set_denied_ports = { .name = "denied_ports",
 					  .key = NFT_KEY_ADDRESS | NFT_KEY_PROTO | NFT_KEY_PORT | NFT_KEY_MARK,
-					  .timeout_ms = NFT_DENIAL_KEPT_MS,
+					  .timeout_ms = RULES_DENIAL_KEPT_MS,
 					  .size = DENIALS_MAX };
 const struct nft_set set_denied_protocols = { .name = "denied_protocols",
 					      .key = NFT_KEY_ADDRESS | NFT_KEY_PROTO | NFT_KEY_MARK,
-					      .timeout_ms = NFT_DENIAL_KEPT_MS,
+					      .timeout_ms = RULES_DENIAL_KEPT_MS,
 					      .size = PORTLESS_MAX };
 
 static const struct cidr4 not_unicast = { 224u << 24, 3 };
 /* Never a destination on any wire. */
 static const struct cidr4 martian[] = { { 0, 8 }, { 127u << 24, 8 } };
 
-static void add_counters(struct nft_batch *batch, const char *const *names, size_t count)
+static void rules_slot_add_counters(struct nft_batch *batch, const char *const *names, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		nft_counter_add(batch, names[i], 0, 0);
 }
 
-#define ADD_COUNTERS(batch, names) add_counters((batch), (names), sizeof(names) / sizeof((names)[0]))
+#define ADD_COUNTERS(batch, names) rules_slot_add_counters((batch), (names), sizeof(names) / sizeof((names)[0]))
 
 /* ---- netdev weft ---- */
 
-static void add_arp(struct nft_batch *batch, const struct config *config)
+static void rules_slot_add_arp(struct nft_batch *batch, const struct config *config)
 {
 	uint32_t guest = config->addresses.guest.ip, tap = config->addresses.tap.ip;
 
@@ -72,31 +72,31 @@ static void add_arp(struct nft_batch *batch, const struct config *config)
 	     config->addresses.guest_mac_learn ? match_arp_sender(batch, guest)
 					       : match_arp_from(batch, &config->addresses.guest_mac, guest),
 	     match_arp_target(batch, tap), match_packets_under(batch, ARP_SECOND, ARP_SECOND), verdict_accept(batch));
-	RULE(batch, "from_guest_arp", count_as(batch, "drop_arp"), verdict_drop(batch));
+	RULE(batch, "from_guest_arp", act_count(batch, "drop_arp"), verdict_drop(batch));
 }
 
 /* Frames that are honest so far: what is left is where they go. The forwarder's come first. */
-static void add_from_guest_honest(struct nft_batch *batch, const struct config *config)
+static void rules_slot_add_from_guest_honest(struct nft_batch *batch, const struct config *config)
 {
-	nft_chain_add(batch, NFT_CHAIN_FROM_GUEST_RATE, NULL, NULL);
+	nft_chain_add(batch, RULES_CHAIN_FROM_GUEST_RATE, NULL, NULL);
 	nft_chain_add(batch, "from_guest_passed", NULL, NULL);
-	RULE(batch, "from_guest_passed", verdict_jump(batch, NFT_CHAIN_FROM_GUEST_RATE));
-	RULE(batch, "from_guest_passed", count_as(batch, "from_guest"), verdict_accept(batch));
+	RULE(batch, "from_guest_passed", verdict_jump(batch, RULES_CHAIN_FROM_GUEST_RATE));
+	RULE(batch, "from_guest_passed", act_count(batch, "from_guest"), verdict_accept(batch));
 
 	nft_chain_add(batch, "from_guest_honest", NULL, NULL);
 	RULE(batch, "from_guest_honest", match_ip_daddr(batch, NFT_IS, config->addresses.tap.ip),
 	     verdict_goto(batch, "from_guest_passed"));
 	RULE(batch, "from_guest_honest", match_ip_daddr_in(batch, NFT_IS, &not_unicast),
-	     count_as(batch, "drop_multicast"), verdict_drop(batch));
+	     act_count(batch, "drop_multicast"), verdict_drop(batch));
 	/* The kernel would drop these by itself, and nobody would know. */
 	for (size_t i = 0; i < sizeof(martian) / sizeof(martian[0]); i++)
 		RULE(batch, "from_guest_honest", match_ip_daddr_in(batch, NFT_IS, &martian[i]),
-		     count_as(batch, "drop_martian"), verdict_drop(batch));
+		     act_count(batch, "drop_martian"), verdict_drop(batch));
 	RULE(batch, "from_guest_honest", verdict_goto(batch, "from_guest_passed"));
 }
 
 /* Most frames are honest and done with after the first rule; the others tell of the rest what is wrong with it. */
-static void add_from_guest(struct nft_batch *batch, const struct config *config)
+static void rules_slot_add_from_guest(struct nft_batch *batch, const struct config *config)
 {
 	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_NETDEV_INGRESS, NF_IP_PRI_FILTER, true, TAP };
 	const struct mac *guest_mac = config->addresses.guest_mac_learn ? NULL : &config->addresses.guest_mac;
@@ -105,27 +105,28 @@ static void add_from_guest(struct nft_batch *batch, const struct config *config)
 	RULE(batch, "from_guest", match_ether_ipv4(batch, &config->addresses.tap_mac, guest_mac),
 	     match_ip_version(batch, 4), match_ip_hdrlength(batch, 5),
 	     match_ip_saddr(batch, NFT_IS, config->addresses.guest.ip), verdict_goto(batch, "from_guest_honest"));
-	RULE(batch, "from_guest", match_ether_tag(batch, ETH_P_8021Q), count_as(batch, "drop_protocol"),
+	RULE(batch, "from_guest", match_ether_tag(batch, ETH_P_8021Q), act_count(batch, "drop_protocol"),
 	     verdict_drop(batch));
-	RULE(batch, "from_guest", match_ether_tag(batch, ETH_P_8021AD), count_as(batch, "drop_protocol"),
+	RULE(batch, "from_guest", match_ether_tag(batch, ETH_P_8021AD), act_count(batch, "drop_protocol"),
 	     verdict_drop(batch));
 	if (guest_mac)
-		RULE(batch, "from_guest", match_ether_saddr(batch, NFT_IS_NOT, guest_mac), count_as(batch, "drop_mac"),
+		RULE(batch, "from_guest", match_ether_saddr(batch, NFT_IS_NOT, guest_mac), act_count(batch, "drop_mac"),
 		     verdict_drop(batch));
 	RULE(batch, "from_guest", match_ether_type(batch, NFT_IS, ETH_P_ARP), verdict_goto(batch, "from_guest_arp"));
-	RULE(batch, "from_guest", match_ether_type(batch, NFT_IS, ETH_P_IPV6), count_as(batch, "drop_ipv6"),
+	RULE(batch, "from_guest", match_ether_type(batch, NFT_IS, ETH_P_IPV6), act_count(batch, "drop_ipv6"),
 	     verdict_drop(batch));
-	RULE(batch, "from_guest", match_ether_type(batch, NFT_IS_NOT, ETH_P_IP), count_as(batch, "drop_protocol"),
+	RULE(batch, "from_guest", match_ether_type(batch, NFT_IS_NOT, ETH_P_IP), act_count(batch, "drop_protocol"),
 	     verdict_drop(batch));
 	RULE(batch, "from_guest", match_ip_saddr(batch, NFT_IS_NOT, config->addresses.guest.ip),
-	     count_as(batch, "drop_source"), verdict_drop(batch));
+	     act_count(batch, "drop_source"), verdict_drop(batch));
 	RULE(batch, "from_guest", match_ether_daddr(batch, NFT_IS_NOT, &config->addresses.tap_mac),
-	     count_as(batch, "drop_multicast"), verdict_drop(batch));
+	     act_count(batch, "drop_multicast"), verdict_drop(batch));
 	/* No whole header, or options in it, such as a route of its own choice. */
-	RULE(batch, "from_guest", count_as(batch, "drop_malformed"), verdict_drop(batch));
+	RULE(batch, "from_guest", act_count(batch, "drop_malformed"), verdict_drop(batch));
 }
 
-static void add_netdev_table(struct nft_batch *batch, const struct config *config, const struct fabric_counts *counts)
+static void rules_slot_add_netdev_table(struct nft_batch *batch, const struct config *config,
+					const struct fabric_counts *counts)
 {
 	static const char *const counters[] = { "drop_mac",      "drop_arp",       "drop_ipv6",
 						"drop_protocol", "drop_source",    "drop_multicast",
@@ -135,57 +136,57 @@ static void add_netdev_table(struct nft_batch *batch, const struct config *confi
 	nft_table_add(batch, NLM_F_EXCL);
 	nft_counter_add(batch, "from_guest", counts->packets_from_guest, counts->bytes_from_guest);
 	ADD_COUNTERS(batch, counters);
-	add_arp(batch, config);
-	add_from_guest_honest(batch, config);
-	add_from_guest(batch, config);
+	rules_slot_add_arp(batch, config);
+	rules_slot_add_from_guest_honest(batch, config);
+	rules_slot_add_from_guest(batch, config);
 }
 
 /* ---- inet weft ---- */
 
-static void add_translation(struct nft_batch *batch, uint32_t guest, uint32_t host_ip)
+static void rules_slot_add_translation(struct nft_batch *batch, uint32_t guest, uint32_t host_ip)
 {
 	static const struct nft_hook before = { NFT_CHAIN_NAT, NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST, false, NULL };
 	static const struct nft_hook after = { NFT_CHAIN_NAT, NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC, false, NULL };
 
 	nft_chain_add(batch, "prerouting", &before, NULL);
 	RULE(batch, "prerouting", match_iifname(batch, UPWARDS), match_ip_daddr(batch, NFT_IS, host_ip),
-	     dnat_to(batch, guest));
+	     act_dnat(batch, guest));
 
 	nft_chain_add(batch, "postrouting", &after, NULL);
 	/* A chain of this type sees the first packet of a flow only. */
-	RULE(batch, "postrouting", match_ct_state(batch, NFT_CT_STATE_NEW), count_as(batch, "connections"));
+	RULE(batch, "postrouting", match_ct_state(batch, NFT_CT_STATE_NEW), act_count(batch, "connections"));
 	RULE(batch, "postrouting", match_oifname(batch, UPWARDS), match_ip_saddr(batch, NFT_IS, guest),
-	     snat_to(batch, host_ip));
+	     act_snat(batch, host_ip));
 }
 
-static void add_to_guest(struct nft_batch *batch)
+static void rules_slot_add_to_guest(struct nft_batch *batch)
 {
 	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_INET_POST_ROUTING, NF_IP_PRI_FILTER, false, NULL };
 
 	nft_chain_add(batch, "to_guest", &hook, NULL);
-	RULE(batch, "to_guest", match_oifname(batch, TAP), count_as(batch, "to_guest"));
+	RULE(batch, "to_guest", match_oifname(batch, TAP), act_count(batch, "to_guest"));
 }
 
-static void add_denied(struct nft_batch *batch)
+static void rules_slot_add_denied(struct nft_batch *batch)
 {
 	nft_set_add(batch, &set_denied_ports);
 	nft_set_add(batch, &set_denied_protocols);
 
-	nft_chain_add(batch, NFT_CHAIN_DENIED, NULL, NULL);
-	RULE(batch, NFT_CHAIN_DENIED, match_ipv4(batch, NFT_IS), match_l4proto(batch, NFT_IS, IPPROTO_TCP),
-	     record_destination(batch, &set_denied_ports));
-	RULE(batch, NFT_CHAIN_DENIED, match_ipv4(batch, NFT_IS), match_l4proto(batch, NFT_IS, IPPROTO_UDP),
-	     record_destination(batch, &set_denied_ports));
-	RULE(batch, NFT_CHAIN_DENIED, match_l4proto(batch, NFT_IS_NOT, IPPROTO_TCP),
-	     match_l4proto(batch, NFT_IS_NOT, IPPROTO_UDP), record_destination(batch, &set_denied_protocols));
-	nft_policy_add_answer(batch, NFT_CHAIN_DENIED, NULL);
+	nft_chain_add(batch, RULES_CHAIN_DENIED, NULL, NULL);
+	RULE(batch, RULES_CHAIN_DENIED, match_ipv4(batch, NFT_IS), match_l4proto(batch, NFT_IS, IPPROTO_TCP),
+	     act_record_destination(batch, &set_denied_ports));
+	RULE(batch, RULES_CHAIN_DENIED, match_ipv4(batch, NFT_IS), match_l4proto(batch, NFT_IS, IPPROTO_UDP),
+	     act_record_destination(batch, &set_denied_ports));
+	RULE(batch, RULES_CHAIN_DENIED, match_l4proto(batch, NFT_IS_NOT, IPPROTO_TCP),
+	     match_l4proto(batch, NFT_IS_NOT, IPPROTO_UDP), act_record_destination(batch, &set_denied_protocols));
+	rules_policy_add_answer(batch, RULES_CHAIN_DENIED, NULL);
 }
 
 /*
  * The forwarder's own TCP, between the TAP's two ends, is not tracked: the socket here knows which segments are its own, and
  * tracking costs each of them a tenth of its way.
  */
-static void add_untracked(struct nft_batch *batch, const struct config *config)
+static void rules_slot_add_untracked(struct nft_batch *batch, const struct config *config)
 {
 	static const struct nft_hook in = { NFT_CHAIN_FILTER, NF_INET_PRE_ROUTING, NF_IP_PRI_RAW, false, NULL };
 	static const struct nft_hook out = { NFT_CHAIN_FILTER, NF_INET_LOCAL_OUT, NF_IP_PRI_RAW, false, NULL };
@@ -198,7 +199,7 @@ static void add_untracked(struct nft_batch *batch, const struct config *config)
 	     match_l4proto(batch, NFT_IS, IPPROTO_TCP), verdict_notrack(batch));
 }
 
-static void add_input(struct nft_batch *batch, const struct config *config)
+static void rules_slot_add_input(struct nft_batch *batch, const struct config *config)
 {
 	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_INET_LOCAL_IN, NF_IP_PRI_FILTER, false, NULL };
 
@@ -214,51 +215,51 @@ static void add_input(struct nft_batch *batch, const struct config *config)
 	     verdict_accept(batch));
 	RULE(batch, "input", match_iifname(batch, TAP), match_ct_direction(batch, IP_CT_DIR_REPLY),
 	     match_ct_state(batch, NFT_CT_STATE_ESTABLISHED | NFT_CT_STATE_RELATED), verdict_accept(batch));
-	RULE(batch, "input", match_iifname(batch, TAP), rules_deny(batch, "denied_gateway", NFT_DENIAL_GATEWAY));
+	RULE(batch, "input", match_iifname(batch, TAP), rules_deny(batch, "denied_gateway", RULES_DENIAL_GATEWAY));
 }
 
-static void add_guest_egress_rules(struct nft_batch *batch, const struct config *config)
+static void rules_slot_add_guest_egress_rules(struct nft_batch *batch, const struct config *config)
 {
 	RULE(batch, "guest_egress", match_ct_state(batch, NFT_CT_STATE_NEW), match_ct_count_over(batch, FLOWS_MAX),
-	     rules_deny(batch, "denied_connections", NFT_DENIAL_CONNECTIONS));
-	nft_policy_add_exceptions(batch, config, "guest_egress");
+	     rules_deny(batch, "denied_connections", RULES_DENIAL_CONNECTIONS));
+	rules_policy_add_exceptions(batch, config, "guest_egress");
 	RULE(batch, "guest_egress", match_destination_in(batch, NFT_IS, &set_sandbox_ranges),
-	     rules_deny(batch, "denied_sandbox", NFT_DENIAL_SANDBOX));
-	RULE(batch, "guest_egress", match_always_denied(batch, config),
-	     rules_deny(batch, "denied_private", NFT_DENIAL_PRIVATE));
-	RULE(batch, "guest_egress", verdict_jump(batch, NFT_CHAIN_ALLOW));
-	RULE(batch, "guest_egress", verdict_jump(batch, NFT_CHAIN_DENY));
+	     rules_deny(batch, "denied_sandbox", RULES_DENIAL_SANDBOX));
+	RULE(batch, "guest_egress", rules_match_always_denied(batch, config),
+	     rules_deny(batch, "denied_private", RULES_DENIAL_PRIVATE));
+	RULE(batch, "guest_egress", verdict_jump(batch, RULES_CHAIN_ALLOW));
+	RULE(batch, "guest_egress", verdict_jump(batch, RULES_CHAIN_DENY));
 	RULE(batch, "guest_egress", verdict_accept(batch));
 }
 
-static void add_guest_egress(struct nft_batch *batch, const struct config *config)
+static void rules_slot_add_guest_egress(struct nft_batch *batch, const struct config *config)
 {
-	nft_chain_add(batch, NFT_CHAIN_ALLOW, NULL, NULL);
-	nft_chain_add(batch, NFT_CHAIN_DENY, NULL, NULL);
+	nft_chain_add(batch, RULES_CHAIN_ALLOW, NULL, NULL);
+	nft_chain_add(batch, RULES_CHAIN_DENY, NULL, NULL);
 	nft_chain_add(batch, "guest_egress", NULL, NULL);
-	add_guest_egress_rules(batch, config);
+	rules_slot_add_guest_egress_rules(batch, config);
 }
 
-static void add_forward(struct nft_batch *batch, uint32_t guest)
+static void rules_slot_add_forward(struct nft_batch *batch, uint32_t guest)
 {
 	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_INET_FORWARD, NF_IP_PRI_FILTER, true, NULL };
 
 	nft_chain_add(batch, "forward", &hook, NULL);
-	RULE(batch, "forward", match_tcp_syn(batch), clamp_mss(batch));
+	RULE(batch, "forward", match_tcp_syn(batch), act_clamp_mss(batch));
 	RULE(batch, "forward", match_iifname(batch, TAP), match_ct_direction(batch, IP_CT_DIR_ORIGINAL),
 	     verdict_goto(batch, "guest_egress"));
 	RULE(batch, "forward", match_ct_state(batch, NFT_CT_STATE_ESTABLISHED | NFT_CT_STATE_RELATED),
 	     verdict_accept(batch));
 	RULE(batch, "forward", match_iifname(batch, UPWARDS), match_ip_daddr(batch, NFT_IS, guest),
 	     match_ct_dnat(batch), verdict_accept(batch));
-	RULE(batch, "forward", count_as(batch, "drop_forward"), verdict_drop(batch));
+	RULE(batch, "forward", act_count(batch, "drop_forward"), verdict_drop(batch));
 }
 
-static void add_inet_table(struct nft_batch *batch, const struct config *config, const struct fabric_counts *counts,
-			   uint32_t host_ip)
+static void rules_slot_add_inet_table(struct nft_batch *batch, const struct config *config,
+				      const struct fabric_counts *counts, uint32_t host_ip)
 {
-	static const char *const counters[] = { "denied_private",     "denied_sandbox", "denied_policy",
-						NFT_COUNTER_INTERNET, "denied_gateway", "denied_connections",
+	static const char *const counters[] = { "denied_private",       "denied_sandbox", "denied_policy",
+						RULES_COUNTER_INTERNET, "denied_gateway", "denied_connections",
 						"drop_forward" };
 	uint32_t guest = config->addresses.guest.ip;
 
@@ -269,28 +270,28 @@ static void add_inet_table(struct nft_batch *batch, const struct config *config,
 	/* Those that other tables than these counted, nft_slot_repair(). */
 	nft_counter_add(batch, "drop_earlier", counts->drops, 0);
 	ADD_COUNTERS(batch, counters);
-	nft_policy_add_sets(batch, config);
-	add_denied(batch);
-	add_translation(batch, guest, host_ip);
-	add_to_guest(batch);
-	add_untracked(batch, config);
-	add_input(batch, config);
-	add_guest_egress(batch, config);
-	add_forward(batch, guest);
+	rules_policy_add_sets(batch, config);
+	rules_slot_add_denied(batch);
+	rules_slot_add_translation(batch, guest, host_ip);
+	rules_slot_add_to_guest(batch);
+	rules_slot_add_untracked(batch, config);
+	rules_slot_add_input(batch, config);
+	rules_slot_add_guest_egress(batch, config);
+	rules_slot_add_forward(batch, guest);
 }
 
 void rules_slot_add_tables(struct nft_batch *batch, const struct config *config, const struct fabric_plan *plan,
 			   const struct fabric_counts *counts, unsigned side)
 {
-	add_netdev_table(batch, config, counts);
-	add_inet_table(batch, config, counts, config_host_ip(config, plan->slot));
-	nft_slot_add_policy(batch, plan, side);
+	rules_slot_add_netdev_table(batch, config, counts);
+	rules_slot_add_inet_table(batch, config, counts, config_host_ip(config, plan->slot));
+	rules_slot_add_policy(batch, plan, side);
 }
 
 /* ---- Making and looking ---- */
 
 /* What is there already goes in the same batch. */
-static void delete_tables(struct nft_batch *batch)
+static void rules_slot_delete_tables(struct nft_batch *batch)
 {
 	static const uint8_t families[] = { NFPROTO_NETDEV, NFPROTO_INET };
 
@@ -302,29 +303,29 @@ static void delete_tables(struct nft_batch *batch)
 }
 
 /*
- * Nothing that the guest sends out passes, until open_egress(). By a rule: of a hook that is new the kernel sets the policy to drop
+ * Nothing that the guest sends out passes, until rules_slot_open_egress(). By a rule: of a hook that is new the kernel sets the policy to drop
  * as late as it fills sets.
  */
-static void close_egress(struct nft_batch *batch)
+static void rules_slot_close_egress(struct nft_batch *batch)
 {
 	batch->family = NFPROTO_INET;
 	nft_chain_flush(batch, "guest_egress");
 	RULE(batch, "guest_egress", verdict_drop(batch));
 }
 
-static int open_egress(int netns_fd, const struct config *config, struct err *err)
+static int rules_slot_open_egress(int netns_fd, const struct config *config, struct err *err)
 {
 	struct nft_batch batch;
 
 	nft_batch_begin(&batch, NFPROTO_INET);
 	nft_chain_flush(&batch, "guest_egress");
-	add_guest_egress_rules(&batch, config);
+	rules_slot_add_guest_egress_rules(&batch, config);
 	int status = nft_batch_send(&batch, netns_fd, err);
 	nft_batch_free(&batch);
 	return status;
 }
 
-static bool has_lists(const struct fabric_plan *plan)
+static bool rules_slot_has_lists(const struct fabric_plan *plan)
 {
 	return plan->egress && (plan->egress->allow_count || plan->egress->deny_count);
 }
@@ -334,41 +335,41 @@ static bool has_lists(const struct fabric_plan *plan)
  * the host's table denies too; but where a policy has lists, the tables are closed to what the guest sends out until those are filled:
  * for about 15 ms its datagrams are lost and its segments sent again, but none is misjudged.
  */
-static int make_tables(int netns_fd, const struct config *config, const struct fabric_plan *plan,
-		       const struct fabric_counts *counts, bool again, struct err *err)
+static int rules_slot_make_tables(int netns_fd, const struct config *config, const struct fabric_plan *plan,
+				  const struct fabric_counts *counts, bool again, struct err *err)
 {
 	struct nft_batch batch;
-	bool closed = again && has_lists(plan);
+	bool closed = again && rules_slot_has_lists(plan);
 
 	nft_batch_begin(&batch, NFPROTO_INET);
 	if (again)
-		delete_tables(&batch);
+		rules_slot_delete_tables(&batch);
 	rules_slot_add_tables(&batch, config, plan, counts, 0);
 	if (closed)
-		close_egress(&batch);
+		rules_slot_close_egress(&batch);
 	int status = nft_batch_send(&batch, netns_fd, err);
 	nft_batch_free(&batch);
-	return status == 0 && closed ? open_egress(netns_fd, config, err) : status;
+	return status == 0 && closed ? rules_slot_open_egress(netns_fd, config, err) : status;
 }
 
 int nft_slot_apply(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err)
 {
 	const struct fabric_counts none = { 0 };
 	/* A new slot has no table, and a batch that deletes would wait for the kernel. */
-	int status = make_tables(netns_fd, config, plan, &none, false, err);
+	int status = rules_slot_make_tables(netns_fd, config, plan, &none, false, err);
 
 	if (status < 0 && err->code == EEXIST)
-		status = make_tables(netns_fd, config, plan, &none, true, err);
+		status = rules_slot_make_tables(netns_fd, config, plan, &none, true, err);
 	return status < 0 ? err_wrap(err, "tables of slot %u", plan->slot) : 0;
 }
 
-static uint64_t larger(uint64_t a, uint64_t b)
+static uint64_t rules_larger(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
 }
 
-static int check_side(int netns_fd, const struct config *config, const struct fabric_plan *plan, unsigned side,
-		      bool *intact, struct err *err)
+static int rules_slot_check_side(int netns_fd, const struct config *config, const struct fabric_plan *plan,
+				 unsigned side, bool *intact, struct err *err)
 {
 	static const char *const filled[] = { "denied_ports", "denied_protocols", "sandbox", NULL };
 	struct nft_batch wanted;
@@ -383,20 +384,20 @@ static int check_side(int netns_fd, const struct config *config, const struct fa
 int nft_slot_check(int netns_fd, const struct config *config, const struct fabric_plan *plan, bool *intact,
 		   struct err *err)
 {
-	int status = check_side(netns_fd, config, plan, 0, intact, err);
+	int status = rules_slot_check_side(netns_fd, config, plan, 0, intact, err);
 
-	if (status == 0 && !*intact && has_lists(plan))
-		status = check_side(netns_fd, config, plan, 1, intact, err);
+	if (status == 0 && !*intact && rules_slot_has_lists(plan))
+		status = rules_slot_check_side(netns_fd, config, plan, 1, intact, err);
 	return status < 0 ? err_wrap(err, "tables of slot %u", plan->slot) : 0;
 }
 
 /* Where the policy alone differs, as after a change that a kill broke off, it is changed as ever, and nothing else. */
-static bool repair_policy(int netns_fd, const struct config *config, const struct fabric_plan *plan)
+static bool rules_slot_repair_policy(int netns_fd, const struct config *config, const struct fabric_plan *plan)
 {
 	struct err ignored;
 	bool intact = false;
 
-	return has_lists(plan) && nft_slot_update(netns_fd, plan, NULL, &ignored) == 0 &&
+	return rules_slot_has_lists(plan) && nft_slot_update(netns_fd, plan, NULL, &ignored) == 0 &&
 	       nft_slot_check(netns_fd, config, plan, &intact, &ignored) == 0 && intact;
 }
 
@@ -405,20 +406,20 @@ int nft_slot_repair(int netns_fd, const struct config *config, const struct fabr
 {
 	struct fabric_counts counts = { 0 };
 
-	if (repair_policy(netns_fd, config, plan))
+	if (rules_slot_repair_policy(netns_fd, config, plan))
 		return 0;
 	/* What is between this and the batch is not counted. */
 	if (nft_slot_counts(netns_fd, &counts, err) < 0 && err->code != ENOENT)
 		return err_wrap(err, "tables of slot %u", plan->slot);
 	if (known) {
-		counts.packets_to_guest = larger(counts.packets_to_guest, known->packets_to_guest);
-		counts.bytes_to_guest = larger(counts.bytes_to_guest, known->bytes_to_guest);
-		counts.packets_from_guest = larger(counts.packets_from_guest, known->packets_from_guest);
-		counts.bytes_from_guest = larger(counts.bytes_from_guest, known->bytes_from_guest);
-		counts.connections = larger(counts.connections, known->connections);
-		counts.drops = larger(counts.drops, known->drops);
+		counts.packets_to_guest = rules_larger(counts.packets_to_guest, known->packets_to_guest);
+		counts.bytes_to_guest = rules_larger(counts.bytes_to_guest, known->bytes_to_guest);
+		counts.packets_from_guest = rules_larger(counts.packets_from_guest, known->packets_from_guest);
+		counts.bytes_from_guest = rules_larger(counts.bytes_from_guest, known->bytes_from_guest);
+		counts.connections = rules_larger(counts.connections, known->connections);
+		counts.drops = rules_larger(counts.drops, known->drops);
 	}
-	if (make_tables(netns_fd, config, plan, &counts, true, err) < 0)
+	if (rules_slot_make_tables(netns_fd, config, plan, &counts, true, err) < 0)
 		return err_wrap(err, "tables of slot %u", plan->slot);
 	return 0;
 }
@@ -428,14 +429,14 @@ int nft_slot_claim(int netns_fd, const struct fabric_plan *plan, struct err *err
 	struct nft_batch batch;
 
 	nft_batch_begin(&batch, NFPROTO_INET);
-	nft_slot_add_policy(&batch, plan, 0);
+	rules_slot_add_policy(&batch, plan, 0);
 	int status = nft_batch_send(&batch, netns_fd, err);
 	nft_batch_free(&batch);
 	return status < 0 ? err_wrap(err, "policy of slot %u", plan->slot) : 0;
 }
 
 /* The kernel sets a comment when it makes something, and never again: an empty chain that can go and come carries the name. */
-static int comment_once(int netns_fd, const char *id, bool again, struct err *err)
+static int rules_slot_comment_once(int netns_fd, const char *id, bool again, struct err *err)
 {
 	struct nft_batch batch;
 
@@ -450,9 +451,9 @@ static int comment_once(int netns_fd, const char *id, bool again, struct err *er
 
 int nft_slot_comment(int netns_fd, const char *id, struct err *err)
 {
-	int status = comment_once(netns_fd, id, false, err);
+	int status = rules_slot_comment_once(netns_fd, id, false, err);
 
 	if (status < 0 && err->code == EEXIST)
-		status = comment_once(netns_fd, id, true, err);
+		status = rules_slot_comment_once(netns_fd, id, true, err);
 	return status < 0 ? err_wrap(err, "comment") : 0;
 }

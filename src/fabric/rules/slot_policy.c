@@ -36,17 +36,17 @@ static const uint64_t rate_max = 8000000000u; /* bytes a second: beyond, the ker
 #define PROTO NFT_KEY_PROTO
 #define PORT  (NFT_KEY_PROTO | NFT_KEY_PORT)
 
-const struct nft_set set_policy_allow[NFT_POLICY_SIDES][NFT_POLICY_SETS] = {
+const struct nft_set set_policy_allow[RULES_POLICY_SIDES][RULES_POLICY_SETS] = {
 	{ LIST("policy_allow", 0), LIST("policy_allow_proto", PROTO), LIST("policy_allow_port", PORT) },
 	{ LIST("policy_allow2", 0), LIST("policy_allow2_proto", PROTO), LIST("policy_allow2_port", PORT) },
 };
-const struct nft_set set_policy_deny[NFT_POLICY_SIDES][NFT_POLICY_SETS] = {
+const struct nft_set set_policy_deny[RULES_POLICY_SIDES][RULES_POLICY_SETS] = {
 	{ LIST("policy_deny", 0), LIST("policy_deny_proto", PROTO), LIST("policy_deny_port", PORT) },
 	{ LIST("policy_deny2", 0), LIST("policy_deny2_proto", PROTO), LIST("policy_deny2_port", PORT) },
 };
 
 /* Which of the three sets RULE belongs to. */
-static size_t kind_of(const struct egress_rule *rule)
+static size_t rules_slot_policy_kind_of(const struct egress_rule *rule)
 {
 	if (rule->any_proto)
 		return 0;
@@ -54,7 +54,8 @@ static size_t kind_of(const struct egress_rule *rule)
 }
 
 /* The elements of all RULES of KIND, into ELEMENTS unless that is NULL. Returns how many. */
-static size_t collect(const struct egress_rule *rules, size_t count, size_t kind, struct nft_element *elements)
+static size_t rules_slot_policy_collect(const struct egress_rule *rules, size_t count, size_t kind,
+					struct nft_element *elements)
 {
 	size_t found = 0;
 
@@ -62,13 +63,13 @@ static size_t collect(const struct egress_rule *rules, size_t count, size_t kind
 		const struct egress_rule *rule = &rules[i];
 		size_t copies = kind == 2 ? rule->port_count : 1;
 
-		if (kind_of(rule) != kind)
+		if (rules_slot_policy_kind_of(rule) != kind)
 			continue;
 		for (size_t port = 0; elements && port < copies; port++)
 			elements[found + port] = (struct nft_element){
 				.first = cidr4_first(&rule->cidr),
 				.last = cidr4_last(&rule->cidr),
-				.proto = kind ? nft_ip_proto(rule->proto) : 0,
+				.proto = kind ? rules_ip_proto(rule->proto) : 0,
 				.port = kind == 2 ? rule->ports[port] : 0,
 			};
 		found += copies;
@@ -76,16 +77,16 @@ static size_t collect(const struct egress_rule *rules, size_t count, size_t kind
 	return found;
 }
 
-static bool has_kind(const struct egress_rule *rules, size_t count, size_t kind)
+static bool rules_slot_policy_has_kind(const struct egress_rule *rules, size_t count, size_t kind)
 {
-	return collect(rules, count, kind, NULL) > 0;
+	return rules_slot_policy_collect(rules, count, kind, NULL) > 0;
 }
 
 /* Adds the SET of KIND with what RULES have of it, if anything. */
-static void add_set(struct nft_batch *batch, const struct nft_set *set, const struct egress_rule *rules, size_t count,
-		    size_t kind)
+static void rules_slot_policy_add_set(struct nft_batch *batch, const struct nft_set *set,
+				      const struct egress_rule *rules, size_t count, size_t kind)
 {
-	size_t found = collect(rules, count, kind, NULL);
+	size_t found = rules_slot_policy_collect(rules, count, kind, NULL);
 	AUTO_FREE struct nft_element *elements = NULL;
 
 	if (!found)
@@ -95,77 +96,79 @@ static void add_set(struct nft_batch *batch, const struct nft_set *set, const st
 		batch->broken = true;
 		return;
 	}
-	collect(rules, count, kind, elements);
+	rules_slot_policy_collect(rules, count, kind, elements);
 	nft_set_add(batch, set);
 	nft_elements_add(batch, set, elements, nft_elements_merge(elements, found));
 }
 
-static void add_sets(struct nft_batch *batch, const struct egress *egress, unsigned side)
+static void rules_slot_policy_add_sets(struct nft_batch *batch, const struct egress *egress, unsigned side)
 {
-	for (size_t kind = 0; kind < NFT_POLICY_SETS; kind++) {
-		add_set(batch, &set_policy_allow[side][kind], egress->allow, egress->allow_count, kind);
-		add_set(batch, &set_policy_deny[side][kind], egress->deny, egress->deny_count, kind);
+	for (size_t kind = 0; kind < RULES_POLICY_SETS; kind++) {
+		rules_slot_policy_add_set(batch, &set_policy_allow[side][kind], egress->allow, egress->allow_count,
+					  kind);
+		rules_slot_policy_add_set(batch, &set_policy_deny[side][kind], egress->deny, egress->deny_count, kind);
 	}
 }
 
-static void add_rules(struct nft_batch *batch, const struct egress *egress, unsigned side)
+static void rules_slot_policy_add_rules(struct nft_batch *batch, const struct egress *egress, unsigned side)
 {
-	for (size_t kind = 0; kind < NFT_POLICY_SETS; kind++)
-		if (has_kind(egress->allow, egress->allow_count, kind))
-			RULE(batch, NFT_CHAIN_ALLOW, match_destination_in(batch, NFT_IS, &set_policy_allow[side][kind]),
-			     verdict_accept(batch));
-	for (size_t kind = 0; kind < NFT_POLICY_SETS; kind++)
-		if (has_kind(egress->deny, egress->deny_count, kind))
-			RULE(batch, NFT_CHAIN_DENY, match_destination_in(batch, NFT_IS, &set_policy_deny[side][kind]),
-			     rules_deny(batch, "denied_policy", NFT_DENIAL_POLICY));
+	for (size_t kind = 0; kind < RULES_POLICY_SETS; kind++)
+		if (rules_slot_policy_has_kind(egress->allow, egress->allow_count, kind))
+			RULE(batch, RULES_CHAIN_ALLOW,
+			     match_destination_in(batch, NFT_IS, &set_policy_allow[side][kind]), verdict_accept(batch));
+	for (size_t kind = 0; kind < RULES_POLICY_SETS; kind++)
+		if (rules_slot_policy_has_kind(egress->deny, egress->deny_count, kind))
+			RULE(batch, RULES_CHAIN_DENY, match_destination_in(batch, NFT_IS, &set_policy_deny[side][kind]),
+			     rules_deny(batch, "denied_policy", RULES_DENIAL_POLICY));
 	if (!egress->internet)
-		RULE(batch, NFT_CHAIN_DENY, rules_deny(batch, NFT_COUNTER_INTERNET, NFT_DENIAL_INTERNET));
+		RULE(batch, RULES_CHAIN_DENY, rules_deny(batch, RULES_COUNTER_INTERNET, RULES_DENIAL_INTERNET));
 }
 
 /* The other direction is the TAP's queue to limit. */
-static void add_rate(struct nft_batch *batch, const struct rate *rate)
+static void rules_slot_policy_add_rate(struct nft_batch *batch, const struct rate *rate)
 {
 	uint64_t burst = rate->burst < BURST_MIN ? BURST_MIN : rate->burst;
 
 	if (!rate->rate)
 		return;
 	batch->family = NFPROTO_NETDEV;
-	RULE(batch, NFT_CHAIN_FROM_GUEST_RATE,
+	RULE(batch, RULES_CHAIN_FROM_GUEST_RATE,
 	     match_bytes_over(batch, rate->rate < rate_max ? rate->rate : rate_max,
 			      burst < UINT32_MAX ? (uint32_t)burst : UINT32_MAX),
-	     count_as(batch, "drop_rate"), verdict_drop(batch));
+	     act_count(batch, "drop_rate"), verdict_drop(batch));
 }
 
-static const struct rate *rate_of(const struct fabric_plan *plan)
+static const struct rate *rules_slot_policy_rate_of(const struct fabric_plan *plan)
 {
 	static const struct rate unlimited;
 
 	return plan->bandwidth ? &plan->bandwidth->from_guest : &unlimited;
 }
 
-void nft_slot_add_policy(struct nft_batch *batch, const struct fabric_plan *plan, unsigned side)
+void rules_slot_add_policy(struct nft_batch *batch, const struct fabric_plan *plan, unsigned side)
 {
 	batch->family = NFPROTO_INET;
 	if (plan->egress) {
-		add_sets(batch, plan->egress, side);
-		add_rules(batch, plan->egress, side);
+		rules_slot_policy_add_sets(batch, plan->egress, side);
+		rules_slot_policy_add_rules(batch, plan->egress, side);
 	}
-	add_rate(batch, rate_of(plan));
+	rules_slot_policy_add_rate(batch, rules_slot_policy_rate_of(plan));
 }
 
 /* ---- Replacing ---- */
 
 /* Which sets the slot has, by side: those of allow before those of deny. */
 struct present {
-	bool sets[NFT_POLICY_SIDES][2 * NFT_POLICY_SETS];
+	bool sets[RULES_POLICY_SIDES][2 * RULES_POLICY_SETS];
 };
 
-static const char *set_name(unsigned side, size_t i)
+static const char *rules_slot_policy_set_name(unsigned side, size_t i)
 {
-	return i < NFT_POLICY_SETS ? set_policy_allow[side][i].name : set_policy_deny[side][i - NFT_POLICY_SETS].name;
+	return i < RULES_POLICY_SETS ? set_policy_allow[side][i].name
+				     : set_policy_deny[side][i - RULES_POLICY_SETS].name;
 }
 
-static int note_set(const struct nlmsghdr *message, void *data)
+static int rules_slot_policy_note_set(const struct nlmsghdr *message, void *data)
 {
 	struct present *present = data;
 	const struct nlattr *attr;
@@ -176,14 +179,14 @@ static int note_set(const struct nlmsghdr *message, void *data)
 		if (mnl_attr_get_type(attr) == NFTA_SET_NAME)
 			name = mnl_attr_get_str(attr);
 	}
-	for (unsigned side = 0; side < NFT_POLICY_SIDES; side++)
-		for (size_t i = 0; i < 2 * NFT_POLICY_SETS; i++)
-			present->sets[side][i] |= strcmp(name, set_name(side, i)) == 0;
+	for (unsigned side = 0; side < RULES_POLICY_SIDES; side++)
+		for (size_t i = 0; i < 2 * RULES_POLICY_SETS; i++)
+			present->sets[side][i] |= strcmp(name, rules_slot_policy_set_name(side, i)) == 0;
 	return MNL_CB_OK;
 }
 
 /* A dump that somebody changes under us is asked for again, but not without end. */
-static int find_sets(int netns_fd, struct present *present, struct err *err)
+static int rules_slot_policy_find_sets(int netns_fd, struct present *present, struct err *err)
 {
 	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
 
@@ -194,7 +197,7 @@ static int find_sets(int netns_fd, struct present *present, struct err *err)
 		*present = (struct present){ 0 };
 		struct nlmsghdr *request = nft_request(buffer, NFT_MSG_GETSET, NFPROTO_INET, NLM_F_DUMP);
 		mnl_attr_put_strz(request, NFTA_SET_TABLE, NFT_TABLE_NAME);
-		if (nft_ask(fd, request, note_set, present, err) == 0)
+		if (nft_ask(fd, request, rules_slot_policy_note_set, present, err) == 0)
 			return 0;
 		if (err->code != EINTR)
 			break;
@@ -202,56 +205,56 @@ static int find_sets(int netns_fd, struct present *present, struct err *err)
 	return err_wrap(err, "sets of table %s", NFT_TABLE_NAME);
 }
 
-static bool has_side(const struct present *present, unsigned side)
+static bool rules_slot_policy_has_side(const struct present *present, unsigned side)
 {
-	for (size_t i = 0; i < 2 * NFT_POLICY_SETS; i++)
+	for (size_t i = 0; i < 2 * RULES_POLICY_SETS; i++)
 		if (present->sets[side][i])
 			return true;
 	return false;
 }
 
-static void delete_side(struct nft_batch *batch, const struct present *present, unsigned side)
+static void rules_slot_policy_delete_side(struct nft_batch *batch, const struct present *present, unsigned side)
 {
-	for (size_t i = 0; i < 2 * NFT_POLICY_SETS; i++)
+	for (size_t i = 0; i < 2 * RULES_POLICY_SETS; i++)
 		if (present->sets[side][i])
-			nft_set_delete(batch, set_name(side, i));
+			nft_set_delete(batch, rules_slot_policy_set_name(side, i));
 }
 
 /* Takes the sets of SIDE away, which the kernel refuses (EBUSY) while rules use them. */
-static int clear_side(int netns_fd, const struct present *present, unsigned side, struct err *err)
+static int rules_slot_policy_clear_side(int netns_fd, const struct present *present, unsigned side, struct err *err)
 {
 	struct nft_batch batch;
 
 	nft_batch_begin(&batch, NFPROTO_INET);
-	delete_side(&batch, present, side);
+	rules_slot_policy_delete_side(&batch, present, side);
 	int status = nft_batch_send(&batch, netns_fd, err);
 	nft_batch_free(&batch);
 	return status;
 }
 
 /* Which side no rule uses, into *SIDE; it has no sets then. Both have some where a change was broken off between its batches. */
-static int find_free_side(int netns_fd, struct present *present, unsigned *side, struct err *err)
+static int rules_slot_policy_find_free_side(int netns_fd, struct present *present, unsigned *side, struct err *err)
 {
-	if (find_sets(netns_fd, present, err) < 0)
+	if (rules_slot_policy_find_sets(netns_fd, present, err) < 0)
 		return -1;
-	*side = has_side(present, 0) ? 1 : 0;
-	if (!has_side(present, *side))
+	*side = rules_slot_policy_has_side(present, 0) ? 1 : 0;
+	if (!rules_slot_policy_has_side(present, *side))
 		return 0;
-	int status = clear_side(netns_fd, present, *side, err);
+	int status = rules_slot_policy_clear_side(netns_fd, present, *side, err);
 	if (status < 0 && err->code == EBUSY) {
 		*side = 1 - *side;
-		status = clear_side(netns_fd, present, *side, err);
+		status = rules_slot_policy_clear_side(netns_fd, present, *side, err);
 	}
 	return status;
 }
 
-static int fill_side(int netns_fd, const struct egress *egress, unsigned side, struct err *err)
+static int rules_slot_policy_fill_side(int netns_fd, const struct egress *egress, unsigned side, struct err *err)
 {
 	struct nft_batch batch;
 	int status = 0;
 
 	nft_batch_begin(&batch, NFPROTO_INET);
-	add_sets(&batch, egress, side);
+	rules_slot_policy_add_sets(&batch, egress, side);
 	if (batch.messages || batch.broken)
 		status = nft_batch_send(&batch, netns_fd, err);
 	nft_batch_free(&batch);
@@ -259,47 +262,51 @@ static int fill_side(int netns_fd, const struct egress *egress, unsigned side, s
 }
 
 /* Makes the rules those of PLAN, with the sets of SIDE, and takes away those of the other. FORMER: see nft_slot_update(). */
-static int turn_to(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former,
-		   const struct present *present, unsigned side, struct err *err)
+static int rules_slot_policy_turn_to(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former,
+				     const struct present *present, unsigned side, struct err *err)
 {
 	struct nft_batch batch;
 
 	nft_batch_begin(&batch, NFPROTO_INET);
-	nft_chain_flush(&batch, NFT_CHAIN_ALLOW);
-	nft_chain_flush(&batch, NFT_CHAIN_DENY);
+	nft_chain_flush(&batch, RULES_CHAIN_ALLOW);
+	nft_chain_flush(&batch, RULES_CHAIN_DENY);
 	if (plan->egress)
-		add_rules(&batch, plan->egress, side);
-	delete_side(&batch, present, 1 - side);
+		rules_slot_policy_add_rules(&batch, plan->egress, side);
+	rules_slot_policy_delete_side(&batch, present, 1 - side);
 	/* A new rule has a full bucket: who changes a policy time and again would lift the limit. */
-	if (!former || !plan_same_rate(rate_of(plan), rate_of(former))) {
+	if (!former || !plan_same_rate(rules_slot_policy_rate_of(plan), rules_slot_policy_rate_of(former))) {
 		batch.family = NFPROTO_NETDEV;
-		nft_chain_flush(&batch, NFT_CHAIN_FROM_GUEST_RATE);
-		add_rate(&batch, rate_of(plan));
+		nft_chain_flush(&batch, RULES_CHAIN_FROM_GUEST_RATE);
+		rules_slot_policy_add_rate(&batch, rules_slot_policy_rate_of(plan));
 	}
 	int status = nft_batch_send(&batch, netns_fd, err);
 	nft_batch_free(&batch);
 	return status;
 }
 
-static int replace(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former, struct err *err)
+static int rules_slot_policy_replace(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former,
+				     struct err *err)
 {
 	struct present present;
 	struct err ignored;
 	unsigned side;
 
-	if (find_free_side(netns_fd, &present, &side, err) < 0)
+	if (rules_slot_policy_find_free_side(netns_fd, &present, &side, err) < 0)
 		return -1;
-	if (plan->egress && fill_side(netns_fd, plan->egress, side, err) < 0)
+	if (plan->egress && rules_slot_policy_fill_side(netns_fd, plan->egress, side, err) < 0)
 		return -1;
-	if (turn_to(netns_fd, plan, former, &present, side, err) == 0)
+	if (rules_slot_policy_turn_to(netns_fd, plan, former, &present, side, err) == 0)
 		return 0;
 	/* What stays behind if this fails too, the next change or repair finds. */
-	if (find_sets(netns_fd, &present, &ignored) == 0 && has_side(&present, side))
-		clear_side(netns_fd, &present, side, &ignored);
+	if (rules_slot_policy_find_sets(netns_fd, &present, &ignored) == 0 &&
+	    rules_slot_policy_has_side(&present, side))
+		rules_slot_policy_clear_side(netns_fd, &present, side, &ignored);
 	return -1;
 }
 
 int nft_slot_update(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former, struct err *err)
 {
-	return replace(netns_fd, plan, former, err) < 0 ? err_wrap(err, "policy of slot %u", plan->slot) : 0;
+	return rules_slot_policy_replace(netns_fd, plan, former, err) < 0
+		   ? err_wrap(err, "policy of slot %u", plan->slot)
+		   : 0;
 }

@@ -27,12 +27,12 @@ struct slot_counter_reader {
 	bool found;
 };
 
-static bool begins_with(const char *text, const char *start)
+static bool rules_begins_with(const char *text, const char *start)
 {
 	return strncmp(text, start, strlen(start)) == 0;
 }
 
-static void take_counter(void *context, const char *name, uint64_t packets, uint64_t bytes)
+static void rules_slot_take_counter(void *context, const char *name, uint64_t packets, uint64_t bytes)
 {
 	struct slot_counter_reader *reader = context;
 	struct fabric_counts *counts = &reader->counts;
@@ -47,7 +47,7 @@ static void take_counter(void *context, const char *name, uint64_t packets, uint
 		counts->packets_from_guest = packets;
 	} else if (strcmp(name, "connections") == 0) {
 		counts->connections = packets;
-	} else if (begins_with(name, "drop_") || begins_with(name, "denied_")) {
+	} else if (rules_begins_with(name, "drop_") || rules_begins_with(name, "denied_")) {
 		counts->drops += packets;
 		if (rules_of_counter(name, &rule))
 			counts->denied[rule] += packets;
@@ -61,7 +61,7 @@ int nft_slot_counts(int netns_fd, struct fabric_counts *counts, struct err *err)
 
 	do {
 		reader = (struct slot_counter_reader){ .counts.slot = counts->slot };
-		status = nft_read_counters(netns_fd, take_counter, &reader, err);
+		status = nft_read_counters(netns_fd, rules_slot_take_counter, &reader, err);
 	} while (status < 0 && err->code == EINTR);
 	if (status < 0)
 		return -1;
@@ -73,7 +73,7 @@ int nft_slot_counts(int netns_fd, struct fabric_counts *counts, struct err *err)
 
 /* ---- Generation ---- */
 
-static int read_generation(const struct nlmsghdr *message, void *data)
+static int rules_take_generation(const struct nlmsghdr *message, void *data)
 {
 	const struct nlattr *attr;
 	uint32_t *generation = data;
@@ -94,7 +94,7 @@ int nft_generation(int netns_fd, uint32_t *generation, struct err *err)
 	if (fd < 0)
 		return -1;
 	*generation = 0;
-	if (nft_ask(fd, nft_request(buffer, NFT_MSG_GETGEN, AF_UNSPEC, 0), read_generation, generation, err) < 0)
+	if (nft_ask(fd, nft_request(buffer, NFT_MSG_GETGEN, AF_UNSPEC, 0), rules_take_generation, generation, err) < 0)
 		return err_wrap(err, "generation of the ruleset");
 	return 0;
 }
@@ -107,10 +107,10 @@ struct slot_denial_reader {
 	uint64_t now_ms, since_ms;
 };
 
-static void tell_denial(void *context, const struct nft_read_element *read)
+static void rules_slot_report_denial(void *context, const struct nft_read_element *read)
 {
 	struct slot_denial_reader *reader = context;
-	uint64_t age = NFT_DENIAL_KEPT_MS > read->remaining_ms ? NFT_DENIAL_KEPT_MS - read->remaining_ms : 0;
+	uint64_t age = RULES_DENIAL_KEPT_MS > read->remaining_ms ? RULES_DENIAL_KEPT_MS - read->remaining_ms : 0;
 	struct fabric_denial denial = { .destination = read->element.first, .port = read->element.port };
 
 	if (reader->now_ms - age <= reader->since_ms)
@@ -128,9 +128,9 @@ int nft_slot_denials(int netns_fd, uint64_t *since_ms, void (*told)(void *contex
 
 	/* Rules that add to a set do not interrupt its dump: only somebody's batch does, and then the next reading has it all. */
 	for (size_t i = 0; i < 2; i++)
-		if (nft_read_elements(netns_fd, NFPROTO_INET, sets[i], tell_denial, &reader, err) < 0)
+		if (nft_read_elements(netns_fd, NFPROTO_INET, sets[i], rules_slot_report_denial, &reader, err) < 0)
 			return err->code == EINTR ? 0 : err_wrap(err, "denials");
-	*since_ms = reader.now_ms > NFT_DENIAL_SLACK_MS ? reader.now_ms - NFT_DENIAL_SLACK_MS : 0;
+	*since_ms = reader.now_ms > RULES_DENIAL_SLACK_MS ? reader.now_ms - RULES_DENIAL_SLACK_MS : 0;
 	return 0;
 }
 
@@ -144,14 +144,15 @@ struct reach_question {
 	bool failed;
 };
 
-static void answer(struct reach_question *question, bool allowed, const char *rule)
+static void rules_reach_answer(struct reach_question *question, bool allowed, const char *rule)
 {
 	question->reach->allowed = allowed;
 	snprintf(question->reach->rule, sizeof(question->reach->rule), "%s", rule);
 }
 
 /* Writes "SET FIRST-LAST", or "SET FIRST" where there is no more to say. */
-static void name_element(struct fabric_reach *reach, const struct nft_set *set, const struct nft_range *range)
+static void rules_reach_name_element(struct fabric_reach *reach, const struct nft_set *set,
+				     const struct nft_range *range)
 {
 	char first[IPV4_TEXT_SIZE], last[IPV4_TEXT_SIZE];
 
@@ -163,7 +164,7 @@ static void name_element(struct fabric_reach *reach, const struct nft_set *set, 
 }
 
 /* Whether SET has what is asked for; then it is named in the answer. */
-static bool is_in(struct reach_question *question, const struct nft_set *set)
+static bool rules_reach_is_in(struct reach_question *question, const struct nft_set *set)
 {
 	struct nft_range range;
 
@@ -174,24 +175,25 @@ static bool is_in(struct reach_question *question, const struct nft_set *set)
 		question->failed = true;
 	if (found <= 0)
 		return false;
-	name_element(question->reach, set, &range);
+	rules_reach_name_element(question->reach, set, &range);
 	return true;
 }
 
 /* The lists of a policy are on one of their sides: of the other there is no set. */
-static bool is_in_list(struct reach_question *question, const struct nft_set sets[NFT_POLICY_SIDES][NFT_POLICY_SETS])
+static bool rules_reach_is_in_list(struct reach_question *question,
+				   const struct nft_set sets[RULES_POLICY_SIDES][RULES_POLICY_SETS])
 {
-	for (unsigned side = 0; side < NFT_POLICY_SIDES; side++)
-		for (size_t i = 0; i < NFT_POLICY_SETS; i++)
-			if (is_in(question, &sets[side][i]))
+	for (unsigned side = 0; side < RULES_POLICY_SIDES; side++)
+		for (size_t i = 0; i < RULES_POLICY_SETS; i++)
+			if (rules_reach_is_in(question, &sets[side][i]))
 				return true;
 	return false;
 }
 
-static int find_counter(const struct nlmsghdr *message, void *data)
+static int rules_reach_find_counter(const struct nlmsghdr *message, void *data)
 {
 	bool *found = data;
-	const char *name = NFT_COUNTER_INTERNET;
+	const char *name = RULES_COUNTER_INTERNET;
 	const char *at = (const char *)message;
 
 	/* The rule is known by the counter that it names, and nothing else in the chain has those letters. */
@@ -200,7 +202,7 @@ static int find_counter(const struct nlmsghdr *message, void *data)
 }
 
 /* Whether the chain of denials ends with the rule that denies all the rest. */
-static bool is_without_internet(struct reach_question *question)
+static bool rules_reach_is_without_internet(struct reach_question *question)
 {
 	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
 	bool found = false;
@@ -208,9 +210,9 @@ static bool is_without_internet(struct reach_question *question)
 	for (unsigned i = 0; i < NFT_ATTEMPTS && !question->failed; i++) {
 		struct nlmsghdr *request = nft_request(buffer, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP);
 		mnl_attr_put_strz(request, NFTA_RULE_TABLE, NFT_TABLE_NAME);
-		mnl_attr_put_strz(request, NFTA_RULE_CHAIN, NFT_CHAIN_DENY);
+		mnl_attr_put_strz(request, NFTA_RULE_CHAIN, RULES_CHAIN_DENY);
 		found = false;
-		if (nft_ask(question->fd, request, find_counter, &found, question->err) == 0)
+		if (nft_ask(question->fd, request, rules_reach_find_counter, &found, question->err) == 0)
 			return found;
 		question->failed = question->err->code != EINTR;
 	}
@@ -219,41 +221,42 @@ static bool is_without_internet(struct reach_question *question)
 }
 
 /* The rules of chain guest_egress, in their order. */
-static void judge(struct reach_question *question)
+static void rules_reach_judge(struct reach_question *question)
 {
 	bool opened = false;
 
-	if (is_in(question, &set_dns))
-		answer(question, true, "dns");
-	else if (is_in(question, &set_host_services))
-		answer(question, true, "allow_host");
-	else if (is_in(question, &set_sandbox_ranges))
-		answer(question, false, "sandbox");
-	else if (is_in(question, &set_always_denied) && !(opened = is_in(question, &set_opened)))
-		answer(question, false, "private");
-	else if (is_in_list(question, set_policy_allow))
-		answer(question, true, "allow");
-	else if (is_in_list(question, set_policy_deny))
-		answer(question, false, "deny");
-	else if (is_without_internet(question)) {
+	if (rules_reach_is_in(question, &set_dns))
+		rules_reach_answer(question, true, "dns");
+	else if (rules_reach_is_in(question, &set_host_services))
+		rules_reach_answer(question, true, "allow_host");
+	else if (rules_reach_is_in(question, &set_sandbox_ranges))
+		rules_reach_answer(question, false, "sandbox");
+	else if (rules_reach_is_in(question, &set_always_denied) &&
+		 !(opened = rules_reach_is_in(question, &set_opened)))
+		rules_reach_answer(question, false, "private");
+	else if (rules_reach_is_in_list(question, set_policy_allow))
+		rules_reach_answer(question, true, "allow");
+	else if (rules_reach_is_in_list(question, set_policy_deny))
+		rules_reach_answer(question, false, "deny");
+	else if (rules_reach_is_without_internet(question)) {
 		question->reach->set[0] = '\0';
-		answer(question, false, "internet");
+		rules_reach_answer(question, false, "internet");
 	} else
-		answer(question, true, opened ? "open" : "internet");
+		rules_reach_answer(question, true, opened ? "open" : "internet");
 }
 
 int nft_slot_reach(int netns_fd, const struct config *config, uint32_t destination, enum proto proto, uint16_t port,
 		   struct fabric_reach *reach, struct err *err)
 {
 	struct reach_question question = {
-		.element = { .first = destination, .last = destination, .proto = nft_ip_proto(proto), .port = port },
+		.element = { .first = destination, .last = destination, .proto = rules_ip_proto(proto), .port = port },
 		.reach = reach,
 		.err = err,
 	};
 
 	*reach = (struct fabric_reach){ 0 };
 	if (destination == config->addresses.tap.ip) {
-		answer(&question, false, "gateway");
+		rules_reach_answer(&question, false, "gateway");
 		return 0;
 	}
 	AUTO_FD int fd = nft_socket(netns_fd, err);
@@ -262,6 +265,6 @@ int nft_slot_reach(int netns_fd, const struct config *config, uint32_t destinati
 	question.fd = fd;
 	if (!nft_read_has_table(fd, NFPROTO_INET, err))
 		return err_wrap(err, "table %s", NFT_TABLE_NAME);
-	judge(&question);
+	rules_reach_judge(&question);
 	return question.failed ? err_wrap(err, "reach") : 0;
 }

@@ -18,20 +18,20 @@ extern const struct nft_set set_denied_ports, set_denied_protocols; /* what was 
  * Lists of a policy: networks with all protocols, one protocol, or one protocol and port. Each has two names, its sides: the
  * rules use the sets of one, and a change of policy fills those of the other before they do.
  */
-enum { NFT_POLICY_SETS = 3, NFT_POLICY_SIDES = 2 };
-extern const struct nft_set set_policy_allow[NFT_POLICY_SIDES][NFT_POLICY_SETS];
-extern const struct nft_set set_policy_deny[NFT_POLICY_SIDES][NFT_POLICY_SETS];
+enum { RULES_POLICY_SETS = 3, RULES_POLICY_SIDES = 2 };
+extern const struct nft_set set_policy_allow[RULES_POLICY_SIDES][RULES_POLICY_SETS];
+extern const struct nft_set set_policy_deny[RULES_POLICY_SIDES][RULES_POLICY_SETS];
 
 /* Chains that hold nothing but policy, and start empty. */
-#define NFT_CHAIN_ALLOW           "guest_allow"
-#define NFT_CHAIN_DENY            "guest_deny"
-#define NFT_CHAIN_FROM_GUEST_RATE "from_guest_rate" /* netdev */
+#define RULES_CHAIN_ALLOW           "guest_allow"
+#define RULES_CHAIN_DENY            "guest_deny"
+#define RULES_CHAIN_FROM_GUEST_RATE "from_guest_rate" /* netdev */
 
 /* Adds both tables of PLAN's slot, whose counters begin at COUNTS, with the policy's lists on SIDE. */
 void rules_slot_add_tables(struct nft_batch *batch, const struct config *config, const struct fabric_plan *plan,
 			   const struct fabric_counts *counts, unsigned side);
 
 /* Adds PLAN's policy and limits to tables that have none, with its lists on SIDE. */
-void nft_slot_add_policy(struct nft_batch *batch, const struct fabric_plan *plan, unsigned side);
+void rules_slot_add_policy(struct nft_batch *batch, const struct fabric_plan *plan, unsigned side);
 
 #endif
