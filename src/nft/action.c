@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a rule does with the packets that it matches.
+ * The actions of a rule on the packets that it matches.
  */
 #include "nft/expr.h"
 #include "nft/part.h"
@@ -29,7 +29,7 @@ void act_mark(struct nft_batch *batch, uint32_t mark)
 	nft_part_end(batch, part);
 }
 
-/* What each element of SET does with the packets that renew it. */
+/* The action of each element of SET on the packets that renew it. */
 static void act_put_element_expression(struct nft_batch *batch, const struct nft_set *set)
 {
 	struct nlattr *nest, *data;
@@ -52,7 +52,7 @@ void act_record_destination(struct nft_batch *batch, const struct nft_set *set)
 	nft_load_key(batch, set->key, NFT_IP_DESTINATION);
 	struct nft_part part = nft_part_begin(batch, "dynset");
 	mnl_attr_put_strz(batch->open, NFTA_DYNSET_SET_NAME, set->name);
-	/* A count begins again when its element is gone: so each packet renews it. */
+	/* A count starts again once its element is gone, so each packet renews the element. */
 	nft_part_u32(batch, NFTA_DYNSET_OP, renews ? NFT_DYNSET_OP_UPDATE : NFT_DYNSET_OP_ADD);
 	nft_part_u32(batch, NFTA_DYNSET_SREG_KEY, NFT_REG_1);
 	nft_part_u64(batch, NFTA_DYNSET_TIMEOUT, 0); /* the set's own */
@@ -93,7 +93,7 @@ static void act_translate(struct nft_batch *batch, enum nft_nat_types type, bool
 
 	nft_part_u32(batch, NFTA_NAT_TYPE, type);
 	nft_part_u32(batch, NFTA_NAT_FAMILY, NFPROTO_IPV4);
-	/* What the kernel would add is said, so that a dump of the rule is equal to it. */
+	/* The defaults of the kernel are stated, so that a listing by nft(8) loads to the same rule. */
 	nft_part_u32(batch, NFTA_NAT_REG_ADDR_MIN, NFT_REG_1);
 	nft_part_u32(batch, NFTA_NAT_REG_ADDR_MAX, NFT_REG_1);
 	if (has_port) {

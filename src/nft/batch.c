@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A batch is one buffer, sent with one system call: begin, messages, end. The kernel works through it at once and queues what
- * it has to say before sendmsg() returns, so reading never waits. Only the last message asks for an acknowledgement: one for
- * each would overflow the receive buffer at about 140 messages, and errors come without being asked for. Sequence numbers are
- * the messages' places, which is how an error is led back to its message.
+ * A batch is one buffer, sent with one system call: begin, messages, end. The kernel does it all and queues its answers before
+ * sendmsg() returns, so reading never waits. Only the last message asks for an acknowledgement, since one for each would
+ * overflow the receive buffer at about 140 messages. Errors come unasked. A message's sequence number is its place, by which an
+ * error is traced to its message.
  */
 #include "nft/batch.h"
 
@@ -22,7 +22,7 @@
 enum {
 	FIRST_ROOM = 16 * 1024,
 	ANSWER_ROOM = 32 * 1024,
-	SEND_ROOM = 128 * 1024, /* what a socket's send buffer takes without being asked */
+	SEND_ROOM = 128 * 1024, /* a socket's send buffer takes this by default */
 };
 
 static bool nft_batch_reserve(struct nft_batch *batch, size_t size)
@@ -114,18 +114,18 @@ static int nft_take_name(const struct nlattr *attr, void *data)
 {
 	const char **names = data;
 
-	/* Table, then chain, set or object: the same in all messages; a chain's name comes third, after its handle. */
+	/* Table, then chain, set or object, in all messages. A chain's name comes third, after its handle. */
 	if (mnl_attr_get_type(attr) <= 3)
 		names[mnl_attr_get_type(attr)] = mnl_attr_get_str(attr);
 	return MNL_CB_OK;
 }
 
-/* "new rule in chain input": what MESSAGE asked for. */
+/* Writes the request of MESSAGE to TEXT, such as "new rule in chain input". */
 static void nft_batch_describe(const struct nlmsghdr *message, char *text, size_t size)
 {
 	static const struct {
 		const char *what;
-		int name; /* attribute with the name; 0: none but the table's */
+		int name; /* attribute with the name; 0: the table's name alone */
 	} kinds[] = {
 		[NFT_MSG_NEWTABLE] = { "new table", 0 },
 		[NFT_MSG_DELTABLE] = { "delete table", 0 },
@@ -160,7 +160,7 @@ static int nft_take_text(const struct nlattr *attr, void *data)
 	return MNL_CB_OK;
 }
 
-/* What the kernel says beyond the errno value, or NULL. The request is not sent back (NETLINK_CAP_ACK), but for its header. */
+/* The kernel's explanation beyond the errno value; NULL: none. With NETLINK_CAP_ACK only the request's header comes back. */
 static const char *nft_extended_text(const struct nlmsghdr *answer)
 {
 	const char *text = NULL;
@@ -189,7 +189,7 @@ int nft_socket(int netns_fd, struct err *err)
 
 	if (fd < 0)
 		return -1;
-	/* Both only add to what errors say. */
+	/* Both only improve error messages. */
 	(void)setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
 	(void)setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
 	return steal_fd(&fd);
@@ -217,7 +217,7 @@ static struct nlmsghdr *nft_batch_find(const struct nft_batch *batch, uint32_t s
 	return (struct nlmsghdr *)message;
 }
 
-/* The first error of ANSWERS into ERR, unless *FAILED. *DONE: the last message was acknowledged. */
+/* Reports the first error of ANSWERS in ERR, unless *FAILED. *DONE: the last message was acknowledged. */
 static void nft_batch_read_answers(const struct nft_batch *batch, const char *answers, size_t size, bool *failed,
 				   bool *done, struct err *err)
 {
@@ -250,7 +250,7 @@ static int nft_batch_collect_answers(const struct nft_batch *batch, int fd, stru
 	for (;;) {
 		ssize_t got = recv(fd, answers, sizeof(answers), MSG_DONTWAIT);
 		if (got < 0 && errno == ENOBUFS && !overrun) {
-			/* More errors than fit: the first ones are there. */
+			/* There were more errors than fit: the first ones are here. */
 			overrun = true;
 			continue;
 		}

@@ -3,10 +3,10 @@
 #define WEFT_NFT_BATCH_H
 
 /*
- * Messages to and from the kernel's nf_tables: one batch that is done as a whole or not at all, and dumps. Private to fabric/.
+ * Messages to and from the kernel's nf_tables. A batch is done as a whole or not at all; a dump reads.
  *
- * A batch belongs to one thread. Running out of memory while one is filled is remembered and told by nft_batch_send(), so that
- * those who add to it need not look after each message.
+ * A batch belongs to one thread. If memory runs out while a batch is filled, nft_batch_send() reports it, so the functions that
+ * fill it need not check each message.
  */
 
 #include <libmnl/libmnl.h>
@@ -25,12 +25,12 @@ struct nft_batch {
 	size_t used, room;     /* bytes */
 	unsigned messages;     /* NEW..., DEL...; the frame of the batch not counted */
 	struct nlmsghdr *open; /* the message being filled */
-	uint8_t family;        /* NFPROTO_*, of what is added next */
+	uint8_t family;        /* NFPROTO_* of the messages to come */
 	uint32_t set_ids;
 	bool broken; /* no memory */
-	/* The rule being filled, nft_expr.c. */
+	/* The rule being filled, see expr.c. */
 	struct nlattr *expressions;
-	unsigned stated; /* which protocols the rule has said that it is about */
+	unsigned stated; /* the protocols that the rule has stated already */
 };
 
 /* FAMILY: NFPROTO_INET, ... */
@@ -38,36 +38,36 @@ void nft_batch_begin(struct nft_batch *batch, uint8_t family);
 void nft_batch_free(struct nft_batch *batch);
 
 /*
- * Opens a message of TYPE (NFT_MSG_*) with room for SIZE bytes of attributes; fill batch->open with mnl_attr_put_*(), then call
- * nft_batch_close(). FLAGS: NLM_F_CREATE, NLM_F_EXCL, ... NULL without memory: then nothing is to be filled or closed.
+ * Opens a message of TYPE (NFT_MSG_*) with room for SIZE bytes of attributes. Fill batch->open with mnl_attr_put_*(), then call
+ * nft_batch_close(). FLAGS: NLM_F_CREATE, NLM_F_EXCL, ... Returns NULL without memory; do not fill or close anything then.
  */
 struct nlmsghdr *nft_batch_open(struct nft_batch *batch, int type, int flags, size_t size);
 void nft_batch_close(struct nft_batch *batch);
 
 /*
- * Has the kernel do it all, in the namespace of NETNS_FD (-1: home). 0; or -1 with the kernel's reason and the message to blame
- * in ERR, nothing done. The batch can be sent again.
+ * Has the kernel do all of it in the namespace of NETNS_FD (-1: home). Returns 0; or -1 with the kernel's reason and the
+ * message at fault in ERR, and nothing is done. The batch can be sent again.
  */
 int nft_batch_send(struct nft_batch *batch, int netns_fd, struct err *err);
 
-/* Walks the messages of a batch, without its frame. Start with NULL; NULL ends. */
+/* Walks the messages of a batch, without its frame. Start with NULL; NULL is the end. */
 const struct nlmsghdr *nft_batch_next(const struct nft_batch *batch, const struct nlmsghdr *message);
 
 /* A netlink socket of the netfilter family in the namespace of NETNS_FD; the caller closes it. -1 with ERR. */
 int nft_socket(int netns_fd, struct err *err);
 
 /*
- * Sends REQUEST, whose flags say whether it is a dump, and hands each answer to EACH, which returns MNL_CB_OK, or MNL_CB_ERROR
- * with errno set. 0, or -1 with ERR; err->code is EINTR where what was dumped changed meanwhile: throw away what was read and
- * ask again, NFT_ATTEMPTS times at most. ERR's text is then without context: the caller adds what was asked.
+ * Sends REQUEST, a dump if its flags say so, and passes each answer to EACH, which returns MNL_CB_OK, or MNL_CB_ERROR with
+ * errno set. Returns 0, or -1 with ERR. err->code is EINTR if the tables changed during the dump: discard the answers and ask
+ * again, at most NFT_ATTEMPTS times. The caller adds to ERR's text what it asked for.
  */
 enum { NFT_ATTEMPTS = 16 };
 int nft_ask(int fd, struct nlmsghdr *request, mnl_cb_t each, void *context, struct err *err);
 
-/* The header of a request about the table of ours in FAMILY, in BUFFER. MSG: NFT_MSG_GET*. */
+/* Writes the header of a request about our table in FAMILY to BUFFER. MSG: NFT_MSG_GET*. */
 struct nlmsghdr *nft_request(void *buffer, int msg, uint8_t family, int flags);
 
-/* The attributes of a message, and of a nest: as libmnl's macros, which do not compile with -Wconversion. */
+/* Walk the attributes of a message, and of a nest. libmnl's own macros do not compile with -Wconversion. */
 #define nft_for_each(attr, message)                                                                                    \
 	for ((attr) = mnl_nlmsg_get_payload_offset((message), sizeof(struct nfgenmsg));                                \
 	     mnl_attr_ok((attr), (int)((const char *)mnl_nlmsg_get_payload_tail(message) - (const char *)(attr)));     \

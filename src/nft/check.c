@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A batch and a dump are messages of the same kinds. The batch's are listed first: what is wanted. Each message of a dump is then
- * held against the wanted one of the same kind and name, or of the same place in its chain, while it is in the buffer that it was
- * read into: nothing of it is kept. What remains to be found at the end is missing. Elements alone come in an order of their own,
- * and many, so both sides are gathered, sorted and compared.
+ * A batch and a dump are messages of the same kinds. The messages of the batch are listed as wanted. Each message of a dump is
+ * then compared with the wanted one of the same kind and name, or of the same place in its chain, while it lies in the receive
+ * buffer; nothing of it is kept. A wanted message that no dump had is missing. Elements alone come in great number and in an
+ * order of their own, so both sides are collected, sorted and compared.
  *
- * A difference ends nothing: a dump that was interrupted shows what was never there, and starts all over.
+ * A difference does not end a dump: if the dump was interrupted, the difference may never have existed, and the check starts
+ * over.
  */
 #include "nft/check.h"
 
@@ -22,18 +23,18 @@
 #include <string.h>
 
 enum {
-	NFT_CHECK_KEY = 16,     /* bytes of a key, and of what a map leads to: longer ones are not ours */
+	NFT_CHECK_KEY = 16,     /* bytes of a key, and of a map's value; ours are no longer */
 	NFT_CHECK_NAMELESS = 0, /* no attribute has this type */
 };
 
 /* One message of the batch. */
 struct nft_wanted {
 	const struct nlmsghdr *message;
-	const char *name; /* of a rule, its chain's */
+	const char *name; /* a rule's is its chain's */
 	uint8_t family;
 	int kind; /* NFT_MSG_NEW* */
 	bool found;
-	/* Of a chain, its first rule and the next one to be found; of a rule, the one after it. -1: none. */
+	/* A chain's first rule, and its next one to be found; a rule's successor in its chain. -1: none. */
 	ssize_t rule, due;
 };
 
@@ -41,9 +42,9 @@ struct nft_wanted_list {
 	VEC_OF(struct nft_wanted);
 };
 
-/* Compared byte by byte, so there is no padding. */
+/* Elements are compared byte by byte, so the struct has no padding. */
 struct nft_check_element {
-	uint32_t set; /* its place in the list of what is wanted */
+	uint32_t set; /* its place in the list of wanted messages */
 	uint32_t flags;
 	uint32_t key_length, end_length, data_length;
 	uint8_t key[NFT_CHECK_KEY], end[NFT_CHECK_KEY], data[NFT_CHECK_KEY];
@@ -57,7 +58,7 @@ struct nft_check {
 	const char *const *filled;
 	struct nft_wanted_list wanted;
 	struct nft_element_list elements, found_elements;
-	size_t last;        /* the last of the wanted that was found: the next one is near */
+	size_t last;        /* the wanted message that was found last; the next is near it */
 	bool families[256]; /* those compared */
 	bool differs, broken;
 };
@@ -66,10 +67,10 @@ struct nft_check {
 
 struct nft_check_head {
 	uint8_t family;
-	const char *table, *name; /* "" without */
+	const char *table, *name; /* "": none */
 };
 
-/* Where a message has its name: the table's name comes first in all of them. */
+/* The attribute that holds a message's name. The table's name comes first in all messages. */
 static unsigned nft_check_name_type(int kind)
 {
 	switch (kind) {
@@ -142,7 +143,7 @@ static const char *nft_check_kind_name(int kind)
 	return "message";
 }
 
-/* Says what differs first; WANTED, FOUND: the side, or both, that has it. */
+/* Logs the first difference. WANTED, FOUND: which sides have the thing, both if it is altered. */
 static void nft_check_differ(struct nft_check *check, bool wanted, bool found, int kind, const char *name)
 {
 	char text[128];
@@ -159,7 +160,7 @@ static void nft_check_differ(struct nft_check *check, bool wanted, bool found, i
 
 /* ---- What is wanted ---- */
 
-/* The wanted thing of this KIND and NAME, other than a rule; -1: none. Most often it is the one after the last. */
+/* Returns the wanted message of this KIND and NAME, other than a rule; -1: none. The search starts at the last one found. */
 static ssize_t nft_check_find(struct nft_check *check, uint8_t family, int kind, const char *name)
 {
 	for (size_t i = 0; i < check->wanted.count; i++) {
@@ -192,7 +193,7 @@ static struct nft_wanted *nft_check_list(struct nft_check *check, const struct n
 	return wanted;
 }
 
-/* A rule comes after its chain and the rules before it. */
+/* A rule comes after its chain, and after the rules before it. */
 static void nft_check_list_rule(struct nft_check *check, const struct nlmsghdr *message,
 				const struct nft_check_head *head)
 {
@@ -200,7 +201,7 @@ static void nft_check_list_rule(struct nft_check *check, const struct nlmsghdr *
 
 	if (!nft_check_list(check, message, head) || chain < 0)
 		return;
-	/* Until all are listed, `due` of a chain is its last rule. */
+	/* While messages are listed, `due` of a chain is its last rule. */
 	struct nft_wanted *items = check->wanted.items;
 	ssize_t rule = (ssize_t)check->wanted.count - 1, last = items[chain].due;
 	if (last < 0)
@@ -231,7 +232,7 @@ static void nft_check_want(struct nft_check *check, const struct nlmsghdr *messa
 
 /* ---- Elements ---- */
 
-/* The value within the data attribute NEST. *LENGTH is what there was, which may be more than is kept. */
+/* Reads the value within the data attribute NEST. *LENGTH is its full length, which may exceed the part kept. */
 static void nft_check_take_value(const struct nlattr *nest, uint8_t value[static NFT_CHECK_KEY], uint32_t *length)
 {
 	const struct nlattr *attr;
@@ -270,7 +271,7 @@ static struct nft_check_element nft_check_read_element(const struct nlattr *item
 	return element;
 }
 
-/* nft(8) begins each set of intervals with an end at 0.0.0.0, which means nothing. */
+/* nft(8) begins each set of intervals with an end at 0.0.0.0, which has no meaning. */
 static bool nft_check_is_idle(const struct nft_check_element *element)
 {
 	static const struct nft_check_element idle = { .flags = NFT_SET_ELEM_INTERVAL_END, .key_length = 4 };
@@ -337,7 +338,7 @@ static void nft_check_compare_elements(struct nft_check *check)
 
 /* ---- What is found ---- */
 
-/* The wanted thing that MESSAGE is; NULL: it should not be there. */
+/* Returns the wanted message that a found one corresponds to; NULL: the found one is too much. */
 static struct nft_wanted *nft_check_expected(struct nft_check *check, int kind, const struct nft_check_head *head)
 {
 	bool is_rule = kind == NFT_MSG_NEWRULE;
@@ -388,7 +389,7 @@ static void nft_check_compare(struct nft_check *check)
 
 /* ---- Dumping ---- */
 
-/* A set that went meanwhile, or was never there, is a difference like any other. */
+/* A set that is gone, or was never there, shows as a difference elsewhere. */
 static int nft_check_dump_elements(struct nft_check *check, int fd, const struct nft_wanted *set, struct err *err)
 {
 	char buffer[512] __attribute__((aligned(NLMSG_ALIGNTO)));
@@ -419,7 +420,7 @@ static int nft_check_dump(struct nft_check *check, int netns_fd, struct err *err
 	return 0;
 }
 
-/* Nothing was found yet. */
+/* Forgets everything found so far. */
 static void nft_check_reset(struct nft_check *check)
 {
 	for (size_t i = 0; i < check->wanted.count; i++) {

@@ -11,9 +11,9 @@
 struct err;
 
 /*
- * Compares the tables that WANTED makes from nothing (only additions) with those of the same families in the namespace of
- * NETNS_FD: flags, chains, rules in their order, sets, elements, counters by name. What the sets named in FILLED (ends with
- * NULL) hold is not compared; nor is a chain of such a name. 0 and *INTACT, or -1 with ERR. Any thread.
+ * Compares the tables that WANTED makes from nothing (it only adds) with those of the same families in the namespace of
+ * NETNS_FD: flags, chains, rules in their order, sets, elements, counters by name. FILLED names sets, and ends with NULL: their
+ * elements are not compared, nor are chains of such names. Returns 0 with *INTACT, or -1 with ERR. Any thread.
  */
 int nft_check(int netns_fd, const struct nft_batch *wanted, const char *const *filled, bool *intact, struct err *err);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libnftnl reads tables, chains, sets and counters, of which a few fields count. A rule is compared as the tree of attributes that it
- * is, because each of them counts, whether or not a library knows it. Two things differ between a rule as it was asked for and the
- * same rule in a dump. The order of an expression's attributes is the kernel's, so they are matched by type. And an attribute may
- * stand on one side alone: the kernel takes a missing one as 0, and leaves some out that are 0.
+ * Of tables, chains, sets and counters a few fields matter, which libnftnl reads. A rule is compared as a tree of attributes,
+ * since each attribute matters, whether or not a library knows it. A rule in a dump differs from the same rule in a batch in
+ * two ways. The attributes of an expression come in the kernel's order, so they are matched by type. And one side may lack an
+ * attribute whose value is 0: the kernel takes a missing one as 0, and leaves some out that are 0.
  *
- * A dump does not flag its nests. The batch does, so its tree says for both where to descend.
+ * A dump does not flag its nests; the batch does, so the batch's tree tells for both sides where to descend.
  */
 #include "nft/equal.h"
 
@@ -19,7 +19,7 @@
 
 /* ---- Trees ---- */
 
-/* A walk through a nest. libmnl's calls for this, several for each attribute, would be most of the time of a check. */
+/* A walk through a nest. libmnl needs several calls for each attribute, which would take most of a check's time. */
 struct nft_walk {
 	const struct nlattr *at; /* NULL: at the end */
 	const char *end;
@@ -65,7 +65,7 @@ static bool nft_equal_is_zero(const struct nlattr *attr)
 	return true;
 }
 
-/* The attribute of NEST that stands at the same place as ATTR in its own nest OF: the n-th of its type. NULL: none. */
+/* The attribute of NEST in the same place as ATTR in its own nest OF: the n-th of its type. NULL: none. */
 static const struct nlattr *nft_equal_counterpart(const struct nlattr *attr, const struct nlattr *of,
 						  const struct nlattr *nest)
 {
@@ -91,7 +91,7 @@ static bool nft_equal_attributes(const struct nlattr *wanted, const struct nlatt
 		      wanted->nla_len - (size_t)NLA_HDRLEN) == 0;
 }
 
-/* All attributes of both nests, in whatever order. */
+/* Compares all attributes of both nests, in any order. */
 static bool nft_equal_by_type(const struct nlattr *wanted, const struct nlattr *found)
 {
 	struct nft_walk walk;
@@ -112,7 +112,7 @@ static bool nft_equal_nests(const struct nlattr *wanted, const struct nlattr *fo
 {
 	struct nft_walk left = nft_equal_walk(wanted), right = nft_equal_walk(found);
 
-	/* Most are in the same order. */
+	/* Most nests have the same order on both sides. */
 	while (left.at && right.at && nft_equal_type(left.at) == nft_equal_type(right.at)) {
 		if (!nft_equal_attributes(left.at, right.at))
 			return false;
@@ -140,7 +140,9 @@ static bool nft_equal_has_number(const struct nlattr *nest, unsigned type, uint3
 	return attr && mnl_attr_get_payload_len(attr) == sizeof(number) && be32toh(mnl_attr_get_u32(attr)) == number;
 }
 
-/* nft 1.0.6 turns the byte order of one-byte fields in sets of intervals, in units of two bytes: the kernel then turns none. */
+/*
+ * For sets of intervals nft 1.0.6 adds a change of byte order to one-byte fields, in units of two bytes, which changes nothing.
+ */
 static bool nft_equal_is_idle(const struct nlattr *expression)
 {
 	const struct nlattr *name = expression ? nft_equal_find(expression, NFTA_EXPR_NAME) : NULL;
@@ -202,7 +204,7 @@ static bool nft_equal_tables(const struct nlmsghdr *wanted, const struct nlmsghd
 	return equal;
 }
 
-/* A chain without a type is only jumped to. */
+/* A chain without a type has no hook. */
 static bool nft_equal_hooks(const struct nftnl_chain *a, const struct nftnl_chain *b)
 {
 	static const uint16_t numbers[] = { NFTNL_CHAIN_HOOKNUM, NFTNL_CHAIN_PRIO, NFTNL_CHAIN_POLICY };

@@ -3,16 +3,16 @@
 #define WEFT_NFT_EQUAL_H
 
 /*
- * Whether the kernel has one thing as a batch asks for it. WANTED: a message of a batch; FOUND: the kernel's message, from a dump,
- * of the thing of the same kind and name. Pure; any thread.
+ * Whether the kernel has a thing as a batch asks for it. WANTED is the batch's message; FOUND is the message of a dump about
+ * the thing of the same kind and name. Pure; any thread.
  */
 
 #include "nft/batch.h"
 
-/* Compares tables, chains, rules, sets and counters: everything but names, comments, handles and counted values. */
+/* Compares two tables, chains, rules, sets or counters, except names, comments, handles and counted values. */
 bool nft_equal(const struct nlmsghdr *wanted, const struct nlmsghdr *found);
 
-/* The same of two rules: whether their expressions are equal, one by one and attribute by attribute. */
+/* Compares the expressions of two rules, one by one and attribute by attribute. */
 bool nft_equal_rules(const struct nlmsghdr *wanted, const struct nlmsghdr *found);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A rule is a list of expressions that load registers, compare them and act. Values are compared as they lie in the packet; what
- * the kernel computes itself (interface groups, conntrack states, marks) is in the machine's order. Register 1 holds up to 16
- * bytes; the fields of a concatenation go to its four parts, of which the first has the same number, 1.
+ * A rule is a list of expressions that load registers, compare them and act. Values are compared in the packet's byte order;
+ * values that the kernel computes (interface groups, conntrack states, marks) are in the machine's. Register 1 holds up to 16
+ * bytes. The fields of a concatenation go to its four parts, the first of which is number 1 as well.
  */
 #include "nft/expr.h"
 

@@ -3,20 +3,19 @@
 #define WEFT_NFT_EXPR_H
 
 /*
- * Rules, to be read like those that nft(8) lists:
+ * Rules that read like those that nft(8) lists:
  *
  *	RULE(batch, "input", match_iifname(batch, "tap0"), match_ct_direction(batch, IP_CT_DIR_ORIGINAL), verdict_drop(batch));
  *
- * Each helper adds what one word of a rule means. Those that look into a packet first state the protocol that they rely on,
- * once in a rule, as nft(8) expects it of rules that it lists. Addresses, ports and networks are in host order. Private to
- * fabric/.
+ * Each function adds one word of a rule. A word that looks into a packet first states the protocol it relies on, once in a
+ * rule, as nft(8) expects of the rules it lists. Addresses, ports and networks are in host order.
  */
 
 #include "base/addr.h"
 #include "nft/batch.h"
 #include "nft/table.h"
 
-/* Appends one rule to CHAIN, made of what the helpers that follow add. */
+/* Appends one rule to CHAIN, made of the words that follow. */
 #define RULE(batch, chain, ...)                                                                                        \
 	do {                                                                                                           \
 		if (nft_rule_open((batch), (chain))) {                                                                 \
@@ -48,7 +47,7 @@ void match_daddr_local(struct nft_batch *batch, enum nft_sense sense);
 void match_ipv4(struct nft_batch *batch, enum nft_sense sense);                      /* inet: meta nfproto */
 void match_ether_type(struct nft_batch *batch, enum nft_sense sense, uint16_t type); /* meta protocol, ETH_P_* */
 void match_ether_tag(struct nft_batch *batch, uint16_t type); /* ether type: ETH_P_8021Q, ETH_P_8021AD */
-/* IPv4 without a tag, FROM and TO these. FROM NULL: whoever. */
+/* IPv4 without a tag, with destination TO and source FROM; FROM is NULL for any source. */
 void match_ether_ipv4(struct nft_batch *batch, const struct mac *to, const struct mac *from);
 void match_ether_saddr(struct nft_batch *batch, enum nft_sense sense, const struct mac *mac);
 void match_ether_daddr(struct nft_batch *batch, enum nft_sense sense, const struct mac *mac);
@@ -67,7 +66,7 @@ void match_tcp_in_flow(struct nft_batch *batch); /* no first segment: not SYN wi
 /* Destination unreachable, RFC 792, about a packet from FROM to TO. */
 void match_icmp_unreachable(struct nft_batch *batch, uint32_t from, uint32_t to);
 
-/* Whether the packet's destination (address, protocol, port: what the set's key has) is in SET. */
+/* Whether the packet's destination is in SET: address, protocol and port, as far as the set's key has them. */
 void match_destination_in(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set);
 void match_source_in(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set);
 
@@ -93,19 +92,19 @@ void match_bytes_over(struct nft_batch *batch, uint64_t per_second, uint32_t bur
 
 void act_count(struct nft_batch *batch, const char *counter);
 void act_mark(struct nft_batch *batch, uint32_t mark);
-/* add, or update, @set { ... }; of a set that limits, the rule goes on where there is too much. */
+/* add, or update, @set { ... }. If the set limits, the rule goes on only above the limit. */
 void act_record_destination(struct nft_batch *batch, const struct nft_set *set);
 void act_clamp_mss(struct nft_batch *batch);
 void act_dnat(struct nft_batch *batch, uint32_t ip);
 void act_dnat_by_destination(struct nft_batch *batch, const struct nft_set *map);
 void act_snat(struct nft_batch *batch, uint32_t ip);
 void act_masquerade(struct nft_batch *batch);
-void act_redirect(struct nft_batch *batch); /* to the same port of the interface that it came in by */
+void act_redirect(struct nft_batch *batch); /* to the same port of the interface it came in by */
 void act_reject_with_reset(struct nft_batch *batch);
 void act_reject_as_prohibited(struct nft_batch *batch);
 void verdict_accept(struct nft_batch *batch);
 void verdict_drop(struct nft_batch *batch);
-void verdict_notrack(struct nft_batch *batch); /* conntrack leaves it alone; before it, in a hook of priority raw */
+void verdict_notrack(struct nft_batch *batch); /* in a hook of priority raw, before conntrack */
 void verdict_jump(struct nft_batch *batch, const char *chain);
 void verdict_goto(struct nft_batch *batch, const char *chain);
 

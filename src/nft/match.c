@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a rule asks of a packet: a load and a comparison each. What is looked up in a packet's header is stated first, nft_part.h.
+ * The conditions of a rule: a load and a comparison each. A condition on a packet's header first states the protocol, see
+ * part.h.
  */
 #include "nft/expr.h"
 #include "nft/part.h"
@@ -119,7 +120,7 @@ void nft_load_key(struct nft_batch *batch, unsigned key, uint32_t offset)
 	unsigned field = 0;
 #define NEXT_REGISTER (field++ ? NFT_REG32_00 + field - 1 : NFT_REG_1)
 
-	/* Stated first, as it takes register 1. */
+	/* The protocol is stated first, since that takes register 1. */
 	if (key & NFT_KEY_ADDRESS)
 		nft_state_ipv4(batch);
 	if (key & NFT_KEY_LINK)
@@ -141,7 +142,7 @@ static void match_name(struct nft_batch *batch, uint32_t key, const char *name)
 {
 	char value[INTERFACE_NAME] = "";
 
-	/* Compared whole: a shorter value would match all names that begin so. */
+	/* The whole field is compared: a shorter value would match every name that begins with it. */
 	memcpy(value, name, strnlen(name, sizeof(value) - 1));
 	nft_load_meta(batch, key, NFT_REG_1);
 	nft_compare(batch, NFT_CMP_EQ, value, sizeof(value));
@@ -222,7 +223,7 @@ void match_ether_tag(struct nft_batch *batch, uint16_t type)
 {
 	const uint16_t value = htobe16(type);
 
-	/* The kernel has taken the tag out of the frame by then, and puts it back for those who look there. */
+	/* The kernel has taken the tag out of the frame by now, and shows it in place to this load. */
 	nft_state_ether(batch);
 	nft_load_payload(batch, NFT_PAYLOAD_LL_HEADER, ETHER_TYPE, sizeof(value), NFT_REG_1);
 	nft_compare(batch, NFT_CMP_EQ, &value, sizeof(value));
@@ -245,7 +246,7 @@ void match_ether_daddr(struct nft_batch *batch, enum nft_sense sense, const stru
 	match_mac(batch, sense, ETHER_DESTINATION, mac);
 }
 
-/* What was loaded from the frame itself says IPv4 of frames without a tag only. */
+/* The type in the frame's own header is IPv4 only for frames without a tag. */
 void match_ether_ipv4(struct nft_batch *batch, const struct mac *to, const struct mac *from)
 {
 	struct {
@@ -254,7 +255,7 @@ void match_ether_ipv4(struct nft_batch *batch, const struct mac *to, const struc
 	} __attribute__((packed)) value = { *to, from ? *from : (struct mac){ { 0 } }, htobe16(ETH_P_IP) };
 
 	if (from) {
-		/* Neighbours in the header, and as nft(8) would write them: one comparison. */
+		/* The fields are adjacent in the header, so one comparison does, as nft(8) would write it. */
 		nft_state_ether(batch);
 		nft_load_payload(batch, NFT_PAYLOAD_LL_HEADER, ETHER_DESTINATION, sizeof(value), NFT_REG_1);
 		nft_compare(batch, NFT_CMP_EQ, &value, sizeof(value));
@@ -275,7 +276,7 @@ static void match_network_field(struct nft_batch *batch, enum nft_sense sense, u
 
 void match_arp_from(struct nft_batch *batch, const struct mac *mac, uint32_t ip)
 {
-	/* Neighbours in the header, and as nft(8) would write them: one comparison. */
+	/* The fields are adjacent in the header, so one comparison does, as nft(8) would write it. */
 	struct {
 		struct mac mac;
 		uint32_t ip;
@@ -298,7 +299,7 @@ void match_arp_target(struct nft_batch *batch, uint32_t ip)
 	match_network_field(batch, NFT_IS, ARP_TARGET_IP, ip);
 }
 
-/* The first byte of the header has both the version and the header's length. */
+/* The first byte of the header holds both the version and the header's length. */
 static void match_ip_start(struct nft_batch *batch, uint8_t bits, uint8_t value)
 {
 	nft_state_ipv4(batch);
@@ -332,7 +333,7 @@ void match_ip_daddr(struct nft_batch *batch, enum nft_sense sense, uint32_t ip)
 static void match_network(struct nft_batch *batch, enum nft_sense sense, uint32_t offset, const struct cidr4 *network)
 {
 	const uint32_t first = htobe32(cidr4_first(network)), bits = htobe32(cidr4_mask(network));
-	/* nft(8) lists a network at the border of a byte from a shorter load, others from a mask. */
+	/* nft(8) lists a network of whole bytes if the load is shorter, and any other by a mask. */
 	bool whole_bytes = network->length && network->length % 8 == 0;
 	uint32_t length = whole_bytes ? network->length / 8u : (uint32_t)sizeof(first);
 
@@ -359,7 +360,7 @@ void match_l4proto(struct nft_batch *batch, enum nft_sense sense, uint8_t proto)
 	nft_compare(batch, match_operator(sense), &proto, sizeof(proto));
 }
 
-/* Of the flags OF exactly SET are set; NFT_IS_NOT: others. */
+/* Of the flags OF exactly SET are set; NFT_IS_NOT: some other combination. */
 static void match_tcp_flags(struct nft_batch *batch, enum nft_sense sense, uint8_t set, uint8_t of)
 {
 	nft_state_tcp(batch);

@@ -3,12 +3,12 @@
 #define WEFT_NFT_PART_H
 
 /*
- * The parts of which nft_match.c and nft_action.c make what nft_expr.h offers. Nobody else includes this.
+ * The building blocks of match.c and action.c, which make of them the words of expr.h. No other file includes this.
  */
 
 #include "nft/expr.h"
 
-/* One expression of the rule that is open: begin, attributes, end. */
+/* One expression of the open rule: begin, attributes, end. */
 struct nft_part {
 	struct nlattr *item, *data;
 };
@@ -22,25 +22,28 @@ void nft_part_u64(struct nft_batch *batch, uint16_t type, uint64_t value);
 void nft_part_limit(struct nft_batch *batch, uint32_t type, uint64_t per_second, uint32_t burst, uint32_t flags);
 void nft_part_value(struct nft_batch *batch, uint16_t type, const void *value, size_t size);
 
-/* To register TO. */
+/* Load into register TO. */
 void nft_load_meta(struct nft_batch *batch, uint32_t key, uint32_t to);
 void nft_load_payload(struct nft_batch *batch, uint32_t base, uint32_t offset, uint32_t length, uint32_t to);
 
-/* With register 1. */
+/* Work on register 1. */
 void nft_load_immediate(struct nft_batch *batch, const void *value, size_t size);
 void nft_compare(struct nft_batch *batch, uint32_t how, const void *value, size_t size);
 void nft_mask(struct nft_batch *batch, const void *bits, uint32_t size);
 
-/* Loads what KEY is made of to register 1; the address is at OFFSET of the network header, the port is the destination's. */
+/*
+ * Loads the fields of KEY into register 1 and up. The address is at OFFSET of the network header; the port is the
+ * destination's.
+ */
 enum { NFT_IP_SOURCE = 12, NFT_IP_DESTINATION = 16 };
 void nft_load_key(struct nft_batch *batch, unsigned key, uint32_t offset);
 
-/* Says what the rule relies on, unless it has said so. */
+/* States the protocol that the rule relies on, unless the rule has done so. */
 void nft_state_ether(struct nft_batch *batch);
 void nft_state_ipv4(struct nft_batch *batch);
 void nft_state_arp(struct nft_batch *batch);
 void nft_state_tcp(struct nft_batch *batch);
-/* It has said so in another way. */
+/* Notes that the rule has stated it in another way. */
 void nft_stated_ipv4(struct nft_batch *batch);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Dumps of sets, decoded by what the caller knows of the set's key.
+ * Dumps of sets, decoded by the key that the caller knows the set to have.
  */
 #include "nft/read.h"
 
@@ -179,7 +179,7 @@ struct nft_found {
 	struct nft_range range;
 };
 
-/* EXPRESSION: what an element of a set that counts has. */
+/* EXPRESSION belongs to an element of a set that counts. */
 static uint64_t nft_read_packets(const struct nlattr *expression)
 {
 	const struct nlattr *attr;
@@ -231,7 +231,7 @@ static int nft_read_take_found(const struct nlmsghdr *message, void *data)
 	return MNL_CB_OK;
 }
 
-/* FLAGS: NFT_SET_ELEM_INTERVAL_END asks where the interval is over that holds WANTED. */
+/* FLAGS: NFT_SET_ELEM_INTERVAL_END asks for the end of the interval that holds WANTED. */
 static int nft_read_find_element(int fd, uint8_t family, const struct nft_element *wanted, uint32_t flags,
 				 struct nft_found *found, struct err *err)
 {
@@ -265,7 +265,7 @@ int nft_read_find(int fd, uint8_t family, const struct nft_set *set, const struc
 	if (status <= 0)
 		return status;
 	*range = start.range;
-	/* Of an interval of plain addresses the kernel told where it begins. */
+	/* Of an interval of plain addresses the kernel has returned the start. */
 	if (!set->interval || set->key != NFT_KEY_ADDRESS)
 		return 1;
 	status = nft_read_find_element(fd, family, wanted, NFT_SET_ELEM_INTERVAL_END, &over, err);

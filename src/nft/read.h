@@ -3,7 +3,7 @@
 #define WEFT_NFT_READ_H
 
 /*
- * Looking at what is in a table. Each call is one dump on a socket of its own. Private to fabric/.
+ * Reads the contents of a table. Each call is one dump, or one request, on a socket.
  */
 
 #include "nft/table.h"
@@ -13,22 +13,22 @@ struct err;
 struct nft_read_element {
 	struct nft_element element;
 	uint32_t mark;
-	bool ends;             /* says only where an interval is over */
+	bool ends;             /* marks only the end of an interval */
 	uint64_t remaining_ms; /* of an element that times out */
 };
 
 /*
- * Hands all elements of SET to EACH. 0, or -1 with ERR: ENOENT where there is no such set, EINTR where it changed meanwhile (ask
- * again, forget what was told).
+ * Passes all elements of SET to EACH. Returns 0, or -1 with ERR. ENOENT: there is no such set. EINTR: the set changed
+ * meanwhile; discard the elements and ask again.
  */
 int nft_read_elements(int netns_fd, uint8_t family, const struct nft_set *set,
 		      void (*each)(void *context, const struct nft_read_element *read), void *context, struct err *err);
 
-/* Hands all named counters of our tables, of all families, to EACH. 0, or -1 with ERR, as nft_read_elements(). */
+/* Passes all named counters of our tables, of all families, to EACH. 0, or -1 with ERR, as nft_read_elements(). */
 int nft_read_counters(int netns_fd, void (*each)(void *context, const char *name, uint64_t packets, uint64_t bytes),
 		      void *context, struct err *err);
 
-/* Whether the table of ours is there; false with ERR. FD: nft_socket(). */
+/* Whether our table exists; false with ERR. FD: from nft_socket(). */
 bool nft_read_has_table(int fd, uint8_t family, struct err *err);
 
 struct nft_range {
@@ -37,8 +37,8 @@ struct nft_range {
 };
 
 /*
- * Has the kernel look up WANTED (`first`, `proto`, `port`) in SET. 1: there, *RANGE is what it is within; 0: not there, or no such
- * set; -1 with ERR.
+ * Has the kernel look up WANTED (`first`, `proto`, `port`) in SET. Returns 1 with the element that holds it in *RANGE; 0 if SET
+ * has no such element, or does not exist; -1 with ERR.
  */
 int nft_read_find(int fd, uint8_t family, const struct nft_set *set, const struct nft_element *wanted,
 		  struct nft_range *range, struct err *err);

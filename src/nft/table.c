@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Attributes are written straight into the batch. Numbers in netlink attributes are big-endian, and so are keys, but for marks and links.
- * A field of a concatenated key takes 4 bytes. What the userdata of sets holds is known to nft(8) alone; the kernel stores it.
+ * Attributes are written straight into the batch. Numbers in netlink attributes are big-endian, and so are keys, except marks
+ * and links. A field of a concatenated key takes 4 bytes. The userdata of sets means something to nft(8) alone; the kernel
+ * stores it.
  */
 #include "nft/table.h"
 
@@ -16,14 +17,14 @@ enum {
 	ELEMENT_ROOM = 160,     /* the most that one element takes */
 	ELEMENTS_BYTES = 56000, /* of one message: the list's length has 16 bits */
 	TYPE_BITS = 6,          /* of a data type's number in a concatenation */
-	BYTE_ORDER_HOST = 1,    /* as nft(8) counts them */
+	BYTE_ORDER_HOST = 1,    /* nft(8)'s numbers */
 	BYTE_ORDER_BIG = 2,
 	UDATA_KEY_ORDER = 0,
 	UDATA_DATA_ORDER = 1,
 	UDATA_COMMENT = 0, /* of a chain */
 };
 
-/* The fields of a key, in the order of a concatenation. TYPE: nft's number of the data type. */
+/* The fields of a key, in the order of a concatenation. TYPE: nft's number for the data type. */
 static const struct nft_set_field {
 	enum nft_key key;
 	unsigned type;
@@ -83,7 +84,7 @@ void nft_table_add(struct nft_batch *batch, int flags)
 	nft_batch_close(batch);
 }
 
-/* A message of TYPE about what ATTR names, or about the whole table. */
+/* Adds a message of TYPE about the thing that ATTR names, or about the whole table. */
 static void nft_put_named(struct nft_batch *batch, int type, uint16_t table, uint16_t attr, const char *name)
 {
 	struct nlmsghdr *message = nft_batch_open(batch, type, 0, MESSAGE_ROOM);
@@ -173,7 +174,7 @@ static void nft_put_userdata(struct nlmsghdr *message, const struct nft_set *set
 		uint8_t type, length;
 		uint32_t value;
 	} __attribute__((packed)) data[] = {
-		/* Of a concatenation each field has its own. */
+		/* In a concatenation each field has its own. */
 		{ UDATA_KEY_ORDER, 4,
 		  nft_key_is_concatenation(set->key) ? 0
 		  : set->key == NFT_KEY_LINK         ? BYTE_ORDER_HOST
@@ -330,7 +331,7 @@ static void nft_put_element(struct nlmsghdr *message, const struct nft_set *set,
 	mnl_attr_nest_end(message, item);
 }
 
-/* Puts as many of ELEMENTS as one message holds. Returns how many; 0: no memory. */
+/* Puts as many of ELEMENTS as one message holds. Returns their number; 0: no memory. */
 static size_t nft_put_elements(struct nft_batch *batch, int type, const struct nft_set *set,
 			       const struct nft_element *elements, size_t count)
 {
@@ -348,7 +349,7 @@ static size_t nft_put_elements(struct nft_batch *batch, int type, const struct n
 	while (done < count && message->nlmsg_len + ELEMENT_ROOM * 2 <= room + MESSAGE_ROOM) {
 		const struct nft_element *element = &elements[done++];
 		nft_put_element(message, set, element, element->first, false);
-		/* An interval of addresses is two elements: where it begins, and where it is over. */
+		/* An interval of addresses is two elements: its start, and the address after its end. */
 		if (pairs && element->last != UINT32_MAX)
 			nft_put_element(message, set, element, element->last + 1, true);
 	}
@@ -391,7 +392,7 @@ static int nft_element_compare(const void *a, const void *b)
 		return left->port < right->port ? -1 : 1;
 	if (left->first != right->first)
 		return left->first < right->first ? -1 : 1;
-	/* The wider one first. */
+	/* The wider of two first. */
 	if (left->last != right->last)
 		return left->last > right->last ? -1 : 1;
 	return 0;

@@ -3,15 +3,15 @@
 #define WEFT_NFT_TABLE_H
 
 /*
- * What a table is made of, but for its rules (nft_expr.h): each function adds one message to a batch, for the table NFT_TABLE_NAME
- * of the batch's family. Sets say what type their keys are and how they are ordered, as nft(8) does, so that it can list them.
- * Addresses and ports are in host order throughout. Private to fabric/.
+ * The parts of a table, except its rules (expr.h). Each function adds one message to a batch, about the table NFT_TABLE_NAME of
+ * the batch's family. Sets state the type and byte order of their keys, as nft(8) does, so that it can list them. Addresses and
+ * ports are in host order throughout.
  */
 
 #include "base/addr.h"
 #include "nft/batch.h"
 
-/* FLAGS: NLM_F_EXCL refuses a table that exists; otherwise it is left as it is. */
+/* FLAGS: NLM_F_EXCL refuses a table that exists; without it such a table stays as it is. */
 void nft_table_add(struct nft_batch *batch, int flags);
 void nft_table_delete(struct nft_batch *batch);
 
@@ -24,7 +24,7 @@ struct nft_hook {
 	enum nft_chain_type type;
 	unsigned hook; /* NF_INET_* or NF_NETDEV_* */
 	int priority;
-	bool drops;         /* the policy */
+	bool drops;         /* its policy is to drop */
 	const char *device; /* of an ingress hook; NULL */
 };
 
@@ -33,10 +33,10 @@ void nft_chain_add(struct nft_batch *batch, const char *name, const struct nft_h
 void nft_chain_delete(struct nft_batch *batch, const char *name);
 void nft_chain_flush(struct nft_batch *batch, const char *name);
 
-/* PACKETS, BYTES: where it begins. */
+/* The counter starts at PACKETS and BYTES. */
 void nft_counter_add(struct nft_batch *batch, const char *name, uint64_t packets, uint64_t bytes);
 
-/* What a set's key is made of, in this order. */
+/* The fields of a set's key, in this order. */
 enum nft_key {
 	NFT_KEY_ADDRESS = 1, /* ipv4_addr */
 	NFT_KEY_PROTO = 2,   /* inet_proto */
@@ -49,18 +49,18 @@ struct nft_set {
 	const char *name;
 	unsigned key;        /* nft_key, added together */
 	bool interval;       /* of addresses */
-	unsigned timeout_ms; /* not 0: filled by rules, bounded by SIZE */
+	unsigned timeout_ms; /* not 0: rules fill the set, up to SIZE elements */
 	unsigned size;
 	bool map;   /* to address and port */
 	bool count; /* each element counts packets */
-	/* ... or says whether there were more packets than so many a second; 0: does not */
+	/* Not 0: each element limits to so many packets a second, instead. */
 	unsigned packets_a_second;
 };
 
 void nft_set_add(struct nft_batch *batch, const struct nft_set *set);
 void nft_set_delete(struct nft_batch *batch, const char *name);
 
-/* One element: what the set's key does not have is left 0. FIRST is LAST but in an interval. */
+/* One element. Fields that the set's key lacks stay 0. LAST differs from FIRST in an interval only. */
 struct nft_element {
 	int link;
 	uint32_t first, last;
@@ -71,23 +71,26 @@ struct nft_element {
 	uint16_t to_port;
 };
 
-/* Adds elements to SET, in as many messages as it takes. Those of an interval set must not overlap. */
+/* Adds elements to SET, in as many messages as needed. The elements of an interval set must not overlap. */
 void nft_elements_add(struct nft_batch *batch, const struct nft_set *set, const struct nft_element *elements,
 		      size_t count);
 void nft_elements_delete(struct nft_batch *batch, const struct nft_set *set, const struct nft_element *elements,
 			 size_t count);
 
-/* The key of ELEMENT as the kernel has it, into KEY. Returns its length in bytes. */
+/* Encodes the key of ELEMENT, with ADDRESS, as the kernel has it. Returns its length in bytes. */
 enum { NFT_KEY_MAX = 16 };
 size_t nft_key_encode(unsigned key, const struct nft_element *element, uint32_t address,
 		      uint8_t data[static NFT_KEY_MAX]);
 
-/* The way back, into ELEMENT's `first`, `proto`, `port`, and *MARK where the key has one. False: too short. */
+/*
+ * Decodes a key into ELEMENT's `first`, `last`, `proto`, `port` and `link`, and *MARK if the key has one. False: DATA is too
+ * short.
+ */
 bool nft_key_decode(unsigned key, const uint8_t *data, size_t size, struct nft_element *element, uint32_t *mark);
 
 /*
- * Sorts elements and takes out those within others of the same protocol and port, in place: what an interval set accepts. The
- * intervals must be networks, which are either apart or one within the other. Returns how many remain.
+ * Sorts elements in place and removes each that lies within another of the same protocol and port, since an interval set
+ * refuses overlaps. The intervals must be networks: any two are disjoint, or one contains the other. Returns the number left.
  */
 size_t nft_elements_merge(struct nft_element *elements, size_t count);
 
