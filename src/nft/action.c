@@ -93,7 +93,7 @@ static void act_translate(struct nft_batch *batch, enum nft_nat_types type, bool
 
 	nft_part_u32(batch, NFTA_NAT_TYPE, type);
 	nft_part_u32(batch, NFTA_NAT_FAMILY, NFPROTO_IPV4);
-	/* The defaults of the kernel are stated, so that a listing by nft(8) loads to the same rule. */
+	/* The values that the kernel would fill in are stated, so that a dump of the rule equals the rule. */
 	nft_part_u32(batch, NFTA_NAT_REG_ADDR_MIN, NFT_REG_1);
 	nft_part_u32(batch, NFTA_NAT_REG_ADDR_MAX, NFT_REG_1);
 	if (has_port) {

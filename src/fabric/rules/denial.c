@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The names of denials, as the API shows them: by the counter of the rule that denied, by the mark that a slot's table records a
- * denial with, and by protocol.
+ * The names of denials in the API: by the counter of the rule that denied, by the mark of a slot's record, and by protocol.
  */
 #include "fabric/rules/denial.h"
 

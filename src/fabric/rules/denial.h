@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Why something is denied: the mark with which a denial is recorded. */
+/* The reason for a denial: the mark with which it is recorded. */
 enum rules_denial {
 	RULES_DENIAL_PRIVATE = 1, /* an always-denied range */
 	RULES_DENIAL_SANDBOX,     /* the ranges of sandboxes */
@@ -23,20 +23,20 @@ enum rules_denial {
 
 enum {
 	RULES_DENIAL_KEPT_MS = 60 * 1000,
-	/* The kernel's and our clock are compared with some slack: rather told twice than never. */
+	/* The kernel's clock and ours are compared with some slack: better one report too many than one too few. */
 	RULES_DENIAL_SLACK_MS = 10,
 };
 
-/* The comment of the last rule of RULES_CHAIN_DENY where there is no internet: counts as this. */
+/* The counter of the last rule of RULES_CHAIN_DENY, which exists only without internet. */
 #define RULES_COUNTER_INTERNET "denied_internet"
 
-/* The name of the reason with this MARK, as `weftctl reach` shows it; "unknown" where MARK is none. */
+/* The name of the reason with this MARK, as `weftctl reach` shows it; "unknown" for any other mark. */
 const char *rules_denial_name(uint32_t mark);
 
 /* Sets the protocol of DENIAL by its number (IPPROTO_*): "tcp", "udp", "icmp", or the number. */
 void rules_denial_name_proto(struct fabric_denial *denial, uint8_t proto);
 
-/* The rule whose packets the counter NAME counts, into *RULE. False where it counts for none. */
+/* Finds the rule whose packets the counter NAME counts. False: NAME is no such counter. */
 bool rules_of_counter(const char *name, enum fabric_rule *rule);
 
 #endif

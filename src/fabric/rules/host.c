@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The host's table. Its rules know sandboxes by the group of their links, never one by one, so there are as many of them for
- * one sandbox as for thousands; the ports that are published on addresses of the host are elements of two maps. It trusts
- * nothing that a slot's own table does: a sandbox whose table is empty is still shut in.
+ * The host's table. Its rules know sandboxes by the group of their links, never one by one, so thousands of sandboxes need no
+ * more rules than one. The published ports are elements of two maps. The table trusts nothing that a slot's own tables do: a
+ * sandbox whose tables are empty is still shut in.
  *
- * The kernel's NFT_TABLE_F_OWNER would keep others from flushing the table, but only while a socket of ours stays open, and it would
- * keep operators from changing it as well; and nft 1.0.6 lists such a table so that it cannot be loaded again: as owned, which ends
- * with the nft that loads it, or, once its owner is gone and PERSIST remains, with flags that are a syntax error. What others
- * flush is put back instead.
+ * The kernel's NFT_TABLE_F_OWNER would keep others from flushing the table, but only while a socket of ours is open, and it
+ * would keep operators from changing it. Besides, nft 1.0.6 lists such a table so that it cannot be loaded again: as owned,
+ * which ends with the nft that loads it, or, once the owner is gone and PERSIST remains, with flags that are a syntax error. So
+ * a table that others flush is made again instead.
  */
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -28,11 +28,11 @@
 #include <netinet/in.h>
 
 enum {
-	ANSWERED_KEPT_MS = 10 * 1000, /* by then its limit is as good as new */
-	ANSWERED_MAX = 4096,          /* sandboxes denied something at once */
+	ANSWERED_KEPT_MS = 10 * 1000, /* by then the limit is unused again */
+	ANSWERED_MAX = 4096,          /* sandboxes with denials at once */
 };
 
-/* What is published on one address, and on all of the host's. */
+/* Ports published on one address, and on all addresses of the host. */
 static const struct nft_set map_published = { .name = "published",
 					      .key = NFT_KEY_ADDRESS | NFT_KEY_PROTO | NFT_KEY_PORT,
 					      .map = true };
@@ -40,12 +40,12 @@ static const struct nft_set map_published_anywhere = { .name = "published_anywhe
 						       .key = NFT_KEY_PROTO | NFT_KEY_PORT,
 						       .map = true };
 static const struct nft_set set_ingress = { .name = "ingress_sources", .key = NFT_KEY_ADDRESS, .interval = true };
-/* Addresses of host_services alone: what a flow was sent to before it was redirected. */
+/* The addresses of host_services: destinations of flows before their redirection. */
 static const struct nft_set set_service_addresses = { .name = "host_service_addresses",
 						      .key = NFT_KEY_ADDRESS,
 						      .interval = true };
 
-/* By the link of the sandbox, as its source may be forged. Elements go when they were not renewed for long. */
+/* By the sandbox's link, since its source may be forged. An element that is not renewed for long goes. */
 const struct nft_set set_sandbox_drops = { .name = "sandbox_drops",
 					   .key = NFT_KEY_LINK,
 					   .timeout_ms = RULES_HOST_DROPS_KEPT_MS,
@@ -95,12 +95,12 @@ static void rules_host_add_sets(struct nft_batch *batch, const struct config *co
 	nft_set_add(batch, &map_published_anywhere);
 }
 
-/* What sandboxes send from addresses that are not theirs does not even make it to conntrack. */
+/* Packets with a source that is not the sandbox's own do not even reach conntrack. */
 static void rules_host_add_sources(struct nft_batch *batch, uint32_t group)
 {
 	nft_chain_add(batch, "sandbox_sources", &hook_raw, NULL);
 	nft_chain_add(batch, "sandbox_dropped", NULL, NULL);
-	/* A rule of its own: where the set is full, the rule ends and the packet is dropped all the same. */
+	/* The drop is a rule of its own: if the set is full, the first rule ends, and the packet is dropped all the same. */
 	RULE(batch, "sandbox_dropped", act_record_destination(batch, &set_sandbox_drops));
 	RULE(batch, "sandbox_dropped", verdict_drop(batch));
 	RULE(batch, "sandbox_sources", match_iifgroup(batch, NFT_IS, group), match_ipv4(batch, NFT_IS_NOT),
@@ -114,18 +114,18 @@ static void rules_host_add_translation(struct nft_batch *batch, const struct con
 	uint32_t group = config->names.link_group;
 
 	nft_chain_add(batch, "prerouting", &hook_prerouting, NULL);
-	/* A service's address that is not the host's own stands for the host. */
+	/* The address of a service that is not the host's own stands for the host. */
 	if (config->egress.allow_host.count)
 		RULE(batch, "prerouting", match_iifgroup(batch, NFT_IS, group),
 		     match_destination_in(batch, NFT_IS, &set_host_services), match_daddr_local(batch, NFT_IS_NOT),
 		     act_redirect(batch));
-	/* Published ports are no way from one sandbox to another. */
+	/* A published port is no way from one sandbox to another. */
 	RULE(batch, "prerouting", match_iifgroup(batch, NFT_IS, group), verdict_accept(batch));
 	RULE(batch, "prerouting", act_dnat_by_destination(batch, &map_published));
 	RULE(batch, "prerouting", match_daddr_local(batch, NFT_IS),
 	     act_dnat_by_destination(batch, &map_published_anywhere));
 
-	/* The host's own clients. Not from loopback: such a source would never get an answer from a sandbox. */
+	/* The host's own clients, except from loopback: a sandbox could never answer such a source. */
 	nft_chain_add(batch, "output", &hook_output, NULL);
 	RULE(batch, "output", match_ip_daddr_in(batch, NFT_IS, &loopback), verdict_accept(batch));
 	RULE(batch, "output", act_dnat_by_destination(batch, &map_published));
@@ -150,7 +150,7 @@ static void rules_host_add_denied(struct nft_batch *batch)
 	rules_policy_add_answer(batch, "denied", &set_answered);
 }
 
-/* From a sandbox to the host itself. */
+/* Packets from a sandbox to the host itself. */
 static void rules_host_add_input(struct nft_batch *batch, const struct config *config)
 {
 	uint32_t group = config->names.link_group;
@@ -175,8 +175,8 @@ static void rules_host_add_input(struct nft_batch *batch, const struct config *c
 }
 
 /*
- * What guests opened is judged by today's rules with each packet (direction original, before established), so that a change cuts
- * live flows too; replies to what others opened pass, although they go to private addresses.
+ * Each packet of a flow that a guest opened is judged by the present rules (direction original, before established), so a
+ * change cuts live flows too. Replies to flows that others opened pass, even to private addresses.
  */
 static void rules_host_add_forward(struct nft_batch *batch, const struct config *config)
 {
@@ -228,7 +228,7 @@ void rules_host_add_table(struct nft_batch *batch, const struct config *config)
 /* Elements of a map. */
 struct elements {
 	VEC_OF(struct nft_element);
-	uint32_t only_to; /* 0: all; else those that lead to this address */
+	uint32_t only_to; /* not 0: only elements that lead to this address */
 	bool broken;
 };
 
@@ -245,7 +245,7 @@ static void rules_host_keep_element(void *context, const struct nft_read_element
 		elements->broken = true;
 }
 
-/* A map that is not there has no elements. */
+/* A missing map has no elements. */
 static int rules_host_read_map(const struct nft_set *map, struct elements *elements, struct err *err)
 {
 	do {
@@ -276,7 +276,7 @@ static int rules_host_replace(const struct config *config, const struct elements
 	struct nft_batch batch;
 
 	nft_batch_begin(&batch, NFPROTO_INET);
-	/* Made if it is missing, so that it can be deleted for sure. */
+	/* Made if it is missing, so that deleting it cannot fail. */
 	nft_table_add(&batch, 0);
 	nft_table_delete(&batch);
 	rules_host_add_table(&batch, config);
@@ -334,7 +334,7 @@ static bool rules_host_has_element(const struct elements *elements, const struct
 	return false;
 }
 
-/* Brings what MAP has for one slot from HAS to WANTED. */
+/* Changes the elements of one slot in MAP from HAS to WANTED. */
 static void rules_host_change_map(struct nft_batch *batch, const struct nft_set *map, const struct elements *has,
 				  const struct elements *wanted)
 {
@@ -346,7 +346,7 @@ static void rules_host_change_map(struct nft_batch *batch, const struct nft_set 
 			nft_elements_add(batch, map, &wanted->items[i], 1);
 }
 
-/* What of NAT is to be in the map for one address (ANYWHERE false), or in that for all, into WANTED, which has room. */
+/* Selects the ports of NAT for the map of single addresses, or, with ANYWHERE, for the map of all. WANTED has room. */
 static int rules_host_select_nat(const struct fabric_nat *nat, size_t count, uint32_t host_ip, bool anywhere,
 				 struct elements *wanted, struct err *err)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the host's table knows of what it dropped and denied: of each sandbox by the link that it came in by, and over all by rule.
- * Elements of links that are gone are left to time out; a link's number is not used again soon. That a link is given to another
- * sandbox is another matter: then its element goes at once.
+ * Reads the host's counts of drops and denials: of each sandbox by its link, and over all by rule. The elements of links that
+ * are gone are left to time out, since a link's number is not used again soon. When a link goes to another sandbox, its element
+ * is removed at once.
  */
 #include "fabric/rules/host_rules.h"
 
@@ -64,7 +64,7 @@ int nft_host_forget(int link, struct err *err)
 	struct nft_batch batch;
 	uint64_t drops = 0;
 
-	/* Most have none, and whatever deletes waits for the kernel. */
+	/* Most links have no element, and any deletion waits for the kernel. */
 	if (nft_host_drops(&link, &drops, 1, err) < 0)
 		return -1;
 	if (!drops)
@@ -77,7 +77,7 @@ int nft_host_forget(int link, struct err *err)
 }
 
 struct host_denial_reader {
-	nft_host_denied *told;
+	nft_host_denied *report;
 	void *context;
 	uint64_t now_ms, since_ms;
 };
@@ -92,12 +92,12 @@ static void rules_host_report_denial(void *context, const struct nft_read_elemen
 		return;
 	snprintf(denial.rule, sizeof(denial.rule), "%s", fabric_rule_name(FABRIC_RULE_HOST));
 	rules_denial_name_proto(&denial, read->element.proto);
-	reader->told(reader->context, read->element.link, &denial);
+	reader->report(reader->context, read->element.link, &denial);
 }
 
-int nft_host_denials(uint64_t *since_ms, nft_host_denied *told, void *context, struct err *err)
+int nft_host_denials(uint64_t *since_ms, nft_host_denied *report, void *context, struct err *err)
 {
-	struct host_denial_reader reader = { told, context, clock_now_ms(), *since_ms };
+	struct host_denial_reader reader = { report, context, clock_now_ms(), *since_ms };
 	const struct nft_set *sets[] = { &set_denied_host_ports, &set_denied_host_protocols };
 
 	for (size_t i = 0; i < 2; i++)

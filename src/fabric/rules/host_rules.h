@@ -3,8 +3,8 @@
 #define WEFT_FABRIC_RULES_HOST_RULES_H
 
 /*
- * Sets of the host's table that its rules fill: what it dropped or denied of each sandbox, by the number of the link that the
- * packets came in by. Private to fabric/.
+ * The host's table, and those of its sets that its rules fill: the packets dropped or denied of each sandbox, by the number of
+ * the link that they came in by. Private to fabric/rules/.
  */
 
 #include "fabric/rules/slot_rules.h"
@@ -13,10 +13,10 @@ struct config;
 
 enum {
 	RULES_HOST_DROPS_KEPT_MS = 24 * 3600 * 1000,
-	RULES_HOST_DENIALS_MAX = 1024, /* of all sandboxes */
+	RULES_HOST_DENIALS_MAX = 1024, /* of all sandboxes together */
 };
 
-/* Adds the whole of the host's table, as CONFIG wants it; nothing is published yet. */
+/* Adds the whole of the host's table for CONFIG, with no published ports. */
 void rules_host_add_table(struct nft_batch *batch, const struct config *config);
 
 extern const struct nft_set set_sandbox_drops;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The same sets are in the table of the host and in those of the slots, so that either holds where the other is empty.
+ * The same sets are in the host's table and in those of the slots, so each holds even if the other is empty.
  */
 #include "fabric/rules/policy.h"
 
@@ -12,7 +12,7 @@
 
 enum {
 	DNS_PORT = 53,
-	ANSWERS_FOR_ALL = 2000, /* of the host to all sandboxes, a second */
+	ANSWERS_FOR_ALL = 2000, /* of the host to all sandboxes together, a second */
 };
 
 const struct nft_set set_always_denied = { .name = "always_denied", .key = NFT_KEY_ADDRESS, .interval = true };
@@ -59,7 +59,7 @@ void rules_policy_add_networks(struct nft_batch *batch, const struct nft_set *se
 	nft_elements_add(batch, set, elements, nft_elements_merge(elements, count));
 }
 
-/* An address and port, for both protocols. */
+/* Puts an address and port, for both protocols. */
 static void rules_policy_put_service(struct nft_element elements[static 2], uint32_t ip, uint16_t port)
 {
 	elements[0] = (struct nft_element){ .first = ip, .last = ip, .proto = IPPROTO_TCP, .port = port };
@@ -69,7 +69,7 @@ static void rules_policy_put_service(struct nft_element elements[static 2], uint
 static void rules_policy_add_services(struct nft_batch *batch, const struct nft_set *set, struct nft_element *elements,
 				      size_t count)
 {
-	/* Of a stated size, the kernel makes room for what there is and no more. */
+	/* With a stated size, the kernel makes room for exactly these elements. */
 	struct nft_set sized = *set;
 
 	if (!count)

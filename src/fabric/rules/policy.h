@@ -3,8 +3,8 @@
 #define WEFT_FABRIC_RULES_POLICY_H
 
 /*
- * What the host's table and the slots' have in common: which destinations no guest may reach, and the exceptions that the
- * configuration makes. Private to fabric/.
+ * The common parts of the host's table and the slots': the destinations that no guest may reach, and the exceptions that the
+ * configuration makes. Private to fabric/rules/.
  */
 
 #include "fabric/rules/denial.h"
@@ -21,10 +21,10 @@ extern const struct nft_set set_host_services;  /* [egress] allow_host */
 /* Adds those of these five sets that have elements. */
 void rules_policy_add_sets(struct nft_batch *batch, const struct config *config);
 
-/* In an ordinary chain: what goes to DNS servers and services of the host is accepted. */
+/* In an ordinary chain: accepts packets to DNS servers and services of the host. */
 void rules_policy_add_exceptions(struct nft_batch *batch, const struct config *config, const char *chain);
 
-/* In a rule: the destination is denied to everybody, and not opened. */
+/* In a rule: matches destinations that are denied to all sandboxes, and not opened. */
 void rules_match_always_denied(struct nft_batch *batch, const struct config *config);
 
 /* Adds SET, of intervals of addresses, with NETWORKS (which may overlap). */
@@ -37,12 +37,12 @@ void rules_policy_add_networks(struct nft_batch *batch, const struct nft_set *se
 /* In a rule of a slot's ordinary chain: counts as COUNTER, and goes to RULES_CHAIN_DENIED with WHY. */
 void rules_deny(struct nft_batch *batch, const char *counter, enum rules_denial why);
 
-/* Answers to what is denied: a second, for one sandbox. The rest is dropped. */
+/* Answers a second to the denied packets of one sandbox. Further ones are dropped without an answer. */
 enum { RULES_POLICY_ANSWERS = 100 };
 
 /*
- * In an ordinary chain: what the guest is denied is answered at once, within limits. LIMITS: where the chain serves many, the set
- * that has the limit of each, so that one that knocks without end does not silence the answers to others; NULL.
+ * In an ordinary chain: answers denied packets at once, within limits. LIMITS: for a chain that serves many sandboxes, the set
+ * with each one's limit, so that a sandbox that never stops trying does not use up the answers for others; NULL: none.
  */
 void rules_policy_add_answer(struct nft_batch *batch, const char *chain, const struct nft_set *limits);
 

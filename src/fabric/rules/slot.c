@@ -2,14 +2,14 @@
 /*
  * The tables of one slot's namespace.
  *
- * `netdev weft` sees each frame of the guest first, before conntrack: what is not IPv4 from the guest's own addresses to its
- * gateway, or honest ARP, is counted and dropped there, and the guest's bandwidth is limited.
+ * `netdev weft` sees each frame of the guest first, before conntrack. It counts and drops everything but honest ARP and IPv4
+ * from the guest's own addresses to its gateway, and limits the guest's bandwidth.
  *
- * `inet weft` translates between the guest's address, which all guests share, and the slot's own on the host, and holds the guest
- * to its policy. What the guest opened is judged with each packet (direction original, before established), so that a
- * tightened policy cuts live flows; replies to what others opened pass, although they go to private addresses.
+ * `inet weft` translates between the guest's address, which all guests share, and the slot's own on the host, and holds the
+ * guest to its policy. Each packet of a flow that the guest opened is judged (direction original, before established), so a
+ * tightened policy cuts live flows. Replies to flows that others opened pass, even to private addresses.
  *
- * Policy and limits live in chains of their own that start empty: a slot of the pool gets them by additions alone.
+ * Policy and limits have chains of their own that start empty: a slot of the pool gets them by additions alone.
  */
 #include "fabric/rules/slot_rules.h"
 
@@ -33,9 +33,9 @@
 #define UPWARDS "eth0"
 
 enum {
-	FLOWS_MAX = 8192, /* that a guest may have open at once */
-	ARP_SECOND = 100, /* ARP packets of a guest */
-	/* Denials recorded at once. The kernel makes room for all of them with the set, in each slot. */
+	FLOWS_MAX = 8192, /* of one guest, open at once */
+	ARP_SECOND = 100, /* ARP packets of one guest */
+	/* Denials recorded at once. The kernel reserves room for all of them in each slot. */
 	DENIALS_MAX = 128,
 	PORTLESS_MAX = 32,
 };
@@ -50,7 +50,7 @@ const struct nft_set set_denied_protocols = { .name = "denied_protocols",
 					      .size = PORTLESS_MAX };
 
 static const struct cidr4 not_unicast = { 224u << 24, 3 };
-/* Never a destination on any wire. */
+/* Never valid as a destination on a wire. */
 static const struct cidr4 martian[] = { { 0, 8 }, { 127u << 24, 8 } };
 
 static void rules_slot_add_counters(struct nft_batch *batch, const char *const *names, size_t count)
@@ -75,7 +75,7 @@ static void rules_slot_add_arp(struct nft_batch *batch, const struct config *con
 	RULE(batch, "from_guest_arp", act_count(batch, "drop_arp"), verdict_drop(batch));
 }
 
-/* Frames that are honest so far: what is left is where they go. The forwarder's come first. */
+/* Judges frames that are honest so far by their destination. The forwarder's come first. */
 static void rules_slot_add_from_guest_honest(struct nft_batch *batch, const struct config *config)
 {
 	nft_chain_add(batch, RULES_CHAIN_FROM_GUEST_RATE, NULL, NULL);
@@ -88,14 +88,14 @@ static void rules_slot_add_from_guest_honest(struct nft_batch *batch, const stru
 	     verdict_goto(batch, "from_guest_passed"));
 	RULE(batch, "from_guest_honest", match_ip_daddr_in(batch, NFT_IS, &not_unicast),
 	     act_count(batch, "drop_multicast"), verdict_drop(batch));
-	/* The kernel would drop these by itself, and nobody would know. */
+	/* The kernel would drop these as well, but without a count. */
 	for (size_t i = 0; i < sizeof(martian) / sizeof(martian[0]); i++)
 		RULE(batch, "from_guest_honest", match_ip_daddr_in(batch, NFT_IS, &martian[i]),
 		     act_count(batch, "drop_martian"), verdict_drop(batch));
 	RULE(batch, "from_guest_honest", verdict_goto(batch, "from_guest_passed"));
 }
 
-/* Most frames are honest and done with after the first rule; the others tell of the rest what is wrong with it. */
+/* The first rule passes honest frames, which most are. The other rules find the fault of the rest. */
 static void rules_slot_add_from_guest(struct nft_batch *batch, const struct config *config)
 {
 	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_NETDEV_INGRESS, NF_IP_PRI_FILTER, true, TAP };
@@ -121,7 +121,7 @@ static void rules_slot_add_from_guest(struct nft_batch *batch, const struct conf
 	     act_count(batch, "drop_source"), verdict_drop(batch));
 	RULE(batch, "from_guest", match_ether_daddr(batch, NFT_IS_NOT, &config->addresses.tap_mac),
 	     act_count(batch, "drop_multicast"), verdict_drop(batch));
-	/* No whole header, or options in it, such as a route of its own choice. */
+	/* The header is cut short, or has options, such as a source route. */
 	RULE(batch, "from_guest", act_count(batch, "drop_malformed"), verdict_drop(batch));
 }
 
@@ -153,7 +153,7 @@ static void rules_slot_add_translation(struct nft_batch *batch, uint32_t guest, 
 	     act_dnat(batch, guest));
 
 	nft_chain_add(batch, "postrouting", &after, NULL);
-	/* A chain of this type sees the first packet of a flow only. */
+	/* A chain of this type sees only the first packet of a flow. */
 	RULE(batch, "postrouting", match_ct_state(batch, NFT_CT_STATE_NEW), act_count(batch, "connections"));
 	RULE(batch, "postrouting", match_oifname(batch, UPWARDS), match_ip_saddr(batch, NFT_IS, guest),
 	     act_snat(batch, host_ip));
@@ -183,8 +183,8 @@ static void rules_slot_add_denied(struct nft_batch *batch)
 }
 
 /*
- * The forwarder's own TCP, between the TAP's two ends, is not tracked: the socket here knows which segments are its own, and
- * tracking costs each of them a tenth of its way.
+ * The forwarder's own TCP, between the TAP's two ends, is not tracked. The socket here knows its own segments, and tracking
+ * would add a tenth to the cost of each.
  */
 static void rules_slot_add_untracked(struct nft_batch *batch, const struct config *config)
 {
@@ -205,8 +205,8 @@ static void rules_slot_add_input(struct nft_batch *batch, const struct config *c
 
 	nft_chain_add(batch, "input", &hook, NULL);
 	/*
-	 * The forwarder's connections come from here: their replies, and an error that ends an attempt. To this address alone:
-	 * what goes to another one inside is tracked, and would fill the table.
+	 * Replies to the forwarder's connections, which come from here, and the error that ends an attempt. They are for this
+	 * address alone: packets to another address in here are tracked, and would fill the table.
 	 */
 	RULE(batch, "input", match_iifname(batch, TAP), match_ip_daddr(batch, NFT_IS, config->addresses.tap.ip),
 	     match_tcp_in_flow(batch), verdict_accept(batch));
@@ -267,7 +267,7 @@ static void rules_slot_add_inet_table(struct nft_batch *batch, const struct conf
 	nft_table_add(batch, NLM_F_EXCL);
 	nft_counter_add(batch, "to_guest", counts->packets_to_guest, counts->bytes_to_guest);
 	nft_counter_add(batch, "connections", counts->connections, 0);
-	/* Those that other tables than these counted, nft_slot_repair(). */
+	/* Drops that former tables counted, see nft_slot_repair(). */
 	nft_counter_add(batch, "drop_earlier", counts->drops, 0);
 	ADD_COUNTERS(batch, counters);
 	rules_policy_add_sets(batch, config);
@@ -290,7 +290,7 @@ void rules_slot_add_tables(struct nft_batch *batch, const struct config *config,
 
 /* ---- Making and looking ---- */
 
-/* What is there already goes in the same batch. */
+/* Tables that exist go in the same batch. */
 static void rules_slot_delete_tables(struct nft_batch *batch)
 {
 	static const uint8_t families[] = { NFPROTO_NETDEV, NFPROTO_INET };
@@ -303,8 +303,8 @@ static void rules_slot_delete_tables(struct nft_batch *batch)
 }
 
 /*
- * Nothing that the guest sends out passes, until rules_slot_open_egress(). By a rule: of a hook that is new the kernel sets the policy to drop
- * as late as it fills sets.
+ * Stops all that the guest sends out, until rules_slot_open_egress(). A rule does it: the kernel sets the drop policy of a new
+ * hook as late as it fills sets.
  */
 static void rules_slot_close_egress(struct nft_batch *batch)
 {
@@ -331,9 +331,9 @@ static bool rules_slot_has_lists(const struct fabric_plan *plan)
 }
 
 /*
- * AGAIN: in place of what is there, under traffic. As the new tables begin to count their sets find nothing. What is always denied
- * the host's table denies too; but where a policy has lists, the tables are closed to what the guest sends out until those are filled:
- * for about 15 ms its datagrams are lost and its segments sent again, but none is misjudged.
+ * AGAIN: replaces existing tables, under traffic. When the new tables start to count, their sets are still empty. The host's
+ * table denies the always-denied ranges as well. But if the policy has lists, the tables are closed to all that the guest sends
+ * out until the sets are filled: for about 15 ms its datagrams are lost and its segments sent again, but none is misjudged.
  */
 static int rules_slot_make_tables(int netns_fd, const struct config *config, const struct fabric_plan *plan,
 				  const struct fabric_counts *counts, bool again, struct err *err)
@@ -355,7 +355,7 @@ static int rules_slot_make_tables(int netns_fd, const struct config *config, con
 int nft_slot_apply(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err)
 {
 	const struct fabric_counts none = { 0 };
-	/* A new slot has no table, and a batch that deletes would wait for the kernel. */
+	/* A new slot has no tables, and a batch that deletes would wait for the kernel. */
 	int status = rules_slot_make_tables(netns_fd, config, plan, &none, false, err);
 
 	if (status < 0 && err->code == EEXIST)
@@ -391,7 +391,7 @@ int nft_slot_check(int netns_fd, const struct config *config, const struct fabri
 	return status < 0 ? err_wrap(err, "tables of slot %u", plan->slot) : 0;
 }
 
-/* Where the policy alone differs, as after a change that a kill broke off, it is changed as ever, and nothing else. */
+/* If the policy alone differs, as after a change that was killed halfway, it is changed as ever, and nothing else. */
 static bool rules_slot_repair_policy(int netns_fd, const struct config *config, const struct fabric_plan *plan)
 {
 	struct err ignored;
@@ -408,7 +408,7 @@ int nft_slot_repair(int netns_fd, const struct config *config, const struct fabr
 
 	if (rules_slot_repair_policy(netns_fd, config, plan))
 		return 0;
-	/* What is between this and the batch is not counted. */
+	/* Packets between this and the batch are not counted. */
 	if (nft_slot_counts(netns_fd, &counts, err) < 0 && err->code != ENOENT)
 		return err_wrap(err, "tables of slot %u", plan->slot);
 	if (known) {
@@ -435,7 +435,7 @@ int nft_slot_claim(int netns_fd, const struct fabric_plan *plan, struct err *err
 	return status < 0 ? err_wrap(err, "policy of slot %u", plan->slot) : 0;
 }
 
-/* The kernel sets a comment when it makes something, and never again: an empty chain that can go and come carries the name. */
+/* The kernel sets a comment only with the object, so an empty chain, which can be replaced, carries the name. */
 static int rules_slot_comment_once(int netns_fd, const char *id, bool again, struct err *err)
 {
 	struct nft_batch batch;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A sandbox's policy and limits, as additions to the empty chains of its tables. Each list is up to three sets, made where there
- * is something to put in: entries for all protocols, for one, and for one with a port. In a set of their own, networks
- * of one kind are apart or within each other, and the inner ones can be left out; mixed, they could cross, which the kernel refuses.
+ * A sandbox's policy and limits, as additions to the empty chains of its tables. Each list is up to three sets, which exist
+ * only if they have elements: entries for all protocols, for one protocol, and for one protocol and port. Within one set, two
+ * networks are disjoint or one contains the other, and the inner one can be left out. Mixed in one set they could cross, which
+ * the kernel refuses.
  *
- * A batch is atomic for its rules, but not for what their sets find: as the kernel begins a new generation, a set made in the same
- * batch is still to be filled, and for some microseconds it contains nothing. So each list has two sides, and a policy is
- * replaced in two batches: the first makes and fills the sets of the side that no rule uses, the second makes the rules use them
- * and takes the others away. Every packet meets all of the former policy or all of the new one.
+ * A batch is atomic for its rules, but not for their sets: when the kernel starts a new generation, a set made in the same
+ * batch is still empty for some microseconds. So each list has two sides, and a policy is replaced by two batches. The first
+ * makes and fills the sets of the side that no rule uses; the second makes the rules use them and removes the others. Every
+ * packet meets all of the former policy or all of the new one.
  */
 #include "fabric/rules/slot_rules.h"
 
@@ -23,11 +24,11 @@
 #include <string.h>
 
 enum {
-	/* The kernel's bucket holds a second's worth and the burst; segments of 64 KB must fit into it. */
+	/* The kernel's bucket holds one second's bytes and the burst. A segment of 64 KB must fit. */
 	BURST_MIN = 128 * 1024,
 };
 
-static const uint64_t rate_max = 8000000000u; /* bytes a second: beyond, the kernel's sum overflows */
+static const uint64_t rate_max = 8000000000u; /* bytes a second; above it the kernel's sum overflows */
 
 #define LIST(text, more)                                                                                               \
 	{                                                                                                              \
@@ -45,7 +46,7 @@ const struct nft_set set_policy_deny[RULES_POLICY_SIDES][RULES_POLICY_SETS] = {
 	{ LIST("policy_deny2", 0), LIST("policy_deny2_proto", PROTO), LIST("policy_deny2_port", PORT) },
 };
 
-/* Which of the three sets RULE belongs to. */
+/* The number of the set, of three, that RULE belongs to. */
 static size_t rules_slot_policy_kind_of(const struct egress_rule *rule)
 {
 	if (rule->any_proto)
@@ -53,7 +54,7 @@ static size_t rules_slot_policy_kind_of(const struct egress_rule *rule)
 	return rule->port_count ? 2 : 1;
 }
 
-/* The elements of all RULES of KIND, into ELEMENTS unless that is NULL. Returns how many. */
+/* Collects the elements of all RULES of KIND in ELEMENTS, unless that is NULL. Returns their number. */
 static size_t rules_slot_policy_collect(const struct egress_rule *rules, size_t count, size_t kind,
 					struct nft_element *elements)
 {
@@ -82,7 +83,7 @@ static bool rules_slot_policy_has_kind(const struct egress_rule *rules, size_t c
 	return rules_slot_policy_collect(rules, count, kind, NULL) > 0;
 }
 
-/* Adds the SET of KIND with what RULES have of it, if anything. */
+/* Adds the SET of KIND with the entries of RULES, if there are any. */
 static void rules_slot_policy_add_set(struct nft_batch *batch, const struct nft_set *set,
 				      const struct egress_rule *rules, size_t count, size_t kind)
 {
@@ -124,7 +125,7 @@ static void rules_slot_policy_add_rules(struct nft_batch *batch, const struct eg
 		RULE(batch, RULES_CHAIN_DENY, rules_deny(batch, RULES_COUNTER_INTERNET, RULES_DENIAL_INTERNET));
 }
 
-/* The other direction is the TAP's queue to limit. */
+/* The other direction is limited by the TAP's queue. */
 static void rules_slot_policy_add_rate(struct nft_batch *batch, const struct rate *rate)
 {
 	uint64_t burst = rate->burst < BURST_MIN ? BURST_MIN : rate->burst;
@@ -157,7 +158,7 @@ void rules_slot_add_policy(struct nft_batch *batch, const struct fabric_plan *pl
 
 /* ---- Replacing ---- */
 
-/* Which sets the slot has, by side: those of allow before those of deny. */
+/* The slot's sets, by side, those of allow before those of deny. */
 struct present {
 	bool sets[RULES_POLICY_SIDES][2 * RULES_POLICY_SETS];
 };
@@ -185,7 +186,7 @@ static int rules_slot_policy_note_set(const struct nlmsghdr *message, void *data
 	return MNL_CB_OK;
 }
 
-/* A dump that somebody changes under us is asked for again, but not without end. */
+/* A dump that others disturb is repeated, but not without end. */
 static int rules_slot_policy_find_sets(int netns_fd, struct present *present, struct err *err)
 {
 	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
@@ -220,7 +221,7 @@ static void rules_slot_policy_delete_side(struct nft_batch *batch, const struct 
 			nft_set_delete(batch, rules_slot_policy_set_name(side, i));
 }
 
-/* Takes the sets of SIDE away, which the kernel refuses (EBUSY) while rules use them. */
+/* Removes the sets of SIDE. The kernel refuses that (EBUSY) while rules use them. */
 static int rules_slot_policy_clear_side(int netns_fd, const struct present *present, unsigned side, struct err *err)
 {
 	struct nft_batch batch;
@@ -232,7 +233,7 @@ static int rules_slot_policy_clear_side(int netns_fd, const struct present *pres
 	return status;
 }
 
-/* Which side no rule uses, into *SIDE; it has no sets then. Both have some where a change was broken off between its batches. */
+/* Finds the side that no rule uses, and removes its sets. Both sides have sets if a change ended between its batches. */
 static int rules_slot_policy_find_free_side(int netns_fd, struct present *present, unsigned *side, struct err *err)
 {
 	if (rules_slot_policy_find_sets(netns_fd, present, err) < 0)
@@ -261,7 +262,7 @@ static int rules_slot_policy_fill_side(int netns_fd, const struct egress *egress
 	return status;
 }
 
-/* Makes the rules those of PLAN, with the sets of SIDE, and takes away those of the other. FORMER: see nft_slot_update(). */
+/* Makes the rules those of PLAN, with the sets of SIDE, and removes those of the other side. FORMER: see nft_slot_update(). */
 static int rules_slot_policy_turn_to(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former,
 				     const struct present *present, unsigned side, struct err *err)
 {
@@ -273,7 +274,7 @@ static int rules_slot_policy_turn_to(int netns_fd, const struct fabric_plan *pla
 	if (plan->egress)
 		rules_slot_policy_add_rules(&batch, plan->egress, side);
 	rules_slot_policy_delete_side(&batch, present, 1 - side);
-	/* A new rule has a full bucket: who changes a policy time and again would lift the limit. */
+	/* A new rule has a full bucket: frequent changes of the policy would lift the limit. */
 	if (!former || !plan_same_rate(rules_slot_policy_rate_of(plan), rules_slot_policy_rate_of(former))) {
 		batch.family = NFPROTO_NETDEV;
 		nft_chain_flush(&batch, RULES_CHAIN_FROM_GUEST_RATE);
@@ -297,7 +298,7 @@ static int rules_slot_policy_replace(int netns_fd, const struct fabric_plan *pla
 		return -1;
 	if (rules_slot_policy_turn_to(netns_fd, plan, former, &present, side, err) == 0)
 		return 0;
-	/* What stays behind if this fails too, the next change or repair finds. */
+	/* If this fails too, the next change or repair finds the leftover. */
 	if (rules_slot_policy_find_sets(netns_fd, &present, &ignored) == 0 &&
 	    rules_slot_policy_has_side(&present, side))
 		rules_slot_policy_clear_side(netns_fd, &present, side, &ignored);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a slot's tables know: counters, denials, and whether a destination may be reached. The last is answered by walking the
- * rules of chain guest_egress in their order, but asking the kernel, not the configuration, what its sets contain.
+ * Reads a slot's tables: counters, denials, and whether a destination may be reached. The last follows the rules of chain
+ * guest_egress in their order, but asks the kernel, not the configuration, for the contents of its sets.
  */
 #include "fabric/rules/slot_rules.h"
 
@@ -102,7 +102,7 @@ int nft_generation(int netns_fd, uint32_t *generation, struct err *err)
 /* ---- Denials ---- */
 
 struct slot_denial_reader {
-	void (*told)(void *context, const struct fabric_denial *denial);
+	void (*report)(void *context, const struct fabric_denial *denial);
 	void *context;
 	uint64_t now_ms, since_ms;
 };
@@ -117,16 +117,16 @@ static void rules_slot_report_denial(void *context, const struct nft_read_elemen
 		return;
 	snprintf(denial.rule, sizeof(denial.rule), "%s", rules_denial_name(read->mark));
 	rules_denial_name_proto(&denial, read->element.proto);
-	reader->told(reader->context, &denial);
+	reader->report(reader->context, &denial);
 }
 
-int nft_slot_denials(int netns_fd, uint64_t *since_ms, void (*told)(void *context, const struct fabric_denial *denial),
-		     void *context, struct err *err)
+int nft_slot_denials(int netns_fd, uint64_t *since_ms,
+		     void (*report)(void *context, const struct fabric_denial *denial), void *context, struct err *err)
 {
-	struct slot_denial_reader reader = { told, context, clock_now_ms(), *since_ms };
+	struct slot_denial_reader reader = { report, context, clock_now_ms(), *since_ms };
 	const struct nft_set *sets[] = { &set_denied_ports, &set_denied_protocols };
 
-	/* Rules that add to a set do not interrupt its dump: only somebody's batch does, and then the next reading has it all. */
+	/* Rules that add to a set do not interrupt its dump. A batch does, and then the next reading has it all. */
 	for (size_t i = 0; i < 2; i++)
 		if (nft_read_elements(netns_fd, NFPROTO_INET, sets[i], rules_slot_report_denial, &reader, err) < 0)
 			return err->code == EINTR ? 0 : err_wrap(err, "denials");
@@ -150,7 +150,7 @@ static void rules_reach_answer(struct reach_question *question, bool allowed, co
 	snprintf(question->reach->rule, sizeof(question->reach->rule), "%s", rule);
 }
 
-/* Writes "SET FIRST-LAST", or "SET FIRST" where there is no more to say. */
+/* Writes "SET FIRST-LAST", or "SET FIRST" for a single address. */
 static void rules_reach_name_element(struct fabric_reach *reach, const struct nft_set *set,
 				     const struct nft_range *range)
 {
@@ -163,7 +163,7 @@ static void rules_reach_name_element(struct fabric_reach *reach, const struct nf
 			 ipv4_format(range->last, last));
 }
 
-/* Whether SET has what is asked for; then it is named in the answer. */
+/* Whether SET holds the destination. If so, the answer names it. */
 static bool rules_reach_is_in(struct reach_question *question, const struct nft_set *set)
 {
 	struct nft_range range;
@@ -179,7 +179,7 @@ static bool rules_reach_is_in(struct reach_question *question, const struct nft_
 	return true;
 }
 
-/* The lists of a policy are on one of their sides: of the other there is no set. */
+/* The lists of a policy are on one side; the other has no sets. */
 static bool rules_reach_is_in_list(struct reach_question *question,
 				   const struct nft_set sets[RULES_POLICY_SIDES][RULES_POLICY_SETS])
 {
@@ -196,12 +196,12 @@ static int rules_reach_find_counter(const struct nlmsghdr *message, void *data)
 	const char *name = RULES_COUNTER_INTERNET;
 	const char *at = (const char *)message;
 
-	/* The rule is known by the counter that it names, and nothing else in the chain has those letters. */
+	/* The rule is known by the counter's name, which nothing else in the chain contains. */
 	*found |= memmem(at, message->nlmsg_len, name, strlen(name)) != NULL;
 	return MNL_CB_OK;
 }
 
-/* Whether the chain of denials ends with the rule that denies all the rest. */
+/* Whether the chain of denials ends with the rule that denies everything else. */
 static bool rules_reach_is_without_internet(struct reach_question *question)
 {
 	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
@@ -220,7 +220,7 @@ static bool rules_reach_is_without_internet(struct reach_question *question)
 	return false;
 }
 
-/* The rules of chain guest_egress, in their order. */
+/* Follows the rules of chain guest_egress in their order. */
 static void rules_reach_judge(struct reach_question *question)
 {
 	bool opened = false;
