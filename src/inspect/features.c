@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a kernel can do is not told by its version or its configuration file, which many hosts do not have, but by doing it. A
- * thread gets a network namespace of its own, tries there, and both are gone when it ends.
+ * Neither a kernel's version nor its configuration file, which many hosts lack, tells its abilities, so they are tried. A
+ * thread gets a network namespace of its own and tries there; both are gone when it ends.
  */
 #include "inspect/inspect.h"
 
@@ -43,7 +43,7 @@ static void inspect_add_missing(struct trial *trial, const char *what, int code)
 	snprintf(trial->missing + used, trial->size - used, "%s%s: %s", used ? "; " : "", what, strerror(code));
 }
 
-/* Sends what is in BUFFER and reads the kernel's answer to each message. 0, or an errno. */
+/* Sends the messages in BUFFER and reads the kernel's answers. Returns 0, or an errno value. */
 static int inspect_transact(int protocol, const void *buffer, size_t length)
 {
 	struct mnl_socket *socket = mnl_socket_open2(protocol, SOCK_CLOEXEC);
@@ -131,7 +131,7 @@ static void inspect_put_chain(struct mnl_nlmsg_batch *batch, uint32_t *sequence,
 	nftnl_chain_free(chain);
 }
 
-/* `fib saddr . iif oif` and `ct state`: the expressions that our tables cannot do without. */
+/* `fib saddr . iif oif` and `ct state`, the expressions that our tables cannot do without. */
 static void inspect_put_rule(struct mnl_nlmsg_batch *batch, uint32_t *sequence)
 {
 	struct nftnl_rule *rule = nftnl_rule_alloc();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Does the configuration fit this host? Read only, by one dump of its addresses and one of its routes. What a former run of ours
- * left (links of our group, routes with our protocol) is no conflict. There may be thousands of these, and a daemon that starts
- * anew among them is waited for: so no link is asked for whose address is the very one that its name promises.
+ * Checks that the configuration fits this host, by one dump of its addresses and one of its routes. Leftovers of a former run
+ * of ours (links of our group, routes with our protocol) are no conflict. There may be thousands of them while a starting
+ * daemon is waited for, so a link whose address is the one that its name promises is not looked up.
  */
 #include "inspect/inspect.h"
 
@@ -39,7 +39,7 @@ struct check {
 	struct config_mistakes *mistakes;
 	struct rtnl rtnl;
 	struct found_list addresses, routes;
-	struct found_list sandboxes; /* the addresses of our ends of veths, by link once sorted */
+	struct found_list sandboxes; /* addresses of the host's ends of veths, sorted by link */
 	bool broken;                 /* no memory */
 };
 
@@ -72,7 +72,10 @@ static bool inspect_lies_in_ours(const struct check *check, const struct cidr4 *
 	       cidr4_overlaps(cidr, &check->config->addresses.veth_cidr);
 }
 
-/* The address of the host's end of a veth, on a link of that name. Whether such a link is ours is asked when its slot is. */
+/*
+ * Whether CIDR is the address of the host's end of the veth called NAME. Whether such a link is ours shows when its slot is
+ * made.
+ */
 static bool inspect_is_of_veth(const struct check *check, const struct cidr4 *cidr, const char *name)
 {
 	unsigned slot = config_veth_slot(check->config, name);
@@ -107,7 +110,7 @@ static int inspect_check_take_route(const struct nlmsghdr *header, void *data)
 	const struct nlattr *table[RTA_MAX + 1];
 	struct host_finding found = { 0 };
 
-	/* The table of local addresses says what the addresses said; a default route covers everything. */
+	/* The table of local addresses repeats the addresses, and a default route covers everything. */
 	if (header->nlmsg_type != RTM_NEWROUTE || route->rtm_family != AF_INET || route->rtm_table == RT_TABLE_LOCAL ||
 	    route->rtm_protocol == ROUTE_PROTOCOL || route->rtm_dst_len == 0 || route->rtm_flags & RTM_F_CLONED)
 		return MNL_CB_OK;
@@ -131,7 +134,7 @@ static int inspect_compare_links(const void *a, const void *b)
 	return (left->index > right->index) - (left->index < right->index);
 }
 
-/* Whether the link with this number is ours; its name, "?" if there is none, where it is not. */
+/* Whether the link with this number is ours. If not, NAME is its name, or "?" if there is none. */
 static bool inspect_is_link_ours(struct check *check, int index, char name[static CONFIG_LINK_SIZE])
 {
 	const struct host_finding wanted = { .index = index };
@@ -143,7 +146,7 @@ static bool inspect_is_link_ours(struct check *check, int index, char name[stati
 		return true;
 	if (!index || link_get_index(&check->rtnl, index, &link, &why) < 0) {
 		snprintf(name, CONFIG_LINK_SIZE, "%s", "?");
-		/* One that went meanwhile took its address or route with it. */
+		/* A link that is gone took its address or route with it. */
 		return index && why.code == ENODEV;
 	}
 	snprintf(name, CONFIG_LINK_SIZE, "%s", link.name);
@@ -212,7 +215,7 @@ static int inspect_check_uplink(struct check *check, struct err *err)
 	return 0;
 }
 
-/* Whether a socket could listen on the address of ADDR: the host has it. */
+/* Whether the host has the address of ADDR, so that a socket can listen on it. */
 static bool inspect_host_has(const struct addr *addr)
 {
 	struct addr probe = *addr;
@@ -224,7 +227,7 @@ static bool inspect_host_has(const struct addr *addr)
 	return bind(fd, &probe.any, addr_length(&probe)) == 0 || errno != EADDRNOTAVAIL;
 }
 
-/* V4_WILL_DO: without ::1 the other addresses of the list serve alone. That is told once, at the start. */
+/* V4_WILL_DO: without ::1 the other addresses of the list serve alone, which is logged once, at the start. */
 static void inspect_check_listen(struct check *check, const char *section, const char *key,
 				 const struct addr_list *list, bool v4_will_do)
 {
@@ -242,7 +245,7 @@ static void inspect_check_listen(struct check *check, const char *section, const
 	}
 }
 
-/* A dump that something changed under is taken again. */
+/* Dumps again if something changed during the dump. */
 static int inspect_check_dump(struct check *check, uint16_t type, size_t header_size, mnl_cb_t take, struct err *err)
 {
 	enum { TRIES = 10 };
@@ -266,8 +269,8 @@ static int inspect_check_dump(struct check *check, uint16_t type, size_t header_
 }
 
 /*
- * Reads the host's addresses and routes. Where slots come and go without a pause, no dump may come to its end undisturbed: then a
- * daemon runs here whose ranges were checked when it started, and a reload is not refused for that.
+ * Reads the host's addresses and routes. If slots come and go without a pause, no dump may end undisturbed. Then a daemon runs
+ * here whose ranges were checked at its start, and a reload shall not fail for this.
  */
 static int inspect_check_read_host(struct check *check, struct err *err)
 {

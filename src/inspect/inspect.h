@@ -3,8 +3,8 @@
 #define WEFT_INSPECT_INSPECT_H
 
 /*
- * What the kernel has in the namespace of the calling thread, ours or not, for those who check a host: links, addresses, routes
- * and policy rules of IPv4. Looks only; opens a socket for each call and closes it again. Any thread, needs no privileges.
+ * The kernel's links, addresses, routes and policy rules of IPv4 in the namespace of the calling thread, ours or not, for
+ * checks of a host. Reads only; opens a socket for each call and closes it again. Any thread; needs no privileges.
  */
 
 #include "base/addr.h"
@@ -41,15 +41,15 @@ struct inspect_route {
 
 struct inspect_rule {
 	uint32_t priority;
-	uint32_t table;           /* 0 where the rule's action is not a lookup */
+	uint32_t table;           /* 0: the rule's action is not a lookup */
 	struct cidr4 source;      /* length 0: any */
 	struct cidr4 destination; /* length 0: any */
 	bool inverted;            /* "not" */
-	bool selects_more;        /* by mark, link, user, port, ...: whether it applies cannot be told from addresses */
+	bool selects_more;        /* by mark, link, user, port, ...: addresses alone do not decide whether it applies */
 	int suppress_length;      /* routes of at most this length are ignored; -1: none */
 };
 
-/* All of them, as lists of their own. inspect_host_clear() frees; a zeroed one is empty. */
+/* All of them, in a list each. inspect_host_clear() frees; a zeroed struct is empty. */
 struct inspect_host {
 	struct inspect_link *links;
 	size_t link_count;
@@ -69,15 +69,15 @@ void inspect_host_clear(struct inspect_host *host);
 const char *inspect_link_name(const struct inspect_host *host, unsigned index);
 
 /*
- * Host-dependent checks of the configuration: ranges against the host's addresses and routes, listening addresses the host
- * lacks, the group, the uplink. Adds to MISTAKES; a wider route only logs a warning. Any thread; needs no privileges.
+ * Checks the configuration against the host: ranges against the host's addresses and routes, listening addresses that the host
+ * lacks, the uplink. Adds to MISTAKES; a wider route only logs a warning. Any thread; needs no privileges.
  */
 void fabric_check_config(const struct config *config, struct config_mistakes *mistakes);
 
 /*
- * Makes one of each kind of object that weft needs in a namespace that exists only during the call (veth, TAP with vnet header,
- * tables with fib and ct expressions), and tells what the kernel refused in MISSING ("veth: Operation not supported; ..."), ""
- * if nothing. 0, or -1 with ERR if that cannot be tried (EPERM).
+ * Makes one object of each kind that weft needs (veth, TAP with vnet header, tables with fib and ct expressions) in a namespace
+ * that exists only during the call. Writes to MISSING what the kernel refused ("veth: Operation not supported; ..."), or "".
+ * Returns 0, or -1 with ERR if it cannot try (EPERM).
  */
 int inspect_features(char *missing, size_t size, struct err *err);
 

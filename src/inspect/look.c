@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Looking without touching, for diagnosis: each call opens a socket where it looks and closes it again, so that nothing of ours
- * stays in a namespace.
+ * Looks for diagnosis, and changes nothing. Each call opens a socket in the namespace and closes it again, so that nothing of
+ * ours stays there.
  */
 #include "inspect/look.h"
 
@@ -110,7 +110,7 @@ static int inspect_look_route_here(struct rtnl *rtnl, uint32_t destination, stru
 	mnl_attr_put_u32(request.header, RTA_DST, htonl(destination));
 	if (rtnl_ask(rtnl, &request, inspect_look_take_route, &found, err, "route to %s",
 		     ipv4_format(destination, text)) < 0)
-		/* The kernel answers with the error that a packet would meet: none of these is a failure to ask. */
+		/* The kernel answers with the error that a packet would meet, so none of these is a failure of the request. */
 		return err->code == ENETUNREACH || err->code == EHOSTUNREACH || err->code == EACCES ||
 			       err->code == EINVAL
 			   ? 0

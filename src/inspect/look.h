@@ -3,8 +3,8 @@
 #define WEFT_INSPECT_LOOK_H
 
 /*
- * The kernel's own view of links, routes and holders, for those who explain what is wrong. Reads only; any thread; no state.
- * NETNS_FD as in base/netns.h; addresses in host order.
+ * The kernel's view of links, routes and holders, for diagnosis. Reads only; any thread; no state. NETNS_FD as in base/netns.h;
+ * addresses in host order.
  */
 
 #include "base/addr.h"
@@ -29,21 +29,21 @@ struct look_link {
 	size_t address_count;
 };
 
-/* A link that is not there is no error: EXISTS is false. 0 or -1 with ERR. */
+/* Reads a link. A missing link is no error: EXISTS is false. 0 or -1 with ERR. */
 int look_link(int netns_fd, const char *name, struct look_link *link, struct err *err);
 
 struct look_route {
 	bool reachable;   /* false: unreachable, prohibited, or no route at all */
-	char link[16];    /* by which link it leaves; "" if unreachable */
+	char link[16];    /* the outgoing link; "" if unreachable */
 	uint32_t gateway; /* 0: on the link itself */
 };
 
-/* What the kernel would do with a packet to DESTINATION (RTM_GETROUTE). 0 or -1 with ERR. */
+/* Asks the kernel for its route to DESTINATION (RTM_GETROUTE). 0 or -1 with ERR. */
 int look_route(int netns_fd, uint32_t destination, struct look_route *route, struct err *err);
 
 /*
- * Which process has the TAP LINK of the namespace of NETNS_FD open: "firecracker (pid 812)" into HOLDER, "" if none that can be
- * seen. Each VMM's fdinfo says just the link's name; the process's own namespace tells them apart. Slow with many processes.
+ * Finds the process that has the TAP LINK of the namespace of NETNS_FD open: "firecracker (pid 812)" into HOLDER, "" if none is
+ * visible. A VMM's fdinfo has the link's name alone, so the process's own namespace decides. Slow with many processes.
  */
 void look_tap_holder(int netns_fd, const char *link, char *holder, size_t size);
 

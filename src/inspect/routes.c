@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One rtnetlink dump for each kind of object. A dump that the kernel says was interrupted (NLM_F_DUMP_INTR) is still good
- * enough here: whoever looks at a host that changes sees it at some moment or other.
+ * One rtnetlink dump for each kind of object. An interrupted dump (NLM_F_DUMP_INTR) is good enough here: a host that changes is
+ * seen at some moment or other.
  */
 #include "inspect/inspect.h"
 
@@ -38,7 +38,7 @@ struct host_reading {
 	} rules;
 };
 
-/* Ends a dump for want of memory. */
+/* Ends a dump without memory. */
 static int inspect_no_memory(void)
 {
 	errno = ENOMEM;
@@ -131,7 +131,7 @@ static int inspect_take_route(const struct nlmsghdr *message, void *data)
 	return MNL_CB_OK;
 }
 
-/* By which selectors a rule looks at more than addresses. */
+/* Whether a rule selects by more than addresses. */
 static bool inspect_selects_more(const struct nlattr *const *attributes, const struct fib_rule_hdr *info)
 {
 	static const int selectors[] = { FRA_IIFNAME, FRA_OIFNAME,  FRA_FWMARK,      FRA_UID_RANGE,
@@ -165,7 +165,7 @@ static int inspect_take_rule(const struct nlmsghdr *message, void *data)
 	return MNL_CB_OK;
 }
 
-/* Dumps objects of TYPE. The family comes first in all four headers; the rest of them is 0 in a request. */
+/* Dumps objects of TYPE. The family comes first in all four headers; the rest of a request's header is 0. */
 static int inspect_dump(struct mnl_socket *socket, uint16_t type, size_t header_size, mnl_cb_t take,
 			struct host_reading *reading, struct err *err)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Walks a packet through the model. Each condition holds, does not, or cannot be told; a rule whose conditions perhaps hold
- * leaves the packet where it was, but taints what follows: an accept that perhaps came first makes a later drop a perhaps.
- * Each base chain is asked by itself, because a drop in any of them is final while an accept is not.
+ * Walks a packet through the model. A condition holds, does not, or is uncertain. A rule whose conditions perhaps hold does not
+ * move the packet, but makes later answers uncertain: after an accept that perhaps came first, a drop is a perhaps. Each base
+ * chain is asked separately, because a drop in any of them is final, and an accept is not.
  */
 #include "inspect/ruleset.h"
 
@@ -17,14 +17,14 @@ enum { DEPTH_MAX = 16 }; /* the kernel's limit of jumps */
 
 enum outcome {
 	OUTCOME_CONTINUE, /* the end of the chain, or return */
-	OUTCOME_OVER,     /* accepted, dropped or redirected: this base chain says no more */
+	OUTCOME_OVER,     /* accepted, dropped or redirected: the end of this base chain */
 };
 
 struct ruleset_walk {
 	const struct ruleset *ruleset;
 	const struct ruleset_packet *packet;
 	enum ruleset_verdict what;
-	bool perhaps_over;            /* an accept, or another end, that cannot be told came before */
+	bool perhaps_over;            /* an uncertain accept, or another uncertain end, came before */
 	struct ruleset_answer answer; /* the best so far */
 };
 
@@ -61,7 +61,7 @@ const struct ruleset_chain *ruleset_find(const struct ruleset *ruleset, const st
 	return NULL;
 }
 
-/* The bytes that FIELD of the packet has, as the kernel's registers would hold them. Returns how many; 0: not known. */
+/* Writes the bytes of the packet's FIELD as the kernel's registers would hold them. Returns their number; 0: unknown. */
 static size_t ruleset_field_bytes(const struct ruleset_packet *packet, enum ruleset_field field,
 				  uint8_t bytes[static 16])
 {
@@ -98,7 +98,7 @@ static size_t ruleset_field_bytes(const struct ruleset_packet *packet, enum rule
 		number = field == FIELD_IIF ? packet->iif_index : packet->oif_index;
 		break;
 	case FIELD_ADDRESS_TYPE:
-		/* What goes out by a link is not the host's own. */
+		/* Packets that leave by a link are not for the host itself. */
 		number = packet->oif[0] ? RTN_UNICAST : RTN_LOCAL;
 		break;
 	case FIELD_CT_STATE:
@@ -137,7 +137,7 @@ static enum ruleset_certainty ruleset_rule_holds(const struct ruleset_rule *rule
 	return all;
 }
 
-/* Notes that what was asked for happens here. */
+/* Notes that the verdict asked for happens here. */
 static void ruleset_note(struct ruleset_walk *walk, const struct ruleset_chain *chain, const struct ruleset_rule *rule,
 			 enum ruleset_certainty certainty)
 {
@@ -150,7 +150,7 @@ static void ruleset_note(struct ruleset_walk *walk, const struct ruleset_chain *
 static enum outcome ruleset_walk_chain(struct ruleset_walk *walk, const struct ruleset_chain *chain,
 				       enum ruleset_certainty certainty, unsigned depth);
 
-/* A jump or goto. */
+/* Follows a jump or goto. */
 static enum outcome ruleset_follow(struct ruleset_walk *walk, const struct ruleset_chain *chain,
 				   const struct ruleset_rule *rule, enum ruleset_certainty certainty, unsigned depth)
 {
@@ -163,7 +163,7 @@ static enum outcome ruleset_follow(struct ruleset_walk *walk, const struct rules
 	return ruleset_walk_chain(walk, target, certainty, depth + 1);
 }
 
-/* What a rule whose conditions hold (surely or perhaps) does. *END: nothing of this chain is looked at any more. */
+/* Applies a rule whose conditions hold, surely or perhaps. *END: the walk through this chain ends. */
 static enum outcome ruleset_apply(struct ruleset_walk *walk, const struct ruleset_chain *chain,
 				  const struct ruleset_rule *rule, enum ruleset_certainty certainty, unsigned depth,
 				  bool *end)
@@ -181,7 +181,7 @@ static enum outcome ruleset_apply(struct ruleset_walk *walk, const struct rulese
 		*end = sure && (rule->verdict == VERDICT_GOTO || outcome != OUTCOME_CONTINUE);
 		break;
 	case VERDICT_RETURN:
-		/* One that perhaps returns leaves this chain perhaps, but not the packet's way. */
+		/* A rule that perhaps returns ends this chain perhaps, but not the packet's way. */
 		*end = sure;
 		walk->perhaps_over = walk->perhaps_over || !sure;
 		break;

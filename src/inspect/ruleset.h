@@ -3,9 +3,8 @@
 #define WEFT_INSPECT_RULESET_H
 
 /*
- * The host's packet filter as a model that can be asked what it does with a packet: nftables tables, the iptables-nft ones among
- * them, and the legacy tables of iptables. What the model does not understand it knows that it does not: an answer is "surely",
- * "perhaps" or "no".
+ * The host's packet filter as a model that tells the fate of a packet: nftables tables, including those of iptables-nft, and
+ * the legacy tables of iptables. The model knows what it does not understand: an answer is "surely", "perhaps" or "no".
  */
 
 #include "base/vec.h"
@@ -17,7 +16,7 @@
 struct err;
 
 enum ruleset_field {
-	FIELD_UNKNOWN, /* whether it matches cannot be told */
+	FIELD_UNKNOWN, /* may match or not */
 	FIELD_NEVER,   /* does not match a packet of ours (another protocol, IPv6) */
 	FIELD_IIFNAME,
 	FIELD_OIFNAME,
@@ -35,10 +34,12 @@ enum ruleset_field {
 	FIELD_MARK, /* packet mark */
 };
 
-/* One condition: (packet's field & mask) compared with value, as bytes in the order of the packet or the host, as nft has it. */
+/*
+ * One condition: compares the packet's field & mask with value, as bytes in the order of the packet or the host, as nft does.
+ */
 struct ruleset_match {
 	enum ruleset_field field;
-	bool differs;   /* holds when they differ */
+	bool differs;   /* holds if they differ */
 	uint8_t offset; /* of the bytes within the field */
 	uint8_t length; /* bytes compared */
 	uint8_t mask[16], value[16];
@@ -49,21 +50,20 @@ enum ruleset_verdict {
 	VERDICT_ACCEPT,
 	VERDICT_DROP, /* also reject */
 	VERDICT_JUMP, /* to chain; comes back */
-	VERDICT_GOTO, /* to chain; goes on after the one that jumped here */
+	VERDICT_GOTO, /* to chain; returns to where the last jump came from */
 	VERDICT_RETURN,
 	VERDICT_REDIRECT, /* to another port or address: redirect, tproxy, dnat */
-	VERDICT_UNKNOWN,  /* by a map, to a queue: cannot be told */
+	VERDICT_UNKNOWN,  /* by a map, to a queue: any of them */
 };
 
 enum { RULESET_NAME_SIZE = 64, RULESET_MATCHES_MAX = 12 };
 
 struct ruleset_rule {
-	uint64_t handle; /* 0 where there is none: legacy */
+	uint64_t handle; /* 0: none, as in legacy tables */
 	struct ruleset_match matches[RULESET_MATCHES_MAX];
 	size_t match_count;
 	enum ruleset_verdict verdict;
-	char word
-	    [16]; /* "reject", "redirect", "tproxy", "dnat", ...: what the verdict is called; "" for the plain ones */
+	char word[16]; /* "reject", "redirect", "tproxy", "dnat", ...: the verdict's name; "" for the plain ones */
 	char target[RULESET_NAME_SIZE]; /* of a jump or goto */
 };
 
@@ -89,30 +89,30 @@ struct ruleset {
 };
 
 /*
- * Reads the ruleset of the calling thread's namespace, IPv4's part of it. 0, or -1 with ERR (EPERM without CAP_NET_ADMIN).
- * ruleset_clear() frees; a zeroed one is empty.
+ * Reads the IPv4 part of the ruleset of the calling thread's namespace. Returns 0, or -1 with ERR (EPERM without
+ * CAP_NET_ADMIN). ruleset_clear() frees; a zeroed struct is empty.
  */
 int ruleset_read(struct ruleset *ruleset, struct err *err);
 void ruleset_clear(struct ruleset *ruleset);
 
-/* Add the next, zeroed chain and rule; NULL for want of memory. Pointers to earlier ones are void afterwards. */
+/* Add a zeroed chain or rule at the end; NULL without memory. Pointers to earlier ones become invalid. */
 struct ruleset_chain *ruleset_add_chain(struct ruleset *ruleset);
 struct ruleset_rule *ruleset_add_rule(struct ruleset_chain *chain);
 
-/* Adds a condition; beyond RULESET_MATCHES_MAX the last one becomes one that cannot be told. */
+/* Adds a condition. Beyond RULESET_MATCHES_MAX the last condition becomes FIELD_UNKNOWN. */
 void ruleset_add_match(struct ruleset_rule *rule, const struct ruleset_match *match);
 
-/* The same for matches and targets of xtables, which iptables-nft and legacy share. DATA: the extension's own struct. */
+/* Add matches and targets of xtables, which iptables-nft and legacy tables share. DATA: the extension's own struct. */
 void ruleset_add_xt_match(struct ruleset_rule *rule, const char *name, unsigned revision, const void *data,
 			  size_t length);
 void ruleset_set_xt_target(struct ruleset_rule *rule, const char *name);
 
-/* Adds the chains of iptables' legacy tables, where the kernel has any. 0 or -1 with ERR. */
+/* Adds the chains of iptables' legacy tables, if the kernel has any. 0 or -1 with ERR. */
 int ruleset_read_legacy(struct ruleset *ruleset, struct err *err);
 
 /* A TCP packet over IPv4. Addresses and port in host order. */
 struct ruleset_packet {
-	const char *iif, *oif; /* names; "" where it has none (locally made, or to us) */
+	const char *iif, *oif; /* names; "": none (sent by the host, or to it) */
 	unsigned iif_index, oif_index;
 	uint32_t iif_group, oif_group;
 	uint32_t source, destination;
@@ -124,18 +124,18 @@ enum ruleset_certainty { RULESET_NO, RULESET_PERHAPS, RULESET_SURELY };
 
 struct ruleset_answer {
 	enum ruleset_certainty certainty;
-	const struct ruleset_chain *chain; /* where it happens */
+	const struct ruleset_chain *chain; /* the chain that decides */
 	const struct ruleset_rule *rule;   /* NULL: by the chain's policy */
 };
 
 /*
- * Whether PACKET is dropped (VERDICT_DROP) or sent elsewhere (VERDICT_REDIRECT) by a base chain at HOOK, tables `inet weft` left
- * out. The first sure answer, else the first perhaps.
+ * Whether a base chain at HOOK, other than those of tables named weft, drops PACKET (VERDICT_DROP) or sends it elsewhere
+ * (VERDICT_REDIRECT). Returns the first sure answer, else the first perhaps.
  */
 struct ruleset_answer ruleset_ask(const struct ruleset *ruleset, enum ruleset_hook hook, enum ruleset_verdict what,
 				  const struct ruleset_packet *packet);
 
-/* The chain of that name beside CHAIN, in its table; NULL. */
+/* The chain NAME in the table of chain BESIDE; NULL: none. */
 const struct ruleset_chain *ruleset_find(const struct ruleset *ruleset, const struct ruleset_chain *beside,
 					 const char *name);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reads iptables' legacy tables into the model. The kernel hands out a table as one blob of entries, each with its conditions,
- * a target and the offset of the next; a chain of the user's begins with an entry whose target is ERROR and carries its name.
- * The blob is the kernel's, but it is read as if it were anybody's: each offset is checked.
+ * Reads iptables' legacy tables into the model. The kernel returns a table as one blob of entries, each with its conditions, a
+ * target and the offset of the next. A chain of the user's begins with an entry whose target is ERROR and carries its name. The
+ * blob comes from the kernel, but each offset is checked as if it did not.
  *
- * Only tables named in /proc/net/ip_tables_names are asked for: to ask for another would create it.
+ * Only tables named in /proc/net/ip_tables_names are read: a request for another one would create it.
  */
 #include "inspect/ruleset.h"
 
@@ -19,7 +19,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* A table, as the kernel gave it. */
+/* A table as the kernel returned it. */
 struct blob {
 	const char *table;
 	const struct ipt_getinfo *info;
@@ -51,7 +51,7 @@ static bool ruleset_legacy_is_named(const struct xt_entry_target *target, const 
 	return strncmp(target->u.user.name, name, sizeof(target->u.user.name)) == 0;
 }
 
-/* The name of the user's chain whose first rule is at OFFSET: that of the ERROR entry before it. */
+/* Finds the name of the user's chain whose first rule is at WANTED, in the ERROR entry before it. */
 static void ruleset_legacy_chain_name_at(const struct blob *blob, unsigned wanted, char name[static RULESET_NAME_SIZE])
 {
 	const struct ipt_entry *entry;
@@ -125,7 +125,7 @@ static void ruleset_legacy_add_conditions(struct ruleset_rule *rule, const struc
 	}
 }
 
-/* Verdicts below 0 are -(verdict) - 1; from 0 on they are offsets to jump to. */
+/* A verdict below 0 is -(verdict) - 1; from 0 on it is the offset of a jump. */
 static void ruleset_legacy_set_target(const struct blob *blob, struct ruleset_rule *rule, const struct ipt_entry *entry,
 				      unsigned offset)
 {
@@ -192,7 +192,7 @@ static bool ruleset_legacy_is_policy(const struct blob *blob, const struct rules
 	return chain->hook != HOOK_NONE && blob->info->underflow[chain->hook] == offset;
 }
 
-/* Adds ENTRY to CHAIN, or has it be its policy. 0, or -1 without memory. */
+/* Adds ENTRY to CHAIN as a rule, or as its policy. 0, or -1 without memory. */
 static int ruleset_legacy_add_entry(struct ruleset_chain *chain, const struct blob *blob, const struct ipt_entry *entry,
 				    unsigned offset)
 {
@@ -219,7 +219,7 @@ static int ruleset_legacy_read_blob(struct ruleset *ruleset, const struct blob *
 
 	for (unsigned offset = 0; (entry = ruleset_legacy_entry_at(blob, offset)); offset += entry->next_offset) {
 		bool ends = ruleset_legacy_is_named(ruleset_legacy_target_of(entry), XT_ERROR_TARGET);
-		/* The very last entry is an ERROR too, with nothing behind it. */
+		/* The very last entry is an ERROR too, with nothing after it. */
 		unsigned begin = ends ? offset + entry->next_offset : offset;
 
 		if (ends)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reads nftables into the model. An nft rule is a little program: expressions load parts of the packet into registers, mask them
- * and compare them. Loads are remembered by register, so that a comparison becomes one condition; whatever has no place in the
- * model becomes a condition that cannot be told.
+ * Reads nftables into the model. An nft rule is a small program: expressions load parts of the packet into registers, mask them
+ * and compare them. Loads are kept by register, so that a comparison becomes one condition. Anything that has no place in the
+ * model becomes an unknown condition.
  */
 #include "inspect/ruleset.h"
 #include "inspect/ruleset_set.h"
@@ -25,7 +25,7 @@
 
 enum { REGISTERS = 20, DUMP_TRIES = 5 };
 
-/* What a register holds: bytes of FIELD from OFFSET on, masked. */
+/* The contents of a register: bytes of FIELD from OFFSET on, masked. */
 struct loaded {
 	enum ruleset_field field;
 	uint8_t offset;
@@ -37,14 +37,14 @@ struct ruleset_reading {
 	uint32_t family;
 	struct ruleset_rule *rule;
 	struct loaded registers[REGISTERS];
-	bool ended; /* a verdict was given */
-	/* A lookup: the rule stands for one rule for each of these elements, with the condition at WHERE replaced. */
+	bool ended; /* there was a verdict */
+	/* A lookup: the rule stands for one rule per element, with the element in the condition at WHERE. */
 	struct ruleset_element elements[RULESET_ELEMENTS_MAX];
 	size_t element_count, where;
 	bool has_lookup, is_map;
 };
 
-/* The first of the 4-byte registers that REGISTER (of either numbering) begins at. */
+/* Returns the first of the 4-byte registers of NUMBER, in either numbering. */
 static struct loaded *ruleset_nft_register_at(struct ruleset_reading *reading, uint32_t number)
 {
 	uint32_t index = number >= NFT_REG32_00 ? number - NFT_REG32_00 : (number - 1) * 4;
@@ -87,7 +87,7 @@ static enum ruleset_field ruleset_nft_meta_field(uint32_t key)
 
 static void ruleset_nft_read_meta(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
-	/* With a source register it sets something: no condition. */
+	/* With a source register it sets something, and is no condition. */
 	if (nftnl_expr_is_set(expr, NFTNL_EXPR_META_DREG))
 		ruleset_nft_load(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_META_DREG),
 				 ruleset_nft_meta_field(nftnl_expr_get_u32(expr, NFTNL_EXPR_META_KEY)), 0);
@@ -201,8 +201,8 @@ static void ruleset_nft_read_nat(struct ruleset_reading *reading, const struct n
 }
 
 /*
- * A set of a few plain elements stands for as many rules. Others (intervals, concatenations, long ones, a second one in the rule)
- * cannot be told.
+ * A set of a few plain elements stands for as many rules. Any other (intervals, concatenations, long ones, a second set in the
+ * rule) makes an unknown condition.
  */
 static void ruleset_nft_read_lookup(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
@@ -228,7 +228,7 @@ static void ruleset_nft_read_lookup(struct ruleset_reading *reading, const struc
 		ruleset_nft_set_verdict(reading, VERDICT_UNKNOWN, "vmap");
 }
 
-/* RULE with ELEMENT of the set that it looks into: the condition, and of a map the verdict. */
+/* Puts ELEMENT into RULE's condition, and of a map into its verdict. */
 static void ruleset_nft_set_element(const struct ruleset_reading *reading, const struct ruleset_element *element,
 				    struct ruleset_rule *rule)
 {
@@ -243,7 +243,7 @@ static void ruleset_nft_set_element(const struct ruleset_reading *reading, const
 	memcpy(rule->target, element->target, sizeof(rule->target));
 }
 
-/* Adds the rule just read to CHAIN, once, or once for each element of the set that it looks into. 0, or -1 without memory. */
+/* Adds the rule just read to CHAIN, once, or once for each element of its set. 0, or -1 without memory. */
 static int ruleset_nft_add_rules(const struct ruleset_reading *reading, struct ruleset_chain *chain)
 {
 	size_t copies = reading->has_lookup ? reading->element_count : 1;
@@ -289,7 +289,7 @@ static void ruleset_nft_read_redirect(struct ruleset_reading *reading, const str
 static void ruleset_nft_read_tproxy(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	(void)expr;
-	/* It names a socket and lets the rule go on; that rule's packets end there all the same. */
+	/* It names a socket and lets the rule go on, but the packets end there all the same. */
 	ruleset_nft_set_verdict(reading, VERDICT_REDIRECT, "tproxy");
 }
 
@@ -353,7 +353,7 @@ static int ruleset_nft_read_expression(struct nftnl_expr *expr, void *data)
 			return 0;
 		}
 	}
-	/* It may be a condition, and it may have written any register. */
+	/* It may be a condition, and it may have written to any register. */
 	ruleset_nft_add_unknown(reading);
 	for (size_t i = 0; i < REGISTERS; i++)
 		reading->registers[i].field = FIELD_UNKNOWN;
@@ -370,7 +370,7 @@ static void ruleset_nft_copy_name(char *name, const char *text)
 	snprintf(name, RULESET_NAME_SIZE, "%.63s", text ? text : "");
 }
 
-/* The hook of a base chain, and what it does there. */
+/* Reads the hook of a base chain, and its policy there. */
 static void ruleset_nft_read_hook(const struct nftnl_chain *chain, struct ruleset_chain *added)
 {
 	uint32_t hook = nftnl_chain_get_u32(chain, NFTNL_CHAIN_HOOKNUM);
@@ -384,7 +384,7 @@ static void ruleset_nft_read_hook(const struct nftnl_chain *chain, struct rulese
 	snprintf(added->type, sizeof(added->type), "%.15s", type ? type : "");
 }
 
-/* 0, or -1 with errno. A chain of another family is passed over. */
+/* 0, or -1 with errno. A chain of another family is skipped. */
 static int ruleset_nft_add_chain(struct ruleset *ruleset, const struct nftnl_chain *chain)
 {
 	const char *family = ruleset_nft_family_name(nftnl_chain_get_u32(chain, NFTNL_CHAIN_FAMILY));
@@ -416,7 +416,7 @@ static int ruleset_nft_take_chain(const struct nlmsghdr *message, void *data)
 	return result == 0 ? MNL_CB_OK : MNL_CB_ERROR;
 }
 
-/* Rules come chain by chain, so the one of the rule before (LAST; NULL) is the likeliest. */
+/* Rules come chain by chain, so the chain of the rule before (LAST; NULL) is the likeliest. */
 static struct ruleset_chain *ruleset_nft_chain_of(struct ruleset *ruleset, const struct nftnl_rule *rule,
 						  struct ruleset_chain *last)
 {
@@ -466,7 +466,7 @@ static int ruleset_nft_take_rule(const struct nlmsghdr *message, void *data)
 	return parsed == 0 && added == 0 ? MNL_CB_OK : MNL_CB_ERROR;
 }
 
-/* 0, or -1 with errno; EINTR: it changed meanwhile. */
+/* 0, or -1 with errno; EINTR: the ruleset changed meanwhile. */
 static int ruleset_nft_dump(struct mnl_socket *socket, uint16_t type, mnl_cb_t take, void *context)
 {
 	char buffer[1 << 16];

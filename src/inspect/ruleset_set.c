@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * `ct state { established, related }` and `ct state vmap { ... }` are how people write rules, so sets of a few plain elements are
- * read out. An interval shows as two elements, the second of which is flagged as an end.
+ * People write rules like `ct state { established, related }` and `ct state vmap { ... }`, so sets of a few plain elements are
+ * read. An interval shows as two elements; the second has the flag of an end.
  */
 #include "inspect/ruleset_set.h"
 
@@ -35,7 +35,7 @@ enum ruleset_verdict ruleset_verdict_of(int number)
 		return VERDICT_RETURN;
 	case NFT_CONTINUE:
 		return VERDICT_NONE;
-	default: /* a queue, or what later kernels know */
+	default: /* a queue, or a verdict of later kernels */
 		return VERDICT_UNKNOWN;
 	}
 }
@@ -77,7 +77,7 @@ static int ruleset_set_take_elements(const struct nlmsghdr *message, void *data)
 	return parsed == 0 ? MNL_CB_OK : MNL_CB_ERROR;
 }
 
-/* Asks for the elements and gathers them. False if that failed. */
+/* Requests and collects the elements. False: that failed. */
 static bool ruleset_set_dump(struct mnl_socket *socket, uint32_t family, const struct nftnl_set *set,
 			     struct set_gathering *gathering)
 {

@@ -3,7 +3,7 @@
 #define WEFT_INSPECT_RULESET_SET_H
 
 /*
- * Small nftables sets and verdict maps, as a ruleset's rules look into them. Private to the reader of rulesets.
+ * Small nftables sets and verdict maps that rules look into. Private to the reader of rulesets.
  */
 
 #include "inspect/ruleset.h"
@@ -17,12 +17,12 @@ struct ruleset_element {
 	char target[RULESET_NAME_SIZE];
 };
 
-/* What the kernel's number for a verdict (NF_ACCEPT, NFT_JUMP, ...) means; VERDICT_NONE for "go on". */
+/* The verdict with the kernel's NUMBER (NF_ACCEPT, NFT_JUMP, ...); VERDICT_NONE for "go on". */
 enum ruleset_verdict ruleset_verdict_of(int number);
 
 /*
- * Reads all elements of SET on a socket of its own. False: they are more than fit, intervals, longer keys, or cannot be read;
- * ELEMENTS are then void.
+ * Reads all elements of SET on a socket of its own. False, with ELEMENTS void: there are too many, some are intervals or have
+ * longer keys, or they cannot be read.
  */
 bool ruleset_read_set(uint32_t family, const char *table, const char *set,
 		      struct ruleset_element elements[static RULESET_ELEMENTS_MAX], size_t *count);

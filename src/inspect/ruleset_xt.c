@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The few extensions of xtables that decide about packets like ours in the rules of Docker, ufw and their kind. All others are
- * conditions that cannot be told.
+ * The few extensions of xtables that decide about packets like ours in the rules of Docker, ufw and the like. All others are
+ * unknown conditions.
  */
 #include "inspect/ruleset.h"
 
@@ -20,7 +20,7 @@ void ruleset_add_match(struct ruleset_rule *rule, const struct ruleset_match *ma
 		rule->matches[RULESET_MATCHES_MAX - 1] = (struct ruleset_match){ .field = FIELD_UNKNOWN };
 }
 
-/* The connection's state is, or is not, one of those in MASK. */
+/* The connection's state is, or with INVERTED is not, one of those in MASK. */
 static struct ruleset_match ruleset_xt_state_match(uint32_t mask, bool inverted)
 {
 	struct ruleset_match match = { .field = FIELD_CT_STATE, .differs = !inverted, .length = 4 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kernel handles a frame that is written to a TAP before write() returns, up to where it leaves by another TAP, so tests
- * need not wait to know that nothing came.
+ * The kernel handles a frame written to a TAP before write() returns, up to where it leaves by another TAP, so a test need not
+ * wait to know that nothing came.
  */
 #include "unit/nft_lab.h"
 
@@ -160,7 +160,7 @@ static uint16_t checksum(const void *data, size_t size, uint32_t sum)
 	return htons((uint16_t)~sum);
 }
 
-/* Of the addresses, protocol and length that TCP and UDP sum up too. */
+/* The sum of the addresses, protocol and length, which TCP and UDP include. */
 static uint32_t pseudo_sum(const struct packet *packet, size_t length)
 {
 	return (packet->source >> 16) + (packet->source & 0xffff) + (packet->destination >> 16) +

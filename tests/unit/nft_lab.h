@@ -3,8 +3,8 @@
 #define WEFT_TESTS_NFT_LAB_H
 
 /*
- * A network namespace for one test of the tables, with tap0 whose other side the test holds as a guest would, and eth0 whose
- * other side it holds as the host would. Check runs each test in a process of its own, so nothing need be undone.
+ * A network namespace for one test of the tables. The test holds the far side of tap0 as a guest would, and that of eth0 as the
+ * host would. Check runs each test in a process of its own, so nothing need be undone.
  */
 
 #include "config/config.h"
@@ -20,28 +20,31 @@ struct lab {
 	int host;  /* eth0: frames to and from the host */
 };
 
-/* Ends the program with 77 (skipped) for whom there are no namespaces. First in main(). */
+/* Ends the program with 77 (skipped) without root, hence without namespaces. First in main(). */
 void lab_require_root(void);
 
 /* A new namespace, home from now on, with lo up. */
 struct lab lab_open(void);
 
-/* Adds tap0 and eth0 as a slot's namespace has them, for slot 1. */
+/* Adds tap0 and eth0 as in a slot's namespace, for slot 1. */
 void lab_add_links(struct lab *lab);
 
 /*
- * Adds a link whose other side the returned descriptor is, with MAC 02:00:00:00:00:01, and a permanent neighbour GATEWAY of MAC
- * 02:00:00:00:00:02, in link group GROUP.
+ * Adds a link in group GROUP with MAC 02:00:00:00:00:01, and a permanent neighbour GATEWAY with MAC 02:00:00:00:00:02. Returns
+ * the descriptor of the link's far side.
  */
 int lab_add_link(const char *name, const char *address, const char *gateway, unsigned group);
 
 /* Runs a shell command that must succeed. */
 void lab_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* What a shell command that must succeed prints; the caller frees. */
+/* Returns the output of a shell command that must succeed; the caller frees. */
 char *lab_output(const char *command);
 
-/* Lists the ruleset, loads the listing into the emptied kernel and lists again: must be the same. Returns it; the caller frees. */
+/*
+ * Lists the ruleset, loads the listing into the emptied kernel and lists again. Both must be the same. Returns the listing; the
+ * caller frees.
+ */
 char *lab_round_trip(void);
 
 /* ---- Frames, 14 bytes of Ethernet first ---- */
@@ -68,9 +71,9 @@ void lab_frame_sends(int fd, const void *frame, size_t size);
 
 enum { LAB_PATIENCE_MS = 20000 };
 
-/* Whether a next IPv4 packet comes out of FD within LAB_PATIENCE_MS, and which. */
+/* Whether another IPv4 packet comes out of FD within LAB_PATIENCE_MS, and which. */
 bool lab_receives(int fd, struct packet *packet);
-/* Nothing comes: all that was sent before has been dealt with when this returns, as frames are handled within the write. */
+/* Nothing comes. Frames are handled within the write, so all that was sent before is done with when this returns. */
 bool lab_receives_nothing(int fd);
 
 /* Packets of a counter of either table. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every rule that a table of ours can have goes through the kernel and comes back equal; after that each byte that its attributes
- * have, and each of its expressions, is altered in turn, which must show.
+ * Each rule that our tables can have goes through the kernel and comes back equal. Then each byte of its values, and each of
+ * its expressions, is altered in turn, which must show.
  */
 #include "unit/nft_lab.h"
 #include "unit/run_suite.h"
@@ -60,7 +60,7 @@ static int keep_rule(const struct nlmsghdr *message, void *data)
 	return MNL_CB_OK;
 }
 
-/* What the kernel has of CHAIN. */
+/* Dumps the rules of CHAIN. */
 static void dump_rules(uint8_t family, const char *chain, struct rule_list *list)
 {
 	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
@@ -104,7 +104,7 @@ static uint8_t family_of(const struct nlmsghdr *message)
 	return generic->nfgen_family;
 }
 
-/* The rules of BATCH in the chain of RULE, RULE's place among them. */
+/* The place of RULE, a message of BATCH, among the rules of its chain. */
 static size_t place_of(const struct nft_batch *batch, const struct nlmsghdr *rule)
 {
 	const struct nlmsghdr *message = NULL;
@@ -131,7 +131,7 @@ static const struct nlattr *nth_of(const struct nlattr *nest, unsigned type, siz
 	return NULL;
 }
 
-/* Flips each byte of each value within FOUND, a nest of the rule. NEST: the same one as it was asked for, which knows its nests. */
+/* Flips each byte of each value within FOUND, a nest of the rule. NEST is the wanted one, whose nests are flagged. */
 static void flip_values(const struct nlmsghdr *wanted_rule, const struct nlmsghdr *found_rule,
 			const struct nlattr *nest, const struct nlattr *found)
 {
@@ -175,7 +175,7 @@ static bool without_expression(const struct nlmsghdr *wanted, const struct nlmsg
 		uint16_t gone = (uint16_t)MNL_ALIGN(expression->nla_len);
 		memmove(at, after, (size_t)(end - after));
 		list->nla_len = (uint16_t)(list->nla_len - gone);
-		/* What came after the list is of no interest: handles, comments. */
+		/* Whatever follows the list does not matter: handles, comments. */
 		copy->nlmsg_len = (uint32_t)((char *)list + MNL_ALIGN(list->nla_len) - (char *)copy);
 		done = true;
 		break;
@@ -210,7 +210,7 @@ static void must_show_alterations(const struct nlmsghdr *wanted, struct nlmsghdr
 	ck_assert(nft_equal_rules(wanted, found));
 }
 
-/* Has the kernel make what BATCH says. Each rule must come back equal, and be equal to no altered one. */
+/* Has the kernel do BATCH. Each rule must come back equal, and equal to no altered one. */
 static void must_come_back(struct nft_batch *batch)
 {
 	const struct nlmsghdr *message = NULL;
@@ -295,7 +295,7 @@ static const struct nft_set set_one = { .name = "one", .key = NFT_KEY_ADDRESS, .
 static const struct nft_set set_two = { .name = "two", .key = NFT_KEY_ADDRESS, .interval = true };
 static const struct cidr4 wide = { IP(203, 0, 112, 0), 20 }, narrow = { IP(203, 0, 112, 0), 21 };
 
-/* Adds one of the rules that differ in one thing each. */
+/* Adds one of several rules that differ in one thing each. */
 static void add_rule(struct nft_batch *batch, const char *chain, unsigned number)
 {
 	const uint32_t address = IP(203, 0, 113, 1), other = IP(203, 0, 113, 2);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The host's table: what it lets into sandboxes, published ports, and the flows that are forgotten with a sandbox. */
+/* The host's table: the packets it lets into sandboxes, published ports, and the flows forgotten with a sandbox. */
 #include "unit/fabric/rules/nft_host_lab.h"
 #include "unit/run_suite.h"
 
@@ -30,7 +30,7 @@ static int connect_to(uint32_t ip, uint16_t port)
 	return fd;
 }
 
-/* What became of the attempt to connect, once something has. */
+/* Waits for the attempt to connect to end. Returns its error. */
 static int connect_error(int fd)
 {
 	struct pollfd ready = { .fd = fd, .events = POLLOUT };
@@ -48,7 +48,7 @@ static void must_connect(int fd, int link, struct packet answer)
 	struct packet last;
 
 	lab_sends(link, &answer);
-	do /* one that was not answered for a second was sent again */
+	do /* a SYN without an answer for a second is sent again */
 		ck_assert(lab_receives(link, &last));
 	while (last.tcp_flags == TH_SYN);
 	ck_assert_uint_eq(last.tcp_flags, TH_ACK);
@@ -109,7 +109,7 @@ START_TEST(published_ports_lead_there_from_the_host_itself)
 	struct packet got;
 
 	OK(nft_host_publish(lab.config, 1, nat, 1, &err));
-	/* From loopback nobody could answer: it is refused, not lost. */
+	/* From loopback no answer could come back, so it is refused, not lost. */
 	ck_assert_int_eq(connect_error(connect_to(IP(127, 0, 0, 1), 30888)), ECONNREFUSED);
 	nothing_anywhere();
 	int fd = connect_to(UPLINK_IP, 30888);
@@ -180,7 +180,7 @@ static int flush_one_by_one(uint32_t host_ip, struct err *error)
 	return status;
 }
 
-/* As the kernel can do it, or as it is done for an older one. */
+/* By the kernel's own search, or the way for an older kernel. */
 static void forget_flows_with(int (*flush)(uint32_t, struct err *))
 {
 	const struct fabric_nat nat = { addr_from_ipv4(UPLINK_IP, 30888), PROTO_TCP, 8080 };
@@ -192,7 +192,7 @@ static void forget_flows_with(int (*flush)(uint32_t, struct err *))
 	passes(uplink, first, syn(CLIENT, UPLINK_IP, 30888));
 	int fd = connect_to(first_ip, 80);
 	ck_assert(lab_receives(first, &got));
-	close(fd); /* or it would ask again in a second, and be a flow anew */
+	close(fd); /* or it would ask again in a second, as a new flow */
 	passes(second, uplink, make(IPPROTO_UDP, second_ip, ELSEWHERE, 53));
 	OK(conntrack_count(-1, &tracked, &err));
 	ck_assert_uint_eq(tracked, 4);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The host's table: what it is, and what it lets out of sandboxes. */
+/* The host's table itself, and the packets it lets out of sandboxes. */
 #include "unit/fabric/rules/nft_host_lab.h"
 #include "unit/run_suite.h"
 
@@ -213,7 +213,10 @@ START_TEST(no_address_of_the_host_is_reached)
 }
 END_TEST
 
-/* What a service of the host answers the first sandbox. The connection is given up, or the answer would come again and again. */
+/*
+ * Returns the answer of a service of the host to the first sandbox, and resets the connection, so that the answer is not
+ * repeated.
+ */
 static struct packet answer_to(struct packet packet)
 {
 	struct packet answer = passes(first, first, packet);

@@ -66,7 +66,7 @@ struct packet reply_to(const struct packet *packet, uint8_t tcp_flags)
 				.acknowledged = packet->sequence + 1 };
 }
 
-/* What is sent into one link comes out of another. */
+/* Sends PACKET into one link, and receives it from another. */
 struct packet passes(int from, int to, struct packet packet)
 {
 	struct packet got = { 0 };
@@ -83,7 +83,7 @@ void nothing_anywhere(void)
 	ck_assert(lab_receives_nothing(second));
 }
 
-/* The first sandbox sends it, gets an answer at once, and nothing goes anywhere else. */
+/* The first sandbox sends it and gets an answer at once, and nothing goes anywhere else. */
 void is_denied(struct packet packet)
 {
 	struct packet got = passes(first, first, packet);

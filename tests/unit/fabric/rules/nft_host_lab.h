@@ -3,7 +3,7 @@
 #define WEFT_TESTS_UNIT_FABRIC_RULES_NFT_HOST_LAB_H
 
 /*
- * What the tests of the host's table share: a host with an uplink and two sandboxes' links, and packets on them.
+ * Common to the tests of the host's table: a host with an uplink and two sandboxes' links, and packets on them.
  */
 
 #include "unit/nft_lab.h"
@@ -35,15 +35,15 @@ bool is_intact(void);
 struct packet make(uint8_t proto, uint32_t source, uint32_t destination, uint16_t port);
 struct packet syn(uint32_t source, uint32_t destination, uint16_t port);
 
-/* What answers PACKET. */
+/* The answer to PACKET. */
 struct packet reply_to(const struct packet *packet, uint8_t tcp_flags);
 
-/* What is sent into one link comes out of another. */
+/* Sends PACKET into one link, and receives it from another. */
 struct packet passes(int from, int to, struct packet packet);
 
 void nothing_anywhere(void);
 
-/* The first sandbox sends it, gets an answer at once, and nothing goes anywhere else. */
+/* The first sandbox sends it and gets an answer at once, and nothing goes anywhere else. */
 void is_denied(struct packet packet);
 void is_dropped(int from, struct packet packet);
 

@@ -3,7 +3,7 @@
 #define WEFT_TESTS_UNIT_FABRIC_RULES_NFT_SLOT_LAB_H
 
 /*
- * What the tests of a slot's tables share: a namespace as slot 1 has it, plans, and packets of its guest and its host.
+ * Common to the tests of a slot's tables: a namespace like slot 1's, plans, and packets of its guest and its host.
  */
 
 #include "unit/nft_lab.h"
@@ -35,17 +35,17 @@ bool is_intact(const struct fabric_plan *of);
 struct packet from_guest(uint8_t proto, uint32_t destination, uint16_t port);
 struct packet from_host(uint8_t proto, uint32_t destination, uint16_t port);
 
-/* What answers PACKET. */
+/* The answer to PACKET. */
 struct packet reply_to(const struct packet *packet, uint8_t tcp_flags);
 
-/* The guest sends it and the host gets it; the other way round. */
+/* The guest sends it and the host receives it, or the other way round. */
 struct packet passes_out(const struct packet *packet);
 struct packet passes_in(const struct packet *packet);
 
-/* The guest sends it and gets a reset, or a prohibition, and nothing leaves. */
+/* The guest sends it and gets a reset or a prohibition, and nothing leaves. */
 void is_denied(const struct packet *packet);
 
-/* Opens a TCP flow, guest to DESTINATION. Returns what the guest sends next. */
+/* Opens a TCP flow from the guest to DESTINATION. Returns the guest's next packet. */
 struct packet open_flow(uint32_t destination, uint16_t port);
 
 #endif

@@ -33,7 +33,7 @@ static struct fabric_reach reach(uint32_t destination, enum proto proto, uint16_
 	return answer;
 }
 
-/* What the kernel does with a packet, and what it is said to do, agree. */
+/* The kernel's treatment of a packet agrees with the answer about it. */
 static void expect(uint32_t destination, enum proto proto, uint16_t port, bool passes, const char *rule)
 {
 	struct packet packet = from_guest(proto == PROTO_TCP ? IPPROTO_TCP : IPPROTO_UDP, destination, port);
@@ -74,7 +74,7 @@ START_TEST(the_ways_back_to_the_host_and_to_other_sandboxes_are_denied)
 	expect(host_ip, PROTO_TCP, 49983, false, "sandbox");
 	expect(guest_ip - 1, PROTO_TCP, 80, false, "sandbox");
 
-	/* By its number it is the namespace's own, which only the packet's way shows. */
+	/* By its number it is the namespace's own, which shows only on the packet's way. */
 	struct packet packet = from_guest(IPPROTO_TCP, IP(10, 12, 0, 3), 22);
 	is_denied(&packet);
 	ck_assert_uint_eq(lab_counter("inet", "denied_gateway"), 2);
@@ -191,7 +191,7 @@ START_TEST(denials_are_told_once)
 	}
 	ck_assert(strcmp(told.items[0].proto, "icmp") == 0 || strcmp(told.items[1].proto, "icmp") == 0);
 	ck_assert(strcmp(told.items[0].proto, "47") == 0 || strcmp(told.items[1].proto, "47") == 0);
-	/* What is new comes alone, once the reading is further than the clocks may differ. */
+	/* New denials come alone, once the reading has moved on by more than the clocks' slack. */
 	for (uint64_t begun = clock_now_ms(); since < begun + 100;)
 		OK(nft_slot_denials(-1, &since, take, &(struct told){ .count = 0 }, &err));
 	told.count = 0;
@@ -248,7 +248,7 @@ START_TEST(what_the_guest_sends_is_limited_also_to_the_forwarder)
 	uint64_t seconds = (clock_now_ms() - begun) / 1000;
 	uint64_t passed = lab_counter("netdev", "from_guest"), dropped = lab_counter("netdev", "drop_rate");
 	ck_assert_uint_eq(passed + dropped, 200);
-	/* The bucket: a second's worth and at least 128 KiB; and less than a packet for each second that it took. */
+	/* The bucket: a second's bytes and at least 128 KiB; and less than one packet for each second of the test. */
 	ck_assert_uint_ge(passed, 94);
 	ck_assert_uint_le(passed, 96 + seconds);
 }
@@ -306,13 +306,13 @@ START_TEST(a_repaired_slot_goes_on_counting)
 	OK(nft_slot_counts(-1, &before, &err));
 	OK(nft_slot_repair(-1, lab.config, &plan, NULL, &err));
 	OK(nft_slot_counts(-1, &after, &err));
-	/* By rule it begins again. */
+	/* The counts by rule begin again. */
 	memset(before.denied, 0, sizeof(before.denied));
 	ck_assert_mem_eq(&before, &after, sizeof(before));
 	ck_assert_uint_eq(after.packets_from_guest, 1);
 	ck_assert_uint_eq(after.drops, 1);
 	ck_assert(is_intact(&plan));
-	/* With nothing left to read, from what is known. */
+	/* With nothing left to read, the known counts serve. */
 	lab_run("nft flush ruleset");
 	before.drops = 7;
 	OK(nft_slot_repair(-1, lab.config, &plan, &before, &err));

@@ -119,7 +119,7 @@ START_TEST(a_policy_that_replaces_another_has_sets_of_its_own_and_those_of_the_f
 }
 END_TEST
 
-/* As a kill between the two batches leaves it. */
+/* As after a kill between the two batches. */
 START_TEST(a_change_that_was_broken_off_is_noticed_and_the_next_one_clears_it_away)
 {
 	static const char *const sides[] = { "policy_deny2", "policy_deny" };
@@ -135,7 +135,7 @@ START_TEST(a_change_that_was_broken_off_is_noticed_and_the_next_one_clears_it_aw
 }
 END_TEST
 
-/* So that a start that follows a kill replaces no table under traffic. */
+/* A start after a kill must replace no table under traffic. */
 START_TEST(of_a_policy_that_differs_the_repair_leaves_the_rest_alone)
 {
 	static const char *const alterations[] = {
@@ -158,7 +158,7 @@ START_TEST(of_a_policy_that_differs_the_repair_leaves_the_rest_alone)
 }
 END_TEST
 
-/* A rule that is made anew has another handle, and a full bucket. */
+/* A rule made anew has another handle, and a full bucket. */
 START_TEST(a_limit_that_stays_keeps_what_was_counted_against_it)
 {
 	static const char chain[] = "nft -a list chain netdev weft from_guest_rate";
