@@ -47,7 +47,8 @@ static struct nft_walk nft_equal_walk(const struct nlattr *nest)
 
 static void nft_equal_step(struct nft_walk *walk)
 {
-	walk->at = nft_equal_valid(walk, (const char *)walk->at + NLA_ALIGN(walk->at->nla_len));
+	if (walk->at)
+		walk->at = nft_equal_valid(walk, (const char *)walk->at + NLA_ALIGN(walk->at->nla_len));
 }
 
 static unsigned nft_equal_type(const struct nlattr *attr)
