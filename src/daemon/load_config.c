@@ -6,7 +6,7 @@
 
 #include "config/config.h"
 #include "daemon/options.h"
-#include "fabric/fabric.h"
+#include "inspect/inspect.h"
 
 #include <errno.h>
 #include <grp.h>

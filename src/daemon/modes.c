@@ -15,7 +15,6 @@
 #include "daemon/weftd_main.h"
 #include "fabric/fabric.h"
 #include "health/doctor.h"
-#include "inspect/inspect.h"
 #include "store/store.h"
 
 #include <stdio.h>
