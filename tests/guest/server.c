@@ -20,19 +20,18 @@
  * "ready" is printed when all listen; the server lives as long as its stdin is open. With --report each end of a connection is
  * a line, "end NETNS-PATH PORT fin|reset|closed BYTES", by what the client did first (closed: it was the server that ended it).
  */
+#include "guest/server.h"
+
 #include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sched.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/queue.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -41,61 +40,14 @@
 enum {
 	PERIOD = 65521,
 	PATTERN = 16 * PERIOD, /* so that one send() can be large */
-	HEAD = 8192,           /* the longest head of an HTTP request */
 	BUFFER = 256 * 1024,
 	WAKE_UPS = 256,
 	READS_A_WAKE_UP = 16,
 };
 
-#define ENDLESS UINT64_MAX
-
-struct connection;
-
-struct kind {
-	const char *name;
-	/* Takes LENGTH bytes that came. */
-	void (*data)(struct connection *connection, const char *bytes, size_t length);
-	void (*started)(struct connection *connection); /* may be NULL */
-	void (*fin)(struct connection *connection);     /* may be NULL: then closes at once */
-};
-
-/* What an epoll event points to begins with its descriptor's role. */
-enum role { ROLE_LISTENER, ROLE_CONNECTION, ROLE_STDIN };
-
-struct listener {
-	enum role role;
-	int fd;
-	const char *path;
-	unsigned port;
-	const struct kind *kind;
-	const char *argument; /* "" without one */
-};
-
-struct connection {
-	enum role role;
-	int fd; /* -1 once it has ended */
-	const struct listener *listener;
-	char *out; /* queued, from out_start to out_end */
-	size_t out_start, out_end, out_size;
-	uint64_t pattern_left; /* to be sent after what is queued */
-	uint64_t pattern_sent;
-	uint64_t received;
-	uint32_t crc;
-	uint64_t body_left; /* http: of the request whose head was read */
-	char *head;         /* http: HEAD bytes */
-	size_t head_used;
-	uint64_t due_ms; /* half: when to answer; 0: not yet */
-	bool read_shut;  /* the client's FIN came */
-	bool finishing;  /* closes when all is sent */
-	bool corked;     /* nothing is sent before due_ms */
-	uint32_t interest;
-	LIST_ENTRY(connection) waiting; /* linked while due_ms is set */
-};
-
 static LIST_HEAD(, connection) waiting = LIST_HEAD_INITIALIZER(waiting);
 static char pattern[PATTERN + PERIOD];
 static char buffer[BUFFER];
-static uint32_t crc_table[256];
 static int epoll_fd;
 static bool report;
 
@@ -107,32 +59,16 @@ static uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static void make_tables(void)
+static void make_pattern(void)
 {
 	for (unsigned i = 0; i < sizeof(pattern); i++) {
 		unsigned j = i % PERIOD;
 
 		pattern[i] = (char)(j * 31 + (j >> 8));
 	}
-	for (uint32_t i = 0; i < 256; i++) {
-		uint32_t value = i;
-
-		for (int bit = 0; bit < 8; bit++)
-			value = value & 1 ? 0xedb88320 ^ (value >> 1) : value >> 1;
-		crc_table[i] = value;
-	}
 }
 
-static uint32_t crc_add(uint32_t crc, const char *bytes, size_t length)
-{
-	crc = ~crc;
-	for (size_t i = 0; i < length; i++)
-		crc = crc_table[(crc ^ (unsigned char)bytes[i]) & 255] ^ (crc >> 8);
-	return ~crc;
-}
-
-/* HOW: what the client did first. The struct lives until the caller frees it. */
-static void end(struct connection *connection, const char *how)
+void connection_end(struct connection *connection, const char *how)
 {
 	if (connection->fd < 0)
 		return;
@@ -154,7 +90,7 @@ static void free_connection(struct connection *connection)
 	free(connection);
 }
 
-static void queue(struct connection *connection, const char *bytes, size_t length)
+void connection_queue(struct connection *connection, const char *bytes, size_t length)
 {
 	if (connection->out_end + length > connection->out_size) {
 		size_t used = connection->out_end - connection->out_start;
@@ -201,6 +137,18 @@ static ssize_t send_some(struct connection *connection)
 	return sent;
 }
 
+void connection_send_pattern(struct connection *connection, uint64_t length)
+{
+	connection->pattern_sent = 0;
+	connection->pattern_left = length;
+}
+
+void connection_answer_in(struct connection *connection, uint64_t delay_ms)
+{
+	connection->due_ms = now_ms() + delay_ms;
+	LIST_INSERT_HEAD(&waiting, connection, waiting);
+}
+
 static void want(struct connection *connection, uint32_t interest)
 {
 	struct epoll_event event = { .events = interest, .data.ptr = connection };
@@ -221,13 +169,13 @@ static void flush(struct connection *connection)
 		ssize_t sent = send_some(connection);
 
 		if (sent == 0 && connection->finishing) {
-			end(connection, connection->read_shut ? "fin" : "closed");
+			connection_end(connection, connection->read_shut ? "fin" : "closed");
 			return;
 		}
 		if (sent == 0)
 			break;
 		if (sent < 0 && errno != EAGAIN) {
-			end(connection, "reset");
+			connection_end(connection, "reset");
 			return;
 		}
 		blocked = sent < 0;
@@ -237,183 +185,10 @@ static void flush(struct connection *connection)
 	want(connection, (read ? EPOLLIN : 0) | (more && !connection->corked ? EPOLLOUT : 0));
 }
 
-static void echo_data(struct connection *connection, const char *bytes, size_t length)
-{
-	queue(connection, bytes, length);
-}
-
-static void finish(struct connection *connection)
-{
-	connection->finishing = true;
-}
-
-static void sink_data(struct connection *connection, const char *bytes, size_t length)
-{
-	(void)connection, (void)bytes, (void)length;
-}
-
-static void sink_fin(struct connection *connection)
-{
-	char text[64];
-	int length = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)connection->received);
-
-	queue(connection, text, (size_t)length);
-	finish(connection);
-}
-
-static void sum_data(struct connection *connection, const char *bytes, size_t length)
-{
-	connection->crc = crc_add(connection->crc, bytes, length);
-}
-
-static void sum_fin(struct connection *connection)
-{
-	char text[64];
-	int length =
-	    snprintf(text, sizeof(text), "%llu %08x\n", (unsigned long long)connection->received, connection->crc);
-
-	queue(connection, text, (size_t)length);
-	finish(connection);
-}
-
-static void source_started(struct connection *connection)
-{
-	const char *argument = connection->listener->argument;
-
-	connection->pattern_left = *argument ? strtoull(argument, NULL, 10) : ENDLESS;
-	connection->finishing = true;
-}
-
-static void half_started(struct connection *connection)
-{
-	connection->corked = true;
-}
-
-static void half_fin(struct connection *connection)
-{
-	connection->due_ms = now_ms() + strtoull(connection->listener->argument, NULL, 10);
-	LIST_INSERT_HEAD(&waiting, connection, waiting);
-	finish(connection);
-}
-
-static void reset_now(struct connection *connection)
-{
-	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
-
-	setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-	end(connection, "closed");
-}
-
-static void reset_data(struct connection *connection, const char *bytes, size_t length)
-{
-	(void)bytes, (void)length;
-	if (connection->received >= strtoull(connection->listener->argument, NULL, 10))
-		reset_now(connection);
-}
-
-static void reset_started(struct connection *connection)
-{
-	reset_data(connection, NULL, 0);
-}
-
-static void answer(struct connection *connection, const char *status, const char *body, uint64_t length)
-{
-	char text[512];
-	int head = snprintf(text, sizeof(text), "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %llu\r\n\r\n%s",
-			    status, body ? "application/json" : "application/octet-stream", (unsigned long long)length,
-			    body ? body : "");
-
-	queue(connection, text, (size_t)head);
-}
-
-static void http_answer(struct connection *connection, const char *path, uint64_t body_length)
-{
-	const struct listener *listener = connection->listener;
-	char body[256];
-
-	if (strncmp(path, "/bytes/", 7) == 0) {
-		uint64_t length = strtoull(path + 7, NULL, 10);
-
-		answer(connection, "200 OK", NULL, length);
-		connection->pattern_sent = 0;
-		connection->pattern_left = length;
-	} else if (strcmp(path, "/health") == 0 || body_length) {
-		int length = snprintf(body, sizeof(body), "{\"guest\": \"%s\", \"port\": %u, \"body\": %llu}\n",
-				      listener->argument, listener->port, (unsigned long long)body_length);
-		answer(connection, "200 OK", body, (uint64_t)length);
-	} else {
-		answer(connection, "404 Not Found", "{}\n", 3);
-	}
-}
-
-/* Reads one head if all of it is there; false if not. What follows it stays in head[]. */
-static bool http_head(struct connection *connection)
-{
-	char *head = connection->head;
-
-	head[connection->head_used] = '\0';
-	char *over = strstr(head, "\r\n\r\n");
-	if (!over) {
-		if (connection->head_used == HEAD - 1)
-			reset_now(connection);
-		return false;
-	}
-	*over = '\0';
-	size_t length = (size_t)(over + 4 - head);
-	char *field = strcasestr(head, "\r\nContent-Length:");
-	char path[1024] = "";
-	connection->body_left = field ? strtoull(field + 17, NULL, 10) : 0;
-	sscanf(head, "%*s %1023s", path);
-	http_answer(connection, path, connection->body_left);
-	memmove(head, head + length, connection->head_used - length);
-	connection->head_used -= length;
-	return true;
-}
-
-static void http_data(struct connection *connection, const char *bytes, size_t length)
-{
-	if (!connection->head && !(connection->head = malloc(HEAD)))
-		err(1, "malloc");
-	while (length && connection->fd >= 0) {
-		size_t room = HEAD - 1 - connection->head_used;
-		size_t part = length < room ? length : room;
-
-		if (connection->body_left) {
-			part = length < connection->body_left ? length : (size_t)connection->body_left;
-			connection->body_left -= part;
-			bytes += part;
-			length -= part;
-			continue;
-		}
-		memcpy(connection->head + connection->head_used, bytes, part);
-		connection->head_used += part;
-		bytes += part;
-		length -= part;
-		while (connection->fd >= 0 && connection->head_used && http_head(connection)) {
-			size_t body = connection->head_used < connection->body_left ? connection->head_used
-										    : (size_t)connection->body_left;
-			connection->body_left -= body;
-			memmove(connection->head, connection->head + body, connection->head_used - body);
-			connection->head_used -= body;
-		}
-	}
-}
-
-static const struct kind kinds[] = {
-	{ .name = "http", .data = http_data },
-	{ .name = "echo", .data = echo_data, .fin = finish },
-	{ .name = "sink", .data = sink_data, .fin = sink_fin },
-	{ .name = "sum", .data = sum_data, .fin = sum_fin },
-	{ .name = "source", .data = sink_data, .started = source_started, .fin = finish },
-	{ .name = "half", .data = echo_data, .started = half_started, .fin = half_fin },
-	{ .name = "reset", .data = reset_data, .started = reset_started },
-	{ .name = "silent" },
-};
-
-/* The sink does not even copy: the test's time is the forwarder's. */
+/* Without a copy where that will do: the test's time is the forwarder's. */
 static ssize_t read_some(struct connection *connection)
 {
-	if (connection->listener->kind->data == sink_data)
+	if (connection->listener->kind->discards)
 		return recv(connection->fd, NULL, 16 * BUFFER, MSG_TRUNC);
 	return recv(connection->fd, buffer, sizeof(buffer), 0);
 }
@@ -433,14 +208,14 @@ static void readable(struct connection *connection)
 			continue;
 		}
 		if (length < 0 && errno != EAGAIN)
-			end(connection, "reset");
+			connection_end(connection, "reset");
 		if (length < 0)
 			return;
 		connection->read_shut = true;
 		if (kind->fin)
 			kind->fin(connection);
 		else
-			end(connection, "fin");
+			connection_end(connection, "fin");
 		return;
 	}
 }
@@ -448,11 +223,11 @@ static void readable(struct connection *connection)
 static void act_on(struct connection *connection, uint32_t events)
 {
 	if (events & EPOLLERR)
-		end(connection, "reset");
+		connection_end(connection, "reset");
 	else if (events & (EPOLLIN | EPOLLHUP) && !connection->read_shut && connection->listener->kind->data)
 		readable(connection);
 	else if (events & EPOLLHUP)
-		end(connection, "reset");
+		connection_end(connection, "reset");
 	if (connection->fd >= 0)
 		flush(connection);
 	if (connection->fd < 0)
@@ -521,14 +296,6 @@ static void run(void)
 	}
 }
 
-static const struct kind *find_kind(const char *name)
-{
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (strcmp(kinds[i].name, name) == 0)
-			return &kinds[i];
-	errx(64, "no kind of server: %s", name);
-}
-
 /* Splits "PATH,PORT,KIND,ARGUMENT" in place. */
 static void parse(char *text, struct listener *listener)
 {
@@ -540,7 +307,7 @@ static void parse(char *text, struct listener *listener)
 	if (!port || !kind)
 		errx(64, "usage: server [--report] NETNS-PATH,PORT,KIND[,ARGUMENT]...");
 	*listener = (struct listener){
-		.path = path, .port = (unsigned)atoi(port), .kind = find_kind(kind), .argument = rest ? rest : ""
+		.path = path, .port = (unsigned)atoi(port), .kind = kind_find(kind), .argument = rest ? rest : ""
 	};
 }
 
@@ -569,7 +336,8 @@ int main(int argc, char **argv)
 
 	report = argc > 1 && strcmp(argv[1], "--report") == 0;
 	int first = report ? 2 : 1;
-	make_tables();
+	make_pattern();
+	kinds_prepare();
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
