@@ -34,6 +34,43 @@ fail() {
 	exit 1
 }
 
+# The comment at the head of a script: what --help prints.
+usage() { sed -n '3,${/^#/!q;s/^# //p}' "${self:-$0}"; }
+
+# wrong_option WHAT: before anything is installed or built.
+wrong_option() {
+	printf '%s%s: %s%s\n' "$red" "$(basename "$0")" "$1" "$plain" >&2
+	usage >&2
+	exit 2
+}
+
+# check_pytest_options ARGUMENT...: whether pytest knows these, told from a list because it may not be installed yet. What comes
+# behind `--' is passed on unseen.
+check_pytest_options() {
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--) return 0 ;;
+		-[kmnprcoW] | --maxfail | --durations | --durations-min | --timeout | --tb | --deselect | --ignore | --junit-xml | \
+			--basetemp | --color | --dist | --numprocesses | --capture | --log-level | --log-file)
+			[ $# -gt 1 ] || wrong_option "$1 needs a value"
+			shift
+			;;
+		-h | --help) usage; exit 0 ;;
+		-[kmnprcoW]?* | --maxfail=* | --durations=* | --durations-min=* | --timeout=* | --tb=* | --deselect=* | --ignore=* | \
+			--ignore-glob=* | --junit-xml=* | --basetemp=* | --color=* | --dist=* | --numprocesses=* | --capture=* | \
+			--show-capture=* | --override-ini=* | --log-*=* | --timeout[-_]method=* | --verbosity=* | --pdbcls=*) ;;
+		--exitfirst | --verbose | --quiet | --showlocals | --full-trace | --no-header | --no-summary | --collect-only | --co) ;;
+		--last-failed | --lf | --failed-first | --ff | --new-first | --nf | --stepwise | --sw | --cache-clear) ;;
+		--pdb | --trace | --setup-show | --setup-plan | --setup-only | --fixtures | --markers | --runxfail | --strict-*) ;;
+		--*) wrong_option "what is $1?" ;;
+		-*[!xvqsl-]* | -) wrong_option "what is $1?" ;;
+		-*) ;;
+		*) wrong_option "what is $1?" ;;
+		esac
+		shift
+	done
+}
+
 need_root() {
 	[ "$(id -u)" = 0 ] || fail "needs root: it makes network namespaces" "sudo $0"
 }
