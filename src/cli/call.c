@@ -6,7 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "cli/text.h"
+#include "cli/print_text.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
-#include "cli/text.h"
+#include "cli/print_text.h"
 
 #include <errno.h>
 #include <locale.h>

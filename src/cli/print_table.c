@@ -7,7 +7,7 @@
 #include "cli/print_table.h"
 
 #include "base/cleanup.h"
-#include "cli/text.h"
+#include "cli/print_text.h"
 
 #include <langinfo.h>
 #include <stdarg.h>

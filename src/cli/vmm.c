@@ -7,7 +7,7 @@
 
 #include "base/cleanup.h"
 #include "cli/call.h"
-#include "cli/text.h"
+#include "cli/print_text.h"
 
 #include <string.h>
 

@@ -6,7 +6,7 @@
  * One request over the control socket, one answer, one connection. Every wait has an end.
  */
 
-#include "client/http.h"
+#include "client/response.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
  * Any bytes as a response to weftctl: fed whole and fed byte by byte, the judgement and the body are the same.
  */
 #include "base/err.h"
-#include "client/http.h"
+#include "client/response.h"
 #include "fuzz.h"
 
 struct outcome {

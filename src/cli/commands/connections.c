@@ -4,7 +4,7 @@
  */
 #include "cli/call.h"
 #include "cli/commands.h"
-#include "cli/text.h"
+#include "cli/print_text.h"
 
 static void print_connections(const struct cli *cli, const json_t *connections)
 {

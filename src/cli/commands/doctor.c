@@ -5,7 +5,7 @@
 #include "health/doctor.h"
 #include "cli/call.h"
 #include "cli/commands.h"
-#include "cli/text.h"
+#include "cli/print_text.h"
 #include "config/config.h"
 
 #include <unistd.h>

@@ -6,8 +6,8 @@
 #include "base/clock.h"
 #include "cli/call.h"
 #include "cli/commands.h"
+#include "cli/print_text.h"
 #include "cli/sandbox.h"
-#include "cli/text.h"
 
 #include <string.h>
 

@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "cli/call.h"
 #include "cli/commands.h"
-#include "cli/text.h"
+#include "cli/print_text.h"
 
 #include <string.h>
 

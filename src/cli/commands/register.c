@@ -9,8 +9,8 @@
 #include "cli/call.h"
 #include "cli/commands.h"
 #include "cli/port_args.h"
+#include "cli/print_text.h"
 #include "cli/sandbox.h"
-#include "cli/text.h"
 
 #include <errno.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  */
 #include "cli/call.h"
 #include "cli/commands.h"
-#include "cli/text.h"
+#include "cli/print_text.h"
 
 int cmd_resume(const struct cli *cli)
 {

@@ -8,9 +8,9 @@
 #include "base/err.h"
 #include "cli/call.h"
 #include "cli/commands.h"
+#include "cli/print_text.h"
 #include "cli/sandbox.h"
 #include "cli/terminal.h"
-#include "cli/text.h"
 
 #include <string.h>
 #include <time.h>

@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "cli/call.h"
 #include "cli/commands.h"
-#include "cli/text.h"
+#include "cli/print_text.h"
 
 int cmd_unregister(const struct cli *cli)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/print_table.h"
-#include "cli/text.h"
+#include "cli/print_text.h"
 #include "unit/run_suite.h"
 
 #include <check.h>

@@ -3,7 +3,7 @@
  * What is cleaned does not depend on the caller's locale. Only widths ask the locale, because only it knows how the terminal
  * treats wide characters.
  */
-#include "cli/text.h"
+#include "cli/print_text.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"

@@ -3,7 +3,7 @@
  * A state for each thing that may come next. Lines are gathered whole, with a limit, and then judged; bodies are passed on as
  * they come. A line ends with CR LF or, as RFC 9112 allows a reader, with LF alone.
  */
-#include "client/http.h"
+#include "client/response.h"
 
 #include "base/err.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef WEFT_CLIENT_HTTP_H
-#define WEFT_CLIENT_HTTP_H
+#ifndef WEFT_CLIENT_RESPONSE_H
+#define WEFT_CLIENT_RESPONSE_H
 
 /*
  * Reads one HTTP/1.1 response (RFC 9112) from bytes as they come: status line, header fields, and a body that is delimited by

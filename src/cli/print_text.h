@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef WEFT_CLI_TEXT_H
-#define WEFT_CLI_TEXT_H
+#ifndef WEFT_CLI_PRINT_TEXT_H
+#define WEFT_CLI_PRINT_TEXT_H
 
 /*
  * Words and numbers as people read them. Strings that come from a daemon, and through it from whoever registered a sandbox,

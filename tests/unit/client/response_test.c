@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/err.h"
-#include "client/http.h"
+#include "client/response.h"
 #include "unit/run_suite.h"
 
 #include <check.h>
