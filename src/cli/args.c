@@ -19,7 +19,8 @@ static const struct option_spec common_options[] = {
 	{ 0 },
 };
 
-static const struct option_spec *find_option(const struct option_spec *options, const char *name, size_t length)
+static const struct option_spec *cli_args_find_option(const struct option_spec *options, const char *name,
+						      size_t length)
 {
 	for (; options && options->name; options++)
 		if (strlen(options->name) == length && strncmp(options->name, name, length) == 0)
@@ -27,7 +28,7 @@ static const struct option_spec *find_option(const struct option_spec *options, 
 	return NULL;
 }
 
-static const struct command *find_command(const struct command *commands, const char *name)
+static const struct command *cli_args_find_command(const struct command *commands, const char *name)
 {
 	for (; commands->name; commands++)
 		if (strcmp(commands->name, name) == 0)
@@ -35,7 +36,7 @@ static const struct command *find_command(const struct command *commands, const 
 	return NULL;
 }
 
-static bool is_word_of(const char *words, const char *word)
+static bool cli_args_is_word_of(const char *words, const char *word)
 {
 	size_t length = strlen(word);
 
@@ -49,7 +50,7 @@ static bool is_word_of(const char *words, const char *word)
 }
 
 /* Keeps an option in its place: the common ones have a field each. */
-static int keep_option(struct args *args, const struct option_spec *option, const char *value, struct err *err)
+static int cli_args_keep_option(struct args *args, const struct option_spec *option, const char *value, struct err *err)
 {
 	if (option == &common_options[0]) {
 		if (args->socket)
@@ -62,7 +63,7 @@ static int keep_option(struct args *args, const struct option_spec *option, cons
 	} else if (option == &common_options[3]) {
 		args->version = true;
 	} else {
-		if (!option->repeats && args_has(args, option->name))
+		if (!option->repeats && cli_args_has(args, option->name))
 			return err_set(err, 0, "--%s is given twice", option->name);
 		args->given[args->given_count++] = (struct given_option){ option, value };
 	}
@@ -70,15 +71,15 @@ static int keep_option(struct args *args, const struct option_spec *option, cons
 }
 
 /* ARGV[*AT] begins with "--": takes it, and the next one if that is its value. */
-static int read_option(struct args *args, char **argv, int *at, struct err *err)
+static int cli_args_read_option(struct args *args, char **argv, int *at, struct err *err)
 {
 	const char *name = argv[*at] + 2;
 	size_t length = strcspn(name, "=");
 	const char *value = name[length] ? name + length + 1 : NULL;
-	const struct option_spec *option = find_option(common_options, name, length);
+	const struct option_spec *option = cli_args_find_option(common_options, name, length);
 
 	if (!option && args->command)
-		option = find_option(args->command->options, name, length);
+		option = cli_args_find_option(args->command->options, name, length);
 	if (!option && !args->command)
 		return err_set(err, 0, "--%.*s: no such option before a command", (int)length, name);
 	if (!option)
@@ -91,15 +92,15 @@ static int read_option(struct args *args, char **argv, int *at, struct err *err)
 			return err_set(err, 0, "--%s needs a value: %s", option->name, option->value);
 		(*at)++;
 	}
-	if (option->words && value && !is_word_of(option->words, value))
+	if (option->words && value && !cli_args_is_word_of(option->words, value))
 		return err_set(err, 0, "--%s %s: not one of: %s", option->name, value, option->words);
-	return keep_option(args, option, value, err);
+	return cli_args_keep_option(args, option, value, err);
 }
 
-static int read_operand(struct args *args, char *argument, const struct command *commands, struct err *err)
+static int cli_args_read_operand(struct args *args, char *argument, const struct command *commands, struct err *err)
 {
 	if (!args->command) {
-		args->command = find_command(commands, argument);
+		args->command = cli_args_find_command(commands, argument);
 		return args->command ? 0 : err_set(err, 0, "%s: no such command", argument);
 	}
 	if (args->operand_count == args->command->most)
@@ -109,7 +110,7 @@ static int read_operand(struct args *args, char *argument, const struct command 
 }
 
 /* The name of what is missing: the Nth word of "ID P...". */
-static void missing_operand(const struct command *command, size_t n, struct err *err)
+static void cli_args_missing_operand(const struct command *command, size_t n, struct err *err)
 {
 	const char *word = command->operands;
 
@@ -124,14 +125,14 @@ static void missing_operand(const struct command *command, size_t n, struct err 
 	err_set(err, 0, "%.*s is missing", (int)strcspn(word, " ."), word);
 }
 
-static int check_whole(const struct args *args, struct err *err)
+static int cli_args_check_whole(const struct args *args, struct err *err)
 {
 	if (args->help || args->version)
 		return 0;
 	if (!args->command)
 		return err_set(err, 0, "no command");
 	if (args->operand_count < args->command->least) {
-		missing_operand(args->command, args->operand_count, err);
+		cli_args_missing_operand(args->command, args->operand_count, err);
 		return -1;
 	}
 	if (args->json && args->command->no_json)
@@ -139,7 +140,7 @@ static int check_whole(const struct args *args, struct err *err)
 	return 0;
 }
 
-int args_parse(struct args *args, int argc, char **argv, const struct command *commands, struct err *err)
+int cli_args_parse(struct args *args, int argc, char **argv, const struct command *commands, struct err *err)
 {
 	bool options_ended = false;
 
@@ -160,25 +161,25 @@ int args_parse(struct args *args, int argc, char **argv, const struct command *c
 		if (!options_ended && strcmp(argv[i], "-h") == 0)
 			args->help = true, result = 0;
 		else if (!options_ended && strncmp(argv[i], "--", 2) == 0)
-			result = read_option(args, argv, &i, err);
+			result = cli_args_read_option(args, argv, &i, err);
 		else if (!options_ended && argv[i][0] == '-' && argv[i][1])
 			result = err_set(err, 0, "%s: no such option", argv[i]);
 		else
-			result = read_operand(args, argv[i], commands, err);
+			result = cli_args_read_operand(args, argv[i], commands, err);
 		if (result < 0)
 			return -1;
 	}
-	return check_whole(args, err);
+	return cli_args_check_whole(args, err);
 }
 
-void args_clear(struct args *args)
+void cli_args_clear(struct args *args)
 {
 	free(args->operands);
 	free(args->given);
 	*args = (struct args){ 0 };
 }
 
-const char *args_value_at(const struct args *args, const char *option, size_t n)
+const char *cli_args_value_at(const struct args *args, const char *option, size_t n)
 {
 	for (size_t i = 0; i < args->given_count; i++)
 		if (strcmp(args->given[i].option->name, option) == 0 && n-- == 0)
@@ -186,12 +187,12 @@ const char *args_value_at(const struct args *args, const char *option, size_t n)
 	return NULL;
 }
 
-const char *args_value(const struct args *args, const char *option)
+const char *cli_args_value(const struct args *args, const char *option)
 {
-	return args_value_at(args, option, 0);
+	return cli_args_value_at(args, option, 0);
 }
 
-bool args_has(const struct args *args, const char *option)
+bool cli_args_has(const struct args *args, const char *option)
 {
 	for (size_t i = 0; i < args->given_count; i++)
 		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): those that are counted are set */
@@ -200,7 +201,7 @@ bool args_has(const struct args *args, const char *option)
 	return false;
 }
 
-int args_number(const char *what, const char *value, long least, long most, long *number, struct err *err)
+int cli_args_number(const char *what, const char *value, long least, long most, long *number, struct err *err)
 {
 	char *end;
 
@@ -213,7 +214,7 @@ int args_number(const char *what, const char *value, long least, long most, long
 	return 0;
 }
 
-static void print_option(FILE *out, const struct option_spec *option)
+static void cli_args_print_option(FILE *out, const struct option_spec *option)
 {
 	char left[64];
 
@@ -222,7 +223,7 @@ static void print_option(FILE *out, const struct option_spec *option)
 	fprintf(out, "  %-26s  %s\n", left, option->text);
 }
 
-void args_print_usage(FILE *out, const struct command *commands)
+void cli_args_print_usage(FILE *out, const struct command *commands)
 {
 	fputs("usage: weftctl [--socket PATH] [--json] COMMAND ...\n\n"
 	      "Registers sandboxes with weftd, shows what became of them and what is wrong.\n\ncommands:\n",
@@ -231,13 +232,13 @@ void args_print_usage(FILE *out, const struct command *commands)
 		fprintf(out, "  %-12s %s\n", command->name, command->summary);
 	fputs("\noptions:\n", out);
 	for (const struct option_spec *option = common_options; option->name; option++)
-		print_option(out, option);
+		cli_args_print_option(out, option);
 	fputs("\n'weftctl COMMAND --help' tells more. Exit codes: 0 done, 1 failed, 2 usage, 3 no such sandbox,\n"
 	      "4 daemon not reachable, 5 diagnose or doctor found a fault.\n",
 	      out);
 }
 
-void args_print_command(FILE *out, const struct command *command)
+void cli_args_print_command(FILE *out, const struct command *command)
 {
 	fprintf(out, "usage: weftctl %s%s%s%s\n\n%s.\n", command->name, command->options ? " [OPTION...]" : "",
 		*command->operands ? " " : "", command->operands, command->summary);
@@ -245,13 +246,13 @@ void args_print_command(FILE *out, const struct command *command)
 		fprintf(out, "\n%s\n", command->text);
 	fputs("\noptions:\n", out);
 	for (const struct option_spec *option = command->options; option && option->name; option++)
-		print_option(out, option);
+		cli_args_print_option(out, option);
 	for (const struct option_spec *option = common_options; option->name; option++)
 		if (strcmp(option->name, "version") != 0 && !(command->no_json && strcmp(option->name, "json") == 0))
-			print_option(out, option);
+			cli_args_print_option(out, option);
 }
 
-void args_print_list(FILE *out, const struct command *commands)
+void cli_args_print_list(FILE *out, const struct command *commands)
 {
 	for (const struct option_spec *option = common_options; option->name; option++)
 		fprintf(out, "--%s\n", option->name);

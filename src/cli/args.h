@@ -57,23 +57,23 @@ struct args {
 
 /*
  * Reads the command line against COMMANDS. 0, or -1 with ERR naming the argument at fault; ARGS->command is set as far as it was
- * understood. args_clear() afterwards, in both cases.
+ * understood. cli_args_clear() afterwards, in both cases.
  */
-int args_parse(struct args *args, int argc, char **argv, const struct command *commands, struct err *err);
-void args_clear(struct args *args);
+int cli_args_parse(struct args *args, int argc, char **argv, const struct command *commands, struct err *err);
+void cli_args_clear(struct args *args);
 
-bool args_has(const struct args *args, const char *option);
+bool cli_args_has(const struct args *args, const char *option);
 /* The (last) value of OPTION; NULL: not given. */
-const char *args_value(const struct args *args, const char *option);
+const char *cli_args_value(const struct args *args, const char *option);
 /* The value of OPTION's Nth appearance (from 0); NULL: there are not so many. */
-const char *args_value_at(const struct args *args, const char *option, size_t n);
+const char *cli_args_value_at(const struct args *args, const char *option, size_t n);
 
 /* A whole number from LEAST to MOST. 0, or -1 with ERR: "WHAT: VALUE is not ...". */
-int args_number(const char *what, const char *value, long least, long most, long *number, struct err *err);
+int cli_args_number(const char *what, const char *value, long least, long most, long *number, struct err *err);
 
-void args_print_usage(FILE *out, const struct command *commands);
-void args_print_command(FILE *out, const struct command *command);
+void cli_args_print_usage(FILE *out, const struct command *commands);
+void cli_args_print_command(FILE *out, const struct command *command);
 /* One line for each command and option, "COMMAND --OPTION": for the checks of the man page and the completion. */
-void args_print_list(FILE *out, const struct command *commands);
+void cli_args_print_list(FILE *out, const struct command *commands);
 
 #endif

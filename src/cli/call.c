@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The one place where an HTTP status becomes an exit code and an errno becomes advice.
+ * The one place where the outcome of a call becomes an exit code, and an errno becomes advice.
  */
 #include "cli/call.h"
 
@@ -12,8 +12,8 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* What somebody can do who could not reach the daemon. */
-static const char *advice_for(int code)
+/* How to go on when the daemon could not be reached. */
+static const char *cli_advice_for(int code)
 {
 	switch (code) {
 	case ENOENT:
@@ -29,92 +29,73 @@ static const char *advice_for(int code)
 	}
 }
 
-int api_unreachable(const struct cli *cli, const struct err *err)
+int cli_report_failure(const struct cli *cli, const struct err *err)
 {
 	if (err->code == EPROTO)
 		return cli_fail(cli, CLI_FAILED, "%s: %s\nIs that weftd's control socket?", cli->socket, err->text);
+	if (err->code == EBADMSG)
+		return cli_fail(cli, CLI_FAILED, "%s: %s", cli->socket, err->text);
+	if (err->code == ENOMEM)
+		return cli_fail(cli, CLI_FAILED, "%s", err->text);
 	return cli_fail(cli, CLI_UNREACHABLE, "%s%s%s\n%s.", strstr(err->text, cli->socket) ? "" : cli->socket,
-			strstr(err->text, cli->socket) ? "" : ": ", err->text, advice_for(err->code));
+			strstr(err->text, cli->socket) ? "" : ": ", err->text, cli_advice_for(err->code));
 }
 
-int api_refused(const struct cli *cli, const struct client_answer *answer)
+int cli_report_refusal(const struct cli *cli, const struct client_refusal *refusal)
 {
-	json_t *problem = answer->body ? json_loadb(answer->body, answer->length, JSON_DECODE_ANY, NULL) : NULL;
-	const char *detail = api_text(problem, "detail");
-	const char *field = api_text(problem, "field");
-	/* A field inside the body is not there: that is not about the sandbox. */
-	bool no_sandbox = answer->status == 404 && field[0] != '/';
-	int code = no_sandbox ? CLI_NO_SANDBOX : CLI_FAILED;
-
-	if (!*detail)
-		detail = api_text(problem, "title");
-	if (!*detail)
-		detail = "the daemon gave no reason";
-	if (problem && cli->json)
-		api_print(problem);
-
 	const char *next = "";
-	if (no_sandbox)
+
+	if (refusal->problem && cli->json)
+		cli_print_json(refusal->problem);
+	if (refusal->no_sandbox)
 		next = "\nThose that exist: weftctl ls";
-	else if (answer->status == 503)
+	else if (refusal->status == 503)
 		next = "\nHow the daemon is: weftctl status";
-	else if (answer->status >= 500)
+	else if (refusal->status >= 500)
 		next = "\nWhat the daemon says: journalctl -u weftd; what the host lacks: weftctl doctor";
-	cli_fail(cli, code, "%s%s%s (HTTP %u)%s", *field ? field : "", *field ? ": " : "", detail, answer->status,
-		 next);
-	json_decref(problem);
-	return code;
+	return cli_fail(cli, refusal->no_sandbox ? CLI_NO_SANDBOX : CLI_FAILED, "%s%s%s (HTTP %u)%s", refusal->field,
+			*refusal->field ? ": " : "", refusal->detail, refusal->status, next);
 }
 
-/* Makes JSON of a successful answer. */
-static int read_answer(const struct cli *cli, const struct client_answer *answer, json_t **json)
-{
-	json_error_t error;
-
-	if (json)
-		*json = NULL;
-	if (!answer->length || !json)
-		return CLI_DONE;
-	*json = json_loadb(answer->body, answer->length, JSON_REJECT_DUPLICATES, &error);
-	if (!*json)
-		return cli_fail(cli, CLI_FAILED, "%s: the answer is no JSON: %s", cli->socket, error.text);
-	return CLI_DONE;
-}
-
-int api_send(const struct cli *cli, const char *method, const char *target, const char *body, size_t length,
-	     unsigned timeout_ms, json_t **json)
+int cli_send(const struct cli *cli, const char *method, const char *target, const char *body, size_t length,
+	     unsigned timeout_ms, json_t **answer)
 {
 	struct client_request request = { .socket = cli->socket,
+					  .agent = "weftctl",
 					  .method = method,
 					  .target = target,
 					  .body = body,
 					  .body_length = length,
 					  .timeout_ms = timeout_ms };
-	struct client_answer answer;
+	struct client_refusal refusal;
 	struct err err;
-	int code;
+	int code = CLI_DONE;
 
-	if (client_call(&request, &answer, &err) < 0)
-		return api_unreachable(cli, &err);
-	if (answer.status >= 200 && answer.status < 300)
-		code = read_answer(cli, &answer, json);
-	else
-		code = api_refused(cli, &answer);
-	client_answer_clear(&answer);
+	switch (client_ask(&request, answer, &refusal, &err)) {
+	case CLIENT_DONE:
+		break;
+	case CLIENT_REFUSED:
+		code = cli_report_refusal(cli, &refusal);
+		client_refusal_clear(&refusal);
+		break;
+	case CLIENT_FAILED:
+		code = cli_report_failure(cli, &err);
+		break;
+	}
 	return code;
 }
 
-int api_call(const struct cli *cli, const char *method, const char *target, const json_t *body, unsigned timeout_ms,
+int cli_call(const struct cli *cli, const char *method, const char *target, const json_t *body, unsigned timeout_ms,
 	     json_t **answer)
 {
 	AUTO_FREE char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 
 	if (body && !text)
 		abort();
-	return api_send(cli, method, target, text, text ? strlen(text) : 0, timeout_ms, answer);
+	return cli_send(cli, method, target, text, text ? strlen(text) : 0, timeout_ms, answer);
 }
 
-int api_get(const struct cli *cli, json_t **answer, const char *target, ...)
+int cli_get(const struct cli *cli, json_t **answer, const char *target, ...)
 {
 	AUTO_FREE char *text = NULL;
 	va_list args;
@@ -124,63 +105,37 @@ int api_get(const struct cli *cli, json_t **answer, const char *target, ...)
 	va_end(args);
 	if (length < 0)
 		abort();
-	return api_call(cli, "GET", text, NULL, API_TIMEOUT_MS, answer);
+	return cli_call(cli, "GET", text, NULL, CLI_TIMEOUT_MS, answer);
 }
 
-int api_patch(const struct cli *cli, const char *id, json_t *body, json_t **answer)
+int cli_patch(const struct cli *cli, const char *id, json_t *body, json_t **answer)
 {
 	AUTO_FREE char *target = NULL;
 
 	*answer = NULL;
 	if (asprintf(&target, "/v1/sandboxes/%s", id) < 0)
 		abort();
-	int code = api_call(cli, "PATCH", target, body, API_TIMEOUT_MS, answer);
+	int code = cli_call(cli, "PATCH", target, body, CLI_TIMEOUT_MS, answer);
 	json_decref(body);
 	if (code == CLI_DONE && cli->json)
-		api_print(*answer);
+		cli_print_json(*answer);
 	return code;
 }
 
-char *api_escape(const char *text)
+char *cli_escape(const char *text)
 {
-	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-	char *escaped = malloc(3 * strlen(text) + 1);
-	char *at = escaped;
+	char *escaped = client_escape(text);
 
 	if (!escaped)
 		abort();
-	for (; *text; text++) {
-		if (strchr(plain, *text))
-			*at++ = *text;
-		else
-			at += sprintf(at, "%%%02X", (unsigned char)*text);
-	}
-	*at = '\0';
 	return escaped;
 }
 
-int api_print(const json_t *json)
+int cli_print_json(const json_t *json)
 {
 	if (json) {
 		json_dumpf(json, stdout, JSON_INDENT(2));
 		putchar('\n');
 	}
 	return CLI_DONE;
-}
-
-const char *api_text(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text ? text : "";
-}
-
-json_int_t api_number(const json_t *object, const char *key)
-{
-	return json_integer_value(json_object_get(object, key));
-}
-
-bool api_is(const json_t *object, const char *key)
-{
-	return json_is_true(json_object_get(object, key));
 }

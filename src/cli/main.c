@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void fail_with(const struct cli *cli, const char *format, va_list args)
+static void cli_fail_with(const struct cli *cli, const char *format, va_list args)
 {
 	AUTO_FREE char *text = NULL;
 
@@ -23,9 +23,9 @@ static void fail_with(const struct cli *cli, const char *format, va_list args)
 		abort();
 	fflush(stdout);
 	if (cli->args->command)
-		text_print(stderr, "weftctl %s: %s\n", cli->args->command->name, text);
+		cli_text_print(stderr, "weftctl %s: %s\n", cli->args->command->name, text);
 	else
-		text_print(stderr, "weftctl: %s\n", text);
+		cli_text_print(stderr, "weftctl: %s\n", text);
 }
 
 int cli_fail(const struct cli *cli, enum cli_exit code, const char *format, ...)
@@ -33,7 +33,7 @@ int cli_fail(const struct cli *cli, enum cli_exit code, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	fail_with(cli, format, args);
+	cli_fail_with(cli, format, args);
 	va_end(args);
 	return code;
 }
@@ -44,13 +44,13 @@ int cli_usage(const struct cli *cli, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	fail_with(cli, format, args);
+	cli_fail_with(cli, format, args);
 	va_end(args);
 	fprintf(stderr, "See 'weftctl %s%s--help'.\n", command ? command->name : "", command ? " " : "");
 	return command && command->runs_program ? CLI_EXEC_FAILED : CLI_USAGE;
 }
 
-static bool is_id(const char *id)
+static bool cli_is_id(const char *id)
 {
 	static const char first[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 	size_t length = strlen(id);
@@ -63,7 +63,7 @@ const char *cli_sandbox_id(const struct cli *cli)
 {
 	const char *id = cli->args->operands[0];
 
-	if (is_id(id))
+	if (cli_is_id(id))
 		return id;
 	cli_usage(
 	    cli, "ID '%s': an id has 1 to 64 letters, digits, '_', '.' and '-', and begins with a letter or digit", id);
@@ -71,7 +71,7 @@ const char *cli_sandbox_id(const struct cli *cli)
 }
 
 /* Help and version, or the command itself. */
-static int dispatch(const struct cli *cli)
+static int cli_dispatch(const struct cli *cli)
 {
 	const struct args *args = cli->args;
 
@@ -81,9 +81,9 @@ static int dispatch(const struct cli *cli)
 	}
 	if (args->help) {
 		if (args->command)
-			args_print_command(stdout, args->command);
+			cli_args_print_command(stdout, args->command);
 		else
-			args_print_usage(stdout, commands);
+			cli_args_print_usage(stdout, commands);
 		return CLI_DONE;
 	}
 	return args->command->run(cli);
@@ -97,16 +97,16 @@ int cli_main(int argc, char **argv)
 	int code;
 
 	setlocale(LC_CTYPE, "");
-	if (args_parse(&args, argc, argv, commands, &err) < 0) {
+	if (cli_args_parse(&args, argc, argv, commands, &err) < 0) {
 		code = cli_usage(&cli, "%s", err.text);
 	} else {
 		cli.socket = args.socket ? args.socket : ARGS_SOCKET_DEFAULT;
 		cli.json = args.json;
-		cli.screen = screen_of(stdout);
-		code = dispatch(&cli);
+		cli.screen = cli_screen_of(stdout);
+		code = cli_dispatch(&cli);
 	}
 	if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_DONE)
 		code = cli_fail(&cli, CLI_FAILED, "writing the output: %s", strerror(errno));
-	args_clear(&args);
+	cli_args_clear(&args);
 	return code;
 }

@@ -7,6 +7,7 @@
 #include "cli/print_table.h"
 
 #include "base/cleanup.h"
+#include "base/vec.h"
 #include "cli/print_text.h"
 
 #include <langinfo.h>
@@ -28,8 +29,9 @@ struct table {
 	bool right[COLUMNS_MAX], cuttable[COLUMNS_MAX];
 	bool headed;
 	size_t columns;
-	struct cell *cells;
-	size_t count, room;
+	struct {
+		VEC_OF(struct cell);
+	} cells; /* from left to right, row by row */
 };
 
 static const char *const escapes[] = {
@@ -37,7 +39,7 @@ static const char *const escapes[] = {
 	[CELL_ODD] = "\033[33m", [CELL_DIM] = "\033[90m",
 };
 
-struct screen screen_of(FILE *out)
+struct screen cli_screen_of(FILE *out)
 {
 	struct screen screen = { .out = out };
 	struct winsize size;
@@ -53,26 +55,26 @@ struct screen screen_of(FILE *out)
 	return screen;
 }
 
-static void begin_style(const struct screen *screen, enum cell_style style)
+static void cli_style_begin(const struct screen *screen, enum cell_style style)
 {
 	if (screen->colour)
 		fputs(escapes[style], screen->out);
 }
 
-static void end_style(const struct screen *screen, enum cell_style style)
+static void cli_style_end(const struct screen *screen, enum cell_style style)
 {
 	if (screen->colour && style != CELL_PLAIN)
 		fputs("\033[0m", screen->out);
 }
 
-void screen_print(const struct screen *screen, enum cell_style style, const char *text)
+void cli_screen_print(const struct screen *screen, enum cell_style style, const char *text)
 {
-	begin_style(screen, style);
-	text_print(screen->out, "%s", text);
-	end_style(screen, style);
+	cli_style_begin(screen, style);
+	cli_text_print(screen->out, "%s", text);
+	cli_style_end(screen, style);
 }
 
-struct table *table_new(const char *const *headings)
+struct table *cli_table_new(const char *const *headings)
 {
 	struct table *table = calloc(1, sizeof(*table));
 
@@ -94,28 +96,26 @@ struct table *table_new(const char *const *headings)
 	return table;
 }
 
-void table_free(struct table *table)
+void cli_table_free(struct table *table)
 {
 	if (!table)
 		return;
-	for (size_t i = 0; i < table->count; i++)
-		free(table->cells[i].text);
-	free(table->cells);
+	for (size_t i = 0; i < table->cells.count; i++)
+		free(table->cells.items[i].text);
+	vec_free(&table->cells);
 	free(table);
 }
 
-void table_add(struct table *table, enum cell_style style, const char *text)
+void cli_table_add(struct table *table, enum cell_style style, const char *text)
 {
-	if (table->count == table->room) {
-		table->room = table->room ? 2 * table->room : 64;
-		table->cells = reallocarray(table->cells, table->room, sizeof(table->cells[0]));
-		if (!table->cells)
-			abort();
-	}
-	table->cells[table->count++] = (struct cell){ text_clean(text && *text ? text : "-"), style };
+	struct cell *cell = vec_push(&table->cells);
+
+	if (!cell)
+		abort();
+	*cell = (struct cell){ cli_text_clean(text && *text ? text : "-"), style };
 }
 
-void table_addf(struct table *table, enum cell_style style, const char *format, ...)
+void cli_table_addf(struct table *table, enum cell_style style, const char *format, ...)
 {
 	AUTO_FREE char *text = NULL;
 	va_list args;
@@ -125,19 +125,19 @@ void table_addf(struct table *table, enum cell_style style, const char *format, 
 	va_end(args);
 	if (length < 0)
 		abort();
-	table_add(table, style, text);
+	cli_table_add(table, style, text);
 }
 
-size_t table_rows(const struct table *table)
+size_t cli_table_rows(const struct table *table)
 {
-	return table->count / table->columns;
+	return table->cells.count / table->columns;
 }
 
 /*
  * Takes from the widest column that may give until the row fits, or none can give any more. Returns how many columns then have
  * room: the first one always has.
  */
-static size_t narrow(const struct table *table, size_t widths[], size_t screen_columns)
+static size_t cli_table_narrow(const struct table *table, size_t widths[], size_t screen_columns)
 {
 	size_t total = GAP * (table->columns - 1);
 
@@ -162,55 +162,57 @@ static size_t narrow(const struct table *table, size_t widths[], size_t screen_c
 }
 
 /* The widths of the columns. Returns how many of them are shown. */
-static size_t measure(const struct table *table, size_t widths[], const struct screen *screen, size_t rows)
+static size_t cli_table_measure(const struct table *table, size_t widths[], const struct screen *screen, size_t rows)
 {
 	for (size_t c = 0; c < table->columns; c++)
-		widths[c] = text_width(table->headings[c]);
+		widths[c] = cli_text_width(table->headings[c]);
 	for (size_t i = 0; i < rows * table->columns; i++) {
-		size_t width = text_width(table->cells[i].text);
+		size_t width = cli_text_width(table->cells.items[i].text);
 		size_t *column = &widths[i % table->columns];
 		if (width > *column)
 			*column = width;
 	}
-	return screen->columns ? narrow(table, widths, screen->columns) : table->columns;
+	return screen->columns ? cli_table_narrow(table, widths, screen->columns) : table->columns;
 }
 
 /* One cell in its column; nothing is padded behind the last one of a row. */
-static void print_cell(const struct screen *screen, const char *text, enum cell_style style, size_t width, bool right,
-		       bool last)
+static void cli_table_print_cell(const struct screen *screen, const char *text, enum cell_style style, size_t width,
+				 bool right, bool last)
 {
 	const char *mark = strcmp(nl_langinfo(CODESET), "UTF-8") == 0 ? "\u2026" : "~";
-	size_t wide = text_width(text);
+	size_t wide = cli_text_width(text);
 	bool cut = wide > width;
-	size_t bytes = cut ? text_fit(text, width - 1) : strlen(text);
+	size_t bytes = cut ? cli_text_fit(text, width - 1) : strlen(text);
 	int padding = cut ? 0 : (int)(width - wide);
 
 	if (right)
 		fprintf(screen->out, "%*s", padding, "");
-	begin_style(screen, style);
+	cli_style_begin(screen, style);
 	fwrite(text, 1, bytes, screen->out);
 	if (cut)
 		fputs(mark, screen->out);
-	end_style(screen, style);
+	cli_style_end(screen, style);
 	if (last)
 		fputc('\n', screen->out);
 	else
 		fprintf(screen->out, "%*s", GAP + (right ? 0 : padding), "");
 }
 
-void table_print(const struct table *table, const struct screen *screen, size_t rows)
+void cli_table_print(const struct table *table, const struct screen *screen, size_t rows)
 {
 	size_t widths[COLUMNS_MAX];
 
-	if (!rows || rows > table_rows(table))
-		rows = table_rows(table);
-	size_t columns = measure(table, widths, screen, rows);
+	if (!rows || rows > cli_table_rows(table))
+		rows = cli_table_rows(table);
+	size_t columns = cli_table_measure(table, widths, screen, rows);
 
 	for (size_t c = 0; table->headed && c < columns; c++)
-		print_cell(screen, table->headings[c], CELL_DIM, widths[c], table->right[c], c + 1 == columns);
+		cli_table_print_cell(screen, table->headings[c], CELL_DIM, widths[c], table->right[c],
+				     c + 1 == columns);
 	for (size_t row = 0; row < rows; row++) {
-		const struct cell *cells = table->cells + row * table->columns;
+		const struct cell *cells = table->cells.items + row * table->columns;
 		for (size_t c = 0; c < columns; c++)
-			print_cell(screen, cells[c].text, cells[c].style, widths[c], table->right[c], c + 1 == columns);
+			cli_table_print_cell(screen, cells[c].text, cells[c].style, widths[c], table->right[c],
+					     c + 1 == columns);
 	}
 }

@@ -28,10 +28,10 @@ struct screen {
 };
 
 /* The screen behind OUT, by isatty(3), TIOCGWINSZ and the environment. */
-struct screen screen_of(FILE *out);
+struct screen cli_screen_of(FILE *out);
 
 /* Writes TEXT (cleaned) in STYLE, where SCREEN has colours. */
-void screen_print(const struct screen *screen, enum cell_style style, const char *text);
+void cli_screen_print(const struct screen *screen, enum cell_style style, const char *text);
 
 struct table;
 
@@ -39,18 +39,18 @@ struct table;
  * HEADINGS ends with NULL and must outlive the table; a heading that begins with '>' aligns its column to the right, and one with
  * '~' may be cut where the screen is too narrow. A table whose headings are all "" is written without them.
  */
-struct table *table_new(const char *const *headings);
-void table_free(struct table *table);
+struct table *cli_table_new(const char *const *headings);
+void cli_table_free(struct table *table);
 
 /* The next cell, from left to right and row by row. TEXT is copied and cleaned; NULL and "" read "-". */
-void table_add(struct table *table, enum cell_style style, const char *text);
-void table_addf(struct table *table, enum cell_style style, const char *format, ...)
+void cli_table_add(struct table *table, enum cell_style style, const char *text);
+void cli_table_addf(struct table *table, enum cell_style style, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Whole rows so far. */
-size_t table_rows(const struct table *table);
+size_t cli_table_rows(const struct table *table);
 
 /* Writes it, at most ROWS of its rows (0: all), and leaves it as it is. */
-void table_print(const struct table *table, const struct screen *screen, size_t rows);
+void cli_table_print(const struct table *table, const struct screen *screen, size_t rows);
 
 #endif

@@ -17,21 +17,21 @@
 #include <wchar.h>
 
 /* Control characters of both sets, and those that turn the direction of writing. */
-static bool is_unprintable(uint32_t character)
+static bool cli_text_is_unprintable(uint32_t character)
 {
 	return character < 0x20 || (character >= 0x7f && character < 0xa0) ||
 	       (character >= 0x200e && character <= 0x200f) || (character >= 0x2028 && character <= 0x202e) ||
 	       (character >= 0x2066 && character <= 0x2069);
 }
 
-static void clean_into(FILE *out, const char *text, const char *allowed)
+static void cli_text_clean_into(FILE *out, const char *text, const char *allowed)
 {
 	for (const char *at = text; *at;) {
 		uint32_t character;
 		size_t length = utf8_decode(at, &character);
 		if (!length)
 			fputc('?', out);
-		else if (is_unprintable(character) && !(length == 1 && strchr(allowed, *at)))
+		else if (cli_text_is_unprintable(character) && !(length == 1 && strchr(allowed, *at)))
 			fprintf(out, "\\x%02" PRIx32, character);
 		else
 			fwrite(at, 1, length, out);
@@ -39,7 +39,7 @@ static void clean_into(FILE *out, const char *text, const char *allowed)
 	}
 }
 
-char *text_clean(const char *text)
+char *cli_text_clean(const char *text)
 {
 	char *cleaned = NULL;
 	size_t size;
@@ -47,14 +47,14 @@ char *text_clean(const char *text)
 
 	if (!out)
 		abort();
-	clean_into(out, text, "");
+	cli_text_clean_into(out, text, "");
 	if (fclose(out) != 0 || !cleaned)
 		abort();
 	return cleaned;
 }
 
 /* Walks TEXT up to COLUMNS wide; *WIDTH gets how wide that is. Returns its bytes. */
-static size_t measure(const char *text, size_t columns, size_t *width)
+static size_t cli_text_measure(const char *text, size_t columns, size_t *width)
 {
 	size_t used = 0;
 
@@ -73,22 +73,22 @@ static size_t measure(const char *text, size_t columns, size_t *width)
 	return used;
 }
 
-size_t text_width(const char *text)
+size_t cli_text_width(const char *text)
 {
 	size_t width;
 
-	measure(text, SIZE_MAX, &width);
+	cli_text_measure(text, SIZE_MAX, &width);
 	return width;
 }
 
-size_t text_fit(const char *text, size_t columns)
+size_t cli_text_fit(const char *text, size_t columns)
 {
 	size_t width;
 
-	return measure(text, columns, &width);
+	return cli_text_measure(text, columns, &width);
 }
 
-char *text_bytes(double bytes, char text[static TEXT_NUMBER_SIZE])
+char *cli_text_bytes(double bytes, char text[static TEXT_NUMBER_SIZE])
 {
 	static const char *const units[] = { "", "K", "M", "G", "T", "P" };
 	size_t unit = 0;
@@ -101,7 +101,7 @@ char *text_bytes(double bytes, char text[static TEXT_NUMBER_SIZE])
 	return text;
 }
 
-char *text_duration(uint64_t ms, char text[static TEXT_NUMBER_SIZE])
+char *cli_text_duration(uint64_t ms, char text[static TEXT_NUMBER_SIZE])
 {
 	uint64_t seconds = ms / 1000;
 
@@ -120,7 +120,7 @@ char *text_duration(uint64_t ms, char text[static TEXT_NUMBER_SIZE])
 	return text;
 }
 
-char *text_since(const char *rfc3339, int64_t now_ms, char text[static TEXT_NUMBER_SIZE])
+char *cli_text_since(const char *rfc3339, int64_t now_ms, char text[static TEXT_NUMBER_SIZE])
 {
 	int64_t then;
 
@@ -138,10 +138,10 @@ char *text_since(const char *rfc3339, int64_t now_ms, char text[static TEXT_NUMB
 		snprintf(text, TEXT_NUMBER_SIZE, "%" PRIu64 "s", ago / 1000);
 		return text;
 	}
-	return text_duration(ago, text);
+	return cli_text_duration(ago, text);
 }
 
-void text_print(FILE *out, const char *format, ...)
+void cli_text_print(FILE *out, const char *format, ...)
 {
 	AUTO_FREE char *raw = NULL;
 	va_list args;
@@ -151,5 +151,5 @@ void text_print(FILE *out, const char *format, ...)
 	va_end(args);
 	if (length < 0)
 		abort();
-	clean_into(out, raw, "\n");
+	cli_text_clean_into(out, raw, "\n");
 }

@@ -12,26 +12,26 @@
 #include <stdio.h>
 
 /* TEXT with every control character written as \xNN and malformed UTF-8 as '?'. The caller frees; aborts without memory. */
-char *text_clean(const char *text);
+char *cli_text_clean(const char *text);
 
 /* Columns that TEXT (UTF-8) takes on a terminal, as far as the locale can tell; bytes where it cannot. */
-size_t text_width(const char *text);
+size_t cli_text_width(const char *text);
 
 /* Bytes of the longest beginning of TEXT that is at most COLUMNS wide. */
-size_t text_fit(const char *text, size_t columns);
+size_t cli_text_fit(const char *text, size_t columns);
 
 enum { TEXT_NUMBER_SIZE = 32 };
 
 /* 812, 9.5K, 12M: bytes with powers of 1024. Return TEXT. */
-char *text_bytes(double bytes, char text[static TEXT_NUMBER_SIZE]);
+char *cli_text_bytes(double bytes, char text[static TEXT_NUMBER_SIZE]);
 
 /* 812ms, 9.5s, 3m12s, 5h07m, 12d04h. */
-char *text_duration(uint64_t ms, char text[static TEXT_NUMBER_SIZE]);
+char *cli_text_duration(uint64_t ms, char text[static TEXT_NUMBER_SIZE]);
 
-/* How long ago RFC3339 was at NOW_MS (wall clock), as text_duration(); "-" for NULL, the text itself where it is no time. */
-char *text_since(const char *rfc3339, int64_t now_ms, char text[static TEXT_NUMBER_SIZE]);
+/* How long ago RFC3339 was at NOW_MS (wall clock), as cli_text_duration(); "-" for NULL, the text itself where it is no time. */
+char *cli_text_since(const char *rfc3339, int64_t now_ms, char text[static TEXT_NUMBER_SIZE]);
 
 /* vprintf() to OUT, cleaned, without a newline of its own: those of FORMAT are kept, those of its arguments are not. */
-void text_print(FILE *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void cli_text_print(FILE *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

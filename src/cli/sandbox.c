@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum cell_style sandbox_state_style(const char *state)
+enum cell_style cli_sandbox_style(const char *state)
 {
 	static const struct {
 		const char *state;
@@ -25,7 +25,7 @@ enum cell_style sandbox_state_style(const char *state)
 	return CELL_PLAIN;
 }
 
-char *sandbox_listen_text(const json_t *endpoint)
+char *cli_sandbox_listen_text(const json_t *endpoint)
 {
 	const json_t *listen = json_object_get(endpoint, "listen");
 	char *text = NULL;
@@ -44,23 +44,23 @@ char *sandbox_listen_text(const json_t *endpoint)
 	return text;
 }
 
-void sandbox_print_endpoints(const struct screen *screen, const json_t *sandbox)
+void cli_sandbox_print_endpoints(const struct screen *screen, const json_t *sandbox)
 {
 	static const char *const headings[] = { "", "", "~", "", NULL };
 	const json_t *endpoints = json_object_get(sandbox, "endpoints");
-	struct table *table = table_new(headings);
+	struct table *table = cli_table_new(headings);
 	json_t *endpoint;
 	size_t i;
 
 	json_array_foreach(endpoints, i, endpoint)
 	{
-		AUTO_FREE char *listen = sandbox_listen_text(endpoint);
-		table_add(table, CELL_DIM, i ? " " : "endpoints");
-		table_addf(table, CELL_PLAIN, "%lld/%s", (long long)api_number(endpoint, "guest_port"),
-			   api_text(endpoint, "proto"));
-		table_add(table, CELL_PLAIN, listen);
-		table_addf(table, CELL_DIM, "via %s", api_text(endpoint, "via"));
+		AUTO_FREE char *listen = cli_sandbox_listen_text(endpoint);
+		cli_table_add(table, CELL_DIM, i ? " " : "endpoints");
+		cli_table_addf(table, CELL_PLAIN, "%lld/%s", (long long)client_number(endpoint, "guest_port"),
+			       client_text(endpoint, "proto"));
+		cli_table_add(table, CELL_PLAIN, listen);
+		cli_table_addf(table, CELL_DIM, "via %s", client_text(endpoint, "via"));
 	}
-	table_print(table, screen, 0);
-	table_free(table);
+	cli_table_print(table, screen, 0);
+	cli_table_free(table);
 }

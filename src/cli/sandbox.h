@@ -11,12 +11,12 @@
 #include <jansson.h>
 
 /* How STATE is coloured. */
-enum cell_style sandbox_state_style(const char *state);
+enum cell_style cli_sandbox_style(const char *state);
 
 /* One row of text for each endpoint: "49983/tcp <- 127.0.0.1:20000, [::1]:20000". */
-void sandbox_print_endpoints(const struct screen *screen, const json_t *sandbox);
+void cli_sandbox_print_endpoints(const struct screen *screen, const json_t *sandbox);
 
 /* The addresses of one endpoint with ", " between. The caller frees. */
-char *sandbox_listen_text(const json_t *endpoint);
+char *cli_sandbox_listen_text(const json_t *endpoint);
 
 #endif

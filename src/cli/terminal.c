@@ -22,16 +22,16 @@ static sigset_t mask_before;
 static bool entered;
 static volatile sig_atomic_t stop_asked;
 
-static void on_signal(int number)
+static void cli_terminal_on_signal(int number)
 {
 	if (number != SIGWINCH)
 		stop_asked = 1;
 }
 
-int terminal_enter(struct err *err)
+int cli_terminal_enter(struct err *err)
 {
 	struct termios raw;
-	struct sigaction action = { .sa_handler = on_signal };
+	struct sigaction action = { .sa_handler = cli_terminal_on_signal };
 	sigset_t mask;
 
 	if (tcgetattr(STDIN_FILENO, &before) < 0)
@@ -52,7 +52,7 @@ int terminal_enter(struct err *err)
 	return 0;
 }
 
-void terminal_leave(void)
+void cli_terminal_leave(void)
 {
 	if (!entered)
 		return;
@@ -63,7 +63,7 @@ void terminal_leave(void)
 	sigprocmask(SIG_SETMASK, &mask_before, NULL);
 }
 
-bool terminal_wait(unsigned timeout_ms)
+bool cli_terminal_wait(unsigned timeout_ms)
 {
 	struct pollfd keys = { .fd = STDIN_FILENO, .events = POLLIN };
 	struct timespec timeout = { .tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L };
@@ -78,7 +78,7 @@ bool terminal_wait(unsigned timeout_ms)
 	return read(STDIN_FILENO, &key, 1) == 1 && key != 'q' && key != 'Q';
 }
 
-size_t terminal_lines(void)
+size_t cli_terminal_lines(void)
 {
 	struct winsize size;
 

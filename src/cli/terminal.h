@@ -9,18 +9,18 @@ struct err;
 
 /*
  * The whole screen for a program that redraws it: another page than the shell's, no cursor, keys without Enter. Put back by
- * terminal_leave(), which SIGINT, SIGTERM and SIGHUP lead to.
+ * cli_terminal_leave(), which SIGINT, SIGTERM and SIGHUP lead to.
  */
 
 /* 0, or -1 with ERR. Installs the handlers of those signals. */
-int terminal_enter(struct err *err);
-/* Harmless when terminal_enter() was not called. */
-void terminal_leave(void);
+int cli_terminal_enter(struct err *err);
+/* Harmless when cli_terminal_enter() was not called. */
+void cli_terminal_leave(void);
 
 /* Waits for up to TIMEOUT_MS. 'q' or a signal: false. Any other key, a changed size, or the time is up: true. */
-bool terminal_wait(unsigned timeout_ms);
+bool cli_terminal_wait(unsigned timeout_ms);
 
 /* Lines of the terminal now; 0 if it does not say. */
-size_t terminal_lines(void);
+size_t cli_terminal_lines(void);
 
 #endif

@@ -11,22 +11,23 @@
 
 #include <string.h>
 
-static void print_firecracker(const json_t *sandbox)
+static void cli_vmm_print_firecracker(const json_t *sandbox)
 {
 	const json_t *guest = json_object_get(sandbox, "guest");
-	json_t *config = json_pack("{s:{s:s}, s:[{s:s, s:s, s:s}]}", "boot-source", "boot_args",
-				   api_text(guest, "boot_arg"), "network-interfaces", "iface_id", "eth0", "guest_mac",
-				   api_text(guest, "mac"), "host_dev_name", api_text(sandbox, "tap"));
+	json_t *config =
+	    json_pack("{s:{s:s}, s:[{s:s, s:s, s:s}]}", "boot-source", "boot_args", client_text(guest, "boot_arg"),
+		      "network-interfaces", "iface_id", "eth0", "guest_mac", client_text(guest, "mac"), "host_dev_name",
+		      client_text(sandbox, "tap"));
 
-	api_print(config);
+	cli_print_json(config);
 	json_decref(config);
 }
 
 /* For a shell, in single quotes where that is needed. */
-static void print_quoted(const char *text)
+static void cli_vmm_print_quoted(const char *text)
 {
 	if (!text[strcspn(text, " \t\n\"'\\$`;&|<>()*?[]#~%!{}")]) {
-		text_print(stdout, "%s", text);
+		cli_text_print(stdout, "%s", text);
 		return;
 	}
 	putchar('\'');
@@ -40,47 +41,48 @@ static void print_quoted(const char *text)
 }
 
 /* ARGUMENTS: option, value, option, value, ... Taken over. */
-static void print_arguments(const struct cli *cli, json_t *arguments)
+static void cli_vmm_print_arguments(const struct cli *cli, json_t *arguments)
 {
 	json_t *argument;
 	size_t i;
 
 	if (cli->json) {
-		api_print(arguments);
+		cli_print_json(arguments);
 	} else {
 		json_array_foreach(arguments, i, argument)
 		{
-			print_quoted(json_string_value(argument));
+			cli_vmm_print_quoted(json_string_value(argument));
 			putchar(i % 2 ? '\n' : ' ');
 		}
 	}
 	json_decref(arguments);
 }
 
-static void print_cloud_hypervisor(const struct cli *cli, const json_t *sandbox)
+static void cli_vmm_print_cloud_hypervisor(const struct cli *cli, const json_t *sandbox)
 {
 	const json_t *guest = json_object_get(sandbox, "guest");
-	json_t *net = json_sprintf("tap=%s,mac=%s", api_text(sandbox, "tap"), api_text(guest, "mac"));
+	json_t *net = json_sprintf("tap=%s,mac=%s", client_text(sandbox, "tap"), client_text(guest, "mac"));
 
-	print_arguments(cli, json_pack("[s, o, s, s]", "--net", net, "--cmdline", api_text(guest, "boot_arg")));
+	cli_vmm_print_arguments(cli,
+				json_pack("[s, o, s, s]", "--net", net, "--cmdline", client_text(guest, "boot_arg")));
 }
 
-static void print_qemu(const struct cli *cli, const json_t *sandbox)
+static void cli_vmm_print_qemu(const struct cli *cli, const json_t *sandbox)
 {
 	const json_t *guest = json_object_get(sandbox, "guest");
-	json_t *netdev = json_sprintf("tap,id=net0,ifname=%s,script=no,downscript=no", api_text(sandbox, "tap"));
-	json_t *device = json_sprintf("virtio-net-pci,netdev=net0,mac=%s", api_text(guest, "mac"));
+	json_t *netdev = json_sprintf("tap,id=net0,ifname=%s,script=no,downscript=no", client_text(sandbox, "tap"));
+	json_t *device = json_sprintf("virtio-net-pci,netdev=net0,mac=%s", client_text(guest, "mac"));
 
-	print_arguments(cli, json_pack("[s, o, s, o, s, s]", "-netdev", netdev, "-device", device, "-append",
-				       api_text(guest, "boot_arg")));
+	cli_vmm_print_arguments(cli, json_pack("[s, o, s, o, s, s]", "-netdev", netdev, "-device", device, "-append",
+					       client_text(guest, "boot_arg")));
 }
 
-void vmm_print(const struct cli *cli, const char *vmm, const json_t *sandbox)
+void cli_vmm_print(const struct cli *cli, const char *vmm, const json_t *sandbox)
 {
 	if (strcmp(vmm, "firecracker") == 0)
-		print_firecracker(sandbox);
+		cli_vmm_print_firecracker(sandbox);
 	else if (strcmp(vmm, "cloud-hypervisor") == 0)
-		print_cloud_hypervisor(cli, sandbox);
+		cli_vmm_print_cloud_hypervisor(cli, sandbox);
 	else
-		print_qemu(cli, sandbox);
+		cli_vmm_print_qemu(cli, sandbox);
 }

@@ -10,6 +10,6 @@
  * Prints what VMM ("firecracker", "cloud-hypervisor" or "qemu") must be told to attach a VM to SANDBOX: for Firecracker a part of its
  * configuration file; for the others their options, one with its value a line, or with --json as a list of arguments.
  */
-void vmm_print(const struct cli *cli, const char *vmm, const json_t *sandbox);
+void cli_vmm_print(const struct cli *cli, const char *vmm, const json_t *sandbox);
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/vec.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -25,14 +26,13 @@ enum {
 	BACKLOG_PAUSE_MS = 10,
 };
 
-/* What is gathered: a whole answer, or the unfinished line of a stream. */
+/* A body while it comes: a whole answer, or the unfinished line of a stream. */
 struct client_body {
-	const struct http_response *response;
+	VEC_OF(char); /* with a NUL behind the bytes that count */
+	const struct client_response *response;
 	client_line *line; /* NULL: no stream */
 	void *context;
-	char *data;
-	size_t length, room;
-	bool too_big;
+	bool too_big, no_memory;
 };
 
 void client_answer_clear(struct client_answer *answer)
@@ -41,7 +41,7 @@ void client_answer_clear(struct client_answer *answer)
 	*answer = (struct client_answer){ 0 };
 }
 
-static int wait_for(int fd, short events, uint64_t deadline_ms, struct err *err)
+static int client_wait(int fd, short events, uint64_t deadline_ms, struct err *err)
 {
 	struct pollfd pollfd = { .fd = fd, .events = events };
 
@@ -57,7 +57,7 @@ static int wait_for(int fd, short events, uint64_t deadline_ms, struct err *err)
 	}
 }
 
-static int connect_to(const char *path, uint64_t deadline_ms, struct err *err)
+static int client_connect(const char *path, uint64_t deadline_ms, struct err *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -79,7 +79,7 @@ static int connect_to(const char *path, uint64_t deadline_ms, struct err *err)
 }
 
 /* 0 also when the peer closed before it had all: its answer says why. */
-static int send_all(int fd, const char *data, size_t length, uint64_t deadline_ms, struct err *err)
+static int client_send(int fd, const char *data, size_t length, uint64_t deadline_ms, struct err *err)
 {
 	while (length) {
 		ssize_t sent = send(fd, data, length, MSG_NOSIGNAL);
@@ -89,7 +89,7 @@ static int send_all(int fd, const char *data, size_t length, uint64_t deadline_m
 		} else if (errno == EPIPE || errno == ECONNRESET) {
 			return 0;
 		} else if (errno == EAGAIN) {
-			if (wait_for(fd, POLLOUT, deadline_ms, err) < 0)
+			if (client_wait(fd, POLLOUT, deadline_ms, err) < 0)
 				return -1;
 		} else if (errno != EINTR) {
 			return err_set(err, errno, "sending the request");
@@ -98,53 +98,49 @@ static int send_all(int fd, const char *data, size_t length, uint64_t deadline_m
 	return 0;
 }
 
-static int send_request(int fd, const struct client_request *request, uint64_t deadline_ms, struct err *err)
+static int client_send_request(int fd, const struct client_request *request, uint64_t deadline_ms, struct err *err)
 {
 	AUTO_FREE char *head = NULL;
-	int length = asprintf(&head,
-			      "%s %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: weftctl/" PACKAGE_VERSION
-			      "\r\nConnection: close\r\n"
-			      "%sContent-Length: %zu\r\n\r\n",
-			      request->method, request->target,
-			      request->body ? "Content-Type: application/json\r\n" : "", request->body_length);
+	int length =
+	    asprintf(&head,
+		     "%s %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: %s/" PACKAGE_VERSION "\r\nConnection: close\r\n"
+		     "%sContent-Length: %zu\r\n\r\n",
+		     request->method, request->target, request->agent,
+		     request->body ? "Content-Type: application/json\r\n" : "", request->body_length);
 
 	if (length < 0)
 		return err_set(err, ENOMEM, "the request");
-	if (send_all(fd, head, (size_t)length, deadline_ms, err) < 0)
+	if (client_send(fd, head, (size_t)length, deadline_ms, err) < 0)
 		return -1;
-	return send_all(fd, request->body, request->body_length, deadline_ms, err);
+	return client_send(fd, request->body, request->body_length, deadline_ms, err);
 }
 
-static bool gather(struct client_body *gathering, const char *data, size_t length, size_t limit)
+static bool client_gather(struct client_body *gathering, const char *data, size_t length, size_t limit)
 {
-	if (gathering->length + length > limit) {
+	if (gathering->count + length > limit) {
 		gathering->too_big = true;
 		return false;
 	}
-	if (gathering->length + length + 1 > gathering->room) {
-		size_t room = 2 * (gathering->length + length + 1);
-		char *grown = realloc(gathering->data, room);
-		if (!grown)
-			abort();
-		gathering->data = grown;
-		gathering->room = room;
+	if (vec_reserve(gathering, gathering->count + length + 1) < 0) {
+		gathering->no_memory = true;
+		return false;
 	}
-	memcpy(gathering->data + gathering->length, data, length);
-	gathering->length += length;
-	gathering->data[gathering->length] = '\0';
+	memcpy(gathering->items + gathering->count, data, length);
+	gathering->count += length;
+	gathering->items[gathering->count] = '\0';
 	return true;
 }
 
-static bool gather_lines(struct client_body *gathering, const char *data, size_t length)
+static bool client_gather_lines(struct client_body *gathering, const char *data, size_t length)
 {
 	while (length) {
 		const char *end = memchr(data, '\n', length);
 		size_t taken = end ? (size_t)(end - data) : length;
-		if (!gather(gathering, data, taken, LINE_MAX_BYTES))
+		if (!client_gather(gathering, data, taken, LINE_MAX_BYTES))
 			return false;
 		if (end) {
-			bool more = gathering->line(gathering->context, gathering->data, gathering->length);
-			gathering->length = 0;
+			bool more = gathering->line(gathering->context, gathering->items, gathering->count);
+			gathering->count = 0;
 			if (!more)
 				return false;
 			taken++;
@@ -155,32 +151,32 @@ static bool gather_lines(struct client_body *gathering, const char *data, size_t
 	return true;
 }
 
-static bool take_body(void *context, const char *data, size_t length)
+static bool client_take_body(void *context, const char *data, size_t length)
 {
 	struct client_body *gathering = context;
 
 	if (gathering->line && gathering->response->status == 200)
-		return gather_lines(gathering, data, length);
-	return gather(gathering, data, length, ANSWER_MAX);
+		return client_gather_lines(gathering, data, length);
+	return client_gather(gathering, data, length, ANSWER_MAX);
 }
 
 /* Reads until the answer is whole. For a stream each piece moves the deadline. */
-static int receive(int fd, struct http_response *response, const struct client_request *request, uint64_t deadline_ms,
-		   bool stream, struct err *err)
+static int client_receive(int fd, struct client_response *response, const struct client_request *request,
+			  uint64_t deadline_ms, bool stream, struct err *err)
 {
 	char data[16384];
 
-	while (response->state != HTTP_DONE) {
+	while (response->state != RESPONSE_DONE) {
 		ssize_t got = recv(fd, data, sizeof(data), 0);
 		if (got > 0) {
-			if (http_response_feed(response, data, (size_t)got, err) < 0)
+			if (client_response_feed(response, data, (size_t)got, err) < 0)
 				return -1;
 			if (stream)
 				deadline_ms = clock_now_ms() + request->timeout_ms;
 		} else if (got == 0) {
-			return http_response_end(response, err);
+			return client_response_end(response, err);
 		} else if (errno == EAGAIN) {
-			if (wait_for(fd, POLLIN, deadline_ms, err) < 0)
+			if (client_wait(fd, POLLIN, deadline_ms, err) < 0)
 				return -1;
 		} else if (errno == ECONNRESET && response->status) {
 			return err_set(err, EPROTO, "the answer was cut off");
@@ -191,31 +187,33 @@ static int receive(int fd, struct http_response *response, const struct client_r
 	return 0;
 }
 
-static int exchange(const struct client_request *request, client_line *line, void *context,
-		    struct client_answer *answer, struct err *err)
+static int client_exchange(const struct client_request *request, client_line *line, void *context,
+			   struct client_answer *answer, struct err *err)
 {
-	struct http_response response;
+	struct client_response response;
 	struct client_body gathering = { .response = &response, .line = line, .context = context };
 	uint64_t deadline_ms = clock_now_ms() + request->timeout_ms;
-	AUTO_FD int fd = connect_to(request->socket, deadline_ms, err);
+	AUTO_FD int fd = client_connect(request->socket, deadline_ms, err);
 
 	*answer = (struct client_answer){ 0 };
 	if (fd < 0)
 		return -1;
-	http_response_init(&response, take_body, &gathering);
-	int result = send_request(fd, request, deadline_ms, err);
+	client_response_init(&response, client_take_body, &gathering);
+	int result = client_send_request(fd, request, deadline_ms, err);
 	if (result == 0)
-		result = receive(fd, &response, request, deadline_ms, line != NULL, err);
+		result = client_receive(fd, &response, request, deadline_ms, line != NULL, err);
 	if (result == 0 && gathering.too_big)
 		result = err_set(err, EPROTO, "the answer is too long to be right");
+	if (result == 0 && gathering.no_memory)
+		result = err_set(err, ENOMEM, "the answer");
 
 	answer->status = response.status;
 	memcpy(answer->content_type, response.content_type, sizeof(answer->content_type));
 	if (line && response.status == 200) {
-		free(gathering.data);
+		vec_free(&gathering);
 	} else {
-		answer->body = gathering.data;
-		answer->length = gathering.length;
+		answer->body = gathering.items;
+		answer->length = gathering.count;
 	}
 	if (result < 0)
 		client_answer_clear(answer);
@@ -224,11 +222,11 @@ static int exchange(const struct client_request *request, client_line *line, voi
 
 int client_call(const struct client_request *request, struct client_answer *answer, struct err *err)
 {
-	return exchange(request, NULL, NULL, answer, err);
+	return client_exchange(request, NULL, NULL, answer, err);
 }
 
 int client_stream(const struct client_request *request, client_line *line, void *context, struct client_answer *answer,
 		  struct err *err)
 {
-	return exchange(request, line, context, answer, err);
+	return client_exchange(request, line, context, answer, err);
 }

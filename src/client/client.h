@@ -3,7 +3,8 @@
 #define WEFT_CLIENT_CLIENT_H
 
 /*
- * One request over the control socket, one answer, one connection. Every wait has an end.
+ * One request over weftd's control socket, one answer, one connection. Every wait has an end. client/ask.h has the same in JSON.
+ * Calls block; any thread.
  */
 
 #include "client/response.h"
@@ -15,6 +16,7 @@ struct err;
 
 struct client_request {
 	const char *socket; /* path */
+	const char *agent;  /* the program that asks, for User-Agent */
 	const char *method; /* "GET", ... */
 	const char *target; /* path and query, encoded */
 	const char *body;   /* may be NULL */
@@ -24,7 +26,7 @@ struct client_request {
 
 struct client_answer {
 	unsigned status;
-	char content_type[HTTP_TYPE_SIZE];
+	char content_type[RESPONSE_TYPE_SIZE];
 	char *body; /* owned; NUL-terminated beyond its length; NULL if there was none */
 	size_t length;
 };
@@ -32,8 +34,8 @@ struct client_answer {
 void client_answer_clear(struct client_answer *answer);
 
 /*
- * The whole answer. 0, or -1 with ERR: code EPROTO if something answered that we do not understand, any other if the daemon is
- * not reachable (nobody listens, no permission, no answer in time).
+ * The whole answer, for client_answer_clear(). 0, or -1 with ERR: code EPROTO if the answer is not HTTP as weftd speaks it, ENOMEM
+ * for want of memory, any other if the daemon is not reachable (nobody listens, no permission, no answer in time).
  */
 int client_call(const struct client_request *request, struct client_answer *answer, struct err *err);
 

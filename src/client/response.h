@@ -13,25 +13,25 @@
 
 struct err;
 
-enum http_state {
-	HTTP_STATUS_LINE, /* then HTTP_FIELDS */
-	HTTP_FIELDS,      /* then one of the bodies, HTTP_STATUS_LINE again after a 1xx, or HTTP_DONE */
-	HTTP_LENGTH_BODY, /* `remaining` bytes; then HTTP_DONE */
-	HTTP_CHUNK_SIZE,  /* then HTTP_CHUNK_DATA, or HTTP_TRAILERS after the chunk of size 0 */
-	HTTP_CHUNK_DATA,  /* `remaining` bytes; then HTTP_CHUNK_END */
-	HTTP_CHUNK_END,   /* the empty rest of a line; then HTTP_CHUNK_SIZE */
-	HTTP_TRAILERS,    /* then HTTP_DONE */
-	HTTP_REST_BODY,   /* until the connection ends */
-	HTTP_DONE,        /* nothing may follow */
+enum client_response_state {
+	RESPONSE_STATUS_LINE, /* then RESPONSE_FIELDS */
+	RESPONSE_FIELDS,      /* then one of the bodies, RESPONSE_STATUS_LINE again after a 1xx, or RESPONSE_DONE */
+	RESPONSE_LENGTH_BODY, /* `remaining` bytes; then RESPONSE_DONE */
+	RESPONSE_CHUNK_SIZE,  /* then RESPONSE_CHUNK_DATA, or RESPONSE_TRAILERS after the chunk of size 0 */
+	RESPONSE_CHUNK_DATA,  /* `remaining` bytes; then RESPONSE_CHUNK_END */
+	RESPONSE_CHUNK_END,   /* the empty rest of a line; then RESPONSE_CHUNK_SIZE */
+	RESPONSE_TRAILERS,    /* then RESPONSE_DONE */
+	RESPONSE_REST_BODY,   /* until the connection ends */
+	RESPONSE_DONE,        /* nothing may follow */
 };
 
-enum { HTTP_LINE_MAX = 8192, HTTP_FIELDS_MAX = 64, HTTP_TYPE_SIZE = 64 };
+enum { RESPONSE_LINE_MAX = 8192, RESPONSE_FIELDS_MAX = 64, RESPONSE_TYPE_SIZE = 64 };
 
-struct http_response {
-	enum http_state state;
-	unsigned status;                   /* 100 to 599; 0 before it is known */
-	char content_type[HTTP_TYPE_SIZE]; /* without parameters, lower case; "" if there was none */
-	/* Called with each piece of the body. False ends it: http_response_feed() then returns as if the rest had come. */
+struct client_response {
+	enum client_response_state state;
+	unsigned status;                       /* 100 to 599; 0 before it is known */
+	char content_type[RESPONSE_TYPE_SIZE]; /* without parameters, lower case; "" if there was none */
+	/* Called with each piece of the body. False ends it: client_response_feed() then returns as if the rest had come. */
 	bool (*body)(void *context, const char *data, size_t length);
 	void *context;
 
@@ -40,17 +40,17 @@ struct http_response {
 	uint64_t remaining; /* bytes of the body, or of the chunk, that are still to come */
 	unsigned fields;    /* header and trailer fields so far */
 	size_t line_length;
-	char line[HTTP_LINE_MAX]; /* the unfinished one */
+	char line[RESPONSE_LINE_MAX]; /* the unfinished one */
 };
 
 /* Ready to read a response. BODY may be NULL: the body is then read and dropped. */
-void http_response_init(struct http_response *response, bool (*body)(void *context, const char *data, size_t length),
-			void *context);
+void client_response_init(struct client_response *response,
+			  bool (*body)(void *context, const char *data, size_t length), void *context);
 
 /* Reads on. 0, or -1 with ERR (code EPROTO): not a response that we understand. Nothing may be fed after that. */
-int http_response_feed(struct http_response *response, const char *data, size_t length, struct err *err);
+int client_response_feed(struct client_response *response, const char *data, size_t length, struct err *err);
 
 /* The connection ended. 0 if the response is whole; -1 with ERR: cut off (EPROTO), or nothing came at all (ECONNRESET). */
-int http_response_end(struct http_response *response, struct err *err);
+int client_response_end(struct client_response *response, struct err *err);
 
 #endif

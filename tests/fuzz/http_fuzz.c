@@ -25,20 +25,20 @@ static bool take_body(void *context, const char *data, size_t length)
 
 static struct outcome feed(const uint8_t *data, size_t size, size_t step)
 {
-	static struct http_response response;
+	static struct client_response response;
 	struct outcome outcome = { 0 };
 	struct err err = { 0 };
 
-	http_response_init(&response, take_body, &outcome);
+	client_response_init(&response, take_body, &outcome);
 	for (size_t at = 0; at < size && outcome.fed == 0; at += step) {
 		size_t length = size - at < step ? size - at : step;
 		char *piece = fuzz_text(data + at, length);
 
-		outcome.fed = http_response_feed(&response, piece, length, &err);
+		outcome.fed = client_response_feed(&response, piece, length, &err);
 		free(piece);
 	}
 	if (outcome.fed == 0)
-		outcome.ended = http_response_end(&response, &err);
+		outcome.ended = client_response_end(&response, &err);
 	fuzz_check((outcome.fed == 0 && outcome.ended == 0) || err.text[0]);
 	outcome.status = response.status;
 	return outcome;

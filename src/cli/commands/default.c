@@ -6,18 +6,18 @@
 #include "cli/commands.h"
 #include "cli/print_text.h"
 
-int cmd_default(const struct cli *cli)
+int command_default(const struct cli *cli)
 {
 	const char *id = cli_sandbox_id(cli);
-	bool off = args_has(cli->args, "off");
+	bool off = cli_args_has(cli->args, "off");
 	json_t *sandbox = NULL;
 
 	if (!id)
 		return CLI_USAGE;
-	int code = api_patch(cli, id, json_pack("{s:b}", "default", !off), &sandbox);
+	int code = cli_patch(cli, id, json_pack("{s:b}", "default", !off), &sandbox);
 	if (code == CLI_DONE && !cli->json)
-		text_print(stdout, "%s is %s\n", id,
-			   off ? "not the default any longer" : "behind the default endpoint now");
+		cli_text_print(stdout, "%s is %s\n", id,
+			       off ? "not the default any longer" : "behind the default endpoint now");
 	json_decref(sandbox);
 	return code;
 }

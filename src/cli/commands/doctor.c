@@ -10,7 +10,7 @@
 
 #include <unistd.h>
 
-static void print_finding(const struct cli *cli, const struct health_finding *finding)
+static void command_doctor_print_finding(const struct cli *cli, const struct health_finding *finding)
 {
 	static const struct {
 		const char *word;
@@ -25,15 +25,15 @@ static void print_finding(const struct cli *cli, const struct health_finding *fi
 
 	snprintf(mark, sizeof(mark), "%-4s", marks[finding->status].word);
 	fputs("  ", stdout);
-	screen_print(&cli->screen, marks[finding->status].style, mark);
-	text_print(stdout, "  %-17s  %s\n", finding->check, finding->detail);
+	cli_screen_print(&cli->screen, marks[finding->status].style, mark);
+	cli_text_print(stdout, "  %-17s  %s\n", finding->check, finding->detail);
 	if (finding->why[0])
-		text_print(stdout, "        why: %s\n", finding->why);
+		cli_text_print(stdout, "        why: %s\n", finding->why);
 	if (finding->fix[0])
-		text_print(stdout, "        fix: %s\n", finding->fix);
+		cli_text_print(stdout, "        fix: %s\n", finding->fix);
 }
 
-static void print_json(const struct health_report *report)
+static void command_doctor_print_json(const struct health_report *report)
 {
 	json_t *list = json_array();
 
@@ -43,15 +43,15 @@ static void print_json(const struct health_report *report)
 						      health_status_name(finding->status), "detail", finding->detail,
 						      "why", finding->why, "fix", finding->fix));
 	}
-	api_print(list);
+	cli_print_json(list);
 	json_decref(list);
 }
 
 /* The daemon's configuration: the file named, the usual one if it is there, else the defaults. NULL after having told why. */
-static struct config *load_config(const struct cli *cli)
+static struct config *command_doctor_load_config(const struct cli *cli)
 {
 	static const char usual[] = "/etc/weft/weftd.conf";
-	const char *path = args_value(cli->args, "config");
+	const char *path = cli_args_value(cli->args, "config");
 	struct config_mistakes mistakes = { 0 };
 	char text[512];
 
@@ -66,21 +66,21 @@ static struct config *load_config(const struct cli *cli)
 	return config;
 }
 
-int cmd_doctor(const struct cli *cli)
+int command_doctor(const struct cli *cli)
 {
 	struct health_facts facts;
 	struct health_report report = { 0 };
-	struct config *config = load_config(cli);
+	struct config *config = command_doctor_load_config(cli);
 
 	if (!config)
 		return CLI_FAILED;
 	health_facts_gather(&facts, config, cli->socket);
 	doctor_examine(&facts, &report);
 	if (cli->json) {
-		print_json(&report);
+		command_doctor_print_json(&report);
 	} else {
 		for (size_t i = 0; i < report.count; i++)
-			print_finding(cli, &report.findings[i]);
+			command_doctor_print_finding(cli, &report.findings[i]);
 	}
 	int code = health_report_worst(&report) == HEALTH_FAIL ? CLI_FAULT : CLI_DONE;
 	health_report_clear(&report);

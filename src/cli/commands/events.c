@@ -22,7 +22,7 @@ struct following {
 };
 
 /* Fields that every event has, that are printed in a place of their own, or are too much for a line (a whole sandbox). */
-static bool is_common(const char *key)
+static bool command_events_is_common(const char *key)
 {
 	static const char *const common[] = { "seq", "boot", "time", "type", "sandbox", "object" };
 
@@ -32,69 +32,71 @@ static bool is_common(const char *key)
 	return false;
 }
 
-static void print_field(const char *key, const json_t *value)
+static void command_events_print_field(const char *key, const json_t *value)
 {
 	AUTO_FREE char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
 
 	if (!json_is_null(value))
-		text_print(stdout, " %s=%s", key, text ? text : json_string_value(value));
+		cli_text_print(stdout, " %s=%s", key, text ? text : json_string_value(value));
 }
 
-static void print_event(const struct cli *cli, const json_t *event, const char *type)
+static void command_events_print_event(const struct cli *cli, const json_t *event, const char *type)
 {
 	const json_t *sandbox = json_object_get(event, "sandbox");
-	const char *id = json_is_object(sandbox) ? api_text(sandbox, "id") : api_text(event, "sandbox");
+	const char *id = json_is_object(sandbox) ? client_text(sandbox, "id") : client_text(event, "sandbox");
 	char before[TEXT_NUMBER_SIZE];
 	const char *key;
 	json_t *value;
 
-	text_print(stdout, "%s  %-16s  ", api_text(event, "time"), *id ? id : "-");
-	screen_print(&cli->screen, strcmp(type, "denied") == 0 ? CELL_ODD : CELL_PLAIN, type);
+	cli_text_print(stdout, "%s  %-16s  ", client_text(event, "time"), *id ? id : "-");
+	cli_screen_print(&cli->screen, strcmp(type, "denied") == 0 ? CELL_ODD : CELL_PLAIN, type);
 	if (strcmp(type, "state") == 0) {
-		const char *to = api_text(event, "to");
-		text_print(stdout, " %s -> ", api_text(event, "from"));
-		screen_print(&cli->screen, strcmp(to, "failed") == 0 ? CELL_BAD : CELL_GOOD, to);
-		text_print(stdout, " after %s, cause %s",
-			   text_duration((uint64_t)api_number(event, "previous_ms"), before), api_text(event, "cause"));
+		const char *to = client_text(event, "to");
+		cli_text_print(stdout, " %s -> ", client_text(event, "from"));
+		cli_screen_print(&cli->screen, strcmp(to, "failed") == 0 ? CELL_BAD : CELL_GOOD, to);
+		cli_text_print(stdout, " after %s, cause %s",
+			       cli_text_duration((uint64_t)client_number(event, "previous_ms"), before),
+			       client_text(event, "cause"));
 	} else if (json_is_object(sandbox)) {
-		text_print(stdout, " state=%s slot=%lld", api_text(sandbox, "state"),
-			   (long long)api_number(sandbox, "slot"));
+		cli_text_print(stdout, " state=%s slot=%lld", client_text(sandbox, "state"),
+			       (long long)client_number(sandbox, "slot"));
 	} else {
-		json_object_foreach((json_t *)event, key, value) if (!is_common(key)) print_field(key, value);
+		json_object_foreach((json_t *)event, key, value) if (!command_events_is_common(key))
+		    command_events_print_field(key, value);
 	}
 	putchar('\n');
 }
 
-static bool take_line(void *context, char *line, size_t length)
+static bool command_events_take_line(void *context, char *line, size_t length)
 {
 	struct following *following = context;
 	json_t *event = json_loadb(line, length, 0, NULL);
-	const char *type = api_text(event, "type");
+	const char *type = client_text(event, "type");
 
 	if (following->cli->json) {
 		fwrite(line, 1, length, stdout);
 		putchar('\n');
 	} else if (event && strcmp(type, "heartbeat") != 0 && strcmp(type, "snapshot-end") != 0 &&
 		   strcmp(type, "overflow") != 0) {
-		print_event(following->cli, event, type);
+		command_events_print_event(following->cli, event, type);
 	}
 	following->overflow = strcmp(type, "overflow") == 0;
 	if (json_is_integer(json_object_get(event, "seq")) && !following->overflow)
-		following->seq = api_number(event, "seq");
-	if (*api_text(event, "boot"))
-		snprintf(following->boot, sizeof(following->boot), "%s", api_text(event, "boot"));
+		following->seq = client_number(event, "seq");
+	if (*client_text(event, "boot"))
+		snprintf(following->boot, sizeof(following->boot), "%s", client_text(event, "boot"));
 	json_decref(event);
 	return fflush(stdout) == 0 && !following->overflow;
 }
 
 /* "/v1/events?since=7&boot=B&sandbox=ID". The caller frees; NULL after a usage error was told. */
-static char *target_of(const struct cli *cli)
+static char *command_events_target(const struct cli *cli)
 {
-	const char *since = args_value(cli->args, "since");
-	const char *boot = args_value(cli->args, "boot");
-	const char *sandbox = args_value(cli->args, "sandbox");
-	AUTO_FREE char *escaped_boot = api_escape(boot ? boot : "");
-	AUTO_FREE char *escaped_id = api_escape(sandbox ? sandbox : "");
+	const char *since = cli_args_value(cli->args, "since");
+	const char *boot = cli_args_value(cli->args, "boot");
+	const char *sandbox = cli_args_value(cli->args, "sandbox");
+	AUTO_FREE char *escaped_boot = cli_escape(boot ? boot : "");
+	AUTO_FREE char *escaped_id = cli_escape(sandbox ? sandbox : "");
 	char *target;
 	struct err err;
 	long seq;
@@ -103,7 +105,7 @@ static char *target_of(const struct cli *cli)
 		cli_usage(cli, "--since and --boot belong together");
 		return NULL;
 	}
-	if (since && args_number("--since", since, 0, INT64_MAX, &seq, &err) < 0) {
+	if (since && cli_args_number("--since", since, 0, INT64_MAX, &seq, &err) < 0) {
 		cli_usage(cli, "%s", err.text);
 		return NULL;
 	}
@@ -114,26 +116,29 @@ static char *target_of(const struct cli *cli)
 	return target;
 }
 
-int cmd_events(const struct cli *cli)
+int command_events(const struct cli *cli)
 {
-	AUTO_FREE char *target = target_of(cli);
+	AUTO_FREE char *target = command_events_target(cli);
 	struct following following = { .cli = cli };
 	struct client_request request = {
-		.socket = cli->socket, .method = "GET", .target = target, .timeout_ms = SILENCE_MS
+		.socket = cli->socket, .agent = "weftctl", .method = "GET", .target = target, .timeout_ms = SILENCE_MS
 	};
 	struct client_answer answer;
 	struct err err;
 
 	if (!target)
 		return CLI_USAGE;
-	if (client_stream(&request, take_line, &following, &answer, &err) < 0) {
+	if (client_stream(&request, command_events_take_line, &following, &answer, &err) < 0) {
 		/* A stream that broke off in its middle was a daemon that ended. */
 		if (following.boot[0] && err.code == EPROTO)
 			err.code = ECONNRESET;
-		return api_unreachable(cli, &err);
+		return cli_report_failure(cli, &err);
 	}
 	if (answer.status != 200) {
-		int code = api_refused(cli, &answer);
+		struct client_refusal refusal;
+		client_refusal_read(&refusal, &answer);
+		int code = cli_report_refusal(cli, &refusal);
+		client_refusal_clear(&refusal);
 		client_answer_clear(&answer);
 		return code;
 	}

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 /* A sysfs of the network namespace that we are in: /sys/class/net would show the host's devices. Read-only where it was. */
-static int mount_sys(const char *netns, struct err *err)
+static int command_exec_mount_sys(const char *netns, struct err *err)
 {
 	struct statvfs old;
 	unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
@@ -35,7 +35,7 @@ static int mount_sys(const char *netns, struct err *err)
 }
 
 /* Puts the files of /etc/netns/NAME over their namesakes in /etc. Without such a directory there is nothing to do. */
-static int bind_etc(const char *netns, struct err *err)
+static int command_exec_bind_etc(const char *netns, struct err *err)
 {
 	AUTO_FREE char *dir_path = NULL;
 	int result = 0;
@@ -61,7 +61,7 @@ static int bind_etc(const char *netns, struct err *err)
 	return result;
 }
 
-static int enter(const char *netns, const char *netns_path, struct err *err)
+static int command_exec_enter(const char *netns, const char *netns_path, struct err *err)
 {
 	AUTO_FD int fd = open(netns_path, O_RDONLY | O_CLOEXEC);
 
@@ -74,21 +74,21 @@ static int enter(const char *netns, const char *netns_path, struct err *err)
 	/* Slave: what the host mounts later is seen, what is mounted here stays here. */
 	if (mount("none", "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return err_set(err, errno, "making the mounts private");
-	if (mount_sys(netns, err) < 0)
+	if (command_exec_mount_sys(netns, err) < 0)
 		return -1;
-	return bind_etc(netns, err);
+	return command_exec_bind_etc(netns, err);
 }
 
-int cmd_exec(const struct cli *cli)
+int command_exec(const struct cli *cli)
 {
 	const char *id = cli_sandbox_id(cli);
 	char **command = cli->args->operands + 1;
 	json_t *sandbox = NULL;
 	struct err err;
 
-	if (!id || api_get(cli, &sandbox, "/v1/sandboxes/%s", id) != CLI_DONE)
+	if (!id || cli_get(cli, &sandbox, "/v1/sandboxes/%s", id) != CLI_DONE)
 		return CLI_EXEC_FAILED;
-	int entered = enter(api_text(sandbox, "netns"), api_text(sandbox, "netns_path"), &err);
+	int entered = command_exec_enter(client_text(sandbox, "netns"), client_text(sandbox, "netns_path"), &err);
 	json_decref(sandbox);
 	if (entered < 0)
 		return cli_fail(cli, CLI_EXEC_FAILED, "%s%s", err.text,

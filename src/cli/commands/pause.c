@@ -6,16 +6,16 @@
 #include "cli/commands.h"
 #include "cli/print_text.h"
 
-int cmd_pause(const struct cli *cli)
+int command_pause(const struct cli *cli)
 {
 	const char *id = cli_sandbox_id(cli);
 	json_t *sandbox = NULL;
 
 	if (!id)
 		return CLI_USAGE;
-	int code = api_patch(cli, id, json_pack("{s:b}", "paused", 1), &sandbox);
+	int code = cli_patch(cli, id, json_pack("{s:b}", "paused", 1), &sandbox);
 	if (code == CLI_DONE && !cli->json)
-		text_print(stdout, "%s is %s\n", id, api_text(sandbox, "state"));
+		cli_text_print(stdout, "%s is %s\n", id, client_text(sandbox, "state"));
 	json_decref(sandbox);
 	return code;
 }

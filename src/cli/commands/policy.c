@@ -13,7 +13,7 @@
 #include <string.h>
 
 /* "5432,5433". NULL with ERR. */
-static json_t *read_ports(const char *what, const char *text, struct err *err)
+static json_t *command_policy_read_ports(const char *what, const char *text, struct err *err)
 {
 	AUTO_FREE char *copy = strdup(text);
 	json_t *ports = json_array();
@@ -21,7 +21,7 @@ static json_t *read_ports(const char *what, const char *text, struct err *err)
 
 	for (char *word; (word = strsep(&rest, ","));) {
 		long port;
-		if (args_number(what, word, 1, 65535, &port, err) < 0) {
+		if (cli_args_number(what, word, 1, 65535, &port, err) < 0) {
 			json_decref(ports);
 			return NULL;
 		}
@@ -31,7 +31,7 @@ static json_t *read_ports(const char *what, const char *text, struct err *err)
 }
 
 /* "10.1.2.3/32:tcp:5432". NULL with ERR. */
-static json_t *read_rule(const char *option, const char *text, struct err *err)
+static json_t *command_policy_read_rule(const char *option, const char *text, struct err *err)
 {
 	AUTO_FREE char *copy = strdup(text);
 	char *rest = copy;
@@ -53,74 +53,74 @@ static json_t *read_rule(const char *option, const char *text, struct err *err)
 	}
 	if (!rest)
 		return json_pack("{s:s, s:s}", "cidr", network, "proto", proto);
-	json_t *ports = read_ports(what, rest, err);
+	json_t *ports = command_policy_read_ports(what, rest, err);
 	return ports ? json_pack("{s:s, s:s, s:o}", "cidr", network, "proto", proto, "ports", ports) : NULL;
 }
 
 /* All that was given for OPTION ("allow", "deny") takes the place of what EGRESS has. 0, or -1 with ERR. */
-static int change_list(json_t *egress, const struct args *args, const char *option, struct err *err)
+static int command_policy_change_list(json_t *egress, const struct args *args, const char *option, struct err *err)
 {
 	json_t *list = json_array();
 	const char *text;
 
-	for (size_t n = 0; (text = args_value_at(args, option, n)); n++) {
-		if (strcmp(text, "none") == 0 && !args_value_at(args, option, 1))
+	for (size_t n = 0; (text = cli_args_value_at(args, option, n)); n++) {
+		if (strcmp(text, "none") == 0 && !cli_args_value_at(args, option, 1))
 			continue;
-		json_t *rule = read_rule(option, text, err);
+		json_t *rule = command_policy_read_rule(option, text, err);
 		if (!rule) {
 			json_decref(list);
 			return -1;
 		}
 		json_array_append_new(list, rule);
 	}
-	if (args_has(args, option))
+	if (cli_args_has(args, option))
 		json_object_set(egress, option, list);
 	json_decref(list);
 	return 0;
 }
 
-static int change(json_t *egress, const struct args *args, struct err *err)
+static int command_policy_change(json_t *egress, const struct args *args, struct err *err)
 {
-	const char *internet = args_value(args, "internet");
+	const char *internet = cli_args_value(args, "internet");
 
 	if (internet)
 		json_object_set_new(egress, "internet", json_boolean(strcmp(internet, "yes") == 0));
-	if (change_list(egress, args, "allow", err) < 0)
+	if (command_policy_change_list(egress, args, "allow", err) < 0)
 		return -1;
-	return change_list(egress, args, "deny", err);
+	return command_policy_change_list(egress, args, "deny", err);
 }
 
-static void print_rules(const char *name, const json_t *rules)
+static void command_policy_print_rules(const char *name, const json_t *rules)
 {
 	json_t *rule, *port;
 	size_t i, k;
 
 	json_array_foreach(rules, i, rule)
 	{
-		text_print(stdout, "%-9s %s", name,
-			   json_is_string(rule) ? json_string_value(rule) : api_text(rule, "cidr"));
-		if (*api_text(rule, "proto"))
-			text_print(stdout, " %s", api_text(rule, "proto"));
+		cli_text_print(stdout, "%-9s %s", name,
+			       json_is_string(rule) ? json_string_value(rule) : client_text(rule, "cidr"));
+		if (*client_text(rule, "proto"))
+			cli_text_print(stdout, " %s", client_text(rule, "proto"));
 		json_array_foreach(json_object_get(rule, "ports"), k, port)
 		    printf("%s%lld", k ? "," : " ", (long long)json_integer_value(port));
 		putchar('\n');
 	}
 }
 
-static void print_policy(const struct cli *cli, const json_t *sandbox)
+static void command_policy_print(const struct cli *cli, const json_t *sandbox)
 {
 	const json_t *egress = json_object_get(sandbox, "egress");
 
 	if (cli->json) {
-		api_print(egress);
+		cli_print_json(egress);
 		return;
 	}
-	printf("internet  %s\n", api_is(egress, "internet") ? "yes" : "no");
-	print_rules("allow", json_object_get(egress, "allow"));
-	print_rules("deny", json_object_get(egress, "deny"));
+	printf("internet  %s\n", client_is(egress, "internet") ? "yes" : "no");
+	command_policy_print_rules("allow", json_object_get(egress, "allow"));
+	command_policy_print_rules("deny", json_object_get(egress, "deny"));
 }
 
-int cmd_policy(const struct cli *cli)
+int command_policy(const struct cli *cli)
 {
 	const char *id = cli_sandbox_id(cli);
 	json_t *sandbox = NULL, *changed = NULL;
@@ -130,21 +130,21 @@ int cmd_policy(const struct cli *cli)
 		return CLI_USAGE;
 	/* A slip is told before anybody is asked. */
 	json_t *egress = json_object();
-	int understood = change(egress, cli->args, &err);
+	int understood = command_policy_change(egress, cli->args, &err);
 	json_decref(egress);
 	if (understood < 0)
 		return cli_usage(cli, "%s", err.text);
 
-	int code = api_get(cli, &sandbox, "/v1/sandboxes/%s", id);
+	int code = cli_get(cli, &sandbox, "/v1/sandboxes/%s", id);
 	if (code == CLI_DONE && !cli->args->given_count) {
-		print_policy(cli, sandbox);
+		command_policy_print(cli, sandbox);
 	} else if (code == CLI_DONE) {
 		const json_t *in_force = json_object_get(sandbox, "egress");
 		egress = in_force ? json_deep_copy(in_force) : json_object();
-		change(egress, cli->args, &err);
-		code = api_patch(cli, id, json_pack("{s:o}", "egress", egress), &changed);
+		command_policy_change(egress, cli->args, &err);
+		code = cli_patch(cli, id, json_pack("{s:o}", "egress", egress), &changed);
 		if (code == CLI_DONE && !cli->json)
-			print_policy(cli, changed);
+			command_policy_print(cli, changed);
 	}
 	json_decref(sandbox);
 	json_decref(changed);

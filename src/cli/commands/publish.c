@@ -9,8 +9,8 @@
 #include "cli/sandbox.h"
 
 /* Sends the operands after the id, as READ understands them, under KEY. */
-static int change_ports(const struct cli *cli, const char *key,
-			json_t *(*read)(const char *what, const char *text, struct err *err))
+static int command_publish_change(const struct cli *cli, const char *key,
+				  json_t *(*read)(const char *what, const char *text, struct err *err))
 {
 	const char *id = cli_sandbox_id(cli);
 	json_t *sandbox = NULL;
@@ -27,19 +27,19 @@ static int change_ports(const struct cli *cli, const char *key,
 		}
 		json_array_append_new(ports, port);
 	}
-	int code = api_patch(cli, id, json_pack("{s:o}", key, ports), &sandbox);
+	int code = cli_patch(cli, id, json_pack("{s:o}", key, ports), &sandbox);
 	if (code == CLI_DONE && !cli->json)
-		sandbox_print_endpoints(&cli->screen, sandbox);
+		cli_sandbox_print_endpoints(&cli->screen, sandbox);
 	json_decref(sandbox);
 	return code;
 }
 
-int cmd_publish(const struct cli *cli)
+int command_publish(const struct cli *cli)
 {
-	return change_ports(cli, "publish", ports_read_publish);
+	return command_publish_change(cli, "publish", cli_port_to_publish);
 }
 
-int cmd_unpublish(const struct cli *cli)
+int command_unpublish(const struct cli *cli)
 {
-	return change_ports(cli, "unpublish", ports_read_unpublish);
+	return command_publish_change(cli, "unpublish", cli_port_to_unpublish);
 }

@@ -11,10 +11,10 @@
 
 #include <string.h>
 
-int cmd_reach(const struct cli *cli)
+int command_reach(const struct cli *cli)
 {
 	const char *id = cli_sandbox_id(cli);
-	const char *proto = args_value(cli->args, "proto");
+	const char *proto = cli_args_value(cli->args, "proto");
 	AUTO_FREE char *target = NULL;
 	json_t *answer = NULL;
 	struct err err;
@@ -28,20 +28,20 @@ int cmd_reach(const struct cli *cli)
 	AUTO_FREE char *address = strndup(dest, colon ? (size_t)(colon - dest) : strlen(dest));
 	if (ipv4_parse(address, &ip) < 0)
 		return cli_usage(cli, "DEST '%s': '%s' is not an IPv4 address", dest, address);
-	if (colon && args_number("PORT", colon + 1, 1, 65535, &port, &err) < 0)
+	if (colon && cli_args_number("PORT", colon + 1, 1, 65535, &port, &err) < 0)
 		return cli_usage(cli, "%s", err.text);
 
 	if (asprintf(&target, "/v1/sandboxes/%s/reach?dest=%s%s%s&proto=%s", id, address, colon ? "&port=" : "",
 		     colon ? colon + 1 : "", proto ? proto : "tcp") < 0)
 		abort();
-	int code = api_call(cli, "GET", target, NULL, API_TIMEOUT_MS, &answer);
+	int code = cli_call(cli, "GET", target, NULL, CLI_TIMEOUT_MS, &answer);
 	if (code == CLI_DONE && cli->json) {
-		api_print(answer);
+		cli_print_json(answer);
 	} else if (code == CLI_DONE) {
-		bool allowed = api_is(answer, "allowed");
-		const char *set = api_text(answer, "set");
-		screen_print(&cli->screen, allowed ? CELL_GOOD : CELL_BAD, allowed ? "allowed" : "denied");
-		text_print(stdout, " %s: rule %s%s%s\n", dest, api_text(answer, "rule"), *set ? ", " : "", set);
+		bool allowed = client_is(answer, "allowed");
+		const char *set = client_text(answer, "set");
+		cli_screen_print(&cli->screen, allowed ? CELL_GOOD : CELL_BAD, allowed ? "allowed" : "denied");
+		cli_text_print(stdout, " %s: rule %s%s%s\n", dest, client_text(answer, "rule"), *set ? ", " : "", set);
 	}
 	json_decref(answer);
 	return code;

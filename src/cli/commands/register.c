@@ -18,7 +18,7 @@
 enum { BODY_MAX = 1024 * 1024 }; /* far beyond what the daemon takes: it says so itself */
 
 /* All of FILE, or of stdin for "-". The caller frees. NULL with ERR. */
-static char *read_body(const char *path, size_t *length, struct err *err)
+static char *command_register_read_body(const char *path, size_t *length, struct err *err)
 {
 	bool is_stdin = strcmp(path, "-") == 0;
 	FILE *file = is_stdin ? stdin : fopen(path, "re");
@@ -47,13 +47,13 @@ static char *read_body(const char *path, size_t *length, struct err *err)
 	return NULL;
 }
 
-static int add_ports(json_t *body, const struct args *args, struct err *err)
+static int command_register_add_ports(json_t *body, const struct args *args, struct err *err)
 {
 	const char *text;
 
-	for (size_t n = 0; (text = args_value_at(args, "port", n)); n++) {
+	for (size_t n = 0; (text = cli_args_value_at(args, "port", n)); n++) {
 		json_t *ports = json_object_get(body, "ports");
-		json_t *port = ports_read_publish("--port", text, err);
+		json_t *port = cli_port_to_publish("--port", text, err);
 		if (!port)
 			return -1;
 		if (!ports)
@@ -63,11 +63,11 @@ static int add_ports(json_t *body, const struct args *args, struct err *err)
 	return 0;
 }
 
-static int add_labels(json_t *body, const struct args *args, struct err *err)
+static int command_register_add_labels(json_t *body, const struct args *args, struct err *err)
 {
 	const char *text;
 
-	for (size_t n = 0; (text = args_value_at(args, "label", n)); n++) {
+	for (size_t n = 0; (text = cli_args_value_at(args, "label", n)); n++) {
 		json_t *labels = json_object_get(body, "labels");
 		const char *equals = strchr(text, '=');
 		if (!equals || equals == text)
@@ -83,7 +83,7 @@ static int add_labels(json_t *body, const struct args *args, struct err *err)
 	return 0;
 }
 
-static int add_owner(json_t *body, const char *text, struct err *err)
+static int command_register_add_owner(json_t *body, const char *text, struct err *err)
 {
 	const char *colon = strchr(text, ':');
 	char uid_text[16];
@@ -93,31 +93,31 @@ static int add_owner(json_t *body, const char *text, struct err *err)
 		return err_set(err, 0, "--tap-owner %s: not UID:GID", text);
 	snprintf(uid_text, sizeof(uid_text), "%.*s", (int)(colon - text), text);
 	/* 2^32 - 1 is nobody at all: it means "no change" to the kernel. */
-	if (args_number("--tap-owner: UID", uid_text, 0, 4294967294, &uid, err) < 0 ||
-	    args_number("--tap-owner: GID", colon + 1, 0, 4294967294, &gid, err) < 0)
+	if (cli_args_number("--tap-owner: UID", uid_text, 0, 4294967294, &uid, err) < 0 ||
+	    cli_args_number("--tap-owner: GID", colon + 1, 0, 4294967294, &gid, err) < 0)
 		return -1;
 	json_object_set_new(body, "tap_owner", json_pack("{s:I, s:I}", "uid", (json_int_t)uid, "gid", (json_int_t)gid));
 	return 0;
 }
 
 /* The body that the options say. NULL with ERR. */
-static json_t *body_from_options(const struct args *args, struct err *err)
+static json_t *command_register_make_body(const struct args *args, struct err *err)
 {
 	json_t *body = json_object();
-	const char *ready_port = args_value(args, "ready-port");
-	const char *owner = args_value(args, "tap-owner");
+	const char *ready_port = cli_args_value(args, "ready-port");
+	const char *owner = cli_args_value(args, "tap-owner");
 	long port;
 
-	if (add_ports(body, args, err) < 0 || add_labels(body, args, err) < 0)
+	if (command_register_add_ports(body, args, err) < 0 || command_register_add_labels(body, args, err) < 0)
 		goto fail;
-	if (owner && add_owner(body, owner, err) < 0)
+	if (owner && command_register_add_owner(body, owner, err) < 0)
 		goto fail;
 	if (ready_port) {
-		if (args_number("--ready-port", ready_port, 1, 65535, &port, err) < 0)
+		if (cli_args_number("--ready-port", ready_port, 1, 65535, &port, err) < 0)
 			goto fail;
 		json_object_set_new(body, "ready_port", json_integer(port));
 	}
-	if (args_has(args, "default"))
+	if (cli_args_has(args, "default"))
 		json_object_set_new(body, "default", json_true());
 	return body;
 fail:
@@ -125,21 +125,21 @@ fail:
 	return NULL;
 }
 
-static int report(const struct cli *cli, const json_t *sandbox)
+static int command_register_report(const struct cli *cli, const json_t *sandbox)
 {
 	if (cli->json)
-		return api_print(sandbox);
-	text_print(stdout, "registered %s: slot %lld, %s, %s, host address %s, %s\n", api_text(sandbox, "id"),
-		   (long long)api_number(sandbox, "slot"), api_text(sandbox, "netns"), api_text(sandbox, "tap"),
-		   api_text(sandbox, "host_ip"), api_text(sandbox, "state"));
-	sandbox_print_endpoints(&cli->screen, sandbox);
+		return cli_print_json(sandbox);
+	cli_text_print(stdout, "registered %s: slot %lld, %s, %s, host address %s, %s\n", client_text(sandbox, "id"),
+		       (long long)client_number(sandbox, "slot"), client_text(sandbox, "netns"),
+		       client_text(sandbox, "tap"), client_text(sandbox, "host_ip"), client_text(sandbox, "state"));
+	cli_sandbox_print_endpoints(&cli->screen, sandbox);
 	return CLI_DONE;
 }
 
-int cmd_register(const struct cli *cli)
+int command_register(const struct cli *cli)
 {
 	const char *id = cli_sandbox_id(cli);
-	const char *path = args_value(cli->args, "body");
+	const char *path = cli_args_value(cli->args, "body");
 	AUTO_FREE char *target = NULL;
 	AUTO_FREE char *raw = NULL;
 	json_t *sandbox = NULL;
@@ -155,19 +155,19 @@ int cmd_register(const struct cli *cli)
 	if (asprintf(&target, "/v1/sandboxes/%s", id) < 0)
 		abort();
 	if (path) {
-		raw = read_body(path, &length, &err);
+		raw = command_register_read_body(path, &length, &err);
 		if (!raw)
 			return cli_fail(cli, CLI_FAILED, "%s", err.text);
-		code = api_send(cli, "PUT", target, raw, length, API_TIMEOUT_MS, &sandbox);
+		code = cli_send(cli, "PUT", target, raw, length, CLI_TIMEOUT_MS, &sandbox);
 	} else {
-		json_t *body = body_from_options(cli->args, &err);
+		json_t *body = command_register_make_body(cli->args, &err);
 		if (!body)
 			return cli_usage(cli, "%s", err.text);
-		code = api_call(cli, "PUT", target, body, API_TIMEOUT_MS, &sandbox);
+		code = cli_call(cli, "PUT", target, body, CLI_TIMEOUT_MS, &sandbox);
 		json_decref(body);
 	}
 	if (code == CLI_DONE)
-		report(cli, sandbox);
+		command_register_report(cli, sandbox);
 	json_decref(sandbox);
 	return code;
 }

@@ -6,17 +6,17 @@
 #include "cli/commands.h"
 #include "cli/print_text.h"
 
-int cmd_resume(const struct cli *cli)
+int command_resume(const struct cli *cli)
 {
 	const char *id = cli_sandbox_id(cli);
-	const char *flows = args_value(cli->args, "flows");
+	const char *flows = cli_args_value(cli->args, "flows");
 	json_t *sandbox = NULL;
 
 	if (!id)
 		return CLI_USAGE;
-	int code = api_patch(cli, id, json_pack("{s:b, s:s}", "paused", 0, "flows", flows ? flows : "keep"), &sandbox);
+	int code = cli_patch(cli, id, json_pack("{s:b, s:s}", "paused", 0, "flows", flows ? flows : "keep"), &sandbox);
 	if (code == CLI_DONE && !cli->json)
-		text_print(stdout, "%s is %s\n", id, api_text(sandbox, "state"));
+		cli_text_print(stdout, "%s is %s\n", id, client_text(sandbox, "state"));
 	json_decref(sandbox);
 	return code;
 }

@@ -12,103 +12,105 @@
 
 #include <string.h>
 
-static void add_pair(struct table *table, const char *name, enum cell_style style, const char *value)
+static void command_show_add_pair(struct table *table, const char *name, enum cell_style style, const char *value)
 {
-	table_add(table, CELL_DIM, name);
-	table_add(table, style, value);
+	cli_table_add(table, CELL_DIM, name);
+	cli_table_add(table, style, value);
 }
 
-static void add_time(struct table *table, const char *name, const char *rfc3339)
+static void command_show_add_time(struct table *table, const char *name, const char *rfc3339)
 {
 	char since[TEXT_NUMBER_SIZE];
 
-	table_add(table, CELL_DIM, name);
+	cli_table_add(table, CELL_DIM, name);
 	if (*rfc3339)
-		table_addf(table, CELL_PLAIN, "%s (%s ago)", rfc3339, text_since(rfc3339, clock_wall_ms(), since));
+		cli_table_addf(table, CELL_PLAIN, "%s (%s ago)", rfc3339,
+			       cli_text_since(rfc3339, clock_wall_ms(), since));
 	else
-		table_add(table, CELL_PLAIN, "never");
+		cli_table_add(table, CELL_PLAIN, "never");
 }
 
-static void add_state(struct table *table, const json_t *sandbox)
+static void command_show_add_state(struct table *table, const json_t *sandbox)
 {
-	const char *state = api_text(sandbox, "state");
-	const char *reason = api_text(sandbox, "reason");
+	const char *state = client_text(sandbox, "state");
+	const char *reason = client_text(sandbox, "reason");
 	char since[TEXT_NUMBER_SIZE];
 
-	table_add(table, CELL_DIM, "state");
-	table_addf(table, sandbox_state_style(state), "%s for %s%s%s", state,
-		   text_since(api_text(sandbox, "since"), clock_wall_ms(), since), *reason ? ": " : "", reason);
+	cli_table_add(table, CELL_DIM, "state");
+	cli_table_addf(table, cli_sandbox_style(state), "%s for %s%s%s", state,
+		       cli_text_since(client_text(sandbox, "since"), clock_wall_ms(), since), *reason ? ": " : "",
+		       reason);
 }
 
-static void add_network(struct table *table, const json_t *sandbox)
+static void command_show_add_network(struct table *table, const json_t *sandbox)
 {
 	const json_t *guest = json_object_get(sandbox, "guest");
 
-	add_pair(table, "namespace", CELL_PLAIN, api_text(sandbox, "netns_path"));
-	add_pair(table, "veth", CELL_PLAIN, api_text(sandbox, "veth"));
-	add_pair(table, "tap", CELL_PLAIN, api_text(sandbox, "tap"));
-	add_pair(table, "host address", CELL_PLAIN, api_text(sandbox, "host_ip"));
-	table_add(table, CELL_DIM, "guest");
-	table_addf(table, CELL_PLAIN, "%s/%lld, gateway %s, mac %s, mtu %lld", api_text(guest, "ip"),
-		   (long long)api_number(guest, "prefix"), api_text(guest, "gateway"), api_text(guest, "mac"),
-		   (long long)api_number(guest, "mtu"));
-	add_pair(table, "boot argument", CELL_PLAIN, api_text(guest, "boot_arg"));
+	command_show_add_pair(table, "namespace", CELL_PLAIN, client_text(sandbox, "netns_path"));
+	command_show_add_pair(table, "veth", CELL_PLAIN, client_text(sandbox, "veth"));
+	command_show_add_pair(table, "tap", CELL_PLAIN, client_text(sandbox, "tap"));
+	command_show_add_pair(table, "host address", CELL_PLAIN, client_text(sandbox, "host_ip"));
+	cli_table_add(table, CELL_DIM, "guest");
+	cli_table_addf(table, CELL_PLAIN, "%s/%lld, gateway %s, mac %s, mtu %lld", client_text(guest, "ip"),
+		       (long long)client_number(guest, "prefix"), client_text(guest, "gateway"),
+		       client_text(guest, "mac"), (long long)client_number(guest, "mtu"));
+	command_show_add_pair(table, "boot argument", CELL_PLAIN, client_text(guest, "boot_arg"));
 }
 
-static void add_counters(struct table *table, const json_t *counters)
+static void command_show_add_counters(struct table *table, const json_t *counters)
 {
 	char to[TEXT_NUMBER_SIZE], from[TEXT_NUMBER_SIZE];
 
-	table_add(table, CELL_DIM, "connections");
-	table_addf(table, CELL_PLAIN, "%lld open (%lld held), %lld in all",
-		   (long long)api_number(counters, "connections_open"),
-		   (long long)api_number(counters, "connections_held"),
-		   (long long)api_number(counters, "connections_total"));
-	table_add(table, CELL_DIM, "traffic");
-	table_addf(table, CELL_PLAIN, "%s to the guest, %s from it, %lld dropped",
-		   text_bytes((double)api_number(counters, "bytes_to_guest"), to),
-		   text_bytes((double)api_number(counters, "bytes_from_guest"), from),
-		   (long long)api_number(counters, "drops_total"));
+	cli_table_add(table, CELL_DIM, "connections");
+	cli_table_addf(table, CELL_PLAIN, "%lld open (%lld held), %lld in all",
+		       (long long)client_number(counters, "connections_open"),
+		       (long long)client_number(counters, "connections_held"),
+		       (long long)client_number(counters, "connections_total"));
+	cli_table_add(table, CELL_DIM, "traffic");
+	cli_table_addf(table, CELL_PLAIN, "%s to the guest, %s from it, %lld dropped",
+		       cli_text_bytes((double)client_number(counters, "bytes_to_guest"), to),
+		       cli_text_bytes((double)client_number(counters, "bytes_from_guest"), from),
+		       (long long)client_number(counters, "drops_total"));
 }
 
 /* An object as it is in force, in compact JSON: policies and limits have many shapes. */
-static void add_object(struct table *table, const char *name, const json_t *object)
+static void command_show_add_object(struct table *table, const char *name, const json_t *object)
 {
 	AUTO_FREE char *text = json_is_object(object) && json_object_size(object) ? json_dumps(object, 0) : NULL;
 
 	if (text)
-		add_pair(table, name, CELL_PLAIN, text);
+		command_show_add_pair(table, name, CELL_PLAIN, text);
 }
 
-static void print_sandbox(const struct cli *cli, const json_t *sandbox)
+static void command_show_print(const struct cli *cli, const json_t *sandbox)
 {
 	static const char *const headings[] = { "", "", NULL };
-	struct table *table = table_new(headings);
+	struct table *table = cli_table_new(headings);
 
-	add_pair(table, "sandbox", CELL_PLAIN, api_text(sandbox, "id"));
-	add_state(table, sandbox);
-	table_add(table, CELL_DIM, "slot");
-	table_addf(table, CELL_PLAIN, "%lld", (long long)api_number(sandbox, "slot"));
-	add_network(table, sandbox);
-	add_pair(table, "default", CELL_PLAIN, api_is(sandbox, "default") ? "yes" : "no");
-	if (api_number(sandbox, "ready_port")) {
-		table_add(table, CELL_DIM, "ready port");
-		table_addf(table, CELL_PLAIN, "%lld", (long long)api_number(sandbox, "ready_port"));
+	command_show_add_pair(table, "sandbox", CELL_PLAIN, client_text(sandbox, "id"));
+	command_show_add_state(table, sandbox);
+	cli_table_add(table, CELL_DIM, "slot");
+	cli_table_addf(table, CELL_PLAIN, "%lld", (long long)client_number(sandbox, "slot"));
+	command_show_add_network(table, sandbox);
+	command_show_add_pair(table, "default", CELL_PLAIN, client_is(sandbox, "default") ? "yes" : "no");
+	if (client_number(sandbox, "ready_port")) {
+		cli_table_add(table, CELL_DIM, "ready port");
+		cli_table_addf(table, CELL_PLAIN, "%lld", (long long)client_number(sandbox, "ready_port"));
 	}
-	add_time(table, "registered", api_text(sandbox, "registered_at"));
-	add_time(table, "last activity", api_text(sandbox, "last_activity"));
-	add_counters(table, json_object_get(sandbox, "counters"));
-	add_object(table, "labels", json_object_get(sandbox, "labels"));
-	add_object(table, "tap owner", json_object_get(sandbox, "tap_owner"));
-	add_object(table, "egress", json_object_get(sandbox, "egress"));
-	add_object(table, "bandwidth", json_object_get(sandbox, "bandwidth"));
-	add_object(table, "limits", json_object_get(sandbox, "limits"));
-	table_print(table, &cli->screen, 0);
-	table_free(table);
-	sandbox_print_endpoints(&cli->screen, sandbox);
+	command_show_add_time(table, "registered", client_text(sandbox, "registered_at"));
+	command_show_add_time(table, "last activity", client_text(sandbox, "last_activity"));
+	command_show_add_counters(table, json_object_get(sandbox, "counters"));
+	command_show_add_object(table, "labels", json_object_get(sandbox, "labels"));
+	command_show_add_object(table, "tap owner", json_object_get(sandbox, "tap_owner"));
+	command_show_add_object(table, "egress", json_object_get(sandbox, "egress"));
+	command_show_add_object(table, "bandwidth", json_object_get(sandbox, "bandwidth"));
+	command_show_add_object(table, "limits", json_object_get(sandbox, "limits"));
+	cli_table_print(table, &cli->screen, 0);
+	cli_table_free(table);
+	cli_sandbox_print_endpoints(&cli->screen, sandbox);
 }
 
-int cmd_show(const struct cli *cli)
+int command_show(const struct cli *cli)
 {
 	const char *id = cli_sandbox_id(cli);
 	json_t *sandbox = NULL;
@@ -118,15 +120,15 @@ int cmd_show(const struct cli *cli)
 	if (cli->args->given_count > 1)
 		return cli_usage(cli, "--%s and --%s exclude each other", cli->args->given[0].option->name,
 				 cli->args->given[1].option->name);
-	int code = api_get(cli, &sandbox, "/v1/sandboxes/%s", id);
+	int code = cli_get(cli, &sandbox, "/v1/sandboxes/%s", id);
 	if (code != CLI_DONE)
 		return code;
 	if (cli->args->given_count)
-		vmm_print(cli, cli->args->given[0].option->name, sandbox);
+		cli_vmm_print(cli, cli->args->given[0].option->name, sandbox);
 	else if (cli->json)
-		api_print(sandbox);
+		cli_print_json(sandbox);
 	else
-		print_sandbox(cli, sandbox);
+		command_show_print(cli, sandbox);
 	json_decref(sandbox);
 	return CLI_DONE;
 }

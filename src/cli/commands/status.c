@@ -8,52 +8,52 @@
 
 #include <string.h>
 
-static void print_status(const struct cli *cli, const json_t *status)
+static void command_status_print(const struct cli *cli, const json_t *status)
 {
 	static const char *const headings[] = { "", "", NULL };
-	struct table *table = table_new(headings);
-	const char *state = api_text(status, "state");
+	struct table *table = cli_table_new(headings);
+	const char *state = client_text(status, "state");
 	json_t *pool = json_object_get(status, "pool");
 	const char *name;
 	json_t *count;
 
-	table_add(table, CELL_DIM, "weftd");
-	table_add(table, CELL_PLAIN, api_text(status, "version"));
-	table_add(table, CELL_DIM, "state");
-	table_add(table, strcmp(state, "running") == 0 ? CELL_GOOD : CELL_ODD, state);
-	table_add(table, CELL_DIM, "connections");
-	table_addf(table, CELL_PLAIN, "%lld", (long long)api_number(status, "connections"));
-	table_add(table, CELL_DIM, "pool");
-	table_addf(table, CELL_PLAIN, "%lld of %lld ready, %lld in quarantine, %lld being deleted",
-		   (long long)api_number(pool, "ready"), (long long)api_number(pool, "target"),
-		   (long long)api_number(pool, "quarantined"), (long long)api_number(pool, "deleting"));
+	cli_table_add(table, CELL_DIM, "weftd");
+	cli_table_add(table, CELL_PLAIN, client_text(status, "version"));
+	cli_table_add(table, CELL_DIM, "state");
+	cli_table_add(table, strcmp(state, "running") == 0 ? CELL_GOOD : CELL_ODD, state);
+	cli_table_add(table, CELL_DIM, "connections");
+	cli_table_addf(table, CELL_PLAIN, "%lld", (long long)client_number(status, "connections"));
+	cli_table_add(table, CELL_DIM, "pool");
+	cli_table_addf(table, CELL_PLAIN, "%lld of %lld ready, %lld in quarantine, %lld being deleted",
+		       (long long)client_number(pool, "ready"), (long long)client_number(pool, "target"),
+		       (long long)client_number(pool, "quarantined"), (long long)client_number(pool, "deleting"));
 
 	json_int_t total = 0;
 	json_object_foreach(json_object_get(status, "sandboxes"), name, count) total += json_integer_value(count);
-	table_add(table, CELL_DIM, "sandboxes");
-	table_addf(table, CELL_PLAIN, "%lld", (long long)total);
+	cli_table_add(table, CELL_DIM, "sandboxes");
+	cli_table_addf(table, CELL_PLAIN, "%lld", (long long)total);
 	json_object_foreach(json_object_get(status, "sandboxes"), name, count)
 	{
 		if (!json_integer_value(count))
 			continue;
-		table_addf(table, CELL_DIM, "  %s", name);
-		table_addf(table, sandbox_state_style(name), "%lld", (long long)json_integer_value(count));
+		cli_table_addf(table, CELL_DIM, "  %s", name);
+		cli_table_addf(table, cli_sandbox_style(name), "%lld", (long long)json_integer_value(count));
 	}
-	table_print(table, &cli->screen, 0);
-	table_free(table);
+	cli_table_print(table, &cli->screen, 0);
+	cli_table_free(table);
 }
 
-int cmd_status(const struct cli *cli)
+int command_status(const struct cli *cli)
 {
 	json_t *status = NULL;
-	int code = api_get(cli, &status, "/v1/status");
+	int code = cli_get(cli, &status, "/v1/status");
 
 	if (code != CLI_DONE)
 		return code;
 	if (cli->json)
-		api_print(status);
+		cli_print_json(status);
 	else
-		print_status(cli, status);
+		command_status_print(cli, status);
 	json_decref(status);
 	return CLI_DONE;
 }

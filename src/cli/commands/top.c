@@ -30,7 +30,7 @@ struct top_look {
 	size_t count;
 };
 
-static void look_clear(struct top_look *look)
+static void command_top_clear_look(struct top_look *look)
 {
 	json_decref(look->answer);
 	json_decref(look->by_id);
@@ -39,30 +39,30 @@ static void look_clear(struct top_look *look)
 }
 
 /* A counter that went back belongs to another sandbox of the same name. */
-static double rate_of(const json_t *now, const json_t *then, const char *key, double seconds)
+static double command_top_rate_of(const json_t *now, const json_t *then, const char *key, double seconds)
 {
-	json_int_t gained =
-	    api_number(json_object_get(now, "counters"), key) - api_number(json_object_get(then, "counters"), key);
+	json_int_t gained = client_number(json_object_get(now, "counters"), key) -
+			    client_number(json_object_get(then, "counters"), key);
 
 	return gained > 0 ? (double)gained / seconds : 0;
 }
 
-static int compare_rows(const void *left, const void *right)
+static int command_top_compare_rows(const void *left, const void *right)
 {
 	const struct top_row *a = left, *b = right;
 	double a_bytes = a->to_guest + a->from_guest, b_bytes = b->to_guest + b->from_guest;
 
 	if (a_bytes != b_bytes)
 		return a_bytes > b_bytes ? -1 : 1;
-	json_int_t a_slot = api_number(a->sandbox, "slot"), b_slot = api_number(b->sandbox, "slot");
+	json_int_t a_slot = client_number(a->sandbox, "slot"), b_slot = client_number(b->sandbox, "slot");
 	return (a_slot > b_slot) - (a_slot < b_slot);
 }
 
-static int look_take(const struct cli *cli, const struct top_look *last, struct top_look *look)
+static int command_top_take_look(const struct cli *cli, const struct top_look *last, struct top_look *look)
 {
 	json_t *sandbox;
 	size_t i;
-	int code = api_get(cli, &look->answer, "/v1/sandboxes");
+	int code = cli_get(cli, &look->answer, "/v1/sandboxes");
 
 	if (code != CLI_DONE)
 		return code;
@@ -76,54 +76,55 @@ static int look_take(const struct cli *cli, const struct top_look *last, struct 
 	double seconds = (double)(look->at_ms - last->at_ms) / 1000 + 0.000001;
 	json_array_foreach(list, i, sandbox)
 	{
-		const char *id = api_text(sandbox, "id");
+		const char *id = client_text(sandbox, "id");
 		const json_t *then = json_object_get(last->by_id, id);
 		struct top_row *row = &look->rows[look->count++];
 		row->sandbox = sandbox;
-		row->rated = then && api_number(then, "slot") == api_number(sandbox, "slot");
+		row->rated = then && client_number(then, "slot") == client_number(sandbox, "slot");
 		if (row->rated) {
-			row->to_guest = rate_of(sandbox, then, "bytes_to_guest", seconds);
-			row->from_guest = rate_of(sandbox, then, "bytes_from_guest", seconds);
-			row->drops = rate_of(sandbox, then, "drops_total", seconds);
+			row->to_guest = command_top_rate_of(sandbox, then, "bytes_to_guest", seconds);
+			row->from_guest = command_top_rate_of(sandbox, then, "bytes_from_guest", seconds);
+			row->drops = command_top_rate_of(sandbox, then, "drops_total", seconds);
 		}
 		json_object_set(look->by_id, id, sandbox);
 	}
-	qsort(look->rows, look->count, sizeof(look->rows[0]), compare_rows);
+	qsort(look->rows, look->count, sizeof(look->rows[0]), command_top_compare_rows);
 	return CLI_DONE;
 }
 
-static void add_rate(struct table *table, const struct top_row *row, double rate)
+static void command_top_add_rate(struct table *table, const struct top_row *row, double rate)
 {
 	char text[TEXT_NUMBER_SIZE];
 
-	table_add(table, CELL_PLAIN, row->rated ? text_bytes(rate, text) : "-");
+	cli_table_add(table, CELL_PLAIN, row->rated ? cli_text_bytes(rate, text) : "-");
 }
 
-static void print_table(const struct top_look *look, const struct screen *screen, size_t rows)
+static void command_top_print_table(const struct top_look *look, const struct screen *screen, size_t rows)
 {
 	static const char *const headings[] = { "~SANDBOX", ">SLOT", "STATE",   ">SINCE",   ">CONN",
 						">HELD",    ">TO/s", ">FROM/s", ">DROPS/s", NULL };
-	struct table *table = table_new(headings);
+	struct table *table = cli_table_new(headings);
 	char since[TEXT_NUMBER_SIZE];
 
 	for (const struct top_row *row = look->rows; row < look->rows + look->count; row++) {
 		const json_t *counters = json_object_get(row->sandbox, "counters");
-		const char *state = api_text(row->sandbox, "state");
-		table_add(table, CELL_PLAIN, api_text(row->sandbox, "id"));
-		table_addf(table, CELL_PLAIN, "%lld", (long long)api_number(row->sandbox, "slot"));
-		table_add(table, sandbox_state_style(state), state);
-		table_add(table, CELL_PLAIN, text_since(api_text(row->sandbox, "since"), clock_wall_ms(), since));
-		table_addf(table, CELL_PLAIN, "%lld", (long long)api_number(counters, "connections_open"));
-		table_addf(table, CELL_PLAIN, "%lld", (long long)api_number(counters, "connections_held"));
-		add_rate(table, row, row->to_guest);
-		add_rate(table, row, row->from_guest);
-		add_rate(table, row, row->drops);
+		const char *state = client_text(row->sandbox, "state");
+		cli_table_add(table, CELL_PLAIN, client_text(row->sandbox, "id"));
+		cli_table_addf(table, CELL_PLAIN, "%lld", (long long)client_number(row->sandbox, "slot"));
+		cli_table_add(table, cli_sandbox_style(state), state);
+		cli_table_add(table, CELL_PLAIN,
+			      cli_text_since(client_text(row->sandbox, "since"), clock_wall_ms(), since));
+		cli_table_addf(table, CELL_PLAIN, "%lld", (long long)client_number(counters, "connections_open"));
+		cli_table_addf(table, CELL_PLAIN, "%lld", (long long)client_number(counters, "connections_held"));
+		command_top_add_rate(table, row, row->to_guest);
+		command_top_add_rate(table, row, row->from_guest);
+		command_top_add_rate(table, row, row->drops);
 	}
-	table_print(table, screen, rows);
-	table_free(table);
+	cli_table_print(table, screen, rows);
+	cli_table_free(table);
 }
 
-static void print_heading(const struct top_look *look)
+static void command_top_print_heading(const struct top_look *look)
 {
 	char now[CLOCK_TEXT_SIZE], to[TEXT_NUMBER_SIZE], from[TEXT_NUMBER_SIZE];
 	double to_guest = 0, from_guest = 0;
@@ -132,20 +133,20 @@ static void print_heading(const struct top_look *look)
 	for (size_t i = 0; i < look->count; i++) {
 		to_guest += look->rows[i].to_guest;
 		from_guest += look->rows[i].from_guest;
-		open += api_number(json_object_get(look->rows[i].sandbox, "counters"), "connections_open");
+		open += client_number(json_object_get(look->rows[i].sandbox, "counters"), "connections_open");
 	}
 	printf("%s  %zu sandboxes, %lld connections, %s/s to guests, %s/s from them\n",
-	       clock_format(clock_wall_ms(), now), look->count, (long long)open, text_bytes(to_guest, to),
-	       text_bytes(from_guest, from));
+	       clock_format(clock_wall_ms(), now), look->count, (long long)open, cli_text_bytes(to_guest, to),
+	       cli_text_bytes(from_guest, from));
 }
 
-static json_t *row_json(const struct top_row *row)
+static json_t *command_top_row_json(const struct top_row *row)
 {
 	const json_t *counters = json_object_get(row->sandbox, "counters");
-	json_t *object = json_pack("{s:s, s:I, s:s, s:I, s:I}", "id", api_text(row->sandbox, "id"), "slot",
-				   api_number(row->sandbox, "slot"), "state", api_text(row->sandbox, "state"),
-				   "connections_open", api_number(counters, "connections_open"), "connections_held",
-				   api_number(counters, "connections_held"));
+	json_t *object = json_pack("{s:s, s:I, s:s, s:I, s:I}", "id", client_text(row->sandbox, "id"), "slot",
+				   client_number(row->sandbox, "slot"), "state", client_text(row->sandbox, "state"),
+				   "connections_open", client_number(counters, "connections_open"), "connections_held",
+				   client_number(counters, "connections_held"));
 
 	json_object_set_new(object, "to_guest_rate", row->rated ? json_real(row->to_guest) : json_null());
 	json_object_set_new(object, "from_guest_rate", row->rated ? json_real(row->from_guest) : json_null());
@@ -154,90 +155,90 @@ static json_t *row_json(const struct top_row *row)
 }
 
 /* One look, one line. */
-static void print_json(const struct top_look *look)
+static void command_top_print_json(const struct top_look *look)
 {
 	char now[CLOCK_TEXT_SIZE];
 	json_t *rows = json_array();
 
 	for (size_t i = 0; i < look->count; i++)
-		json_array_append_new(rows, row_json(&look->rows[i]));
+		json_array_append_new(rows, command_top_row_json(&look->rows[i]));
 	json_t *line = json_pack("{s:s, s:o}", "time", clock_format(clock_wall_ms(), now), "sandboxes", rows);
 	json_dumpf(line, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	putchar('\n');
 	json_decref(line);
 }
 
-static void show(const struct cli *cli, const struct top_look *look, bool whole_screen, bool first)
+static void command_top_show(const struct cli *cli, const struct top_look *look, bool whole_screen, bool first)
 {
-	struct screen screen = screen_of(stdout);
-	size_t lines = terminal_lines();
+	struct screen screen = cli_screen_of(stdout);
+	size_t lines = cli_terminal_lines();
 
 	if (cli->json) {
-		print_json(look);
+		command_top_print_json(look);
 	} else if (whole_screen) {
 		fputs("\033[H\033[2J", stdout);
-		print_heading(look);
+		command_top_print_heading(look);
 		/* The heading, the table's own, and the line that the cursor is on. */
 		if (lines > 4)
-			print_table(look, &screen, lines - 3);
+			command_top_print_table(look, &screen, lines - 3);
 	} else {
 		if (!first)
 			putchar('\n');
-		print_heading(look);
-		print_table(look, &screen, 0);
+		command_top_print_heading(look);
+		command_top_print_table(look, &screen, 0);
 	}
 	fflush(stdout);
 }
 
 /* False: the end. */
-static bool rest(bool whole_screen, long seconds)
+static bool command_top_rest(bool whole_screen, long seconds)
 {
 	struct timespec interval = { .tv_sec = seconds };
 
 	if (whole_screen)
-		return terminal_wait((unsigned)seconds * 1000);
+		return cli_terminal_wait((unsigned)seconds * 1000);
 	nanosleep(&interval, NULL);
 	return true;
 }
 
-static int watch(const struct cli *cli, bool whole_screen, long interval, long count)
+static int command_top_watch(const struct cli *cli, bool whole_screen, long interval, long count)
 {
 	struct top_look last = { 0 };
 	int code;
 
 	for (long n = 1;; n++) {
 		struct top_look look = { 0 };
-		code = look_take(cli, &last, &look);
+		code = command_top_take_look(cli, &last, &look);
 		if (code != CLI_DONE) {
-			look_clear(&look);
+			command_top_clear_look(&look);
 			break;
 		}
-		show(cli, &look, whole_screen, n == 1);
-		look_clear(&last);
+		command_top_show(cli, &look, whole_screen, n == 1);
+		command_top_clear_look(&last);
 		last = look;
-		if (n == count || ferror(stdout) || !rest(whole_screen, interval))
+		if (n == count || ferror(stdout) || !command_top_rest(whole_screen, interval))
 			break;
 	}
-	look_clear(&last);
+	command_top_clear_look(&last);
 	return code;
 }
 
-int cmd_top(const struct cli *cli)
+int command_top(const struct cli *cli)
 {
-	const char *interval_text = args_value(cli->args, "interval");
-	const char *count_text = args_value(cli->args, "count");
+	const char *interval_text = cli_args_value(cli->args, "interval");
+	const char *count_text = cli_args_value(cli->args, "count");
 	bool whole_screen =
-	    !cli->json && !args_has(cli->args, "batch") && isatty(STDOUT_FILENO) && isatty(STDIN_FILENO);
+	    !cli->json && !cli_args_has(cli->args, "batch") && isatty(STDOUT_FILENO) && isatty(STDIN_FILENO);
 	long interval = 2, count = 0;
 	struct err err;
 
-	if (interval_text && args_number("--interval", interval_text, 1, 3600, &interval, &err) < 0)
+	if (interval_text && cli_args_number("--interval", interval_text, 1, 3600, &interval, &err) < 0)
 		return cli_usage(cli, "%s", err.text);
-	if (count_text && args_number("--count", count_text, 1, 1000000, &count, &err) < 0)
+	if (count_text && cli_args_number("--count", count_text, 1, 1000000, &count, &err) < 0)
 		return cli_usage(cli, "%s", err.text);
-	if (whole_screen && terminal_enter(&err) < 0)
+	if (whole_screen && cli_terminal_enter(&err) < 0)
 		return cli_fail(cli, CLI_FAILED, "%s\nWithout a terminal: weftctl top --batch", err.text);
-	int code = watch(cli, whole_screen, interval, count);
-	terminal_leave();
+	int code = command_top_watch(cli, whole_screen, interval, count);
+	cli_terminal_leave();
 	return code;
 }

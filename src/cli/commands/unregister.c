@@ -8,10 +8,10 @@
 #include "cli/commands.h"
 #include "cli/print_text.h"
 
-int cmd_unregister(const struct cli *cli)
+int command_unregister(const struct cli *cli)
 {
 	const char *id = cli_sandbox_id(cli);
-	const char *drain = args_value(cli->args, "drain");
+	const char *drain = cli_args_value(cli->args, "drain");
 	AUTO_FREE char *target = NULL;
 	json_t *sandbox = NULL;
 	struct err err;
@@ -19,18 +19,19 @@ int cmd_unregister(const struct cli *cli)
 
 	if (!id)
 		return CLI_USAGE;
-	if (drain && args_number("--drain", drain, 0, 86400, &seconds, &err) < 0)
+	if (drain && cli_args_number("--drain", drain, 0, 86400, &seconds, &err) < 0)
 		return cli_usage(cli, "%s", err.text);
 	if (asprintf(&target, "/v1/sandboxes/%s%s%s", id, drain ? "?drain=" : "", drain ? drain : "") < 0)
 		abort();
-	int code = api_call(cli, "DELETE", target, NULL, API_TIMEOUT_MS, &sandbox);
+	int code = cli_call(cli, "DELETE", target, NULL, CLI_TIMEOUT_MS, &sandbox);
 	if (code == CLI_DONE && cli->json)
-		api_print(sandbox);
+		cli_print_json(sandbox);
 	else if (code == CLI_DONE && sandbox)
-		text_print(stdout, "%s is draining: it goes when its connections have ended, in %ld s at the latest\n",
-			   id, seconds);
+		cli_text_print(stdout,
+			       "%s is draining: it goes when its connections have ended, in %ld s at the latest\n", id,
+			       seconds);
 	else if (code == CLI_DONE)
-		text_print(stdout, "unregistered %s\n", id);
+		cli_text_print(stdout, "unregistered %s\n", id);
 	json_decref(sandbox);
 	return code;
 }

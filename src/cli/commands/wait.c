@@ -9,11 +9,11 @@
 
 #include "base/cleanup.h"
 
-int cmd_wait(const struct cli *cli)
+int command_wait(const struct cli *cli)
 {
 	const char *id = cli_sandbox_id(cli);
-	const char *state = args_value(cli->args, "state");
-	const char *timeout = args_value(cli->args, "timeout");
+	const char *state = cli_args_value(cli->args, "state");
+	const char *timeout = cli_args_value(cli->args, "timeout");
 	AUTO_FREE char *target = NULL;
 	json_t *sandbox = NULL;
 	struct err err;
@@ -21,16 +21,16 @@ int cmd_wait(const struct cli *cli)
 
 	if (!id)
 		return CLI_USAGE;
-	if (timeout && args_number("--timeout", timeout, 0, 300, &seconds, &err) < 0)
+	if (timeout && cli_args_number("--timeout", timeout, 0, 300, &seconds, &err) < 0)
 		return cli_usage(cli, "%s", err.text);
 	if (asprintf(&target, "/v1/sandboxes/%s?wait=%s&timeout=%ld", id, state ? state : "ready", seconds) < 0)
 		abort();
 	/* The daemon answers at its timeout; ours is for a daemon that does not. */
-	int code = api_call(cli, "GET", target, NULL, (unsigned)seconds * 1000 + 10000, &sandbox);
+	int code = cli_call(cli, "GET", target, NULL, (unsigned)seconds * 1000 + 10000, &sandbox);
 	if (code == CLI_DONE && cli->json)
-		api_print(sandbox);
+		cli_print_json(sandbox);
 	else if (code == CLI_DONE)
-		text_print(stdout, "%s is %s\n", id, api_text(sandbox, "state"));
+		cli_text_print(stdout, "%s is %s\n", id, client_text(sandbox, "state"));
 	json_decref(sandbox);
 	return code;
 }

@@ -19,18 +19,18 @@ static int parse(const char *line)
 	char *rest = copy;
 	int count = 0;
 
-	args_clear(&args);
+	cli_args_clear(&args);
 	err = (struct err){ 0 };
 	snprintf(copy, sizeof(copy), "weftctl %s", line);
 	memset(words, 0, sizeof(words));
 	while ((words[count] = strsep(&rest, " ")))
 		count++;
-	return args_parse(&args, count, words, commands, &err);
+	return cli_args_parse(&args, count, words, commands, &err);
 }
 
 static void teardown(void)
 {
-	args_clear(&args);
+	cli_args_clear(&args);
 }
 
 static void refused(const char *line, const char *text)
@@ -45,7 +45,7 @@ START_TEST(options_go_before_and_behind_the_command)
 	ck_assert_str_eq(args.command->name, "ls");
 	ck_assert_str_eq(args.socket, "/a");
 	ck_assert(args.json);
-	ck_assert_str_eq(args_value(&args, "state"), "ready");
+	ck_assert_str_eq(cli_args_value(&args, "state"), "ready");
 	ck_assert_int_eq(parse("ls --json --socket=/b"), 0);
 	ck_assert_str_eq(args.socket, "/b");
 }
@@ -54,11 +54,11 @@ END_TEST
 START_TEST(an_option_that_repeats_keeps_its_order)
 {
 	ck_assert_int_eq(parse("register a --port 1 --port=2=127.0.0.1:3 --default"), 0);
-	ck_assert_str_eq(args_value_at(&args, "port", 0), "1");
-	ck_assert_str_eq(args_value_at(&args, "port", 1), "2=127.0.0.1:3");
-	ck_assert_ptr_null(args_value_at(&args, "port", 2));
-	ck_assert(args_has(&args, "default"));
-	ck_assert(!args_has(&args, "label"));
+	ck_assert_str_eq(cli_args_value_at(&args, "port", 0), "1");
+	ck_assert_str_eq(cli_args_value_at(&args, "port", 1), "2=127.0.0.1:3");
+	ck_assert_ptr_null(cli_args_value_at(&args, "port", 2));
+	ck_assert(cli_args_has(&args, "default"));
+	ck_assert(!cli_args_has(&args, "label"));
 }
 END_TEST
 
@@ -113,18 +113,18 @@ START_TEST(numbers_are_whole_and_within_their_limits)
 {
 	long number;
 
-	ck_assert_int_eq(args_number("X", "65535", 1, 65535, &number, &err), 0);
+	ck_assert_int_eq(cli_args_number("X", "65535", 1, 65535, &number, &err), 0);
 	ck_assert_int_eq(number, 65535);
 	static const char *const wrong[] = { "", "0", "65536", "-1", "+1", " 1", "1 ", "1x", "99999999999999999999" };
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		ck_assert_msg(args_number("X", wrong[i], 1, 65535, &number, &err) < 0, "'%s'", wrong[i]);
+		ck_assert_msg(cli_args_number("X", wrong[i], 1, 65535, &number, &err) < 0, "'%s'", wrong[i]);
 	ck_assert_str_eq(err.text, "X: '99999999999999999999' is not a number from 1 to 65535");
 }
 END_TEST
 
 static void published(const char *text, const char *expected)
 {
-	json_t *port = ports_read_publish("P", text, &err);
+	json_t *port = cli_port_to_publish("P", text, &err);
 
 	ck_assert_msg(port != NULL, "%s: %s", text, err.text);
 	char *json = json_dumps(port, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -151,21 +151,21 @@ START_TEST(ports_become_what_the_api_wants)
 					     "80=127.0.0.1",
 					     "8080808080808080808080=1" };
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		ck_assert_msg(ports_read_publish("P", wrong[i], &err) == NULL, "'%s'", wrong[i]);
+		ck_assert_msg(cli_port_to_publish("P", wrong[i], &err) == NULL, "'%s'", wrong[i]);
 }
 END_TEST
 
 START_TEST(ports_are_taken_back_by_number_or_address)
 {
-	json_t *port = ports_read_unpublish("P", "8080", &err);
+	json_t *port = cli_port_to_unpublish("P", "8080", &err);
 	ck_assert_int_eq(json_integer_value(port), 8080);
 	json_decref(port);
-	port = ports_read_unpublish("P", "[::1]:18080", &err);
+	port = cli_port_to_unpublish("P", "[::1]:18080", &err);
 	ck_assert_str_eq(json_string_value(port), "[::1]:18080");
 	json_decref(port);
-	ck_assert_ptr_null(ports_read_unpublish("P", "127.0.0.1:0", &err));
+	ck_assert_ptr_null(cli_port_to_unpublish("P", "127.0.0.1:0", &err));
 	ck_assert_str_eq(err.text, "P: '127.0.0.1:0' is neither a port nor ADDR:PORT");
-	ck_assert_ptr_null(ports_read_unpublish("P", "x", &err));
+	ck_assert_ptr_null(cli_port_to_unpublish("P", "x", &err));
 }
 END_TEST
 

@@ -14,7 +14,7 @@ static size_t written_size;
 
 static void teardown(void)
 {
-	table_free(table);
+	cli_table_free(table);
 	table = NULL;
 	free(written);
 	written = NULL;
@@ -26,7 +26,7 @@ static const char *shown(bool colour, size_t columns, size_t rows)
 	free(written);
 	FILE *out = open_memstream(&written, &written_size);
 	struct screen screen = { .out = out, .colour = colour, .columns = columns };
-	table_print(table, &screen, rows);
+	cli_table_print(table, &screen, rows);
 	fclose(out);
 	return written;
 }
@@ -35,13 +35,13 @@ static void two_rows(void)
 {
 	static const char *const headings[] = { "~NAME", ">SIZE", "STATE", NULL };
 
-	table = table_new(headings);
-	table_add(table, CELL_PLAIN, "a");
-	table_add(table, CELL_PLAIN, "1");
-	table_add(table, CELL_GOOD, "ready");
-	table_add(table, CELL_PLAIN, "a-long-name");
-	table_add(table, CELL_PLAIN, "123456");
-	table_add(table, CELL_PLAIN, "");
+	table = cli_table_new(headings);
+	cli_table_add(table, CELL_PLAIN, "a");
+	cli_table_add(table, CELL_PLAIN, "1");
+	cli_table_add(table, CELL_GOOD, "ready");
+	cli_table_add(table, CELL_PLAIN, "a-long-name");
+	cli_table_add(table, CELL_PLAIN, "123456");
+	cli_table_add(table, CELL_PLAIN, "");
 }
 
 START_TEST(columns_are_aligned_and_nothing_trails)
@@ -50,7 +50,7 @@ START_TEST(columns_are_aligned_and_nothing_trails)
 	ck_assert_str_eq(shown(false, 0, 0), "NAME           SIZE  STATE\n"
 					     "a                 1  ready\n"
 					     "a-long-name  123456  -\n");
-	ck_assert_uint_eq(table_rows(table), 2);
+	ck_assert_uint_eq(cli_table_rows(table), 2);
 	ck_assert_str_eq(shown(false, 0, 1), "NAME  SIZE  STATE\na        1  ready\n");
 }
 END_TEST
@@ -73,22 +73,22 @@ START_TEST(colours_do_not_count_for_the_width)
 {
 	static const char *const headings[] = { "", "", NULL };
 
-	table = table_new(headings);
-	table_add(table, CELL_BAD, "x");
-	table_add(table, CELL_PLAIN, "1");
-	table_add(table, CELL_PLAIN, "yyy");
-	table_add(table, CELL_PLAIN, "2");
+	table = cli_table_new(headings);
+	cli_table_add(table, CELL_BAD, "x");
+	cli_table_add(table, CELL_PLAIN, "1");
+	cli_table_add(table, CELL_PLAIN, "yyy");
+	cli_table_add(table, CELL_PLAIN, "2");
 	ck_assert_str_eq(shown(true, 0, 0), "\033[31;1mx\033[0m    1\nyyy  2\n");
 }
 END_TEST
 
 START_TEST(what_others_wrote_cannot_write_on_the_terminal)
 {
-	char *cleaned = text_clean("a\033[2Jb\nc\x7f\xc2\x9b\xe2\x80\xae\xff\xc0\x80z");
+	char *cleaned = cli_text_clean("a\033[2Jb\nc\x7f\xc2\x9b\xe2\x80\xae\xff\xc0\x80z");
 
 	ck_assert_str_eq(cleaned, "a\\x1b[2Jb\\x0ac\\x7f\\x9b\\x202e???z");
 	free(cleaned);
-	cleaned = text_clean("caf\xc3\xa9 \xf0\x9f\x90\xbb");
+	cleaned = cli_text_clean("caf\xc3\xa9 \xf0\x9f\x90\xbb");
 	ck_assert_str_eq(cleaned, "caf\xc3\xa9 \xf0\x9f\x90\xbb");
 	free(cleaned);
 }
@@ -96,9 +96,9 @@ END_TEST
 
 START_TEST(a_character_is_never_cut_in_two)
 {
-	ck_assert_uint_eq(text_fit("\xc3\xa9\xc3\xa9\xc3\xa9", 2), 4);
-	ck_assert_uint_eq(text_width("\xc3\xa9\xc3\xa9"), 2);
-	ck_assert_uint_eq(text_fit("abc", 9), 3);
+	ck_assert_uint_eq(cli_text_fit("\xc3\xa9\xc3\xa9\xc3\xa9", 2), 4);
+	ck_assert_uint_eq(cli_text_width("\xc3\xa9\xc3\xa9"), 2);
+	ck_assert_uint_eq(cli_text_fit("abc", 9), 3);
 }
 END_TEST
 
@@ -106,13 +106,13 @@ START_TEST(bytes_read_short)
 {
 	char text[TEXT_NUMBER_SIZE];
 
-	ck_assert_str_eq(text_bytes(0, text), "0");
-	ck_assert_str_eq(text_bytes(999, text), "999");
-	ck_assert_str_eq(text_bytes(1000, text), "1.0K");
-	ck_assert_str_eq(text_bytes(1536, text), "1.5K");
-	ck_assert_str_eq(text_bytes(10240, text), "10K");
-	ck_assert_str_eq(text_bytes(1023.9 * 1024, text), "1.0M");
-	ck_assert_str_eq(text_bytes(5e12, text), "4.5T");
+	ck_assert_str_eq(cli_text_bytes(0, text), "0");
+	ck_assert_str_eq(cli_text_bytes(999, text), "999");
+	ck_assert_str_eq(cli_text_bytes(1000, text), "1.0K");
+	ck_assert_str_eq(cli_text_bytes(1536, text), "1.5K");
+	ck_assert_str_eq(cli_text_bytes(10240, text), "10K");
+	ck_assert_str_eq(cli_text_bytes(1023.9 * 1024, text), "1.0M");
+	ck_assert_str_eq(cli_text_bytes(5e12, text), "4.5T");
 }
 END_TEST
 
@@ -120,12 +120,12 @@ START_TEST(durations_read_short)
 {
 	char text[TEXT_NUMBER_SIZE];
 
-	ck_assert_str_eq(text_duration(0, text), "0ms");
-	ck_assert_str_eq(text_duration(9500, text), "9.5s");
-	ck_assert_str_eq(text_duration(59999, text), "59s");
-	ck_assert_str_eq(text_duration(192000, text), "3m12s");
-	ck_assert_str_eq(text_duration(18420000, text), "5h07m");
-	ck_assert_str_eq(text_duration(1051200000, text), "12d04h");
+	ck_assert_str_eq(cli_text_duration(0, text), "0ms");
+	ck_assert_str_eq(cli_text_duration(9500, text), "9.5s");
+	ck_assert_str_eq(cli_text_duration(59999, text), "59s");
+	ck_assert_str_eq(cli_text_duration(192000, text), "3m12s");
+	ck_assert_str_eq(cli_text_duration(18420000, text), "5h07m");
+	ck_assert_str_eq(cli_text_duration(1051200000, text), "12d04h");
 }
 END_TEST
 
@@ -134,12 +134,12 @@ START_TEST(a_time_reads_as_how_long_ago)
 	char text[TEXT_NUMBER_SIZE];
 	int64_t noon = 1768392000000; /* 2026-01-14T12:00:00Z */
 
-	ck_assert_str_eq(text_since("2026-01-14T11:59:57Z", noon, text), "3s");
-	ck_assert_str_eq(text_since("2026-01-14T11:00:00Z", noon, text), "1h00m");
+	ck_assert_str_eq(cli_text_since("2026-01-14T11:59:57Z", noon, text), "3s");
+	ck_assert_str_eq(cli_text_since("2026-01-14T11:00:00Z", noon, text), "1h00m");
 	/* A clock that was put back. */
-	ck_assert_str_eq(text_since("2026-01-14T13:00:00Z", noon, text), "0s");
-	ck_assert_str_eq(text_since(NULL, noon, text), "-");
-	ck_assert_str_eq(text_since("soon", noon, text), "soon");
+	ck_assert_str_eq(cli_text_since("2026-01-14T13:00:00Z", noon, text), "0s");
+	ck_assert_str_eq(cli_text_since(NULL, noon, text), "-");
+	ck_assert_str_eq(cli_text_since("soon", noon, text), "soon");
 }
 END_TEST
 

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-static struct http_response response;
+static struct client_response response;
 static struct err err;
 static char body[4096];
 static size_t body_length;
@@ -26,7 +26,7 @@ static void setup(void)
 	refuse_body = false;
 	body_length = 0;
 	memset(body, 0, sizeof(body));
-	http_response_init(&response, take, NULL);
+	client_response_init(&response, take, NULL);
 }
 
 /* Feeds TEXT in pieces of STEP bytes. */
@@ -36,7 +36,7 @@ static int feed(const char *text, size_t step)
 
 	while (left) {
 		size_t piece = left < step ? left : step;
-		if (http_response_feed(&response, text, piece, &err) < 0)
+		if (client_response_feed(&response, text, piece, &err) < 0)
 			return -1;
 		text += piece;
 		left -= piece;
@@ -60,7 +60,7 @@ START_TEST(a_body_of_a_length_is_read_whole)
 				      "Content-Length: 5\r\n\r\nhello",
 				      step),
 				 0);
-		ck_assert_int_eq(response.state, HTTP_DONE);
+		ck_assert_int_eq(response.state, RESPONSE_DONE);
 		ck_assert_uint_eq(response.status, 200);
 		ck_assert_str_eq(response.content_type, "application/json");
 		ck_assert_str_eq(body, "hello");
@@ -76,7 +76,7 @@ START_TEST(chunks_are_put_together)
 				      "5\r\nhello\r\nA;x=y\r\n, you all!\r\n0\r\nTrailer: x\r\n\r\n",
 				      step),
 				 0);
-		ck_assert_int_eq(response.state, HTTP_DONE);
+		ck_assert_int_eq(response.state, RESPONSE_DONE);
 		ck_assert_str_eq(body, "hello, you all!");
 	}
 }
@@ -85,8 +85,8 @@ END_TEST
 START_TEST(a_body_without_a_length_ends_with_the_connection)
 {
 	ck_assert_int_eq(feed("HTTP/1.0 400 Bad\r\n\r\nno", 7), 0);
-	ck_assert_int_eq(response.state, HTTP_REST_BODY);
-	ck_assert_int_eq(http_response_end(&response, &err), 0);
+	ck_assert_int_eq(response.state, RESPONSE_REST_BODY);
+	ck_assert_int_eq(client_response_end(&response, &err), 0);
 	ck_assert_str_eq(body, "no");
 }
 END_TEST
@@ -94,7 +94,7 @@ END_TEST
 START_TEST(no_content_has_no_body)
 {
 	ck_assert_int_eq(feed("HTTP/1.1 204 No Content\r\nContent-Length: 7\r\n\r\n", 9), 0);
-	ck_assert_int_eq(response.state, HTTP_DONE);
+	ck_assert_int_eq(response.state, RESPONSE_DONE);
 }
 END_TEST
 
@@ -110,14 +110,14 @@ END_TEST
 START_TEST(an_answer_that_is_cut_off_is_none)
 {
 	ck_assert_int_eq(feed("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", 100), 0);
-	ck_assert_int_eq(http_response_end(&response, &err), -1);
+	ck_assert_int_eq(client_response_end(&response, &err), -1);
 	ck_assert_str_eq(err.text, "the answer was cut off");
 	ck_assert_int_eq(err.code, EPROTO);
 	setup();
 	ck_assert_int_eq(feed("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", 100), 0);
-	ck_assert_int_eq(http_response_end(&response, &err), -1);
+	ck_assert_int_eq(client_response_end(&response, &err), -1);
 	setup();
-	ck_assert_int_eq(http_response_end(&response, &err), -1);
+	ck_assert_int_eq(client_response_end(&response, &err), -1);
 	ck_assert_int_eq(err.code, ECONNRESET);
 }
 END_TEST
@@ -150,7 +150,7 @@ START_TEST(a_line_without_end_is_refused)
 	ck_assert_int_eq(feed("HTTP/1.1 200 OK\r\nX: ", 100), 0);
 	int result = 0;
 	for (int i = 0; i < 9 && result == 0; i++)
-		result = http_response_feed(&response, line, sizeof(line), &err);
+		result = client_response_feed(&response, line, sizeof(line), &err);
 	ck_assert_int_eq(result, -1);
 	ck_assert_str_eq(err.text, "a line longer than 8192 bytes");
 }
@@ -171,7 +171,7 @@ START_TEST(a_reader_that_has_enough_ends_it)
 {
 	refuse_body = true;
 	ck_assert_int_eq(feed("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhello", 100), 0);
-	ck_assert_int_eq(response.state, HTTP_DONE);
+	ck_assert_int_eq(response.state, RESPONSE_DONE);
 }
 END_TEST
 
@@ -190,7 +190,7 @@ int main(void)
 	tcase_add_test(reading, endless_fields_are_refused);
 	tcase_add_test(reading, a_reader_that_has_enough_ends_it);
 
-	Suite *suite = suite_create("cli_http");
+	Suite *suite = suite_create("client_response");
 	suite_add_tcase(suite, reading);
 
 	return run_suite(suite);
