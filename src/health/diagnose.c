@@ -10,7 +10,6 @@
 #include "health/walk.h"
 
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 static const struct {
@@ -23,43 +22,11 @@ static const struct {
 	{ "tcp", hop_tcp, true },        { "http", hop_http, true },
 };
 
-const char *hop_status_name(enum hop_status status)
-{
-	switch (status) {
-	case HOP_OK:
-		return "ok";
-	case HOP_FAIL:
-		return "fail";
-	case HOP_SKIPPED:
-		return "skipped";
-	}
-	return "unknown";
-}
-
-void hop_subject(struct hop *hop, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(hop->subject, sizeof(hop->subject), format, args);
-	va_end(args);
-}
-
-enum hop_status hop_say(struct hop *hop, enum hop_status status, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(hop->detail, sizeof(hop->detail), format, args);
-	va_end(args);
-	return status;
-}
-
 /*
  * Why a sandbox failed was known when it did, and nothing found later says it better. One whose path looks whole is closed all the
  * same: no endpoint leads to it.
  */
-static void explain_failure(struct walk *walk)
+static void diagnose_explain_failure(struct walk *walk)
 {
 	struct diagnosis *diagnosis = walk->diagnosis;
 
@@ -98,7 +65,7 @@ void diagnose_walk(const struct diagnose_request *request, struct diagnosis *dia
 			diagnosis->broken = hop;
 	}
 	if (failed) {
-		explain_failure(&walk);
+		diagnose_explain_failure(&walk);
 	} else if (diagnosis->broken && !diagnosis->cause[0]) {
 		walk_cause(&walk, "weftd itself could not look: %s", diagnosis->broken->detail);
 		walk_next_step(&walk, "look at weftd's log, and at what the host lacks: weftctl doctor");

@@ -19,7 +19,7 @@
 
 enum { TCP_LISTEN_STATE = 0x0a, UNIX_LISTENS = 0x10000 };
 
-static char *read_file(void *context, const char *path)
+static char *health_read_file(void *context, const char *path)
 {
 	FILE *file = fopen(path, "re");
 	char *text = NULL;
@@ -38,7 +38,7 @@ static char *read_file(void *context, const char *path)
 	return text;
 }
 
-static const char *read_environment(void *context, const char *name)
+static const char *health_read_environment(void *context, const char *name)
 {
 	(void)context;
 	return getenv(name);
@@ -51,23 +51,20 @@ struct held {
 };
 
 struct holders {
-	struct held *items; /* by inode */
-	size_t count, room;
+	VEC_OF(struct held); /* by inode */
 };
 
-static void add_held(struct holders *holders, uint64_t inode, int pid)
+static void health_add_held(struct holders *holders, uint64_t inode, int pid)
 {
-	if (holders->count == holders->room) {
-		holders->room = holders->room ? 2 * holders->room : 256;
-		holders->items = reallocarray(holders->items, holders->room, sizeof(holders->items[0]));
-		if (!holders->items)
-			abort();
-	}
-	holders->items[holders->count++] = (struct held){ inode, pid };
+	struct held *held = vec_push(holders);
+
+	if (!held)
+		abort();
+	*held = (struct held){ inode, pid };
 }
 
 /* Adds the sockets among the descriptors of process PID. */
-static void add_process(struct holders *holders, const char *pid)
+static void health_add_process(struct holders *holders, const char *pid)
 {
 	char path[300], target[64];
 
@@ -80,20 +77,20 @@ static void add_process(struct holders *holders, const char *pid)
 			continue;
 		target[length] = '\0';
 		if (sscanf(target, "socket:[%" SCNu64 "]", &inode) == 1)
-			add_held(holders, inode, atoi(pid));
+			health_add_held(holders, inode, atoi(pid));
 	}
 	if (dir)
 		closedir(dir);
 }
 
-static int compare_held(const void *left, const void *right)
+static int health_compare_held(const void *left, const void *right)
 {
 	const struct held *a = left, *b = right;
 
 	return (a->inode > b->inode) - (a->inode < b->inode);
 }
 
-static struct holders *gather_holders(void)
+static struct holders *health_gather_holders(void)
 {
 	struct holders *holders = calloc(1, sizeof(*holders));
 	DIR *dir = opendir("/proc");
@@ -102,35 +99,35 @@ static struct holders *gather_holders(void)
 		abort();
 	for (struct dirent *entry; dir && (entry = readdir(dir));)
 		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
-			add_process(holders, entry->d_name);
+			health_add_process(holders, entry->d_name);
 	if (dir)
 		closedir(dir);
 	if (holders->count)
-		qsort(holders->items, holders->count, sizeof(holders->items[0]), compare_held);
+		qsort(holders->items, holders->count, sizeof(holders->items[0]), health_compare_held);
 	return holders;
 }
 
-static int find_holder(void *context, uint64_t inode, char name[static 32])
+static int health_find_holder(void *context, uint64_t inode, char name[static 32])
 {
 	const struct holders *holders = context;
 	const struct held wanted = { .inode = inode };
-	const struct held *held =
-	    holders->count ? bsearch(&wanted, holders->items, holders->count, sizeof(holders->items[0]), compare_held)
-			   : NULL;
+	const struct held *held = holders->count ? bsearch(&wanted, holders->items, holders->count,
+							   sizeof(holders->items[0]), health_compare_held)
+						 : NULL;
 	char path[64];
 
 	snprintf(name, 32, "?");
 	if (!held)
 		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/comm", held->pid);
-	AUTO_FREE char *comm = read_file(NULL, path);
+	AUTO_FREE char *comm = health_read_file(NULL, path);
 	if (comm)
 		snprintf(name, 32, "%.*s", (int)strcspn(comm, "\n"), comm);
 	return held->pid;
 }
 
 /* "0100007F" or four such words for IPv6: each word in the host's byte order, as the kernel keeps the address. */
-static bool read_hex_address(const char *hex, size_t words, void *address)
+static bool health_read_hex_address(const char *hex, size_t words, void *address)
 {
 	for (size_t i = 0; i < words; i++) {
 		char word[9] = { 0 };
@@ -145,7 +142,7 @@ static bool read_hex_address(const char *hex, size_t words, void *address)
 }
 
 /* "  0: 0100007F:C34F 00000000:0000 0A ... inode": the address, the state and the inode. */
-static bool read_socket(const char *line, bool ipv6, struct health_socket *found)
+static bool health_read_socket(const char *line, bool ipv6, struct health_socket *found)
 {
 	char address[40];
 	unsigned port, state;
@@ -158,11 +155,11 @@ static bool read_socket(const char *line, bool ipv6, struct health_socket *found
 		return false;
 	if (ipv6) {
 		found->local.in6.sin6_family = AF_INET6;
-		if (!read_hex_address(address, 4, &found->local.in6.sin6_addr))
+		if (!health_read_hex_address(address, 4, &found->local.in6.sin6_addr))
 			return false;
 	} else {
 		found->local.in.sin_family = AF_INET;
-		if (!read_hex_address(address, 1, &found->local.in.sin_addr))
+		if (!health_read_hex_address(address, 1, &found->local.in.sin_addr))
 			return false;
 	}
 	addr_set_port(&found->local, (uint16_t)port);
@@ -170,17 +167,13 @@ static bool read_socket(const char *line, bool ipv6, struct health_socket *found
 	return true;
 }
 
-/* To a list that doubles. */
-static void add_socket(struct health_facts *facts, const struct health_socket *found)
+static void health_add_socket(struct health_facts *facts, const struct health_socket *found)
 {
-	size_t count = facts->socket_count;
+	struct health_socket *socket = vec_push(&facts->sockets);
 
-	if ((count & (count - 1)) == 0) {
-		facts->sockets = reallocarray(facts->sockets, count ? 2 * count : 1, sizeof(facts->sockets[0]));
-		if (!facts->sockets)
-			abort();
-	}
-	facts->sockets[facts->socket_count++] = *found;
+	if (!socket)
+		abort();
+	*socket = *found;
 }
 
 void health_add_sockets(struct health_facts *facts, const char *text, bool ipv6)
@@ -188,25 +181,22 @@ void health_add_sockets(struct health_facts *facts, const char *text, bool ipv6)
 	for (const char *line = text; line && *line;) {
 		struct health_socket found;
 		const char *next = strchr(line, '\n');
-		if (read_socket(line, ipv6, &found))
-			add_socket(facts, &found);
+		if (health_read_socket(line, ipv6, &found))
+			health_add_socket(facts, &found);
 		line = next ? next + 1 : NULL;
 	}
 }
 
-static void add_netns_names(struct health_facts *facts, const char *path)
+static void health_add_netns_names(struct health_facts *facts, const char *path)
 {
 	DIR *dir = opendir(path);
 
 	for (struct dirent *entry; dir && (entry = readdir(dir));) {
-		char **grown;
 		if (entry->d_name[0] == '.')
 			continue;
-		grown = reallocarray(facts->netns_names, facts->netns_count + 1, sizeof(char *));
-		if (!grown)
+		char **name = vec_push(&facts->netns_names);
+		if (!name || !(*name = strdup(entry->d_name)))
 			abort();
-		facts->netns_names = grown;
-		facts->netns_names[facts->netns_count++] = strdup(entry->d_name);
 	}
 	if (dir)
 		closedir(dir);
@@ -218,35 +208,35 @@ void health_facts_gather(struct health_facts *facts, const struct config *config
 
 	*facts = (struct health_facts){ .config = config,
 					.socket = socket,
-					.read_text = read_file,
-					.holder = find_holder,
-					.environment = read_environment,
-					.context = gather_holders() };
+					.read_text = health_read_file,
+					.holder = health_find_holder,
+					.environment = health_read_environment,
+					.context = health_gather_holders() };
 	inspect_host(&facts->host, &err);
 	if (ruleset_read(&facts->ruleset, &err) < 0)
 		snprintf(facts->ruleset_error, sizeof(facts->ruleset_error), "%s", err.text);
 	if (inspect_features(facts->features_missing, sizeof(facts->features_missing), &err) < 0)
 		snprintf(facts->features_error, sizeof(facts->features_error), "%s", err.text);
 
-	AUTO_FREE char *tcp = read_file(NULL, "/proc/net/tcp");
-	AUTO_FREE char *tcp6 = read_file(NULL, "/proc/net/tcp6");
+	AUTO_FREE char *tcp = health_read_file(NULL, "/proc/net/tcp");
+	AUTO_FREE char *tcp6 = health_read_file(NULL, "/proc/net/tcp6");
 	health_add_sockets(facts, tcp, false);
 	health_add_sockets(facts, tcp6, true);
-	add_netns_names(facts, config->names.netns_dir);
+	health_add_netns_names(facts, config->names.netns_dir);
 }
 
 void health_facts_clear(struct health_facts *facts)
 {
 	inspect_host_clear(&facts->host);
 	ruleset_clear(&facts->ruleset);
-	free(facts->sockets);
-	for (size_t i = 0; i < facts->netns_count; i++)
-		free(facts->netns_names[i]);
-	free(facts->netns_names);
+	vec_free(&facts->sockets);
+	for (size_t i = 0; i < facts->netns_names.count; i++)
+		free(facts->netns_names.items[i]);
+	vec_free(&facts->netns_names);
 	/* Those of facts that were not gathered are their maker's. */
-	if (facts->holder == find_holder) {
+	if (facts->holder == health_find_holder) {
 		struct holders *holders = facts->context;
-		free(holders->items);
+		vec_free(holders);
 		free(holders);
 	}
 	*facts = (struct health_facts){ 0 };

@@ -6,6 +6,7 @@
  * What the checks look at. They touch the host through this alone, so that tests can give them any host.
  */
 
+#include "base/vec.h"
 #include "inspect/inspect.h"
 #include "inspect/ruleset.h"
 
@@ -35,11 +36,12 @@ struct health_facts {
 	char features_missing[256];
 	char features_error[256];
 
-	struct health_socket *sockets;
-	size_t socket_count;
-	/* Names under the namespaces' directory. */
-	char **netns_names;
-	size_t netns_count;
+	struct {
+		VEC_OF(struct health_socket);
+	} sockets;
+	struct {
+		VEC_OF(char *);
+	} netns_names; /* under the namespaces' directory */
 
 	/* The text of a file of /proc or /sys; NULL if there is none, or it cannot be read. The caller frees. */
 	char *(*read_text)(void *context, const char *path);

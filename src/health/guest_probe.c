@@ -25,7 +25,7 @@
 #include <sys/ioctl.h>
 
 /* Waits for EVENTS on FD until DEADLINE_US. False when it has passed. */
-static bool wait_for(int fd, short events, uint64_t deadline_us)
+static bool health_probe_wait(int fd, short events, uint64_t deadline_us)
 {
 	for (;;) {
 		uint64_t now = clock_now_us();
@@ -41,7 +41,7 @@ static bool wait_for(int fd, short events, uint64_t deadline_us)
 	}
 }
 
-static enum probe_result result_of(int code, const char *what, struct err *err)
+static enum probe_result health_probe_result(int code, const char *what, struct err *err)
 {
 	if (code == ECONNREFUSED || code == ECONNRESET)
 		return PROBE_REFUSED;
@@ -52,7 +52,7 @@ static enum probe_result result_of(int code, const char *what, struct err *err)
 }
 
 /* Index and MAC of LINK in the namespace of the socket FD. */
-static int link_of(int fd, const char *name, int *index, struct mac *mac, struct err *err)
+static int health_probe_link(int fd, const char *name, int *index, struct mac *mac, struct err *err)
 {
 	struct ifreq request = { 0 };
 
@@ -66,7 +66,7 @@ static int link_of(int fd, const char *name, int *index, struct mac *mac, struct
 	return 0;
 }
 
-static struct ether_arp arp_question(const struct mac *mac, uint32_t sender, uint32_t target)
+static struct ether_arp health_probe_arp_question(const struct mac *mac, uint32_t sender, uint32_t target)
 {
 	struct ether_arp question = { 0 };
 	uint32_t from = htonl(sender), to = htonl(target);
@@ -82,7 +82,7 @@ static struct ether_arp arp_question(const struct mac *mac, uint32_t sender, uin
 	return question;
 }
 
-static bool is_answer(const struct ether_arp *arp, ssize_t length, uint32_t target)
+static bool health_probe_is_arp_answer(const struct ether_arp *arp, ssize_t length, uint32_t target)
 {
 	uint32_t wanted = htonl(target);
 
@@ -90,8 +90,8 @@ static bool is_answer(const struct ether_arp *arp, ssize_t length, uint32_t targ
 	       memcmp(arp->arp_spa, &wanted, sizeof(wanted)) == 0;
 }
 
-enum probe_result probe_arp(int netns_fd, const char *link, uint32_t sender, uint32_t target, unsigned timeout_ms,
-			    struct probe_answer *answer, struct err *err)
+enum probe_result health_probe_arp(int netns_fd, const char *link, uint32_t sender, uint32_t target,
+				   unsigned timeout_ms, struct probe_answer *answer, struct err *err)
 {
 	AUTO_FD int fd =
 	    netns_socket(netns_fd, AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_ARP), err);
@@ -101,19 +101,19 @@ enum probe_result probe_arp(int netns_fd, const char *link, uint32_t sender, uin
 					 .sll_halen = ETH_ALEN };
 	struct mac mac;
 
-	if (fd < 0 || link_of(fd, link, &everybody.sll_ifindex, &mac, err) < 0)
+	if (fd < 0 || health_probe_link(fd, link, &everybody.sll_ifindex, &mac, err) < 0)
 		return PROBE_FAILED;
 	memset(everybody.sll_addr, 0xff, ETH_ALEN);
 	if (bind(fd, (struct sockaddr *)&everybody, sizeof(everybody)) < 0)
-		return result_of(errno, "binding to the TAP for ARP", err);
-	struct ether_arp question = arp_question(&mac, sender, target);
+		return health_probe_result(errno, "binding to the TAP for ARP", err);
+	struct ether_arp question = health_probe_arp_question(&mac, sender, target);
 	if (sendto(fd, &question, sizeof(question), 0, (struct sockaddr *)&everybody, sizeof(everybody)) < 0)
-		return result_of(errno, "sending an ARP request", err);
-	while (wait_for(fd, POLLIN, deadline)) {
+		return health_probe_result(errno, "sending an ARP request", err);
+	while (health_probe_wait(fd, POLLIN, deadline)) {
 		struct ether_arp arp;
 		ssize_t length = recv(fd, &arp, sizeof(arp), 0);
 
-		if (!is_answer(&arp, length, target))
+		if (!health_probe_is_arp_answer(&arp, length, target))
 			continue;
 		memcpy(answer->mac.octets, arp.arp_sha, ETH_ALEN);
 		answer->took_us = clock_now_us() - started;
@@ -122,7 +122,7 @@ enum probe_result probe_arp(int netns_fd, const char *link, uint32_t sender, uin
 	return PROBE_SILENT;
 }
 
-static uint16_t checksum(const void *data, size_t length)
+static uint16_t health_probe_checksum(const void *data, size_t length)
 {
 	const uint8_t *bytes = data;
 	uint32_t sum = 0;
@@ -135,8 +135,8 @@ static uint16_t checksum(const void *data, size_t length)
 	return htons((uint16_t)~sum);
 }
 
-enum probe_result probe_ping(int netns_fd, uint32_t target, unsigned timeout_ms, struct probe_answer *answer,
-			     struct err *err)
+enum probe_result health_probe_ping(int netns_fd, uint32_t target, unsigned timeout_ms, struct probe_answer *answer,
+				    struct err *err)
 {
 	AUTO_FD int fd = netns_socket(netns_fd, AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ICMP, err);
 	uint64_t started = clock_now_us(), deadline = started + (uint64_t)timeout_ms * 1000;
@@ -145,10 +145,10 @@ enum probe_result probe_ping(int netns_fd, uint32_t target, unsigned timeout_ms,
 
 	if (fd < 0)
 		return PROBE_FAILED;
-	echo.checksum = checksum(&echo, sizeof(echo));
+	echo.checksum = health_probe_checksum(&echo, sizeof(echo));
 	if (sendto(fd, &echo, sizeof(echo), 0, &addr.any, addr_length(&addr)) < 0)
-		return result_of(errno, "sending a ping", err);
-	while (wait_for(fd, POLLIN, deadline)) {
+		return health_probe_result(errno, "sending a ping", err);
+	while (health_probe_wait(fd, POLLIN, deadline)) {
 		char packet[1500];
 		ssize_t length = recv(fd, packet, sizeof(packet), 0);
 		struct icmphdr reply;
@@ -168,8 +168,8 @@ enum probe_result probe_ping(int netns_fd, uint32_t target, unsigned timeout_ms,
 }
 
 /* A connected socket in *CONNECTED, which the caller closes; -1 unless ANSWERED. */
-static enum probe_result connect_within(int netns_fd, uint32_t target, uint16_t port, uint64_t deadline_us,
-					int *connected, struct err *err)
+static enum probe_result health_probe_connect(int netns_fd, uint32_t target, uint16_t port, uint64_t deadline_us,
+					      int *connected, struct err *err)
 {
 	AUTO_FD int fd = netns_socket(netns_fd, AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, err);
 	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
@@ -181,47 +181,47 @@ static enum probe_result connect_within(int netns_fd, uint32_t target, uint16_t 
 	if (fd < 0)
 		return PROBE_FAILED;
 	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0)
-		return result_of(errno, "SO_LINGER", err);
+		return health_probe_result(errno, "SO_LINGER", err);
 	if (connect(fd, &addr.any, addr_length(&addr)) < 0 && errno != EINPROGRESS)
-		return result_of(errno, "connecting", err);
-	if (!wait_for(fd, POLLOUT, deadline_us))
+		return health_probe_result(errno, "connecting", err);
+	if (!health_probe_wait(fd, POLLOUT, deadline_us))
 		return PROBE_SILENT;
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &length) < 0)
 		code = errno;
 	if (code)
-		return result_of(code, "connecting", err);
+		return health_probe_result(code, "connecting", err);
 	*connected = steal_fd(&fd);
 	return PROBE_ANSWERED;
 }
 
-enum probe_result probe_tcp(int netns_fd, uint32_t target, uint16_t port, unsigned timeout_ms,
-			    struct probe_answer *answer, struct err *err)
+enum probe_result health_probe_tcp(int netns_fd, uint32_t target, uint16_t port, unsigned timeout_ms,
+				   struct probe_answer *answer, struct err *err)
 {
 	uint64_t started = clock_now_us();
 	AUTO_FD int fd = -1;
 	enum probe_result result =
-	    connect_within(netns_fd, target, port, started + (uint64_t)timeout_ms * 1000, &fd, err);
+	    health_probe_connect(netns_fd, target, port, started + (uint64_t)timeout_ms * 1000, &fd, err);
 
 	answer->took_us = clock_now_us() - started;
 	return result;
 }
 
-enum probe_result probe_http(int netns_fd, uint32_t target, uint16_t port, const char *path, unsigned timeout_ms,
-			     struct probe_answer *answer, struct err *err)
+enum probe_result health_probe_http(int netns_fd, uint32_t target, uint16_t port, const char *path, unsigned timeout_ms,
+				    struct probe_answer *answer, struct err *err)
 {
 	uint64_t started = clock_now_us(), deadline = started + (uint64_t)timeout_ms * 1000;
 	char text[512];
 	size_t used = 0;
 	AUTO_FD int fd = -1;
-	enum probe_result result = connect_within(netns_fd, target, port, deadline, &fd, err);
+	enum probe_result result = health_probe_connect(netns_fd, target, port, deadline, &fd, err);
 
 	if (result != PROBE_ANSWERED)
 		return result;
 	int length =
 	    snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path);
 	if (send(fd, text, (size_t)length, MSG_NOSIGNAL) != length)
-		return result_of(errno, "sending a request", err);
-	while (used < sizeof(text) - 1 && wait_for(fd, POLLIN, deadline)) {
+		return health_probe_result(errno, "sending a request", err);
+	while (used < sizeof(text) - 1 && health_probe_wait(fd, POLLIN, deadline)) {
 		ssize_t got = recv(fd, text + used, sizeof(text) - 1 - used, 0);
 
 		if (got == 0) {
@@ -229,7 +229,7 @@ enum probe_result probe_http(int netns_fd, uint32_t target, uint16_t port, const
 			return PROBE_FAILED;
 		}
 		if (got < 0)
-			return result_of(errno, "reading the answer", err);
+			return health_probe_result(errno, "reading the answer", err);
 		used += (size_t)got;
 		text[used] = '\0';
 		if (!strchr(text, '\n'))

@@ -23,24 +23,24 @@ enum probe_result {
 
 struct probe_answer {
 	uint64_t took_us;
-	struct mac mac;  /* probe_arp(): who answered */
-	int http_status; /* probe_http() */
+	struct mac mac;  /* health_probe_arp(): who answered */
+	int http_status; /* health_probe_http() */
 };
 
 /* ARP (RFC 826): who has TARGET, asked on the link LINK from SENDER with the link's own MAC. */
-enum probe_result probe_arp(int netns_fd, const char *link, uint32_t sender, uint32_t target, unsigned timeout_ms,
-			    struct probe_answer *answer, struct err *err);
+enum probe_result health_probe_arp(int netns_fd, const char *link, uint32_t sender, uint32_t target,
+				   unsigned timeout_ms, struct probe_answer *answer, struct err *err);
 
 /* An ICMP echo request (RFC 792). Guests may be silent on purpose. */
-enum probe_result probe_ping(int netns_fd, uint32_t target, unsigned timeout_ms, struct probe_answer *answer,
-			     struct err *err);
+enum probe_result health_probe_ping(int netns_fd, uint32_t target, unsigned timeout_ms, struct probe_answer *answer,
+				    struct err *err);
 
 /* A TCP connection, reset as soon as it stands. */
-enum probe_result probe_tcp(int netns_fd, uint32_t target, uint16_t port, unsigned timeout_ms,
-			    struct probe_answer *answer, struct err *err);
+enum probe_result health_probe_tcp(int netns_fd, uint32_t target, uint16_t port, unsigned timeout_ms,
+				   struct probe_answer *answer, struct err *err);
 
 /* GET PATH; ANSWERED once a status line came. */
-enum probe_result probe_http(int netns_fd, uint32_t target, uint16_t port, const char *path, unsigned timeout_ms,
-			     struct probe_answer *answer, struct err *err);
+enum probe_result health_probe_http(int netns_fd, uint32_t target, uint16_t port, const char *path, unsigned timeout_ms,
+				    struct probe_answer *answer, struct err *err);
 
 #endif

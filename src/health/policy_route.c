@@ -9,8 +9,8 @@
 #include <stddef.h>
 
 /* The longest route of TABLE to DESTINATION that a rule with SUPPRESS_LENGTH leaves. */
-static const struct inspect_route *look_up(const struct inspect_host *host, uint32_t table, uint32_t destination,
-					   int suppress_length)
+static const struct inspect_route *health_policy_look_up(const struct inspect_host *host, uint32_t table,
+							 uint32_t destination, int suppress_length)
 {
 	const struct inspect_route *best = NULL;
 
@@ -26,7 +26,7 @@ static const struct inspect_route *look_up(const struct inspect_host *host, uint
 }
 
 /* Whether the rule's addresses let DESTINATION through; the source is the host's own and not chosen yet. */
-static bool applies(const struct inspect_rule *rule, uint32_t destination, bool *certain)
+static bool health_policy_rule_applies(const struct inspect_rule *rule, uint32_t destination, bool *certain)
 {
 	bool holds = !rule->destination.length || cidr4_contains(&rule->destination, destination);
 
@@ -36,13 +36,13 @@ static bool applies(const struct inspect_rule *rule, uint32_t destination, bool 
 	return holds;
 }
 
-static bool is_ordinary(uint32_t table)
+static bool health_policy_is_ordinary(uint32_t table)
 {
 	return table == RT_TABLE_MAIN || table == RT_TABLE_LOCAL || table == RT_TABLE_DEFAULT;
 }
 
-enum policy_route_answer policy_route_ask(const struct inspect_host *host, uint32_t destination,
-					  const struct inspect_rule **rule, const struct inspect_route **route)
+enum policy_route_answer health_policy_route(const struct inspect_host *host, uint32_t destination,
+					     const struct inspect_rule **rule, const struct inspect_route **route)
 {
 	enum policy_route_answer answer = POLICY_ROUTE_MAIN;
 	const struct inspect_route *ignored;
@@ -54,14 +54,14 @@ enum policy_route_answer policy_route_ask(const struct inspect_host *host, uint3
 	for (size_t i = 0; i < host->rule_count; i++) {
 		const struct inspect_rule *candidate = &host->rules[i];
 		bool certain;
-		if (!applies(candidate, destination, &certain))
+		if (!health_policy_rule_applies(candidate, destination, &certain))
 			continue;
 		/* The main table ends it, whatever prefixes it is told to ignore: ours is a whole address. */
 		if (candidate->table == RT_TABLE_MAIN && certain && candidate->suppress_length < 16)
 			return answer;
 		const struct inspect_route *found =
-		    look_up(host, candidate->table, destination, candidate->suppress_length);
-		if (!found || is_ordinary(candidate->table) || answer != POLICY_ROUTE_MAIN)
+		    health_policy_look_up(host, candidate->table, destination, candidate->suppress_length);
+		if (!found || health_policy_is_ordinary(candidate->table) || answer != POLICY_ROUTE_MAIN)
 			continue;
 		*rule = candidate;
 		*route = found;

@@ -15,7 +15,7 @@ enum policy_route_answer {
  * Walks the policy rules for DESTINATION (host order), from one of the host's own addresses. *RULE gets the rule that decides
  * against the main table, *ROUTE (may be NULL) the route it finds; both NULL for MAIN.
  */
-enum policy_route_answer policy_route_ask(const struct inspect_host *host, uint32_t destination,
-					  const struct inspect_rule **rule, const struct inspect_route **route);
+enum policy_route_answer health_policy_route(const struct inspect_host *host, uint32_t destination,
+					     const struct inspect_rule **rule, const struct inspect_route **route);
 
 #endif

@@ -4,6 +4,8 @@
  */
 #include "health/report.h"
 
+#include "base/vec.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,13 +40,15 @@ enum health_status health_report_worst(const struct health_report *report)
 struct health_finding *health_add(struct health_report *report, const char *check, enum health_status status,
 				  const char *format, ...)
 {
-	struct health_finding *grown = reallocarray(report->findings, report->count + 1, sizeof(report->findings[0]));
 	va_list args;
 
-	if (!grown)
-		abort();
-	report->findings = grown;
-	struct health_finding *finding = &grown[report->count++];
+	if (report->count == report->room) {
+		report->findings =
+		    vec_grown(report->findings, &report->room, report->count + 1, sizeof(report->findings[0]));
+		if (!report->findings)
+			abort();
+	}
+	struct health_finding *finding = &report->findings[report->count++];
 	*finding = (struct health_finding){ .check = check, .status = status };
 	va_start(args, format);
 	vsnprintf(finding->detail, sizeof(finding->detail), format, args);

@@ -25,7 +25,7 @@ struct health_finding {
 
 struct health_report {
 	struct health_finding *findings;
-	size_t count;
+	size_t count, room;
 };
 
 /* "ok", "warn", "fail", "skipped" */

@@ -12,7 +12,7 @@
 enum { ENOUGH = 65536 };
 
 /* The soft limit of the running daemon; false if there is none, or it is not ours to see. */
-static bool read_limit(const struct health_facts *facts, int pid, long long *limit)
+static bool check_descriptors_of_daemon(const struct health_facts *facts, int pid, long long *limit)
 {
 	char path[64];
 
@@ -26,7 +26,7 @@ static bool read_limit(const struct health_facts *facts, int pid, long long *lim
 }
 
 /* Of the whole system: "used 0 max". */
-static bool check_system(const struct health_facts *facts, struct health_report *report)
+static bool check_descriptors_of_system(const struct health_facts *facts, struct health_report *report)
 {
 	AUTO_FREE char *text = facts->read_text(facts->context, "/proc/sys/fs/file-nr");
 	long long used, max;
@@ -46,9 +46,9 @@ void check_descriptors(const struct health_facts *facts, struct health_report *r
 	struct health_finding *finding;
 	long long limit;
 
-	if (!check_system(facts, report))
+	if (!check_descriptors_of_system(facts, report))
 		return;
-	if (pid > 0 && read_limit(facts, pid, &limit)) {
+	if (pid > 0 && check_descriptors_of_daemon(facts, pid, &limit)) {
 		if (limit >= ENOUGH) {
 			health_add(report, "descriptors", HEALTH_OK, "weftd may have %lld open files", limit);
 			return;

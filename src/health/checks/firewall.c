@@ -18,7 +18,7 @@ struct way {
 
 enum { ELSEWHERE = 0x01010101, WAYS = 5 };
 
-static unsigned index_of(const struct health_facts *facts, const char *name)
+static unsigned check_firewall_link_index(const struct health_facts *facts, const char *name)
 {
 	for (size_t i = 0; i < facts->host.link_count; i++)
 		if (strcmp(facts->host.links[i].name, name) == 0)
@@ -27,7 +27,7 @@ static unsigned index_of(const struct health_facts *facts, const char *name)
 }
 
 /* The link by which the host goes out; a name that no rule has if there is none. */
-static const char *uplink_of(const struct health_facts *facts)
+static const char *check_firewall_uplink(const struct health_facts *facts)
 {
 	if (facts->config->addresses.uplink)
 		return facts->config->addresses.uplink;
@@ -40,13 +40,13 @@ static const char *uplink_of(const struct health_facts *facts)
 }
 
 /* The ways of slot 1: all slots are alike to a filter that was not written for one of them. */
-static void list_ways(const struct health_facts *facts, const char *veth, struct way ways[static WAYS])
+static void check_firewall_list_ways(const struct health_facts *facts, const char *veth, struct way ways[static WAYS])
 {
 	const struct config *config = facts->config;
 	uint32_t sandbox = config_host_ip(config, 1), host = config_veth_host_ip(config, 1);
 	uint32_t group = config->names.link_group;
-	const char *uplink = uplink_of(facts);
-	unsigned up = index_of(facts, uplink), down = index_of(facts, veth);
+	const char *uplink = check_firewall_uplink(facts);
+	unsigned up = check_firewall_link_index(facts, uplink), down = check_firewall_link_index(facts, veth);
 	uint16_t port = config->forwarder.default_guest_port;
 
 	ways[0] = (struct way){ "from sandboxes to other hosts",
@@ -61,14 +61,14 @@ static void list_ways(const struct health_facts *facts, const char *veth, struct
 	ways[3] = (struct way){ "from sandboxes back to the host",
 				HOOK_INPUT,
 				{ veth, "", down, 0, group, 0, sandbox, host, 40000, true } };
-	ways[4] =
-	    (struct way){ "from clients to endpoints on loopback",
-			  HOOK_INPUT,
-			  { "lo", "", index_of(facts, "lo"), 0, 0, 0, INADDR_LOOPBACK, INADDR_LOOPBACK, port, false } };
+	ways[4] = (struct way){ "from clients to endpoints on loopback",
+				HOOK_INPUT,
+				{ "lo", "", check_firewall_link_index(facts, "lo"), 0, 0, 0, INADDR_LOOPBACK,
+				  INADDR_LOOPBACK, port, false } };
 }
 
-static void suggest(const struct health_facts *facts, const struct way *way, const struct ruleset_chain *chain,
-		    struct health_finding *finding)
+static void check_firewall_suggest(const struct health_facts *facts, const struct way *way,
+				   const struct ruleset_chain *chain, struct health_finding *finding)
 {
 	const char *prefix = facts->config->names.veth_prefix;
 	const char *program = chain->legacy ? "iptables-legacy" : "iptables";
@@ -95,7 +95,7 @@ static void suggest(const struct health_facts *facts, const struct way *way, con
 			   prefix);
 }
 
-static bool check_way(const struct health_facts *facts, const struct way *way, struct health_report *report)
+static bool check_firewall_way(const struct health_facts *facts, const struct way *way, struct health_report *report)
 {
 	struct ruleset_answer answer = ruleset_ask(&facts->ruleset, way->hook, VERDICT_DROP, &way->packet);
 	char rule[96] = "by its policy";
@@ -117,7 +117,7 @@ static bool check_way(const struct health_facts *facts, const struct way *way, s
 		       answer.chain->name, rule);
 	health_why(finding, "a drop in another table beats what weft accepts in its own%s",
 		   sure ? "" : "; whether it comes to that depends on conditions that cannot be told from here");
-	suggest(facts, way, answer.chain, finding);
+	check_firewall_suggest(facts, way, answer.chain, finding);
 	return false;
 }
 
@@ -133,9 +133,9 @@ void check_firewall(const struct health_facts *facts, struct health_report *repo
 		health_fix(finding, "run weftctl doctor as root");
 		return;
 	}
-	list_ways(facts, config_veth_name(facts->config, 1, veth), ways);
+	check_firewall_list_ways(facts, config_veth_name(facts->config, 1, veth), ways);
 	for (size_t i = 0; i < WAYS; i++)
-		clear = check_way(facts, &ways[i], report) && clear;
+		clear = check_firewall_way(facts, &ways[i], report) && clear;
 	if (clear)
 		health_add(report, "firewall", HEALTH_OK, "no table but weft's drops what sandboxes send or get");
 }

@@ -14,8 +14,8 @@ void check_leftovers(const struct health_facts *facts, struct health_report *rep
 	for (size_t i = 0; i < facts->host.link_count; i++)
 		links += facts->host.links[i].group == config->names.link_group &&
 			 config_veth_slot(config, facts->host.links[i].name);
-	for (size_t i = 0; i < facts->netns_count; i++)
-		namespaces += config_netns_slot(config, facts->netns_names[i]) != 0;
+	for (size_t i = 0; i < facts->netns_names.count; i++)
+		namespaces += config_netns_slot(config, facts->netns_names.items[i]) != 0;
 
 	if (daemon > 0) {
 		health_add(report, "leftovers", HEALTH_OK, "weftd runs as process %d, with %zu slots", daemon, links);

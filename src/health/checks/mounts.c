@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* How far MOUNT reaches into PATH: its length if PATH is on it, else 0. */
-static size_t covers(const char *mount, const char *path)
+static size_t check_mount_covers(const char *mount, const char *path)
 {
 	size_t length = strlen(mount);
 
@@ -24,7 +24,7 @@ static size_t covers(const char *mount, const char *path)
  * The mount that PATH is on, of /proc/self/mountinfo: "ID PARENT DEV ROOT MOUNTPOINT OPTIONS TAG... - TYPE ...". OPTIONAL gets
  * the tags ("shared:1 master:2").
  */
-static bool find_mount(char *mountinfo, const char *path, char mount[static 256], char tags[static 128])
+static bool check_mount_find(char *mountinfo, const char *path, char mount[static 256], char tags[static 128])
 {
 	size_t best = 0;
 	char *rest = mountinfo;
@@ -34,7 +34,7 @@ static bool find_mount(char *mountinfo, const char *path, char mount[static 256]
 		int end = 0;
 		if (sscanf(line, "%*d %*d %*s %*s %255s %*s%n", point, &end) != 1 || !end)
 			continue;
-		size_t length = covers(point, path);
+		size_t length = check_mount_covers(point, path);
 		char *separator = strstr(line + end, " - ");
 		/* The last of two on one place is on top. */
 		if (!length || length < best || !separator)
@@ -53,7 +53,7 @@ void check_mounts(const struct health_facts *facts, struct health_report *report
 	char mount[256], tags[128];
 	struct health_finding *finding;
 
-	if (!mountinfo || !find_mount(mountinfo, dir, mount, tags)) {
+	if (!mountinfo || !check_mount_find(mountinfo, dir, mount, tags)) {
 		health_add(report, "mounts", HEALTH_SKIPPED, "the mount of %s is not visible from here", dir);
 		return;
 	}

@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* Whether PORT is in the list of ip_local_reserved_ports: "49983,50000-50010". */
-static bool is_reserved(const char *list, unsigned port)
+static bool check_port_is_reserved(const char *list, unsigned port)
 {
 	while (list && *list) {
 		char *end;
@@ -27,14 +27,14 @@ static bool is_reserved(const char *list, unsigned port)
 	return false;
 }
 
-static bool check_default(const struct health_facts *facts, const char *reserved, unsigned first, unsigned last,
-			  struct health_report *report)
+static bool check_port_range_default(const struct health_facts *facts, const char *reserved, unsigned first,
+				     unsigned last, struct health_report *report)
 {
 	const struct addr_list *wanted = &facts->config->forwarder.default_listen;
 
 	for (size_t i = 0; i < wanted->count; i++) {
 		unsigned port = addr_port(&wanted->items[i]);
-		if (port < first || port > last || is_reserved(reserved, port))
+		if (port < first || port > last || check_port_is_reserved(reserved, port))
 			continue;
 		struct health_finding *finding =
 		    health_add(report, "port_range", HEALTH_WARN,
@@ -48,13 +48,13 @@ static bool check_default(const struct health_facts *facts, const char *reserved
 	return true;
 }
 
-static bool check_automatic(const struct health_facts *facts, const char *reserved, unsigned first, unsigned last,
-			    struct health_report *report)
+static bool check_port_range_automatic(const struct health_facts *facts, const char *reserved, unsigned first,
+				       unsigned last, struct health_report *report)
 {
 	unsigned from = facts->config->ports.first, to = facts->config->ports.last, shared = 0;
 
 	for (unsigned port = from > first ? from : first; port <= to && port <= last; port++)
-		shared += !is_reserved(reserved, port);
+		shared += !check_port_is_reserved(reserved, port);
 	if (!shared)
 		return true;
 	struct health_finding *finding = health_add(report, "port_range", HEALTH_WARN,
@@ -79,8 +79,8 @@ void check_port_range(const struct health_facts *facts, struct health_report *re
 			   "net.ipv4.ip_local_port_range is not visible from here");
 		return;
 	}
-	bool clear = check_default(facts, reserved, first, last, report);
-	clear = check_automatic(facts, reserved, first, last, report) && clear;
+	bool clear = check_port_range_default(facts, reserved, first, last, report);
+	clear = check_port_range_automatic(facts, reserved, first, last, report) && clear;
 	if (clear)
 		health_add(report, "port_range", HEALTH_OK, "weft's ports are outside the ephemeral range %u-%u", first,
 			   last);

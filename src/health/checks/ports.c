@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Whether a socket on LOCAL stands in the way of one on WANTED. */
-static bool collides(const struct addr *local, const struct addr *wanted)
+static bool check_ports_collide(const struct addr *local, const struct addr *wanted)
 {
 	if (addr_port(local) != addr_port(wanted))
 		return false;
@@ -19,15 +19,15 @@ static bool collides(const struct addr *local, const struct addr *wanted)
 	       (addr_is_wildcard(local) && local->any.sa_family == AF_INET6);
 }
 
-static bool check_default(const struct health_facts *facts, const struct addr *wanted, int daemon,
-			  struct health_report *report)
+static bool check_ports_default(const struct health_facts *facts, const struct addr *wanted, int daemon,
+				struct health_report *report)
 {
 	char text[ADDR_TEXT_SIZE], name[32];
 
 	addr_format(wanted, text);
-	for (size_t i = 0; i < facts->socket_count; i++) {
-		const struct health_socket *socket = &facts->sockets[i];
-		if (!collides(&socket->local, wanted))
+	for (size_t i = 0; i < facts->sockets.count; i++) {
+		const struct health_socket *socket = &facts->sockets.items[i];
+		if (!check_ports_collide(&socket->local, wanted))
 			continue;
 		int pid = facts->holder(facts->context, socket->inode, name);
 		if (pid == daemon || strcmp(name, "weftd") == 0 || (!pid && daemon))
@@ -49,14 +49,14 @@ static bool check_default(const struct health_facts *facts, const struct addr *w
 	return true;
 }
 
-static bool check_range(const struct health_facts *facts, int daemon, struct health_report *report)
+static bool check_ports_range(const struct health_facts *facts, int daemon, struct health_report *report)
 {
 	const struct config *config = facts->config;
 	char text[ADDR_TEXT_SIZE], first[ADDR_TEXT_SIZE + 48] = "";
 	unsigned taken = 0;
 
-	for (size_t i = 0; i < facts->socket_count; i++) {
-		const struct health_socket *socket = &facts->sockets[i];
+	for (size_t i = 0; i < facts->sockets.count; i++) {
+		const struct health_socket *socket = &facts->sockets.items[i];
 		char name[32];
 		uint16_t port = addr_port(&socket->local);
 		if (!socket->listening || port < config->ports.first || port > config->ports.last)
@@ -86,8 +86,8 @@ void check_ports(const struct health_facts *facts, struct health_report *report)
 	bool clear = true;
 
 	for (size_t i = 0; i < wanted->count; i++)
-		clear = check_default(facts, &wanted->items[i], daemon, report) && clear;
-	clear = check_range(facts, daemon, report) && clear;
+		clear = check_ports_default(facts, &wanted->items[i], daemon, report) && clear;
+	clear = check_ports_range(facts, daemon, report) && clear;
 	if (clear)
 		health_add(report, "ports", HEALTH_OK, "nobody else has the default endpoint's port, or one of %u-%u",
 			   facts->config->ports.first, facts->config->ports.last);

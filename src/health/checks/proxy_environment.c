@@ -10,7 +10,7 @@
 #include <strings.h>
 
 /* Whether HOST is an entry of LIST ("localhost, .example.com"), or "*" is. */
-static bool lists(const char *list, const char *host)
+static bool check_proxy_is_listed(const char *list, const char *host)
 {
 	size_t length = strlen(host);
 
@@ -41,7 +41,7 @@ void check_proxy_environment(const struct health_facts *facts, struct health_rep
 	}
 	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
 		size_t used = strlen(missing);
-		if (!lists(exempt, hosts[i]))
+		if (!check_proxy_is_listed(exempt, hosts[i]))
 			snprintf(missing + used, sizeof(missing) - used, "%s%s", used ? ", " : "", hosts[i]);
 	}
 	if (!set || !missing[0]) {

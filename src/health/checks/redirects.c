@@ -18,7 +18,8 @@ struct redirect_way {
 	enum health_status worst;
 };
 
-static bool check_way(const struct health_facts *facts, const struct redirect_way *way, struct health_report *report)
+static bool check_redirects_way(const struct health_facts *facts, const struct redirect_way *way,
+				struct health_report *report)
 {
 	struct ruleset_answer answer = ruleset_ask(&facts->ruleset, way->hook, VERDICT_REDIRECT, &way->packet);
 	bool sure = answer.certainty == RULESET_SURELY;
@@ -79,7 +80,7 @@ void check_redirects(const struct health_facts *facts, struct health_report *rep
 		  HEALTH_WARN },
 	};
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
-		clear = check_way(facts, &ways[i], report) && clear;
+		clear = check_redirects_way(facts, &ways[i], report) && clear;
 	if (clear)
 		health_add(report, "redirects", HEALTH_OK,
 			   "no rule redirects what goes to sandboxes, or comes from them");

@@ -8,7 +8,7 @@
 
 #include <linux/rtnetlink.h>
 
-static const struct inspect_link *link_of(const struct health_facts *facts, unsigned index)
+static const struct inspect_link *check_routes_link(const struct health_facts *facts, unsigned index)
 {
 	for (size_t i = 0; i < facts->host.link_count; i++)
 		if (facts->host.links[i].index == index)
@@ -17,15 +17,15 @@ static const struct inspect_link *link_of(const struct health_facts *facts, unsi
 }
 
 /* Ours lead to links of our group, or are the `unreachable` ones of the whole ranges. */
-static bool is_ours(const struct health_facts *facts, const struct inspect_route *route)
+static bool check_routes_is_ours(const struct health_facts *facts, const struct inspect_route *route)
 {
-	const struct inspect_link *link = link_of(facts, route->link);
+	const struct inspect_link *link = check_routes_link(facts, route->link);
 
 	return route->type == RTN_UNREACHABLE || (link && link->group == facts->config->names.link_group);
 }
 
-static size_t check_range(const struct health_facts *facts, const struct cidr4 *range, const char *option,
-			  struct health_report *report)
+static size_t check_routes_range(const struct health_facts *facts, const struct cidr4 *range, const char *option,
+				 struct health_report *report)
 {
 	char route_text[CIDR4_TEXT_SIZE], range_text[CIDR4_TEXT_SIZE];
 	size_t found = 0;
@@ -33,7 +33,7 @@ static size_t check_range(const struct health_facts *facts, const struct cidr4 *
 	for (size_t i = 0; i < facts->host.route_count; i++) {
 		const struct inspect_route *route = &facts->host.routes[i];
 		if (route->destination.length < range->length || !cidr4_overlaps(&route->destination, range) ||
-		    is_ours(facts, route))
+		    check_routes_is_ours(facts, route))
 			continue;
 		/* An address brings its network, itself and its broadcast: one finding for each is enough. */
 		if (route->type == RTN_BROADCAST || route->type == RTN_ANYCAST)
@@ -57,8 +57,8 @@ void check_routes(const struct health_facts *facts, struct health_report *report
 	const struct cidr4 *veth = &facts->config->addresses.veth_cidr;
 	char host_text[CIDR4_TEXT_SIZE], veth_text[CIDR4_TEXT_SIZE];
 
-	size_t found = check_range(facts, host, "[addresses] host_cidr", report) +
-		       check_range(facts, veth, "[addresses] veth_cidr", report);
+	size_t found = check_routes_range(facts, host, "[addresses] host_cidr", report) +
+		       check_routes_range(facts, veth, "[addresses] veth_cidr", report);
 	if (!found)
 		health_add(report, "routes", HEALTH_OK, "nobody else has routes or addresses in %s and %s",
 			   cidr4_format(host, host_text), cidr4_format(veth, veth_text));

@@ -14,13 +14,13 @@ static const struct cidr4 fake_range = { .ip = 0xc6120000, .length = 15 };
 
 enum { ELSEWHERE = 0x01010101 };
 
-static bool check_policy_rules(const struct health_facts *facts, struct health_report *report)
+static bool check_tunnels_policy_rules(const struct health_facts *facts, struct health_report *report)
 {
 	const struct inspect_rule *rule;
 	const struct inspect_route *route;
 	uint32_t sandbox = config_host_ip(facts->config, 1);
 	char range[CIDR4_TEXT_SIZE];
-	enum policy_route_answer answer = policy_route_ask(&facts->host, sandbox, &rule, &route);
+	enum policy_route_answer answer = health_policy_route(&facts->host, sandbox, &rule, &route);
 
 	if (answer == POLICY_ROUTE_MAIN)
 		return true;
@@ -35,18 +35,18 @@ static bool check_policy_rules(const struct health_facts *facts, struct health_r
 	return false;
 }
 
-static bool is_tunnel(const struct inspect_link *link)
+static bool check_tunnels_is_tunnel(const struct inspect_link *link)
 {
 	return strcmp(link->kind, "tun") == 0 || strcmp(link->kind, "wireguard") == 0;
 }
 
 /* Where the host sends what goes anywhere else: halves of the default route count too (0/1 and 128/1). */
-static bool check_default(const struct health_facts *facts, struct health_report *report)
+static bool check_tunnels_default_route(const struct health_facts *facts, struct health_report *report)
 {
 	const struct inspect_rule *rule;
 	const struct inspect_route *best = NULL;
 
-	policy_route_ask(&facts->host, ELSEWHERE, &rule, &best);
+	health_policy_route(&facts->host, ELSEWHERE, &rule, &best);
 	for (size_t i = 0; !best && i < facts->host.route_count; i++) {
 		const struct inspect_route *route = &facts->host.routes[i];
 		if (route->table == RT_TABLE_MAIN && route->destination.length == 1 &&
@@ -59,7 +59,8 @@ static bool check_default(const struct health_facts *facts, struct health_report
 	for (size_t i = 0; best && i < facts->host.link_count; i++) {
 		const struct inspect_link *link = &facts->host.links[i];
 		const char *uplink = facts->config->addresses.uplink;
-		if (link->index != best->link || !is_tunnel(link) || (uplink && strcmp(uplink, link->name) == 0))
+		if (link->index != best->link || !check_tunnels_is_tunnel(link) ||
+		    (uplink && strcmp(uplink, link->name) == 0))
 			continue;
 		struct health_finding *finding =
 		    health_add(report, "tunnels", HEALTH_WARN, "other hosts are reached through the tunnel %s (%s)",
@@ -72,7 +73,7 @@ static bool check_default(const struct health_facts *facts, struct health_report
 	return true;
 }
 
-static bool check_fake_range(const struct health_facts *facts, struct health_report *report)
+static bool check_tunnels_fake_range(const struct health_facts *facts, struct health_report *report)
 {
 	unsigned link = 0;
 
@@ -96,10 +97,10 @@ static bool check_fake_range(const struct health_facts *facts, struct health_rep
 
 void check_tunnels(const struct health_facts *facts, struct health_report *report)
 {
-	bool clear = check_policy_rules(facts, report);
+	bool clear = check_tunnels_policy_rules(facts, report);
 
-	clear = check_default(facts, report) && clear;
-	clear = check_fake_range(facts, report) && clear;
+	clear = check_tunnels_default_route(facts, report) && clear;
+	clear = check_tunnels_fake_range(facts, report) && clear;
 	if (clear)
 		health_add(report, "tunnels", HEALTH_OK, "no policy rule and no tunnel stands before the main table");
 }

@@ -9,7 +9,7 @@
 
 enum { ARP_WAIT_MS = 1000, PING_WAIT_MS = 500 };
 
-static enum hop_status silent(struct walk *walk, struct hop *hop)
+static enum hop_status hop_guest_silent(struct walk *walk, struct hop *hop)
 {
 	walk_cause(walk,
 		   "the VM runs, but its network does not answer: it still boots, it is frozen, its kernel has no "
@@ -23,7 +23,7 @@ static enum hop_status silent(struct walk *walk, struct hop *hop)
 	return hop_fail(hop, "no answer to ARP");
 }
 
-static enum hop_status wrong_mac(struct walk *walk, struct hop *hop, const struct mac *mac)
+static enum hop_status hop_guest_wrong_mac(struct walk *walk, struct hop *hop, const struct mac *mac)
 {
 	char got[MAC_TEXT_SIZE], wanted[MAC_TEXT_SIZE];
 
@@ -46,15 +46,15 @@ enum hop_status hop_guest(struct walk *walk, struct hop *hop, bool subject_only)
 		return HOP_SKIPPED;
 	if (walk->request->state == SANDBOX_PAUSED)
 		return hop_skip(hop, "paused: not tried");
-	enum probe_result result = probe_arp(walk->netns_fd, "tap0", config->addresses.tap.ip,
-					     config->addresses.guest.ip, ARP_WAIT_MS, &arp, &err);
+	enum probe_result result = health_probe_arp(walk->netns_fd, "tap0", config->addresses.tap.ip,
+						    config->addresses.guest.ip, ARP_WAIT_MS, &arp, &err);
 	if (result == PROBE_SILENT)
-		return silent(walk, hop);
+		return hop_guest_silent(walk, hop);
 	if (result != PROBE_ANSWERED)
 		return hop_fail(hop, "ARP cannot be asked: %s", err.text);
 	if (!config->addresses.guest_mac_learn && !mac_equal(&arp.mac, &config->addresses.guest_mac))
-		return wrong_mac(walk, hop, &arp.mac);
-	if (probe_ping(walk->netns_fd, config->addresses.guest.ip, PING_WAIT_MS, &ping, &err) != PROBE_ANSWERED)
+		return hop_guest_wrong_mac(walk, hop, &arp.mac);
+	if (health_probe_ping(walk->netns_fd, config->addresses.guest.ip, PING_WAIT_MS, &ping, &err) != PROBE_ANSWERED)
 		return hop_ok(hop, "answers ARP in %.1f ms, and no ping", (double)arp.took_us / 1000);
 	return hop_ok(hop, "answers ARP in %.1f ms, a ping in %.1f ms", (double)arp.took_us / 1000,
 		      (double)ping.took_us / 1000);

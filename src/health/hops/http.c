@@ -8,7 +8,7 @@
 
 enum { ANSWER_WAIT_MS = 2000 };
 
-static bool has_agent(const struct diagnose_request *request)
+static bool hop_http_has_agent(const struct diagnose_request *request)
 {
 	uint16_t port = request->config->forwarder.default_guest_port;
 
@@ -31,11 +31,12 @@ enum hop_status hop_http(struct walk *walk, struct hop *hop, bool subject_only)
 	hop_subject(hop, "http://%s:%u/health", ipv4_format(config->addresses.guest.ip, text), port);
 	if (subject_only)
 		return HOP_SKIPPED;
-	if (walk->request->state == SANDBOX_PAUSED || !has_agent(walk->request))
+	if (walk->request->state == SANDBOX_PAUSED || !hop_http_has_agent(walk->request))
 		return hop_skip(hop, "%s",
-				has_agent(walk->request) ? "paused: not tried" : "the agent's port is not published");
-	enum probe_result result =
-	    probe_http(walk->netns_fd, config->addresses.guest.ip, port, "/health", ANSWER_WAIT_MS, &answer, &err);
+				hop_http_has_agent(walk->request) ? "paused: not tried"
+								  : "the agent's port is not published");
+	enum probe_result result = health_probe_http(walk->netns_fd, config->addresses.guest.ip, port, "/health",
+						     ANSWER_WAIT_MS, &answer, &err);
 	if (result == PROBE_ANSWERED)
 		return hop_ok(hop, "status %d in %.1f ms", answer.http_status, (double)answer.took_us / 1000);
 	walk_cause(walk, "something in the guest accepts connections on port %u and does not speak HTTP there", port);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void list(const struct diagnose_request *request, char *text, size_t size)
+static void hop_listen_addresses(const struct diagnose_request *request, char *text, size_t size)
 {
 	size_t used = 0;
 
@@ -30,7 +30,7 @@ enum hop_status hop_listen(struct walk *walk, struct hop *hop, bool subject_only
 	const struct diagnose_request *request = walk->request;
 	char text[sizeof(hop->subject)] = "no published port", addr[ADDR_TEXT_SIZE];
 
-	list(request, text, sizeof(text));
+	hop_listen_addresses(request, text, sizeof(text));
 	hop_subject(hop, "%s", text);
 	if (subject_only)
 		return HOP_SKIPPED;

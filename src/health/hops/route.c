@@ -12,7 +12,7 @@
 static const uint32_t SOMEWHERE = 0x01010101; /* 1.1.1.1: any address that is on no link of ours */
 
 /* Whether a packet to IP leaves by LINK; else HOP says what happens to it. */
-static enum hop_status check_route(struct walk *walk, struct hop *hop, int netns_fd, uint32_t ip, const char *link)
+static enum hop_status hop_route_check(struct walk *walk, struct hop *hop, int netns_fd, uint32_t ip, const char *link)
 {
 	const char *where = netns_fd < 0 ? "on the host" : walk->netns;
 	struct look_route route;
@@ -38,13 +38,13 @@ enum hop_status hop_route(struct walk *walk, struct hop *hop, bool subject_only)
 	hop_subject(hop, "%s via %s", ipv4_format(host_ip, text), walk->veth);
 	if (subject_only)
 		return HOP_SKIPPED;
-	if (check_route(walk, hop, -1, host_ip, walk->veth) != HOP_OK) {
+	if (hop_route_check(walk, hop, -1, host_ip, walk->veth) != HOP_OK) {
 		walk_cause(walk,
 			   "another route takes what is meant for the sandbox: a VPN, a bridge, or a policy rule");
 		walk_next_step(walk, "look with: ip route get %s; ip rule; and: weftctl doctor", text);
 		return HOP_FAIL;
 	}
-	if (check_route(walk, hop, walk->netns_fd, SOMEWHERE, "eth0") != HOP_OK) {
+	if (hop_route_check(walk, hop, walk->netns_fd, SOMEWHERE, "eth0") != HOP_OK) {
 		walk_cause(walk, "somebody changed the routes inside %s", walk->netns);
 		walk_next_step(walk, "look with: ip netns exec %s ip route; restart weftd, which repairs them",
 			       walk->netns);

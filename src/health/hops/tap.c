@@ -6,7 +6,7 @@
 #include "health/walk.h"
 #include "inspect/look.h"
 
-static enum hop_status no_carrier(struct walk *walk, struct hop *hop)
+static enum hop_status hop_tap_no_carrier(struct walk *walk, struct hop *hop)
 {
 	walk_cause(walk, "no VM is attached. The VM manager must open tap0 inside %s", walk->netns);
 	walk_next_step(walk, "Firecracker: jailer --netns %s/%s, host_dev_name \"tap0\"",
@@ -36,7 +36,7 @@ enum hop_status hop_tap(struct walk *walk, struct hop *hop, bool subject_only)
 					     : "lacks its address");
 	}
 	if (!link.carrier)
-		return no_carrier(walk, hop);
+		return hop_tap_no_carrier(walk, hop);
 	look_tap_holder(walk->netns_fd, "tap0", holder, sizeof(holder));
 	return hop_ok(hop, "carrier, open in %s", holder[0] ? holder : "a process not visible from here");
 }

@@ -11,7 +11,7 @@
 enum { CONNECT_WAIT_MS = 1000 };
 
 /* The ports to try, each once: the published ones, else the one that says readiness. */
-static size_t collect(const struct diagnose_request *request, uint16_t ports[static DIAGNOSE_ENDPOINTS_MAX])
+static size_t hop_tcp_collect(const struct diagnose_request *request, uint16_t ports[static DIAGNOSE_ENDPOINTS_MAX])
 {
 	size_t count = 0;
 
@@ -28,8 +28,8 @@ static size_t collect(const struct diagnose_request *request, uint16_t ports[sta
 	return count;
 }
 
-static enum hop_status explain(struct walk *walk, struct hop *hop, uint16_t port, enum probe_result result,
-			       const struct err *err)
+static enum hop_status hop_tcp_explain(struct walk *walk, struct hop *hop, uint16_t port, enum probe_result result,
+				       const struct err *err)
 {
 	char text[IPV4_TEXT_SIZE];
 
@@ -60,7 +60,7 @@ static enum hop_status explain(struct walk *walk, struct hop *hop, uint16_t port
 enum hop_status hop_tcp(struct walk *walk, struct hop *hop, bool subject_only)
 {
 	uint16_t ports[DIAGNOSE_ENDPOINTS_MAX + 1];
-	size_t count = collect(walk->request, ports);
+	size_t count = hop_tcp_collect(walk->request, ports);
 	uint32_t guest = walk->request->config->addresses.guest.ip;
 	struct probe_answer answer = { 0 };
 	char text[IPV4_TEXT_SIZE];
@@ -75,10 +75,11 @@ enum hop_status hop_tcp(struct walk *walk, struct hop *hop, bool subject_only)
 	if (walk->request->state == SANDBOX_PAUSED || !count)
 		return hop_skip(hop, "%s", count ? "paused: not tried" : "no TCP port is published");
 	for (size_t i = 0; i < count; i++) {
-		enum probe_result result = probe_tcp(walk->netns_fd, guest, ports[i], CONNECT_WAIT_MS, &answer, &err);
+		enum probe_result result =
+		    health_probe_tcp(walk->netns_fd, guest, ports[i], CONNECT_WAIT_MS, &answer, &err);
 
 		if (result != PROBE_ANSWERED)
-			return explain(walk, hop, ports[i], result, &err);
+			return hop_tcp_explain(walk, hop, ports[i], result, &err);
 	}
 	return hop_ok(hop, "accepts in %.1f ms", (double)answer.took_us / 1000);
 }

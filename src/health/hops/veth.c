@@ -6,7 +6,7 @@
 #include "health/walk.h"
 #include "inspect/look.h"
 
-static bool has_address(const struct look_link *link, uint32_t ip)
+static bool hop_veth_has_address(const struct look_link *link, uint32_t ip)
 {
 	for (size_t i = 0; i < link->address_count; i++)
 		if (link->addresses[i].ip == ip)
@@ -15,7 +15,8 @@ static bool has_address(const struct look_link *link, uint32_t ip)
 }
 
 /* One end. What is wrong with it goes into HOP; HOP_OK if nothing is. */
-static enum hop_status check_end(struct walk *walk, struct hop *hop, int netns_fd, const char *name, uint32_t ip)
+static enum hop_status hop_veth_check_end(struct walk *walk, struct hop *hop, int netns_fd, const char *name,
+					  uint32_t ip)
 {
 	const char *where = netns_fd < 0 ? "" : walk->netns, *slash = netns_fd < 0 ? "" : "/";
 	struct look_link link;
@@ -28,7 +29,7 @@ static enum hop_status check_end(struct walk *walk, struct hop *hop, int netns_f
 		return hop_fail(hop, "%s%s%s does not exist", where, slash, name);
 	if (!link.up)
 		return hop_fail(hop, "%s%s%s is down", where, slash, name);
-	if (!has_address(&link, ip))
+	if (!hop_veth_has_address(&link, ip))
 		return hop_fail(hop, "%s%s%s lacks its address %s", where, slash, name, ipv4_format(ip, text));
 	if (netns_fd < 0 && link.group != walk->request->config->names.link_group)
 		return hop_fail(hop, "%s is not in link group %u", name, walk->request->config->names.link_group);
@@ -51,9 +52,9 @@ enum hop_status hop_veth(struct walk *walk, struct hop *hop, bool subject_only)
 			       walk->request->id);
 		return hop_fail(hop, "the namespace %s does not exist", walk->netns);
 	}
-	status = check_end(walk, hop, -1, walk->veth, config_veth_host_ip(config, slot));
+	status = hop_veth_check_end(walk, hop, -1, walk->veth, config_veth_host_ip(config, slot));
 	if (status == HOP_OK)
-		status = check_end(walk, hop, walk->netns_fd, "eth0", config_veth_guest_ip(config, slot));
+		status = hop_veth_check_end(walk, hop, walk->netns_fd, "eth0", config_veth_guest_ip(config, slot));
 	if (status == HOP_OK)
 		return hop_ok(hop, "up, %s/31", ipv4_format(config_veth_host_ip(config, slot), text));
 	walk_cause(walk, "somebody changed or removed a link that weft made");

@@ -171,11 +171,11 @@ START_TEST(sockets_are_read_from_procfs)
 			   "00000000:00000000 00:00000000 00000000     0        0 7 1 0\n",
 			   true);
 	char text[ADDR_TEXT_SIZE];
-	ck_assert_uint_eq(facts.socket_count, 3);
-	ck_assert_str_eq(addr_format(&facts.sockets[0].local, text), "127.0.0.1:49983");
-	ck_assert(facts.sockets[0].listening && !facts.sockets[1].listening);
-	ck_assert_uint_eq(facts.sockets[0].inode, 8);
-	ck_assert_str_eq(addr_format(&facts.sockets[2].local, text), "[::1]:49983");
+	ck_assert_uint_eq(facts.sockets.count, 3);
+	ck_assert_str_eq(addr_format(&facts.sockets.items[0].local, text), "127.0.0.1:49983");
+	ck_assert(facts.sockets.items[0].listening && !facts.sockets.items[1].listening);
+	ck_assert_uint_eq(facts.sockets.items[0].inode, 8);
+	ck_assert_str_eq(addr_format(&facts.sockets.items[2].local, text), "[::1]:49983");
 
 	/* nginx has the port; weftd's own on ::1 is no fault. */
 	found(check_ports, HEALTH_FAIL,
