@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Long options only, before or after the command, with their value behind '=' or in the next argument; "--" ends them. Names
- * are not abbreviated: a script that works today must not become ambiguous tomorrow.
+ * are not abbreviated, so that a script that works today does not become ambiguous tomorrow.
  */
 #include "cli/args.h"
 
@@ -49,7 +49,7 @@ static bool cli_args_is_word_of(const char *words, const char *word)
 	return false;
 }
 
-/* Keeps an option in its place: the common ones have a field each. */
+/* Stores an option. The common ones have a field each. */
 static int cli_args_keep_option(struct args *args, const struct option_spec *option, const char *value, struct err *err)
 {
 	if (option == &common_options[0]) {
@@ -70,7 +70,7 @@ static int cli_args_keep_option(struct args *args, const struct option_spec *opt
 	return 0;
 }
 
-/* ARGV[*AT] begins with "--": takes it, and the next one if that is its value. */
+/* Reads the option ARGV[*AT], and the argument after it if that is its value. */
 static int cli_args_read_option(struct args *args, char **argv, int *at, struct err *err)
 {
 	const char *name = argv[*at] + 2;
@@ -109,7 +109,7 @@ static int cli_args_read_operand(struct args *args, char *argument, const struct
 	return 0;
 }
 
-/* The name of what is missing: the Nth word of "ID P...". */
+/* Names the missing operand, the Nth word of "ID P...". */
 static void cli_args_missing_operand(const struct command *command, size_t n, struct err *err)
 {
 	const char *word = command->operands;

@@ -3,15 +3,14 @@
 #define WEFT_CLI_ARGS_H
 
 /*
- * The command line, read by tables: which commands there are, what each takes, and what was given. Usage texts are made from
- * the same tables.
+ * The command line, read by tables of commands and options. The usage texts are made from the same tables.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
-/* Where weftd has it unless it was told otherwise. */
+/* weftd's own default. */
 #define ARGS_SOCKET_DEFAULT "/run/weft/control.sock"
 
 struct cli;
@@ -19,7 +18,7 @@ struct err;
 
 struct option_spec {
 	const char *name;  /* without the dashes; NULL ends a list */
-	const char *value; /* what its value is called in the usage; NULL: it takes none */
+	const char *value; /* name of its value in the usage; NULL: it takes none */
 	bool repeats;      /* may be given more than once */
 	const char *words; /* the values allowed, separated by spaces; NULL: any */
 	const char *text;  /* one line of help */
@@ -31,20 +30,20 @@ struct command {
 	const char *name;                  /* NULL ends a table */
 	const char *operands;              /* as the usage shows them: "ID P..." */
 	unsigned least, most;              /* how many */
-	bool runs_program;                 /* all from the second operand on is somebody else's command line */
+	bool runs_program;                 /* everything from the second operand on is another program's command line */
 	bool no_json;                      /* has no --json */
 	const struct option_spec *options; /* besides --socket, --json and --help */
 	const char *summary;               /* one line */
-	const char *text;                  /* what more there is to say; may be NULL */
+	const char *text;                  /* more help; may be NULL */
 	int (*run)(const struct cli *cli); /* returns an exit code */
 };
 
 struct given_option {
 	const struct option_spec *option;
-	const char *value; /* NULL for one that takes none */
+	const char *value; /* NULL if the option takes none */
 };
 
-/* What was given. The strings are argv's. */
+/* The parsed command line. The strings are argv's. */
 struct args {
 	const struct command *command; /* NULL: none */
 	char **operands;               /* ends with NULL */
@@ -56,8 +55,8 @@ struct args {
 };
 
 /*
- * Reads the command line against COMMANDS. 0, or -1 with ERR naming the argument at fault; ARGS->command is set as far as it was
- * understood. cli_args_clear() afterwards, in both cases.
+ * Reads the command line by the table COMMANDS. 0, or -1 with ERR naming the argument at fault; ARGS->command is set if it was
+ * read by then. Call cli_args_clear() in both cases.
  */
 int cli_args_parse(struct args *args, int argc, char **argv, const struct command *commands, struct err *err);
 void cli_args_clear(struct args *args);
@@ -65,10 +64,10 @@ void cli_args_clear(struct args *args);
 bool cli_args_has(const struct args *args, const char *option);
 /* The (last) value of OPTION; NULL: not given. */
 const char *cli_args_value(const struct args *args, const char *option);
-/* The value of OPTION's Nth appearance (from 0); NULL: there are not so many. */
+/* The value of OPTION's Nth appearance (from 0); NULL: there are fewer. */
 const char *cli_args_value_at(const struct args *args, const char *option, size_t n);
 
-/* A whole number from LEAST to MOST. 0, or -1 with ERR: "WHAT: VALUE is not ...". */
+/* A whole number from LEAST to MOST. 0, or -1 with ERR ("WHAT: VALUE is not ..."). */
 int cli_args_number(const char *what, const char *value, long least, long most, long *number, struct err *err);
 
 void cli_args_print_usage(FILE *out, const struct command *commands);

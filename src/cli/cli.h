@@ -3,8 +3,8 @@
 #define WEFT_CLI_CLI_H
 
 /*
- * weftctl: what all commands share. A command is a function from the parsed command line to an exit code; what went wrong it
- * has then told on stderr.
+ * The part of weftctl that all commands share. A command is a function from the parsed command line to an exit code; it has
+ * reported its errors on stderr by then.
  */
 
 #include "cli/args.h"
@@ -39,7 +39,7 @@ int cli_fail(const struct cli *cli, enum cli_exit code, const char *format, ...)
 /* The same for a mistake in the command line; points to --help. Returns CLI_USAGE. */
 int cli_usage(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The first operand, checked to be able to be a sandbox's id; NULL after having said what is wrong with it (CLI_USAGE). */
+/* The first operand, if it has the form of a sandbox's id; NULL after a usage error was reported (CLI_USAGE). */
 const char *cli_sandbox_id(const struct cli *cli);
 
 #endif

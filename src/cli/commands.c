@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What weftctl can do, in the order in which a sandbox lives. The man page and the completion are checked against this table.
+ * weftctl's commands, in the order of a sandbox's life. The man page and the completion are checked against this table.
  */
 #include "cli/commands.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From argv to an exit code. Output that could not be written is a failure too: "weftctl ls > /full/disk" must not look done.
+ * From argv to an exit code. Output that could not be written is a failure too; "weftctl ls > /full/disk" must not exit with 0.
  */
 #include "base/cleanup.h"
 #include "base/err.h"

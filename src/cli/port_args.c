@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Ports as they are written on a command line. Checked here as far as that needs no daemon, so that a slip is answered with the
- * argument it is in.
+ * Ports as they are written on a command line. They are checked here as far as that needs no daemon, so that the error names the
+ * argument.
  */
 #include "cli/port_args.h"
 

@@ -7,12 +7,12 @@
 struct err;
 
 /*
- * "8080", or "8080=127.0.0.1:18080": a port to publish, as the API wants it. WHAT names the argument in errors. NULL with ERR; the
+ * A port to publish, "8080" or "8080=127.0.0.1:18080", as the API takes it. WHAT names the argument in errors. NULL with ERR; the
  * caller json_decref()s.
  */
 json_t *cli_port_to_publish(const char *what, const char *text, struct err *err);
 
-/* "8080", or "127.0.0.1:18080": a port to take back. Likewise. */
+/* The same for a port to take back, "8080" or "127.0.0.1:18080". */
 json_t *cli_port_to_unpublish(const char *what, const char *text, struct err *err);
 
 #endif

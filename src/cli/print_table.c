@@ -134,8 +134,8 @@ size_t cli_table_rows(const struct table *table)
 }
 
 /*
- * Takes from the widest column that may give until the row fits, or none can give any more. Returns how many columns then have
- * room: the first one always has.
+ * Narrows the widest column that may be cut, one character at a time, until the row fits or no column can shrink. Returns how
+ * many columns have room then; the first one always has.
  */
 static size_t cli_table_narrow(const struct table *table, size_t widths[], size_t screen_columns)
 {

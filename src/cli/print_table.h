@@ -3,9 +3,8 @@
 #define WEFT_CLI_PRINT_TABLE_H
 
 /*
- * Aligned tables. Where they go to a terminal, words that matter are coloured and a row that is wider than the screen is cut
- * in its widest columns, in the end without its last ones, so that one row is one line; elsewhere nothing is ever cut, for grep
- * and awk.
+ * Aligned tables. On a terminal, important words are coloured, and a row wider than the screen is cut in its widest columns and
+ * then loses its last ones, so that one row is one line. Elsewhere nothing is cut, for grep and awk.
  */
 
 #include <stdbool.h>
@@ -16,15 +15,15 @@ enum cell_style {
 	CELL_PLAIN,
 	CELL_GOOD, /* green: works */
 	CELL_BAD,  /* red: broken */
-	CELL_ODD,  /* yellow: somebody should look */
-	CELL_DIM,  /* grey: said for completeness */
+	CELL_ODD,  /* yellow: deserves a look */
+	CELL_DIM,  /* grey: shown for completeness */
 };
 
-/* What the tables are written to. */
+/* The output that tables are written to. */
 struct screen {
 	FILE *out;
 	bool colour;    /* a terminal, NO_COLOR is not set, TERM is not dumb */
-	size_t columns; /* 0: as wide as it takes */
+	size_t columns; /* 0: unlimited */
 };
 
 /* The screen behind OUT, by isatty(3), TIOCGWINSZ and the environment. */
@@ -50,7 +49,7 @@ void cli_table_addf(struct table *table, enum cell_style style, const char *form
 /* Whole rows so far. */
 size_t cli_table_rows(const struct table *table);
 
-/* Writes it, at most ROWS of its rows (0: all), and leaves it as it is. */
+/* Writes at most ROWS of its rows (0: all). The table stays as it is. */
 void cli_table_print(const struct table *table, const struct screen *screen, size_t rows);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is cleaned does not depend on the caller's locale. Only widths ask the locale, because only it knows how the terminal
- * treats wide characters.
+ * Cleaning does not depend on the caller's locale. Widths do, because only the locale knows how the terminal treats wide
+ * characters.
  */
 #include "cli/print_text.h"
 
@@ -16,7 +16,7 @@
 #include <string.h>
 #include <wchar.h>
 
-/* Control characters of both sets, and those that turn the direction of writing. */
+/* Control characters of both sets, and those that change the direction of writing. */
 static bool cli_text_is_unprintable(uint32_t character)
 {
 	return character < 0x20 || (character >= 0x7f && character < 0xa0) ||
@@ -63,7 +63,7 @@ static size_t cli_text_measure(const char *text, size_t columns, size_t *width)
 		uint32_t character;
 		size_t length = utf8_decode(text + used, &character);
 		int takes = length ? wcwidth((wchar_t)character) : 1;
-		/* A locale that knows no such character answers -1; the terminal shows something for it all the same. */
+		/* A locale without the character answers -1; the terminal still shows something for it. */
 		size_t wide = takes < 0 ? 1 : (size_t)takes;
 		if (*width + wide > columns)
 			break;
@@ -132,7 +132,7 @@ char *cli_text_since(const char *rfc3339, int64_t now_ms, char text[static TEXT_
 		snprintf(text, TEXT_NUMBER_SIZE, "%s", rfc3339);
 		return text;
 	}
-	/* The daemon tells whole seconds: anything younger is "0s" rather than a precision that is not there. */
+	/* The daemon reports whole seconds, so "0s" claims no precision that is not there. */
 	uint64_t ago = now_ms > then ? (uint64_t)(now_ms - then) : 0;
 	if (ago < 10000) {
 		snprintf(text, TEXT_NUMBER_SIZE, "%" PRIu64 "s", ago / 1000);

@@ -3,8 +3,8 @@
 #define WEFT_CLI_PRINT_TEXT_H
 
 /*
- * Words and numbers as people read them. Strings that come from a daemon, and through it from whoever registered a sandbox,
- * are cleaned before they reach a terminal: an escape sequence in a label must not write on an operator's screen.
+ * Words and numbers as people read them. Strings from the daemon, which a client of the API may have chosen, are cleaned before
+ * they reach a terminal, so that an escape sequence in a label does not write on an operator's screen.
  */
 
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What several commands say about a sandbox, said in one way.
+ * The parts of a sandbox that several commands print alike.
  */
 #include "cli/sandbox.h"
 

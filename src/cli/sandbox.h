@@ -3,14 +3,14 @@
 #define WEFT_CLI_SANDBOX_H
 
 /*
- * Sandboxes, as the API describes them, for people.
+ * Sandboxes, as the API describes them, printed for people.
  */
 
 #include "cli/print_table.h"
 
 #include <jansson.h>
 
-/* How STATE is coloured. */
+/* The colour of STATE. */
 enum cell_style cli_sandbox_style(const char *state);
 
 /* One row of text for each endpoint: "49983/tcp <- 127.0.0.1:20000, [::1]:20000". */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Signals only set a flag; they are let in by ppoll() alone, so that one which comes just before the wait is not slept over.
+ * Signals only set a flag. They are delivered during ppoll() alone, so that a signal just before the wait is not missed.
  */
 #include "cli/terminal.h"
 
@@ -74,7 +74,7 @@ bool cli_terminal_wait(unsigned timeout_ms)
 		return false;
 	if (ready <= 0)
 		return true;
-	/* The end of input is the terminal going away. */
+	/* The end of input means that the terminal is gone. */
 	return read(STDIN_FILENO, &key, 1) == 1 && key != 'q' && key != 'Q';
 }
 

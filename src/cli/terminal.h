@@ -8,16 +8,16 @@
 struct err;
 
 /*
- * The whole screen for a program that redraws it: another page than the shell's, no cursor, keys without Enter. Put back by
- * cli_terminal_leave(), which SIGINT, SIGTERM and SIGHUP lead to.
+ * The whole screen for a program that redraws it: a page of its own, no cursor, keys without Enter. cli_terminal_leave() restores
+ * the shell's; SIGINT, SIGTERM and SIGHUP end the waiting, so that it is called.
  */
 
 /* 0, or -1 with ERR. Installs the handlers of those signals. */
 int cli_terminal_enter(struct err *err);
-/* Harmless when cli_terminal_enter() was not called. */
+/* Does nothing unless cli_terminal_enter() was called. */
 void cli_terminal_leave(void);
 
-/* Waits for up to TIMEOUT_MS. 'q' or a signal: false. Any other key, a changed size, or the time is up: true. */
+/* Waits for up to TIMEOUT_MS. False after 'q' or a signal; true after another key, a new size, or the whole time. */
 bool cli_terminal_wait(unsigned timeout_ms);
 
 /* Lines of the terminal now; 0 if it does not say. */

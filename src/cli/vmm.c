@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The three VMMs take the same facts in three dialects: which TAP, which MAC, and the kernel's ip= argument. The TAP exists
- * already and is configured, so none of them may be made to run a script on it or to set its address.
+ * The three VMMs take the same facts in three dialects: the TAP, the MAC and the kernel's ip= argument. The TAP is configured
+ * already, so no VMM may run a script on it or set its address.
  */
 #include "cli/vmm.h"
 

@@ -7,8 +7,8 @@
 #include <jansson.h>
 
 /*
- * Prints what VMM ("firecracker", "cloud-hypervisor" or "qemu") must be told to attach a VM to SANDBOX: for Firecracker a part of its
- * configuration file; for the others their options, one with its value a line, or with --json as a list of arguments.
+ * Prints the settings with which VMM ("firecracker", "cloud-hypervisor" or "qemu") attaches a VM to SANDBOX. For Firecracker they
+ * are a part of its configuration file, for the others command-line options, one with its value a line or, with --json, a list.
  */
 void cli_vmm_print(const struct cli *cli, const char *vmm, const json_t *sandbox);
 

@@ -3,8 +3,8 @@
 #define WEFT_CLIENT_ASK_H
 
 /*
- * Calls of weftd's API: JSON goes out, JSON comes back, and a refusal is read as the problem (RFC 9457) that it is. Nothing is
- * printed, and no exit code is known: the caller decides how to report. Calls block for as long as the request allows; any thread.
+ * Calls of weftd's API with JSON in both directions; a refusal is read as a problem (RFC 9457). Nothing is printed and
+ * no exit code is known, since the caller decides how to report. Calls block for as long as the request allows; any thread.
  */
 
 #include "client/client.h"
@@ -13,8 +13,8 @@
 #include <stdbool.h>
 
 enum client_result {
-	CLIENT_DONE,    /* the daemon did it: 2xx */
-	CLIENT_REFUSED, /* the daemon answered otherwise: see the refusal */
+	CLIENT_DONE,    /* 2xx */
+	CLIENT_REFUSED, /* another status, see the refusal */
 	/*
 	 * No usable answer: see ERR. Its code is EPROTO where the other end does not speak HTTP as weftd does, EBADMSG where its answer
 	 * is no JSON, ENOMEM for want of memory, and else the errno for which the daemon cannot be reached.

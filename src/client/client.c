@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A non-blocking socket and poll() with a deadline. "Connection: close" is asked for, but the end of the answer is taken from
- * the answer itself; our write side stays open until then, because a server may take a half-closed connection for a client
- * that went away. The reply is read even if the request could not be written whole: a refusal comes early.
+ * A non-blocking socket and poll() with a deadline. The request says "Connection: close", but the answer itself shows where it
+ * ends. Our write side stays open until then, because a server may take a half-closed connection for a client that is gone.
+ * The answer is read even if the request could not be written whole, because a refusal comes early.
  */
 #include "client/client.h"
 
@@ -78,7 +78,7 @@ static int client_connect(const char *path, uint64_t deadline_ms, struct err *er
 	return steal_fd(&fd);
 }
 
-/* 0 also when the peer closed before it had all: its answer says why. */
+/* 0 also if the peer closed too early; its answer gives the reason. */
 static int client_send(int fd, const char *data, size_t length, uint64_t deadline_ms, struct err *err)
 {
 	while (length) {

@@ -43,8 +43,8 @@ int client_call(const struct client_request *request, struct client_answer *answ
 typedef bool client_line(void *context, char *line, size_t length);
 
 /*
- * A stream of lines: a 200 is passed on line by line while it comes, any other answer is collected into ANSWER. 0 when the stream
- * ended properly or LINE said false; -1 with ERR as above, EPROTO also for a stream that was cut off.
+ * A stream of lines. A 200 is passed to LINE line by line as it comes; any other answer is collected into ANSWER. 0 when the stream
+ * ended properly or LINE returned false; -1 with ERR as above, EPROTO also for a stream that was cut off.
  */
 int client_stream(const struct client_request *request, client_line *line, void *context, struct client_answer *answer,
 		  struct err *err);

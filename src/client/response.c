@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A state for each thing that may come next. Lines are gathered whole, with a limit, and then judged; bodies are passed on as
+ * Each state names the next part. Lines are gathered whole, with a limit, and then read; bodies are passed on as
  * they come. A line ends with CR LF or, as RFC 9112 allows a reader, with LF alone.
  */
 #include "client/response.h"
@@ -15,7 +15,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* What came is no response. The code is for callers; to people "Protocol error" says nothing that the text does not. */
+/* The bytes are no response. The code is for callers; "Protocol error" would add nothing to the text. */
 static int client_malformed(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
 static int client_malformed(struct err *err, const char *format, ...)
@@ -86,7 +86,7 @@ static void client_read_type(struct client_response *response, const char *value
 	response->content_type[length] = '\0';
 }
 
-/* "Name: value": the few that matter here; all others need only look like a field. */
+/* A field, "Name: value". A few matter here; the others need only look like a field. */
 static int client_read_field(struct client_response *response, struct err *err)
 {
 	char *colon = strchr(response->line, ':');
@@ -115,7 +115,7 @@ static int client_read_field(struct client_response *response, struct err *err)
 	return 0;
 }
 
-/* The empty line after the fields: what body follows, RFC 9112 section 6.3. */
+/* At the empty line after the fields, decides how the body is delimited (RFC 9112 section 6.3). */
 static int client_begin_body(struct client_response *response, struct err *err)
 {
 	if (response->chunked && response->has_length)

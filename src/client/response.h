@@ -4,7 +4,7 @@
 
 /*
  * Reads one HTTP/1.1 response (RFC 9112) from bytes as they come: status line, header fields, and a body that is delimited by
- * its length, by chunks, or by the end of the connection. Pure: no I/O. Strict: what it does not understand is refused.
+ * its length, by chunks, or by the end of the connection. Pure, without I/O. Strict: anything unknown is refused.
  */
 
 #include <stdbool.h>
@@ -31,7 +31,7 @@ struct client_response {
 	enum client_response_state state;
 	unsigned status;                       /* 100 to 599; 0 before it is known */
 	char content_type[RESPONSE_TYPE_SIZE]; /* without parameters, lower case; "" if there was none */
-	/* Called with each piece of the body. False ends it: client_response_feed() then returns as if the rest had come. */
+	/* Called with each piece of the body. False ends the reading, as if the response were complete. */
 	bool (*body)(void *context, const char *data, size_t length);
 	void *context;
 

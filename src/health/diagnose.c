@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The table below is the path; each of its functions looks at one hop and fills in what it found. The first that fails ends the
- * walk: it also says the likely cause and the next step, because nobody knows more about it at that moment.
+ * The table below is the path; each of its functions inspects one hop and fills in its finding. The first that fails ends the walk.
+ * It also gives the likely cause and the next step, because it knows most about them.
  */
 #include "health/diagnose.h"
 
@@ -15,7 +15,7 @@
 static const struct {
 	const char *name;
 	hop_check *check;
-	bool speaks; /* to the guest */
+	bool speaks; /* sends packets to the guest */
 } path[DIAGNOSIS_HOPS] = {
 	{ "listen", hop_listen, false }, { "veth", hop_veth, false }, { "route", hop_route, false },
 	{ "rules", hop_rules, false },   { "tap", hop_tap, false },   { "guest", hop_guest, true },
@@ -23,8 +23,8 @@ static const struct {
 };
 
 /*
- * Why a sandbox failed was known when it did, and nothing found later says it better. One whose path looks whole is closed all the
- * same: no endpoint leads to it.
+ * The reason of a failed sandbox was recorded when it failed, and no later finding is better. Such a sandbox is closed even if its
+ * path looks whole, because no endpoint leads to it.
  */
 static void diagnose_explain_failure(struct walk *walk)
 {
@@ -56,7 +56,7 @@ void diagnose_walk(const struct diagnose_request *request, struct diagnosis *dia
 		struct hop *hop = &diagnosis->hops[i];
 
 		hop->name = path[i].name;
-		/* The subject is named even where the hop is not tried: a reader sees what would come next. */
+		/* A hop that is not tried names its subject too, so that a reader sees the rest of the path. */
 		bool skip = diagnosis->broken || (failed && path[i].speaks);
 		hop->status = path[i].check(&walk, hop, skip);
 		if (skip)

@@ -3,10 +3,10 @@
 #define WEFT_HEALTH_DIAGNOSE_H
 
 /*
- * Where one sandbox's path is broken. The path is walked from the listener to the agent in the guest; each hop is really looked
- * at or tried, and nothing is claimed about what lies behind the first broken one.
+ * Finds where one sandbox's path is broken. The walk goes from the listener to the agent in the guest. Each hop is really inspected
+ * or tried, and nothing is claimed about the hops behind the first broken one.
  *
- * A walk blocks for some seconds at worst: it is for a thread of its own.
+ * A walk may block for some seconds, so it needs a thread of its own.
  */
 
 #include "base/addr.h"
@@ -22,14 +22,14 @@ struct config;
 enum hop_status {
 	HOP_OK,
 	HOP_FAIL,
-	HOP_SKIPPED, /* behind a broken hop, or not to be tried (a paused guest is not probed) */
+	HOP_SKIPPED, /* behind a broken hop, or must not be tried (a paused guest is not probed) */
 };
 
 struct hop {
 	const char *name; /* "listen", "veth", "route", "rules", "tap", "guest", "tcp", "http" */
 	enum hop_status status;
-	char subject[160]; /* what was looked at: "ns-110/tap0 169.254.0.22/30" */
-	char detail[256];  /* what was found: "NO-CARRIER: no process has tap0 open" */
+	char subject[160]; /* for example "ns-110/tap0 169.254.0.22/30" */
+	char detail[256];  /* the finding, for example "NO-CARRIER: no process has tap0 open" */
 };
 
 enum { DIAGNOSIS_HOPS = 8 };
@@ -43,9 +43,9 @@ struct diagnosis {
 
 enum { DIAGNOSE_ENDPOINTS_MAX = 16 };
 
-/* What the daemon knows of the sandbox, copied, so that the walk needs nothing of the main thread. */
+/* The daemon's knowledge of the sandbox, copied, so that the walk needs nothing of the main thread. */
 struct diagnose_request {
-	const struct config *config; /* not reloaded in what is used here */
+	const struct config *config; /* the options used here are not reloadable */
 	char id[SANDBOX_ID_MAX + 1];
 	unsigned slot;
 	enum sandbox_state state;
@@ -63,7 +63,7 @@ struct diagnose_request {
 	const struct fabric_plan *plan; /* for the rules; the caller's, with all it points to, until the walk is over */
 };
 
-/* Walks. Never fails: what cannot be looked at is a broken hop that says so. */
+/* Walks. Never fails: a hop that cannot be inspected is broken and says so. */
 void diagnose_walk(const struct diagnose_request *request, struct diagnosis *diagnosis);
 
 /* "ok", "fail", "skipped" */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From what everything needs to what only some need.
+ * The checks run in order from the needs of every sandbox to those of a few.
  */
 #include "health/doctor.h"
 

@@ -6,8 +6,8 @@
 #include "health/report.h"
 
 /*
- * The checks of a host: whatever, from outside, looks like a broken sandbox and is none. Each is in the file of its name and adds
- * one finding or more; they only look.
+ * The checks of a host for faults that look like a broken sandbox from outside. Each is in the file of its name under checks/, adds
+ * one finding or more, and only reads.
  */
 void check_kernel(const struct health_facts *facts, struct health_report *report);
 void check_ip_forward(const struct health_facts *facts, struct health_report *report);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The real host: procfs, and what fabric/ asks the kernel. Sockets are traced to their processes through /proc/PID/fd, as ss(8)
- * does; without privileges only our own are seen.
+ * The facts of the real host, from procfs and inspect/. Sockets are traced to their processes through /proc/PID/fd, as ss(8) does;
+ * without privileges only our own are visible.
  */
 #include "health/facts.h"
 
@@ -28,7 +28,7 @@ static char *health_read_file(void *context, const char *path)
 	(void)context;
 	if (!file)
 		return NULL;
-	/* Files of procfs tell no size: up to a NUL is all of it. */
+	/* Files of procfs have no size; the text ends at the end of file. */
 	ssize_t length = getdelim(&text, &size, '\0', file);
 	fclose(file);
 	if (length < 0) {
@@ -44,7 +44,7 @@ static const char *health_read_environment(void *context, const char *name)
 	return getenv(name);
 }
 
-/* Who holds a socket: gathered for all of them at once, because a host has thousands. */
+/* The holders of all sockets, gathered at once, because a host has thousands. */
 struct held {
 	uint64_t inode;
 	int pid;
@@ -126,7 +126,7 @@ static int health_find_holder(void *context, uint64_t inode, char name[static 32
 	return held->pid;
 }
 
-/* "0100007F" or four such words for IPv6: each word in the host's byte order, as the kernel keeps the address. */
+/* "0100007F", or four such words for IPv6, each in the host's byte order, as the kernel keeps the address. */
 static bool health_read_hex_address(const char *hex, size_t words, void *address)
 {
 	for (size_t i = 0; i < words; i++) {
@@ -141,7 +141,7 @@ static bool health_read_hex_address(const char *hex, size_t words, void *address
 	return true;
 }
 
-/* "  0: 0100007F:C34F 00000000:0000 0A ... inode": the address, the state and the inode. */
+/* Reads the address, the state and the inode of a line "  0: 0100007F:C34F 00000000:0000 0A ... inode". */
 static bool health_read_socket(const char *line, bool ipv6, struct health_socket *found)
 {
 	char address[40];
@@ -233,7 +233,7 @@ void health_facts_clear(struct health_facts *facts)
 	for (size_t i = 0; i < facts->netns_names.count; i++)
 		free(facts->netns_names.items[i]);
 	vec_free(&facts->netns_names);
-	/* Those of facts that were not gathered are their maker's. */
+	/* A test's facts, which were not gathered here, have a context of the test's own. */
 	if (facts->holder == health_find_holder) {
 		struct holders *holders = facts->context;
 		vec_free(holders);

@@ -3,7 +3,7 @@
 #define WEFT_HEALTH_FACTS_H
 
 /*
- * What the checks look at. They touch the host through this alone, so that tests can give them any host.
+ * The facts that the checks examine. They reach the host through this alone, so that tests can present any host.
  */
 
 #include "base/vec.h"
@@ -32,7 +32,7 @@ struct health_facts {
 	/* The packet filter; RULESET_ERROR says why it is empty, "" if it is not. */
 	struct ruleset ruleset;
 	char ruleset_error[256];
-	/* What the kernel lacks ("" if nothing); FEATURES_ERROR says why that could not be tried. */
+	/* The kernel's missing features ("" if none); FEATURES_ERROR says why they could not be tried. */
 	char features_missing[256];
 	char features_error[256];
 
@@ -45,13 +45,13 @@ struct health_facts {
 
 	/* The text of a file of /proc or /sys; NULL if there is none, or it cannot be read. The caller frees. */
 	char *(*read_text)(void *context, const char *path);
-	/* The process that holds the socket INODE, with its name ("?" where it has none); 0: none that we can see. */
+	/* The process that holds the socket INODE, with its name ("?" where it has none); 0: none visible. */
 	int (*holder)(void *context, uint64_t inode, char name[static 32]);
 	const char *(*environment)(void *context, const char *name);
 	void *context;
 };
 
-/* Looks at the real host. What cannot be seen is noted, not failed. */
+/* Gathers the facts of the real host. Invisible parts are noted; they are no failure. */
 void health_facts_gather(struct health_facts *facts, const struct config *config, const char *socket);
 void health_facts_clear(struct health_facts *facts);
 

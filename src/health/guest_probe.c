@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Each probe makes a socket inside the namespace, sends one question, and polls for the answer until its deadline. TCP sockets
- * are closed with a reset, so that nothing of a probe stays behind in the namespace.
+ * are closed with a reset, so that a probe leaves nothing behind in the namespace.
  */
 #include "health/guest_probe.h"
 

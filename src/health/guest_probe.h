@@ -3,8 +3,8 @@
 #define WEFT_HEALTH_GUEST_PROBE_H
 
 /*
- * Questions put to a guest from inside its sandbox's namespace, each answered or given up within a deadline. They block: for a
- * thread of their own, never for a loop. Addresses and ports in host order; NETNS_FD as in base/netns.h.
+ * Probes of a guest from inside its sandbox's namespace, each with a deadline. They block, so they need a thread of their own.
+ * Addresses and ports in host order; NETNS_FD as in base/netns.h.
  */
 
 #include "base/addr.h"
@@ -16,26 +16,26 @@ struct err;
 enum probe_result {
 	PROBE_ANSWERED,
 	PROBE_REFUSED,     /* a reset, or an ICMP message that says no */
-	PROBE_SILENT,      /* nothing came within the deadline */
-	PROBE_UNREACHABLE, /* the namespace's own routes or links say no: see ERR */
-	PROBE_FAILED,      /* the question could not be put: see ERR */
+	PROBE_SILENT,      /* no answer within the deadline */
+	PROBE_UNREACHABLE, /* by the namespace's own routes or links, see ERR */
+	PROBE_FAILED,      /* the probe could not be sent, see ERR */
 };
 
 struct probe_answer {
 	uint64_t took_us;
-	struct mac mac;  /* health_probe_arp(): who answered */
+	struct mac mac;  /* health_probe_arp(): of the answer */
 	int http_status; /* health_probe_http() */
 };
 
-/* ARP (RFC 826): who has TARGET, asked on the link LINK from SENDER with the link's own MAC. */
+/* Asks by ARP (RFC 826) for TARGET, on the link LINK, from SENDER with the link's own MAC. */
 enum probe_result health_probe_arp(int netns_fd, const char *link, uint32_t sender, uint32_t target,
 				   unsigned timeout_ms, struct probe_answer *answer, struct err *err);
 
-/* An ICMP echo request (RFC 792). Guests may be silent on purpose. */
+/* An ICMP echo request (RFC 792). A guest may be silent on purpose. */
 enum probe_result health_probe_ping(int netns_fd, uint32_t target, unsigned timeout_ms, struct probe_answer *answer,
 				    struct err *err);
 
-/* A TCP connection, reset as soon as it stands. */
+/* A TCP connection, reset as soon as it is established. */
 enum probe_result health_probe_tcp(int netns_fd, uint32_t target, uint16_t port, unsigned timeout_ms,
 				   struct probe_answer *answer, struct err *err);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What `ip rule` does, told from its rules and tables instead of asked, because the kernel can only be asked for sandboxes that
- * exist. The main table always has an answer for a sandbox's address: weft's route, or its `unreachable` for the range.
+ * Computes the outcome of `ip rule` from the rules and tables, because the kernel answers only for sandboxes that exist. The main
+ * table always has an answer for a sandbox's address: weft's route, or its `unreachable` for the range.
  */
 #include "health/policy_route.h"
 
@@ -56,7 +56,7 @@ enum policy_route_answer health_policy_route(const struct inspect_host *host, ui
 		bool certain;
 		if (!health_policy_rule_applies(candidate, destination, &certain))
 			continue;
-		/* The main table ends it, whatever prefixes it is told to ignore: ours is a whole address. */
+		/* The main table ends the walk; a rule that ignores prefixes does not ignore a whole address. */
 		if (candidate->table == RT_TABLE_MAIN && certain && candidate->suppress_length < 16)
 			return answer;
 		const struct inspect_route *found =

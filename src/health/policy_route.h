@@ -4,7 +4,7 @@
 
 #include "inspect/inspect.h"
 
-/* Who answers when the host looks for the way to an address. */
+/* The table that answers when the host routes to an address. */
 enum policy_route_answer {
 	POLICY_ROUTE_MAIN,    /* the local, main or default table: weft's routes count */
 	POLICY_ROUTE_PERHAPS, /* another table, for packets with some mark, port, user, ... */

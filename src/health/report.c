@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A list of findings in the order of the checks.
+ * The findings are kept in the order of the checks.
  */
 #include "health/report.h"
 

@@ -5,22 +5,22 @@
 #include <stddef.h>
 
 /*
- * What the checks of a host found.
+ * The findings of the checks of a host.
  */
 
 enum health_status {
 	HEALTH_OK,
-	HEALTH_WARN,    /* works, but somebody should look */
-	HEALTH_FAIL,    /* sandboxes, or those who call them, do not work because of it */
-	HEALTH_SKIPPED, /* cannot be seen: by a namespace, or without privileges */
+	HEALTH_WARN,    /* works, but deserves a look */
+	HEALTH_FAIL,    /* breaks sandboxes, or their clients */
+	HEALTH_SKIPPED, /* not visible from a namespace, or without privileges */
 };
 
 struct health_finding {
 	const char *check; /* one word */
 	enum health_status status;
-	char detail[400]; /* what was found */
+	char detail[400]; /* the finding */
 	char why[400];    /* why it matters; "" for OK */
-	char fix[400];    /* the command or the change that mends it; "" where there is none */
+	char fix[400];    /* the command or the change that repairs it; "" where there is none */
 };
 
 struct health_report {

@@ -2,7 +2,7 @@
 #ifndef WEFT_HEALTH_WALK_H
 #define WEFT_HEALTH_WALK_H
 
-/* What the files of one hop each share. For health/ alone. */
+/* Shared by the files of one hop each. For health/ alone. */
 
 #include "config/config.h"
 #include "health/diagnose.h"
@@ -17,7 +17,7 @@ struct walk {
 	char veth[CONFIG_LINK_SIZE];
 };
 
-/* Fills in HOP. SUBJECT_ONLY: the path is broken before it; name the subject and try nothing. */
+/* Fills in HOP. With SUBJECT_ONLY the path is broken already: name the subject and try nothing. */
 typedef enum hop_status hop_check(struct walk *walk, struct hop *hop, bool subject_only);
 
 hop_check hop_listen, hop_veth, hop_route, hop_rules, hop_tap, hop_guest, hop_tcp, hop_http;
@@ -31,7 +31,7 @@ enum hop_status hop_say(struct hop *hop, enum hop_status status, const char *for
 #define hop_skip(hop, ...) hop_say(hop, HOP_SKIPPED, __VA_ARGS__)
 #define hop_fail(hop, ...) hop_say(hop, HOP_FAIL, __VA_ARGS__)
 
-/* Why it is broken, and what to do: for the hop that fails. */
+/* The cause and the next step, from the hop that fails. */
 #define walk_cause(walk, ...) snprintf((walk)->diagnosis->cause, sizeof((walk)->diagnosis->cause), __VA_ARGS__)
 #define walk_next_step(walk, ...)                                                                                      \
 	snprintf((walk)->diagnosis->next_step, sizeof((walk)->diagnosis->next_step), __VA_ARGS__)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftctl default: which sandbox the default endpoint leads to.
+ * weftctl default: puts a sandbox behind the default endpoint.
  */
 #include "cli/call.h"
 #include "cli/commands.h"

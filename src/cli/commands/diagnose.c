@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftctl diagnose: the daemon walks, this prints. The sandbox itself is asked for too, for the line on top.
+ * weftctl diagnose: prints the walk of the daemon. The sandbox is read too, for the line on top.
  */
 #include "cli/call.h"
 #include "cli/commands.h"
@@ -21,7 +21,7 @@ static void command_diagnose_add_hop(struct table *table, const json_t *hop)
 	cli_table_add(table, CELL_PLAIN, *detail || ok || fail ? detail : "not tried");
 }
 
-/* Whether a narrow screen cuts the details behind the longest hop's name and subject, should one be LENGTH wide. */
+/* Whether a narrow screen cuts a detail of LENGTH columns behind the longest name and subject. */
 static bool command_diagnose_is_cut(const struct screen *screen, const json_t *hops, size_t length)
 {
 	size_t names = 0, subjects = 0, i;
@@ -37,7 +37,7 @@ static bool command_diagnose_is_cut(const struct screen *screen, const json_t *h
 	return screen->columns && strlen("  FAIL  ") + names + 2 + subjects + 2 + length > screen->columns;
 }
 
-/* What was found at the broken hop is what the reader came for: in full, where its row in the table was cut. */
+/* Prints the finding at the broken hop in full where its row in the table was cut. */
 static void command_diagnose_print_found(const struct screen *screen, const json_t *hops)
 {
 	json_t *hop;
@@ -52,7 +52,7 @@ static void command_diagnose_print_found(const struct screen *screen, const json
 	}
 }
 
-/* What is broken, and what to do about it. */
+/* The cause, and the next step. */
 static void command_diagnose_print_cause(const json_t *diagnosis)
 {
 	const char *cause = client_text(diagnosis, "cause");

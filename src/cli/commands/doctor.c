@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftctl doctor: looks at the host from where it is started, with the caller's environment and privileges; no daemon is asked.
+ * weftctl doctor: examines the host from here, with the caller's environment and privileges. No daemon is asked.
  */
 #include "health/doctor.h"
 #include "cli/call.h"
@@ -47,7 +47,7 @@ static void command_doctor_print_json(const struct health_report *report)
 	json_decref(list);
 }
 
-/* The daemon's configuration: the file named, the usual one if it is there, else the defaults. NULL after having told why. */
+/* The daemon's configuration: the named file, the usual one if it exists, or the defaults. NULL after the reason was reported. */
 static struct config *command_doctor_load_config(const struct cli *cli)
 {
 	static const char usual[] = "/etc/weft/weftd.conf";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftctl events: each line as it comes, flushed at once, so that a pipe sees it when it happens. Programs get the daemon's own
- * lines; people get the time, the sandbox and what happened, without heartbeats.
+ * weftctl events: prints each event as it comes and flushes at once, for a reader at the end of a pipe. Programs get the daemon's
+ * own lines. People get the time, the sandbox and the event, without heartbeats.
  */
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -21,7 +21,7 @@ struct following {
 	char boot[128];
 };
 
-/* Fields that every event has, that are printed in a place of their own, or are too much for a line (a whole sandbox). */
+/* Fields that are not printed as KEY=VALUE: they have a place of their own, or are too long for a line (a whole sandbox). */
 static bool command_events_is_common(const char *key)
 {
 	static const char *const common[] = { "seq", "boot", "time", "type", "sandbox", "object" };
@@ -89,7 +89,7 @@ static bool command_events_take_line(void *context, char *line, size_t length)
 	return fflush(stdout) == 0 && !following->overflow;
 }
 
-/* "/v1/events?since=7&boot=B&sandbox=ID". The caller frees; NULL after a usage error was told. */
+/* "/v1/events?since=7&boot=B&sandbox=ID". The caller frees; NULL after a usage error was reported. */
 static char *command_events_target(const struct cli *cli)
 {
 	const char *since = cli_args_value(cli->args, "since");
@@ -129,7 +129,7 @@ int command_events(const struct cli *cli)
 	if (!target)
 		return CLI_USAGE;
 	if (client_stream(&request, command_events_take_line, &following, &answer, &err) < 0) {
-		/* A stream that broke off in its middle was a daemon that ended. */
+		/* A stream that breaks off in its middle means that the daemon ended. */
 		if (following.boot[0] && err.code == EPROTO)
 			err.code = ECONNRESET;
 		return cli_report_failure(cli, &err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftctl exec: what `ip netns exec` does, by the sandbox's name: the network namespace, a /sys that shows its devices, and the
- * files of /etc/netns/NAME over those of /etc. The mounts are in a mount namespace of the command's own. There is no fork: the
- * command takes this process's place, and so its exit code, its signals and its terminal are its own.
+ * weftctl exec: `ip netns exec` by the sandbox's name. The command gets the network namespace, a /sys that shows its devices, and
+ * the files of /etc/netns/NAME over those of /etc, all in a mount namespace of its own. There is no fork. The command replaces
+ * this process, so its exit code, its signals and its terminal are its own.
  */
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -18,7 +18,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/* A sysfs of the network namespace that we are in: /sys/class/net would show the host's devices. Read-only where it was. */
+/* Mounts a sysfs of the network namespace, because the old /sys/class/net shows the host's devices. Read-only where that was. */
 static int command_exec_mount_sys(const char *netns, struct err *err)
 {
 	struct statvfs old;
@@ -26,7 +26,7 @@ static int command_exec_mount_sys(const char *netns, struct err *err)
 
 	if (statvfs("/sys", &old) == 0 && (old.f_flag & ST_RDONLY))
 		flags |= MS_RDONLY;
-	/* What is mounted on it (cgroups, debugfs) goes from sight with it, as with `ip netns exec`. */
+	/* Mounts below it (cgroups, debugfs) disappear too, as with `ip netns exec`. */
 	if (umount2("/sys", MNT_DETACH) < 0 && errno != EINVAL)
 		return err_set(err, errno, "unmounting the host's /sys");
 	if (mount(netns, "/sys", "sysfs", flags, NULL) < 0)
@@ -34,7 +34,7 @@ static int command_exec_mount_sys(const char *netns, struct err *err)
 	return 0;
 }
 
-/* Puts the files of /etc/netns/NAME over their namesakes in /etc. Without such a directory there is nothing to do. */
+/* Bind-mounts the files of /etc/netns/NAME over their namesakes in /etc. Does nothing without such a directory. */
 static int command_exec_bind_etc(const char *netns, struct err *err)
 {
 	AUTO_FREE char *dir_path = NULL;
@@ -53,7 +53,7 @@ static int command_exec_bind_etc(const char *netns, struct err *err)
 		if (asprintf(&from, "%s/%s", dir_path, entry->d_name) < 0 ||
 		    asprintf(&to, "/etc/%s", entry->d_name) < 0)
 			abort();
-		/* A file that /etc does not have has no place to be put over. */
+		/* A file without a namesake in /etc is skipped. */
 		if (mount(from, to, "none", MS_BIND, NULL) < 0 && errno != ENOENT)
 			result = err_set(err, errno, "putting %s over %s", from, to);
 	}
@@ -71,7 +71,7 @@ static int command_exec_enter(const char *netns, const char *netns_path, struct 
 		return err_set(err, errno, "entering %s", netns_path);
 	if (unshare(CLONE_NEWNS) < 0)
 		return err_set(err, errno, "a mount namespace");
-	/* Slave: what the host mounts later is seen, what is mounted here stays here. */
+	/* Slave, so that the host's later mounts appear here and ours stay here. */
 	if (mount("none", "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return err_set(err, errno, "making the mounts private");
 	if (command_exec_mount_sys(netns, err) < 0)

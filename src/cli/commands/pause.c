@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftctl pause: tells the daemon what the carrier cannot.
+ * weftctl pause: notifies the daemon of a pause, which the carrier does not show.
  */
 #include "cli/call.h"
 #include "cli/commands.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftctl policy: the API replaces the whole policy, a person changes a part of it. So the one in force is read first, changed,
- * and sent back; two people who do that at once overwrite each other, as they would with any editor.
+ * weftctl policy: the API replaces a policy whole, while a person changes a part of it. So the policy in force is read, changed and
+ * sent back. Two people who do that at once overwrite each other, as with any editor.
  */
 #include "base/addr.h"
 #include "base/cleanup.h"
@@ -57,7 +57,7 @@ static json_t *command_policy_read_rule(const char *option, const char *text, st
 	return ports ? json_pack("{s:s, s:s, s:o}", "cidr", network, "proto", proto, "ports", ports) : NULL;
 }
 
-/* All that was given for OPTION ("allow", "deny") takes the place of what EGRESS has. 0, or -1 with ERR. */
+/* The values given for OPTION ("allow", "deny") replace the list in EGRESS. 0, or -1 with ERR. */
 static int command_policy_change_list(json_t *egress, const struct args *args, const char *option, struct err *err)
 {
 	json_t *list = json_array();
@@ -128,7 +128,7 @@ int command_policy(const struct cli *cli)
 
 	if (!id)
 		return CLI_USAGE;
-	/* A slip is told before anybody is asked. */
+	/* A mistake in the arguments is reported before the daemon is asked. */
 	json_t *egress = json_object();
 	int understood = command_policy_change(egress, cli->args, &err);
 	json_decref(egress);

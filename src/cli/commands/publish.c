@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftctl publish, unpublish: ports come, or are taken back; all of those named, or none.
+ * weftctl publish, unpublish: adds or takes back all the named ports, or none.
  */
 #include "base/err.h"
 #include "cli/call.h"

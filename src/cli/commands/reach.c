@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftctl reach: what policy says about a destination. The answer is an answer either way: denied is no failure of this command.
+ * weftctl reach: asks whether policy allows a destination. "Denied" is an answer and no failure of the command.
  */
 #include "base/addr.h"
 #include "base/cleanup.h"

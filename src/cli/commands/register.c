@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftctl register: the options make the body of the request, or a file is the body; never both, because nobody could say which
- * of them wins.
+ * weftctl register: the request's body is made from the options, or is a file. Never both, because neither would clearly win.
  */
 #include "base/addr.h"
 #include "base/cleanup.h"
@@ -15,7 +14,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { BODY_MAX = 1024 * 1024 }; /* far beyond what the daemon takes: it says so itself */
+enum { BODY_MAX = 1024 * 1024 }; /* far above the daemon's limit, which the daemon reports itself */
 
 /* All of FILE, or of stdin for "-". The caller frees. NULL with ERR. */
 static char *command_register_read_body(const char *path, size_t *length, struct err *err)
@@ -92,7 +91,7 @@ static int command_register_add_owner(json_t *body, const char *text, struct err
 	if (!colon)
 		return err_set(err, 0, "--tap-owner %s: not UID:GID", text);
 	snprintf(uid_text, sizeof(uid_text), "%.*s", (int)(colon - text), text);
-	/* 2^32 - 1 is nobody at all: it means "no change" to the kernel. */
+	/* 2^32 - 1 is no user; it means "no change" to the kernel. */
 	if (cli_args_number("--tap-owner: UID", uid_text, 0, 4294967294, &uid, err) < 0 ||
 	    cli_args_number("--tap-owner: GID", colon + 1, 0, 4294967294, &gid, err) < 0)
 		return -1;
@@ -100,7 +99,7 @@ static int command_register_add_owner(json_t *body, const char *text, struct err
 	return 0;
 }
 
-/* The body that the options say. NULL with ERR. */
+/* The body that the options make. NULL with ERR. */
 static json_t *command_register_make_body(const struct args *args, struct err *err)
 {
 	json_t *body = json_object();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftctl resume: the VM goes on; its connections with it, or not.
+ * weftctl resume: the VM continues; its connections do too, or are reset.
  */
 #include "cli/call.h"
 #include "cli/commands.h"

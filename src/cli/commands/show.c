@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftctl show: all about one sandbox, for people, or what its VMM must be told.
+ * weftctl show: one sandbox in full, for people, or the settings for its VMM.
  */
 #include "base/cleanup.h"
 #include "base/clock.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftctl top: the list is asked for at intervals, and what the counters gained since the last look makes the rates. The busiest
- * come first. A sandbox seen for the first time has no rate yet.
+ * weftctl top: reads the list at intervals and computes rates from the counters' growth since the last look. The busiest come
+ * first. A sandbox has no rate at its first look.
  */
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -38,7 +38,7 @@ static void command_top_clear_look(struct top_look *look)
 	*look = (struct top_look){ 0 };
 }
 
-/* A counter that went back belongs to another sandbox of the same name. */
+/* A counter that fell belongs to another sandbox of the same name. */
 static double command_top_rate_of(const json_t *now, const json_t *then, const char *key, double seconds)
 {
 	json_int_t gained = client_number(json_object_get(now, "counters"), key) -
@@ -190,7 +190,7 @@ static void command_top_show(const struct cli *cli, const struct top_look *look,
 	fflush(stdout);
 }
 
-/* False: the end. */
+/* Waits for the next look. False: the user ended it. */
 static bool command_top_rest(bool whole_screen, long seconds)
 {
 	struct timespec interval = { .tv_sec = seconds };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftctl unregister: at once, or after its connections had time to end.
+ * weftctl unregister: removes a sandbox at once, or gives its connections time to end.
  */
 #include "base/cleanup.h"
 #include "base/err.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A full connection table drops new connections of everybody on the host.
+ * A full connection table drops all new connections of the host.
  */
 #include "health/doctor.h"
 

@@ -11,7 +11,7 @@
 
 enum { ENOUGH = 65536 };
 
-/* The soft limit of the running daemon; false if there is none, or it is not ours to see. */
+/* The soft limit of the running daemon; false if no daemon runs, or its limit is not visible. */
 static bool check_descriptors_of_daemon(const struct health_facts *facts, int pid, long long *limit)
 {
 	char path[64];
@@ -25,7 +25,7 @@ static bool check_descriptors_of_daemon(const struct health_facts *facts, int pi
 	return *limit > 0;
 }
 
-/* Of the whole system: "used 0 max". */
+/* The limit of the whole system. The file reads "used 0 max". */
 static bool check_descriptors_of_system(const struct health_facts *facts, struct health_report *report)
 {
 	AUTO_FREE char *text = facts->read_text(facts->context, "/proc/sys/fs/file-nr");

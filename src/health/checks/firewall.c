@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Other people's filters. A drop in any table is final, whatever weft's own table accepts, so each way that packets of sandboxes
- * take is walked through all of them, and the rule that ends it is named.
+ * The filters of other programs. A drop in any table is final, even if weft's own table accepts. So each way of a sandbox's packets
+ * is walked through all tables, and the finding names the rule that drops them.
  */
 #include "config/config.h"
 #include "health/doctor.h"
@@ -39,7 +39,7 @@ static const char *check_firewall_uplink(const struct health_facts *facts)
 	return "no-uplink";
 }
 
-/* The ways of slot 1: all slots are alike to a filter that was not written for one of them. */
+/* The ways of slot 1. A filter treats all slots alike unless it was written for one. */
 static void check_firewall_list_ways(const struct health_facts *facts, const char *veth, struct way ways[static WAYS])
 {
 	const struct config *config = facts->config;

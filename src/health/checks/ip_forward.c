@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Without forwarding nothing passes between a sandbox and anything but the host itself.
+ * Without forwarding, packets pass only between a sandbox and the host itself.
  */
 #include "config/config.h"
 #include "health/doctor.h"
@@ -19,7 +19,7 @@ void check_ip_forward(const struct health_facts *facts, struct health_report *re
 		health_add(report, "ip_forward", HEALTH_OK, "net.ipv4.ip_forward is %lld", value);
 		return;
 	}
-	/* Without weftd it is nobody's fault yet: it turns forwarding on when it starts, where it may. */
+	/* No fault yet while weftd is down: it turns forwarding on at its start, where it may. */
 	bool pending = !required && !health_daemon(facts);
 	finding = health_add(report, "ip_forward", pending ? HEALTH_WARN : HEALTH_FAIL, "net.ipv4.ip_forward is 0");
 	health_why(finding, "the kernel drops what sandboxes send to other hosts; %s",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whether the kernel makes what a slot is made of.
+ * Whether the kernel has the parts of a slot.
  */
 #include "health/doctor.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a daemon left that is no more. weft's state survives it on purpose, so this is a fault only while nobody takes it over.
+ * State of a daemon that is gone. It survives on purpose, so it is a fault only while no new daemon takes it over.
  */
 #include "config/config.h"
 #include "health/doctor.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weft's rules match by link group: whatever else is in it is treated as a sandbox.
+ * weft's rules match by link group, so any other link in the group is treated as a sandbox.
  */
 #include "config/config.h"
 #include "health/doctor.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A namespace is bound under /run/netns. Others see that mount only if the one it is made in is shared, and if we are not in a
- * copy of the host's mounts.
+ * A namespace is bound under /run/netns. Other programs see that mount only if its parent is shared and if we are not in a copy
+ * of the host's mounts.
  */
 #include "base/cleanup.h"
 #include "config/config.h"
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* How far MOUNT reaches into PATH: its length if PATH is on it, else 0. */
+/* The length of MOUNT if PATH lies on it, else 0. */
 static size_t check_mount_covers(const char *mount, const char *path)
 {
 	size_t length = strlen(mount);
@@ -21,8 +21,8 @@ static size_t check_mount_covers(const char *mount, const char *path)
 }
 
 /*
- * The mount that PATH is on, of /proc/self/mountinfo: "ID PARENT DEV ROOT MOUNTPOINT OPTIONS TAG... - TYPE ...". OPTIONAL gets
- * the tags ("shared:1 master:2").
+ * Finds the mount of PATH in /proc/self/mountinfo ("ID PARENT DEV ROOT MOUNTPOINT OPTIONS TAG... - TYPE ..."). TAGS gets its tags
+ * ("shared:1 master:2").
  */
 static bool check_mount_find(char *mountinfo, const char *path, char mount[static 256], char tags[static 128])
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * All namespaces of a host share one neighbour table. weft's own entries are permanent and do not count, but for the guests' where
- * their MACs are learnt.
+ * All namespaces of a host share one neighbour table. weft's entries are permanent and do not count, except those of guests whose
+ * MACs are learnt.
  */
 #include "config/config.h"
 #include "health/doctor.h"

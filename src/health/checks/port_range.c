@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kernel gives outgoing connections local ports of its ephemeral range; a port that weftd listens on must not be among them.
+ * The kernel takes local ports of outgoing connections from its ephemeral range. A listening port of weftd must not be in it.
  */
 #include "base/cleanup.h"
 #include "config/config.h"

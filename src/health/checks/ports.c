@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Ports that weftd wants and somebody else has: the default endpoint, which it refuses to start without, and those of the
- * automatic range, which it steps over.
+ * Ports of weftd that another program has: that of the default endpoint, without which it refuses to start, and those of the
+ * automatic range, which it skips.
  */
 #include "config/config.h"
 #include "health/doctor.h"
@@ -13,7 +13,7 @@ static bool check_ports_collide(const struct addr *local, const struct addr *wan
 {
 	if (addr_port(local) != addr_port(wanted))
 		return false;
-	/* [::] takes IPv4 too, unless it was told not to, which cannot be seen. */
+	/* [::] takes IPv4 too, unless its socket is IPv6 only, which is not visible. */
 	return addr_same_host(local, wanted) ||
 	       (addr_is_wildcard(local) && local->any.sa_family == wanted->any.sa_family) ||
 	       (addr_is_wildcard(local) && local->any.sa_family == AF_INET6);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Transparent proxies: rules that send connections to a port of their own. One that catches what goes to sandboxes, or to weftd's
- * endpoints, answers in their place.
+ * Rules of transparent proxies, which redirect connections to a port of their own. Such a proxy answers in the place
+ * of sandboxes, or of weftd's endpoints.
  */
 #include "config/config.h"
 #include "health/doctor.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Other routes and addresses inside our ranges. A wider route is no harm, ours is longer; one as long or longer takes sandboxes
- * away.
+ * Other routes and addresses inside our ranges. A shorter prefix does no harm, because ours is longer. One as long or longer
+ * takes sandboxes away.
  */
 #include "config/config.h"
 #include "health/doctor.h"
@@ -16,7 +16,7 @@ static const struct inspect_link *check_routes_link(const struct health_facts *f
 	return NULL;
 }
 
-/* Ours lead to links of our group, or are the `unreachable` ones of the whole ranges. */
+/* Our routes lead to links of our group, or are the `unreachable` ones of the whole ranges. */
 static bool check_routes_is_ours(const struct health_facts *facts, const struct inspect_route *route)
 {
 	const struct inspect_link *link = check_routes_link(facts, route->link);
@@ -35,7 +35,7 @@ static size_t check_routes_range(const struct health_facts *facts, const struct 
 		if (route->destination.length < range->length || !cidr4_overlaps(&route->destination, range) ||
 		    check_routes_is_ours(facts, route))
 			continue;
-		/* An address brings its network, itself and its broadcast: one finding for each is enough. */
+		/* An address adds routes to its network, itself and its broadcast; one finding is enough. */
 		if (route->type == RTN_BROADCAST || route->type == RTN_ANYCAST)
 			continue;
 		struct health_finding *finding = health_add(

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Strict reverse path filtering agrees with weft's own routes, which are symmetrical. It stops agreeing when a policy rule answers
- * for the addresses of sandboxes before the main table does.
+ * Strict reverse path filtering agrees with weft's own routes, which are symmetrical. It no longer does when a policy rule
+ * answers for the addresses of sandboxes before the main table.
  */
 #include "config/config.h"
 #include "health/doctor.h"
@@ -18,7 +18,7 @@ void check_rp_filter(const struct health_facts *facts, struct health_report *rep
 		health_add(report, "rp_filter", HEALTH_SKIPPED, "net.ipv4.conf.*.rp_filter is not visible from here");
 		return;
 	}
-	/* What counts for a link is the higher of the two; new links begin with the default. */
+	/* The higher of the two counts for a link; new links begin with the default. */
 	long long value = all > by_default ? all : by_default;
 	enum policy_route_answer answer =
 	    health_policy_route(&facts->host, cidr4_first(&facts->config->addresses.host_cidr) + 1, &rule, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * TUN-mode proxies and VPNs (Clash, sing-box, WireGuard, ...): policy rules that look into a table of their own before the main one,
- * a default route into a tunnel, and names that are answered with addresses of 198.18.0.0/15.
+ * TUN-mode proxies and VPNs (Clash, sing-box, WireGuard, ...) add policy rules with a table of their own before the main one, a
+ * default route into a tunnel, and DNS answers with addresses of 198.18.0.0/15.
  */
 #include "config/config.h"
 #include "health/doctor.h"
@@ -40,7 +40,7 @@ static bool check_tunnels_is_tunnel(const struct inspect_link *link)
 	return strcmp(link->kind, "tun") == 0 || strcmp(link->kind, "wireguard") == 0;
 }
 
-/* Where the host sends what goes anywhere else: halves of the default route count too (0/1 and 128/1). */
+/* Whether the default route leads into a tunnel. Its halves (0/1 and 128/1) count too. */
 static bool check_tunnels_default_route(const struct health_facts *facts, struct health_report *report)
 {
 	const struct inspect_rule *rule;

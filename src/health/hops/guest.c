@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guest's network: its answer to an ARP request, which no firewall of the guest's suppresses, and to a ping, which one may.
- * From here on the guest is spoken to; a paused one must not be.
+ * The guest's network. It answers an ARP request, which no firewall in the guest suppresses, and perhaps a ping. From here on
+ * packets are sent to the guest, so a paused guest is skipped.
  */
 #include "base/err.h"
 #include "health/guest_probe.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The agent itself, where its port is published or says readiness: any HTTP status is an answer.
+ * The agent in the guest, if its port is published or is the ready_port. Any HTTP status is an answer.
  */
 #include "base/err.h"
 #include "health/guest_probe.h"

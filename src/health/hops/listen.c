@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The way in on the host. A sandbox without endpoints is reached by its host address alone, and that is no fault.
+ * The listening endpoints on the host. A sandbox without any is reached by its host address alone, which is no fault.
  */
 #include "health/walk.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kernel is asked what it would do with a packet to the sandbox, and inside the namespace with one to the world: a route of
- * somebody else's (a VPN, a bridge) over our ranges shows here.
+ * Asks the kernel for its route to the sandbox, and inside the namespace for its route to the world. A foreign route
+ * over our ranges (a VPN, a bridge) shows here.
  */
 #include "base/err.h"
 #include "health/walk.h"
@@ -9,9 +9,9 @@
 
 #include <string.h>
 
-static const uint32_t SOMEWHERE = 0x01010101; /* 1.1.1.1: any address that is on no link of ours */
+static const uint32_t SOMEWHERE = 0x01010101; /* 1.1.1.1, as any address on no link of ours */
 
-/* Whether a packet to IP leaves by LINK; else HOP says what happens to it. */
+/* Whether a packet to IP leaves by LINK; if not, HOP has the reason. */
 static enum hop_status hop_route_check(struct walk *walk, struct hop *hop, int netns_fd, uint32_t ip, const char *link)
 {
 	const char *where = netns_fd < 0 ? "on the host" : walk->netns;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The rules are compared with those that weft makes: present, and unaltered.
+ * The rules must be those that weft makes, complete and unaltered.
  */
 #include "fabric/rules/rules.h"
 #include "base/err.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The link that the VMM opens. Carrier is the fact that one has it open; who that is, /proc tells.
+ * The link that the VMM opens. Its carrier means that a process has it open; /proc names the process.
  */
 #include "base/err.h"
 #include "health/walk.h"

@@ -10,7 +10,7 @@
 
 enum { CONNECT_WAIT_MS = 1000 };
 
-/* The ports to try, each once: the published ones, else the one that says readiness. */
+/* The ports to try, each once: the published ones, or else the ready_port. */
 static size_t hop_tcp_collect(const struct diagnose_request *request, uint16_t ports[static DIAGNOSE_ENDPOINTS_MAX])
 {
 	size_t count = 0;

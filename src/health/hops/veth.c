@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The pair of links between the host and the namespace: both ends there, up, marked, with their addresses.
+ * The pair of links between the host and the namespace. Both ends must exist, be up and marked, and have their addresses.
  */
 #include "base/err.h"
 #include "health/walk.h"
@@ -14,7 +14,7 @@ static bool hop_veth_has_address(const struct look_link *link, uint32_t ip)
 	return false;
 }
 
-/* One end. What is wrong with it goes into HOP; HOP_OK if nothing is. */
+/* Checks one end. HOP_OK, or HOP has the fault. */
 static enum hop_status hop_veth_check_end(struct walk *walk, struct hop *hop, int netns_fd, const char *name,
 					  uint32_t ip)
 {
