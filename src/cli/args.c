@@ -226,14 +226,14 @@ static void cli_args_print_option(FILE *out, const struct option_spec *option)
 void cli_args_print_usage(FILE *out, const struct command *commands)
 {
 	fputs("usage: weftctl [--socket PATH] [--json] COMMAND ...\n\n"
-	      "Registers sandboxes with weftd, shows what became of them and what is wrong.\n\ncommands:\n",
+	      "Registers sandboxes with weftd, shows their state and finds faults.\n\ncommands:\n",
 	      out);
 	for (const struct command *command = commands; command->name; command++)
 		fprintf(out, "  %-12s %s\n", command->name, command->summary);
 	fputs("\noptions:\n", out);
 	for (const struct option_spec *option = common_options; option->name; option++)
 		cli_args_print_option(out, option);
-	fputs("\n'weftctl COMMAND --help' tells more. Exit codes: 0 done, 1 failed, 2 usage, 3 no such sandbox,\n"
+	fputs("\n'weftctl COMMAND --help' says more. Exit codes: 0 done, 1 failed, 2 usage, 3 no such sandbox,\n"
 	      "4 daemon not reachable, 5 diagnose or doctor found a fault.\n",
 	      out);
 }

@@ -35,7 +35,7 @@ static const struct option_spec show_options[] = {
 };
 
 static const struct option_spec wait_options[] = {
-	{ "state", "STATE", false, "attached ready detached paused", "what to wait for (default ready)" },
+	{ "state", "STATE", false, "attached ready detached paused", "the state to wait for (default ready)" },
 	{ "timeout", "S", false, NULL, "give up after S seconds, 0 to 300 (default 30)" },
 	{ 0 },
 };
@@ -48,12 +48,12 @@ static const struct option_spec default_options[] = {
 static const struct option_spec policy_options[] = {
 	{ "allow", "C", true, NULL, "destinations to allow; all given replace the former ones, 'none' removes them" },
 	{ "deny", "C", true, NULL, "destinations to deny; likewise" },
-	{ "internet", "yes|no", false, "yes no", "whether what is public may be reached at all" },
+	{ "internet", "yes|no", false, "yes no", "whether public addresses may be reached at all" },
 	{ 0 },
 };
 
 static const struct option_spec resume_options[] = {
-	{ "flows", "keep|reset", false, "keep reset", "what becomes of its connections (default keep)" },
+	{ "flows", "keep|reset", false, "keep reset", "the fate of its connections (default keep)" },
 	{ 0 },
 };
 
@@ -68,7 +68,7 @@ static const struct option_spec doctor_options[] = {
 };
 
 static const struct option_spec events_options[] = {
-	{ "sandbox", "ID", false, NULL, "only what concerns this sandbox" },
+	{ "sandbox", "ID", false, NULL, "only the events of this sandbox" },
 	{ "since", "SEQ", false, NULL, "go on after this event; needs --boot" },
 	{ "boot", "BOOT", false, NULL, "the daemon's run that SEQ belongs to, as its events say" },
 	{ 0 },
@@ -97,7 +97,7 @@ const struct command commands[] = {
 	  command_unregister },
 	{ "ls", "", 0, 0, false, false, ls_options, "List the sandboxes", NULL, command_ls },
 	{ "show", "ID", 1, 1, false, false, show_options, "Show all about one sandbox",
-	  "The options print what a VMM must be told; it must run in the sandbox's namespace (jailer --netns, weftctl "
+	  "The options print settings for a VMM, which must run in the sandbox's namespace (jailer --netns, weftctl "
 	  "exec).",
 	  command_show },
 	{ "wait", "ID", 1, 1, false, false, wait_options, "Wait until a sandbox is in a state",
@@ -118,10 +118,10 @@ const struct command commands[] = {
 	  "Ask whether policy lets a sandbox reach an address", NULL, command_reach },
 	{ "diagnose", "ID", 1, 1, false, false, NULL, "Walk a sandbox's path and name the first broken hop",
 	  "Exits 5 if there is one.", command_diagnose },
-	{ "doctor", "", 0, 0, false, false, doctor_options, "Check the host for what breaks sandbox networks",
+	{ "doctor", "", 0, 0, false, false, doctor_options, "Check the host for faults that break sandbox networks",
 	  "Needs no daemon. Run it as root, in the environment in which clients run. Exits 5 if it finds a fault.",
 	  command_doctor },
-	{ "events", "", 0, 0, false, false, events_options, "Follow what happens", NULL, command_events },
+	{ "events", "", 0, 0, false, false, events_options, "Follow the events", NULL, command_events },
 	{ "connections", "ID", 1, 1, false, false, NULL, "List the connections of a sandbox", NULL,
 	  command_connections },
 	{ "top", "", 0, 0, false, false, top_options, "Watch the sandboxes' traffic", "On a terminal 'q' ends it.",

@@ -35,7 +35,7 @@ static bool check_descriptors_of_system(const struct health_facts *facts, struct
 		return true;
 	struct health_finding *finding = health_add(report, "descriptors", HEALTH_FAIL,
 						    "%lld of the system's %lld open files are in use", used, max);
-	health_why(finding, "beyond it nobody can open anything: accept() and socket() fail for weftd too");
+	health_why(finding, "beyond it no program can open anything; accept() and socket() fail for weftd too");
 	health_fix(finding, "sysctl -w fs.file-max=%lld", max * 2);
 	return false;
 }

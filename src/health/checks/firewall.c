@@ -79,7 +79,7 @@ static void check_firewall_suggest(const struct health_facts *facts, const struc
 			   "firewall-cmd --permanent --zone=trusted --add-interface=%s+ && firewall-cmd --reload",
 			   prefix);
 	else if (way->packet.iif[0] == 'l')
-		health_fix(finding, "accept what comes in by lo, before that rule");
+		health_fix(finding, "accept packets from lo before that rule");
 	else if (iptables && way->hook == HOOK_FORWARD && ruleset_find(&facts->ruleset, chain, "DOCKER-USER"))
 		health_fix(finding, "%s -I DOCKER-USER -i %s+ -j ACCEPT && %s -I DOCKER-USER -o %s+ -j ACCEPT", program,
 			   prefix, program, prefix);
@@ -115,8 +115,8 @@ static bool check_firewall_way(const struct health_facts *facts, const struct wa
 		       "packets %s are %sdropped in %s table %s %s, chain %s, %s", way->name, sure ? "" : "perhaps ",
 		       answer.chain->legacy ? "iptables-legacy" : "nftables", answer.chain->family, answer.chain->table,
 		       answer.chain->name, rule);
-	health_why(finding, "a drop in another table beats what weft accepts in its own%s",
-		   sure ? "" : "; whether it comes to that depends on conditions that cannot be told from here");
+	health_why(finding, "a drop in another table is final, although weft accepts in its own%s",
+		   sure ? "" : "; whether it happens depends on conditions that are not visible from here");
 	check_firewall_suggest(facts, way, answer.chain, finding);
 	return false;
 }
@@ -137,5 +137,5 @@ void check_firewall(const struct health_facts *facts, struct health_report *repo
 	for (size_t i = 0; i < WAYS; i++)
 		clear = check_firewall_way(facts, &ways[i], report) && clear;
 	if (clear)
-		health_add(report, "firewall", HEALTH_OK, "no table but weft's drops what sandboxes send or get");
+		health_add(report, "firewall", HEALTH_OK, "no table but weft's drops packets of sandboxes");
 }

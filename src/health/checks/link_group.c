@@ -23,7 +23,7 @@ void check_link_group(const struct health_facts *facts, struct health_report *re
 		    health_add(report, "link_group", HEALTH_FAIL, "link %s is in group %u and is none of weft's",
 			       link->name, config->names.link_group);
 		health_why(finding,
-			   "weft's rules treat what comes by it as a hostile guest: cut off from the host and from "
+			   "weft's rules treat its packets as a hostile guest's: cut off from the host and from "
 			   "private networks, and weftd --cleanup would remove it");
 		health_fix(finding, "ip link set dev %s group default, or another [names] link_group", link->name);
 	}

@@ -65,7 +65,7 @@ void check_mounts(const struct health_facts *facts, struct health_report *report
 		finding = health_add(report, "mounts", HEALTH_WARN, "%s is on %s, a slave of another mount namespace",
 				     dir, mount);
 		health_why(finding,
-			   "namespaces bound from here are seen by nobody outside; a weftd started like this hides "
+			   "namespaces bound from here are not visible outside; a weftd started like this hides "
 			   "its sandboxes from the VM manager");
 		health_fix(finding,
 			   "start weftd in the host's mount namespace: no ProtectSystem=, PrivateTmp= and the like");

@@ -27,7 +27,7 @@ void check_neighbours(const struct health_facts *facts, struct health_report *re
 		       "gc_thresh3 is %lld, and the MACs of guests are learnt ([addresses] guest_mac = learn)", most);
 	health_why(finding,
 		   "three entries for each talking sandbox: about %lld of them fill the table that all namespaces "
-		   "share, and then nobody on the host finds a new neighbour",
+		   "share, and then the host finds no new neighbours",
 		   most / 3);
 	health_fix(finding, "sysctl -w net.ipv4.neigh.default.gc_thresh1=8192 net.ipv4.neigh.default.gc_thresh2=16384 "
 			    "net.ipv4.neigh.default.gc_thresh3=32768");

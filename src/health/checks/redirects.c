@@ -74,7 +74,7 @@ void check_redirects(const struct health_facts *facts, struct health_report *rep
 		  { "", "lo", 0, 1, 0, 0, INADDR_LOOPBACK, INADDR_LOOPBACK, port, false },
 		  HEALTH_FAIL },
 		{ "from sandboxes to other hosts",
-		  "what sandboxes open goes through a proxy of the host's",
+		  "connections from sandboxes go through a proxy of the host",
 		  HOOK_PREROUTING,
 		  { veth, "", 0, 0, group, 0, sandbox, ELSEWHERE, 443, false },
 		  HEALTH_WARN },
@@ -82,6 +82,5 @@ void check_redirects(const struct health_facts *facts, struct health_report *rep
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
 		clear = check_redirects_way(facts, &ways[i], report) && clear;
 	if (clear)
-		health_add(report, "redirects", HEALTH_OK,
-			   "no rule redirects what goes to sandboxes, or comes from them");
+		health_add(report, "redirects", HEALTH_OK, "no rule redirects connections to sandboxes or from them");
 }

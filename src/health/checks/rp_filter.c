@@ -30,6 +30,7 @@ void check_rp_filter(const struct health_facts *facts, struct health_report *rep
 	finding = health_add(report, "rp_filter", HEALTH_FAIL,
 			     "strict (1), and policy rule %u answers for sandbox addresses before the main table",
 			     rule->priority);
-	health_why(finding, "what a sandbox sends is dropped without a trace, because the way back is not its veth");
+	health_why(finding,
+		   "packets from sandboxes are dropped without a trace, because the way back is not their veth");
 	health_fix(finding, "sysctl -w net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.default.rp_filter=2");
 }

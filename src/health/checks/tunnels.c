@@ -26,7 +26,7 @@ static bool check_tunnels_policy_rules(const struct health_facts *facts, struct 
 		return true;
 	struct health_finding *finding =
 	    health_add(report, "tunnels", answer == POLICY_ROUTE_OTHER ? HEALTH_FAIL : HEALTH_WARN,
-		       "policy rule %u sends what goes to sandboxes to table %u, dev %s%s", rule->priority, rule->table,
+		       "policy rule %u sends packets for sandboxes to table %u, dev %s%s", rule->priority, rule->table,
 		       inspect_link_name(&facts->host, route->link),
 		       answer == POLICY_ROUTE_OTHER ? "" : ", if its other conditions hold");
 	health_why(finding, "the sandboxes' host addresses then lead into that link and not to the sandboxes");
@@ -65,7 +65,7 @@ static bool check_tunnels_default_route(const struct health_facts *facts, struct
 		struct health_finding *finding =
 		    health_add(report, "tunnels", HEALTH_WARN, "other hosts are reached through the tunnel %s (%s)",
 			       link->name, link->kind);
-		health_why(finding, "what sandboxes send goes through it too, with its smaller MTU, and ends with it");
+		health_why(finding, "packets from sandboxes go through it too, with its smaller MTU, and stop with it");
 		health_fix(finding, "if that is meant: [addresses] uplink = %s; else leave its automatic routes off",
 			   link->name);
 		return false;

@@ -30,7 +30,7 @@ static enum hop_status hop_guest_wrong_mac(struct walk *walk, struct hop *hop, c
 	mac_format(mac, got);
 	mac_format(&walk->request->config->addresses.guest_mac, wanted);
 	walk_cause(walk, "the VM's network device has the MAC %s, and packets are sent to %s", got, wanted);
-	walk_next_step(walk, "give the VM the MAC that weft tells (guest.mac), or set [addresses] guest_mac = learn");
+	walk_next_step(walk, "give the VM the MAC in guest.mac of its sandbox, or set [addresses] guest_mac = learn");
 	return hop_fail(hop, "answers as %s instead of %s", got, wanted);
 }
 

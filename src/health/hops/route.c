@@ -39,8 +39,7 @@ enum hop_status hop_route(struct walk *walk, struct hop *hop, bool subject_only)
 	if (subject_only)
 		return HOP_SKIPPED;
 	if (hop_route_check(walk, hop, -1, host_ip, walk->veth) != HOP_OK) {
-		walk_cause(walk,
-			   "another route takes what is meant for the sandbox: a VPN, a bridge, or a policy rule");
+		walk_cause(walk, "another route takes the packets for the sandbox: a VPN, a bridge, or a policy rule");
 		walk_next_step(walk, "look with: ip route get %s; ip rule; and: weftctl doctor", text);
 		return HOP_FAIL;
 	}
