@@ -3,7 +3,7 @@
 #define WEFT_HEALTH_DOCTOR_H
 
 #include "health/facts.h"
-#include "health/report.h"
+#include "health/findings.h"
 
 /*
  * The checks of a host for faults that look like a broken sandbox from outside. Each is in the file of its name under checks/, adds

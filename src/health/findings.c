@@ -2,7 +2,7 @@
 /*
  * The findings are kept in the order of the checks.
  */
-#include "health/report.h"
+#include "health/findings.h"
 
 #include "base/vec.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef WEFT_HEALTH_REPORT_H
-#define WEFT_HEALTH_REPORT_H
+#ifndef WEFT_HEALTH_FINDINGS_H
+#define WEFT_HEALTH_FINDINGS_H
 
 #include <stddef.h>
 
