@@ -1,13 +1,13 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# What the commands in tools/ and the VM's image share. Sourced, never run.
-# shellcheck disable=SC2034 # what is unused here is used by those that source it
+# Shared by the commands in tools/ and the VM's image. Sourced, never run.
+# shellcheck disable=SC2034 # variables unused here are used by those scripts
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 jobs=$(nproc)
 export WEFT_STARTED=${WEFT_STARTED:-$EPOCHSECONDS} # goes on where a command starts itself again
 
-# Debian's names. What builds weft, what runs it, what a real VM needs, what tests it.
+# Debian's names of the packages that build weft, run it, run a real VM, and test it.
 build_packages=(autoconf automake pkg-config gcc make libc6-dev libevent-dev libnftnl-dev
 	libmnl-dev libinih-dev libjansson-dev libsystemd-dev check)
 run_packages=(iproute2 nftables util-linux curl procps)
@@ -37,15 +37,15 @@ fail() {
 # The comment at the head of a script: what --help prints.
 usage() { sed -n '3,${/^#/!q;s/^# //p}' "${self:-$0}"; }
 
-# wrong_option WHAT: before anything is installed or built.
+# wrong_option WHAT: for use before anything is installed or built.
 wrong_option() {
 	printf '%s%s: %s%s\n' "$red" "$(basename "$0")" "$1" "$plain" >&2
 	usage >&2
 	exit 2
 }
 
-# check_pytest_options ARGUMENT...: whether pytest knows these, told from a list because it may not be installed yet. What comes
-# behind `--' is passed on unseen.
+# check_pytest_options ARGUMENT...: refuses options that pytest does not know. They are in a list here, because pytest may not be
+# installed yet. Arguments behind `--' are not checked.
 check_pytest_options() {
 	while [ $# -gt 0 ]; do
 		case $1 in
@@ -75,7 +75,7 @@ need_root() {
 	[ "$(id -u)" = 0 ] || fail "needs root: it makes network namespaces" "sudo $0"
 }
 
-# limited SECONDS WHAT COMMAND...: a command that may hang has a limit, and says what it waited for.
+# limited SECONDS WHAT COMMAND...: a command that may hang gets a limit, and the message names it.
 limited() {
 	local seconds=$1 what=$2 status=0
 	shift 2
@@ -108,7 +108,7 @@ update_package_lists() {
 	lists_updated=yes
 }
 
-# Installs what is missing of Debian's packages, and says so. On other systems it only names them.
+# Installs missing Debian packages, and says so. On other systems it only names them.
 install_packages() {
 	local missing
 	if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
@@ -134,7 +134,7 @@ obtainable() {
 	done
 }
 
-# build_in FOLDER [CONFIGURE-OPTION...]: configures where that has not been done with these options, and makes all.
+# build_in FOLDER [CONFIGURE-OPTION...]: configures unless that was done with these options, and makes all.
 build_in() {
 	local folder=$1 log=$1/build.log
 	shift
