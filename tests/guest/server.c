@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Servers of the kinds that tests need inside guests, all in one process: a listening socket belongs to the namespace in which
- * it was made, so one epoll loop serves hundreds of guests.
+ * Servers of the kinds that tests need inside guests, all in one process. A listening socket belongs to the namespace in which it
+ * was made, so one epoll loop serves hundreds of guests.
  *
  *	server [--report] NETNS-PATH,PORT,KIND[,ARGUMENT]...
  *
- *	http,NAME   HTTP/1.1 with keep-alive. GET /health tells NAME; GET /bytes/N sends N bytes; a body sent is counted
- *	echo        sends back what comes; at the client's FIN closes when all is sent
- *	sink        throws away all; at the client's FIN tells how many bytes came and closes
- *	sum         the same, and tells their CRC-32 too, in hex
+ *	http,NAME   HTTP/1.1 with keep-alive. GET /health answers NAME; GET /bytes/N sends N bytes; a body sent is counted
+ *	echo        sends back all bytes; closes after the client's FIN when all is sent
+ *	sink        discards all bytes; at the client's FIN answers with their number and closes
+ *	sum         the same, and answers with their CRC-32 too, in hex
  *	source,N    sends N bytes at once and closes; without N, never ends
- *	half,MS     reads until the client's FIN, and MS later sends all that came and closes
+ *	half,MS     reads until the client's FIN, and MS later sends all bytes back and closes
  *	reset,N     reads N bytes and resets the connection
  *	silent      accepts and never reads
  *
- * Byte number i of what is sent is ((j * 31) + (j >> 8)) & 255 with j = i modulo 65521: a prime, so that a block that is lost,
- * doubled or moved shows.
+ * Byte number i of a source is ((j * 31) + (j >> 8)) & 255 with j = i modulo 65521. That is a prime, so that a lost, doubled or moved
+ * block shows.
  *
- * "ready" is printed when all listen; the server lives as long as its stdin is open. With --report each end of a connection is
- * a line, "end NETNS-PATH PORT fin|reset|closed BYTES", by what the client did first (closed: it was the server that ended it).
+ * "ready" is printed when all listen; the server runs until its stdin ends. With --report each end of a connection is a line, "end
+ * NETNS-PATH PORT fin|reset|closed BYTES", by the client's first action (closed means that the server ended it).
  */
 #include "guest/server.h"
 
@@ -111,7 +111,7 @@ void connection_queue(struct connection *connection, const char *bytes, size_t l
 	connection->out_end += length;
 }
 
-/* One send of what comes next. Bytes sent, 0 if there is nothing, -1 with errno. */
+/* Sends once. Bytes sent, 0 if there is nothing to send, -1 with errno. */
 static ssize_t send_some(struct connection *connection)
 {
 	ssize_t sent;
@@ -160,7 +160,7 @@ static void want(struct connection *connection, uint32_t interest)
 		err(1, "epoll_ctl");
 }
 
-/* Sends while the kernel takes it (a few rounds at a time), and says to epoll what to wait for. */
+/* Sends while the kernel takes it (a few rounds at a time), and sets the events to wait for. */
 static void flush(struct connection *connection)
 {
 	bool blocked = false;
@@ -185,7 +185,7 @@ static void flush(struct connection *connection)
 	want(connection, (read ? EPOLLIN : 0) | (more && !connection->corked ? EPOLLOUT : 0));
 }
 
-/* Without a copy where that will do: the test's time is the forwarder's. */
+/* Avoids the copy where the kind discards, so that the test's time is the forwarder's. */
 static ssize_t read_some(struct connection *connection)
 {
 	if (connection->listener->kind->discards)
@@ -256,7 +256,7 @@ static void accept_from(const struct listener *listener)
 	}
 }
 
-/* Lets those answer whose time has come. Returns how long epoll may wait: -1 for ever. */
+/* Lets connections answer whose time has come. Returns how long epoll may wait, -1 for ever. */
 static int wake_the_waiting(void)
 {
 	struct connection *next;
@@ -354,5 +354,5 @@ int main(int argc, char **argv)
 	fflush(stdout);
 
 	run();
-	exit(0); /* with all connections: the kernel closes them */
+	exit(0); /* the kernel closes all connections */
 }

@@ -3,7 +3,7 @@
 #define WEFT_GUEST_SERVER_H
 
 /*
- * The stand-in server's two parts: server.c has the loop and the connections, server_kinds.c what a server of each kind does.
+ * The stand-in server has two parts: server.c with the loop and the connections, server_kinds.c with the behaviour of each kind.
  */
 
 #include <stdbool.h>
@@ -17,14 +17,14 @@ struct connection;
 
 struct kind {
 	const char *name;
-	/* Takes LENGTH bytes that came. */
+	/* Takes LENGTH received bytes. */
 	void (*data)(struct connection *connection, const char *bytes, size_t length);
 	void (*started)(struct connection *connection); /* may be NULL */
 	void (*fin)(struct connection *connection);     /* may be NULL: then closes at once */
 	bool discards;                                  /* the bytes need not even be copied */
 };
 
-/* What an epoll event points to begins with its descriptor's role. */
+/* The struct of an epoll event begins with its descriptor's role. */
 enum role { ROLE_LISTENER, ROLE_CONNECTION, ROLE_STDIN };
 
 struct listener {
@@ -57,16 +57,16 @@ struct connection {
 	LIST_ENTRY(connection) waiting; /* linked while due_ms is set */
 };
 
-/* The connection ends. HOW: what the client did first, "fin", "reset" or "closed". The struct lives until server.c frees it. */
+/* Ends the connection. HOW: the client's first action, "fin" or "reset", or "closed". The struct lives until server.c frees it. */
 void connection_end(struct connection *connection, const char *how);
 
-/* Bytes to send after those that are queued already. */
+/* Queues bytes to send. */
 void connection_queue(struct connection *connection, const char *bytes, size_t length);
 
-/* LENGTH bytes of the pattern, from its start, after what is queued. */
+/* Sends LENGTH bytes of the pattern, from its start, after the queued bytes. */
 void connection_send_pattern(struct connection *connection, uint64_t length);
 
-/* What is queued is sent in DELAY_MS; for a connection that is corked. */
+/* Uncorks the connection in DELAY_MS. */
 void connection_answer_in(struct connection *connection, uint64_t delay_ms);
 
 /* Once, before the first connection. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kinds of servers, one after the other; the table at the end is all that server.c sees of them.
+ * The kinds of servers, one after the other. server.c sees only the table at the end.
  */
 #include "guest/server.h"
 
@@ -140,7 +140,7 @@ static void http_answer(struct connection *connection, const char *path, uint64_
 	}
 }
 
-/* Reads one head if all of it is there; false if not. What follows it stays in head[]. */
+/* Reads one head if all of it is there; false if not. The bytes behind it stay in head[]. */
 static bool http_head(struct connection *connection)
 {
 	char *head = connection->head;

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A stand-in for VMs: what a sandbox's namespace sees of a VMM and of the guest behind it, without a virtual machine.
+ * A stand-in for VMs. A sandbox's namespace sees a VMM and a guest behind it, without a virtual machine.
  *
  * For each sandbox it opens tap0 inside the sandbox's namespace as Firecracker does (virtio headers of 12 bytes, offloads
  * negotiated) and carries frames between it and a TAP named eth0 in a namespace of its own, the guest, which has the guest's
  * MAC, address and default route. Servers and clients that play the guest's programs run there. Frames keep their virtio
  * headers on the way, so that segmentation and checksums stay undone across the pair as they do across virtio.
  *
- * It lives as long as its stdin is open. Lines on stdin act on one guest and are answered by "ok" or "error TEXT":
+ * It runs until its stdin ends. Each line on stdin acts on one guest and is answered by "ok" or "error TEXT":
  *
- *	close PATH   the VMM lets go of tap0; the guest and its connections stay, as in a snapshot on disk
- *	open PATH    and takes it again
- *	freeze PATH  nothing moves any more, but tap0 stays open, as in a paused VM
+ *	close PATH   the VMM closes tap0; the guest and its connections stay, as in a snapshot on disk
+ *	open PATH    the VMM opens it again
+ *	freeze PATH  no frame moves, but tap0 stays open, as in a paused VM
  *	thaw PATH
  */
 #include <arpa/inet.h>
@@ -41,7 +41,7 @@
 enum {
 	HEADER = 12,           /* struct virtio_net_hdr_v1 */
 	FRAME = 128 * 1024,    /* the largest segmentation offload, 64 KiB, with room */
-	FRAMES_A_WAKE_UP = 64, /* then the other guests have their turn */
+	FRAMES_A_WAKE_UP = 64, /* then the other guests are served */
 	WAKE_UPS = 64,
 	COMMAND = 4096,
 };
@@ -87,14 +87,14 @@ static int enter(const char *path)
 	return result;
 }
 
-/* The process must not stay in a sandbox's namespace: it would keep it alive. What it has open there, tap0, does so anyhow. */
+/* The process must not stay in a sandbox's namespace, which it would keep alive. Its open tap0 does so in any case. */
 static void go_home(void)
 {
 	if (setns(home_ns, CLONE_NEWNET) < 0)
 		err(1, "setns back");
 }
 
-/* Asks for what the kernel can do: USO came with Linux 6.2. */
+/* Asks for all that the kernel offers. USO came with Linux 6.2. */
 static void negotiate_offloads(int fd)
 {
 	unsigned basic = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
@@ -184,8 +184,8 @@ static void set_mac(int fd, const char *link)
 	ask(fd, SIOCSIFHWADDR, &request, "SIOCSIFHWADDR");
 }
 
-/* The gateway as a guest from a snapshot knows it. All namespaces of a machine share one table of neighbours: thousands of
- * stand-ins that learned theirs would fill it, which no virtual machine does. */
+/* Adds the gateway, as a guest from a snapshot knows it. All namespaces of a machine share one table of neighbours, which
+ * thousands of stand-ins would fill if they learned theirs. No virtual machine does so. */
 static void know_gateway(int fd)
 {
 	struct arpreq request = { .arp_flags = ATF_COM | ATF_PERM };
@@ -230,7 +230,7 @@ static void add_default_route(int fd)
 	ask(fd, SIOCADDRT, &route, "default route");
 }
 
-/* Keeps the guest from talking IPv6 of its own accord; a kernel without IPv6 has no such file. */
+/* Keeps the guest from sending IPv6 by itself. A kernel without IPv6 has no such file. */
 static void silence_ipv6(void)
 {
 	int fd = open("/proc/sys/net/ipv6/conf/default/disable_ipv6", O_WRONLY | O_CLOEXEC);
@@ -253,7 +253,7 @@ static void build_guest(struct guest *guest, int mtu)
 	if (guest->guest_ns < 0 || guest->inside.fd < 0 || fd < 0)
 		err(1, "the guest of %s", guest->path);
 
-	/* So that it goes with the namespace, in the kernel's lots: a TAP that went with its descriptor would take 20 ms. */
+	/* So that it is removed with the namespace, in the kernel's lots. Removing a TAP with its descriptor takes 20 ms. */
 	if (ioctl(guest->inside.fd, TUNSETPERSIST, 1) < 0)
 		err(1, "TUNSETPERSIST");
 	link_up(fd, "lo");
@@ -268,7 +268,7 @@ static void build_guest(struct guest *guest, int mtu)
 	close(fd);
 }
 
-/* As Firecracker, but for one thing: a TAP that is not there is not made. 0, or -1 with errno. */
+/* Opens tap0 as Firecracker does, except that a missing TAP is not made. 0, or -1 with errno. */
 static int attach(struct guest *guest)
 {
 	if (enter(guest->path) < 0)
@@ -303,7 +303,7 @@ static void let_go(struct side *side)
 	side->fd = -1;
 }
 
-/* Carries what FROM has, up to the budget. What the other side does not take is lost, as on a wire. */
+/* Carries the frames of FROM, up to the budget. Frames that the other side does not take are lost, as on a wire. */
 static void carry(struct side *from)
 {
 	static char frame[FRAME];
@@ -422,7 +422,7 @@ static void run(void)
 	}
 }
 
-/* Three descriptors a guest and a namespace's file while it is made: hundreds of guests need more than the usual 1,024. */
+/* A guest takes three descriptors, and a fourth while it is made, so hundreds need more than the usual 1,024. */
 static void raise_descriptor_limit(void)
 {
 	struct rlimit limit;

@@ -20,7 +20,7 @@ static void teardown(void)
 	written = NULL;
 }
 
-/* What the table looks like on such a screen. */
+/* The table, printed on such a screen. */
 static const char *shown(bool colour, size_t columns, size_t rows)
 {
 	free(written);
@@ -61,7 +61,7 @@ START_TEST(a_narrow_screen_cuts_only_what_may_be_cut)
 	ck_assert_str_eq(shown(false, 21, 0), "NAME      SIZE  STATE\n"
 					      "a            1  ready\n"
 					      "a-lon~  123456  -\n");
-	/* Not even that fits: the last columns go. */
+	/* If even that does not fit, the last columns go. */
 	ck_assert_str_eq(shown(false, 20, 0), "NAME      SIZE\n"
 					      "a            1\n"
 					      "a-lon~  123456\n");
@@ -136,7 +136,7 @@ START_TEST(a_time_reads_as_how_long_ago)
 
 	ck_assert_str_eq(cli_text_since("2026-01-14T11:59:57Z", noon, text), "3s");
 	ck_assert_str_eq(cli_text_since("2026-01-14T11:00:00Z", noon, text), "1h00m");
-	/* A clock that was put back. */
+	/* The clock was set back. */
 	ck_assert_str_eq(cli_text_since("2026-01-14T13:00:00Z", noon, text), "0s");
 	ck_assert_str_eq(cli_text_since(NULL, noon, text), "-");
 	ck_assert_str_eq(cli_text_since("soon", noon, text), "soon");

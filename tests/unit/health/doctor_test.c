@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The doctor's checks on hosts that are made up: what a namespace of a test's own cannot have.
+ * The doctor's checks on made-up hosts, with facts that a namespace of the test's own cannot have.
  */
 #include "config/config.h"
 #include "health/doctor.h"
