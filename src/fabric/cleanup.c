@@ -13,7 +13,8 @@
 #include "fabric/slot/destroy.h"
 #include "fabric/slot/host.h"
 #include "fabric/slot/scan.h"
-#include "fabric/teardown.h"
+#include "fabric/state.h"
+#include "kernel/conntrack.h"
 #include "kernel/link.h"
 
 #include <errno.h>

@@ -117,6 +117,7 @@ struct job_thread *job_thread_new(const char *name, struct mailbox *mailbox, boo
 		err_set(err, ENOMEM, "thread %s", name);
 		return NULL;
 	}
+	thread->host = (struct rtnl)RTNL_CLOSED;
 	pthread_mutex_init(&thread->lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

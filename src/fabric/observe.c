@@ -13,12 +13,8 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "fabric/look_slot.h"
-#include "fabric/repair.h"
-#include "fabric/state.h"
-#include "fabric/suspects.h"
-#include "kernel/address.h"
 #include "kernel/event_filter.h"
+#include "kernel/kern_route.h"
 #include "kernel/link.h"
 #include "kernel/tap.h"
 
@@ -26,6 +22,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
 #include <linux/net_namespace.h>
 #include <linux/netfilter/nf_tables.h>

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/vec.h"
 #include "config/config.h"
-#include "kernel/address.h"
+#include "kernel/kern_route.h"
 #include "kernel/link.h"
 
 #include <arpa/inet.h>
@@ -83,48 +83,48 @@ static bool inspect_is_of_veth(const struct check *check, const struct cidr4 *ci
 	return slot && cidr->length == 31 && cidr->ip == config_veth_host_ip(check->config, slot);
 }
 
-static int inspect_check_take_address(const struct nlmsghdr *header, void *data)
+static int take_address(const struct nlmsghdr *header, void *context)
 {
-	struct check *check = data;
-	const struct ifaddrmsg *address = mnl_nlmsg_get_payload(header);
+	struct check *check = context;
+	const struct ifaddrmsg *address = nlmsg_data(header);
 	const struct nlattr *table[IFA_MAX + 1];
 	struct host_finding found = { .index = (int)address->ifa_index };
 
 	if (header->nlmsg_type != RTM_NEWADDR || address->ifa_family != AF_INET)
-		return MNL_CB_OK;
+		return 0;
 	rtnl_attributes(header, sizeof(*address), table, IFA_MAX + 1);
 	if (!table[IFA_LOCAL])
-		return MNL_CB_OK;
-	found.cidr = (struct cidr4){ ntohl(mnl_attr_get_u32(table[IFA_LOCAL])), address->ifa_prefixlen };
-	if (table[IFA_LABEL] && inspect_is_of_veth(check, &found.cidr, mnl_attr_get_str(table[IFA_LABEL])))
-		inspect_check_keep(check, &check->sandboxes, &found);
-	else if (inspect_lies_in_ours(check, &(struct cidr4){ found.cidr.ip, 32 }))
-		inspect_check_keep(check, &check->addresses, &found);
-	return MNL_CB_OK;
+		return 0;
+	found.cidr = (struct cidr4){ ntohl(nla_get_u32(table[IFA_LOCAL])), address->ifa_prefixlen };
+	if (table[IFA_LABEL] && is_of_veth(check, &found.cidr, nla_get_string(table[IFA_LABEL])))
+		keep(check, &check->sandboxes, &found);
+	else if (lies_in_ours(check, &(struct cidr4){ found.cidr.ip, 32 }))
+		keep(check, &check->addresses, &found);
+	return 0;
 }
 
-static int inspect_check_take_route(const struct nlmsghdr *header, void *data)
+static int take_route(const struct nlmsghdr *header, void *context)
 {
-	struct check *check = data;
-	const struct rtmsg *route = mnl_nlmsg_get_payload(header);
+	struct check *check = context;
+	const struct rtmsg *route = nlmsg_data(header);
 	const struct nlattr *table[RTA_MAX + 1];
 	struct host_finding found = { 0 };
 
 	/* The table of local addresses repeats the addresses, and a default route covers everything. */
 	if (header->nlmsg_type != RTM_NEWROUTE || route->rtm_family != AF_INET || route->rtm_table == RT_TABLE_LOCAL ||
 	    route->rtm_protocol == ROUTE_PROTOCOL || route->rtm_dst_len == 0 || route->rtm_flags & RTM_F_CLONED)
-		return MNL_CB_OK;
+		return 0;
 	rtnl_attributes(header, sizeof(*route), table, RTA_MAX + 1);
 	if (!table[RTA_DST])
-		return MNL_CB_OK;
-	found.cidr = (struct cidr4){ ntohl(mnl_attr_get_u32(table[RTA_DST])), route->rtm_dst_len };
+		return 0;
+	found.cidr = (struct cidr4){ ntohl(nla_get_u32(table[RTA_DST])), route->rtm_dst_len };
 	if (table[RTA_OIF])
-		found.index = (int)mnl_attr_get_u32(table[RTA_OIF]);
+		found.index = (int)nla_get_u32(table[RTA_OIF]);
 	else if (table[RTA_MULTIPATH])
-		found.index = ((const struct rtnexthop *)mnl_attr_get_payload(table[RTA_MULTIPATH]))->rtnh_ifindex;
-	if (inspect_lies_in_ours(check, &found.cidr))
-		inspect_check_keep(check, &check->routes, &found);
-	return MNL_CB_OK;
+		found.index = ((const struct rtnexthop *)nla_data(table[RTA_MULTIPATH]))->rtnh_ifindex;
+	if (lies_in_ours(check, &found.cidr))
+		keep(check, &check->routes, &found);
+	return 0;
 }
 
 static int inspect_compare_links(const void *a, const void *b)
@@ -245,22 +245,24 @@ static void inspect_check_listen(struct check *check, const char *section, const
 	}
 }
 
-/* Dumps again if something changed during the dump. */
-static int inspect_check_dump(struct check *check, uint16_t type, size_t header_size, mnl_cb_t take, struct err *err)
+/* A dump that something changed under is taken again. */
+static int dump(struct check *check, uint16_t type, size_t header_size, rtnl_take *take, struct err *err)
 {
 	enum { TRIES = 10 };
 
 	for (int i = 0; i < TRIES; i++) {
-		struct rtnl_request request;
 		/* The family comes first in both headers. */
-		unsigned char *header = rtnl_begin(&request, type, NLM_F_DUMP, header_size);
+		const union {
+			struct ifaddrmsg address;
+			struct rtmsg route;
+		} body = { .address.ifa_family = AF_INET };
 
-		*header = AF_INET;
 		if (type == RTM_GETROUTE)
 			check->routes.count = 0;
 		else
 			check->addresses.count = check->sandboxes.count = 0;
-		if (rtnl_ask(&check->rtnl, &request, take, check, err, "dump") == 0)
+		if (rtnl_ask(&check->rtnl, rtnl_message(type, NLM_F_DUMP, &body, header_size), take, check, err,
+			     "dump") == 0)
 			return check->broken ? err_set(err, ENOMEM, "dump") : 0;
 		if (err->code != EINTR)
 			return -1;

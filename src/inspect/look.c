@@ -22,33 +22,31 @@ struct addresses {
 	uint32_t index;
 };
 
-static int inspect_look_take_address(const struct nlmsghdr *header, void *data)
+static int take_address(const struct nlmsghdr *header, void *context)
 {
-	struct addresses *addresses = data;
+	struct addresses *addresses = context;
 	struct look_link *link = addresses->link;
-	const struct ifaddrmsg *address = mnl_nlmsg_get_payload(header);
+	const struct ifaddrmsg *address = nlmsg_data(header);
 	const struct nlattr *table[IFA_MAX + 1];
 
 	if (header->nlmsg_type != RTM_NEWADDR || address->ifa_index != addresses->index ||
 	    address->ifa_family != AF_INET || link->address_count == LOOK_ADDRESSES_MAX)
-		return MNL_CB_OK;
+		return 0;
 	rtnl_attributes(header, sizeof(*address), table, IFA_MAX + 1);
 	if (!table[IFA_LOCAL])
-		return MNL_CB_OK;
-	link->addresses[link->address_count].ip = ntohl(mnl_attr_get_u32(table[IFA_LOCAL]));
+		return 0;
+	link->addresses[link->address_count].ip = ntohl(nla_get_u32(table[IFA_LOCAL]));
 	link->addresses[link->address_count++].length = address->ifa_prefixlen;
-	return MNL_CB_OK;
+	return 0;
 }
 
 static int inspect_look_dump_addresses(struct rtnl *rtnl, const char *name, struct addresses *addresses,
 				       struct err *err)
 {
-	struct rtnl_request request;
-	struct ifaddrmsg *address = rtnl_begin(&request, RTM_GETADDR, NLM_F_DUMP, sizeof(*address));
+	const struct ifaddrmsg body = { .ifa_family = AF_INET, .ifa_index = addresses->index };
+	struct nl_msg *message = rtnl_message(RTM_GETADDR, NLM_F_DUMP, &body, sizeof(body));
 
-	address->ifa_family = AF_INET;
-	address->ifa_index = addresses->index;
-	return rtnl_ask(rtnl, &request, inspect_look_take_address, addresses, err, "addresses of %s", name);
+	return rtnl_ask(rtnl, message, take_address, addresses, err, "addresses of %s", name);
 }
 
 static int inspect_look_link_here(struct rtnl *rtnl, const char *name, struct look_link *link, struct err *err)
@@ -84,17 +82,17 @@ struct found_route {
 	uint32_t index, gateway;
 };
 
-static int inspect_look_take_route(const struct nlmsghdr *header, void *data)
+static int take_route(const struct nlmsghdr *header, void *context)
 {
-	struct found_route *found = data;
+	struct found_route *found = context;
 	const struct nlattr *table[RTA_MAX + 1];
 
 	if (header->nlmsg_type != RTM_NEWROUTE)
-		return MNL_CB_OK;
+		return 0;
 	rtnl_attributes(header, sizeof(struct rtmsg), table, RTA_MAX + 1);
-	found->index = table[RTA_OIF] ? mnl_attr_get_u32(table[RTA_OIF]) : 0;
-	found->gateway = table[RTA_GATEWAY] ? ntohl(mnl_attr_get_u32(table[RTA_GATEWAY])) : 0;
-	return MNL_CB_OK;
+	found->index = table[RTA_OIF] ? nla_get_u32(table[RTA_OIF]) : 0;
+	found->gateway = table[RTA_GATEWAY] ? ntohl(nla_get_u32(table[RTA_GATEWAY])) : 0;
+	return 0;
 }
 
 static int inspect_look_route_here(struct rtnl *rtnl, uint32_t destination, struct look_route *route, struct err *err)
@@ -102,15 +100,12 @@ static int inspect_look_route_here(struct rtnl *rtnl, uint32_t destination, stru
 	char text[IPV4_TEXT_SIZE];
 	struct found_route found = { 0 };
 	struct link_info link;
-	struct rtnl_request request;
-	struct rtmsg *message = rtnl_begin(&request, RTM_GETROUTE, 0, sizeof(*message));
+	const struct rtmsg body = { .rtm_family = AF_INET, .rtm_dst_len = 32 };
+	struct nl_msg *message = rtnl_message(RTM_GETROUTE, 0, &body, sizeof(body));
 
-	message->rtm_family = AF_INET;
-	message->rtm_dst_len = 32;
-	mnl_attr_put_u32(request.header, RTA_DST, htonl(destination));
-	if (rtnl_ask(rtnl, &request, inspect_look_take_route, &found, err, "route to %s",
-		     ipv4_format(destination, text)) < 0)
-		/* The kernel answers with the error that a packet would meet, so none of these is a failure of the request. */
+	message = rtnl_put_u32(message, RTA_DST, htonl(destination));
+	if (rtnl_ask(rtnl, message, take_route, &found, err, "route to %s", ipv4_format(destination, text)) < 0)
+		/* The kernel answers with the error that a packet would meet: none of these is a failure to ask. */
 		return err->code == ENETUNREACH || err->code == EHOSTUNREACH || err->code == EACCES ||
 			       err->code == EINVAL
 			   ? 0

@@ -3,10 +3,14 @@
  * Two things decide how these messages look. A namespace is entered only where an object has to be made; looking and deleting
  * go by IFLA_TARGET_NETNSID from a socket of the host, which pins nothing. And per-device settings travel as IFLA_AF_SPEC where
  * they can. The kernel ignores IFLA_AF_SPEC in the message that makes a link, so it comes in one of its own.
+ *
+ * libnl-route builds the changes. It has no word for IFLA_TARGET_NETNSID, IFLA_CARRIER_DOWN_COUNT and IFLA_TUN_*, and its struct
+ * rtnl_link would be filled with all that a link has for the few fields wanted here: so links are read attribute by attribute.
  */
 #include "kernel/link.h"
 
 #include "base/err.h"
+#include "kernel/nl_object.h"
 #include "kernel/sysctl.h"
 
 #include <errno.h>
@@ -14,49 +18,57 @@
 #include <linux/if_tun.h>
 #include <linux/ip.h>
 #include <linux/rtnetlink.h>
-#include <linux/veth.h>
 #include <net/if.h>
+#include <netlink/route/link.h>
+#include <netlink/route/link/inet.h>
+#include <netlink/route/link/veth.h>
 #include <stdio.h>
 #include <string.h>
 
-static void copy_string(char *to, size_t size, const struct nlattr *attr)
+_Static_assert(LINK_NAME_SIZE == IFNAMSIZ, "a link's name");
+
+NL_OBJECT_CLEANUP(rtnl_link);
+
+/* ---- Reading ---- */
+
+static void link_copy_string(char *to, size_t size, const struct nlattr *attr)
 {
-	size_t length = attr ? mnl_attr_get_payload_len(attr) : 0;
+	size_t length = attr ? (size_t)nla_len(attr) : 0;
 
 	if (length >= size)
 		length = size - 1;
 	if (length)
-		memcpy(to, mnl_attr_get_payload(attr), length);
+		memcpy(to, nla_data(attr), length);
 	to[length] = '\0';
 }
 
-static uint32_t get_u32(const struct nlattr *attr, uint32_t otherwise)
+static uint32_t link_u32(const struct nlattr *attr, uint32_t otherwise)
 {
-	return attr && mnl_attr_get_payload_len(attr) >= sizeof(uint32_t) ? mnl_attr_get_u32(attr) : otherwise;
+	return attr && nla_len(attr) >= (int)sizeof(uint32_t) ? nla_get_u32(attr) : otherwise;
 }
 
-static uint8_t get_u8(const struct nlattr *attr, uint8_t otherwise)
+static uint8_t link_u8(const struct nlattr *attr, uint8_t otherwise)
 {
-	return attr && mnl_attr_get_payload_len(attr) >= sizeof(uint8_t) ? mnl_attr_get_u8(attr) : otherwise;
+	return attr && nla_len(attr) >= (int)sizeof(uint8_t) ? nla_get_u8(attr) : otherwise;
 }
 
-static void parse_kind(const struct nlattr *linkinfo, struct link_info *info)
+static void link_parse_kind(const struct nlattr *linkinfo, struct link_info *info)
 {
 	const struct nlattr *table[IFLA_INFO_MAX + 1];
 	const struct nlattr *tun[IFLA_TUN_MAX + 1];
 
 	rtnl_nested(linkinfo, table, IFLA_INFO_MAX + 1);
-	copy_string(info->kind, sizeof(info->kind), table[IFLA_INFO_KIND]);
+	link_copy_string(info->kind, sizeof(info->kind), table[IFLA_INFO_KIND]);
 	if (strcmp(info->kind, "tun") != 0 || !table[IFLA_INFO_DATA])
 		return;
 	rtnl_nested(table[IFLA_INFO_DATA], tun, IFLA_TUN_MAX + 1);
-	info->tap = get_u8(tun[IFLA_TUN_TYPE], 0) == IFF_TAP;
-	info->owner = get_u32(tun[IFLA_TUN_OWNER], (uint32_t)-1);
-	info->owner_group = get_u32(tun[IFLA_TUN_GROUP], (uint32_t)-1);
+	info->tap = link_u8(tun[IFLA_TUN_TYPE], 0) == IFF_TAP;
+	info->owner = link_u32(tun[IFLA_TUN_OWNER], (uint32_t)-1);
+	info->owner_group = link_u32(tun[IFLA_TUN_GROUP], (uint32_t)-1);
 }
 
 /* IFLA_AF_SPEC > AF_INET > IFLA_INET_CONF is an array of u32, the first entry at 0 for the devconf number 1. */
-static bool parse_forwarding(const struct nlattr *spec)
+static bool link_parse_forwarding(const struct nlattr *spec)
 {
 	const struct nlattr *families[AF_INET + 1];
 	const struct nlattr *inet[IFLA_INET_MAX + 1];
@@ -66,149 +78,214 @@ static bool parse_forwarding(const struct nlattr *spec)
 	if (!families[AF_INET])
 		return false;
 	rtnl_nested(families[AF_INET], inet, IFLA_INET_MAX + 1);
-	if (!inet[IFLA_INET_CONF] ||
-	    mnl_attr_get_payload_len(inet[IFLA_INET_CONF]) < IPV4_DEVCONF_FORWARDING * sizeof(*values))
+	if (!inet[IFLA_INET_CONF] || nla_len(inet[IFLA_INET_CONF]) < (int)(IPV4_DEVCONF_FORWARDING * sizeof(*values)))
 		return false;
-	values = mnl_attr_get_payload(inet[IFLA_INET_CONF]);
+	values = nla_data(inet[IFLA_INET_CONF]);
 	return values[IPV4_DEVCONF_FORWARDING - 1] != 0;
 }
 
 int link_parse(const struct nlmsghdr *header, struct link_info *info)
 {
 	const struct nlattr *table[IFLA_MAX + 1];
-	const struct ifinfomsg *link = mnl_nlmsg_get_payload(header);
+	const struct ifinfomsg *link = nlmsg_data(header);
 
-	if (mnl_nlmsg_get_payload_len(header) < sizeof(*link))
+	if (nlmsg_datalen(header) < (int)sizeof(*link))
 		return -1;
 	memset(info, 0, sizeof(*info));
 	rtnl_attributes(header, sizeof(*link), table, IFLA_MAX + 1);
 	info->index = link->ifi_index;
 	info->flags = link->ifi_flags;
-	copy_string(info->name, sizeof(info->name), table[IFLA_IFNAME]);
-	copy_string(info->alias, sizeof(info->alias), table[IFLA_IFALIAS]);
-	copy_string(info->qdisc, sizeof(info->qdisc), table[IFLA_QDISC]);
-	info->group = get_u32(table[IFLA_GROUP], 0);
-	info->mtu = get_u32(table[IFLA_MTU], 0);
-	info->carrier = get_u8(table[IFLA_CARRIER], 0) != 0;
-	info->carrier_downs = get_u32(table[IFLA_CARRIER_DOWN_COUNT], 0);
+	link_copy_string(info->name, sizeof(info->name), table[IFLA_IFNAME]);
+	link_copy_string(info->alias, sizeof(info->alias), table[IFLA_IFALIAS]);
+	link_copy_string(info->qdisc, sizeof(info->qdisc), table[IFLA_QDISC]);
+	info->group = link_u32(table[IFLA_GROUP], 0);
+	info->mtu = link_u32(table[IFLA_MTU], 0);
+	info->carrier = link_u8(table[IFLA_CARRIER], 0) != 0;
+	info->carrier_downs = link_u32(table[IFLA_CARRIER_DOWN_COUNT], 0);
 	info->owner = (uid_t)-1;
 	info->owner_group = (gid_t)-1;
-	info->peer_index = (int)get_u32(table[IFLA_LINK], 0);
+	info->peer_index = (int)link_u32(table[IFLA_LINK], 0);
 	if (table[IFLA_LINK_NETNSID]) {
-		info->peer_nsid = (int)get_u32(table[IFLA_LINK_NETNSID], 0);
+		info->peer_nsid = (int)link_u32(table[IFLA_LINK_NETNSID], 0);
 		info->has_peer_nsid = info->peer_nsid >= 0;
 	}
-	if (table[IFLA_ADDRESS] && mnl_attr_get_payload_len(table[IFLA_ADDRESS]) == sizeof(info->mac.octets))
-		memcpy(info->mac.octets, mnl_attr_get_payload(table[IFLA_ADDRESS]), sizeof(info->mac.octets));
+	if (table[IFLA_ADDRESS] && nla_len(table[IFLA_ADDRESS]) == (int)sizeof(info->mac.octets))
+		memcpy(info->mac.octets, nla_data(table[IFLA_ADDRESS]), sizeof(info->mac.octets));
 	if (table[IFLA_LINKINFO])
-		parse_kind(table[IFLA_LINKINFO], info);
+		link_parse_kind(table[IFLA_LINKINFO], info);
 	if (table[IFLA_AF_SPEC])
-		info->forwarding = parse_forwarding(table[IFLA_AF_SPEC]);
+		info->forwarding = link_parse_forwarding(table[IFLA_AF_SPEC]);
 	return 0;
 }
 
-static int take_one(const struct nlmsghdr *header, void *data)
+static int link_take_one(const struct nlmsghdr *header, void *context)
 {
-	if (header->nlmsg_type != RTM_NEWLINK)
-		return MNL_CB_OK;
-	return link_parse(header, data) < 0 ? MNL_CB_ERROR : MNL_CB_OK;
+	return header->nlmsg_type == RTM_NEWLINK ? link_parse(header, context) : 0;
 }
 
 int link_get(struct rtnl *rtnl, int nsid, const char *name, struct link_info *info, struct err *err)
 {
-	struct rtnl_request request;
+	const struct ifinfomsg body = { 0 };
+	struct nl_msg *message = rtnl_message(RTM_GETLINK, 0, &body, sizeof(body));
 
 	memset(info, 0, sizeof(*info));
-	rtnl_begin(&request, RTM_GETLINK, 0, sizeof(struct ifinfomsg));
-	mnl_attr_put_strz(request.header, IFLA_IFNAME, name);
+	message = rtnl_put_string(message, IFLA_IFNAME, name);
 	if (nsid != LINK_HERE)
-		mnl_attr_put_u32(request.header, IFLA_TARGET_NETNSID, (uint32_t)nsid);
-	return rtnl_ask(rtnl, &request, take_one, info, err, "link %s", name);
+		message = rtnl_put_u32(message, IFLA_TARGET_NETNSID, (uint32_t)nsid);
+	return rtnl_ask(rtnl, message, link_take_one, info, err, "link %s", name);
 }
 
 int link_get_index(struct rtnl *rtnl, int index, struct link_info *info, struct err *err)
 {
-	struct rtnl_request request;
-	struct ifinfomsg *link = rtnl_begin(&request, RTM_GETLINK, 0, sizeof(*link));
+	const struct ifinfomsg body = { .ifi_index = index };
+	struct nl_msg *message = rtnl_message(RTM_GETLINK, 0, &body, sizeof(body));
 
 	memset(info, 0, sizeof(*info));
-	link->ifi_index = index;
-	return rtnl_ask(rtnl, &request, take_one, info, err, "link number %d", index);
+	return rtnl_ask(rtnl, message, link_take_one, info, err, "link number %d", index);
 }
 
-struct dump {
+struct link_walk {
 	void (*take)(void *context, const struct link_info *info);
 	void *context;
 };
 
-static int take_each(const struct nlmsghdr *header, void *data)
+static int link_take_each(const struct nlmsghdr *header, void *context)
 {
-	struct dump *dump = data;
+	struct link_walk *walk = context;
 	struct link_info info;
 
 	if (header->nlmsg_type != RTM_NEWLINK)
-		return MNL_CB_OK;
+		return 0;
 	if (link_parse(header, &info) < 0)
-		return MNL_CB_ERROR;
-	dump->take(dump->context, &info);
-	return MNL_CB_OK;
+		return -1;
+	walk->take(walk->context, &info);
+	return 0;
 }
 
 int link_dump(struct rtnl *rtnl, void (*take)(void *context, const struct link_info *info), void *context,
 	      struct err *err)
 {
-	struct dump dump = { .take = take, .context = context };
-	struct rtnl_request request;
+	const struct ifinfomsg body = { 0 };
+	struct link_walk walk = { .take = take, .context = context };
+	struct nl_msg *message = rtnl_message(RTM_GETLINK, NLM_F_DUMP, &body, sizeof(body));
 
-	rtnl_begin(&request, RTM_GETLINK, NLM_F_DUMP, sizeof(struct ifinfomsg));
-	return rtnl_ask(rtnl, &request, take_each, &dump, err, "links");
+	return rtnl_ask(rtnl, message, link_take_each, &walk, err, "links");
+}
+
+/* ---- Making and deleting ---- */
+
+/* libnl cuts a name that is too long, and says nothing. */
+static int link_check_name(const char *name, struct err *err)
+{
+	return strlen(name) < IFNAMSIZ ? 0 : err_set(err, ENAMETOOLONG, "link %s", name);
+}
+
+/* 0, or -1: no memory. */
+static int link_put_end(struct rtnl_link *link, const char *name, const struct mac *mac, unsigned mtu)
+{
+	AUTO_NL(nl_addr) *address = nl_object_mac(mac);
+
+	if (!address)
+		return -1;
+	rtnl_link_set_name(link, name);
+	rtnl_link_set_addr(link, address);
+	rtnl_link_set_mtu(link, mtu);
+	return 0;
+}
+
+/* NULL: no memory. */
+static struct nl_msg *link_build_veth(const struct link_veth *veth)
+{
+	AUTO_NL(rtnl_link) *link = rtnl_link_veth_alloc();
+	AUTO_NL(rtnl_link) *peer = link ? rtnl_link_veth_get_peer(link) : NULL;
+	struct nl_msg *message;
+
+	if (!peer || link_put_end(link, veth->name, &veth->mac, veth->mtu) < 0 ||
+	    link_put_end(peer, veth->peer, &veth->peer_mac, veth->mtu) < 0)
+		return NULL;
+	rtnl_link_set_group(link, veth->group);
+	rtnl_link_set_ns_fd(peer, veth->peer_fd);
+	return rtnl_link_build_add_request(link, NLM_F_CREATE | NLM_F_EXCL, &message) < 0 ? NULL : message;
 }
 
 int link_make_veth(struct rtnl *rtnl, const struct link_veth *veth, struct err *err)
 {
-	struct rtnl_request request;
-	struct nlattr *linkinfo, *data, *peer;
+	if (link_check_name(veth->name, err) < 0 || link_check_name(veth->peer, err) < 0)
+		return -1;
+	return rtnl_send(rtnl, link_build_veth(veth), err, "link %s", veth->name);
+}
 
-	rtnl_begin(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg));
-	mnl_attr_put_strz(request.header, IFLA_IFNAME, veth->name);
-	mnl_attr_put(request.header, IFLA_ADDRESS, sizeof(veth->mac.octets), veth->mac.octets);
-	mnl_attr_put_u32(request.header, IFLA_MTU, veth->mtu);
-	mnl_attr_put_u32(request.header, IFLA_GROUP, veth->group);
-	linkinfo = mnl_attr_nest_start(request.header, IFLA_LINKINFO);
-	mnl_attr_put_strz(request.header, IFLA_INFO_KIND, "veth");
-	data = mnl_attr_nest_start(request.header, IFLA_INFO_DATA);
-	peer = mnl_attr_nest_start(request.header, VETH_INFO_PEER);
-	memset(mnl_nlmsg_get_payload_tail(request.header), 0, sizeof(struct ifinfomsg));
-	request.header->nlmsg_len += sizeof(struct ifinfomsg);
-	mnl_attr_put_strz(request.header, IFLA_IFNAME, veth->peer);
-	mnl_attr_put(request.header, IFLA_ADDRESS, sizeof(veth->peer_mac.octets), veth->peer_mac.octets);
-	mnl_attr_put_u32(request.header, IFLA_MTU, veth->mtu);
-	mnl_attr_put_u32(request.header, IFLA_NET_NS_FD, (uint32_t)veth->peer_fd);
-	mnl_attr_nest_end(request.header, peer);
-	mnl_attr_nest_end(request.header, data);
-	mnl_attr_nest_end(request.header, linkinfo);
-	return rtnl_send(rtnl, &request, err, "link %s", veth->name);
+static struct nl_msg *link_build_removal(const char *name)
+{
+	AUTO_NL(rtnl_link) *link = rtnl_link_alloc();
+	struct nl_msg *message;
+
+	if (!link)
+		return NULL;
+	rtnl_link_set_name(link, name);
+	return rtnl_link_build_delete_request(link, &message) < 0 ? NULL : message;
+}
+
+int link_delete(struct rtnl *rtnl, int nsid, const char *name, struct err *err)
+{
+	struct nl_msg *message;
+
+	if (link_check_name(name, err) < 0)
+		return -1;
+	message = link_build_removal(name);
+	if (nsid != LINK_HERE)
+		message = rtnl_put_u32(message, IFLA_TARGET_NETNSID, (uint32_t)nsid);
+	return rtnl_send(rtnl, message, err, "link %s: deleting", name);
+}
+
+/* ---- Changing ---- */
+
+/* A link of which only the number is known, to put changes into. NULL: no memory. */
+static struct rtnl_link *link_numbered(int index)
+{
+	struct rtnl_link *link = rtnl_link_alloc();
+
+	if (link)
+		rtnl_link_set_ifindex(link, index);
+	return link;
+}
+
+/* The message that makes CHANGES to the link of their number. NULL: no memory. */
+static struct nl_msg *link_build_change(struct rtnl_link *changes)
+{
+	struct nl_msg *message;
+
+	/* The link as it was gives the number alone, which the changes have too. */
+	if (rtnl_link_build_change_request(changes, changes, 0, &message) < 0)
+		return NULL;
+	/* libnl-route leaves ifi_change at 0, by which the kernel understands all flags. */
+	struct ifinfomsg *body = nlmsg_data(nlmsg_hdr(message));
+	body->ifi_change = body->ifi_flags;
+	return message;
+}
+
+static struct nl_msg *link_build_up(int index, bool forwarding)
+{
+	AUTO_NL(rtnl_link) *link = link_numbered(index);
+
+	if (!link)
+		return NULL;
+	rtnl_link_set_flags(link, IFF_UP);
+	if (forwarding && (rtnl_link_inet_set_conf(link, IPV4_DEVCONF_FORWARDING, 1) < 0 ||
+			   rtnl_link_inet_set_conf(link, IPV4_DEVCONF_SEND_REDIRECTS, 0) < 0 ||
+			   rtnl_link_inet_set_conf(link, IPV4_DEVCONF_ACCEPT_REDIRECTS, 0) < 0))
+		return NULL;
+	return link_build_change(link);
 }
 
 int link_up_forwarding(struct rtnl *rtnl, int index, const char *name, struct err *err)
 {
-	struct rtnl_request request;
-	struct ifinfomsg *link = rtnl_begin(&request, RTM_NEWLINK, 0, sizeof(*link));
-	struct nlattr *spec, *inet, *conf;
+	return rtnl_send(rtnl, link_build_up(index, true), err, "link %s", name);
+}
 
-	link->ifi_index = index;
-	link->ifi_flags = IFF_UP;
-	link->ifi_change = IFF_UP;
-	spec = mnl_attr_nest_start(request.header, IFLA_AF_SPEC);
-	inet = mnl_attr_nest_start(request.header, AF_INET);
-	conf = mnl_attr_nest_start(request.header, IFLA_INET_CONF);
-	mnl_attr_put_u32(request.header, IPV4_DEVCONF_FORWARDING, 1);
-	mnl_attr_put_u32(request.header, IPV4_DEVCONF_SEND_REDIRECTS, 0);
-	mnl_attr_put_u32(request.header, IPV4_DEVCONF_ACCEPT_REDIRECTS, 0);
-	mnl_attr_nest_end(request.header, conf);
-	mnl_attr_nest_end(request.header, inet);
-	mnl_attr_nest_end(request.header, spec);
-	return rtnl_send(rtnl, &request, err, "link %s", name);
+int link_up(struct rtnl *rtnl, int index, const char *name, struct err *err)
+{
+	return rtnl_send(rtnl, link_build_up(index, false), err, "link %s", name);
 }
 
 int link_no_ipv6(const char *name, struct err *err)
@@ -220,46 +297,36 @@ int link_no_ipv6(const char *name, struct err *err)
 	return sysctl_write(path, "1", err) < 0 && err->code != ENOENT ? -1 : 0;
 }
 
-int link_up(struct rtnl *rtnl, int index, const char *name, struct err *err)
+static struct nl_msg *link_build_mac_mtu(int index, const struct mac *mac, unsigned mtu)
 {
-	struct rtnl_request request;
-	struct ifinfomsg *link = rtnl_begin(&request, RTM_NEWLINK, 0, sizeof(*link));
+	AUTO_NL(rtnl_link) *link = link_numbered(index);
+	AUTO_NL(nl_addr) *address = nl_object_mac(mac);
 
-	link->ifi_index = index;
-	link->ifi_flags = IFF_UP;
-	link->ifi_change = IFF_UP;
-	return rtnl_send(rtnl, &request, err, "link %s", name);
+	if (!link || !address)
+		return NULL;
+	rtnl_link_set_addr(link, address);
+	rtnl_link_set_mtu(link, mtu);
+	return link_build_change(link);
 }
 
 int link_set_mac_mtu(struct rtnl *rtnl, int index, const char *name, const struct mac *mac, unsigned mtu,
 		     struct err *err)
 {
-	struct rtnl_request request;
-	struct ifinfomsg *link = rtnl_begin(&request, RTM_NEWLINK, 0, sizeof(*link));
+	return rtnl_send(rtnl, link_build_mac_mtu(index, mac, mtu), err, "link %s: MAC and MTU %u", name, mtu);
+}
 
-	link->ifi_index = index;
-	mnl_attr_put(request.header, IFLA_ADDRESS, sizeof(mac->octets), mac->octets);
-	mnl_attr_put_u32(request.header, IFLA_MTU, mtu);
-	return rtnl_send(rtnl, &request, err, "link %s: MAC and MTU %u", name, mtu);
+static struct nl_msg *link_build_alias(int index, const char *alias)
+{
+	AUTO_NL(rtnl_link) *link = link_numbered(index);
+
+	if (!link)
+		return NULL;
+	rtnl_link_set_ifalias(link, alias);
+	/* It is copied, and without memory NULL would be put into the message. */
+	return rtnl_link_get_ifalias(link) ? link_build_change(link) : NULL;
 }
 
 int link_set_alias(struct rtnl *rtnl, int index, const char *name, const char *alias, struct err *err)
 {
-	struct rtnl_request request;
-	struct ifinfomsg *link = rtnl_begin(&request, RTM_NEWLINK, 0, sizeof(*link));
-
-	link->ifi_index = index;
-	mnl_attr_put_strz(request.header, IFLA_IFALIAS, alias);
-	return rtnl_send(rtnl, &request, err, "link %s: alias", name);
-}
-
-int link_delete(struct rtnl *rtnl, int nsid, const char *name, struct err *err)
-{
-	struct rtnl_request request;
-
-	rtnl_begin(&request, RTM_DELLINK, 0, sizeof(struct ifinfomsg));
-	mnl_attr_put_strz(request.header, IFLA_IFNAME, name);
-	if (nsid != LINK_HERE)
-		mnl_attr_put_u32(request.header, IFLA_TARGET_NETNSID, (uint32_t)nsid);
-	return rtnl_send(rtnl, &request, err, "link %s: deleting", name);
+	return rtnl_send(rtnl, link_build_alias(index, alias), err, "link %s: alias", name);
 }

@@ -5,7 +5,6 @@
 /* Links: made, looked at, changed, deleted, by RTNETLINK. Each call belongs to the thread of its socket. */
 
 #include "base/addr.h"
-#include "config/config.h"
 #include "kernel/rtnl.h"
 
 #include <stdbool.h>
@@ -14,18 +13,18 @@
 
 struct err;
 
-/* Where a request is about: the namespace of the socket itself. */
+/* In place of a namespace's number: the namespace of the socket itself. */
 enum { LINK_HERE = -1 };
 
-/* What a veth of ours is called for people: this, and the sandbox. */
+/* The alias of a veth of ours, for people, is this and the sandbox. */
 #define LINK_ALIAS_PREFIX "weft:"
 
-enum { LINK_ALIAS_SIZE = 256 };
+enum { LINK_NAME_SIZE = 16, LINK_ALIAS_SIZE = 256 }; /* with their NUL: IFNAMSIZ, IFALIASZ */
 
-/* What the kernel says of one link. */
+/* One link, as the kernel reports it. */
 struct link_info {
 	int index;
-	char name[CONFIG_LINK_SIZE];
+	char name[LINK_NAME_SIZE];
 	char kind[16]; /* "veth", "tun", "" */
 	char alias[LINK_ALIAS_SIZE];
 	uint32_t group;
@@ -44,7 +43,7 @@ struct link_info {
 	gid_t owner_group;
 };
 
-/* Reads what one RTM_NEWLINK message says. -1: it is malformed. */
+/* Reads one RTM_NEWLINK message. -1: it is malformed. */
 int link_parse(const struct nlmsghdr *header, struct link_info *info);
 
 /*
@@ -58,7 +57,10 @@ int link_get_index(struct rtnl *rtnl, int index, struct link_info *info, struct 
 int link_dump(struct rtnl *rtnl, void (*take)(void *context, const struct link_info *info), void *context,
 	      struct err *err);
 
-/* A veth pair made in place: this end here, PEER in the namespace of PEER_FD, each with its final name. */
+/*
+ * A veth pair made in place: this end here, PEER in the namespace of PEER_FD, each with its final name. ENAMETOOLONG: a name has no
+ * room in a link; nothing was made.
+ */
 struct link_veth {
 	const char *name, *peer;
 	struct mac mac, peer_mac;
@@ -85,7 +87,7 @@ int link_set_mac_mtu(struct rtnl *rtnl, int index, const char *name, const struc
 
 int link_set_alias(struct rtnl *rtnl, int index, const char *name, const char *alias, struct err *err);
 
-/* Deletes NAME in the namespace that NSID stands for. ENODEV is told as an error as well. */
+/* Deletes NAME in the namespace that NSID stands for. ENODEV is an error as well. */
 int link_delete(struct rtnl *rtnl, int nsid, const char *name, struct err *err);
 
 #endif

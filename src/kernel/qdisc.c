@@ -2,6 +2,8 @@
 /*
  * A token bucket filter as the link's root: packets wait for tokens, at most for what LATENCY_MS worth of the rate amounts to,
  * and are dropped beyond. The 64 bit attributes are used throughout: the old ones end at 4 GB/s and count in clock ticks.
+ *
+ * libnl-route builds none of it: the rate of its token bucket is an int, which makes another rate of 5 GB/s without a word.
  */
 #include "kernel/qdisc.h"
 
@@ -11,56 +13,65 @@
 #include <linux/if_ether.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
-#include <stdint.h>
 
 enum { LATENCY_MS = 50, BURST_MS = 10, ROOT_HANDLE = 0x10000 };
 
-static struct tcmsg *begin(struct rtnl_request *request, uint16_t type, unsigned flags, int index)
+static struct nl_msg *qdisc_build_removal(int index)
 {
-	struct tcmsg *message = rtnl_begin(request, type, flags, sizeof(*message));
+	const struct tcmsg body = { .tcm_ifindex = index, .tcm_parent = TC_H_ROOT };
 
-	message->tcm_ifindex = index;
-	message->tcm_parent = TC_H_ROOT;
-	return message;
+	return rtnl_message(RTM_DELQDISC, 0, &body, sizeof(body));
 }
 
-static int remove_limit(struct rtnl *rtnl, int index, const char *name, struct err *err)
+static int qdisc_remove(struct rtnl *rtnl, int index, const char *name, struct err *err)
 {
-	struct rtnl_request request;
-
-	begin(&request, RTM_DELQDISC, 0, index);
-	if (rtnl_send(rtnl, &request, err, "link %s: removing its rate limit", name) == 0)
+	if (rtnl_send(rtnl, qdisc_build_removal(index), err, "link %s: removing its rate limit", name) == 0)
 		return 0;
 	/* What the kernel put there by itself cannot be removed, and is no limit. */
 	return err->code == ENOENT || err->code == EINVAL ? 0 : -1;
 }
 
-static uint32_t clamp32(uint64_t value)
+static uint32_t qdisc_clamp32(uint64_t value)
 {
 	return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
 }
 
-int qdisc_limit(struct rtnl *rtnl, int index, const char *name, const struct rate *rate, unsigned mtu, struct err *err)
+/* 0, or -1: no memory. */
+static int qdisc_put_bucket(struct nl_msg *message, uint64_t rate, uint64_t burst)
 {
-	struct tc_tbf_qopt options = { 0 };
-	struct rtnl_request request;
-	struct nlattr *nest;
+	const struct tc_tbf_qopt options = { .rate.linklayer = TC_LINKLAYER_ETHERNET,
+					     .rate.rate = qdisc_clamp32(rate),
+					     .limit = qdisc_clamp32(rate / 1000 * LATENCY_MS + burst) };
+	struct nlattr *nest = nla_nest_start(message, TCA_OPTIONS);
+
+	if (!nest || nla_put(message, TCA_TBF_PARMS, sizeof(options), &options) < 0 ||
+	    (rate > UINT32_MAX && nla_put_u64(message, TCA_TBF_RATE64, rate) < 0) ||
+	    nla_put_u32(message, TCA_TBF_BURST, qdisc_clamp32(burst)) < 0)
+		return -1;
+	return nla_nest_end(message, nest) < 0 ? -1 : 0;
+}
+
+/* NULL: no memory. */
+static struct nl_msg *qdisc_build(int index, uint64_t rate, uint64_t burst)
+{
+	const struct tcmsg body = { .tcm_ifindex = index, .tcm_parent = TC_H_ROOT, .tcm_handle = ROOT_HANDLE };
+	struct nl_msg *message = rtnl_message(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, &body, sizeof(body));
+
+	message = rtnl_put_string(message, TCA_KIND, "tbf");
+	if (message && qdisc_put_bucket(message, rate, burst) == 0)
+		return message;
+	nlmsg_free(message);
+	return NULL;
+}
+
+int qdisc_limit(struct rtnl *rtnl, int index, const char *name, const struct qdisc_rate *rate, unsigned mtu,
+		struct err *err)
+{
 	uint64_t burst = rate->burst ? rate->burst : rate->rate / 1000 * BURST_MS;
 
 	if (!rate->rate)
-		return remove_limit(rtnl, index, name, err);
+		return qdisc_remove(rtnl, index, name, err);
 	if (burst < mtu + ETH_HLEN)
 		burst = mtu + ETH_HLEN;
-	begin(&request, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, index)->tcm_handle = ROOT_HANDLE;
-	mnl_attr_put_strz(request.header, TCA_KIND, "tbf");
-	options.rate.linklayer = TC_LINKLAYER_ETHERNET;
-	options.rate.rate = clamp32(rate->rate);
-	options.limit = clamp32(rate->rate / 1000 * LATENCY_MS + burst);
-	nest = mnl_attr_nest_start(request.header, TCA_OPTIONS);
-	mnl_attr_put(request.header, TCA_TBF_PARMS, sizeof(options), &options);
-	if (rate->rate > UINT32_MAX)
-		mnl_attr_put_u64(request.header, TCA_TBF_RATE64, rate->rate);
-	mnl_attr_put_u32(request.header, TCA_TBF_BURST, clamp32(burst));
-	mnl_attr_nest_end(request.header, nest);
-	return rtnl_send(rtnl, &request, err, "link %s: rate limit", name);
+	return rtnl_send(rtnl, qdisc_build(index, rate->rate, burst), err, "link %s: rate limit", name);
 }

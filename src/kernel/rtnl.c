@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Each request asks for an acknowledgement and is alone on its socket, so the answer is whatever comes with its sequence
- * number until NLMSG_ERROR (which is also how success is told) or NLMSG_DONE. Letters of an earlier request that was given up
- * half way carry another number and are skipped. libmnl rather than libnl here: libnl folds several errno values into one, and
- * callers depend on telling EEXIST from EBUSY.
+ * Each request asks for an acknowledgement and is alone on its socket, so the answer is all that carries its sequence number, up
+ * to NLMSG_ERROR (which reports success too) or NLMSG_DONE. Messages of an earlier request that was abandoned half way carry
+ * another number and are skipped.
+ *
+ * libnl's own sending and receiving is not used: it folds several errno values into one, and callers depend on telling EEXIST from
+ * EBUSY; and after one failed send its socket answers each later request with a sequence mismatch, which would make a passing
+ * shortage of memory a verdict.
  */
 #include "kernel/rtnl.h"
 
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "base/netns.h"
 
@@ -16,7 +20,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #ifndef NETLINK_GET_STRICT_CHK
 #define NETLINK_GET_STRICT_CHK 12
@@ -24,221 +27,252 @@
 
 int rtnl_open(struct rtnl *rtnl, int netns_fd, int family, struct err *err)
 {
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
+	socklen_t length = sizeof(address);
 	int one = 1;
-	int fd = netns_socket(netns_fd, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, family, err);
 
+	*rtnl = (struct rtnl)RTNL_CLOSED;
+	AUTO_FD int fd = netns_socket(netns_fd, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, family, err);
 	if (fd < 0)
 		return err_wrap(err, "netlink");
-	rtnl->socket = mnl_socket_fdopen(fd);
-	if (!rtnl->socket) {
-		close(fd);
-		return err_set(err, ENOMEM, "netlink");
-	}
-	if (mnl_socket_bind(rtnl->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
-		err_set(err, errno, "netlink");
-		rtnl_close(rtnl);
-		return -1;
-	}
-	/* Old kernels refuse what they do not know; then there is no explanation beside errno, and dumps are not filtered. */
-	(void)mnl_socket_setsockopt(rtnl->socket, NETLINK_EXT_ACK, &one, sizeof(one));
-	(void)mnl_socket_setsockopt(rtnl->socket, NETLINK_CAP_ACK, &one, sizeof(one));
-	(void)mnl_socket_setsockopt(rtnl->socket, NETLINK_GET_STRICT_CHK, &one, sizeof(one));
-	rtnl->port = mnl_socket_get_portid(rtnl->socket);
-	rtnl->sequence = 0;
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&address, &length) < 0)
+		return err_set(err, errno, "netlink");
+	/* Old kernels refuse an option that they do not know: then errno has no explanation, and dumps are not filtered. */
+	(void)setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));
+	(void)setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
+	(void)setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &one, sizeof(one));
+	rtnl->port = address.nl_pid;
+	rtnl->fd = steal_fd(&fd);
 	return 0;
 }
 
 void rtnl_close(struct rtnl *rtnl)
 {
-	if (rtnl->socket)
-		mnl_socket_close(rtnl->socket);
-	rtnl->socket = NULL;
+	cleanup_fd(&rtnl->fd);
 }
 
-void *rtnl_begin(struct rtnl_request *request, uint16_t type, unsigned flags, size_t extra)
+bool rtnl_is_open(const struct rtnl *rtnl)
 {
-	request->header = mnl_nlmsg_put_header(request->buffer);
-	request->header->nlmsg_type = type;
-	request->header->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
-	return mnl_nlmsg_put_extra_header(request->header, extra);
+	return rtnl->fd >= 0;
 }
 
-/* libmnl's own walk over attributes mixes long and int. */
-#define FOR_EACH_ATTRIBUTE(attr, begin, end)                                                                           \
-	for ((attr) = (begin); mnl_attr_ok((attr), (int)((const char *)(end) - (const char *)(attr)));                 \
-	     (attr) = mnl_attr_next(attr))
+/* ---- Building ---- */
 
-/* The kernel's own words in an acknowledgement, or NULL. */
-static const char *explanation(const struct nlmsghdr *header, const struct nlmsgerr *error)
+struct nl_msg *rtnl_message(int type, int flags, const void *body, size_t size)
 {
-	const struct nlattr *attr;
+	struct nl_msg *message = nlmsg_alloc_simple(type, flags);
+
+	/* libnl writes to no body: it only lacks the word const. */
+	if (message && nlmsg_append(message, (void *)body, size, NLMSG_ALIGNTO) == 0)
+		return message;
+	nlmsg_free(message);
+	return NULL;
+}
+
+struct nl_msg *rtnl_put(struct nl_msg *message, int type, const void *data, size_t size)
+{
+	if (message && nla_put(message, type, (int)size, data) == 0)
+		return message;
+	nlmsg_free(message);
+	return NULL;
+}
+
+struct nl_msg *rtnl_put_u32(struct nl_msg *message, int type, uint32_t value)
+{
+	return rtnl_put(message, type, &value, sizeof(value));
+}
+
+struct nl_msg *rtnl_put_string(struct nl_msg *message, int type, const char *text)
+{
+	return rtnl_put(message, type, text, strlen(text) + 1);
+}
+
+/* ---- Parsing ---- */
+
+void rtnl_attributes(const struct nlmsghdr *header, size_t offset, const struct nlattr **table, size_t count)
+{
+	memset(table, 0, count * sizeof(*table));
+	/* A message that is too short has no attributes. Parsing changes nothing of it. */
+	(void)nlmsg_parse((struct nlmsghdr *)header, (int)offset, (struct nlattr **)table, (int)count - 1, NULL);
+}
+
+void rtnl_nested(const struct nlattr *nest, const struct nlattr **table, size_t count)
+{
+	memset(table, 0, count * sizeof(*table));
+	(void)nla_parse_nested((struct nlattr **)table, (int)count - 1, (struct nlattr *)nest, NULL);
+}
+
+/* ---- Talking ---- */
+
+/* A request that waits for its answer. */
+struct exchange {
+	struct rtnl *rtnl;
+	rtnl_take *take; /* may be NULL */
+	void *context;
+	const char *name; /* of the object, for errors */
+	struct err *err;
+};
+
+/* The kernel's own text in an acknowledgement, or NULL. */
+static const char *read_explanation(const struct nlmsghdr *header, const struct nlmsgerr *error)
+{
+	const struct nlattr *table[NLMSGERR_ATTR_MSG + 1];
+	const struct nlattr *text;
 	size_t offset = sizeof(*error);
 
 	if (!(header->nlmsg_flags & NLM_F_ACK_TLVS))
 		return NULL;
 	if (!(header->nlmsg_flags & NLM_F_CAPPED))
-		offset += mnl_nlmsg_get_payload_len(&error->msg);
-	FOR_EACH_ATTRIBUTE(attr, (const struct nlattr *)mnl_nlmsg_get_payload_offset(header, offset),
-			   mnl_nlmsg_get_payload_tail(header))
-	{
-		if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_MSG && mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0)
-			return mnl_attr_get_str(attr);
-	}
-	return NULL;
+		offset += (size_t)nlmsg_datalen(&error->msg);
+	rtnl_attributes(header, offset, table, NLMSGERR_ATTR_MSG + 1);
+	text = table[NLMSGERR_ATTR_MSG];
+	return text && nla_len(text) > 0 && memchr(nla_data(text), '\0', (size_t)nla_len(text)) ? nla_get_string(text)
+												: NULL;
 }
 
-/* What a receiving loop has to do after one message. */
+/* How the receiving loop goes on after one message. */
 enum verdict {
 	GO_ON,    /* more is to come */
 	FINISHED, /* the request is done */
 	FAILED,   /* ERR is set */
 };
 
-static enum verdict take_error(const struct nlmsghdr *header, const char *what, struct err *err)
+static enum verdict take_error(const struct exchange *exchange, const struct nlmsghdr *header)
 {
-	const struct nlmsgerr *error = mnl_nlmsg_get_payload(header);
+	const struct nlmsgerr *error = nlmsg_data(header);
 	const char *why;
 
-	if (mnl_nlmsg_get_payload_len(header) < sizeof(*error)) {
-		err_set(err, EBADMSG, "%s", what);
+	if (nlmsg_datalen(header) < (int)sizeof(*error)) {
+		err_set(exchange->err, EBADMSG, "%s", exchange->name);
 		return FAILED;
 	}
 	if (error->error == 0)
 		return FINISHED;
-	why = explanation(header, error);
+	why = read_explanation(header, error);
 	if (why)
-		err_set(err, -error->error, "%s: %s", what, why);
+		err_set(exchange->err, -error->error, "%s: %s", exchange->name, why);
 	else
-		err_set(err, -error->error, "%s", what);
+		err_set(exchange->err, -error->error, "%s", exchange->name);
 	return FAILED;
 }
 
-/* A dump that fails half way says so in its end. */
-static enum verdict take_end(const struct rtnl *rtnl, const struct nlmsghdr *header, const char *what, struct err *err)
+/* A dump that fails half way reports the failure in its end. */
+static enum verdict take_end(const struct exchange *exchange, const struct nlmsghdr *header)
 {
 	int code = 0;
 
-	if (mnl_nlmsg_get_payload_len(header) >= sizeof(code))
-		memcpy(&code, mnl_nlmsg_get_payload(header), sizeof(code));
-	if (code >= 0 && rtnl->interrupted)
+	if (nlmsg_datalen(header) >= (int)sizeof(code))
+		memcpy(&code, nlmsg_data(header), sizeof(code));
+	if (code >= 0 && exchange->rtnl->interrupted)
 		code = -EINTR;
 	if (code >= 0)
 		return FINISHED;
-	err_set(err, -code, "%s", what);
+	err_set(exchange->err, -code, "%s", exchange->name);
 	return FAILED;
 }
 
-static enum verdict take_message(struct rtnl *rtnl, const struct nlmsghdr *header, mnl_cb_t take, void *data,
-				 const char *what, struct err *err)
+static enum verdict take_message(const struct exchange *exchange, const struct nlmsghdr *header)
 {
-	/* It is read to its end all the same: the kernel begins no other before (EBUSY). */
+	/* An interrupted dump is read to its end all the same: the kernel begins no other before (EBUSY). */
 	if (header->nlmsg_flags & NLM_F_DUMP_INTR)
-		rtnl->interrupted = true;
+		exchange->rtnl->interrupted = true;
 	if (header->nlmsg_type == NLMSG_ERROR)
-		return take_error(header, what, err);
+		return take_error(exchange, header);
 	if (header->nlmsg_type == NLMSG_DONE)
-		return take_end(rtnl, header, what, err);
-	if (rtnl->interrupted)
+		return take_end(exchange, header);
+	if (exchange->rtnl->interrupted)
 		return GO_ON;
-	if (header->nlmsg_type >= NLMSG_MIN_TYPE && take && take(header, data) == MNL_CB_ERROR) {
-		err_set(err, EBADMSG, "%s", what);
+	if (header->nlmsg_type >= NLMSG_MIN_TYPE && exchange->take && exchange->take(header, exchange->context) < 0) {
+		err_set(exchange->err, EBADMSG, "%s", exchange->name);
 		return FAILED;
 	}
 	return GO_ON;
 }
 
-static enum verdict take_packet(struct rtnl *rtnl, const char *buffer, int length, mnl_cb_t take, void *data,
-				const char *what, struct err *err)
+static enum verdict take_packet(const struct exchange *exchange, char *buffer, int length)
 {
-	const struct nlmsghdr *header = (const struct nlmsghdr *)buffer;
+	struct nlmsghdr *header = (struct nlmsghdr *)buffer;
 
-	for (; mnl_nlmsg_ok(header, length); header = mnl_nlmsg_next(header, &length)) {
+	for (; nlmsg_ok(header, length); header = nlmsg_next(header, &length)) {
 		enum verdict verdict;
 
-		if (header->nlmsg_seq != rtnl->sequence || header->nlmsg_pid != rtnl->port)
+		if (header->nlmsg_seq != exchange->rtnl->sequence || header->nlmsg_pid != exchange->rtnl->port)
 			continue;
-		verdict = take_message(rtnl, header, take, data, what, err);
+		verdict = take_message(exchange, header);
 		if (verdict != GO_ON)
 			return verdict;
 	}
 	return GO_ON;
 }
 
-static int talk(struct rtnl *rtnl, struct rtnl_request *request, mnl_cb_t take, void *data, const char *what,
-		struct err *err)
+/* The answer to the request that was just sent. 0, or -1 with ERR. */
+static int receive(const struct exchange *exchange)
 {
 	_Alignas(struct nlmsghdr) char buffer[RTNL_RECEIVE_SIZE];
 	enum verdict verdict = GO_ON;
 
-	/* 0 is what the kernel's own notices carry. */
-	if (++rtnl->sequence == 0)
-		rtnl->sequence = 1;
-	rtnl->interrupted = false;
-	request->header->nlmsg_seq = rtnl->sequence;
-	request->header->nlmsg_pid = rtnl->port;
-	if (mnl_socket_sendto(rtnl->socket, request->header, request->header->nlmsg_len) < 0)
-		return err_set(err, errno, "%s", what);
 	while (verdict == GO_ON) {
-		ssize_t got = mnl_socket_recvfrom(rtnl->socket, buffer, sizeof(buffer));
+		ssize_t got = recv(exchange->rtnl->fd, buffer, sizeof(buffer), MSG_TRUNC);
 
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			return err_set(err, errno, "%s", what);
-		verdict = take_packet(rtnl, buffer, (int)got, take, data, what, err);
+			return err_set(exchange->err, errno, "%s", exchange->name);
+		if (got > (ssize_t)sizeof(buffer))
+			return err_set(exchange->err, ENOSPC, "%s", exchange->name);
+		verdict = take_packet(exchange, buffer, (int)got);
 	}
 	return verdict == FINISHED ? 0 : -1;
 }
 
-int rtnl_send(struct rtnl *rtnl, struct rtnl_request *request, struct err *err, const char *format, ...)
+static int talk(const struct exchange *exchange, struct nl_msg *message, int flags)
 {
-	char what[128];
+	const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	struct rtnl *rtnl = exchange->rtnl;
+	struct nlmsghdr *header;
+	int result;
+
+	if (!message)
+		return err_set(exchange->err, ENOMEM, "%s", exchange->name);
+	/* The kernel's own notices carry a 0. */
+	if (++rtnl->sequence == 0)
+		rtnl->sequence = 1;
+	rtnl->interrupted = false;
+	header = nlmsg_hdr(message);
+	header->nlmsg_flags |= (uint16_t)(NLM_F_REQUEST | flags);
+	header->nlmsg_seq = rtnl->sequence;
+	header->nlmsg_pid = rtnl->port;
+	if (sendto(rtnl->fd, header, header->nlmsg_len, 0, (const struct sockaddr *)&kernel, sizeof(kernel)) < 0)
+		result = err_set(exchange->err, errno, "%s", exchange->name);
+	else
+		result = receive(exchange);
+	nlmsg_free(message);
+	return result;
+}
+
+int rtnl_send(struct rtnl *rtnl, struct nl_msg *message, struct err *err, const char *format, ...)
+{
+	char name[128];
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(what, sizeof(what), format, args);
+	vsnprintf(name, sizeof(name), format, args);
 	va_end(args);
-	request->header->nlmsg_flags |= NLM_F_ACK;
-	return talk(rtnl, request, NULL, NULL, what, err);
+	return talk(&(struct exchange){ .rtnl = rtnl, .name = name, .err = err }, message, NLM_F_ACK);
 }
 
-int rtnl_ask(struct rtnl *rtnl, struct rtnl_request *request, mnl_cb_t take, void *data, struct err *err,
+int rtnl_ask(struct rtnl *rtnl, struct nl_msg *message, rtnl_take *take, void *context, struct err *err,
 	     const char *format, ...)
 {
-	char what[128];
+	char name[128];
 	va_list args;
+	bool dump = message && (nlmsg_hdr(message)->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
 
 	va_start(args, format);
-	vsnprintf(what, sizeof(what), format, args);
+	vsnprintf(name, sizeof(name), format, args);
 	va_end(args);
 	/* A single get ends with its acknowledgement, a dump with NLMSG_DONE. */
-	if ((request->header->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP)
-		request->header->nlmsg_flags |= NLM_F_ACK;
-	return talk(rtnl, request, take, data, what, err);
-}
-
-void rtnl_attributes(const struct nlmsghdr *header, size_t offset, const struct nlattr **table, size_t count)
-{
-	const struct nlattr *attr;
-
-	memset(table, 0, count * sizeof(*table));
-	FOR_EACH_ATTRIBUTE(attr, (const struct nlattr *)mnl_nlmsg_get_payload_offset(header, offset),
-			   mnl_nlmsg_get_payload_tail(header))
-	{
-		if (mnl_attr_get_type(attr) < count)
-			table[mnl_attr_get_type(attr)] = attr;
-	}
-}
-
-void rtnl_nested(const struct nlattr *nest, const struct nlattr **table, size_t count)
-{
-	const struct nlattr *attr;
-
-	memset(table, 0, count * sizeof(*table));
-	FOR_EACH_ATTRIBUTE(attr, (const struct nlattr *)mnl_attr_get_payload(nest),
-			   (const char *)mnl_attr_get_payload(nest) + mnl_attr_get_payload_len(nest))
-	{
-		if (mnl_attr_get_type(attr) < count)
-			table[mnl_attr_get_type(attr)] = attr;
-	}
+	return talk(&(struct exchange){ .rtnl = rtnl, .take = take, .context = context, .name = name, .err = err },
+		    message, dump ? 0 : NLM_F_ACK);
 }

@@ -4,35 +4,31 @@
 
 /*
  * Requests to the kernel's RTNETLINK (and other netlink families), one at a time, with exact errors: the errno value and the
- * kernel's own words (extended acknowledgement) both reach struct err. One socket, one thread.
+ * kernel's own text (extended acknowledgement) both reach struct err. libnl builds and parses the messages; the sending and the
+ * receiving are done here. One socket, one thread.
  */
 
-#include <libmnl/libmnl.h>
+#include <netlink/attr.h>
+#include <netlink/msg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct err;
 
-enum { RTNL_MESSAGE_SIZE = 4096, RTNL_RECEIVE_SIZE = 32768 };
+enum { RTNL_RECEIVE_SIZE = 32768 };
 
 struct rtnl {
-	struct mnl_socket *socket; /* NULL: closed */
-	unsigned port;
+	int fd; /* -1: closed */
+	uint32_t port;
 	uint32_t sequence;
 	bool interrupted; /* the dump at hand: something changed under it */
 };
 
 #define RTNL_CLOSED                                                                                                    \
 	{                                                                                                              \
-		.socket = NULL                                                                                         \
+		.fd = -1                                                                                               \
 	}
-
-/* A request under construction: aligned, and large enough for all that we send. */
-struct rtnl_request {
-	struct nlmsghdr *header;
-	_Alignas(struct nlmsghdr) char buffer[RTNL_MESSAGE_SIZE];
-};
 
 /* Opens a socket of FAMILY (NETLINK_ROUTE, ...) in the namespace of NETNS_FD; -1: the home namespace. 0 or -1 with ERR. */
 int rtnl_open(struct rtnl *rtnl, int netns_fd, int family, struct err *err);
@@ -40,22 +36,37 @@ int rtnl_open(struct rtnl *rtnl, int netns_fd, int family, struct err *err);
 /* Harmless on a closed one. */
 void rtnl_close(struct rtnl *rtnl);
 
-/* Begins a message with an extra header of EXTRA bytes, zeroed. Returns that header. FLAGS beside NLM_F_REQUEST. */
-void *rtnl_begin(struct rtnl_request *request, uint16_t type, unsigned flags, size_t extra);
+bool rtnl_is_open(const struct rtnl *rtnl);
 
 /*
- * Sends and waits for the acknowledgement. 0, or -1 with ERR: its code is the kernel's errno, its text begins with what FORMAT
- * says (the object's name) and has the kernel's explanation, if any.
+ * A message of TYPE that begins with BODY, such as a struct ifinfomsg, of SIZE bytes. FLAGS beside NLM_F_REQUEST. NULL: no memory,
+ * which rtnl_put() and rtnl_send() pass on, so that only the last of these calls has to be checked.
  */
-int rtnl_send(struct rtnl *rtnl, struct rtnl_request *request, struct err *err, const char *format, ...)
+struct nl_msg *rtnl_message(int type, int flags, const void *body, size_t size);
+
+/* MESSAGE with one more attribute. NULL without memory, or without a message; MESSAGE is freed then. */
+struct nl_msg *rtnl_put(struct nl_msg *message, int type, const void *data, size_t size);
+struct nl_msg *rtnl_put_u32(struct nl_msg *message, int type, uint32_t value);
+struct nl_msg *rtnl_put_string(struct nl_msg *message, int type, const char *text);
+
+/*
+ * Sends MESSAGE, frees it, and waits for the acknowledgement. 0, or -1 with ERR: its code is the kernel's errno, its text begins
+ * with FORMAT (the object's name) and has the kernel's explanation, if any. MESSAGE NULL: ENOMEM.
+ */
+int rtnl_send(struct rtnl *rtnl, struct nl_msg *message, struct err *err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* The same, and hands each message of the answer to TAKE: for gets and dumps. An interrupted dump gives EINTR: ask again. */
-int rtnl_ask(struct rtnl *rtnl, struct rtnl_request *request, mnl_cb_t take, void *data, struct err *err,
+/* Looks at one message of an answer. 0, or -1: it is malformed, and the request fails with EBADMSG. */
+typedef int rtnl_take(const struct nlmsghdr *header, void *context);
+
+/* As rtnl_send(), and hands each message of the answer to TAKE: for gets and dumps. An interrupted dump gives EINTR: ask again. */
+int rtnl_ask(struct rtnl *rtnl, struct nl_msg *message, rtnl_take *take, void *context, struct err *err,
 	     const char *format, ...) __attribute__((format(printf, 6, 7)));
 
-/* Attributes of one level, by type, into TABLE of COUNT pointers; unknown types are left out. */
+/* Attributes after a body of OFFSET bytes, by type, into TABLE of COUNT pointers; unknown types are left out. */
 void rtnl_attributes(const struct nlmsghdr *header, size_t offset, const struct nlattr **table, size_t count);
+
+/* The same of a nest. */
 void rtnl_nested(const struct nlattr *nest, const struct nlattr **table, size_t count);
 
 #endif

@@ -5,70 +5,62 @@
  */
 #include "kernel/sock_kill.h"
 
-#include "base/cleanup.h"
 #include "base/err.h"
+#include "base/vec.h"
 #include "kernel/rtnl.h"
 
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
-#include <stdlib.h>
-#include <string.h>
 
-struct list {
-	struct inet_diag_msg *items;
-	size_t count, room;
+struct socket_list {
+	VEC_OF(struct inet_diag_msg);
+	bool broken; /* no memory */
 };
 
-static int take(const struct nlmsghdr *header, void *data)
+static int sock_kill_take(const struct nlmsghdr *header, void *context)
 {
-	struct list *list = data;
+	struct socket_list *list = context;
+	struct inet_diag_msg *found;
 
-	if (header->nlmsg_type != SOCK_DIAG_BY_FAMILY ||
-	    mnl_nlmsg_get_payload_len(header) < sizeof(struct inet_diag_msg))
-		return MNL_CB_OK;
-	if (list->count == list->room) {
-		size_t room = list->room ? list->room * 2 : 64;
-		void *items = reallocarray(list->items, room, sizeof(*list->items));
-
-		if (!items)
-			return MNL_CB_ERROR;
-		list->items = items;
-		list->room = room;
+	if (header->nlmsg_type != SOCK_DIAG_BY_FAMILY || nlmsg_datalen(header) < (int)sizeof(*found))
+		return 0;
+	found = vec_push(list);
+	if (!found) {
+		list->broken = true;
+		return 0;
 	}
-	memcpy(&list->items[list->count++], mnl_nlmsg_get_payload(header), sizeof(struct inet_diag_msg));
-	return MNL_CB_OK;
+	memcpy(found, nlmsg_data(header), sizeof(*found));
+	return 0;
 }
 
-static int kill_one(struct rtnl *diag, const struct inet_diag_msg *socket, struct err *err)
+static int sock_kill_one(struct rtnl *diag, const struct inet_diag_msg *socket, struct err *err)
 {
-	struct rtnl_request request;
-	struct inet_diag_req_v2 *body = rtnl_begin(&request, SOCK_DESTROY, 0, sizeof(*body));
+	const struct inet_diag_req_v2 body = { .sdiag_family = socket->idiag_family,
+					       .sdiag_protocol = IPPROTO_TCP,
+					       .id = socket->id };
 
-	body->sdiag_family = socket->idiag_family;
-	body->sdiag_protocol = IPPROTO_TCP;
-	body->id = socket->id;
-	return rtnl_send(diag, &request, err, "ending a socket");
+	return rtnl_send(diag, rtnl_message(SOCK_DESTROY, 0, &body, sizeof(body)), err, "ending a socket");
 }
 
-static int kill_family(struct rtnl *diag, uint8_t family, struct err *err)
+static int sock_kill_family(struct rtnl *diag, uint8_t family, struct err *err)
 {
-	struct list list = { 0 };
-	struct rtnl_request request;
-	struct inet_diag_req_v2 *body = rtnl_begin(&request, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, sizeof(*body));
-	int result;
+	const struct inet_diag_req_v2 body = { .sdiag_family = family,
+					       .sdiag_protocol = IPPROTO_TCP,
+					       .idiag_states = UINT32_MAX };
+	struct socket_list list = { 0 };
+	struct nl_msg *message = rtnl_message(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &body, sizeof(body));
+	int result = rtnl_ask(diag, message, sock_kill_take, &list, err, "sockets");
 
-	body->sdiag_family = family;
-	body->sdiag_protocol = IPPROTO_TCP;
-	body->idiag_states = UINT32_MAX;
-	result = rtnl_ask(diag, &request, take, &list, err, "sockets");
+	if (result == 0 && list.broken)
+		result = err_set(err, ENOMEM, "sockets");
 	for (size_t i = 0; result == 0 && i < list.count; i++) {
 		/* ENOENT: it ended by itself. */
-		if (kill_one(diag, &list.items[i], err) < 0 && err->code == EOPNOTSUPP)
+		if (sock_kill_one(diag, &list.items[i], err) < 0 && err->code == EOPNOTSUPP)
 			break;
 	}
-	free(list.items);
+	vec_free(&list);
 	return result;
 }
 
@@ -79,7 +71,7 @@ int sock_kill_all(int netns_fd, struct err *err)
 
 	if (rtnl_open(&diag, netns_fd, NETLINK_SOCK_DIAG, err) < 0)
 		return -1;
-	result = kill_family(&diag, AF_INET, err);
+	result = sock_kill_family(&diag, AF_INET, err);
 	rtnl_close(&diag);
 	return result;
 }

@@ -3,9 +3,10 @@
 #define WEFT_FABRIC_RULES_RULES_H
 
 /*
- * The nftables side of the fabric: the host's table, the tables of each slot's namespace, and conntrack. Each call opens its
- * netlink socket in the namespace (see base/netns.h), does atomic batches or dumps, and closes it: no netlink socket stays in a
- * namespace. Any thread of the fabric. Calls that change or check the rules of one namespace must not overlap; comments may.
+ * The nftables side of the fabric: the host's table and the table of each slot's namespace. Each call opens its
+ * netlink socket in the namespace meant (see base/netns.h), does atomic batches or dumps, and closes it: no netlink socket
+ * lives in a namespace. Any thread of the fabric. What changes or judges rules of one namespace is not called at the same time as
+ * other such calls; comments may be.
  *
  * NETNS_FD: the namespace; -1: weftd's own.
  */
@@ -110,14 +111,5 @@ int nft_slot_denials(int netns_fd, uint64_t *since_ms,
  */
 int nft_slot_reach(int netns_fd, const struct config *config, uint32_t destination, enum proto proto, uint16_t port,
 		   struct fabric_reach *reach, struct err *err);
-
-/* Forgets all tracked flows of a slot's namespace. */
-int conntrack_flush(int netns_fd, struct err *err);
-
-/* Forgets the host's tracked flows from or to HOST_IP (host order), also those translated to it. */
-int conntrack_flush_host(uint32_t host_ip, struct err *err);
-
-/* Counts the tracked flows of the namespace, by the kernel's own count. */
-int conntrack_count(int netns_fd, unsigned *count, struct err *err);
 
 #endif

@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "config/config.h"
 #include "fabric/rules/rules.h"
-#include "kernel/address.h"
+#include "kernel/kern_route.h"
 #include "kernel/link.h"
 #include "kernel/namespace.h"
 #include "kernel/sock_kill.h"

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "fabric/rules/rules.h"
-#include "kernel/address.h"
+#include "kernel/kern_route.h"
 #include "kernel/link.h"
 #include "kernel/namespace.h"
 

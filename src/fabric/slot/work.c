@@ -11,7 +11,9 @@
 #include "fabric/slot/fault.h"
 #include "fabric/slot/plan.h"
 #include "kernel/address.h"
+#include "kernel/kern_route.h"
 #include "kernel/link.h"
+#include "kernel/neighbour.h"
 #include "kernel/qdisc.h"
 #include "kernel/tap.h"
 
@@ -30,6 +32,7 @@ void build_init(struct slot_work *work, const struct config *config, struct rtnl
 	work->host = host;
 	work->plan = plan;
 	work->mtu = mtu;
+	work->inside = (struct rtnl)RTNL_CLOSED;
 	work->netns_fd = -1;
 	work->nsid = -1;
 }
@@ -153,7 +156,7 @@ int build_inside(struct slot_work *work, struct err *err)
 {
 	struct link_info link;
 
-	if (!work->inside.socket && rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err) < 0)
+	if (!rtnl_is_open(&work->inside) && rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err) < 0)
 		return -1;
 	if (link_get(&work->inside, LINK_HERE, "lo", &link, err) < 0)
 		return -1;
@@ -231,7 +234,8 @@ static int build_limit_link(struct slot_work *work, const char *name, struct slo
 			return -1;
 		build_note_link(noted, &link);
 	}
-	return qdisc_limit(&work->inside, noted->index, name, rate, work->mtu, err);
+	return qdisc_limit(&work->inside, noted->index, name, &(struct qdisc_rate){ rate->rate, rate->burst },
+			   work->mtu, err);
 }
 
 int build_limit(struct slot_work *work, struct err *err)

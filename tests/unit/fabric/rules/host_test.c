@@ -4,6 +4,8 @@
 #include "unit/run_suite.h"
 
 #include "kernel/conntrack.h"
+#include "kernel/rtnl.h"
+#include "nft/batch.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -258,6 +260,206 @@ START_TEST(spoofed_sources_do_not_reach_conntrack)
 	OK(conntrack_count(-1, &tracked, &err));
 	ck_assert_uint_eq(tracked, 0);
 	ck_assert_uint_ge(lab_counter("inet", "drop_source"), 3); /* the rest by the kernel's own checks */
+}
+END_TEST
+
+/* ---- Towards sandboxes ---- */
+
+static int connect_to(uint32_t ip, uint16_t port)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(ip) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), -1);
+	ck_assert_int_eq(errno, EINPROGRESS);
+	return fd;
+}
+
+/* What became of the attempt to connect, once something has. */
+static int connect_error(int fd)
+{
+	struct pollfd ready = { .fd = fd, .events = POLLOUT };
+	int error = -1;
+	socklen_t size = sizeof(error);
+
+	ck_assert_int_eq(poll(&ready, 1, LAB_PATIENCE_MS), 1);
+	ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size), 0);
+	close(fd);
+	return error;
+}
+
+static void must_connect(int fd, int link, struct packet answer)
+{
+	struct packet last;
+
+	lab_sends(link, &answer);
+	do /* one that was not answered for a second was sent again */
+		ck_assert(lab_receives(link, &last));
+	while (last.tcp_flags == TH_SYN);
+	ck_assert_uint_eq(last.tcp_flags, TH_ACK);
+	ck_assert_int_eq(connect_error(fd), 0);
+}
+
+START_TEST(the_host_itself_reaches_its_sandboxes)
+{
+	int fd = connect_to(first_ip, 8080);
+	struct packet got;
+
+	ck_assert(lab_receives(first, &got));
+	ck_assert_uint_eq(got.source, veth_ip);
+	must_connect(fd, first, reply_to(&got, TH_SYN | TH_ACK));
+}
+END_TEST
+
+START_TEST(strangers_do_not_unless_they_are_listed)
+{
+	struct cidr4 allow = { IP(1, 0, 0, 0), 24 };
+
+	is_dropped(uplink, syn(CLIENT, first_ip, 8080));
+	ck_assert_uint_eq(lab_counter("inet", "denied_ingress"), 1);
+	lab.config->ingress.allow = (struct cidr4_list){ &allow, 1 };
+	OK(nft_host_apply(lab.config, &err));
+	struct packet in = passes(uplink, first, syn(CLIENT, first_ip, 8081));
+	ck_assert_uint_eq(in.source, CLIENT);
+	struct packet out = passes(first, uplink, reply_to(&in, TH_SYN | TH_ACK));
+	ck_assert_uint_eq(out.source, first_ip);
+	is_dropped(uplink, syn(ELSEWHERE, first_ip, 8080));
+}
+END_TEST
+
+START_TEST(published_ports_lead_to_their_sandbox)
+{
+	const struct fabric_nat nat[] = { { addr_from_ipv4(UPLINK_IP, 30888), PROTO_TCP, 8080 },
+					  { addr_from_ipv4(0, 30053), PROTO_UDP, 53 } };
+
+	OK(nft_host_publish(lab.config, 2, nat, 2, &err));
+	struct packet in = passes(uplink, second, syn(CLIENT, UPLINK_IP, 30888));
+	ck_assert_uint_eq(in.destination, second_ip);
+	ck_assert_uint_eq(in.destination_port, 8080);
+	struct packet out = passes(second, uplink, reply_to(&in, TH_SYN | TH_ACK));
+	ck_assert_uint_eq(out.source, UPLINK_IP);
+	ck_assert_uint_eq(out.source_port, 30888);
+	in = passes(uplink, second, make(IPPROTO_UDP, CLIENT, UPLINK_IP, 30053));
+	ck_assert_uint_eq(in.destination_port, 53);
+	/* Neither the other protocol, nor a way between sandboxes. */
+	struct packet refused = passes(uplink, uplink, syn(CLIENT, UPLINK_IP, 30053));
+	ck_assert_uint_eq(refused.tcp_flags & TH_RST, TH_RST);
+	is_denied(syn(first_ip, UPLINK_IP, 30888));
+}
+END_TEST
+
+START_TEST(published_ports_lead_there_from_the_host_itself)
+{
+	const struct fabric_nat nat[] = { { addr_from_ipv4(0, 30888), PROTO_TCP, 8080 } };
+	struct packet got;
+
+	OK(nft_host_publish(lab.config, 1, nat, 1, &err));
+	/* From loopback nobody could answer: it is refused, not lost. */
+	ck_assert_int_eq(connect_error(connect_to(IP(127, 0, 0, 1), 30888)), ECONNREFUSED);
+	nothing_anywhere();
+	int fd = connect_to(UPLINK_IP, 30888);
+	ck_assert(lab_receives(first, &got));
+	ck_assert_uint_eq(got.destination, first_ip);
+	ck_assert_uint_eq(got.destination_port, 8080);
+	must_connect(fd, first, reply_to(&got, TH_SYN | TH_ACK));
+}
+END_TEST
+
+START_TEST(publishing_changes_one_slot_and_no_other)
+{
+	const struct fabric_nat one[] = { { addr_from_ipv4(UPLINK_IP, 1001), PROTO_TCP, 1 },
+					  { addr_from_ipv4(UPLINK_IP, 1002), PROTO_TCP, 2 } };
+	const struct fabric_nat two[] = { { addr_from_ipv4(UPLINK_IP, 2001), PROTO_TCP, 1 } };
+	const struct fabric_nat moved[] = { { addr_from_ipv4(UPLINK_IP, 1002), PROTO_TCP, 3 },
+					    { addr_from_ipv4(0, 1003), PROTO_UDP, 4 } };
+
+	OK(nft_host_publish(lab.config, 1, one, 2, &err));
+	OK(nft_host_publish(lab.config, 2, two, 1, &err));
+	OK(nft_host_publish(lab.config, 1, moved, 2, &err));
+	char *map = lab_output("nft list map inet weft published");
+	ck_assert_ptr_null(strstr(map, "1001"));
+	ck_assert_ptr_nonnull(strstr(map, "1.0.0.2 . tcp . 1002 : 10.11.0.1 . 3"));
+	ck_assert_ptr_nonnull(strstr(map, "1.0.0.2 . tcp . 2001 : 10.11.0.2 . 1"));
+	free(map);
+	OK(nft_host_publish(lab.config, 1, NULL, 0, &err));
+	map = lab_output("nft list table inet weft");
+	ck_assert_ptr_null(strstr(map, "10.11.0.1 ."));
+	ck_assert_ptr_nonnull(strstr(map, "10.11.0.2 . 1"));
+	free(map);
+}
+END_TEST
+
+START_TEST(a_port_of_another_slot_is_refused_and_nothing_changes)
+{
+	const struct fabric_nat one[] = { { addr_from_ipv4(UPLINK_IP, 1001), PROTO_TCP, 1 } };
+	const struct fabric_nat two[] = { { addr_from_ipv4(UPLINK_IP, 1000), PROTO_TCP, 1 },
+					  { addr_from_ipv4(UPLINK_IP, 1001), PROTO_TCP, 1 } };
+
+	OK(nft_host_publish(lab.config, 1, one, 1, &err));
+	ck_assert_int_eq(nft_host_publish(lab.config, 2, two, 2, &err), -1);
+	ck_assert_int_eq(err.code, EEXIST);
+	ck_assert_ptr_nonnull(strstr(err.text, "new elements of set published"));
+	char *map = lab_output("nft list map inet weft published");
+	ck_assert_ptr_null(strstr(map, "1000"));
+	free(map);
+}
+END_TEST
+
+START_TEST(loopback_is_not_published_by_nat)
+{
+	const struct fabric_nat nat = { addr_from_ipv4(IP(127, 0, 0, 1), 1001), PROTO_TCP, 1 };
+
+	ck_assert_int_eq(nft_host_publish(lab.config, 1, &nat, 1, &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.text, "127.0.0.1:1001"));
+}
+END_TEST
+
+/* ---- Conntrack ---- */
+
+static int flush_one_by_one(uint32_t host_ip, struct err *error)
+{
+	struct rtnl netfilter;
+	int status = rtnl_open(&netfilter, -1, NETLINK_NETFILTER, error);
+
+	if (status == 0)
+		status = conntrack_flush_one_by_one(&netfilter, host_ip, error);
+	rtnl_close(&netfilter);
+	return status;
+}
+
+/* As the kernel can do it, or as it is done for an older one. */
+static void forget_flows_with(int (*flush)(uint32_t, struct err *))
+{
+	const struct fabric_nat nat = { addr_from_ipv4(UPLINK_IP, 30888), PROTO_TCP, 8080 };
+	unsigned tracked;
+	struct packet got;
+
+	OK(nft_host_publish(lab.config, 1, &nat, 1, &err));
+	passes(first, uplink, make(IPPROTO_UDP, first_ip, ELSEWHERE, 53));
+	passes(uplink, first, syn(CLIENT, UPLINK_IP, 30888));
+	int fd = connect_to(first_ip, 80);
+	ck_assert(lab_receives(first, &got));
+	close(fd); /* or it would ask again in a second, and be a flow anew */
+	passes(second, uplink, make(IPPROTO_UDP, second_ip, ELSEWHERE, 53));
+	OK(conntrack_count(-1, &tracked, &err));
+	ck_assert_uint_eq(tracked, 4);
+	OK(flush(first_ip, &err));
+	OK(conntrack_count(-1, &tracked, &err));
+	ck_assert_uint_eq(tracked, 1);
+	OK(flush(second_ip, &err));
+	OK(conntrack_count(-1, &tracked, &err));
+	ck_assert_uint_eq(tracked, 0);
+}
+
+START_TEST(only_the_flows_of_one_sandbox_are_forgotten)
+{
+	forget_flows_with(conntrack_flush_host);
+}
+END_TEST
+
+START_TEST(so_they_are_where_the_kernel_cannot_search_for_them)
+{
+	forget_flows_with(flush_one_by_one);
 }
 END_TEST
 

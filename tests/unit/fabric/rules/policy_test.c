@@ -3,6 +3,7 @@
 #include "unit/run_suite.h"
 
 #include "base/clock.h"
+#include "kernel/conntrack.h"
 
 #include <check.h>
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "kernel/conntrack.h"
 #include "unit/fabric/rules/nft_slot_lab.h"
 #include "unit/run_suite.h"
 

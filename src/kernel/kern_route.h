@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_KERNEL_KERN_ROUTE_H
+#define WEFT_KERNEL_KERN_ROUTE_H
+
+/* IPv4 routes of the main table. Addresses in host order. Each call belongs to the thread of its socket. */
+
+#include "base/addr.h"
+#include "kernel/rtnl.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct err;
+
+/* The mark of our routes beside their link: rtm_protocol. Not among those that iproute2 knows. */
+enum { ROUTE_PROTOCOL = 174 };
+
+/* A route of ours to TO by GATEWAY (0: none) over the link; INDEX 0: `unreachable`. */
+struct kern_route {
+	struct cidr4 to;
+	uint32_t gateway;
+	int index;
+	bool shared; /* the table is not ours alone: a route there that is somebody else's stays */
+};
+
+/*
+ * Adds it, or replaces what is there for the same destination; EEXIST where the table is shared and that is not ours. *ADDED (may
+ * be NULL): it was not so before.
+ */
+int route_ensure(struct rtnl *rtnl, const struct kern_route *route, bool *added, struct err *err);
+
+/* Removes it; none there is no error, *REMOVED (may be NULL) says whether there was. Only routes with our protocol match. */
+int route_remove(struct rtnl *rtnl, const struct kern_route *route, bool *removed, struct err *err);
+
+/* The link by which the default route leaves; 0 and *INDEX (0: there is no default route), or -1 with ERR. */
+int route_default_link(struct rtnl *rtnl, int *index, struct err *err);
+
+/* Whether IP is an address of the socket's own namespace, or a broadcast of a link of it. 0, or -1 with ERR. */
+int route_is_local(struct rtnl *rtnl, uint32_t ip, bool *local, struct err *err);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_KERNEL_NEIGHBOUR_H
+#define WEFT_KERNEL_NEIGHBOUR_H
+
+#include "base/addr.h"
+#include "kernel/rtnl.h"
+
+#include <stdint.h>
+
+struct err;
+
+/*
+ * A permanent entry of the link's neighbour table: IP (host order) is at MAC. Replaces what is there. 0, or -1 with ERR. The thread
+ * of the socket.
+ */
+int neighbour_ensure(struct rtnl *rtnl, int index, uint32_t ip, const struct mac *mac, struct err *err);
+
+#endif

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A route may be asked for twice: on a new slot it is made, on an adopted one it is found in place and left alone. Whether it is in
+ * place is asked of the lookup itself (RTM_F_FIB_MATCH: which entry would decide), because EEXIST only says that the destination is
+ * taken, perhaps by somebody else's gateway.
+ */
+#include "kernel/kern_route.h"
+
+#include "base/err.h"
+#include "kernel/nl_object.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <netlink/route/route.h>
+#include <string.h>
+#include <sys/socket.h>
+
+NL_OBJECT_CLEANUP(rtnl_route);
+
+/* Gives OBJECT the link and the gateway of ROUTE. 0, or -1: no memory. */
+static int route_put_hop(struct rtnl_route *object, const struct kern_route *route)
+{
+	AUTO_NL(nl_addr) *gateway = route->gateway ? nl_object_ipv4(route->gateway, 32) : NULL;
+	struct rtnl_nexthop *hop;
+
+	if (route->gateway && !gateway)
+		return -1;
+	hop = rtnl_route_nh_alloc();
+	if (!hop)
+		return -1;
+	rtnl_route_nh_set_ifindex(hop, route->index);
+	if (gateway)
+		rtnl_route_nh_set_gateway(hop, gateway);
+	rtnl_route_add_nexthop(object, hop); /* which frees it, too */
+	return 0;
+}
+
+/* NULL: no memory. */
+static struct rtnl_route *route_object(const struct kern_route *route)
+{
+	AUTO_NL(nl_addr) *to = nl_object_ipv4(cidr4_first(&route->to), route->to.length);
+	struct rtnl_route *object = rtnl_route_alloc();
+
+	if (!object || !to || rtnl_route_set_family(object, AF_INET) < 0 || rtnl_route_set_dst(object, to) < 0 ||
+	    (route->index && route_put_hop(object, route) < 0)) {
+		rtnl_route_put(object);
+		return NULL;
+	}
+	rtnl_route_set_table(object, RT_TABLE_MAIN);
+	rtnl_route_set_protocol(object, ROUTE_PROTOCOL);
+	rtnl_route_set_type(object, route->index ? RTN_UNICAST : RTN_UNREACHABLE);
+	rtnl_route_set_scope(object, route->index && !route->gateway ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
+	return object;
+}
+
+static struct nl_msg *route_build_new(const struct kern_route *route, int flags)
+{
+	AUTO_NL(rtnl_route) *object = route_object(route);
+	struct nl_msg *message;
+
+	if (!object || rtnl_route_build_add_request(object, NLM_F_CREATE | flags, &message) < 0)
+		return NULL;
+	return message;
+}
+
+static struct nl_msg *route_build_removal(const struct kern_route *route)
+{
+	AUTO_NL(rtnl_route) *object = route_object(route);
+	struct nl_msg *message;
+
+	return !object || rtnl_route_build_del_request(object, 0, &message) < 0 ? NULL : message;
+}
+
+/* A lookup of IP. By hand, since libnl-route has no lookup without its own socket, and no word for RTM_F_FIB_MATCH. */
+static struct nl_msg *route_build_lookup(uint32_t ip, unsigned flags)
+{
+	const struct rtmsg body = { .rtm_family = AF_INET, .rtm_dst_len = 32, .rtm_flags = flags };
+
+	return rtnl_put_u32(rtnl_message(RTM_GETROUTE, 0, &body, sizeof(body)), RTA_DST, htonl(ip));
+}
+
+struct match {
+	const struct kern_route *route;
+	bool equal;
+	bool ours;
+};
+
+static uint32_t route_u32(const struct nlattr *attr)
+{
+	return attr ? nla_get_u32(attr) : 0;
+}
+
+static int route_take_match(const struct nlmsghdr *header, void *context)
+{
+	struct match *match = context;
+	const struct rtmsg *message = nlmsg_data(header);
+	const struct nlattr *table[RTA_MAX + 1];
+
+	if (header->nlmsg_type != RTM_NEWROUTE || nlmsg_datalen(header) < (int)sizeof(*message))
+		return 0;
+	rtnl_attributes(header, sizeof(*message), table, RTA_MAX + 1);
+	match->ours = message->rtm_protocol == ROUTE_PROTOCOL;
+	match->equal = message->rtm_dst_len == match->route->to.length && message->rtm_table == RT_TABLE_MAIN &&
+		       message->rtm_type == (match->route->index ? RTN_UNICAST : RTN_UNREACHABLE) &&
+		       ntohl(route_u32(table[RTA_GATEWAY])) == match->route->gateway &&
+		       route_u32(table[RTA_OIF]) == (uint32_t)match->route->index;
+	return 0;
+}
+
+/* An address that only a default route leads to: 0.0.0.0 itself means this host to a lookup. RFC 5737. */
+static const uint32_t SOMEWHERE = 0xc0000201; /* 192.0.2.1 */
+
+/* Looks at the entry that decides about ROUTE's destination. A lookup that fails finds none. */
+static struct match route_find_match(struct rtnl *rtnl, const struct kern_route *route)
+{
+	struct match match = { .route = route };
+	struct err ignored;
+	uint32_t ip = route->to.length ? cidr4_first(&route->to) : SOMEWHERE;
+
+	rtnl_ask(rtnl, route_build_lookup(ip, RTM_F_FIB_MATCH), route_take_match, &match, &ignored, "route lookup");
+	return match;
+}
+
+int route_ensure(struct rtnl *rtnl, const struct kern_route *route, bool *added, struct err *err)
+{
+	char text[CIDR4_TEXT_SIZE];
+
+	cidr4_format(&route->to, text);
+	if (added)
+		*added = true;
+	if (rtnl_send(rtnl, route_build_new(route, NLM_F_EXCL), err, "route %s", text) == 0)
+		return 0;
+	if (err->code != EEXIST)
+		return -1;
+	/* `unreachable` has no entry that a lookup would show: it answers with an error. Its destination being taken is enough. */
+	struct match match = route->index ? route_find_match(rtnl, route) : (struct match){ .equal = true };
+	if (match.equal) {
+		if (added)
+			*added = false;
+		return 0;
+	}
+	if (route->shared && !match.ours)
+		return -1;
+	return rtnl_send(rtnl, route_build_new(route, NLM_F_REPLACE), err, "route %s", text);
+}
+
+int route_remove(struct rtnl *rtnl, const struct kern_route *route, bool *removed, struct err *err)
+{
+	char text[CIDR4_TEXT_SIZE];
+
+	if (removed)
+		*removed = true;
+	if (rtnl_send(rtnl, route_build_removal(route), err, "route %s: deleting", cidr4_format(&route->to, text)) == 0)
+		return 0;
+	if (removed)
+		*removed = false;
+	/* ENODEV: the link went, and the route with it. */
+	return err->code == ESRCH || err->code == ENODEV ? 0 : -1;
+}
+
+struct best_route {
+	uint32_t metric;
+	int index; /* of the link; 0: none yet */
+};
+
+static int route_take_default(const struct nlmsghdr *header, void *context)
+{
+	struct best_route *best = context;
+	const struct rtmsg *message = nlmsg_data(header);
+	const struct nlattr *table[RTA_MAX + 1];
+	uint32_t metric;
+
+	if (header->nlmsg_type != RTM_NEWROUTE || message->rtm_dst_len != 0 || message->rtm_type != RTN_UNICAST ||
+	    message->rtm_table != RT_TABLE_MAIN)
+		return 0;
+	rtnl_attributes(header, sizeof(*message), table, RTA_MAX + 1);
+	metric = route_u32(table[RTA_PRIORITY]);
+	if (table[RTA_OIF] && (!best->index || metric < best->metric)) {
+		best->metric = metric;
+		best->index = (int)nla_get_u32(table[RTA_OIF]);
+	}
+	return 0;
+}
+
+int route_default_link(struct rtnl *rtnl, int *index, struct err *err)
+{
+	const struct rtmsg body = { .rtm_family = AF_INET };
+	struct best_route best = { 0 };
+	struct nl_msg *message = rtnl_message(RTM_GETROUTE, NLM_F_DUMP, &body, sizeof(body));
+
+	if (rtnl_ask(rtnl, message, route_take_default, &best, err, "routes") < 0)
+		return -1;
+	*index = best.index;
+	return 0;
+}
+
+static int route_take_type(const struct nlmsghdr *header, void *context)
+{
+	const struct rtmsg *message = nlmsg_data(header);
+	bool *local = context;
+
+	if (header->nlmsg_type == RTM_NEWROUTE)
+		*local = message->rtm_type == RTN_LOCAL || message->rtm_type == RTN_BROADCAST;
+	return 0;
+}
+
+int route_is_local(struct rtnl *rtnl, uint32_t ip, bool *local, struct err *err)
+{
+	char text[IPV4_TEXT_SIZE];
+
+	*local = false;
+	if (rtnl_ask(rtnl, route_build_lookup(ip, 0), route_take_type, local, err, "route to %s",
+		     ipv4_format(ip, text)) == 0)
+		return 0;
+	/* No way there, which is an answer. */
+	return err->code == ENETUNREACH || err->code == EHOSTUNREACH || err->code == EACCES || err->code == EINVAL ? 0
+														   : -1;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Addresses, routes and neighbours: asked for twice they are there once, and somebody else's route stays. */
+#include "kernel/kern_route.h"
+
+#include "base/err.h"
+#include "kernel/address.h"
+#include "kernel/neighbour.h"
+#include "unit/nft_lab.h"
+#include "unit/run_suite.h"
+
+#include <check.h>
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OK(call)       ck_assert_msg((call) == 0, "%s", err.text)
+#define IP(a, b, c, d) ((uint32_t)(a) << 24 | (b) << 16 | (c) << 8 | (d))
+
+static struct lab lab;
+static struct rtnl rtnl;
+static struct err err;
+static int index_of_link;
+
+static void open_lab(void)
+{
+	lab = lab_open();
+	lab_run("ip link add veth-1 type veth peer name veth-2 && ip link set veth-1 up && ip link set veth-2 up");
+	index_of_link = (int)if_nametoindex("veth-1");
+	OK(rtnl_open(&rtnl, -1, NETLINK_ROUTE, &err));
+}
+
+static void close_lab(void)
+{
+	rtnl_close(&rtnl);
+	config_free(lab.config);
+}
+
+static void expect(const char *command, const char *wanted)
+{
+	char *text = lab_output(command);
+
+	ck_assert_msg(strstr(text, wanted) != NULL, "%s: %s, not %s", command, text, wanted);
+	free(text);
+}
+
+static void add_address(void)
+{
+	struct cidr4 cidr = { IP(10, 12, 0, 2), 31 };
+	bool added;
+
+	OK(address_ensure(&rtnl, index_of_link, &cidr, &added, &err));
+	ck_assert(added);
+}
+
+START_TEST(an_address_is_added_once)
+{
+	struct cidr4 cidr = { IP(10, 12, 0, 2), 31 };
+	bool added;
+
+	add_address();
+	expect("ip -o -4 addr show dev veth-1", "inet 10.12.0.2/31 scope global veth-1");
+	OK(address_ensure(&rtnl, index_of_link, &cidr, &added, &err));
+	ck_assert(!added);
+	ck_assert_int_lt(address_ensure(&rtnl, 4711, &cidr, NULL, &err), 0);
+	ck_assert_int_eq(err.code, ENODEV);
+}
+END_TEST
+
+START_TEST(a_neighbour_is_permanent_and_replaces_another)
+{
+	const struct mac first = { { 2, 0, 0, 0, 0, 1 } }, second = { { 2, 0, 0, 0, 0, 2 } };
+
+	OK(neighbour_ensure(&rtnl, index_of_link, IP(10, 12, 0, 3), &first, &err));
+	OK(neighbour_ensure(&rtnl, index_of_link, IP(10, 12, 0, 3), &second, &err));
+	expect("ip neigh show dev veth-1", "10.12.0.3 lladdr 02:00:00:00:00:02 PERMANENT");
+}
+END_TEST
+
+START_TEST(a_route_by_a_gateway_is_ours_and_added_once)
+{
+	struct kern_route route = { .to = { IP(10, 11, 0, 1), 32 },
+				    .gateway = IP(10, 12, 0, 3),
+				    .index = index_of_link };
+	bool done;
+
+	add_address();
+	OK(route_ensure(&rtnl, &route, &done, &err));
+	ck_assert(done);
+	expect("ip route show 10.11.0.1", "10.11.0.1 via 10.12.0.3 dev veth-1 proto 174");
+	OK(route_ensure(&rtnl, &route, &done, &err));
+	ck_assert(!done);
+	OK(route_remove(&rtnl, &route, &done, &err));
+	ck_assert(done);
+	OK(route_remove(&rtnl, &route, &done, &err));
+	ck_assert(!done);
+}
+END_TEST
+
+START_TEST(a_default_route_has_no_destination)
+{
+	struct kern_route route = { .gateway = IP(10, 12, 0, 3), .index = index_of_link };
+	bool added;
+	int index;
+
+	add_address();
+	OK(route_default_link(&rtnl, &index, &err));
+	ck_assert_int_eq(index, 0);
+	OK(route_ensure(&rtnl, &route, &added, &err));
+	expect("ip route show default", "default via 10.12.0.3 dev veth-1 proto 174");
+	OK(route_ensure(&rtnl, &route, &added, &err));
+	ck_assert(!added);
+	OK(route_default_link(&rtnl, &index, &err));
+	ck_assert_int_eq(index, index_of_link);
+}
+END_TEST
+
+START_TEST(a_route_without_a_gateway_is_of_its_link)
+{
+	struct kern_route route = { .to = { IP(10, 11, 0, 1), 32 }, .index = index_of_link };
+
+	OK(route_ensure(&rtnl, &route, NULL, &err));
+	expect("ip route show 10.11.0.1", "10.11.0.1 dev veth-1 proto 174 scope link");
+	OK(route_remove(&rtnl, &route, NULL, &err));
+}
+END_TEST
+
+START_TEST(an_unreachable_range_is_added_and_removed)
+{
+	struct kern_route route = { .to = { IP(10, 11, 0, 0), 16 } };
+	bool done;
+
+	OK(route_ensure(&rtnl, &route, &done, &err));
+	ck_assert(done);
+	expect("ip route show 10.11.0.0/16", "unreachable 10.11.0.0/16 proto 174");
+	OK(route_ensure(&rtnl, &route, &done, &err));
+	ck_assert(!done);
+	OK(route_remove(&rtnl, &route, &done, &err));
+	ck_assert(done);
+}
+END_TEST
+
+START_TEST(a_route_of_somebody_else_stays_in_a_shared_table)
+{
+	struct kern_route route = {
+		.to = { IP(10, 11, 0, 1), 32 }, .gateway = IP(10, 12, 0, 3), .index = index_of_link, .shared = true
+	};
+	bool added;
+
+	add_address();
+	lab_run("ip route add 10.11.0.1 dev lo");
+	ck_assert_int_lt(route_ensure(&rtnl, &route, &added, &err), 0);
+	ck_assert_int_eq(err.code, EEXIST);
+	route.shared = false;
+	OK(route_ensure(&rtnl, &route, &added, &err));
+	ck_assert(added);
+	expect("ip route show 10.11.0.1", "10.11.0.1 via 10.12.0.3 dev veth-1 proto 174");
+}
+END_TEST
+
+START_TEST(addresses_of_this_namespace_are_local)
+{
+	bool local;
+
+	add_address();
+	OK(route_is_local(&rtnl, IP(10, 12, 0, 2), &local, &err));
+	ck_assert(local);
+	OK(route_is_local(&rtnl, IP(10, 12, 0, 3), &local, &err));
+	ck_assert(!local);
+	OK(route_is_local(&rtnl, IP(192, 0, 2, 1), &local, &err));
+	ck_assert(!local);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("route");
+	TCase *tests = tcase_create("addresses, routes and neighbours");
+
+	lab_require_root();
+	tcase_add_checked_fixture(tests, open_lab, close_lab);
+	tcase_add_test(tests, an_address_is_added_once);
+	tcase_add_test(tests, a_neighbour_is_permanent_and_replaces_another);
+	tcase_add_test(tests, a_route_by_a_gateway_is_ours_and_added_once);
+	tcase_add_test(tests, a_default_route_has_no_destination);
+	tcase_add_test(tests, a_route_without_a_gateway_is_of_its_link);
+	tcase_add_test(tests, an_unreachable_range_is_added_and_removed);
+	tcase_add_test(tests, a_route_of_somebody_else_stays_in_a_shared_table);
+	tcase_add_test(tests, addresses_of_this_namespace_are_local);
+	suite_add_tcase(suite, tests);
+
+	return run_suite(suite);
+}
