@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int parse_number(const char *text, unsigned max, unsigned *number)
+static int addr_parse_number(const char *text, unsigned max, unsigned *number)
 {
 	char *end;
 
@@ -23,7 +23,7 @@ static int parse_number(const char *text, unsigned max, unsigned *number)
 }
 
 /* Splits "HOST:PORT" or "[HOST]:PORT" at the port; HOST has room for any address. */
-static int split_port(const char *text, char host[static INET6_ADDRSTRLEN], bool *bracketed, unsigned *port)
+static int addr_split_port(const char *text, char host[static INET6_ADDRSTRLEN], bool *bracketed, unsigned *port)
 {
 	const char *start = text, *end;
 
@@ -38,7 +38,7 @@ static int split_port(const char *text, char host[static INET6_ADDRSTRLEN], bool
 		return -1;
 	memcpy(host, start, (size_t)(end - start));
 	host[end - start] = '\0';
-	return parse_number(end + (*bracketed ? 2 : 1), 65535, port);
+	return addr_parse_number(end + (*bracketed ? 2 : 1), 65535, port);
 }
 
 int addr_parse(const char *text, struct addr *addr)
@@ -48,7 +48,7 @@ int addr_parse(const char *text, struct addr *addr)
 	unsigned port;
 
 	memset(addr, 0, sizeof(*addr));
-	if (split_port(text, host, &bracketed, &port) < 0 || port == 0)
+	if (addr_split_port(text, host, &bracketed, &port) < 0 || port == 0)
 		return -1;
 	if (bracketed) {
 		addr->in6.sin6_family = AF_INET6;
@@ -172,7 +172,7 @@ int cidr4_parse(const char *text, struct cidr4 *cidr)
 		return -1;
 	memcpy(host, text, host_length);
 	host[host_length] = '\0';
-	if (slash && parse_number(slash + 1, 32, &length) < 0)
+	if (slash && addr_parse_number(slash + 1, 32, &length) < 0)
 		return -1;
 	if (ipv4_parse(host, &cidr->ip) < 0)
 		return -1;
@@ -213,7 +213,7 @@ bool cidr4_overlaps(const struct cidr4 *a, const struct cidr4 *b)
 	return cidr4_first(a) <= cidr4_last(b) && cidr4_first(b) <= cidr4_last(a);
 }
 
-static int hex_digit(char c)
+static int mac_hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -228,7 +228,7 @@ int mac_parse(const char *text, struct mac *mac)
 	if (strlen(text) != MAC_TEXT_SIZE - 1)
 		return -1;
 	for (int i = 0; i < 6; i++, text += 3) {
-		int high = hex_digit(text[0]), low = hex_digit(text[1]);
+		int high = mac_hex_digit(text[0]), low = mac_hex_digit(text[1]);
 
 		if (high < 0 || low < 0 || text[2] != (i < 5 ? ':' : '\0'))
 			return -1;

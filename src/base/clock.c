@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-static struct timespec now(clockid_t clock)
+static struct timespec clock_read(clockid_t clock)
 {
 	struct timespec time;
 
@@ -23,14 +23,14 @@ uint64_t clock_now_ms(void)
 
 uint64_t clock_now_us(void)
 {
-	struct timespec time = now(CLOCK_MONOTONIC);
+	struct timespec time = clock_read(CLOCK_MONOTONIC);
 
 	return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
 }
 
 int64_t clock_wall_ms(void)
 {
-	struct timespec time = now(CLOCK_REALTIME);
+	struct timespec time = clock_read(CLOCK_REALTIME);
 
 	return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }

@@ -33,7 +33,7 @@ struct log_entry {
 	char text[LINE_SIZE];
 };
 
-static const char *level_name(enum log_level level)
+static const char *log_level_name(enum log_level level)
 {
 	switch (level) {
 	case LOG_DEBUG_LEVEL:
@@ -48,7 +48,7 @@ static const char *level_name(enum log_level level)
 	return "unknown";
 }
 
-static int syslog_priority(enum log_level level)
+static int log_syslog_priority(enum log_level level)
 {
 	switch (level) {
 	case LOG_DEBUG_LEVEL:
@@ -63,7 +63,7 @@ static int syslog_priority(enum log_level level)
 	return LOG_ERR;
 }
 
-static void append(struct log_entry *line, const char *bytes, size_t count)
+static void log_append(struct log_entry *line, const char *bytes, size_t count)
 {
 	/* The last bytes are kept for the end of the line. */
 	if (line->cut || count > LINE_SIZE - 16 - line->used) {
@@ -74,37 +74,37 @@ static void append(struct log_entry *line, const char *bytes, size_t count)
 	line->used += count;
 }
 
-static void append_text(struct log_entry *line, const char *text)
+static void log_append_text(struct log_entry *line, const char *text)
 {
-	append(line, text, strlen(text));
+	log_append(line, text, strlen(text));
 }
 
 /* A JSON string (RFC 8259): also what text lines quote with, so that no byte from outside ends a line or a value. */
-static void append_quoted(struct log_entry *line, const char *text)
+static void log_append_quoted(struct log_entry *line, const char *text)
 {
-	append(line, "\"", 1);
+	log_append(line, "\"", 1);
 	for (const unsigned char *c = (const unsigned char *)text; *c;) {
 		size_t length = utf8_decode((const char *)c, NULL);
 		char escaped[8];
 
 		if (length == 0) {
-			append_text(line, "\\ufffd");
+			log_append_text(line, "\\ufffd");
 			length = 1;
 		} else if (*c == '"' || *c == '\\') {
 			snprintf(escaped, sizeof(escaped), "\\%c", *c);
-			append_text(line, escaped);
+			log_append_text(line, escaped);
 		} else if (*c < 0x20 || *c == 0x7f) {
 			snprintf(escaped, sizeof(escaped), "\\u%04x", *c);
-			append_text(line, escaped);
+			log_append_text(line, escaped);
 		} else {
-			append(line, (const char *)c, length);
+			log_append(line, (const char *)c, length);
 		}
 		c += length;
 	}
-	append(line, "\"", 1);
+	log_append(line, "\"", 1);
 }
 
-static bool is_plain(const char *text)
+static bool log_is_plain(const char *text)
 {
 	if (!*text)
 		return false;
@@ -114,7 +114,7 @@ static bool is_plain(const char *text)
 	return true;
 }
 
-static void format_number(const struct log_field *field, char *text, size_t size)
+static void log_format_number(const struct log_field *field, char *text, size_t size)
 {
 	if (field->type == LOG_FIELD_INT)
 		snprintf(text, size, "%" PRId64, field->integer);
@@ -122,64 +122,64 @@ static void format_number(const struct log_field *field, char *text, size_t size
 		snprintf(text, size, "%" PRIu64, field->natural);
 }
 
-static void append_field(struct log_entry *line, enum log_format format, const char *key, const char *value,
-			 bool number)
+static void log_append_field(struct log_entry *line, enum log_format format, const char *key, const char *value,
+			     bool number)
 {
 	size_t before = line->used;
 
 	if (format == LOG_JSON_FORMAT) {
-		append_text(line, line->used > 1 ? "," : "");
-		append_quoted(line, key);
-		append(line, ":", 1);
+		log_append_text(line, line->used > 1 ? "," : "");
+		log_append_quoted(line, key);
+		log_append(line, ":", 1);
 	} else {
-		append_text(line, line->used ? " " : "");
-		append_text(line, key);
-		append(line, "=", 1);
+		log_append_text(line, line->used ? " " : "");
+		log_append_text(line, key);
+		log_append(line, "=", 1);
 	}
-	if (number || (format == LOG_TEXT_FORMAT && is_plain(value)))
-		append_text(line, value);
+	if (number || (format == LOG_TEXT_FORMAT && log_is_plain(value)))
+		log_append_text(line, value);
 	else
-		append_quoted(line, value);
+		log_append_quoted(line, value);
 	if (line->cut)
 		line->used = before;
 }
 
-static bool is_left_out(const struct log_field *field)
+static bool log_is_left_out(const struct log_field *field)
 {
 	return (field->type == LOG_FIELD_STRING && !field->string) ||
 	       (field->type == LOG_FIELD_SOME && !field->natural);
 }
 
-static void append_fields(struct log_entry *line, enum log_format format, const struct log_field *fields)
+static void log_append_fields(struct log_entry *line, enum log_format format, const struct log_field *fields)
 {
 	for (const struct log_field *field = fields; field->key && !line->cut; field++) {
 		char number[24];
 
-		if (is_left_out(field))
+		if (log_is_left_out(field))
 			continue;
 		if (field->type == LOG_FIELD_STRING) {
-			append_field(line, format, field->key, field->string, false);
+			log_append_field(line, format, field->key, field->string, false);
 			continue;
 		}
-		format_number(field, number, sizeof(number));
-		append_field(line, format, field->key, number, true);
+		log_format_number(field, number, sizeof(number));
+		log_append_field(line, format, field->key, number, true);
 	}
 }
 
-static void compose(struct log_entry *line, enum log_format format, enum log_level level, bool with_time,
-		    const char *message, const struct log_field *fields)
+static void log_compose(struct log_entry *line, enum log_format format, enum log_level level, bool with_time,
+			const char *message, const struct log_field *fields)
 {
 	char time[CLOCK_TEXT_SIZE];
 
 	line->used = 0;
 	line->cut = false;
 	if (format == LOG_JSON_FORMAT)
-		append(line, "{", 1);
+		log_append(line, "{", 1);
 	if (with_time)
-		append_field(line, format, "time", clock_format(clock_wall_ms(), time), false);
-	append_field(line, format, "level", level_name(level), false);
-	append_field(line, format, "msg", message, false);
-	append_fields(line, format, fields);
+		log_append_field(line, format, "time", clock_format(clock_wall_ms(), time), false);
+	log_append_field(line, format, "level", log_level_name(level), false);
+	log_append_field(line, format, "msg", message, false);
+	log_append_fields(line, format, fields);
 	if (line->cut) {
 		const char *mark = format == LOG_JSON_FORMAT ? ",\"cut\":1" : " cut=1";
 		memcpy(line->text + line->used, mark, strlen(mark));
@@ -192,7 +192,7 @@ static void compose(struct log_entry *line, enum log_format format, enum log_lev
 
 #ifdef HAVE_LIBSYSTEMD
 /* Journal field names are upper case and ours carry a prefix: WEFT_SANDBOX=a1, systemd.journal-fields(7). */
-static void journal_field(char *text, size_t size, const struct log_field *field)
+static void log_journal_field(char *text, size_t size, const struct log_field *field)
 {
 	int used = snprintf(text, size, "WEFT_%s=", field->key);
 
@@ -202,10 +202,10 @@ static void journal_field(char *text, size_t size, const struct log_field *field
 	if (field->type == LOG_FIELD_STRING)
 		snprintf(text + used, size - (size_t)used, "%s", field->string);
 	else
-		format_number(field, text + used, size - (size_t)used);
+		log_format_number(field, text + used, size - (size_t)used);
 }
 
-static int write_journal(enum log_level level, const char *line, const struct log_field *fields)
+static int log_write_journal(enum log_level level, const char *line, const struct log_field *fields)
 {
 	char texts[FIELDS_MAX][320];
 	char message[LINE_SIZE + 16], priority[16];
@@ -213,21 +213,21 @@ static int write_journal(enum log_level level, const char *line, const struct lo
 	int count = 0, written = 0;
 
 	snprintf(message, sizeof(message), "MESSAGE=%s", line);
-	snprintf(priority, sizeof(priority), "PRIORITY=%d", syslog_priority(level));
+	snprintf(priority, sizeof(priority), "PRIORITY=%d", log_syslog_priority(level));
 	vector[count++] = (struct iovec){ message, strlen(message) };
 	vector[count++] = (struct iovec){ priority, strlen(priority) };
 	vector[count++] = (struct iovec){ (char *)"SYSLOG_IDENTIFIER=weftd", strlen("SYSLOG_IDENTIFIER=weftd") };
 	for (const struct log_field *field = fields; field->key && written < FIELDS_MAX; field++) {
-		if (is_left_out(field))
+		if (log_is_left_out(field))
 			continue;
-		journal_field(texts[written], sizeof(texts[written]), field);
+		log_journal_field(texts[written], sizeof(texts[written]), field);
 		vector[count++] = (struct iovec){ texts[written], strlen(texts[written]) };
 		written++;
 	}
 	return sd_journal_sendv(vector, count);
 }
 #else
-static int write_journal(enum log_level level, const char *line, const struct log_field *fields)
+static int log_write_journal(enum log_level level, const char *line, const struct log_field *fields)
 {
 	(void)level;
 	(void)line;
@@ -236,7 +236,7 @@ static int write_journal(enum log_level level, const char *line, const struct lo
 }
 #endif
 
-static void write_stderr(struct log_entry *line)
+static void log_write_stderr(struct log_entry *line)
 {
 	line->text[line->used++] = '\n';
 	/* Nobody can be told that the log itself cannot be written. */
@@ -262,11 +262,11 @@ void log_write(enum log_level level, const char *message, const struct log_field
 	struct log_entry line;
 	enum log_target target = atomic_load(&line_target);
 
-	compose(&line, atomic_load(&line_format), level, target == LOG_TO_STDERR, message, fields);
+	log_compose(&line, atomic_load(&line_format), level, target == LOG_TO_STDERR, message, fields);
 	if (target == LOG_TO_STDERR)
-		write_stderr(&line);
-	else if (write_journal(level, line.text, fields) < 0)
-		syslog(LOG_DAEMON | syslog_priority(level), "%s", line.text);
+		log_write_stderr(&line);
+	else if (log_write_journal(level, line.text, fields) < 0)
+		syslog(LOG_DAEMON | log_syslog_priority(level), "%s", line.text);
 	errno = saved;
 }
 

@@ -25,7 +25,7 @@ struct mailbox {
 	int fd;
 };
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void timer_on_expiry(evutil_socket_t fd, short what, void *arg)
 {
 	struct timer *timer = arg;
 
@@ -39,7 +39,7 @@ int timer_init(struct timer *timer, struct event_base *base, void (*expired)(voi
 {
 	timer->expired = expired;
 	timer->context = context;
-	timer->event = event_new(base, -1, 0, on_timer, timer);
+	timer->event = event_new(base, -1, 0, timer_on_expiry, timer);
 	if (!timer->event)
 		return err_set(err, ENOMEM, "timer");
 	return 0;
@@ -71,7 +71,7 @@ void timer_free(struct timer *timer)
 	timer->event = NULL;
 }
 
-static void deliver_all(struct mailbox *mailbox)
+static void mailbox_deliver_all(struct mailbox *mailbox)
 {
 	struct mail_list letters = STAILQ_HEAD_INITIALIZER(letters);
 
@@ -94,7 +94,7 @@ void mailbox_deliver(struct mailbox *mailbox)
 	/* EAGAIN: a former turn already took what this wake-up announced. */
 	if (read(mailbox->fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		abort();
-	deliver_all(mailbox);
+	mailbox_deliver_all(mailbox);
 }
 
 int mailbox_fd(const struct mailbox *mailbox)
@@ -102,7 +102,7 @@ int mailbox_fd(const struct mailbox *mailbox)
 	return mailbox->fd;
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+static void mailbox_on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
@@ -126,7 +126,7 @@ struct mailbox *mailbox_new(struct event_base *base, struct err *err)
 	}
 	if (!base)
 		return mailbox;
-	mailbox->readable = event_new(base, mailbox->fd, EV_READ | EV_PERSIST, on_readable, mailbox);
+	mailbox->readable = event_new(base, mailbox->fd, EV_READ | EV_PERSIST, mailbox_on_readable, mailbox);
 	if (!mailbox->readable || event_add(mailbox->readable, NULL) < 0) {
 		err_set(err, ENOMEM, "event for a mailbox");
 		goto fail;
@@ -143,7 +143,7 @@ void mailbox_free(struct mailbox *mailbox)
 	if (!mailbox)
 		return;
 	while (!STAILQ_EMPTY(&mailbox->letters))
-		deliver_all(mailbox);
+		mailbox_deliver_all(mailbox);
 	if (mailbox->readable)
 		event_free(mailbox->readable);
 	if (mailbox->fd >= 0)
@@ -158,7 +158,7 @@ void mailbox_wait(struct mailbox *mailbox)
 
 	while (poll(&readable, 1, -1) < 0 && errno == EINTR)
 		;
-	on_readable(mailbox->fd, EV_READ, mailbox);
+	mailbox_on_readable(mailbox->fd, EV_READ, mailbox);
 }
 
 void mailbox_post(struct mailbox *mailbox, struct mail *mail)

@@ -56,13 +56,13 @@ struct slab {
 
 static const size_t FIRST_OBJECT = (sizeof(struct block) + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
 
-static struct block *block_of(void *object)
+static struct block *slab_block_of(void *object)
 {
 	/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
 	return (struct block *)((uintptr_t)object & ~(uintptr_t)(BLOCK_SIZE - 1));
 }
 
-static bool is_full(const struct slab *slab, const struct block *block)
+static bool slab_is_full(const struct slab *slab, const struct block *block)
 {
 	return !block->free && block->untouched + slab->size > BLOCK_SIZE;
 }
@@ -81,19 +81,19 @@ struct slab *slab_new(size_t size)
 	return slab;
 }
 
-static void free_block(struct block *block)
+static void slab_free_block(struct block *block)
 {
 	ASAN_UNPOISON_MEMORY_REGION(block, BLOCK_SIZE);
 	free(block);
 }
 
-static void free_blocks(struct block_list *list)
+static void slab_free_blocks(struct block_list *list)
 {
 	struct block *block;
 
 	while ((block = LIST_FIRST(list))) {
 		LIST_REMOVE(block, link);
-		free_block(block);
+		slab_free_block(block);
 	}
 }
 
@@ -104,12 +104,12 @@ void slab_destroy(struct slab *slab)
 #ifdef WEFT_DEBUG
 	assert(!slab->used);
 #endif
-	free_blocks(&slab->roomy);
-	free_blocks(&slab->full);
+	slab_free_blocks(&slab->roomy);
+	slab_free_blocks(&slab->full);
 	free(slab);
 }
 
-static struct block *add_block(struct slab *slab)
+static struct block *slab_add_block(struct slab *slab)
 {
 	struct block *block = aligned_alloc(BLOCK_SIZE, BLOCK_SIZE);
 
@@ -127,7 +127,7 @@ void *slab_alloc(struct slab *slab)
 	void *object;
 
 	if (!block)
-		block = add_block(slab);
+		block = slab_add_block(slab);
 	if (!block)
 		return NULL;
 	if (block->free) {
@@ -139,7 +139,7 @@ void *slab_alloc(struct slab *slab)
 	}
 	if (!block->used++)
 		slab->empty_blocks--;
-	if (is_full(slab, block)) {
+	if (slab_is_full(slab, block)) {
 		LIST_REMOVE(block, link);
 		LIST_INSERT_HEAD(&slab->full, block, link);
 	}
@@ -150,10 +150,10 @@ void *slab_alloc(struct slab *slab)
 
 void slab_free(struct slab *slab, void *object)
 {
-	struct block *block = block_of(object);
+	struct block *block = slab_block_of(object);
 	struct free_object *freed = object;
 
-	if (is_full(slab, block)) {
+	if (slab_is_full(slab, block)) {
 		LIST_REMOVE(block, link);
 		LIST_INSERT_HEAD(&slab->roomy, block, link);
 	}
@@ -167,7 +167,7 @@ void slab_free(struct slab *slab, void *object)
 		return;
 	LIST_REMOVE(block, link);
 	slab->empty_blocks--;
-	free_block(block);
+	slab_free_block(block);
 }
 
 size_t slab_used(const struct slab *slab)

@@ -8,13 +8,13 @@
 #include <errno.h>
 #include <netlink/route/addr.h>
 
-NL_OBJECT_CLEANUP(rtnl_addr);
+KERN_NL_CLEANUP(rtnl_addr);
 
 /* The message that adds CIDR. NULL: no memory. */
-static struct nl_msg *address_build(int index, const struct cidr4 *cidr)
+static struct nl_msg *kern_address_build(int index, const struct cidr4 *cidr)
 {
 	AUTO_NL(rtnl_addr) *address = rtnl_addr_alloc();
-	AUTO_NL(nl_addr) *local = nl_object_ipv4(cidr->ip, 32);
+	AUTO_NL(nl_addr) *local = kern_nl_ipv4(cidr->ip, 32);
 	struct nl_msg *message;
 
 	if (!address || !local || rtnl_addr_set_local(address, local) < 0)
@@ -30,7 +30,7 @@ int address_ensure(struct rtnl *rtnl, int index, const struct cidr4 *cidr, bool 
 
 	if (added)
 		*added = true;
-	if (rtnl_send(rtnl, address_build(index, cidr), err, "address %s", cidr4_format(cidr, text)) == 0)
+	if (rtnl_send(rtnl, kern_address_build(index, cidr), err, "address %s", cidr4_format(cidr, text)) == 0)
 		return 0;
 	if (err->code != EEXIST)
 		return -1;

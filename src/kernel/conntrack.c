@@ -24,7 +24,7 @@ enum {
 /* The name of these requests in errors. */
 #define NETFILTER "netfilter"
 
-static struct nl_msg *conntrack_message(int type, int flags, uint8_t family)
+static struct nl_msg *kern_conntrack_message(int type, int flags, uint8_t family)
 {
 	const struct nfgenmsg body = { .nfgen_family = family, .version = NFNETLINK_V0 };
 
@@ -38,12 +38,12 @@ int conntrack_flush(int netns_fd, struct err *err)
 
 	if (rtnl_open(&netfilter, netns_fd, NETLINK_NETFILTER, err) < 0)
 		return -1;
-	status = rtnl_send(&netfilter, conntrack_message(IPCTNL_MSG_CT_DELETE, 0, AF_UNSPEC), err, NETFILTER);
+	status = rtnl_send(&netfilter, kern_conntrack_message(IPCTNL_MSG_CT_DELETE, 0, AF_UNSPEC), err, NETFILTER);
 	rtnl_close(&netfilter);
 	return status < 0 ? err_wrap(err, "flushing conntrack") : 0;
 }
 
-static int conntrack_take_count(const struct nlmsghdr *message, void *context)
+static int kern_conntrack_take_count(const struct nlmsghdr *message, void *context)
 {
 	const struct nlattr *table[CTA_STATS_GLOBAL_MAX + 1];
 	unsigned *count = context;
@@ -64,8 +64,8 @@ int conntrack_count(int netns_fd, unsigned *count, struct err *err)
 	if (rtnl_open(&netfilter, netns_fd, NETLINK_NETFILTER, err) < 0)
 		return -1;
 	*count = 0;
-	status = rtnl_ask(&netfilter, conntrack_message(IPCTNL_MSG_CT_GET_STATS, 0, AF_UNSPEC), conntrack_take_count,
-			  count, err, NETFILTER);
+	status = rtnl_ask(&netfilter, kern_conntrack_message(IPCTNL_MSG_CT_GET_STATS, 0, AF_UNSPEC),
+			  kern_conntrack_take_count, count, err, NETFILTER);
 	rtnl_close(&netfilter);
 	return status < 0 ? err_wrap(err, "counting conntrack") : 0;
 }
@@ -73,7 +73,7 @@ int conntrack_count(int netns_fd, unsigned *count, struct err *err)
 /* ---- Flows of one address ---- */
 
 /* TUPLE (CTA_TUPLE_ORIG or _REPLY) with ADDRESS as ATTR (CTA_IP_V4_SRC or _DST). 0, or -1: no memory. */
-static int conntrack_put_tuple(struct nl_msg *message, int tuple, int attr, uint32_t address)
+static int kern_conntrack_put_tuple(struct nl_msg *message, int tuple, int attr, uint32_t address)
 {
 	struct nlattr *outer = nla_nest_start(message, tuple);
 	struct nlattr *inner = outer ? nla_nest_start(message, CTA_TUPLE_IP) : NULL;
@@ -85,7 +85,7 @@ static int conntrack_put_tuple(struct nl_msg *message, int tuple, int attr, uint
 	return 0;
 }
 
-static int conntrack_put_filter(struct nl_msg *message, int tuple, int attr)
+static int kern_conntrack_put_filter(struct nl_msg *message, int tuple, int attr)
 {
 	uint32_t bits = attr == CTA_IP_V4_SRC ? FILTER_SOURCE : FILTER_DESTINATION;
 	struct nlattr *filter = nla_nest_start(message, CTA_FILTER);
@@ -99,12 +99,12 @@ static int conntrack_put_filter(struct nl_msg *message, int tuple, int attr)
 }
 
 /* Deletes the flows whose TUPLE has ADDRESS as ATTR. */
-static int conntrack_flush_matching(struct rtnl *netfilter, int tuple, int attr, uint32_t address, struct err *err)
+static int kern_conntrack_flush_matching(struct rtnl *netfilter, int tuple, int attr, uint32_t address, struct err *err)
 {
-	struct nl_msg *message = conntrack_message(IPCTNL_MSG_CT_DELETE, 0, AF_INET);
+	struct nl_msg *message = kern_conntrack_message(IPCTNL_MSG_CT_DELETE, 0, AF_INET);
 
-	if (message && (conntrack_put_tuple(message, tuple, attr, address) < 0 ||
-			conntrack_put_filter(message, tuple, attr) < 0)) {
+	if (message && (kern_conntrack_put_tuple(message, tuple, attr, address) < 0 ||
+			kern_conntrack_put_filter(message, tuple, attr) < 0)) {
 		nlmsg_free(message);
 		message = NULL;
 	}
@@ -117,7 +117,7 @@ struct flow_search {
 	bool broken;      /* no memory */
 };
 
-static bool conntrack_tuple_has(const struct nlattr *tuple, uint32_t address)
+static bool kern_conntrack_tuple_has(const struct nlattr *tuple, uint32_t address)
 {
 	const struct nlattr *parts[CTA_TUPLE_MAX + 1], *ip[CTA_IP_MAX + 1];
 
@@ -131,7 +131,7 @@ static bool conntrack_tuple_has(const struct nlattr *tuple, uint32_t address)
 	       (ip[CTA_IP_V4_DST] && nla_get_u32(ip[CTA_IP_V4_DST]) == address);
 }
 
-static void conntrack_keep(struct flow_search *search, const struct nlattr *tuple)
+static void kern_conntrack_keep(struct flow_search *search, const struct nlattr *tuple)
 {
 	size_t size = (size_t)nla_total_size(nla_len(tuple));
 
@@ -143,24 +143,24 @@ static void conntrack_keep(struct flow_search *search, const struct nlattr *tupl
 	search->count += size;
 }
 
-static int conntrack_take_flow(const struct nlmsghdr *message, void *context)
+static int kern_conntrack_take_flow(const struct nlmsghdr *message, void *context)
 {
 	const struct nlattr *table[CTA_TUPLE_REPLY + 1];
 	struct flow_search *search = context;
 
 	rtnl_attributes(message, sizeof(struct nfgenmsg), table, CTA_TUPLE_REPLY + 1);
-	if (table[CTA_TUPLE_ORIG] && (conntrack_tuple_has(table[CTA_TUPLE_ORIG], search->address) ||
-				      conntrack_tuple_has(table[CTA_TUPLE_REPLY], search->address)))
-		conntrack_keep(search, table[CTA_TUPLE_ORIG]);
+	if (table[CTA_TUPLE_ORIG] && (kern_conntrack_tuple_has(table[CTA_TUPLE_ORIG], search->address) ||
+				      kern_conntrack_tuple_has(table[CTA_TUPLE_REPLY], search->address)))
+		kern_conntrack_keep(search, table[CTA_TUPLE_ORIG]);
 	return 0;
 }
 
-static int conntrack_delete_found(struct rtnl *netfilter, const struct flow_search *search, struct err *err)
+static int kern_conntrack_delete_found(struct rtnl *netfilter, const struct flow_search *search, struct err *err)
 {
 	const struct nlattr *tuple;
 
 	for (size_t at = 0; at < search->count; at += (size_t)nla_total_size(nla_len(tuple))) {
-		struct nl_msg *message = conntrack_message(IPCTNL_MSG_CT_DELETE, 0, AF_INET);
+		struct nl_msg *message = kern_conntrack_message(IPCTNL_MSG_CT_DELETE, 0, AF_INET);
 
 		tuple = (const struct nlattr *)(search->items + at);
 		message = rtnl_put(message, CTA_TUPLE_ORIG | NLA_F_NESTED, nla_data(tuple), (size_t)nla_len(tuple));
@@ -174,18 +174,18 @@ static int conntrack_delete_found(struct rtnl *netfilter, const struct flow_sear
 int conntrack_flush_one_by_one(struct rtnl *netfilter, uint32_t host_ip, struct err *err)
 {
 	struct flow_search search = { .address = htobe32(host_ip) };
-	struct nl_msg *message = conntrack_message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_INET);
-	int status = rtnl_ask(netfilter, message, conntrack_take_flow, &search, err, NETFILTER);
+	struct nl_msg *message = kern_conntrack_message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_INET);
+	int status = rtnl_ask(netfilter, message, kern_conntrack_take_flow, &search, err, NETFILTER);
 
 	if (status == 0 && search.broken)
 		status = err_set(err, ENOMEM, "conntrack");
 	if (status == 0)
-		status = conntrack_delete_found(netfilter, &search, err);
+		status = kern_conntrack_delete_found(netfilter, &search, err);
 	vec_free(&search);
 	return status;
 }
 
-static int conntrack_flush_address(struct rtnl *netfilter, uint32_t host_ip, struct err *err)
+static int kern_conntrack_flush_address(struct rtnl *netfilter, uint32_t host_ip, struct err *err)
 {
 	/* From the sandbox; to it; and translated to it (replies then come from it). */
 	static const int tuples[][2] = { { CTA_TUPLE_ORIG, CTA_IP_V4_SRC },
@@ -193,7 +193,7 @@ static int conntrack_flush_address(struct rtnl *netfilter, uint32_t host_ip, str
 					 { CTA_TUPLE_REPLY, CTA_IP_V4_SRC } };
 
 	for (size_t i = 0; i < sizeof(tuples) / sizeof(tuples[0]); i++) {
-		if (conntrack_flush_matching(netfilter, tuples[i][0], tuples[i][1], host_ip, err) < 0)
+		if (kern_conntrack_flush_matching(netfilter, tuples[i][0], tuples[i][1], host_ip, err) < 0)
 			return conntrack_flush_one_by_one(netfilter, host_ip, err);
 	}
 	return 0;
@@ -206,7 +206,7 @@ int conntrack_flush_host(uint32_t host_ip, struct err *err)
 
 	if (rtnl_open(&netfilter, -1, NETLINK_NETFILTER, err) < 0)
 		return -1;
-	status = conntrack_flush_address(&netfilter, host_ip, err);
+	status = kern_conntrack_flush_address(&netfilter, host_ip, err);
 	rtnl_close(&netfilter);
 	return status < 0 ? err_wrap(err, "dropping a sandbox's flows") : 0;
 }

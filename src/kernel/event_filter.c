@@ -35,7 +35,7 @@ enum {
 #define PASS                   BPF_STMT(BPF_RET | BPF_K, ALL)
 #define DROP                   BPF_STMT(BPF_RET | BPF_K, 0)
 
-static int attach(int fd, struct sock_filter *steps, size_t count)
+static int kern_event_filter_attach(int fd, struct sock_filter *steps, size_t count)
 {
 	struct sock_fprog program = { .len = (unsigned short)count, .filter = steps };
 
@@ -65,7 +65,7 @@ int event_filter_links(int fd)
 	};
 
 	_Static_assert(sizeof(TAP_NAME) > 4, "the first four letters are compared");
-	return attach(fd, steps, sizeof(steps) / sizeof(steps[0]));
+	return kern_event_filter_attach(fd, steps, sizeof(steps) / sizeof(steps[0]));
 }
 
 int event_filter_routes(int fd)
@@ -83,7 +83,7 @@ int event_filter_routes(int fd)
 		/* 9 */ DROP,
 	};
 
-	return attach(fd, steps, sizeof(steps) / sizeof(steps[0]));
+	return kern_event_filter_attach(fd, steps, sizeof(steps) / sizeof(steps[0]));
 }
 
 int event_filter_rules(int fd)
@@ -95,5 +95,5 @@ int event_filter_rules(int fd)
 		/* 3 */ DROP,
 	};
 
-	return attach(fd, steps, sizeof(steps) / sizeof(steps[0]));
+	return kern_event_filter_attach(fd, steps, sizeof(steps) / sizeof(steps[0]));
 }

@@ -23,7 +23,7 @@
 
 enum { PROC_PATH_SIZE = 320 };
 
-static bool is_inside(const char *pid, const struct namespace_key *key)
+static bool kern_holders_is_inside(const char *pid, const struct namespace_key *key)
 {
 	char path[PROC_PATH_SIZE];
 	struct stat stat_buffer;
@@ -34,7 +34,7 @@ static bool is_inside(const char *pid, const struct namespace_key *key)
 	return stat_buffer.st_ino == key->inode && stat_buffer.st_dev == key->device;
 }
 
-static bool names_the_tap(const char *pid, const char *fd, const char *link)
+static bool kern_holders_names_tap(const char *pid, const char *fd, const char *link)
 {
 	char path[PROC_PATH_SIZE], line[128], wanted[64];
 	bool found = false;
@@ -51,7 +51,7 @@ static bool names_the_tap(const char *pid, const char *fd, const char *link)
 	return found;
 }
 
-static bool has_the_tap(const char *pid, const char *link)
+static bool kern_holders_has_tap(const char *pid, const char *link)
 {
 	char path[PROC_PATH_SIZE], target[32];
 	struct dirent *entry;
@@ -66,14 +66,14 @@ static bool has_the_tap(const char *pid, const char *link)
 		if (length <= 0)
 			continue;
 		target[length] = '\0';
-		found = strcmp(target, "/dev/net/tun") == 0 && names_the_tap(pid, entry->d_name, link);
+		found = strcmp(target, "/dev/net/tun") == 0 && kern_holders_names_tap(pid, entry->d_name, link);
 	}
 	if (fds)
 		closedir(fds);
 	return found;
 }
 
-static void add_process(const char *pid, char text[static HOLDERS_TEXT_SIZE])
+static void kern_holders_add(const char *pid, char text[static HOLDERS_TEXT_SIZE])
 {
 	char path[PROC_PATH_SIZE], name[32] = "?";
 	size_t used = strlen(text);
@@ -90,7 +90,8 @@ static void add_process(const char *pid, char text[static HOLDERS_TEXT_SIZE])
 }
 
 /* Those that have LINK open, or all, if that is NULL. */
-static unsigned find_holders(const struct namespace_key *key, const char *link, char text[static HOLDERS_TEXT_SIZE])
+static unsigned kern_holders_find(const struct namespace_key *key, const char *link,
+				  char text[static HOLDERS_TEXT_SIZE])
 {
 	struct dirent *entry;
 	unsigned count = 0;
@@ -100,9 +101,9 @@ static unsigned find_holders(const struct namespace_key *key, const char *link, 
 	while (processes && (entry = readdir(processes))) {
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
 			continue;
-		if (!is_inside(entry->d_name, key) || (link && !has_the_tap(entry->d_name, link)))
+		if (!kern_holders_is_inside(entry->d_name, key) || (link && !kern_holders_has_tap(entry->d_name, link)))
 			continue;
-		add_process(entry->d_name, text);
+		kern_holders_add(entry->d_name, text);
 		count++;
 	}
 	if (processes)
@@ -112,17 +113,17 @@ static unsigned find_holders(const struct namespace_key *key, const char *link, 
 
 unsigned holders_of_tap(const struct namespace_key *key, const char *link, char text[static HOLDERS_TEXT_SIZE])
 {
-	return find_holders(key, link, text);
+	return kern_holders_find(key, link, text);
 }
 
 unsigned holders_of_namespace(const struct namespace_key *key, char text[static HOLDERS_TEXT_SIZE])
 {
-	return find_holders(key, NULL, text);
+	return kern_holders_find(key, NULL, text);
 }
 
 /* ---- The namespace itself, by way of those who hold it ---- */
 
-static bool is_known_as(struct rtnl *host, int fd, int nsid)
+static bool kern_holders_is_known_as(struct rtnl *host, int fd, int nsid)
 {
 	struct err ignored;
 	int found;
@@ -131,7 +132,7 @@ static bool is_known_as(struct rtnl *host, int fd, int nsid)
 }
 
 /* The namespace of the TAP that process PID has open as descriptor FD, wherever the process itself is; -1. */
-static int namespace_of_tap(const char *pid, const char *fd)
+static int kern_holders_namespace_of_tap(const char *pid, const char *fd)
 {
 	AUTO_FD int process = (int)syscall(SYS_pidfd_open, atoi(pid), 0);
 	AUTO_FD int tap = process < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, process, atoi(fd), 0);
@@ -140,7 +141,7 @@ static int namespace_of_tap(const char *pid, const char *fd)
 }
 
 /* Process PID has a TAP of the namespace NSID open: its descriptor; else -1. */
-static int namespace_of_taps(struct rtnl *host, const char *pid, const char *link, int nsid)
+static int kern_holders_namespace_of_taps(struct rtnl *host, const char *pid, const char *link, int nsid)
 {
 	char path[PROC_PATH_SIZE], target[32];
 	struct dirent *entry;
@@ -149,29 +150,29 @@ static int namespace_of_taps(struct rtnl *host, const char *pid, const char *lin
 
 	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
 	fds = opendir(path);
-	while (fds && !is_known_as(host, found, nsid) && (entry = readdir(fds))) {
+	while (fds && !kern_holders_is_known_as(host, found, nsid) && (entry = readdir(fds))) {
 		ssize_t length = readlinkat(dirfd(fds), entry->d_name, target, sizeof(target) - 1);
 
 		cleanup_fd(&found);
 		if (length <= 0)
 			continue;
 		target[length] = '\0';
-		if (strcmp(target, "/dev/net/tun") == 0 && names_the_tap(pid, entry->d_name, link))
-			found = namespace_of_tap(pid, entry->d_name);
+		if (strcmp(target, "/dev/net/tun") == 0 && kern_holders_names_tap(pid, entry->d_name, link))
+			found = kern_holders_namespace_of_tap(pid, entry->d_name);
 	}
 	if (fds)
 		closedir(fds);
-	return is_known_as(host, found, nsid) ? steal_fd(&found) : -1;
+	return kern_holders_is_known_as(host, found, nsid) ? steal_fd(&found) : -1;
 }
 
 /* Process PID runs in the namespace NSID: its descriptor; else -1. */
-static int namespace_of_process(struct rtnl *host, const char *pid, int nsid)
+static int kern_holders_namespace_of_process(struct rtnl *host, const char *pid, int nsid)
 {
 	char path[PROC_PATH_SIZE];
 
 	snprintf(path, sizeof(path), "/proc/%s/ns/net", pid);
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-	return is_known_as(host, fd, nsid) ? steal_fd(&fd) : -1;
+	return kern_holders_is_known_as(host, fd, nsid) ? steal_fd(&fd) : -1;
 }
 
 int holders_find_namespace(struct rtnl *host, int nsid, const char *link)
@@ -183,9 +184,9 @@ int holders_find_namespace(struct rtnl *host, int nsid, const char *link)
 	while (processes && fd < 0 && (entry = readdir(processes))) {
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
 			continue;
-		fd = namespace_of_process(host, entry->d_name, nsid);
+		fd = kern_holders_namespace_of_process(host, entry->d_name, nsid);
 		if (fd < 0)
-			fd = namespace_of_taps(host, entry->d_name, link, nsid);
+			fd = kern_holders_namespace_of_taps(host, entry->d_name, link, nsid);
 	}
 	if (processes)
 		closedir(processes);

@@ -27,11 +27,11 @@
 
 _Static_assert(LINK_NAME_SIZE == IFNAMSIZ, "a link's name");
 
-NL_OBJECT_CLEANUP(rtnl_link);
+KERN_NL_CLEANUP(rtnl_link);
 
 /* ---- Reading ---- */
 
-static void link_copy_string(char *to, size_t size, const struct nlattr *attr)
+static void kern_link_copy_string(char *to, size_t size, const struct nlattr *attr)
 {
 	size_t length = attr ? (size_t)nla_len(attr) : 0;
 
@@ -42,33 +42,33 @@ static void link_copy_string(char *to, size_t size, const struct nlattr *attr)
 	to[length] = '\0';
 }
 
-static uint32_t link_u32(const struct nlattr *attr, uint32_t otherwise)
+static uint32_t kern_link_u32(const struct nlattr *attr, uint32_t otherwise)
 {
 	return attr && nla_len(attr) >= (int)sizeof(uint32_t) ? nla_get_u32(attr) : otherwise;
 }
 
-static uint8_t link_u8(const struct nlattr *attr, uint8_t otherwise)
+static uint8_t kern_link_u8(const struct nlattr *attr, uint8_t otherwise)
 {
 	return attr && nla_len(attr) >= (int)sizeof(uint8_t) ? nla_get_u8(attr) : otherwise;
 }
 
-static void link_parse_kind(const struct nlattr *linkinfo, struct link_info *info)
+static void kern_link_parse_kind(const struct nlattr *linkinfo, struct link_info *info)
 {
 	const struct nlattr *table[IFLA_INFO_MAX + 1];
 	const struct nlattr *tun[IFLA_TUN_MAX + 1];
 
 	rtnl_nested(linkinfo, table, IFLA_INFO_MAX + 1);
-	link_copy_string(info->kind, sizeof(info->kind), table[IFLA_INFO_KIND]);
+	kern_link_copy_string(info->kind, sizeof(info->kind), table[IFLA_INFO_KIND]);
 	if (strcmp(info->kind, "tun") != 0 || !table[IFLA_INFO_DATA])
 		return;
 	rtnl_nested(table[IFLA_INFO_DATA], tun, IFLA_TUN_MAX + 1);
-	info->tap = link_u8(tun[IFLA_TUN_TYPE], 0) == IFF_TAP;
-	info->owner = link_u32(tun[IFLA_TUN_OWNER], (uint32_t)-1);
-	info->owner_group = link_u32(tun[IFLA_TUN_GROUP], (uint32_t)-1);
+	info->tap = kern_link_u8(tun[IFLA_TUN_TYPE], 0) == IFF_TAP;
+	info->owner = kern_link_u32(tun[IFLA_TUN_OWNER], (uint32_t)-1);
+	info->owner_group = kern_link_u32(tun[IFLA_TUN_GROUP], (uint32_t)-1);
 }
 
 /* IFLA_AF_SPEC > AF_INET > IFLA_INET_CONF is an array of u32, the first entry at 0 for the devconf number 1. */
-static bool link_parse_forwarding(const struct nlattr *spec)
+static bool kern_link_parse_forwarding(const struct nlattr *spec)
 {
 	const struct nlattr *families[AF_INET + 1];
 	const struct nlattr *inet[IFLA_INET_MAX + 1];
@@ -95,30 +95,30 @@ int link_parse(const struct nlmsghdr *header, struct link_info *info)
 	rtnl_attributes(header, sizeof(*link), table, IFLA_MAX + 1);
 	info->index = link->ifi_index;
 	info->flags = link->ifi_flags;
-	link_copy_string(info->name, sizeof(info->name), table[IFLA_IFNAME]);
-	link_copy_string(info->alias, sizeof(info->alias), table[IFLA_IFALIAS]);
-	link_copy_string(info->qdisc, sizeof(info->qdisc), table[IFLA_QDISC]);
-	info->group = link_u32(table[IFLA_GROUP], 0);
-	info->mtu = link_u32(table[IFLA_MTU], 0);
-	info->carrier = link_u8(table[IFLA_CARRIER], 0) != 0;
-	info->carrier_downs = link_u32(table[IFLA_CARRIER_DOWN_COUNT], 0);
+	kern_link_copy_string(info->name, sizeof(info->name), table[IFLA_IFNAME]);
+	kern_link_copy_string(info->alias, sizeof(info->alias), table[IFLA_IFALIAS]);
+	kern_link_copy_string(info->qdisc, sizeof(info->qdisc), table[IFLA_QDISC]);
+	info->group = kern_link_u32(table[IFLA_GROUP], 0);
+	info->mtu = kern_link_u32(table[IFLA_MTU], 0);
+	info->carrier = kern_link_u8(table[IFLA_CARRIER], 0) != 0;
+	info->carrier_downs = kern_link_u32(table[IFLA_CARRIER_DOWN_COUNT], 0);
 	info->owner = (uid_t)-1;
 	info->owner_group = (gid_t)-1;
-	info->peer_index = (int)link_u32(table[IFLA_LINK], 0);
+	info->peer_index = (int)kern_link_u32(table[IFLA_LINK], 0);
 	if (table[IFLA_LINK_NETNSID]) {
-		info->peer_nsid = (int)link_u32(table[IFLA_LINK_NETNSID], 0);
+		info->peer_nsid = (int)kern_link_u32(table[IFLA_LINK_NETNSID], 0);
 		info->has_peer_nsid = info->peer_nsid >= 0;
 	}
 	if (table[IFLA_ADDRESS] && nla_len(table[IFLA_ADDRESS]) == (int)sizeof(info->mac.octets))
 		memcpy(info->mac.octets, nla_data(table[IFLA_ADDRESS]), sizeof(info->mac.octets));
 	if (table[IFLA_LINKINFO])
-		link_parse_kind(table[IFLA_LINKINFO], info);
+		kern_link_parse_kind(table[IFLA_LINKINFO], info);
 	if (table[IFLA_AF_SPEC])
-		info->forwarding = link_parse_forwarding(table[IFLA_AF_SPEC]);
+		info->forwarding = kern_link_parse_forwarding(table[IFLA_AF_SPEC]);
 	return 0;
 }
 
-static int link_take_one(const struct nlmsghdr *header, void *context)
+static int kern_link_take_one(const struct nlmsghdr *header, void *context)
 {
 	return header->nlmsg_type == RTM_NEWLINK ? link_parse(header, context) : 0;
 }
@@ -132,7 +132,7 @@ int link_get(struct rtnl *rtnl, int nsid, const char *name, struct link_info *in
 	message = rtnl_put_string(message, IFLA_IFNAME, name);
 	if (nsid != LINK_HERE)
 		message = rtnl_put_u32(message, IFLA_TARGET_NETNSID, (uint32_t)nsid);
-	return rtnl_ask(rtnl, message, link_take_one, info, err, "link %s", name);
+	return rtnl_ask(rtnl, message, kern_link_take_one, info, err, "link %s", name);
 }
 
 int link_get_index(struct rtnl *rtnl, int index, struct link_info *info, struct err *err)
@@ -141,7 +141,7 @@ int link_get_index(struct rtnl *rtnl, int index, struct link_info *info, struct 
 	struct nl_msg *message = rtnl_message(RTM_GETLINK, 0, &body, sizeof(body));
 
 	memset(info, 0, sizeof(*info));
-	return rtnl_ask(rtnl, message, link_take_one, info, err, "link number %d", index);
+	return rtnl_ask(rtnl, message, kern_link_take_one, info, err, "link number %d", index);
 }
 
 struct link_walk {
@@ -149,7 +149,7 @@ struct link_walk {
 	void *context;
 };
 
-static int link_take_each(const struct nlmsghdr *header, void *context)
+static int kern_link_take_each(const struct nlmsghdr *header, void *context)
 {
 	struct link_walk *walk = context;
 	struct link_info info;
@@ -169,21 +169,21 @@ int link_dump(struct rtnl *rtnl, void (*take)(void *context, const struct link_i
 	struct link_walk walk = { .take = take, .context = context };
 	struct nl_msg *message = rtnl_message(RTM_GETLINK, NLM_F_DUMP, &body, sizeof(body));
 
-	return rtnl_ask(rtnl, message, link_take_each, &walk, err, "links");
+	return rtnl_ask(rtnl, message, kern_link_take_each, &walk, err, "links");
 }
 
 /* ---- Making and deleting ---- */
 
 /* libnl cuts a name that is too long, and says nothing. */
-static int link_check_name(const char *name, struct err *err)
+static int kern_link_check_name(const char *name, struct err *err)
 {
 	return strlen(name) < IFNAMSIZ ? 0 : err_set(err, ENAMETOOLONG, "link %s", name);
 }
 
 /* 0, or -1: no memory. */
-static int link_put_end(struct rtnl_link *link, const char *name, const struct mac *mac, unsigned mtu)
+static int kern_link_put_end(struct rtnl_link *link, const char *name, const struct mac *mac, unsigned mtu)
 {
-	AUTO_NL(nl_addr) *address = nl_object_mac(mac);
+	AUTO_NL(nl_addr) *address = kern_nl_mac(mac);
 
 	if (!address)
 		return -1;
@@ -194,14 +194,14 @@ static int link_put_end(struct rtnl_link *link, const char *name, const struct m
 }
 
 /* NULL: no memory. */
-static struct nl_msg *link_build_veth(const struct link_veth *veth)
+static struct nl_msg *kern_link_build_veth(const struct link_veth *veth)
 {
 	AUTO_NL(rtnl_link) *link = rtnl_link_veth_alloc();
 	AUTO_NL(rtnl_link) *peer = link ? rtnl_link_veth_get_peer(link) : NULL;
 	struct nl_msg *message;
 
-	if (!peer || link_put_end(link, veth->name, &veth->mac, veth->mtu) < 0 ||
-	    link_put_end(peer, veth->peer, &veth->peer_mac, veth->mtu) < 0)
+	if (!peer || kern_link_put_end(link, veth->name, &veth->mac, veth->mtu) < 0 ||
+	    kern_link_put_end(peer, veth->peer, &veth->peer_mac, veth->mtu) < 0)
 		return NULL;
 	rtnl_link_set_group(link, veth->group);
 	rtnl_link_set_ns_fd(peer, veth->peer_fd);
@@ -210,12 +210,12 @@ static struct nl_msg *link_build_veth(const struct link_veth *veth)
 
 int link_make_veth(struct rtnl *rtnl, const struct link_veth *veth, struct err *err)
 {
-	if (link_check_name(veth->name, err) < 0 || link_check_name(veth->peer, err) < 0)
+	if (kern_link_check_name(veth->name, err) < 0 || kern_link_check_name(veth->peer, err) < 0)
 		return -1;
-	return rtnl_send(rtnl, link_build_veth(veth), err, "link %s", veth->name);
+	return rtnl_send(rtnl, kern_link_build_veth(veth), err, "link %s", veth->name);
 }
 
-static struct nl_msg *link_build_removal(const char *name)
+static struct nl_msg *kern_link_build_removal(const char *name)
 {
 	AUTO_NL(rtnl_link) *link = rtnl_link_alloc();
 	struct nl_msg *message;
@@ -230,9 +230,9 @@ int link_delete(struct rtnl *rtnl, int nsid, const char *name, struct err *err)
 {
 	struct nl_msg *message;
 
-	if (link_check_name(name, err) < 0)
+	if (kern_link_check_name(name, err) < 0)
 		return -1;
-	message = link_build_removal(name);
+	message = kern_link_build_removal(name);
 	if (nsid != LINK_HERE)
 		message = rtnl_put_u32(message, IFLA_TARGET_NETNSID, (uint32_t)nsid);
 	return rtnl_send(rtnl, message, err, "link %s: deleting", name);
@@ -241,7 +241,7 @@ int link_delete(struct rtnl *rtnl, int nsid, const char *name, struct err *err)
 /* ---- Changing ---- */
 
 /* A link of which only the number is known, to put changes into. NULL: no memory. */
-static struct rtnl_link *link_numbered(int index)
+static struct rtnl_link *kern_link_numbered(int index)
 {
 	struct rtnl_link *link = rtnl_link_alloc();
 
@@ -251,7 +251,7 @@ static struct rtnl_link *link_numbered(int index)
 }
 
 /* The message that makes CHANGES to the link of their number. NULL: no memory. */
-static struct nl_msg *link_build_change(struct rtnl_link *changes)
+static struct nl_msg *kern_link_build_change(struct rtnl_link *changes)
 {
 	struct nl_msg *message;
 
@@ -264,9 +264,9 @@ static struct nl_msg *link_build_change(struct rtnl_link *changes)
 	return message;
 }
 
-static struct nl_msg *link_build_up(int index, bool forwarding)
+static struct nl_msg *kern_link_build_up(int index, bool forwarding)
 {
-	AUTO_NL(rtnl_link) *link = link_numbered(index);
+	AUTO_NL(rtnl_link) *link = kern_link_numbered(index);
 
 	if (!link)
 		return NULL;
@@ -275,17 +275,17 @@ static struct nl_msg *link_build_up(int index, bool forwarding)
 			   rtnl_link_inet_set_conf(link, IPV4_DEVCONF_SEND_REDIRECTS, 0) < 0 ||
 			   rtnl_link_inet_set_conf(link, IPV4_DEVCONF_ACCEPT_REDIRECTS, 0) < 0))
 		return NULL;
-	return link_build_change(link);
+	return kern_link_build_change(link);
 }
 
 int link_up_forwarding(struct rtnl *rtnl, int index, const char *name, struct err *err)
 {
-	return rtnl_send(rtnl, link_build_up(index, true), err, "link %s", name);
+	return rtnl_send(rtnl, kern_link_build_up(index, true), err, "link %s", name);
 }
 
 int link_up(struct rtnl *rtnl, int index, const char *name, struct err *err)
 {
-	return rtnl_send(rtnl, link_build_up(index, false), err, "link %s", name);
+	return rtnl_send(rtnl, kern_link_build_up(index, false), err, "link %s", name);
 }
 
 int link_no_ipv6(const char *name, struct err *err)
@@ -297,36 +297,36 @@ int link_no_ipv6(const char *name, struct err *err)
 	return sysctl_write(path, "1", err) < 0 && err->code != ENOENT ? -1 : 0;
 }
 
-static struct nl_msg *link_build_mac_mtu(int index, const struct mac *mac, unsigned mtu)
+static struct nl_msg *kern_link_build_mac_mtu(int index, const struct mac *mac, unsigned mtu)
 {
-	AUTO_NL(rtnl_link) *link = link_numbered(index);
-	AUTO_NL(nl_addr) *address = nl_object_mac(mac);
+	AUTO_NL(rtnl_link) *link = kern_link_numbered(index);
+	AUTO_NL(nl_addr) *address = kern_nl_mac(mac);
 
 	if (!link || !address)
 		return NULL;
 	rtnl_link_set_addr(link, address);
 	rtnl_link_set_mtu(link, mtu);
-	return link_build_change(link);
+	return kern_link_build_change(link);
 }
 
 int link_set_mac_mtu(struct rtnl *rtnl, int index, const char *name, const struct mac *mac, unsigned mtu,
 		     struct err *err)
 {
-	return rtnl_send(rtnl, link_build_mac_mtu(index, mac, mtu), err, "link %s: MAC and MTU %u", name, mtu);
+	return rtnl_send(rtnl, kern_link_build_mac_mtu(index, mac, mtu), err, "link %s: MAC and MTU %u", name, mtu);
 }
 
-static struct nl_msg *link_build_alias(int index, const char *alias)
+static struct nl_msg *kern_link_build_alias(int index, const char *alias)
 {
-	AUTO_NL(rtnl_link) *link = link_numbered(index);
+	AUTO_NL(rtnl_link) *link = kern_link_numbered(index);
 
 	if (!link)
 		return NULL;
 	rtnl_link_set_ifalias(link, alias);
 	/* It is copied, and without memory NULL would be put into the message. */
-	return rtnl_link_get_ifalias(link) ? link_build_change(link) : NULL;
+	return rtnl_link_get_ifalias(link) ? kern_link_build_change(link) : NULL;
 }
 
 int link_set_alias(struct rtnl *rtnl, int index, const char *name, const char *alias, struct err *err)
 {
-	return rtnl_send(rtnl, link_build_alias(index, alias), err, "link %s: alias", name);
+	return rtnl_send(rtnl, kern_link_build_alias(index, alias), err, "link %s: alias", name);
 }

@@ -35,14 +35,14 @@
 enum { MOUNT_POINT_MODE = S_ISVTX };
 
 /* For everybody to look into, whatever our umask is: `ip netns` of any user reads it. */
-static int namespace_make_directory(const char *path, struct err *err)
+static int kern_namespace_make_directory(const char *path, struct err *err)
 {
 	if (mkdir(path, 0755) == 0)
 		return chmod(path, 0755) < 0 ? err_set(err, errno, "directory %s", path) : 0;
 	return errno == EEXIST ? 0 : err_set(err, errno, "directory %s", path);
 }
 
-static int namespace_make_directories(const char *directory, struct err *err)
+static int kern_namespace_make_directories(const char *directory, struct err *err)
 {
 	char path[512];
 	int length = snprintf(path, sizeof(path), "%s", directory);
@@ -51,16 +51,16 @@ static int namespace_make_directories(const char *directory, struct err *err)
 		return err_set(err, ENAMETOOLONG, "%s", directory);
 	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
-		if (namespace_make_directory(path, err) < 0)
+		if (kern_namespace_make_directory(path, err) < 0)
 			return -1;
 		*slash = '/';
 	}
-	return namespace_make_directory(path, err);
+	return kern_namespace_make_directory(path, err);
 }
 
 int namespace_prepare_directory(const char *directory, struct err *err)
 {
-	if (namespace_make_directories(directory, err) < 0)
+	if (kern_namespace_make_directories(directory, err) < 0)
 		return -1;
 	/* What is mounted on it must be seen in every mount namespace that was copied from ours, and vanish there too. */
 	if (mount("", directory, "none", MS_SHARED | MS_REC, NULL) == 0)
@@ -83,7 +83,7 @@ int namespace_prepare_directory(const char *directory, struct err *err)
  * All dials to a guest share source and destination: without the first two a guest port is exhausted after 28,000 connections. The
  * third bounds what the forwarder's buffers here grow to, ip-sysctl.rst.
  */
-static int namespace_tune_here(struct err *err)
+static int kern_namespace_tune_here(struct err *err)
 {
 	if (sysctl_write("net/ipv4/tcp_tw_reuse", "1", err) < 0)
 		return -1;
@@ -93,7 +93,7 @@ static int namespace_tune_here(struct err *err)
 }
 
 /* In a namespace that was just made. Its descriptor, or -1. */
-static int namespace_set_up_here(struct err *err)
+static int kern_namespace_set_up_here(struct err *err)
 {
 	AUTO_FD int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 
@@ -102,7 +102,7 @@ static int namespace_set_up_here(struct err *err)
 	/* A kernel without IPv6 has no such file, and nothing to turn off. */
 	if (sysctl_write("net/ipv6/conf/default/disable_ipv6", "1", err) < 0 && err->code != ENOENT)
 		return -1;
-	if (namespace_tune_here(err) < 0)
+	if (kern_namespace_tune_here(err) < 0)
 		return -1;
 	return steal_fd(&fd);
 }
@@ -113,7 +113,7 @@ int namespace_make(struct err *err)
 
 	if (unshare(CLONE_NEWNET) < 0)
 		return err_set(err, errno, "a new network namespace");
-	fd = namespace_set_up_here(err);
+	fd = kern_namespace_set_up_here(err);
 	netns_leave();
 	return fd;
 }
@@ -146,7 +146,7 @@ int namespace_unbind(const char *path, struct err *err)
 	return 0;
 }
 
-static bool namespace_is_network(int fd)
+static bool kern_namespace_is_network(int fd)
 {
 	struct statfs fs;
 
@@ -163,7 +163,7 @@ enum namespace_file namespace_file_kind(const char *path)
 	if (!S_ISREG(stat.st_mode))
 		return NAMESPACE_FILE_OTHER;
 	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd >= 0 && namespace_is_network(fd))
+	if (fd >= 0 && kern_namespace_is_network(fd))
 		return NAMESPACE_FILE_NAMESPACE;
 	return stat.st_size == 0 && (stat.st_mode & 07777) == MOUNT_POINT_MODE ? NAMESPACE_FILE_HALF_MADE
 									       : NAMESPACE_FILE_OTHER;
@@ -175,7 +175,7 @@ int namespace_open(const char *path, struct err *err)
 
 	if (fd < 0)
 		return err_set(err, errno, "namespace %s", path);
-	if (!namespace_is_network(fd))
+	if (!kern_namespace_is_network(fd))
 		return err_set(err, EINVAL, "namespace %s", path);
 	return steal_fd(&fd);
 }
@@ -184,7 +184,7 @@ struct namespace_key namespace_key_of(int fd)
 {
 	struct stat stat;
 
-	if (fd < 0 || !namespace_is_network(fd) || fstat(fd, &stat) < 0)
+	if (fd < 0 || !kern_namespace_is_network(fd) || fstat(fd, &stat) < 0)
 		return (struct namespace_key){ 0 };
 	return (struct namespace_key){ .device = stat.st_dev, .inode = stat.st_ino };
 }
@@ -206,7 +206,7 @@ int namespace_open_known(const char *path, const struct namespace_key *key, stru
 	return steal_fd(&fd);
 }
 
-static int namespace_take_id(const struct nlmsghdr *header, void *context)
+static int kern_namespace_take_id(const struct nlmsghdr *header, void *context)
 {
 	int *nsid = context;
 	const struct nlattr *table[NETNSA_MAX + 1];
@@ -226,11 +226,11 @@ int namespace_known_id(struct rtnl *host, int netns_fd, int *nsid, struct err *e
 
 	*nsid = NETNSA_NSID_NOT_ASSIGNED;
 	message = rtnl_put_u32(message, NETNSA_FD, (uint32_t)netns_fd);
-	return rtnl_ask(host, message, namespace_take_id, nsid, err, "number of a namespace");
+	return rtnl_ask(host, message, kern_namespace_take_id, nsid, err, "number of a namespace");
 }
 
 /* EEXIST: it has a number, or somebody else has this one. By hand, since libnl-route has no word for RTM_NEWNSID. */
-static int namespace_set_id(struct rtnl *host, int netns_fd, int nsid, struct err *err)
+static int kern_namespace_set_id(struct rtnl *host, int netns_fd, int nsid, struct err *err)
 {
 	const struct rtgenmsg body = { 0 };
 	struct nl_msg *message = rtnl_message(RTM_NEWNSID, NLM_F_CREATE | NLM_F_EXCL, &body, sizeof(body));
@@ -246,7 +246,7 @@ int namespace_id(struct rtnl *host, int netns_fd, int *nsid, struct err *err)
 		return -1;
 	if (*nsid >= 0)
 		return 0;
-	if (namespace_set_id(host, netns_fd, NETNSA_NSID_NOT_ASSIGNED, err) < 0 && err->code != EEXIST)
+	if (kern_namespace_set_id(host, netns_fd, NETNSA_NSID_NOT_ASSIGNED, err) < 0 && err->code != EEXIST)
 		return -1;
 	if (namespace_known_id(host, netns_fd, nsid, err) < 0)
 		return -1;
@@ -278,7 +278,7 @@ int namespace_id_new(struct rtnl *host, int netns_fd, int *nsid, struct err *err
 			atomic_store(&next_id, NAMESPACE_ID_MAX);
 			break;
 		}
-		if (namespace_set_id(host, netns_fd, *nsid, err) == 0)
+		if (kern_namespace_set_id(host, netns_fd, *nsid, err) == 0)
 			return 0;
 		if (err->code != EEXIST)
 			return -1;

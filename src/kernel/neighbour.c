@@ -8,14 +8,14 @@
 #include <linux/neighbour.h>
 #include <netlink/route/neighbour.h>
 
-NL_OBJECT_CLEANUP(rtnl_neigh);
+KERN_NL_CLEANUP(rtnl_neigh);
 
 /* NULL: no memory. */
-static struct nl_msg *neighbour_build(int index, uint32_t ip, const struct mac *mac)
+static struct nl_msg *kern_neighbour_build(int index, uint32_t ip, const struct mac *mac)
 {
 	AUTO_NL(rtnl_neigh) *neighbour = rtnl_neigh_alloc();
-	AUTO_NL(nl_addr) *address = nl_object_ipv4(ip, 32);
-	AUTO_NL(nl_addr) *link_address = nl_object_mac(mac);
+	AUTO_NL(nl_addr) *address = kern_nl_ipv4(ip, 32);
+	AUTO_NL(nl_addr) *link_address = kern_nl_mac(mac);
 	struct nl_msg *message;
 
 	if (!neighbour || !address || !link_address || rtnl_neigh_set_dst(neighbour, address) < 0)
@@ -30,5 +30,5 @@ int neighbour_ensure(struct rtnl *rtnl, int index, uint32_t ip, const struct mac
 {
 	char text[IPV4_TEXT_SIZE];
 
-	return rtnl_send(rtnl, neighbour_build(index, ip, mac), err, "neighbour %s", ipv4_format(ip, text));
+	return rtnl_send(rtnl, kern_neighbour_build(index, ip, mac), err, "neighbour %s", ipv4_format(ip, text));
 }

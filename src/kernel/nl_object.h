@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 
 /* IP (host order) with a prefix of LENGTH bits; LENGTH 0: no bits at all. NULL: no memory. */
-static inline struct nl_addr *nl_object_ipv4(uint32_t ip, uint8_t length)
+static inline struct nl_addr *kern_nl_ipv4(uint32_t ip, uint8_t length)
 {
 	uint32_t octets = htonl(ip);
 	struct nl_addr *addr = nl_addr_build(AF_INET, &octets, length ? sizeof(octets) : 0);
@@ -26,21 +26,21 @@ static inline struct nl_addr *nl_object_ipv4(uint32_t ip, uint8_t length)
 }
 
 /* NULL: no memory. */
-static inline struct nl_addr *nl_object_mac(const struct mac *mac)
+static inline struct nl_addr *kern_nl_mac(const struct mac *mac)
 {
 	return nl_addr_build(AF_LLC, mac->octets, sizeof(mac->octets));
 }
 
 /* Scope cleanup, see base/cleanup.h. Each of libnl's *_put() is harmless on NULL. */
-#define AUTO_NL(kind) __attribute__((cleanup(nl_object_cleanup_##kind))) struct kind
-#define NL_OBJECT_CLEANUP(kind)                                                                                        \
-	static inline void nl_object_cleanup_##kind(struct kind **object)                                              \
+#define AUTO_NL(kind) __attribute__((cleanup(kern_nl_cleanup_##kind))) struct kind
+#define KERN_NL_CLEANUP(kind)                                                                                          \
+	static inline void kern_nl_cleanup_##kind(struct kind **object)                                                \
 	{                                                                                                              \
 		kind##_put(*object);                                                                                   \
 		*object = NULL;                                                                                        \
 	}                                                                                                              \
 	struct kind
 
-NL_OBJECT_CLEANUP(nl_addr);
+KERN_NL_CLEANUP(nl_addr);
 
 #endif

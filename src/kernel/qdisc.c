@@ -16,49 +16,49 @@
 
 enum { LATENCY_MS = 50, BURST_MS = 10, ROOT_HANDLE = 0x10000 };
 
-static struct nl_msg *qdisc_build_removal(int index)
+static struct nl_msg *kern_qdisc_build_removal(int index)
 {
 	const struct tcmsg body = { .tcm_ifindex = index, .tcm_parent = TC_H_ROOT };
 
 	return rtnl_message(RTM_DELQDISC, 0, &body, sizeof(body));
 }
 
-static int qdisc_remove(struct rtnl *rtnl, int index, const char *name, struct err *err)
+static int kern_qdisc_remove(struct rtnl *rtnl, int index, const char *name, struct err *err)
 {
-	if (rtnl_send(rtnl, qdisc_build_removal(index), err, "link %s: removing its rate limit", name) == 0)
+	if (rtnl_send(rtnl, kern_qdisc_build_removal(index), err, "link %s: removing its rate limit", name) == 0)
 		return 0;
 	/* What the kernel put there by itself cannot be removed, and is no limit. */
 	return err->code == ENOENT || err->code == EINVAL ? 0 : -1;
 }
 
-static uint32_t qdisc_clamp32(uint64_t value)
+static uint32_t kern_qdisc_clamp32(uint64_t value)
 {
 	return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
 }
 
 /* 0, or -1: no memory. */
-static int qdisc_put_bucket(struct nl_msg *message, uint64_t rate, uint64_t burst)
+static int kern_qdisc_put_bucket(struct nl_msg *message, uint64_t rate, uint64_t burst)
 {
 	const struct tc_tbf_qopt options = { .rate.linklayer = TC_LINKLAYER_ETHERNET,
-					     .rate.rate = qdisc_clamp32(rate),
-					     .limit = qdisc_clamp32(rate / 1000 * LATENCY_MS + burst) };
+					     .rate.rate = kern_qdisc_clamp32(rate),
+					     .limit = kern_qdisc_clamp32(rate / 1000 * LATENCY_MS + burst) };
 	struct nlattr *nest = nla_nest_start(message, TCA_OPTIONS);
 
 	if (!nest || nla_put(message, TCA_TBF_PARMS, sizeof(options), &options) < 0 ||
 	    (rate > UINT32_MAX && nla_put_u64(message, TCA_TBF_RATE64, rate) < 0) ||
-	    nla_put_u32(message, TCA_TBF_BURST, qdisc_clamp32(burst)) < 0)
+	    nla_put_u32(message, TCA_TBF_BURST, kern_qdisc_clamp32(burst)) < 0)
 		return -1;
 	return nla_nest_end(message, nest) < 0 ? -1 : 0;
 }
 
 /* NULL: no memory. */
-static struct nl_msg *qdisc_build(int index, uint64_t rate, uint64_t burst)
+static struct nl_msg *kern_qdisc_build(int index, uint64_t rate, uint64_t burst)
 {
 	const struct tcmsg body = { .tcm_ifindex = index, .tcm_parent = TC_H_ROOT, .tcm_handle = ROOT_HANDLE };
 	struct nl_msg *message = rtnl_message(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, &body, sizeof(body));
 
 	message = rtnl_put_string(message, TCA_KIND, "tbf");
-	if (message && qdisc_put_bucket(message, rate, burst) == 0)
+	if (message && kern_qdisc_put_bucket(message, rate, burst) == 0)
 		return message;
 	nlmsg_free(message);
 	return NULL;
@@ -70,8 +70,8 @@ int qdisc_limit(struct rtnl *rtnl, int index, const char *name, const struct qdi
 	uint64_t burst = rate->burst ? rate->burst : rate->rate / 1000 * BURST_MS;
 
 	if (!rate->rate)
-		return qdisc_remove(rtnl, index, name, err);
+		return kern_qdisc_remove(rtnl, index, name, err);
 	if (burst < mtu + ETH_HLEN)
 		burst = mtu + ETH_HLEN;
-	return rtnl_send(rtnl, qdisc_build(index, rate->rate, burst), err, "link %s: rate limit", name);
+	return rtnl_send(rtnl, kern_qdisc_build(index, rate->rate, burst), err, "link %s: rate limit", name);
 }

@@ -16,12 +16,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
-NL_OBJECT_CLEANUP(rtnl_route);
+KERN_NL_CLEANUP(rtnl_route);
 
 /* Gives OBJECT the link and the gateway of ROUTE. 0, or -1: no memory. */
-static int route_put_hop(struct rtnl_route *object, const struct kern_route *route)
+static int kern_route_put_hop(struct rtnl_route *object, const struct kern_route *route)
 {
-	AUTO_NL(nl_addr) *gateway = route->gateway ? nl_object_ipv4(route->gateway, 32) : NULL;
+	AUTO_NL(nl_addr) *gateway = route->gateway ? kern_nl_ipv4(route->gateway, 32) : NULL;
 	struct rtnl_nexthop *hop;
 
 	if (route->gateway && !gateway)
@@ -37,13 +37,13 @@ static int route_put_hop(struct rtnl_route *object, const struct kern_route *rou
 }
 
 /* NULL: no memory. */
-static struct rtnl_route *route_object(const struct kern_route *route)
+static struct rtnl_route *kern_route_object(const struct kern_route *route)
 {
-	AUTO_NL(nl_addr) *to = nl_object_ipv4(cidr4_first(&route->to), route->to.length);
+	AUTO_NL(nl_addr) *to = kern_nl_ipv4(cidr4_first(&route->to), route->to.length);
 	struct rtnl_route *object = rtnl_route_alloc();
 
 	if (!object || !to || rtnl_route_set_family(object, AF_INET) < 0 || rtnl_route_set_dst(object, to) < 0 ||
-	    (route->index && route_put_hop(object, route) < 0)) {
+	    (route->index && kern_route_put_hop(object, route) < 0)) {
 		rtnl_route_put(object);
 		return NULL;
 	}
@@ -54,9 +54,9 @@ static struct rtnl_route *route_object(const struct kern_route *route)
 	return object;
 }
 
-static struct nl_msg *route_build_new(const struct kern_route *route, int flags)
+static struct nl_msg *kern_route_build_new(const struct kern_route *route, int flags)
 {
-	AUTO_NL(rtnl_route) *object = route_object(route);
+	AUTO_NL(rtnl_route) *object = kern_route_object(route);
 	struct nl_msg *message;
 
 	if (!object || rtnl_route_build_add_request(object, NLM_F_CREATE | flags, &message) < 0)
@@ -64,16 +64,16 @@ static struct nl_msg *route_build_new(const struct kern_route *route, int flags)
 	return message;
 }
 
-static struct nl_msg *route_build_removal(const struct kern_route *route)
+static struct nl_msg *kern_route_build_removal(const struct kern_route *route)
 {
-	AUTO_NL(rtnl_route) *object = route_object(route);
+	AUTO_NL(rtnl_route) *object = kern_route_object(route);
 	struct nl_msg *message;
 
 	return !object || rtnl_route_build_del_request(object, 0, &message) < 0 ? NULL : message;
 }
 
 /* A lookup of IP. By hand, since libnl-route has no lookup without its own socket, and no word for RTM_F_FIB_MATCH. */
-static struct nl_msg *route_build_lookup(uint32_t ip, unsigned flags)
+static struct nl_msg *kern_route_build_lookup(uint32_t ip, unsigned flags)
 {
 	const struct rtmsg body = { .rtm_family = AF_INET, .rtm_dst_len = 32, .rtm_flags = flags };
 
@@ -86,12 +86,12 @@ struct match {
 	bool ours;
 };
 
-static uint32_t route_u32(const struct nlattr *attr)
+static uint32_t kern_route_u32(const struct nlattr *attr)
 {
 	return attr ? nla_get_u32(attr) : 0;
 }
 
-static int route_take_match(const struct nlmsghdr *header, void *context)
+static int kern_route_take_match(const struct nlmsghdr *header, void *context)
 {
 	struct match *match = context;
 	const struct rtmsg *message = nlmsg_data(header);
@@ -103,8 +103,8 @@ static int route_take_match(const struct nlmsghdr *header, void *context)
 	match->ours = message->rtm_protocol == ROUTE_PROTOCOL;
 	match->equal = message->rtm_dst_len == match->route->to.length && message->rtm_table == RT_TABLE_MAIN &&
 		       message->rtm_type == (match->route->index ? RTN_UNICAST : RTN_UNREACHABLE) &&
-		       ntohl(route_u32(table[RTA_GATEWAY])) == match->route->gateway &&
-		       route_u32(table[RTA_OIF]) == (uint32_t)match->route->index;
+		       ntohl(kern_route_u32(table[RTA_GATEWAY])) == match->route->gateway &&
+		       kern_route_u32(table[RTA_OIF]) == (uint32_t)match->route->index;
 	return 0;
 }
 
@@ -112,13 +112,14 @@ static int route_take_match(const struct nlmsghdr *header, void *context)
 static const uint32_t SOMEWHERE = 0xc0000201; /* 192.0.2.1 */
 
 /* Looks at the entry that decides about ROUTE's destination. A lookup that fails finds none. */
-static struct match route_find_match(struct rtnl *rtnl, const struct kern_route *route)
+static struct match kern_route_find_match(struct rtnl *rtnl, const struct kern_route *route)
 {
 	struct match match = { .route = route };
 	struct err ignored;
 	uint32_t ip = route->to.length ? cidr4_first(&route->to) : SOMEWHERE;
 
-	rtnl_ask(rtnl, route_build_lookup(ip, RTM_F_FIB_MATCH), route_take_match, &match, &ignored, "route lookup");
+	rtnl_ask(rtnl, kern_route_build_lookup(ip, RTM_F_FIB_MATCH), kern_route_take_match, &match, &ignored,
+		 "route lookup");
 	return match;
 }
 
@@ -129,12 +130,12 @@ int route_ensure(struct rtnl *rtnl, const struct kern_route *route, bool *added,
 	cidr4_format(&route->to, text);
 	if (added)
 		*added = true;
-	if (rtnl_send(rtnl, route_build_new(route, NLM_F_EXCL), err, "route %s", text) == 0)
+	if (rtnl_send(rtnl, kern_route_build_new(route, NLM_F_EXCL), err, "route %s", text) == 0)
 		return 0;
 	if (err->code != EEXIST)
 		return -1;
 	/* `unreachable` has no entry that a lookup would show: it answers with an error. Its destination being taken is enough. */
-	struct match match = route->index ? route_find_match(rtnl, route) : (struct match){ .equal = true };
+	struct match match = route->index ? kern_route_find_match(rtnl, route) : (struct match){ .equal = true };
 	if (match.equal) {
 		if (added)
 			*added = false;
@@ -142,7 +143,7 @@ int route_ensure(struct rtnl *rtnl, const struct kern_route *route, bool *added,
 	}
 	if (route->shared && !match.ours)
 		return -1;
-	return rtnl_send(rtnl, route_build_new(route, NLM_F_REPLACE), err, "route %s", text);
+	return rtnl_send(rtnl, kern_route_build_new(route, NLM_F_REPLACE), err, "route %s", text);
 }
 
 int route_remove(struct rtnl *rtnl, const struct kern_route *route, bool *removed, struct err *err)
@@ -151,7 +152,8 @@ int route_remove(struct rtnl *rtnl, const struct kern_route *route, bool *remove
 
 	if (removed)
 		*removed = true;
-	if (rtnl_send(rtnl, route_build_removal(route), err, "route %s: deleting", cidr4_format(&route->to, text)) == 0)
+	if (rtnl_send(rtnl, kern_route_build_removal(route), err, "route %s: deleting",
+		      cidr4_format(&route->to, text)) == 0)
 		return 0;
 	if (removed)
 		*removed = false;
@@ -164,7 +166,7 @@ struct best_route {
 	int index; /* of the link; 0: none yet */
 };
 
-static int route_take_default(const struct nlmsghdr *header, void *context)
+static int kern_route_take_default(const struct nlmsghdr *header, void *context)
 {
 	struct best_route *best = context;
 	const struct rtmsg *message = nlmsg_data(header);
@@ -175,7 +177,7 @@ static int route_take_default(const struct nlmsghdr *header, void *context)
 	    message->rtm_table != RT_TABLE_MAIN)
 		return 0;
 	rtnl_attributes(header, sizeof(*message), table, RTA_MAX + 1);
-	metric = route_u32(table[RTA_PRIORITY]);
+	metric = kern_route_u32(table[RTA_PRIORITY]);
 	if (table[RTA_OIF] && (!best->index || metric < best->metric)) {
 		best->metric = metric;
 		best->index = (int)nla_get_u32(table[RTA_OIF]);
@@ -189,13 +191,13 @@ int route_default_link(struct rtnl *rtnl, int *index, struct err *err)
 	struct best_route best = { 0 };
 	struct nl_msg *message = rtnl_message(RTM_GETROUTE, NLM_F_DUMP, &body, sizeof(body));
 
-	if (rtnl_ask(rtnl, message, route_take_default, &best, err, "routes") < 0)
+	if (rtnl_ask(rtnl, message, kern_route_take_default, &best, err, "routes") < 0)
 		return -1;
 	*index = best.index;
 	return 0;
 }
 
-static int route_take_type(const struct nlmsghdr *header, void *context)
+static int kern_route_take_type(const struct nlmsghdr *header, void *context)
 {
 	const struct rtmsg *message = nlmsg_data(header);
 	bool *local = context;
@@ -210,7 +212,7 @@ int route_is_local(struct rtnl *rtnl, uint32_t ip, bool *local, struct err *err)
 	char text[IPV4_TEXT_SIZE];
 
 	*local = false;
-	if (rtnl_ask(rtnl, route_build_lookup(ip, 0), route_take_type, local, err, "route to %s",
+	if (rtnl_ask(rtnl, kern_route_build_lookup(ip, 0), kern_route_take_type, local, err, "route to %s",
 		     ipv4_format(ip, text)) == 0)
 		return 0;
 	/* No way there, which is an answer. */

@@ -115,7 +115,7 @@ struct exchange {
 };
 
 /* The kernel's own text in an acknowledgement, or NULL. */
-static const char *read_explanation(const struct nlmsghdr *header, const struct nlmsgerr *error)
+static const char *kern_rtnl_explanation(const struct nlmsghdr *header, const struct nlmsgerr *error)
 {
 	const struct nlattr *table[NLMSGERR_ATTR_MSG + 1];
 	const struct nlattr *text;
@@ -138,7 +138,7 @@ enum verdict {
 	FAILED,   /* ERR is set */
 };
 
-static enum verdict take_error(const struct exchange *exchange, const struct nlmsghdr *header)
+static enum verdict kern_rtnl_take_error(const struct exchange *exchange, const struct nlmsghdr *header)
 {
 	const struct nlmsgerr *error = nlmsg_data(header);
 	const char *why;
@@ -149,7 +149,7 @@ static enum verdict take_error(const struct exchange *exchange, const struct nlm
 	}
 	if (error->error == 0)
 		return FINISHED;
-	why = read_explanation(header, error);
+	why = kern_rtnl_explanation(header, error);
 	if (why)
 		err_set(exchange->err, -error->error, "%s: %s", exchange->name, why);
 	else
@@ -158,7 +158,7 @@ static enum verdict take_error(const struct exchange *exchange, const struct nlm
 }
 
 /* A dump that fails half way reports the failure in its end. */
-static enum verdict take_end(const struct exchange *exchange, const struct nlmsghdr *header)
+static enum verdict kern_rtnl_take_end(const struct exchange *exchange, const struct nlmsghdr *header)
 {
 	int code = 0;
 
@@ -172,15 +172,15 @@ static enum verdict take_end(const struct exchange *exchange, const struct nlmsg
 	return FAILED;
 }
 
-static enum verdict take_message(const struct exchange *exchange, const struct nlmsghdr *header)
+static enum verdict kern_rtnl_take_message(const struct exchange *exchange, const struct nlmsghdr *header)
 {
 	/* An interrupted dump is read to its end all the same: the kernel begins no other before (EBUSY). */
 	if (header->nlmsg_flags & NLM_F_DUMP_INTR)
 		exchange->rtnl->interrupted = true;
 	if (header->nlmsg_type == NLMSG_ERROR)
-		return take_error(exchange, header);
+		return kern_rtnl_take_error(exchange, header);
 	if (header->nlmsg_type == NLMSG_DONE)
-		return take_end(exchange, header);
+		return kern_rtnl_take_end(exchange, header);
 	if (exchange->rtnl->interrupted)
 		return GO_ON;
 	if (header->nlmsg_type >= NLMSG_MIN_TYPE && exchange->take && exchange->take(header, exchange->context) < 0) {
@@ -190,7 +190,7 @@ static enum verdict take_message(const struct exchange *exchange, const struct n
 	return GO_ON;
 }
 
-static enum verdict take_packet(const struct exchange *exchange, char *buffer, int length)
+static enum verdict kern_rtnl_take_packet(const struct exchange *exchange, char *buffer, int length)
 {
 	struct nlmsghdr *header = (struct nlmsghdr *)buffer;
 
@@ -199,7 +199,7 @@ static enum verdict take_packet(const struct exchange *exchange, char *buffer, i
 
 		if (header->nlmsg_seq != exchange->rtnl->sequence || header->nlmsg_pid != exchange->rtnl->port)
 			continue;
-		verdict = take_message(exchange, header);
+		verdict = kern_rtnl_take_message(exchange, header);
 		if (verdict != GO_ON)
 			return verdict;
 	}
@@ -207,7 +207,7 @@ static enum verdict take_packet(const struct exchange *exchange, char *buffer, i
 }
 
 /* The answer to the request that was just sent. 0, or -1 with ERR. */
-static int receive(const struct exchange *exchange)
+static int kern_rtnl_receive(const struct exchange *exchange)
 {
 	_Alignas(struct nlmsghdr) char buffer[RTNL_RECEIVE_SIZE];
 	enum verdict verdict = GO_ON;
@@ -221,12 +221,12 @@ static int receive(const struct exchange *exchange)
 			return err_set(exchange->err, errno, "%s", exchange->name);
 		if (got > (ssize_t)sizeof(buffer))
 			return err_set(exchange->err, ENOSPC, "%s", exchange->name);
-		verdict = take_packet(exchange, buffer, (int)got);
+		verdict = kern_rtnl_take_packet(exchange, buffer, (int)got);
 	}
 	return verdict == FINISHED ? 0 : -1;
 }
 
-static int talk(const struct exchange *exchange, struct nl_msg *message, int flags)
+static int kern_rtnl_talk(const struct exchange *exchange, struct nl_msg *message, int flags)
 {
 	const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	struct rtnl *rtnl = exchange->rtnl;
@@ -246,7 +246,7 @@ static int talk(const struct exchange *exchange, struct nl_msg *message, int fla
 	if (sendto(rtnl->fd, header, header->nlmsg_len, 0, (const struct sockaddr *)&kernel, sizeof(kernel)) < 0)
 		result = err_set(exchange->err, errno, "%s", exchange->name);
 	else
-		result = receive(exchange);
+		result = kern_rtnl_receive(exchange);
 	nlmsg_free(message);
 	return result;
 }
@@ -259,7 +259,7 @@ int rtnl_send(struct rtnl *rtnl, struct nl_msg *message, struct err *err, const 
 	va_start(args, format);
 	vsnprintf(name, sizeof(name), format, args);
 	va_end(args);
-	return talk(&(struct exchange){ .rtnl = rtnl, .name = name, .err = err }, message, NLM_F_ACK);
+	return kern_rtnl_talk(&(struct exchange){ .rtnl = rtnl, .name = name, .err = err }, message, NLM_F_ACK);
 }
 
 int rtnl_ask(struct rtnl *rtnl, struct nl_msg *message, rtnl_take *take, void *context, struct err *err,
@@ -273,6 +273,7 @@ int rtnl_ask(struct rtnl *rtnl, struct nl_msg *message, rtnl_take *take, void *c
 	vsnprintf(name, sizeof(name), format, args);
 	va_end(args);
 	/* A single get ends with its acknowledgement, a dump with NLMSG_DONE. */
-	return talk(&(struct exchange){ .rtnl = rtnl, .take = take, .context = context, .name = name, .err = err },
-		    message, dump ? 0 : NLM_F_ACK);
+	return kern_rtnl_talk(
+	    &(struct exchange){ .rtnl = rtnl, .take = take, .context = context, .name = name, .err = err }, message,
+	    dump ? 0 : NLM_F_ACK);
 }

@@ -19,7 +19,7 @@ struct socket_list {
 	bool broken; /* no memory */
 };
 
-static int sock_kill_take(const struct nlmsghdr *header, void *context)
+static int kern_sock_kill_take(const struct nlmsghdr *header, void *context)
 {
 	struct socket_list *list = context;
 	struct inet_diag_msg *found;
@@ -35,7 +35,7 @@ static int sock_kill_take(const struct nlmsghdr *header, void *context)
 	return 0;
 }
 
-static int sock_kill_one(struct rtnl *diag, const struct inet_diag_msg *socket, struct err *err)
+static int kern_sock_kill_one(struct rtnl *diag, const struct inet_diag_msg *socket, struct err *err)
 {
 	const struct inet_diag_req_v2 body = { .sdiag_family = socket->idiag_family,
 					       .sdiag_protocol = IPPROTO_TCP,
@@ -44,20 +44,20 @@ static int sock_kill_one(struct rtnl *diag, const struct inet_diag_msg *socket, 
 	return rtnl_send(diag, rtnl_message(SOCK_DESTROY, 0, &body, sizeof(body)), err, "ending a socket");
 }
 
-static int sock_kill_family(struct rtnl *diag, uint8_t family, struct err *err)
+static int kern_sock_kill_family(struct rtnl *diag, uint8_t family, struct err *err)
 {
 	const struct inet_diag_req_v2 body = { .sdiag_family = family,
 					       .sdiag_protocol = IPPROTO_TCP,
 					       .idiag_states = UINT32_MAX };
 	struct socket_list list = { 0 };
 	struct nl_msg *message = rtnl_message(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &body, sizeof(body));
-	int result = rtnl_ask(diag, message, sock_kill_take, &list, err, "sockets");
+	int result = rtnl_ask(diag, message, kern_sock_kill_take, &list, err, "sockets");
 
 	if (result == 0 && list.broken)
 		result = err_set(err, ENOMEM, "sockets");
 	for (size_t i = 0; result == 0 && i < list.count; i++) {
 		/* ENOENT: it ended by itself. */
-		if (sock_kill_one(diag, &list.items[i], err) < 0 && err->code == EOPNOTSUPP)
+		if (kern_sock_kill_one(diag, &list.items[i], err) < 0 && err->code == EOPNOTSUPP)
 			break;
 	}
 	vec_free(&list);
@@ -71,7 +71,7 @@ int sock_kill_all(int netns_fd, struct err *err)
 
 	if (rtnl_open(&diag, netns_fd, NETLINK_SOCK_DIAG, err) < 0)
 		return -1;
-	result = sock_kill_family(&diag, AF_INET, err);
+	result = kern_sock_kill_family(&diag, AF_INET, err);
 	rtnl_close(&diag);
 	return result;
 }

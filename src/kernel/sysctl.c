@@ -25,7 +25,7 @@ static int proc_fd = -1; /* under LOCK, and the count too */
 static unsigned writes_left;
 
 /* A proc that is mounted nowhere; -1 where there is none to be had. */
-static int open_instance(void)
+static int kern_sysctl_open_instance(void)
 {
 	AUTO_FD int context = fsopen("proc", FSOPEN_CLOEXEC);
 
@@ -34,13 +34,13 @@ static int open_instance(void)
 	return fsmount(context, FSMOUNT_CLOEXEC, 0);
 }
 
-static int open_setting(const char *path)
+static int kern_sysctl_open_setting(const char *path)
 {
 	char whole[256];
 
 	if (!writes_left) {
 		cleanup_fd(&proc_fd);
-		proc_fd = open_instance();
+		proc_fd = kern_sysctl_open_instance();
 		writes_left = WRITES_AN_INSTANCE;
 	}
 	writes_left--;
@@ -53,7 +53,7 @@ int sysctl_write(const char *path, const char *value, struct err *err)
 	AUTO_FD int fd = -1;
 
 	pthread_mutex_lock(&lock);
-	fd = open_setting(path);
+	fd = kern_sysctl_open_setting(path);
 	pthread_mutex_unlock(&lock);
 	if (fd < 0 || write(fd, value, strlen(value)) < 0)
 		return err_set(err, errno, "/proc/sys/%s", path);

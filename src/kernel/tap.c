@@ -22,7 +22,7 @@
 #define IFF_NO_CARRIER 0x0040
 #endif
 
-static int open_device(int netns_fd, struct err *err)
+static int kern_tap_open_device(int netns_fd, struct err *err)
 {
 	int fd, code;
 
@@ -37,7 +37,7 @@ static int open_device(int netns_fd, struct err *err)
 int tap_make(int netns_fd, const struct tap_owner *owner, struct err *err)
 {
 	struct ifreq request = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_NO_CARRIER) };
-	AUTO_FD int fd = open_device(netns_fd, err);
+	AUTO_FD int fd = kern_tap_open_device(netns_fd, err);
 
 	if (fd < 0)
 		return -1;
