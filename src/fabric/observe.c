@@ -22,7 +22,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
-#include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
 #include <linux/net_namespace.h>
 #include <linux/netfilter/nf_tables.h>
@@ -112,7 +111,7 @@ static void observe_namespace_changed(struct fabric *fabric, const struct nlmsgh
 	rtnl_attributes(header, sizeof(struct rtgenmsg), table, NETNSA_MAX + 1);
 	if (!table[NETNSA_NSID])
 		return;
-	slot = slot_by_nsid(fabric, (int)mnl_attr_get_u32(table[NETNSA_NSID]));
+	slot = slot_by_nsid(fabric, (int)nla_get_u32(table[NETNSA_NSID]));
 	if (slot)
 		slot_look(slot);
 }
@@ -135,10 +134,10 @@ static void observe_link_message(struct fabric *fabric, const struct nlmsghdr *h
 
 static void observe_address_lost(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
 {
-	const struct ifaddrmsg *address = mnl_nlmsg_get_payload(header);
+	const struct ifaddrmsg *address = nlmsg_data(header);
 	struct slot *slot = slot_by_nsid(fabric, nsid);
 
-	if (mnl_nlmsg_get_payload_len(header) < sizeof(*address) || address->ifa_family != AF_INET)
+	if (nlmsg_datalen(header) < (int)sizeof(*address) || address->ifa_family != AF_INET)
 		return;
 	for (unsigned number = 1; nsid == NSID_HERE && !slot && number <= CONFIG_SLOT_MAX; number++) {
 		if (fabric->slots[number] && fabric->slots[number]->veth_index == (int)address->ifa_index)
@@ -168,20 +167,20 @@ static void observe_host_route_changed(struct fabric *fabric, uint32_t destinati
 
 static void observe_route_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
 {
-	const struct rtmsg *route = mnl_nlmsg_get_payload(header);
+	const struct rtmsg *route = nlmsg_data(header);
 	const struct nlattr *table[RTA_MAX + 1];
 	struct slot *slot;
 	bool replaced = header->nlmsg_type == RTM_NEWROUTE && (header->nlmsg_flags & NLM_F_REPLACE);
 
 	if (header->nlmsg_type == RTM_DELADDR)
-		observe_address_lost(fabric, header, nsid);
-	if ((header->nlmsg_type != RTM_DELROUTE && !replaced) || mnl_nlmsg_get_payload_len(header) < sizeof(*route) ||
+		address_lost(fabric, header, nsid);
+	if ((header->nlmsg_type != RTM_DELROUTE && !replaced) || nlmsg_datalen(header) < (int)sizeof(*route) ||
 	    route->rtm_table != RT_TABLE_MAIN || (replaced && route->rtm_protocol == ROUTE_PROTOCOL))
 		return;
 	rtnl_attributes(header, sizeof(*route), table, RTA_MAX + 1);
 	if (nsid == NSID_HERE) {
 		if (table[RTA_DST])
-			observe_host_route_changed(fabric, ntohl(mnl_attr_get_u32(table[RTA_DST])), route->rtm_dst_len);
+			host_route_changed(fabric, ntohl(nla_get_u32(table[RTA_DST])), route->rtm_dst_len);
 		return;
 	}
 	slot = slot_by_nsid(fabric, nsid);
@@ -199,18 +198,19 @@ static void observe_routes_lost(struct fabric *fabric)
 
 static void observe_rule_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
 {
+	static const char ours[] = "weft";
 	const struct nlattr *table[2];
 	struct slot *slot;
 
 	if (NFNL_SUBSYS_ID(header->nlmsg_type) != NFNL_SUBSYS_NFTABLES ||
-	    mnl_nlmsg_get_payload_len(header) < sizeof(struct nfgenmsg))
+	    nlmsg_datalen(header) < (int)sizeof(struct nfgenmsg))
 		return;
 	/* The first attribute of all these messages is the table's name, but for a new generation, which has none. */
 	if (NFNL_MSG_TYPE(header->nlmsg_type) == NFT_MSG_NEWGEN)
 		return;
 	rtnl_attributes(header, sizeof(struct nfgenmsg), table, 2);
-	if (!table[NFTA_TABLE_NAME] || mnl_attr_validate(table[NFTA_TABLE_NAME], MNL_TYPE_NUL_STRING) < 0 ||
-	    strcmp(mnl_attr_get_str(table[NFTA_TABLE_NAME]), "weft") != 0)
+	if (!table[NFTA_TABLE_NAME] || nla_len(table[NFTA_TABLE_NAME]) != (int)sizeof(ours) ||
+	    memcmp(nla_data(table[NFTA_TABLE_NAME]), ours, sizeof(ours)) != 0)
 		return;
 	if (nsid == NSID_HERE) {
 		suspect_host(fabric);
@@ -249,7 +249,7 @@ static int observe_hear_one(struct hearing *hearing)
 		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
 	};
 	ssize_t got = recvmsg(hearing->fd, &message, MSG_DONTWAIT);
-	const struct nlmsghdr *header = (const struct nlmsghdr *)buffer;
+	struct nlmsghdr *header = (struct nlmsghdr *)buffer;
 	int left, nsid;
 
 	if (got < 0 && errno == ENOBUFS) {
@@ -259,8 +259,8 @@ static int observe_hear_one(struct hearing *hearing)
 	}
 	if (got < 0)
 		return errno == EINTR;
-	nsid = observe_message_nsid(&message);
-	for (left = (int)got; mnl_nlmsg_ok(header, left); header = mnl_nlmsg_next(header, &left))
+	nsid = message_nsid(&message);
+	for (left = (int)got; nlmsg_ok(header, left); header = nlmsg_next(header, &left))
 		hearing->take(hearing->fabric, header, nsid);
 	return 1;
 }
