@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Texts are read strictly: what is not wholly an address is not one. inet_pton() does the work; it takes neither names nor the
+ * Texts are read strictly: an address with anything behind it is none. inet_pton() does the work; it takes neither names nor the
  * old octal and short forms.
  */
 #include "base/addr.h"

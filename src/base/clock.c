@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Two clocks: the monotonic one for everything that is compared, the wall clock for everything that is told.
+ * Two clocks: the monotonic one for all times that are compared, the wall clock for all times that are shown or stored.
  */
 #include "base/clock.h"
 

@@ -8,10 +8,10 @@
 /* Milliseconds of CLOCK_MONOTONIC: for deadlines and durations. Any thread. */
 uint64_t clock_now_ms(void);
 
-/* Microseconds of CLOCK_MONOTONIC: for what is measured. Any thread. */
+/* Microseconds of CLOCK_MONOTONIC: for measurements. Any thread. */
 uint64_t clock_now_us(void);
 
-/* Milliseconds since the epoch, CLOCK_REALTIME: for what people and stored files are told. Any thread. */
+/* Milliseconds since the epoch, CLOCK_REALTIME: for people and for stored files. Any thread. */
 int64_t clock_wall_ms(void);
 
 enum { CLOCK_TEXT_SIZE = 32 };

@@ -5,8 +5,8 @@
 #include <stddef.h>
 
 /*
- * The TYPE whose MEMBER is what POINTER points to. For callbacks that get a member: a job, a message, a timer. A pointer that is
- * not to a MEMBER of TYPE is refused by the compiler; NULL is not allowed.
+ * The TYPE whose MEMBER POINTER points to. For callbacks that get a member: a job, a message, a timer. The compiler refuses a
+ * pointer of another type than the MEMBER's; NULL is not allowed.
  */
 #define container_of(pointer, type, member)                                                                            \
 	({                                                                                                             \

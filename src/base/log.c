@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A line is put together in a buffer on the stack and leaves with one write(2) (or one journal message), so that threads need
- * no lock and lines never mix. What does not fit is cut at the end of a field and marked so.
+ * no lock and lines never mix. A line that does not fit is cut at the end of a field, and a field says so.
  */
 #include "base/log.h"
 
@@ -79,7 +79,7 @@ static void log_append_text(struct log_entry *line, const char *text)
 	log_append(line, text, strlen(text));
 }
 
-/* A JSON string (RFC 8259): also what text lines quote with, so that no byte from outside ends a line or a value. */
+/* A JSON string (RFC 8259). Text lines quote by it too, so that no byte from outside ends a line or a value. */
 static void log_append_quoted(struct log_entry *line, const char *text)
 {
 	log_append(line, "\"", 1);
@@ -239,7 +239,7 @@ static int log_write_journal(enum log_level level, const char *line, const struc
 static void log_write_stderr(struct log_entry *line)
 {
 	line->text[line->used++] = '\n';
-	/* Nobody can be told that the log itself cannot be written. */
+	/* There is no place to report that the log itself cannot be written. */
 	if (write(STDERR_FILENO, line->text, line->used) < 0)
 		return;
 }

@@ -16,10 +16,10 @@
  */
 
 enum log_level {
-	LOG_DEBUG_LEVEL,   /* what a developer follows: normal ends of connections, each kernel message */
-	LOG_INFO_LEVEL,    /* what an operator wants to see in a quiet hour: changes, abnormal ends */
-	LOG_WARNING_LEVEL, /* works, but somebody should look */
-	LOG_ERROR_LEVEL,   /* something asked for was not done */
+	LOG_DEBUG_LEVEL,   /* for developers: normal ends of connections, each kernel message */
+	LOG_INFO_LEVEL,    /* for operators in a quiet hour: changes, abnormal ends */
+	LOG_WARNING_LEVEL, /* it works, but somebody should look */
+	LOG_ERROR_LEVEL,   /* a request was not fulfilled */
 };
 
 enum log_format {
@@ -78,7 +78,7 @@ struct log_field {
 #define log_error(message, ...)   log_at(LOG_ERROR_LEVEL, message __VA_OPT__(, ) __VA_ARGS__)
 #endif
 
-/* Sets how and where; may be called again (reload). Until the first call: info and above, text, stderr. */
+/* Sets the log's level, form and target; may be called again (reload). Until the first call: info and above, text, stderr. */
 void log_setup(enum log_level level, enum log_format format, enum log_target target);
 
 /* Whether a message of LEVEL would be written: cheap, so that callers need not prepare fields in vain. */
@@ -100,14 +100,14 @@ struct log_limit {
 };
 
 /*
- * Whether the message may be written now. *SUPPRESSED gets how many were swallowed since the last one that was: tell it as a
- * field, F_SOME("suppressed", n).
+ * Whether the message may be written now. *SUPPRESSED gets the number of messages that were swallowed since the last line, for the
+ * field F_SOME("suppressed", n).
  */
 bool log_limit_allows(struct log_limit *limit, uint64_t *suppressed);
 
 /*
- * For what may happen again and again, to thousands of objects: five lines a minute from this place, and how many were swallowed
- * since. Main thread only. At least one field.
+ * For events that repeat, on thousands of objects: five lines a minute from this place, with the number of lines that were
+ * swallowed since. Main thread only. At least one field.
  */
 #define log_seldom(level, message, ...)                                                                                \
 	do {                                                                                                           \

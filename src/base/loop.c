@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A mailbox is a list under a mutex, and an eventfd that is written only when the list was empty: a burst of letters wakes the
- * receiver once. A turn delivers what was there when it began; letters posted meanwhile wait for the next turn, so that a busy
- * sender cannot starve the receiver's other events.
+ * A mailbox is a list under a mutex, and an eventfd that is written only when the list was empty, so that a burst of messages wakes
+ * the receiver once. An iteration of the loop delivers the messages that were there when it began. Those posted meanwhile wait for
+ * the next one, so that a busy sender cannot starve the receiver's other events.
  */
 #include "base/loop.h"
 
@@ -20,7 +20,7 @@ STAILQ_HEAD(mail_list, mail);
 
 struct mailbox {
 	pthread_mutex_t lock;
-	struct mail_list letters; /* under LOCK */
+	struct mail_list messages; /* under LOCK */
 	struct event *readable;
 	int fd;
 };
@@ -73,16 +73,16 @@ void timer_free(struct timer *timer)
 
 static void mailbox_deliver_all(struct mailbox *mailbox)
 {
-	struct mail_list letters = STAILQ_HEAD_INITIALIZER(letters);
+	struct mail_list messages = STAILQ_HEAD_INITIALIZER(messages);
 
 	pthread_mutex_lock(&mailbox->lock);
-	STAILQ_CONCAT(&letters, &mailbox->letters);
+	STAILQ_CONCAT(&messages, &mailbox->messages);
 	pthread_mutex_unlock(&mailbox->lock);
 
-	while (!STAILQ_EMPTY(&letters)) {
-		struct mail *mail = STAILQ_FIRST(&letters);
+	while (!STAILQ_EMPTY(&messages)) {
+		struct mail *mail = STAILQ_FIRST(&messages);
 
-		STAILQ_REMOVE_HEAD(&letters, next);
+		STAILQ_REMOVE_HEAD(&messages, next);
 		mail->deliver(mail);
 	}
 }
@@ -91,7 +91,7 @@ void mailbox_deliver(struct mailbox *mailbox)
 {
 	uint64_t count;
 
-	/* EAGAIN: a former turn already took what this wake-up announced. */
+	/* EAGAIN: a former iteration already took the messages that this wake-up announced. */
 	if (read(mailbox->fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		abort();
 	mailbox_deliver_all(mailbox);
@@ -117,7 +117,7 @@ struct mailbox *mailbox_new(struct event_base *base, struct err *err)
 		err_set(err, ENOMEM, "mailbox");
 		return NULL;
 	}
-	STAILQ_INIT(&mailbox->letters);
+	STAILQ_INIT(&mailbox->messages);
 	pthread_mutex_init(&mailbox->lock, NULL);
 	mailbox->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (mailbox->fd < 0) {
@@ -142,7 +142,7 @@ void mailbox_free(struct mailbox *mailbox)
 {
 	if (!mailbox)
 		return;
-	while (!STAILQ_EMPTY(&mailbox->letters))
+	while (!STAILQ_EMPTY(&mailbox->messages))
 		mailbox_deliver_all(mailbox);
 	if (mailbox->readable)
 		event_free(mailbox->readable);
@@ -167,8 +167,8 @@ void mailbox_post(struct mailbox *mailbox, struct mail *mail)
 	bool was_empty;
 
 	pthread_mutex_lock(&mailbox->lock);
-	was_empty = STAILQ_EMPTY(&mailbox->letters);
-	STAILQ_INSERT_TAIL(&mailbox->letters, mail, next);
+	was_empty = STAILQ_EMPTY(&mailbox->messages);
+	STAILQ_INSERT_TAIL(&mailbox->messages, mail, next);
 	pthread_mutex_unlock(&mailbox->lock);
 
 	/* Cannot fail: the counter is far from its limit, eventfd(2). */

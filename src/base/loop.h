@@ -3,7 +3,7 @@
 #define WEFT_BASE_LOOP_H
 
 /*
- * What every loop of ours needs beside libevent itself: one-shot timers that are cheap to re-arm, and mailboxes by which a
+ * Each of our loops needs two things beside libevent itself: one-shot timers that are cheap to re-arm, and mailboxes, by which one
  * thread hands work to another's loop.
  */
 
@@ -39,13 +39,13 @@ bool timer_is_armed(const struct timer *timer);
 /* Disarms and releases; harmless on a zeroed timer and when called twice. */
 void timer_free(struct timer *timer);
 
-/* A letter inside the struct that carries its contents; it is in one mailbox at most. */
+/* A message: a member of the struct that carries its contents. It is in one mailbox at most. */
 struct mail {
 	STAILQ_ENTRY(mail) next;
-	void (*deliver)(struct mail *mail); /* called on the receiver's thread; may free the letter */
+	void (*deliver)(struct mail *mail); /* called on the receiver's thread; may free the message */
 };
 
-/* A queue by which any thread hands letters to one loop. Letters are delivered in the order in which they were posted. */
+/* A queue by which any thread hands messages to one loop. They are delivered in the order in which they were posted. */
 struct mailbox;
 
 /*
@@ -54,18 +54,21 @@ struct mailbox;
  */
 struct mailbox *mailbox_new(struct event_base *base, struct err *err);
 
-/* Readable while there are letters. Still the mailbox's. */
+/* Readable while there are messages. The descriptor stays the mailbox's. */
 int mailbox_fd(const struct mailbox *mailbox);
 
-/* Delivers the letters that are there. Receiver's thread. */
+/* Delivers the messages that are there. Receiver's thread. */
 void mailbox_deliver(struct mailbox *mailbox);
 
-/* Delivers what is still inside, then frees. Receiver's thread; nobody may post any more: whoever did has returned, or was joined. */
+/*
+ * Delivers the messages that are left, then frees. Receiver's thread. No thread may post any more: senders have returned or were
+ * joined.
+ */
 void mailbox_free(struct mailbox *mailbox);
 
 /*
- * Blocks until there are letters, and delivers them: for the receiver's thread when its loop does not run any more and it waits
- * for the last letters of others.
+ * Blocks until there are messages, and delivers them. For the receiver's thread when its loop has ended and it waits for the final
+ * messages of others.
  */
 void mailbox_wait(struct mailbox *mailbox);
 

@@ -3,13 +3,13 @@
 #define WEFT_BASE_NETNS_H
 
 /*
- * Sockets in other network namespaces. A socket belongs to the namespace in which it was made, for good, so it is enough to be
- * there for the one call: setns(2), socket(2), setns(2) back cost about 1 us more than socket(2) alone.
+ * Sockets in other network namespaces. A socket belongs for good to the namespace in which it was made, so a thread has to be there
+ * for that one call. setns(2), socket(2) and setns(2) back cost about 1 us more than socket(2) alone.
  */
 
 struct err;
 
-/* Remembers the namespace in which the process started, as the one to come back to. Once, before any thread. 0 or -1 with ERR. */
+/* Remembers the home namespace, in which the process started. Once, before any thread. 0 or -1 with ERR. */
 int netns_init(struct err *err);
 
 /* The descriptor of that namespace: not the caller's to close. */

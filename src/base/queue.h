@@ -3,7 +3,7 @@
 #define WEFT_BASE_QUEUE_H
 
 /*
- * The lists of queue(7) (LIST, TAILQ, STAILQ, SLIST), and what glibc's copy of them lacks: walks during which the current
+ * The lists of queue(7) (LIST, TAILQ, STAILQ, SLIST), and the walks that glibc's copy of them lacks, during which the current
  * element may be removed.
  */
 #include <sys/queue.h>

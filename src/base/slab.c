@@ -3,7 +3,7 @@
  * A block is 64 KiB, aligned to its size, so that an object's block is found by masking its address. Each block threads its
  * free objects on a list through the objects themselves. A block is on one of two lists: those with room, and the full ones.
  *
- * AddressSanitizer knows nothing of objects inside a block, so it is told: what is free is poisoned but for the list's pointer.
+ * AddressSanitizer knows nothing of objects inside a block: so free ones are poisoned by hand, but for the list's pointer.
  */
 #include "base/slab.h"
 

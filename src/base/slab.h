@@ -5,8 +5,8 @@
 #include <stddef.h>
 
 /*
- * Objects of one size, many of them, made and freed all the time: cut from blocks, so that they cost no more than their size
- * and never fragment the heap. Blocks that fall empty are given back but for one. Not locked: one slab, one thread.
+ * Many objects of one size that are made and freed all the time. They are cut from blocks, so that they cost no more than their
+ * size and never fragment the heap. Empty blocks are given back but for one. Not locked: one slab, one thread.
  */
 struct slab;
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * UTF-8 by hand instead of mbrtowc(): what is let through to a log, a terminal or an answer must not depend on a locale.
+ * UTF-8 by hand instead of mbrtowc(): the text that reaches a log, a terminal or an answer must not depend on a locale.
  */
 #include "base/utf8.h"
 
-/* What a first byte looks like, and the smallest character that needs so many bytes after it. */
+/* The pattern of a first byte, and the smallest character that needs so many bytes after it. */
 static const struct utf8_form {
 	unsigned char mask, lead;
 	uint32_t smallest;

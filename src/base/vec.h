@@ -10,8 +10,8 @@
  *	};
  *	struct finding *finding = vec_push(&list);
  *
- * One rule for want of memory: the call says so (NULL, or -1), and the array stays as it was. Items move when it grows, so keep no
- * pointer to one over a vec_push() or a vec_reserve(). An array of zeroes is empty and ready. Any thread, one at a time.
+ * There is one rule for want of memory: the call answers NULL, or -1, and the array stays as it was. Items move when it grows, so
+ * keep no pointer to one over a vec_push() or a vec_reserve(). An array of zeroes is empty and ready. Any thread, one at a time.
  */
 
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Classic BPF on netlink sockets. It loads numbers in network order, netlink has them in the host's: so constants are turned
- * round. Each packet that the filters judge holds one message, or several of one transaction, of which the first tells.
+ * round. Each packet that the filters judge holds one message, or several of one transaction, of which the first decides.
  */
 #include "kernel/event_filter.h"
 
@@ -64,7 +64,7 @@ int event_filter_links(int fd)
 		/* 13 */ DROP,
 	};
 
-	_Static_assert(sizeof(TAP_NAME) > 4, "the first four letters are compared");
+	_Static_assert(sizeof(TAP_NAME) > 4, "the first four characters are compared");
 	return kern_event_filter_attach(fd, steps, sizeof(steps) / sizeof(steps[0]));
 }
 

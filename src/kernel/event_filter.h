@@ -3,18 +3,18 @@
 #define WEFT_KERNEL_EVENT_FILTER_H
 
 /*
- * What a monitor's socket (observe.c) need not hear is left out by the kernel: making a slot sends some thirty messages, of
- * which the monitors want a few, and each would wake the thread that answers the control socket. What a filter does not know
- * passes. Any thread. 0, or -1 with errno: then all is heard, which costs time and nothing else.
+ * Filters in the kernel for the messages that a monitor's socket need not receive. Making a slot sends some thirty messages, of
+ * which the monitors want a few, and each would wake the thread that answers the control socket. A message that a filter does not
+ * know passes. Any thread. 0, or -1 with errno: then all messages are received, which costs time and nothing else.
  */
 
-/* Links: what went, a namespace's number that went, links that are down, and any change of a TAP. */
+/* Passes links that were deleted or are down, any change of a TAP, and namespaces' numbers that went. */
 int event_filter_links(int fd);
 
-/* Addresses and routes: what went, and main-table routes that took another's place. */
+/* Passes addresses and routes that were deleted, and main-table routes that took another's place. */
 int event_filter_routes(int fd);
 
-/* Rules: everything but new generations. */
+/* Passes all messages about rules but new generations. */
 int event_filter_rules(int fd);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * A process has a TAP open if one of its descriptors is /dev/net/tun and fdinfo names the interface. All sandboxes' TAPs have
  * the same name, so the process's own network namespace tells them apart: a VMM runs in the namespace of its TAP. Processes
- * come and go while we look; what cannot be read is passed over.
+ * come and go meanwhile; those that cannot be read are passed over.
  */
 #include "kernel/holders.h"
 
@@ -89,7 +89,7 @@ static void kern_holders_add(const char *pid, char text[static HOLDERS_TEXT_SIZE
 	snprintf(text + used, HOLDERS_TEXT_SIZE - used, "%s%s (pid %s)", used ? ", " : "", name, pid);
 }
 
-/* Those that have LINK open, or all, if that is NULL. */
+/* Processes that have LINK open, or all of the namespace, if LINK is NULL. */
 static unsigned kern_holders_find(const struct namespace_key *key, const char *link,
 				  char text[static HOLDERS_TEXT_SIZE])
 {
@@ -121,7 +121,7 @@ unsigned holders_of_namespace(const struct namespace_key *key, char text[static 
 	return kern_holders_find(key, NULL, text);
 }
 
-/* ---- The namespace itself, by way of those who hold it ---- */
+/* ---- The namespace itself, from a process that holds it ---- */
 
 static bool kern_holders_is_known_as(struct rtnl *host, int fd, int nsid)
 {

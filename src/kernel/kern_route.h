@@ -20,16 +20,16 @@ struct kern_route {
 	struct cidr4 to;
 	uint32_t gateway;
 	int index;
-	bool shared; /* the table is not ours alone: a route there that is somebody else's stays */
+	bool shared; /* the table is not ours alone: somebody else's route in it stays */
 };
 
 /*
- * Adds it, or replaces what is there for the same destination; EEXIST where the table is shared and that is not ours. *ADDED (may
- * be NULL): it was not so before.
+ * Adds it, or replaces another route to the same destination; EEXIST where the table is shared and that route is not ours. *ADDED
+ * (may be NULL): it was not there before.
  */
 int route_ensure(struct rtnl *rtnl, const struct kern_route *route, bool *added, struct err *err);
 
-/* Removes it; none there is no error, *REMOVED (may be NULL) says whether there was. Only routes with our protocol match. */
+/* Removes it. No such route is no error; *REMOVED (may be NULL) says whether there was one. Only routes with our protocol match. */
 int route_remove(struct rtnl *rtnl, const struct kern_route *route, bool *removed, struct err *err);
 
 /* The link by which the default route leaves; 0 and *INDEX (0: there is no default route), or -1 with ERR. */

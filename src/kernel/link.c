@@ -293,7 +293,7 @@ int link_no_ipv6(const char *name, struct err *err)
 	char path[64];
 
 	snprintf(path, sizeof(path), "net/ipv6/conf/%s/disable_ipv6", name);
-	/* A host without IPv6 has none to keep away. */
+	/* A host without IPv6 has no such setting, and needs none. */
 	return sysctl_write(path, "1", err) < 0 && err->code != ENOENT ? -1 : 0;
 }
 

@@ -2,7 +2,7 @@
 #ifndef WEFT_KERNEL_LINK_H
 #define WEFT_KERNEL_LINK_H
 
-/* Links: made, looked at, changed, deleted, by RTNETLINK. Each call belongs to the thread of its socket. */
+/* Makes, reads, changes and deletes links, by RTNETLINK. Each call belongs to the thread of its socket. */
 
 #include "base/addr.h"
 #include "kernel/rtnl.h"
@@ -31,7 +31,7 @@ struct link_info {
 	unsigned flags;         /* IFF_* */
 	unsigned mtu;           /* bytes */
 	bool carrier;           /* IFLA_CARRIER */
-	uint32_t carrier_downs; /* how often it was lost so far */
+	uint32_t carrier_downs; /* how often the carrier was lost so far */
 	struct mac mac;
 	bool has_peer_nsid;
 	int peer_nsid; /* IFLA_LINK_NETNSID: where the veth's other end lives */
@@ -70,12 +70,12 @@ struct link_veth {
 };
 int link_make_veth(struct rtnl *rtnl, const struct link_veth *veth, struct err *err);
 
-/* Ours on links that carry sandboxes: IPv4 forwarding on; no redirects sent or believed. Sets the link up. */
+/* Sets the link up, with our settings of links that carry sandboxes: IPv4 forwarding; no redirects sent or believed. */
 int link_up_forwarding(struct rtnl *rtnl, int index, const char *name, struct err *err);
 
 /*
- * Turns IPv6 off on a link of the calling thread's namespace, while it is still down: else each that is up adds a route to the
- * one table of the host, all of which the kernel looks through whenever a link comes up or goes.
+ * Turns IPv6 off on a link of the calling thread's namespace, while it is still down. Each link with IPv6 that is up adds a route
+ * to the one table of the host, and the kernel looks through all of that whenever a link comes up or goes.
  */
 int link_no_ipv6(const char *name, struct err *err);
 

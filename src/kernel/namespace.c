@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A namespace's name is a file on which its nsfs entry is mounted. The file that we make carries the sticky bit from the
- * moment it exists, which hides under the mount and shows again without it: so a daemon that was killed between two of these
- * steps can tell its own half-made names from `ip netns add`'s. (Whether a *bound* namespace is ours, only the link group of
- * its veth's host end says.)
+ * A namespace's name is a file on which its nsfs entry is mounted. Our file has the sticky bit from the moment it exists; the
+ * mount hides the bit, and it shows again without the mount. By it a daemon that was killed between two of these steps can tell
+ * its own half-made names from those of `ip netns add`. (Only the link group of its veth's host end says whether a *bound*
+ * namespace is ours.)
  *
- * The file is opened O_CREAT|O_EXCL and mounted on by its own /proc/self/fd name, so that nothing can be slipped under us
+ * The file is opened O_CREAT|O_EXCL and mounted on by its own /proc/self/fd name, so that nobody can put another in its place
  * between the two calls.
  */
 #include "kernel/namespace.h"
@@ -34,7 +34,7 @@
 
 enum { MOUNT_POINT_MODE = S_ISVTX };
 
-/* For everybody to look into, whatever our umask is: `ip netns` of any user reads it. */
+/* Readable by all users, whatever our umask is, since any user may call `ip netns`. */
 static int kern_namespace_make_directory(const char *path, struct err *err)
 {
 	if (mkdir(path, 0755) == 0)
@@ -62,7 +62,7 @@ int namespace_prepare_directory(const char *directory, struct err *err)
 {
 	if (kern_namespace_make_directories(directory, err) < 0)
 		return -1;
-	/* What is mounted on it must be seen in every mount namespace that was copied from ours, and vanish there too. */
+	/* Mounts on it must show, and vanish, in every mount namespace that was copied from ours. */
 	if (mount("", directory, "none", MS_SHARED | MS_REC, NULL) == 0)
 		return 0;
 	if (errno != EINVAL)
@@ -80,8 +80,8 @@ int namespace_prepare_directory(const char *directory, struct err *err)
 }
 
 /*
- * All dials to a guest share source and destination: without the first two a guest port is exhausted after 28,000 connections. The
- * third bounds what the forwarder's buffers here grow to, ip-sysctl.rst.
+ * All dials to a guest share source and destination: without the first two settings a guest port is exhausted after 28,000
+ * connections. The third bounds the size to which the forwarder's buffers here grow, ip-sysctl.rst.
  */
 static int kern_namespace_tune_here(struct err *err)
 {
@@ -274,7 +274,7 @@ int namespace_id_new(struct rtnl *host, int netns_fd, int *nsid, struct err *err
 	for (int i = 0; i < TRIES; i++) {
 		*nsid = atomic_fetch_sub(&next_id, 1);
 		if (*nsid <= NAMESPACE_ID_MIN) {
-			/* All were used: the first ones are free again by now, or else somebody else's guess is as good. */
+			/* All were used. The first ones are free again by now, or else namespace_id() finds a free one. */
 			atomic_store(&next_id, NAMESPACE_ID_MAX);
 			break;
 		}

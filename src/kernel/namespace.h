@@ -3,8 +3,8 @@
 #define WEFT_KERNEL_NAMESPACE_H
 
 /*
- * Network namespaces and their names in the file system, as `ip netns` has them. Nothing here touches the caller's namespace
- * but for the duration of a call. Any thread.
+ * Network namespaces and their names in the file system, as `ip netns` has them. The caller's own namespace changes for the
+ * duration of a call at most. Any thread.
  */
 
 #include "kernel/rtnl.h"
@@ -14,26 +14,26 @@
 
 struct err;
 
-/* Tells one namespace from all others while it lives. */
+/* Identifies a namespace while it lives. */
 struct namespace_key {
 	dev_t device;
 	ino_t inode; /* 0: none */
 };
 
-/* What a path under the namespaces' directory is. */
+/* The kinds of files in the namespaces' directory. */
 enum namespace_file {
 	NAMESPACE_FILE_NONE,      /* nothing there */
 	NAMESPACE_FILE_NAMESPACE, /* a network namespace is bound there */
-	NAMESPACE_FILE_HALF_MADE, /* a mount point that weft made and nothing was mounted on, or is any more */
+	NAMESPACE_FILE_HALF_MADE, /* a mount point of weft's with nothing mounted on it, not yet or no longer */
 	NAMESPACE_FILE_OTHER,     /* somebody else's file */
 };
 
-/* Makes DIRECTORY a place for namespaces as `ip netns` does: a shared mount of its own. Harmless if it is so already. */
+/* Makes DIRECTORY a shared mount of its own, as `ip netns` does. Harmless if it is one already. */
 int namespace_prepare_directory(const char *directory, struct err *err);
 
 /*
  * Makes a new namespace and returns its descriptor, the caller's to close; nothing is bound anywhere. Its defaults keep IPv6
- * off every link made later, and its TCP settings are those that dialing guests needs.
+ * off every link made later, and its TCP settings suit the dialing of guests.
  */
 int namespace_make(struct err *err);
 
@@ -45,14 +45,14 @@ int namespace_unbind(const char *path, struct err *err);
 
 enum namespace_file namespace_file_kind(const char *path);
 
-/* Opens what is bound at PATH: the caller's to close. ENOENT, or EINVAL where it is not a network namespace. */
+/* Opens the namespace bound at PATH: the caller's to close. ENOENT, or EINVAL where it is not a network namespace. */
 int namespace_open(const char *path, struct err *err);
 
 /* The key of an open namespace; a zero inode if FD is none. */
 struct namespace_key namespace_key_of(int fd);
 bool namespace_key_equal(const struct namespace_key *a, const struct namespace_key *b);
 
-/* As namespace_open(), if it is the one of KEY; ESTALE: another one is there. */
+/* As namespace_open(), if the namespace is that of KEY; ESTALE: another is there. */
 int namespace_open_known(const char *path, const struct namespace_key *key, struct err *err);
 
 /*
@@ -66,13 +66,13 @@ int namespace_known_id(struct rtnl *host, int netns_fd, int *nsid, struct err *e
  */
 int namespace_id(struct rtnl *host, int netns_fd, int *nsid, struct err *err);
 
-/* Numbers that namespace_id_new() gives lie between these; what the kernel gives by itself begins at 0. */
+/* Numbers that namespace_id_new() gives lie between these; those that the kernel gives by itself begin at 0. */
 enum { NAMESPACE_ID_MIN = 1 << 16, NAMESPACE_ID_MAX = 1 << 20 };
 
-/* The same for a namespace that was just made: its number is lower than those of all others made here, which is quick. */
+/* The same for a namespace that was just made. Its number is lower than those of all others made here, so it is found quickly. */
 int namespace_id_new(struct rtnl *host, int netns_fd, int *nsid, struct err *err);
 
-/* NSID was given by a former run. */
+/* Notes that a former run gave NSID. */
 void namespace_id_seen(int nsid);
 
 #endif

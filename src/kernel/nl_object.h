@@ -3,8 +3,8 @@
 #define WEFT_KERNEL_NL_OBJECT_H
 
 /*
- * libnl's objects, of which kernel/ builds its messages: each lives until the message is built, and no longer. Each may be NULL, for
- * want of memory; libnl's functions that fill them take no NULL, so it is checked before they are called.
+ * libnl's objects, of which kernel/ builds its messages: each lives until the message is built, and no longer. Each may be NULL,
+ * for want of memory; libnl's functions that fill them take no NULL, so it is checked before they are called.
  */
 
 #include "base/addr.h"

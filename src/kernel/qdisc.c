@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A token bucket filter as the link's root: packets wait for tokens, at most for what LATENCY_MS worth of the rate amounts to,
- * and are dropped beyond. The 64 bit attributes are used throughout: the old ones end at 4 GB/s and count in clock ticks.
+ * A token bucket filter as the link's root. Packets wait for tokens; the queue holds LATENCY_MS worth of the rate, and drops what
+ * exceeds it. The 64 bit attributes are used throughout: the old ones end at 4 GB/s and count in clock ticks.
  *
  * libnl-route builds none of it: the rate of its token bucket is an int, which makes another rate of 5 GB/s without a word.
  */
@@ -27,7 +27,7 @@ static int kern_qdisc_remove(struct rtnl *rtnl, int index, const char *name, str
 {
 	if (rtnl_send(rtnl, kern_qdisc_build_removal(index), err, "link %s: removing its rate limit", name) == 0)
 		return 0;
-	/* What the kernel put there by itself cannot be removed, and is no limit. */
+	/* The qdisc that the kernel put there by itself cannot be removed, and is no limit. */
 	return err->code == ENOENT || err->code == EINVAL ? 0 : -1;
 }
 

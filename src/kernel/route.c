@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A route may be asked for twice: on a new slot it is made, on an adopted one it is found in place and left alone. Whether it is in
- * place is asked of the lookup itself (RTM_F_FIB_MATCH: which entry would decide), because EEXIST only says that the destination is
- * taken, perhaps by somebody else's gateway.
+ * A route may be asked for twice: on a new slot it is made, on an adopted one it is found in place and left alone. A lookup tells
+ * whether it is in place (RTM_F_FIB_MATCH answers with the entry that would decide), because EEXIST only says that the destination
+ * is taken, perhaps by somebody else's gateway.
  */
 #include "kernel/kern_route.h"
 

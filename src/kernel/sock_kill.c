@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kernel lists a namespace's sockets and ends those it is told to, by the same address (inet_diag). The list is taken
+ * The kernel lists a namespace's sockets and ends each that it is asked to, by the same identity (inet_diag). The list is taken
  * whole first: a dump and a request do not mix on one socket.
  */
 #include "kernel/sock_kill.h"

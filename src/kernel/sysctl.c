@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Each network namespace has files of its own under the same names in /proc/sys, and the kernel remembers the names that were
- * looked up: those of all namespaces in one list, which every later lookup walks. With 4,000 namespaces that is milliseconds.
- * The lists belong to a mounted instance of proc, though, so we use one of our own, mounted nowhere, and a fresh one every so
- * often. Where the kernel has none to give, the common one serves, slowly.
+ * Each network namespace has files of its own under the same names in /proc/sys. The kernel remembers the names that were looked
+ * up, for all namespaces in one list, which every later lookup walks: milliseconds with 4,000 namespaces. But these lists belong
+ * to an instance of proc, so we use an instance of our own, mounted nowhere, and replace it every so often. Where the kernel
+ * gives none, the common one serves, slowly.
  */
 #include "kernel/sysctl.h"
 
@@ -24,7 +24,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int proc_fd = -1; /* under LOCK, and the count too */
 static unsigned writes_left;
 
-/* A proc that is mounted nowhere; -1 where there is none to be had. */
+/* An instance of proc that is mounted nowhere; -1: the kernel gives none. */
 static int kern_sysctl_open_instance(void)
 {
 	AUTO_FD int context = fsopen("proc", FSOPEN_CLOEXEC);

@@ -2,7 +2,7 @@
 #ifndef WEFT_KERNEL_SYSCTL_H
 #define WEFT_KERNEL_SYSCTL_H
 
-/* Settings of network namespaces which only files under /proc/sys have. Any thread. */
+/* Settings of network namespaces that are files under /proc/sys alone. Any thread. */
 
 struct err;
 
@@ -12,7 +12,7 @@ struct err;
  */
 int sysctl_write(const char *path, const char *value, struct err *err);
 
-/* Lets go of what it keeps open. For the end of the program. */
+/* Closes its descriptor. For the end of the program. */
 void sysctl_close(void);
 
 #endif

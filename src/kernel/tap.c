@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Attaching to a TAP raises its carrier, which everybody takes for a VM, so every attach of ours is made with IFF_NO_CARRIER;
- * and a TAP belongs to one process at a time, so our descriptor is closed before anybody is told of it.
+ * Attaching to a TAP raises its carrier, which is the sign of a VM, so each attach of ours is made with IFF_NO_CARRIER. And a TAP
+ * belongs to one process at a time, so our descriptor is closed before the TAP is announced.
  *
- * The descriptor of /dev/net/tun remembers the namespace in which it was opened: only that one call is made inside.
+ * The descriptor of /dev/net/tun remembers the namespace in which it was opened, so that one call alone is made inside.
  */
 #include "kernel/tap.h"
 
