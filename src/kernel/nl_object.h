@@ -5,6 +5,7 @@
 /*
  * libnl's objects, of which kernel/ builds its messages: each lives until the message is built, and no longer. Each may be NULL,
  * for want of memory; libnl's functions that fill them take no NULL, so it is checked before they are called.
+ * An object belongs to one thread. The tables of libnl that all threads share are under a lock of libnl's own.
  */
 
 #include "base/addr.h"

@@ -33,7 +33,7 @@ struct rtnl {
 /* Opens a socket of FAMILY (NETLINK_ROUTE, ...) in the namespace of NETNS_FD; -1: the home namespace. 0 or -1 with ERR. */
 int rtnl_open(struct rtnl *rtnl, int netns_fd, int family, struct err *err);
 
-/* Harmless on a closed one. */
+/* Harmless on a closed socket. */
 void rtnl_close(struct rtnl *rtnl);
 
 bool rtnl_is_open(const struct rtnl *rtnl);

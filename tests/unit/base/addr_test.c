@@ -48,7 +48,7 @@ START_TEST(what_is_not_wholly_an_address_is_none)
 }
 END_TEST
 
-START_TEST(loopback_and_wildcard_are_told_apart)
+START_TEST(loopback_and_wildcard_are_distinguished)
 {
 	struct addr a = addr_from_ipv4(0x7f010203, 1), b = addr_loopback6(1), c = addr_from_ipv4(0x0a000001, 1);
 	struct addr any;
@@ -172,7 +172,7 @@ int main(void)
 
 	tcase_add_test(cases, addresses_read_back_as_they_are_written);
 	tcase_add_test(cases, what_is_not_wholly_an_address_is_none);
-	tcase_add_test(cases, loopback_and_wildcard_are_told_apart);
+	tcase_add_test(cases, loopback_and_wildcard_are_distinguished);
 	tcase_add_test(cases, equality_looks_at_family_host_and_port);
 	tcase_add_test(cases, networks_keep_their_host_bits);
 	tcase_add_test(cases, the_longest_and_the_shortest_prefix_work);

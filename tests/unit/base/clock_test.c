@@ -19,7 +19,7 @@ START_TEST(the_monotonic_clock_does_not_go_back)
 }
 END_TEST
 
-START_TEST(times_are_told_in_utc)
+START_TEST(times_are_written_in_utc)
 {
 	char text[CLOCK_TEXT_SIZE];
 
@@ -64,7 +64,7 @@ int main(void)
 	TCase *cases = tcase_create("clock");
 
 	tcase_add_test(cases, the_monotonic_clock_does_not_go_back);
-	tcase_add_test(cases, times_are_told_in_utc);
+	tcase_add_test(cases, times_are_written_in_utc);
 	tcase_add_test(cases, times_read_back);
 	tcase_add_test(cases, other_texts_are_no_times);
 

@@ -137,7 +137,7 @@ START_TEST(a_line_that_is_too_long_is_cut_between_fields)
 }
 END_TEST
 
-START_TEST(what_happens_again_and_again_is_told_five_times)
+START_TEST(events_that_repeat_are_written_five_times)
 {
 	for (int i = 0; i < 8; i++)
 		log_seldom(LOG_ERROR_LEVEL, "stuck", F_UINT("slot", 7));
@@ -209,7 +209,7 @@ int main(void)
 	tcase_add_test(cases, json_lines_are_json_whatever_the_bytes);
 	tcase_add_test(cases, a_line_that_is_too_long_is_cut_between_fields);
 	tcase_add_test(cases, errno_is_left_alone);
-	tcase_add_test(cases, what_happens_again_and_again_is_told_five_times);
+	tcase_add_test(cases, events_that_repeat_are_written_five_times);
 	tcase_add_test(cases, lines_of_many_threads_do_not_mix);
 	tcase_add_test(cases, a_limit_lets_a_burst_through_and_counts_the_rest);
 

@@ -2,6 +2,7 @@
 #include "base/loop.h"
 
 #include "base/clock.h"
+#include "base/container_of.h"
 #include "base/err.h"
 #include "unit/run_suite.h"
 
@@ -11,13 +12,13 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
-enum { LETTERS = 20000, SENDERS = 3 };
+enum { MESSAGES = 20000, SENDERS = 3 };
 
 static struct event_base *base;
 static struct mailbox *mailbox;
 static struct err err;
 
-struct letter {
+struct message {
 	struct mail mail;
 	unsigned sender, number;
 };
@@ -38,52 +39,52 @@ static void teardown(void)
 	event_base_free(base);
 }
 
-static void take_letter(struct mail *mail)
+static void take_message(struct mail *mail)
 {
-	struct letter *letter = (struct letter *)mail;
+	struct message *message = container_of(mail, struct message, mail);
 
-	ck_assert_uint_eq(letter->number, last_number[letter->sender] + 1);
-	last_number[letter->sender] = letter->number;
+	ck_assert_uint_eq(message->number, last_number[message->sender] + 1);
+	last_number[message->sender] = message->number;
 	delivered++;
-	free(letter);
-	if (delivered == SENDERS * LETTERS)
+	free(message);
+	if (delivered == SENDERS * MESSAGES)
 		event_base_loopbreak(base);
 }
 
-static void post_letter(unsigned sender, unsigned number)
+static void post_message(unsigned sender, unsigned number)
 {
-	struct letter *letter = calloc(1, sizeof(*letter));
+	struct message *message = calloc(1, sizeof(*message));
 
-	letter->mail.deliver = take_letter;
-	letter->sender = sender;
-	letter->number = number;
-	mailbox_post(mailbox, &letter->mail);
+	message->mail.deliver = take_message;
+	message->sender = sender;
+	message->number = number;
+	mailbox_post(mailbox, &message->mail);
 }
 
-static void *send_letters(void *arg)
+static void *send_messages(void *arg)
 {
-	for (unsigned i = 1; i <= LETTERS; i++)
-		post_letter((unsigned)(uintptr_t)arg, i);
+	for (unsigned i = 1; i <= MESSAGES; i++)
+		post_message((unsigned)(uintptr_t)arg, i);
 	return NULL;
 }
 
-START_TEST(letters_of_many_threads_arrive_once_and_in_order)
+START_TEST(messages_of_many_threads_arrive_once_and_in_order)
 {
 	pthread_t threads[SENDERS];
 
 	for (uintptr_t i = 0; i < SENDERS; i++)
-		ck_assert_int_eq(pthread_create(&threads[i], NULL, send_letters, (void *)i), 0);
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, send_messages, (void *)i), 0);
 	event_base_dispatch(base);
 	for (int i = 0; i < SENDERS; i++)
 		pthread_join(threads[i], NULL);
-	ck_assert_uint_eq(delivered, SENDERS * LETTERS);
+	ck_assert_uint_eq(delivered, SENDERS * MESSAGES);
 }
 END_TEST
 
 START_TEST(a_freed_mailbox_delivers_what_is_inside)
 {
-	post_letter(0, 1);
-	post_letter(0, 2);
+	post_message(0, 1);
+	post_message(0, 2);
 	mailbox_free(mailbox);
 	mailbox = NULL;
 	ck_assert_uint_eq(delivered, 2);
@@ -100,7 +101,7 @@ static void post_again(struct mail *mail)
 		mailbox_post(mailbox, mail);
 }
 
-START_TEST(a_letter_that_posts_itself_does_not_hold_the_loop)
+START_TEST(a_message_that_posts_itself_does_not_hold_the_loop)
 {
 	struct mail mail = { .deliver = post_again };
 
@@ -189,9 +190,9 @@ int main(void)
 {
 	TCase *cases = tcase_create("loop");
 	tcase_add_checked_fixture(cases, setup, teardown);
-	tcase_add_test(cases, letters_of_many_threads_arrive_once_and_in_order);
+	tcase_add_test(cases, messages_of_many_threads_arrive_once_and_in_order);
 	tcase_add_test(cases, a_freed_mailbox_delivers_what_is_inside);
-	tcase_add_test(cases, a_letter_that_posts_itself_does_not_hold_the_loop);
+	tcase_add_test(cases, a_message_that_posts_itself_does_not_hold_the_loop);
 	tcase_add_test(cases, a_timer_expires_once_and_not_early);
 	tcase_add_test(cases, a_timer_that_is_stopped_does_not_expire);
 	tcase_add_test(cases, arming_again_moves_the_expiry);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the monitors need is heard, what they do not need is not: each change is made by ip or nft, in a namespace of the test's. */
+/* The monitors receive the messages that they need and no others: each change is made by ip or nft, in a namespace of the test's. */
 #include "kernel/event_filter.h"
 
 #include "unit/nft_lab.h"

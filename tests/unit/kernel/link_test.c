@@ -97,7 +97,7 @@ START_TEST(a_veth_has_all_of_its_settings_from_the_first)
 }
 END_TEST
 
-START_TEST(a_name_that_is_taken_is_told_as_such)
+START_TEST(a_name_that_is_taken_exists)
 {
 	struct link_veth veth = veth_of("veth-1", "eth1");
 
@@ -222,7 +222,7 @@ int main(void)
 	lab_require_root();
 	tcase_add_checked_fixture(tests, open_lab, close_lab);
 	tcase_add_test(tests, a_veth_has_all_of_its_settings_from_the_first);
-	tcase_add_test(tests, a_name_that_is_taken_is_told_as_such);
+	tcase_add_test(tests, a_name_that_is_taken_exists);
 	tcase_add_test(tests, a_name_that_is_too_long_is_refused_before_it_is_cut);
 	tcase_add_test(tests, a_link_that_comes_up_keeps_its_other_flags);
 	tcase_add_test(tests, a_link_of_sandboxes_forwards_and_has_no_redirects);

@@ -123,7 +123,7 @@ START_TEST(an_error_has_the_kernels_code_and_text)
 }
 END_TEST
 
-START_TEST(a_message_for_which_there_was_no_memory_is_told_by_the_request)
+START_TEST(want_of_memory_for_a_message_is_the_requests_error)
 {
 	struct nl_msg *message = rtnl_put_string(rtnl_put_u32(NULL, IFLA_MTU, 1), IFLA_IFNAME, "a");
 
@@ -147,7 +147,7 @@ START_TEST(an_attribute_that_has_no_room_is_want_of_memory)
 }
 END_TEST
 
-/* What is no verdict about the request's object: the next request is answered as if nothing had been. */
+/* The kernel answers the next request as if nothing had been. */
 static void expect_answers(void)
 {
 	struct link_info link;
@@ -211,7 +211,7 @@ int main(void)
 	tcase_add_test(tests, a_dump_that_fails_has_the_code_of_its_end);
 	tcase_add_test(tests, a_malformed_message_fails_the_request);
 	tcase_add_test(tests, an_error_has_the_kernels_code_and_text);
-	tcase_add_test(tests, a_message_for_which_there_was_no_memory_is_told_by_the_request);
+	tcase_add_test(tests, want_of_memory_for_a_message_is_the_requests_error);
 	tcase_add_test(tests, an_attribute_that_has_no_room_is_want_of_memory);
 	tcase_add_test(tests, a_request_that_cannot_be_sent_is_no_verdict_on_the_next);
 	tcase_add_test(tests, an_answer_that_was_lost_is_no_verdict_on_the_next);
