@@ -7,7 +7,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 jobs=$(nproc)
 export WEFT_STARTED=${WEFT_STARTED:-$EPOCHSECONDS} # goes on where a command starts itself again
 
-# Debian's names. What builds weft, what runs it, what a real VM needs, what tests it.
+# Debian's names of the packages that build weft, run it, run a real VM, and test it.
 build_packages=(autoconf automake pkg-config gcc make libc6-dev libevent-dev libnl-3-dev
 	libnl-route-3-dev libnftnl-dev libmnl-dev libinih-dev libjansson-dev libsystemd-dev check)
 run_packages=(iproute2 nftables util-linux curl procps)

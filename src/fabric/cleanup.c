@@ -13,7 +13,7 @@
 #include "fabric/slot/destroy.h"
 #include "fabric/slot/host.h"
 #include "fabric/slot/scan.h"
-#include "fabric/state.h"
+#include "fabric/teardown.h"
 #include "kernel/conntrack.h"
 #include "kernel/link.h"
 

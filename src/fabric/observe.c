@@ -13,6 +13,10 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "fabric/look_slot.h"
+#include "fabric/repair.h"
+#include "fabric/state.h"
+#include "fabric/suspects.h"
 #include "kernel/event_filter.h"
 #include "kernel/kern_route.h"
 #include "kernel/link.h"
@@ -173,14 +177,14 @@ static void observe_route_message(struct fabric *fabric, const struct nlmsghdr *
 	bool replaced = header->nlmsg_type == RTM_NEWROUTE && (header->nlmsg_flags & NLM_F_REPLACE);
 
 	if (header->nlmsg_type == RTM_DELADDR)
-		address_lost(fabric, header, nsid);
+		observe_address_lost(fabric, header, nsid);
 	if ((header->nlmsg_type != RTM_DELROUTE && !replaced) || nlmsg_datalen(header) < (int)sizeof(*route) ||
 	    route->rtm_table != RT_TABLE_MAIN || (replaced && route->rtm_protocol == ROUTE_PROTOCOL))
 		return;
 	rtnl_attributes(header, sizeof(*route), table, RTA_MAX + 1);
 	if (nsid == NSID_HERE) {
 		if (table[RTA_DST])
-			host_route_changed(fabric, ntohl(nla_get_u32(table[RTA_DST])), route->rtm_dst_len);
+			observe_host_route_changed(fabric, ntohl(nla_get_u32(table[RTA_DST])), route->rtm_dst_len);
 		return;
 	}
 	slot = slot_by_nsid(fabric, nsid);
@@ -259,7 +263,7 @@ static int observe_hear_one(struct hearing *hearing)
 	}
 	if (got < 0)
 		return errno == EINTR;
-	nsid = message_nsid(&message);
+	nsid = observe_message_nsid(&message);
 	for (left = (int)got; nlmsg_ok(header, left); header = nlmsg_next(header, &left))
 		hearing->take(hearing->fabric, header, nsid);
 	return 1;

@@ -17,6 +17,7 @@
 #include "fabric/rules/rules.h"
 #include "fabric/slot/destroy.h"
 #include "fabric/state.h"
+#include "kernel/conntrack.h"
 #include "kernel/holders.h"
 #include "kernel/tap.h"
 

@@ -12,6 +12,8 @@
 #include "fabric/rules/rules.h"
 #include "fabric/slot/plan.h"
 #include "fabric/slot/work.h"
+#include "fabric/state.h"
+#include "fabric/suspects.h"
 #include "kernel/conntrack.h"
 #include "kernel/kern_route.h"
 

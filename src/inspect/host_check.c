@@ -83,7 +83,7 @@ static bool inspect_is_of_veth(const struct check *check, const struct cidr4 *ci
 	return slot && cidr->length == 31 && cidr->ip == config_veth_host_ip(check->config, slot);
 }
 
-static int take_address(const struct nlmsghdr *header, void *context)
+static int inspect_check_take_address(const struct nlmsghdr *header, void *context)
 {
 	struct check *check = context;
 	const struct ifaddrmsg *address = nlmsg_data(header);
@@ -96,14 +96,14 @@ static int take_address(const struct nlmsghdr *header, void *context)
 	if (!table[IFA_LOCAL])
 		return 0;
 	found.cidr = (struct cidr4){ ntohl(nla_get_u32(table[IFA_LOCAL])), address->ifa_prefixlen };
-	if (table[IFA_LABEL] && is_of_veth(check, &found.cidr, nla_get_string(table[IFA_LABEL])))
-		keep(check, &check->sandboxes, &found);
-	else if (lies_in_ours(check, &(struct cidr4){ found.cidr.ip, 32 }))
-		keep(check, &check->addresses, &found);
+	if (table[IFA_LABEL] && inspect_is_of_veth(check, &found.cidr, nla_get_string(table[IFA_LABEL])))
+		inspect_check_keep(check, &check->sandboxes, &found);
+	else if (inspect_lies_in_ours(check, &(struct cidr4){ found.cidr.ip, 32 }))
+		inspect_check_keep(check, &check->addresses, &found);
 	return 0;
 }
 
-static int take_route(const struct nlmsghdr *header, void *context)
+static int inspect_check_take_route(const struct nlmsghdr *header, void *context)
 {
 	struct check *check = context;
 	const struct rtmsg *route = nlmsg_data(header);
@@ -122,8 +122,8 @@ static int take_route(const struct nlmsghdr *header, void *context)
 		found.index = (int)nla_get_u32(table[RTA_OIF]);
 	else if (table[RTA_MULTIPATH])
 		found.index = ((const struct rtnexthop *)nla_data(table[RTA_MULTIPATH]))->rtnh_ifindex;
-	if (lies_in_ours(check, &found.cidr))
-		keep(check, &check->routes, &found);
+	if (inspect_lies_in_ours(check, &found.cidr))
+		inspect_check_keep(check, &check->routes, &found);
 	return 0;
 }
 
@@ -245,8 +245,8 @@ static void inspect_check_listen(struct check *check, const char *section, const
 	}
 }
 
-/* A dump that something changed under is taken again. */
-static int dump(struct check *check, uint16_t type, size_t header_size, rtnl_take *take, struct err *err)
+/* Dumps again if something changed during the dump. */
+static int inspect_check_dump(struct check *check, uint16_t type, size_t header_size, rtnl_take *take, struct err *err)
 {
 	enum { TRIES = 10 };
 

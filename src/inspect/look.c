@@ -22,7 +22,7 @@ struct addresses {
 	uint32_t index;
 };
 
-static int take_address(const struct nlmsghdr *header, void *context)
+static int inspect_look_take_address(const struct nlmsghdr *header, void *context)
 {
 	struct addresses *addresses = context;
 	struct look_link *link = addresses->link;
@@ -46,7 +46,7 @@ static int inspect_look_dump_addresses(struct rtnl *rtnl, const char *name, stru
 	const struct ifaddrmsg body = { .ifa_family = AF_INET, .ifa_index = addresses->index };
 	struct nl_msg *message = rtnl_message(RTM_GETADDR, NLM_F_DUMP, &body, sizeof(body));
 
-	return rtnl_ask(rtnl, message, take_address, addresses, err, "addresses of %s", name);
+	return rtnl_ask(rtnl, message, inspect_look_take_address, addresses, err, "addresses of %s", name);
 }
 
 static int inspect_look_link_here(struct rtnl *rtnl, const char *name, struct look_link *link, struct err *err)
@@ -82,7 +82,7 @@ struct found_route {
 	uint32_t index, gateway;
 };
 
-static int take_route(const struct nlmsghdr *header, void *context)
+static int inspect_look_take_route(const struct nlmsghdr *header, void *context)
 {
 	struct found_route *found = context;
 	const struct nlattr *table[RTA_MAX + 1];
@@ -104,8 +104,9 @@ static int inspect_look_route_here(struct rtnl *rtnl, uint32_t destination, stru
 	struct nl_msg *message = rtnl_message(RTM_GETROUTE, 0, &body, sizeof(body));
 
 	message = rtnl_put_u32(message, RTA_DST, htonl(destination));
-	if (rtnl_ask(rtnl, message, take_route, &found, err, "route to %s", ipv4_format(destination, text)) < 0)
-		/* The kernel answers with the error that a packet would meet: none of these is a failure to ask. */
+	if (rtnl_ask(rtnl, message, inspect_look_take_route, &found, err, "route to %s",
+		     ipv4_format(destination, text)) < 0)
+		/* The kernel answers with the error that a packet would meet, so none of these is a failure of the request. */
 		return err->code == ENETUNREACH || err->code == EHOSTUNREACH || err->code == EACCES ||
 			       err->code == EINVAL
 			   ? 0

@@ -3,10 +3,9 @@
 #define WEFT_FABRIC_RULES_RULES_H
 
 /*
- * The nftables side of the fabric: the host's table and the table of each slot's namespace. Each call opens its
- * netlink socket in the namespace meant (see base/netns.h), does atomic batches or dumps, and closes it: no netlink socket
- * lives in a namespace. Any thread of the fabric. What changes or judges rules of one namespace is not called at the same time as
- * other such calls; comments may be.
+ * The nftables side of the fabric: the host's table and the tables of each slot's namespace. Each call opens its
+ * netlink socket in the namespace (see base/netns.h), does atomic batches or dumps, and closes it: no netlink socket stays in a
+ * namespace. Any thread of the fabric. Calls that change or check the rules of one namespace must not overlap; comments may.
  *
  * NETNS_FD: the namespace; -1: weftd's own.
  */

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "fabric/rules/rules.h"
+#include "fabric/slot/fault.h"
 #include "kernel/kern_route.h"
 #include "kernel/link.h"
 #include "kernel/tap.h"

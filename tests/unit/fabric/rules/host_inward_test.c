@@ -4,6 +4,7 @@
 #include "unit/run_suite.h"
 
 #include "kernel/conntrack.h"
+#include "kernel/rtnl.h"
 #include "nft/batch.h"
 
 #include <arpa/inet.h>
@@ -173,10 +174,12 @@ END_TEST
 
 static int flush_one_by_one(uint32_t host_ip, struct err *error)
 {
-	int fd = nft_socket(-1, error);
-	int status = fd < 0 ? -1 : conntrack_flush_one_by_one(fd, host_ip, error);
+	struct rtnl netfilter;
+	int status = rtnl_open(&netfilter, -1, NETLINK_NETFILTER, error);
 
-	close(fd);
+	if (status == 0)
+		status = conntrack_flush_one_by_one(&netfilter, host_ip, error);
+	rtnl_close(&netfilter);
 	return status;
 }
 
