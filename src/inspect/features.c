@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "kernel/rtnl.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,9 +45,9 @@ static void inspect_add_missing(struct trial *trial, const char *what, int code)
 }
 
 /* Sends the messages in BUFFER and reads the kernel's answers. Returns 0, or an errno value. */
-static int inspect_transact(int protocol, const void *buffer, size_t length)
+static int inspect_transact(const void *buffer, size_t length)
 {
-	struct mnl_socket *socket = mnl_socket_open2(protocol, SOCK_CLOEXEC);
+	struct mnl_socket *socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	char answer[8192];
 	int code = 0;
 
@@ -63,19 +64,33 @@ static int inspect_transact(int protocol, const void *buffer, size_t length)
 	return code;
 }
 
+/* NULL: no memory. */
+static struct nl_msg *inspect_build_veth(void)
+{
+	const struct ifinfomsg body = { 0 };
+	struct nl_msg *message = rtnl_message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &body, sizeof(body));
+	struct nlattr *info;
+
+	message = rtnl_put_string(message, IFLA_IFNAME, "weft-trial");
+	if (!message)
+		return NULL;
+	info = nla_nest_start(message, IFLA_LINKINFO);
+	if (info && nla_put_string(message, IFLA_INFO_KIND, "veth") == 0 && nla_nest_end(message, info) == 0)
+		return message;
+	nlmsg_free(message);
+	return NULL;
+}
+
 static int inspect_try_veth(void)
 {
-	char buffer[512];
-	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+	struct rtnl rtnl;
+	struct err err = { 0 };
 
-	message->nlmsg_type = RTM_NEWLINK;
-	message->nlmsg_flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK;
-	mnl_nlmsg_put_extra_header(message, sizeof(struct ifinfomsg));
-	mnl_attr_put_strz(message, IFLA_IFNAME, "weft-trial");
-	struct nlattr *info = mnl_attr_nest_start(message, IFLA_LINKINFO);
-	mnl_attr_put_strz(message, IFLA_INFO_KIND, "veth");
-	mnl_attr_nest_end(message, info);
-	return inspect_transact(NETLINK_ROUTE, message, message->nlmsg_len);
+	if (rtnl_open(&rtnl, -1, NETLINK_ROUTE, &err) < 0)
+		return err.code;
+	int result = rtnl_send(&rtnl, inspect_build_veth(), &err, "veth");
+	rtnl_close(&rtnl);
+	return result < 0 ? err.code : 0;
 }
 
 static int inspect_try_tap(void)
@@ -164,7 +179,7 @@ static int inspect_try_nft(void)
 	inspect_put_rule(batch, &sequence);
 	nftnl_batch_end(mnl_nlmsg_batch_current(batch), sequence++);
 	mnl_nlmsg_batch_next(batch);
-	int code = inspect_transact(NETLINK_NETFILTER, mnl_nlmsg_batch_head(batch), mnl_nlmsg_batch_size(batch));
+	int code = inspect_transact(mnl_nlmsg_batch_head(batch), mnl_nlmsg_batch_size(batch));
 	mnl_nlmsg_batch_stop(batch);
 	return code;
 }

@@ -251,11 +251,11 @@ static int inspect_check_dump(struct check *check, uint16_t type, size_t header_
 	enum { TRIES = 10 };
 
 	for (int i = 0; i < TRIES; i++) {
-		/* The family comes first in both headers. */
+		/* The family comes first in both headers, and that of a route is the longer. */
 		const union {
 			struct ifaddrmsg address;
 			struct rtmsg route;
-		} body = { .address.ifa_family = AF_INET };
+		} body = { .route.rtm_family = AF_INET };
 
 		if (type == RTM_GETROUTE)
 			check->routes.count = 0;

@@ -7,9 +7,9 @@
 
 #include "base/err.h"
 #include "base/vec.h"
+#include "kernel/rtnl.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
 #include <linux/if.h>
 #include <linux/if_addr.h>
@@ -36,27 +36,19 @@ struct host_reading {
 	struct {
 		VEC_OF(struct inspect_rule);
 	} rules;
+	bool broken; /* no memory */
 };
 
-/* Ends a dump without memory. */
-static int inspect_no_memory(void)
+/* Notes want of memory; the dump is read to its end. */
+static int inspect_no_memory(struct host_reading *reading)
 {
-	errno = ENOMEM;
-	return MNL_CB_ERROR;
-}
-
-static int inspect_keep_attribute(const struct nlattr *attribute, void *data)
-{
-	const struct nlattr **attributes = data;
-
-	if (mnl_attr_get_type(attribute) < ATTRIBUTES_MAX)
-		attributes[mnl_attr_get_type(attribute)] = attribute;
-	return MNL_CB_OK;
+	reading->broken = true;
+	return 0;
 }
 
 static uint32_t inspect_number_of(const struct nlattr *attribute)
 {
-	return attribute && mnl_attr_get_payload_len(attribute) >= 4 ? mnl_attr_get_u32(attribute) : 0;
+	return attribute && nla_len(attribute) >= 4 ? nla_get_u32(attribute) : 0;
 }
 
 /* An IPv4 address in host order. */
@@ -68,67 +60,66 @@ static uint32_t inspect_ip_of(const struct nlattr *attribute)
 static void inspect_name_of(const struct nlattr *attribute, char name[static INSPECT_NAME_SIZE])
 {
 	if (attribute)
-		snprintf(name, INSPECT_NAME_SIZE, "%.*s", (int)mnl_attr_get_payload_len(attribute),
-			 mnl_attr_get_str(attribute));
+		snprintf(name, INSPECT_NAME_SIZE, "%.*s", nla_len(attribute), nla_get_string(attribute));
 }
 
-static int inspect_take_link(const struct nlmsghdr *message, void *data)
+static int inspect_take_link(const struct nlmsghdr *message, void *context)
 {
-	struct host_reading *reading = data;
-	const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
-	const struct nlattr *attributes[ATTRIBUTES_MAX] = { 0 };
+	struct host_reading *reading = context;
+	const struct ifinfomsg *info = nlmsg_data(message);
+	const struct nlattr *attributes[ATTRIBUTES_MAX];
 	const struct nlattr *kinds[ATTRIBUTES_MAX] = { 0 };
 
-	mnl_attr_parse(message, sizeof(*info), inspect_keep_attribute, attributes);
+	rtnl_attributes(message, sizeof(*info), attributes, ATTRIBUTES_MAX);
 	if (attributes[IFLA_LINKINFO])
-		mnl_attr_parse_nested(attributes[IFLA_LINKINFO], inspect_keep_attribute, kinds);
+		rtnl_nested(attributes[IFLA_LINKINFO], kinds, ATTRIBUTES_MAX);
 	struct inspect_link *link = vec_push(&reading->links);
 	if (!link)
-		return inspect_no_memory();
+		return inspect_no_memory(reading);
 	link->index = (unsigned)info->ifi_index;
 	link->group = inspect_number_of(attributes[IFLA_GROUP]);
 	link->up = info->ifi_flags & IFF_UP;
 	inspect_name_of(attributes[IFLA_IFNAME], link->name);
 	inspect_name_of(kinds[IFLA_INFO_KIND], link->kind);
-	return MNL_CB_OK;
+	return 0;
 }
 
-static int inspect_take_address(const struct nlmsghdr *message, void *data)
+static int inspect_take_address(const struct nlmsghdr *message, void *context)
 {
-	struct host_reading *reading = data;
-	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(message);
-	const struct nlattr *attributes[ATTRIBUTES_MAX] = { 0 };
+	struct host_reading *reading = context;
+	const struct ifaddrmsg *info = nlmsg_data(message);
+	const struct nlattr *attributes[ATTRIBUTES_MAX];
 
-	mnl_attr_parse(message, sizeof(*info), inspect_keep_attribute, attributes);
+	rtnl_attributes(message, sizeof(*info), attributes, ATTRIBUTES_MAX);
 	/* IFA_ADDRESS is the peer's on a point-to-point link. */
 	const struct nlattr *own = attributes[IFA_LOCAL] ? attributes[IFA_LOCAL] : attributes[IFA_ADDRESS];
 	if (info->ifa_family != AF_INET || !own)
-		return MNL_CB_OK;
+		return 0;
 	struct inspect_address *address = vec_push(&reading->addresses);
 	if (!address)
-		return inspect_no_memory();
+		return inspect_no_memory(reading);
 	address->cidr = (struct cidr4){ .ip = inspect_ip_of(own), .length = info->ifa_prefixlen };
 	address->link = info->ifa_index;
-	return MNL_CB_OK;
+	return 0;
 }
 
-static int inspect_take_route(const struct nlmsghdr *message, void *data)
+static int inspect_take_route(const struct nlmsghdr *message, void *context)
 {
-	struct host_reading *reading = data;
-	const struct rtmsg *info = mnl_nlmsg_get_payload(message);
-	const struct nlattr *attributes[ATTRIBUTES_MAX] = { 0 };
+	struct host_reading *reading = context;
+	const struct rtmsg *info = nlmsg_data(message);
+	const struct nlattr *attributes[ATTRIBUTES_MAX];
 
 	if (info->rtm_family != AF_INET || info->rtm_flags & RTM_F_CLONED)
-		return MNL_CB_OK;
-	mnl_attr_parse(message, sizeof(*info), inspect_keep_attribute, attributes);
+		return 0;
+	rtnl_attributes(message, sizeof(*info), attributes, ATTRIBUTES_MAX);
 	struct inspect_route *route = vec_push(&reading->routes);
 	if (!route)
-		return inspect_no_memory();
+		return inspect_no_memory(reading);
 	route->destination = (struct cidr4){ .ip = inspect_ip_of(attributes[RTA_DST]), .length = info->rtm_dst_len };
 	route->table = attributes[RTA_TABLE] ? inspect_number_of(attributes[RTA_TABLE]) : info->rtm_table;
 	route->type = info->rtm_type;
 	route->link = inspect_number_of(attributes[RTA_OIF]);
-	return MNL_CB_OK;
+	return 0;
 }
 
 /* Whether a rule selects by more than addresses. */
@@ -143,16 +134,16 @@ static bool inspect_selects_more(const struct nlattr *const *attributes, const s
 	return info->tos != 0;
 }
 
-static int inspect_take_rule(const struct nlmsghdr *message, void *data)
+static int inspect_take_rule(const struct nlmsghdr *message, void *context)
 {
-	struct host_reading *reading = data;
-	const struct fib_rule_hdr *info = mnl_nlmsg_get_payload(message);
-	const struct nlattr *attributes[ATTRIBUTES_MAX] = { 0 };
+	struct host_reading *reading = context;
+	const struct fib_rule_hdr *info = nlmsg_data(message);
+	const struct nlattr *attributes[ATTRIBUTES_MAX];
 
-	mnl_attr_parse(message, sizeof(*info), inspect_keep_attribute, attributes);
+	rtnl_attributes(message, sizeof(*info), attributes, ATTRIBUTES_MAX);
 	struct inspect_rule *rule = vec_push(&reading->rules);
 	if (!rule)
-		return inspect_no_memory();
+		return inspect_no_memory(reading);
 	rule->priority = inspect_number_of(attributes[FRA_PRIORITY]);
 	if (info->action == FR_ACT_TO_TBL)
 		rule->table = attributes[FRA_TABLE] ? inspect_number_of(attributes[FRA_TABLE]) : info->table;
@@ -162,35 +153,24 @@ static int inspect_take_rule(const struct nlmsghdr *message, void *data)
 	rule->selects_more = inspect_selects_more(attributes, info);
 	rule->suppress_length =
 	    attributes[FRA_SUPPRESS_PREFIXLEN] ? (int)inspect_number_of(attributes[FRA_SUPPRESS_PREFIXLEN]) : -1;
-	return MNL_CB_OK;
+	return 0;
 }
 
-/* Dumps objects of TYPE. The family comes first in all four headers; the rest of a request's header is 0. */
-static int inspect_dump(struct mnl_socket *socket, uint16_t type, size_t header_size, mnl_cb_t take,
+/* Dumps objects of TYPE. The family comes first in all four headers, and that of a link is the longest. */
+static int inspect_dump(struct rtnl *rtnl, uint16_t type, size_t header_size, rtnl_take *take,
 			struct host_reading *reading, struct err *err)
 {
-	char buffer[1 << 16];
-	char request[256];
-	struct nlmsghdr *message = mnl_nlmsg_put_header(request);
-	int result = 1;
+	const union {
+		struct ifinfomsg link;
+		struct ifaddrmsg address;
+		struct rtmsg route;
+		struct fib_rule_hdr rule;
+	} body = { .link.ifi_family = type == RTM_GETLINK ? AF_UNSPEC : AF_INET };
+	struct nl_msg *message = rtnl_message(type, NLM_F_DUMP, &body, header_size);
 
-	message->nlmsg_type = type;
-	message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	message->nlmsg_seq = (uint32_t)type + 1;
-	unsigned char *header = mnl_nlmsg_put_extra_header(message, header_size);
-	*header = type == RTM_GETLINK ? AF_UNSPEC : AF_INET;
-	if (mnl_socket_sendto(socket, message, message->nlmsg_len) < 0)
-		return err_set(err, errno, "asking the kernel for its routes");
-	while (result > 0) {
-		ssize_t length = mnl_socket_recvfrom(socket, buffer, sizeof(buffer));
-		if (length < 0)
-			return err_set(err, errno, "reading the kernel's routes");
-		result = mnl_cb_run(buffer, (size_t)length, message->nlmsg_seq, mnl_socket_get_portid(socket), take,
-				    reading);
-		if (result < 0 && errno == EINTR)
-			return 0; /* NLM_F_DUMP_INTR */
-	}
-	return result < 0 ? err_set(err, errno, "reading the kernel's routes") : 0;
+	if (rtnl_ask(rtnl, message, take, reading, err, "reading the kernel's routes") < 0 && err->code != EINTR)
+		return -1;
+	return reading->broken ? err_set(err, ENOMEM, "reading the kernel's routes") : 0;
 }
 
 static int inspect_compare_rules(const void *left, const void *right)
@@ -200,27 +180,25 @@ static int inspect_compare_rules(const void *left, const void *right)
 	return (a->priority > b->priority) - (a->priority < b->priority);
 }
 
-static int inspect_read_host(struct mnl_socket *socket, struct host_reading *reading, struct err *err)
+static int inspect_read_host(struct rtnl *rtnl, struct host_reading *reading, struct err *err)
 {
-	if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0)
-		return err_set(err, errno, "a netlink socket");
-	if (inspect_dump(socket, RTM_GETLINK, sizeof(struct ifinfomsg), inspect_take_link, reading, err) < 0 ||
-	    inspect_dump(socket, RTM_GETADDR, sizeof(struct ifaddrmsg), inspect_take_address, reading, err) < 0 ||
-	    inspect_dump(socket, RTM_GETROUTE, sizeof(struct rtmsg), inspect_take_route, reading, err) < 0)
+	if (inspect_dump(rtnl, RTM_GETLINK, sizeof(struct ifinfomsg), inspect_take_link, reading, err) < 0 ||
+	    inspect_dump(rtnl, RTM_GETADDR, sizeof(struct ifaddrmsg), inspect_take_address, reading, err) < 0 ||
+	    inspect_dump(rtnl, RTM_GETROUTE, sizeof(struct rtmsg), inspect_take_route, reading, err) < 0)
 		return -1;
-	return inspect_dump(socket, RTM_GETRULE, sizeof(struct fib_rule_hdr), inspect_take_rule, reading, err);
+	return inspect_dump(rtnl, RTM_GETRULE, sizeof(struct fib_rule_hdr), inspect_take_rule, reading, err);
 }
 
 int inspect_host(struct inspect_host *host, struct err *err)
 {
-	struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
 	struct host_reading reading = { 0 };
+	struct rtnl rtnl;
 
 	*host = (struct inspect_host){ 0 };
-	if (!socket)
-		return err_set(err, errno, "a netlink socket");
-	int result = inspect_read_host(socket, &reading, err);
-	mnl_socket_close(socket);
+	if (rtnl_open(&rtnl, -1, NETLINK_ROUTE, err) < 0)
+		return -1;
+	int result = inspect_read_host(&rtnl, &reading, err);
+	rtnl_close(&rtnl);
 	*host = (struct inspect_host){ .links = reading.links.items,
 				       .link_count = reading.links.count,
 				       .addresses = reading.addresses.items,
