@@ -26,7 +26,7 @@
 static struct event_base *base;
 static struct config *config;
 static struct registry *registry;
-static struct control *control;
+static struct ctl *control;
 static bool loading, adopting;
 
 static void on_state_changed(void *context, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
@@ -34,7 +34,7 @@ static void on_state_changed(void *context, struct sandbox *sandbox, enum sandbo
 {
 	(void)context;
 	if (control)
-		control_state_changed(control, sandbox, from, cause, previous_ms);
+		ctl_state_changed(control, sandbox, from, cause, previous_ms);
 }
 
 static void register_sandbox(void *context, struct ctl_request *request)
@@ -57,7 +57,7 @@ static void register_sandbox(void *context, struct ctl_request *request)
 		return;
 	}
 	request->spec = NULL;
-	control_event(control, "registered", sandbox->id, NULL);
+	ctl_event(control, "registered", sandbox->id, NULL);
 	sandbox_set_state(registry, sandbox, SANDBOX_WAITING, "made", NULL);
 	ctl_request_answer(request, 201, wire_write_sandbox(sandbox, config));
 }
@@ -77,8 +77,8 @@ static void unregister_sandbox(void *context, struct ctl_request *request)
 	}
 	strcpy(id, sandbox->id);
 	registry_remove(registry, sandbox);
-	control_event(control, "unregistered", id, NULL);
-	control_sandbox_gone(control, id);
+	ctl_event(control, "unregistered", id, NULL);
+	ctl_sandbox_gone(control, id);
 	ctl_request_answer_empty(request, 204);
 }
 
@@ -101,7 +101,7 @@ static void patch_sandbox(void *context, struct ctl_request *request)
 	(void)context;
 	if (!sandbox)
 		return;
-	struct spec *spec = wire_apply_patch(sandbox, &request->patch, &problem);
+	struct spec *spec = spec_patch_apply(sandbox, &request->patch, &problem);
 	if (!spec || registry_patch_prepare(registry, sandbox, spec, &prepared, &problem) < 0) {
 		spec_free(spec);
 		ctl_request_refuse(request, &problem);
@@ -161,7 +161,8 @@ static void metrics(void *context, struct ctl_request *request)
 	static const char text[] = "weft_build_info{version=\"harness\"} 1\n";
 
 	(void)context;
-	reply_text(ctl_request_release(request), "text/plain; version=0.0.4; charset=utf-8", text, sizeof(text) - 1);
+	ctl_reply_text(ctl_request_release(request), "text/plain; version=0.0.4; charset=utf-8", text,
+		       sizeof(text) - 1);
 }
 
 static bool is_adopting(void *context)
@@ -184,7 +185,7 @@ static void end_loading(void)
 
 	loading = false;
 	sandbox_set_state(registry, sandbox, SANDBOX_WAITING, "restart", NULL);
-	control_loaded(control);
+	ctl_loaded(control);
 }
 
 static void on_signal(evutil_socket_t number, short what, void *context)
@@ -195,10 +196,10 @@ static void on_signal(evutil_socket_t number, short what, void *context)
 		end_loading();
 	} else if (number == SIGUSR1) {
 		adopting = false;
-		control_adopted(control);
+		ctl_adopted(control);
 	} else if (number == SIGUSR2) {
 		for (int i = 0; i < 40000; i++)
-			control_event(control, "repair", NULL, json_pack("{s:i}", "number", i));
+			ctl_event(control, "repair", NULL, json_pack("{s:i}", "number", i));
 	} else {
 		event_base_loopbreak(base);
 	}
@@ -240,7 +241,7 @@ static void use_up_descriptors(unsigned left)
 
 int main(int argc, char **argv)
 {
-	static const struct control_ops ops = {
+	static const struct ctl_ops ops = {
 		.register_sandbox = register_sandbox,
 		.unregister_sandbox = unregister_sandbox,
 		.patch_sandbox = patch_sandbox,
@@ -254,7 +255,7 @@ int main(int argc, char **argv)
 	};
 	static const int signals[] = { SIGTERM, SIGINT, SIGUSR1, SIGUSR2 };
 	struct event *events[sizeof(signals) / sizeof(signals[0]) + 1];
-	struct control_http *http = NULL;
+	struct ctl_http *http = NULL;
 	struct err err;
 	int descriptors = -1;
 
@@ -277,9 +278,9 @@ int main(int argc, char **argv)
 	}
 	registry = registry_new(config);
 	registry_watch(registry, &(struct registry_watcher){ on_state_changed, NULL });
-	control = control_new(base, argv[1], config, registry, &ops, &err);
+	control = ctl_new(base, argv[1], config, registry, &ops, &err);
 	if (control && config->http.listen.count)
-		http = control_http_new(control, base, config, &err);
+		http = ctl_http_new(control, base, config, &err);
 	if (!control || (config->http.listen.count && !http)) {
 		fprintf(stderr, "%s\n", err.text);
 		return 69;
@@ -297,8 +298,8 @@ int main(int argc, char **argv)
 
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		event_free(events[i]);
-	control_http_free(http);
-	control_free(control);
+	ctl_http_free(http);
+	ctl_free(control);
 	registry_free(registry);
 	config_free(config);
 	event_base_free(base);

@@ -25,7 +25,7 @@ enum { PARKED_MAX = 1000 };
 struct api {
 	const struct config *config;
 	struct registry *registry;
-	struct control_ops ops;
+	struct ctl_ops ops;
 	struct waits *waits;
 	struct events *events;
 	struct ctl_park parked;
@@ -115,7 +115,7 @@ static void api_show_sandbox(struct api *api, struct ctl_request *request)
 static void api_read(void *context, struct ctl_request *request)
 {
 	struct api *api = context;
-	const struct control_ops *ops = &api->ops;
+	const struct ctl_ops *ops = &api->ops;
 
 	switch (request->target.kind) {
 	case CTL_TARGET_SANDBOXES:
@@ -140,7 +140,7 @@ static void api_read(void *context, struct ctl_request *request)
 		ops->status(ops->context, request);
 		break;
 	case CTL_TARGET_HEALTHZ:
-		reply_text(ctl_request_release(request), "text/plain; charset=utf-8", "ok\n", 3);
+		ctl_reply_text(ctl_request_release(request), "text/plain; charset=utf-8", "ok\n", 3);
 		break;
 	case CTL_TARGET_METRICS:
 		ops->metrics(ops->context, request);
@@ -154,17 +154,17 @@ static void api_read(void *context, struct ctl_request *request)
 /* ---- changes ---- */
 
 /* Reads the body. 0, or -1 with PROBLEM. */
-static int api_read_body(struct api *api, const struct gate_request *asked, struct ctl_request *request,
+static int api_read_body(struct api *api, const struct http_request *asked, struct ctl_request *request,
 			 struct problem *problem)
 {
 	int result = -1;
 
-	if (request->method == HEAD_DELETE)
+	if (request->method == HTTP_DELETE)
 		return 0;
 	json_t *body = wire_parse_body(asked->body, asked->body_length, problem);
 	if (!body)
 		return -1;
-	if (request->method == HEAD_PATCH) {
+	if (request->method == HTTP_PATCH) {
 		result = wire_read_patch(body, api->config, &request->patch, problem);
 	} else {
 		request->spec = wire_read_spec(body, api->config, problem);
@@ -179,11 +179,11 @@ static int api_read_body(struct api *api, const struct gate_request *asked, stru
 static void api_change(void *context, struct ctl_request *request)
 {
 	struct api *api = context;
-	const struct control_ops *ops = &api->ops;
+	const struct ctl_ops *ops = &api->ops;
 
-	if (request->method == HEAD_PUT)
+	if (request->method == HTTP_PUT)
 		ops->register_sandbox(ops->context, request);
-	else if (request->method == HEAD_DELETE)
+	else if (request->method == HTTP_DELETE)
 		ops->unregister_sandbox(ops->context, request);
 	else
 		ops->patch_sandbox(ops->context, request);
@@ -213,7 +213,7 @@ static void api_handle_read(struct api *api, struct ctl_request *request)
 		api_read(api, request);
 }
 
-static void api_handle_change(struct api *api, const struct gate_request *asked, struct ctl_request *request)
+static void api_handle_change(struct api *api, const struct http_request *asked, struct ctl_request *request)
 {
 	struct problem problem = { .kind = PROBLEM_INTERNAL };
 
@@ -226,18 +226,18 @@ static void api_handle_change(struct api *api, const struct gate_request *asked,
 }
 
 /* A target with a blank or a byte that is not ASCII: its meaning must not be guessed. */
-static void api_refuse_unprintable(const struct gate_request *asked, struct reply *reply)
+static void api_refuse_unprintable(const struct http_request *asked, struct ctl_reply *reply)
 {
 	static const char prefix[] = "/v1/sandboxes/";
 	bool in_id = asked->target_length >= sizeof(prefix) - 1 && !memcmp(asked->target, prefix, sizeof(prefix) - 1) &&
 		     !memchr(asked->target, '?', asked->target_length);
 
-	reply_refusal(reply, 400, in_id ? "id" : NULL, "the target has a blank or a byte that must be escaped in it",
-		      NULL);
+	ctl_reply_refusal(reply, 400, in_id ? "id" : NULL,
+			  "the target has a blank or a byte that must be escaped in it", NULL);
 }
 
 /* Reads method and target. 0, or -1: REQUEST was refused. */
-static int api_read_target(const struct gate_request *asked, bool read_only, struct ctl_request *request)
+static int api_read_target(const struct http_request *asked, bool read_only, struct ctl_request *request)
 {
 	struct problem problem = { 0 };
 	struct ctl_target *target = &request->target;
@@ -250,13 +250,13 @@ static int api_read_target(const struct gate_request *asked, bool read_only, str
 		return 0;
 	const char *allow = read_only ? "GET, HEAD" : ctl_target_allow(target);
 	if (problem.kind == PROBLEM_NOT_ALLOWED)
-		reply_refusal(ctl_request_release(request), 405, NULL, problem.detail, allow);
+		ctl_reply_refusal(ctl_request_release(request), 405, NULL, problem.detail, allow);
 	else
 		ctl_request_refuse(request, &problem);
 	return -1;
 }
 
-void api_handle(struct api *api, const struct gate_request *asked, bool read_only, struct reply *reply)
+void api_handle(struct api *api, const struct http_request *asked, bool read_only, struct ctl_reply *reply)
 {
 	struct ctl_request *request;
 
@@ -270,14 +270,14 @@ void api_handle(struct api *api, const struct gate_request *asked, bool read_onl
 	if (!ctl_target_is_change(request->method))
 		api_handle_read(api, request);
 	else if (read_only)
-		reply_refusal(ctl_request_release(request), 405, NULL, "changes are made over the control socket",
-			      "GET, HEAD");
+		ctl_reply_refusal(ctl_request_release(request), 405, NULL, "changes are made over the control socket",
+				  "GET, HEAD");
 	else
 		api_handle_change(api, asked, request);
 }
 
 struct api *api_new(struct event_base *base, const struct config *config, struct registry *registry,
-		    const struct control_ops *ops, struct err *err)
+		    const struct ctl_ops *ops, struct err *err)
 {
 	struct api *api = calloc(1, sizeof(*api));
 

@@ -16,7 +16,7 @@ struct waits;
 
 /* Keeps its arguments; OPS is copied. NULL with ERR. */
 struct api *api_new(struct event_base *base, const struct config *config, struct registry *registry,
-		    const struct control_ops *ops, struct err *err);
+		    const struct ctl_ops *ops, struct err *err);
 
 /* Answers the parked requests and those that wait for a state with 503, while the clients are still there to hear it. */
 void api_stop(struct api *api);
@@ -24,7 +24,7 @@ void api_stop(struct api *api);
 void api_free(struct api *api);
 
 /* Owes REPLY its answer. READ_ONLY: GET and HEAD alone, and the status page. */
-void api_handle(struct api *api, const struct gate_request *asked, bool read_only, struct reply *reply);
+void api_handle(struct api *api, const struct http_request *asked, bool read_only, struct ctl_reply *reply);
 
 /* Answers the reads that were parked. */
 void api_loaded(struct api *api);

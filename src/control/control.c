@@ -18,31 +18,31 @@
 #include <errno.h>
 #include <stdlib.h>
 
-struct control {
+struct ctl {
 	struct http_listen_socket socket;
 	struct http_gate *gate;
 	struct api *api;
 };
 
-static void ctl_on_request(void *context, const struct gate_request *request, struct http_exchange *exchange)
+static void ctl_on_request(void *context, const struct http_request *request, struct http_exchange *exchange)
 {
-	struct control *control = context;
-	struct reply *reply = reply_new(exchange, request);
+	struct ctl *control = context;
+	struct ctl_reply *reply = ctl_reply_new(exchange, request);
 
 	if (!reply)
 		return;
 	if (!request->has_creds || !http_listen_allows(&control->socket, request->fd, request->uid, request->gid))
-		reply_refusal(reply, 403, NULL, "only root and members of the socket's group may call", NULL);
+		ctl_reply_refusal(reply, 403, NULL, "only root and members of the socket's group may call", NULL);
 	else
 		api_handle(control->api, request, false, reply);
 }
 
-static const struct http_gate_ops gate_ops = { ctl_on_request, reply_refusal_text, reply_problem_type };
+static const struct http_gate_ops gate_ops = { ctl_on_request, ctl_reply_refusal_text, ctl_reply_problem_type };
 
-struct control *control_new(struct event_base *base, const char *path, const struct config *config,
-			    struct registry *registry, const struct control_ops *ops, struct err *err)
+struct ctl *ctl_new(struct event_base *base, const char *path, const struct config *config, struct registry *registry,
+		    const struct ctl_ops *ops, struct err *err)
 {
-	struct control *control = calloc(1, sizeof(*control));
+	struct ctl *control = calloc(1, sizeof(*control));
 
 	if (!control) {
 		err_set(err, ENOMEM, "control socket");
@@ -67,7 +67,7 @@ fail:
 	return NULL;
 }
 
-void control_free(struct control *control)
+void ctl_free(struct ctl *control)
 {
 	if (!control)
 		return;
@@ -78,18 +78,18 @@ void control_free(struct control *control)
 	free(control);
 }
 
-void control_loaded(struct control *control)
+void ctl_loaded(struct ctl *control)
 {
 	api_loaded(control->api);
 }
 
-void control_adopted(struct control *control)
+void ctl_adopted(struct ctl *control)
 {
 	api_adopted(control->api);
 }
 
-void control_state_changed(struct control *control, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
-			   uint64_t previous_ms)
+void ctl_state_changed(struct ctl *control, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
+		       uint64_t previous_ms)
 {
 	json_t *fields = json_pack("{s:s, s:s, s:s, s:I}", "from", sandbox_state_name(from), "to",
 				   sandbox_state_name(sandbox->state), "cause", cause ? cause : "", "previous_ms",
@@ -101,17 +101,17 @@ void control_state_changed(struct control *control, struct sandbox *sandbox, enu
 	waits_state_changed(api_waits(control->api), sandbox);
 }
 
-void control_sandbox_gone(struct control *control, const char *id)
+void ctl_sandbox_gone(struct ctl *control, const char *id)
 {
 	waits_gone(api_waits(control->api), id);
 }
 
-void control_event(struct control *control, const char *type, const char *id, json_t *fields)
+void ctl_event(struct ctl *control, const char *type, const char *id, json_t *fields)
 {
 	events_add(api_events(control->api), type, id, fields);
 }
 
-struct api *control_api(struct control *control)
+struct api *ctl_api(struct ctl *control)
 {
 	return control->api;
 }

@@ -3,9 +3,9 @@
 #define WEFT_CONTROL_CONTROL_INTERNAL_H
 
 struct api;
-struct control;
+struct ctl;
 
 /* The routes, for the listener on TCP: they are the same. */
-struct api *control_api(struct control *control);
+struct api *ctl_api(struct ctl *control);
 
 #endif

@@ -35,7 +35,7 @@ struct event_line {
 struct event_reader {
 	TAILQ_ENTRY(event_reader) next;
 	struct events *events;
-	struct reply *reply;
+	struct ctl_reply *reply;
 	char id[SANDBOX_ID_MAX + 1]; /* only this sandbox; "": all */
 	bool in_snapshot;
 	unsigned slot;     /* in a snapshot: the last one written */
@@ -116,8 +116,8 @@ static void events_reader_free(struct event_reader *reader)
 {
 	TAILQ_REMOVE(&reader->events->readers, reader, next);
 	reader->events->reader_count--;
-	reply_on_gone(reader->reply, NULL, NULL);
-	reply_end(reader->reply);
+	ctl_reply_on_gone(reader->reply, NULL, NULL);
+	ctl_reply_end(reader->reply);
 	free(reader);
 }
 
@@ -165,7 +165,7 @@ static bool events_tell_event(struct event_reader *reader, struct evbuffer *out,
 /* Writes to the reader as much as it takes. May free it. */
 static void events_reader_pump(struct event_reader *reader)
 {
-	size_t pending = reply_pending(reader->reply);
+	size_t pending = ctl_reply_pending(reader->reply);
 	struct evbuffer *out = evbuffer_new();
 	bool overtaken = false;
 
@@ -180,7 +180,7 @@ static void events_reader_pump(struct event_reader *reader)
 	if (overtaken)
 		events_add_line(reader->events, out, "overflow", NULL, NULL, reader->events->last_seq);
 	if (evbuffer_get_length(out))
-		reply_write(reader->reply, out);
+		ctl_reply_write(reader->reply, out);
 	evbuffer_free(out);
 	if (overtaken)
 		events_reader_free(reader);
@@ -199,9 +199,9 @@ static void events_on_heartbeat(void *context)
 	TAILQ_FOREACH(reader, &events->readers, next)
 	{
 		struct evbuffer *out = evbuffer_new();
-		if (out && !reader->in_snapshot && reply_pending(reader->reply) < PENDING_MAX) {
+		if (out && !reader->in_snapshot && ctl_reply_pending(reader->reply) < PENDING_MAX) {
 			events_add_line(events, out, "heartbeat", NULL, NULL, events->last_seq);
-			reply_write(reader->reply, out);
+			ctl_reply_write(reader->reply, out);
 		}
 		if (out)
 			evbuffer_free(out);
@@ -255,7 +255,7 @@ void events_add(struct events *events, const char *type, const char *id, json_t 
 	line->text = events_make_line(events, events->last_seq, type, id, fields, &line->length);
 	snprintf(line->id, sizeof(line->id), "%s", id ? id : "");
 	TAILQ_FOREACH_SAFE(reader, &events->readers, next, next)
-	if (reply_pending(reader->reply) < PENDING_MAX)
+	if (ctl_reply_pending(reader->reply) < PENDING_MAX)
 		events_reader_pump(reader);
 }
 
@@ -279,7 +279,7 @@ void events_stream(struct events *events, struct ctl_request *request)
 	reader->reply = ctl_request_release(request);
 	TAILQ_INSERT_TAIL(&events->readers, reader, next);
 	events->reader_count++;
-	reply_stream(reader->reply, "application/x-ndjson", events_on_drained, reader);
-	reply_on_gone(reader->reply, events_on_reader_gone, reader);
+	ctl_reply_stream(reader->reply, "application/x-ndjson", events_on_drained, reader);
+	ctl_reply_on_gone(reader->reply, events_on_reader_gone, reader);
 	events_reader_pump(reader);
 }

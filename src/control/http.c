@@ -20,7 +20,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-struct control_http {
+struct ctl_http {
 	struct http_gate *gate;
 	struct api *api;
 	const struct config *config;
@@ -44,7 +44,7 @@ static bool ctl_http_names(const char *host, const struct addr *addr)
 }
 
 /* A wildcard address is named by the address that the client connected to; that is no name, so it cannot be rebound. */
-static bool ctl_http_host_is_ours(const struct control_http *http, const char *host, int fd)
+static bool ctl_http_host_is_ours(const struct ctl_http *http, const char *host, int fd)
 {
 	struct addr local;
 	socklen_t size = sizeof(local);
@@ -59,17 +59,17 @@ static bool ctl_http_host_is_ours(const struct control_http *http, const char *h
 	return false;
 }
 
-static void ctl_http_on_request(void *context, const struct gate_request *request, struct http_exchange *exchange)
+static void ctl_http_on_request(void *context, const struct http_request *request, struct http_exchange *exchange)
 {
-	struct control_http *http = context;
-	struct reply *reply = reply_new(exchange, request);
+	struct ctl_http *http = context;
+	struct ctl_reply *reply = ctl_reply_new(exchange, request);
 
 	if (!reply)
 		return;
 	if (!ctl_http_host_is_ours(http, request->host, request->fd))
-		reply_refusal(reply, 403, NULL,
-			      "the Host header names no address of [http] listen: ask by that address, not by a name",
-			      NULL);
+		ctl_reply_refusal(
+		    reply, 403, NULL,
+		    "the Host header names no address of [http] listen: ask by that address, not by a name", NULL);
 	else
 		api_handle(http->api, request, true, reply);
 }
@@ -91,18 +91,18 @@ static int ctl_http_listen(struct http_gate *gate, const struct addr *addr, stru
 	return http_gate_listen(gate, steal_fd(&fd), err);
 }
 
-static const struct http_gate_ops gate_ops = { ctl_http_on_request, reply_refusal_text, reply_problem_type };
+static const struct http_gate_ops gate_ops = { ctl_http_on_request, ctl_reply_refusal_text, ctl_reply_problem_type };
 
-struct control_http *control_http_new(struct control *control, struct event_base *base, const struct config *config,
-				      struct err *err)
+struct ctl_http *ctl_http_new(struct ctl *control, struct event_base *base, const struct config *config,
+			      struct err *err)
 {
-	struct control_http *http = calloc(1, sizeof(*http));
+	struct ctl_http *http = calloc(1, sizeof(*http));
 
 	if (!http) {
 		err_set(err, ENOMEM, "[http] listen");
 		return NULL;
 	}
-	http->api = control_api(control);
+	http->api = ctl_api(control);
 	http->config = config;
 	http->gate = http_gate_new(base, &gate_ops, http, err);
 	if (!http->gate)
@@ -113,11 +113,11 @@ struct control_http *control_http_new(struct control *control, struct event_base
 	return http;
 
 fail:
-	control_http_free(http);
+	ctl_http_free(http);
 	return NULL;
 }
 
-void control_http_free(struct control_http *http)
+void ctl_http_free(struct ctl_http *http)
 {
 	if (!http)
 		return;

@@ -10,7 +10,7 @@ static const char page[] = {
 #include "control/page/page.inc"
 };
 
-void page_answer(struct reply *reply)
+void page_answer(struct ctl_reply *reply)
 {
-	reply_text(reply, "text/html; charset=utf-8", page, sizeof(page));
+	ctl_reply_text(reply, "text/html; charset=utf-8", page, sizeof(page));
 }

@@ -2,9 +2,9 @@
 #ifndef WEFT_CONTROL_PAGE_H
 #define WEFT_CONTROL_PAGE_H
 
-struct reply;
+struct ctl_reply;
 
 /* Answers with the status page. */
-void page_answer(struct reply *reply);
+void page_answer(struct ctl_reply *reply);
 
 #endif

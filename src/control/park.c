@@ -24,7 +24,7 @@ static void ctl_park_take_out(struct ctl_request *request)
 	park->count--;
 	request->park = NULL;
 	if (park->left)
-		reply_on_gone(request->reply, NULL, NULL);
+		ctl_reply_on_gone(request->reply, NULL, NULL);
 }
 
 /* Nothing was begun: a change that no client waits for any more is not made. */
@@ -46,7 +46,7 @@ void ctl_park_add(struct ctl_park *park, struct ctl_request *request, ctl_serve 
 	TAILQ_INSERT_TAIL(&park->requests, request, next);
 	park->count++;
 	if (park->left)
-		reply_on_gone(request->reply, ctl_park_on_client_gone, request);
+		ctl_reply_on_gone(request->reply, ctl_park_on_client_gone, request);
 }
 
 static bool ctl_park_is_of_sandbox(const struct ctl_request *request, const char *id)

@@ -18,9 +18,9 @@
 
 enum { TARGET_SHOWN = 160 };
 
-struct reply {
+struct ctl_reply {
 	struct http_exchange *exchange;
-	enum head_method method;
+	enum http_method method;
 	char target[TARGET_SHOWN + 1]; /* for the log, cut */
 	bool has_creds;
 	uid_t uid;
@@ -28,12 +28,12 @@ struct reply {
 	uint64_t asked_us;
 };
 
-const char reply_problem_type[] = "application/problem+json";
+const char ctl_reply_problem_type[] = "application/problem+json";
 static const char plain_json[] = "application/json";
 
-struct reply *reply_new(struct http_exchange *exchange, const struct gate_request *request)
+struct ctl_reply *ctl_reply_new(struct http_exchange *exchange, const struct http_request *request)
 {
-	struct reply *reply = calloc(1, sizeof(*reply));
+	struct ctl_reply *reply = calloc(1, sizeof(*reply));
 
 	if (!reply) {
 		http_exchange_answer(exchange, &(struct http_answer){ .status = 503 });
@@ -50,32 +50,32 @@ struct reply *reply_new(struct http_exchange *exchange, const struct gate_reques
 	return reply;
 }
 
-void reply_on_gone(struct reply *reply, void (*gone)(void *context), void *context)
+void ctl_reply_on_gone(struct ctl_reply *reply, void (*gone)(void *context), void *context)
 {
 	http_exchange_on_gone(reply->exchange, gone, context);
 }
 
-static const char *ctl_reply_method_name(enum head_method method)
+static const char *ctl_reply_method_name(enum http_method method)
 {
 	switch (method) {
-	case HEAD_GET:
+	case HTTP_GET:
 		return "GET";
-	case HEAD_HEAD:
+	case HTTP_HEAD:
 		return "HEAD";
-	case HEAD_PUT:
+	case HTTP_PUT:
 		return "PUT";
-	case HEAD_PATCH:
+	case HTTP_PATCH:
 		return "PATCH";
-	case HEAD_DELETE:
+	case HTTP_DELETE:
 		return "DELETE";
-	case HEAD_OTHER:
+	case HTTP_OTHER:
 		break;
 	}
 	return "other";
 }
 
 /* A change that was made is always logged; refused ones within limits, because nonsense can be asked for without end. */
-static void ctl_reply_log(const struct reply *reply, int status, const char *detail)
+static void ctl_reply_log(const struct ctl_reply *reply, int status, const char *detail)
 {
 	static struct log_limit refusals = { .burst = 20, .interval_ms = 10000 };
 	bool change = ctl_target_is_change(reply->method);
@@ -94,7 +94,7 @@ static void ctl_reply_log(const struct reply *reply, int status, const char *det
 }
 
 /* Answers with TEXT (may be NULL) and frees the reply. */
-static void ctl_reply_answer(struct reply *reply, int status, const char *type, const char *allow, const char *text,
+static void ctl_reply_answer(struct ctl_reply *reply, int status, const char *type, const char *allow, const char *text,
 			     size_t length)
 {
 	http_exchange_answer(reply->exchange, &(struct http_answer){ .status = status,
@@ -105,8 +105,8 @@ static void ctl_reply_answer(struct reply *reply, int status, const char *type, 
 	free(reply);
 }
 
-static void ctl_reply_answer_json(struct reply *reply, int status, const char *type, const char *allow, json_t *body,
-				  const char *detail)
+static void ctl_reply_answer_json(struct ctl_reply *reply, int status, const char *type, const char *allow,
+				  json_t *body, const char *detail)
 {
 	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 
@@ -118,25 +118,26 @@ static void ctl_reply_answer_json(struct reply *reply, int status, const char *t
 	free(text);
 }
 
-void reply_json(struct reply *reply, int status, json_t *body)
+void ctl_reply_json(struct ctl_reply *reply, int status, json_t *body)
 {
 	ctl_reply_answer_json(reply, status, plain_json, NULL, body, NULL);
 }
 
-void reply_empty(struct reply *reply, int status)
+void ctl_reply_empty(struct ctl_reply *reply, int status)
 {
 	ctl_reply_log(reply, status, NULL);
 	ctl_reply_answer(reply, status, NULL, NULL, NULL, 0);
 }
 
-void reply_problem(struct reply *reply, const struct problem *problem)
+void ctl_reply_problem(struct ctl_reply *reply, const struct problem *problem)
 {
 	int status = problem->kind == PROBLEM_NONE ? PROBLEM_INTERNAL : (int)problem->kind;
 
-	ctl_reply_answer_json(reply, status, reply_problem_type, NULL, wire_write_problem(problem), problem->detail);
+	ctl_reply_answer_json(reply, status, ctl_reply_problem_type, NULL, wire_write_problem(problem),
+			      problem->detail);
 }
 
-void reply_text(struct reply *reply, const char *content_type, const char *text, size_t length)
+void ctl_reply_text(struct ctl_reply *reply, const char *content_type, const char *text, size_t length)
 {
 	ctl_reply_log(reply, 200, NULL);
 	ctl_reply_answer(reply, 200, content_type, NULL, text, length);
@@ -152,13 +153,13 @@ static json_t *ctl_reply_make_refusal(int status, const char *field, const char 
 	return problem;
 }
 
-void reply_refusal(struct reply *reply, int status, const char *field, const char *detail, const char *allow)
+void ctl_reply_refusal(struct ctl_reply *reply, int status, const char *field, const char *detail, const char *allow)
 {
-	ctl_reply_answer_json(reply, status, reply_problem_type, allow, ctl_reply_make_refusal(status, field, detail),
-			      detail);
+	ctl_reply_answer_json(reply, status, ctl_reply_problem_type, allow,
+			      ctl_reply_make_refusal(status, field, detail), detail);
 }
 
-char *reply_refusal_text(int status, const char *detail)
+char *ctl_reply_refusal_text(int status, const char *detail)
 {
 	json_t *problem = ctl_reply_make_refusal(status, NULL, detail);
 	char *text = problem ? json_dumps(problem, JSON_COMPACT) : NULL;
@@ -167,23 +168,23 @@ char *reply_refusal_text(int status, const char *detail)
 	return text;
 }
 
-void reply_stream(struct reply *reply, const char *content_type, void (*drained)(void *context), void *context)
+void ctl_reply_stream(struct ctl_reply *reply, const char *content_type, void (*drained)(void *context), void *context)
 {
 	ctl_reply_log(reply, 200, NULL);
 	http_exchange_start(reply->exchange, content_type, drained, context);
 }
 
-void reply_write(struct reply *reply, struct evbuffer *data)
+void ctl_reply_write(struct ctl_reply *reply, struct evbuffer *data)
 {
 	http_exchange_write(reply->exchange, data);
 }
 
-size_t reply_pending(const struct reply *reply)
+size_t ctl_reply_pending(const struct ctl_reply *reply)
 {
 	return http_exchange_pending(reply->exchange);
 }
 
-void reply_end(struct reply *reply)
+void ctl_reply_end(struct ctl_reply *reply)
 {
 	http_exchange_end(reply->exchange);
 	free(reply);

@@ -11,27 +11,27 @@
 #include <assert.h>
 #include <stdlib.h>
 
-struct ctl_request *ctl_request_new(struct reply *reply)
+struct ctl_request *ctl_request_new(struct ctl_reply *reply)
 {
 	struct ctl_request *request = calloc(1, sizeof(*request));
 	struct problem problem;
 
 	if (!request) {
 		problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
-		reply_problem(reply, &problem);
+		ctl_reply_problem(reply, &problem);
 		return NULL;
 	}
 	request->reply = reply;
 	return request;
 }
 
-struct reply *ctl_request_release(struct ctl_request *request)
+struct ctl_reply *ctl_request_release(struct ctl_request *request)
 {
-	struct reply *reply = request->reply;
+	struct ctl_reply *reply = request->reply;
 
 	assert(reply && !request->park);
 	spec_free(request->spec);
-	wire_patch_clear(&request->patch);
+	spec_patch_clear(&request->patch);
 	free(request);
 	return reply;
 }
@@ -39,19 +39,19 @@ struct reply *ctl_request_release(struct ctl_request *request)
 void ctl_request_answer(struct ctl_request *request, int status, json_t *body)
 {
 	if (body)
-		reply_json(ctl_request_release(request), status, body);
+		ctl_reply_json(ctl_request_release(request), status, body);
 	else
 		ctl_request_refuse_unavailable(request, "out of memory");
 }
 
 void ctl_request_answer_empty(struct ctl_request *request, int status)
 {
-	reply_empty(ctl_request_release(request), status);
+	ctl_reply_empty(ctl_request_release(request), status);
 }
 
 void ctl_request_refuse(struct ctl_request *request, const struct problem *problem)
 {
-	reply_problem(ctl_request_release(request), problem);
+	ctl_reply_problem(ctl_request_release(request), problem);
 }
 
 void ctl_request_refuse_unavailable(struct ctl_request *request, const char *detail)

@@ -19,7 +19,7 @@ struct ctl_park;
 struct ctl_request;
 struct problem;
 struct registry;
-struct reply;
+struct ctl_reply;
 struct sandbox;
 
 /* Serves REQUEST, which it takes over. */
@@ -27,11 +27,11 @@ typedef void ctl_serve(void *context, struct ctl_request *request);
 
 struct ctl_request {
 	TAILQ_ENTRY(ctl_request) next; /* in the list of its owner, or in a struct ctl_park */
-	enum head_method method;
+	enum http_method method;
 	struct ctl_target target; /* the sandbox's id among it; the sandbox itself may come and go */
 	struct spec *spec;        /* PUT: owned */
-	struct wire_patch patch;  /* PATCH: owned */
-	struct reply *reply;      /* owed; it knows the caller */
+	struct spec_patch patch;  /* PATCH: owned */
+	struct ctl_reply *reply;  /* owed; it knows the caller */
 
 	/* The continuation, while it is parked: for park.c alone. */
 	struct ctl_park *park; /* NULL: not parked */
@@ -43,7 +43,7 @@ struct ctl_request {
 TAILQ_HEAD(ctl_request_list, ctl_request);
 
 /* Takes REPLY over. NULL for want of memory: REPLY was answered. */
-struct ctl_request *ctl_request_new(struct reply *reply);
+struct ctl_request *ctl_request_new(struct ctl_reply *reply);
 
 /* The answers. Each frees REQUEST, which must not be parked any more. */
 void ctl_request_answer(struct ctl_request *request, int status,
@@ -53,7 +53,7 @@ void ctl_request_refuse(struct ctl_request *request, const struct problem *probl
 void ctl_request_refuse_unavailable(struct ctl_request *request, const char *detail); /* 503 */
 
 /* Frees REQUEST; its reply is the caller's to answer. */
-struct reply *ctl_request_release(struct ctl_request *request);
+struct ctl_reply *ctl_request_release(struct ctl_request *request);
 
 /* The sandbox that REQUEST names. NULL: there is none, and REQUEST was answered so. */
 struct sandbox *ctl_request_sandbox(struct ctl_request *request, struct registry *registry);

@@ -313,33 +313,33 @@ static int ctl_target_find_sandbox(const char *rest, size_t length, struct ctl_t
 	return problem_set(problem, PROBLEM_NOT_FOUND, NULL, "no such path");
 }
 
-static unsigned ctl_target_method_bit(enum head_method method)
+static unsigned ctl_target_method_bit(enum http_method method)
 {
 	switch (method) {
-	case HEAD_GET:
+	case HTTP_GET:
 		return ALLOW_GET;
-	case HEAD_HEAD:
+	case HTTP_HEAD:
 		return ALLOW_HEAD;
-	case HEAD_PUT:
+	case HTTP_PUT:
 		return ALLOW_PUT;
-	case HEAD_PATCH:
+	case HTTP_PATCH:
 		return ALLOW_PATCH;
-	case HEAD_DELETE:
+	case HTTP_DELETE:
 		return ALLOW_DELETE;
-	case HEAD_OTHER:
+	case HTTP_OTHER:
 		break;
 	}
 	return 0;
 }
 
-static unsigned ctl_target_allowed_params(const struct ctl_target *target, enum head_method method)
+static unsigned ctl_target_allowed_params(const struct ctl_target *target, enum http_method method)
 {
-	if (method == HEAD_GET || method == HEAD_HEAD)
+	if (method == HTTP_GET || method == HTTP_HEAD)
 		return ctl_paths[target->kind].params;
-	return method == HEAD_DELETE ? PARAM_DRAIN : 0;
+	return method == HTTP_DELETE ? PARAM_DRAIN : 0;
 }
 
-int ctl_target_parse(enum head_method method, const char *text, size_t length, struct ctl_target *target,
+int ctl_target_parse(enum http_method method, const char *text, size_t length, struct ctl_target *target,
 		     struct problem *problem)
 {
 	static const char prefix[] = "/v1/sandboxes/";
@@ -369,7 +369,7 @@ const char *ctl_target_allow(const struct ctl_target *target)
 	return ctl_paths[target->kind].allow;
 }
 
-bool ctl_target_is_change(enum head_method method)
+bool ctl_target_is_change(enum http_method method)
 {
-	return method == HEAD_PUT || method == HEAD_PATCH || method == HEAD_DELETE;
+	return method == HTTP_PUT || method == HTTP_PATCH || method == HTTP_DELETE;
 }

@@ -70,13 +70,13 @@ struct ctl_target {
  * Reads TEXT (origin form, not terminated) as METHOD asks for it. 0, or -1 with PROBLEM: NOT_FOUND (no such path),
  * NOT_ALLOWED (see ctl_target_allow()), BAD_REQUEST with the field: "id", or the name of the query parameter.
  */
-int ctl_target_parse(enum head_method method, const char *text, size_t length, struct ctl_target *target,
+int ctl_target_parse(enum http_method method, const char *text, size_t length, struct ctl_target *target,
 		     struct problem *problem);
 
 /* The methods of the path that is in TARGET after NOT_ALLOWED: "GET, HEAD". */
 const char *ctl_target_allow(const struct ctl_target *target);
 
 /* Whether the request changes anything: it is logged, and parked while the daemon adopts. */
-bool ctl_target_is_change(enum head_method method);
+bool ctl_target_is_change(enum http_method method);
 
 #endif

@@ -21,7 +21,7 @@ struct waiter {
 	char id[SANDBOX_ID_MAX + 1];
 	enum sandbox_state wanted, last; /* last: the state as last seen */
 	unsigned timeout_s;
-	struct reply *reply;
+	struct ctl_reply *reply;
 	struct timer timeout;
 };
 
@@ -33,9 +33,9 @@ struct waits {
 	size_t count;
 };
 
-enum outcome { OUTCOME_PARKED, OUTCOME_MET, OUTCOME_IMPOSSIBLE };
+enum wait_outcome { OUTCOME_PARKED, OUTCOME_MET, OUTCOME_IMPOSSIBLE };
 
-static enum outcome waits_outcome_of(enum sandbox_state state, enum sandbox_state wanted)
+static enum wait_outcome waits_outcome_of(enum sandbox_state state, enum sandbox_state wanted)
 {
 	if (state == wanted || (wanted == SANDBOX_ATTACHED && state == SANDBOX_READY))
 		return OUTCOME_MET;
@@ -44,20 +44,20 @@ static enum outcome waits_outcome_of(enum sandbox_state state, enum sandbox_stat
 	return OUTCOME_PARKED;
 }
 
-static void waits_refuse(struct reply *reply, enum problem_kind kind, const char *detail)
+static void waits_refuse(struct ctl_reply *reply, enum problem_kind kind, const char *detail)
 {
 	struct problem problem;
 
 	problem_set(&problem, kind, NULL, "%s", detail);
-	reply_problem(reply, &problem);
+	ctl_reply_problem(reply, &problem);
 }
 
 /* Takes the waiter off the list; its reply is the caller's to answer now. */
-static struct reply *waits_release(struct waiter *waiter)
+static struct ctl_reply *waits_release(struct waiter *waiter)
 {
-	struct reply *reply = waiter->reply;
+	struct ctl_reply *reply = waiter->reply;
 
-	reply_on_gone(reply, NULL, NULL);
+	ctl_reply_on_gone(reply, NULL, NULL);
 	timer_free(&waiter->timeout);
 	LIST_REMOVE(waiter, next);
 	waiter->waits->count--;
@@ -81,8 +81,8 @@ static void waits_on_client_gone(void *context)
 		     "the client went away"); /* frees the reply; nobody reads it */
 }
 
-static void waits_answer_outcome(struct waits *waits, struct sandbox *sandbox, enum outcome outcome,
-				 enum sandbox_state wanted, struct reply *reply)
+static void waits_answer_outcome(struct waits *waits, struct sandbox *sandbox, enum wait_outcome outcome,
+				 enum sandbox_state wanted, struct ctl_reply *reply)
 {
 	char detail[384];
 
@@ -90,7 +90,7 @@ static void waits_answer_outcome(struct waits *waits, struct sandbox *sandbox, e
 		json_t *shown = waits->show(waits->context, sandbox);
 
 		if (shown)
-			reply_json(reply, 200, shown);
+			ctl_reply_json(reply, 200, shown);
 		else
 			waits_refuse(reply, PROBLEM_UNAVAILABLE, "out of memory");
 		return;
@@ -128,9 +128,9 @@ void waits_free(struct waits *waits)
 }
 
 void waits_add(struct waits *waits, struct sandbox *sandbox, enum sandbox_state wanted, unsigned timeout_s,
-	       struct reply *reply)
+	       struct ctl_reply *reply)
 {
-	enum outcome outcome = waits_outcome_of(sandbox->state, wanted);
+	enum wait_outcome outcome = waits_outcome_of(sandbox->state, wanted);
 	struct err err;
 
 	if (outcome != OUTCOME_PARKED) {
@@ -155,7 +155,7 @@ void waits_add(struct waits *waits, struct sandbox *sandbox, enum sandbox_state 
 	waiter->reply = reply;
 	LIST_INSERT_HEAD(&waits->list, waiter, next);
 	waits->count++;
-	reply_on_gone(reply, waits_on_client_gone, waiter);
+	ctl_reply_on_gone(reply, waits_on_client_gone, waiter);
 	timer_start(&waiter->timeout, timeout_s * 1000ULL);
 }
 
@@ -167,7 +167,7 @@ void waits_state_changed(struct waits *waits, struct sandbox *sandbox)
 	{
 		if (strcmp(waiter->id, sandbox->id) != 0)
 			continue;
-		enum outcome outcome = waits_outcome_of(sandbox->state, waiter->wanted);
+		enum wait_outcome outcome = waits_outcome_of(sandbox->state, waiter->wanted);
 		enum sandbox_state wanted = waiter->wanted;
 		waiter->last = sandbox->state;
 		if (outcome != OUTCOME_PARKED)

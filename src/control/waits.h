@@ -12,7 +12,7 @@
 
 struct err;
 struct event_base;
-struct reply;
+struct ctl_reply;
 struct waits;
 
 enum { WAITS_MAX = 1000 };
@@ -28,7 +28,7 @@ void waits_free(struct waits *waits);
 
 /* Owes REPLY its answer: at once if SANDBOX is in the state WANTED (READY meets ATTACHED) or can no longer be. */
 void waits_add(struct waits *waits, struct sandbox *sandbox, enum sandbox_state wanted, unsigned timeout_s,
-	       struct reply *reply);
+	       struct ctl_reply *reply);
 
 /* The state of SANDBOX changed: answers the waiters that this concerns. */
 void waits_state_changed(struct waits *waits, struct sandbox *sandbox);

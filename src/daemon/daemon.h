@@ -12,8 +12,8 @@
 #include <stdbool.h>
 
 struct config;
-struct control;
-struct control_http;
+struct ctl;
+struct ctl_http;
 struct default_endpoint;
 struct diagnoses;
 struct err;
@@ -50,8 +50,8 @@ struct daemon {
 	struct registry *registry;
 	struct fabric *fabric;
 	struct forwarder *forwarder;
-	struct control *control;
-	struct control_http *http; /* NULL also while [http] listen is off */
+	struct ctl *control;
+	struct ctl_http *http; /* NULL also while [http] listen is off */
 
 	struct ctl_park parked;      /* requests that wait for a sandbox to come to rest */
 	struct inherited *inherited; /* sockets that the service manager kept for us; NULL without */

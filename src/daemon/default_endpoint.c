@@ -22,7 +22,7 @@ struct default_endpoint {
 	size_t tried;      /* of default_listen: those that were opened, or that the host has not */
 	uint64_t until_ms; /* clock_now_ms(): until then a port that is in use is tried again */
 	size_t listener_count;
-	struct listener *listeners[];
+	struct fwd_listener *listeners[];
 };
 
 /*
@@ -45,12 +45,12 @@ static int daemon_default_judge(const struct default_endpoint *endpoint, const s
 int daemon_default_open(struct daemon *daemon, struct err *err)
 {
 	const struct addr_list *wanted = &daemon->config->forwarder.default_listen;
-	struct listener_options options = { .proto = PROTO_TCP,
-					    .guest_port = daemon->config->forwarder.default_guest_port };
+	struct fwd_listener_options options = { .proto = PROTO_TCP,
+						.guest_port = daemon->config->forwarder.default_guest_port };
 	struct default_endpoint *endpoint = daemon->default_endpoint;
 
 	if (!endpoint) {
-		endpoint = calloc(1, sizeof(*endpoint) + wanted->count * sizeof(struct listener *));
+		endpoint = calloc(1, sizeof(*endpoint) + wanted->count * sizeof(struct fwd_listener *));
 		if (!endpoint)
 			return err_set(err, ENOMEM, "default endpoint");
 		endpoint->until_ms = clock_now_ms() + DEFAULT_TRIES_MS;
@@ -58,7 +58,7 @@ int daemon_default_open(struct daemon *daemon, struct err *err)
 	}
 	for (; endpoint->tried < wanted->count; endpoint->tried++) {
 		const struct addr *listen = &wanted->items[endpoint->tried];
-		struct listener *listener = daemon_endpoints_listen(daemon, NULL, options, listen, err);
+		struct fwd_listener *listener = daemon_endpoints_listen(daemon, NULL, options, listen, err);
 
 		if (listener)
 			endpoint->listeners[endpoint->listener_count++] = listener;
@@ -75,7 +75,7 @@ void daemon_default_follow(struct daemon *daemon)
 	struct sandbox *sandbox = registry_default(daemon->registry);
 	bool serves = sandbox && sandbox->tenant && sandbox->state != SANDBOX_DRAINING && tenant_of(sandbox)->route;
 
-	forwarder_set_default(daemon->forwarder, serves ? tenant_of(sandbox)->route : NULL);
+	fwd_set_default(daemon->forwarder, serves ? tenant_of(sandbox)->route : NULL);
 }
 
 size_t daemon_default_count(const struct daemon *daemon)
@@ -88,7 +88,7 @@ size_t daemon_default_list_fds(const struct daemon *daemon, int *fds, size_t roo
 	size_t count = 0;
 
 	for (; count < daemon_default_count(daemon) && count < room; count++)
-		fds[count] = listener_fd(daemon->default_endpoint->listeners[count]);
+		fds[count] = fwd_listener_fd(daemon->default_endpoint->listeners[count]);
 	return count;
 }
 

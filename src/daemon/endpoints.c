@@ -24,23 +24,24 @@ bool daemon_endpoints_lack_ipv6(const struct addr *listen, const struct err *err
 	return err->code == EADDRNOTAVAIL || err->code == EAFNOSUPPORT;
 }
 
-struct listener *daemon_endpoints_listen(struct daemon *daemon, struct fwd_route *route,
-					 struct listener_options options, const struct addr *listen, struct err *err)
+struct fwd_listener *daemon_endpoints_listen(struct daemon *daemon, struct fwd_route *route,
+					     struct fwd_listener_options options, const struct addr *listen,
+					     struct err *err)
 {
-	struct listener *listener;
+	struct fwd_listener *listener;
 
 	options.fd = inherited_take(daemon->inherited, listen, options.proto);
-	listener = listener_open(daemon->forwarder, listen, route, &options, err);
+	listener = fwd_listener_open(daemon->forwarder, listen, route, &options, err);
 	if (!listener)
 		cleanup_fd(&options.fd); /* or it would be in its own way at the next try */
 	return listener;
 }
 
-static struct listener_options daemon_endpoints_options(const struct endpoint *endpoint)
+static struct fwd_listener_options daemon_endpoints_options(const struct endpoint *endpoint)
 {
-	return (struct listener_options){ .proto = endpoint->port.proto,
-					  .guest_port = endpoint->port.guest_port,
-					  .proxy_protocol = endpoint->port.proxy_protocol };
+	return (struct fwd_listener_options){ .proto = endpoint->port.proto,
+					      .guest_port = endpoint->port.guest_port,
+					      .proxy_protocol = endpoint->port.proxy_protocol };
 }
 
 /* The problem of an address that cannot be listened on: it names the port's field and the holder of the address. */
@@ -74,7 +75,7 @@ static void daemon_endpoints_undo(struct endpoint *endpoints, void **opened, siz
 				if (endpoints[i].handles[j] == opened[k])
 					endpoints[i].handles[j] = NULL;
 	for (size_t k = 0; k < opened_count; k++)
-		listener_close(opened[k], true);
+		fwd_listener_close(opened[k], true);
 }
 
 int daemon_endpoints_open(struct daemon *daemon, struct tenant *tenant, struct endpoint *endpoints, size_t count,
@@ -118,7 +119,7 @@ void daemon_endpoints_close(struct endpoint *endpoints, size_t count, bool reset
 	for (size_t i = 0; i < count; i++) {
 		for (size_t j = 0; j < endpoints[i].listen_count; j++) {
 			if (endpoints[i].handles[j])
-				listener_close(endpoints[i].handles[j], reset);
+				fwd_listener_close(endpoints[i].handles[j], reset);
 			endpoints[i].handles[j] = NULL;
 		}
 	}

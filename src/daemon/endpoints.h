@@ -35,8 +35,9 @@ void daemon_endpoints_retry(struct daemon *daemon);
  * Opens one listener on LISTEN; a socket that was kept for it is taken. OPTIONS come without a socket. ROUTE: NULL for the default
  * endpoint. NULL with ERR.
  */
-struct listener *daemon_endpoints_listen(struct daemon *daemon, struct fwd_route *route,
-					 struct listener_options options, const struct addr *listen, struct err *err);
+struct fwd_listener *daemon_endpoints_listen(struct daemon *daemon, struct fwd_route *route,
+					     struct fwd_listener_options options, const struct addr *listen,
+					     struct err *err);
 
 /* Whether ERR, of a listener on LISTEN, only says that this host has no ::1, which was logged at the start. */
 bool daemon_endpoints_lack_ipv6(const struct addr *listen, const struct err *err);

@@ -25,8 +25,8 @@ static void follow_carrier(void *context, unsigned slot, bool up)
 	sandbox->carrier = up;
 	sandbox->was_attached |= up;
 	sandbox->guest_answers = false;
-	route_set_ready(tenant->route, false);
-	route_set_up(tenant->route, up);
+	fwd_route_set_ready(tenant->route, false);
+	fwd_route_set_up(tenant->route, up);
 	enum sandbox_state before = sandbox->state;
 	tenant_settle(tenant, "carrier");
 	/* Else the line of the new state is enough. */
@@ -45,7 +45,7 @@ static void follow_broken(void *context, unsigned slot, const char *what)
 		return;
 	sandbox_set_state(daemon->registry, sandbox, SANDBOX_FAILED, "kernel", what);
 	if (tenant_of(sandbox) && tenant_of(sandbox)->route)
-		route_set_up(tenant_of(sandbox)->route, false);
+		fwd_route_set_up(tenant_of(sandbox)->route, false);
 }
 
 void follow_repaired(void *context, unsigned slot, const char *what)
@@ -55,7 +55,7 @@ void follow_repaired(void *context, unsigned slot, const char *what)
 
 	metrics_count_repair(daemon);
 	log_seldom(LOG_WARNING_LEVEL, "repaired", F_STR("sandbox", sandbox ? sandbox->id : NULL), F_STR("what", what));
-	control_event(daemon->control, "repair", sandbox ? sandbox->id : NULL, json_pack("{s:s}", "what", what));
+	ctl_event(daemon->control, "repair", sandbox ? sandbox->id : NULL, json_pack("{s:s}", "what", what));
 }
 
 static void follow_slot_going(void *context, unsigned slot)
@@ -92,9 +92,9 @@ static void follow_denied(void *context, unsigned slot, const struct fabric_deni
 
 	if (!sandbox)
 		return;
-	control_event(daemon->control, "denied", sandbox->id,
-		      json_pack("{s:s, s:s, s:s, s:i}", "rule", denial->rule, "proto", denial->proto, "destination",
-				ipv4_format(denial->destination, text), "port", (int)denial->port));
+	ctl_event(daemon->control, "denied", sandbox->id,
+		  json_pack("{s:s, s:s, s:s, s:i}", "rule", denial->rule, "proto", denial->proto, "destination",
+			    ipv4_format(denial->destination, text), "port", (int)denial->port));
 }
 
 static void follow_pool_changed(void *context)
@@ -118,5 +118,5 @@ void follow_state_changed(void *context, struct sandbox *sandbox, enum sandbox_s
 {
 	struct daemon *daemon = context;
 
-	control_state_changed(daemon->control, sandbox, from, cause, previous_ms);
+	ctl_state_changed(daemon->control, sandbox, from, cause, previous_ms);
 }

@@ -35,7 +35,7 @@ static void load_config_check_group(const struct config *config, struct config_m
 static void load_config_check_host(const struct config *config, struct config_mistakes *mistakes)
 {
 	load_config_check_group(config, mistakes);
-	fabric_check_config(config, mistakes);
+	inspect_check_config(config, mistakes);
 }
 
 static struct config *load_config_file(const char *path, config_host_check *host_check,

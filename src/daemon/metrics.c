@@ -19,7 +19,7 @@
 #include <stdlib.h>
 
 struct metrics {
-	uint64_t register_count[CONNECT_BUCKETS]; /* durations of registrations, by connect_bucket_ms[] */
+	uint64_t register_count[CONNECT_BUCKETS]; /* durations of registrations, by fwd_connect_bucket_ms[] */
 	uint64_t register_sum_us;
 	uint64_t denied[FABRIC_RULES];      /* packets stopped, by rule, since it runs */
 	uint64_t host_denied[FABRIC_RULES]; /* last read of the host's table */
@@ -42,7 +42,7 @@ void metrics_count_registration(struct daemon *daemon, uint64_t duration_us)
 {
 	size_t bucket = 0;
 
-	while (bucket < CONNECT_BUCKETS - 1 && duration_us > (uint64_t)connect_bucket_ms[bucket] * 1000)
+	while (bucket < CONNECT_BUCKETS - 1 && duration_us > (uint64_t)fwd_connect_bucket_ms[bucket] * 1000)
 		bucket++;
 	daemon->metrics->register_count[bucket]++;
 	daemon->metrics->register_sum_us += duration_us;
@@ -78,15 +78,15 @@ static void metrics_show_sandboxes(FILE *out, const struct daemon *daemon)
 
 static void metrics_show_forwarder(FILE *out, const struct daemon *daemon)
 {
-	struct forwarder_stats stats;
+	struct fwd_stats stats;
 
-	forwarder_stats(daemon->forwarder, &stats);
+	fwd_stats(daemon->forwarder, &stats);
 	metrics_write_head(out, "weft_connections_open", "gauge", "Connections of the forwarder, held ones included.");
 	fprintf(out, "weft_connections_open %" PRIu64 "\n", stats.connections_open);
 	metrics_write_head(out, "weft_connections_total", "counter", "Ended connections of the forwarder by reason.");
 	for (unsigned i = 0; i < CLOSE_REASONS; i++)
 		fprintf(out, "weft_connections_total{reason=\"%s\"} %" PRIu64 "\n",
-			close_reason_name((enum close_reason)i), stats.ended[i]);
+			fwd_close_reason_name((enum fwd_close_reason)i), stats.ended[i]);
 	metrics_write_head(out, "weft_bytes_total", "counter", "Payload bytes carried by the forwarder.");
 	fprintf(out, "weft_bytes_total{direction=\"to_guest\"} %" PRIu64 "\n", stats.bytes_to_guest);
 	fprintf(out, "weft_bytes_total{direction=\"from_guest\"} %" PRIu64 "\n", stats.bytes_from_guest);
@@ -123,7 +123,7 @@ static void metrics_show_denied(FILE *out, const struct daemon *daemon)
 	metrics_write_head(out, "weft_denied_total", "counter",
 			   "Packets of sandboxes, and to them, that were stopped, by rule.");
 	for (unsigned i = 0; i < FABRIC_RULES; i++)
-		fprintf(out, "weft_denied_total{rule=\"%s\"} %" PRIu64 "\n", fabric_rule_name((enum fabric_rule)i),
+		fprintf(out, "weft_denied_total{rule=\"%s\"} %" PRIu64 "\n", rules_name((enum fabric_rule)i),
 			daemon->metrics->denied[i]);
 }
 
@@ -158,7 +158,7 @@ void daemon_metrics(void *context, struct ctl_request *request)
 	char *text = metrics_show(context, &length);
 
 	if (text)
-		reply_text(ctl_request_release(request), "text/plain; version=0.0.4; charset=utf-8", text, length);
+		ctl_reply_text(ctl_request_release(request), "text/plain; version=0.0.4; charset=utf-8", text, length);
 	else
 		ctl_request_refuse_unavailable(request, "out of memory");
 	free(text);

@@ -19,7 +19,8 @@ void metrics_write_histogram(FILE *out, const char *name, const uint64_t *counts
 
 	for (size_t i = 0; i < CONNECT_BUCKETS - 1; i++) {
 		total += counts[i];
-		fprintf(out, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name, (double)connect_bucket_ms[i] / 1000, total);
+		fprintf(out, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name, (double)fwd_connect_bucket_ms[i] / 1000,
+			total);
 	}
 	total += counts[CONNECT_BUCKETS - 1];
 	fprintf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, total);

@@ -12,7 +12,7 @@ struct daemon;
 /* The two lines that introduce a metric. TYPE: "counter", "gauge", "histogram". */
 void metrics_write_head(FILE *out, const char *name, const char *type, const char *help);
 
-/* The lines of a histogram of durations, by connect_bucket_ms[]. */
+/* The lines of a histogram of durations, by fwd_connect_bucket_ms[]. */
 void metrics_write_histogram(FILE *out, const char *name, const uint64_t *counts, uint64_t sum_us);
 
 /* The series of each sandbox (metrics_sandboxes.c). */

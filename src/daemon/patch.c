@@ -51,7 +51,7 @@ static void patch_close_others(struct endpoint *from, size_t from_count, const s
 
 			if (!*handle || patch_had_handle(kept, kept_count, *handle))
 				continue;
-			listener_close(*handle, reset);
+			fwd_listener_close(*handle, reset);
 			*handle = NULL;
 		}
 	}
@@ -64,9 +64,9 @@ static void patch_tell(struct daemon *daemon, const char *type, const char *id, 
 
 	for (size_t i = 0; i < endpoint->listen_count; i++)
 		json_array_append_new(listen, json_string(addr_format(&endpoint->listen[i], text)));
-	control_event(daemon->control, type, id,
-		      json_pack("{s:i, s:s, s:o}", "guest_port", (int)endpoint->port.guest_port, "proto",
-				proto_name(endpoint->port.proto), "listen", listen));
+	ctl_event(daemon->control, type, id,
+		  json_pack("{s:i, s:s, s:o}", "guest_port", (int)endpoint->port.guest_port, "proto",
+			    proto_name(endpoint->port.proto), "listen", listen));
 }
 
 static bool patch_has_endpoint(const struct endpoint *endpoints, size_t count, const struct endpoint *wanted)
@@ -129,7 +129,7 @@ static void patch_on_flushed(void *context, const struct err *err)
 static void patch_pause_sandbox(struct tenant *tenant)
 {
 	tenant->sandbox->paused = true;
-	route_pause(tenant->route);
+	fwd_route_pause(tenant->route);
 	tenant_settle(tenant, "paused");
 }
 
@@ -139,7 +139,7 @@ static void patch_resume_sandbox(struct tenant *tenant, bool keep)
 
 	sandbox->paused = false;
 	sandbox->guest_answers = false; /* readiness is probed anew */
-	route_resume(tenant->route, keep);
+	fwd_route_resume(tenant->route, keep);
 	tenant_settle(tenant, "resumed");
 	fabric_recheck(tenant->daemon->fabric, sandbox->slot);
 }
@@ -150,7 +150,7 @@ static void patch_conclude(struct patch_change *change)
 	struct daemon *daemon = change->daemon;
 	struct sandbox *sandbox = change->sandbox;
 	struct tenant *tenant = tenant_of(sandbox);
-	const struct wire_patch *asked = &change->request->patch;
+	const struct spec_patch *asked = &change->request->patch;
 	bool was_paused = sandbox->paused;
 
 	if (asked->has_paused && asked->paused && !was_paused)
@@ -229,8 +229,8 @@ static void patch_on_applied(void *context, const struct err *fabric_err)
 		patch_apply_fabric(change, patch_on_reverted);
 		return;
 	}
-	route_set_limits(tenant_of(sandbox)->route, &sandbox->spec->limits);
-	route_set_pace(tenant_of(sandbox)->route, sandbox->spec->bandwidth.from_guest.rate);
+	fwd_route_set_limits(tenant_of(sandbox)->route, &sandbox->spec->limits);
+	fwd_route_set_pace(tenant_of(sandbox)->route, sandbox->spec->bandwidth.from_guest.rate);
 	daemon_default_follow(change->daemon);
 	patch_conclude(change);
 }
@@ -269,7 +269,8 @@ static bool patch_concerns_fabric(const struct patch_change *change)
 {
 	const struct sandbox *sandbox = change->sandbox;
 
-	if (spec_patch_gives(&change->request->patch, "egress") || spec_patch_gives(&change->request->patch, "bandwidth"))
+	if (spec_patch_gives(&change->request->patch, "egress") ||
+	    spec_patch_gives(&change->request->patch, "bandwidth"))
 		return true;
 	return patch_concerns_nat(sandbox->endpoints, sandbox->endpoint_count) ||
 	       patch_concerns_nat(change->prepared.endpoints, change->prepared.endpoint_count);
@@ -319,7 +320,7 @@ static int patch_check(struct daemon *daemon, const struct sandbox *sandbox, str
 static struct patch_change *patch_begin(struct daemon *daemon, struct sandbox *sandbox, struct ctl_request *request,
 					struct problem *problem)
 {
-	struct spec *wanted = wire_apply_patch(sandbox, &request->patch, problem);
+	struct spec *wanted = spec_patch_apply(sandbox, &request->patch, problem);
 	struct patch_change *change = wanted ? calloc(1, sizeof(*change)) : NULL;
 
 	if (!change) {

@@ -83,7 +83,7 @@ static void register_on_undone(void *context)
 	if (request)
 		TAILQ_REMOVE(&tenant->leaving, request, next);
 	register_forget(tenant, id);
-	control_sandbox_gone(daemon->control, id);
+	ctl_sandbox_gone(daemon->control, id);
 	if (request)
 		ctl_request_refuse(request, &failure);
 	ctl_park_run_sandbox(&daemon->parked, id);
@@ -104,7 +104,7 @@ static void register_undo(struct tenant *tenant, const struct err *err)
 		TAILQ_INSERT_TAIL(&tenant->leaving, request, next);
 	daemon_endpoints_close(sandbox->endpoints, sandbox->endpoint_count, true);
 	tenant->busy = true;
-	route_close(tenant->route, CLOSE_UNREGISTERED, 0, register_on_undone, tenant);
+	fwd_route_close(tenant->route, CLOSE_UNREGISTERED, 0, register_on_undone, tenant);
 }
 
 static void register_on_undone_retry(void *context)
@@ -125,7 +125,7 @@ static void register_retry_elsewhere(struct tenant *tenant)
 	struct sandbox *sandbox = tenant->sandbox;
 
 	daemon_endpoints_close(sandbox->endpoints, sandbox->endpoint_count, true);
-	route_close(tenant->route, CLOSE_UNREGISTERED, 0, register_on_undone_retry, tenant);
+	fwd_route_close(tenant->route, CLOSE_UNREGISTERED, 0, register_on_undone_retry, tenant);
 }
 
 static void register_on_made(void *context, const struct fabric_slot *slot, const struct err *err)
@@ -152,7 +152,7 @@ static void register_on_made(void *context, const struct fabric_slot *slot, cons
 	log_info("sandbox registered", F_STR("sandbox", sandbox->id), F_UINT("slot", sandbox->slot),
 		 F_UINT("duration_us", duration_us));
 	json_t *shown = wire_write_sandbox(sandbox, daemon->config);
-	control_event(daemon->control, "registered", sandbox->id, json_pack("{s:i}", "slot", (int)sandbox->slot));
+	ctl_event(daemon->control, "registered", sandbox->id, json_pack("{s:i}", "slot", (int)sandbox->slot));
 	memcpy(id, sandbox->id, sizeof(id));
 	ctl_request_answer(steal_ptr(&tenant->registering), 201, shown);
 	ctl_park_run_sandbox(&daemon->parked, id);
@@ -187,7 +187,7 @@ static struct sandbox *register_reserve(struct daemon *daemon, const struct ctl_
 					  "/ports", &taken, problem) == 0)
 			return sandbox;
 		/* Nobody can have connected: the route goes with the next iteration of the loop, and nobody waits for it. */
-		route_close(tenant_of(sandbox)->route, CLOSE_UNREGISTERED, 0, NULL, NULL);
+		fwd_route_close(tenant_of(sandbox)->route, CLOSE_UNREGISTERED, 0, NULL, NULL);
 		tenant_free(tenant_of(sandbox));
 		registry_remove(daemon->registry, sandbox);
 		if (!taken)

@@ -39,14 +39,14 @@ void daemon_status(void *context, struct ctl_request *request)
 {
 	struct daemon *daemon = context;
 	struct fabric_pool pool = { .target = daemon->config->pool.size };
-	struct forwarder_stats stats = { 0 };
+	struct fwd_stats stats = { 0 };
 	json_t *states = json_object();
 
 	/* The status is asked for from the first moment on. */
 	if (daemon->fabric)
 		fabric_pool_state(daemon->fabric, &pool);
 	if (daemon->forwarder)
-		forwarder_stats(daemon->forwarder, &stats);
+		fwd_stats(daemon->forwarder, &stats);
 	for (unsigned i = 0; i < SANDBOX_STATES; i++)
 		json_object_set_new(
 		    states, sandbox_state_name((enum sandbox_state)i),
@@ -60,7 +60,7 @@ void daemon_status(void *context, struct ctl_request *request)
 }
 
 /* NULL for want of memory. */
-static json_t *daemon_report_connection(const struct connection_info *info)
+static json_t *daemon_report_connection(const struct fwd_connection_info *info)
 {
 	json_t *connect_ms = info->connect_ms < 0 ? json_null() : json_integer(info->connect_ms);
 
@@ -70,7 +70,7 @@ static json_t *daemon_report_connection(const struct connection_info *info)
 			 "age_ms", (json_int_t)info->age_ms, "connect_ms", connect_ms);
 }
 
-static void daemon_report_connections(void *context, const struct connection_info *info, size_t count)
+static void daemon_report_connections(void *context, const struct fwd_connection_info *info, size_t count)
 {
 	json_t *connections = json_array();
 
@@ -91,7 +91,7 @@ void daemon_connections(void *context, struct ctl_request *request)
 	if (!sandbox)
 		return;
 	if (sandbox->tenant && tenant_of(sandbox)->route)
-		route_list(tenant_of(sandbox)->route, CONNECTIONS_LISTED_MAX, daemon_report_connections, request);
+		fwd_route_list(tenant_of(sandbox)->route, CONNECTIONS_LISTED_MAX, daemon_report_connections, request);
 	else
 		daemon_report_connections(request, NULL, 0);
 }

@@ -151,7 +151,7 @@ static void restart_end_step(struct daemon *daemon)
 	daemon_become(daemon, DAEMON_RUNNING);
 	log_info("running", F_UINT("sandboxes", registry_count(daemon->registry)),
 		 F_UINT("adopted_in_ms", clock_now_ms() - restart->started_ms));
-	control_adopted(daemon->control);
+	ctl_adopted(daemon->control);
 	notify_ready();
 }
 
@@ -401,7 +401,7 @@ static void restart_let_in(struct restart *restart)
 	}
 	restart->phase = PHASE_TAKING_OVER;
 	daemon_become(daemon, DAEMON_ADOPTING);
-	control_loaded(daemon->control);
+	ctl_loaded(daemon->control);
 }
 
 /* The builder waits for the found slots: they go first. */

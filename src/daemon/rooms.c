@@ -24,7 +24,7 @@ int rooms_start(struct daemon *daemon, struct err *err)
 	daemon->fabric = fabric_new(daemon->base, daemon->config, &watcher, err);
 	if (!daemon->fabric)
 		return -1;
-	daemon->forwarder = forwarder_new(daemon->base, daemon->config, err);
+	daemon->forwarder = fwd_new(daemon->base, daemon->config, err);
 	return daemon->forwarder ? 0 : -1;
 }
 

@@ -101,7 +101,7 @@ static size_t run_gather_listeners(const struct daemon *daemon, int *fds, size_t
 		for (size_t i = 0; i < sandbox->endpoint_count; i++)
 			for (size_t j = 0; j < sandbox->endpoints[i].listen_count && count < room; j++)
 				if (sandbox->endpoints[i].handles[j])
-					fds[count++] = listener_fd(sandbox->endpoints[i].handles[j]);
+					fds[count++] = fwd_listener_fd(sandbox->endpoints[i].handles[j]);
 	return count;
 }
 
@@ -136,7 +136,7 @@ static void run_stop(struct daemon *daemon, int signal)
 	daemon_become(daemon, DAEMON_STOPPING);
 	run_hand_over_listeners(daemon);
 	if (daemon->forwarder)
-		forwarder_drain(daemon->forwarder, daemon->config->forwarder.stop_drain_ms, run_on_drained, daemon);
+		fwd_drain(daemon->forwarder, daemon->config->forwarder.stop_drain_ms, run_on_drained, daemon);
 	else
 		run_on_drained(daemon);
 }
@@ -164,7 +164,7 @@ static void run_reload(struct daemon *daemon)
 		log_setup(daemon->config->daemon.log_level, daemon->config->daemon.log_format,
 			  daemon->options->foreground ? LOG_TO_STDERR : LOG_TO_JOURNAL);
 		if (daemon->forwarder)
-			forwarder_reconfigure(daemon->forwarder);
+			fwd_reconfigure(daemon->forwarder);
 		if (daemon->fabric)
 			fabric_reconfigure(daemon->fabric);
 		log_info("configuration reloaded");
@@ -255,7 +255,7 @@ static void run_enlarge_descriptor_table(void)
 
 static int run_start_control(struct daemon *daemon, struct err *err)
 {
-	const struct control_ops ops = {
+	const struct ctl_ops ops = {
 		.register_sandbox = daemon_register,
 		.unregister_sandbox = daemon_unregister,
 		.patch_sandbox = daemon_patch,
@@ -271,13 +271,12 @@ static int run_start_control(struct daemon *daemon, struct err *err)
 	};
 	const struct registry_watcher watcher = { .state_changed = follow_state_changed, .context = daemon };
 
-	daemon->control =
-	    control_new(daemon->base, daemon->options->socket, daemon->config, daemon->registry, &ops, err);
+	daemon->control = ctl_new(daemon->base, daemon->options->socket, daemon->config, daemon->registry, &ops, err);
 	if (!daemon->control)
 		return -1;
 	registry_watch(daemon->registry, &watcher);
 	if (daemon->config->http.listen.count)
-		daemon->http = control_http_new(daemon->control, daemon->base, daemon->config, err);
+		daemon->http = ctl_http_new(daemon->control, daemon->base, daemon->config, err);
 	return daemon->config->http.listen.count && !daemon->http ? -1 : 0;
 }
 
@@ -358,7 +357,7 @@ static void run_let_go(struct tenant *tenant)
 	struct problem problem;
 
 	if (tenant->probe)
-		probe_stop(tenant->probe);
+		fwd_probe_stop(tenant->probe);
 	tenant->probe = NULL;
 	problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "weftd is stopping; it finishes this at its next start");
 	tenant_refuse_leaving(tenant, &problem);
@@ -402,13 +401,13 @@ static void run_finish(struct running *running)
 	daemon->fabric = NULL; /* the forwarder's last reports come too late for it */
 	if (daemon->registry)
 		run_each_tenant(daemon, run_save_and_let_go);
-	forwarder_free(daemon->forwarder);
+	fwd_free(daemon->forwarder);
 	if (daemon->registry)
 		run_each_tenant(daemon, run_free_tenant);
 	daemon_default_free(daemon);
 	reserve_stop(daemon);
-	control_http_free(daemon->http);
-	control_free(daemon->control);
+	ctl_http_free(daemon->http);
+	ctl_free(daemon->control);
 	metrics_stop(daemon);
 	inherited_free(daemon->inherited);
 	registry_free(daemon->registry);

@@ -23,12 +23,12 @@ int tenant_new(struct daemon *daemon, struct sandbox *sandbox, struct err *err)
 	tenant->sandbox = sandbox;
 	tenant->netns_fd = -1;
 	TAILQ_INIT(&tenant->leaving);
-	tenant->route = route_new(daemon->forwarder, sandbox->id, sandbox->slot, &sandbox->spec->limits);
+	tenant->route = fwd_route_new(daemon->forwarder, sandbox->id, sandbox->slot, &sandbox->spec->limits);
 	if (!tenant->route) {
 		free(tenant);
 		return err_set(err, ENOMEM, "route of sandbox %s", sandbox->id);
 	}
-	route_set_pace(tenant->route, sandbox->spec->bandwidth.from_guest.rate);
+	fwd_route_set_pace(tenant->route, sandbox->spec->bandwidth.from_guest.rate);
 	sandbox->tenant = tenant;
 	return 0;
 }
@@ -55,7 +55,7 @@ void tenant_free(struct tenant *tenant)
 		ctl_request_refuse(tenant->registering, &problem);
 	tenant_refuse_leaving(tenant, &problem);
 	if (tenant->probe)
-		probe_stop(tenant->probe);
+		fwd_probe_stop(tenant->probe);
 	cleanup_fd(&tenant->netns_fd);
 	tenant->sandbox->tenant = NULL;
 	free(tenant);
@@ -65,10 +65,10 @@ static void tenant_on_ready(void *context)
 {
 	struct tenant *tenant = context;
 
-	probe_stop(tenant->probe);
+	fwd_probe_stop(tenant->probe);
 	tenant->probe = NULL;
 	tenant->sandbox->guest_answers = true;
-	route_set_ready(tenant->route, true);
+	fwd_route_set_ready(tenant->route, true);
 	tenant_settle(tenant, "probe");
 }
 
@@ -81,13 +81,13 @@ void tenant_follow_readiness(struct tenant *tenant)
 	    settled && sandbox->carrier && !sandbox->paused && sandbox->spec->ready_port && !sandbox->guest_answers;
 
 	if (!asking && tenant->probe) {
-		probe_stop(tenant->probe);
+		fwd_probe_stop(tenant->probe);
 		tenant->probe = NULL;
 	}
 	if (asking && !tenant->probe)
-		tenant->probe = probe_start(tenant->route, sandbox->spec->ready_port, tenant_on_ready, tenant);
+		tenant->probe = fwd_probe_start(tenant->route, sandbox->spec->ready_port, tenant_on_ready, tenant);
 	if (!sandbox->guest_answers)
-		route_set_ready(tenant->route, false);
+		fwd_route_set_ready(tenant->route, false);
 }
 
 void tenant_settle(struct tenant *tenant, const char *cause)
@@ -112,11 +112,11 @@ void tenant_attach_namespace(struct tenant *tenant, const struct fabric_slot *sl
 	sandbox->mtu = slot->mtu;
 	sandbox->carrier = slot->carrier;
 	sandbox->was_attached |= slot->carrier;
-	route_set_namespace(tenant->route, tenant->netns_fd);
+	fwd_route_set_namespace(tenant->route, tenant->netns_fd);
 	cleanup_fd(&former);
 	if (sandbox->paused)
-		route_pause(tenant->route);
-	route_set_up(tenant->route, slot->carrier);
+		fwd_route_pause(tenant->route);
+	fwd_route_set_up(tenant->route, slot->carrier);
 }
 
 size_t tenant_nat_max(const struct endpoint *endpoints, size_t count)
@@ -158,11 +158,11 @@ struct fabric_plan tenant_plan(const struct sandbox *sandbox, struct fabric_nat 
 void tenant_refresh(struct sandbox *sandbox)
 {
 	struct tenant *tenant = tenant_of(sandbox);
-	struct route_stats stats;
+	struct fwd_route_stats stats;
 
 	if (!tenant || !tenant->route)
 		return;
-	route_stats(tenant->route, &stats);
+	fwd_route_stats(tenant->route, &stats);
 	sandbox->counters.connections_open = stats.connections_open;
 	sandbox->counters.connections_held = stats.connections_held;
 	sandbox->counters.connections_total = tenant->base.connections_total + stats.connections_total;

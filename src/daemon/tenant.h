@@ -25,7 +25,7 @@ struct tenant {
 	struct daemon *daemon;
 	struct sandbox *sandbox;
 	struct fwd_route *route;
-	struct probe *probe;             /* NULL while readiness is not being asked for */
+	struct fwd_probe *probe;         /* NULL while readiness is not being asked for */
 	int netns_fd;                    /* the one descriptor that pins its namespace; -1 without */
 	bool busy;                       /* a change is under way: others are parked */
 	bool slot_freed;                 /* the host saw its veth go while it was being taken apart */
@@ -44,7 +44,7 @@ struct tenant {
 /* Makes the tenant of SANDBOX with its route. 0, or -1 with ERR. */
 int tenant_new(struct daemon *daemon, struct sandbox *sandbox, struct err *err);
 
-/* Frees it; the route must be gone (route_close()). Closes the namespace's descriptor. A request still owed is refused. */
+/* Frees it; the route must be gone (fwd_route_close()). Closes the namespace's descriptor. A request still owed is refused. */
 void tenant_free(struct tenant *tenant);
 
 static inline struct tenant *tenant_of(const struct sandbox *sandbox)

@@ -42,8 +42,8 @@ static void unregister_forget(struct tenant *tenant)
 	tenant_free(tenant);
 	registry_remove(daemon->registry, sandbox);
 	daemon_default_follow(daemon);
-	control_event(daemon->control, "unregistered", id, NULL);
-	control_sandbox_gone(daemon->control, id);
+	ctl_event(daemon->control, "unregistered", id, NULL);
+	ctl_sandbox_gone(daemon->control, id);
 	while ((request = TAILQ_FIRST(&owed))) {
 		TAILQ_REMOVE(&owed, request, next);
 		ctl_request_answer_empty(request, 204);
@@ -92,7 +92,7 @@ static void unregister_on_route_closed(void *context)
 static void unregister_close_route(struct tenant *tenant, unsigned drain_ms)
 {
 	if (tenant->route)
-		route_close(tenant->route, CLOSE_UNREGISTERED, drain_ms, unregister_on_route_closed, tenant);
+		fwd_route_close(tenant->route, CLOSE_UNREGISTERED, drain_ms, unregister_on_route_closed, tenant);
 	else
 		unregister_on_route_closed(tenant);
 }
@@ -141,7 +141,7 @@ static void unregister_again(struct daemon *daemon, struct sandbox *sandbox, str
 	}
 	TAILQ_INSERT_TAIL(&tenant->leaving, request, next);
 	if (tenant->route)
-		route_close(tenant->route, CLOSE_UNREGISTERED, 0, unregister_on_route_closed, tenant);
+		fwd_route_close(tenant->route, CLOSE_UNREGISTERED, 0, unregister_on_route_closed, tenant);
 }
 
 void daemon_unregister(void *context, struct ctl_request *request)

@@ -86,11 +86,11 @@ static int claim_run_rules(struct job *job)
 	struct claim *claim = container_of(job, struct claim, job);
 	const struct fabric_plan *plan = claim->plan->plan;
 
-	if (nft_slot_claim(claim->netns_fd, plan, &job->err) < 0)
+	if (rules_slot_claim(claim->netns_fd, plan, &job->err) < 0)
 		return -1;
 	if (!plan->nat_count)
 		return 0;
-	return nft_host_publish(claim->fabric->config, plan->slot, plan->nat, plan->nat_count, &job->err);
+	return rules_host_publish(claim->fabric->config, plan->slot, plan->nat, plan->nat_count, &job->err);
 }
 
 /* Posts the next job that the claim needs; without one it has succeeded. */

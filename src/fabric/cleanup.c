@@ -23,7 +23,7 @@
 
 struct cleaning {
 	const struct config *config;
-	struct rtnl host;
+	struct kern_rtnl host;
 	struct scan scan;
 	void (*removed)(void *context, const char *what);
 	void *context;
@@ -41,11 +41,11 @@ static void fabric_report_removal(struct cleaning *cleaning, const char *format,
 static bool fabric_veth_is_there(struct cleaning *cleaning, unsigned slot)
 {
 	char name[CONFIG_LINK_SIZE];
-	struct link_info link;
+	struct kern_link link;
 	struct err ignored;
 
-	return link_get(&cleaning->host, LINK_HERE, config_veth_name(cleaning->config, slot, name), &link, &ignored) ==
-		   0 &&
+	return kern_link_get(&cleaning->host, KERN_LINK_HERE, config_veth_name(cleaning->config, slot, name), &link,
+			     &ignored) == 0 &&
 	       link.group == cleaning->config->names.link_group;
 }
 
@@ -79,7 +79,7 @@ static int fabric_clean_links(struct cleaning *cleaning, unsigned slot, struct e
 
 	if (destroy_links(&cleaning->host, cleaning->config, &remains, err) < 0)
 		return -1;
-	if (conntrack_flush_host(config_host_ip(cleaning->config, slot), err) < 0)
+	if (kern_conntrack_flush_host(config_host_ip(cleaning->config, slot), err) < 0)
 		return -1;
 	fabric_report_removal(cleaning, "link %s", config_veth_name(cleaning->config, slot, name));
 	return 0;
@@ -116,7 +116,7 @@ static int fabric_clean_host(struct cleaning *cleaning, struct err *err)
 		return -1;
 	if (routes)
 		fabric_report_removal(cleaning, "%s", "unreachable routes");
-	if (nft_host_remove(&table, err) < 0)
+	if (rules_host_remove(&table, err) < 0)
 		return -1;
 	if (table)
 		fabric_report_removal(cleaning, "%s", "nft table inet weft");
@@ -126,15 +126,17 @@ static int fabric_clean_host(struct cleaning *cleaning, struct err *err)
 int fabric_cleanup(const struct config *config, void (*removed)(void *context, const char *what), void *context,
 		   struct err *err)
 {
-	struct cleaning cleaning = { .config = config, .host = RTNL_CLOSED, .removed = removed, .context = context };
+	struct cleaning cleaning = {
+		.config = config, .host = KERN_RTNL_CLOSED, .removed = removed, .context = context
+	};
 	int result;
 
-	if (rtnl_open(&cleaning.host, -1, NETLINK_ROUTE, err) < 0)
+	if (kern_rtnl_open(&cleaning.host, -1, NETLINK_ROUTE, err) < 0)
 		return -1;
 	result = fabric_clean_slots(&cleaning, err);
 	if (result == 0)
 		result = fabric_clean_host(&cleaning, err);
 	scan_clear(&cleaning.scan);
-	rtnl_close(&cleaning.host);
+	kern_rtnl_close(&cleaning.host);
 	return result;
 }

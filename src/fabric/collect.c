@@ -45,11 +45,11 @@ static int fabric_run_collect(struct job *job)
 	uint64_t drops[SLOTS_A_JOB] = { 0 };
 
 	/* Without the host's table there are no drops to add. */
-	if (nft_host_drops(collection->links, drops, collection->used, &job->err) < 0)
+	if (rules_host_drops(collection->links, drops, collection->used, &job->err) < 0)
 		log_debug("drops of the host not read", F_STR("error", job->err.text));
 	for (size_t i = 0; i < collection->used; i++) {
 		collection->read[i].slot = collection->slots[i];
-		collection->good[i] = nft_slot_counts(collection->fds[i], &collection->read[i], &job->err) == 0;
+		collection->good[i] = rules_slot_counts(collection->fds[i], &collection->read[i], &job->err) == 0;
 		collection->read[i].host_drops = drops[i];
 	}
 	return 0;
@@ -172,8 +172,8 @@ int fabric_read_counts(const struct fabric *fabric, unsigned number, int netns_f
 	uint64_t drops = 0;
 
 	counts->slot = number;
-	if (nft_slot_counts(netns_fd, counts, err) < 0 ||
-	    (slot && nft_host_drops(&slot->veth_index, &drops, 1, err) < 0))
+	if (rules_slot_counts(netns_fd, counts, err) < 0 ||
+	    (slot && rules_host_drops(&slot->veth_index, &drops, 1, err) < 0))
 		return -1;
 	counts->host_drops = drops;
 	return 0;
@@ -181,5 +181,5 @@ int fabric_read_counts(const struct fabric *fabric, unsigned number, int netns_f
 
 int fabric_read_host_counts(uint64_t denied[static FABRIC_RULES], struct err *err)
 {
-	return nft_host_counts(denied, err);
+	return rules_host_counts(denied, err);
 }

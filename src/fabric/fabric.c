@@ -22,15 +22,15 @@
 
 static int fabric_prepare_host(struct fabric *fabric, struct err *err)
 {
-	struct rtnl host;
+	struct kern_rtnl host;
 	int result;
 
-	if (rtnl_open(&host, -1, NETLINK_ROUTE, err) < 0)
+	if (kern_rtnl_open(&host, -1, NETLINK_ROUTE, err) < 0)
 		return -1;
 	result = build_host_mtu(&host, fabric->config, &fabric->mtu, err);
 	if (result == 0)
 		result = build_host(&host, fabric->config, err);
-	rtnl_close(&host);
+	kern_rtnl_close(&host);
 	return result;
 }
 
@@ -137,5 +137,5 @@ void fabric_free(struct fabric *fabric)
 	free(fabric->shunned);
 	free(fabric->slots);
 	free(fabric);
-	sysctl_close();
+	kern_sysctl_close();
 }

@@ -26,7 +26,7 @@ struct fabric;
 
 /* One denied flow of a guest, as recorded by its namespace's rules. */
 struct fabric_denial {
-	char rule[32];        /* a word of nft_slot_reach(), or "connections": too many at once */
+	char rule[32];        /* a word of rules_slot_reach(), or "connections": too many at once */
 	char proto[8];        /* "tcp", "udp", "icmp", or a number */
 	uint32_t destination; /* host order */
 	uint16_t port;        /* 0 where the protocol has none */
@@ -178,7 +178,7 @@ enum fabric_rule {
 	FABRIC_RULES,
 };
 
-const char *fabric_rule_name(enum fabric_rule rule);
+const char *rules_name(enum fabric_rule rule);
 
 /* The kernel's counters of a slot since it was made. */
 struct fabric_counts {

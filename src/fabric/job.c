@@ -27,7 +27,7 @@ struct job_thread {
 	bool stopping;                          /* under LOCK */
 	bool running;                           /* main: the thread is to be joined */
 	struct mailbox *mailbox;
-	struct rtnl host; /* the thread's */
+	struct kern_rtnl host; /* the thread's */
 };
 
 static bool job_is_background(int urgency)
@@ -117,7 +117,7 @@ struct job_thread *job_thread_new(const char *name, struct mailbox *mailbox, boo
 		err_set(err, ENOMEM, "thread %s", name);
 		return NULL;
 	}
-	thread->host = (struct rtnl)RTNL_CLOSED;
+	thread->host = (struct kern_rtnl)KERN_RTNL_CLOSED;
 	pthread_mutex_init(&thread->lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -126,7 +126,7 @@ struct job_thread *job_thread_new(const char *name, struct mailbox *mailbox, boo
 	for (int urgency = 0; urgency < JOB_URGENCIES; urgency++)
 		STAILQ_INIT(&thread->waiting[urgency]);
 	thread->mailbox = mailbox;
-	if (host_socket && rtnl_open(&thread->host, -1, NETLINK_ROUTE, err) < 0)
+	if (host_socket && kern_rtnl_open(&thread->host, -1, NETLINK_ROUTE, err) < 0)
 		goto fail;
 	if (job_thread_start(thread, name, err) < 0)
 		goto fail;
@@ -232,13 +232,13 @@ void job_thread_free(struct job_thread *thread)
 {
 	if (!thread)
 		return;
-	rtnl_close(&thread->host);
+	kern_rtnl_close(&thread->host);
 	pthread_cond_destroy(&thread->work);
 	pthread_mutex_destroy(&thread->lock);
 	free(thread);
 }
 
-struct rtnl *job_host(struct job *job)
+struct kern_rtnl *job_host(struct job *job)
 {
 	return &job->thread->host;
 }

@@ -62,7 +62,7 @@ void job_thread_stop(struct job_thread *thread);
 void job_thread_free(struct job_thread *thread);
 
 /* The RTNETLINK socket of the thread that runs JOB. For RUN alone. */
-struct rtnl *job_host(struct job *job);
+struct kern_rtnl *job_host(struct job *job);
 
 /* &job->err if the job failed, else NULL. For FINISH. */
 const struct err *job_failure(const struct job *job);

@@ -35,12 +35,12 @@ static int slot_run_look(struct job *job)
 	struct slot_look *look = container_of(job, struct slot_look, job);
 	const struct config *config = look->fabric->config;
 	char name[CONFIG_LINK_SIZE];
-	struct link_info link;
+	struct kern_link link;
 
 	if (look->veth_known) {
 		look->has_veth = look->up = true;
-	} else if (link_get(job_host(job), LINK_HERE, config_veth_name(config, look->slot, name), &link, &job->err) ==
-		   0) {
+	} else if (kern_link_get(job_host(job), KERN_LINK_HERE, config_veth_name(config, look->slot, name), &link,
+				 &job->err) == 0) {
 		look->has_veth = link.group == config->names.link_group;
 		look->up = link.flags & IFF_UP;
 	} else if (job->err.code != ENODEV) {
@@ -48,7 +48,7 @@ static int slot_run_look(struct job *job)
 	}
 	if (look->nsid < 0)
 		return 0;
-	if (link_get(job_host(job), look->nsid, TAP_NAME, &link, &job->err) == 0) {
+	if (kern_link_get(job_host(job), look->nsid, TAP_NAME, &link, &job->err) == 0) {
 		look->has_tap = true;
 		look->carrier = link.carrier;
 		look->carrier_downs = link.carrier_downs;

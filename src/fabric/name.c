@@ -21,7 +21,7 @@ struct naming {
 	struct job job;
 	struct fabric *fabric;
 	struct plan_share *plan;
-	struct namespace_key key;
+	struct kern_namespace_key key;
 };
 
 static int slot_run_naming(struct job *job)
@@ -36,8 +36,9 @@ static int slot_run_naming(struct job *job)
 		return -1;
 	if (!changed)
 		return 0;
-	AUTO_FD int fd = namespace_open_known(config_netns_path(config, plan->slot, path), &naming->key, &job->err);
-	return fd < 0 ? -1 : nft_slot_comment(fd, plan->id, &job->err);
+	AUTO_FD int fd =
+	    kern_namespace_open_known(config_netns_path(config, plan->slot, path), &naming->key, &job->err);
+	return fd < 0 ? -1 : rules_slot_comment(fd, plan->id, &job->err);
 }
 
 static void slot_finish_naming(struct job *job)

@@ -69,17 +69,17 @@ static void observe_foreign_gone(struct fabric *fabric, unsigned number)
 /* ---- links ---- */
 
 /* Messages wait in their queue, so that an old one may speak of a time before the carrier that the last look saw. */
-static bool observe_is_news(const struct slot *slot, const struct link_info *link)
+static bool observe_is_news(const struct slot *slot, const struct kern_link *link)
 {
 	return slot->carrier_downs == CARRIER_DOWNS_UNKNOWN || (int32_t)(link->carrier_downs - slot->carrier_downs) > 0;
 }
 
 static void observe_link_changed(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
 {
-	struct link_info link;
+	struct kern_link link;
 	struct slot *slot;
 
-	if (link_parse(header, &link) < 0)
+	if (kern_link_parse(header, &link) < 0)
 		return;
 	if (nsid == NSID_HERE) {
 		unsigned number = config_veth_slot(fabric->config, link.name);
@@ -112,7 +112,7 @@ static void observe_namespace_changed(struct fabric *fabric, const struct nlmsgh
 	const struct nlattr *table[NETNSA_MAX + 1];
 	struct slot *slot;
 
-	rtnl_attributes(header, sizeof(struct rtgenmsg), table, NETNSA_MAX + 1);
+	kern_rtnl_attributes(header, sizeof(struct rtgenmsg), table, NETNSA_MAX + 1);
 	if (!table[NETNSA_NSID])
 		return;
 	slot = slot_by_nsid(fabric, (int)nla_get_u32(table[NETNSA_NSID]));
@@ -179,9 +179,9 @@ static void observe_route_message(struct fabric *fabric, const struct nlmsghdr *
 	if (header->nlmsg_type == RTM_DELADDR)
 		observe_address_lost(fabric, header, nsid);
 	if ((header->nlmsg_type != RTM_DELROUTE && !replaced) || nlmsg_datalen(header) < (int)sizeof(*route) ||
-	    route->rtm_table != RT_TABLE_MAIN || (replaced && route->rtm_protocol == ROUTE_PROTOCOL))
+	    route->rtm_table != RT_TABLE_MAIN || (replaced && route->rtm_protocol == KERN_ROUTE_PROTOCOL))
 		return;
-	rtnl_attributes(header, sizeof(*route), table, RTA_MAX + 1);
+	kern_rtnl_attributes(header, sizeof(*route), table, RTA_MAX + 1);
 	if (nsid == NSID_HERE) {
 		if (table[RTA_DST])
 			observe_host_route_changed(fabric, ntohl(nla_get_u32(table[RTA_DST])), route->rtm_dst_len);
@@ -212,7 +212,7 @@ static void observe_rule_message(struct fabric *fabric, const struct nlmsghdr *h
 	/* The first attribute of all these messages is the table's name, but for a new generation, which has none. */
 	if (NFNL_MSG_TYPE(header->nlmsg_type) == NFT_MSG_NEWGEN)
 		return;
-	rtnl_attributes(header, sizeof(struct nfgenmsg), table, 2);
+	kern_rtnl_attributes(header, sizeof(struct nfgenmsg), table, 2);
 	if (!table[NFTA_TABLE_NAME] || nla_len(table[NFTA_TABLE_NAME]) != (int)sizeof(ours) ||
 	    memcmp(nla_data(table[NFTA_TABLE_NAME]), ours, sizeof(ours)) != 0)
 		return;
@@ -246,7 +246,7 @@ static int observe_message_nsid(struct msghdr *message)
 /* Takes one packet. 1, or 0 if there was none. */
 static int observe_hear_one(struct hearing *hearing)
 {
-	_Alignas(struct nlmsghdr) char buffer[RTNL_RECEIVE_SIZE];
+	_Alignas(struct nlmsghdr) char buffer[KERN_RTNL_RECEIVE_SIZE];
 	_Alignas(struct cmsghdr) char control[128];
 	struct iovec part = { .iov_base = buffer, .iov_len = sizeof(buffer) };
 	struct msghdr message = {
@@ -384,17 +384,17 @@ struct observer *observer_new(struct fabric *fabric, struct err *err)
 					    .fd = -1,
 					    .take = observe_link_message,
 					    .lost = slot_look_at_all,
-					    .filter = event_filter_links };
+					    .filter = kern_event_filter_links };
 	observer->routes = (struct hearing){ .fabric = fabric,
 					     .fd = -1,
 					     .take = observe_route_message,
 					     .lost = observe_routes_lost,
-					     .filter = event_filter_routes };
+					     .filter = kern_event_filter_routes };
 	observer->rules = (struct hearing){ .fabric = fabric,
 					    .fd = -1,
 					    .take = observe_rule_message,
 					    .lost = observe_rules_lost,
-					    .filter = event_filter_rules };
+					    .filter = kern_event_filter_rules };
 	if (observe_open(&observer->links, NETLINK_ROUTE, link_groups, 2, err) < 0 ||
 	    observe_open(&observer->routes, NETLINK_ROUTE, route_groups, 2, err) < 0 ||
 	    observe_open(&observer->rules, NETLINK_NETFILTER, rule_groups, 1, err) < 0 ||

@@ -38,7 +38,7 @@ struct patrol {
 	struct timer timer;
 	uint64_t host_ms;               /* when its rules were compared last */
 	uint64_t host_denials_ms;       /* when denials were read last */
-	uint64_t host_denials_since_ms; /* see nft_host_denials() */
+	uint64_t host_denials_since_ms; /* see rules_host_denials() */
 	bool busy;                      /* a job is under way */
 	unsigned budget;                /* slots of this tick that are still to be visited without a suspicion */
 	unsigned cursor;                /* the slot visited last */
@@ -56,7 +56,7 @@ struct visit {
 	uint32_t generation;         /* of the ruleset that was last found intact; 0: not known */
 	struct fabric_counts counts; /* last read */
 	bool repaired;
-	uint64_t denials_since_ms; /* see nft_slot_denials() */
+	uint64_t denials_since_ms; /* see rules_slot_denials() */
 	struct fabric_denial *denials;
 	int *links; /* for denials on the host: the link by which each came */
 	size_t denial_count;
@@ -70,12 +70,12 @@ static int patrol_run_host(struct job *job)
 	const struct config *config = visit->fabric->config;
 	bool intact;
 
-	if (nft_host_check(config, &intact, &job->err) < 0)
+	if (rules_host_check(config, &intact, &job->err) < 0)
 		return -1;
 	if (intact)
 		return 0;
 	visit->repaired = true;
-	return nft_host_apply(config, &job->err);
+	return rules_host_apply(config, &job->err);
 }
 
 static int patrol_run_routes(struct job *job)
@@ -124,7 +124,7 @@ static int patrol_run_host_denials(struct job *job)
 	struct visit *visit = container_of(job, struct visit, job);
 
 	/* Without the table there are none; the comparison finds that it is missing. */
-	if (nft_host_denials(&visit->denials_since_ms, patrol_take_host_denial, visit, &job->err) < 0)
+	if (rules_host_denials(&visit->denials_since_ms, patrol_take_host_denial, visit, &job->err) < 0)
 		return job->err.code == ENOENT ? 0 : -1;
 	return 0;
 }
@@ -138,15 +138,15 @@ static int patrol_check_tables(struct visit *visit, struct err *err)
 	bool intact;
 
 	/* Read before the comparison, so that a change meanwhile is seen the next time. */
-	if (nft_generation(visit->netns_fd, &generation, err) < 0)
+	if (rules_generation(visit->netns_fd, &generation, err) < 0)
 		return -1;
 	if (generation == visit->generation)
 		return 0;
-	if (nft_slot_check(visit->netns_fd, config, plan, &intact, err) < 0)
+	if (rules_slot_check(visit->netns_fd, config, plan, &intact, err) < 0)
 		return -1;
 	visit->repaired = !intact;
 	if (!intact)
-		return nft_slot_repair(visit->netns_fd, config, plan, &visit->counts, err);
+		return rules_slot_repair(visit->netns_fd, config, plan, &visit->counts, err);
 	visit->generation = generation;
 	return 0;
 }
@@ -157,11 +157,11 @@ static int patrol_run_slot(struct job *job)
 	const struct config *config = visit->fabric->config;
 	const struct fabric_plan *plan = visit->plan->plan;
 
-	if (visit->republish && nft_host_publish(config, plan->slot, plan->nat, plan->nat_count, &job->err) < 0)
+	if (visit->republish && rules_host_publish(config, plan->slot, plan->nat, plan->nat_count, &job->err) < 0)
 		return -1;
 	if (patrol_check_tables(visit, &job->err) < 0)
 		return -1;
-	return nft_slot_denials(visit->netns_fd, &visit->denials_since_ms, patrol_take_denial, visit, &job->err);
+	return rules_slot_denials(visit->netns_fd, &visit->denials_since_ms, patrol_take_denial, visit, &job->err);
 }
 
 /* All published ports went with the host's table. */

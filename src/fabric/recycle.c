@@ -74,7 +74,7 @@ static void recycle_finish_renew(struct job *job)
 	struct fabric *fabric = recycling->fabric;
 	struct slot *slot = recycle_find(recycling, SLOT_RENEWING);
 
-	if (slot && !job->failed && namespace_key_equal(&slot->key, &recycling->work.key)) {
+	if (slot && !job->failed && kern_namespace_key_equal(&slot->key, &recycling->work.key)) {
 		plan_share_release(slot->plan);
 		slot->plan = plan_share_hold(recycling->plan);
 		slot->leftovers = false;

@@ -97,14 +97,14 @@ int slot_set_nsid(struct slot *slot, int nsid)
 int slot_open_netns(const struct slot *slot, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
-	struct namespace_key key = namespace_key_of(slot->netns_fd);
+	struct kern_namespace_key key = kern_namespace_key_of(slot->netns_fd);
 
 	/* The caller may have closed its descriptor, and another file of ours may have its number by now. */
-	if (namespace_key_equal(&key, &slot->key)) {
+	if (kern_namespace_key_equal(&key, &slot->key)) {
 		int fd = fcntl(slot->netns_fd, F_DUPFD_CLOEXEC, 0);
 		return fd < 0 ? err_set(err, errno, "namespace of slot %u", slot->number) : fd;
 	}
-	return namespace_open_known(config_netns_path(slot->fabric->config, slot->number, path), &slot->key, err);
+	return kern_namespace_open_known(config_netns_path(slot->fabric->config, slot->number, path), &slot->key, err);
 }
 
 const char *slot_sandbox(const struct slot *slot)

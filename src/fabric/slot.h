@@ -24,7 +24,7 @@ struct slot {
 	enum slot_phase phase;
 	struct plan_share *plan; /* NULL: kept, or unknown */
 	int netns_fd;            /* borrowed from the caller that owns the sandbox; -1: none. Use slot_open_netns() */
-	struct namespace_key key;
+	struct kern_namespace_key key;
 	int nsid; /* -1 unknown. slot_set_nsid() sets it */
 	int veth_index;
 	unsigned mtu;

@@ -29,9 +29,9 @@ struct teardown {
 	struct fabric *fabric;
 	unsigned slot;
 	struct slot_remains remains;
-	struct namespace_key key;
+	struct kern_namespace_key key;
 	int veth_index; /* 0: not known */
-	char holders[HOLDERS_TEXT_SIZE];
+	char holders[KERN_HOLDERS_TEXT_SIZE];
 };
 
 static void teardown_post(struct slot *slot, struct job_thread *thread, int (*run)(struct job *job),
@@ -83,9 +83,9 @@ static int teardown_run_flush(struct job *job)
 	struct teardown *teardown = container_of(job, struct teardown, job);
 
 	/* The counters of its link would stay listed for a day. */
-	if (nft_host_forget(teardown->veth_index, &job->err) < 0)
+	if (rules_host_forget(teardown->veth_index, &job->err) < 0)
 		return -1;
-	return conntrack_flush_host(config_host_ip(teardown->fabric->config, teardown->slot), &job->err);
+	return kern_conntrack_flush_host(config_host_ip(teardown->fabric->config, teardown->slot), &job->err);
 }
 
 static void teardown_finish_flush(struct job *job)
@@ -109,8 +109,8 @@ static int teardown_run_force(struct job *job)
 {
 	struct teardown *teardown = container_of(job, struct teardown, job);
 
-	if (!holders_of_tap(&teardown->key, TAP_NAME, teardown->holders))
-		holders_of_namespace(&teardown->key, teardown->holders);
+	if (!kern_holders_of_tap(&teardown->key, TAP_NAME, teardown->holders))
+		kern_holders_of_namespace(&teardown->key, teardown->holders);
 	return destroy_links(job_host(job), teardown->fabric->config, &teardown->remains, &job->err);
 }
 

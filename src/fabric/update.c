@@ -56,11 +56,11 @@ static int slot_put_rules(struct update *update, const struct fabric_plan *plan,
 	bool same = plan_same_egress(plan, former) && plan_same_bandwidth(plan->bandwidth, former->bandwidth);
 
 	/* Equal rules are left alone, for deleting the former ones waits for the kernel. */
-	if (!same && nft_slot_update(update->netns_fd, plan, former, err) < 0)
+	if (!same && rules_slot_update(update->netns_fd, plan, former, err) < 0)
 		return -1;
 	if (!plan->nat_count && !former->nat_count)
 		return 0;
-	return nft_host_publish(config, plan->slot, plan->nat, plan->nat_count, err);
+	return rules_host_publish(config, plan->slot, plan->nat, plan->nat_count, err);
 }
 
 static int slot_run_revert(struct job *job)
@@ -187,27 +187,27 @@ static int slot_run_flush(struct job *job)
 {
 	struct slot_question *question = container_of(job, struct slot_question, job);
 
-	if (conntrack_flush(question->netns_fd, &job->err) < 0)
+	if (kern_conntrack_flush(question->netns_fd, &job->err) < 0)
 		return -1;
-	return conntrack_flush_host(config_host_ip(question->fabric->config, question->slot), &job->err);
+	return kern_conntrack_flush_host(config_host_ip(question->fabric->config, question->slot), &job->err);
 }
 
 /* A packet that the namespace lets through is stopped at the host's own addresses, services apart. */
 static int slot_judge_host(struct slot_question *question, struct err *err)
 {
 	struct fabric_reach *reach = &question->reach;
-	struct rtnl host = RTNL_CLOSED;
+	struct kern_rtnl host = KERN_RTNL_CLOSED;
 	bool local;
 
 	if (!reach->allowed || strcmp(reach->rule, "allow_host") == 0 || strcmp(reach->rule, "dns") == 0)
 		return 0;
-	if (rtnl_open(&host, -1, NETLINK_ROUTE, err) < 0)
+	if (kern_rtnl_open(&host, -1, NETLINK_ROUTE, err) < 0)
 		return -1;
-	int status = route_is_local(&host, question->destination, &local, err);
-	rtnl_close(&host);
+	int status = kern_route_is_local(&host, question->destination, &local, err);
+	kern_rtnl_close(&host);
 	if (status == 0 && local) {
 		*reach = (struct fabric_reach){ .allowed = false };
-		snprintf(reach->rule, sizeof(reach->rule), "%s", fabric_rule_name(FABRIC_RULE_HOST));
+		snprintf(reach->rule, sizeof(reach->rule), "%s", rules_name(FABRIC_RULE_HOST));
 	}
 	return status;
 }
@@ -216,8 +216,8 @@ static int slot_run_reach(struct job *job)
 {
 	struct slot_question *question = container_of(job, struct slot_question, job);
 
-	if (nft_slot_reach(question->netns_fd, question->fabric->config, question->destination, question->proto,
-			   question->port, &question->reach, &job->err) < 0)
+	if (rules_slot_reach(question->netns_fd, question->fabric->config, question->destination, question->proto,
+			     question->port, &question->reach, &job->err) < 0)
 		return -1;
 	return slot_judge_host(question, &job->err);
 }

@@ -37,7 +37,7 @@ void admission_refuse(const struct endpoint_share *share, const struct addr *cli
 		return;
 	log_info("connection ended", F_STR("sandbox", id[0] ? id : NULL),
 		 F_STR("endpoint", addr_format(&share->endpoint->listen, listen)),
-		 F_STR("client", addr_format(client, from)), F_STR("reason", close_reason_name(CLOSE_LIMIT)),
+		 F_STR("client", addr_format(client, from)), F_STR("reason", fwd_close_reason_name(CLOSE_LIMIT)),
 		 F_SOME("suppressed", suppressed));
 }
 

@@ -36,12 +36,13 @@ static void connection_close_peer(struct peer *peer, bool reset)
 
 /* ---- The line in the log ---- */
 
-static enum log_level connection_log_level(enum close_reason reason)
+static enum log_level connection_log_level(enum fwd_close_reason reason)
 {
 	return reason == CLOSE_DONE ? LOG_DEBUG_LEVEL : LOG_INFO_LEVEL;
 }
 
-static void connection_write_line(const struct connection *connection, enum close_reason reason, uint64_t suppressed)
+static void connection_write_line(const struct connection *connection, enum fwd_close_reason reason,
+				  uint64_t suppressed)
 {
 	char listen[ADDR_TEXT_SIZE], client[ADDR_TEXT_SIZE];
 	const char *id = connection->side->route->id;
@@ -49,7 +50,7 @@ static void connection_write_line(const struct connection *connection, enum clos
 		F_STR("sandbox", id[0] ? id : NULL),
 		F_STR("endpoint", addr_format(&connection->endpoint->listen, listen)),
 		F_STR("client", addr_format(&connection->client, client)),
-		F_STR("reason", close_reason_name(reason)),
+		F_STR("reason", fwd_close_reason_name(reason)),
 		F_UINT("to_guest", connection->streams[CLIENT].bytes),
 		F_UINT("from_guest", connection->streams[GUEST].bytes),
 		F_UINT("duration_ms", connection_age_ms(connection)),
@@ -64,7 +65,7 @@ static void connection_write_line(const struct connection *connection, enum clos
 	log_write(connection_log_level(reason), "connection ended", fields);
 }
 
-static void connection_log(const struct connection *connection, enum close_reason reason)
+static void connection_log(const struct connection *connection, enum fwd_close_reason reason)
 {
 	uint64_t suppressed = 0;
 
@@ -78,7 +79,7 @@ static void connection_log(const struct connection *connection, enum close_reaso
 /* ---- The end ---- */
 
 /* Only its memory is left, which goes at the end of the iteration: callers up the stack still look at its state. */
-static void connection_bury(struct connection *connection, enum close_reason reason)
+static void connection_bury(struct connection *connection, enum fwd_close_reason reason)
 {
 	struct worker *worker = connection->worker;
 	struct route_side *side = connection->side;
@@ -109,7 +110,7 @@ static void linger_begin(struct connection *connection)
 	connection_wait(connection, connection->deadline_ms);
 }
 
-void connection_close(struct connection *connection, enum close_reason reason, int error)
+void connection_close(struct connection *connection, enum fwd_close_reason reason, int error)
 {
 	bool reset = reason != CLOSE_DONE;
 	bool in_order = !reset && connection_phase(connection) == CONNECTION_OPEN;
@@ -156,7 +157,7 @@ static void linger_on_route_changed(struct connection *connection, const struct 
 {
 	const struct route_side *side = connection->side;
 	const struct route_state *now = &side->state;
-	enum close_reason reason;
+	enum fwd_close_reason reason;
 
 	if (route_state_ends_flows(now, before, &reason)) {
 		connection_close(connection, reason == CLOSE_PAUSED_RESET ? reason : CLOSE_DONE, 0);

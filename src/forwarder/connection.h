@@ -145,6 +145,6 @@ void timeouts_resume(struct connection *connection, uint64_t paused_ms);
 /* ---- close.c ---- */
 
 /* Ends it. ERROR: errno for the log line, 0 for none. Nothing is awaited of the connection any more. */
-void connection_close(struct connection *connection, enum close_reason reason, int error);
+void connection_close(struct connection *connection, enum fwd_close_reason reason, int error);
 
 #endif

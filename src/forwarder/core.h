@@ -28,7 +28,7 @@ struct forwarder {
 	size_t next_worker; /* where the search for the least loaded begins */
 	size_t next_first;  /* where the next route's workers begin */
 
-	LIST_HEAD(, listener) listeners;
+	LIST_HEAD(, fwd_listener) listeners;
 	LIST_HEAD(, fwd_route) routes;
 	struct fwd_route *no_backend;    /* holds the clients of the default endpoint while that has no backend */
 	struct fwd_route *default_route; /* the default endpoint's backend; NULL: none */

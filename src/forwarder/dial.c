@@ -253,7 +253,7 @@ static void dial_go_on(struct connection *connection)
 static void dial_on_route_changed(struct connection *connection, const struct route_state *before)
 {
 	const struct route_state *now = &connection->side->state;
-	enum close_reason reason;
+	enum fwd_close_reason reason;
 
 	if (route_state_ends_all(now, before, &reason)) {
 		connection_close(connection, reason, 0);

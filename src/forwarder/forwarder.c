@@ -42,7 +42,7 @@ static int fwd_start(struct forwarder *forwarder, struct err *err)
 			return err_wrap(err, "worker %zu", forwarder->worker_count);
 		forwarder->workers[forwarder->worker_count++] = worker;
 	}
-	forwarder->no_backend = route_new(forwarder, "", 0, &limits);
+	forwarder->no_backend = fwd_route_new(forwarder, "", 0, &limits);
 	if (!forwarder->no_backend)
 		return err_set(err, ENOMEM, "route");
 	/* All sides, so that each worker learns where the default endpoint leads. */
@@ -53,7 +53,7 @@ static int fwd_start(struct forwarder *forwarder, struct err *err)
 	return 0;
 }
 
-struct forwarder *forwarder_new(struct event_base *base, const struct config *config, struct err *err)
+struct forwarder *fwd_new(struct event_base *base, const struct config *config, struct err *err)
 {
 	struct forwarder *forwarder = calloc(1, sizeof(*forwarder));
 
@@ -66,19 +66,19 @@ struct forwarder *forwarder_new(struct event_base *base, const struct config *co
 	LIST_INIT(&forwarder->listeners);
 	LIST_INIT(&forwarder->routes);
 	if (fwd_start(forwarder, err) < 0) {
-		forwarder_free(forwarder);
+		fwd_free(forwarder);
 		return NULL;
 	}
 	return forwarder;
 }
 
-void forwarder_free(struct forwarder *forwarder)
+void fwd_free(struct forwarder *forwarder)
 {
 	if (!forwarder)
 		return;
 	forwarder->stopping = true;
 	while (!LIST_EMPTY(&forwarder->listeners))
-		listener_close(LIST_FIRST(&forwarder->listeners), false);
+		fwd_listener_close(LIST_FIRST(&forwarder->listeners), false);
 	for (size_t i = 0; i < forwarder->worker_count; i++)
 		worker_stop(forwarder->workers[i]);
 	for (size_t i = 0; i < forwarder->worker_count; i++)
@@ -93,19 +93,19 @@ void forwarder_free(struct forwarder *forwarder)
 	free(forwarder);
 }
 
-void forwarder_reconfigure(struct forwarder *forwarder)
+void fwd_reconfigure(struct forwarder *forwarder)
 {
 	struct limits limits = fwd_no_backend_limits(forwarder->config);
 	struct fwd_route *route;
 
 	admission_read_limit(forwarder);
-	route_set_limits(forwarder->no_backend, &limits);
+	fwd_route_set_limits(forwarder->no_backend, &limits);
 	/* A route takes over the limits that all routes share (refused_grace) together with its own. */
 	LIST_FOREACH(route, &forwarder->routes, link)
 	{
 		struct limits own = route->state.limits;
 
-		route_set_limits(route, &own);
+		fwd_route_set_limits(route, &own);
 	}
 }
 
@@ -122,7 +122,7 @@ static void fwd_look_at_drain(void *context)
 	forwarder->drain.done(forwarder->drain.context);
 }
 
-void forwarder_drain(struct forwarder *forwarder, unsigned drain_ms, void (*done)(void *context), void *context)
+void fwd_drain(struct forwarder *forwarder, unsigned drain_ms, void (*done)(void *context), void *context)
 {
 	/* The sockets stay open. A successor that gets them from the service manager's store finds the clients that came meanwhile. */
 	accept_pause_for_ever(forwarder);

@@ -21,11 +21,11 @@ struct config;
 struct err;
 struct event_base;
 struct forwarder;
-struct listener;
+struct fwd_listener;
 struct fwd_route;
 
-/* Why a connection ended. Exactly one for each. Names: close_reason_name(). */
-enum close_reason {
+/* Why a connection ended. Exactly one for each. Names: fwd_close_reason_name(). */
+enum fwd_close_reason {
 	CLOSE_DONE,             /* both sides closed in order */
 	CLOSE_CLIENT_RESET,     /* the client reset; the guest was reset too */
 	CLOSE_GUEST_RESET,      /* the guest reset; the client was reset too */
@@ -47,75 +47,77 @@ enum close_reason {
 
 enum { CLOSE_REASONS = CLOSE_ERROR + 1 };
 
-const char *close_reason_name(enum close_reason reason); /* "done", "client-reset", ...: as interfaces fix them */
+const char *
+fwd_close_reason_name(enum fwd_close_reason reason); /* "done", "client-reset", ...: as interfaces fix them */
 
 /*
  * Starts the workers. Keeps CONFIG, which must outlive it. NULL with ERR.
  */
-struct forwarder *forwarder_new(struct event_base *base, const struct config *config, struct err *err);
+struct forwarder *fwd_new(struct event_base *base, const struct config *config, struct err *err);
 
 /*
  * Closes the listeners, resets the connections that are left (reason: shutdown), stops the workers and frees all, routes too. No
  * completion is called any more.
  */
-void forwarder_free(struct forwarder *forwarder);
+void fwd_free(struct forwarder *forwarder);
 
 /* Stops accepting; DONE when the last connection ended by itself or DRAIN_MS passed. */
-void forwarder_drain(struct forwarder *forwarder, unsigned drain_ms, void (*done)(void *context), void *context);
+void fwd_drain(struct forwarder *forwarder, unsigned drain_ms, void (*done)(void *context), void *context);
 
 /* Takes over the options that a reload may change (deadlines, limits). */
-void forwarder_reconfigure(struct forwarder *forwarder);
+void fwd_reconfigure(struct forwarder *forwarder);
 
 /* ---- Routes: the way to one guest ---- */
 
 /* A route with no namespace, no carrier, not ready. NULL only for lack of memory. */
-struct fwd_route *route_new(struct forwarder *forwarder, const char *id, unsigned slot, const struct limits *limits);
+struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, unsigned slot,
+				const struct limits *limits);
 
-/* NETNS_FD stays the caller's and must stay open until route_close() is done; -1: the namespace is gone. */
-void route_set_namespace(struct fwd_route *route, int netns_fd);
+/* NETNS_FD stays the caller's and must stay open until fwd_route_close() is done; -1: the namespace is gone. */
+void fwd_route_set_namespace(struct fwd_route *route, int netns_fd);
 
 /*
  * UP: whether the TAP has carrier. Held clients dial from then on, at once and then each 50 to 200 ms. Without carrier the
  * connections to the guest are reset both ways (reason: carrier-lost), unless the route is paused. Held ones stay held.
  */
-void route_set_up(struct fwd_route *route, bool up);
+void fwd_route_set_up(struct fwd_route *route, bool up);
 
 /* Whether the guest's ready_port answered: refusals are then retried for refused_grace only. */
-void route_set_ready(struct fwd_route *route, bool ready);
+void fwd_route_set_ready(struct fwd_route *route, bool ready);
 
 /*
  * While a route is paused its connections are kept and not fed, new ones are held, and no timeout runs. On resume with KEEP they
  * go on at once; without it all are reset (reason: paused-reset).
  */
-void route_pause(struct fwd_route *route);
-void route_resume(struct fwd_route *route, bool keep);
+void fwd_route_pause(struct fwd_route *route);
+void fwd_route_resume(struct fwd_route *route, bool keep);
 
-void route_set_limits(struct fwd_route *route, const struct limits *limits);
+void fwd_route_set_limits(struct fwd_route *route, const struct limits *limits);
 
 /*
  * Sends no client more than BYTES_PER_SECOND of the guest's bytes; 0: no limit. This holds for one connection alone. The sum of
  * all is limited where the guest's packets come in, by a bucket that is too large for a connection that has rested.
  */
-void route_set_pace(struct fwd_route *route, uint64_t bytes_per_second);
+void fwd_route_set_pace(struct fwd_route *route, uint64_t bytes_per_second);
 
 /*
  * Ends the route. Connections, held or open, are reset with REASON after DRAIN_MS at the latest (0: at once). Its listeners must
  * be closed before. DONE (may be NULL) is called when no worker uses the route or its namespace any more; the route is then gone.
  * A second call before that, with DRAIN_MS 0, ends a drain at once; its DONE is not called.
  */
-void route_close(struct fwd_route *route, enum close_reason reason, unsigned drain_ms, void (*done)(void *context),
-		 void *context);
+void fwd_route_close(struct fwd_route *route, enum fwd_close_reason reason, unsigned drain_ms,
+		     void (*done)(void *context), void *context);
 
-struct route_stats {
+struct fwd_route_stats {
 	uint64_t connections_total, connections_open, connections_held;
 	uint64_t bytes_to_guest, bytes_from_guest;
 	int64_t last_activity_ms; /* wall clock; 0: none */
 };
-void route_stats(const struct fwd_route *route, struct route_stats *stats);
+void fwd_route_stats(const struct fwd_route *route, struct fwd_route_stats *stats);
 
 /* ---- Listeners: the ways in ---- */
 
-struct listener_options {
+struct fwd_listener_options {
 	enum proto proto;
 	uint16_t guest_port;
 	bool proxy_protocol;
@@ -123,39 +125,40 @@ struct listener_options {
 };
 
 /*
- * Opens LISTEN for ROUTE (NULL: the default endpoint, whose backend forwarder_set_default() sets). NULL with ERR (EADDRINUSE,
+ * Opens LISTEN for ROUTE (NULL: the default endpoint, whose backend fwd_set_default() sets). NULL with ERR (EADDRINUSE,
  * EADDRNOTAVAIL, EACCES, EMFILE, ...).
  */
-struct listener *listener_open(struct forwarder *forwarder, const struct addr *listen, struct fwd_route *route,
-			       const struct listener_options *options, struct err *err);
+struct fwd_listener *fwd_listener_open(struct forwarder *forwarder, const struct addr *listen, struct fwd_route *route,
+				       const struct fwd_listener_options *options, struct err *err);
 
 /*
  * Closes the socket. When it returns no client connects or is accepted any more. With RESET the connections that came through it
  * are reset (reason: unregistered). Otherwise they live on, and so do those that no worker had accepted yet.
  */
-void listener_close(struct listener *listener, bool reset);
+void fwd_listener_close(struct fwd_listener *listener, bool reset);
 
 /* Its socket, for the service manager's store. Still the listener's. */
-int listener_fd(const struct listener *listener);
+int fwd_listener_fd(const struct fwd_listener *listener);
 
 /* Sets the default endpoint's backend; NULL: none, and clients are held for default_wait. Open connections stay. */
-void forwarder_set_default(struct forwarder *forwarder, struct fwd_route *route);
+void fwd_set_default(struct forwarder *forwarder, struct fwd_route *route);
 
 /* ---- Probing ---- */
 
-struct probe;
+struct fwd_probe;
 
 /*
  * Connects to PORT of the route's guest from inside its namespace, again each 50 to 200 ms, until the guest accepts. Then ACCEPTED
- * is called once, and may call probe_stop(), which is owed in any case. Nothing is dialed while the route is down or paused. NULL
+ * is called once, and may call fwd_probe_stop(), which is owed in any case. Nothing is dialed while the route is down or paused. NULL
  * only for lack of memory.
  */
-struct probe *probe_start(struct fwd_route *route, uint16_t port, void (*accepted)(void *context), void *context);
-void probe_stop(struct probe *probe);
+struct fwd_probe *fwd_probe_start(struct fwd_route *route, uint16_t port, void (*accepted)(void *context),
+				  void *context);
+void fwd_probe_stop(struct fwd_probe *probe);
 
 /* ---- Connections and statistics ---- */
 
-struct connection_info {
+struct fwd_connection_info {
 	uint64_t id;
 	char endpoint[ADDR_TEXT_SIZE];
 	char client[ADDR_TEXT_SIZE];
@@ -166,21 +169,21 @@ struct connection_info {
 };
 
 /* Collects the connections of ROUTE from all workers. INFO is valid during the call only. At most LIMIT are listed. */
-void route_list(struct fwd_route *route, size_t limit,
-		void (*listed)(void *context, const struct connection_info *info, size_t count), void *context);
+void fwd_route_list(struct fwd_route *route, size_t limit,
+		    void (*listed)(void *context, const struct fwd_connection_info *info, size_t count), void *context);
 
 enum { CONNECT_BUCKETS = 16 };
 
-struct forwarder_stats {
+struct fwd_stats {
 	uint64_t connections_open;
 	uint64_t ended[CLOSE_REASONS];
 	uint64_t bytes_to_guest, bytes_from_guest;
 	uint64_t accept_pauses;                  /* times a listener paused for lack of descriptors */
-	uint64_t connect_count[CONNECT_BUCKETS]; /* by upper bound, connect_bucket_ms[]; the last has no bound */
+	uint64_t connect_count[CONNECT_BUCKETS]; /* by upper bound, fwd_connect_bucket_ms[]; the last has no bound */
 	uint64_t connect_sum_us;
 };
-extern const unsigned connect_bucket_ms[CONNECT_BUCKETS - 1];
+extern const unsigned fwd_connect_bucket_ms[CONNECT_BUCKETS - 1];
 
-void forwarder_stats(const struct forwarder *forwarder, struct forwarder_stats *stats);
+void fwd_stats(const struct forwarder *forwarder, struct fwd_stats *stats);
 
 #endif

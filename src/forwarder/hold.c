@@ -94,7 +94,7 @@ static void hold_on_route_changed(struct connection *connection, const struct ro
 	const struct route_side *side = connection->side;
 	const struct route_state *now = &side->state;
 	bool resumes = route_state_resumes(now, before);
-	enum close_reason reason;
+	enum fwd_close_reason reason;
 
 	if (route_state_ends_all(now, before, &reason)) {
 		connection_close(connection, reason, 0);

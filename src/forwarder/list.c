@@ -18,8 +18,8 @@ struct listing {
 	struct mail mail;
 	struct forwarder *forwarder;
 	size_t limit, count, room;
-	struct connection_info *infos;
-	void (*listed)(void *context, const struct connection_info *info, size_t count);
+	struct fwd_connection_info *infos;
+	void (*listed)(void *context, const struct fwd_connection_info *info, size_t count);
 	void *context;
 	size_t waiting; /* parts that are out; main */
 };
@@ -30,7 +30,7 @@ struct part {
 	struct listing *listing;
 	struct route_side *side;
 	size_t limit, count;
-	struct connection_info infos[];
+	struct fwd_connection_info infos[];
 };
 
 static const char *listing_state_name(const struct connection *connection)
@@ -40,9 +40,9 @@ static const char *listing_state_name(const struct connection *connection)
 	return connection->half_closed_ms ? "half-closed" : connection->state->name;
 }
 
-static void listing_describe(const struct connection *connection, struct connection_info *info)
+static void listing_describe(const struct connection *connection, struct fwd_connection_info *info)
 {
-	*info = (struct connection_info){
+	*info = (struct fwd_connection_info){
 		.id = connection->id,
 		.state = listing_state_name(connection),
 		.bytes_to_guest = connection->streams[CLIENT].bytes,
@@ -54,9 +54,9 @@ static void listing_describe(const struct connection *connection, struct connect
 	addr_format(&connection->client, info->client);
 }
 
-static void listing_describe_flow(const struct udp_flow *flow, struct connection_info *info)
+static void listing_describe_flow(const struct udp_flow *flow, struct fwd_connection_info *info)
 {
-	*info = (struct connection_info){
+	*info = (struct fwd_connection_info){
 		.id = flow->id,
 		.state = flow->port->side->state.paused ? "paused" : "open",
 		.bytes_to_guest = flow->to_guest,
@@ -140,8 +140,8 @@ static void listing_ask(struct listing *listing, struct route_side *side, size_t
 	mailbox_post(side->worker->mailbox, &part->mail);
 }
 
-void route_list(struct fwd_route *route, size_t limit,
-		void (*listed)(void *context, const struct connection_info *info, size_t count), void *context)
+void fwd_route_list(struct fwd_route *route, size_t limit,
+		    void (*listed)(void *context, const struct fwd_connection_info *info, size_t count), void *context)
 {
 	struct forwarder *forwarder = route->forwarder;
 	size_t open = tally_route_connections(route);

@@ -23,7 +23,7 @@
 
 void listeners_pause(struct forwarder *forwarder)
 {
-	struct listener *listener;
+	struct fwd_listener *listener;
 
 	LIST_FOREACH(listener, &forwarder->listeners, link)
 	{
@@ -35,7 +35,7 @@ void listeners_pause(struct forwarder *forwarder)
 
 void listeners_resume(struct forwarder *forwarder)
 {
-	struct listener *listener;
+	struct fwd_listener *listener;
 
 	LIST_FOREACH(listener, &forwarder->listeners, link)
 	{
@@ -78,7 +78,7 @@ static int listener_listen(int fd, unsigned keepalive_ms, struct err *err)
 	return 0;
 }
 
-static int listener_open_tcp(struct listener *listener, const struct listener_options *options, struct err *err)
+static int listener_open_tcp(struct fwd_listener *listener, const struct fwd_listener_options *options, struct err *err)
 {
 	struct forwarder *forwarder = listener->forwarder;
 	unsigned keepalive_ms =
@@ -101,7 +101,7 @@ fail:
 	return -1;
 }
 
-static int listener_open_udp(struct listener *listener, const struct listener_options *options, struct err *err)
+static int listener_open_udp(struct fwd_listener *listener, const struct fwd_listener_options *options, struct err *err)
 {
 	AUTO_FD int fd = -1;
 
@@ -125,7 +125,8 @@ static int listener_open_udp(struct listener *listener, const struct listener_op
 	return 0;
 }
 
-static int listener_open_socket(struct listener *listener, const struct listener_options *options, struct err *err)
+static int listener_open_socket(struct fwd_listener *listener, const struct fwd_listener_options *options,
+				struct err *err)
 {
 	switch (options->proto) {
 	case PROTO_TCP:
@@ -136,17 +137,17 @@ static int listener_open_socket(struct listener *listener, const struct listener
 	return err_set(err, EPROTONOSUPPORT, "protocol");
 }
 
-struct listener *listener_open(struct forwarder *forwarder, const struct addr *listen, struct fwd_route *route,
-			       const struct listener_options *options, struct err *err)
+struct fwd_listener *fwd_listener_open(struct forwarder *forwarder, const struct addr *listen, struct fwd_route *route,
+				       const struct fwd_listener_options *options, struct err *err)
 {
-	struct listener *listener = calloc(1, sizeof(*listener));
+	struct fwd_listener *listener = calloc(1, sizeof(*listener));
 	char text[ADDR_TEXT_SIZE];
 
 	if (!listener) {
 		err_set(err, ENOMEM, "listener");
 		return NULL;
 	}
-	*listener = (struct listener){ .forwarder = forwarder, .route = route, .fd = -1 };
+	*listener = (struct fwd_listener){ .forwarder = forwarder, .route = route, .fd = -1 };
 	listener->endpoint =
 	    fwd_endpoint_new(accept_workers(forwarder), listen, options->guest_port, options->proxy_protocol);
 	if (!listener->endpoint) {
@@ -167,14 +168,14 @@ fail:
 	return NULL;
 }
 
-int listener_fd(const struct listener *listener)
+int fwd_listener_fd(const struct fwd_listener *listener)
 {
 	return listener->fd;
 }
 
 /* ---- Closing ---- */
 
-void listener_close(struct listener *listener, bool reset)
+void fwd_listener_close(struct fwd_listener *listener, bool reset)
 {
 	if (listener->udp) {
 		/* Its flows go with it: their answers leave by its socket. */

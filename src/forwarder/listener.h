@@ -9,8 +9,8 @@ struct fwd_endpoint;
 struct udp_port;
 
 /* A listening address. Main thread. */
-struct listener {
-	LIST_ENTRY(listener) link;
+struct fwd_listener {
+	LIST_ENTRY(fwd_listener) link;
 	struct forwarder *forwarder;
 	struct fwd_route *route; /* NULL: the default endpoint */
 	struct fwd_endpoint *endpoint;

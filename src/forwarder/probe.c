@@ -26,8 +26,8 @@ enum {
 	PAUSE_SLOW_MS = 1000,
 };
 
-struct probe {
-	LIST_ENTRY(probe) link;
+struct fwd_probe {
+	LIST_ENTRY(fwd_probe) link;
 	struct fwd_route *route; /* NULL: it ended before the probe was stopped */
 	bool finished;
 	uint16_t port;
@@ -44,7 +44,7 @@ static bool fwd_probe_may_dial(const struct fwd_route *route)
 	return route_state_may_dial(&route->state) && !route->dying;
 }
 
-static void fwd_probe_drop_attempt(struct probe *probe)
+static void fwd_probe_drop_attempt(struct fwd_probe *probe)
 {
 	if (probe->event)
 		event_free(probe->event);
@@ -52,7 +52,7 @@ static void fwd_probe_drop_attempt(struct probe *probe)
 	socket_reset(&probe->fd);
 }
 
-static void fwd_probe_try_later(struct probe *probe)
+static void fwd_probe_try_later(struct fwd_probe *probe)
 {
 	unsigned pause_ms = PAUSE_FIRST_MS + probe->attempts * PAUSE_STEP_MS;
 
@@ -65,7 +65,7 @@ static void fwd_probe_try_later(struct probe *probe)
 	timer_start(&probe->timer, pause_ms);
 }
 
-static void fwd_probe_succeed(struct probe *probe)
+static void fwd_probe_succeed(struct fwd_probe *probe)
 {
 	fwd_probe_drop_attempt(probe);
 	timer_stop(&probe->timer);
@@ -75,7 +75,7 @@ static void fwd_probe_succeed(struct probe *probe)
 
 static void fwd_probe_on_event(evutil_socket_t fd, short what, void *arg)
 {
-	struct probe *probe = arg;
+	struct fwd_probe *probe = arg;
 
 	(void)what;
 	if (!socket_error(fd))
@@ -85,7 +85,7 @@ static void fwd_probe_on_event(evutil_socket_t fd, short what, void *arg)
 }
 
 /* Returns whether the guest accepted at once. */
-static bool fwd_probe_try_now(struct probe *probe)
+static bool fwd_probe_try_now(struct fwd_probe *probe)
 {
 	struct forwarder *forwarder = probe->route->forwarder;
 	struct addr guest = fwd_guest(forwarder, probe->port);
@@ -106,7 +106,7 @@ static bool fwd_probe_try_now(struct probe *probe)
 
 static void fwd_probe_on_timer(void *context)
 {
-	struct probe *probe = context;
+	struct fwd_probe *probe = context;
 
 	fwd_probe_drop_attempt(probe);
 	if (!fwd_probe_may_dial(probe->route))
@@ -118,7 +118,7 @@ static void fwd_probe_on_timer(void *context)
 
 void fwd_probe_route_changed(struct fwd_route *route)
 {
-	struct probe *probe;
+	struct fwd_probe *probe;
 
 	LIST_FOREACH(probe, &route->probes, link)
 	{
@@ -134,14 +134,15 @@ void fwd_probe_route_changed(struct fwd_route *route)
 	}
 }
 
-struct probe *probe_start(struct fwd_route *route, uint16_t port, void (*accepted)(void *context), void *context)
+struct fwd_probe *fwd_probe_start(struct fwd_route *route, uint16_t port, void (*accepted)(void *context),
+				  void *context)
 {
-	struct probe *probe = calloc(1, sizeof(*probe));
+	struct fwd_probe *probe = calloc(1, sizeof(*probe));
 	struct err err;
 
 	if (!probe)
 		return NULL;
-	*probe = (struct probe){ .route = route, .port = port, .accepted = accepted, .context = context, .fd = -1 };
+	*probe = (struct fwd_probe){ .route = route, .port = port, .accepted = accepted, .context = context, .fd = -1 };
 	if (timer_init(&probe->timer, route->forwarder->base, fwd_probe_on_timer, probe, &err) < 0) {
 		free(probe);
 		return NULL;
@@ -152,7 +153,7 @@ struct probe *probe_start(struct fwd_route *route, uint16_t port, void (*accepte
 	return probe;
 }
 
-void probe_stop(struct probe *probe)
+void fwd_probe_stop(struct fwd_probe *probe)
 {
 	if (!probe)
 		return;
@@ -165,7 +166,7 @@ void probe_stop(struct probe *probe)
 
 void fwd_probe_detach_all(struct fwd_route *route)
 {
-	struct probe *probe;
+	struct fwd_probe *probe;
 
 	while ((probe = LIST_FIRST(&route->probes))) {
 		fwd_probe_drop_attempt(probe);

@@ -307,7 +307,7 @@ static void pump_on_route_changed(struct connection *connection, const struct ro
 {
 	const struct route_side *side = connection->side;
 	const struct route_state *now = &side->state;
-	enum close_reason reason;
+	enum fwd_close_reason reason;
 
 	if (route_state_ends_flows(now, before, &reason)) {
 		connection_close(connection, reason, 0);

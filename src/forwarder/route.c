@@ -29,7 +29,7 @@ static void route_take_common_limits(struct route_state *state, const struct con
 	state->connections_for_all = config->forwarder.connections;
 }
 
-struct fwd_route *route_new(struct forwarder *forwarder, const char *id, unsigned slot, const struct limits *limits)
+struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, unsigned slot, const struct limits *limits)
 {
 	struct fwd_route *route = calloc(1, sizeof(*route) + forwarder->worker_count * sizeof(route->sides[0]));
 	struct err err;
@@ -116,7 +116,7 @@ struct route_side *route_side_at(struct fwd_route *route, size_t worker)
 	return side;
 }
 
-void forwarder_set_default(struct forwarder *forwarder, struct fwd_route *route)
+void fwd_set_default(struct forwarder *forwarder, struct fwd_route *route)
 {
 	struct fwd_route *holding = forwarder->no_backend;
 
@@ -137,7 +137,7 @@ void forwarder_set_default(struct forwarder *forwarder, struct fwd_route *route)
 
 /* ---- Changes of the state ---- */
 
-void route_set_namespace(struct fwd_route *route, int netns_fd)
+void fwd_route_set_namespace(struct fwd_route *route, int netns_fd)
 {
 	struct route_state state = route->state;
 
@@ -147,7 +147,7 @@ void route_set_namespace(struct fwd_route *route, int netns_fd)
 	fwd_probe_route_changed(route);
 }
 
-void route_set_up(struct fwd_route *route, bool up)
+void fwd_route_set_up(struct fwd_route *route, bool up)
 {
 	struct route_state state = route->state;
 
@@ -160,7 +160,7 @@ void route_set_up(struct fwd_route *route, bool up)
 	fwd_probe_route_changed(route);
 }
 
-void route_set_ready(struct fwd_route *route, bool ready)
+void fwd_route_set_ready(struct fwd_route *route, bool ready)
 {
 	struct route_state state = route->state;
 
@@ -170,7 +170,7 @@ void route_set_ready(struct fwd_route *route, bool ready)
 	route_notify(route, &state);
 }
 
-void route_pause(struct fwd_route *route)
+void fwd_route_pause(struct fwd_route *route)
 {
 	struct route_state state = route->state;
 
@@ -181,7 +181,7 @@ void route_pause(struct fwd_route *route)
 	fwd_probe_route_changed(route);
 }
 
-void route_resume(struct fwd_route *route, bool keep)
+void fwd_route_resume(struct fwd_route *route, bool keep)
 {
 	struct route_state state = route->state;
 
@@ -194,7 +194,7 @@ void route_resume(struct fwd_route *route, bool keep)
 	fwd_probe_route_changed(route);
 }
 
-void route_set_limits(struct fwd_route *route, const struct limits *limits)
+void fwd_route_set_limits(struct fwd_route *route, const struct limits *limits)
 {
 	struct route_state state = route->state;
 
@@ -203,7 +203,7 @@ void route_set_limits(struct fwd_route *route, const struct limits *limits)
 	route_notify(route, &state);
 }
 
-void route_set_pace(struct fwd_route *route, uint64_t bytes_per_second)
+void fwd_route_set_pace(struct fwd_route *route, uint64_t bytes_per_second)
 {
 	struct route_state state = route->state;
 
@@ -282,8 +282,8 @@ static void route_on_closed(struct mail *mail)
 	route_finish(container_of(mail, struct fwd_route, closed));
 }
 
-void route_close(struct fwd_route *route, enum close_reason reason, unsigned drain_ms, void (*done)(void *context),
-		 void *context)
+void fwd_route_close(struct fwd_route *route, enum fwd_close_reason reason, unsigned drain_ms,
+		     void (*done)(void *context), void *context)
 {
 	struct forwarder *forwarder = route->forwarder;
 	struct route_state state = route->state;
@@ -294,7 +294,7 @@ void route_close(struct fwd_route *route, enum close_reason reason, unsigned dra
 		return;
 	}
 	if (forwarder->default_route == route)
-		forwarder_set_default(forwarder, NULL);
+		fwd_set_default(forwarder, NULL);
 	fwd_probe_detach_all(route);
 	route->dying = true;
 	route->done = done;

@@ -24,7 +24,7 @@ struct fwd_route {
 
 	struct route_tally tally; /* any thread */
 
-	LIST_HEAD(, probe) probes;
+	LIST_HEAD(, fwd_probe) probes;
 	bool dying; /* its end was asked for */
 	struct timer drain;
 	size_t sides_busy;   /* that have not reported `empty` */

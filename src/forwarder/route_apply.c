@@ -11,7 +11,7 @@
 
 static void route_apply_to_flows(struct route_side *side, const struct route_state *before)
 {
-	enum close_reason reason;
+	enum fwd_close_reason reason;
 
 	if (route_state_ends_flows(&side->state, before, &reason))
 		udp_side_reset(side, reason);

@@ -10,7 +10,8 @@ bool route_state_may_dial(const struct route_state *state)
 	return state->up && !state->paused && state->netns_fd >= 0;
 }
 
-bool route_state_ends_all(const struct route_state *now, const struct route_state *before, enum close_reason *reason)
+bool route_state_ends_all(const struct route_state *now, const struct route_state *before,
+			  enum fwd_close_reason *reason)
 {
 	if (now->reset_all)
 		*reason = now->reason;
@@ -21,7 +22,8 @@ bool route_state_ends_all(const struct route_state *now, const struct route_stat
 	return true;
 }
 
-bool route_state_ends_flows(const struct route_state *now, const struct route_state *before, enum close_reason *reason)
+bool route_state_ends_flows(const struct route_state *now, const struct route_state *before,
+			    enum fwd_close_reason *reason)
 {
 	if (route_state_ends_all(now, before, reason))
 		return true;

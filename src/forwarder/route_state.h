@@ -18,11 +18,11 @@ struct route_state {
 	bool up;
 	bool ready;
 	bool paused;
-	bool closing;             /* main waits for each side to report that it is empty */
-	bool reset_all;           /* every connection ends now */
-	enum close_reason reason; /* of reset_all */
-	unsigned carrier_losses;  /* outside of pauses */
-	unsigned flow_resets;     /* resumes that do not keep the flows */
+	bool closing;                 /* main waits for each side to report that it is empty */
+	bool reset_all;               /* every connection ends now */
+	enum fwd_close_reason reason; /* of reset_all */
+	unsigned carrier_losses;      /* outside of pauses */
+	unsigned flow_resets;         /* resumes that do not keep the flows */
 	unsigned refused_grace_ms;
 	unsigned connections_for_all; /* of all routes together; 0: no limit */
 	struct limits limits;
@@ -33,10 +33,12 @@ struct route_state {
 bool route_state_may_dial(const struct route_state *state);
 
 /* Whether the change from BEFORE to NOW ends every connection, held ones too; then *REASON. */
-bool route_state_ends_all(const struct route_state *now, const struct route_state *before, enum close_reason *reason);
+bool route_state_ends_all(const struct route_state *now, const struct route_state *before,
+			  enum fwd_close_reason *reason);
 
 /* Whether it ends open connections and UDP flows, in which the guest takes part; then *REASON. */
-bool route_state_ends_flows(const struct route_state *now, const struct route_state *before, enum close_reason *reason);
+bool route_state_ends_flows(const struct route_state *now, const struct route_state *before,
+			    enum fwd_close_reason *reason);
 
 /* Whether the guest may be dialed now and could not be before. */
 bool route_state_opens(const struct route_state *now, const struct route_state *before);

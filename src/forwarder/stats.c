@@ -5,7 +5,7 @@
 #include "forwarder/core.h"
 #include "forwarder/tally.h"
 
-const char *close_reason_name(enum close_reason reason)
+const char *fwd_close_reason_name(enum fwd_close_reason reason)
 {
 	switch (reason) {
 	case CLOSE_DONE:
@@ -46,16 +46,16 @@ const char *close_reason_name(enum close_reason reason)
 	return "unknown";
 }
 
-void forwarder_stats(const struct forwarder *forwarder, struct forwarder_stats *stats)
+void fwd_stats(const struct forwarder *forwarder, struct fwd_stats *stats)
 {
-	*stats = (struct forwarder_stats){ .accept_pauses = forwarder->accept_pause.count };
+	*stats = (struct fwd_stats){ .accept_pauses = forwarder->accept_pause.count };
 	for (size_t i = 0; i < forwarder->worker_count; i++)
 		tally_add_worker(forwarder->workers[i], stats);
 	/* After the ends: a connection that is counted there is not open any more. */
 	tally_set_open(forwarder, stats);
 }
 
-void route_stats(const struct fwd_route *route, struct route_stats *stats)
+void fwd_route_stats(const struct fwd_route *route, struct fwd_route_stats *stats)
 {
 	tally_read_route(route, stats);
 }

@@ -17,8 +17,8 @@
 #include "forwarder/route.h"
 #include "forwarder/worker.h"
 
-const unsigned connect_bucket_ms[CONNECT_BUCKETS - 1] = { 1,   2,    5,    10,   20,    50,    100,  200,
-							  500, 1000, 2000, 5000, 10000, 20000, 30000 };
+const unsigned fwd_connect_bucket_ms[CONNECT_BUCKETS - 1] = { 1,   2,    5,    10,   20,    50,    100,  200,
+							      500, 1000, 2000, 5000, 10000, 20000, 30000 };
 
 static void tally_up(atomic_size_t *counter)
 {
@@ -46,7 +46,7 @@ static void tally_add(_Atomic uint64_t *counter, uint64_t value)
 	atomic_store_explicit(counter, tally_value(counter) + value, memory_order_relaxed);
 }
 
-static void tally_count_end(struct worker *worker, enum close_reason reason)
+static void tally_count_end(struct worker *worker, enum fwd_close_reason reason)
 {
 	_Atomic uint64_t *counter = &worker->tally.ended[reason];
 
@@ -146,7 +146,7 @@ void tally_connect(struct worker *worker, uint64_t accepted_us)
 	uint64_t took_us = clock_now_us() - accepted_us;
 	size_t bucket = 0;
 
-	while (bucket < CONNECT_BUCKETS - 1 && took_us > (uint64_t)connect_bucket_ms[bucket] * 1000)
+	while (bucket < CONNECT_BUCKETS - 1 && took_us > (uint64_t)fwd_connect_bucket_ms[bucket] * 1000)
 		bucket++;
 	tally_add(&worker->tally.connect_count[bucket], 1);
 	tally_add(&worker->tally.connect_sum_us, took_us);
@@ -175,7 +175,7 @@ void tally_bulk_end(struct worker *worker)
 	tally_down(&worker->forwarder->tally.bulk_streams);
 }
 
-void tally_end(struct route_side *side, enum close_reason reason)
+void tally_end(struct route_side *side, enum fwd_close_reason reason)
 {
 	tally_down(&side->route->tally.connections);
 	tally_down(&side->route->forwarder->tally.connections);
@@ -196,7 +196,7 @@ void tally_flow_begin(struct route_side *side)
 	tally_up(&side->worker->tally.load);
 }
 
-void tally_flow_end(struct route_side *side, enum close_reason reason)
+void tally_flow_end(struct route_side *side, enum fwd_close_reason reason)
 {
 	tally_down(&side->route->tally.connections);
 	tally_down(&side->route->forwarder->tally.connections);
@@ -239,7 +239,7 @@ bool tally_is_drained(const struct forwarder *forwarder)
 	return tally_size(&forwarder->tally.connections) <= tally_size(&forwarder->tally.flows);
 }
 
-void tally_add_worker(const struct worker *worker, struct forwarder_stats *stats)
+void tally_add_worker(const struct worker *worker, struct fwd_stats *stats)
 {
 	const struct worker_tally *tally = &worker->tally;
 
@@ -252,12 +252,12 @@ void tally_add_worker(const struct worker *worker, struct forwarder_stats *stats
 	stats->bytes_from_guest += tally_value(&tally->bytes_from_guest);
 }
 
-void tally_set_open(const struct forwarder *forwarder, struct forwarder_stats *stats)
+void tally_set_open(const struct forwarder *forwarder, struct fwd_stats *stats)
 {
 	stats->connections_open = tally_size(&forwarder->tally.connections);
 }
 
-static void tally_add_side(const struct side_tally *tally, struct route_stats *stats, uint64_t *active_ms)
+static void tally_add_side(const struct side_tally *tally, struct fwd_route_stats *stats, uint64_t *active_ms)
 {
 	uint64_t active = tally_value(&tally->active_ms);
 
@@ -268,11 +268,11 @@ static void tally_add_side(const struct side_tally *tally, struct route_stats *s
 		*active_ms = active;
 }
 
-void tally_read_route(const struct fwd_route *route, struct route_stats *stats)
+void tally_read_route(const struct fwd_route *route, struct fwd_route_stats *stats)
 {
 	uint64_t active_ms = 0;
 
-	*stats = (struct route_stats){
+	*stats = (struct fwd_route_stats){
 		.connections_total = tally_value(&route->tally.total),
 		.connections_open = tally_size(&route->tally.connections),
 	};

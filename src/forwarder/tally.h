@@ -97,12 +97,12 @@ size_t tally_bulk_begin(struct worker *worker, bool *only);
 void tally_bulk_end(struct worker *worker);
 
 /* It has ended: the last counter to change, so that a reader who sees it counted as ended finds it in no other sum. */
-void tally_end(struct route_side *side, enum close_reason reason);
+void tally_end(struct route_side *side, enum fwd_close_reason reason);
 
 /* ---- A UDP flow's life ---- */
 
 void tally_flow_begin(struct route_side *side);
-void tally_flow_end(struct route_side *side, enum close_reason reason);
+void tally_flow_end(struct route_side *side, enum fwd_close_reason reason);
 
 /* ---- Messages to SIDE that carry a connection: sent by any thread, delivered on its worker's ---- */
 
@@ -121,12 +121,12 @@ size_t tally_route_connections(const struct fwd_route *route);
 bool tally_is_drained(const struct forwarder *forwarder);
 
 /* Adds the counters of WORKER to STATS. */
-void tally_add_worker(const struct worker *worker, struct forwarder_stats *stats);
+void tally_add_worker(const struct worker *worker, struct fwd_stats *stats);
 
 /* The forwarder's open connections, for STATS: to be read after its workers' counters. */
-void tally_set_open(const struct forwarder *forwarder, struct forwarder_stats *stats);
+void tally_set_open(const struct forwarder *forwarder, struct fwd_stats *stats);
 
 /* The counters of ROUTE, all sides together. Main thread. */
-void tally_read_route(const struct fwd_route *route, struct route_stats *stats);
+void tally_read_route(const struct fwd_route *route, struct fwd_route_stats *stats);
 
 #endif

@@ -67,7 +67,7 @@ static void udp_on_opening(struct mail *mail)
 			  F_STR("sandbox", port->side->route->id));
 }
 
-static void udp_close_flows(struct udp_port *port, enum close_reason reason)
+static void udp_close_flows(struct udp_port *port, enum fwd_close_reason reason)
 {
 	for (size_t i = 0; i < UDP_BUCKETS; i++) {
 		while (!LIST_EMPTY(&port->flows[i]))
@@ -90,7 +90,7 @@ static void udp_on_closing(struct mail *mail)
 	route_side_check_empty(side);
 }
 
-void udp_side_reset(struct route_side *side, enum close_reason reason)
+void udp_side_reset(struct route_side *side, enum fwd_close_reason reason)
 {
 	struct udp_port *port;
 

@@ -63,10 +63,10 @@ struct udp_flow *udp_flow_of(struct udp_port *port, const struct addr *client);
 void udp_flow_count(struct udp_flow *flow, uint64_t to_guest, uint64_t from_guest);
 
 /* Ends and frees it, with its line in the log. Worker's thread. */
-void udp_flow_close(struct udp_flow *flow, enum close_reason reason);
+void udp_flow_close(struct udp_flow *flow, enum fwd_close_reason reason);
 
 /* Ends all flows of SIDE. Worker's thread. */
-void udp_side_reset(struct route_side *side, enum close_reason reason);
+void udp_side_reset(struct route_side *side, enum fwd_close_reason reason);
 
 /* The wheel's callback. */
 void udp_flow_expired(struct wheel_entry *entry);

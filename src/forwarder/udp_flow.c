@@ -136,7 +136,7 @@ struct udp_flow *udp_flow_of(struct udp_port *port, const struct addr *client)
 	return udp_flow_make(port, client, bucket);
 }
 
-static void udp_flow_write_line(const struct udp_flow *flow, enum close_reason reason)
+static void udp_flow_write_line(const struct udp_flow *flow, enum fwd_close_reason reason)
 {
 	enum log_level level = reason == CLOSE_IDLE ? LOG_DEBUG_LEVEL : LOG_INFO_LEVEL;
 	char listen[ADDR_TEXT_SIZE], client[ADDR_TEXT_SIZE];
@@ -148,12 +148,12 @@ static void udp_flow_write_line(const struct udp_flow *flow, enum close_reason r
 		return;
 	log_at(level, "flow ended", F_STR("sandbox", flow->port->side->route->id), F_STR("proto", "udp"),
 	       F_STR("endpoint", addr_format(&flow->port->endpoint->listen, listen)),
-	       F_STR("client", addr_format(&flow->client, client)), F_STR("reason", close_reason_name(reason)),
+	       F_STR("client", addr_format(&flow->client, client)), F_STR("reason", fwd_close_reason_name(reason)),
 	       F_UINT("to_guest", flow->to_guest), F_UINT("from_guest", flow->from_guest),
 	       F_UINT("duration_ms", flow->port->worker->now_ms - flow->started_ms), F_SOME("suppressed", suppressed));
 }
 
-void udp_flow_close(struct udp_flow *flow, enum close_reason reason)
+void udp_flow_close(struct udp_flow *flow, enum fwd_close_reason reason)
 {
 	struct udp_port *port = flow->port;
 	struct worker *worker = port->worker;

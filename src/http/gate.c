@@ -124,7 +124,7 @@ static void gate_refuse(struct http_peer *peer, int status, const char *detail)
 	peer_set_state(peer, PEER_REFUSING, GATE_REQUEST_MS);
 }
 
-static void gate_read_creds(struct gate_request *request)
+static void gate_read_creds(struct http_request *request)
 {
 	struct ucred cred;
 	socklen_t size = sizeof(cred);
@@ -141,7 +141,7 @@ static void gate_hand_over(struct http_peer *peer)
 {
 	struct http_gate *gate = gate_of(peer);
 	const struct head *head = &peer->intake.head;
-	struct gate_request request = {
+	struct http_request request = {
 		.method = head->method,
 		.target = intake_target(&peer->intake),
 		.target_length = head->target_length,
@@ -152,7 +152,7 @@ static void gate_hand_over(struct http_peer *peer)
 
 	request.body = intake_body(&peer->intake, &request.body_length);
 	gate_read_creds(&request);
-	peer->exchange = http_exchange_new(peer, head->method == HEAD_HEAD);
+	peer->exchange = http_exchange_new(peer, head->method == HTTP_HEAD);
 	if (!peer->exchange) {
 		gate_refuse(peer, 503, "out of memory");
 		return;

@@ -28,8 +28,8 @@ enum {
 };
 
 /* The request as a handler gets it; valid until the handler returns. */
-struct gate_request {
-	enum head_method method;
+struct http_request {
+	enum http_method method;
 	const char *target; /* not terminated */
 	size_t target_length;
 	bool printable;   /* of the target: see struct head */
@@ -45,7 +45,7 @@ struct gate_request {
 
 struct http_gate_ops {
 	/* Owes EXCHANGE its answer, now or later. */
-	void (*handle)(void *context, const struct gate_request *request, struct http_exchange *exchange);
+	void (*handle)(void *context, const struct http_request *request, struct http_exchange *exchange);
 	/* The body of the gate's own answer STATUS, malloc()ed; NULL for lack of memory: the answer goes without. */
 	char *(*describe)(int status, const char *detail);
 	const char *description_type; /* the Content-Type of such a body */

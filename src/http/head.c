@@ -40,21 +40,21 @@ static int head_next_line(const char *bytes, size_t length, size_t from, size_t 
 	return 0;
 }
 
-static enum head_method head_read_method(const char *text, size_t length)
+static enum http_method head_read_method(const char *text, size_t length)
 {
 	static const struct {
 		const char *name;
-		enum head_method method;
-	} known[] = { { "GET", HEAD_GET },
-		      { "HEAD", HEAD_HEAD },
-		      { "PUT", HEAD_PUT },
-		      { "PATCH", HEAD_PATCH },
-		      { "DELETE", HEAD_DELETE } };
+		enum http_method method;
+	} known[] = { { "GET", HTTP_GET },
+		      { "HEAD", HTTP_HEAD },
+		      { "PUT", HTTP_PUT },
+		      { "PATCH", HTTP_PATCH },
+		      { "DELETE", HTTP_DELETE } };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (strlen(known[i].name) == length && !memcmp(known[i].name, text, length))
 			return known[i].method;
-	return HEAD_OTHER;
+	return HTTP_OTHER;
 }
 
 /* The target reaches from the first blank to the last, for a blank inside it is a mistake in the target, not another protocol. */

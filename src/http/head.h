@@ -18,13 +18,13 @@ enum {
 	HEAD_TRAILER_LINES_MAX = 32, /* after the last chunk */
 };
 
-enum head_method {
-	HEAD_GET,
-	HEAD_HEAD, /* as GET, without the body */
-	HEAD_PUT,
-	HEAD_PATCH,
-	HEAD_DELETE,
-	HEAD_OTHER, /* any other token: never allowed anywhere, 405 */
+enum http_method {
+	HTTP_GET,
+	HTTP_HEAD, /* as GET, without the body */
+	HTTP_PUT,
+	HTTP_PATCH,
+	HTTP_DELETE,
+	HTTP_OTHER, /* any other token: never allowed anywhere, 405 */
 };
 
 enum head_verdict {
@@ -36,7 +36,7 @@ enum head_verdict {
 };
 
 struct head {
-	enum head_method method;
+	enum http_method method;
 	const char *target; /* into the bytes read, not terminated */
 	size_t target_length;
 	bool printable;       /* every byte of the target is one that may stand in a URI unescaped, or a % */

@@ -68,10 +68,10 @@ static int inspect_transact(const void *buffer, size_t length)
 static struct nl_msg *inspect_build_veth(void)
 {
 	const struct ifinfomsg body = { 0 };
-	struct nl_msg *message = rtnl_message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &body, sizeof(body));
+	struct nl_msg *message = kern_rtnl_message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &body, sizeof(body));
 	struct nlattr *info;
 
-	message = rtnl_put_string(message, IFLA_IFNAME, "weft-trial");
+	message = kern_rtnl_put_string(message, IFLA_IFNAME, "weft-trial");
 	if (!message)
 		return NULL;
 	info = nla_nest_start(message, IFLA_LINKINFO);
@@ -83,13 +83,13 @@ static struct nl_msg *inspect_build_veth(void)
 
 static int inspect_try_veth(void)
 {
-	struct rtnl rtnl;
+	struct kern_rtnl rtnl;
 	struct err err = { 0 };
 
-	if (rtnl_open(&rtnl, -1, NETLINK_ROUTE, &err) < 0)
+	if (kern_rtnl_open(&rtnl, -1, NETLINK_ROUTE, &err) < 0)
 		return err.code;
-	int result = rtnl_send(&rtnl, inspect_build_veth(), &err, "veth");
-	rtnl_close(&rtnl);
+	int result = kern_rtnl_send(&rtnl, inspect_build_veth(), &err, "veth");
+	kern_rtnl_close(&rtnl);
 	return result < 0 ? err.code : 0;
 }
 

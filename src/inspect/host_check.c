@@ -37,7 +37,7 @@ struct found_list {
 struct check {
 	const struct config *config;
 	struct config_mistakes *mistakes;
-	struct rtnl rtnl;
+	struct kern_rtnl rtnl;
 	struct found_list addresses, routes;
 	struct found_list sandboxes; /* addresses of the host's ends of veths, sorted by link */
 	bool broken;                 /* no memory */
@@ -92,7 +92,7 @@ static int inspect_check_take_address(const struct nlmsghdr *header, void *conte
 
 	if (header->nlmsg_type != RTM_NEWADDR || address->ifa_family != AF_INET)
 		return 0;
-	rtnl_attributes(header, sizeof(*address), table, IFA_MAX + 1);
+	kern_rtnl_attributes(header, sizeof(*address), table, IFA_MAX + 1);
 	if (!table[IFA_LOCAL])
 		return 0;
 	found.cidr = (struct cidr4){ ntohl(nla_get_u32(table[IFA_LOCAL])), address->ifa_prefixlen };
@@ -112,9 +112,9 @@ static int inspect_check_take_route(const struct nlmsghdr *header, void *context
 
 	/* The table of local addresses repeats the addresses, and a default route covers everything. */
 	if (header->nlmsg_type != RTM_NEWROUTE || route->rtm_family != AF_INET || route->rtm_table == RT_TABLE_LOCAL ||
-	    route->rtm_protocol == ROUTE_PROTOCOL || route->rtm_dst_len == 0 || route->rtm_flags & RTM_F_CLONED)
+	    route->rtm_protocol == KERN_ROUTE_PROTOCOL || route->rtm_dst_len == 0 || route->rtm_flags & RTM_F_CLONED)
 		return 0;
-	rtnl_attributes(header, sizeof(*route), table, RTA_MAX + 1);
+	kern_rtnl_attributes(header, sizeof(*route), table, RTA_MAX + 1);
 	if (!table[RTA_DST])
 		return 0;
 	found.cidr = (struct cidr4){ ntohl(nla_get_u32(table[RTA_DST])), route->rtm_dst_len };
@@ -138,13 +138,13 @@ static int inspect_compare_links(const void *a, const void *b)
 static bool inspect_is_link_ours(struct check *check, int index, char name[static CONFIG_LINK_SIZE])
 {
 	const struct host_finding wanted = { .index = index };
-	struct link_info link;
+	struct kern_link link;
 	struct err why;
 
 	if (check->sandboxes.count &&
 	    bsearch(&wanted, check->sandboxes.items, check->sandboxes.count, sizeof(wanted), inspect_compare_links))
 		return true;
-	if (!index || link_get_index(&check->rtnl, index, &link, &why) < 0) {
+	if (!index || kern_link_get_index(&check->rtnl, index, &link, &why) < 0) {
 		snprintf(name, CONFIG_LINK_SIZE, "%s", "?");
 		/* A link that is gone took its address or route with it. */
 		return index && why.code == ENODEV;
@@ -204,9 +204,9 @@ static void inspect_check_route(struct check *check, const struct host_finding *
 static int inspect_check_uplink(struct check *check, struct err *err)
 {
 	const char *uplink = check->config->addresses.uplink;
-	struct link_info link;
+	struct kern_link link;
 
-	if (!uplink || link_get(&check->rtnl, LINK_HERE, uplink, &link, err) == 0)
+	if (!uplink || kern_link_get(&check->rtnl, KERN_LINK_HERE, uplink, &link, err) == 0)
 		return 0;
 	if (err->code != ENODEV)
 		return -1;
@@ -246,7 +246,8 @@ static void inspect_check_listen(struct check *check, const char *section, const
 }
 
 /* Dumps again if something changed during the dump. */
-static int inspect_check_dump(struct check *check, uint16_t type, size_t header_size, rtnl_take *take, struct err *err)
+static int inspect_check_dump(struct check *check, uint16_t type, size_t header_size, kern_rtnl_take *take,
+			      struct err *err)
 {
 	enum { TRIES = 10 };
 
@@ -261,8 +262,8 @@ static int inspect_check_dump(struct check *check, uint16_t type, size_t header_
 			check->routes.count = 0;
 		else
 			check->addresses.count = check->sandboxes.count = 0;
-		if (rtnl_ask(&check->rtnl, rtnl_message(type, NLM_F_DUMP, &body, header_size), take, check, err,
-			     "dump") == 0)
+		if (kern_rtnl_ask(&check->rtnl, kern_rtnl_message(type, NLM_F_DUMP, &body, header_size), take, check,
+				  err, "dump") == 0)
 			return check->broken ? err_set(err, ENOMEM, "dump") : 0;
 		if (err->code != EINTR)
 			return -1;
@@ -288,7 +289,7 @@ static int inspect_check_read_host(struct check *check, struct err *err)
 
 static int inspect_check_host(struct check *check, struct err *err)
 {
-	if (rtnl_open(&check->rtnl, -1, NETLINK_ROUTE, err) < 0 || inspect_check_read_host(check, err) < 0)
+	if (kern_rtnl_open(&check->rtnl, -1, NETLINK_ROUTE, err) < 0 || inspect_check_read_host(check, err) < 0)
 		return -1;
 	if (check->sandboxes.count)
 		qsort(check->sandboxes.items, check->sandboxes.count, sizeof(struct host_finding),
@@ -300,9 +301,9 @@ static int inspect_check_host(struct check *check, struct err *err)
 	return inspect_check_uplink(check, err);
 }
 
-void fabric_check_config(const struct config *config, struct config_mistakes *mistakes)
+void inspect_check_config(const struct config *config, struct config_mistakes *mistakes)
 {
-	struct check check = { .config = config, .mistakes = mistakes, .rtnl = RTNL_CLOSED };
+	struct check check = { .config = config, .mistakes = mistakes, .rtnl = KERN_RTNL_CLOSED };
 	struct err err;
 
 	if (inspect_check_host(&check, &err) < 0)
@@ -310,7 +311,7 @@ void fabric_check_config(const struct config *config, struct config_mistakes *mi
 				   "the host's addresses and routes cannot be read: %s", err.text);
 	inspect_check_listen(&check, "forwarder", "default_listen", &config->forwarder.default_listen, true);
 	inspect_check_listen(&check, "http", "listen", &config->http.listen, false);
-	rtnl_close(&check.rtnl);
+	kern_rtnl_close(&check.rtnl);
 	vec_free(&check.addresses);
 	vec_free(&check.routes);
 	vec_free(&check.sandboxes);

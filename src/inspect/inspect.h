@@ -72,7 +72,7 @@ const char *inspect_link_name(const struct inspect_host *host, unsigned index);
  * Checks the configuration against the host: ranges against the host's addresses and routes, listening addresses that the host
  * lacks, the uplink. Adds to MISTAKES; a wider route only logs a warning. Any thread; needs no privileges.
  */
-void fabric_check_config(const struct config *config, struct config_mistakes *mistakes);
+void inspect_check_config(const struct config *config, struct config_mistakes *mistakes);
 
 /*
  * Makes one object of each kind that weft needs (veth, TAP with vnet header, tables with fib and ct expressions) in a namespace

@@ -18,21 +18,21 @@
 #include <string.h>
 
 struct addresses {
-	struct look_link *link;
+	struct inspect_look_link *link;
 	uint32_t index;
 };
 
 static int inspect_look_take_address(const struct nlmsghdr *header, void *context)
 {
 	struct addresses *addresses = context;
-	struct look_link *link = addresses->link;
+	struct inspect_look_link *link = addresses->link;
 	const struct ifaddrmsg *address = nlmsg_data(header);
 	const struct nlattr *table[IFA_MAX + 1];
 
 	if (header->nlmsg_type != RTM_NEWADDR || address->ifa_index != addresses->index ||
-	    address->ifa_family != AF_INET || link->address_count == LOOK_ADDRESSES_MAX)
+	    address->ifa_family != AF_INET || link->address_count == INSPECT_LOOK_ADDRESSES_MAX)
 		return 0;
-	rtnl_attributes(header, sizeof(*address), table, IFA_MAX + 1);
+	kern_rtnl_attributes(header, sizeof(*address), table, IFA_MAX + 1);
 	if (!table[IFA_LOCAL])
 		return 0;
 	link->addresses[link->address_count].ip = ntohl(nla_get_u32(table[IFA_LOCAL]));
@@ -40,20 +40,21 @@ static int inspect_look_take_address(const struct nlmsghdr *header, void *contex
 	return 0;
 }
 
-static int inspect_look_dump_addresses(struct rtnl *rtnl, const char *name, struct addresses *addresses,
+static int inspect_look_dump_addresses(struct kern_rtnl *rtnl, const char *name, struct addresses *addresses,
 				       struct err *err)
 {
 	const struct ifaddrmsg body = { .ifa_family = AF_INET, .ifa_index = addresses->index };
-	struct nl_msg *message = rtnl_message(RTM_GETADDR, NLM_F_DUMP, &body, sizeof(body));
+	struct nl_msg *message = kern_rtnl_message(RTM_GETADDR, NLM_F_DUMP, &body, sizeof(body));
 
-	return rtnl_ask(rtnl, message, inspect_look_take_address, addresses, err, "addresses of %s", name);
+	return kern_rtnl_ask(rtnl, message, inspect_look_take_address, addresses, err, "addresses of %s", name);
 }
 
-static int inspect_look_link_here(struct rtnl *rtnl, const char *name, struct look_link *link, struct err *err)
+static int inspect_look_link_here(struct kern_rtnl *rtnl, const char *name, struct inspect_look_link *link,
+				  struct err *err)
 {
-	struct link_info info;
+	struct kern_link info;
 
-	if (link_get(rtnl, LINK_HERE, name, &info, err) < 0)
+	if (kern_link_get(rtnl, KERN_LINK_HERE, name, &info, err) < 0)
 		return err->code == ENODEV ? 0 : -1;
 	link->exists = true;
 	link->up = (info.flags & IFF_UP) != 0;
@@ -65,16 +66,16 @@ static int inspect_look_link_here(struct rtnl *rtnl, const char *name, struct lo
 					   &(struct addresses){ .link = link, .index = (uint32_t)info.index }, err);
 }
 
-int look_link(int netns_fd, const char *name, struct look_link *link, struct err *err)
+int inspect_look_link(int netns_fd, const char *name, struct inspect_look_link *link, struct err *err)
 {
-	struct rtnl rtnl = RTNL_CLOSED;
+	struct kern_rtnl rtnl = KERN_RTNL_CLOSED;
 	int result;
 
 	memset(link, 0, sizeof(*link));
-	if (rtnl_open(&rtnl, netns_fd, NETLINK_ROUTE, err) < 0)
+	if (kern_rtnl_open(&rtnl, netns_fd, NETLINK_ROUTE, err) < 0)
 		return -1;
 	result = inspect_look_link_here(&rtnl, name, link, err);
-	rtnl_close(&rtnl);
+	kern_rtnl_close(&rtnl);
 	return result;
 }
 
@@ -89,23 +90,24 @@ static int inspect_look_take_route(const struct nlmsghdr *header, void *context)
 
 	if (header->nlmsg_type != RTM_NEWROUTE)
 		return 0;
-	rtnl_attributes(header, sizeof(struct rtmsg), table, RTA_MAX + 1);
+	kern_rtnl_attributes(header, sizeof(struct rtmsg), table, RTA_MAX + 1);
 	found->index = table[RTA_OIF] ? nla_get_u32(table[RTA_OIF]) : 0;
 	found->gateway = table[RTA_GATEWAY] ? ntohl(nla_get_u32(table[RTA_GATEWAY])) : 0;
 	return 0;
 }
 
-static int inspect_look_route_here(struct rtnl *rtnl, uint32_t destination, struct look_route *route, struct err *err)
+static int inspect_look_route_here(struct kern_rtnl *rtnl, uint32_t destination, struct inspect_look_route *route,
+				   struct err *err)
 {
 	char text[IPV4_TEXT_SIZE];
 	struct found_route found = { 0 };
-	struct link_info link;
+	struct kern_link link;
 	const struct rtmsg body = { .rtm_family = AF_INET, .rtm_dst_len = 32 };
-	struct nl_msg *message = rtnl_message(RTM_GETROUTE, 0, &body, sizeof(body));
+	struct nl_msg *message = kern_rtnl_message(RTM_GETROUTE, 0, &body, sizeof(body));
 
-	message = rtnl_put_u32(message, RTA_DST, htonl(destination));
-	if (rtnl_ask(rtnl, message, inspect_look_take_route, &found, err, "route to %s",
-		     ipv4_format(destination, text)) < 0)
+	message = kern_rtnl_put_u32(message, RTA_DST, htonl(destination));
+	if (kern_rtnl_ask(rtnl, message, inspect_look_take_route, &found, err, "route to %s",
+			  ipv4_format(destination, text)) < 0)
 		/* The kernel answers with the error that a packet would meet, so none of these is a failure of the request. */
 		return err->code == ENETUNREACH || err->code == EHOSTUNREACH || err->code == EACCES ||
 			       err->code == EINVAL
@@ -113,7 +115,7 @@ static int inspect_look_route_here(struct rtnl *rtnl, uint32_t destination, stru
 			   : -1;
 	if (!found.index)
 		return 0;
-	if (link_get_index(rtnl, (int)found.index, &link, err) < 0)
+	if (kern_link_get_index(rtnl, (int)found.index, &link, err) < 0)
 		return -1;
 	route->reachable = true;
 	route->gateway = found.gateway;
@@ -121,24 +123,24 @@ static int inspect_look_route_here(struct rtnl *rtnl, uint32_t destination, stru
 	return 0;
 }
 
-int look_route(int netns_fd, uint32_t destination, struct look_route *route, struct err *err)
+int inspect_look_route(int netns_fd, uint32_t destination, struct inspect_look_route *route, struct err *err)
 {
-	struct rtnl rtnl = RTNL_CLOSED;
+	struct kern_rtnl rtnl = KERN_RTNL_CLOSED;
 	int result;
 
 	memset(route, 0, sizeof(*route));
-	if (rtnl_open(&rtnl, netns_fd, NETLINK_ROUTE, err) < 0)
+	if (kern_rtnl_open(&rtnl, netns_fd, NETLINK_ROUTE, err) < 0)
 		return -1;
 	result = inspect_look_route_here(&rtnl, destination, route, err);
-	rtnl_close(&rtnl);
+	kern_rtnl_close(&rtnl);
 	return result;
 }
 
-void look_tap_holder(int netns_fd, const char *link, char *holder, size_t size)
+void inspect_look_tap_holder(int netns_fd, const char *link, char *holder, size_t size)
 {
-	struct namespace_key key = namespace_key_of(netns_fd);
-	char text[HOLDERS_TEXT_SIZE];
+	struct kern_namespace_key key = kern_namespace_key_of(netns_fd);
+	char text[KERN_HOLDERS_TEXT_SIZE];
 
-	holders_of_tap(&key, link, text);
+	kern_holders_of_tap(&key, link, text);
 	snprintf(holder, size, "%s", text);
 }

@@ -70,9 +70,9 @@ static int inspect_take_link(const struct nlmsghdr *message, void *context)
 	const struct nlattr *attributes[ATTRIBUTES_MAX];
 	const struct nlattr *kinds[ATTRIBUTES_MAX] = { 0 };
 
-	rtnl_attributes(message, sizeof(*info), attributes, ATTRIBUTES_MAX);
+	kern_rtnl_attributes(message, sizeof(*info), attributes, ATTRIBUTES_MAX);
 	if (attributes[IFLA_LINKINFO])
-		rtnl_nested(attributes[IFLA_LINKINFO], kinds, ATTRIBUTES_MAX);
+		kern_rtnl_nested(attributes[IFLA_LINKINFO], kinds, ATTRIBUTES_MAX);
 	struct inspect_link *link = vec_push(&reading->links);
 	if (!link)
 		return inspect_no_memory(reading);
@@ -90,7 +90,7 @@ static int inspect_take_address(const struct nlmsghdr *message, void *context)
 	const struct ifaddrmsg *info = nlmsg_data(message);
 	const struct nlattr *attributes[ATTRIBUTES_MAX];
 
-	rtnl_attributes(message, sizeof(*info), attributes, ATTRIBUTES_MAX);
+	kern_rtnl_attributes(message, sizeof(*info), attributes, ATTRIBUTES_MAX);
 	/* IFA_ADDRESS is the peer's on a point-to-point link. */
 	const struct nlattr *own = attributes[IFA_LOCAL] ? attributes[IFA_LOCAL] : attributes[IFA_ADDRESS];
 	if (info->ifa_family != AF_INET || !own)
@@ -111,7 +111,7 @@ static int inspect_take_route(const struct nlmsghdr *message, void *context)
 
 	if (info->rtm_family != AF_INET || info->rtm_flags & RTM_F_CLONED)
 		return 0;
-	rtnl_attributes(message, sizeof(*info), attributes, ATTRIBUTES_MAX);
+	kern_rtnl_attributes(message, sizeof(*info), attributes, ATTRIBUTES_MAX);
 	struct inspect_route *route = vec_push(&reading->routes);
 	if (!route)
 		return inspect_no_memory(reading);
@@ -140,7 +140,7 @@ static int inspect_take_rule(const struct nlmsghdr *message, void *context)
 	const struct fib_rule_hdr *info = nlmsg_data(message);
 	const struct nlattr *attributes[ATTRIBUTES_MAX];
 
-	rtnl_attributes(message, sizeof(*info), attributes, ATTRIBUTES_MAX);
+	kern_rtnl_attributes(message, sizeof(*info), attributes, ATTRIBUTES_MAX);
 	struct inspect_rule *rule = vec_push(&reading->rules);
 	if (!rule)
 		return inspect_no_memory(reading);
@@ -157,7 +157,7 @@ static int inspect_take_rule(const struct nlmsghdr *message, void *context)
 }
 
 /* Dumps objects of TYPE. The family comes first in all four headers, and that of a link is the longest. */
-static int inspect_dump(struct rtnl *rtnl, uint16_t type, size_t header_size, rtnl_take *take,
+static int inspect_dump(struct kern_rtnl *rtnl, uint16_t type, size_t header_size, kern_rtnl_take *take,
 			struct host_reading *reading, struct err *err)
 {
 	const union {
@@ -166,9 +166,9 @@ static int inspect_dump(struct rtnl *rtnl, uint16_t type, size_t header_size, rt
 		struct rtmsg route;
 		struct fib_rule_hdr rule;
 	} body = { .link.ifi_family = type == RTM_GETLINK ? AF_UNSPEC : AF_INET };
-	struct nl_msg *message = rtnl_message(type, NLM_F_DUMP, &body, header_size);
+	struct nl_msg *message = kern_rtnl_message(type, NLM_F_DUMP, &body, header_size);
 
-	if (rtnl_ask(rtnl, message, take, reading, err, "reading the kernel's routes") < 0 && err->code != EINTR)
+	if (kern_rtnl_ask(rtnl, message, take, reading, err, "reading the kernel's routes") < 0 && err->code != EINTR)
 		return -1;
 	return reading->broken ? err_set(err, ENOMEM, "reading the kernel's routes") : 0;
 }
@@ -180,7 +180,7 @@ static int inspect_compare_rules(const void *left, const void *right)
 	return (a->priority > b->priority) - (a->priority < b->priority);
 }
 
-static int inspect_read_host(struct rtnl *rtnl, struct host_reading *reading, struct err *err)
+static int inspect_read_host(struct kern_rtnl *rtnl, struct host_reading *reading, struct err *err)
 {
 	if (inspect_dump(rtnl, RTM_GETLINK, sizeof(struct ifinfomsg), inspect_take_link, reading, err) < 0 ||
 	    inspect_dump(rtnl, RTM_GETADDR, sizeof(struct ifaddrmsg), inspect_take_address, reading, err) < 0 ||
@@ -192,13 +192,13 @@ static int inspect_read_host(struct rtnl *rtnl, struct host_reading *reading, st
 int inspect_host(struct inspect_host *host, struct err *err)
 {
 	struct host_reading reading = { 0 };
-	struct rtnl rtnl;
+	struct kern_rtnl rtnl;
 
 	*host = (struct inspect_host){ 0 };
-	if (rtnl_open(&rtnl, -1, NETLINK_ROUTE, err) < 0)
+	if (kern_rtnl_open(&rtnl, -1, NETLINK_ROUTE, err) < 0)
 		return -1;
 	int result = inspect_read_host(&rtnl, &reading, err);
-	rtnl_close(&rtnl);
+	kern_rtnl_close(&rtnl);
 	*host = (struct inspect_host){ .links = reading.links.items,
 				       .link_count = reading.links.count,
 				       .addresses = reading.addresses.items,

@@ -15,7 +15,7 @@
 
 enum { DEPTH_MAX = 16 }; /* the kernel's limit of jumps */
 
-enum outcome {
+enum ruleset_outcome {
 	OUTCOME_CONTINUE, /* the end of the chain, or return */
 	OUTCOME_OVER,     /* accepted, dropped or redirected: the end of this base chain */
 };
@@ -147,12 +147,13 @@ static void ruleset_note(struct ruleset_walk *walk, const struct ruleset_chain *
 		walk->answer = (struct ruleset_answer){ certainty, chain, rule };
 }
 
-static enum outcome ruleset_walk_chain(struct ruleset_walk *walk, const struct ruleset_chain *chain,
-				       enum ruleset_certainty certainty, unsigned depth);
+static enum ruleset_outcome ruleset_walk_chain(struct ruleset_walk *walk, const struct ruleset_chain *chain,
+					       enum ruleset_certainty certainty, unsigned depth);
 
 /* Follows a jump or goto. */
-static enum outcome ruleset_follow(struct ruleset_walk *walk, const struct ruleset_chain *chain,
-				   const struct ruleset_rule *rule, enum ruleset_certainty certainty, unsigned depth)
+static enum ruleset_outcome ruleset_follow(struct ruleset_walk *walk, const struct ruleset_chain *chain,
+					   const struct ruleset_rule *rule, enum ruleset_certainty certainty,
+					   unsigned depth)
 {
 	const struct ruleset_chain *target = ruleset_find(walk->ruleset, chain, rule->target);
 
@@ -164,12 +165,12 @@ static enum outcome ruleset_follow(struct ruleset_walk *walk, const struct rules
 }
 
 /* Applies a rule whose conditions hold, surely or perhaps. *END: the walk through this chain ends. */
-static enum outcome ruleset_apply(struct ruleset_walk *walk, const struct ruleset_chain *chain,
-				  const struct ruleset_rule *rule, enum ruleset_certainty certainty, unsigned depth,
-				  bool *end)
+static enum ruleset_outcome ruleset_apply(struct ruleset_walk *walk, const struct ruleset_chain *chain,
+					  const struct ruleset_rule *rule, enum ruleset_certainty certainty,
+					  unsigned depth, bool *end)
 {
 	bool sure = certainty == RULESET_SURELY;
-	enum outcome outcome = OUTCOME_CONTINUE;
+	enum ruleset_outcome outcome = OUTCOME_CONTINUE;
 
 	*end = false;
 	switch (rule->verdict) {
@@ -202,8 +203,8 @@ static enum outcome ruleset_apply(struct ruleset_walk *walk, const struct rulese
 	return outcome;
 }
 
-static enum outcome ruleset_walk_chain(struct ruleset_walk *walk, const struct ruleset_chain *chain,
-				       enum ruleset_certainty certainty, unsigned depth)
+static enum ruleset_outcome ruleset_walk_chain(struct ruleset_walk *walk, const struct ruleset_chain *chain,
+					       enum ruleset_certainty certainty, unsigned depth)
 {
 	for (size_t i = 0; i < chain->rules.count; i++) {
 		const struct ruleset_rule *rule = &chain->rules.items[i];
@@ -213,7 +214,7 @@ static enum outcome ruleset_walk_chain(struct ruleset_walk *walk, const struct r
 			continue;
 		if (certainty < holds)
 			holds = certainty;
-		enum outcome outcome = ruleset_apply(walk, chain, rule, holds, depth, &end);
+		enum ruleset_outcome outcome = ruleset_apply(walk, chain, rule, holds, depth, &end);
 		if (end)
 			return outcome;
 	}
@@ -230,7 +231,7 @@ struct ruleset_answer ruleset_ask(const struct ruleset *ruleset, enum ruleset_ho
 		struct ruleset_walk walk = { .ruleset = ruleset, .packet = packet, .what = what };
 		if (chain->hook != hook || strcmp(chain->table, "weft") == 0)
 			continue;
-		enum outcome outcome = ruleset_walk_chain(&walk, chain, RULESET_SURELY, 0);
+		enum ruleset_outcome outcome = ruleset_walk_chain(&walk, chain, RULESET_SURELY, 0);
 		if (outcome == OUTCOME_CONTINUE && what == VERDICT_DROP && chain->drops)
 			ruleset_note(&walk, chain, NULL, RULESET_SURELY);
 		if (walk.answer.certainty > best.certainty)

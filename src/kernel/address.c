@@ -24,13 +24,13 @@ static struct nl_msg *kern_address_build(int index, const struct cidr4 *cidr)
 	return rtnl_addr_build_add_request(address, NLM_F_CREATE | NLM_F_EXCL, &message) < 0 ? NULL : message;
 }
 
-int address_ensure(struct rtnl *rtnl, int index, const struct cidr4 *cidr, bool *added, struct err *err)
+int kern_address_ensure(struct kern_rtnl *rtnl, int index, const struct cidr4 *cidr, bool *added, struct err *err)
 {
 	char text[CIDR4_TEXT_SIZE];
 
 	if (added)
 		*added = true;
-	if (rtnl_send(rtnl, kern_address_build(index, cidr), err, "address %s", cidr4_format(cidr, text)) == 0)
+	if (kern_rtnl_send(rtnl, kern_address_build(index, cidr), err, "address %s", cidr4_format(cidr, text)) == 0)
 		return 0;
 	if (err->code != EEXIST)
 		return -1;

@@ -12,6 +12,6 @@
 struct err;
 
 /* Adds CIDR (host order) to the link; *ADDED (may be NULL) is false where it was there already. 0, or -1 with ERR. */
-int address_ensure(struct rtnl *rtnl, int index, const struct cidr4 *cidr, bool *added, struct err *err);
+int kern_address_ensure(struct kern_rtnl *rtnl, int index, const struct cidr4 *cidr, bool *added, struct err *err);
 
 #endif

@@ -28,18 +28,18 @@ static struct nl_msg *kern_conntrack_message(int type, int flags, uint8_t family
 {
 	const struct nfgenmsg body = { .nfgen_family = family, .version = NFNETLINK_V0 };
 
-	return rtnl_message(NFNL_SUBSYS_CTNETLINK << 8 | type, flags, &body, sizeof(body));
+	return kern_rtnl_message(NFNL_SUBSYS_CTNETLINK << 8 | type, flags, &body, sizeof(body));
 }
 
-int conntrack_flush(int netns_fd, struct err *err)
+int kern_conntrack_flush(int netns_fd, struct err *err)
 {
-	struct rtnl netfilter;
+	struct kern_rtnl netfilter;
 	int status;
 
-	if (rtnl_open(&netfilter, netns_fd, NETLINK_NETFILTER, err) < 0)
+	if (kern_rtnl_open(&netfilter, netns_fd, NETLINK_NETFILTER, err) < 0)
 		return -1;
-	status = rtnl_send(&netfilter, kern_conntrack_message(IPCTNL_MSG_CT_DELETE, 0, AF_UNSPEC), err, NETFILTER);
-	rtnl_close(&netfilter);
+	status = kern_rtnl_send(&netfilter, kern_conntrack_message(IPCTNL_MSG_CT_DELETE, 0, AF_UNSPEC), err, NETFILTER);
+	kern_rtnl_close(&netfilter);
 	return status < 0 ? err_wrap(err, "flushing conntrack") : 0;
 }
 
@@ -50,23 +50,23 @@ static int kern_conntrack_take_count(const struct nlmsghdr *message, void *conte
 
 	if (NFNL_MSG_TYPE(message->nlmsg_type) != IPCTNL_MSG_CT_GET_STATS)
 		return 0;
-	rtnl_attributes(message, sizeof(struct nfgenmsg), table, CTA_STATS_GLOBAL_MAX + 1);
+	kern_rtnl_attributes(message, sizeof(struct nfgenmsg), table, CTA_STATS_GLOBAL_MAX + 1);
 	if (table[CTA_STATS_GLOBAL_ENTRIES])
 		*count = be32toh(nla_get_u32(table[CTA_STATS_GLOBAL_ENTRIES]));
 	return 0;
 }
 
-int conntrack_count(int netns_fd, unsigned *count, struct err *err)
+int kern_conntrack_count(int netns_fd, unsigned *count, struct err *err)
 {
-	struct rtnl netfilter;
+	struct kern_rtnl netfilter;
 	int status;
 
-	if (rtnl_open(&netfilter, netns_fd, NETLINK_NETFILTER, err) < 0)
+	if (kern_rtnl_open(&netfilter, netns_fd, NETLINK_NETFILTER, err) < 0)
 		return -1;
 	*count = 0;
-	status = rtnl_ask(&netfilter, kern_conntrack_message(IPCTNL_MSG_CT_GET_STATS, 0, AF_UNSPEC),
-			  kern_conntrack_take_count, count, err, NETFILTER);
-	rtnl_close(&netfilter);
+	status = kern_rtnl_ask(&netfilter, kern_conntrack_message(IPCTNL_MSG_CT_GET_STATS, 0, AF_UNSPEC),
+			       kern_conntrack_take_count, count, err, NETFILTER);
+	kern_rtnl_close(&netfilter);
 	return status < 0 ? err_wrap(err, "counting conntrack") : 0;
 }
 
@@ -99,7 +99,8 @@ static int kern_conntrack_put_filter(struct nl_msg *message, int tuple, int attr
 }
 
 /* Deletes the flows whose TUPLE has ADDRESS as ATTR. */
-static int kern_conntrack_flush_matching(struct rtnl *netfilter, int tuple, int attr, uint32_t address, struct err *err)
+static int kern_conntrack_flush_matching(struct kern_rtnl *netfilter, int tuple, int attr, uint32_t address,
+					 struct err *err)
 {
 	struct nl_msg *message = kern_conntrack_message(IPCTNL_MSG_CT_DELETE, 0, AF_INET);
 
@@ -108,7 +109,7 @@ static int kern_conntrack_flush_matching(struct rtnl *netfilter, int tuple, int 
 		nlmsg_free(message);
 		message = NULL;
 	}
-	return rtnl_send(netfilter, message, err, NETFILTER);
+	return kern_rtnl_send(netfilter, message, err, NETFILTER);
 }
 
 struct flow_search {
@@ -123,10 +124,10 @@ static bool kern_conntrack_tuple_has(const struct nlattr *tuple, uint32_t addres
 
 	if (!tuple)
 		return false;
-	rtnl_nested(tuple, parts, CTA_TUPLE_MAX + 1);
+	kern_rtnl_nested(tuple, parts, CTA_TUPLE_MAX + 1);
 	if (!parts[CTA_TUPLE_IP])
 		return false;
-	rtnl_nested(parts[CTA_TUPLE_IP], ip, CTA_IP_MAX + 1);
+	kern_rtnl_nested(parts[CTA_TUPLE_IP], ip, CTA_IP_MAX + 1);
 	return (ip[CTA_IP_V4_SRC] && nla_get_u32(ip[CTA_IP_V4_SRC]) == address) ||
 	       (ip[CTA_IP_V4_DST] && nla_get_u32(ip[CTA_IP_V4_DST]) == address);
 }
@@ -148,14 +149,14 @@ static int kern_conntrack_take_flow(const struct nlmsghdr *message, void *contex
 	const struct nlattr *table[CTA_TUPLE_REPLY + 1];
 	struct flow_search *search = context;
 
-	rtnl_attributes(message, sizeof(struct nfgenmsg), table, CTA_TUPLE_REPLY + 1);
+	kern_rtnl_attributes(message, sizeof(struct nfgenmsg), table, CTA_TUPLE_REPLY + 1);
 	if (table[CTA_TUPLE_ORIG] && (kern_conntrack_tuple_has(table[CTA_TUPLE_ORIG], search->address) ||
 				      kern_conntrack_tuple_has(table[CTA_TUPLE_REPLY], search->address)))
 		kern_conntrack_keep(search, table[CTA_TUPLE_ORIG]);
 	return 0;
 }
 
-static int kern_conntrack_delete_found(struct rtnl *netfilter, const struct flow_search *search, struct err *err)
+static int kern_conntrack_delete_found(struct kern_rtnl *netfilter, const struct flow_search *search, struct err *err)
 {
 	const struct nlattr *tuple;
 
@@ -163,19 +164,20 @@ static int kern_conntrack_delete_found(struct rtnl *netfilter, const struct flow
 		struct nl_msg *message = kern_conntrack_message(IPCTNL_MSG_CT_DELETE, 0, AF_INET);
 
 		tuple = (const struct nlattr *)(search->items + at);
-		message = rtnl_put(message, CTA_TUPLE_ORIG | NLA_F_NESTED, nla_data(tuple), (size_t)nla_len(tuple));
+		message =
+		    kern_rtnl_put(message, CTA_TUPLE_ORIG | NLA_F_NESTED, nla_data(tuple), (size_t)nla_len(tuple));
 		/* A flow that ended by itself meanwhile is as good. */
-		if (rtnl_send(netfilter, message, err, NETFILTER) < 0 && err->code != ENOENT)
+		if (kern_rtnl_send(netfilter, message, err, NETFILTER) < 0 && err->code != ENOENT)
 			return -1;
 	}
 	return 0;
 }
 
-int conntrack_flush_one_by_one(struct rtnl *netfilter, uint32_t host_ip, struct err *err)
+int kern_conntrack_flush_one_by_one(struct kern_rtnl *netfilter, uint32_t host_ip, struct err *err)
 {
 	struct flow_search search = { .address = htobe32(host_ip) };
 	struct nl_msg *message = kern_conntrack_message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_INET);
-	int status = rtnl_ask(netfilter, message, kern_conntrack_take_flow, &search, err, NETFILTER);
+	int status = kern_rtnl_ask(netfilter, message, kern_conntrack_take_flow, &search, err, NETFILTER);
 
 	if (status == 0 && search.broken)
 		status = err_set(err, ENOMEM, "conntrack");
@@ -185,7 +187,7 @@ int conntrack_flush_one_by_one(struct rtnl *netfilter, uint32_t host_ip, struct 
 	return status;
 }
 
-static int kern_conntrack_flush_address(struct rtnl *netfilter, uint32_t host_ip, struct err *err)
+static int kern_conntrack_flush_address(struct kern_rtnl *netfilter, uint32_t host_ip, struct err *err)
 {
 	/* From the sandbox; to it; and translated to it (replies then come from it). */
 	static const int tuples[][2] = { { CTA_TUPLE_ORIG, CTA_IP_V4_SRC },
@@ -194,19 +196,19 @@ static int kern_conntrack_flush_address(struct rtnl *netfilter, uint32_t host_ip
 
 	for (size_t i = 0; i < sizeof(tuples) / sizeof(tuples[0]); i++) {
 		if (kern_conntrack_flush_matching(netfilter, tuples[i][0], tuples[i][1], host_ip, err) < 0)
-			return conntrack_flush_one_by_one(netfilter, host_ip, err);
+			return kern_conntrack_flush_one_by_one(netfilter, host_ip, err);
 	}
 	return 0;
 }
 
-int conntrack_flush_host(uint32_t host_ip, struct err *err)
+int kern_conntrack_flush_host(uint32_t host_ip, struct err *err)
 {
-	struct rtnl netfilter;
+	struct kern_rtnl netfilter;
 	int status;
 
-	if (rtnl_open(&netfilter, -1, NETLINK_NETFILTER, err) < 0)
+	if (kern_rtnl_open(&netfilter, -1, NETLINK_NETFILTER, err) < 0)
 		return -1;
 	status = kern_conntrack_flush_address(&netfilter, host_ip, err);
-	rtnl_close(&netfilter);
+	kern_rtnl_close(&netfilter);
 	return status < 0 ? err_wrap(err, "dropping a sandbox's flows") : 0;
 }

@@ -10,21 +10,21 @@
 #include <stdint.h>
 
 struct err;
-struct rtnl;
+struct kern_rtnl;
 
 /* Forgets all tracked flows of a namespace. */
-int conntrack_flush(int netns_fd, struct err *err);
+int kern_conntrack_flush(int netns_fd, struct err *err);
 
 /* Forgets the home namespace's tracked flows from or to HOST_IP (host order), also those translated to it. */
-int conntrack_flush_host(uint32_t host_ip, struct err *err);
+int kern_conntrack_flush_host(uint32_t host_ip, struct err *err);
 
 /* Tracked flows of the namespace, as the kernel counts them. */
-int conntrack_count(int netns_fd, unsigned *count, struct err *err);
+int kern_conntrack_count(int netns_fd, unsigned *count, struct err *err);
 
 /*
- * conntrack_flush_host() where the kernel cannot search for an address: dumps all flows, and deletes those of HOST_IP (host order)
+ * kern_conntrack_flush_host() where the kernel cannot search for an address: dumps all flows, and deletes those of HOST_IP (host order)
  * one by one. NETFILTER: a socket of NETLINK_NETFILTER. For conntrack.c and its test.
  */
-int conntrack_flush_one_by_one(struct rtnl *netfilter, uint32_t host_ip, struct err *err);
+int kern_conntrack_flush_one_by_one(struct kern_rtnl *netfilter, uint32_t host_ip, struct err *err);
 
 #endif

@@ -42,7 +42,7 @@ static int kern_event_filter_attach(int fd, struct sock_filter *steps, size_t co
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 
-int event_filter_links(int fd)
+int kern_event_filter_links(int fd)
 {
 	static const char tap[] = TAP_NAME;
 	const uint32_t name =
@@ -68,7 +68,7 @@ int event_filter_links(int fd)
 	return kern_event_filter_attach(fd, steps, sizeof(steps) / sizeof(steps[0]));
 }
 
-int event_filter_routes(int fd)
+int kern_event_filter_routes(int fd)
 {
 	struct sock_filter steps[] = {
 		/* 0 */ LOAD_SHORT(AT_TYPE),
@@ -86,7 +86,7 @@ int event_filter_routes(int fd)
 	return kern_event_filter_attach(fd, steps, sizeof(steps) / sizeof(steps[0]));
 }
 
-int event_filter_rules(int fd)
+int kern_event_filter_rules(int fd)
 {
 	struct sock_filter steps[] = {
 		/* 0 */ LOAD_SHORT(AT_TYPE),

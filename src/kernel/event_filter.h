@@ -9,12 +9,12 @@
  */
 
 /* Passes links that were deleted or are down, any change of a TAP, and namespaces' numbers that went. */
-int event_filter_links(int fd);
+int kern_event_filter_links(int fd);
 
 /* Passes addresses and routes that were deleted, and main-table routes that took another's place. */
-int event_filter_routes(int fd);
+int kern_event_filter_routes(int fd);
 
 /* Passes all messages about rules but new generations. */
-int event_filter_rules(int fd);
+int kern_event_filter_rules(int fd);
 
 #endif

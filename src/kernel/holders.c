@@ -23,7 +23,7 @@
 
 enum { PROC_PATH_SIZE = 320 };
 
-static bool kern_holders_is_inside(const char *pid, const struct namespace_key *key)
+static bool kern_holders_is_inside(const char *pid, const struct kern_namespace_key *key)
 {
 	char path[PROC_PATH_SIZE];
 	struct stat stat_buffer;
@@ -73,7 +73,7 @@ static bool kern_holders_has_tap(const char *pid, const char *link)
 	return found;
 }
 
-static void kern_holders_add(const char *pid, char text[static HOLDERS_TEXT_SIZE])
+static void kern_holders_add(const char *pid, char text[static KERN_HOLDERS_TEXT_SIZE])
 {
 	char path[PROC_PATH_SIZE], name[32] = "?";
 	size_t used = strlen(text);
@@ -86,12 +86,12 @@ static void kern_holders_add(const char *pid, char text[static HOLDERS_TEXT_SIZE
 			name[strcspn(name, "\n")] = '\0';
 		fclose(comm);
 	}
-	snprintf(text + used, HOLDERS_TEXT_SIZE - used, "%s%s (pid %s)", used ? ", " : "", name, pid);
+	snprintf(text + used, KERN_HOLDERS_TEXT_SIZE - used, "%s%s (pid %s)", used ? ", " : "", name, pid);
 }
 
 /* Processes that have LINK open, or all of the namespace, if LINK is NULL. */
-static unsigned kern_holders_find(const struct namespace_key *key, const char *link,
-				  char text[static HOLDERS_TEXT_SIZE])
+static unsigned kern_holders_find(const struct kern_namespace_key *key, const char *link,
+				  char text[static KERN_HOLDERS_TEXT_SIZE])
 {
 	struct dirent *entry;
 	unsigned count = 0;
@@ -111,24 +111,25 @@ static unsigned kern_holders_find(const struct namespace_key *key, const char *l
 	return count;
 }
 
-unsigned holders_of_tap(const struct namespace_key *key, const char *link, char text[static HOLDERS_TEXT_SIZE])
+unsigned kern_holders_of_tap(const struct kern_namespace_key *key, const char *link,
+			     char text[static KERN_HOLDERS_TEXT_SIZE])
 {
 	return kern_holders_find(key, link, text);
 }
 
-unsigned holders_of_namespace(const struct namespace_key *key, char text[static HOLDERS_TEXT_SIZE])
+unsigned kern_holders_of_namespace(const struct kern_namespace_key *key, char text[static KERN_HOLDERS_TEXT_SIZE])
 {
 	return kern_holders_find(key, NULL, text);
 }
 
 /* ---- The namespace itself, from a process that holds it ---- */
 
-static bool kern_holders_is_known_as(struct rtnl *host, int fd, int nsid)
+static bool kern_holders_is_known_as(struct kern_rtnl *host, int fd, int nsid)
 {
 	struct err ignored;
 	int found;
 
-	return fd >= 0 && namespace_known_id(host, fd, &found, &ignored) == 0 && found == nsid;
+	return fd >= 0 && kern_namespace_known_id(host, fd, &found, &ignored) == 0 && found == nsid;
 }
 
 /* The namespace of the TAP that process PID has open as descriptor FD, wherever the process itself is; -1. */
@@ -141,7 +142,7 @@ static int kern_holders_namespace_of_tap(const char *pid, const char *fd)
 }
 
 /* Process PID has a TAP of the namespace NSID open: its descriptor; else -1. */
-static int kern_holders_namespace_of_taps(struct rtnl *host, const char *pid, const char *link, int nsid)
+static int kern_holders_namespace_of_taps(struct kern_rtnl *host, const char *pid, const char *link, int nsid)
 {
 	char path[PROC_PATH_SIZE], target[32];
 	struct dirent *entry;
@@ -166,7 +167,7 @@ static int kern_holders_namespace_of_taps(struct rtnl *host, const char *pid, co
 }
 
 /* Process PID runs in the namespace NSID: its descriptor; else -1. */
-static int kern_holders_namespace_of_process(struct rtnl *host, const char *pid, int nsid)
+static int kern_holders_namespace_of_process(struct kern_rtnl *host, const char *pid, int nsid)
 {
 	char path[PROC_PATH_SIZE];
 
@@ -175,7 +176,7 @@ static int kern_holders_namespace_of_process(struct rtnl *host, const char *pid,
 	return kern_holders_is_known_as(host, fd, nsid) ? steal_fd(&fd) : -1;
 }
 
-int holders_find_namespace(struct rtnl *host, int nsid, const char *link)
+int kern_holders_find_namespace(struct kern_rtnl *host, int nsid, const char *link)
 {
 	struct dirent *entry;
 	int fd = -1;

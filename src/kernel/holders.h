@@ -6,21 +6,22 @@
 
 #include <stddef.h>
 
-enum { HOLDERS_TEXT_SIZE = 160 };
+enum { KERN_HOLDERS_TEXT_SIZE = 160 };
 
 /*
  * The processes that have the TAP LINK of a namespace open, such as "firecracker (pid 4711), qemu (pid 12)"; "" if none is visible
  * from here. Reads all of /proc: milliseconds. Returns the number of processes. Any thread.
  */
-unsigned holders_of_tap(const struct namespace_key *key, const char *link, char text[static HOLDERS_TEXT_SIZE]);
+unsigned kern_holders_of_tap(const struct kern_namespace_key *key, const char *link,
+			     char text[static KERN_HOLDERS_TEXT_SIZE]);
 
 /* The processes that run in the namespace: a shell that somebody left open pins it as well as a VM does. */
-unsigned holders_of_namespace(const struct namespace_key *key, char text[static HOLDERS_TEXT_SIZE]);
+unsigned kern_holders_of_namespace(const struct kern_namespace_key *key, char text[static KERN_HOLDERS_TEXT_SIZE]);
 
 /*
  * A descriptor of the namespace that the host's kernel knows by NSID, taken from a process that runs in it or has its TAP LINK
  * open. For a namespace that lost its name. -1: no such process is visible from here. Reads all of /proc. Any thread.
  */
-int holders_find_namespace(struct rtnl *host, int nsid, const char *link);
+int kern_holders_find_namespace(struct kern_rtnl *host, int nsid, const char *link);
 
 #endif

@@ -13,7 +13,7 @@
 struct err;
 
 /* The mark of our routes beside their link: rtm_protocol. Not among those that iproute2 knows. */
-enum { ROUTE_PROTOCOL = 174 };
+enum { KERN_ROUTE_PROTOCOL = 174 };
 
 /* A route of ours to TO by GATEWAY (0: none) over the link; INDEX 0: `unreachable`. */
 struct kern_route {
@@ -27,15 +27,15 @@ struct kern_route {
  * Adds it, or replaces another route to the same destination; EEXIST where the table is shared and that route is not ours. *ADDED
  * (may be NULL): it was not there before.
  */
-int route_ensure(struct rtnl *rtnl, const struct kern_route *route, bool *added, struct err *err);
+int kern_route_ensure(struct kern_rtnl *rtnl, const struct kern_route *route, bool *added, struct err *err);
 
 /* Removes it. No such route is no error; *REMOVED (may be NULL) says whether there was one. Only routes with our protocol match. */
-int route_remove(struct rtnl *rtnl, const struct kern_route *route, bool *removed, struct err *err);
+int kern_route_remove(struct kern_rtnl *rtnl, const struct kern_route *route, bool *removed, struct err *err);
 
 /* The link by which the default route leaves; 0 and *INDEX (0: there is no default route), or -1 with ERR. */
-int route_default_link(struct rtnl *rtnl, int *index, struct err *err);
+int kern_route_default_link(struct kern_rtnl *rtnl, int *index, struct err *err);
 
 /* Whether IP is an address of the socket's own namespace, or a broadcast of a link of it. 0, or -1 with ERR. */
-int route_is_local(struct rtnl *rtnl, uint32_t ip, bool *local, struct err *err);
+int kern_route_is_local(struct kern_rtnl *rtnl, uint32_t ip, bool *local, struct err *err);
 
 #endif

@@ -25,7 +25,7 @@
 #include <stdio.h>
 #include <string.h>
 
-_Static_assert(LINK_NAME_SIZE == IFNAMSIZ, "a link's name");
+_Static_assert(KERN_LINK_NAME_SIZE == IFNAMSIZ, "a link's name");
 
 KERN_NL_CLEANUP(rtnl_link);
 
@@ -52,16 +52,16 @@ static uint8_t kern_link_u8(const struct nlattr *attr, uint8_t otherwise)
 	return attr && nla_len(attr) >= (int)sizeof(uint8_t) ? nla_get_u8(attr) : otherwise;
 }
 
-static void kern_link_parse_kind(const struct nlattr *linkinfo, struct link_info *info)
+static void kern_link_parse_kind(const struct nlattr *linkinfo, struct kern_link *info)
 {
 	const struct nlattr *table[IFLA_INFO_MAX + 1];
 	const struct nlattr *tun[IFLA_TUN_MAX + 1];
 
-	rtnl_nested(linkinfo, table, IFLA_INFO_MAX + 1);
+	kern_rtnl_nested(linkinfo, table, IFLA_INFO_MAX + 1);
 	kern_link_copy_string(info->kind, sizeof(info->kind), table[IFLA_INFO_KIND]);
 	if (strcmp(info->kind, "tun") != 0 || !table[IFLA_INFO_DATA])
 		return;
-	rtnl_nested(table[IFLA_INFO_DATA], tun, IFLA_TUN_MAX + 1);
+	kern_rtnl_nested(table[IFLA_INFO_DATA], tun, IFLA_TUN_MAX + 1);
 	info->tap = kern_link_u8(tun[IFLA_TUN_TYPE], 0) == IFF_TAP;
 	info->owner = kern_link_u32(tun[IFLA_TUN_OWNER], (uint32_t)-1);
 	info->owner_group = kern_link_u32(tun[IFLA_TUN_GROUP], (uint32_t)-1);
@@ -74,17 +74,17 @@ static bool kern_link_parse_forwarding(const struct nlattr *spec)
 	const struct nlattr *inet[IFLA_INET_MAX + 1];
 	const uint32_t *values;
 
-	rtnl_nested(spec, families, AF_INET + 1);
+	kern_rtnl_nested(spec, families, AF_INET + 1);
 	if (!families[AF_INET])
 		return false;
-	rtnl_nested(families[AF_INET], inet, IFLA_INET_MAX + 1);
+	kern_rtnl_nested(families[AF_INET], inet, IFLA_INET_MAX + 1);
 	if (!inet[IFLA_INET_CONF] || nla_len(inet[IFLA_INET_CONF]) < (int)(IPV4_DEVCONF_FORWARDING * sizeof(*values)))
 		return false;
 	values = nla_data(inet[IFLA_INET_CONF]);
 	return values[IPV4_DEVCONF_FORWARDING - 1] != 0;
 }
 
-int link_parse(const struct nlmsghdr *header, struct link_info *info)
+int kern_link_parse(const struct nlmsghdr *header, struct kern_link *info)
 {
 	const struct nlattr *table[IFLA_MAX + 1];
 	const struct ifinfomsg *link = nlmsg_data(header);
@@ -92,7 +92,7 @@ int link_parse(const struct nlmsghdr *header, struct link_info *info)
 	if (nlmsg_datalen(header) < (int)sizeof(*link))
 		return -1;
 	memset(info, 0, sizeof(*info));
-	rtnl_attributes(header, sizeof(*link), table, IFLA_MAX + 1);
+	kern_rtnl_attributes(header, sizeof(*link), table, IFLA_MAX + 1);
 	info->index = link->ifi_index;
 	info->flags = link->ifi_flags;
 	kern_link_copy_string(info->name, sizeof(info->name), table[IFLA_IFNAME]);
@@ -120,56 +120,56 @@ int link_parse(const struct nlmsghdr *header, struct link_info *info)
 
 static int kern_link_take_one(const struct nlmsghdr *header, void *context)
 {
-	return header->nlmsg_type == RTM_NEWLINK ? link_parse(header, context) : 0;
+	return header->nlmsg_type == RTM_NEWLINK ? kern_link_parse(header, context) : 0;
 }
 
-int link_get(struct rtnl *rtnl, int nsid, const char *name, struct link_info *info, struct err *err)
+int kern_link_get(struct kern_rtnl *rtnl, int nsid, const char *name, struct kern_link *info, struct err *err)
 {
 	const struct ifinfomsg body = { 0 };
-	struct nl_msg *message = rtnl_message(RTM_GETLINK, 0, &body, sizeof(body));
+	struct nl_msg *message = kern_rtnl_message(RTM_GETLINK, 0, &body, sizeof(body));
 
 	memset(info, 0, sizeof(*info));
-	message = rtnl_put_string(message, IFLA_IFNAME, name);
-	if (nsid != LINK_HERE)
-		message = rtnl_put_u32(message, IFLA_TARGET_NETNSID, (uint32_t)nsid);
-	return rtnl_ask(rtnl, message, kern_link_take_one, info, err, "link %s", name);
+	message = kern_rtnl_put_string(message, IFLA_IFNAME, name);
+	if (nsid != KERN_LINK_HERE)
+		message = kern_rtnl_put_u32(message, IFLA_TARGET_NETNSID, (uint32_t)nsid);
+	return kern_rtnl_ask(rtnl, message, kern_link_take_one, info, err, "link %s", name);
 }
 
-int link_get_index(struct rtnl *rtnl, int index, struct link_info *info, struct err *err)
+int kern_link_get_index(struct kern_rtnl *rtnl, int index, struct kern_link *info, struct err *err)
 {
 	const struct ifinfomsg body = { .ifi_index = index };
-	struct nl_msg *message = rtnl_message(RTM_GETLINK, 0, &body, sizeof(body));
+	struct nl_msg *message = kern_rtnl_message(RTM_GETLINK, 0, &body, sizeof(body));
 
 	memset(info, 0, sizeof(*info));
-	return rtnl_ask(rtnl, message, kern_link_take_one, info, err, "link number %d", index);
+	return kern_rtnl_ask(rtnl, message, kern_link_take_one, info, err, "link number %d", index);
 }
 
-struct link_walk {
-	void (*take)(void *context, const struct link_info *info);
+struct kern_link_walk {
+	void (*take)(void *context, const struct kern_link *info);
 	void *context;
 };
 
 static int kern_link_take_each(const struct nlmsghdr *header, void *context)
 {
-	struct link_walk *walk = context;
-	struct link_info info;
+	struct kern_link_walk *walk = context;
+	struct kern_link info;
 
 	if (header->nlmsg_type != RTM_NEWLINK)
 		return 0;
-	if (link_parse(header, &info) < 0)
+	if (kern_link_parse(header, &info) < 0)
 		return -1;
 	walk->take(walk->context, &info);
 	return 0;
 }
 
-int link_dump(struct rtnl *rtnl, void (*take)(void *context, const struct link_info *info), void *context,
-	      struct err *err)
+int kern_link_dump(struct kern_rtnl *rtnl, void (*take)(void *context, const struct kern_link *info), void *context,
+		   struct err *err)
 {
 	const struct ifinfomsg body = { 0 };
-	struct link_walk walk = { .take = take, .context = context };
-	struct nl_msg *message = rtnl_message(RTM_GETLINK, NLM_F_DUMP, &body, sizeof(body));
+	struct kern_link_walk walk = { .take = take, .context = context };
+	struct nl_msg *message = kern_rtnl_message(RTM_GETLINK, NLM_F_DUMP, &body, sizeof(body));
 
-	return rtnl_ask(rtnl, message, kern_link_take_each, &walk, err, "links");
+	return kern_rtnl_ask(rtnl, message, kern_link_take_each, &walk, err, "links");
 }
 
 /* ---- Making and deleting ---- */
@@ -194,7 +194,7 @@ static int kern_link_put_end(struct rtnl_link *link, const char *name, const str
 }
 
 /* NULL: no memory. */
-static struct nl_msg *kern_link_build_veth(const struct link_veth *veth)
+static struct nl_msg *kern_link_build_veth(const struct kern_veth *veth)
 {
 	AUTO_NL(rtnl_link) *link = rtnl_link_veth_alloc();
 	AUTO_NL(rtnl_link) *peer = link ? rtnl_link_veth_get_peer(link) : NULL;
@@ -208,11 +208,11 @@ static struct nl_msg *kern_link_build_veth(const struct link_veth *veth)
 	return rtnl_link_build_add_request(link, NLM_F_CREATE | NLM_F_EXCL, &message) < 0 ? NULL : message;
 }
 
-int link_make_veth(struct rtnl *rtnl, const struct link_veth *veth, struct err *err)
+int kern_link_make_veth(struct kern_rtnl *rtnl, const struct kern_veth *veth, struct err *err)
 {
 	if (kern_link_check_name(veth->name, err) < 0 || kern_link_check_name(veth->peer, err) < 0)
 		return -1;
-	return rtnl_send(rtnl, kern_link_build_veth(veth), err, "link %s", veth->name);
+	return kern_rtnl_send(rtnl, kern_link_build_veth(veth), err, "link %s", veth->name);
 }
 
 static struct nl_msg *kern_link_build_removal(const char *name)
@@ -226,16 +226,16 @@ static struct nl_msg *kern_link_build_removal(const char *name)
 	return rtnl_link_build_delete_request(link, &message) < 0 ? NULL : message;
 }
 
-int link_delete(struct rtnl *rtnl, int nsid, const char *name, struct err *err)
+int kern_link_delete(struct kern_rtnl *rtnl, int nsid, const char *name, struct err *err)
 {
 	struct nl_msg *message;
 
 	if (kern_link_check_name(name, err) < 0)
 		return -1;
 	message = kern_link_build_removal(name);
-	if (nsid != LINK_HERE)
-		message = rtnl_put_u32(message, IFLA_TARGET_NETNSID, (uint32_t)nsid);
-	return rtnl_send(rtnl, message, err, "link %s: deleting", name);
+	if (nsid != KERN_LINK_HERE)
+		message = kern_rtnl_put_u32(message, IFLA_TARGET_NETNSID, (uint32_t)nsid);
+	return kern_rtnl_send(rtnl, message, err, "link %s: deleting", name);
 }
 
 /* ---- Changing ---- */
@@ -278,23 +278,23 @@ static struct nl_msg *kern_link_build_up(int index, bool forwarding)
 	return kern_link_build_change(link);
 }
 
-int link_up_forwarding(struct rtnl *rtnl, int index, const char *name, struct err *err)
+int kern_link_up_forwarding(struct kern_rtnl *rtnl, int index, const char *name, struct err *err)
 {
-	return rtnl_send(rtnl, kern_link_build_up(index, true), err, "link %s", name);
+	return kern_rtnl_send(rtnl, kern_link_build_up(index, true), err, "link %s", name);
 }
 
-int link_up(struct rtnl *rtnl, int index, const char *name, struct err *err)
+int kern_link_up(struct kern_rtnl *rtnl, int index, const char *name, struct err *err)
 {
-	return rtnl_send(rtnl, kern_link_build_up(index, false), err, "link %s", name);
+	return kern_rtnl_send(rtnl, kern_link_build_up(index, false), err, "link %s", name);
 }
 
-int link_no_ipv6(const char *name, struct err *err)
+int kern_link_no_ipv6(const char *name, struct err *err)
 {
 	char path[64];
 
 	snprintf(path, sizeof(path), "net/ipv6/conf/%s/disable_ipv6", name);
 	/* A host without IPv6 has no such setting, and needs none. */
-	return sysctl_write(path, "1", err) < 0 && err->code != ENOENT ? -1 : 0;
+	return kern_sysctl_write(path, "1", err) < 0 && err->code != ENOENT ? -1 : 0;
 }
 
 static struct nl_msg *kern_link_build_mac_mtu(int index, const struct mac *mac, unsigned mtu)
@@ -309,10 +309,11 @@ static struct nl_msg *kern_link_build_mac_mtu(int index, const struct mac *mac, 
 	return kern_link_build_change(link);
 }
 
-int link_set_mac_mtu(struct rtnl *rtnl, int index, const char *name, const struct mac *mac, unsigned mtu,
-		     struct err *err)
+int kern_link_set_mac_mtu(struct kern_rtnl *rtnl, int index, const char *name, const struct mac *mac, unsigned mtu,
+			  struct err *err)
 {
-	return rtnl_send(rtnl, kern_link_build_mac_mtu(index, mac, mtu), err, "link %s: MAC and MTU %u", name, mtu);
+	return kern_rtnl_send(rtnl, kern_link_build_mac_mtu(index, mac, mtu), err, "link %s: MAC and MTU %u", name,
+			      mtu);
 }
 
 static struct nl_msg *kern_link_build_alias(int index, const char *alias)
@@ -326,7 +327,7 @@ static struct nl_msg *kern_link_build_alias(int index, const char *alias)
 	return rtnl_link_get_ifalias(link) ? kern_link_build_change(link) : NULL;
 }
 
-int link_set_alias(struct rtnl *rtnl, int index, const char *name, const char *alias, struct err *err)
+int kern_link_set_alias(struct kern_rtnl *rtnl, int index, const char *name, const char *alias, struct err *err)
 {
-	return rtnl_send(rtnl, kern_link_build_alias(index, alias), err, "link %s: alias", name);
+	return kern_rtnl_send(rtnl, kern_link_build_alias(index, alias), err, "link %s: alias", name);
 }

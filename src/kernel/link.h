@@ -14,19 +14,19 @@
 struct err;
 
 /* In place of a namespace's number: the namespace of the socket itself. */
-enum { LINK_HERE = -1 };
+enum { KERN_LINK_HERE = -1 };
 
 /* The alias of a veth of ours, for people, is this and the sandbox. */
-#define LINK_ALIAS_PREFIX "weft:"
+#define KERN_LINK_ALIAS_PREFIX "weft:"
 
-enum { LINK_NAME_SIZE = 16, LINK_ALIAS_SIZE = 256 }; /* with their NUL: IFNAMSIZ, IFALIASZ */
+enum { KERN_LINK_NAME_SIZE = 16, KERN_LINK_ALIAS_SIZE = 256 }; /* with their NUL: IFNAMSIZ, IFALIASZ */
 
 /* One link, as the kernel reports it. */
-struct link_info {
+struct kern_link {
 	int index;
-	char name[LINK_NAME_SIZE];
+	char name[KERN_LINK_NAME_SIZE];
 	char kind[16]; /* "veth", "tun", "" */
-	char alias[LINK_ALIAS_SIZE];
+	char alias[KERN_LINK_ALIAS_SIZE];
 	uint32_t group;
 	unsigned flags;         /* IFF_* */
 	unsigned mtu;           /* bytes */
@@ -44,50 +44,50 @@ struct link_info {
 };
 
 /* Reads one RTM_NEWLINK message. -1: it is malformed. */
-int link_parse(const struct nlmsghdr *header, struct link_info *info);
+int kern_link_parse(const struct nlmsghdr *header, struct kern_link *info);
 
 /*
- * Looks NAME up in the namespace that NSID stands for (LINK_HERE: the socket's own). 0, or -1 with ERR: ENODEV where there is
+ * Looks NAME up in the namespace that NSID stands for (KERN_LINK_HERE: the socket's own). 0, or -1 with ERR: ENODEV where there is
  * no such link; where the NSID is gone, EINVAL.
  */
-int link_get(struct rtnl *rtnl, int nsid, const char *name, struct link_info *info, struct err *err);
-int link_get_index(struct rtnl *rtnl, int index, struct link_info *info, struct err *err);
+int kern_link_get(struct kern_rtnl *rtnl, int nsid, const char *name, struct kern_link *info, struct err *err);
+int kern_link_get_index(struct kern_rtnl *rtnl, int index, struct kern_link *info, struct err *err);
 
 /* All links of the socket's namespace, each handed to TAKE. */
-int link_dump(struct rtnl *rtnl, void (*take)(void *context, const struct link_info *info), void *context,
-	      struct err *err);
+int kern_link_dump(struct kern_rtnl *rtnl, void (*take)(void *context, const struct kern_link *info), void *context,
+		   struct err *err);
 
 /*
  * A veth pair made in place: this end here, PEER in the namespace of PEER_FD, each with its final name. ENAMETOOLONG: a name has no
  * room in a link; nothing was made.
  */
-struct link_veth {
+struct kern_veth {
 	const char *name, *peer;
 	struct mac mac, peer_mac;
 	int peer_fd;
 	unsigned mtu;
 	uint32_t group; /* of this end */
 };
-int link_make_veth(struct rtnl *rtnl, const struct link_veth *veth, struct err *err);
+int kern_link_make_veth(struct kern_rtnl *rtnl, const struct kern_veth *veth, struct err *err);
 
 /* Sets the link up, with our settings of links that carry sandboxes: IPv4 forwarding; no redirects sent or believed. */
-int link_up_forwarding(struct rtnl *rtnl, int index, const char *name, struct err *err);
+int kern_link_up_forwarding(struct kern_rtnl *rtnl, int index, const char *name, struct err *err);
 
 /*
  * Turns IPv6 off on a link of the calling thread's namespace, while it is still down. Each link with IPv6 that is up adds a route
  * to the one table of the host, and the kernel looks through all of that whenever a link comes up or goes.
  */
-int link_no_ipv6(const char *name, struct err *err);
+int kern_link_no_ipv6(const char *name, struct err *err);
 
-int link_up(struct rtnl *rtnl, int index, const char *name, struct err *err);
+int kern_link_up(struct kern_rtnl *rtnl, int index, const char *name, struct err *err);
 
 /* MAC and MTU of a link that is down. */
-int link_set_mac_mtu(struct rtnl *rtnl, int index, const char *name, const struct mac *mac, unsigned mtu,
-		     struct err *err);
+int kern_link_set_mac_mtu(struct kern_rtnl *rtnl, int index, const char *name, const struct mac *mac, unsigned mtu,
+			  struct err *err);
 
-int link_set_alias(struct rtnl *rtnl, int index, const char *name, const char *alias, struct err *err);
+int kern_link_set_alias(struct kern_rtnl *rtnl, int index, const char *name, const char *alias, struct err *err);
 
 /* Deletes NAME in the namespace that NSID stands for. ENODEV is an error as well. */
-int link_delete(struct rtnl *rtnl, int nsid, const char *name, struct err *err);
+int kern_link_delete(struct kern_rtnl *rtnl, int nsid, const char *name, struct err *err);
 
 #endif

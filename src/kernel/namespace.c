@@ -58,7 +58,7 @@ static int kern_namespace_make_directories(const char *directory, struct err *er
 	return kern_namespace_make_directory(path, err);
 }
 
-int namespace_prepare_directory(const char *directory, struct err *err)
+int kern_namespace_prepare_directory(const char *directory, struct err *err)
 {
 	if (kern_namespace_make_directories(directory, err) < 0)
 		return -1;
@@ -85,11 +85,11 @@ int namespace_prepare_directory(const char *directory, struct err *err)
  */
 static int kern_namespace_tune_here(struct err *err)
 {
-	if (sysctl_write("net/ipv4/tcp_tw_reuse", "1", err) < 0)
+	if (kern_sysctl_write("net/ipv4/tcp_tw_reuse", "1", err) < 0)
 		return -1;
-	if (sysctl_write("net/ipv4/ip_local_port_range", "1024 65535", err) < 0)
+	if (kern_sysctl_write("net/ipv4/ip_local_port_range", "1024 65535", err) < 0)
 		return -1;
-	return sysctl_write("net/ipv4/tcp_rmem", "4096 131072 4194304", err);
+	return kern_sysctl_write("net/ipv4/tcp_rmem", "4096 131072 4194304", err);
 }
 
 /* In a namespace that was just made. Its descriptor, or -1. */
@@ -100,14 +100,14 @@ static int kern_namespace_set_up_here(struct err *err)
 	if (fd < 0)
 		return err_set(err, errno, "/proc/thread-self/ns/net");
 	/* A kernel without IPv6 has no such file, and nothing to turn off. */
-	if (sysctl_write("net/ipv6/conf/default/disable_ipv6", "1", err) < 0 && err->code != ENOENT)
+	if (kern_sysctl_write("net/ipv6/conf/default/disable_ipv6", "1", err) < 0 && err->code != ENOENT)
 		return -1;
 	if (kern_namespace_tune_here(err) < 0)
 		return -1;
 	return steal_fd(&fd);
 }
 
-int namespace_make(struct err *err)
+int kern_namespace_make(struct err *err)
 {
 	int fd;
 
@@ -118,7 +118,7 @@ int namespace_make(struct err *err)
 	return fd;
 }
 
-int namespace_bind(const char *path, int netns_fd, struct err *err)
+int kern_namespace_bind(const char *path, int netns_fd, struct err *err)
 {
 	char source[64], target[64];
 	AUTO_FD int fd = open(path, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, MOUNT_POINT_MODE);
@@ -136,7 +136,7 @@ int namespace_bind(const char *path, int netns_fd, struct err *err)
 	return 0;
 }
 
-int namespace_unbind(const char *path, struct err *err)
+int kern_namespace_unbind(const char *path, struct err *err)
 {
 	/* EINVAL: nothing is mounted there. */
 	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != ENOENT && errno != EINVAL)
@@ -153,7 +153,7 @@ static bool kern_namespace_is_network(int fd)
 	return fstatfs(fd, &fs) == 0 && fs.f_type == NSFS_MAGIC && ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWNET;
 }
 
-enum namespace_file namespace_file_kind(const char *path)
+enum kern_namespace_file kern_namespace_file_kind(const char *path)
 {
 	struct stat stat;
 	AUTO_FD int fd = -1;
@@ -169,7 +169,7 @@ enum namespace_file namespace_file_kind(const char *path)
 									       : NAMESPACE_FILE_OTHER;
 }
 
-int namespace_open(const char *path, struct err *err)
+int kern_namespace_open(const char *path, struct err *err)
 {
 	AUTO_FD int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
@@ -180,28 +180,28 @@ int namespace_open(const char *path, struct err *err)
 	return steal_fd(&fd);
 }
 
-struct namespace_key namespace_key_of(int fd)
+struct kern_namespace_key kern_namespace_key_of(int fd)
 {
 	struct stat stat;
 
 	if (fd < 0 || !kern_namespace_is_network(fd) || fstat(fd, &stat) < 0)
-		return (struct namespace_key){ 0 };
-	return (struct namespace_key){ .device = stat.st_dev, .inode = stat.st_ino };
+		return (struct kern_namespace_key){ 0 };
+	return (struct kern_namespace_key){ .device = stat.st_dev, .inode = stat.st_ino };
 }
 
-bool namespace_key_equal(const struct namespace_key *a, const struct namespace_key *b)
+bool kern_namespace_key_equal(const struct kern_namespace_key *a, const struct kern_namespace_key *b)
 {
 	return a->inode && a->inode == b->inode && a->device == b->device;
 }
 
-int namespace_open_known(const char *path, const struct namespace_key *key, struct err *err)
+int kern_namespace_open_known(const char *path, const struct kern_namespace_key *key, struct err *err)
 {
-	AUTO_FD int fd = namespace_open(path, err);
+	AUTO_FD int fd = kern_namespace_open(path, err);
 
 	if (fd < 0)
 		return -1;
-	struct namespace_key found = namespace_key_of(fd);
-	if (!namespace_key_equal(&found, key))
+	struct kern_namespace_key found = kern_namespace_key_of(fd);
+	if (!kern_namespace_key_equal(&found, key))
 		return err_set(err, ESTALE, "namespace %s was replaced by another", path);
 	return steal_fd(&fd);
 }
@@ -213,42 +213,42 @@ static int kern_namespace_take_id(const struct nlmsghdr *header, void *context)
 
 	if (header->nlmsg_type != RTM_NEWNSID)
 		return 0;
-	rtnl_attributes(header, sizeof(struct rtgenmsg), table, NETNSA_MAX + 1);
+	kern_rtnl_attributes(header, sizeof(struct rtgenmsg), table, NETNSA_MAX + 1);
 	if (table[NETNSA_NSID])
 		*nsid = (int)nla_get_u32(table[NETNSA_NSID]);
 	return 0;
 }
 
-int namespace_known_id(struct rtnl *host, int netns_fd, int *nsid, struct err *err)
+int kern_namespace_known_id(struct kern_rtnl *host, int netns_fd, int *nsid, struct err *err)
 {
 	const struct rtgenmsg body = { 0 };
-	struct nl_msg *message = rtnl_message(RTM_GETNSID, 0, &body, sizeof(body));
+	struct nl_msg *message = kern_rtnl_message(RTM_GETNSID, 0, &body, sizeof(body));
 
 	*nsid = NETNSA_NSID_NOT_ASSIGNED;
-	message = rtnl_put_u32(message, NETNSA_FD, (uint32_t)netns_fd);
-	return rtnl_ask(host, message, kern_namespace_take_id, nsid, err, "number of a namespace");
+	message = kern_rtnl_put_u32(message, NETNSA_FD, (uint32_t)netns_fd);
+	return kern_rtnl_ask(host, message, kern_namespace_take_id, nsid, err, "number of a namespace");
 }
 
 /* EEXIST: it has a number, or somebody else has this one. By hand, since libnl-route has no word for RTM_NEWNSID. */
-static int kern_namespace_set_id(struct rtnl *host, int netns_fd, int nsid, struct err *err)
+static int kern_namespace_set_id(struct kern_rtnl *host, int netns_fd, int nsid, struct err *err)
 {
 	const struct rtgenmsg body = { 0 };
-	struct nl_msg *message = rtnl_message(RTM_NEWNSID, NLM_F_CREATE | NLM_F_EXCL, &body, sizeof(body));
+	struct nl_msg *message = kern_rtnl_message(RTM_NEWNSID, NLM_F_CREATE | NLM_F_EXCL, &body, sizeof(body));
 
-	message = rtnl_put_u32(message, NETNSA_FD, (uint32_t)netns_fd);
-	message = rtnl_put_u32(message, NETNSA_NSID, (uint32_t)nsid);
-	return rtnl_send(host, message, err, "number of a namespace");
+	message = kern_rtnl_put_u32(message, NETNSA_FD, (uint32_t)netns_fd);
+	message = kern_rtnl_put_u32(message, NETNSA_NSID, (uint32_t)nsid);
+	return kern_rtnl_send(host, message, err, "number of a namespace");
 }
 
-int namespace_id(struct rtnl *host, int netns_fd, int *nsid, struct err *err)
+int kern_namespace_id(struct kern_rtnl *host, int netns_fd, int *nsid, struct err *err)
 {
-	if (namespace_known_id(host, netns_fd, nsid, err) < 0)
+	if (kern_namespace_known_id(host, netns_fd, nsid, err) < 0)
 		return -1;
 	if (*nsid >= 0)
 		return 0;
 	if (kern_namespace_set_id(host, netns_fd, NETNSA_NSID_NOT_ASSIGNED, err) < 0 && err->code != EEXIST)
 		return -1;
-	if (namespace_known_id(host, netns_fd, nsid, err) < 0)
+	if (kern_namespace_known_id(host, netns_fd, nsid, err) < 0)
 		return -1;
 	return *nsid < 0 ? err_set(err, ENOENT, "number of a namespace") : 0;
 }
@@ -259,7 +259,7 @@ int namespace_id(struct rtnl *host, int netns_fd, int *nsid, struct err *err)
  */
 static atomic_int next_id = NAMESPACE_ID_MAX;
 
-void namespace_id_seen(int nsid)
+void kern_namespace_id_seen(int nsid)
 {
 	int next = atomic_load(&next_id);
 
@@ -267,14 +267,14 @@ void namespace_id_seen(int nsid)
 		;
 }
 
-int namespace_id_new(struct rtnl *host, int netns_fd, int *nsid, struct err *err)
+int kern_namespace_id_new(struct kern_rtnl *host, int netns_fd, int *nsid, struct err *err)
 {
 	enum { TRIES = 16 };
 
 	for (int i = 0; i < TRIES; i++) {
 		*nsid = atomic_fetch_sub(&next_id, 1);
 		if (*nsid <= NAMESPACE_ID_MIN) {
-			/* All were used. The first ones are free again by now, or else namespace_id() finds a free one. */
+			/* All were used. The first ones are free again by now, or else kern_namespace_id() finds a free one. */
 			atomic_store(&next_id, NAMESPACE_ID_MAX);
 			break;
 		}
@@ -283,5 +283,5 @@ int namespace_id_new(struct rtnl *host, int netns_fd, int *nsid, struct err *err
 		if (err->code != EEXIST)
 			return -1;
 	}
-	return namespace_id(host, netns_fd, nsid, err);
+	return kern_namespace_id(host, netns_fd, nsid, err);
 }

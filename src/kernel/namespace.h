@@ -15,13 +15,13 @@
 struct err;
 
 /* Identifies a namespace while it lives. */
-struct namespace_key {
+struct kern_namespace_key {
 	dev_t device;
 	ino_t inode; /* 0: none */
 };
 
 /* The kinds of files in the namespaces' directory. */
-enum namespace_file {
+enum kern_namespace_file {
 	NAMESPACE_FILE_NONE,      /* nothing there */
 	NAMESPACE_FILE_NAMESPACE, /* a network namespace is bound there */
 	NAMESPACE_FILE_HALF_MADE, /* a mount point of weft's with nothing mounted on it, not yet or no longer */
@@ -29,50 +29,50 @@ enum namespace_file {
 };
 
 /* Makes DIRECTORY a shared mount of its own, as `ip netns` does. Harmless if it is one already. */
-int namespace_prepare_directory(const char *directory, struct err *err);
+int kern_namespace_prepare_directory(const char *directory, struct err *err);
 
 /*
  * Makes a new namespace and returns its descriptor, the caller's to close; nothing is bound anywhere. Its defaults keep IPv6
  * off every link made later, and its TCP settings suit the dialing of guests.
  */
-int namespace_make(struct err *err);
+int kern_namespace_make(struct err *err);
 
 /* Gives the namespace its name. Never over a file that is there: EEXIST. Undone on failure. */
-int namespace_bind(const char *path, int netns_fd, struct err *err);
+int kern_namespace_bind(const char *path, int netns_fd, struct err *err);
 
 /* Takes the name away; the namespace goes when nothing else holds it. No such file is no error. */
-int namespace_unbind(const char *path, struct err *err);
+int kern_namespace_unbind(const char *path, struct err *err);
 
-enum namespace_file namespace_file_kind(const char *path);
+enum kern_namespace_file kern_namespace_file_kind(const char *path);
 
 /* Opens the namespace bound at PATH: the caller's to close. ENOENT, or EINVAL where it is not a network namespace. */
-int namespace_open(const char *path, struct err *err);
+int kern_namespace_open(const char *path, struct err *err);
 
 /* The key of an open namespace; a zero inode if FD is none. */
-struct namespace_key namespace_key_of(int fd);
-bool namespace_key_equal(const struct namespace_key *a, const struct namespace_key *b);
+struct kern_namespace_key kern_namespace_key_of(int fd);
+bool kern_namespace_key_equal(const struct kern_namespace_key *a, const struct kern_namespace_key *b);
 
-/* As namespace_open(), if the namespace is that of KEY; ESTALE: another is there. */
-int namespace_open_known(const char *path, const struct namespace_key *key, struct err *err);
+/* As kern_namespace_open(), if the namespace is that of KEY; ESTALE: another is there. */
+int kern_namespace_open_known(const char *path, const struct kern_namespace_key *key, struct err *err);
 
 /*
  * The number by which the host's kernel speaks of the namespace, if it has one: else *NSID is negative. 0, or -1 with ERR.
  */
-int namespace_known_id(struct rtnl *host, int netns_fd, int *nsid, struct err *err);
+int kern_namespace_known_id(struct kern_rtnl *host, int netns_fd, int *nsid, struct err *err);
 
 /*
  * The number by which the host's kernel speaks of the namespace in netlink messages; it is given one if it has none. 0 and
  * *NSID, or -1 with ERR.
  */
-int namespace_id(struct rtnl *host, int netns_fd, int *nsid, struct err *err);
+int kern_namespace_id(struct kern_rtnl *host, int netns_fd, int *nsid, struct err *err);
 
-/* Numbers that namespace_id_new() gives lie between these; those that the kernel gives by itself begin at 0. */
+/* Numbers that kern_namespace_id_new() gives lie between these; those that the kernel gives by itself begin at 0. */
 enum { NAMESPACE_ID_MIN = 1 << 16, NAMESPACE_ID_MAX = 1 << 20 };
 
 /* The same for a namespace that was just made. Its number is lower than those of all others made here, so it is found quickly. */
-int namespace_id_new(struct rtnl *host, int netns_fd, int *nsid, struct err *err);
+int kern_namespace_id_new(struct kern_rtnl *host, int netns_fd, int *nsid, struct err *err);
 
 /* Notes that a former run gave NSID. */
-void namespace_id_seen(int nsid);
+void kern_namespace_id_seen(int nsid);
 
 #endif

@@ -26,9 +26,9 @@ static struct nl_msg *kern_neighbour_build(int index, uint32_t ip, const struct 
 	return rtnl_neigh_build_add_request(neighbour, NLM_F_CREATE | NLM_F_REPLACE, &message) < 0 ? NULL : message;
 }
 
-int neighbour_ensure(struct rtnl *rtnl, int index, uint32_t ip, const struct mac *mac, struct err *err)
+int kern_neighbour_ensure(struct kern_rtnl *rtnl, int index, uint32_t ip, const struct mac *mac, struct err *err)
 {
 	char text[IPV4_TEXT_SIZE];
 
-	return rtnl_send(rtnl, kern_neighbour_build(index, ip, mac), err, "neighbour %s", ipv4_format(ip, text));
+	return kern_rtnl_send(rtnl, kern_neighbour_build(index, ip, mac), err, "neighbour %s", ipv4_format(ip, text));
 }

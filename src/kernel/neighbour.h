@@ -13,6 +13,6 @@ struct err;
  * A permanent entry of the link's neighbour table: IP (host order) is at MAC. Replaces what is there. 0, or -1 with ERR. The thread
  * of the socket.
  */
-int neighbour_ensure(struct rtnl *rtnl, int index, uint32_t ip, const struct mac *mac, struct err *err);
+int kern_neighbour_ensure(struct kern_rtnl *rtnl, int index, uint32_t ip, const struct mac *mac, struct err *err);
 
 #endif

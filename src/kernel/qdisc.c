@@ -20,12 +20,12 @@ static struct nl_msg *kern_qdisc_build_removal(int index)
 {
 	const struct tcmsg body = { .tcm_ifindex = index, .tcm_parent = TC_H_ROOT };
 
-	return rtnl_message(RTM_DELQDISC, 0, &body, sizeof(body));
+	return kern_rtnl_message(RTM_DELQDISC, 0, &body, sizeof(body));
 }
 
-static int kern_qdisc_remove(struct rtnl *rtnl, int index, const char *name, struct err *err)
+static int kern_qdisc_remove(struct kern_rtnl *rtnl, int index, const char *name, struct err *err)
 {
-	if (rtnl_send(rtnl, kern_qdisc_build_removal(index), err, "link %s: removing its rate limit", name) == 0)
+	if (kern_rtnl_send(rtnl, kern_qdisc_build_removal(index), err, "link %s: removing its rate limit", name) == 0)
 		return 0;
 	/* The qdisc that the kernel put there by itself cannot be removed, and is no limit. */
 	return err->code == ENOENT || err->code == EINVAL ? 0 : -1;
@@ -55,17 +55,17 @@ static int kern_qdisc_put_bucket(struct nl_msg *message, uint64_t rate, uint64_t
 static struct nl_msg *kern_qdisc_build(int index, uint64_t rate, uint64_t burst)
 {
 	const struct tcmsg body = { .tcm_ifindex = index, .tcm_parent = TC_H_ROOT, .tcm_handle = ROOT_HANDLE };
-	struct nl_msg *message = rtnl_message(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, &body, sizeof(body));
+	struct nl_msg *message = kern_rtnl_message(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, &body, sizeof(body));
 
-	message = rtnl_put_string(message, TCA_KIND, "tbf");
+	message = kern_rtnl_put_string(message, TCA_KIND, "tbf");
 	if (message && kern_qdisc_put_bucket(message, rate, burst) == 0)
 		return message;
 	nlmsg_free(message);
 	return NULL;
 }
 
-int qdisc_limit(struct rtnl *rtnl, int index, const char *name, const struct qdisc_rate *rate, unsigned mtu,
-		struct err *err)
+int kern_qdisc_limit(struct kern_rtnl *rtnl, int index, const char *name, const struct kern_rate *rate, unsigned mtu,
+		     struct err *err)
 {
 	uint64_t burst = rate->burst ? rate->burst : rate->rate / 1000 * BURST_MS;
 
@@ -73,5 +73,5 @@ int qdisc_limit(struct rtnl *rtnl, int index, const char *name, const struct qdi
 		return kern_qdisc_remove(rtnl, index, name, err);
 	if (burst < mtu + ETH_HLEN)
 		burst = mtu + ETH_HLEN;
-	return rtnl_send(rtnl, kern_qdisc_build(index, rate->rate, burst), err, "link %s: rate limit", name);
+	return kern_rtnl_send(rtnl, kern_qdisc_build(index, rate->rate, burst), err, "link %s: rate limit", name);
 }

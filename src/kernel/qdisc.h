@@ -9,7 +9,7 @@
 struct err;
 
 /* How much a link may send. */
-struct qdisc_rate {
+struct kern_rate {
 	uint64_t rate;  /* bytes a second; 0: no limit */
 	uint64_t burst; /* bytes; 0: ten milliseconds' worth of the rate */
 };
@@ -18,7 +18,7 @@ struct qdisc_rate {
  * Limits what the link sends (on a TAP: what the guest receives) to RATE by a token bucket; a rate of 0 removes the limit.
  * MTU (bytes): the bucket holds at least one packet. Replaces what is there. 0, or -1 with ERR. The thread of the socket.
  */
-int qdisc_limit(struct rtnl *rtnl, int index, const char *name, const struct qdisc_rate *rate, unsigned mtu,
-		struct err *err);
+int kern_qdisc_limit(struct kern_rtnl *rtnl, int index, const char *name, const struct kern_rate *rate, unsigned mtu,
+		     struct err *err);
 
 #endif

@@ -48,7 +48,7 @@ static struct rtnl_route *kern_route_object(const struct kern_route *route)
 		return NULL;
 	}
 	rtnl_route_set_table(object, RT_TABLE_MAIN);
-	rtnl_route_set_protocol(object, ROUTE_PROTOCOL);
+	rtnl_route_set_protocol(object, KERN_ROUTE_PROTOCOL);
 	rtnl_route_set_type(object, route->index ? RTN_UNICAST : RTN_UNREACHABLE);
 	rtnl_route_set_scope(object, route->index && !route->gateway ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
 	return object;
@@ -77,7 +77,7 @@ static struct nl_msg *kern_route_build_lookup(uint32_t ip, unsigned flags)
 {
 	const struct rtmsg body = { .rtm_family = AF_INET, .rtm_dst_len = 32, .rtm_flags = flags };
 
-	return rtnl_put_u32(rtnl_message(RTM_GETROUTE, 0, &body, sizeof(body)), RTA_DST, htonl(ip));
+	return kern_rtnl_put_u32(kern_rtnl_message(RTM_GETROUTE, 0, &body, sizeof(body)), RTA_DST, htonl(ip));
 }
 
 struct match {
@@ -99,8 +99,8 @@ static int kern_route_take_match(const struct nlmsghdr *header, void *context)
 
 	if (header->nlmsg_type != RTM_NEWROUTE || nlmsg_datalen(header) < (int)sizeof(*message))
 		return 0;
-	rtnl_attributes(header, sizeof(*message), table, RTA_MAX + 1);
-	match->ours = message->rtm_protocol == ROUTE_PROTOCOL;
+	kern_rtnl_attributes(header, sizeof(*message), table, RTA_MAX + 1);
+	match->ours = message->rtm_protocol == KERN_ROUTE_PROTOCOL;
 	match->equal = message->rtm_dst_len == match->route->to.length && message->rtm_table == RT_TABLE_MAIN &&
 		       message->rtm_type == (match->route->index ? RTN_UNICAST : RTN_UNREACHABLE) &&
 		       ntohl(kern_route_u32(table[RTA_GATEWAY])) == match->route->gateway &&
@@ -112,25 +112,25 @@ static int kern_route_take_match(const struct nlmsghdr *header, void *context)
 static const uint32_t SOMEWHERE = 0xc0000201; /* 192.0.2.1 */
 
 /* Looks at the entry that decides about ROUTE's destination. A lookup that fails finds none. */
-static struct match kern_route_find_match(struct rtnl *rtnl, const struct kern_route *route)
+static struct match kern_route_find_match(struct kern_rtnl *rtnl, const struct kern_route *route)
 {
 	struct match match = { .route = route };
 	struct err ignored;
 	uint32_t ip = route->to.length ? cidr4_first(&route->to) : SOMEWHERE;
 
-	rtnl_ask(rtnl, kern_route_build_lookup(ip, RTM_F_FIB_MATCH), kern_route_take_match, &match, &ignored,
-		 "route lookup");
+	kern_rtnl_ask(rtnl, kern_route_build_lookup(ip, RTM_F_FIB_MATCH), kern_route_take_match, &match, &ignored,
+		      "route lookup");
 	return match;
 }
 
-int route_ensure(struct rtnl *rtnl, const struct kern_route *route, bool *added, struct err *err)
+int kern_route_ensure(struct kern_rtnl *rtnl, const struct kern_route *route, bool *added, struct err *err)
 {
 	char text[CIDR4_TEXT_SIZE];
 
 	cidr4_format(&route->to, text);
 	if (added)
 		*added = true;
-	if (rtnl_send(rtnl, kern_route_build_new(route, NLM_F_EXCL), err, "route %s", text) == 0)
+	if (kern_rtnl_send(rtnl, kern_route_build_new(route, NLM_F_EXCL), err, "route %s", text) == 0)
 		return 0;
 	if (err->code != EEXIST)
 		return -1;
@@ -143,17 +143,17 @@ int route_ensure(struct rtnl *rtnl, const struct kern_route *route, bool *added,
 	}
 	if (route->shared && !match.ours)
 		return -1;
-	return rtnl_send(rtnl, kern_route_build_new(route, NLM_F_REPLACE), err, "route %s", text);
+	return kern_rtnl_send(rtnl, kern_route_build_new(route, NLM_F_REPLACE), err, "route %s", text);
 }
 
-int route_remove(struct rtnl *rtnl, const struct kern_route *route, bool *removed, struct err *err)
+int kern_route_remove(struct kern_rtnl *rtnl, const struct kern_route *route, bool *removed, struct err *err)
 {
 	char text[CIDR4_TEXT_SIZE];
 
 	if (removed)
 		*removed = true;
-	if (rtnl_send(rtnl, kern_route_build_removal(route), err, "route %s: deleting",
-		      cidr4_format(&route->to, text)) == 0)
+	if (kern_rtnl_send(rtnl, kern_route_build_removal(route), err, "route %s: deleting",
+			   cidr4_format(&route->to, text)) == 0)
 		return 0;
 	if (removed)
 		*removed = false;
@@ -176,7 +176,7 @@ static int kern_route_take_default(const struct nlmsghdr *header, void *context)
 	if (header->nlmsg_type != RTM_NEWROUTE || message->rtm_dst_len != 0 || message->rtm_type != RTN_UNICAST ||
 	    message->rtm_table != RT_TABLE_MAIN)
 		return 0;
-	rtnl_attributes(header, sizeof(*message), table, RTA_MAX + 1);
+	kern_rtnl_attributes(header, sizeof(*message), table, RTA_MAX + 1);
 	metric = kern_route_u32(table[RTA_PRIORITY]);
 	if (table[RTA_OIF] && (!best->index || metric < best->metric)) {
 		best->metric = metric;
@@ -185,13 +185,13 @@ static int kern_route_take_default(const struct nlmsghdr *header, void *context)
 	return 0;
 }
 
-int route_default_link(struct rtnl *rtnl, int *index, struct err *err)
+int kern_route_default_link(struct kern_rtnl *rtnl, int *index, struct err *err)
 {
 	const struct rtmsg body = { .rtm_family = AF_INET };
 	struct best_route best = { 0 };
-	struct nl_msg *message = rtnl_message(RTM_GETROUTE, NLM_F_DUMP, &body, sizeof(body));
+	struct nl_msg *message = kern_rtnl_message(RTM_GETROUTE, NLM_F_DUMP, &body, sizeof(body));
 
-	if (rtnl_ask(rtnl, message, kern_route_take_default, &best, err, "routes") < 0)
+	if (kern_rtnl_ask(rtnl, message, kern_route_take_default, &best, err, "routes") < 0)
 		return -1;
 	*index = best.index;
 	return 0;
@@ -207,13 +207,13 @@ static int kern_route_take_type(const struct nlmsghdr *header, void *context)
 	return 0;
 }
 
-int route_is_local(struct rtnl *rtnl, uint32_t ip, bool *local, struct err *err)
+int kern_route_is_local(struct kern_rtnl *rtnl, uint32_t ip, bool *local, struct err *err)
 {
 	char text[IPV4_TEXT_SIZE];
 
 	*local = false;
-	if (rtnl_ask(rtnl, kern_route_build_lookup(ip, 0), kern_route_take_type, local, err, "route to %s",
-		     ipv4_format(ip, text)) == 0)
+	if (kern_rtnl_ask(rtnl, kern_route_build_lookup(ip, 0), kern_route_take_type, local, err, "route to %s",
+			  ipv4_format(ip, text)) == 0)
 		return 0;
 	/* No way there, which is an answer. */
 	return err->code == ENETUNREACH || err->code == EHOSTUNREACH || err->code == EACCES || err->code == EINVAL ? 0

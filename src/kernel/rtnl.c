@@ -25,13 +25,13 @@
 #define NETLINK_GET_STRICT_CHK 12
 #endif
 
-int rtnl_open(struct rtnl *rtnl, int netns_fd, int family, struct err *err)
+int kern_rtnl_open(struct kern_rtnl *rtnl, int netns_fd, int family, struct err *err)
 {
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
 	socklen_t length = sizeof(address);
 	int one = 1;
 
-	*rtnl = (struct rtnl)RTNL_CLOSED;
+	*rtnl = (struct kern_rtnl)KERN_RTNL_CLOSED;
 	AUTO_FD int fd = netns_socket(netns_fd, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, family, err);
 	if (fd < 0)
 		return err_wrap(err, "netlink");
@@ -47,19 +47,19 @@ int rtnl_open(struct rtnl *rtnl, int netns_fd, int family, struct err *err)
 	return 0;
 }
 
-void rtnl_close(struct rtnl *rtnl)
+void kern_rtnl_close(struct kern_rtnl *rtnl)
 {
 	cleanup_fd(&rtnl->fd);
 }
 
-bool rtnl_is_open(const struct rtnl *rtnl)
+bool kern_rtnl_is_open(const struct kern_rtnl *rtnl)
 {
 	return rtnl->fd >= 0;
 }
 
 /* ---- Building ---- */
 
-struct nl_msg *rtnl_message(int type, int flags, const void *body, size_t size)
+struct nl_msg *kern_rtnl_message(int type, int flags, const void *body, size_t size)
 {
 	struct nl_msg *message = nlmsg_alloc_simple(type, flags);
 
@@ -70,7 +70,7 @@ struct nl_msg *rtnl_message(int type, int flags, const void *body, size_t size)
 	return NULL;
 }
 
-struct nl_msg *rtnl_put(struct nl_msg *message, int type, const void *data, size_t size)
+struct nl_msg *kern_rtnl_put(struct nl_msg *message, int type, const void *data, size_t size)
 {
 	if (message && nla_put(message, type, (int)size, data) == 0)
 		return message;
@@ -78,26 +78,26 @@ struct nl_msg *rtnl_put(struct nl_msg *message, int type, const void *data, size
 	return NULL;
 }
 
-struct nl_msg *rtnl_put_u32(struct nl_msg *message, int type, uint32_t value)
+struct nl_msg *kern_rtnl_put_u32(struct nl_msg *message, int type, uint32_t value)
 {
-	return rtnl_put(message, type, &value, sizeof(value));
+	return kern_rtnl_put(message, type, &value, sizeof(value));
 }
 
-struct nl_msg *rtnl_put_string(struct nl_msg *message, int type, const char *text)
+struct nl_msg *kern_rtnl_put_string(struct nl_msg *message, int type, const char *text)
 {
-	return rtnl_put(message, type, text, strlen(text) + 1);
+	return kern_rtnl_put(message, type, text, strlen(text) + 1);
 }
 
 /* ---- Parsing ---- */
 
-void rtnl_attributes(const struct nlmsghdr *header, size_t offset, const struct nlattr **table, size_t count)
+void kern_rtnl_attributes(const struct nlmsghdr *header, size_t offset, const struct nlattr **table, size_t count)
 {
 	memset(table, 0, count * sizeof(*table));
 	/* A message that is too short has no attributes. Parsing changes nothing of it. */
 	(void)nlmsg_parse((struct nlmsghdr *)header, (int)offset, (struct nlattr **)table, (int)count - 1, NULL);
 }
 
-void rtnl_nested(const struct nlattr *nest, const struct nlattr **table, size_t count)
+void kern_rtnl_nested(const struct nlattr *nest, const struct nlattr **table, size_t count)
 {
 	memset(table, 0, count * sizeof(*table));
 	(void)nla_parse_nested((struct nlattr **)table, (int)count - 1, (struct nlattr *)nest, NULL);
@@ -107,8 +107,8 @@ void rtnl_nested(const struct nlattr *nest, const struct nlattr **table, size_t 
 
 /* A request that waits for its answer. */
 struct exchange {
-	struct rtnl *rtnl;
-	rtnl_take *take; /* may be NULL */
+	struct kern_rtnl *rtnl;
+	kern_rtnl_take *take; /* may be NULL */
 	void *context;
 	const char *name; /* of the object, for errors */
 	struct err *err;
@@ -125,7 +125,7 @@ static const char *kern_rtnl_explanation(const struct nlmsghdr *header, const st
 		return NULL;
 	if (!(header->nlmsg_flags & NLM_F_CAPPED))
 		offset += (size_t)nlmsg_datalen(&error->msg);
-	rtnl_attributes(header, offset, table, NLMSGERR_ATTR_MSG + 1);
+	kern_rtnl_attributes(header, offset, table, NLMSGERR_ATTR_MSG + 1);
 	text = table[NLMSGERR_ATTR_MSG];
 	return text && nla_len(text) > 0 && memchr(nla_data(text), '\0', (size_t)nla_len(text)) ? nla_get_string(text)
 												: NULL;
@@ -209,7 +209,7 @@ static enum verdict kern_rtnl_take_packet(const struct exchange *exchange, char 
 /* The answer to the request that was just sent. 0, or -1 with ERR. */
 static int kern_rtnl_receive(const struct exchange *exchange)
 {
-	_Alignas(struct nlmsghdr) char buffer[RTNL_RECEIVE_SIZE];
+	_Alignas(struct nlmsghdr) char buffer[KERN_RTNL_RECEIVE_SIZE];
 	enum verdict verdict = GO_ON;
 
 	while (verdict == GO_ON) {
@@ -229,7 +229,7 @@ static int kern_rtnl_receive(const struct exchange *exchange)
 static int kern_rtnl_talk(const struct exchange *exchange, struct nl_msg *message, int flags)
 {
 	const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-	struct rtnl *rtnl = exchange->rtnl;
+	struct kern_rtnl *rtnl = exchange->rtnl;
 	struct nlmsghdr *header;
 	int result;
 
@@ -251,7 +251,7 @@ static int kern_rtnl_talk(const struct exchange *exchange, struct nl_msg *messag
 	return result;
 }
 
-int rtnl_send(struct rtnl *rtnl, struct nl_msg *message, struct err *err, const char *format, ...)
+int kern_rtnl_send(struct kern_rtnl *rtnl, struct nl_msg *message, struct err *err, const char *format, ...)
 {
 	char name[128];
 	va_list args;
@@ -262,8 +262,8 @@ int rtnl_send(struct rtnl *rtnl, struct nl_msg *message, struct err *err, const 
 	return kern_rtnl_talk(&(struct exchange){ .rtnl = rtnl, .name = name, .err = err }, message, NLM_F_ACK);
 }
 
-int rtnl_ask(struct rtnl *rtnl, struct nl_msg *message, rtnl_take *take, void *context, struct err *err,
-	     const char *format, ...)
+int kern_rtnl_ask(struct kern_rtnl *rtnl, struct nl_msg *message, kern_rtnl_take *take, void *context, struct err *err,
+		  const char *format, ...)
 {
 	char name[128];
 	va_list args;

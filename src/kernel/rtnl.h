@@ -16,57 +16,57 @@
 
 struct err;
 
-enum { RTNL_RECEIVE_SIZE = 32768 };
+enum { KERN_RTNL_RECEIVE_SIZE = 32768 };
 
-struct rtnl {
+struct kern_rtnl {
 	int fd; /* -1: closed */
 	uint32_t port;
 	uint32_t sequence;
 	bool interrupted; /* the dump at hand: something changed under it */
 };
 
-#define RTNL_CLOSED                                                                                                    \
+#define KERN_RTNL_CLOSED                                                                                               \
 	{                                                                                                              \
 		.fd = -1                                                                                               \
 	}
 
 /* Opens a socket of FAMILY (NETLINK_ROUTE, ...) in the namespace of NETNS_FD; -1: the home namespace. 0 or -1 with ERR. */
-int rtnl_open(struct rtnl *rtnl, int netns_fd, int family, struct err *err);
+int kern_rtnl_open(struct kern_rtnl *rtnl, int netns_fd, int family, struct err *err);
 
 /* Harmless on a closed socket. */
-void rtnl_close(struct rtnl *rtnl);
+void kern_rtnl_close(struct kern_rtnl *rtnl);
 
-bool rtnl_is_open(const struct rtnl *rtnl);
+bool kern_rtnl_is_open(const struct kern_rtnl *rtnl);
 
 /*
  * A message of TYPE that begins with BODY, such as a struct ifinfomsg, of SIZE bytes. FLAGS beside NLM_F_REQUEST. NULL: no memory,
- * which rtnl_put() and rtnl_send() pass on, so that only the last of these calls has to be checked.
+ * which kern_rtnl_put() and kern_rtnl_send() pass on, so that only the last of these calls has to be checked.
  */
-struct nl_msg *rtnl_message(int type, int flags, const void *body, size_t size);
+struct nl_msg *kern_rtnl_message(int type, int flags, const void *body, size_t size);
 
 /* MESSAGE with one more attribute. NULL without memory, or without a message; MESSAGE is freed then. */
-struct nl_msg *rtnl_put(struct nl_msg *message, int type, const void *data, size_t size);
-struct nl_msg *rtnl_put_u32(struct nl_msg *message, int type, uint32_t value);
-struct nl_msg *rtnl_put_string(struct nl_msg *message, int type, const char *text);
+struct nl_msg *kern_rtnl_put(struct nl_msg *message, int type, const void *data, size_t size);
+struct nl_msg *kern_rtnl_put_u32(struct nl_msg *message, int type, uint32_t value);
+struct nl_msg *kern_rtnl_put_string(struct nl_msg *message, int type, const char *text);
 
 /*
  * Sends MESSAGE, frees it, and waits for the acknowledgement. 0, or -1 with ERR: its code is the kernel's errno, its text begins
  * with FORMAT (the object's name) and has the kernel's explanation, if any. MESSAGE NULL: ENOMEM.
  */
-int rtnl_send(struct rtnl *rtnl, struct nl_msg *message, struct err *err, const char *format, ...)
+int kern_rtnl_send(struct kern_rtnl *rtnl, struct nl_msg *message, struct err *err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
 /* Looks at one message of an answer. 0, or -1: it is malformed, and the request fails with EBADMSG. */
-typedef int rtnl_take(const struct nlmsghdr *header, void *context);
+typedef int kern_rtnl_take(const struct nlmsghdr *header, void *context);
 
-/* As rtnl_send(), and hands each message of the answer to TAKE: for gets and dumps. An interrupted dump gives EINTR: ask again. */
-int rtnl_ask(struct rtnl *rtnl, struct nl_msg *message, rtnl_take *take, void *context, struct err *err,
-	     const char *format, ...) __attribute__((format(printf, 6, 7)));
+/* As kern_rtnl_send(), and hands each message of the answer to TAKE: for gets and dumps. An interrupted dump gives EINTR: ask again. */
+int kern_rtnl_ask(struct kern_rtnl *rtnl, struct nl_msg *message, kern_rtnl_take *take, void *context, struct err *err,
+		  const char *format, ...) __attribute__((format(printf, 6, 7)));
 
 /* Attributes after a body of OFFSET bytes, by type, into TABLE of COUNT pointers; unknown types are left out. */
-void rtnl_attributes(const struct nlmsghdr *header, size_t offset, const struct nlattr **table, size_t count);
+void kern_rtnl_attributes(const struct nlmsghdr *header, size_t offset, const struct nlattr **table, size_t count);
 
 /* The same of a nest. */
-void rtnl_nested(const struct nlattr *nest, const struct nlattr **table, size_t count);
+void kern_rtnl_nested(const struct nlattr *nest, const struct nlattr **table, size_t count);
 
 #endif

@@ -35,23 +35,23 @@ static int kern_sock_kill_take(const struct nlmsghdr *header, void *context)
 	return 0;
 }
 
-static int kern_sock_kill_one(struct rtnl *diag, const struct inet_diag_msg *socket, struct err *err)
+static int kern_sock_kill_one(struct kern_rtnl *diag, const struct inet_diag_msg *socket, struct err *err)
 {
 	const struct inet_diag_req_v2 body = { .sdiag_family = socket->idiag_family,
 					       .sdiag_protocol = IPPROTO_TCP,
 					       .id = socket->id };
 
-	return rtnl_send(diag, rtnl_message(SOCK_DESTROY, 0, &body, sizeof(body)), err, "ending a socket");
+	return kern_rtnl_send(diag, kern_rtnl_message(SOCK_DESTROY, 0, &body, sizeof(body)), err, "ending a socket");
 }
 
-static int kern_sock_kill_family(struct rtnl *diag, uint8_t family, struct err *err)
+static int kern_sock_kill_family(struct kern_rtnl *diag, uint8_t family, struct err *err)
 {
 	const struct inet_diag_req_v2 body = { .sdiag_family = family,
 					       .sdiag_protocol = IPPROTO_TCP,
 					       .idiag_states = UINT32_MAX };
 	struct socket_list list = { 0 };
-	struct nl_msg *message = rtnl_message(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &body, sizeof(body));
-	int result = rtnl_ask(diag, message, kern_sock_kill_take, &list, err, "sockets");
+	struct nl_msg *message = kern_rtnl_message(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &body, sizeof(body));
+	int result = kern_rtnl_ask(diag, message, kern_sock_kill_take, &list, err, "sockets");
 
 	if (result == 0 && list.broken)
 		result = err_set(err, ENOMEM, "sockets");
@@ -64,14 +64,14 @@ static int kern_sock_kill_family(struct rtnl *diag, uint8_t family, struct err *
 	return result;
 }
 
-int sock_kill_all(int netns_fd, struct err *err)
+int kern_sock_kill_all(int netns_fd, struct err *err)
 {
-	struct rtnl diag;
+	struct kern_rtnl diag;
 	int result;
 
-	if (rtnl_open(&diag, netns_fd, NETLINK_SOCK_DIAG, err) < 0)
+	if (kern_rtnl_open(&diag, netns_fd, NETLINK_SOCK_DIAG, err) < 0)
 		return -1;
 	result = kern_sock_kill_family(&diag, AF_INET, err);
-	rtnl_close(&diag);
+	kern_rtnl_close(&diag);
 	return result;
 }

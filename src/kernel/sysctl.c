@@ -48,7 +48,7 @@ static int kern_sysctl_open_setting(const char *path)
 	return openat(proc_fd, whole, O_WRONLY | O_CLOEXEC);
 }
 
-int sysctl_write(const char *path, const char *value, struct err *err)
+int kern_sysctl_write(const char *path, const char *value, struct err *err)
 {
 	AUTO_FD int fd = -1;
 
@@ -60,7 +60,7 @@ int sysctl_write(const char *path, const char *value, struct err *err)
 	return 0;
 }
 
-void sysctl_close(void)
+void kern_sysctl_close(void)
 {
 	pthread_mutex_lock(&lock);
 	cleanup_fd(&proc_fd);

@@ -10,9 +10,9 @@ struct err;
  * Writes VALUE to the setting PATH, such as "net/ipv4/tcp_tw_reuse", of the namespace that the calling thread is in. 0 or -1
  * with ERR: ENOENT where the kernel has no such setting.
  */
-int sysctl_write(const char *path, const char *value, struct err *err);
+int kern_sysctl_write(const char *path, const char *value, struct err *err);
 
 /* Closes its descriptor. For the end of the program. */
-void sysctl_close(void);
+void kern_sysctl_close(void);
 
 #endif

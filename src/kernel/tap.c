@@ -34,7 +34,7 @@ static int kern_tap_open_device(int netns_fd, struct err *err)
 	return fd < 0 ? err_set(err, code, "/dev/net/tun") : fd;
 }
 
-int tap_make(int netns_fd, const struct tap_owner *owner, struct err *err)
+int kern_tap_make(int netns_fd, const struct kern_tap_owner *owner, struct err *err)
 {
 	struct ifreq request = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_NO_CARRIER) };
 	AUTO_FD int fd = kern_tap_open_device(netns_fd, err);

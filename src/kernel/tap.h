@@ -11,7 +11,7 @@ struct err;
 #define TAP_NAME "tap0"
 
 /* The user and the group that may open it beside root. */
-struct tap_owner {
+struct kern_tap_owner {
 	uid_t uid;
 	gid_t gid;
 };
@@ -20,6 +20,6 @@ struct tap_owner {
  * Makes a persistent TAP in the namespace, or sets the owner of the one that is there. It is down, without carrier, and not open
  * when this returns. OWNER NULL: the owner stays as it is, on a new TAP root alone. EBUSY: a VM has it open.
  */
-int tap_make(int netns_fd, const struct tap_owner *owner, struct err *err);
+int kern_tap_make(int netns_fd, const struct kern_tap_owner *owner, struct err *err);
 
 #endif

@@ -39,7 +39,7 @@ enum spec_item {
 	SPEC_ITEM_PORT,      /* struct spec_port */
 	SPEC_ITEM_RULE,      /* struct egress_rule */
 	SPEC_ITEM_LABEL,     /* struct label; the list is an object in JSON */
-	SPEC_ITEM_UNPUBLISH, /* struct wire_unpublish */
+	SPEC_ITEM_UNPUBLISH, /* struct spec_unpublish */
 };
 
 struct spec_items {

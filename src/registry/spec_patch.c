@@ -15,46 +15,46 @@
 
 static const struct spec_items spec_unpublish_items = {
 	.kind = SPEC_ITEM_UNPUBLISH,
-	.size = sizeof(struct wire_unpublish),
+	.size = sizeof(struct spec_unpublish),
 	.max = SPEC_PORTS_MAX,
 };
 
 static const char *const spec_flows_words[] = { "keep", "reset" };
 
 static const struct spec_field spec_patch_fields[] = {
-	SPEC_ROW_LIST("publish", struct wire_patch, publish, publish_count, &spec_port_items, SPEC_IN_PATCH),
-	SPEC_ROW_LIST("unpublish", struct wire_patch, unpublish, unpublish_count, &spec_unpublish_items, SPEC_IN_PATCH),
-	SPEC_ROW_BOOL("paused", struct wire_patch, paused, SPEC_IN_PATCH | SPEC_HAS_GIVEN,
-		      SPEC_GIVEN_BY(struct wire_patch, has_paused)),
-	SPEC_ROW_EITHER("flows", struct wire_patch, reset_flows, spec_flows_words, SPEC_IN_PATCH | SPEC_HAS_GIVEN,
-			SPEC_GIVEN_BY(struct wire_patch, has_flows)),
+	SPEC_ROW_LIST("publish", struct spec_patch, publish, publish_count, &spec_port_items, SPEC_IN_PATCH),
+	SPEC_ROW_LIST("unpublish", struct spec_patch, unpublish, unpublish_count, &spec_unpublish_items, SPEC_IN_PATCH),
+	SPEC_ROW_BOOL("paused", struct spec_patch, paused, SPEC_IN_PATCH | SPEC_HAS_GIVEN,
+		      SPEC_GIVEN_BY(struct spec_patch, has_paused)),
+	SPEC_ROW_EITHER("flows", struct spec_patch, reset_flows, spec_flows_words, SPEC_IN_PATCH | SPEC_HAS_GIVEN,
+			SPEC_GIVEN_BY(struct spec_patch, has_flows)),
 };
-const struct spec_table spec_patch_table = { SPEC_TABLE_OF(spec_patch_fields, struct wire_patch) };
+const struct spec_table spec_patch_table = { SPEC_TABLE_OF(spec_patch_fields, struct spec_patch) };
 
-bool spec_patch_gives(const struct wire_patch *patch, const char *name)
+bool spec_patch_gives(const struct spec_patch *patch, const char *name)
 {
 	const struct spec_field *field = spec_field_find(&spec_table, name);
 
 	return field && patch->given_fields >> (field - spec_table.fields) & 1;
 }
 
-int spec_patch_check(const struct wire_patch *patch, struct problem *problem)
+int spec_patch_check(const struct spec_patch *patch, struct problem *problem)
 {
 	if (patch->has_flows && (!patch->has_paused || patch->paused))
 		return problem_set(problem, PROBLEM_BAD_REQUEST, "/flows", "goes with \"paused\": false alone");
 	return spec_check_ports(patch->publish, patch->publish_count, "/publish", problem);
 }
 
-void wire_patch_clear(struct wire_patch *patch)
+void spec_patch_clear(struct spec_patch *patch)
 {
 	spec_fields_clear(&spec_patch_table, patch);
 	spec_free(patch->given);
-	*patch = (struct wire_patch){ 0 };
+	*patch = (struct spec_patch){ 0 };
 }
 
 /* ---- Application ---- */
 
-static bool spec_patch_means(const struct wire_unpublish *unpublish, const struct endpoint *endpoint)
+static bool spec_patch_means(const struct spec_unpublish *unpublish, const struct endpoint *endpoint)
 {
 	if (unpublish->guest_port)
 		return endpoint->port.guest_port == unpublish->guest_port;
@@ -66,11 +66,11 @@ static bool spec_patch_means(const struct wire_unpublish *unpublish, const struc
 }
 
 /* Marks in GONE the endpoints that the patch removes. */
-static int spec_patch_mark_gone(const struct sandbox *sandbox, const struct wire_patch *patch, bool *gone,
+static int spec_patch_mark_gone(const struct sandbox *sandbox, const struct spec_patch *patch, bool *gone,
 				struct problem *problem)
 {
 	for (size_t i = 0; i < patch->unpublish_count; i++) {
-		const struct wire_unpublish *unpublish = &patch->unpublish[i];
+		const struct spec_unpublish *unpublish = &patch->unpublish[i];
 		char field[64], text[ADDR_TEXT_SIZE];
 		bool found = false;
 
@@ -114,7 +114,7 @@ static int spec_patch_check_beside(const struct endpoint *endpoint, const struct
 			   proto_name(port->proto), text);
 }
 
-static int spec_patch_check_all_beside(const struct sandbox *sandbox, const struct wire_patch *patch, const bool *gone,
+static int spec_patch_check_all_beside(const struct sandbox *sandbox, const struct spec_patch *patch, const bool *gone,
 				       struct problem *problem)
 {
 	for (size_t i = 0; i < patch->publish_count; i++) {
@@ -128,7 +128,7 @@ static int spec_patch_check_all_beside(const struct sandbox *sandbox, const stru
 }
 
 /* Makes the new list of ports: those that stay, then the new ones. */
-static int spec_patch_apply_ports(struct spec *spec, const struct sandbox *sandbox, const struct wire_patch *patch,
+static int spec_patch_apply_ports(struct spec *spec, const struct sandbox *sandbox, const struct spec_patch *patch,
 				  struct problem *problem)
 {
 	bool gone[SPEC_PORTS_MAX] = { false };
@@ -156,7 +156,7 @@ static int spec_patch_apply_ports(struct spec *spec, const struct sandbox *sandb
 	return 0;
 }
 
-static void spec_patch_apply_fields(struct spec *spec, struct wire_patch *patch)
+static void spec_patch_apply_fields(struct spec *spec, struct spec_patch *patch)
 {
 	for (size_t i = 0; i < spec_table.count; i++) {
 		if (patch->given_fields >> i & 1)
@@ -164,7 +164,7 @@ static void spec_patch_apply_fields(struct spec *spec, struct wire_patch *patch)
 	}
 }
 
-struct spec *wire_apply_patch(const struct sandbox *sandbox, struct wire_patch *patch, struct problem *problem)
+struct spec *spec_patch_apply(const struct sandbox *sandbox, struct spec_patch *patch, struct problem *problem)
 {
 	struct spec *spec = spec_copy(sandbox->spec);
 

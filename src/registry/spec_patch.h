@@ -16,15 +16,15 @@
 struct problem;
 struct sandbox;
 
-struct wire_unpublish {
+struct spec_unpublish {
 	uint16_t guest_port; /* 0: by address */
 	struct addr listen;
 };
 
-struct wire_patch {
+struct spec_patch {
 	struct spec_port *publish;
 	size_t publish_count;
-	struct wire_unpublish *unpublish;
+	struct spec_unpublish *unpublish;
 	size_t unpublish_count;
 	bool has_paused, paused;
 	bool has_flows, reset_flows; /* goes with paused = false alone */
@@ -36,19 +36,19 @@ struct wire_patch {
 extern const struct spec_table spec_patch_table;
 
 /* Whether PATCH gives the field NAME of the specification. */
-bool spec_patch_gives(const struct wire_patch *patch, const char *name);
+bool spec_patch_gives(const struct spec_patch *patch, const char *name);
 
 /* 0, or -1 with PROBLEM: commands that do not agree with each other, ports given twice. */
-int spec_patch_check(const struct wire_patch *patch, struct problem *problem);
+int spec_patch_check(const struct spec_patch *patch, struct problem *problem);
 
 /*
  * The specification of SANDBOX with PATCH applied, as a new object. Ports to unpublish go first (an address removes its whole
  * port, an automatic one too), then the new ports come. The fields given are moved out of PATCH. NULL with PROBLEM: CONFLICT (a
  * port is published already, or one to unpublish is not), BAD_REQUEST (too many ports in all).
  */
-struct spec *wire_apply_patch(const struct sandbox *sandbox, struct wire_patch *patch, struct problem *problem);
+struct spec *spec_patch_apply(const struct sandbox *sandbox, struct spec_patch *patch, struct problem *problem);
 
 /* Frees what PATCH owns; it is empty then. */
-void wire_patch_clear(struct wire_patch *patch);
+void spec_patch_clear(struct spec_patch *patch);
 
 #endif

@@ -11,7 +11,7 @@
 static int wire_read_patch_key(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 			       void *context)
 {
-	struct wire_patch *patch = context;
+	struct spec_patch *patch = context;
 	const struct spec_field *command = spec_field_find(&spec_patch_table, place->key);
 	const struct spec_field *field = spec_field_find(&spec_table, place->key);
 
@@ -27,12 +27,12 @@ static int wire_read_patch_key(const struct wire_reader *reader, const struct wi
 	return wire_read_field(reader, place, value, field, patch->given);
 }
 
-int wire_read_patch(const json_t *body, const struct config *config, struct wire_patch *patch, struct problem *problem)
+int wire_read_patch(const json_t *body, const struct config *config, struct spec_patch *patch, struct problem *problem)
 {
 	struct wire_reader reader = { .config = config, .problem = problem };
 	struct wire_place document = { 0 };
 
-	*patch = (struct wire_patch){ 0 };
+	*patch = (struct spec_patch){ 0 };
 	if (wire_read_keys(&reader, &document, body, wire_read_patch_key, patch) < 0)
 		return -1;
 	return spec_patch_check(patch, problem);

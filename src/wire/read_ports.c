@@ -158,7 +158,7 @@ int wire_read_published(const struct wire_reader *reader, const struct wire_plac
 int wire_read_unpublish(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 			void *item)
 {
-	struct wire_unpublish *unpublish = item;
+	struct spec_unpublish *unpublish = item;
 
 	if (json_is_integer(value))
 		return wire_read_port(reader, place, value, &unpublish->guest_port);

@@ -21,7 +21,7 @@ int wire_read_field(const struct wire_reader *reader, const struct wire_place *p
 int wire_read_fields(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 		     const struct spec_table *table, unsigned in, void *structure);
 
-/* ITEM: struct spec_port, struct wire_unpublish, struct egress_rule. */
+/* ITEM: struct spec_port, struct spec_unpublish, struct egress_rule. */
 int wire_read_published(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 			void *item);
 int wire_read_unpublish(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,

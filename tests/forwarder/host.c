@@ -41,7 +41,7 @@ struct named_route {
 	LIST_ENTRY(named_route) link;
 	char id[64];
 	struct fwd_route *route;
-	struct probe *probe;
+	struct fwd_probe *probe;
 	uint16_t probe_port;
 	int netns_fd;
 };
@@ -49,7 +49,7 @@ struct named_route {
 struct named_listener {
 	LIST_ENTRY(named_listener) link;
 	char name[64];
-	struct listener *listener;
+	struct fwd_listener *listener;
 };
 
 static LIST_HEAD(, named_route) routes = LIST_HEAD_INITIALIZER(routes);
@@ -102,12 +102,12 @@ static void do_route(char **arguments)
 	struct named_route *made = calloc(1, sizeof(*made));
 
 	snprintf(made->id, sizeof(made->id), "%s", arguments[1]);
-	made->route = route_new(forwarder, made->id, 1, &limits);
+	made->route = fwd_route_new(forwarder, made->id, 1, &limits);
 	made->netns_fd = -1;
 	LIST_INSERT_HEAD(&routes, made, link);
 	if (strcmp(arguments[2], "-") != 0) {
 		made->netns_fd = open(arguments[2], O_RDONLY | O_CLOEXEC);
-		route_set_namespace(made->route, made->netns_fd);
+		fwd_route_set_namespace(made->route, made->netns_fd);
 	}
 	ok();
 }
@@ -118,35 +118,35 @@ static void do_namespace(char **arguments)
 	struct named_route *route = find_route(arguments[1]);
 
 	if (strcmp(arguments[2], "-") == 0) {
-		route_set_namespace(route->route, -1);
+		fwd_route_set_namespace(route->route, -1);
 	} else {
 		route->netns_fd = open(arguments[2], O_RDONLY | O_CLOEXEC);
-		route_set_namespace(route->route, route->netns_fd);
+		fwd_route_set_namespace(route->route, route->netns_fd);
 	}
 	ok();
 }
 
 static void do_up(char **arguments)
 {
-	route_set_up(find_route(arguments[1])->route, number(arguments[2]));
+	fwd_route_set_up(find_route(arguments[1])->route, number(arguments[2]));
 	ok();
 }
 
 static void do_ready(char **arguments)
 {
-	route_set_ready(find_route(arguments[1])->route, number(arguments[2]));
+	fwd_route_set_ready(find_route(arguments[1])->route, number(arguments[2]));
 	ok();
 }
 
 static void do_pause(char **arguments)
 {
-	route_pause(find_route(arguments[1])->route);
+	fwd_route_pause(find_route(arguments[1])->route);
 	ok();
 }
 
 static void do_resume(char **arguments)
 {
-	route_resume(find_route(arguments[1])->route, strcmp(arguments[2], "keep") == 0);
+	fwd_route_resume(find_route(arguments[1])->route, strcmp(arguments[2], "keep") == 0);
 	ok();
 }
 
@@ -160,14 +160,14 @@ static void do_limits(char **arguments)
 		.keepalive_ms = number(arguments[6]),
 	};
 
-	route_set_limits(find_route(arguments[1])->route, &limits);
+	fwd_route_set_limits(find_route(arguments[1])->route, &limits);
 	ok();
 }
 
 static void do_listen(char **arguments)
 {
 	struct fwd_route *route = strcmp(arguments[2], "-") == 0 ? NULL : find_route(arguments[2])->route;
-	struct listener_options options = { .guest_port = (uint16_t)number(arguments[4]), .fd = -1 };
+	struct fwd_listener_options options = { .guest_port = (uint16_t)number(arguments[4]), .fd = -1 };
 	struct named_listener *made = calloc(1, sizeof(*made));
 	struct addr listen_on;
 	struct err err;
@@ -182,7 +182,7 @@ static void do_listen(char **arguments)
 		free(made);
 		return;
 	}
-	made->listener = listener_open(forwarder, &listen_on, route, &options, &err);
+	made->listener = fwd_listener_open(forwarder, &listen_on, route, &options, &err);
 	if (!made->listener) {
 		printf("error %s\n", err.text);
 		free(made);
@@ -197,7 +197,7 @@ static void do_unlisten(char **arguments)
 {
 	struct named_listener *found = find_listener(arguments[1]);
 
-	listener_close(found->listener, strcmp(arguments[2], "reset") == 0);
+	fwd_listener_close(found->listener, strcmp(arguments[2], "reset") == 0);
 	LIST_REMOVE(found, link);
 	free(found);
 	ok();
@@ -205,14 +205,14 @@ static void do_unlisten(char **arguments)
 
 static void do_default(char **arguments)
 {
-	forwarder_set_default(forwarder, strcmp(arguments[1], "-") == 0 ? NULL : find_route(arguments[1])->route);
+	fwd_set_default(forwarder, strcmp(arguments[1], "-") == 0 ? NULL : find_route(arguments[1])->route);
 	ok();
 }
 
 static void do_wait(char **arguments)
 {
 	config->forwarder.default_wait_ms = number(arguments[1]);
-	forwarder_reconfigure(forwarder);
+	fwd_reconfigure(forwarder);
 	ok();
 }
 
@@ -223,7 +223,7 @@ static void on_closed(void *context)
 	printf("event closed %s\n", closed->id);
 	if (closed->netns_fd >= 0)
 		close(closed->netns_fd);
-	probe_stop(closed->probe);
+	fwd_probe_stop(closed->probe);
 	LIST_REMOVE(closed, link);
 	free(closed);
 }
@@ -233,7 +233,7 @@ static void do_close(char **arguments)
 	struct named_route *closing = find_route(arguments[1]);
 
 	ok();
-	route_close(closing->route, CLOSE_UNREGISTERED, number(arguments[2]), on_closed, closing);
+	fwd_route_close(closing->route, CLOSE_UNREGISTERED, number(arguments[2]), on_closed, closing);
 }
 
 static void on_accepted(void *context)
@@ -241,7 +241,7 @@ static void on_accepted(void *context)
 	struct named_route *route = context;
 
 	printf("event accepted %s %u\n", route->id, route->probe_port);
-	probe_stop(route->probe);
+	fwd_probe_stop(route->probe);
 	route->probe = NULL;
 }
 
@@ -250,35 +250,35 @@ static void do_probe(char **arguments)
 	struct named_route *route = find_route(arguments[1]);
 
 	route->probe_port = (uint16_t)number(arguments[2]);
-	route->probe = probe_start(route->route, route->probe_port, on_accepted, route);
+	route->probe = fwd_probe_start(route->route, route->probe_port, on_accepted, route);
 	ok();
 }
 
 static void do_stats(char **arguments)
 {
-	struct forwarder_stats stats;
+	struct fwd_stats stats;
 
 	(void)arguments;
-	forwarder_stats(forwarder, &stats);
+	fwd_stats(forwarder, &stats);
 	printf("ok open=%" PRIu64 " to_guest=%" PRIu64 " from_guest=%" PRIu64 " accept_pauses=%" PRIu64,
 	       stats.connections_open, stats.bytes_to_guest, stats.bytes_from_guest, stats.accept_pauses);
 	for (int reason = 0; reason < CLOSE_REASONS; reason++)
-		printf(" %s=%" PRIu64, close_reason_name((enum close_reason)reason), stats.ended[reason]);
+		printf(" %s=%" PRIu64, fwd_close_reason_name((enum fwd_close_reason)reason), stats.ended[reason]);
 	printf(" connect_sum_us=%" PRIu64 "\n", stats.connect_sum_us);
 }
 
 static void do_routestats(char **arguments)
 {
-	struct route_stats stats;
+	struct fwd_route_stats stats;
 
-	route_stats(find_route(arguments[1])->route, &stats);
+	fwd_route_stats(find_route(arguments[1])->route, &stats);
 	printf("ok total=%" PRIu64 " open=%" PRIu64 " held=%" PRIu64 " to_guest=%" PRIu64 " from_guest=%" PRIu64
 	       " last_activity_ms=%" PRId64 "\n",
 	       stats.connections_total, stats.connections_open, stats.connections_held, stats.bytes_to_guest,
 	       stats.bytes_from_guest, stats.last_activity_ms);
 }
 
-static void on_listed(void *context, const struct connection_info *info, size_t count)
+static void on_listed(void *context, const struct fwd_connection_info *info, size_t count)
 {
 	(void)context;
 	printf("ok %zu", count);
@@ -290,7 +290,7 @@ static void on_listed(void *context, const struct connection_info *info, size_t 
 
 static void do_list(char **arguments)
 {
-	route_list(find_route(arguments[1])->route, 10, on_listed, NULL);
+	fwd_route_list(find_route(arguments[1])->route, 10, on_listed, NULL);
 }
 
 static void on_drained(void *context)
@@ -302,7 +302,7 @@ static void on_drained(void *context)
 static void do_drain(char **arguments)
 {
 	ok();
-	forwarder_drain(forwarder, number(arguments[1]), on_drained, NULL);
+	fwd_drain(forwarder, number(arguments[1]), on_drained, NULL);
 }
 
 static void do_nofile(char **arguments)
@@ -315,7 +315,7 @@ static void do_nofile(char **arguments)
 		puts("error setrlimit");
 	else
 		ok();
-	forwarder_reconfigure(forwarder);
+	fwd_reconfigure(forwarder);
 }
 
 static const struct command {
@@ -381,7 +381,7 @@ static void forget_all(void)
 	free(listener);
 	LIST_FOREACH_SAFE(route, &routes, link, next_route)
 	{
-		probe_stop(route->probe);
+		fwd_probe_stop(route->probe);
 		if (route->netns_fd >= 0)
 			close(route->netns_fd);
 		free(route);
@@ -398,7 +398,7 @@ int main(int argc, char **argv)
 	config->daemon.workers = argc > 1 ? number(argv[1]) : 2;
 	config->forwarder.connections = argc > 2 ? number(argv[2]) : 0;
 	base = event_base_new();
-	if (netns_init(&err) < 0 || !(forwarder = forwarder_new(base, config, &err))) {
+	if (netns_init(&err) < 0 || !(forwarder = fwd_new(base, config, &err))) {
 		fprintf(stderr, "%s\n", err.text);
 		return EXIT_FAILURE;
 	}
@@ -408,7 +408,7 @@ int main(int argc, char **argv)
 	puts("event running");
 	event_base_dispatch(base);
 	event_free(readable);
-	forwarder_free(forwarder);
+	fwd_free(forwarder);
 	forget_all();
 	event_base_free(base);
 	config_free(config);

@@ -93,7 +93,7 @@ static void answer(void)
 	owed = NULL;
 }
 
-static void handle(void *context, const struct gate_request *request, struct http_exchange *exchange)
+static void handle(void *context, const struct http_request *request, struct http_exchange *exchange)
 {
 	(void)context;
 	fuzz_check(!owed); /* one at a time on a connection */

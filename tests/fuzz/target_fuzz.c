@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *target = malloc(size);
 	fuzz_check(target);
 	memcpy(target, data + 1, size - 1);
-	enum head_method method = (enum head_method)(data[0] % (HEAD_OTHER + 1));
+	enum http_method method = (enum http_method)(data[0] % (HTTP_OTHER + 1));
 
 	if (ctl_target_parse(method, target, size - 1, &route, &problem) < 0) {
 		fuzz_check(problem.kind == PROBLEM_NOT_FOUND || problem.kind == PROBLEM_NOT_ALLOWED ||

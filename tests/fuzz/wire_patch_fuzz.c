@@ -58,7 +58,7 @@ static void check_change(struct registry *registry, struct sandbox *sandbox, str
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct problem problem = { 0 };
-	struct wire_patch patch = { 0 };
+	struct spec_patch patch = { 0 };
 	json_t *json = wire_parse_body((const char *)data, size, &problem);
 
 	log_setup(LOG_ERROR_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
@@ -69,12 +69,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		struct spec *wanted = NULL;
 
 		if (wire_read_patch(json, config, &patch, &problem) == 0)
-			wanted = wire_apply_patch(sandbox, &patch, &problem);
+			wanted = spec_patch_apply(sandbox, &patch, &problem);
 		if (wanted)
 			check_change(registry, sandbox, wanted);
 		else
 			fuzz_check(problem.kind == PROBLEM_BAD_REQUEST || problem.kind == PROBLEM_CONFLICT);
-		wire_patch_clear(&patch);
+		spec_patch_clear(&patch);
 		registry_free(registry);
 		config_free(config);
 	}

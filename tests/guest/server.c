@@ -234,7 +234,7 @@ static void act_on(struct connection *connection, uint32_t events)
 		free_connection(connection);
 }
 
-static void accept_from(const struct listener *listener)
+static void accept_from(const struct fwd_listener *listener)
 {
 	for (int round = 0; round < READS_A_WAKE_UP; round++) {
 		int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -287,7 +287,7 @@ static void run(void)
 			enum role *role = events[i].data.ptr;
 
 			if (*role == ROLE_LISTENER)
-				accept_from((struct listener *)role);
+				accept_from((struct fwd_listener *)role);
 			else if (*role == ROLE_CONNECTION)
 				act_on((struct connection *)role, events[i].events);
 			else if (read(STDIN_FILENO, buffer, sizeof(buffer)) <= 0)
@@ -297,7 +297,7 @@ static void run(void)
 }
 
 /* Splits "PATH,PORT,KIND,ARGUMENT" in place. */
-static void parse(char *text, struct listener *listener)
+static void parse(char *text, struct fwd_listener *listener)
 {
 	char *rest = text;
 	char *path = strsep(&rest, ",");
@@ -306,12 +306,12 @@ static void parse(char *text, struct listener *listener)
 
 	if (!port || !kind)
 		errx(64, "usage: server [--report] NETNS-PATH,PORT,KIND[,ARGUMENT]...");
-	*listener = (struct listener){
+	*listener = (struct fwd_listener){
 		.path = path, .port = (unsigned)atoi(port), .kind = kind_find(kind), .argument = rest ? rest : ""
 	};
 }
 
-static void listen_at(struct listener *listener)
+static void listen_at(struct fwd_listener *listener)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)listener->port) };
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = listener };
@@ -342,7 +342,7 @@ int main(int argc, char **argv)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
-	struct listener *listeners = calloc((size_t)argc, sizeof(*listeners));
+	struct fwd_listener *listeners = calloc((size_t)argc, sizeof(*listeners));
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (!listeners || epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, STDIN_FILENO, &event) < 0)
 		err(1, "start");

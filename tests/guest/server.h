@@ -27,7 +27,7 @@ struct kind {
 /* The struct of an epoll event begins with its descriptor's role. */
 enum role { ROLE_LISTENER, ROLE_CONNECTION, ROLE_STDIN };
 
-struct listener {
+struct fwd_listener {
 	enum role role;
 	int fd;
 	const char *path;
@@ -39,7 +39,7 @@ struct listener {
 struct connection {
 	enum role role;
 	int fd; /* -1 once it has ended */
-	const struct listener *listener;
+	const struct fwd_listener *listener;
 	char *out; /* queued, from out_start to out_end */
 	size_t out_start, out_end, out_size;
 	uint64_t pattern_left; /* to be sent after what is queued */

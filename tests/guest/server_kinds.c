@@ -123,7 +123,7 @@ static void answer(struct connection *connection, const char *status, const char
 
 static void http_answer(struct connection *connection, const char *path, uint64_t body_length)
 {
-	const struct listener *listener = connection->listener;
+	const struct fwd_listener *listener = connection->listener;
 	char body[256];
 
 	if (strncmp(path, "/bytes/", 7) == 0) {

@@ -144,7 +144,7 @@ static void ask(int fd, unsigned long request, void *argument, const char *what)
 		err(1, "%s", what);
 }
 
-static void link_up(int fd, const char *name)
+static void kern_link_up(int fd, const char *name)
 {
 	struct ifreq request = { 0 };
 
@@ -256,12 +256,12 @@ static void build_guest(struct guest *guest, int mtu)
 	/* So that it is removed with the namespace, in the kernel's lots. Removing a TAP with its descriptor takes 20 ms. */
 	if (ioctl(guest->inside.fd, TUNSETPERSIST, 1) < 0)
 		err(1, "TUNSETPERSIST");
-	link_up(fd, "lo");
+	kern_link_up(fd, "lo");
 	set_mac(fd, "eth0");
 	set_mtu(fd, "eth0", mtu);
 	set_address(fd, SIOCSIFADDR, "eth0", options.address);
 	set_address(fd, SIOCSIFNETMASK, "eth0", "255.255.255.252");
-	link_up(fd, "eth0");
+	kern_link_up(fd, "eth0");
 	add_default_route(fd);
 	if (options.gateway_mac)
 		know_gateway(fd);

@@ -315,7 +315,7 @@ static bool receive(int fd, int timeout_ms, struct packet *packet)
 
 bool lab_receives(int fd, struct packet *packet)
 {
-	return receive(fd, LAB_PATIENCE_MS, packet);
+	return receive(fd, LAB_TIMEOUT_MS, packet);
 }
 
 bool lab_receives_nothing(int fd)

@@ -69,9 +69,9 @@ void lab_sends(int fd, const struct packet *packet);
 /* Sends a frame as it is. */
 void lab_frame_sends(int fd, const void *frame, size_t size);
 
-enum { LAB_PATIENCE_MS = 20000 };
+enum { LAB_TIMEOUT_MS = 20000 };
 
-/* Whether another IPv4 packet comes out of FD within LAB_PATIENCE_MS, and which. */
+/* Whether another IPv4 packet comes out of FD within LAB_TIMEOUT_MS, and which. */
 bool lab_receives(int fd, struct packet *packet);
 /* Nothing comes. Frames are handled within the write, so all that was sent before is done with when this returns. */
 bool lab_receives_nothing(int fd);

@@ -32,7 +32,7 @@ static const struct {
 	[FABRIC_RULE_FAMILY] = { "drop_family", "family" },
 };
 
-const char *fabric_rule_name(enum fabric_rule rule)
+const char *rules_name(enum fabric_rule rule)
 {
 	return rules[rule].name;
 }

@@ -256,7 +256,7 @@ static int rules_host_read_map(const struct nft_set *map, struct elements *eleme
 	return err->code == ENOENT ? 0 : -1;
 }
 
-int nft_host_check(const struct config *config, bool *intact, struct err *err)
+int rules_host_check(const struct config *config, bool *intact, struct err *err)
 {
 	static const char *const filled[] = { "published", "published_anywhere", "sandbox_drops",
 					      "answered",  "denied_host_ports",  "denied_host_protocols",
@@ -287,12 +287,12 @@ static int rules_host_replace(const struct config *config, const struct elements
 	return status;
 }
 
-int nft_host_apply(const struct config *config, struct err *err)
+int rules_host_apply(const struct config *config, struct err *err)
 {
 	struct elements one = { 0 }, anywhere = { 0 };
 	bool intact;
 
-	if (nft_host_check(config, &intact, err) < 0)
+	if (rules_host_check(config, &intact, err) < 0)
 		return -1;
 	if (intact)
 		return 0;
@@ -306,7 +306,7 @@ int nft_host_apply(const struct config *config, struct err *err)
 	return status < 0 ? err_wrap(err, "the host's table") : 0;
 }
 
-int nft_host_remove(bool *removed, struct err *err)
+int rules_host_remove(bool *removed, struct err *err)
 {
 	struct nft_batch batch;
 
@@ -390,8 +390,8 @@ static int rules_host_publish_in(struct nft_batch *batch, const struct nft_set *
 	return status;
 }
 
-int nft_host_publish(const struct config *config, unsigned slot, const struct fabric_nat *nat, size_t count,
-		     struct err *err)
+int rules_host_publish(const struct config *config, unsigned slot, const struct fabric_nat *nat, size_t count,
+		       struct err *err)
 {
 	uint32_t host_ip = config_host_ip(config, slot);
 	struct nft_batch batch;

@@ -27,7 +27,7 @@ static void rules_host_take_counter(void *context, const char *name, uint64_t pa
 		denied[rule] += packets;
 }
 
-int nft_host_counts(uint64_t denied[static FABRIC_RULES], struct err *err)
+int rules_host_counts(uint64_t denied[static FABRIC_RULES], struct err *err)
 {
 	int status;
 
@@ -40,7 +40,7 @@ int nft_host_counts(uint64_t denied[static FABRIC_RULES], struct err *err)
 
 /* ---- By sandbox ---- */
 
-int nft_host_drops(const int *links, uint64_t *drops, size_t count, struct err *err)
+int rules_host_drops(const int *links, uint64_t *drops, size_t count, struct err *err)
 {
 	AUTO_FD int fd = nft_socket(-1, err);
 
@@ -58,14 +58,14 @@ int nft_host_drops(const int *links, uint64_t *drops, size_t count, struct err *
 	return 0;
 }
 
-int nft_host_forget(int link, struct err *err)
+int rules_host_forget(int link, struct err *err)
 {
 	const struct nft_element element = { .link = link };
 	struct nft_batch batch;
 	uint64_t drops = 0;
 
 	/* Most links have no element, and any deletion waits for the kernel. */
-	if (nft_host_drops(&link, &drops, 1, err) < 0)
+	if (rules_host_drops(&link, &drops, 1, err) < 0)
 		return -1;
 	if (!drops)
 		return 0;
@@ -77,7 +77,7 @@ int nft_host_forget(int link, struct err *err)
 }
 
 struct host_denial_reader {
-	nft_host_denied *report;
+	rules_host_denied *report;
 	void *context;
 	uint64_t now_ms, since_ms;
 };
@@ -90,12 +90,12 @@ static void rules_host_report_denial(void *context, const struct nft_read_elemen
 
 	if (reader->now_ms - age <= reader->since_ms)
 		return;
-	snprintf(denial.rule, sizeof(denial.rule), "%s", fabric_rule_name(FABRIC_RULE_HOST));
+	snprintf(denial.rule, sizeof(denial.rule), "%s", rules_name(FABRIC_RULE_HOST));
 	rules_denial_name_proto(&denial, read->element.proto);
 	reader->report(reader->context, read->element.link, &denial);
 }
 
-int nft_host_denials(uint64_t *since_ms, nft_host_denied *report, void *context, struct err *err)
+int rules_host_denials(uint64_t *since_ms, rules_host_denied *report, void *context, struct err *err)
 {
 	struct host_denial_reader reader = { report, context, clock_now_ms(), *since_ms };
 	const struct nft_set *sets[] = { &set_denied_host_ports, &set_denied_host_protocols };

@@ -23,92 +23,93 @@ struct err;
  * Makes the host's table `inet weft` as CONFIG wants it, in one batch: a missing table is made, a different one is replaced and
  * keeps its published ports. 0 or -1 with ERR.
  */
-int nft_host_apply(const struct config *config, struct err *err);
+int rules_host_apply(const struct config *config, struct err *err);
 
-/* Whether the host's table is as nft_host_apply() makes it. 0 and *INTACT, or -1 with ERR. */
-int nft_host_check(const struct config *config, bool *intact, struct err *err);
+/* Whether the host's table is as rules_host_apply() makes it. 0 and *INTACT, or -1 with ERR. */
+int rules_host_check(const struct config *config, bool *intact, struct err *err);
 
 /* Removes the host's table; a missing table is no error. *REMOVED: whether there was one. */
-int nft_host_remove(bool *removed, struct err *err);
+int rules_host_remove(bool *removed, struct err *err);
 
 /* Counts the packets that the host's table has denied or dropped since it was made, by rule. 0, or -1 with ERR. */
-int nft_host_counts(uint64_t denied[static FABRIC_RULES], struct err *err);
+int rules_host_counts(uint64_t denied[static FABRIC_RULES], struct err *err);
 
 /* Counts the same by sandbox, over all rules: DROPS[i] is for the link with number LINKS[i] (0: none). */
-int nft_host_drops(const int *links, uint64_t *drops, size_t count, struct err *err);
+int rules_host_drops(const int *links, uint64_t *drops, size_t count, struct err *err);
 
 /* Forgets the counts of a link that another sandbox is to get. */
-int nft_host_forget(int link, struct err *err);
+int rules_host_forget(int link, struct err *err);
 
 /*
- * Reports the denials of packets to the host itself, as nft_slot_denials() does for a slot. LINK: the number of the incoming
+ * Reports the denials of packets to the host itself, as rules_slot_denials() does for a slot. LINK: the number of the incoming
  * link.
  */
-typedef void nft_host_denied(void *context, int link, const struct fabric_denial *denial);
-int nft_host_denials(uint64_t *since_ms, nft_host_denied *report, void *context, struct err *err);
+typedef void rules_host_denied(void *context, int link, const struct fabric_denial *denial);
+int rules_host_denials(uint64_t *since_ms, rules_host_denied *report, void *context, struct err *err);
 
 /* Makes the published ports of SLOT on the host exactly NAT, and leaves those of other slots alone. COUNT 0 removes them. */
-int nft_host_publish(const struct config *config, unsigned slot, const struct fabric_nat *nat, size_t count,
-		     struct err *err);
+int rules_host_publish(const struct config *config, unsigned slot, const struct fabric_nat *nat, size_t count,
+		       struct err *err);
 
 /*
  * Makes the tables of a new or reused slot in one batch; tap0 must exist. `inet weft` has the rules of an IP host. The kernel
  * shows no ARP to inet tables, so `netdev weft` looks at the guest's frames first. PLAN's egress and bandwidth may be NULL: the
  * internet, and no limits.
  */
-int nft_slot_apply(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err);
+int rules_slot_apply(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err);
 
 /*
- * Gives a slot of the pool the egress policy and bandwidth of PLAN; nft_slot_apply() has made its tables without. One batch
+ * Gives a slot of the pool the egress policy and bandwidth of PLAN; rules_slot_apply() has made its tables without. One batch
  * that only adds, and so never waits.
  */
-int nft_slot_claim(int netns_fd, const struct fabric_plan *plan, struct err *err);
+int rules_slot_claim(int netns_fd, const struct fabric_plan *plan, struct err *err);
 
-/* Whether the slot's tables are as nft_slot_apply() makes them of PLAN. */
-int nft_slot_check(int netns_fd, const struct config *config, const struct fabric_plan *plan, bool *intact,
-		   struct err *err);
+/* Whether the slot's tables are as rules_slot_apply() makes them of PLAN. */
+int rules_slot_check(int netns_fd, const struct config *config, const struct fabric_plan *plan, bool *intact,
+		     struct err *err);
 
 /*
  * Replaces policy and limits, and keeps counters. Every packet meets the former or the new policy, never a mixture. Flows that
  * the new policy forbids end with their next packet; others go on. On failure the former policy stays. FORMER: the plan of the
  * present tables; if its limits are the same, the use counted against them stays. NULL: not known.
  */
-int nft_slot_update(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former, struct err *err);
+int rules_slot_update(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former, struct err *err);
 
 /*
- * Does the same as nft_slot_apply() for a slot in use. Counters go on from their present values, or from KNOWN (read before;
- * may be NULL) if that is more. If the policy alone differs, it is replaced as by nft_slot_update(). Otherwise the tables are
+ * Does the same as rules_slot_apply() for a slot in use. Counters go on from their present values, or from KNOWN (read before;
+ * may be NULL) if that is more. If the policy alone differs, it is replaced as by rules_slot_update(). Otherwise the tables are
  * replaced whole. With lists in the policy, all that the guest sends out is then dropped for about 15 ms; without, for some
  * microseconds the host's table alone denies the always-denied ranges.
  */
-int nft_slot_repair(int netns_fd, const struct config *config, const struct fabric_plan *plan,
-		    const struct fabric_counts *known, struct err *err);
+int rules_slot_repair(int netns_fd, const struct config *config, const struct fabric_plan *plan,
+		      const struct fabric_counts *known, struct err *err);
 
 /*
  * Reads a number that changes with each change of the namespace's ruleset, by anyone. While it is the same as before a check
  * that found the tables intact, they still are. Costs a fraction of a check. 0 is never such a number.
  */
-int nft_generation(int netns_fd, uint32_t *generation, struct err *err);
+int rules_generation(int netns_fd, uint32_t *generation, struct err *err);
 
 /* Writes the sandbox's name as a comment, for people. Nothing depends on it, so it comes after the reply. */
-int nft_slot_comment(int netns_fd, const char *id, struct err *err);
+int rules_slot_comment(int netns_fd, const char *id, struct err *err);
 
 /* Reads the counters of the slot since its tables were made. COUNTS->slot is left alone. */
-int nft_slot_counts(int netns_fd, struct fabric_counts *counts, struct err *err);
+int rules_slot_counts(int netns_fd, struct fabric_counts *counts, struct err *err);
 
 /*
  * Reports the denials recorded after *SINCE_MS (0: all), a time of clock_now_ms() that the call moves on. The caller keeps it
  * with the slot and calls at least once a minute, as long as records are kept. A denial that goes on is reported again each
  * minute. Records are left to time out, since any deletion in nftables waits for the kernel.
  */
-int nft_slot_denials(int netns_fd, uint64_t *since_ms,
-		     void (*report)(void *context, const struct fabric_denial *denial), void *context, struct err *err);
+int rules_slot_denials(int netns_fd, uint64_t *since_ms,
+		       void (*report)(void *context, const struct fabric_denial *denial), void *context,
+		       struct err *err);
 
 /*
  * Whether the guest may send to DESTINATION, by the kernel's own sets. The rules "allow_host", "dns", "open", "allow" and
  * "internet" let a packet through; "gateway", "sandbox", "private", "deny" and "internet" do not.
  */
-int nft_slot_reach(int netns_fd, const struct config *config, uint32_t destination, enum proto proto, uint16_t port,
-		   struct fabric_reach *reach, struct err *err);
+int rules_slot_reach(int netns_fd, const struct config *config, uint32_t destination, enum proto proto, uint16_t port,
+		     struct fabric_reach *reach, struct err *err);
 
 #endif

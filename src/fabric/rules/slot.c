@@ -267,7 +267,7 @@ static void rules_slot_add_inet_table(struct nft_batch *batch, const struct conf
 	nft_table_add(batch, NLM_F_EXCL);
 	nft_counter_add(batch, "to_guest", counts->packets_to_guest, counts->bytes_to_guest);
 	nft_counter_add(batch, "connections", counts->connections, 0);
-	/* Drops that former tables counted, see nft_slot_repair(). */
+	/* Drops that former tables counted, see rules_slot_repair(). */
 	nft_counter_add(batch, "drop_earlier", counts->drops, 0);
 	ADD_COUNTERS(batch, counters);
 	rules_policy_add_sets(batch, config);
@@ -352,7 +352,7 @@ static int rules_slot_make_tables(int netns_fd, const struct config *config, con
 	return status == 0 && closed ? rules_slot_open_egress(netns_fd, config, err) : status;
 }
 
-int nft_slot_apply(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err)
+int rules_slot_apply(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err)
 {
 	const struct fabric_counts none = { 0 };
 	/* A new slot has no tables, and a batch that deletes would wait for the kernel. */
@@ -381,8 +381,8 @@ static int rules_slot_check_side(int netns_fd, const struct config *config, cons
 	return status;
 }
 
-int nft_slot_check(int netns_fd, const struct config *config, const struct fabric_plan *plan, bool *intact,
-		   struct err *err)
+int rules_slot_check(int netns_fd, const struct config *config, const struct fabric_plan *plan, bool *intact,
+		     struct err *err)
 {
 	int status = rules_slot_check_side(netns_fd, config, plan, 0, intact, err);
 
@@ -397,19 +397,19 @@ static bool rules_slot_repair_policy(int netns_fd, const struct config *config, 
 	struct err ignored;
 	bool intact = false;
 
-	return rules_slot_has_lists(plan) && nft_slot_update(netns_fd, plan, NULL, &ignored) == 0 &&
-	       nft_slot_check(netns_fd, config, plan, &intact, &ignored) == 0 && intact;
+	return rules_slot_has_lists(plan) && rules_slot_update(netns_fd, plan, NULL, &ignored) == 0 &&
+	       rules_slot_check(netns_fd, config, plan, &intact, &ignored) == 0 && intact;
 }
 
-int nft_slot_repair(int netns_fd, const struct config *config, const struct fabric_plan *plan,
-		    const struct fabric_counts *known, struct err *err)
+int rules_slot_repair(int netns_fd, const struct config *config, const struct fabric_plan *plan,
+		      const struct fabric_counts *known, struct err *err)
 {
 	struct fabric_counts counts = { 0 };
 
 	if (rules_slot_repair_policy(netns_fd, config, plan))
 		return 0;
 	/* Packets between this and the batch are not counted. */
-	if (nft_slot_counts(netns_fd, &counts, err) < 0 && err->code != ENOENT)
+	if (rules_slot_counts(netns_fd, &counts, err) < 0 && err->code != ENOENT)
 		return err_wrap(err, "tables of slot %u", plan->slot);
 	if (known) {
 		counts.packets_to_guest = rules_larger(counts.packets_to_guest, known->packets_to_guest);
@@ -424,7 +424,7 @@ int nft_slot_repair(int netns_fd, const struct config *config, const struct fabr
 	return 0;
 }
 
-int nft_slot_claim(int netns_fd, const struct fabric_plan *plan, struct err *err)
+int rules_slot_claim(int netns_fd, const struct fabric_plan *plan, struct err *err)
 {
 	struct nft_batch batch;
 
@@ -449,7 +449,7 @@ static int rules_slot_comment_once(int netns_fd, const char *id, bool again, str
 	return status;
 }
 
-int nft_slot_comment(int netns_fd, const char *id, struct err *err)
+int rules_slot_comment(int netns_fd, const char *id, struct err *err)
 {
 	int status = rules_slot_comment_once(netns_fd, id, false, err);
 

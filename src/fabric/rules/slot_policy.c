@@ -262,7 +262,7 @@ static int rules_slot_policy_fill_side(int netns_fd, const struct egress *egress
 	return status;
 }
 
-/* Makes the rules those of PLAN, with the sets of SIDE, and removes those of the other side. FORMER: see nft_slot_update(). */
+/* Makes the rules those of PLAN, with the sets of SIDE, and removes those of the other side. FORMER: see rules_slot_update(). */
 static int rules_slot_policy_turn_to(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former,
 				     const struct present *present, unsigned side, struct err *err)
 {
@@ -305,7 +305,7 @@ static int rules_slot_policy_replace(int netns_fd, const struct fabric_plan *pla
 	return -1;
 }
 
-int nft_slot_update(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former, struct err *err)
+int rules_slot_update(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former, struct err *err)
 {
 	return rules_slot_policy_replace(netns_fd, plan, former, err) < 0
 		   ? err_wrap(err, "policy of slot %u", plan->slot)

@@ -54,7 +54,7 @@ static void rules_slot_take_counter(void *context, const char *name, uint64_t pa
 	}
 }
 
-int nft_slot_counts(int netns_fd, struct fabric_counts *counts, struct err *err)
+int rules_slot_counts(int netns_fd, struct fabric_counts *counts, struct err *err)
 {
 	struct slot_counter_reader reader;
 	int status;
@@ -86,7 +86,7 @@ static int rules_take_generation(const struct nlmsghdr *message, void *data)
 	return MNL_CB_OK;
 }
 
-int nft_generation(int netns_fd, uint32_t *generation, struct err *err)
+int rules_generation(int netns_fd, uint32_t *generation, struct err *err)
 {
 	char buffer[64] __attribute__((aligned(NLMSG_ALIGNTO)));
 	AUTO_FD int fd = nft_socket(netns_fd, err);
@@ -120,8 +120,9 @@ static void rules_slot_report_denial(void *context, const struct nft_read_elemen
 	reader->report(reader->context, &denial);
 }
 
-int nft_slot_denials(int netns_fd, uint64_t *since_ms,
-		     void (*report)(void *context, const struct fabric_denial *denial), void *context, struct err *err)
+int rules_slot_denials(int netns_fd, uint64_t *since_ms,
+		       void (*report)(void *context, const struct fabric_denial *denial), void *context,
+		       struct err *err)
 {
 	struct slot_denial_reader reader = { report, context, clock_now_ms(), *since_ms };
 	const struct nft_set *sets[] = { &set_denied_ports, &set_denied_protocols };
@@ -245,8 +246,8 @@ static void rules_reach_judge(struct reach_question *question)
 		rules_reach_answer(question, true, opened ? "open" : "internet");
 }
 
-int nft_slot_reach(int netns_fd, const struct config *config, uint32_t destination, enum proto proto, uint16_t port,
-		   struct fabric_reach *reach, struct err *err)
+int rules_slot_reach(int netns_fd, const struct config *config, uint32_t destination, enum proto proto, uint16_t port,
+		     struct fabric_reach *reach, struct err *err)
 {
 	struct reach_question question = {
 		.element = { .first = destination, .last = destination, .proto = rules_ip_proto(proto), .port = port },

@@ -19,20 +19,20 @@
 /* Fills in the number of the namespace that is open. */
 static int adopt_find_number(struct slot_work *work, struct err *err)
 {
-	struct namespace_key key = namespace_key_of(work->netns_fd);
+	struct kern_namespace_key key = kern_namespace_key_of(work->netns_fd);
 
-	if (!namespace_key_equal(&key, &work->number.key))
-		return namespace_id(work->host, work->netns_fd, &work->nsid, err);
+	if (!kern_namespace_key_equal(&key, &work->number.key))
+		return kern_namespace_id(work->host, work->netns_fd, &work->nsid, err);
 	work->nsid = work->number.nsid;
 	return 0;
 }
 
 /* Opens the namespace under the slot's name, if the veth leads into it. ENOENT: it does not. */
-static int adopt_find_named(struct slot_work *work, const struct link_info *veth, struct err *err)
+static int adopt_find_named(struct slot_work *work, const struct kern_link *veth, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 
-	work->netns_fd = namespace_open(config_netns_path(work->config, work->plan->slot, path), err);
+	work->netns_fd = kern_namespace_open(config_netns_path(work->config, work->plan->slot, path), err);
 	if (work->netns_fd < 0) {
 		if (err->code == EINVAL || err->code == ELOOP)
 			err->code = ENOENT;
@@ -52,23 +52,24 @@ static int adopt_find_named(struct slot_work *work, const struct link_info *veth
  * The veth is there, and its namespace has no name any more. A VM that lives in it keeps it, and its process leads us to it. If we
  * cannot see that process, nothing may be taken apart under it. ENOENT: no VM lives there.
  */
-static int adopt_find_unnamed(struct slot_work *work, const struct link_info *veth, struct err *err)
+static int adopt_find_unnamed(struct slot_work *work, const struct kern_link *veth, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
-	enum namespace_file kind = namespace_file_kind(config_netns_path(work->config, work->plan->slot, path));
-	struct link_info tap;
+	enum kern_namespace_file kind =
+	    kern_namespace_file_kind(config_netns_path(work->config, work->plan->slot, path));
+	struct kern_link tap;
 	struct err ignored;
 	bool lives;
 
 	if (!veth->has_peer_nsid)
 		return -1;
-	lives = link_get(work->host, veth->peer_nsid, TAP_NAME, &tap, &ignored) == 0 && tap.carrier;
+	lives = kern_link_get(work->host, veth->peer_nsid, TAP_NAME, &tap, &ignored) == 0 && tap.carrier;
 	if (lives && (kind == NAMESPACE_FILE_NAMESPACE || kind == NAMESPACE_FILE_OTHER))
 		return err_set(err, EEXIST, "%s is not ours, and a VM lives in the namespace that had this name", path);
 	if (!lives)
 		return -1;
 	work->nsid = veth->peer_nsid;
-	work->netns_fd = holders_find_namespace(work->host, veth->peer_nsid, TAP_NAME);
+	work->netns_fd = kern_holders_find_namespace(work->host, veth->peer_nsid, TAP_NAME);
 	if (work->netns_fd < 0)
 		return err_set(err, EBUSY, "%s is gone, and a VM that cannot be seen from here lives in its namespace",
 			       path);
@@ -76,11 +77,12 @@ static int adopt_find_unnamed(struct slot_work *work, const struct link_info *ve
 }
 
 /* Finds VETH and namespace of the slot. ENOENT: they do not belong together, or one is missing. */
-static int adopt_find(struct slot_work *work, struct link_info *veth, struct err *err)
+static int adopt_find(struct slot_work *work, struct kern_link *veth, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
 
-	if (link_get(work->host, LINK_HERE, config_veth_name(work->config, work->plan->slot, name), veth, err) < 0) {
+	if (kern_link_get(work->host, KERN_LINK_HERE, config_veth_name(work->config, work->plan->slot, name), veth,
+			  err) < 0) {
 		if (err->code == ENODEV)
 			err_set(err, ENOENT, "link %s", name);
 		return -1;
@@ -92,18 +94,19 @@ static int adopt_find(struct slot_work *work, struct link_info *veth, struct err
 	work->veth_index = veth->index;
 	if (adopt_find_named(work, veth, err) < 0 && (err->code != ENOENT || adopt_find_unnamed(work, veth, err) < 0))
 		return -1;
-	work->key = namespace_key_of(work->netns_fd);
+	work->key = kern_namespace_key_of(work->netns_fd);
 	return 0;
 }
 
 static int adopt_repair_name(struct slot_work *work, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
-	enum namespace_file kind = namespace_file_kind(config_netns_path(work->config, work->plan->slot, path));
+	enum kern_namespace_file kind =
+	    kern_namespace_file_kind(config_netns_path(work->config, work->plan->slot, path));
 
 	if (kind == NAMESPACE_FILE_NAMESPACE)
 		return 0;
-	if (kind == NAMESPACE_FILE_HALF_MADE && namespace_unbind(path, err) < 0)
+	if (kind == NAMESPACE_FILE_HALF_MADE && kern_namespace_unbind(path, err) < 0)
 		return -1;
 	build_note_repair(work, "name of the namespace");
 	return build_name(work, err);
@@ -114,13 +117,13 @@ static int adopt_take_over(struct slot_work *work, struct err *err)
 	static int (*const parts[])(struct slot_work * work, struct err * err) = {
 		build_host_end, build_inside, build_tap, build_limit, build_route, adopt_repair_name,
 	};
-	struct link_info tap;
+	struct kern_link tap;
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		if (parts[i](work, err) < 0)
 			return -1;
 	}
-	if (link_get(&work->inside, LINK_HERE, TAP_NAME, &tap, err) < 0)
+	if (kern_link_get(&work->inside, KERN_LINK_HERE, TAP_NAME, &tap, err) < 0)
 		return -1;
 	work->carrier = tap.carrier;
 	work->mtu = tap.mtu;
@@ -144,7 +147,7 @@ static int adopt_make_anew(struct slot_work *work, struct err *err)
 
 int adopt_links(struct slot_work *work, struct err *err)
 {
-	struct link_info veth;
+	struct kern_link veth;
 	int result;
 
 	work->adopting = true;
@@ -153,7 +156,7 @@ int adopt_links(struct slot_work *work, struct err *err)
 	work->veth = &veth;
 	result = adopt_take_over(work, err);
 	work->veth = NULL;
-	rtnl_close(&work->inside);
+	kern_rtnl_close(&work->inside);
 	work->named = build_is_named(work->plan, &veth);
 	if (result == 0)
 		return 0;
@@ -173,11 +176,11 @@ int adopt_rules(struct slot_work *work, struct err *err)
 
 int adopt_unchanged(struct slot_work *work, struct err *err)
 {
-	struct link_info veth, tap;
+	struct kern_link veth, tap;
 
 	if (adopt_find(work, &veth, err) < 0)
 		return err_wrap(err, "slot %u", work->plan->slot);
-	if (link_get(work->host, work->nsid, TAP_NAME, &tap, err) < 0) {
+	if (kern_link_get(work->host, work->nsid, TAP_NAME, &tap, err) < 0) {
 		close(work->netns_fd);
 		work->netns_fd = -1;
 		return err_wrap(err, "slot %u", work->plan->slot);
@@ -191,9 +194,10 @@ int adopt_unchanged(struct slot_work *work, struct err *err)
 static int adopt_repair_veth(struct slot_work *work, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
-	struct link_info veth;
+	struct kern_link veth;
 
-	if (link_get(work->host, LINK_HERE, config_veth_name(work->config, work->plan->slot, name), &veth, err) == 0)
+	if (kern_link_get(work->host, KERN_LINK_HERE, config_veth_name(work->config, work->plan->slot, name), &veth,
+			  err) == 0)
 		return veth.group == work->config->names.link_group
 			   ? 0
 			   : err_set(err, EEXIST, "link %s is not ours any more (group %u)", name, veth.group);
@@ -215,6 +219,6 @@ int adopt_repair(struct slot_work *work, struct err *err)
 		result = parts[i](work, err);
 	if (result == 0 && work->plan->bandwidth->to_guest.rate)
 		result = build_limit(work, err);
-	rtnl_close(&work->inside);
+	kern_rtnl_close(&work->inside);
 	return result;
 }

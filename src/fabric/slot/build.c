@@ -38,11 +38,11 @@ static int build_check_name(struct slot_work *work, struct err *err)
 	char path[CONFIG_PATH_SIZE];
 
 	config_netns_path(work->config, work->plan->slot, path);
-	switch (namespace_file_kind(path)) {
+	switch (kern_namespace_file_kind(path)) {
 	case NAMESPACE_FILE_NONE:
 		return 0;
 	case NAMESPACE_FILE_HALF_MADE:
-		return namespace_unbind(path, err);
+		return kern_namespace_unbind(path, err);
 	case NAMESPACE_FILE_NAMESPACE:
 	case NAMESPACE_FILE_OTHER:
 		work->foreign = true;
@@ -55,11 +55,11 @@ static int build_namespace(struct slot_work *work, struct err *err)
 {
 	if (build_check_name(work, err) < 0)
 		return -1;
-	work->netns_fd = namespace_make(err);
+	work->netns_fd = kern_namespace_make(err);
 	if (work->netns_fd < 0)
 		return -1;
-	work->key = namespace_key_of(work->netns_fd);
-	if (namespace_id_new(work->host, work->netns_fd, &work->nsid, err) == 0)
+	work->key = kern_namespace_key_of(work->netns_fd);
+	if (kern_namespace_id_new(work->host, work->netns_fd, &work->nsid, err) == 0)
 		return 0;
 	close(work->netns_fd);
 	work->netns_fd = -1;
@@ -77,7 +77,8 @@ static void build_delete_veth(struct slot_work *work)
 	char name[CONFIG_LINK_SIZE];
 	struct err err;
 
-	if (link_delete(work->host, LINK_HERE, config_veth_name(work->config, work->plan->slot, name), &err) < 0 &&
+	if (kern_link_delete(work->host, KERN_LINK_HERE, config_veth_name(work->config, work->plan->slot, name), &err) <
+		0 &&
 	    err.code != ENODEV)
 		build_complain(work, &err);
 }
@@ -87,25 +88,25 @@ static void build_unbind_name(struct slot_work *work)
 	char path[CONFIG_PATH_SIZE];
 	struct err err;
 
-	if (namespace_unbind(config_netns_path(work->config, work->plan->slot, path), &err) < 0)
+	if (kern_namespace_unbind(config_netns_path(work->config, work->plan->slot, path), &err) < 0)
 		build_complain(work, &err);
 }
 
 static int build_open_inside(struct slot_work *work, struct err *err)
 {
-	return rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err);
+	return kern_rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err);
 }
 
 static void build_close_inside(struct slot_work *work)
 {
-	rtnl_close(&work->inside);
+	kern_rtnl_close(&work->inside);
 }
 
 static void build_unpublish(struct slot_work *work)
 {
 	struct err err;
 
-	if (work->plan->nat_count && nft_host_publish(work->config, work->plan->slot, NULL, 0, &err) < 0)
+	if (work->plan->nat_count && rules_host_publish(work->config, work->plan->slot, NULL, 0, &err) < 0)
 		build_complain(work, &err);
 }
 
@@ -118,15 +119,15 @@ static void build_remove_route(struct slot_work *work)
 	};
 	struct err err;
 
-	if (route_remove(work->host, &route, NULL, &err) < 0)
+	if (kern_route_remove(work->host, &route, NULL, &err) < 0)
 		build_complain(work, &err);
 }
 
 static int build_look(struct slot_work *work, struct err *err)
 {
-	struct link_info tap;
+	struct kern_link tap;
 
-	if (link_get(&work->inside, LINK_HERE, TAP_NAME, &tap, err) < 0)
+	if (kern_link_get(&work->inside, KERN_LINK_HERE, TAP_NAME, &tap, err) < 0)
 		return -1;
 	work->carrier = tap.carrier;
 	work->mtu = tap.mtu;
@@ -176,6 +177,6 @@ int build_slot(struct slot_work *work, struct err *err)
 		}
 		return -1;
 	}
-	rtnl_close(&work->inside);
+	kern_rtnl_close(&work->inside);
 	return 0;
 }

@@ -18,19 +18,19 @@
 #include <errno.h>
 
 /* Puts our veth of the slot into VETH; *THERE is false if there is none, or a foreign one. */
-static int destroy_find_veth(struct rtnl *host, const struct config *config, unsigned slot, struct link_info *veth,
+static int destroy_find_veth(struct kern_rtnl *host, const struct config *config, unsigned slot, struct kern_link *veth,
 			     bool *there, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
 
 	*there = false;
-	if (link_get(host, LINK_HERE, config_veth_name(config, slot, name), veth, err) < 0)
+	if (kern_link_get(host, KERN_LINK_HERE, config_veth_name(config, slot, name), veth, err) < 0)
 		return err->code == ENODEV ? 0 : -1;
 	*there = veth->group == config->names.link_group;
 	return 0;
 }
 
-static int destroy_route(struct rtnl *host, const struct config *config, unsigned slot, int index, struct err *err)
+static int destroy_route(struct kern_rtnl *host, const struct config *config, unsigned slot, int index, struct err *err)
 {
 	struct kern_route route = {
 		.to = { .ip = config_host_ip(config, slot), .length = 32 },
@@ -38,34 +38,35 @@ static int destroy_route(struct rtnl *host, const struct config *config, unsigne
 		.index = index,
 	};
 
-	return route_remove(host, &route, NULL, err);
+	return kern_route_remove(host, &route, NULL, err);
 }
 
 /* *OURS: our veth leads into the namespace bound at PATH. Then sockets of a former run are ended in it, if there may be any. */
-static int destroy_check_namespace(struct rtnl *host, const char *path, const struct slot_remains *remains, bool *ours,
-				   struct err *err)
+static int destroy_check_namespace(struct kern_rtnl *host, const char *path, const struct slot_remains *remains,
+				   bool *ours, struct err *err)
 {
-	AUTO_FD int fd = namespace_open(path, err);
+	AUTO_FD int fd = kern_namespace_open(path, err);
 	int nsid;
 
 	*ours = false;
 	if (fd < 0)
 		return err->code == ENOENT ? 0 : -1;
-	if (namespace_id(host, fd, &nsid, err) < 0)
+	if (kern_namespace_id(host, fd, &nsid, err) < 0)
 		return -1;
 	*ours = remains->nsid >= 0 && nsid == remains->nsid;
 	if (*ours && remains->leftovers)
-		return sock_kill_all(fd, err);
+		return kern_sock_kill_all(fd, err);
 	return 0;
 }
 
-static int destroy_name(struct rtnl *host, const struct config *config, struct slot_remains *remains, struct err *err)
+static int destroy_name(struct kern_rtnl *host, const struct config *config, struct slot_remains *remains,
+			struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 	bool ours = false;
 
 	config_netns_path(config, remains->slot, path);
-	switch (namespace_file_kind(path)) {
+	switch (kern_namespace_file_kind(path)) {
 	case NAMESPACE_FILE_NONE:
 	case NAMESPACE_FILE_OTHER:
 		return 0;
@@ -80,12 +81,12 @@ static int destroy_name(struct rtnl *host, const struct config *config, struct s
 	if (!ours)
 		return 0;
 	remains->had_name = true;
-	return namespace_unbind(path, err);
+	return kern_namespace_unbind(path, err);
 }
 
-int destroy_slot(struct rtnl *host, const struct config *config, struct slot_remains *remains, struct err *err)
+int destroy_slot(struct kern_rtnl *host, const struct config *config, struct slot_remains *remains, struct err *err)
 {
-	struct link_info veth;
+	struct kern_link veth;
 
 	if (destroy_find_veth(host, config, remains->slot, &veth, &remains->had_veth, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
@@ -93,17 +94,18 @@ int destroy_slot(struct rtnl *host, const struct config *config, struct slot_rem
 		remains->nsid = veth.peer_nsid;
 	if (remains->had_veth && destroy_route(host, config, remains->slot, veth.index, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
-	if (remains->published && nft_host_publish(config, remains->slot, NULL, 0, err) < 0)
+	if (remains->published && rules_host_publish(config, remains->slot, NULL, 0, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
 	if (destroy_name(host, config, remains, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
 	return 0;
 }
 
-int destroy_links(struct rtnl *host, const struct config *config, const struct slot_remains *remains, struct err *err)
+int destroy_links(struct kern_rtnl *host, const struct config *config, const struct slot_remains *remains,
+		  struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
-	struct link_info veth;
+	struct kern_link veth;
 	bool there;
 
 	if (destroy_find_veth(host, config, remains->slot, &veth, &there, err) < 0)
@@ -111,10 +113,11 @@ int destroy_links(struct rtnl *host, const struct config *config, const struct s
 	if (!there)
 		return 0;
 	/* EINVAL: the namespace is gone by now, and the TAP with it. */
-	if (veth.has_peer_nsid && link_delete(host, veth.peer_nsid, TAP_NAME, err) < 0 && err->code != ENODEV &&
+	if (veth.has_peer_nsid && kern_link_delete(host, veth.peer_nsid, TAP_NAME, err) < 0 && err->code != ENODEV &&
 	    err->code != EINVAL)
 		return err_wrap(err, "slot %u", remains->slot);
-	if (link_delete(host, LINK_HERE, config_veth_name(config, remains->slot, name), err) < 0 && err->code != ENODEV)
+	if (kern_link_delete(host, KERN_LINK_HERE, config_veth_name(config, remains->slot, name), err) < 0 &&
+	    err->code != ENODEV)
 		return err_wrap(err, "slot %u", remains->slot);
 	return 0;
 }

@@ -42,7 +42,7 @@ static int build_host_forwarding(const struct config *config, struct err *err)
 	return 0;
 }
 
-int build_host_routes(struct rtnl *host, const struct config *config, bool *added, struct err *err)
+int build_host_routes(struct kern_rtnl *host, const struct config *config, bool *added, struct err *err)
 {
 	const struct cidr4 *ranges[] = { &config->addresses.host_cidr, &config->addresses.veth_cidr };
 
@@ -51,14 +51,14 @@ int build_host_routes(struct rtnl *host, const struct config *config, bool *adde
 		struct kern_route route = { .to = { .ip = cidr4_first(ranges[i]), .length = ranges[i]->length } };
 		bool one;
 
-		if (route_ensure(host, &route, &one, err) < 0)
+		if (kern_route_ensure(host, &route, &one, err) < 0)
 			return -1;
 		*added |= one;
 	}
 	return 0;
 }
 
-int build_host_routes_remove(struct rtnl *host, const struct config *config, unsigned *removed, struct err *err)
+int build_host_routes_remove(struct kern_rtnl *host, const struct config *config, unsigned *removed, struct err *err)
 {
 	const struct cidr4 *ranges[] = { &config->addresses.host_cidr, &config->addresses.veth_cidr };
 
@@ -67,46 +67,47 @@ int build_host_routes_remove(struct rtnl *host, const struct config *config, uns
 		struct kern_route route = { .to = { .ip = cidr4_first(ranges[i]), .length = ranges[i]->length } };
 		bool one;
 
-		if (route_remove(host, &route, &one, err) < 0)
+		if (kern_route_remove(host, &route, &one, err) < 0)
 			return -1;
 		*removed += one;
 	}
 	return 0;
 }
 
-int build_host(struct rtnl *host, const struct config *config, struct err *err)
+int build_host(struct kern_rtnl *host, const struct config *config, struct err *err)
 {
 	bool added;
 
-	if (namespace_prepare_directory(config->names.netns_dir, err) < 0 || build_host_forwarding(config, err) < 0)
+	if (kern_namespace_prepare_directory(config->names.netns_dir, err) < 0 ||
+	    build_host_forwarding(config, err) < 0)
 		return -1;
 	/* Rules come before routes, so that no address of ours is reachable without them. */
-	if (nft_host_apply(config, err) < 0)
+	if (rules_host_apply(config, err) < 0)
 		return -1;
 	return build_host_routes(host, config, &added, err);
 }
 
-int build_host_mtu(struct rtnl *host, const struct config *config, unsigned *mtu, struct err *err)
+int build_host_mtu(struct kern_rtnl *host, const struct config *config, unsigned *mtu, struct err *err)
 {
-	struct link_info link;
+	struct kern_link link;
 	int index = 0;
 
 	*mtu = config->addresses.mtu;
 	if (*mtu)
 		return 0;
 	if (config->addresses.uplink) {
-		if (link_get(host, LINK_HERE, config->addresses.uplink, &link, err) < 0)
+		if (kern_link_get(host, KERN_LINK_HERE, config->addresses.uplink, &link, err) < 0)
 			return -1;
 		*mtu = link.mtu;
 		return 0;
 	}
-	if (route_default_link(host, &index, err) < 0)
+	if (kern_route_default_link(host, &index, err) < 0)
 		return -1;
 	*mtu = HOST_MTU_FALLBACK;
 	if (!index)
 		log_warning("no default route: links get an MTU of 1500",
 			    F_STR("fix", "set [addresses] uplink or mtu"));
-	else if (link_get_index(host, index, &link, err) < 0)
+	else if (kern_link_get_index(host, index, &link, err) < 0)
 		return -1;
 	else
 		*mtu = link.mtu;

@@ -30,22 +30,22 @@ int renew_silence(struct slot_work *work, bool published, struct err *err)
 		.gateway = config_veth_guest_ip(work->config, slot),
 	};
 	char name[CONFIG_LINK_SIZE];
-	struct link_info link;
+	struct kern_link link;
 
 	config_veth_name(work->config, slot, name);
-	if (link_get(work->host, LINK_HERE, name, &link, err) < 0)
+	if (kern_link_get(work->host, KERN_LINK_HERE, name, &link, err) < 0)
 		return -1;
 	route.index = link.index;
-	if (route_remove(work->host, &route, NULL, err) < 0)
+	if (kern_route_remove(work->host, &route, NULL, err) < 0)
 		return -1;
-	if (published && nft_host_publish(work->config, slot, NULL, 0, err) < 0)
+	if (published && rules_host_publish(work->config, slot, NULL, 0, err) < 0)
 		return -1;
-	if (link.alias[0] && link_set_alias(work->host, link.index, name, "", err) < 0)
+	if (link.alias[0] && kern_link_set_alias(work->host, link.index, name, "", err) < 0)
 		return -1;
-	return conntrack_flush_host(route.to.ip, err);
+	return kern_conntrack_flush_host(route.to.ip, err);
 }
 
-static void renew_count_link(void *context, const struct link_info *link)
+static void renew_count_link(void *context, const struct kern_link *link)
 {
 	unsigned *count = context;
 
@@ -54,13 +54,14 @@ static void renew_count_link(void *context, const struct link_info *link)
 }
 
 /* A process that has the TAP open can set its MAC and MTU; the next tenant expects those that the slot was made with. */
-static int renew_expect_unaltered(struct slot_work *work, const struct link_info *tap, struct err *err)
+static int renew_expect_unaltered(struct slot_work *work, const struct kern_link *tap, struct err *err)
 {
 	const struct mac *mac = &work->config->addresses.tap_mac;
 	char name[CONFIG_LINK_SIZE];
-	struct link_info veth;
+	struct kern_link veth;
 
-	if (link_get(work->host, LINK_HERE, config_veth_name(work->config, work->plan->slot, name), &veth, err) < 0)
+	if (kern_link_get(work->host, KERN_LINK_HERE, config_veth_name(work->config, work->plan->slot, name), &veth,
+			  err) < 0)
 		return -1;
 	if (tap->mtu != veth.mtu)
 		return err_set(err, 0, "altered: MTU of %s", TAP_NAME);
@@ -70,24 +71,24 @@ static int renew_expect_unaltered(struct slot_work *work, const struct link_info
 }
 
 /* Without an owner in the plan the TAP must never have had one, for the kernel cannot take an owner away. */
-static int renew_own_tap(struct slot_work *work, const struct link_info *tap, struct err *err)
+static int renew_own_tap(struct slot_work *work, const struct kern_link *tap, struct err *err)
 {
 	const struct fabric_plan *plan = work->plan;
-	struct tap_owner owner = { .uid = plan->tap_uid, .gid = plan->tap_gid };
+	struct kern_tap_owner owner = { .uid = plan->tap_uid, .gid = plan->tap_gid };
 
 	if (!plan->has_tap_owner && (tap->owner != (uid_t)-1 || tap->owner_group != (gid_t)-1))
 		return err_set(err, EPERM, "link %s belongs to somebody", TAP_NAME);
 	if (!plan->has_tap_owner || (tap->owner == owner.uid && tap->owner_group == owner.gid))
 		return 0;
-	return tap_make(work->netns_fd, &owner, err);
+	return kern_tap_make(work->netns_fd, &owner, err);
 }
 
 static int renew_expect_free(struct slot_work *work, struct err *err)
 {
-	struct link_info tap;
+	struct kern_link tap;
 	unsigned links = 0;
 
-	if (link_get(&work->inside, LINK_HERE, TAP_NAME, &tap, err) < 0)
+	if (kern_link_get(&work->inside, KERN_LINK_HERE, TAP_NAME, &tap, err) < 0)
 		return -1;
 	if (tap.carrier)
 		return err_set(err, EBUSY, "link %s is in use", TAP_NAME);
@@ -95,7 +96,7 @@ static int renew_expect_free(struct slot_work *work, struct err *err)
 		return -1;
 	if (renew_own_tap(work, &tap, err) < 0)
 		return -1;
-	if (link_dump(&work->inside, renew_count_link, &links, err) < 0)
+	if (kern_link_dump(&work->inside, renew_count_link, &links, err) < 0)
 		return -1;
 	if (links != LINKS_INSIDE)
 		return err_set(err, 0, "%u links inside", links);
@@ -106,8 +107,8 @@ static int renew_expect_no_flows(struct slot_work *work, struct err *err)
 {
 	unsigned flows;
 
-	if (sock_kill_all(work->netns_fd, err) < 0 || conntrack_flush(work->netns_fd, err) < 0 ||
-	    conntrack_count(work->netns_fd, &flows, err) < 0)
+	if (kern_sock_kill_all(work->netns_fd, err) < 0 || kern_conntrack_flush(work->netns_fd, err) < 0 ||
+	    kern_conntrack_count(work->netns_fd, &flows, err) < 0)
 		return -1;
 	return flows ? err_set(err, 0, "%u tracked flows are left", flows) : 0;
 }
@@ -118,7 +119,7 @@ static int renew_parts(struct slot_work *work, struct err *err)
 		renew_expect_free, renew_expect_no_flows, build_host_end, build_inside, build_tap,
 	};
 
-	if (rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err) < 0)
+	if (kern_rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err) < 0)
 		return -1;
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		if (parts[i](work, err) < 0)
@@ -126,8 +127,8 @@ static int renew_parts(struct slot_work *work, struct err *err)
 	}
 	if (work->repaired[0])
 		return err_set(err, 0, "altered: %s", work->repaired);
-	if (nft_slot_apply(work->netns_fd, work->config, work->plan, err) < 0 ||
-	    nft_host_forget(work->veth_index, err) < 0)
+	if (rules_slot_apply(work->netns_fd, work->config, work->plan, err) < 0 ||
+	    rules_host_forget(work->veth_index, err) < 0)
 		return -1;
 	return build_route(work, err);
 }
@@ -140,7 +141,7 @@ int renew_slot(struct slot_work *work, struct err *err)
 		return -1;
 	work->adopting = true;
 	result = renew_parts(work, err);
-	rtnl_close(&work->inside);
+	kern_rtnl_close(&work->inside);
 	close(work->netns_fd);
 	work->netns_fd = -1;
 	return result < 0 ? err_wrap(err, "slot %u", work->plan->slot) : 0;

@@ -45,7 +45,7 @@ static void scan_add_foreign(struct scan_walk *walk, unsigned slot, const char *
 	snprintf(foreign->why, sizeof(foreign->why), "%s is not ours", what);
 }
 
-static void scan_take_link(void *context, const struct link_info *link)
+static void scan_take_link(void *context, const struct kern_link *link)
 {
 	struct scan_walk *walk = context;
 	unsigned slot = config_veth_slot(walk->config, link->name);
@@ -69,37 +69,37 @@ static void scan_take_link(void *context, const struct link_info *link)
 	walk->nsids[slot] = link->has_peer_nsid ? link->peer_nsid : -1;
 	found->slot = slot;
 	found->has_veth = true;
-	id = strncmp(link->alias, LINK_ALIAS_PREFIX, strlen(LINK_ALIAS_PREFIX)) == 0
-		 ? link->alias + strlen(LINK_ALIAS_PREFIX)
+	id = strncmp(link->alias, KERN_LINK_ALIAS_PREFIX, strlen(KERN_LINK_ALIAS_PREFIX)) == 0
+		 ? link->alias + strlen(KERN_LINK_ALIAS_PREFIX)
 		 : "";
 	snprintf(found->alias, sizeof(found->alias), "%.*s", SANDBOX_ID_MAX, id);
 }
 
 /* Whether the namespace bound at PATH is the one that NSID stands for; then *NUMBER is filled in. */
-static bool scan_leads_to(struct rtnl *host, const char *path, int nsid, struct scan_number *number)
+static bool scan_leads_to(struct kern_rtnl *host, const char *path, int nsid, struct scan_number *number)
 {
 	struct err ignored;
-	AUTO_FD int fd = namespace_open(path, &ignored);
+	AUTO_FD int fd = kern_namespace_open(path, &ignored);
 	int found;
 
-	if (fd < 0 || nsid < 0 || namespace_id(host, fd, &found, &ignored) < 0 || found != nsid)
+	if (fd < 0 || nsid < 0 || kern_namespace_id(host, fd, &found, &ignored) < 0 || found != nsid)
 		return false;
-	*number = (struct scan_number){ .key = namespace_key_of(fd), .nsid = nsid };
+	*number = (struct scan_number){ .key = kern_namespace_key_of(fd), .nsid = nsid };
 	return true;
 }
 
-static int scan_look_inside(struct rtnl *host, struct scan_walk *walk, struct fabric_found *found, struct err *err)
+static int scan_look_inside(struct kern_rtnl *host, struct scan_walk *walk, struct fabric_found *found, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
-	struct link_info tap;
+	struct kern_link tap;
 	int nsid = walk->nsids[found->slot];
 
 	config_netns_path(walk->config, found->slot, path);
 	found->has_netns = scan_leads_to(host, path, nsid, &walk->scan->numbers[found->slot]);
 	if (nsid < 0)
 		return 0;
-	namespace_id_seen(nsid);
-	if (link_get(host, nsid, TAP_NAME, &tap, err) < 0)
+	kern_namespace_id_seen(nsid);
+	if (kern_link_get(host, nsid, TAP_NAME, &tap, err) < 0)
 		return err->code == ENODEV || err->code == EINVAL ? 0 : -1;
 	found->has_tap = tap.tap;
 	found->carrier = tap.carrier;
@@ -115,12 +115,12 @@ static void scan_take_name(struct scan_walk *walk, const bool *ours, const char 
 	if (!slot || ours[slot])
 		return;
 	config_netns_path(walk->config, slot, path);
-	switch (namespace_file_kind(path)) {
+	switch (kern_namespace_file_kind(path)) {
 	case NAMESPACE_FILE_NONE:
 		break;
 	case NAMESPACE_FILE_HALF_MADE:
 		log_info("half-made namespace name removed", F_STR("path", path));
-		if (namespace_unbind(path, &err) < 0)
+		if (kern_namespace_unbind(path, &err) < 0)
 			log_error("half-made namespace name not removed", F_STR("error", err.text));
 		break;
 	case NAMESPACE_FILE_NAMESPACE:
@@ -157,7 +157,7 @@ static int scan_by_slot(const void *a, const void *b)
 }
 
 /* A dump that was interrupted by a change is taken again. */
-static int scan_links(struct rtnl *host, struct scan_walk *walk, struct err *err)
+static int scan_links(struct kern_rtnl *host, struct scan_walk *walk, struct err *err)
 {
 	enum { TRIES = 10 };
 	int result = -1;
@@ -165,14 +165,14 @@ static int scan_links(struct rtnl *host, struct scan_walk *walk, struct err *err
 	for (int i = 0; i < TRIES && result < 0; i++) {
 		walk->scan->found.count = 0;
 		walk->scan->foreign.count = 0;
-		result = link_dump(host, scan_take_link, walk, err);
+		result = kern_link_dump(host, scan_take_link, walk, err);
 		if (result < 0 && err->code != EINTR)
 			break;
 	}
 	return result;
 }
 
-int scan_host(struct rtnl *host, const struct config *config, struct scan *scan, struct err *err)
+int scan_host(struct kern_rtnl *host, const struct config *config, struct scan *scan, struct err *err)
 {
 	AUTO_FREE int *nsids = calloc(CONFIG_SLOT_MAX + 1, sizeof(*nsids));
 	struct scan_walk walk = { .config = config, .scan = scan, .nsids = nsids };

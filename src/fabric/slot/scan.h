@@ -19,7 +19,7 @@ struct scan_foreign {
  * namespaces.
  */
 struct scan_number {
-	struct namespace_key key; /* inode 0: not known */
+	struct kern_namespace_key key; /* inode 0: not known */
 	int nsid;
 };
 
@@ -38,7 +38,7 @@ struct scan {
 };
 
 /* Fills a zeroed SCAN, which scan_clear() empties. Removes half-made names of ours. 0 or -1 with ERR. */
-int scan_host(struct rtnl *host, const struct config *config, struct scan *scan, struct err *err);
+int scan_host(struct kern_rtnl *host, const struct config *config, struct scan *scan, struct err *err);
 void scan_clear(struct scan *scan);
 
 #endif

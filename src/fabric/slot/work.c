@@ -24,15 +24,15 @@
 
 #define INSIDE_NAME "eth0"
 
-void build_init(struct slot_work *work, const struct config *config, struct rtnl *host, const struct fabric_plan *plan,
-		unsigned mtu)
+void build_init(struct slot_work *work, const struct config *config, struct kern_rtnl *host,
+		const struct fabric_plan *plan, unsigned mtu)
 {
 	memset(work, 0, sizeof(*work));
 	work->config = config;
 	work->host = host;
 	work->plan = plan;
 	work->mtu = mtu;
-	work->inside = (struct rtnl)RTNL_CLOSED;
+	work->inside = (struct kern_rtnl)KERN_RTNL_CLOSED;
 	work->netns_fd = -1;
 	work->nsid = -1;
 }
@@ -54,7 +54,7 @@ int build_veth(struct slot_work *work, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
 	unsigned slot = work->plan->slot;
-	struct link_veth veth = {
+	struct kern_veth veth = {
 		.name = config_veth_name(work->config, slot, name),
 		.peer = INSIDE_NAME,
 		.mac = config_veth_host_mac(slot),
@@ -64,7 +64,7 @@ int build_veth(struct slot_work *work, struct err *err)
 		.group = work->config->names.link_group,
 	};
 
-	if (link_make_veth(work->host, &veth, err) == 0)
+	if (kern_link_make_veth(work->host, &veth, err) == 0)
 		return 0;
 	work->foreign = err->code == EEXIST;
 	return -1;
@@ -74,7 +74,7 @@ int build_name(struct slot_work *work, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 
-	if (namespace_bind(config_netns_path(work->config, work->plan->slot, path), work->netns_fd, err) == 0)
+	if (kern_namespace_bind(config_netns_path(work->config, work->plan->slot, path), work->netns_fd, err) == 0)
 		return 0;
 	work->foreign = err->code == EEXIST;
 	return -1;
@@ -86,33 +86,34 @@ int build_host_end(struct slot_work *work, struct err *err)
 	struct cidr4 address = build_with_length(config_veth_host_ip(work->config, slot), 31);
 	struct mac mac = config_veth_guest_mac(slot);
 	char name[CONFIG_LINK_SIZE];
-	struct link_info link;
+	struct kern_link link;
 	bool added;
 
 	config_veth_name(work->config, slot, name);
 	if (work->veth)
 		link = *work->veth;
-	else if (link_get(work->host, LINK_HERE, name, &link, err) < 0)
+	else if (kern_link_get(work->host, KERN_LINK_HERE, name, &link, err) < 0)
 		return -1;
 	work->veth_index = link.index;
 	if (!(link.flags & IFF_UP)) {
 		build_note_repair(work, "veth down");
-		if (link_no_ipv6(name, err) < 0)
+		if (kern_link_no_ipv6(name, err) < 0)
 			return -1;
 	}
-	if ((!(link.flags & IFF_UP) || !link.forwarding) && link_up_forwarding(work->host, link.index, name, err) < 0)
+	if ((!(link.flags & IFF_UP) || !link.forwarding) &&
+	    kern_link_up_forwarding(work->host, link.index, name, err) < 0)
 		return -1;
-	if (address_ensure(work->host, link.index, &address, &added, err) < 0)
+	if (kern_address_ensure(work->host, link.index, &address, &added, err) < 0)
 		return err_wrap(err, "link %s", name);
 	if (added)
 		build_note_repair(work, "address of the veth");
-	if (neighbour_ensure(work->host, link.index, config_veth_guest_ip(work->config, slot), &mac, err) < 0)
+	if (kern_neighbour_ensure(work->host, link.index, config_veth_guest_ip(work->config, slot), &mac, err) < 0)
 		return err_wrap(err, "link %s", name);
 	return 0;
 }
 
 /* A queue discipline that the kernel gives a link by itself limits nothing, and cannot be taken away. */
-static void build_note_link(struct slot_link *noted, const struct link_info *link)
+static void build_note_link(struct slot_link *noted, const struct kern_link *link)
 {
 	static const char *const plain[] = { "noqueue", "fq_codel", "pfifo_fast", "fq", "mq" };
 
@@ -127,25 +128,25 @@ static int build_inside_link(struct slot_work *work, struct err *err)
 	struct cidr4 address = build_with_length(config_veth_guest_ip(work->config, slot), 31);
 	struct kern_route route = { .gateway = config_veth_host_ip(work->config, slot) };
 	struct mac mac = config_veth_host_mac(slot);
-	struct link_info link;
+	struct kern_link link;
 	bool added;
 
-	if (link_get(&work->inside, LINK_HERE, INSIDE_NAME, &link, err) < 0)
+	if (kern_link_get(&work->inside, KERN_LINK_HERE, INSIDE_NAME, &link, err) < 0)
 		return -1;
 	build_note_link(&work->eth0, &link);
 	if (!(link.flags & IFF_UP) || !link.forwarding) {
 		build_note_repair(work, "eth0 down or not forwarding");
-		if (link_up_forwarding(&work->inside, link.index, INSIDE_NAME, err) < 0)
+		if (kern_link_up_forwarding(&work->inside, link.index, INSIDE_NAME, err) < 0)
 			return -1;
 	}
-	if (address_ensure(&work->inside, link.index, &address, &added, err) < 0)
+	if (kern_address_ensure(&work->inside, link.index, &address, &added, err) < 0)
 		return -1;
 	if (added)
 		build_note_repair(work, "address of eth0");
-	if (neighbour_ensure(&work->inside, link.index, route.gateway, &mac, err) < 0)
+	if (kern_neighbour_ensure(&work->inside, link.index, route.gateway, &mac, err) < 0)
 		return -1;
 	route.index = link.index;
-	if (route_ensure(&work->inside, &route, &added, err) < 0)
+	if (kern_route_ensure(&work->inside, &route, &added, err) < 0)
 		return -1;
 	if (added)
 		build_note_repair(work, "default route inside");
@@ -154,26 +155,26 @@ static int build_inside_link(struct slot_work *work, struct err *err)
 
 int build_inside(struct slot_work *work, struct err *err)
 {
-	struct link_info link;
+	struct kern_link link;
 
-	if (!rtnl_is_open(&work->inside) && rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err) < 0)
+	if (!kern_rtnl_is_open(&work->inside) && kern_rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err) < 0)
 		return -1;
-	if (link_get(&work->inside, LINK_HERE, "lo", &link, err) < 0)
+	if (kern_link_get(&work->inside, KERN_LINK_HERE, "lo", &link, err) < 0)
 		return -1;
 	if (!(link.flags & IFF_UP)) {
 		build_note_repair(work, "lo down");
-		if (link_up(&work->inside, link.index, "lo", err) < 0)
+		if (kern_link_up(&work->inside, link.index, "lo", err) < 0)
 			return -1;
 	}
 	return build_inside_link(work, err);
 }
 
 /* Makes the TAP if there is none, and gives it its owner if another has it and no VM lives on it. */
-static int build_ensure_tap(struct slot_work *work, struct link_info *link, struct err *err)
+static int build_ensure_tap(struct slot_work *work, struct kern_link *link, struct err *err)
 {
 	const struct fabric_plan *plan = work->plan;
-	struct tap_owner owner = { .uid = plan->tap_uid, .gid = plan->tap_gid };
-	bool there = link_get(&work->inside, LINK_HERE, TAP_NAME, link, err) == 0;
+	struct kern_tap_owner owner = { .uid = plan->tap_uid, .gid = plan->tap_gid };
+	bool there = kern_link_get(&work->inside, KERN_LINK_HERE, TAP_NAME, link, err) == 0;
 
 	if (!there && err->code != ENODEV)
 		return -1;
@@ -185,15 +186,15 @@ static int build_ensure_tap(struct slot_work *work, struct link_info *link, stru
 		      (link->owner == plan->tap_uid && link->owner_group == plan->tap_gid)))
 		return 0;
 	build_note_repair(work, there ? "owner of tap0" : "tap0");
-	if (tap_make(work->netns_fd, plan->has_tap_owner ? &owner : NULL, err) < 0)
+	if (kern_tap_make(work->netns_fd, plan->has_tap_owner ? &owner : NULL, err) < 0)
 		return -1;
-	return link_get(&work->inside, LINK_HERE, TAP_NAME, link, err);
+	return kern_link_get(&work->inside, KERN_LINK_HERE, TAP_NAME, link, err);
 }
 
 int build_tap(struct slot_work *work, struct err *err)
 {
 	const struct config *config = work->config;
-	struct link_info link;
+	struct kern_link link;
 	bool added;
 
 	if (build_ensure_tap(work, &link, err) < 0)
@@ -201,8 +202,8 @@ int build_tap(struct slot_work *work, struct err *err)
 	build_note_link(&work->tap, &link);
 	if (!(link.flags & IFF_UP)) {
 		build_note_repair(work, "tap0 down");
-		if (link_set_mac_mtu(&work->inside, link.index, TAP_NAME, &config->addresses.tap_mac, work->mtu, err) <
-		    0)
+		if (kern_link_set_mac_mtu(&work->inside, link.index, TAP_NAME, &config->addresses.tap_mac, work->mtu,
+					  err) < 0)
 			return -1;
 	} else {
 		work->mtu = link.mtu; /* the guest knows it */
@@ -210,32 +211,32 @@ int build_tap(struct slot_work *work, struct err *err)
 			build_note_repair(work, "tap0 not forwarding");
 	}
 	if ((!(link.flags & IFF_UP) || !link.forwarding) &&
-	    link_up_forwarding(&work->inside, link.index, TAP_NAME, err) < 0)
+	    kern_link_up_forwarding(&work->inside, link.index, TAP_NAME, err) < 0)
 		return -1;
-	if (address_ensure(&work->inside, link.index, &config->addresses.tap, &added, err) < 0)
+	if (kern_address_ensure(&work->inside, link.index, &config->addresses.tap, &added, err) < 0)
 		return err_wrap(err, "link %s", TAP_NAME);
 	if (added)
 		build_note_repair(work, "address of tap0");
 	if (config->addresses.guest_mac_learn)
 		return 0;
-	return neighbour_ensure(&work->inside, link.index, config->addresses.guest.ip, &config->addresses.guest_mac,
-				err);
+	return kern_neighbour_ensure(&work->inside, link.index, config->addresses.guest.ip,
+				     &config->addresses.guest_mac, err);
 }
 
 static int build_limit_link(struct slot_work *work, const char *name, struct slot_link *noted, const struct rate *rate,
 			    struct err *err)
 {
-	struct link_info link;
+	struct kern_link link;
 
 	if (!rate->rate && (!work->adopting || noted->unlimited))
 		return 0;
 	if (!noted->index) {
-		if (link_get(&work->inside, LINK_HERE, name, &link, err) < 0)
+		if (kern_link_get(&work->inside, KERN_LINK_HERE, name, &link, err) < 0)
 			return -1;
 		build_note_link(noted, &link);
 	}
-	return qdisc_limit(&work->inside, noted->index, name, &(struct qdisc_rate){ rate->rate, rate->burst },
-			   work->mtu, err);
+	return kern_qdisc_limit(&work->inside, noted->index, name, &(struct kern_rate){ rate->rate, rate->burst },
+				work->mtu, err);
 }
 
 int build_limit(struct slot_work *work, struct err *err)
@@ -253,14 +254,14 @@ int build_rules(struct slot_work *work, struct err *err)
 	bool intact = false;
 
 	if (work->adopting) {
-		if (nft_slot_check(work->netns_fd, work->config, work->plan, &intact, err) < 0)
+		if (rules_slot_check(work->netns_fd, work->config, work->plan, &intact, err) < 0)
 			return -1;
 		if (intact)
 			return 0;
 		build_note_repair(work, "nft table");
-		return nft_slot_repair(work->netns_fd, work->config, work->plan, NULL, err);
+		return rules_slot_repair(work->netns_fd, work->config, work->plan, NULL, err);
 	}
-	return nft_slot_apply(work->netns_fd, work->config, work->plan, err);
+	return rules_slot_apply(work->netns_fd, work->config, work->plan, err);
 }
 
 int build_publish(struct slot_work *work, struct err *err)
@@ -270,7 +271,7 @@ int build_publish(struct slot_work *work, struct err *err)
 	/* A new slot has no published ports, for those of its predecessor went with that. */
 	if (!plan->nat_count && !work->adopting)
 		return 0;
-	return nft_host_publish(work->config, plan->slot, plan->nat, plan->nat_count, err);
+	return rules_host_publish(work->config, plan->slot, plan->nat, plan->nat_count, err);
 }
 
 int build_route(struct slot_work *work, struct err *err)
@@ -285,7 +286,7 @@ int build_route(struct slot_work *work, struct err *err)
 	};
 	bool added;
 
-	if (route_ensure(work->host, &route, &added, err) < 0) {
+	if (kern_route_ensure(work->host, &route, &added, err) < 0) {
 		work->foreign = err->code == EEXIST;
 		return -1;
 	}
@@ -294,33 +295,33 @@ int build_route(struct slot_work *work, struct err *err)
 	return 0;
 }
 
-static void build_write_alias(const struct fabric_plan *plan, char alias[static LINK_ALIAS_SIZE])
+static void build_write_alias(const struct fabric_plan *plan, char alias[static KERN_LINK_ALIAS_SIZE])
 {
-	snprintf(alias, LINK_ALIAS_SIZE, "%s%s", LINK_ALIAS_PREFIX, plan->id);
+	snprintf(alias, KERN_LINK_ALIAS_SIZE, "%s%s", KERN_LINK_ALIAS_PREFIX, plan->id);
 }
 
-bool build_is_named(const struct fabric_plan *plan, const struct link_info *veth)
+bool build_is_named(const struct fabric_plan *plan, const struct kern_link *veth)
 {
-	char alias[LINK_ALIAS_SIZE];
+	char alias[KERN_LINK_ALIAS_SIZE];
 
 	build_write_alias(plan, alias);
 	return strcmp(alias, veth->alias) == 0;
 }
 
-int build_alias(struct rtnl *host, const struct config *config, const struct fabric_plan *plan, bool *changed,
+int build_alias(struct kern_rtnl *host, const struct config *config, const struct fabric_plan *plan, bool *changed,
 		struct err *err)
 {
-	char name[CONFIG_LINK_SIZE], alias[LINK_ALIAS_SIZE];
-	struct link_info link;
+	char name[CONFIG_LINK_SIZE], alias[KERN_LINK_ALIAS_SIZE];
+	struct kern_link link;
 
 	config_veth_name(config, plan->slot, name);
-	if (link_get(host, LINK_HERE, name, &link, err) < 0)
+	if (kern_link_get(host, KERN_LINK_HERE, name, &link, err) < 0)
 		return -1;
 	*changed = !build_is_named(plan, &link);
 	if (!*changed)
 		return 0;
 	build_write_alias(plan, alias);
-	return link_set_alias(host, link.index, name, alias, err);
+	return kern_link_set_alias(host, link.index, name, alias, err);
 }
 
 int build_fit(struct slot_work *work, const struct fabric_plan *former, struct err *err)
@@ -328,12 +329,12 @@ int build_fit(struct slot_work *work, const struct fabric_plan *former, struct e
 	int result = 0;
 
 	work->adopting = true;
-	if (rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err) < 0)
+	if (kern_rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err) < 0)
 		return -1;
 	if (!plan_same_owner(work->plan, former))
 		result = build_tap(work, err);
 	if (result == 0 && !plan_same_bandwidth(work->plan->bandwidth, former->bandwidth))
 		result = fault_check("rate", err) < 0 ? -1 : build_limit(work, err);
-	rtnl_close(&work->inside);
+	kern_rtnl_close(&work->inside);
 	return result;
 }

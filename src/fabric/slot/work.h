@@ -16,7 +16,7 @@
 
 struct config;
 struct err;
-struct link_info;
+struct kern_link;
 
 /* A link inside, as it was seen on the way; index 0: not yet. */
 struct slot_link {
@@ -27,20 +27,20 @@ struct slot_link {
 struct slot_work {
 	const struct config *config;
 	const struct fabric_plan *plan;
-	struct rtnl *host;         /* a socket of the home namespace */
+	struct kern_rtnl *host;    /* a socket of the home namespace */
 	unsigned mtu;              /* in: of new links */
 	struct scan_number number; /* in: its namespace as the scan saw it, for adopt_links(); zero: it did not */
 
-	struct rtnl inside;           /* a socket of the slot's namespace: closed before the work ends */
+	struct kern_rtnl inside;      /* a socket of the slot's namespace: closed before the work ends */
 	bool adopting;                /* each part is looked at first, and repaired where it differs */
 	bool attached;                /* in: a VM has tap0, which is not made anew under it */
 	char repaired[128];           /* the parts that were, "" if none */
-	const struct link_info *veth; /* seen a moment ago; NULL: the kernel is asked */
+	const struct kern_link *veth; /* seen a moment ago; NULL: the kernel is asked */
 	struct slot_link eth0, tap;
 
 	/* The result; NETNS_FD is the caller's to close. */
 	int netns_fd;
-	struct namespace_key key;
+	struct kern_namespace_key key;
 	int nsid;
 	int veth_index;
 	bool carrier;
@@ -48,8 +48,8 @@ struct slot_work {
 	bool foreign; /* failed because a foreign object has the name: ERR says which */
 };
 
-void build_init(struct slot_work *work, const struct config *config, struct rtnl *host, const struct fabric_plan *plan,
-		unsigned mtu);
+void build_init(struct slot_work *work, const struct config *config, struct kern_rtnl *host,
+		const struct fabric_plan *plan, unsigned mtu);
 
 /* Makes all of the slot, or nothing, and then ERR names the step that failed. 0 or -1. */
 int build_slot(struct slot_work *work, struct err *err);
@@ -84,10 +84,10 @@ int renew_silence(struct slot_work *work, bool published, struct err *err);
 int renew_slot(struct slot_work *work, struct err *err);
 
 /* Whether VETH has the name of PLAN's sandbox. */
-bool build_is_named(const struct fabric_plan *plan, const struct link_info *veth);
+bool build_is_named(const struct fabric_plan *plan, const struct kern_link *veth);
 
 /* Writes the sandbox's name on its veth. *CHANGED: it was not there. 0, or -1 with ERR. */
-int build_alias(struct rtnl *host, const struct config *config, const struct fabric_plan *plan, bool *changed,
+int build_alias(struct kern_rtnl *host, const struct config *config, const struct fabric_plan *plan, bool *changed,
 		struct err *err);
 
 /*

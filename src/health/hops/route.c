@@ -15,12 +15,12 @@ static const uint32_t SOMEWHERE = 0x01010101; /* 1.1.1.1, as any address on no l
 static enum hop_status hop_route_check(struct walk *walk, struct hop *hop, int netns_fd, uint32_t ip, const char *link)
 {
 	const char *where = netns_fd < 0 ? "on the host" : walk->netns;
-	struct look_route route;
+	struct inspect_look_route route;
 	struct err err;
 	char text[IPV4_TEXT_SIZE];
 
 	ipv4_format(ip, text);
-	if (look_route(netns_fd, ip, &route, &err) < 0)
+	if (inspect_look_route(netns_fd, ip, &route, &err) < 0)
 		return hop_fail(hop, "%s: route to %s: %s", where, text, err.text);
 	if (!route.reachable)
 		return hop_fail(hop, "%s: no route to %s", where, text);

@@ -18,8 +18,8 @@ enum hop_status hop_rules(struct walk *walk, struct hop *hop, bool subject_only)
 	walk_cause(walk, "somebody flushed or edited the rules");
 	walk_next_step(
 	    walk, "weftd puts them back by itself; look for `repaired` in its log, and for who runs nft on this host");
-	if (nft_host_check(request->config, &host, &err) < 0 ||
-	    (request->plan && nft_slot_check(walk->netns_fd, request->config, request->plan, &slot, &err) < 0))
+	if (rules_host_check(request->config, &host, &err) < 0 ||
+	    (request->plan && rules_slot_check(walk->netns_fd, request->config, request->plan, &slot, &err) < 0))
 		return hop_fail(hop, "the rules cannot be read: %s", err.text);
 	if (!host)
 		return hop_fail(hop, "the host's table is missing or altered");

@@ -18,13 +18,13 @@ enum hop_status hop_tap(struct walk *walk, struct hop *hop, bool subject_only)
 {
 	const struct config *config = walk->request->config;
 	char text[CIDR4_TEXT_SIZE], holder[96];
-	struct look_link link;
+	struct inspect_look_link link;
 	struct err err;
 
 	hop_subject(hop, "%s/tap0 %s", walk->netns, cidr4_format(&config->addresses.tap, text));
 	if (subject_only)
 		return HOP_SKIPPED;
-	if (look_link(walk->netns_fd, "tap0", &link, &err) < 0)
+	if (inspect_look_link(walk->netns_fd, "tap0", &link, &err) < 0)
 		return hop_fail(hop, "%s", err.text);
 	if (!link.exists || !link.up || !link.address_count || link.addresses[0].ip != config->addresses.tap.ip) {
 		walk_cause(walk, "somebody changed or removed the TAP that weft made");
@@ -37,6 +37,6 @@ enum hop_status hop_tap(struct walk *walk, struct hop *hop, bool subject_only)
 	}
 	if (!link.carrier)
 		return hop_tap_no_carrier(walk, hop);
-	look_tap_holder(walk->netns_fd, "tap0", holder, sizeof(holder));
+	inspect_look_tap_holder(walk->netns_fd, "tap0", holder, sizeof(holder));
 	return hop_ok(hop, "carrier, open in %s", holder[0] ? holder : "a process not visible from here");
 }

@@ -6,7 +6,7 @@
 #include "health/walk.h"
 #include "inspect/look.h"
 
-static bool hop_veth_has_address(const struct look_link *link, uint32_t ip)
+static bool hop_veth_has_address(const struct inspect_look_link *link, uint32_t ip)
 {
 	for (size_t i = 0; i < link->address_count; i++)
 		if (link->addresses[i].ip == ip)
@@ -19,11 +19,11 @@ static enum hop_status hop_veth_check_end(struct walk *walk, struct hop *hop, in
 					  uint32_t ip)
 {
 	const char *where = netns_fd < 0 ? "" : walk->netns, *slash = netns_fd < 0 ? "" : "/";
-	struct look_link link;
+	struct inspect_look_link link;
 	struct err err;
 	char text[IPV4_TEXT_SIZE];
 
-	if (look_link(netns_fd, name, &link, &err) < 0)
+	if (inspect_look_link(netns_fd, name, &link, &err) < 0)
 		return hop_fail(hop, "%s%s%s: %s", where, slash, name, err.text);
 	if (!link.exists)
 		return hop_fail(hop, "%s%s%s does not exist", where, slash, name);

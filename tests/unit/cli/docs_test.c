@@ -110,8 +110,8 @@ START_TEST(the_manual_has_every_state_and_every_reason)
 		ck_assert_msg(has_word(states, sandbox_state_name((enum sandbox_state)i)), "the manual lacks %s",
 			      sandbox_state_name((enum sandbox_state)i));
 	for (unsigned i = 0; i < CLOSE_REASONS; i++)
-		ck_assert_msg(has_word(reasons, close_reason_name((enum close_reason)i)), "the manual lacks %s",
-			      close_reason_name((enum close_reason)i));
+		ck_assert_msg(has_word(reasons, fwd_close_reason_name((enum fwd_close_reason)i)), "the manual lacks %s",
+			      fwd_close_reason_name((enum fwd_close_reason)i));
 	free(reasons);
 	free(states);
 	free(page);

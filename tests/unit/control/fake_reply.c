@@ -8,39 +8,39 @@
 #include <check.h>
 #include <stdio.h>
 
-static void note(struct reply *reply, int status, const char *detail)
+static void note(struct ctl_reply *reply, int status, const char *detail)
 {
 	reply->answers++;
 	reply->status = status;
 	snprintf(reply->detail, sizeof(reply->detail), "%s", detail);
 }
 
-void reply_json(struct reply *reply, int status, json_t *body)
+void ctl_reply_json(struct ctl_reply *reply, int status, json_t *body)
 {
 	/* No assertion: Check needs memory. */
 	note(reply, body ? status : 0, body ? "" : "no body");
 	json_decref(body);
 }
 
-void reply_empty(struct reply *reply, int status)
+void ctl_reply_empty(struct ctl_reply *reply, int status)
 {
 	note(reply, status, "");
 }
 
-void reply_problem(struct reply *reply, const struct problem *problem)
+void ctl_reply_problem(struct ctl_reply *reply, const struct problem *problem)
 {
 	note(reply, (int)problem->kind, problem->detail);
 }
 
-void reply_on_gone(struct reply *reply, void (*gone)(void *context), void *context)
+void ctl_reply_on_gone(struct ctl_reply *reply, void (*gone)(void *context), void *context)
 {
 	reply->gone = gone;
 	reply->gone_context = context;
 }
 
-struct ctl_request *fake_request(struct reply *reply, enum head_method method, const char *id)
+struct ctl_request *fake_request(struct ctl_reply *reply, enum http_method method, const char *id)
 {
-	*reply = (struct reply){ 0 };
+	*reply = (struct ctl_reply){ 0 };
 	struct ctl_request *request = ctl_request_new(reply);
 
 	ck_assert_ptr_nonnull(request);

@@ -6,7 +6,7 @@
 
 #include "control/request.h"
 
-struct reply {
+struct ctl_reply {
 	unsigned answers;
 	int status; /* of the last answer */
 	char detail[384];
@@ -15,6 +15,6 @@ struct reply {
 };
 
 /* A request by METHOD for the sandbox ID, which owes REPLY its answer. */
-struct ctl_request *fake_request(struct reply *reply, enum head_method method, const char *id);
+struct ctl_request *fake_request(struct ctl_reply *reply, enum http_method method, const char *id);
 
 #endif

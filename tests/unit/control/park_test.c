@@ -31,18 +31,18 @@ static void setup(void)
 	ctl_park_init(&park, NULL);
 }
 
-static void add(struct reply *reply, enum head_method method, const char *id)
+static void add(struct ctl_reply *reply, enum http_method method, const char *id)
 {
 	ctl_park_add(&park, fake_request(reply, method, id), serve, &park);
 }
 
 START_TEST(requests_go_on_in_the_order_of_their_arrival)
 {
-	struct reply replies[3];
+	struct ctl_reply replies[3];
 
-	add(&replies[0], HEAD_PUT, "a");
-	add(&replies[1], HEAD_PATCH, "b");
-	add(&replies[2], HEAD_DELETE, "c");
+	add(&replies[0], HTTP_PUT, "a");
+	add(&replies[1], HTTP_PATCH, "b");
+	add(&replies[2], HTTP_DELETE, "c");
 	ck_assert_uint_eq(park.count, 3);
 	ctl_park_run_all(&park);
 	ck_assert_str_eq(served, "abc");
@@ -54,11 +54,11 @@ END_TEST
 
 START_TEST(those_of_other_sandboxes_stay)
 {
-	struct reply replies[3];
+	struct ctl_reply replies[3];
 
-	add(&replies[0], HEAD_PUT, "a");
-	add(&replies[1], HEAD_PUT, "b");
-	add(&replies[2], HEAD_DELETE, "a");
+	add(&replies[0], HTTP_PUT, "a");
+	add(&replies[1], HTTP_PUT, "b");
+	add(&replies[2], HTTP_DELETE, "a");
 	ctl_park_run_sandbox(&park, "a");
 	ck_assert_str_eq(served, "aa");
 	ck_assert_uint_eq(replies[1].answers, 0);
@@ -79,11 +79,11 @@ static void serve_and_forget(void *context, struct ctl_request *request)
 
 START_TEST(the_id_may_go_with_the_first)
 {
-	struct reply replies[2];
+	struct ctl_reply replies[2];
 	char id[] = "a";
 
 	for (size_t i = 0; i < 2; i++)
-		ctl_park_add(&park, fake_request(&replies[i], HEAD_DELETE, "a"), serve_and_forget, id);
+		ctl_park_add(&park, fake_request(&replies[i], HTTP_DELETE, "a"), serve_and_forget, id);
 	ctl_park_run_sandbox(&park, id);
 	ck_assert_str_eq(served, "aa");
 }
@@ -91,12 +91,12 @@ END_TEST
 
 START_TEST(reads_go_on_alone)
 {
-	struct reply replies[4];
+	struct ctl_reply replies[4];
 
-	add(&replies[0], HEAD_PUT, "a");
-	add(&replies[1], HEAD_GET, "b");
-	add(&replies[2], HEAD_DELETE, "c");
-	add(&replies[3], HEAD_HEAD, "d");
+	add(&replies[0], HTTP_PUT, "a");
+	add(&replies[1], HTTP_GET, "b");
+	add(&replies[2], HTTP_DELETE, "c");
+	add(&replies[3], HTTP_HEAD, "d");
 	ctl_park_run_reads(&park);
 	ck_assert_str_eq(served, "bd");
 	ctl_park_run_all(&park);
@@ -106,10 +106,10 @@ END_TEST
 
 START_TEST(one_that_is_parked_anew_waits_for_the_next_time)
 {
-	struct reply replies[2];
+	struct ctl_reply replies[2];
 
-	ctl_park_add(&park, fake_request(&replies[0], HEAD_PUT, "a"), serve_later, &park);
-	add(&replies[1], HEAD_PUT, "b");
+	ctl_park_add(&park, fake_request(&replies[0], HTTP_PUT, "a"), serve_later, &park);
+	add(&replies[1], HTTP_PUT, "b");
 	ctl_park_run_all(&park);
 	ck_assert_str_eq(served, "-b");
 	ck_assert_uint_eq(replies[0].answers, 0);
@@ -121,10 +121,10 @@ END_TEST
 
 START_TEST(all_are_refused_with_503)
 {
-	struct reply replies[2];
+	struct ctl_reply replies[2];
 
-	add(&replies[0], HEAD_PUT, "a");
-	add(&replies[1], HEAD_GET, "b");
+	add(&replies[0], HTTP_PUT, "a");
+	add(&replies[1], HTTP_GET, "b");
 	ctl_park_refuse_all(&park, "it ends");
 	ck_assert_str_eq(served, "");
 	for (size_t i = 0; i < 2; i++) {
@@ -137,11 +137,11 @@ END_TEST
 
 START_TEST(one_whose_client_goes_away_is_dropped_where_it_says_so)
 {
-	struct reply replies[2];
+	struct ctl_reply replies[2];
 
 	ctl_park_init(&park, "the client went away");
-	add(&replies[0], HEAD_PUT, "a");
-	add(&replies[1], HEAD_PUT, "b");
+	add(&replies[0], HTTP_PUT, "a");
+	add(&replies[1], HTTP_PUT, "b");
 	ck_assert_ptr_nonnull(replies[0].gone);
 	replies[0].gone(replies[0].gone_context);
 	ck_assert_uint_eq(replies[0].answers, 1);
@@ -155,9 +155,9 @@ END_TEST
 
 START_TEST(one_whose_client_goes_away_is_served_else)
 {
-	struct reply reply;
+	struct ctl_reply reply;
 
-	add(&reply, HEAD_PUT, "a");
+	add(&reply, HTTP_PUT, "a");
 	ck_assert_ptr_null(reply.gone);
 	ctl_park_run_all(&park);
 	ck_assert_str_eq(served, "a");
@@ -166,9 +166,9 @@ END_TEST
 
 START_TEST(want_of_memory_for_the_answer_is_503)
 {
-	struct reply reply;
+	struct ctl_reply reply;
 
-	ctl_request_answer(fake_request(&reply, HEAD_GET, "a"), 200, NULL);
+	ctl_request_answer(fake_request(&reply, HTTP_GET, "a"), 200, NULL);
 	ck_assert_uint_eq(reply.answers, 1);
 	ck_assert_int_eq(reply.status, 503);
 }

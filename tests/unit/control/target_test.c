@@ -9,7 +9,7 @@
 static struct ctl_target route;
 static struct problem problem;
 
-static int parsed(enum head_method method, const char *target)
+static int parsed(enum http_method method, const char *target)
 {
 	problem = (struct problem){ 0 };
 	return ctl_target_parse(method, target, strlen(target), &route, &problem);
@@ -36,7 +36,7 @@ static const struct {
 
 START_TEST(each_path_leads_to_its_route)
 {
-	ck_assert_int_eq(parsed(HEAD_GET, paths[_i].target), 0);
+	ck_assert_int_eq(parsed(HTTP_GET, paths[_i].target), 0);
 	ck_assert_int_eq(route.kind, paths[_i].kind);
 	ck_assert_str_eq(route.id, paths[_i].id);
 }
@@ -59,7 +59,7 @@ START_TEST(any_other_path_is_not_found)
 					       "/v1/sandboxesx" };
 
 	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
-		ck_assert_int_eq(parsed(HEAD_GET, unknown[i]), -1);
+		ck_assert_int_eq(parsed(HTTP_GET, unknown[i]), -1);
 		ck_assert_int_eq(problem.kind, PROBLEM_NOT_FOUND);
 	}
 }
@@ -87,7 +87,7 @@ START_TEST(a_bad_id_is_blamed_before_anything_behind_it)
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		ck_assert_int_eq(parsed(HEAD_PUT, bad[i]), -1);
+		ck_assert_int_eq(parsed(HTTP_PUT, bad[i]), -1);
 		ck_assert_int_eq(problem.kind, PROBLEM_BAD_REQUEST);
 		ck_assert_str_eq(problem.field, "id");
 	}
@@ -96,19 +96,19 @@ END_TEST
 
 START_TEST(a_method_that_the_path_lacks_is_told_with_those_it_has)
 {
-	ck_assert_int_eq(parsed(HEAD_PUT, "/v1/status?x=1"), -1);
+	ck_assert_int_eq(parsed(HTTP_PUT, "/v1/status?x=1"), -1);
 	ck_assert_int_eq(problem.kind, PROBLEM_NOT_ALLOWED);
 	ck_assert_str_eq(ctl_target_allow(&route), "GET, HEAD");
-	ck_assert_int_eq(parsed(HEAD_OTHER, "/v1/sandboxes/a1"), -1);
+	ck_assert_int_eq(parsed(HTTP_OTHER, "/v1/sandboxes/a1"), -1);
 	ck_assert_str_eq(ctl_target_allow(&route), "GET, HEAD, PUT, PATCH, DELETE");
-	ck_assert_int_eq(parsed(HEAD_HEAD, "/v1/events"), -1);
+	ck_assert_int_eq(parsed(HTTP_HEAD, "/v1/events"), -1);
 	ck_assert_int_eq(problem.kind, PROBLEM_NOT_ALLOWED);
 }
 END_TEST
 
 START_TEST(query_parameters_are_read)
 {
-	ck_assert_int_eq(parsed(HEAD_GET, "/v1/sandboxes?state=ready&label=a=b=c&label=k+1=%41%26"), 0);
+	ck_assert_int_eq(parsed(HTTP_GET, "/v1/sandboxes?state=ready&label=a=b=c&label=k+1=%41%26"), 0);
 	ck_assert(route.has_state && route.state == SANDBOX_READY);
 	ck_assert_uint_eq(route.label_count, 2);
 	ck_assert_str_eq(route.labels[0].key, "a");
@@ -116,50 +116,50 @@ START_TEST(query_parameters_are_read)
 	ck_assert_str_eq(route.labels[1].key, "k 1");
 	ck_assert_str_eq(route.labels[1].value, "A&");
 
-	ck_assert_int_eq(parsed(HEAD_GET, "/v1/sandboxes/a1?wait=paused"), 0);
+	ck_assert_int_eq(parsed(HTTP_GET, "/v1/sandboxes/a1?wait=paused"), 0);
 	ck_assert(route.has_wait && route.wait == SANDBOX_PAUSED && route.timeout_s == 30);
-	ck_assert_int_eq(parsed(HEAD_GET, "/v1/sandboxes/a1?timeout=300&wait=ready"), 0);
+	ck_assert_int_eq(parsed(HTTP_GET, "/v1/sandboxes/a1?timeout=300&wait=ready"), 0);
 	ck_assert_uint_eq(route.timeout_s, 300);
 
-	ck_assert_int_eq(parsed(HEAD_DELETE, "/v1/sandboxes/a1?drain=0"), 0);
+	ck_assert_int_eq(parsed(HTTP_DELETE, "/v1/sandboxes/a1?drain=0"), 0);
 	ck_assert(route.has_drain && route.drain_s == 0);
-	ck_assert_int_eq(parsed(HEAD_GET, "/v1/events?since=7&boot=abc&sandbox=a1"), 0);
+	ck_assert_int_eq(parsed(HTTP_GET, "/v1/events?since=7&boot=abc&sandbox=a1"), 0);
 	ck_assert(route.has_since && route.since == 7);
 	ck_assert_str_eq(route.boot, "abc");
 	ck_assert_str_eq(route.sandbox, "a1");
-	ck_assert_int_eq(parsed(HEAD_GET, "/v1/sandboxes/a1/reach?dest=8.8.8.8&port=53&proto=udp"), 0);
+	ck_assert_int_eq(parsed(HTTP_GET, "/v1/sandboxes/a1/reach?dest=8.8.8.8&port=53&proto=udp"), 0);
 	ck_assert_uint_eq(route.destination, 0x08080808);
 	ck_assert(route.port == 53 && route.proto == PROTO_UDP);
 }
 END_TEST
 
 static const struct {
-	enum head_method method;
+	enum http_method method;
 	const char *target, *field;
 } bad_queries[] = {
-	{ HEAD_GET, "/healthz?a=1", "a" },
-	{ HEAD_GET, "/v1/sandboxes?wait=ready", "wait" },
-	{ HEAD_PUT, "/v1/sandboxes/a1?wait=ready", "wait" },
-	{ HEAD_GET, "/v1/sandboxes/a1?drain=1", "drain" },
-	{ HEAD_DELETE, "/v1/sandboxes/a1?drain=-1", "drain" },
-	{ HEAD_DELETE, "/v1/sandboxes/a1?drain=3601", "drain" },
-	{ HEAD_DELETE, "/v1/sandboxes/a1?drain=99999999999999999999999", "drain" },
-	{ HEAD_DELETE, "/v1/sandboxes/a1?drain", "drain" },
-	{ HEAD_DELETE, "/v1/sandboxes/a1?drain=", "drain" },
-	{ HEAD_GET, "/v1/sandboxes?state=ready&state=ready", "state" },
-	{ HEAD_GET, "/v1/sandboxes?state=%", "state" },
-	{ HEAD_GET, "/v1/sandboxes?state=re%00dy", "state" },
-	{ HEAD_GET, "/v1/sandboxes?label==b", "label" },
-	{ HEAD_GET, "/v1/sandboxes/a1?wait=draining", "wait" },
-	{ HEAD_GET, "/v1/sandboxes/a1?wait=ready&timeout=1.5", "timeout" },
-	{ HEAD_GET, "/v1/sandboxes/a1?timeout=1", "timeout" },
-	{ HEAD_GET, "/v1/events?boot=a", "boot" },
-	{ HEAD_GET, "/v1/events?since=1", "since" },
-	{ HEAD_GET, "/v1/events?since=x&boot=a", "since" },
-	{ HEAD_GET, "/v1/sandboxes/a1/reach?port=1", "dest" },
-	{ HEAD_GET, "/v1/sandboxes/a1/reach?dest=::1", "dest" },
-	{ HEAD_GET, "/v1/sandboxes/a1/reach?dest=1.2.3.4&port=65536", "port" },
-	{ HEAD_GET, "/v1/sandboxes/a1/reach?dest=1.2.3.4&proto=TCP", "proto" },
+	{ HTTP_GET, "/healthz?a=1", "a" },
+	{ HTTP_GET, "/v1/sandboxes?wait=ready", "wait" },
+	{ HTTP_PUT, "/v1/sandboxes/a1?wait=ready", "wait" },
+	{ HTTP_GET, "/v1/sandboxes/a1?drain=1", "drain" },
+	{ HTTP_DELETE, "/v1/sandboxes/a1?drain=-1", "drain" },
+	{ HTTP_DELETE, "/v1/sandboxes/a1?drain=3601", "drain" },
+	{ HTTP_DELETE, "/v1/sandboxes/a1?drain=99999999999999999999999", "drain" },
+	{ HTTP_DELETE, "/v1/sandboxes/a1?drain", "drain" },
+	{ HTTP_DELETE, "/v1/sandboxes/a1?drain=", "drain" },
+	{ HTTP_GET, "/v1/sandboxes?state=ready&state=ready", "state" },
+	{ HTTP_GET, "/v1/sandboxes?state=%", "state" },
+	{ HTTP_GET, "/v1/sandboxes?state=re%00dy", "state" },
+	{ HTTP_GET, "/v1/sandboxes?label==b", "label" },
+	{ HTTP_GET, "/v1/sandboxes/a1?wait=draining", "wait" },
+	{ HTTP_GET, "/v1/sandboxes/a1?wait=ready&timeout=1.5", "timeout" },
+	{ HTTP_GET, "/v1/sandboxes/a1?timeout=1", "timeout" },
+	{ HTTP_GET, "/v1/events?boot=a", "boot" },
+	{ HTTP_GET, "/v1/events?since=1", "since" },
+	{ HTTP_GET, "/v1/events?since=x&boot=a", "since" },
+	{ HTTP_GET, "/v1/sandboxes/a1/reach?port=1", "dest" },
+	{ HTTP_GET, "/v1/sandboxes/a1/reach?dest=::1", "dest" },
+	{ HTTP_GET, "/v1/sandboxes/a1/reach?dest=1.2.3.4&port=65536", "port" },
+	{ HTTP_GET, "/v1/sandboxes/a1/reach?dest=1.2.3.4&proto=TCP", "proto" },
 };
 
 START_TEST(a_bad_query_parameter_is_blamed_by_name)
@@ -176,9 +176,9 @@ START_TEST(no_more_labels_than_there_is_room_for)
 
 	for (int i = 0; i < CTL_TARGET_LABELS_MAX; i++)
 		strcat(target, "label=a=b&");
-	ck_assert_int_eq(parsed(HEAD_GET, target), 0);
+	ck_assert_int_eq(parsed(HTTP_GET, target), 0);
 	strcat(target, "label=a=b");
-	ck_assert_int_eq(parsed(HEAD_GET, target), -1);
+	ck_assert_int_eq(parsed(HTTP_GET, target), -1);
 	ck_assert_str_eq(problem.field, "label");
 }
 END_TEST

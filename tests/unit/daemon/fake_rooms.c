@@ -151,7 +151,7 @@ void fake_updated(int code)
 
 /* ---- the forwarder ---- */
 
-struct fwd_route *route_new(struct forwarder *forwarder, const char *id, unsigned slot, const struct limits *limits)
+struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, unsigned slot, const struct limits *limits)
 {
 	(void)forwarder;
 	(void)id;
@@ -162,8 +162,8 @@ struct fwd_route *route_new(struct forwarder *forwarder, const char *id, unsigne
 	return route;
 }
 
-void route_close(struct fwd_route *route, enum close_reason reason, unsigned drain_ms, void (*done)(void *context),
-		 void *context)
+void fwd_route_close(struct fwd_route *route, enum fwd_close_reason reason, unsigned drain_ms,
+		     void (*done)(void *context), void *context)
 {
 	(void)reason;
 	(void)drain_ms;
@@ -183,54 +183,55 @@ void fake_closed(void)
 	done(rooms.closing_context);
 }
 
-void route_set_namespace(struct fwd_route *route, int netns_fd)
+void fwd_route_set_namespace(struct fwd_route *route, int netns_fd)
 {
 	(void)route;
 	(void)netns_fd;
 }
 
-void route_set_up(struct fwd_route *route, bool up)
+void fwd_route_set_up(struct fwd_route *route, bool up)
 {
 	(void)route;
 	(void)up;
 }
 
-void route_set_ready(struct fwd_route *route, bool ready)
+void fwd_route_set_ready(struct fwd_route *route, bool ready)
 {
 	(void)route;
 	(void)ready;
 }
 
-void route_set_limits(struct fwd_route *route, const struct limits *limits)
+void fwd_route_set_limits(struct fwd_route *route, const struct limits *limits)
 {
 	(void)route;
 	(void)limits;
 }
 
-void route_set_pace(struct fwd_route *route, uint64_t bytes_per_second)
+void fwd_route_set_pace(struct fwd_route *route, uint64_t bytes_per_second)
 {
 	(void)route;
 	(void)bytes_per_second;
 }
 
-void route_pause(struct fwd_route *route)
+void fwd_route_pause(struct fwd_route *route)
 {
 	(void)route;
 }
 
-void route_resume(struct fwd_route *route, bool keep)
+void fwd_route_resume(struct fwd_route *route, bool keep)
 {
 	(void)route;
 	(void)keep;
 }
 
-void route_stats(const struct fwd_route *route, struct route_stats *stats)
+void fwd_route_stats(const struct fwd_route *route, struct fwd_route_stats *stats)
 {
 	(void)route;
-	*stats = (struct route_stats){ 0 };
+	*stats = (struct fwd_route_stats){ 0 };
 }
 
-struct probe *probe_start(struct fwd_route *route, uint16_t port, void (*accepted)(void *context), void *context)
+struct fwd_probe *fwd_probe_start(struct fwd_route *route, uint16_t port, void (*accepted)(void *context),
+				  void *context)
 {
 	(void)route;
 	(void)port;
@@ -239,14 +240,14 @@ struct probe *probe_start(struct fwd_route *route, uint16_t port, void (*accepte
 	return NULL;
 }
 
-void probe_stop(struct probe *probe)
+void fwd_probe_stop(struct fwd_probe *probe)
 {
 	(void)probe;
 }
 
 /* No sandbox of these tests has a port. */
-struct listener *listener_open(struct forwarder *forwarder, const struct addr *listen, struct fwd_route *route,
-			       const struct listener_options *options, struct err *err)
+struct fwd_listener *fwd_listener_open(struct forwarder *forwarder, const struct addr *listen, struct fwd_route *route,
+				       const struct fwd_listener_options *options, struct err *err)
 {
 	(void)forwarder;
 	(void)listen;
@@ -256,19 +257,19 @@ struct listener *listener_open(struct forwarder *forwarder, const struct addr *l
 	return NULL;
 }
 
-void listener_close(struct listener *listener, bool reset)
+void fwd_listener_close(struct fwd_listener *listener, bool reset)
 {
 	(void)listener;
 	(void)reset;
 }
 
-int listener_fd(const struct listener *listener)
+int fwd_listener_fd(const struct fwd_listener *listener)
 {
 	(void)listener;
 	return -1;
 }
 
-void forwarder_set_default(struct forwarder *forwarder, struct fwd_route *route)
+void fwd_set_default(struct forwarder *forwarder, struct fwd_route *route)
 {
 	(void)forwarder;
 	(void)route;
@@ -295,7 +296,7 @@ int store_remove(struct store *store, unsigned slot, struct err *err)
 	return 0;
 }
 
-void control_event(struct control *control, const char *type, const char *id, json_t *fields)
+void ctl_event(struct ctl *control, const char *type, const char *id, json_t *fields)
 {
 	(void)control;
 	(void)type;
@@ -303,7 +304,7 @@ void control_event(struct control *control, const char *type, const char *id, js
 	json_decref(fields);
 }
 
-void control_sandbox_gone(struct control *control, const char *id)
+void ctl_sandbox_gone(struct ctl *control, const char *id)
 {
 	(void)control;
 	(void)id;

@@ -48,35 +48,35 @@ static void teardown(void)
 	config_free(weftd.config);
 }
 
-static struct ctl_request *put_request(struct reply *reply)
+static struct ctl_request *put_request(struct ctl_reply *reply)
 {
-	struct ctl_request *request = fake_request(reply, HEAD_PUT, "a1");
+	struct ctl_request *request = fake_request(reply, HTTP_PUT, "a1");
 
 	request->spec = spec_new(weftd.config);
 	ck_assert_ptr_nonnull(request->spec);
 	return request;
 }
 
-static void put(struct reply *reply)
+static void put(struct ctl_reply *reply)
 {
 	daemon_register(&weftd, put_request(reply));
 }
 
-static void delete_it(struct reply *reply)
+static void delete_it(struct ctl_reply *reply)
 {
-	daemon_unregister(&weftd, fake_request(reply, HEAD_DELETE, "a1"));
+	daemon_unregister(&weftd, fake_request(reply, HTTP_DELETE, "a1"));
 }
 
 /* Pauses the sandbox. */
-static void patch(struct reply *reply)
+static void patch(struct ctl_reply *reply)
 {
-	struct ctl_request *request = fake_request(reply, HEAD_PATCH, "a1");
+	struct ctl_request *request = fake_request(reply, HTTP_PATCH, "a1");
 
 	request->patch.has_paused = request->patch.paused = true;
 	daemon_patch(&weftd, request);
 }
 
-static void assert_answered(const struct reply *reply, int status)
+static void assert_answered(const struct ctl_reply *reply, int status)
 {
 	ck_assert_uint_eq(reply->answers, 1);
 	ck_assert_msg(reply->status == status, "%d instead of %d: %s", reply->status, status, reply->detail);
@@ -90,7 +90,7 @@ static struct sandbox *found(void)
 /* The sandbox a1, registered. */
 static void have_sandbox(void)
 {
-	struct reply reply;
+	struct ctl_reply reply;
 
 	put(&reply);
 	fake_made(0);
@@ -106,7 +106,7 @@ static void assert_nothing_left(void)
 
 START_TEST(put_is_answered_when_the_slot_is_made)
 {
-	struct reply reply;
+	struct ctl_reply reply;
 
 	put(&reply);
 	ck_assert_uint_eq(reply.answers, 0);
@@ -120,7 +120,7 @@ END_TEST
 
 START_TEST(put_of_the_same_is_answered_after_the_first)
 {
-	struct reply first, second;
+	struct ctl_reply first, second;
 
 	put(&first);
 	put(&second);
@@ -137,7 +137,7 @@ static const struct {
 
 START_TEST(failed_put_is_answered_when_all_is_undone)
 {
-	struct reply reply;
+	struct ctl_reply reply;
 
 	put(&reply);
 	fake_made(failures[_i].code);
@@ -150,7 +150,7 @@ END_TEST
 
 START_TEST(put_that_a_stop_cancels_is_answered_at_once)
 {
-	struct reply reply;
+	struct ctl_reply reply;
 
 	put(&reply);
 	daemon_become(&weftd, DAEMON_STOPPING);
@@ -163,7 +163,7 @@ END_TEST
 
 START_TEST(put_without_a_file_is_undone)
 {
-	struct reply reply;
+	struct ctl_reply reply;
 
 	rooms.store_error = EIO;
 	put(&reply);
@@ -175,7 +175,7 @@ END_TEST
 
 START_TEST(put_on_a_foreign_slot_goes_to_another)
 {
-	struct reply reply;
+	struct ctl_reply reply;
 
 	put(&reply);
 	unsigned foreign = found()->slot;
@@ -191,7 +191,7 @@ END_TEST
 
 START_TEST(put_of_one_that_failed_goes_on_with_the_next)
 {
-	struct reply first, second;
+	struct ctl_reply first, second;
 
 	put(&first);
 	put(&second);
@@ -206,7 +206,7 @@ END_TEST
 
 START_TEST(delete_is_answered_when_all_is_gone)
 {
-	struct reply reply;
+	struct ctl_reply reply;
 
 	have_sandbox();
 	delete_it(&reply);
@@ -220,7 +220,7 @@ END_TEST
 
 START_TEST(second_delete_is_answered_with_the_first)
 {
-	struct reply first, second;
+	struct ctl_reply first, second;
 
 	have_sandbox();
 	delete_it(&first);
@@ -235,11 +235,11 @@ END_TEST
 
 START_TEST(second_delete_needs_no_memory)
 {
-	struct reply first, second;
+	struct ctl_reply first, second;
 	struct ctl_request *request;
 
 	have_sandbox();
-	request = fake_request(&second, HEAD_DELETE, "a1");
+	request = fake_request(&second, HTTP_DELETE, "a1");
 	delete_it(&first);
 	fake_no_memory_after(0, true);
 	daemon_unregister(&weftd, request);
@@ -253,7 +253,7 @@ END_TEST
 
 START_TEST(failed_delete_answers_both)
 {
-	struct reply first, second, third;
+	struct ctl_reply first, second, third;
 
 	have_sandbox();
 	delete_it(&first);
@@ -273,11 +273,11 @@ END_TEST
 
 START_TEST(delete_with_a_drain_is_answered_at_once)
 {
-	struct reply reply;
+	struct ctl_reply reply;
 	struct ctl_request *request;
 
 	have_sandbox();
-	request = fake_request(&reply, HEAD_DELETE, "a1");
+	request = fake_request(&reply, HTTP_DELETE, "a1");
 	request->target.has_drain = true;
 	daemon_unregister(&weftd, request);
 	assert_answered(&reply, 202);
@@ -289,7 +289,7 @@ END_TEST
 
 START_TEST(delete_during_a_put_waits_for_it)
 {
-	struct reply first, second;
+	struct ctl_reply first, second;
 
 	put(&first);
 	delete_it(&second);
@@ -305,7 +305,7 @@ END_TEST
 
 START_TEST(delete_of_a_put_that_failed_finds_nothing)
 {
-	struct reply first, second;
+	struct ctl_reply first, second;
 
 	put(&first);
 	delete_it(&second);
@@ -318,7 +318,7 @@ END_TEST
 
 START_TEST(patch_is_answered_when_it_is_in_force)
 {
-	struct reply reply;
+	struct ctl_reply reply;
 
 	have_sandbox();
 	patch(&reply);
@@ -329,7 +329,7 @@ END_TEST
 
 START_TEST(patch_during_a_put_waits_for_it)
 {
-	struct reply first, second;
+	struct ctl_reply first, second;
 
 	put(&first);
 	patch(&second);
@@ -342,7 +342,7 @@ END_TEST
 
 START_TEST(patch_of_what_is_not_there_is_refused)
 {
-	struct reply reply;
+	struct ctl_reply reply;
 
 	patch(&reply);
 	assert_answered(&reply, 404);
@@ -351,20 +351,20 @@ END_TEST
 
 START_TEST(changes_are_refused_while_the_daemon_stops)
 {
-	struct reply first, second;
+	struct ctl_reply first, second;
 
 	have_sandbox();
 	daemon_become(&weftd, DAEMON_STOPPING);
 	patch(&first);
 	assert_answered(&first, 503);
-	daemon_register(&weftd, fake_request(&second, HEAD_PUT, "b2"));
+	daemon_register(&weftd, fake_request(&second, HTTP_PUT, "b2"));
 	assert_answered(&second, 503);
 }
 END_TEST
 
 START_TEST(one_still_owed_is_refused_with_its_tenant)
 {
-	struct reply reply;
+	struct ctl_reply reply;
 
 	put(&reply);
 	teardown();
@@ -425,7 +425,7 @@ static void settle(void)
 START_TEST(put_that_finds_no_memory_is_503)
 {
 	for (size_t count = 0;; count++) {
-		struct reply reply, again;
+		struct ctl_reply reply, again;
 		struct ctl_request *request = put_request(&reply);
 
 		fake_no_memory_after(count, _i);
@@ -451,8 +451,8 @@ START_TEST(patch_that_finds_no_memory_is_503)
 {
 	have_sandbox();
 	for (size_t count = 0;; count++) {
-		struct reply reply;
-		struct ctl_request *request = fake_request(&reply, HEAD_PATCH, "a1");
+		struct ctl_reply reply;
+		struct ctl_request *request = fake_request(&reply, HTTP_PATCH, "a1");
 
 		request->patch.has_paused = request->patch.paused = true;
 		fake_no_memory_after(count, _i);

@@ -281,7 +281,7 @@ static size_t mistakes_after(const char *command, char *text, size_t size)
 	size_t count;
 
 	free(fixture_shell("%s", command));
-	fabric_check_config(host.config, &mistakes);
+	inspect_check_config(host.config, &mistakes);
 	count = mistakes.count;
 	snprintf(text, size, "%s", count ? mistakes.items[0].text : "");
 	config_mistakes_clear(&mistakes);

@@ -56,21 +56,21 @@ END_TEST
 START_TEST(each_new_namespace_has_the_lowest_number)
 {
 	struct fabric_slot slots[3];
-	struct rtnl rtnl;
+	struct kern_rtnl rtnl;
 	struct err err;
 	int former = NAMESPACE_ID_MAX + 1;
 
-	ck_assert_int_eq(rtnl_open(&rtnl, -1, NETLINK_ROUTE, &err), 0);
+	ck_assert_int_eq(kern_rtnl_open(&rtnl, -1, NETLINK_ROUTE, &err), 0);
 	for (unsigned i = 0; i < 3; i++) {
 		int nsid;
 
 		slots[i] = fixture_make(i + 1, "a");
-		ck_assert_int_eq(namespace_id(&rtnl, slots[i].netns_fd, &nsid, &err), 0);
+		ck_assert_int_eq(kern_namespace_id(&rtnl, slots[i].netns_fd, &nsid, &err), 0);
 		ck_assert_int_lt(nsid, former);
 		ck_assert_int_gt(nsid, NAMESPACE_ID_MIN);
 		former = nsid;
 	}
-	rtnl_close(&rtnl);
+	kern_rtnl_close(&rtnl);
 	for (unsigned i = 0; i < 3; i++)
 		fixture_destroy(&slots[i]);
 }
@@ -204,9 +204,9 @@ START_TEST(who_has_a_tap_open_is_told_apart_by_namespace)
 	char text[256], wanted[32];
 
 	snprintf(wanted, sizeof(wanted), "(pid %d)", pid);
-	look_tap_holder(slot.netns_fd, "tap0", text, sizeof(text));
+	inspect_look_tap_holder(slot.netns_fd, "tap0", text, sizeof(text));
 	ck_assert_msg(strstr(text, wanted) != NULL, "%s", text);
-	look_tap_holder(other.netns_fd, "tap0", text, sizeof(text));
+	inspect_look_tap_holder(other.netns_fd, "tap0", text, sizeof(text));
 	ck_assert_str_eq(text, "");
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
@@ -236,7 +236,7 @@ START_TEST(sockets_that_a_predecessor_left_are_ended)
 	char byte;
 	struct err err;
 
-	ck_assert_msg(sock_kill_all(slot.netns_fd, &err) == 0, "%s", err.text);
+	ck_assert_msg(kern_sock_kill_all(slot.netns_fd, &err) == 0, "%s", err.text);
 	ck_assert_int_eq(recv(client, &byte, 1, MSG_DONTWAIT), -1);
 	ck_assert_int_ne(errno, EAGAIN);
 	close(client);

@@ -25,7 +25,7 @@ END_TEST
 START_TEST(nothing_ends_where_nothing_that_matters_changed)
 {
 	struct route_state now = ready;
-	enum close_reason reason = CLOSE_ERROR;
+	enum fwd_close_reason reason = CLOSE_ERROR;
 
 	now.pace = 1000;
 	now.limits.connections = 3;
@@ -39,7 +39,7 @@ END_TEST
 START_TEST(a_lost_carrier_ends_flows_alone_even_if_it_came_back)
 {
 	struct route_state now = ready;
-	enum close_reason reason;
+	enum fwd_close_reason reason;
 
 	now.carrier_losses++;
 	ck_assert(!route_state_ends_all(&now, &ready, &reason));
@@ -51,7 +51,7 @@ END_TEST
 START_TEST(a_resume_that_keeps_nothing_ends_flows_alone)
 {
 	struct route_state now = ready;
-	enum close_reason reason;
+	enum fwd_close_reason reason;
 
 	now.flow_resets++;
 	ck_assert(!route_state_ends_all(&now, &ready, &reason));
@@ -63,7 +63,7 @@ END_TEST
 START_TEST(of_several_reasons_the_widest_is_given)
 {
 	struct route_state now = ready;
-	enum close_reason reason;
+	enum fwd_close_reason reason;
 
 	now.flow_resets++;
 	now.carrier_losses++;
@@ -81,7 +81,7 @@ END_TEST
 START_TEST(a_namespace_goes_once_and_a_reset_of_all_holds)
 {
 	struct route_state now = ready;
-	enum close_reason reason;
+	enum fwd_close_reason reason;
 
 	now.gone = true;
 	ck_assert(route_state_ends_all(&now, &ready, &reason));

@@ -72,15 +72,15 @@ static void make(enum connection_phase phase)
 	connection_wait(&connection, connection.deadline_ms);
 }
 
-static uint64_t ended(enum close_reason reason)
+static uint64_t ended(enum fwd_close_reason reason)
 {
-	struct forwarder_stats stats;
+	struct fwd_stats stats;
 
-	forwarder_stats(&lab.forwarder, &stats);
+	fwd_stats(&lab.forwarder, &stats);
 	return stats.ended[reason];
 }
 
-static void assert_ended(enum close_reason reason)
+static void assert_ended(enum fwd_close_reason reason)
 {
 	ck_assert_ptr_eq(connection.state, &closed_state);
 	ck_assert_uint_eq(ended(reason), 1);

@@ -18,19 +18,19 @@ static void teardown(void)
 	side_lab_close(&lab);
 }
 
-static struct route_stats read_route(size_t index)
+static struct fwd_route_stats read_route(size_t index)
 {
-	struct route_stats stats;
+	struct fwd_route_stats stats;
 
 	tally_read_route(lab.routes[index], &stats);
 	return stats;
 }
 
-static struct forwarder_stats read_all(void)
+static struct fwd_stats read_all(void)
 {
-	struct forwarder_stats stats;
+	struct fwd_stats stats;
 
-	forwarder_stats(&lab.forwarder, &stats);
+	fwd_stats(&lab.forwarder, &stats);
 	return stats;
 }
 

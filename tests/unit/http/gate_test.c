@@ -54,7 +54,7 @@ static void answer(struct http_exchange *exchange, const char *body)
 			  .status = 200, .content_type = "text/plain", .body = body, .body_length = strlen(body) });
 }
 
-static void handle(void *context, const struct gate_request *request, struct http_exchange *exchange)
+static void handle(void *context, const struct http_request *request, struct http_exchange *exchange)
 {
 	char line[512];
 

@@ -20,7 +20,7 @@ START_TEST(a_plain_request_is_complete)
 	    "PUT /v1/sandboxes/a1?x=y HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\nbody";
 
 	ck_assert_int_eq(judged(text), HEAD_COMPLETE);
-	ck_assert_int_eq(head.method, HEAD_PUT);
+	ck_assert_int_eq(head.method, HTTP_PUT);
 	ck_assert_uint_eq(head.target_length, strlen("/v1/sandboxes/a1?x=y"));
 	ck_assert_mem_eq(head.target, "/v1/sandboxes/a1?x=y", head.target_length);
 	ck_assert(head.printable && !head.close && !head.chunked && !head.expect_continue);
@@ -65,9 +65,9 @@ END_TEST
 START_TEST(any_other_method_is_told_apart)
 {
 	ck_assert_int_eq(judged("BREW / HTTP/1.1\r\nHost: x\r\n\r\n"), HEAD_COMPLETE);
-	ck_assert_int_eq(head.method, HEAD_OTHER);
+	ck_assert_int_eq(head.method, HTTP_OTHER);
 	ck_assert_int_eq(judged("get / HTTP/1.1\r\nHost: x\r\n\r\n"), HEAD_COMPLETE);
-	ck_assert_int_eq(head.method, HEAD_OTHER);
+	ck_assert_int_eq(head.method, HTTP_OTHER);
 }
 END_TEST
 

@@ -47,7 +47,7 @@ static unsigned heard(int fd, int type)
 START_TEST(a_tap_is_heard_of)
 {
 	struct lab lab = lab_open();
-	int fd = hear(NETLINK_ROUTE, RTNLGRP_LINK, 0, event_filter_links);
+	int fd = hear(NETLINK_ROUTE, RTNLGRP_LINK, 0, kern_event_filter_links);
 
 	lab_add_links(&lab);
 	ck_assert_uint_gt(heard(fd, RTM_NEWLINK), 0);
@@ -64,7 +64,7 @@ START_TEST(a_link_that_goes_down_or_away_is_heard_of)
 	int fd;
 
 	lab_run("ip link add veth-1 type veth peer name veth-2 && ip link set veth-1 up && ip link set veth-2 up");
-	fd = hear(NETLINK_ROUTE, RTNLGRP_LINK, 0, event_filter_links);
+	fd = hear(NETLINK_ROUTE, RTNLGRP_LINK, 0, kern_event_filter_links);
 	lab_run("ip link set veth-1 alias a");
 	ck_assert_uint_eq(heard(fd, 0), 0);
 	lab_run("ip link set veth-1 down");
@@ -81,7 +81,7 @@ START_TEST(routes_that_go_or_are_replaced_are_heard_of)
 	struct lab lab = lab_open();
 	int fd;
 
-	fd = hear(NETLINK_ROUTE, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_IFADDR, event_filter_routes);
+	fd = hear(NETLINK_ROUTE, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_IFADDR, kern_event_filter_routes);
 	lab_run("ip address add 10.9.9.1/24 dev lo && ip route add 10.8.0.0/16 dev lo");
 	ck_assert_uint_eq(heard(fd, 0), 0);
 	lab_run("ip route replace 10.8.0.0/16 dev lo mtu 1400");
@@ -100,7 +100,7 @@ START_TEST(rules_are_heard_of_and_their_generation_is_not)
 	struct lab lab = lab_open();
 	int fd;
 
-	fd = hear(NETLINK_NETFILTER, NFNLGRP_NFTABLES, 0, event_filter_rules);
+	fd = hear(NETLINK_NETFILTER, NFNLGRP_NFTABLES, 0, kern_event_filter_rules);
 	lab_run("nft add table inet weft");
 	ck_assert_uint_eq(heard(fd, NEW_RULES), 1);
 	lab_run("nft add table inet weft2 && nft delete table inet weft");

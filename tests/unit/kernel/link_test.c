@@ -21,7 +21,7 @@
 #define OK(call) ck_assert_msg((call) == 0, "%s", err.text)
 
 static struct lab lab;
-static struct rtnl rtnl;
+static struct kern_rtnl rtnl;
 static struct err err;
 static int other_fd = -1; /* another namespace */
 
@@ -40,19 +40,19 @@ static void open_lab(void)
 	ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
 	other_fd = this_namespace();
 	lab = lab_open();
-	OK(rtnl_open(&rtnl, -1, NETLINK_ROUTE, &err));
+	OK(kern_rtnl_open(&rtnl, -1, NETLINK_ROUTE, &err));
 }
 
 static void close_lab(void)
 {
-	rtnl_close(&rtnl);
+	kern_rtnl_close(&rtnl);
 	close(other_fd);
 	config_free(lab.config);
 }
 
-static struct link_veth veth_of(const char *name, const char *peer)
+static struct kern_veth veth_of(const char *name, const char *peer)
 {
-	return (struct link_veth){ .name = name,
+	return (struct kern_veth){ .name = name,
 				   .peer = peer,
 				   .mac = mac,
 				   .peer_mac = peer_mac,
@@ -61,48 +61,48 @@ static struct link_veth veth_of(const char *name, const char *peer)
 				   .group = 4711 };
 }
 
-static struct link_info get(const char *name)
+static struct kern_link get(const char *name)
 {
-	struct link_info link;
+	struct kern_link link;
 
-	OK(link_get(&rtnl, LINK_HERE, name, &link, &err));
+	OK(kern_link_get(&rtnl, KERN_LINK_HERE, name, &link, &err));
 	return link;
 }
 
-static struct link_info make_veth(void)
+static struct kern_link make_veth(void)
 {
-	struct link_veth veth = veth_of("veth-1", "eth0");
+	struct kern_veth veth = veth_of("veth-1", "eth0");
 
-	OK(link_make_veth(&rtnl, &veth, &err));
+	OK(kern_link_make_veth(&rtnl, &veth, &err));
 	return get("veth-1");
 }
 
 START_TEST(a_veth_has_all_of_its_settings_from_the_first)
 {
-	struct link_info link = make_veth(), peer;
-	struct rtnl other;
+	struct kern_link link = make_veth(), peer;
+	struct kern_rtnl other;
 
 	ck_assert_str_eq(link.kind, "veth");
 	ck_assert_uint_eq(link.mtu, 1400);
 	ck_assert_uint_eq(link.group, 4711);
 	ck_assert(mac_equal(&link.mac, &mac));
 	ck_assert(link.has_peer_nsid);
-	OK(rtnl_open(&other, other_fd, NETLINK_ROUTE, &err));
-	OK(link_get(&other, LINK_HERE, "eth0", &peer, &err));
+	OK(kern_rtnl_open(&other, other_fd, NETLINK_ROUTE, &err));
+	OK(kern_link_get(&other, KERN_LINK_HERE, "eth0", &peer, &err));
 	ck_assert_int_eq(peer.index, link.peer_index);
 	ck_assert_uint_eq(peer.mtu, 1400);
 	ck_assert_uint_eq(peer.group, 0);
 	ck_assert(mac_equal(&peer.mac, &peer_mac));
-	rtnl_close(&other);
+	kern_rtnl_close(&other);
 }
 END_TEST
 
 START_TEST(a_name_that_is_taken_exists)
 {
-	struct link_veth veth = veth_of("veth-1", "eth1");
+	struct kern_veth veth = veth_of("veth-1", "eth1");
 
 	make_veth();
-	ck_assert_int_lt(link_make_veth(&rtnl, &veth, &err), 0);
+	ck_assert_int_lt(kern_link_make_veth(&rtnl, &veth, &err), 0);
 	ck_assert_int_eq(err.code, EEXIST);
 	ck_assert_str_eq(err.text, "link veth-1: File exists");
 }
@@ -113,19 +113,19 @@ END_TEST
 
 START_TEST(a_name_that_is_too_long_is_refused_before_it_is_cut)
 {
-	struct link_veth name = veth_of(TOO_LONG, "eth0"), peer = veth_of("veth-1", TOO_LONG);
-	struct link_info link;
+	struct kern_veth name = veth_of(TOO_LONG, "eth0"), peer = veth_of("veth-1", TOO_LONG);
+	struct kern_link link;
 
-	ck_assert_int_lt(link_make_veth(&rtnl, &name, &err), 0);
+	ck_assert_int_lt(kern_link_make_veth(&rtnl, &name, &err), 0);
 	ck_assert_int_eq(err.code, ENAMETOOLONG);
-	ck_assert_int_lt(link_make_veth(&rtnl, &peer, &err), 0);
+	ck_assert_int_lt(kern_link_make_veth(&rtnl, &peer, &err), 0);
 	ck_assert_int_eq(err.code, ENAMETOOLONG);
-	ck_assert_int_lt(link_get(&rtnl, LINK_HERE, LONGEST, &link, &err), 0);
+	ck_assert_int_lt(kern_link_get(&rtnl, KERN_LINK_HERE, LONGEST, &link, &err), 0);
 	ck_assert_int_eq(err.code, ENODEV);
 
 	name = veth_of(LONGEST, "eth0");
-	OK(link_make_veth(&rtnl, &name, &err));
-	ck_assert_int_lt(link_delete(&rtnl, LINK_HERE, TOO_LONG, &err), 0);
+	OK(kern_link_make_veth(&rtnl, &name, &err));
+	ck_assert_int_lt(kern_link_delete(&rtnl, KERN_LINK_HERE, TOO_LONG, &err), 0);
 	ck_assert_int_eq(err.code, ENAMETOOLONG);
 	ck_assert_str_eq(get(LONGEST).name, LONGEST);
 }
@@ -133,11 +133,11 @@ END_TEST
 
 START_TEST(a_link_that_comes_up_keeps_its_other_flags)
 {
-	struct link_info before = make_veth(), after;
+	struct kern_link before = make_veth(), after;
 
 	ck_assert_uint_eq(before.flags & IFF_UP, 0);
 	ck_assert_uint_ne(before.flags & IFF_MULTICAST, 0);
-	OK(link_up(&rtnl, before.index, "veth-1", &err));
+	OK(kern_link_up(&rtnl, before.index, "veth-1", &err));
 	after = get("veth-1");
 	ck_assert_uint_eq(after.flags & (IFF_UP | IFF_MULTICAST | IFF_BROADCAST),
 			  IFF_UP | IFF_MULTICAST | IFF_BROADCAST);
@@ -147,12 +147,12 @@ END_TEST
 
 START_TEST(a_link_of_sandboxes_forwards_and_has_no_redirects)
 {
-	struct link_info link = make_veth();
+	struct kern_link link = make_veth();
 	char *text;
 
 	lab_run("sysctl -qw net.ipv4.conf.veth-1.forwarding=0 net.ipv4.conf.veth-1.send_redirects=1 "
 		"net.ipv4.conf.veth-1.accept_redirects=1");
-	OK(link_up_forwarding(&rtnl, link.index, "veth-1", &err));
+	OK(kern_link_up_forwarding(&rtnl, link.index, "veth-1", &err));
 	link = get("veth-1");
 	ck_assert(link.forwarding);
 	ck_assert_uint_ne(link.flags & IFF_UP, 0);
@@ -164,30 +164,30 @@ END_TEST
 
 START_TEST(mac_mtu_and_alias_are_set_alone)
 {
-	struct link_info before = make_veth(), after;
+	struct kern_link before = make_veth(), after;
 
-	OK(link_set_mac_mtu(&rtnl, before.index, "veth-1", &peer_mac, 1300, &err));
-	OK(link_set_alias(&rtnl, before.index, "veth-1", "weft:a", &err));
+	OK(kern_link_set_mac_mtu(&rtnl, before.index, "veth-1", &peer_mac, 1300, &err));
+	OK(kern_link_set_alias(&rtnl, before.index, "veth-1", "weft:a", &err));
 	after = get("veth-1");
 	ck_assert(mac_equal(&after.mac, &peer_mac));
 	ck_assert_uint_eq(after.mtu, 1300);
 	ck_assert_str_eq(after.alias, "weft:a");
 	ck_assert_uint_eq(after.group, 4711);
 	ck_assert_uint_eq(after.flags, before.flags);
-	OK(link_set_alias(&rtnl, before.index, "veth-1", "", &err));
+	OK(kern_link_set_alias(&rtnl, before.index, "veth-1", "", &err));
 	ck_assert_str_eq(get("veth-1").alias, "");
 }
 END_TEST
 
 START_TEST(a_link_of_another_namespace_is_deleted_by_its_number)
 {
-	struct link_info link = make_veth(), peer;
+	struct kern_link link = make_veth(), peer;
 
-	OK(link_get(&rtnl, link.peer_nsid, "eth0", &peer, &err));
-	OK(link_delete(&rtnl, link.peer_nsid, "eth0", &err));
-	ck_assert_int_lt(link_delete(&rtnl, LINK_HERE, "veth-1", &err), 0);
+	OK(kern_link_get(&rtnl, link.peer_nsid, "eth0", &peer, &err));
+	OK(kern_link_delete(&rtnl, link.peer_nsid, "eth0", &err));
+	ck_assert_int_lt(kern_link_delete(&rtnl, KERN_LINK_HERE, "veth-1", &err), 0);
 	ck_assert_int_eq(err.code, ENODEV);
-	ck_assert_int_lt(link_get(&rtnl, 4711, "eth0", &peer, &err), 0);
+	ck_assert_int_lt(kern_link_get(&rtnl, 4711, "eth0", &peer, &err), 0);
 	ck_assert_int_eq(err.code, EINVAL);
 }
 END_TEST
@@ -202,15 +202,15 @@ static void expect_rate(const char *rate)
 
 START_TEST(large_rates_are_exact)
 {
-	struct link_info link = make_veth();
+	struct kern_link link = make_veth();
 
-	OK(qdisc_limit(&rtnl, link.index, "veth-1", &(struct qdisc_rate){ .rate = 5000000000 }, 1400, &err));
+	OK(kern_qdisc_limit(&rtnl, link.index, "veth-1", &(struct kern_rate){ .rate = 5000000000 }, 1400, &err));
 	expect_rate(" rate 40Gbit ");
-	OK(qdisc_limit(&rtnl, link.index, "veth-1", &(struct qdisc_rate){ .rate = 125000 }, 1400, &err));
+	OK(kern_qdisc_limit(&rtnl, link.index, "veth-1", &(struct kern_rate){ .rate = 125000 }, 1400, &err));
 	expect_rate(" rate 1Mbit ");
-	OK(qdisc_limit(&rtnl, link.index, "veth-1", &(struct qdisc_rate){ 0 }, 1400, &err));
+	OK(kern_qdisc_limit(&rtnl, link.index, "veth-1", &(struct kern_rate){ 0 }, 1400, &err));
 	ck_assert_str_ne(get("veth-1").qdisc, "tbf");
-	OK(qdisc_limit(&rtnl, link.index, "veth-1", &(struct qdisc_rate){ 0 }, 1400, &err));
+	OK(kern_qdisc_limit(&rtnl, link.index, "veth-1", &(struct kern_rate){ 0 }, 1400, &err));
 }
 END_TEST
 

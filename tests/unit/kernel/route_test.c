@@ -19,7 +19,7 @@
 #define IP(a, b, c, d) ((uint32_t)(a) << 24 | (b) << 16 | (c) << 8 | (d))
 
 static struct lab lab;
-static struct rtnl rtnl;
+static struct kern_rtnl rtnl;
 static struct err err;
 static int index_of_link;
 
@@ -28,12 +28,12 @@ static void open_lab(void)
 	lab = lab_open();
 	lab_run("ip link add veth-1 type veth peer name veth-2 && ip link set veth-1 up && ip link set veth-2 up");
 	index_of_link = (int)if_nametoindex("veth-1");
-	OK(rtnl_open(&rtnl, -1, NETLINK_ROUTE, &err));
+	OK(kern_rtnl_open(&rtnl, -1, NETLINK_ROUTE, &err));
 }
 
 static void close_lab(void)
 {
-	rtnl_close(&rtnl);
+	kern_rtnl_close(&rtnl);
 	config_free(lab.config);
 }
 
@@ -50,7 +50,7 @@ static void add_address(void)
 	struct cidr4 cidr = { IP(10, 12, 0, 2), 31 };
 	bool added;
 
-	OK(address_ensure(&rtnl, index_of_link, &cidr, &added, &err));
+	OK(kern_address_ensure(&rtnl, index_of_link, &cidr, &added, &err));
 	ck_assert(added);
 }
 
@@ -61,9 +61,9 @@ START_TEST(an_address_is_added_once)
 
 	add_address();
 	expect("ip -o -4 addr show dev veth-1", "inet 10.12.0.2/31 scope global veth-1");
-	OK(address_ensure(&rtnl, index_of_link, &cidr, &added, &err));
+	OK(kern_address_ensure(&rtnl, index_of_link, &cidr, &added, &err));
 	ck_assert(!added);
-	ck_assert_int_lt(address_ensure(&rtnl, 4711, &cidr, NULL, &err), 0);
+	ck_assert_int_lt(kern_address_ensure(&rtnl, 4711, &cidr, NULL, &err), 0);
 	ck_assert_int_eq(err.code, ENODEV);
 }
 END_TEST
@@ -72,8 +72,8 @@ START_TEST(a_neighbour_is_permanent_and_replaces_another)
 {
 	const struct mac first = { { 2, 0, 0, 0, 0, 1 } }, second = { { 2, 0, 0, 0, 0, 2 } };
 
-	OK(neighbour_ensure(&rtnl, index_of_link, IP(10, 12, 0, 3), &first, &err));
-	OK(neighbour_ensure(&rtnl, index_of_link, IP(10, 12, 0, 3), &second, &err));
+	OK(kern_neighbour_ensure(&rtnl, index_of_link, IP(10, 12, 0, 3), &first, &err));
+	OK(kern_neighbour_ensure(&rtnl, index_of_link, IP(10, 12, 0, 3), &second, &err));
 	expect("ip neigh show dev veth-1", "10.12.0.3 lladdr 02:00:00:00:00:02 PERMANENT");
 }
 END_TEST
@@ -86,14 +86,14 @@ START_TEST(a_route_by_a_gateway_is_ours_and_added_once)
 	bool done;
 
 	add_address();
-	OK(route_ensure(&rtnl, &route, &done, &err));
+	OK(kern_route_ensure(&rtnl, &route, &done, &err));
 	ck_assert(done);
 	expect("ip route show 10.11.0.1", "10.11.0.1 via 10.12.0.3 dev veth-1 proto 174");
-	OK(route_ensure(&rtnl, &route, &done, &err));
+	OK(kern_route_ensure(&rtnl, &route, &done, &err));
 	ck_assert(!done);
-	OK(route_remove(&rtnl, &route, &done, &err));
+	OK(kern_route_remove(&rtnl, &route, &done, &err));
 	ck_assert(done);
-	OK(route_remove(&rtnl, &route, &done, &err));
+	OK(kern_route_remove(&rtnl, &route, &done, &err));
 	ck_assert(!done);
 }
 END_TEST
@@ -105,13 +105,13 @@ START_TEST(a_default_route_has_no_destination)
 	int index;
 
 	add_address();
-	OK(route_default_link(&rtnl, &index, &err));
+	OK(kern_route_default_link(&rtnl, &index, &err));
 	ck_assert_int_eq(index, 0);
-	OK(route_ensure(&rtnl, &route, &added, &err));
+	OK(kern_route_ensure(&rtnl, &route, &added, &err));
 	expect("ip route show default", "default via 10.12.0.3 dev veth-1 proto 174");
-	OK(route_ensure(&rtnl, &route, &added, &err));
+	OK(kern_route_ensure(&rtnl, &route, &added, &err));
 	ck_assert(!added);
-	OK(route_default_link(&rtnl, &index, &err));
+	OK(kern_route_default_link(&rtnl, &index, &err));
 	ck_assert_int_eq(index, index_of_link);
 }
 END_TEST
@@ -120,9 +120,9 @@ START_TEST(a_route_without_a_gateway_is_of_its_link)
 {
 	struct kern_route route = { .to = { IP(10, 11, 0, 1), 32 }, .index = index_of_link };
 
-	OK(route_ensure(&rtnl, &route, NULL, &err));
+	OK(kern_route_ensure(&rtnl, &route, NULL, &err));
 	expect("ip route show 10.11.0.1", "10.11.0.1 dev veth-1 proto 174 scope link");
-	OK(route_remove(&rtnl, &route, NULL, &err));
+	OK(kern_route_remove(&rtnl, &route, NULL, &err));
 }
 END_TEST
 
@@ -131,12 +131,12 @@ START_TEST(an_unreachable_range_is_added_and_removed)
 	struct kern_route route = { .to = { IP(10, 11, 0, 0), 16 } };
 	bool done;
 
-	OK(route_ensure(&rtnl, &route, &done, &err));
+	OK(kern_route_ensure(&rtnl, &route, &done, &err));
 	ck_assert(done);
 	expect("ip route show 10.11.0.0/16", "unreachable 10.11.0.0/16 proto 174");
-	OK(route_ensure(&rtnl, &route, &done, &err));
+	OK(kern_route_ensure(&rtnl, &route, &done, &err));
 	ck_assert(!done);
-	OK(route_remove(&rtnl, &route, &done, &err));
+	OK(kern_route_remove(&rtnl, &route, &done, &err));
 	ck_assert(done);
 }
 END_TEST
@@ -150,10 +150,10 @@ START_TEST(a_route_of_somebody_else_stays_in_a_shared_table)
 
 	add_address();
 	lab_run("ip route add 10.11.0.1 dev lo");
-	ck_assert_int_lt(route_ensure(&rtnl, &route, &added, &err), 0);
+	ck_assert_int_lt(kern_route_ensure(&rtnl, &route, &added, &err), 0);
 	ck_assert_int_eq(err.code, EEXIST);
 	route.shared = false;
-	OK(route_ensure(&rtnl, &route, &added, &err));
+	OK(kern_route_ensure(&rtnl, &route, &added, &err));
 	ck_assert(added);
 	expect("ip route show 10.11.0.1", "10.11.0.1 via 10.12.0.3 dev veth-1 proto 174");
 }
@@ -164,11 +164,11 @@ START_TEST(addresses_of_this_namespace_are_local)
 	bool local;
 
 	add_address();
-	OK(route_is_local(&rtnl, IP(10, 12, 0, 2), &local, &err));
+	OK(kern_route_is_local(&rtnl, IP(10, 12, 0, 2), &local, &err));
 	ck_assert(local);
-	OK(route_is_local(&rtnl, IP(10, 12, 0, 3), &local, &err));
+	OK(kern_route_is_local(&rtnl, IP(10, 12, 0, 3), &local, &err));
 	ck_assert(!local);
-	OK(route_is_local(&rtnl, IP(192, 0, 2, 1), &local, &err));
+	OK(kern_route_is_local(&rtnl, IP(192, 0, 2, 1), &local, &err));
 	ck_assert(!local);
 }
 END_TEST

@@ -19,18 +19,18 @@
 enum { ADDRESSES = 3000 };
 
 static struct lab lab;
-static struct rtnl rtnl;
+static struct kern_rtnl rtnl;
 static struct err err;
 
 static void open_lab(void)
 {
 	lab = lab_open();
-	ck_assert_int_eq(rtnl_open(&rtnl, -1, NETLINK_ROUTE, &err), 0);
+	ck_assert_int_eq(kern_rtnl_open(&rtnl, -1, NETLINK_ROUTE, &err), 0);
 }
 
 static void close_lab(void)
 {
-	rtnl_close(&rtnl);
+	kern_rtnl_close(&rtnl);
 	config_free(lab.config);
 }
 
@@ -56,9 +56,9 @@ static int take(const struct nlmsghdr *header, void *context)
 static int dump(uint32_t index, struct seen *seen)
 {
 	const struct ifaddrmsg body = { .ifa_family = AF_INET, .ifa_index = index };
-	struct nl_msg *message = rtnl_message(RTM_GETADDR, NLM_F_DUMP, &body, sizeof(body));
+	struct nl_msg *message = kern_rtnl_message(RTM_GETADDR, NLM_F_DUMP, &body, sizeof(body));
 
-	return rtnl_ask(&rtnl, message, take, seen, &err, "addresses");
+	return kern_rtnl_ask(&rtnl, message, take, seen, &err, "addresses");
 }
 
 static void add_addresses(void)
@@ -108,11 +108,11 @@ static int ask_for_the_impossible(void)
 				    .rtm_table = RT_TABLE_MAIN,
 				    .rtm_protocol = RTPROT_STATIC,
 				    .rtm_type = RTN_UNICAST };
-	struct nl_msg *message = rtnl_message(RTM_NEWROUTE, NLM_F_CREATE, &body, sizeof(body));
+	struct nl_msg *message = kern_rtnl_message(RTM_NEWROUTE, NLM_F_CREATE, &body, sizeof(body));
 
-	message = rtnl_put_u32(message, RTA_DST, htonl(0x0a090909));
-	message = rtnl_put_u32(message, RTA_GATEWAY, htonl(0xc0000201));
-	return rtnl_send(&rtnl, message, &err, "route");
+	message = kern_rtnl_put_u32(message, RTA_DST, htonl(0x0a090909));
+	message = kern_rtnl_put_u32(message, RTA_GATEWAY, htonl(0xc0000201));
+	return kern_rtnl_send(&rtnl, message, &err, "route");
 }
 
 START_TEST(an_error_has_the_kernels_code_and_text)
@@ -125,13 +125,13 @@ END_TEST
 
 START_TEST(want_of_memory_for_a_message_is_the_requests_error)
 {
-	struct nl_msg *message = rtnl_put_string(rtnl_put_u32(NULL, IFLA_MTU, 1), IFLA_IFNAME, "a");
+	struct nl_msg *message = kern_rtnl_put_string(kern_rtnl_put_u32(NULL, IFLA_MTU, 1), IFLA_IFNAME, "a");
 
 	ck_assert_ptr_null(message);
-	ck_assert_int_lt(rtnl_send(&rtnl, message, &err, "link %s", "a"), 0);
+	ck_assert_int_lt(kern_rtnl_send(&rtnl, message, &err, "link %s", "a"), 0);
 	ck_assert_int_eq(err.code, ENOMEM);
 	ck_assert_str_eq(err.text, "link a: Cannot allocate memory");
-	ck_assert_int_lt(rtnl_ask(&rtnl, NULL, take, NULL, &err, "link"), 0);
+	ck_assert_int_lt(kern_rtnl_ask(&rtnl, NULL, take, NULL, &err, "link"), 0);
 	ck_assert_int_eq(err.code, ENOMEM);
 }
 END_TEST
@@ -140,21 +140,21 @@ START_TEST(an_attribute_that_has_no_room_is_want_of_memory)
 {
 	static char large[1 << 16];
 	const struct ifinfomsg body = { 0 };
-	struct nl_msg *message = rtnl_message(RTM_GETLINK, 0, &body, sizeof(body));
+	struct nl_msg *message = kern_rtnl_message(RTM_GETLINK, 0, &body, sizeof(body));
 
 	ck_assert_ptr_nonnull(message);
-	ck_assert_ptr_null(rtnl_put(message, IFLA_IFALIAS, large, 60000));
+	ck_assert_ptr_null(kern_rtnl_put(message, IFLA_IFALIAS, large, 60000));
 }
 END_TEST
 
 /* The kernel answers the next request as if nothing had been. */
 static void expect_answers(void)
 {
-	struct link_info link;
+	struct kern_link link;
 
-	ck_assert_msg(link_get(&rtnl, LINK_HERE, "lo", &link, &err) == 0, "%s", err.text);
+	ck_assert_msg(kern_link_get(&rtnl, KERN_LINK_HERE, "lo", &link, &err) == 0, "%s", err.text);
 	ck_assert_str_eq(link.name, "lo");
-	ck_assert_int_lt(link_get(&rtnl, LINK_HERE, "none", &link, &err), 0);
+	ck_assert_int_lt(kern_link_get(&rtnl, KERN_LINK_HERE, "none", &link, &err), 0);
 	ck_assert_int_eq(err.code, ENODEV);
 }
 
@@ -165,7 +165,7 @@ START_TEST(a_request_that_cannot_be_sent_is_no_verdict_on_the_next)
 
 	ck_assert_ptr_nonnull(nlmsg_put(message, 0, 0, RTM_GETLINK, 60000, 0));
 	ck_assert_int_eq(setsockopt(rtnl.fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof(least)), 0);
-	ck_assert_int_lt(rtnl_send(&rtnl, message, &err, "large"), 0);
+	ck_assert_int_lt(kern_rtnl_send(&rtnl, message, &err, "large"), 0);
 	ck_assert_int_eq(err.code, EMSGSIZE);
 	expect_answers();
 }
@@ -193,10 +193,10 @@ END_TEST
 
 START_TEST(a_closed_socket_is_closed_once)
 {
-	ck_assert(rtnl_is_open(&rtnl));
-	rtnl_close(&rtnl);
-	ck_assert(!rtnl_is_open(&rtnl));
-	rtnl_close(&rtnl);
+	ck_assert(kern_rtnl_is_open(&rtnl));
+	kern_rtnl_close(&rtnl);
+	ck_assert(!kern_rtnl_is_open(&rtnl));
+	kern_rtnl_close(&rtnl);
 }
 END_TEST
 

@@ -238,7 +238,7 @@ START_TEST(a_patch_copies_a_specification_once)
 	struct registry *registry = registry_new(config);
 	struct problem problem;
 	struct sandbox *sandbox = registry_add(registry, "a", spec_new(config), &problem);
-	struct wire_patch patch = { .given = spec_new(config) };
+	struct spec_patch patch = { .given = spec_new(config) };
 	struct registry_patch prepared;
 
 	patch.given->egress.allow = calloc(1, sizeof(*patch.given->egress.allow));
@@ -247,11 +247,11 @@ START_TEST(a_patch_copies_a_specification_once)
 	ck_assert(spec_patch_gives(&patch, "egress") && !spec_patch_gives(&patch, "limits"));
 	const struct egress_rule *given = patch.given->egress.allow;
 
-	struct spec *wanted = wire_apply_patch(sandbox, &patch, &problem);
+	struct spec *wanted = spec_patch_apply(sandbox, &patch, &problem);
 	ck_assert_ptr_nonnull(wanted);
 	ck_assert_ptr_eq(wanted->egress.allow, given);
 	ck_assert_ptr_null(patch.given->egress.allow);
-	wire_patch_clear(&patch);
+	spec_patch_clear(&patch);
 
 	/* A second attempt, with other automatic ports, takes the same one. */
 	ck_assert_int_eq(registry_patch_prepare(registry, sandbox, wanted, &prepared, &problem), 0);

@@ -12,7 +12,7 @@
 static struct config *config;
 static struct registry *registry;
 static struct sandbox *sandbox;
-static struct wire_patch patch;
+static struct spec_patch patch;
 static struct problem problem;
 
 /* Endpoint 0: guest port 49983, automatic, on 20000. Endpoint 1: 8080 on two addresses. Endpoint 2: 8080 again. */
@@ -37,7 +37,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	wire_patch_clear(&patch);
+	spec_patch_clear(&patch);
 	registry_free(registry);
 	config_free(config);
 }
@@ -56,8 +56,8 @@ static struct spec *apply(const char *text)
 	struct spec *spec = NULL;
 
 	if (read_text(text) == 0)
-		spec = wire_apply_patch(sandbox, &patch, &problem);
-	wire_patch_clear(&patch);
+		spec = spec_patch_apply(sandbox, &patch, &problem);
+	spec_patch_clear(&patch);
 	return spec;
 }
 
@@ -126,10 +126,10 @@ START_TEST(pausing_and_flows_are_read)
 {
 	ck_assert_int_eq(read_text("{\"paused\": false, \"flows\": \"reset\"}"), 0);
 	ck_assert(patch.has_paused && !patch.paused && patch.reset_flows);
-	wire_patch_clear(&patch);
+	spec_patch_clear(&patch);
 	ck_assert_int_eq(read_text("{\"flows\": \"keep\", \"paused\": false}"), 0);
 	ck_assert(patch.has_paused && !patch.reset_flows);
-	wire_patch_clear(&patch);
+	spec_patch_clear(&patch);
 	ck_assert_int_eq(read_text("{\"paused\": true}"), 0);
 	ck_assert(patch.has_paused && patch.paused);
 }

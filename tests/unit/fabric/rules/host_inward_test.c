@@ -38,7 +38,7 @@ static int connect_error(int fd)
 	int error = -1;
 	socklen_t size = sizeof(error);
 
-	ck_assert_int_eq(poll(&ready, 1, LAB_PATIENCE_MS), 1);
+	ck_assert_int_eq(poll(&ready, 1, LAB_TIMEOUT_MS), 1);
 	ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size), 0);
 	close(fd);
 	return error;
@@ -74,7 +74,7 @@ START_TEST(strangers_do_not_unless_they_are_listed)
 	is_dropped(uplink, syn(CLIENT, first_ip, 8080));
 	ck_assert_uint_eq(lab_counter("inet", "denied_ingress"), 1);
 	lab.config->ingress.allow = (struct cidr4_list){ .items = &allow, .count = 1 };
-	OK(nft_host_apply(lab.config, &err));
+	OK(rules_host_apply(lab.config, &err));
 	struct packet in = passes(uplink, first, syn(CLIENT, first_ip, 8081));
 	ck_assert_uint_eq(in.source, CLIENT);
 	struct packet out = passes(first, uplink, reply_to(&in, TH_SYN | TH_ACK));
@@ -88,7 +88,7 @@ START_TEST(published_ports_lead_to_their_sandbox)
 	const struct fabric_nat nat[] = { { addr_from_ipv4(UPLINK_IP, 30888), PROTO_TCP, 8080 },
 					  { addr_from_ipv4(0, 30053), PROTO_UDP, 53 } };
 
-	OK(nft_host_publish(lab.config, 2, nat, 2, &err));
+	OK(rules_host_publish(lab.config, 2, nat, 2, &err));
 	struct packet in = passes(uplink, second, syn(CLIENT, UPLINK_IP, 30888));
 	ck_assert_uint_eq(in.destination, second_ip);
 	ck_assert_uint_eq(in.destination_port, 8080);
@@ -109,7 +109,7 @@ START_TEST(published_ports_lead_there_from_the_host_itself)
 	const struct fabric_nat nat[] = { { addr_from_ipv4(0, 30888), PROTO_TCP, 8080 } };
 	struct packet got;
 
-	OK(nft_host_publish(lab.config, 1, nat, 1, &err));
+	OK(rules_host_publish(lab.config, 1, nat, 1, &err));
 	/* From loopback no answer could come back, so it is refused, not lost. */
 	ck_assert_int_eq(connect_error(connect_to(IP(127, 0, 0, 1), 30888)), ECONNREFUSED);
 	nothing_anywhere();
@@ -129,15 +129,15 @@ START_TEST(publishing_changes_one_slot_and_no_other)
 	const struct fabric_nat moved[] = { { addr_from_ipv4(UPLINK_IP, 1002), PROTO_TCP, 3 },
 					    { addr_from_ipv4(0, 1003), PROTO_UDP, 4 } };
 
-	OK(nft_host_publish(lab.config, 1, one, 2, &err));
-	OK(nft_host_publish(lab.config, 2, two, 1, &err));
-	OK(nft_host_publish(lab.config, 1, moved, 2, &err));
+	OK(rules_host_publish(lab.config, 1, one, 2, &err));
+	OK(rules_host_publish(lab.config, 2, two, 1, &err));
+	OK(rules_host_publish(lab.config, 1, moved, 2, &err));
 	char *map = lab_output("nft list map inet weft published");
 	ck_assert_ptr_null(strstr(map, "1001"));
 	ck_assert_ptr_nonnull(strstr(map, "1.0.0.2 . tcp . 1002 : 10.11.0.1 . 3"));
 	ck_assert_ptr_nonnull(strstr(map, "1.0.0.2 . tcp . 2001 : 10.11.0.2 . 1"));
 	free(map);
-	OK(nft_host_publish(lab.config, 1, NULL, 0, &err));
+	OK(rules_host_publish(lab.config, 1, NULL, 0, &err));
 	map = lab_output("nft list table inet weft");
 	ck_assert_ptr_null(strstr(map, "10.11.0.1 ."));
 	ck_assert_ptr_nonnull(strstr(map, "10.11.0.2 . 1"));
@@ -151,8 +151,8 @@ START_TEST(a_port_of_another_slot_is_refused_and_nothing_changes)
 	const struct fabric_nat two[] = { { addr_from_ipv4(UPLINK_IP, 1000), PROTO_TCP, 1 },
 					  { addr_from_ipv4(UPLINK_IP, 1001), PROTO_TCP, 1 } };
 
-	OK(nft_host_publish(lab.config, 1, one, 1, &err));
-	ck_assert_int_eq(nft_host_publish(lab.config, 2, two, 2, &err), -1);
+	OK(rules_host_publish(lab.config, 1, one, 1, &err));
+	ck_assert_int_eq(rules_host_publish(lab.config, 2, two, 2, &err), -1);
 	ck_assert_int_eq(err.code, EEXIST);
 	ck_assert_ptr_nonnull(strstr(err.text, "new elements of set published"));
 	char *map = lab_output("nft list map inet weft published");
@@ -165,7 +165,7 @@ START_TEST(loopback_is_not_published_by_nat)
 {
 	const struct fabric_nat nat = { addr_from_ipv4(IP(127, 0, 0, 1), 1001), PROTO_TCP, 1 };
 
-	ck_assert_int_eq(nft_host_publish(lab.config, 1, &nat, 1, &err), -1);
+	ck_assert_int_eq(rules_host_publish(lab.config, 1, &nat, 1, &err), -1);
 	ck_assert_ptr_nonnull(strstr(err.text, "127.0.0.1:1001"));
 }
 END_TEST
@@ -174,12 +174,12 @@ END_TEST
 
 static int flush_one_by_one(uint32_t host_ip, struct err *error)
 {
-	struct rtnl netfilter;
-	int status = rtnl_open(&netfilter, -1, NETLINK_NETFILTER, error);
+	struct kern_rtnl netfilter;
+	int status = kern_rtnl_open(&netfilter, -1, NETLINK_NETFILTER, error);
 
 	if (status == 0)
-		status = conntrack_flush_one_by_one(&netfilter, host_ip, error);
-	rtnl_close(&netfilter);
+		status = kern_conntrack_flush_one_by_one(&netfilter, host_ip, error);
+	kern_rtnl_close(&netfilter);
 	return status;
 }
 
@@ -190,26 +190,26 @@ static void forget_flows_with(int (*flush)(uint32_t, struct err *))
 	unsigned tracked;
 	struct packet got;
 
-	OK(nft_host_publish(lab.config, 1, &nat, 1, &err));
+	OK(rules_host_publish(lab.config, 1, &nat, 1, &err));
 	passes(first, uplink, make(IPPROTO_UDP, first_ip, ELSEWHERE, 53));
 	passes(uplink, first, syn(CLIENT, UPLINK_IP, 30888));
 	int fd = connect_to(first_ip, 80);
 	ck_assert(lab_receives(first, &got));
 	close(fd); /* or it would ask again in a second, as a new flow */
 	passes(second, uplink, make(IPPROTO_UDP, second_ip, ELSEWHERE, 53));
-	OK(conntrack_count(-1, &tracked, &err));
+	OK(kern_conntrack_count(-1, &tracked, &err));
 	ck_assert_uint_eq(tracked, 4);
 	OK(flush(first_ip, &err));
-	OK(conntrack_count(-1, &tracked, &err));
+	OK(kern_conntrack_count(-1, &tracked, &err));
 	ck_assert_uint_eq(tracked, 1);
 	OK(flush(second_ip, &err));
-	OK(conntrack_count(-1, &tracked, &err));
+	OK(kern_conntrack_count(-1, &tracked, &err));
 	ck_assert_uint_eq(tracked, 0);
 }
 
 START_TEST(only_the_flows_of_one_sandbox_are_forgotten)
 {
-	forget_flows_with(conntrack_flush_host);
+	forget_flows_with(kern_conntrack_flush_host);
 }
 END_TEST
 

@@ -20,7 +20,7 @@
 START_TEST(the_table_that_was_made_is_the_one_that_is_checked_for)
 {
 	ck_assert(!is_intact());
-	OK(nft_host_apply(lab.config, &err));
+	OK(rules_host_apply(lab.config, &err));
 	ck_assert(is_intact());
 }
 END_TEST
@@ -36,8 +36,8 @@ START_TEST(its_listing_can_be_loaded_again_and_is_then_still_intact)
 	lab.config->egress.open = (struct cidr4_list){ .items = &open, .count = 1 };
 	lab.config->egress.allow_host = (struct addr_list){ .items = &service, .count = 1 };
 	lab.config->ingress.allow = (struct cidr4_list){ .items = &allow, .count = 1 };
-	OK(nft_host_apply(lab.config, &err));
-	OK(nft_host_publish(lab.config, 1, nat, 2, &err));
+	OK(rules_host_apply(lab.config, &err));
+	OK(rules_host_publish(lab.config, 1, nat, 2, &err));
 	char *listing = lab_round_trip();
 	ck_assert_ptr_nonnull(strstr(listing, "1.0.0.2 . tcp . 30888 : 10.11.0.1 . 8080"));
 	ck_assert_ptr_nonnull(strstr(listing, "udp . 30889 : 10.11.0.1 . 53"));
@@ -59,12 +59,12 @@ START_TEST(every_alteration_is_noticed_and_repaired_and_published_ports_stay)
 	};
 	const struct fabric_nat nat = { addr_from_ipv4(UPLINK_IP, 30888), PROTO_TCP, 8080 };
 
-	OK(nft_host_apply(lab.config, &err));
-	OK(nft_host_publish(lab.config, 1, &nat, 1, &err));
+	OK(rules_host_apply(lab.config, &err));
+	OK(rules_host_publish(lab.config, 1, &nat, 1, &err));
 	for (size_t i = 0; i < sizeof(alterations) / sizeof(alterations[0]); i++) {
 		lab_run("%s", alterations[i]);
 		ck_assert_msg(!is_intact(), "not noticed: %s", alterations[i]);
-		OK(nft_host_apply(lab.config, &err));
+		OK(rules_host_apply(lab.config, &err));
 		ck_assert_msg(is_intact(), "not repaired: %s", alterations[i]);
 		char *map = lab_output("nft list map inet weft published");
 		ck_assert_ptr_nonnull(strstr(map, "1.0.0.2 . tcp . 30888 : 10.11.0.1 . 8080"));
@@ -72,16 +72,16 @@ START_TEST(every_alteration_is_noticed_and_repaired_and_published_ports_stay)
 	}
 	lab_run("nft flush ruleset");
 	ck_assert(!is_intact());
-	OK(nft_host_apply(lab.config, &err));
+	OK(rules_host_apply(lab.config, &err));
 	ck_assert(is_intact());
 }
 END_TEST
 
 START_TEST(an_intact_table_is_left_alone)
 {
-	OK(nft_host_apply(lab.config, &err));
+	OK(rules_host_apply(lab.config, &err));
 	char *before = lab_output("nft -a list table inet weft");
-	OK(nft_host_apply(lab.config, &err));
+	OK(rules_host_apply(lab.config, &err));
 	char *after = lab_output("nft -a list table inet weft");
 	ck_assert_str_eq(after, before); /* handles would change */
 	free(before);
@@ -94,11 +94,11 @@ START_TEST(tables_of_others_are_neither_compared_nor_removed)
 	bool removed = false;
 
 	lab_run("nft add table ip weft && nft add table inet other");
-	OK(nft_host_apply(lab.config, &err));
+	OK(rules_host_apply(lab.config, &err));
 	ck_assert(is_intact());
-	OK(nft_host_remove(&removed, &err));
+	OK(rules_host_remove(&removed, &err));
 	ck_assert(removed);
-	OK(nft_host_remove(&removed, &err));
+	OK(rules_host_remove(&removed, &err));
 	ck_assert(!removed);
 	char *tables = lab_output("nft list tables");
 	ck_assert_str_eq(tables, "table ip weft\ntable inet other\n");
@@ -127,7 +127,7 @@ START_TEST(only_the_uplink_masquerades_where_it_is_named)
 	lab_run("ip route add 9.0.0.0/8 via 2.0.0.1");
 	ck_assert_uint_eq(passes(first, other, syn(first_ip, IP(9, 9, 9, 9), 80)).source, IP(2, 0, 0, 2));
 	lab.config->addresses.uplink = name;
-	OK(nft_host_apply(lab.config, &err));
+	OK(rules_host_apply(lab.config, &err));
 	ck_assert_uint_eq(passes(second, other, syn(second_ip, IP(9, 9, 9, 9), 80)).source, second_ip);
 	ck_assert_uint_eq(passes(second, uplink, syn(second_ip, ELSEWHERE, 80)).source, UPLINK_IP);
 	lab.config->addresses.uplink = none;
@@ -144,7 +144,7 @@ START_TEST(sandboxes_do_not_reach_each_other)
 	is_denied(syn(first_ip, IP(10, 11, 7, 7), 80)); /* nobody's: no way out by the uplink */
 	/* Not even where their ranges are opened with others. */
 	lab.config->egress.open = (struct cidr4_list){ .items = &open, .count = 1 };
-	OK(nft_host_apply(lab.config, &err));
+	OK(rules_host_apply(lab.config, &err));
 	is_denied(syn(first_ip, second_ip, 49983));
 }
 END_TEST
@@ -160,7 +160,7 @@ START_TEST(private_ranges_are_denied_but_for_what_is_opened_and_dns)
 	is_denied(make(IPPROTO_UDP, first_ip, IP(10, 1, 1, 1), 53));
 	lab.config->egress.open = (struct cidr4_list){ .items = &open, .count = 1 };
 	lab.config->addresses.dns = (struct cidr4_list){ .items = &dns, .count = 1 };
-	OK(nft_host_apply(lab.config, &err));
+	OK(rules_host_apply(lab.config, &err));
 	passes(first, uplink, make(IPPROTO_UDP, first_ip, IP(172, 20, 0, 1), 53));
 	passes(first, uplink, make(IPPROTO_UDP, first_ip, IP(10, 1, 1, 1), 53));
 	is_denied(syn(first_ip, IP(10, 1, 1, 1), 80));
@@ -172,12 +172,12 @@ START_TEST(a_live_flow_ends_when_its_range_is_closed)
 	struct cidr4 open = { IP(172, 20, 0, 0), 16 };
 
 	lab.config->egress.open = (struct cidr4_list){ .items = &open, .count = 1 };
-	OK(nft_host_apply(lab.config, &err));
+	OK(rules_host_apply(lab.config, &err));
 	struct packet packet = syn(first_ip, IP(172, 20, 0, 1), 80);
 	struct packet out = passes(first, uplink, packet);
 	passes(uplink, first, reply_to(&out, TH_SYN | TH_ACK));
 	lab.config->egress.open = (struct cidr4_list){ .items = NULL, .count = 0 };
-	OK(nft_host_apply(lab.config, &err));
+	OK(rules_host_apply(lab.config, &err));
 	packet.tcp_flags = TH_ACK;
 	packet.sequence++;
 	packet.acknowledged = 501;
@@ -235,7 +235,7 @@ START_TEST(services_of_the_host_are_reached_at_its_address_or_a_virtual_one)
 	int real = listen_on(8081), virtual = listen_on(8080);
 
 	lab.config->egress.allow_host = (struct addr_list){ .items = services, .count = 2 };
-	OK(nft_host_apply(lab.config, &err));
+	OK(rules_host_apply(lab.config, &err));
 	struct packet answer = answer_to(syn(first_ip, UPLINK_IP, 8081));
 	ck_assert_uint_eq(answer.tcp_flags, TH_SYN | TH_ACK);
 	answer = answer_to(syn(first_ip, IP(192, 0, 2, 1), 8080));
@@ -255,7 +255,7 @@ START_TEST(spoofed_sources_do_not_reach_conntrack)
 
 	for (size_t i = 0; i < 5; i++)
 		is_dropped(first, make(IPPROTO_UDP, sources[i], ELSEWHERE, 53));
-	OK(conntrack_count(-1, &tracked, &err));
+	OK(kern_conntrack_count(-1, &tracked, &err));
 	ck_assert_uint_eq(tracked, 0);
 	ck_assert_uint_ge(lab_counter("inet", "drop_source"), 3); /* the rest by the kernel's own checks */
 }

@@ -26,14 +26,14 @@ void setup(void)
 void setup_with_table(void)
 {
 	setup();
-	OK(nft_host_apply(lab.config, &err));
+	OK(rules_host_apply(lab.config, &err));
 }
 
 bool is_intact(void)
 {
 	bool intact = false;
 
-	OK(nft_host_check(lab.config, &intact, &err));
+	OK(rules_host_check(lab.config, &intact, &err));
 	return intact;
 }
 

@@ -23,14 +23,14 @@ void setup(void)
 void setup_with_tables(void)
 {
 	setup();
-	OK(nft_slot_apply(-1, lab.config, &plan, &err));
+	OK(rules_slot_apply(-1, lab.config, &plan, &err));
 }
 
 bool is_intact(const struct fabric_plan *of)
 {
 	bool intact = false;
 
-	OK(nft_slot_check(-1, lab.config, of, &intact, &err));
+	OK(rules_slot_check(-1, lab.config, of, &intact, &err));
 	return intact;
 }
 

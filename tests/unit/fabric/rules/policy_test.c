@@ -30,7 +30,7 @@ static struct fabric_reach reach(uint32_t destination, enum proto proto, uint16_
 {
 	struct fabric_reach answer;
 
-	OK(nft_slot_reach(-1, lab.config, destination, proto, port, &answer, &err));
+	OK(rules_slot_reach(-1, lab.config, destination, proto, port, &answer, &err));
 	return answer;
 }
 
@@ -60,7 +60,7 @@ START_TEST(private_ranges_are_denied_at_once_and_recorded)
 		expect(destinations[i], PROTO_UDP, 53, false, "private");
 	}
 	ck_assert_str_eq(reach(IP(10, 1, 2, 3), PROTO_TCP, 80).set, "always_denied 10.0.0.0-10.255.255.255");
-	OK(nft_slot_denials(-1, &since, take, &told, &err));
+	OK(rules_slot_denials(-1, &since, take, &told, &err));
 	ck_assert_uint_eq(told.count, 12);
 	ck_assert_str_eq(told.items[0].rule, "private");
 	ck_assert_uint_eq(lab_counter("inet", "denied_private"), 12);
@@ -89,14 +89,14 @@ START_TEST(loopback_by_any_trick_is_denied)
 
 	lab_guest_sends(&lab, &packet);
 	ck_assert(lab_receives_nothing(lab.host));
-	OK(conntrack_count(-1, &tracked, &err));
+	OK(kern_conntrack_count(-1, &tracked, &err));
 	ck_assert_uint_eq(tracked, 0);
 }
 END_TEST
 
 START_TEST(allow_wins_over_deny_and_both_say_so)
 {
-	OK(nft_slot_apply(-1, lab.config, &plan_some, &err));
+	OK(rules_slot_apply(-1, lab.config, &plan_some, &err));
 	expect(IP(203, 0, 113, 7), PROTO_TCP, 80, true, "allow");
 	expect(IP(203, 0, 113, 200), PROTO_TCP, 25, true, "allow");
 	expect(IP(198, 51, 100, 9), PROTO_UDP, 9, true, "allow");
@@ -113,7 +113,7 @@ END_TEST
 
 START_TEST(without_internet_only_what_is_allowed_passes)
 {
-	OK(nft_slot_apply(-1, lab.config, &plan_closed, &err));
+	OK(rules_slot_apply(-1, lab.config, &plan_closed, &err));
 	expect(IP(203, 0, 113, 7), PROTO_TCP, 80, true, "allow");
 	expect(IP(192, 0, 2, 7), PROTO_TCP, 81, false, "internet");
 	expect(ELSEWHERE, PROTO_UDP, 53, false, "internet");
@@ -128,10 +128,10 @@ START_TEST(the_always_denied_win_over_allow_unless_they_are_opened)
 	const struct fabric_plan wide = { .slot = 1, .id = "a", .egress = &egress };
 	struct cidr4 open = { IP(10, 0, 0, 0), 8 };
 
-	OK(nft_slot_apply(-1, lab.config, &wide, &err));
+	OK(rules_slot_apply(-1, lab.config, &wide, &err));
 	expect(IP(10, 9, 1, 1), PROTO_TCP, 80, false, "private");
 	lab.config->egress.open = (struct cidr4_list){ .items = &open, .count = 1 };
-	OK(nft_slot_apply(-1, lab.config, &plan, &err));
+	OK(rules_slot_apply(-1, lab.config, &plan, &err));
 	expect(IP(10, 9, 1, 1), PROTO_TCP, 80, true, "open");
 	expect(IP(172, 16, 1, 1), PROTO_TCP, 80, false, "private");
 	/* Not even so. */
@@ -146,7 +146,7 @@ START_TEST(dns_and_services_of_the_host_pass_although_private)
 
 	lab.config->addresses.dns = (struct cidr4_list){ .items = &dns, .count = 1 };
 	lab.config->egress.allow_host = (struct addr_list){ .items = &service, .count = 1 };
-	OK(nft_slot_apply(-1, lab.config, &plan_closed, &err));
+	OK(rules_slot_apply(-1, lab.config, &plan_closed, &err));
 	expect(IP(10, 1, 1, 1), PROTO_UDP, 53, true, "dns");
 	expect(IP(10, 1, 1, 1), PROTO_TCP, 53, true, "dns");
 	expect(IP(10, 1, 1, 1), PROTO_TCP, 80, false, "private");
@@ -165,7 +165,7 @@ START_TEST(tightening_cuts_the_flows_it_forbids_and_no_others)
 
 	struct packet in = passes_in(&inbound), answer = reply_to(&in, TH_SYN | TH_ACK);
 	passes_out(&answer);
-	OK(nft_slot_update(-1, &tight, NULL, &err));
+	OK(rules_slot_update(-1, &tight, NULL, &err));
 	is_denied(&forbidden);
 	passes_out(&kept);
 	answer.tcp_flags = TH_ACK;
@@ -184,7 +184,7 @@ START_TEST(denials_are_told_once)
 	gre.payload = 8;
 	is_denied(&ping);
 	is_denied(&gre);
-	OK(nft_slot_denials(-1, &since, take, &told, &err));
+	OK(rules_slot_denials(-1, &since, take, &told, &err));
 	ck_assert_uint_eq(told.count, 2);
 	for (size_t i = 0; i < 2; i++) {
 		ck_assert_uint_eq(told.items[i].destination, IP(10, 1, 1, 1));
@@ -194,16 +194,16 @@ START_TEST(denials_are_told_once)
 	ck_assert(strcmp(told.items[0].proto, "47") == 0 || strcmp(told.items[1].proto, "47") == 0);
 	/* New denials come alone, once the reading has moved on by more than the clocks' slack. */
 	for (uint64_t begun = clock_now_ms(); since < begun + 100;)
-		OK(nft_slot_denials(-1, &since, take, &(struct told){ .count = 0 }, &err));
+		OK(rules_slot_denials(-1, &since, take, &(struct told){ .count = 0 }, &err));
 	told.count = 0;
-	OK(nft_slot_denials(-1, &since, take, &told, &err));
+	OK(rules_slot_denials(-1, &since, take, &told, &err));
 	ck_assert_uint_eq(told.count, 0);
 	is_denied(&(struct packet){ .proto = IPPROTO_TCP,
 				    .source = guest_ip,
 				    .destination = IP(192, 168, 1, 1),
 				    .destination_port = 22,
 				    .tcp_flags = TH_SYN });
-	OK(nft_slot_denials(-1, &since, take, &told, &err));
+	OK(rules_slot_denials(-1, &since, take, &told, &err));
 	ck_assert_uint_eq(told.count, 1);
 	ck_assert_str_eq(told.items[0].proto, "tcp");
 	ck_assert_uint_eq(told.items[0].port, 22);
@@ -224,15 +224,15 @@ START_TEST(a_guest_has_only_so_many_flows)
 		passed += !lab_receives_nothing(lab.host);
 	}
 	ck_assert_uint_eq(passed, 8192);
-	OK(conntrack_count(-1, &tracked, &err));
+	OK(kern_conntrack_count(-1, &tracked, &err));
 	ck_assert_uint_eq(tracked, 8192);
 	ck_assert_uint_eq(lab_counter("inet", "denied_connections"), 8400 - 8192);
 	/* Others still come in. */
 	while (!lab_receives_nothing(lab.guest))
 		;
 	passes_in(&inbound);
-	OK(conntrack_flush(-1, &err));
-	OK(conntrack_count(-1, &tracked, &err));
+	OK(kern_conntrack_flush(-1, &err));
+	OK(kern_conntrack_count(-1, &tracked, &err));
 	ck_assert_uint_eq(tracked, 0);
 }
 END_TEST
@@ -241,7 +241,7 @@ START_TEST(what_the_guest_sends_is_limited_also_to_the_forwarder)
 {
 	struct packet packet = from_guest(IPPROTO_UDP, tap_ip, 9);
 
-	OK(nft_slot_apply(-1, lab.config, &plan_some, &err));
+	OK(rules_slot_apply(-1, lab.config, &plan_some, &err));
 	packet.payload = 1372; /* 1,400 bytes in all */
 	uint64_t begun = clock_now_ms();
 	for (unsigned i = 0; i < 200; i++)
@@ -268,8 +268,8 @@ START_TEST(counts_say_what_passed_and_survive_an_update)
 	}
 	packet.source++;
 	lab_guest_sends(&lab, &packet);
-	OK(nft_slot_update(-1, &plan_some, NULL, &err));
-	OK(nft_slot_counts(-1, &counts, &err));
+	OK(rules_slot_update(-1, &plan_some, NULL, &err));
+	OK(rules_slot_counts(-1, &counts, &err));
 	ck_assert_uint_eq(counts.slot, 7);
 	ck_assert_uint_eq(counts.packets_from_guest, 3);
 	ck_assert_uint_eq(counts.bytes_from_guest, 3 * 128);
@@ -286,9 +286,9 @@ START_TEST(a_reused_slot_starts_from_nothing)
 	struct fabric_counts counts;
 
 	passes_out(&packet);
-	OK(nft_slot_update(-1, &plan_some, NULL, &err));
-	OK(nft_slot_apply(-1, lab.config, &plan, &err));
-	OK(nft_slot_counts(-1, &counts, &err));
+	OK(rules_slot_update(-1, &plan_some, NULL, &err));
+	OK(rules_slot_apply(-1, lab.config, &plan, &err));
+	OK(rules_slot_counts(-1, &counts, &err));
 	ck_assert_uint_eq(counts.packets_from_guest, 0);
 	ck_assert_uint_eq(counts.connections, 0);
 	ck_assert(is_intact(&plan));
@@ -304,9 +304,9 @@ START_TEST(a_repaired_slot_goes_on_counting)
 	passes_in(&answer);
 	packet.source++;
 	lab_guest_sends(&lab, &packet);
-	OK(nft_slot_counts(-1, &before, &err));
-	OK(nft_slot_repair(-1, lab.config, &plan, NULL, &err));
-	OK(nft_slot_counts(-1, &after, &err));
+	OK(rules_slot_counts(-1, &before, &err));
+	OK(rules_slot_repair(-1, lab.config, &plan, NULL, &err));
+	OK(rules_slot_counts(-1, &after, &err));
 	/* The counts by rule begin again. */
 	memset(before.denied, 0, sizeof(before.denied));
 	ck_assert_mem_eq(&before, &after, sizeof(before));
@@ -316,8 +316,8 @@ START_TEST(a_repaired_slot_goes_on_counting)
 	/* With nothing left to read, the known counts serve. */
 	lab_run("nft flush ruleset");
 	before.drops = 7;
-	OK(nft_slot_repair(-1, lab.config, &plan, &before, &err));
-	OK(nft_slot_counts(-1, &after, &err));
+	OK(rules_slot_repair(-1, lab.config, &plan, &before, &err));
+	OK(rules_slot_counts(-1, &after, &err));
 	ck_assert_mem_eq(&before, &after, sizeof(before));
 }
 END_TEST
@@ -327,13 +327,13 @@ START_TEST(the_generation_changes_with_the_rules_and_not_with_packets)
 	struct packet packet = from_guest(IPPROTO_TCP, IP(10, 1, 1, 1), 53);
 	uint32_t first, second;
 
-	OK(nft_generation(-1, &first, &err));
+	OK(rules_generation(-1, &first, &err));
 	ck_assert_uint_ne(first, 0);
 	is_denied(&packet); /* and recorded, in a set */
-	OK(nft_generation(-1, &second, &err));
+	OK(rules_generation(-1, &second, &err));
 	ck_assert_uint_eq(first, second);
 	lab_run("nft add rule inet weft input accept");
-	OK(nft_generation(-1, &second, &err));
+	OK(rules_generation(-1, &second, &err));
 	ck_assert_uint_ne(first, second);
 }
 END_TEST
@@ -362,11 +362,11 @@ START_TEST(without_tables_reading_is_an_error)
 	uint64_t since = 0;
 
 	lab_run("nft flush ruleset");
-	ck_assert_int_eq(nft_slot_counts(-1, &counts, &err), -1);
+	ck_assert_int_eq(rules_slot_counts(-1, &counts, &err), -1);
 	ck_assert_int_eq(err.code, ENOENT);
-	ck_assert_int_eq(nft_slot_reach(-1, lab.config, ELSEWHERE, PROTO_TCP, 1, &answer, &err), -1);
+	ck_assert_int_eq(rules_slot_reach(-1, lab.config, ELSEWHERE, PROTO_TCP, 1, &answer, &err), -1);
 	ck_assert_int_eq(err.code, ENOENT);
-	ck_assert_int_eq(nft_slot_denials(-1, &since, take, &told, &err), -1);
+	ck_assert_int_eq(rules_slot_denials(-1, &since, take, &told, &err), -1);
 	ck_assert_int_eq(err.code, ENOENT);
 }
 END_TEST

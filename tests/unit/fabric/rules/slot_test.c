@@ -21,7 +21,7 @@
 START_TEST(the_tables_that_were_made_are_those_that_are_checked_for)
 {
 	ck_assert(!is_intact(&plan));
-	OK(nft_slot_apply(-1, lab.config, &plan, &err));
+	OK(rules_slot_apply(-1, lab.config, &plan, &err));
 	ck_assert(is_intact(&plan));
 }
 END_TEST
@@ -34,7 +34,7 @@ START_TEST(their_listing_can_be_loaded_again_and_is_then_still_intact)
 	lab.config->addresses.dns = (struct cidr4_list){ .items = &dns, .count = 1 };
 	lab.config->egress.open = (struct cidr4_list){ .items = &open, .count = 1 };
 	lab.config->egress.allow_host = (struct addr_list){ .items = &service, .count = 1 };
-	OK(nft_slot_apply(-1, lab.config, &plan_some, &err));
+	OK(rules_slot_apply(-1, lab.config, &plan_some, &err));
 	char *listing = lab_round_trip();
 	ck_assert_ptr_nonnull(strstr(listing, "ip daddr . meta l4proto . th dport @policy_allow_port accept"));
 	ck_assert_ptr_nonnull(strstr(listing, "192.0.2.0/24 . tcp . 443"));
@@ -65,11 +65,11 @@ START_TEST(every_alteration_is_noticed_and_repaired)
 		"iifname eth0 ip daddr 10.11.0.1 dnat ip to 169.254.0.20",
 	};
 
-	OK(nft_slot_apply(-1, lab.config, &plan_some, &err));
+	OK(rules_slot_apply(-1, lab.config, &plan_some, &err));
 	for (size_t i = 0; i < sizeof(alterations) / sizeof(alterations[0]); i++) {
 		lab_run("%s", alterations[i]);
 		ck_assert_msg(!is_intact(&plan_some), "not noticed: %s", alterations[i]);
-		OK(nft_slot_apply(-1, lab.config, &plan_some, &err));
+		OK(rules_slot_apply(-1, lab.config, &plan_some, &err));
 		ck_assert_msg(is_intact(&plan_some), "not repaired: %s", alterations[i]);
 	}
 }
@@ -77,7 +77,7 @@ END_TEST
 
 START_TEST(another_plan_is_noticed)
 {
-	OK(nft_slot_apply(-1, lab.config, &plan_some, &err));
+	OK(rules_slot_apply(-1, lab.config, &plan_some, &err));
 	ck_assert(!is_intact(&plan));
 	ck_assert(!is_intact(&plan_closed));
 }
@@ -85,14 +85,14 @@ END_TEST
 
 START_TEST(claim_and_update_lead_to_what_apply_makes)
 {
-	OK(nft_slot_apply(-1, lab.config, &plan, &err));
-	OK(nft_slot_claim(-1, &plan_some, &err));
+	OK(rules_slot_apply(-1, lab.config, &plan, &err));
+	OK(rules_slot_claim(-1, &plan_some, &err));
 	ck_assert(is_intact(&plan_some));
-	OK(nft_slot_update(-1, &plan_closed, NULL, &err));
+	OK(rules_slot_update(-1, &plan_closed, NULL, &err));
 	ck_assert(is_intact(&plan_closed));
-	OK(nft_slot_update(-1, &plan, NULL, &err));
+	OK(rules_slot_update(-1, &plan, NULL, &err));
 	ck_assert(is_intact(&plan));
-	OK(nft_slot_update(-1, &plan_some, NULL, &err));
+	OK(rules_slot_update(-1, &plan_some, NULL, &err));
 	ck_assert(is_intact(&plan_some));
 }
 END_TEST
@@ -110,12 +110,12 @@ static bool has_set(const char *name)
 
 START_TEST(a_policy_that_replaces_another_has_sets_of_its_own_and_those_of_the_former_go)
 {
-	OK(nft_slot_apply(-1, lab.config, &plan_some, &err));
+	OK(rules_slot_apply(-1, lab.config, &plan_some, &err));
 	for (unsigned turn = 0; turn < 4; turn++) {
 		ck_assert(has_set(turn % 2 ? "policy_allow2" : "policy_allow"));
 		ck_assert(!has_set(turn % 2 ? "policy_allow" : "policy_allow2"));
 		ck_assert(is_intact(&plan_some));
-		OK(nft_slot_update(-1, &plan_some, NULL, &err));
+		OK(rules_slot_update(-1, &plan_some, NULL, &err));
 	}
 }
 END_TEST
@@ -125,12 +125,12 @@ START_TEST(a_change_that_was_broken_off_is_noticed_and_the_next_one_clears_it_aw
 {
 	static const char *const sides[] = { "policy_deny2", "policy_deny" };
 
-	OK(nft_slot_apply(-1, lab.config, &plan_some, &err));
+	OK(rules_slot_apply(-1, lab.config, &plan_some, &err));
 	for (unsigned turn = 0; turn < 2; turn++) {
 		lab_run("nft add set inet weft %s '{ type ipv4_addr; flags interval; }'", sides[turn]);
 		lab_run("nft add element inet weft %s { 4.4.4.4 }", sides[turn]);
 		ck_assert(!is_intact(&plan_some));
-		OK(nft_slot_update(-1, &plan_some, NULL, &err));
+		OK(rules_slot_update(-1, &plan_some, NULL, &err));
 		ck_assert(is_intact(&plan_some));
 	}
 }
@@ -145,11 +145,11 @@ START_TEST(of_a_policy_that_differs_the_repair_leaves_the_rest_alone)
 		"nft add element inet weft policy_allow { 4.4.4.4 }",
 	};
 
-	OK(nft_slot_apply(-1, lab.config, &plan_some, &err));
+	OK(rules_slot_apply(-1, lab.config, &plan_some, &err));
 	char *before = lab_output("nft -a list table inet weft | head -1");
 	for (size_t i = 0; i < sizeof(alterations) / sizeof(alterations[0]); i++) {
 		lab_run("%s", alterations[i]);
-		OK(nft_slot_repair(-1, lab.config, &plan_some, NULL, &err));
+		OK(rules_slot_repair(-1, lab.config, &plan_some, NULL, &err));
 		ck_assert(is_intact(&plan_some));
 		char *after = lab_output("nft -a list table inet weft | head -1");
 		ck_assert_str_eq(after, before);
@@ -164,13 +164,13 @@ START_TEST(a_limit_that_stays_keeps_what_was_counted_against_it)
 {
 	static const char chain[] = "nft -a list chain netdev weft from_guest_rate";
 
-	OK(nft_slot_apply(-1, lab.config, &plan_some, &err));
+	OK(rules_slot_apply(-1, lab.config, &plan_some, &err));
 	char *before = lab_output(chain);
 	ck_assert_ptr_nonnull(strstr(before, "limit rate over"));
-	OK(nft_slot_update(-1, &plan_some, &plan_some, &err));
+	OK(rules_slot_update(-1, &plan_some, &plan_some, &err));
 	char *kept = lab_output(chain);
 	ck_assert_str_eq(kept, before);
-	OK(nft_slot_update(-1, &plan_some, &plan, &err));
+	OK(rules_slot_update(-1, &plan_some, &plan, &err));
 	char *replaced = lab_output(chain);
 	ck_assert_str_ne(replaced, before);
 	ck_assert(is_intact(&plan_some));
@@ -182,10 +182,10 @@ END_TEST
 
 START_TEST(a_change_that_fails_halfway_leaves_the_former_policy_and_no_set)
 {
-	OK(nft_slot_apply(-1, lab.config, &plan_some, &err));
+	OK(rules_slot_apply(-1, lab.config, &plan_some, &err));
 	lab_run("nft delete table netdev weft");
 	char *before = lab_output("nft list ruleset");
-	ck_assert_int_eq(nft_slot_update(-1, &plan_some, NULL, &err), -1);
+	ck_assert_int_eq(rules_slot_update(-1, &plan_some, NULL, &err), -1);
 	ck_assert_int_eq(err.code, ENOENT);
 	char *after = lab_output("nft list ruleset");
 	ck_assert_str_eq(after, before);
@@ -205,11 +205,11 @@ START_TEST(a_policy_of_the_largest_size_is_accepted)
 		for (uint16_t port = 0; port < 4; port++)
 			rules[i].ports[port] = (uint16_t)(port * 1000 + 80);
 	}
-	OK(nft_slot_apply(-1, lab.config, &large, &err));
+	OK(rules_slot_apply(-1, lab.config, &large, &err));
 	ck_assert(is_intact(&large));
 	for (unsigned i = 0; i < SPEC_EGRESS_MAX; i++)
 		rules[i].any_proto = true;
-	OK(nft_slot_update(-1, &large, NULL, &err));
+	OK(rules_slot_update(-1, &large, NULL, &err));
 	ck_assert(is_intact(&large));
 	free(rules);
 }
@@ -217,9 +217,9 @@ END_TEST
 
 START_TEST(the_name_is_listed_and_can_be_replaced)
 {
-	OK(nft_slot_apply(-1, lab.config, &plan, &err));
-	OK(nft_slot_comment(-1, "first", &err));
-	OK(nft_slot_comment(-1, "second", &err));
+	OK(rules_slot_apply(-1, lab.config, &plan, &err));
+	OK(rules_slot_comment(-1, "first", &err));
+	OK(rules_slot_comment(-1, "second", &err));
 	char *listing = lab_output("nft list chain inet weft sandbox");
 	ck_assert_ptr_nonnull(strstr(listing, "comment \"second\""));
 	free(listing);
@@ -229,10 +229,10 @@ END_TEST
 
 START_TEST(what_cannot_be_added_is_named_and_nothing_of_the_batch_is_left)
 {
-	OK(nft_slot_apply(-1, lab.config, &plan, &err));
+	OK(rules_slot_apply(-1, lab.config, &plan, &err));
 	lab_run("nft add set inet weft policy_deny_port '{ type ipv4_addr; }'");
 	char *before = lab_output("nft list ruleset");
-	ck_assert_int_eq(nft_slot_claim(-1, &plan_some, &err), -1);
+	ck_assert_int_eq(rules_slot_claim(-1, &plan_some, &err), -1);
 	ck_assert_int_eq(err.code, EEXIST);
 	ck_assert_str_eq(err.text, "policy of slot 1: nftables: new set policy_deny_port: File exists");
 	char *after = lab_output("nft list ruleset");
@@ -299,7 +299,7 @@ START_TEST(connections_made_inside_the_namespace_reach_the_guest)
 	struct packet answer = reply_to(&syn, TH_SYN | TH_ACK);
 	lab_guest_sends(&lab, &answer);
 	struct pollfd writable = { .fd = fd, .events = POLLOUT };
-	ck_assert_int_eq(poll(&writable, 1, LAB_PATIENCE_MS), 1);
+	ck_assert_int_eq(poll(&writable, 1, LAB_TIMEOUT_MS), 1);
 	ck_assert_int_eq(writable.revents, POLLOUT);
 	close(fd);
 }
@@ -313,7 +313,7 @@ START_TEST(segments_of_no_flow_to_the_other_address_inside_are_denied_and_not_tr
 	segment.tcp_flags = TH_ACK;
 	is_denied(&segment);
 	ck_assert_uint_eq(lab_counter("inet", "denied_gateway"), 1);
-	OK(conntrack_count(-1, &tracked, &err));
+	OK(kern_conntrack_count(-1, &tracked, &err));
 	ck_assert_uint_eq(tracked, 0);
 }
 END_TEST
@@ -363,7 +363,7 @@ START_TEST(honest_arp_is_answered)
 	send_frame(&request);
 	do {
 		struct pollfd readable = { .fd = lab.guest, .events = POLLIN };
-		ck_assert_int_eq(poll(&readable, 1, LAB_PATIENCE_MS), 1);
+		ck_assert_int_eq(poll(&readable, 1, LAB_TIMEOUT_MS), 1);
 		ck_assert_int_gt(read(lab.guest, &got, sizeof(got)), 0);
 	} while (memcmp(got.type, request.type, 2) != 0);
 	ck_assert_int_eq(got.rest[7], 2);
@@ -396,7 +396,7 @@ static void expect_junk(const char *counter, uint64_t packets)
 	ck_assert(lab_receives_nothing(lab.host));
 	ck_assert_uint_eq(lab_counter("netdev", counter), packets);
 	ck_assert_uint_eq(lab_counter("netdev", "from_guest"), 0);
-	OK(conntrack_count(-1, &tracked, &err));
+	OK(kern_conntrack_count(-1, &tracked, &err));
 	ck_assert_uint_eq(tracked, 0);
 }
 
@@ -459,7 +459,7 @@ START_TEST(with_learned_macs_any_mac_will_do_but_no_other_address)
 
 	lab.config->addresses.guest_mac_learn = true;
 	lab.config->addresses.guest_mac = chosen;
-	OK(nft_slot_apply(-1, lab.config, &plan, &err));
+	OK(rules_slot_apply(-1, lab.config, &plan, &err));
 	ck_assert(is_intact(&plan));
 	bad.source++;
 	passes_out(&good);
