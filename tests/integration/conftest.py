@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Fixtures of the integration tests. Each test has a host of its own: a network and a mount namespace.
 
-The programs under test come from WEFT_BUILD (build/ at the top of the source if it is not set). All needs root.
+The programs under test come from WEFT_BUILD, by default build/ at the top of the source. The tests need root.
 
-    host      the host; host.run(), host.popen(), host.connect(), host.netns("ns-1"), host.add_uplink(), ...
+    host      the host; with host.run(), host.popen(), host.connect(), host.netns("ns-1"), host.add_uplink(), ...
     weftd     weftd(config={...}) starts the daemon in it and returns a Weftd; `weftd.api` is the client of its socket
     daemon    a weftd that runs with the defaults
     api       its client
     guest     guest("ns-1") attaches a stand-in guest to tap0 there; guest.many([...]) hundreds of them
     vm        vm("ns-1") boots a real virtual machine on tap0 there (slow: mark such tests with @pytest.mark.vm)
-    sdk, both, box   E2B's SDKs, one or both, and guests with an agent for them: see below
+    sdk, both, box   E2B's SDKs, one or both, and guests with an agent for them; the fixtures below say more
     sandbox, forwarder, up   the forwarder alone: a namespace, a forwarder with a route "a1" to it, and a guest there
-    folder    a directory of the test's own, with a short path (unix sockets have 107 characters)
+    folder    a directory of the test's own, with a short path (a unix socket's path has at most 107 characters)
 """
 
 import os
@@ -39,7 +39,7 @@ def pytest_configure(config):
 
 
 def pytest_make_parametrize_id(val, argname):
-    """Long values are named by their length and sum: a test's name goes into the environment, where 128 KiB is the end."""
+    """Names long values by length and checksum: a test's name goes into the environment, which is limited to 128 KiB."""
     if isinstance(val, (str, bytes)) and len(val) > 60:
         return f"{argname}-{len(val)}-{zlib.crc32(val if isinstance(val, bytes) else val.encode()):08x}"
     return None
@@ -61,7 +61,7 @@ def host():
 
 @pytest.fixture
 def weftd(host, folder):
-    """Starts daemons; at the end each must stop with status 0, without a sanitizer's report and without leftovers."""
+    """Starts daemons. Each must end with status 0, no sanitizer report and no leftovers."""
     started = []
 
     def start(config=None, arguments=(), run=True):
@@ -92,14 +92,14 @@ def api(daemon):
 
 
 class GuestFactory:
-    """Makes stand-in guests and takes them away at the end of the test, before the daemon is."""
+    """Makes stand-in guests, and removes them at the end of the test, before the daemon stops."""
 
     def __init__(self, host):
         self.host = host
         self.vmms = []
 
     def __call__(self, sandbox, *arguments):
-        """A guest for a sandbox: as the API shows it, or the name of its namespace. Its VMM's arguments may follow."""
+        """A guest for a sandbox, given as the API's object or as its namespace's name. Arguments for its VMM may follow."""
         return self.many([sandbox], *arguments)[0]
 
     def many(self, sandboxes, *arguments):
@@ -117,7 +117,7 @@ class GuestFactory:
 @pytest.fixture
 def guest(host, request):
     if {"daemon", "weftd", "api"} & set(request.fixturenames):
-        request.getfixturevalue("weftd")  # so that guests go before the daemon
+        request.getfixturevalue("weftd")  # so that guests are removed before the daemon stops
     factory = GuestFactory(host)
     yield factory
     factory.close()
@@ -151,7 +151,7 @@ def forwarder(start_forwarder):
 
 @pytest.fixture
 def up(forwarder, guest):
-    """A guest that is there; returns it."""
+    """Attaches a guest, waits for its carrier, and returns it."""
     one = guest("ns-1")
     forwarder.tell("up a1 1")
     return one
@@ -159,7 +159,7 @@ def up(forwarder, guest):
 
 @pytest.fixture(scope="session")
 def vm_image():
-    """The folder with the VM's kernel and initramfs, made from Debian's packages or kept from before."""
+    """The folder with the VM's kernel and initramfs, built from Debian's packages or cached."""
     return make_image()
 
 
@@ -172,7 +172,7 @@ def agent_image():
 @pytest.fixture
 def vm(host, folder, request):
     if {"daemon", "weftd", "api"} & set(request.fixturenames):
-        request.getfixturevalue("weftd")  # so that VMs go before the daemon
+        request.getfixturevalue("weftd")  # so that VMs end before the daemon stops
     booted = []
 
     def boot(sandbox, agent=False, **options):
@@ -190,7 +190,7 @@ def vm(host, folder, request):
 
 @pytest.fixture(scope="session")
 def sdk_folder():
-    """Where tests/sdk/install put E2B's SDKs."""
+    """The folder in which tests/sdk/install put E2B's SDKs."""
     return install_sdks()
 
 
@@ -219,9 +219,9 @@ def both(sdk):
 
 @pytest.fixture
 def box(host, folder, request):
-    """box(sandbox): what is at the other end of the TAP, with the agent: not yet on. With WEFT_SDK_GUEST=vm it is a real VM."""
+    """box(sandbox): a guest with the agent, not yet started. With WEFT_SDK_GUEST=vm it is a real VM."""
     if {"daemon", "weftd", "api"} & set(request.fixturenames):
-        request.getfixturevalue("weftd")  # so that guests go before the daemon
+        request.getfixturevalue("weftd")  # so that guests are removed before the daemon stops
     made = []
 
     def make(sandbox):

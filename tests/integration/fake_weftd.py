@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A control socket that says what a test wants, byte for byte, and remembers what it was asked."""
+"""A control socket that sends the answers a test scripts, byte for byte, and records the requests."""
 
 import contextlib
 import copy
@@ -57,7 +57,7 @@ def sandbox(**changes):
 
 
 def http(status, body=None, kind="application/json"):
-    """A whole answer."""
+    """A complete answer."""
     data = b"" if body is None else json.dumps(body).encode()
     head = f"HTTP/1.1 {status} Said\r\nContent-Type: {kind}\r\nContent-Length: {len(data)}\r\n\r\n"
     return head.encode() + data
@@ -75,7 +75,7 @@ def chunk(data):
 
 
 class FakeWeftd:
-    """Answers each connection's one request with the next of `answers`: bytes, or a function that is given the connection."""
+    """Answers one request a connection with the next of `answers`: bytes, or a function that gets the connection."""
 
     def __init__(self, path):
         self.path = path

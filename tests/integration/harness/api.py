@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A client of the control socket, strict about what it gets back, and able to send what no client should."""
+"""A client of the control socket. It checks answers strictly, and can send requests that no real client should."""
 
 import contextlib
 import http.client
@@ -12,7 +12,7 @@ from .wait import PATIENCE
 
 
 class Reply:
-    """What was answered: `status`, `headers`, `text`, and `body` parsed where it is JSON."""
+    """An answer: `status`, `headers`, `text`, and `body`, parsed where it is JSON."""
 
     def __init__(self, status, headers, text):
         self.status = status
@@ -32,7 +32,7 @@ class Reply:
         return self
 
     def problem(self, status, field=None):
-        """Fails unless this is a problem+json with STATUS that blames FIELD (any, if None). Returns its body."""
+        """Fails unless this is a problem+json with STATUS that names FIELD (None: any field). Returns its body."""
         self.expect(status)
         kind = self.headers.get("Content-Type") or ""
         assert kind.startswith("application/problem+json"), kind
@@ -65,7 +65,7 @@ class Api:
         self.path = str(path)
 
     def request(self, method, target, body=None, headers=None, timeout=2 * PATIENCE):
-        """TARGET as it goes on the wire. BODY: bytes or str as they are, anything else as JSON, None for none."""
+        """Sends TARGET unchanged. BODY: bytes or str are sent as they are, anything else as JSON, None sends no body."""
         if body is not None and not isinstance(body, (bytes, str)):
             body = json.dumps(body)
         with contextlib.closing(_Connection(self.path, timeout)) as connection:
@@ -77,7 +77,7 @@ class Api:
         return self.request("GET", target, **options)
 
     def raw_socket(self, timeout=PATIENCE):
-        """A bare connection, for what is not HTTP."""
+        """A bare connection, for bytes that are not HTTP."""
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         made.settimeout(timeout)
         made.connect(self.path)
@@ -98,7 +98,7 @@ class Api:
         return self.request("PATCH", f"/v1/sandboxes/{_quoted(name)}", body=body).expect(*expect).body
 
     def wait(self, name, state, timeout=30):
-        """Parks until the sandbox is in STATE, and returns it."""
+        """Long-polls until the sandbox is in STATE, and returns it."""
         target = f"/v1/sandboxes/{_quoted(name)}?wait={state}&timeout={timeout}"
         return self.get(target, timeout=timeout + 10).expect(200).body
 
@@ -121,9 +121,9 @@ class Api:
 
     @contextlib.contextmanager
     def events(self, query="", timeout=PATIENCE):
-        """The event stream: an iterator of objects, but for heartbeats, which come whenever it pleases the clock.
+        """The event stream, as an iterator of objects. Heartbeats are left out, as they come at any time.
 
-        It raises socket.timeout when nothing comes for TIMEOUT seconds.
+        It raises socket.timeout if nothing comes for TIMEOUT seconds.
         """
         with contextlib.closing(_Connection(self.path, timeout)) as connection:
             connection.request("GET", "/v1/events" + query)
@@ -145,7 +145,7 @@ class Api:
 
 
 def endpoint_port(sandbox, guest_port=49983, family=4):
-    """The port that leads to GUEST_PORT of a sandbox as the API shows it, on the loopback of FAMILY."""
+    """The port on FAMILY's loopback that leads to GUEST_PORT of a sandbox, given as the API's object."""
     for endpoint in sandbox["endpoints"]:
         if endpoint["guest_port"] == guest_port:
             for listen in endpoint["listen"]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A real browser, headless, driven over its debugging pipe: no driver program, no library."""
+"""A real browser, headless, driven over its debugging pipe without a driver program or a library."""
 
 import base64
 import json
@@ -53,7 +53,7 @@ class Browser:
             self.call(f"{domain}.enable")
 
     def _first_page(self):
-        """Commands are taken before the window is there."""
+        """The page's target. The browser answers commands before its window exists."""
         return next((one for one in self.call("Target.getTargets")["targetInfos"] if one["type"] == "page"), None)
 
     def _message(self, timeout):
@@ -94,7 +94,7 @@ class Browser:
             try:
                 return self.evaluate(expression)
             except AssertionError as error:
-                # The page that was is going, and the next is not there yet.
+                # The old page is closing, and the new one does not exist yet.
                 if "context" in str(error) or "navigated" in str(error):
                     return False
                 raise
@@ -111,7 +111,7 @@ class Browser:
             file.write(base64.b64decode(data))
 
     def complaints(self):
-        """Exceptions and errors of the page so far, and the URLs that it asked for."""
+        """The page's exceptions and errors so far, and the URLs that it requested."""
         self.evaluate("1")
         errors = [one["params"] for one in self.said if one.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded")]
         asked = [one["params"]["request"]["url"] for one in self.said if one.get("method") == "Network.requestWillBeSent"]

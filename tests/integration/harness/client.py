@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What clients do, in a few words each."""
+"""Short helpers for the client's side of a connection."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ from .wait import PATIENCE
 PORT = 49983
 GUEST = "169.254.0.21"
 
-# What tests/guest/server sends: byte i of any stream is PATTERN[i % 65521].
+# tests/guest/server sends this pattern: byte i of any stream is PATTERN[i % 65521].
 PATTERN = bytes((j * 31 + (j >> 8)) & 255 for j in range(65521))
 
 RESET_ON_CLOSE = b"\1\0\0\0\0\0\0\0"
@@ -21,7 +21,7 @@ def pattern(length):
 
 
 def receive_all(connection):
-    """Until the other side's FIN."""
+    """All bytes up to the other side's FIN."""
     chunks = []
     while chunk := connection.recv(1 << 20):
         chunks.append(chunk)
@@ -38,10 +38,10 @@ def receive_exactly(connection, count):
 
 
 def accept_heard(listener):
-    """The first connection at LISTENER that says something, none of which is taken here.
+    """The first connection at LISTENER that becomes readable; nothing is read from it.
 
-    On a busy machine the forwarder may take an answer for too late, and dial again: the guest sees the first attempt reset
-    before a byte came.
+    On a busy machine the forwarder may judge an answer as too late and dial again: the guest then sees its first
+    connection reset before any byte.
     """
     while True:
         served, _ = listener.accept()
@@ -53,7 +53,7 @@ def accept_heard(listener):
 
 
 def accept_from(listener, client):
-    """What CLIENT is connected to at LISTENER, once a byte of the client's has come and was taken."""
+    """The connection at LISTENER that CLIENT was connected to. CLIENT sends one byte, which is read here."""
     client.sendall(b"!")
     served = accept_heard(listener)
     assert receive_exactly(served, 1) == b"!"
@@ -61,13 +61,13 @@ def accept_from(listener, client):
 
 
 def echoes(connection, text=b"abc"):
-    """Whether the other side sends back what it gets."""
+    """Whether the other side echoes its input."""
     connection.sendall(text)
     return receive_exactly(connection, len(text)) == text
 
 
 def ask(connection, path="/health"):
-    """One request on a connection that stays open; the body of the answer."""
+    """One request on a connection that stays open; returns the answer's body."""
     connection.sendall(f"GET {path} HTTP/1.1\r\nHost: guest\r\n\r\n".encode())
     head = b""
     while b"\r\n\r\n" not in head:
@@ -84,13 +84,13 @@ def ask(connection, path="/health"):
 
 
 def health(namespace, address, port=PORT, timeout=PATIENCE):
-    """GET /health on a new connection out of NAMESPACE; the object that the guest's server sends."""
+    """GET /health on a new connection from NAMESPACE; returns the JSON object of the guest's server."""
     with namespace.connect(address, port, timeout=timeout) as connection:
         return json.loads(ask(connection))
 
 
 def was_reset(connection):
-    """Whether the connection ends by a reset, as against a FIN; what comes before it is thrown away."""
+    """Whether the connection ends by a reset rather than a FIN; earlier bytes are discarded."""
     try:
         while connection.recv(1 << 16):
             pass
@@ -100,6 +100,6 @@ def was_reset(connection):
 
 
 def reset(connection):
-    """Ends a connection as an aborting client does."""
+    """Closes a connection with a reset, as an aborting client does."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
     connection.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""weftd under test: started in a host with a configuration of the test's, and held to leave nothing behind."""
+"""weftd under test, started in a host with the test's configuration. It must leave nothing behind."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from .wait import PATIENCE, TimedOut, poll_until
 _REPORT = re.compile(r"ERROR: (Address|Leak|Thread|Memory)Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 
 def sanitizer_problem(log):
-    """The report of a sanitizer in LOG, or None."""
+    """The sanitizer report in LOG, or None."""
     match = _REPORT.search(log)
     return log[max(0, match.start() - 200) : match.start() + 6000] if match else None
 
@@ -28,20 +28,20 @@ _SANITIZER_OPTIONS = {
 
 
 def sanitized():
-    """Whether the daemon is built with a sanitizer, which keeps freed memory and shadows: its size then says nothing."""
+    """Whether the daemon is built with a sanitizer. Its memory size then means nothing: freed memory and shadows count."""
     with open(os.path.join(build_dir(), "weftd"), "rb") as file:
         program = file.read()
     return b"__asan_init" in program or b"__tsan_init" in program
 
 
 def build_dir():
-    """Where the programs under test were built: WEFT_BUILD, else build/ at the top of the source."""
+    """The folder of the programs under test: WEFT_BUILD, by default build/ at the top of the source."""
     top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     return os.environ.get("WEFT_BUILD") or os.path.join(top, "build")
 
 
 def config_text(sections):
-    """{"pool": {"size": 0, "KEY": [a list repeats the key]}} as weftd.conf(5) wants it."""
+    """Renders {"pool": {"size": 0, "KEY": [a list repeats the key]}} as weftd.conf(5) text."""
     lines = []
     for section, options in sections.items():
         lines.append(f"[{section}]")
@@ -73,19 +73,19 @@ class Weftd:
             file.write(sections if isinstance(sections, str) else config_text(sections))
 
     def widen_pool(self):
-        """Room in the pool for what is released now: a pool that is full again by then, on a slow machine, takes nothing back."""
+        """Makes room in the pool for the next releases: a slow machine may have refilled it, and a full pool takes nothing back."""
         size = self.api.status()["pool"]["target"] + 20
         self.write_config({"pool": {"size": size, "refill": 1, "quarantine": "0s"}})
         self.signal(signal.SIGHUP)
         poll_until(lambda: self.api.status()["pool"]["target"] == size)
 
     def register_at(self, slot, body):
-        """Registers until one comes to be in SLOT, which is free; that sandbox."""
+        """Registers sandboxes until one gets SLOT, which is free; returns that sandbox."""
         for i in range(30):
             sandbox = self.api.register(f"next-{i}", body)
             if sandbox["slot"] == slot:
                 return sandbox
-        raise AssertionError(f"none of thirty came to slot {slot}")
+        raise AssertionError(f"none of thirty got slot {slot}")
 
     def command(self, *more):
         return [
@@ -94,7 +94,7 @@ class Weftd:
         ]
 
     def spawn(self, *more):
-        """Starts it without waiting for anything: for tests of how it refuses to start."""
+        """Starts it without waiting, for tests in which it refuses to start."""
         with open(self.log_path, "ab") as log:
             self.process = self.host.popen(
                 self.command("--foreground", *more),
@@ -106,7 +106,7 @@ class Weftd:
         return self.process
 
     def start(self, *more, timeout=PATIENCE):
-        """Starts it, and waits until the control socket answers and what was left by a predecessor is adopted."""
+        """Starts it, and waits until the control socket answers and a predecessor's sandboxes are adopted."""
         self.spawn(*more)
         return self.await_running(timeout)
 
@@ -129,7 +129,7 @@ class Weftd:
         return code
 
     def run(self, *more, check=False, timeout=2 * PATIENCE):
-        """Runs it to its end, as for --check and --cleanup, and returns what subprocess.run does."""
+        """Runs it to its end, as for --check and --cleanup, and returns subprocess.run's result."""
         env = {**os.environ, **_SANITIZER_OPTIONS}
         return self.host.run(self.command(*more), check=check, timeout=timeout, env=env)
 
@@ -152,7 +152,7 @@ class Weftd:
         return "\n".join(self.log().splitlines()[-lines:])
 
     def wait_log(self, pattern, timeout=PATIENCE):
-        """Waits for a log line that PATTERN (a regular expression) is found in, and returns the first such line."""
+        """Waits for a log line that matches PATTERN, a regular expression, and returns the first such line."""
 
         def found():
             return next((line for line in self.log().splitlines() if re.search(pattern, line)), None)
@@ -160,7 +160,7 @@ class Weftd:
         return poll_until(found, timeout, what=lambda: f"a log line {pattern!r}; the log:\n{self.log_tail()}")
 
     def fds(self):
-        """{descriptor: what it is} of the daemon now."""
+        """{descriptor: its target} of the daemon now."""
         found = {}
         for fd in os.listdir(f"/proc/{self.pid}/fd"):
             try:
@@ -170,7 +170,7 @@ class Weftd:
         return found
 
     def children(self):
-        """Pids of the child processes of all its threads: always none."""
+        """Pids of the child processes of all its threads; there should be none, ever."""
         found = []
         for thread in os.listdir(f"/proc/{self.pid}/task"):
             with open(f"/proc/{self.pid}/task/{thread}/children", encoding="ascii") as file:
@@ -178,7 +178,7 @@ class Weftd:
         return found
 
     def memory_kib(self):
-        """Resident set, KiB."""
+        """Resident set size, KiB."""
         return self._status_number("VmRSS")
 
     def _status_number(self, key):
@@ -186,7 +186,7 @@ class Weftd:
             return next(int(line.split()[1]) for line in file if line.startswith(key + ":"))
 
     def cpu_seconds(self):
-        """User and system time so far."""
+        """Its user and system time so far."""
         with open(f"/proc/{self.pid}/stat", encoding="ascii") as file:
             fields = file.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -196,7 +196,7 @@ class Weftd:
 
     @contextlib.contextmanager
     def standing_still(self):
-        """Stopped by a signal meanwhile: for it, what is done here is done all at once."""
+        """Stops the daemon by a signal for the time of the context. To the daemon, all changes made here come at once."""
 
         def stopped():
             return all(state == "T" for state in self._thread_states())
@@ -218,7 +218,7 @@ class Weftd:
         return self.process is not None and self.process.poll() is None
 
     def stop(self, timeout=PATIENCE):
-        """TERM; it must end with status 0 within TIMEOUT."""
+        """Sends TERM; it must end with status 0 within TIMEOUT."""
         if self.process is None:
             return
         if self.process.poll() is None:
@@ -234,7 +234,7 @@ class Weftd:
         assert code == 0, f"weftd ended with {code}; its log:\n{self.log_tail()}"
 
     def kill(self):
-        """KILL, as a crash."""
+        """Kills it, as a crash would."""
         self.process.kill()
         self.process.wait()
         self.process = None
@@ -245,7 +245,7 @@ class Weftd:
         assert not match, f"a sanitizer reported:\n{log[max(0, match.start() - 200):match.start() + 6000]}"
 
     def assert_nothing_left(self, timeout=PATIENCE):
-        """Compares with the host as it was before the daemon first started. Deletion in the kernel takes a moment."""
+        """Compares the host with its state before the daemon first started. The kernel deletes links with some delay."""
         left = []
 
         def same():
@@ -255,7 +255,7 @@ class Weftd:
         poll_until(same, timeout, what=lambda: "left behind:\n" + "\n".join(left), interval=0.05)
 
     def finish(self):
-        """The end of a test: stops it, removes what the test kept registered, and checks that nothing is left."""
+        """Ends the test: stops the daemon, removes sandboxes that are still registered, and checks that nothing is left."""
         problems = []
         for step in (self.stop, self._cleanup, self.assert_no_sanitizer_report, self.assert_nothing_left):
             try:
@@ -267,7 +267,7 @@ class Weftd:
     def _cleanup(self):
         done = self.run("--cleanup")
         if "another weftd" in done.stderr:
-            return  # one that was refused beside it: the other's end is held to leave nothing
+            return  # this daemon refused to start beside another one, whose end is checked
         assert done.returncode == 0, f"weftd --cleanup: exit {done.returncode}\n{done.stdout}{done.stderr}"
 
 

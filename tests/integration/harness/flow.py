@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A connection that is never idle, to prove that nothing cut, lost or altered it while something else happened."""
+"""A connection that is never idle. It proves that nothing cut it, lost a byte or altered one during another event."""
 
 import threading
 import time
@@ -12,11 +12,11 @@ _PATTERN = bytes((j * 31 + (j >> 8)) & 255 for j in range(65521)) * 3
 
 
 class Flow:
-    """Sends a pattern to an echo server without end, and holds every byte that comes back to what was sent."""
+    """Sends a pattern to an echo server without end, and compares every byte that returns."""
 
     def __init__(self, connection):
         self.connection = connection
-        self.connection.settimeout(2 * PATIENCE)  # longer than check() waits: what is silent must not end by itself
+        self.connection.settimeout(2 * PATIENCE)  # longer than check() waits: a silent connection must not end by itself
         self.bytes = 0
         self.longest_gap = 0.0
         self._problem = None
@@ -44,27 +44,27 @@ class Flow:
                 sent = zlib.crc32(chunk, sent)
                 received = zlib.crc32(self._receive(len(chunk)), received)
                 if sent != received:
-                    raise ValueError(f"other bytes came back, around byte {self.bytes}")
+                    raise ValueError(f"wrong bytes came back, around byte {self.bytes}")
                 self.bytes += len(chunk)
                 now = time.monotonic()
                 self.longest_gap = max(self.longest_gap, now - last)
                 last = now
-                self._stop.wait(0.002)  # a steady trickle: the machine is not ours alone
+                self._stop.wait(0.002)  # a steady trickle, as others use the machine too
         except (OSError, ValueError) as error:
             self._problem = error
 
     def check(self, timeout=PATIENCE):
-        """Fails unless it still moves within TIMEOUT, whole so far."""
+        """Fails unless bytes still move within TIMEOUT, all correct so far."""
         before = self.bytes
         poll_until(lambda: self._problem or self.bytes > before + _CHUNK, timeout, what="a flow to move")
         assert not self._problem, f"after {self.bytes} bytes: {self._problem!r}"
 
     def problem(self):
-        """What ended it, or None while it is well."""
+        """The error that ended it, or None while it runs."""
         return self._problem
 
     def close(self, timeout=PATIENCE):
-        """Ends it; fails if anything was lost."""
+        """Closes it; fails if any byte was lost."""
         self.check(timeout)
         self._stop.set()
         self._thread.join(3 * PATIENCE)

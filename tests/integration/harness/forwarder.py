@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The forwarder without the daemon (tests/forwarder/host.c), and a sandbox's namespace made by hand."""
+"""The forwarder without the daemon (tests/forwarder/host.c), and a hand-made namespace of a sandbox."""
 
 import os
 import re
@@ -14,7 +14,7 @@ SLOW = sanitized()
 
 
 class Sandbox:
-    """A namespace of a sandbox's shape: tap0 with its address, and the guest as a permanent neighbour."""
+    """A namespace like a sandbox's: tap0 with its address, and the guest as a permanent neighbour."""
 
     def __init__(self, host, name):
         self.name = name
@@ -34,7 +34,7 @@ class Sandbox:
 
 
 class Forwarder:
-    """The forwarder in HOST. tell() gives a command and returns the words after "ok"."""
+    """The forwarder in HOST. tell() sends a command and returns the words after "ok"."""
 
     def __init__(self, host, folder, workers=2, connections=0, nofile=None):
         self.log_path = os.path.join(folder, "forwarder.log")
@@ -88,7 +88,7 @@ class Forwarder:
         return self.values("stats")
 
     def await_quiet(self, timeout):
-        """Waits until no byte moves any more: for half a second nothing is counted."""
+        """Waits until no bytes move: the counters stand still for half a second."""
 
         def quiet():
             before = self.stats()
@@ -101,7 +101,7 @@ class Forwarder:
         poll_until(quiet, timeout=timeout, what=lambda: str(self.stats()))
 
     def wait_ended(self, **reasons):
-        """Waits until as many connections as told have ended by each reason."""
+        """Waits until the given number of connections has ended for each reason."""
 
         def ended():
             seen = self.stats()
@@ -130,9 +130,9 @@ class Forwarder:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def rests(self, work, limit=0.1):
-        """Fails if it takes LIMIT seconds of CPU while WORK is done, which takes some time, and does so again and again.
+        """Fails if each of several runs of WORK, which takes some time, costs LIMIT seconds of CPU.
 
-        What spins does so always. Once proves nothing: a virtual processor that stood still is counted as the thread's time.
+        A thread that spins does so each time. One run proves nothing, as a stalled virtual CPU counts as the thread's time.
         """
 
         def used():
@@ -147,7 +147,7 @@ class Forwarder:
             return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:"))
 
     def close(self):
-        """Ends it in order: it must end by itself, without a sanitizer's report."""
+        """Stops it in order: it must end by itself, without a sanitizer report."""
         if self.process.poll() is None:
             self.process.stdin.close()
             try:

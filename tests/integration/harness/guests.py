@@ -11,7 +11,7 @@ from .wait import PATIENCE, Lines
 
 
 class Guest(Namespace):
-    """One guest: the namespace inside the VM, where its programs run."""
+    """One guest: the namespace inside the VM, in which its programs run."""
 
     def __init__(self, owner, sandbox_path, guest_path):
         super().__init__(guest_path, f"guest of {sandbox_path}")
@@ -22,15 +22,15 @@ class Guest(Namespace):
         self.owner.tell(f"{command} {self.sandbox_path}")
 
     def close_tap(self):
-        """The VMM lets go of tap0, and the guest lives on, as in a snapshot on disk."""
+        """The VMM closes tap0, and the guest lives on, as in a snapshot on disk."""
         self._tell("close")
 
     def open_tap(self):
-        """A VMM takes tap0 again for the same guest."""
+        """A VMM opens tap0 again for the same guest."""
         self._tell("open")
 
     def freeze(self):
-        """Nothing moves any more, and tap0 stays open: a paused VM."""
+        """Freezes the guest with tap0 open, like a paused VM."""
         self._tell("freeze")
 
     def thaw(self):
@@ -41,12 +41,12 @@ class Guest(Namespace):
         return self.owner.serve([(self, server) for server in servers], report=report)
 
     def kill(self):
-        """Kills the VMM, as kill -9 does; all guests of the same process go with it."""
+        """Kills the VMM, as kill -9 does; all guests of the same process end with it."""
         self.owner.kill()
 
 
 class Servers:
-    """A process of servers; lines of --report by next_end()."""
+    """A process of servers; next_end() reads the lines of --report."""
 
     def __init__(self, process):
         self.process = process
@@ -57,8 +57,8 @@ class Servers:
     def next_end(self, least=0, timeout=PATIENCE):
         """The next end of a connection: (namespace path, port, "fin", "reset" or "closed", bytes received).
 
-        LEAST bytes: on a busy machine the forwarder may take an answer for too late, and dial again. The guest sees the first
-        attempt reset before a byte came.
+        LEAST skips connections with fewer bytes: on a busy machine the forwarder may judge an answer as too late and dial
+        again, and the guest sees its first connection reset before any byte.
         """
         while True:
             _, path, port, how, count = self.lines.next(timeout).split()
@@ -74,7 +74,7 @@ class Servers:
 
 
 class Vmm:
-    """One stand-in process with a guest on tap0 of each of the namespaces at PATHS, as the host sees them."""
+    """One stand-in process with a guest on tap0 of each namespace in PATHS, as the host sees them."""
 
     def __init__(self, host, paths, arguments=()):
         self.host = host
@@ -103,7 +103,7 @@ class Vmm:
             raise OSError(f"stand-in guest: {command}: {answer}")
 
     def serve(self, what, report=False):
-        """WHAT: pairs of a guest and a server's text. All in one process."""
+        """WHAT: pairs of a guest and a server's text. One process serves all."""
         argv = [os.path.join(build_dir(), "tests/guest/server")]
         if report:
             argv.append("--report")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A host of a test's own: a network and a mount namespace, so that nothing touches the machine's."""
+"""A host for one test: a network and a mount namespace, so that nothing touches the machine's own."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from collections import Counter
 from .netns import Namespace
 from .wait import PATIENCE, Lines, poll_until
 
-# Private propagation: what is mounted under /run/netns in here is seen by everybody in this "host" and by nobody else.
+# Private propagation: only processes of this "host" see its mounts under /run/netns.
 _HOLDER = """
 set -e
 mount -t tmpfs -o mode=755 tmpfs /run/netns
@@ -48,14 +48,14 @@ def _release(holder):
 
 
 class World(Namespace):
-    """What is beyond the host's uplink: 192.0.2.1 is its gateway, and any address given to add() answers there."""
+    """The network beyond the host's uplink: 192.0.2.1 is its gateway, and it answers at each address given to add()."""
 
     def __init__(self):
         self._holder = _hold(["--net"], _WORLD)
         super().__init__(f"/proc/{self._holder.pid}/ns/net", "world")
 
     def add(self, cidr):
-        """Puts an address on the other side, such as 203.0.113.10/32."""
+        """Adds an address on the other side, such as 203.0.113.10/32."""
         self.run(["ip", "addr", "add", cidr, "dev", "lo"])
 
     def close(self):
@@ -75,11 +75,11 @@ class Host(Namespace):
         super().__init__(f"/proc/{self.pid}/ns/net", "host")
 
     def enter_arguments(self):
-        # Paths mean the same inside: only /run/netns and /run/weft differ.
+        # Paths mean the same inside, except /run/netns and /run/weft.
         return ["nsenter", f"--net={self.path}", f"--mount=/proc/{self.pid}/ns/mnt", f"--wd={os.getcwd()}", "--"]
 
     def file(self, path):
-        """How this process reaches what the host sees at PATH."""
+        """The path by which this process reaches the host's PATH."""
         return self.root + path
 
     def netns(self, name):
@@ -90,26 +90,26 @@ class Host(Namespace):
         return sorted(os.listdir(self.file("/run/netns")))
 
     def add_uplink(self, mtu=1500, name="uplink0"):
-        """Gives the host a way out, 192.0.2.2/24 by default route over 192.0.2.1, and returns the world behind it."""
+        """Gives the host an uplink, 192.0.2.2/24 with a default route over 192.0.2.1, and returns the world behind it."""
         self.world = World()
         self.run(
             ["ip", "link", "add", name, "mtu", mtu, "type", "veth"]
             + ["peer", "name", "eth0", "mtu", mtu, "netns", self.world._holder.pid]
         )
-        # IPv6 settles an address of its own in the course of a second: not in a comparison of before and after.
+        # IPv6 sets up an address of its own within a second, which would disturb comparisons of before and after.
         self.run(["ip", "link", "set", name, "addrgenmode", "none"])
         self.run(["ip", "addr", "add", "192.0.2.2/24", "dev", name])
         self.run(["ip", "link", "set", name, "up"])
         self.world.run(["ip", "addr", "add", "192.0.2.1/24", "dev", "eth0"])
         self.world.run(["ip", "link", "set", "eth0", "up"])
         self.run(["ip", "route", "add", "default", "via", "192.0.2.1"])
-        # The kernel tells of the carrier a little later, and routes change with it.
+        # The kernel reports the carrier a little later, and routes change with it.
         up = {"UP", "LOWER_UP"}
         poll_until(lambda: up <= set(self.links()[name]["flags"]) and self.links()[name]["operstate"] == "UP")
         return self.world
 
     def processes(self):
-        """{pid: command line} of all in the host's network namespace but its holder, and of all in ns-* beneath it."""
+        """{pid: command line} of all processes in the host's network namespace but its holder, and in all ns-* beneath it."""
         wanted = {os.stat(self.path).st_ino}
         for name in self.netns_names():
             with contextlib.suppress(FileNotFoundError):
@@ -121,12 +121,12 @@ class Host(Namespace):
                     continue
                 with open(f"/proc/{pid}/cmdline", "rb") as file:
                     found[int(pid)] = file.read().replace(b"\0", b" ").decode(errors="replace").strip()
-            except (FileNotFoundError, ProcessLookupError, PermissionError):  # gone, or not even root's to see
+            except (FileNotFoundError, ProcessLookupError, PermissionError):  # gone, or hidden even from root
                 continue
         return found
 
     def state(self):
-        """All that weft could leave behind here, for a comparison of before and after."""
+        """Everything that weft could leave behind here, for a comparison of before and after."""
         links = {}
         for name, link in self.links().items():
             links[name] = {key: link.get(key) for key in ("address", "mtu", "group", "master", "ifalias")}
@@ -146,7 +146,7 @@ class Host(Namespace):
         }
 
     def await_names(self, api):
-        """Waits for what follows the replies to be done: each sandbox's veth and table tell its name, in this order."""
+        """Waits for the work after the replies: each sandbox's veth and then its table get its id as comment."""
         sandboxes = api.list()
         wanted = {f"weft:{sandbox['id']}" for sandbox in sandboxes}
         poll_until(lambda: wanted <= {link.get("ifalias") for link in self.links().values()}, what=f"names {wanted}")
@@ -155,12 +155,12 @@ class Host(Namespace):
             poll_until(lambda: comment in inner.nft(), what=comment)  # pylint: disable=cell-var-from-loop
 
     def settled_state(self, api):
-        """state(), once what follows the replies is done."""
+        """state(), after the work that follows the replies."""
         self.await_names(api)
         return self.state()
 
     def await_state(self, before):
-        """Waits until state() is what it was before."""
+        """Waits until state() equals BEFORE."""
         poll_until(lambda: not difference(before, self.state()), what=lambda: str(difference(before, self.state())))
 
     def close(self):
@@ -170,19 +170,19 @@ class Host(Namespace):
 
 
 def tracked(host, number):
-    """How many flows the slot's namespace remembers."""
+    """The number of conntrack entries in the slot's namespace."""
     counted = host.output(["ip", "netns", "exec", f"ns-{number}", "cat", "/proc/sys/net/netfilter/nf_conntrack_count"])
     return int(counted)
 
 
 def difference(before, after):
-    """What of state() differs, as lines to read; empty if nothing does."""
+    """The differences between two state()s, as readable lines; empty if there are none."""
     lines = []
     for key, old in before.items():
         new = after[key]
         if old == new:
             continue
-        # Counted: the same line twice, such as a mount over a mount, is one too many.
+        # Counted, as a duplicate line, such as a mount over a mount, is one too many.
         lines += [f"{key}: gone: {item}" for item in (Counter(list(old)) - Counter(list(new))).elements()]
         lines += [f"{key}: left: {item}" for item in (Counter(list(new)) - Counter(list(old))).elements()]
         if isinstance(old, dict):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A stand-in for systemd: takes a service's notifications, keeps the descriptors it stores, and hands them to its next run."""
+"""A stand-in for systemd: takes a service's notifications, keeps the descriptors it stores, and passes them to its next run."""
 
 import array
 import os
@@ -11,22 +11,22 @@ import threading
 from .daemon import _SANITIZER_OPTIONS
 from .wait import PATIENCE, poll_until
 
-MOST = 253  # SCM_MAX_FD: what the kernel lets through in one message
+MOST = 253  # SCM_MAX_FD: the kernel's limit of descriptors in one message
 
-# LISTEN_PID must be the pid of the program itself, which is the shell's: it execs.
+# LISTEN_PID must be the pid of the program itself. The shell execs the program, so its own pid is right.
 _EXEC = 'export LISTEN_PID="${PID:-$$}"; exec "$@"'
 
 
 def _place(fds):
-    """Moves FDS to 3 and on, and closes all others beyond 2. For a child before its exec."""
-    now = {fd: index for index, fd in enumerate(fds)}  # where they are, each with its place
+    """Moves FDS to 3 and up, and closes all others above 2. For a child before its exec."""
+    now = {fd: index for index, fd in enumerate(fds)}  # current descriptor: place
     for index, fd in enumerate(fds):
         target = 3 + index
         if target == fd:
             os.set_inheritable(fd, True)
             continue
         if target in now:
-            # Somebody else's seat: that one moves on.
+            # Another descriptor has this number: move that one away.
             other = now.pop(target)
             fds[other] = os.dup(target)
             now[fds[other]] = other
@@ -81,23 +81,23 @@ class Manager:
                 os.close(fd)
             self.stored = [one for one in self.stored if one[0] != fields["FDNAME"]]
         for fd in fds:
-            os.close(fd)  # of a barrier, too: this is what it waits for
+            os.close(fd)  # a barrier's too: its sender waits for this
 
     def _tell(self, word):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
             one.sendto(word, self.path)
 
     def settle(self):
-        """Waits until all is taken that was sent so far: a service that is dead may have said much at the last moment."""
+        """Waits until everything sent so far is read: a service that died may have sent much at the last moment."""
         self._settled.clear()
         self._tell(b"settle")
-        assert self._settled.wait(PATIENCE), "the manager's thread to take what was sent"
+        assert self._settled.wait(PATIENCE), "the manager's thread did not read all messages"
 
     def said(self, key, value="1"):
         return any(fields.get(key) == value for fields, _ in self.messages)
 
     def spawn(self, daemon, fds=None, pid=None):
-        """Starts DAEMON with what is stored, or FDS, as descriptors 3 and on. PID: another LISTEN_PID than its own."""
+        """Starts DAEMON with the stored descriptors, or FDS, as 3 and up. PID: a LISTEN_PID other than its own."""
         self.settle()
         handed = list(fds if fds is not None else (fd for _, fd in self.stored))
         names = ":".join(name for name, _ in self.stored) if fds is None else ":".join(["other"] * len(handed))
@@ -118,7 +118,7 @@ class Manager:
             )
 
     def start(self, daemon, fds=None, pid=None):
-        """The same, and waits for READY=1."""
+        """As start(), and waits for READY=1."""
         self.settle()
         self.messages.clear()
         self.spawn(daemon, fds, pid)

@@ -23,7 +23,7 @@ def _setns(fd):
 
 
 def inside(path, function):
-    """Calls FUNCTION in a thread of its own that is in the namespace at PATH, and returns its result.
+    """Calls FUNCTION in a thread of its own in the namespace at PATH, and returns its result.
 
     The thread ends with the call, so that no other code ever runs in the wrong namespace.
     """
@@ -60,11 +60,11 @@ class Namespace:
         return ["nsenter", f"--net={self.path}", "--"]
 
     def popen(self, argv, **options):
-        """As subprocess.Popen, inside. The child's pid is the command's own: nsenter execs it."""
+        """As subprocess.Popen, inside. The child's pid is the command's own, as nsenter execs it."""
         return subprocess.Popen([*self.enter_arguments(), *map(str, argv)], **options)
 
     def run(self, argv, check=True, timeout=60, **options):
-        """As subprocess.run with text captured, inside. A failure tells what the command said."""
+        """As subprocess.run inside, with text captured. A failure reports the command's output."""
         options.setdefault("stdout", subprocess.PIPE)
         options.setdefault("stderr", subprocess.PIPE)
         done = subprocess.run(
@@ -78,7 +78,7 @@ class Namespace:
         return self.run(argv, **options).stdout
 
     def json(self, argv, **options):
-        """Output of a command that prints JSON; nothing at all counts as an empty list, as `ip -j` has it."""
+        """The output of a command that prints JSON; no output counts as an empty list, as from `ip -j`."""
         return json.loads(self.output(argv, **options) or "[]")
 
     def socket(self, family=AF_INET, kind=SOCK_STREAM, proto=0, timeout=PATIENCE):
@@ -88,7 +88,7 @@ class Namespace:
         return made
 
     def connect(self, host, port, timeout=PATIENCE, source=None):
-        """A connected TCP socket with TCP_NODELAY, IPv4 or IPv6 by the look of HOST (no names)."""
+        """A connected TCP socket with TCP_NODELAY. HOST is a literal address, IPv4 or IPv6."""
         family = AF_INET6 if ":" in host else AF_INET
         made = self.socket(family, timeout=timeout)
         try:
@@ -114,13 +114,13 @@ class Namespace:
         return made
 
     def links(self):
-        """{name: what `ip -d -j link` says of it}."""
+        """{name: the link's object of `ip -d -j link`}."""
         return {link["ifname"]: link for link in self.json(["ip", "-d", "-j", "link", "show"])}
 
     def carrier(self, link):
-        """Whether LINK has carrier: a TAP has while a process has it open."""
+        """Whether LINK has carrier. A TAP has it while a process has it open."""
         return "LOWER_UP" in self.links()[link]["flags"]
 
     def nft(self):
-        """Without what counters count."""
+        """The ruleset without its counters' values."""
         return self.output(["nft", "-s", "list", "ruleset"])

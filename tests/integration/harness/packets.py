@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Frames made by hand, and captures of what is on a link: for guests that do not play by the rules."""
+"""Hand-made frames, and captures of a link's traffic: for guests that do not play by the rules."""
 
 import errno
 import socket
@@ -43,7 +43,7 @@ def arp(sender=GUEST, target=GATEWAY, operation=1, sender_mac=GUEST_MAC, target_
 
 
 def ipv4(payload, destination, proto, source=GUEST, options=b"", version=4, fragment=0):
-    """OPTIONS: a multiple of four bytes. FRAGMENT: the header's field, 0x2000 for more to come, plus the place / 8."""
+    """OPTIONS: a multiple of four bytes. FRAGMENT: the header's field, 0x2000 for "more fragments", plus the offset / 8."""
     words = 5 + len(options) // 4
 
     def head(total):
@@ -57,19 +57,19 @@ def ipv4(payload, destination, proto, source=GUEST, options=b"", version=4, frag
 
 
 def _transport(source, destination, proto, payload, place):
-    """Puts the checksum over the pseudo header into PAYLOAD at PLACE."""
+    """Puts the checksum, with the pseudo header's, into PAYLOAD at PLACE."""
     pseudo = socket.inet_aton(source) + socket.inet_aton(destination) + struct.pack("!BBH", 0, proto, len(payload))
     return payload[:place] + struct.pack("!H", checksum(pseudo + payload)) + payload[place + 2 :]
 
 
 def udp(destination, port, data=b"", source=GUEST, source_port=40000, **options):
-    """A whole IPv4 packet."""
+    """A complete IPv4 packet."""
     payload = struct.pack("!HHHH", source_port, port, 8 + len(data), 0) + data
     return ipv4(_transport(source, destination, UDP, payload, 6), destination, UDP, source, **options)
 
 
 def tcp(destination, port, data=b"", flags=2, source=GUEST, source_port=40000, **options):
-    """A whole IPv4 packet; a SYN, if FLAGS do not say otherwise."""
+    """A complete IPv4 packet; by default a SYN."""
     payload = struct.pack("!HHIIBBHHH", source_port, port, 1, 0, 5 << 4, flags, 8192, 0, 0) + data
     return ipv4(_transport(source, destination, TCP, payload, 16), destination, TCP, source, **options)
 
@@ -83,14 +83,14 @@ def fragments(packet, size):
 
 
 def icmp(destination, data=b"", kind=8, code=0, source=GUEST, rest=0x70001, **options):
-    """A whole IPv4 packet; an echo request, if KIND does not say otherwise. REST: of the header."""
+    """A complete IPv4 packet; by default an echo request. REST: the rest of the ICMP header."""
     payload = struct.pack("!BBHI", kind, code, 0, rest) + data
     payload = payload[:2] + struct.pack("!H", checksum(payload)) + payload[4:]
     return ipv4(payload, destination, ICMP, source, **options)
 
 
 class Wire:
-    """A raw socket on LINK of NAMESPACE: sends frames as they are, and captures all that is on the link, both ways."""
+    """A raw socket on LINK of NAMESPACE: sends frames unchanged, and captures all frames of the link, both ways."""
 
     def __init__(self, namespace, link):
         self.name = f"{namespace.name}/{link}"
@@ -114,7 +114,7 @@ class Wire:
         poll_until(taken, what=f"room in the queue of {self.name}", interval=0.001)
 
     def seen(self):
-        """All frames since it was opened, or forget()."""
+        """All frames since it was opened or since forget()."""
         while True:
             try:
                 self.frames.append(self.socket.recv(1 << 17))
@@ -126,7 +126,7 @@ class Wire:
         self.frames = []
 
     def having(self, token):
-        """Those with TOKEN in them."""
+        """The frames that contain TOKEN."""
         return [frame for frame in self.seen() if token in frame]
 
     def close(self):
@@ -140,7 +140,7 @@ class Wire:
 
 
 def answers_to(wire, port):
-    """What came back to the guest's TCP PORT or as an ICMP error about it: "reset", "prohibited", ... in order."""
+    """The answers to the guest's TCP PORT, ICMP errors included, in order: "reset", "prohibited", ..."""
     found = []
     for frame in wire.seen():
         if frame[12:14] != b"\x08\x00" or frame[30:34] != socket.inet_aton(GUEST):
@@ -156,7 +156,7 @@ def answers_to(wire, port):
 
 
 def tracked_flows(namespace):
-    """How many flows conntrack knows in NAMESPACE."""
+    """The number of conntrack entries in NAMESPACE."""
     from .netns import inside
 
     def read():
@@ -167,7 +167,7 @@ def tracked_flows(namespace):
 
 
 def named_counters(namespace):
-    """{"inet drop_source": packets} of the counters of weft's tables in NAMESPACE."""
+    """{"inet drop_source": packets}: the counters of weft's tables in NAMESPACE."""
     found = {}
     for entry in namespace.json(["nft", "-j", "list", "counters"])["nftables"]:
         counter = entry.get("counter")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""E2B's own SDKs (tests/sdk), each a process that does what a test says; and guests with the agent (tests/agent) in them."""
+"""E2B's own SDKs (tests/sdk), one process each, driven by tests; and guests with the agent (tests/agent) in them."""
 
 import itertools
 import json
@@ -17,20 +17,20 @@ _AGENT = os.path.join(_TESTS, "agent", "agent.py")
 
 SDKS = ("python", "javascript")
 PORT = 49983
-GUEST_URL = f"http://169.254.0.21:{PORT}"  # from inside a sandbox's namespace, with nothing of weft between
+GUEST_URL = f"http://169.254.0.21:{PORT}"  # from inside a sandbox's namespace, past weft
 INSTALL_LIMIT = 900
 
 
 def install():
-    """The folder with both SDKs. A machine that cannot have them fails here."""
+    """The folder with both SDKs. On a machine that cannot install them, the test fails here."""
     program = os.path.join(_TESTS, "sdk", "install")
     done = subprocess.run([program], stdout=subprocess.PIPE, timeout=INSTALL_LIMIT, text=True, check=False)
-    assert done.returncode == 0, "tests/sdk/install failed: see what it said"
+    assert done.returncode == 0, "tests/sdk/install failed: see its output"
     return done.stdout.strip()
 
 
 def versions(folder):
-    """{SDK: its version} as installed."""
+    """{SDK: its installed version}."""
     with open(os.path.join(folder, "node_modules/e2b/package.json"), encoding="utf-8") as file:
         javascript = json.load(file)["version"]
     code = "import importlib.metadata as m; print(m.version('e2b'))"
@@ -39,7 +39,7 @@ def versions(folder):
 
 
 class CallFailed(Exception):
-    """The SDK raised. `told_ms` is when it knew that its connection had failed: the newer ones then ask for the sandbox's health."""
+    """The SDK raised. `told_ms`: when the SDK noticed the connection's failure; newer ones then ask for the sandbox's health."""
 
     def __init__(self, call, answer):
         super().__init__(f"{call}: {answer['error']}: {answer['message']} (after {answer['ms']:.0f} ms)")
@@ -51,7 +51,7 @@ class CallFailed(Exception):
 
 
 class Pending:
-    """A call that is under way."""
+    """A call in progress."""
 
     def __init__(self, call):
         self.call = call
@@ -75,7 +75,7 @@ class Pending:
         return not self.done.is_set()
 
     def wait_events(self, count, timeout=60.0):
-        """Waits for COUNT events of the stream, and returns them all."""
+        """Waits for COUNT events of the stream, and returns all events so far."""
         with self.heard:
             if not self.heard.wait_for(lambda: len(self.events) >= count or self.done.is_set(), timeout):
                 raise TimedOut(f"{count} events of {self.call} within {timeout} s; so far {self.events}")
@@ -90,7 +90,7 @@ class Pending:
         return self.answer["result"]
 
     def failure(self, timeout=120.0):
-        """Waits for the call to fail, and returns how."""
+        """Waits for the call to fail, and returns the failure."""
         try:
             result = self.result(timeout)
         except CallFailed as failed:
@@ -103,7 +103,7 @@ class Pending:
 
 
 class Sdk:
-    """One process of an SDK in NAMESPACE, with a sandbox object that leads to URL (None: localhost:49983, as in local mode)."""
+    """One process of an SDK in NAMESPACE, whose sandbox object uses URL (None: localhost:49983, as in local mode)."""
 
     def __init__(self, folder, kind, namespace, url=None, env=None):
         self.kind = kind
@@ -149,16 +149,16 @@ class Sdk:
         return self.begin(name, **arguments).result(timeout)
 
     def timed(self, name, **arguments):
-        """(result, milliseconds as the SDK's process saw them)."""
+        """(result, milliseconds as measured in the SDK's process)."""
         pending = self.begin(name, **arguments)
         return pending.result(), pending.ms
 
     def run(self, cmd, **arguments):
-        """A command in the foreground; what it wrote."""
+        """Runs a command in the foreground; returns its output."""
         return self.call("run", cmd=cmd, **arguments)["stdout"]
 
     def sockets(self):
-        """How many sockets the process has open: the connections that its SDK keeps."""
+        """The number of sockets that the process has open, which are its SDK's kept connections."""
         count = 0
         for fd in os.listdir(f"/proc/{self.process.pid}/fd"):
             try:
@@ -168,11 +168,11 @@ class Sdk:
         return count
 
     def wait_disconnected(self, timeout=PATIENCE):
-        """Waits until the SDK has seen that its kept connections were reset: a call made just before would be sent on one of them."""
+        """Waits until the SDK has noticed the reset of its kept connections: a call before that would be sent on one of them."""
         poll_until(lambda: self.sockets() == 0, timeout, what=lambda: f"{self.kind} to close its {self.sockets()} sockets")
 
     def kill(self):
-        """The client goes away: the kernel closes its connections."""
+        """Kills the client: the kernel closes its connections."""
         self.process.kill()
         self.process.wait()
 
@@ -184,7 +184,7 @@ class Sdk:
 
 
 class StandinBox:
-    """A stand-in guest with the agent in it. What the agent starts dies with it: they have a pid namespace of their own."""
+    """A stand-in guest with the agent in it, in a pid namespace, so that the agent's children die with it."""
 
     def __init__(self, host, sandbox, folder):
         self.host = host
@@ -215,7 +215,7 @@ class StandinBox:
         self.vmm.guests[0].thaw()
 
     def kill(self):
-        """As kill -9 of a VMM: nobody says goodbye."""
+        """As kill -9 of a VMM: no connection is closed in order."""
         if self.vmm:
             self.vmm.close()
             self.vmm = None
@@ -264,7 +264,7 @@ class VmBox:
 
 
 def agent_streams(host, sandbox):
-    """The agent's own word on its streams, asked inside the sandbox's namespace."""
+    """The agent's report on its streams, requested inside the sandbox's namespace."""
     with host.netns(sandbox["netns"]).connect("169.254.0.21", PORT, timeout=60) as connection:
         connection.sendall(b"GET /agent/streams HTTP/1.1\r\nHost: x\r\n\r\n")
         seen = b""
@@ -283,7 +283,7 @@ def _length(head):
 
 
 def wait_streams(host, sandbox, count, timeout=PATIENCE, interval=0.005):
-    """Waits until the agent has COUNT open streams, and returns the seconds that it took. Each look is a call of its own."""
+    """Waits until the agent has COUNT open streams, and returns the seconds it took. Each look is a request of its own."""
     began = time.monotonic()
     poll_until(
         lambda: agent_streams(host, sandbox)["open"] == count,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A real virtual machine (tests/guest/vm) on a sandbox's TAP. QEMU emulates: it boots in about four seconds."""
+"""A real virtual machine (tests/guest/vm) on a sandbox's TAP. QEMU emulates it, and it boots in about four seconds."""
 
 import os
 import subprocess
@@ -10,21 +10,21 @@ _FOLDER = os.path.join(
     os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "guest", "vm"
 )
 
-IMAGE_LIMIT = 600  # seconds: a download of 30 MB, and another worker's
-BOOT_LIMIT = 240  # as long as the API waits, nearly: two VMs are emulated at a time, on cores that others use too
+IMAGE_LIMIT = 600  # seconds: for a download of 30 MB, after another worker's
+BOOT_LIMIT = 240  # seconds, nearly the API's limit: two VMs at a time are emulated, on shared cores
 
 
 def make_image(*arguments):
-    """The folder with kernel and initramfs; with "--agent", the one whose guest runs tests/agent."""
+    """The folder with kernel and initramfs; with "--agent", of the image whose guest runs tests/agent."""
     done = subprocess.run(
         [os.path.join(_FOLDER, "make-image"), *arguments], stdout=subprocess.PIPE, timeout=IMAGE_LIMIT, text=True, check=False
     )
-    assert done.returncode == 0, "tests/guest/vm/make-image failed: see what it said"
+    assert done.returncode == 0, "tests/guest/vm/make-image failed: see its output"
     return done.stdout.strip()
 
 
 class VirtualMachine:
-    """QEMU in the namespace of SANDBOX: as the API shows it, or its namespace's name. Its console goes to a file."""
+    """QEMU in the namespace of SANDBOX, which is the API's object or its namespace's name. Its console goes to a file."""
 
     def __init__(self, host, image, console, sandbox, boot_delay=0, mac=None, memory=128):
         if isinstance(sandbox, str):
@@ -50,7 +50,7 @@ class VirtualMachine:
             return file.read()
 
     def wait_serving(self, timeout=BOOT_LIMIT):
-        """Waits until the guest says that its HTTP server listens."""
+        """Waits until the guest reports that its HTTP server listens."""
 
         def serving():
             assert self.process.poll() is None, f"QEMU ended with {self.process.returncode}:\n{self.text()[-3000:]}"

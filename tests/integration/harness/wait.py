@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Waiting for what must become so. Tests never sleep a fixed time."""
+"""Waiting for a condition. Tests never sleep a fixed time."""
 
 import os
 import select
 import time
 
-# Seconds: far beyond what anything takes that others wait for, on a busy machine and under sanitizers. Only a failure waits so long.
+# Seconds: far more than any awaited step takes on a busy machine, under sanitizers. Only a failure waits so long.
 PATIENCE = 30.0
 
 # The same for one of several attempts.
@@ -13,11 +13,11 @@ ATTEMPT = 10.0
 
 
 class TimedOut(AssertionError):
-    """A condition did not come about; the text says which, and what was seen last."""
+    """A condition was not met in time; the text names it, and the last state seen."""
 
 
 def poll_until(condition, timeout=PATIENCE, what=None, interval=0.01):
-    """Calls CONDITION until its result is true, and returns that. WHAT: a text, or a function that says what is seen now."""
+    """Calls CONDITION until its result is true, and returns that. WHAT: a text, or a function that describes the current state."""
     deadline = time.monotonic() + timeout
     while True:
         result = condition()
@@ -30,9 +30,9 @@ def poll_until(condition, timeout=PATIENCE, what=None, interval=0.01):
 
 
 def tried(attempt, times=3):
-    """The result of ATTEMPT, which is made again when it times out: for what a busy machine may spoil now and then.
+    """Calls ATTEMPT again when it times out, and returns its result: for steps that a busy machine may spoil now and then.
 
-    For packets above all that nobody sends again: the queue that all the veths of a CPU share is short, and drops what does not fit.
+    Packets above all, which nobody sends again: all veths of a CPU share one short queue, and it drops the excess.
     """
     for left in reversed(range(times)):
         try:
@@ -43,9 +43,9 @@ def tried(attempt, times=3):
 
 
 def one_of(times, measured, is_right):
-    """The first result of MEASURED that IS_RIGHT, of TIMES calls at most; fails with all of them if none is.
+    """The first result of MEASURED for which IS_RIGHT is true, of at most TIMES calls; fails with all results if none is.
 
-    For what is prompt, or as fast as it should be, but where the machine stands still: what is wrong is so each time.
+    For speed and promptness on a machine that sometimes stalls: a real fault shows in every call.
     """
     seen = []
     while not seen or not is_right(seen[-1]):
@@ -55,14 +55,14 @@ def one_of(times, measured, is_right):
 
 
 def readable(fd, timeout):
-    """Whether FD has something to read, or its end, within TIMEOUT seconds."""
+    """Whether FD becomes readable, or reaches its end, within TIMEOUT seconds."""
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(timeout * 1000))
 
 
 class Lines:
-    """Lines that a child prints, each waited for no longer than a deadline. No thread, no buffering in between."""
+    """A child's lines, each awaited with a deadline, without a thread or another layer of buffering."""
 
     def __init__(self, stream):
         self.fd = stream.fileno()
