@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The fabric: what it costs to make and to remove sandboxes, beside the ways that people have without weft, and at scale.
+"""The fabric: the cost of making and removing sandboxes, compared with the ways people use without weft, and at scale.
 
-Small numbers first, in rounds, on one host each: claims from a pool, cold slots, bursts, the script, the CNI plugins. Then one
-host grows: at each level claims, cold slots, removals, rules and memory are measured, and at the top restarts, the kernel path
-of all sandboxes at once, and the removal of them all while others are registered.
+Small numbers first, in rounds, each on one host: claims from a pool, cold slots, bursts, the script, the CNI plugins. Then one
+host grows: each level measures claims, cold slots, removals, rules and memory. The top level also measures restarts, the kernel
+path of all sandboxes at once, and the removal of all sandboxes while others are registered.
 """
 
 import contextlib
@@ -29,20 +29,20 @@ from topology import Bench, TapGuest
 BODY = '{"ports": [49983]}'
 CALLERS = 32
 PROBE_PORT = 49983
-_SO_RCVBUFFORCE = 33  # not in Python's socket
+_SO_RCVBUFFORCE = 33  # missing in Python's socket module
 _SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "slot-script")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much, and how often."""
+    """Amounts and repetitions."""
 
     rounds: int
     claims: int  # from the pool, by one caller and by many
     cold: int
     lots: int  # removed by many callers at once
     slow: int  # slots of the script and of the plugins, one by one
-    levels: tuple  # how many live
+    levels: tuple  # numbers of live sandboxes
 
     @classmethod
     def full(cls):
@@ -54,7 +54,7 @@ class Plan:
 
 
 class Caller:
-    """Calls on one daemon's control socket by tests/bench/callers; numbers of sandboxes are never used twice."""
+    """Calls on one daemon's control socket by tests/bench/callers. No sandbox number is used twice."""
 
     def __init__(self, bench, prefix="b"):
         self.bench = bench
@@ -71,17 +71,17 @@ class Caller:
         return float(summary.rsplit("=", 1)[1]), [float(sample) / 1000 for sample in samples.split()]
 
     def add(self, count, at_once=1):
-        """(first number, seconds for all, [ms])."""
+        """(first number, seconds for all, [ms of each])."""
         first = self.next
         self.next += count
         return (first, *self._call("PUT", first, count, at_once, BODY))
 
     def remove(self, first, count, at_once=1):
-        """(seconds for all, [ms])."""
+        """(seconds for all, [ms of each])."""
         return self._call("DELETE", first, count, at_once)
 
     def settle(self, ready, limit=60):
-        """Waits until the pool has READY slots, and nothing is on its way out."""
+        """Waits until the pool has READY slots and all teardown is done."""
 
         def quiet():
             pool = self.bench.weftd.api.status()["pool"]
@@ -95,7 +95,7 @@ def config(pool):
 
 
 def set_pool(bench, size):
-    """By HUP, as an operator would."""
+    """Reloads by HUP, as an operator would."""
     bench.weftd.write_config(config(size))
     bench.weftd.signal(1)  # SIGHUP
     poll_until(lambda: bench.weftd.api.status()["pool"]["target"] == size, 10, what=f"a pool of {size}")
@@ -103,7 +103,7 @@ def set_pool(bench, size):
 
 
 def attempt(results, what, function, *arguments):
-    """Calls FUNCTION; if it cannot be measured, that is noted, and the rest goes on."""
+    """Calls FUNCTION. If it cannot be measured, the results note that, and the other measurements go on."""
     try:
         function(*arguments)
     except (LoadFailed, AssertionError, OSError, subprocess.SubprocessError) as error:
@@ -145,7 +145,7 @@ def round_of_weft(plan, warm, cold, results):
 
 
 def round_of_bursts(bench, results):
-    """A pool of 32, full before each."""
+    """Bursts from a pool of 32, full before each."""
     caller = bench.caller
     for count in (20, 100):
         caller.settle(32)
@@ -192,7 +192,7 @@ def rules_on_host(bench):
 def measure_path(bench, guest, level, results):
     """A request and its answer over the kernel path, and the first packets of new connections, one at a time."""
     address = f"{guest.sandbox['host_ip']}:{PROBE_PORT}"
-    for _ in range(7):  # where the scheduler puts the four processes on the way matters more than the network
+    for _ in range(7):  # the scheduler's placement of the four processes involved matters more than the network
         seen = load(bench.host, "requests", address, 0.3, 1)
         results.add("scale", f"{level} live", "kernel path us", seen["p500_us"])
         seen = load(bench.host, "connections", address, 500, 1)
@@ -200,7 +200,7 @@ def measure_path(bench, guest, level, results):
 
 
 def rest(bench):
-    """Waits until the daemon is done with what making many slots leaves to do: each is looked at once more."""
+    """Waits until the daemon has finished the work after making many slots: it looks at each once more."""
     daemon = Processes([bench.weftd.pid])
     used = [daemon.cpu_seconds()]
 
@@ -219,7 +219,7 @@ def measure_level(bench, caller, live, level, results):
     rest(bench)
     results.add("scale", name, "daemon MiB", Processes([bench.weftd.pid]).memory_kib() / 1024)
     results.add("scale", name, "host rules", rules_on_host(bench))
-    # A machine that never had so many has its kernel take memory that nobody has touched: that costs as much as a slot again.
+    # On its first time with so many, the kernel takes memory that was never touched, which costs as much as a slot again.
     for what in ("cold, new memory ms", "cold ms"):
         first, _, samples = caller.add(32)
         results.add("scale", name, what, median(samples))
@@ -240,7 +240,7 @@ def measure_level(bench, caller, live, level, results):
 
 
 def measure_restart(bench, level, results, how):
-    """From the start of the program to an answer on its socket, and until all that lives is adopted."""
+    """From the program's start to an answer on its socket, and until all live sandboxes are adopted."""
     weftd = bench.weftd
     (weftd.kill if how == "killed" else weftd.stop)()
     with contextlib.suppress(FileNotFoundError):
@@ -321,12 +321,12 @@ def measure_all_answer(bench, level, results, say):
 
 
 def measure_removal_of_all(bench, caller, live, level, results):
-    """All go, 32 callers at once, while one other registers."""
+    """Removes all sandboxes by 32 callers at once, while one more caller registers."""
     set_pool(bench, 64)
     outcome = []
     remover = threading.Thread(target=lambda: outcome.append(live.remove(1, live.next - 1, CALLERS)))
     remover.start()
-    time.sleep(0.1)  # well under way
+    time.sleep(0.1)  # well into the removal
     claimed, _, samples = caller.add(48)
     remover.join()
     caller.remove(claimed, 48, CALLERS)
@@ -368,7 +368,7 @@ def run_scale(plan, results, say):
 
 
 def run(plan, say):
-    """All measurements: {what is measured: {who or how many: {figure: [values]}}}."""
+    """Runs all measurements: {measurement: {subject or level: {figure: [values]}}}."""
     raise_descriptor_limit()
     results = Results()
     say("a few sandboxes")

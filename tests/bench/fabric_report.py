@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the fabric's measurements say: the tables, the goals, the picture."""
+"""The fabric's results as tables, goals and a picture."""
 
 from measure import median, spread
 from report import Goal, figure, table
 
-LIVE_FOR_COLD = 3000  # up to as many, a cold slot has its bound
+LIVE_FOR_COLD = 3000  # live sandboxes up to which the bound on a cold slot holds
 
 
 def _seen(values, group, who, what):
@@ -21,7 +21,7 @@ def _least(name, seen, wanted, against=""):
 
 
 def _times(values, what, of):
-    """How many times longer the script takes for OF than weft for WHAT; wanted; and in what figures."""
+    """(the script's time for OF over weft's for WHAT, the goal, the figures behind it)."""
     own, other = _seen(values, "one slot", "weft", what), _seen(values, "one slot", "script", of)
     if not own or other is None:
         return None, 10
@@ -48,7 +48,7 @@ def _levels(values):
 
 
 def _flat(values, what, levels):
-    """How much dearer it is at the top than at the bottom."""
+    """The cost at the top level over that at the bottom level."""
     first, last = (_seen(values, "scale", level, what) for level in (levels[0], levels[-1]))
     text = f"{figure(first)} at {levels[0]}, {figure(last)} at {levels[-1]}"
     return Goal(f"{what}, top over bottom", last / first, 1.5, "less", text)
@@ -100,7 +100,7 @@ def _group_table(group, order=None):
 
 
 def _turned(group, order):
-    """The scale's table has a column a level: there are more figures than levels."""
+    """The table of the scale has a column for each level, as there are more figures than levels."""
     whats = []
     for who in order:
         whats += [what for what in group[who] if what not in whats]

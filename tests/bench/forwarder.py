@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The forwarder against its peers: throughput, requests, connections, what they cost, and how long a held client waits.
+"""The forwarder against its peers: throughput, requests, connections, their cost, and how long a held client waits.
 
-All forwarders run at once, in front of the same guest; a round measures each of them by each kind of load, one at a time, and
-begins with another one each round, so that whatever else the machine does falls on all alike. Amounts are set from the rate of
-a first, short round that does not count, so that each measurement takes about as long.
+All forwarders run at once, in front of the same guest. A round measures each of them under each kind of load, one at a time, and
+starts with a different forwarder each time, so that other work on the machine affects all alike. A first, short round that does
+not count gives the rates, from which the amounts are set so that all measurements take about as long.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ SERVERS = (f"{HTTP},http,bench", f"{SINK},sink", f"{SOURCE},source")
 
 @dataclass(frozen=True)
 class Plan:
-    """How long, and how often."""
+    """Durations and repetitions."""
 
     rounds: dict  # by kind of guest
     seconds: float  # for each measurement
@@ -45,14 +45,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Load:
-    """One kind of load: NAME is the column; UNIT is what its cost is counted in."""
+    """One kind of load: NAME is the column; UNIT is the amount to which its cost refers."""
 
     name: str
     mode: str
     port: int
     at_once: int
     unit: float
-    first: float  # the amount of the round that does not count
+    first: float  # the amount in the round that does not count
 
 
 LOADS = (
@@ -69,7 +69,7 @@ LATENCIES = ("p500_us", "p990_us", "p999_us")
 
 
 def measure_load(forwarder, kind_of_load, amount):
-    """Runs one load. Returns {what: value}: the rate, latencies, and the forwarder's processor time a unit."""
+    """Runs one load. Returns {figure: value}: the rate, latencies, and the forwarder's processor time a unit."""
     processes = forwarder.processes()
     per_stream = int(amount / kind_of_load.at_once) if kind_of_load.mode in ("down", "up") else amount
     before = processes.cpu_seconds() if processes else 0
@@ -86,7 +86,7 @@ def measure_load(forwarder, kind_of_load, amount):
 
 
 def amount_of(kind_of_load, rate, seconds):
-    """How much makes SECONDS of it at RATE."""
+    """The amount that takes SECONDS at RATE."""
     return seconds if kind_of_load.mode == "requests" else max(kind_of_load.at_once, int(rate * seconds))
 
 
@@ -99,7 +99,7 @@ def run_rounds(plan, kind, forwarders, results, say):
                 forwarder = forwarders[(i + number) % len(forwarders)]
                 key = (forwarder.name, kind_of_load.name)
                 if number and key not in rates:
-                    continue  # it failed to begin with
+                    continue  # it failed in the first round
                 amount = amount_of(kind_of_load, rates[key], plan.seconds) if number else kind_of_load.first
                 try:
                     found = measure_load(forwarder, kind_of_load, amount)
@@ -116,7 +116,7 @@ def run_rounds(plan, kind, forwarders, results, say):
 
 @contextlib.contextmanager
 def kept_connections(namespace, address, count):
-    """COUNT connections to ADDRESS, each of which has had an answer, for as long as the context lasts."""
+    """Keeps COUNT connections to ADDRESS open for the time of the context. Each has had an answer."""
     process = namespace.popen(
         [f"{build_dir()}/tests/forwarder/load", "kept", address, count],
         stdin=subprocess.PIPE,
@@ -134,7 +134,7 @@ def kept_connections(namespace, address, count):
 
 
 def settled(read, tolerance):
-    """What READ returns once two readings in a row are within TOLERANCE: the kernel frees in the background."""
+    """READ's result, once two readings in a row are within TOLERANCE: the kernel frees memory in the background."""
     seen = [read()]
 
     def steady():
@@ -147,7 +147,7 @@ def settled(read, tolerance):
 
 
 def bare_sockets_kib(bench, count):
-    """What the kernel holds for a connection on the host's loopback, both its ends: client's and server's."""
+    """The kernel's memory for one connection on the host's loopback, both its ends."""
     before = settled(kernel_memory_kib, 100)
     with kept_connections(bench.host, f"127.0.0.1:{bench.loopback_http}", count):
         held = settled(kernel_memory_kib, 100)
@@ -155,7 +155,7 @@ def bare_sockets_kib(bench, count):
 
 
 def measure_idle(forwarder, count, bare):
-    """{what: a connection's share}. The kernel's: all that is new, less what client and guest alone would have cost."""
+    """{figure: a connection's share}. The kernel's share is the growth, less the cost of client and guest alone."""
     processes = forwarder.processes()
     kernel = settled(kernel_memory_kib, 100)
     user = processes.memory_kib()
@@ -176,7 +176,7 @@ def measure_idle(forwarder, count, bare):
 
 
 def run_idle(plan, bench, sandbox, results, say):
-    """Each forwarder on its own, freshly started: one that has seen load keeps memory that it then need not ask for."""
+    """Measures each forwarder alone and freshly started: after a load it would keep memory and reuse it."""
     for number in range(plan.idle_rounds):
         say(f"  memory of idle connections, {number + 1} of {plan.idle_rounds}")
         bare = bare_sockets_kib(bench, plan.idle)
@@ -200,8 +200,8 @@ def run_idle(plan, bench, sandbox, results, say):
 
 
 def listen_late(guest, client, delay):
-    """The guest begins to listen after DELAY seconds and sends one byte to whoever comes (a probe, too, comes and goes). Seconds
-    from listen() to that byte at CLIENT; None if the client's connection ended instead."""
+    """The guest begins to listen after DELAY seconds and sends one byte to each connection; a probe may connect and leave, too.
+    Returns the seconds from listen() to that byte at CLIENT, or None if the client's connection ended instead."""
     time.sleep(delay)
     with contextlib.ExitStack() as opened:
         listener = opened.enter_context(guest.listen(LATE))
@@ -220,7 +220,7 @@ def listen_late(guest, client, delay):
 
 
 def run_held(plan, bench, results, say):
-    """Weft's clients are held while the sandbox is not ready; the peers are asked the same, and each says how it ends."""
+    """Weft holds its clients while the sandbox is not ready. The peers get the same clients, and each result says how it ended."""
     say("  clients that come before the guest listens")
     late = TapGuest(bench, "late", {"ports": [HTTP, SINK, SOURCE, LATE], "ready_port": LATE}, ())
     chance = random.Random(1)
@@ -251,7 +251,7 @@ def run_held(plan, bench, results, say):
     late.vmm.close()
 
 
-# ---- All of it ----
+# ---- Everything ----
 
 
 def wait_reachable(forwarder, port):
@@ -265,7 +265,7 @@ def wait_reachable(forwarder, port):
 
 
 def run(plan, say):
-    """All measurements. Returns (results, {forwarder: how it was set up})."""
+    """Runs all measurements. Returns (results, {forwarder: its setup})."""
     results = Results()
     raise_descriptor_limit()
     bench = Bench()
@@ -309,7 +309,7 @@ def run_kind(plan, bench, guest, results, say):
 
 
 def serve_on_loopback(bench):
-    """An HTTP server on the host itself, to compare with. Returns what ends it."""
+    """An HTTP server on the host itself, for comparison. Returns the function that ends it."""
     bench.loopback_http = bench.take_ports(1)
     process = bench.host.popen(
         [f"{build_dir()}/tests/guest/server", f"{bench.host.path},{bench.loopback_http},http,host"],

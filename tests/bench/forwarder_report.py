@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the forwarder's measurements say: the table, the goals, the picture."""
+"""The forwarder's results as a table, goals and a picture."""
 
 from forwarder import LOADS
 from measure import median, spread
@@ -11,7 +11,7 @@ _PEERS = tuple(peer.name for peer in PEERS)
 _INSIDE = tuple(peer.name + INSIDE for peer in MOVABLE)
 _ORDER = (Weft.name, *_PEERS, _DNAT, *_INSIDE)
 
-# The loads whose cost in processor time is compared: where one connection is served at a time, waking up is all there is.
+# The loads whose processor time is compared. Where one connection is served at a time, wake-ups make up all of the cost.
 _COSTS = ("down 1", "down 8", "up 1", "up 8", "requests 16", "requests 256", "connections")
 
 PATHS = f"""The peers dial the sandbox's host address, through the veth and the kernel's DNAT; those that end in "{INSIDE.strip()}"
@@ -31,7 +31,7 @@ def _best(medians, better, peers):
 
 
 def _rate_goal(kind, what, values, peers):
-    """1.1 of the best peer's; where the kernel alone is within 1.15 of that peer, 0.95 of the kernel's."""
+    """1.1 of the best peer's rate; if the kernel alone is within 1.15 of that peer, 0.95 of the kernel's."""
     medians = _medians(values, what)
     peer, best = _best(medians, "more", peers)
     if peer is None or Weft.name not in medians:
@@ -63,7 +63,7 @@ def beside_inside(kind, values):
 
 
 def goals_of(kind, values):
-    """The goals for guests of KIND, of those that could be measured."""
+    """The goals for guests of KIND, of the loads that could be measured."""
     found = _relative_goals(kind, values, _PEERS)
     own = values.get(Weft.name, {})
     for what in ("down 1", "up 1"):
@@ -75,7 +75,7 @@ def goals_of(kind, values):
     for what, most in absolute:
         if own.get(what):
             text = ", ".join(f"{name} {figure(value)}" for name, value in _medians(values, what).items() if name in _PEERS)
-            # Half a descriptor of a hundred connections is the daemon's own, not a connection's.
+            # Half a descriptor of a hundred connections belongs to the daemon, not to a connection.
             slack = 0.01 if what == "idle descriptors" else 0
             found.append(Goal(f"{kind}: {what}", median(own[what]) - slack, most, "less", text))
     return [goal for goal in found if goal]
@@ -95,7 +95,7 @@ def _cells(values, whats, scale):
 
 
 def text_of(kind, values):
-    """The figures of one kind of guest, as medians and half the distance of the extremes."""
+    """The figures of one kind of guest: medians, and half the distance between the extremes."""
     streams = [load.name for load in LOADS if load.unit == 1e9]
     others = [load.name for load in LOADS if load.unit != 1e9]
     costs = [f"cpu {load.name}" for load in LOADS]
@@ -124,7 +124,7 @@ def text_of(kind, values):
 
 
 def panels_of(kind, values):
-    """Weft is 1 in both; the first is better by more, the second by less."""
+    """Two panels with weft as 1: in the first more is better, in the second less."""
     made = []
     for title, whats in (
         (f"behind a {kind}: rate, weft = 1 (more is better)", [load.name for load in LOADS]),

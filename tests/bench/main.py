@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs the benchmarks. Started by tools/bench, which builds and installs what this needs."""
+"""Runs the benchmarks. tools/bench starts it, after it has built and installed everything needed."""
 
 import argparse
 import os
@@ -64,10 +64,10 @@ def finish(name, options, about, outcome):
 def main():
     parser = argparse.ArgumentParser(prog="tools/bench", description="Measures weft beside its peers.")
     parser.add_argument("what", nargs="?", choices=("forwarder", "fabric", "all"), default="all")
-    parser.add_argument("--quick", action="store_true", help="a minute or two for each: to see whether something changed much")
+    parser.add_argument("--quick", action="store_true", help="a minute or two for each, enough to see large changes")
     parser.add_argument("--out", default="bench-results", help="folder for the text, the JSON and the picture")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # so that all is taken down
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # so that teardown runs
     about = report.machine()
     if options.what in ("forwarder", "all"):
         finish("forwarder", options, about, run_forwarder(options))

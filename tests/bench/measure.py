@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is read off processes and the kernel: processor time, memory, descriptors; and the client that makes load."""
+"""Readings from processes and the kernel (processor time, memory, descriptors), and the client that makes load."""
 
 import contextlib
 import os
@@ -12,8 +12,8 @@ from harness.daemon import build_dir
 
 _TICK = os.sysconf("SC_CLK_TCK")
 
-# Slab caches that sockets, files and processes live in. Others (kmalloc's) serve all of the kernel, and what somebody else does on
-# the machine would drown in them what a connection takes.
+# Slab caches of sockets, files and processes. Others (kmalloc's) serve the whole kernel: the rest of the machine's use would
+# drown a connection's share.
 _CACHES = {
     *("TCP", "TCPv6", "request_sock_TCP", "tw_sock_TCP", "tcp_bind_bucket", "tcp_bind2_bucket", "sock_inode_cache", "nf_conntrack"),
     *("dentry", "filp", "lsm_file_cache", "lsm_inode_cache", "eventpoll_epi", "eventpoll_pwq", "ep_head"),
@@ -22,7 +22,7 @@ _CACHES = {
     *("fs_cache", "signal_cache", "sighand_cache", "cred", "cred_jar", "pid"),
 }
 
-# A pipe's own structures are kmalloc's: one of 192 bytes, and 16 slots of 40, which come as 1 KiB.
+# kmalloc holds a pipe's own structures: one of 192 bytes, and 16 slots of 40, which come as 1 KiB.
 PIPE_KIB = (192 + 1024) / 1024
 
 
@@ -31,13 +31,13 @@ def median(values):
 
 
 def spread(values):
-    """The distance of the extremes, as a share of the median."""
+    """The distance between the extremes, as a share of the median."""
     middle = median(values)
     return (max(values) - min(values)) / middle if middle else 0.0
 
 
 def percentile(values, share):
-    """The smallest value that SHARE (0 to 1) of VALUES do not exceed."""
+    """The smallest value that is at least as large as SHARE (0 to 1) of VALUES."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, max(0, int(-(-share * len(ordered) // 1)) - 1))]
 
@@ -53,7 +53,7 @@ def _children(pid):
 
 
 class Processes:
-    """A forwarder as a user runs it: some processes, and whatever children they have by now."""
+    """A forwarder as a user runs it: some processes and their current children."""
 
     def __init__(self, pids):
         self.roots = list(pids)
@@ -62,7 +62,7 @@ class Processes:
         return [one for root in self.roots for one in (root, *_children(root))]
 
     def cpu_seconds(self):
-        """Time on a processor, in user mode and in the kernel, of children that are gone too."""
+        """Time on a processor, in user mode and in the kernel, including ended children."""
         total = 0.0
         for pid in self.pids():
             with contextlib.suppress(OSError):
@@ -75,7 +75,7 @@ class Processes:
         return total
 
     def memory_kib(self):
-        """Proportional set size: what is shared counts once among those that share it."""
+        """Proportional set size: memory that processes share counts once among them."""
         total = 0
         for pid in self.pids():
             with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
@@ -83,7 +83,7 @@ class Processes:
         return total
 
     def descriptors(self):
-        """(all, those that are pipes)."""
+        """(all descriptors, those that are pipes)."""
         count = pipes = 0
         for pid in self.pids():
             with contextlib.suppress(OSError):
@@ -95,7 +95,7 @@ class Processes:
 
 
 def kernel_memory_kib():
-    """What the kernel holds for sockets, files and processes: objects in slab caches, kernel stacks, page tables, and pages of
+    """The kernel's memory for sockets, files and processes: objects in slab caches, kernel stacks, page tables, and pages of
     data in TCP's queues. Pipes come on top, by PIPE_KIB."""
     total = 0
     with open("/proc/slabinfo", encoding="ascii") as file:
@@ -113,7 +113,7 @@ def kernel_memory_kib():
 
 
 def raise_descriptor_limit(wanted=65536):
-    """For this process and all that it starts, as far as the machine lets it. Returns the limit."""
+    """Raises this process's limit, and so its children's, as far as the machine allows. Returns the limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for limit in (max(wanted, hard), hard):
         with contextlib.suppress(OSError, ValueError):
@@ -123,7 +123,7 @@ def raise_descriptor_limit(wanted=65536):
 
 
 class LoadFailed(RuntimeError):
-    """The client could not do its work: what it said."""
+    """The client could not do its work; the text is its output."""
 
 
 def _values(line):
@@ -131,7 +131,7 @@ def _values(line):
 
 
 def load(namespace, *arguments, limit=40):
-    """Runs tests/forwarder/load in NAMESPACE and returns what it measured, by name."""
+    """Runs tests/forwarder/load in NAMESPACE and returns its figures by name."""
     argv = [os.path.join(build_dir(), "tests/forwarder/load"), *map(str, arguments)]
     try:
         done = namespace.run(argv, check=False, timeout=limit)
@@ -143,7 +143,7 @@ def load(namespace, *arguments, limit=40):
 
 
 def terminate(process, limit=10):
-    """Ends a child that we started, and waits for it."""
+    """Ends a child process of ours, and waits for it."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The forwarders that are measured side by side: weft, its peers as Debian ships them, and the kernel alone.
+"""The forwarders that are compared: weft, its peers as Debian ships them, and the kernel alone.
 
-All dial the guest at GUEST_PORTS. The peers reach it by one of two paths. "host": each dials the sandbox's host address, through
-the veth and the kernel's DNAT, which is how they are deployed. "inside": each opens its guest side in the sandbox's namespace,
-as weft does (HAProxy by its `namespace` keyword; nginx and systemd-socket-proxyd by running there, with a listening socket that
-they were handed); this saves them a part of the way, and costs who deploys it a process, or a line of configuration, a sandbox.
+All dial the guest at GUEST_PORTS. The peers reach it by one of two paths. "host" dials the sandbox's host address, through the
+veth and the kernel's DNAT, which is their usual deployment. "inside" opens the guest side in the sandbox's namespace, as weft
+does: HAProxy by its `namespace` keyword; nginx and systemd-socket-proxyd run there, with a listening socket that is passed to
+them. This shortens the path, and costs a process, or a line of configuration, for each sandbox.
 """
 
 import os
@@ -19,11 +19,11 @@ from measure import Processes, terminate
 HTTP, SINK, SOURCE, LATE = 49983, 7000, 7001, 7002
 GUEST_PORTS = (HTTP, SINK, SOURCE, LATE)
 GUEST = "169.254.0.21"
-INSIDE = " inside"  # ends the name of a peer that takes this path
+INSIDE = " inside"  # suffix of a peer's name for this path
 
 
 def connections_at_most():
-    """How many a peer is told to allow: two descriptors each, and a pipe for what splices."""
+    """The limit that peers are configured with: two descriptors a connection, and a pipe where it is spliced."""
     return min(20000, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1000) // 4)
 
 
@@ -43,7 +43,7 @@ class Forwarder:
         self.base = bench.take_ports(len(GUEST_PORTS))
 
     def start(self):
-        """Starts it; it listens when this returns."""
+        """Starts it, and returns when it listens."""
 
     def stop(self):
         for process in self.started:
@@ -51,25 +51,25 @@ class Forwarder:
         self.started = []
 
     def address(self, guest_port):
-        """Where clients reach GUEST_PORT through it."""
+        """Its address for clients of GUEST_PORT."""
         return f"127.0.0.1:{self.listen_port(guest_port)}"
 
     def listen_port(self, guest_port):
         return self.base + GUEST_PORTS.index(guest_port)
 
     def dial(self, guest_port):
-        """Where a peer finds the guest, by its path."""
+        """The guest's address on this path."""
         return f"{GUEST if self.path == 'inside' else self.sandbox['host_ip']}:{guest_port}"
 
     def place(self):
-        """Where a peer runs that has no word for namespaces."""
+        """The host or namespace in which a peer without support for namespaces runs."""
         return self.host.netns(self.sandbox["netns"]) if self.path == "inside" else self.host
 
     def processes(self):
         return Processes(process.pid for process in self.started)
 
     def note(self):
-        """How it was set up, in a few words."""
+        """Its setup, in a few words."""
         return ""
 
     def _run(self, place, argv, **options):
@@ -91,7 +91,7 @@ class Forwarder:
         return path
 
     def _wait_listening(self):
-        """Asks the kernel rather than by a connection, which would reach the guest and be counted."""
+        """Whether it listens. Asks the kernel, as a connection would reach the guest and be counted."""
         wanted = {self.listen_port(port) for port in GUEST_PORTS}
 
         def listening():
@@ -119,7 +119,7 @@ class Weft(Forwarder):
 
 
 class KernelDnat(Forwarder):
-    """The limit: weft's own kernel path, by the sandbox's host address. No process takes part."""
+    """The upper bound: weft's own kernel path, by the sandbox's host address. No process takes part."""
 
     name = "kernel DNAT"
 
@@ -200,7 +200,7 @@ class SocketProxyd(Forwarder):
 
 
 class Socat(Forwarder):
-    """What weft replaces: a socat on the host, and another in the namespace."""
+    """The setup that weft replaces: a socat on the host, and another in the namespace."""
 
     name = "socat x2"
 
@@ -223,4 +223,4 @@ class Socat(Forwarder):
 
 
 PEERS = (Haproxy, Nginx, SocketProxyd, Socat)
-MOVABLE = (Haproxy, Nginx, SocketProxyd)  # which know both paths
+MOVABLE = (Haproxy, Nginx, SocketProxyd)  # these support both paths

@@ -12,13 +12,13 @@ from measure import median, spread
 
 @dataclass
 class Goal:
-    """What is to be reached, what was seen, and whether that is enough."""
+    """A goal: the wanted value, the measured value, and whether that is enough."""
 
     name: str
     seen: float
     wanted: float
     better: str  # "more" or "less"
-    against: str = ""  # whom it was compared with, in figures
+    against: str = ""  # the figures it was compared with
 
     @property
     def reached(self):
@@ -30,7 +30,7 @@ class Goal:
 
 
 def figure(value):
-    """Three digits, for people."""
+    """Three significant digits, for people."""
     if value is None:
         return "-"
     if value == 0:
@@ -43,7 +43,7 @@ def figure(value):
 
 
 def table(rows, words=()):
-    """Aligned: the first column and those numbered in WORDS to the left, figures to the right."""
+    """A table with aligned columns: the first one and those numbered in WORDS to the left, figures to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
 
     def line(row):
@@ -75,7 +75,7 @@ def _output(*argv):
 
 
 def machine():
-    """On what, and among what else, the figures were taken."""
+    """The machine, its software and its load while the figures were taken."""
     return {
         "kernel": platform.release(),
         "processor": _first_line("/proc/cpuinfo", "model name"),
@@ -90,7 +90,7 @@ def machine():
 
 
 def summary(values):
-    """{.. {what: [values]}} with each list beside its median and spread."""
+    """{... {figure: [values]}} with each list replaced by its median, its spread and itself."""
     if isinstance(values, dict):
         return {key: summary(value) for key, value in values.items()}
     return {"median": median(values), "spread": round(spread(values), 3), "values": values}
@@ -113,7 +113,7 @@ def write_json(path, values, goals, about, **more):
 
 
 def plot(path, panels, title):
-    """PANELS: [(title, [series names], [(label, [a value a series, or None])])]; drawn as clustered bars by gnuplot."""
+    """Draws clustered bars by gnuplot. PANELS: [(title, [series names], [(label, [a value a series, or None])])]."""
     script = [
         f"set terminal pngcairo size 1500,{460 * len(panels)} enhanced font 'sans,11'",
         f"set output '{path}'",

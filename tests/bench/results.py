@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where measurements go."""
+"""The store of measurements."""
 
 
 class Results:
-    """{group: {who: {what: [a value a round]}}}, and what could not be measured."""
+    """{group: {subject: {figure: [a value a round]}}}, and the failed measurements."""
 
     def __init__(self):
         self.values = {}

@@ -10,15 +10,15 @@ from harness.guests import Vmm
 from harness.host import Host
 from harness.netns import Namespace
 
-# Connections by the ten thousand: their remains must fill neither the port range nor the table of connections.
+# For tens of thousands of connections: their remains must fill neither the port range nor conntrack's table.
 _SYSCTLS = ("net.ipv4.tcp_tw_reuse=1", "net.netfilter.nf_conntrack_tcp_timeout_time_wait=1")
 
 
 class Bench:
-    """The host, its files, and weftd unless told otherwise. close() leaves nothing."""
+    """The host, its files and, by default, weftd. close() leaves nothing."""
 
     def __init__(self, config=None, daemon=True):
-        # In memory, as /run is, where the daemon keeps its state.
+        # In memory, as /run, the folder of the daemon's state.
         self.folder = tempfile.mkdtemp(prefix="weft-bench-", dir="/dev/shm")
         self.closers = []
         self.next_port = 30000
@@ -52,7 +52,7 @@ class Bench:
         self.weftd.run("--cleanup", timeout=120)
 
     def on_close(self, function):
-        """FUNCTION is called before what was made earlier goes."""
+        """Has close() call FUNCTION before it undoes earlier steps."""
         self.closers.append(function)
 
     def close(self):
@@ -87,7 +87,7 @@ class TapGuest:
 
 
 class VethGuest(TapGuest):
-    """The same, but packets to the guest leave by a veth: tap0 is held for its carrier, and a narrower route goes past it."""
+    """The same, but packets to the guest leave by a veth: tap0 is open only for its carrier, and a narrower route avoids it."""
 
     kind = "veth"
 
