@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A stand-in for envd, the agent that E2B's SDKs talk to inside a sandbox: enough of it for create, commands and files.
+"""A stand-in for envd, the agent inside a sandbox that E2B's SDKs talk to: enough of it for create, commands and files.
 
     agent.py [--port 49983] [--root DIR]
 
-HTTP/1.1 on plain TCP: /health, /files, and Connect RPC with JSON; streams are chunked application/connect+json, each event one
-small write. One thread serves one connection. With --root all paths of clients lie in DIR, so that agents which share a file
-system, as stand-in guests do, still have files of their own.
+It speaks HTTP/1.1 on plain TCP: /health, /files, and Connect RPC with JSON. Streams are chunked application/connect+json, each
+event one small write. One thread serves one connection. --root puts all paths of clients into DIR, so that agents that share a
+file system, as stand-in guests do, still have files of their own.
 
-It needs no more of Python than python3-minimal and json, and runs in the test VM. /agent/streams tells what no envd tells: the
-streams that are open, and when which client went away from one.
+It needs only python3-minimal and json of Python, and runs in the test VM. /agent/streams is not envd's: it reports the open
+streams, and when clients left streams early.
 """
 
 import json
@@ -29,7 +29,7 @@ STREAMS = {**process.STREAMS, **filesystem.STREAMS}
 
 
 def answer(connection, request):
-    """One request. Whatever it was, the body has been read or the connection will close."""
+    """Serves one request. Afterwards its body has been read, or the connection will close."""
     if request.method == "POST" and request.path in HANDLERS:
         serve_unary(connection, request, HANDLERS[request.path])
     elif request.method == "POST" and request.path in STREAMS:
@@ -75,7 +75,7 @@ def listen(port):
 
 
 def keep_alive(client):
-    """As envd does: no Nagle, and a probe each 15 s."""
+    """Sets the socket's options as envd does: no Nagle, and a probe every 15 s."""
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
@@ -93,7 +93,7 @@ def main(arguments):
         else:
             sys.exit(f"agent: what is {option}?")
     os.makedirs(filesystem.real(filesystem.HOME), exist_ok=True)
-    threading.stack_size(256 * 1024)  # a thread a connection, in a small VM
+    threading.stack_size(256 * 1024)  # each connection has a thread, in a small VM
     listener = listen(port)
     print(json.dumps({"listening": port}), flush=True)
     while True:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""/files: a file's contents down, and up as a multipart form or as plain octets."""
+"""/files: downloads a file, and uploads one as a multipart form or as plain octets."""
 
 import os
 import tempfile
@@ -35,7 +35,7 @@ def _upload(request):
 
 
 def _write(path, pieces):
-    """Whole or not at all: renamed into place."""
+    """Writes the whole file or nothing: it is renamed into place."""
     path = filesystem.absolute(path)
     where = filesystem.real(path)
     os.makedirs(os.path.dirname(where), exist_ok=True)
@@ -61,7 +61,7 @@ def _filename(head):
 
 
 class _Parts:
-    """The pieces of a multipart body, cut at the boundary; what may be the beginning of one is held back."""
+    """The pieces of a multipart body up to the boundary; a possible beginning of one is held back."""
 
     def __init__(self, pieces, boundary):
         self.pieces = pieces
@@ -75,7 +75,7 @@ class _Parts:
         self.data += piece
 
     def until(self, mark):
-        """Yields what comes before MARK and takes the mark too."""
+        """Yields the data before MARK, and consumes MARK too."""
         while mark not in self.data:
             safe = len(self.data) - len(mark)
             if safe > 0:

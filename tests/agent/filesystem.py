@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Files and folders: told, made, moved, removed, watched. Clients' paths lie under a root of the agent's own."""
+"""Files and folders: listing, making, moving, removing, watching. Clients' paths lie under a root of the agent's own."""
 
 import os
 import stat
@@ -30,12 +30,12 @@ def absolute(path):
 
 
 def real(path):
-    """Where a client's path lies."""
+    """The real path of a client's path."""
     return os.path.normpath(_root + "/" + absolute(path)) if _root != "/" else absolute(path)
 
 
 def entry(path):
-    """A client's absolute path, as EntryInfo."""
+    """The EntryInfo of a client's absolute path."""
     where = real(path)
     info = os.lstat(where)
     told = {
@@ -148,7 +148,7 @@ def watch_dir(request, stream):
     before = _look(where, recursive)
     stream.send({"start": {}})
     quiet = time.monotonic()
-    reader, writer = os.pipe()  # nothing ever comes: wait() returns at its timeout, or raises when the client is gone
+    reader, writer = os.pipe()  # never written to: wait() returns at its timeout, or raises when the client is gone
     try:
         while True:
             stream.wait(reader, WATCH_PAUSE)

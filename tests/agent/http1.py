@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""HTTP/1.1 on one connection: requests with bodies of either framing, answers whole or chunked."""
+"""HTTP/1.1 on one connection: requests with bodies of either framing, answers at once or chunked."""
 
 import json
 import select
@@ -21,11 +21,11 @@ REASONS = {
 
 
 class Gone(Exception):
-    """The client went away, or does not speak HTTP."""
+    """The client left, or does not speak HTTP."""
 
 
 class Request:
-    """A request whose body is still to be read, in pieces by body(), or whole by read_all()."""
+    """A request. Its body is read later, in pieces by body() or at once by read_all()."""
 
     def __init__(self, connection, method, target, headers):
         self.connection = connection
@@ -67,7 +67,7 @@ class Request:
         yield inflate.flush()
 
     def body(self):
-        """The pieces that were not read yet, unpacked."""
+        """The unread pieces, without their framing."""
         yield from self._pieces
 
     def read_all(self):
@@ -106,7 +106,7 @@ class Connection:
         return piece
 
     def next_request(self):
-        """None at the end of the connection."""
+        """The next request; None at the end of the connection."""
         try:
             line = self.read_line().decode("latin-1")
         except Gone:
@@ -149,14 +149,14 @@ class Connection:
         self.send(self._head(200, {**headers, "Transfer-Encoding": "chunked"}))
 
     def chunk(self, data):
-        """One write to the socket, so that it leaves as one segment."""
+        """Sends by one write to the socket, so that the data leaves as one segment."""
         self.send(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
     def end_chunks(self):
         self.send(b"0\r\n\r\n")
 
     def wait(self, fd, timeout):
-        """Waits for FD to be readable; raises Gone at the client's FIN or reset, which is how a call is cancelled."""
+        """Waits for FD to be readable. Raises Gone at the client's FIN or reset, by which clients cancel calls."""
         poll = select.poll()
         poll.register(fd, select.POLLIN)
         if not self.pending:

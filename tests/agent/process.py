@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Commands: started, followed, written to, signalled, listed. A command outlives the stream that started it."""
+"""Commands: starting, following, writing to, signalling, listing them. A command outlives the stream that started it."""
 
 import base64
 import collections
@@ -13,7 +13,7 @@ import filesystem
 from http1 import Gone
 from rpc import RpcError
 
-QUEUE_LIMIT = 64  # events that wait for a slow client; then the command's pipe fills, and it waits
+QUEUE_LIMIT = 64  # events queued for a slow client; beyond, the command's pipe fills, and the command waits
 SIGNALS = {"SIGNAL_SIGKILL": signal.SIGKILL, "SIGNAL_SIGTERM": signal.SIGTERM}
 
 _lock = threading.Lock()
@@ -23,7 +23,7 @@ _cancelled = collections.deque(maxlen=1000)
 
 
 class Follower:
-    """One stream's queue of events, with a pipe that says that something is in it."""
+    """One stream's queue of events, with a pipe that is readable while the queue holds any."""
 
     def __init__(self):
         self.events = collections.deque()
@@ -70,7 +70,7 @@ class Process:
         self.pid = self.child.pid
 
     def begin(self, follower):
-        """From here on events flow; the first follower misses none."""
+        """Starts the flow of events; the first follower misses none."""
         self.followers.append(follower)
         _running[self.pid] = self
         pumps = [
@@ -177,7 +177,7 @@ def send_signal(request):
 
 
 def streams():
-    """For tests: how many streams are open, and which clients went away before the end."""
+    """For tests: the number of open streams, and the clients that left before the end."""
     return {"open": _open, "running": list(_running), "cancelled": list(_cancelled)}
 
 

@@ -35,7 +35,7 @@ def _parsed(text):
 
 
 def _guarded(function, *arguments):
-    """Calls FUNCTION; what the system refuses becomes the error that envd gives."""
+    """Calls FUNCTION; a refusal by the system becomes the error that envd sends."""
     try:
         return function(*arguments)
     except FileNotFoundError as error:
@@ -59,7 +59,7 @@ def _envelope(flags, value):
 
 
 class Stream:
-    """What a handler of a stream gets: send() a message, wait() for more to send."""
+    """The stream that a handler gets: send() sends a message, wait() waits until there is more to send."""
 
     def __init__(self, connection, request):
         self.connection = connection

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""E2B's SDK for Python, driven by a test: a JSON object a line in, a JSON object a line out. driver.mjs is its twin.
+"""E2B's SDK for Python, driven by a test: one JSON object a line, in and out. driver.mjs is its twin.
 
 In:  {"id": 1, "call": "run", "cmd": "echo hello"}; calls run at the same time, each in a thread of its own.
 Out: {"id": 1, "ok": true, "result": {...}, "ms": 6.1}, or {"id": 1, "ok": false, "error": CLASS, "message": TEXT, "ms": 6.1,
-     "told_ms": 5.0}: told_ms is when the SDK knew that the connection had failed, before it asked for the sandbox's health.
-     Before that, for calls that stream: {"id": 1, "event": {...}, "ms": 3.0}.
+         "told_ms": 5.0}. told_ms is when the SDK noticed the connection's failure, before it asked for the sandbox's health.
+          Before that, for calls that stream: {"id": 1, "event": {...}, "ms": 3.0}.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ def pattern(size):
 
 
 def create(call, _):
-    """Local ("debug") mode: the default endpoint, or the URL that is given."""
+    """Local ("debug") mode: the default endpoint, or the given URL."""
     global _sandbox  # pylint: disable=global-statement
     options = {"sandbox_url": call["url"]} if call.get("url") else {}
     _sandbox = Sandbox.create(debug=True, **options)
@@ -139,7 +139,7 @@ def health(_, __):
 
 
 def sequence(call, _):
-    """The same command COUNT times, one after the other."""
+    """Runs the same command COUNT times, one after the other."""
     times = []
     for _ in range(call["count"]):
         began = time.monotonic()
@@ -149,7 +149,7 @@ def sequence(call, _):
 
 
 def burst(call, _):
-    """The same command COUNT times at once; I in the command is the number of each."""
+    """Runs the same command COUNT times at once; I in the command stands for the number of each."""
     outcomes = [None] * call["count"]
     patience = call.get("timeout", 60)
 
@@ -179,7 +179,7 @@ _probed = threading.local()
 
 
 def note_probes():
-    """Each thread remembers when the SDK, after a failure, began to ask for the sandbox's health."""
+    """Has each thread record when the SDK, after a failure, began to ask for the sandbox's health."""
     from e2b.envd import api  # pylint: disable=import-outside-toplevel
 
     original = api.check_sandbox_health

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The four calls of E2B's SDKs through weft, timed beside the same calls inside the sandbox's namespace with no weft between.
+"""The four calls of E2B's SDKs through weft, timed beside the same calls inside the sandbox's namespace, past weft.
 
     measure.py [--guest vm|standin] [--rounds N] [--json FILE] [--record FILE]
 
-A line a call as it is measured, a table at the end, which --record also writes into FILE in place of the table that is there.
-The two of a pair take turns, so that both see the same machine; what counts is the median. Exit status 1: a call failed, or a
+Prints a line for each call and a table at the end; --record also writes the table into FILE in place of the one there.
+The two of a pair take turns, so that both meet the same conditions; the median counts. Exit status 1: a call failed, or a
 sandbox saw another's files.
 """
 
@@ -31,7 +31,7 @@ BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 
 
 def _create(client, url):
-    """In local mode create() itself asks nothing of the network: the sandbox's health is asked for with it."""
+    """In local mode create() itself sends nothing, so it is timed with a request for the sandbox's health."""
     made = client.begin("create", url=url)
     made.result()
     health = client.begin("health")
@@ -97,7 +97,7 @@ class Bench:
             self.weftd.api.wait(name, "ready", timeout=BOOT_LIMIT)
 
     def client(self, kind, label, url=None, sandbox=None):
-        """In the host, or inside the namespace of SANDBOX."""
+        """A client in the host, or inside the namespace of SANDBOX."""
         namespace = self.host.netns(sandbox["netns"]) if sandbox else self.host
         made = Sdk(self.sdks, kind, namespace, url)
         made.label = label
@@ -121,18 +121,18 @@ class Bench:
 
 
 def measure(pairs, rounds, call):
-    """PAIRS: (client through weft, client without). Two lists of ms."""
+    """Times CALL over PAIRS of (client through weft, client without). Returns two lists of ms."""
     through, direct = [], []
     for turn in range(rounds + 1):
         for clients, times in ((0, through), (1, direct)) if turn % 2 else ((1, direct), (0, through)):
             took = [call(pair[clients], pair[clients].url) for pair in pairs]
-            if turn:  # the first of each opens its connection
+            if turn:  # the first turn opens connections and does not count
                 times += took
     return through, direct
 
 
 def report(rows, kind, way, name, through, direct):
-    """A line, and a row for the table: medians, and the quickest, which other work on the machine disturbs least."""
+    """Prints a line and adds a row of medians and quickest times. Other work on the machine disturbs the quickest least."""
     row = {"sdk": kind, "way": way, "call": name}
     for key, function in (("", statistics.median), ("quickest_", min)):
         row[f"{key}through"], row[f"{key}direct"] = function(through), function(direct)
@@ -143,7 +143,7 @@ def report(rows, kind, way, name, through, direct):
 
 
 def own_files_only(kind, clients):
-    """What one of three clients wrote is in its own sandbox alone."""
+    """Each of three clients' files is in its own sandbox alone."""
     for name, client in clients.items():
         client.call("write", path=f"only-{kind}-{name}", data=name)
     for name, client in clients.items():
@@ -153,7 +153,7 @@ def own_files_only(kind, clients):
 
 
 def at_once(clients, cmd):
-    """The same command in all three at the same time; each answers for itself."""
+    """The same command in all three at the same time; each must return its own result."""
     began = time.monotonic()
     pending = [client.begin("run", cmd=f"{cmd}; echo {name}") for name, client in clients.items()]
     for name, one in zip(clients, pending):
@@ -204,7 +204,7 @@ def record(path, text):
 
 
 def describe(bench, guest, rounds):
-    """What was measured, for the line above the table."""
+    """The conditions of the measurement, for the line above the table."""
     sdks = ", ".join(f"{kind} {bench.versions[kind]}" for kind in SDKS)
     what = "the stand-in guest" if guest == "standin" else f"a VM of QEMU's, accelerated by {os.environ.get('WEFT_ACCEL', 'tcg')}"
     agent = "a real envd" if os.environ.get("ENVD") else "tests/agent"
