@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What tools/acceptance is made of: the SDKs' installation, and the table of the four calls."""
+"""The parts of tools/acceptance: the SDKs' installation, and the table of the four calls."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 
 from harness.sdk import SDKS
 
-LIMIT = 600  # seconds: only what hangs takes so long
+LIMIT = 600  # seconds: only a hang takes so long
 
 SDK = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "sdk")
 
@@ -34,7 +34,7 @@ def test_the_table_has_every_call_of_both_sdks_on_both_ways_in(sdk_folder, folde
 
 
 def install(folder, node, *arguments, **environment):
-    """Runs tests/sdk/install with an empty cache, and with a "node" that says its version is NODE."""
+    """Runs tests/sdk/install with an empty cache, and with a "node" that reports NODE as its version."""
     os.makedirs(f"{folder}/bin", exist_ok=True)
     for name, text in (("node", f"echo v{node}"), ("npm", "exit 0")):
         with open(f"{folder}/bin/{name}", "w", encoding="utf-8") as file:

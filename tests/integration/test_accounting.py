@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is counted of each sandbox never goes back, whatever becomes of the daemon and of the kernel's tables."""
+"""A sandbox's counters never go back, whatever happens to the daemon and to the kernel's tables."""
 
 import datetime
 import socket
@@ -42,7 +42,7 @@ class Scene:
         return {name: found[name] for name in COUNTERS}
 
     def traffic(self, size=200_000):
-        """SIZE bytes there and back by each of the two ways in, and one packet of each kind that is stopped."""
+        """SIZE bytes there and back by each of the two ways in, and one packet of each kind that is dropped."""
         for address, port in ((self.sandbox["host_ip"], 7), ("127.0.0.1", endpoint_port(self.sandbox, 7))):
             with self.host.connect(address, port) as client:
                 for _ in range(size // 10_000):
@@ -50,15 +50,15 @@ class Scene:
                     receive_exactly(client, 10_000)
                 client.shutdown(socket.SHUT_WR)
                 assert receive_all(client) == b""
-        # What a connection says last, once it is forgotten, counts as stopped.
+        # A closed connection's last packet, after its conntrack entry is gone, would count as dropped.
         poll_until(lambda: not self.guest.output(["ss", "-tnH", "state", "connected"]))
         with Wire(self.guest, "eth0") as wire:
-            wire.send(ethernet(udp("10.1.2.3", 9)))  # by the namespace's rules
-            wire.send(ethernet(udp("192.0.2.2", 9)))  # by the host's
-            wire.send(ethernet(udp("203.0.113.1", 9, source="1.2.3.4")))  # before any of them
+            wire.send(ethernet(udp("10.1.2.3", 9)))  # dropped by the namespace's rules
+            wire.send(ethernet(udp("192.0.2.2", 9)))  # dropped by the host's
+            wire.send(ethernet(udp("203.0.113.1", 9, source="1.2.3.4")))  # dropped before either
 
     def moved(self, before):
-        """Waits until the counters of one traffic() have come on top of BEFORE, and returns what they are then."""
+        """Waits until the counters have grown from BEFORE by one traffic(), and returns their new values."""
         poll_until(lambda: self.counters()["drops_total"] >= before["drops_total"] + 3, what=lambda: str(self.counters()))
         poll_until(lambda: self.counters()["connections_total"] > before["connections_total"])
         for name in ("bytes_to_guest", "bytes_from_guest"):
@@ -99,7 +99,7 @@ def test_never_back_over_stops_and_kills(scene):
 
 
 def test_never_back_over_repair(scene):
-    """Each table in turn, and all of them at once, with the daemon there and while it is not."""
+    """Each table in turn, and all of them at once, while the daemon runs and while it does not."""
     one = scene()
     inner = one.host.netns("ns-1")
 
@@ -143,7 +143,7 @@ def test_the_hosts_listing_can_be_loaded_again_with_what_it_counted(scene):
 
 @pytest.mark.parametrize("recycled", [False, True])
 def test_the_next_tenant_of_the_slot_begins_at_nothing(scene, recycled):
-    """In a slot made anew, and in the very same one, out of the pool."""
+    """In a newly built slot, and in the same slot from the pool."""
     one = scene({"pool": {"size": 3, "refill": 1, "quarantine": "0s"}} if recycled else None)
     link = one.host.links()["veth-1"]["ifindex"]
     before = one.counters()

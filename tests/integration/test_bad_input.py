@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What no client should send: each gets its documented status, none changes any state, keeps another waiting or stops the daemon."""
+"""Bad requests: each gets its documented status; none changes state, delays another client or stops the daemon."""
 
 import concurrent.futures
 import json
@@ -14,12 +14,12 @@ from harness.client import PORT, ask
 from harness.wait import PATIENCE, poll_until, readable
 
 DEADLINE = 10  # seconds within which a request must be complete
-ATTEMPTS = 5  # at what a machine that stands still can spoil
+ATTEMPTS = 5  # for steps that a stalled machine can spoil
 
 
 @pytest.fixture
 def unchanged(daemon, host):
-    """Registers one sandbox; after the test, it and the host are as they were and the daemon still answers."""
+    """Registers one sandbox. After the test, sandbox and host are unchanged, and the daemon still answers."""
     daemon.api.register("there", {"ports": [PORT, {"guest_port": 8080, "listen": "127.0.0.1:18080"}]})
     before, sandboxes = host.settled_state(daemon.api), daemon.api.list()
     yield daemon.api
@@ -146,7 +146,7 @@ def test_a_body_of_ten_megabytes(unchanged):
         try:
             head = connection.recv(4096)
         except ConnectionResetError:
-            return  # it had answered, and closed on the rest
+            return  # it answered early, and closed on the rest
         assert head.startswith(b"HTTP/1.1 413")
 
 
@@ -190,7 +190,7 @@ def test_a_request_cut_off_half_way_changes_nothing(unchanged):
 def test_silent_and_slow_clients_are_closed_at_the_deadline(unchanged):
     start = time.monotonic()
     with unchanged.raw_socket(DEADLINE + PATIENCE) as silent, unchanged.raw_socket(DEADLINE + PATIENCE) as slow:
-        for byte in b"GET /v1/status HTTP/1.1\r\nX: " + b"y" * (DEADLINE + int(PATIENCE)):  # a second each: never complete
+        for byte in b"GET /v1/status HTTP/1.1\r\nX: " + b"y" * (DEADLINE + int(PATIENCE)):  # one byte a second: never complete
             try:
                 slow.sendall(bytes([byte]))
                 if readable(slow.fileno(), 1):
@@ -199,7 +199,7 @@ def test_silent_and_slow_clients_are_closed_at_the_deadline(unchanged):
             except (BrokenPipeError, ConnectionResetError):
                 break
         else:
-            raise AssertionError("each byte gave the slow one more time")
+            raise AssertionError("each byte gave the slow client more time")
         assert time.monotonic() - start > DEADLINE - 1
         assert silent.recv(4096)[:12] in (b"", b"HTTP/1.1 408")
 
@@ -213,11 +213,11 @@ def test_four_hundred_silent_clients_keep_nobody_waiting(unchanged):
                 crowd.append(unchanged.raw_socket())
             assert unchanged.status()["state"] == "running"
             if time.monotonic() - start < DEADLINE:
-                return  # what was answered did not wait for any of them to be closed
+                return  # the answer did not wait for any of them to be closed
         finally:
             for connection in crowd:
                 connection.close()
-    raise AssertionError("answered only when the silent ones were closed")
+    raise AssertionError("answered only after the silent clients were closed")
 
 
 def test_two_hundred_clients_at_once(unchanged):
@@ -250,10 +250,10 @@ def test_deleting_while_creating(host, api):
 def test_descriptors_exhausted(weftd, host):
     daemon = weftd()
     daemon.api.register("a1", {"ports": [PORT]})
-    host.await_names(daemon.api)  # all that follows the reply is done
+    host.await_names(daemon.api)  # waits for the work after the reply
     limits = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
     for _ in range(ATTEMPTS):
-        used = len(daemon.fds())  # a thread may still be about to close one: then there are more left than meant
+        used = len(daemon.fds())  # a thread may still close one, which leaves more than intended
         resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (used + 4, limits[1]))
         reply = put(daemon.api, {"ports": [PORT]}, "a2")
         assert daemon.api.list()[0]["id"] == "a1"

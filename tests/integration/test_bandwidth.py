@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Bandwidth limits, measured as bytes over time.
 
-Others use the machine too: nothing is expected to be exact, and who measures may stand still, which makes a rate look smaller, or larger
-when what waited comes at once. So each is measured until one measure is as it should be, or none of many was.
+Nothing is exact, as others use the machine too. A stall of the measuring process makes a rate look lower, or higher when the
+queued bytes arrive at once. So each measurement is repeated until one is as expected, and fails if none of many is.
 """
 
 import contextlib
@@ -59,7 +59,7 @@ class Scene:
             return self._carry(listener, lambda: self.guest.connect(WORLD, 9000))
 
     def _carry(self, listener, connect):
-        """Bytes per second that arrive at LISTENER from the one who connects and sends all it can."""
+        """Bytes per second at LISTENER from a client that connects by CONNECT and sends all it can."""
         with contextlib.ExitStack() as stack:
             sender = stack.enter_context(connect())
             over = threading.Event()
@@ -70,7 +70,7 @@ class Scene:
             return measure(stack.enter_context(accept_heard(listener)))
 
     def connect_download(self):
-        """A client of the forwarder to whom the guest sends without end."""
+        """A client of the forwarder to which the guest sends without end."""
         client = self.host.connect("127.0.0.1", endpoint_port(self.sandbox, 8080))
         client.sendall(b"GET /bytes/400000000000 HTTP/1.1\r\nHost: x\r\n\r\n")
         return client
@@ -82,7 +82,7 @@ class Scene:
 
     @staticmethod
     def drain(clients, count):
-        """Takes COUNT bytes from all of CLIENTS together."""
+        """Reads COUNT bytes from all CLIENTS together."""
         while count > 0:
             ready, _, _ = select.select(clients, [], [], PATIENCE)
             assert ready
@@ -90,7 +90,7 @@ class Scene:
 
     @staticmethod
     def rate_of(clients):
-        """Bytes per second that come to all of CLIENTS together."""
+        """Bytes per second that arrive at all CLIENTS together."""
         start = time.monotonic()
         count = 0
         while time.monotonic() - start < SECONDS:
@@ -106,14 +106,14 @@ def _send_all_the_time(connection, over):
 
 
 def received(connection):
-    """How many bytes came: some."""
+    """Reads once, and returns the number of bytes, at least one."""
     count = len(connection.recv(1 << 16))
     assert count, "the connection ended"
     return count
 
 
 def measure(connection):
-    """Bytes per second, once what a bucket holds at the start has gone."""
+    """Bytes per second, after the bucket's initial content has been used up."""
     Scene.drain([connection], RATE // 4)
     start = time.monotonic()
     count = 0
@@ -123,12 +123,12 @@ def measure(connection):
 
 
 def is_about(measured, wanted):
-    """Not more than a limit allows, bursts within the time apart; less, as far as a busy machine explains it."""
+    """At most the limit, plus bursts within the time. It may be lower, as far as a busy machine explains it."""
     one_of(ATTEMPTS, measured, lambda rate: 0.6 * wanted < rate < 1.15 * wanted + BURST / SECONDS)
 
 
 def is_unlimited(measured):
-    """More than is_about() lets pass for any limit that is set here: how fast it is without one, the machine decides."""
+    """More than is_about() lets pass for any limit in this file. The machine determines the rate without a limit."""
     one_of(ATTEMPTS, measured, lambda rate: rate > 2 * RATE)
 
 
@@ -141,14 +141,14 @@ def test_to_the_guest(scene):
 def test_from_the_guest(scene):
     one = scene({"from_guest": {"rate": RATE, "burst": BURST}})
     is_about(one.from_guest, RATE)
-    # What goes to the forwarder ends on tap0, and counts too.
+    # Bytes for the forwarder end on tap0, and count too.
     is_about(one.download, RATE)
     is_unlimited(lambda: one.to_guest(lambda: one.host.connect(one.sandbox["host_ip"], 9000)))
 
 
 def test_from_the_guest_by_many_connections_of_the_forwarder(scene):
     one = scene({"from_guest": {"rate": RATE, "burst": BURST}})
-    # What ends on tap0 is limited by a bucket that holds a second's worth more. That is used up first.
+    # A bucket with an extra second's worth limits bytes that end on tap0. It is used up first.
     one.download()
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(one.connect_download()) for _ in range(4)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What tools/bench makes of its measurements: figures that are known, and what it must say of them."""
+"""tools/bench's reports: known figures, and the verdicts that must follow from them."""
 
 import gc
 import json
@@ -26,9 +26,9 @@ def forwarder_goal(what, **medians):
 @pytest.mark.parametrize(
     "weft, dnat, ratio, reached",
     [
-        (111, 200, 1.11, True),  # the kernel alone is far ahead: the best peer counts
+        (111, 200, 1.11, True),  # the kernel alone is far ahead, so the best peer counts
         (109, 200, 1.09, False),
-        (96, 100, 0.96, True),  # the kernel is about as fast as that peer: it counts
+        (96, 100, 0.96, True),  # the kernel is about as fast as that peer, so it counts
         (94, 100, 0.94, False),
     ],
 )
@@ -75,7 +75,7 @@ def test_a_process_is_charged_what_it_used():
     while own.cpu_seconds() < before + 0.05:
         sum(range(10000))
     assert own.memory_kib() > 1000
-    gc.collect()  # what other tests left open does not go meanwhile
+    gc.collect()  # descriptors that other tests left open must not close meanwhile
     read_end, write_end = os.pipe()
     count, pipes = own.descriptors()
     os.close(read_end)

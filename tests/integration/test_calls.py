@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The calls of the control socket on the real daemon, at each state of a sandbox and at the same time."""
+"""The calls of the control socket on the real daemon, in each state of a sandbox and concurrently."""
 
 import concurrent.futures
 import json
@@ -17,7 +17,7 @@ READY = {"ports": [PORT], "ready_port": PORT}
 
 
 class parked:
-    """A GET ?wait= that the daemon has read and not answered yet: it follows another one, which is answered, in one segment."""
+    """A GET ?wait= that the daemon has read and not answered yet: it shares a segment with a request that is answered."""
 
     def __init__(self, api, name, state, timeout=60):
         self.connection = api.raw_socket(timeout=timeout + 10)
@@ -30,7 +30,7 @@ class parked:
         assert self.data.count(b"HTTP/1.1") == 1
 
     def waits(self, seconds=0):
-        """Whether it still does after SECONDS."""
+        """Whether it is still unanswered after SECONDS."""
         return not readable(self.connection.fileno(), seconds)
 
     def result(self):
@@ -62,7 +62,7 @@ def test_each_wait_has_its_documented_ends(host, api, guest):
     servers.stop()
     assert waiting["detached"].result().expect(200)["state"] == "detached"
 
-    # Unregistered under it: 409 while it drains, 410 when it is gone at once.
+    # Unregistered during the wait: 409 while it drains, 410 if it is gone at once.
     gone = [parked(api, "a1", "ready") for _ in range(3)]
     assert all(one.waits() for one in gone)
     api.unregister("a1")
@@ -85,7 +85,7 @@ def test_a_wait_for_what_drains_is_refused_and_ends(host, api, guest):
         assert reply["state"] == "draining" and reply["id"] == "a1"
         waiting.result().problem(409)
         api.get("/v1/sandboxes/a1?wait=ready").problem(409)
-        # Nothing can be changed any more, and the id is not free.
+        # No change is accepted any more, and the id is still taken.
         api.request("PATCH", "/v1/sandboxes/a1", body={"default": True}).problem(409)
         api.request("PUT", "/v1/sandboxes/a1", body={"ports": [7]}).problem(409)
         assert [one["state"] for one in api.list()] == ["draining"]
@@ -94,7 +94,7 @@ def test_a_wait_for_what_drains_is_refused_and_ends(host, api, guest):
         assert client.recv(1) == b"y"
         with pytest.raises(ConnectionRefusedError):
             host.connect("127.0.0.1", endpoint_port(sandbox, 7))
-        # A second DELETE that drains says the same; one that does not ends it.
+        # A second DELETE that drains gets the same answer; one without drain ends it.
         api.unregister("a1", drain=60)
         api.unregister("a1")
         assert was_reset(client)
@@ -129,12 +129,12 @@ def test_a_retry_is_told_what_is_there_and_anything_else_is_refused(api):
     same = {"ports": [{"guest_port": PORT, "proto": "tcp", "via": "forwarder"}, 8080], "default": True, "labels": {"a": "b"},
             "ready_port": None}
     reply = api.request("PUT", "/v1/sandboxes/a1", body=same)
-    assert reply.status in (200, 400)  # null is no port: either is a decision; never a second sandbox
+    assert reply.status in (200, 400)  # null is no port: either answer is right, a second sandbox is not
     del same["ready_port"]
     api.register("a1", same, expect=(200,))
     for other in ({}, {**body, "default": False}, {**body, "labels": {}}, {**body, "ports": [PORT]}, {**body, "ready_port": 1}):
         api.request("PUT", "/v1/sandboxes/a1", body=other).problem(409, "id")
-    # PATCH updates what a retry is compared with.
+    # PATCH updates the state that a retry is compared with.
     api.patch("a1", {"labels": {"c": "d"}, "default": False})
     api.request("PUT", "/v1/sandboxes/a1", body=body).problem(409, "id")
     api.register("a1", {**body, "labels": {"c": "d"}, "default": False}, expect=(200,))
@@ -236,7 +236,7 @@ def test_publishing_and_unpublishing(host, api, guest):
     with pytest.raises(ConnectionRefusedError):
         host.connect("127.0.0.1", 18080)
     assert health(host, "127.0.0.1", 20001)["guest"] == "more"
-    # One is taken away and another comes at once.
+    # One is unpublished and another published in the same change.
     last = api.patch("a1", {"unpublish": [8080], "publish": [{"guest_port": 8080, "listen": "127.0.0.1:18081"}]})
     assert [one["listen"] for one in last["endpoints"]] == [["127.0.0.1:20000", "[::1]:20000"], ["127.0.0.1:18081"]]
     assert health(host, "127.0.0.1", 18081)["guest"] == "more"
@@ -251,13 +251,13 @@ def test_a_port_lost_over_a_restart_is_no_fault_of_another_change_and_comes_back
         assert "127.0.0.1:20000" in daemon.log()
         daemon.api.patch("a1", {"labels": {"a": "b"}, "publish": [9]})
         assert [one["guest_port"] for one in daemon.api.show("a1")["endpoints"]] == [PORT, 8080, 9]
-    # Tried again every ten seconds.
+    # The daemon retries every ten seconds.
     poll_until(lambda: "endpoint open again" in daemon.log())
     assert health(host, "127.0.0.1", 20000)["guest"] == "a1"
 
 
 def test_changes_from_everywhere_at_once_leave_a_whole(host, daemon):
-    """Registers, patches and deletes of a few ids by many clients: each answer is documented, and the end is consistent."""
+    """Many clients register, patch and delete a few ids: each answer is documented, and the end is consistent."""
     api = daemon.api
     before = host.state()
 
@@ -289,7 +289,7 @@ def test_changes_from_everywhere_at_once_leave_a_whole(host, daemon):
     host.await_state(before)
 
 
-# ---- Holding: what becomes of a client at each state.
+# ---- Holding: the fate of a client in each state.
 
 
 def connections(daemon, reason):
@@ -300,11 +300,11 @@ def test_holding_at_each_state(host, weftd, guest):
     daemon = weftd({"daemon": {"log_level": "debug"}})
     api = daemon.api
     sandbox = api.register("a1", {"ports": [PORT], "ready_port": PORT, "limits": {"connect_deadline_ms": 2000}})
-    patient = api.register("a2", {"ports": [PORT, 9], "ready_port": PORT})  # nothing but what is meant ends what is held
+    patient = api.register("a2", {"ports": [PORT, 9], "ready_port": PORT})  # only the tested reasons end a held connection
     port, closed = endpoint_port(patient), endpoint_port(patient, 9)
 
     def held(number):
-        """How long a client is held that nobody serves."""
+        """How long a client is held for which there is no server."""
         start = time.monotonic()
         with host.connect("127.0.0.1", number) as client:
             client.sendall(b"x")
@@ -388,7 +388,7 @@ def test_json_logs_are_objects(weftd, host):
 def test_a_tap_that_flaps_does_not_flood_the_log(daemon, api, guest):
     api.register("a1")
     one = guest("ns-1")
-    api.wait("a1", "ready")  # one that came and went before anybody looked was never there
+    api.wait("a1", "ready")  # else a carrier that comes and goes unseen would not count
     with api.events() as events:
         for _ in range(25):
             one.close_tap()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""kill -9 at any instant, under load: the next start finishes or undoes what was half done, and loses and leaves nothing.
+"""kill -9 at any instant, under load: the next start finishes or undoes half-done work, and loses and leaves nothing.
 
-WEFT_KILLS says how often (24 by default; a thousand take about twenty minutes), WEFT_SEED repeats a run's choices.
+WEFT_KILLS sets the number of kills (24 by default; a thousand take about twenty minutes), WEFT_SEED repeats a run's choices.
 """
 
 import os
@@ -25,17 +25,17 @@ BURST = 0.25  # seconds at most between a start and the next kill
 
 
 class Expected:
-    """What is known of one sandbox: what was answered, and what may or may not have happened when no answer came."""
+    """The known state of one sandbox: certain after an answer, one of several if no answer came."""
 
     def __init__(self, name):
         self.name = name
         self.present = False  # True, False, or None: either
         self.versions = set()  # its label "v" is one of these, if it is there
         self.paused = {False}
-        self.fixed = None  # slot and automatic ports: never change
+        self.fixed = None  # slot and automatic ports, which never change
 
     def learn(self, shown):
-        """What the daemon says after a start, held to what it may say."""
+        """Checks the daemon's view after a start against the possible states, and takes it as known from now on."""
         if shown is None:
             assert self.present is not True, f"{self.name} was registered, and is lost"
             self.__init__(self.name)
@@ -66,7 +66,7 @@ class Worker(threading.Thread):
         self.version = 0
         self.answered = 0
         self.problem = None
-        self.gate = threading.Lock()  # held during a request; and by whoever wants quiet
+        self.gate = threading.Lock()  # held during a request, and by Quiet
         self.ending = threading.Event()
 
     def run(self):
@@ -74,7 +74,7 @@ class Worker(threading.Thread):
             while not self.ending.is_set():
                 with self.gate:
                     self.step(self.random.choice(self.expected))
-                self.ending.wait(0.001)  # lets others at the gate
+                self.ending.wait(0.001)  # gives Quiet its chance
         except Exception as error:  # pylint: disable=broad-except
             self.problem = error
 
@@ -85,7 +85,7 @@ class Worker(threading.Thread):
         except (OSError, EOFError):
             return None
         except Exception as error:
-            # Cut off within the answer.
+            # The connection broke within the answer.
             assert type(error).__module__ == "http.client", error
             return None
         self.answered += 1
@@ -107,7 +107,7 @@ class Worker(threading.Thread):
         before = one.present
         paused = set(one.paused)
         if before is not True:
-            # It may be another than the one that was to go, and then it is not paused.
+            # It may be a new one in place of one whose removal had no answer, and then it is not paused.
             one.present = None
             one.versions.add(version)
             one.paused.add(False)
@@ -160,7 +160,7 @@ class Worker(threading.Thread):
 
     def unregister(self, one):
         before, one.present = one.present, None
-        one.fixed = None  # once it may be gone, it may also be another
+        one.fixed = None  # if it may be gone, a new one may take its place
         reply = self.call("DELETE", one)
         if reply is None or reply.status == 503:
             return
@@ -170,7 +170,7 @@ class Worker(threading.Thread):
 
 
 class Quiet:
-    """No request is under way within."""
+    """A context without requests in progress."""
 
     def __init__(self, workers, daemon):
         self.workers = workers
@@ -189,7 +189,7 @@ class Quiet:
 
 
 def first_answer(daemon, started):
-    """Seconds until the socket of a daemon that was just spawned answers, and what state it says."""
+    """(seconds until the socket of a newly spawned daemon answers, the state it reports)."""
 
     def answer():
         assert daemon.process.poll() is None, daemon.log_tail()
@@ -203,7 +203,7 @@ def first_answer(daemon, started):
 
 
 def leftovers(host, daemon):
-    """What does not fit together in the host, as lines; empty when it does. The daemon must be at rest."""
+    """Inconsistencies in the host, as lines; empty if there are none. The daemon must be at rest."""
     status = daemon.api.status()
     sandboxes = daemon.api.list()
     lines = []
@@ -238,7 +238,7 @@ def leftovers(host, daemon):
 
 
 def settle(host, daemon):
-    """Waits until all that a start has to finish is finished."""
+    """Waits until everything that a start has to finish is finished."""
     seen = []
 
     def rest():
@@ -249,7 +249,7 @@ def settle(host, daemon):
 
 
 def survivors(host, daemon, guest):
-    """Two sandboxes that nobody touches, each with a flow on its kernel path."""
+    """Two sandboxes that no worker touches, each with a flow on its kernel path."""
     names = ["live-1", "live-2"]
     sandboxes = [daemon.api.register(name, {"ports": [7], "labels": {"v": "0"}}) for name in names]
     guests = guest.many(sandboxes)
@@ -294,7 +294,7 @@ def test_killed_at_any_instant(host, weftd, guest):
         for flow in flows:
             flow.check()
         if kill % 3:
-            continue  # the next kill meets a daemon that is still busy with the last
+            continue  # the next kill meets a daemon that is still busy after this one
         with Quiet(workers, daemon):
             poll_until(lambda: daemon.api.status()["state"] == "running", 60)
             settle(host, daemon)
@@ -321,14 +321,14 @@ def test_killed_at_any_instant(host, weftd, guest):
     daemon.stop()
     daemon.start()
     for one in daemon.api.list():
-        # What the stop found half removed is removed by this start, now or just before.
+        # A sandbox that was draining at the stop is removed by this start, perhaps just before this call.
         daemon.api.unregister(one["id"], expect=(204, 404) if one["state"] == "draining" else (204,))
     settle(host, daemon)
     assert daemon.api.list() == []
 
 
 def test_a_sandbox_without_answer_is_whole_or_not_there(host, weftd):
-    """One registration, killed at each of many instants: PUT again is 200 or 201, and then all is as if nothing was."""
+    """One registration, killed at each of many instants: a second PUT gets 200 or 201, and then no trace of the kill is left."""
     daemon = weftd()
     seen = set()
     for step in range(12):
@@ -365,7 +365,7 @@ def test_a_removal_without_answer_is_finished(host, weftd):
 
 
 def test_connections_of_a_killed_daemon_hold_nothing_up(host, weftd, guest):
-    """What a dead daemon dialed inside a namespace must not keep namespace and veth alive when the sandbox goes."""
+    """A dead daemon's connections inside a namespace must not keep namespace and veth alive when the sandbox is removed."""
     daemon = weftd()
     sandbox = daemon.api.register("a", {"ports": [{"guest_port": 24, "listen": "127.0.0.1:18024"}]})
     attached = guest(sandbox)
@@ -385,7 +385,7 @@ def test_connections_of_a_killed_daemon_hold_nothing_up(host, weftd, guest):
     poll_until(lambda: "veth-1" not in host.links())
     for client in clients:
         client.close()
-    # The kernel itself has let go of it.
+    # The kernel itself has freed the namespace.
     host.run(["ip", "netns", "add", "probe"])
     poll_until(lambda: f"net:[{inode}]" not in host.output(["lsns", "-t", "net", "-n", "-o", "NS"]))
     host.run(["ip", "netns", "del", "probe"])

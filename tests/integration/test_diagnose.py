@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`weftctl diagnose`: each hop of a path is broken in turn, and must be the one that is named."""
+"""`weftctl diagnose`: each hop of a path is broken in turn, and the diagnosis must name it."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def diagnosis(api):
 
 
 def diagnosed(api, broken, words=""):
-    """The diagnosis, once it ends at BROKEN with WORDS: probes wait for a second, and a guest may stand still for so long."""
+    """The diagnosis, once it ends at BROKEN with WORDS. Retries, as probes wait a second and a guest may stall for longer."""
     seen = []
 
     def right():
@@ -39,7 +39,7 @@ def diagnosed(api, broken, words=""):
 
 
 def broken_at(api, hop, words=""):
-    """The diagnosis, which must end at HOP: whole before it, nothing claimed after it."""
+    """The diagnosis, which must end at HOP: hops before it are ok, hops after it are not judged."""
     said = diagnosed(api, hop, words)
     at = ORDER.index(hop)
     assert [one["hop"] for one in said["hops"]] == ORDER
@@ -72,7 +72,7 @@ def test_a_client_that_is_held_is_told(api, host):
         poll_until(lambda: "1 connection held" in detail(diagnosis(api), "listen"))
 
 
-# weftd mends these within milliseconds. So it is killed, one thing is broken, and the same walk is made without it.
+# weftd repairs these within milliseconds, so it is killed first, and the diagnosis runs without it.
 MENDED = {
     "a deleted veth": ("host", "ip link del veth-1", "veth", "veth-1 does not exist"),
     "the host's end down": ("host", "ip link set veth-1 down", "veth", "veth-1 is down"),
@@ -108,7 +108,7 @@ def test_what_weftd_would_mend_is_named(weftd, host, what):
     assert [line[0] for line in lines] == ORDER
     assert [line[1] for line in lines] == ["ok"] * at + ["fail"] + ["skipped"] * (len(ORDER) - at - 1), lines
     assert said in lines[at][2]
-    # What lost its mark is not weft's any more, and not weft's to remove.
+    # A link that lost its mark is not weft's any more, and so not weft's to remove.
     if "veth-1" in command:
         host.run(["ip", "link", "del", "veth-1"], check=False)
         host.run(["sh", "-c", "umount /run/netns/ns-1 && rm /run/netns/ns-1"])
@@ -159,7 +159,7 @@ def test_an_agent_that_does_not_answer_is_named(api, guest):
 
 
 def test_altered_rules_are_named(api, host, daemon, ready):
-    """The patrol mends them within a second or so: a diagnosis in between must see it, so one is asked right after each."""
+    """The patrol repairs them within about a second. Each is diagnosed right after the damage, so that a diagnosis sees it."""
 
     def altered():
         host.netns("ns-1").run(["nft", "insert", "rule", "inet", "weft", "forward", "drop"])

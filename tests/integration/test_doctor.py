@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""weftctl doctor on hosts that have each of the faults it knows, each in a namespace of the test's own."""
+"""weftctl doctor on hosts with each of the faults it knows, each host in a namespace of its own."""
 
 import ctypes
 import errno
@@ -13,7 +13,7 @@ from harness.daemon import build_dir
 
 WEFTCTL = os.path.join(build_dir(), "weftctl")
 
-# A drop in a chain must be answered with the rule that stops it; this is what weft's own links look like.
+# Doctor must name the rule that stops packets. weft's own links look like this.
 VETH = "veth-1"
 
 
@@ -30,7 +30,7 @@ class Doctor:
         )
 
     def findings(self, check, env=None, config=None):
-        """All findings of one check, and the exit code must agree with all of them."""
+        """All findings of one check. The exit code must agree with all findings."""
         arguments = ["--json"]
         if config is not None:
             path = f"{self.folder}/weftd.conf"
@@ -49,7 +49,7 @@ class Doctor:
         return [finding for finding in report if finding["check"] == check]
 
     def only(self, check, status, *words, **options):
-        """The check's one finding, with STATUS and WORDS in what it says."""
+        """The check's only finding, which must have STATUS and WORDS in its text."""
         found = self.findings(check, **options)
         assert len(found) == 1, found
         assert found[0]["status"] == status, found
@@ -295,7 +295,7 @@ class TestFirewall:
 
 
 class LegacyFilter:
-    """The filter table of iptables-legacy, spoken to as iptables does (there may be no iptables on the machine)."""
+    """The filter table of iptables-legacy, by the calls that iptables makes, as iptables may not be installed."""
 
     INFO, ENTRIES, REPLACE = 64, 65, 64
     FORWARD = 2  # NF_INET_FORWARD
@@ -303,7 +303,7 @@ class LegacyFilter:
     def __init__(self, host):
         self.libc = ctypes.CDLL(None, use_errno=True)
         self.socket = host.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
-        # Asking for it makes it.
+        # Querying the table creates it.
         info = self._get(self.INFO, struct.pack("32s52x", b"filter"))
         self.hooks, *numbers = struct.unpack("32xI5I5III", info)
         self.entry, self.underflow, (self.count, self.size) = numbers[:5], numbers[5:10], numbers[10:]
@@ -492,7 +492,7 @@ def test_leftovers_of_a_dead_daemon(doctor, host, folder):
     host.run(["ip", "netns", "add", "ns-1"])
     host.run(["ip", "link", "add", VETH, "group", "1874", "type", "veth", "peer", "name", "p1"])
     doctor.only("leftovers", "warn", "1 links and 1 namespaces", "weftd --cleanup")
-    # /proc/net/unix is a namespace's own: the daemon's socket must be made in the host.
+    # /proc/net/unix shows one network namespace: the daemon's socket must be made in the host's.
     with host.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{folder}/control.sock")
         listener.listen()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What guests may open, as policy says, as `reach` says, and as packets find out; and who may open connections to them."""
+"""The connections that guests may open, according to policy, `reach` and real packets; and who may connect to them."""
 
 import contextlib
 import errno
@@ -24,7 +24,7 @@ def scene(host, weftd, guest):
 
 
 class Scene:
-    """One guest, and a world that answers on ports 80, 443 and 53 of many addresses, private ones too."""
+    """One guest, and a world that listens on ports 80, 443 and 53 of many addresses, private ones too."""
 
     def __init__(self, host, weftd, guest, stack, config, egress):
         self.host = host
@@ -39,12 +39,12 @@ class Scene:
         self.guest = guest(self.sandbox)
         self.guest.serve("7,echo")
         self.api.wait("one", "attached")
-        # The kernel has limits of its own for ICMP errors, one of them for all the machine's namespaces together.
+        # The kernel limits ICMP errors itself, partly across all namespaces of the machine. These tests are not about that.
         for namespace in (host, host.netns("ns-1"), self.world):
             namespace.run(["sysctl", "-qw", "net.ipv4.icmp_ratemask=0"])
 
     def opens(self, address, port=80):
-        """Whether a connection comes about. What is denied is refused at once, never silent."""
+        """Whether a connection is established. A denied one is refused at once, never silently dropped."""
         try:
             self.guest.connect(address, port).close()
             return True
@@ -55,13 +55,13 @@ class Scene:
         return self.api.get(f"/v1/sandboxes/one/reach?dest={address}&port={port}&proto={proto}").expect(200).body
 
     def agrees(self, address, port, allowed, rule):
-        """Policy, `reach` and packets are of one mind."""
+        """Policy, `reach` and packets agree."""
         answer = self.reach(address, port)
         assert (answer["allowed"], answer["rule"]) == (allowed, rule), f"{address}:{port}: {answer}"
         assert self.opens(address, port) == allowed, f"{address}:{port}"
 
     def datagram(self, address, port):
-        """The ICMP error that comes of one: EHOSTUNREACH for prohibited. One that is lost nobody but the test would send again."""
+        """The ICMP error for a datagram: EHOSTUNREACH means prohibited. Only the test itself repeats a lost one."""
 
         def attempt():
             client.send(b"x")
@@ -106,7 +106,7 @@ def test_lists_and_internet(scene):
     assert one.reach("198.51.100.5", 80, "udp")["allowed"]
     assert one.datagram("198.51.100.5", 9999) == errno.ECONNREFUSED  # it got there, and the world's port is closed
     assert one.datagram("203.0.113.20", 9999) == errno.EHOSTUNREACH
-    # The always-denied win over allow.
+    # The built-in denials take precedence over allow.
     one.agrees("10.1.2.3", 80, False, "private")
 
 
@@ -164,7 +164,7 @@ def test_dns_is_told_and_reached_although_private(scene):
 
 
 def test_services_of_the_host(scene, host):
-    """At the host's own address, and at a virtual one that is translated to the same port of the host."""
+    """One at the host's own address, one at a virtual address that is translated to the same port of the host."""
     one = scene(
         {"egress": {"allow_host": ["192.0.2.2:8125", "169.254.169.253:9000", "10.99.0.53:443"]}}, {"internet": False}
     )
@@ -173,13 +173,13 @@ def test_services_of_the_host(scene, host):
             assert one.reach(address, port)["rule"] == "allow_host"
             with one.guest.connect(address, port) as client:
                 server, peer = listener.accept()
-                assert peer[0] == "10.11.0.1"  # the service knows who asks
+                assert peer[0] == "10.11.0.1"  # the service sees which sandbox connects
                 client.sendall(b"metric")
                 assert server.recv(100) == b"metric"
                 server.sendall(b"ok")
                 assert client.recv(100) == b"ok"
                 server.close()
-        # Another port of the same address, and the virtual service's port at the host's own, are no services.
+        # Neither another port of the same address nor the virtual service's port at the host's own address is a service.
         for address, port in (("192.0.2.2", 9001), ("192.0.2.2", 9000), ("169.254.169.253", 9001), ("10.12.0.2", 9000)):
             assert not one.reach(address, port)["allowed"]
             assert not one.opens(address, port), f"{address}:{port}"
@@ -202,7 +202,7 @@ def test_tightening_cuts_what_it_forbids_and_nothing_else(scene):
     cut.close()
     kept.check()
     inward.check()
-    # And all of the internet, with what comes in from the host let alone.
+    # Then all of the internet is denied; connections from the host stay.
     one.api.patch("one", {"egress": {"internet": False}})
     poll_until(kept.problem)
     inward.check()
@@ -238,7 +238,7 @@ def test_a_change_is_atomic(scene):
 
 
 class Flood:
-    """Datagrams as fast as they go, from COUNT sockets of the guest to one destination; then, whether any arrived."""
+    """Datagrams at full speed from COUNT sockets of the guest to one destination; records whether any arrived."""
 
     def __init__(self, one, count):
         self.sink = one.world.socket(kind=socket.SOCK_DGRAM)
@@ -278,7 +278,7 @@ def entry(kind, cidr):
 @pytest.mark.parametrize("kind", ["all", "proto", "port"])
 @pytest.mark.parametrize("listed", ["deny", "allow"])
 def test_no_packet_meets_half_a_policy(scene, listed, kind):
-    """What each of many policies denies does not come through while one follows the other; what each allows is not denied."""
+    """Policies follow each other: a destination that all of them deny never opens, and one that all allow is never denied."""
     denies = listed == "deny"
 
     def policy(i):
@@ -302,7 +302,7 @@ SET = "{ type ipv4_addr; flags interval; }"
 @pytest.mark.parametrize("alteration", ["add set inet weft policy_deny2 {SET}", "add rule inet weft forward counter"])
 @pytest.mark.parametrize("listed", ["deny", "allow"])
 def test_no_packet_meets_half_a_repair(scene, listed, alteration):
-    """Tables are put right that a kill amid a change, or somebody, left altered: by a start, and by a running daemon."""
+    """A kill within a change, or an outsider, altered tables: a start and a running daemon each repair them."""
     denies = listed == "deny"
     one = scene(egress={"internet": denies, listed: [INTERNET[0] + "/32"]})
     inside = one.host.netns("ns-1")
@@ -313,7 +313,7 @@ def test_no_packet_meets_half_a_repair(scene, listed, alteration):
         return rules == original and ("policy_deny2" in inside.nft()) + ("set policy_deny {" in inside.nft()) == denies
 
     def denied():
-        """Now, and before a repair."""
+        """The count now, including the counts from before a repair."""
         show = ["nft", "list", "counter", "inet", "weft"]
         listings = [inside.output([*show, name]) for name in ("denied_internet", "drop_earlier")]
         return sum(int(text.split("packets")[1].split()[0]) for text in listings)
@@ -322,7 +322,7 @@ def test_no_packet_meets_half_a_repair(scene, listed, alteration):
         for i in range(20):
             if i % 2:
                 one.daemon.kill()
-            # The side that is not in use.
+            # The side that is not active.
             side = "policy_deny" if "policy_deny2" in inside.nft() else "policy_deny2"
             inside.run(["nft", alteration.replace("policy_deny2", side).replace("{SET}", SET)])
             if i % 2:
@@ -350,7 +350,7 @@ def test_caps_and_mistakes_change_nothing(scene):
         assert reply.problem(400)["field"].startswith(field), reply
     assert one.api.show("one")["egress"] == before
     one.agrees(INTERNET[0], 80, False, "deny")
-    # As many as are allowed, with ports, work; within the body's limit.
+    # The maximum number of entries, with ports, works and fits the body's limit.
     one.api.patch("one", {"egress": {"deny": many[:1024]}})
     one.agrees(INTERNET[0], 80, True, "internet")
     assert one.reach("198.18.3.255")["rule"] == "deny"
@@ -394,7 +394,7 @@ def test_denials_are_in_the_metrics(scene):
         return {rule: metrics[f'weft_denied_total{{rule="{rule}"}}'] for rule in rules}
 
     assert set(denied().values()) == {0}
-    # TCP would send its own again, and be counted twice, where the answer is late.
+    # UDP, as TCP would retransmit when the answer is late, and be counted twice.
     with one.guest.socket(kind=socket.SOCK_DGRAM) as client:
 
         def counted():
@@ -405,7 +405,7 @@ def test_denials_are_in_the_metrics(scene):
 
         tried(counted)
     assert set(denied().values()) == {1}
-    # They are the host's sums: who is gone still counts.
+    # They are sums of the host, and include removed sandboxes.
     one.api.unregister("one")
     assert set(denied().values()) == {1}
 
@@ -431,7 +431,7 @@ def test_weftctl_shows_and_changes_the_policy(scene):
 
 @pytest.mark.parametrize("source, opens", [("192.0.2.1", True), ("203.0.113.10", False)])
 def test_ingress(scene, source, opens):
-    """Hosts of a listed network may open connections to the sandbox's address; nobody else from outside may."""
+    """Hosts of a listed network may open connections to the sandbox's address; other outside hosts may not."""
     one = scene({"ingress": {"allow": "192.0.2.0/24"}})
     one.world.run(["ip", "route", "add", "10.11.0.0/16", "via", "192.0.2.2"])
     if opens:

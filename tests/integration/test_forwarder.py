@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The forwarder alone: what a client and a guest see of each other through it."""
+"""The forwarder alone: the view that client and guest have of each other through it."""
 
 import socket
 import threading
@@ -90,7 +90,7 @@ def test_a_guest_that_resets_is_a_reset_for_the_client(host, forwarder, up, addr
 
 
 def test_a_reset_is_passed_on_although_the_way_is_blocked(host, forwarder, up):
-    """The client reads nothing, so nothing is read from the guest either when it resets."""
+    """The client reads nothing, so the forwarder reads nothing from the guest either when it resets."""
     listener = up.listen(30)
     port = listen(forwarder, 30)
     with host.connect("127.0.0.1", port) as client:
@@ -122,7 +122,7 @@ def test_a_client_is_held_until_the_guest_listens(host, forwarder, guest, addres
 def test_a_held_client_is_reset_at_the_deadline(host, forwarder, address):
     forwarder.tell("limits a1 0 300 0 0 0")
     port = listen(forwarder, 7)
-    # On a busy machine the reset may come before connect() is back.
+    # On a busy machine the reset may come before connect() returns.
     with pytest.raises(ConnectionResetError), host.connect(address, port) as client:
         client.recv(1)
     forwarder.wait_ended(connect_deadline=1)
@@ -221,7 +221,7 @@ def test_a_probe_tells_when_the_guest_listens(forwarder, guest):
 
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_an_urgent_byte_neither_stalls_nor_spins(host, forwarder, up, address, direction):
-    """splice() says EAGAIN in front of an urgent byte for ever."""
+    """splice() returns EAGAIN in front of an urgent byte for ever."""
     listener = up.listen(30)
     port = listen(forwarder, 30)
     client = host.connect(address, port)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The forwarder alone: its workers accept for themselves, while main opens, closes and pauses what they accept from."""
+"""The forwarder alone: its workers accept by themselves, while main opens, closes and pauses the listening sockets."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ LOAD = os.path.join(build_dir(), "tests/forwarder/load")
 
 
 def cpu_by_thread(forwarder):
-    """Seconds of each thread but main: the workers, and a sanitizer's own."""
+    """CPU seconds of each thread but main: the workers, and a sanitizer's own."""
     used = []
     for thread in sorted(os.listdir(f"/proc/{forwarder.pid}/task"), key=int):
         if int(thread) == forwarder.pid:
@@ -30,7 +30,7 @@ def cpu_by_thread(forwarder):
 
 
 def are_shared(forwarder, work):
-    """Fails unless both workers have a part in WORK: at one time, since a busy machine may let one of them stand still for long."""
+    """Fails unless both workers have a part in WORK in one of several runs, as a busy machine may stall one of them for long."""
 
     def shares():
         before = cpu_by_thread(forwarder)
@@ -52,7 +52,7 @@ def test_connections_that_come_together_are_spread_over_the_workers(host, forwar
 
 
 def test_connections_that_come_one_by_one_are_spread_over_the_workers(host, forwarder, up):
-    """Each is accepted while all workers wait: the kernel wakes the same one each time."""
+    """Clients come while all workers wait: the kernel wakes the same worker each time."""
     up.serve("7,echo")
     forwarder.tell("listen a a1 127.0.0.1:20007 7")
     clients = []
@@ -73,7 +73,7 @@ def test_connections_that_come_one_by_one_are_spread_over_the_workers(host, forw
 
 
 def served(connect, text=b"abc"):
-    """Whether what CONNECT connects to answers. It may refuse, reset or end instead."""
+    """Whether the peer that CONNECT connects to answers. It may refuse, reset or end instead."""
     try:
         with connect() as client:
             client.sendall(text)
@@ -83,7 +83,7 @@ def served(connect, text=b"abc"):
 
 
 def is_answered(client):
-    """The same of one that is connected, and stays so."""
+    """The same for a client that is connected already, and stays so."""
     try:
         return echoes(client)
     except ConnectionError:
@@ -123,7 +123,7 @@ class Crowd:
 
 
 def test_endpoints_and_routes_come_and_go_under_clients(host, forwarder, sandbox, up):
-    """What was accepted just before the end of its endpoint, or of its route, ends with it."""
+    """A connection that is accepted just before the end of its endpoint, or of its route, ends with it."""
     up.serve("7,echo")
     with Crowd(host, [20007, 20007, 20008, 20008]) as crowd:
         for number in range(40 if SLOW else 120):
@@ -148,7 +148,7 @@ def test_endpoints_and_routes_come_and_go_under_clients(host, forwarder, sandbox
 
 
 def main_goes_first(forwarder):
-    """All threads on one processor, where main goes before the workers. Returns what undoes it."""
+    """Puts all threads on one processor, with main before the workers. Returns the function that undoes it."""
     threads = [int(thread) for thread in os.listdir(f"/proc/{forwarder.pid}/task")]
     processors = os.sched_getaffinity(forwarder.pid)
 
@@ -164,7 +164,7 @@ def main_goes_first(forwarder):
 
 @contextlib.contextmanager
 def closed_over(host, forwarder, count):
-    """COUNT clients that the kernel let in at port 20007 and that no worker had accepted when `unlisten a keep` was told."""
+    """COUNT clients that wait at port 20007, accepted by the kernel but by no worker, when `unlisten a keep` arrives."""
     with contextlib.ExitStack() as clients:
         all_alike = main_goes_first(forwarder)
         os.kill(forwarder.pid, signal.SIGSTOP)
@@ -179,7 +179,7 @@ def closed_over(host, forwarder, count):
 
 
 def test_clients_that_nobody_accepted_yet_outlive_a_drained_endpoint(host, forwarder, up):
-    """The kernel resets them when the socket is closed."""
+    """The kernel would reset them when the socket is closed."""
     up.serve("7,echo")
     for _ in range(5):
         forwarder.tell("listen a a1 127.0.0.1:20007 7")
@@ -198,12 +198,12 @@ def test_the_last_clients_of_an_endpoint_count_against_the_limits(host, forwarde
         forwarder.wait_ended(limit=20)
         assert sum(served(lambda: client) for client in clients) == 10  # pylint: disable=cell-var-from-loop
     forwarder.wait_ended(limit=20, done=10)
-    forwarder.tell("close a1 0")  # no count was left behind that it would wait for
+    forwarder.tell("close a1 0")  # it would wait for a count that was left too high
     forwarder.wait_event("closed a1")
 
 
 def test_the_last_clients_of_an_endpoint_leave_the_reserve_of_descriptors(host, start_forwarder, guest):
-    """Each is promised one more, for its guest."""
+    """Each of them needs a second descriptor, for its guest."""
     forwarder = start_forwarder(nofile=300)
     guest("ns-1").serve("7,echo")
     forwarder.tell("up a1 1")
@@ -254,7 +254,7 @@ def test_the_default_endpoint_keeps_to_its_routes_limit(host, forwarder, up):
 
 
 def test_a_limit_is_exact_when_many_come_at_once(host, forwarder, up):
-    """However many workers accept."""
+    """The limit holds however many workers accept."""
     up.serve("7,echo")
     forwarder.tell("limits a1 10 60000 0 0 0")
     forwarder.tell("listen a a1 127.0.0.1:20007 7")
@@ -262,7 +262,7 @@ def test_a_limit_is_exact_when_many_come_at_once(host, forwarder, up):
     for _ in range(100):
         try:
             clients.append(host.connect("127.0.0.1", 20007))
-        except ConnectionError:  # reset as soon as it stood
+        except ConnectionError:  # reset right after it was established
             pass
     answered = 0
     for client in clients:
@@ -297,7 +297,7 @@ def test_after_the_drain_began_nobody_is_accepted(host, forwarder, up):
 
 
 def open_and_close(forwarder, count):
-    """Seconds that COUNT endpoints take to come, and to go; and the memory that they take, KiB."""
+    """(seconds that COUNT endpoints take to open, and to close; the memory that they take, KiB)."""
     before, start = forwarder.memory_kib(), time.monotonic()
     for number in range(count):
         forwarder.tell(f"listen n{number} a1 127.1.{number >> 8}.{number & 255}:20007 7")

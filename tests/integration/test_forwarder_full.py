@@ -15,13 +15,13 @@ from harness.forwarder import SLOW
 from harness.wait import poll_until
 
 COUNT = 300 if SLOW else 1000
-PAUSE_SECONDS = float(os.environ.get("WEFT_TEST_PAUSE", "0"))  # 60 and more: the long form
+PAUSE_SECONDS = float(os.environ.get("WEFT_TEST_PAUSE", "0"))  # 60 and more for the long form
 
 
 def forget_soon(guest):
-    """What GUEST's servers leave unsent when it vanishes is not to fill the memory of the machine for minutes.
+    """Shortens how long the kernel keeps GUEST's unsent bytes after it vanishes: they would fill the memory for minutes.
 
-    Not before: a socket that was closed in order is given up too, where whoever carries its last bytes stands still for a moment.
+    Not called earlier, as the limit also ends a socket that was closed in order, if the carrier of its last bytes stalls briefly.
     """
     guest.run(["sysctl", "-qw", "net.ipv4.tcp_orphan_retries=1"])
 
@@ -61,25 +61,25 @@ def test_thousands_of_random_flows_arrive_whole(host, forwarder, up):
 
 
 def kernel_bytes(netns, ports):
-    """What established sockets with one of the local PORTS, or all if there are none, hold in NETNS, overhead included."""
+    """Memory in NETNS of established sockets with one of the local PORTS, or of all if there are none, overhead included."""
     only = [" or ".join(f"sport = :{port}" for port in ports)] if ports else []
     found = re.findall(r"skmem:\(r(\d+),.*?,w(\d+),", netns.output(["ss", "-tmnH", "state", "established", *only]))
     return sum(int(received) + int(sent) for received, sent in found), len(found)
 
 
 def tcp_memory():
-    """What all TCP sockets of the machine may hold."""
+    """The machine's limit on memory of all TCP sockets."""
     with open("/proc/sys/net/ipv4/tcp_mem", encoding="ascii") as file:
         return int(file.read().split()[2]) * 4096
 
 
 @pytest.mark.timeout(600)
 def test_a_thousand_stalled_connections_hold_little_and_slow_nobody(host, forwarder, sandbox, up, clients):
-    # A thousand under sanitizers too: fewer may hold more each. The peers' ends are on this machine too, and the kernel lets them
-    # grow while there is room.
+    # A thousand under sanitizers too, as fewer may use more each. The peers' ends are on this machine too, and the kernel lets
+    # them grow while there is room.
     stalled = min(1000, tcp_memory() // 2_000_000)
     up.serve("19,source", "7,echo")
-    with up.listen(30) as listener:  # it accepts, and never reads
+    with up.listen(30) as listener:  # accepts, and never reads
         forwarder.tell("listen a a1 127.0.0.1:20019 19")
         forwarder.tell("listen b a1 127.0.0.1:20030 30")
         forwarder.tell("listen c a1 127.0.0.1:20007 7")
@@ -96,7 +96,7 @@ def test_a_thousand_stalled_connections_hold_little_and_slow_nobody(host, forwar
                 pass
     forwarder.await_quiet(timeout=120)
 
-    # Ours, on both sides. The peers hold what they want.
+    # The forwarder's own sockets, on both sides. The peers' are not limited.
     held = 0
     for netns, ports in ((host, (20019, 20030)), (sandbox.netns, ())):
         size, count = kernel_bytes(netns, ports)
@@ -120,7 +120,7 @@ def test_a_thousand_stalled_connections_hold_little_and_slow_nobody(host, forwar
 
 
 def end_of(client):
-    """How a connection ends whose bytes nobody has read yet."""
+    """How a connection with unread bytes ends."""
     try:
         while client.recv(1 << 20):
             pass

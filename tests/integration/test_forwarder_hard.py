@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The forwarder alone, against hostile peers, shortage, and guests that go away."""
+"""The forwarder alone, against hostile peers, shortage, and guests that vanish."""
 
 import itertools
 import os
@@ -21,7 +21,7 @@ from harness.wait import PATIENCE, one_of, poll_until, readable
 
 
 def is_reset(connect):
-    """Whether the connection that CONNECT makes is reset before a byte comes."""
+    """Whether the connection that CONNECT makes is reset before any byte."""
     try:
         with connect() as connection:
             connection.recv(1)
@@ -65,7 +65,7 @@ def random_reader(one, seed):
 
 
 def both_ways(client, served, seed):
-    """Random bytes in both directions at once; whoever ends first has half closed."""
+    """Random bytes in both directions at once. The side that ends first half-closes."""
     dice = random.Random(seed)
     sizes = [dice.choice([0, 1, 50, 5000, 200_000, 2_000_000]) for _ in range(2)]
     results = {}
@@ -123,7 +123,7 @@ def test_random_bytes_in_random_chunks_arrive_whole(host, forwarder, up, address
 
 
 def test_a_fin_with_the_last_bytes_is_seen(host, forwarder, up):
-    """One edge tells of both: many tries, for the moments to vary."""
+    """One edge reports both. Many tries vary the timing."""
     up.serve("7,echo")
     forwarder.tell("listen a a1 127.0.0.1:20007 7")
     for size in (1, 100, 16384, 16385, 40000):
@@ -162,11 +162,11 @@ def test_a_storm_of_resets_leaves_nothing(host, forwarder, up):
             reset(one)
             if number % 100 == 0:
                 assert echoes(steady)
-    # Of each its end is counted last.
+    # The end of a connection is counted last.
     poll_until(lambda: sum(forwarder.stats()[reason] for reason in ("done", "client-reset")) == 1001, what=forwarder.stats)
     assert forwarder.stats()["open"] == forwarder.stats()["error"] == 0
     poll_until(lambda: forwarder.fds() <= before + 2 * 16 * 2)
-    # 100 lines in 5 s of each of the two workers, and those of clients that ended in order.
+    # 100 lines in 5 s from each of the two workers, plus those of clients that ended in order.
     allowed = 200 * (1 + (time.monotonic() - start) // 5) + forwarder.stats()["done"]
     assert len(forwarder.ends()) <= allowed, "a flood of resets must not flood the log"
 
@@ -218,7 +218,7 @@ def test_a_reader_that_stops_holds_the_writer_and_nothing_spins(host, forwarder,
 
 
 def kernel_bytes(netns, port):
-    """What the sockets with local port PORT, or all if it is 0, hold in NETNS: receive and send queues, overhead included."""
+    """Memory of the sockets in NETNS with local port PORT, or of all if it is 0: receive and send queues, overhead included."""
     command = ["ss", "-tmnH", "state", "established"] + ([f"sport = :{port}"] if port else [])
     found = re.findall(r"skmem:\(r(\d+),.*?,w(\d+),", netns.output(command))
     return sum(int(received) + int(sent) for received, sent in found), len(found)
@@ -260,7 +260,7 @@ def load(host, *arguments):
 
 @pytest.mark.timeout(600)
 def test_a_hundred_thousand_short_connections_all_succeed(host, forwarder, up):
-    """More than a namespace has ports for, if TIME_WAIT kept them. Under a sanitizer fewer: they take too long."""
+    """More connections than a namespace has ports, if TIME_WAIT kept them. Fewer under a sanitizer, where they take too long."""
     total = 30_000 if SLOW else 100_000
     up.serve("49983,http,a1")
     forwarder.tell("listen a a1 127.0.0.1:20083 49983")
@@ -291,11 +291,11 @@ def test_held_clients_by_the_thousand_are_served_when_the_guest_comes(host, forw
 def test_a_held_client_is_served_soon_after_the_guest_listens(host, forwarder, up):
     forwarder.tell("listen a a1 127.0.0.1:20030 30")
     waits = []
-    # TCP's own back-off would make it half a second at least, each time. A busy machine is slow too, but not always.
+    # TCP's own back-off would take at least half a second, each time. A busy machine is slow too, but not always.
     while len(waits) < 9 or (sorted(waits)[4] >= 0.1 and len(waits) < 60):
         with host.connect("127.0.0.1", 20030) as client:
             poll_until(lambda: forwarder.values("routestats a1")["held"] == 1)
-            time.sleep(random.random() * 0.3)  # so that the retries and the guest are not in step
+            time.sleep(random.random() * 0.3)  # so that the guest is not in step with the retries
             started = time.monotonic()
             with up.listen(30) as listener:
                 served = accept_from(listener, client)
@@ -391,7 +391,7 @@ def test_a_namespace_that_is_gone_is_told_at_once(host, forwarder, up):
 
 
 def outlives(busy, idle):
-    """Whether BUSY goes on until IDLE has ended, and longest between two of its bytes, in seconds."""
+    """(whether BUSY goes on until IDLE has ended, the longest time between two of its bytes in seconds)."""
     last, longest = time.monotonic(), 0.0
     alive, patience = True, last + PATIENCE
     while alive and last < patience and not readable(idle.fileno(), 0.05):
@@ -413,7 +413,7 @@ def test_an_idle_connection_ends_and_a_busy_one_does_not(host, forwarder, up):
         with host.connect("127.0.0.1", 20007) as idle, host.connect("127.0.0.1", 20007) as busy:
             alive, longest = outlives(busy, idle)
             if not alive and longest > 1:
-                continue  # the machine stood still, and it was idle indeed
+                continue  # the machine stalled, so that BUSY really was idle
             assert alive, longest
             assert time.monotonic() - start > 1.9
             with pytest.raises(ConnectionResetError):
@@ -447,21 +447,21 @@ def test_a_client_that_says_nothing_but_its_end_hears_the_guest(host, forwarder,
             if len(receive_all(client)) == 1000:
                 heard += 1
                 continue
-        # A guest that takes more than a second is not waited for.
+        # The forwarder does not wait for a guest that takes more than a second.
         late += 1
         assert time.monotonic() - start >= 1.0 and late < 20
 
 
-# ---- The end of things ----
+# ---- Teardown ----
 
 
 def flowing(host, count):
-    """Connections with data in flight that nobody reads."""
+    """Connections with unread data in flight."""
     return [host.connect("127.0.0.1", 20019) for _ in range(count)]
 
 
 def vanish(host, forwarder, name, guest):
-    """Seconds from the end of the GUEST of route NAME, in namespace NAME, under 200 connections, to that of the namespace."""
+    """Ends the GUEST of route NAME, in namespace NAME, under 200 connections; returns the seconds until the namespace is gone."""
     guest.serve("19,source", "10,sink")
     forwarder.tell(f"up {name} 1")
     forwarder.tell(f"listen a {name} 127.0.0.1:20019 19")
@@ -483,7 +483,7 @@ def vanish(host, forwarder, name, guest):
     forwarder.wait_event(f"closed {name}")
     closed = time.monotonic() - start
     host.run(["ip", "netns", "del", name])
-    start = time.monotonic()  # how long it takes to start a program is not the matter
+    start = time.monotonic()  # without the time to start `ip`
     inside(host.path, lambda: poll_until(lambda: "veth-1" not in (name for _, name in socket.if_nameindex()), interval=0.001))
     for one in clients:
         one.close()
@@ -515,7 +515,7 @@ def test_a_drained_route_lets_connections_end(host, forwarder, up):
         forwarder.tell("close a1 120000")
         assert receive_all(ending) == b"abc"
         assert echoes(staying)
-        forwarder.tell("close a1 0")  # no more patience
+        forwarder.tell("close a1 0")  # no more grace time
         with pytest.raises(ConnectionResetError):
             staying.recv(1)
     forwarder.wait_event("closed a1")
@@ -579,7 +579,7 @@ def test_what_is_open_at_the_end_is_reset(host, folder, sandbox, guest):
 
 
 def test_a_guest_frozen_before_the_pause_goes_on_within_two_seconds(host, forwarder, up):
-    """Bytes are in flight to the frozen guest: TCP's own back-off must not decide when they arrive."""
+    """Bytes are in flight to the frozen guest: TCP's own back-off must not delay their arrival."""
     up.serve("7,echo")
     forwarder.tell("listen a a1 127.0.0.1:20007 7")
     with host.connect("127.0.0.1", 20007, timeout=30) as client:

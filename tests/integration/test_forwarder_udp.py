@@ -11,7 +11,7 @@ from harness.wait import poll_until
 
 
 def asked(connection, text):
-    """Whether TEXT is answered before the socket's patience ends."""
+    """Whether TEXT is answered before the socket's timeout."""
     try:
         connection.send(text)
         return connection.recv(65536) == b"re:" + text
@@ -36,7 +36,7 @@ def echo(forwarder, sandbox, guest):
 
     thread = threading.Thread(target=serve)
     thread.start()
-    # A link whose carrier has just come drops what is sent for a moment.
+    # A link drops packets for a moment after its carrier comes.
     with sandbox.netns.socket(socket.AF_INET, socket.SOCK_DGRAM, timeout=0.1) as first:
         first.connect((GUEST, 5300))
         poll_until(lambda: asked(first, b"first"))
@@ -84,7 +84,7 @@ def test_silence_ends_a_flow(host, forwarder, echo):
     forwarder.tell("limits a1 0 60000 1000 0 0")
     forwarder.tell("listen dns a1 127.0.0.1:5353 5300 udp")
     with client(host, "127.0.0.1", 5353) as one:
-        one.settimeout(2)  # a guest that takes more than a second answers to nobody
+        one.settimeout(2)  # an answer after more than a second has no client any more
         poll_until(lambda: asked(one, b"a"))
         forwarder.wait_ended(idle=1)
         poll_until(lambda: forwarder.values("routestats a1")["open"] == 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Listening sockets outlive a restart in the service manager's keeping: no client is ever refused."""
+"""Listening sockets survive a restart in the service manager's store: no client is ever refused."""
 
 import os
 import random
@@ -25,7 +25,7 @@ def manager(folder):
 
 
 def sockets_of(daemon):
-    """Inodes of its sockets."""
+    """Inodes of the daemon's sockets."""
     return {int(what[8:-1]) for what in daemon.fds().values() if what.startswith("socket:[")}
 
 
@@ -53,7 +53,7 @@ def is_adopting(daemon):
 
 
 class Knocker(threading.Thread):
-    """Connects to ports at random without end; counts, and keeps the first error."""
+    """Connects to random ports without end; counts, and keeps the first error."""
 
     def __init__(self, host, ports):
         super().__init__(daemon=True)
@@ -85,14 +85,14 @@ class Knocker(threading.Thread):
 
 
 def stop(daemon, manager):
-    """Stops it; its manager has then read all that it said of that, the barrier being the last."""
+    """Stops it, and waits until its manager has read all messages about that, of which the barrier is the last."""
     manager.messages.clear()
     daemon.stop(60)
     poll_until(lambda: manager.said("BARRIER"), what=lambda: str(manager.messages[-3:]))
 
 
 def spawn_adopting(daemon, manager):
-    """Starts it anew and sees it adopt: in one of a few attempts, for whoever looks may stand still meanwhile."""
+    """Restarts it and sees it adopting, in one of a few attempts, as the test itself may stall meanwhile."""
     for _ in range(5):
         stop(daemon, manager)
         manager.messages.clear()
@@ -100,7 +100,7 @@ def spawn_adopting(daemon, manager):
         poll_until(lambda: is_adopting(daemon) or manager.said("READY"), 60, interval=0.001, what=daemon.log_tail)
         if not manager.said("READY"):
             return
-    raise AssertionError("it never answered before it had adopted all")
+    raise AssertionError("it never answered before the end of adopting")
 
 
 @pytest.mark.timeout(300)
@@ -120,7 +120,7 @@ def test_ten_thousand_listeners_outlive_a_restart(host, weftd, manager):
     knocker.start()
     for broken_off in (False, True):
         if broken_off:
-            # A start that is stopped before it came to all of them hands on the others, too.
+            # A start that is stopped before it has adopted all sockets passes on the remaining ones, too.
             spawn_adopting(daemon, manager)
         else:
             poll_until(lambda start=knocker.count: knocker.problem or knocker.count > start + 20)
@@ -135,13 +135,13 @@ def test_ten_thousand_listeners_outlive_a_restart(host, weftd, manager):
 
         manager.start(daemon)
         assert manager.said("FDSTOREREMOVE") and manager.stored == []
-        # The very same sockets: matched by what they listen on.
+        # The very same sockets, matched by their addresses.
         assert listening(host) == before
         assert set(before.values()) <= sockets_of(daemon)
         assert "endpoint closed" not in daemon.log()
     knocker.close()
     assert knocker.count > 100
-    # What is unpublished then is really closed: nobody else has it any more.
+    # An unpublished port is really closed now: no other process has the socket any more.
     daemon.api.unregister("s0")
     poll_until(lambda: len(listening(host)) == wanted - 2 * ports_each)
     for n in range(1, sandboxes):
@@ -167,7 +167,7 @@ def test_a_client_that_comes_meanwhile_is_served_afterwards(host, weftd, guest, 
 
 
 def test_what_nobody_wants_any_more_is_closed(host, weftd, manager):
-    """Sockets without an endpoint, and what are no such sockets at all, do not linger."""
+    """Sockets without an endpoint, and descriptors of other kinds, are closed."""
     daemon = weftd(run=False)
     manager.start(daemon)
     daemon.api.register("a", {"ports": [80]})
@@ -182,7 +182,7 @@ def test_what_nobody_wants_any_more_is_closed(host, weftd, manager):
     manager.start(daemon)
     assert len(listening(host)) == 2 + DEFAULTS + 1  # our own copy of `stream` still listens
     left.close()
-    assert right.recv(1) == b""  # and the daemon has no copy of its other end
+    assert right.recv(1) == b""  # the daemon has no copy of the other end
     right.close()
     stream.close()
     poll_until(lambda: len(listening(host)) == 2 + DEFAULTS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The tests' own tools, held to what the other tests take for granted of them. No daemon takes part."""
+"""The tests' own tools, checked for everything that the other tests rely on. No daemon takes part."""
 
 import json
 import socket
@@ -14,7 +14,7 @@ from harness.wait import PATIENCE, poll_until
 
 @pytest.fixture
 def sandbox(host):
-    """A namespace of a sandbox's shape, made with ip: tap0, and a veth to the host."""
+    """A namespace like a sandbox's, made with ip: tap0, and a veth to the host."""
     host.run(["ip", "netns", "add", "ns-1"])
     inner = host.netns("ns-1")
     inner.run(["ip", "link", "set", "lo", "up"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A guest that wants out. Each frame carries a token, and captures on all the links around show where it got to."""
+"""A guest that tries to break out. Each frame carries a token, and captures on all links around show where it arrived."""
 
 import contextlib
 import socket
@@ -12,7 +12,7 @@ from harness.packets import Wire, arp, ethernet, fragments, icmp, named_counters
 from harness.wait import ATTEMPT, TimedOut, poll_until, tried
 
 WORLD = "203.0.113.10"
-HOST = "192.0.2.2"  # the host's own, on the uplink
+HOST = "192.0.2.2"  # the host's own address, on the uplink
 TOKEN = b"weft-hostile-guest"
 V6 = bytes.fromhex("6000000000083aff") + b"\xfe\x80" + bytes(14) + b"\xff\x02" + bytes(13) + b"\x02" + TOKEN
 LSRR = bytes([131, 7, 4, 10, 11, 0, 2, 0])
@@ -20,7 +20,7 @@ LSRR = bytes([131, 7, 4, 10, 11, 0, 2, 0])
 
 @pytest.fixture
 def scene(host, weftd, guest):
-    """Two sandboxes with guests on a host with an uplink: `Scene.wire` sends out of the first."""
+    """Two sandboxes with guests on a host with an uplink: `Scene.wire` sends from the first."""
     with contextlib.ExitStack() as stack:
         yield Scene(host, weftd, guest, stack)
 
@@ -39,7 +39,7 @@ class Scene:
         for name in ("one", "two"):
             self.api.wait(name, "attached")
         self.netns = host.netns("ns-1")
-        # The kernel has limits of its own, for each peer and for all the machine's namespaces together. Not what is meant here.
+        # The kernel's own limits, per peer and for all the machine's namespaces together, are not under test here.
         for namespace in (host, self.netns):
             namespace.run(["sysctl", "-qw", "net.ipv4.icmp_ratemask=0"])
         self.tap = stack.enter_context(Wire(self.netns, "tap0"))
@@ -57,7 +57,7 @@ class Scene:
         ]
 
     def send_all(self, frames):
-        """No faster than they arrive: a queue that is full loses them."""
+        """Sends no faster than frames arrive, as a full queue loses them."""
         self.tap.forget()
         sent = 0
         for frame in frames:
@@ -67,7 +67,7 @@ class Scene:
                 poll_until(lambda: self._arrived() >= sent, interval=0.001, what=f"{sent} frames to arrive")
 
     def settle(self):
-        """Waits until all that was on its way to the guest has come: this answer comes last."""
+        """Waits until all packets on their way to the guest have arrived: the answer to ARP comes last."""
         before = len(self._arp_replies())
         self.wire.send(ethernet(arp(), packets.ARP))
         poll_until(lambda: len(self._arp_replies()) > before, what="an answer to ARP")
@@ -80,7 +80,7 @@ class Scene:
         return self._from_gateway(packets.ARP)
 
     def answers(self):
-        """What came to the guest from its gateway."""
+        """The packets that the guest got from its gateway."""
         return self._from_gateway(packets.IPV4)
 
     def _arrived(self):
@@ -106,13 +106,13 @@ class Scene:
         return self.api.show("one")["counters"]["drops_total"]
 
     def nowhere(self, first=0):
-        """No capture from the FIRST-th on has a frame with the token. An answer to the guest quotes it: veth-1 may."""
+        """No capture from the FIRST-th on has a frame with the token. veth-1 may have one, as an answer to the guest quotes it."""
         for wire in self.beyond[first:]:
             assert not wire.having(TOKEN), f"on {wire.name}: {wire.having(TOKEN)[0].hex(' ')}"
 
 
 FORGED = {
-    # name: (frame, the counter of the namespace that it goes to)
+    # name: (frame, the counter of the namespace that must count it)
     "a foreign MAC": (ethernet(udp(WORLD, 9, TOKEN), source="02:fc:00:00:00:07"), "netdev drop_mac"),
     "the gateway's MAC": (ethernet(udp(WORLD, 9, TOKEN), source=packets.TAP_MAC), "netdev drop_mac"),
     "a multicast source MAC": (ethernet(udp(WORLD, 9, TOKEN), source="01:00:5e:00:00:01"), "netdev drop_mac"),
@@ -176,7 +176,7 @@ def test_what_is_forged_is_dropped_counted_and_seen_nowhere(scene):
         poll_until(lambda: scene.drops() == drops + 1, what=lambda: f"{name}: {drops} -> {scene.drops()}")
         assert named_counters(scene.netns)[counter] == before + 1, f"{name}: {named_counters(scene.netns)}"
     scene.nowhere()
-    # Dropped before conntrack knew of any of it.
+    # They are dropped before conntrack sees any of them.
     assert (tracked_flows(scene.netns), tracked_flows(scene.host)) == flows
     assert scene.api.show("two")["counters"]["drops_total"] == 0
 
@@ -195,7 +195,7 @@ def test_a_flood_of_junk_fills_no_table(scene):
 
 def test_a_flood_of_arp_is_limited(scene):
     def limited():
-        """Unless it takes ten seconds: a hundred a second pass."""
+        """Works unless sending takes ten seconds, as a hundred a second pass."""
         drops = scene.drops()
         scene.send_all([ethernet(arp(), 0x0806)] * 2000)
         poll_until(lambda: scene.drops() > drops + 1000, ATTEMPT, what=lambda: str(scene.drops() - drops))
@@ -204,7 +204,7 @@ def test_a_flood_of_arp_is_limited(scene):
 
 
 DENIED = {
-    # name: (destination, the counter of the namespace; None: the host's own table is what denies it)
+    # name: (destination, the counter of the namespace; None: the host's own table denies it)
     "another sandbox": ("10.11.0.2", "inet denied_sandbox"),
     "itself": ("10.11.0.1", "inet denied_sandbox"),
     "a sandbox that is none": ("10.11.77.77", "inet denied_sandbox"),
@@ -234,20 +234,20 @@ def test_what_policy_denies_is_answered_at_once_and_counted(scene):
         )
         for packet, expected in probes:
             if destination in ("169.254.0.23", "192.0.2.255"):
-                expected = None  # no answer to what was a broadcast
+                expected = None  # a broadcast gets no answer
             try:
                 tried(lambda: scene.denied(packet, port, counter, expected))  # pylint: disable=cell-var-from-loop
             except AssertionError as error:
                 raise AssertionError(f"{name}: {error}") from error
     assert scene.api.show("two")["counters"]["drops_total"] == 0
     scene.nowhere(first=1)
-    # On its own veth there is only what went to the host's address, and the host's answers.
+    # Its own veth shows only packets to the host's address, and the host's answers.
     for frame in scene.beyond[0].having(TOKEN):
         assert frame[26:30] == socket.inet_aton(HOST) or frame[30:33] == socket.inet_aton(HOST)[:3]
 
 
 def test_fragments_are_judged_whole(scene):
-    """Also such as hide the ports, and such as overlap."""
+    """Including fragments that hide the ports, and fragments that overlap."""
     for destination, counter in (("10.11.0.2", "inet denied_sandbox"), ("192.168.1.1", "inet denied_private")):
         for packet in (udp(destination, 8080, TOKEN * 4), tcp(destination, 8080, TOKEN * 4)):
             before = named_counters(scene.netns)[counter]
@@ -257,18 +257,18 @@ def test_fragments_are_judged_whole(scene):
     overlapping = list(fragments(udp("10.11.0.2", 8080, TOKEN * 4), 24))
     other = list(fragments(udp("10.11.0.2", 8080, TOKEN * 4), 16))
     scene.send_all([ethernet(part) for part in (overlapping[0], other[1], *overlapping[1:])])
-    scene.send_all([ethernet(part) for part in list(fragments(udp(WORLD, 9, TOKEN * 4), 16))[:-1]])  # never whole
-    scene.send_all([ethernet(arp(), 0x0806)] * 100)  # all before it has been dealt with by then
+    scene.send_all([ethernet(part) for part in list(fragments(udp(WORLD, 9, TOKEN * 4), 16))[:-1]])  # never complete
+    scene.send_all([ethernet(arp(), 0x0806)] * 100)  # after these, all frames before them have been handled
     scene.nowhere()
 
 
 def test_packets_of_no_flow(scene):
-    """RST, FIN, SYN+ACK and no flags at all, towards what is denied; and ICMP errors about flows of others."""
+    """RST, FIN, SYN+ACK and no flags at all, to a denied destination; and ICMP errors about flows of others."""
     for flags in (0, 1, 4, 18, 16, 0x29, 0x3F):
         drops = scene.drops()
         scene.wire.send(ethernet(tcp("10.11.0.2", 8080, TOKEN, flags=flags)))
         poll_until(lambda: scene.drops() == drops + 1, what=f"flags {flags:#x}")
-    # A flow between the host and the other sandbox, which the guest claims to have received packets of.
+    # A flow between the host and the other sandbox, of which the guest claims to have received packets.
     flow = Flow(scene.host.connect("10.11.0.2", 8080))
     port = flow.connection.getsockname()[1]
     about = (
@@ -294,7 +294,7 @@ def test_packets_of_no_flow(scene):
 
 
 def test_nothing_listens_for_guests_on_the_host(scene):
-    """The port where the daemon itself listens, one on all the host's addresses, and the other sandbox's."""
+    """The daemon's own port, one on all the host's addresses, and the other sandbox's."""
     listener = scene.host.listen(2222, "0.0.0.0")
     port = scene.two["endpoints"][0]["listen"][0].rsplit(":", 1)[1]
     for address in (HOST, "10.12.0.2", "10.12.0.4", "10.11.0.2", "192.0.2.2"):
@@ -317,8 +317,8 @@ def test_the_world_is_reached_and_replies_come_back(scene):
         server.sendall(b"and back")
         assert client.recv(10) == b"and back"
         server.close()
-    scene.guest.run(["ping", "-c", "1", "-w", "30", WORLD])  # seconds; one a second until one is answered
-    # And what others opened towards the guest is answered, although it goes to a private address.
+    scene.guest.run(["ping", "-c", "1", "-w", "30", WORLD])  # seconds; one request a second until the first answer
+    # Connections that others open to the guest are answered, although the answers go to a private address.
     with scene.host.connect("10.11.0.2", 8080) as client:
         client.sendall(b"echo")
         assert client.recv(10) == b"echo"
@@ -326,7 +326,7 @@ def test_the_world_is_reached_and_replies_come_back(scene):
 
 def test_answers_are_limited(scene):
     def limited():
-        """Unless it takes fourteen seconds: a hundred a second are answered."""
+        """True unless sending takes fourteen seconds, as a hundred a second are answered."""
         scene.wire.forget()
         drops = scene.drops()
         scene.send_all(ethernet(tcp("10.0.0.1", 22, source_port=1000 + i)) for i in range(2000))
@@ -339,7 +339,7 @@ def test_answers_are_limited(scene):
 
 
 def test_one_that_knocks_without_end_does_not_silence_the_answers_to_others(scene):
-    """The others' packets are made by hand: what is not answered is not sent again. Both ways are over veths, which lose some."""
+    """The others' packets are hand-made, so an unanswered one is not repeated. Both directions use veths, which lose some."""
     other, unanswered = scene.beyond[-1], 0
     for i in range(10):
         scene.send_all(ethernet(tcp(HOST, 22, source_port=1000 + 500 * i + j)) for j in range(500))
@@ -354,7 +354,7 @@ def test_one_that_knocks_without_end_does_not_silence_the_answers_to_others(scen
 
 
 def test_the_host_table_holds_where_the_namespace_has_none(scene):
-    """The daemon is stopped, so that it does not put the rules back meanwhile."""
+    """The daemon is stopped, so that it does not restore the rules meanwhile."""
     scene.api.show("one")
     scene.daemon.stop()
     scene.netns.run(["nft", "flush", "ruleset"])
@@ -383,13 +383,13 @@ def test_the_host_table_holds_where_the_namespace_has_none(scene):
             def one_more():
                 before = dropped()
                 scene.wire.send(ethernet(packet))
-                # The answer, which has nowhere to go there, may come back and be dropped too.
+                # The answer has no route there, and may come back and be dropped too.
                 poll_until(lambda: dropped() > before, ATTEMPT, what=lambda: f"{name}: {named_counters(scene.host)}")
 
             tried(one_more)
         with pytest.raises(BlockingIOError):
             listener.recv(100)
-    # What came in by its veth got no further. The host's answers quote what they answer, to this veth alone.
+    # Packets that came in by its veth got no further. The host's answers quote them, to this veth alone.
     scene.nowhere(first=1)
     before = scene.one["counters"]["drops_total"]
     scene.daemon.start()
@@ -398,9 +398,9 @@ def test_the_host_table_holds_where_the_namespace_has_none(scene):
 
 
 def test_flows_of_a_guest_are_limited(scene):
-    """8,192 at once; what is beyond is denied and told as such, and an end of some makes room for others."""
+    """8,192 at once: more are denied and reported as such, and ended flows make room for new ones."""
     for namespace in (scene.host, scene.netns):
-        namespace.run(["sysctl", "-qw", "net.netfilter.nf_conntrack_udp_timeout=600"])  # however long it takes to send them
+        namespace.run(["sysctl", "-qw", "net.netfilter.nf_conntrack_udp_timeout=600"])  # longer than it takes to send them
     scene.send_all(
         ethernet(udp(f"198.51.{100 + i // 250 % 100}.{i % 250 + 1}", 9, source_port=1024 + i))
         for i in range(8192 + 300)
@@ -412,7 +412,7 @@ def test_flows_of_a_guest_are_limited(scene):
 
 
 def test_the_world_reaches_no_sandbox(scene):
-    """By routes of its own over the host, also with sources that are not its own."""
+    """The world has routes of its own over the host, and uses foreign sources, too."""
     scene.world.run(["ip", "route", "add", "10.0.0.0/8", "via", "192.0.2.2"])
     link = scene.world.links()["eth0"]["address"], scene.host.links()["uplink0"]["address"]
     own = [scene.beyond[index] for index in (0, 1, 4, 5)]
@@ -429,7 +429,7 @@ def test_the_world_reaches_no_sandbox(scene):
                     before = dropped()
                     for packet in both:
                         wire.send(ethernet(packet, source=link[0], destination=link[1]))
-                    # The kernel itself drops what comes from one of its own addresses.
+                    # The kernel itself drops packets from one of its own addresses.
                     if source != "10.12.0.4":
                         poll_until(lambda: dropped() == before + 2, ATTEMPT, what=f"{source} to {destination}")
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The control socket under bad input and bad clients: each gets its documented answer, and nobody else waits for it.
+"""The control socket under bad input and bad clients: each gets its documented answer, and no other client waits for it.
 
-Most tests run over control_harness, the socket with a daemon that only pretends; those at the end over the real one.
+Most tests run over control_harness, the socket with a daemon that only pretends; those at the end run over the real one.
 """
 
 import concurrent.futures
@@ -20,8 +20,8 @@ from harness.daemon import build_dir, timed
 from harness.wait import PATIENCE, one_of, poll_until, readable
 
 DEADLINE = 10.0  # of a request
-PROMPT = 2.0  # what another client waits at most, where the machine does not stand still
-ATTEMPTS = 5  # at what a machine that stands still can spoil
+PROMPT = 2.0  # seconds, at most, that another client waits, unless the machine stalls
+ATTEMPTS = 5  # for steps that a stalled machine can spoil
 
 
 class Served:
@@ -37,7 +37,7 @@ class Served:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "ASAN_OPTIONS": "quarantine_size_mb=1"},  # for what is said of its memory
+                env={**os.environ, "ASAN_OPTIONS": "quarantine_size_mb=1"},  # for the assertions about its memory
             )
         self.api = Api(self.socket)
         poll_until(self._answers, what=self.log)
@@ -95,7 +95,7 @@ def served(serve):
 
 
 def read_all(connection, timeout=DEADLINE + PATIENCE):
-    """What comes until the end; a reset counts as one."""
+    """All bytes until the end; a reset counts as an end."""
     connection.settimeout(timeout)
     data = b""
     while True:
@@ -109,7 +109,7 @@ def read_all(connection, timeout=DEADLINE + PATIENCE):
 
 
 def answer_to(api, request, half_close=True):
-    """The status and the body of what is answered to these bytes."""
+    """(status, head, body) of the answer to these bytes."""
     connection = api.raw_socket()
     with connection:
         connection.sendall(request)
@@ -121,7 +121,7 @@ def answer_to(api, request, half_close=True):
 
 
 def prompt(api):
-    """Another client is served: at once, but where the machine stands still, and then the next one is."""
+    """Another client is served at once. If the machine stalls, one of the next clients must be."""
 
     def waited():
         _, seconds = timed(lambda: api.get("/v1/status", timeout=DEADLINE + PATIENCE).expect(200))
@@ -248,7 +248,7 @@ def test_head_is_get_without_the_body(served):
     ],
 )
 def test_what_is_not_http_gets_a_bare_400_at_once(served, request_bytes):
-    # At the deadline it would be closed without a word.
+    # At the deadline it would be closed without an answer.
     status, head, body = answer_to(served.api, request_bytes, half_close=False)
     assert status == 400 and body == b"" and b"Content-Type" not in head
 
@@ -368,7 +368,7 @@ def test_waiting_has_its_documented_ends(served):
 
 
 class parked:
-    """A request that the daemon has read and not answered yet: it follows another one, which is answered, in one segment."""
+    """A request that the daemon has read and not answered yet: it shares a segment with a request that is answered."""
 
     def __init__(self, served, request_line):
         self.connection = served.api.raw_socket()
@@ -381,7 +381,7 @@ class parked:
         assert self.data.count(b"HTTP/1.1") == 1
 
     def answered(self):
-        """Whether anything came meanwhile."""
+        """Whether any byte of an answer arrived so far."""
         return bool(select.select([self.connection], [], [], 0)[0])
 
     def answer(self):
@@ -432,7 +432,7 @@ def test_slow_and_silent_clients_are_closed_at_the_deadline_and_keep_nobody_wait
     half = api.raw_socket()
     half.sendall(b"PUT /v1/sandboxes/a1 HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
     slow = api.raw_socket()
-    request = iter(b"GET /healthz HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 10000)  # would go on for half an hour
+    request = iter(b"GET /healthz HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 10000)  # enough for half an hour
     closed = None
     while closed is None:
         prompt(api)
@@ -441,7 +441,7 @@ def test_slow_and_silent_clients_are_closed_at_the_deadline_and_keep_nobody_wait
         except (BrokenPipeError, ConnectionResetError):
             closed = time.monotonic() - start
         assert time.monotonic() - start < DEADLINE + PATIENCE
-        time.sleep(0.2)  # one byte at a time, that is the test
+        time.sleep(0.2)  # the test needs one byte at a time
     assert closed > DEADLINE - 1
     for connection in [*silent, half]:
         assert read_all(connection) == b""
@@ -462,9 +462,9 @@ def test_beyond_the_cap_the_oldest_silent_client_makes_room(serve):
             poll_until(lambda: prompt(served.api) or served.descriptors() < 600, what=served.descriptors)  # pylint: disable=cell-var-from-loop
             assert readable(silent[0].fileno(), PATIENCE) and silent[0].recv(1) == b""
             newest_is_there = not readable(silent[-1].fileno(), 0)
-            if time.monotonic() - start < DEADLINE:  # else its own deadline, not the crowd, may have ended it
+            if time.monotonic() - start < DEADLINE:  # else its own deadline may have ended it, not the crowd
                 assert newest_is_there
-                assert served.log().count("too many connections") - told <= 20  # of close to 200: ten in ten seconds
+                assert served.log().count("too many connections") - told <= 20  # of close to 200, as the log takes ten in ten seconds
                 return
         finally:
             for connection in silent:
@@ -522,7 +522,7 @@ def test_mistakes_do_not_flood_the_log(served):
     for _ in range(300):
         answer_to(served.api, b"hello\r\n")
         served.api.request("PUT", "/v1/sandboxes/..", body=b"{")
-    assert len(served.log().splitlines()) < 60 + 3 * (time.monotonic() - start)  # thirty in ten seconds
+    assert len(served.log().splitlines()) < 60 + 3 * (time.monotonic() - start)  # the log takes thirty in ten seconds
 
 
 def test_the_socket_is_ours_to_replace_only_when_nobody_answers(serve, folder):
@@ -573,7 +573,7 @@ def test_while_the_files_are_read_nobody_is_told_that_a_sandbox_does_not_exist(s
     metrics = parked(served, "GET /metrics")
     parked(served, "GET /v1/sandboxes/left").close()
     change = parked(served, "DELETE /v1/sandboxes/left")
-    # What needs no sandbox is answered all along, and after what is held.
+    # Requests that need no sandbox are answered all the time, and after the deferred ones too.
     assert served.api.get("/healthz").status == 200
     assert served.api.status()["state"] == "adopting"
     served.api.request("GET", "/v1/sandboxes/left?wait=nonsense").problem(400)
