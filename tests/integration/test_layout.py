@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is configurable about a sandbox's place on the host, and how weft lives with what others have there."""
+"""The configurable parts of a sandbox's place on the host, and weft's coexistence with other users of the host."""
 
 import os
 import socket
@@ -52,7 +52,7 @@ def test_names_ranges_and_macs_are_as_configured(host, weftd):
     assert "172.31.7.2" in inner.nft() and "77" in host.nft()
     assert ":4000" in host.output(["ss", "-Hltn"])
     daemon.api.unregister("a1")
-    # Of another prefix and group: none of them are ours.
+    # These have another prefix and group, so none of them are ours.
     daemon.stop()
     assert daemon.run("--cleanup").returncode == 0
     host.await_state(before)
@@ -70,7 +70,7 @@ def test_the_mtu_is_the_uplinks(host, weftd):
 def test_mss_is_clamped_to_the_path(host, weftd, guest):
     host.add_uplink(mtu=1380)
     one = guest(weftd().api.register("a1"))
-    # The stand-in's own link may be wider: what it announces is cut on the way.
+    # The stand-in's own link may be wider: the MSS it announces is lowered on the way.
     with one.listen(80) as listener, host.connect("10.11.0.1", 80) as client:
         served, _ = listener.accept()
         for end in (client, served):
@@ -114,7 +114,7 @@ def test_the_tap_belongs_to_its_owner(host, daemon):
 
 
 def test_a_drop_of_another_table_wins_over_our_accept_and_doctor_names_it(host, weftd, guest):
-    """nftables drops what any base chain drops. weft leaves the tables of others alone and says which one it is."""
+    """nftables drops a packet that any base chain drops. weft leaves foreign tables alone, and doctor names the table."""
     world = host.add_uplink()
     world.add("203.0.113.10/32")
     daemon = weftd()
@@ -132,13 +132,13 @@ def test_a_drop_of_another_table_wins_over_our_accept_and_doctor_names_it(host, 
     poll_until(reaches_the_world)
     host.run(["nft", "add table inet firewall; add chain inet firewall forward { type filter hook forward priority 0; policy drop; }"])
     assert not reaches_the_world()
-    # What does not pass the host's forwarding still works: the two ways in from the host itself.
+    # Traffic that is not forwarded still works: the two ways in from the host itself.
     assert health(host, "127.0.0.1", 20000)["guest"] == "a1"
     assert health(host, "10.11.0.1")["guest"] == "a1"
     done = daemon.ctl("doctor", "--config", daemon.config, check=False)
     assert done.returncode == 5 and "inet firewall" in done.stdout, done.stdout
     assert "policy drop" in host.nft()
-    # The remedy that doctor tells: accepts in that chain, by our link group.
+    # The remedy that doctor suggests: accepts in that chain, by our link group.
     host.run(["nft", "add rule inet firewall forward iifgroup 1874 accept; add rule inet firewall forward oifgroup 1874 accept"])
     poll_until(reaches_the_world)
     assert "inet firewall" not in daemon.ctl("doctor", "--config", daemon.config, check=False).stdout
@@ -156,7 +156,7 @@ def test_a_slot_whose_names_are_in_use_is_skipped_and_told(host, weftd):
     log = daemon.log()
     for name in ("ns-1", "veth-2", "ns-3"):
         assert name in log, log
-    # When they are gone, their numbers are free.
+    # Once they are gone, their numbers are free.
     host.run(["ip", "netns", "del", "ns-1"])
     host.run(["ip", "link", "del", "veth-2"])
     os.unlink(host.file("/run/netns/ns-3"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The main job, a test for each thing that went wrong with the bridge that weft replaces, and the whole of it fifty times."""
+"""The main job: a test for each fault of the bridge that weft replaces, and the whole job fifty times."""
 
 import concurrent.futures
 import os
@@ -21,7 +21,7 @@ def serve(guest, name, *more, report=False):
     return guest.serve(f"{PORT},http,{name}", *more, report=report)
 
 
-# ---- Registering makes all of it, or says what failed and leaves nothing behind.
+# ---- Registering makes everything, or reports the failure and leaves nothing behind.
 
 
 def test_registering_makes_the_whole_path(host, api):
@@ -117,7 +117,7 @@ def test_a_forwarded_connection_is_not_tracked_and_one_by_the_kernel_path_is(hos
             assert tracked(host, 1) == 1
 
 
-# ---- A client that comes while the guest boots is held, or told.
+# ---- A client that comes while the guest boots is held, or gets an answer.
 
 
 def test_a_client_that_comes_before_the_vm_is_held_and_then_served(host, api, guest):
@@ -147,7 +147,7 @@ def test_at_the_deadline_the_client_is_reset_and_the_log_says_why(host, weftd):
 
 
 def test_a_guest_that_refuses_by_icmp_is_one_that_refuses(host, weftd, guest):
-    """As a firewall in the guest does whose rule says REJECT."""
+    """As from a firewall in the guest with a REJECT rule."""
     daemon = weftd({"forwarder": {"refused_grace": "100ms"}})
     sandbox = daemon.api.register("a1", {"ports": [PORT, 7000], "ready_port": PORT})
     one = guest(sandbox)
@@ -181,7 +181,7 @@ def test_states_follow_the_vm(host, api, guest):
 def test_carrier_is_known_without_polling(host, api, guest):
     sandbox = api.register("a1", READY)
     times = []
-    while len(times) < 5 or max(times[-5:]) >= 0.5:  # five in a row: the machine may be busy now and then
+    while len(times) < 5 or max(times[-5:]) >= 0.5:  # five in a row, as the machine may be busy now and then
         assert len(times) < 40, times
         one = guest(sandbox)
         api.wait("a1", "attached")
@@ -192,7 +192,7 @@ def test_carrier_is_known_without_polling(host, api, guest):
 
 
 def await_whole(api, name):
-    """The diagnosis finds nothing: in the end, for a guest that answers only after a second counts as silent."""
+    """Waits until the diagnosis finds no fault. It may need several, as a guest that answers after a second counts as silent."""
     seen = {}
 
     def whole():
@@ -214,7 +214,7 @@ def test_the_diagnosis_names_the_first_broken_hop(api, guest):
     await_whole(api, "a1")
 
 
-# ---- The manager, or weftd itself, may forget: the kernel does not.
+# ---- The manager, or weftd itself, may lose its state: the kernel does not.
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
@@ -236,7 +236,7 @@ def test_a_restart_keeps_sandboxes_and_live_connections_through_nat(host, daemon
     assert health(host, "127.0.0.1", endpoint_port(sandbox))["guest"] == "a1"
 
 
-# ---- The host reaches every port of a guest by its address; the guest sees who asks, and gets out.
+# ---- The host reaches every port of a guest by its address; the guest sees the client's address, and reaches the internet.
 
 
 def test_every_port_answers_on_the_host_address(host, api, guest):
@@ -349,11 +349,11 @@ def test_resets_pass_both_ways(host, api, guest):
     assert servers.next_end(least=3)[1:] == (7, "reset", 3)
 
 
-# ---- All of it, fifty times over, and nothing left.
+# ---- The whole job, fifty times, with nothing left behind.
 
 
 COUNT = 50
-PIPES_KEPT = 16  # by a worker, of which there is one a processor: forwarder/worker.h
+PIPES_KEPT = 16  # by each worker, one for each processor: forwarder/worker.h
 
 
 def names_that_answer(host, sandboxes):
@@ -369,7 +369,7 @@ def names_that_answer(host, sandboxes):
 
 
 def descriptors(daemon):
-    """All but pipes, and pipes: each worker may keep some that were empty when their connection ended, for the next one."""
+    """(descriptors that are no pipes, pipes). Each worker may keep pipes that were empty at a connection's end, for the next one."""
     names = list(daemon.fds().values())
     pipes = sum(name.startswith("pipe:") for name in names)
     return len(names) - pipes, pipes
@@ -377,21 +377,21 @@ def descriptors(daemon):
 
 def test_fifty_sandboxes_each_answer_as_themselves_and_leave_nothing(host, daemon, guest):
     api = daemon.api
-    api.register("first")  # what weftd opens once for all is open from then on
+    api.register("first")  # from then on, the descriptors that weftd opens only once are open
     api.unregister("first")
     before = host.state()
     others, pipes = descriptors(daemon)
     most = pipes + 2 * PIPES_KEPT * os.cpu_count()
     sandboxes = [api.register(f"s{n}", {**READY, "ports": [PORT, 19]}) for n in range(COUNT)]
     assert [one["slot"] for one in sandboxes] == list(range(1, COUNT + 1))
-    assert host.nft().splitlines() == before["nft"]  # the rules of the host do not depend on how many there are
+    assert host.nft().splitlines() == before["nft"]  # the host's rules do not depend on the number of sandboxes
     guests = guest.many(sandboxes)
     guests[0].owner.serve([(one, f"{PORT},http,s{n}") for n, one in enumerate(guests)] + [(one, "19,source") for one in guests])
     for one in sandboxes:
         api.wait(one["id"], "ready")
     assert names_that_answer(host, sandboxes) == {one["id"]: (one["id"],) * 3 for one in sandboxes}
 
-    # With connections open and data in flight, on both ways in.
+    # Now with connections open and data in flight, on both ways in.
     open_now = [host.connect("127.0.0.1", endpoint_port(one, 19)) for one in sandboxes]
     open_now += [host.connect(one["host_ip"], 19) for one in sandboxes]
     for connection in open_now:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Metrics as Prometheus wants them: promtool, from Debian's package, is the judge."""
+"""Metrics in Prometheus's format, checked by promtool from Debian's package."""
 
 import glob
 import json
@@ -18,7 +18,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 
 @pytest.fixture(scope="session")
 def promtool(tmp_path_factory):
-    """Taken out of Debian's package, not installed: that would start a server on the machine."""
+    """promtool, extracted from Debian's package: installing the package would start a server on the machine."""
     place = os.path.join(build_dir(), "promtool")
     program = os.path.join(place, "usr/bin/promtool")
     if not os.path.exists(program):

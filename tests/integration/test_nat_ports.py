@@ -24,7 +24,7 @@ def scene(host, weftd, guest):
 
 
 class Scene:
-    """A host with an uplink, and guests with an HTTP server each that tells its name."""
+    """A host with an uplink, and guests with an HTTP server each that returns the guest's name."""
 
     def __init__(self, host, weftd, guest, config):
         self.host = host
@@ -41,7 +41,7 @@ class Scene:
         return attached
 
     def name_at(self, port, address=HOST, namespace=None):
-        """Who answers there."""
+        """The name that answers there."""
         with (namespace or self.world).connect(address, port) as client:
             client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
             return json.loads(client.recv(4096).split(b"\r\n\r\n", 1)[1])["guest"]
@@ -61,7 +61,7 @@ def test_from_outside_and_from_the_host(scene):
     for namespace in (one.world, one.host):
         assert one.name_at(30888, namespace=namespace) == "a"
         assert one.name_at(30889, namespace=namespace) == "b"
-    # A wildcard is all the host's addresses, and no other's.
+    # A wildcard means all addresses of the host, and no others.
     one.host.run(["ip", "addr", "add", "192.0.2.77/24", "dev", "uplink0"])
     assert one.name_at(30888, "192.0.2.77") == "a"
     assert one.closed(30889, "192.0.2.77")
@@ -88,7 +88,7 @@ def test_udp(scene):
     attached = one.add("a", nat(53, "0.0.0.0:30053", "udp"), nat(8080, "0.0.0.0:30053"))
     with attached.socket(kind=socket.SOCK_DGRAM) as server:
         server.bind(("", 53))
-        # The same number for TCP is another port. It comes first: a link whose carrier has just come drops what is sent for a moment.
+        # The same number for TCP is another port. It is tested first, as a link drops packets for a moment after its carrier comes.
         assert one.name_at(30053) == "a"
         for namespace in (one.world, one.host):
             with namespace.socket(kind=socket.SOCK_DGRAM) as client:
@@ -97,7 +97,7 @@ def test_udp(scene):
                 question, peer = server.recvfrom(100)
                 server.sendto(b"answer", peer)
                 assert (question, client.recv(100)) == (b"question", b"answer")
-        # Gone, and so is the flow that was there: its next datagram finds nobody.
+        # The port is removed, and so is its flow: the next datagram of the flow gets no answer.
         with one.world.socket(kind=socket.SOCK_DGRAM) as client:
             client.connect((HOST, 30053))
             client.send(b"before")
@@ -117,7 +117,7 @@ def test_refused_unless_the_configuration_allows_the_address(scene):
         reply = one.api.request("PUT", "/v1/sandboxes/a", body={"ports": [nat(8080, listen)]})
         assert reply.problem(400)["field"].startswith("/ports/0/listen"), reply
     reply = one.api.request("PUT", "/v1/sandboxes/a", body={"ports": [nat(8080, f"{HOST}:80")]})
-    reply.problem(400)  # privileged
+    reply.problem(400)  # a privileged port
     assert one.api.list() == []
     one.add("a", nat(8080, f"{HOST}:30888"))
     assert one.name_at(30888) == "a"
@@ -143,7 +143,7 @@ def test_published_and_unpublished_while_it_runs(scene):
     assert one.closed(30888)
     flow.check()
     flow.close()
-    # A policy's change leaves ports alone, and the other way round.
+    # A policy's change leaves ports alone, and vice versa.
     one.api.patch("a", {"publish": [nat(8080, "0.0.0.0:30888")], "egress": {"internet": False}})
     one.api.patch("a", {"egress": {"internet": True}})
     assert one.name_at(30888) == "a"
@@ -159,7 +159,7 @@ def test_gone_when_unregistered_and_never_anothers(scene):
         assert "b" in reply.problem(409)["detail"], reply
     one.api.unregister("a")
     assert one.closed(30888) and one.name_at(30889) == "b"
-    # The next tenant of slot 1 has none of it.
+    # The next tenant of slot 1 inherits none of it.
     one.add("c")
     assert one.api.show("c")["slot"] == 1
     assert one.closed(30888) and one.name_at(30889) == "b"
@@ -178,7 +178,7 @@ def test_a_live_connection_ends_with_its_sandbox(scene):
     fresh = Flow(one.world.connect(HOST, 30007))
     fresh.check()
     fresh.close()
-    # It did not come to life again in the next tenant of the slot.
+    # The old flow did not resume with the next tenant of the slot.
     assert flow.bytes == moved
     flow.connection.close()
 
@@ -204,7 +204,7 @@ def test_kept_over_a_restart_and_a_flush(scene):
     one.host.run(["nft", "flush", "ruleset"])
     poll_until(lambda: "30888" in one.host.nft() and "30007" in one.host.nft(), what=one.host.nft)
     assert one.name_at(30888) == "a"
-    # What was translated when the rules went is the kernel's to lose: without any, it tracks no flows.
+    # The kernel may lose connections that were translated when the rules were flushed: without rules, it tracks no flows.
     flow.connection.close()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether docs/openapi.yaml says what the control socket does: every answer must be one that it documents."""
+"""docs/openapi.yaml against the control socket: every answer must be one that it documents."""
 
 import json
 import os
@@ -17,7 +17,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 
 
 def without_nullable(node):
-    """OpenAPI 3.0 says nullable where JSON Schema has a type null."""
+    """Translates OpenAPI 3.0's "nullable" into JSON Schema's type null."""
     if isinstance(node, list):
         return [without_nullable(item) for item in node]
     if not isinstance(node, dict):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The Debian package, on a root file system that is a copy in memory of the machine's: installed, upgraded, purged."""
+"""The Debian package on a copy, in memory, of the machine's root file system: installed, upgraded, purged."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-# An overlay over the machine's root: what dpkg writes is in memory, and gone with the mount namespace.
+# An overlay over the machine's root: dpkg writes to memory, and its changes vanish with the mount namespace.
 ROOT = """
 set -e
 mkdir -p "$1" && mount -t tmpfs -o size=1g tmpfs "$1" && cd "$1" && mkdir upper work root
@@ -25,7 +25,7 @@ cp "$2" root/tmp/weft.deb
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
-    """The .deb, built from what git tracks here and what it would."""
+    """The .deb, built from the files that git tracks here or would track."""
     for tool in ("dpkg-buildpackage", "dh"):
         assert shutil.which(tool), f"{tool} is missing: apt-get install dpkg-dev debhelper"
     folder = tmp_path_factory.mktemp("package")
@@ -90,7 +90,7 @@ def test_an_upgrade_leaves_sandboxes_alone_and_a_purge_leaves_nothing(machine):
         machine("weftctl register a1 --port 8080")
         before = json.loads(output(machine("weftctl show a1 --json")))
 
-        # What an upgrade does where a service manager runs: new files, then a restart.
+        # The steps of an upgrade where a service manager runs: new files, then a restart.
         machine("dpkg -i /tmp/weft.deb")
         stop(process)
         machine("test -e /run/netns/ns-1")

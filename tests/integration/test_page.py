@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The status page in a real browser: it shows what is, lives on the event stream, and runs nobody's markup."""
+"""The status page in a real browser: it shows the current state, follows the event stream, and runs no foreign markup."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ EVIL = "<b>evil<script>document.body.remove()</script>"
 
 
 def listens(host):
-    """Whether the page's port is open; the control socket was opened before it."""
+    """Whether the page's port is open. The control socket opens before it."""
     try:
         host.connect("127.0.0.1", 9090).close()
         return True
@@ -54,7 +54,7 @@ def show(browser, count):
 
 
 def kept_screenshot(browser, name):
-    """For people: in the folder that WEFT_SCREENSHOTS names."""
+    """A screenshot for people, in the folder of WEFT_SCREENSHOTS."""
     if os.environ.get("WEFT_SCREENSHOTS"):
         browser.screenshot(os.path.join(os.environ["WEFT_SCREENSHOTS"], name + ".png"))
 
@@ -85,7 +85,7 @@ def test_the_page_lives_on_the_events(page):
     assert browser.evaluate(broken) == "tap"
     api.patch("a1", {"labels": {"state": "ready"}})
     browser.wait('document.querySelector("tr.row td.ready") !== null && document.querySelector("tr.row .hop.fail") === null')
-    # The state may have come with the list, before the event.
+    # The page may have learned the state from the list, before the event.
     browser.wait('document.querySelector("tr.row").lastChild.textContent.includes("waiting")')
     api.register("a2")
     browser.wait('document.querySelectorAll("tr.row").length === 2')
@@ -118,8 +118,8 @@ def test_weftds_own_page_tells_what_was_and_what_comes(host, weftd, guest):
         row = 'document.querySelectorAll("tr.row")[%d]'
         browser.wait(f'{row % 0}.lastChild.textContent.includes("waiting \u2192 attached")')
         assert browser.evaluate(f'{row % 1}.querySelector(".hop.fail").textContent') == "tap"
-        # The row's path is drawn by the diagnosis, until the next list draws it anew; and a guest that stands still is no fault
-        # of tcp. So the row is closed and opened until both are seen.
+        # The diagnosis draws the row's path, until the next list redraws it; and a guest that stalls is not a fault of tcp. So the
+        # row is closed and opened until both are visible.
         seen = f"""{{
             const more = document.querySelector("tr.more"), words = more ? more.textContent : "";
             const tcp = words.includes("FAIL  tcp") && {row % 0}.querySelector(".hop.fail")?.textContent === "tcp";

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The pool: what is claimed was prepared, what comes back is clean, who waits is served in turn."""
+"""The pool: claimed slots were prepared, returned slots are clean, and waiting requests are served in turn."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from harness.client import PORT, health, reset
 from harness.host import tracked
 from harness.wait import TimedOut, poll_until
 
-# Of what is released, all is kept for the next one: no slot is made meanwhile (a second), and it rests for a moment only.
+# The pool keeps every released slot, which rests only for a moment. No slot is made meanwhile, as that takes a second.
 KEPT = {"pool": {"size": 1, "refill": 1, "quarantine": "1ms"}}
 
 
@@ -23,7 +23,7 @@ def pool(api):
 
 
 def await_pool(api, **wanted):
-    """Waits until these of the pool's numbers are so."""
+    """Waits until these of the pool's numbers have these values."""
 
     def so():
         now = pool(api)
@@ -37,13 +37,13 @@ def inode(host, name):
 
 
 def ruleset(host, number):
-    """The rules of a slot with what they counted, the slot's own address out of it."""
+    """The rules of a slot with their counters, without the slot's own address."""
     text = host.netns(f"ns-{number}").output(["nft", "list", "ruleset"])
     return re.sub(rf"\b10\.11\.0\.{number}\b", "HOST", text)
 
 
 def objects(host, number):
-    """What a slot has beside its rules; its numbers out of it."""
+    """The rest of a slot, without its numbers."""
     inner = host.netns(f"ns-{number}")
     tap = inner.links()["tap0"]
     veth = host.links()[f"veth-{number}"]
@@ -128,7 +128,7 @@ def test_slots_are_prepared_for_the_owner_of_all_taps(host, weftd):
     assert host.netns("ns-1").links()["tap0"]["ifindex"] == before
     other = api.register("a2", {"tap_owner": {"uid": 60007, "gid": 60008}})
     assert tap_owner(host, other["slot"]) == ["60007", "60008"]
-    assert other["state"] == "waiting"  # setting it is no VM
+    assert other["state"] == "waiting"  # setting the owner must not look like a VM's open
 
 
 def test_the_pool_grows_and_shrinks_with_a_reload(weftd):
@@ -157,7 +157,7 @@ def test_a_restart_begins_with_a_pool_of_its_own(host, weftd):
 
 
 def release_and_claim_again(host, api, use=lambda sandbox: None, body=None):
-    """A sandbox is registered, USEd, removed, and its slot is ready again: the same one, made new. Its number."""
+    """Registers a sandbox, USEs it and removes it, until its slot is cleaned and ready again. Returns the slot's number."""
 
     def once():
         await_pool(api, ready=1, quarantined=0, deleting=0)
@@ -166,7 +166,7 @@ def release_and_claim_again(host, api, use=lambda sandbox: None, body=None):
         use(sandbox)
         api.unregister("former")
         await_pool(api, ready=1, quarantined=0)
-        # Where the pool was refilled before (a slow machine), the slot went instead.
+        # On a slow machine the pool may have been refilled before, so that the slot was deleted.
         names = host.netns_names()
         return number if names == [sandbox["netns"]] and inode(host, sandbox["netns"]) == before else None
 
@@ -196,7 +196,7 @@ def test_a_slot_rests_in_quarantine_and_answers_no_more(host, weftd):
 
 
 class Tenant:
-    """Leaves behind what a tenant can: flows, counts, denials, sockets; then its VM goes."""
+    """Leaves behind all that a tenant can: flows, counts, denials, sockets. Then its VM ends."""
 
     def __init__(self, host, guest):
         self.host = host
@@ -216,14 +216,14 @@ class Tenant:
         poll_until(lambda: "denied_private" in ruleset(self.host, sandbox["slot"]), what="rules")
         self.flows = tracked(self.host, sandbox["slot"])
         inside.kill()
-        reset(open_still)  # a FIN would be sent again and again, to whoever has the address next
+        reset(open_still)  # a FIN would be retransmitted, to the next owner of the address
         poll_until(lambda: not self.host.netns(sandbox["netns"]).carrier("tap0"), what="the VM to be gone")
 
 
 def test_nothing_of_the_former_tenant_is_left(host, weftd, guest):
     api = weftd(KEPT).api
     await_pool(api, ready=1)
-    # What a slot is that nobody ever had; no 0 of it is one that was set back.
+    # The state of a slot that never had a tenant; no 0 in it is one that was reset.
     new = ruleset(host, 1), objects(host, 1)
     assert "packets 0" in new[0]
 
@@ -278,7 +278,7 @@ def test_a_slot_that_was_altered_is_not_used_again(host, weftd, trace):
         api.unregister("a1")
         host.netns(sandbox["netns"]).run(trace.split(), check=False)
         if pool(api)["quarantined"]:
-            break  # it was altered before it was looked at: a slow machine may come too late
+            break  # altered before the check; on a slow machine it may be too late
     else:
         raise TimedOut("always altered too late")
     await_pool(api, ready=1, quarantined=0, deleting=0)
@@ -289,7 +289,7 @@ def test_a_slot_that_was_altered_is_not_used_again(host, weftd, trace):
 
 
 class Raw:
-    """Requests that are all sent before any answer is read."""
+    """Sends all requests before it reads any answer."""
 
     def __init__(self, api):
         self.api = api
@@ -335,7 +335,7 @@ def test_deletions_are_put_off_while_somebody_waits(weftd):
     assert raw.statuses() == [201] * 40
     assert api.metrics()["weft_pool_deferred_total"] == 0
     before, after = "a", "b"
-    for _ in range(20):  # where the requests come more slowly than slots are made, nobody waits
+    for _ in range(20):  # no request waits if they come more slowly than slots are made
         for i in range(40):
             raw.send("PUT", f"{after}{i}")
         for i in range(40):
@@ -362,7 +362,7 @@ def test_a_host_out_of_slots_says_so(host, weftd):
     assert [one["slot"] for one in api.list()] == list(range(1, len(names) + 1))
     assert len(names) >= 4
 
-    # One that is released serves again, when its quarantine is over or it is gone.
+    # A released slot can be claimed again, after its quarantine or after its deletion.
     api.unregister(names[2])
     poll_until(lambda: api.request("PUT", "/v1/sandboxes/more").status == 201, what="a slot to be free")
     assert api.show("more")["slot"] == 3

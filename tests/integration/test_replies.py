@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Replies of the control socket, byte by byte: the status line, which headers there are and their order, the body, the end.
+"""Replies of the control socket, byte by byte: the status line, the headers and their order, the body, the end.
 
-Each exchange of EXCHANGES is held to the file of its name in replies/. Dates, times and the name of a boot are replaced by
-placeholders of the same length.
+Each exchange of EXCHANGES must match the file of its name in replies/. Placeholders of the same length replace dates, times and
+the name of a boot.
 """
 
 import os
@@ -114,7 +114,7 @@ def send(connection, request, split):
 
 
 def exchange(served, request, split):
-    """The answer to REQUEST until the end of the connection. The client ends its side, unless the daemon ends it by itself."""
+    """The answer to REQUEST until the end of the connection. The client closes its side, unless the daemon closes by itself."""
     with served.raw_socket() as connection:
         send(connection, request, split)
         if not request.endswith(NOT_HTTP):

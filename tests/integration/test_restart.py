@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stop and start: every sandbox is kept as it was, and what flows past the daemon never notices."""
+"""Stop and start: every sandbox is kept unchanged, and traffic that passes the daemon by is not disturbed."""
 
 import concurrent.futures
 import os
@@ -20,31 +20,31 @@ KEPT = (
 
 
 def kept(sandboxes):
-    """What must be the same before and after, of each sandbox."""
+    """The properties of each sandbox that must stay the same."""
     return {one["id"]: {key: one.get(key) for key in KEPT} for one in sandboxes}
 
 
 def links_of(host, sandbox):
-    """The kernel's own numbers of a sandbox's objects: others, if anything was made anew."""
+    """The kernel's identifiers of a sandbox's objects; they differ if any object was made anew."""
     veth = host.links()[sandbox["veth"]]
     inner = host.netns(sandbox["netns"])
     return veth["ifindex"], veth["address"], os.stat(inner.path).st_ino, inner.links()["tap0"]["ifindex"]
 
 
 def rules_of(host, sandbox):
-    """The namespace's rules without what they counted."""
+    """The namespace's rules without their counters."""
     text = host.netns(sandbox["netns"]).nft()
     return re.sub(r"packets \d+ bytes \d+", "packets N bytes N", re.sub(r" (expires|count|last used) \S+", "", text))
 
 
 @pytest.fixture(params=["stop", "kill"])
 def end(request):
-    """How a run of the daemon ends."""
+    """Ways to end a run of the daemon."""
     return lambda daemon: getattr(daemon, request.param)()
 
 
 def populate(api):
-    """Sandboxes of all kinds."""
+    """Registers sandboxes of all kinds."""
     return [
         api.register("plain"),
         api.register("ports", {"ports": [8080, {"guest_port": 22, "listen": "127.0.0.1:18022"}, 7], "default": True}),
@@ -63,7 +63,7 @@ def populate(api):
 
 
 def first_answers(daemon, target):
-    """What the daemon says to TARGET from the moment on that its socket is there, again and again until it runs: statuses."""
+    """Sends TARGET from the moment the daemon's socket exists, again and again until it runs; returns the statuses."""
     statuses = []
 
     def runs():
@@ -78,7 +78,7 @@ def first_answers(daemon, target):
 
 
 def test_from_its_first_moment_on_the_socket_says_nothing_wrong(weftd, end):
-    """Thousands of files are to be read before the last sandbox is known; whoever asks for it meanwhile waits."""
+    """The daemon reads thousands of files before it knows the last sandbox; requests for that sandbox wait meanwhile."""
     daemon = weftd()
     daemon.api.register("first")
     daemon.api.register("last")
@@ -124,7 +124,7 @@ def test_every_sandbox_is_as_it_was(host, weftd, guest, end):
     assert [links_of(host, one) for one in after] == links
     assert [rules_of(host, one) for one in after] == rules
     assert "repaired" not in daemon.log()
-    # And it is not only shown: the daemon serves them on.
+    # The daemon does not only show them, it also serves them.
     assert api.register("ports", {"ports": [8080, {"guest_port": 22, "listen": "127.0.0.1:18022"}, 7],
                                   "default": True}, expect=(200,))["slot"] == 2
     api.patch("paused", {"paused": False})
@@ -215,7 +215,7 @@ def test_counters_never_fall(host, weftd, guest):
 
 
 def spawn_gently(daemon):
-    """Starts it, so that whoever looks at it gets to do so before it has come far, however busy the machine is."""
+    """Starts it slowed down, so that a test on a busy machine sees it before it has come far."""
     command = daemon.command
     daemon.command = lambda *more: ["nice", "-n", "10", *command(*more)]
     process = daemon.spawn()
@@ -224,7 +224,7 @@ def spawn_gently(daemon):
 
 
 def first_status(daemon):
-    """The first answer of a daemon that was just spawned."""
+    """The first answer of a newly spawned daemon."""
 
     def answer():
         try:
@@ -235,17 +235,17 @@ def first_status(daemon):
     return poll_until(answer, 60, interval=0.001).expect(200).body
 
 
-ATTEMPTS = 5  # at being there before it has adopted all: whoever looks may stand still meanwhile
+ATTEMPTS = 5  # to see it before it has adopted all, as the test may stall
 
 
 def spawn_adopting(daemon):
-    """Starts it and sees it adopt; the process."""
+    """Starts it and sees it adopting; returns the process."""
     for _ in range(ATTEMPTS):
         process = spawn_gently(daemon)
         if first_status(daemon)["state"] == "adopting":
             return process
         daemon.stop()
-    raise AssertionError("it never answered before it had adopted all")
+    raise AssertionError("it never answered before the end of adopting")
 
 
 def test_the_socket_answers_before_all_is_adopted(weftd, end):
@@ -263,7 +263,7 @@ def test_the_socket_answers_before_all_is_adopted(weftd, end):
         if "adopting" in listed:
             break
     assert listed["adopting"] is True
-    # A change is parked until then, not refused.
+    # A change is deferred until then, not refused.
     late = daemon.api.register("late")
     assert late["slot"] == 61
     assert daemon.api.status()["state"] == "running"
@@ -282,7 +282,7 @@ def test_a_stop_in_the_midst_of_adoption_loses_nothing(host, weftd):
         process = spawn_adopting(daemon)
         process.send_signal(number)
         assert process.wait(60) == (0 if number != signal.SIGKILL else -9)
-        assert len(os.listdir(daemon.state_dir)) == len(names) + 1  # and the lock
+        assert len(os.listdir(daemon.state_dir)) == len(names) + 1  # one more: the lock
     daemon.start()
     assert sorted(one["id"] for one in daemon.api.list()) == names
     assert [links_of(host, one) for one in daemon.api.list()] == links
@@ -295,7 +295,7 @@ def call(function, *arguments):
         return function(*arguments).status
     except (OSError, EOFError):
         return None
-    except Exception as error:  # http.client's: cut off within the answer
+    except Exception as error:  # from http.client: the answer was cut off
         assert type(error).__module__ == "http.client", error
         return None
 
@@ -315,7 +315,7 @@ def test_stop_with_half_open_requests(host, weftd, pool):
         daemon.stop()
         made, gone = [one.result() for one in made], [one.result() for one in gone]
     daemon.start()
-    # Everybody is answered, the last ones with what the next start will do. (A client that had not sent yet is refused.)
+    # Every client gets an answer, the last ones about work of the next start. (Clients that had not sent anything are refused.)
     assert set(made) <= {201, 503, None} and set(gone) <= {204, 503, None}, (made, gone)
 
     def settled():
@@ -327,7 +327,7 @@ def test_stop_with_half_open_requests(host, weftd, pool):
     for n in range(12):
         assert made[n] != 201 or f"new{n}" in there
         assert gone[n] != 204 or f"old{n}" not in there
-        # What was promised for the next start is done by now, and nothing else comes back to life.
+        # The next start has finished the work promised before it, and nothing else reappears.
         assert gone[n] != 503 or f"old{n}" not in there, daemon.log_tail()
     expected = sorted(one["netns"] for one in there.values())
     if not pool:
@@ -352,7 +352,7 @@ def test_a_second_weftd_is_refused_by_name(host, weftd):
     for arguments in ([], ["--state-dir", f"{first.folder}/other-state"]):
         done = first.run("--cleanup", *arguments)
         assert done.returncode != 0 and f"pid {first.pid}" in done.stderr, done.stderr
-    # The one that runs has noticed nothing.
+    # The running daemon is undisturbed.
     assert first.api.show("a")["state"] == "waiting"
     assert first.api.register("b")["slot"] == 2
     assert os.path.exists(first.socket) and not os.path.exists(f"{first.folder}/other.sock")
@@ -388,7 +388,7 @@ def test_cleanup_removes_all_and_says_what(host, weftd, guest):
 
 
 def test_namespaces_are_seen_by_everybody_else(host, weftd):
-    """With slave propagation: what is mounted in the daemon's mount namespace is seen by those that copied it."""
+    """With slave propagation: mount namespaces that copied the daemon's see its later mounts."""
     daemon = weftd(run=False)
     watcher = host.popen(
         ["unshare", "--mount", "--propagation", "slave", "sh", "-c", "echo ready; exec cat"],
@@ -406,7 +406,7 @@ def test_namespaces_are_seen_by_everybody_else(host, weftd):
         inode = os.stat(host.netns("ns-1").path).st_ino
         assert os.stat(f"/proc/{late.pid}/root/run/netns/ns-1").st_ino == inode
         daemon.api.unregister("a")
-        # No copy of the mount keeps the namespace, or its name, alive.
+        # No copy of the mount keeps the namespace or its name alive.
         assert host.netns_names() == []
         poll_until(lambda: "veth-1" not in host.links())
         assert "ns-1" not in open(f"/proc/{late.pid}/mountinfo", encoding="utf-8").read()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Many sandboxes on one host: all answer, nothing is shared that runs out, and all of it is taken over and goes again.
+"""Many sandboxes on one host: all answer, no shared resource runs out, and all are adopted and removed again.
 
-WEFT_SCALE says how many: a hundred and fifty if it is not set; 4,000 is what a 2-core host is to carry (2.5 GB of memory).
+WEFT_SCALE sets their number, by default 150; a 2-core host with 2.5 GB of memory should carry 4,000.
 """
 
 import concurrent.futures
@@ -18,7 +18,7 @@ from harness.wait import poll_until
 
 SCALE = int(os.environ.get("WEFT_SCALE", "150"))
 POOL = 32
-# Each has an own port on loopback beside its host address.
+# Each has a port of its own on loopback beside its host address.
 BODY = {"ports": [PORT], "ready_port": PORT}
 
 pytestmark = pytest.mark.timeout(240 + SCALE // 4)
@@ -30,7 +30,7 @@ def register_all(api):
 
 
 def unregister_all(api):
-    """At once, so that the daemon takes them apart in lots."""
+    """Removes them at once, so that the daemon tears them down in batches."""
     with concurrent.futures.ThreadPoolExecutor(32) as pool:
         for _ in pool.map(lambda i: api.unregister(f"s{i}"), range(SCALE)):
             pass
@@ -45,7 +45,7 @@ def await_pool(api, timeout=60, **wanted):
 
 
 def one_round(host, targets, timeout):
-    """Asks all at once: {name: what its guest says}. TARGETS: {name: (address, port)}."""
+    """Queries all at once: {name: its guest's answer}. TARGETS: {name: (address, port)}."""
     selector = selectors.DefaultSelector()
     answers = {}
     for name, target in targets.items():
@@ -73,7 +73,7 @@ def assert_each_is_itself(answers, sandboxes):
 
 
 def serve_all(host, guest, sandboxes):
-    # As from a snapshot, they know their gateway: what they learned would fill the one table of all namespaces, guests' too.
+    # As after a snapshot, they know their gateway: entries that they learn would fill the table that all namespaces share.
     guests = guest.many(sandboxes, "--gateway-mac", "02:FC:00:00:00:06")
     guests[0].owner.serve([(inside, f"{PORT},http,{one['id']}") for inside, one in zip(guests, sandboxes)])
     return guests
@@ -85,7 +85,7 @@ def test_all_answer_in_one_round_on_both_ways_in(host, weftd, guest):
     few = len(daemon.fds())
     rules = host.nft()
     sandboxes = register_all(api)
-    assert host.nft() == rules  # however many there are
+    assert host.nft() == rules  # for any number of sandboxes
     serve_all(host, guest, sandboxes)
     poll_until(lambda: api.status()["sandboxes"]["ready"] == SCALE, 60 + SCALE / 20, interval=0.1)
 
@@ -94,7 +94,7 @@ def test_all_answer_in_one_round_on_both_ways_in(host, weftd, guest):
     by_forwarder = {one["id"]: ("127.0.0.1", endpoint_port(one)) for one in sandboxes}
     assert_each_is_itself(one_round(host, by_forwarder, 60 + SCALE / 20), sandboxes)
 
-    # One namespace's descriptor each, and its listeners; and no neighbour that could be crowded out.
+    # Each has a descriptor of its namespace, and its listeners; and no neighbour entry that could be evicted.
     listeners = sum(len(endpoint["listen"]) for one in sandboxes for endpoint in one["endpoints"])
     poll_until(
         lambda: len(daemon.fds()) <= few + SCALE + listeners,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""E2B's own SDKs, unchanged, through weft: the four calls by which an operator knows that the network is there, and their kin.
+"""E2B's own SDKs, unchanged, through weft: the four calls by which an operator checks the network, and similar ones.
 
-The guest is a stand-in with tests/agent in it, or with WEFT_SDK_GUEST=vm a real VM: tools/acceptance runs these so.
+The guest is a stand-in with tests/agent in it or, with WEFT_SDK_GUEST=vm, a real VM, as in tools/acceptance.
 """
 
 import pytest
@@ -14,7 +14,7 @@ each_sdk = pytest.mark.parametrize("kind", SDKS)
 
 
 def four_calls(sdk, name):
-    """create was the first, when the process was made."""
+    """create was the first call, when the process was made."""
     assert sdk.created.answer["ok"]
     assert sdk.run("echo hello") == "hello\n"
     assert sdk.run('python3 -c "print(1+1)"') == "2\n"
@@ -55,7 +55,7 @@ def test_the_kernel_path_serves_the_sdk_too(api, box, sdk, kind):
 
 
 def test_both_loopback_families_are_alike(api, box, both):
-    """What "localhost" is depends on the client: Python's SDK asks ::1 first whatever the hosts file says, Node the resolver."""
+    """The client decides what "localhost" is: Python's SDK asks ::1 first whatever the hosts file says, Node the resolver."""
     sandbox = api.register("a1", {"ports": [49983]})
     box(sandbox).boot()
     port = endpoint_port(sandbox)

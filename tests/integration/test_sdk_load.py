@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Beyond the four calls: what is big, many, silent or abandoned, by E2B's own SDKs. WEFT_SDK_LONG=1 takes the full measure."""
+"""Beyond the four calls: large, many, silent and abandoned calls, by E2B's own SDKs. WEFT_SDK_LONG=1 runs the full size."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ REAL_ENVD = bool(os.environ.get("ENVD"))
 PATTERN = bytes((j * 31 + (j >> 8)) & 255 for j in range(65521))
 
 each_sdk = pytest.mark.parametrize("kind", SDKS)
-asks_the_agent = pytest.mark.skipif(REAL_ENVD, reason="asks the agent what envd does not tell")
+asks_the_agent = pytest.mark.skipif(REAL_ENVD, reason="asks the agent for facts that envd does not report")
 
 
 @pytest.fixture
@@ -46,13 +46,13 @@ def test_fifty_commands_at_once_each_get_their_own_answer(sandbox, sdk, kind):
 
 
 def held_by_a_gate(index):
-    """A command that ends when somebody writes to the pipe "gate"."""
+    """A command that ends after a write to the pipe "gate"."""
     return f"read answer <gate; echo done {index}"
 
 
 @asks_the_agent
 def test_230_connections_in_one_burst_are_all_served(host, api, sandbox, both):
-    """As many as were seen at once in the field. Each waits for the last to have come, so that all are open together."""
+    """As many as were once seen in use. Each waits for the last to start, so that all are open together."""
     clients = both()
     clients["javascript"].run("rm -f gate; mkfifo gate")
     shares = {"python": 130, "javascript": 100}
@@ -68,7 +68,7 @@ def test_230_connections_in_one_burst_are_all_served(host, api, sandbox, both):
 
 
 def test_a_silent_stream_lives(sandbox, both):
-    """Nothing is said for longer than many a proxy's patience; then the command goes on as if nothing had been."""
+    """The stream is silent for longer than many a proxy's timeout; then the command goes on as if nothing had happened."""
     silence = 65 if LONG else 3
     calls = [sdk.begin("run", cmd=f"echo before; sleep {silence}; echo after", timeout=200) for sdk in both().values()]
     for call in calls:
@@ -104,13 +104,13 @@ def test_the_agent_sees_within_100_ms_that_a_client_went_away(host, sandbox, sdk
 
 
 def within_100_ms(once):
-    """Fails unless ONCE takes less in one of some attempts. Who is not told at once hears it when the agent speaks, in a minute."""
+    """Fails unless ONCE is short in one of some attempts. A client that is not notified hears it from the agent a minute later."""
     one_of(10, once, lambda seconds: seconds < 0.1)
 
 
 @each_sdk
 def test_sequential_commands_take_what_they_take_without_weft(host, sandbox, sdk, kind):
-    """Turn by turn through weft and inside the sandbox's namespace. A Nagle or a delayed ACK anywhere would add 40 ms."""
+    """Alternates between weft and the inside of the namespace. A Nagle or a delayed ACK anywhere would add 40 ms."""
     through, direct = sdk(kind), sdk(kind, url=GUEST_URL, namespace=host.netns(sandbox["netns"]))
     rounds, each = (40, 5) if LONG else (6, 5)
     times = {"through": [], "direct": []}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""When things go wrong, E2B's own SDKs as the witnesses: nothing hangs, nothing is lost that could be kept, all is told at once."""
+"""Failures, as E2B's own SDKs see them: no call hangs, nothing is lost needlessly, and every failure is noticed at once."""
 
 import os
 import time
@@ -12,9 +12,9 @@ from harness.wait import poll_until
 
 LONG = os.environ.get("WEFT_SDK_LONG") == "1"
 PAUSE = 40 if LONG else 4  # seconds
-# ms: the short form shares its cores with other tests, under sanitizers. What is not told at once is not told within a minute.
+# ms: the short form shares its cores with other tests, under sanitizers. Without a notification it takes over a minute.
 AT_ONCE = 1000 if LONG else 20000
-PROBE = 10000  # ms: newer SDKs, told of a failure, ask for the sandbox's health twice for 5 s before they raise; that call is held
+PROBE = 10000  # ms: after a failure, newer SDKs ask for the sandbox's health twice for 5 s before they raise; that call is held
 
 each_sdk = pytest.mark.parametrize("kind", SDKS)
 
@@ -27,7 +27,7 @@ def wait_held(api, name, count):
 
 
 def fails_at_once(pending, since=0.0):
-    """The SDK knew AT_ONCE after SINCE (ms of the call) that its connection was gone."""
+    """The SDK noticed within AT_ONCE of SINCE (ms of the call) that its connection was gone."""
     failed = pending.failure()
     assert failed.told_ms - since < AT_ONCE, failed
     return failed
@@ -39,7 +39,7 @@ def ms(pending_began):
 
 
 def in_the_middle(sdk):
-    """A command that is under way: its first line has arrived. (call, when it began)"""
+    """A command in progress, after its first line. (call, pid, when it began)"""
     pid = sdk.call("start", cmd="echo begun; read answer; echo ended", stdin=True)["pid"]
     call = sdk.begin("wait", pid=pid, stream=True)
     began = time.monotonic()
@@ -91,7 +91,7 @@ def test_a_vm_killed_during_a_command_is_told_at_once_and_the_next_call_within_t
     nexts = [sdk.begin("run", cmd="echo hello") for sdk in clients.values()]
     for call in nexts:
         failed = call.failure()
-        assert failed.told_ms > deadline * 0.8, failed  # held, in the hope of a VM
+        assert failed.told_ms > deadline * 0.8, failed  # held until the deadline, as a VM may come
         assert failed.told_ms < deadline + AT_ONCE
 
 
@@ -116,7 +116,7 @@ def test_a_vm_started_again_on_the_same_tap_serves_the_next_call(api, box, both)
 
 @pytest.fixture
 def slow_download(api, box, sdk):
-    """A sandbox whose downloads take a while, and a client of each kind with one half done, and one with a command half done."""
+    """A sandbox with slow downloads, and a client of each kind with one half done, and one with a command half done."""
     rate = 2_000_000
     size = 30_000_000
     shaped = {"bandwidth": {"from_guest": {"rate": rate, "burst": 1_000_000}}}
@@ -188,7 +188,7 @@ def test_weftd_gone_during_a_command_leaves_the_kernel_path_alone(daemon, box, s
 
 
 def test_a_call_made_while_weftd_restarts_is_served_by_the_next_one(daemon, box, sdk):
-    """Python's SDK retries a refused connection for two or three seconds: long enough for a restart."""
+    """Python's SDK retries a refused connection for two or three seconds, which is longer than a restart."""
     box(daemon.api.register("a1", {"default": True, "ready_port": 49983})).boot()
     client = sdk("python")
     assert client.run("echo hello") == "hello\n"
@@ -203,14 +203,14 @@ def test_a_call_made_while_weftd_restarts_is_served_by_the_next_one(daemon, box,
         try:
             assert call_in_a_restart() == "back\n"
             break
-        except CallFailed as failed:  # the machine stood still, and the restart took longer than the SDK tries
+        except CallFailed as failed:  # the machine stalled, and the restart took longer than the SDK's retries
             last = failed
     else:
         raise last
 
 
 def test_two_sandboxes_swapped_as_default(api, box, both):
-    """Whoever connects from then on reaches the other; a command that runs is not cut."""
+    """New connections reach the other one; a running command is not cut."""
     for sandbox in (api.register("a1", {"default": True}), api.register("a2")):
         box(sandbox).boot()
     before = both()
@@ -232,7 +232,7 @@ def test_two_sandboxes_swapped_as_default(api, box, both):
 
 
 def test_a_proxy_in_the_environment_is_named_by_the_doctor(daemon, box, sdk):
-    """Python's SDK sends even localhost to HTTP_PROXY; Node's does not. Port 9 of the loopback is nobody's here."""
+    """Python's SDK sends even localhost to HTTP_PROXY; Node's does not. Nothing listens at port 9 of the loopback here."""
     sandbox = daemon.api.register("a1", {"ports": [49983], "default": True, "ready_port": 49983})
     box(sandbox).boot()
     proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}

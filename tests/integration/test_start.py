@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How weftd starts, refuses to start, reloads and stops: each way out has its exit status and names what is to blame."""
+"""How weftd starts, refuses to start, reloads and stops: each exit has its status and names its cause."""
 
 import contextlib
 import grp
@@ -20,11 +20,11 @@ from harness.wait import PATIENCE, one_of, poll_until
 USAGE, NO_INPUT, UNAVAILABLE, CONFIG = 64, 66, 69, 78
 
 
-# ---- What a file says wrong is named with file, line, section, key, value and what is allowed.
+# ---- A mistake in the file is reported with file, line, section, key, value and the allowed values.
 
 
 MISTAKES = [
-    # (the file's text, the line to blame, what the message has in it)
+    # (the file's text, the line to blame, parts of the message)
     ("[nosuch]\nkey = 1\n", 2, ["[nosuch] key = 1", "allowed"]),
     ("[neither]\n# key = 1\n", 1, ["[neither]", "allowed"]),
     ("[daemon]\nnosuch = 1\n", 2, ["[daemon]", "nosuch"]),
@@ -60,7 +60,7 @@ def test_a_mistake_is_refused_by_file_line_key_and_value(weftd, text, line, part
 
 
 def test_check_prints_all_mistakes_at_once(weftd, host):
-    """Those of the file, those of values that do not agree, and those that only the host shows."""
+    """Mistakes in the file, values that contradict each other, and mistakes that only the host reveals."""
     text = (
         "[nosuch]\nkey = 1\n[pool]\nsize = many\n[ports]\nrange = 80-90\n[http]\nlisten = 10.99.0.2:80\n"
         "[addresses]\nhost_cidr = 10.31.0.0/16\nveth_cidr = 10.32.0.0/16\nuplink = nosuch0\n[daemon]\nsocket_group = nosuch\n"
@@ -125,11 +125,11 @@ def test_cleanup_needs_no_host_that_fits(weftd, host):
 # ---- The default endpoint's address, taken.
 
 
-WAITED = 5  # seconds that weftd waits for somebody who does not listen
+WAITED = 5  # seconds that weftd waits for a socket that does not listen
 
 
 def refuses_at_once(daemon):
-    """Without having waited."""
+    """Refuses, without having waited."""
 
     def refused():
         code, seconds = timed(daemon.refuses)
@@ -157,7 +157,7 @@ def test_an_outgoing_connection_on_the_default_address_is_waited_for(weftd, host
 
 @contextlib.contextmanager
 def occupied(host, listener):
-    """A connection out of the default address to LISTENER; it leaves nothing behind."""
+    """A connection from the default address to LISTENER; it leaves nothing behind."""
     with host.socket(listener.family) as client:
         client.bind((listener.getsockname()[0], PORT))
         client.connect(listener.getsockname())
@@ -174,8 +174,8 @@ def says_adopting(daemon):
 
 
 def start_occupied(daemon, host, listener, meanwhile):
-    """Starts DAEMON, and does MEANWHILE while it waits for the default address to be free; what that returned."""
-    for _ in range(5):  # the machine may stand still for longer than is waited
+    """Starts DAEMON, calls MEANWHILE while it waits for the default address to be free, and returns that result."""
+    for _ in range(5):  # the machine may stall for longer than weftd waits
         with occupied(host, listener):
             daemon.spawn()
             result = meanwhile()
@@ -189,11 +189,11 @@ def start_occupied(daemon, host, listener, meanwhile):
 def keeps_adopting(daemon, times):
     for _ in range(times):
         poll_until(lambda: says_adopting(daemon) or not daemon.running(), what=daemon.log_tail)
-        time.sleep(0.02)  # all together far beyond the turns of the loop that come before
+        time.sleep(0.02)  # in sum far longer than the loop's iterations before the wait
 
 
 def test_an_outgoing_connection_that_goes_meanwhile_is_no_fault(weftd, host):
-    """And the control socket answers while it is waited for."""
+    """And the control socket answers during the wait."""
     daemon = weftd(run=False)
     with host.listen(8080, "127.0.0.1") as listener:
         start_occupied(daemon, host, listener, lambda: keeps_adopting(daemon, 50))
@@ -316,7 +316,7 @@ def test_hup_takes_what_can_be_taken_and_names_the_rest(weftd, host):
         with host.connect("127.0.0.1", PORT, timeout=5) as client, contextlib.suppress(socket.timeout):
             return was_reset(client)
 
-    poll_until(is_not_held, what="the new default_wait")  # one that comes before the workers know of it waits its hour
+    poll_until(is_not_held, what="the new default_wait")  # a client that comes before the workers have it waits for an hour
     daemon.wait_log("reason=no-sandbox")
     assert daemon.api.show("a1")["endpoints"] == sandbox["endpoints"]
 

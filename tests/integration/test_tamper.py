@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Somebody else deletes, alters or occupies what is weft's: noticed, repaired or reported, and nobody else's things touched."""
+"""An outsider deletes, alters or occupies objects of weft: it notices, repairs or reports, and touches no foreign objects."""
 
 import itertools
 import json
@@ -14,7 +14,7 @@ from harness.wait import poll_until
 
 
 def guest_of(host, sandbox):
-    """What answers behind the sandbox's host address; None if nothing does soon."""
+    """The guest that answers behind the sandbox's host address; None if none does soon."""
     try:
         return client.health(host, sandbox["host_ip"], timeout=3)["guest"]
     except (OSError, AssertionError):
@@ -22,7 +22,7 @@ def guest_of(host, sandbox):
 
 
 def served(host, guest, api, name, body=None):
-    """A sandbox with a guest that says the sandbox's name."""
+    """A sandbox with a guest that returns the sandbox's name."""
     sandbox = api.register(name, body)
     guest(sandbox).serve(f"49983,http,{name}", "7,echo")
     api.wait(name, "attached")
@@ -35,7 +35,7 @@ def answers(host, sandbox):
 
 
 def inode_of(path):
-    """None while there is no such file."""
+    """The file's inode; None while there is no such file."""
     try:
         return os.stat(path).st_ino
     except FileNotFoundError:
@@ -43,13 +43,13 @@ def inode_of(path):
 
 
 def await_inode(path, inode):
-    """The file that a namespace is bound over is there before the namespace is."""
+    """Waits for INODE at PATH. The file over which a namespace is bound exists before the namespace does."""
     poll_until(lambda: inode_of(path) == inode, what=lambda: f"{path} with inode {inode}, not {inode_of(path)}")
 
 
 @pytest.fixture
 def two(host, weftd, guest):
-    """(daemon, a sandbox that is tampered with, its neighbour that must never notice)."""
+    """(daemon, a sandbox that is tampered with, its neighbour, which must stay undisturbed)."""
     daemon = weftd()
     first = served(host, guest, daemon.api, "a")
     other = served(host, guest, daemon.api, "b")
@@ -181,14 +181,14 @@ def test_the_pools_slots_are_replaced_when_somebody_plays_with_them(host, weftd,
             return len(names) == 2 and all(
                 f"veth-{name[3:]}" in links and "tap0" in host.netns(name).links() for name in names
             )
-        except AssertionError:  # the namespace went after it was listed
+        except AssertionError:  # the namespace was removed after it was listed
             return False
 
     poll_until(lambda: daemon.api.status()["pool"]["ready"] == 2 and whole(), what=daemon.log_tail)
     served(host, guest, daemon.api, "a")
 
 
-# ---- the kernel's objects, while it does not run ----
+# ---- the kernel's objects, while the daemon does not run ----
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_a_slot_that_vanished_while_it_was_away_is_made_anew(host, weftd, guest)
 
 
 def test_a_namespace_without_our_mark_is_left_alone_even_if_it_was_ours(host, two):
-    """The mark is the link group of the veth's host end: without it nothing says that the namespace is ours."""
+    """The mark is the link group of the veth's host end. Without it nothing identifies the namespace as ours."""
     daemon, _, _ = two
     inode = os.stat(host.netns("ns-1").path).st_ino
     daemon.stop()
@@ -243,7 +243,7 @@ def test_a_namespace_without_our_mark_is_left_alone_even_if_it_was_ours(host, tw
     host.run(["ip", "netns", "del", "ns-1"])
 
 
-# ---- what is not ours ----
+# ---- foreign objects ----
 
 
 def foreign_namespace(host):
@@ -428,7 +428,7 @@ def test_a_state_file_is_written_again_while_the_daemon_runs(host, two, damage):
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=[one.__name__ for one in DAMAGES])
 def test_a_vm_outlives_the_loss_of_its_state_file(host, two, damage):
-    """Kept as failed, its traffic untouched, under the name that its alias tells; and it goes by DELETE alone."""
+    """It is kept as failed, its traffic untouched, under the name in its alias, and only DELETE removes it."""
     daemon, first, _ = two
     flow = Flow(host.connect(first["host_ip"], 7))
     flow.check()
@@ -482,12 +482,12 @@ def test_a_slot_without_vm_and_state_file_is_removed(host, weftd, damage, pool):
     if not pool:
         poll_until(lambda: host.netns_names() == ["ns-2"] and "veth-1" not in host.links())
     assert [one["id"] for one in daemon.api.list()] == ["b"]
-    # A file that cannot be read is left as it is, and so nobody gets its slot.
+    # An unreadable file is left as it is, and no sandbox gets its slot.
     if damage is not delete:
         assert daemon.api.register("c")["slot"] not in (slot, 2)
         status = os.lstat(path)
         assert (status.st_ino, status.st_mtime_ns) == (kept.st_ino, kept.st_mtime_ns)
-        # Until somebody takes it away.
+        # Until the file is removed.
         os.unlink(path)
         if damage is symlink:
             os.unlink(path[: -len(".json")] + ".elsewhere")
@@ -510,10 +510,10 @@ def test_litter_in_the_state_directory_is_reported_and_left_alone(host, weftd):
     daemon.start()
     names = set(os.listdir(daemon.state_dir))
     assert {"notes.txt", "0.json", "01.json", "99999.json", "-1.json", "1.json.bak", "5.json"} <= names
-    assert "7.json.new" not in names  # our own, from a write that was cut off
+    assert "7.json.new" not in names  # our own, from an interrupted write
     daemon.wait_log("notes.txt")
     assert [one["id"] for one in daemon.api.list()] == ["a"]
-    # A directory in the place of a slot's file: the slot is not handed out.
+    # A directory in place of a slot's file: the slot is not assigned.
     assert [daemon.api.register(f"n{n}")["slot"] for n in range(5)] == [2, 3, 4, 6, 7]
 
 
@@ -558,7 +558,7 @@ def test_the_state_directory_is_filled_again(two, damage):
     daemon.wait_log("repaired.*state directory")
     daemon.api.patch("a", {"labels": {"after": "it"}})
     assert parsed(state_file(daemon))["request"]["labels"] == {"after": "it"}
-    # It is locked as well as the first one was.
+    # The new directory is locked as the first one was.
     second = daemon.run("--cleanup")
     assert second.returncode != 0 and f"pid {daemon.pid}" in second.stderr
     daemon.kill()

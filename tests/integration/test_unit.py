@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The systemd unit: what it takes away from weftd must not be missed, and nothing may hide the namespaces."""
+"""The systemd unit: weftd must not need anything it takes away, and no option may hide the namespaces."""
 
 import os
 
@@ -16,7 +16,7 @@ def unit():
 
 
 def test_the_unit_makes_no_mount_namespace_of_its_own():
-    """Each of these options would hide /run/netns/ns-N from everybody but weftd, systemd.exec(5)."""
+    """Each of these options would hide /run/netns/ns-N from all processes but weftd, systemd.exec(5)."""
     hiding = (
         "ProtectSystem ProtectHome PrivateTmp PrivateDevices PrivateMounts PrivateUsers ProtectKernelTunables ProtectKernelModules "
         "ProtectKernelLogs ProtectControlGroups ProtectHostname ProtectProc ProcSubset ReadWritePaths ReadOnlyPaths InaccessiblePaths "
@@ -29,7 +29,7 @@ def test_the_unit_makes_no_mount_namespace_of_its_own():
 
 
 def with_capabilities(weftd, names):
-    """A daemon that has no more than these, as the unit would have it."""
+    """A daemon with these capabilities and no more, as the unit would start it."""
     bounding = ",".join(["-all", *(f"+{name.removeprefix('CAP_').lower()}" for name in names)])
     daemon = weftd(run=False)
     command = daemon.command
@@ -49,7 +49,7 @@ def test_the_main_job_needs_no_more_capabilities_than_the_unit_leaves(weftd, gue
     with host.connect("127.0.0.1", endpoint_port(sandbox)) as client:
         client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert client.recv(4096).startswith(b"HTTP/1.1 200")
-    # A guest that answers only after a second counts as silent.
+    # Polls, as a guest that is slow by a second counts as silent.
     poll_until(lambda: daemon.api.get("/v1/sandboxes/a1/diagnosis").expect(200)["broken"] is None, what="a whole path")
     daemon.api.patch("a1", {"paused": True})
     daemon.api.patch("a1", {"paused": False, "flows": "reset"})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A real virtual machine behind a sandbox: what stand-in guests cannot show."""
+"""A real virtual machine behind a sandbox: the cases that stand-in guests cannot cover."""
 
 import json
 
@@ -42,7 +42,7 @@ def test_a_killed_vm_is_noticed_and_another_takes_its_place(host, api, vm):
     api.wait("a1", "ready", timeout=BOOT)
     before = curl(host, f"http://localhost:{PORT}/health")
     with host.connect("127.0.0.1", PORT) as connection:
-        # Half a request: a guest that has answered closes by itself, and would be quicker than the kill now and then.
+        # Half a request: after an answer the guest closes by itself, which would sometimes happen before the kill.
         connection.sendall(b"GET /health HTTP/1.1\r\n")
         poll_until(lambda: [one["state"] for one in api.get("/v1/sandboxes/a1/connections").expect(200)["connections"]] == ["open"])
         first.kill()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""weftctl against a daemon that says what a test wants: what it sends, what it prints, and how it exits."""
+"""weftctl against a daemon with scripted answers: its requests, its output, and its exit codes."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def fake(folder):
     made = FakeWeftd(f"{folder}/control.sock")
     yield made
     made.close()
-    assert not made.answers, "asked less than the test expected"
+    assert not made.answers, "fewer requests than the test expected"
 
 
 @pytest.fixture
@@ -344,7 +344,7 @@ def test_who_may_not_ask_is_told_who_may(fake, folder):
         check=False,
     )
     if done.returncode == 127 or "setpriv: failed to execute" in done.stderr:
-        pytest.fail(f"nobody may not run {WEFTCTL}: the build must be where others can read it")
+        pytest.fail(f"the user nobody may not run {WEFTCTL}: other users must be able to read the build")
     assert done.returncode == UNREACHABLE
     assert "Permission denied" in done.stderr and "group" in done.stderr
 
@@ -413,7 +413,7 @@ EVENTS_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfe
 
 
 def test_events_come_line_by_line_when_they_happen(fake, folder):
-    """The second is sent only after the first was printed: nothing may be held back, whatever the chunks are."""
+    """The second is sent only after the first was printed: output must never be held back, whatever the chunks are."""
     printed, started = [], threading.Event()
 
     def stream(connection):
@@ -488,7 +488,7 @@ def test_top_shows_rates_the_busiest_first(fake, run):
     looks = [json.loads(line) for line in done.stdout.splitlines()]
     assert looks[0]["sandboxes"][0]["to_guest_rate"] is None
     assert looks[1]["sandboxes"][0]["id"] == "busy"
-    # A second passed between the looks, or as much more as the whole command took.
+    # A second passed between the looks, or more, at most as long as the whole command took.
     assert (1 << 30) / seconds <= looks[1]["sandboxes"][0]["to_guest_rate"] <= 1.01 * (1 << 30)
 
 
@@ -575,7 +575,7 @@ def test_top_puts_the_terminal_back(fake, folder, how):
 
 
 class TestExec:
-    """In a namespace that is made here and that the fake daemon names."""
+    """In a namespace that is made here, and that the fake daemon names."""
 
     @pytest.fixture
     def inside(self, host, folder):

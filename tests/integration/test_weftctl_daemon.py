@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""weftctl and weftd together: each command does what it says, and shows what is."""
+"""weftctl and weftd together: each command does its work, and shows the real state."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def test_policy_is_shown_changed_and_asked(daemon):
 def test_connections_and_status(daemon, host):
     daemon.ctl("register", "a1", "--port", "80=127.0.0.1:18080")
     with host.connect("127.0.0.1", 18080):
-        # The kernel takes it before weftd does.
+        # The kernel accepts the connection before weftd does.
         rows = poll_until(lambda: daemon.ctl("connections", "a1").stdout.splitlines()[1:])
         assert len(rows) == 1 and "127.0.0.1:18080" in rows[0]
     assert "running" in daemon.ctl("status").stdout
@@ -138,7 +138,7 @@ def test_a_vmm_is_told_the_boot_argument(daemon, command):
     assert made["guest"]["boot_arg"] in daemon.ctl(*command).stdout
 
 
-# As bash does it: the file is sourced inside a function at the first TAB.
+# As bash does: it sources the file inside a function at the first TAB.
 COMPLETE = """
 load() { source "$1"; }
 load "$1"
