@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any text as an address, a network, a MAC and a time: what is taken prints and reads back as the same.
+ * Any text as an address, a network, a MAC and a time. A text that is accepted must print and read back as the same value.
  */
 #include "base/addr.h"
 #include "base/clock.h"

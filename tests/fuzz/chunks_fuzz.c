@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any bytes as a chunked body; the first one is the size of the pieces in which they come. However the body is cut, the verdict and
- * the decoded bytes are the same, within the limit.
+ * Any bytes as a chunked body; the first byte sets the size of the pieces in which it arrives. However the body is cut, the verdict
+ * and the decoded bytes must be the same, within the limit.
  */
 #include "fuzz.h"
 #include "http/head.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any bytes as a configuration file: refused with at least one mistake, or its values print and read back as the same.
+ * Any bytes as a configuration file. It is refused with at least one mistake, or its values print and read back as the same.
  */
 #include "config/config.h"
 #include "config/loading.h"
 #include "fuzz.h"
 
-/* Every option printed and set again leaves the configuration as it is; `workers' never is the word that stands for 0. */
+/* Prints every option and sets it again, which must change nothing; `workers' never prints as the word for 0. */
 static void check_round_trip(struct config *config)
 {
 	for (size_t i = 0; i < option_count; i++) {

@@ -7,17 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What every NAME_fuzz.c defines; libFuzzer or replay.c calls it. Returns 0; a fault aborts. */
+/* Each NAME_fuzz.c defines this; libFuzzer or replay.c calls it. Returns 0; a fault aborts. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Ends the program where CONDITION does not hold: the input is then a finding. */
+/* Aborts the program if CONDITION does not hold: the input is then a finding. */
 #define fuzz_check(condition)                                                                                          \
 	do {                                                                                                           \
 		if (!(condition))                                                                                      \
 			abort();                                                                                       \
 	} while (0)
 
-/* The input as a string, malloc()ed: a NUL byte in it ends it. */
+/* Returns the input as a malloc()ed string. A NUL byte in the input ends it. */
 static inline char *fuzz_text(const uint8_t *data, size_t size)
 {
 	char *text = malloc(size + 1);

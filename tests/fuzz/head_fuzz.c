@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any bytes as a request's head. Reading byte by byte reaches the same verdict as reading the whole, and further bytes do not change
- * it.
+ * Any bytes as a request's head. Reading byte by byte must reach the same verdict as reading the whole, and further bytes must not
+ * change it.
  */
 #include "fuzz.h"
 #include "http/head.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any bytes as a response to weftctl: fed whole and fed byte by byte, the judgement and the body are the same.
+ * Any bytes as a response to weftctl. Fed whole and fed byte by byte, the verdict and the body must be the same.
  */
 #include "base/err.h"
 #include "client/response.h"

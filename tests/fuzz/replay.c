@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stands in for libFuzzer where it is not linked: hands each file of a corpus to the target once. The files are those named as
- * arguments, or else those in corpus/NAME beside the source of a program NAME_fuzz.
+ * Replaces libFuzzer where it is not linked, and passes each file of a corpus to the target once. The arguments name the files; by
+ * default a program NAME_fuzz takes those in corpus/NAME beside its source.
  */
 #include "fuzz.h"
 
@@ -27,7 +27,7 @@ static void replay(const char *path)
 	if (fclose(memory) != 0)
 		err(1, "%s", path);
 
-	/* Of the exact size on the heap, so that AddressSanitizer sees the first byte read too far. */
+	/* A heap block of the exact size lets AddressSanitizer see a read of even one byte too far. */
 	uint8_t *exact = malloc(size ? size : 1);
 	if (!exact)
 		err(1, "%s", path);
@@ -51,7 +51,7 @@ static unsigned replay_folder(const char *path)
 		if (entry->d_name[0] == '.')
 			continue;
 		snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
-		fprintf(stderr, "%s\n", file); /* the last one told is the one that broke it */
+		fprintf(stderr, "%s\n", file); /* after a crash, the last line names the culprit */
 		replay(file);
 		count++;
 	}
@@ -59,7 +59,7 @@ static unsigned replay_folder(const char *path)
 	return count;
 }
 
-/* The corpus of the program called ARGV0, ".../NAME_fuzz"; automake's test driver sets srcdir. */
+/* Returns the corpus of the program ARGV0, ".../NAME_fuzz"; automake's test driver sets srcdir. */
 static const char *corpus_of(const char *argv0)
 {
 	static char path[4096];

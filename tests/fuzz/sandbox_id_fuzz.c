@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An id of any bytes: what is accepted is safe in a file's name, a path of a request, a log line and a link's alias.
+ * Any bytes as an id. An accepted id must be safe in a file's name, a path of a request, a log line and a link's alias.
  */
 #include "fuzz.h"
 #include "registry/registry.h"

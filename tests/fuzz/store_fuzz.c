@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any bytes as a state file: damage with a reason, or a sandbox that can be adopted and is stored as the same.
+ * Any bytes as a state file. It is damaged, with a reason, or holds a sandbox that can be adopted and is stored as the same.
  */
 #include "base/log.h"
 #include "config/config.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any bytes as a target, the first one the method: a route that is accepted has a valid id where its path has one, and a refusal
- * says why.
+ * Any bytes as a target; the first byte sets the method. An accepted route has a valid id where its path has one, and a refusal
+ * has a reason.
  */
 #include "control/target.h"
 #include "fuzz.h"

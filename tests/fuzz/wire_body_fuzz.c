@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any bytes as the body of a registration: they are refused with a reason that can be answered, or they are a request that can
- * be registered, written and read back as the same.
+ * Any bytes as the body of a registration. They are refused with a reason that fits an answer, or they are a request that can be
+ * registered, written and read back as the same.
  */
 #include "base/log.h"
 #include "config/config.h"
@@ -40,7 +40,7 @@ static void check_registration(struct spec *spec, const struct config *config)
 
 		fuzz_check(json_array_size(json_object_get(json, "endpoints")) == sandbox->endpoint_count);
 		json_decref(json);
-	} else { /* weftd's own addresses are taken */
+	} else { /* weftd uses the addresses itself */
 		check_problem(&problem);
 		spec_free(spec);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any bytes as the body of a PATCH to a sandbox: they are refused and change nothing, or the sandbox has the ports of its
- * request afterwards, and the change can be aborted.
+ * Any bytes as the body of a PATCH to a sandbox. They are refused and change nothing, or the sandbox has the requested ports
+ * afterwards. The change can be aborted.
  */
 #include "base/log.h"
 #include "config/config.h"
@@ -32,7 +32,7 @@ static void check_endpoints(const struct sandbox *sandbox)
 	}
 }
 
-/* Takes WANTED over. */
+/* Consumes WANTED. */
 static void check_change(struct registry *registry, struct sandbox *sandbox, struct spec *wanted)
 {
 	struct spec *before = spec_copy(sandbox->spec), *again = spec_copy(wanted);
