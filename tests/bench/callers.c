@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Callers of the control socket, many at once, as a busy VM manager is. One thread, epoll; each caller keeps its connection and
- * makes one call at a time, for the next sandbox that nobody has taken yet.
+ * Many callers of the control socket at once, like a busy VM manager. One thread with epoll; each caller keeps its connection and
+ * makes one call at a time, for the next sandbox without a call.
  *
  *	callers SOCKET METHOD PREFIX FIRST COUNT AT-ONCE [BODY]
  *
  * calls METHOD on /v1/sandboxes/PREFIX-N for N from FIRST, COUNT times. Prints "done=N failed=N seconds=S", and on a second line
- * how long each call took, in microseconds, in the order in which they were answered. What a refusal said goes to stderr.
+ * the duration of each call in microseconds, in the order of the answers. The first refusal goes to stderr.
  */
 #include <err.h>
 #include <errno.h>
@@ -59,7 +59,7 @@ static int connect_to_socket(void)
 	return fd;
 }
 
-/* Sends the next call; false if there is none left. */
+/* Sends the next call. Returns false if there is none left. */
 static bool call(struct caller *caller)
 {
 	char text[4096];
@@ -77,7 +77,7 @@ static bool call(struct caller *caller)
 	return true;
 }
 
-/* Whether what came is a whole answer. */
+/* Whether the bytes so far are a complete answer. */
 static bool answer_is_whole(const struct caller *caller)
 {
 	const char *end = strstr(caller->answer, "\r\n\r\n");

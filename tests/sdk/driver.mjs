@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// E2B's SDK for JavaScript, driven by a test as driver.py is, which says how. The first argument is the folder of node_modules.
+// E2B's SDK for JavaScript, driven by a test; driver.py documents the protocol. The first argument is the folder of node_modules.
 import { createHash } from 'node:crypto'
 import { subscribe } from 'node:diagnostics_channel'
 import { createRequire } from 'node:module'
@@ -22,7 +22,7 @@ function pattern(size) {
   return data
 }
 
-// Before 2.13 or so the SDK has no sandboxUrl: where a sandbox answers is asked of getHost() alone.
+// Before about 2.13 the SDK has no sandboxUrl and takes a sandbox's address from getHost() alone.
 function at(url) {
   if (!url) return Sandbox
   return class extends Sandbox {
@@ -41,7 +41,7 @@ const milliseconds = call => ('timeout' in call ? { timeoutMs: call.timeout * 10
 
 const patience = call => ({ requestTimeoutMs: (call.timeout ?? 60) * 1000 })
 
-// The wait begins at once, so that an early failure is nobody's unhandled one.
+// The wait begins at once, so that an early failure is not an unhandled rejection.
 const keep = (handle, slot) =>
   handles.set(handle.pid, { handle, slot, ended: handle.wait().then(value => ({ value }), error => ({ error })) })
 
@@ -55,7 +55,7 @@ const calls = {
   },
   async start(call, tell) {
     const options = { background: true, timeoutMs: (call.timeout ?? 0) * 1000, ...(call.stdin ? { stdin: true } : {}) }
-    const slot = { early: [] } // what is heard before anybody waits
+    const slot = { early: [] } // events from before the wait
     const hear = callbacks({ stream: true }, event => (slot.tell ? slot.tell(event) : slot.early.push(event)))
     const handle = await sandbox.commands.run(call.cmd, { ...options, ...hear })
     keep(handle, slot)
