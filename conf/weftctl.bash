@@ -5,7 +5,7 @@
 _weftctl_commands="register unregister ls show wait publish unpublish default policy pause resume reach diagnose doctor
 events connections top status exec"
 
-# -g: bash sources this file inside a function of its own when the first completion is asked for.
+# -g: bash sources this file inside one of its own functions, at the first completion.
 declare -gA _weftctl_options=(
 	[register]="--port --default --ready-port --tap-owner --label --body"
 	[unregister]="--drain"
@@ -21,7 +21,7 @@ declare -gA _weftctl_options=(
 	[top]="--batch --interval --count"
 )
 
-# What may follow an option that takes a value; nothing is suggested for those that are left out.
+# Suggests values for an option that takes one; nothing for free-form values.
 _weftctl_value()
 {
 	case "$2/$1" in
@@ -53,7 +53,7 @@ _weftctl_value()
 	esac
 }
 
-# The sandboxes that the daemon knows; none where it is not reachable.
+# Prints the ids of the daemon's sandboxes; none if it is not reachable.
 _weftctl_ids()
 {
 	local words
