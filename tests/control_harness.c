@@ -239,6 +239,26 @@ static void use_up_descriptors(unsigned left)
 		close(held[--count]);
 }
 
+/* Returns how many descriptors are to be left; -1: all that there are. */
+static int read_options(int argc, char **argv)
+{
+	int descriptors = -1;
+
+	for (int i = 2; i < argc; i++) {
+		if (!strcmp(argv[i], "--adopting"))
+			adopting = true;
+		else if (!strcmp(argv[i], "--loading"))
+			loading = adopting = true;
+		else if (!strcmp(argv[i], "--descriptors") && i + 1 < argc)
+			descriptors = atoi(argv[++i]);
+		else if (!strcmp(argv[i], "--http") && i + 1 < argc) {
+			config->http.listen.items = calloc(1, sizeof(struct addr));
+			config->http.listen.count = !addr_parse(argv[++i], config->http.listen.items);
+		}
+	}
+	return descriptors;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct ctl_ops ops = {
@@ -257,25 +277,13 @@ int main(int argc, char **argv)
 	struct event *events[sizeof(signals) / sizeof(signals[0]) + 1];
 	struct ctl_http *http = NULL;
 	struct err err;
-	int descriptors = -1;
 
 	if (argc < 2)
 		return 64;
 	signal(SIGPIPE, SIG_IGN);
 	base = event_base_new();
 	config = config_default();
-	for (int i = 2; i < argc; i++) {
-		if (!strcmp(argv[i], "--adopting"))
-			adopting = true;
-		else if (!strcmp(argv[i], "--loading"))
-			loading = adopting = true;
-		else if (!strcmp(argv[i], "--descriptors") && i + 1 < argc)
-			descriptors = atoi(argv[++i]);
-		else if (!strcmp(argv[i], "--http") && i + 1 < argc) {
-			config->http.listen.items = calloc(1, sizeof(struct addr));
-			config->http.listen.count = !addr_parse(argv[++i], config->http.listen.items);
-		}
-	}
+	int descriptors = read_options(argc, argv);
 	registry = registry_new(config);
 	registry_watch(registry, &(struct registry_watcher){ on_state_changed, NULL });
 	control = ctl_new(base, argv[1], config, registry, &ops, &err);
