@@ -3,5 +3,5 @@
 
 int main(int argc, char **argv)
 {
-	return weftd_main(argc, argv);
+	return daemon_main(argc, argv);
 }

@@ -26,7 +26,7 @@
 static struct event_base *base;
 static struct config *config;
 static struct registry *registry;
-static struct ctl *control;
+static struct control *control;
 static bool loading, adopting;
 
 static void on_state_changed(void *context, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
@@ -34,52 +34,52 @@ static void on_state_changed(void *context, struct sandbox *sandbox, enum sandbo
 {
 	(void)context;
 	if (control)
-		ctl_state_changed(control, sandbox, from, cause, previous_ms);
+		control_state_changed(control, sandbox, from, cause, previous_ms);
 }
 
-static void register_sandbox(void *context, struct ctl_request *request)
+static void register_sandbox(void *context, struct control_request *request)
 {
 	struct sandbox *sandbox = registry_find(registry, request->target.id);
 	struct problem problem;
 
 	(void)context;
 	if (sandbox) {
-		problem_set(&problem, PROBLEM_CONFLICT, NULL, "it is registered otherwise");
-		if (spec_equal(sandbox->spec, request->spec))
-			ctl_request_answer(request, 200, wire_write_sandbox(sandbox, config));
+		registry_problem_set(&problem, PROBLEM_CONFLICT, NULL, "it is registered otherwise");
+		if (registry_spec_equal(sandbox->spec, request->spec))
+			control_request_answer(request, 200, wire_write_sandbox(sandbox, config));
 		else
-			ctl_request_refuse(request, &problem);
+			control_request_refuse(request, &problem);
 		return;
 	}
 	sandbox = registry_add(registry, request->target.id, request->spec, &problem);
 	if (!sandbox) {
-		ctl_request_refuse(request, &problem);
+		control_request_refuse(request, &problem);
 		return;
 	}
 	request->spec = NULL;
-	ctl_event(control, "registered", sandbox->id, NULL);
-	sandbox_set_state(registry, sandbox, SANDBOX_WAITING, "made", NULL);
-	ctl_request_answer(request, 201, wire_write_sandbox(sandbox, config));
+	control_event(control, "registered", sandbox->id, NULL);
+	registry_sandbox_set_state(registry, sandbox, SANDBOX_WAITING, "made", NULL);
+	control_request_answer(request, 201, wire_write_sandbox(sandbox, config));
 }
 
-static void unregister_sandbox(void *context, struct ctl_request *request)
+static void unregister_sandbox(void *context, struct control_request *request)
 {
-	struct sandbox *sandbox = ctl_request_sandbox(request, registry);
+	struct sandbox *sandbox = control_request_sandbox(request, registry);
 	char id[SANDBOX_ID_MAX + 1];
 
 	(void)context;
 	if (!sandbox)
 		return;
 	if (request->target.has_drain) {
-		sandbox_set_state(registry, sandbox, SANDBOX_DRAINING, "request", NULL);
-		ctl_request_answer(request, 202, wire_write_sandbox(sandbox, config));
+		registry_sandbox_set_state(registry, sandbox, SANDBOX_DRAINING, "request", NULL);
+		control_request_answer(request, 202, wire_write_sandbox(sandbox, config));
 		return;
 	}
 	strcpy(id, sandbox->id);
 	registry_remove(registry, sandbox);
-	ctl_event(control, "unregistered", id, NULL);
-	ctl_sandbox_gone(control, id);
-	ctl_request_answer_empty(request, 204);
+	control_event(control, "unregistered", id, NULL);
+	control_sandbox_gone(control, id);
+	control_request_answer_empty(request, 204);
 }
 
 static void obey_label(struct sandbox *sandbox)
@@ -88,81 +88,81 @@ static void obey_label(struct sandbox *sandbox)
 
 	for (size_t i = 0; i < sandbox->spec->label_count; i++)
 		if (!strcmp(sandbox->spec->labels[i].key, "state") &&
-		    !sandbox_state_parse(sandbox->spec->labels[i].value, &state) && state != sandbox->state)
-			sandbox_set_state(registry, sandbox, state, "label", NULL);
+		    !registry_sandbox_state_parse(sandbox->spec->labels[i].value, &state) && state != sandbox->state)
+			registry_sandbox_set_state(registry, sandbox, state, "label", NULL);
 }
 
-static void patch_sandbox(void *context, struct ctl_request *request)
+static void patch_sandbox(void *context, struct control_request *request)
 {
-	struct sandbox *sandbox = ctl_request_sandbox(request, registry);
+	struct sandbox *sandbox = control_request_sandbox(request, registry);
 	struct registry_patch prepared;
 	struct problem problem;
 
 	(void)context;
 	if (!sandbox)
 		return;
-	struct spec *spec = spec_patch_apply(sandbox, &request->patch, &problem);
+	struct spec *spec = registry_spec_patch_apply(sandbox, &request->patch, &problem);
 	if (!spec || registry_patch_prepare(registry, sandbox, spec, &prepared, &problem) < 0) {
-		spec_free(spec);
-		ctl_request_refuse(request, &problem);
+		registry_spec_free(spec);
+		control_request_refuse(request, &problem);
 		return;
 	}
 	registry_patch_commit(registry, &prepared);
 	obey_label(sandbox);
-	ctl_request_answer(request, 200, wire_write_sandbox(sandbox, config));
+	control_request_answer(request, 200, wire_write_sandbox(sandbox, config));
 }
 
-static void connections(void *context, struct ctl_request *request)
+static void connections(void *context, struct control_request *request)
 {
 	(void)context;
-	if (!ctl_request_sandbox(request, registry))
+	if (!control_request_sandbox(request, registry))
 		return;
-	ctl_request_answer(request, 200, json_pack("{s:[]}", "connections"));
+	control_request_answer(request, 200, json_pack("{s:[]}", "connections"));
 }
 
-static void diagnose(void *context, struct ctl_request *request)
+static void diagnose(void *context, struct control_request *request)
 {
 	(void)context;
-	if (!ctl_request_sandbox(request, registry))
+	if (!control_request_sandbox(request, registry))
 		return;
-	ctl_request_answer(request, 200,
-			   json_pack("{s:[{s:s,s:s,s:s,s:s},{s:s,s:s,s:s,s:s}],s:s,s:s,s:s}", "hops", "hop", "veth",
-				     "status", "ok", "subject", "veth-1", "detail", "up", "hop", "tap", "status",
-				     "fail", "subject", "ns-1/tap0", "detail", "NO-CARRIER", "broken", "tap", "cause",
-				     "no VM is attached", "next_step", "open tap0 inside ns-1"));
+	control_request_answer(request, 200,
+			       json_pack("{s:[{s:s,s:s,s:s,s:s},{s:s,s:s,s:s,s:s}],s:s,s:s,s:s}", "hops", "hop", "veth",
+					 "status", "ok", "subject", "veth-1", "detail", "up", "hop", "tap", "status",
+					 "fail", "subject", "ns-1/tap0", "detail", "NO-CARRIER", "broken", "tap",
+					 "cause", "no VM is attached", "next_step", "open tap0 inside ns-1"));
 }
 
-static void reach(void *context, struct ctl_request *request)
+static void reach(void *context, struct control_request *request)
 {
 	(void)context;
-	if (!ctl_request_sandbox(request, registry))
+	if (!control_request_sandbox(request, registry))
 		return;
-	ctl_request_answer(request, 200,
-			   json_pack("{s:b,s:s,s:s}", "allowed", 1, "rule", "internet", "set", "internet"));
+	control_request_answer(request, 200,
+			       json_pack("{s:b,s:s,s:s}", "allowed", 1, "rule", "internet", "set", "internet"));
 }
 
-static void status(void *context, struct ctl_request *request)
+static void status(void *context, struct control_request *request)
 {
 	json_t *sandboxes = json_object();
 
 	(void)context;
 	for (int state = 0; state < SANDBOX_STATES; state++)
 		json_object_set_new(
-		    sandboxes, sandbox_state_name((enum sandbox_state)state),
+		    sandboxes, registry_sandbox_state_name((enum sandbox_state)state),
 		    json_integer((json_int_t)registry_count_state(registry, (enum sandbox_state)state)));
-	ctl_request_answer(request, 200,
-			   json_pack("{s:s,s:s,s:{s:i,s:i,s:i,s:i},s:o,s:i}", "version", "harness", "state",
-				     adopting ? "adopting" : "running", "pool", "ready", 0, "target", 0, "quarantined",
-				     0, "deleting", 0, "sandboxes", sandboxes, "connections", 0));
+	control_request_answer(request, 200,
+			       json_pack("{s:s,s:s,s:{s:i,s:i,s:i,s:i},s:o,s:i}", "version", "harness", "state",
+					 adopting ? "adopting" : "running", "pool", "ready", 0, "target", 0,
+					 "quarantined", 0, "deleting", 0, "sandboxes", sandboxes, "connections", 0));
 }
 
-static void metrics(void *context, struct ctl_request *request)
+static void metrics(void *context, struct control_request *request)
 {
 	static const char text[] = "weft_build_info{version=\"harness\"} 1\n";
 
 	(void)context;
-	ctl_reply_text(ctl_request_release(request), "text/plain; version=0.0.4; charset=utf-8", text,
-		       sizeof(text) - 1);
+	control_reply_text(control_request_release(request), "text/plain; version=0.0.4; charset=utf-8", text,
+			   sizeof(text) - 1);
 }
 
 static bool is_adopting(void *context)
@@ -181,11 +181,11 @@ static bool is_loading(void *context)
 static void end_loading(void)
 {
 	struct problem problem;
-	struct sandbox *sandbox = registry_adopt(registry, "left", 7, spec_new(config), NULL, 0, &problem);
+	struct sandbox *sandbox = registry_adopt(registry, "left", 7, registry_spec_new(config), NULL, 0, &problem);
 
 	loading = false;
-	sandbox_set_state(registry, sandbox, SANDBOX_WAITING, "restart", NULL);
-	ctl_loaded(control);
+	registry_sandbox_set_state(registry, sandbox, SANDBOX_WAITING, "restart", NULL);
+	control_loaded(control);
 }
 
 static void on_signal(evutil_socket_t number, short what, void *context)
@@ -196,10 +196,10 @@ static void on_signal(evutil_socket_t number, short what, void *context)
 		end_loading();
 	} else if (number == SIGUSR1) {
 		adopting = false;
-		ctl_adopted(control);
+		control_adopted(control);
 	} else if (number == SIGUSR2) {
 		for (int i = 0; i < 40000; i++)
-			ctl_event(control, "repair", NULL, json_pack("{s:i}", "number", i));
+			control_event(control, "repair", NULL, json_pack("{s:i}", "number", i));
 	} else {
 		event_base_loopbreak(base);
 	}
@@ -261,7 +261,7 @@ static int read_options(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	static const struct ctl_ops ops = {
+	static const struct control_ops ops = {
 		.register_sandbox = register_sandbox,
 		.unregister_sandbox = unregister_sandbox,
 		.patch_sandbox = patch_sandbox,
@@ -275,7 +275,7 @@ int main(int argc, char **argv)
 	};
 	static const int signals[] = { SIGTERM, SIGINT, SIGUSR1, SIGUSR2 };
 	struct event *events[sizeof(signals) / sizeof(signals[0]) + 1];
-	struct ctl_http *http = NULL;
+	struct control_http *http = NULL;
 	struct err err;
 
 	if (argc < 2)
@@ -286,9 +286,9 @@ int main(int argc, char **argv)
 	int descriptors = read_options(argc, argv);
 	registry = registry_new(config);
 	registry_watch(registry, &(struct registry_watcher){ on_state_changed, NULL });
-	control = ctl_new(base, argv[1], config, registry, &ops, &err);
+	control = control_new(base, argv[1], config, registry, &ops, &err);
 	if (control && config->http.listen.count)
-		http = ctl_http_new(control, base, config, &err);
+		http = control_http_new(control, base, config, &err);
 	if (!control || (config->http.listen.count && !http)) {
 		fprintf(stderr, "%s\n", err.text);
 		return 69;
@@ -306,8 +306,8 @@ int main(int argc, char **argv)
 
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		event_free(events[i]);
-	ctl_http_free(http);
-	ctl_free(control);
+	control_http_free(http);
+	control_free(control);
 	registry_free(registry);
 	config_free(config);
 	event_base_free(base);

@@ -17,8 +17,8 @@ int main(int argc, char **argv)
 	struct diagnosis diagnosis;
 	struct err err;
 
-	struct config *config = argc > 1 && netns_init(&err) == 0 ? config_default() : NULL;
-	struct spec *spec = config ? spec_new(config) : NULL;
+	struct config *config = argc > 1 && base_netns_init(&err) == 0 ? config_default() : NULL;
+	struct spec *spec = config ? registry_spec_new(config) : NULL;
 	if (!spec)
 		return EXIT_FAILURE;
 	request.config = config;
@@ -31,11 +31,11 @@ int main(int argc, char **argv)
 		.slot = request.slot, .id = request.id, .egress = &spec->egress, .bandwidth = &spec->bandwidth
 	};
 	request.plan = &plan;
-	diagnose_walk(&request, &diagnosis);
+	health_diagnose_walk(&request, &diagnosis);
 	for (size_t i = 0; i < DIAGNOSIS_HOPS; i++)
 		printf("%s %s %s\n", diagnosis.hops[i].name, hop_status_name(diagnosis.hops[i].status),
 		       diagnosis.hops[i].detail);
-	spec_free(spec);
+	registry_spec_free(spec);
 	config_free(config);
 	return EXIT_SUCCESS;
 }

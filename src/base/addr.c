@@ -145,7 +145,7 @@ bool addr_is_wildcard(const struct addr *addr)
 	return addr->in.sin_addr.s_addr == htonl(INADDR_ANY);
 }
 
-int ipv4_parse(const char *text, uint32_t *ip)
+int addr_ipv4_parse(const char *text, uint32_t *ip)
 {
 	struct in_addr in;
 
@@ -155,13 +155,13 @@ int ipv4_parse(const char *text, uint32_t *ip)
 	return 0;
 }
 
-char *ipv4_format(uint32_t ip, char text[static IPV4_TEXT_SIZE])
+char *addr_ipv4_format(uint32_t ip, char text[static IPV4_TEXT_SIZE])
 {
 	snprintf(text, IPV4_TEXT_SIZE, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 0xff, ip >> 8 & 0xff, ip & 0xff);
 	return text;
 }
 
-int cidr4_parse(const char *text, struct cidr4 *cidr)
+int addr_cidr4_parse(const char *text, struct cidr4 *cidr)
 {
 	const char *slash = strchr(text, '/');
 	size_t host_length = slash ? (size_t)(slash - text) : strlen(text);
@@ -174,46 +174,46 @@ int cidr4_parse(const char *text, struct cidr4 *cidr)
 	host[host_length] = '\0';
 	if (slash && addr_parse_number(slash + 1, 32, &length) < 0)
 		return -1;
-	if (ipv4_parse(host, &cidr->ip) < 0)
+	if (addr_ipv4_parse(host, &cidr->ip) < 0)
 		return -1;
 	cidr->length = (uint8_t)length;
 	return 0;
 }
 
-char *cidr4_format(const struct cidr4 *cidr, char text[static CIDR4_TEXT_SIZE])
+char *addr_cidr4_format(const struct cidr4 *cidr, char text[static CIDR4_TEXT_SIZE])
 {
 	char ip[IPV4_TEXT_SIZE];
 
-	snprintf(text, CIDR4_TEXT_SIZE, "%s/%u", ipv4_format(cidr->ip, ip), cidr->length);
+	snprintf(text, CIDR4_TEXT_SIZE, "%s/%u", addr_ipv4_format(cidr->ip, ip), cidr->length);
 	return text;
 }
 
-uint32_t cidr4_mask(const struct cidr4 *cidr)
+uint32_t addr_cidr4_mask(const struct cidr4 *cidr)
 {
 	return cidr->length ? UINT32_MAX << (32 - cidr->length) : 0;
 }
 
-uint32_t cidr4_first(const struct cidr4 *cidr)
+uint32_t addr_cidr4_first(const struct cidr4 *cidr)
 {
-	return cidr->ip & cidr4_mask(cidr);
+	return cidr->ip & addr_cidr4_mask(cidr);
 }
 
-uint32_t cidr4_last(const struct cidr4 *cidr)
+uint32_t addr_cidr4_last(const struct cidr4 *cidr)
 {
-	return cidr->ip | ~cidr4_mask(cidr);
+	return cidr->ip | ~addr_cidr4_mask(cidr);
 }
 
-bool cidr4_contains(const struct cidr4 *cidr, uint32_t ip)
+bool addr_cidr4_contains(const struct cidr4 *cidr, uint32_t ip)
 {
-	return (ip & cidr4_mask(cidr)) == cidr4_first(cidr);
+	return (ip & addr_cidr4_mask(cidr)) == addr_cidr4_first(cidr);
 }
 
-bool cidr4_overlaps(const struct cidr4 *a, const struct cidr4 *b)
+bool addr_cidr4_overlaps(const struct cidr4 *a, const struct cidr4 *b)
 {
-	return cidr4_first(a) <= cidr4_last(b) && cidr4_first(b) <= cidr4_last(a);
+	return addr_cidr4_first(a) <= addr_cidr4_last(b) && addr_cidr4_first(b) <= addr_cidr4_last(a);
 }
 
-static int mac_hex_digit(char c)
+static int addr_mac_hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -221,14 +221,14 @@ static int mac_hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-int mac_parse(const char *text, struct mac *mac)
+int addr_mac_parse(const char *text, struct mac *mac)
 {
 	struct mac read;
 
 	if (strlen(text) != MAC_TEXT_SIZE - 1)
 		return -1;
 	for (int i = 0; i < 6; i++, text += 3) {
-		int high = mac_hex_digit(text[0]), low = mac_hex_digit(text[1]);
+		int high = addr_mac_hex_digit(text[0]), low = addr_mac_hex_digit(text[1]);
 
 		if (high < 0 || low < 0 || text[2] != (i < 5 ? ':' : '\0'))
 			return -1;
@@ -238,7 +238,7 @@ int mac_parse(const char *text, struct mac *mac)
 	return 0;
 }
 
-char *mac_format(const struct mac *mac, char text[static MAC_TEXT_SIZE])
+char *addr_mac_format(const struct mac *mac, char text[static MAC_TEXT_SIZE])
 {
 	const uint8_t *o = mac->octets;
 
@@ -246,12 +246,12 @@ char *mac_format(const struct mac *mac, char text[static MAC_TEXT_SIZE])
 	return text;
 }
 
-bool mac_equal(const struct mac *a, const struct mac *b)
+bool addr_mac_equal(const struct mac *a, const struct mac *b)
 {
 	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
-const char *proto_name(enum proto proto)
+const char *addr_proto_name(enum proto proto)
 {
 	switch (proto) {
 	case PROTO_TCP:

@@ -52,17 +52,17 @@ struct cidr4 {
 enum { CIDR4_TEXT_SIZE = 20, IPV4_TEXT_SIZE = 16 };
 
 /* Reads "10.11.0.0/16"; without a slash the length is 32. Host bits are kept. 0, or -1. */
-int cidr4_parse(const char *text, struct cidr4 *cidr);
-char *cidr4_format(const struct cidr4 *cidr, char text[static CIDR4_TEXT_SIZE]);
-uint32_t cidr4_mask(const struct cidr4 *cidr);  /* host order */
-uint32_t cidr4_first(const struct cidr4 *cidr); /* network address, host order */
-uint32_t cidr4_last(const struct cidr4 *cidr);  /* highest address, host order */
-bool cidr4_contains(const struct cidr4 *cidr, uint32_t ip);
-bool cidr4_overlaps(const struct cidr4 *a, const struct cidr4 *b);
+int addr_cidr4_parse(const char *text, struct cidr4 *cidr);
+char *addr_cidr4_format(const struct cidr4 *cidr, char text[static CIDR4_TEXT_SIZE]);
+uint32_t addr_cidr4_mask(const struct cidr4 *cidr);  /* host order */
+uint32_t addr_cidr4_first(const struct cidr4 *cidr); /* network address, host order */
+uint32_t addr_cidr4_last(const struct cidr4 *cidr);  /* highest address, host order */
+bool addr_cidr4_contains(const struct cidr4 *cidr, uint32_t ip);
+bool addr_cidr4_overlaps(const struct cidr4 *a, const struct cidr4 *b);
 
 /* IP in host order, dotted. Returns TEXT. */
-char *ipv4_format(uint32_t ip, char text[static IPV4_TEXT_SIZE]);
-int ipv4_parse(const char *text, uint32_t *ip); /* host order; 0 or -1 */
+char *addr_ipv4_format(uint32_t ip, char text[static IPV4_TEXT_SIZE]);
+int addr_ipv4_parse(const char *text, uint32_t *ip); /* host order; 0 or -1 */
 
 struct mac {
 	uint8_t octets[6];
@@ -70,15 +70,15 @@ struct mac {
 
 enum { MAC_TEXT_SIZE = 18 };
 
-int mac_parse(const char *text, struct mac *mac); /* "02:FC:00:00:00:05", either case; 0 or -1 */
-char *mac_format(const struct mac *mac, char text[static MAC_TEXT_SIZE]); /* upper case */
-bool mac_equal(const struct mac *a, const struct mac *b);
+int addr_mac_parse(const char *text, struct mac *mac); /* "02:FC:00:00:00:05", either case; 0 or -1 */
+char *addr_mac_format(const struct mac *mac, char text[static MAC_TEXT_SIZE]); /* upper case */
+bool addr_mac_equal(const struct mac *a, const struct mac *b);
 
 enum proto {
 	PROTO_TCP, /* IPPROTO_TCP */
 	PROTO_UDP, /* IPPROTO_UDP */
 };
 
-const char *proto_name(enum proto proto); /* "tcp", "udp" */
+const char *addr_proto_name(enum proto proto); /* "tcp", "udp" */
 
 #endif

@@ -18,7 +18,10 @@
 #define AUTO_FD   __attribute__((cleanup(cleanup_fd)))
 #define AUTO_FREE __attribute__((cleanup(cleanup_free)))
 
-/* Closes *FD unless it is -1, and sets it to -1. close() is never retried: on Linux the descriptor is gone either way, close(2). */
+/*
+ * Closes *FD unless it is -1, and sets it to -1. close() is never retried: on Linux the descriptor is gone either way,
+ * close(2).
+ */
 static inline void cleanup_fd(int *fd)
 {
 	if (*fd >= 0)

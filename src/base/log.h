@@ -100,8 +100,8 @@ struct log_limit {
 };
 
 /*
- * Whether the message may be written now. *SUPPRESSED gets the number of messages that were swallowed since the last line, for the
- * field F_SOME("suppressed", n).
+ * Whether the message may be written now. *SUPPRESSED gets the number of messages that were swallowed since the last line,
+ * for the field F_SOME("suppressed", n).
  */
 bool log_limit_allows(struct log_limit *limit, uint64_t *suppressed);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A mailbox is a list under a mutex, and an eventfd that is written only when the list was empty, so that a burst of messages wakes
- * the receiver once. An iteration of the loop delivers the messages that were there when it began. Those posted meanwhile wait for
- * the next one, so that a busy sender cannot starve the receiver's other events.
+ * A mailbox is a list under a mutex, and an eventfd that is written only when the list was empty, so that a burst of
+ * messages wakes the receiver once. An iteration of the loop delivers the messages that were there when it began. Those
+ * posted meanwhile wait for the next one, so that a busy sender cannot starve the receiver's other events.
  */
 #include "base/loop.h"
 
@@ -71,7 +71,7 @@ void timer_free(struct timer *timer)
 	timer->event = NULL;
 }
 
-static void mailbox_deliver_all(struct mailbox *mailbox)
+static void base_mailbox_deliver_all(struct mailbox *mailbox)
 {
 	struct mail_list messages = STAILQ_HEAD_INITIALIZER(messages);
 
@@ -87,29 +87,29 @@ static void mailbox_deliver_all(struct mailbox *mailbox)
 	}
 }
 
-void mailbox_deliver(struct mailbox *mailbox)
+void base_mailbox_deliver(struct mailbox *mailbox)
 {
 	uint64_t count;
 
 	/* EAGAIN: a former iteration already took the messages that this wake-up announced. */
 	if (read(mailbox->fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		abort();
-	mailbox_deliver_all(mailbox);
+	base_mailbox_deliver_all(mailbox);
 }
 
-int mailbox_fd(const struct mailbox *mailbox)
+int base_mailbox_fd(const struct mailbox *mailbox)
 {
 	return mailbox->fd;
 }
 
-static void mailbox_on_readable(evutil_socket_t fd, short what, void *arg)
+static void base_mailbox_on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	mailbox_deliver(arg);
+	base_mailbox_deliver(arg);
 }
 
-struct mailbox *mailbox_new(struct event_base *base, struct err *err)
+struct mailbox *base_mailbox_new(struct event_base *base, struct err *err)
 {
 	struct mailbox *mailbox = calloc(1, sizeof(*mailbox));
 
@@ -126,7 +126,7 @@ struct mailbox *mailbox_new(struct event_base *base, struct err *err)
 	}
 	if (!base)
 		return mailbox;
-	mailbox->readable = event_new(base, mailbox->fd, EV_READ | EV_PERSIST, mailbox_on_readable, mailbox);
+	mailbox->readable = event_new(base, mailbox->fd, EV_READ | EV_PERSIST, base_mailbox_on_readable, mailbox);
 	if (!mailbox->readable || event_add(mailbox->readable, NULL) < 0) {
 		err_set(err, ENOMEM, "event for a mailbox");
 		goto fail;
@@ -134,16 +134,16 @@ struct mailbox *mailbox_new(struct event_base *base, struct err *err)
 	return mailbox;
 
 fail:
-	mailbox_free(mailbox);
+	base_mailbox_free(mailbox);
 	return NULL;
 }
 
-void mailbox_free(struct mailbox *mailbox)
+void base_mailbox_free(struct mailbox *mailbox)
 {
 	if (!mailbox)
 		return;
 	while (!STAILQ_EMPTY(&mailbox->messages))
-		mailbox_deliver_all(mailbox);
+		base_mailbox_deliver_all(mailbox);
 	if (mailbox->readable)
 		event_free(mailbox->readable);
 	if (mailbox->fd >= 0)
@@ -152,16 +152,16 @@ void mailbox_free(struct mailbox *mailbox)
 	free(mailbox);
 }
 
-void mailbox_wait(struct mailbox *mailbox)
+void base_mailbox_wait(struct mailbox *mailbox)
 {
 	struct pollfd readable = { .fd = mailbox->fd, .events = POLLIN };
 
 	while (poll(&readable, 1, -1) < 0 && errno == EINTR)
 		;
-	mailbox_on_readable(mailbox->fd, EV_READ, mailbox);
+	base_mailbox_on_readable(mailbox->fd, EV_READ, mailbox);
 }
 
-void mailbox_post(struct mailbox *mailbox, struct mail *mail)
+void base_mailbox_post(struct mailbox *mailbox, struct mail *mail)
 {
 	uint64_t one = 1;
 	bool was_empty;

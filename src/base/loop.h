@@ -3,8 +3,8 @@
 #define WEFT_BASE_LOOP_H
 
 /*
- * Each of our loops needs two things beside libevent itself: one-shot timers that are cheap to re-arm, and mailboxes, by which one
- * thread hands work to another's loop.
+ * Each of our loops needs two things beside libevent itself: one-shot timers that are cheap to re-arm, and mailboxes, by
+ * which one thread hands work to another's loop.
  */
 
 #include "base/queue.h"
@@ -49,30 +49,30 @@ struct mail {
 struct mailbox;
 
 /*
- * A mailbox that BASE's thread reads. With BASE NULL the receiver has a loop of its own: it calls mailbox_deliver() whenever
- * mailbox_fd() is readable. NULL with ERR set (EMFILE, ENOMEM).
+ * A mailbox that BASE's thread reads. With BASE NULL the receiver has a loop of its own: it calls base_mailbox_deliver() whenever
+ * base_mailbox_fd() is readable. NULL with ERR set (EMFILE, ENOMEM).
  */
-struct mailbox *mailbox_new(struct event_base *base, struct err *err);
+struct mailbox *base_mailbox_new(struct event_base *base, struct err *err);
 
 /* Readable while there are messages. The descriptor stays the mailbox's. */
-int mailbox_fd(const struct mailbox *mailbox);
+int base_mailbox_fd(const struct mailbox *mailbox);
 
 /* Delivers the messages that are there. Receiver's thread. */
-void mailbox_deliver(struct mailbox *mailbox);
+void base_mailbox_deliver(struct mailbox *mailbox);
 
 /*
  * Delivers the messages that are left, then frees. Receiver's thread. No thread may post any more: senders have returned or were
  * joined.
  */
-void mailbox_free(struct mailbox *mailbox);
+void base_mailbox_free(struct mailbox *mailbox);
 
 /*
- * Blocks until there are messages, and delivers them. For the receiver's thread when its loop has ended and it waits for the final
- * messages of others.
+ * Blocks until there are messages, and delivers them. For the receiver's thread when its loop has ended and it waits for the
+ * final messages of others.
  */
-void mailbox_wait(struct mailbox *mailbox);
+void base_mailbox_wait(struct mailbox *mailbox);
 
 /* Any thread. Never blocks on the receiver, never fails. */
-void mailbox_post(struct mailbox *mailbox, struct mail *mail);
+void base_mailbox_post(struct mailbox *mailbox, struct mail *mail);
 
 #endif

@@ -15,7 +15,7 @@
 
 static int home_fd = -1;
 
-int netns_init(struct err *err)
+int base_netns_init(struct err *err)
 {
 	if (home_fd >= 0)
 		return 0;
@@ -25,19 +25,19 @@ int netns_init(struct err *err)
 	return 0;
 }
 
-int netns_home(void)
+int base_netns_home(void)
 {
 	return home_fd;
 }
 
-int netns_enter(int netns_fd, struct err *err)
+int base_netns_enter(int netns_fd, struct err *err)
 {
 	if (setns(netns_fd, CLONE_NEWNET) < 0)
 		return err_set(err, errno, "entering a network namespace");
 	return 0;
 }
 
-void netns_leave(void)
+void base_netns_leave(void)
 {
 	int saved = errno;
 
@@ -46,17 +46,17 @@ void netns_leave(void)
 	errno = saved;
 }
 
-int netns_socket(int netns_fd, int domain, int type, int protocol, struct err *err)
+int base_netns_socket(int netns_fd, int domain, int type, int protocol, struct err *err)
 {
 	int fd;
 
 	if (netns_fd < 0) {
 		fd = socket(domain, type, protocol);
 	} else {
-		if (netns_enter(netns_fd, err) < 0)
+		if (base_netns_enter(netns_fd, err) < 0)
 			return -1;
 		fd = socket(domain, type, protocol);
-		netns_leave();
+		base_netns_leave();
 	}
 	if (fd < 0)
 		return err_set(err, errno, "socket");

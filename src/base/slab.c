@@ -56,18 +56,18 @@ struct slab {
 
 static const size_t FIRST_OBJECT = (sizeof(struct block) + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
 
-static struct block *slab_block_of(void *object)
+static struct block *base_slab_block_of(void *object)
 {
 	/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
 	return (struct block *)((uintptr_t)object & ~(uintptr_t)(BLOCK_SIZE - 1));
 }
 
-static bool slab_is_full(const struct slab *slab, const struct block *block)
+static bool base_slab_is_full(const struct slab *slab, const struct block *block)
 {
 	return !block->free && block->untouched + slab->size > BLOCK_SIZE;
 }
 
-struct slab *slab_new(size_t size)
+struct slab *base_slab_new(size_t size)
 {
 	struct slab *slab = calloc(1, sizeof(*slab));
 	size_t alignment = alignof(max_align_t);
@@ -81,35 +81,35 @@ struct slab *slab_new(size_t size)
 	return slab;
 }
 
-static void slab_free_block(struct block *block)
+static void base_slab_free_block(struct block *block)
 {
 	ASAN_UNPOISON_MEMORY_REGION(block, BLOCK_SIZE);
 	free(block);
 }
 
-static void slab_free_blocks(struct block_list *list)
+static void base_slab_free_blocks(struct block_list *list)
 {
 	struct block *block;
 
 	while ((block = LIST_FIRST(list))) {
 		LIST_REMOVE(block, link);
-		slab_free_block(block);
+		base_slab_free_block(block);
 	}
 }
 
-void slab_destroy(struct slab *slab)
+void base_slab_destroy(struct slab *slab)
 {
 	if (!slab)
 		return;
 #ifdef WEFT_DEBUG
 	assert(!slab->used);
 #endif
-	slab_free_blocks(&slab->roomy);
-	slab_free_blocks(&slab->full);
+	base_slab_free_blocks(&slab->roomy);
+	base_slab_free_blocks(&slab->full);
 	free(slab);
 }
 
-static struct block *slab_add_block(struct slab *slab)
+static struct block *base_slab_add_block(struct slab *slab)
 {
 	struct block *block = aligned_alloc(BLOCK_SIZE, BLOCK_SIZE);
 
@@ -121,13 +121,13 @@ static struct block *slab_add_block(struct slab *slab)
 	return block;
 }
 
-void *slab_alloc(struct slab *slab)
+void *base_slab_alloc(struct slab *slab)
 {
 	struct block *block = LIST_FIRST(&slab->roomy);
 	void *object;
 
 	if (!block)
-		block = slab_add_block(slab);
+		block = base_slab_add_block(slab);
 	if (!block)
 		return NULL;
 	if (block->free) {
@@ -139,7 +139,7 @@ void *slab_alloc(struct slab *slab)
 	}
 	if (!block->used++)
 		slab->empty_blocks--;
-	if (slab_is_full(slab, block)) {
+	if (base_slab_is_full(slab, block)) {
 		LIST_REMOVE(block, link);
 		LIST_INSERT_HEAD(&slab->full, block, link);
 	}
@@ -148,12 +148,12 @@ void *slab_alloc(struct slab *slab)
 	return memset(object, 0, slab->size);
 }
 
-void slab_free(struct slab *slab, void *object)
+void base_slab_free(struct slab *slab, void *object)
 {
-	struct block *block = slab_block_of(object);
+	struct block *block = base_slab_block_of(object);
 	struct free_object *freed = object;
 
-	if (slab_is_full(slab, block)) {
+	if (base_slab_is_full(slab, block)) {
 		LIST_REMOVE(block, link);
 		LIST_INSERT_HEAD(&slab->roomy, block, link);
 	}
@@ -167,10 +167,10 @@ void slab_free(struct slab *slab, void *object)
 		return;
 	LIST_REMOVE(block, link);
 	slab->empty_blocks--;
-	slab_free_block(block);
+	base_slab_free_block(block);
 }
 
-size_t slab_used(const struct slab *slab)
+size_t base_slab_used(const struct slab *slab)
 {
 	return slab->used;
 }

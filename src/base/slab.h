@@ -11,17 +11,17 @@
 struct slab;
 
 /* SIZE: bytes of an object. NULL only for lack of memory. */
-struct slab *slab_new(size_t size);
+struct slab *base_slab_new(size_t size);
 
 /* Frees all blocks. Objects still in use go with them; in debug builds that is a bug and aborts. */
-void slab_destroy(struct slab *slab);
+void base_slab_destroy(struct slab *slab);
 
 /* An object of zeroes, aligned for any type. NULL only for lack of memory. */
-void *slab_alloc(struct slab *slab);
+void *base_slab_alloc(struct slab *slab);
 
-void slab_free(struct slab *slab, void *object);
+void base_slab_free(struct slab *slab, void *object);
 
 /* Objects in use. */
-size_t slab_used(const struct slab *slab);
+size_t base_slab_used(const struct slab *slab);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The one place where an HTTP status and a body become an outcome. A 404 may also blame a field of the body, which the daemon names
- * by a JSON pointer; only without the leading '/' is the sandbox of the path missing.
+ * The one place where an HTTP status and a body become an outcome. A 404 may also blame a field of the body, which the
+ * daemon names by a JSON pointer; only without the leading '/' is the sandbox of the path missing.
  */
 #include "client/ask.h"
 

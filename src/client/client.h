@@ -34,8 +34,8 @@ struct client_answer {
 void client_answer_clear(struct client_answer *answer);
 
 /*
- * The whole answer, for client_answer_clear(). 0, or -1 with ERR: code EPROTO if the answer is not HTTP as weftd speaks it, ENOMEM
- * for want of memory, any other if the daemon is not reachable (nobody listens, no permission, no answer in time).
+ * The whole answer, for client_answer_clear(). 0, or -1 with ERR: code EPROTO if the answer is not HTTP as weftd speaks it,
+ * ENOMEM for want of memory, any other if the daemon is not reachable (nobody listens, no permission, no answer in time).
  */
 int client_call(const struct client_request *request, struct client_answer *answer, struct err *err);
 
@@ -43,8 +43,8 @@ int client_call(const struct client_request *request, struct client_answer *answ
 typedef bool client_line(void *context, char *line, size_t length);
 
 /*
- * A stream of lines. A 200 is passed to LINE line by line as it comes; any other answer is collected into ANSWER. 0 when the stream
- * ended properly or LINE returned false; -1 with ERR as above, EPROTO also for a stream that was cut off.
+ * A stream of lines. A 200 is passed to LINE line by line as it comes; any other answer is collected into ANSWER. 0 when the
+ * stream ended properly or LINE returned false; -1 with ERR as above, EPROTO also for a stream that was cut off.
  */
 int client_stream(const struct client_request *request, client_line *line, void *context, struct client_answer *answer,
 		  struct err *err);

@@ -48,7 +48,7 @@ static bool config_is_usable_range(const struct cidr4 *cidr)
 	static const struct cidr4 special[] = { { 0, 8 }, { 0x7f000000, 8 }, { 0xe0000000, 3 } };
 
 	for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++)
-		if (cidr4_overlaps(cidr, &special[i]))
+		if (addr_cidr4_overlaps(cidr, &special[i]))
 			return false;
 	return true;
 }
@@ -72,15 +72,15 @@ static void config_check_ranges(const struct config *config, struct config_mista
 			config_blame("addresses", ranges[i].key,
 				     "allowed: outside 0.0.0.0/8, 127.0.0.0/8 and what lies beyond 223.255.255.255");
 		for (size_t j = 0; j < i; j++)
-			if (cidr4_overlaps(ranges[i].cidr, ranges[j].cidr))
+			if (addr_cidr4_overlaps(ranges[i].cidr, ranges[j].cidr))
 				config_blame("addresses", ranges[i].key, "overlaps %s %s; allowed: ranges apart",
-					     ranges[j].key, cidr4_format(ranges[j].cidr, text));
+					     ranges[j].key, addr_cidr4_format(ranges[j].cidr, text));
 	}
 }
 
 static bool config_is_host_of(const struct cidr4 *cidr)
 {
-	return cidr->ip != cidr4_first(cidr) && cidr->ip != cidr4_last(cidr);
+	return cidr->ip != addr_cidr4_first(cidr) && cidr->ip != addr_cidr4_last(cidr);
 }
 
 static void config_check_guest_link(const struct config *config, struct config_mistakes *mistakes)
@@ -92,12 +92,13 @@ static void config_check_guest_link(const struct config *config, struct config_m
 		config_blame("addresses", "guest", "the network's or its broadcast address; allowed: one between");
 	if (!config_is_host_of(tap))
 		config_blame("addresses", "tap", "the network's or its broadcast address; allowed: one between");
-	if (guest->length != tap->length || cidr4_first(guest) != cidr4_first(tap))
+	if (guest->length != tap->length || addr_cidr4_first(guest) != addr_cidr4_first(tap))
 		config_blame("addresses", "tap", "not on the guest's link; allowed: an address of the network of %s",
-			     cidr4_format(guest, text));
+			     addr_cidr4_format(guest, text));
 	else if (guest->ip == tap->ip)
 		config_blame("addresses", "tap", "the guest's address; allowed: another one of the same network");
-	if (!config->addresses.guest_mac_learn && mac_equal(&config->addresses.guest_mac, &config->addresses.tap_mac))
+	if (!config->addresses.guest_mac_learn &&
+	    addr_mac_equal(&config->addresses.guest_mac, &config->addresses.tap_mac))
 		config_blame("addresses", "tap_mac", "the guest's MAC; allowed: another one");
 }
 

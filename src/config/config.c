@@ -30,7 +30,7 @@ struct config *config_default(void)
 	if (!loaded)
 		return NULL;
 	for (size_t i = 0; i < option_count; i++) {
-		if (option_set_default(&option_table[i], &loaded->config) < 0) {
+		if (config_option_set_default(&option_table[i], &loaded->config) < 0) {
 			config_free(&loaded->config);
 			return NULL;
 		}
@@ -44,7 +44,7 @@ void config_free(struct config *config)
 	if (!config)
 		return;
 	for (size_t i = 0; i < option_count; i++)
-		option_clear(&option_table[i], config);
+		config_option_clear(&option_table[i], config);
 	free(config); /* is the first member of what was allocated */
 }
 
@@ -98,8 +98,8 @@ static void config_replace_value(const struct option *option, struct config *con
 	struct option given = *option;
 
 	given.initial = text;
-	option_clear(option, config);
-	option_set_default(&given, config);
+	config_option_clear(option, config);
+	config_option_set_default(&given, config);
 }
 
 unsigned config_reload(struct config *config, const struct config *from)
@@ -108,8 +108,8 @@ unsigned config_reload(struct config *config, const struct config *from)
 
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option *option = &option_table[i];
-		AUTO_FREE char *before = option_print(option, config);
-		AUTO_FREE char *after = option_print(option, from);
+		AUTO_FREE char *before = config_option_print(option, config);
+		AUTO_FREE char *after = config_option_print(option, from);
 
 		if (!before || !after || strcmp(before, after) == 0)
 			continue;
@@ -134,7 +134,7 @@ void config_print_options(FILE *out)
 		const struct option *option = &option_table[i];
 
 		fprintf(out, "[%s] %s = %s\n", option->section, option->key, option->initial);
-		fprintf(out, "\t%s\n\tAllowed: %s.%s\n", option->text, option_allowed(option, allowed),
+		fprintf(out, "\t%s\n\tAllowed: %s.%s\n", option->text, config_option_allowed(option, allowed),
 			option->reloadable ? " Reloadable." : "");
 	}
 }

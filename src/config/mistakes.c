@@ -58,15 +58,15 @@ void config_mistakes_add_value(struct config_mistakes *mistakes, unsigned line, 
 
 	config_mistakes_add(mistakes, line, "[%s] %s = %.*s%s: %s; allowed: %s", option->section, option->key,
 			    VALUE_TOLD, value, strlen(value) > VALUE_TOLD ? "..." : "", why,
-			    option_allowed(option, allowed));
+			    config_option_allowed(option, allowed));
 }
 
 void config_mistake_add(struct config_mistakes *mistakes, const struct config *config, const char *section,
 			const char *key, const char *format, ...)
 {
 	const struct loaded_config *loaded = (const struct loaded_config *)config;
-	const struct option *option = option_find(section, key);
-	AUTO_FREE char *value = option ? option_print(option, config) : NULL;
+	const struct option *option = config_option_find(section, key);
+	AUTO_FREE char *value = option ? config_option_print(option, config) : NULL;
 	unsigned line = option ? loaded->lines[option - option_table] : 0;
 	char why[256];
 	va_list args;
@@ -92,7 +92,7 @@ static unsigned config_item_line(const struct loaded_config *loaded, const struc
 void config_mistake_add_item(struct config_mistakes *mistakes, const struct config *config, const char *section,
 			     const char *key, size_t index, const char *value, const char *format, ...)
 {
-	const struct option *option = option_find(section, key);
+	const struct option *option = config_option_find(section, key);
 	unsigned line = option ? config_item_line((const struct loaded_config *)config, option, index) : 0;
 	char why[256];
 	va_list args;

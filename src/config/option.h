@@ -53,9 +53,9 @@ extern const struct option option_table[];
 extern const size_t option_count;
 
 /* The option with this name, or NULL. */
-const struct option *option_find(const char *section, const char *key);
-bool option_section_exists(const char *section);
-bool option_is_list(const struct option *option);
+const struct option *config_option_find(const char *section, const char *key);
+bool config_option_section_exists(const char *section);
+bool config_option_is_list(const struct option *option);
 
 enum { OPTION_WHY_SIZE = 96, OPTION_ALLOWED_SIZE = 160 };
 
@@ -63,18 +63,19 @@ enum { OPTION_WHY_SIZE = 96, OPTION_ALLOWED_SIZE = 160 };
  * Reads VALUE into CONFIG. A list gets one more item; an empty VALUE adds none. 0, or -1 with the fault in WHY ("no unit"), and
  * CONFIG is as before.
  */
-int option_set(const struct option *option, struct config *config, const char *value, char why[static OPTION_WHY_SIZE]);
+int config_option_set(const struct option *option, struct config *config, const char *value,
+		      char why[static OPTION_WHY_SIZE]);
 
 /* Reads the default into CONFIG, where its place is zeroed. 0, or -1 for lack of memory. */
-int option_set_default(const struct option *option, struct config *config);
+int config_option_set_default(const struct option *option, struct config *config);
 
 /* Releases the value and zeroes its place. */
-void option_clear(const struct option *option, struct config *config);
+void config_option_clear(const struct option *option, struct config *config);
 
 /* The value as it would stand in the file, a list's with spaces between: malloc()ed; NULL for lack of memory. */
-char *option_print(const struct option *option, const struct config *config);
+char *config_option_print(const struct option *option, const struct config *config);
 
 /* What the option takes, in words: "0, or a number with ms, s or m, at most 24h". Returns TEXT. */
-char *option_allowed(const struct option *option, char text[static OPTION_ALLOWED_SIZE]);
+char *config_option_allowed(const struct option *option, char text[static OPTION_ALLOWED_SIZE]);
 
 #endif

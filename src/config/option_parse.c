@@ -12,13 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int option_refuse(char *why, const char *reason)
+static int config_option_refuse(char *why, const char *reason)
 {
 	snprintf(why, OPTION_WHY_SIZE, "%s", reason);
 	return -1;
 }
 
-static bool option_is_digits(const char *text, size_t length)
+static bool config_option_is_digits(const char *text, size_t length)
 {
 	for (size_t i = 0; i < length; i++)
 		if (text[i] < '0' || text[i] > '9')
@@ -27,30 +27,30 @@ static bool option_is_digits(const char *text, size_t length)
 }
 
 /* The number at the start of TEXT; *REST follows it. At most 10 digits, so that nothing here can overflow. */
-static int option_leading_number(const char *text, uint64_t *number, const char **rest, char *why)
+static int config_option_leading_number(const char *text, uint64_t *number, const char **rest, char *why)
 {
 	size_t digits = strspn(text, "0123456789");
 
 	if (digits == 0)
-		return option_refuse(why, "not a number");
+		return config_option_refuse(why, "not a number");
 	if (digits > 10)
-		return option_refuse(why, "too large");
+		return config_option_refuse(why, "too large");
 	*number = strtoull(text, NULL, 10);
 	*rest = text + digits;
 	return 0;
 }
 
-static int option_within(const struct option *option, uint64_t number, unsigned *value, char *why)
+static int config_option_within(const struct option *option, uint64_t number, unsigned *value, char *why)
 {
 	if (number < option->min)
-		return option_refuse(why, "too small");
+		return config_option_refuse(why, "too small");
 	if (number > option->max)
-		return option_refuse(why, "too large");
+		return config_option_refuse(why, "too large");
 	*value = (unsigned)number;
 	return 0;
 }
 
-static int option_read_count(const struct option *option, const char *text, unsigned *value, char *why)
+static int config_option_read_count(const struct option *option, const char *text, unsigned *value, char *why)
 {
 	uint64_t number;
 	const char *rest;
@@ -59,14 +59,14 @@ static int option_read_count(const struct option *option, const char *text, unsi
 		*value = 0;
 		return 0;
 	}
-	if (option_leading_number(text, &number, &rest, why) < 0)
+	if (config_option_leading_number(text, &number, &rest, why) < 0)
 		return -1;
 	if (*rest)
-		return option_refuse(why, "not a number");
-	return option_within(option, number, value, why);
+		return config_option_refuse(why, "not a number");
+	return config_option_within(option, number, value, why);
 }
 
-static int option_read_size(const struct option *option, const char *text, unsigned *value, char *why)
+static int config_option_read_size(const struct option *option, const char *text, unsigned *value, char *why)
 {
 	static const char suffixes[] = "KMG";
 	uint64_t number;
@@ -76,47 +76,47 @@ static int option_read_size(const struct option *option, const char *text, unsig
 		*value = 0;
 		return 0;
 	}
-	if (option_leading_number(text, &number, &rest, why) < 0)
+	if (config_option_leading_number(text, &number, &rest, why) < 0)
 		return -1;
 	if (*rest) {
 		const char *suffix = strchr(suffixes, *rest);
 
 		if (!suffix || rest[1])
-			return option_refuse(why, "not a size");
+			return config_option_refuse(why, "not a size");
 		number <<= 10 * (suffix - suffixes + 1);
 	}
-	return option_within(option, number, value, why);
+	return config_option_within(option, number, value, why);
 }
 
-static int option_read_duration(const struct option *option, const char *text, unsigned *value, char *why)
+static int config_option_read_duration(const struct option *option, const char *text, unsigned *value, char *why)
 {
 	uint64_t number;
 	const char *unit;
 
-	if (option_leading_number(text, &number, &unit, why) < 0)
+	if (config_option_leading_number(text, &number, &unit, why) < 0)
 		return -1;
 	if (number == 0 && option->min != 1 && !*unit) {
 		*value = 0;
 		return 0;
 	}
 	if (!*unit)
-		return option_refuse(why, "no unit");
+		return config_option_refuse(why, "no unit");
 	if (strcmp(unit, "s") == 0)
 		number *= 1000;
 	else if (strcmp(unit, "m") == 0)
 		number *= 60000;
 	else if (strcmp(unit, "ms") != 0)
-		return option_refuse(why, "not a duration");
+		return config_option_refuse(why, "not a duration");
 	if (number == 0 && option->min != 1) {
 		*value = 0;
 		return 0;
 	}
-	return option_within(option, number, value, why);
+	return config_option_within(option, number, value, why);
 }
 
-static int option_read_port(const char *text, size_t length, uint16_t *port)
+static int config_option_read_port(const char *text, size_t length, uint16_t *port)
 {
-	if (length > 5 || !option_is_digits(text, length) || *text == '0')
+	if (length > 5 || !config_option_is_digits(text, length) || *text == '0')
 		return -1;
 
 	unsigned long number = strtoul(text, NULL, 10);
@@ -126,30 +126,30 @@ static int option_read_port(const char *text, size_t length, uint16_t *port)
 	return 0;
 }
 
-static int option_read_range(const char *text, uint16_t *first, uint16_t *last, char *why)
+static int config_option_read_range(const char *text, uint16_t *first, uint16_t *last, char *why)
 {
 	const char *dash = strchr(text, '-');
 	uint16_t low, high;
 
-	if (!dash || option_read_port(text, (size_t)(dash - text), &low) < 0 ||
-	    option_read_port(dash + 1, strlen(dash + 1), &high) < 0)
-		return option_refuse(why, "not a range of ports");
+	if (!dash || config_option_read_port(text, (size_t)(dash - text), &low) < 0 ||
+	    config_option_read_port(dash + 1, strlen(dash + 1), &high) < 0)
+		return config_option_refuse(why, "not a range of ports");
 	if (low > high)
-		return option_refuse(why, "the first is above the last");
+		return config_option_refuse(why, "the first is above the last");
 	*first = low;
 	*last = high;
 	return 0;
 }
 
-static int option_read_bool(const char *text, bool *value, char *why)
+static int config_option_read_bool(const char *text, bool *value, char *why)
 {
 	if (strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
-		return option_refuse(why, "neither yes nor no");
+		return config_option_refuse(why, "neither yes nor no");
 	*value = *text == 'y';
 	return 0;
 }
 
-static int option_read_choice(const struct option *option, const char *text, unsigned *value, char *why)
+static int config_option_read_choice(const struct option *option, const char *text, unsigned *value, char *why)
 {
 	for (unsigned i = 0; option->words[i]; i++) {
 		if (strcmp(option->words[i], text) == 0) {
@@ -157,124 +157,124 @@ static int option_read_choice(const struct option *option, const char *text, uns
 			return 0;
 		}
 	}
-	return option_refuse(why, "none of the words");
+	return config_option_refuse(why, "none of the words");
 }
 
-static int option_read_string(const struct option *option, const char *text, char **value, char *why)
+static int config_option_read_string(const struct option *option, const char *text, char **value, char *why)
 {
 	size_t length = strlen(text);
 
 	if (length < option->min)
-		return option_refuse(why, length ? "too short" : "empty");
+		return config_option_refuse(why, length ? "too short" : "empty");
 	if (length > option->max)
-		return option_refuse(why, "too long");
+		return config_option_refuse(why, "too long");
 	for (const char *c = text; *c; c++)
 		if (!isgraph((unsigned char)*c))
-			return option_refuse(why, "blanks or control characters");
+			return config_option_refuse(why, "blanks or control characters");
 
 	char *copy = length ? strdup(text) : NULL;
 	if (length && !copy)
-		return option_refuse(why, "out of memory");
+		return config_option_refuse(why, "out of memory");
 	free(*value);
 	*value = copy;
 	return 0;
 }
 
-static int option_read_network(const char *text, struct cidr4 *network, char *why)
+static int config_option_read_network(const char *text, struct cidr4 *network, char *why)
 {
 	struct cidr4 read;
 
-	if (cidr4_parse(text, &read) < 0)
-		return option_refuse(why, "not an IPv4 network");
-	if (read.ip != cidr4_first(&read))
-		return option_refuse(why, "bits are set beyond the length");
+	if (addr_cidr4_parse(text, &read) < 0)
+		return config_option_refuse(why, "not an IPv4 network");
+	if (read.ip != addr_cidr4_first(&read))
+		return config_option_refuse(why, "bits are set beyond the length");
 	*network = read;
 	return 0;
 }
 
-static int option_read_cidr(const struct option *option, const char *text, struct cidr4 *cidr, char *why)
+static int config_option_read_cidr(const struct option *option, const char *text, struct cidr4 *cidr, char *why)
 {
 	struct cidr4 read;
 
 	if (!strchr(text, '/'))
-		return option_refuse(why, "no /LENGTH");
-	if (cidr4_parse(text, &read) < 0)
-		return option_refuse(why, "not an IPv4 address with /LENGTH");
+		return config_option_refuse(why, "no /LENGTH");
+	if (addr_cidr4_parse(text, &read) < 0)
+		return config_option_refuse(why, "not an IPv4 address with /LENGTH");
 	if (read.length < option->min)
-		return option_refuse(why, "the length is too small");
+		return config_option_refuse(why, "the length is too small");
 	if (read.length > option->max)
-		return option_refuse(why, "the length is too large");
-	if (option->type == OPTION_NETWORK && read.ip != cidr4_first(&read))
-		return option_refuse(why, "bits are set beyond the length");
+		return config_option_refuse(why, "the length is too large");
+	if (option->type == OPTION_NETWORK && read.ip != addr_cidr4_first(&read))
+		return config_option_refuse(why, "bits are set beyond the length");
 	*cidr = read;
 	return 0;
 }
 
-static int option_read_mac(const char *text, struct mac *mac, char *why)
+static int config_option_read_mac(const char *text, struct mac *mac, char *why)
 {
 	static const struct mac none;
 	struct mac read;
 
-	if (mac_parse(text, &read) < 0)
-		return option_refuse(why, "not a MAC");
-	if (read.octets[0] & 1 || mac_equal(&read, &none))
-		return option_refuse(why, "not a unicast MAC");
+	if (addr_mac_parse(text, &read) < 0)
+		return config_option_refuse(why, "not a MAC");
+	if (read.octets[0] & 1 || addr_mac_equal(&read, &none))
+		return config_option_refuse(why, "not a unicast MAC");
 	*mac = read;
 	return 0;
 }
 
-static int option_add_listen(const struct option *option, const char *text, struct addr_list *list, char *why)
+static int config_option_add_listen(const struct option *option, const char *text, struct addr_list *list, char *why)
 {
 	struct addr addr;
 
 	if (addr_parse(text, &addr) < 0)
-		return option_refuse(why, "not an address with a port");
+		return config_option_refuse(why, "not an address with a port");
 	if (option->type == OPTION_LISTEN_V4_LIST && addr.any.sa_family != AF_INET)
-		return option_refuse(why, "not IPv4");
+		return config_option_refuse(why, "not IPv4");
 	for (size_t i = 0; i < list->count; i++)
 		if (addr_equal(&list->items[i], &addr))
-			return option_refuse(why, "given twice");
+			return config_option_refuse(why, "given twice");
 
 	struct addr *item = vec_push(list);
 	if (!item)
-		return option_refuse(why, "out of memory");
+		return config_option_refuse(why, "out of memory");
 	*item = addr;
 	return 0;
 }
 
-static int option_add_network(const struct option *option, const char *text, struct cidr4_list *list, char *why)
+static int config_option_add_network(const struct option *option, const char *text, struct cidr4_list *list, char *why)
 {
 	struct cidr4 cidr;
 
 	if (option->type == OPTION_IP_LIST && strchr(text, '/'))
-		return option_refuse(why, "a network, not an address");
-	if (option_read_network(text, &cidr, why) < 0)
+		return config_option_refuse(why, "a network, not an address");
+	if (config_option_read_network(text, &cidr, why) < 0)
 		return -1;
 	for (size_t i = 0; i < list->count; i++)
 		if (list->items[i].ip == cidr.ip && list->items[i].length == cidr.length)
-			return option_refuse(why, "given twice");
+			return config_option_refuse(why, "given twice");
 
 	struct cidr4 *item = vec_push(list);
 	if (!item)
-		return option_refuse(why, "out of memory");
+		return config_option_refuse(why, "out of memory");
 	*item = cidr;
 	return 0;
 }
 
-static int option_read_mac_or_learn(const char *text, struct mac *mac, bool *learn, char *why)
+static int config_option_read_mac_or_learn(const char *text, struct mac *mac, bool *learn, char *why)
 {
 	if (strcmp(text, "learn") == 0) {
 		*learn = true;
 		return 0;
 	}
-	if (option_read_mac(text, mac, why) < 0)
+	if (config_option_read_mac(text, mac, why) < 0)
 		return -1;
 	*learn = false;
 	return 0;
 }
 
 /* (uid_t)-1 is no user. */
-static int option_read_id(const char *text, char end, uint32_t *id, const char **rest)
+static int config_option_read_id(const char *text, char end, uint32_t *id, const char **rest)
 {
 	char *after;
 
@@ -289,7 +289,7 @@ static int option_read_id(const char *text, char end, uint32_t *id, const char *
 	return 0;
 }
 
-static int option_read_owner(const char *text, struct config_owner *owner, char *why)
+static int config_option_read_owner(const char *text, struct config_owner *owner, char *why)
 {
 	uint32_t uid, gid;
 
@@ -297,51 +297,54 @@ static int option_read_owner(const char *text, struct config_owner *owner, char 
 		*owner = (struct config_owner){ 0 };
 		return 0;
 	}
-	if (option_read_id(text, ':', &uid, &text) < 0 || option_read_id(text, '\0', &gid, &text) < 0)
-		return option_refuse(why, "not two numbers with a colon between");
+	if (config_option_read_id(text, ':', &uid, &text) < 0 || config_option_read_id(text, '\0', &gid, &text) < 0)
+		return config_option_refuse(why, "not two numbers with a colon between");
 	*owner = (struct config_owner){ .set = true, .uid = uid, .gid = gid };
 	return 0;
 }
 
-int option_set(const struct option *option, struct config *config, const char *value, char why[static OPTION_WHY_SIZE])
+int config_option_set(const struct option *option, struct config *config, const char *value,
+		      char why[static OPTION_WHY_SIZE])
 {
 	void *place = (char *)config + option->offset;
 	void *second = (char *)config + option->second;
 
-	if (option_is_list(option) && !*value)
+	if (config_option_is_list(option) && !*value)
 		return 0;
 	switch (option->type) {
 	case OPTION_STRING:
-		return option_read_string(option, value, place, why);
+		return config_option_read_string(option, value, place, why);
 	case OPTION_COUNT:
-		return option_read_count(option, value, place, why);
+		return config_option_read_count(option, value, place, why);
 	case OPTION_SIZE:
-		return option_read_size(option, value, place, why);
+		return config_option_read_size(option, value, place, why);
 	case OPTION_DURATION:
-		return option_read_duration(option, value, place, why);
+		return config_option_read_duration(option, value, place, why);
 	case OPTION_PORT:
-		return option_read_port(value, strlen(value), place) < 0 ? option_refuse(why, "not a port") : 0;
+		return config_option_read_port(value, strlen(value), place) < 0
+			   ? config_option_refuse(why, "not a port")
+			   : 0;
 	case OPTION_RANGE:
-		return option_read_range(value, place, second, why);
+		return config_option_read_range(value, place, second, why);
 	case OPTION_BOOL:
-		return option_read_bool(value, place, why);
+		return config_option_read_bool(value, place, why);
 	case OPTION_CHOICE:
-		return option_read_choice(option, value, place, why);
+		return config_option_read_choice(option, value, place, why);
 	case OPTION_NETWORK:
 	case OPTION_INTERFACE:
-		return option_read_cidr(option, value, place, why);
+		return config_option_read_cidr(option, value, place, why);
 	case OPTION_MAC:
-		return option_read_mac(value, place, why);
+		return config_option_read_mac(value, place, why);
 	case OPTION_MAC_OR_LEARN:
-		return option_read_mac_or_learn(value, place, second, why);
+		return config_option_read_mac_or_learn(value, place, second, why);
 	case OPTION_LISTEN_LIST:
 	case OPTION_LISTEN_V4_LIST:
-		return option_add_listen(option, value, place, why);
+		return config_option_add_listen(option, value, place, why);
 	case OPTION_NETWORK_LIST:
 	case OPTION_IP_LIST:
-		return option_add_network(option, value, place, why);
+		return config_option_add_network(option, value, place, why);
 	case OPTION_OWNER:
-		return option_read_owner(value, place, why);
+		return config_option_read_owner(value, place, why);
 	}
-	return option_refuse(why, "of no known type");
+	return config_option_refuse(why, "of no known type");
 }

@@ -126,7 +126,7 @@ const struct option option_table[] = {
 
 const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);
 
-const struct option *option_find(const char *section, const char *key)
+const struct option *config_option_find(const char *section, const char *key)
 {
 	for (size_t i = 0; i < option_count; i++)
 		if (strcmp(option_table[i].section, section) == 0 && strcmp(option_table[i].key, key) == 0)
@@ -134,7 +134,7 @@ const struct option *option_find(const char *section, const char *key)
 	return NULL;
 }
 
-bool option_section_exists(const char *section)
+bool config_option_section_exists(const char *section)
 {
 	for (size_t i = 0; i < option_count; i++)
 		if (strcmp(option_table[i].section, section) == 0)
@@ -142,7 +142,7 @@ bool option_section_exists(const char *section)
 	return false;
 }
 
-bool option_is_list(const struct option *option)
+bool config_option_is_list(const struct option *option)
 {
 	return option->type >= OPTION_LISTEN_LIST;
 }

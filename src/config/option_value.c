@@ -12,22 +12,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *option_place(const struct option *option, struct config *config)
+static void *config_option_place(const struct option *option, struct config *config)
 {
 	return (char *)config + option->offset;
 }
 
-static void *option_second_place(const struct option *option, struct config *config)
+static void *config_option_second_place(const struct option *option, struct config *config)
 {
 	return (char *)config + option->second;
 }
 
-int option_set_default(const struct option *option, struct config *config)
+int config_option_set_default(const struct option *option, struct config *config)
 {
 	char why[OPTION_WHY_SIZE];
 
-	if (!option_is_list(option))
-		return option_set(option, config, option->initial, why);
+	if (!config_option_is_list(option))
+		return config_option_set(option, config, option->initial, why);
 
 	AUTO_FREE char *values = strdup(option->initial);
 	char *rest = NULL;
@@ -35,14 +35,14 @@ int option_set_default(const struct option *option, struct config *config)
 	if (!values)
 		return -1;
 	for (char *value = strtok_r(values, " ", &rest); value; value = strtok_r(NULL, " ", &rest))
-		if (option_set(option, config, value, why) < 0)
+		if (config_option_set(option, config, value, why) < 0)
 			return -1;
 	return 0;
 }
 
-void option_clear(const struct option *option, struct config *config)
+void config_option_clear(const struct option *option, struct config *config)
 {
-	void *place = option_place(option, config);
+	void *place = config_option_place(option, config);
 
 	switch (option->type) {
 	case OPTION_STRING:
@@ -73,7 +73,7 @@ void option_clear(const struct option *option, struct config *config)
 	}
 }
 
-static void option_print_number(const struct option *option, unsigned number, FILE *out)
+static void config_option_print_number(const struct option *option, unsigned number, FILE *out)
 {
 	if (!number && option->word)
 		fputs(option->word, out);
@@ -81,7 +81,7 @@ static void option_print_number(const struct option *option, unsigned number, FI
 		fprintf(out, "%u", number);
 }
 
-static void option_print_duration(unsigned ms, FILE *out)
+static void config_option_print_duration(unsigned ms, FILE *out)
 {
 	if (ms == 0)
 		fputs("0", out);
@@ -93,7 +93,7 @@ static void option_print_duration(unsigned ms, FILE *out)
 		fprintf(out, "%ums", ms);
 }
 
-static void option_print_addresses(const struct addr_list *list, FILE *out)
+static void config_option_print_addresses(const struct addr_list *list, FILE *out)
 {
 	char text[ADDR_TEXT_SIZE];
 
@@ -101,25 +101,25 @@ static void option_print_addresses(const struct addr_list *list, FILE *out)
 		fprintf(out, "%s%s", i ? " " : "", addr_format(&list->items[i], text));
 }
 
-static void option_print_networks(const struct option *option, const struct cidr4_list *list, FILE *out)
+static void config_option_print_networks(const struct option *option, const struct cidr4_list *list, FILE *out)
 {
 	char text[CIDR4_TEXT_SIZE];
 
 	for (size_t i = 0; i < list->count; i++)
 		fprintf(out, "%s%s", i ? " " : "",
-			option->type == OPTION_IP_LIST ? ipv4_format(list->items[i].ip, text)
-						       : cidr4_format(&list->items[i], text));
+			option->type == OPTION_IP_LIST ? addr_ipv4_format(list->items[i].ip, text)
+						       : addr_cidr4_format(&list->items[i], text));
 }
 
-static void option_print_owner(const struct config_owner *owner, FILE *out)
+static void config_option_print_owner(const struct config_owner *owner, FILE *out)
 {
 	if (owner->set)
 		fprintf(out, "%u:%u", owner->uid, owner->gid);
 }
 
-static void option_print_value(const struct option *option, struct config *config, FILE *out)
+static void config_option_print_value(const struct option *option, struct config *config, FILE *out)
 {
-	void *place = option_place(option, config);
+	void *place = config_option_place(option, config);
 	char text[CIDR4_TEXT_SIZE];
 
 	switch (option->type) {
@@ -128,17 +128,17 @@ static void option_print_value(const struct option *option, struct config *confi
 		break;
 	case OPTION_COUNT:
 	case OPTION_SIZE:
-		option_print_number(option, *(unsigned *)place, out);
+		config_option_print_number(option, *(unsigned *)place, out);
 		break;
 	case OPTION_DURATION:
-		option_print_duration(*(unsigned *)place, out);
+		config_option_print_duration(*(unsigned *)place, out);
 		break;
 	case OPTION_PORT:
 		fprintf(out, "%" PRIu16, *(uint16_t *)place);
 		break;
 	case OPTION_RANGE:
 		fprintf(out, "%" PRIu16 "-%" PRIu16, *(uint16_t *)place,
-			*(uint16_t *)option_second_place(option, config));
+			*(uint16_t *)config_option_second_place(option, config));
 		break;
 	case OPTION_BOOL:
 		fputs(*(bool *)place ? "yes" : "no", out);
@@ -148,32 +148,32 @@ static void option_print_value(const struct option *option, struct config *confi
 		break;
 	case OPTION_NETWORK:
 	case OPTION_INTERFACE:
-		fputs(cidr4_format(place, text), out);
+		fputs(addr_cidr4_format(place, text), out);
 		break;
 	case OPTION_MAC_OR_LEARN:
-		if (*(bool *)option_second_place(option, config)) {
+		if (*(bool *)config_option_second_place(option, config)) {
 			fputs("learn", out);
 			break;
 		}
 		__attribute__((fallthrough));
 	case OPTION_MAC:
-		fputs(mac_format(place, text), out);
+		fputs(addr_mac_format(place, text), out);
 		break;
 	case OPTION_LISTEN_LIST:
 	case OPTION_LISTEN_V4_LIST:
-		option_print_addresses(place, out);
+		config_option_print_addresses(place, out);
 		break;
 	case OPTION_NETWORK_LIST:
 	case OPTION_IP_LIST:
-		option_print_networks(option, place, out);
+		config_option_print_networks(option, place, out);
 		break;
 	case OPTION_OWNER:
-		option_print_owner(place, out);
+		config_option_print_owner(place, out);
 		break;
 	}
 }
 
-char *option_print(const struct option *option, const struct config *config)
+char *config_option_print(const struct option *option, const struct config *config)
 {
 	char *text = NULL;
 	size_t size;
@@ -181,7 +181,7 @@ char *option_print(const struct option *option, const struct config *config)
 
 	if (!out)
 		return NULL;
-	option_print_value(option, (struct config *)config, out); /* only reads it */
+	config_option_print_value(option, (struct config *)config, out); /* only reads it */
 	if (fclose(out) != 0) {
 		free(text);
 		return NULL;
@@ -189,7 +189,7 @@ char *option_print(const struct option *option, const struct config *config)
 	return text;
 }
 
-static const char *option_format_duration(unsigned ms, char *text, size_t size)
+static const char *config_option_format_duration(unsigned ms, char *text, size_t size)
 {
 	if (ms % 3600000 == 0)
 		snprintf(text, size, "%uh", ms / 3600000);
@@ -200,7 +200,7 @@ static const char *option_format_duration(unsigned ms, char *text, size_t size)
 	return text;
 }
 
-static void option_allowed_number(const struct option *option, char text[static OPTION_ALLOWED_SIZE])
+static void config_option_allowed_number(const struct option *option, char text[static OPTION_ALLOWED_SIZE])
 {
 	const char *suffix = option->type == OPTION_SIZE ? ", K, M and G may follow" : "";
 
@@ -211,20 +211,20 @@ static void option_allowed_number(const struct option *option, char text[static 
 		snprintf(text, OPTION_ALLOWED_SIZE, "%" PRIu32 " to %" PRIu32 "%s", option->min, option->max, suffix);
 }
 
-static void option_allowed_duration(const struct option *option, char text[static OPTION_ALLOWED_SIZE])
+static void config_option_allowed_duration(const struct option *option, char text[static OPTION_ALLOWED_SIZE])
 {
 	char least[16], most[16];
 
-	option_format_duration(option->max, most, sizeof(most));
+	config_option_format_duration(option->max, most, sizeof(most));
 	if (option->min <= 1)
 		snprintf(text, OPTION_ALLOWED_SIZE, "%sa number with ms, s or m, at most %s",
 			 option->min ? "" : "0, or ", most);
 	else
 		snprintf(text, OPTION_ALLOWED_SIZE, "0, or a number with ms, s or m, %s to %s",
-			 option_format_duration(option->min, least, sizeof(least)), most);
+			 config_option_format_duration(option->min, least, sizeof(least)), most);
 }
 
-static void option_allowed_words(const struct option *option, char text[static OPTION_ALLOWED_SIZE])
+static void config_option_allowed_words(const struct option *option, char text[static OPTION_ALLOWED_SIZE])
 {
 	size_t used = 0;
 
@@ -236,7 +236,7 @@ static void option_allowed_words(const struct option *option, char text[static O
 					 option->words[i]);
 }
 
-static const char *option_allowed_form(const struct option *option)
+static const char *config_option_allowed_form(const struct option *option)
 {
 	switch (option->type) {
 	case OPTION_PORT:
@@ -271,7 +271,7 @@ static const char *option_allowed_form(const struct option *option)
 	return "";
 }
 
-char *option_allowed(const struct option *option, char text[static OPTION_ALLOWED_SIZE])
+char *config_option_allowed(const struct option *option, char text[static OPTION_ALLOWED_SIZE])
 {
 	switch (option->type) {
 	case OPTION_STRING:
@@ -280,13 +280,13 @@ char *option_allowed(const struct option *option, char text[static OPTION_ALLOWE
 		break;
 	case OPTION_COUNT:
 	case OPTION_SIZE:
-		option_allowed_number(option, text);
+		config_option_allowed_number(option, text);
 		break;
 	case OPTION_DURATION:
-		option_allowed_duration(option, text);
+		config_option_allowed_duration(option, text);
 		break;
 	case OPTION_CHOICE:
-		option_allowed_words(option, text);
+		config_option_allowed_words(option, text);
 		break;
 	case OPTION_NETWORK:
 		snprintf(text, OPTION_ALLOWED_SIZE,
@@ -307,7 +307,7 @@ char *option_allowed(const struct option *option, char text[static OPTION_ALLOWE
 	case OPTION_NETWORK_LIST:
 	case OPTION_IP_LIST:
 	case OPTION_OWNER:
-		snprintf(text, OPTION_ALLOWED_SIZE, "%s", option_allowed_form(option));
+		snprintf(text, OPTION_ALLOWED_SIZE, "%s", config_option_allowed_form(option));
 		break;
 	}
 	return text;

@@ -128,7 +128,7 @@ static void config_begin_section(struct config_reading *reading, const char *hea
 
 	config_end_section(reading);
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(header + 1, "]"), header + 1);
-	if (option_section_exists(name))
+	if (config_option_section_exists(name))
 		return;
 	snprintf(reading->section, sizeof(reading->section), "%s", *name ? name : " ");
 	reading->section_line = reading->line;
@@ -181,7 +181,7 @@ static void config_set_option(struct config_reading *reading, const struct optio
 	unsigned *line = &reading->loaded->lines[index];
 	char why[OPTION_WHY_SIZE];
 
-	if (*line && !option_is_list(option)) {
+	if (*line && !config_option_is_list(option)) {
 		snprintf(why, sizeof(why), "given twice, first on line %u", *line);
 		config_mistakes_add_value(reading->mistakes, reading->line, option, value, why);
 		return;
@@ -193,14 +193,14 @@ static void config_set_option(struct config_reading *reading, const struct optio
 	}
 	if (!*line) {
 		*line = reading->line;
-		if (option_is_list(option))
-			option_clear(option, &reading->loaded->config);
+		if (config_option_is_list(option))
+			config_option_clear(option, &reading->loaded->config);
 		reading->emptied[index] = !*value;
 	}
-	if (option_set(option, &reading->loaded->config, value, why) < 0) {
+	if (config_option_set(option, &reading->loaded->config, value, why) < 0) {
 		config_mistakes_add_value(reading->mistakes, reading->line, option, value, why);
-		reading->loaded->refused[index] = !option_is_list(option);
-	} else if (option_is_list(option) && reading->loaded->item_count < ITEMS_MAX) {
+		reading->loaded->refused[index] = !config_option_is_list(option);
+	} else if (config_option_is_list(option) && reading->loaded->item_count < ITEMS_MAX) {
 		reading->loaded->items[reading->loaded->item_count].option = (unsigned)index;
 		reading->loaded->items[reading->loaded->item_count++].line = reading->line;
 	}
@@ -241,12 +241,12 @@ static void config_unknown_section(struct config_reading *reading, const char *s
 static int config_take_value(void *context, const char *section, const char *key, const char *value)
 {
 	struct config_reading *reading = context;
-	const struct option *option = option_find(section, key);
+	const struct option *option = config_option_find(section, key);
 
 	reading->awaits_value = false;
 	if (option)
 		config_set_option(reading, option, value);
-	else if (option_section_exists(section))
+	else if (config_option_section_exists(section))
 		config_unknown_key(reading, section, key, value);
 	else
 		config_unknown_section(reading, section, key, value);

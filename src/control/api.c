@@ -25,41 +25,41 @@ enum { PARKED_MAX = 1000 };
 struct api {
 	const struct config *config;
 	struct registry *registry;
-	struct ctl_ops ops;
+	struct control_ops ops;
 	struct waits *waits;
 	struct events *events;
-	struct ctl_park parked;
+	struct control_park parked;
 };
 
 /* ---- reads ---- */
 
-static bool api_is_adopting(const struct api *api)
+static bool control_api_is_adopting(const struct api *api)
 {
 	return api->ops.adopting && api->ops.adopting(api->ops.context);
 }
 
-static bool api_is_loading(const struct api *api)
+static bool control_api_is_loading(const struct api *api)
 {
 	return api->ops.loading && api->ops.loading(api->ops.context);
 }
 
 /* The sandbox as a client sees it now. NULL for want of memory. */
-static json_t *api_show(void *context, struct sandbox *sandbox)
+static json_t *control_api_show(void *context, struct sandbox *sandbox)
 {
 	struct api *api = context;
 
 	if (api->ops.refresh)
 		api->ops.refresh(api->ops.context, sandbox);
 	json_t *object = wire_write_sandbox(sandbox, api->config);
-	if (object && api_is_adopting(api))
+	if (object && control_api_is_adopting(api))
 		json_object_set_new(object, "adopting", json_true());
 	return object;
 }
 
-static bool api_has_labels(const struct sandbox *sandbox, const struct ctl_target *target)
+static bool control_api_has_labels(const struct sandbox *sandbox, const struct control_target *target)
 {
 	for (size_t i = 0; i < target->label_count; i++) {
-		const struct ctl_label *wanted = &target->labels[i];
+		const struct control_label *wanted = &target->labels[i];
 		bool found = false;
 		for (size_t k = 0; k < sandbox->spec->label_count && !found; k++)
 			found = !strcmp(sandbox->spec->labels[k].key, wanted->key) &&
@@ -71,15 +71,15 @@ static bool api_has_labels(const struct sandbox *sandbox, const struct ctl_targe
 }
 
 /* The sandboxes that TARGET asks for. NULL for want of memory. */
-static json_t *api_list(struct api *api, const struct ctl_target *target)
+static json_t *control_api_list(struct api *api, const struct control_target *target)
 {
 	json_t *sandboxes = json_array();
 
 	for (struct sandbox *sandbox = registry_next(api->registry, 0); sandbox;
 	     sandbox = registry_next(api->registry, sandbox->slot)) {
-		if ((target->has_state && sandbox->state != target->state) || !api_has_labels(sandbox, target))
+		if ((target->has_state && sandbox->state != target->state) || !control_api_has_labels(sandbox, target))
 			continue;
-		if (json_array_append_new(sandboxes, api_show(api, sandbox)) < 0) {
+		if (json_array_append_new(sandboxes, control_api_show(api, sandbox)) < 0) {
 			json_decref(sandboxes);
 			return NULL;
 		}
@@ -87,18 +87,18 @@ static json_t *api_list(struct api *api, const struct ctl_target *target)
 	return sandboxes;
 }
 
-static void api_list_sandboxes(struct api *api, struct ctl_request *request)
+static void control_api_list_sandboxes(struct api *api, struct control_request *request)
 {
-	json_t *body = json_pack("{s:o}", "sandboxes", api_list(api, &request->target));
+	json_t *body = json_pack("{s:o}", "sandboxes", control_api_list(api, &request->target));
 
-	if (body && api_is_adopting(api))
+	if (body && control_api_is_adopting(api))
 		json_object_set_new(body, "adopting", json_true());
-	ctl_request_answer(request, 200, body);
+	control_request_answer(request, 200, body);
 }
 
-static void api_show_sandbox(struct api *api, struct ctl_request *request)
+static void control_api_show_sandbox(struct api *api, struct control_request *request)
 {
-	struct sandbox *sandbox = ctl_request_sandbox(request, api->registry);
+	struct sandbox *sandbox = control_request_sandbox(request, api->registry);
 
 	if (!sandbox)
 		return;
@@ -106,47 +106,47 @@ static void api_show_sandbox(struct api *api, struct ctl_request *request)
 		enum sandbox_state wanted = request->target.wait;
 		unsigned timeout_s = request->target.timeout_s;
 
-		waits_add(api->waits, sandbox, wanted, timeout_s, ctl_request_release(request));
+		control_waits_add(api->waits, sandbox, wanted, timeout_s, control_request_release(request));
 		return;
 	}
-	ctl_request_answer(request, 200, api_show(api, sandbox));
+	control_request_answer(request, 200, control_api_show(api, sandbox));
 }
 
-static void api_read(void *context, struct ctl_request *request)
+static void control_api_read(void *context, struct control_request *request)
 {
 	struct api *api = context;
-	const struct ctl_ops *ops = &api->ops;
+	const struct control_ops *ops = &api->ops;
 
 	switch (request->target.kind) {
-	case CTL_TARGET_SANDBOXES:
-		api_list_sandboxes(api, request);
+	case CONTROL_TARGET_SANDBOXES:
+		control_api_list_sandboxes(api, request);
 		break;
-	case CTL_TARGET_SANDBOX:
-		api_show_sandbox(api, request);
+	case CONTROL_TARGET_SANDBOX:
+		control_api_show_sandbox(api, request);
 		break;
-	case CTL_TARGET_DIAGNOSIS:
+	case CONTROL_TARGET_DIAGNOSIS:
 		ops->diagnose(ops->context, request);
 		break;
-	case CTL_TARGET_CONNECTIONS:
+	case CONTROL_TARGET_CONNECTIONS:
 		ops->connections(ops->context, request);
 		break;
-	case CTL_TARGET_REACH:
+	case CONTROL_TARGET_REACH:
 		ops->reach(ops->context, request);
 		break;
-	case CTL_TARGET_EVENTS:
-		events_stream(api->events, request);
+	case CONTROL_TARGET_EVENTS:
+		control_events_stream(api->events, request);
 		break;
-	case CTL_TARGET_STATUS:
+	case CONTROL_TARGET_STATUS:
 		ops->status(ops->context, request);
 		break;
-	case CTL_TARGET_HEALTHZ:
-		ctl_reply_text(ctl_request_release(request), "text/plain; charset=utf-8", "ok\n", 3);
+	case CONTROL_TARGET_HEALTHZ:
+		control_reply_text(control_request_release(request), "text/plain; charset=utf-8", "ok\n", 3);
 		break;
-	case CTL_TARGET_METRICS:
+	case CONTROL_TARGET_METRICS:
 		ops->metrics(ops->context, request);
 		break;
-	case CTL_TARGET_PAGE:
-		page_answer(ctl_request_release(request));
+	case CONTROL_TARGET_PAGE:
+		control_page_answer(control_request_release(request));
 		break;
 	}
 }
@@ -154,8 +154,8 @@ static void api_read(void *context, struct ctl_request *request)
 /* ---- changes ---- */
 
 /* Reads the body. 0, or -1 with PROBLEM. */
-static int api_read_body(struct api *api, const struct http_request *asked, struct ctl_request *request,
-			 struct problem *problem)
+static int control_api_read_body(struct api *api, const struct http_request *asked, struct control_request *request,
+				 struct problem *problem)
 {
 	int result = -1;
 
@@ -169,17 +169,17 @@ static int api_read_body(struct api *api, const struct http_request *asked, stru
 	} else {
 		request->spec = wire_read_spec(body, api->config, problem);
 		if (request->spec)
-			result = spec_check(request->spec, api->config, problem);
+			result = registry_spec_check(request->spec, api->config, problem);
 	}
 	json_decref(body);
 	return result;
 }
 
 /* Lets the daemon make the change. */
-static void api_change(void *context, struct ctl_request *request)
+static void control_api_change(void *context, struct control_request *request)
 {
 	struct api *api = context;
-	const struct ctl_ops *ops = &api->ops;
+	const struct control_ops *ops = &api->ops;
 
 	if (request->method == HTTP_PUT)
 		ops->register_sandbox(ops->context, request);
@@ -189,95 +189,96 @@ static void api_change(void *context, struct ctl_request *request)
 		ops->patch_sandbox(ops->context, request);
 }
 
-static void api_park(struct api *api, struct ctl_request *request, ctl_serve *run)
+static void control_api_park(struct api *api, struct control_request *request, control_serve *run)
 {
 	if (api->parked.count < PARKED_MAX)
-		ctl_park_add(&api->parked, request, run, api);
+		control_park_add(&api->parked, request, run, api);
 	else
-		ctl_request_refuse_unavailable(request, "weftd is still adopting, and 1000 requests wait already");
+		control_request_refuse_unavailable(request, "weftd is still adopting, and 1000 requests wait already");
 }
 
 /* ---- the api ---- */
 
 /* Whether the answer is right even while the sandboxes are not all known. */
-static bool api_needs_no_sandboxes(enum ctl_target_kind kind)
+static bool control_api_needs_no_sandboxes(enum control_target_kind kind)
 {
-	return kind == CTL_TARGET_HEALTHZ || kind == CTL_TARGET_STATUS || kind == CTL_TARGET_PAGE;
+	return kind == CONTROL_TARGET_HEALTHZ || kind == CONTROL_TARGET_STATUS || kind == CONTROL_TARGET_PAGE;
 }
 
-static void api_handle_read(struct api *api, struct ctl_request *request)
+static void control_api_handle_read(struct api *api, struct control_request *request)
 {
-	if (api_is_loading(api) && !api_needs_no_sandboxes(request->target.kind))
-		api_park(api, request, api_read);
+	if (control_api_is_loading(api) && !control_api_needs_no_sandboxes(request->target.kind))
+		control_api_park(api, request, control_api_read);
 	else
-		api_read(api, request);
+		control_api_read(api, request);
 }
 
-static void api_handle_change(struct api *api, const struct http_request *asked, struct ctl_request *request)
+static void control_api_handle_change(struct api *api, const struct http_request *asked,
+				      struct control_request *request)
 {
 	struct problem problem = { .kind = PROBLEM_INTERNAL };
 
-	if (api_read_body(api, asked, request, &problem) < 0)
-		ctl_request_refuse(request, &problem);
-	else if (api_is_adopting(api))
-		api_park(api, request, api_change);
+	if (control_api_read_body(api, asked, request, &problem) < 0)
+		control_request_refuse(request, &problem);
+	else if (control_api_is_adopting(api))
+		control_api_park(api, request, control_api_change);
 	else
-		api_change(api, request);
+		control_api_change(api, request);
 }
 
 /* A target with a blank or a byte that is not ASCII: its meaning must not be guessed. */
-static void api_refuse_unprintable(const struct http_request *asked, struct ctl_reply *reply)
+static void control_api_refuse_unprintable(const struct http_request *asked, struct control_reply *reply)
 {
 	static const char prefix[] = "/v1/sandboxes/";
 	bool in_id = asked->target_length >= sizeof(prefix) - 1 && !memcmp(asked->target, prefix, sizeof(prefix) - 1) &&
 		     !memchr(asked->target, '?', asked->target_length);
 
-	ctl_reply_refusal(reply, 400, in_id ? "id" : NULL,
-			  "the target has a blank or a byte that must be escaped in it", NULL);
+	control_reply_refusal(reply, 400, in_id ? "id" : NULL,
+			      "the target has a blank or a byte that must be escaped in it", NULL);
 }
 
 /* Reads method and target. 0, or -1: REQUEST was refused. */
-static int api_read_target(const struct http_request *asked, bool read_only, struct ctl_request *request)
+static int control_api_read_target(const struct http_request *asked, bool read_only, struct control_request *request)
 {
 	struct problem problem = { 0 };
-	struct ctl_target *target = &request->target;
+	struct control_target *target = &request->target;
 
 	request->method = asked->method;
-	int result = ctl_target_parse(asked->method, asked->target, asked->target_length, target, &problem);
-	if (problem.kind != PROBLEM_NOT_FOUND && target->kind == CTL_TARGET_PAGE && !read_only)
-		result = problem_set(&problem, PROBLEM_NOT_FOUND, NULL, "no such path");
+	int result = control_target_parse(asked->method, asked->target, asked->target_length, target, &problem);
+	if (problem.kind != PROBLEM_NOT_FOUND && target->kind == CONTROL_TARGET_PAGE && !read_only)
+		result = registry_problem_set(&problem, PROBLEM_NOT_FOUND, NULL, "no such path");
 	if (result == 0)
 		return 0;
-	const char *allow = read_only ? "GET, HEAD" : ctl_target_allow(target);
+	const char *allow = read_only ? "GET, HEAD" : control_target_allow(target);
 	if (problem.kind == PROBLEM_NOT_ALLOWED)
-		ctl_reply_refusal(ctl_request_release(request), 405, NULL, problem.detail, allow);
+		control_reply_refusal(control_request_release(request), 405, NULL, problem.detail, allow);
 	else
-		ctl_request_refuse(request, &problem);
+		control_request_refuse(request, &problem);
 	return -1;
 }
 
-void api_handle(struct api *api, const struct http_request *asked, bool read_only, struct ctl_reply *reply)
+void control_api_handle(struct api *api, const struct http_request *asked, bool read_only, struct control_reply *reply)
 {
-	struct ctl_request *request;
+	struct control_request *request;
 
 	if (!asked->printable) {
-		api_refuse_unprintable(asked, reply);
+		control_api_refuse_unprintable(asked, reply);
 		return;
 	}
-	request = ctl_request_new(reply);
-	if (!request || api_read_target(asked, read_only, request) < 0)
+	request = control_request_new(reply);
+	if (!request || control_api_read_target(asked, read_only, request) < 0)
 		return;
-	if (!ctl_target_is_change(request->method))
-		api_handle_read(api, request);
+	if (!control_target_is_change(request->method))
+		control_api_handle_read(api, request);
 	else if (read_only)
-		ctl_reply_refusal(ctl_request_release(request), 405, NULL, "changes are made over the control socket",
-				  "GET, HEAD");
+		control_reply_refusal(control_request_release(request), 405, NULL,
+				      "changes are made over the control socket", "GET, HEAD");
 	else
-		api_handle_change(api, asked, request);
+		control_api_handle_change(api, asked, request);
 }
 
-struct api *api_new(struct event_base *base, const struct config *config, struct registry *registry,
-		    const struct ctl_ops *ops, struct err *err)
+struct api *control_api_new(struct event_base *base, const struct config *config, struct registry *registry,
+			    const struct control_ops *ops, struct err *err)
 {
 	struct api *api = calloc(1, sizeof(*api));
 
@@ -286,14 +287,14 @@ struct api *api_new(struct event_base *base, const struct config *config, struct
 	api->config = config;
 	api->registry = registry;
 	api->ops = *ops;
-	ctl_park_init(&api->parked, "the client went away while weftd was adopting");
-	api->waits = waits_new(base, api_show, api);
+	control_park_init(&api->parked, "the client went away while weftd was adopting");
+	api->waits = control_waits_new(base, control_api_show, api);
 	if (!api->waits)
 		goto no_memory;
-	api->events = events_new(base, registry, api_show, api, err);
+	api->events = control_events_new(base, registry, control_api_show, api, err);
 	if (api->events)
 		return api;
-	waits_free(api->waits);
+	control_waits_free(api->waits);
 	free(api);
 	return NULL;
 
@@ -303,38 +304,38 @@ no_memory:
 	return NULL;
 }
 
-void api_stop(struct api *api)
+void control_api_stop(struct api *api)
 {
-	waits_stop(api->waits);
-	ctl_park_refuse_all(&api->parked, "weftd is stopping");
+	control_waits_stop(api->waits);
+	control_park_refuse_all(&api->parked, "weftd is stopping");
 }
 
-void api_free(struct api *api)
+void control_api_free(struct api *api)
 {
 	if (!api)
 		return;
-	api_stop(api);
-	waits_free(api->waits);
-	events_free(api->events);
+	control_api_stop(api);
+	control_waits_free(api->waits);
+	control_events_free(api->events);
 	free(api);
 }
 
-void api_loaded(struct api *api)
+void control_api_loaded(struct api *api)
 {
-	ctl_park_run_reads(&api->parked);
+	control_park_run_reads(&api->parked);
 }
 
-void api_adopted(struct api *api)
+void control_api_adopted(struct api *api)
 {
-	ctl_park_run_all(&api->parked);
+	control_park_run_all(&api->parked);
 }
 
-struct waits *api_waits(struct api *api)
+struct waits *control_api_waits(struct api *api)
 {
 	return api->waits;
 }
 
-struct events *api_events(struct api *api)
+struct events *control_api_events(struct api *api)
 {
 	return api->events;
 }

@@ -15,24 +15,24 @@ struct events;
 struct waits;
 
 /* Keeps its arguments; OPS is copied. NULL with ERR. */
-struct api *api_new(struct event_base *base, const struct config *config, struct registry *registry,
-		    const struct ctl_ops *ops, struct err *err);
+struct api *control_api_new(struct event_base *base, const struct config *config, struct registry *registry,
+			    const struct control_ops *ops, struct err *err);
 
 /* Answers the parked requests and those that wait for a state with 503, while the clients are still there to hear it. */
-void api_stop(struct api *api);
+void control_api_stop(struct api *api);
 /* The same, and ends the streams of events. */
-void api_free(struct api *api);
+void control_api_free(struct api *api);
 
 /* Owes REPLY its answer. READ_ONLY: GET and HEAD alone, and the status page. */
-void api_handle(struct api *api, const struct http_request *asked, bool read_only, struct ctl_reply *reply);
+void control_api_handle(struct api *api, const struct http_request *asked, bool read_only, struct control_reply *reply);
 
 /* Answers the reads that were parked. */
-void api_loaded(struct api *api);
+void control_api_loaded(struct api *api);
 
 /* Runs the changes that were parked. */
-void api_adopted(struct api *api);
+void control_api_adopted(struct api *api);
 
-struct waits *api_waits(struct api *api);
-struct events *api_events(struct api *api);
+struct waits *control_api_waits(struct api *api);
+struct events *control_api_events(struct api *api);
 
 #endif

@@ -3,9 +3,9 @@
 #define WEFT_CONTROL_CONTROL_INTERNAL_H
 
 struct api;
-struct ctl;
+struct control;
 
 /* The routes, for the listener on TCP: they are the same. */
-struct api *ctl_api(struct ctl *control);
+struct api *control_api(struct control *control);
 
 #endif

@@ -4,8 +4,8 @@
  * client, and more whenever the client has taken them. So a slow reader costs its position, not a queue of its own; a reader that
  * the ring has overtaken gets `overflow` and is closed.
  *
- * A snapshot is written at the same pace, sandbox by sandbox in the order of slots. Its lines carry the seq at which it began, and
- * the events since then follow its end.
+ * A snapshot is written at the same pace, sandbox by sandbox in the order of slots. Its lines carry the seq at which it
+ * began, and the events since then follow its end.
  */
 #include "control/events.h"
 
@@ -35,7 +35,7 @@ struct event_line {
 struct event_reader {
 	TAILQ_ENTRY(event_reader) next;
 	struct events *events;
-	struct ctl_reply *reply;
+	struct control_reply *reply;
 	char id[SANDBOX_ID_MAX + 1]; /* only this sandbox; "": all */
 	bool in_snapshot;
 	unsigned slot;     /* in a snapshot: the last one written */
@@ -54,18 +54,18 @@ struct events {
 	struct timer heartbeat;
 };
 
-static uint64_t events_oldest_seq(const struct events *events)
+static uint64_t control_events_oldest_seq(const struct events *events)
 {
 	return events->last_seq > EVENTS_KEPT ? events->last_seq - EVENTS_KEPT + 1 : 1;
 }
 
-static struct event_line *events_line_at(struct events *events, uint64_t seq)
+static struct event_line *control_events_line_at(struct events *events, uint64_t seq)
 {
 	return &events->ring[seq % EVENTS_KEPT];
 }
 
 /* Now, with milliseconds, because readers measure the time between events. */
-static void events_format_now(char text[static TIME_SIZE])
+static void control_events_format_now(char text[static TIME_SIZE])
 {
 	char seconds[CLOCK_TEXT_SIZE];
 	int64_t now = clock_wall_ms();
@@ -76,13 +76,13 @@ static void events_format_now(char text[static TIME_SIZE])
 }
 
 /* A line of its own, to be freed; NULL for lack of memory. FIELDS is taken over. */
-static char *events_make_line(struct events *events, uint64_t seq, const char *type, const char *id, json_t *fields,
-			      size_t *length)
+static char *control_events_make_line(struct events *events, uint64_t seq, const char *type, const char *id,
+				      json_t *fields, size_t *length)
 {
 	char now[TIME_SIZE];
 	json_t *event = json_object();
 
-	events_format_now(now);
+	control_events_format_now(now);
 	json_object_set_new(event, "seq", json_integer((json_int_t)seq));
 	json_object_set_new(event, "boot", json_string(events->boot));
 	json_object_set_new(event, "time", json_string(now));
@@ -101,33 +101,33 @@ static char *events_make_line(struct events *events, uint64_t seq, const char *t
 	return text;
 }
 
-static void events_add_line(struct events *events, struct evbuffer *out, const char *type, const char *id,
-			    json_t *fields, uint64_t seq)
+static void control_events_add_line(struct events *events, struct evbuffer *out, const char *type, const char *id,
+				    json_t *fields, uint64_t seq)
 {
 	size_t length;
-	char *text = events_make_line(events, seq, type, id, fields, &length);
+	char *text = control_events_make_line(events, seq, type, id, fields, &length);
 
 	if (text)
 		evbuffer_add(out, text, length);
 	free(text);
 }
 
-static void events_reader_free(struct event_reader *reader)
+static void control_events_reader_free(struct event_reader *reader)
 {
 	TAILQ_REMOVE(&reader->events->readers, reader, next);
 	reader->events->reader_count--;
-	ctl_reply_on_gone(reader->reply, NULL, NULL);
-	ctl_reply_end(reader->reply);
+	control_reply_on_gone(reader->reply, NULL, NULL);
+	control_reply_end(reader->reply);
 	free(reader);
 }
 
-static void events_on_reader_gone(void *context)
+static void control_events_on_reader_gone(void *context)
 {
-	events_reader_free(context);
+	control_events_reader_free(context);
 }
 
 /* The next of the snapshot, or its end. */
-static void events_tell_snapshot(struct event_reader *reader, struct evbuffer *out)
+static void control_events_tell_snapshot(struct event_reader *reader, struct evbuffer *out)
 {
 	struct events *events = reader->events;
 	struct sandbox *sandbox = registry_next(events->registry, reader->slot);
@@ -139,33 +139,33 @@ static void events_tell_snapshot(struct event_reader *reader, struct evbuffer *o
 		reader->slot = sandbox->slot;
 	}
 	if (!sandbox) {
-		events_add_line(events, out, "snapshot-end", NULL, NULL, reader->next_seq - 1);
+		control_events_add_line(events, out, "snapshot-end", NULL, NULL, reader->next_seq - 1);
 		reader->in_snapshot = false;
 		return;
 	}
-	json_t *fields = json_pack("{s:s, s:i, s:o}", "state", sandbox_state_name(sandbox->state), "slot",
+	json_t *fields = json_pack("{s:s, s:i, s:o}", "state", registry_sandbox_state_name(sandbox->state), "slot",
 				   (int)sandbox->slot, "object", events->show(events->context, sandbox));
-	events_add_line(events, out, "snapshot", sandbox->id, fields, reader->next_seq - 1);
+	control_events_add_line(events, out, "snapshot", sandbox->id, fields, reader->next_seq - 1);
 }
 
 /* The next event. False: there is none, or the reader is too far behind. */
-static bool events_tell_event(struct event_reader *reader, struct evbuffer *out, bool *overtaken)
+static bool control_events_tell_event(struct event_reader *reader, struct evbuffer *out, bool *overtaken)
 {
 	struct events *events = reader->events;
 
-	*overtaken = reader->next_seq < events_oldest_seq(events);
+	*overtaken = reader->next_seq < control_events_oldest_seq(events);
 	if (*overtaken || reader->next_seq > events->last_seq)
 		return false;
-	const struct event_line *line = events_line_at(events, reader->next_seq++);
+	const struct event_line *line = control_events_line_at(events, reader->next_seq++);
 	if (line->text && (!*reader->id || !strcmp(reader->id, line->id)))
 		evbuffer_add(out, line->text, line->length);
 	return true;
 }
 
 /* Writes to the reader as much as it takes. May free it. */
-static void events_reader_pump(struct event_reader *reader)
+static void control_events_reader_pump(struct event_reader *reader)
 {
-	size_t pending = ctl_reply_pending(reader->reply);
+	size_t pending = control_reply_pending(reader->reply);
 	struct evbuffer *out = evbuffer_new();
 	bool overtaken = false;
 
@@ -173,25 +173,25 @@ static void events_reader_pump(struct event_reader *reader)
 		return;
 	while (pending + evbuffer_get_length(out) < PENDING_MAX) {
 		if (reader->in_snapshot)
-			events_tell_snapshot(reader, out);
-		else if (!events_tell_event(reader, out, &overtaken))
+			control_events_tell_snapshot(reader, out);
+		else if (!control_events_tell_event(reader, out, &overtaken))
 			break;
 	}
 	if (overtaken)
-		events_add_line(reader->events, out, "overflow", NULL, NULL, reader->events->last_seq);
+		control_events_add_line(reader->events, out, "overflow", NULL, NULL, reader->events->last_seq);
 	if (evbuffer_get_length(out))
-		ctl_reply_write(reader->reply, out);
+		control_reply_write(reader->reply, out);
 	evbuffer_free(out);
 	if (overtaken)
-		events_reader_free(reader);
+		control_events_reader_free(reader);
 }
 
-static void events_on_drained(void *context)
+static void control_events_on_drained(void *context)
 {
-	events_reader_pump(context);
+	control_events_reader_pump(context);
 }
 
-static void events_on_heartbeat(void *context)
+static void control_events_on_heartbeat(void *context)
 {
 	struct events *events = context;
 	struct event_reader *reader;
@@ -199,9 +199,9 @@ static void events_on_heartbeat(void *context)
 	TAILQ_FOREACH(reader, &events->readers, next)
 	{
 		struct evbuffer *out = evbuffer_new();
-		if (out && !reader->in_snapshot && ctl_reply_pending(reader->reply) < PENDING_MAX) {
-			events_add_line(events, out, "heartbeat", NULL, NULL, events->last_seq);
-			ctl_reply_write(reader->reply, out);
+		if (out && !reader->in_snapshot && control_reply_pending(reader->reply) < PENDING_MAX) {
+			control_events_add_line(events, out, "heartbeat", NULL, NULL, events->last_seq);
+			control_reply_write(reader->reply, out);
 		}
 		if (out)
 			evbuffer_free(out);
@@ -209,8 +209,8 @@ static void events_on_heartbeat(void *context)
 	timer_start(&events->heartbeat, EVENTS_HEARTBEAT_MS);
 }
 
-struct events *events_new(struct event_base *base, struct registry *registry, events_show *show, void *context,
-			  struct err *err)
+struct events *control_events_new(struct event_base *base, struct registry *registry, events_show *show, void *context,
+				  struct err *err)
 {
 	struct events *events = calloc(1, sizeof(*events));
 	uint64_t boot;
@@ -226,7 +226,7 @@ struct events *events_new(struct event_base *base, struct registry *registry, ev
 	events->show = show;
 	events->context = context;
 	TAILQ_INIT(&events->readers);
-	if (timer_init(&events->heartbeat, base, events_on_heartbeat, events, err) < 0) {
+	if (timer_init(&events->heartbeat, base, control_events_on_heartbeat, events, err) < 0) {
 		free(events);
 		return NULL;
 	}
@@ -234,52 +234,53 @@ struct events *events_new(struct event_base *base, struct registry *registry, ev
 	return events;
 }
 
-void events_free(struct events *events)
+void control_events_free(struct events *events)
 {
 	if (!events)
 		return;
 	while (!TAILQ_EMPTY(&events->readers))
-		events_reader_free(TAILQ_FIRST(&events->readers));
+		control_events_reader_free(TAILQ_FIRST(&events->readers));
 	timer_free(&events->heartbeat);
 	for (size_t i = 0; i < EVENTS_KEPT; i++)
 		free(events->ring[i].text);
 	free(events);
 }
 
-void events_add(struct events *events, const char *type, const char *id, json_t *fields)
+void control_events_add(struct events *events, const char *type, const char *id, json_t *fields)
 {
-	struct event_line *line = events_line_at(events, ++events->last_seq);
+	struct event_line *line = control_events_line_at(events, ++events->last_seq);
 	struct event_reader *reader, *next;
 
 	free(line->text);
-	line->text = events_make_line(events, events->last_seq, type, id, fields, &line->length);
+	line->text = control_events_make_line(events, events->last_seq, type, id, fields, &line->length);
 	snprintf(line->id, sizeof(line->id), "%s", id ? id : "");
 	TAILQ_FOREACH_SAFE(reader, &events->readers, next, next)
-	if (ctl_reply_pending(reader->reply) < PENDING_MAX)
-		events_reader_pump(reader);
+	if (control_reply_pending(reader->reply) < PENDING_MAX)
+		control_events_reader_pump(reader);
 }
 
-void events_stream(struct events *events, struct ctl_request *request)
+void control_events_stream(struct events *events, struct control_request *request)
 {
-	const struct ctl_target *target = &request->target;
+	const struct control_target *target = &request->target;
 	struct event_reader *reader = events->reader_count < EVENTS_READERS_MAX ? calloc(1, sizeof(*reader)) : NULL;
 	struct problem problem;
 
 	if (!reader) {
-		problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "%d readers of events already", EVENTS_READERS_MAX);
-		ctl_request_refuse(request, &problem);
+		registry_problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "%d readers of events already",
+				     EVENTS_READERS_MAX);
+		control_request_refuse(request, &problem);
 		return;
 	}
 	bool resume = target->has_since && !strcmp(target->boot, events->boot) && target->since <= events->last_seq &&
-		      target->since + 1 >= events_oldest_seq(events);
+		      target->since + 1 >= control_events_oldest_seq(events);
 	reader->events = events;
 	snprintf(reader->id, sizeof(reader->id), "%s", target->sandbox);
 	reader->in_snapshot = !resume;
 	reader->next_seq = (resume ? target->since : events->last_seq) + 1;
-	reader->reply = ctl_request_release(request);
+	reader->reply = control_request_release(request);
 	TAILQ_INSERT_TAIL(&events->readers, reader, next);
 	events->reader_count++;
-	ctl_reply_stream(reader->reply, "application/x-ndjson", events_on_drained, reader);
-	ctl_reply_on_gone(reader->reply, events_on_reader_gone, reader);
-	events_reader_pump(reader);
+	control_reply_stream(reader->reply, "application/x-ndjson", control_events_on_drained, reader);
+	control_reply_on_gone(reader->reply, control_events_on_reader_gone, reader);
+	control_events_reader_pump(reader);
 }

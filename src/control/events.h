@@ -10,7 +10,7 @@
 
 #include <jansson.h>
 
-struct ctl_request;
+struct control_request;
 struct err;
 struct event_base;
 struct events;
@@ -24,16 +24,16 @@ enum {
 typedef json_t *events_show(void *context, struct sandbox *sandbox);
 
 /* SHOW: the sandbox as a snapshot shows it. NULL with ERR. */
-struct events *events_new(struct event_base *base, struct registry *registry, events_show *show, void *context,
-			  struct err *err);
+struct events *control_events_new(struct event_base *base, struct registry *registry, events_show *show, void *context,
+				  struct err *err);
 
 /* Ends the streams. */
-void events_free(struct events *events);
+void control_events_free(struct events *events);
 
 /* Adds an event. ID may be NULL; FIELDS (may be NULL) is taken over. */
-void events_add(struct events *events, const char *type, const char *id, json_t *fields);
+void control_events_add(struct events *events, const char *type, const char *id, json_t *fields);
 
 /* Turns the reply of REQUEST into a stream, as its since, boot and sandbox say. */
-void events_stream(struct events *events, struct ctl_request *request);
+void control_events_stream(struct events *events, struct control_request *request);
 
 #endif

@@ -20,14 +20,14 @@
 #include <strings.h>
 #include <unistd.h>
 
-struct ctl_http {
+struct control_http {
 	struct http_gate *gate;
 	struct api *api;
 	const struct config *config;
 };
 
 /* Whether HOST, with or without a port, names ADDR. */
-static bool ctl_http_names(const char *host, const struct addr *addr)
+static bool control_http_names(const char *host, const struct addr *addr)
 {
 	char with_port[ADDR_TEXT_SIZE], localhost[32];
 
@@ -44,37 +44,37 @@ static bool ctl_http_names(const char *host, const struct addr *addr)
 }
 
 /* A wildcard address is named by the address that the client connected to; that is no name, so it cannot be rebound. */
-static bool ctl_http_host_is_ours(const struct ctl_http *http, const char *host, int fd)
+static bool control_http_host_is_ours(const struct control_http *http, const char *host, int fd)
 {
 	struct addr local;
 	socklen_t size = sizeof(local);
 
 	for (size_t i = 0; i < http->config->http.listen.count; i++) {
 		const struct addr *addr = &http->config->http.listen.items[i];
-		if (addr_is_wildcard(addr) && !getsockname(fd, &local.any, &size) && ctl_http_names(host, &local))
+		if (addr_is_wildcard(addr) && !getsockname(fd, &local.any, &size) && control_http_names(host, &local))
 			return true;
-		if (ctl_http_names(host, addr))
+		if (control_http_names(host, addr))
 			return true;
 	}
 	return false;
 }
 
-static void ctl_http_on_request(void *context, const struct http_request *request, struct http_exchange *exchange)
+static void control_http_on_request(void *context, const struct http_request *request, struct http_exchange *exchange)
 {
-	struct ctl_http *http = context;
-	struct ctl_reply *reply = ctl_reply_new(exchange, request);
+	struct control_http *http = context;
+	struct control_reply *reply = control_reply_new(exchange, request);
 
 	if (!reply)
 		return;
-	if (!ctl_http_host_is_ours(http, request->host, request->fd))
-		ctl_reply_refusal(
+	if (!control_http_host_is_ours(http, request->host, request->fd))
+		control_reply_refusal(
 		    reply, 403, NULL,
 		    "the Host header names no address of [http] listen: ask by that address, not by a name", NULL);
 	else
-		api_handle(http->api, request, true, reply);
+		control_api_handle(http->api, request, true, reply);
 }
 
-static int ctl_http_listen(struct http_gate *gate, const struct addr *addr, struct err *err)
+static int control_http_listen(struct http_gate *gate, const struct addr *addr, struct err *err)
 {
 	int on = 1;
 	char text[ADDR_TEXT_SIZE];
@@ -91,33 +91,34 @@ static int ctl_http_listen(struct http_gate *gate, const struct addr *addr, stru
 	return http_gate_listen(gate, steal_fd(&fd), err);
 }
 
-static const struct http_gate_ops gate_ops = { ctl_http_on_request, ctl_reply_refusal_text, ctl_reply_problem_type };
+static const struct http_gate_ops gate_ops = { control_http_on_request, control_reply_refusal_text,
+					       control_reply_problem_type };
 
-struct ctl_http *ctl_http_new(struct ctl *control, struct event_base *base, const struct config *config,
-			      struct err *err)
+struct control_http *control_http_new(struct control *control, struct event_base *base, const struct config *config,
+				      struct err *err)
 {
-	struct ctl_http *http = calloc(1, sizeof(*http));
+	struct control_http *http = calloc(1, sizeof(*http));
 
 	if (!http) {
 		err_set(err, ENOMEM, "[http] listen");
 		return NULL;
 	}
-	http->api = ctl_api(control);
+	http->api = control_api(control);
 	http->config = config;
 	http->gate = http_gate_new(base, &gate_ops, http, err);
 	if (!http->gate)
 		goto fail;
 	for (size_t i = 0; i < config->http.listen.count; i++)
-		if (ctl_http_listen(http->gate, &config->http.listen.items[i], err) < 0)
+		if (control_http_listen(http->gate, &config->http.listen.items[i], err) < 0)
 			goto fail;
 	return http;
 
 fail:
-	ctl_http_free(http);
+	control_http_free(http);
 	return NULL;
 }
 
-void ctl_http_free(struct ctl_http *http)
+void control_http_free(struct control_http *http)
 {
 	if (!http)
 		return;

@@ -10,7 +10,7 @@ static const char page[] = {
 #include "control/page/page.inc"
 };
 
-void page_answer(struct ctl_reply *reply)
+void control_page_answer(struct control_reply *reply)
 {
-	ctl_reply_text(reply, "text/html; charset=utf-8", page, sizeof(page));
+	control_reply_text(reply, "text/html; charset=utf-8", page, sizeof(page));
 }

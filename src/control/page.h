@@ -2,9 +2,9 @@
 #ifndef WEFT_CONTROL_PAGE_H
 #define WEFT_CONTROL_PAGE_H
 
-struct ctl_reply;
+struct control_reply;
 
 /* Answers with the status page. */
-void page_answer(struct ctl_reply *reply);
+void control_page_answer(struct control_reply *reply);
 
 #endif

@@ -10,34 +10,34 @@
 #include <stdio.h>
 #include <string.h>
 
-void ctl_park_init(struct ctl_park *park, const char *left)
+void control_park_init(struct control_park *park, const char *left)
 {
-	*park = (struct ctl_park){ .left = left };
+	*park = (struct control_park){ .left = left };
 	TAILQ_INIT(&park->requests);
 }
 
-static void ctl_park_take_out(struct ctl_request *request)
+static void control_park_take_out(struct control_request *request)
 {
-	struct ctl_park *park = request->park;
+	struct control_park *park = request->park;
 
 	TAILQ_REMOVE(&park->requests, request, next);
 	park->count--;
 	request->park = NULL;
 	if (park->left)
-		ctl_reply_on_gone(request->reply, NULL, NULL);
+		control_reply_on_gone(request->reply, NULL, NULL);
 }
 
 /* Nothing was begun: a change that no client waits for any more is not made. */
-static void ctl_park_on_client_gone(void *context)
+static void control_park_on_client_gone(void *context)
 {
-	struct ctl_request *request = context;
+	struct control_request *request = context;
 	const char *left = request->park->left;
 
-	ctl_park_take_out(request);
-	ctl_request_refuse_unavailable(request, left);
+	control_park_take_out(request);
+	control_request_refuse_unavailable(request, left);
 }
 
-void ctl_park_add(struct ctl_park *park, struct ctl_request *request, ctl_serve *run, void *context)
+void control_park_add(struct control_park *park, struct control_request *request, control_serve *run, void *context)
 {
 	request->park = park;
 	request->run = run;
@@ -46,34 +46,34 @@ void ctl_park_add(struct ctl_park *park, struct ctl_request *request, ctl_serve 
 	TAILQ_INSERT_TAIL(&park->requests, request, next);
 	park->count++;
 	if (park->left)
-		ctl_reply_on_gone(request->reply, ctl_park_on_client_gone, request);
+		control_reply_on_gone(request->reply, control_park_on_client_gone, request);
 }
 
-static bool ctl_park_is_of_sandbox(const struct ctl_request *request, const char *id)
+static bool control_park_is_of_sandbox(const struct control_request *request, const char *id)
 {
 	return !strcmp(request->target.id, id);
 }
 
-static bool ctl_park_is_read(const struct ctl_request *request, const char *ignored)
+static bool control_park_is_read(const struct control_request *request, const char *ignored)
 {
 	(void)ignored;
-	return !ctl_target_is_change(request->method);
+	return !control_target_is_change(request->method);
 }
 
-static bool ctl_park_is_any(const struct ctl_request *request, const char *ignored)
+static bool control_park_is_any(const struct control_request *request, const char *ignored)
 {
 	(void)request;
 	(void)ignored;
 	return true;
 }
 
-typedef bool ctl_park_filter(const struct ctl_request *request, const char *id);
+typedef bool control_park_filter(const struct control_request *request, const char *id);
 
 /* The first that FILTER wants and that came no later than LAST_TICKET; NULL: none. */
-static struct ctl_request *ctl_park_first(struct ctl_park *park, ctl_park_filter *filter, const char *id,
-					  uint64_t last_ticket)
+static struct control_request *control_park_first(struct control_park *park, control_park_filter *filter,
+						  const char *id, uint64_t last_ticket)
 {
-	struct ctl_request *request;
+	struct control_request *request;
 
 	TAILQ_FOREACH(request, &park->requests, next)
 	{
@@ -85,41 +85,41 @@ static struct ctl_request *ctl_park_first(struct ctl_park *park, ctl_park_filter
 	return NULL;
 }
 
-static void ctl_park_run(struct ctl_park *park, ctl_park_filter *filter, const char *id)
+static void control_park_run(struct control_park *park, control_park_filter *filter, const char *id)
 {
 	uint64_t last_ticket = park->last_ticket;
-	struct ctl_request *request;
+	struct control_request *request;
 
-	while ((request = ctl_park_first(park, filter, id, last_ticket))) {
-		ctl_park_take_out(request);
+	while ((request = control_park_first(park, filter, id, last_ticket))) {
+		control_park_take_out(request);
 		request->run(request->run_context, request);
 	}
 }
 
-void ctl_park_run_sandbox(struct ctl_park *park, const char *id)
+void control_park_run_sandbox(struct control_park *park, const char *id)
 {
 	char copy[SANDBOX_ID_MAX + 1]; /* ID may be gone with the sandbox, after the first */
 
 	snprintf(copy, sizeof(copy), "%s", id);
-	ctl_park_run(park, ctl_park_is_of_sandbox, copy);
+	control_park_run(park, control_park_is_of_sandbox, copy);
 }
 
-void ctl_park_run_reads(struct ctl_park *park)
+void control_park_run_reads(struct control_park *park)
 {
-	ctl_park_run(park, ctl_park_is_read, NULL);
+	control_park_run(park, control_park_is_read, NULL);
 }
 
-void ctl_park_run_all(struct ctl_park *park)
+void control_park_run_all(struct control_park *park)
 {
-	ctl_park_run(park, ctl_park_is_any, NULL);
+	control_park_run(park, control_park_is_any, NULL);
 }
 
-void ctl_park_refuse_all(struct ctl_park *park, const char *detail)
+void control_park_refuse_all(struct control_park *park, const char *detail)
 {
-	struct ctl_request *request;
+	struct control_request *request;
 
 	while ((request = TAILQ_FIRST(&park->requests))) {
-		ctl_park_take_out(request);
-		ctl_request_refuse_unavailable(request, detail);
+		control_park_take_out(request);
+		control_request_refuse_unavailable(request, detail);
 	}
 }

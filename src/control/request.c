@@ -11,65 +11,65 @@
 #include <assert.h>
 #include <stdlib.h>
 
-struct ctl_request *ctl_request_new(struct ctl_reply *reply)
+struct control_request *control_request_new(struct control_reply *reply)
 {
-	struct ctl_request *request = calloc(1, sizeof(*request));
+	struct control_request *request = calloc(1, sizeof(*request));
 	struct problem problem;
 
 	if (!request) {
-		problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
-		ctl_reply_problem(reply, &problem);
+		registry_problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
+		control_reply_problem(reply, &problem);
 		return NULL;
 	}
 	request->reply = reply;
 	return request;
 }
 
-struct ctl_reply *ctl_request_release(struct ctl_request *request)
+struct control_reply *control_request_release(struct control_request *request)
 {
-	struct ctl_reply *reply = request->reply;
+	struct control_reply *reply = request->reply;
 
 	assert(reply && !request->park);
-	spec_free(request->spec);
-	spec_patch_clear(&request->patch);
+	registry_spec_free(request->spec);
+	registry_spec_patch_clear(&request->patch);
 	free(request);
 	return reply;
 }
 
-void ctl_request_answer(struct ctl_request *request, int status, json_t *body)
+void control_request_answer(struct control_request *request, int status, json_t *body)
 {
 	if (body)
-		ctl_reply_json(ctl_request_release(request), status, body);
+		control_reply_json(control_request_release(request), status, body);
 	else
-		ctl_request_refuse_unavailable(request, "out of memory");
+		control_request_refuse_unavailable(request, "out of memory");
 }
 
-void ctl_request_answer_empty(struct ctl_request *request, int status)
+void control_request_answer_empty(struct control_request *request, int status)
 {
-	ctl_reply_empty(ctl_request_release(request), status);
+	control_reply_empty(control_request_release(request), status);
 }
 
-void ctl_request_refuse(struct ctl_request *request, const struct problem *problem)
+void control_request_refuse(struct control_request *request, const struct problem *problem)
 {
-	ctl_reply_problem(ctl_request_release(request), problem);
+	control_reply_problem(control_request_release(request), problem);
 }
 
-void ctl_request_refuse_unavailable(struct ctl_request *request, const char *detail)
+void control_request_refuse_unavailable(struct control_request *request, const char *detail)
 {
 	struct problem problem;
 
-	problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "%s", detail);
-	ctl_request_refuse(request, &problem);
+	registry_problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "%s", detail);
+	control_request_refuse(request, &problem);
 }
 
-struct sandbox *ctl_request_sandbox(struct ctl_request *request, struct registry *registry)
+struct sandbox *control_request_sandbox(struct control_request *request, struct registry *registry)
 {
 	struct sandbox *sandbox = registry_find(registry, request->target.id);
 	struct problem problem;
 
 	if (!sandbox) {
-		problem_set(&problem, PROBLEM_NOT_FOUND, "id", "no sandbox %s", request->target.id);
-		ctl_request_refuse(request, &problem);
+		registry_problem_set(&problem, PROBLEM_NOT_FOUND, "id", "no sandbox %s", request->target.id);
+		control_request_refuse(request, &problem);
 	}
 	return sandbox;
 }

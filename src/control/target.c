@@ -34,23 +34,23 @@ static const struct {
 	unsigned methods;
 	const char *allow;
 	unsigned params; /* of GET and HEAD */
-} ctl_paths[] = {
-	[CTL_TARGET_SANDBOXES] = { "/v1/sandboxes", false, ALLOW_READ, "GET, HEAD", PARAM_STATE | PARAM_LABEL },
-	[CTL_TARGET_SANDBOX] = { "", true, ALLOW_READ | ALLOW_PUT | ALLOW_PATCH | ALLOW_DELETE,
-				 "GET, HEAD, PUT, PATCH, DELETE", PARAM_WAIT | PARAM_TIMEOUT },
-	[CTL_TARGET_DIAGNOSIS] = { "/diagnosis", true, ALLOW_READ, "GET, HEAD", 0 },
-	[CTL_TARGET_CONNECTIONS] = { "/connections", true, ALLOW_READ, "GET, HEAD", 0 },
-	[CTL_TARGET_REACH] = { "/reach", true, ALLOW_READ, "GET, HEAD", PARAM_DEST | PARAM_PORT | PARAM_PROTO },
-	[CTL_TARGET_EVENTS] = { "/v1/events", false, ALLOW_GET, "GET", PARAM_SINCE | PARAM_BOOT | PARAM_SANDBOX },
-	[CTL_TARGET_STATUS] = { "/v1/status", false, ALLOW_READ, "GET, HEAD", 0 },
-	[CTL_TARGET_HEALTHZ] = { "/healthz", false, ALLOW_READ, "GET, HEAD", 0 },
-	[CTL_TARGET_METRICS] = { "/metrics", false, ALLOW_READ, "GET, HEAD", 0 },
-	[CTL_TARGET_PAGE] = { "/", false, ALLOW_READ, "GET, HEAD", 0 },
+} control_paths[] = {
+	[CONTROL_TARGET_SANDBOXES] = { "/v1/sandboxes", false, ALLOW_READ, "GET, HEAD", PARAM_STATE | PARAM_LABEL },
+	[CONTROL_TARGET_SANDBOX] = { "", true, ALLOW_READ | ALLOW_PUT | ALLOW_PATCH | ALLOW_DELETE,
+				     "GET, HEAD, PUT, PATCH, DELETE", PARAM_WAIT | PARAM_TIMEOUT },
+	[CONTROL_TARGET_DIAGNOSIS] = { "/diagnosis", true, ALLOW_READ, "GET, HEAD", 0 },
+	[CONTROL_TARGET_CONNECTIONS] = { "/connections", true, ALLOW_READ, "GET, HEAD", 0 },
+	[CONTROL_TARGET_REACH] = { "/reach", true, ALLOW_READ, "GET, HEAD", PARAM_DEST | PARAM_PORT | PARAM_PROTO },
+	[CONTROL_TARGET_EVENTS] = { "/v1/events", false, ALLOW_GET, "GET", PARAM_SINCE | PARAM_BOOT | PARAM_SANDBOX },
+	[CONTROL_TARGET_STATUS] = { "/v1/status", false, ALLOW_READ, "GET, HEAD", 0 },
+	[CONTROL_TARGET_HEALTHZ] = { "/healthz", false, ALLOW_READ, "GET, HEAD", 0 },
+	[CONTROL_TARGET_METRICS] = { "/metrics", false, ALLOW_READ, "GET, HEAD", 0 },
+	[CONTROL_TARGET_PAGE] = { "/", false, ALLOW_READ, "GET, HEAD", 0 },
 };
 
-enum { CTL_PATHS = sizeof(ctl_paths) / sizeof(ctl_paths[0]) };
+enum { CONTROL_PATHS = sizeof(control_paths) / sizeof(control_paths[0]) };
 
-static int ctl_target_hex_digit(char c)
+static int control_target_hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -60,20 +60,20 @@ static int ctl_target_hex_digit(char c)
 }
 
 /*
- * Decodes %XX (and + as a blank where PLUS). Returns the length of TEXT, which is terminated; -1: a broken escape, a NUL, or longer
- * than SIZE allows.
+ * Decodes %XX (and + as a blank where PLUS). Returns the length of TEXT, which is terminated; -1: a broken escape, a NUL, or
+ * longer than SIZE allows.
  */
-static int ctl_target_decode(const char *from, size_t length, bool plus, char *text, size_t size)
+static int control_target_decode(const char *from, size_t length, bool plus, char *text, size_t size)
 {
 	size_t out = 0;
 
 	for (size_t i = 0; i < length; i++) {
 		char c = from[i];
 		if (c == '%') {
-			if (length - i < 3 || ctl_target_hex_digit(from[i + 1]) < 0 ||
-			    ctl_target_hex_digit(from[i + 2]) < 0)
+			if (length - i < 3 || control_target_hex_digit(from[i + 1]) < 0 ||
+			    control_target_hex_digit(from[i + 2]) < 0)
 				return -1;
-			c = (char)(ctl_target_hex_digit(from[i + 1]) * 16 + ctl_target_hex_digit(from[i + 2]));
+			c = (char)(control_target_hex_digit(from[i + 1]) * 16 + control_target_hex_digit(from[i + 2]));
 			i += 2;
 		} else if (c == '+' && plus) {
 			c = ' ';
@@ -86,13 +86,14 @@ static int ctl_target_decode(const char *from, size_t length, bool plus, char *t
 	return (int)out;
 }
 
-static int ctl_target_refuse(struct problem *problem, const char *name, const char *value, const char *allowed)
+static int control_target_refuse(struct problem *problem, const char *name, const char *value, const char *allowed)
 {
-	return problem_set(problem, PROBLEM_BAD_REQUEST, name, "%s=%.100s: allowed is %s", name, value, allowed);
+	return registry_problem_set(problem, PROBLEM_BAD_REQUEST, name, "%s=%.100s: allowed is %s", name, value,
+				    allowed);
 }
 
 /* A decimal number of at most MAXIMUM; -1 for anything else. */
-static int64_t ctl_target_read_number(const char *value, uint64_t maximum)
+static int64_t control_target_read_number(const char *value, uint64_t maximum)
 {
 	uint64_t number = 0;
 
@@ -106,214 +107,221 @@ static int64_t ctl_target_read_number(const char *value, uint64_t maximum)
 	return number > maximum ? -1 : (int64_t)number;
 }
 
-static int ctl_target_read_state(struct ctl_target *target, const char *value, struct problem *problem)
+static int control_target_read_state(struct control_target *target, const char *value, struct problem *problem)
 {
-	if (sandbox_state_parse(value, &target->state) < 0)
-		return ctl_target_refuse(problem, "state", value,
-					 "creating, waiting, attached, ready, detached, paused, draining or failed");
+	if (registry_sandbox_state_parse(value, &target->state) < 0)
+		return control_target_refuse(
+		    problem, "state", value,
+		    "creating, waiting, attached, ready, detached, paused, draining or failed");
 	target->has_state = true;
 	return 0;
 }
 
-static int ctl_target_read_label(struct ctl_target *target, const char *value, struct problem *problem)
+static int control_target_read_label(struct control_target *target, const char *value, struct problem *problem)
 {
 	const char *equals = strchr(value, '=');
 
-	if (target->label_count == CTL_TARGET_LABELS_MAX)
-		return problem_set(problem, PROBLEM_BAD_REQUEST, "label", "more than %d labels", CTL_TARGET_LABELS_MAX);
+	if (target->label_count == CONTROL_TARGET_LABELS_MAX)
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "label", "more than %d labels",
+					    CONTROL_TARGET_LABELS_MAX);
 	if (!equals || equals == value || equals - value > SPEC_LABEL_KEY_MAX ||
 	    strlen(equals + 1) > SPEC_LABEL_VALUE_MAX)
-		return ctl_target_refuse(problem, "label", value, "KEY=VALUE");
+		return control_target_refuse(problem, "label", value, "KEY=VALUE");
 
-	struct ctl_label *label = &target->labels[target->label_count++];
+	struct control_label *label = &target->labels[target->label_count++];
 	snprintf(label->key, sizeof(label->key), "%.*s", (int)(equals - value), value);
 	snprintf(label->value, sizeof(label->value), "%s", equals + 1);
 	return 0;
 }
 
-static int ctl_target_read_wait(struct ctl_target *target, const char *value, struct problem *problem)
+static int control_target_read_wait(struct control_target *target, const char *value, struct problem *problem)
 {
 	enum sandbox_state state;
 
-	if (sandbox_state_parse(value, &state) < 0 || !(state == SANDBOX_ATTACHED || state == SANDBOX_READY ||
-							state == SANDBOX_DETACHED || state == SANDBOX_PAUSED))
-		return ctl_target_refuse(problem, "wait", value, "attached, ready, detached or paused");
+	if (registry_sandbox_state_parse(value, &state) < 0 || !(state == SANDBOX_ATTACHED || state == SANDBOX_READY ||
+								 state == SANDBOX_DETACHED || state == SANDBOX_PAUSED))
+		return control_target_refuse(problem, "wait", value, "attached, ready, detached or paused");
 	target->has_wait = true;
 	target->wait = state;
 	return 0;
 }
 
-static int ctl_target_read_timeout(struct ctl_target *target, const char *value, struct problem *problem)
+static int control_target_read_timeout(struct control_target *target, const char *value, struct problem *problem)
 {
-	int64_t seconds = ctl_target_read_number(value, CTL_TARGET_WAIT_MAX_S);
+	int64_t seconds = control_target_read_number(value, CONTROL_TARGET_WAIT_MAX_S);
 
 	if (seconds < 0)
-		return ctl_target_refuse(problem, "timeout", value, "a whole number of seconds from 0 to 300");
+		return control_target_refuse(problem, "timeout", value, "a whole number of seconds from 0 to 300");
 	target->timeout_s = (unsigned)seconds;
 	return 0;
 }
 
-static int ctl_target_read_drain(struct ctl_target *target, const char *value, struct problem *problem)
+static int control_target_read_drain(struct control_target *target, const char *value, struct problem *problem)
 {
-	int64_t seconds = ctl_target_read_number(value, CTL_TARGET_DRAIN_MAX_S);
+	int64_t seconds = control_target_read_number(value, CONTROL_TARGET_DRAIN_MAX_S);
 
 	if (seconds < 0)
-		return ctl_target_refuse(problem, "drain", value, "a whole number of seconds from 0 to 3600");
+		return control_target_refuse(problem, "drain", value, "a whole number of seconds from 0 to 3600");
 	target->has_drain = true;
 	target->drain_s = (unsigned)seconds;
 	return 0;
 }
 
-static int ctl_target_read_since(struct ctl_target *target, const char *value, struct problem *problem)
+static int control_target_read_since(struct control_target *target, const char *value, struct problem *problem)
 {
-	int64_t since = ctl_target_read_number(value, INT64_MAX);
+	int64_t since = control_target_read_number(value, INT64_MAX);
 
 	if (since < 0)
-		return ctl_target_refuse(problem, "since", value, "the seq of an event");
+		return control_target_refuse(problem, "since", value, "the seq of an event");
 	target->has_since = true;
 	target->since = (uint64_t)since;
 	return 0;
 }
 
-static int ctl_target_read_boot(struct ctl_target *target, const char *value, struct problem *problem)
+static int control_target_read_boot(struct control_target *target, const char *value, struct problem *problem)
 {
-	if (!*value || strlen(value) > CTL_TARGET_BOOT_MAX)
-		return ctl_target_refuse(problem, "boot", value, "the boot of an event");
+	if (!*value || strlen(value) > CONTROL_TARGET_BOOT_MAX)
+		return control_target_refuse(problem, "boot", value, "the boot of an event");
 	snprintf(target->boot, sizeof(target->boot), "%s", value);
 	return 0;
 }
 
-static int ctl_target_read_sandbox(struct ctl_target *target, const char *value, struct problem *problem)
+static int control_target_read_sandbox(struct control_target *target, const char *value, struct problem *problem)
 {
-	if (!sandbox_id_is_valid(value))
-		return ctl_target_refuse(problem, "sandbox", value, "an id: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}");
+	if (!registry_sandbox_id_is_valid(value))
+		return control_target_refuse(problem, "sandbox", value, "an id: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}");
 	snprintf(target->sandbox, sizeof(target->sandbox), "%s", value);
 	return 0;
 }
 
-static int ctl_target_read_dest(struct ctl_target *target, const char *value, struct problem *problem)
+static int control_target_read_dest(struct control_target *target, const char *value, struct problem *problem)
 {
-	if (ipv4_parse(value, &target->destination) < 0)
-		return ctl_target_refuse(problem, "dest", value, "an IPv4 address");
+	if (addr_ipv4_parse(value, &target->destination) < 0)
+		return control_target_refuse(problem, "dest", value, "an IPv4 address");
 	return 0;
 }
 
-static int ctl_target_read_port(struct ctl_target *target, const char *value, struct problem *problem)
+static int control_target_read_port(struct control_target *target, const char *value, struct problem *problem)
 {
-	int64_t port = ctl_target_read_number(value, UINT16_MAX);
+	int64_t port = control_target_read_number(value, UINT16_MAX);
 
 	if (port < 1)
-		return ctl_target_refuse(problem, "port", value, "a port from 1 to 65535");
+		return control_target_refuse(problem, "port", value, "a port from 1 to 65535");
 	target->port = (uint16_t)port;
 	return 0;
 }
 
-static int ctl_target_read_proto(struct ctl_target *target, const char *value, struct problem *problem)
+static int control_target_read_proto(struct control_target *target, const char *value, struct problem *problem)
 {
-	if (!strcmp(value, proto_name(PROTO_TCP)))
+	if (!strcmp(value, addr_proto_name(PROTO_TCP)))
 		target->proto = PROTO_TCP;
-	else if (!strcmp(value, proto_name(PROTO_UDP)))
+	else if (!strcmp(value, addr_proto_name(PROTO_UDP)))
 		target->proto = PROTO_UDP;
 	else
-		return ctl_target_refuse(problem, "proto", value, "tcp or udp");
+		return control_target_refuse(problem, "proto", value, "tcp or udp");
 	return 0;
 }
 
 static const struct {
 	const char *name;
 	enum param bit;
-	int (*read)(struct ctl_target *target, const char *value, struct problem *problem);
+	int (*read)(struct control_target *target, const char *value, struct problem *problem);
 } params[] = {
-	{ "state", PARAM_STATE, ctl_target_read_state }, { "label", PARAM_LABEL, ctl_target_read_label },
-	{ "wait", PARAM_WAIT, ctl_target_read_wait },    { "timeout", PARAM_TIMEOUT, ctl_target_read_timeout },
-	{ "drain", PARAM_DRAIN, ctl_target_read_drain }, { "since", PARAM_SINCE, ctl_target_read_since },
-	{ "boot", PARAM_BOOT, ctl_target_read_boot },    { "sandbox", PARAM_SANDBOX, ctl_target_read_sandbox },
-	{ "dest", PARAM_DEST, ctl_target_read_dest },    { "port", PARAM_PORT, ctl_target_read_port },
-	{ "proto", PARAM_PROTO, ctl_target_read_proto },
+	{ "state", PARAM_STATE, control_target_read_state }, { "label", PARAM_LABEL, control_target_read_label },
+	{ "wait", PARAM_WAIT, control_target_read_wait },    { "timeout", PARAM_TIMEOUT, control_target_read_timeout },
+	{ "drain", PARAM_DRAIN, control_target_read_drain }, { "since", PARAM_SINCE, control_target_read_since },
+	{ "boot", PARAM_BOOT, control_target_read_boot },    { "sandbox", PARAM_SANDBOX, control_target_read_sandbox },
+	{ "dest", PARAM_DEST, control_target_read_dest },    { "port", PARAM_PORT, control_target_read_port },
+	{ "proto", PARAM_PROTO, control_target_read_proto },
 };
 
 /* One NAME=VALUE. *SEEN: the parameters that came before. */
-static int ctl_target_read_param(const char *text, size_t length, unsigned allowed, unsigned *seen,
-				 struct ctl_target *target, struct problem *problem)
+static int control_target_read_param(const char *text, size_t length, unsigned allowed, unsigned *seen,
+				     struct control_target *target, struct problem *problem)
 {
 	enum { NAME_SIZE = 64, VALUE_SIZE = SPEC_LABEL_KEY_MAX + SPEC_LABEL_VALUE_MAX + 2 };
 	char name[NAME_SIZE], value[VALUE_SIZE];
 	const char *equals = memchr(text, '=', length);
 	size_t name_length = equals ? (size_t)(equals - text) : length;
 
-	if (ctl_target_decode(text, name_length, true, name, sizeof(name)) < 1)
-		return problem_set(problem, PROBLEM_BAD_REQUEST, NULL, "a query parameter has no readable name");
+	if (control_target_decode(text, name_length, true, name, sizeof(name)) < 1)
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, NULL,
+					    "a query parameter has no readable name");
 	for (size_t i = 0; i < sizeof(params) / sizeof(params[0]); i++) {
 		if (strcmp(params[i].name, name) != 0 || !(allowed & params[i].bit))
 			continue;
 		if ((*seen & params[i].bit) && params[i].bit != PARAM_LABEL)
-			return problem_set(problem, PROBLEM_BAD_REQUEST, name, "%s is given twice", name);
+			return registry_problem_set(problem, PROBLEM_BAD_REQUEST, name, "%s is given twice", name);
 		*seen |= params[i].bit;
-		if (!equals || ctl_target_decode(equals + 1, length - name_length - 1, true, value, sizeof(value)) < 0)
-			return problem_set(problem, PROBLEM_BAD_REQUEST, name, "%s has no readable value", name);
+		if (!equals ||
+		    control_target_decode(equals + 1, length - name_length - 1, true, value, sizeof(value)) < 0)
+			return registry_problem_set(problem, PROBLEM_BAD_REQUEST, name, "%s has no readable value",
+						    name);
 		return params[i].read(target, value, problem);
 	}
-	return problem_set(problem, PROBLEM_BAD_REQUEST, name, "unknown query parameter %s", name);
+	return registry_problem_set(problem, PROBLEM_BAD_REQUEST, name, "unknown query parameter %s", name);
 }
 
-static int ctl_target_read_query(const char *query, size_t length, unsigned allowed, struct ctl_target *target,
-				 struct problem *problem)
+static int control_target_read_query(const char *query, size_t length, unsigned allowed, struct control_target *target,
+				     struct problem *problem)
 {
 	unsigned seen = 0;
 
 	for (size_t at = 0; at < length;) {
 		const char *end = memchr(query + at, '&', length - at);
 		size_t taken = end ? (size_t)(end - query) - at : length - at;
-		if (taken && ctl_target_read_param(query + at, taken, allowed, &seen, target, problem) < 0)
+		if (taken && control_target_read_param(query + at, taken, allowed, &seen, target, problem) < 0)
 			return -1;
 		at += taken + 1;
 	}
 	if ((seen & PARAM_TIMEOUT) && !(seen & PARAM_WAIT))
-		return problem_set(problem, PROBLEM_BAD_REQUEST, "timeout", "timeout goes with wait only");
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "timeout", "timeout goes with wait only");
 	if ((seen & PARAM_BOOT) && !(seen & PARAM_SINCE))
-		return problem_set(problem, PROBLEM_BAD_REQUEST, "boot", "boot goes with since only");
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "boot", "boot goes with since only");
 	if ((seen & PARAM_SINCE) && !(seen & PARAM_BOOT))
-		return problem_set(problem, PROBLEM_BAD_REQUEST, "since", "since goes with boot only");
-	if (target->kind == CTL_TARGET_REACH && !(seen & PARAM_DEST))
-		return problem_set(problem, PROBLEM_BAD_REQUEST, "dest", "dest is missing");
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "since", "since goes with boot only");
+	if (target->kind == CONTROL_TARGET_REACH && !(seen & PARAM_DEST))
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "dest", "dest is missing");
 	return 0;
 }
 
-static int ctl_target_find_fixed(const char *path, size_t length, struct ctl_target *target)
+static int control_target_find_fixed(const char *path, size_t length, struct control_target *target)
 {
-	for (size_t i = 0; i < CTL_PATHS; i++) {
-		if (ctl_paths[i].of_sandbox || strlen(ctl_paths[i].path) != length ||
-		    memcmp(ctl_paths[i].path, path, length))
+	for (size_t i = 0; i < CONTROL_PATHS; i++) {
+		if (control_paths[i].of_sandbox || strlen(control_paths[i].path) != length ||
+		    memcmp(control_paths[i].path, path, length))
 			continue;
-		target->kind = (enum ctl_target_kind)i;
+		target->kind = (enum control_target_kind)i;
 		return 0;
 	}
 	return -1;
 }
 
-static int ctl_target_find_sandbox(const char *rest, size_t length, struct ctl_target *target, struct problem *problem)
+static int control_target_find_sandbox(const char *rest, size_t length, struct control_target *target,
+				       struct problem *problem)
 {
 	const char *slash = memchr(rest, '/', length);
 	size_t id_length = slash ? (size_t)(slash - rest) : length;
 	size_t tail_length = length - id_length;
 
-	if (ctl_target_decode(rest, id_length, false, target->id, sizeof(target->id)) < 0 ||
-	    !sandbox_id_is_valid(target->id)) {
+	if (control_target_decode(rest, id_length, false, target->id, sizeof(target->id)) < 0 ||
+	    !registry_sandbox_id_is_valid(target->id)) {
 		target->id[0] = '\0';
-		return problem_set(problem, PROBLEM_BAD_REQUEST, "id",
-				   "an id is 1 to 64 of A-Z a-z 0-9 _ . - and begins with a letter or a digit");
+		return registry_problem_set(
+		    problem, PROBLEM_BAD_REQUEST, "id",
+		    "an id is 1 to 64 of A-Z a-z 0-9 _ . - and begins with a letter or a digit");
 	}
-	for (size_t i = 0; i < CTL_PATHS; i++) {
-		if (!ctl_paths[i].of_sandbox || strlen(ctl_paths[i].path) != tail_length ||
-		    memcmp(ctl_paths[i].path, rest + id_length, tail_length) != 0)
+	for (size_t i = 0; i < CONTROL_PATHS; i++) {
+		if (!control_paths[i].of_sandbox || strlen(control_paths[i].path) != tail_length ||
+		    memcmp(control_paths[i].path, rest + id_length, tail_length) != 0)
 			continue;
-		target->kind = (enum ctl_target_kind)i;
+		target->kind = (enum control_target_kind)i;
 		return 0;
 	}
-	return problem_set(problem, PROBLEM_NOT_FOUND, NULL, "no such path");
+	return registry_problem_set(problem, PROBLEM_NOT_FOUND, NULL, "no such path");
 }
 
-static unsigned ctl_target_method_bit(enum http_method method)
+static unsigned control_target_method_bit(enum http_method method)
 {
 	switch (method) {
 	case HTTP_GET:
@@ -332,15 +340,15 @@ static unsigned ctl_target_method_bit(enum http_method method)
 	return 0;
 }
 
-static unsigned ctl_target_allowed_params(const struct ctl_target *target, enum http_method method)
+static unsigned control_target_allowed_params(const struct control_target *target, enum http_method method)
 {
 	if (method == HTTP_GET || method == HTTP_HEAD)
-		return ctl_paths[target->kind].params;
+		return control_paths[target->kind].params;
 	return method == HTTP_DELETE ? PARAM_DRAIN : 0;
 }
 
-int ctl_target_parse(enum http_method method, const char *text, size_t length, struct ctl_target *target,
-		     struct problem *problem)
+int control_target_parse(enum http_method method, const char *text, size_t length, struct control_target *target,
+			 struct problem *problem)
 {
 	static const char prefix[] = "/v1/sandboxes/";
 	enum { PREFIX_LENGTH = sizeof(prefix) - 1 };
@@ -348,28 +356,28 @@ int ctl_target_parse(enum http_method method, const char *text, size_t length, s
 	size_t path_length = question ? (size_t)(question - text) : length;
 
 	memset(target, 0, sizeof(*target));
-	target->timeout_s = CTL_TARGET_WAIT_DEFAULT_S;
+	target->timeout_s = CONTROL_TARGET_WAIT_DEFAULT_S;
 	if (path_length >= PREFIX_LENGTH && !memcmp(text, prefix, PREFIX_LENGTH)) {
-		if (ctl_target_find_sandbox(text + PREFIX_LENGTH, path_length - PREFIX_LENGTH, target, problem) < 0)
+		if (control_target_find_sandbox(text + PREFIX_LENGTH, path_length - PREFIX_LENGTH, target, problem) < 0)
 			return -1;
-	} else if (ctl_target_find_fixed(text, path_length, target) < 0) {
-		return problem_set(problem, PROBLEM_NOT_FOUND, NULL, "no such path");
+	} else if (control_target_find_fixed(text, path_length, target) < 0) {
+		return registry_problem_set(problem, PROBLEM_NOT_FOUND, NULL, "no such path");
 	}
-	if (!(ctl_paths[target->kind].methods & ctl_target_method_bit(method)))
-		return problem_set(problem, PROBLEM_NOT_ALLOWED, NULL, "allowed here: %s",
-				   ctl_paths[target->kind].allow);
+	if (!(control_paths[target->kind].methods & control_target_method_bit(method)))
+		return registry_problem_set(problem, PROBLEM_NOT_ALLOWED, NULL, "allowed here: %s",
+					    control_paths[target->kind].allow);
 	if (!question)
-		return ctl_target_read_query("", 0, ctl_target_allowed_params(target, method), target, problem);
-	return ctl_target_read_query(question + 1, length - path_length - 1, ctl_target_allowed_params(target, method),
-				     target, problem);
+		return control_target_read_query("", 0, control_target_allowed_params(target, method), target, problem);
+	return control_target_read_query(question + 1, length - path_length - 1,
+					 control_target_allowed_params(target, method), target, problem);
 }
 
-const char *ctl_target_allow(const struct ctl_target *target)
+const char *control_target_allow(const struct control_target *target)
 {
-	return ctl_paths[target->kind].allow;
+	return control_paths[target->kind].allow;
 }
 
-bool ctl_target_is_change(enum http_method method)
+bool control_target_is_change(enum http_method method)
 {
 	return method == HTTP_PUT || method == HTTP_PATCH || method == HTTP_DELETE;
 }

@@ -15,39 +15,39 @@
 
 struct problem;
 
-enum ctl_target_kind {
-	CTL_TARGET_SANDBOXES,   /* /v1/sandboxes */
-	CTL_TARGET_SANDBOX,     /* /v1/sandboxes/{id} */
-	CTL_TARGET_DIAGNOSIS,   /* /v1/sandboxes/{id}/diagnosis */
-	CTL_TARGET_CONNECTIONS, /* /v1/sandboxes/{id}/connections */
-	CTL_TARGET_REACH,       /* /v1/sandboxes/{id}/reach */
-	CTL_TARGET_EVENTS,      /* /v1/events */
-	CTL_TARGET_STATUS,      /* /v1/status */
-	CTL_TARGET_HEALTHZ,     /* /healthz */
-	CTL_TARGET_METRICS,     /* /metrics */
-	CTL_TARGET_PAGE,        /* /: on TCP only */
+enum control_target_kind {
+	CONTROL_TARGET_SANDBOXES,   /* /v1/sandboxes */
+	CONTROL_TARGET_SANDBOX,     /* /v1/sandboxes/{id} */
+	CONTROL_TARGET_DIAGNOSIS,   /* /v1/sandboxes/{id}/diagnosis */
+	CONTROL_TARGET_CONNECTIONS, /* /v1/sandboxes/{id}/connections */
+	CONTROL_TARGET_REACH,       /* /v1/sandboxes/{id}/reach */
+	CONTROL_TARGET_EVENTS,      /* /v1/events */
+	CONTROL_TARGET_STATUS,      /* /v1/status */
+	CONTROL_TARGET_HEALTHZ,     /* /healthz */
+	CONTROL_TARGET_METRICS,     /* /metrics */
+	CONTROL_TARGET_PAGE,        /* /: on TCP only */
 };
 
 enum {
-	CTL_TARGET_LABELS_MAX = 16,
-	CTL_TARGET_WAIT_MAX_S = 300,
-	CTL_TARGET_WAIT_DEFAULT_S = 30,
-	CTL_TARGET_DRAIN_MAX_S = 3600,
-	CTL_TARGET_BOOT_MAX = 32,
+	CONTROL_TARGET_LABELS_MAX = 16,
+	CONTROL_TARGET_WAIT_MAX_S = 300,
+	CONTROL_TARGET_WAIT_DEFAULT_S = 30,
+	CONTROL_TARGET_DRAIN_MAX_S = 3600,
+	CONTROL_TARGET_BOOT_MAX = 32,
 };
 
-struct ctl_label {
+struct control_label {
 	char key[SPEC_LABEL_KEY_MAX + 1];
 	char value[SPEC_LABEL_VALUE_MAX + 1];
 };
 
-struct ctl_target {
-	enum ctl_target_kind kind;
+struct control_target {
+	enum control_target_kind kind;
 	char id[SANDBOX_ID_MAX + 1]; /* of the path; "" where it has none */
 
 	bool has_state; /* ?state= */
 	enum sandbox_state state;
-	struct ctl_label labels[CTL_TARGET_LABELS_MAX]; /* ?label=K=V, all of them must be there */
+	struct control_label labels[CONTROL_TARGET_LABELS_MAX]; /* ?label=K=V, all of them must be there */
 	size_t label_count;
 
 	bool has_wait; /* ?wait= */
@@ -58,7 +58,7 @@ struct ctl_target {
 
 	bool has_since; /* ?since=&boot= */
 	uint64_t since;
-	char boot[CTL_TARGET_BOOT_MAX + 1];
+	char boot[CONTROL_TARGET_BOOT_MAX + 1];
 	char sandbox[SANDBOX_ID_MAX + 1]; /* ?sandbox=; "": all */
 
 	uint32_t destination; /* ?dest=, host order */
@@ -68,15 +68,15 @@ struct ctl_target {
 
 /*
  * Reads TEXT (origin form, not terminated) as METHOD asks for it. 0, or -1 with PROBLEM: NOT_FOUND (no such path),
- * NOT_ALLOWED (see ctl_target_allow()), BAD_REQUEST with the field: "id", or the name of the query parameter.
+ * NOT_ALLOWED (see control_target_allow()), BAD_REQUEST with the field: "id", or the name of the query parameter.
  */
-int ctl_target_parse(enum http_method method, const char *text, size_t length, struct ctl_target *target,
-		     struct problem *problem);
+int control_target_parse(enum http_method method, const char *text, size_t length, struct control_target *target,
+			 struct problem *problem);
 
 /* The methods of the path that is in TARGET after NOT_ALLOWED: "GET, HEAD". */
-const char *ctl_target_allow(const struct ctl_target *target);
+const char *control_target_allow(const struct control_target *target);
 
 /* Whether the request changes anything: it is logged, and parked while the daemon adopts. */
-bool ctl_target_is_change(enum http_method method);
+bool control_target_is_change(enum http_method method);
 
 #endif

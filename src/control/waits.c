@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One list of all waiters: a thousand at most, so that each change of state can walk it. A waiter knows its sandbox by id, for the
- * sandbox may be freed before it.
+ * One list of all waiters: a thousand at most, so that each change of state can walk it. A waiter knows its sandbox by id,
+ * for the sandbox may be freed before it.
  */
 #include "control/waits.h"
 
@@ -21,7 +21,7 @@ struct waiter {
 	char id[SANDBOX_ID_MAX + 1];
 	enum sandbox_state wanted, last; /* last: the state as last seen */
 	unsigned timeout_s;
-	struct ctl_reply *reply;
+	struct control_reply *reply;
 	struct timer timeout;
 };
 
@@ -35,7 +35,7 @@ struct waits {
 
 enum wait_outcome { OUTCOME_PARKED, OUTCOME_MET, OUTCOME_IMPOSSIBLE };
 
-static enum wait_outcome waits_outcome_of(enum sandbox_state state, enum sandbox_state wanted)
+static enum wait_outcome control_waits_outcome_of(enum sandbox_state state, enum sandbox_state wanted)
 {
 	if (state == wanted || (wanted == SANDBOX_ATTACHED && state == SANDBOX_READY))
 		return OUTCOME_MET;
@@ -44,20 +44,20 @@ static enum wait_outcome waits_outcome_of(enum sandbox_state state, enum sandbox
 	return OUTCOME_PARKED;
 }
 
-static void waits_refuse(struct ctl_reply *reply, enum problem_kind kind, const char *detail)
+static void control_waits_refuse(struct control_reply *reply, enum problem_kind kind, const char *detail)
 {
 	struct problem problem;
 
-	problem_set(&problem, kind, NULL, "%s", detail);
-	ctl_reply_problem(reply, &problem);
+	registry_problem_set(&problem, kind, NULL, "%s", detail);
+	control_reply_problem(reply, &problem);
 }
 
 /* Takes the waiter off the list; its reply is the caller's to answer now. */
-static struct ctl_reply *waits_release(struct waiter *waiter)
+static struct control_reply *control_waits_release(struct waiter *waiter)
 {
-	struct ctl_reply *reply = waiter->reply;
+	struct control_reply *reply = waiter->reply;
 
-	ctl_reply_on_gone(reply, NULL, NULL);
+	control_reply_on_gone(reply, NULL, NULL);
 	timer_free(&waiter->timeout);
 	LIST_REMOVE(waiter, next);
 	waiter->waits->count--;
@@ -65,24 +65,24 @@ static struct ctl_reply *waits_release(struct waiter *waiter)
 	return reply;
 }
 
-static void waits_on_timeout(void *context)
+static void control_waits_on_timeout(void *context)
 {
 	struct waiter *waiter = context;
 	char detail[160];
 
-	snprintf(detail, sizeof(detail), "not %s within %u s: it is %s", sandbox_state_name(waiter->wanted),
-		 waiter->timeout_s, sandbox_state_name(waiter->last));
-	waits_refuse(waits_release(waiter), PROBLEM_TIMEOUT, detail);
+	snprintf(detail, sizeof(detail), "not %s within %u s: it is %s", registry_sandbox_state_name(waiter->wanted),
+		 waiter->timeout_s, registry_sandbox_state_name(waiter->last));
+	control_waits_refuse(control_waits_release(waiter), PROBLEM_TIMEOUT, detail);
 }
 
-static void waits_on_client_gone(void *context)
+static void control_waits_on_client_gone(void *context)
 {
-	waits_refuse(waits_release(context), PROBLEM_GONE,
-		     "the client went away"); /* frees the reply; nobody reads it */
+	control_waits_refuse(control_waits_release(context), PROBLEM_GONE,
+			     "the client went away"); /* frees the reply; nobody reads it */
 }
 
-static void waits_answer_outcome(struct waits *waits, struct sandbox *sandbox, enum wait_outcome outcome,
-				 enum sandbox_state wanted, struct ctl_reply *reply)
+static void control_waits_answer_outcome(struct waits *waits, struct sandbox *sandbox, enum wait_outcome outcome,
+					 enum sandbox_state wanted, struct control_reply *reply)
 {
 	char detail[384];
 
@@ -90,17 +90,17 @@ static void waits_answer_outcome(struct waits *waits, struct sandbox *sandbox, e
 		json_t *shown = waits->show(waits->context, sandbox);
 
 		if (shown)
-			ctl_reply_json(reply, 200, shown);
+			control_reply_json(reply, 200, shown);
 		else
-			waits_refuse(reply, PROBLEM_UNAVAILABLE, "out of memory");
+			control_waits_refuse(reply, PROBLEM_UNAVAILABLE, "out of memory");
 		return;
 	}
-	snprintf(detail, sizeof(detail), "it will not be %s: it is %s%s%s", sandbox_state_name(wanted),
-		 sandbox_state_name(sandbox->state), *sandbox->reason ? ": " : "", sandbox->reason);
-	waits_refuse(reply, PROBLEM_CONFLICT, detail);
+	snprintf(detail, sizeof(detail), "it will not be %s: it is %s%s%s", registry_sandbox_state_name(wanted),
+		 registry_sandbox_state_name(sandbox->state), *sandbox->reason ? ": " : "", sandbox->reason);
+	control_waits_refuse(reply, PROBLEM_CONFLICT, detail);
 }
 
-struct waits *waits_new(struct event_base *base, waits_show *show, void *context)
+struct waits *control_waits_new(struct event_base *base, waits_show *show, void *context)
 {
 	struct waits *waits = calloc(1, sizeof(*waits));
 
@@ -113,38 +113,39 @@ struct waits *waits_new(struct event_base *base, waits_show *show, void *context
 	return waits;
 }
 
-void waits_stop(struct waits *waits)
+void control_waits_stop(struct waits *waits)
 {
 	while (!LIST_EMPTY(&waits->list))
-		waits_refuse(waits_release(LIST_FIRST(&waits->list)), PROBLEM_UNAVAILABLE, "weftd is stopping");
+		control_waits_refuse(control_waits_release(LIST_FIRST(&waits->list)), PROBLEM_UNAVAILABLE,
+				     "weftd is stopping");
 }
 
-void waits_free(struct waits *waits)
+void control_waits_free(struct waits *waits)
 {
 	if (!waits)
 		return;
-	waits_stop(waits);
+	control_waits_stop(waits);
 	free(waits);
 }
 
-void waits_add(struct waits *waits, struct sandbox *sandbox, enum sandbox_state wanted, unsigned timeout_s,
-	       struct ctl_reply *reply)
+void control_waits_add(struct waits *waits, struct sandbox *sandbox, enum sandbox_state wanted, unsigned timeout_s,
+		       struct control_reply *reply)
 {
-	enum wait_outcome outcome = waits_outcome_of(sandbox->state, wanted);
+	enum wait_outcome outcome = control_waits_outcome_of(sandbox->state, wanted);
 	struct err err;
 
 	if (outcome != OUTCOME_PARKED) {
-		waits_answer_outcome(waits, sandbox, outcome, wanted, reply);
+		control_waits_answer_outcome(waits, sandbox, outcome, wanted, reply);
 		return;
 	}
 	if (waits->count >= WAITS_MAX) {
-		waits_refuse(reply, PROBLEM_UNAVAILABLE, "1000 requests wait already");
+		control_waits_refuse(reply, PROBLEM_UNAVAILABLE, "1000 requests wait already");
 		return;
 	}
 	struct waiter *waiter = calloc(1, sizeof(*waiter));
-	if (!waiter || timer_init(&waiter->timeout, waits->base, waits_on_timeout, waiter, &err) < 0) {
+	if (!waiter || timer_init(&waiter->timeout, waits->base, control_waits_on_timeout, waiter, &err) < 0) {
 		free(waiter);
-		waits_refuse(reply, PROBLEM_UNAVAILABLE, "out of memory");
+		control_waits_refuse(reply, PROBLEM_UNAVAILABLE, "out of memory");
 		return;
 	}
 	waiter->waits = waits;
@@ -155,11 +156,11 @@ void waits_add(struct waits *waits, struct sandbox *sandbox, enum sandbox_state 
 	waiter->reply = reply;
 	LIST_INSERT_HEAD(&waits->list, waiter, next);
 	waits->count++;
-	ctl_reply_on_gone(reply, waits_on_client_gone, waiter);
+	control_reply_on_gone(reply, control_waits_on_client_gone, waiter);
 	timer_start(&waiter->timeout, timeout_s * 1000ULL);
 }
 
-void waits_state_changed(struct waits *waits, struct sandbox *sandbox)
+void control_waits_state_changed(struct waits *waits, struct sandbox *sandbox)
 {
 	struct waiter *waiter, *next;
 
@@ -167,24 +168,24 @@ void waits_state_changed(struct waits *waits, struct sandbox *sandbox)
 	{
 		if (strcmp(waiter->id, sandbox->id) != 0)
 			continue;
-		enum wait_outcome outcome = waits_outcome_of(sandbox->state, waiter->wanted);
+		enum wait_outcome outcome = control_waits_outcome_of(sandbox->state, waiter->wanted);
 		enum sandbox_state wanted = waiter->wanted;
 		waiter->last = sandbox->state;
 		if (outcome != OUTCOME_PARKED)
-			waits_answer_outcome(waits, sandbox, outcome, wanted, waits_release(waiter));
+			control_waits_answer_outcome(waits, sandbox, outcome, wanted, control_waits_release(waiter));
 	}
 }
 
-void waits_gone(struct waits *waits, const char *id)
+void control_waits_gone(struct waits *waits, const char *id)
 {
 	struct waiter *waiter, *next;
 
 	LIST_FOREACH_SAFE(waiter, &waits->list, next, next)
 	if (!strcmp(waiter->id, id))
-		waits_refuse(waits_release(waiter), PROBLEM_GONE, "it was deleted meanwhile");
+		control_waits_refuse(control_waits_release(waiter), PROBLEM_GONE, "it was deleted meanwhile");
 }
 
-size_t waits_count(const struct waits *waits)
+size_t control_waits_count(const struct waits *waits)
 {
 	return waits->count;
 }

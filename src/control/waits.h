@@ -3,7 +3,8 @@
 #define WEFT_CONTROL_WAITS_H
 
 /*
- * Requests that wait for a state (?wait=): parked until the sandbox is in it or can no longer be, or until their timeout. Main thread only.
+ * Requests that wait for a state (?wait=): parked until the sandbox is in it or can no longer be, or until their timeout.
+ * Main thread only.
  */
 
 #include "registry/registry.h"
@@ -12,7 +13,7 @@
 
 struct err;
 struct event_base;
-struct ctl_reply;
+struct control_reply;
 struct waits;
 
 enum { WAITS_MAX = 1000 };
@@ -20,22 +21,22 @@ enum { WAITS_MAX = 1000 };
 /* The sandbox as an answer shows it. NULL for want of memory. */
 typedef json_t *waits_show(void *context, struct sandbox *sandbox);
 
-struct waits *waits_new(struct event_base *base, waits_show *show, void *context);
+struct waits *control_waits_new(struct event_base *base, waits_show *show, void *context);
 
 /* Answers all waiters with 503, before the connections go. */
-void waits_stop(struct waits *waits);
-void waits_free(struct waits *waits);
+void control_waits_stop(struct waits *waits);
+void control_waits_free(struct waits *waits);
 
 /* Owes REPLY its answer: at once if SANDBOX is in the state WANTED (READY meets ATTACHED) or can no longer be. */
-void waits_add(struct waits *waits, struct sandbox *sandbox, enum sandbox_state wanted, unsigned timeout_s,
-	       struct ctl_reply *reply);
+void control_waits_add(struct waits *waits, struct sandbox *sandbox, enum sandbox_state wanted, unsigned timeout_s,
+		       struct control_reply *reply);
 
 /* The state of SANDBOX changed: answers the waiters that this concerns. */
-void waits_state_changed(struct waits *waits, struct sandbox *sandbox);
+void control_waits_state_changed(struct waits *waits, struct sandbox *sandbox);
 
 /* The sandbox ID was deleted: 410. */
-void waits_gone(struct waits *waits, const char *id);
+void control_waits_gone(struct waits *waits, const char *id);
 
-size_t waits_count(const struct waits *waits);
+size_t control_waits_count(const struct waits *waits);
 
 #endif

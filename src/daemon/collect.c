@@ -32,7 +32,7 @@ static bool daemon_collect_advance(uint64_t *known, uint64_t *lost, uint64_t cou
 static void daemon_collect_take(struct daemon *daemon, const struct fabric_counts *counts)
 {
 	struct sandbox *sandbox = registry_at(daemon->registry, counts->slot);
-	struct tenant *tenant = sandbox ? tenant_of(sandbox) : NULL;
+	struct tenant *tenant = sandbox ? daemon_tenant_of(sandbox) : NULL;
 
 	if (!tenant)
 		return;
@@ -46,7 +46,7 @@ static void daemon_collect_take(struct daemon *daemon, const struct fabric_count
 	daemon_collect_advance(&known->bytes_to_guest, &lost->bytes_to_guest, counts->bytes_to_guest);
 	daemon_collect_advance(&known->bytes_from_guest, &lost->bytes_from_guest, counts->bytes_from_guest);
 	daemon_collect_advance(&known->drops_total, &lost->drops_total, counts->drops + counts->host_drops);
-	metrics_add_denied(daemon, tenant->denied, counts->denied);
+	daemon_metrics_add_denied(daemon, tenant->denied, counts->denied);
 }
 
 static void daemon_collect_done(void *context, const struct fabric_counts *counts, size_t count, const struct err *err)
@@ -77,7 +77,7 @@ static bool daemon_collect_may_read(void)
 void daemon_collect_now(struct daemon *daemon, struct sandbox *sandbox)
 {
 	struct fabric_counts counts = { .slot = sandbox->slot };
-	int netns_fd = sandbox->tenant ? tenant_of(sandbox)->netns_fd : -1;
+	int netns_fd = sandbox->tenant ? daemon_tenant_of(sandbox)->netns_fd : -1;
 	struct err ignored;
 
 	if (netns_fd < 0 || !daemon_collect_may_read())
@@ -93,6 +93,6 @@ void daemon_collect_all(struct daemon *daemon)
 	struct err ignored;
 
 	if (fabric_read_host_counts(denied, &ignored) == 0)
-		metrics_add_host_denied(daemon, denied);
+		daemon_metrics_add_host_denied(daemon, denied);
 	fabric_collect(daemon->fabric, 0, daemon_collect_done, daemon);
 }

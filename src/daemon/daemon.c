@@ -39,5 +39,6 @@ bool daemon_is_loaded(const struct daemon *daemon)
 
 void daemon_explain(const struct err *err, struct problem *problem)
 {
-	problem_set(problem, err->code == ENOMEM ? PROBLEM_UNAVAILABLE : PROBLEM_INTERNAL, NULL, "%s", err->text);
+	registry_problem_set(problem, err->code == ENOMEM ? PROBLEM_UNAVAILABLE : PROBLEM_INTERNAL, NULL, "%s",
+			     err->text);
 }

@@ -4,7 +4,8 @@
 
 /*
  * The flows that join the rooms: the steps and their order when a manager asks, when the kernel reports, when the daemon starts
- * and when it stops. Each flow has a file of its own, with its part of the daemon behind its own header; this header is for all. Main thread only.
+ * and when it stops. Each flow has a file of its own, with its part of the daemon behind its own header; this header is for
+ * all. Main thread only.
  */
 
 #include "control/park.h"
@@ -12,8 +13,8 @@
 #include <stdbool.h>
 
 struct config;
-struct ctl;
-struct ctl_http;
+struct control;
+struct control_http;
 struct default_endpoint;
 struct diagnoses;
 struct err;
@@ -50,10 +51,10 @@ struct daemon {
 	struct registry *registry;
 	struct fabric *fabric;
 	struct forwarder *forwarder;
-	struct ctl *control;
-	struct ctl_http *http; /* NULL also while [http] listen is off */
+	struct control *control;
+	struct control_http *http; /* NULL also while [http] listen is off */
 
-	struct ctl_park parked;      /* requests that wait for a sandbox to come to rest */
+	struct control_park parked;  /* requests that wait for a sandbox to come to rest */
 	struct inherited *inherited; /* sockets that the service manager kept for us; NULL without */
 
 	/* The parts, each of the file of its name. */
@@ -69,8 +70,8 @@ struct daemon {
 void daemon_become(struct daemon *daemon, enum daemon_state state);
 
 /*
- * Whether the registry has all that a former run left. A stop during DAEMON_LOADING brings nothing that was not read yet, so it stays
- * false then: requests for sandboxes are refused in the end instead of being told that the sandbox is gone.
+ * Whether the registry has all that a former run left. A stop during DAEMON_LOADING brings nothing that was not read yet, so
+ * it stays false then: requests for sandboxes are refused in the end instead of being told that the sandbox is gone.
  */
 bool daemon_is_loaded(const struct daemon *daemon);
 

@@ -26,15 +26,15 @@ struct default_endpoint {
 };
 
 /*
- * LISTEN is in use. 1 while the holder may be an outgoing connection (49983 lies in the ephemeral range) that ends in a moment; -1 with
- * ERR naming the holder.
+ * LISTEN is in use. 1 while the holder may be an outgoing connection (49983 lies in the ephemeral range) that ends in a
+ * moment; -1 with ERR naming the holder.
  */
 static int daemon_default_judge(const struct default_endpoint *endpoint, const struct addr *listen, struct err *err)
 {
 	struct socket_holder holder;
 	char text[ADDR_TEXT_SIZE];
 
-	port_holder_find(listen, PROTO_TCP, &holder);
+	daemon_port_holder_find(listen, PROTO_TCP, &holder);
 	if (!holder.listening && clock_now_ms() < endpoint->until_ms)
 		return 1;
 	err_set(err, 0, "[forwarder] default_listen %s is in use by %s", addr_format(listen, text), holder.text);
@@ -73,9 +73,10 @@ int daemon_default_open(struct daemon *daemon, struct err *err)
 void daemon_default_follow(struct daemon *daemon)
 {
 	struct sandbox *sandbox = registry_default(daemon->registry);
-	bool serves = sandbox && sandbox->tenant && sandbox->state != SANDBOX_DRAINING && tenant_of(sandbox)->route;
+	bool serves =
+	    sandbox && sandbox->tenant && sandbox->state != SANDBOX_DRAINING && daemon_tenant_of(sandbox)->route;
 
-	fwd_set_default(daemon->forwarder, serves ? tenant_of(sandbox)->route : NULL);
+	fwd_set_default(daemon->forwarder, serves ? daemon_tenant_of(sandbox)->route : NULL);
 }
 
 size_t daemon_default_count(const struct daemon *daemon)

@@ -29,7 +29,7 @@ struct diagnoses {
 struct diagnosing {
 	struct mail mail;
 	struct diagnoses *diagnoses;
-	struct ctl_request *request;
+	struct control_request *request;
 	pthread_t thread;
 	struct spec *spec; /* the plan points into it */
 	struct fabric_nat *nat;
@@ -38,60 +38,61 @@ struct diagnosing {
 	struct diagnosis diagnosis;
 };
 
-static json_t *diagnoses_text(const char *text)
+static json_t *daemon_diagnoses_text(const char *text)
 {
 	return text[0] ? json_string(text) : json_null();
 }
 
-static json_t *diagnoses_describe_hop(const struct hop *hop)
+static json_t *daemon_diagnoses_describe_hop(const struct hop *hop)
 {
 	return json_pack("{s:s, s:s, s:s, s:s}", "hop", hop->name, "status", hop_status_name(hop->status), "subject",
 			 hop->subject, "detail", hop->detail);
 }
 
 /* NULL for want of memory. */
-static json_t *diagnoses_describe(const struct diagnosis *diagnosis)
+static json_t *daemon_diagnoses_describe(const struct diagnosis *diagnosis)
 {
 	json_t *hops = json_array();
 
 	for (size_t i = 0; i < DIAGNOSIS_HOPS; i++) {
-		if (json_array_append_new(hops, diagnoses_describe_hop(&diagnosis->hops[i])) < 0) {
+		if (json_array_append_new(hops, daemon_diagnoses_describe_hop(&diagnosis->hops[i])) < 0) {
 			json_decref(hops);
 			return NULL;
 		}
 	}
 	return json_pack("{s:o, s:o, s:o, s:o}", "hops", hops, "broken",
 			 diagnosis->broken ? json_string(diagnosis->broken->name) : json_null(), "cause",
-			 diagnoses_text(diagnosis->cause), "next_step", diagnoses_text(diagnosis->next_step));
+			 daemon_diagnoses_text(diagnosis->cause), "next_step",
+			 daemon_diagnoses_text(diagnosis->next_step));
 }
 
-static void diagnoses_free(struct diagnosing *diagnosing)
+static void daemon_diagnoses_free(struct diagnosing *diagnosing)
 {
-	spec_free(diagnosing->spec);
+	registry_spec_free(diagnosing->spec);
 	free(diagnosing->nat);
 	free(diagnosing);
 }
 
-static void diagnoses_deliver(struct mail *mail)
+static void daemon_diagnoses_deliver(struct mail *mail)
 {
 	struct diagnosing *diagnosing = container_of(mail, struct diagnosing, mail);
 
 	pthread_join(diagnosing->thread, NULL);
 	diagnosing->diagnoses->under_way--;
-	ctl_request_answer(diagnosing->request, 200, diagnoses_describe(&diagnosing->diagnosis));
-	diagnoses_free(diagnosing);
+	control_request_answer(diagnosing->request, 200, daemon_diagnoses_describe(&diagnosing->diagnosis));
+	daemon_diagnoses_free(diagnosing);
 }
 
-static void *diagnoses_walk(void *arg)
+static void *daemon_diagnoses_walk(void *arg)
 {
 	struct diagnosing *diagnosing = arg;
 
-	diagnose_walk(&diagnosing->walk, &diagnosing->diagnosis);
-	mailbox_post(diagnosing->diagnoses->done, &diagnosing->mail);
+	health_diagnose_walk(&diagnosing->walk, &diagnosing->diagnosis);
+	base_mailbox_post(diagnosing->diagnoses->done, &diagnosing->mail);
 	return NULL;
 }
 
-static void diagnoses_copy_endpoints(const struct sandbox *sandbox, struct diagnose_request *request)
+static void daemon_diagnoses_copy_endpoints(const struct sandbox *sandbox, struct diagnose_request *request)
 {
 	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
 		const struct endpoint *endpoint = &sandbox->endpoints[i];
@@ -109,21 +110,22 @@ static void diagnoses_copy_endpoints(const struct sandbox *sandbox, struct diagn
 	}
 }
 
-static struct diagnosing *diagnoses_new(struct daemon *daemon, struct sandbox *sandbox)
+static struct diagnosing *daemon_diagnoses_new(struct daemon *daemon, struct sandbox *sandbox)
 {
 	struct diagnosing *diagnosing = calloc(1, sizeof(*diagnosing));
 
 	if (!diagnosing)
 		return NULL;
 	diagnosing->diagnoses = daemon->diagnoses;
-	diagnosing->mail.deliver = diagnoses_deliver;
-	diagnosing->spec = spec_copy(sandbox->spec);
-	diagnosing->nat = calloc(tenant_nat_max(sandbox->endpoints, sandbox->endpoint_count), sizeof(*diagnosing->nat));
+	diagnosing->mail.deliver = daemon_diagnoses_deliver;
+	diagnosing->spec = registry_spec_copy(sandbox->spec);
+	diagnosing->nat =
+	    calloc(daemon_tenant_nat_max(sandbox->endpoints, sandbox->endpoint_count), sizeof(*diagnosing->nat));
 	if (!diagnosing->spec || !diagnosing->nat) {
-		diagnoses_free(diagnosing);
+		daemon_diagnoses_free(diagnosing);
 		return NULL;
 	}
-	tenant_refresh(sandbox);
+	daemon_tenant_refresh(sandbox);
 	struct diagnose_request *request = &diagnosing->walk;
 	request->config = daemon->config;
 	memcpy(request->id, sandbox->id, sizeof(request->id));
@@ -132,56 +134,57 @@ static struct diagnosing *diagnoses_new(struct daemon *daemon, struct sandbox *s
 	memcpy(request->reason, sandbox->reason, sizeof(request->reason));
 	request->connections_held = sandbox->counters.connections_held;
 	request->ready_port = sandbox->spec->ready_port;
-	diagnoses_copy_endpoints(sandbox, request);
-	diagnosing->plan = tenant_plan(sandbox, diagnosing->nat);
+	daemon_diagnoses_copy_endpoints(sandbox, request);
+	diagnosing->plan = daemon_tenant_plan(sandbox, diagnosing->nat);
 	diagnosing->plan.id = request->id;
 	diagnosing->plan.egress = &diagnosing->spec->egress;
 	diagnosing->plan.bandwidth = &diagnosing->spec->bandwidth;
-	request->plan = tenant_of(sandbox) && tenant_of(sandbox)->kept ? NULL : &diagnosing->plan;
+	request->plan = daemon_tenant_of(sandbox) && daemon_tenant_of(sandbox)->kept ? NULL : &diagnosing->plan;
 	return diagnosing;
 }
 
 /* Begins the walk, which answers REQUEST. 0, or -1: nothing was begun. */
-static int diagnoses_begin(struct daemon *daemon, struct sandbox *sandbox, struct ctl_request *request)
+static int daemon_diagnoses_begin(struct daemon *daemon, struct sandbox *sandbox, struct control_request *request)
 {
-	struct diagnosing *diagnosing = diagnoses_new(daemon, sandbox);
+	struct diagnosing *diagnosing = daemon_diagnoses_new(daemon, sandbox);
 
 	if (!diagnosing)
 		return -1;
 	diagnosing->request = request;
-	if (pthread_create(&diagnosing->thread, NULL, diagnoses_walk, diagnosing) != 0) {
-		diagnoses_free(diagnosing);
+	if (pthread_create(&diagnosing->thread, NULL, daemon_diagnoses_walk, diagnosing) != 0) {
+		daemon_diagnoses_free(diagnosing);
 		return -1;
 	}
 	daemon->diagnoses->under_way++;
 	return 0;
 }
 
-void daemon_diagnose(void *context, struct ctl_request *request)
+void daemon_diagnose(void *context, struct control_request *request)
 {
 	struct daemon *daemon = context;
-	struct sandbox *sandbox = ctl_request_sandbox(request, daemon->registry);
+	struct sandbox *sandbox = control_request_sandbox(request, daemon->registry);
 	unsigned under_way = daemon->diagnoses->under_way;
 	struct problem problem;
 
-	if (!sandbox || (under_way < DIAGNOSES_MAX && diagnoses_begin(daemon, sandbox, request) == 0))
+	if (!sandbox || (under_way < DIAGNOSES_MAX && daemon_diagnoses_begin(daemon, sandbox, request) == 0))
 		return;
-	problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "%u diagnoses are under way already; ask again", under_way);
-	ctl_request_refuse(request, &problem);
+	registry_problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "%u diagnoses are under way already; ask again",
+			     under_way);
+	control_request_refuse(request, &problem);
 }
 
-int diagnoses_start(struct daemon *daemon, struct err *err)
+int daemon_diagnoses_start(struct daemon *daemon, struct err *err)
 {
 	struct diagnoses *diagnoses = calloc(1, sizeof(*diagnoses));
 
 	if (!diagnoses)
 		return err_set(err, ENOMEM, "diagnoses");
 	daemon->diagnoses = diagnoses;
-	diagnoses->done = mailbox_new(daemon->base, err);
+	diagnoses->done = base_mailbox_new(daemon->base, err);
 	return diagnoses->done ? 0 : -1;
 }
 
-void diagnoses_stop(struct daemon *daemon)
+void daemon_diagnoses_stop(struct daemon *daemon)
 {
 	struct diagnoses *diagnoses = daemon->diagnoses;
 
@@ -189,9 +192,9 @@ void diagnoses_stop(struct daemon *daemon)
 		return;
 	/* Walks have deadlines of their own; their last messages are delivered while everything is still there. */
 	while (diagnoses->under_way)
-		mailbox_wait(diagnoses->done);
+		base_mailbox_wait(diagnoses->done);
 	if (diagnoses->done)
-		mailbox_free(diagnoses->done);
+		base_mailbox_free(diagnoses->done);
 	free(diagnoses);
 	daemon->diagnoses = NULL;
 }

@@ -30,7 +30,7 @@ struct fwd_listener *daemon_endpoints_listen(struct daemon *daemon, struct fwd_r
 {
 	struct fwd_listener *listener;
 
-	options.fd = inherited_take(daemon->inherited, listen, options.proto);
+	options.fd = daemon_inherited_take(daemon->inherited, listen, options.proto);
 	listener = fwd_listener_open(daemon->forwarder, listen, route, &options, err);
 	if (!listener)
 		cleanup_fd(&options.fd); /* or it would be in its own way at the next try */
@@ -55,14 +55,14 @@ static void daemon_endpoints_explain(const struct endpoint *endpoints, size_t in
 	snprintf(field, sizeof(field), "%s/%zu%s", list, index, endpoint->port.automatic ? "" : "/listen");
 	addr_format(listen, text);
 	if (err->code == EADDRINUSE) {
-		port_holder_find(listen, endpoint->port.proto, &holder);
-		problem_set(problem, PROBLEM_CONFLICT, field, "%s is in use by %s", text, holder.text);
+		daemon_port_holder_find(listen, endpoint->port.proto, &holder);
+		registry_problem_set(problem, PROBLEM_CONFLICT, field, "%s is in use by %s", text, holder.text);
 	} else if (err->code == EADDRNOTAVAIL) {
-		problem_set(problem, PROBLEM_BAD_REQUEST, field, "%s: this host has no such address", text);
+		registry_problem_set(problem, PROBLEM_BAD_REQUEST, field, "%s: this host has no such address", text);
 	} else if (err->code == EMFILE || err->code == ENFILE || err->code == ENOMEM) {
-		problem_set(problem, PROBLEM_UNAVAILABLE, field, "%s: %s", text, err->text);
+		registry_problem_set(problem, PROBLEM_UNAVAILABLE, field, "%s: %s", text, err->text);
 	} else {
-		problem_set(problem, PROBLEM_INTERNAL, field, "%s: %s", text, err->text);
+		registry_problem_set(problem, PROBLEM_INTERNAL, field, "%s: %s", text, err->text);
 	}
 }
 
@@ -85,7 +85,7 @@ int daemon_endpoints_open(struct daemon *daemon, struct tenant *tenant, struct e
 	size_t opened_count = 0;
 
 	if (!opened)
-		return problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
+		return registry_problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
 	for (size_t i = 0; i < count; i++) {
 		struct endpoint *endpoint = &endpoints[i];
 
@@ -139,7 +139,7 @@ void daemon_endpoints_retry(struct daemon *daemon)
 
 	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
 	     sandbox = registry_next(daemon->registry, sandbox->slot)) {
-		struct tenant *tenant = tenant_of(sandbox);
+		struct tenant *tenant = daemon_tenant_of(sandbox);
 
 		if (!tenant || !tenant->route || tenant->busy || tenant->kept || sandbox->state == SANDBOX_DRAINING)
 			continue;

@@ -19,8 +19,8 @@ struct tenant;
 /*
  * Opens the forwarder's listeners of ENDPOINTS that are still closed; those of nat need none. All or nothing: on failure what
  * this call opened is closed again, and PROBLEM names port and holder; its field is LIST ("/ports" or "/publish") and the place
- * among ENDPOINTS. *TAKEN, where not NULL, gets an automatic port that another program holds (then the caller may choose another),
- * else 0.
+ * among ENDPOINTS. *TAKEN, where not NULL, gets an automatic port that another program holds (then the caller may choose
+ * another), else 0.
  */
 int daemon_endpoints_open(struct daemon *daemon, struct tenant *tenant, struct endpoint *endpoints, size_t count,
 			  const char *list, uint16_t *taken, struct problem *problem);
@@ -32,8 +32,8 @@ void daemon_endpoints_close(struct endpoint *endpoints, size_t count, bool reset
 void daemon_endpoints_retry(struct daemon *daemon);
 
 /*
- * Opens one listener on LISTEN; a socket that was kept for it is taken. OPTIONS come without a socket. ROUTE: NULL for the default
- * endpoint. NULL with ERR.
+ * Opens one listener on LISTEN; a socket that was kept for it is taken. OPTIONS come without a socket. ROUTE: NULL for the
+ * default endpoint. NULL with ERR.
  */
 struct fwd_listener *daemon_endpoints_listen(struct daemon *daemon, struct fwd_route *route,
 					     struct fwd_listener_options options, const struct addr *listen,

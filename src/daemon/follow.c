@@ -14,11 +14,11 @@
 
 #include <jansson.h>
 
-static void follow_carrier(void *context, unsigned slot, bool up)
+static void daemon_follow_carrier(void *context, unsigned slot, bool up)
 {
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = registry_at(daemon->registry, slot);
-	struct tenant *tenant = sandbox ? tenant_of(sandbox) : NULL;
+	struct tenant *tenant = sandbox ? daemon_tenant_of(sandbox) : NULL;
 
 	if (!tenant || !tenant->route || sandbox->carrier == up)
 		return;
@@ -28,7 +28,7 @@ static void follow_carrier(void *context, unsigned slot, bool up)
 	fwd_route_set_ready(tenant->route, false);
 	fwd_route_set_up(tenant->route, up);
 	enum sandbox_state before = sandbox->state;
-	tenant_settle(tenant, "carrier");
+	daemon_tenant_settle(tenant, "carrier");
 	/* Else the line of the new state is enough. */
 	uint64_t suppressed = 0;
 	if (sandbox->state == before && log_limit_allows(&sandbox->lines, &suppressed))
@@ -36,47 +36,47 @@ static void follow_carrier(void *context, unsigned slot, bool up)
 			 F_UINT("slot", slot), F_SOME("suppressed", suppressed));
 }
 
-static void follow_broken(void *context, unsigned slot, const char *what)
+static void daemon_follow_broken(void *context, unsigned slot, const char *what)
 {
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = registry_at(daemon->registry, slot);
 
 	if (!sandbox || sandbox->state == SANDBOX_DRAINING || sandbox->state == SANDBOX_CREATING)
 		return;
-	sandbox_set_state(daemon->registry, sandbox, SANDBOX_FAILED, "kernel", what);
-	if (tenant_of(sandbox) && tenant_of(sandbox)->route)
-		fwd_route_set_up(tenant_of(sandbox)->route, false);
+	registry_sandbox_set_state(daemon->registry, sandbox, SANDBOX_FAILED, "kernel", what);
+	if (daemon_tenant_of(sandbox) && daemon_tenant_of(sandbox)->route)
+		fwd_route_set_up(daemon_tenant_of(sandbox)->route, false);
 }
 
-void follow_repaired(void *context, unsigned slot, const char *what)
+void daemon_follow_repaired(void *context, unsigned slot, const char *what)
 {
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = slot ? registry_at(daemon->registry, slot) : NULL;
 
-	metrics_count_repair(daemon);
+	daemon_metrics_count_repair(daemon);
 	log_seldom(LOG_WARNING_LEVEL, "repaired", F_STR("sandbox", sandbox ? sandbox->id : NULL), F_STR("what", what));
-	ctl_event(daemon->control, "repair", sandbox ? sandbox->id : NULL, json_pack("{s:s}", "what", what));
+	control_event(daemon->control, "repair", sandbox ? sandbox->id : NULL, json_pack("{s:s}", "what", what));
 }
 
-static void follow_slot_going(void *context, unsigned slot)
+static void daemon_follow_slot_going(void *context, unsigned slot)
 {
 	struct daemon *daemon = context;
 
 	registry_block_slot(daemon->registry, slot, "its former objects are still going away");
 }
 
-static void follow_slot_free(void *context, unsigned slot)
+static void daemon_follow_slot_free(void *context, unsigned slot)
 {
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = registry_at(daemon->registry, slot);
 
 	if (sandbox && sandbox->tenant)
-		tenant_of(sandbox)->slot_freed = true;
-	if (!reserve_has(daemon, slot))
+		daemon_tenant_of(sandbox)->slot_freed = true;
+	if (!daemon_reserve_has(daemon, slot))
 		registry_unblock_slot(daemon->registry, slot);
 }
 
-static void follow_slot_foreign(void *context, unsigned slot, const char *why)
+static void daemon_follow_slot_foreign(void *context, unsigned slot, const char *why)
 {
 	struct daemon *daemon = context;
 
@@ -84,7 +84,7 @@ static void follow_slot_foreign(void *context, unsigned slot, const char *why)
 	registry_block_slot(daemon->registry, slot, why);
 }
 
-static void follow_denied(void *context, unsigned slot, const struct fabric_denial *denial)
+static void daemon_follow_denied(void *context, unsigned slot, const struct fabric_denial *denial)
 {
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = registry_at(daemon->registry, slot);
@@ -92,31 +92,31 @@ static void follow_denied(void *context, unsigned slot, const struct fabric_deni
 
 	if (!sandbox)
 		return;
-	ctl_event(daemon->control, "denied", sandbox->id,
-		  json_pack("{s:s, s:s, s:s, s:i}", "rule", denial->rule, "proto", denial->proto, "destination",
-			    ipv4_format(denial->destination, text), "port", (int)denial->port));
+	control_event(daemon->control, "denied", sandbox->id,
+		      json_pack("{s:s, s:s, s:s, s:i}", "rule", denial->rule, "proto", denial->proto, "destination",
+				addr_ipv4_format(denial->destination, text), "port", (int)denial->port));
 }
 
-static void follow_pool_changed(void *context)
+static void daemon_follow_pool_changed(void *context)
 {
 	(void)context; /* it is asked for when it is shown */
 }
 
 const struct fabric_watcher follow_watcher = {
-	.carrier = follow_carrier,
-	.broken = follow_broken,
-	.repaired = follow_repaired,
-	.slot_going = follow_slot_going,
-	.slot_free = follow_slot_free,
-	.slot_foreign = follow_slot_foreign,
-	.denied = follow_denied,
-	.pool_changed = follow_pool_changed,
+	.carrier = daemon_follow_carrier,
+	.broken = daemon_follow_broken,
+	.repaired = daemon_follow_repaired,
+	.slot_going = daemon_follow_slot_going,
+	.fabric_slot_free = daemon_follow_slot_free,
+	.slot_foreign = daemon_follow_slot_foreign,
+	.denied = daemon_follow_denied,
+	.pool_changed = daemon_follow_pool_changed,
 };
 
-void follow_state_changed(void *context, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
-			  uint64_t previous_ms)
+void daemon_follow_state_changed(void *context, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
+				 uint64_t previous_ms)
 {
 	struct daemon *daemon = context;
 
-	ctl_state_changed(daemon->control, sandbox, from, cause, previous_ms);
+	control_state_changed(daemon->control, sandbox, from, cause, previous_ms);
 }

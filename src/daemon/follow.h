@@ -10,11 +10,14 @@
 /* Its context, which is the daemon, is to be set. */
 extern const struct fabric_watcher follow_watcher;
 
-/* Counts, logs and reports a repair of WHAT; SLOT: of its sandbox, 0: of the host. CONTEXT is the daemon. Member of follow_watcher. */
-void follow_repaired(void *context, unsigned slot, const char *what);
+/*
+ * Counts, logs and reports a repair of WHAT; SLOT: of its sandbox, 0: of the host. CONTEXT is the daemon. Member of
+ * follow_watcher.
+ */
+void daemon_follow_repaired(void *context, unsigned slot, const char *what);
 
 /* For the registry's watcher; CONTEXT is the daemon. */
-void follow_state_changed(void *context, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
-			  uint64_t previous_ms);
+void daemon_follow_state_changed(void *context, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
+				 uint64_t previous_ms);
 
 #endif

@@ -28,13 +28,13 @@ struct guard {
 	struct log_limit lines;
 };
 
-static void guard_report(struct daemon *daemon, const struct sandbox *sandbox, const char *what)
+static void daemon_guard_report(struct daemon *daemon, const struct sandbox *sandbox, const char *what)
 {
-	follow_repaired(daemon, sandbox ? sandbox->slot : 0, what);
+	daemon_follow_repaired(daemon, sandbox ? sandbox->slot : 0, what);
 }
 
 /* A fault, as a rule, lasts for many checks. */
-static void guard_complain(struct daemon *daemon, const struct err *err)
+static void daemon_guard_complain(struct daemon *daemon, const struct err *err)
 {
 	uint64_t suppressed;
 
@@ -43,27 +43,27 @@ static void guard_complain(struct daemon *daemon, const struct err *err)
 }
 
 /* Whether the sandbox has a file that only we may change, and no change of it is under way. */
-static bool guard_concerns(const struct sandbox *sandbox)
+static bool daemon_guard_concerns(const struct sandbox *sandbox)
 {
-	const struct tenant *tenant = tenant_of(sandbox);
+	const struct tenant *tenant = daemon_tenant_of(sandbox);
 
 	return tenant && !tenant->kept && !tenant->busy;
 }
 
-static void guard_check_file(struct daemon *daemon, struct sandbox *sandbox)
+static void daemon_guard_check_file(struct daemon *daemon, struct sandbox *sandbox)
 {
 	struct err err;
 
-	if (!guard_concerns(sandbox) || store_is_intact(daemon->store, sandbox->slot))
+	if (!daemon_guard_concerns(sandbox) || store_is_intact(daemon->store, sandbox->slot))
 		return;
 	if (store_save(daemon->store, sandbox, &err) < 0)
-		guard_complain(daemon, &err);
+		daemon_guard_complain(daemon, &err);
 	else
-		guard_report(daemon, sandbox, "state file");
+		daemon_guard_report(daemon, sandbox, "state file");
 }
 
 /* The next few; after the last, the first again. */
-static void guard_check_files(struct daemon *daemon)
+static void daemon_guard_check_files(struct daemon *daemon)
 {
 	for (unsigned i = 0; i < FILES_AT_ONCE; i++) {
 		struct sandbox *sandbox = registry_next(daemon->registry, daemon->guard->cursor);
@@ -73,59 +73,60 @@ static void guard_check_files(struct daemon *daemon)
 			return;
 		}
 		daemon->guard->cursor = sandbox->slot;
-		guard_check_file(daemon, sandbox);
+		daemon_guard_check_file(daemon, sandbox);
 	}
 }
 
 /* A damaged file reserved its slot until an operator took it away. */
-static void guard_release_reserved(struct daemon *daemon)
+static void daemon_guard_release_reserved(struct daemon *daemon)
 {
 	for (unsigned slot = 1; slot <= CONFIG_SLOT_MAX; slot++) {
-		if (!reserve_has(daemon, slot) || store_has_file(daemon->store, slot))
+		if (!daemon_reserve_has(daemon, slot) || store_has_file(daemon->store, slot))
 			continue;
 		log_info("damaged state file is gone; its slot is free", F_UINT("slot", slot));
-		reserve_release(daemon, slot);
+		daemon_reserve_release(daemon, slot);
 	}
 }
 
-static void guard_write_all(struct daemon *daemon)
+static void daemon_guard_write_all(struct daemon *daemon)
 {
 	struct err err;
 
 	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
 	     sandbox = registry_next(daemon->registry, sandbox->slot))
-		if (tenant_of(sandbox) && !tenant_of(sandbox)->kept && store_save(daemon->store, sandbox, &err) < 0)
-			guard_complain(daemon, &err);
+		if (daemon_tenant_of(sandbox) && !daemon_tenant_of(sandbox)->kept &&
+		    store_save(daemon->store, sandbox, &err) < 0)
+			daemon_guard_complain(daemon, &err);
 }
 
-static void guard_check(struct daemon *daemon)
+static void daemon_guard_check(struct daemon *daemon)
 {
 	struct err err;
 	int followed = store_follow_directory(daemon->store, &err);
 
 	if (followed < 0) {
-		guard_complain(daemon, &err);
+		daemon_guard_complain(daemon, &err);
 		return;
 	}
 	if (followed > 0) {
-		guard_write_all(daemon);
-		guard_report(daemon, NULL, "state directory");
+		daemon_guard_write_all(daemon);
+		daemon_guard_report(daemon, NULL, "state directory");
 		return;
 	}
-	guard_check_files(daemon);
-	guard_release_reserved(daemon);
+	daemon_guard_check_files(daemon);
+	daemon_guard_release_reserved(daemon);
 }
 
-static void guard_on_time(void *context)
+static void daemon_guard_on_time(void *context)
 {
 	struct guard *guard = context;
 
 	if (guard->daemon->state == DAEMON_RUNNING)
-		guard_check(guard->daemon);
+		daemon_guard_check(guard->daemon);
 	timer_start(&guard->timer, GUARD_MS);
 }
 
-int guard_start(struct daemon *daemon, struct err *err)
+int daemon_guard_start(struct daemon *daemon, struct err *err)
 {
 	struct guard *guard = calloc(1, sizeof(*guard));
 
@@ -134,13 +135,13 @@ int guard_start(struct daemon *daemon, struct err *err)
 	daemon->guard = guard;
 	guard->daemon = daemon;
 	guard->lines = (struct log_limit){ .burst = 1, .interval_ms = COMPLAIN_MS };
-	if (timer_init(&guard->timer, daemon->base, guard_on_time, guard, err) < 0)
+	if (timer_init(&guard->timer, daemon->base, daemon_guard_on_time, guard, err) < 0)
 		return -1;
 	timer_start(&guard->timer, GUARD_MS);
 	return 0;
 }
 
-void guard_stop(struct daemon *daemon)
+void daemon_guard_stop(struct daemon *daemon)
 {
 	if (!daemon->guard)
 		return;

@@ -8,9 +8,9 @@ struct daemon;
 struct err;
 
 /* From now on compares the files with our records, once a second. 0, or -1 with ERR. */
-int guard_start(struct daemon *daemon, struct err *err);
+int daemon_guard_start(struct daemon *daemon, struct err *err);
 
-/* Ends it; harmless without guard_start(). */
-void guard_stop(struct daemon *daemon);
+/* Ends it; harmless without daemon_guard_start(). */
+void daemon_guard_stop(struct daemon *daemon);
 
 #endif

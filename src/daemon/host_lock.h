@@ -8,8 +8,8 @@ struct err;
 
 /*
  * One weftd for each mark: two that share a link group in one network namespace would each take the other's slots for leftovers,
- * even with state directories and sockets of their own. The lock is a unix socket with an abstract name, unix(7): such names belong
- * to the network namespace, and go with the process however it ends.
+ * even with state directories and sockets of their own. The lock is a unix socket with an abstract name, unix(7): such names
+ * belong to the network namespace, and go with the process however it ends.
  *
  * Returns the lock's descriptor, the caller's to close; -1 with ERR, which names the holder by its pid.
  */

@@ -32,7 +32,7 @@ struct inherited {
 	struct socket_entry entries[];
 };
 
-static int inherited_compare(const void *a, const void *b)
+static int daemon_inherited_compare(const void *a, const void *b)
 {
 	const struct socket_entry *left = a, *right = b;
 
@@ -48,7 +48,7 @@ static int inherited_compare(const void *a, const void *b)
 }
 
 #ifdef HAVE_LIBSYSTEMD
-static bool inherited_describe(int fd, struct socket_entry *entry)
+static bool daemon_inherited_describe(int fd, struct socket_entry *entry)
 {
 	socklen_t length = sizeof(entry->addr);
 	int type;
@@ -65,7 +65,7 @@ static bool inherited_describe(int fd, struct socket_entry *entry)
 	return true;
 }
 
-struct inherited *inherited_receive(void)
+struct inherited *daemon_inherited_receive(void)
 {
 	int count = sd_listen_fds(1);
 
@@ -75,19 +75,19 @@ struct inherited *inherited_receive(void)
 	if (!inherited)
 		return NULL;
 	for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + count; fd++) {
-		if (inherited_describe(fd, &inherited->entries[inherited->count]))
+		if (daemon_inherited_describe(fd, &inherited->entries[inherited->count]))
 			inherited->count++;
 		else
 			close(fd);
 	}
 	/* They are ours now; those still open when we stop are stored anew. */
 	sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=weft");
-	qsort(inherited->entries, inherited->count, sizeof(inherited->entries[0]), inherited_compare);
+	qsort(inherited->entries, inherited->count, sizeof(inherited->entries[0]), daemon_inherited_compare);
 	log_info("listening sockets taken over from the service manager", F_UINT("count", inherited->count));
 	return inherited;
 }
 
-void inherited_store(const int *fds, size_t count)
+void daemon_inherited_store(const int *fds, size_t count)
 {
 	/*
 	 * FDPOLL=0: a socket that has an error pending is still ours to keep. The barrier: a message whose sender has ended before
@@ -103,27 +103,27 @@ void inherited_store(const int *fds, size_t count)
 		log_warning("service manager does not say that it has the sockets");
 }
 #else
-struct inherited *inherited_receive(void)
+struct inherited *daemon_inherited_receive(void)
 {
 	return NULL;
 }
 
-void inherited_store(const int *fds, size_t count)
+void daemon_inherited_store(const int *fds, size_t count)
 {
 	(void)fds;
 	(void)count;
 }
 #endif
 
-int inherited_take(struct inherited *inherited, const struct addr *listen, enum proto proto)
+int daemon_inherited_take(struct inherited *inherited, const struct addr *listen, enum proto proto)
 {
 	struct socket_entry wanted = { .addr = *listen, .proto = proto, .fd = -1 };
 	struct socket_entry *found;
 
 	if (!inherited || !inherited->count)
 		return -1;
-	found =
-	    bsearch(&wanted, inherited->entries, inherited->count, sizeof(inherited->entries[0]), inherited_compare);
+	found = bsearch(&wanted, inherited->entries, inherited->count, sizeof(inherited->entries[0]),
+			daemon_inherited_compare);
 	if (!found)
 		return -1;
 	int fd = found->fd;
@@ -131,12 +131,12 @@ int inherited_take(struct inherited *inherited, const struct addr *listen, enum 
 	return fd;
 }
 
-size_t inherited_count(const struct inherited *inherited)
+size_t daemon_inherited_count(const struct inherited *inherited)
 {
 	return inherited ? inherited->count : 0;
 }
 
-size_t inherited_peek(const struct inherited *inherited, int *fds, size_t room)
+size_t daemon_inherited_peek(const struct inherited *inherited, int *fds, size_t room)
 {
 	size_t count = 0;
 
@@ -146,7 +146,7 @@ size_t inherited_peek(const struct inherited *inherited, int *fds, size_t room)
 	return count;
 }
 
-void inherited_free(struct inherited *inherited)
+void daemon_inherited_free(struct inherited *inherited)
 {
 	if (!inherited)
 		return;

@@ -17,12 +17,12 @@
 
 #define DEFAULT_CONFIG SYSCONFDIR "/weft/weftd.conf"
 
-void load_config_print_mistake(const char *mistake)
+void daemon_load_config_print_mistake(const char *mistake)
 {
 	fprintf(stderr, "%s\n", mistake);
 }
 
-static void load_config_check_group(const struct config *config, struct config_mistakes *mistakes)
+static void daemon_load_config_check_group(const struct config *config, struct config_mistakes *mistakes)
 {
 	const char *group = config->daemon.socket_group;
 
@@ -32,14 +32,14 @@ static void load_config_check_group(const struct config *config, struct config_m
 }
 
 /* The checks that need a look at the host. */
-static void load_config_check_host(const struct config *config, struct config_mistakes *mistakes)
+static void daemon_load_config_check_host(const struct config *config, struct config_mistakes *mistakes)
 {
-	load_config_check_group(config, mistakes);
+	daemon_load_config_check_group(config, mistakes);
 	inspect_check_config(config, mistakes);
 }
 
-static struct config *load_config_file(const char *path, config_host_check *host_check,
-				       struct config_mistakes *mistakes)
+static struct config *daemon_load_config_file(const char *path, config_host_check *host_check,
+					      struct config_mistakes *mistakes)
 {
 	struct config *config;
 
@@ -51,8 +51,8 @@ static struct config *load_config_file(const char *path, config_host_check *host
 	return config;
 }
 
-struct config *load_config(const struct options *options, bool check_host, void (*report)(const char *mistake),
-			   int *exit_code)
+struct config *daemon_load_config(const struct options *options, bool check_host, void (*report)(const char *mistake),
+				  int *exit_code)
 {
 	const char *path = options->config                     ? options->config
 			   : access(DEFAULT_CONFIG, F_OK) == 0 ? DEFAULT_CONFIG
@@ -67,7 +67,8 @@ struct config *load_config(const struct options *options, bool check_host, void 
 		return NULL;
 	}
 
-	struct config *config = load_config_file(path, check_host ? load_config_check_host : NULL, &mistakes);
+	struct config *config =
+	    daemon_load_config_file(path, check_host ? daemon_load_config_check_host : NULL, &mistakes);
 	for (size_t i = 0; i < mistakes.count; i++) {
 		config_mistake_format(&mistakes, &mistakes.items[i], text, sizeof(text));
 		report(text);

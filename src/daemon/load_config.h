@@ -11,10 +11,10 @@ struct options;
  * The configuration that OPTIONS name, checked by itself and, with CHECK_HOST, against the host. NULL after REPORT was called for
  * each mistake, all of them at once; *EXIT_CODE is then EX_NOINPUT or EX_CONFIG, else EX_OK.
  */
-struct config *load_config(const struct options *options, bool check_host, void (*report)(const char *mistake),
-			   int *exit_code);
+struct config *daemon_load_config(const struct options *options, bool check_host, void (*report)(const char *mistake),
+				  int *exit_code);
 
 /* For REPORT: prints MISTAKE to stderr. */
-void load_config_print_mistake(const char *mistake);
+void daemon_load_config_print_mistake(const char *mistake);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Series for each sandbox, where the configuration asks for them: off by default, because monitoring systems do not bear a label
- * with thousands of values that come and go. Ids need no escaping: see sandbox_id_is_valid().
+ * with thousands of values that come and go. Ids need no escaping: see registry_sandbox_id_is_valid().
  */
 #include "daemon/daemon.h"
 #include "daemon/metrics_write.h"
@@ -13,98 +13,99 @@
 typedef uint64_t metrics_read(const struct sandbox *sandbox);
 
 /* A line for each sandbox, with the value that READ returns. */
-static void metrics_write_series(FILE *out, struct daemon *daemon, const char *name, const char *label,
-				 metrics_read *read)
+static void daemon_metrics_write_series(FILE *out, struct daemon *daemon, const char *name, const char *label,
+					metrics_read *read)
 {
 	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
 	     sandbox = registry_next(daemon->registry, sandbox->slot))
 		fprintf(out, "%s{sandbox=\"%s\"%s} %" PRIu64 "\n", name, sandbox->id, label, read(sandbox));
 }
 
-static void metrics_write_metric(FILE *out, struct daemon *daemon, const char *name, const char *type, const char *help,
-				 metrics_read *read)
+static void daemon_metrics_write_metric(FILE *out, struct daemon *daemon, const char *name, const char *type,
+					const char *help, metrics_read *read)
 {
-	metrics_write_head(out, name, type, help);
-	metrics_write_series(out, daemon, name, "", read);
+	daemon_metrics_write_head(out, name, type, help);
+	daemon_metrics_write_series(out, daemon, name, "", read);
 }
 
-static void metrics_write_both_ways(FILE *out, struct daemon *daemon, const char *name, const char *help,
-				    metrics_read *to_guest, metrics_read *from_guest)
+static void daemon_metrics_write_both_ways(FILE *out, struct daemon *daemon, const char *name, const char *help,
+					   metrics_read *to_guest, metrics_read *from_guest)
 {
-	metrics_write_head(out, name, "counter", help);
-	metrics_write_series(out, daemon, name, ",direction=\"to_guest\"", to_guest);
-	metrics_write_series(out, daemon, name, ",direction=\"from_guest\"", from_guest);
+	daemon_metrics_write_head(out, name, "counter", help);
+	daemon_metrics_write_series(out, daemon, name, ",direction=\"to_guest\"", to_guest);
+	daemon_metrics_write_series(out, daemon, name, ",direction=\"from_guest\"", from_guest);
 }
 
-static uint64_t metrics_bytes_to_guest(const struct sandbox *sandbox)
+static uint64_t daemon_metrics_bytes_to_guest(const struct sandbox *sandbox)
 {
 	return sandbox->counters.bytes_to_guest;
 }
 
-static uint64_t metrics_bytes_from_guest(const struct sandbox *sandbox)
+static uint64_t daemon_metrics_bytes_from_guest(const struct sandbox *sandbox)
 {
 	return sandbox->counters.bytes_from_guest;
 }
 
-static uint64_t metrics_packets_to_guest(const struct sandbox *sandbox)
+static uint64_t daemon_metrics_packets_to_guest(const struct sandbox *sandbox)
 {
 	return sandbox->counters.packets_to_guest;
 }
 
-static uint64_t metrics_packets_from_guest(const struct sandbox *sandbox)
+static uint64_t daemon_metrics_packets_from_guest(const struct sandbox *sandbox)
 {
 	return sandbox->counters.packets_from_guest;
 }
 
-static uint64_t metrics_connections_total(const struct sandbox *sandbox)
+static uint64_t daemon_metrics_connections_total(const struct sandbox *sandbox)
 {
 	return sandbox->counters.connections_total;
 }
 
-static uint64_t metrics_connections_open(const struct sandbox *sandbox)
+static uint64_t daemon_metrics_connections_open(const struct sandbox *sandbox)
 {
 	return sandbox->counters.connections_open;
 }
 
-static uint64_t metrics_connections_held(const struct sandbox *sandbox)
+static uint64_t daemon_metrics_connections_held(const struct sandbox *sandbox)
 {
 	return sandbox->counters.connections_held;
 }
 
-static uint64_t metrics_drops_total(const struct sandbox *sandbox)
+static uint64_t daemon_metrics_drops_total(const struct sandbox *sandbox)
 {
 	return sandbox->counters.drops_total;
 }
 
-static uint64_t metrics_is_ready(const struct sandbox *sandbox)
+static uint64_t daemon_metrics_is_ready(const struct sandbox *sandbox)
 {
 	return sandbox->state == SANDBOX_READY;
 }
 
-static uint64_t metrics_last_activity(const struct sandbox *sandbox)
+static uint64_t daemon_metrics_last_activity(const struct sandbox *sandbox)
 {
 	return (uint64_t)sandbox->last_activity_ms / 1000;
 }
 
-void metrics_write_sandboxes(FILE *out, struct daemon *daemon)
+void daemon_metrics_write_sandboxes(FILE *out, struct daemon *daemon)
 {
 	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
 	     sandbox = registry_next(daemon->registry, sandbox->slot))
-		tenant_refresh(sandbox);
-	metrics_write_both_ways(out, daemon, "weft_sandbox_bytes_total", "Bytes that passed the TAP.",
-				metrics_bytes_to_guest, metrics_bytes_from_guest);
-	metrics_write_both_ways(out, daemon, "weft_sandbox_packets_total", "Packets that passed the TAP.",
-				metrics_packets_to_guest, metrics_packets_from_guest);
-	metrics_write_metric(out, daemon, "weft_sandbox_connections_total", "counter",
-			     "Connections that the forwarder accepted for it.", metrics_connections_total);
-	metrics_write_metric(out, daemon, "weft_sandbox_connections_open", "gauge",
-			     "Open ones of them, held ones included.", metrics_connections_open);
-	metrics_write_metric(out, daemon, "weft_sandbox_connections_held", "gauge", "Those that wait for the guest.",
-			     metrics_connections_held);
-	metrics_write_metric(out, daemon, "weft_sandbox_drops_total", "counter",
-			     "Packets of the guest that were denied or dropped.", metrics_drops_total);
-	metrics_write_metric(out, daemon, "weft_sandbox_ready", "gauge", "Whether the guest accepts connections.",
-			     metrics_is_ready);
-	metrics_write_metric(out, daemon, "weft_sandbox_last_activity_timestamp_seconds", "gauge",
-			     "When it was last seen busy; 0: never.", metrics_last_activity);
+		daemon_tenant_refresh(sandbox);
+	daemon_metrics_write_both_ways(out, daemon, "weft_sandbox_bytes_total", "Bytes that passed the TAP.",
+				       daemon_metrics_bytes_to_guest, daemon_metrics_bytes_from_guest);
+	daemon_metrics_write_both_ways(out, daemon, "weft_sandbox_packets_total", "Packets that passed the TAP.",
+				       daemon_metrics_packets_to_guest, daemon_metrics_packets_from_guest);
+	daemon_metrics_write_metric(out, daemon, "weft_sandbox_connections_total", "counter",
+				    "Connections that the forwarder accepted for it.",
+				    daemon_metrics_connections_total);
+	daemon_metrics_write_metric(out, daemon, "weft_sandbox_connections_open", "gauge",
+				    "Open ones of them, held ones included.", daemon_metrics_connections_open);
+	daemon_metrics_write_metric(out, daemon, "weft_sandbox_connections_held", "gauge",
+				    "Those that wait for the guest.", daemon_metrics_connections_held);
+	daemon_metrics_write_metric(out, daemon, "weft_sandbox_drops_total", "counter",
+				    "Packets of the guest that were denied or dropped.", daemon_metrics_drops_total);
+	daemon_metrics_write_metric(out, daemon, "weft_sandbox_ready", "gauge",
+				    "Whether the guest accepts connections.", daemon_metrics_is_ready);
+	daemon_metrics_write_metric(out, daemon, "weft_sandbox_last_activity_timestamp_seconds", "gauge",
+				    "When it was last seen busy; 0: never.", daemon_metrics_last_activity);
 }

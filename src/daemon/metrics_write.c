@@ -8,12 +8,12 @@
 
 #include <inttypes.h>
 
-void metrics_write_head(FILE *out, const char *name, const char *type, const char *help)
+void daemon_metrics_write_head(FILE *out, const char *name, const char *type, const char *help)
 {
 	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-void metrics_write_histogram(FILE *out, const char *name, const uint64_t *counts, uint64_t sum_us)
+void daemon_metrics_write_histogram(FILE *out, const char *name, const uint64_t *counts, uint64_t sum_us)
 {
 	uint64_t total = 0;
 

@@ -10,12 +10,12 @@
 struct daemon;
 
 /* The two lines that introduce a metric. TYPE: "counter", "gauge", "histogram". */
-void metrics_write_head(FILE *out, const char *name, const char *type, const char *help);
+void daemon_metrics_write_head(FILE *out, const char *name, const char *type, const char *help);
 
 /* The lines of a histogram of durations, by fwd_connect_bucket_ms[]. */
-void metrics_write_histogram(FILE *out, const char *name, const uint64_t *counts, uint64_t sum_us);
+void daemon_metrics_write_histogram(FILE *out, const char *name, const uint64_t *counts, uint64_t sum_us);
 
 /* The series of each sandbox (metrics_sandboxes.c). */
-void metrics_write_sandboxes(FILE *out, struct daemon *daemon);
+void daemon_metrics_write_sandboxes(FILE *out, struct daemon *daemon);
 
 #endif

@@ -20,7 +20,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-static void mode_print_finding(const struct health_finding *finding)
+static void daemon_mode_print_finding(const struct health_finding *finding)
 {
 	printf("%s: %s: %s\n", health_status_name(finding->status), finding->check, finding->detail);
 	if (finding->why[0])
@@ -30,38 +30,38 @@ static void mode_print_finding(const struct health_finding *finding)
 }
 
 /* The bad findings of `weftctl doctor`. */
-static int mode_check_host(const struct options *options, const struct config *config)
+static int daemon_mode_check_host(const struct options *options, const struct config *config)
 {
 	struct health_facts facts;
 	struct health_report report = { 0 };
 
 	health_facts_gather(&facts, config, options->socket);
-	doctor_examine(&facts, &report);
+	health_doctor_examine(&facts, &report);
 	for (size_t i = 0; i < report.count; i++)
 		if (report.findings[i].status == HEALTH_WARN || report.findings[i].status == HEALTH_FAIL)
-			mode_print_finding(&report.findings[i]);
+			daemon_mode_print_finding(&report.findings[i]);
 	int exit_code = health_report_worst(&report) == HEALTH_FAIL ? EX_UNAVAILABLE : EX_OK;
 	health_report_clear(&report);
 	health_facts_clear(&facts);
 	return exit_code;
 }
 
-int mode_check(const struct options *options)
+int daemon_mode_check(const struct options *options)
 {
 	int exit_code;
-	struct config *config = load_config(options, true, load_config_print_mistake, &exit_code);
+	struct config *config = daemon_load_config(options, true, daemon_load_config_print_mistake, &exit_code);
 
 	if (!config)
 		return exit_code;
 	printf("configuration ok\n");
-	exit_code = mode_check_host(options, config);
+	exit_code = daemon_mode_check_host(options, config);
 	if (exit_code == EX_OK)
 		printf("host ok\n");
 	config_free(config);
 	return exit_code;
 }
 
-static void mode_print_removed(void *context, const char *what)
+static void daemon_mode_print_removed(void *context, const char *what)
 {
 	unsigned *count = context;
 
@@ -69,7 +69,7 @@ static void mode_print_removed(void *context, const char *what)
 	printf("removed %s\n", what);
 }
 
-static int mode_remove_state_files(struct store *store, unsigned *count, struct err *err)
+static int daemon_mode_remove_state_files(struct store *store, unsigned *count, struct err *err)
 {
 	struct store_contents contents;
 
@@ -89,13 +89,13 @@ static int mode_remove_state_files(struct store *store, unsigned *count, struct 
 	return 0;
 }
 
-int mode_cleanup(const struct options *options)
+int daemon_mode_cleanup(const struct options *options)
 {
 	int exit_code;
 	unsigned count = 0;
 	struct err err;
 	/* Objects that are to go need not fit the host any more: only names and ranges count. */
-	struct config *config = load_config(options, false, load_config_print_mistake, &exit_code);
+	struct config *config = daemon_load_config(options, false, daemon_load_config_print_mistake, &exit_code);
 
 	if (!config)
 		return exit_code;
@@ -107,9 +107,9 @@ int mode_cleanup(const struct options *options)
 		return EX_OSERR;
 	}
 	AUTO_FD int lock = daemon_lock_host(config->names.link_group, &err);
-	int result = lock < 0 ? -1 : fabric_cleanup(config, mode_print_removed, &count, &err);
+	int result = lock < 0 ? -1 : fabric_cleanup(config, daemon_mode_print_removed, &count, &err);
 	if (result == 0)
-		result = mode_remove_state_files(store, &count, &err);
+		result = daemon_mode_remove_state_files(store, &count, &err);
 	if (result < 0)
 		fprintf(stderr, "weftd: %s\n", err.text);
 	else
@@ -119,17 +119,17 @@ int mode_cleanup(const struct options *options)
 	return result < 0 ? EX_OSERR : EX_OK;
 }
 
-int weftd_main(int argc, char **argv)
+int daemon_main(int argc, char **argv)
 {
 	struct options options;
 	struct err err;
 
-	if (options_parse(argc, argv, &options) < 0) {
+	if (daemon_options_parse(argc, argv, &options) < 0) {
 		fprintf(stderr, "Try 'weftd --help'.\n");
 		return EX_USAGE;
 	}
 	/* Slots are made and taken apart from within their namespaces: the threads need one to return to. */
-	if (netns_init(&err) < 0) {
+	if (base_netns_init(&err) < 0) {
 		fprintf(stderr, "weftd: %s\n", err.text);
 		return EX_OSERR;
 	}
@@ -137,14 +137,14 @@ int weftd_main(int argc, char **argv)
 	case WEFTD_RUN:
 		return daemon_run(&options);
 	case WEFTD_CHECK:
-		return mode_check(&options);
+		return daemon_mode_check(&options);
 	case WEFTD_CLEANUP:
-		return mode_cleanup(&options);
+		return daemon_mode_cleanup(&options);
 	case WEFTD_VERSION:
 		printf("weftd %s\n", PACKAGE_VERSION);
 		return EX_OK;
 	case WEFTD_HELP:
-		options_print_help(stdout);
+		daemon_options_print_help(stdout);
 		return EX_OK;
 	}
 	return EX_SOFTWARE;

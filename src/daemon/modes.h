@@ -5,9 +5,9 @@
 struct options;
 
 /* --check: what is wrong with configuration and host. Returns the exit code. */
-int mode_check(const struct options *options);
+int daemon_mode_check(const struct options *options);
 
 /* --cleanup: removes all that carries our mark, and prints it. Returns the exit code: 0 if nothing is left. */
-int mode_cleanup(const struct options *options);
+int daemon_mode_cleanup(const struct options *options);
 
 #endif

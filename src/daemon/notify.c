@@ -7,28 +7,28 @@
 #ifdef HAVE_LIBSYSTEMD
 #include <systemd/sd-daemon.h>
 
-static void notify_send(const char *state)
+static void daemon_notify_send(const char *state)
 {
 	sd_notify(0, state);
 }
 #else
-static void notify_send(const char *state)
+static void daemon_notify_send(const char *state)
 {
 	(void)state;
 }
 #endif
 
-void notify_ready(void)
+void daemon_notify_ready(void)
 {
-	notify_send("READY=1");
+	daemon_notify_send("READY=1");
 }
 
-void notify_reloading(void)
+void daemon_notify_reloading(void)
 {
-	notify_send("RELOADING=1");
+	daemon_notify_send("RELOADING=1");
 }
 
-void notify_stopping(void)
+void daemon_notify_stopping(void)
 {
-	notify_send("STOPPING=1");
+	daemon_notify_send("STOPPING=1");
 }

@@ -4,8 +4,8 @@
 
 /* Messages to the service manager, sd_notify(3). Without one, or without libsystemd, these do nothing. */
 
-void notify_ready(void);
-void notify_reloading(void);
-void notify_stopping(void);
+void daemon_notify_ready(void);
+void daemon_notify_reloading(void);
+void daemon_notify_stopping(void);
 
 #endif

@@ -31,7 +31,7 @@ static const struct option long_options[] = {
 	{ 0 },
 };
 
-static int options_take(int option, struct options *options)
+static int daemon_options_take(int option, struct options *options)
 {
 	switch (option) {
 	case OPTION_CONFIG:
@@ -62,13 +62,13 @@ static int options_take(int option, struct options *options)
 	return -1; /* getopt_long() has printed the mistake */
 }
 
-int options_parse(int argc, char **argv, struct options *options)
+int daemon_options_parse(int argc, char **argv, struct options *options)
 {
 	int option;
 
 	*options = (struct options){ .socket = "/run/weft/control.sock", .state_dir = "/run/weft/state" };
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0)
-		if (options_take(option, options) < 0)
+		if (daemon_options_take(option, options) < 0)
 			return -1;
 	if (optind < argc) {
 		fprintf(stderr, "weftd: unexpected argument '%s'\n", argv[optind]);
@@ -77,7 +77,7 @@ int options_parse(int argc, char **argv, struct options *options)
 	return 0;
 }
 
-void options_print_help(FILE *out)
+void daemon_options_print_help(FILE *out)
 {
 	fputs("Usage: weftd [OPTION]...\n"
 	      "The network of the microVM sandboxes on this host. See weftd(8).\n"

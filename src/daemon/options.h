@@ -24,8 +24,8 @@ struct options {
 };
 
 /* Reads ARGV. 0, or -1 after a message on stderr that names the argument at fault. The strings stay argv's. */
-int options_parse(int argc, char **argv, struct options *options);
+int daemon_options_parse(int argc, char **argv, struct options *options);
 
-void options_print_help(FILE *out);
+void daemon_options_print_help(FILE *out);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * PATCH, all or nothing. The whole new specification is worked out beside the old one, new endpoints open, the kernel is brought to
- * it in one batch, the file is written; only then does the registry change, and endpoints that are gone close. A failure before
- * that point leaves the sandbox as it was.
+ * PATCH, all or nothing. The whole new specification is worked out beside the old one, new endpoints open, the kernel is
+ * brought to it in one batch, the file is written; only then does the registry change, and endpoints that are gone close. A
+ * failure before that point leaves the sandbox as it was.
  *
  * The file follows the kernel here, unlike at registration. After a crash between the two, the next start adopts the sandbox with
  * the old file and brings the kernel back to it; the manager, who has no answer, sees that the request was not carried out.
@@ -27,12 +27,12 @@
 struct patch_change {
 	struct daemon *daemon;
 	struct sandbox *sandbox;
-	struct ctl_request *request;
+	struct control_request *request;
 	struct registry_patch prepared;
 	struct problem problem; /* why it is being reverted */
 };
 
-static bool patch_had_handle(const struct endpoint *endpoints, size_t count, const void *handle)
+static bool daemon_patch_had_handle(const struct endpoint *endpoints, size_t count, const void *handle)
 {
 	for (size_t i = 0; i < count; i++)
 		for (size_t j = 0; j < endpoints[i].listen_count; j++)
@@ -42,14 +42,14 @@ static bool patch_had_handle(const struct endpoint *endpoints, size_t count, con
 }
 
 /* Closes the listeners of FROM that KEPT does not have. */
-static void patch_close_others(struct endpoint *from, size_t from_count, const struct endpoint *kept, size_t kept_count,
-			       bool reset)
+static void daemon_patch_close_others(struct endpoint *from, size_t from_count, const struct endpoint *kept,
+				      size_t kept_count, bool reset)
 {
 	for (size_t i = 0; i < from_count; i++) {
 		for (size_t j = 0; j < from[i].listen_count; j++) {
 			void **handle = &from[i].handles[j];
 
-			if (!*handle || patch_had_handle(kept, kept_count, *handle))
+			if (!*handle || daemon_patch_had_handle(kept, kept_count, *handle))
 				continue;
 			fwd_listener_close(*handle, reset);
 			*handle = NULL;
@@ -57,19 +57,19 @@ static void patch_close_others(struct endpoint *from, size_t from_count, const s
 	}
 }
 
-static void patch_tell(struct daemon *daemon, const char *type, const char *id, const struct endpoint *endpoint)
+static void daemon_patch_tell(struct daemon *daemon, const char *type, const char *id, const struct endpoint *endpoint)
 {
 	json_t *listen = json_array();
 	char text[ADDR_TEXT_SIZE];
 
 	for (size_t i = 0; i < endpoint->listen_count; i++)
 		json_array_append_new(listen, json_string(addr_format(&endpoint->listen[i], text)));
-	ctl_event(daemon->control, type, id,
-		  json_pack("{s:i, s:s, s:o}", "guest_port", (int)endpoint->port.guest_port, "proto",
-			    proto_name(endpoint->port.proto), "listen", listen));
+	control_event(daemon->control, type, id,
+		      json_pack("{s:i, s:s, s:o}", "guest_port", (int)endpoint->port.guest_port, "proto",
+				addr_proto_name(endpoint->port.proto), "listen", listen));
 }
 
-static bool patch_has_endpoint(const struct endpoint *endpoints, size_t count, const struct endpoint *wanted)
+static bool daemon_patch_has_endpoint(const struct endpoint *endpoints, size_t count, const struct endpoint *wanted)
 {
 	for (size_t i = 0; i < count; i++)
 		if (endpoints[i].port.guest_port == wanted->port.guest_port &&
@@ -80,110 +80,110 @@ static bool patch_has_endpoint(const struct endpoint *endpoints, size_t count, c
 	return false;
 }
 
-static void patch_tell_differences(struct patch_change *change)
+static void daemon_patch_tell_differences(struct patch_change *change)
 {
 	const struct sandbox *sandbox = change->sandbox;
 	const struct registry_patch *prepared = &change->prepared;
 
 	for (size_t i = 0; i < sandbox->endpoint_count; i++)
-		if (!patch_has_endpoint(prepared->endpoints, prepared->endpoint_count, &sandbox->endpoints[i]))
-			patch_tell(change->daemon, "unpublished", sandbox->id, &sandbox->endpoints[i]);
+		if (!daemon_patch_has_endpoint(prepared->endpoints, prepared->endpoint_count, &sandbox->endpoints[i]))
+			daemon_patch_tell(change->daemon, "unpublished", sandbox->id, &sandbox->endpoints[i]);
 	for (size_t i = 0; i < prepared->endpoint_count; i++)
-		if (!patch_has_endpoint(sandbox->endpoints, sandbox->endpoint_count, &prepared->endpoints[i]))
-			patch_tell(change->daemon, "published", sandbox->id, &prepared->endpoints[i]);
+		if (!daemon_patch_has_endpoint(sandbox->endpoints, sandbox->endpoint_count, &prepared->endpoints[i]))
+			daemon_patch_tell(change->daemon, "published", sandbox->id, &prepared->endpoints[i]);
 }
 
-static void patch_finish(struct patch_change *change)
+static void daemon_patch_finish(struct patch_change *change)
 {
 	struct daemon *daemon = change->daemon;
 	char id[SANDBOX_ID_MAX + 1];
 
 	memcpy(id, change->sandbox->id, sizeof(id));
-	tenant_of(change->sandbox)->busy = false;
+	daemon_tenant_of(change->sandbox)->busy = false;
 	free(change);
-	ctl_park_run_sandbox(&daemon->parked, id);
+	control_park_run_sandbox(&daemon->parked, id);
 }
 
-static void patch_refuse(struct patch_change *change, const struct problem *problem)
+static void daemon_patch_refuse(struct patch_change *change, const struct problem *problem)
 {
 	struct registry_patch *prepared = &change->prepared;
 
-	patch_close_others(prepared->endpoints, prepared->endpoint_count, change->sandbox->endpoints,
-			   change->sandbox->endpoint_count, true);
+	daemon_patch_close_others(prepared->endpoints, prepared->endpoint_count, change->sandbox->endpoints,
+				  change->sandbox->endpoint_count, true);
 	registry_patch_abort(change->daemon->registry, prepared);
-	ctl_request_refuse(change->request, problem);
-	patch_finish(change);
+	control_request_refuse(change->request, problem);
+	daemon_patch_finish(change);
 }
 
-static void patch_on_flushed(void *context, const struct err *err)
+static void daemon_patch_on_flushed(void *context, const struct err *err)
 {
 	struct patch_change *change = context;
 
 	if (err)
 		log_error("flows not reset", F_STR("sandbox", change->sandbox->id), F_STR("error", err->text));
-	tenant_refresh(change->sandbox);
-	ctl_request_answer(change->request, 200, wire_write_sandbox(change->sandbox, change->daemon->config));
-	patch_finish(change);
+	daemon_tenant_refresh(change->sandbox);
+	control_request_answer(change->request, 200, wire_write_sandbox(change->sandbox, change->daemon->config));
+	daemon_patch_finish(change);
 }
 
-static void patch_pause_sandbox(struct tenant *tenant)
+static void daemon_patch_pause_sandbox(struct tenant *tenant)
 {
 	tenant->sandbox->paused = true;
 	fwd_route_pause(tenant->route);
-	tenant_settle(tenant, "paused");
+	daemon_tenant_settle(tenant, "paused");
 }
 
-static void patch_resume_sandbox(struct tenant *tenant, bool keep)
+static void daemon_patch_resume_sandbox(struct tenant *tenant, bool keep)
 {
 	struct sandbox *sandbox = tenant->sandbox;
 
 	sandbox->paused = false;
 	sandbox->guest_answers = false; /* readiness is probed anew */
 	fwd_route_resume(tenant->route, keep);
-	tenant_settle(tenant, "resumed");
+	daemon_tenant_settle(tenant, "resumed");
 	fabric_recheck(tenant->daemon->fabric, sandbox->slot);
 }
 
 /* The request is in force: pause or resume as the last step, and answer. */
-static void patch_conclude(struct patch_change *change)
+static void daemon_patch_conclude(struct patch_change *change)
 {
 	struct daemon *daemon = change->daemon;
 	struct sandbox *sandbox = change->sandbox;
-	struct tenant *tenant = tenant_of(sandbox);
+	struct tenant *tenant = daemon_tenant_of(sandbox);
 	const struct spec_patch *asked = &change->request->patch;
 	bool was_paused = sandbox->paused;
 
 	if (asked->has_paused && asked->paused && !was_paused)
-		patch_pause_sandbox(tenant);
+		daemon_patch_pause_sandbox(tenant);
 	if (asked->has_paused && !asked->paused && was_paused)
-		patch_resume_sandbox(tenant, !asked->reset_flows);
+		daemon_patch_resume_sandbox(tenant, !asked->reset_flows);
 	struct err err;
 	if (asked->has_paused && store_save(daemon->store, sandbox, &err) < 0)
 		log_error("state not written", F_STR("sandbox", sandbox->id), F_STR("error", err.text));
 	if (asked->has_paused && !asked->paused && was_paused && asked->reset_flows) {
-		fabric_flush_flows(daemon->fabric, sandbox->slot, patch_on_flushed, change);
+		fabric_flush_flows(daemon->fabric, sandbox->slot, daemon_patch_on_flushed, change);
 		return;
 	}
-	tenant_refresh(sandbox);
-	ctl_request_answer(change->request, 200, wire_write_sandbox(sandbox, daemon->config));
-	patch_finish(change);
+	daemon_tenant_refresh(sandbox);
+	control_request_answer(change->request, 200, wire_write_sandbox(sandbox, daemon->config));
+	daemon_patch_finish(change);
 }
 
-static void patch_apply_fabric(struct patch_change *change, fabric_done *done);
+static void daemon_patch_apply_fabric(struct patch_change *change, fabric_done *done);
 
-static void patch_on_reverted(void *context, const struct err *err)
+static void daemon_patch_on_reverted(void *context, const struct err *err)
 {
 	struct patch_change *change = context;
 
 	if (err)
 		log_error("former policy not restored; the next repair restores it",
 			  F_STR("sandbox", change->sandbox->id), F_STR("error", err->text));
-	ctl_request_refuse(change->request, &change->problem);
-	patch_finish(change);
+	control_request_refuse(change->request, &change->problem);
+	daemon_patch_finish(change);
 }
 
 /* Puts the prepared request into the sandbox's record; afterwards PREPARED holds nothing. */
-static int patch_commit(struct patch_change *change, struct err *err)
+static int daemon_patch_commit(struct patch_change *change, struct err *err)
 {
 	struct sandbox *sandbox = change->sandbox;
 	struct registry_patch *prepared = &change->prepared;
@@ -201,14 +201,14 @@ static int patch_commit(struct patch_change *change, struct err *err)
 	sandbox->endpoint_count = endpoint_count;
 	if (saved < 0)
 		return -1;
-	patch_tell_differences(change);
-	patch_close_others(sandbox->endpoints, sandbox->endpoint_count, prepared->endpoints, prepared->endpoint_count,
-			   true);
+	daemon_patch_tell_differences(change);
+	daemon_patch_close_others(sandbox->endpoints, sandbox->endpoint_count, prepared->endpoints,
+				  prepared->endpoint_count, true);
 	registry_patch_commit(change->daemon->registry, prepared);
 	return 0;
 }
 
-static void patch_on_applied(void *context, const struct err *fabric_err)
+static void daemon_patch_on_applied(void *context, const struct err *fabric_err)
 {
 	struct patch_change *change = context;
 	struct sandbox *sandbox = change->sandbox;
@@ -217,26 +217,26 @@ static void patch_on_applied(void *context, const struct err *fabric_err)
 	if (fabric_err) {
 		log_error("sandbox not changed", F_STR("sandbox", sandbox->id), F_STR("error", fabric_err->text));
 		daemon_explain(fabric_err, &change->problem);
-		patch_refuse(change, &change->problem);
+		daemon_patch_refuse(change, &change->problem);
 		return;
 	}
-	if (patch_commit(change, &err) < 0) {
+	if (daemon_patch_commit(change, &err) < 0) {
 		log_error("sandbox not changed", F_STR("sandbox", sandbox->id), F_STR("error", err.text));
 		daemon_explain(&err, &change->problem);
-		patch_close_others(change->prepared.endpoints, change->prepared.endpoint_count, sandbox->endpoints,
-				   sandbox->endpoint_count, true);
+		daemon_patch_close_others(change->prepared.endpoints, change->prepared.endpoint_count,
+					  sandbox->endpoints, sandbox->endpoint_count, true);
 		registry_patch_abort(change->daemon->registry, &change->prepared);
-		patch_apply_fabric(change, patch_on_reverted);
+		daemon_patch_apply_fabric(change, daemon_patch_on_reverted);
 		return;
 	}
-	fwd_route_set_limits(tenant_of(sandbox)->route, &sandbox->spec->limits);
-	fwd_route_set_pace(tenant_of(sandbox)->route, sandbox->spec->bandwidth.from_guest.rate);
+	fwd_route_set_limits(daemon_tenant_of(sandbox)->route, &sandbox->spec->limits);
+	fwd_route_set_pace(daemon_tenant_of(sandbox)->route, sandbox->spec->bandwidth.from_guest.rate);
 	daemon_default_follow(change->daemon);
-	patch_conclude(change);
+	daemon_patch_conclude(change);
 }
 
 /* Brings the kernel to the prepared request, or, when that is gone, back to the one in force. */
-static void patch_apply_fabric(struct patch_change *change, fabric_done *done)
+static void daemon_patch_apply_fabric(struct patch_change *change, fabric_done *done)
 {
 	struct sandbox view = *change->sandbox;
 	struct err err;
@@ -246,18 +246,18 @@ static void patch_apply_fabric(struct patch_change *change, fabric_done *done)
 		view.endpoints = change->prepared.endpoints;
 		view.endpoint_count = change->prepared.endpoint_count;
 	}
-	struct fabric_nat *nat = calloc(tenant_nat_max(view.endpoints, view.endpoint_count), sizeof(*nat));
+	struct fabric_nat *nat = calloc(daemon_tenant_nat_max(view.endpoints, view.endpoint_count), sizeof(*nat));
 	if (!nat) {
 		err_set(&err, ENOMEM, "sandbox %s", view.id);
 		done(change, &err);
 		return;
 	}
-	struct fabric_plan plan = tenant_plan(&view, nat);
+	struct fabric_plan plan = daemon_tenant_plan(&view, nat);
 	fabric_update(change->daemon->fabric, &plan, done, change);
 	free(nat);
 }
 
-static bool patch_concerns_nat(const struct endpoint *endpoints, size_t count)
+static bool daemon_patch_concerns_nat(const struct endpoint *endpoints, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (endpoints[i].port.via == VIA_NAT)
@@ -265,15 +265,15 @@ static bool patch_concerns_nat(const struct endpoint *endpoints, size_t count)
 	return false;
 }
 
-static bool patch_concerns_fabric(const struct patch_change *change)
+static bool daemon_patch_concerns_fabric(const struct patch_change *change)
 {
 	const struct sandbox *sandbox = change->sandbox;
 
-	if (spec_patch_gives(&change->request->patch, "egress") ||
-	    spec_patch_gives(&change->request->patch, "bandwidth"))
+	if (registry_spec_patch_gives(&change->request->patch, "egress") ||
+	    registry_spec_patch_gives(&change->request->patch, "bandwidth"))
 		return true;
-	return patch_concerns_nat(sandbox->endpoints, sandbox->endpoint_count) ||
-	       patch_concerns_nat(change->prepared.endpoints, change->prepared.endpoint_count);
+	return daemon_patch_concerns_nat(sandbox->endpoints, sandbox->endpoint_count) ||
+	       daemon_patch_concerns_nat(change->prepared.endpoints, change->prepared.endpoint_count);
 }
 
 /*
@@ -281,7 +281,7 @@ static bool patch_concerns_fabric(const struct patch_change *change)
  * program took its port over a restart, is tried again in its own time and is no fault of this request. An automatic port that
  * another program holds is avoided. Takes WANTED over in any case.
  */
-static int patch_prepare(struct patch_change *change, struct spec *wanted, struct problem *problem)
+static int daemon_patch_prepare(struct patch_change *change, struct spec *wanted, struct problem *problem)
 {
 	struct daemon *daemon = change->daemon;
 	struct registry_patch *prepared = &change->prepared;
@@ -293,8 +293,8 @@ static int patch_prepare(struct patch_change *change, struct spec *wanted, struc
 		if (registry_patch_prepare(daemon->registry, change->sandbox, wanted, prepared, problem) < 0)
 			break;
 		size_t kept = prepared->endpoint_count - publish_count;
-		if (daemon_endpoints_open(daemon, tenant_of(change->sandbox), prepared->endpoints + kept, publish_count,
-					  "/publish", &taken, problem) == 0)
+		if (daemon_endpoints_open(daemon, daemon_tenant_of(change->sandbox), prepared->endpoints + kept,
+					  publish_count, "/publish", &taken, problem) == 0)
 			return 0;
 		prepared->spec = NULL; /* is still WANTED */
 		registry_patch_abort(daemon->registry, prepared);
@@ -302,65 +302,65 @@ static int patch_prepare(struct patch_change *change, struct spec *wanted, struc
 			break;
 		registry_avoid_port(daemon->registry, taken);
 	}
-	spec_free(wanted);
+	registry_spec_free(wanted);
 	return -1;
 }
 
-static int patch_check(struct daemon *daemon, const struct sandbox *sandbox, struct problem *problem)
+static int daemon_patch_check(struct daemon *daemon, const struct sandbox *sandbox, struct problem *problem)
 {
 	if (daemon->state == DAEMON_STOPPING)
-		return problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "weftd is stopping");
+		return registry_problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "weftd is stopping");
 	if (sandbox->state == SANDBOX_DRAINING || sandbox->state == SANDBOX_FAILED)
-		return problem_set(problem, PROBLEM_CONFLICT, "id", "sandbox %s is %s", sandbox->id,
-				   sandbox_state_name(sandbox->state));
+		return registry_problem_set(problem, PROBLEM_CONFLICT, "id", "sandbox %s is %s", sandbox->id,
+					    registry_sandbox_state_name(sandbox->state));
 	return 0;
 }
 
 /* Works out the sandbox that REQUEST leaves, and opens its new endpoints. NULL with PROBLEM. */
-static struct patch_change *patch_begin(struct daemon *daemon, struct sandbox *sandbox, struct ctl_request *request,
-					struct problem *problem)
+static struct patch_change *daemon_patch_begin(struct daemon *daemon, struct sandbox *sandbox,
+					       struct control_request *request, struct problem *problem)
 {
-	struct spec *wanted = spec_patch_apply(sandbox, &request->patch, problem);
+	struct spec *wanted = registry_spec_patch_apply(sandbox, &request->patch, problem);
 	struct patch_change *change = wanted ? calloc(1, sizeof(*change)) : NULL;
 
 	if (!change) {
 		if (wanted)
-			problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
-		spec_free(wanted);
+			registry_problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
+		registry_spec_free(wanted);
 		return NULL;
 	}
 	*change = (struct patch_change){ .daemon = daemon, .sandbox = sandbox, .request = request };
-	if (patch_prepare(change, wanted, problem) == 0)
+	if (daemon_patch_prepare(change, wanted, problem) == 0)
 		return change;
 	free(change);
 	return NULL;
 }
 
-void daemon_patch(void *context, struct ctl_request *request)
+void daemon_patch(void *context, struct control_request *request)
 {
 	struct daemon *daemon = context;
-	struct sandbox *sandbox = ctl_request_sandbox(request, daemon->registry);
+	struct sandbox *sandbox = control_request_sandbox(request, daemon->registry);
 	struct patch_change *change;
 	struct problem problem;
 
 	if (!sandbox)
 		return;
-	if (patch_check(daemon, sandbox, &problem) < 0) {
-		ctl_request_refuse(request, &problem);
+	if (daemon_patch_check(daemon, sandbox, &problem) < 0) {
+		control_request_refuse(request, &problem);
 		return;
 	}
-	if (tenant_of(sandbox)->busy) {
-		ctl_park_add(&daemon->parked, request, daemon_patch, daemon);
+	if (daemon_tenant_of(sandbox)->busy) {
+		control_park_add(&daemon->parked, request, daemon_patch, daemon);
 		return;
 	}
-	change = patch_begin(daemon, sandbox, request, &problem);
+	change = daemon_patch_begin(daemon, sandbox, request, &problem);
 	if (!change) {
-		ctl_request_refuse(request, &problem);
+		control_request_refuse(request, &problem);
 		return;
 	}
-	tenant_of(sandbox)->busy = true;
-	if (patch_concerns_fabric(change))
-		patch_apply_fabric(change, patch_on_applied);
+	daemon_tenant_of(sandbox)->busy = true;
+	if (daemon_patch_concerns_fabric(change))
+		daemon_patch_apply_fabric(change, daemon_patch_on_applied);
 	else
-		patch_on_applied(change, NULL);
+		daemon_patch_on_applied(change, NULL);
 }

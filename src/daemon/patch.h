@@ -2,9 +2,9 @@
 #ifndef WEFT_DAEMON_PATCH_H
 #define WEFT_DAEMON_PATCH_H
 
-struct ctl_request;
+struct control_request;
 
-/* PATCH of a sandbox; CONTEXT is the daemon. Of type ctl_serve. */
-void daemon_patch(void *context, struct ctl_request *request);
+/* PATCH of a sandbox; CONTEXT is the daemon. Of type control_serve. */
+void daemon_patch(void *context, struct control_request *request);
 
 #endif

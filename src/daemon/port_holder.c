@@ -21,7 +21,7 @@ struct socket_row {
 };
 
 /* The addresses are printed as 32-bit words in host order of the machine. */
-static bool port_holder_parse_row(const char *line, bool ipv6, struct socket_row *row)
+static bool daemon_port_holder_parse_row(const char *line, bool ipv6, struct socket_row *row)
 {
 	char host[40];
 	unsigned port;
@@ -47,7 +47,7 @@ static bool port_holder_parse_row(const char *line, bool ipv6, struct socket_row
 }
 
 /* A socket on [::] takes the port of IPv4 too, unless it was told not to, which the tables do not show. */
-static bool port_holder_is_in_the_way(const struct addr *wanted, const struct addr *local)
+static bool daemon_port_holder_is_in_the_way(const struct addr *wanted, const struct addr *local)
 {
 	if (addr_port(wanted) != addr_port(local))
 		return false;
@@ -58,8 +58,8 @@ static bool port_holder_is_in_the_way(const struct addr *wanted, const struct ad
 	return addr_is_wildcard(local) || addr_is_wildcard(wanted) || addr_same_host(wanted, local);
 }
 
-static void port_holder_search_table(const char *path, bool ipv6, const struct addr *listen, struct socket_row *found,
-				     bool *any, bool *listener)
+static void daemon_port_holder_search_table(const char *path, bool ipv6, const struct addr *listen,
+					    struct socket_row *found, bool *any, bool *listener)
 {
 	FILE *table = fopen(path, "re");
 	char line[512];
@@ -69,7 +69,8 @@ static void port_holder_search_table(const char *path, bool ipv6, const struct a
 	while (fgets(line, sizeof(line), table)) {
 		struct socket_row row;
 
-		if (!port_holder_parse_row(line, ipv6, &row) || !port_holder_is_in_the_way(listen, &row.local))
+		if (!daemon_port_holder_parse_row(line, ipv6, &row) ||
+		    !daemon_port_holder_is_in_the_way(listen, &row.local))
 			continue;
 		bool listens = row.state == TCP_STATE_LISTEN || row.state == UDP_STATE_UNCONNECTED;
 		if (!*any || (listens && !*listener))
@@ -80,7 +81,7 @@ static void port_holder_search_table(const char *path, bool ipv6, const struct a
 	fclose(table);
 }
 
-static bool port_holder_process_has(const char *pid, unsigned long inode)
+static bool daemon_port_holder_process_has(const char *pid, unsigned long inode)
 {
 	char path[300], target[64], wanted[64];
 	bool has = false;
@@ -102,7 +103,7 @@ static bool port_holder_process_has(const char *pid, unsigned long inode)
 	return has;
 }
 
-static void port_holder_name_process(unsigned long inode, char *text, size_t size)
+static void daemon_port_holder_name_process(unsigned long inode, char *text, size_t size)
 {
 	DIR *processes = opendir("/proc");
 
@@ -112,7 +113,7 @@ static void port_holder_name_process(unsigned long inode, char *text, size_t siz
 	for (struct dirent *entry; (entry = readdir(processes));) {
 		char path[300], name[32] = "?";
 
-		if (!isdigit((unsigned char)entry->d_name[0]) || !port_holder_process_has(entry->d_name, inode))
+		if (!isdigit((unsigned char)entry->d_name[0]) || !daemon_port_holder_process_has(entry->d_name, inode))
 			continue;
 		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
 		FILE *comm = fopen(path, "re");
@@ -127,21 +128,22 @@ static void port_holder_name_process(unsigned long inode, char *text, size_t siz
 	closedir(processes);
 }
 
-void port_holder_find(const struct addr *listen, enum proto proto, struct socket_holder *holder)
+void daemon_port_holder_find(const struct addr *listen, enum proto proto, struct socket_holder *holder)
 {
 	bool ipv4 = listen->any.sa_family == AF_INET;
 	struct socket_row row = { 0 };
 
 	memset(holder, 0, sizeof(*holder));
 	if (ipv4)
-		port_holder_search_table(proto == PROTO_TCP ? "/proc/thread-self/net/tcp" : "/proc/thread-self/net/udp",
-					 false, listen, &row, &holder->found, &holder->listening);
+		daemon_port_holder_search_table(proto == PROTO_TCP ? "/proc/thread-self/net/tcp"
+								   : "/proc/thread-self/net/udp",
+						false, listen, &row, &holder->found, &holder->listening);
 	if (!ipv4 || !holder->listening)
-		port_holder_search_table(proto == PROTO_TCP ? "/proc/thread-self/net/tcp6"
-							    : "/proc/thread-self/net/udp6",
-					 true, listen, &row, &holder->found, &holder->listening);
+		daemon_port_holder_search_table(proto == PROTO_TCP ? "/proc/thread-self/net/tcp6"
+								   : "/proc/thread-self/net/udp6",
+						true, listen, &row, &holder->found, &holder->listening);
 	if (holder->found && row.inode)
-		port_holder_name_process(row.inode, holder->text, sizeof(holder->text));
+		daemon_port_holder_name_process(row.inode, holder->text, sizeof(holder->text));
 	else if (holder->found && proto == PROTO_TCP && row.state == TCP_STATE_TIME_WAIT)
 		snprintf(holder->text, sizeof(holder->text),
 			 "a connection that has ended, for up to a minute (TIME_WAIT)");

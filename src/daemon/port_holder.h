@@ -15,9 +15,9 @@ struct socket_holder {
 };
 
 /*
- * Finds the holder of LISTEN (a wildcard holder counts): the kernel's socket tables, proc_pid_net(5), for the socket, /proc/PID/fd
- * for the process. Slow where there are many processes: for error messages. Any thread.
+ * Finds the holder of LISTEN (a wildcard holder counts): the kernel's socket tables, proc_pid_net(5), for the socket,
+ * /proc/PID/fd for the process. Slow where there are many processes: for error messages. Any thread.
  */
-void port_holder_find(const struct addr *listen, enum proto proto, struct socket_holder *holder);
+void daemon_port_holder_find(const struct addr *listen, enum proto proto, struct socket_holder *holder);
 
 #endif

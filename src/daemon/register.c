@@ -28,37 +28,38 @@
 
 enum { TRIES_MAX = 64 }; /* foreign ports met in one registration */
 
-static void register_explain(const struct err *err, struct problem *problem)
+static void daemon_register_explain(const struct err *err, struct problem *problem)
 {
 	if (err->code == ECANCELED)
-		problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "weftd is stopping");
+		registry_problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "weftd is stopping");
 	else
 		daemon_explain(err, problem);
 }
 
 /* The sandbox that is there already answers the request, in one way or the other. */
-static void register_answer_existing(struct daemon *daemon, struct sandbox *sandbox, struct ctl_request *request)
+static void daemon_register_answer_existing(struct daemon *daemon, struct sandbox *sandbox,
+					    struct control_request *request)
 {
 	struct problem problem;
 
 	if (sandbox->state == SANDBOX_DRAINING || sandbox->state == SANDBOX_FAILED) {
-		problem_set(&problem, PROBLEM_CONFLICT, "id", "sandbox %s is %s; unregister it first", sandbox->id,
-			    sandbox_state_name(sandbox->state));
-		ctl_request_refuse(request, &problem);
-	} else if (!spec_equal(sandbox->spec, request->spec)) {
-		problem_set(&problem, PROBLEM_CONFLICT, "id", "sandbox %s is registered otherwise; PATCH or DELETE it",
-			    sandbox->id);
-		ctl_request_refuse(request, &problem);
-	} else if (tenant_of(sandbox)->busy) {
-		ctl_park_add(&daemon->parked, request, daemon_register, daemon);
+		registry_problem_set(&problem, PROBLEM_CONFLICT, "id", "sandbox %s is %s; unregister it first",
+				     sandbox->id, registry_sandbox_state_name(sandbox->state));
+		control_request_refuse(request, &problem);
+	} else if (!registry_spec_equal(sandbox->spec, request->spec)) {
+		registry_problem_set(&problem, PROBLEM_CONFLICT, "id",
+				     "sandbox %s is registered otherwise; PATCH or DELETE it", sandbox->id);
+		control_request_refuse(request, &problem);
+	} else if (daemon_tenant_of(sandbox)->busy) {
+		control_park_add(&daemon->parked, request, daemon_register, daemon);
 	} else {
-		tenant_refresh(sandbox);
-		ctl_request_answer(request, 200, wire_write_sandbox(sandbox, daemon->config));
+		daemon_tenant_refresh(sandbox);
+		control_request_answer(request, 200, wire_write_sandbox(sandbox, daemon->config));
 	}
 }
 
 /* Removes the sandbox from file and registry once its route is gone; the fabric's part is gone already. ID gets its name. */
-static void register_forget(struct tenant *tenant, char id[static SANDBOX_ID_MAX + 1])
+static void daemon_register_forget(struct tenant *tenant, char id[static SANDBOX_ID_MAX + 1])
 {
 	struct daemon *daemon = tenant->daemon;
 	struct sandbox *sandbox = tenant->sandbox;
@@ -67,68 +68,68 @@ static void register_forget(struct tenant *tenant, char id[static SANDBOX_ID_MAX
 	memcpy(id, sandbox->id, sizeof(sandbox->id));
 	if (store_remove(daemon->store, sandbox->slot, &err) < 0)
 		log_error("state file not removed", F_STR("sandbox", id), F_STR("error", err.text));
-	tenant_free(tenant);
+	daemon_tenant_free(tenant);
 	registry_remove(daemon->registry, sandbox);
 	daemon_default_follow(daemon);
 }
 
-static void register_on_undone(void *context)
+static void daemon_register_on_undone(void *context)
 {
 	struct tenant *tenant = context;
 	struct daemon *daemon = tenant->daemon;
 	struct problem failure = tenant->failure;
-	struct ctl_request *request = TAILQ_FIRST(&tenant->leaving); /* NULL: answered already */
+	struct control_request *request = TAILQ_FIRST(&tenant->leaving); /* NULL: answered already */
 	char id[SANDBOX_ID_MAX + 1];
 
 	if (request)
 		TAILQ_REMOVE(&tenant->leaving, request, next);
-	register_forget(tenant, id);
-	ctl_sandbox_gone(daemon->control, id);
+	daemon_register_forget(tenant, id);
+	control_sandbox_gone(daemon->control, id);
 	if (request)
-		ctl_request_refuse(request, &failure);
-	ctl_park_run_sandbox(&daemon->parked, id);
+		control_request_refuse(request, &failure);
+	control_park_run_sandbox(&daemon->parked, id);
 }
 
 /* Takes back what was done, and only then answers, so that a manager who hears of the failure finds nothing left. */
-static void register_undo(struct tenant *tenant, const struct err *err)
+static void daemon_register_undo(struct tenant *tenant, const struct err *err)
 {
 	struct sandbox *sandbox = tenant->sandbox;
-	struct ctl_request *request = steal_ptr(&tenant->registering);
+	struct control_request *request = steal_ptr(&tenant->registering);
 
 	log_error("sandbox not registered", F_STR("sandbox", sandbox->id), F_STR("error", err->text));
-	register_explain(err, &tenant->failure);
+	daemon_register_explain(err, &tenant->failure);
 	/* A stop: the answer does not wait for the route. */
 	if (err->code == ECANCELED)
-		ctl_request_refuse(request, &tenant->failure);
+		control_request_refuse(request, &tenant->failure);
 	else
 		TAILQ_INSERT_TAIL(&tenant->leaving, request, next);
 	daemon_endpoints_close(sandbox->endpoints, sandbox->endpoint_count, true);
 	tenant->busy = true;
-	fwd_route_close(tenant->route, CLOSE_UNREGISTERED, 0, register_on_undone, tenant);
+	fwd_route_close(tenant->route, CLOSE_UNREGISTERED, 0, daemon_register_on_undone, tenant);
 }
 
-static void register_on_undone_retry(void *context)
+static void daemon_register_on_undone_retry(void *context)
 {
 	struct tenant *tenant = context;
 	struct daemon *daemon = tenant->daemon;
-	struct ctl_request *request = steal_ptr(&tenant->registering);
+	struct control_request *request = steal_ptr(&tenant->registering);
 	char id[SANDBOX_ID_MAX + 1];
 
 	registry_block_slot(daemon->registry, tenant->sandbox->slot, "its names are in use by others");
-	register_forget(tenant, id);
+	daemon_register_forget(tenant, id);
 	daemon_register(daemon, request);
 }
 
 /* The slot turned out to be foreign: everything is undone, and the request goes through the front door again. */
-static void register_retry_elsewhere(struct tenant *tenant)
+static void daemon_register_retry_elsewhere(struct tenant *tenant)
 {
 	struct sandbox *sandbox = tenant->sandbox;
 
 	daemon_endpoints_close(sandbox->endpoints, sandbox->endpoint_count, true);
-	fwd_route_close(tenant->route, CLOSE_UNREGISTERED, 0, register_on_undone_retry, tenant);
+	fwd_route_close(tenant->route, CLOSE_UNREGISTERED, 0, daemon_register_on_undone_retry, tenant);
 }
 
-static void register_on_made(void *context, const struct fabric_slot *slot, const struct err *err)
+static void daemon_register_on_made(void *context, const struct fabric_slot *slot, const struct err *err)
 {
 	struct tenant *tenant = context;
 	struct daemon *daemon = tenant->daemon;
@@ -137,58 +138,59 @@ static void register_on_made(void *context, const struct fabric_slot *slot, cons
 	char id[SANDBOX_ID_MAX + 1];
 
 	if (err && err->code == EEXIST) {
-		register_retry_elsewhere(tenant);
+		daemon_register_retry_elsewhere(tenant);
 		return;
 	}
 	if (err) {
-		register_undo(tenant, err);
+		daemon_register_undo(tenant, err);
 		return;
 	}
 	tenant->busy = false;
-	tenant_attach_namespace(tenant, slot);
-	sandbox_set_state(daemon->registry, sandbox, sandbox_settled_state(sandbox), "registered", NULL);
-	tenant_follow_readiness(tenant);
-	metrics_count_registration(daemon, duration_us);
+	daemon_tenant_attach_namespace(tenant, slot);
+	registry_sandbox_set_state(daemon->registry, sandbox, registry_sandbox_settled_state(sandbox), "registered",
+				   NULL);
+	daemon_tenant_follow_readiness(tenant);
+	daemon_metrics_count_registration(daemon, duration_us);
 	log_info("sandbox registered", F_STR("sandbox", sandbox->id), F_UINT("slot", sandbox->slot),
 		 F_UINT("duration_us", duration_us));
 	json_t *shown = wire_write_sandbox(sandbox, daemon->config);
-	ctl_event(daemon->control, "registered", sandbox->id, json_pack("{s:i}", "slot", (int)sandbox->slot));
+	control_event(daemon->control, "registered", sandbox->id, json_pack("{s:i}", "slot", (int)sandbox->slot));
 	memcpy(id, sandbox->id, sizeof(id));
-	ctl_request_answer(steal_ptr(&tenant->registering), 201, shown);
-	ctl_park_run_sandbox(&daemon->parked, id);
+	control_request_answer(steal_ptr(&tenant->registering), 201, shown);
+	control_park_run_sandbox(&daemon->parked, id);
 }
 
 /*
  * Slot, ports and listeners. An automatic port that another program holds is avoided and another one taken. NULL with PROBLEM.
  */
-static struct sandbox *register_reserve(struct daemon *daemon, const struct ctl_request *request,
-					struct problem *problem)
+static struct sandbox *daemon_register_reserve(struct daemon *daemon, const struct control_request *request,
+					       struct problem *problem)
 {
 	for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
-		struct spec *copy = spec_copy(request->spec);
+		struct spec *copy = registry_spec_copy(request->spec);
 		uint16_t taken = 0;
 		struct err err;
 
 		if (!copy) {
-			problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
+			registry_problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
 			return NULL;
 		}
 		struct sandbox *sandbox = registry_add(daemon->registry, request->target.id, copy, problem);
 		if (!sandbox) {
-			spec_free(copy);
+			registry_spec_free(copy);
 			return NULL;
 		}
-		if (tenant_new(daemon, sandbox, &err) < 0) {
-			problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "%s", err.text);
+		if (daemon_tenant_new(daemon, sandbox, &err) < 0) {
+			registry_problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "%s", err.text);
 			registry_remove(daemon->registry, sandbox);
 			return NULL;
 		}
-		if (daemon_endpoints_open(daemon, tenant_of(sandbox), sandbox->endpoints, sandbox->endpoint_count,
-					  "/ports", &taken, problem) == 0)
+		if (daemon_endpoints_open(daemon, daemon_tenant_of(sandbox), sandbox->endpoints,
+					  sandbox->endpoint_count, "/ports", &taken, problem) == 0)
 			return sandbox;
 		/* Nobody can have connected: the route goes with the next iteration of the loop, and nobody waits for it. */
-		fwd_route_close(tenant_of(sandbox)->route, CLOSE_UNREGISTERED, 0, NULL, NULL);
-		tenant_free(tenant_of(sandbox));
+		fwd_route_close(daemon_tenant_of(sandbox)->route, CLOSE_UNREGISTERED, 0, NULL, NULL);
+		daemon_tenant_free(daemon_tenant_of(sandbox));
 		registry_remove(daemon->registry, sandbox);
 		if (!taken)
 			return NULL;
@@ -197,58 +199,59 @@ static struct sandbox *register_reserve(struct daemon *daemon, const struct ctl_
 	return NULL;
 }
 
-static void register_make(struct tenant *tenant)
+static void daemon_register_make(struct tenant *tenant)
 {
 	struct daemon *daemon = tenant->daemon;
 	struct sandbox *sandbox = tenant->sandbox;
 	struct err err;
 
 	if (store_save(daemon->store, sandbox, &err) < 0) {
-		register_undo(tenant, &err);
+		daemon_register_undo(tenant, &err);
 		return;
 	}
-	struct fabric_nat *nat = calloc(tenant_nat_max(sandbox->endpoints, sandbox->endpoint_count), sizeof(*nat));
+	struct fabric_nat *nat =
+	    calloc(daemon_tenant_nat_max(sandbox->endpoints, sandbox->endpoint_count), sizeof(*nat));
 	if (!nat) {
 		err_set(&err, ENOMEM, "sandbox %s", sandbox->id);
-		register_undo(tenant, &err);
+		daemon_register_undo(tenant, &err);
 		return;
 	}
-	struct fabric_plan plan = tenant_plan(sandbox, nat);
-	fabric_make(daemon->fabric, &plan, register_on_made, tenant);
+	struct fabric_plan plan = daemon_tenant_plan(sandbox, nat);
+	fabric_make(daemon->fabric, &plan, daemon_register_on_made, tenant);
 	free(nat);
 }
 
-static void register_start(struct daemon *daemon, struct ctl_request *request)
+static void daemon_register_start(struct daemon *daemon, struct control_request *request)
 {
 	uint64_t since_us = clock_now_us();
 	char id[SANDBOX_ID_MAX + 1];
 	struct problem problem;
 
 	registry_prefer_slot(daemon->registry, fabric_pool_slot(daemon->fabric));
-	struct sandbox *sandbox = register_reserve(daemon, request, &problem);
+	struct sandbox *sandbox = daemon_register_reserve(daemon, request, &problem);
 	if (!sandbox) {
 		memcpy(id, request->target.id, sizeof(id));
-		ctl_request_refuse(request, &problem);
-		ctl_park_run_sandbox(&daemon->parked, id);
+		control_request_refuse(request, &problem);
+		control_park_run_sandbox(&daemon->parked, id);
 		return;
 	}
-	struct tenant *tenant = tenant_of(sandbox);
+	struct tenant *tenant = daemon_tenant_of(sandbox);
 	tenant->registering = request;
 	tenant->registering_since_us = since_us;
 	tenant->busy = true;
 	daemon_default_follow(daemon);
-	register_make(tenant);
+	daemon_register_make(tenant);
 }
 
-void daemon_register(void *context, struct ctl_request *request)
+void daemon_register(void *context, struct control_request *request)
 {
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = registry_find(daemon->registry, request->target.id);
 
 	if (sandbox)
-		register_answer_existing(daemon, sandbox, request);
+		daemon_register_answer_existing(daemon, sandbox, request);
 	else if (daemon->state == DAEMON_STOPPING)
-		ctl_request_refuse_unavailable(request, "weftd is stopping");
+		control_request_refuse_unavailable(request, "weftd is stopping");
 	else
-		register_start(daemon, request);
+		daemon_register_start(daemon, request);
 }

@@ -2,9 +2,9 @@
 #ifndef WEFT_DAEMON_REGISTER_H
 #define WEFT_DAEMON_REGISTER_H
 
-struct ctl_request;
+struct control_request;
 
-/* PUT of a sandbox; CONTEXT is the daemon. Of type ctl_serve. */
-void daemon_register(void *context, struct ctl_request *request);
+/* PUT of a sandbox; CONTEXT is the daemon. Of type control_serve. */
+void daemon_register(void *context, struct control_request *request);
 
 #endif

@@ -32,10 +32,10 @@ static const char *daemon_report_state(enum daemon_state state)
 void daemon_refresh(void *context, struct sandbox *sandbox)
 {
 	daemon_collect_now(context, sandbox);
-	tenant_refresh(sandbox);
+	daemon_tenant_refresh(sandbox);
 }
 
-void daemon_status(void *context, struct ctl_request *request)
+void daemon_status(void *context, struct control_request *request)
 {
 	struct daemon *daemon = context;
 	struct fabric_pool pool = { .target = daemon->config->pool.size };
@@ -49,14 +49,14 @@ void daemon_status(void *context, struct ctl_request *request)
 		fwd_stats(daemon->forwarder, &stats);
 	for (unsigned i = 0; i < SANDBOX_STATES; i++)
 		json_object_set_new(
-		    states, sandbox_state_name((enum sandbox_state)i),
+		    states, registry_sandbox_state_name((enum sandbox_state)i),
 		    json_integer((json_int_t)registry_count_state(daemon->registry, (enum sandbox_state)i)));
-	ctl_request_answer(request, 200,
-			   json_pack("{s:s, s:s, s:{s:i, s:i, s:i, s:i}, s:o, s:I}", "version", PACKAGE_VERSION,
-				     "state", daemon_report_state(daemon->state), "pool", "ready", (int)pool.ready,
-				     "target", (int)pool.target, "quarantined", (int)pool.quarantined, "deleting",
-				     (int)pool.deleting, "sandboxes", states, "connections",
-				     (json_int_t)stats.connections_open));
+	control_request_answer(request, 200,
+			       json_pack("{s:s, s:s, s:{s:i, s:i, s:i, s:i}, s:o, s:I}", "version", PACKAGE_VERSION,
+					 "state", daemon_report_state(daemon->state), "pool", "ready", (int)pool.ready,
+					 "target", (int)pool.target, "quarantined", (int)pool.quarantined, "deleting",
+					 (int)pool.deleting, "sandboxes", states, "connections",
+					 (json_int_t)stats.connections_open));
 }
 
 /* NULL for want of memory. */
@@ -80,18 +80,19 @@ static void daemon_report_connections(void *context, const struct fwd_connection
 		json_decref(connections);
 		connections = NULL;
 	}
-	ctl_request_answer(context, 200, json_pack("{s:o}", "connections", connections));
+	control_request_answer(context, 200, json_pack("{s:o}", "connections", connections));
 }
 
-void daemon_connections(void *context, struct ctl_request *request)
+void daemon_connections(void *context, struct control_request *request)
 {
 	struct daemon *daemon = context;
-	struct sandbox *sandbox = ctl_request_sandbox(request, daemon->registry);
+	struct sandbox *sandbox = control_request_sandbox(request, daemon->registry);
 
 	if (!sandbox)
 		return;
-	if (sandbox->tenant && tenant_of(sandbox)->route)
-		fwd_route_list(tenant_of(sandbox)->route, CONNECTIONS_LISTED_MAX, daemon_report_connections, request);
+	if (sandbox->tenant && daemon_tenant_of(sandbox)->route)
+		fwd_route_list(daemon_tenant_of(sandbox)->route, CONNECTIONS_LISTED_MAX, daemon_report_connections,
+			       request);
 	else
 		daemon_report_connections(request, NULL, 0);
 }
@@ -102,19 +103,19 @@ static void daemon_report_reach(void *context, const struct fabric_reach *reach,
 
 	if (err) {
 		daemon_explain(err, &problem);
-		ctl_request_refuse(context, &problem);
+		control_request_refuse(context, &problem);
 		return;
 	}
-	ctl_request_answer(
+	control_request_answer(
 	    context, 200,
 	    json_pack("{s:b, s:s, s:s}", "allowed", reach->allowed, "rule", reach->rule, "set", reach->set));
 }
 
-void daemon_reach(void *context, struct ctl_request *request)
+void daemon_reach(void *context, struct control_request *request)
 {
 	struct daemon *daemon = context;
-	const struct ctl_target *target = &request->target;
-	struct sandbox *sandbox = ctl_request_sandbox(request, daemon->registry);
+	const struct control_target *target = &request->target;
+	struct sandbox *sandbox = control_request_sandbox(request, daemon->registry);
 
 	if (sandbox)
 		fabric_reach(daemon->fabric, sandbox->slot, target->destination, target->proto, target->port,

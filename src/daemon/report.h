@@ -2,14 +2,14 @@
 #ifndef WEFT_DAEMON_REPORT_H
 #define WEFT_DAEMON_REPORT_H
 
-/* Answers that need more than one room. CONTEXT is the daemon; those that take a request are of type ctl_serve. */
+/* Answers that need more than one room. CONTEXT is the daemon; those that take a request are of type control_serve. */
 
-struct ctl_request;
+struct control_request;
 struct sandbox;
 
-void daemon_status(void *context, struct ctl_request *request);
-void daemon_connections(void *context, struct ctl_request *request);
-void daemon_reach(void *context, struct ctl_request *request);
+void daemon_status(void *context, struct control_request *request);
+void daemon_connections(void *context, struct control_request *request);
+void daemon_reach(void *context, struct control_request *request);
 
 /* Brings the counters of SANDBOX up to date before it is shown. */
 void daemon_refresh(void *context, struct sandbox *sandbox);

@@ -18,33 +18,33 @@ struct reserve {
 	bool has[CONFIG_SLOT_MAX + 1]; /* by slot */
 };
 
-int reserve_start(struct daemon *daemon, struct err *err)
+int daemon_reserve_start(struct daemon *daemon, struct err *err)
 {
 	daemon->reserve = calloc(1, sizeof(*daemon->reserve));
 	return daemon->reserve ? 0 : err_set(err, ENOMEM, "start");
 }
 
-void reserve_stop(struct daemon *daemon)
+void daemon_reserve_stop(struct daemon *daemon)
 {
 	free(daemon->reserve);
 	daemon->reserve = NULL;
 }
 
-void reserve_slot(struct daemon *daemon, unsigned slot, const char *why)
+void daemon_reserve_slot(struct daemon *daemon, unsigned slot, const char *why)
 {
 	daemon->reserve->has[slot] = true;
 	registry_block_slot(daemon->registry, slot, why);
 	fabric_shun(daemon->fabric, slot, true);
 }
 
-void reserve_release(struct daemon *daemon, unsigned slot)
+void daemon_reserve_release(struct daemon *daemon, unsigned slot)
 {
 	daemon->reserve->has[slot] = false;
 	registry_unblock_slot(daemon->registry, slot);
 	fabric_shun(daemon->fabric, slot, false);
 }
 
-bool reserve_has(const struct daemon *daemon, unsigned slot)
+bool daemon_reserve_has(const struct daemon *daemon, unsigned slot)
 {
 	return daemon->reserve->has[slot];
 }

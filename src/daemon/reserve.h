@@ -10,12 +10,12 @@ struct daemon;
 struct err;
 
 /* Before the others. 0, or -1 with ERR. */
-int reserve_start(struct daemon *daemon, struct err *err);
-void reserve_stop(struct daemon *daemon);
+int daemon_reserve_start(struct daemon *daemon, struct err *err);
+void daemon_reserve_stop(struct daemon *daemon);
 
 /* The file of SLOT is damaged: nobody gets the slot, and so the file. WHY is told when slots run out. */
-void reserve_slot(struct daemon *daemon, unsigned slot, const char *why);
-void reserve_release(struct daemon *daemon, unsigned slot);
-bool reserve_has(const struct daemon *daemon, unsigned slot);
+void daemon_reserve_slot(struct daemon *daemon, unsigned slot, const char *why);
+void daemon_reserve_release(struct daemon *daemon, unsigned slot);
+bool daemon_reserve_has(const struct daemon *daemon, unsigned slot);
 
 #endif

@@ -68,7 +68,7 @@ struct restart {
 	uint64_t started_ms;
 };
 
-static int restart_load_one(struct daemon *daemon, struct stored *stored, struct err *err)
+static int daemon_restart_load_one(struct daemon *daemon, struct stored *stored, struct err *err)
 {
 	struct problem problem;
 	struct sandbox *sandbox = registry_adopt(daemon->registry, stored->id, stored->slot, stored->spec,
@@ -82,24 +82,24 @@ static int restart_load_one(struct daemon *daemon, struct stored *stored, struct
 	sandbox->last_activity_ms = stored->last_activity_ms;
 	sandbox->mtu = stored->mtu;
 	sandbox->counters = stored->base;
-	if (tenant_new(daemon, sandbox, err) < 0) {
+	if (daemon_tenant_new(daemon, sandbox, err) < 0) {
 		registry_remove(daemon->registry, sandbox);
 		return -1;
 	}
-	tenant_of(sandbox)->base = stored->base;
-	tenant_of(sandbox)->stored = true;
+	daemon_tenant_of(sandbox)->base = stored->base;
+	daemon_tenant_of(sandbox)->stored = true;
 	if (stored->draining)
-		sandbox_set_state(daemon->registry, sandbox, SANDBOX_DRAINING, "restart", NULL);
+		registry_sandbox_set_state(daemon->registry, sandbox, SANDBOX_DRAINING, "restart", NULL);
 	return 0;
 }
 
 /* A port that another program took meanwhile is tried again; sandbox and other ports go on without it. */
-static void restart_open_endpoints(struct daemon *daemon, struct sandbox *sandbox)
+static void daemon_restart_open_endpoints(struct daemon *daemon, struct sandbox *sandbox)
 {
 	struct problem problem;
 
 	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
-		if (daemon_endpoints_open(daemon, tenant_of(sandbox), &sandbox->endpoints[i], 1, "/ports", NULL,
+		if (daemon_endpoints_open(daemon, daemon_tenant_of(sandbox), &sandbox->endpoints[i], 1, "/ports", NULL,
 					  &problem) < 0)
 			log_error("endpoint closed until its port is free", F_STR("sandbox", sandbox->id),
 				  F_STR("fix", "stop the holder; weftd tries again every 10 s"),
@@ -107,7 +107,7 @@ static void restart_open_endpoints(struct daemon *daemon, struct sandbox *sandbo
 	}
 }
 
-static void restart_take_damage(struct daemon *daemon, const struct store_contents *contents)
+static void daemon_restart_take_damage(struct daemon *daemon, const struct store_contents *contents)
 {
 	for (size_t i = 0; i < contents->damage_count; i++) {
 		const struct store_damage *damage = &contents->damage[i];
@@ -115,12 +115,12 @@ static void restart_take_damage(struct daemon *daemon, const struct store_conten
 		log_error("state file not readable; it is left as it is", F_STR("file", damage->text),
 			  F_STR("fix", "mend or remove it; its slot is not used before"));
 		if (damage->slot)
-			reserve_slot(daemon, damage->slot, damage->text);
+			daemon_reserve_slot(daemon, damage->slot, damage->text);
 	}
 }
 
 /* Whether all sandboxes that were read are in the registry. */
-static bool restart_register_some(struct restart *restart, uint64_t until_us)
+static bool daemon_restart_register_some(struct restart *restart, uint64_t until_us)
 {
 	struct store_contents *contents = &restart->contents;
 	struct daemon *daemon = restart->daemon;
@@ -129,10 +129,10 @@ static bool restart_register_some(struct restart *restart, uint64_t until_us)
 		struct stored *stored = &contents->items[restart->registered++];
 		struct err why;
 
-		if (restart_load_one(daemon, stored, &why) < 0) {
+		if (daemon_restart_load_one(daemon, stored, &why) < 0) {
 			log_error("stored sandbox not taken over", F_STR("sandbox", stored->id),
 				  F_STR("error", why.text));
-			reserve_slot(daemon, stored->slot, why.text);
+			daemon_reserve_slot(daemon, stored->slot, why.text);
 		}
 		if (clock_now_us() >= until_us)
 			return false;
@@ -141,7 +141,7 @@ static bool restart_register_some(struct restart *restart, uint64_t until_us)
 	return true;
 }
 
-static void restart_end_step(struct daemon *daemon)
+static void daemon_restart_end_step(struct daemon *daemon)
 {
 	struct restart *restart = daemon->restart;
 
@@ -151,28 +151,28 @@ static void restart_end_step(struct daemon *daemon)
 	daemon_become(daemon, DAEMON_RUNNING);
 	log_info("running", F_UINT("sandboxes", registry_count(daemon->registry)),
 		 F_UINT("adopted_in_ms", clock_now_ms() - restart->started_ms));
-	ctl_adopted(daemon->control);
-	notify_ready();
+	control_adopted(daemon->control);
+	daemon_notify_ready();
 }
 
 /* Whether all endpoints were tried. */
-static bool restart_open_some(struct restart *restart, uint64_t until_us)
+static bool daemon_restart_open_some(struct restart *restart, uint64_t until_us)
 {
 	struct daemon *daemon = restart->daemon;
 	struct sandbox *sandbox;
 
 	while ((sandbox = registry_next(daemon->registry, restart->opening))) {
 		restart->opening = sandbox->slot;
-		if (sandbox->tenant && !tenant_of(sandbox)->kept && sandbox->state != SANDBOX_DRAINING)
-			restart_open_endpoints(daemon, sandbox);
+		if (sandbox->tenant && !daemon_tenant_of(sandbox)->kept && sandbox->state != SANDBOX_DRAINING)
+			daemon_restart_open_endpoints(daemon, sandbox);
 		if (clock_now_us() >= until_us)
 			return false;
 	}
-	inherited_free(steal_ptr(&daemon->inherited));
+	daemon_inherited_free(steal_ptr(&daemon->inherited));
 	return true;
 }
 
-static void restart_on_adopted(void *context, const struct fabric_slot *slot, const struct err *err)
+static void daemon_restart_on_adopted(void *context, const struct fabric_slot *slot, const struct err *err)
 {
 	struct tenant *tenant = context;
 	struct daemon *daemon = tenant->daemon;
@@ -184,138 +184,141 @@ static void restart_on_adopted(void *context, const struct fabric_slot *slot, co
 	} else if (err) {
 		log_error("sandbox not taken over", F_STR("sandbox", sandbox->id), F_STR("error", err->text),
 			  F_STR("fix", "weftctl unregister, and register again"));
-		sandbox_set_state(daemon->registry, sandbox, SANDBOX_FAILED, "restart", err->text);
+		registry_sandbox_set_state(daemon->registry, sandbox, SANDBOX_FAILED, "restart", err->text);
 	} else {
-		tenant_attach_namespace(tenant, slot);
+		daemon_tenant_attach_namespace(tenant, slot);
 		if (!tenant->kept)
-			sandbox_set_state(daemon->registry, sandbox, sandbox_settled_state(sandbox), "restart", NULL);
-		tenant_follow_readiness(tenant);
+			registry_sandbox_set_state(daemon->registry, sandbox, registry_sandbox_settled_state(sandbox),
+						   "restart", NULL);
+		daemon_tenant_follow_readiness(tenant);
 	}
-	ctl_park_run_sandbox(&daemon->parked, sandbox->id);
-	restart_end_step(daemon);
+	control_park_run_sandbox(&daemon->parked, sandbox->id);
+	daemon_restart_end_step(daemon);
 }
 
-static void restart_on_remade(void *context, const struct fabric_slot *slot, const struct err *err)
+static void daemon_restart_on_remade(void *context, const struct fabric_slot *slot, const struct err *err)
 {
 	struct tenant *tenant = context;
 
 	if (!err)
-		follow_repaired(tenant->daemon, tenant->sandbox->slot, "slot was gone; made anew");
-	restart_on_adopted(context, slot, err);
+		daemon_follow_repaired(tenant->daemon, tenant->sandbox->slot, "slot was gone; made anew");
+	daemon_restart_on_adopted(context, slot, err);
 }
 
-static void restart_adopt_one(struct daemon *daemon, struct sandbox *sandbox, const struct fabric_found *found)
+static void daemon_restart_adopt_one(struct daemon *daemon, struct sandbox *sandbox, const struct fabric_found *found)
 {
-	struct tenant *tenant = tenant_of(sandbox);
-	struct fabric_nat *nat = calloc(tenant_nat_max(sandbox->endpoints, sandbox->endpoint_count), sizeof(*nat));
+	struct tenant *tenant = daemon_tenant_of(sandbox);
+	struct fabric_nat *nat =
+	    calloc(daemon_tenant_nat_max(sandbox->endpoints, sandbox->endpoint_count), sizeof(*nat));
 	struct err err;
 
 	daemon->restart->adoptions_left++;
 	tenant->busy = true;
 	if (!nat) {
 		err_set(&err, ENOMEM, "sandbox %s", sandbox->id);
-		restart_on_adopted(tenant, NULL, &err);
+		daemon_restart_on_adopted(tenant, NULL, &err);
 		return;
 	}
-	struct fabric_plan plan = tenant_plan(sandbox, nat);
+	struct fabric_plan plan = daemon_tenant_plan(sandbox, nat);
 	if (found)
-		fabric_adopt(daemon->fabric, &plan, restart_on_adopted, tenant);
+		fabric_adopt(daemon->fabric, &plan, daemon_restart_on_adopted, tenant);
 	else
-		fabric_make(daemon->fabric, &plan, restart_on_remade, tenant);
+		fabric_make(daemon->fabric, &plan, daemon_restart_on_remade, tenant);
 	free(nat);
 }
 
 /* The slot has no file, but a VM: it is shown under the name in its alias, and left alone. */
-static void restart_keep_vm(struct daemon *daemon, const struct fabric_found *found)
+static void daemon_restart_keep_vm(struct daemon *daemon, const struct fabric_found *found)
 {
 	char id[SANDBOX_ID_MAX + 1];
 	struct problem problem;
 	struct err err;
-	struct spec *spec = spec_new(daemon->config);
+	struct spec *spec = registry_spec_new(daemon->config);
 	struct sandbox *sandbox = NULL;
 
-	if (sandbox_id_is_valid(found->alias) && !registry_find(daemon->registry, found->alias))
+	if (registry_sandbox_id_is_valid(found->alias) && !registry_find(daemon->registry, found->alias))
 		memcpy(id, found->alias, sizeof(id));
 	else
 		snprintf(id, sizeof(id), "slot-%u", found->slot);
-	reserve_release(daemon, found->slot);
+	daemon_reserve_release(daemon, found->slot);
 	if (spec)
 		sandbox = registry_adopt(daemon->registry, id, found->slot, spec, NULL, 0, &problem);
 	if (!sandbox) {
 		log_error("VM on a slot without a readable state file, and no room to show it",
 			  F_UINT("slot", found->slot));
 		registry_block_slot(daemon->registry, found->slot, "a VM lives on it");
-		spec_free(spec);
+		registry_spec_free(spec);
 		return;
 	}
-	if (tenant_new(daemon, sandbox, &err) < 0) {
+	if (daemon_tenant_new(daemon, sandbox, &err) < 0) {
 		registry_remove(daemon->registry, sandbox);
 		registry_block_slot(daemon->registry, found->slot, "a VM lives on it");
 		return;
 	}
-	tenant_of(sandbox)->kept = true;
-	tenant_of(sandbox)->busy = true;
-	sandbox_set_state(daemon->registry, sandbox, SANDBOX_FAILED, "restart",
-			  "a VM lives on this slot, but no state file that can be read wants it; DELETE removes it");
+	daemon_tenant_of(sandbox)->kept = true;
+	daemon_tenant_of(sandbox)->busy = true;
+	registry_sandbox_set_state(
+	    daemon->registry, sandbox, SANDBOX_FAILED, "restart",
+	    "a VM lives on this slot, but no state file that can be read wants it; DELETE removes it");
 	daemon->restart->adoptions_left++;
-	fabric_keep(daemon->fabric, found->slot, restart_on_adopted, tenant_of(sandbox));
+	fabric_keep(daemon->fabric, found->slot, daemon_restart_on_adopted, daemon_tenant_of(sandbox));
 }
 
-static void restart_on_removed(void *context, const struct err *err)
+static void daemon_restart_on_removed(void *context, const struct err *err)
 {
 	struct daemon *daemon = context;
 
 	if (err)
 		log_error("leftover not removed; its slot is skipped", F_STR("error", err->text),
 			  F_STR("fix", "weftd --cleanup, once weftd is stopped"));
-	restart_end_step(daemon);
+	daemon_restart_end_step(daemon);
 }
 
-static void restart_remove_unwanted(struct daemon *daemon, unsigned slot)
+static void daemon_restart_remove_unwanted(struct daemon *daemon, unsigned slot)
 {
 	log_warning("slot that nobody wants is removed", F_UINT("slot", slot));
 	registry_block_slot(daemon->registry, slot, "a leftover is being removed");
 	daemon->restart->adoptions_left++;
-	fabric_destroy(daemon->fabric, slot, restart_on_removed, daemon);
+	fabric_destroy(daemon->fabric, slot, daemon_restart_on_removed, daemon);
 }
 
-static void restart_take_over_found(struct daemon *daemon, const struct fabric_found *found)
+static void daemon_restart_take_over_found(struct daemon *daemon, const struct fabric_found *found)
 {
 	struct sandbox *sandbox = registry_at(daemon->registry, found->slot);
 
 	if (sandbox && sandbox->state == SANDBOX_DRAINING)
-		unregister_begin(daemon, sandbox, 0, NULL);
-	else if (sandbox && !tenant_of(sandbox)->busy)
-		restart_adopt_one(daemon, sandbox, found);
+		daemon_unregister_begin(daemon, sandbox, 0, NULL);
+	else if (sandbox && !daemon_tenant_of(sandbox)->busy)
+		daemon_restart_adopt_one(daemon, sandbox, found);
 	else if (!sandbox && found->carrier)
-		restart_keep_vm(daemon, found);
+		daemon_restart_keep_vm(daemon, found);
 	else if (!sandbox)
-		restart_remove_unwanted(daemon, found->slot);
+		daemon_restart_remove_unwanted(daemon, found->slot);
 }
 
-static void restart_take_over_missing(struct daemon *daemon, struct sandbox *sandbox)
+static void daemon_restart_take_over_missing(struct daemon *daemon, struct sandbox *sandbox)
 {
 	if (sandbox->state == SANDBOX_DRAINING)
-		unregister_begin(daemon, sandbox, 0, NULL);
+		daemon_unregister_begin(daemon, sandbox, 0, NULL);
 	else
-		restart_adopt_one(daemon, sandbox, NULL);
+		daemon_restart_adopt_one(daemon, sandbox, NULL);
 }
 
 /* Whether all slots, found and missing, are on their way. */
-static bool restart_take_over_some(struct restart *restart, uint64_t until_us)
+static bool daemon_restart_take_over_some(struct restart *restart, uint64_t until_us)
 {
 	struct daemon *daemon = restart->daemon;
 	struct sandbox *sandbox;
 
 	while (restart->taken < restart->found_count) {
-		restart_take_over_found(daemon, &restart->found[restart->taken++]);
+		daemon_restart_take_over_found(daemon, &restart->found[restart->taken++]);
 		if (clock_now_us() >= until_us)
 			return false;
 	}
 	while (restart->seen && (sandbox = registry_next(daemon->registry, restart->taking))) {
 		restart->taking = sandbox->slot;
 		if (!restart->seen[sandbox->slot])
-			restart_take_over_missing(daemon, sandbox);
+			daemon_restart_take_over_missing(daemon, sandbox);
 		if (clock_now_us() >= until_us)
 			return false;
 	}
@@ -324,7 +327,7 @@ static bool restart_take_over_some(struct restart *restart, uint64_t until_us)
 	return true;
 }
 
-static int restart_keep_found(struct restart *restart, const struct fabric_found *found, size_t count)
+static int daemon_restart_keep_found(struct restart *restart, const struct fabric_found *found, size_t count)
 {
 	restart->found = calloc(count + 1, sizeof(*found));
 	restart->seen = restart->found ? calloc(CONFIG_SLOT_MAX + 1, sizeof(*restart->seen)) : NULL;
@@ -338,52 +341,53 @@ static int restart_keep_found(struct restart *restart, const struct fabric_found
 	return 0;
 }
 
-static void restart_on_scanned(void *context, const struct fabric_found *found, size_t count, const struct err *err)
+static void daemon_restart_on_scanned(void *context, const struct fabric_found *found, size_t count,
+				      const struct err *err)
 {
 	struct restart *restart = context;
 
 	/* Cancelled: we stop, and the next start takes them over. */
-	if (err ? err->code != ECANCELED : restart_keep_found(restart, found, count) < 0)
+	if (err ? err->code != ECANCELED : daemon_restart_keep_found(restart, found, count) < 0)
 		log_error("kernel state not read; stored sandboxes are not taken over",
 			  F_STR("error", err ? err->text : "no memory"));
 	restart->scanned = true;
 	timer_start(&restart->step, 0);
 }
 
-static void restart_give_up(struct restart *restart, const struct err *err)
+static void daemon_restart_give_up(struct restart *restart, const struct err *err)
 {
 	timer_stop(&restart->step);
-	rooms_give_up(restart->daemon, err);
+	daemon_rooms_give_up(restart->daemon, err);
 }
 
-static void restart_start_rooms(struct restart *restart)
+static void daemon_restart_start_rooms(struct restart *restart)
 {
 	struct daemon *daemon = restart->daemon;
 	struct err err;
 
-	if (rooms_start(daemon, &err) < 0 || store_load_begin(daemon->store, &restart->contents, &err) < 0) {
-		restart_give_up(restart, &err);
+	if (daemon_rooms_start(daemon, &err) < 0 || store_load_begin(daemon->store, &restart->contents, &err) < 0) {
+		daemon_restart_give_up(restart, &err);
 		return;
 	}
-	fabric_scan(daemon->fabric, restart_on_scanned, restart);
+	fabric_scan(daemon->fabric, daemon_restart_on_scanned, restart);
 	restart->phase = PHASE_READING;
 }
 
-static void restart_read_some(struct restart *restart, uint64_t until_us)
+static void daemon_restart_read_some(struct restart *restart, uint64_t until_us)
 {
 	struct err err;
 	int more = store_load_some(restart->daemon->store, &restart->contents, until_us, &err);
 
 	if (more < 0) {
-		restart_give_up(restart, &err);
+		daemon_restart_give_up(restart, &err);
 	} else if (!more) {
-		restart_take_damage(restart->daemon, &restart->contents);
+		daemon_restart_take_damage(restart->daemon, &restart->contents);
 		restart->phase = PHASE_REGISTERING;
 	}
 }
 
 /* The default endpoint opens, at each of its addresses, only when its sandbox is known. */
-static void restart_let_in(struct restart *restart)
+static void daemon_restart_let_in(struct restart *restart)
 {
 	struct daemon *daemon = restart->daemon;
 	struct err err;
@@ -392,7 +396,7 @@ static void restart_let_in(struct restart *restart)
 	daemon_default_follow(daemon);
 	again = daemon_default_open(daemon, &err);
 	if (again < 0) {
-		restart_give_up(restart, &err);
+		daemon_restart_give_up(restart, &err);
 		return;
 	}
 	if (again) {
@@ -401,23 +405,23 @@ static void restart_let_in(struct restart *restart)
 	}
 	restart->phase = PHASE_TAKING_OVER;
 	daemon_become(daemon, DAEMON_ADOPTING);
-	ctl_loaded(daemon->control);
+	control_loaded(daemon->control);
 }
 
 /* The builder waits for the found slots: they go first. */
-static void restart_take_over(struct restart *restart, uint64_t until_us)
+static void daemon_restart_take_over(struct restart *restart, uint64_t until_us)
 {
 	if (restart->scanned && !restart->all_taken)
-		restart->all_taken = restart_take_over_some(restart, until_us);
+		restart->all_taken = daemon_restart_take_over_some(restart, until_us);
 	else if (!restart->all_open)
-		restart->all_open = restart_open_some(restart, until_us);
+		restart->all_open = daemon_restart_open_some(restart, until_us);
 	if (!restart->all_taken || !restart->all_open)
 		return;
 	timer_stop(&restart->step);
-	restart_end_step(restart->daemon);
+	daemon_restart_end_step(restart->daemon);
 }
 
-static void restart_on_step(void *context)
+static void daemon_restart_on_step(void *context)
 {
 	struct restart *restart = context;
 	uint64_t until_us = clock_now_us() + STEP_US;
@@ -428,25 +432,25 @@ static void restart_on_step(void *context)
 		timer_start(&restart->step, 0);
 	switch (restart->phase) {
 	case PHASE_ROOMS:
-		restart_start_rooms(restart);
+		daemon_restart_start_rooms(restart);
 		break;
 	case PHASE_READING:
-		restart_read_some(restart, until_us);
+		daemon_restart_read_some(restart, until_us);
 		break;
 	case PHASE_REGISTERING:
-		if (restart_register_some(restart, until_us))
+		if (daemon_restart_register_some(restart, until_us))
 			restart->phase = PHASE_LETTING_IN;
 		break;
 	case PHASE_LETTING_IN:
-		restart_let_in(restart);
+		daemon_restart_let_in(restart);
 		break;
 	case PHASE_TAKING_OVER:
-		restart_take_over(restart, until_us);
+		daemon_restart_take_over(restart, until_us);
 		break;
 	}
 }
 
-int restart_begin(struct daemon *daemon, struct err *err)
+int daemon_restart_begin(struct daemon *daemon, struct err *err)
 {
 	struct restart *restart = calloc(1, sizeof(*restart));
 
@@ -457,13 +461,13 @@ int restart_begin(struct daemon *daemon, struct err *err)
 	restart->started_ms = clock_now_ms();
 	/* One for this file itself, so that the last adoption cannot end the start before all have begun. */
 	restart->adoptions_left = 1;
-	if (timer_init(&restart->step, daemon->base, restart_on_step, restart, err) < 0)
+	if (timer_init(&restart->step, daemon->base, daemon_restart_on_step, restart, err) < 0)
 		return -1;
 	timer_start(&restart->step, 0);
 	return 0;
 }
 
-void restart_free(struct daemon *daemon)
+void daemon_restart_free(struct daemon *daemon)
 {
 	struct restart *restart = daemon->restart;
 

@@ -8,12 +8,12 @@ struct daemon;
 struct err;
 
 /*
- * Begins it: the kernel is prepared and read, the state directory read, what is there adopted, its endpoints opened, some milliseconds
- * of each in one iteration of the loop. The daemon is RUNNING when all is done. 0, or -1 with ERR.
+ * Begins it: the kernel is prepared and read, the state directory read, what is there adopted, its endpoints opened, some
+ * milliseconds of each in one iteration of the loop. The daemon is RUNNING when all is done. 0, or -1 with ERR.
  */
-int restart_begin(struct daemon *daemon, struct err *err);
+int daemon_restart_begin(struct daemon *daemon, struct err *err);
 
-/* When nothing of the fabric's can come any more. Harmless without restart_begin(). */
-void restart_free(struct daemon *daemon);
+/* When nothing of the fabric's can come any more. Harmless without daemon_restart_begin(). */
+void daemon_restart_free(struct daemon *daemon);
 
 #endif

@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-int rooms_start(struct daemon *daemon, struct err *err)
+int daemon_rooms_start(struct daemon *daemon, struct err *err)
 {
 	struct fabric_watcher watcher = follow_watcher;
 
@@ -28,7 +28,7 @@ int rooms_start(struct daemon *daemon, struct err *err)
 	return daemon->forwarder ? 0 : -1;
 }
 
-void rooms_give_up(struct daemon *daemon, const struct err *err)
+void daemon_rooms_give_up(struct daemon *daemon, const struct err *err)
 {
 	log_error("weftd does not start", F_STR("error", err->text));
 	/* Where nobody sees the log on a terminal, the exit code and this line are all that is seen. */

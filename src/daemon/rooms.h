@@ -6,9 +6,9 @@ struct daemon;
 struct err;
 
 /* Makes fabric and forwarder, once the control socket answers. 0, or -1 with ERR. */
-int rooms_start(struct daemon *daemon, struct err *err);
+int daemon_rooms_start(struct daemon *daemon, struct err *err);
 
 /* The start failed for ERR: reports it and ends the loop. */
-void rooms_give_up(struct daemon *daemon, const struct err *err);
+void daemon_rooms_give_up(struct daemon *daemon, const struct err *err);
 
 #endif

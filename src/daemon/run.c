@@ -61,19 +61,19 @@ struct running {
 	struct event *signals[WATCHED_SIGNALS];
 };
 
-static bool run_is_adopting(void *context)
+static bool daemon_run_is_adopting(void *context)
 {
 	struct daemon *daemon = context;
 
 	return !daemon_is_loaded(daemon) || daemon->state == DAEMON_ADOPTING;
 }
 
-static bool run_is_loading(void *context)
+static bool daemon_run_is_loading(void *context)
 {
 	return !daemon_is_loaded(context);
 }
 
-static void run_housekeep(void *context)
+static void daemon_run_housekeep(void *context)
 {
 	struct running *running = context;
 	struct daemon *daemon = &running->daemon;
@@ -85,14 +85,14 @@ static void run_housekeep(void *context)
 	timer_start(&running->housekeeping, HOUSEKEEPING_MS);
 }
 
-static void run_on_drained(void *context)
+static void daemon_run_on_drained(void *context)
 {
 	struct daemon *daemon = context;
 
 	event_base_loopbreak(daemon->base);
 }
 
-static size_t run_gather_listeners(const struct daemon *daemon, int *fds, size_t room)
+static size_t daemon_run_gather_listeners(const struct daemon *daemon, int *fds, size_t room)
 {
 	size_t count = daemon_default_list_fds(daemon, fds, room);
 
@@ -106,7 +106,7 @@ static size_t run_gather_listeners(const struct daemon *daemon, int *fds, size_t
 }
 
 /* The service manager keeps the sockets over a restart, so that clients never see a refused connection. */
-static void run_hand_over_listeners(const struct daemon *daemon)
+static void daemon_run_hand_over_listeners(const struct daemon *daemon)
 {
 	size_t room = daemon_default_count(daemon);
 	int *fds;
@@ -114,48 +114,48 @@ static void run_hand_over_listeners(const struct daemon *daemon)
 	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
 	     sandbox = registry_next(daemon->registry, sandbox->slot))
 		room += sandbox->endpoint_count * SPEC_LISTEN_MAX;
-	room += inherited_count(daemon->inherited);
+	room += daemon_inherited_count(daemon->inherited);
 	fds = getenv("NOTIFY_SOCKET") ? calloc(room + 1, sizeof(*fds)) : NULL;
 	if (!fds)
 		return;
-	size_t count = run_gather_listeners(daemon, fds, room);
+	size_t count = daemon_run_gather_listeners(daemon, fds, room);
 	/* And those that no endpoint has taken yet. */
-	count += inherited_peek(daemon->inherited, fds + count, room - count);
-	inherited_store(fds, count);
+	count += daemon_inherited_peek(daemon->inherited, fds + count, room - count);
+	daemon_inherited_store(fds, count);
 	free(fds);
 }
 
-static void run_stop(struct daemon *daemon, int signal)
+static void daemon_run_stop(struct daemon *daemon, int signal)
 {
 	if (daemon->state == DAEMON_STOPPING) {
 		event_base_loopbreak(daemon->base);
 		return;
 	}
 	log_info("stopping", F_STR("signal", signal == SIGTERM ? "TERM" : "INT"));
-	notify_stopping();
+	daemon_notify_stopping();
 	daemon_become(daemon, DAEMON_STOPPING);
-	run_hand_over_listeners(daemon);
+	daemon_run_hand_over_listeners(daemon);
 	if (daemon->forwarder)
-		fwd_drain(daemon->forwarder, daemon->config->forwarder.stop_drain_ms, run_on_drained, daemon);
+		fwd_drain(daemon->forwarder, daemon->config->forwarder.stop_drain_ms, daemon_run_on_drained, daemon);
 	else
-		run_on_drained(daemon);
+		daemon_run_on_drained(daemon);
 }
 
-static void run_log_mistake(const char *mistake)
+static void daemon_run_log_mistake(const char *mistake)
 {
 	log_error("mistake in the configuration", F_STR("mistake", mistake));
 }
 
-static void run_reload(struct daemon *daemon)
+static void daemon_run_reload(struct daemon *daemon)
 {
-	/* notify_ready() ends a reload and reports readiness as well, which is not true amid a start or a stop. */
+	/* daemon_notify_ready() ends a reload and reports readiness as well, which is not true amid a start or a stop. */
 	bool running = daemon->state == DAEMON_RUNNING;
 	int exit_code;
 	struct config *fresh;
 
 	if (running)
-		notify_reloading();
-	fresh = load_config(daemon->options, true, run_log_mistake, &exit_code);
+		daemon_notify_reloading();
+	fresh = daemon_load_config(daemon->options, true, daemon_run_log_mistake, &exit_code);
 	if (!fresh) {
 		log_error("configuration not reloaded; the former one stays in force");
 	} else {
@@ -170,25 +170,25 @@ static void run_reload(struct daemon *daemon)
 		log_info("configuration reloaded");
 	}
 	if (running)
-		notify_ready();
+		daemon_notify_ready();
 }
 
-static void run_on_signal(evutil_socket_t signal, short what, void *arg)
+static void daemon_run_on_signal(evutil_socket_t signal, short what, void *arg)
 {
 	struct daemon *daemon = arg;
 
 	(void)what;
 	if (signal == SIGHUP)
-		run_reload(daemon);
+		daemon_run_reload(daemon);
 	else
-		run_stop(daemon, (int)signal);
+		daemon_run_stop(daemon, (int)signal);
 }
 
-static int run_watch_signals(struct running *running, struct err *err)
+static int daemon_run_watch_signals(struct running *running, struct err *err)
 {
 	for (size_t i = 0; i < WATCHED_SIGNALS; i++) {
 		running->signals[i] =
-		    evsignal_new(running->daemon.base, watched_signals[i], run_on_signal, &running->daemon);
+		    evsignal_new(running->daemon.base, watched_signals[i], daemon_run_on_signal, &running->daemon);
 		if (!running->signals[i] || event_add(running->signals[i], NULL) < 0)
 			return err_set(err, ENOMEM, "signal handlers");
 	}
@@ -198,7 +198,7 @@ static int run_watch_signals(struct running *running, struct err *err)
 }
 
 /* A further signal must not end us before all is written down. The remaining threads take none. */
-static void run_forget_signals(struct running *running)
+static void daemon_run_forget_signals(struct running *running)
 {
 	sigset_t watched;
 
@@ -212,7 +212,7 @@ static void run_forget_signals(struct running *running)
 }
 
 /* Each connection takes two descriptors: as many as the kernel lets one process have. */
-static void run_raise_descriptor_limit(void)
+static void daemon_run_raise_descriptor_limit(void)
 {
 	struct rlimit limit;
 	FILE *file = fopen("/proc/sys/fs/nr_open", "re");
@@ -241,7 +241,7 @@ static void run_raise_descriptor_limit(void)
  * The kernel's table of our descriptors doubles when it is full, and in a process with threads each time waits for all processors
  * (expand_files(), 10 ms and more): so it is made large while there are no threads.
  */
-static void run_enlarge_descriptor_table(void)
+static void daemon_run_enlarge_descriptor_table(void)
 {
 	enum { ROOM = 65536 };
 	struct rlimit limit;
@@ -253,9 +253,9 @@ static void run_enlarge_descriptor_table(void)
 		close(fd);
 }
 
-static int run_start_control(struct daemon *daemon, struct err *err)
+static int daemon_run_start_control(struct daemon *daemon, struct err *err)
 {
-	const struct ctl_ops ops = {
+	const struct control_ops ops = {
 		.register_sandbox = daemon_register,
 		.unregister_sandbox = daemon_unregister,
 		.patch_sandbox = daemon_patch,
@@ -265,23 +265,24 @@ static int run_start_control(struct daemon *daemon, struct err *err)
 		.refresh = daemon_refresh,
 		.status = daemon_status,
 		.metrics = daemon_metrics,
-		.adopting = run_is_adopting,
-		.loading = run_is_loading,
+		.adopting = daemon_run_is_adopting,
+		.loading = daemon_run_is_loading,
 		.context = daemon,
 	};
-	const struct registry_watcher watcher = { .state_changed = follow_state_changed, .context = daemon };
+	const struct registry_watcher watcher = { .state_changed = daemon_follow_state_changed, .context = daemon };
 
-	daemon->control = ctl_new(daemon->base, daemon->options->socket, daemon->config, daemon->registry, &ops, err);
+	daemon->control =
+	    control_new(daemon->base, daemon->options->socket, daemon->config, daemon->registry, &ops, err);
 	if (!daemon->control)
 		return -1;
 	registry_watch(daemon->registry, &watcher);
 	if (daemon->config->http.listen.count)
-		daemon->http = ctl_http_new(daemon->control, daemon->base, daemon->config, err);
+		daemon->http = control_http_new(daemon->control, daemon->base, daemon->config, err);
 	return daemon->config->http.listen.count && !daemon->http ? -1 : 0;
 }
 
 /* Automatic ports are opened on ::1 as well, where the host has it. */
-static bool run_has_ipv6_loopback(void)
+static bool daemon_run_has_ipv6_loopback(void)
 {
 	struct addr addr = addr_loopback6(0);
 	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -295,56 +296,56 @@ static bool run_has_ipv6_loopback(void)
 }
 
 /* The parts that need nothing but memory. */
-static int run_start_parts(struct daemon *daemon, struct err *err)
+static int daemon_run_start_parts(struct daemon *daemon, struct err *err)
 {
-	ctl_park_init(&daemon->parked, NULL);
+	control_park_init(&daemon->parked, NULL);
 	daemon->base = event_base_new();
 	daemon->registry = registry_new(daemon->config);
 	if (!daemon->base || !daemon->registry)
 		return err_set(err, ENOMEM, "start");
-	if (reserve_start(daemon, err) < 0 || metrics_start(daemon, err) < 0)
+	if (daemon_reserve_start(daemon, err) < 0 || daemon_metrics_start(daemon, err) < 0)
 		return -1;
-	registry_set_ipv6_loopback(daemon->registry, run_has_ipv6_loopback());
+	registry_set_ipv6_loopback(daemon->registry, daemon_run_has_ipv6_loopback());
 	return 0;
 }
 
-static int run_start(struct running *running, struct err *err)
+static int daemon_run_start(struct running *running, struct err *err)
 {
 	struct daemon *daemon = &running->daemon;
 
-	run_raise_descriptor_limit();
-	run_enlarge_descriptor_table();
-	if (run_start_parts(daemon, err) < 0)
+	daemon_run_raise_descriptor_limit();
+	daemon_run_enlarge_descriptor_table();
+	if (daemon_run_start_parts(daemon, err) < 0)
 		return -1;
 	/* The lock on the state directory comes before the socket: of two daemons, the second must not take the first one's. */
 	daemon->store = store_open(daemon->options->state_dir, daemon->config, err);
-	if (!daemon->store || diagnoses_start(daemon, err) < 0 || run_start_control(daemon, err) < 0)
+	if (!daemon->store || daemon_diagnoses_start(daemon, err) < 0 || daemon_run_start_control(daemon, err) < 0)
 		return -1;
 	running->host_lock = daemon_lock_host(daemon->config->names.link_group, err);
 	if (running->host_lock < 0)
 		return -1;
 	/* From here on a signal waits for the loop: ending now would lose the sockets that the service manager kept for us. */
-	if (run_watch_signals(running, err) < 0)
+	if (daemon_run_watch_signals(running, err) < 0)
 		return -1;
-	daemon->inherited = inherited_receive();
-	if (timer_init(&running->housekeeping, daemon->base, run_housekeep, running, err) < 0)
+	daemon->inherited = daemon_inherited_receive();
+	if (timer_init(&running->housekeeping, daemon->base, daemon_run_housekeep, running, err) < 0)
 		return -1;
 	timer_start(&running->housekeeping, HOUSEKEEPING_MS);
-	if (guard_start(daemon, err) < 0)
+	if (daemon_guard_start(daemon, err) < 0)
 		return -1;
-	return restart_begin(daemon, err);
+	return daemon_restart_begin(daemon, err);
 }
 
 /* For the next run: counters, last activity; and nothing of a registration that was cut off. */
-static void run_write_last_state(struct daemon *daemon, struct sandbox *sandbox)
+static void daemon_run_write_last_state(struct daemon *daemon, struct sandbox *sandbox)
 {
 	struct err err;
 	int result;
 
-	if (tenant_of(sandbox)->kept || tenant_of(sandbox)->unregistered)
+	if (daemon_tenant_of(sandbox)->kept || daemon_tenant_of(sandbox)->unregistered)
 		return;
-	tenant_refresh(sandbox);
-	if (sandbox->state == SANDBOX_CREATING && !tenant_of(sandbox)->stored)
+	daemon_tenant_refresh(sandbox);
+	if (sandbox->state == SANDBOX_CREATING && !daemon_tenant_of(sandbox)->stored)
 		result = store_remove(daemon->store, sandbox->slot, &err);
 	else
 		result = store_save(daemon->store, sandbox, &err);
@@ -352,18 +353,19 @@ static void run_write_last_state(struct daemon *daemon, struct sandbox *sandbox)
 		log_error("state not written", F_STR("sandbox", sandbox->id), F_STR("error", err.text));
 }
 
-static void run_let_go(struct tenant *tenant)
+static void daemon_run_let_go(struct tenant *tenant)
 {
 	struct problem problem;
 
 	if (tenant->probe)
 		fwd_probe_stop(tenant->probe);
 	tenant->probe = NULL;
-	problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "weftd is stopping; it finishes this at its next start");
-	tenant_refuse_leaving(tenant, &problem);
+	registry_problem_set(&problem, PROBLEM_UNAVAILABLE, NULL,
+			     "weftd is stopping; it finishes this at its next start");
+	daemon_tenant_refuse_leaving(tenant, &problem);
 }
 
-static void run_each_tenant(struct daemon *daemon, void (*act)(struct daemon *daemon, struct sandbox *sandbox))
+static void daemon_run_each_tenant(struct daemon *daemon, void (*act)(struct daemon *daemon, struct sandbox *sandbox))
 {
 	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
 	     sandbox = registry_next(daemon->registry, sandbox->slot))
@@ -371,45 +373,45 @@ static void run_each_tenant(struct daemon *daemon, void (*act)(struct daemon *da
 			act(daemon, sandbox);
 }
 
-static void run_save_and_let_go(struct daemon *daemon, struct sandbox *sandbox)
+static void daemon_run_save_and_let_go(struct daemon *daemon, struct sandbox *sandbox)
 {
-	run_write_last_state(daemon, sandbox);
-	run_let_go(tenant_of(sandbox));
+	daemon_run_write_last_state(daemon, sandbox);
+	daemon_run_let_go(daemon_tenant_of(sandbox));
 }
 
-static void run_free_tenant(struct daemon *daemon, struct sandbox *sandbox)
+static void daemon_run_free_tenant(struct daemon *daemon, struct sandbox *sandbox)
 {
 	(void)daemon;
-	tenant_free(tenant_of(sandbox));
+	daemon_tenant_free(daemon_tenant_of(sandbox));
 }
 
 /*
  * Jobs of the fabric end with fabric_free(), whose completions still find everything in place. Listeners and routes go with the
  * forwarder, which may use the namespaces' descriptors until then.
  */
-static void run_finish(struct running *running)
+static void daemon_run_finish(struct running *running)
 {
 	struct daemon *daemon = &running->daemon;
 
-	diagnoses_stop(daemon);
-	ctl_park_refuse_all(&daemon->parked, "weftd is stopping");
-	run_forget_signals(running);
+	daemon_diagnoses_stop(daemon);
+	control_park_refuse_all(&daemon->parked, "weftd is stopping");
+	daemon_run_forget_signals(running);
 	timer_free(&running->housekeeping);
-	guard_stop(daemon);
+	daemon_guard_stop(daemon);
 	fabric_free(daemon->fabric);
-	restart_free(daemon);
+	daemon_restart_free(daemon);
 	daemon->fabric = NULL; /* the forwarder's last reports come too late for it */
 	if (daemon->registry)
-		run_each_tenant(daemon, run_save_and_let_go);
+		daemon_run_each_tenant(daemon, daemon_run_save_and_let_go);
 	fwd_free(daemon->forwarder);
 	if (daemon->registry)
-		run_each_tenant(daemon, run_free_tenant);
+		daemon_run_each_tenant(daemon, daemon_run_free_tenant);
 	daemon_default_free(daemon);
-	reserve_stop(daemon);
-	ctl_http_free(daemon->http);
-	ctl_free(daemon->control);
-	metrics_stop(daemon);
-	inherited_free(daemon->inherited);
+	daemon_reserve_stop(daemon);
+	control_http_free(daemon->http);
+	control_free(daemon->control);
+	daemon_metrics_stop(daemon);
+	daemon_inherited_free(daemon->inherited);
 	registry_free(daemon->registry);
 	store_close(daemon->store);
 	cleanup_fd(&running->host_lock);
@@ -424,18 +426,18 @@ int daemon_run(const struct options *options)
 	struct err err;
 	int exit_code;
 
-	daemon->config = load_config(options, true, load_config_print_mistake, &exit_code);
+	daemon->config = daemon_load_config(options, true, daemon_load_config_print_mistake, &exit_code);
 	if (!daemon->config)
 		return exit_code;
 	log_setup(daemon->config->daemon.log_level, daemon->config->daemon.log_format,
 		  options->foreground ? LOG_TO_STDERR : LOG_TO_JOURNAL);
 	log_info("weftd starts", F_STR("version", PACKAGE_VERSION), F_STR("socket", options->socket));
-	if (run_start(&running, &err) < 0)
-		rooms_give_up(daemon, &err);
+	if (daemon_run_start(&running, &err) < 0)
+		daemon_rooms_give_up(daemon, &err);
 	else
 		event_base_dispatch(daemon->base);
 	exit_code = daemon->exit_code;
-	run_finish(&running);
+	daemon_run_finish(&running);
 	log_info("weftd ends");
 	config_free(daemon->config);
 	return exit_code;

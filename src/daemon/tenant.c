@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A tenant joins a sandbox's record to the objects that serve it: the route of the forwarder, the descriptor of its namespace, and
- * the probe that asks the guest whether it is ready. The registry's record (carrier, paused, answers) is the truth; this file
- * hands it on.
+ * A tenant joins a sandbox's record to the objects that serve it: the route of the forwarder, the descriptor of its
+ * namespace, and the probe that asks the guest whether it is ready. The registry's record (carrier, paused, answers) is the
+ * truth; this file hands it on.
  */
 #include "daemon/tenant.h"
 
@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-int tenant_new(struct daemon *daemon, struct sandbox *sandbox, struct err *err)
+int daemon_tenant_new(struct daemon *daemon, struct sandbox *sandbox, struct err *err)
 {
 	struct tenant *tenant = calloc(1, sizeof(*tenant));
 
@@ -33,27 +33,27 @@ int tenant_new(struct daemon *daemon, struct sandbox *sandbox, struct err *err)
 	return 0;
 }
 
-void tenant_refuse_leaving(struct tenant *tenant, const struct problem *problem)
+void daemon_tenant_refuse_leaving(struct tenant *tenant, const struct problem *problem)
 {
-	struct ctl_request_list owed = TAILQ_HEAD_INITIALIZER(owed);
-	struct ctl_request *request;
+	struct control_request_list owed = TAILQ_HEAD_INITIALIZER(owed);
+	struct control_request *request;
 
 	/* An answer may bring the client's next request, which is not meant here. */
 	TAILQ_CONCAT(&owed, &tenant->leaving, next);
 	while ((request = TAILQ_FIRST(&owed))) {
 		TAILQ_REMOVE(&owed, request, next);
-		ctl_request_refuse(request, problem);
+		control_request_refuse(request, problem);
 	}
 }
 
-void tenant_free(struct tenant *tenant)
+void daemon_tenant_free(struct tenant *tenant)
 {
 	struct problem problem;
 
-	problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "weftd is stopping");
+	registry_problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "weftd is stopping");
 	if (tenant->registering)
-		ctl_request_refuse(tenant->registering, &problem);
-	tenant_refuse_leaving(tenant, &problem);
+		control_request_refuse(tenant->registering, &problem);
+	daemon_tenant_refuse_leaving(tenant, &problem);
 	if (tenant->probe)
 		fwd_probe_stop(tenant->probe);
 	cleanup_fd(&tenant->netns_fd);
@@ -61,7 +61,7 @@ void tenant_free(struct tenant *tenant)
 	free(tenant);
 }
 
-static void tenant_on_ready(void *context)
+static void daemon_tenant_on_ready(void *context)
 {
 	struct tenant *tenant = context;
 
@@ -69,10 +69,10 @@ static void tenant_on_ready(void *context)
 	tenant->probe = NULL;
 	tenant->sandbox->guest_answers = true;
 	fwd_route_set_ready(tenant->route, true);
-	tenant_settle(tenant, "probe");
+	daemon_tenant_settle(tenant, "probe");
 }
 
-void tenant_follow_readiness(struct tenant *tenant)
+void daemon_tenant_follow_readiness(struct tenant *tenant)
 {
 	struct sandbox *sandbox = tenant->sandbox;
 	bool settled = sandbox->state != SANDBOX_CREATING && sandbox->state != SANDBOX_DRAINING &&
@@ -85,25 +85,26 @@ void tenant_follow_readiness(struct tenant *tenant)
 		tenant->probe = NULL;
 	}
 	if (asking && !tenant->probe)
-		tenant->probe = fwd_probe_start(tenant->route, sandbox->spec->ready_port, tenant_on_ready, tenant);
+		tenant->probe =
+		    fwd_probe_start(tenant->route, sandbox->spec->ready_port, daemon_tenant_on_ready, tenant);
 	if (!sandbox->guest_answers)
 		fwd_route_set_ready(tenant->route, false);
 }
 
-void tenant_settle(struct tenant *tenant, const char *cause)
+void daemon_tenant_settle(struct tenant *tenant, const char *cause)
 {
 	struct sandbox *sandbox = tenant->sandbox;
 
 	if (sandbox->state == SANDBOX_CREATING || sandbox->state == SANDBOX_DRAINING ||
 	    sandbox->state == SANDBOX_FAILED)
 		return;
-	enum sandbox_state state = sandbox_settled_state(sandbox);
+	enum sandbox_state state = registry_sandbox_settled_state(sandbox);
 	if (state != sandbox->state)
-		sandbox_set_state(tenant->daemon->registry, sandbox, state, cause, NULL);
-	tenant_follow_readiness(tenant);
+		registry_sandbox_set_state(tenant->daemon->registry, sandbox, state, cause, NULL);
+	daemon_tenant_follow_readiness(tenant);
 }
 
-void tenant_attach_namespace(struct tenant *tenant, const struct fabric_slot *slot)
+void daemon_tenant_attach_namespace(struct tenant *tenant, const struct fabric_slot *slot)
 {
 	struct sandbox *sandbox = tenant->sandbox;
 	int former = tenant->netns_fd;
@@ -119,7 +120,7 @@ void tenant_attach_namespace(struct tenant *tenant, const struct fabric_slot *sl
 	fwd_route_set_up(tenant->route, slot->carrier);
 }
 
-size_t tenant_nat_max(const struct endpoint *endpoints, size_t count)
+size_t daemon_tenant_nat_max(const struct endpoint *endpoints, size_t count)
 {
 	size_t max = 1;
 
@@ -128,7 +129,7 @@ size_t tenant_nat_max(const struct endpoint *endpoints, size_t count)
 	return max;
 }
 
-struct fabric_plan tenant_plan(const struct sandbox *sandbox, struct fabric_nat *nat)
+struct fabric_plan daemon_tenant_plan(const struct sandbox *sandbox, struct fabric_nat *nat)
 {
 	const struct spec *spec = sandbox->spec;
 	struct fabric_plan plan = {
@@ -155,9 +156,9 @@ struct fabric_plan tenant_plan(const struct sandbox *sandbox, struct fabric_nat 
 	return plan;
 }
 
-void tenant_refresh(struct sandbox *sandbox)
+void daemon_tenant_refresh(struct sandbox *sandbox)
 {
-	struct tenant *tenant = tenant_of(sandbox);
+	struct tenant *tenant = daemon_tenant_of(sandbox);
 	struct fwd_route_stats stats;
 
 	if (!tenant || !tenant->route)

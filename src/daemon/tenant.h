@@ -25,52 +25,52 @@ struct tenant {
 	struct daemon *daemon;
 	struct sandbox *sandbox;
 	struct fwd_route *route;
-	struct fwd_probe *probe;         /* NULL while readiness is not being asked for */
-	int netns_fd;                    /* the one descriptor that pins its namespace; -1 without */
-	bool busy;                       /* a change is under way: others are parked */
-	bool slot_freed;                 /* the host saw its veth go while it was being taken apart */
-	bool kept;                       /* no file wants it, but a VM lives on it */
-	bool stored;                     /* a former run registered it: a stop before it is adopted must not undo it */
-	bool unregistered;               /* its file says that it is to go, whatever becomes of the attempt */
-	struct ctl_request *registering; /* while its slot is being made, else NULL */
-	uint64_t registering_since_us;   /* clock_now_us() */
-	struct ctl_request_list leaving; /* owed their answers when it is gone */
-	struct problem failure;          /* why its registration failed: that answer, once all is undone */
-	struct counters base;            /* its counters when this run of the daemon took it over */
-	struct counters lost;            /* the kernel's counts in tables that are gone */
-	uint64_t denied[FABRIC_RULES];   /* last read of its namespace */
+	struct fwd_probe *probe; /* NULL while readiness is not being asked for */
+	int netns_fd;            /* the one descriptor that pins its namespace; -1 without */
+	bool busy;               /* a change is under way: others are parked */
+	bool slot_freed;         /* the host saw its veth go while it was being taken apart */
+	bool kept;               /* no file wants it, but a VM lives on it */
+	bool stored;             /* a former run registered it: a stop before it is adopted must not undo it */
+	bool unregistered;       /* its file says that it is to go, whatever becomes of the attempt */
+	struct control_request *registering; /* while its slot is being made, else NULL */
+	uint64_t registering_since_us;       /* clock_now_us() */
+	struct control_request_list leaving; /* owed their answers when it is gone */
+	struct problem failure;              /* why its registration failed: that answer, once all is undone */
+	struct counters base;                /* its counters when this run of the daemon took it over */
+	struct counters lost;                /* the kernel's counts in tables that are gone */
+	uint64_t denied[FABRIC_RULES];       /* last read of its namespace */
 };
 
 /* Makes the tenant of SANDBOX with its route. 0, or -1 with ERR. */
-int tenant_new(struct daemon *daemon, struct sandbox *sandbox, struct err *err);
+int daemon_tenant_new(struct daemon *daemon, struct sandbox *sandbox, struct err *err);
 
 /* Frees it; the route must be gone (fwd_route_close()). Closes the namespace's descriptor. A request still owed is refused. */
-void tenant_free(struct tenant *tenant);
+void daemon_tenant_free(struct tenant *tenant);
 
-static inline struct tenant *tenant_of(const struct sandbox *sandbox)
+static inline struct tenant *daemon_tenant_of(const struct sandbox *sandbox)
 {
 	return sandbox->tenant;
 }
 
 /* The namespace is there: hands its descriptor (taken over) and the carrier to the route. */
-void tenant_attach_namespace(struct tenant *tenant, const struct fabric_slot *slot);
+void daemon_tenant_attach_namespace(struct tenant *tenant, const struct fabric_slot *slot);
 
 /* Starts, or stops, asking the guest whether it is ready, as its state demands. */
-void tenant_follow_readiness(struct tenant *tenant);
+void daemon_tenant_follow_readiness(struct tenant *tenant);
 
 /* Sets the state that follows from what is known, unless the sandbox is creating, draining or failed. */
-void tenant_settle(struct tenant *tenant, const char *cause);
+void daemon_tenant_settle(struct tenant *tenant, const char *cause);
 
 /* The sandbox as the fabric is to make it. NAT must have room for all its endpoints' addresses. */
-struct fabric_plan tenant_plan(const struct sandbox *sandbox, struct fabric_nat *nat);
+struct fabric_plan daemon_tenant_plan(const struct sandbox *sandbox, struct fabric_nat *nat);
 
-/* How many entries tenant_plan() needs room for. */
-size_t tenant_nat_max(const struct endpoint *endpoints, size_t count);
+/* How many entries daemon_tenant_plan() needs room for. */
+size_t daemon_tenant_nat_max(const struct endpoint *endpoints, size_t count);
 
 /* Brings the sandbox's counters and last activity up to date from the forwarder. */
-void tenant_refresh(struct sandbox *sandbox);
+void daemon_tenant_refresh(struct sandbox *sandbox);
 
 /* Answers the requests that wait for it to be gone. */
-void tenant_refuse_leaving(struct tenant *tenant, const struct problem *problem);
+void daemon_tenant_refuse_leaving(struct tenant *tenant, const struct problem *problem);
 
 #endif

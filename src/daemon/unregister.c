@@ -23,12 +23,12 @@
 #include <errno.h>
 #include <string.h>
 
-static void unregister_forget(struct tenant *tenant)
+static void daemon_unregister_forget(struct tenant *tenant)
 {
 	struct daemon *daemon = tenant->daemon;
 	struct sandbox *sandbox = tenant->sandbox;
-	struct ctl_request_list owed = TAILQ_HEAD_INITIALIZER(owed);
-	struct ctl_request *request;
+	struct control_request_list owed = TAILQ_HEAD_INITIALIZER(owed);
+	struct control_request *request;
 	char id[SANDBOX_ID_MAX + 1];
 	struct err err;
 
@@ -39,19 +39,19 @@ static void unregister_forget(struct tenant *tenant)
 	if (!tenant->slot_freed)
 		registry_block_slot(daemon->registry, sandbox->slot, "its former objects are still going away");
 	log_info("sandbox unregistered", F_STR("sandbox", id), F_UINT("slot", sandbox->slot));
-	tenant_free(tenant);
+	daemon_tenant_free(tenant);
 	registry_remove(daemon->registry, sandbox);
 	daemon_default_follow(daemon);
-	ctl_event(daemon->control, "unregistered", id, NULL);
-	ctl_sandbox_gone(daemon->control, id);
+	control_event(daemon->control, "unregistered", id, NULL);
+	control_sandbox_gone(daemon->control, id);
 	while ((request = TAILQ_FIRST(&owed))) {
 		TAILQ_REMOVE(&owed, request, next);
-		ctl_request_answer_empty(request, 204);
+		control_request_answer_empty(request, 204);
 	}
-	ctl_park_run_sandbox(&daemon->parked, id);
+	control_park_run_sandbox(&daemon->parked, id);
 }
 
-static void unregister_on_destroyed(void *context, const struct err *err)
+static void daemon_unregister_on_destroyed(void *context, const struct err *err)
 {
 	struct tenant *tenant = context;
 	struct sandbox *sandbox = tenant->sandbox;
@@ -60,7 +60,7 @@ static void unregister_on_destroyed(void *context, const struct err *err)
 	char id[SANDBOX_ID_MAX + 1];
 
 	if (!err) {
-		unregister_forget(tenant);
+		daemon_unregister_forget(tenant);
 		return;
 	}
 	/* A stop: it stays draining, its requests are answered so, and the next start finishes it. */
@@ -70,13 +70,13 @@ static void unregister_on_destroyed(void *context, const struct err *err)
 		  F_STR("error", err->text), F_STR("fix", "unregister it again"));
 	memcpy(id, sandbox->id, sizeof(id));
 	tenant->busy = false;
-	sandbox_set_state(daemon->registry, sandbox, SANDBOX_FAILED, "teardown", err->text);
+	registry_sandbox_set_state(daemon->registry, sandbox, SANDBOX_FAILED, "teardown", err->text);
 	daemon_explain(err, &problem);
-	tenant_refuse_leaving(tenant, &problem);
-	ctl_park_run_sandbox(&daemon->parked, id);
+	daemon_tenant_refuse_leaving(tenant, &problem);
+	control_park_run_sandbox(&daemon->parked, id);
 }
 
-static void unregister_on_route_closed(void *context)
+static void daemon_unregister_on_route_closed(void *context)
 {
 	struct tenant *tenant = context;
 
@@ -85,21 +85,22 @@ static void unregister_on_route_closed(void *context)
 	/* Too late in a stop: it stays draining, and the next start finishes it. */
 	if (!tenant->daemon->fabric)
 		return;
-	fabric_destroy(tenant->daemon->fabric, tenant->sandbox->slot, unregister_on_destroyed, tenant);
+	fabric_destroy(tenant->daemon->fabric, tenant->sandbox->slot, daemon_unregister_on_destroyed, tenant);
 }
 
 /* After a failed attempt the route is gone already, and the fabric's part is left. */
-static void unregister_close_route(struct tenant *tenant, unsigned drain_ms)
+static void daemon_unregister_close_route(struct tenant *tenant, unsigned drain_ms)
 {
 	if (tenant->route)
-		fwd_route_close(tenant->route, CLOSE_UNREGISTERED, drain_ms, unregister_on_route_closed, tenant);
+		fwd_route_close(tenant->route, CLOSE_UNREGISTERED, drain_ms, daemon_unregister_on_route_closed, tenant);
 	else
-		unregister_on_route_closed(tenant);
+		daemon_unregister_on_route_closed(tenant);
 }
 
-void unregister_begin(struct daemon *daemon, struct sandbox *sandbox, unsigned drain_ms, struct ctl_request *request)
+void daemon_unregister_begin(struct daemon *daemon, struct sandbox *sandbox, unsigned drain_ms,
+			     struct control_request *request)
 {
-	struct tenant *tenant = tenant_of(sandbox);
+	struct tenant *tenant = daemon_tenant_of(sandbox);
 	struct err err;
 
 	if (request)
@@ -108,55 +109,55 @@ void unregister_begin(struct daemon *daemon, struct sandbox *sandbox, unsigned d
 	/* Its last counters go into the sums of the host. */
 	daemon_collect_now(daemon, sandbox);
 	if (sandbox->state != SANDBOX_DRAINING)
-		sandbox_set_state(daemon->registry, sandbox, SANDBOX_DRAINING, "unregistered", NULL);
-	tenant_follow_readiness(tenant);
+		registry_sandbox_set_state(daemon->registry, sandbox, SANDBOX_DRAINING, "unregistered", NULL);
+	daemon_tenant_follow_readiness(tenant);
 	/* A file that cannot be written must not keep a sandbox alive: at worst the next start adopts it once more. */
 	tenant->unregistered = true;
 	if (!tenant->kept && store_save(daemon->store, sandbox, &err) < 0)
 		log_error("state not written", F_STR("sandbox", sandbox->id), F_STR("error", err.text));
 	daemon_endpoints_close(sandbox->endpoints, sandbox->endpoint_count, false);
 	daemon_default_follow(daemon);
-	unregister_close_route(tenant, drain_ms);
+	daemon_unregister_close_route(tenant, drain_ms);
 }
 
 /* Answers at once; the sandbox may be gone by then, where nothing was there to drain. */
-static void unregister_drain(struct daemon *daemon, struct sandbox *sandbox, struct ctl_request *request)
+static void daemon_unregister_drain(struct daemon *daemon, struct sandbox *sandbox, struct control_request *request)
 {
-	unregister_begin(daemon, sandbox, request->target.drain_s * 1000, NULL);
+	daemon_unregister_begin(daemon, sandbox, request->target.drain_s * 1000, NULL);
 	sandbox = registry_find(daemon->registry, request->target.id);
 	if (sandbox)
-		ctl_request_answer(request, 202, wire_write_sandbox(sandbox, daemon->config));
+		control_request_answer(request, 202, wire_write_sandbox(sandbox, daemon->config));
 	else
-		ctl_request_answer_empty(request, 204);
+		control_request_answer_empty(request, 204);
 }
 
 /* It drains already. Without a drain of its own, REQUEST ends that of the former: the connections are reset now. */
-static void unregister_again(struct daemon *daemon, struct sandbox *sandbox, struct ctl_request *request)
+static void daemon_unregister_again(struct daemon *daemon, struct sandbox *sandbox, struct control_request *request)
 {
-	struct tenant *tenant = tenant_of(sandbox);
+	struct tenant *tenant = daemon_tenant_of(sandbox);
 
 	if (request->target.has_drain) {
-		ctl_request_answer(request, 202, wire_write_sandbox(sandbox, daemon->config));
+		control_request_answer(request, 202, wire_write_sandbox(sandbox, daemon->config));
 		return;
 	}
 	TAILQ_INSERT_TAIL(&tenant->leaving, request, next);
 	if (tenant->route)
-		fwd_route_close(tenant->route, CLOSE_UNREGISTERED, 0, unregister_on_route_closed, tenant);
+		fwd_route_close(tenant->route, CLOSE_UNREGISTERED, 0, daemon_unregister_on_route_closed, tenant);
 }
 
-void daemon_unregister(void *context, struct ctl_request *request)
+void daemon_unregister(void *context, struct control_request *request)
 {
 	struct daemon *daemon = context;
-	struct sandbox *sandbox = ctl_request_sandbox(request, daemon->registry);
+	struct sandbox *sandbox = control_request_sandbox(request, daemon->registry);
 
 	if (!sandbox)
 		return;
 	if (sandbox->state == SANDBOX_DRAINING)
-		unregister_again(daemon, sandbox, request);
-	else if (tenant_of(sandbox)->busy)
-		ctl_park_add(&daemon->parked, request, daemon_unregister, daemon);
+		daemon_unregister_again(daemon, sandbox, request);
+	else if (daemon_tenant_of(sandbox)->busy)
+		control_park_add(&daemon->parked, request, daemon_unregister, daemon);
 	else if (request->target.has_drain)
-		unregister_drain(daemon, sandbox, request);
+		daemon_unregister_drain(daemon, sandbox, request);
 	else
-		unregister_begin(daemon, sandbox, 0, request);
+		daemon_unregister_begin(daemon, sandbox, 0, request);
 }

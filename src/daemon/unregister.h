@@ -2,17 +2,18 @@
 #ifndef WEFT_DAEMON_UNREGISTER_H
 #define WEFT_DAEMON_UNREGISTER_H
 
-struct ctl_request;
+struct control_request;
 struct daemon;
 struct sandbox;
 
-/* DELETE of a sandbox; CONTEXT is the daemon. Of type ctl_serve. */
-void daemon_unregister(void *context, struct ctl_request *request);
+/* DELETE of a sandbox; CONTEXT is the daemon. Of type control_serve. */
+void daemon_unregister(void *context, struct control_request *request);
 
 /*
  * Takes SANDBOX apart, after a drain of DRAIN_MS at most. REQUEST is answered when it is gone; NULL: nobody asked (a sandbox of a
  * former run that was draining).
  */
-void unregister_begin(struct daemon *daemon, struct sandbox *sandbox, unsigned drain_ms, struct ctl_request *request);
+void daemon_unregister_begin(struct daemon *daemon, struct sandbox *sandbox, unsigned drain_ms,
+			     struct control_request *request);
 
 #endif

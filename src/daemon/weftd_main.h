@@ -3,6 +3,6 @@
 #define WEFT_DAEMON_WEFTD_MAIN_H
 
 /* weftd's main(): reads the command line and runs the mode that it names. Returns the exit code, sysexits(3). */
-int weftd_main(int argc, char **argv);
+int daemon_main(int argc, char **argv);
 
 #endif

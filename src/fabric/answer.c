@@ -39,7 +39,7 @@ static void fabric_post_answer(struct fabric *fabric, const struct fabric_answer
 		abort();
 	*answer = *form;
 	answer->mail.deliver = fabric_deliver_answer;
-	mailbox_post(fabric->mailbox, &answer->mail);
+	base_mailbox_post(fabric->mailbox, &answer->mail);
 }
 
 void fabric_answer_slot(struct fabric *fabric, fabric_slot_done *done, void *context, const struct err *err)

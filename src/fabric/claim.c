@@ -31,7 +31,7 @@ struct claim {
 	bool wants_rules, wants_links;
 };
 
-static void claim_succeed(struct claim *claim)
+static void fabric_claim_succeed(struct claim *claim)
 {
 	struct slot *slot = claim->slot;
 	struct fabric_slot result = {
@@ -41,14 +41,14 @@ static void claim_succeed(struct claim *claim)
 	slot->netns_fd = claim->netns_fd;
 	slot_become(slot, SLOT_LIVE, "claimed");
 	claim->done(claim->context, &result, NULL);
-	slot_look_later(slot);
-	slot_write_name(slot);
-	if (slot->gone && slot_is_live(slot))
+	fabric_slot_look_later(slot);
+	fabric_slot_write_name(slot);
+	if (slot->gone && fabric_slot_is_live(slot))
 		slot_become(slot, SLOT_LEAVING, "destroyed while it was claimed");
 }
 
 /* The slot may be half of what the caller asked for, so no sandbox gets it. */
-static void claim_fail(struct claim *claim)
+static void fabric_claim_fail(struct claim *claim)
 {
 	struct slot *slot = claim->slot;
 
@@ -64,24 +64,24 @@ static void claim_fail(struct claim *claim)
 	claim->done(claim->context, NULL, &claim->job.err);
 }
 
-static void claim_free(struct claim *claim)
+static void fabric_claim_free(struct claim *claim)
 {
-	plan_share_release(claim->plan);
-	plan_share_release(claim->former);
+	slot_plan_share_release(claim->plan);
+	slot_plan_share_release(claim->former);
 	free(claim);
 }
 
-static int claim_run_links(struct job *job)
+static int fabric_claim_run_links(struct job *job)
 {
 	struct claim *claim = container_of(job, struct claim, job);
 	struct slot_work work;
 
-	build_init(&work, claim->fabric->config, job_host(job), claim->plan->plan, claim->mtu);
+	slot_build_init(&work, claim->fabric->config, fabric_job_host(job), claim->plan->plan, claim->mtu);
 	work.netns_fd = claim->netns_fd;
-	return build_fit(&work, claim->former->plan, &job->err);
+	return slot_build_fit(&work, claim->former->plan, &job->err);
 }
 
-static int claim_run_rules(struct job *job)
+static int fabric_claim_run_rules(struct job *job)
 {
 	struct claim *claim = container_of(job, struct claim, job);
 	const struct fabric_plan *plan = claim->plan->plan;
@@ -94,54 +94,54 @@ static int claim_run_rules(struct job *job)
 }
 
 /* Posts the next job that the claim needs; without one it has succeeded. */
-static void claim_go_on(struct claim *claim)
+static void fabric_claim_go_on(struct claim *claim)
 {
 	struct fabric *fabric = claim->fabric;
 
 	if (claim->wants_rules) {
 		claim->wants_rules = false;
-		claim->job.run = claim_run_rules;
-		job_thread_post(fabric->claimer, &claim->job, JOB_CLAIM);
+		claim->job.run = fabric_claim_run_rules;
+		fabric_job_thread_post(fabric->claimer, &claim->job, JOB_CLAIM);
 		return;
 	}
 	if (claim->wants_links) {
 		claim->wants_links = false;
-		claim->job.run = claim_run_links;
-		job_thread_post(fabric->builder, &claim->job, JOB_CLAIM);
+		claim->job.run = fabric_claim_run_links;
+		fabric_job_thread_post(fabric->builder, &claim->job, JOB_CLAIM);
 		return;
 	}
-	claim_succeed(claim);
-	claim_free(claim);
+	fabric_claim_succeed(claim);
+	fabric_claim_free(claim);
 }
 
-static void claim_finish(struct job *job)
+static void fabric_claim_finish(struct job *job)
 {
 	struct claim *claim = container_of(job, struct claim, job);
 
 	if (!job->failed) {
-		claim_go_on(claim);
+		fabric_claim_go_on(claim);
 		return;
 	}
-	claim_fail(claim);
-	claim_free(claim);
+	fabric_claim_fail(claim);
+	fabric_claim_free(claim);
 }
 
-static void claim_deliver(struct mail *mail)
+static void fabric_claim_deliver(struct mail *mail)
 {
-	claim_finish(container_of(mail, struct job, mail));
+	fabric_claim_finish(container_of(mail, struct job, mail));
 }
 
-static void claim_compare_plans(struct claim *claim)
+static void fabric_claim_compare_plans(struct claim *claim)
 {
 	const struct fabric_plan *wanted = claim->plan->plan, *ready = claim->former->plan;
 
-	claim->wants_rules = !plan_same_egress(wanted, ready) || wanted->nat_count ||
-			     !plan_same_rate(&wanted->bandwidth->from_guest, &ready->bandwidth->from_guest);
+	claim->wants_rules = !slot_plan_same_egress(wanted, ready) || wanted->nat_count ||
+			     !slot_plan_same_rate(&wanted->bandwidth->from_guest, &ready->bandwidth->from_guest);
 	claim->wants_links =
-	    !plan_same_owner(wanted, ready) || !plan_same_bandwidth(wanted->bandwidth, ready->bandwidth);
+	    !slot_plan_same_owner(wanted, ready) || !slot_plan_same_bandwidth(wanted->bandwidth, ready->bandwidth);
 }
 
-void claim_slot(struct slot *slot, fabric_slot_done *done, void *context)
+void fabric_claim_slot(struct slot *slot, fabric_slot_done *done, void *context)
 {
 	struct claim *claim = calloc(1, sizeof(*claim));
 
@@ -150,22 +150,22 @@ void claim_slot(struct slot *slot, fabric_slot_done *done, void *context)
 	fabric_defer_background(slot->fabric);
 	slot->counts = (struct fabric_counts){ 0 }; /* a former tenant's */
 	slot->still = 0;
-	claim->job.finish = claim_finish;
+	claim->job.finish = fabric_claim_finish;
 	claim->fabric = slot->fabric;
 	claim->slot = slot;
 	claim->former = slot->plan;
-	claim->plan = plan_share_hold(slot->claimed);
+	claim->plan = slot_plan_share_hold(slot->claimed);
 	slot->plan = slot->claimed;
 	slot->claimed = NULL;
 	slot_become(slot, SLOT_CLAIMING, "claimed");
 	claim->done = done;
 	claim->context = context;
 	claim->mtu = slot->mtu;
-	claim->netns_fd = slot_open_netns(slot, &claim->job.err);
+	claim->netns_fd = fabric_slot_open_netns(slot, &claim->job.err);
 	if (claim->netns_fd < 0)
 		claim->job.failed = true;
-	claim_compare_plans(claim);
+	fabric_claim_compare_plans(claim);
 	/* Never before the caller has returned. */
-	claim->job.mail.deliver = claim_deliver;
-	mailbox_post(slot->fabric->mailbox, &claim->job.mail);
+	claim->job.mail.deliver = fabric_claim_deliver;
+	base_mailbox_post(slot->fabric->mailbox, &claim->job.mail);
 }

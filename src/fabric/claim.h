@@ -10,6 +10,6 @@ struct slot;
  * Hands SLOT, which is ready, or was prepared for the pool a moment ago, to the caller whose plan is in slot->claimed. DONE comes
  * when it is live, or with the failure after which it is given up. Main thread.
  */
-void claim_slot(struct slot *slot, fabric_slot_done *done, void *context);
+void fabric_claim_slot(struct slot *slot, fabric_slot_done *done, void *context);
 
 #endif

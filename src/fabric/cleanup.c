@@ -65,7 +65,7 @@ static int fabric_clean_slot(struct cleaning *cleaning, unsigned slot, struct er
 	char path[CONFIG_PATH_SIZE];
 	struct slot_remains remains = { .slot = slot, .nsid = -1, .published = true, .leftovers = true };
 
-	if (destroy_slot(&cleaning->host, cleaning->config, &remains, err) < 0)
+	if (slot_destroy_slot(&cleaning->host, cleaning->config, &remains, err) < 0)
 		return -1;
 	if (remains.had_name)
 		fabric_report_removal(cleaning, "namespace %s", config_netns_path(cleaning->config, slot, path));
@@ -77,7 +77,7 @@ static int fabric_clean_links(struct cleaning *cleaning, unsigned slot, struct e
 	char name[CONFIG_LINK_SIZE];
 	struct slot_remains remains = { .slot = slot, .nsid = -1 };
 
-	if (destroy_links(&cleaning->host, cleaning->config, &remains, err) < 0)
+	if (slot_destroy_links(&cleaning->host, cleaning->config, &remains, err) < 0)
 		return -1;
 	if (kern_conntrack_flush_host(config_host_ip(cleaning->config, slot), err) < 0)
 		return -1;
@@ -87,7 +87,7 @@ static int fabric_clean_links(struct cleaning *cleaning, unsigned slot, struct e
 
 static int fabric_clean_slots(struct cleaning *cleaning, struct err *err)
 {
-	if (scan_host(&cleaning->host, cleaning->config, &cleaning->scan, err) < 0)
+	if (slot_scan_host(&cleaning->host, cleaning->config, &cleaning->scan, err) < 0)
 		return -1;
 	for (size_t from = 0; from < cleaning->scan.found.count; from += TEARDOWN_LOT) {
 		size_t to =
@@ -112,7 +112,7 @@ static int fabric_clean_host(struct cleaning *cleaning, struct err *err)
 	bool table;
 
 	/* The routes go after the slots and the rules last, so that nothing is open in between. */
-	if (build_host_routes_remove(&cleaning->host, cleaning->config, &routes, err) < 0)
+	if (slot_build_host_routes_remove(&cleaning->host, cleaning->config, &routes, err) < 0)
 		return -1;
 	if (routes)
 		fabric_report_removal(cleaning, "%s", "unreachable routes");
@@ -136,7 +136,7 @@ int fabric_cleanup(const struct config *config, void (*removed)(void *context, c
 	result = fabric_clean_slots(&cleaning, err);
 	if (result == 0)
 		result = fabric_clean_host(&cleaning, err);
-	scan_clear(&cleaning.scan);
+	slot_scan_clear(&cleaning.scan);
 	kern_rtnl_close(&cleaning.host);
 	return result;
 }

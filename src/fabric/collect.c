@@ -78,12 +78,12 @@ static bool fabric_gather_counts(struct collection *collection)
 
 	collection->used = 0;
 	for (; collection->next <= collection->last && collection->used < SLOTS_A_JOB; collection->next++) {
-		struct slot *slot = slot_find(collection->fabric, collection->next);
+		struct slot *slot = fabric_slot_find(collection->fabric, collection->next);
 		int fd;
 
-		if (!slot || !slot_is_live(slot) || fabric_may_skip_counts(collection, slot))
+		if (!slot || !fabric_slot_is_live(slot) || fabric_may_skip_counts(collection, slot))
 			continue;
-		fd = slot_open_netns(slot, &ignored);
+		fd = fabric_slot_open_netns(slot, &ignored);
 		if (fd < 0)
 			continue;
 		collection->slots[collection->used] = slot->number;
@@ -116,11 +116,11 @@ static void fabric_finish_collect(struct job *job)
 	struct collection *collection = container_of(job, struct collection, job);
 
 	for (size_t i = 0; i < collection->used; i++) {
-		struct slot *slot = slot_find(collection->fabric, collection->slots[i]);
+		struct slot *slot = fabric_slot_find(collection->fabric, collection->slots[i]);
 		struct fabric_counts *kept;
 
 		close(collection->fds[i]);
-		if (job->failed || !collection->good[i] || !slot || !slot_is_live(slot))
+		if (job->failed || !collection->good[i] || !slot || !fabric_slot_is_live(slot))
 			continue;
 		if (!fabric_same_counts(&slot->counts, &collection->read[i]))
 			slot->still = 0;
@@ -138,7 +138,7 @@ static void fabric_finish_collect(struct job *job)
 	if (job->failed || !fabric_gather_counts(collection))
 		fabric_end_collect(collection);
 	else
-		job_thread_post(collection->fabric->claimer, job, JOB_REFILL);
+		fabric_job_thread_post(collection->fabric->claimer, job, JOB_REFILL);
 }
 
 static void fabric_deliver_collect(struct mail *mail)
@@ -162,13 +162,13 @@ void fabric_collect(struct fabric *fabric, unsigned slot, fabric_counts_done *do
 	collection->next = collection->first;
 	/* Begins when the caller has returned. */
 	collection->job.mail.deliver = fabric_deliver_collect;
-	mailbox_post(fabric->mailbox, &collection->job.mail);
+	base_mailbox_post(fabric->mailbox, &collection->job.mail);
 }
 
 int fabric_read_counts(const struct fabric *fabric, unsigned number, int netns_fd, struct fabric_counts *counts,
 		       struct err *err)
 {
-	const struct slot *slot = slot_find(fabric, number);
+	const struct slot *slot = fabric_slot_find(fabric, number);
 	uint64_t drops = 0;
 
 	counts->slot = number;

@@ -31,6 +31,6 @@ void fabric_defer_background(struct fabric *fabric)
 		limit = now + DEFER_MOST_MS;
 	}
 	fabric->defer_until_ms = now + DEFER_MS < limit ? now + DEFER_MS : limit;
-	job_thread_defer(fabric->builder, fabric->defer_until_ms);
-	job_thread_defer(fabric->claimer, fabric->defer_until_ms);
+	fabric_job_thread_defer(fabric->builder, fabric->defer_until_ms);
+	fabric_job_thread_defer(fabric->claimer, fabric->defer_until_ms);
 }

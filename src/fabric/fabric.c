@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Beginning and end of the fabric. In between, the main loop owns all records; builder and claimer work on copies that jobs carry.
+ * Beginning and end of the fabric. In between, the main loop owns all records; builder and claimer work on copies that jobs
+ * carry.
  *
  * At the end the threads stop after the jobs at hand, and jobs that wait are cancelled. All of them are finished on the main
  * thread, so that each caller that waits is answered exactly once and can free what it keeps.
@@ -27,9 +28,9 @@ static int fabric_prepare_host(struct fabric *fabric, struct err *err)
 
 	if (kern_rtnl_open(&host, -1, NETLINK_ROUTE, err) < 0)
 		return -1;
-	result = build_host_mtu(&host, fabric->config, &fabric->mtu, err);
+	result = slot_build_host_mtu(&host, fabric->config, &fabric->mtu, err);
 	if (result == 0)
-		result = build_host(&host, fabric->config, err);
+		result = slot_build_host(&host, fabric->config, err);
 	kern_rtnl_close(&host);
 	return result;
 }
@@ -37,14 +38,14 @@ static int fabric_prepare_host(struct fabric *fabric, struct err *err)
 /* The listeners in the order in which they are notified; teardown comes last, as it moves the slot on. */
 static int fabric_start_parts(struct fabric *fabric, struct err *err)
 {
-	fabric->pool = pool_new(fabric, err);
-	fabric->suspects = fabric->pool ? suspects_new(fabric, err) : NULL;
+	fabric->pool = fabric_pool_new(fabric, err);
+	fabric->suspects = fabric->pool ? fabric_suspects_new(fabric, err) : NULL;
 	if (!fabric->suspects)
 		return -1;
 	fabric_report_moves(fabric);
-	teardown_listen(fabric);
-	fabric->patrol = patrol_new(fabric, err);
-	fabric->observer = fabric->patrol ? observer_new(fabric, err) : NULL;
+	fabric_teardown_listen(fabric);
+	fabric->patrol = fabric_patrol_new(fabric, err);
+	fabric->observer = fabric->patrol ? fabric_observer_new(fabric, err) : NULL;
 	return fabric->observer ? 0 : -1;
 }
 
@@ -55,15 +56,15 @@ static int fabric_start(struct fabric *fabric, struct err *err)
 	fabric->by_nsid = calloc(NAMESPACE_ID_MAX + 1, sizeof(*fabric->by_nsid));
 	if (!fabric->slots || !fabric->shunned || !fabric->by_nsid)
 		return err_set(err, ENOMEM, "fabric");
-	fabric->mailbox = mailbox_new(fabric->base, err);
+	fabric->mailbox = base_mailbox_new(fabric->base, err);
 	if (!fabric->mailbox)
 		return -1;
 	if (fabric_prepare_host(fabric, err) < 0)
 		return -1;
-	fabric->builder = job_thread_new("weft-builder", fabric->mailbox, true, err);
+	fabric->builder = fabric_job_thread_new("weft-builder", fabric->mailbox, true, err);
 	if (!fabric->builder)
 		return -1;
-	fabric->claimer = job_thread_new("weft-claimer", fabric->mailbox, false, err);
+	fabric->claimer = fabric_job_thread_new("weft-claimer", fabric->mailbox, false, err);
 	if (!fabric->claimer)
 		return -1;
 	return fabric_start_parts(fabric, err);
@@ -109,7 +110,7 @@ static void fabric_forget_all(struct fabric *fabric)
 {
 	for (unsigned number = 1; number <= CONFIG_SLOT_MAX; number++) {
 		if (fabric->slots[number])
-			slot_free(fabric->slots[number]);
+			fabric_slot_free(fabric->slots[number]);
 	}
 }
 
@@ -118,20 +119,20 @@ void fabric_free(struct fabric *fabric)
 	if (!fabric)
 		return;
 	fabric->stopping = true;
-	observer_free(fabric->observer);
-	job_thread_stop(fabric->builder);
-	job_thread_stop(fabric->claimer);
+	fabric_observer_free(fabric->observer);
+	fabric_job_thread_stop(fabric->builder);
+	fabric_job_thread_stop(fabric->claimer);
 	if (fabric->slots)
 		fabric_cancel_waiting(fabric);
 	/* Delivers the jobs that are left, finished or cancelled, and those that they post, which are cancelled at once. */
-	mailbox_free(fabric->mailbox);
+	base_mailbox_free(fabric->mailbox);
 	if (fabric->slots)
 		fabric_forget_all(fabric);
-	patrol_free(fabric->patrol);
-	suspects_free(fabric->suspects);
-	pool_free(fabric->pool);
-	job_thread_free(fabric->builder);
-	job_thread_free(fabric->claimer);
+	fabric_patrol_free(fabric->patrol);
+	fabric_suspects_free(fabric->suspects);
+	fabric_pool_free(fabric->pool);
+	fabric_job_thread_free(fabric->builder);
+	fabric_job_thread_free(fabric->claimer);
 	free(fabric->by_nsid);
 	free(fabric->numbers);
 	free(fabric->shunned);

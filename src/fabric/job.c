@@ -30,14 +30,14 @@ struct job_thread {
 	struct kern_rtnl host; /* the thread's */
 };
 
-static bool job_is_background(int urgency)
+static bool fabric_job_is_background(int urgency)
 {
 	return urgency >= JOB_REMOVAL;
 }
 
-static struct job *job_next(struct job_thread *thread, bool deferring)
+static struct job *fabric_job_next(struct job_thread *thread, bool deferring)
 {
-	for (int urgency = 0; urgency < JOB_URGENCIES && !(deferring && job_is_background(urgency)); urgency++) {
+	for (int urgency = 0; urgency < JOB_URGENCIES && !(deferring && fabric_job_is_background(urgency)); urgency++) {
 		struct job *job = STAILQ_FIRST(&thread->waiting[urgency]);
 
 		if (!job)
@@ -50,7 +50,7 @@ static struct job *job_next(struct job_thread *thread, bool deferring)
 }
 
 /* Waits until a job is posted, or until the end of a deferral in which one was. */
-static void job_await_change(struct job_thread *thread, bool deferring)
+static void fabric_job_await_change(struct job_thread *thread, bool deferring)
 {
 	struct timespec end = { .tv_sec = (time_t)(thread->deferred_until_ms / 1000),
 				.tv_nsec = (long)(thread->deferred_until_ms % 1000) * 1000000 };
@@ -62,7 +62,7 @@ static void job_await_change(struct job_thread *thread, bool deferring)
 }
 
 /* Waits for work; NULL when the thread shall end. */
-static struct job *job_await(struct job_thread *thread)
+static struct job *fabric_job_await(struct job_thread *thread)
 {
 	struct job *job = NULL;
 	bool deferring;
@@ -70,36 +70,36 @@ static struct job *job_await(struct job_thread *thread)
 	pthread_mutex_lock(&thread->lock);
 	while (!thread->stopping) {
 		deferring = thread->deferred_until_ms > clock_now_ms();
-		job = job_next(thread, deferring);
+		job = fabric_job_next(thread, deferring);
 		if (job)
 			break;
-		job_await_change(thread, deferring);
+		fabric_job_await_change(thread, deferring);
 	}
 	pthread_mutex_unlock(&thread->lock);
 	return job;
 }
 
-static void *job_run_thread(void *arg)
+static void *fabric_job_run_thread(void *arg)
 {
 	struct job_thread *thread = arg;
 	struct job *job;
 
-	while ((job = job_await(thread))) {
+	while ((job = fabric_job_await(thread))) {
 		job->failed = job->run(job) < 0;
-		mailbox_post(thread->mailbox, &job->mail);
+		base_mailbox_post(thread->mailbox, &job->mail);
 	}
 	return NULL;
 }
 
 /* Signals are for the main thread. */
-static int job_thread_start(struct job_thread *thread, const char *name, struct err *err)
+static int fabric_job_thread_start(struct job_thread *thread, const char *name, struct err *err)
 {
 	sigset_t all, former;
 	int code;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &former);
-	code = pthread_create(&thread->thread, NULL, job_run_thread, thread);
+	code = pthread_create(&thread->thread, NULL, fabric_job_run_thread, thread);
 	pthread_sigmask(SIG_SETMASK, &former, NULL);
 	if (code)
 		return err_set(err, code, "thread %s", name);
@@ -108,7 +108,7 @@ static int job_thread_start(struct job_thread *thread, const char *name, struct 
 	return 0;
 }
 
-struct job_thread *job_thread_new(const char *name, struct mailbox *mailbox, bool host_socket, struct err *err)
+struct job_thread *fabric_job_thread_new(const char *name, struct mailbox *mailbox, bool host_socket, struct err *err)
 {
 	struct job_thread *thread = calloc(1, sizeof(*thread));
 	pthread_condattr_t monotonic;
@@ -128,51 +128,51 @@ struct job_thread *job_thread_new(const char *name, struct mailbox *mailbox, boo
 	thread->mailbox = mailbox;
 	if (host_socket && kern_rtnl_open(&thread->host, -1, NETLINK_ROUTE, err) < 0)
 		goto fail;
-	if (job_thread_start(thread, name, err) < 0)
+	if (fabric_job_thread_start(thread, name, err) < 0)
 		goto fail;
 	return thread;
 
 fail:
-	job_thread_free(thread);
+	fabric_job_thread_free(thread);
 	return NULL;
 }
 
-static void job_deliver(struct mail *mail)
+static void fabric_job_deliver(struct mail *mail)
 {
 	struct job *job = container_of(mail, struct job, mail);
 
 	job->finish(job);
 }
 
-static void job_cancel(struct job_thread *thread, struct job *job)
+static void fabric_job_cancel(struct job_thread *thread, struct job *job)
 {
 	job->failed = true;
 	err_set(&job->err, ECANCELED, "weftd is stopping");
-	mailbox_post(thread->mailbox, &job->mail);
+	base_mailbox_post(thread->mailbox, &job->mail);
 }
 
-void job_thread_post(struct job_thread *thread, struct job *job, enum job_urgency urgency)
+void fabric_job_thread_post(struct job_thread *thread, struct job *job, enum job_urgency urgency)
 {
 	bool stopping;
 
 	job->thread = thread;
-	job->mail.deliver = job_deliver;
+	job->mail.deliver = fabric_job_deliver;
 	pthread_mutex_lock(&thread->lock);
 	stopping = thread->stopping;
 	if (!stopping) {
 		STAILQ_INSERT_TAIL(&thread->waiting[urgency], job, next);
 		thread->counts[urgency]++;
 		/* Of background jobs in a deferral only the first wakes it, so that it knows when to wake up. */
-		if (!job_is_background(urgency) || thread->deferred_until_ms <= clock_now_ms() ||
+		if (!fabric_job_is_background(urgency) || thread->deferred_until_ms <= clock_now_ms() ||
 		    thread->counts[JOB_REFILL] + thread->counts[JOB_REMOVAL] == 1)
 			pthread_cond_signal(&thread->work);
 	}
 	pthread_mutex_unlock(&thread->lock);
 	if (stopping)
-		job_cancel(thread, job);
+		fabric_job_cancel(thread, job);
 }
 
-void job_thread_urge(struct job_thread *thread, struct job *job, enum job_urgency from, enum job_urgency to)
+void fabric_job_thread_urge(struct job_thread *thread, struct job *job, enum job_urgency from, enum job_urgency to)
 {
 	struct job *waiting;
 
@@ -192,7 +192,7 @@ void job_thread_urge(struct job_thread *thread, struct job *job, enum job_urgenc
 	pthread_mutex_unlock(&thread->lock);
 }
 
-void job_thread_defer(struct job_thread *thread, uint64_t until_ms)
+void fabric_job_thread_defer(struct job_thread *thread, uint64_t until_ms)
 {
 	pthread_mutex_lock(&thread->lock);
 	if (thread->deferred_until_ms < until_ms)
@@ -200,7 +200,7 @@ void job_thread_defer(struct job_thread *thread, uint64_t until_ms)
 	pthread_mutex_unlock(&thread->lock);
 }
 
-unsigned job_thread_waiting(struct job_thread *thread, enum job_urgency urgency)
+unsigned fabric_job_thread_waiting(struct job_thread *thread, enum job_urgency urgency)
 {
 	unsigned count;
 
@@ -210,7 +210,7 @@ unsigned job_thread_waiting(struct job_thread *thread, enum job_urgency urgency)
 	return count;
 }
 
-void job_thread_stop(struct job_thread *thread)
+void fabric_job_thread_stop(struct job_thread *thread)
 {
 	struct job *job;
 
@@ -224,11 +224,11 @@ void job_thread_stop(struct job_thread *thread)
 		pthread_join(thread->thread, NULL);
 	thread->running = false;
 	/* The thread has ended, so no lock is needed. */
-	while ((job = job_next(thread, false)))
-		job_cancel(thread, job);
+	while ((job = fabric_job_next(thread, false)))
+		fabric_job_cancel(thread, job);
 }
 
-void job_thread_free(struct job_thread *thread)
+void fabric_job_thread_free(struct job_thread *thread)
 {
 	if (!thread)
 		return;
@@ -238,12 +238,12 @@ void job_thread_free(struct job_thread *thread)
 	free(thread);
 }
 
-struct kern_rtnl *job_host(struct job *job)
+struct kern_rtnl *fabric_job_host(struct job *job)
 {
 	return &job->thread->host;
 }
 
-const struct err *job_failure(const struct job *job)
+const struct err *fabric_job_failure(const struct job *job)
 {
 	return job->failed ? &job->err : NULL;
 }

@@ -38,33 +38,33 @@ struct job {
  * Starts a thread of this name, which reports finished jobs through MAILBOX. With HOST_SOCKET it has an RTNETLINK socket of the
  * home namespace. NULL with ERR. Main thread.
  */
-struct job_thread *job_thread_new(const char *name, struct mailbox *mailbox, bool host_socket, struct err *err);
+struct job_thread *fabric_job_thread_new(const char *name, struct mailbox *mailbox, bool host_socket, struct err *err);
 
-/* Main thread. After job_thread_stop() the job is finished without being run, with ECANCELED. */
-void job_thread_post(struct job_thread *thread, struct job *job, enum job_urgency urgency);
+/* Main thread. After fabric_job_thread_stop() the job is finished without being run, with ECANCELED. */
+void fabric_job_thread_post(struct job_thread *thread, struct job *job, enum job_urgency urgency);
 
 /* Moves a job behind those of the urgency TO, because a caller waits for it by now; nothing if it was begun. Main thread. */
-void job_thread_urge(struct job_thread *thread, struct job *job, enum job_urgency from, enum job_urgency to);
+void fabric_job_thread_urge(struct job_thread *thread, struct job *job, enum job_urgency from, enum job_urgency to);
 
 /*
  * Jobs that are not urgent (JOB_REMOVAL and below) are not begun before UNTIL_MS of clock_now_ms(). A deferral is only ever made
  * longer. Main thread.
  */
-void job_thread_defer(struct job_thread *thread, uint64_t until_ms);
+void fabric_job_thread_defer(struct job_thread *thread, uint64_t until_ms);
 
 /* How many jobs of that urgency wait. Main thread. */
-unsigned job_thread_waiting(struct job_thread *thread, enum job_urgency urgency);
+unsigned fabric_job_thread_waiting(struct job_thread *thread, enum job_urgency urgency);
 
 /* Lets the job at hand end, joins the thread and cancels the rest. Main thread; harmless when called twice. */
-void job_thread_stop(struct job_thread *thread);
+void fabric_job_thread_stop(struct job_thread *thread);
 
 /* After stopping. NULL is fine. */
-void job_thread_free(struct job_thread *thread);
+void fabric_job_thread_free(struct job_thread *thread);
 
 /* The RTNETLINK socket of the thread that runs JOB. For RUN alone. */
-struct kern_rtnl *job_host(struct job *job);
+struct kern_rtnl *fabric_job_host(struct job *job);
 
 /* &job->err if the job failed, else NULL. For FINISH. */
-const struct err *job_failure(const struct job *job);
+const struct err *fabric_job_failure(const struct job *job);
 
 #endif

@@ -20,7 +20,7 @@
 #include <net/if.h>
 #include <stdlib.h>
 
-struct slot_look {
+struct fabric_slot_look {
 	struct job job;
 	struct fabric *fabric;
 	unsigned slot;
@@ -30,17 +30,17 @@ struct slot_look {
 	uint32_t carrier_downs;
 };
 
-static int slot_run_look(struct job *job)
+static int fabric_slot_run_look(struct job *job)
 {
-	struct slot_look *look = container_of(job, struct slot_look, job);
+	struct fabric_slot_look *look = container_of(job, struct fabric_slot_look, job);
 	const struct config *config = look->fabric->config;
 	char name[CONFIG_LINK_SIZE];
 	struct kern_link link;
 
 	if (look->veth_known) {
 		look->has_veth = look->up = true;
-	} else if (kern_link_get(job_host(job), KERN_LINK_HERE, config_veth_name(config, look->slot, name), &link,
-				 &job->err) == 0) {
+	} else if (kern_link_get(fabric_job_host(job), KERN_LINK_HERE, config_veth_name(config, look->slot, name),
+				 &link, &job->err) == 0) {
 		look->has_veth = link.group == config->names.link_group;
 		look->up = link.flags & IFF_UP;
 	} else if (job->err.code != ENODEV) {
@@ -48,7 +48,7 @@ static int slot_run_look(struct job *job)
 	}
 	if (look->nsid < 0)
 		return 0;
-	if (kern_link_get(job_host(job), look->nsid, TAP_NAME, &link, &job->err) == 0) {
+	if (kern_link_get(fabric_job_host(job), look->nsid, TAP_NAME, &link, &job->err) == 0) {
 		look->has_tap = true;
 		look->carrier = link.carrier;
 		look->carrier_downs = link.carrier_downs;
@@ -59,7 +59,7 @@ static int slot_run_look(struct job *job)
 	return 0;
 }
 
-static void slot_report_carrier(struct slot *slot, bool carrier)
+static void fabric_slot_report_carrier(struct slot *slot, bool carrier)
 {
 	const struct fabric_watcher *watcher = &slot->fabric->watcher;
 
@@ -69,7 +69,7 @@ static void slot_report_carrier(struct slot *slot, bool carrier)
 	watcher->carrier(watcher->context, slot->number, carrier);
 }
 
-static void slot_judge_live(struct slot *slot, const struct slot_look *look)
+static void fabric_slot_judge_live(struct slot *slot, const struct fabric_slot_look *look)
 {
 	bool lost_under_vm = !look->has_tap && slot->carrier;
 
@@ -77,19 +77,19 @@ static void slot_judge_live(struct slot *slot, const struct slot_look *look)
 	if (slot->blinked && look->carrier && slot->look_more)
 		return;
 	if (slot->blinked && look->carrier)
-		slot_report_carrier(slot, false);
+		fabric_slot_report_carrier(slot, false);
 	slot->blinked = false;
 	slot->carrier_downs = look->has_tap ? look->carrier_downs : CARRIER_DOWNS_UNKNOWN;
-	slot_report_carrier(slot, look->has_tap && look->carrier);
+	fabric_slot_report_carrier(slot, look->has_tap && look->carrier);
 	if (slot->phase != SLOT_LIVE)
 		return;
 	if (lost_under_vm)
 		slot_become(slot, SLOT_FAILED, "tap0 was deleted under the VM");
 	else if (!look->has_veth || !look->has_tap || !look->up)
-		slot_repair(slot);
+		fabric_slot_repair(slot);
 }
 
-static void slot_judge_unused(struct slot *slot, const struct slot_look *look)
+static void fabric_slot_judge_unused(struct slot *slot, const struct fabric_slot_look *look)
 {
 	if (look->has_veth && look->has_tap && look->up && !look->carrier && !slot->blinked)
 		return;
@@ -97,19 +97,19 @@ static void slot_judge_unused(struct slot *slot, const struct slot_look *look)
 	slot_become(slot, SLOT_LEAVING, "altered while no sandbox had it");
 }
 
-static void slot_judge(struct slot *slot, const struct slot_look *look)
+static void fabric_slot_judge(struct slot *slot, const struct fabric_slot_look *look)
 {
 	switch (slot->phase) {
 	case SLOT_LIVE:
 	case SLOT_FAILED:
 	case SLOT_KEPT:
-		slot_judge_live(slot, look);
+		fabric_slot_judge_live(slot, look);
 		break;
 	case SLOT_READY:
 	case SLOT_SILENCING:
 	case SLOT_QUARANTINE:
 	case SLOT_RENEWING:
-		slot_judge_unused(slot, look);
+		fabric_slot_judge_unused(slot, look);
 		break;
 	case SLOT_DRAINING:
 		if (!look->has_veth)
@@ -130,11 +130,11 @@ static void slot_judge(struct slot *slot, const struct slot_look *look)
 	}
 }
 
-static void slot_finish_look(struct job *job)
+static void fabric_slot_finish_look(struct job *job)
 {
-	struct slot_look *look = container_of(job, struct slot_look, job);
+	struct fabric_slot_look *look = container_of(job, struct fabric_slot_look, job);
 	struct fabric *fabric = look->fabric;
-	struct slot *slot = slot_find(fabric, look->slot);
+	struct slot *slot = fabric_slot_find(fabric, look->slot);
 
 	if (slot) {
 		if (slot->look == job)
@@ -144,24 +144,24 @@ static void slot_finish_look(struct job *job)
 				   F_STR("error", job->err.text));
 		/* A slot that was forgotten and made again meanwhile has another namespace. */
 		if (!job->failed && look->nsid == slot->nsid)
-			slot_judge(slot, look);
+			fabric_slot_judge(slot, look);
 	}
-	slot = slot_find(fabric, look->slot);
+	slot = fabric_slot_find(fabric, look->slot);
 	if (slot && slot->look_more)
-		slot_look(slot);
+		fabric_slot_look(slot);
 	free(look);
 }
 
-static void slot_post_look(struct slot *slot, bool veth_known, enum job_urgency urgency)
+static void fabric_slot_post_look(struct slot *slot, bool veth_known, enum job_urgency urgency)
 {
 	struct fabric *fabric = slot->fabric;
-	struct slot_look *look;
+	struct fabric_slot_look *look;
 
 	if (fabric->stopping || slot->look) {
 		slot->look_more = true;
 		/* Something has happened by now: a look that stands behind thousands of removals is of no use. */
 		if (slot->look && slot->look_urgency == JOB_REFILL && urgency == JOB_LOOK)
-			job_thread_urge(fabric->builder, slot->look, JOB_REFILL, JOB_LOOK);
+			fabric_job_thread_urge(fabric->builder, slot->look, JOB_REFILL, JOB_LOOK);
 		return;
 	}
 	look = calloc(1, sizeof(*look));
@@ -172,44 +172,44 @@ static void slot_post_look(struct slot *slot, bool veth_known, enum job_urgency 
 	slot->look = &look->job;
 	slot->look_urgency = urgency;
 	slot->look_more = false;
-	look->job.run = slot_run_look;
-	look->job.finish = slot_finish_look;
+	look->job.run = fabric_slot_run_look;
+	look->job.finish = fabric_slot_finish_look;
 	look->fabric = fabric;
 	look->slot = slot->number;
 	look->nsid = slot->nsid;
 	look->veth_known = veth_known;
-	job_thread_post(fabric->builder, &look->job, urgency);
+	fabric_job_thread_post(fabric->builder, &look->job, urgency);
 }
 
-void slot_look(struct slot *slot)
+void fabric_slot_look(struct slot *slot)
 {
-	slot_post_look(slot, false, JOB_LOOK);
+	fabric_slot_post_look(slot, false, JOB_LOOK);
 }
 
-void slot_look_later(struct slot *slot)
+void fabric_slot_look_later(struct slot *slot)
 {
-	slot_post_look(slot, false, JOB_REFILL);
+	fabric_slot_post_look(slot, false, JOB_REFILL);
 }
 
-void slot_look_inside(struct slot *slot)
+void fabric_slot_look_inside(struct slot *slot)
 {
-	slot_post_look(slot, !slot->veth_touched, JOB_LOOK);
+	fabric_slot_post_look(slot, !slot->veth_touched, JOB_LOOK);
 }
 
-void slot_look_at_all(struct fabric *fabric)
+void fabric_slot_look_at_all(struct fabric *fabric)
 {
 	for (unsigned number = 1; number <= CONFIG_SLOT_MAX; number++) {
 		if (fabric->slots[number])
-			slot_look(fabric->slots[number]);
+			fabric_slot_look(fabric->slots[number]);
 	}
 }
 
 void fabric_recheck(struct fabric *fabric, unsigned number)
 {
-	struct slot *slot = slot_find(fabric, number);
+	struct slot *slot = fabric_slot_find(fabric, number);
 
 	if (!slot)
 		return;
-	slot_look(slot);
-	suspect_slot(slot);
+	fabric_slot_look(slot);
+	fabric_suspect_slot(slot);
 }

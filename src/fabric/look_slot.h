@@ -8,15 +8,15 @@ struct fabric;
 struct slot;
 
 /* An event says that something happened to the slot: looks at its links before the builder does anything else. */
-void slot_look(struct slot *slot);
+void fabric_slot_look(struct slot *slot);
 
 /* The same, but behind all callers that wait: nothing is known to have happened. */
-void slot_look_later(struct slot *slot);
+void fabric_slot_look_later(struct slot *slot);
 
 /* For a slot whose veth was seen a moment ago: that is looked at only if something happened to it since. */
-void slot_look_inside(struct slot *slot);
+void fabric_slot_look_inside(struct slot *slot);
 
-/* slot_look() at every slot, for events were lost. */
-void slot_look_at_all(struct fabric *fabric);
+/* fabric_slot_look() at every slot, for events were lost. */
+void fabric_slot_look_at_all(struct fabric *fabric);
 
 #endif

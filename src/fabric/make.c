@@ -31,11 +31,11 @@ struct making {
 	struct slot_work result;
 };
 
-static int slot_run_making(struct job *job)
+static int fabric_slot_run_making(struct job *job)
 {
 	struct making *making = container_of(job, struct making, job);
 
-	build_init(&making->result, making->fabric->config, job_host(job), making->plan->plan, making->mtu);
+	slot_build_init(&making->result, making->fabric->config, fabric_job_host(job), making->plan->plan, making->mtu);
 	making->result.number = making->number;
 	return making->work(&making->result, &job->err);
 }
@@ -43,7 +43,7 @@ static int slot_run_making(struct job *job)
 /* ---- it failed ---- */
 
 /* It is tried again and again, and logged now and then. */
-static void slot_warn_not_prepared(unsigned number, const struct err *err)
+static void fabric_slot_warn_not_prepared(unsigned number, const struct err *err)
 {
 	static struct log_limit limit = { .burst = 3, .interval_ms = 60000 };
 	uint64_t suppressed;
@@ -53,7 +53,7 @@ static void slot_warn_not_prepared(unsigned number, const struct err *err)
 			    F_SOME("suppressed", suppressed));
 }
 
-static void slot_making_failed(struct making *making)
+static void fabric_slot_making_failed(struct making *making)
 {
 	struct fabric *fabric = making->fabric;
 	struct slot *slot = making->slot;
@@ -67,29 +67,29 @@ static void slot_making_failed(struct making *making)
 		fabric_answer(fabric, slot->gone, slot->gone_context, NULL);
 	if (making->result.foreign)
 		fabric->shunned[number] |= SHUN_FOREIGN;
-	slot_forget(slot, making->job.err.text);
+	fabric_slot_forget(slot, making->job.err.text);
 	if (making->result.foreign)
 		fabric->watcher.slot_foreign(fabric->watcher.context, number, making->job.err.text);
 	if (made)
 		made(context, NULL, &making->job.err);
 	else if (making->job.err.code != ECANCELED)
-		slot_warn_not_prepared(number, &making->job.err);
+		fabric_slot_warn_not_prepared(number, &making->job.err);
 }
 
 /* ---- it is there ---- */
 
-static void slot_take_result(struct slot *slot, const struct slot_work *result)
+static void fabric_slot_take_result(struct slot *slot, const struct slot_work *result)
 {
 	slot->key = result->key;
 	slot->veth_index = result->veth_index;
 	slot->mtu = result->mtu;
 	slot->carrier = result->carrier;
-	if (slot_set_nsid(slot, result->nsid) < 0)
+	if (fabric_slot_set_nsid(slot, result->nsid) < 0)
 		log_error("carrier of a slot cannot be followed", F_UINT("slot", slot->number));
 }
 
 /* Of the pool's: ready, or claimed while it was being made. */
-static void slot_prepared(struct slot *slot, int netns_fd)
+static void fabric_slot_prepared(struct slot *slot, int netns_fd)
 {
 	fabric_slot_done *made = slot->made;
 
@@ -99,10 +99,10 @@ static void slot_prepared(struct slot *slot, int netns_fd)
 		return;
 	}
 	slot->made = NULL;
-	claim_slot(slot, made, slot->made_context);
+	fabric_claim_slot(slot, made, slot->made_context);
 }
 
-static void slot_answer_maker(struct slot *slot, int netns_fd)
+static void fabric_slot_answer_maker(struct slot *slot, int netns_fd)
 {
 	fabric_slot_done *made = slot->made;
 	struct fabric_slot result = {
@@ -114,39 +114,39 @@ static void slot_answer_maker(struct slot *slot, int netns_fd)
 }
 
 /* A caller's: live, or kept. */
-static void slot_made(struct slot *slot, const struct making *making)
+static void fabric_slot_made(struct slot *slot, const struct making *making)
 {
 	const struct fabric_watcher *watcher = &slot->fabric->watcher;
 	const struct slot_work *result = &making->result;
 
-	slot->leftovers = making->work != build_slot;
+	slot->leftovers = making->work != slot_build_slot;
 	slot->netns_fd = result->netns_fd;
-	if (making->work == adopt_unchanged) {
-		plan_share_release(slot->plan);
+	if (making->work == slot_adopt_unchanged) {
+		slot_plan_share_release(slot->plan);
 		slot->plan = NULL;
 		slot_become(slot, SLOT_KEPT, "a VM lives on it");
 	} else {
-		slot_become(slot, SLOT_LIVE, making->work == build_slot ? "made" : "adopted");
+		slot_become(slot, SLOT_LIVE, making->work == slot_build_slot ? "made" : "adopted");
 	}
-	slot_answer_maker(slot, result->netns_fd);
+	fabric_slot_answer_maker(slot, result->netns_fd);
 	if (result->repaired[0])
 		watcher->repaired(watcher->context, slot->number, result->repaired);
-	if (slot_is_live(slot) && slot->plan && !result->named)
-		slot_write_name(slot);
+	if (fabric_slot_is_live(slot) && slot->plan && !result->named)
+		fabric_slot_write_name(slot);
 }
 
 /* Between the builder's last look and now there may have been a change without an event. */
-static void slot_look_after_making(struct slot *slot, const struct making *making)
+static void fabric_slot_look_after_making(struct slot *slot, const struct making *making)
 {
-	if (!slot_is_live(slot) && slot->phase != SLOT_KEPT)
+	if (!fabric_slot_is_live(slot) && slot->phase != SLOT_KEPT)
 		return;
-	if (making->work == build_slot)
-		slot_look_later(slot); /* no VM had heard of it */
+	if (making->work == slot_build_slot)
+		fabric_slot_look_later(slot); /* no VM had heard of it */
 	else
-		slot_look_inside(slot);
+		fabric_slot_look_inside(slot);
 }
 
-static void slot_finish_making(struct job *job)
+static void fabric_slot_finish_making(struct job *job)
 {
 	struct making *making = container_of(job, struct making, job);
 	struct slot *slot = making->slot;
@@ -154,77 +154,77 @@ static void slot_finish_making(struct job *job)
 
 	slot->refill = NULL;
 	if (job->failed) {
-		slot_making_failed(making);
+		fabric_slot_making_failed(making);
 	} else {
-		slot_take_result(slot, &making->result);
+		fabric_slot_take_result(slot, &making->result);
 		if (slot->phase == SLOT_PREPARING)
-			slot_prepared(slot, making->result.netns_fd);
+			fabric_slot_prepared(slot, making->result.netns_fd);
 		else
-			slot_made(slot, making);
+			fabric_slot_made(slot, making);
 		/* A caller that was answered may have had it taken apart. */
-		slot = slot_find(making->fabric, number);
+		slot = fabric_slot_find(making->fabric, number);
 		if (slot)
-			slot_look_after_making(slot, making);
-		if (slot && slot->gone && slot_is_live(slot))
+			fabric_slot_look_after_making(slot, making);
+		if (slot && slot->gone && fabric_slot_is_live(slot))
 			slot_become(slot, SLOT_LEAVING, "destroyed while it was made");
 	}
-	plan_share_release(making->plan);
+	slot_plan_share_release(making->plan);
 	free(making);
 }
 
 /* ---- the other half of adopting ---- */
 
-static int slot_run_adopt_rules(struct job *job)
+static int fabric_slot_run_adopt_rules(struct job *job)
 {
 	struct making *making = container_of(job, struct making, job);
 
-	return adopt_rules(&making->result, &job->err);
+	return slot_adopt_rules(&making->result, &job->err);
 }
 
-static void slot_finish_adopt_links(struct job *job)
+static void fabric_slot_finish_adopt_links(struct job *job)
 {
 	struct making *making = container_of(job, struct making, job);
 
 	if (job->failed) {
-		slot_finish_making(job);
+		fabric_slot_finish_making(job);
 		return;
 	}
-	job->run = slot_run_adopt_rules;
-	job->finish = slot_finish_making;
-	job_thread_post(making->fabric->claimer, job, JOB_CLAIM);
+	job->run = fabric_slot_run_adopt_rules;
+	job->finish = fabric_slot_finish_making;
+	fabric_job_thread_post(making->fabric->claimer, job, JOB_CLAIM);
 }
 
 /* ---- beginning ---- */
 
-static struct job *slot_start_work(struct slot *slot, enum job_urgency urgency,
-				   int (*work)(struct slot_work *work, struct err *err))
+static struct job *fabric_slot_start_work(struct slot *slot, enum job_urgency urgency,
+					  int (*work)(struct slot_work *work, struct err *err))
 {
 	struct fabric *fabric = slot->fabric;
 	struct making *making = calloc(1, sizeof(*making));
 
 	if (!making)
 		abort(); /* the caller would wait for ever */
-	making->job.run = slot_run_making;
-	making->job.finish = work == adopt_links ? slot_finish_adopt_links : slot_finish_making;
+	making->job.run = fabric_slot_run_making;
+	making->job.finish = work == slot_adopt_links ? fabric_slot_finish_adopt_links : fabric_slot_finish_making;
 	making->fabric = fabric;
 	making->slot = slot;
-	making->plan = plan_share_hold(slot->plan);
+	making->plan = slot_plan_share_hold(slot->plan);
 	making->mtu = fabric->mtu;
 	making->work = work;
-	if (work == adopt_links && fabric->numbers)
+	if (work == slot_adopt_links && fabric->numbers)
 		making->number = fabric->numbers[slot->number];
-	job_thread_post(fabric->builder, &making->job, urgency);
+	fabric_job_thread_post(fabric->builder, &making->job, urgency);
 	return &making->job;
 }
 
-void slot_prepare(struct slot *slot)
+void fabric_slot_prepare(struct slot *slot)
 {
-	slot->refill = slot_start_work(slot, JOB_REFILL, build_slot);
+	slot->refill = fabric_slot_start_work(slot, JOB_REFILL, slot_build_slot);
 }
 
 /* A record for a slot that a caller waits for; NULL with ERR. */
-static struct slot *slot_begin(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done,
-			       void *context, struct err *err)
+static struct slot *fabric_slot_begin(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done,
+				      void *context, struct err *err)
 {
 	struct slot *slot;
 
@@ -232,18 +232,18 @@ static struct slot *slot_begin(struct fabric *fabric, const struct fabric_plan *
 		err_set(err, EINVAL, "slot %u", plan->slot);
 		return NULL;
 	}
-	slot = slot_find(fabric, plan->slot);
+	slot = fabric_slot_find(fabric, plan->slot);
 	if (slot) {
-		err_set(err, slot_is_leaving(slot) ? EBUSY : EEXIST, "slot %u", plan->slot);
+		err_set(err, fabric_slot_is_leaving(slot) ? EBUSY : EEXIST, "slot %u", plan->slot);
 		return NULL;
 	}
-	slot = slot_new(fabric, plan->slot);
+	slot = fabric_slot_new(fabric, plan->slot);
 	if (slot)
-		slot->plan = plan_share_new(plan);
+		slot->plan = slot_plan_share_new(plan);
 	if (!slot || !slot->plan) {
 		err_set(err, ENOMEM, "slot %u", plan->slot);
 		if (slot)
-			slot_forget(slot, "no memory");
+			fabric_slot_forget(slot, "no memory");
 		return NULL;
 	}
 	slot->made = done;
@@ -252,67 +252,67 @@ static struct slot *slot_begin(struct fabric *fabric, const struct fabric_plan *
 }
 
 /* Claims a slot of the pool's, which is ready, or being prepared and not claimed yet. */
-static void slot_make_from_pool(struct slot *slot, const struct fabric_plan *plan, fabric_slot_done *done,
-				void *context)
+static void fabric_slot_make_from_pool(struct slot *slot, const struct fabric_plan *plan, fabric_slot_done *done,
+				       void *context)
 {
 	struct err err;
 
-	slot->claimed = plan_share_new(plan);
+	slot->claimed = slot_plan_share_new(plan);
 	if (!slot->claimed) {
 		err_set(&err, ENOMEM, "slot %u", plan->slot);
 		fabric_answer_slot(slot->fabric, done, context, &err);
 		return;
 	}
 	if (slot->phase == SLOT_READY) {
-		claim_slot(slot, done, context);
+		fabric_claim_slot(slot, done, context);
 		return;
 	}
 	slot->made = done;
 	slot->made_context = context;
 	if (slot->refill)
-		job_thread_urge(slot->fabric->builder, slot->refill, JOB_REFILL, JOB_CLAIM);
+		fabric_job_thread_urge(slot->fabric->builder, slot->refill, JOB_REFILL, JOB_CLAIM);
 }
 
 void fabric_make(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done, void *context)
 {
 	struct err err;
-	struct slot *slot = slot_find(fabric, plan->slot);
+	struct slot *slot = fabric_slot_find(fabric, plan->slot);
 
 	if (slot && (slot->phase == SLOT_READY || (slot->phase == SLOT_PREPARING && !slot->claimed))) {
-		slot_make_from_pool(slot, plan, done, context);
+		fabric_slot_make_from_pool(slot, plan, done, context);
 		return;
 	}
-	slot = slot_begin(fabric, plan, done, context, &err);
+	slot = fabric_slot_begin(fabric, plan, done, context, &err);
 	if (!slot) {
 		fabric_answer_slot(fabric, done, context, &err);
 		return;
 	}
 	slot_become(slot, SLOT_MAKING, "asked for");
-	slot_start_work(slot, JOB_CLAIM, build_slot);
+	fabric_slot_start_work(slot, JOB_CLAIM, slot_build_slot);
 }
 
-static void slot_take_over(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done, void *context,
-			   int (*work)(struct slot_work *work, struct err *err))
+static void fabric_slot_take_over(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done,
+				  void *context, int (*work)(struct slot_work *work, struct err *err))
 {
 	struct err err;
-	struct slot *slot = slot_begin(fabric, plan, done, context, &err);
+	struct slot *slot = fabric_slot_begin(fabric, plan, done, context, &err);
 
 	if (!slot) {
 		fabric_answer_slot(fabric, done, context, &err);
 		return;
 	}
 	slot_become(slot, SLOT_ADOPTING, "left by a former run");
-	slot_start_work(slot, JOB_CLAIM, work);
+	fabric_slot_start_work(slot, JOB_CLAIM, work);
 }
 
 void fabric_adopt(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done, void *context)
 {
-	slot_take_over(fabric, plan, done, context, adopt_links);
+	fabric_slot_take_over(fabric, plan, done, context, slot_adopt_links);
 }
 
 void fabric_keep(struct fabric *fabric, unsigned number, fabric_slot_done *done, void *context)
 {
 	struct fabric_plan nothing = { .slot = number };
 
-	slot_take_over(fabric, &nothing, done, context, adopt_unchanged);
+	fabric_slot_take_over(fabric, &nothing, done, context, slot_adopt_unchanged);
 }

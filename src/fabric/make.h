@@ -8,6 +8,6 @@ struct slot;
  * Has the builder make SLOT, which is in SLOT_PREPARING and has its plan, behind all callers that wait. It becomes ready, or is
  * handed to the caller that claims it meanwhile, or is gone. Main thread.
  */
-void slot_prepare(struct slot *slot);
+void fabric_slot_prepare(struct slot *slot);
 
 #endif

@@ -24,7 +24,7 @@ struct naming {
 	struct kern_namespace_key key;
 };
 
-static int slot_run_naming(struct job *job)
+static int fabric_slot_run_naming(struct job *job)
 {
 	struct naming *naming = container_of(job, struct naming, job);
 	const struct config *config = naming->fabric->config;
@@ -32,7 +32,7 @@ static int slot_run_naming(struct job *job)
 	char path[CONFIG_PATH_SIZE];
 	bool changed;
 
-	if (build_alias(job_host(job), config, plan, &changed, &job->err) < 0)
+	if (slot_build_alias(fabric_job_host(job), config, plan, &changed, &job->err) < 0)
 		return -1;
 	if (!changed)
 		return 0;
@@ -41,27 +41,27 @@ static int slot_run_naming(struct job *job)
 	return fd < 0 ? -1 : rules_slot_comment(fd, plan->id, &job->err);
 }
 
-static void slot_finish_naming(struct job *job)
+static void fabric_slot_finish_naming(struct job *job)
 {
 	struct naming *naming = container_of(job, struct naming, job);
 
 	/* A slot that was given up meanwhile gets no name. */
 	if (job->failed)
 		log_debug("slot not named", F_UINT("slot", naming->plan->plan->slot), F_STR("error", job->err.text));
-	plan_share_release(naming->plan);
+	slot_plan_share_release(naming->plan);
 	free(naming);
 }
 
-void slot_write_name(struct slot *slot)
+void fabric_slot_write_name(struct slot *slot)
 {
 	struct naming *naming = calloc(1, sizeof(*naming));
 
 	if (!naming)
 		return;
-	naming->job.run = slot_run_naming;
-	naming->job.finish = slot_finish_naming;
+	naming->job.run = fabric_slot_run_naming;
+	naming->job.finish = fabric_slot_finish_naming;
 	naming->fabric = slot->fabric;
-	naming->plan = plan_share_hold(slot->plan);
+	naming->plan = slot_plan_share_hold(slot->plan);
 	naming->key = slot->key;
-	job_thread_post(slot->fabric->builder, &naming->job, JOB_REMOVAL); /* never after its own removal */
+	fabric_job_thread_post(slot->fabric->builder, &naming->job, JOB_REMOVAL); /* never after its own removal */
 }

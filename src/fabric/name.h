@@ -4,7 +4,10 @@
 
 struct slot;
 
-/* Writes the sandbox's name on the veth and into the table of a live slot, behind all that wait. May fail silently. Main thread. */
-void slot_write_name(struct slot *slot);
+/*
+ * Writes the sandbox's name on the veth and into the table of a live slot, behind all that wait. May fail silently. Main
+ * thread.
+ */
+void fabric_slot_write_name(struct slot *slot);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One socket of the host hears of the links of all namespaces (NETLINK_LISTEN_ALL_NSID). Each message names its namespace by a
- * number, which a namespace has from its making on. A message only leads to a look (look_slot.c), and messages that the kernel had
- * to drop (ENOBUFS) lead to a look at everything. A second socket does the same for addresses and routes.
+ * number, which a namespace has from its making on. A message only leads to a look (look_slot.c), and messages that the
+ * kernel had to drop (ENOBUFS) lead to a look at everything. A second socket does the same for addresses and routes.
  *
  * When a namespace ends, no message about its links carries its number, so the host's end of the veth stands for it. The loss of
  * its name is seen in the directory (inotify).
@@ -58,23 +58,23 @@ struct observer {
 };
 
 /* A foreign object with a name of ours went. Should there be another, making the slot will find it. */
-static void observe_foreign_gone(struct fabric *fabric, unsigned number)
+static void fabric_observe_foreign_gone(struct fabric *fabric, unsigned number)
 {
 	if (!number || number > CONFIG_SLOT_MAX || !(fabric->shunned[number] & SHUN_FOREIGN) || fabric->slots[number])
 		return;
 	fabric->shunned[number] &= (uint8_t)~SHUN_FOREIGN;
-	fabric->watcher.slot_free(fabric->watcher.context, number);
+	fabric->watcher.fabric_slot_free(fabric->watcher.context, number);
 }
 
 /* ---- links ---- */
 
 /* Messages wait in their queue, so that an old one may speak of a time before the carrier that the last look saw. */
-static bool observe_is_news(const struct slot *slot, const struct kern_link *link)
+static bool fabric_observe_is_news(const struct slot *slot, const struct kern_link *link)
 {
 	return slot->carrier_downs == CARRIER_DOWNS_UNKNOWN || (int32_t)(link->carrier_downs - slot->carrier_downs) > 0;
 }
 
-static void observe_link_changed(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
+static void fabric_observe_link_changed(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
 {
 	struct kern_link link;
 	struct slot *slot;
@@ -85,29 +85,30 @@ static void observe_link_changed(struct fabric *fabric, const struct nlmsghdr *h
 		unsigned number = config_veth_slot(fabric->config, link.name);
 
 		if (header->nlmsg_type == RTM_DELLINK)
-			observe_foreign_gone(fabric, number);
-		slot = slot_find(fabric, number);
+			fabric_observe_foreign_gone(fabric, number);
+		slot = fabric_slot_find(fabric, number);
 		if (slot && (header->nlmsg_type == RTM_DELLINK || !(link.flags & IFF_UP))) {
 			slot->veth_touched |= slot->phase == SLOT_ADOPTING;
-			slot_look(slot);
+			fabric_slot_look(slot);
 		}
 		return;
 	}
-	slot = slot_by_nsid(fabric, nsid);
+	slot = fabric_slot_by_nsid(fabric, nsid);
 	if (!slot || strcmp(link.name, TAP_NAME) != 0)
 		return;
 	if (header->nlmsg_type == RTM_DELLINK || !link.carrier)
-		slot->blinked |= slot->carrier && (header->nlmsg_type == RTM_DELLINK || observe_is_news(slot, &link));
+		slot->blinked |=
+		    slot->carrier && (header->nlmsg_type == RTM_DELLINK || fabric_observe_is_news(slot, &link));
 	else
 		/* The first message about a TAP says that it has a carrier and is down. It may come after the slot is complete. */
 		slot->blinked |= !slot->carrier && (link.flags & IFF_UP) &&
-				 (slot->phase == SLOT_READY || slot_phase_is_quarantine(slot->phase));
+				 (slot->phase == SLOT_READY || fabric_slot_phase_is_quarantine(slot->phase));
 	if (header->nlmsg_type == RTM_DELLINK || link.carrier != slot->carrier || slot->blinked ||
 	    !(link.flags & IFF_UP))
-		slot_look(slot);
+		fabric_slot_look(slot);
 }
 
-static void observe_namespace_changed(struct fabric *fabric, const struct nlmsghdr *header)
+static void fabric_observe_namespace_changed(struct fabric *fabric, const struct nlmsghdr *header)
 {
 	const struct nlattr *table[NETNSA_MAX + 1];
 	struct slot *slot;
@@ -115,31 +116,31 @@ static void observe_namespace_changed(struct fabric *fabric, const struct nlmsgh
 	kern_rtnl_attributes(header, sizeof(struct rtgenmsg), table, NETNSA_MAX + 1);
 	if (!table[NETNSA_NSID])
 		return;
-	slot = slot_by_nsid(fabric, (int)nla_get_u32(table[NETNSA_NSID]));
+	slot = fabric_slot_by_nsid(fabric, (int)nla_get_u32(table[NETNSA_NSID]));
 	if (slot)
-		slot_look(slot);
+		fabric_slot_look(slot);
 }
 
-static void observe_link_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
+static void fabric_observe_link_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
 {
 	switch (header->nlmsg_type) {
 	case RTM_NEWLINK:
 	case RTM_DELLINK:
-		observe_link_changed(fabric, header, nsid);
+		fabric_observe_link_changed(fabric, header, nsid);
 		break;
 	case RTM_DELNSID:
 		if (nsid == NSID_HERE)
-			observe_namespace_changed(fabric, header);
+			fabric_observe_namespace_changed(fabric, header);
 		break;
 	}
 }
 
 /* ---- addresses and routes ---- */
 
-static void observe_address_lost(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
+static void fabric_observe_address_lost(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
 {
 	const struct ifaddrmsg *address = nlmsg_data(header);
-	struct slot *slot = slot_by_nsid(fabric, nsid);
+	struct slot *slot = fabric_slot_by_nsid(fabric, nsid);
 
 	if (nlmsg_datalen(header) < (int)sizeof(*address) || address->ifa_family != AF_INET)
 		return;
@@ -147,29 +148,29 @@ static void observe_address_lost(struct fabric *fabric, const struct nlmsghdr *h
 		if (fabric->slots[number] && fabric->slots[number]->veth_index == (int)address->ifa_index)
 			slot = fabric->slots[number];
 	}
-	if (slot && slot_is_live(slot))
-		slot_repair(slot);
+	if (slot && fabric_slot_is_live(slot))
+		fabric_slot_repair(slot);
 }
 
 /* The route of a host address, or one that covers the ranges. */
-static void observe_host_route_changed(struct fabric *fabric, uint32_t destination, uint8_t length)
+static void fabric_observe_host_route_changed(struct fabric *fabric, uint32_t destination, uint8_t length)
 {
 	const struct config *config = fabric->config;
 	struct slot *slot;
 
-	if (!cidr4_contains(&config->addresses.host_cidr, destination) &&
-	    !cidr4_contains(&config->addresses.veth_cidr, destination))
+	if (!addr_cidr4_contains(&config->addresses.host_cidr, destination) &&
+	    !addr_cidr4_contains(&config->addresses.veth_cidr, destination))
 		return;
 	if (length < 32) {
-		suspect_routes(fabric, true);
+		fabric_suspect_routes(fabric, true);
 		return;
 	}
-	slot = slot_find(fabric, destination - cidr4_first(&config->addresses.host_cidr));
-	if (slot && slot_is_live(slot) && config_host_ip(config, slot->number) == destination)
-		slot_repair(slot);
+	slot = fabric_slot_find(fabric, destination - addr_cidr4_first(&config->addresses.host_cidr));
+	if (slot && fabric_slot_is_live(slot) && config_host_ip(config, slot->number) == destination)
+		fabric_slot_repair(slot);
 }
 
-static void observe_route_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
+static void fabric_observe_route_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
 {
 	const struct rtmsg *route = nlmsg_data(header);
 	const struct nlattr *table[RTA_MAX + 1];
@@ -177,30 +178,31 @@ static void observe_route_message(struct fabric *fabric, const struct nlmsghdr *
 	bool replaced = header->nlmsg_type == RTM_NEWROUTE && (header->nlmsg_flags & NLM_F_REPLACE);
 
 	if (header->nlmsg_type == RTM_DELADDR)
-		observe_address_lost(fabric, header, nsid);
+		fabric_observe_address_lost(fabric, header, nsid);
 	if ((header->nlmsg_type != RTM_DELROUTE && !replaced) || nlmsg_datalen(header) < (int)sizeof(*route) ||
 	    route->rtm_table != RT_TABLE_MAIN || (replaced && route->rtm_protocol == KERN_ROUTE_PROTOCOL))
 		return;
 	kern_rtnl_attributes(header, sizeof(*route), table, RTA_MAX + 1);
 	if (nsid == NSID_HERE) {
 		if (table[RTA_DST])
-			observe_host_route_changed(fabric, ntohl(nla_get_u32(table[RTA_DST])), route->rtm_dst_len);
+			fabric_observe_host_route_changed(fabric, ntohl(nla_get_u32(table[RTA_DST])),
+							  route->rtm_dst_len);
 		return;
 	}
-	slot = slot_by_nsid(fabric, nsid);
-	if (slot && slot_is_live(slot))
-		slot_repair(slot);
+	slot = fabric_slot_by_nsid(fabric, nsid);
+	if (slot && fabric_slot_is_live(slot))
+		fabric_slot_repair(slot);
 }
 
 /* A host with many routes of its own may drown this socket, so no look is made; the patrol looks over all slots in time. */
-static void observe_routes_lost(struct fabric *fabric)
+static void fabric_observe_routes_lost(struct fabric *fabric)
 {
-	suspect_routes(fabric, true);
+	fabric_suspect_routes(fabric, true);
 }
 
 /* ---- rules ---- */
 
-static void observe_rule_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
+static void fabric_observe_rule_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
 {
 	static const char ours[] = "weft";
 	const struct nlattr *table[2];
@@ -217,22 +219,22 @@ static void observe_rule_message(struct fabric *fabric, const struct nlmsghdr *h
 	    memcmp(nla_data(table[NFTA_TABLE_NAME]), ours, sizeof(ours)) != 0)
 		return;
 	if (nsid == NSID_HERE) {
-		suspect_host(fabric);
+		fabric_suspect_host(fabric);
 		return;
 	}
-	slot = slot_by_nsid(fabric, nsid);
-	if (slot && slot_is_live(slot))
-		suspect_slot(slot);
+	slot = fabric_slot_by_nsid(fabric, nsid);
+	if (slot && fabric_slot_is_live(slot))
+		fabric_suspect_slot(slot);
 }
 
-static void observe_rules_lost(struct fabric *fabric)
+static void fabric_observe_rules_lost(struct fabric *fabric)
 {
-	suspect_host(fabric);
+	fabric_suspect_host(fabric);
 }
 
 /* ---- hearing ---- */
 
-static int observe_message_nsid(struct msghdr *message)
+static int fabric_observe_message_nsid(struct msghdr *message)
 {
 	int nsid = NSID_HERE;
 
@@ -244,7 +246,7 @@ static int observe_message_nsid(struct msghdr *message)
 }
 
 /* Takes one packet. 1, or 0 if there was none. */
-static int observe_hear_one(struct hearing *hearing)
+static int fabric_observe_hear_one(struct hearing *hearing)
 {
 	_Alignas(struct nlmsghdr) char buffer[KERN_RTNL_RECEIVE_SIZE];
 	_Alignas(struct cmsghdr) char control[128];
@@ -263,29 +265,29 @@ static int observe_hear_one(struct hearing *hearing)
 	}
 	if (got < 0)
 		return errno == EINTR;
-	nsid = observe_message_nsid(&message);
+	nsid = fabric_observe_message_nsid(&message);
 	for (left = (int)got; nlmsg_ok(header, left); header = nlmsg_next(header, &left))
 		hearing->take(hearing->fabric, header, nsid);
 	return 1;
 }
 
-static void observe_on_heard(evutil_socket_t fd, short what, void *arg)
+static void fabric_observe_on_heard(evutil_socket_t fd, short what, void *arg)
 {
 	struct hearing *hearing = arg;
 	int packets = 0;
 
 	(void)fd;
 	(void)what;
-	while (packets++ < PACKETS_AN_ITERATION && observe_hear_one(hearing))
+	while (packets++ < PACKETS_AN_ITERATION && fabric_observe_hear_one(hearing))
 		;
 }
 
-static int observe_join(int fd, int group)
+static int fabric_observe_join(int fd, int group)
 {
 	return setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group));
 }
 
-static int observe_open(struct hearing *hearing, int family, const int *groups, size_t count, struct err *err)
+static int fabric_observe_open(struct hearing *hearing, int family, const int *groups, size_t count, struct err *err)
 {
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
 	int one = 1, size = RECEIVE_BUFFER;
@@ -301,16 +303,17 @@ static int observe_open(struct hearing *hearing, int family, const int *groups, 
 	if (hearing->filter(hearing->fd) < 0)
 		log_debug("netlink monitor hears everything", F_STR("error", strerror(errno)));
 	for (size_t i = 0; i < count; i++) {
-		if (observe_join(hearing->fd, groups[i]) < 0)
+		if (fabric_observe_join(hearing->fd, groups[i]) < 0)
 			return err_set(err, errno, "netlink monitor: group %d", groups[i]);
 	}
-	hearing->event = event_new(hearing->fabric->base, hearing->fd, EV_READ | EV_PERSIST, observe_on_heard, hearing);
+	hearing->event =
+	    event_new(hearing->fabric->base, hearing->fd, EV_READ | EV_PERSIST, fabric_observe_on_heard, hearing);
 	if (!hearing->event || event_add(hearing->event, NULL) < 0)
 		return err_set(err, ENOMEM, "netlink monitor");
 	return 0;
 }
 
-static void observe_close(struct hearing *hearing)
+static void fabric_observe_close(struct hearing *hearing)
 {
 	if (hearing->event)
 		event_free(hearing->event);
@@ -320,21 +323,21 @@ static void observe_close(struct hearing *hearing)
 
 /* ---- names ---- */
 
-static void observe_name_gone(struct fabric *fabric, const char *name)
+static void fabric_observe_name_gone(struct fabric *fabric, const char *name)
 {
 	unsigned number = config_netns_slot(fabric->config, name);
-	struct slot *slot = slot_find(fabric, number);
+	struct slot *slot = fabric_slot_find(fabric, number);
 
-	observe_foreign_gone(fabric, number);
+	fabric_observe_foreign_gone(fabric, number);
 	if (!slot)
 		return;
-	if (slot_is_live(slot))
-		slot_repair(slot);
+	if (fabric_slot_is_live(slot))
+		fabric_slot_repair(slot);
 	else
-		slot_look(slot);
+		fabric_slot_look(slot);
 }
 
-static void observe_on_directory(evutil_socket_t fd, short what, void *arg)
+static void fabric_observe_on_directory(evutil_socket_t fd, short what, void *arg)
 {
 	struct observer *observer = arg;
 	_Alignas(struct inotify_event) char buffer[4096];
@@ -345,14 +348,14 @@ static void observe_on_directory(evutil_socket_t fd, short what, void *arg)
 		const struct inotify_event *event = (const struct inotify_event *)(buffer + at);
 
 		if (event->mask & IN_Q_OVERFLOW)
-			slot_look_at_all(observer->fabric);
+			fabric_slot_look_at_all(observer->fabric);
 		else if (event->len)
-			observe_name_gone(observer->fabric, event->name);
+			fabric_observe_name_gone(observer->fabric, event->name);
 		at += (ssize_t)(sizeof(*event) + event->len);
 	}
 }
 
-static int observe_watch_directory(struct observer *observer, struct err *err)
+static int fabric_observe_watch_directory(struct observer *observer, struct err *err)
 {
 	const char *directory = observer->fabric->config->names.netns_dir;
 
@@ -361,13 +364,13 @@ static int observe_watch_directory(struct observer *observer, struct err *err)
 	    inotify_add_watch(observer->directory_fd, directory, IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR) < 0)
 		return err_set(err, errno, "watching %s", directory);
 	observer->directory = event_new(observer->fabric->base, observer->directory_fd, EV_READ | EV_PERSIST,
-					observe_on_directory, observer);
+					fabric_observe_on_directory, observer);
 	if (!observer->directory || event_add(observer->directory, NULL) < 0)
 		return err_set(err, ENOMEM, "watching %s", directory);
 	return 0;
 }
 
-struct observer *observer_new(struct fabric *fabric, struct err *err)
+struct observer *fabric_observer_new(struct fabric *fabric, struct err *err)
 {
 	static const int link_groups[] = { RTNLGRP_LINK, RTNLGRP_NSID };
 	static const int route_groups[] = { RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE };
@@ -382,36 +385,36 @@ struct observer *observer_new(struct fabric *fabric, struct err *err)
 	observer->directory_fd = -1;
 	observer->links = (struct hearing){ .fabric = fabric,
 					    .fd = -1,
-					    .take = observe_link_message,
-					    .lost = slot_look_at_all,
+					    .take = fabric_observe_link_message,
+					    .lost = fabric_slot_look_at_all,
 					    .filter = kern_event_filter_links };
 	observer->routes = (struct hearing){ .fabric = fabric,
 					     .fd = -1,
-					     .take = observe_route_message,
-					     .lost = observe_routes_lost,
+					     .take = fabric_observe_route_message,
+					     .lost = fabric_observe_routes_lost,
 					     .filter = kern_event_filter_routes };
 	observer->rules = (struct hearing){ .fabric = fabric,
 					    .fd = -1,
-					    .take = observe_rule_message,
-					    .lost = observe_rules_lost,
+					    .take = fabric_observe_rule_message,
+					    .lost = fabric_observe_rules_lost,
 					    .filter = kern_event_filter_rules };
-	if (observe_open(&observer->links, NETLINK_ROUTE, link_groups, 2, err) < 0 ||
-	    observe_open(&observer->routes, NETLINK_ROUTE, route_groups, 2, err) < 0 ||
-	    observe_open(&observer->rules, NETLINK_NETFILTER, rule_groups, 1, err) < 0 ||
-	    observe_watch_directory(observer, err) < 0) {
-		observer_free(observer);
+	if (fabric_observe_open(&observer->links, NETLINK_ROUTE, link_groups, 2, err) < 0 ||
+	    fabric_observe_open(&observer->routes, NETLINK_ROUTE, route_groups, 2, err) < 0 ||
+	    fabric_observe_open(&observer->rules, NETLINK_NETFILTER, rule_groups, 1, err) < 0 ||
+	    fabric_observe_watch_directory(observer, err) < 0) {
+		fabric_observer_free(observer);
 		return NULL;
 	}
 	return observer;
 }
 
-void observer_free(struct observer *observer)
+void fabric_observer_free(struct observer *observer)
 {
 	if (!observer)
 		return;
-	observe_close(&observer->links);
-	observe_close(&observer->routes);
-	observe_close(&observer->rules);
+	fabric_observe_close(&observer->links);
+	fabric_observe_close(&observer->routes);
+	fabric_observe_close(&observer->rules);
 	if (observer->directory)
 		event_free(observer->directory);
 	if (observer->directory_fd >= 0)

@@ -9,9 +9,9 @@ struct fabric;
 struct observer;
 
 /* Opens the monitors and listens from now on. Needs CAP_NET_BROADCAST. NULL with ERR. Main thread. */
-struct observer *observer_new(struct fabric *fabric, struct err *err);
+struct observer *fabric_observer_new(struct fabric *fabric, struct err *err);
 
 /* NULL is fine. Main thread. */
-void observer_free(struct observer *observer);
+void fabric_observer_free(struct observer *observer);
 
 #endif

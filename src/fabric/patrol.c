@@ -62,9 +62,9 @@ struct visit {
 	size_t denial_count;
 };
 
-static void patrol_go_on(struct patrol *patrol);
+static void fabric_patrol_go_on(struct patrol *patrol);
 
-static int patrol_run_host(struct job *job)
+static int fabric_patrol_run_host(struct job *job)
 {
 	struct visit *visit = container_of(job, struct visit, job);
 	const struct config *config = visit->fabric->config;
@@ -78,14 +78,14 @@ static int patrol_run_host(struct job *job)
 	return rules_host_apply(config, &job->err);
 }
 
-static int patrol_run_routes(struct job *job)
+static int fabric_patrol_run_routes(struct job *job)
 {
 	struct visit *visit = container_of(job, struct visit, job);
 
-	return build_host_routes(job_host(job), visit->fabric->config, &visit->repaired, &job->err);
+	return slot_build_host_routes(fabric_job_host(job), visit->fabric->config, &visit->repaired, &job->err);
 }
 
-static void patrol_finish_routes(struct job *job)
+static void fabric_patrol_finish_routes(struct job *job)
 {
 	struct visit *visit = container_of(job, struct visit, job);
 	const struct fabric_watcher *watcher = &visit->fabric->watcher;
@@ -97,7 +97,7 @@ static void patrol_finish_routes(struct job *job)
 	free(visit);
 }
 
-static void patrol_take_denial(void *context, const struct fabric_denial *denial)
+static void fabric_patrol_take_denial(void *context, const struct fabric_denial *denial)
 {
 	struct visit *visit = context;
 
@@ -107,7 +107,7 @@ static void patrol_take_denial(void *context, const struct fabric_denial *denial
 		visit->denials[visit->denial_count++] = *denial;
 }
 
-static void patrol_take_host_denial(void *context, int link, const struct fabric_denial *denial)
+static void fabric_patrol_take_host_denial(void *context, int link, const struct fabric_denial *denial)
 {
 	struct visit *visit = context;
 
@@ -116,21 +116,21 @@ static void patrol_take_host_denial(void *context, int link, const struct fabric
 	if (!visit->links || visit->denial_count == DENIALS_MAX)
 		return;
 	visit->links[visit->denial_count] = link;
-	patrol_take_denial(visit, denial);
+	fabric_patrol_take_denial(visit, denial);
 }
 
-static int patrol_run_host_denials(struct job *job)
+static int fabric_patrol_run_host_denials(struct job *job)
 {
 	struct visit *visit = container_of(job, struct visit, job);
 
 	/* Without the table there are none; the comparison finds that it is missing. */
-	if (rules_host_denials(&visit->denials_since_ms, patrol_take_host_denial, visit, &job->err) < 0)
+	if (rules_host_denials(&visit->denials_since_ms, fabric_patrol_take_host_denial, visit, &job->err) < 0)
 		return job->err.code == ENOENT ? 0 : -1;
 	return 0;
 }
 
 /* Compares the slot's tables and repairs them, unless no rule has changed in the namespace since they were found intact. */
-static int patrol_check_tables(struct visit *visit, struct err *err)
+static int fabric_patrol_check_tables(struct visit *visit, struct err *err)
 {
 	const struct config *config = visit->fabric->config;
 	const struct fabric_plan *plan = visit->plan->plan;
@@ -151,7 +151,7 @@ static int patrol_check_tables(struct visit *visit, struct err *err)
 	return 0;
 }
 
-static int patrol_run_slot(struct job *job)
+static int fabric_patrol_run_slot(struct job *job)
 {
 	struct visit *visit = container_of(job, struct visit, job);
 	const struct config *config = visit->fabric->config;
@@ -159,56 +159,57 @@ static int patrol_run_slot(struct job *job)
 
 	if (visit->republish && rules_host_publish(config, plan->slot, plan->nat, plan->nat_count, &job->err) < 0)
 		return -1;
-	if (patrol_check_tables(visit, &job->err) < 0)
+	if (fabric_patrol_check_tables(visit, &job->err) < 0)
 		return -1;
-	return rules_slot_denials(visit->netns_fd, &visit->denials_since_ms, patrol_take_denial, visit, &job->err);
+	return rules_slot_denials(visit->netns_fd, &visit->denials_since_ms, fabric_patrol_take_denial, visit,
+				  &job->err);
 }
 
 /* All published ports went with the host's table. */
-static void patrol_republish_all(struct patrol *patrol)
+static void fabric_patrol_republish_all(struct patrol *patrol)
 {
 	for (unsigned number = 1; number <= CONFIG_SLOT_MAX; number++) {
 		struct slot *slot = patrol->fabric->slots[number];
 
-		if (!slot || !slot_is_live(slot) || !slot->plan || !slot->plan->plan->nat_count)
+		if (!slot || !fabric_slot_is_live(slot) || !slot->plan || !slot->plan->plan->nat_count)
 			continue;
 		slot->republish = true;
-		suspect_slot(slot);
+		fabric_suspect_slot(slot);
 	}
 }
 
 /* The live slot whose link on the host has this number; NULL: none. */
-static const struct slot *patrol_slot_by_link(const struct fabric *fabric, int link)
+static const struct slot *fabric_patrol_slot_by_link(const struct fabric *fabric, int link)
 {
 	for (unsigned number = 1; number <= CONFIG_SLOT_MAX; number++) {
 		const struct slot *slot = fabric->slots[number];
 
-		if (slot && slot_is_live(slot) && slot->veth_index == link)
+		if (slot && fabric_slot_is_live(slot) && slot->veth_index == link)
 			return slot;
 	}
 	return NULL;
 }
 
-static void patrol_report(struct visit *visit, const struct slot *slot)
+static void fabric_patrol_report(struct visit *visit, const struct slot *slot)
 {
 	const struct fabric_watcher *watcher = &visit->fabric->watcher;
 
 	if (visit->repaired)
 		watcher->repaired(watcher->context, visit->slot, "table inet weft");
-	for (size_t i = 0; slot && slot_is_live(slot) && i < visit->denial_count; i++)
+	for (size_t i = 0; slot && fabric_slot_is_live(slot) && i < visit->denial_count; i++)
 		watcher->denied(watcher->context, visit->slot, &visit->denials[i]);
 	for (size_t i = 0; visit->links && i < visit->denial_count; i++) {
-		slot = patrol_slot_by_link(visit->fabric, visit->links[i]);
+		slot = fabric_patrol_slot_by_link(visit->fabric, visit->links[i]);
 		if (slot)
 			watcher->denied(watcher->context, slot->number, &visit->denials[i]);
 	}
 }
 
-static void patrol_finish_visit(struct job *job)
+static void fabric_patrol_finish_visit(struct job *job)
 {
 	struct visit *visit = container_of(job, struct visit, job);
 	struct patrol *patrol = visit->patrol;
-	struct slot *slot = visit->slot ? slot_find(visit->fabric, visit->slot) : NULL;
+	struct slot *slot = visit->slot ? fabric_slot_find(visit->fabric, visit->slot) : NULL;
 
 	patrol->busy = false;
 	if (slot) {
@@ -216,109 +217,109 @@ static void patrol_finish_visit(struct job *job)
 		slot->checked_generation = job->failed ? 0 : visit->generation;
 		slot->checked_plan = visit->plan;
 	}
-	if (visit->job.run == patrol_run_host_denials)
+	if (visit->job.run == fabric_patrol_run_host_denials)
 		patrol->host_denials_since_ms = visit->denials_since_ms;
 	if (!job->failed) {
-		patrol_report(visit, slot);
+		fabric_patrol_report(visit, slot);
 		if (!visit->slot && visit->repaired)
-			patrol_republish_all(patrol);
-	} else if (job->err.code != ECANCELED && (!visit->slot || (slot && slot_is_live(slot)))) {
+			fabric_patrol_republish_all(patrol);
+	} else if (job->err.code != ECANCELED && (!visit->slot || (slot && fabric_slot_is_live(slot)))) {
 		log_seldom(LOG_ERROR_LEVEL, "rules not checked", F_UINT("slot", visit->slot),
 			   F_STR("error", job->err.text));
 	}
-	plan_share_release(visit->plan);
+	slot_plan_share_release(visit->plan);
 	if (visit->netns_fd >= 0)
 		close(visit->netns_fd);
 	free(visit->denials);
 	free(visit->links);
 	free(visit);
-	patrol_go_on(patrol);
+	fabric_patrol_go_on(patrol);
 }
 
-static struct visit *patrol_visit_new(struct patrol *patrol)
+static struct visit *fabric_patrol_visit_new(struct patrol *patrol)
 {
 	struct visit *visit = calloc(1, sizeof(*visit));
 
 	if (!visit)
 		return NULL;
-	visit->job.finish = patrol_finish_visit;
+	visit->job.finish = fabric_patrol_finish_visit;
 	visit->patrol = patrol;
 	visit->fabric = patrol->fabric;
 	visit->netns_fd = -1;
 	return visit;
 }
 
-static void patrol_post(struct patrol *patrol, struct visit *visit)
+static void fabric_patrol_post(struct patrol *patrol, struct visit *visit)
 {
 	patrol->busy = true;
-	job_thread_post(patrol->fabric->claimer, &visit->job, JOB_CLAIM);
+	fabric_job_thread_post(patrol->fabric->claimer, &visit->job, JOB_CLAIM);
 }
 
 /* By the builder, for routes take RTNL. */
-static void patrol_visit_routes(struct patrol *patrol)
+static void fabric_patrol_visit_routes(struct patrol *patrol)
 {
-	struct visit *visit = patrol_visit_new(patrol);
+	struct visit *visit = fabric_patrol_visit_new(patrol);
 
 	if (!visit)
 		return;
-	visit->job.run = patrol_run_routes;
-	visit->job.finish = patrol_finish_routes;
-	job_thread_post(patrol->fabric->builder, &visit->job, JOB_CLAIM);
+	visit->job.run = fabric_patrol_run_routes;
+	visit->job.finish = fabric_patrol_finish_routes;
+	fabric_job_thread_post(patrol->fabric->builder, &visit->job, JOB_CLAIM);
 }
 
-static void patrol_visit_host(struct patrol *patrol)
+static void fabric_patrol_visit_host(struct patrol *patrol)
 {
-	struct visit *visit = patrol_visit_new(patrol);
+	struct visit *visit = fabric_patrol_visit_new(patrol);
 
 	patrol->host_ms = clock_now_ms();
-	suspect_routes(patrol->fabric, false);
+	fabric_suspect_routes(patrol->fabric, false);
 	if (!visit)
 		return;
-	visit->job.run = patrol_run_host;
-	patrol_post(patrol, visit);
+	visit->job.run = fabric_patrol_run_host;
+	fabric_patrol_post(patrol, visit);
 }
 
-static void patrol_visit_host_denials(struct patrol *patrol)
+static void fabric_patrol_visit_host_denials(struct patrol *patrol)
 {
-	struct visit *visit = patrol_visit_new(patrol);
+	struct visit *visit = fabric_patrol_visit_new(patrol);
 
 	patrol->host_denials_ms = clock_now_ms();
 	if (!visit)
 		return;
-	visit->job.run = patrol_run_host_denials;
+	visit->job.run = fabric_patrol_run_host_denials;
 	visit->denials_since_ms = patrol->host_denials_since_ms;
-	patrol_post(patrol, visit);
+	fabric_patrol_post(patrol, visit);
 }
 
 /* Whether the visit was begun. */
-static bool patrol_visit_slot(struct patrol *patrol, struct slot *slot)
+static bool fabric_patrol_visit_slot(struct patrol *patrol, struct slot *slot)
 {
-	struct visit *visit = patrol_visit_new(patrol);
+	struct visit *visit = fabric_patrol_visit_new(patrol);
 	struct err err;
 
 	slot->patrolled_ms = clock_now_ms();
 	if (!visit)
 		return false;
-	visit->netns_fd = slot_open_netns(slot, &err);
+	visit->netns_fd = fabric_slot_open_netns(slot, &err);
 	if (visit->netns_fd < 0) {
 		free(visit);
-		slot_look(slot);
+		fabric_slot_look(slot);
 		return false;
 	}
-	visit->job.run = patrol_run_slot;
+	visit->job.run = fabric_patrol_run_slot;
 	visit->slot = slot->number;
-	visit->plan = plan_share_hold(slot->plan);
+	visit->plan = slot_plan_share_hold(slot->plan);
 	visit->republish = slot->republish;
 	visit->denials_since_ms = slot->denials_since_ms;
 	visit->generation = slot->checked_plan == slot->plan ? slot->checked_generation : 0;
 	visit->counts = slot->counts;
 	slot->republish = false;
-	patrol_post(patrol, visit);
+	fabric_patrol_post(patrol, visit);
 	return true;
 }
 
 /* The next slot in turn whose last visit is long enough ago; NULL: none. */
-static struct slot *patrol_next_due(struct patrol *patrol)
+static struct slot *fabric_patrol_next_due(struct patrol *patrol)
 {
 	uint64_t now = clock_now_ms();
 
@@ -333,70 +334,70 @@ static struct slot *patrol_next_due(struct patrol *patrol)
 	return NULL;
 }
 
-static void patrol_go_on(struct patrol *patrol)
+static void fabric_patrol_go_on(struct patrol *patrol)
 {
 	const struct fabric *fabric = patrol->fabric;
 	struct slot *slot;
 
-	if (!fabric->stopping && suspects_take_routes(fabric->suspects))
-		patrol_visit_routes(patrol);
+	if (!fabric->stopping && fabric_suspects_take_routes(fabric->suspects))
+		fabric_patrol_visit_routes(patrol);
 	while (!patrol->busy && !fabric->stopping) {
-		if (suspects_take_host(fabric->suspects) || clock_now_ms() - patrol->host_ms >= HOST_EVERY_MS) {
-			patrol_visit_host(patrol);
+		if (fabric_suspects_take_host(fabric->suspects) || clock_now_ms() - patrol->host_ms >= HOST_EVERY_MS) {
+			fabric_patrol_visit_host(patrol);
 			continue;
 		}
 		if (clock_now_ms() - patrol->host_denials_ms >= HOST_DENIALS_EVERY_MS) {
-			patrol_visit_host_denials(patrol);
+			fabric_patrol_visit_host_denials(patrol);
 			continue;
 		}
-		slot = suspects_take_slot(fabric->suspects);
-		if (!slot && patrol->budget && (slot = patrol_next_due(patrol)))
+		slot = fabric_suspects_take_slot(fabric->suspects);
+		if (!slot && patrol->budget && (slot = fabric_patrol_next_due(patrol)))
 			patrol->budget--;
 		if (!slot)
 			break;
-		if (slot_is_live(slot) && slot->plan)
-			patrol_visit_slot(patrol, slot);
+		if (fabric_slot_is_live(slot) && slot->plan)
+			fabric_patrol_visit_slot(patrol, slot);
 	}
 }
 
-static void patrol_on_suspicion(void *context)
+static void fabric_patrol_on_suspicion(void *context)
 {
-	patrol_go_on(context);
+	fabric_patrol_go_on(context);
 }
 
 /* Events report lost addresses and routes. Should an event have been lost, each slot is looked over in turn. */
-static void patrol_look_over_one(struct patrol *patrol)
+static void fabric_patrol_look_over_one(struct patrol *patrol)
 {
 	for (unsigned i = 0; i < CONFIG_SLOT_MAX; i++) {
 		struct slot *slot;
 
 		patrol->repairs = patrol->repairs % CONFIG_SLOT_MAX + 1;
 		slot = patrol->fabric->slots[patrol->repairs];
-		if (!slot || !slot_is_live(slot))
+		if (!slot || !fabric_slot_is_live(slot))
 			continue;
-		slot_repair(slot);
+		fabric_slot_repair(slot);
 		return;
 	}
 }
 
-static unsigned patrol_slots_a_tick(const struct fabric *fabric)
+static unsigned fabric_patrol_slots_a_tick(const struct fabric *fabric)
 {
 	unsigned live = fabric->states.counts[SLOT_LIVE] + fabric->states.counts[SLOT_FAILED];
 
 	return live / ROUND_TICKS > SLOTS_A_TICK ? live / ROUND_TICKS : SLOTS_A_TICK;
 }
 
-static void patrol_on_tick(void *context)
+static void fabric_patrol_on_tick(void *context)
 {
 	struct patrol *patrol = context;
 
-	patrol->budget = patrol_slots_a_tick(patrol->fabric);
-	patrol_look_over_one(patrol);
-	patrol_go_on(patrol);
+	patrol->budget = fabric_patrol_slots_a_tick(patrol->fabric);
+	fabric_patrol_look_over_one(patrol);
+	fabric_patrol_go_on(patrol);
 	timer_start(&patrol->timer, TICK_MS);
 }
 
-struct patrol *patrol_new(struct fabric *fabric, struct err *err)
+struct patrol *fabric_patrol_new(struct fabric *fabric, struct err *err)
 {
 	struct patrol *patrol = calloc(1, sizeof(*patrol));
 
@@ -406,16 +407,16 @@ struct patrol *patrol_new(struct fabric *fabric, struct err *err)
 	}
 	patrol->fabric = fabric;
 	patrol->host_ms = clock_now_ms();
-	if (timer_init(&patrol->timer, fabric->base, patrol_on_tick, patrol, err) < 0) {
+	if (timer_init(&patrol->timer, fabric->base, fabric_patrol_on_tick, patrol, err) < 0) {
 		free(patrol);
 		return NULL;
 	}
 	timer_start(&patrol->timer, TICK_MS);
-	suspects_notify(fabric->suspects, patrol_on_suspicion, patrol);
+	fabric_suspects_notify(fabric->suspects, fabric_patrol_on_suspicion, patrol);
 	return patrol;
 }
 
-void patrol_free(struct patrol *patrol)
+void fabric_patrol_free(struct patrol *patrol)
 {
 	if (!patrol)
 		return;

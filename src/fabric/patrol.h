@@ -9,9 +9,9 @@ struct fabric;
 struct patrol;
 
 /* Begins its rounds. fabric->suspects has to be there. NULL with ERR. Main thread. */
-struct patrol *patrol_new(struct fabric *fabric, struct err *err);
+struct patrol *fabric_patrol_new(struct fabric *fabric, struct err *err);
 
 /* NULL is fine. After the last job was finished. Main thread. */
-void patrol_free(struct patrol *patrol);
+void fabric_patrol_free(struct patrol *patrol);
 
 #endif

@@ -23,12 +23,12 @@ struct pool {
 	uint64_t cold_total;
 };
 
-static void pool_report(struct pool *pool)
+static void fabric_pool_report(struct pool *pool)
 {
 	pool->fabric->watcher.pool_changed(pool->fabric->watcher.context);
 }
 
-struct plan_share *pool_plan(const struct fabric *fabric, unsigned number)
+struct plan_share *fabric_pool_plan(const struct fabric *fabric, unsigned number)
 {
 	const struct config_owner *owner = &fabric->config->pool.tap_owner;
 	/* No policy at all: a claim adds the one it wants, and there is no VM on the TAP before. */
@@ -44,10 +44,10 @@ struct plan_share *pool_plan(const struct fabric *fabric, unsigned number)
 		.bandwidth = &bandwidth,
 	};
 
-	return plan_share_new(&plan);
+	return slot_plan_share_new(&plan);
 }
 
-static unsigned pool_lowest_free(const struct fabric *fabric)
+static unsigned fabric_pool_lowest_free(const struct fabric *fabric)
 {
 	unsigned max = config_slot_max(fabric->config);
 
@@ -59,7 +59,7 @@ static unsigned pool_lowest_free(const struct fabric *fabric)
 }
 
 /* How many more slots it has room for. */
-static unsigned pool_room(const struct pool *pool)
+static unsigned fabric_pool_room(const struct pool *pool)
 {
 	const unsigned *counts = pool->fabric->states.counts;
 	unsigned has = counts[SLOT_READY] + counts[SLOT_PREPARING] + counts[SLOT_RENEWING];
@@ -68,58 +68,58 @@ static unsigned pool_room(const struct pool *pool)
 	return pool->open && !pool->fabric->stopping && has < size ? size - has : 0;
 }
 
-bool pool_wants(const struct pool *pool)
+bool fabric_pool_wants(const struct pool *pool)
 {
-	return pool_room(pool) > 0;
+	return fabric_pool_room(pool) > 0;
 }
 
-bool pool_wants_renewed(const struct pool *pool)
+bool fabric_pool_wants_renewed(const struct pool *pool)
 {
-	return pool_wants(pool) && pool->fabric->states.counts[SLOT_RENEWING] < RENEWING_MAX;
+	return fabric_pool_wants(pool) && pool->fabric->states.counts[SLOT_RENEWING] < RENEWING_MAX;
 }
 
 /* Begins one more; the next follows when it is there. */
-static void pool_refill(struct pool *pool)
+static void fabric_pool_refill(struct pool *pool)
 {
 	struct fabric *fabric = pool->fabric;
 	struct slot *slot;
 	unsigned number;
 
-	if (!pool_wants(pool) || fabric->states.counts[SLOT_PREPARING])
+	if (!fabric_pool_wants(pool) || fabric->states.counts[SLOT_PREPARING])
 		return;
-	number = pool_lowest_free(fabric);
-	slot = number ? slot_new(fabric, number) : NULL;
+	number = fabric_pool_lowest_free(fabric);
+	slot = number ? fabric_slot_new(fabric, number) : NULL;
 	if (!slot)
 		return;
-	slot->plan = pool_plan(fabric, number);
+	slot->plan = fabric_pool_plan(fabric, number);
 	if (!slot->plan) {
-		slot_forget(slot, "no memory");
+		fabric_slot_forget(slot, "no memory");
 		return;
 	}
 	slot_become(slot, SLOT_PREPARING, "the pool has room");
-	slot_prepare(slot);
+	fabric_slot_prepare(slot);
 }
 
-static void pool_on_refill(void *context)
+static void fabric_pool_on_refill(void *context)
 {
-	pool_refill(context);
+	fabric_pool_refill(context);
 }
 
-static void pool_refill_after(struct pool *pool, uint64_t delay_ms)
+static void fabric_pool_refill_after(struct pool *pool, uint64_t delay_ms)
 {
-	if (pool_wants(pool) && !timer_is_armed(&pool->refill))
+	if (fabric_pool_wants(pool) && !timer_is_armed(&pool->refill))
 		timer_start(&pool->refill, delay_ms);
 }
 
-static void pool_refill_soon(struct pool *pool)
+static void fabric_pool_refill_soon(struct pool *pool)
 {
 	unsigned a_second = pool->fabric->config->pool.refill;
 
-	pool_refill_after(pool, a_second ? 1000 / a_second : 0);
+	fabric_pool_refill_after(pool, a_second ? 1000 / a_second : 0);
 }
 
 /* After a reload there may be more ready slots than are wanted; one a time goes, from the end. */
-static void pool_shrink(struct pool *pool)
+static void fabric_pool_shrink(struct pool *pool)
 {
 	struct slot *slot = TAILQ_LAST(&pool->ready, slot_queue);
 	const struct fabric *fabric = pool->fabric;
@@ -128,21 +128,21 @@ static void pool_shrink(struct pool *pool)
 		slot_become(slot, SLOT_LEAVING, "the pool has shrunk");
 }
 
-void pool_open(struct pool *pool)
+void fabric_pool_open(struct pool *pool)
 {
 	pool->open = true;
-	pool_refill_soon(pool);
+	fabric_pool_refill_soon(pool);
 }
 
 void fabric_reconfigure(struct fabric *fabric)
 {
-	pool_refill_soon(fabric->pool);
-	pool_report(fabric->pool);
+	fabric_pool_refill_soon(fabric->pool);
+	fabric_pool_report(fabric->pool);
 }
 
 /* ---- moves of slots ---- */
 
-static void pool_follow_ready(struct pool *pool, struct slot *slot, enum slot_phase from)
+static void fabric_pool_follow_ready(struct pool *pool, struct slot *slot, enum slot_phase from)
 {
 	if (from == SLOT_READY)
 		TAILQ_REMOVE(&pool->ready, slot, next);
@@ -151,45 +151,45 @@ static void pool_follow_ready(struct pool *pool, struct slot *slot, enum slot_ph
 }
 
 /* Whether the move changes a number that fabric_pool_state() reports. */
-static bool pool_is_concerned(const struct slot *slot, enum slot_phase from)
+static bool fabric_pool_is_concerned(const struct slot *slot, enum slot_phase from)
 {
 	return from == SLOT_READY || slot->phase == SLOT_READY ||
-	       slot_phase_is_quarantine(from) != slot_phase_is_quarantine(slot->phase);
+	       fabric_slot_phase_is_quarantine(from) != fabric_slot_phase_is_quarantine(slot->phase);
 }
 
 /* Whether the move may have made room in the pool, or a number free for it. */
-static bool pool_has_gained(const struct slot *slot, enum slot_phase from)
+static bool fabric_pool_has_gained(const struct slot *slot, enum slot_phase from)
 {
 	return from == SLOT_READY || from == SLOT_PREPARING || from == SLOT_RENEWING || slot->phase == SLOT_READY ||
 	       slot->phase == SLOT_RENEWING || (slot->phase == SLOT_GONE && from != SLOT_NEW);
 }
 
-static void pool_on_move(void *context, struct slot *slot, enum slot_phase from, const char *cause)
+static void fabric_pool_on_move(void *context, struct slot *slot, enum slot_phase from, const char *cause)
 {
 	struct pool *pool = context;
 
 	(void)cause;
-	pool_follow_ready(pool, slot, from);
-	if (pool_is_concerned(slot, from))
-		pool_report(pool);
+	fabric_pool_follow_ready(pool, slot, from);
+	if (fabric_pool_is_concerned(slot, from))
+		fabric_pool_report(pool);
 	if (slot->phase == SLOT_MAKING)
 		pool->cold_total++;
 	if (slot->phase == SLOT_GONE && from != SLOT_NEW)
-		pool_shrink(pool);
+		fabric_pool_shrink(pool);
 	/* If it cannot be made, neither can the next, mostly; but the last one that is missing is not waited for. */
-	if (slot->phase == SLOT_GONE && from == SLOT_PREPARING && pool_room(pool) > 1)
-		pool_refill_after(pool, RETRY_MS);
-	else if (pool_has_gained(slot, from))
-		pool_refill_soon(pool);
+	if (slot->phase == SLOT_GONE && from == SLOT_PREPARING && fabric_pool_room(pool) > 1)
+		fabric_pool_refill_after(pool, RETRY_MS);
+	else if (fabric_pool_has_gained(slot, from))
+		fabric_pool_refill_soon(pool);
 }
 
-static void pool_on_tick(void *context)
+static void fabric_pool_on_tick(void *context)
 {
 	struct pool *pool = context;
 
 	/* Its size may have been reloaded. */
-	pool_shrink(pool);
-	pool_refill_soon(pool);
+	fabric_pool_shrink(pool);
+	fabric_pool_refill_soon(pool);
 	timer_start(&pool->tick, TICK_MS);
 }
 
@@ -202,8 +202,8 @@ void fabric_pool_state(const struct fabric *fabric, struct fabric_pool *state)
 	*state = (struct fabric_pool){
 		.ready = states->counts[SLOT_READY],
 		.target = fabric->config->pool.size,
-		.quarantined = slot_count_quarantined(states),
-		.deleting = states->counts[SLOT_LEAVING] + slot_count_teardowns(states),
+		.quarantined = fabric_slot_count_quarantined(states),
+		.deleting = states->counts[SLOT_LEAVING] + fabric_slot_count_teardowns(states),
 		.cold_total = fabric->pool->cold_total,
 		.deferred_total = fabric->deferred_total,
 	};
@@ -218,8 +218,8 @@ void fabric_shun(struct fabric *fabric, unsigned slot, bool shun)
 		return;
 	}
 	fabric->shunned[slot] &= (uint8_t)~SHUN_CALLER;
-	pool_shrink(fabric->pool);
-	pool_refill_soon(fabric->pool);
+	fabric_pool_shrink(fabric->pool);
+	fabric_pool_refill_soon(fabric->pool);
 }
 
 unsigned fabric_pool_slot(const struct fabric *fabric)
@@ -229,7 +229,7 @@ unsigned fabric_pool_slot(const struct fabric *fabric)
 	return slot ? slot->number : 0;
 }
 
-struct pool *pool_new(struct fabric *fabric, struct err *err)
+struct pool *fabric_pool_new(struct fabric *fabric, struct err *err)
 {
 	struct pool *pool = calloc(1, sizeof(*pool));
 
@@ -239,17 +239,17 @@ struct pool *pool_new(struct fabric *fabric, struct err *err)
 	}
 	pool->fabric = fabric;
 	TAILQ_INIT(&pool->ready);
-	if (timer_init(&pool->refill, fabric->base, pool_on_refill, pool, err) < 0 ||
-	    timer_init(&pool->tick, fabric->base, pool_on_tick, pool, err) < 0) {
-		pool_free(pool);
+	if (timer_init(&pool->refill, fabric->base, fabric_pool_on_refill, pool, err) < 0 ||
+	    timer_init(&pool->tick, fabric->base, fabric_pool_on_tick, pool, err) < 0) {
+		fabric_pool_free(pool);
 		return NULL;
 	}
 	timer_start(&pool->tick, TICK_MS);
-	slot_listen(&fabric->states, pool_on_move, pool);
+	fabric_slot_listen(&fabric->states, fabric_pool_on_move, pool);
 	return pool;
 }
 
-void pool_free(struct pool *pool)
+void fabric_pool_free(struct pool *pool)
 {
 	if (!pool)
 		return;

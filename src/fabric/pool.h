@@ -14,22 +14,22 @@ struct fabric;
 struct plan_share;
 struct pool;
 
-/* Prepares nothing before pool_open(). NULL with ERR. */
-struct pool *pool_new(struct fabric *fabric, struct err *err);
+/* Prepares nothing before fabric_pool_open(). NULL with ERR. */
+struct pool *fabric_pool_new(struct fabric *fabric, struct err *err);
 
 /* NULL is fine. */
-void pool_free(struct pool *pool);
+void fabric_pool_free(struct pool *pool);
 
 /* Slots may be prepared from now on: the slots that a former run left are known. */
-void pool_open(struct pool *pool);
+void fabric_pool_open(struct pool *pool);
 
 /* Whether it has room for one more slot. */
-bool pool_wants(const struct pool *pool);
+bool fabric_pool_wants(const struct pool *pool);
 
 /* The same for a slot that has to be renewed first: a few at a time. */
-bool pool_wants_renewed(const struct pool *pool);
+bool fabric_pool_wants_renewed(const struct pool *pool);
 
 /* A plan that prepares NUMBER for the pool; the caller holds it. NULL only for lack of memory. */
-struct plan_share *pool_plan(const struct fabric *fabric, unsigned number);
+struct plan_share *fabric_pool_plan(const struct fabric *fabric, unsigned number);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A released slot, where there is a pool, is used again. It falls silent at once, and that is all that the caller waits for. After
- * the quarantine it is renewed and ready again; if it cannot be proven clean, or the pool is full, it is given up. It is given up
- * as well when others are being renewed already: renewing deletes rules, which waits for the kernel each time, and a new slot is
- * made in a tenth of it.
+ * A released slot, where there is a pool, is used again. It falls silent at once, and that is all that the caller waits for.
+ * After the quarantine it is renewed and ready again; if it cannot be proven clean, or the pool is full, it is given up. It
+ * is given up as well when others are being renewed already: renewing deletes rules, which waits for the kernel each time,
+ * and a new slot is made in a tenth of it.
  *
  *	live --> silencing --> quarantine --> renewing --> ready, number free
  *	             `-------------`--- in doubt -`------> leaving
@@ -27,8 +27,8 @@ struct recycling {
 	struct slot_work work;
 };
 
-static void recycle_post(struct slot *slot, struct plan_share *plan, int (*run)(struct job *job),
-			 void (*finish)(struct job *job), enum job_urgency urgency)
+static void fabric_recycle_post(struct slot *slot, struct plan_share *plan, int (*run)(struct job *job),
+				void (*finish)(struct job *job), enum job_urgency urgency)
 {
 	struct recycling *recycling = calloc(1, sizeof(*recycling));
 
@@ -40,43 +40,43 @@ static void recycle_post(struct slot *slot, struct plan_share *plan, int (*run)(
 	recycling->slot = slot->number;
 	recycling->plan = plan;
 	recycling->published = slot->plan->plan->nat_count > 0;
-	job_thread_post(slot->fabric->builder, &recycling->job, urgency);
+	fabric_job_thread_post(slot->fabric->builder, &recycling->job, urgency);
 }
 
 /* The slot, if it is still in PHASE; NULL: it was given up meanwhile. */
-static struct slot *recycle_find(const struct recycling *recycling, enum slot_phase phase)
+static struct slot *fabric_recycle_find(const struct recycling *recycling, enum slot_phase phase)
 {
-	struct slot *slot = slot_find(recycling->fabric, recycling->slot);
+	struct slot *slot = fabric_slot_find(recycling->fabric, recycling->slot);
 
 	return slot && slot->phase == phase ? slot : NULL;
 }
 
-static void recycle_free(struct recycling *recycling)
+static void fabric_recycle_free(struct recycling *recycling)
 {
-	plan_share_release(recycling->plan);
+	slot_plan_share_release(recycling->plan);
 	free(recycling);
 }
 
 /* ---- renewing ---- */
 
-static int recycle_run_renew(struct job *job)
+static int fabric_recycle_run_renew(struct job *job)
 {
 	struct recycling *recycling = container_of(job, struct recycling, job);
 
-	build_init(&recycling->work, recycling->fabric->config, job_host(job), recycling->plan->plan,
-		   recycling->work.mtu);
-	return renew_slot(&recycling->work, &job->err);
+	slot_build_init(&recycling->work, recycling->fabric->config, fabric_job_host(job), recycling->plan->plan,
+			recycling->work.mtu);
+	return slot_renew_slot(&recycling->work, &job->err);
 }
 
-static void recycle_finish_renew(struct job *job)
+static void fabric_recycle_finish_renew(struct job *job)
 {
 	struct recycling *recycling = container_of(job, struct recycling, job);
 	struct fabric *fabric = recycling->fabric;
-	struct slot *slot = recycle_find(recycling, SLOT_RENEWING);
+	struct slot *slot = fabric_recycle_find(recycling, SLOT_RENEWING);
 
 	if (slot && !job->failed && kern_namespace_key_equal(&slot->key, &recycling->work.key)) {
-		plan_share_release(slot->plan);
-		slot->plan = plan_share_hold(recycling->plan);
+		slot_plan_share_release(slot->plan);
+		slot->plan = slot_plan_share_hold(recycling->plan);
 		slot->leftovers = false;
 		slot->carrier = false;
 		slot->blinked = false;
@@ -86,37 +86,38 @@ static void recycle_finish_renew(struct job *job)
 		log_info("released slot not used again", F_UINT("slot", slot->number), F_STR("why", job->err.text));
 		slot_become(slot, SLOT_LEAVING, "not used again");
 	}
-	recycle_free(recycling);
+	fabric_recycle_free(recycling);
 }
 
-static void recycle_end_quarantine(struct slot *slot)
+static void fabric_recycle_end_quarantine(struct slot *slot)
 {
 	struct fabric *fabric = slot->fabric;
-	struct plan_share *plan = pool_wants_renewed(fabric->pool) ? pool_plan(fabric, slot->number) : NULL;
+	struct plan_share *plan =
+	    fabric_pool_wants_renewed(fabric->pool) ? fabric_pool_plan(fabric, slot->number) : NULL;
 
 	if (!plan) {
 		slot_become(slot, SLOT_LEAVING, "the pool does not want it");
 		return;
 	}
 	slot_become(slot, SLOT_RENEWING, "its quarantine is over");
-	recycle_post(slot, plan, recycle_run_renew, recycle_finish_renew, JOB_REFILL);
+	fabric_recycle_post(slot, plan, fabric_recycle_run_renew, fabric_recycle_finish_renew, JOB_REFILL);
 }
 
 /* ---- silencing ---- */
 
-static int recycle_run_silence(struct job *job)
+static int fabric_recycle_run_silence(struct job *job)
 {
 	struct recycling *recycling = container_of(job, struct recycling, job);
 
-	build_init(&recycling->work, recycling->fabric->config, job_host(job), recycling->plan->plan, 0);
-	return renew_silence(&recycling->work, recycling->published, &job->err);
+	slot_build_init(&recycling->work, recycling->fabric->config, fabric_job_host(job), recycling->plan->plan, 0);
+	return slot_renew_silence(&recycling->work, recycling->published, &job->err);
 }
 
-static void recycle_finish_silence(struct job *job)
+static void fabric_recycle_finish_silence(struct job *job)
 {
 	struct recycling *recycling = container_of(job, struct recycling, job);
 	struct fabric *fabric = recycling->fabric;
-	struct slot *slot = recycle_find(recycling, SLOT_SILENCING);
+	struct slot *slot = fabric_recycle_find(recycling, SLOT_SILENCING);
 
 	if (slot && job->failed && !fabric->stopping) {
 		/* Then the hard way, at whose end the caller is answered. */
@@ -126,14 +127,14 @@ static void recycle_finish_silence(struct job *job)
 
 		slot->gone = NULL;
 		slot_become(slot, SLOT_QUARANTINE, "silent");
-		slot_start_timeout(slot, fabric->config->pool.quarantine_ms, recycle_end_quarantine);
+		fabric_slot_start_timeout(slot, fabric->config->pool.quarantine_ms, fabric_recycle_end_quarantine);
 		if (gone)
-			gone(slot->gone_context, job_failure(job));
+			gone(slot->gone_context, fabric_job_failure(job));
 	}
-	recycle_free(recycling);
+	fabric_recycle_free(recycling);
 }
 
-bool recycle_slot(struct slot *slot)
+bool fabric_recycle_slot(struct slot *slot)
 {
 	struct fabric *fabric = slot->fabric;
 
@@ -144,6 +145,7 @@ bool recycle_slot(struct slot *slot)
 		return false;
 	slot->netns_fd = -1;
 	slot_become(slot, SLOT_SILENCING, "destroyed");
-	recycle_post(slot, plan_share_hold(slot->plan), recycle_run_silence, recycle_finish_silence, JOB_REMOVAL);
+	fabric_recycle_post(slot, slot_plan_share_hold(slot->plan), fabric_recycle_run_silence,
+			    fabric_recycle_finish_silence, JOB_REMOVAL);
 	return true;
 }

@@ -10,6 +10,6 @@ struct slot;
  * Takes a live slot that is released into quarantine, if there is a pool and the slot is fit for it: slot->gone is called when
  * its address answers no more. false: it is not taken, and nothing has changed. Main thread.
  */
-bool recycle_slot(struct slot *slot);
+bool fabric_recycle_slot(struct slot *slot);
 
 #endif

@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-static void release_refuse(struct fabric *fabric, unsigned number, int code, fabric_done *done, void *context)
+static void fabric_release_refuse(struct fabric *fabric, unsigned number, int code, fabric_done *done, void *context)
 {
 	struct err err;
 
@@ -17,7 +17,7 @@ static void release_refuse(struct fabric *fabric, unsigned number, int code, fab
 	fabric_answer(fabric, done, context, &err);
 }
 
-static void release_slot(struct slot *slot)
+static void fabric_release_slot(struct slot *slot)
 {
 	switch (slot->phase) {
 	case SLOT_PREPARING:
@@ -33,7 +33,7 @@ static void release_slot(struct slot *slot)
 	case SLOT_PHASES:
 		break;
 	case SLOT_LIVE:
-		if (recycle_slot(slot))
+		if (fabric_recycle_slot(slot))
 			break;
 		slot_become(slot, SLOT_LEAVING, "destroyed");
 		break;
@@ -51,23 +51,23 @@ static void release_slot(struct slot *slot)
 
 void fabric_destroy(struct fabric *fabric, unsigned number, fabric_done *done, void *context)
 {
-	struct slot *slot = slot_find(fabric, number);
+	struct slot *slot = fabric_slot_find(fabric, number);
 
 	if (!slot && number >= 1 && number <= CONFIG_SLOT_MAX) {
 		/* The kernel may know more of it, and who made it may have left sockets inside. */
-		slot = slot_new(fabric, number);
+		slot = fabric_slot_new(fabric, number);
 		if (slot)
 			slot->leftovers = true;
 	}
 	if (!slot) {
-		release_refuse(fabric, number, EINVAL, done, context);
+		fabric_release_refuse(fabric, number, EINVAL, done, context);
 		return;
 	}
 	if (slot->gone) {
-		release_refuse(fabric, number, EALREADY, done, context);
+		fabric_release_refuse(fabric, number, EALREADY, done, context);
 		return;
 	}
 	slot->gone = done;
 	slot->gone_context = context;
-	release_slot(slot);
+	fabric_release_slot(slot);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Repairing the links of a live slot. The builder compares each part with the slot's plan and changes only those that differ, so a
- * repair without a cause is harmless. A TAP that was deleted under a VM cannot be given back to it: that fails the slot.
+ * Repairing the links of a live slot. The builder compares each part with the slot's plan and changes only those that
+ * differ, so a repair without a cause is harmless. A TAP that was deleted under a VM cannot be given back to it: that fails
+ * the slot.
  */
 #include "fabric/repair.h"
 
@@ -25,28 +26,29 @@ struct repair {
 	struct slot_work work;
 };
 
-static int slot_run_repair(struct job *job)
+static int fabric_slot_run_repair(struct job *job)
 {
 	struct repair *repair = container_of(job, struct repair, job);
 
-	build_init(&repair->work, repair->fabric->config, job_host(job), repair->plan->plan, repair->work.mtu);
+	slot_build_init(&repair->work, repair->fabric->config, fabric_job_host(job), repair->plan->plan,
+			repair->work.mtu);
 	repair->work.netns_fd = repair->netns_fd;
 	repair->work.attached = repair->attached;
-	return adopt_repair(&repair->work, &job->err);
+	return slot_adopt_repair(&repair->work, &job->err);
 }
 
-static void slot_repair_failed(struct slot *slot, const struct repair *repair)
+static void fabric_slot_repair_failed(struct slot *slot, const struct repair *repair)
 {
 	if (repair->job.err.code == ECANCELED)
 		return;
 	/* The VM may have ended while the repair waited: then nothing is made under it. */
 	if (repair->attached && !slot->carrier)
-		slot_repair(slot);
+		fabric_slot_repair(slot);
 	else if (slot->phase == SLOT_LIVE)
 		slot_become(slot, SLOT_FAILED, repair->job.err.text);
 }
 
-static void slot_repair_done(struct slot *slot, const struct repair *repair)
+static void fabric_slot_repair_done(struct slot *slot, const struct repair *repair)
 {
 	const struct fabric_watcher *watcher = &slot->fabric->watcher;
 
@@ -54,29 +56,29 @@ static void slot_repair_done(struct slot *slot, const struct repair *repair)
 	if (!repair->work.repaired[0])
 		return;
 	/* Rules that hang on a link went with it. */
-	suspect_slot(slot);
+	fabric_suspect_slot(slot);
 	watcher->repaired(watcher->context, slot->number, repair->work.repaired);
 }
 
-static void slot_finish_repair(struct job *job)
+static void fabric_slot_finish_repair(struct job *job)
 {
 	struct repair *repair = container_of(job, struct repair, job);
-	struct slot *slot = slot_find(repair->fabric, repair->slot);
+	struct slot *slot = fabric_slot_find(repair->fabric, repair->slot);
 
 	if (slot && slot->repair == job)
 		slot->repair = NULL;
-	if (slot && slot_is_live(slot) && slot->plan == repair->plan) {
+	if (slot && fabric_slot_is_live(slot) && slot->plan == repair->plan) {
 		if (job->failed)
-			slot_repair_failed(slot, repair);
+			fabric_slot_repair_failed(slot, repair);
 		else
-			slot_repair_done(slot, repair);
+			fabric_slot_repair_done(slot, repair);
 	}
-	plan_share_release(repair->plan);
+	slot_plan_share_release(repair->plan);
 	close(repair->netns_fd);
 	free(repair);
 }
 
-void slot_repair(struct slot *slot)
+void fabric_slot_repair(struct slot *slot)
 {
 	struct repair *repair;
 	struct err err;
@@ -84,7 +86,7 @@ void slot_repair(struct slot *slot)
 
 	if (slot->repair || slot->phase != SLOT_LIVE || !slot->plan)
 		return;
-	netns_fd = slot_open_netns(slot, &err);
+	netns_fd = fabric_slot_open_netns(slot, &err);
 	if (netns_fd < 0) {
 		slot_become(slot, SLOT_FAILED, err.text);
 		return;
@@ -95,14 +97,14 @@ void slot_repair(struct slot *slot)
 		return;
 	}
 	slot->repair = &repair->job;
-	repair->job.run = slot_run_repair;
-	repair->job.finish = slot_finish_repair;
+	repair->job.run = fabric_slot_run_repair;
+	repair->job.finish = fabric_slot_finish_repair;
 	repair->fabric = slot->fabric;
 	repair->slot = slot->number;
-	repair->plan = plan_share_hold(slot->plan);
+	repair->plan = slot_plan_share_hold(slot->plan);
 	repair->netns_fd = netns_fd;
 	/* Its address goes with a TAP that is deleted, and the event of that may lead here before any look does. */
 	repair->attached = slot->carrier;
 	repair->work.mtu = slot->mtu;
-	job_thread_post(slot->fabric->builder, &repair->job, JOB_CLAIM);
+	fabric_job_thread_post(slot->fabric->builder, &repair->job, JOB_CLAIM);
 }

@@ -8,6 +8,6 @@ struct slot;
  * Repairs the links, addresses and routes of a live slot, by a job of the builder, and reports the parts that had to be. If that
  * fails, the slot becomes failed. Nothing happens to a slot in another phase, or if a repair is under way. Main thread.
  */
-void slot_repair(struct slot *slot);
+void fabric_slot_repair(struct slot *slot);
 
 #endif

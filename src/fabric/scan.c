@@ -21,7 +21,7 @@ static int fabric_run_scan(struct job *job)
 {
 	struct scanning *scanning = container_of(job, struct scanning, job);
 
-	return scan_host(job_host(job), scanning->fabric->config, &scanning->scan, &job->err);
+	return slot_scan_host(fabric_job_host(job), scanning->fabric->config, &scanning->scan, &job->err);
 }
 
 static void fabric_finish_scan(struct job *job)
@@ -43,7 +43,7 @@ static void fabric_finish_scan(struct job *job)
 		scanning->done(scanning->context, NULL, 0, &job->err);
 	else
 		scanning->done(scanning->context, scan->found.items, scan->found.count, NULL);
-	scan_clear(&scanning->scan);
+	slot_scan_clear(&scanning->scan);
 	free(scanning);
 }
 
@@ -51,7 +51,7 @@ void fabric_open(struct fabric *fabric)
 {
 	free(fabric->numbers);
 	fabric->numbers = NULL;
-	pool_open(fabric->pool);
+	fabric_pool_open(fabric->pool);
 }
 
 void fabric_scan(struct fabric *fabric, fabric_scan_done *done, void *context)
@@ -65,5 +65,5 @@ void fabric_scan(struct fabric *fabric, fabric_scan_done *done, void *context)
 	scanning->fabric = fabric;
 	scanning->done = done;
 	scanning->context = context;
-	job_thread_post(fabric->builder, &scanning->job, JOB_LOOK);
+	fabric_job_thread_post(fabric->builder, &scanning->job, JOB_LOOK);
 }

@@ -14,19 +14,19 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-struct slot *slot_find(const struct fabric *fabric, unsigned number)
+struct slot *fabric_slot_find(const struct fabric *fabric, unsigned number)
 {
 	return number >= 1 && number <= CONFIG_SLOT_MAX ? fabric->slots[number] : NULL;
 }
 
-static void slot_on_timeout(void *context)
+static void fabric_slot_on_timeout(void *context)
 {
 	struct slot *slot = context;
 
 	slot->timed_out(slot);
 }
 
-struct slot *slot_new(struct fabric *fabric, unsigned number)
+struct slot *fabric_slot_new(struct fabric *fabric, unsigned number)
 {
 	struct slot *slot = calloc(1, sizeof(*slot));
 	struct err ignored;
@@ -38,7 +38,7 @@ struct slot *slot_new(struct fabric *fabric, unsigned number)
 	slot->netns_fd = -1;
 	slot->nsid = -1;
 	slot->carrier_downs = CARRIER_DOWNS_UNKNOWN;
-	if (timer_init(&slot->timeout, fabric->base, slot_on_timeout, slot, &ignored) < 0) {
+	if (timer_init(&slot->timeout, fabric->base, fabric_slot_on_timeout, slot, &ignored) < 0) {
 		free(slot);
 		return NULL;
 	}
@@ -47,40 +47,40 @@ struct slot *slot_new(struct fabric *fabric, unsigned number)
 }
 
 /* From now on it is found neither by its number nor by its namespace's. */
-static void slot_unlist(struct slot *slot)
+static void fabric_slot_unlist(struct slot *slot)
 {
 	struct fabric *fabric = slot->fabric;
 
-	slot_set_nsid(slot, -1);
+	fabric_slot_set_nsid(slot, -1);
 	if (fabric->slots[slot->number] == slot)
 		fabric->slots[slot->number] = NULL;
 }
 
-void slot_free(struct slot *slot)
+void fabric_slot_free(struct slot *slot)
 {
-	slot_unlist(slot);
-	plan_share_release(slot->plan);
-	plan_share_release(slot->claimed);
+	fabric_slot_unlist(slot);
+	slot_plan_share_release(slot->plan);
+	slot_plan_share_release(slot->claimed);
 	timer_free(&slot->timeout);
 	free(slot);
 }
 
-void slot_forget(struct slot *slot, const char *cause)
+void fabric_slot_forget(struct slot *slot, const char *cause)
 {
 	/* A listener may have the number used again. */
-	slot_unlist(slot);
+	fabric_slot_unlist(slot);
 	slot_become(slot, SLOT_GONE, cause);
-	slot_free(slot);
+	fabric_slot_free(slot);
 }
 
-struct slot *slot_by_nsid(const struct fabric *fabric, int nsid)
+struct slot *fabric_slot_by_nsid(const struct fabric *fabric, int nsid)
 {
 	if (nsid < 0 || nsid > NAMESPACE_ID_MAX)
 		return NULL;
-	return slot_find(fabric, fabric->by_nsid[nsid]);
+	return fabric_slot_find(fabric, fabric->by_nsid[nsid]);
 }
 
-int slot_set_nsid(struct slot *slot, int nsid)
+int fabric_slot_set_nsid(struct slot *slot, int nsid)
 {
 	struct fabric *fabric = slot->fabric;
 
@@ -94,7 +94,7 @@ int slot_set_nsid(struct slot *slot, int nsid)
 	return 0;
 }
 
-int slot_open_netns(const struct slot *slot, struct err *err)
+int fabric_slot_open_netns(const struct slot *slot, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 	struct kern_namespace_key key = kern_namespace_key_of(slot->netns_fd);
@@ -107,12 +107,12 @@ int slot_open_netns(const struct slot *slot, struct err *err)
 	return kern_namespace_open_known(config_netns_path(slot->fabric->config, slot->number, path), &slot->key, err);
 }
 
-const char *slot_sandbox(const struct slot *slot)
+const char *fabric_slot_sandbox(const struct slot *slot)
 {
 	return slot->plan && slot->plan->plan->id ? slot->plan->plan->id : "";
 }
 
-void slot_start_timeout(struct slot *slot, uint64_t delay_ms, void (*timed_out)(struct slot *slot))
+void fabric_slot_start_timeout(struct slot *slot, uint64_t delay_ms, void (*timed_out)(struct slot *slot))
 {
 	slot->timed_out = timed_out;
 	timer_start(&slot->timeout, delay_ms);

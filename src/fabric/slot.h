@@ -23,9 +23,9 @@ struct slot {
 	unsigned number;
 	enum slot_phase phase;
 	struct plan_share *plan; /* NULL: kept, or unknown */
-	int netns_fd;            /* borrowed from the caller that owns the sandbox; -1: none. Use slot_open_netns() */
+	int netns_fd; /* borrowed from the caller that owns the sandbox; -1: none. Use fabric_slot_open_netns() */
 	struct kern_namespace_key key;
-	int nsid; /* -1 unknown. slot_set_nsid() sets it */
+	int nsid; /* -1 unknown. fabric_slot_set_nsid() sets it */
 	int veth_index;
 	unsigned mtu;
 	bool leftovers; /* a former run of the daemon may have left sockets inside */
@@ -63,7 +63,7 @@ struct slot {
 	fabric_done *gone; /* while it is being made or claimed: it is to be destroyed at once when it is live */
 	void *gone_context;
 
-	struct timer timeout; /* slot_start_timeout() starts it */
+	struct timer timeout; /* fabric_slot_start_timeout() starts it */
 	void (*timed_out)(struct slot *slot);
 	TAILQ_ENTRY(slot) next; /* in the pool's list of ready ones, or in the teardowns that wait */
 };
@@ -71,30 +71,30 @@ struct slot {
 TAILQ_HEAD(slot_queue, slot);
 
 /* The record of NUMBER; NULL: there is none. */
-struct slot *slot_find(const struct fabric *fabric, unsigned number);
+struct slot *fabric_slot_find(const struct fabric *fabric, unsigned number);
 
 /* A record in SLOT_NEW for a NUMBER that has none. NULL only for lack of memory. */
-struct slot *slot_new(struct fabric *fabric, unsigned number);
+struct slot *fabric_slot_new(struct fabric *fabric, unsigned number);
 
 /* Frees SLOT's number, moves it to SLOT_GONE for CAUSE and frees it. It must be in no queue, and no caller may wait for it. */
-void slot_forget(struct slot *slot, const char *cause);
+void fabric_slot_forget(struct slot *slot, const char *cause);
 
 /* Frees the record in whatever phase it is, without a move: for the end of the fabric. */
-void slot_free(struct slot *slot);
+void fabric_slot_free(struct slot *slot);
 
 /* The slot whose namespace has the number NSID in netlink messages; NULL: none. */
-struct slot *slot_by_nsid(const struct fabric *fabric, int nsid);
+struct slot *fabric_slot_by_nsid(const struct fabric *fabric, int nsid);
 
 /* From now on messages with NSID are about SLOT; -1: none are. 0, or -1 if NSID is beyond NAMESPACE_ID_MAX. */
-int slot_set_nsid(struct slot *slot, int nsid);
+int fabric_slot_set_nsid(struct slot *slot, int nsid);
 
 /* A descriptor of the slot's namespace for one job, which closes it. -1 with ERR. */
-int slot_open_netns(const struct slot *slot, struct err *err);
+int fabric_slot_open_netns(const struct slot *slot, struct err *err);
 
 /* The id of the sandbox that has it, or had it, for the log; "" if there is none. */
-const char *slot_sandbox(const struct slot *slot);
+const char *fabric_slot_sandbox(const struct slot *slot);
 
 /* Calls TIMED_OUT after DELAY_MS; replaces a timeout that was started before. timer_stop(&slot->timeout) stops it. */
-void slot_start_timeout(struct slot *slot, uint64_t delay_ms, void (*timed_out)(struct slot *slot));
+void fabric_slot_start_timeout(struct slot *slot, uint64_t delay_ms, void (*timed_out)(struct slot *slot));
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The life of a slot is the table below, and no other function in the fabric assigns a phase. The caller that moves a slot fills in
- * the members that go with the new phase first (its plan, the caller that waits for its end), for the listeners read them.
+ * The life of a slot is the table below, and no other function in the fabric assigns a phase. The caller that moves a slot
+ * fills in the members that go with the new phase first (its plan, the caller that waits for its end), for the listeners
+ * read them.
  *
  *	new -> preparing -> ready -> claiming -> live -> silencing -> quarantine -> renewing -> ready ...
  *	new -> making | adopting -> live -> leaving -> teardown -> draining -> vanished -> gone
@@ -47,19 +48,19 @@ static const struct {
 	[SLOT_GONE] = { "gone", 0 },
 };
 
-void slot_listen(struct slot_states *states, slot_moved *moved, void *context)
+void fabric_slot_listen(struct slot_states *states, slot_moved *moved, void *context)
 {
 	assert(states->listener_count < SLOT_LISTENERS_MAX);
 	states->listeners[states->listener_count].moved = moved;
 	states->listeners[states->listener_count++].context = context;
 }
 
-bool slot_may_become(enum slot_phase from, enum slot_phase to)
+bool fabric_slot_may_become(enum slot_phase from, enum slot_phase to)
 {
 	return slot_table[from].next & 1u << to;
 }
 
-const char *slot_phase_name(enum slot_phase phase)
+const char *fabric_slot_phase_name(enum slot_phase phase)
 {
 	return slot_table[phase].name;
 }
@@ -69,15 +70,15 @@ void slot_become(struct slot *slot, enum slot_phase phase, const char *cause)
 	struct slot_states *states = &slot->fabric->states;
 	enum slot_phase from = slot->phase;
 
-	if (!slot_may_become(from, phase)) {
+	if (!fabric_slot_may_become(from, phase)) {
 		log_error("a slot was to make a move that there is not", F_UINT("slot", slot->number),
-			  F_STR("from", slot_phase_name(from)), F_STR("to", slot_phase_name(phase)),
+			  F_STR("from", fabric_slot_phase_name(from)), F_STR("to", fabric_slot_phase_name(phase)),
 			  F_STR("cause", cause));
 		assert(!"a move of slot_table");
 		return;
 	}
-	log_debug("slot moved", F_UINT("slot", slot->number), F_STR("from", slot_phase_name(from)),
-		  F_STR("to", slot_phase_name(phase)), F_STR("cause", cause));
+	log_debug("slot moved", F_UINT("slot", slot->number), F_STR("from", fabric_slot_phase_name(from)),
+		  F_STR("to", fabric_slot_phase_name(phase)), F_STR("cause", cause));
 	slot->phase = phase;
 	if (from != SLOT_NEW)
 		states->counts[from]--;
@@ -87,27 +88,27 @@ void slot_become(struct slot *slot, enum slot_phase phase, const char *cause)
 		states->listeners[i].moved(states->listeners[i].context, slot, from, cause);
 }
 
-bool slot_is_live(const struct slot *slot)
+bool fabric_slot_is_live(const struct slot *slot)
 {
 	return slot->phase == SLOT_LIVE || slot->phase == SLOT_FAILED;
 }
 
-bool slot_phase_is_quarantine(enum slot_phase phase)
+bool fabric_slot_phase_is_quarantine(enum slot_phase phase)
 {
 	return phase == SLOT_SILENCING || phase == SLOT_QUARANTINE || phase == SLOT_RENEWING;
 }
 
-bool slot_is_leaving(const struct slot *slot)
+bool fabric_slot_is_leaving(const struct slot *slot)
 {
 	return slot->phase >= SLOT_LEAVING;
 }
 
-unsigned slot_count_quarantined(const struct slot_states *states)
+unsigned fabric_slot_count_quarantined(const struct slot_states *states)
 {
 	return states->counts[SLOT_SILENCING] + states->counts[SLOT_QUARANTINE] + states->counts[SLOT_RENEWING];
 }
 
-unsigned slot_count_teardowns(const struct slot_states *states)
+unsigned fabric_slot_count_teardowns(const struct slot_states *states)
 {
 	return states->counts[SLOT_TEARDOWN] + states->counts[SLOT_DRAINING];
 }

@@ -54,7 +54,7 @@ struct slot_states {
 };
 
 /* Adds a listener, which is notified after those that were added before it. At most SLOT_LISTENERS_MAX: more is a bug. */
-void slot_listen(struct slot_states *states, slot_moved *moved, void *context);
+void fabric_slot_listen(struct slot_states *states, slot_moved *moved, void *context);
 
 /*
  * Moves SLOT to PHASE, logs the move (debug) and notifies the listeners. CAUSE says why, for the log; with SLOT_FAILED it is also
@@ -63,24 +63,24 @@ void slot_listen(struct slot_states *states, slot_moved *moved, void *context);
 void slot_become(struct slot *slot, enum slot_phase phase, const char *cause);
 
 /* Whether the table has this move. */
-bool slot_may_become(enum slot_phase from, enum slot_phase to);
+bool fabric_slot_may_become(enum slot_phase from, enum slot_phase to);
 
 /* The word for a phase in the log. */
-const char *slot_phase_name(enum slot_phase phase);
+const char *fabric_slot_phase_name(enum slot_phase phase);
 
 /* Whether a sandbox has it: live, or failed. */
-bool slot_is_live(const struct slot *slot);
+bool fabric_slot_is_live(const struct slot *slot);
 
 /* Whether a slot in PHASE was released and may be the pool's again: silencing, quarantine or renewing. */
-bool slot_phase_is_quarantine(enum slot_phase phase);
+bool fabric_slot_phase_is_quarantine(enum slot_phase phase);
 
 /* Whether it was given up: from leaving to gone. */
-bool slot_is_leaving(const struct slot *slot);
+bool fabric_slot_is_leaving(const struct slot *slot);
 
 /* How many slots are in such a phase. */
-unsigned slot_count_quarantined(const struct slot_states *states);
+unsigned fabric_slot_count_quarantined(const struct slot_states *states);
 
 /* How many teardowns are under way: the namespaces that the kernel has to drop, or soon will. */
-unsigned slot_count_teardowns(const struct slot_states *states);
+unsigned fabric_slot_count_teardowns(const struct slot_states *states);
 
 #endif

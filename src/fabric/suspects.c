@@ -23,7 +23,7 @@ struct suspects {
 	void *context;
 };
 
-static void suspect_hurry(struct suspects *suspects)
+static void fabric_suspect_hurry(struct suspects *suspects)
 {
 	if (suspects->fabric->stopping || suspects->hurried)
 		return;
@@ -31,7 +31,7 @@ static void suspect_hurry(struct suspects *suspects)
 	timer_start(&suspects->timer, GATHER_MS);
 }
 
-static void suspect_on_timer(void *context)
+static void fabric_suspect_on_timer(void *context)
 {
 	struct suspects *suspects = context;
 
@@ -40,7 +40,7 @@ static void suspect_on_timer(void *context)
 		suspects->due(suspects->context);
 }
 
-void suspect_slot(struct slot *slot)
+void fabric_suspect_slot(struct slot *slot)
 {
 	struct suspects *suspects = slot->fabric->suspects;
 
@@ -48,23 +48,23 @@ void suspect_slot(struct slot *slot)
 		TAILQ_INSERT_TAIL(&suspects->slots, slot, suspects);
 		slot->suspected = true;
 	}
-	suspect_hurry(suspects);
+	fabric_suspect_hurry(suspects);
 }
 
-void suspect_host(struct fabric *fabric)
+void fabric_suspect_host(struct fabric *fabric)
 {
 	fabric->suspects->host = true;
-	suspect_hurry(fabric->suspects);
+	fabric_suspect_hurry(fabric->suspects);
 }
 
-void suspect_routes(struct fabric *fabric, bool hurry)
+void fabric_suspect_routes(struct fabric *fabric, bool hurry)
 {
 	fabric->suspects->routes = true;
 	if (hurry)
-		suspect_hurry(fabric->suspects);
+		fabric_suspect_hurry(fabric->suspects);
 }
 
-struct slot *suspects_take_slot(struct suspects *suspects)
+struct slot *fabric_suspects_take_slot(struct suspects *suspects)
 {
 	struct slot *slot = TAILQ_FIRST(&suspects->slots);
 
@@ -75,7 +75,7 @@ struct slot *suspects_take_slot(struct suspects *suspects)
 	return slot;
 }
 
-bool suspects_take_host(struct suspects *suspects)
+bool fabric_suspects_take_host(struct suspects *suspects)
 {
 	bool suspected = suspects->host;
 
@@ -83,7 +83,7 @@ bool suspects_take_host(struct suspects *suspects)
 	return suspected;
 }
 
-bool suspects_take_routes(struct suspects *suspects)
+bool fabric_suspects_take_routes(struct suspects *suspects)
 {
 	bool suspected = suspects->routes;
 
@@ -91,7 +91,7 @@ bool suspects_take_routes(struct suspects *suspects)
 	return suspected;
 }
 
-static void suspect_on_move(void *context, struct slot *slot, enum slot_phase from, const char *cause)
+static void fabric_suspect_on_move(void *context, struct slot *slot, enum slot_phase from, const char *cause)
 {
 	struct suspects *suspects = context;
 
@@ -103,13 +103,13 @@ static void suspect_on_move(void *context, struct slot *slot, enum slot_phase fr
 	slot->suspected = false;
 }
 
-void suspects_notify(struct suspects *suspects, void (*due)(void *context), void *context)
+void fabric_suspects_notify(struct suspects *suspects, void (*due)(void *context), void *context)
 {
 	suspects->due = due;
 	suspects->context = context;
 }
 
-struct suspects *suspects_new(struct fabric *fabric, struct err *err)
+struct suspects *fabric_suspects_new(struct fabric *fabric, struct err *err)
 {
 	struct suspects *suspects = calloc(1, sizeof(*suspects));
 
@@ -119,15 +119,15 @@ struct suspects *suspects_new(struct fabric *fabric, struct err *err)
 	}
 	suspects->fabric = fabric;
 	TAILQ_INIT(&suspects->slots);
-	if (timer_init(&suspects->timer, fabric->base, suspect_on_timer, suspects, err) < 0) {
+	if (timer_init(&suspects->timer, fabric->base, fabric_suspect_on_timer, suspects, err) < 0) {
 		free(suspects);
 		return NULL;
 	}
-	slot_listen(&fabric->states, suspect_on_move, suspects);
+	fabric_slot_listen(&fabric->states, fabric_suspect_on_move, suspects);
 	return suspects;
 }
 
-void suspects_free(struct suspects *suspects)
+void fabric_suspects_free(struct suspects *suspects)
 {
 	if (!suspects)
 		return;

@@ -12,28 +12,28 @@ struct slot;
 struct suspects;
 
 /* None yet; it notices by itself when a slot is forgotten. NULL with ERR. */
-struct suspects *suspects_new(struct fabric *fabric, struct err *err);
+struct suspects *fabric_suspects_new(struct fabric *fabric, struct err *err);
 
 /* NULL is fine. */
-void suspects_free(struct suspects *suspects);
+void fabric_suspects_free(struct suspects *suspects);
 
 /* Calls DUE with CONTEXT soon after a suspicion, once for those that follow upon one another. */
-void suspects_notify(struct suspects *suspects, void (*due)(void *context), void *context);
+void fabric_suspects_notify(struct suspects *suspects, void (*due)(void *context), void *context);
 
 /* Rules of a slot may have been altered. */
-void suspect_slot(struct slot *slot);
+void fabric_suspect_slot(struct slot *slot);
 
 /* Rules of the host may have been. */
-void suspect_host(struct fabric *fabric);
+void fabric_suspect_host(struct fabric *fabric);
 
 /* The routes of the host that all slots share may have been. HURRY: notify for that alone. */
-void suspect_routes(struct fabric *fabric, bool hurry);
+void fabric_suspect_routes(struct fabric *fabric, bool hurry);
 
 /* Takes the oldest suspected slot out; NULL: there is none. It may be in any phase by now. */
-struct slot *suspects_take_slot(struct suspects *suspects);
+struct slot *fabric_suspects_take_slot(struct suspects *suspects);
 
 /* Whether the host's rules, or routes, are suspected; they are not any more. */
-bool suspects_take_host(struct suspects *suspects);
-bool suspects_take_routes(struct suspects *suspects);
+bool fabric_suspects_take_host(struct suspects *suspects);
+bool fabric_suspects_take_routes(struct suspects *suspects);
 
 #endif

@@ -34,8 +34,8 @@ struct teardown {
 	char holders[KERN_HOLDERS_TEXT_SIZE];
 };
 
-static void teardown_post(struct slot *slot, struct job_thread *thread, int (*run)(struct job *job),
-			  void (*finish)(struct job *job), enum job_urgency urgency)
+static void fabric_teardown_post(struct slot *slot, struct job_thread *thread, int (*run)(struct job *job),
+				 void (*finish)(struct job *job), enum job_urgency urgency)
 {
 	struct teardown *teardown = calloc(1, sizeof(*teardown));
 
@@ -53,10 +53,10 @@ static void teardown_post(struct slot *slot, struct job_thread *thread, int (*ru
 		.leftovers = slot->leftovers,
 		.published = !slot->plan || slot->plan->plan->nat_count,
 	};
-	job_thread_post(thread, &teardown->job, urgency);
+	fabric_job_thread_post(thread, &teardown->job, urgency);
 }
 
-static void teardown_answer(struct slot *slot, const struct err *err)
+static void fabric_teardown_answer(struct slot *slot, const struct err *err)
 {
 	fabric_done *gone = slot->gone;
 
@@ -66,19 +66,20 @@ static void teardown_answer(struct slot *slot, const struct err *err)
 }
 
 /* The slot stays as it is, and is tried again: its number is not free before it is gone. */
-static void teardown_try_later(struct slot *slot, const struct err *err, void (*timed_out)(struct slot *slot))
+static void fabric_teardown_try_later(struct slot *slot, const struct err *err, void (*timed_out)(struct slot *slot))
 {
 	if (err->code != ECANCELED)
-		log_seldom(LOG_ERROR_LEVEL, "slot not taken apart; trying again", F_STR("sandbox", slot_sandbox(slot)),
-			   F_UINT("slot", slot->number), F_STR("error", err->text));
-	teardown_answer(slot, err);
+		log_seldom(LOG_ERROR_LEVEL, "slot not taken apart; trying again",
+			   F_STR("sandbox", fabric_slot_sandbox(slot)), F_UINT("slot", slot->number),
+			   F_STR("error", err->text));
+	fabric_teardown_answer(slot, err);
 	if (err->code != ECANCELED)
-		slot_start_timeout(slot, TEARDOWN_RETRY_MS, timed_out);
+		fabric_slot_start_timeout(slot, TEARDOWN_RETRY_MS, timed_out);
 }
 
 /* ---- its flows are forgotten: nothing is left ---- */
 
-static int teardown_run_flush(struct job *job)
+static int fabric_teardown_run_flush(struct job *job)
 {
 	struct teardown *teardown = container_of(job, struct teardown, job);
 
@@ -88,104 +89,107 @@ static int teardown_run_flush(struct job *job)
 	return kern_conntrack_flush_host(config_host_ip(teardown->fabric->config, teardown->slot), &job->err);
 }
 
-static void teardown_finish_flush(struct job *job)
+static void fabric_teardown_finish_flush(struct job *job)
 {
 	struct teardown *teardown = container_of(job, struct teardown, job);
-	struct slot *slot = slot_find(teardown->fabric, teardown->slot);
+	struct slot *slot = fabric_slot_find(teardown->fabric, teardown->slot);
 
 	if (job->failed && job->err.code != ECANCELED)
 		log_error("flows and counters of a slot not forgotten", F_UINT("slot", teardown->slot),
 			  F_STR("error", job->err.text));
 	free(teardown);
-	teardown_answer(slot, NULL);
-	slot_forget(slot, "taken apart");
+	fabric_teardown_answer(slot, NULL);
+	fabric_slot_forget(slot, "taken apart");
 }
 
 /* ---- a process holds it ---- */
 
-static void teardown_force(struct slot *slot);
+static void fabric_teardown_force(struct slot *slot);
 
-static int teardown_run_force(struct job *job)
+static int fabric_teardown_run_force(struct job *job)
 {
 	struct teardown *teardown = container_of(job, struct teardown, job);
 
 	if (!kern_holders_of_tap(&teardown->key, TAP_NAME, teardown->holders))
 		kern_holders_of_namespace(&teardown->key, teardown->holders);
-	return destroy_links(job_host(job), teardown->fabric->config, &teardown->remains, &job->err);
+	return slot_destroy_links(fabric_job_host(job), teardown->fabric->config, &teardown->remains, &job->err);
 }
 
-static void teardown_finish_force(struct job *job)
+static void fabric_teardown_finish_force(struct job *job)
 {
 	struct teardown *teardown = container_of(job, struct teardown, job);
-	struct slot *slot = slot_find(teardown->fabric, teardown->slot);
+	struct slot *slot = fabric_slot_find(teardown->fabric, teardown->slot);
 
 	if (slot && slot->phase == SLOT_DRAINING && job->failed) {
-		teardown_try_later(slot, &job->err, teardown_force);
+		fabric_teardown_try_later(slot, &job->err, fabric_teardown_force);
 	} else if (slot && slot->phase == SLOT_DRAINING) {
 		log_warning("namespace is held; its links were deleted under the holder",
-			    F_STR("sandbox", slot_sandbox(slot)), F_UINT("slot", slot->number),
+			    F_STR("sandbox", fabric_slot_sandbox(slot)), F_UINT("slot", slot->number),
 			    F_STR("holder", teardown->holders[0] ? teardown->holders : "unknown"));
-		slot_start_timeout(slot, TEARDOWN_RETRY_MS, teardown_force);
-		slot_look(slot);
+		fabric_slot_start_timeout(slot, TEARDOWN_RETRY_MS, fabric_teardown_force);
+		fabric_slot_look(slot);
 	}
 	free(teardown);
 }
 
-static void teardown_force(struct slot *slot)
+static void fabric_teardown_force(struct slot *slot)
 {
-	teardown_post(slot, slot->fabric->builder, teardown_run_force, teardown_finish_force, JOB_CLAIM);
+	fabric_teardown_post(slot, slot->fabric->builder, fabric_teardown_run_force, fabric_teardown_finish_force,
+			     JOB_CLAIM);
 }
 
 /* ---- taking apart ---- */
 
-static int teardown_run_destroy(struct job *job)
+static int fabric_teardown_run_destroy(struct job *job)
 {
 	struct teardown *teardown = container_of(job, struct teardown, job);
 
-	return destroy_slot(job_host(job), teardown->fabric->config, &teardown->remains, &job->err);
+	return slot_destroy_slot(fabric_job_host(job), teardown->fabric->config, &teardown->remains, &job->err);
 }
 
 /* Begins as many teardowns as the lot has room for. */
-static void teardown_feed(struct fabric *fabric);
+static void fabric_teardown_feed(struct fabric *fabric);
 
-static void teardown_retry(struct slot *slot)
+static void fabric_teardown_retry(struct slot *slot)
 {
 	slot_become(slot, SLOT_LEAVING, "another attempt");
 }
 
-static void teardown_finish_destroy(struct job *job)
+static void fabric_teardown_finish_destroy(struct job *job)
 {
 	struct teardown *teardown = container_of(job, struct teardown, job);
 	struct fabric *fabric = teardown->fabric;
-	struct slot *slot = slot_find(fabric, teardown->slot);
+	struct slot *slot = fabric_slot_find(fabric, teardown->slot);
 
 	if (job->failed) {
 		slot_become(slot, SLOT_STUCK, job->err.text);
-		teardown_try_later(slot, &job->err, teardown_retry);
+		fabric_teardown_try_later(slot, &job->err, fabric_teardown_retry);
 	} else if (!teardown->remains.had_veth) {
 		slot_become(slot, SLOT_VANISHED, "it had no veth");
 	} else {
 		slot_become(slot, SLOT_DRAINING, "taken apart");
-		slot_start_timeout(slot, TEARDOWN_TIMEOUT_MS, teardown_force);
+		fabric_slot_start_timeout(slot, TEARDOWN_TIMEOUT_MS, fabric_teardown_force);
 		/* The event may have come before this report, in another phase. */
-		slot_look(slot);
+		fabric_slot_look(slot);
 	}
 	free(teardown);
-	teardown_feed(fabric);
+	fabric_teardown_feed(fabric);
 }
 
-static void teardown_feed(struct fabric *fabric)
+static void fabric_teardown_feed(struct fabric *fabric)
 {
 	struct slot *slot;
 
-	while (slot_count_teardowns(&fabric->states) < TEARDOWN_LOT && (slot = TAILQ_FIRST(&fabric->teardowns))) {
+	while (fabric_slot_count_teardowns(&fabric->states) < TEARDOWN_LOT &&
+	       (slot = TAILQ_FIRST(&fabric->teardowns))) {
 		TAILQ_REMOVE(&fabric->teardowns, slot, next);
 		slot_become(slot, SLOT_TEARDOWN, "the lot has room");
-		teardown_post(slot, fabric->builder, teardown_run_destroy, teardown_finish_destroy, JOB_REMOVAL);
+		fabric_teardown_post(slot, fabric->builder, fabric_teardown_run_destroy, fabric_teardown_finish_destroy,
+				     JOB_REMOVAL);
 	}
 }
 
-static void teardown_on_move(void *context, struct slot *slot, enum slot_phase from, const char *cause)
+static void fabric_teardown_on_move(void *context, struct slot *slot, enum slot_phase from, const char *cause)
 {
 	struct fabric *fabric = context;
 
@@ -193,18 +197,19 @@ static void teardown_on_move(void *context, struct slot *slot, enum slot_phase f
 	if (slot->phase == SLOT_LEAVING) {
 		timer_stop(&slot->timeout);
 		slot->netns_fd = -1;
-		if (from != SLOT_STUCK && job_thread_waiting(fabric->builder, JOB_CLAIM))
+		if (from != SLOT_STUCK && fabric_job_thread_waiting(fabric->builder, JOB_CLAIM))
 			fabric->deferred_total++;
 		TAILQ_INSERT_TAIL(&fabric->teardowns, slot, next);
-		teardown_feed(fabric);
+		fabric_teardown_feed(fabric);
 	} else if (slot->phase == SLOT_VANISHED) {
 		timer_stop(&slot->timeout);
-		teardown_post(slot, fabric->claimer, teardown_run_flush, teardown_finish_flush, JOB_REFILL);
-		teardown_feed(fabric);
+		fabric_teardown_post(slot, fabric->claimer, fabric_teardown_run_flush, fabric_teardown_finish_flush,
+				     JOB_REFILL);
+		fabric_teardown_feed(fabric);
 	}
 }
 
-void teardown_listen(struct fabric *fabric)
+void fabric_teardown_listen(struct fabric *fabric)
 {
-	slot_listen(&fabric->states, teardown_on_move, fabric);
+	fabric_slot_listen(&fabric->states, fabric_teardown_on_move, fabric);
 }

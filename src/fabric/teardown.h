@@ -11,6 +11,6 @@ enum { TEARDOWN_LOT = 32, TEARDOWN_TIMEOUT_MS = 1000, TEARDOWN_RETRY_MS = 5000 }
  * Takes apart each slot that moves to SLOT_LEAVING, until it is gone. To be called once, after all other listeners were added,
  * for teardown moves the slot on from within its own notification. Main thread.
  */
-void teardown_listen(struct fabric *fabric);
+void fabric_teardown_listen(struct fabric *fabric);
 
 #endif

@@ -25,15 +25,15 @@
 #include <unistd.h>
 
 /* The slot NUMBER if it is live, with a descriptor of its namespace; NULL with ERR. */
-static struct slot *slot_find_live(const struct fabric *fabric, unsigned number, int *netns_fd, struct err *err)
+static struct slot *fabric_slot_find_live(const struct fabric *fabric, unsigned number, int *netns_fd, struct err *err)
 {
-	struct slot *slot = slot_find(fabric, number);
+	struct slot *slot = fabric_slot_find(fabric, number);
 
-	if (!slot || !slot_is_live(slot) || !slot->plan) {
+	if (!slot || !fabric_slot_is_live(slot) || !slot->plan) {
 		err_set(err, ENOENT, "slot %u", number);
 		return NULL;
 	}
-	*netns_fd = slot_open_netns(slot, err);
+	*netns_fd = fabric_slot_open_netns(slot, err);
 	return *netns_fd < 0 ? NULL : slot;
 }
 
@@ -49,11 +49,11 @@ struct update {
 	void *context;
 };
 
-static int slot_put_rules(struct update *update, const struct fabric_plan *plan, const struct fabric_plan *former,
-			  struct err *err)
+static int fabric_slot_put_rules(struct update *update, const struct fabric_plan *plan,
+				 const struct fabric_plan *former, struct err *err)
 {
 	const struct config *config = update->fabric->config;
-	bool same = plan_same_egress(plan, former) && plan_same_bandwidth(plan->bandwidth, former->bandwidth);
+	bool same = slot_plan_same_egress(plan, former) && slot_plan_same_bandwidth(plan->bandwidth, former->bandwidth);
 
 	/* Equal rules are left alone, for deleting the former ones waits for the kernel. */
 	if (!same && rules_slot_update(update->netns_fd, plan, former, err) < 0)
@@ -63,86 +63,86 @@ static int slot_put_rules(struct update *update, const struct fabric_plan *plan,
 	return rules_host_publish(config, plan->slot, plan->nat, plan->nat_count, err);
 }
 
-static int slot_run_revert(struct job *job)
+static int fabric_slot_run_revert(struct job *job)
 {
 	struct update *update = container_of(job, struct update, job);
 	struct err err;
 
 	/* The caller gets the update's error; an error of restoring the former policy is for the log. */
-	if (slot_put_rules(update, update->former->plan, update->plan->plan, &err) < 0)
+	if (fabric_slot_put_rules(update, update->former->plan, update->plan->plan, &err) < 0)
 		log_error("former policy not restored", F_UINT("slot", update->slot), F_STR("error", err.text));
 	return -1;
 }
 
-static int slot_run_update_rules(struct job *job)
+static int fabric_slot_run_update_rules(struct job *job)
 {
 	struct update *update = container_of(job, struct update, job);
 
-	if (slot_put_rules(update, update->plan->plan, update->former->plan, &job->err) == 0)
+	if (fabric_slot_put_rules(update, update->plan->plan, update->former->plan, &job->err) == 0)
 		return 0;
-	return slot_run_revert(job);
+	return fabric_slot_run_revert(job);
 }
 
-static int slot_run_update_rate(struct job *job)
+static int fabric_slot_run_update_rate(struct job *job)
 {
 	struct update *update = container_of(job, struct update, job);
 	struct slot_work work;
 
-	build_init(&work, update->fabric->config, job_host(job), update->plan->plan, update->mtu);
+	slot_build_init(&work, update->fabric->config, fabric_job_host(job), update->plan->plan, update->mtu);
 	work.netns_fd = update->netns_fd;
-	return build_fit(&work, update->former->plan, &job->err);
+	return slot_build_fit(&work, update->former->plan, &job->err);
 }
 
-static void slot_end_update(struct job *job)
+static void fabric_slot_end_update(struct job *job)
 {
 	struct update *update = container_of(job, struct update, job);
-	struct slot *slot = slot_find(update->fabric, update->slot);
+	struct slot *slot = fabric_slot_find(update->fabric, update->slot);
 
 	if (job->failed && slot && slot->plan == update->plan) {
-		plan_share_release(slot->plan);
-		slot->plan = plan_share_hold(update->former);
-		suspect_slot(slot);
+		slot_plan_share_release(slot->plan);
+		slot->plan = slot_plan_share_hold(update->former);
+		fabric_suspect_slot(slot);
 	}
-	update->done(update->context, job_failure(job));
+	update->done(update->context, fabric_job_failure(job));
 	close(update->netns_fd);
-	plan_share_release(update->plan);
-	plan_share_release(update->former);
+	slot_plan_share_release(update->plan);
+	slot_plan_share_release(update->former);
 	free(update);
 }
 
-static void slot_finish_update_rate(struct job *job)
+static void fabric_slot_finish_update_rate(struct job *job)
 {
 	struct update *update = container_of(job, struct update, job);
 
 	if (!job->failed || job->err.code == ECANCELED) {
-		slot_end_update(job);
+		fabric_slot_end_update(job);
 		return;
 	}
-	job->run = slot_run_revert;
-	job->finish = slot_end_update;
-	job_thread_post(update->fabric->claimer, job, JOB_CLAIM);
+	job->run = fabric_slot_run_revert;
+	job->finish = fabric_slot_end_update;
+	fabric_job_thread_post(update->fabric->claimer, job, JOB_CLAIM);
 }
 
-static void slot_finish_update_rules(struct job *job)
+static void fabric_slot_finish_update_rules(struct job *job)
 {
 	struct update *update = container_of(job, struct update, job);
 
-	if (job->failed || plan_same_bandwidth(update->plan->plan->bandwidth, update->former->plan->bandwidth)) {
-		slot_end_update(job);
+	if (job->failed || slot_plan_same_bandwidth(update->plan->plan->bandwidth, update->former->plan->bandwidth)) {
+		fabric_slot_end_update(job);
 		return;
 	}
-	job->run = slot_run_update_rate;
-	job->finish = slot_finish_update_rate;
-	job_thread_post(update->fabric->builder, job, JOB_CLAIM);
+	job->run = fabric_slot_run_update_rate;
+	job->finish = fabric_slot_finish_update_rate;
+	fabric_job_thread_post(update->fabric->builder, job, JOB_CLAIM);
 }
 
 void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric_done *done, void *context)
 {
 	struct err err;
 	int netns_fd = -1;
-	struct slot *slot = slot_find_live(fabric, plan->slot, &netns_fd, &err);
+	struct slot *slot = fabric_slot_find_live(fabric, plan->slot, &netns_fd, &err);
 	struct update *update = slot ? calloc(1, sizeof(*update)) : NULL;
-	struct plan_share *share = update ? plan_share_new(plan) : NULL;
+	struct plan_share *share = update ? slot_plan_share_new(plan) : NULL;
 
 	if (!share) {
 		if (slot) {
@@ -153,8 +153,8 @@ void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric
 		fabric_answer(fabric, done, context, &err);
 		return;
 	}
-	update->job.run = slot_run_update_rules;
-	update->job.finish = slot_finish_update_rules;
+	update->job.run = fabric_slot_run_update_rules;
+	update->job.finish = fabric_slot_finish_update_rules;
 	update->fabric = fabric;
 	update->slot = slot->number;
 	update->mtu = slot->mtu;
@@ -163,8 +163,8 @@ void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric
 	update->context = context;
 	update->plan = share;
 	update->former = slot->plan;
-	slot->plan = plan_share_hold(share);
-	job_thread_post(fabric->claimer, &update->job, JOB_CLAIM);
+	slot->plan = slot_plan_share_hold(share);
+	fabric_job_thread_post(fabric->claimer, &update->job, JOB_CLAIM);
 }
 
 /* ---- flows and reachability ---- */
@@ -183,7 +183,7 @@ struct slot_question {
 	struct fabric_reach reach;
 };
 
-static int slot_run_flush(struct job *job)
+static int fabric_slot_run_flush(struct job *job)
 {
 	struct slot_question *question = container_of(job, struct slot_question, job);
 
@@ -193,7 +193,7 @@ static int slot_run_flush(struct job *job)
 }
 
 /* A packet that the namespace lets through is stopped at the host's own addresses, services apart. */
-static int slot_judge_host(struct slot_question *question, struct err *err)
+static int fabric_slot_judge_host(struct slot_question *question, struct err *err)
 {
 	struct fabric_reach *reach = &question->reach;
 	struct kern_rtnl host = KERN_RTNL_CLOSED;
@@ -212,20 +212,20 @@ static int slot_judge_host(struct slot_question *question, struct err *err)
 	return status;
 }
 
-static int slot_run_reach(struct job *job)
+static int fabric_slot_run_reach(struct job *job)
 {
 	struct slot_question *question = container_of(job, struct slot_question, job);
 
 	if (rules_slot_reach(question->netns_fd, question->fabric->config, question->destination, question->proto,
 			     question->port, &question->reach, &job->err) < 0)
 		return -1;
-	return slot_judge_host(question, &job->err);
+	return fabric_slot_judge_host(question, &job->err);
 }
 
-static void slot_finish_question(struct job *job)
+static void fabric_slot_finish_question(struct job *job)
 {
 	struct slot_question *question = container_of(job, struct slot_question, job);
-	const struct err *err = job_failure(job);
+	const struct err *err = fabric_job_failure(job);
 
 	if (question->netns_fd >= 0)
 		close(question->netns_fd);
@@ -236,13 +236,13 @@ static void slot_finish_question(struct job *job)
 	free(question);
 }
 
-static void slot_deliver_refusal(struct mail *mail)
+static void fabric_slot_deliver_refusal(struct mail *mail)
 {
-	slot_finish_question(container_of(mail, struct job, mail));
+	fabric_slot_finish_question(container_of(mail, struct job, mail));
 }
 
 /* Posts the question, or, if there is no such slot, the answer to it. */
-static void slot_ask(struct fabric *fabric, const struct slot_question *form)
+static void fabric_slot_ask(struct fabric *fabric, const struct slot_question *form)
 {
 	struct slot_question *question = malloc(sizeof(*question));
 
@@ -250,33 +250,34 @@ static void slot_ask(struct fabric *fabric, const struct slot_question *form)
 		abort(); /* the caller would wait for ever */
 	*question = *form;
 	question->fabric = fabric;
-	question->job.finish = slot_finish_question;
+	question->job.finish = fabric_slot_finish_question;
 	question->netns_fd = -1;
-	if (slot_find_live(fabric, question->slot, &question->netns_fd, &question->job.err)) {
-		job_thread_post(fabric->claimer, &question->job, JOB_CLAIM);
+	if (fabric_slot_find_live(fabric, question->slot, &question->netns_fd, &question->job.err)) {
+		fabric_job_thread_post(fabric->claimer, &question->job, JOB_CLAIM);
 		return;
 	}
 	question->job.failed = true;
-	question->job.mail.deliver = slot_deliver_refusal;
-	mailbox_post(fabric->mailbox, &question->job.mail);
+	question->job.mail.deliver = fabric_slot_deliver_refusal;
+	base_mailbox_post(fabric->mailbox, &question->job.mail);
 }
 
 void fabric_flush_flows(struct fabric *fabric, unsigned slot, fabric_done *done, void *context)
 {
-	slot_ask(fabric, &(struct slot_question){
-			     .job.run = slot_run_flush, .slot = slot, .flushed = done, .context = context });
+	fabric_slot_ask(fabric,
+			&(struct slot_question){
+			    .job.run = fabric_slot_run_flush, .slot = slot, .flushed = done, .context = context });
 }
 
 void fabric_reach(struct fabric *fabric, unsigned slot, uint32_t destination, enum proto proto, uint16_t port,
 		  fabric_reach_done *done, void *context)
 {
-	slot_ask(fabric, &(struct slot_question){
-			     .job.run = slot_run_reach,
-			     .slot = slot,
-			     .reached = done,
-			     .context = context,
-			     .destination = destination,
-			     .proto = proto,
-			     .port = port,
-			 });
+	fabric_slot_ask(fabric, &(struct slot_question){
+				    .job.run = fabric_slot_run_reach,
+				    .slot = slot,
+				    .reached = done,
+				    .context = context,
+				    .destination = destination,
+				    .proto = proto,
+				    .port = port,
+				});
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The moves of slots that the daemon hears of: a sandbox's slot has failed, a number that was ready for any sandbox may not be
- * used any more, a number may be used again. The other reports, of carriers, repairs and denied flows, are no moves, and come from
- * the files that find them.
+ * used any more, a number may be used again. The other reports, of carriers, repairs and denied flows, are no moves, and
+ * come from the files that find them.
  */
 #include "fabric/watcher.h"
 
@@ -13,7 +13,7 @@ static void fabric_report_failed(struct slot *slot, const char *cause)
 {
 	const struct fabric_watcher *watcher = &slot->fabric->watcher;
 
-	log_error("slot broken", F_STR("sandbox", slot_sandbox(slot)), F_UINT("slot", slot->number),
+	log_error("slot broken", F_STR("sandbox", fabric_slot_sandbox(slot)), F_UINT("slot", slot->number),
 		  F_STR("what", cause));
 	watcher->broken(watcher->context, slot->number, cause);
 }
@@ -31,10 +31,10 @@ static void fabric_report_move(void *context, struct slot *slot, enum slot_phase
 		watcher->slot_going(watcher->context, slot->number);
 	else if ((slot->phase == SLOT_READY && from == SLOT_RENEWING) ||
 		 (slot->phase == SLOT_GONE && from == SLOT_VANISHED))
-		watcher->slot_free(watcher->context, slot->number);
+		watcher->fabric_slot_free(watcher->context, slot->number);
 }
 
 void fabric_report_moves(struct fabric *fabric)
 {
-	slot_listen(&fabric->states, fabric_report_move, fabric);
+	fabric_slot_listen(&fabric->states, fabric_report_move, fabric);
 }

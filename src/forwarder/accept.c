@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Workers accept for themselves: only the worker that will serve the client is woken. Each hears the listening socket in its own
- * epoll set, and the kernel wakes one that waits (EPOLLEXCLUSIVE). It wakes the same one each time that all wait, so a worker that
- * has clearly more connections than another hands the next one over.
+ * epoll set, and the kernel wakes one that waits (EPOLLEXCLUSIVE). It wakes the same one each time that all wait, so a
+ * worker that has clearly more connections than another hands the next one over.
  *
  * Options that an accepted socket inherits from the listening one (TCP_NODELAY, keepalive) cost no system call.
  */
@@ -20,40 +20,40 @@
 enum { SLACK = 2 }; /* connections more than another worker's, beside a quarter, before one is handed over */
 
 /* The share that the next connection goes to: SHARE itself, unless there is a good reason. */
-static struct endpoint_share *accept_choose(struct endpoint_share *share)
+static struct endpoint_share *fwd_accept_choose(struct endpoint_share *share)
 {
 	struct fwd_endpoint *endpoint = share->endpoint;
 	struct endpoint_share *best = share;
-	size_t least = tally_load(share->worker);
+	size_t least = fwd_tally_load(share->worker);
 
 	for (size_t i = 0; i < endpoint->share_count; i++) {
 		struct endpoint_share *other = &endpoint->shares[i];
-		size_t load = tally_load(other->worker);
+		size_t load = fwd_tally_load(other->worker);
 
 		if (load < least) {
 			best = other;
 			least = load;
 		}
 	}
-	return tally_load(share->worker) > least + least / 4 + SLACK ? best : share;
+	return fwd_tally_load(share->worker) > least + least / 4 + SLACK ? best : share;
 }
 
-static void accept_take(struct endpoint_share *share, int fd, const struct addr *client)
+static void fwd_accept_take(struct endpoint_share *share, int fd, const struct addr *client)
 {
 	struct worker *worker = share->worker;
-	struct arrival arrival = arrival_now(share, fd, client);
+	struct arrival arrival = fwd_arrival_now(share, fd, client);
 	const struct endpoint_share *chosen;
 
-	if (!arrival_admit(share, &arrival))
+	if (!fwd_arrival_admit(share, &arrival))
 		return;
-	chosen = accept_choose(share);
-	if (chosen != share && arrival_hand_over(chosen, arrival))
+	chosen = fwd_accept_choose(share);
+	if (chosen != share && fwd_arrival_hand_over(chosen, arrival))
 		return;
-	arrival_count(&arrival);
-	worker->arrivals[worker->arrival_count++] = arrival;
+	fwd_arrival_count(&arrival);
+	worker->arrivals[worker->fwd_arrival_count++] = arrival;
 }
 
-bool accept_goes_on(struct forwarder *forwarder, int error)
+bool fwd_accept_goes_on(struct forwarder *forwarder, int error)
 {
 	switch (error) {
 	case EAGAIN:
@@ -62,7 +62,7 @@ bool accept_goes_on(struct forwarder *forwarder, int error)
 	case ENFILE:
 	case ENOBUFS:
 	case ENOMEM:
-		admission_pause(forwarder, error);
+		fwd_admission_pause(forwarder, error);
 		return false;
 	default:
 		/* The error of one connection that is gone already, accept(2): the next may be well. */
@@ -70,36 +70,36 @@ bool accept_goes_on(struct forwarder *forwarder, int error)
 	}
 }
 
-static void accept_some(struct endpoint_share *share)
+static void fwd_accept_some(struct endpoint_share *share)
 {
 	struct forwarder *forwarder = share->worker->forwarder;
 
-	for (unsigned i = 0; i < ACCEPTS_MAX && !admission_is_paused(forwarder); i++) {
+	for (unsigned i = 0; i < ACCEPTS_MAX && !fwd_admission_is_paused(forwarder); i++) {
 		struct addr client = { 0 };
 		socklen_t size = sizeof(client);
 		int fd = accept4(share->fd, &client.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
-			accept_take(share, fd, &client);
-			admission_look_at_descriptor(forwarder, fd);
-		} else if (!accept_goes_on(forwarder, errno)) {
+			fwd_accept_take(share, fd, &client);
+			fwd_admission_look_at_descriptor(forwarder, fd);
+		} else if (!fwd_accept_goes_on(forwarder, errno)) {
 			return;
 		}
 	}
 }
 
-void accept_on_readable(struct poll_source *source, uint32_t events)
+void fwd_accept_on_readable(struct poll_source *source, uint32_t events)
 {
 	struct endpoint_share *share = container_of(source, struct endpoint_share, readable);
 	struct worker *worker = share->worker;
 
 	(void)events;
-	worker->arrival_count = 0;
+	worker->fwd_arrival_count = 0;
 	pthread_mutex_lock(&worker->accepting);
 	if (share->fd >= 0)
-		accept_some(share);
+		fwd_accept_some(share);
 	pthread_mutex_unlock(&worker->accepting);
 
-	for (size_t i = 0; i < worker->arrival_count; i++)
-		life_begin(worker, &worker->arrivals[i]);
+	for (size_t i = 0; i < worker->fwd_arrival_count; i++)
+		fwd_life_begin(worker, &worker->arrivals[i]);
 }

@@ -15,35 +15,35 @@ struct poll_source;
 /* ---- accept.c ---- */
 
 /* EVENTS of a listening socket: accepts some. The thread of the share's worker. */
-void accept_on_readable(struct poll_source *source, uint32_t events);
+void fwd_accept_on_readable(struct poll_source *source, uint32_t events);
 
 /* Whether to go on accepting after accept4() failed with ERROR; pauses all accepting for want of descriptors. Any thread. */
-bool accept_goes_on(struct forwarder *forwarder, int error);
+bool fwd_accept_goes_on(struct forwarder *forwarder, int error);
 
-/* ---- accept_open.c ---- */
+/* ---- fwd_accept_open.c ---- */
 
 /* How many workers hear one listening socket. */
-size_t accept_workers(const struct forwarder *forwarder);
+size_t fwd_accept_workers(const struct forwarder *forwarder);
 
 /*
- * Has workers accept from FD, a listening socket, for ROUTE; while accepting is paused they begin with accept_resume(). FD stays
- * the caller's. 0, or -1 with ERR (ENOMEM, ENOSPC) and no worker hears it. Main thread.
+ * Has workers accept from FD, a listening socket, for ROUTE; while accepting is paused they begin with fwd_accept_resume().
+ * FD stays the caller's. 0, or -1 with ERR (ENOMEM, ENOSPC) and no worker hears it. Main thread.
  */
-int accept_open(struct forwarder *forwarder, struct fwd_endpoint *endpoint, struct fwd_route *route, int fd,
-		struct err *err);
+int fwd_accept_open(struct forwarder *forwarder, struct fwd_endpoint *endpoint, struct fwd_route *route, int fd,
+		    struct err *err);
 
 /*
  * When it returns no worker accepts from the socket any more, and it may be closed. With RESET connections that came through it
  * are reset (reason: unregistered). Otherwise they live on, and so do the clients in the socket's queue. That queue is left as it
  * is while accepting is paused or the forwarder ends. Main thread.
  */
-void accept_close(struct fwd_endpoint *endpoint, bool reset);
+void fwd_accept_close(struct fwd_endpoint *endpoint, bool reset);
 
 /* Waits until no worker is in the middle of accepting. Main thread. */
-void accept_wait(struct forwarder *forwarder);
+void fwd_accept_wait(struct forwarder *forwarder);
 
 /* Leaves clients in the socket's queue, or takes them again: 0, or -1 for lack of memory. Main thread. */
-void accept_suspend(struct fwd_endpoint *endpoint);
-int accept_resume(struct fwd_endpoint *endpoint);
+void fwd_accept_suspend(struct fwd_endpoint *endpoint);
+int fwd_accept_resume(struct fwd_endpoint *endpoint);
 
 #endif

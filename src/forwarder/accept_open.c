@@ -22,71 +22,71 @@
 enum { WORKERS_MAX = 4 };
 
 /* The last message to this worker about the socket. */
-static void accept_on_closed(struct mail *mail)
+static void fwd_accept_on_closed(struct mail *mail)
 {
 	struct endpoint_share *share = container_of(mail, struct endpoint_share, closed);
 
-	poller_forget(share->worker->poller, &share->readable);
+	fwd_poller_forget(share->worker->poller, &share->readable);
 	if (share->reset)
-		life_reset_endpoint(share->worker, share->endpoint);
+		fwd_life_reset_endpoint(share->worker, share->endpoint);
 	fwd_endpoint_release(share->endpoint);
 }
 
 /* Takes the clients in the queue of FD, a full one at most; nobody else accepts from it any more. */
-static void accept_take_last(const struct fwd_endpoint *endpoint, int fd)
+static void fwd_accept_take_last(const struct fwd_endpoint *endpoint, int fd)
 {
 	const struct endpoint_share *shares = endpoint->shares;
 	struct forwarder *forwarder = shares[0].worker->forwarder;
 
-	for (size_t i = 0; i < SOMAXCONN && !admission_is_paused(forwarder); i++) {
+	for (size_t i = 0; i < SOMAXCONN && !fwd_admission_is_paused(forwarder); i++) {
 		struct addr client = { 0 };
 		socklen_t size = sizeof(client);
 		int taken = accept4(fd, &client.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-		if (taken < 0 && !accept_goes_on(forwarder, errno))
+		if (taken < 0 && !fwd_accept_goes_on(forwarder, errno))
 			return;
 		if (taken < 0)
 			continue;
 		const struct endpoint_share *share = &shares[i % endpoint->share_count];
-		struct arrival arrival = arrival_now(share, taken, &client);
+		struct arrival arrival = fwd_arrival_now(share, taken, &client);
 
-		if (!arrival_send(share, &arrival)) {
-			socket_reset(&taken);
+		if (!fwd_arrival_send(share, &arrival)) {
+			fwd_socket_reset(&taken);
 			return;
 		}
-		admission_look_at_descriptor(forwarder, taken);
+		fwd_admission_look_at_descriptor(forwarder, taken);
 	}
 }
 
-size_t accept_workers(const struct forwarder *forwarder)
+size_t fwd_accept_workers(const struct forwarder *forwarder)
 {
 	return forwarder->worker_count < WORKERS_MAX ? forwarder->worker_count : WORKERS_MAX;
 }
 
-int accept_resume(struct fwd_endpoint *endpoint)
+int fwd_accept_resume(struct fwd_endpoint *endpoint)
 {
 	for (size_t i = 0; i < endpoint->share_count; i++) {
 		struct endpoint_share *share = &endpoint->shares[i];
 
-		if (!share->heard && poller_add_shared(share->worker->poller, share->fd, &share->readable) < 0)
+		if (!share->heard && fwd_poller_add_shared(share->worker->poller, share->fd, &share->readable) < 0)
 			return -1;
 		share->heard = true;
 	}
 	return 0;
 }
 
-void accept_suspend(struct fwd_endpoint *endpoint)
+void fwd_accept_suspend(struct fwd_endpoint *endpoint)
 {
 	for (size_t i = 0; i < endpoint->share_count; i++) {
 		struct endpoint_share *share = &endpoint->shares[i];
 
 		if (share->heard)
-			poller_remove(share->worker->poller, share->fd);
+			fwd_poller_remove(share->worker->poller, share->fd);
 		share->heard = false;
 	}
 }
 
-void accept_wait(struct forwarder *forwarder)
+void fwd_accept_wait(struct forwarder *forwarder)
 {
 	for (size_t i = 0; i < forwarder->worker_count; i++) {
 		pthread_mutex_lock(&forwarder->workers[i]->accepting);
@@ -94,8 +94,8 @@ void accept_wait(struct forwarder *forwarder)
 	}
 }
 
-int accept_open(struct forwarder *forwarder, struct fwd_endpoint *endpoint, struct fwd_route *route, int fd,
-		struct err *err)
+int fwd_accept_open(struct forwarder *forwarder, struct fwd_endpoint *endpoint, struct fwd_route *route, int fd,
+		    struct err *err)
 {
 	for (size_t i = 0; i < endpoint->share_count; i++) {
 		struct endpoint_share *share = &endpoint->shares[i];
@@ -103,26 +103,26 @@ int accept_open(struct forwarder *forwarder, struct fwd_endpoint *endpoint, stru
 
 		share->worker = forwarder->workers[index];
 		share->endpoint = endpoint;
-		share->side = route_side_at(route, index);
-		share->readable.happened = accept_on_readable;
+		share->side = fwd_route_side_at(route, index);
+		share->readable.happened = fwd_accept_on_readable;
 		share->fd = fd;
 		if (!share->side)
 			return err_set(err, ENOMEM, "route");
 	}
-	if (!admission_is_paused(forwarder) && accept_resume(endpoint) < 0) {
+	if (!fwd_admission_is_paused(forwarder) && fwd_accept_resume(endpoint) < 0) {
 		err_set(err, errno, "epoll");
-		accept_close(endpoint, true);
+		fwd_accept_close(endpoint, true);
 		return -1;
 	}
 	return 0;
 }
 
-void accept_close(struct fwd_endpoint *endpoint, bool reset)
+void fwd_accept_close(struct fwd_endpoint *endpoint, bool reset)
 {
 	const struct forwarder *forwarder = endpoint->shares[0].worker->forwarder;
 	int fd = endpoint->shares[0].fd;
 
-	accept_suspend(endpoint);
+	fwd_accept_suspend(endpoint);
 	for (size_t i = 0; i < endpoint->share_count; i++) {
 		struct endpoint_share *share = &endpoint->shares[i];
 
@@ -132,14 +132,14 @@ void accept_close(struct fwd_endpoint *endpoint, bool reset)
 	}
 	/* At the end of the process the queue is left to the next owner of the socket. */
 	if (!reset && !atomic_load(&forwarder->stopping))
-		accept_take_last(endpoint, fd);
+		fwd_accept_take_last(endpoint, fd);
 	/* No client can be handed over any more, so these messages are the last that name the endpoint. */
 	for (size_t i = 0; i < endpoint->share_count; i++) {
 		struct endpoint_share *share = &endpoint->shares[i];
 
 		share->reset = reset;
-		share->closed.deliver = accept_on_closed;
+		share->closed.deliver = fwd_accept_on_closed;
 		fwd_endpoint_reference(endpoint);
-		mailbox_post(share->worker->mailbox, &share->closed);
+		base_mailbox_post(share->worker->mailbox, &share->closed);
 	}
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any thread begins a pause (admission.c), and a message brings it here. Main takes the listening sockets out of the workers' sets,
- * so that they do not spin. It then makes a descriptor and closes it again from time to time, and resumes when its number is low.
+ * Any thread begins a pause (admission.c), and a message brings it here. Main takes the listening sockets out of the
+ * workers' sets, so that they do not spin. It then makes a descriptor and closes it again from time to time, and resumes
+ * when its number is low.
  */
 #include "forwarder/accept_pause.h"
 
@@ -20,7 +21,7 @@ enum {
 	MINUTE_MS = 60 * 1000,
 };
 
-static void accept_pause_on_message(struct mail *mail)
+static void fwd_accept_pause_on_message(struct mail *mail)
 {
 	struct forwarder *forwarder = container_of(mail, struct forwarder, admission.pause);
 	int error = atomic_load(&forwarder->admission.pause_error);
@@ -29,53 +30,53 @@ static void accept_pause_on_message(struct mail *mail)
 	if (forwarder->stopping || forwarder->drain.done)
 		return;
 	forwarder->accept_pause.count++;
-	listeners_pause(forwarder);
+	fwd_listeners_pause(forwarder);
 	timer_start(&forwarder->accept_pause.look, LOOK_MS);
 	if (log_limit_allows(&forwarder->accept_pause.lines, &suppressed))
 		log_warning("accepting paused: no descriptors left",
 			    F_STR("cause", error ? strerror(error) : "the reserve is reached"),
-			    F_INT("limit", admission_descriptor_limit()), F_SOME("suppressed", suppressed));
+			    F_INT("limit", fwd_admission_descriptor_limit()), F_SOME("suppressed", suppressed));
 }
 
-static bool accept_pause_may_end(const struct forwarder *forwarder)
+static bool fwd_accept_pause_may_end(const struct forwarder *forwarder)
 {
 	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return false;
 	close(fd);
-	return admission_has_room(forwarder, fd, ROOM);
+	return fwd_admission_has_room(forwarder, fd, ROOM);
 }
 
-static void accept_pause_look(void *context)
+static void fwd_accept_pause_look(void *context)
 {
 	struct forwarder *forwarder = context;
 
-	admission_read_limit(forwarder);
-	if (!accept_pause_may_end(forwarder)) {
+	fwd_admission_read_limit(forwarder);
+	if (!fwd_accept_pause_may_end(forwarder)) {
 		timer_start(&forwarder->accept_pause.look, LOOK_MS);
 		return;
 	}
 	atomic_store(&forwarder->admission.paused, false);
-	listeners_resume(forwarder);
+	fwd_listeners_resume(forwarder);
 }
 
-int accept_pause_init(struct forwarder *forwarder, struct err *err)
+int fwd_accept_pause_init(struct forwarder *forwarder, struct err *err)
 {
-	forwarder->admission.pause.deliver = accept_pause_on_message;
+	forwarder->admission.pause.deliver = fwd_accept_pause_on_message;
 	forwarder->accept_pause.lines = (struct log_limit){ .burst = PAUSE_LINES, .interval_ms = MINUTE_MS };
-	admission_read_limit(forwarder);
-	return timer_init(&forwarder->accept_pause.look, forwarder->base, accept_pause_look, forwarder, err);
+	fwd_admission_read_limit(forwarder);
+	return timer_init(&forwarder->accept_pause.look, forwarder->base, fwd_accept_pause_look, forwarder, err);
 }
 
-void accept_pause_free(struct forwarder *forwarder)
+void fwd_accept_pause_free(struct forwarder *forwarder)
 {
 	timer_free(&forwarder->accept_pause.look);
 }
 
-void accept_pause_for_ever(struct forwarder *forwarder)
+void fwd_accept_pause_for_ever(struct forwarder *forwarder)
 {
 	atomic_store(&forwarder->admission.paused, true);
-	listeners_pause(forwarder);
+	fwd_listeners_pause(forwarder);
 	timer_stop(&forwarder->accept_pause.look);
 }

@@ -18,11 +18,11 @@ struct accept_pause {
 	struct log_limit lines;
 };
 
-/* Makes FORWARDER ready for admission_pause(). 0, or -1 with ERR (ENOMEM); accept_pause_free() is owed in any case. */
-int accept_pause_init(struct forwarder *forwarder, struct err *err);
-void accept_pause_free(struct forwarder *forwarder);
+/* Makes FORWARDER ready for fwd_admission_pause(). 0, or -1 with ERR (ENOMEM); fwd_accept_pause_free() is owed in any case. */
+int fwd_accept_pause_init(struct forwarder *forwarder, struct err *err);
+void fwd_accept_pause_free(struct forwarder *forwarder);
 
 /* Stops accepting for good. */
-void accept_pause_for_ever(struct forwarder *forwarder);
+void fwd_accept_pause_for_ever(struct forwarder *forwarder);
 
 #endif

@@ -22,7 +22,7 @@ struct arrival_message {
 	const struct endpoint_share *unasked; /* its worker has still to apply the limits; NULL: they were applied */
 };
 
-struct arrival arrival_now(const struct endpoint_share *share, int fd, const struct addr *client)
+struct arrival fwd_arrival_now(const struct endpoint_share *share, int fd, const struct addr *client)
 {
 	return (struct arrival){ .fd = fd,
 				 .client = *client,
@@ -31,81 +31,82 @@ struct arrival arrival_now(const struct endpoint_share *share, int fd, const str
 				 .accepted_us = clock_now_us() };
 }
 
-bool arrival_admit(const struct endpoint_share *share, const struct arrival *arrival)
+bool fwd_arrival_admit(const struct endpoint_share *share, const struct arrival *arrival)
 {
 	int fd = arrival->fd;
 
-	if (admission_take(share->side->route, &share->side->state))
+	if (fwd_admission_take(share->side->route, &share->side->state))
 		return true;
-	admission_refuse(share, &arrival->client);
-	socket_reset(&fd);
+	fwd_admission_refuse(share, &arrival->client);
+	fwd_socket_reset(&fd);
 	return false;
 }
 
-/* admission_take() has counted the rest. */
-void arrival_count(const struct arrival *arrival)
+/* fwd_admission_take() has counted the rest. */
+void fwd_arrival_count(const struct arrival *arrival)
 {
 	fwd_endpoint_reference(arrival->endpoint);
-	tally_arrive(arrival->side);
+	fwd_tally_arrive(arrival->side);
 }
 
 /* ---- Messages ---- */
 
-static bool arrival_admit_unasked(const struct endpoint_share *share, const struct arrival *arrival)
+static bool fwd_arrival_admit_unasked(const struct endpoint_share *share, const struct arrival *arrival)
 {
-	tally_unpromise(share->worker->forwarder);
-	if (!arrival_admit(share, arrival))
+	fwd_tally_unpromise(share->worker->forwarder);
+	if (!fwd_arrival_admit(share, arrival))
 		return false;
-	arrival_count(arrival);
+	fwd_arrival_count(arrival);
 	return true;
 }
 
-static void arrival_on_message(struct mail *mail)
+static void fwd_arrival_on_message(struct mail *mail)
 {
 	struct arrival_message *message = container_of(mail, struct arrival_message, mail);
 	struct arrival arrival = message->arrival;
 	const struct endpoint_share *unasked = message->unasked;
 
 	free(message);
-	tally_deliver(arrival.side);
-	if (!unasked || arrival_admit_unasked(unasked, &arrival))
-		life_begin(arrival.side->worker, &arrival);
+	fwd_tally_deliver(arrival.side);
+	if (!unasked || fwd_arrival_admit_unasked(unasked, &arrival))
+		fwd_life_begin(arrival.side->worker, &arrival);
 	else
-		route_side_check_empty(arrival.side);
+		fwd_route_side_check_empty(arrival.side);
 }
 
-/* Counted as coming; mailbox_post() is owed. NULL for lack of memory. */
-static struct arrival_message *arrival_message_new(const struct arrival *arrival, const struct endpoint_share *unasked)
+/* Counted as coming; base_mailbox_post() is owed. NULL for lack of memory. */
+static struct arrival_message *fwd_arrival_message_new(const struct arrival *arrival,
+						       const struct endpoint_share *unasked)
 {
 	struct arrival_message *message = malloc(sizeof(*message));
 
 	if (!message)
 		return NULL;
 	*message =
-	    (struct arrival_message){ .mail.deliver = arrival_on_message, .arrival = *arrival, .unasked = unasked };
-	tally_send(arrival->side);
+	    (struct arrival_message){ .mail.deliver = fwd_arrival_on_message, .arrival = *arrival, .unasked = unasked };
+	fwd_tally_send(arrival->side);
 	return message;
 }
 
-bool arrival_hand_over(const struct endpoint_share *to, struct arrival arrival)
+bool fwd_arrival_hand_over(const struct endpoint_share *to, struct arrival arrival)
 {
 	arrival.side = to->side;
-	struct arrival_message *message = arrival_message_new(&arrival, NULL);
+	struct arrival_message *message = fwd_arrival_message_new(&arrival, NULL);
 
 	if (!message)
 		return false;
-	arrival_count(&arrival);
-	mailbox_post(to->worker->mailbox, &message->mail);
+	fwd_arrival_count(&arrival);
+	base_mailbox_post(to->worker->mailbox, &message->mail);
 	return true;
 }
 
-bool arrival_send(const struct endpoint_share *share, const struct arrival *arrival)
+bool fwd_arrival_send(const struct endpoint_share *share, const struct arrival *arrival)
 {
-	struct arrival_message *message = arrival_message_new(arrival, share);
+	struct arrival_message *message = fwd_arrival_message_new(arrival, share);
 
 	if (!message)
 		return false;
-	tally_promise(share->worker->forwarder);
-	mailbox_post(share->worker->mailbox, &message->mail);
+	fwd_tally_promise(share->worker->forwarder);
+	base_mailbox_post(share->worker->mailbox, &message->mail);
 	return true;
 }

@@ -23,21 +23,22 @@ struct arrival {
 };
 
 /* CLIENT, with the socket FD, accepted just now through SHARE. Neither counted nor admitted. Any thread. */
-struct arrival arrival_now(const struct endpoint_share *share, int fd, const struct addr *client);
+struct arrival fwd_arrival_now(const struct endpoint_share *share, int fd, const struct addr *client);
 
 /* Applies the limits. False: no room for one more, and the client was reset. The thread of SHARE's worker. */
-bool arrival_admit(const struct endpoint_share *share, const struct arrival *arrival);
+bool fwd_arrival_admit(const struct endpoint_share *share, const struct arrival *arrival);
 
 /* Counts an admitted one, which holds a reference to its endpoint from then on. Any thread. */
-void arrival_count(const struct arrival *arrival);
+void fwd_arrival_count(const struct arrival *arrival);
 
 /* Counts ARRIVAL, admitted, and sends it to TO's worker. False for lack of memory: nothing has changed. Any thread. */
-bool arrival_hand_over(const struct endpoint_share *to, struct arrival arrival);
+bool fwd_arrival_hand_over(const struct endpoint_share *to, struct arrival arrival);
 
 /*
- * Sends ARRIVAL to SHARE's worker, which applies the limits. The descriptor for its guest is promised at once, because main takes a
- * whole queue before a worker comes to the first client of it. False for lack of memory: nothing has changed. Main thread.
+ * Sends ARRIVAL to SHARE's worker, which applies the limits. The descriptor for its guest is promised at once, because main
+ * takes a whole queue before a worker comes to the first client of it. False for lack of memory: nothing has changed. Main
+ * thread.
  */
-bool arrival_send(const struct endpoint_share *share, const struct arrival *arrival);
+bool fwd_arrival_send(const struct endpoint_share *share, const struct arrival *arrival);
 
 #endif

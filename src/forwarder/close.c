@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * LINGERING, CLOSED, and the one way to end a connection. Both sides learn of everything abnormal by a reset, as they would without
- * a forwarder in between.
+ * LINGERING, CLOSED, and the one way to end a connection. Both sides learn of everything abnormal by a reset, as they would
+ * without a forwarder in between.
  *
  * The guest's socket is never left to the kernel with bytes or a FIN unacknowledged: such an orphan would pin the sandbox's
  * namespace, and its veth, for up to 105 s when the guest is gone. After a normal end it stays ours until the guest has
@@ -22,12 +22,12 @@
 
 enum { LINGER_MS = 10 * 1000 };
 
-static void connection_close_peer(struct peer *peer, bool reset)
+static void fwd_connection_close_peer(struct peer *peer, bool reset)
 {
 	if (peer->fd < 0)
 		return;
 	if (reset) {
-		socket_reset(&peer->fd);
+		fwd_socket_reset(&peer->fd);
 	} else {
 		close(peer->fd);
 		peer->fd = -1;
@@ -36,13 +36,13 @@ static void connection_close_peer(struct peer *peer, bool reset)
 
 /* ---- The line in the log ---- */
 
-static enum log_level connection_log_level(enum fwd_close_reason reason)
+static enum log_level fwd_connection_log_level(enum fwd_close_reason reason)
 {
 	return reason == CLOSE_DONE ? LOG_DEBUG_LEVEL : LOG_INFO_LEVEL;
 }
 
-static void connection_write_line(const struct connection *connection, enum fwd_close_reason reason,
-				  uint64_t suppressed)
+static void fwd_connection_write_line(const struct connection *connection, enum fwd_close_reason reason,
+				      uint64_t suppressed)
 {
 	char listen[ADDR_TEXT_SIZE], client[ADDR_TEXT_SIZE];
 	const char *id = connection->side->route->id;
@@ -53,8 +53,8 @@ static void connection_write_line(const struct connection *connection, enum fwd_
 		F_STR("reason", fwd_close_reason_name(reason)),
 		F_UINT("to_guest", connection->streams[CLIENT].bytes),
 		F_UINT("from_guest", connection->streams[GUEST].bytes),
-		F_UINT("duration_ms", connection_age_ms(connection)),
-		F_INT("connect_ms", connection_connect_ms(connection)),
+		F_UINT("duration_ms", fwd_connection_age_ms(connection)),
+		F_INT("connect_ms", fwd_connection_connect_ms(connection)),
 		F_STR("error", connection->error ? strerror(connection->error) : NULL),
 		F_SOME("suppressed", suppressed),
 		{ 0 },
@@ -62,139 +62,139 @@ static void connection_write_line(const struct connection *connection, enum fwd_
 
 	if (!suppressed)
 		fields[sizeof(fields) / sizeof(fields[0]) - 2] = (struct log_field){ 0 };
-	log_write(connection_log_level(reason), "connection ended", fields);
+	log_write(fwd_connection_log_level(reason), "connection ended", fields);
 }
 
-static void connection_log(const struct connection *connection, enum fwd_close_reason reason)
+static void fwd_connection_log(const struct connection *connection, enum fwd_close_reason reason)
 {
 	uint64_t suppressed = 0;
 
-	if (!log_enabled(connection_log_level(reason)))
+	if (!log_enabled(fwd_connection_log_level(reason)))
 		return;
 	if (reason != CLOSE_DONE && !log_limit_allows(&connection->worker->lines, &suppressed))
 		return;
-	connection_write_line(connection, reason, suppressed);
+	fwd_connection_write_line(connection, reason, suppressed);
 }
 
 /* ---- The end ---- */
 
 /* Only its memory is left, which goes at the end of the iteration: callers up the stack still look at its state. */
-static void connection_bury(struct connection *connection, enum fwd_close_reason reason)
+static void fwd_connection_bury(struct connection *connection, enum fwd_close_reason reason)
 {
 	struct worker *worker = connection->worker;
 	struct route_side *side = connection->side;
 
-	connection_log(connection, reason);
-	route_side_remove(connection);
-	connection_dequeue(connection);
-	connection_become(connection, &closed_state);
-	tally_end(side, reason);
+	fwd_connection_log(connection, reason);
+	fwd_route_side_remove(connection);
+	fwd_connection_dequeue(connection);
+	fwd_connection_become(connection, &closed_state);
+	fwd_tally_end(side, reason);
 	fwd_endpoint_release(connection->endpoint);
 	connection->endpoint = NULL;
 	TAILQ_INSERT_TAIL(&worker->dead, connection, queue);
-	route_side_check_empty(side);
+	fwd_route_side_check_empty(side);
 }
 
-static bool linger_is_acknowledged(const struct connection *connection)
+static bool fwd_linger_is_acknowledged(const struct connection *connection)
 {
 	int unacknowledged = 0;
 
 	return ioctl(connection->peers[GUEST].fd, SIOCOUTQ, &unacknowledged) < 0 || !unacknowledged;
 }
 
-static void linger_begin(struct connection *connection)
+static void fwd_linger_begin(struct connection *connection)
 {
-	connection_close_peer(&connection->peers[CLIENT], false);
-	connection_become(connection, &linger_state);
+	fwd_connection_close_peer(&connection->peers[CLIENT], false);
+	fwd_connection_become(connection, &linger_state);
 	connection->deadline_ms = connection->worker->now_ms + LINGER_MS;
-	connection_wait(connection, connection->deadline_ms);
+	fwd_connection_wait(connection, connection->deadline_ms);
 }
 
-void connection_close(struct connection *connection, enum fwd_close_reason reason, int error)
+void fwd_connection_close(struct connection *connection, enum fwd_close_reason reason, int error)
 {
 	bool reset = reason != CLOSE_DONE;
-	bool in_order = !reset && connection_phase(connection) == CONNECTION_OPEN;
+	bool in_order = !reset && fwd_connection_phase(connection) == CONNECTION_OPEN;
 
 	if (error)
 		connection->error = error;
-	wheel_cancel(&connection->timer);
-	stream_drop(connection->worker, &connection->streams[CLIENT]);
-	stream_drop(connection->worker, &connection->streams[GUEST]);
-	if (in_order && !linger_is_acknowledged(connection)) {
-		linger_begin(connection);
+	fwd_wheel_cancel(&connection->timer);
+	fwd_stream_drop(connection->worker, &connection->streams[CLIENT]);
+	fwd_stream_drop(connection->worker, &connection->streams[GUEST]);
+	if (in_order && !fwd_linger_is_acknowledged(connection)) {
+		fwd_linger_begin(connection);
 		return;
 	}
 	if (connection->peers[GUEST].fd < 0)
-		tally_unpromise(connection->worker->forwarder);
-	connection_close_peer(&connection->peers[CLIENT], reset);
-	connection_close_peer(&connection->peers[GUEST], !in_order);
-	connection_bury(connection, reason);
+		fwd_tally_unpromise(connection->worker->forwarder);
+	fwd_connection_close_peer(&connection->peers[CLIENT], reset);
+	fwd_connection_close_peer(&connection->peers[GUEST], !in_order);
+	fwd_connection_bury(connection, reason);
 }
 
 /* ---- LINGERING ---- */
 
 /* Every acknowledgement of a FIN, and every reset, ends the guest's socket, and that is an event. */
-static void linger_on_event(struct connection *connection, struct peer *peer, uint32_t events)
+static void fwd_linger_on_event(struct connection *connection, struct peer *peer, uint32_t events)
 {
 	(void)peer;
 	(void)events;
-	if (linger_is_acknowledged(connection))
-		connection_close(connection, CLOSE_DONE, 0);
+	if (fwd_linger_is_acknowledged(connection))
+		fwd_connection_close(connection, CLOSE_DONE, 0);
 }
 
-static void linger_expired(struct connection *connection)
+static void fwd_linger_expired(struct connection *connection)
 {
-	connection_close(connection, CLOSE_ERROR, ETIMEDOUT);
+	fwd_connection_close(connection, CLOSE_ERROR, ETIMEDOUT);
 }
 
-static void linger_go_on(struct connection *connection)
+static void fwd_linger_go_on(struct connection *connection)
 {
 	(void)connection;
 }
 
 /* All bytes were passed on, so a guest that goes ends it in order. */
-static void linger_on_route_changed(struct connection *connection, const struct route_state *before)
+static void fwd_linger_on_route_changed(struct connection *connection, const struct route_state *before)
 {
 	const struct route_side *side = connection->side;
 	const struct route_state *now = &side->state;
 	enum fwd_close_reason reason;
 
-	if (route_state_ends_flows(now, before, &reason)) {
-		connection_close(connection, reason == CLOSE_PAUSED_RESET ? reason : CLOSE_DONE, 0);
-	} else if (route_state_pauses(now, before)) {
-		wheel_cancel(&connection->timer);
-		socket_freeze(connection->peers[GUEST].fd);
-	} else if (route_state_resumes(now, before)) {
-		socket_thaw(connection->peers[GUEST].fd);
+	if (fwd_route_state_ends_flows(now, before, &reason)) {
+		fwd_connection_close(connection, reason == CLOSE_PAUSED_RESET ? reason : CLOSE_DONE, 0);
+	} else if (fwd_route_state_pauses(now, before)) {
+		fwd_wheel_cancel(&connection->timer);
+		fwd_socket_freeze(connection->peers[GUEST].fd);
+	} else if (fwd_route_state_resumes(now, before)) {
+		fwd_socket_thaw(connection->peers[GUEST].fd);
 		connection->deadline_ms += connection->worker->now_ms - side->paused_at_ms;
-		connection_wait(connection, connection->deadline_ms);
+		fwd_connection_wait(connection, connection->deadline_ms);
 	}
 }
 
 const struct connection_state linger_state = {
 	.phase = CONNECTION_LINGERING,
 	.name = "half-closed",
-	.event = linger_on_event,
-	.expired = linger_expired,
-	.go_on = linger_go_on,
-	.route_changed = linger_on_route_changed,
+	.event = fwd_linger_on_event,
+	.expired = fwd_linger_expired,
+	.go_on = fwd_linger_go_on,
+	.route_changed = fwd_linger_on_route_changed,
 };
 
 /* ---- CLOSED: an event that was found before the end may still come ---- */
 
-static void closed_on_event(struct connection *connection, struct peer *peer, uint32_t events)
+static void fwd_closed_on_event(struct connection *connection, struct peer *peer, uint32_t events)
 {
 	(void)connection;
 	(void)peer;
 	(void)events;
 }
 
-static void closed_stay(struct connection *connection)
+static void fwd_closed_stay(struct connection *connection)
 {
 	(void)connection;
 }
 
-static void closed_on_route_changed(struct connection *connection, const struct route_state *before)
+static void fwd_closed_on_route_changed(struct connection *connection, const struct route_state *before)
 {
 	(void)connection;
 	(void)before;
@@ -203,8 +203,8 @@ static void closed_on_route_changed(struct connection *connection, const struct 
 const struct connection_state closed_state = {
 	.phase = CONNECTION_CLOSED,
 	.name = "half-closed",
-	.event = closed_on_event,
-	.expired = closed_stay,
-	.go_on = closed_stay,
-	.route_changed = closed_on_route_changed,
+	.event = fwd_closed_on_event,
+	.expired = fwd_closed_stay,
+	.go_on = fwd_closed_stay,
+	.route_changed = fwd_closed_on_route_changed,
 };

@@ -35,56 +35,56 @@ static const unsigned moves[] = {
 
 /* ---- The state ---- */
 
-enum connection_phase connection_phase(const struct connection *connection)
+enum fwd_connection_phase fwd_connection_phase(const struct connection *connection)
 {
 	return connection->state ? connection->state->phase : CONNECTION_BORN;
 }
 
-bool connection_may_become(enum connection_phase from, enum connection_phase to)
+bool fwd_connection_may_become(enum fwd_connection_phase from, enum fwd_connection_phase to)
 {
 	return moves[from] & MAY_BECOME(to);
 }
 
-void connection_become(struct connection *connection, const struct connection_state *state)
+void fwd_connection_become(struct connection *connection, const struct connection_state *state)
 {
 	bool waited = connection->state && connection->state->waits;
 
-	assert(connection_may_become(connection_phase(connection), state->phase));
+	assert(fwd_connection_may_become(fwd_connection_phase(connection), state->phase));
 	if (state->waits && !waited)
-		tally_hold(connection->side);
+		fwd_tally_hold(connection->side);
 	else if (waited && !state->waits)
-		tally_unhold(connection->side);
+		fwd_tally_unhold(connection->side);
 	connection->state = state;
 }
 
 /* ---- Events and time ---- */
 
-static struct connection *connection_of(struct peer *peer)
+static struct connection *fwd_connection_of(struct peer *peer)
 {
 	return container_of(peer - peer->which, struct connection, peers[0]);
 }
 
-static void connection_on_event(struct poll_source *source, uint32_t events)
+static void fwd_connection_on_event(struct poll_source *source, uint32_t events)
 {
 	struct peer *peer = container_of(source, struct peer, source);
-	struct connection *connection = connection_of(peer);
+	struct connection *connection = fwd_connection_of(peer);
 
-	stream_note_events(peer, events);
+	fwd_stream_note_events(peer, events);
 	connection->state->event(connection, peer, events);
 }
 
-int connection_watch(struct connection *connection, struct peer *peer)
+int fwd_connection_watch(struct connection *connection, struct peer *peer)
 {
 	if (peer->watched)
 		return 0;
-	peer->source.happened = connection_on_event;
-	if (poller_add_edges(connection->worker->poller, peer->fd, &peer->source) < 0)
+	peer->source.happened = fwd_connection_on_event;
+	if (fwd_poller_add_edges(connection->worker->poller, peer->fd, &peer->source) < 0)
 		return -1;
 	peer->watched = true;
 	return 0;
 }
 
-void connection_go_on_later(struct connection *connection)
+void fwd_connection_go_on_later(struct connection *connection)
 {
 	if (connection->queued)
 		return;
@@ -93,7 +93,7 @@ void connection_go_on_later(struct connection *connection)
 	TAILQ_INSERT_TAIL(&connection->worker->again, connection, queue);
 }
 
-void connection_dequeue(struct connection *connection)
+void fwd_connection_dequeue(struct connection *connection)
 {
 	if (!connection->queued)
 		return;
@@ -103,17 +103,17 @@ void connection_dequeue(struct connection *connection)
 }
 
 /* Near times are kept to 10 ms; far ones cost the fine wheel nothing until they are near. */
-void connection_wait(struct connection *connection, uint64_t due_ms)
+void fwd_connection_wait(struct connection *connection, uint64_t due_ms)
 {
 	struct worker *worker = connection->worker;
 
 	if (due_ms > worker->now_ms + COARSE_AHEAD_MS)
-		wheel_set(&worker->coarse, &connection->timer, due_ms - COARSE_STEP_MS);
+		fwd_wheel_set(&worker->coarse, &connection->timer, due_ms - COARSE_STEP_MS);
 	else
-		wheel_set(&worker->fine, &connection->timer, due_ms);
+		fwd_wheel_set(&worker->fine, &connection->timer, due_ms);
 }
 
-void connection_expired(struct wheel_entry *entry)
+void fwd_connection_expired(struct wheel_entry *entry)
 {
 	struct connection *connection = container_of(entry, struct connection, timer);
 
@@ -122,7 +122,7 @@ void connection_expired(struct wheel_entry *entry)
 
 /* ---- Facts ---- */
 
-uint64_t connection_next_id(void)
+uint64_t fwd_connection_next_id(void)
 {
 	static _Atomic uint64_t last;
 
@@ -130,19 +130,19 @@ uint64_t connection_next_id(void)
 }
 
 /* The worker's time is that of its iteration, and a connection accepted in the course of it is younger. */
-uint64_t connection_age_ms(const struct connection *connection)
+uint64_t fwd_connection_age_ms(const struct connection *connection)
 {
 	uint64_t now_ms = connection->worker->now_ms;
 
 	return now_ms > connection->accepted_ms ? now_ms - connection->accepted_ms : 0;
 }
 
-int64_t connection_connect_ms(const struct connection *connection)
+int64_t fwd_connection_connect_ms(const struct connection *connection)
 {
 	return connection->connected_ms ? (int64_t)(connection->connected_ms - connection->accepted_ms) : -1;
 }
 
-void connection_pace(struct connection *connection)
+void fwd_connection_pace(struct connection *connection)
 {
-	socket_set_pace(connection->peers[CLIENT].fd, connection->side->state.pace);
+	fwd_socket_set_pace(connection->peers[CLIENT].fd, connection->side->state.pace);
 }

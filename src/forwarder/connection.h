@@ -3,8 +3,8 @@
 #define WEFT_FORWARDER_CONNECTION_H
 
 /*
- * A forwarded connection: two sockets and a stream each way. It lives on one worker, whose thread alone touches it. From accept to
- * close:
+ * A forwarded connection: two sockets and a stream each way. It lives on one worker, whose thread alone touches it. From
+ * accept to close:
  *
  *	accept.c  a worker accepts a client, or gets one from another thread (arrival.c); life.c makes the connection
  *	hold.c    HELD: the client waits until the guest may be dialed
@@ -28,7 +28,7 @@ struct route_side;
 struct route_state;
 struct worker;
 
-enum connection_phase {
+enum fwd_connection_phase {
 	CONNECTION_BORN,    /* no state yet. Then HELD */
 	CONNECTION_HELD,    /* no socket to the guest: it may not be dialed, or not yet again. Then DIALING or CLOSED */
 	CONNECTION_DIALING, /* a socket to the guest, connecting. Then OPEN, HELD again, or CLOSED */
@@ -39,17 +39,17 @@ enum connection_phase {
 
 /* The operations of one state. Each may change the state, and may close the connection. */
 struct connection_state {
-	enum connection_phase phase;
+	enum fwd_connection_phase phase;
 	const char *name; /* as listed */
 	bool waits;       /* for the guest's answer: counts as held */
 
 	/* EVENTS (EPOLLIN, ...) of the socket of PEER, whose flags know them already. */
 	void (*event)(struct connection *connection, struct peer *peer, uint32_t events);
 
-	/* The time of connection_wait() has come. */
+	/* The time of fwd_connection_wait() has come. */
 	void (*expired)(struct connection *connection);
 
-	/* The end of an iteration, after connection_go_on_later(). */
+	/* The end of an iteration, after fwd_connection_go_on_later(). */
 	void (*go_on)(struct connection *connection);
 
 	/* The state of its route has changed from BEFORE. */
@@ -66,7 +66,7 @@ struct connection {
 	struct fwd_endpoint *endpoint; /* with a reference */
 	uint64_t id;
 	struct addr client;
-	const struct connection_state *state; /* NULL: BORN. connection_become() alone sets it */
+	const struct connection_state *state; /* NULL: BORN. fwd_connection_become() alone sets it */
 	bool queued : 1;                      /* on the worker's queue `again` */
 	bool leaving : 1;                     /* HELD, DIALING: the client sent a FIN and nothing before it */
 	uint16_t dials;                       /* attempts so far, saturated */
@@ -89,62 +89,62 @@ struct connection {
 /* ---- connection.c ---- */
 
 /* A number for the next connection, or flow. Any thread. */
-uint64_t connection_next_id(void);
+uint64_t fwd_connection_next_id(void);
 
 /* Milliseconds since it was accepted. */
-uint64_t connection_age_ms(const struct connection *connection);
+uint64_t fwd_connection_age_ms(const struct connection *connection);
 
 /* Milliseconds from accept to the guest's answer; -1: not yet. */
-int64_t connection_connect_ms(const struct connection *connection);
+int64_t fwd_connection_connect_ms(const struct connection *connection);
 
-/* Its phase; CONNECTION_BORN before the first connection_become(). */
-enum connection_phase connection_phase(const struct connection *connection);
+/* Its phase; CONNECTION_BORN before the first fwd_connection_become(). */
+enum fwd_connection_phase fwd_connection_phase(const struct connection *connection);
 
 /* Whether TO may follow FROM. */
-bool connection_may_become(enum connection_phase from, enum connection_phase to);
+bool fwd_connection_may_become(enum fwd_connection_phase from, enum fwd_connection_phase to);
 
 /* Changes the state, and the count of held connections with it. A move that is not allowed is a bug, and aborts. */
-void connection_become(struct connection *connection, const struct connection_state *state);
+void fwd_connection_become(struct connection *connection, const struct connection_state *state);
 
 /* Expires at DUE_MS; replaces the time that was set before. */
-void connection_wait(struct connection *connection, uint64_t due_ms);
+void fwd_connection_wait(struct connection *connection, uint64_t due_ms);
 
 /* The wheels' callback. */
-void connection_expired(struct wheel_entry *entry);
+void fwd_connection_expired(struct wheel_entry *entry);
 
 /* Watches PEER, whose fd is set, unless it is watched already. 0, or -1 with errno (ENOMEM, ENOSPC). */
-int connection_watch(struct connection *connection, struct peer *peer);
+int fwd_connection_watch(struct connection *connection, struct peer *peer);
 
 /* Has the kernel send to the client no faster than its route's pace. */
-void connection_pace(struct connection *connection);
+void fwd_connection_pace(struct connection *connection);
 
 /* Queues it for the operation `go_on` at the end of this iteration, and takes it off that queue. */
-void connection_go_on_later(struct connection *connection);
-void connection_dequeue(struct connection *connection);
+void fwd_connection_go_on_later(struct connection *connection);
+void fwd_connection_dequeue(struct connection *connection);
 
 /* ---- dial.c ---- */
 
 /* Begins an attempt. From HELD. */
-void dial_start(struct connection *connection);
+void fwd_dial_start(struct connection *connection);
 
 /* ---- pump.c ---- */
 
 /* The guest answered, and bytes flow from now on. From OPEN. */
-void pump_begin(struct connection *connection);
+void fwd_pump_begin(struct connection *connection);
 
 /* ---- timeouts.c ---- */
 
 /* Sets the timer of an open connection by its limits: idle, half closed, and the settling that sets keepalive. */
-void timeouts_begin(struct connection *connection);
-void timeouts_expired(struct connection *connection);
+void fwd_timeouts_begin(struct connection *connection);
+void fwd_timeouts_expired(struct connection *connection);
 
 /* The guest may be frozen for long from now on, which does not end the connection. PAUSED_MS: how long it was. */
-void timeouts_pause(struct connection *connection);
-void timeouts_resume(struct connection *connection, uint64_t paused_ms);
+void fwd_timeouts_pause(struct connection *connection);
+void fwd_timeouts_resume(struct connection *connection, uint64_t paused_ms);
 
 /* ---- close.c ---- */
 
 /* Ends it. ERROR: errno for the log line, 0 for none. Nothing is awaited of the connection any more. */
-void connection_close(struct connection *connection, enum fwd_close_reason reason, int error);
+void fwd_connection_close(struct connection *connection, enum fwd_close_reason reason, int error);
 
 #endif

@@ -15,7 +15,7 @@ struct worker *fwd_pick_worker(struct forwarder *forwarder)
 	for (size_t i = 0; i < forwarder->worker_count; i++) {
 		size_t index = (forwarder->next_worker + i) % forwarder->worker_count;
 		struct worker *worker = forwarder->workers[index];
-		size_t load = tally_load(worker);
+		size_t load = fwd_tally_load(worker);
 
 		if (load < best_load) {
 			best = worker;

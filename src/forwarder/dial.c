@@ -27,14 +27,14 @@ enum {
 	SILENT_MAX_MS = 200, /* an attempt is given longer each time: a busy guest is slow, not absent */
 };
 
-static uint64_t dial_pause_ms(const struct connection *connection)
+static uint64_t fwd_dial_pause_ms(const struct connection *connection)
 {
-	return tally_held(connection->side) > CROWD ? PAUSE_CROWD_MS : PAUSE_MS;
+	return fwd_tally_held(connection->side) > CROWD ? PAUSE_CROWD_MS : PAUSE_MS;
 }
 
-static uint64_t dial_silence_ms(const struct connection *connection)
+static uint64_t fwd_dial_silence_ms(const struct connection *connection)
 {
-	uint64_t limit = dial_pause_ms(connection) + (uint64_t)connection->dials * 10;
+	uint64_t limit = fwd_dial_pause_ms(connection) + (uint64_t)connection->dials * 10;
 
 	return limit < SILENT_MAX_MS ? limit : SILENT_MAX_MS;
 }
@@ -42,36 +42,36 @@ static uint64_t dial_silence_ms(const struct connection *connection)
 /* ---- The end of an attempt ---- */
 
 /* The guest's socket goes, and the next attempt has the promise of its descriptor. */
-static void dial_drop_socket(struct connection *connection)
+static void fwd_dial_drop_socket(struct connection *connection)
 {
 	struct peer *guest = &connection->peers[GUEST];
 
-	socket_reset(&guest->fd);
-	poller_forget(connection->worker->poller, &guest->source);
-	tally_promise(connection->worker->forwarder);
+	fwd_socket_reset(&guest->fd);
+	fwd_poller_forget(connection->worker->poller, &guest->source);
+	fwd_tally_promise(connection->worker->forwarder);
 }
 
 /* Drops the attempt, if there is one: HELD. */
-static void dial_abandon(struct connection *connection)
+static void fwd_dial_abandon(struct connection *connection)
 {
 	if (connection->peers[GUEST].fd >= 0)
-		dial_drop_socket(connection);
-	if (connection_phase(connection) == CONNECTION_DIALING)
-		connection_become(connection, &hold_state);
+		fwd_dial_drop_socket(connection);
+	if (fwd_connection_phase(connection) == CONNECTION_DIALING)
+		fwd_connection_become(connection, &hold_state);
 	/* It may take long from now on, and the client may leave. If this fails, the next attempt tries it again. */
-	connection_watch(connection, &connection->peers[CLIENT]);
+	fwd_connection_watch(connection, &connection->peers[CLIENT]);
 }
 
 /* HELD again, and another attempt after a pause; the deadline is looked at then. */
-static void dial_retry(struct connection *connection)
+static void fwd_dial_retry(struct connection *connection)
 {
-	uint64_t due_ms = connection->worker->now_ms + dial_pause_ms(connection);
+	uint64_t due_ms = connection->worker->now_ms + fwd_dial_pause_ms(connection);
 
-	dial_abandon(connection);
-	connection_wait(connection, due_ms < connection->deadline_ms ? due_ms : connection->deadline_ms);
+	fwd_dial_abandon(connection);
+	fwd_connection_wait(connection, due_ms < connection->deadline_ms ? due_ms : connection->deadline_ms);
 }
 
-static void dial_refused(struct connection *connection)
+static void fwd_dial_refused(struct connection *connection)
 {
 	const struct route_state *state = &connection->side->state;
 	uint64_t now_ms = connection->worker->now_ms;
@@ -82,26 +82,26 @@ static void dial_refused(struct connection *connection)
 	else if (!connection->refused_ms)
 		connection->refused_ms = now_ms;
 	if (state->ready && now_ms - connection->refused_ms >= state->refused_grace_ms)
-		connection_close(connection, CLOSE_GUEST_REFUSED, 0);
+		fwd_connection_close(connection, CLOSE_GUEST_REFUSED, 0);
 	else
-		dial_retry(connection);
+		fwd_dial_retry(connection);
 }
 
 /* ERROR came back at once: from the namespace itself, not from the guest. */
-static void dial_failed_here(struct connection *connection, int error)
+static void fwd_dial_failed_here(struct connection *connection, int error)
 {
 	switch (error) {
 	case EADDRNOTAVAIL:
 	case EAGAIN: /* some kernels' connect(2), for want of a local port */
-		connection_close(connection, CLOSE_NO_PORT, 0);
+		fwd_connection_close(connection, CLOSE_NO_PORT, 0);
 		break;
 	case ENETUNREACH:
 	case EHOSTUNREACH:
-		connection_close(connection, CLOSE_NO_ROUTE, 0);
+		fwd_connection_close(connection, CLOSE_NO_ROUTE, 0);
 		break;
 	case ECONNREFUSED:
 	case ECONNRESET:
-		dial_refused(connection);
+		fwd_dial_refused(connection);
 		break;
 	case EMFILE:
 	case ENFILE:
@@ -109,69 +109,69 @@ static void dial_failed_here(struct connection *connection, int error)
 	case ENOMEM:
 		/* It may pass before the deadline. */
 		connection->error = error;
-		dial_retry(connection);
+		fwd_dial_retry(connection);
 		break;
 	default:
-		connection_close(connection, CLOSE_ERROR, error);
+		fwd_connection_close(connection, CLOSE_ERROR, error);
 		break;
 	}
 }
 
 /* Not for each of a crowd that is answered at once: then the walk would cost more than it saves. */
-static void dial_wake_others(struct connection *connection)
+static void fwd_dial_wake_others(struct connection *connection)
 {
 	struct route_side *side = connection->side;
 	uint64_t now_ms = connection->worker->now_ms;
 	struct connection *other;
 
-	if (!tally_held(side) || now_ms < side->woken_ms + PAUSE_MS)
+	if (!fwd_tally_held(side) || now_ms < side->woken_ms + PAUSE_MS)
 		return;
 	side->woken_ms = now_ms;
 	LIST_FOREACH(other, &side->connections, of_side)
 	{
 		if (other->state == &hold_state && other->endpoint->guest_port == connection->endpoint->guest_port)
-			connection_go_on_later(other);
+			fwd_connection_go_on_later(other);
 	}
 }
 
-static void dial_answered(struct connection *connection)
+static void fwd_dial_answered(struct connection *connection)
 {
 	struct peer *client = &connection->peers[CLIENT];
 
 	/* If it is watched only now, it has most likely sent something, and no event needs to announce that. */
 	client->readable |= !client->watched;
-	wheel_cancel(&connection->timer);
-	connection_become(connection, &pump_state);
+	fwd_wheel_cancel(&connection->timer);
+	fwd_connection_become(connection, &pump_state);
 	connection->error = 0;
-	if (connection_watch(connection, client) < 0) {
-		connection_close(connection, CLOSE_ERROR, ENOMEM);
+	if (fwd_connection_watch(connection, client) < 0) {
+		fwd_connection_close(connection, CLOSE_ERROR, ENOMEM);
 		return;
 	}
 	if (connection->dials > 1)
-		dial_wake_others(connection);
+		fwd_dial_wake_others(connection);
 	if (connection->side->state.pace)
-		connection_pace(connection);
-	pump_begin(connection);
+		fwd_connection_pace(connection);
+	fwd_pump_begin(connection);
 }
 
 /* ---- An attempt ---- */
 
-static int dial_make_socket(struct connection *connection, int *error)
+static int fwd_dial_make_socket(struct connection *connection, int *error)
 {
 	struct err err;
 	int one = 1;
-	int fd = netns_socket(connection->side->state.netns_fd, AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
-			      &err);
+	int fd = base_netns_socket(connection->side->state.netns_fd, AF_INET,
+				   SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, &err);
 
 	*error = err.code;
 	if (fd < 0)
 		return -1;
-	tally_unpromise(connection->worker->forwarder);
+	fwd_tally_unpromise(connection->worker->forwarder);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	return fd;
 }
 
-void dial_start(struct connection *connection)
+void fwd_dial_start(struct connection *connection)
 {
 	struct peer *guest = &connection->peers[GUEST];
 	struct addr address = fwd_guest(connection->worker->forwarder, connection->endpoint->guest_port);
@@ -179,89 +179,89 @@ void dial_start(struct connection *connection)
 
 	if (connection->dials < UINT16_MAX)
 		connection->dials++;
-	*guest = (struct peer){ .fd = dial_make_socket(connection, &error), .which = GUEST };
+	*guest = (struct peer){ .fd = fwd_dial_make_socket(connection, &error), .which = GUEST };
 	if (guest->fd < 0) {
 		if (error == EINVAL || error == EBADF)
-			connection_close(connection, CLOSE_NO_NAMESPACE, error);
+			fwd_connection_close(connection, CLOSE_NO_NAMESPACE, error);
 		else
-			dial_failed_here(connection, error);
+			fwd_dial_failed_here(connection, error);
 		return;
 	}
 	int result = connect(guest->fd, &address.any, addr_length(&address));
 
 	error = result < 0 ? errno : 0;
 	if (error && error != EINPROGRESS) {
-		dial_drop_socket(connection);
-		dial_failed_here(connection, error);
+		fwd_dial_drop_socket(connection);
+		fwd_dial_failed_here(connection, error);
 		return;
 	}
-	if (connection_watch(connection, guest) < 0) {
-		dial_drop_socket(connection);
-		connection_close(connection, CLOSE_ERROR, ENOMEM);
+	if (fwd_connection_watch(connection, guest) < 0) {
+		fwd_dial_drop_socket(connection);
+		fwd_connection_close(connection, CLOSE_ERROR, ENOMEM);
 		return;
 	}
-	connection_become(connection, &dial_state);
+	fwd_connection_become(connection, &dial_state);
 	if (!error) {
 		guest->writable = true;
-		dial_answered(connection);
+		fwd_dial_answered(connection);
 		return;
 	}
-	connection_wait(connection, connection->worker->now_ms + dial_silence_ms(connection));
+	fwd_connection_wait(connection, connection->worker->now_ms + fwd_dial_silence_ms(connection));
 }
 
 /* ---- The state ---- */
 
 /* The client's events are a held client's. */
-static void dial_on_event(struct connection *connection, struct peer *peer, uint32_t events)
+static void fwd_dial_on_event(struct connection *connection, struct peer *peer, uint32_t events)
 {
 	if (peer->which == CLIENT) {
 		hold_state.event(connection, peer, events);
 		return;
 	}
-	int error = events & (EPOLLERR | EPOLLHUP) ? socket_error(peer->fd) : 0;
+	int error = events & (EPOLLERR | EPOLLHUP) ? fwd_socket_error(peer->fd) : 0;
 
 	switch (error) {
 	case 0:
 		if (events & EPOLLOUT)
-			dial_answered(connection);
+			fwd_dial_answered(connection);
 		break;
 	case ECONNREFUSED:
 	case ECONNRESET:
-		dial_refused(connection);
+		fwd_dial_refused(connection);
 		break;
 	default:
 		/* A booting guest answers all kinds of errors: only the deadline decides. */
 		connection->error = error;
-		dial_retry(connection);
+		fwd_dial_retry(connection);
 		break;
 	}
 }
 
-static void dial_expired(struct connection *connection)
+static void fwd_dial_expired(struct connection *connection)
 {
 	connection->error = ETIMEDOUT;
-	dial_abandon(connection);
+	fwd_dial_abandon(connection);
 	connection->state->go_on(connection);
 }
 
-static void dial_go_on(struct connection *connection)
+static void fwd_dial_go_on(struct connection *connection)
 {
 	(void)connection;
 }
 
 /* A guest that went or pauses does not answer: HELD again, which then follows the change itself. */
-static void dial_on_route_changed(struct connection *connection, const struct route_state *before)
+static void fwd_dial_on_route_changed(struct connection *connection, const struct route_state *before)
 {
 	const struct route_state *now = &connection->side->state;
 	enum fwd_close_reason reason;
 
-	if (route_state_ends_all(now, before, &reason)) {
-		connection_close(connection, reason, 0);
-	} else if (now->carrier_losses != before->carrier_losses || route_state_pauses(now, before)) {
-		dial_abandon(connection);
+	if (fwd_route_state_ends_all(now, before, &reason)) {
+		fwd_connection_close(connection, reason, 0);
+	} else if (now->carrier_losses != before->carrier_losses || fwd_route_state_pauses(now, before)) {
+		fwd_dial_abandon(connection);
 		connection->state->route_changed(connection, before);
 	} else if (now->pace != before->pace) {
-		connection_pace(connection);
+		fwd_connection_pace(connection);
 	}
 }
 
@@ -269,8 +269,8 @@ const struct connection_state dial_state = {
 	.phase = CONNECTION_DIALING,
 	.name = "dialing",
 	.waits = true,
-	.event = dial_on_event,
-	.expired = dial_expired,
-	.go_on = dial_go_on,
-	.route_changed = dial_on_route_changed,
+	.event = fwd_dial_on_event,
+	.expired = fwd_dial_expired,
+	.go_on = fwd_dial_go_on,
+	.route_changed = fwd_dial_on_route_changed,
 };

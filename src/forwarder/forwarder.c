@@ -28,15 +28,15 @@ static int fwd_start(struct forwarder *forwarder, struct err *err)
 	const struct config *config = forwarder->config;
 	struct limits limits = fwd_no_backend_limits(config);
 
-	forwarder->mailbox = mailbox_new(forwarder->base, err);
-	if (!forwarder->mailbox || accept_pause_init(forwarder, err) < 0 ||
+	forwarder->mailbox = base_mailbox_new(forwarder->base, err);
+	if (!forwarder->mailbox || fwd_accept_pause_init(forwarder, err) < 0 ||
 	    timer_init(&forwarder->drain.timer, forwarder->base, fwd_look_at_drain, forwarder, err) < 0)
 		return -1;
 	forwarder->workers = calloc(config->daemon.workers, sizeof(struct worker *));
 	if (!forwarder->workers)
 		return err_set(err, ENOMEM, "workers");
 	while (forwarder->worker_count < config->daemon.workers) {
-		struct worker *worker = worker_new(forwarder, forwarder->worker_count, err);
+		struct worker *worker = fwd_worker_new(forwarder, forwarder->worker_count, err);
 
 		if (!worker)
 			return err_wrap(err, "worker %zu", forwarder->worker_count);
@@ -47,7 +47,7 @@ static int fwd_start(struct forwarder *forwarder, struct err *err)
 		return err_set(err, ENOMEM, "route");
 	/* All sides, so that each worker learns where the default endpoint leads. */
 	for (size_t i = 0; i < forwarder->worker_count; i++) {
-		if (!route_side_at(forwarder->no_backend, i))
+		if (!fwd_route_side_at(forwarder->no_backend, i))
 			return err_set(err, ENOMEM, "route");
 	}
 	return 0;
@@ -80,14 +80,14 @@ void fwd_free(struct forwarder *forwarder)
 	while (!LIST_EMPTY(&forwarder->listeners))
 		fwd_listener_close(LIST_FIRST(&forwarder->listeners), false);
 	for (size_t i = 0; i < forwarder->worker_count; i++)
-		worker_stop(forwarder->workers[i]);
+		fwd_worker_stop(forwarder->workers[i]);
 	for (size_t i = 0; i < forwarder->worker_count; i++)
-		worker_free(forwarder->workers[i]);
+		fwd_worker_free(forwarder->workers[i]);
 	/* The last messages name routes. */
-	mailbox_free(forwarder->mailbox);
+	base_mailbox_free(forwarder->mailbox);
 	while (!LIST_EMPTY(&forwarder->routes))
-		route_destroy(LIST_FIRST(&forwarder->routes));
-	accept_pause_free(forwarder);
+		fwd_route_destroy(LIST_FIRST(&forwarder->routes));
+	fwd_accept_pause_free(forwarder);
 	timer_free(&forwarder->drain.timer);
 	free(forwarder->workers);
 	free(forwarder);
@@ -98,7 +98,7 @@ void fwd_reconfigure(struct forwarder *forwarder)
 	struct limits limits = fwd_no_backend_limits(forwarder->config);
 	struct fwd_route *route;
 
-	admission_read_limit(forwarder);
+	fwd_admission_read_limit(forwarder);
 	fwd_route_set_limits(forwarder->no_backend, &limits);
 	/* A route takes over the limits that all routes share (refused_grace) together with its own. */
 	LIST_FOREACH(route, &forwarder->routes, link)
@@ -115,7 +115,7 @@ static void fwd_look_at_drain(void *context)
 {
 	struct forwarder *forwarder = context;
 
-	if (!tally_is_drained(forwarder) && clock_now_ms() < forwarder->drain.until_ms) {
+	if (!fwd_tally_is_drained(forwarder) && clock_now_ms() < forwarder->drain.until_ms) {
 		timer_start(&forwarder->drain.timer, DRAIN_LOOK_MS);
 		return;
 	}
@@ -125,7 +125,7 @@ static void fwd_look_at_drain(void *context)
 void fwd_drain(struct forwarder *forwarder, unsigned drain_ms, void (*done)(void *context), void *context)
 {
 	/* The sockets stay open. A successor that gets them from the service manager's store finds the clients that came meanwhile. */
-	accept_pause_for_ever(forwarder);
+	fwd_accept_pause_for_ever(forwarder);
 	forwarder->drain.done = done;
 	forwarder->drain.context = context;
 	forwarder->drain.until_ms = clock_now_ms() + drain_ms;

@@ -4,8 +4,8 @@
 
 /*
  * Carries TCP (and UDP) from listening addresses of the host to guests, dialing inside each sandbox's namespace. Listeners are
- * opened and closed on the main thread; workers accept from them, and a connection stays on one worker. Of a sandbox the forwarder
- * knows its routes alone.
+ * opened and closed on the main thread; workers accept from them, and a connection stays on one worker. Of a sandbox the
+ * forwarder knows its routes alone.
  *
  * All functions: main thread, unless they say otherwise. Callbacks: main thread.
  */
@@ -148,9 +148,9 @@ void fwd_set_default(struct forwarder *forwarder, struct fwd_route *route);
 struct fwd_probe;
 
 /*
- * Connects to PORT of the route's guest from inside its namespace, again each 50 to 200 ms, until the guest accepts. Then ACCEPTED
- * is called once, and may call fwd_probe_stop(), which is owed in any case. Nothing is dialed while the route is down or paused. NULL
- * only for lack of memory.
+ * Connects to PORT of the route's guest from inside its namespace, again each 50 to 200 ms, until the guest accepts. Then
+ * ACCEPTED is called once, and may call fwd_probe_stop(), which is owed in any case. Nothing is dialed while the route is
+ * down or paused. NULL only for lack of memory.
  */
 struct fwd_probe *fwd_probe_start(struct fwd_route *route, uint16_t port, void (*accepted)(void *context),
 				  void *context);

@@ -4,9 +4,9 @@
  * refused connect at best and a reset never, so the forwarder waits for them. Without carrier nothing is dialed; when the carrier
  * comes every held client dials at once.
  *
- * A held client is watched: when it leaves, the hold ends. A client that has sent something and its FIN may still want the answer,
- * so only a FIN with nothing before it counts as leaving. Where the guest may be dialed even such a client has a moment, for it
- * may want the guest's greeting.
+ * A held client is watched: when it leaves, the hold ends. A client that has sent something and its FIN may still want the
+ * answer, so only a FIN with nothing before it counts as leaving. Where the guest may be dialed even such a client has a
+ * moment, for it may want the guest's greeting.
  */
 #include "forwarder/connection.h"
 #include "forwarder/route_side.h"
@@ -20,102 +20,102 @@
 enum { LEAVING_MS = 1000 };
 
 /* From the side that holds clients without a backend to SIDE, the default endpoint's backend. False: SIDE's route is full. */
-static bool hold_move(struct connection *connection, struct route_side *side)
+static bool fwd_hold_move(struct connection *connection, struct route_side *side)
 {
 	struct route_side *old = connection->side;
 
-	route_side_remove(connection);
-	route_side_add(side, connection);
+	fwd_route_side_remove(connection);
+	fwd_route_side_add(side, connection);
 	connection->deadline_ms = connection->accepted_ms + side->state.limits.connect_deadline_ms;
-	return tally_move(old, side, side->state.limits.connections);
+	return fwd_tally_move(old, side, side->state.limits.connections);
 }
 
-static void hold_give_up(struct connection *connection)
+static void fwd_hold_give_up(struct connection *connection)
 {
 	if (connection->leaving)
-		connection_close(connection, CLOSE_DONE, 0);
-	else if (route_side_has_no_backend(connection->side))
-		connection_close(connection, CLOSE_NO_SANDBOX, 0);
+		fwd_connection_close(connection, CLOSE_DONE, 0);
+	else if (fwd_route_side_has_no_backend(connection->side))
+		fwd_connection_close(connection, CLOSE_NO_SANDBOX, 0);
 	else
-		connection_close(connection, CLOSE_CONNECT_DEADLINE, connection->error);
+		fwd_connection_close(connection, CLOSE_CONNECT_DEADLINE, connection->error);
 }
 
 /* Dials, waits, or ends it, as the route's state says. */
-static void hold_decide(struct connection *connection)
+static void fwd_hold_decide(struct connection *connection)
 {
 	struct route_side *backend =
-	    route_side_has_no_backend(connection->side) ? route_side_backend(connection->side) : NULL;
+	    fwd_route_side_has_no_backend(connection->side) ? fwd_route_side_backend(connection->side) : NULL;
 
 	/* A closing backend is passed over: the next message says where to go instead. */
-	if (backend && !backend->state.closing && !hold_move(connection, backend)) {
-		connection_close(connection, CLOSE_LIMIT, 0);
+	if (backend && !backend->state.closing && !fwd_hold_move(connection, backend)) {
+		fwd_connection_close(connection, CLOSE_LIMIT, 0);
 		return;
 	}
 
 	const struct route_state *state = &connection->side->state;
-	bool may_dial = route_state_may_dial(state);
+	bool may_dial = fwd_route_state_may_dial(state);
 
 	if (state->gone)
-		connection_close(connection, CLOSE_NO_NAMESPACE, 0);
+		fwd_connection_close(connection, CLOSE_NO_NAMESPACE, 0);
 	else if (state->paused)
-		wheel_cancel(&connection->timer);
+		fwd_wheel_cancel(&connection->timer);
 	else if (connection->worker->now_ms >= connection->deadline_ms && (connection->dials || !may_dial))
-		hold_give_up(connection);
+		fwd_hold_give_up(connection);
 	else if (may_dial)
-		dial_start(connection);
+		fwd_dial_start(connection);
 	else
-		connection_wait(connection, connection->deadline_ms);
+		fwd_connection_wait(connection, connection->deadline_ms);
 }
 
 /* Events of the client, who is the only peer. */
-static void hold_on_event(struct connection *connection, struct peer *peer, uint32_t events)
+static void fwd_hold_on_event(struct connection *connection, struct peer *peer, uint32_t events)
 {
 	const struct peer *client = &connection->peers[CLIENT];
-	int error = events & EPOLLERR ? socket_error(client->fd) : 0;
+	int error = events & EPOLLERR ? fwd_socket_error(client->fd) : 0;
 	char byte;
 
 	(void)peer;
 	if (error) {
-		connection_close(connection, CLOSE_CLIENT_RESET, error == ECONNRESET ? 0 : error);
+		fwd_connection_close(connection, CLOSE_CLIENT_RESET, error == ECONNRESET ? 0 : error);
 		return;
 	}
 	if (!(events & EPOLLRDHUP) || recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
 		return;
 	connection->leaving = true;
-	if (!route_state_may_dial(&connection->side->state))
-		connection_close(connection, CLOSE_DONE, 0);
+	if (!fwd_route_state_may_dial(&connection->side->state))
+		fwd_connection_close(connection, CLOSE_DONE, 0);
 	else if (connection->deadline_ms > connection->worker->now_ms + LEAVING_MS)
 		connection->deadline_ms = connection->worker->now_ms + LEAVING_MS;
 }
 
 /* A pause stops the connection's clock, and the end of the pause shifts its deadline. */
-static void hold_on_route_changed(struct connection *connection, const struct route_state *before)
+static void fwd_hold_on_route_changed(struct connection *connection, const struct route_state *before)
 {
 	const struct route_side *side = connection->side;
 	const struct route_state *now = &side->state;
-	bool resumes = route_state_resumes(now, before);
+	bool resumes = fwd_route_state_resumes(now, before);
 	enum fwd_close_reason reason;
 
-	if (route_state_ends_all(now, before, &reason)) {
-		connection_close(connection, reason, 0);
+	if (fwd_route_state_ends_all(now, before, &reason)) {
+		fwd_connection_close(connection, reason, 0);
 		return;
 	}
 	if (now->pace != before->pace)
-		connection_pace(connection);
-	if (route_state_pauses(now, before))
-		wheel_cancel(&connection->timer);
+		fwd_connection_pace(connection);
+	if (fwd_route_state_pauses(now, before))
+		fwd_wheel_cancel(&connection->timer);
 	if (resumes)
 		connection->deadline_ms += connection->worker->now_ms - side->paused_at_ms;
-	if (resumes || route_state_opens(now, before) || route_side_has_no_backend(side))
-		hold_decide(connection);
+	if (resumes || fwd_route_state_opens(now, before) || fwd_route_side_has_no_backend(side))
+		fwd_hold_decide(connection);
 }
 
 const struct connection_state hold_state = {
 	.phase = CONNECTION_HELD,
 	.name = "held",
 	.waits = true,
-	.event = hold_on_event,
-	.expired = hold_decide,
-	.go_on = hold_decide,
-	.route_changed = hold_on_route_changed,
+	.event = fwd_hold_on_event,
+	.expired = fwd_hold_decide,
+	.go_on = fwd_hold_decide,
+	.route_changed = fwd_hold_on_route_changed,
 };

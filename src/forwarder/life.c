@@ -15,49 +15,49 @@
 #include <errno.h>
 
 /* There is no memory for a connection, and the client learns it at once. */
-static void life_turn_away(const struct arrival *arrival)
+static void fwd_life_turn_away(const struct arrival *arrival)
 {
 	int fd = arrival->fd;
 
-	socket_reset(&fd);
-	tally_turn_away(arrival->side);
+	fwd_socket_reset(&fd);
+	fwd_tally_turn_away(arrival->side);
 	fwd_endpoint_release(arrival->endpoint);
-	route_side_check_empty(arrival->side);
+	fwd_route_side_check_empty(arrival->side);
 }
 
-void life_begin(struct worker *worker, const struct arrival *arrival)
+void fwd_life_begin(struct worker *worker, const struct arrival *arrival)
 {
-	struct connection *connection = slab_alloc(worker->slab);
+	struct connection *connection = base_slab_alloc(worker->slab);
 
 	if (!connection) {
-		life_turn_away(arrival);
+		fwd_life_turn_away(arrival);
 		return;
 	}
 	connection->worker = worker;
-	route_side_add(arrival->side, connection);
+	fwd_route_side_add(arrival->side, connection);
 	connection->endpoint = arrival->endpoint;
 	connection->client = arrival->client;
 	connection->accepted_us = arrival->accepted_us;
 	connection->accepted_ms = arrival->accepted_us / 1000;
-	connection->id = connection_next_id();
+	connection->id = fwd_connection_next_id();
 	connection->deadline_ms = connection->accepted_ms + connection->side->state.limits.connect_deadline_ms;
 	connection->peers[CLIENT] = (struct peer){ .fd = arrival->fd, .which = CLIENT, .writable = true };
 	connection->peers[GUEST] = (struct peer){ .fd = -1, .which = GUEST };
 	connection->streams[CLIENT].pipe = connection->streams[GUEST].pipe = PIPE_NONE;
-	connection_become(connection, &hold_state);
+	fwd_connection_become(connection, &hold_state);
 
 	/* Accepted before its route was closed, it may come by message after all others ended. */
 	if (connection->side->state.reset_all)
-		connection_close(connection, connection->side->state.reason, 0);
+		fwd_connection_close(connection, connection->side->state.reason, 0);
 	else
 		connection->state->go_on(connection);
-	if (connection_phase(connection) == CONNECTION_HELD &&
-	    connection_watch(connection, &connection->peers[CLIENT]) < 0)
-		connection_close(connection, CLOSE_ERROR, ENOMEM);
+	if (fwd_connection_phase(connection) == CONNECTION_HELD &&
+	    fwd_connection_watch(connection, &connection->peers[CLIENT]) < 0)
+		fwd_connection_close(connection, CLOSE_ERROR, ENOMEM);
 }
 
 /* This is asked for rarely, so no list is kept for it: all connections are looked at. */
-void life_reset_endpoint(struct worker *worker, const struct fwd_endpoint *endpoint)
+void fwd_life_reset_endpoint(struct worker *worker, const struct fwd_endpoint *endpoint)
 {
 	struct route_side *side;
 
@@ -68,12 +68,12 @@ void life_reset_endpoint(struct worker *worker, const struct fwd_endpoint *endpo
 		LIST_FOREACH_SAFE(connection, &side->connections, of_side, next)
 		{
 			if (connection->endpoint == endpoint)
-				connection_close(connection, CLOSE_UNREGISTERED, 0);
+				fwd_connection_close(connection, CLOSE_UNREGISTERED, 0);
 		}
 	}
 }
 
-void life_on_stop(struct mail *mail)
+void fwd_life_on_stop(struct mail *mail)
 {
 	struct worker *worker = container_of(mail, struct worker, stop);
 	struct route_side *side;
@@ -81,7 +81,7 @@ void life_on_stop(struct mail *mail)
 	LIST_FOREACH(side, &worker->sides, of_worker)
 	{
 		while (!LIST_EMPTY(&side->connections))
-			connection_close(LIST_FIRST(&side->connections), CLOSE_SHUTDOWN, 0);
+			fwd_connection_close(LIST_FIRST(&side->connections), CLOSE_SHUTDOWN, 0);
 	}
 	worker->stopping = true;
 }

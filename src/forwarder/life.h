@@ -11,12 +11,12 @@ struct fwd_endpoint;
 struct worker;
 
 /* Makes the connection of ARRIVAL, counted, and takes over its descriptor and reference. On failure the client is reset. */
-void life_begin(struct worker *worker, const struct arrival *arrival);
+void fwd_life_begin(struct worker *worker, const struct arrival *arrival);
 
 /* Resets the connections that came through ENDPOINT (reason: unregistered). */
-void life_reset_endpoint(struct worker *worker, const struct fwd_endpoint *endpoint);
+void fwd_life_reset_endpoint(struct worker *worker, const struct fwd_endpoint *endpoint);
 
 /* Delivers a worker's `stop`: resets all its connections (reason: shutdown) and ends its loop. */
-void life_on_stop(struct mail *mail);
+void fwd_life_on_stop(struct mail *mail);
 
 #endif

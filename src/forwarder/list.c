@@ -33,28 +33,28 @@ struct part {
 	struct fwd_connection_info infos[];
 };
 
-static const char *listing_state_name(const struct connection *connection)
+static const char *fwd_listing_state_name(const struct connection *connection)
 {
 	if (connection->side->state.paused)
 		return "paused";
 	return connection->half_closed_ms ? "half-closed" : connection->state->name;
 }
 
-static void listing_describe(const struct connection *connection, struct fwd_connection_info *info)
+static void fwd_listing_describe(const struct connection *connection, struct fwd_connection_info *info)
 {
 	*info = (struct fwd_connection_info){
 		.id = connection->id,
-		.state = listing_state_name(connection),
+		.state = fwd_listing_state_name(connection),
 		.bytes_to_guest = connection->streams[CLIENT].bytes,
 		.bytes_from_guest = connection->streams[GUEST].bytes,
-		.age_ms = connection_age_ms(connection),
-		.connect_ms = connection_connect_ms(connection),
+		.age_ms = fwd_connection_age_ms(connection),
+		.connect_ms = fwd_connection_connect_ms(connection),
 	};
 	addr_format(&connection->endpoint->listen, info->endpoint);
 	addr_format(&connection->client, info->client);
 }
 
-static void listing_describe_flow(const struct udp_flow *flow, struct fwd_connection_info *info)
+static void fwd_listing_describe_flow(const struct udp_flow *flow, struct fwd_connection_info *info)
 {
 	*info = (struct fwd_connection_info){
 		.id = flow->id,
@@ -67,7 +67,7 @@ static void listing_describe_flow(const struct udp_flow *flow, struct fwd_connec
 	addr_format(&flow->client, info->client);
 }
 
-static void listing_describe_flows(struct part *part)
+static void fwd_listing_describe_flows(struct part *part)
 {
 	const struct udp_port *port;
 	const struct udp_flow *flow;
@@ -78,13 +78,13 @@ static void listing_describe_flows(struct part *part)
 			LIST_FOREACH(flow, &port->flows[i], link)
 			{
 				if (part->count < part->limit)
-					listing_describe_flow(flow, &part->infos[part->count++]);
+					fwd_listing_describe_flow(flow, &part->infos[part->count++]);
 			}
 		}
 	}
 }
 
-static void listing_finish(struct listing *listing)
+static void fwd_listing_finish(struct listing *listing)
 {
 	listing->listed(listing->context, listing->infos, listing->count);
 	free(listing->infos);
@@ -92,7 +92,7 @@ static void listing_finish(struct listing *listing)
 }
 
 /* Main thread. */
-static void listing_on_answer(struct mail *mail)
+static void fwd_listing_on_answer(struct mail *mail)
 {
 	struct part *part = container_of(mail, struct part, mail);
 	struct listing *listing = part->listing;
@@ -101,11 +101,11 @@ static void listing_on_answer(struct mail *mail)
 		listing->infos[listing->count++] = part->infos[i];
 	free(part);
 	if (--listing->waiting == 0)
-		listing_finish(listing);
+		fwd_listing_finish(listing);
 }
 
 /* Worker's thread. */
-static void listing_on_question(struct mail *mail)
+static void fwd_listing_on_question(struct mail *mail)
 {
 	struct part *part = container_of(mail, struct part, mail);
 	struct connection *connection;
@@ -114,37 +114,37 @@ static void listing_on_question(struct mail *mail)
 	{
 		if (part->count == part->limit)
 			break;
-		listing_describe(connection, &part->infos[part->count++]);
+		fwd_listing_describe(connection, &part->infos[part->count++]);
 	}
-	listing_describe_flows(part);
-	mail->deliver = listing_on_answer;
-	mailbox_post(part->listing->forwarder->mailbox, mail);
+	fwd_listing_describe_flows(part);
+	mail->deliver = fwd_listing_on_answer;
+	base_mailbox_post(part->listing->forwarder->mailbox, mail);
 }
 
-static void listing_on_nothing(struct mail *mail)
+static void fwd_listing_on_nothing(struct mail *mail)
 {
-	listing_finish(container_of(mail, struct listing, mail));
+	fwd_listing_finish(container_of(mail, struct listing, mail));
 }
 
-static void listing_ask(struct listing *listing, struct route_side *side, size_t limit)
+static void fwd_listing_ask(struct listing *listing, struct route_side *side, size_t limit)
 {
 	struct part *part = calloc(1, sizeof(*part) + limit * sizeof(part->infos[0]));
 
 	if (!part)
 		return;
-	part->mail.deliver = listing_on_question;
+	part->mail.deliver = fwd_listing_on_question;
 	part->listing = listing;
 	part->side = side;
 	part->limit = limit;
 	listing->waiting++;
-	mailbox_post(side->worker->mailbox, &part->mail);
+	base_mailbox_post(side->worker->mailbox, &part->mail);
 }
 
 void fwd_route_list(struct fwd_route *route, size_t limit,
 		    void (*listed)(void *context, const struct fwd_connection_info *info, size_t count), void *context)
 {
 	struct forwarder *forwarder = route->forwarder;
-	size_t open = tally_route_connections(route);
+	size_t open = fwd_tally_route_connections(route);
 	struct listing *listing = calloc(1, sizeof(*listing));
 
 	if (!listing) {
@@ -158,10 +158,10 @@ void fwd_route_list(struct fwd_route *route, size_t limit,
 	for (size_t i = 0; listing->infos && listing->room && !route->barriers_out && i < forwarder->worker_count;
 	     i++) {
 		if (route->sides[i])
-			listing_ask(listing, route->sides[i], listing->room);
+			fwd_listing_ask(listing, route->sides[i], listing->room);
 	}
 	if (!listing->waiting) {
-		listing->mail.deliver = listing_on_nothing;
-		mailbox_post(forwarder->mailbox, &listing->mail);
+		listing->mail.deliver = fwd_listing_on_nothing;
+		base_mailbox_post(forwarder->mailbox, &listing->mail);
 	}
 }

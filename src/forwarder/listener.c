@@ -21,32 +21,32 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-void listeners_pause(struct forwarder *forwarder)
+void fwd_listeners_pause(struct forwarder *forwarder)
 {
 	struct fwd_listener *listener;
 
 	LIST_FOREACH(listener, &forwarder->listeners, link)
 	{
 		if (!listener->udp)
-			accept_suspend(listener->endpoint);
+			fwd_accept_suspend(listener->endpoint);
 	}
-	accept_wait(forwarder);
+	fwd_accept_wait(forwarder);
 }
 
-void listeners_resume(struct forwarder *forwarder)
+void fwd_listeners_resume(struct forwarder *forwarder)
 {
 	struct fwd_listener *listener;
 
 	LIST_FOREACH(listener, &forwarder->listeners, link)
 	{
-		if (!listener->udp && accept_resume(listener->endpoint) < 0)
-			admission_pause(forwarder, errno);
+		if (!listener->udp && fwd_accept_resume(listener->endpoint) < 0)
+			fwd_admission_pause(forwarder, errno);
 	}
 }
 
 /* ---- Opening ---- */
 
-static int listener_bind(const struct addr *listen_on, int type, struct err *err)
+static int fwd_listener_bind(const struct addr *listen_on, int type, struct err *err)
 {
 	AUTO_FD int fd = socket(listen_on->any.sa_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int one = 1;
@@ -64,7 +64,7 @@ static int listener_bind(const struct addr *listen_on, int type, struct err *err
 }
 
 /* Made ready for accepting: FD is bound, and may listen already. */
-static int listener_listen(int fd, unsigned keepalive_ms, struct err *err)
+static int fwd_listener_listen(int fd, unsigned keepalive_ms, struct err *err)
 {
 	int one = 1;
 
@@ -72,25 +72,26 @@ static int listener_listen(int fd, unsigned keepalive_ms, struct err *err)
 		return err_set(err, errno, "fcntl");
 	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0)
 		return err_set(err, errno, "TCP_NODELAY");
-	socket_set_keepalive(fd, keepalive_ms);
+	fwd_socket_set_keepalive(fd, keepalive_ms);
 	if (listen(fd, SOMAXCONN) < 0)
 		return err_set(err, errno, "listen");
 	return 0;
 }
 
-static int listener_open_tcp(struct fwd_listener *listener, const struct fwd_listener_options *options, struct err *err)
+static int fwd_listener_open_tcp(struct fwd_listener *listener, const struct fwd_listener_options *options,
+				 struct err *err)
 {
 	struct forwarder *forwarder = listener->forwarder;
 	unsigned keepalive_ms =
 	    listener->route ? listener->route->state.limits.keepalive_ms : forwarder->config->forwarder.keepalive_ms;
-	int fd = options->fd >= 0 ? options->fd : listener_bind(&listener->endpoint->listen, SOCK_STREAM, err);
+	int fd = options->fd >= 0 ? options->fd : fwd_listener_bind(&listener->endpoint->listen, SOCK_STREAM, err);
 
 	if (fd < 0)
 		return -1;
-	if (listener_listen(fd, keepalive_ms, err) < 0)
+	if (fwd_listener_listen(fd, keepalive_ms, err) < 0)
 		goto fail;
-	if (accept_open(forwarder, listener->endpoint, listener->route ? listener->route : forwarder->no_backend, fd,
-			err) < 0)
+	if (fwd_accept_open(forwarder, listener->endpoint, listener->route ? listener->route : forwarder->no_backend,
+			    fd, err) < 0)
 		goto fail;
 	listener->fd = fd;
 	return 0;
@@ -101,21 +102,22 @@ fail:
 	return -1;
 }
 
-static int listener_open_udp(struct fwd_listener *listener, const struct fwd_listener_options *options, struct err *err)
+static int fwd_listener_open_udp(struct fwd_listener *listener, const struct fwd_listener_options *options,
+				 struct err *err)
 {
 	AUTO_FD int fd = -1;
 
 	if (!listener->route)
 		return err_set(err, EPROTONOSUPPORT, "the default endpoint over UDP");
 	if (options->fd < 0)
-		fd = listener_bind(&listener->endpoint->listen, SOCK_DGRAM, err);
+		fd = fwd_listener_bind(&listener->endpoint->listen, SOCK_DGRAM, err);
 	else if (fcntl(options->fd, F_SETFL, fcntl(options->fd, F_GETFL) | O_NONBLOCK) == 0)
 		fd = options->fd;
 	else
 		err_set(err, errno, "fcntl");
 	if (fd < 0)
 		return -1;
-	listener->udp = udp_port_new(listener->route, listener->endpoint, fd);
+	listener->udp = fwd_udp_port_new(listener->route, listener->endpoint, fd);
 	if (!listener->udp) {
 		if (fd == options->fd)
 			steal_fd(&fd);
@@ -125,14 +127,14 @@ static int listener_open_udp(struct fwd_listener *listener, const struct fwd_lis
 	return 0;
 }
 
-static int listener_open_socket(struct fwd_listener *listener, const struct fwd_listener_options *options,
-				struct err *err)
+static int fwd_listener_open_socket(struct fwd_listener *listener, const struct fwd_listener_options *options,
+				    struct err *err)
 {
 	switch (options->proto) {
 	case PROTO_TCP:
-		return listener_open_tcp(listener, options, err);
+		return fwd_listener_open_tcp(listener, options, err);
 	case PROTO_UDP:
-		return listener_open_udp(listener, options, err);
+		return fwd_listener_open_udp(listener, options, err);
 	}
 	return err_set(err, EPROTONOSUPPORT, "protocol");
 }
@@ -149,12 +151,12 @@ struct fwd_listener *fwd_listener_open(struct forwarder *forwarder, const struct
 	}
 	*listener = (struct fwd_listener){ .forwarder = forwarder, .route = route, .fd = -1 };
 	listener->endpoint =
-	    fwd_endpoint_new(accept_workers(forwarder), listen, options->guest_port, options->proxy_protocol);
+	    fwd_endpoint_new(fwd_accept_workers(forwarder), listen, options->guest_port, options->proxy_protocol);
 	if (!listener->endpoint) {
 		err_set(err, ENOMEM, "listener");
 		goto fail;
 	}
-	if (listener_open_socket(listener, options, err) < 0) {
+	if (fwd_listener_open_socket(listener, options, err) < 0) {
 		err_wrap(err, "%s", addr_format(listen, text));
 		goto fail;
 	}
@@ -179,9 +181,9 @@ void fwd_listener_close(struct fwd_listener *listener, bool reset)
 {
 	if (listener->udp) {
 		/* Its flows go with it: their answers leave by its socket. */
-		udp_port_close(listener->udp);
+		fwd_udp_port_close(listener->udp);
 	} else {
-		accept_close(listener->endpoint, reset);
+		fwd_accept_close(listener->endpoint, reset);
 		close(listener->fd);
 	}
 	fwd_endpoint_release(listener->endpoint);

@@ -19,7 +19,7 @@ struct fwd_listener {
 };
 
 /* Stops accepting on all listeners, or resumes it. */
-void listeners_pause(struct forwarder *forwarder);
-void listeners_resume(struct forwarder *forwarder);
+void fwd_listeners_pause(struct forwarder *forwarder);
+void fwd_listeners_resume(struct forwarder *forwarder);
 
 #endif

@@ -18,14 +18,14 @@ struct pipe_pool {
 	struct pipe idle[];
 };
 
-static void pipe_close(struct pipe *pipe)
+static void fwd_pipe_close(struct pipe *pipe)
 {
 	close(pipe->read_fd);
 	close(pipe->write_fd);
 	*pipe = PIPE_NONE;
 }
 
-static int pipe_make(size_t capacity, struct pipe *pipe, struct err *err)
+static int fwd_pipe_make(size_t capacity, struct pipe *pipe, struct err *err)
 {
 	int fds[2];
 
@@ -41,7 +41,7 @@ static int pipe_make(size_t capacity, struct pipe *pipe, struct err *err)
 	return 0;
 }
 
-struct pipe_pool *pipe_pool_new(size_t keep, size_t capacity)
+struct pipe_pool *fwd_pipe_pool_new(size_t keep, size_t capacity)
 {
 	struct pipe_pool *pool = calloc(1, sizeof(*pool) + keep * sizeof(pool->idle[0]));
 
@@ -52,37 +52,37 @@ struct pipe_pool *pipe_pool_new(size_t keep, size_t capacity)
 	return pool;
 }
 
-void pipe_pool_free(struct pipe_pool *pool)
+void fwd_pipe_pool_free(struct pipe_pool *pool)
 {
 	if (!pool)
 		return;
 	while (pool->count)
-		pipe_close(&pool->idle[--pool->count]);
+		fwd_pipe_close(&pool->idle[--pool->count]);
 	free(pool);
 }
 
-int pipe_pool_borrow(struct pipe_pool *pool, struct pipe *pipe, struct err *err)
+int fwd_pipe_pool_borrow(struct pipe_pool *pool, struct pipe *pipe, struct err *err)
 {
 	if (!pool->count)
-		return pipe_make(pool->capacity, pipe, err);
+		return fwd_pipe_make(pool->capacity, pipe, err);
 
 	*pipe = pool->idle[--pool->count];
 	return 0;
 }
 
-void pipe_pool_give_back(struct pipe_pool *pool, struct pipe *pipe)
+void fwd_pipe_pool_give_back(struct pipe_pool *pool, struct pipe *pipe)
 {
 	if (pipe->read_fd < 0)
 		return;
 	if (pipe->filled || pool->count == pool->keep) {
-		pipe_close(pipe);
+		fwd_pipe_close(pipe);
 		return;
 	}
 	pool->idle[pool->count++] = *pipe;
 	*pipe = PIPE_NONE;
 }
 
-size_t pipe_pool_idle(const struct pipe_pool *pool)
+size_t fwd_pipe_pool_idle(const struct pipe_pool *pool)
 {
 	return pool->count;
 }

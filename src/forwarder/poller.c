@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A closed descriptor leaves an epoll set by itself, so no connection is ever removed: that saves a system call for each socket.
- * Events found before that are still in the batch, so the owner of a source calls poller_forget() before it frees the source, or
- * uses it for another descriptor.
+ * Events found before that are still in the batch, so the owner of a source calls fwd_poller_forget() before it frees the
+ * source, or uses it for another descriptor.
  */
 #include "forwarder/poller.h"
 
@@ -22,7 +22,7 @@ struct poller {
 	struct epoll_event found[BATCH];
 };
 
-struct poller *poller_new(struct err *err)
+struct poller *fwd_poller_new(struct err *err)
 {
 	struct poller *poller = calloc(1, sizeof(*poller));
 
@@ -39,7 +39,7 @@ struct poller *poller_new(struct err *err)
 	return poller;
 }
 
-void poller_free(struct poller *poller)
+void fwd_poller_free(struct poller *poller)
 {
 	if (!poller)
 		return;
@@ -47,34 +47,34 @@ void poller_free(struct poller *poller)
 	free(poller);
 }
 
-static int poller_add(struct poller *poller, int fd, uint32_t events, struct poll_source *source)
+static int fwd_poller_add(struct poller *poller, int fd, uint32_t events, struct poll_source *source)
 {
 	struct epoll_event event = { .events = events, .data.ptr = source };
 
 	return epoll_ctl(poller->fd, EPOLL_CTL_ADD, fd, &event);
 }
 
-int poller_add_edges(struct poller *poller, int fd, struct poll_source *source)
+int fwd_poller_add_edges(struct poller *poller, int fd, struct poll_source *source)
 {
-	return poller_add(poller, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET, source);
+	return fwd_poller_add(poller, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET, source);
 }
 
-int poller_add_readable(struct poller *poller, int fd, struct poll_source *source)
+int fwd_poller_add_readable(struct poller *poller, int fd, struct poll_source *source)
 {
-	return poller_add(poller, fd, EPOLLIN, source);
+	return fwd_poller_add(poller, fd, EPOLLIN, source);
 }
 
-int poller_add_shared(struct poller *poller, int fd, struct poll_source *source)
+int fwd_poller_add_shared(struct poller *poller, int fd, struct poll_source *source)
 {
-	return poller_add(poller, fd, EPOLLIN | EPOLLEXCLUSIVE, source);
+	return fwd_poller_add(poller, fd, EPOLLIN | EPOLLEXCLUSIVE, source);
 }
 
-void poller_remove(struct poller *poller, int fd)
+void fwd_poller_remove(struct poller *poller, int fd)
 {
 	epoll_ctl(poller->fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
-void poller_forget(struct poller *poller, const struct poll_source *source)
+void fwd_poller_forget(struct poller *poller, const struct poll_source *source)
 {
 	for (int i = poller->next; i < poller->count; i++) {
 		if (poller->found[i].data.ptr == source)
@@ -82,7 +82,7 @@ void poller_forget(struct poller *poller, const struct poll_source *source)
 	}
 }
 
-void poller_wait(struct poller *poller, int timeout_ms)
+void fwd_poller_wait(struct poller *poller, int timeout_ms)
 {
 	poller->next = 0;
 	poller->count = epoll_wait(poller->fd, poller->found, BATCH, timeout_ms);
@@ -91,7 +91,7 @@ void poller_wait(struct poller *poller, int timeout_ms)
 		poller->count = 0;
 }
 
-void poller_dispatch(struct poller *poller)
+void fwd_poller_dispatch(struct poller *poller)
 {
 	while (poller->next < poller->count) {
 		const struct epoll_event *event = &poller->found[poller->next++];

@@ -18,30 +18,30 @@ struct poll_source {
 };
 
 /* NULL with ERR (EMFILE, ENOMEM). */
-struct poller *poller_new(struct err *err);
-void poller_free(struct poller *poller);
+struct poller *fwd_poller_new(struct err *err);
+void fwd_poller_free(struct poller *poller);
 
 /*
- * Notifies SOURCE of every change of FD, a socket, edge-triggered and for both directions, until FD is closed. 0, or -1 with errno
- * (ENOMEM, ENOSPC).
+ * Notifies SOURCE of every change of FD, a socket, edge-triggered and for both directions, until FD is closed. 0, or -1 with
+ * errno (ENOMEM, ENOSPC).
  */
-int poller_add_edges(struct poller *poller, int fd, struct poll_source *source);
+int fwd_poller_add_edges(struct poller *poller, int fd, struct poll_source *source);
 
 /* Notifies SOURCE for as long as FD is readable. 0, or -1 with errno. */
-int poller_add_readable(struct poller *poller, int fd, struct poll_source *source);
+int fwd_poller_add_readable(struct poller *poller, int fd, struct poll_source *source);
 
 /*
- * The same where several pollers have FD: of those that wait, one is woken. poller_remove() must come before FD is closed; an event
- * that was found already may still be dispatched after it. Any thread.
+ * The same where several pollers have FD: of those that wait, one is woken. fwd_poller_remove() must come before FD is
+ * closed; an event that was found already may still be dispatched after it. Any thread.
  */
-int poller_add_shared(struct poller *poller, int fd, struct poll_source *source);
-void poller_remove(struct poller *poller, int fd);
+int fwd_poller_add_shared(struct poller *poller, int fd, struct poll_source *source);
+void fwd_poller_remove(struct poller *poller, int fd);
 
 /* Drops the events of SOURCE that were found and not dispatched yet. For a source whose descriptor was closed. */
-void poller_forget(struct poller *poller, const struct poll_source *source);
+void fwd_poller_forget(struct poller *poller, const struct poll_source *source);
 
-/* Waits for events, TIMEOUT_MS at most; -1: without limit. poller_dispatch() notifies the sources of those found. */
-void poller_wait(struct poller *poller, int timeout_ms);
-void poller_dispatch(struct poller *poller);
+/* Waits for events, TIMEOUT_MS at most; -1: without limit. fwd_poller_dispatch() notifies the sources of those found. */
+void fwd_poller_wait(struct poller *poller, int timeout_ms);
+void fwd_poller_dispatch(struct poller *poller);
 
 #endif

@@ -41,7 +41,7 @@ struct fwd_probe {
 
 static bool fwd_probe_may_dial(const struct fwd_route *route)
 {
-	return route_state_may_dial(&route->state) && !route->dying;
+	return fwd_route_state_may_dial(&route->state) && !route->dying;
 }
 
 static void fwd_probe_drop_attempt(struct fwd_probe *probe)
@@ -49,7 +49,7 @@ static void fwd_probe_drop_attempt(struct fwd_probe *probe)
 	if (probe->event)
 		event_free(probe->event);
 	probe->event = NULL;
-	socket_reset(&probe->fd);
+	fwd_socket_reset(&probe->fd);
 }
 
 static void fwd_probe_try_later(struct fwd_probe *probe)
@@ -78,7 +78,7 @@ static void fwd_probe_on_event(evutil_socket_t fd, short what, void *arg)
 	struct fwd_probe *probe = arg;
 
 	(void)what;
-	if (!socket_error(fd))
+	if (!fwd_socket_error(fd))
 		fwd_probe_succeed(probe);
 	else
 		fwd_probe_drop_attempt(probe); /* the timer runs already */
@@ -91,8 +91,8 @@ static bool fwd_probe_try_now(struct fwd_probe *probe)
 	struct addr guest = fwd_guest(forwarder, probe->port);
 	struct err err;
 
-	probe->fd =
-	    netns_socket(probe->route->state.netns_fd, AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, &err);
+	probe->fd = base_netns_socket(probe->route->state.netns_fd, AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+				      0, &err);
 	if (probe->fd < 0)
 		return false;
 	if (connect(probe->fd, &guest.any, addr_length(&guest)) == 0)

@@ -16,35 +16,36 @@ enum {
 
 static const char signature[12] = { '\r', '\n', '\r', '\n', '\0', '\r', '\n', 'Q', 'U', 'I', 'T', '\n' };
 
-static char *proxy_header_put(char *at, const void *bytes, size_t size)
+static char *fwd_proxy_header_put(char *at, const void *bytes, size_t size)
 {
 	memcpy(at, bytes, size);
 	return at + size;
 }
 
-static char *proxy_header_put_port(char *at, uint16_t port)
+static char *fwd_proxy_header_put_port(char *at, uint16_t port)
 {
 	uint16_t network = htons(port);
 
-	return proxy_header_put(at, &network, sizeof(network));
+	return fwd_proxy_header_put(at, &network, sizeof(network));
 }
 
-size_t proxy_header_write(const struct addr *client, const struct addr *listen, char header[static PROXY_HEADER_MAX])
+size_t fwd_proxy_header_write(const struct addr *client, const struct addr *listen,
+			      char header[static PROXY_HEADER_MAX])
 {
 	bool ipv6 = client->any.sa_family == AF_INET6;
-	char *at = proxy_header_put(header, signature, sizeof(signature));
+	char *at = fwd_proxy_header_put(header, signature, sizeof(signature));
 
 	*at++ = VERSION_2_PROXY;
 	*at++ = ipv6 ? STREAM_OVER_IPV6 : STREAM_OVER_IPV4;
-	at = proxy_header_put_port(at, ipv6 ? 36 : 12); /* the length is a 16-bit number like a port */
+	at = fwd_proxy_header_put_port(at, ipv6 ? 36 : 12); /* the length is a 16-bit number like a port */
 	if (ipv6) {
-		at = proxy_header_put(at, &client->in6.sin6_addr, sizeof(client->in6.sin6_addr));
-		at = proxy_header_put(at, &listen->in6.sin6_addr, sizeof(listen->in6.sin6_addr));
+		at = fwd_proxy_header_put(at, &client->in6.sin6_addr, sizeof(client->in6.sin6_addr));
+		at = fwd_proxy_header_put(at, &listen->in6.sin6_addr, sizeof(listen->in6.sin6_addr));
 	} else {
-		at = proxy_header_put(at, &client->in.sin_addr, sizeof(client->in.sin_addr));
-		at = proxy_header_put(at, &listen->in.sin_addr, sizeof(listen->in.sin_addr));
+		at = fwd_proxy_header_put(at, &client->in.sin_addr, sizeof(client->in.sin_addr));
+		at = fwd_proxy_header_put(at, &listen->in.sin_addr, sizeof(listen->in.sin_addr));
 	}
-	at = proxy_header_put_port(at, addr_port(client));
-	at = proxy_header_put_port(at, addr_port(listen));
+	at = fwd_proxy_header_put_port(at, addr_port(client));
+	at = fwd_proxy_header_put_port(at, addr_port(listen));
 	return (size_t)(at - header);
 }

@@ -7,9 +7,10 @@
 enum { PROXY_HEADER_MAX = 16 + 36 };
 
 /*
- * The PROXY protocol's version 2 header (haproxy.org, proxy-protocol.txt), by which the guest learns the address of its CLIENT and
- * the address LISTEN that the client connected to, of the same family. Returns its size. Pure.
+ * The PROXY protocol's version 2 header (haproxy.org, proxy-protocol.txt), by which the guest learns the address of its
+ * CLIENT and the address LISTEN that the client connected to, of the same family. Returns its size. Pure.
  */
-size_t proxy_header_write(const struct addr *client, const struct addr *listen, char header[static PROXY_HEADER_MAX]);
+size_t fwd_proxy_header_write(const struct addr *client, const struct addr *listen,
+			      char header[static PROXY_HEADER_MAX]);
 
 #endif

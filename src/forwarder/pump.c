@@ -50,31 +50,31 @@ struct work {
 	unsigned reads;
 };
 
-static enum result pump_end_by_error(struct connection *connection, const struct peer *peer, int error)
+static enum result fwd_pump_end_by_error(struct connection *connection, const struct peer *peer, int error)
 {
 	bool reset = error == ECONNRESET || error == EPIPE;
 
 	if (reset)
-		connection_close(connection, peer->which == CLIENT ? CLOSE_CLIENT_RESET : CLOSE_GUEST_RESET, 0);
+		fwd_connection_close(connection, peer->which == CLIENT ? CLOSE_CLIENT_RESET : CLOSE_GUEST_RESET, 0);
 	else
-		connection_close(connection, CLOSE_ERROR, error);
+		fwd_connection_close(connection, CLOSE_ERROR, error);
 	return RESULT_CLOSED;
 }
 
-static void pump_taken(struct work *work, size_t size)
+static void fwd_pump_taken(struct work *work, size_t size)
 {
 	struct connection *connection = work->connection;
 	bool to_guest = work->to->which == GUEST;
 
 	work->stream->bytes += size;
 	work->budget -= size < work->budget ? size : work->budget;
-	tally_pass(connection->side, to_guest ? size : 0, to_guest ? 0 : size);
+	fwd_tally_pass(connection->side, to_guest ? size : 0, to_guest ? 0 : size);
 	connection->active_ms = connection->worker->now_ms;
 }
 
 /* ---- Writing ---- */
 
-static enum result pump_flush_pipe(struct work *work)
+static enum result fwd_pump_flush_pipe(struct work *work)
 {
 	struct pipe *pipe = &work->stream->pipe;
 
@@ -87,14 +87,14 @@ static enum result pump_flush_pipe(struct work *work)
 			return RESULT_WAIT;
 		}
 		if (moved < 0)
-			return pump_end_by_error(work->connection, work->to, errno);
+			return fwd_pump_end_by_error(work->connection, work->to, errno);
 		pipe->filled -= (size_t)moved;
-		pump_taken(work, (size_t)moved);
+		fwd_pump_taken(work, (size_t)moved);
 	}
 	return RESULT_MORE;
 }
 
-static enum result pump_flush_rest(struct work *work)
+static enum result fwd_pump_flush_rest(struct work *work)
 {
 	struct stream *stream = work->stream;
 
@@ -107,9 +107,9 @@ static enum result pump_flush_rest(struct work *work)
 			return RESULT_WAIT;
 		}
 		if (sent < 0)
-			return pump_end_by_error(work->connection, work->to, errno);
+			return fwd_pump_end_by_error(work->connection, work->to, errno);
 		stream->rest_at += (uint32_t)sent;
-		pump_taken(work, (size_t)sent);
+		fwd_pump_taken(work, (size_t)sent);
 		if (stream->rest_at < stream->rest_size)
 			continue;
 		free(stream->rest);
@@ -119,17 +119,17 @@ static enum result pump_flush_rest(struct work *work)
 }
 
 /* DATA, SIZE was read and not taken: kept, and the stream is blocked. */
-static enum result pump_keep_rest(struct work *work, const char *data, size_t size)
+static enum result fwd_pump_keep_rest(struct work *work, const char *data, size_t size)
 {
-	if (stream_keep_rest(work->stream, data, size) < 0) {
-		connection_close(work->connection, CLOSE_ERROR, ENOMEM);
+	if (fwd_stream_keep_rest(work->stream, data, size) < 0) {
+		fwd_connection_close(work->connection, CLOSE_ERROR, ENOMEM);
 		return RESULT_CLOSED;
 	}
 	return RESULT_WAIT;
 }
 
 /* Writes the worker's buffer. */
-static enum result pump_send_buffer(struct work *work, size_t size)
+static enum result fwd_pump_send_buffer(struct work *work, size_t size)
 {
 	const char *data = work->connection->worker->buffer;
 
@@ -138,20 +138,20 @@ static enum result pump_send_buffer(struct work *work, size_t size)
 
 		if (sent < 0 && errno == EAGAIN) {
 			work->to->writable = false;
-			return pump_keep_rest(work, data, size);
+			return fwd_pump_keep_rest(work, data, size);
 		}
 		if (sent < 0)
-			return pump_end_by_error(work->connection, work->to, errno);
+			return fwd_pump_end_by_error(work->connection, work->to, errno);
 		data += sent;
 		size -= (size_t)sent;
-		pump_taken(work, (size_t)sent);
+		fwd_pump_taken(work, (size_t)sent);
 	}
 	return RESULT_MORE;
 }
 
 /* ---- Reading ---- */
 
-static enum result pump_pass_fin_on(struct work *work)
+static enum result fwd_pump_pass_fin_on(struct work *work)
 {
 	struct connection *connection = work->connection;
 
@@ -162,67 +162,67 @@ static enum result pump_pass_fin_on(struct work *work)
 
 	/* The client's last FIN is sent by closing it. */
 	if (!(last && work->to->which == CLIENT) && shutdown(work->to->fd, SHUT_WR) < 0)
-		return pump_end_by_error(connection, work->to, errno == ENOTCONN ? ECONNRESET : errno);
+		return fwd_pump_end_by_error(connection, work->to, errno == ENOTCONN ? ECONNRESET : errno);
 	if (last) {
-		connection_close(connection, CLOSE_DONE, 0);
+		fwd_connection_close(connection, CLOSE_DONE, 0);
 		return RESULT_CLOSED;
 	}
 	connection->half_closed_ms = connection->worker->now_ms;
-	timeouts_begin(connection);
+	fwd_timeouts_begin(connection);
 	return RESULT_WAIT;
 }
 
-static enum result pump_copy(struct work *work)
+static enum result fwd_pump_copy(struct work *work)
 {
 	char *buffer = work->connection->worker->buffer;
 	ssize_t size = recv(work->from->fd, buffer, COPY_SIZE, MSG_DONTWAIT);
 
 	if (size == 0)
-		return pump_pass_fin_on(work);
+		return fwd_pump_pass_fin_on(work);
 	if (size < 0 && errno == EAGAIN) {
 		work->from->readable = false;
 		return RESULT_WAIT;
 	}
 	if (size < 0)
-		return pump_end_by_error(work->connection, work->from, errno);
+		return fwd_pump_end_by_error(work->connection, work->from, errno);
 	if (size == COPY_SIZE)
-		stream_promote(work->connection->worker, work->stream, work->from, work->to);
+		fwd_stream_promote(work->connection->worker, work->stream, work->from, work->to);
 	else if (!work->from->special)
 		work->from->readable = false;
-	return pump_send_buffer(work, (size_t)size);
+	return fwd_pump_send_buffer(work, (size_t)size);
 }
 
 /* By the pipe; copies where there is none, or where the socket has nothing that can be spliced. */
-static enum result pump_move_bulk(struct work *work)
+static enum result fwd_pump_move_bulk(struct work *work)
 {
 	struct pipe *pipe = &work->stream->pipe;
 	ssize_t moved;
 
-	if (!stream_borrow_pipe(work->connection->worker, work->stream))
-		return pump_copy(work);
+	if (!fwd_stream_borrow_pipe(work->connection->worker, work->stream))
+		return fwd_pump_copy(work);
 	moved = splice(work->from->fd, NULL, pipe->write_fd, NULL, pipe->capacity, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (moved < 0 && errno == EAGAIN && !work->from->special) {
 		work->from->readable = false;
 		return RESULT_WAIT;
 	}
 	if (moved == 0 || (moved < 0 && errno == EAGAIN))
-		return pump_copy(work);
+		return fwd_pump_copy(work);
 	if (moved < 0)
-		return pump_end_by_error(work->connection, work->from, errno);
+		return fwd_pump_end_by_error(work->connection, work->from, errno);
 	pipe->filled = (size_t)moved;
 	work->stream->bulk = moved >= BULK_MIN;
-	return pump_flush_pipe(work);
+	return fwd_pump_flush_pipe(work);
 }
 
-static enum result pump_step(struct work *work)
+static enum result fwd_pump_step(struct work *work)
 {
 	struct stream *stream = work->stream;
 
-	if (stream_is_pending(stream)) {
+	if (fwd_stream_is_pending(stream)) {
 		enum result result = RESULT_WAIT;
 
 		if (work->to->writable)
-			result = stream->rest ? pump_flush_rest(work) : pump_flush_pipe(work);
+			result = stream->rest ? fwd_pump_flush_rest(work) : fwd_pump_flush_pipe(work);
 		if (result != RESULT_MORE)
 			return result;
 	}
@@ -230,11 +230,11 @@ static enum result pump_step(struct work *work)
 		return RESULT_WAIT;
 	if (!work->budget || !work->reads--)
 		return RESULT_SPENT;
-	return stream->bulk ? pump_move_bulk(work) : pump_copy(work);
+	return stream->bulk ? fwd_pump_move_bulk(work) : fwd_pump_copy(work);
 }
 
 /* Returns false when the connection has ended. */
-static bool pump_run_stream(struct connection *connection, enum which from)
+static bool fwd_pump_run_stream(struct connection *connection, enum which from)
 {
 	struct work work = { .connection = connection,
 			     .stream = &connection->streams[from],
@@ -244,91 +244,91 @@ static bool pump_run_stream(struct connection *connection, enum which from)
 			     .reads = READS };
 	enum result result = RESULT_MORE;
 
-	if (work.stream->finished || (!stream_is_pending(work.stream) && !work.from->readable))
+	if (work.stream->finished || (!fwd_stream_is_pending(work.stream) && !work.from->readable))
 		return true;
 	while (result == RESULT_MORE)
-		result = pump_step(&work);
+		result = fwd_pump_step(&work);
 	if (result == RESULT_CLOSED)
 		return false;
 	if (result == RESULT_SPENT)
-		connection_go_on_later(connection);
+		fwd_connection_go_on_later(connection);
 	if (!work.stream->pipe.filled)
-		stream_give_pipe_back(connection->worker, work.stream);
+		fwd_stream_give_pipe_back(connection->worker, work.stream);
 	return true;
 }
 
 /* ---- The connection ---- */
 
 /* The header is the first thing that the guest gets. 0, or -1: no memory. */
-static int pump_put_proxy_header(struct connection *connection)
+static int fwd_pump_put_proxy_header(struct connection *connection)
 {
 	char header[PROXY_HEADER_MAX];
 	size_t size;
 
-	size = proxy_header_write(&connection->client, &connection->endpoint->listen, header);
-	return stream_keep_rest(&connection->streams[CLIENT], header, size);
+	size = fwd_proxy_header_write(&connection->client, &connection->endpoint->listen, header);
+	return fwd_stream_keep_rest(&connection->streams[CLIENT], header, size);
 }
 
 /* Moves the bytes that can be moved, within a budget. */
-static void pump_run(struct connection *connection)
+static void fwd_pump_run(struct connection *connection)
 {
 	const struct route_state *state = &connection->side->state;
 
-	if (state->up && !state->paused && pump_run_stream(connection, CLIENT))
-		pump_run_stream(connection, GUEST);
+	if (state->up && !state->paused && fwd_pump_run_stream(connection, CLIENT))
+		fwd_pump_run_stream(connection, GUEST);
 }
 
-void pump_begin(struct connection *connection)
+void fwd_pump_begin(struct connection *connection)
 {
 	connection->connected_ms = connection->active_ms = connection->worker->now_ms;
-	tally_connect(connection->worker, connection->accepted_us);
-	if (connection->endpoint->proxy_protocol && pump_put_proxy_header(connection) < 0) {
-		connection_close(connection, CLOSE_ERROR, ENOMEM);
+	fwd_tally_connect(connection->worker, connection->accepted_us);
+	if (connection->endpoint->proxy_protocol && fwd_pump_put_proxy_header(connection) < 0) {
+		fwd_connection_close(connection, CLOSE_ERROR, ENOMEM);
 		return;
 	}
-	timeouts_begin(connection);
-	pump_run(connection);
+	fwd_timeouts_begin(connection);
+	fwd_pump_run(connection);
 }
 
-static void pump_on_event(struct connection *connection, struct peer *peer, uint32_t events)
+static void fwd_pump_on_event(struct connection *connection, struct peer *peer, uint32_t events)
 {
 	int error;
 
-	pump_run(connection);
+	fwd_pump_run(connection);
 	if (connection->state != &pump_state || !(events & EPOLLERR))
 		return;
 	/* Nothing reads from the peer now, because the way on is blocked or its FIN came already. Its reset would go unnoticed. */
-	error = socket_error(peer->fd);
+	error = fwd_socket_error(peer->fd);
 	if (error)
-		pump_end_by_error(connection, peer, error);
+		fwd_pump_end_by_error(connection, peer, error);
 }
 
-static void pump_on_route_changed(struct connection *connection, const struct route_state *before)
+static void fwd_pump_on_route_changed(struct connection *connection, const struct route_state *before)
 {
 	const struct route_side *side = connection->side;
 	const struct route_state *now = &side->state;
 	enum fwd_close_reason reason;
 
-	if (route_state_ends_flows(now, before, &reason)) {
-		connection_close(connection, reason, 0);
+	if (fwd_route_state_ends_flows(now, before, &reason)) {
+		fwd_connection_close(connection, reason, 0);
 		return;
 	}
 	if (now->pace != before->pace)
-		connection_pace(connection);
-	if (route_state_pauses(now, before))
-		timeouts_pause(connection);
-	else if (route_state_resumes(now, before))
-		timeouts_resume(connection, connection->worker->now_ms - side->paused_at_ms);
+		fwd_connection_pace(connection);
+	if (fwd_route_state_pauses(now, before))
+		fwd_timeouts_pause(connection);
+	else if (fwd_route_state_resumes(now, before))
+		fwd_timeouts_resume(connection, connection->worker->now_ms - side->paused_at_ms);
 	/* Edges that came while nothing was moved are in the peers' flags. */
-	if (route_state_resumes(now, before) || (now->up && !before->up))
-		connection_go_on_later(connection);
+	if (fwd_route_state_resumes(now, before) || (now->up && !before->up))
+		fwd_connection_go_on_later(connection);
 }
 
 const struct connection_state pump_state = {
 	.phase = CONNECTION_OPEN,
 	.name = "open",
-	.event = pump_on_event,
-	.expired = timeouts_expired,
-	.go_on = pump_run,
-	.route_changed = pump_on_route_changed,
+	.event = fwd_pump_on_event,
+	.expired = fwd_timeouts_expired,
+	.go_on = fwd_pump_run,
+	.route_changed = fwd_pump_on_route_changed,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Main has the route, and each worker with connections to it has a side of the route. Main writes the state under a lock and posts
- * one message to each side. A side that has not read the last message yet needs no second one, so notifying never fails.
+ * Main has the route, and each worker with connections to it has a side of the route. Main writes the state under a lock and
+ * posts one message to each side. A side that has not read the last message yet needs no second one, so notifying never fails.
  *
  * The end of a route takes two rounds of messages. First each side reports that its last connection is gone. Then main posts a
  * barrier to each, and frees when all are back. Messages stay in order, so no other that names a side is under way then. Only now
@@ -19,11 +19,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void route_on_drained(void *context);
-static void route_on_empty(struct mail *mail);
+static void fwd_route_on_drained(void *context);
+static void fwd_route_on_empty(struct mail *mail);
 
 /* The limits that the configuration sets for all routes alike. */
-static void route_take_common_limits(struct route_state *state, const struct config *config)
+static void fwd_route_take_common_limits(struct route_state *state, const struct config *config)
 {
 	state->refused_grace_ms = config->forwarder.refused_grace_ms;
 	state->connections_for_all = config->forwarder.connections;
@@ -37,7 +37,7 @@ struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, uns
 	if (!route)
 		return NULL;
 	route->id = strdup(id);
-	if (!route->id || timer_init(&route->drain, forwarder->base, route_on_drained, route, &err) < 0) {
+	if (!route->id || timer_init(&route->drain, forwarder->base, fwd_route_on_drained, route, &err) < 0) {
 		free(route->id);
 		free(route);
 		return NULL;
@@ -47,14 +47,14 @@ struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, uns
 	/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): there is at least one worker */
 	route->first_worker = forwarder->next_first++ % forwarder->worker_count;
 	route->state = (struct route_state){ .netns_fd = -1, .limits = *limits };
-	route_take_common_limits(&route->state, forwarder->config);
+	fwd_route_take_common_limits(&route->state, forwarder->config);
 	pthread_mutex_init(&route->lock, NULL);
 	LIST_INIT(&route->probes);
 	LIST_INSERT_HEAD(&forwarder->routes, route, link);
 	return route;
 }
 
-void route_destroy(struct fwd_route *route)
+void fwd_route_destroy(struct fwd_route *route)
 {
 	fwd_probe_detach_all(route);
 	for (size_t i = 0; i < route->forwarder->worker_count; i++)
@@ -68,7 +68,7 @@ void route_destroy(struct fwd_route *route)
 
 /* ---- Notifying the workers ---- */
 
-static void route_post_update(struct route_side *side)
+static void fwd_route_post_update(struct route_side *side)
 {
 	bool posted;
 
@@ -78,10 +78,10 @@ static void route_post_update(struct route_side *side)
 	pthread_mutex_unlock(&side->route->lock);
 
 	if (!posted)
-		mailbox_post(side->worker->mailbox, &side->update);
+		base_mailbox_post(side->worker->mailbox, &side->update);
 }
 
-static void route_notify(struct fwd_route *route, const struct route_state *state)
+static void fwd_route_notify(struct fwd_route *route, const struct route_state *state)
 {
 	pthread_mutex_lock(&route->lock);
 	route->state = *state;
@@ -92,11 +92,11 @@ static void route_notify(struct fwd_route *route, const struct route_state *stat
 		return;
 	for (size_t i = 0; i < route->forwarder->worker_count; i++) {
 		if (route->sides[i])
-			route_post_update(route->sides[i]);
+			fwd_route_post_update(route->sides[i]);
 	}
 }
 
-struct route_side *route_side_at(struct fwd_route *route, size_t worker)
+struct route_side *fwd_route_side_at(struct fwd_route *route, size_t worker)
 {
 	struct route_side *side = route->sides[worker];
 
@@ -108,8 +108,8 @@ struct route_side *route_side_at(struct fwd_route *route, size_t worker)
 	side->route = route;
 	side->worker = route->forwarder->workers[worker];
 	side->state = route->state;
-	side->update.deliver = route_apply_on_message;
-	side->empty.deliver = route_on_empty;
+	side->update.deliver = fwd_route_apply_on_message;
+	side->empty.deliver = fwd_route_on_empty;
 	LIST_INIT(&side->connections);
 	LIST_INIT(&side->udp_ports);
 	route->sides[worker] = side;
@@ -129,9 +129,9 @@ void fwd_set_default(struct forwarder *forwarder, struct fwd_route *route)
 		if (!side)
 			continue;
 		pthread_mutex_lock(&holding->lock);
-		side->backend = route ? route_side_at(route, i) : NULL;
+		side->backend = route ? fwd_route_side_at(route, i) : NULL;
 		pthread_mutex_unlock(&holding->lock);
-		route_post_update(side);
+		fwd_route_post_update(side);
 	}
 }
 
@@ -143,7 +143,7 @@ void fwd_route_set_namespace(struct fwd_route *route, int netns_fd)
 
 	state.netns_fd = netns_fd;
 	state.gone = netns_fd < 0;
-	route_notify(route, &state);
+	fwd_route_notify(route, &state);
 	fwd_probe_route_changed(route);
 }
 
@@ -156,7 +156,7 @@ void fwd_route_set_up(struct fwd_route *route, bool up)
 	state.up = up;
 	if (!up && !state.paused)
 		state.carrier_losses++;
-	route_notify(route, &state);
+	fwd_route_notify(route, &state);
 	fwd_probe_route_changed(route);
 }
 
@@ -167,7 +167,7 @@ void fwd_route_set_ready(struct fwd_route *route, bool ready)
 	if (state.ready == ready)
 		return;
 	state.ready = ready;
-	route_notify(route, &state);
+	fwd_route_notify(route, &state);
 }
 
 void fwd_route_pause(struct fwd_route *route)
@@ -177,7 +177,7 @@ void fwd_route_pause(struct fwd_route *route)
 	if (state.paused)
 		return;
 	state.paused = true;
-	route_notify(route, &state);
+	fwd_route_notify(route, &state);
 	fwd_probe_route_changed(route);
 }
 
@@ -190,7 +190,7 @@ void fwd_route_resume(struct fwd_route *route, bool keep)
 	state.paused = false;
 	if (!keep)
 		state.flow_resets++;
-	route_notify(route, &state);
+	fwd_route_notify(route, &state);
 	fwd_probe_route_changed(route);
 }
 
@@ -199,8 +199,8 @@ void fwd_route_set_limits(struct fwd_route *route, const struct limits *limits)
 	struct route_state state = route->state;
 
 	state.limits = *limits;
-	route_take_common_limits(&state, route->forwarder->config);
-	route_notify(route, &state);
+	fwd_route_take_common_limits(&state, route->forwarder->config);
+	fwd_route_notify(route, &state);
 }
 
 void fwd_route_set_pace(struct fwd_route *route, uint64_t bytes_per_second)
@@ -210,42 +210,42 @@ void fwd_route_set_pace(struct fwd_route *route, uint64_t bytes_per_second)
 	if (state.pace == bytes_per_second)
 		return;
 	state.pace = bytes_per_second;
-	route_notify(route, &state);
+	fwd_route_notify(route, &state);
 }
 
 /* ---- The end ---- */
 
-static void route_finish(struct fwd_route *route)
+static void fwd_route_finish(struct fwd_route *route)
 {
 	void (*done)(void *) = route->done;
 	void *context = route->done_context;
 
-	route_destroy(route);
+	fwd_route_destroy(route);
 	if (done)
 		done(context);
 }
 
-static void route_on_barrier_back(struct mail *mail)
+static void fwd_route_on_barrier_back(struct mail *mail)
 {
 	struct route_side *side = container_of(mail, struct route_side, barrier);
 	struct fwd_route *route = side->route;
 
 	if (--route->barriers_out == 0)
-		route_finish(route);
+		fwd_route_finish(route);
 }
 
-static void route_on_barrier(struct mail *mail)
+static void fwd_route_on_barrier(struct mail *mail)
 {
 	struct route_side *side = container_of(mail, struct route_side, barrier);
 
 	if (side->known)
 		LIST_REMOVE(side, of_worker);
 	side->known = false;
-	mail->deliver = route_on_barrier_back;
-	mailbox_post(side->route->forwarder->mailbox, mail);
+	mail->deliver = fwd_route_on_barrier_back;
+	base_mailbox_post(side->route->forwarder->mailbox, mail);
 }
 
-static void route_post_barriers(struct fwd_route *route)
+static void fwd_route_post_barriers(struct fwd_route *route)
 {
 	timer_stop(&route->drain);
 	for (size_t i = 0; i < route->forwarder->worker_count; i++) {
@@ -254,32 +254,32 @@ static void route_post_barriers(struct fwd_route *route)
 		if (!side)
 			continue;
 		route->barriers_out++;
-		side->barrier.deliver = route_on_barrier;
-		mailbox_post(side->worker->mailbox, &side->barrier);
+		side->barrier.deliver = fwd_route_on_barrier;
+		base_mailbox_post(side->worker->mailbox, &side->barrier);
 	}
 }
 
-static void route_on_empty(struct mail *mail)
+static void fwd_route_on_empty(struct mail *mail)
 {
 	struct route_side *side = container_of(mail, struct route_side, empty);
 	struct fwd_route *route = side->route;
 
 	if (--route->sides_busy == 0 && !route->forwarder->stopping)
-		route_post_barriers(route);
+		fwd_route_post_barriers(route);
 }
 
-static void route_on_drained(void *context)
+static void fwd_route_on_drained(void *context)
 {
 	struct fwd_route *route = context;
 	struct route_state state = route->state;
 
 	state.reset_all = true;
-	route_notify(route, &state);
+	fwd_route_notify(route, &state);
 }
 
-static void route_on_closed(struct mail *mail)
+static void fwd_route_on_closed(struct mail *mail)
 {
-	route_finish(container_of(mail, struct fwd_route, closed));
+	fwd_route_finish(container_of(mail, struct fwd_route, closed));
 }
 
 void fwd_route_close(struct fwd_route *route, enum fwd_close_reason reason, unsigned drain_ms,
@@ -290,7 +290,7 @@ void fwd_route_close(struct fwd_route *route, enum fwd_close_reason reason, unsi
 
 	if (route->dying) {
 		if (!drain_ms && route->sides_busy)
-			route_on_drained(route);
+			fwd_route_on_drained(route);
 		return;
 	}
 	if (forwarder->default_route == route)
@@ -302,8 +302,8 @@ void fwd_route_close(struct fwd_route *route, enum fwd_close_reason reason, unsi
 	for (size_t i = 0; i < forwarder->worker_count; i++)
 		route->sides_busy += route->sides[i] != NULL;
 	if (!route->sides_busy) {
-		route->closed.deliver = route_on_closed;
-		mailbox_post(forwarder->mailbox, &route->closed);
+		route->closed.deliver = fwd_route_on_closed;
+		base_mailbox_post(forwarder->mailbox, &route->closed);
 		return;
 	}
 	state.closing = true;
@@ -311,5 +311,5 @@ void fwd_route_close(struct fwd_route *route, enum fwd_close_reason reason, unsi
 	state.reset_all = !drain_ms;
 	if (drain_ms)
 		timer_start(&route->drain, drain_ms);
-	route_notify(route, &state);
+	fwd_route_notify(route, &state);
 }

@@ -36,9 +36,9 @@ struct fwd_route {
 };
 
 /* The share of WORKER, made if need be. NULL only for lack of memory. */
-struct route_side *route_side_at(struct fwd_route *route, size_t worker);
+struct route_side *fwd_route_side_at(struct fwd_route *route, size_t worker);
 
 /* Frees at once: when the workers are gone. */
-void route_destroy(struct fwd_route *route);
+void fwd_route_destroy(struct fwd_route *route);
 
 #endif

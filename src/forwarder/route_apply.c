@@ -9,26 +9,26 @@
 #include "forwarder/udp.h"
 #include "forwarder/worker.h"
 
-static void route_apply_to_flows(struct route_side *side, const struct route_state *before)
+static void fwd_route_apply_to_flows(struct route_side *side, const struct route_state *before)
 {
 	enum fwd_close_reason reason;
 
-	if (route_state_ends_flows(&side->state, before, &reason))
-		udp_side_reset(side, reason);
+	if (fwd_route_state_ends_flows(&side->state, before, &reason))
+		fwd_udp_side_reset(side, reason);
 }
 
-void route_apply_on_message(struct mail *mail)
+void fwd_route_apply_on_message(struct mail *mail)
 {
 	struct route_side *side = container_of(mail, struct route_side, update);
 	struct route_state before = side->state;
 	struct connection *connection, *next;
 
-	route_side_read(side);
-	if (route_state_pauses(&side->state, &before))
+	fwd_route_side_read(side);
+	if (fwd_route_state_pauses(&side->state, &before))
 		side->paused_at_ms = side->worker->now_ms;
 	/* An operation may close the connection it is given, or move it to another side, and does no more to the list. */
 	LIST_FOREACH_SAFE(connection, &side->connections, of_side, next)
 	connection->state->route_changed(connection, &before);
-	route_apply_to_flows(side, &before);
-	route_side_check_empty(side);
+	fwd_route_apply_to_flows(side, &before);
+	fwd_route_side_check_empty(side);
 }

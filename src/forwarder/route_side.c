@@ -9,7 +9,7 @@
 #include "forwarder/route.h"
 #include "forwarder/worker.h"
 
-void route_side_read(struct route_side *side)
+void fwd_route_side_read(struct route_side *side)
 {
 	pthread_mutex_lock(&side->route->lock);
 	side->state = side->route->state;
@@ -17,7 +17,7 @@ void route_side_read(struct route_side *side)
 	pthread_mutex_unlock(&side->route->lock);
 }
 
-struct route_side *route_side_backend(struct route_side *side)
+struct route_side *fwd_route_side_backend(struct route_side *side)
 {
 	struct route_side *backend;
 
@@ -27,36 +27,36 @@ struct route_side *route_side_backend(struct route_side *side)
 	return backend;
 }
 
-bool route_side_has_no_backend(const struct route_side *side)
+bool fwd_route_side_has_no_backend(const struct route_side *side)
 {
 	return !side->route->id[0];
 }
 
-void route_side_know(struct route_side *side)
+void fwd_route_side_know(struct route_side *side)
 {
 	if (!side->known)
 		LIST_INSERT_HEAD(&side->worker->sides, side, of_worker);
 	side->known = true;
 }
 
-void route_side_add(struct route_side *side, struct connection *connection)
+void fwd_route_side_add(struct route_side *side, struct connection *connection)
 {
-	route_side_know(side);
+	fwd_route_side_know(side);
 	connection->side = side;
 	LIST_INSERT_HEAD(&side->connections, connection, of_side);
 	side->count++;
 }
 
-void route_side_remove(struct connection *connection)
+void fwd_route_side_remove(struct connection *connection)
 {
 	LIST_REMOVE(connection, of_side);
 	connection->side->count--;
 }
 
-void route_side_check_empty(struct route_side *side)
+void fwd_route_side_check_empty(struct route_side *side)
 {
-	if (!side->state.closing || side->count || side->empty_reported || tally_is_coming(side))
+	if (!side->state.closing || side->count || side->empty_reported || fwd_tally_is_coming(side))
 		return;
 	side->empty_reported = true;
-	mailbox_post(side->route->forwarder->mailbox, &side->empty);
+	base_mailbox_post(side->route->forwarder->mailbox, &side->empty);
 }

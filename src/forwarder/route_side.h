@@ -39,28 +39,28 @@ struct route_side {
 };
 
 /* Reads the state that main has written last. */
-void route_side_read(struct route_side *side);
+void fwd_route_side_read(struct route_side *side);
 
 /*
- * The default endpoint's backend, if SIDE holds that endpoint's clients, as main has it now. It is newer than the last message, so
- * a client that connects after a change goes to the new backend. NULL: none.
+ * The default endpoint's backend, if SIDE holds that endpoint's clients, as main has it now. It is newer than the last
+ * message, so a client that connects after a change goes to the new backend. NULL: none.
  */
-struct route_side *route_side_backend(struct route_side *side);
+struct route_side *fwd_route_side_backend(struct route_side *side);
 
 /* Whether SIDE is of the route that holds clients of the default endpoint while that has no backend. */
-bool route_side_has_no_backend(const struct route_side *side);
+bool fwd_route_side_has_no_backend(const struct route_side *side);
 
 /* SIDE is in use from now on. */
-void route_side_know(struct route_side *side);
+void fwd_route_side_know(struct route_side *side);
 
 /* CONNECTION comes to SIDE, or leaves its side. */
-void route_side_add(struct route_side *side, struct connection *connection);
-void route_side_remove(struct connection *connection);
+void fwd_route_side_add(struct route_side *side, struct connection *connection);
+void fwd_route_side_remove(struct connection *connection);
 
 /* To be called when something of SIDE has ended: reports to main that the side is empty, where main waits for that. */
-void route_side_check_empty(struct route_side *side);
+void fwd_route_side_check_empty(struct route_side *side);
 
 /* Delivers `update`: route_apply.c. */
-void route_apply_on_message(struct mail *mail);
+void fwd_route_apply_on_message(struct mail *mail);
 
 #endif

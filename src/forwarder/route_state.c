@@ -5,13 +5,13 @@
  */
 #include "forwarder/route_state.h"
 
-bool route_state_may_dial(const struct route_state *state)
+bool fwd_route_state_may_dial(const struct route_state *state)
 {
 	return state->up && !state->paused && state->netns_fd >= 0;
 }
 
-bool route_state_ends_all(const struct route_state *now, const struct route_state *before,
-			  enum fwd_close_reason *reason)
+bool fwd_route_state_ends_all(const struct route_state *now, const struct route_state *before,
+			      enum fwd_close_reason *reason)
 {
 	if (now->reset_all)
 		*reason = now->reason;
@@ -22,10 +22,10 @@ bool route_state_ends_all(const struct route_state *now, const struct route_stat
 	return true;
 }
 
-bool route_state_ends_flows(const struct route_state *now, const struct route_state *before,
-			    enum fwd_close_reason *reason)
+bool fwd_route_state_ends_flows(const struct route_state *now, const struct route_state *before,
+				enum fwd_close_reason *reason)
 {
-	if (route_state_ends_all(now, before, reason))
+	if (fwd_route_state_ends_all(now, before, reason))
 		return true;
 	if (now->carrier_losses != before->carrier_losses)
 		*reason = CLOSE_CARRIER_LOST;
@@ -36,17 +36,17 @@ bool route_state_ends_flows(const struct route_state *now, const struct route_st
 	return true;
 }
 
-bool route_state_opens(const struct route_state *now, const struct route_state *before)
+bool fwd_route_state_opens(const struct route_state *now, const struct route_state *before)
 {
-	return route_state_may_dial(now) && !route_state_may_dial(before);
+	return fwd_route_state_may_dial(now) && !fwd_route_state_may_dial(before);
 }
 
-bool route_state_pauses(const struct route_state *now, const struct route_state *before)
+bool fwd_route_state_pauses(const struct route_state *now, const struct route_state *before)
 {
 	return now->paused && !before->paused;
 }
 
-bool route_state_resumes(const struct route_state *now, const struct route_state *before)
+bool fwd_route_state_resumes(const struct route_state *now, const struct route_state *before)
 {
 	return !now->paused && before->paused;
 }

@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 /*
- * The part of a route that its workers must know. Main changes it and notifies the workers; a worker that reads late sees the last
- * state only, so events that it must not miss (a carrier that went and came back) are counted. All functions are pure.
+ * The part of a route that its workers must know. Main changes it and notifies the workers; a worker that reads late sees
+ * the last state only, so events that it must not miss (a carrier that went and came back) are counted. All functions are pure.
  */
 struct route_state {
 	int netns_fd; /* -1: none */
@@ -30,21 +30,21 @@ struct route_state {
 };
 
 /* Whether the guest may be dialed. */
-bool route_state_may_dial(const struct route_state *state);
+bool fwd_route_state_may_dial(const struct route_state *state);
 
 /* Whether the change from BEFORE to NOW ends every connection, held ones too; then *REASON. */
-bool route_state_ends_all(const struct route_state *now, const struct route_state *before,
-			  enum fwd_close_reason *reason);
+bool fwd_route_state_ends_all(const struct route_state *now, const struct route_state *before,
+			      enum fwd_close_reason *reason);
 
 /* Whether it ends open connections and UDP flows, in which the guest takes part; then *REASON. */
-bool route_state_ends_flows(const struct route_state *now, const struct route_state *before,
-			    enum fwd_close_reason *reason);
+bool fwd_route_state_ends_flows(const struct route_state *now, const struct route_state *before,
+				enum fwd_close_reason *reason);
 
 /* Whether the guest may be dialed now and could not be before. */
-bool route_state_opens(const struct route_state *now, const struct route_state *before);
+bool fwd_route_state_opens(const struct route_state *now, const struct route_state *before);
 
 /* Whether a pause begins, or ends. */
-bool route_state_pauses(const struct route_state *now, const struct route_state *before);
-bool route_state_resumes(const struct route_state *now, const struct route_state *before);
+bool fwd_route_state_pauses(const struct route_state *now, const struct route_state *before);
+bool fwd_route_state_resumes(const struct route_state *now, const struct route_state *before);
 
 #endif

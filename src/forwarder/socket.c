@@ -23,12 +23,12 @@ enum {
 	RTO_MAX_DEFAULT_MS = 120000, /* the kernel's default */
 };
 
-static void socket_set(int fd, int level, int option, int value)
+static void fwd_socket_set(int fd, int level, int option, int value)
 {
 	setsockopt(fd, level, option, &value, sizeof(value));
 }
 
-void socket_reset(int *fd)
+void fwd_socket_reset(int *fd)
 {
 	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
 
@@ -39,7 +39,7 @@ void socket_reset(int *fd)
 	*fd = -1;
 }
 
-int socket_error(int fd)
+int fwd_socket_error(int fd)
 {
 	int error = 0;
 	socklen_t size = sizeof(error);
@@ -49,21 +49,21 @@ int socket_error(int fd)
 	return error;
 }
 
-void socket_set_keepalive(int fd, unsigned keepalive_ms)
+void fwd_socket_set_keepalive(int fd, unsigned keepalive_ms)
 {
 	int seconds = (int)((keepalive_ms + 999) / 1000);
 
 	if (!keepalive_ms) {
-		socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 0);
+		fwd_socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 0);
 		return;
 	}
-	socket_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds);
-	socket_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, seconds);
-	socket_set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
-	socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	fwd_socket_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds);
+	fwd_socket_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, seconds);
+	fwd_socket_set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+	fwd_socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 }
 
-void socket_set_pace(int fd, uint64_t bytes_per_second)
+void fwd_socket_set_pace(int fd, uint64_t bytes_per_second)
 {
 	/* All bits set mean no limit. Where the kernel has no pacing, the limit at the guest's end remains. */
 	uint64_t pace = bytes_per_second ? bytes_per_second : UINT64_MAX;
@@ -71,15 +71,15 @@ void socket_set_pace(int fd, uint64_t bytes_per_second)
 	setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &pace, sizeof(pace));
 }
 
-void socket_freeze(int fd)
+void fwd_socket_freeze(int fd)
 {
-	socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 0);
-	socket_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, INT_MAX);
-	socket_set(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, RTO_MAX_FROZEN_MS);
+	fwd_socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 0);
+	fwd_socket_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, INT_MAX);
+	fwd_socket_set(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, RTO_MAX_FROZEN_MS);
 }
 
-void socket_thaw(int fd)
+void fwd_socket_thaw(int fd)
 {
-	socket_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 0);
-	socket_set(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, RTO_MAX_DEFAULT_MS);
+	fwd_socket_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 0);
+	fwd_socket_set(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, RTO_MAX_DEFAULT_MS);
 }

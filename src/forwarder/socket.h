@@ -7,22 +7,22 @@
 #include <stdint.h>
 
 /* Closes *FD with a reset instead of a FIN and sets it to -1. Harmless for -1. */
-void socket_reset(int *fd);
+void fwd_socket_reset(int *fd);
 
 /* The error that the socket reports, as an errno; 0: none. Reading it clears it. */
-int socket_error(int fd);
+int fwd_socket_error(int fd);
 
 /* Keepalive: probes after KEEPALIVE_MS of silence and each KEEPALIVE_MS from then on; 0: off. */
-void socket_set_keepalive(int fd, unsigned keepalive_ms);
+void fwd_socket_set_keepalive(int fd, unsigned keepalive_ms);
 
 /* Limits how fast the kernel sends, in bytes a second; 0: no limit. */
-void socket_set_pace(int fd, uint64_t bytes_per_second);
+void fwd_socket_set_pace(int fd, uint64_t bytes_per_second);
 
 /*
- * The peer may stop answering for as long as it likes until socket_thaw(): neither keepalive nor TCP's own timeout ends the
- * connection. Keepalive stays off after socket_thaw(), until socket_set_keepalive().
+ * The peer may stop answering for as long as it likes until fwd_socket_thaw(): neither keepalive nor TCP's own timeout ends the
+ * connection. Keepalive stays off after fwd_socket_thaw(), until fwd_socket_set_keepalive().
  */
-void socket_freeze(int fd);
-void socket_thaw(int fd);
+void fwd_socket_freeze(int fd);
+void fwd_socket_thaw(int fd);
 
 #endif

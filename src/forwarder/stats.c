@@ -50,12 +50,12 @@ void fwd_stats(const struct forwarder *forwarder, struct fwd_stats *stats)
 {
 	*stats = (struct fwd_stats){ .accept_pauses = forwarder->accept_pause.count };
 	for (size_t i = 0; i < forwarder->worker_count; i++)
-		tally_add_worker(forwarder->workers[i], stats);
+		fwd_tally_add_worker(forwarder->workers[i], stats);
 	/* After the ends: a connection that is counted there is not open any more. */
-	tally_set_open(forwarder, stats);
+	fwd_tally_set_open(forwarder, stats);
 }
 
 void fwd_route_stats(const struct fwd_route *route, struct fwd_route_stats *stats)
 {
-	tally_read_route(route, stats);
+	fwd_tally_read_route(route, stats);
 }

@@ -22,7 +22,7 @@ enum {
 	BUFFER_MAX = 4 * 1024 * 1024,
 };
 
-void stream_note_events(struct peer *peer, uint32_t events)
+void fwd_stream_note_events(struct peer *peer, uint32_t events)
 {
 	if (events & (EPOLLRDHUP | EPOLLPRI | EPOLLERR | EPOLLHUP))
 		peer->special = peer->readable = true;
@@ -32,7 +32,7 @@ void stream_note_events(struct peer *peer, uint32_t events)
 		peer->writable = true;
 }
 
-int stream_keep_rest(struct stream *stream, const char *data, size_t size)
+int fwd_stream_keep_rest(struct stream *stream, const char *data, size_t size)
 {
 	stream->rest = malloc(size);
 	if (!stream->rest)
@@ -45,29 +45,29 @@ int stream_keep_rest(struct stream *stream, const char *data, size_t size)
 
 /* ---- Pipes ---- */
 
-void stream_give_pipe_back(struct worker *worker, struct stream *stream)
+void fwd_stream_give_pipe_back(struct worker *worker, struct stream *stream)
 {
 	if (stream->pipe.read_fd < 0)
 		return;
-	pipe_pool_give_back(worker->pipes, &stream->pipe);
+	fwd_pipe_pool_give_back(worker->pipes, &stream->pipe);
 	/* A pipe that was not empty is closed. */
 	stream->pipe = PIPE_NONE;
 	worker->pipes_lent--;
 }
 
-bool stream_borrow_pipe(struct worker *worker, struct stream *stream)
+bool fwd_stream_borrow_pipe(struct worker *worker, struct stream *stream)
 {
 	struct err err;
 
 	if (stream->pipe.read_fd >= 0)
 		return true;
-	if (worker->pipes_lent >= PIPES_LENT_MAX || pipe_pool_borrow(worker->pipes, &stream->pipe, &err) < 0)
+	if (worker->pipes_lent >= PIPES_LENT_MAX || fwd_pipe_pool_borrow(worker->pipes, &stream->pipe, &err) < 0)
 		return false;
 	worker->pipes_lent++;
-	if (admission_is_usable(worker->forwarder, stream->pipe.write_fd))
+	if (fwd_admission_is_usable(worker->forwarder, stream->pipe.write_fd))
 		return true;
 	/* The last descriptors are for more than speed. */
-	stream_give_pipe_back(worker, stream);
+	fwd_stream_give_pipe_back(worker, stream);
 	return false;
 }
 
@@ -83,10 +83,10 @@ bool stream_borrow_pipe(struct worker *worker, struct stream *stream)
  * the processor's cache, and one stream through a TAP was 1.2 times as fast so. The only bulk stream may grow by itself if it
  * comes from a guest, because the sandbox's namespace limits what it grows to.
  */
-static void stream_bound_buffers(struct worker *worker, const struct peer *from, const struct peer *to)
+static void fwd_stream_bound_buffers(struct worker *worker, const struct peer *from, const struct peer *to)
 {
 	bool only;
-	size_t streams = tally_bulk_begin(worker, &only);
+	size_t streams = fwd_tally_bulk_begin(worker, &only);
 	size_t share = BUFFERS / streams;
 	size_t size = share > BUFFER_MAX ? BUFFER_MAX : share < BUFFER_MIN ? BUFFER_MIN : share;
 	int receive = (int)(size / 2); /* the kernel doubles it, socket(7) */
@@ -98,20 +98,20 @@ static void stream_bound_buffers(struct worker *worker, const struct peer *from,
 	setsockopt(to->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 }
 
-void stream_promote(struct worker *worker, struct stream *stream, const struct peer *from, const struct peer *to)
+void fwd_stream_promote(struct worker *worker, struct stream *stream, const struct peer *from, const struct peer *to)
 {
 	stream->bulk = true;
 	if (!stream->bounded)
-		stream_bound_buffers(worker, from, to);
+		fwd_stream_bound_buffers(worker, from, to);
 	stream->bounded = true;
 }
 
-void stream_drop(struct worker *worker, struct stream *stream)
+void fwd_stream_drop(struct worker *worker, struct stream *stream)
 {
-	stream_give_pipe_back(worker, stream);
+	fwd_stream_give_pipe_back(worker, stream);
 	free(stream->rest);
 	stream->rest = NULL;
 	if (stream->bounded)
-		tally_bulk_end(worker);
+		fwd_tally_bulk_end(worker);
 	stream->bounded = false;
 }

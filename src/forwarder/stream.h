@@ -43,25 +43,25 @@ struct stream {
 };
 
 /* Notes in the flags of PEER what EVENTS announce. */
-void stream_note_events(struct peer *peer, uint32_t events);
+void fwd_stream_note_events(struct peer *peer, uint32_t events);
 
 /* Whether bytes were read and not taken yet. */
-static inline bool stream_is_pending(const struct stream *stream)
+static inline bool fwd_stream_is_pending(const struct stream *stream)
 {
 	return stream->rest || stream->pipe.filled;
 }
 
 /* Keeps DATA, SIZE, read and not taken. 0, or -1 for lack of memory. */
-int stream_keep_rest(struct stream *stream, const char *data, size_t size);
+int fwd_stream_keep_rest(struct stream *stream, const char *data, size_t size);
 
 /* Has STREAM borrow a pipe, unless it has one. False: none is to be had, and the stream copies. */
-bool stream_borrow_pipe(struct worker *worker, struct stream *stream);
-void stream_give_pipe_back(struct worker *worker, struct stream *stream);
+bool fwd_stream_borrow_pipe(struct worker *worker, struct stream *stream);
+void fwd_stream_give_pipe_back(struct worker *worker, struct stream *stream);
 
 /* Large reads from now on, FROM to TO: the stream splices, and the kernel's buffers for it are bounded. */
-void stream_promote(struct worker *worker, struct stream *stream, const struct peer *from, const struct peer *to);
+void fwd_stream_promote(struct worker *worker, struct stream *stream, const struct peer *from, const struct peer *to);
 
 /* Gives back all that STREAM holds. */
-void stream_drop(struct worker *worker, struct stream *stream);
+void fwd_stream_drop(struct worker *worker, struct stream *stream);
 
 #endif

@@ -5,7 +5,8 @@
  * - Relaxed, for nearly all. A counter is compared with a limit or shown; it hands no other memory to the thread that reads it.
  *   Connections themselves pass from thread to thread by mailboxes, whose locks order everything else.
  * - A counter with one writer is a load and a store, both relaxed: no locked instruction on the path of the bytes.
- * - `ended` is stored with release and loaded with acquire. tally_end() stores it after it has taken the connection out of all
+ * - `ended` is stored with release and loaded with acquire. fwd_tally_end() stores it after it has taken the connection out
+ * of all
  *   other sums, so a reader that finds an end counted never finds the same connection open as well.
  * - `coming` is relaxed. It rises before the message is posted and falls when it is delivered. A worker asks for it only once its
  *   route closes; by then main has closed the route's listeners under the lock that every accepting thread holds.
@@ -20,265 +21,265 @@
 const unsigned fwd_connect_bucket_ms[CONNECT_BUCKETS - 1] = { 1,   2,    5,    10,   20,    50,    100,  200,
 							      500, 1000, 2000, 5000, 10000, 20000, 30000 };
 
-static void tally_up(atomic_size_t *counter)
+static void fwd_tally_up(atomic_size_t *counter)
 {
 	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-static void tally_down(atomic_size_t *counter)
+static void fwd_tally_down(atomic_size_t *counter)
 {
 	atomic_fetch_sub_explicit(counter, 1, memory_order_relaxed);
 }
 
-static size_t tally_size(const atomic_size_t *counter)
+static size_t fwd_tally_size(const atomic_size_t *counter)
 {
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-static uint64_t tally_value(const _Atomic uint64_t *counter)
+static uint64_t fwd_tally_value(const _Atomic uint64_t *counter)
 {
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
 /* For a counter that one thread alone changes. */
-static void tally_add(_Atomic uint64_t *counter, uint64_t value)
+static void fwd_tally_add(_Atomic uint64_t *counter, uint64_t value)
 {
-	atomic_store_explicit(counter, tally_value(counter) + value, memory_order_relaxed);
+	atomic_store_explicit(counter, fwd_tally_value(counter) + value, memory_order_relaxed);
 }
 
-static void tally_count_end(struct worker *worker, enum fwd_close_reason reason)
+static void fwd_tally_count_end(struct worker *worker, enum fwd_close_reason reason)
 {
 	_Atomic uint64_t *counter = &worker->tally.ended[reason];
 
-	atomic_store_explicit(counter, tally_value(counter) + 1, memory_order_release);
+	atomic_store_explicit(counter, fwd_tally_value(counter) + 1, memory_order_release);
 }
 
 /* ---- Admission ---- */
 
-bool tally_has_room(const struct fwd_route *route, unsigned limit_for_all, unsigned limit)
+bool fwd_tally_has_room(const struct fwd_route *route, unsigned limit_for_all, unsigned limit)
 {
-	if (limit_for_all && tally_size(&route->forwarder->tally.connections) >= limit_for_all)
+	if (limit_for_all && fwd_tally_size(&route->forwarder->tally.connections) >= limit_for_all)
 		return false;
-	return !limit || tally_size(&route->tally.connections) < limit;
+	return !limit || fwd_tally_size(&route->tally.connections) < limit;
 }
 
-static bool tally_take(atomic_size_t *counter, unsigned limit)
+static bool fwd_tally_take(atomic_size_t *counter, unsigned limit)
 {
 	if (atomic_fetch_add_explicit(counter, 1, memory_order_relaxed) < limit || !limit)
 		return true;
-	tally_down(counter);
+	fwd_tally_down(counter);
 	return false;
 }
 
-bool tally_admit(struct fwd_route *route, unsigned limit_for_all, unsigned limit)
+bool fwd_tally_admit(struct fwd_route *route, unsigned limit_for_all, unsigned limit)
 {
 	struct tally *tally = &route->forwarder->tally;
 
-	if (!tally_take(&tally->connections, limit_for_all))
+	if (!fwd_tally_take(&tally->connections, limit_for_all))
 		return false;
-	if (tally_take(&route->tally.connections, limit))
+	if (fwd_tally_take(&route->tally.connections, limit))
 		return true;
-	tally_down(&tally->connections);
+	fwd_tally_down(&tally->connections);
 	return false;
 }
 
-void tally_refuse(struct worker *worker)
+void fwd_tally_refuse(struct worker *worker)
 {
-	tally_count_end(worker, CLOSE_LIMIT);
+	fwd_tally_count_end(worker, CLOSE_LIMIT);
 }
 
 /* ---- A connection's life ---- */
 
-void tally_arrive(struct route_side *side)
+void fwd_tally_arrive(struct route_side *side)
 {
 	atomic_fetch_add_explicit(&side->route->tally.total, 1, memory_order_relaxed);
-	tally_promise(side->route->forwarder);
-	tally_up(&side->worker->tally.load);
+	fwd_tally_promise(side->route->forwarder);
+	fwd_tally_up(&side->worker->tally.load);
 }
 
-void tally_turn_away(struct route_side *side)
+void fwd_tally_turn_away(struct route_side *side)
 {
-	tally_unpromise(side->route->forwarder);
-	tally_end(side, CLOSE_ERROR);
+	fwd_tally_unpromise(side->route->forwarder);
+	fwd_tally_end(side, CLOSE_ERROR);
 }
 
-void tally_hold(struct route_side *side)
+void fwd_tally_hold(struct route_side *side)
 {
-	tally_up(&side->tally.held);
+	fwd_tally_up(&side->tally.held);
 }
 
-void tally_unhold(struct route_side *side)
+void fwd_tally_unhold(struct route_side *side)
 {
-	tally_down(&side->tally.held);
+	fwd_tally_down(&side->tally.held);
 }
 
-size_t tally_held(const struct route_side *side)
+size_t fwd_tally_held(const struct route_side *side)
 {
-	return tally_size(&side->tally.held);
+	return fwd_tally_size(&side->tally.held);
 }
 
-bool tally_move(struct route_side *from, struct route_side *to, unsigned limit)
+bool fwd_tally_move(struct route_side *from, struct route_side *to, unsigned limit)
 {
-	tally_down(&from->tally.held);
-	tally_down(&from->route->tally.connections);
-	tally_up(&to->tally.held);
+	fwd_tally_down(&from->tally.held);
+	fwd_tally_down(&from->route->tally.connections);
+	fwd_tally_up(&to->tally.held);
 	atomic_fetch_add_explicit(&to->route->tally.total, 1, memory_order_relaxed);
 	return atomic_fetch_add_explicit(&to->route->tally.connections, 1, memory_order_relaxed) < limit || !limit;
 }
 
-void tally_promise(struct forwarder *forwarder)
+void fwd_tally_promise(struct forwarder *forwarder)
 {
-	tally_up(&forwarder->tally.promised);
+	fwd_tally_up(&forwarder->tally.promised);
 }
 
-void tally_unpromise(struct forwarder *forwarder)
+void fwd_tally_unpromise(struct forwarder *forwarder)
 {
-	tally_down(&forwarder->tally.promised);
+	fwd_tally_down(&forwarder->tally.promised);
 }
 
-size_t tally_promised(const struct forwarder *forwarder)
+size_t fwd_tally_promised(const struct forwarder *forwarder)
 {
-	return tally_size(&forwarder->tally.promised);
+	return fwd_tally_size(&forwarder->tally.promised);
 }
 
-void tally_connect(struct worker *worker, uint64_t accepted_us)
+void fwd_tally_connect(struct worker *worker, uint64_t accepted_us)
 {
 	uint64_t took_us = clock_now_us() - accepted_us;
 	size_t bucket = 0;
 
 	while (bucket < CONNECT_BUCKETS - 1 && took_us > (uint64_t)fwd_connect_bucket_ms[bucket] * 1000)
 		bucket++;
-	tally_add(&worker->tally.connect_count[bucket], 1);
-	tally_add(&worker->tally.connect_sum_us, took_us);
+	fwd_tally_add(&worker->tally.connect_count[bucket], 1);
+	fwd_tally_add(&worker->tally.connect_sum_us, took_us);
 }
 
-void tally_pass(struct route_side *side, uint64_t to_guest, uint64_t from_guest)
+void fwd_tally_pass(struct route_side *side, uint64_t to_guest, uint64_t from_guest)
 {
 	struct worker *worker = side->worker;
 
-	tally_add(&side->tally.bytes_to_guest, to_guest);
-	tally_add(&side->tally.bytes_from_guest, from_guest);
-	tally_add(&worker->tally.bytes_to_guest, to_guest);
-	tally_add(&worker->tally.bytes_from_guest, from_guest);
+	fwd_tally_add(&side->tally.bytes_to_guest, to_guest);
+	fwd_tally_add(&side->tally.bytes_from_guest, from_guest);
+	fwd_tally_add(&worker->tally.bytes_to_guest, to_guest);
+	fwd_tally_add(&worker->tally.bytes_from_guest, from_guest);
 	atomic_store_explicit(&side->tally.active_ms, worker->now_ms, memory_order_relaxed);
 }
 
-size_t tally_bulk_begin(struct worker *worker, bool *only)
+size_t fwd_tally_bulk_begin(struct worker *worker, bool *only)
 {
 	*only = !atomic_fetch_add_explicit(&worker->forwarder->tally.bulk_streams, 1, memory_order_relaxed);
 	return ++worker->tally.bulk_streams;
 }
 
-void tally_bulk_end(struct worker *worker)
+void fwd_tally_bulk_end(struct worker *worker)
 {
 	worker->tally.bulk_streams--;
-	tally_down(&worker->forwarder->tally.bulk_streams);
+	fwd_tally_down(&worker->forwarder->tally.bulk_streams);
 }
 
-void tally_end(struct route_side *side, enum fwd_close_reason reason)
+void fwd_tally_end(struct route_side *side, enum fwd_close_reason reason)
 {
-	tally_down(&side->route->tally.connections);
-	tally_down(&side->route->forwarder->tally.connections);
-	tally_down(&side->worker->tally.load);
-	tally_count_end(side->worker, reason);
+	fwd_tally_down(&side->route->tally.connections);
+	fwd_tally_down(&side->route->forwarder->tally.connections);
+	fwd_tally_down(&side->worker->tally.load);
+	fwd_tally_count_end(side->worker, reason);
 }
 
 /* ---- A UDP flow's life ---- */
 
-void tally_flow_begin(struct route_side *side)
+void fwd_tally_flow_begin(struct route_side *side)
 {
 	struct tally *tally = &side->route->forwarder->tally;
 
 	atomic_fetch_add_explicit(&side->route->tally.total, 1, memory_order_relaxed);
-	tally_up(&side->route->tally.connections);
-	tally_up(&tally->connections);
-	tally_up(&tally->flows);
-	tally_up(&side->worker->tally.load);
+	fwd_tally_up(&side->route->tally.connections);
+	fwd_tally_up(&tally->connections);
+	fwd_tally_up(&tally->flows);
+	fwd_tally_up(&side->worker->tally.load);
 }
 
-void tally_flow_end(struct route_side *side, enum fwd_close_reason reason)
+void fwd_tally_flow_end(struct route_side *side, enum fwd_close_reason reason)
 {
-	tally_down(&side->route->tally.connections);
-	tally_down(&side->route->forwarder->tally.connections);
-	tally_down(&side->route->forwarder->tally.flows);
-	tally_down(&side->worker->tally.load);
-	tally_count_end(side->worker, reason);
+	fwd_tally_down(&side->route->tally.connections);
+	fwd_tally_down(&side->route->forwarder->tally.connections);
+	fwd_tally_down(&side->route->forwarder->tally.flows);
+	fwd_tally_down(&side->worker->tally.load);
+	fwd_tally_count_end(side->worker, reason);
 }
 
 /* ---- Messages ---- */
 
-void tally_send(struct route_side *side)
+void fwd_tally_send(struct route_side *side)
 {
-	tally_up(&side->tally.coming);
+	fwd_tally_up(&side->tally.coming);
 }
 
-void tally_deliver(struct route_side *side)
+void fwd_tally_deliver(struct route_side *side)
 {
-	tally_down(&side->tally.coming);
+	fwd_tally_down(&side->tally.coming);
 }
 
-bool tally_is_coming(const struct route_side *side)
+bool fwd_tally_is_coming(const struct route_side *side)
 {
-	return tally_size(&side->tally.coming);
+	return fwd_tally_size(&side->tally.coming);
 }
 
 /* ---- Reading ---- */
 
-size_t tally_load(const struct worker *worker)
+size_t fwd_tally_load(const struct worker *worker)
 {
-	return tally_size(&worker->tally.load);
+	return fwd_tally_size(&worker->tally.load);
 }
 
-size_t tally_route_connections(const struct fwd_route *route)
+size_t fwd_tally_route_connections(const struct fwd_route *route)
 {
-	return tally_size(&route->tally.connections);
+	return fwd_tally_size(&route->tally.connections);
 }
 
-bool tally_is_drained(const struct forwarder *forwarder)
+bool fwd_tally_is_drained(const struct forwarder *forwarder)
 {
-	return tally_size(&forwarder->tally.connections) <= tally_size(&forwarder->tally.flows);
+	return fwd_tally_size(&forwarder->tally.connections) <= fwd_tally_size(&forwarder->tally.flows);
 }
 
-void tally_add_worker(const struct worker *worker, struct fwd_stats *stats)
+void fwd_tally_add_worker(const struct worker *worker, struct fwd_stats *stats)
 {
 	const struct worker_tally *tally = &worker->tally;
 
 	for (size_t reason = 0; reason < CLOSE_REASONS; reason++)
 		stats->ended[reason] += atomic_load_explicit(&tally->ended[reason], memory_order_acquire);
 	for (size_t bucket = 0; bucket < CONNECT_BUCKETS; bucket++)
-		stats->connect_count[bucket] += tally_value(&tally->connect_count[bucket]);
-	stats->connect_sum_us += tally_value(&tally->connect_sum_us);
-	stats->bytes_to_guest += tally_value(&tally->bytes_to_guest);
-	stats->bytes_from_guest += tally_value(&tally->bytes_from_guest);
+		stats->connect_count[bucket] += fwd_tally_value(&tally->connect_count[bucket]);
+	stats->connect_sum_us += fwd_tally_value(&tally->connect_sum_us);
+	stats->bytes_to_guest += fwd_tally_value(&tally->bytes_to_guest);
+	stats->bytes_from_guest += fwd_tally_value(&tally->bytes_from_guest);
 }
 
-void tally_set_open(const struct forwarder *forwarder, struct fwd_stats *stats)
+void fwd_tally_set_open(const struct forwarder *forwarder, struct fwd_stats *stats)
 {
-	stats->connections_open = tally_size(&forwarder->tally.connections);
+	stats->connections_open = fwd_tally_size(&forwarder->tally.connections);
 }
 
-static void tally_add_side(const struct side_tally *tally, struct fwd_route_stats *stats, uint64_t *active_ms)
+static void fwd_tally_add_side(const struct side_tally *tally, struct fwd_route_stats *stats, uint64_t *active_ms)
 {
-	uint64_t active = tally_value(&tally->active_ms);
+	uint64_t active = fwd_tally_value(&tally->active_ms);
 
-	stats->connections_held += tally_size(&tally->held);
-	stats->bytes_to_guest += tally_value(&tally->bytes_to_guest);
-	stats->bytes_from_guest += tally_value(&tally->bytes_from_guest);
+	stats->connections_held += fwd_tally_size(&tally->held);
+	stats->bytes_to_guest += fwd_tally_value(&tally->bytes_to_guest);
+	stats->bytes_from_guest += fwd_tally_value(&tally->bytes_from_guest);
 	if (active > *active_ms)
 		*active_ms = active;
 }
 
-void tally_read_route(const struct fwd_route *route, struct fwd_route_stats *stats)
+void fwd_tally_read_route(const struct fwd_route *route, struct fwd_route_stats *stats)
 {
 	uint64_t active_ms = 0;
 
 	*stats = (struct fwd_route_stats){
-		.connections_total = tally_value(&route->tally.total),
-		.connections_open = tally_size(&route->tally.connections),
+		.connections_total = fwd_tally_value(&route->tally.total),
+		.connections_open = fwd_tally_size(&route->tally.connections),
 	};
 	for (size_t i = 0; i < route->forwarder->worker_count; i++) {
 		if (route->sides[i])
-			tally_add_side(&route->sides[i]->tally, stats, &active_ms);
+			fwd_tally_add_side(&route->sides[i]->tally, stats, &active_ms);
 	}
 	if (active_ms)
 		stats->last_activity_ms = clock_wall_ms() - (int64_t)(clock_now_ms() - active_ms);

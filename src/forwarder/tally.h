@@ -3,8 +3,9 @@
 #define WEFT_FORWARDER_TALLY_H
 
 /*
- * Every counter of the forwarder that more than one thread uses. tally.c alone reads and changes them; the structs below lie in the
- * objects that they count for. One operation stands for one event of a connection's life and changes all counters that it concerns.
+ * Every counter of the forwarder that more than one thread uses. tally.c alone reads and changes them; the structs below lie
+ * in the objects that they count for. One operation stands for one event of a connection's life and changes all counters
+ * that it concerns.
  *
  * Operations on a route's side run on the thread of its worker, unless they say otherwise.
  */
@@ -55,78 +56,78 @@ struct worker_tally {
 /* ---- Admission: any thread ---- */
 
 /* Whether one more connection to ROUTE stays within both limits; 0: no limit. Counts nothing. */
-bool tally_has_room(const struct fwd_route *route, unsigned limit_for_all, unsigned limit);
+bool fwd_tally_has_room(const struct fwd_route *route, unsigned limit_for_all, unsigned limit);
 
 /* The same, and counts the connection in the same step, so that no other thread takes the same place. */
-bool tally_admit(struct fwd_route *route, unsigned limit_for_all, unsigned limit);
+bool fwd_tally_admit(struct fwd_route *route, unsigned limit_for_all, unsigned limit);
 
 /* A connection that no limit admitted. WORKER's thread. */
-void tally_refuse(struct worker *worker);
+void fwd_tally_refuse(struct worker *worker);
 
 /* ---- A connection's life ---- */
 
 /* An admitted connection goes to SIDE. Any thread. */
-void tally_arrive(struct route_side *side);
+void fwd_tally_arrive(struct route_side *side);
 
 /* It arrived and is reset at once, for lack of memory. */
-void tally_turn_away(struct route_side *side);
+void fwd_tally_turn_away(struct route_side *side);
 
 /* It waits for the guest's answer, or does so no longer. */
-void tally_hold(struct route_side *side);
-void tally_unhold(struct route_side *side);
+void fwd_tally_hold(struct route_side *side);
+void fwd_tally_unhold(struct route_side *side);
 
 /* The held connections of SIDE. */
-size_t tally_held(const struct route_side *side);
+size_t fwd_tally_held(const struct route_side *side);
 
 /* A held connection moves from one side to another of the same worker. False: beyond LIMIT (0: none) of the new route. */
-bool tally_move(struct route_side *from, struct route_side *to, unsigned limit);
+bool fwd_tally_move(struct route_side *from, struct route_side *to, unsigned limit);
 
 /* A descriptor will be needed for a socket to the guest, or no longer. Any thread. */
-void tally_promise(struct forwarder *forwarder);
-void tally_unpromise(struct forwarder *forwarder);
-size_t tally_promised(const struct forwarder *forwarder);
+void fwd_tally_promise(struct forwarder *forwarder);
+void fwd_tally_unpromise(struct forwarder *forwarder);
+size_t fwd_tally_promised(const struct forwarder *forwarder);
 
 /* The guest answered to a connection accepted at ACCEPTED_US: for the histogram. */
-void tally_connect(struct worker *worker, uint64_t accepted_us);
+void fwd_tally_connect(struct worker *worker, uint64_t accepted_us);
 
 /* Bytes passed on; SIDE is active now. */
-void tally_pass(struct route_side *side, uint64_t to_guest, uint64_t from_guest);
+void fwd_tally_pass(struct route_side *side, uint64_t to_guest, uint64_t from_guest);
 
 /* A stream begins to move bulk data: the worker's bulk streams, this one included. *ONLY: no other of any worker. */
-size_t tally_bulk_begin(struct worker *worker, bool *only);
-void tally_bulk_end(struct worker *worker);
+size_t fwd_tally_bulk_begin(struct worker *worker, bool *only);
+void fwd_tally_bulk_end(struct worker *worker);
 
 /* It has ended: the last counter to change, so that a reader who sees it counted as ended finds it in no other sum. */
-void tally_end(struct route_side *side, enum fwd_close_reason reason);
+void fwd_tally_end(struct route_side *side, enum fwd_close_reason reason);
 
 /* ---- A UDP flow's life ---- */
 
-void tally_flow_begin(struct route_side *side);
-void tally_flow_end(struct route_side *side, enum fwd_close_reason reason);
+void fwd_tally_flow_begin(struct route_side *side);
+void fwd_tally_flow_end(struct route_side *side, enum fwd_close_reason reason);
 
 /* ---- Messages to SIDE that carry a connection: sent by any thread, delivered on its worker's ---- */
 
-void tally_send(struct route_side *side);
-void tally_deliver(struct route_side *side);
-bool tally_is_coming(const struct route_side *side);
+void fwd_tally_send(struct route_side *side);
+void fwd_tally_deliver(struct route_side *side);
+bool fwd_tally_is_coming(const struct route_side *side);
 
 /* ---- Reading: any thread. Sums may be a moment old, never torn ---- */
 
-size_t tally_load(const struct worker *worker);
+size_t fwd_tally_load(const struct worker *worker);
 
 /* Connections of ROUTE, those held and UDP flows too. */
-size_t tally_route_connections(const struct fwd_route *route);
+size_t fwd_tally_route_connections(const struct fwd_route *route);
 
 /* Whether nothing but UDP flows is left. */
-bool tally_is_drained(const struct forwarder *forwarder);
+bool fwd_tally_is_drained(const struct forwarder *forwarder);
 
 /* Adds the counters of WORKER to STATS. */
-void tally_add_worker(const struct worker *worker, struct fwd_stats *stats);
+void fwd_tally_add_worker(const struct worker *worker, struct fwd_stats *stats);
 
 /* The forwarder's open connections, for STATS: to be read after its workers' counters. */
-void tally_set_open(const struct forwarder *forwarder, struct fwd_stats *stats);
+void fwd_tally_set_open(const struct forwarder *forwarder, struct fwd_stats *stats);
 
 /* The counters of ROUTE, all sides together. Main thread. */
-void tally_read_route(const struct fwd_route *route, struct fwd_route_stats *stats);
+void fwd_tally_read_route(const struct fwd_route *route, struct fwd_route_stats *stats);
 
 #endif

@@ -13,68 +13,69 @@
 
 enum { SETTLE_MS = 2500 };
 
-static uint64_t timeouts_earlier(uint64_t a, uint64_t b)
+static uint64_t fwd_timeouts_earlier(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
 }
 
-static uint64_t timeouts_idle_due(const struct connection *connection)
+static uint64_t fwd_timeouts_idle_due(const struct connection *connection)
 {
 	unsigned idle_ms = connection->side->state.limits.idle_ms;
 
 	return idle_ms ? connection->active_ms + idle_ms : WHEEL_NEVER;
 }
 
-static uint64_t timeouts_half_closed_due(const struct connection *connection)
+static uint64_t fwd_timeouts_half_closed_due(const struct connection *connection)
 {
 	unsigned half_closed_ms = connection->side->state.limits.half_closed_ms;
 
 	return half_closed_ms && connection->half_closed_ms ? connection->half_closed_ms + half_closed_ms : WHEEL_NEVER;
 }
 
-void timeouts_begin(struct connection *connection)
+void fwd_timeouts_begin(struct connection *connection)
 {
-	uint64_t due_ms = timeouts_earlier(timeouts_idle_due(connection), timeouts_half_closed_due(connection));
+	uint64_t due_ms =
+	    fwd_timeouts_earlier(fwd_timeouts_idle_due(connection), fwd_timeouts_half_closed_due(connection));
 
 	if (!connection->settle_ms)
 		connection->settle_ms = connection->worker->now_ms + SETTLE_MS;
-	due_ms = timeouts_earlier(due_ms, connection->settle_ms);
+	due_ms = fwd_timeouts_earlier(due_ms, connection->settle_ms);
 	if (due_ms == WHEEL_NEVER)
-		wheel_cancel(&connection->timer);
+		fwd_wheel_cancel(&connection->timer);
 	else
-		connection_wait(connection, due_ms);
+		fwd_connection_wait(connection, due_ms);
 }
 
-void timeouts_expired(struct connection *connection)
+void fwd_timeouts_expired(struct connection *connection)
 {
 	uint64_t now_ms = connection->worker->now_ms;
 
 	if (now_ms >= connection->settle_ms) {
 		connection->settle_ms = WHEEL_NEVER;
-		socket_set_keepalive(connection->peers[GUEST].fd, connection->side->state.limits.keepalive_ms);
+		fwd_socket_set_keepalive(connection->peers[GUEST].fd, connection->side->state.limits.keepalive_ms);
 	}
-	if (now_ms >= timeouts_idle_due(connection))
-		connection_close(connection, CLOSE_IDLE, 0);
-	else if (now_ms >= timeouts_half_closed_due(connection))
-		connection_close(connection, CLOSE_HALF_CLOSED, 0);
+	if (now_ms >= fwd_timeouts_idle_due(connection))
+		fwd_connection_close(connection, CLOSE_IDLE, 0);
+	else if (now_ms >= fwd_timeouts_half_closed_due(connection))
+		fwd_connection_close(connection, CLOSE_HALF_CLOSED, 0);
 	else
-		timeouts_begin(connection);
+		fwd_timeouts_begin(connection);
 }
 
-void timeouts_pause(struct connection *connection)
+void fwd_timeouts_pause(struct connection *connection)
 {
-	wheel_cancel(&connection->timer);
-	socket_freeze(connection->peers[GUEST].fd);
+	fwd_wheel_cancel(&connection->timer);
+	fwd_socket_freeze(connection->peers[GUEST].fd);
 }
 
 /* A connection does not age in a pause. */
-void timeouts_resume(struct connection *connection, uint64_t paused_ms)
+void fwd_timeouts_resume(struct connection *connection, uint64_t paused_ms)
 {
-	socket_thaw(connection->peers[GUEST].fd);
+	fwd_socket_thaw(connection->peers[GUEST].fd);
 	connection->active_ms += paused_ms;
 	if (connection->half_closed_ms)
 		connection->half_closed_ms += paused_ms;
 	/* Keepalive comes back with the next expiry. */
 	connection->settle_ms = connection->worker->now_ms + SETTLE_MS;
-	timeouts_begin(connection);
+	fwd_timeouts_begin(connection);
 }

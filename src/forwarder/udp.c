@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * UDP endpoints. Datagrams are taken and sent many at a time: those of one wake-up that follow each other to the same guest socket
- * leave in one system call. Datagrams that come while the guest may not be dialed are dropped, as by a network.
+ * UDP endpoints. Datagrams are taken and sent many at a time: those of one wake-up that follow each other to the same guest
+ * socket leave in one system call. Datagrams that come while the guest may not be dialed are dropped, as by a network.
  */
 #include "forwarder/udp.h"
 
@@ -16,34 +16,34 @@
 #include <unistd.h>
 
 /* Groups the datagrams of clients into runs of one flow each. */
-static void udp_pass_to_guest(struct udp_port *port, struct udp_batch *batch, unsigned count)
+static void fwd_udp_pass_to_guest(struct udp_port *port, struct udp_batch *batch, unsigned count)
 {
 	unsigned first = 0;
 
 	while (first < count) {
-		struct addr client = *udp_batch_sender(batch, first);
-		struct udp_flow *flow = udp_flow_of(port, &client);
+		struct addr client = *fwd_udp_batch_sender(batch, first);
+		struct udp_flow *flow = fwd_udp_flow_of(port, &client);
 		unsigned end = first;
 
-		while (end < count && addr_equal(udp_batch_sender(batch, end), &client))
-			udp_batch_address(batch, end++, NULL);
+		while (end < count && addr_equal(fwd_udp_batch_sender(batch, end), &client))
+			fwd_udp_batch_address(batch, end++, NULL);
 		if (flow)
-			udp_flow_count(flow, udp_batch_send(batch, first, end, flow->fd), 0);
+			fwd_udp_flow_count(flow, fwd_udp_batch_send(batch, first, end, flow->fd), 0);
 		first = end;
 	}
 }
 
-static void udp_on_readable(struct poll_source *source, uint32_t events)
+static void fwd_udp_on_readable(struct poll_source *source, uint32_t events)
 {
 	struct udp_port *port = container_of(source, struct udp_port, readable);
 	struct udp_batch *batch = port->worker->datagrams;
 
 	(void)events;
 	for (unsigned i = 0; i < UDP_BATCHES; i++) {
-		unsigned count = udp_batch_receive(batch, port->fd);
+		unsigned count = fwd_udp_batch_receive(batch, port->fd);
 
-		if (count && route_state_may_dial(&port->side->state))
-			udp_pass_to_guest(port, batch, count);
+		if (count && fwd_route_state_may_dial(&port->side->state))
+			fwd_udp_pass_to_guest(port, batch, count);
 		if (count < UDP_BATCH)
 			break;
 	}
@@ -51,58 +51,58 @@ static void udp_on_readable(struct poll_source *source, uint32_t events)
 
 /* ---- Start and end ---- */
 
-static void udp_on_opening(struct mail *mail)
+static void fwd_udp_on_opening(struct mail *mail)
 {
 	struct udp_port *port = container_of(mail, struct udp_port, opening);
 	struct worker *worker = port->worker;
 
-	route_side_know(port->side);
+	fwd_route_side_know(port->side);
 	port->side->count++;
 	LIST_INSERT_HEAD(&port->side->udp_ports, port, link);
-	port->readable.happened = udp_on_readable;
+	port->readable.happened = fwd_udp_on_readable;
 	if (!worker->datagrams)
-		worker->datagrams = udp_batch_new();
-	if (!worker->datagrams || poller_add_readable(worker->poller, port->fd, &port->readable) < 0)
+		worker->datagrams = fwd_udp_batch_new();
+	if (!worker->datagrams || fwd_poller_add_readable(worker->poller, port->fd, &port->readable) < 0)
 		log_error("a UDP endpoint hears nothing: no memory for its event",
 			  F_STR("sandbox", port->side->route->id));
 }
 
-static void udp_close_flows(struct udp_port *port, enum fwd_close_reason reason)
+static void fwd_udp_close_flows(struct udp_port *port, enum fwd_close_reason reason)
 {
 	for (size_t i = 0; i < UDP_BUCKETS; i++) {
 		while (!LIST_EMPTY(&port->flows[i]))
-			udp_flow_close(LIST_FIRST(&port->flows[i]), reason);
+			fwd_udp_flow_close(LIST_FIRST(&port->flows[i]), reason);
 	}
 }
 
-static void udp_on_closing(struct mail *mail)
+static void fwd_udp_on_closing(struct mail *mail)
 {
 	struct udp_port *port = container_of(mail, struct udp_port, closing);
 	struct route_side *side = port->side;
 
-	udp_close_flows(port, port->worker->forwarder->stopping ? CLOSE_SHUTDOWN : CLOSE_UNREGISTERED);
+	fwd_udp_close_flows(port, port->worker->forwarder->stopping ? CLOSE_SHUTDOWN : CLOSE_UNREGISTERED);
 	close(port->fd);
-	poller_forget(port->worker->poller, &port->readable);
+	fwd_poller_forget(port->worker->poller, &port->readable);
 	LIST_REMOVE(port, link);
 	fwd_endpoint_release(port->endpoint);
 	free(port);
 	side->count--;
-	route_side_check_empty(side);
+	fwd_route_side_check_empty(side);
 }
 
-void udp_side_reset(struct route_side *side, enum fwd_close_reason reason)
+void fwd_udp_side_reset(struct route_side *side, enum fwd_close_reason reason)
 {
 	struct udp_port *port;
 
 	LIST_FOREACH(port, &side->udp_ports, link)
-	udp_close_flows(port, reason);
+	fwd_udp_close_flows(port, reason);
 }
 
-struct udp_port *udp_port_new(struct fwd_route *route, struct fwd_endpoint *endpoint, int fd)
+struct udp_port *fwd_udp_port_new(struct fwd_route *route, struct fwd_endpoint *endpoint, int fd)
 {
 	struct worker *worker = fwd_pick_worker(route->forwarder);
 	struct udp_port *port = calloc(1, sizeof(*port));
-	struct route_side *side = route_side_at(route, worker->index);
+	struct route_side *side = fwd_route_side_at(route, worker->index);
 
 	if (!port || !side) {
 		free(port);
@@ -112,13 +112,13 @@ struct udp_port *udp_port_new(struct fwd_route *route, struct fwd_endpoint *endp
 	port->side = side;
 	port->endpoint = fwd_endpoint_reference(endpoint);
 	port->fd = fd;
-	port->opening.deliver = udp_on_opening;
-	port->closing.deliver = udp_on_closing;
-	mailbox_post(worker->mailbox, &port->opening);
+	port->opening.deliver = fwd_udp_on_opening;
+	port->closing.deliver = fwd_udp_on_closing;
+	base_mailbox_post(worker->mailbox, &port->opening);
 	return port;
 }
 
-void udp_port_close(struct udp_port *port)
+void fwd_udp_port_close(struct udp_port *port)
 {
-	mailbox_post(port->worker->mailbox, &port->closing);
+	base_mailbox_post(port->worker->mailbox, &port->closing);
 }

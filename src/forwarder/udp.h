@@ -51,24 +51,24 @@ struct udp_port {
 };
 
 /* Hands FD, a bound UDP socket, to a worker. NULL only for lack of memory. Main thread. */
-struct udp_port *udp_port_new(struct fwd_route *route, struct fwd_endpoint *endpoint, int fd);
+struct udp_port *fwd_udp_port_new(struct fwd_route *route, struct fwd_endpoint *endpoint, int fd);
 
 /* Asks for its end, and its flows' (reason: unregistered). It closes the socket. Main thread; PORT is gone for the caller. */
-void udp_port_close(struct udp_port *port);
+void fwd_udp_port_close(struct udp_port *port);
 
 /* Its flow of CLIENT, made if there is none and one more is allowed; else NULL. Worker's thread. */
-struct udp_flow *udp_flow_of(struct udp_port *port, const struct addr *client);
+struct udp_flow *fwd_udp_flow_of(struct udp_port *port, const struct addr *client);
 
 /* Bytes passed on, in either direction. Worker's thread. */
-void udp_flow_count(struct udp_flow *flow, uint64_t to_guest, uint64_t from_guest);
+void fwd_udp_flow_count(struct udp_flow *flow, uint64_t to_guest, uint64_t from_guest);
 
 /* Ends and frees it, with its line in the log. Worker's thread. */
-void udp_flow_close(struct udp_flow *flow, enum fwd_close_reason reason);
+void fwd_udp_flow_close(struct udp_flow *flow, enum fwd_close_reason reason);
 
 /* Ends all flows of SIDE. Worker's thread. */
-void udp_side_reset(struct route_side *side, enum fwd_close_reason reason);
+void fwd_udp_side_reset(struct route_side *side, enum fwd_close_reason reason);
 
 /* The wheel's callback. */
-void udp_flow_expired(struct wheel_entry *entry);
+void fwd_udp_flow_expired(struct wheel_entry *entry);
 
 #endif

@@ -16,12 +16,12 @@ struct udp_batch {
 	char data[UDP_BATCH][DATAGRAM];
 };
 
-struct udp_batch *udp_batch_new(void)
+struct udp_batch *fwd_udp_batch_new(void)
 {
 	return malloc(sizeof(struct udp_batch));
 }
 
-unsigned udp_batch_receive(struct udp_batch *batch, int fd)
+unsigned fwd_udp_batch_receive(struct udp_batch *batch, int fd)
 {
 	int count;
 
@@ -37,19 +37,19 @@ unsigned udp_batch_receive(struct udp_batch *batch, int fd)
 	return count > 0 ? (unsigned)count : 0;
 }
 
-const struct addr *udp_batch_sender(const struct udp_batch *batch, unsigned index)
+const struct addr *fwd_udp_batch_sender(const struct udp_batch *batch, unsigned index)
 {
 	return &batch->from[index];
 }
 
-void udp_batch_address(struct udp_batch *batch, unsigned index, struct addr *to)
+void fwd_udp_batch_address(struct udp_batch *batch, unsigned index, struct addr *to)
 {
 	batch->parts[index].iov_len = batch->messages[index].msg_len;
 	batch->messages[index].msg_hdr.msg_name = to;
 	batch->messages[index].msg_hdr.msg_namelen = to ? addr_length(to) : 0;
 }
 
-uint64_t udp_batch_send(struct udp_batch *batch, unsigned first, unsigned end, int fd)
+uint64_t fwd_udp_batch_send(struct udp_batch *batch, unsigned first, unsigned end, int fd)
 {
 	uint64_t bytes = 0;
 

@@ -13,18 +13,18 @@ struct udp_batch;
 enum { UDP_BATCH = 16 }; /* datagrams */
 
 /* Empty. NULL only for lack of memory. free() frees it. */
-struct udp_batch *udp_batch_new(void);
+struct udp_batch *fwd_udp_batch_new(void);
 
 /* Receives up to UDP_BATCH datagrams from the socket FD. Returns how many; 0 for none. */
-unsigned udp_batch_receive(struct udp_batch *batch, int fd);
+unsigned fwd_udp_batch_receive(struct udp_batch *batch, int fd);
 
 /* The sender of datagram INDEX. */
-const struct addr *udp_batch_sender(const struct udp_batch *batch, unsigned index);
+const struct addr *fwd_udp_batch_sender(const struct udp_batch *batch, unsigned index);
 
 /* Makes datagram INDEX, received, ready to be sent to TO, which must live until then; NULL: to the socket's own peer. */
-void udp_batch_address(struct udp_batch *batch, unsigned index, struct addr *to);
+void fwd_udp_batch_address(struct udp_batch *batch, unsigned index, struct addr *to);
 
 /* Sends datagrams FIRST up to END by FD. What the socket does not take is dropped. Returns the bytes sent. */
-uint64_t udp_batch_send(struct udp_batch *batch, unsigned first, unsigned end, int fd);
+uint64_t fwd_udp_batch_send(struct udp_batch *batch, unsigned first, unsigned end, int fd);
 
 #endif

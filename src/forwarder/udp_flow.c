@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static size_t udp_flow_bucket(const struct addr *client)
+static size_t fwd_udp_flow_bucket(const struct addr *client)
 {
 	uint32_t hash = addr_port(client);
 
@@ -33,37 +33,37 @@ static size_t udp_flow_bucket(const struct addr *client)
 	return (hash * 2654435761u) >> 24;
 }
 
-_Static_assert(UDP_BUCKETS == 256, "udp_flow_bucket() gives eight bits");
+_Static_assert(UDP_BUCKETS == 256, "fwd_udp_flow_bucket() gives eight bits");
 
-static uint64_t udp_flow_idle_ms(const struct udp_flow *flow)
+static uint64_t fwd_udp_flow_idle_ms(const struct udp_flow *flow)
 {
 	unsigned limit = flow->port->side->state.limits.idle_ms;
 
 	return limit ? limit : UDP_IDLE_MS;
 }
 
-void udp_flow_count(struct udp_flow *flow, uint64_t to_guest, uint64_t from_guest)
+void fwd_udp_flow_count(struct udp_flow *flow, uint64_t to_guest, uint64_t from_guest)
 {
 	flow->to_guest += to_guest;
 	flow->from_guest += from_guest;
 	flow->active_ms = flow->port->worker->now_ms;
-	tally_pass(flow->port->side, to_guest, from_guest);
+	fwd_tally_pass(flow->port->side, to_guest, from_guest);
 }
 
 /* The guest's datagrams go to the flow's client. */
-static void udp_flow_on_readable(struct poll_source *source, uint32_t events)
+static void fwd_udp_flow_on_readable(struct poll_source *source, uint32_t events)
 {
 	struct udp_flow *flow = container_of(source, struct udp_flow, readable);
 	struct udp_batch *batch = flow->port->worker->datagrams;
 
 	(void)events;
 	for (unsigned i = 0; i < UDP_BATCHES; i++) {
-		unsigned count = udp_batch_receive(batch, flow->fd);
+		unsigned count = fwd_udp_batch_receive(batch, flow->fd);
 
 		for (unsigned j = 0; j < count; j++)
-			udp_batch_address(batch, j, &flow->client);
+			fwd_udp_batch_address(batch, j, &flow->client);
 		if (count)
-			udp_flow_count(flow, 0, udp_batch_send(batch, 0, count, flow->port->fd));
+			fwd_udp_flow_count(flow, 0, fwd_udp_batch_send(batch, 0, count, flow->port->fd));
 		if (count < UDP_BATCH)
 			break;
 	}
@@ -71,22 +71,22 @@ static void udp_flow_on_readable(struct poll_source *source, uint32_t events)
 
 /* ---- Making ---- */
 
-static int udp_flow_dial(struct udp_flow *flow)
+static int fwd_udp_flow_dial(struct udp_flow *flow)
 {
 	struct route_side *side = flow->port->side;
 	struct addr guest = fwd_guest(flow->port->worker->forwarder, flow->port->endpoint->guest_port);
 	struct err err;
 
-	flow->fd = netns_socket(side->state.netns_fd, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, &err);
+	flow->fd = base_netns_socket(side->state.netns_fd, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, &err);
 	if (flow->fd < 0)
 		return -1;
 	if (connect(flow->fd, &guest.any, addr_length(&guest)) < 0)
 		return -1;
-	flow->readable.happened = udp_flow_on_readable;
-	return poller_add_readable(flow->port->worker->poller, flow->fd, &flow->readable);
+	flow->readable.happened = fwd_udp_flow_on_readable;
+	return fwd_poller_add_readable(flow->port->worker->poller, flow->fd, &flow->readable);
 }
 
-static struct udp_flow *udp_flow_find(struct udp_port *port, const struct addr *client, size_t bucket)
+static struct udp_flow *fwd_udp_flow_find(struct udp_port *port, const struct addr *client, size_t bucket)
 {
 	struct udp_flow *flow;
 
@@ -98,7 +98,7 @@ static struct udp_flow *udp_flow_find(struct udp_port *port, const struct addr *
 	return NULL;
 }
 
-static struct udp_flow *udp_flow_make(struct udp_port *port, const struct addr *client, size_t bucket)
+static struct udp_flow *fwd_udp_flow_make(struct udp_port *port, const struct addr *client, size_t bucket)
 {
 	struct worker *worker = port->worker;
 	struct udp_flow *flow = calloc(1, sizeof(*flow));
@@ -107,36 +107,36 @@ static struct udp_flow *udp_flow_make(struct udp_port *port, const struct addr *
 		return NULL;
 	flow->port = port;
 	flow->client = *client;
-	if (udp_flow_dial(flow) < 0) {
+	if (fwd_udp_flow_dial(flow) < 0) {
 		if (flow->fd >= 0)
 			close(flow->fd);
 		free(flow);
 		return NULL;
 	}
-	flow->id = connection_next_id();
+	flow->id = fwd_connection_next_id();
 	flow->started_ms = flow->active_ms = worker->now_ms;
 	LIST_INSERT_HEAD(&port->flows[bucket], flow, link);
-	wheel_set(&worker->flows, &flow->timer, worker->now_ms + udp_flow_idle_ms(flow));
+	fwd_wheel_set(&worker->flows, &flow->timer, worker->now_ms + fwd_udp_flow_idle_ms(flow));
 	port->side->count++;
-	tally_flow_begin(port->side);
+	fwd_tally_flow_begin(port->side);
 	return flow;
 }
 
-struct udp_flow *udp_flow_of(struct udp_port *port, const struct addr *client)
+struct udp_flow *fwd_udp_flow_of(struct udp_port *port, const struct addr *client)
 {
-	size_t bucket = udp_flow_bucket(client);
-	struct udp_flow *flow = udp_flow_find(port, client, bucket);
+	size_t bucket = fwd_udp_flow_bucket(client);
+	struct udp_flow *flow = fwd_udp_flow_find(port, client, bucket);
 
 	if (flow)
 		return flow;
-	if (!admission_allows(port->side->route, &port->side->state)) {
-		tally_refuse(port->worker);
+	if (!fwd_admission_allows(port->side->route, &port->side->state)) {
+		fwd_tally_refuse(port->worker);
 		return NULL;
 	}
-	return udp_flow_make(port, client, bucket);
+	return fwd_udp_flow_make(port, client, bucket);
 }
 
-static void udp_flow_write_line(const struct udp_flow *flow, enum fwd_close_reason reason)
+static void fwd_udp_flow_write_line(const struct udp_flow *flow, enum fwd_close_reason reason)
 {
 	enum log_level level = reason == CLOSE_IDLE ? LOG_DEBUG_LEVEL : LOG_INFO_LEVEL;
 	char listen[ADDR_TEXT_SIZE], client[ADDR_TEXT_SIZE];
@@ -153,33 +153,33 @@ static void udp_flow_write_line(const struct udp_flow *flow, enum fwd_close_reas
 	       F_UINT("duration_ms", flow->port->worker->now_ms - flow->started_ms), F_SOME("suppressed", suppressed));
 }
 
-void udp_flow_close(struct udp_flow *flow, enum fwd_close_reason reason)
+void fwd_udp_flow_close(struct udp_flow *flow, enum fwd_close_reason reason)
 {
 	struct udp_port *port = flow->port;
 	struct worker *worker = port->worker;
 	struct route_side *side = port->side;
 
-	udp_flow_write_line(flow, reason);
-	wheel_cancel(&flow->timer);
+	fwd_udp_flow_write_line(flow, reason);
+	fwd_wheel_cancel(&flow->timer);
 	close(flow->fd);
-	poller_forget(worker->poller, &flow->readable);
+	fwd_poller_forget(worker->poller, &flow->readable);
 	LIST_REMOVE(flow, link);
 	free(flow);
 	side->count--;
-	tally_flow_end(side, reason);
-	route_side_check_empty(side);
+	fwd_tally_flow_end(side, reason);
+	fwd_route_side_check_empty(side);
 }
 
 /* Datagrams touch no timer: whether the silence was long enough is seen when it expires. */
-void udp_flow_expired(struct wheel_entry *entry)
+void fwd_udp_flow_expired(struct wheel_entry *entry)
 {
 	struct udp_flow *flow = container_of(entry, struct udp_flow, timer);
 	struct worker *worker = flow->port->worker;
 
 	if (flow->port->side->state.paused)
 		flow->active_ms = worker->now_ms;
-	if (worker->now_ms >= flow->active_ms + udp_flow_idle_ms(flow))
-		udp_flow_close(flow, CLOSE_IDLE);
+	if (worker->now_ms >= flow->active_ms + fwd_udp_flow_idle_ms(flow))
+		fwd_udp_flow_close(flow, CLOSE_IDLE);
 	else
-		wheel_set(&worker->flows, &flow->timer, flow->active_ms + udp_flow_idle_ms(flow));
+		fwd_wheel_set(&worker->flows, &flow->timer, flow->active_ms + fwd_udp_flow_idle_ms(flow));
 }

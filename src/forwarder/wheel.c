@@ -7,12 +7,12 @@
 #include "forwarder/wheel.h"
 
 /* The step in which an entry due at DUE_MS expires: rounded up, so that none is early. */
-static uint64_t wheel_step_of(const struct wheel *wheel, uint64_t due_ms)
+static uint64_t fwd_wheel_step_of(const struct wheel *wheel, uint64_t due_ms)
 {
 	return due_ms / wheel->step_ms + (due_ms % wheel->step_ms != 0);
 }
 
-void wheel_init(struct wheel *wheel, unsigned step_ms, uint64_t now_ms, void (*expired)(struct wheel_entry *entry))
+void fwd_wheel_init(struct wheel *wheel, unsigned step_ms, uint64_t now_ms, void (*expired)(struct wheel_entry *entry))
 {
 	*wheel = (struct wheel){
 		.step_ms = step_ms, .turned = now_ms / step_ms, .next_ms = WHEEL_NEVER, .expired = expired
@@ -21,11 +21,11 @@ void wheel_init(struct wheel *wheel, unsigned step_ms, uint64_t now_ms, void (*e
 		LIST_INIT(&wheel->slots[i]);
 }
 
-void wheel_set(struct wheel *wheel, struct wheel_entry *entry, uint64_t due_ms)
+void fwd_wheel_set(struct wheel *wheel, struct wheel_entry *entry, uint64_t due_ms)
 {
-	uint64_t step = wheel_step_of(wheel, due_ms);
+	uint64_t step = fwd_wheel_step_of(wheel, due_ms);
 
-	wheel_cancel(entry);
+	fwd_wheel_cancel(entry);
 	if (step <= wheel->turned)
 		step = wheel->turned + 1;
 	entry->wheel = wheel;
@@ -36,7 +36,7 @@ void wheel_set(struct wheel *wheel, struct wheel_entry *entry, uint64_t due_ms)
 		wheel->next_ms = step * wheel->step_ms;
 }
 
-void wheel_cancel(struct wheel_entry *entry)
+void fwd_wheel_cancel(struct wheel_entry *entry)
 {
 	if (!entry->wheel)
 		return;
@@ -45,7 +45,7 @@ void wheel_cancel(struct wheel_entry *entry)
 	entry->wheel = NULL;
 }
 
-static void wheel_find_next(struct wheel *wheel)
+static void fwd_wheel_find_next(struct wheel *wheel)
 {
 	wheel->next_ms = WHEEL_NEVER;
 	if (!wheel->count)
@@ -59,7 +59,7 @@ static void wheel_find_next(struct wheel *wheel)
 }
 
 /* Moves the due entries of SLOT to DUE, where they can still be cancelled. */
-static void wheel_gather(struct wheel_list *slot, uint64_t now_ms, struct wheel_list *due)
+static void fwd_wheel_gather(struct wheel_list *slot, uint64_t now_ms, struct wheel_list *due)
 {
 	struct wheel_entry *entry, *next;
 
@@ -72,7 +72,7 @@ static void wheel_gather(struct wheel_list *slot, uint64_t now_ms, struct wheel_
 	}
 }
 
-void wheel_turn(struct wheel *wheel, uint64_t now_ms)
+void fwd_wheel_turn(struct wheel *wheel, uint64_t now_ms)
 {
 	uint64_t last = now_ms / wheel->step_ms;
 	uint64_t first = wheel->turned + 1;
@@ -83,15 +83,15 @@ void wheel_turn(struct wheel *wheel, uint64_t now_ms)
 	if (last >= first + WHEEL_SLOTS)
 		first = last - WHEEL_SLOTS + 1;
 	for (uint64_t step = first; step <= last; step++)
-		wheel_gather(&wheel->slots[step % WHEEL_SLOTS], now_ms, &due);
+		fwd_wheel_gather(&wheel->slots[step % WHEEL_SLOTS], now_ms, &due);
 	if (last > wheel->turned)
 		wheel->turned = last;
 
 	while (!LIST_EMPTY(&due)) {
 		struct wheel_entry *entry = LIST_FIRST(&due);
 
-		wheel_cancel(entry);
+		fwd_wheel_cancel(entry);
 		wheel->expired(entry);
 	}
-	wheel_find_next(wheel);
+	fwd_wheel_find_next(wheel);
 }

@@ -29,23 +29,24 @@ LIST_HEAD(wheel_list, wheel_entry);
 
 struct wheel {
 	unsigned step_ms;
-	uint64_t turned;  /* steps up to and with this one are done */
-	size_t count;     /* entries that wait */
-	uint64_t next_ms; /* when wheel_turn() is to be called: no entry is due earlier; WHEEL_NEVER without entries */
+	uint64_t turned; /* steps up to and with this one are done */
+	size_t count;    /* entries that wait */
+	uint64_t
+	    next_ms; /* when fwd_wheel_turn() is to be called: no entry is due earlier; WHEEL_NEVER without entries */
 	void (*expired)(struct wheel_entry *entry);
 	struct wheel_list slots[WHEEL_SLOTS];
 };
 
 /* EXPIRED is called for each entry that is due; it may set, cancel or free any entry. */
-void wheel_init(struct wheel *wheel, unsigned step_ms, uint64_t now_ms, void (*expired)(struct wheel_entry *entry));
+void fwd_wheel_init(struct wheel *wheel, unsigned step_ms, uint64_t now_ms, void (*expired)(struct wheel_entry *entry));
 
 /* ENTRY waits for DUE_MS, and no longer for the time that was set before, in whatever wheel. */
-void wheel_set(struct wheel *wheel, struct wheel_entry *entry, uint64_t due_ms);
+void fwd_wheel_set(struct wheel *wheel, struct wheel_entry *entry, uint64_t due_ms);
 
 /* Harmless for an entry that does not wait. */
-void wheel_cancel(struct wheel_entry *entry);
+void fwd_wheel_cancel(struct wheel_entry *entry);
 
 /* Calls EXPIRED for the entries that are due at NOW_MS, and finds the next_ms. */
-void wheel_turn(struct wheel *wheel, uint64_t now_ms);
+void fwd_wheel_turn(struct wheel *wheel, uint64_t now_ms);
 
 #endif

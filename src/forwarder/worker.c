@@ -25,37 +25,37 @@ enum { TIMEOUT_MAX_MS = 60 * 1000 };
 
 /* ---- An iteration ---- */
 
-static void worker_free_dead(struct worker *worker)
+static void fwd_worker_free_dead(struct worker *worker)
 {
 	struct connection *connection;
 
 	while ((connection = TAILQ_FIRST(&worker->dead))) {
 		TAILQ_REMOVE(&worker->dead, connection, queue);
-		slab_free(worker->slab, connection);
+		base_slab_free(worker->slab, connection);
 	}
 }
 
 /* As many as are queued now; those that they queue again wait for the next iteration. */
-static void worker_go_on(struct worker *worker)
+static void fwd_worker_go_on(struct worker *worker)
 {
 	size_t count = worker->again_count;
 
 	while (count-- && worker->again_count) {
 		struct connection *connection = TAILQ_FIRST(&worker->again);
 
-		connection_dequeue(connection);
+		fwd_connection_dequeue(connection);
 		connection->state->go_on(connection);
 	}
 }
 
-static void worker_turn_wheels(struct worker *worker)
+static void fwd_worker_turn_wheels(struct worker *worker)
 {
-	wheel_turn(&worker->fine, worker->now_ms);
-	wheel_turn(&worker->coarse, worker->now_ms);
-	wheel_turn(&worker->flows, worker->now_ms);
+	fwd_wheel_turn(&worker->fine, worker->now_ms);
+	fwd_wheel_turn(&worker->coarse, worker->now_ms);
+	fwd_wheel_turn(&worker->flows, worker->now_ms);
 }
 
-static uint64_t worker_earlier(uint64_t a, uint64_t b)
+static uint64_t fwd_worker_earlier(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
 }
@@ -64,10 +64,10 @@ static uint64_t worker_earlier(uint64_t a, uint64_t b)
  * How long nothing has to be done, in milliseconds; -1: until something happens. To be asked when all wheels have turned, because
  * an entry that expires on one may wait on another.
  */
-static int worker_timeout_ms(const struct worker *worker)
+static int fwd_worker_timeout_ms(const struct worker *worker)
 {
 	uint64_t next_ms =
-	    worker_earlier(worker->fine.next_ms, worker_earlier(worker->coarse.next_ms, worker->flows.next_ms));
+	    fwd_worker_earlier(worker->fine.next_ms, fwd_worker_earlier(worker->coarse.next_ms, worker->flows.next_ms));
 
 	if (worker->again_count)
 		return 0;
@@ -78,56 +78,56 @@ static int worker_timeout_ms(const struct worker *worker)
 	return next_ms - worker->now_ms < TIMEOUT_MAX_MS ? (int)(next_ms - worker->now_ms) : TIMEOUT_MAX_MS;
 }
 
-static void *worker_run(void *arg)
+static void *fwd_worker_run(void *arg)
 {
 	struct worker *worker = arg;
 
 	while (!worker->stopping) {
-		poller_wait(worker->poller, worker_timeout_ms(worker));
-		worker_tick(worker);
-		poller_dispatch(worker->poller);
-		worker_go_on(worker);
-		worker_turn_wheels(worker);
-		worker_free_dead(worker);
+		fwd_poller_wait(worker->poller, fwd_worker_timeout_ms(worker));
+		fwd_worker_tick(worker);
+		fwd_poller_dispatch(worker->poller);
+		fwd_worker_go_on(worker);
+		fwd_worker_turn_wheels(worker);
+		fwd_worker_free_dead(worker);
 	}
 	return NULL;
 }
 
 /* ---- Start and end ---- */
 
-static void worker_on_messages(struct poll_source *source, uint32_t events)
+static void fwd_worker_on_messages(struct poll_source *source, uint32_t events)
 {
 	struct worker *worker = container_of(source, struct worker, messages);
 
 	(void)events;
-	mailbox_deliver(worker->mailbox);
+	base_mailbox_deliver(worker->mailbox);
 }
 
-static int worker_make_parts(struct worker *worker, struct err *err)
+static int fwd_worker_make_parts(struct worker *worker, struct err *err)
 {
-	worker->poller = poller_new(err);
+	worker->poller = fwd_poller_new(err);
 	if (!worker->poller)
 		return -1;
-	worker->mailbox = mailbox_new(NULL, err);
+	worker->mailbox = base_mailbox_new(NULL, err);
 	if (!worker->mailbox)
 		return -1;
-	worker->messages.happened = worker_on_messages;
-	if (poller_add_readable(worker->poller, mailbox_fd(worker->mailbox), &worker->messages) < 0)
+	worker->messages.happened = fwd_worker_on_messages;
+	if (fwd_poller_add_readable(worker->poller, base_mailbox_fd(worker->mailbox), &worker->messages) < 0)
 		return err_set(err, errno, "epoll");
-	worker->slab = slab_new(sizeof(struct connection));
-	worker->pipes = pipe_pool_new(PIPES_KEPT, PIPE_SIZE);
+	worker->slab = base_slab_new(sizeof(struct connection));
+	worker->pipes = fwd_pipe_pool_new(PIPES_KEPT, PIPE_SIZE);
 	worker->buffer = malloc(COPY_SIZE);
 	if (!worker->slab || !worker->pipes || !worker->buffer)
 		return err_set(err, ENOMEM, "buffers");
 	return 0;
 }
 
-static void worker_free_parts(struct worker *worker)
+static void fwd_worker_free_parts(struct worker *worker)
 {
-	mailbox_free(worker->mailbox);
-	poller_free(worker->poller);
-	slab_destroy(worker->slab);
-	pipe_pool_free(worker->pipes);
+	base_mailbox_free(worker->mailbox);
+	fwd_poller_free(worker->poller);
+	base_slab_destroy(worker->slab);
+	fwd_pipe_pool_free(worker->pipes);
 	free(worker->buffer);
 	free(worker->datagrams);
 	pthread_mutex_destroy(&worker->accepting);
@@ -135,19 +135,19 @@ static void worker_free_parts(struct worker *worker)
 }
 
 /* Signals are main's. */
-static int worker_start_thread(struct worker *worker)
+static int fwd_worker_start_thread(struct worker *worker)
 {
 	sigset_t all, before;
 	int error;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&worker->thread, NULL, worker_run, worker);
+	error = pthread_create(&worker->thread, NULL, fwd_worker_run, worker);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return error;
 }
 
-struct worker *worker_new(struct forwarder *forwarder, size_t index, struct err *err)
+struct worker *fwd_worker_new(struct forwarder *forwarder, size_t index, struct err *err)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
 
@@ -158,34 +158,34 @@ struct worker *worker_new(struct forwarder *forwarder, size_t index, struct err 
 	worker->forwarder = forwarder;
 	worker->index = index;
 	worker->now_ms = clock_now_ms();
-	worker->stop.deliver = life_on_stop;
+	worker->stop.deliver = fwd_life_on_stop;
 	worker->lines = (struct log_limit){ .burst = LINES_BURST, .interval_ms = LINES_INTERVAL_MS };
 	worker->limit_lines = (struct log_limit){ .burst = LIMIT_LINES, .interval_ms = MINUTE_MS };
 	pthread_mutex_init(&worker->accepting, NULL);
 	LIST_INIT(&worker->sides);
 	TAILQ_INIT(&worker->again);
 	TAILQ_INIT(&worker->dead);
-	wheel_init(&worker->fine, FINE_STEP_MS, worker->now_ms, connection_expired);
-	wheel_init(&worker->coarse, COARSE_STEP_MS, worker->now_ms, connection_expired);
-	wheel_init(&worker->flows, COARSE_STEP_MS, worker->now_ms, udp_flow_expired);
+	fwd_wheel_init(&worker->fine, FINE_STEP_MS, worker->now_ms, fwd_connection_expired);
+	fwd_wheel_init(&worker->coarse, COARSE_STEP_MS, worker->now_ms, fwd_connection_expired);
+	fwd_wheel_init(&worker->flows, COARSE_STEP_MS, worker->now_ms, fwd_udp_flow_expired);
 
 	int error = 0;
-	if (worker_make_parts(worker, err) < 0 || (error = worker_start_thread(worker))) {
+	if (fwd_worker_make_parts(worker, err) < 0 || (error = fwd_worker_start_thread(worker))) {
 		if (error)
 			err_set(err, error, "thread");
-		worker_free_parts(worker);
+		fwd_worker_free_parts(worker);
 		return NULL;
 	}
 	return worker;
 }
 
-void worker_stop(struct worker *worker)
+void fwd_worker_stop(struct worker *worker)
 {
-	mailbox_post(worker->mailbox, &worker->stop);
+	base_mailbox_post(worker->mailbox, &worker->stop);
 }
 
-void worker_free(struct worker *worker)
+void fwd_worker_free(struct worker *worker)
 {
 	pthread_join(worker->thread, NULL);
-	worker_free_parts(worker);
+	fwd_worker_free_parts(worker);
 }

@@ -59,21 +59,21 @@ struct worker {
 	struct worker_tally tally;    /* any thread reads */
 
 	pthread_mutex_t accepting; /* held while accepting: main takes it to end that */
-	size_t arrival_count;
+	size_t fwd_arrival_count;
 	struct arrival arrivals[ACCEPTS_MAX]; /* accepted in this wake-up */
 };
 
 /* Starts the thread. NULL with ERR. */
-struct worker *worker_new(struct forwarder *forwarder, size_t index, struct err *err);
+struct worker *fwd_worker_new(struct forwarder *forwarder, size_t index, struct err *err);
 
 /* Asks the thread to reset its connections and to end. Main thread; no message may be posted after that. */
-void worker_stop(struct worker *worker);
+void fwd_worker_stop(struct worker *worker);
 
 /* Waits for the end of the thread, and frees. */
-void worker_free(struct worker *worker);
+void fwd_worker_free(struct worker *worker);
 
 /* Looks at the clock. Worker's thread. */
-static inline void worker_tick(struct worker *worker)
+static inline void fwd_worker_tick(struct worker *worker)
 {
 	worker->now_ms = clock_now_ms();
 }

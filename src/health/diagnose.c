@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The table below is the path; each of its functions inspects one hop and fills in its finding. The first that fails ends the walk.
- * It also gives the likely cause and the next step, because it knows most about them.
+ * The table below is the path; each of its functions inspects one hop and fills in its finding. The first that fails ends
+ * the walk. It also gives the likely cause and the next step, because it knows most about them.
  */
 #include "health/diagnose.h"
 
@@ -23,10 +23,10 @@ static const struct {
 };
 
 /*
- * The reason of a failed sandbox was recorded when it failed, and no later finding is better. Such a sandbox is closed even if its
- * path looks whole, because no endpoint leads to it.
+ * The reason of a failed sandbox was recorded when it failed, and no later finding is better. Such a sandbox is closed even
+ * if its path looks whole, because no endpoint leads to it.
  */
-static void diagnose_explain_failure(struct walk *walk)
+static void health_diagnose_explain_failure(struct walk *walk)
 {
 	struct diagnosis *diagnosis = walk->diagnosis;
 
@@ -40,7 +40,7 @@ static void diagnose_explain_failure(struct walk *walk)
 	walk_next_step(walk, "stop the VM, then: weftctl unregister %s, and register it again", walk->request->id);
 }
 
-void diagnose_walk(const struct diagnose_request *request, struct diagnosis *diagnosis)
+void health_diagnose_walk(const struct diagnose_request *request, struct diagnosis *diagnosis)
 {
 	char netns_path[CONFIG_PATH_SIZE];
 	AUTO_FD int netns_fd = -1;
@@ -65,7 +65,7 @@ void diagnose_walk(const struct diagnose_request *request, struct diagnosis *dia
 			diagnosis->broken = hop;
 	}
 	if (failed) {
-		diagnose_explain_failure(&walk);
+		health_diagnose_explain_failure(&walk);
 	} else if (diagnosis->broken && !diagnosis->cause[0]) {
 		walk_cause(&walk, "weftd itself could not look: %s", diagnosis->broken->detail);
 		walk_next_step(&walk, "look at weftd's log, and at what the host lacks: weftctl doctor");

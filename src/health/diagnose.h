@@ -3,8 +3,8 @@
 #define WEFT_HEALTH_DIAGNOSE_H
 
 /*
- * Finds where one sandbox's path is broken. The walk goes from the listener to the agent in the guest. Each hop is really inspected
- * or tried, and nothing is claimed about the hops behind the first broken one.
+ * Finds where one sandbox's path is broken. The walk goes from the listener to the agent in the guest. Each hop is really
+ * inspected or tried, and nothing is claimed about the hops behind the first broken one.
  *
  * A walk may block for some seconds, so it needs a thread of its own.
  */
@@ -64,7 +64,7 @@ struct diagnose_request {
 };
 
 /* Walks. Never fails: a hop that cannot be inspected is broken and says so. */
-void diagnose_walk(const struct diagnose_request *request, struct diagnosis *diagnosis);
+void health_diagnose_walk(const struct diagnose_request *request, struct diagnosis *diagnosis);
 
 /* "ok", "fail", "skipped" */
 const char *hop_status_name(enum hop_status status);

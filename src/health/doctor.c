@@ -4,7 +4,7 @@
  */
 #include "health/doctor.h"
 
-void doctor_examine(const struct health_facts *facts, struct health_report *report)
+void health_doctor_examine(const struct health_facts *facts, struct health_report *report)
 {
 	static void (*const checks[])(const struct health_facts *facts, struct health_report *report) = {
 		check_kernel,     check_ip_forward,        check_rp_filter,

@@ -6,8 +6,8 @@
 #include "health/findings.h"
 
 /*
- * The checks of a host for faults that look like a broken sandbox from outside. Each is in the file of its name under checks/, adds
- * one finding or more, and only reads.
+ * The checks of a host for faults that look like a broken sandbox from outside. Each is in the file of its name under
+ * checks/, adds one finding or more, and only reads.
  */
 void check_kernel(const struct health_facts *facts, struct health_report *report);
 void check_ip_forward(const struct health_facts *facts, struct health_report *report);
@@ -27,6 +27,6 @@ void check_mounts(const struct health_facts *facts, struct health_report *report
 void check_leftovers(const struct health_facts *facts, struct health_report *report);
 
 /* All of them, in that order. */
-void doctor_examine(const struct health_facts *facts, struct health_report *report);
+void health_doctor_examine(const struct health_facts *facts, struct health_report *report);
 
 #endif

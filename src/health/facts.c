@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The facts of the real host, from procfs and inspect/. Sockets are traced to their processes through /proc/PID/fd, as ss(8) does;
- * without privileges only our own are visible.
+ * The facts of the real host, from procfs and inspect/. Sockets are traced to their processes through /proc/PID/fd, as ss(8)
+ * does; without privileges only our own are visible.
  */
 #include "health/facts.h"
 
@@ -213,7 +213,7 @@ void health_facts_gather(struct health_facts *facts, const struct config *config
 					.environment = health_read_environment,
 					.context = health_gather_holders() };
 	inspect_host(&facts->host, &err);
-	if (ruleset_read(&facts->ruleset, &err) < 0)
+	if (inspect_ruleset_read(&facts->ruleset, &err) < 0)
 		snprintf(facts->ruleset_error, sizeof(facts->ruleset_error), "%s", err.text);
 	if (inspect_features(facts->features_missing, sizeof(facts->features_missing), &err) < 0)
 		snprintf(facts->features_error, sizeof(facts->features_error), "%s", err.text);
@@ -228,7 +228,7 @@ void health_facts_gather(struct health_facts *facts, const struct config *config
 void health_facts_clear(struct health_facts *facts)
 {
 	inspect_host_clear(&facts->host);
-	ruleset_clear(&facts->ruleset);
+	inspect_ruleset_clear(&facts->ruleset);
 	vec_free(&facts->sockets);
 	for (size_t i = 0; i < facts->netns_names.count; i++)
 		free(facts->netns_names.items[i]);

@@ -94,7 +94,7 @@ enum probe_result health_probe_arp(int netns_fd, const char *link, uint32_t send
 				   unsigned timeout_ms, struct probe_answer *answer, struct err *err)
 {
 	AUTO_FD int fd =
-	    netns_socket(netns_fd, AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_ARP), err);
+	    base_netns_socket(netns_fd, AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_ARP), err);
 	uint64_t started = clock_now_us(), deadline = started + (uint64_t)timeout_ms * 1000;
 	struct sockaddr_ll everybody = { .sll_family = AF_PACKET,
 					 .sll_protocol = htons(ETH_P_ARP),
@@ -138,7 +138,8 @@ static uint16_t health_probe_checksum(const void *data, size_t length)
 enum probe_result health_probe_ping(int netns_fd, uint32_t target, unsigned timeout_ms, struct probe_answer *answer,
 				    struct err *err)
 {
-	AUTO_FD int fd = netns_socket(netns_fd, AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ICMP, err);
+	AUTO_FD int fd =
+	    base_netns_socket(netns_fd, AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ICMP, err);
 	uint64_t started = clock_now_us(), deadline = started + (uint64_t)timeout_ms * 1000;
 	struct icmphdr echo = { .type = ICMP_ECHO, .un.echo = { .id = (uint16_t)started, .sequence = htons(1) } };
 	struct addr addr = addr_from_ipv4(target, 0);
@@ -171,7 +172,7 @@ enum probe_result health_probe_ping(int netns_fd, uint32_t target, unsigned time
 static enum probe_result health_probe_connect(int netns_fd, uint32_t target, uint16_t port, uint64_t deadline_us,
 					      int *connected, struct err *err)
 {
-	AUTO_FD int fd = netns_socket(netns_fd, AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, err);
+	AUTO_FD int fd = base_netns_socket(netns_fd, AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, err);
 	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 	struct addr addr = addr_from_ipv4(target, port);
 	int code = 0;

@@ -16,7 +16,7 @@ static const struct inspect_route *health_policy_look_up(const struct inspect_ho
 
 	for (size_t i = 0; i < host->route_count; i++) {
 		const struct inspect_route *route = &host->routes[i];
-		if (route->table == table && cidr4_contains(&route->destination, destination) &&
+		if (route->table == table && addr_cidr4_contains(&route->destination, destination) &&
 		    (!best || route->destination.length > best->destination.length))
 			best = route;
 	}
@@ -28,7 +28,7 @@ static const struct inspect_route *health_policy_look_up(const struct inspect_ho
 /* Whether the rule's addresses let DESTINATION through; the source is the host's own and not chosen yet. */
 static bool health_policy_rule_applies(const struct inspect_rule *rule, uint32_t destination, bool *certain)
 {
-	bool holds = !rule->destination.length || cidr4_contains(&rule->destination, destination);
+	bool holds = !rule->destination.length || addr_cidr4_contains(&rule->destination, destination);
 
 	*certain = !rule->selects_more && !rule->source.length;
 	if (rule->inverted)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A chunked body is decoded in place as it comes. The framing between chunks is dropped at once, so that the buffer holds the body
- * and little more however small the chunks are.
+ * A chunked body is decoded in place as it comes. The framing between chunks is dropped at once, so that the buffer holds
+ * the body and little more however small the chunks are.
  */
 #include "http/head.h"
 
 #include <string.h>
 
 /* Reads the size line of a chunk; extensions are ignored. 0, or -1: it is no such line. */
-static int chunk_read_size(const char *line, size_t length, uint64_t *size)
+static int http_chunk_read_size(const char *line, size_t length, uint64_t *size)
 {
 	size_t digits = 0;
 
@@ -32,10 +32,10 @@ static int chunk_read_size(const char *line, size_t length, uint64_t *size)
 }
 
 /*
- * Reads the line at BYTES. 1 with its length without and (*TAKEN) with its CRLF; 0 while the line is not complete; -1 if it is too
- * long or ends in a bare LF.
+ * Reads the line at BYTES. 1 with its length without and (*TAKEN) with its CRLF; 0 while the line is not complete; -1 if it
+ * is too long or ends in a bare LF.
  */
-static int chunk_take_line(const char *bytes, size_t length, size_t *line_length, size_t *taken)
+static int http_chunk_take_line(const char *bytes, size_t length, size_t *line_length, size_t *taken)
 {
 	const char *end = memchr(bytes, '\n', length);
 
@@ -49,8 +49,8 @@ static int chunk_take_line(const char *bytes, size_t length, size_t *line_length
 }
 
 /* Takes one step over the raw bytes. CHUNK_MORE with *TAKEN 0: more must come first. */
-static enum chunk_verdict chunk_step(struct chunks *chunks, char *bytes, size_t raw_at, size_t length, size_t limit,
-				     size_t *taken)
+static enum chunk_verdict http_chunk_step(struct chunks *chunks, char *bytes, size_t raw_at, size_t length,
+					  size_t limit, size_t *taken)
 {
 	size_t line_length, have = length - raw_at;
 
@@ -66,7 +66,7 @@ static enum chunk_verdict chunk_step(struct chunks *chunks, char *bytes, size_t 
 		return CHUNK_MORE;
 	}
 
-	int got = chunk_take_line(bytes + raw_at, have, &line_length, taken);
+	int got = http_chunk_take_line(bytes + raw_at, have, &line_length, taken);
 	if (got <= 0) {
 		*taken = 0;
 		return got < 0 ? CHUNK_BAD : CHUNK_MORE;
@@ -80,7 +80,7 @@ static enum chunk_verdict chunk_step(struct chunks *chunks, char *bytes, size_t 
 			return CHUNK_BAD;
 		return line_length ? CHUNK_MORE : CHUNK_COMPLETE;
 	}
-	if (chunk_read_size(bytes + raw_at, line_length, &chunks->left) < 0)
+	if (http_chunk_read_size(bytes + raw_at, line_length, &chunks->left) < 0)
 		return CHUNK_BAD;
 	if (chunks->left > limit - chunks->body)
 		return CHUNK_TOO_LONG;
@@ -88,13 +88,13 @@ static enum chunk_verdict chunk_step(struct chunks *chunks, char *bytes, size_t 
 	return CHUNK_MORE;
 }
 
-enum chunk_verdict chunks_read(struct chunks *chunks, char *bytes, size_t *length, size_t limit)
+enum chunk_verdict http_chunks_read(struct chunks *chunks, char *bytes, size_t *length, size_t limit)
 {
 	size_t raw_at = chunks->body, taken;
 	enum chunk_verdict verdict = CHUNK_MORE;
 
 	while (raw_at < *length && verdict == CHUNK_MORE) {
-		verdict = chunk_step(chunks, bytes, raw_at, *length, limit, &taken);
+		verdict = http_chunk_step(chunks, bytes, raw_at, *length, limit, &taken);
 		if (!taken)
 			break;
 		raw_at += taken;

@@ -109,7 +109,7 @@ void http_exchange_answer(struct http_exchange *exchange, const struct http_answ
 		if (answer->body && !exchange->head_only)
 			evbuffer_add(http_output(peer), answer->body, answer->body_length);
 		peer->exchange = NULL;
-		peer_set_state(peer, PEER_WRITING, GATE_REPLY_MS);
+		http_peer_set_state(peer, PEER_WRITING, GATE_REPLY_MS);
 	}
 	free(exchange);
 }
@@ -175,7 +175,7 @@ void http_exchange_end(struct http_exchange *exchange)
 		if (http_is_1_1(peer) && !exchange->head_only)
 			evbuffer_add(http_output(peer), "0\r\n\r\n", 5);
 		peer->exchange = NULL;
-		peer_set_state(peer, PEER_WRITING, GATE_REQUEST_MS);
+		http_peer_set_state(peer, PEER_WRITING, GATE_REQUEST_MS);
 		bufferevent_trigger(peer->bufferevent, EV_WRITE, BEV_TRIG_DEFER_CALLBACKS);
 	}
 	free(exchange);

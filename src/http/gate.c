@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A connection is a bufferevent and goes round READING, SERVING, WRITING. While it is READING its bytes are collected and judged
- * (intake.h). With a complete request the handler gets an exchange, by which it responds (exchange.h). While it is SERVING the gate
- * watches for the client's end; further requests wait in the bufferevent's input, which is bounded. The next request is read when
- * the client has taken the whole response.
+ * (intake.h). With a complete request the handler gets an exchange, by which it responds (exchange.h). While it is SERVING
+ * the gate watches for the client's end; further requests wait in the bufferevent's input, which is bounded. The next
+ * request is read when the client has taken the whole response.
  *
  * A refusal is written by the gate itself (REFUSING). Then it reads on and throws away (LINGERING), because a client that still
  * sends would otherwise be reset and never see the answer. Every state but SERVING has a deadline.
@@ -43,36 +43,36 @@ struct http_gate {
 	struct log_limit refused, evicted;
 };
 
-static struct http_gate *gate_of(const struct http_peer *peer)
+static struct http_gate *http_gate_of(const struct http_peer *peer)
 {
 	return container_of(peer->set, struct http_gate, peers);
 }
 
 /* ---- the end of a connection ---- */
 
-static void gate_close(struct http_peer *peer)
+static void http_gate_close(struct http_peer *peer)
 {
-	struct http_gate *gate = gate_of(peer);
+	struct http_gate *gate = http_gate_of(peer);
 
 	if (peer->exchange)
 		http_exchange_detach(peer->exchange);
-	peer_free(peer);
+	http_peer_free(peer);
 	for (size_t i = 0; i < gate->acceptor_count; i++)
-		gate_accept_refill(gate->acceptors[i]);
+		http_gate_accept_refill(gate->acceptors[i]);
 }
 
-static void gate_on_deadline(void *context)
+static void http_gate_on_deadline(void *context)
 {
 	struct http_peer *peer = context;
 
-	if (peer->state != PEER_SERVING || peer_hung_up(peer))
-		gate_close(peer);
+	if (peer->state != PEER_SERVING || http_peer_hung_up(peer))
+		http_gate_close(peer);
 	else
 		timer_start(&peer->deadline, HANGUP_CHECK_MS);
 }
 
 /* There are too many connections, so the oldest without a request is closed. False: there is none. */
-static bool gate_evict(struct http_gate *gate)
+static bool http_gate_evict(struct http_gate *gate)
 {
 	struct http_peer *oldest = TAILQ_FIRST(&gate->peers.reading);
 	uint64_t suppressed;
@@ -82,25 +82,25 @@ static bool gate_evict(struct http_gate *gate)
 	if (log_limit_allows(&gate->evicted, &suppressed))
 		log_warning("control: too many connections, the oldest idle one is closed",
 			    F_UINT("connections", gate->peers.count), F_SOME("suppressed", suppressed));
-	gate_close(oldest);
+	http_gate_close(oldest);
 	return true;
 }
 
 /*
- * Keeps to the caps. A connection that has only just come is spared while there is any room: in a burst its request is on the way,
- * or waits in the socket already. True if PEER, which comes now, was closed itself.
+ * Keeps to the caps. A connection that has only just come is spared while there is any room: in a burst its request is on
+ * the way, or waits in the socket already. True if PEER, which comes now, was closed itself.
  */
-static bool gate_make_room(struct http_gate *gate, const struct http_peer *peer)
+static bool http_gate_make_room(struct http_gate *gate, const struct http_peer *peer)
 {
 	const struct peer_set *peers = &gate->peers;
 	uint64_t now = clock_now_ms();
 
 	for (;;) {
 		const struct http_peer *oldest = TAILQ_FIRST(&peers->reading);
-		bool idle = oldest && peer_is_idle(oldest, now, GATE_GRACE_MS);
+		bool idle = oldest && http_peer_is_idle(oldest, now, GATE_GRACE_MS);
 		if (!oldest || !(peers->count > GATE_PEERS_MAX || (peers->reading_count > GATE_READING_MAX && idle)))
 			return false;
-		gate_evict(gate);
+		http_gate_evict(gate);
 		if (oldest == peer)
 			return true;
 	}
@@ -108,9 +108,9 @@ static bool gate_make_room(struct http_gate *gate, const struct http_peer *peer)
 
 /* ---- requests ---- */
 
-static void gate_refuse(struct http_peer *peer, int status, const char *detail)
+static void http_gate_refuse(struct http_peer *peer, int status, const char *detail)
 {
-	struct http_gate *gate = gate_of(peer);
+	struct http_gate *gate = http_gate_of(peer);
 	struct evbuffer *input = bufferevent_get_input(peer->bufferevent);
 	char *body = detail ? gate->ops->describe(status, detail) : NULL;
 	uint64_t suppressed;
@@ -121,10 +121,10 @@ static void gate_refuse(struct http_peer *peer, int status, const char *detail)
 	http_refuse(peer, status, body ? gate->ops->description_type : NULL, body);
 	free(body);
 	evbuffer_drain(input, evbuffer_get_length(input));
-	peer_set_state(peer, PEER_REFUSING, GATE_REQUEST_MS);
+	http_peer_set_state(peer, PEER_REFUSING, GATE_REQUEST_MS);
 }
 
-static void gate_read_creds(struct http_request *request)
+static void http_gate_read_creds(struct http_request *request)
 {
 	struct ucred cred;
 	socklen_t size = sizeof(cred);
@@ -137,31 +137,31 @@ static void gate_read_creds(struct http_request *request)
 	request->pid = cred.pid;
 }
 
-static void gate_hand_over(struct http_peer *peer)
+static void http_gate_hand_over(struct http_peer *peer)
 {
-	struct http_gate *gate = gate_of(peer);
+	struct http_gate *gate = http_gate_of(peer);
 	const struct head *head = &peer->intake.head;
 	struct http_request request = {
 		.method = head->method,
-		.target = intake_target(&peer->intake),
+		.target = http_intake_target(&peer->intake),
 		.target_length = head->target_length,
 		.printable = head->printable,
 		.host = head->host,
 		.fd = bufferevent_getfd(peer->bufferevent),
 	};
 
-	request.body = intake_body(&peer->intake, &request.body_length);
-	gate_read_creds(&request);
+	request.body = http_intake_body(&peer->intake, &request.body_length);
+	http_gate_read_creds(&request);
 	peer->exchange = http_exchange_new(peer, head->method == HTTP_HEAD);
 	if (!peer->exchange) {
-		gate_refuse(peer, 503, "out of memory");
+		http_gate_refuse(peer, 503, "out of memory");
 		return;
 	}
-	peer_set_state(peer, PEER_SERVING, 0);
+	http_peer_set_state(peer, PEER_SERVING, 0);
 	gate->ops->handle(gate->context, &request, peer->exchange);
 }
 
-static void gate_continue(struct http_peer *peer)
+static void http_gate_continue(struct http_peer *peer)
 {
 	static const char answer[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -170,30 +170,30 @@ static void gate_continue(struct http_peer *peer)
 }
 
 /* Reads on, and serves or refuses the request once it can be judged. */
-static void gate_advance(struct http_peer *peer)
+static void http_gate_advance(struct http_peer *peer)
 {
 	struct intake_refusal refusal;
 
-	switch (intake_read(&peer->intake, bufferevent_get_input(peer->bufferevent), &refusal)) {
+	switch (http_intake_read(&peer->intake, bufferevent_get_input(peer->bufferevent), &refusal)) {
 	case INTAKE_MORE:
-		if (intake_expects_continue(&peer->intake) && !peer->continued)
-			gate_continue(peer);
+		if (http_intake_expects_continue(&peer->intake) && !peer->continued)
+			http_gate_continue(peer);
 		break;
 	case INTAKE_COMPLETE:
-		gate_hand_over(peer);
+		http_gate_hand_over(peer);
 		break;
 	case INTAKE_REFUSED:
-		gate_refuse(peer, refusal.status, refusal.detail);
+		http_gate_refuse(peer, refusal.status, refusal.detail);
 		break;
 	}
 }
 
 /*
  * Reads on, for a further request or for the client's end, unless a request is being served and the input is full: a client is
- * then checked for its end by the clock. A high watermark would not do, for libevent has the input drained again and again while it
- * is reached.
+ * then checked for its end by the clock. A high watermark would not do, for libevent has the input drained again and again
+ * while it is reached.
  */
-static void gate_read_on(struct http_peer *peer)
+static void http_gate_read_on(struct http_peer *peer)
 {
 	bool served = peer->state == PEER_SERVING || peer->state == PEER_WRITING;
 
@@ -207,65 +207,65 @@ static void gate_read_on(struct http_peer *peer)
 }
 
 /* The client has the whole response. */
-static void gate_next_request(struct http_peer *peer)
+static void http_gate_next_request(struct http_peer *peer)
 {
 	if (peer->intake.head.close) {
-		gate_close(peer);
+		http_gate_close(peer);
 		return;
 	}
-	intake_drop(&peer->intake);
+	http_intake_drop(&peer->intake);
 	peer->continued = false;
-	peer_set_state(peer, PEER_READING, GATE_REQUEST_MS);
-	if (gate_make_room(gate_of(peer), peer))
+	http_peer_set_state(peer, PEER_READING, GATE_REQUEST_MS);
+	if (http_gate_make_room(http_gate_of(peer), peer))
 		return;
-	gate_advance(peer);
-	gate_read_on(peer);
+	http_gate_advance(peer);
+	http_gate_read_on(peer);
 }
 
 /* ---- events of the bufferevent ---- */
 
-static void gate_on_readable(struct bufferevent *bufferevent, void *arg)
+static void http_gate_on_readable(struct bufferevent *bufferevent, void *arg)
 {
 	struct http_peer *peer = arg;
 	struct evbuffer *input = bufferevent_get_input(bufferevent);
 
 	switch (peer->state) {
 	case PEER_READING:
-		gate_advance(peer);
+		http_gate_advance(peer);
 		break;
 	case PEER_REFUSING:
 	case PEER_LINGERING:
 		peer->lingered += evbuffer_get_length(input);
 		evbuffer_drain(input, evbuffer_get_length(input));
 		if (peer->lingered > LINGER_MAX)
-			gate_close(peer);
+			http_gate_close(peer);
 		break;
 	case PEER_SERVING:
 	case PEER_WRITING:
-		gate_read_on(peer);
+		http_gate_read_on(peer);
 		break;
 	}
 }
 
 /* All of the output is in the socket. */
-static void gate_on_written(struct bufferevent *bufferevent, void *arg)
+static void http_gate_on_written(struct bufferevent *bufferevent, void *arg)
 {
 	struct http_peer *peer = arg;
 
 	switch (peer->state) {
 	case PEER_REFUSING:
 		if (peer->half_closed) {
-			gate_close(peer);
+			http_gate_close(peer);
 			break;
 		}
 		shutdown(bufferevent_getfd(bufferevent), SHUT_WR);
-		peer_set_state(peer, PEER_LINGERING, GATE_REQUEST_MS);
+		http_peer_set_state(peer, PEER_LINGERING, GATE_REQUEST_MS);
 		break;
 	case PEER_SERVING: /* a stream, or "100 Continue" */
 		http_exchange_drained(peer->exchange);
 		break;
 	case PEER_WRITING:
-		gate_next_request(peer);
+		http_gate_next_request(peer);
 		break;
 	case PEER_READING: /* "100 Continue" */
 	case PEER_LINGERING:
@@ -274,14 +274,14 @@ static void gate_on_written(struct bufferevent *bufferevent, void *arg)
 }
 
 /* The client's end, or an error. A client that sends no more may still wait for the answer to its request. */
-static void gate_on_event(struct bufferevent *bufferevent, short what, void *arg)
+static void http_gate_on_event(struct bufferevent *bufferevent, short what, void *arg)
 {
 	struct http_peer *peer = arg;
 	bool owed = peer->state == PEER_SERVING || peer->state == PEER_WRITING || peer->state == PEER_REFUSING;
 
 	(void)bufferevent;
-	if (!owed || what != (BEV_EVENT_EOF | BEV_EVENT_READING) || peer_hung_up(peer)) {
-		gate_close(peer);
+	if (!owed || what != (BEV_EVENT_EOF | BEV_EVENT_READING) || http_peer_hung_up(peer)) {
+		http_gate_close(peer);
 		return;
 	}
 	peer->half_closed = true;
@@ -293,23 +293,23 @@ static void gate_on_event(struct bufferevent *bufferevent, short what, void *arg
 
 void http_gate_serve(struct http_gate *gate, int fd)
 {
-	struct http_peer *peer = peer_new(&gate->peers, gate->base, fd, gate_on_deadline, GATE_REQUEST_MS);
+	struct http_peer *peer = http_peer_new(&gate->peers, gate->base, fd, http_gate_on_deadline, GATE_REQUEST_MS);
 
 	if (!peer)
 		return;
-	bufferevent_setcb(peer->bufferevent, gate_on_readable, gate_on_written, gate_on_event, peer);
+	bufferevent_setcb(peer->bufferevent, http_gate_on_readable, http_gate_on_written, http_gate_on_event, peer);
 	bufferevent_enable(peer->bufferevent, EV_READ | EV_WRITE);
-	gate_make_room(gate, peer);
+	http_gate_make_room(gate, peer);
 }
 
-static void gate_on_connection(void *context, int fd)
+static void http_gate_on_connection(void *context, int fd)
 {
 	http_gate_serve(context, fd);
 }
 
-static bool gate_on_exhausted(void *context)
+static bool http_gate_on_exhausted(void *context)
 {
-	return gate_evict(context);
+	return http_gate_evict(context);
 }
 
 struct http_gate *http_gate_new(struct event_base *base, const struct http_gate_ops *ops, void *context,
@@ -325,19 +325,19 @@ struct http_gate *http_gate_new(struct event_base *base, const struct http_gate_
 	gate->ops = ops;
 	gate->context = context;
 	gate->refused = gate->evicted = (struct log_limit){ .burst = 10, .interval_ms = 10000 };
-	peer_set_init(&gate->peers);
+	http_peer_set_init(&gate->peers);
 	return gate;
 }
 
 int http_gate_listen(struct http_gate *gate, int fd, struct err *err)
 {
-	static const struct gate_accept_ops ops = { gate_on_connection, gate_on_exhausted };
+	static const struct gate_accept_ops ops = { http_gate_on_connection, http_gate_on_exhausted };
 
 	if (gate->acceptor_count == ACCEPTORS_MAX) {
 		close(fd);
 		return err_set(err, 0, "more than %d addresses to listen on", ACCEPTORS_MAX);
 	}
-	struct gate_accept *accept = gate_accept_new(gate->base, fd, &ops, gate, err);
+	struct gate_accept *accept = http_gate_accept_new(gate->base, fd, &ops, gate, err);
 	if (!accept)
 		return -1;
 	gate->acceptors[gate->acceptor_count++] = accept;
@@ -352,11 +352,11 @@ void http_gate_free(struct http_gate *gate)
 	if (!gate)
 		return;
 	TAILQ_FOREACH(peer, &gate->peers.others, next)
-	peer_flush_finally(peer);
+	http_peer_flush_finally(peer);
 	while (gate->acceptor_count)
-		gate_accept_free(gate->acceptors[--gate->acceptor_count]);
+		http_gate_accept_free(gate->acceptors[--gate->acceptor_count]);
 	while ((peer = TAILQ_FIRST(&gate->peers.reading)) || (peer = TAILQ_FIRST(&gate->peers.others)))
-		gate_close(peer);
+		http_gate_close(peer);
 	free(gate);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The forwarder may use up the process's descriptors; an operator must then still be heard. So each listening socket holds a
- * few descriptors of /dev/null in reserve. When accept() finds none free, one of the reserve is closed, and the kernel, which still
- * reports the connection, is asked again in the loop's next iteration. When the reserve is gone an idle connection makes room.
- * Without any, accepting is paused, because the loop would spin on a connection that it cannot accept.
+ * few descriptors of /dev/null in reserve. When accept() finds none free, one of the reserve is closed, and the kernel,
+ * which still reports the connection, is asked again in the loop's next iteration. When the reserve is gone an idle
+ * connection makes room. Without any, accepting is paused, because the loop would spin on a connection that it cannot accept.
  */
 #include "http/gate_accept.h"
 
@@ -30,7 +30,7 @@ struct gate_accept {
 	struct log_limit complaints;
 };
 
-void gate_accept_refill(struct gate_accept *accept)
+void http_gate_accept_refill(struct gate_accept *accept)
 {
 	while (accept->reserved < RESERVE) {
 		int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -40,15 +40,15 @@ void gate_accept_refill(struct gate_accept *accept)
 	}
 }
 
-static void gate_accept_on_resume(void *context)
+static void http_gate_accept_on_resume(void *context)
 {
 	struct gate_accept *accept = context;
 
-	gate_accept_refill(accept);
+	http_gate_accept_refill(accept);
 	evconnlistener_enable(accept->listener);
 }
 
-static void gate_accept_complain(struct gate_accept *accept, int error)
+static void http_gate_accept_complain(struct gate_accept *accept, int error)
 {
 	uint64_t suppressed;
 
@@ -58,12 +58,12 @@ static void gate_accept_complain(struct gate_accept *accept, int error)
 			    F_SOME("suppressed", suppressed));
 }
 
-static void gate_accept_on_error(struct evconnlistener *listener, void *arg)
+static void http_gate_accept_on_error(struct evconnlistener *listener, void *arg)
 {
 	int error = errno;
 	struct gate_accept *accept = arg;
 
-	gate_accept_complain(accept, error);
+	http_gate_accept_complain(accept, error);
 	if ((error == EMFILE || error == ENFILE) && accept->reserved) {
 		close(accept->reserve[--accept->reserved]);
 		return;
@@ -74,8 +74,8 @@ static void gate_accept_on_error(struct evconnlistener *listener, void *arg)
 	timer_start(&accept->resume, PAUSE_MS);
 }
 
-static void gate_accept_on_connection(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
-				      int length, void *arg)
+static void http_gate_accept_on_connection(struct evconnlistener *listener, evutil_socket_t fd,
+					   struct sockaddr *address, int length, void *arg)
 {
 	struct gate_accept *accept = arg;
 
@@ -85,34 +85,34 @@ static void gate_accept_on_connection(struct evconnlistener *listener, evutil_so
 	accept->ops->serve(accept->context, fd);
 }
 
-struct gate_accept *gate_accept_new(struct event_base *base, int fd, const struct gate_accept_ops *ops, void *context,
-				    struct err *err)
+struct gate_accept *http_gate_accept_new(struct event_base *base, int fd, const struct gate_accept_ops *ops,
+					 void *context, struct err *err)
 {
 	struct gate_accept *accept = calloc(1, sizeof(*accept));
 	unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC;
 
 	if (accept)
-		accept->listener = evconnlistener_new(base, gate_accept_on_connection, accept, flags, 0, fd);
+		accept->listener = evconnlistener_new(base, http_gate_accept_on_connection, accept, flags, 0, fd);
 	if (!accept || !accept->listener) {
 		close(fd);
 		free(accept);
 		err_set(err, ENOMEM, "listener");
 		return NULL;
 	}
-	if (timer_init(&accept->resume, base, gate_accept_on_resume, accept, err) < 0) {
+	if (timer_init(&accept->resume, base, http_gate_accept_on_resume, accept, err) < 0) {
 		evconnlistener_free(accept->listener);
 		free(accept);
 		return NULL;
 	}
-	evconnlistener_set_error_cb(accept->listener, gate_accept_on_error);
+	evconnlistener_set_error_cb(accept->listener, http_gate_accept_on_error);
 	accept->ops = ops;
 	accept->context = context;
 	accept->complaints = (struct log_limit){ .burst = 1, .interval_ms = 10000 };
-	gate_accept_refill(accept);
+	http_gate_accept_refill(accept);
 	return accept;
 }
 
-void gate_accept_free(struct gate_accept *accept)
+void http_gate_accept_free(struct gate_accept *accept)
 {
 	evconnlistener_free(accept->listener);
 	timer_free(&accept->resume);

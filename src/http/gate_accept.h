@@ -20,13 +20,13 @@ struct gate_accept_ops {
 };
 
 /* Accepts from FD, which listens already and is taken over in any case. OPS must outlive it. NULL with ERR. */
-struct gate_accept *gate_accept_new(struct event_base *base, int fd, const struct gate_accept_ops *ops, void *context,
-				    struct err *err);
+struct gate_accept *http_gate_accept_new(struct event_base *base, int fd, const struct gate_accept_ops *ops,
+					 void *context, struct err *err);
 
 /* Closes the listening socket. */
-void gate_accept_free(struct gate_accept *accept);
+void http_gate_accept_free(struct gate_accept *accept);
 
 /* A descriptor may be free again: fills the reserve up. */
-void gate_accept_refill(struct gate_accept *accept);
+void http_gate_accept_refill(struct gate_accept *accept);
 
 #endif

@@ -11,23 +11,26 @@
 #include <string.h>
 #include <strings.h>
 
-static bool head_is_token_char(char c)
+static bool http_head_is_token_char(char c)
 {
 	if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
 		return true;
 	return c != '\0' && strchr("!#$%&'*+-.^_`|~", c);
 }
 
-static bool head_is_token(const char *text, size_t length)
+static bool http_head_is_token(const char *text, size_t length)
 {
 	for (size_t i = 0; i < length; i++)
-		if (!head_is_token_char(text[i]))
+		if (!http_head_is_token_char(text[i]))
 			return false;
 	return length > 0;
 }
 
-/* Finds the length of the line at FROM, without its end, and the beginning of the next one. 0, or -1 while its LF has not come. */
-static int head_next_line(const char *bytes, size_t length, size_t from, size_t *line_length, size_t *next)
+/*
+ * Finds the length of the line at FROM, without its end, and the beginning of the next one. 0, or -1 while its LF has not
+ * come.
+ */
+static int http_head_next_line(const char *bytes, size_t length, size_t from, size_t *line_length, size_t *next)
 {
 	const char *end = memchr(bytes + from, '\n', length - from);
 
@@ -40,7 +43,7 @@ static int head_next_line(const char *bytes, size_t length, size_t from, size_t 
 	return 0;
 }
 
-static enum http_method head_read_method(const char *text, size_t length)
+static enum http_method http_head_read_method(const char *text, size_t length)
 {
 	static const struct {
 		const char *name;
@@ -58,19 +61,19 @@ static enum http_method head_read_method(const char *text, size_t length)
 }
 
 /* The target reaches from the first blank to the last, for a blank inside it is a mistake in the target, not another protocol. */
-static enum head_verdict head_read_request_line(const char *line, size_t length, struct head *head)
+static enum head_verdict http_head_read_request_line(const char *line, size_t length, struct head *head)
 {
 	const char *first = memchr(line, ' ', length);
 	const char *last = memrchr(line, ' ', length);
 
-	if (!first || first == last || !head_is_token(line, (size_t)(first - line)))
+	if (!first || first == last || !http_head_is_token(line, (size_t)(first - line)))
 		return HEAD_NOT_HTTP;
 
 	size_t version_length = length - (size_t)(last + 1 - line);
 	if (version_length != 8 || (memcmp(last + 1, "HTTP/1.0", 8) != 0 && memcmp(last + 1, "HTTP/1.1", 8) != 0))
 		return HEAD_NOT_HTTP;
 
-	head->method = head_read_method(line, (size_t)(first - line));
+	head->method = http_head_read_method(line, (size_t)(first - line));
 	head->minor = (unsigned)(last[8] - '0');
 	head->close = head->minor == 0;
 	head->target = first + 1;
@@ -86,12 +89,12 @@ static enum head_verdict head_read_request_line(const char *line, size_t length,
 	return HEAD_COMPLETE;
 }
 
-static bool head_same_name(const char *name, size_t length, const char *wanted)
+static bool http_head_same_name(const char *name, size_t length, const char *wanted)
 {
 	return strlen(wanted) == length && !strncasecmp(name, wanted, length);
 }
 
-static bool head_list_has(const char *value, size_t length, const char *word)
+static bool http_head_list_has(const char *value, size_t length, const char *word)
 {
 	size_t word_length = strlen(word);
 
@@ -116,8 +119,8 @@ struct framing {
 	bool has_length, has_encoding;
 };
 
-static const char *head_read_content_length(const char *value, size_t length, struct framing *framing,
-					    struct head *head)
+static const char *http_head_read_content_length(const char *value, size_t length, struct framing *framing,
+						 struct head *head)
 {
 	if (framing->has_length)
 		return "more than one Content-Length";
@@ -132,7 +135,7 @@ static const char *head_read_content_length(const char *value, size_t length, st
 	return NULL;
 }
 
-static const char *head_read_host(const char *value, size_t length, struct head *head)
+static const char *http_head_read_host(const char *value, size_t length, struct head *head)
 {
 	if (head->has_host)
 		return "more than one Host";
@@ -143,11 +146,11 @@ static const char *head_read_host(const char *value, size_t length, struct head 
 }
 
 /* Reads one field. NULL, or a sentence that says why it is refused. */
-static const char *head_read_field(const char *line, size_t length, struct framing *framing, struct head *head)
+static const char *http_head_read_field(const char *line, size_t length, struct framing *framing, struct head *head)
 {
 	const char *colon = memchr(line, ':', length);
 
-	if (!colon || !head_is_token(line, (size_t)(colon - line)))
+	if (!colon || !http_head_is_token(line, (size_t)(colon - line)))
 		return "a header line is not \"Name: value\"";
 
 	size_t name_length = (size_t)(colon - line);
@@ -163,19 +166,19 @@ static const char *head_read_field(const char *line, size_t length, struct frami
 		if ((value[i] >= 0 && value[i] < ' ' && value[i] != '\t') || value[i] == 0x7f)
 			return "a header has a control character in it";
 
-	if (head_same_name(line, name_length, "Content-Length"))
-		return head_read_content_length(value, value_length, framing, head);
-	if (head_same_name(line, name_length, "Host"))
-		return head_read_host(value, value_length, head);
-	if (head_same_name(line, name_length, "Transfer-Encoding")) {
-		if (framing->has_encoding || !head_same_name(value, value_length, "chunked") || !head->minor)
+	if (http_head_same_name(line, name_length, "Content-Length"))
+		return http_head_read_content_length(value, value_length, framing, head);
+	if (http_head_same_name(line, name_length, "Host"))
+		return http_head_read_host(value, value_length, head);
+	if (http_head_same_name(line, name_length, "Transfer-Encoding")) {
+		if (framing->has_encoding || !http_head_same_name(value, value_length, "chunked") || !head->minor)
 			return "Transfer-Encoding can only be chunked, once, in HTTP/1.1";
 		framing->has_encoding = head->chunked = true;
-	} else if (head_same_name(line, name_length, "Connection")) {
-		if (head_list_has(value, value_length, "close"))
+	} else if (http_head_same_name(line, name_length, "Connection")) {
+		if (http_head_list_has(value, value_length, "close"))
 			head->close = true;
-	} else if (head_same_name(line, name_length, "Expect")) {
-		if (!head_same_name(value, value_length, "100-continue"))
+	} else if (http_head_same_name(line, name_length, "Expect")) {
+		if (!http_head_same_name(value, value_length, "100-continue"))
 			return "Expect can only be 100-continue";
 		head->expect_continue = head->minor == 1;
 	}
@@ -183,7 +186,7 @@ static const char *head_read_field(const char *line, size_t length, struct frami
 }
 
 /* Whether BYTES cannot become a request line however they go on: the first word is no token, or has no end. */
-static bool head_is_hopeless(const char *bytes, size_t length)
+static bool http_head_is_hopeless(const char *bytes, size_t length)
 {
 	enum { METHOD_MAX = 32 };
 
@@ -192,25 +195,25 @@ static bool head_is_hopeless(const char *bytes, size_t length)
 			return i == 0;
 		if (bytes[i] == '\n' || i >= METHOD_MAX)
 			return true;
-		if (!head_is_token_char(bytes[i]) && !(bytes[i] == '\r' && i + 1 == length))
+		if (!http_head_is_token_char(bytes[i]) && !(bytes[i] == '\r' && i + 1 == length))
 			return true;
 	}
 	return false;
 }
 
-static enum head_verdict head_read_fields(const char *bytes, size_t length, size_t at, struct head *head)
+static enum head_verdict http_head_read_fields(const char *bytes, size_t length, size_t at, struct head *head)
 {
 	struct framing framing = { 0 };
 	size_t line_length, next;
 
 	for (unsigned fields = 0;; fields++) {
-		if (head_next_line(bytes, length, at, &line_length, &next) < 0)
+		if (http_head_next_line(bytes, length, at, &line_length, &next) < 0)
 			return length >= HEAD_MAX ? HEAD_TOO_LONG : HEAD_MORE;
 		if (next > HEAD_MAX || (line_length && fields == HEAD_FIELDS_MAX))
 			return HEAD_TOO_LONG;
 		if (!line_length)
 			break;
-		head->detail = head_read_field(bytes + at, line_length, &framing, head);
+		head->detail = http_head_read_field(bytes + at, line_length, &framing, head);
 		if (head->detail)
 			return HEAD_BAD;
 		at = next;
@@ -223,7 +226,7 @@ static enum head_verdict head_read_fields(const char *bytes, size_t length, size
 	return head->detail ? HEAD_BAD : HEAD_COMPLETE;
 }
 
-enum head_verdict head_read(const char *bytes, size_t length, struct head *head)
+enum head_verdict http_head_read(const char *bytes, size_t length, struct head *head)
 {
 	size_t at = 0, line_length, next;
 
@@ -234,13 +237,13 @@ enum head_verdict head_read(const char *bytes, size_t length, struct head *head)
 		return HEAD_NOT_HTTP;
 	if (at == length)
 		return HEAD_MORE;
-	if (head_is_hopeless(bytes + at, length - at))
+	if (http_head_is_hopeless(bytes + at, length - at))
 		return HEAD_NOT_HTTP;
-	if (head_next_line(bytes, length, at, &line_length, &next) < 0)
+	if (http_head_next_line(bytes, length, at, &line_length, &next) < 0)
 		return length >= HEAD_MAX ? HEAD_TOO_LONG : HEAD_MORE;
 	if (next > HEAD_MAX)
 		return HEAD_TOO_LONG;
 
-	enum head_verdict verdict = head_read_request_line(bytes + at, line_length, head);
-	return verdict == HEAD_COMPLETE ? head_read_fields(bytes, length, next, head) : verdict;
+	enum head_verdict verdict = http_head_read_request_line(bytes + at, line_length, head);
+	return verdict == HEAD_COMPLETE ? http_head_read_fields(bytes, length, next, head) : verdict;
 }

@@ -52,10 +52,10 @@ struct head {
 };
 
 /*
- * Reads the bytes that have come so far. The verdict is final unless it is HEAD_MORE; then call again from the first byte when more
- * have come. Bytes that cannot become HTTP any more are refused at once, not when a line ends.
+ * Reads the bytes that have come so far. The verdict is final unless it is HEAD_MORE; then call again from the first byte
+ * when more have come. Bytes that cannot become HTTP any more are refused at once, not when a line ends.
  */
-enum head_verdict head_read(const char *bytes, size_t length, struct head *head);
+enum head_verdict http_head_read(const char *bytes, size_t length, struct head *head);
 
 enum chunk_verdict {
 	CHUNK_MORE,
@@ -80,9 +80,9 @@ struct chunks {
 
 /*
  * Decodes in place. BYTES begins with chunks->body decoded bytes; raw ones follow up to *LENGTH. The decoded bytes are moved
- * together, and undecoded ones follow them (after CHUNK_COMPLETE: the next request). *LENGTH gets the length of both. LIMIT is the
- * largest body.
+ * together, and undecoded ones follow them (after CHUNK_COMPLETE: the next request). *LENGTH gets the length of both. LIMIT
+ * is the largest body.
  */
-enum chunk_verdict chunks_read(struct chunks *chunks, char *bytes, size_t *length, size_t limit);
+enum chunk_verdict http_chunks_read(struct chunks *chunks, char *bytes, size_t *length, size_t limit);
 
 #endif

@@ -15,7 +15,7 @@ enum {
 };
 
 /* Moves INPUT into the text as far as the text has room. Whether any bytes were moved. */
-static bool intake_collect(struct intake *intake, struct evbuffer *input)
+static bool http_intake_collect(struct intake *intake, struct evbuffer *input)
 {
 	size_t have = evbuffer_get_length(input);
 	size_t wanted = intake->text_length + have < TEXT_MAX ? intake->text_length + have : TEXT_MAX;
@@ -39,24 +39,24 @@ static bool intake_collect(struct intake *intake, struct evbuffer *input)
 	return true;
 }
 
-static enum intake_verdict intake_refuse(struct intake_refusal *refusal, int status, const char *detail)
+static enum intake_verdict http_intake_refuse(struct intake_refusal *refusal, int status, const char *detail)
 {
 	*refusal = (struct intake_refusal){ status, detail };
 	return INTAKE_REFUSED;
 }
 
-static enum intake_verdict intake_read_head(struct intake *intake, struct intake_refusal *refusal)
+static enum intake_verdict http_intake_read_head(struct intake *intake, struct intake_refusal *refusal)
 {
-	switch (head_read(intake->text, intake->text_length, &intake->head)) {
+	switch (http_head_read(intake->text, intake->text_length, &intake->head)) {
 	case HEAD_MORE:
 		return INTAKE_MORE;
 	case HEAD_NOT_HTTP:
-		return intake_refuse(refusal, 400, NULL);
+		return http_intake_refuse(refusal, 400, NULL);
 	case HEAD_BAD:
-		return intake_refuse(refusal, 400, intake->head.detail);
+		return http_intake_refuse(refusal, 400, intake->head.detail);
 	case HEAD_TOO_LONG:
-		return intake_refuse(refusal, 431,
-				     "the request's head is longer than 16 KiB or has more than 100 fields");
+		return http_intake_refuse(refusal, 431,
+					  "the request's head is longer than 16 KiB or has more than 100 fields");
 	case HEAD_COMPLETE:
 		break;
 	}
@@ -66,7 +66,7 @@ static enum intake_verdict intake_read_head(struct intake *intake, struct intake
 	return INTAKE_COMPLETE;
 }
 
-static enum intake_verdict intake_read_body(struct intake *intake, struct intake_refusal *refusal)
+static enum intake_verdict http_intake_read_body(struct intake *intake, struct intake_refusal *refusal)
 {
 	static const char too_large[] = "the body is longer than 64 KiB";
 	const struct head *head = &intake->head;
@@ -74,12 +74,13 @@ static enum intake_verdict intake_read_body(struct intake *intake, struct intake
 
 	if (!head->chunked) {
 		if (head->content_length > INTAKE_BODY_MAX)
-			return intake_refuse(refusal, 413, too_large);
+			return http_intake_refuse(refusal, 413, too_large);
 		intake->request_length = head->length + (size_t)head->content_length;
 		return have >= head->content_length ? INTAKE_COMPLETE : INTAKE_MORE;
 	}
 
-	enum chunk_verdict verdict = chunks_read(&intake->chunks, intake->text + head->length, &have, INTAKE_BODY_MAX);
+	enum chunk_verdict verdict =
+	    http_chunks_read(&intake->chunks, intake->text + head->length, &have, INTAKE_BODY_MAX);
 	intake->text_length = head->length + have;
 	intake->request_length = head->length + intake->chunks.body;
 	switch (verdict) {
@@ -88,64 +89,64 @@ static enum intake_verdict intake_read_body(struct intake *intake, struct intake
 	case CHUNK_COMPLETE:
 		return INTAKE_COMPLETE;
 	case CHUNK_BAD:
-		return intake_refuse(refusal, 400, "the body's chunks are malformed");
+		return http_intake_refuse(refusal, 400, "the body's chunks are malformed");
 	case CHUNK_TOO_LONG:
-		return intake_refuse(refusal, 413, too_large);
+		return http_intake_refuse(refusal, 413, too_large);
 	}
 	return INTAKE_MORE;
 }
 
-static enum intake_verdict intake_judge(struct intake *intake, struct intake_refusal *refusal)
+static enum intake_verdict http_intake_judge(struct intake *intake, struct intake_refusal *refusal)
 {
 	if (!intake->text_length)
 		return INTAKE_MORE;
 	if (!intake->has_head) {
-		enum intake_verdict verdict = intake_read_head(intake, refusal);
+		enum intake_verdict verdict = http_intake_read_head(intake, refusal);
 		if (verdict != INTAKE_COMPLETE)
 			return verdict;
 	}
-	return intake_read_body(intake, refusal);
+	return http_intake_read_body(intake, refusal);
 }
 
 /* Chunks shrink when they are decoded, so that more of the input may find room afterwards. */
-enum intake_verdict intake_read(struct intake *intake, struct evbuffer *input, struct intake_refusal *refusal)
+enum intake_verdict http_intake_read(struct intake *intake, struct evbuffer *input, struct intake_refusal *refusal)
 {
 	enum intake_verdict verdict;
 	bool moved;
 
 	do {
-		moved = intake_collect(intake, input);
-		verdict = intake_judge(intake, refusal);
+		moved = http_intake_collect(intake, input);
+		verdict = http_intake_judge(intake, refusal);
 	} while (verdict == INTAKE_MORE && moved && evbuffer_get_length(input));
 	return verdict;
 }
 
-bool intake_expects_continue(const struct intake *intake)
+bool http_intake_expects_continue(const struct intake *intake)
 {
 	return intake->has_head && intake->head.expect_continue;
 }
 
-const char *intake_target(const struct intake *intake)
+const char *http_intake_target(const struct intake *intake)
 {
 	return intake->text + intake->target_at;
 }
 
-const char *intake_body(const struct intake *intake, size_t *length)
+const char *http_intake_body(const struct intake *intake, size_t *length)
 {
 	*length = intake->request_length - intake->head.length;
 	return intake->text + intake->head.length;
 }
 
-void intake_drop(struct intake *intake)
+void http_intake_drop(struct intake *intake)
 {
 	intake->has_head = false;
 	intake->text_length -= intake->request_length;
 	memmove(intake->text, intake->text + intake->request_length, intake->text_length);
 	if (!intake->text_length)
-		intake_free(intake);
+		http_intake_free(intake);
 }
 
-void intake_free(struct intake *intake)
+void http_intake_free(struct intake *intake)
 {
 	free(intake->text);
 	intake->text = NULL;

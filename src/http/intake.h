@@ -26,7 +26,7 @@ struct intake {
 
 enum intake_verdict {
 	INTAKE_MORE,     /* the request is not complete yet, and nothing is wrong so far */
-	INTAKE_COMPLETE, /* it can be served; the accessors below are valid until intake_drop() */
+	INTAKE_COMPLETE, /* it can be served; the accessors below are valid until http_intake_drop() */
 	INTAKE_REFUSED,  /* it is to be answered as struct intake_refusal says, and the connection to be closed */
 };
 
@@ -36,17 +36,17 @@ struct intake_refusal {
 };
 
 /* Moves bytes from INPUT into the request and judges it. REFUSAL is set with INTAKE_REFUSED only. */
-enum intake_verdict intake_read(struct intake *intake, struct evbuffer *input, struct intake_refusal *refusal);
+enum intake_verdict http_intake_read(struct intake *intake, struct evbuffer *input, struct intake_refusal *refusal);
 
 /* After INTAKE_MORE: whether the client waits for "100 Continue" before it sends the body. */
-bool intake_expects_continue(const struct intake *intake);
+bool http_intake_expects_continue(const struct intake *intake);
 
-const char *intake_target(const struct intake *intake); /* head.target_length bytes, not terminated */
-const char *intake_body(const struct intake *intake, size_t *length);
+const char *http_intake_target(const struct intake *intake); /* head.target_length bytes, not terminated */
+const char *http_intake_body(const struct intake *intake, size_t *length);
 
 /* Forgets the complete request; the bytes behind it remain for the next one. */
-void intake_drop(struct intake *intake);
+void http_intake_drop(struct intake *intake);
 
-void intake_free(struct intake *intake);
+void http_intake_free(struct intake *intake);
 
 #endif

@@ -22,8 +22,8 @@ struct http_listen_socket {
 };
 
 /*
- * Binds PATH with mode 0660 and GROUP (NULL: none) and listens. A socket file that nobody answers on is replaced. It is an error if
- * somebody answers, or if the file is no socket. 0 or -1 with ERR.
+ * Binds PATH with mode 0660 and GROUP (NULL: none) and listens. A socket file that nobody answers on is replaced. It is an
+ * error if somebody answers, or if the file is no socket. 0 or -1 with ERR.
  */
 int http_listen_open(const char *path, const char *group, struct http_listen_socket *socket, struct err *err);
 

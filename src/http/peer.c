@@ -16,14 +16,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-void peer_set_init(struct peer_set *set)
+void http_peer_set_init(struct peer_set *set)
 {
 	*set = (struct peer_set){ 0 };
 	TAILQ_INIT(&set->reading);
 	TAILQ_INIT(&set->others);
 }
 
-static void peer_unlist(struct http_peer *peer)
+static void http_peer_unlist(struct http_peer *peer)
 {
 	if (peer->state == PEER_READING) {
 		TAILQ_REMOVE(&peer->set->reading, peer, next);
@@ -33,7 +33,7 @@ static void peer_unlist(struct http_peer *peer)
 	}
 }
 
-static void peer_list(struct http_peer *peer)
+static void http_peer_list(struct http_peer *peer)
 {
 	if (peer->state == PEER_READING) {
 		peer->reading_since_ms = clock_now_ms();
@@ -44,19 +44,19 @@ static void peer_list(struct http_peer *peer)
 	}
 }
 
-void peer_set_state(struct http_peer *peer, enum peer_state state, uint64_t deadline_ms)
+void http_peer_set_state(struct http_peer *peer, enum peer_state state, uint64_t deadline_ms)
 {
-	peer_unlist(peer);
+	http_peer_unlist(peer);
 	peer->state = state;
-	peer_list(peer);
+	http_peer_list(peer);
 	if (deadline_ms)
 		timer_start(&peer->deadline, deadline_ms);
 	else
 		timer_stop(&peer->deadline);
 }
 
-struct http_peer *peer_new(struct peer_set *set, struct event_base *base, int fd, void (*expired)(void *peer),
-			   uint64_t deadline_ms)
+struct http_peer *http_peer_new(struct peer_set *set, struct event_base *base, int fd, void (*expired)(void *peer),
+				uint64_t deadline_ms)
 {
 	struct http_peer *peer = calloc(1, sizeof(*peer));
 	struct err err;
@@ -68,7 +68,7 @@ struct http_peer *peer_new(struct peer_set *set, struct event_base *base, int fd
 		goto no_memory;
 	peer->set = set;
 	set->count++;
-	peer_list(peer);
+	http_peer_list(peer);
 	timer_start(&peer->deadline, deadline_ms);
 	return peer;
 
@@ -81,18 +81,18 @@ no_memory:
 }
 
 /* The shutdown sends the end of the reply first: close() alone resets a connection on TCP whose last bytes were not read. */
-void peer_free(struct http_peer *peer)
+void http_peer_free(struct http_peer *peer)
 {
-	peer_unlist(peer);
+	http_peer_unlist(peer);
 	peer->set->count--;
 	timer_free(&peer->deadline);
 	shutdown(bufferevent_getfd(peer->bufferevent), SHUT_WR);
 	bufferevent_free(peer->bufferevent);
-	intake_free(&peer->intake);
+	http_intake_free(&peer->intake);
 	free(peer);
 }
 
-bool peer_hung_up(const struct http_peer *peer)
+bool http_peer_hung_up(const struct http_peer *peer)
 {
 	struct pollfd poll_fd = { .fd = bufferevent_getfd(peer->bufferevent) };
 
@@ -100,7 +100,7 @@ bool peer_hung_up(const struct http_peer *peer)
 }
 
 /* Where weftd itself was held up, bytes that a client sent in time wait in the socket. */
-bool peer_is_idle(const struct http_peer *peer, uint64_t now_ms, uint64_t grace_ms)
+bool http_peer_is_idle(const struct http_peer *peer, uint64_t now_ms, uint64_t grace_ms)
 {
 	int unread = 0;
 
@@ -109,8 +109,11 @@ bool peer_is_idle(const struct http_peer *peer, uint64_t now_ms, uint64_t grace_
 	return ioctl(bufferevent_getfd(peer->bufferevent), FIONREAD, &unread) < 0 || !unread;
 }
 
-/* Replies are short and the buffers of sockets are not, so one sendmsg() does. A client that never reads gets no more than that. */
-void peer_flush_finally(struct http_peer *peer)
+/*
+ * Replies are short and the buffers of sockets are not, so one sendmsg() does. A client that never reads gets no more
+ * than that.
+ */
+void http_peer_flush_finally(struct http_peer *peer)
 {
 	enum { PARTS = 16 };
 	struct evbuffer_iovec parts[PARTS];

@@ -24,11 +24,11 @@ enum peer_state {
 	PEER_LINGERING, /* bytes that still come are thrown away; then gone */
 };
 
-TAILQ_HEAD(peer_list, http_peer);
+TAILQ_HEAD(http_peer_list, http_peer);
 
 /* The connections of a gate. */
 struct peer_set {
-	struct peer_list reading, others; /* reading: those in PEER_READING, the oldest first */
+	struct http_peer_list reading, others; /* reading: those in PEER_READING, the oldest first */
 	size_t reading_count, count;
 };
 
@@ -36,7 +36,7 @@ struct http_peer {
 	TAILQ_ENTRY(http_peer) next;
 	struct peer_set *set;
 	struct bufferevent *bufferevent; /* owns the socket */
-	enum peer_state state;           /* set by peer_set_state() alone */
+	enum peer_state state;           /* set by http_peer_set_state() alone */
 	bool half_closed;                /* the client has shut down its sending side */
 	bool continued;                  /* "100 Continue" was sent for this request */
 	uint64_t reading_since_ms;
@@ -46,25 +46,25 @@ struct http_peer {
 	uint64_t lingered;              /* bytes thrown away */
 };
 
-void peer_set_init(struct peer_set *set);
+void http_peer_set_init(struct peer_set *set);
 
 /* In PEER_READING, with the socket FD; EXPIRED gets the peer. NULL for lack of memory: FD is closed in any case. */
-struct http_peer *peer_new(struct peer_set *set, struct event_base *base, int fd, void (*expired)(void *peer),
-			   uint64_t deadline_ms);
+struct http_peer *http_peer_new(struct peer_set *set, struct event_base *base, int fd, void (*expired)(void *peer),
+				uint64_t deadline_ms);
 
 /* Closes the socket and frees the peer. Its exchange has been detached before. */
-void peer_free(struct http_peer *peer);
+void http_peer_free(struct http_peer *peer);
 
 /* DEADLINE_MS from now; 0 for none. */
-void peer_set_state(struct http_peer *peer, enum peer_state state, uint64_t deadline_ms);
+void http_peer_set_state(struct http_peer *peer, enum peer_state state, uint64_t deadline_ms);
 
 /* On a unix socket a client that closed hangs up; a client that only sends no more does not. */
-bool peer_hung_up(const struct http_peer *peer);
+bool http_peer_hung_up(const struct http_peer *peer);
 
 /* Whether nothing of a request is on its way: the peer has been READING for GRACE_MS and no bytes wait in its socket. */
-bool peer_is_idle(const struct http_peer *peer, uint64_t now_ms, uint64_t grace_ms);
+bool http_peer_is_idle(const struct http_peer *peer, uint64_t now_ms, uint64_t grace_ms);
 
 /* Sends the output as far as the socket takes it at once: for a connection that no loop serves any more. */
-void peer_flush_finally(struct http_peer *peer);
+void http_peer_flush_finally(struct http_peer *peer);
 
 #endif

@@ -68,8 +68,8 @@ static void inspect_check_keep(struct check *check, struct found_list *list, con
 
 static bool inspect_lies_in_ours(const struct check *check, const struct cidr4 *cidr)
 {
-	return cidr4_overlaps(cidr, &check->config->addresses.host_cidr) ||
-	       cidr4_overlaps(cidr, &check->config->addresses.veth_cidr);
+	return addr_cidr4_overlaps(cidr, &check->config->addresses.host_cidr) ||
+	       addr_cidr4_overlaps(cidr, &check->config->addresses.veth_cidr);
 }
 
 /*
@@ -162,11 +162,11 @@ static void inspect_check_address(struct check *check, const struct host_finding
 		return;
 	inspect_ranges_of(check->config, ranges);
 	for (size_t i = 0; i < RANGES; i++) {
-		if (cidr4_contains(ranges[i].cidr, address->cidr.ip))
+		if (addr_cidr4_contains(ranges[i].cidr, address->cidr.ip))
 			config_mistake_add(check->mistakes, check->config, "addresses", ranges[i].key,
 					   "the host's own address %s (%s) lies in it; "
 					   "allowed: a range that the host does not use",
-					   ipv4_format(address->cidr.ip, text), name);
+					   addr_ipv4_format(address->cidr.ip, text), name);
 	}
 }
 
@@ -175,8 +175,8 @@ static void inspect_compare_route(struct check *check, const struct address_rang
 {
 	char ours[CIDR4_TEXT_SIZE], theirs[CIDR4_TEXT_SIZE];
 
-	cidr4_format(range->cidr, ours);
-	cidr4_format(to, theirs);
+	addr_cidr4_format(range->cidr, ours);
+	addr_cidr4_format(to, theirs);
 	if (to->length >= range->cidr->length)
 		config_mistake_add(check->mistakes, check->config, "addresses", range->key,
 				   "the host has a route to %s by %s; "
@@ -196,7 +196,7 @@ static void inspect_check_route(struct check *check, const struct host_finding *
 		return;
 	inspect_ranges_of(check->config, ranges);
 	for (size_t i = 0; i < RANGES; i++) {
-		if (cidr4_overlaps(&route->cidr, ranges[i].cidr))
+		if (addr_cidr4_overlaps(&route->cidr, ranges[i].cidr))
 			inspect_compare_route(check, &ranges[i], &route->cidr, name);
 	}
 }

@@ -107,7 +107,7 @@ static int inspect_look_route_here(struct kern_rtnl *rtnl, uint32_t destination,
 
 	message = kern_rtnl_put_u32(message, RTA_DST, htonl(destination));
 	if (kern_rtnl_ask(rtnl, message, inspect_look_take_route, &found, err, "route to %s",
-			  ipv4_format(destination, text)) < 0)
+			  addr_ipv4_format(destination, text)) < 0)
 		/* The kernel answers with the error that a packet would meet, so none of these is a failure of the request. */
 		return err->code == ENETUNREACH || err->code == EHOSTUNREACH || err->code == EACCES ||
 			       err->code == EINVAL

@@ -28,14 +28,14 @@ struct ruleset_walk {
 	struct ruleset_answer answer; /* the best so far */
 };
 
-void ruleset_clear(struct ruleset *ruleset)
+void inspect_ruleset_clear(struct ruleset *ruleset)
 {
 	for (size_t i = 0; i < ruleset->count; i++)
 		vec_free(&ruleset->items[i].rules);
 	vec_free(ruleset);
 }
 
-struct ruleset_chain *ruleset_add_chain(struct ruleset *ruleset)
+struct ruleset_chain *inspect_ruleset_add_chain(struct ruleset *ruleset)
 {
 	struct ruleset_chain *chain = vec_push(ruleset);
 
@@ -44,13 +44,13 @@ struct ruleset_chain *ruleset_add_chain(struct ruleset *ruleset)
 	return chain;
 }
 
-struct ruleset_rule *ruleset_add_rule(struct ruleset_chain *chain)
+struct ruleset_rule *inspect_ruleset_add_rule(struct ruleset_chain *chain)
 {
 	return vec_push(&chain->rules);
 }
 
-const struct ruleset_chain *ruleset_find(const struct ruleset *ruleset, const struct ruleset_chain *beside,
-					 const char *name)
+const struct ruleset_chain *inspect_ruleset_find(const struct ruleset *ruleset, const struct ruleset_chain *beside,
+						 const char *name)
 {
 	for (size_t i = 0; i < ruleset->count; i++) {
 		const struct ruleset_chain *chain = &ruleset->items[i];
@@ -62,8 +62,8 @@ const struct ruleset_chain *ruleset_find(const struct ruleset *ruleset, const st
 }
 
 /* Writes the bytes of the packet's FIELD as the kernel's registers would hold them. Returns their number; 0: unknown. */
-static size_t ruleset_field_bytes(const struct ruleset_packet *packet, enum ruleset_field field,
-				  uint8_t bytes[static 16])
+static size_t inspect_ruleset_field_bytes(const struct ruleset_packet *packet, enum ruleset_field field,
+					  uint8_t bytes[static 16])
 {
 	uint32_t number = 0;
 	uint16_t port = htons(packet->port);
@@ -109,11 +109,11 @@ static size_t ruleset_field_bytes(const struct ruleset_packet *packet, enum rule
 	return 4;
 }
 
-static enum ruleset_certainty ruleset_match_holds(const struct ruleset_match *match,
-						  const struct ruleset_packet *packet)
+static enum ruleset_certainty inspect_ruleset_match_holds(const struct ruleset_match *match,
+							  const struct ruleset_packet *packet)
 {
 	uint8_t bytes[16];
-	size_t known = ruleset_field_bytes(packet, match->field, bytes);
+	size_t known = inspect_ruleset_field_bytes(packet, match->field, bytes);
 	bool same = true;
 
 	if (match->field == FIELD_NEVER)
@@ -125,12 +125,13 @@ static enum ruleset_certainty ruleset_match_holds(const struct ruleset_match *ma
 	return same != match->differs ? RULESET_SURELY : RULESET_NO;
 }
 
-static enum ruleset_certainty ruleset_rule_holds(const struct ruleset_rule *rule, const struct ruleset_packet *packet)
+static enum ruleset_certainty inspect_ruleset_rule_holds(const struct ruleset_rule *rule,
+							 const struct ruleset_packet *packet)
 {
 	enum ruleset_certainty all = RULESET_SURELY;
 
 	for (size_t i = 0; i < rule->match_count; i++) {
-		enum ruleset_certainty one = ruleset_match_holds(&rule->matches[i], packet);
+		enum ruleset_certainty one = inspect_ruleset_match_holds(&rule->matches[i], packet);
 		if (one < all)
 			all = one;
 	}
@@ -138,8 +139,8 @@ static enum ruleset_certainty ruleset_rule_holds(const struct ruleset_rule *rule
 }
 
 /* Notes that the verdict asked for happens here. */
-static void ruleset_note(struct ruleset_walk *walk, const struct ruleset_chain *chain, const struct ruleset_rule *rule,
-			 enum ruleset_certainty certainty)
+static void inspect_ruleset_note(struct ruleset_walk *walk, const struct ruleset_chain *chain,
+				 const struct ruleset_rule *rule, enum ruleset_certainty certainty)
 {
 	if (certainty == RULESET_SURELY && walk->perhaps_over)
 		certainty = RULESET_PERHAPS;
@@ -147,27 +148,27 @@ static void ruleset_note(struct ruleset_walk *walk, const struct ruleset_chain *
 		walk->answer = (struct ruleset_answer){ certainty, chain, rule };
 }
 
-static enum ruleset_outcome ruleset_walk_chain(struct ruleset_walk *walk, const struct ruleset_chain *chain,
-					       enum ruleset_certainty certainty, unsigned depth);
+static enum ruleset_outcome inspect_ruleset_walk_chain(struct ruleset_walk *walk, const struct ruleset_chain *chain,
+						       enum ruleset_certainty certainty, unsigned depth);
 
 /* Follows a jump or goto. */
-static enum ruleset_outcome ruleset_follow(struct ruleset_walk *walk, const struct ruleset_chain *chain,
-					   const struct ruleset_rule *rule, enum ruleset_certainty certainty,
-					   unsigned depth)
+static enum ruleset_outcome inspect_ruleset_follow(struct ruleset_walk *walk, const struct ruleset_chain *chain,
+						   const struct ruleset_rule *rule, enum ruleset_certainty certainty,
+						   unsigned depth)
 {
-	const struct ruleset_chain *target = ruleset_find(walk->ruleset, chain, rule->target);
+	const struct ruleset_chain *target = inspect_ruleset_find(walk->ruleset, chain, rule->target);
 
 	if (!target || depth == DEPTH_MAX) {
 		walk->perhaps_over = true;
 		return OUTCOME_CONTINUE;
 	}
-	return ruleset_walk_chain(walk, target, certainty, depth + 1);
+	return inspect_ruleset_walk_chain(walk, target, certainty, depth + 1);
 }
 
 /* Applies a rule whose conditions hold, surely or perhaps. *END: the walk through this chain ends. */
-static enum ruleset_outcome ruleset_apply(struct ruleset_walk *walk, const struct ruleset_chain *chain,
-					  const struct ruleset_rule *rule, enum ruleset_certainty certainty,
-					  unsigned depth, bool *end)
+static enum ruleset_outcome inspect_ruleset_apply(struct ruleset_walk *walk, const struct ruleset_chain *chain,
+						  const struct ruleset_rule *rule, enum ruleset_certainty certainty,
+						  unsigned depth, bool *end)
 {
 	bool sure = certainty == RULESET_SURELY;
 	enum ruleset_outcome outcome = OUTCOME_CONTINUE;
@@ -178,7 +179,7 @@ static enum ruleset_outcome ruleset_apply(struct ruleset_walk *walk, const struc
 		break;
 	case VERDICT_JUMP:
 	case VERDICT_GOTO:
-		outcome = ruleset_follow(walk, chain, rule, certainty, depth);
+		outcome = inspect_ruleset_follow(walk, chain, rule, certainty, depth);
 		*end = sure && (rule->verdict == VERDICT_GOTO || outcome != OUTCOME_CONTINUE);
 		break;
 	case VERDICT_RETURN:
@@ -195,7 +196,7 @@ static enum ruleset_outcome ruleset_apply(struct ruleset_walk *walk, const struc
 		*end = sure;
 		outcome = OUTCOME_OVER;
 		if (rule->verdict == walk->what)
-			ruleset_note(walk, chain, rule, certainty);
+			inspect_ruleset_note(walk, chain, rule, certainty);
 		else
 			walk->perhaps_over = walk->perhaps_over || !sure;
 		break;
@@ -203,26 +204,26 @@ static enum ruleset_outcome ruleset_apply(struct ruleset_walk *walk, const struc
 	return outcome;
 }
 
-static enum ruleset_outcome ruleset_walk_chain(struct ruleset_walk *walk, const struct ruleset_chain *chain,
-					       enum ruleset_certainty certainty, unsigned depth)
+static enum ruleset_outcome inspect_ruleset_walk_chain(struct ruleset_walk *walk, const struct ruleset_chain *chain,
+						       enum ruleset_certainty certainty, unsigned depth)
 {
 	for (size_t i = 0; i < chain->rules.count; i++) {
 		const struct ruleset_rule *rule = &chain->rules.items[i];
-		enum ruleset_certainty holds = ruleset_rule_holds(rule, walk->packet);
+		enum ruleset_certainty holds = inspect_ruleset_rule_holds(rule, walk->packet);
 		bool end;
 		if (holds == RULESET_NO)
 			continue;
 		if (certainty < holds)
 			holds = certainty;
-		enum ruleset_outcome outcome = ruleset_apply(walk, chain, rule, holds, depth, &end);
+		enum ruleset_outcome outcome = inspect_ruleset_apply(walk, chain, rule, holds, depth, &end);
 		if (end)
 			return outcome;
 	}
 	return OUTCOME_CONTINUE;
 }
 
-struct ruleset_answer ruleset_ask(const struct ruleset *ruleset, enum ruleset_hook hook, enum ruleset_verdict what,
-				  const struct ruleset_packet *packet)
+struct ruleset_answer inspect_ruleset_ask(const struct ruleset *ruleset, enum ruleset_hook hook,
+					  enum ruleset_verdict what, const struct ruleset_packet *packet)
 {
 	struct ruleset_answer best = { .certainty = RULESET_NO };
 
@@ -231,9 +232,9 @@ struct ruleset_answer ruleset_ask(const struct ruleset *ruleset, enum ruleset_ho
 		struct ruleset_walk walk = { .ruleset = ruleset, .packet = packet, .what = what };
 		if (chain->hook != hook || strcmp(chain->table, "weft") == 0)
 			continue;
-		enum ruleset_outcome outcome = ruleset_walk_chain(&walk, chain, RULESET_SURELY, 0);
+		enum ruleset_outcome outcome = inspect_ruleset_walk_chain(&walk, chain, RULESET_SURELY, 0);
 		if (outcome == OUTCOME_CONTINUE && what == VERDICT_DROP && chain->drops)
-			ruleset_note(&walk, chain, NULL, RULESET_SURELY);
+			inspect_ruleset_note(&walk, chain, NULL, RULESET_SURELY);
 		if (walk.answer.certainty > best.certainty)
 			best = walk.answer;
 	}

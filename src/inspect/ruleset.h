@@ -90,25 +90,25 @@ struct ruleset {
 
 /*
  * Reads the IPv4 part of the ruleset of the calling thread's namespace. Returns 0, or -1 with ERR (EPERM without
- * CAP_NET_ADMIN). ruleset_clear() frees; a zeroed struct is empty.
+ * CAP_NET_ADMIN). inspect_ruleset_clear() frees; a zeroed struct is empty.
  */
-int ruleset_read(struct ruleset *ruleset, struct err *err);
-void ruleset_clear(struct ruleset *ruleset);
+int inspect_ruleset_read(struct ruleset *ruleset, struct err *err);
+void inspect_ruleset_clear(struct ruleset *ruleset);
 
 /* Add a zeroed chain or rule at the end; NULL without memory. Pointers to earlier ones become invalid. */
-struct ruleset_chain *ruleset_add_chain(struct ruleset *ruleset);
-struct ruleset_rule *ruleset_add_rule(struct ruleset_chain *chain);
+struct ruleset_chain *inspect_ruleset_add_chain(struct ruleset *ruleset);
+struct ruleset_rule *inspect_ruleset_add_rule(struct ruleset_chain *chain);
 
 /* Adds a condition. Beyond RULESET_MATCHES_MAX the last condition becomes FIELD_UNKNOWN. */
-void ruleset_add_match(struct ruleset_rule *rule, const struct ruleset_match *match);
+void inspect_ruleset_add_match(struct ruleset_rule *rule, const struct ruleset_match *match);
 
 /* Add matches and targets of xtables, which iptables-nft and legacy tables share. DATA: the extension's own struct. */
-void ruleset_add_xt_match(struct ruleset_rule *rule, const char *name, unsigned revision, const void *data,
-			  size_t length);
-void ruleset_set_xt_target(struct ruleset_rule *rule, const char *name);
+void inspect_ruleset_add_xt_match(struct ruleset_rule *rule, const char *name, unsigned revision, const void *data,
+				  size_t length);
+void inspect_ruleset_set_xt_target(struct ruleset_rule *rule, const char *name);
 
 /* Adds the chains of iptables' legacy tables, if the kernel has any. 0 or -1 with ERR. */
-int ruleset_read_legacy(struct ruleset *ruleset, struct err *err);
+int inspect_ruleset_read_legacy(struct ruleset *ruleset, struct err *err);
 
 /* A TCP packet over IPv4. Addresses and port in host order. */
 struct ruleset_packet {
@@ -132,11 +132,11 @@ struct ruleset_answer {
  * Whether a base chain at HOOK, other than those of tables named weft, drops PACKET (VERDICT_DROP) or sends it elsewhere
  * (VERDICT_REDIRECT). Returns the first sure answer, else the first perhaps.
  */
-struct ruleset_answer ruleset_ask(const struct ruleset *ruleset, enum ruleset_hook hook, enum ruleset_verdict what,
-				  const struct ruleset_packet *packet);
+struct ruleset_answer inspect_ruleset_ask(const struct ruleset *ruleset, enum ruleset_hook hook,
+					  enum ruleset_verdict what, const struct ruleset_packet *packet);
 
 /* The chain NAME in the table of chain BESIDE; NULL: none. */
-const struct ruleset_chain *ruleset_find(const struct ruleset *ruleset, const struct ruleset_chain *beside,
-					 const char *name);
+const struct ruleset_chain *inspect_ruleset_find(const struct ruleset *ruleset, const struct ruleset_chain *beside,
+						 const char *name);
 
 #endif

@@ -28,7 +28,7 @@ struct blob {
 };
 
 /* The entry at OFFSET; NULL if there is no room for a whole one. */
-static const struct ipt_entry *ruleset_legacy_entry_at(const struct blob *blob, unsigned offset)
+static const struct ipt_entry *inspect_ruleset_legacy_entry_at(const struct blob *blob, unsigned offset)
 {
 	const struct ipt_entry *entry = (const struct ipt_entry *)(blob->bytes + offset);
 
@@ -41,34 +41,36 @@ static const struct ipt_entry *ruleset_legacy_entry_at(const struct blob *blob, 
 	return entry;
 }
 
-static const struct xt_entry_target *ruleset_legacy_target_of(const struct ipt_entry *entry)
+static const struct xt_entry_target *inspect_ruleset_legacy_target_of(const struct ipt_entry *entry)
 {
 	return (const struct xt_entry_target *)((const char *)entry + entry->target_offset);
 }
 
-static bool ruleset_legacy_is_named(const struct xt_entry_target *target, const char *name)
+static bool inspect_ruleset_legacy_is_named(const struct xt_entry_target *target, const char *name)
 {
 	return strncmp(target->u.user.name, name, sizeof(target->u.user.name)) == 0;
 }
 
 /* Finds the name of the user's chain whose first rule is at WANTED, in the ERROR entry before it. */
-static void ruleset_legacy_chain_name_at(const struct blob *blob, unsigned wanted, char name[static RULESET_NAME_SIZE])
+static void inspect_ruleset_legacy_chain_name_at(const struct blob *blob, unsigned wanted,
+						 char name[static RULESET_NAME_SIZE])
 {
 	const struct ipt_entry *entry;
 
 	snprintf(name, RULESET_NAME_SIZE, "?");
-	for (unsigned offset = 0; (entry = ruleset_legacy_entry_at(blob, offset)); offset += entry->next_offset) {
-		const struct xt_error_target *target = (const void *)ruleset_legacy_target_of(entry);
+	for (unsigned offset = 0; (entry = inspect_ruleset_legacy_entry_at(blob, offset));
+	     offset += entry->next_offset) {
+		const struct xt_error_target *target = (const void *)inspect_ruleset_legacy_target_of(entry);
 		if (offset + entry->next_offset == wanted &&
-		    ruleset_legacy_is_named(&target->target, XT_ERROR_TARGET) &&
+		    inspect_ruleset_legacy_is_named(&target->target, XT_ERROR_TARGET) &&
 		    entry->target_offset + sizeof(*target) <= entry->next_offset)
 			snprintf(name, RULESET_NAME_SIZE, "%.*s", (int)sizeof(target->errorname) - 1,
 				 target->errorname);
 	}
 }
 
-static void ruleset_legacy_add_name_match(struct ruleset_rule *rule, enum ruleset_field field, const char *name,
-					  const unsigned char *mask, bool inverted)
+static void inspect_ruleset_legacy_add_name_match(struct ruleset_rule *rule, enum ruleset_field field, const char *name,
+						  const unsigned char *mask, bool inverted)
 {
 	struct ruleset_match match = { .field = field, .differs = inverted, .length = 16 };
 
@@ -77,11 +79,11 @@ static void ruleset_legacy_add_name_match(struct ruleset_rule *rule, enum rulese
 	memcpy(match.mask, mask, 16);
 	for (int i = 0; i < 16; i++)
 		match.value[i] = (uint8_t)name[i] & mask[i];
-	ruleset_add_match(rule, &match);
+	inspect_ruleset_add_match(rule, &match);
 }
 
-static void ruleset_legacy_add_address_match(struct ruleset_rule *rule, enum ruleset_field field,
-					     struct in_addr address, struct in_addr mask, bool inverted)
+static void inspect_ruleset_legacy_add_address_match(struct ruleset_rule *rule, enum ruleset_field field,
+						     struct in_addr address, struct in_addr mask, bool inverted)
 {
 	struct ruleset_match match = { .field = field, .differs = inverted, .length = 4 };
 
@@ -89,29 +91,30 @@ static void ruleset_legacy_add_address_match(struct ruleset_rule *rule, enum rul
 		return;
 	memcpy(match.mask, &mask, 4);
 	memcpy(match.value, &address, 4);
-	ruleset_add_match(rule, &match);
+	inspect_ruleset_add_match(rule, &match);
 }
 
-static void ruleset_legacy_add_conditions(struct ruleset_rule *rule, const struct ipt_entry *entry)
+static void inspect_ruleset_legacy_add_conditions(struct ruleset_rule *rule, const struct ipt_entry *entry)
 {
 	const struct ipt_ip *ip = &entry->ip;
 	unsigned offset = sizeof(*entry);
 
-	ruleset_legacy_add_name_match(rule, FIELD_IIFNAME, ip->iniface, ip->iniface_mask,
-				      ip->invflags & IPT_INV_VIA_IN);
-	ruleset_legacy_add_name_match(rule, FIELD_OIFNAME, ip->outiface, ip->outiface_mask,
-				      ip->invflags & IPT_INV_VIA_OUT);
-	ruleset_legacy_add_address_match(rule, FIELD_SOURCE, ip->src, ip->smsk, ip->invflags & IPT_INV_SRCIP);
-	ruleset_legacy_add_address_match(rule, FIELD_DESTINATION, ip->dst, ip->dmsk, ip->invflags & IPT_INV_DSTIP);
+	inspect_ruleset_legacy_add_name_match(rule, FIELD_IIFNAME, ip->iniface, ip->iniface_mask,
+					      ip->invflags & IPT_INV_VIA_IN);
+	inspect_ruleset_legacy_add_name_match(rule, FIELD_OIFNAME, ip->outiface, ip->outiface_mask,
+					      ip->invflags & IPT_INV_VIA_OUT);
+	inspect_ruleset_legacy_add_address_match(rule, FIELD_SOURCE, ip->src, ip->smsk, ip->invflags & IPT_INV_SRCIP);
+	inspect_ruleset_legacy_add_address_match(rule, FIELD_DESTINATION, ip->dst, ip->dmsk,
+						 ip->invflags & IPT_INV_DSTIP);
 	if (ip->flags & IPT_F_FRAG)
-		ruleset_add_match(rule, &(struct ruleset_match){ .field = FIELD_NEVER });
+		inspect_ruleset_add_match(rule, &(struct ruleset_match){ .field = FIELD_NEVER });
 	if (ip->proto) {
 		struct ruleset_match match = { .field = FIELD_L4PROTO,
 					       .differs = ip->invflags & IPT_INV_PROTO,
 					       .length = 1,
 					       .mask = { 0xff },
 					       .value = { (uint8_t)ip->proto } };
-		ruleset_add_match(rule, &match);
+		inspect_ruleset_add_match(rule, &match);
 	}
 	while (offset + sizeof(struct xt_entry_match) <= entry->target_offset) {
 		const struct xt_entry_match *match = (const void *)((const char *)entry + offset);
@@ -119,23 +122,23 @@ static void ruleset_legacy_add_conditions(struct ruleset_rule *rule, const struc
 		if (match->u.match_size < sizeof(*match) || match->u.match_size > entry->target_offset - offset)
 			break;
 		snprintf(name, sizeof(name), "%.*s", (int)sizeof(name) - 1, match->u.user.name);
-		ruleset_add_xt_match(rule, name, match->u.user.revision, match->data,
-				     match->u.match_size - sizeof(*match));
+		inspect_ruleset_add_xt_match(rule, name, match->u.user.revision, match->data,
+					     match->u.match_size - sizeof(*match));
 		offset += match->u.match_size;
 	}
 }
 
 /* A verdict below 0 is -(verdict) - 1; from 0 on it is the offset of a jump. */
-static void ruleset_legacy_set_target(const struct blob *blob, struct ruleset_rule *rule, const struct ipt_entry *entry,
-				      unsigned offset)
+static void inspect_ruleset_legacy_set_target(const struct blob *blob, struct ruleset_rule *rule,
+					      const struct ipt_entry *entry, unsigned offset)
 {
-	const struct xt_entry_target *target = ruleset_legacy_target_of(entry);
+	const struct xt_entry_target *target = inspect_ruleset_legacy_target_of(entry);
 	const struct xt_standard_target *standard = (const void *)target;
 	char name[XT_EXTENSION_MAXNAMELEN];
 
-	if (!ruleset_legacy_is_named(target, XT_STANDARD_TARGET)) {
+	if (!inspect_ruleset_legacy_is_named(target, XT_STANDARD_TARGET)) {
 		snprintf(name, sizeof(name), "%.*s", (int)sizeof(name) - 1, target->u.user.name);
-		ruleset_set_xt_target(rule, name);
+		inspect_ruleset_set_xt_target(rule, name);
 		return;
 	}
 	rule->verdict = VERDICT_UNKNOWN;
@@ -152,15 +155,15 @@ static void ruleset_legacy_set_target(const struct blob *blob, struct ruleset_ru
 		rule->verdict = VERDICT_NONE;
 	else if (verdict >= 0) {
 		rule->verdict = entry->ip.flags & IPT_F_GOTO ? VERDICT_GOTO : VERDICT_JUMP;
-		ruleset_legacy_chain_name_at(blob, (unsigned)verdict, rule->target);
+		inspect_ruleset_legacy_chain_name_at(blob, (unsigned)verdict, rule->target);
 	}
 }
 
-static struct ruleset_chain *ruleset_legacy_begin_chain(struct ruleset *ruleset, const struct blob *blob,
-							unsigned offset)
+static struct ruleset_chain *inspect_ruleset_legacy_begin_chain(struct ruleset *ruleset, const struct blob *blob,
+								unsigned offset)
 {
 	static const char *const hooks[] = { "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING" };
-	struct ruleset_chain *chain = ruleset_add_chain(ruleset);
+	struct ruleset_chain *chain = inspect_ruleset_add_chain(ruleset);
 
 	if (!chain)
 		return NULL;
@@ -174,11 +177,11 @@ static struct ruleset_chain *ruleset_legacy_begin_chain(struct ruleset *ruleset,
 			return chain;
 		}
 	}
-	ruleset_legacy_chain_name_at(blob, offset, chain->name);
+	inspect_ruleset_legacy_chain_name_at(blob, offset, chain->name);
 	return chain;
 }
 
-static bool ruleset_legacy_begins_chain(const struct blob *blob, unsigned offset)
+static bool inspect_ruleset_legacy_begins_chain(const struct blob *blob, unsigned offset)
 {
 	for (unsigned hook = 0; hook < NF_INET_NUMHOOKS; hook++)
 		if (blob->info->valid_hooks & 1u << hook && blob->info->hook_entry[hook] == offset)
@@ -187,24 +190,25 @@ static bool ruleset_legacy_begins_chain(const struct blob *blob, unsigned offset
 }
 
 /* The last rule of a built-in chain is its policy. */
-static bool ruleset_legacy_is_policy(const struct blob *blob, const struct ruleset_chain *chain, unsigned offset)
+static bool inspect_ruleset_legacy_is_policy(const struct blob *blob, const struct ruleset_chain *chain,
+					     unsigned offset)
 {
 	return chain->hook != HOOK_NONE && blob->info->underflow[chain->hook] == offset;
 }
 
 /* Adds ENTRY to CHAIN as a rule, or as its policy. 0, or -1 without memory. */
-static int ruleset_legacy_add_entry(struct ruleset_chain *chain, const struct blob *blob, const struct ipt_entry *entry,
-				    unsigned offset)
+static int inspect_ruleset_legacy_add_entry(struct ruleset_chain *chain, const struct blob *blob,
+					    const struct ipt_entry *entry, unsigned offset)
 {
 	struct ruleset_rule rule = { 0 }, *added;
 
-	ruleset_legacy_add_conditions(&rule, entry);
-	ruleset_legacy_set_target(blob, &rule, entry, offset);
-	if (ruleset_legacy_is_policy(blob, chain, offset)) {
+	inspect_ruleset_legacy_add_conditions(&rule, entry);
+	inspect_ruleset_legacy_set_target(blob, &rule, entry, offset);
+	if (inspect_ruleset_legacy_is_policy(blob, chain, offset)) {
 		chain->drops = rule.verdict == VERDICT_DROP;
 		return 0;
 	}
-	added = ruleset_add_rule(chain);
+	added = inspect_ruleset_add_rule(chain);
 	if (!added)
 		return -1;
 	*added = rule;
@@ -212,30 +216,32 @@ static int ruleset_legacy_add_entry(struct ruleset_chain *chain, const struct bl
 }
 
 /* 0, or -1 without memory. */
-static int ruleset_legacy_read_blob(struct ruleset *ruleset, const struct blob *blob)
+static int inspect_ruleset_legacy_read_blob(struct ruleset *ruleset, const struct blob *blob)
 {
 	struct ruleset_chain *chain = NULL;
 	const struct ipt_entry *entry;
 
-	for (unsigned offset = 0; (entry = ruleset_legacy_entry_at(blob, offset)); offset += entry->next_offset) {
-		bool ends = ruleset_legacy_is_named(ruleset_legacy_target_of(entry), XT_ERROR_TARGET);
+	for (unsigned offset = 0; (entry = inspect_ruleset_legacy_entry_at(blob, offset));
+	     offset += entry->next_offset) {
+		bool ends = inspect_ruleset_legacy_is_named(inspect_ruleset_legacy_target_of(entry), XT_ERROR_TARGET);
 		/* The very last entry is an ERROR too, with nothing after it. */
 		unsigned begin = ends ? offset + entry->next_offset : offset;
 
 		if (ends)
 			chain = NULL;
-		if (ends ? ruleset_legacy_entry_at(blob, begin) != NULL : ruleset_legacy_begins_chain(blob, begin)) {
-			chain = ruleset_legacy_begin_chain(ruleset, blob, begin);
+		if (ends ? inspect_ruleset_legacy_entry_at(blob, begin) != NULL
+			 : inspect_ruleset_legacy_begins_chain(blob, begin)) {
+			chain = inspect_ruleset_legacy_begin_chain(ruleset, blob, begin);
 			if (!chain)
 				return -1;
 		}
-		if (!ends && chain && ruleset_legacy_add_entry(chain, blob, entry, offset) < 0)
+		if (!ends && chain && inspect_ruleset_legacy_add_entry(chain, blob, entry, offset) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-static int ruleset_legacy_read_table(struct ruleset *ruleset, int fd, const char *table, struct err *err)
+static int inspect_ruleset_legacy_read_table(struct ruleset *ruleset, int fd, const char *table, struct err *err)
 {
 	struct ipt_getinfo info = { 0 };
 	socklen_t length = sizeof(info);
@@ -252,12 +258,12 @@ static int ruleset_legacy_read_table(struct ruleset *ruleset, int fd, const char
 	if (getsockopt(fd, IPPROTO_IP, IPT_SO_GET_ENTRIES, entries, &length) < 0)
 		return err_set(err, errno, "iptables-legacy table %s", table);
 	struct blob blob = { table, &info, (const char *)entries->entrytable, info.size };
-	if (ruleset_legacy_read_blob(ruleset, &blob) < 0)
+	if (inspect_ruleset_legacy_read_blob(ruleset, &blob) < 0)
 		return err_set(err, ENOMEM, "iptables-legacy table %s", table);
 	return 0;
 }
 
-int ruleset_read_legacy(struct ruleset *ruleset, struct err *err)
+int inspect_ruleset_read_legacy(struct ruleset *ruleset, struct err *err)
 {
 	FILE *names = fopen("/proc/net/ip_tables_names", "re");
 	char table[64];
@@ -270,7 +276,7 @@ int ruleset_read_legacy(struct ruleset *ruleset, struct err *err)
 		if (fd < 0)
 			result = err_set(err, errno, "iptables-legacy table %s", table);
 		else
-			result = ruleset_legacy_read_table(ruleset, fd, table, err);
+			result = inspect_ruleset_legacy_read_table(ruleset, fd, table, err);
 	}
 	fclose(names);
 	return result;

@@ -45,28 +45,28 @@ struct ruleset_reading {
 };
 
 /* Returns the first of the 4-byte registers of NUMBER, in either numbering. */
-static struct loaded *ruleset_nft_register_at(struct ruleset_reading *reading, uint32_t number)
+static struct loaded *inspect_ruleset_nft_register_at(struct ruleset_reading *reading, uint32_t number)
 {
 	uint32_t index = number >= NFT_REG32_00 ? number - NFT_REG32_00 : (number - 1) * 4;
 
 	return &reading->registers[index < REGISTERS ? index : REGISTERS - 1];
 }
 
-static void ruleset_nft_load(struct ruleset_reading *reading, uint32_t number, enum ruleset_field field,
-			     uint32_t offset)
+static void inspect_ruleset_nft_load(struct ruleset_reading *reading, uint32_t number, enum ruleset_field field,
+				     uint32_t offset)
 {
-	struct loaded *loaded = ruleset_nft_register_at(reading, number);
+	struct loaded *loaded = inspect_ruleset_nft_register_at(reading, number);
 
 	*loaded = (struct loaded){ .field = field, .offset = (uint8_t)offset };
 	memset(loaded->mask, 0xff, sizeof(loaded->mask));
 }
 
-static void ruleset_nft_add_unknown(struct ruleset_reading *reading)
+static void inspect_ruleset_nft_add_unknown(struct ruleset_reading *reading)
 {
-	ruleset_add_match(reading->rule, &(struct ruleset_match){ .field = FIELD_UNKNOWN });
+	inspect_ruleset_add_match(reading->rule, &(struct ruleset_match){ .field = FIELD_UNKNOWN });
 }
 
-static enum ruleset_field ruleset_nft_meta_field(uint32_t key)
+static enum ruleset_field inspect_ruleset_nft_meta_field(uint32_t key)
 {
 	static const struct {
 		uint32_t key;
@@ -85,15 +85,16 @@ static enum ruleset_field ruleset_nft_meta_field(uint32_t key)
 	return FIELD_UNKNOWN;
 }
 
-static void ruleset_nft_read_meta(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void inspect_ruleset_nft_read_meta(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	/* With a source register it sets something, and is no condition. */
 	if (nftnl_expr_is_set(expr, NFTNL_EXPR_META_DREG))
-		ruleset_nft_load(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_META_DREG),
-				 ruleset_nft_meta_field(nftnl_expr_get_u32(expr, NFTNL_EXPR_META_KEY)), 0);
+		inspect_ruleset_nft_load(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_META_DREG),
+					 inspect_ruleset_nft_meta_field(nftnl_expr_get_u32(expr, NFTNL_EXPR_META_KEY)),
+					 0);
 }
 
-static void ruleset_nft_read_payload(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void inspect_ruleset_nft_read_payload(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	uint32_t base = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_BASE);
 	uint32_t offset = nftnl_expr_get_u32(expr, NFTNL_EXPR_PAYLOAD_OFFSET);
@@ -102,40 +103,41 @@ static void ruleset_nft_read_payload(struct ruleset_reading *reading, const stru
 
 	if (!nftnl_expr_is_set(expr, NFTNL_EXPR_PAYLOAD_DREG))
 		return;
-	ruleset_nft_load(reading, number, FIELD_UNKNOWN, 0);
+	inspect_ruleset_nft_load(reading, number, FIELD_UNKNOWN, 0);
 	/* Offsets in the header of IPv4, and of TCP. */
 	if (base == NFT_PAYLOAD_NETWORK_HEADER && offset >= 12 && offset + length <= 16)
-		ruleset_nft_load(reading, number, FIELD_SOURCE, offset - 12);
+		inspect_ruleset_nft_load(reading, number, FIELD_SOURCE, offset - 12);
 	else if (base == NFT_PAYLOAD_NETWORK_HEADER && offset >= 16 && offset + length <= 20)
-		ruleset_nft_load(reading, number, FIELD_DESTINATION, offset - 16);
+		inspect_ruleset_nft_load(reading, number, FIELD_DESTINATION, offset - 16);
 	else if (base == NFT_PAYLOAD_NETWORK_HEADER && offset == 9 && length == 1)
-		ruleset_nft_load(reading, number, FIELD_L4PROTO, 0);
+		inspect_ruleset_nft_load(reading, number, FIELD_L4PROTO, 0);
 	else if (base == NFT_PAYLOAD_TRANSPORT_HEADER && offset == 2 && length == 2)
-		ruleset_nft_load(reading, number, FIELD_PORT, 0);
+		inspect_ruleset_nft_load(reading, number, FIELD_PORT, 0);
 }
 
-static void ruleset_nft_read_ct(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void inspect_ruleset_nft_read_ct(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	bool state = nftnl_expr_get_u32(expr, NFTNL_EXPR_CT_KEY) == NFT_CT_STATE;
 
 	if (nftnl_expr_is_set(expr, NFTNL_EXPR_CT_DREG))
-		ruleset_nft_load(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_CT_DREG),
-				 state ? FIELD_CT_STATE : FIELD_UNKNOWN, 0);
+		inspect_ruleset_nft_load(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_CT_DREG),
+					 state ? FIELD_CT_STATE : FIELD_UNKNOWN, 0);
 }
 
-static void ruleset_nft_read_fib(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void inspect_ruleset_nft_read_fib(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	bool type = nftnl_expr_get_u32(expr, NFTNL_EXPR_FIB_RESULT) == NFT_FIB_RESULT_ADDRTYPE &&
 		    nftnl_expr_get_u32(expr, NFTNL_EXPR_FIB_FLAGS) == NFTA_FIB_F_DADDR;
 
-	ruleset_nft_load(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_FIB_DREG),
-			 type ? FIELD_ADDRESS_TYPE : FIELD_UNKNOWN, 0);
+	inspect_ruleset_nft_load(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_FIB_DREG),
+				 type ? FIELD_ADDRESS_TYPE : FIELD_UNKNOWN, 0);
 }
 
-static void ruleset_nft_read_bitwise(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void inspect_ruleset_nft_read_bitwise(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
-	struct loaded *from = ruleset_nft_register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_SREG));
-	struct loaded *to = ruleset_nft_register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_DREG));
+	struct loaded *from =
+	    inspect_ruleset_nft_register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_SREG));
+	struct loaded *to = inspect_ruleset_nft_register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_BITWISE_DREG));
 	uint32_t mask_length = 0, xor_length = 0;
 	const uint8_t *mask = nftnl_expr_get(expr, NFTNL_EXPR_BITWISE_MASK, &mask_length);
 	const uint8_t *flips = nftnl_expr_get(expr, NFTNL_EXPR_BITWISE_XOR, &xor_length);
@@ -150,9 +152,10 @@ static void ruleset_nft_read_bitwise(struct ruleset_reading *reading, const stru
 		to->field = FIELD_UNKNOWN;
 }
 
-static void ruleset_nft_read_cmp(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void inspect_ruleset_nft_read_cmp(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
-	const struct loaded *loaded = ruleset_nft_register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_CMP_SREG));
+	const struct loaded *loaded =
+	    inspect_ruleset_nft_register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_CMP_SREG));
 	uint32_t op = nftnl_expr_get_u32(expr, NFTNL_EXPR_CMP_OP);
 	uint32_t length = 0;
 	const void *value = nftnl_expr_get(expr, NFTNL_EXPR_CMP_DATA, &length);
@@ -162,59 +165,62 @@ static void ruleset_nft_read_cmp(struct ruleset_reading *reading, const struct n
 				       .length = (uint8_t)length };
 
 	if (!value || length > sizeof(match.value) || (op != NFT_CMP_EQ && op != NFT_CMP_NEQ)) {
-		ruleset_nft_add_unknown(reading);
+		inspect_ruleset_nft_add_unknown(reading);
 		return;
 	}
 	memcpy(match.value, value, length);
 	memcpy(match.mask, loaded->mask, sizeof(match.mask));
-	ruleset_add_match(reading->rule, &match);
+	inspect_ruleset_add_match(reading->rule, &match);
 }
 
-static void ruleset_nft_set_verdict(struct ruleset_reading *reading, enum ruleset_verdict verdict, const char *word)
+static void inspect_ruleset_nft_set_verdict(struct ruleset_reading *reading, enum ruleset_verdict verdict,
+					    const char *word)
 {
 	reading->rule->verdict = verdict;
 	snprintf(reading->rule->word, sizeof(reading->rule->word), "%s", word);
 	reading->ended = true;
 }
 
-static void ruleset_nft_read_immediate(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void inspect_ruleset_nft_read_immediate(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	uint32_t number = nftnl_expr_get_u32(expr, NFTNL_EXPR_IMM_DREG);
 	const char *chain = nftnl_expr_get_str(expr, NFTNL_EXPR_IMM_CHAIN);
 
 	if (number != NFT_REG_VERDICT) {
-		ruleset_nft_load(reading, number, FIELD_UNKNOWN, 0);
+		inspect_ruleset_nft_load(reading, number, FIELD_UNKNOWN, 0);
 		return;
 	}
-	enum ruleset_verdict verdict = ruleset_verdict_of((int)nftnl_expr_get_u32(expr, NFTNL_EXPR_IMM_VERDICT));
+	enum ruleset_verdict verdict =
+	    inspect_ruleset_verdict_of((int)nftnl_expr_get_u32(expr, NFTNL_EXPR_IMM_VERDICT));
 	if (verdict != VERDICT_NONE)
-		ruleset_nft_set_verdict(reading, verdict, "");
+		inspect_ruleset_nft_set_verdict(reading, verdict, "");
 	snprintf(reading->rule->target, sizeof(reading->rule->target), "%.63s", chain ? chain : "");
 }
 
-static void ruleset_nft_read_nat(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void inspect_ruleset_nft_read_nat(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	if (nftnl_expr_get_u32(expr, NFTNL_EXPR_NAT_TYPE) == NFT_NAT_DNAT)
-		ruleset_nft_set_verdict(reading, VERDICT_REDIRECT, "dnat");
+		inspect_ruleset_nft_set_verdict(reading, VERDICT_REDIRECT, "dnat");
 	else
-		ruleset_nft_set_verdict(reading, VERDICT_ACCEPT, "snat");
+		inspect_ruleset_nft_set_verdict(reading, VERDICT_ACCEPT, "snat");
 }
 
 /*
  * A set of a few plain elements stands for as many rules. Any other (intervals, concatenations, long ones, a second set in the
  * rule) makes an unknown condition.
  */
-static void ruleset_nft_read_lookup(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void inspect_ruleset_nft_read_lookup(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	const struct loaded *loaded =
-	    ruleset_nft_register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_SREG));
+	    inspect_ruleset_nft_register_at(reading, nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_SREG));
 	bool has_result = nftnl_expr_is_set(expr, NFTNL_EXPR_LOOKUP_DREG);
 	bool is_map = has_result && nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_DREG) == NFT_REG_VERDICT;
 	bool inverted = nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_FLAGS) & NFT_LOOKUP_F_INV;
-	bool few = !reading->has_lookup && !inverted && loaded->field != FIELD_UNKNOWN && (is_map || !has_result) &&
-		   reading->rule->match_count < RULESET_MATCHES_MAX &&
-		   ruleset_read_set(reading->family, reading->table, nftnl_expr_get_str(expr, NFTNL_EXPR_LOOKUP_SET),
-				    reading->elements, &reading->element_count);
+	bool few =
+	    !reading->has_lookup && !inverted && loaded->field != FIELD_UNKNOWN && (is_map || !has_result) &&
+	    reading->rule->match_count < RULESET_MATCHES_MAX &&
+	    inspect_ruleset_read_set(reading->family, reading->table, nftnl_expr_get_str(expr, NFTNL_EXPR_LOOKUP_SET),
+				     reading->elements, &reading->element_count);
 	struct ruleset_match match = { .field = few ? loaded->field : FIELD_UNKNOWN, .offset = loaded->offset };
 
 	memcpy(match.mask, loaded->mask, sizeof(match.mask));
@@ -223,14 +229,14 @@ static void ruleset_nft_read_lookup(struct ruleset_reading *reading, const struc
 		reading->is_map = is_map;
 		reading->where = reading->rule->match_count;
 	}
-	ruleset_add_match(reading->rule, &match);
+	inspect_ruleset_add_match(reading->rule, &match);
 	if (is_map)
-		ruleset_nft_set_verdict(reading, VERDICT_UNKNOWN, "vmap");
+		inspect_ruleset_nft_set_verdict(reading, VERDICT_UNKNOWN, "vmap");
 }
 
 /* Puts ELEMENT into RULE's condition, and of a map into its verdict. */
-static void ruleset_nft_set_element(const struct ruleset_reading *reading, const struct ruleset_element *element,
-				    struct ruleset_rule *rule)
+static void inspect_ruleset_nft_set_element(const struct ruleset_reading *reading,
+					    const struct ruleset_element *element, struct ruleset_rule *rule)
 {
 	struct ruleset_match *match = &rule->matches[reading->where];
 
@@ -244,68 +250,68 @@ static void ruleset_nft_set_element(const struct ruleset_reading *reading, const
 }
 
 /* Adds the rule just read to CHAIN, once, or once for each element of its set. 0, or -1 without memory. */
-static int ruleset_nft_add_rules(const struct ruleset_reading *reading, struct ruleset_chain *chain)
+static int inspect_ruleset_nft_add_rules(const struct ruleset_reading *reading, struct ruleset_chain *chain)
 {
 	size_t copies = reading->has_lookup ? reading->element_count : 1;
 
 	for (size_t i = 0; i < copies; i++) {
-		struct ruleset_rule *rule = ruleset_add_rule(chain);
+		struct ruleset_rule *rule = inspect_ruleset_add_rule(chain);
 		if (!rule)
 			return -1;
 		*rule = *reading->rule;
 		if (reading->has_lookup)
-			ruleset_nft_set_element(reading, &reading->elements[i], rule);
+			inspect_ruleset_nft_set_element(reading, &reading->elements[i], rule);
 	}
 	return 0;
 }
 
-static void ruleset_nft_read_match(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void inspect_ruleset_nft_read_match(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	uint32_t length = 0;
 	const void *data = nftnl_expr_get(expr, NFTNL_EXPR_MT_INFO, &length);
 
-	ruleset_add_xt_match(reading->rule, nftnl_expr_get_str(expr, NFTNL_EXPR_MT_NAME),
-			     nftnl_expr_get_u32(expr, NFTNL_EXPR_MT_REV), data, data ? length : 0);
+	inspect_ruleset_add_xt_match(reading->rule, nftnl_expr_get_str(expr, NFTNL_EXPR_MT_NAME),
+				     nftnl_expr_get_u32(expr, NFTNL_EXPR_MT_REV), data, data ? length : 0);
 }
 
-static void ruleset_nft_read_target(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void inspect_ruleset_nft_read_target(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
-	ruleset_set_xt_target(reading->rule, nftnl_expr_get_str(expr, NFTNL_EXPR_TG_NAME));
+	inspect_ruleset_set_xt_target(reading->rule, nftnl_expr_get_str(expr, NFTNL_EXPR_TG_NAME));
 	reading->ended = reading->rule->verdict != VERDICT_NONE;
 }
 
-static void ruleset_nft_read_reject(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void inspect_ruleset_nft_read_reject(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	(void)expr;
-	ruleset_nft_set_verdict(reading, VERDICT_DROP, "reject");
+	inspect_ruleset_nft_set_verdict(reading, VERDICT_DROP, "reject");
 }
 
-static void ruleset_nft_read_redirect(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void inspect_ruleset_nft_read_redirect(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	(void)expr;
-	ruleset_nft_set_verdict(reading, VERDICT_REDIRECT, "redirect");
+	inspect_ruleset_nft_set_verdict(reading, VERDICT_REDIRECT, "redirect");
 }
 
-static void ruleset_nft_read_tproxy(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void inspect_ruleset_nft_read_tproxy(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	(void)expr;
 	/* It names a socket and lets the rule go on, but the packets end there all the same. */
-	ruleset_nft_set_verdict(reading, VERDICT_REDIRECT, "tproxy");
+	inspect_ruleset_nft_set_verdict(reading, VERDICT_REDIRECT, "tproxy");
 }
 
-static void ruleset_nft_read_masquerade(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void inspect_ruleset_nft_read_masquerade(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	(void)expr;
-	ruleset_nft_set_verdict(reading, VERDICT_ACCEPT, "masquerade");
+	inspect_ruleset_nft_set_verdict(reading, VERDICT_ACCEPT, "masquerade");
 }
 
-static void ruleset_nft_read_queue(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void inspect_ruleset_nft_read_queue(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	(void)expr;
-	ruleset_nft_set_verdict(reading, VERDICT_UNKNOWN, "queue");
+	inspect_ruleset_nft_set_verdict(reading, VERDICT_UNKNOWN, "queue");
 }
 
-static void ruleset_nft_read_nothing(struct ruleset_reading *reading, const struct nftnl_expr *expr)
+static void inspect_ruleset_nft_read_nothing(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	(void)reading;
 	(void)expr;
@@ -315,32 +321,32 @@ static const struct {
 	const char *name;
 	void (*read)(struct ruleset_reading *reading, const struct nftnl_expr *expr);
 } readers[] = {
-	{ "meta", ruleset_nft_read_meta },
-	{ "payload", ruleset_nft_read_payload },
-	{ "ct", ruleset_nft_read_ct },
-	{ "fib", ruleset_nft_read_fib },
-	{ "bitwise", ruleset_nft_read_bitwise },
-	{ "cmp", ruleset_nft_read_cmp },
-	{ "immediate", ruleset_nft_read_immediate },
-	{ "nat", ruleset_nft_read_nat },
-	{ "lookup", ruleset_nft_read_lookup },
-	{ "match", ruleset_nft_read_match },
-	{ "target", ruleset_nft_read_target },
-	{ "reject", ruleset_nft_read_reject },
-	{ "redir", ruleset_nft_read_redirect },
-	{ "tproxy", ruleset_nft_read_tproxy },
-	{ "masq", ruleset_nft_read_masquerade },
-	{ "queue", ruleset_nft_read_queue },
-	{ "counter", ruleset_nft_read_nothing },
-	{ "log", ruleset_nft_read_nothing },
-	{ "objref", ruleset_nft_read_nothing },
-	{ "notrack", ruleset_nft_read_nothing },
-	{ "last", ruleset_nft_read_nothing },
-	{ "dynset", ruleset_nft_read_nothing },
-	{ "flow_offload", ruleset_nft_read_nothing },
+	{ "meta", inspect_ruleset_nft_read_meta },
+	{ "payload", inspect_ruleset_nft_read_payload },
+	{ "ct", inspect_ruleset_nft_read_ct },
+	{ "fib", inspect_ruleset_nft_read_fib },
+	{ "bitwise", inspect_ruleset_nft_read_bitwise },
+	{ "cmp", inspect_ruleset_nft_read_cmp },
+	{ "immediate", inspect_ruleset_nft_read_immediate },
+	{ "nat", inspect_ruleset_nft_read_nat },
+	{ "lookup", inspect_ruleset_nft_read_lookup },
+	{ "match", inspect_ruleset_nft_read_match },
+	{ "target", inspect_ruleset_nft_read_target },
+	{ "reject", inspect_ruleset_nft_read_reject },
+	{ "redir", inspect_ruleset_nft_read_redirect },
+	{ "tproxy", inspect_ruleset_nft_read_tproxy },
+	{ "masq", inspect_ruleset_nft_read_masquerade },
+	{ "queue", inspect_ruleset_nft_read_queue },
+	{ "counter", inspect_ruleset_nft_read_nothing },
+	{ "log", inspect_ruleset_nft_read_nothing },
+	{ "objref", inspect_ruleset_nft_read_nothing },
+	{ "notrack", inspect_ruleset_nft_read_nothing },
+	{ "last", inspect_ruleset_nft_read_nothing },
+	{ "dynset", inspect_ruleset_nft_read_nothing },
+	{ "flow_offload", inspect_ruleset_nft_read_nothing },
 };
 
-static int ruleset_nft_read_expression(struct nftnl_expr *expr, void *data)
+static int inspect_ruleset_nft_read_expression(struct nftnl_expr *expr, void *data)
 {
 	struct ruleset_reading *reading = data;
 	const char *name = nftnl_expr_get_str(expr, NFTNL_EXPR_NAME);
@@ -354,24 +360,24 @@ static int ruleset_nft_read_expression(struct nftnl_expr *expr, void *data)
 		}
 	}
 	/* It may be a condition, and it may have written to any register. */
-	ruleset_nft_add_unknown(reading);
+	inspect_ruleset_nft_add_unknown(reading);
 	for (size_t i = 0; i < REGISTERS; i++)
 		reading->registers[i].field = FIELD_UNKNOWN;
 	return 0;
 }
 
-static const char *ruleset_nft_family_name(uint32_t family)
+static const char *inspect_ruleset_nft_family_name(uint32_t family)
 {
 	return family == NFPROTO_IPV4 ? "ip" : family == NFPROTO_INET ? "inet" : NULL;
 }
 
-static void ruleset_nft_copy_name(char *name, const char *text)
+static void inspect_ruleset_nft_copy_name(char *name, const char *text)
 {
 	snprintf(name, RULESET_NAME_SIZE, "%.63s", text ? text : "");
 }
 
 /* Reads the hook of a base chain, and its policy there. */
-static void ruleset_nft_read_hook(const struct nftnl_chain *chain, struct ruleset_chain *added)
+static void inspect_ruleset_nft_read_hook(const struct nftnl_chain *chain, struct ruleset_chain *added)
 {
 	uint32_t hook = nftnl_chain_get_u32(chain, NFTNL_CHAIN_HOOKNUM);
 	const char *type = nftnl_chain_get_str(chain, NFTNL_CHAIN_TYPE);
@@ -385,25 +391,25 @@ static void ruleset_nft_read_hook(const struct nftnl_chain *chain, struct rulese
 }
 
 /* 0, or -1 with errno. A chain of another family is skipped. */
-static int ruleset_nft_add_chain(struct ruleset *ruleset, const struct nftnl_chain *chain)
+static int inspect_ruleset_nft_add_chain(struct ruleset *ruleset, const struct nftnl_chain *chain)
 {
-	const char *family = ruleset_nft_family_name(nftnl_chain_get_u32(chain, NFTNL_CHAIN_FAMILY));
+	const char *family = inspect_ruleset_nft_family_name(nftnl_chain_get_u32(chain, NFTNL_CHAIN_FAMILY));
 
 	if (!family)
 		return 0;
-	struct ruleset_chain *added = ruleset_add_chain(ruleset);
+	struct ruleset_chain *added = inspect_ruleset_add_chain(ruleset);
 	if (!added) {
 		errno = ENOMEM;
 		return -1;
 	}
 	snprintf(added->family, sizeof(added->family), "%s", family);
-	ruleset_nft_copy_name(added->table, nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE));
-	ruleset_nft_copy_name(added->name, nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME));
-	ruleset_nft_read_hook(chain, added);
+	inspect_ruleset_nft_copy_name(added->table, nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE));
+	inspect_ruleset_nft_copy_name(added->name, nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME));
+	inspect_ruleset_nft_read_hook(chain, added);
 	return 0;
 }
 
-static int ruleset_nft_take_chain(const struct nlmsghdr *message, void *data)
+static int inspect_ruleset_nft_take_chain(const struct nlmsghdr *message, void *data)
 {
 	struct nftnl_chain *chain = nftnl_chain_alloc();
 
@@ -411,27 +417,27 @@ static int ruleset_nft_take_chain(const struct nlmsghdr *message, void *data)
 		return MNL_CB_ERROR;
 	int result = nftnl_chain_nlmsg_parse(message, chain);
 	if (result == 0)
-		result = ruleset_nft_add_chain(data, chain);
+		result = inspect_ruleset_nft_add_chain(data, chain);
 	nftnl_chain_free(chain);
 	return result == 0 ? MNL_CB_OK : MNL_CB_ERROR;
 }
 
 /* Rules come chain by chain, so the chain of the rule before (LAST; NULL) is the likeliest. */
-static struct ruleset_chain *ruleset_nft_chain_of(struct ruleset *ruleset, const struct nftnl_rule *rule,
-						  struct ruleset_chain *last)
+static struct ruleset_chain *inspect_ruleset_nft_chain_of(struct ruleset *ruleset, const struct nftnl_rule *rule,
+							  struct ruleset_chain *last)
 {
 	struct ruleset_chain beside = { 0 };
-	const char *family = ruleset_nft_family_name(nftnl_rule_get_u32(rule, NFTNL_RULE_FAMILY));
+	const char *family = inspect_ruleset_nft_family_name(nftnl_rule_get_u32(rule, NFTNL_RULE_FAMILY));
 	const char *name = nftnl_rule_get_str(rule, NFTNL_RULE_CHAIN);
 
 	if (!family || !name)
 		return NULL;
 	snprintf(beside.family, sizeof(beside.family), "%s", family);
-	ruleset_nft_copy_name(beside.table, nftnl_rule_get_str(rule, NFTNL_RULE_TABLE));
+	inspect_ruleset_nft_copy_name(beside.table, nftnl_rule_get_str(rule, NFTNL_RULE_TABLE));
 	if (last && strcmp(last->name, name) == 0 && strcmp(last->table, beside.table) == 0 &&
 	    strcmp(last->family, family) == 0)
 		return last;
-	return (struct ruleset_chain *)ruleset_find(ruleset, &beside, name);
+	return (struct ruleset_chain *)inspect_ruleset_find(ruleset, &beside, name);
 }
 
 struct taking {
@@ -439,7 +445,7 @@ struct taking {
 	struct ruleset_chain *last; /* NULL: none yet */
 };
 
-static int ruleset_nft_take_rule(const struct nlmsghdr *message, void *data)
+static int inspect_ruleset_nft_take_rule(const struct nlmsghdr *message, void *data)
 {
 	struct taking *taking = data;
 	struct nftnl_rule *rule = nftnl_rule_alloc();
@@ -450,14 +456,14 @@ static int ruleset_nft_take_rule(const struct nlmsghdr *message, void *data)
 		return MNL_CB_ERROR;
 	int parsed = nftnl_rule_nlmsg_parse(message, rule);
 	if (parsed == 0)
-		chain = ruleset_nft_chain_of(taking->ruleset, rule, taking->last);
+		chain = inspect_ruleset_nft_chain_of(taking->ruleset, rule, taking->last);
 	if (chain) {
 		struct ruleset_rule model = { .handle = nftnl_rule_get_u64(rule, NFTNL_RULE_HANDLE) };
 		struct ruleset_reading reading = { .table = chain->table,
 						   .family = nftnl_rule_get_u32(rule, NFTNL_RULE_FAMILY),
 						   .rule = &model };
-		nftnl_expr_foreach(rule, ruleset_nft_read_expression, &reading);
-		added = ruleset_nft_add_rules(&reading, chain);
+		nftnl_expr_foreach(rule, inspect_ruleset_nft_read_expression, &reading);
+		added = inspect_ruleset_nft_add_rules(&reading, chain);
 		taking->last = chain;
 	}
 	nftnl_rule_free(rule);
@@ -467,7 +473,7 @@ static int ruleset_nft_take_rule(const struct nlmsghdr *message, void *data)
 }
 
 /* 0, or -1 with errno; EINTR: the ruleset changed meanwhile. */
-static int ruleset_nft_dump(struct mnl_socket *socket, uint16_t type, mnl_cb_t take, void *context)
+static int inspect_ruleset_nft_dump(struct mnl_socket *socket, uint16_t type, mnl_cb_t take, void *context)
 {
 	char buffer[1 << 16];
 	int result = 1;
@@ -484,7 +490,7 @@ static int ruleset_nft_dump(struct mnl_socket *socket, uint16_t type, mnl_cb_t t
 	return result;
 }
 
-static int ruleset_nft_read_once(struct ruleset *ruleset, struct err *err)
+static int inspect_ruleset_nft_read_once(struct ruleset *ruleset, struct err *err)
 {
 	struct mnl_socket *socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	struct taking taking = { .ruleset = ruleset };
@@ -494,29 +500,29 @@ static int ruleset_nft_read_once(struct ruleset *ruleset, struct err *err)
 		return err_set(err, errno, "a netlink socket");
 	result = mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID);
 	if (result == 0)
-		result = ruleset_nft_dump(socket, NFT_MSG_GETCHAIN, ruleset_nft_take_chain, ruleset);
+		result = inspect_ruleset_nft_dump(socket, NFT_MSG_GETCHAIN, inspect_ruleset_nft_take_chain, ruleset);
 	if (result == 0)
-		result = ruleset_nft_dump(socket, NFT_MSG_GETRULE, ruleset_nft_take_rule, &taking);
+		result = inspect_ruleset_nft_dump(socket, NFT_MSG_GETRULE, inspect_ruleset_nft_take_rule, &taking);
 	if (result < 0)
 		err_set(err, errno, "reading the nftables ruleset");
 	mnl_socket_close(socket);
 	return result;
 }
 
-int ruleset_read(struct ruleset *ruleset, struct err *err)
+int inspect_ruleset_read(struct ruleset *ruleset, struct err *err)
 {
 	int result = -1;
 
 	*ruleset = (struct ruleset){ 0 };
 	for (int tries = 0; result < 0 && tries < DUMP_TRIES; tries++) {
-		ruleset_clear(ruleset);
-		result = ruleset_nft_read_once(ruleset, err);
+		inspect_ruleset_clear(ruleset);
+		result = inspect_ruleset_nft_read_once(ruleset, err);
 		if (result < 0 && err->code != EINTR)
 			break;
 	}
 	if (result == 0)
-		result = ruleset_read_legacy(ruleset, err);
+		result = inspect_ruleset_read_legacy(ruleset, err);
 	if (result < 0)
-		ruleset_clear(ruleset);
+		inspect_ruleset_clear(ruleset);
 	return result;
 }

@@ -20,7 +20,7 @@ struct set_gathering {
 	bool strange;
 };
 
-enum ruleset_verdict ruleset_verdict_of(int number)
+enum ruleset_verdict inspect_ruleset_verdict_of(int number)
 {
 	switch (number) {
 	case NF_ACCEPT:
@@ -40,7 +40,7 @@ enum ruleset_verdict ruleset_verdict_of(int number)
 	}
 }
 
-static int ruleset_set_take_element(struct nftnl_set_elem *element, void *data)
+static int inspect_ruleset_set_take_element(struct nftnl_set_elem *element, void *data)
 {
 	struct set_gathering *gathering = data;
 	uint32_t length = 0;
@@ -58,13 +58,14 @@ static int ruleset_set_take_element(struct nftnl_set_elem *element, void *data)
 	memcpy(taken->key, key, length);
 	if (nftnl_set_elem_is_set(element, NFTNL_SET_ELEM_VERDICT)) {
 		const char *chain = nftnl_set_elem_get_str(element, NFTNL_SET_ELEM_CHAIN);
-		taken->verdict = ruleset_verdict_of((int)nftnl_set_elem_get_u32(element, NFTNL_SET_ELEM_VERDICT));
+		taken->verdict =
+		    inspect_ruleset_verdict_of((int)nftnl_set_elem_get_u32(element, NFTNL_SET_ELEM_VERDICT));
 		snprintf(taken->target, sizeof(taken->target), "%.63s", chain ? chain : "");
 	}
 	return 0;
 }
 
-static int ruleset_set_take_elements(const struct nlmsghdr *message, void *data)
+static int inspect_ruleset_set_take_elements(const struct nlmsghdr *message, void *data)
 {
 	struct nftnl_set *set = nftnl_set_alloc();
 
@@ -72,14 +73,14 @@ static int ruleset_set_take_elements(const struct nlmsghdr *message, void *data)
 		return MNL_CB_ERROR;
 	int parsed = nftnl_set_elems_nlmsg_parse(message, set);
 	if (parsed == 0)
-		nftnl_set_elem_foreach(set, ruleset_set_take_element, data);
+		nftnl_set_elem_foreach(set, inspect_ruleset_set_take_element, data);
 	nftnl_set_free(set);
 	return parsed == 0 ? MNL_CB_OK : MNL_CB_ERROR;
 }
 
 /* Requests and collects the elements. False: that failed. */
-static bool ruleset_set_dump(struct mnl_socket *socket, uint32_t family, const struct nftnl_set *set,
-			     struct set_gathering *gathering)
+static bool inspect_ruleset_set_dump(struct mnl_socket *socket, uint32_t family, const struct nftnl_set *set,
+				     struct set_gathering *gathering)
 {
 	char buffer[1 << 16];
 	int result = 1;
@@ -93,14 +94,14 @@ static bool ruleset_set_dump(struct mnl_socket *socket, uint32_t family, const s
 		ssize_t length = mnl_socket_recvfrom(socket, buffer, sizeof(buffer));
 		if (length < 0)
 			return false;
-		result = mnl_cb_run(buffer, (size_t)length, 1, mnl_socket_get_portid(socket), ruleset_set_take_elements,
-				    gathering);
+		result = mnl_cb_run(buffer, (size_t)length, 1, mnl_socket_get_portid(socket),
+				    inspect_ruleset_set_take_elements, gathering);
 	}
 	return result == 0;
 }
 
-bool ruleset_read_set(uint32_t family, const char *table, const char *set_name,
-		      struct ruleset_element elements[static RULESET_ELEMENTS_MAX], size_t *count)
+bool inspect_ruleset_read_set(uint32_t family, const char *table, const char *set_name,
+			      struct ruleset_element elements[static RULESET_ELEMENTS_MAX], size_t *count)
 {
 	struct set_gathering gathering = { .elements = elements };
 	struct mnl_socket *socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
@@ -110,7 +111,7 @@ bool ruleset_read_set(uint32_t family, const char *table, const char *set_name,
 	if (socket && set && set_name) {
 		nftnl_set_set_str(set, NFTNL_SET_TABLE, table);
 		nftnl_set_set_str(set, NFTNL_SET_NAME, set_name);
-		read = ruleset_set_dump(socket, family, set, &gathering);
+		read = inspect_ruleset_set_dump(socket, family, set, &gathering);
 	}
 	if (set)
 		nftnl_set_free(set);

@@ -18,13 +18,13 @@ struct ruleset_element {
 };
 
 /* The verdict with the kernel's NUMBER (NF_ACCEPT, NFT_JUMP, ...); VERDICT_NONE for "go on". */
-enum ruleset_verdict ruleset_verdict_of(int number);
+enum ruleset_verdict inspect_ruleset_verdict_of(int number);
 
 /*
  * Reads all elements of SET on a socket of its own. False, with ELEMENTS void: there are too many, some are intervals or have
  * longer keys, or they cannot be read.
  */
-bool ruleset_read_set(uint32_t family, const char *table, const char *set,
-		      struct ruleset_element elements[static RULESET_ELEMENTS_MAX], size_t *count);
+bool inspect_ruleset_read_set(uint32_t family, const char *table, const char *set,
+			      struct ruleset_element elements[static RULESET_ELEMENTS_MAX], size_t *count);
 
 #endif

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-void ruleset_add_match(struct ruleset_rule *rule, const struct ruleset_match *match)
+void inspect_ruleset_add_match(struct ruleset_rule *rule, const struct ruleset_match *match)
 {
 	if (rule->match_count < RULESET_MATCHES_MAX)
 		rule->matches[rule->match_count++] = *match;
@@ -21,7 +21,7 @@ void ruleset_add_match(struct ruleset_rule *rule, const struct ruleset_match *ma
 }
 
 /* The connection's state is, or with INVERTED is not, one of those in MASK. */
-static struct ruleset_match ruleset_xt_state_match(uint32_t mask, bool inverted)
+static struct ruleset_match inspect_ruleset_xt_state_match(uint32_t mask, bool inverted)
 {
 	struct ruleset_match match = { .field = FIELD_CT_STATE, .differs = !inverted, .length = 4 };
 
@@ -29,7 +29,7 @@ static struct ruleset_match ruleset_xt_state_match(uint32_t mask, bool inverted)
 	return match;
 }
 
-static struct ruleset_match ruleset_xt_local_match(bool inverted)
+static struct ruleset_match inspect_ruleset_xt_local_match(bool inverted)
 {
 	struct ruleset_match match = { .field = FIELD_ADDRESS_TYPE, .differs = inverted, .length = 4 };
 	uint32_t type = RTN_LOCAL;
@@ -39,8 +39,8 @@ static struct ruleset_match ruleset_xt_local_match(bool inverted)
 	return match;
 }
 
-void ruleset_add_xt_match(struct ruleset_rule *rule, const char *name, unsigned revision, const void *data,
-			  size_t length)
+void inspect_ruleset_add_xt_match(struct ruleset_rule *rule, const char *name, unsigned revision, const void *data,
+				  size_t length)
 {
 	struct ruleset_match match = { .field = FIELD_UNKNOWN };
 	struct xt_conntrack_mtinfo3 conntrack;
@@ -52,21 +52,21 @@ void ruleset_add_xt_match(struct ruleset_rule *rule, const char *name, unsigned 
 	if (strcmp(name, "conntrack") == 0 && revision == 3 && length >= sizeof(conntrack)) {
 		memcpy(&conntrack, data, sizeof(conntrack));
 		if (conntrack.match_flags == XT_CONNTRACK_STATE)
-			match =
-			    ruleset_xt_state_match(conntrack.state_mask, conntrack.invert_flags & XT_CONNTRACK_STATE);
+			match = inspect_ruleset_xt_state_match(conntrack.state_mask,
+							       conntrack.invert_flags & XT_CONNTRACK_STATE);
 	} else if (strcmp(name, "state") == 0 && length >= sizeof(state)) {
 		memcpy(&state, data, sizeof(state));
-		match = ruleset_xt_state_match(state.statemask, false);
+		match = inspect_ruleset_xt_state_match(state.statemask, false);
 	} else if (strcmp(name, "addrtype") == 0 && revision == 1 && length >= sizeof(type)) {
 		memcpy(&type, data, sizeof(type));
 		if (type.source == 0 && type.dest == XT_ADDRTYPE_LOCAL &&
 		    !(type.flags & (XT_ADDRTYPE_LIMIT_IFACE_IN | XT_ADDRTYPE_LIMIT_IFACE_OUT)))
-			match = ruleset_xt_local_match(type.flags & XT_ADDRTYPE_INVERT_DEST);
+			match = inspect_ruleset_xt_local_match(type.flags & XT_ADDRTYPE_INVERT_DEST);
 	}
-	ruleset_add_match(rule, &match);
+	inspect_ruleset_add_match(rule, &match);
 }
 
-void ruleset_set_xt_target(struct ruleset_rule *rule, const char *name)
+void inspect_ruleset_set_xt_target(struct ruleset_rule *rule, const char *name)
 {
 	static const struct {
 		const char *name;

@@ -30,7 +30,8 @@ int kern_address_ensure(struct kern_rtnl *rtnl, int index, const struct cidr4 *c
 
 	if (added)
 		*added = true;
-	if (kern_rtnl_send(rtnl, kern_address_build(index, cidr), err, "address %s", cidr4_format(cidr, text)) == 0)
+	if (kern_rtnl_send(rtnl, kern_address_build(index, cidr), err, "address %s", addr_cidr4_format(cidr, text)) ==
+	    0)
 		return 0;
 	if (err->code != EEXIST)
 		return -1;

@@ -3,8 +3,8 @@
 #define WEFT_KERNEL_CONNTRACK_H
 
 /*
- * Tracked flows. Each call opens its socket in the namespace of NETNS_FD (-1: the home namespace) and closes it. 0, or -1 with ERR.
- * Any thread.
+ * Tracked flows. Each call opens its socket in the namespace of NETNS_FD (-1: the home namespace) and closes it. 0, or -1
+ * with ERR. Any thread.
  */
 
 #include <stdint.h>
@@ -22,8 +22,8 @@ int kern_conntrack_flush_host(uint32_t host_ip, struct err *err);
 int kern_conntrack_count(int netns_fd, unsigned *count, struct err *err);
 
 /*
- * kern_conntrack_flush_host() where the kernel cannot search for an address: dumps all flows, and deletes those of HOST_IP (host order)
- * one by one. NETFILTER: a socket of NETLINK_NETFILTER. For conntrack.c and its test.
+ * kern_conntrack_flush_host() where the kernel cannot search for an address: dumps all flows, and deletes those of HOST_IP
+ * (host order) one by one. NETFILTER: a socket of NETLINK_NETFILTER. For conntrack.c and its test.
  */
 int kern_conntrack_flush_one_by_one(struct kern_rtnl *netfilter, uint32_t host_ip, struct err *err);
 

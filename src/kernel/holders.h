@@ -9,8 +9,8 @@
 enum { KERN_HOLDERS_TEXT_SIZE = 160 };
 
 /*
- * The processes that have the TAP LINK of a namespace open, such as "firecracker (pid 4711), qemu (pid 12)"; "" if none is visible
- * from here. Reads all of /proc: milliseconds. Returns the number of processes. Any thread.
+ * The processes that have the TAP LINK of a namespace open, such as "firecracker (pid 4711), qemu (pid 12)"; "" if none is
+ * visible from here. Reads all of /proc: milliseconds. Returns the number of processes. Any thread.
  */
 unsigned kern_holders_of_tap(const struct kern_namespace_key *key, const char *link,
 			     char text[static KERN_HOLDERS_TEXT_SIZE]);

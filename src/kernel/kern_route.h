@@ -29,7 +29,10 @@ struct kern_route {
  */
 int kern_route_ensure(struct kern_rtnl *rtnl, const struct kern_route *route, bool *added, struct err *err);
 
-/* Removes it. No such route is no error; *REMOVED (may be NULL) says whether there was one. Only routes with our protocol match. */
+/*
+ * Removes it. No such route is no error; *REMOVED (may be NULL) says whether there was one. Only routes with our protocol
+ * match.
+ */
 int kern_route_remove(struct kern_rtnl *rtnl, const struct kern_route *route, bool *removed, struct err *err);
 
 /* The link by which the default route leaves; 0 and *INDEX (0: there is no default route), or -1 with ERR. */

@@ -47,8 +47,8 @@ struct kern_link {
 int kern_link_parse(const struct nlmsghdr *header, struct kern_link *info);
 
 /*
- * Looks NAME up in the namespace that NSID stands for (KERN_LINK_HERE: the socket's own). 0, or -1 with ERR: ENODEV where there is
- * no such link; where the NSID is gone, EINVAL.
+ * Looks NAME up in the namespace that NSID stands for (KERN_LINK_HERE: the socket's own). 0, or -1 with ERR: ENODEV where
+ * there is no such link; where the NSID is gone, EINVAL.
  */
 int kern_link_get(struct kern_rtnl *rtnl, int nsid, const char *name, struct kern_link *info, struct err *err);
 int kern_link_get_index(struct kern_rtnl *rtnl, int index, struct kern_link *info, struct err *err);
@@ -58,8 +58,8 @@ int kern_link_dump(struct kern_rtnl *rtnl, void (*take)(void *context, const str
 		   struct err *err);
 
 /*
- * A veth pair made in place: this end here, PEER in the namespace of PEER_FD, each with its final name. ENAMETOOLONG: a name has no
- * room in a link; nothing was made.
+ * A veth pair made in place: this end here, PEER in the namespace of PEER_FD, each with its final name. ENAMETOOLONG: a name
+ * has no room in a link; nothing was made.
  */
 struct kern_veth {
 	const char *name, *peer;

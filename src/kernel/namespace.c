@@ -114,7 +114,7 @@ int kern_namespace_make(struct err *err)
 	if (unshare(CLONE_NEWNET) < 0)
 		return err_set(err, errno, "a new network namespace");
 	fd = kern_namespace_set_up_here(err);
-	netns_leave();
+	base_netns_leave();
 	return fd;
 }
 

@@ -30,5 +30,6 @@ int kern_neighbour_ensure(struct kern_rtnl *rtnl, int index, uint32_t ip, const 
 {
 	char text[IPV4_TEXT_SIZE];
 
-	return kern_rtnl_send(rtnl, kern_neighbour_build(index, ip, mac), err, "neighbour %s", ipv4_format(ip, text));
+	return kern_rtnl_send(rtnl, kern_neighbour_build(index, ip, mac), err, "neighbour %s",
+			      addr_ipv4_format(ip, text));
 }

@@ -10,8 +10,8 @@
 struct err;
 
 /*
- * A permanent entry of the link's neighbour table: IP (host order) is at MAC. Replaces what is there. 0, or -1 with ERR. The thread
- * of the socket.
+ * A permanent entry of the link's neighbour table: IP (host order) is at MAC. Replaces what is there. 0, or -1 with ERR. The
+ * thread of the socket.
  */
 int kern_neighbour_ensure(struct kern_rtnl *rtnl, int index, uint32_t ip, const struct mac *mac, struct err *err);
 

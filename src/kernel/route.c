@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A route may be asked for twice: on a new slot it is made, on an adopted one it is found in place and left alone. A lookup tells
- * whether it is in place (RTM_F_FIB_MATCH answers with the entry that would decide), because EEXIST only says that the destination
- * is taken, perhaps by somebody else's gateway.
+ * whether it is in place (RTM_F_FIB_MATCH answers with the entry that would decide), because EEXIST only says that the
+ * destination is taken, perhaps by somebody else's gateway.
  */
 #include "kernel/kern_route.h"
 
@@ -39,7 +39,7 @@ static int kern_route_put_hop(struct rtnl_route *object, const struct kern_route
 /* NULL: no memory. */
 static struct rtnl_route *kern_route_object(const struct kern_route *route)
 {
-	AUTO_NL(nl_addr) *to = kern_nl_ipv4(cidr4_first(&route->to), route->to.length);
+	AUTO_NL(nl_addr) *to = kern_nl_ipv4(addr_cidr4_first(&route->to), route->to.length);
 	struct rtnl_route *object = rtnl_route_alloc();
 
 	if (!object || !to || rtnl_route_set_family(object, AF_INET) < 0 || rtnl_route_set_dst(object, to) < 0 ||
@@ -116,7 +116,7 @@ static struct match kern_route_find_match(struct kern_rtnl *rtnl, const struct k
 {
 	struct match match = { .route = route };
 	struct err ignored;
-	uint32_t ip = route->to.length ? cidr4_first(&route->to) : SOMEWHERE;
+	uint32_t ip = route->to.length ? addr_cidr4_first(&route->to) : SOMEWHERE;
 
 	kern_rtnl_ask(rtnl, kern_route_build_lookup(ip, RTM_F_FIB_MATCH), kern_route_take_match, &match, &ignored,
 		      "route lookup");
@@ -127,7 +127,7 @@ int kern_route_ensure(struct kern_rtnl *rtnl, const struct kern_route *route, bo
 {
 	char text[CIDR4_TEXT_SIZE];
 
-	cidr4_format(&route->to, text);
+	addr_cidr4_format(&route->to, text);
 	if (added)
 		*added = true;
 	if (kern_rtnl_send(rtnl, kern_route_build_new(route, NLM_F_EXCL), err, "route %s", text) == 0)
@@ -153,7 +153,7 @@ int kern_route_remove(struct kern_rtnl *rtnl, const struct kern_route *route, bo
 	if (removed)
 		*removed = true;
 	if (kern_rtnl_send(rtnl, kern_route_build_removal(route), err, "route %s: deleting",
-			   cidr4_format(&route->to, text)) == 0)
+			   addr_cidr4_format(&route->to, text)) == 0)
 		return 0;
 	if (removed)
 		*removed = false;
@@ -213,7 +213,7 @@ int kern_route_is_local(struct kern_rtnl *rtnl, uint32_t ip, bool *local, struct
 
 	*local = false;
 	if (kern_rtnl_ask(rtnl, kern_route_build_lookup(ip, 0), kern_route_take_type, local, err, "route to %s",
-			  ipv4_format(ip, text)) == 0)
+			  addr_ipv4_format(ip, text)) == 0)
 		return 0;
 	/* No way there, which is an answer. */
 	return err->code == ENETUNREACH || err->code == EHOSTUNREACH || err->code == EACCES || err->code == EINVAL ? 0

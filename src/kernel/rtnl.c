@@ -4,9 +4,9 @@
  * to NLMSG_ERROR (which reports success too) or NLMSG_DONE. Messages of an earlier request that was abandoned half way carry
  * another number and are skipped.
  *
- * libnl's own sending and receiving is not used: it folds several errno values into one, and callers depend on telling EEXIST from
- * EBUSY; and after one failed send its socket answers each later request with a sequence mismatch, which would make a passing
- * shortage of memory a verdict.
+ * libnl's own sending and receiving is not used: it folds several errno values into one, and callers depend on telling
+ * EEXIST from EBUSY; and after one failed send its socket answers each later request with a sequence mismatch, which would
+ * make a passing shortage of memory a verdict.
  */
 #include "kernel/rtnl.h"
 
@@ -32,7 +32,7 @@ int kern_rtnl_open(struct kern_rtnl *rtnl, int netns_fd, int family, struct err 
 	int one = 1;
 
 	*rtnl = (struct kern_rtnl)KERN_RTNL_CLOSED;
-	AUTO_FD int fd = netns_socket(netns_fd, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, family, err);
+	AUTO_FD int fd = base_netns_socket(netns_fd, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, family, err);
 	if (fd < 0)
 		return err_wrap(err, "netlink");
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||

@@ -39,8 +39,8 @@ void kern_rtnl_close(struct kern_rtnl *rtnl);
 bool kern_rtnl_is_open(const struct kern_rtnl *rtnl);
 
 /*
- * A message of TYPE that begins with BODY, such as a struct ifinfomsg, of SIZE bytes. FLAGS beside NLM_F_REQUEST. NULL: no memory,
- * which kern_rtnl_put() and kern_rtnl_send() pass on, so that only the last of these calls has to be checked.
+ * A message of TYPE that begins with BODY, such as a struct ifinfomsg, of SIZE bytes. FLAGS beside NLM_F_REQUEST. NULL: no
+ * memory, which kern_rtnl_put() and kern_rtnl_send() pass on, so that only the last of these calls has to be checked.
  */
 struct nl_msg *kern_rtnl_message(int type, int flags, const void *body, size_t size);
 
@@ -59,7 +59,10 @@ int kern_rtnl_send(struct kern_rtnl *rtnl, struct nl_msg *message, struct err *e
 /* Looks at one message of an answer. 0, or -1: it is malformed, and the request fails with EBADMSG. */
 typedef int kern_rtnl_take(const struct nlmsghdr *header, void *context);
 
-/* As kern_rtnl_send(), and hands each message of the answer to TAKE: for gets and dumps. An interrupted dump gives EINTR: ask again. */
+/*
+ * As kern_rtnl_send(), and hands each message of the answer to TAKE: for gets and dumps. An interrupted dump gives EINTR:
+ * ask again.
+ */
 int kern_rtnl_ask(struct kern_rtnl *rtnl, struct nl_msg *message, kern_rtnl_take *take, void *context, struct err *err,
 		  const char *format, ...) __attribute__((format(printf, 6, 7)));
 

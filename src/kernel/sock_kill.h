@@ -5,8 +5,8 @@
 struct err;
 
 /*
- * Ends every TCP socket of the namespace with a reset. Sockets that a killed predecessor left pin the namespace for up to 105 s. A
- * kernel without SOCK_DESTROY is no error; the sockets then last as long as that. Any thread.
+ * Ends every TCP socket of the namespace with a reset. Sockets that a killed predecessor left pin the namespace for up to
+ * 105 s. A kernel without SOCK_DESTROY is no error; the sockets then last as long as that. Any thread.
  */
 int kern_sock_kill_all(int netns_fd, struct err *err);
 

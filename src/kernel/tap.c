@@ -26,11 +26,11 @@ static int kern_tap_open_device(int netns_fd, struct err *err)
 {
 	int fd, code;
 
-	if (netns_enter(netns_fd, err) < 0)
+	if (base_netns_enter(netns_fd, err) < 0)
 		return -1;
 	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 	code = errno;
-	netns_leave();
+	base_netns_leave();
 	return fd < 0 ? err_set(err, code, "/dev/net/tun") : fd;
 }
 

@@ -184,7 +184,7 @@ static int nft_report_error(const struct nlmsghdr *answer, const char *what, str
 
 int nft_socket(int netns_fd, struct err *err)
 {
-	AUTO_FD int fd = netns_socket(netns_fd, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER, err);
+	AUTO_FD int fd = base_netns_socket(netns_fd, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER, err);
 	int on = 1;
 
 	if (fd < 0)

@@ -332,7 +332,7 @@ void match_ip_daddr(struct nft_batch *batch, enum nft_sense sense, uint32_t ip)
 
 static void match_network(struct nft_batch *batch, enum nft_sense sense, uint32_t offset, const struct cidr4 *network)
 {
-	const uint32_t first = htobe32(cidr4_first(network)), bits = htobe32(cidr4_mask(network));
+	const uint32_t first = htobe32(addr_cidr4_first(network)), bits = htobe32(addr_cidr4_mask(network));
 	/* nft(8) lists a network of whole bytes if the load is shorter, and any other by a mask. */
 	bool whole_bytes = network->length && network->length % 8 == 0;
 	uint32_t length = whole_bytes ? network->length / 8u : (uint32_t)sizeof(first);

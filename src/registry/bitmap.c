@@ -4,7 +4,7 @@
  */
 #include "registry/bitmap.h"
 
-static unsigned bitmap_first_set(uint64_t word, unsigned index, unsigned first, unsigned last)
+static unsigned registry_bitmap_first_set(uint64_t word, unsigned index, unsigned first, unsigned last)
 {
 	unsigned start = index * BITMAP_WORD_BITS, bit;
 
@@ -16,10 +16,10 @@ static unsigned bitmap_first_set(uint64_t word, unsigned index, unsigned first, 
 	return bit <= last ? bit : last + 1;
 }
 
-unsigned bitmap_lowest_absent(const uint64_t *a, const uint64_t *b, unsigned first, unsigned last)
+unsigned registry_bitmap_lowest_absent(const uint64_t *a, const uint64_t *b, unsigned first, unsigned last)
 {
 	for (unsigned i = first / BITMAP_WORD_BITS; i <= last / BITMAP_WORD_BITS; i++) {
-		unsigned bit = bitmap_first_set(~(a[i] | (b ? b[i] : 0)), i, first, last);
+		unsigned bit = registry_bitmap_first_set(~(a[i] | (b ? b[i] : 0)), i, first, last);
 
 		if (bit <= last)
 			return bit;
@@ -27,10 +27,10 @@ unsigned bitmap_lowest_absent(const uint64_t *a, const uint64_t *b, unsigned fir
 	return last + 1;
 }
 
-unsigned bitmap_lowest(const uint64_t *words, unsigned first, unsigned last)
+unsigned registry_bitmap_lowest(const uint64_t *words, unsigned first, unsigned last)
 {
 	for (unsigned i = first / BITMAP_WORD_BITS; i <= last / BITMAP_WORD_BITS; i++) {
-		unsigned bit = bitmap_first_set(words[i], i, first, last);
+		unsigned bit = registry_bitmap_first_set(words[i], i, first, last);
 
 		if (bit <= last)
 			return bit;

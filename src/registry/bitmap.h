@@ -14,17 +14,17 @@ enum { BITMAP_WORD_BITS = 64 };
 
 #define BITMAP_WORDS(bits) (((bits) + BITMAP_WORD_BITS - 1) / BITMAP_WORD_BITS)
 
-static inline bool bitmap_has(const uint64_t *words, unsigned bit)
+static inline bool registry_bitmap_has(const uint64_t *words, unsigned bit)
 {
 	return words[bit / BITMAP_WORD_BITS] >> bit % BITMAP_WORD_BITS & 1;
 }
 
-static inline void bitmap_add(uint64_t *words, unsigned bit)
+static inline void registry_bitmap_add(uint64_t *words, unsigned bit)
 {
 	words[bit / BITMAP_WORD_BITS] |= UINT64_C(1) << bit % BITMAP_WORD_BITS;
 }
 
-static inline void bitmap_drop(uint64_t *words, unsigned bit)
+static inline void registry_bitmap_drop(uint64_t *words, unsigned bit)
 {
 	words[bit / BITMAP_WORD_BITS] &= ~(UINT64_C(1) << bit % BITMAP_WORD_BITS);
 }
@@ -32,9 +32,9 @@ static inline void bitmap_drop(uint64_t *words, unsigned bit)
 /*
  * The lowest number from FIRST to LAST that is in neither of two sets; LAST + 1 if there is none. B may be NULL.
  */
-unsigned bitmap_lowest_absent(const uint64_t *a, const uint64_t *b, unsigned first, unsigned last);
+unsigned registry_bitmap_lowest_absent(const uint64_t *a, const uint64_t *b, unsigned first, unsigned last);
 
 /* The lowest number from FIRST to LAST that is in the set; LAST + 1 if there is none. */
-unsigned bitmap_lowest(const uint64_t *words, unsigned first, unsigned last);
+unsigned registry_bitmap_lowest(const uint64_t *words, unsigned first, unsigned last);
 
 #endif

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static bool endpoint_is_ipv6_loopback(const struct addr *addr)
+static bool registry_endpoint_is_ipv6_loopback(const struct addr *addr)
 {
 	return addr->any.sa_family == AF_INET6 && addr_is_loopback(addr);
 }
@@ -18,18 +18,18 @@ static bool endpoint_is_ipv6_loopback(const struct addr *addr)
 /*
  * The addresses that PORT asks for. On a host without ::1 the other addresses suffice; a port that names ::1 alone must fail.
  */
-static void endpoint_take_addresses(const struct registry *registry, const struct spec_port *port,
-				    struct endpoint *endpoint)
+static void registry_endpoint_take_addresses(const struct registry *registry, const struct spec_port *port,
+					     struct endpoint *endpoint)
 {
 	for (size_t i = 0; i < port->listen_count; i++) {
-		if (!registry->lacks_ipv6_loopback || !endpoint_is_ipv6_loopback(&port->listen[i]))
+		if (!registry->lacks_ipv6_loopback || !registry_endpoint_is_ipv6_loopback(&port->listen[i]))
 			endpoint->listen[endpoint->listen_count++] = port->listen[i];
 	}
 	if (endpoint->listen_count == 0 && port->listen_count)
 		endpoint->listen[endpoint->listen_count++] = port->listen[0];
 }
 
-int endpoints_for(const struct registry *registry, const struct spec *spec, struct endpoint **endpoints)
+int registry_endpoints_for(const struct registry *registry, const struct spec *spec, struct endpoint **endpoints)
 {
 	struct endpoint *made = NULL;
 
@@ -41,29 +41,29 @@ int endpoints_for(const struct registry *registry, const struct spec *spec, stru
 	for (size_t i = 0; i < spec->port_count; i++) {
 		made[i].port = spec->ports[i];
 		if (!spec->ports[i].automatic)
-			endpoint_take_addresses(registry, &spec->ports[i], &made[i]);
+			registry_endpoint_take_addresses(registry, &spec->ports[i], &made[i]);
 	}
 	*endpoints = made;
 	return 0;
 }
 
-static void endpoint_release_some(struct registry *registry, const struct endpoint *endpoint, size_t count)
+static void registry_endpoint_release_some(struct registry *registry, const struct endpoint *endpoint, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		registry_ports_release(registry->ports, endpoint->port.proto, &endpoint->listen[i]);
 }
 
-void endpoints_release(struct registry *registry, const struct endpoint *endpoints, size_t count)
+void registry_endpoints_release(struct registry *registry, const struct endpoint *endpoints, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		endpoint_release_some(registry, &endpoints[i], endpoints[i].listen_count);
+		registry_endpoint_release_some(registry, &endpoints[i], endpoints[i].listen_count);
 }
 
-static int endpoint_refuse_for_holder(const struct sandbox *sandbox, const struct endpoint *endpoint,
-				      const struct addr *wanted, const struct port_holder *holder, const char *field,
-				      struct problem *problem)
+static int registry_endpoint_refuse_for_holder(const struct sandbox *sandbox, const struct endpoint *endpoint,
+					       const struct addr *wanted, const struct port_holder *holder,
+					       const char *field, struct problem *problem)
 {
-	const char *proto = proto_name(endpoint->port.proto);
+	const char *proto = addr_proto_name(endpoint->port.proto);
 	char text[ADDR_TEXT_SIZE], held[ADDR_TEXT_SIZE + 8] = "";
 
 	addr_format(wanted, text);
@@ -73,21 +73,21 @@ static int endpoint_refuse_for_holder(const struct sandbox *sandbox, const struc
 		snprintf(held, sizeof(held), " as %s", addr_format(&holder->addr, other));
 	}
 	if (!holder->sandbox)
-		return problem_set(problem, PROBLEM_CONFLICT, field, "%s (%s) belongs to %s%s", text, proto,
-				   holder->name, held);
+		return registry_problem_set(problem, PROBLEM_CONFLICT, field, "%s (%s) belongs to %s%s", text, proto,
+					    holder->name, held);
 	if (holder->sandbox == sandbox)
-		return problem_set(
+		return registry_problem_set(
 		    problem, PROBLEM_CONFLICT, field,
 		    "%s (%s) is published already%s, by this sandbox: a request of its own must unpublish "
 		    "it first",
 		    text, proto, held);
-	return problem_set(problem, PROBLEM_CONFLICT, field, "%s (%s) is published already%s, by sandbox %s", text,
-			   proto, held, holder->sandbox->id);
+	return registry_problem_set(problem, PROBLEM_CONFLICT, field, "%s (%s) is published already%s, by sandbox %s",
+				    text, proto, held, holder->sandbox->id);
 }
 
 /* Holds the endpoint's addresses, all or none. */
-static int endpoint_hold_named(struct registry *registry, struct sandbox *sandbox, const struct endpoint *endpoint,
-			       const char *field, struct problem *problem)
+static int registry_endpoint_hold_named(struct registry *registry, struct sandbox *sandbox,
+					const struct endpoint *endpoint, const char *field, struct problem *problem)
 {
 	for (size_t i = 0; i < endpoint->listen_count; i++) {
 		struct port_holder holder;
@@ -96,17 +96,17 @@ static int endpoint_hold_named(struct registry *registry, struct sandbox *sandbo
 
 		if (result == 0)
 			continue;
-		endpoint_release_some(registry, endpoint, i);
+		registry_endpoint_release_some(registry, endpoint, i);
 		if (result > 0)
-			return endpoint_refuse_for_holder(sandbox, endpoint, &endpoint->listen[i], &holder, field,
-							  problem);
-		return problem_no_memory(problem);
+			return registry_endpoint_refuse_for_holder(sandbox, endpoint, &endpoint->listen[i], &holder,
+								   field, problem);
+		return registry_problem_no_memory(problem);
 	}
 	return 0;
 }
 
-static int endpoint_hold_automatic(struct registry *registry, struct sandbox *sandbox, struct endpoint *endpoint,
-				   const char *field, struct problem *problem)
+static int registry_endpoint_hold_automatic(struct registry *registry, struct sandbox *sandbox,
+					    struct endpoint *endpoint, const char *field, struct problem *problem)
 {
 	enum proto proto = endpoint->port.proto;
 	uint16_t port = registry_ports_lowest_free(registry->ports, proto);
@@ -114,16 +114,16 @@ static int endpoint_hold_automatic(struct registry *registry, struct sandbox *sa
 
 	if (port == 0) {
 		registry_ports_usage(registry->ports, proto, &held, &avoided);
-		return problem_set(problem, PROBLEM_UNAVAILABLE, field,
-				   "no automatic %s port is free: of [ports] range = %u-%u, %u are published and %u "
-				   "in use by other programs",
-				   proto_name(proto), registry->config->ports.first, registry->config->ports.last, held,
-				   avoided);
+		return registry_problem_set(
+		    problem, PROBLEM_UNAVAILABLE, field,
+		    "no automatic %s port is free: of [ports] range = %u-%u, %u are published and %u "
+		    "in use by other programs",
+		    addr_proto_name(proto), registry->config->ports.first, registry->config->ports.last, held, avoided);
 	}
 	endpoint->listen[0] = addr_from_ipv4(INADDR_LOOPBACK, port);
 	endpoint->listen[1] = addr_loopback6(port);
 	endpoint->listen_count = registry->lacks_ipv6_loopback ? 1 : 2;
-	if (endpoint_hold_named(registry, sandbox, endpoint, field, problem) < 0) {
+	if (registry_endpoint_hold_named(registry, sandbox, endpoint, field, problem) < 0) {
 		endpoint->listen_count = 0;
 		return -1;
 	}
@@ -131,14 +131,14 @@ static int endpoint_hold_automatic(struct registry *registry, struct sandbox *sa
 }
 
 /* Whether the second pass, for automatic ports, is to give the endpoint an address. */
-static bool endpoint_wants_port(const struct endpoint *endpoint)
+static bool registry_endpoint_wants_port(const struct endpoint *endpoint)
 {
 	return endpoint->port.automatic && endpoint->listen_count == 0;
 }
 
 /* Marks the endpoints that are held in HELD, so that a failure can be undone and nothing is held twice. */
-static int endpoints_hold_all(struct registry *registry, struct sandbox *sandbox, struct endpoint *endpoints,
-			      bool *held, const struct endpoint_list *list, struct problem *problem)
+static int registry_endpoints_hold_all(struct registry *registry, struct sandbox *sandbox, struct endpoint *endpoints,
+				       bool *held, const struct endpoint_list *list, struct problem *problem)
 {
 	for (int automatic = 0; automatic < 2; automatic++) {
 		size_t place = 0;
@@ -150,10 +150,12 @@ static int endpoints_hold_all(struct registry *registry, struct sandbox *sandbox
 			if (list->kept && list->kept[i])
 				continue;
 			snprintf(field, sizeof(field), "%s/%zu%s", list->prefix, place++, automatic ? "" : "/listen");
-			if (held[i] || endpoint_wants_port(&endpoints[i]) != automatic)
+			if (held[i] || registry_endpoint_wants_port(&endpoints[i]) != automatic)
 				continue;
-			result = automatic ? endpoint_hold_automatic(registry, sandbox, &endpoints[i], field, problem)
-					   : endpoint_hold_named(registry, sandbox, &endpoints[i], field, problem);
+			result =
+			    automatic
+				? registry_endpoint_hold_automatic(registry, sandbox, &endpoints[i], field, problem)
+				: registry_endpoint_hold_named(registry, sandbox, &endpoints[i], field, problem);
 			if (result < 0)
 				return -1;
 			held[i] = true;
@@ -162,8 +164,8 @@ static int endpoints_hold_all(struct registry *registry, struct sandbox *sandbox
 	return 0;
 }
 
-int endpoints_hold(struct registry *registry, struct sandbox *sandbox, struct endpoint *endpoints,
-		   const struct endpoint_list *list, struct problem *problem)
+int registry_endpoints_hold(struct registry *registry, struct sandbox *sandbox, struct endpoint *endpoints,
+			    const struct endpoint_list *list, struct problem *problem)
 {
 	bool *held;
 	int result;
@@ -172,11 +174,11 @@ int endpoints_hold(struct registry *registry, struct sandbox *sandbox, struct en
 		return 0;
 	held = calloc(list->count, sizeof(*held));
 	if (!held)
-		return problem_no_memory(problem);
-	result = endpoints_hold_all(registry, sandbox, endpoints, held, list, problem);
+		return registry_problem_no_memory(problem);
+	result = registry_endpoints_hold_all(registry, sandbox, endpoints, held, list, problem);
 	for (size_t i = 0; result < 0 && i < list->count; i++) {
 		if (held[i])
-			endpoints_release(registry, &endpoints[i], 1);
+			registry_endpoints_release(registry, &endpoints[i], 1);
 	}
 	free(held);
 	return result;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct spec_field *spec_field_find(const struct spec_table *table, const char *name)
+const struct spec_field *registry_spec_field_find(const struct spec_table *table, const char *name)
 {
 	for (size_t i = 0; i < table->count; i++) {
 		if (strcmp(table->fields[i].name, name) == 0)
@@ -17,29 +17,29 @@ const struct spec_field *spec_field_find(const struct spec_table *table, const c
 	return NULL;
 }
 
-void *spec_field_place(const struct spec_field *field, void *structure)
+void *registry_spec_field_place(const struct spec_field *field, void *structure)
 {
 	return (char *)structure + field->offset;
 }
 
-const void *spec_field_value(const struct spec_field *field, const void *structure)
+const void *registry_spec_field_value(const struct spec_field *field, const void *structure)
 {
 	return (const char *)structure + field->offset;
 }
 
-static bool spec_field_flag(const struct spec_field *field, const void *structure)
+static bool registry_spec_field_flag(const struct spec_field *field, const void *structure)
 {
 	return *(const bool *)((const char *)structure + field->given_offset);
 }
 
-bool spec_field_is_given(const struct spec_field *field, const void *structure)
+bool registry_spec_field_is_given(const struct spec_field *field, const void *structure)
 {
 	if (field->flags & SPEC_HAS_GIVEN)
-		return spec_field_flag(field, structure);
-	return field->kind != SPEC_PORT || *(const uint16_t *)spec_field_value(field, structure);
+		return registry_spec_field_flag(field, structure);
+	return field->kind != SPEC_PORT || *(const uint16_t *)registry_spec_field_value(field, structure);
 }
 
-void spec_field_set_given(const struct spec_field *field, void *structure)
+void registry_spec_field_set_given(const struct spec_field *field, void *structure)
 {
 	if (field->flags & SPEC_HAS_GIVEN)
 		*(bool *)((char *)structure + field->given_offset) = true;
@@ -47,46 +47,46 @@ void spec_field_set_given(const struct spec_field *field, void *structure)
 
 /* ---- Lists: pointers of different types, so they are carried by memcpy() ---- */
 
-const void *spec_list_items(const struct spec_field *field, const void *structure, size_t *count)
+const void *registry_spec_list_items(const struct spec_field *field, const void *structure, size_t *count)
 {
 	const void *items;
 
-	memcpy(&items, spec_field_value(field, structure), sizeof(items));
+	memcpy(&items, registry_spec_field_value(field, structure), sizeof(items));
 	memcpy(count, (const char *)structure + field->count_offset, sizeof(*count));
 	return items;
 }
 
-void spec_list_set(const struct spec_field *field, void *structure, void *items, size_t count)
+void registry_spec_list_set(const struct spec_field *field, void *structure, void *items, size_t count)
 {
-	memcpy(spec_field_place(field, structure), &items, sizeof(items));
+	memcpy(registry_spec_field_place(field, structure), &items, sizeof(items));
 	memcpy((char *)structure + field->count_offset, &count, sizeof(count));
 }
 
-static void spec_list_clear(const struct spec_field *field, void *structure)
+static void registry_spec_list_clear(const struct spec_field *field, void *structure)
 {
 	const struct spec_items *kind = field->items;
 	size_t count;
-	char *items = (char *)spec_list_items(field, structure, &count);
+	char *items = (char *)registry_spec_list_items(field, structure, &count);
 
 	for (size_t i = 0; kind->clear && i < count; i++)
 		kind->clear(items + i * kind->size);
 	free(items);
-	spec_list_set(field, structure, NULL, 0);
+	registry_spec_list_set(field, structure, NULL, 0);
 }
 
 /* The list of COPY is empty before. If memory runs out, it has the items copied so far, the last perhaps in part. */
-static int spec_list_copy(const struct spec_field *field, void *copy, const void *original)
+static int registry_spec_list_copy(const struct spec_field *field, void *copy, const void *original)
 {
 	const struct spec_items *kind = field->items;
 	size_t count;
-	const char *items = spec_list_items(field, original, &count);
+	const char *items = registry_spec_list_items(field, original, &count);
 
 	if (count == 0)
 		return 0;
 	char *copied = calloc(count, kind->size);
 	if (!copied)
 		return -1;
-	spec_list_set(field, copy, copied, count);
+	registry_spec_list_set(field, copy, copied, count);
 	if (!kind->copy) {
 		memcpy(copied, items, count * kind->size);
 		return 0;
@@ -98,13 +98,13 @@ static int spec_list_copy(const struct spec_field *field, void *copy, const void
 	return 0;
 }
 
-static int spec_list_compare_pointers(const void *left, const void *right, void *kind)
+static int registry_spec_list_compare_pointers(const void *left, const void *right, void *kind)
 {
 	return ((const struct spec_items *)kind)->compare(*(const void *const *)left, *(const void *const *)right);
 }
 
 /* Pointers to the items in their order; NULL for lack of memory. */
-static const void **spec_list_sort(const struct spec_items *kind, const char *items, size_t count)
+static const void **registry_spec_list_sort(const struct spec_items *kind, const char *items, size_t count)
 {
 	const void **sorted = calloc(count, sizeof(const void *));
 
@@ -112,13 +112,13 @@ static const void **spec_list_sort(const struct spec_items *kind, const char *it
 		return NULL;
 	for (size_t i = 0; i < count; i++)
 		sorted[i] = items + i * kind->size;
-	qsort_r(sorted, count, sizeof(const void *), spec_list_compare_pointers, (void *)kind);
+	qsort_r(sorted, count, sizeof(const void *), registry_spec_list_compare_pointers, (void *)kind);
 	return sorted;
 }
 
-static bool spec_list_equal_sorted(const struct spec_items *kind, const char *a, const char *b, size_t count)
+static bool registry_spec_list_equal_sorted(const struct spec_items *kind, const char *a, const char *b, size_t count)
 {
-	const void **left = spec_list_sort(kind, a, count), **right = spec_list_sort(kind, b, count);
+	const void **left = registry_spec_list_sort(kind, a, count), **right = registry_spec_list_sort(kind, b, count);
 	bool equal = left && right;
 
 	for (size_t i = 0; equal && i < count; i++)
@@ -128,16 +128,17 @@ static bool spec_list_equal_sorted(const struct spec_items *kind, const char *a,
 	return equal;
 }
 
-static bool spec_list_equal(const struct spec_field *field, const void *a, const void *b)
+static bool registry_spec_list_equal(const struct spec_field *field, const void *a, const void *b)
 {
 	const struct spec_items *kind = field->items;
 	size_t count, other;
-	const char *left = spec_list_items(field, a, &count), *right = spec_list_items(field, b, &other);
+	const char *left = registry_spec_list_items(field, a, &count),
+		   *right = registry_spec_list_items(field, b, &other);
 
 	if (count != other || count == 0)
 		return count == other;
 	if (kind->any_order)
-		return spec_list_equal_sorted(kind, left, right, count);
+		return registry_spec_list_equal_sorted(kind, left, right, count);
 	for (size_t i = 0; i < count; i++) {
 		if (kind->compare(left + i * kind->size, right + i * kind->size) != 0)
 			return false;
@@ -148,7 +149,7 @@ static bool spec_list_equal(const struct spec_field *field, const void *a, const
 /* ---- Fields ---- */
 
 /* The bytes of the value itself, without what it owns. */
-static size_t spec_field_size(const struct spec_field *field)
+static size_t registry_spec_field_size(const struct spec_field *field)
 {
 	switch (field->kind) {
 	case SPEC_BOOL:
@@ -168,14 +169,14 @@ static size_t spec_field_size(const struct spec_field *field)
 	return 0;
 }
 
-static bool spec_field_equal(const struct spec_field *field, const void *a, const void *b)
+static bool registry_spec_field_equal(const struct spec_field *field, const void *a, const void *b)
 {
-	const void *left = spec_field_value(field, a), *right = spec_field_value(field, b);
+	const void *left = registry_spec_field_value(field, a), *right = registry_spec_field_value(field, b);
 
 	if (field->flags & SPEC_HAS_GIVEN) {
-		if (spec_field_flag(field, a) != spec_field_flag(field, b))
+		if (registry_spec_field_flag(field, a) != registry_spec_field_flag(field, b))
 			return false;
-		if (!spec_field_flag(field, a))
+		if (!registry_spec_field_flag(field, a))
 			return true;
 	}
 	switch (field->kind) {
@@ -184,71 +185,72 @@ static bool spec_field_equal(const struct spec_field *field, const void *a, cons
 	case SPEC_PORT:
 	case SPEC_NUMBER:
 	case SPEC_LARGE:
-		return memcmp(left, right, spec_field_size(field)) == 0;
+		return memcmp(left, right, registry_spec_field_size(field)) == 0;
 	case SPEC_OBJECT:
-		return spec_fields_equal(field->members, left, right);
+		return registry_spec_fields_equal(field->members, left, right);
 	case SPEC_LIST:
-		return spec_list_equal(field, a, b);
+		return registry_spec_list_equal(field, a, b);
 	}
 	return false;
 }
 
-bool spec_fields_equal(const struct spec_table *table, const void *a, const void *b)
+bool registry_spec_fields_equal(const struct spec_table *table, const void *a, const void *b)
 {
 	for (size_t i = 0; i < table->count; i++) {
-		if (!spec_field_equal(&table->fields[i], a, b))
+		if (!registry_spec_field_equal(&table->fields[i], a, b))
 			return false;
 	}
 	return true;
 }
 
-void spec_fields_clear(const struct spec_table *table, void *structure)
+void registry_spec_fields_clear(const struct spec_table *table, void *structure)
 {
 	for (size_t i = 0; i < table->count; i++) {
 		const struct spec_field *field = &table->fields[i];
 
 		if (field->kind == SPEC_LIST)
-			spec_list_clear(field, structure);
+			registry_spec_list_clear(field, structure);
 		else if (field->kind == SPEC_OBJECT)
-			spec_fields_clear(field->members, spec_field_place(field, structure));
+			registry_spec_fields_clear(field->members, registry_spec_field_place(field, structure));
 	}
 }
 
 /* Empties the lists: they belong to the struct that the bytes were copied from. */
-static void spec_fields_disown(const struct spec_table *table, void *structure)
+static void registry_spec_fields_disown(const struct spec_table *table, void *structure)
 {
 	for (size_t i = 0; i < table->count; i++) {
 		const struct spec_field *field = &table->fields[i];
 
 		if (field->kind == SPEC_LIST)
-			spec_list_set(field, structure, NULL, 0);
+			registry_spec_list_set(field, structure, NULL, 0);
 		else if (field->kind == SPEC_OBJECT)
-			spec_fields_disown(field->members, spec_field_place(field, structure));
+			registry_spec_fields_disown(field->members, registry_spec_field_place(field, structure));
 	}
 }
 
-static int spec_fields_copy_lists(const struct spec_table *table, void *copy, const void *original)
+static int registry_spec_fields_copy_lists(const struct spec_table *table, void *copy, const void *original)
 {
 	for (size_t i = 0; i < table->count; i++) {
 		const struct spec_field *field = &table->fields[i];
 
-		if (field->kind == SPEC_LIST && spec_list_copy(field, copy, original) < 0)
+		if (field->kind == SPEC_LIST && registry_spec_list_copy(field, copy, original) < 0)
 			return -1;
-		if (field->kind == SPEC_OBJECT && spec_fields_copy_lists(field->members, spec_field_place(field, copy),
-									 spec_field_value(field, original)) < 0)
+		if (field->kind == SPEC_OBJECT &&
+		    registry_spec_fields_copy_lists(field->members, registry_spec_field_place(field, copy),
+						    registry_spec_field_value(field, original)) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-int spec_fields_copy(const struct spec_table *table, void *copy, const void *original)
+int registry_spec_fields_copy(const struct spec_table *table, void *copy, const void *original)
 {
 	memcpy(copy, original, table->size);
-	spec_fields_disown(table, copy);
-	return spec_fields_copy_lists(table, copy, original);
+	registry_spec_fields_disown(table, copy);
+	return registry_spec_fields_copy_lists(table, copy, original);
 }
 
-static void spec_swap_bytes(void *a, void *b, size_t size)
+static void registry_spec_swap_bytes(void *a, void *b, size_t size)
 {
 	char *left = a, *right = b;
 
@@ -261,16 +263,20 @@ static void spec_swap_bytes(void *a, void *b, size_t size)
 }
 
 /* Whether the bool of SPEC_HAS_GIVEN is part of the value. */
-static bool spec_field_holds_flag(const struct spec_field *field)
+static bool registry_spec_field_holds_flag(const struct spec_field *field)
 {
-	return field->given_offset >= field->offset && field->given_offset < field->offset + spec_field_size(field);
+	return field->given_offset >= field->offset &&
+	       field->given_offset < field->offset + registry_spec_field_size(field);
 }
 
-void spec_field_swap(const struct spec_field *field, void *a, void *b)
+void registry_spec_field_swap(const struct spec_field *field, void *a, void *b)
 {
-	spec_swap_bytes(spec_field_place(field, a), spec_field_place(field, b), spec_field_size(field));
+	registry_spec_swap_bytes(registry_spec_field_place(field, a), registry_spec_field_place(field, b),
+				 registry_spec_field_size(field));
 	if (field->kind == SPEC_LIST)
-		spec_swap_bytes((char *)a + field->count_offset, (char *)b + field->count_offset, sizeof(size_t));
-	if (field->flags & SPEC_HAS_GIVEN && !spec_field_holds_flag(field))
-		spec_swap_bytes((char *)a + field->given_offset, (char *)b + field->given_offset, sizeof(bool));
+		registry_spec_swap_bytes((char *)a + field->count_offset, (char *)b + field->count_offset,
+					 sizeof(size_t));
+	if (field->flags & SPEC_HAS_GIVEN && !registry_spec_field_holds_flag(field))
+		registry_spec_swap_bytes((char *)a + field->given_offset, (char *)b + field->given_offset,
+					 sizeof(bool));
 }

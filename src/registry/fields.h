@@ -74,33 +74,33 @@ struct spec_table {
 };
 
 /* The field NAME; NULL: there is none. */
-const struct spec_field *spec_field_find(const struct spec_table *table, const char *name);
+const struct spec_field *registry_spec_field_find(const struct spec_table *table, const char *name);
 
 /* Whether STRUCTURE has a value: not a port 0, nor a field that was not given. */
-bool spec_field_is_given(const struct spec_field *field, const void *structure);
+bool registry_spec_field_is_given(const struct spec_field *field, const void *structure);
 
 /* Sets the bool of a field that has SPEC_HAS_GIVEN. */
-void spec_field_set_given(const struct spec_field *field, void *structure);
+void registry_spec_field_set_given(const struct spec_field *field, void *structure);
 
 /* The value's place in STRUCTURE. */
-void *spec_field_place(const struct spec_field *field, void *structure);
-const void *spec_field_value(const struct spec_field *field, const void *structure);
+void *registry_spec_field_place(const struct spec_field *field, void *structure);
+const void *registry_spec_field_value(const struct spec_field *field, const void *structure);
 
 /* The items of a list, and their number. */
-const void *spec_list_items(const struct spec_field *field, const void *structure, size_t *count);
-void spec_list_set(const struct spec_field *field, void *structure, void *items, size_t count);
+const void *registry_spec_list_items(const struct spec_field *field, const void *structure, size_t *count);
+void registry_spec_list_set(const struct spec_field *field, void *structure, void *items, size_t count);
 
 /* Whether two structs are equal. If memory is short they count as different. */
-bool spec_fields_equal(const struct spec_table *table, const void *a, const void *b);
+bool registry_spec_fields_equal(const struct spec_table *table, const void *a, const void *b);
 
-/* COPY becomes a copy of ORIGINAL. 0, or -1 for lack of memory; spec_fields_clear() afterwards, in both cases. */
-int spec_fields_copy(const struct spec_table *table, void *copy, const void *original);
+/* COPY becomes a copy of ORIGINAL. 0, or -1 for lack of memory; registry_spec_fields_clear() afterwards, in both cases. */
+int registry_spec_fields_copy(const struct spec_table *table, void *copy, const void *original);
 
 /* Frees what STRUCTURE owns, not itself; its lists are empty then. */
-void spec_fields_clear(const struct spec_table *table, void *structure);
+void registry_spec_fields_clear(const struct spec_table *table, void *structure);
 
 /* Exchanges the values of a field, with the memory that they own. */
-void spec_field_swap(const struct spec_field *field, void *a, void *b);
+void registry_spec_field_swap(const struct spec_field *field, void *a, void *b);
 
 /* ---- Rows. The compiler refuses a member that is not of its kind's type. ---- */
 

@@ -11,9 +11,9 @@
 
 #include <stdlib.h>
 
-static bool endpoint_is_same(const struct endpoint *a, const struct endpoint *b)
+static bool registry_endpoint_is_same(const struct endpoint *a, const struct endpoint *b)
 {
-	if (a->listen_count != b->listen_count || !spec_port_equal(&a->port, &b->port))
+	if (a->listen_count != b->listen_count || !registry_spec_port_equal(&a->port, &b->port))
 		return false;
 	for (size_t i = 0; i < a->listen_count; i++) {
 		if (!addr_equal(&a->listen[i], &b->listen[i]))
@@ -22,33 +22,34 @@ static bool endpoint_is_same(const struct endpoint *a, const struct endpoint *b)
 	return true;
 }
 
-static bool endpoint_is_among(const struct endpoint *endpoint, const struct endpoint *endpoints, size_t count)
+static bool registry_endpoint_is_among(const struct endpoint *endpoint, const struct endpoint *endpoints, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (endpoint_is_same(endpoint, &endpoints[i]))
+		if (registry_endpoint_is_same(endpoint, &endpoints[i]))
 			return true;
 	}
 	return false;
 }
 
 /* Releases the endpoints of LEAVING that STAYING does not have. */
-static void endpoints_release_difference(struct registry *registry, const struct endpoint *leaving,
-					 size_t leaving_count, const struct endpoint *staying, size_t staying_count)
+static void registry_endpoints_release_difference(struct registry *registry, const struct endpoint *leaving,
+						  size_t leaving_count, const struct endpoint *staying,
+						  size_t staying_count)
 {
 	for (size_t i = 0; i < leaving_count; i++) {
-		if (!endpoint_is_among(&leaving[i], staying, staying_count))
-			endpoints_release(registry, &leaving[i], 1);
+		if (!registry_endpoint_is_among(&leaving[i], staying, staying_count))
+			registry_endpoints_release(registry, &leaving[i], 1);
 	}
 }
 
 /* Carries the endpoints that stay, with addresses and handles, into the new list, and marks them in KEPT. */
-static void endpoints_keep(const struct sandbox *sandbox, struct endpoint *wanted, size_t count, bool *kept)
+static void registry_endpoints_keep(const struct sandbox *sandbox, struct endpoint *wanted, size_t count, bool *kept)
 {
 	bool used[SPEC_PORTS_MAX] = { false };
 
 	for (size_t i = 0; i < count; i++) {
 		for (size_t j = 0; j < sandbox->endpoint_count && !kept[i]; j++) {
-			if (used[j] || !spec_port_equal(&wanted[i].port, &sandbox->endpoints[j].port))
+			if (used[j] || !registry_spec_port_equal(&wanted[i].port, &sandbox->endpoints[j].port))
 				continue;
 			wanted[i] = sandbox->endpoints[j];
 			used[j] = kept[i] = true;
@@ -70,14 +71,14 @@ int registry_patch_prepare(struct registry *registry, struct sandbox *sandbox, s
 	struct endpoint *endpoints;
 
 	if (wanted->port_count > SPEC_PORTS_MAX)
-		return problem_set(problem, PROBLEM_BAD_REQUEST, "/publish", "a sandbox can publish at most %d ports",
-				   SPEC_PORTS_MAX);
-	if (endpoints_for(registry, wanted, &endpoints) < 0)
-		return problem_no_memory(problem);
-	endpoints_keep(sandbox, endpoints, wanted->port_count, kept);
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "/publish",
+					    "a sandbox can publish at most %d ports", SPEC_PORTS_MAX);
+	if (registry_endpoints_for(registry, wanted, &endpoints) < 0)
+		return registry_problem_no_memory(problem);
+	registry_endpoints_keep(sandbox, endpoints, wanted->port_count, kept);
 	if (wanted->is_default && registry_claim_default(registry, sandbox, problem) < 0)
 		goto fail;
-	if (endpoints_hold(registry, sandbox, endpoints, &list, problem) < 0) {
+	if (registry_endpoints_hold(registry, sandbox, endpoints, &list, problem) < 0) {
 		registry_unclaim_default(registry, sandbox);
 		goto fail;
 	}
@@ -98,8 +99,8 @@ void registry_patch_commit(struct registry *registry, struct registry_patch *pat
 {
 	struct sandbox *sandbox = patch->sandbox;
 
-	endpoints_release_difference(registry, sandbox->endpoints, sandbox->endpoint_count, patch->endpoints,
-				     patch->endpoint_count);
+	registry_endpoints_release_difference(registry, sandbox->endpoints, sandbox->endpoint_count, patch->endpoints,
+					      patch->endpoint_count);
 	if (patch->spec->is_default) {
 		registry->default_sandbox = sandbox;
 	} else if (registry->default_sandbox == sandbox) {
@@ -107,7 +108,7 @@ void registry_patch_commit(struct registry *registry, struct registry_patch *pat
 		registry->default_holder = NULL;
 	}
 	free(sandbox->endpoints);
-	spec_free(sandbox->spec);
+	registry_spec_free(sandbox->spec);
 	sandbox->endpoints = patch->endpoints;
 	sandbox->endpoint_count = patch->endpoint_count;
 	sandbox->spec = patch->spec;
@@ -118,10 +119,10 @@ void registry_patch_abort(struct registry *registry, struct registry_patch *patc
 {
 	const struct sandbox *sandbox = patch->sandbox;
 
-	endpoints_release_difference(registry, patch->endpoints, patch->endpoint_count, sandbox->endpoints,
-				     sandbox->endpoint_count);
+	registry_endpoints_release_difference(registry, patch->endpoints, patch->endpoint_count, sandbox->endpoints,
+					      sandbox->endpoint_count);
 	registry_unclaim_default(registry, sandbox);
 	free(patch->endpoints);
-	spec_free(patch->spec);
+	registry_spec_free(patch->spec);
 	*patch = (struct registry_patch){ 0 };
 }

@@ -132,7 +132,7 @@ static void registry_ports_visit(const void *node, VISIT visit, void *context)
 	struct port_search *search = context;
 
 	if ((visit == postorder || visit == leaf) && !search->found && holding->proto == search->proto &&
-	    spec_listen_collides(&holding->addr, search->addr))
+	    registry_spec_listen_collides(&holding->addr, search->addr))
 		search->found = holding;
 }
 
@@ -179,7 +179,7 @@ int registry_ports_hold(struct registry_ports *ports, enum proto proto, const st
 	}
 	ports->uses[proto][registry_ports_family_index(addr)][port]++;
 	if (registry_ports_blocks_loopback(addr) && ports->loopback_uses[proto][port]++ == 0)
-		bitmap_add(ports->unfit[proto], port);
+		registry_bitmap_add(ports->unfit[proto], port);
 	return 0;
 }
 
@@ -194,13 +194,13 @@ void registry_ports_release(struct registry_ports *ports, enum proto proto, cons
 	free(holding);
 	ports->uses[proto][registry_ports_family_index(addr)][port]--;
 	if (registry_ports_blocks_loopback(addr) && --ports->loopback_uses[proto][port] == 0)
-		bitmap_drop(ports->unfit[proto], port);
+		registry_bitmap_drop(ports->unfit[proto], port);
 }
 
 static void registry_ports_drop_avoided(struct registry_ports *ports, struct port_avoided *avoided)
 {
 	TAILQ_REMOVE(&ports->avoided_list, avoided, next);
-	bitmap_drop(ports->avoided, avoided->port);
+	registry_bitmap_drop(ports->avoided, avoided->port);
 	free(avoided);
 }
 
@@ -218,7 +218,7 @@ uint16_t registry_ports_lowest_free(struct registry_ports *ports, enum proto pro
 	unsigned port;
 
 	registry_ports_release_expired(ports);
-	port = bitmap_lowest_absent(ports->unfit[proto], ports->avoided, ports->first, ports->last);
+	port = registry_bitmap_lowest_absent(ports->unfit[proto], ports->avoided, ports->first, ports->last);
 	return port <= ports->last ? (uint16_t)port : 0;
 }
 
@@ -227,8 +227,8 @@ void registry_ports_usage(struct registry_ports *ports, enum proto proto, unsign
 	*held = *avoided = 0;
 	registry_ports_release_expired(ports);
 	for (unsigned port = ports->first; port <= ports->last; port++) {
-		*held += bitmap_has(ports->unfit[proto], port);
-		*avoided += bitmap_has(ports->avoided, port);
+		*held += registry_bitmap_has(ports->unfit[proto], port);
+		*avoided += registry_bitmap_has(ports->avoided, port);
 	}
 }
 
@@ -249,5 +249,5 @@ void registry_ports_avoid(struct registry_ports *ports, uint16_t port)
 		return; /* the port is tried too early, and found to be taken again */
 	*avoided = (struct port_avoided){ .port = port, .until_ms = clock_now_ms() + RELEASE_MS };
 	TAILQ_INSERT_TAIL(&ports->avoided_list, avoided, next);
-	bitmap_add(ports->avoided, port);
+	registry_bitmap_add(ports->avoided, port);
 }

@@ -7,7 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-int problem_set(struct problem *problem, enum problem_kind kind, const char *field, const char *format, ...)
+int registry_problem_set(struct problem *problem, enum problem_kind kind, const char *field, const char *format, ...)
 {
 	va_list args;
 
@@ -19,12 +19,12 @@ int problem_set(struct problem *problem, enum problem_kind kind, const char *fie
 	return -1;
 }
 
-int problem_no_memory(struct problem *problem)
+int registry_problem_no_memory(struct problem *problem)
 {
-	return problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
+	return registry_problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
 }
 
-const char *problem_title(enum problem_kind kind)
+const char *registry_problem_title(enum problem_kind kind)
 {
 	switch (kind) {
 	case PROBLEM_NONE:

@@ -28,14 +28,14 @@ struct problem {
 	char detail[384]; /* a sentence for people */
 };
 
-/* Fills PROBLEM; FIELD may be NULL. Returns -1, so that `return problem_set(...)` reads well. */
-int problem_set(struct problem *problem, enum problem_kind kind, const char *field, const char *format, ...)
+/* Fills PROBLEM; FIELD may be NULL. Returns -1, so that `return registry_problem_set(...)` reads well. */
+int registry_problem_set(struct problem *problem, enum problem_kind kind, const char *field, const char *format, ...)
     __attribute__((format(printf, 4, 5), cold));
 
 /* UNAVAILABLE, "out of memory": the one answer to lack of memory. Returns -1. */
-int problem_no_memory(struct problem *problem) __attribute__((cold));
+int registry_problem_no_memory(struct problem *problem) __attribute__((cold));
 
 /* HTTP's name of KIND: "Bad Request"; "OK" for NONE. */
-const char *problem_title(enum problem_kind kind);
+const char *registry_problem_title(enum problem_kind kind);
 
 #endif

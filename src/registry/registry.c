@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int sandbox_compare_ids(const void *left, const void *right)
+static int registry_sandbox_compare_ids(const void *left, const void *right)
 {
 	const struct sandbox *a = left, *b = right;
 
@@ -51,11 +51,11 @@ struct registry *registry_new(const struct config *config)
 	return registry;
 }
 
-static void sandbox_free(struct sandbox *sandbox)
+static void registry_sandbox_free(struct sandbox *sandbox)
 {
 	if (!sandbox)
 		return;
-	spec_free(sandbox->spec);
+	registry_spec_free(sandbox->spec);
 	free(sandbox->endpoints);
 	free(sandbox);
 }
@@ -72,7 +72,7 @@ void registry_free(struct registry *registry)
 	tdestroy(registry->ids, registry_forget_nothing);
 	registry_ports_free(registry->ports);
 	for (unsigned slot = 1; slot < SLOTS; slot++) {
-		sandbox_free(registry->sandboxes[slot]);
+		registry_sandbox_free(registry->sandboxes[slot]);
 		free(registry->blocked_why[slot]);
 	}
 	free(registry);
@@ -95,7 +95,7 @@ struct sandbox *registry_find(struct registry *registry, const char *id)
 	if (strlen(id) > SANDBOX_ID_MAX)
 		return NULL;
 	strcpy(key.id, id);
-	node = tfind(&key, &registry->ids, sandbox_compare_ids);
+	node = tfind(&key, &registry->ids, registry_sandbox_compare_ids);
 	return node ? *node : NULL;
 }
 
@@ -119,14 +119,14 @@ struct sandbox *registry_default(struct registry *registry)
 int registry_claim_default(struct registry *registry, struct sandbox *sandbox, struct problem *problem)
 {
 	if (registry->default_holder && registry->default_holder != sandbox)
-		return problem_set(problem, PROBLEM_CONFLICT, "/default", "sandbox %s is the default already",
-				   registry->default_holder->id);
+		return registry_problem_set(problem, PROBLEM_CONFLICT, "/default", "sandbox %s is the default already",
+					    registry->default_holder->id);
 	registry->default_holder = sandbox;
 	return 0;
 }
 
 /* A sandbox without slot and addresses, in no list yet. It does not own SPEC until it is entered. */
-static struct sandbox *sandbox_new(const struct registry *registry, const char *id, const struct spec *spec)
+static struct sandbox *registry_sandbox_new(const struct registry *registry, const char *id, const struct spec *spec)
 {
 	struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
 
@@ -136,7 +136,7 @@ static struct sandbox *sandbox_new(const struct registry *registry, const char *
 	sandbox->state = SANDBOX_CREATING;
 	sandbox->registered_ms = sandbox->since_ms = clock_wall_ms();
 	sandbox->lines = (struct log_limit){ .burst = 30, .interval_ms = 60000 };
-	if (endpoints_for(registry, spec, &sandbox->endpoints) < 0) {
+	if (registry_endpoints_for(registry, spec, &sandbox->endpoints) < 0) {
 		free(sandbox);
 		return NULL;
 	}
@@ -145,13 +145,13 @@ static struct sandbox *sandbox_new(const struct registry *registry, const char *
 }
 
 /* Enters a sandbox that has slot and addresses into the lists. 0, or -1 for lack of memory. */
-static int sandbox_enter(struct registry *registry, struct sandbox *sandbox, struct spec *spec)
+static int registry_sandbox_enter(struct registry *registry, struct sandbox *sandbox, struct spec *spec)
 {
-	if (!tsearch(sandbox, &registry->ids, sandbox_compare_ids))
+	if (!tsearch(sandbox, &registry->ids, registry_sandbox_compare_ids))
 		return -1;
 	sandbox->spec = spec;
 	registry->sandboxes[sandbox->slot] = sandbox;
-	bitmap_add(registry->taken, sandbox->slot);
+	registry_bitmap_add(registry->taken, sandbox->slot);
 	registry->count++;
 	registry->count_state[sandbox->state]++;
 	if (spec->is_default)
@@ -175,32 +175,32 @@ static struct sandbox *registry_claim_and_enter(struct registry *registry, struc
 
 	if (spec->is_default && registry_claim_default(registry, sandbox, problem) < 0)
 		goto fail;
-	if (endpoints_hold(registry, sandbox, sandbox->endpoints, &list, problem) < 0)
+	if (registry_endpoints_hold(registry, sandbox, sandbox->endpoints, &list, problem) < 0)
 		goto fail;
-	if (sandbox_enter(registry, sandbox, spec) < 0) {
-		endpoints_release(registry, sandbox->endpoints, sandbox->endpoint_count);
-		problem_no_memory(problem);
+	if (registry_sandbox_enter(registry, sandbox, spec) < 0) {
+		registry_endpoints_release(registry, sandbox->endpoints, sandbox->endpoint_count);
+		registry_problem_no_memory(problem);
 		goto fail;
 	}
 	return sandbox;
 
 fail:
 	registry_drop_default(registry, sandbox);
-	sandbox_free(sandbox);
+	registry_sandbox_free(sandbox);
 	return NULL;
 }
 
 struct sandbox *registry_add(struct registry *registry, const char *id, struct spec *spec, struct problem *problem)
 {
-	struct sandbox *sandbox = sandbox_new(registry, id, spec);
+	struct sandbox *sandbox = registry_sandbox_new(registry, id, spec);
 
 	if (!sandbox) {
-		problem_no_memory(problem);
+		registry_problem_no_memory(problem);
 		return NULL;
 	}
 	sandbox->slot = registry_choose_slot(registry, problem);
 	if (sandbox->slot == 0) {
-		sandbox_free(sandbox);
+		registry_sandbox_free(sandbox);
 		return NULL;
 	}
 	return registry_claim_and_enter(registry, sandbox, spec, problem);
@@ -213,17 +213,18 @@ static int registry_check_adoption(struct registry *registry, const char *id, un
 	const struct sandbox *other;
 
 	if (slot < 1 || slot > config_slot_max(registry->config))
-		return problem_set(problem, PROBLEM_CONFLICT, NULL, "slot %u does not exist: there are 1 to %u", slot,
-				   config_slot_max(registry->config));
+		return registry_problem_set(problem, PROBLEM_CONFLICT, NULL,
+					    "slot %u does not exist: there are 1 to %u", slot,
+					    config_slot_max(registry->config));
 	if ((other = registry_at(registry, slot)))
-		return problem_set(problem, PROBLEM_CONFLICT, NULL, "slot %u has a sandbox already: %s", slot,
-				   other->id);
+		return registry_problem_set(problem, PROBLEM_CONFLICT, NULL, "slot %u has a sandbox already: %s", slot,
+					    other->id);
 	if ((other = registry_find(registry, id)))
-		return problem_set(problem, PROBLEM_CONFLICT, "id", "sandbox %s exists already, in slot %u", id,
-				   other->slot);
+		return registry_problem_set(problem, PROBLEM_CONFLICT, "id", "sandbox %s exists already, in slot %u",
+					    id, other->slot);
 	if (endpoint_count != spec->port_count)
-		return problem_set(problem, PROBLEM_CONFLICT, "/ports", "%zu endpoints for %zu ports", endpoint_count,
-				   spec->port_count);
+		return registry_problem_set(problem, PROBLEM_CONFLICT, "/ports", "%zu endpoints for %zu ports",
+					    endpoint_count, spec->port_count);
 	return 0;
 }
 
@@ -234,9 +235,9 @@ struct sandbox *registry_adopt(struct registry *registry, const char *id, unsign
 
 	if (registry_check_adoption(registry, id, slot, spec, endpoint_count, problem) < 0)
 		return NULL;
-	sandbox = sandbox_new(registry, id, spec);
+	sandbox = registry_sandbox_new(registry, id, spec);
 	if (!sandbox) {
-		problem_no_memory(problem);
+		registry_problem_no_memory(problem);
 		return NULL;
 	}
 	sandbox->slot = slot;
@@ -249,14 +250,14 @@ struct sandbox *registry_adopt(struct registry *registry, const char *id, unsign
 
 void registry_remove(struct registry *registry, struct sandbox *sandbox)
 {
-	endpoints_release(registry, sandbox->endpoints, sandbox->endpoint_count);
+	registry_endpoints_release(registry, sandbox->endpoints, sandbox->endpoint_count);
 	registry_drop_default(registry, sandbox);
-	tdelete(sandbox, &registry->ids, sandbox_compare_ids);
+	tdelete(sandbox, &registry->ids, registry_sandbox_compare_ids);
 	registry->sandboxes[sandbox->slot] = NULL;
-	bitmap_drop(registry->taken, sandbox->slot);
+	registry_bitmap_drop(registry->taken, sandbox->slot);
 	registry->count--;
 	registry->count_state[sandbox->state]--;
-	sandbox_free(sandbox);
+	registry_sandbox_free(sandbox);
 }
 
 void registry_avoid_port(struct registry *registry, uint16_t port)

@@ -32,9 +32,9 @@ enum sandbox_state {
 enum { SANDBOX_STATES = SANDBOX_FAILED + 1 };
 
 /* "creating", ... */
-const char *sandbox_state_name(enum sandbox_state state);
+const char *registry_sandbox_state_name(enum sandbox_state state);
 /* 0 and *STATE, or -1 for a word that is no state. */
-int sandbox_state_parse(const char *name, enum sandbox_state *state);
+int registry_sandbox_state_parse(const char *name, enum sandbox_state *state);
 
 /* A published port, as asked for and with the addresses that it got. */
 struct endpoint {
@@ -57,7 +57,7 @@ struct counters {
 struct sandbox {
 	char id[SANDBOX_ID_MAX + 1];
 	unsigned slot;
-	enum sandbox_state state; /* changed by sandbox_set_state() alone */
+	enum sandbox_state state; /* changed by registry_sandbox_set_state() alone */
 	int64_t since_ms;         /* wall clock, of the last change of state */
 	struct log_limit lines; /* limits the lines that a VMM can provoke by opening and closing its TAP without end */
 	char reason[256];       /* why it failed; "" otherwise */
@@ -76,8 +76,8 @@ struct sandbox {
 };
 
 /*
- * sandbox_set_state() notifies it of every change of state. Main thread. CAUSE: one word for programs ("carrier", "probe",
- * ...).
+ * registry_sandbox_set_state() notifies it of every change of state. Main thread. CAUSE: one word for programs ("carrier",
+ * "probe", ...).
  */
 struct registry_watcher {
 	void (*state_changed)(void *context, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
@@ -155,13 +155,13 @@ void registry_patch_abort(struct registry *registry, struct registry_patch *patc
 void registry_avoid_port(struct registry *registry, uint16_t port);
 
 /* The one way to change a state. Logs old -> new and notifies the watcher. REASON: for FAILED, else NULL. */
-void sandbox_set_state(struct registry *registry, struct sandbox *sandbox, enum sandbox_state state, const char *cause,
-		       const char *reason);
+void registry_sandbox_set_state(struct registry *registry, struct sandbox *sandbox, enum sandbox_state state,
+				const char *cause, const char *reason);
 
 /*
  * The state that follows from paused, carrier, guest_answers and ready_port, for a sandbox that is neither creating, draining
  * nor failed.
  */
-enum sandbox_state sandbox_settled_state(const struct sandbox *sandbox);
+enum sandbox_state registry_sandbox_settled_state(const struct sandbox *sandbox);
 
 #endif

@@ -31,7 +31,7 @@ struct registry {
 };
 
 /* The endpoints that SPEC asks for, closed, automatic ones without addresses; NULL for none. 0, or -1 for lack of memory. */
-int endpoints_for(const struct registry *registry, const struct spec *spec, struct endpoint **endpoints);
+int registry_endpoints_for(const struct registry *registry, const struct spec *spec, struct endpoint **endpoints);
 
 struct endpoint_list {
 	size_t count;
@@ -43,10 +43,10 @@ struct endpoint_list {
  * Holds the addresses of ENDPOINTS that are not kept for SANDBOX; automatic ports without addresses get the lowest free port.
  * All or nothing. 0, or -1 with PROBLEM, whose field is PREFIX/place/listen, or PREFIX/place if no address was named.
  */
-int endpoints_hold(struct registry *registry, struct sandbox *sandbox, struct endpoint *endpoints,
-		   const struct endpoint_list *list, struct problem *problem);
+int registry_endpoints_hold(struct registry *registry, struct sandbox *sandbox, struct endpoint *endpoints,
+			    const struct endpoint_list *list, struct problem *problem);
 /* Releases their addresses. */
-void endpoints_release(struct registry *registry, const struct endpoint *endpoints, size_t count);
+void registry_endpoints_release(struct registry *registry, const struct endpoint *endpoints, size_t count);
 
 /* A slot for the next sandbox; 0 with PROBLEM (UNAVAILABLE). Forgets the preferred one. */
 unsigned registry_choose_slot(struct registry *registry, struct problem *problem);

@@ -17,8 +17,8 @@ static bool registry_slot_exists(const struct registry *registry, unsigned slot)
 
 static bool registry_slot_is_free(const struct registry *registry, unsigned slot)
 {
-	return registry_slot_exists(registry, slot) && !bitmap_has(registry->taken, slot) &&
-	       !bitmap_has(registry->blocked, slot);
+	return registry_slot_exists(registry, slot) && !registry_bitmap_has(registry->taken, slot) &&
+	       !registry_bitmap_has(registry->blocked, slot);
 }
 
 unsigned registry_choose_slot(struct registry *registry, struct problem *problem)
@@ -28,17 +28,19 @@ unsigned registry_choose_slot(struct registry *registry, struct problem *problem
 	registry->preferred = 0;
 	if (registry_slot_is_free(registry, slot))
 		return slot;
-	slot = bitmap_lowest_absent(registry->taken, registry->blocked, 1, last);
+	slot = registry_bitmap_lowest_absent(registry->taken, registry->blocked, 1, last);
 	if (slot <= last)
 		return slot;
-	why = bitmap_lowest(registry->blocked, 1, last);
+	why = registry_bitmap_lowest(registry->blocked, 1, last);
 	if (why > last)
-		problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "no slot is free: all %u have a sandbox", last);
+		registry_problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "no slot is free: all %u have a sandbox",
+				     last);
 	else
-		problem_set(problem, PROBLEM_UNAVAILABLE, NULL,
-			    "no slot is free: of %u, %zu have a sandbox and %zu cannot be used yet, such as %u: %s",
-			    last, registry->count, registry->blocked_count, why,
-			    registry->blocked_why[why] ? registry->blocked_why[why] : "not known why");
+		registry_problem_set(
+		    problem, PROBLEM_UNAVAILABLE, NULL,
+		    "no slot is free: of %u, %zu have a sandbox and %zu cannot be used yet, such as %u: %s", last,
+		    registry->count, registry->blocked_count, why,
+		    registry->blocked_why[why] ? registry->blocked_why[why] : "not known why");
 	return 0;
 }
 
@@ -46,8 +48,8 @@ void registry_block_slot(struct registry *registry, unsigned slot, const char *w
 {
 	if (slot < 1 || slot > CONFIG_SLOT_MAX)
 		return;
-	if (!bitmap_has(registry->blocked, slot)) {
-		bitmap_add(registry->blocked, slot);
+	if (!registry_bitmap_has(registry->blocked, slot)) {
+		registry_bitmap_add(registry->blocked, slot);
 		registry->blocked_count++;
 	}
 	free(registry->blocked_why[slot]);
@@ -56,9 +58,9 @@ void registry_block_slot(struct registry *registry, unsigned slot, const char *w
 
 void registry_unblock_slot(struct registry *registry, unsigned slot)
 {
-	if (slot < 1 || slot > CONFIG_SLOT_MAX || !bitmap_has(registry->blocked, slot))
+	if (slot < 1 || slot > CONFIG_SLOT_MAX || !registry_bitmap_has(registry->blocked, slot))
 		return;
-	bitmap_drop(registry->blocked, slot);
+	registry_bitmap_drop(registry->blocked, slot);
 	registry->blocked_count--;
 	free(registry->blocked_why[slot]);
 	registry->blocked_why[slot] = NULL;
@@ -80,6 +82,6 @@ struct sandbox *registry_next(struct registry *registry, unsigned slot)
 
 	if (slot >= CONFIG_SLOT_MAX)
 		return NULL;
-	next = bitmap_lowest(registry->taken, slot + 1, CONFIG_SLOT_MAX);
+	next = registry_bitmap_lowest(registry->taken, slot + 1, CONFIG_SLOT_MAX);
 	return next <= CONFIG_SLOT_MAX ? registry->sandboxes[next] : NULL;
 }

@@ -14,7 +14,7 @@
 
 /* ---- Items of lists ---- */
 
-bool spec_port_equal(const struct spec_port *a, const struct spec_port *b)
+bool registry_spec_port_equal(const struct spec_port *a, const struct spec_port *b)
 {
 	if (a->guest_port != b->guest_port || a->proto != b->proto || a->via != b->via ||
 	    a->proxy_protocol != b->proxy_protocol || a->automatic != b->automatic)
@@ -30,12 +30,12 @@ bool spec_port_equal(const struct spec_port *a, const struct spec_port *b)
 	return true;
 }
 
-static int spec_compare_ports(const void *left, const void *right)
+static int registry_spec_compare_ports(const void *left, const void *right)
 {
-	return !spec_port_equal(left, right);
+	return !registry_spec_port_equal(left, right);
 }
 
-static int spec_compare_rules(const void *left, const void *right)
+static int registry_spec_compare_rules(const void *left, const void *right)
 {
 	const struct egress_rule *a = left, *b = right;
 
@@ -52,7 +52,7 @@ static int spec_compare_rules(const void *left, const void *right)
 	return memcmp(a->ports, b->ports, a->port_count * sizeof(a->ports[0]));
 }
 
-static int spec_compare_labels(const void *left, const void *right)
+static int registry_spec_compare_labels(const void *left, const void *right)
 {
 	const struct label *a = left, *b = right;
 	int order = strcmp(a->key, b->key);
@@ -60,7 +60,7 @@ static int spec_compare_labels(const void *left, const void *right)
 	return order ? order : strcmp(a->value, b->value);
 }
 
-static int spec_copy_label(void *item, const void *original)
+static int registry_spec_copy_label(void *item, const void *original)
 {
 	struct label *copy = item;
 	const struct label *label = original;
@@ -70,7 +70,7 @@ static int spec_copy_label(void *item, const void *original)
 	return copy->key && copy->value ? 0 : -1;
 }
 
-static void spec_clear_label(void *item)
+static void registry_spec_clear_label(void *item)
 {
 	struct label *label = item;
 
@@ -82,7 +82,7 @@ const struct spec_items spec_port_items = {
 	.kind = SPEC_ITEM_PORT,
 	.size = sizeof(struct spec_port),
 	.max = SPEC_PORTS_MAX,
-	.compare = spec_compare_ports,
+	.compare = registry_spec_compare_ports,
 };
 
 static const struct spec_items spec_rule_items = {
@@ -90,16 +90,16 @@ static const struct spec_items spec_rule_items = {
 	.size = sizeof(struct egress_rule),
 	.max = SPEC_EGRESS_MAX,
 	.any_order = true,
-	.compare = spec_compare_rules,
+	.compare = registry_spec_compare_rules,
 };
 
 static const struct spec_items spec_label_items = {
 	.kind = SPEC_ITEM_LABEL,
 	.size = sizeof(struct label),
 	.max = SPEC_LABELS_MAX,
-	.compare = spec_compare_labels,
-	.copy = spec_copy_label,
-	.clear = spec_clear_label,
+	.compare = registry_spec_compare_labels,
+	.copy = registry_spec_copy_label,
+	.clear = registry_spec_clear_label,
 };
 
 /* ---- The tables ---- */
@@ -132,7 +132,7 @@ static const struct spec_field spec_egress_fields[] = {
 static const struct spec_table spec_egress_table = { SPEC_TABLE_OF(spec_egress_fields, struct egress) };
 
 /* Without a burst, a tenth of a second's worth, but no less than what TCP sends in one piece. */
-static void spec_complete_rate(void *structure)
+static void registry_spec_complete_rate(void *structure)
 {
 	struct rate *rate = structure;
 
@@ -155,7 +155,7 @@ static const struct spec_field spec_rate_fields[] = {
 };
 static const struct spec_table spec_rate_table = {
 	SPEC_TABLE_OF(spec_rate_fields, struct rate),
-	.complete = spec_complete_rate,
+	.complete = registry_spec_complete_rate,
 };
 
 static const struct spec_field spec_bandwidth_fields[] = {
@@ -191,7 +191,7 @@ const struct spec_table spec_table = { SPEC_TABLE_OF(spec_fields, struct spec) }
 
 /* ---- A specification's life ---- */
 
-struct spec *spec_new(const struct config *config)
+struct spec *registry_spec_new(const struct config *config)
 {
 	struct spec *spec = calloc(1, sizeof(*spec));
 
@@ -208,45 +208,45 @@ struct spec *spec_new(const struct config *config)
 	return spec;
 }
 
-void spec_free(struct spec *spec)
+void registry_spec_free(struct spec *spec)
 {
 	if (!spec)
 		return;
-	spec_fields_clear(&spec_table, spec);
+	registry_spec_fields_clear(&spec_table, spec);
 	free(spec);
 }
 
-struct spec *spec_copy(const struct spec *spec)
+struct spec *registry_spec_copy(const struct spec *spec)
 {
 	struct spec *copy = malloc(sizeof(*copy));
 
 	if (!copy)
 		return NULL;
-	if (spec_fields_copy(&spec_table, copy, spec) < 0) {
-		spec_free(copy);
+	if (registry_spec_fields_copy(&spec_table, copy, spec) < 0) {
+		registry_spec_free(copy);
 		return NULL;
 	}
 	return copy;
 }
 
-bool spec_equal(const struct spec *a, const struct spec *b)
+bool registry_spec_equal(const struct spec *a, const struct spec *b)
 {
-	return spec_fields_equal(&spec_table, a, b);
+	return registry_spec_fields_equal(&spec_table, a, b);
 }
 
-static bool sandbox_id_letter(char c)
+static bool registry_sandbox_id_letter(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-bool sandbox_id_is_valid(const char *id)
+bool registry_sandbox_id_is_valid(const char *id)
 {
 	size_t length = strlen(id);
 
-	if (length == 0 || length > SANDBOX_ID_MAX || !sandbox_id_letter(id[0]))
+	if (length == 0 || length > SANDBOX_ID_MAX || !registry_sandbox_id_letter(id[0]))
 		return false;
 	for (size_t i = 1; i < length; i++) {
-		if (!sandbox_id_letter(id[i]) && id[i] != '_' && id[i] != '.' && id[i] != '-')
+		if (!registry_sandbox_id_letter(id[i]) && id[i] != '_' && id[i] != '.' && id[i] != '-')
 			return false;
 	}
 	return true;

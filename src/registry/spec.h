@@ -89,33 +89,33 @@ extern const struct spec_table spec_table;
 extern const struct spec_items spec_port_items;
 
 /* A specification with the configuration's defaults and no ports. NULL only for lack of memory. */
-struct spec *spec_new(const struct config *config);
-struct spec *spec_copy(const struct spec *spec);
-void spec_free(struct spec *spec);
+struct spec *registry_spec_new(const struct config *config);
+struct spec *registry_spec_copy(const struct spec *spec);
+void registry_spec_free(struct spec *spec);
 
 /* Whether both ask for the same: the order of ports counts, that of rules and labels does not. */
-bool spec_equal(const struct spec *a, const struct spec *b);
+bool registry_spec_equal(const struct spec *a, const struct spec *b);
 
 /* Whether both ask for the same port. Automatic ports do, whatever addresses they got. */
-bool spec_port_equal(const struct spec_port *a, const struct spec_port *b);
+bool registry_spec_port_equal(const struct spec_port *a, const struct spec_port *b);
 
 /* 0, or -1 with PROBLEM, which names the field: addresses and ports that the configuration refuses, ports given twice, ... */
-int spec_check(const struct spec *spec, const struct config *config, struct problem *problem);
+int registry_spec_check(const struct spec *spec, const struct config *config, struct problem *problem);
 
 /* A part of it: whether ports agree with each other. PREFIX: JSON pointer of their list ("/ports"). */
-int spec_check_ports(const struct spec_port *ports, size_t count, const char *prefix, struct problem *problem);
+int registry_spec_check_ports(const struct spec_port *ports, size_t count, const char *prefix, struct problem *problem);
 
 /* A part of it: whether the configuration lets ADDR be listened on. FIELD: JSON pointer to blame. */
-int spec_check_listen(const struct addr *addr, enum via via, const struct config *config, const char *field,
-		      struct problem *problem);
+int registry_spec_check_listen(const struct addr *addr, enum via via, const struct config *config, const char *field,
+			       struct problem *problem);
 
 /* Whether two listening addresses exclude each other: the same port of the same address, or of a wildcard. */
-bool spec_listen_collides(const struct addr *a, const struct addr *b);
+bool registry_spec_listen_collides(const struct addr *a, const struct addr *b);
 
 /* Of the addresses asked for, the one of B that excludes one of A. NULL: A and B do not collide. */
-const struct addr *spec_port_collision(const struct spec_port *a, const struct spec_port *b);
+const struct addr *registry_spec_port_collision(const struct spec_port *a, const struct spec_port *b);
 
 /* [A-Za-z0-9][A-Za-z0-9_.-]{0,63} */
-bool sandbox_id_is_valid(const char *id);
+bool registry_sandbox_id_is_valid(const char *id);
 
 #endif

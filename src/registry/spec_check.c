@@ -12,7 +12,7 @@
 
 enum { PRIVILEGED_PORTS = 1024 };
 
-static bool spec_address_is_allowed(const struct addr *addr, const struct config *config)
+static bool registry_spec_address_is_allowed(const struct addr *addr, const struct config *config)
 {
 	uint32_t ip;
 
@@ -20,117 +20,120 @@ static bool spec_address_is_allowed(const struct addr *addr, const struct config
 		return false;
 	ip = ntohl(addr->in.sin_addr.s_addr);
 	for (size_t i = 0; i < config->ports.allow_address.count; i++) {
-		if (cidr4_contains(&config->ports.allow_address.items[i], ip))
+		if (addr_cidr4_contains(&config->ports.allow_address.items[i], ip))
 			return true;
 	}
 	return false;
 }
 
-int spec_check_listen(const struct addr *addr, enum via via, const struct config *config, const char *field,
-		      struct problem *problem)
+int registry_spec_check_listen(const struct addr *addr, enum via via, const struct config *config, const char *field,
+			       struct problem *problem)
 {
 	char text[ADDR_TEXT_SIZE];
 
 	addr_format(addr, text);
 	if (addr_port(addr) == 0)
-		return problem_set(problem, PROBLEM_BAD_REQUEST, field, "port 0 is no port to listen on");
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, field, "port 0 is no port to listen on");
 	if (addr_port(addr) < PRIVILEGED_PORTS && !config->ports.allow_privileged)
-		return problem_set(problem, PROBLEM_BAD_REQUEST, field,
-				   "%s is a privileged port (below %d), and [ports] allow_privileged is off", text,
-				   PRIVILEGED_PORTS);
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, field,
+					    "%s is a privileged port (below %d), and [ports] allow_privileged is off",
+					    text, PRIVILEGED_PORTS);
 	if (via == VIA_NAT && (addr->any.sa_family != AF_INET || addr_is_loopback(addr)))
-		return problem_set(problem, PROBLEM_BAD_REQUEST, field,
-				   "%s cannot be published via nat: only IPv4 addresses that are not loopback can",
-				   text);
-	if (!addr_is_loopback(addr) && !spec_address_is_allowed(addr, config))
-		return problem_set(problem, PROBLEM_BAD_REQUEST, field,
-				   "%s is not a loopback address, and [ports] allow_address does not list it", text);
+		return registry_problem_set(
+		    problem, PROBLEM_BAD_REQUEST, field,
+		    "%s cannot be published via nat: only IPv4 addresses that are not loopback can", text);
+	if (!addr_is_loopback(addr) && !registry_spec_address_is_allowed(addr, config))
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, field,
+					    "%s is not a loopback address, and [ports] allow_address does not list it",
+					    text);
 	return 0;
 }
 
-static int spec_check_port(const struct spec_port *port, const char *prefix, size_t index, struct problem *problem)
+static int registry_spec_check_port(const struct spec_port *port, const char *prefix, size_t index,
+				    struct problem *problem)
 {
 	char field[64];
 
 	snprintf(field, sizeof(field), "%s/%zu/guest_port", prefix, index);
 	if (port->guest_port == 0)
-		return problem_set(problem, PROBLEM_BAD_REQUEST, field, "port 0 is no port of a guest");
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, field, "port 0 is no port of a guest");
 	snprintf(field, sizeof(field), "%s/%zu/listen", prefix, index);
 	if (port->via == VIA_NAT && port->automatic)
-		return problem_set(problem, PROBLEM_BAD_REQUEST, field,
-				   "a port published via nat must say on which address");
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, field,
+					    "a port published via nat must say on which address");
 	if (!port->automatic && port->listen_count == 0)
-		return problem_set(problem, PROBLEM_BAD_REQUEST, field, "an address is missing");
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, field, "an address is missing");
 	snprintf(field, sizeof(field), "%s/%zu/proxy_protocol", prefix, index);
 	if (port->proxy_protocol && port->via == VIA_NAT)
-		return problem_set(problem, PROBLEM_BAD_REQUEST, field,
-				   "nothing can add a header to a port published via nat");
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, field,
+					    "nothing can add a header to a port published via nat");
 	if (port->proxy_protocol && port->proto == PROTO_UDP)
-		return problem_set(problem, PROBLEM_BAD_REQUEST, field,
-				   "a header can be put before a TCP connection only");
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, field,
+					    "a header can be put before a TCP connection only");
 	return 0;
 }
 
-bool spec_listen_collides(const struct addr *a, const struct addr *b)
+bool registry_spec_listen_collides(const struct addr *a, const struct addr *b)
 {
 	if (a->any.sa_family != b->any.sa_family || addr_port(a) != addr_port(b))
 		return false;
 	return addr_is_wildcard(a) || addr_is_wildcard(b) || addr_same_host(a, b);
 }
 
-const struct addr *spec_port_collision(const struct spec_port *a, const struct spec_port *b)
+const struct addr *registry_spec_port_collision(const struct spec_port *a, const struct spec_port *b)
 {
 	if (a->proto != b->proto || a->automatic || b->automatic)
 		return NULL;
 	for (size_t i = 0; i < a->listen_count; i++) {
 		for (size_t j = 0; j < b->listen_count; j++) {
-			if (spec_listen_collides(&a->listen[i], &b->listen[j]))
+			if (registry_spec_listen_collides(&a->listen[i], &b->listen[j]))
 				return &b->listen[j];
 		}
 	}
 	return NULL;
 }
 
-static int spec_check_pair(const struct spec_port *ports, size_t earlier, size_t later, const char *prefix,
-			   struct problem *problem)
+static int registry_spec_check_pair(const struct spec_port *ports, size_t earlier, size_t later, const char *prefix,
+				    struct problem *problem)
 {
 	const struct spec_port *a = &ports[earlier], *b = &ports[later];
-	const struct addr *addr = spec_port_collision(a, b);
+	const struct addr *addr = registry_spec_port_collision(a, b);
 	char field[64], text[ADDR_TEXT_SIZE];
 
 	if (addr) {
 		snprintf(field, sizeof(field), "%s/%zu/listen", prefix, later);
-		return problem_set(problem, PROBLEM_BAD_REQUEST, field, "%s (%s) is given twice: %s/%zu has it already",
-				   addr_format(addr, text), proto_name(b->proto), prefix, earlier);
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, field,
+					    "%s (%s) is given twice: %s/%zu has it already", addr_format(addr, text),
+					    addr_proto_name(b->proto), prefix, earlier);
 	}
 	if (a->automatic && b->automatic && a->guest_port == b->guest_port && a->proto == b->proto) {
 		snprintf(field, sizeof(field), "%s/%zu", prefix, later);
-		return problem_set(problem, PROBLEM_BAD_REQUEST, field,
-				   "guest port %u (%s) is given twice: %s/%zu is the same", b->guest_port,
-				   proto_name(b->proto), prefix, earlier);
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, field,
+					    "guest port %u (%s) is given twice: %s/%zu is the same", b->guest_port,
+					    addr_proto_name(b->proto), prefix, earlier);
 	}
 	return 0;
 }
 
-int spec_check_ports(const struct spec_port *ports, size_t count, const char *prefix, struct problem *problem)
+int registry_spec_check_ports(const struct spec_port *ports, size_t count, const char *prefix, struct problem *problem)
 {
 	if (count > SPEC_PORTS_MAX)
-		return problem_set(problem, PROBLEM_BAD_REQUEST, prefix, "%zu ports: a sandbox can publish at most %d",
-				   count, SPEC_PORTS_MAX);
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, prefix,
+					    "%zu ports: a sandbox can publish at most %d", count, SPEC_PORTS_MAX);
 	for (size_t i = 0; i < count; i++) {
-		if (spec_check_port(&ports[i], prefix, i, problem) < 0)
+		if (registry_spec_check_port(&ports[i], prefix, i, problem) < 0)
 			return -1;
 		for (size_t j = 0; j < i; j++) {
-			if (spec_check_pair(ports, j, i, prefix, problem) < 0)
+			if (registry_spec_check_pair(ports, j, i, prefix, problem) < 0)
 				return -1;
 		}
 	}
 	return 0;
 }
 
-int spec_check(const struct spec *spec, const struct config *config, struct problem *problem)
+int registry_spec_check(const struct spec *spec, const struct config *config, struct problem *problem)
 {
-	if (spec_check_ports(spec->ports, spec->port_count, "/ports", problem) < 0)
+	if (registry_spec_check_ports(spec->ports, spec->port_count, "/ports", problem) < 0)
 		return -1;
 	for (size_t i = 0; i < spec->port_count; i++) {
 		const struct spec_port *port = &spec->ports[i];
@@ -138,7 +141,7 @@ int spec_check(const struct spec *spec, const struct config *config, struct prob
 
 		snprintf(field, sizeof(field), "/ports/%zu/listen", i);
 		for (size_t j = 0; j < port->listen_count; j++) {
-			if (spec_check_listen(&port->listen[j], port->via, config, field, problem) < 0)
+			if (registry_spec_check_listen(&port->listen[j], port->via, config, field, problem) < 0)
 				return -1;
 		}
 	}

@@ -31,30 +31,31 @@ static const struct spec_field spec_patch_fields[] = {
 };
 const struct spec_table spec_patch_table = { SPEC_TABLE_OF(spec_patch_fields, struct spec_patch) };
 
-bool spec_patch_gives(const struct spec_patch *patch, const char *name)
+bool registry_spec_patch_gives(const struct spec_patch *patch, const char *name)
 {
-	const struct spec_field *field = spec_field_find(&spec_table, name);
+	const struct spec_field *field = registry_spec_field_find(&spec_table, name);
 
 	return field && patch->given_fields >> (field - spec_table.fields) & 1;
 }
 
-int spec_patch_check(const struct spec_patch *patch, struct problem *problem)
+int registry_spec_patch_check(const struct spec_patch *patch, struct problem *problem)
 {
 	if (patch->has_flows && (!patch->has_paused || patch->paused))
-		return problem_set(problem, PROBLEM_BAD_REQUEST, "/flows", "goes with \"paused\": false alone");
-	return spec_check_ports(patch->publish, patch->publish_count, "/publish", problem);
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "/flows",
+					    "goes with \"paused\": false alone");
+	return registry_spec_check_ports(patch->publish, patch->publish_count, "/publish", problem);
 }
 
-void spec_patch_clear(struct spec_patch *patch)
+void registry_spec_patch_clear(struct spec_patch *patch)
 {
-	spec_fields_clear(&spec_patch_table, patch);
-	spec_free(patch->given);
+	registry_spec_fields_clear(&spec_patch_table, patch);
+	registry_spec_free(patch->given);
 	*patch = (struct spec_patch){ 0 };
 }
 
 /* ---- Application ---- */
 
-static bool spec_patch_means(const struct spec_unpublish *unpublish, const struct endpoint *endpoint)
+static bool registry_spec_patch_means(const struct spec_unpublish *unpublish, const struct endpoint *endpoint)
 {
 	if (unpublish->guest_port)
 		return endpoint->port.guest_port == unpublish->guest_port;
@@ -66,8 +67,8 @@ static bool spec_patch_means(const struct spec_unpublish *unpublish, const struc
 }
 
 /* Marks in GONE the endpoints that the patch removes. */
-static int spec_patch_mark_gone(const struct sandbox *sandbox, const struct spec_patch *patch, bool *gone,
-				struct problem *problem)
+static int registry_spec_patch_mark_gone(const struct sandbox *sandbox, const struct spec_patch *patch, bool *gone,
+					 struct problem *problem)
 {
 	for (size_t i = 0; i < patch->unpublish_count; i++) {
 		const struct spec_unpublish *unpublish = &patch->unpublish[i];
@@ -75,7 +76,7 @@ static int spec_patch_mark_gone(const struct sandbox *sandbox, const struct spec
 		bool found = false;
 
 		for (size_t j = 0; j < sandbox->endpoint_count; j++) {
-			if (spec_patch_means(unpublish, &sandbox->endpoints[j]))
+			if (registry_spec_patch_means(unpublish, &sandbox->endpoints[j]))
 				found = gone[j] = true;
 		}
 		if (found)
@@ -85,23 +86,24 @@ static int spec_patch_mark_gone(const struct sandbox *sandbox, const struct spec
 			snprintf(text, sizeof(text), "guest port %u", unpublish->guest_port);
 		else
 			addr_format(&unpublish->listen, text);
-		return problem_set(problem, PROBLEM_CONFLICT, field, "%s is not published", text);
+		return registry_problem_set(problem, PROBLEM_CONFLICT, field, "%s is not published", text);
 	}
 	return 0;
 }
 
 /* Whether PORT, the INDEXth to be published, can stand beside ENDPOINT of the same sandbox. */
-static int spec_patch_check_beside(const struct endpoint *endpoint, const struct spec_port *port, size_t index,
-				   struct problem *problem)
+static int registry_spec_patch_check_beside(const struct endpoint *endpoint, const struct spec_port *port, size_t index,
+					    struct problem *problem)
 {
-	const struct addr *addr = spec_port_collision(&endpoint->port, port);
+	const struct addr *addr = registry_spec_port_collision(&endpoint->port, port);
 	char field[64], text[ADDR_TEXT_SIZE] = "no address";
 
 	if (addr) {
 		snprintf(field, sizeof(field), "/publish/%zu/listen", index);
-		return problem_set(problem, PROBLEM_CONFLICT, field,
-				   "%s (%s) is published already, by this sandbox, for guest port %u",
-				   addr_format(addr, text), proto_name(port->proto), endpoint->port.guest_port);
+		return registry_problem_set(problem, PROBLEM_CONFLICT, field,
+					    "%s (%s) is published already, by this sandbox, for guest port %u",
+					    addr_format(addr, text), addr_proto_name(port->proto),
+					    endpoint->port.guest_port);
 	}
 	if (!port->automatic || !endpoint->port.automatic || port->guest_port != endpoint->port.guest_port ||
 	    port->proto != endpoint->port.proto)
@@ -109,18 +111,18 @@ static int spec_patch_check_beside(const struct endpoint *endpoint, const struct
 	if (endpoint->listen_count)
 		addr_format(&endpoint->listen[0], text);
 	snprintf(field, sizeof(field), "/publish/%zu", index);
-	return problem_set(problem, PROBLEM_CONFLICT, field,
-			   "guest port %u (%s) is published already, by this sandbox, on %s", port->guest_port,
-			   proto_name(port->proto), text);
+	return registry_problem_set(problem, PROBLEM_CONFLICT, field,
+				    "guest port %u (%s) is published already, by this sandbox, on %s", port->guest_port,
+				    addr_proto_name(port->proto), text);
 }
 
-static int spec_patch_check_all_beside(const struct sandbox *sandbox, const struct spec_patch *patch, const bool *gone,
-				       struct problem *problem)
+static int registry_spec_patch_check_all_beside(const struct sandbox *sandbox, const struct spec_patch *patch,
+						const bool *gone, struct problem *problem)
 {
 	for (size_t i = 0; i < patch->publish_count; i++) {
 		for (size_t j = 0; j < sandbox->endpoint_count; j++) {
-			if (!gone[j] &&
-			    spec_patch_check_beside(&sandbox->endpoints[j], &patch->publish[i], i, problem) < 0)
+			if (!gone[j] && registry_spec_patch_check_beside(&sandbox->endpoints[j], &patch->publish[i], i,
+									 problem) < 0)
 				return -1;
 		}
 	}
@@ -128,19 +130,19 @@ static int spec_patch_check_all_beside(const struct sandbox *sandbox, const stru
 }
 
 /* Makes the new list of ports: those that stay, then the new ones. */
-static int spec_patch_apply_ports(struct spec *spec, const struct sandbox *sandbox, const struct spec_patch *patch,
-				  struct problem *problem)
+static int registry_spec_patch_apply_ports(struct spec *spec, const struct sandbox *sandbox,
+					   const struct spec_patch *patch, struct problem *problem)
 {
 	bool gone[SPEC_PORTS_MAX] = { false };
 	struct spec_port *ports;
 	size_t count = 0;
 
-	if (spec_patch_mark_gone(sandbox, patch, gone, problem) < 0 ||
-	    spec_patch_check_all_beside(sandbox, patch, gone, problem) < 0)
+	if (registry_spec_patch_mark_gone(sandbox, patch, gone, problem) < 0 ||
+	    registry_spec_patch_check_all_beside(sandbox, patch, gone, problem) < 0)
 		return -1;
 	ports = calloc(spec->port_count + patch->publish_count + 1, sizeof(*ports));
 	if (!ports)
-		return problem_no_memory(problem);
+		return registry_problem_no_memory(problem);
 	for (size_t i = 0; i < spec->port_count; i++) {
 		if (!gone[i])
 			ports[count++] = spec->ports[i];
@@ -151,31 +153,32 @@ static int spec_patch_apply_ports(struct spec *spec, const struct sandbox *sandb
 	spec->ports = ports;
 	spec->port_count = count;
 	if (count > SPEC_PORTS_MAX)
-		return problem_set(problem, PROBLEM_BAD_REQUEST, "/publish",
-				   "%zu ports in all: a sandbox can publish at most %d", count, SPEC_PORTS_MAX);
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "/publish",
+					    "%zu ports in all: a sandbox can publish at most %d", count,
+					    SPEC_PORTS_MAX);
 	return 0;
 }
 
-static void spec_patch_apply_fields(struct spec *spec, struct spec_patch *patch)
+static void registry_spec_patch_apply_fields(struct spec *spec, struct spec_patch *patch)
 {
 	for (size_t i = 0; i < spec_table.count; i++) {
 		if (patch->given_fields >> i & 1)
-			spec_field_swap(&spec_table.fields[i], spec, patch->given);
+			registry_spec_field_swap(&spec_table.fields[i], spec, patch->given);
 	}
 }
 
-struct spec *spec_patch_apply(const struct sandbox *sandbox, struct spec_patch *patch, struct problem *problem)
+struct spec *registry_spec_patch_apply(const struct sandbox *sandbox, struct spec_patch *patch, struct problem *problem)
 {
-	struct spec *spec = spec_copy(sandbox->spec);
+	struct spec *spec = registry_spec_copy(sandbox->spec);
 
 	if (!spec) {
-		problem_no_memory(problem);
+		registry_problem_no_memory(problem);
 		return NULL;
 	}
-	if (spec_patch_apply_ports(spec, sandbox, patch, problem) < 0) {
-		spec_free(spec);
+	if (registry_spec_patch_apply_ports(spec, sandbox, patch, problem) < 0) {
+		registry_spec_free(spec);
 		return NULL;
 	}
-	spec_patch_apply_fields(spec, patch);
+	registry_spec_patch_apply_fields(spec, patch);
 	return spec;
 }

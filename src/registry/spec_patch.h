@@ -36,19 +36,20 @@ struct spec_patch {
 extern const struct spec_table spec_patch_table;
 
 /* Whether PATCH gives the field NAME of the specification. */
-bool spec_patch_gives(const struct spec_patch *patch, const char *name);
+bool registry_spec_patch_gives(const struct spec_patch *patch, const char *name);
 
 /* 0, or -1 with PROBLEM: commands that do not agree with each other, ports given twice. */
-int spec_patch_check(const struct spec_patch *patch, struct problem *problem);
+int registry_spec_patch_check(const struct spec_patch *patch, struct problem *problem);
 
 /*
  * The specification of SANDBOX with PATCH applied, as a new object. Ports to unpublish go first (an address removes its whole
  * port, an automatic one too), then the new ports come. The fields given are moved out of PATCH. NULL with PROBLEM: CONFLICT (a
  * port is published already, or one to unpublish is not), BAD_REQUEST (too many ports in all).
  */
-struct spec *spec_patch_apply(const struct sandbox *sandbox, struct spec_patch *patch, struct problem *problem);
+struct spec *registry_spec_patch_apply(const struct sandbox *sandbox, struct spec_patch *patch,
+				       struct problem *problem);
 
 /* Frees what PATCH owns; it is empty then. */
-void spec_patch_clear(struct spec_patch *patch);
+void registry_spec_patch_clear(struct spec_patch *patch);
 
 #endif

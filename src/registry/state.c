@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *sandbox_state_name(enum sandbox_state state)
+const char *registry_sandbox_state_name(enum sandbox_state state)
 {
 	switch (state) {
 	case SANDBOX_CREATING:
@@ -32,10 +32,10 @@ const char *sandbox_state_name(enum sandbox_state state)
 	return "unknown";
 }
 
-int sandbox_state_parse(const char *name, enum sandbox_state *state)
+int registry_sandbox_state_parse(const char *name, enum sandbox_state *state)
 {
 	for (int i = 0; i < SANDBOX_STATES; i++) {
-		if (strcmp(name, sandbox_state_name((enum sandbox_state)i)) == 0) {
+		if (strcmp(name, registry_sandbox_state_name((enum sandbox_state)i)) == 0) {
 			*state = (enum sandbox_state)i;
 			return 0;
 		}
@@ -43,8 +43,8 @@ int sandbox_state_parse(const char *name, enum sandbox_state *state)
 	return -1;
 }
 
-void sandbox_set_state(struct registry *registry, struct sandbox *sandbox, enum sandbox_state state, const char *cause,
-		       const char *reason)
+void registry_sandbox_set_state(struct registry *registry, struct sandbox *sandbox, enum sandbox_state state,
+				const char *cause, const char *reason)
 {
 	enum sandbox_state from = sandbox->state;
 	int64_t now_ms = clock_wall_ms();
@@ -60,14 +60,15 @@ void sandbox_set_state(struct registry *registry, struct sandbox *sandbox, enum 
 	registry->count_state[state]++;
 	if (log_limit_allows(&sandbox->lines, &suppressed) || state == SANDBOX_FAILED)
 		log_info("sandbox changed its state", F_STR("sandbox", sandbox->id), F_UINT("slot", sandbox->slot),
-			 F_STR("from", sandbox_state_name(from)), F_STR("to", sandbox_state_name(state)),
-			 F_STR("cause", cause), F_STR("reason", sandbox->reason[0] ? sandbox->reason : NULL),
+			 F_STR("from", registry_sandbox_state_name(from)),
+			 F_STR("to", registry_sandbox_state_name(state)), F_STR("cause", cause),
+			 F_STR("reason", sandbox->reason[0] ? sandbox->reason : NULL),
 			 F_UINT("previous_ms", previous_ms), F_SOME("suppressed", suppressed));
 	if (registry->watcher.state_changed)
 		registry->watcher.state_changed(registry->watcher.context, sandbox, from, cause, previous_ms);
 }
 
-enum sandbox_state sandbox_settled_state(const struct sandbox *sandbox)
+enum sandbox_state registry_sandbox_settled_state(const struct sandbox *sandbox)
 {
 	if (sandbox->paused)
 		return SANDBOX_PAUSED;

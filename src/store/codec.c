@@ -85,7 +85,7 @@ static int store_read_id(const struct wire_reader *reader, const struct wire_pla
 
 	if (wire_read_string(reader, place, value, &text) < 0)
 		return -1;
-	if (!sandbox_id_is_valid(text))
+	if (!registry_sandbox_id_is_valid(text))
 		return wire_refuse(reader, place, "\"%s\" is no id of a sandbox", text);
 	snprintf(stored->id, sizeof(stored->id), "%s", text);
 	return 0;
@@ -149,7 +149,8 @@ static int store_read_request(const struct wire_reader *reader, const struct wir
 	(void)place;
 	stored->spec = wire_read_stored_spec(value, reader->config, &inner);
 	if (!stored->spec)
-		return problem_set(reader->problem, inner.kind, NULL, "request%s: %s", inner.field, inner.detail);
+		return registry_problem_set(reader->problem, inner.kind, NULL, "request%s: %s", inner.field,
+					    inner.detail);
 	return 0;
 }
 
@@ -228,8 +229,8 @@ static bool store_is_among(const struct addr *addr, const struct addr *addrs, si
 static int store_join_endpoints(struct stored *stored, struct problem *problem)
 {
 	if (stored->endpoint_count != stored->spec->port_count)
-		return problem_set(problem, PROBLEM_BAD_REQUEST, "/endpoints", "%zu endpoints for %zu ports",
-				   stored->endpoint_count, stored->spec->port_count);
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "/endpoints", "%zu endpoints for %zu ports",
+					    stored->endpoint_count, stored->spec->port_count);
 	for (size_t i = 0; i < stored->endpoint_count; i++) {
 		struct endpoint *endpoint = &stored->endpoints[i];
 		const struct spec_port *port = &stored->spec->ports[i];
@@ -243,8 +244,8 @@ static int store_join_endpoints(struct stored *stored, struct problem *problem)
 			agrees &= !store_is_among(addr, endpoint->listen, j);
 		}
 		if (!agrees)
-			return problem_set(problem, PROBLEM_BAD_REQUEST, "/endpoints",
-					   "endpoint %zu does not agree with the request", i);
+			return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "/endpoints",
+						    "endpoint %zu does not agree with the request", i);
 		endpoint->port = *port;
 	}
 	return 0;
@@ -288,7 +289,7 @@ int store_decode(const char *text, size_t length, const struct config *config, s
 
 	*stored = (struct stored){ 0 };
 	if (length == 0)
-		return problem_set(problem, PROBLEM_BAD_REQUEST, NULL, "the file is empty");
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, NULL, "the file is empty");
 	json = wire_parse_body(text, length, problem);
 	if (!json)
 		return -1;
@@ -299,7 +300,7 @@ int store_decode(const char *text, size_t length, const struct config *config, s
 
 void store_item_clear(struct stored *stored)
 {
-	spec_free(stored->spec);
+	registry_spec_free(stored->spec);
 	free(stored->endpoints);
 	*stored = (struct stored){ 0 };
 }

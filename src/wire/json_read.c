@@ -62,8 +62,8 @@ int wire_refuse(const struct wire_reader *reader, const struct wire_place *place
 	va_start(args, format);
 	vsnprintf(detail, sizeof(detail), format, args);
 	va_end(args);
-	return problem_set(reader->problem, PROBLEM_BAD_REQUEST, wire_place_format(place, field, sizeof(field)), "%s",
-			   detail);
+	return registry_problem_set(reader->problem, PROBLEM_BAD_REQUEST,
+				    wire_place_format(place, field, sizeof(field)), "%s", detail);
 }
 
 static const char *wire_type_name(const json_t *value)
@@ -152,7 +152,7 @@ int wire_read_either(const struct wire_reader *reader, const struct wire_place *
 int wire_read_proto(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 		    enum proto *proto)
 {
-	const char *const words[] = { proto_name(PROTO_TCP), proto_name(PROTO_UDP) };
+	const char *const words[] = { addr_proto_name(PROTO_TCP), addr_proto_name(PROTO_UDP) };
 	bool is_udp = false;
 
 	if (wire_read_either(reader, place, value, words, &is_udp) < 0)
@@ -256,7 +256,7 @@ int wire_read_array(const struct wire_reader *reader, const struct wire_place *p
 		return 0;
 	memory = calloc(length, array->item_size);
 	if (!memory)
-		return problem_no_memory(reader->problem);
+		return registry_problem_no_memory(reader->problem);
 	memcpy(items, &memory, sizeof(memory));
 	for (size_t i = 0; i < length; i++) {
 		struct wire_place here = wire_place_index(place, i);

@@ -117,8 +117,8 @@ static int wire_refuse_text(const char *body, size_t length, const json_error_t 
 		wire_trace_to(&trace, body, body + (position < length ? position : length));
 		wire_trace_format(&trace, field, sizeof(field));
 	}
-	return problem_set(problem, PROBLEM_BAD_REQUEST, field, "malformed JSON in line %d, column %d: %s", error->line,
-			   error->column, error->text);
+	return registry_problem_set(problem, PROBLEM_BAD_REQUEST, field, "malformed JSON in line %d, column %d: %s",
+				    error->line, error->column, error->text);
 }
 
 json_t *wire_parse_body(const char *body, size_t length, struct problem *problem)
@@ -132,13 +132,13 @@ json_t *wire_parse_body(const char *body, size_t length, struct problem *problem
 		json = json_loadb(body, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (!json) {
 		if (length == 0)
-			problem_no_memory(problem);
+			registry_problem_no_memory(problem);
 		else
 			wire_refuse_text(body, length, &error, problem);
 		return NULL;
 	}
 	if (!json_is_object(json)) {
-		problem_set(problem, PROBLEM_BAD_REQUEST, NULL, "the body must be a JSON object");
+		registry_problem_set(problem, PROBLEM_BAD_REQUEST, NULL, "the body must be a JSON object");
 		json_decref(json);
 		return NULL;
 	}

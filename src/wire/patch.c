@@ -12,17 +12,17 @@ static int wire_read_patch_key(const struct wire_reader *reader, const struct wi
 			       void *context)
 {
 	struct spec_patch *patch = context;
-	const struct spec_field *command = spec_field_find(&spec_patch_table, place->key);
-	const struct spec_field *field = spec_field_find(&spec_table, place->key);
+	const struct spec_field *command = registry_spec_field_find(&spec_patch_table, place->key);
+	const struct spec_field *field = registry_spec_field_find(&spec_table, place->key);
 
 	if (command)
 		return wire_read_field(reader, place, value, command, patch);
 	if (!field || !(field->flags & SPEC_IN_PATCH))
 		return 1;
 	if (!patch->given)
-		patch->given = spec_new(reader->config);
+		patch->given = registry_spec_new(reader->config);
 	if (!patch->given)
-		return problem_no_memory(reader->problem);
+		return registry_problem_no_memory(reader->problem);
 	patch->given_fields |= UINT64_C(1) << (field - spec_table.fields);
 	return wire_read_field(reader, place, value, field, patch->given);
 }
@@ -35,5 +35,5 @@ int wire_read_patch(const json_t *body, const struct config *config, struct spec
 	*patch = (struct spec_patch){ 0 };
 	if (wire_read_keys(&reader, &document, body, wire_read_patch_key, patch) < 0)
 		return -1;
-	return spec_patch_check(patch, problem);
+	return registry_spec_patch_check(patch, problem);
 }

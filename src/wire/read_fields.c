@@ -14,9 +14,9 @@ static int wire_read_number(const struct wire_reader *reader, const struct wire_
 	if (wire_read_integer(reader, place, value, (int64_t)field->min, (int64_t)field->max, &integer) < 0)
 		return -1;
 	if (field->kind == SPEC_NUMBER)
-		*(uint32_t *)spec_field_place(field, structure) = (uint32_t)integer;
+		*(uint32_t *)registry_spec_field_place(field, structure) = (uint32_t)integer;
 	else
-		*(uint64_t *)spec_field_place(field, structure) = (uint64_t)integer;
+		*(uint64_t *)registry_spec_field_place(field, structure) = (uint64_t)integer;
 	return 0;
 }
 
@@ -41,20 +41,20 @@ static int wire_read_list(const struct wire_reader *reader, const struct wire_pl
 		break;
 	case SPEC_ITEM_LABEL:
 		result = wire_read_labels(reader, place, value, &labels, &count);
-		spec_list_set(field, structure, labels, count);
+		registry_spec_list_set(field, structure, labels, count);
 		return result;
 	}
 	result = wire_read_array(reader, place, value, &array, &items, &count);
-	spec_list_set(field, structure, items, count);
+	registry_spec_list_set(field, structure, items, count);
 	return result;
 }
 
 int wire_read_field(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 		    const struct spec_field *field, void *structure)
 {
-	void *target = spec_field_place(field, structure);
+	void *target = registry_spec_field_place(field, structure);
 
-	spec_field_set_given(field, structure);
+	registry_spec_field_set_given(field, structure);
 	switch (field->kind) {
 	case SPEC_BOOL:
 		return wire_read_bool(reader, place, value, target);
@@ -83,7 +83,7 @@ static int wire_read_key(const struct wire_reader *reader, const struct wire_pla
 			 void *context)
 {
 	const struct wire_fields_reading *reading = context;
-	const struct spec_field *field = spec_field_find(reading->table, place->key);
+	const struct spec_field *field = registry_spec_field_find(reading->table, place->key);
 
 	if (!field || (reading->in && !(field->flags & reading->in)))
 		return 1;

@@ -19,10 +19,10 @@ static int wire_read_cidr(const struct wire_reader *reader, const struct wire_pl
 
 	if (wire_read_string(reader, place, value, &text) < 0)
 		return -1;
-	if (cidr4_parse(text, &rule->cidr) < 0)
+	if (addr_cidr4_parse(text, &rule->cidr) < 0)
 		return wire_refuse(reader, place,
 				   "\"%s\" is no IPv4 network: such as \"203.0.113.0/24\" or \"203.0.113.7\"", text);
-	rule->cidr.ip = cidr4_first(&rule->cidr);
+	rule->cidr.ip = addr_cidr4_first(&rule->cidr);
 	return 0;
 }
 
@@ -134,7 +134,7 @@ int wire_read_labels(const struct wire_reader *reader, const struct wire_place *
 		return 0;
 	*labels = calloc(count, sizeof(**labels));
 	if (!*labels)
-		return problem_no_memory(reader->problem);
+		return registry_problem_no_memory(reader->problem);
 	json_object_foreach((json_t *)value, key, member)
 	{
 		struct wire_place here = wire_place_key(place, key);
@@ -147,7 +147,7 @@ int wire_read_labels(const struct wire_reader *reader, const struct wire_place *
 		label->key = strdup(key);
 		label->value = strdup(text);
 		if (!label->key || !label->value)
-			return problem_no_memory(reader->problem);
+			return registry_problem_no_memory(reader->problem);
 	}
 	qsort(*labels, *label_count, sizeof(**labels), wire_compare_labels);
 	return 0;

@@ -43,7 +43,7 @@ static int wire_read_listen_list(const struct wire_reader *reader, const struct 
 		if (wire_read_address(reader, &here, json_array_get(value, i), &port->listen[i]) < 0)
 			return -1;
 		for (size_t j = 0; j < i; j++) {
-			if (spec_listen_collides(&port->listen[i], &port->listen[j]))
+			if (registry_spec_listen_collides(&port->listen[i], &port->listen[j]))
 				return wire_refuse(reader, &here, "is given twice: entry %zu has it already", j);
 		}
 		port->listen_count = i + 1;
@@ -125,7 +125,7 @@ static int wire_check_addresses(const struct wire_reader *reader, const struct w
 		char field[128];
 
 		wire_place_format(listed ? &entry : &listen, field, sizeof(field));
-		if (spec_check_listen(&port->listen[i], port->via, reader->config, field, reader->problem) < 0)
+		if (registry_spec_check_listen(&port->listen[i], port->via, reader->config, field, reader->problem) < 0)
 			return -1;
 	}
 	return 0;

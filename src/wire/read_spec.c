@@ -9,15 +9,15 @@
 static struct spec *wire_read_body(const struct wire_reader *reader, const json_t *body)
 {
 	struct wire_place document = { 0 };
-	struct spec *spec = spec_new(reader->config);
+	struct spec *spec = registry_spec_new(reader->config);
 
 	if (!spec) {
-		problem_no_memory(reader->problem);
+		registry_problem_no_memory(reader->problem);
 		return NULL;
 	}
 	if (wire_read_fields(reader, &document, body, &spec_table, SPEC_IN_PUT, spec) < 0 ||
-	    spec_check_ports(spec->ports, spec->port_count, "/ports", reader->problem) < 0) {
-		spec_free(spec);
+	    registry_spec_check_ports(spec->ports, spec->port_count, "/ports", reader->problem) < 0) {
+		registry_spec_free(spec);
 		return NULL;
 	}
 	return spec;

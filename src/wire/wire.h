@@ -28,7 +28,7 @@ struct spec *wire_read_spec(const json_t *body, const struct config *config, str
  */
 struct spec *wire_read_stored_spec(const json_t *body, const struct config *config, struct problem *problem);
 
-/* The body of a PATCH. 0, or -1 with PROBLEM. spec_patch_clear() afterwards, in both cases. */
+/* The body of a PATCH. 0, or -1 with PROBLEM. registry_spec_patch_clear() afterwards, in both cases. */
 int wire_read_patch(const json_t *body, const struct config *config, struct spec_patch *patch, struct problem *problem);
 
 /* The specification as the body of a registration with all fields explicit, which is what the store keeps. */

@@ -29,14 +29,15 @@ static json_t *wire_write_boot_arg(const struct config *config)
 {
 	const struct cidr4 *guest = &config->addresses.guest;
 	char ip[IPV4_TEXT_SIZE], gateway[IPV4_TEXT_SIZE], mask[IPV4_TEXT_SIZE], text[160];
-	int used = snprintf(text, sizeof(text), "ip=%s::%s:%s:instance:eth0:off", ipv4_format(guest->ip, ip),
-			    ipv4_format(config->addresses.tap.ip, gateway), ipv4_format(cidr4_mask(guest), mask));
+	int used = snprintf(text, sizeof(text), "ip=%s::%s:%s:instance:eth0:off", addr_ipv4_format(guest->ip, ip),
+			    addr_ipv4_format(config->addresses.tap.ip, gateway),
+			    addr_ipv4_format(addr_cidr4_mask(guest), mask));
 
 	for (size_t i = 0; i < config->addresses.dns.count && i < BOOT_ARG_DNS; i++) {
 		char dns[IPV4_TEXT_SIZE];
 
 		used += snprintf(text + used, sizeof(text) - (size_t)used, ":%s",
-				 ipv4_format(config->addresses.dns.items[i].ip, dns));
+				 addr_ipv4_format(config->addresses.dns.items[i].ip, dns));
 	}
 	return json_string(text);
 }
@@ -45,7 +46,7 @@ static json_t *wire_write_resolver(const void *item)
 {
 	char text[IPV4_TEXT_SIZE];
 
-	return json_string(ipv4_format(((const struct cidr4 *)item)->ip, text));
+	return json_string(addr_ipv4_format(((const struct cidr4 *)item)->ip, text));
 }
 
 static json_t *wire_write_dns(const struct config *config)
@@ -68,9 +69,9 @@ static json_t *wire_write_guest(const struct sandbox *sandbox, const struct conf
 	const struct cidr4 *guest = &config->addresses.guest;
 	char ip[IPV4_TEXT_SIZE], gateway[IPV4_TEXT_SIZE], mac[MAC_TEXT_SIZE];
 
-	mac_format(&config->addresses.guest_mac, mac);
-	return json_pack("{s:s, s:i, s:s, s:s?, s:o, s:o, s:o}", "ip", ipv4_format(guest->ip, ip), "prefix",
-			 (int)guest->length, "gateway", ipv4_format(config->addresses.tap.ip, gateway), "mac",
+	addr_mac_format(&config->addresses.guest_mac, mac);
+	return json_pack("{s:s, s:i, s:s, s:s?, s:o, s:o, s:o}", "ip", addr_ipv4_format(guest->ip, ip), "prefix",
+			 (int)guest->length, "gateway", addr_ipv4_format(config->addresses.tap.ip, gateway), "mac",
 			 config->addresses.guest_mac_learn ? NULL : mac, "mtu", wire_write_mtu(sandbox, config), "dns",
 			 wire_write_dns(config), "boot_arg", wire_write_boot_arg(config));
 }
@@ -80,8 +81,8 @@ static json_t *wire_write_endpoint(const void *item)
 	const struct endpoint *endpoint = item;
 	const struct spec_port *port = &endpoint->port;
 
-	return json_pack("{s:i, s:s, s:s, s:o, s:s*}", "guest_port", port->guest_port, "proto", proto_name(port->proto),
-			 "via", wire_via_name(port->via), "listen",
+	return json_pack("{s:i, s:s, s:s, s:o, s:s*}", "guest_port", port->guest_port, "proto",
+			 addr_proto_name(port->proto), "via", wire_via_name(port->via), "listen",
 			 wire_write_addresses(endpoint->listen, endpoint->listen_count), "proxy_protocol",
 			 port->proxy_protocol ? "v2" : NULL);
 }
@@ -110,12 +111,12 @@ static json_t *wire_write_place(const struct sandbox *sandbox, const struct conf
 
 	return json_pack(
 	    "{s:s, s:i, s:s, s:o, s:o, s:s, s:o, s:s, s:s, s:s, s:o}", "id", sandbox->id, "slot", (int)sandbox->slot,
-	    "state", sandbox_state_name(sandbox->state), "since", wire_write_time(sandbox->since_ms), "reason",
+	    "state", registry_sandbox_state_name(sandbox->state), "since", wire_write_time(sandbox->since_ms), "reason",
 	    sandbox->reason[0] ? wire_write_text(sandbox->reason) : json_null(), "netns",
 	    config_netns_name(config, sandbox->slot, netns), "netns_path",
 	    wire_write_text(config_netns_path(config, sandbox->slot, path)), "tap", TAP_NAME, "veth",
 	    config_veth_name(config, sandbox->slot, veth), "host_ip",
-	    ipv4_format(config_host_ip(config, sandbox->slot), ip), "guest", wire_write_guest(sandbox, config));
+	    addr_ipv4_format(config_host_ip(config, sandbox->slot), ip), "guest", wire_write_guest(sandbox, config));
 }
 
 /* The times and counters of the sandbox. */
@@ -171,6 +172,7 @@ json_t *wire_write_problem(const struct problem *problem)
 		if (!field)
 			return NULL;
 	}
-	return json_pack("{s:s, s:s, s:i, s:o, s:o*}", "type", "about:blank", "title", problem_title(problem->kind),
-			 "status", (int)problem->kind, "detail", wire_write_text(problem->detail), "field", field);
+	return json_pack("{s:s, s:s, s:i, s:o, s:o*}", "type", "about:blank", "title",
+			 registry_problem_title(problem->kind), "status", (int)problem->kind, "detail",
+			 wire_write_text(problem->detail), "field", field);
 }

@@ -55,13 +55,13 @@ static json_t *wire_write_rule(const void *item)
 	const struct egress_rule *rule = item;
 	char text[CIDR4_TEXT_SIZE];
 
-	cidr4_format(&rule->cidr, text);
+	addr_cidr4_format(&rule->cidr, text);
 	if (rule->any_proto)
 		return json_string(text);
 	if (rule->port_count == 0)
-		return json_pack("{s:s, s:s}", "cidr", text, "proto", proto_name(rule->proto));
+		return json_pack("{s:s, s:s}", "cidr", text, "proto", addr_proto_name(rule->proto));
 	return json_pack(
-	    "{s:s, s:s, s:o}", "cidr", text, "proto", proto_name(rule->proto), "ports",
+	    "{s:s, s:s, s:o}", "cidr", text, "proto", addr_proto_name(rule->proto), "ports",
 	    wire_write_array(rule->ports, rule->port_count, sizeof(rule->ports[0]), wire_write_port_number));
 }
 
@@ -76,7 +76,7 @@ static json_t *wire_write_port(const void *item)
 			return NULL;
 	}
 	return json_pack("{s:i, s:o*, s:s, s:s, s:s*}", "guest_port", port->guest_port, "listen", listen, "proto",
-			 proto_name(port->proto), "via", wire_via_name(port->via), "proxy_protocol",
+			 addr_proto_name(port->proto), "via", wire_via_name(port->via), "proxy_protocol",
 			 port->proxy_protocol ? "v2" : NULL);
 }
 
@@ -96,7 +96,7 @@ static json_t *wire_write_labels(const struct label *labels, size_t count)
 static json_t *wire_write_list(const struct spec_field *field, const void *structure)
 {
 	size_t count, size = field->items->size;
-	const void *items = spec_list_items(field, structure, &count);
+	const void *items = registry_spec_list_items(field, structure, &count);
 
 	switch (field->items->kind) {
 	case SPEC_ITEM_PORT:
@@ -117,7 +117,7 @@ static json_t *wire_write_fields(const struct spec_table *table, const void *str
 
 static json_t *wire_write_field(const struct spec_field *field, const void *structure)
 {
-	const void *value = spec_field_value(field, structure);
+	const void *value = registry_spec_field_value(field, structure);
 
 	switch (field->kind) {
 	case SPEC_BOOL:
@@ -146,7 +146,7 @@ int wire_put_fields(json_t *object, const struct spec_table *table, unsigned in,
 
 		if (in && !(field->flags & in))
 			continue;
-		if (spec_field_is_given(field, structure))
+		if (registry_spec_field_is_given(field, structure))
 			value = wire_write_field(field, structure);
 		else if (in & SPEC_SHOWN)
 			value = json_null();

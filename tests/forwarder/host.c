@@ -398,7 +398,7 @@ int main(int argc, char **argv)
 	config->daemon.workers = argc > 1 ? number(argv[1]) : 2;
 	config->forwarder.connections = argc > 2 ? number(argv[2]) : 0;
 	base = event_base_new();
-	if (netns_init(&err) < 0 || !(forwarder = fwd_new(base, config, &err))) {
+	if (base_netns_init(&err) < 0 || !(forwarder = fwd_new(base, config, &err))) {
 		fprintf(stderr, "%s\n", err.text);
 		return EXIT_FAILURE;
 	}

@@ -23,11 +23,11 @@ static void try_network(const char *text)
 	char printed[CIDR4_TEXT_SIZE];
 	struct cidr4 cidr, again;
 
-	if (cidr4_parse(text, &cidr) < 0)
+	if (addr_cidr4_parse(text, &cidr) < 0)
 		return;
-	fuzz_check(cidr4_parse(cidr4_format(&cidr, printed), &again) == 0);
+	fuzz_check(addr_cidr4_parse(addr_cidr4_format(&cidr, printed), &again) == 0);
 	fuzz_check(cidr.ip == again.ip && cidr.length == again.length && cidr.length <= 32);
-	fuzz_check(cidr4_contains(&cidr, cidr.ip) && cidr4_first(&cidr) <= cidr4_last(&cidr));
+	fuzz_check(addr_cidr4_contains(&cidr, cidr.ip) && addr_cidr4_first(&cidr) <= addr_cidr4_last(&cidr));
 }
 
 static void try_mac(const char *text)
@@ -35,10 +35,10 @@ static void try_mac(const char *text)
 	char printed[MAC_TEXT_SIZE];
 	struct mac mac, again;
 
-	if (mac_parse(text, &mac) < 0)
+	if (addr_mac_parse(text, &mac) < 0)
 		return;
-	fuzz_check(mac_parse(mac_format(&mac, printed), &again) == 0);
-	fuzz_check(mac_equal(&mac, &again));
+	fuzz_check(addr_mac_parse(addr_mac_format(&mac, printed), &again) == 0);
+	fuzz_check(addr_mac_equal(&mac, &again));
 }
 
 static void try_time(const char *text)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any bytes as a chunked body; the first byte sets the size of the pieces in which it arrives. However the body is cut, the verdict
- * and the decoded bytes must be the same, within the limit.
+ * Any bytes as a chunked body; the first byte sets the size of the pieces in which it arrives. However the body is cut, the
+ * verdict and the decoded bytes must be the same, within the limit.
  */
 #include "fuzz.h"
 #include "http/head.h"
@@ -18,7 +18,7 @@ static enum chunk_verdict decode(const uint8_t *data, size_t size, size_t step, 
 		size_t piece = size - at < step ? size - at : step;
 		memcpy(bytes + length, data + at, piece);
 		length += piece;
-		verdict = chunks_read(chunks, bytes, &length, LIMIT);
+		verdict = http_chunks_read(chunks, bytes, &length, LIMIT);
 		fuzz_check(chunks->body <= LIMIT && chunks->body + chunks->raw == length);
 		fuzz_check(verdict != CHUNK_MORE || chunks->raw <= CHUNK_LINE_MAX);
 	}

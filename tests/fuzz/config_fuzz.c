@@ -11,13 +11,13 @@ static void check_round_trip(struct config *config)
 {
 	for (size_t i = 0; i < option_count; i++) {
 		struct option again = option_table[i];
-		char *before = option_print(&again, config);
+		char *before = config_option_print(&again, config);
 
 		fuzz_check(before);
 		again.initial = before;
-		option_clear(&again, config);
-		fuzz_check(option_set_default(&again, config) == 0);
-		char *after = option_print(&again, config);
+		config_option_clear(&again, config);
+		fuzz_check(config_option_set_default(&again, config) == 0);
+		char *after = config_option_print(&again, config);
 		fuzz_check(after && strcmp(before, after) == 0);
 		free(before);
 		free(after);
@@ -32,9 +32,9 @@ static void check_names(const struct config *config)
 	fuzz_check(last >= 1 && last <= CONFIG_SLOT_MAX);
 	fuzz_check(config_netns_slot(config, config_netns_name(config, last, netns)) == last);
 	fuzz_check(config_veth_slot(config, config_veth_name(config, last, veth)) == last);
-	fuzz_check(cidr4_contains(&config->addresses.host_cidr, config_host_ip(config, last)));
-	fuzz_check(cidr4_contains(&config->addresses.veth_cidr, config_veth_guest_ip(config, last)));
-	fuzz_check(!cidr4_overlaps(&config->addresses.host_cidr, &config->addresses.veth_cidr));
+	fuzz_check(addr_cidr4_contains(&config->addresses.host_cidr, config_host_ip(config, last)));
+	fuzz_check(addr_cidr4_contains(&config->addresses.veth_cidr, config_veth_guest_ip(config, last)));
+	fuzz_check(!addr_cidr4_overlaps(&config->addresses.host_cidr, &config->addresses.veth_cidr));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Any bytes from a client of the gate, over a real connection and a real loop. The first byte is the size of the pieces in which
- * they come, the second tells how the handler answers and how the client ends. However the bytes are cut, the handler gets the same
- * requests and the client the same bytes; and however it ends, nothing is left behind.
+ * they come, the second tells how the handler answers and how the client ends. However the bytes are cut, the handler gets
+ * the same requests and the client the same bytes; and however it ends, nothing is left behind.
  */
 #include "http/gate.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any bytes as a request's head. Reading byte by byte must reach the same verdict as reading the whole, and further bytes must not
- * change it.
+ * Any bytes as a request's head. Reading byte by byte must reach the same verdict as reading the whole, and further bytes
+ * must not change it.
  */
 #include "fuzz.h"
 #include "http/head.h"
@@ -22,13 +22,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_check(bytes);
 	if (size)
 		memcpy(bytes, data, size);
-	enum head_verdict whole = head_read(bytes, size, &head), step = HEAD_MORE;
+	enum head_verdict whole = http_head_read(bytes, size, &head), step = HEAD_MORE;
 	if (whole == HEAD_COMPLETE)
 		check_complete(&head, bytes, size);
 	if (whole == HEAD_BAD)
 		fuzz_check(head.detail != NULL);
 	for (size_t length = 0; length <= size && step == HEAD_MORE; length++)
-		step = head_read(bytes, length, &partial);
+		step = http_head_read(bytes, length, &partial);
 	fuzz_check(step == whole);
 	if (whole == HEAD_COMPLETE)
 		fuzz_check(partial.length == head.length && partial.method == head.method &&

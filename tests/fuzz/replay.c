@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Replaces libFuzzer where it is not linked, and passes each file of a corpus to the target once. The arguments name the files; by
- * default a program NAME_fuzz takes those in corpus/NAME beside its source.
+ * Replaces libFuzzer where it is not linked, and passes each file of a corpus to the target once. The arguments name the
+ * files; by default a program NAME_fuzz takes those in corpus/NAME beside its source.
  */
 #include "fuzz.h"
 

@@ -18,7 +18,7 @@ static void check_again(const struct sandbox *sandbox, const struct config *conf
 	fuzz_check(text);
 	fuzz_check(store_decode(text, strlen(text), config, &stored, &problem) == 0);
 	fuzz_check(strcmp(stored.id, sandbox->id) == 0 && stored.slot == sandbox->slot);
-	fuzz_check(spec_equal(stored.spec, sandbox->spec));
+	fuzz_check(registry_spec_equal(stored.spec, sandbox->spec));
 	fuzz_check(stored.endpoint_count == sandbox->endpoint_count);
 	store_item_clear(&stored);
 	free(text);

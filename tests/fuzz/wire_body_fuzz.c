@@ -23,10 +23,10 @@ static void check_round_trip(const struct spec *spec, const struct config *confi
 	json_t *json = wire_write_spec(spec);
 	struct spec *again = json ? wire_read_spec(json, config, &problem) : NULL;
 
-	fuzz_check(again && spec_equal(spec, again));
-	fuzz_check(spec_check(again, config, &problem) == 0);
+	fuzz_check(again && registry_spec_equal(spec, again));
+	fuzz_check(registry_spec_check(again, config, &problem) == 0);
 	json_decref(json);
-	spec_free(again);
+	registry_spec_free(again);
 }
 
 static void check_registration(struct spec *spec, const struct config *config)
@@ -42,7 +42,7 @@ static void check_registration(struct spec *spec, const struct config *config)
 		json_decref(json);
 	} else { /* weftd uses the addresses itself */
 		check_problem(&problem);
-		spec_free(spec);
+		registry_spec_free(spec);
 	}
 	registry_free(registry);
 }

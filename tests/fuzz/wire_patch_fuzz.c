@@ -28,31 +28,31 @@ static void check_endpoints(const struct sandbox *sandbox)
 	fuzz_check(sandbox->endpoint_count == sandbox->spec->port_count);
 	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
 		fuzz_check(sandbox->endpoints[i].listen_count > 0);
-		fuzz_check(spec_port_equal(&sandbox->endpoints[i].port, &sandbox->spec->ports[i]));
+		fuzz_check(registry_spec_port_equal(&sandbox->endpoints[i].port, &sandbox->spec->ports[i]));
 	}
 }
 
 /* Consumes WANTED. */
 static void check_change(struct registry *registry, struct sandbox *sandbox, struct spec *wanted)
 {
-	struct spec *before = spec_copy(sandbox->spec), *again = spec_copy(wanted);
+	struct spec *before = registry_spec_copy(sandbox->spec), *again = registry_spec_copy(wanted);
 	struct registry_patch patch;
 	struct problem problem = { 0 };
 
 	fuzz_check(before && again);
 	if (registry_patch_prepare(registry, sandbox, wanted, &patch, &problem) == 0) {
 		registry_patch_abort(registry, &patch);
-		fuzz_check(spec_equal(sandbox->spec, before));
+		fuzz_check(registry_spec_equal(sandbox->spec, before));
 		fuzz_check(registry_patch_prepare(registry, sandbox, again, &patch, &problem) == 0);
 		registry_patch_commit(registry, &patch);
 	} else {
 		fuzz_check(problem.kind == PROBLEM_CONFLICT || problem.kind == PROBLEM_UNAVAILABLE);
-		fuzz_check(spec_equal(sandbox->spec, before));
-		spec_free(wanted);
-		spec_free(again);
+		fuzz_check(registry_spec_equal(sandbox->spec, before));
+		registry_spec_free(wanted);
+		registry_spec_free(again);
 	}
 	check_endpoints(sandbox);
-	spec_free(before);
+	registry_spec_free(before);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -69,12 +69,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		struct spec *wanted = NULL;
 
 		if (wire_read_patch(json, config, &patch, &problem) == 0)
-			wanted = spec_patch_apply(sandbox, &patch, &problem);
+			wanted = registry_spec_patch_apply(sandbox, &patch, &problem);
 		if (wanted)
 			check_change(registry, sandbox, wanted);
 		else
 			fuzz_check(problem.kind == PROBLEM_BAD_REQUEST || problem.kind == PROBLEM_CONFLICT);
-		spec_patch_clear(&patch);
+		registry_spec_patch_clear(&patch);
 		registry_free(registry);
 		config_free(config);
 	}

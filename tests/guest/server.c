@@ -14,11 +14,11 @@
  *	reset,N     reads N bytes and resets the connection
  *	silent      accepts and never reads
  *
- * Byte number i of a source is ((j * 31) + (j >> 8)) & 255 with j = i modulo 65521. That is a prime, so that a lost, doubled or moved
- * block shows.
+ * Byte number i of a source is ((j * 31) + (j >> 8)) & 255 with j = i modulo 65521. That is a prime, so that a lost, doubled
+ * or moved block shows.
  *
- * "ready" is printed when all listen; the server runs until its stdin ends. With --report each end of a connection is a line, "end
- * NETNS-PATH PORT fin|reset|closed BYTES", by the client's first action (closed means that the server ended it).
+ * "ready" is printed when all listen; the server runs until its stdin ends. With --report each end of a connection is a
+ * line, "end NETNS-PATH PORT fin|reset|closed BYTES", by the client's first action (closed means that the server ended it).
  */
 #include "guest/server.h"
 

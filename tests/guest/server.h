@@ -57,7 +57,10 @@ struct connection {
 	LIST_ENTRY(connection) waiting; /* linked while due_ms is set */
 };
 
-/* Ends the connection. HOW: the client's first action, "fin" or "reset", or "closed". The struct lives until server.c frees it. */
+/*
+ * Ends the connection. HOW: the client's first action, "fin" or "reset", or "closed". The struct lives until server.c
+ * frees it.
+ */
 void connection_end(struct connection *connection, const char *how);
 
 /* Queues bytes to send. */

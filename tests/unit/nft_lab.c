@@ -48,7 +48,7 @@ struct lab lab_open(void)
 
 	ck_assert_ptr_nonnull(lab.config);
 	ck_assert_msg(unshare(CLONE_NEWNET) == 0, "unshare: %s", strerror(errno));
-	ck_assert_msg(netns_init(&err) == 0, "%s", err.text);
+	ck_assert_msg(base_netns_init(&err) == 0, "%s", err.text);
 	if (getenv("WEFT_TEST_LOG"))
 		log_setup(LOG_DEBUG_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
 	lab_run("ip link set lo up");

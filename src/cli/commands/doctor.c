@@ -75,7 +75,7 @@ int command_doctor(const struct cli *cli)
 	if (!config)
 		return CLI_FAILED;
 	health_facts_gather(&facts, config, cli->socket);
-	doctor_examine(&facts, &report);
+	health_doctor_examine(&facts, &report);
 	if (cli->json) {
 		command_doctor_print_json(&report);
 	} else {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftctl policy: the API replaces a policy whole, while a person changes a part of it. So the policy in force is read, changed and
- * sent back. Two people who do that at once overwrite each other, as with any editor.
+ * weftctl policy: the API replaces a policy whole, while a person changes a part of it. So the policy in force is read,
+ * changed and sent back. Two people who do that at once overwrite each other, as with any editor.
  */
 #include "base/addr.h"
 #include "base/cleanup.h"
@@ -41,7 +41,7 @@ static json_t *command_policy_read_rule(const char *option, const char *text, st
 	char what[32];
 
 	snprintf(what, sizeof(what), "--%s", option);
-	if (cidr4_parse(network, &cidr) < 0) {
+	if (addr_cidr4_parse(network, &cidr) < 0) {
 		err_set(err, 0, "%s %s: '%s' is not an IPv4 network", what, text, network);
 		return NULL;
 	}

@@ -26,7 +26,7 @@ int command_reach(const struct cli *cli)
 	const char *dest = cli->args->operands[1];
 	const char *colon = strchr(dest, ':');
 	AUTO_FREE char *address = strndup(dest, colon ? (size_t)(colon - dest) : strlen(dest));
-	if (ipv4_parse(address, &ip) < 0)
+	if (addr_ipv4_parse(address, &ip) < 0)
 		return cli_usage(cli, "DEST '%s': '%s' is not an IPv4 address", dest, address);
 	if (colon && cli_args_number("PORT", colon + 1, 1, 65535, &port, &err) < 0)
 		return cli_usage(cli, "%s", err.text);

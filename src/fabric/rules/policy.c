@@ -53,8 +53,8 @@ void rules_policy_add_networks(struct nft_batch *batch, const struct nft_set *se
 		return;
 	}
 	for (size_t i = 0; i < count; i++)
-		elements[i] =
-		    (struct nft_element){ .first = cidr4_first(&networks[i]), .last = cidr4_last(&networks[i]) };
+		elements[i] = (struct nft_element){ .first = addr_cidr4_first(&networks[i]),
+						    .last = addr_cidr4_last(&networks[i]) };
 	nft_set_add(batch, set);
 	nft_elements_add(batch, set, elements, nft_elements_merge(elements, count));
 }

@@ -68,8 +68,8 @@ static size_t rules_slot_policy_collect(const struct egress_rule *rules, size_t 
 			continue;
 		for (size_t port = 0; elements && port < copies; port++)
 			elements[found + port] = (struct nft_element){
-				.first = cidr4_first(&rule->cidr),
-				.last = cidr4_last(&rule->cidr),
+				.first = addr_cidr4_first(&rule->cidr),
+				.last = addr_cidr4_last(&rule->cidr),
 				.proto = kind ? rules_ip_proto(rule->proto) : 0,
 				.port = kind == 2 ? rule->ports[port] : 0,
 			};
@@ -275,7 +275,7 @@ static int rules_slot_policy_turn_to(int netns_fd, const struct fabric_plan *pla
 		rules_slot_policy_add_rules(&batch, plan->egress, side);
 	rules_slot_policy_delete_side(&batch, present, 1 - side);
 	/* A new rule has a full bucket: frequent changes of the policy would lift the limit. */
-	if (!former || !plan_same_rate(rules_slot_policy_rate_of(plan), rules_slot_policy_rate_of(former))) {
+	if (!former || !slot_plan_same_rate(rules_slot_policy_rate_of(plan), rules_slot_policy_rate_of(former))) {
 		batch.family = NFPROTO_NETDEV;
 		nft_chain_flush(&batch, RULES_CHAIN_FROM_GUEST_RATE);
 		rules_slot_policy_add_rate(&batch, rules_slot_policy_rate_of(plan));

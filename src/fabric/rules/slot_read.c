@@ -158,10 +158,10 @@ static void rules_reach_name_element(struct fabric_reach *reach, const struct nf
 	char first[IPV4_TEXT_SIZE], last[IPV4_TEXT_SIZE];
 
 	if (range->first == range->last)
-		snprintf(reach->set, sizeof(reach->set), "%s %s", set->name, ipv4_format(range->first, first));
+		snprintf(reach->set, sizeof(reach->set), "%s %s", set->name, addr_ipv4_format(range->first, first));
 	else
-		snprintf(reach->set, sizeof(reach->set), "%s %s-%s", set->name, ipv4_format(range->first, first),
-			 ipv4_format(range->last, last));
+		snprintf(reach->set, sizeof(reach->set), "%s %s-%s", set->name, addr_ipv4_format(range->first, first),
+			 addr_ipv4_format(range->last, last));
 }
 
 /* Whether SET holds the destination. If so, the answer names it. */

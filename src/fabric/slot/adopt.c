@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* Fills in the number of the namespace that is open. */
-static int adopt_find_number(struct slot_work *work, struct err *err)
+static int slot_adopt_find_number(struct slot_work *work, struct err *err)
 {
 	struct kern_namespace_key key = kern_namespace_key_of(work->netns_fd);
 
@@ -28,7 +28,7 @@ static int adopt_find_number(struct slot_work *work, struct err *err)
 }
 
 /* Opens the namespace under the slot's name, if the veth leads into it. ENOENT: it does not. */
-static int adopt_find_named(struct slot_work *work, const struct kern_link *veth, struct err *err)
+static int slot_adopt_find_named(struct slot_work *work, const struct kern_link *veth, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 
@@ -38,7 +38,7 @@ static int adopt_find_named(struct slot_work *work, const struct kern_link *veth
 			err->code = ENOENT;
 		return -1;
 	}
-	if (adopt_find_number(work, err) == 0) {
+	if (slot_adopt_find_number(work, err) == 0) {
 		if (veth->has_peer_nsid && veth->peer_nsid == work->nsid)
 			return 0;
 		err_set(err, ENOENT, "%s is not the namespace of %s", path, veth->name);
@@ -49,10 +49,10 @@ static int adopt_find_named(struct slot_work *work, const struct kern_link *veth
 }
 
 /*
- * The veth is there, and its namespace has no name any more. A VM that lives in it keeps it, and its process leads us to it. If we
- * cannot see that process, nothing may be taken apart under it. ENOENT: no VM lives there.
+ * The veth is there, and its namespace has no name any more. A VM that lives in it keeps it, and its process leads us to it.
+ * If we cannot see that process, nothing may be taken apart under it. ENOENT: no VM lives there.
  */
-static int adopt_find_unnamed(struct slot_work *work, const struct kern_link *veth, struct err *err)
+static int slot_adopt_find_unnamed(struct slot_work *work, const struct kern_link *veth, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 	enum kern_namespace_file kind =
@@ -77,7 +77,7 @@ static int adopt_find_unnamed(struct slot_work *work, const struct kern_link *ve
 }
 
 /* Finds VETH and namespace of the slot. ENOENT: they do not belong together, or one is missing. */
-static int adopt_find(struct slot_work *work, struct kern_link *veth, struct err *err)
+static int slot_adopt_find(struct slot_work *work, struct kern_link *veth, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
 
@@ -92,13 +92,14 @@ static int adopt_find(struct slot_work *work, struct kern_link *veth, struct err
 		return err_set(err, EEXIST, "link %s is not ours (group %u)", name, veth->group);
 	}
 	work->veth_index = veth->index;
-	if (adopt_find_named(work, veth, err) < 0 && (err->code != ENOENT || adopt_find_unnamed(work, veth, err) < 0))
+	if (slot_adopt_find_named(work, veth, err) < 0 &&
+	    (err->code != ENOENT || slot_adopt_find_unnamed(work, veth, err) < 0))
 		return -1;
 	work->key = kern_namespace_key_of(work->netns_fd);
 	return 0;
 }
 
-static int adopt_repair_name(struct slot_work *work, struct err *err)
+static int slot_adopt_repair_name(struct slot_work *work, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 	enum kern_namespace_file kind =
@@ -108,14 +109,15 @@ static int adopt_repair_name(struct slot_work *work, struct err *err)
 		return 0;
 	if (kind == NAMESPACE_FILE_HALF_MADE && kern_namespace_unbind(path, err) < 0)
 		return -1;
-	build_note_repair(work, "name of the namespace");
-	return build_name(work, err);
+	slot_build_note_repair(work, "name of the namespace");
+	return slot_build_name(work, err);
 }
 
-static int adopt_take_over(struct slot_work *work, struct err *err)
+static int slot_adopt_take_over(struct slot_work *work, struct err *err)
 {
 	static int (*const parts[])(struct slot_work * work, struct err * err) = {
-		build_host_end, build_inside, build_tap, build_limit, build_route, adopt_repair_name,
+		slot_build_host_end, slot_build_inside, slot_build_tap,
+		slot_build_limit,    slot_build_route,  slot_adopt_repair_name,
 	};
 	struct kern_link tap;
 
@@ -130,34 +132,35 @@ static int adopt_take_over(struct slot_work *work, struct err *err)
 	return 0;
 }
 
-static int adopt_make_anew(struct slot_work *work, struct err *err)
+static int slot_adopt_make_anew(struct slot_work *work, struct err *err)
 {
 	struct slot_remains remains = { .slot = work->plan->slot, .nsid = -1, .leftovers = true };
 
-	if (destroy_slot(work->host, work->config, &remains, err) < 0 ||
-	    destroy_links(work->host, work->config, &remains, err) < 0)
+	if (slot_destroy_slot(work->host, work->config, &remains, err) < 0 ||
+	    slot_destroy_links(work->host, work->config, &remains, err) < 0)
 		return err_wrap(err, "slot %u", work->plan->slot);
 	work->adopting = false;
-	if (build_slot(work, err) < 0)
+	if (slot_build_slot(work, err) < 0)
 		return -1;
 	work->adopting = true;
-	build_note_repair(work, "slot was not whole; made anew");
+	slot_build_note_repair(work, "slot was not whole; made anew");
 	return 0;
 }
 
-int adopt_links(struct slot_work *work, struct err *err)
+int slot_adopt_links(struct slot_work *work, struct err *err)
 {
 	struct kern_link veth;
 	int result;
 
 	work->adopting = true;
-	if (adopt_find(work, &veth, err) < 0)
-		return err->code == ENOENT ? adopt_make_anew(work, err) : err_wrap(err, "slot %u", work->plan->slot);
+	if (slot_adopt_find(work, &veth, err) < 0)
+		return err->code == ENOENT ? slot_adopt_make_anew(work, err)
+					   : err_wrap(err, "slot %u", work->plan->slot);
 	work->veth = &veth;
-	result = adopt_take_over(work, err);
+	result = slot_adopt_take_over(work, err);
 	work->veth = NULL;
 	kern_rtnl_close(&work->inside);
-	work->named = build_is_named(work->plan, &veth);
+	work->named = slot_build_is_named(work->plan, &veth);
 	if (result == 0)
 		return 0;
 	close(work->netns_fd);
@@ -165,20 +168,20 @@ int adopt_links(struct slot_work *work, struct err *err)
 	return err_wrap(err, "slot %u", work->plan->slot);
 }
 
-int adopt_rules(struct slot_work *work, struct err *err)
+int slot_adopt_rules(struct slot_work *work, struct err *err)
 {
-	if (build_rules(work, err) == 0 && build_publish(work, err) == 0)
+	if (slot_build_rules(work, err) == 0 && slot_build_publish(work, err) == 0)
 		return 0;
 	close(work->netns_fd);
 	work->netns_fd = -1;
 	return err_wrap(err, "slot %u", work->plan->slot);
 }
 
-int adopt_unchanged(struct slot_work *work, struct err *err)
+int slot_adopt_unchanged(struct slot_work *work, struct err *err)
 {
 	struct kern_link veth, tap;
 
-	if (adopt_find(work, &veth, err) < 0)
+	if (slot_adopt_find(work, &veth, err) < 0)
 		return err_wrap(err, "slot %u", work->plan->slot);
 	if (kern_link_get(work->host, work->nsid, TAP_NAME, &tap, err) < 0) {
 		close(work->netns_fd);
@@ -191,7 +194,7 @@ int adopt_unchanged(struct slot_work *work, struct err *err)
 }
 
 /* Makes the veth of a live slot again if it was deleted. */
-static int adopt_repair_veth(struct slot_work *work, struct err *err)
+static int slot_adopt_repair_veth(struct slot_work *work, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
 	struct kern_link veth;
@@ -203,14 +206,15 @@ static int adopt_repair_veth(struct slot_work *work, struct err *err)
 			   : err_set(err, EEXIST, "link %s is not ours any more (group %u)", name, veth.group);
 	if (err->code != ENODEV)
 		return -1;
-	build_note_repair(work, "veth");
-	return build_veth(work, err);
+	slot_build_note_repair(work, "veth");
+	return slot_build_veth(work, err);
 }
 
-int adopt_repair(struct slot_work *work, struct err *err)
+int slot_adopt_repair(struct slot_work *work, struct err *err)
 {
 	static int (*const parts[])(struct slot_work * work, struct err * err) = {
-		adopt_repair_veth, build_host_end, build_inside, build_tap, build_route, adopt_repair_name,
+		slot_adopt_repair_veth, slot_build_host_end, slot_build_inside,
+		slot_build_tap,         slot_build_route,    slot_adopt_repair_name,
 	};
 	int result = 0;
 
@@ -218,7 +222,7 @@ int adopt_repair(struct slot_work *work, struct err *err)
 	for (size_t i = 0; result == 0 && i < sizeof(parts) / sizeof(parts[0]); i++)
 		result = parts[i](work, err);
 	if (result == 0 && work->plan->bandwidth->to_guest.rate)
-		result = build_limit(work, err);
+		result = slot_build_limit(work, err);
 	kern_rtnl_close(&work->inside);
 	return result;
 }

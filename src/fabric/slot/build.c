@@ -27,13 +27,13 @@ struct step {
 };
 
 /* An undo that fails leaves an object behind. The caller cannot do anything about it, so it is reported to the operator. */
-static void build_complain(const struct slot_work *work, const struct err *err)
+static void slot_build_complain(const struct slot_work *work, const struct err *err)
 {
 	log_error("leftover of a failed slot", F_UINT("slot", work->plan->slot), F_STR("error", err->text));
 }
 
 /* Finds names that are taken before any object is made, and clears away a half-made name of our own. */
-static int build_check_name(struct slot_work *work, struct err *err)
+static int slot_build_check_name(struct slot_work *work, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 
@@ -51,9 +51,9 @@ static int build_check_name(struct slot_work *work, struct err *err)
 	return 0;
 }
 
-static int build_namespace(struct slot_work *work, struct err *err)
+static int slot_build_namespace(struct slot_work *work, struct err *err)
 {
-	if (build_check_name(work, err) < 0)
+	if (slot_build_check_name(work, err) < 0)
 		return -1;
 	work->netns_fd = kern_namespace_make(err);
 	if (work->netns_fd < 0)
@@ -66,13 +66,13 @@ static int build_namespace(struct slot_work *work, struct err *err)
 	return -1;
 }
 
-static void build_drop_namespace(struct slot_work *work)
+static void slot_build_drop_namespace(struct slot_work *work)
 {
 	close(work->netns_fd);
 	work->netns_fd = -1;
 }
 
-static void build_delete_veth(struct slot_work *work)
+static void slot_build_delete_veth(struct slot_work *work)
 {
 	char name[CONFIG_LINK_SIZE];
 	struct err err;
@@ -80,37 +80,37 @@ static void build_delete_veth(struct slot_work *work)
 	if (kern_link_delete(work->host, KERN_LINK_HERE, config_veth_name(work->config, work->plan->slot, name), &err) <
 		0 &&
 	    err.code != ENODEV)
-		build_complain(work, &err);
+		slot_build_complain(work, &err);
 }
 
-static void build_unbind_name(struct slot_work *work)
+static void slot_build_unbind_name(struct slot_work *work)
 {
 	char path[CONFIG_PATH_SIZE];
 	struct err err;
 
 	if (kern_namespace_unbind(config_netns_path(work->config, work->plan->slot, path), &err) < 0)
-		build_complain(work, &err);
+		slot_build_complain(work, &err);
 }
 
-static int build_open_inside(struct slot_work *work, struct err *err)
+static int slot_build_open_inside(struct slot_work *work, struct err *err)
 {
 	return kern_rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err);
 }
 
-static void build_close_inside(struct slot_work *work)
+static void slot_build_close_inside(struct slot_work *work)
 {
 	kern_rtnl_close(&work->inside);
 }
 
-static void build_unpublish(struct slot_work *work)
+static void slot_build_unpublish(struct slot_work *work)
 {
 	struct err err;
 
 	if (work->plan->nat_count && rules_host_publish(work->config, work->plan->slot, NULL, 0, &err) < 0)
-		build_complain(work, &err);
+		slot_build_complain(work, &err);
 }
 
-static void build_remove_route(struct slot_work *work)
+static void slot_build_remove_route(struct slot_work *work)
 {
 	struct kern_route route = {
 		.to = { .ip = config_host_ip(work->config, work->plan->slot), .length = 32 },
@@ -120,10 +120,10 @@ static void build_remove_route(struct slot_work *work)
 	struct err err;
 
 	if (kern_route_remove(work->host, &route, NULL, &err) < 0)
-		build_complain(work, &err);
+		slot_build_complain(work, &err);
 }
 
-static int build_look(struct slot_work *work, struct err *err)
+static int slot_build_look(struct slot_work *work, struct err *err)
 {
 	struct kern_link tap;
 
@@ -135,23 +135,23 @@ static int build_look(struct slot_work *work, struct err *err)
 }
 
 static const struct step steps[] = {
-	{ "namespace", build_namespace, build_drop_namespace },
-	{ "veth", build_veth, build_delete_veth },
-	{ "name", build_name, build_unbind_name },
-	{ "socket", build_open_inside, build_close_inside },
-	{ "host end", build_host_end, NULL },
-	{ "inside", build_inside, NULL },
-	{ "tap", build_tap, NULL },
-	{ "limit", build_limit, NULL },
-	{ "rules", build_rules, NULL },
-	{ "publish", build_publish, build_unpublish },
-	{ "route", build_route, build_remove_route },
-	{ "look", build_look, NULL },
+	{ "namespace", slot_build_namespace, slot_build_drop_namespace },
+	{ "veth", slot_build_veth, slot_build_delete_veth },
+	{ "name", slot_build_name, slot_build_unbind_name },
+	{ "socket", slot_build_open_inside, slot_build_close_inside },
+	{ "host end", slot_build_host_end, NULL },
+	{ "inside", slot_build_inside, NULL },
+	{ "tap", slot_build_tap, NULL },
+	{ "limit", slot_build_limit, NULL },
+	{ "rules", slot_build_rules, NULL },
+	{ "publish", slot_build_publish, slot_build_unpublish },
+	{ "route", slot_build_route, slot_build_remove_route },
+	{ "look", slot_build_look, NULL },
 };
 
 enum { STEP_COUNT = sizeof(steps) / sizeof(steps[0]) };
 
-const char *const *build_steps(void)
+const char *const *slot_build_steps(void)
 {
 	static const char *names[STEP_COUNT + 1];
 
@@ -160,15 +160,15 @@ const char *const *build_steps(void)
 	return names;
 }
 
-static int build_run_step(struct slot_work *work, const struct step *step, struct err *err)
+static int slot_build_run_step(struct slot_work *work, const struct step *step, struct err *err)
 {
-	return fault_check(step->name, err) < 0 ? -1 : step->make(work, err);
+	return slot_fault_check(step->name, err) < 0 ? -1 : step->make(work, err);
 }
 
-int build_slot(struct slot_work *work, struct err *err)
+int slot_build_slot(struct slot_work *work, struct err *err)
 {
 	for (size_t i = 0; i < STEP_COUNT; i++) {
-		if (build_run_step(work, &steps[i], err) == 0)
+		if (slot_build_run_step(work, &steps[i], err) == 0)
 			continue;
 		err_wrap(err, "slot %u: %s", work->plan->slot, steps[i].name);
 		while (i-- > 0) {

@@ -18,8 +18,8 @@
 #include <errno.h>
 
 /* Puts our veth of the slot into VETH; *THERE is false if there is none, or a foreign one. */
-static int destroy_find_veth(struct kern_rtnl *host, const struct config *config, unsigned slot, struct kern_link *veth,
-			     bool *there, struct err *err)
+static int slot_destroy_find_veth(struct kern_rtnl *host, const struct config *config, unsigned slot,
+				  struct kern_link *veth, bool *there, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
 
@@ -30,7 +30,8 @@ static int destroy_find_veth(struct kern_rtnl *host, const struct config *config
 	return 0;
 }
 
-static int destroy_route(struct kern_rtnl *host, const struct config *config, unsigned slot, int index, struct err *err)
+static int slot_destroy_route(struct kern_rtnl *host, const struct config *config, unsigned slot, int index,
+			      struct err *err)
 {
 	struct kern_route route = {
 		.to = { .ip = config_host_ip(config, slot), .length = 32 },
@@ -42,8 +43,8 @@ static int destroy_route(struct kern_rtnl *host, const struct config *config, un
 }
 
 /* *OURS: our veth leads into the namespace bound at PATH. Then sockets of a former run are ended in it, if there may be any. */
-static int destroy_check_namespace(struct kern_rtnl *host, const char *path, const struct slot_remains *remains,
-				   bool *ours, struct err *err)
+static int slot_destroy_check_namespace(struct kern_rtnl *host, const char *path, const struct slot_remains *remains,
+					bool *ours, struct err *err)
 {
 	AUTO_FD int fd = kern_namespace_open(path, err);
 	int nsid;
@@ -59,8 +60,8 @@ static int destroy_check_namespace(struct kern_rtnl *host, const char *path, con
 	return 0;
 }
 
-static int destroy_name(struct kern_rtnl *host, const struct config *config, struct slot_remains *remains,
-			struct err *err)
+static int slot_destroy_name(struct kern_rtnl *host, const struct config *config, struct slot_remains *remains,
+			     struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 	bool ours = false;
@@ -74,7 +75,7 @@ static int destroy_name(struct kern_rtnl *host, const struct config *config, str
 		ours = true;
 		break;
 	case NAMESPACE_FILE_NAMESPACE:
-		if (destroy_check_namespace(host, path, remains, &ours, err) < 0)
+		if (slot_destroy_check_namespace(host, path, remains, &ours, err) < 0)
 			return -1;
 		break;
 	}
@@ -84,31 +85,32 @@ static int destroy_name(struct kern_rtnl *host, const struct config *config, str
 	return kern_namespace_unbind(path, err);
 }
 
-int destroy_slot(struct kern_rtnl *host, const struct config *config, struct slot_remains *remains, struct err *err)
+int slot_destroy_slot(struct kern_rtnl *host, const struct config *config, struct slot_remains *remains,
+		      struct err *err)
 {
 	struct kern_link veth;
 
-	if (destroy_find_veth(host, config, remains->slot, &veth, &remains->had_veth, err) < 0)
+	if (slot_destroy_find_veth(host, config, remains->slot, &veth, &remains->had_veth, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
 	if (remains->had_veth && veth.has_peer_nsid)
 		remains->nsid = veth.peer_nsid;
-	if (remains->had_veth && destroy_route(host, config, remains->slot, veth.index, err) < 0)
+	if (remains->had_veth && slot_destroy_route(host, config, remains->slot, veth.index, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
 	if (remains->published && rules_host_publish(config, remains->slot, NULL, 0, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
-	if (destroy_name(host, config, remains, err) < 0)
+	if (slot_destroy_name(host, config, remains, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
 	return 0;
 }
 
-int destroy_links(struct kern_rtnl *host, const struct config *config, const struct slot_remains *remains,
-		  struct err *err)
+int slot_destroy_links(struct kern_rtnl *host, const struct config *config, const struct slot_remains *remains,
+		       struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
 	struct kern_link veth;
 	bool there;
 
-	if (destroy_find_veth(host, config, remains->slot, &veth, &there, err) < 0)
+	if (slot_destroy_find_veth(host, config, remains->slot, &veth, &there, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
 	if (!there)
 		return 0;

@@ -25,10 +25,11 @@ struct slot_remains {
  * Removes the host address's route and the published ports, then the namespace's name. Foreign objects are left alone. From
  * here on the kernel drops the rest as soon as nobody holds the namespace. Repeatable. 0, or -1 with ERR.
  */
-int destroy_slot(struct kern_rtnl *host, const struct config *config, struct slot_remains *remains, struct err *err);
+int slot_destroy_slot(struct kern_rtnl *host, const struct config *config, struct slot_remains *remains,
+		      struct err *err);
 
 /* Deletes TAP and veth, even if a process holds the namespace. Costs 11-19 ms a link. If there are none, that is no error. */
-int destroy_links(struct kern_rtnl *host, const struct config *config, const struct slot_remains *remains,
-		  struct err *err);
+int slot_destroy_links(struct kern_rtnl *host, const struct config *config, const struct slot_remains *remains,
+		       struct err *err);
 
 #endif

@@ -9,12 +9,12 @@
 
 static bool (*fault_wanted)(const char *step);
 
-void fault_set(bool (*fails)(const char *step))
+void slot_fault_set(bool (*fails)(const char *step))
 {
 	fault_wanted = fails;
 }
 
-int fault_check(const char *step, struct err *err)
+int slot_fault_check(const char *step, struct err *err)
 {
 	return fault_wanted && fault_wanted(step) ? err_set(err, EIO, "fault asked for") : 0;
 }

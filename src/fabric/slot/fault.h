@@ -12,9 +12,9 @@ struct err;
  * For tests: FAILS is asked before each step with the step's name; true makes that step fail with EIO. NULL, the default, turns
  * it off. Call it while no builder runs; FAILS is called on the builder's thread.
  */
-void fault_set(bool (*fails)(const char *step));
+void slot_fault_set(bool (*fails)(const char *step));
 
 /* 0, or -1 with ERR if a test wants STEP to fail. The builder's thread. */
-int fault_check(const char *step, struct err *err);
+int slot_fault_check(const char *step, struct err *err);
 
 #endif

@@ -20,7 +20,7 @@
 
 #define FORWARD_PATH "/proc/sys/net/ipv4/ip_forward"
 
-static int build_host_forwarding(const struct config *config, struct err *err)
+static int slot_build_host_forwarding(const struct config *config, struct err *err)
 {
 	char value = '0';
 	AUTO_FD int fd = open(FORWARD_PATH, O_RDWR | O_CLOEXEC);
@@ -42,13 +42,13 @@ static int build_host_forwarding(const struct config *config, struct err *err)
 	return 0;
 }
 
-int build_host_routes(struct kern_rtnl *host, const struct config *config, bool *added, struct err *err)
+int slot_build_host_routes(struct kern_rtnl *host, const struct config *config, bool *added, struct err *err)
 {
 	const struct cidr4 *ranges[] = { &config->addresses.host_cidr, &config->addresses.veth_cidr };
 
 	*added = false;
 	for (size_t i = 0; i < 2; i++) {
-		struct kern_route route = { .to = { .ip = cidr4_first(ranges[i]), .length = ranges[i]->length } };
+		struct kern_route route = { .to = { .ip = addr_cidr4_first(ranges[i]), .length = ranges[i]->length } };
 		bool one;
 
 		if (kern_route_ensure(host, &route, &one, err) < 0)
@@ -58,13 +58,14 @@ int build_host_routes(struct kern_rtnl *host, const struct config *config, bool 
 	return 0;
 }
 
-int build_host_routes_remove(struct kern_rtnl *host, const struct config *config, unsigned *removed, struct err *err)
+int slot_build_host_routes_remove(struct kern_rtnl *host, const struct config *config, unsigned *removed,
+				  struct err *err)
 {
 	const struct cidr4 *ranges[] = { &config->addresses.host_cidr, &config->addresses.veth_cidr };
 
 	*removed = 0;
 	for (size_t i = 0; i < 2; i++) {
-		struct kern_route route = { .to = { .ip = cidr4_first(ranges[i]), .length = ranges[i]->length } };
+		struct kern_route route = { .to = { .ip = addr_cidr4_first(ranges[i]), .length = ranges[i]->length } };
 		bool one;
 
 		if (kern_route_remove(host, &route, &one, err) < 0)
@@ -74,20 +75,20 @@ int build_host_routes_remove(struct kern_rtnl *host, const struct config *config
 	return 0;
 }
 
-int build_host(struct kern_rtnl *host, const struct config *config, struct err *err)
+int slot_build_host(struct kern_rtnl *host, const struct config *config, struct err *err)
 {
 	bool added;
 
 	if (kern_namespace_prepare_directory(config->names.netns_dir, err) < 0 ||
-	    build_host_forwarding(config, err) < 0)
+	    slot_build_host_forwarding(config, err) < 0)
 		return -1;
 	/* Rules come before routes, so that no address of ours is reachable without them. */
 	if (rules_host_apply(config, err) < 0)
 		return -1;
-	return build_host_routes(host, config, &added, err);
+	return slot_build_host_routes(host, config, &added, err);
 }
 
-int build_host_mtu(struct kern_rtnl *host, const struct config *config, unsigned *mtu, struct err *err)
+int slot_build_host_mtu(struct kern_rtnl *host, const struct config *config, unsigned *mtu, struct err *err)
 {
 	struct kern_link link;
 	int index = 0;

@@ -14,18 +14,19 @@ struct err;
 enum { HOST_MTU_FALLBACK = 1500 };
 
 /* Makes the host fit to carry sandboxes: directory, forwarding, table, `unreachable` routes. Repeatable. 0, or -1 with ERR. */
-int build_host(struct kern_rtnl *host, const struct config *config, struct err *err);
+int slot_build_host(struct kern_rtnl *host, const struct config *config, struct err *err);
 
 /* The MTU that new links get: the option's, else the uplink's, else HOST_MTU_FALLBACK. 0 and *MTU, or -1 with ERR. */
-int build_host_mtu(struct kern_rtnl *host, const struct config *config, unsigned *mtu, struct err *err);
+int slot_build_host_mtu(struct kern_rtnl *host, const struct config *config, unsigned *mtu, struct err *err);
 
 /*
  * Adds the routes that keep packets to addresses without a slot from leaving by the uplink. *ADDED: one was missing. 0, or -1
  * with ERR.
  */
-int build_host_routes(struct kern_rtnl *host, const struct config *config, bool *added, struct err *err);
+int slot_build_host_routes(struct kern_rtnl *host, const struct config *config, bool *added, struct err *err);
 
 /* Removes them. *REMOVED: how many there were. 0, or -1 with ERR. */
-int build_host_routes_remove(struct kern_rtnl *host, const struct config *config, unsigned *removed, struct err *err);
+int slot_build_host_routes_remove(struct kern_rtnl *host, const struct config *config, unsigned *removed,
+				  struct err *err);
 
 #endif

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct plan_copy {
+struct slot_plan_copy {
 	struct fabric_plan plan; /* the one that callers hold */
 	struct egress egress;
 	struct bandwidth bandwidth;
@@ -18,7 +18,7 @@ struct plan_copy {
 };
 
 /* 0, or -1 for lack of memory. */
-static int plan_copy_array(void *to, const void *from, size_t count, size_t size)
+static int slot_plan_copy_array(void *to, const void *from, size_t count, size_t size)
 {
 	void **place = to;
 
@@ -32,19 +32,19 @@ static int plan_copy_array(void *to, const void *from, size_t count, size_t size
 	return 0;
 }
 
-static int plan_copy_egress(struct egress *to, const struct egress *from)
+static int slot_plan_copy_egress(struct egress *to, const struct egress *from)
 {
 	*to = *from;
 	to->allow = NULL;
 	to->deny = NULL;
-	if (plan_copy_array(&to->allow, from->allow, from->allow_count, sizeof(*to->allow)) < 0)
+	if (slot_plan_copy_array(&to->allow, from->allow, from->allow_count, sizeof(*to->allow)) < 0)
 		return -1;
-	return plan_copy_array(&to->deny, from->deny, from->deny_count, sizeof(*to->deny));
+	return slot_plan_copy_array(&to->deny, from->deny, from->deny_count, sizeof(*to->deny));
 }
 
-struct fabric_plan *plan_copy(const struct fabric_plan *plan)
+struct fabric_plan *slot_plan_copy(const struct fabric_plan *plan)
 {
-	struct plan_copy *copy = calloc(1, sizeof(*copy));
+	struct slot_plan_copy *copy = calloc(1, sizeof(*copy));
 	struct fabric_nat *nat;
 
 	if (!copy)
@@ -59,32 +59,32 @@ struct fabric_plan *plan_copy(const struct fabric_plan *plan)
 	if (plan->bandwidth)
 		copy->bandwidth = *plan->bandwidth;
 	copy->egress.internet = true;
-	if (plan->egress && plan_copy_egress(&copy->egress, plan->egress) < 0)
+	if (plan->egress && slot_plan_copy_egress(&copy->egress, plan->egress) < 0)
 		goto fail;
-	if (plan_copy_array(&nat, plan->nat, plan->nat_count, sizeof(*nat)) < 0)
+	if (slot_plan_copy_array(&nat, plan->nat, plan->nat_count, sizeof(*nat)) < 0)
 		goto fail;
 	copy->plan.nat = nat;
 	return &copy->plan;
 
 fail:
-	plan_free(&copy->plan);
+	slot_plan_free(&copy->plan);
 	return NULL;
 }
 
-void plan_free(struct fabric_plan *plan)
+void slot_plan_free(struct fabric_plan *plan)
 {
-	struct plan_copy *copy;
+	struct slot_plan_copy *copy;
 
 	if (!plan)
 		return;
-	copy = container_of(plan, struct plan_copy, plan);
+	copy = container_of(plan, struct slot_plan_copy, plan);
 	free(copy->egress.allow);
 	free(copy->egress.deny);
 	free((void *)plan->nat);
 	free(copy);
 }
 
-static bool plan_same_rule(const struct egress_rule *a, const struct egress_rule *b)
+static bool slot_plan_same_rule(const struct egress_rule *a, const struct egress_rule *b)
 {
 	if (a->cidr.ip != b->cidr.ip || a->cidr.length != b->cidr.length || a->any_proto != b->any_proto)
 		return false;
@@ -94,47 +94,49 @@ static bool plan_same_rule(const struct egress_rule *a, const struct egress_rule
 	       memcmp(a->ports, b->ports, a->port_count * sizeof(*a->ports)) == 0;
 }
 
-static bool plan_same_rules(const struct egress_rule *a, size_t a_count, const struct egress_rule *b, size_t b_count)
+static bool slot_plan_same_rules(const struct egress_rule *a, size_t a_count, const struct egress_rule *b,
+				 size_t b_count)
 {
 	if (a_count != b_count)
 		return false;
 	for (size_t i = 0; i < a_count; i++) {
-		if (!plan_same_rule(&a[i], &b[i]))
+		if (!slot_plan_same_rule(&a[i], &b[i]))
 			return false;
 	}
 	return true;
 }
 
-bool plan_same_egress(const struct fabric_plan *a, const struct fabric_plan *b)
+bool slot_plan_same_egress(const struct fabric_plan *a, const struct fabric_plan *b)
 {
 	return a->egress->internet == b->egress->internet &&
-	       plan_same_rules(a->egress->allow, a->egress->allow_count, b->egress->allow, b->egress->allow_count) &&
-	       plan_same_rules(a->egress->deny, a->egress->deny_count, b->egress->deny, b->egress->deny_count);
+	       slot_plan_same_rules(a->egress->allow, a->egress->allow_count, b->egress->allow,
+				    b->egress->allow_count) &&
+	       slot_plan_same_rules(a->egress->deny, a->egress->deny_count, b->egress->deny, b->egress->deny_count);
 }
 
-bool plan_same_rate(const struct rate *a, const struct rate *b)
+bool slot_plan_same_rate(const struct rate *a, const struct rate *b)
 {
 	return a->rate == b->rate && a->burst == b->burst;
 }
 
-bool plan_same_bandwidth(const struct bandwidth *a, const struct bandwidth *b)
+bool slot_plan_same_bandwidth(const struct bandwidth *a, const struct bandwidth *b)
 {
-	return plan_same_rate(&a->to_guest, &b->to_guest) && plan_same_rate(&a->from_guest, &b->from_guest);
+	return slot_plan_same_rate(&a->to_guest, &b->to_guest) && slot_plan_same_rate(&a->from_guest, &b->from_guest);
 }
 
-bool plan_same_owner(const struct fabric_plan *a, const struct fabric_plan *b)
+bool slot_plan_same_owner(const struct fabric_plan *a, const struct fabric_plan *b)
 {
 	return a->has_tap_owner == b->has_tap_owner &&
 	       (!a->has_tap_owner || (a->tap_uid == b->tap_uid && a->tap_gid == b->tap_gid));
 }
 
-struct plan_share *plan_share_new(const struct fabric_plan *plan)
+struct plan_share *slot_plan_share_new(const struct fabric_plan *plan)
 {
 	struct plan_share *share = calloc(1, sizeof(*share));
 
 	if (!share)
 		return NULL;
-	share->plan = plan_copy(plan);
+	share->plan = slot_plan_copy(plan);
 	share->users = 1;
 	if (share->plan)
 		return share;
@@ -142,16 +144,16 @@ struct plan_share *plan_share_new(const struct fabric_plan *plan)
 	return NULL;
 }
 
-struct plan_share *plan_share_hold(struct plan_share *share)
+struct plan_share *slot_plan_share_hold(struct plan_share *share)
 {
 	share->users++;
 	return share;
 }
 
-void plan_share_release(struct plan_share *share)
+void slot_plan_share_release(struct plan_share *share)
 {
 	if (!share || --share->users)
 		return;
-	plan_free(share->plan);
+	slot_plan_free(share->plan);
 	free(share);
 }

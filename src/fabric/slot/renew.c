@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Making a used slot new. Nothing of the former tenant may survive, so everything it could have left is either looked for or
- * made anew. The rules with their counters are replaced whole, tracked flows are forgotten and then counted, and sockets are ended.
- * A link too many, or a part that had to be repaired, is reason enough to give the slot up. The TAP has to be free before and
- * after.
+ * made anew. The rules with their counters are replaced whole, tracked flows are forgotten and then counted, and sockets are
+ * ended. A link too many, or a part that had to be repaired, is reason enough to give the slot up. The TAP has to be free
+ * before and after.
  */
 #include "fabric/slot/work.h"
 
@@ -22,7 +22,7 @@
 
 enum { LINKS_INSIDE = 3 }; /* lo, eth0, tap0 */
 
-int renew_silence(struct slot_work *work, bool published, struct err *err)
+int slot_renew_silence(struct slot_work *work, bool published, struct err *err)
 {
 	unsigned slot = work->plan->slot;
 	struct kern_route route = {
@@ -45,7 +45,7 @@ int renew_silence(struct slot_work *work, bool published, struct err *err)
 	return kern_conntrack_flush_host(route.to.ip, err);
 }
 
-static void renew_count_link(void *context, const struct kern_link *link)
+static void slot_renew_count_link(void *context, const struct kern_link *link)
 {
 	unsigned *count = context;
 
@@ -54,7 +54,7 @@ static void renew_count_link(void *context, const struct kern_link *link)
 }
 
 /* A process that has the TAP open can set its MAC and MTU; the next tenant expects those that the slot was made with. */
-static int renew_expect_unaltered(struct slot_work *work, const struct kern_link *tap, struct err *err)
+static int slot_renew_expect_unaltered(struct slot_work *work, const struct kern_link *tap, struct err *err)
 {
 	const struct mac *mac = &work->config->addresses.tap_mac;
 	char name[CONFIG_LINK_SIZE];
@@ -71,7 +71,7 @@ static int renew_expect_unaltered(struct slot_work *work, const struct kern_link
 }
 
 /* Without an owner in the plan the TAP must never have had one, for the kernel cannot take an owner away. */
-static int renew_own_tap(struct slot_work *work, const struct kern_link *tap, struct err *err)
+static int slot_renew_own_tap(struct slot_work *work, const struct kern_link *tap, struct err *err)
 {
 	const struct fabric_plan *plan = work->plan;
 	struct kern_tap_owner owner = { .uid = plan->tap_uid, .gid = plan->tap_gid };
@@ -83,7 +83,7 @@ static int renew_own_tap(struct slot_work *work, const struct kern_link *tap, st
 	return kern_tap_make(work->netns_fd, &owner, err);
 }
 
-static int renew_expect_free(struct slot_work *work, struct err *err)
+static int slot_renew_expect_free(struct slot_work *work, struct err *err)
 {
 	struct kern_link tap;
 	unsigned links = 0;
@@ -92,18 +92,18 @@ static int renew_expect_free(struct slot_work *work, struct err *err)
 		return -1;
 	if (tap.carrier)
 		return err_set(err, EBUSY, "link %s is in use", TAP_NAME);
-	if (renew_expect_unaltered(work, &tap, err) < 0)
+	if (slot_renew_expect_unaltered(work, &tap, err) < 0)
 		return -1;
-	if (renew_own_tap(work, &tap, err) < 0)
+	if (slot_renew_own_tap(work, &tap, err) < 0)
 		return -1;
-	if (kern_link_dump(&work->inside, renew_count_link, &links, err) < 0)
+	if (kern_link_dump(&work->inside, slot_renew_count_link, &links, err) < 0)
 		return -1;
 	if (links != LINKS_INSIDE)
 		return err_set(err, 0, "%u links inside", links);
-	return build_limit(work, err);
+	return slot_build_limit(work, err);
 }
 
-static int renew_expect_no_flows(struct slot_work *work, struct err *err)
+static int slot_renew_expect_no_flows(struct slot_work *work, struct err *err)
 {
 	unsigned flows;
 
@@ -113,10 +113,11 @@ static int renew_expect_no_flows(struct slot_work *work, struct err *err)
 	return flows ? err_set(err, 0, "%u tracked flows are left", flows) : 0;
 }
 
-static int renew_parts(struct slot_work *work, struct err *err)
+static int slot_renew_parts(struct slot_work *work, struct err *err)
 {
 	static int (*const parts[])(struct slot_work * work, struct err * err) = {
-		renew_expect_free, renew_expect_no_flows, build_host_end, build_inside, build_tap,
+		slot_renew_expect_free, slot_renew_expect_no_flows, slot_build_host_end, slot_build_inside,
+		slot_build_tap,
 	};
 
 	if (kern_rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err) < 0)
@@ -130,17 +131,17 @@ static int renew_parts(struct slot_work *work, struct err *err)
 	if (rules_slot_apply(work->netns_fd, work->config, work->plan, err) < 0 ||
 	    rules_host_forget(work->veth_index, err) < 0)
 		return -1;
-	return build_route(work, err);
+	return slot_build_route(work, err);
 }
 
-int renew_slot(struct slot_work *work, struct err *err)
+int slot_renew_slot(struct slot_work *work, struct err *err)
 {
 	int result;
 
-	if (adopt_unchanged(work, err) < 0)
+	if (slot_adopt_unchanged(work, err) < 0)
 		return -1;
 	work->adopting = true;
-	result = renew_parts(work, err);
+	result = slot_renew_parts(work, err);
 	kern_rtnl_close(&work->inside);
 	close(work->netns_fd);
 	work->netns_fd = -1;

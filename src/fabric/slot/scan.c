@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One dump of the host's links gives the slots, whose veths are in our group. The links inside each are asked for by the number of
- * the namespace that the veth leads to. Then the directory of namespaces is read: a name that belongs to none of these is foreign,
- * and so is a link with our name outside our group.
+ * One dump of the host's links gives the slots, whose veths are in our group. The links inside each are asked for by the
+ * number of the namespace that the veth leads to. Then the directory of namespaces is read: a name that belongs to none of
+ * these is foreign, and so is a link with our name outside our group.
  */
 #include "fabric/slot/scan.h"
 
@@ -27,7 +27,7 @@ struct scan_walk {
 	bool failed;
 };
 
-static void scan_add_foreign(struct scan_walk *walk, unsigned slot, const char *what)
+static void slot_scan_add_foreign(struct scan_walk *walk, unsigned slot, const char *what)
 {
 	struct scan *scan = walk->scan;
 	struct scan_foreign *foreign;
@@ -45,7 +45,7 @@ static void scan_add_foreign(struct scan_walk *walk, unsigned slot, const char *
 	snprintf(foreign->why, sizeof(foreign->why), "%s is not ours", what);
 }
 
-static void scan_take_link(void *context, const struct kern_link *link)
+static void slot_scan_take_link(void *context, const struct kern_link *link)
 {
 	struct scan_walk *walk = context;
 	unsigned slot = config_veth_slot(walk->config, link->name);
@@ -58,7 +58,7 @@ static void scan_take_link(void *context, const struct kern_link *link)
 		char what[48];
 
 		snprintf(what, sizeof(what), "link %s", link->name);
-		scan_add_foreign(walk, slot, what);
+		slot_scan_add_foreign(walk, slot, what);
 		return;
 	}
 	found = vec_push(&walk->scan->found);
@@ -76,7 +76,7 @@ static void scan_take_link(void *context, const struct kern_link *link)
 }
 
 /* Whether the namespace bound at PATH is the one that NSID stands for; then *NUMBER is filled in. */
-static bool scan_leads_to(struct kern_rtnl *host, const char *path, int nsid, struct scan_number *number)
+static bool slot_scan_leads_to(struct kern_rtnl *host, const char *path, int nsid, struct scan_number *number)
 {
 	struct err ignored;
 	AUTO_FD int fd = kern_namespace_open(path, &ignored);
@@ -88,14 +88,15 @@ static bool scan_leads_to(struct kern_rtnl *host, const char *path, int nsid, st
 	return true;
 }
 
-static int scan_look_inside(struct kern_rtnl *host, struct scan_walk *walk, struct fabric_found *found, struct err *err)
+static int slot_scan_look_inside(struct kern_rtnl *host, struct scan_walk *walk, struct fabric_found *found,
+				 struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 	struct kern_link tap;
 	int nsid = walk->nsids[found->slot];
 
 	config_netns_path(walk->config, found->slot, path);
-	found->has_netns = scan_leads_to(host, path, nsid, &walk->scan->numbers[found->slot]);
+	found->has_netns = slot_scan_leads_to(host, path, nsid, &walk->scan->numbers[found->slot]);
 	if (nsid < 0)
 		return 0;
 	kern_namespace_id_seen(nsid);
@@ -106,7 +107,7 @@ static int scan_look_inside(struct kern_rtnl *host, struct scan_walk *walk, stru
 	return 0;
 }
 
-static void scan_take_name(struct scan_walk *walk, const bool *ours, const char *name)
+static void slot_scan_take_name(struct scan_walk *walk, const bool *ours, const char *name)
 {
 	char path[CONFIG_PATH_SIZE];
 	unsigned slot = config_netns_slot(walk->config, name);
@@ -125,12 +126,12 @@ static void scan_take_name(struct scan_walk *walk, const bool *ours, const char 
 		break;
 	case NAMESPACE_FILE_NAMESPACE:
 	case NAMESPACE_FILE_OTHER:
-		scan_add_foreign(walk, slot, path);
+		slot_scan_add_foreign(walk, slot, path);
 		break;
 	}
 }
 
-static int scan_directory(struct scan_walk *walk, struct err *err)
+static int slot_scan_directory(struct scan_walk *walk, struct err *err)
 {
 	AUTO_FREE bool *ours = calloc(CONFIG_SLOT_MAX + 1, sizeof(*ours));
 	struct dirent *entry;
@@ -144,12 +145,12 @@ static int scan_directory(struct scan_walk *walk, struct err *err)
 	if (!directory)
 		return errno == ENOENT ? 0 : err_set(err, errno, "%s", walk->config->names.netns_dir);
 	while ((entry = readdir(directory)))
-		scan_take_name(walk, ours, entry->d_name);
+		slot_scan_take_name(walk, ours, entry->d_name);
 	closedir(directory);
 	return 0;
 }
 
-static int scan_by_slot(const void *a, const void *b)
+static int slot_scan_by_slot(const void *a, const void *b)
 {
 	const struct fabric_found *left = a, *right = b;
 
@@ -157,7 +158,7 @@ static int scan_by_slot(const void *a, const void *b)
 }
 
 /* A dump that was interrupted by a change is taken again. */
-static int scan_links(struct kern_rtnl *host, struct scan_walk *walk, struct err *err)
+static int slot_scan_links(struct kern_rtnl *host, struct scan_walk *walk, struct err *err)
 {
 	enum { TRIES = 10 };
 	int result = -1;
@@ -165,14 +166,14 @@ static int scan_links(struct kern_rtnl *host, struct scan_walk *walk, struct err
 	for (int i = 0; i < TRIES && result < 0; i++) {
 		walk->scan->found.count = 0;
 		walk->scan->foreign.count = 0;
-		result = kern_link_dump(host, scan_take_link, walk, err);
+		result = kern_link_dump(host, slot_scan_take_link, walk, err);
 		if (result < 0 && err->code != EINTR)
 			break;
 	}
 	return result;
 }
 
-int scan_host(struct kern_rtnl *host, const struct config *config, struct scan *scan, struct err *err)
+int slot_scan_host(struct kern_rtnl *host, const struct config *config, struct scan *scan, struct err *err)
 {
 	AUTO_FREE int *nsids = calloc(CONFIG_SLOT_MAX + 1, sizeof(*nsids));
 	struct scan_walk walk = { .config = config, .scan = scan, .nsids = nsids };
@@ -180,20 +181,20 @@ int scan_host(struct kern_rtnl *host, const struct config *config, struct scan *
 	scan->numbers = calloc(CONFIG_SLOT_MAX + 1, sizeof(*scan->numbers));
 	if (!nsids || !scan->numbers)
 		return err_set(err, ENOMEM, "scan");
-	if (scan_links(host, &walk, err) < 0)
+	if (slot_scan_links(host, &walk, err) < 0)
 		return -1;
 	for (size_t i = 0; i < scan->found.count; i++) {
-		if (scan_look_inside(host, &walk, &scan->found.items[i], err) < 0)
+		if (slot_scan_look_inside(host, &walk, &scan->found.items[i], err) < 0)
 			return err_wrap(err, "slot %u", scan->found.items[i].slot);
 	}
 	if (scan->found.count)
-		qsort(scan->found.items, scan->found.count, sizeof(*scan->found.items), scan_by_slot);
-	if (scan_directory(&walk, err) < 0)
+		qsort(scan->found.items, scan->found.count, sizeof(*scan->found.items), slot_scan_by_slot);
+	if (slot_scan_directory(&walk, err) < 0)
 		return -1;
 	return walk.failed ? err_set(err, ENOMEM, "scan") : 0;
 }
 
-void scan_clear(struct scan *scan)
+void slot_scan_clear(struct scan *scan)
 {
 	vec_free(&scan->found);
 	vec_free(&scan->foreign);

@@ -37,8 +37,8 @@ struct scan {
 	struct scan_number *numbers; /* by slot: of the namespace that has the slot's name and its veth; NULL: none */
 };
 
-/* Fills a zeroed SCAN, which scan_clear() empties. Removes half-made names of ours. 0 or -1 with ERR. */
-int scan_host(struct kern_rtnl *host, const struct config *config, struct scan *scan, struct err *err);
-void scan_clear(struct scan *scan);
+/* Fills a zeroed SCAN, which slot_scan_clear() empties. Removes half-made names of ours. 0 or -1 with ERR. */
+int slot_scan_host(struct kern_rtnl *host, const struct config *config, struct scan *scan, struct err *err);
+void slot_scan_clear(struct scan *scan);
 
 #endif

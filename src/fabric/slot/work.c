@@ -24,8 +24,8 @@
 
 #define INSIDE_NAME "eth0"
 
-void build_init(struct slot_work *work, const struct config *config, struct kern_rtnl *host,
-		const struct fabric_plan *plan, unsigned mtu)
+void slot_build_init(struct slot_work *work, const struct config *config, struct kern_rtnl *host,
+		     const struct fabric_plan *plan, unsigned mtu)
 {
 	memset(work, 0, sizeof(*work));
 	work->config = config;
@@ -37,7 +37,7 @@ void build_init(struct slot_work *work, const struct config *config, struct kern
 	work->nsid = -1;
 }
 
-void build_note_repair(struct slot_work *work, const char *what)
+void slot_build_note_repair(struct slot_work *work, const char *what)
 {
 	size_t used = strlen(work->repaired);
 
@@ -45,12 +45,12 @@ void build_note_repair(struct slot_work *work, const char *what)
 		snprintf(work->repaired + used, sizeof(work->repaired) - used, "%s%s", used ? ", " : "", what);
 }
 
-static struct cidr4 build_with_length(uint32_t ip, uint8_t length)
+static struct cidr4 slot_build_with_length(uint32_t ip, uint8_t length)
 {
 	return (struct cidr4){ .ip = ip, .length = length };
 }
 
-int build_veth(struct slot_work *work, struct err *err)
+int slot_build_veth(struct slot_work *work, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
 	unsigned slot = work->plan->slot;
@@ -70,7 +70,7 @@ int build_veth(struct slot_work *work, struct err *err)
 	return -1;
 }
 
-int build_name(struct slot_work *work, struct err *err)
+int slot_build_name(struct slot_work *work, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 
@@ -80,10 +80,10 @@ int build_name(struct slot_work *work, struct err *err)
 	return -1;
 }
 
-int build_host_end(struct slot_work *work, struct err *err)
+int slot_build_host_end(struct slot_work *work, struct err *err)
 {
 	unsigned slot = work->plan->slot;
-	struct cidr4 address = build_with_length(config_veth_host_ip(work->config, slot), 31);
+	struct cidr4 address = slot_build_with_length(config_veth_host_ip(work->config, slot), 31);
 	struct mac mac = config_veth_guest_mac(slot);
 	char name[CONFIG_LINK_SIZE];
 	struct kern_link link;
@@ -96,7 +96,7 @@ int build_host_end(struct slot_work *work, struct err *err)
 		return -1;
 	work->veth_index = link.index;
 	if (!(link.flags & IFF_UP)) {
-		build_note_repair(work, "veth down");
+		slot_build_note_repair(work, "veth down");
 		if (kern_link_no_ipv6(name, err) < 0)
 			return -1;
 	}
@@ -106,14 +106,14 @@ int build_host_end(struct slot_work *work, struct err *err)
 	if (kern_address_ensure(work->host, link.index, &address, &added, err) < 0)
 		return err_wrap(err, "link %s", name);
 	if (added)
-		build_note_repair(work, "address of the veth");
+		slot_build_note_repair(work, "address of the veth");
 	if (kern_neighbour_ensure(work->host, link.index, config_veth_guest_ip(work->config, slot), &mac, err) < 0)
 		return err_wrap(err, "link %s", name);
 	return 0;
 }
 
 /* A queue discipline that the kernel gives a link by itself limits nothing, and cannot be taken away. */
-static void build_note_link(struct slot_link *noted, const struct kern_link *link)
+static void slot_build_note_link(struct slot_link *noted, const struct kern_link *link)
 {
 	static const char *const plain[] = { "noqueue", "fq_codel", "pfifo_fast", "fq", "mq" };
 
@@ -122,10 +122,10 @@ static void build_note_link(struct slot_link *noted, const struct kern_link *lin
 		noted->unlimited |= strcmp(link->qdisc, plain[i]) == 0;
 }
 
-static int build_inside_link(struct slot_work *work, struct err *err)
+static int slot_build_inside_link(struct slot_work *work, struct err *err)
 {
 	unsigned slot = work->plan->slot;
-	struct cidr4 address = build_with_length(config_veth_guest_ip(work->config, slot), 31);
+	struct cidr4 address = slot_build_with_length(config_veth_guest_ip(work->config, slot), 31);
 	struct kern_route route = { .gateway = config_veth_host_ip(work->config, slot) };
 	struct mac mac = config_veth_host_mac(slot);
 	struct kern_link link;
@@ -133,27 +133,27 @@ static int build_inside_link(struct slot_work *work, struct err *err)
 
 	if (kern_link_get(&work->inside, KERN_LINK_HERE, INSIDE_NAME, &link, err) < 0)
 		return -1;
-	build_note_link(&work->eth0, &link);
+	slot_build_note_link(&work->eth0, &link);
 	if (!(link.flags & IFF_UP) || !link.forwarding) {
-		build_note_repair(work, "eth0 down or not forwarding");
+		slot_build_note_repair(work, "eth0 down or not forwarding");
 		if (kern_link_up_forwarding(&work->inside, link.index, INSIDE_NAME, err) < 0)
 			return -1;
 	}
 	if (kern_address_ensure(&work->inside, link.index, &address, &added, err) < 0)
 		return -1;
 	if (added)
-		build_note_repair(work, "address of eth0");
+		slot_build_note_repair(work, "address of eth0");
 	if (kern_neighbour_ensure(&work->inside, link.index, route.gateway, &mac, err) < 0)
 		return -1;
 	route.index = link.index;
 	if (kern_route_ensure(&work->inside, &route, &added, err) < 0)
 		return -1;
 	if (added)
-		build_note_repair(work, "default route inside");
+		slot_build_note_repair(work, "default route inside");
 	return 0;
 }
 
-int build_inside(struct slot_work *work, struct err *err)
+int slot_build_inside(struct slot_work *work, struct err *err)
 {
 	struct kern_link link;
 
@@ -162,15 +162,15 @@ int build_inside(struct slot_work *work, struct err *err)
 	if (kern_link_get(&work->inside, KERN_LINK_HERE, "lo", &link, err) < 0)
 		return -1;
 	if (!(link.flags & IFF_UP)) {
-		build_note_repair(work, "lo down");
+		slot_build_note_repair(work, "lo down");
 		if (kern_link_up(&work->inside, link.index, "lo", err) < 0)
 			return -1;
 	}
-	return build_inside_link(work, err);
+	return slot_build_inside_link(work, err);
 }
 
 /* Makes the TAP if there is none, and gives it its owner if another has it and no VM lives on it. */
-static int build_ensure_tap(struct slot_work *work, struct kern_link *link, struct err *err)
+static int slot_build_ensure_tap(struct slot_work *work, struct kern_link *link, struct err *err)
 {
 	const struct fabric_plan *plan = work->plan;
 	struct kern_tap_owner owner = { .uid = plan->tap_uid, .gid = plan->tap_gid };
@@ -185,30 +185,30 @@ static int build_ensure_tap(struct slot_work *work, struct kern_link *link, stru
 	if (there && (link->carrier || !plan->has_tap_owner ||
 		      (link->owner == plan->tap_uid && link->owner_group == plan->tap_gid)))
 		return 0;
-	build_note_repair(work, there ? "owner of tap0" : "tap0");
+	slot_build_note_repair(work, there ? "owner of tap0" : "tap0");
 	if (kern_tap_make(work->netns_fd, plan->has_tap_owner ? &owner : NULL, err) < 0)
 		return -1;
 	return kern_link_get(&work->inside, KERN_LINK_HERE, TAP_NAME, link, err);
 }
 
-int build_tap(struct slot_work *work, struct err *err)
+int slot_build_tap(struct slot_work *work, struct err *err)
 {
 	const struct config *config = work->config;
 	struct kern_link link;
 	bool added;
 
-	if (build_ensure_tap(work, &link, err) < 0)
+	if (slot_build_ensure_tap(work, &link, err) < 0)
 		return -1;
-	build_note_link(&work->tap, &link);
+	slot_build_note_link(&work->tap, &link);
 	if (!(link.flags & IFF_UP)) {
-		build_note_repair(work, "tap0 down");
+		slot_build_note_repair(work, "tap0 down");
 		if (kern_link_set_mac_mtu(&work->inside, link.index, TAP_NAME, &config->addresses.tap_mac, work->mtu,
 					  err) < 0)
 			return -1;
 	} else {
 		work->mtu = link.mtu; /* the guest knows it */
 		if (!link.forwarding)
-			build_note_repair(work, "tap0 not forwarding");
+			slot_build_note_repair(work, "tap0 not forwarding");
 	}
 	if ((!(link.flags & IFF_UP) || !link.forwarding) &&
 	    kern_link_up_forwarding(&work->inside, link.index, TAP_NAME, err) < 0)
@@ -216,15 +216,15 @@ int build_tap(struct slot_work *work, struct err *err)
 	if (kern_address_ensure(&work->inside, link.index, &config->addresses.tap, &added, err) < 0)
 		return err_wrap(err, "link %s", TAP_NAME);
 	if (added)
-		build_note_repair(work, "address of tap0");
+		slot_build_note_repair(work, "address of tap0");
 	if (config->addresses.guest_mac_learn)
 		return 0;
 	return kern_neighbour_ensure(&work->inside, link.index, config->addresses.guest.ip,
 				     &config->addresses.guest_mac, err);
 }
 
-static int build_limit_link(struct slot_work *work, const char *name, struct slot_link *noted, const struct rate *rate,
-			    struct err *err)
+static int slot_build_limit_link(struct slot_work *work, const char *name, struct slot_link *noted,
+				 const struct rate *rate, struct err *err)
 {
 	struct kern_link link;
 
@@ -233,23 +233,23 @@ static int build_limit_link(struct slot_work *work, const char *name, struct slo
 	if (!noted->index) {
 		if (kern_link_get(&work->inside, KERN_LINK_HERE, name, &link, err) < 0)
 			return -1;
-		build_note_link(noted, &link);
+		slot_build_note_link(noted, &link);
 	}
 	return kern_qdisc_limit(&work->inside, noted->index, name, &(struct kern_rate){ rate->rate, rate->burst },
 				work->mtu, err);
 }
 
-int build_limit(struct slot_work *work, struct err *err)
+int slot_build_limit(struct slot_work *work, struct err *err)
 {
 	const struct bandwidth *bandwidth = work->plan->bandwidth;
 
-	if (build_limit_link(work, TAP_NAME, &work->tap, &bandwidth->to_guest, err) < 0)
+	if (slot_build_limit_link(work, TAP_NAME, &work->tap, &bandwidth->to_guest, err) < 0)
 		return -1;
 	/* This link has a limit besides the rules', which counts packets to the forwarder too but lets a second's worth pass at once. */
-	return build_limit_link(work, INSIDE_NAME, &work->eth0, &bandwidth->from_guest, err);
+	return slot_build_limit_link(work, INSIDE_NAME, &work->eth0, &bandwidth->from_guest, err);
 }
 
-int build_rules(struct slot_work *work, struct err *err)
+int slot_build_rules(struct slot_work *work, struct err *err)
 {
 	bool intact = false;
 
@@ -258,13 +258,13 @@ int build_rules(struct slot_work *work, struct err *err)
 			return -1;
 		if (intact)
 			return 0;
-		build_note_repair(work, "nft table");
+		slot_build_note_repair(work, "nft table");
 		return rules_slot_repair(work->netns_fd, work->config, work->plan, NULL, err);
 	}
 	return rules_slot_apply(work->netns_fd, work->config, work->plan, err);
 }
 
-int build_publish(struct slot_work *work, struct err *err)
+int slot_build_publish(struct slot_work *work, struct err *err)
 {
 	const struct fabric_plan *plan = work->plan;
 
@@ -274,11 +274,11 @@ int build_publish(struct slot_work *work, struct err *err)
 	return rules_host_publish(work->config, plan->slot, plan->nat, plan->nat_count, err);
 }
 
-int build_route(struct slot_work *work, struct err *err)
+int slot_build_route(struct slot_work *work, struct err *err)
 {
 	unsigned slot = work->plan->slot;
 	struct kern_route route = {
-		.to = build_with_length(config_host_ip(work->config, slot), 32),
+		.to = slot_build_with_length(config_host_ip(work->config, slot), 32),
 		.gateway = config_veth_guest_ip(work->config, slot),
 		.index = work->veth_index,
 		.shared =
@@ -291,25 +291,25 @@ int build_route(struct slot_work *work, struct err *err)
 		return -1;
 	}
 	if (added)
-		build_note_repair(work, "route of the host address");
+		slot_build_note_repair(work, "route of the host address");
 	return 0;
 }
 
-static void build_write_alias(const struct fabric_plan *plan, char alias[static KERN_LINK_ALIAS_SIZE])
+static void slot_build_write_alias(const struct fabric_plan *plan, char alias[static KERN_LINK_ALIAS_SIZE])
 {
 	snprintf(alias, KERN_LINK_ALIAS_SIZE, "%s%s", KERN_LINK_ALIAS_PREFIX, plan->id);
 }
 
-bool build_is_named(const struct fabric_plan *plan, const struct kern_link *veth)
+bool slot_build_is_named(const struct fabric_plan *plan, const struct kern_link *veth)
 {
 	char alias[KERN_LINK_ALIAS_SIZE];
 
-	build_write_alias(plan, alias);
+	slot_build_write_alias(plan, alias);
 	return strcmp(alias, veth->alias) == 0;
 }
 
-int build_alias(struct kern_rtnl *host, const struct config *config, const struct fabric_plan *plan, bool *changed,
-		struct err *err)
+int slot_build_alias(struct kern_rtnl *host, const struct config *config, const struct fabric_plan *plan, bool *changed,
+		     struct err *err)
 {
 	char name[CONFIG_LINK_SIZE], alias[KERN_LINK_ALIAS_SIZE];
 	struct kern_link link;
@@ -317,24 +317,24 @@ int build_alias(struct kern_rtnl *host, const struct config *config, const struc
 	config_veth_name(config, plan->slot, name);
 	if (kern_link_get(host, KERN_LINK_HERE, name, &link, err) < 0)
 		return -1;
-	*changed = !build_is_named(plan, &link);
+	*changed = !slot_build_is_named(plan, &link);
 	if (!*changed)
 		return 0;
-	build_write_alias(plan, alias);
+	slot_build_write_alias(plan, alias);
 	return kern_link_set_alias(host, link.index, name, alias, err);
 }
 
-int build_fit(struct slot_work *work, const struct fabric_plan *former, struct err *err)
+int slot_build_fit(struct slot_work *work, const struct fabric_plan *former, struct err *err)
 {
 	int result = 0;
 
 	work->adopting = true;
 	if (kern_rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err) < 0)
 		return -1;
-	if (!plan_same_owner(work->plan, former))
-		result = build_tap(work, err);
-	if (result == 0 && !plan_same_bandwidth(work->plan->bandwidth, former->bandwidth))
-		result = fault_check("rate", err) < 0 ? -1 : build_limit(work, err);
+	if (!slot_plan_same_owner(work->plan, former))
+		result = slot_build_tap(work, err);
+	if (result == 0 && !slot_plan_same_bandwidth(work->plan->bandwidth, former->bandwidth))
+		result = slot_fault_check("rate", err) < 0 ? -1 : slot_build_limit(work, err);
 	kern_rtnl_close(&work->inside);
 	return result;
 }

@@ -29,7 +29,7 @@ struct slot_work {
 	const struct fabric_plan *plan;
 	struct kern_rtnl *host;    /* a socket of the home namespace */
 	unsigned mtu;              /* in: of new links */
-	struct scan_number number; /* in: its namespace as the scan saw it, for adopt_links(); zero: it did not */
+	struct scan_number number; /* in: its namespace as the scan saw it, for slot_adopt_links(); zero: it did not */
 
 	struct kern_rtnl inside;      /* a socket of the slot's namespace: closed before the work ends */
 	bool adopting;                /* each part is looked at first, and repaired where it differs */
@@ -48,71 +48,71 @@ struct slot_work {
 	bool foreign; /* failed because a foreign object has the name: ERR says which */
 };
 
-void build_init(struct slot_work *work, const struct config *config, struct kern_rtnl *host,
-		const struct fabric_plan *plan, unsigned mtu);
+void slot_build_init(struct slot_work *work, const struct config *config, struct kern_rtnl *host,
+		     const struct fabric_plan *plan, unsigned mtu);
 
 /* Makes all of the slot, or nothing, and then ERR names the step that failed. 0 or -1. */
-int build_slot(struct slot_work *work, struct err *err);
+int slot_build_slot(struct slot_work *work, struct err *err);
 
 /*
  * Takes over the links that a former run left. They stay untouched where they are as they should be. A slot without its namespace
  * or veth is taken apart and made anew. On failure the former objects stay. 0, or -1 with ERR.
  */
-int adopt_links(struct slot_work *work, struct err *err);
+int slot_adopt_links(struct slot_work *work, struct err *err);
 
 /*
- * The other half of it, afterwards: tables and published ports. It takes no RTNL, so the claimer's thread does it while the builder
- * is at the next slot. 0, or -1 with ERR.
+ * The other half of it, afterwards: tables and published ports. It takes no RTNL, so the claimer's thread does it while the
+ * builder is at the next slot. 0, or -1 with ERR.
  */
-int adopt_rules(struct slot_work *work, struct err *err);
+int slot_adopt_rules(struct slot_work *work, struct err *err);
 
 /* Fills in the result for a slot that is only to be watched; touches nothing. 0, or -1 with ERR. */
-int adopt_unchanged(struct slot_work *work, struct err *err);
+int slot_adopt_unchanged(struct slot_work *work, struct err *err);
 
 /*
  * The builder's part in claiming a ready slot for a plan whose owner of the TAP, or rates, differ from those of FORMER. The
  * namespace is the caller's, in NETNS_FD. 0, or -1 with ERR.
  */
-int build_fit(struct slot_work *work, const struct fabric_plan *former, struct err *err);
+int slot_build_fit(struct slot_work *work, const struct fabric_plan *former, struct err *err);
 
 /*
- * A released slot, towards the next tenant. renew_silence() takes its address, ports and name away; renew_slot() proves it clean
- * (no VM, no link, socket or tracked flow of the former tenant, nothing altered), gives it the rules of WORK's plan and its
- * address back, and fills in the result. 0, or -1 with ERR: then the slot is not to be used again.
+ * A released slot, towards the next tenant. slot_renew_silence() takes its address, ports and name away; slot_renew_slot()
+ * proves it clean (no VM, no link, socket or tracked flow of the former tenant, nothing altered), gives it the rules of
+ * WORK's plan and its address back, and fills in the result. 0, or -1 with ERR: then the slot is not to be used again.
  */
-int renew_silence(struct slot_work *work, bool published, struct err *err);
-int renew_slot(struct slot_work *work, struct err *err);
+int slot_renew_silence(struct slot_work *work, bool published, struct err *err);
+int slot_renew_slot(struct slot_work *work, struct err *err);
 
 /* Whether VETH has the name of PLAN's sandbox. */
-bool build_is_named(const struct fabric_plan *plan, const struct kern_link *veth);
+bool slot_build_is_named(const struct fabric_plan *plan, const struct kern_link *veth);
 
 /* Writes the sandbox's name on its veth. *CHANGED: it was not there. 0, or -1 with ERR. */
-int build_alias(struct kern_rtnl *host, const struct config *config, const struct fabric_plan *plan, bool *changed,
-		struct err *err);
+int slot_build_alias(struct kern_rtnl *host, const struct config *config, const struct fabric_plan *plan, bool *changed,
+		     struct err *err);
 
 /*
  * Repairs links, addresses, routes and name of a live slot, but no tables. The namespace is the caller's, in NETNS_FD. 0, or -1
  * with ERR.
  */
-int adopt_repair(struct slot_work *work, struct err *err);
+int slot_adopt_repair(struct slot_work *work, struct err *err);
 
 /* The veth pair, and the namespace's name: for slots that have none. WORK->foreign if a foreign object is there. */
-int build_veth(struct slot_work *work, struct err *err);
-int build_name(struct slot_work *work, struct err *err);
+int slot_build_veth(struct slot_work *work, struct err *err);
+int slot_build_name(struct slot_work *work, struct err *err);
 
 /* The parts that making and adopting share; each repeatable. 0, or -1 with ERR. */
-int build_host_end(struct slot_work *work, struct err *err);
-int build_inside(struct slot_work *work, struct err *err);
-int build_tap(struct slot_work *work, struct err *err);
-int build_limit(struct slot_work *work, struct err *err);
-int build_rules(struct slot_work *work, struct err *err);
-int build_publish(struct slot_work *work, struct err *err);
-int build_route(struct slot_work *work, struct err *err);
+int slot_build_host_end(struct slot_work *work, struct err *err);
+int slot_build_inside(struct slot_work *work, struct err *err);
+int slot_build_tap(struct slot_work *work, struct err *err);
+int slot_build_limit(struct slot_work *work, struct err *err);
+int slot_build_rules(struct slot_work *work, struct err *err);
+int slot_build_publish(struct slot_work *work, struct err *err);
+int slot_build_route(struct slot_work *work, struct err *err);
 
 /* Notes that WHAT differed and is repaired, if an existing slot is worked on. */
-void build_note_repair(struct slot_work *work, const char *what);
+void slot_build_note_repair(struct slot_work *work, const char *what);
 
-/* The names of build_slot()'s steps, in order; NULL ends. For tests. */
-const char *const *build_steps(void);
+/* The names of slot_build_slot()'s steps, in order; NULL ends. For tests. */
+const char *const *slot_build_steps(void);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The filters of other programs. A drop in any table is final, even if weft's own table accepts. So each way of a sandbox's packets
- * is walked through all tables, and the finding names the rule that drops them.
+ * The filters of other programs. A drop in any table is final, even if weft's own table accepts. So each way of a sandbox's
+ * packets is walked through all tables, and the finding names the rule that drops them.
  */
 #include "config/config.h"
 #include "health/doctor.h"
@@ -80,7 +80,7 @@ static void check_firewall_suggest(const struct health_facts *facts, const struc
 			   prefix);
 	else if (way->packet.iif[0] == 'l')
 		health_fix(finding, "accept packets from lo before that rule");
-	else if (iptables && way->hook == HOOK_FORWARD && ruleset_find(&facts->ruleset, chain, "DOCKER-USER"))
+	else if (iptables && way->hook == HOOK_FORWARD && inspect_ruleset_find(&facts->ruleset, chain, "DOCKER-USER"))
 		health_fix(finding, "%s -I DOCKER-USER -i %s+ -j ACCEPT && %s -I DOCKER-USER -o %s+ -j ACCEPT", program,
 			   prefix, program, prefix);
 	else if (iptables && way->hook == HOOK_FORWARD)
@@ -97,7 +97,7 @@ static void check_firewall_suggest(const struct health_facts *facts, const struc
 
 static bool check_firewall_way(const struct health_facts *facts, const struct way *way, struct health_report *report)
 {
-	struct ruleset_answer answer = ruleset_ask(&facts->ruleset, way->hook, VERDICT_DROP, &way->packet);
+	struct ruleset_answer answer = inspect_ruleset_ask(&facts->ruleset, way->hook, VERDICT_DROP, &way->packet);
 	char rule[96] = "by its policy";
 
 	if (answer.certainty == RULESET_NO)

@@ -21,7 +21,7 @@ struct redirect_way {
 static bool check_redirects_way(const struct health_facts *facts, const struct redirect_way *way,
 				struct health_report *report)
 {
-	struct ruleset_answer answer = ruleset_ask(&facts->ruleset, way->hook, VERDICT_REDIRECT, &way->packet);
+	struct ruleset_answer answer = inspect_ruleset_ask(&facts->ruleset, way->hook, VERDICT_REDIRECT, &way->packet);
 	bool sure = answer.certainty == RULESET_SURELY;
 
 	if (answer.certainty == RULESET_NO)
@@ -33,7 +33,7 @@ static bool check_redirects_way(const struct health_facts *facts, const struct r
 		       answer.chain->family, answer.chain->table, answer.chain->name);
 	health_why(finding, "%s", way->why);
 	char range[CIDR4_TEXT_SIZE];
-	cidr4_format(&facts->config->addresses.host_cidr, range);
+	addr_cidr4_format(&facts->config->addresses.host_cidr, range);
 	if (answer.chain->legacy || answer.rule->word[0] < 'a')
 		health_fix(finding, "exempt them: %s -t %s -I %s -d %s -j RETURN",
 			   answer.chain->legacy ? "iptables-legacy" : "iptables", answer.chain->table,

@@ -32,7 +32,7 @@ static size_t check_routes_range(const struct health_facts *facts, const struct 
 
 	for (size_t i = 0; i < facts->host.route_count; i++) {
 		const struct inspect_route *route = &facts->host.routes[i];
-		if (route->destination.length < range->length || !cidr4_overlaps(&route->destination, range) ||
+		if (route->destination.length < range->length || !addr_cidr4_overlaps(&route->destination, range) ||
 		    check_routes_is_ours(facts, route))
 			continue;
 		/* An address adds routes to its network, itself and its broadcast; one finding is enough. */
@@ -41,8 +41,8 @@ static size_t check_routes_range(const struct health_facts *facts, const struct 
 		struct health_finding *finding = health_add(
 		    report, "routes", HEALTH_FAIL, "%s %s dev %s (table %u) lies in %s, %s",
 		    route->type == RTN_LOCAL ? "the host's own address" : "route",
-		    cidr4_format(&route->destination, route_text), inspect_link_name(&facts->host, route->link),
-		    route->table, cidr4_format(range, range_text), option);
+		    addr_cidr4_format(&route->destination, route_text), inspect_link_name(&facts->host, route->link),
+		    route->table, addr_cidr4_format(range, range_text), option);
 		health_why(finding, "packets for the sandboxes whose addresses it covers go there instead");
 		health_fix(finding, "ip route del %s dev %s, or another range for %s", route_text,
 			   inspect_link_name(&facts->host, route->link), option);
@@ -61,5 +61,5 @@ void check_routes(const struct health_facts *facts, struct health_report *report
 		       check_routes_range(facts, veth, "[addresses] veth_cidr", report);
 	if (!found)
 		health_add(report, "routes", HEALTH_OK, "nobody else has routes or addresses in %s and %s",
-			   cidr4_format(host, host_text), cidr4_format(veth, veth_text));
+			   addr_cidr4_format(host, host_text), addr_cidr4_format(veth, veth_text));
 }

@@ -31,7 +31,8 @@ static bool check_tunnels_policy_rules(const struct health_facts *facts, struct 
 		       answer == POLICY_ROUTE_OTHER ? "" : ", if its other conditions hold");
 	health_why(finding, "the sandboxes' host addresses then lead into that link and not to the sandboxes");
 	health_fix(finding, "ip rule add to %s lookup main priority %u",
-		   cidr4_format(&facts->config->addresses.host_cidr, range), rule->priority ? rule->priority - 1 : 0);
+		   addr_cidr4_format(&facts->config->addresses.host_cidr, range),
+		   rule->priority ? rule->priority - 1 : 0);
 	return false;
 }
 
@@ -50,7 +51,7 @@ static bool check_tunnels_default_route(const struct health_facts *facts, struct
 	for (size_t i = 0; !best && i < facts->host.route_count; i++) {
 		const struct inspect_route *route = &facts->host.routes[i];
 		if (route->table == RT_TABLE_MAIN && route->destination.length == 1 &&
-		    cidr4_contains(&route->destination, ELSEWHERE))
+		    addr_cidr4_contains(&route->destination, ELSEWHERE))
 			best = route;
 	}
 	for (size_t i = 0; !best && i < facts->host.route_count; i++)
@@ -78,11 +79,11 @@ static bool check_tunnels_fake_range(const struct health_facts *facts, struct he
 	unsigned link = 0;
 
 	for (size_t i = 0; i < facts->host.address_count && !link; i++)
-		if (cidr4_overlaps(&facts->host.addresses[i].cidr, &fake_range) &&
+		if (addr_cidr4_overlaps(&facts->host.addresses[i].cidr, &fake_range) &&
 		    facts->host.addresses[i].cidr.length > 8)
 			link = facts->host.addresses[i].link;
 	for (size_t i = 0; i < facts->host.route_count && !link; i++)
-		if (cidr4_overlaps(&facts->host.routes[i].destination, &fake_range) &&
+		if (addr_cidr4_overlaps(&facts->host.routes[i].destination, &fake_range) &&
 		    facts->host.routes[i].destination.length > 8)
 			link = facts->host.routes[i].link;
 	if (!link)

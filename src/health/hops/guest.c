@@ -27,8 +27,8 @@ static enum hop_status hop_guest_wrong_mac(struct walk *walk, struct hop *hop, c
 {
 	char got[MAC_TEXT_SIZE], wanted[MAC_TEXT_SIZE];
 
-	mac_format(mac, got);
-	mac_format(&walk->request->config->addresses.guest_mac, wanted);
+	addr_mac_format(mac, got);
+	addr_mac_format(&walk->request->config->addresses.guest_mac, wanted);
 	walk_cause(walk, "the VM's network device has the MAC %s, and packets are sent to %s", got, wanted);
 	walk_next_step(walk, "give the VM the MAC in guest.mac of its sandbox, or set [addresses] guest_mac = learn");
 	return hop_fail(hop, "answers as %s instead of %s", got, wanted);
@@ -41,7 +41,7 @@ enum hop_status hop_guest(struct walk *walk, struct hop *hop, bool subject_only)
 	char text[IPV4_TEXT_SIZE];
 	struct err err;
 
-	hop_subject(hop, "%s", ipv4_format(config->addresses.guest.ip, text));
+	hop_subject(hop, "%s", addr_ipv4_format(config->addresses.guest.ip, text));
 	if (subject_only)
 		return HOP_SKIPPED;
 	if (walk->request->state == SANDBOX_PAUSED)
@@ -52,7 +52,7 @@ enum hop_status hop_guest(struct walk *walk, struct hop *hop, bool subject_only)
 		return hop_guest_silent(walk, hop);
 	if (result != PROBE_ANSWERED)
 		return hop_fail(hop, "ARP cannot be asked: %s", err.text);
-	if (!config->addresses.guest_mac_learn && !mac_equal(&arp.mac, &config->addresses.guest_mac))
+	if (!config->addresses.guest_mac_learn && !addr_mac_equal(&arp.mac, &config->addresses.guest_mac))
 		return hop_guest_wrong_mac(walk, hop, &arp.mac);
 	if (health_probe_ping(walk->netns_fd, config->addresses.guest.ip, PING_WAIT_MS, &ping, &err) != PROBE_ANSWERED)
 		return hop_ok(hop, "answers ARP in %.1f ms, and no ping", (double)arp.took_us / 1000);

@@ -28,7 +28,7 @@ enum hop_status hop_http(struct walk *walk, struct hop *hop, bool subject_only)
 	char text[IPV4_TEXT_SIZE];
 	struct err err = { 0 };
 
-	hop_subject(hop, "http://%s:%u/health", ipv4_format(config->addresses.guest.ip, text), port);
+	hop_subject(hop, "http://%s:%u/health", addr_ipv4_format(config->addresses.guest.ip, text), port);
 	if (subject_only)
 		return HOP_SKIPPED;
 	if (walk->request->state == SANDBOX_PAUSED || !hop_http_has_agent(walk->request))

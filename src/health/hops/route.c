@@ -19,7 +19,7 @@ static enum hop_status hop_route_check(struct walk *walk, struct hop *hop, int n
 	struct err err;
 	char text[IPV4_TEXT_SIZE];
 
-	ipv4_format(ip, text);
+	addr_ipv4_format(ip, text);
 	if (inspect_look_route(netns_fd, ip, &route, &err) < 0)
 		return hop_fail(hop, "%s: route to %s: %s", where, text, err.text);
 	if (!route.reachable)
@@ -35,7 +35,7 @@ enum hop_status hop_route(struct walk *walk, struct hop *hop, bool subject_only)
 	uint32_t host_ip = config_host_ip(config, walk->request->slot);
 	char text[IPV4_TEXT_SIZE];
 
-	hop_subject(hop, "%s via %s", ipv4_format(host_ip, text), walk->veth);
+	hop_subject(hop, "%s via %s", addr_ipv4_format(host_ip, text), walk->veth);
 	if (subject_only)
 		return HOP_SKIPPED;
 	if (hop_route_check(walk, hop, -1, host_ip, walk->veth) != HOP_OK) {

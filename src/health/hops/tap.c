@@ -21,7 +21,7 @@ enum hop_status hop_tap(struct walk *walk, struct hop *hop, bool subject_only)
 	struct inspect_look_link link;
 	struct err err;
 
-	hop_subject(hop, "%s/tap0 %s", walk->netns, cidr4_format(&config->addresses.tap, text));
+	hop_subject(hop, "%s/tap0 %s", walk->netns, addr_cidr4_format(&config->addresses.tap, text));
 	if (subject_only)
 		return HOP_SKIPPED;
 	if (inspect_look_link(walk->netns_fd, "tap0", &link, &err) < 0)

@@ -38,7 +38,7 @@ static enum hop_status hop_tcp_explain(struct walk *walk, struct hop *hop, uint1
 		return HOP_OK;
 	case PROBE_REFUSED:
 		walk_cause(walk, "nothing listens on port %u in the guest, or it listens on another address than %s",
-			   port, ipv4_format(walk->request->config->addresses.guest.ip, text));
+			   port, addr_ipv4_format(walk->request->config->addresses.guest.ip, text));
 		walk_next_step(walk, "look in the guest: ss -ltn; the agent must listen on all addresses");
 		return hop_fail(hop, "port %u: connection refused", port);
 	case PROBE_SILENT:
@@ -67,9 +67,9 @@ enum hop_status hop_tcp(struct walk *walk, struct hop *hop, bool subject_only)
 	struct err err = { 0 };
 
 	if (count == 1)
-		hop_subject(hop, "%s:%u", ipv4_format(guest, text), ports[0]);
+		hop_subject(hop, "%s:%u", addr_ipv4_format(guest, text), ports[0]);
 	else
-		hop_subject(hop, "%s, %zu ports", ipv4_format(guest, text), count);
+		hop_subject(hop, "%s, %zu ports", addr_ipv4_format(guest, text), count);
 	if (subject_only)
 		return HOP_SKIPPED;
 	if (walk->request->state == SANDBOX_PAUSED || !count)

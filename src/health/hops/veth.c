@@ -30,7 +30,7 @@ static enum hop_status hop_veth_check_end(struct walk *walk, struct hop *hop, in
 	if (!link.up)
 		return hop_fail(hop, "%s%s%s is down", where, slash, name);
 	if (!hop_veth_has_address(&link, ip))
-		return hop_fail(hop, "%s%s%s lacks its address %s", where, slash, name, ipv4_format(ip, text));
+		return hop_fail(hop, "%s%s%s lacks its address %s", where, slash, name, addr_ipv4_format(ip, text));
 	if (netns_fd < 0 && link.group != walk->request->config->names.link_group)
 		return hop_fail(hop, "%s is not in link group %u", name, walk->request->config->names.link_group);
 	return HOP_OK;
@@ -56,7 +56,7 @@ enum hop_status hop_veth(struct walk *walk, struct hop *hop, bool subject_only)
 	if (status == HOP_OK)
 		status = hop_veth_check_end(walk, hop, walk->netns_fd, "eth0", config_veth_guest_ip(config, slot));
 	if (status == HOP_OK)
-		return hop_ok(hop, "up, %s/31", ipv4_format(config_veth_host_ip(config, slot), text));
+		return hop_ok(hop, "up, %s/31", addr_ipv4_format(config_veth_host_ip(config, slot), text));
 	walk_cause(walk, "somebody changed or removed a link that weft made");
 	walk_next_step(walk, "restart weftd, which repairs what it can: systemctl restart weftd");
 	return HOP_FAIL;

@@ -87,11 +87,11 @@ START_TEST(networks_keep_their_host_bits)
 	char text[CIDR4_TEXT_SIZE];
 	struct cidr4 cidr;
 
-	ck_assert_int_eq(cidr4_parse("169.254.0.21/30", &cidr), 0);
-	ck_assert_str_eq(cidr4_format(&cidr, text), "169.254.0.21/30");
-	ck_assert_str_eq(ipv4_format(cidr4_first(&cidr), text), "169.254.0.20");
-	ck_assert_str_eq(ipv4_format(cidr4_last(&cidr), text), "169.254.0.23");
-	ck_assert_int_eq(cidr4_parse("10.0.0.1", &cidr), 0);
+	ck_assert_int_eq(addr_cidr4_parse("169.254.0.21/30", &cidr), 0);
+	ck_assert_str_eq(addr_cidr4_format(&cidr, text), "169.254.0.21/30");
+	ck_assert_str_eq(addr_ipv4_format(addr_cidr4_first(&cidr), text), "169.254.0.20");
+	ck_assert_str_eq(addr_ipv4_format(addr_cidr4_last(&cidr), text), "169.254.0.23");
+	ck_assert_int_eq(addr_cidr4_parse("10.0.0.1", &cidr), 0);
 	ck_assert_uint_eq(cidr.length, 32);
 }
 END_TEST
@@ -100,13 +100,13 @@ START_TEST(the_longest_and_the_shortest_prefix_work)
 {
 	struct cidr4 all, one;
 
-	ck_assert_int_eq(cidr4_parse("0.0.0.0/0", &all), 0);
-	ck_assert_int_eq(cidr4_parse("255.255.255.255/32", &one), 0);
-	ck_assert_uint_eq(cidr4_mask(&all), 0);
-	ck_assert_uint_eq(cidr4_mask(&one), UINT32_MAX);
-	ck_assert(cidr4_contains(&all, UINT32_MAX));
-	ck_assert(cidr4_overlaps(&all, &one));
-	ck_assert(!cidr4_contains(&one, 0));
+	ck_assert_int_eq(addr_cidr4_parse("0.0.0.0/0", &all), 0);
+	ck_assert_int_eq(addr_cidr4_parse("255.255.255.255/32", &one), 0);
+	ck_assert_uint_eq(addr_cidr4_mask(&all), 0);
+	ck_assert_uint_eq(addr_cidr4_mask(&one), UINT32_MAX);
+	ck_assert(addr_cidr4_contains(&all, UINT32_MAX));
+	ck_assert(addr_cidr4_overlaps(&all, &one));
+	ck_assert(!addr_cidr4_contains(&one, 0));
 }
 END_TEST
 
@@ -114,9 +114,9 @@ START_TEST(networks_side_by_side_do_not_overlap)
 {
 	struct cidr4 a = { 0x0a0b0000, 16 }, b = { 0x0a0c0000, 16 }, inside = { 0x0a0bff00, 24 };
 
-	ck_assert(!cidr4_overlaps(&a, &b));
-	ck_assert(cidr4_overlaps(&a, &inside));
-	ck_assert(cidr4_overlaps(&inside, &a));
+	ck_assert(!addr_cidr4_overlaps(&a, &b));
+	ck_assert(addr_cidr4_overlaps(&a, &inside));
+	ck_assert(addr_cidr4_overlaps(&inside, &a));
 }
 END_TEST
 
@@ -129,7 +129,7 @@ START_TEST(what_is_not_wholly_a_network_is_none)
 	struct cidr4 cidr = { 7, 7 };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		ck_assert_msg(cidr4_parse(texts[i], &cidr) == -1, "%s", texts[i]);
+		ck_assert_msg(addr_cidr4_parse(texts[i], &cidr) == -1, "%s", texts[i]);
 	ck_assert_uint_eq(cidr.ip, 7);
 	ck_assert_uint_eq(cidr.length, 7);
 }
@@ -140,10 +140,10 @@ START_TEST(macs_are_read_in_either_case_and_written_in_one)
 	char text[MAC_TEXT_SIZE];
 	struct mac mac, same;
 
-	ck_assert_int_eq(mac_parse("02:fc:Ab:00:09:ff", &mac), 0);
-	ck_assert_str_eq(mac_format(&mac, text), "02:FC:AB:00:09:FF");
-	ck_assert_int_eq(mac_parse(text, &same), 0);
-	ck_assert(mac_equal(&mac, &same));
+	ck_assert_int_eq(addr_mac_parse("02:fc:Ab:00:09:ff", &mac), 0);
+	ck_assert_str_eq(addr_mac_format(&mac, text), "02:FC:AB:00:09:FF");
+	ck_assert_int_eq(addr_mac_parse(text, &same), 0);
+	ck_assert(addr_mac_equal(&mac, &same));
 }
 END_TEST
 
@@ -162,7 +162,7 @@ START_TEST(what_is_not_wholly_a_mac_is_none)
 	struct mac mac;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		ck_assert_msg(mac_parse(texts[i], &mac) == -1, "%s", texts[i]);
+		ck_assert_msg(addr_mac_parse(texts[i], &mac) == -1, "%s", texts[i]);
 }
 END_TEST
 

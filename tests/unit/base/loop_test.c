@@ -29,13 +29,13 @@ static void setup(void)
 {
 	base = event_base_new();
 	ck_assert_ptr_nonnull(base);
-	mailbox = mailbox_new(base, &err);
+	mailbox = base_mailbox_new(base, &err);
 	ck_assert_ptr_nonnull(mailbox);
 }
 
 static void teardown(void)
 {
-	mailbox_free(mailbox);
+	base_mailbox_free(mailbox);
 	event_base_free(base);
 }
 
@@ -58,7 +58,7 @@ static void post_message(unsigned sender, unsigned number)
 	message->mail.deliver = take_message;
 	message->sender = sender;
 	message->number = number;
-	mailbox_post(mailbox, &message->mail);
+	base_mailbox_post(mailbox, &message->mail);
 }
 
 static void *send_messages(void *arg)
@@ -85,7 +85,7 @@ START_TEST(a_freed_mailbox_delivers_what_is_inside)
 {
 	post_message(0, 1);
 	post_message(0, 2);
-	mailbox_free(mailbox);
+	base_mailbox_free(mailbox);
 	mailbox = NULL;
 	ck_assert_uint_eq(delivered, 2);
 }
@@ -98,14 +98,14 @@ static unsigned rounds;
 static void post_again(struct mail *mail)
 {
 	if (++rounds < ROUNDS)
-		mailbox_post(mailbox, mail);
+		base_mailbox_post(mailbox, mail);
 }
 
 START_TEST(a_message_that_posts_itself_does_not_hold_the_loop)
 {
 	struct mail mail = { .deliver = post_again };
 
-	mailbox_post(mailbox, &mail);
+	base_mailbox_post(mailbox, &mail);
 	for (unsigned i = 1; i <= ROUNDS; i++) {
 		event_base_loop(base, EVLOOP_ONCE);
 		ck_assert_uint_eq(rounds, i);
@@ -179,7 +179,7 @@ START_TEST(without_descriptors_the_error_says_so)
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
 	none = (struct rlimit){ .rlim_cur = 3, .rlim_max = before.rlim_max };
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
-	struct mailbox *refused = mailbox_new(base, &err);
+	struct mailbox *refused = base_mailbox_new(base, &err);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
 	ck_assert_ptr_null(refused);
 	ck_assert_str_eq(err.text, "eventfd for a mailbox: Too many open files");

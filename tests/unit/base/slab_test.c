@@ -14,19 +14,19 @@ static unsigned char *objects[MANY];
 
 static void setup(void)
 {
-	slab = slab_new(SIZE);
+	slab = base_slab_new(SIZE);
 	ck_assert_ptr_nonnull(slab);
 }
 
 static void teardown(void)
 {
-	slab_destroy(slab);
+	base_slab_destroy(slab);
 }
 
 static void alloc_many(void)
 {
 	for (int i = 0; i < MANY; i++) {
-		objects[i] = slab_alloc(slab);
+		objects[i] = base_slab_alloc(slab);
 		ck_assert_ptr_nonnull(objects[i]);
 		memset(objects[i], i % 251, SIZE);
 	}
@@ -35,7 +35,7 @@ static void alloc_many(void)
 static void free_all(void)
 {
 	for (int i = 0; i < MANY; i++)
-		slab_free(slab, objects[i]);
+		base_slab_free(slab, objects[i]);
 }
 
 START_TEST(objects_do_not_overlap)
@@ -44,9 +44,9 @@ START_TEST(objects_do_not_overlap)
 	for (int i = 0; i < MANY; i++)
 		for (int j = 0; j < SIZE; j++)
 			ck_assert_uint_eq(objects[i][j], i % 251);
-	ck_assert_uint_eq(slab_used(slab), MANY);
+	ck_assert_uint_eq(base_slab_used(slab), MANY);
 	free_all();
-	ck_assert_uint_eq(slab_used(slab), 0);
+	ck_assert_uint_eq(base_slab_used(slab), 0);
 }
 END_TEST
 
@@ -57,7 +57,7 @@ START_TEST(a_used_object_comes_back_as_zeroes)
 	alloc_many();
 	free_all();
 	for (int i = 0; i < MANY; i++) {
-		objects[i] = slab_alloc(slab);
+		objects[i] = base_slab_alloc(slab);
 		ck_assert_mem_eq(objects[i], zeroes, SIZE);
 	}
 	free_all();
@@ -77,9 +77,9 @@ START_TEST(room_in_a_full_block_is_used_again)
 {
 	alloc_many();
 	for (int i = 0; i < MANY; i += 7)
-		slab_free(slab, objects[i]);
+		base_slab_free(slab, objects[i]);
 	for (int i = 0; i < MANY; i += 7) {
-		objects[i] = slab_alloc(slab);
+		objects[i] = base_slab_alloc(slab);
 		memset(objects[i], i % 251, SIZE);
 	}
 	for (int i = 0; i < MANY; i++)
@@ -100,7 +100,7 @@ START_TEST(frees_in_any_order_are_fine)
 		objects[other] = swapped;
 	}
 	free_all();
-	ck_assert_uint_eq(slab_used(slab), 0);
+	ck_assert_uint_eq(base_slab_used(slab), 0);
 	alloc_many();
 	free_all();
 }
@@ -108,15 +108,15 @@ END_TEST
 
 START_TEST(an_object_of_nearly_a_block_works)
 {
-	struct slab *large = slab_new(60000);
-	void *a = slab_alloc(large), *b = slab_alloc(large);
+	struct slab *large = base_slab_new(60000);
+	void *a = base_slab_alloc(large), *b = base_slab_alloc(large);
 
 	ck_assert_ptr_nonnull(a);
 	ck_assert_ptr_nonnull(b);
 	ck_assert_ptr_ne(a, b);
-	slab_free(large, a);
-	slab_free(large, b);
-	slab_destroy(large);
+	base_slab_free(large, a);
+	base_slab_free(large, b);
+	base_slab_destroy(large);
 }
 END_TEST
 

@@ -107,8 +107,8 @@ START_TEST(the_manual_has_every_state_and_every_reason)
 	char *states = part_of(page, "\n.SH STATES\n"), *reasons = part_of(page, "\n.SH \"HOW CONNECTIONS END\"\n");
 
 	for (unsigned i = 0; i < SANDBOX_STATES; i++)
-		ck_assert_msg(has_word(states, sandbox_state_name((enum sandbox_state)i)), "the manual lacks %s",
-			      sandbox_state_name((enum sandbox_state)i));
+		ck_assert_msg(has_word(states, registry_sandbox_state_name((enum sandbox_state)i)),
+			      "the manual lacks %s", registry_sandbox_state_name((enum sandbox_state)i));
 	for (unsigned i = 0; i < CLOSE_REASONS; i++)
 		ck_assert_msg(has_word(reasons, fwd_close_reason_name((enum fwd_close_reason)i)), "the manual lacks %s",
 			      fwd_close_reason_name((enum fwd_close_reason)i));

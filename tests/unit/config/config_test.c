@@ -58,12 +58,12 @@ START_TEST(defaults_are_those_of_the_interface)
 	ck_assert_str_eq(config->names.netns_prefix, "ns-");
 	ck_assert_str_eq(config->names.veth_prefix, "veth-");
 	ck_assert_uint_eq(config->names.link_group, 1874);
-	ck_assert_str_eq(cidr4_format(&config->addresses.host_cidr, text), "10.11.0.0/16");
-	ck_assert_str_eq(cidr4_format(&config->addresses.veth_cidr, text), "10.12.0.0/16");
-	ck_assert_str_eq(cidr4_format(&config->addresses.guest, text), "169.254.0.21/30");
-	ck_assert_str_eq(cidr4_format(&config->addresses.tap, text), "169.254.0.22/30");
-	ck_assert_str_eq(mac_format(&config->addresses.guest_mac, text), "02:FC:00:00:00:05");
-	ck_assert_str_eq(mac_format(&config->addresses.tap_mac, text), "02:FC:00:00:00:06");
+	ck_assert_str_eq(addr_cidr4_format(&config->addresses.host_cidr, text), "10.11.0.0/16");
+	ck_assert_str_eq(addr_cidr4_format(&config->addresses.veth_cidr, text), "10.12.0.0/16");
+	ck_assert_str_eq(addr_cidr4_format(&config->addresses.guest, text), "169.254.0.21/30");
+	ck_assert_str_eq(addr_cidr4_format(&config->addresses.tap, text), "169.254.0.22/30");
+	ck_assert_str_eq(addr_mac_format(&config->addresses.guest_mac, text), "02:FC:00:00:00:05");
+	ck_assert_str_eq(addr_mac_format(&config->addresses.tap_mac, text), "02:FC:00:00:00:06");
 	ck_assert(!config->addresses.guest_mac_learn);
 	ck_assert_uint_eq(config->addresses.mtu, 0);
 	ck_assert_ptr_null(config->addresses.uplink);
@@ -96,8 +96,8 @@ START_TEST(an_empty_file_is_the_defaults)
 	struct config *defaults = config_default();
 
 	for (size_t i = 0; i < option_count; i++) {
-		char *given = option_print(&option_table[i], config);
-		char *initial = option_print(&option_table[i], defaults);
+		char *given = config_option_print(&option_table[i], config);
+		char *initial = config_option_print(&option_table[i], defaults);
 
 		ck_assert_str_eq(given, initial);
 		free(given);
@@ -112,7 +112,7 @@ START_TEST(every_default_reads_back_as_it_is_written)
 	ck_assert_uint_le(option_count, OPTION_MAX);
 	config = config_default();
 	for (size_t i = 0; i < option_count; i++) {
-		char *printed = option_print(&option_table[i], config);
+		char *printed = config_option_print(&option_table[i], config);
 
 		if (option_table[i].offset != offsetof(struct config, daemon.workers))
 			ck_assert_str_eq(printed, option_table[i].initial);

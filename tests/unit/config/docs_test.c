@@ -136,8 +136,8 @@ START_TEST(the_sample_uncommented_is_the_defaults_all_of_them)
 	uncomment(sample);
 	struct config *config = load(sample, &mistakes);
 	for (size_t i = 0; i < option_count; i++) {
-		char *given = option_print(&option_table[i], config);
-		char *initial = option_print(&option_table[i], defaults);
+		char *given = config_option_print(&option_table[i], config);
+		char *initial = config_option_print(&option_table[i], defaults);
 
 		ck_assert_msg(((struct loaded_config *)config)->lines[i] > 0, "[%s] %s is not in the sample",
 			      option_table[i].section, option_table[i].key);

@@ -32,13 +32,13 @@ START_TEST(slot_110_is_addressed_as_documented)
 	char text[MAC_TEXT_SIZE];
 	struct mac mac;
 
-	ck_assert_str_eq(ipv4_format(config_host_ip(config, 110), text), "10.11.0.110");
-	ck_assert_str_eq(ipv4_format(config_veth_host_ip(config, 110), text), "10.12.0.220");
-	ck_assert_str_eq(ipv4_format(config_veth_guest_ip(config, 110), text), "10.12.0.221");
+	ck_assert_str_eq(addr_ipv4_format(config_host_ip(config, 110), text), "10.11.0.110");
+	ck_assert_str_eq(addr_ipv4_format(config_veth_host_ip(config, 110), text), "10.12.0.220");
+	ck_assert_str_eq(addr_ipv4_format(config_veth_guest_ip(config, 110), text), "10.12.0.221");
 	mac = config_veth_host_mac(0x1234);
-	ck_assert_str_eq(mac_format(&mac, text), "02:FC:01:00:12:34");
+	ck_assert_str_eq(addr_mac_format(&mac, text), "02:FC:01:00:12:34");
 	mac = config_veth_guest_mac(0x1234);
-	ck_assert_str_eq(mac_format(&mac, text), "02:FC:02:00:12:34");
+	ck_assert_str_eq(addr_mac_format(&mac, text), "02:FC:02:00:12:34");
 }
 END_TEST
 
@@ -47,8 +47,8 @@ START_TEST(the_highest_slot_stays_inside_its_ranges)
 	unsigned last = config_slot_max(config);
 
 	ck_assert_uint_eq(last, CONFIG_SLOT_MAX);
-	ck_assert(cidr4_contains(&config->addresses.host_cidr, config_host_ip(config, last)));
-	ck_assert(cidr4_contains(&config->addresses.veth_cidr, config_veth_guest_ip(config, last)));
+	ck_assert(addr_cidr4_contains(&config->addresses.host_cidr, config_host_ip(config, last)));
+	ck_assert(addr_cidr4_contains(&config->addresses.veth_cidr, config_veth_guest_ip(config, last)));
 }
 END_TEST
 

@@ -8,40 +8,40 @@
 #include <check.h>
 #include <stdio.h>
 
-static void note(struct ctl_reply *reply, int status, const char *detail)
+static void note(struct control_reply *reply, int status, const char *detail)
 {
 	reply->answers++;
 	reply->status = status;
 	snprintf(reply->detail, sizeof(reply->detail), "%s", detail);
 }
 
-void ctl_reply_json(struct ctl_reply *reply, int status, json_t *body)
+void control_reply_json(struct control_reply *reply, int status, json_t *body)
 {
 	/* No assertion: Check needs memory. */
 	note(reply, body ? status : 0, body ? "" : "no body");
 	json_decref(body);
 }
 
-void ctl_reply_empty(struct ctl_reply *reply, int status)
+void control_reply_empty(struct control_reply *reply, int status)
 {
 	note(reply, status, "");
 }
 
-void ctl_reply_problem(struct ctl_reply *reply, const struct problem *problem)
+void control_reply_problem(struct control_reply *reply, const struct problem *problem)
 {
 	note(reply, (int)problem->kind, problem->detail);
 }
 
-void ctl_reply_on_gone(struct ctl_reply *reply, void (*gone)(void *context), void *context)
+void control_reply_on_gone(struct control_reply *reply, void (*gone)(void *context), void *context)
 {
 	reply->gone = gone;
 	reply->gone_context = context;
 }
 
-struct ctl_request *fake_request(struct ctl_reply *reply, enum http_method method, const char *id)
+struct control_request *fake_request(struct control_reply *reply, enum http_method method, const char *id)
 {
-	*reply = (struct ctl_reply){ 0 };
-	struct ctl_request *request = ctl_request_new(reply);
+	*reply = (struct control_reply){ 0 };
+	struct control_request *request = control_request_new(reply);
 
 	ck_assert_ptr_nonnull(request);
 	request->method = method;

@@ -6,7 +6,7 @@
 
 #include "control/request.h"
 
-struct ctl_reply {
+struct control_reply {
 	unsigned answers;
 	int status; /* of the last answer */
 	char detail[384];
@@ -15,6 +15,6 @@ struct ctl_reply {
 };
 
 /* A request by METHOD for the sandbox ID, which owes REPLY its answer. */
-struct ctl_request *fake_request(struct ctl_reply *reply, enum http_method method, const char *id);
+struct control_request *fake_request(struct control_reply *reply, enum http_method method, const char *id);
 
 #endif

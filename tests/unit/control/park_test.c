@@ -7,44 +7,44 @@
 #include <check.h>
 #include <string.h>
 
-static struct ctl_park park;
+static struct control_park park;
 static char served[128]; /* the ids, in order */
 
 /* Serves: notes the id and answers. */
-static void serve(void *context, struct ctl_request *request)
+static void serve(void *context, struct control_request *request)
 {
 	ck_assert_ptr_eq(context, &park);
 	strcat(served, request->target.id);
-	ctl_request_answer_empty(request, 204);
+	control_request_answer_empty(request, 204);
 }
 
 /* Finds that it has to wait once more. */
-static void serve_later(void *context, struct ctl_request *request)
+static void serve_later(void *context, struct control_request *request)
 {
 	strcat(served, "-");
-	ctl_park_add(context, request, serve, context);
+	control_park_add(context, request, serve, context);
 }
 
 static void setup(void)
 {
 	served[0] = '\0';
-	ctl_park_init(&park, NULL);
+	control_park_init(&park, NULL);
 }
 
-static void add(struct ctl_reply *reply, enum http_method method, const char *id)
+static void add(struct control_reply *reply, enum http_method method, const char *id)
 {
-	ctl_park_add(&park, fake_request(reply, method, id), serve, &park);
+	control_park_add(&park, fake_request(reply, method, id), serve, &park);
 }
 
 START_TEST(requests_go_on_in_the_order_of_their_arrival)
 {
-	struct ctl_reply replies[3];
+	struct control_reply replies[3];
 
 	add(&replies[0], HTTP_PUT, "a");
 	add(&replies[1], HTTP_PATCH, "b");
 	add(&replies[2], HTTP_DELETE, "c");
 	ck_assert_uint_eq(park.count, 3);
-	ctl_park_run_all(&park);
+	control_park_run_all(&park);
 	ck_assert_str_eq(served, "abc");
 	ck_assert_uint_eq(park.count, 0);
 	for (size_t i = 0; i < 3; i++)
@@ -54,66 +54,66 @@ END_TEST
 
 START_TEST(those_of_other_sandboxes_stay)
 {
-	struct ctl_reply replies[3];
+	struct control_reply replies[3];
 
 	add(&replies[0], HTTP_PUT, "a");
 	add(&replies[1], HTTP_PUT, "b");
 	add(&replies[2], HTTP_DELETE, "a");
-	ctl_park_run_sandbox(&park, "a");
+	control_park_run_sandbox(&park, "a");
 	ck_assert_str_eq(served, "aa");
 	ck_assert_uint_eq(replies[1].answers, 0);
-	ctl_park_run_all(&park);
+	control_park_run_all(&park);
 	ck_assert_str_eq(served, "aab");
 }
 END_TEST
 
 /* The sandbox goes with the first of its requests, and its id with it. */
-static void serve_and_forget(void *context, struct ctl_request *request)
+static void serve_and_forget(void *context, struct control_request *request)
 {
 	char *id = context;
 
 	strcat(served, request->target.id);
 	strcpy(id, "?");
-	ctl_request_answer_empty(request, 204);
+	control_request_answer_empty(request, 204);
 }
 
 START_TEST(the_id_may_go_with_the_first)
 {
-	struct ctl_reply replies[2];
+	struct control_reply replies[2];
 	char id[] = "a";
 
 	for (size_t i = 0; i < 2; i++)
-		ctl_park_add(&park, fake_request(&replies[i], HTTP_DELETE, "a"), serve_and_forget, id);
-	ctl_park_run_sandbox(&park, id);
+		control_park_add(&park, fake_request(&replies[i], HTTP_DELETE, "a"), serve_and_forget, id);
+	control_park_run_sandbox(&park, id);
 	ck_assert_str_eq(served, "aa");
 }
 END_TEST
 
 START_TEST(reads_go_on_alone)
 {
-	struct ctl_reply replies[4];
+	struct control_reply replies[4];
 
 	add(&replies[0], HTTP_PUT, "a");
 	add(&replies[1], HTTP_GET, "b");
 	add(&replies[2], HTTP_DELETE, "c");
 	add(&replies[3], HTTP_HEAD, "d");
-	ctl_park_run_reads(&park);
+	control_park_run_reads(&park);
 	ck_assert_str_eq(served, "bd");
-	ctl_park_run_all(&park);
+	control_park_run_all(&park);
 	ck_assert_str_eq(served, "bdac");
 }
 END_TEST
 
 START_TEST(one_that_is_parked_anew_waits_for_the_next_time)
 {
-	struct ctl_reply replies[2];
+	struct control_reply replies[2];
 
-	ctl_park_add(&park, fake_request(&replies[0], HTTP_PUT, "a"), serve_later, &park);
+	control_park_add(&park, fake_request(&replies[0], HTTP_PUT, "a"), serve_later, &park);
 	add(&replies[1], HTTP_PUT, "b");
-	ctl_park_run_all(&park);
+	control_park_run_all(&park);
 	ck_assert_str_eq(served, "-b");
 	ck_assert_uint_eq(replies[0].answers, 0);
-	ctl_park_run_all(&park);
+	control_park_run_all(&park);
 	ck_assert_str_eq(served, "-ba");
 	ck_assert_uint_eq(replies[0].answers, 1);
 }
@@ -121,11 +121,11 @@ END_TEST
 
 START_TEST(all_are_refused_with_503)
 {
-	struct ctl_reply replies[2];
+	struct control_reply replies[2];
 
 	add(&replies[0], HTTP_PUT, "a");
 	add(&replies[1], HTTP_GET, "b");
-	ctl_park_refuse_all(&park, "it ends");
+	control_park_refuse_all(&park, "it ends");
 	ck_assert_str_eq(served, "");
 	for (size_t i = 0; i < 2; i++) {
 		ck_assert_uint_eq(replies[i].answers, 1);
@@ -137,9 +137,9 @@ END_TEST
 
 START_TEST(one_whose_client_goes_away_is_dropped_where_it_says_so)
 {
-	struct ctl_reply replies[2];
+	struct control_reply replies[2];
 
-	ctl_park_init(&park, "the client went away");
+	control_park_init(&park, "the client went away");
 	add(&replies[0], HTTP_PUT, "a");
 	add(&replies[1], HTTP_PUT, "b");
 	ck_assert_ptr_nonnull(replies[0].gone);
@@ -147,7 +147,7 @@ START_TEST(one_whose_client_goes_away_is_dropped_where_it_says_so)
 	ck_assert_uint_eq(replies[0].answers, 1);
 	ck_assert_str_eq(replies[0].detail, "the client went away");
 	ck_assert_uint_eq(park.count, 1);
-	ctl_park_run_all(&park);
+	control_park_run_all(&park);
 	ck_assert_str_eq(served, "b");
 	ck_assert_ptr_null(replies[1].gone);
 }
@@ -155,20 +155,20 @@ END_TEST
 
 START_TEST(one_whose_client_goes_away_is_served_else)
 {
-	struct ctl_reply reply;
+	struct control_reply reply;
 
 	add(&reply, HTTP_PUT, "a");
 	ck_assert_ptr_null(reply.gone);
-	ctl_park_run_all(&park);
+	control_park_run_all(&park);
 	ck_assert_str_eq(served, "a");
 }
 END_TEST
 
 START_TEST(want_of_memory_for_the_answer_is_503)
 {
-	struct ctl_reply reply;
+	struct control_reply reply;
 
-	ctl_request_answer(fake_request(&reply, HTTP_GET, "a"), 200, NULL);
+	control_request_answer(fake_request(&reply, HTTP_GET, "a"), 200, NULL);
 	ck_assert_uint_eq(reply.answers, 1);
 	ck_assert_int_eq(reply.status, 503);
 }

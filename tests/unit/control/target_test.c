@@ -6,32 +6,32 @@
 #include <check.h>
 #include <string.h>
 
-static struct ctl_target route;
+static struct control_target route;
 static struct problem problem;
 
 static int parsed(enum http_method method, const char *target)
 {
 	problem = (struct problem){ 0 };
-	return ctl_target_parse(method, target, strlen(target), &route, &problem);
+	return control_target_parse(method, target, strlen(target), &route, &problem);
 }
 
 static const struct {
 	const char *target;
-	enum ctl_target_kind kind;
+	enum control_target_kind kind;
 	const char *id;
 } paths[] = {
-	{ "/v1/sandboxes", CTL_TARGET_SANDBOXES, "" },
-	{ "/v1/sandboxes/a1", CTL_TARGET_SANDBOX, "a1" },
-	{ "/v1/sandboxes/a%31", CTL_TARGET_SANDBOX, "a1" },
-	{ "/v1/sandboxes/A.b_c-d?", CTL_TARGET_SANDBOX, "A.b_c-d" },
-	{ "/v1/sandboxes/a1/diagnosis", CTL_TARGET_DIAGNOSIS, "a1" },
-	{ "/v1/sandboxes/a1/connections", CTL_TARGET_CONNECTIONS, "a1" },
-	{ "/v1/sandboxes/a1/reach?dest=1.2.3.4", CTL_TARGET_REACH, "a1" },
-	{ "/v1/events", CTL_TARGET_EVENTS, "" },
-	{ "/v1/status", CTL_TARGET_STATUS, "" },
-	{ "/healthz", CTL_TARGET_HEALTHZ, "" },
-	{ "/metrics", CTL_TARGET_METRICS, "" },
-	{ "/", CTL_TARGET_PAGE, "" },
+	{ "/v1/sandboxes", CONTROL_TARGET_SANDBOXES, "" },
+	{ "/v1/sandboxes/a1", CONTROL_TARGET_SANDBOX, "a1" },
+	{ "/v1/sandboxes/a%31", CONTROL_TARGET_SANDBOX, "a1" },
+	{ "/v1/sandboxes/A.b_c-d?", CONTROL_TARGET_SANDBOX, "A.b_c-d" },
+	{ "/v1/sandboxes/a1/diagnosis", CONTROL_TARGET_DIAGNOSIS, "a1" },
+	{ "/v1/sandboxes/a1/connections", CONTROL_TARGET_CONNECTIONS, "a1" },
+	{ "/v1/sandboxes/a1/reach?dest=1.2.3.4", CONTROL_TARGET_REACH, "a1" },
+	{ "/v1/events", CONTROL_TARGET_EVENTS, "" },
+	{ "/v1/status", CONTROL_TARGET_STATUS, "" },
+	{ "/healthz", CONTROL_TARGET_HEALTHZ, "" },
+	{ "/metrics", CONTROL_TARGET_METRICS, "" },
+	{ "/", CONTROL_TARGET_PAGE, "" },
 };
 
 START_TEST(each_path_leads_to_its_route)
@@ -98,9 +98,9 @@ START_TEST(a_method_that_the_path_lacks_is_told_with_those_it_has)
 {
 	ck_assert_int_eq(parsed(HTTP_PUT, "/v1/status?x=1"), -1);
 	ck_assert_int_eq(problem.kind, PROBLEM_NOT_ALLOWED);
-	ck_assert_str_eq(ctl_target_allow(&route), "GET, HEAD");
+	ck_assert_str_eq(control_target_allow(&route), "GET, HEAD");
 	ck_assert_int_eq(parsed(HTTP_OTHER, "/v1/sandboxes/a1"), -1);
-	ck_assert_str_eq(ctl_target_allow(&route), "GET, HEAD, PUT, PATCH, DELETE");
+	ck_assert_str_eq(control_target_allow(&route), "GET, HEAD, PUT, PATCH, DELETE");
 	ck_assert_int_eq(parsed(HTTP_HEAD, "/v1/events"), -1);
 	ck_assert_int_eq(problem.kind, PROBLEM_NOT_ALLOWED);
 }
@@ -174,7 +174,7 @@ START_TEST(no_more_labels_than_there_is_room_for)
 {
 	char target[512] = "/v1/sandboxes?";
 
-	for (int i = 0; i < CTL_TARGET_LABELS_MAX; i++)
+	for (int i = 0; i < CONTROL_TARGET_LABELS_MAX; i++)
 		strcat(target, "label=a=b&");
 	ck_assert_int_eq(parsed(HTTP_GET, target), 0);
 	strcat(target, "label=a=b");

@@ -296,7 +296,7 @@ int store_remove(struct store *store, unsigned slot, struct err *err)
 	return 0;
 }
 
-void ctl_event(struct ctl *control, const char *type, const char *id, json_t *fields)
+void control_event(struct control *control, const char *type, const char *id, json_t *fields)
 {
 	(void)control;
 	(void)type;
@@ -304,13 +304,13 @@ void ctl_event(struct ctl *control, const char *type, const char *id, json_t *fi
 	json_decref(fields);
 }
 
-void ctl_sandbox_gone(struct ctl *control, const char *id)
+void control_sandbox_gone(struct control *control, const char *id)
 {
 	(void)control;
 	(void)id;
 }
 
-void metrics_count_registration(struct daemon *daemon, uint64_t duration_us)
+void daemon_metrics_count_registration(struct daemon *daemon, uint64_t duration_us)
 {
 	(void)daemon;
 	(void)duration_us;

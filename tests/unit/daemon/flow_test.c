@@ -32,7 +32,7 @@ static void setup(void)
 	ck_assert_ptr_nonnull(weftd.config);
 	weftd.registry = registry_new(weftd.config);
 	ck_assert_ptr_nonnull(weftd.registry);
-	ctl_park_init(&weftd.parked, NULL);
+	control_park_init(&weftd.parked, NULL);
 }
 
 static void teardown(void)
@@ -40,43 +40,43 @@ static void teardown(void)
 	struct sandbox *sandbox;
 
 	while ((sandbox = registry_next(weftd.registry, 0))) {
-		free(tenant_of(sandbox)->route);
-		tenant_free(tenant_of(sandbox));
+		free(daemon_tenant_of(sandbox)->route);
+		daemon_tenant_free(daemon_tenant_of(sandbox));
 		registry_remove(weftd.registry, sandbox);
 	}
 	registry_free(weftd.registry);
 	config_free(weftd.config);
 }
 
-static struct ctl_request *put_request(struct ctl_reply *reply)
+static struct control_request *put_request(struct control_reply *reply)
 {
-	struct ctl_request *request = fake_request(reply, HTTP_PUT, "a1");
+	struct control_request *request = fake_request(reply, HTTP_PUT, "a1");
 
-	request->spec = spec_new(weftd.config);
+	request->spec = registry_spec_new(weftd.config);
 	ck_assert_ptr_nonnull(request->spec);
 	return request;
 }
 
-static void put(struct ctl_reply *reply)
+static void put(struct control_reply *reply)
 {
 	daemon_register(&weftd, put_request(reply));
 }
 
-static void delete_it(struct ctl_reply *reply)
+static void delete_it(struct control_reply *reply)
 {
 	daemon_unregister(&weftd, fake_request(reply, HTTP_DELETE, "a1"));
 }
 
 /* Pauses the sandbox. */
-static void patch(struct ctl_reply *reply)
+static void patch(struct control_reply *reply)
 {
-	struct ctl_request *request = fake_request(reply, HTTP_PATCH, "a1");
+	struct control_request *request = fake_request(reply, HTTP_PATCH, "a1");
 
 	request->patch.has_paused = request->patch.paused = true;
 	daemon_patch(&weftd, request);
 }
 
-static void assert_answered(const struct ctl_reply *reply, int status)
+static void assert_answered(const struct control_reply *reply, int status)
 {
 	ck_assert_uint_eq(reply->answers, 1);
 	ck_assert_msg(reply->status == status, "%d instead of %d: %s", reply->status, status, reply->detail);
@@ -90,7 +90,7 @@ static struct sandbox *found(void)
 /* The sandbox a1, registered. */
 static void have_sandbox(void)
 {
-	struct ctl_reply reply;
+	struct control_reply reply;
 
 	put(&reply);
 	fake_made(0);
@@ -106,7 +106,7 @@ static void assert_nothing_left(void)
 
 START_TEST(put_is_answered_when_the_slot_is_made)
 {
-	struct ctl_reply reply;
+	struct control_reply reply;
 
 	put(&reply);
 	ck_assert_uint_eq(reply.answers, 0);
@@ -120,7 +120,7 @@ END_TEST
 
 START_TEST(put_of_the_same_is_answered_after_the_first)
 {
-	struct ctl_reply first, second;
+	struct control_reply first, second;
 
 	put(&first);
 	put(&second);
@@ -137,7 +137,7 @@ static const struct {
 
 START_TEST(failed_put_is_answered_when_all_is_undone)
 {
-	struct ctl_reply reply;
+	struct control_reply reply;
 
 	put(&reply);
 	fake_made(failures[_i].code);
@@ -150,7 +150,7 @@ END_TEST
 
 START_TEST(put_that_a_stop_cancels_is_answered_at_once)
 {
-	struct ctl_reply reply;
+	struct control_reply reply;
 
 	put(&reply);
 	daemon_become(&weftd, DAEMON_STOPPING);
@@ -163,7 +163,7 @@ END_TEST
 
 START_TEST(put_without_a_file_is_undone)
 {
-	struct ctl_reply reply;
+	struct control_reply reply;
 
 	rooms.store_error = EIO;
 	put(&reply);
@@ -175,7 +175,7 @@ END_TEST
 
 START_TEST(put_on_a_foreign_slot_goes_to_another)
 {
-	struct ctl_reply reply;
+	struct control_reply reply;
 
 	put(&reply);
 	unsigned foreign = found()->slot;
@@ -191,7 +191,7 @@ END_TEST
 
 START_TEST(put_of_one_that_failed_goes_on_with_the_next)
 {
-	struct ctl_reply first, second;
+	struct control_reply first, second;
 
 	put(&first);
 	put(&second);
@@ -206,7 +206,7 @@ END_TEST
 
 START_TEST(delete_is_answered_when_all_is_gone)
 {
-	struct ctl_reply reply;
+	struct control_reply reply;
 
 	have_sandbox();
 	delete_it(&reply);
@@ -220,7 +220,7 @@ END_TEST
 
 START_TEST(second_delete_is_answered_with_the_first)
 {
-	struct ctl_reply first, second;
+	struct control_reply first, second;
 
 	have_sandbox();
 	delete_it(&first);
@@ -235,8 +235,8 @@ END_TEST
 
 START_TEST(second_delete_needs_no_memory)
 {
-	struct ctl_reply first, second;
-	struct ctl_request *request;
+	struct control_reply first, second;
+	struct control_request *request;
 
 	have_sandbox();
 	request = fake_request(&second, HTTP_DELETE, "a1");
@@ -253,7 +253,7 @@ END_TEST
 
 START_TEST(failed_delete_answers_both)
 {
-	struct ctl_reply first, second, third;
+	struct control_reply first, second, third;
 
 	have_sandbox();
 	delete_it(&first);
@@ -273,8 +273,8 @@ END_TEST
 
 START_TEST(delete_with_a_drain_is_answered_at_once)
 {
-	struct ctl_reply reply;
-	struct ctl_request *request;
+	struct control_reply reply;
+	struct control_request *request;
 
 	have_sandbox();
 	request = fake_request(&reply, HTTP_DELETE, "a1");
@@ -289,7 +289,7 @@ END_TEST
 
 START_TEST(delete_during_a_put_waits_for_it)
 {
-	struct ctl_reply first, second;
+	struct control_reply first, second;
 
 	put(&first);
 	delete_it(&second);
@@ -305,7 +305,7 @@ END_TEST
 
 START_TEST(delete_of_a_put_that_failed_finds_nothing)
 {
-	struct ctl_reply first, second;
+	struct control_reply first, second;
 
 	put(&first);
 	delete_it(&second);
@@ -318,7 +318,7 @@ END_TEST
 
 START_TEST(patch_is_answered_when_it_is_in_force)
 {
-	struct ctl_reply reply;
+	struct control_reply reply;
 
 	have_sandbox();
 	patch(&reply);
@@ -329,7 +329,7 @@ END_TEST
 
 START_TEST(patch_during_a_put_waits_for_it)
 {
-	struct ctl_reply first, second;
+	struct control_reply first, second;
 
 	put(&first);
 	patch(&second);
@@ -342,7 +342,7 @@ END_TEST
 
 START_TEST(patch_of_what_is_not_there_is_refused)
 {
-	struct ctl_reply reply;
+	struct control_reply reply;
 
 	patch(&reply);
 	assert_answered(&reply, 404);
@@ -351,7 +351,7 @@ END_TEST
 
 START_TEST(changes_are_refused_while_the_daemon_stops)
 {
-	struct ctl_reply first, second;
+	struct control_reply first, second;
 
 	have_sandbox();
 	daemon_become(&weftd, DAEMON_STOPPING);
@@ -364,7 +364,7 @@ END_TEST
 
 START_TEST(one_still_owed_is_refused_with_its_tenant)
 {
-	struct ctl_reply reply;
+	struct control_reply reply;
 
 	put(&reply);
 	teardown();
@@ -425,8 +425,8 @@ static void settle(void)
 START_TEST(put_that_finds_no_memory_is_503)
 {
 	for (size_t count = 0;; count++) {
-		struct ctl_reply reply, again;
-		struct ctl_request *request = put_request(&reply);
+		struct control_reply reply, again;
+		struct control_request *request = put_request(&reply);
 
 		fake_no_memory_after(count, _i);
 		daemon_register(&weftd, request);
@@ -451,8 +451,8 @@ START_TEST(patch_that_finds_no_memory_is_503)
 {
 	have_sandbox();
 	for (size_t count = 0;; count++) {
-		struct ctl_reply reply;
-		struct ctl_request *request = fake_request(&reply, HTTP_PATCH, "a1");
+		struct control_reply reply;
+		struct control_request *request = fake_request(&reply, HTTP_PATCH, "a1");
 
 		request->patch.has_paused = request->patch.paused = true;
 		fake_no_memory_after(count, _i);

@@ -13,8 +13,8 @@ static struct options options;
 static int parse(int argc, const char *const *argv)
 {
 	optind = 0; /* getopt_long(3) starts anew */
-	return options_parse(argc, (char **)argv,
-			     &options); /* it permutes the pointers, and leaves the strings alone */
+	return daemon_options_parse(argc, (char **)argv,
+				    &options); /* it permutes the pointers, and leaves the strings alone */
 }
 
 #define PARSE(...)                                                                                                     \

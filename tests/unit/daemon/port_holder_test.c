@@ -35,7 +35,7 @@ START_TEST(a_listener_is_named_with_its_process)
 	struct socket_holder holder;
 
 	ck_assert_int_eq(listen(fd, 1), 0);
-	port_holder_find(&addr, PROTO_TCP, &holder);
+	daemon_port_holder_find(&addr, PROTO_TCP, &holder);
 	ck_assert(holder.found);
 	ck_assert(holder.listening);
 	assert_is_us(&holder);
@@ -51,7 +51,7 @@ START_TEST(a_listener_on_all_addresses_is_in_the_way_of_one)
 	struct socket_holder holder;
 
 	ck_assert_int_eq(listen(fd, 1), 0);
-	port_holder_find(&one, PROTO_TCP, &holder);
+	daemon_port_holder_find(&one, PROTO_TCP, &holder);
 	ck_assert(holder.listening);
 	close(fd);
 }
@@ -66,7 +66,7 @@ START_TEST(an_outgoing_connection_is_no_listener)
 
 	ck_assert_int_eq(listen(listener, 1), 0);
 	ck_assert_int_eq(connect(fd, &server.any, addr_length(&server)), 0);
-	port_holder_find(&client, PROTO_TCP, &holder);
+	daemon_port_holder_find(&client, PROTO_TCP, &holder);
 	ck_assert(holder.found);
 	ck_assert(!holder.listening);
 	assert_is_us(&holder);
@@ -81,15 +81,15 @@ START_TEST(udp_and_ipv6_are_found_too)
 	int udp_fd = bound(&udp, SOCK_DGRAM);
 	struct socket_holder holder;
 
-	port_holder_find(&udp, PROTO_UDP, &holder);
+	daemon_port_holder_find(&udp, PROTO_UDP, &holder);
 	ck_assert(holder.listening);
-	port_holder_find(&udp, PROTO_TCP, &holder);
+	daemon_port_holder_find(&udp, PROTO_TCP, &holder);
 	ck_assert(!holder.found);
 	close(udp_fd);
 
 	int six_fd = bound(&six, SOCK_STREAM);
 	ck_assert_int_eq(listen(six_fd, 1), 0);
-	port_holder_find(&six, PROTO_TCP, &holder);
+	daemon_port_holder_find(&six, PROTO_TCP, &holder);
 	ck_assert(holder.listening);
 	assert_is_us(&holder);
 	close(six_fd);
@@ -102,7 +102,7 @@ START_TEST(a_free_port_has_no_holder)
 	struct socket_holder holder;
 
 	close(bound(&addr, SOCK_STREAM));
-	port_holder_find(&addr, PROTO_TCP, &holder);
+	daemon_port_holder_find(&addr, PROTO_TCP, &holder);
 	ck_assert(!holder.found);
 }
 END_TEST

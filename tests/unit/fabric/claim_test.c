@@ -125,7 +125,7 @@ static void setup(void)
 	fabric_open(host.fabric);
 	fixture_await_that(is_full, NULL, "a full pool");
 	sem_init(&released, 0, 0);
-	fault_set(stand_still);
+	slot_fault_set(stand_still);
 	former = fixture_make(1, "former");
 	fixture_await_that(builder_stands_still, NULL, "the builder at the next slot");
 	fixture_await_that(former_is_named, NULL, "the comment on the slot claimed before");
@@ -137,7 +137,7 @@ static void setup(void)
 static void teardown(void)
 {
 	noting = false;
-	fault_set(NULL);
+	slot_fault_set(NULL);
 	sem_post(&released);
 	fixture_destroy(&former);
 	fixture_teardown();
@@ -184,7 +184,7 @@ END_TEST
 static bool is_looked_at_again(void *context)
 {
 	(void)context;
-	return slot_find(host.fabric, 2)->look_more;
+	return fabric_slot_find(host.fabric, 2)->look_more;
 }
 
 static bool is_gone, carrier_was_reported;
@@ -216,7 +216,7 @@ END_TEST
 START_TEST(what_is_made_for_the_pool_is_seen_to_ask)
 {
 	/* Shows that the first two tests look at the right place. */
-	fault_set(NULL);
+	slot_fault_set(NULL);
 	sem_post(&released);
 	fixture_await_that(is_full, NULL, "a refilled pool");
 	ck_assert_uint_gt(routing_requests, 0);

@@ -60,7 +60,7 @@ static void on_slot_going(void *context, unsigned slot)
 static void on_slot_free(void *context, unsigned slot)
 {
 	(void)context;
-	host.seen[slot].slot_free++;
+	host.seen[slot].fabric_slot_free++;
 }
 
 static void on_slot_foreign(void *context, unsigned slot, const char *why)
@@ -88,7 +88,7 @@ static const struct fabric_watcher watcher = {
 	.broken = on_broken,
 	.repaired = on_repaired,
 	.slot_going = on_slot_going,
-	.slot_free = on_slot_free,
+	.fabric_slot_free = on_slot_free,
 	.slot_foreign = on_slot_foreign,
 	.denied = on_denied,
 	.pool_changed = on_pool_changed,
@@ -112,7 +112,7 @@ void fixture_setup_host(void)
 	mkdir("/run/netns", 0755);
 	ck_assert_int_eq(mount("tmpfs", "/run/netns", "tmpfs", 0, "mode=755"), 0);
 	free(fixture_shell("ip link set lo up"));
-	ck_assert_int_eq(netns_init(&err), 0);
+	ck_assert_int_eq(base_netns_init(&err), 0);
 	log_setup(getenv("WEFT_TEST_LOG") ? LOG_DEBUG_LEVEL : LOG_ERROR_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
 	host.base = event_base_new();
 	host.config = config_default();
@@ -335,9 +335,9 @@ int fixture_open_tap(const struct fabric_slot *slot)
 	struct err err;
 	int fd;
 
-	ck_assert_int_eq(netns_enter(slot->netns_fd, &err), 0);
+	ck_assert_int_eq(base_netns_enter(slot->netns_fd, &err), 0);
 	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-	netns_leave();
+	base_netns_leave();
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(ioctl(fd, TUNSETIFF, &request), 0);
 	return fd;

@@ -47,7 +47,7 @@ static int stand_still(struct job *job)
 static void keep_busy(void)
 {
 	busy = (struct noted){ .job = { .run = stand_still, .finish = finish } };
-	job_thread_post(thread, &busy.job, JOB_CLAIM);
+	fabric_job_thread_post(thread, &busy.job, JOB_CLAIM);
 	sem_wait(&begun);
 }
 
@@ -58,29 +58,29 @@ static void setup(void)
 	sem_init(&begun, 0, 0);
 	sem_init(&released, 0, 0);
 
-	mailbox = mailbox_new(NULL, &err);
+	mailbox = base_mailbox_new(NULL, &err);
 	ck_assert_ptr_nonnull(mailbox);
-	thread = job_thread_new("test", mailbox, false, &err);
+	thread = fabric_job_thread_new("test", mailbox, false, &err);
 	ck_assert_ptr_nonnull(thread);
 }
 
 static void teardown(void)
 {
-	job_thread_stop(thread);
-	mailbox_free(mailbox);
-	job_thread_free(thread);
+	fabric_job_thread_stop(thread);
+	base_mailbox_free(mailbox);
+	fabric_job_thread_free(thread);
 }
 
 static void post(struct noted *noted, enum job_urgency urgency)
 {
 	*noted = (struct noted){ .job = { .run = run, .finish = finish } };
-	job_thread_post(thread, &noted->job, urgency);
+	fabric_job_thread_post(thread, &noted->job, urgency);
 }
 
 static void await(const struct noted *noted)
 {
 	while (!noted->finished)
-		mailbox_wait(mailbox);
+		base_mailbox_wait(mailbox);
 }
 
 static void expect_cancelled(const struct noted *noted)
@@ -94,7 +94,7 @@ START_TEST(in_a_deferral_only_urgent_jobs_are_begun)
 {
 	struct noted refill, removal, claim;
 
-	job_thread_defer(thread, clock_now_ms() + HOUR_MS);
+	fabric_job_thread_defer(thread, clock_now_ms() + HOUR_MS);
 	post(&refill, JOB_REFILL);
 	post(&removal, JOB_REMOVAL);
 	for (int i = 0; i < 3; i++) {
@@ -102,7 +102,7 @@ START_TEST(in_a_deferral_only_urgent_jobs_are_begun)
 		await(&claim);
 	}
 	ck_assert(!claim.job.failed && !refill.finished && !removal.finished);
-	job_thread_stop(thread);
+	fabric_job_thread_stop(thread);
 	expect_cancelled(&refill);
 	expect_cancelled(&removal);
 }
@@ -114,7 +114,7 @@ START_TEST(after_a_deferral_the_rest_is_begun_by_urgency)
 	uint64_t until = clock_now_ms() + HUSH_MS;
 
 	keep_busy();
-	job_thread_defer(thread, until);
+	fabric_job_thread_defer(thread, until);
 	post(&refill, JOB_REFILL);
 	post(&removal, JOB_REMOVAL);
 	sem_post(&released);
@@ -132,10 +132,10 @@ START_TEST(a_deferral_is_made_longer_and_never_shorter)
 	uint64_t until = clock_now_ms() + HUSH_MS;
 
 	keep_busy();
-	job_thread_defer(thread, until - HUSH_MS / 2);
+	fabric_job_thread_defer(thread, until - HUSH_MS / 2);
 	post(&refill, JOB_REFILL);
-	job_thread_defer(thread, until);
-	job_thread_defer(thread, until - HUSH_MS / 2);
+	fabric_job_thread_defer(thread, until);
+	fabric_job_thread_defer(thread, until - HUSH_MS / 2);
 	sem_post(&released);
 	await(&refill);
 	ck_assert_uint_ge(refill.run_ms, until);
@@ -146,15 +146,15 @@ START_TEST(a_job_that_a_caller_waits_for_by_now_is_begun_in_a_deferral)
 {
 	struct noted refill, urged;
 
-	job_thread_defer(thread, clock_now_ms() + HOUR_MS);
+	fabric_job_thread_defer(thread, clock_now_ms() + HOUR_MS);
 	post(&refill, JOB_REFILL);
 	post(&urged, JOB_REFILL);
-	job_thread_urge(thread, &urged.job, JOB_REFILL, JOB_CLAIM);
+	fabric_job_thread_urge(thread, &urged.job, JOB_REFILL, JOB_CLAIM);
 	await(&urged);
 	ck_assert(!urged.job.failed && !refill.finished);
 	/* A job that was begun, or is over, is left alone. */
-	job_thread_urge(thread, &urged.job, JOB_REFILL, JOB_CLAIM);
-	job_thread_stop(thread);
+	fabric_job_thread_urge(thread, &urged.job, JOB_REFILL, JOB_CLAIM);
+	fabric_job_thread_stop(thread);
 	expect_cancelled(&refill);
 }
 END_TEST
@@ -163,9 +163,9 @@ START_TEST(deferred_jobs_are_finished_when_the_thread_stops)
 {
 	struct noted refill;
 
-	job_thread_defer(thread, clock_now_ms() + HOUR_MS);
+	fabric_job_thread_defer(thread, clock_now_ms() + HOUR_MS);
 	post(&refill, JOB_REFILL);
-	job_thread_stop(thread);
+	fabric_job_thread_stop(thread);
 	expect_cancelled(&refill);
 }
 END_TEST

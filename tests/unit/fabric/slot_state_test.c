@@ -24,7 +24,7 @@ static void setup(void)
 static void walk(const enum slot_phase *phases)
 {
 	for (; *phases != SLOT_NEW; phases++) {
-		ck_assert(slot_may_become(slot.phase, *phases));
+		ck_assert(fabric_slot_may_become(slot.phase, *phases));
 		slot_become(&slot, *phases, "a test");
 		ck_assert_int_eq(slot.phase, *phases);
 	}
@@ -65,13 +65,13 @@ START_TEST(each_phase_has_a_name_and_a_way_on)
 	for (enum slot_phase from = SLOT_NEW; from < SLOT_PHASES; from++) {
 		unsigned ways = 0;
 
-		ck_assert_ptr_nonnull(slot_phase_name(from));
+		ck_assert_ptr_nonnull(fabric_slot_phase_name(from));
 		for (enum slot_phase to = SLOT_NEW; to < SLOT_PHASES; to++) {
-			ways += slot_may_become(from, to);
-			ck_assert(!(slot_may_become(from, to) && to == from));
+			ways += fabric_slot_may_become(from, to);
+			ck_assert(!(fabric_slot_may_become(from, to) && to == from));
 		}
 		ck_assert(from == SLOT_GONE ? ways == 0 : ways > 0);
-		ck_assert(!slot_may_become(from, SLOT_NEW));
+		ck_assert(!fabric_slot_may_become(from, SLOT_NEW));
 	}
 }
 END_TEST
@@ -88,8 +88,8 @@ START_TEST(what_would_skip_a_step_is_not_in_the_table)
 	};
 
 	for (size_t i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++)
-		ck_assert_msg(!slot_may_become(forbidden[i][0], forbidden[i][1]), "%s to %s",
-			      slot_phase_name(forbidden[i][0]), slot_phase_name(forbidden[i][1]));
+		ck_assert_msg(!fabric_slot_may_become(forbidden[i][0], forbidden[i][1]), "%s to %s",
+			      fabric_slot_phase_name(forbidden[i][0]), fabric_slot_phase_name(forbidden[i][1]));
 }
 END_TEST
 
@@ -132,9 +132,9 @@ static void expect_note(size_t at, char listener, enum slot_phase from, enum slo
 
 START_TEST(listeners_are_notified_in_order)
 {
-	slot_listen(&fabric.states, note_move, &a);
-	slot_listen(&fabric.states, note_move, &b);
-	slot_listen(&fabric.states, note_and_move_on, &c);
+	fabric_slot_listen(&fabric.states, note_move, &a);
+	fabric_slot_listen(&fabric.states, note_move, &b);
+	fabric_slot_listen(&fabric.states, note_and_move_on, &c);
 	note_count = 0;
 	slot_become(&slot, SLOT_LEAVING, "first");
 	ck_assert_uint_eq(note_count, 6);
@@ -156,17 +156,17 @@ START_TEST(slots_are_counted_by_phase)
 	ck_assert_uint_eq(fabric.states.counts[SLOT_MAKING], 1);
 	ck_assert_uint_eq(fabric.states.counts[SLOT_LIVE], 1);
 	slot_become(&other, SLOT_SILENCING, "a test");
-	ck_assert_uint_eq(slot_count_quarantined(&fabric.states), 1);
+	ck_assert_uint_eq(fabric_slot_count_quarantined(&fabric.states), 1);
 	slot_become(&other, SLOT_LEAVING, "a test");
 	slot_become(&other, SLOT_TEARDOWN, "a test");
-	ck_assert_uint_eq(slot_count_quarantined(&fabric.states), 0);
-	ck_assert_uint_eq(slot_count_teardowns(&fabric.states), 1);
+	ck_assert_uint_eq(fabric_slot_count_quarantined(&fabric.states), 0);
+	ck_assert_uint_eq(fabric_slot_count_teardowns(&fabric.states), 1);
 }
 END_TEST
 
 START_TEST(a_move_that_is_not_in_the_table_is_not_made)
 {
-	slot_listen(&fabric.states, note_move, &a);
+	fabric_slot_listen(&fabric.states, note_move, &a);
 	note_count = 0;
 	slot_become(&slot, SLOT_LIVE, "a bug"); /* with assertions the test ends here, by SIGABRT */
 	ck_assert_int_eq(slot.phase, SLOT_NEW);

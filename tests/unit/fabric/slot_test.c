@@ -83,7 +83,7 @@ START_TEST(a_destroyed_slot_leaves_nothing)
 
 	fixture_destroy(&slot);
 	fixture_expect_world(world);
-	ck_assert_uint_eq(host.seen[1].slot_free, 1);
+	ck_assert_uint_eq(host.seen[1].fabric_slot_free, 1);
 }
 END_TEST
 
@@ -98,7 +98,7 @@ static size_t step_count(void)
 {
 	size_t count = 0;
 
-	while (build_steps()[count])
+	while (slot_build_steps()[count])
 		count++;
 	return count;
 }
@@ -109,11 +109,11 @@ START_TEST(a_slot_that_fails_half_way_leaves_nothing)
 	struct fabric_plan plan = fixture_plan(7, "a7");
 	struct result result = { 0 };
 
-	failing = build_steps()[_i];
-	fault_set(fails);
+	failing = slot_build_steps()[_i];
+	slot_fault_set(fails);
 	fabric_make(host.fabric, &plan, fixture_slot_done, &result);
 	fixture_await(&result.done);
-	fault_set(NULL);
+	slot_fault_set(NULL);
 	ck_assert(result.failed);
 	ck_assert_int_eq(result.err.code, EIO);
 	ck_assert_ptr_nonnull(strstr(result.err.text, failing));
@@ -155,7 +155,7 @@ END_TEST
 static bool three_are_free(void *context)
 {
 	(void)context;
-	return host.seen[3].slot_free && host.seen[4].slot_free && host.seen[5].slot_free;
+	return host.seen[3].fabric_slot_free && host.seen[4].fabric_slot_free && host.seen[5].fabric_slot_free;
 }
 
 START_TEST(a_number_is_free_when_the_object_of_others_went)
@@ -186,7 +186,7 @@ static pid_t start_holder(const struct fabric_slot *slot)
 		struct err err;
 		int tap = fixture_open_tap(slot);
 
-		if (tap < 0 || netns_enter(slot->netns_fd, &err) < 0 || write(ready[1], "r", 1) != 1)
+		if (tap < 0 || base_netns_enter(slot->netns_fd, &err) < 0 || write(ready[1], "r", 1) != 1)
 			_exit(1);
 		pause();
 		_exit(0);
@@ -219,8 +219,8 @@ static int connected_inside(const struct fabric_slot *slot)
 {
 	struct addr addr = addr_from_ipv4(INADDR_LOOPBACK, 4711);
 	struct err err;
-	int listener = netns_socket(slot->netns_fd, AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0, &err);
-	int client = netns_socket(slot->netns_fd, AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0, &err);
+	int listener = base_netns_socket(slot->netns_fd, AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0, &err);
+	int client = base_netns_socket(slot->netns_fd, AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0, &err);
 
 	ck_assert_int_eq(bind(listener, &addr.any, addr_length(&addr)), 0);
 	ck_assert_int_eq(listen(listener, 1), 0);
@@ -298,7 +298,7 @@ START_TEST(links_are_deleted_under_who_holds_the_namespace)
 	int tap = fixture_open_tap(&slot);
 
 	fixture_destroy(&slot);
-	ck_assert_uint_eq(host.seen[1].slot_free, 1);
+	ck_assert_uint_eq(host.seen[1].fabric_slot_free, 1);
 	close(tap);
 	fixture_expect_world(world);
 }
@@ -338,7 +338,7 @@ START_TEST(a_slot_whose_veth_went_before_its_turn_goes_once)
 	fabric_destroy(host.fabric, 1, fixture_done, &gone);
 	fixture_await(&gone.done);
 	ck_assert_msg(!gone.failed, "%s", gone.err.text);
-	ck_assert_uint_eq(host.seen[1].slot_free, 1);
+	ck_assert_uint_eq(host.seen[1].fabric_slot_free, 1);
 	for (unsigned i = 0; i < BUSY; i++) {
 		fixture_await(&made[i].done);
 		ck_assert_msg(!made[i].failed, "%s", made[i].err.text);

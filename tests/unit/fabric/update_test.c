@@ -100,9 +100,9 @@ START_TEST(a_failed_update_leaves_the_former_policy)
 	/* The rate comes after the rules, which are in place already when the update fails. */
 	plan.egress = &egress;
 	plan.bandwidth = &bandwidth;
-	fault_set(fails_at_rate);
+	slot_fault_set(fails_at_rate);
 	result = update(&plan);
-	fault_set(NULL);
+	slot_fault_set(NULL);
 	ck_assert(result.failed);
 	ck_assert_int_eq(result.err.code, EIO);
 	ck_assert(reaches(OUTSIDE));

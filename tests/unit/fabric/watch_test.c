@@ -178,7 +178,7 @@ static bool is_broken(void *context)
 static bool no_look_is_under_way(void *context)
 {
 	(void)context;
-	return !slot_find(host.fabric, 1)->look;
+	return !fabric_slot_find(host.fabric, 1)->look;
 }
 
 /*
@@ -211,7 +211,7 @@ START_TEST(a_repair_that_comes_first_makes_no_tap_under_a_vm)
 	int tap = delete_tap_under_a_vm();
 
 	/* The event of its address may come before that of the link. */
-	slot_repair(slot_find(host.fabric, 1));
+	fabric_slot_repair(fabric_slot_find(host.fabric, 1));
 	fixture_await_that(is_broken, NULL, "the broken slot");
 	ck_assert_ptr_nonnull(strstr(host.seen[1].what, "tap0 was deleted under the VM"));
 	ck_assert_uint_eq(host.seen[1].repaired, 0);
@@ -224,10 +224,10 @@ START_TEST(a_vm_that_ends_while_its_slot_waits_for_a_repair_is_no_obstacle)
 {
 	int tap = delete_tap_under_a_vm();
 
-	slot_repair(slot_find(host.fabric, 1));
+	fabric_slot_repair(fabric_slot_find(host.fabric, 1));
 	/* As after a look that was made before the TAP went. */
 	close(tap);
-	slot_find(host.fabric, 1)->carrier = false;
+	fabric_slot_find(host.fabric, 1)->carrier = false;
 	fixture_await_that(is_repaired, (void *)"tap0", "the repair");
 	ck_assert_uint_eq(host.seen[1].broken, 0);
 }

@@ -15,20 +15,20 @@ static struct err err;
 
 static void setup(void)
 {
-	pool = pipe_pool_new(KEEP, CAPACITY);
+	pool = fwd_pipe_pool_new(KEEP, CAPACITY);
 	ck_assert_ptr_nonnull(pool);
 }
 
 static void teardown(void)
 {
-	pipe_pool_free(pool);
+	fwd_pipe_pool_free(pool);
 }
 
 static struct pipe borrowed(void)
 {
 	struct pipe pipe = PIPE_NONE;
 
-	ck_assert_int_eq(pipe_pool_borrow(pool, &pipe, &err), 0);
+	ck_assert_int_eq(fwd_pipe_pool_borrow(pool, &pipe, &err), 0);
 	return pipe;
 }
 
@@ -37,12 +37,12 @@ START_TEST(an_empty_pipe_is_lent_again)
 	struct pipe first = borrowed();
 	int fd = first.read_fd;
 
-	pipe_pool_give_back(pool, &first);
+	fwd_pipe_pool_give_back(pool, &first);
 	ck_assert_int_eq(first.read_fd, -1);
 
 	struct pipe second = borrowed();
 	ck_assert_int_eq(second.read_fd, fd);
-	pipe_pool_give_back(pool, &second);
+	fwd_pipe_pool_give_back(pool, &second);
 }
 END_TEST
 
@@ -52,8 +52,8 @@ START_TEST(a_pipe_with_bytes_in_it_is_never_lent_again)
 
 	ck_assert_int_eq(write(pipe.write_fd, "secret", 6), 6);
 	pipe.filled = 6;
-	pipe_pool_give_back(pool, &pipe);
-	ck_assert_uint_eq(pipe_pool_idle(pool), 0);
+	fwd_pipe_pool_give_back(pool, &pipe);
+	ck_assert_uint_eq(fwd_pipe_pool_idle(pool), 0);
 }
 END_TEST
 
@@ -64,8 +64,8 @@ START_TEST(no_more_pipes_are_kept_than_asked_for)
 	for (int i = 0; i <= KEEP; i++)
 		pipes[i] = borrowed();
 	for (int i = 0; i <= KEEP; i++)
-		pipe_pool_give_back(pool, &pipes[i]);
-	ck_assert_uint_eq(pipe_pool_idle(pool), KEEP);
+		fwd_pipe_pool_give_back(pool, &pipes[i]);
+	ck_assert_uint_eq(fwd_pipe_pool_idle(pool), KEEP);
 }
 END_TEST
 
@@ -77,7 +77,7 @@ START_TEST(without_descriptors_the_error_says_so)
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
 	none = (struct rlimit){ .rlim_cur = 3, .rlim_max = before.rlim_max };
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
-	int result = pipe_pool_borrow(pool, &pipe, &err);
+	int result = fwd_pipe_pool_borrow(pool, &pipe, &err);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
 
 	ck_assert_int_eq(result, -1);

@@ -23,7 +23,7 @@ START_TEST(an_ipv4_header_is_as_the_specification_has_it)
 	struct addr client = address("127.0.0.2:12345"), listen = address("127.0.0.1:8080");
 	char header[PROXY_HEADER_MAX];
 
-	ck_assert_uint_eq(proxy_header_write(&client, &listen, header), sizeof(expected) - 1);
+	ck_assert_uint_eq(fwd_proxy_header_write(&client, &listen, header), sizeof(expected) - 1);
 	ck_assert_mem_eq(header, expected, sizeof(expected) - 1);
 }
 END_TEST
@@ -38,7 +38,7 @@ START_TEST(an_ipv6_header_is_as_the_specification_has_it)
 	struct addr client = address("[fd00::2]:65535"), listen = address("[::1]:80");
 	char header[PROXY_HEADER_MAX];
 
-	ck_assert_uint_eq(proxy_header_write(&client, &listen, header), sizeof(expected) - 1);
+	ck_assert_uint_eq(fwd_proxy_header_write(&client, &listen, header), sizeof(expected) - 1);
 	ck_assert_uint_eq(sizeof(expected) - 1, PROXY_HEADER_MAX);
 	ck_assert_mem_eq(header, expected, sizeof(expected) - 1);
 }

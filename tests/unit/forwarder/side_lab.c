@@ -34,14 +34,14 @@ void side_lab_open(struct side_lab *lab)
 	lab->forwarder.workers = lab->workers;
 	lab->forwarder.worker_count = 1;
 	lab->worker.forwarder = &lab->forwarder;
-	lab->worker.poller = poller_new(&err);
-	lab->worker.pipes = pipe_pool_new(1, 4096);
+	lab->worker.poller = fwd_poller_new(&err);
+	lab->worker.pipes = fwd_pipe_pool_new(1, 4096);
 	ck_assert_ptr_nonnull(lab->worker.poller);
 	ck_assert_ptr_nonnull(lab->worker.pipes);
 	TAILQ_INIT(&lab->worker.again);
 	TAILQ_INIT(&lab->worker.dead);
-	wheel_init(&lab->worker.fine, FINE_STEP_MS, lab->worker.now_ms, connection_expired);
-	wheel_init(&lab->worker.coarse, COARSE_STEP_MS, lab->worker.now_ms, connection_expired);
+	fwd_wheel_init(&lab->worker.fine, FINE_STEP_MS, lab->worker.now_ms, fwd_connection_expired);
+	fwd_wheel_init(&lab->worker.coarse, COARSE_STEP_MS, lab->worker.now_ms, fwd_connection_expired);
 	lab->routes[0] = make_route(lab, first);
 	lab->routes[1] = make_route(lab, second);
 	lab->side = lab->routes[0]->sides[0];
@@ -55,6 +55,6 @@ void side_lab_close(struct side_lab *lab)
 		free(lab->routes[i]->sides[0]);
 		free(lab->routes[i]);
 	}
-	pipe_pool_free(lab->worker.pipes);
-	poller_free(lab->worker.poller);
+	fwd_pipe_pool_free(lab->worker.pipes);
+	fwd_poller_free(lab->worker.poller);
 }

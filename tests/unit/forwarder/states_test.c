@@ -30,7 +30,7 @@ static void setup(void)
 static void teardown(void)
 {
 	if (connection.endpoint)
-		connection_close(&connection, CLOSE_SHUTDOWN, 0);
+		fwd_connection_close(&connection, CLOSE_SHUTDOWN, 0);
 	if (far_client >= 0)
 		close(far_client);
 	if (far_guest >= 0)
@@ -48,28 +48,28 @@ static void join(enum which which, int *far)
 }
 
 /* A connection of the lab's side, led to PHASE by allowed moves. */
-static void make(enum connection_phase phase)
+static void make(enum fwd_connection_phase phase)
 {
 	struct addr listen = { 0 };
 
 	connection = (struct connection){ .worker = &lab.worker };
-	ck_assert(tally_admit(lab.routes[0], 0, 0));
-	tally_arrive(lab.side);
-	route_side_add(lab.side, &connection);
+	ck_assert(fwd_tally_admit(lab.routes[0], 0, 0));
+	fwd_tally_arrive(lab.side);
+	fwd_route_side_add(lab.side, &connection);
 	connection.endpoint = fwd_endpoint_new(0, &listen, 80, false);
 	connection.accepted_ms = lab.worker.now_ms;
 	connection.deadline_ms = lab.worker.now_ms + DEADLINE_MS;
 	connection.streams[CLIENT].pipe = connection.streams[GUEST].pipe = PIPE_NONE;
 	connection.peers[GUEST] = (struct peer){ .fd = -1, .which = GUEST };
 	join(CLIENT, &far_client);
-	for (size_t i = 0; connection_phase(&connection) != phase; i++) {
+	for (size_t i = 0; fwd_connection_phase(&connection) != phase; i++) {
 		if (states[i] == &dial_state) {
 			join(GUEST, &far_guest);
-			tally_unpromise(&lab.forwarder);
+			fwd_tally_unpromise(&lab.forwarder);
 		}
-		connection_become(&connection, states[i]);
+		fwd_connection_become(&connection, states[i]);
 	}
-	connection_wait(&connection, connection.deadline_ms);
+	fwd_connection_wait(&connection, connection.deadline_ms);
 }
 
 static uint64_t ended(enum fwd_close_reason reason)
@@ -89,8 +89,8 @@ static void assert_ended(enum fwd_close_reason reason)
 	ck_assert_int_eq(connection.peers[CLIENT].fd, -1);
 	ck_assert_int_eq(connection.peers[GUEST].fd, -1);
 	ck_assert_ptr_null(connection.timer.wheel);
-	ck_assert_uint_eq(tally_held(lab.side), 0);
-	ck_assert_uint_eq(tally_promised(&lab.forwarder), 0);
+	ck_assert_uint_eq(fwd_tally_held(lab.side), 0);
+	ck_assert_uint_eq(fwd_tally_promised(&lab.forwarder), 0);
 }
 
 /* The lab's side reads NOW. */
@@ -99,7 +99,7 @@ static void change(const struct route_state *now)
 	struct route_state before = lab.side->state;
 
 	lab.side->state = *now;
-	if (route_state_pauses(now, &before))
+	if (fwd_route_state_pauses(now, &before))
 		lab.side->paused_at_ms = lab.worker.now_ms;
 	connection.state->route_changed(&connection, &before);
 }
@@ -131,8 +131,9 @@ START_TEST(a_connection_may_move_as_its_phases_say_and_no_other_way)
 
 	for (int from = CONNECTION_BORN; from <= CONNECTION_CLOSED; from++) {
 		for (int to = CONNECTION_BORN; to <= CONNECTION_CLOSED; to++)
-			ck_assert_int_eq(connection_may_become((enum connection_phase)from, (enum connection_phase)to),
-					 allowed[from][to]);
+			ck_assert_int_eq(
+			    fwd_connection_may_become((enum fwd_connection_phase)from, (enum fwd_connection_phase)to),
+			    allowed[from][to]);
 	}
 }
 END_TEST
@@ -140,21 +141,21 @@ END_TEST
 START_TEST(a_forbidden_move_aborts)
 {
 	make(CONNECTION_HELD);
-	connection_become(&connection, &pump_state);
+	fwd_connection_become(&connection, &pump_state);
 }
 END_TEST
 
 START_TEST(a_connection_counts_as_held_until_the_guest_answers)
 {
 	make(CONNECTION_HELD);
-	ck_assert_uint_eq(tally_held(lab.side), 1);
-	connection_become(&connection, &dial_state);
-	ck_assert_uint_eq(tally_held(lab.side), 1);
-	connection_become(&connection, &hold_state);
-	ck_assert_uint_eq(tally_held(lab.side), 1);
-	connection_become(&connection, &dial_state);
-	connection_become(&connection, &pump_state);
-	ck_assert_uint_eq(tally_held(lab.side), 0);
+	ck_assert_uint_eq(fwd_tally_held(lab.side), 1);
+	fwd_connection_become(&connection, &dial_state);
+	ck_assert_uint_eq(fwd_tally_held(lab.side), 1);
+	fwd_connection_become(&connection, &hold_state);
+	ck_assert_uint_eq(fwd_tally_held(lab.side), 1);
+	fwd_connection_become(&connection, &dial_state);
+	fwd_connection_become(&connection, &pump_state);
+	ck_assert_uint_eq(fwd_tally_held(lab.side), 0);
 }
 END_TEST
 
@@ -162,7 +163,7 @@ END_TEST
 
 START_TEST(a_namespace_that_goes_ends_all_but_a_lingering_one_in_order)
 {
-	enum connection_phase phase = (enum connection_phase)(CONNECTION_HELD + _i);
+	enum fwd_connection_phase phase = (enum fwd_connection_phase)(CONNECTION_HELD + _i);
 	struct route_state now = { .netns_fd = -1, .gone = true };
 
 	make(phase);
@@ -173,7 +174,7 @@ END_TEST
 
 START_TEST(the_end_of_a_route_gives_its_reason_except_to_a_lingering_one)
 {
-	enum connection_phase phase = (enum connection_phase)(CONNECTION_HELD + _i);
+	enum fwd_connection_phase phase = (enum fwd_connection_phase)(CONNECTION_HELD + _i);
 	struct route_state now = { .netns_fd = -1, .closing = true, .reset_all = true, .reason = CLOSE_UNREGISTERED };
 
 	/* Reported already: the lab's forwarder has no mailbox. */
@@ -203,7 +204,7 @@ START_TEST(a_lost_carrier_ends_an_attempt_and_the_client_is_held)
 	change(&now);
 	ck_assert_ptr_eq(connection.state, &hold_state);
 	ck_assert_int_eq(connection.peers[GUEST].fd, -1);
-	ck_assert_uint_eq(tally_promised(&lab.forwarder), 1);
+	ck_assert_uint_eq(fwd_tally_promised(&lab.forwarder), 1);
 	ck_assert(connection.peers[CLIENT].watched);
 }
 END_TEST
@@ -242,7 +243,7 @@ START_TEST(a_pause_stops_the_clock_and_a_resume_shifts_the_deadline)
 	change(&resumed);
 	ck_assert_uint_eq(connection.deadline_ms, deadline_ms + 60000);
 	ck_assert_ptr_nonnull(connection.timer.wheel);
-	ck_assert_int_eq(connection_phase(&connection), _i ? CONNECTION_LINGERING : CONNECTION_HELD);
+	ck_assert_int_eq(fwd_connection_phase(&connection), _i ? CONNECTION_LINGERING : CONNECTION_HELD);
 }
 END_TEST
 
@@ -313,7 +314,7 @@ START_TEST(a_done_connection_lingers_until_the_guest_has_everything)
 
 	make(CONNECTION_OPEN);
 	ck_assert_int_eq(write(connection.peers[GUEST].fd, "x", 1), 1);
-	connection_close(&connection, CLOSE_DONE, 0);
+	fwd_connection_close(&connection, CLOSE_DONE, 0);
 	ck_assert_ptr_eq(connection.state, &linger_state);
 	ck_assert_int_eq(connection.peers[CLIENT].fd, -1);
 	connection.state->event(&connection, &connection.peers[GUEST], EPOLLOUT);
@@ -337,7 +338,7 @@ START_TEST(an_abnormal_end_lingers_never)
 {
 	make(CONNECTION_OPEN);
 	ck_assert_int_eq(write(connection.peers[GUEST].fd, "x", 1), 1);
-	connection_close(&connection, CLOSE_IDLE, 0);
+	fwd_connection_close(&connection, CLOSE_IDLE, 0);
 	assert_ended(CLOSE_IDLE);
 }
 END_TEST
@@ -347,7 +348,7 @@ START_TEST(a_closed_connection_follows_nothing_any_more)
 	struct route_state now = { .netns_fd = -1, .gone = true, .carrier_losses = 1 };
 
 	make(CONNECTION_HELD);
-	connection_close(&connection, CLOSE_LIMIT, 0);
+	fwd_connection_close(&connection, CLOSE_LIMIT, 0);
 	connection.state->event(&connection, &connection.peers[CLIENT], EPOLLIN | EPOLLERR);
 	connection.state->expired(&connection);
 	connection.state->go_on(&connection);

@@ -21,29 +21,29 @@ static void on_expired(struct wheel_entry *entry)
 
 	sleeper->expired++;
 	if (sleeper->cancels)
-		wheel_cancel(&sleeper->cancels->entry);
+		fwd_wheel_cancel(&sleeper->cancels->entry);
 	if (sleeper->again_ms)
-		wheel_set(&wheel, entry, sleeper->again_ms);
+		fwd_wheel_set(&wheel, entry, sleeper->again_ms);
 }
 
 static void setup(void)
 {
-	wheel_init(&wheel, STEP, START, on_expired);
+	fwd_wheel_init(&wheel, STEP, START, on_expired);
 }
 
 START_TEST(an_entry_is_told_when_it_is_due_and_not_before)
 {
 	struct sleeper sleeper = { 0 };
 
-	wheel_set(&wheel, &sleeper.entry, START + 55);
+	fwd_wheel_set(&wheel, &sleeper.entry, START + 55);
 	for (uint64_t now = START; now < START + 55; now++) {
-		wheel_turn(&wheel, now);
+		fwd_wheel_turn(&wheel, now);
 		ck_assert_uint_eq(sleeper.expired, 0);
 	}
-	wheel_turn(&wheel, START + 55 + STEP);
+	fwd_wheel_turn(&wheel, START + 55 + STEP);
 	ck_assert_uint_eq(sleeper.expired, 1);
 	ck_assert_uint_eq(wheel.count, 0);
-	wheel_turn(&wheel, START + 100000);
+	fwd_wheel_turn(&wheel, START + 100000);
 	ck_assert_uint_eq(sleeper.expired, 1);
 }
 END_TEST
@@ -53,11 +53,11 @@ START_TEST(next_says_when_to_come_and_nothing_is_late)
 	struct sleeper sleepers[200] = { 0 };
 
 	for (size_t i = 0; i < 200; i++)
-		wheel_set(&wheel, &sleepers[i].entry, START + 7 * i);
+		fwd_wheel_set(&wheel, &sleepers[i].entry, START + 7 * i);
 	while (wheel.next_ms != WHEEL_NEVER) {
 		uint64_t now = wheel.next_ms;
 
-		wheel_turn(&wheel, now);
+		fwd_wheel_turn(&wheel, now);
 		for (size_t i = 0; i < 200; i++)
 			ck_assert(sleepers[i].expired == 1 || sleepers[i].entry.due_ms > now);
 	}
@@ -71,12 +71,12 @@ START_TEST(an_entry_of_a_later_round_stays)
 	struct sleeper sleeper = { 0 };
 	uint64_t due = START + (uint64_t)STEP * WHEEL_SLOTS * 3;
 
-	wheel_set(&wheel, &sleeper.entry, due);
+	fwd_wheel_set(&wheel, &sleeper.entry, due);
 	while (wheel.next_ms <= due) {
 		ck_assert_uint_eq(sleeper.expired, 0);
-		wheel_turn(&wheel, wheel.next_ms);
+		fwd_wheel_turn(&wheel, wheel.next_ms);
 	}
-	wheel_turn(&wheel, due + STEP);
+	fwd_wheel_turn(&wheel, due + STEP);
 	ck_assert_uint_eq(sleeper.expired, 1);
 }
 END_TEST
@@ -85,9 +85,9 @@ START_TEST(a_long_sleep_of_the_caller_misses_nothing)
 {
 	struct sleeper near = { 0 }, far = { 0 };
 
-	wheel_set(&wheel, &near.entry, START + 20);
-	wheel_set(&wheel, &far.entry, START + 100000);
-	wheel_turn(&wheel, START + 1000000);
+	fwd_wheel_set(&wheel, &near.entry, START + 20);
+	fwd_wheel_set(&wheel, &far.entry, START + 100000);
+	fwd_wheel_turn(&wheel, START + 1000000);
 	ck_assert_uint_eq(near.expired, 1);
 	ck_assert_uint_eq(far.expired, 1);
 }
@@ -97,14 +97,14 @@ START_TEST(setting_again_replaces_and_cancelling_ends)
 {
 	struct sleeper moved = { 0 }, cancelled = { 0 };
 
-	wheel_set(&wheel, &moved.entry, START + 20);
-	wheel_set(&wheel, &moved.entry, START + 500);
-	wheel_set(&wheel, &cancelled.entry, START + 20);
-	wheel_cancel(&cancelled.entry);
-	wheel_cancel(&cancelled.entry);
-	wheel_turn(&wheel, START + 100);
+	fwd_wheel_set(&wheel, &moved.entry, START + 20);
+	fwd_wheel_set(&wheel, &moved.entry, START + 500);
+	fwd_wheel_set(&wheel, &cancelled.entry, START + 20);
+	fwd_wheel_cancel(&cancelled.entry);
+	fwd_wheel_cancel(&cancelled.entry);
+	fwd_wheel_turn(&wheel, START + 100);
 	ck_assert_uint_eq(moved.expired + cancelled.expired, 0);
-	wheel_turn(&wheel, START + 600);
+	fwd_wheel_turn(&wheel, START + 600);
 	ck_assert_uint_eq(moved.expired, 1);
 	ck_assert_uint_eq(cancelled.expired, 0);
 }
@@ -116,9 +116,9 @@ START_TEST(one_that_is_told_may_cancel_another_that_is_due)
 
 	first.cancels = &second;
 	second.cancels = &first;
-	wheel_set(&wheel, &first.entry, START + 20);
-	wheel_set(&wheel, &second.entry, START + 20);
-	wheel_turn(&wheel, START + 100);
+	fwd_wheel_set(&wheel, &first.entry, START + 20);
+	fwd_wheel_set(&wheel, &second.entry, START + 20);
+	fwd_wheel_turn(&wheel, START + 100);
 	ck_assert_uint_eq(first.expired + second.expired, 1);
 	ck_assert_uint_eq(wheel.count, 0);
 }
@@ -128,12 +128,12 @@ START_TEST(one_that_is_told_may_wait_again)
 {
 	struct sleeper sleeper = { .again_ms = START + 300 };
 
-	wheel_set(&wheel, &sleeper.entry, START + 20);
-	wheel_turn(&wheel, START + 100);
+	fwd_wheel_set(&wheel, &sleeper.entry, START + 20);
+	fwd_wheel_turn(&wheel, START + 100);
 	ck_assert_uint_eq(sleeper.expired, 1);
 	ck_assert_uint_eq(wheel.count, 1);
 	sleeper.again_ms = 0;
-	wheel_turn(&wheel, START + 400);
+	fwd_wheel_turn(&wheel, START + 400);
 	ck_assert_uint_eq(sleeper.expired, 2);
 }
 END_TEST

@@ -11,7 +11,7 @@ static struct head head;
 
 static enum head_verdict judged(const char *text)
 {
-	return head_read(text, strlen(text), &head);
+	return http_head_read(text, strlen(text), &head);
 }
 
 START_TEST(a_plain_request_is_complete)
@@ -36,15 +36,15 @@ START_TEST(a_request_is_not_judged_before_it_is_whole)
 	static const char text[] = "GET /healthz HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n";
 
 	for (size_t length = 0; length < strlen(text); length++)
-		ck_assert_int_eq(head_read(text, length, &head), HEAD_MORE);
-	ck_assert_int_eq(head_read(text, strlen(text), &head), HEAD_COMPLETE);
+		ck_assert_int_eq(http_head_read(text, length, &head), HEAD_MORE);
+	ck_assert_int_eq(http_head_read(text, strlen(text), &head), HEAD_COMPLETE);
 }
 END_TEST
 
 START_TEST(what_cannot_become_http_is_told_at_once)
 {
-	ck_assert_int_eq(head_read("\x16\x03\x01", 3, &head), HEAD_NOT_HTTP);
-	ck_assert_int_eq(head_read("\0", 1, &head), HEAD_NOT_HTTP);
+	ck_assert_int_eq(http_head_read("\x16\x03\x01", 3, &head), HEAD_NOT_HTTP);
+	ck_assert_int_eq(http_head_read("\0", 1, &head), HEAD_NOT_HTTP);
 	ck_assert_int_eq(judged(" GET"), HEAD_NOT_HTTP);
 	ck_assert_int_eq(judged("hello\n"), HEAD_NOT_HTTP);
 	ck_assert_int_eq(judged("GET / FTP/1.1\r\n"), HEAD_NOT_HTTP);
@@ -125,17 +125,17 @@ START_TEST(a_head_has_a_longest_length_and_most_fields)
 
 	int used = snprintf(text, size, "GET / HTTP/1.1\r\nA: ");
 	memset(text + used, 'b', size - (size_t)used);
-	ck_assert_int_eq(head_read(text, HEAD_MAX - 1, &head), HEAD_MORE);
-	ck_assert_int_eq(head_read(text, HEAD_MAX, &head), HEAD_TOO_LONG);
+	ck_assert_int_eq(http_head_read(text, HEAD_MAX - 1, &head), HEAD_MORE);
+	ck_assert_int_eq(http_head_read(text, HEAD_MAX, &head), HEAD_TOO_LONG);
 	memset(text, 'G', 3);
 	memcpy(text, "GET ", 4);
 	memset(text + 4, '/', size - 4);
-	ck_assert_int_eq(head_read(text, HEAD_MAX, &head), HEAD_TOO_LONG);
+	ck_assert_int_eq(http_head_read(text, HEAD_MAX, &head), HEAD_TOO_LONG);
 
 	used = snprintf(text, size, "GET / HTTP/1.1\r\n");
 	for (int i = 0; i <= HEAD_FIELDS_MAX; i++)
 		used += snprintf(text + used, size - (size_t)used, "A: b\r\n");
-	ck_assert_int_eq(head_read(text, (size_t)used, &head), HEAD_TOO_LONG);
+	ck_assert_int_eq(http_head_read(text, (size_t)used, &head), HEAD_TOO_LONG);
 	free(text);
 }
 END_TEST
@@ -151,7 +151,7 @@ static enum chunk_verdict decoded(const char *raw, size_t step, size_t limit, ch
 		size_t piece = total - at < step ? total - at : step;
 		memcpy(bytes + length, raw + at, piece);
 		length += piece;
-		verdict = chunks_read(chunks, bytes, &length, limit);
+		verdict = http_chunks_read(chunks, bytes, &length, limit);
 	}
 	return verdict;
 }

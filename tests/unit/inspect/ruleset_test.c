@@ -16,12 +16,12 @@ static const struct ruleset_packet packet = {
 
 static void teardown(void)
 {
-	ruleset_clear(&ruleset);
+	inspect_ruleset_clear(&ruleset);
 }
 
 static struct ruleset_chain *chain(const char *name, enum ruleset_hook hook, bool drops)
 {
-	struct ruleset_chain *added = ruleset_add_chain(&ruleset);
+	struct ruleset_chain *added = inspect_ruleset_add_chain(&ruleset);
 
 	snprintf(added->family, sizeof(added->family), "ip");
 	snprintf(added->table, sizeof(added->table), "filter");
@@ -33,7 +33,7 @@ static struct ruleset_chain *chain(const char *name, enum ruleset_hook hook, boo
 
 static struct ruleset_rule *rule(struct ruleset_chain *in, enum ruleset_verdict verdict, const char *target)
 {
-	struct ruleset_rule *added = ruleset_add_rule(in);
+	struct ruleset_rule *added = inspect_ruleset_add_rule(in);
 
 	added->verdict = verdict;
 	snprintf(added->target, sizeof(added->target), "%s", target);
@@ -42,7 +42,7 @@ static struct ruleset_rule *rule(struct ruleset_chain *in, enum ruleset_verdict 
 
 static void unknown_match(struct ruleset_rule *of)
 {
-	ruleset_add_match(of, &(struct ruleset_match){ .field = FIELD_UNKNOWN });
+	inspect_ruleset_add_match(of, &(struct ruleset_match){ .field = FIELD_UNKNOWN });
 }
 
 static void iif_match(struct ruleset_rule *of, const char *name, bool differs)
@@ -51,12 +51,12 @@ static void iif_match(struct ruleset_rule *of, const char *name, bool differs)
 
 	memcpy(match.value, name, strlen(name));
 	memset(match.mask, 0xff, sizeof(match.mask));
-	ruleset_add_match(of, &match);
+	inspect_ruleset_add_match(of, &match);
 }
 
 static struct ruleset_answer asked(void)
 {
-	return ruleset_ask(&ruleset, HOOK_FORWARD, VERDICT_DROP, &packet);
+	return inspect_ruleset_ask(&ruleset, HOOK_FORWARD, VERDICT_DROP, &packet);
 }
 
 START_TEST(a_policy_drops_what_no_rule_accepts)
@@ -67,7 +67,7 @@ START_TEST(a_policy_drops_what_no_rule_accepts)
 	ck_assert_int_eq(answer.certainty, RULESET_SURELY);
 	ck_assert_ptr_null(answer.rule);
 	ck_assert_str_eq(answer.chain->name, "FORWARD");
-	ck_assert_int_eq(ruleset_ask(&ruleset, HOOK_INPUT, VERDICT_DROP, &packet).certainty, RULESET_NO);
+	ck_assert_int_eq(inspect_ruleset_ask(&ruleset, HOOK_INPUT, VERDICT_DROP, &packet).certainty, RULESET_NO);
 }
 END_TEST
 
@@ -153,14 +153,14 @@ START_TEST(xtables_states_are_understood)
 					     .state_mask = XT_CONNTRACK_STATE_BIT(IP_CT_ESTABLISHED) };
 	struct ruleset_packet reply = packet;
 
-	ruleset_add_xt_match(drop, "comment", 0, "", 0);
-	ruleset_add_xt_match(drop, "conntrack", 3, &info, sizeof(info));
+	inspect_ruleset_add_xt_match(drop, "comment", 0, "", 0);
+	inspect_ruleset_add_xt_match(drop, "conntrack", 3, &info, sizeof(info));
 	ck_assert_int_eq(asked().certainty, RULESET_NO);
 	reply.established = true;
-	ck_assert_int_eq(ruleset_ask(&ruleset, HOOK_FORWARD, VERDICT_DROP, &reply).certainty, RULESET_SURELY);
+	ck_assert_int_eq(inspect_ruleset_ask(&ruleset, HOOK_FORWARD, VERDICT_DROP, &reply).certainty, RULESET_SURELY);
 	/* Cut short: not read beyond its end. */
-	ruleset_add_xt_match(drop, "conntrack", 3, &info, 4);
-	ck_assert_int_eq(ruleset_ask(&ruleset, HOOK_FORWARD, VERDICT_DROP, &reply).certainty, RULESET_PERHAPS);
+	inspect_ruleset_add_xt_match(drop, "conntrack", 3, &info, 4);
+	ck_assert_int_eq(inspect_ruleset_ask(&ruleset, HOOK_FORWARD, VERDICT_DROP, &reply).certainty, RULESET_PERHAPS);
 }
 END_TEST
 
@@ -169,11 +169,11 @@ START_TEST(what_is_not_local_is_known)
 	struct ruleset_rule *drop = rule(chain("FORWARD", HOOK_FORWARD, false), VERDICT_DROP, "");
 	struct xt_addrtype_info_v1 info = { .dest = XT_ADDRTYPE_LOCAL };
 
-	ruleset_add_xt_match(drop, "addrtype", 1, &info, sizeof(info));
+	inspect_ruleset_add_xt_match(drop, "addrtype", 1, &info, sizeof(info));
 	ck_assert_int_eq(asked().certainty, RULESET_NO);
 	drop->match_count = 0;
 	info.flags = XT_ADDRTYPE_INVERT_DEST;
-	ruleset_add_xt_match(drop, "addrtype", 1, &info, sizeof(info));
+	inspect_ruleset_add_xt_match(drop, "addrtype", 1, &info, sizeof(info));
 	ck_assert_int_eq(asked().certainty, RULESET_SURELY);
 }
 END_TEST
@@ -182,13 +182,13 @@ START_TEST(xtables_targets_are_understood)
 {
 	struct ruleset_rule any = { 0 };
 
-	ruleset_set_xt_target(&any, "REJECT");
+	inspect_ruleset_set_xt_target(&any, "REJECT");
 	ck_assert_int_eq(any.verdict, VERDICT_DROP);
-	ruleset_set_xt_target(&any, "TPROXY");
+	inspect_ruleset_set_xt_target(&any, "TPROXY");
 	ck_assert_int_eq(any.verdict, VERDICT_REDIRECT);
-	ruleset_set_xt_target(&any, "LOG");
+	inspect_ruleset_set_xt_target(&any, "LOG");
 	ck_assert_int_eq(any.verdict, VERDICT_NONE);
-	ruleset_set_xt_target(&any, "SOMETHING-LONG-AND-NEW");
+	inspect_ruleset_set_xt_target(&any, "SOMETHING-LONG-AND-NEW");
 	ck_assert_int_eq(any.verdict, VERDICT_UNKNOWN);
 	ck_assert_str_eq(any.word, "SOMETHING-LONG-");
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The monitors receive the messages that they need and no others: each change is made by ip or nft, in a namespace of the test's. */
+/*
+ * The monitors receive the messages that they need and no others: each change is made by ip or nft, in a namespace of the
+ * test's.
+ */
 #include "kernel/event_filter.h"
 
 #include "unit/nft_lab.h"
@@ -32,7 +35,10 @@ static int hear(int family, int group, int other, int (*filter)(int fd))
 	return fd;
 }
 
-/* How many packets that begin with a message of TYPE (0: of any) wait at FD; the kernel has sent them before the command ended. */
+/*
+ * How many packets that begin with a message of TYPE (0: of any) wait at FD; the kernel has sent them before the command
+ * ended.
+ */
 static unsigned heard(int fd, int type)
 {
 	_Alignas(struct nlmsghdr) char buffer[32768];

@@ -85,14 +85,14 @@ START_TEST(a_veth_has_all_of_its_settings_from_the_first)
 	ck_assert_str_eq(link.kind, "veth");
 	ck_assert_uint_eq(link.mtu, 1400);
 	ck_assert_uint_eq(link.group, 4711);
-	ck_assert(mac_equal(&link.mac, &mac));
+	ck_assert(addr_mac_equal(&link.mac, &mac));
 	ck_assert(link.has_peer_nsid);
 	OK(kern_rtnl_open(&other, other_fd, NETLINK_ROUTE, &err));
 	OK(kern_link_get(&other, KERN_LINK_HERE, "eth0", &peer, &err));
 	ck_assert_int_eq(peer.index, link.peer_index);
 	ck_assert_uint_eq(peer.mtu, 1400);
 	ck_assert_uint_eq(peer.group, 0);
-	ck_assert(mac_equal(&peer.mac, &peer_mac));
+	ck_assert(addr_mac_equal(&peer.mac, &peer_mac));
 	kern_rtnl_close(&other);
 }
 END_TEST
@@ -169,7 +169,7 @@ START_TEST(mac_mtu_and_alias_are_set_alone)
 	OK(kern_link_set_mac_mtu(&rtnl, before.index, "veth-1", &peer_mac, 1300, &err));
 	OK(kern_link_set_alias(&rtnl, before.index, "veth-1", "weft:a", &err));
 	after = get("veth-1");
-	ck_assert(mac_equal(&after.mac, &peer_mac));
+	ck_assert(addr_mac_equal(&after.mac, &peer_mac));
 	ck_assert_uint_eq(after.mtu, 1300);
 	ck_assert_str_eq(after.alias, "weft:a");
 	ck_assert_uint_eq(after.group, 4711);

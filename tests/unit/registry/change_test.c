@@ -8,7 +8,7 @@
 
 static struct spec *wanted_of(const struct sandbox *sandbox)
 {
-	struct spec *spec = spec_copy(sandbox->spec);
+	struct spec *spec = registry_spec_copy(sandbox->spec);
 
 	ck_assert_ptr_nonnull(spec);
 	return spec;
@@ -81,7 +81,7 @@ START_TEST(a_refused_change_names_the_place_in_publish)
 	ck_assert_int_eq(problem.kind, PROBLEM_CONFLICT);
 	ck_assert_str_eq(problem.field, "/publish/1/listen");
 	ck_assert_ptr_nonnull(strstr(problem.detail, "sandbox holder"));
-	spec_free(wanted);
+	registry_spec_free(wanted);
 	added("b", default_spec());
 	ck_assert_str_eq(listens_on(added("c", with_automatic(1)), 0, 0), "127.0.0.1:20002");
 }
@@ -117,7 +117,7 @@ START_TEST(the_default_moves_by_two_changes)
 	wanted->is_default = true;
 	ck_assert_int_eq(registry_patch_prepare(registry, b, wanted, &patch, &problem), -1);
 	ck_assert_str_eq(problem.field, "/default");
-	spec_free(wanted);
+	registry_spec_free(wanted);
 
 	wanted = wanted_of(a);
 	wanted->is_default = false;

@@ -115,33 +115,33 @@ static void setup(void)
 
 static void teardown(void)
 {
-	spec_fields_clear(&table, &a);
-	spec_fields_clear(&table, &b);
+	registry_spec_fields_clear(&table, &a);
+	registry_spec_fields_clear(&table, &b);
 	ck_assert(!a.labels && !a.label_count && !a.numbers && !a.number_count);
 }
 
 START_TEST(each_field_counts_for_equality)
 {
-	ck_assert(spec_fields_equal(&table, &a, &b));
+	ck_assert(registry_spec_fields_equal(&table, &a, &b));
 	a.yes = false;
-	ck_assert(!spec_fields_equal(&table, &a, &b));
+	ck_assert(!registry_spec_fields_equal(&table, &a, &b));
 	a.yes = true;
 	a.port = 6;
-	ck_assert(!spec_fields_equal(&table, &a, &b));
+	ck_assert(!registry_spec_fields_equal(&table, &a, &b));
 	a.port = 5;
 	a.large--;
-	ck_assert(!spec_fields_equal(&table, &a, &b));
+	ck_assert(!registry_spec_fields_equal(&table, &a, &b));
 	a.large++;
 	a.inner.number = 3;
-	ck_assert(!spec_fields_equal(&table, &a, &b));
+	ck_assert(!registry_spec_fields_equal(&table, &a, &b));
 	a.inner.number = 4;
 	a.labels[1].key[0] = 'z';
-	ck_assert(!spec_fields_equal(&table, &a, &b));
+	ck_assert(!registry_spec_fields_equal(&table, &a, &b));
 	a.labels[1].key[0] = 'y';
 	a.number_count = 2;
-	ck_assert(!spec_fields_equal(&table, &a, &b));
+	ck_assert(!registry_spec_fields_equal(&table, &a, &b));
 	a.number_count = 3;
-	ck_assert(spec_fields_equal(&table, &a, &b));
+	ck_assert(registry_spec_fields_equal(&table, &a, &b));
 }
 END_TEST
 
@@ -149,25 +149,25 @@ START_TEST(a_list_in_any_order_is_equal_in_any_order)
 {
 	a.numbers[0] = 2;
 	a.numbers[2] = 3;
-	ck_assert(spec_fields_equal(&table, &a, &b));
+	ck_assert(registry_spec_fields_equal(&table, &a, &b));
 	a.numbers[0] = 1;
-	ck_assert(!spec_fields_equal(&table, &a, &b));
+	ck_assert(!registry_spec_fields_equal(&table, &a, &b));
 }
 END_TEST
 
 START_TEST(what_was_not_given_is_not_compared)
 {
 	a.either = true;
-	ck_assert(spec_fields_equal(&table, &a, &b));
+	ck_assert(registry_spec_fields_equal(&table, &a, &b));
 	a.has_either = true;
-	ck_assert(!spec_fields_equal(&table, &a, &b));
+	ck_assert(!registry_spec_fields_equal(&table, &a, &b));
 	b.has_either = true;
-	ck_assert(!spec_fields_equal(&table, &a, &b));
+	ck_assert(!registry_spec_fields_equal(&table, &a, &b));
 	b.either = true;
-	ck_assert(spec_fields_equal(&table, &a, &b));
+	ck_assert(registry_spec_fields_equal(&table, &a, &b));
 	a.inner.set = b.inner.set = false;
 	a.inner.number = 1;
-	ck_assert(spec_fields_equal(&table, &a, &b));
+	ck_assert(registry_spec_fields_equal(&table, &a, &b));
 }
 END_TEST
 
@@ -175,10 +175,10 @@ START_TEST(a_copy_owns_what_it_has)
 {
 	struct outer copy;
 
-	ck_assert_int_eq(spec_fields_copy(&table, &copy, &a), 0);
-	ck_assert(spec_fields_equal(&table, &copy, &a));
+	ck_assert_int_eq(registry_spec_fields_copy(&table, &copy, &a), 0);
+	ck_assert(registry_spec_fields_equal(&table, &copy, &a));
 	ck_assert(copy.numbers != a.numbers && copy.labels != a.labels && copy.labels[0].key != a.labels[0].key);
-	spec_fields_clear(&table, &copy);
+	registry_spec_fields_clear(&table, &copy);
 }
 END_TEST
 
@@ -187,8 +187,8 @@ START_TEST(a_copy_that_fails_half_way_can_be_cleared)
 	struct outer copy;
 
 	labels_left = 1;
-	ck_assert_int_eq(spec_fields_copy(&table, &copy, &a), -1);
-	spec_fields_clear(&table, &copy);
+	ck_assert_int_eq(registry_spec_fields_copy(&table, &copy, &a), -1);
+	registry_spec_fields_clear(&table, &copy);
 	labels_left = 100;
 }
 END_TEST
@@ -202,7 +202,7 @@ START_TEST(values_are_exchanged_with_what_they_own_and_whether_they_were_given)
 	b.label_count = 1;
 	free(b.labels[1].key);
 	for (size_t i = 0; i < table.count; i++)
-		spec_field_swap(&table.fields[i], &a, &b);
+		registry_spec_field_swap(&table.fields[i], &a, &b);
 	ck_assert(a.has_either && a.either && !b.has_either && !b.either);
 	ck_assert(!a.inner.set && b.inner.set && b.inner.number == 4);
 	ck_assert(b.labels == labels && b.label_count == 2 && a.label_count == 1);
@@ -211,14 +211,14 @@ END_TEST
 
 START_TEST(fields_are_found_by_name)
 {
-	ck_assert_ptr_eq(spec_field_find(&table, "port"), &fields[2]);
-	ck_assert_ptr_null(spec_field_find(&table, "number"));
-	ck_assert(spec_field_is_given(&fields[2], &a));
+	ck_assert_ptr_eq(registry_spec_field_find(&table, "port"), &fields[2]);
+	ck_assert_ptr_null(registry_spec_field_find(&table, "number"));
+	ck_assert(registry_spec_field_is_given(&fields[2], &a));
 	a.port = 0;
-	ck_assert(!spec_field_is_given(&fields[2], &a));
-	ck_assert(!spec_field_is_given(&fields[1], &a));
-	spec_field_set_given(&fields[1], &a);
-	ck_assert(spec_field_is_given(&fields[1], &a));
+	ck_assert(!registry_spec_field_is_given(&fields[2], &a));
+	ck_assert(!registry_spec_field_is_given(&fields[1], &a));
+	registry_spec_field_set_given(&fields[1], &a);
+	ck_assert(registry_spec_field_is_given(&fields[1], &a));
 }
 END_TEST
 
@@ -227,7 +227,7 @@ START_TEST(the_tables_fit_each_other)
 {
 	ck_assert_uint_le(spec_table.count, 64);
 	for (size_t i = 0; i < spec_patch_table.count; i++)
-		ck_assert_ptr_null(spec_field_find(&spec_table, spec_patch_table.fields[i].name));
+		ck_assert_ptr_null(registry_spec_field_find(&spec_table, spec_patch_table.fields[i].name));
 }
 END_TEST
 
@@ -237,21 +237,21 @@ START_TEST(a_patch_copies_a_specification_once)
 	struct config *config = config_default();
 	struct registry *registry = registry_new(config);
 	struct problem problem;
-	struct sandbox *sandbox = registry_add(registry, "a", spec_new(config), &problem);
-	struct spec_patch patch = { .given = spec_new(config) };
+	struct sandbox *sandbox = registry_add(registry, "a", registry_spec_new(config), &problem);
+	struct spec_patch patch = { .given = registry_spec_new(config) };
 	struct registry_patch prepared;
 
 	patch.given->egress.allow = calloc(1, sizeof(*patch.given->egress.allow));
 	patch.given->egress.allow_count = 1;
-	patch.given_fields = UINT64_C(1) << (spec_field_find(&spec_table, "egress") - spec_table.fields);
-	ck_assert(spec_patch_gives(&patch, "egress") && !spec_patch_gives(&patch, "limits"));
+	patch.given_fields = UINT64_C(1) << (registry_spec_field_find(&spec_table, "egress") - spec_table.fields);
+	ck_assert(registry_spec_patch_gives(&patch, "egress") && !registry_spec_patch_gives(&patch, "limits"));
 	const struct egress_rule *given = patch.given->egress.allow;
 
-	struct spec *wanted = spec_patch_apply(sandbox, &patch, &problem);
+	struct spec *wanted = registry_spec_patch_apply(sandbox, &patch, &problem);
 	ck_assert_ptr_nonnull(wanted);
 	ck_assert_ptr_eq(wanted->egress.allow, given);
 	ck_assert_ptr_null(patch.given->egress.allow);
-	spec_patch_clear(&patch);
+	registry_spec_patch_clear(&patch);
 
 	/* A second attempt, with other automatic ports, takes the same one. */
 	ck_assert_int_eq(registry_patch_prepare(registry, sandbox, wanted, &prepared, &problem), 0);

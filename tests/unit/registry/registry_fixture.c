@@ -30,7 +30,7 @@ void registry_teardown(void)
 
 struct spec *empty_spec(void)
 {
-	struct spec *spec = spec_new(config);
+	struct spec *spec = registry_spec_new(config);
 
 	ck_assert_ptr_nonnull(spec);
 	return spec;
@@ -74,7 +74,7 @@ void refused(const char *id, struct spec *spec, enum problem_kind kind, const ch
 	ck_assert_msg(strstr(problem.detail, detail) != NULL, "\"%s\" lacks \"%s\"", problem.detail, detail);
 	ck_assert_uint_eq(registry_count(registry), count);
 	ck_assert_ptr_null(registry_find(registry, id));
-	spec_free(spec);
+	registry_spec_free(spec);
 }
 
 struct spec *with_listen(const char *text)

@@ -43,7 +43,7 @@ static void setup(void)
 	log_setup(LOG_ERROR_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
 	config = config_default();
 	ck_assert_ptr_nonnull(config);
-	ck_assert_int_eq(cidr4_parse("10.11.0.0/28", &config->addresses.host_cidr), 0);
+	ck_assert_int_eq(addr_cidr4_parse("10.11.0.0/28", &config->addresses.host_cidr), 0);
 	config->ports.first = PORT_FIRST;
 	config->ports.last = PORT_LAST;
 	ck_assert_uint_ge(config_slot_max(config), SLOT_LAST);
@@ -185,7 +185,7 @@ static struct spec_port random_port(void)
 
 static struct spec *spec_with(const struct spec_port *ports, size_t count, bool is_default)
 {
-	struct spec *spec = spec_new(config);
+	struct spec *spec = registry_spec_new(config);
 
 	ck_assert_ptr_nonnull(spec);
 	spec->is_default = is_default;
@@ -232,7 +232,7 @@ static void operation_add(void)
 	sandbox = registry_add(registry, id, spec, &problem);
 	ck_assert_msg((sandbox ? PROBLEM_NONE : problem.kind) == expected, "expected %d: %s", expected, problem.detail);
 	if (!sandbox) {
-		spec_free(spec);
+		registry_spec_free(spec);
 		return;
 	}
 	ck_assert_uint_eq(sandbox->slot, slot);
@@ -291,7 +291,7 @@ static void operation_patch(void)
 		next.ports[next.port_count++] = random_port();
 	for (size_t i = kept; i < next.port_count; i++) {
 		for (size_t j = 0; j < known[slot].port_count; j++) {
-			if (spec_port_equal(&next.ports[i], &known[slot].ports[j]))
+			if (registry_spec_port_equal(&next.ports[i], &known[slot].ports[j]))
 				return; /* would stay, whatever its place; other tests cover that */
 		}
 	}
@@ -303,7 +303,7 @@ static void operation_patch(void)
 	sandbox = registry_at(registry, slot);
 	if (registry_patch_prepare(registry, sandbox, wanted, &patch, &problem) < 0) {
 		ck_assert_msg(problem.kind == expected, "expected %d: %s", expected, problem.detail);
-		spec_free(wanted);
+		registry_spec_free(wanted);
 		return;
 	}
 	ck_assert_int_eq(expected, PROBLEM_NONE);

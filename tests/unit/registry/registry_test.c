@@ -142,7 +142,7 @@ START_TEST(an_adopted_sandbox_has_the_slot_and_the_addresses_of_its_file)
 	ck_assert_ptr_null(registry_adopt(registry, "b", 32767, other, &endpoint, 1, &problem));
 	ck_assert_ptr_null(registry_adopt(registry, "b", 0, other, &endpoint, 1, &problem));
 	ck_assert_ptr_null(registry_adopt(registry, "b", 10, other, &endpoint, 0, &problem));
-	spec_free(other);
+	registry_spec_free(other);
 	ck_assert_uint_eq(added("c", empty_spec())->slot, 1);
 }
 END_TEST
@@ -175,17 +175,17 @@ START_TEST(a_change_of_state_is_counted_and_told_once)
 
 	registry_watch(registry, &watcher);
 	ck_assert_uint_eq(registry_count_state(registry, SANDBOX_CREATING), 1);
-	sandbox_set_state(registry, a, SANDBOX_WAITING, "registered", NULL);
-	sandbox_set_state(registry, a, SANDBOX_WAITING, "registered", NULL);
+	registry_sandbox_set_state(registry, a, SANDBOX_WAITING, "registered", NULL);
+	registry_sandbox_set_state(registry, a, SANDBOX_WAITING, "registered", NULL);
 	ck_assert_uint_eq(told.times, 1);
 	ck_assert_int_eq(told.from, SANDBOX_CREATING);
 	ck_assert_int_eq(told.to, SANDBOX_WAITING);
 	ck_assert_str_eq(told.cause, "registered");
 	ck_assert_uint_eq(registry_count_state(registry, SANDBOX_CREATING), 0);
 	ck_assert_uint_eq(registry_count_state(registry, SANDBOX_WAITING), 1);
-	sandbox_set_state(registry, a, SANDBOX_FAILED, "fabric", "veth-1 is gone");
+	registry_sandbox_set_state(registry, a, SANDBOX_FAILED, "fabric", "veth-1 is gone");
 	ck_assert_str_eq(a->reason, "veth-1 is gone");
-	sandbox_set_state(registry, a, SANDBOX_WAITING, "repaired", NULL);
+	registry_sandbox_set_state(registry, a, SANDBOX_WAITING, "repaired", NULL);
 	ck_assert_str_eq(a->reason, "");
 	registry_remove(registry, a);
 	ck_assert_uint_eq(registry_count_state(registry, SANDBOX_WAITING), 0);
@@ -196,19 +196,19 @@ START_TEST(the_state_follows_from_what_is_known)
 {
 	struct sandbox *a = added("a", empty_spec());
 
-	ck_assert_int_eq(sandbox_settled_state(a), SANDBOX_WAITING);
+	ck_assert_int_eq(registry_sandbox_settled_state(a), SANDBOX_WAITING);
 	a->carrier = a->was_attached = true;
-	ck_assert_int_eq(sandbox_settled_state(a), SANDBOX_READY);
+	ck_assert_int_eq(registry_sandbox_settled_state(a), SANDBOX_READY);
 	a->spec->ready_port = 49983;
-	ck_assert_int_eq(sandbox_settled_state(a), SANDBOX_ATTACHED);
+	ck_assert_int_eq(registry_sandbox_settled_state(a), SANDBOX_ATTACHED);
 	a->guest_answers = true;
-	ck_assert_int_eq(sandbox_settled_state(a), SANDBOX_READY);
+	ck_assert_int_eq(registry_sandbox_settled_state(a), SANDBOX_READY);
 	a->paused = true;
-	ck_assert_int_eq(sandbox_settled_state(a), SANDBOX_PAUSED);
+	ck_assert_int_eq(registry_sandbox_settled_state(a), SANDBOX_PAUSED);
 	a->carrier = false;
-	ck_assert_int_eq(sandbox_settled_state(a), SANDBOX_PAUSED);
+	ck_assert_int_eq(registry_sandbox_settled_state(a), SANDBOX_PAUSED);
 	a->paused = false;
-	ck_assert_int_eq(sandbox_settled_state(a), SANDBOX_DETACHED);
+	ck_assert_int_eq(registry_sandbox_settled_state(a), SANDBOX_DETACHED);
 }
 END_TEST
 
@@ -217,11 +217,12 @@ START_TEST(states_are_read_by_their_names)
 	enum sandbox_state state;
 
 	for (int i = 0; i < SANDBOX_STATES; i++) {
-		ck_assert_int_eq(sandbox_state_parse(sandbox_state_name((enum sandbox_state)i), &state), 0);
+		ck_assert_int_eq(
+		    registry_sandbox_state_parse(registry_sandbox_state_name((enum sandbox_state)i), &state), 0);
 		ck_assert_int_eq(state, i);
 	}
-	ck_assert_int_eq(sandbox_state_parse("Ready", &state), -1);
-	ck_assert_int_eq(sandbox_state_parse("", &state), -1);
+	ck_assert_int_eq(registry_sandbox_state_parse("Ready", &state), -1);
+	ck_assert_int_eq(registry_sandbox_state_parse("", &state), -1);
 }
 END_TEST
 

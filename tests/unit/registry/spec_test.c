@@ -36,11 +36,11 @@ static struct spec *spec_of(const char *body)
 static bool equal(const char *left, const char *right)
 {
 	struct spec *a = spec_of(left), *b = spec_of(right);
-	bool result = spec_equal(a, b);
+	bool result = registry_spec_equal(a, b);
 
-	ck_assert_int_eq(spec_equal(b, a), result);
-	spec_free(a);
-	spec_free(b);
+	ck_assert_int_eq(registry_spec_equal(b, a), result);
+	registry_spec_free(a);
+	registry_spec_free(b);
 	return result;
 }
 
@@ -109,17 +109,17 @@ START_TEST(a_copy_is_equal_and_its_own)
 	struct spec *spec =
 	    spec_of("{\"ports\": [80], \"labels\": {\"a\": \"1\"}, \"egress\": {\"allow\": [\"10.0.0.0/8\"],"
 		    " \"deny\": [\"192.0.2.0/24\"]}}");
-	struct spec *copy = spec_copy(spec);
+	struct spec *copy = registry_spec_copy(spec);
 
-	ck_assert(spec_equal(spec, copy));
+	ck_assert(registry_spec_equal(spec, copy));
 	copy->labels[0].value[0] = '2';
 	copy->egress.deny[0].cidr.length = 25;
 	copy->ports[0].guest_port = 81;
 	ck_assert_str_eq(spec->labels[0].value, "1");
 	ck_assert_uint_eq(spec->egress.deny[0].cidr.length, 24);
 	ck_assert_uint_eq(spec->ports[0].guest_port, 80);
-	spec_free(spec);
-	spec_free(copy);
+	registry_spec_free(spec);
+	registry_spec_free(copy);
 }
 END_TEST
 
@@ -129,17 +129,17 @@ START_TEST(ids_are_what_the_interface_allows)
 
 	memset(longest, 'a', sizeof(longest));
 	longest[SANDBOX_ID_MAX + 1] = '\0';
-	ck_assert(!sandbox_id_is_valid(longest));
+	ck_assert(!registry_sandbox_id_is_valid(longest));
 	longest[SANDBOX_ID_MAX] = '\0';
-	ck_assert(sandbox_id_is_valid(longest));
-	ck_assert(sandbox_id_is_valid("a"));
-	ck_assert(sandbox_id_is_valid("9"));
-	ck_assert(sandbox_id_is_valid("A-b_c.d"));
-	ck_assert(sandbox_id_is_valid("a.."));
+	ck_assert(registry_sandbox_id_is_valid(longest));
+	ck_assert(registry_sandbox_id_is_valid("a"));
+	ck_assert(registry_sandbox_id_is_valid("9"));
+	ck_assert(registry_sandbox_id_is_valid("A-b_c.d"));
+	ck_assert(registry_sandbox_id_is_valid("a.."));
 	for (const char *const *bad = (const char *const[]){ "", ".", "..", "-a", "_a", "a b", "a/b", "a%2Fb", "a\n",
 							     "\xc3\xa4", "a:b", NULL };
 	     *bad; bad++)
-		ck_assert_msg(!sandbox_id_is_valid(*bad), "\"%s\" is accepted", *bad);
+		ck_assert_msg(!registry_sandbox_id_is_valid(*bad), "\"%s\" is accepted", *bad);
 }
 END_TEST
 

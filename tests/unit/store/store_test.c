@@ -158,10 +158,10 @@ START_TEST(what_is_saved_is_loaded_again)
 	stored = &contents.items[0];
 	ck_assert_str_eq(stored->id, "a");
 	ck_assert_uint_eq(stored->slot, 1);
-	ck_assert(spec_equal(stored->spec, a->spec));
+	ck_assert(registry_spec_equal(stored->spec, a->spec));
 	ck_assert_uint_eq(stored->endpoint_count, 3);
 	for (size_t i = 0; i < 3; i++) {
-		ck_assert(spec_port_equal(&stored->endpoints[i].port, &a->endpoints[i].port));
+		ck_assert(registry_spec_port_equal(&stored->endpoints[i].port, &a->endpoints[i].port));
 		ck_assert_uint_eq(stored->endpoints[i].listen_count, 2);
 		for (size_t j = 0; j < 2; j++)
 			ck_assert(addr_equal(&stored->endpoints[i].listen[j], &a->endpoints[i].listen[j]));
@@ -185,7 +185,7 @@ START_TEST(what_is_loaded_can_be_adopted)
 	struct registry *later = registry_new(config);
 	struct stored *stored;
 
-	sandbox_set_state(registry, a, SANDBOX_DRAINING, "unregistered", NULL);
+	registry_sandbox_set_state(registry, a, SANDBOX_DRAINING, "unregistered", NULL);
 	save(a);
 	load();
 	stored = &contents.items[0];
@@ -194,7 +194,7 @@ START_TEST(what_is_loaded_can_be_adopted)
 			       &problem);
 	ck_assert_msg(again != NULL, "%s", problem.detail);
 	stored->spec = NULL;
-	ck_assert(spec_equal(again->spec, a->spec));
+	ck_assert(registry_spec_equal(again->spec, a->spec));
 	ck_assert(addr_equal(&again->endpoints[0].listen[1], &a->endpoints[0].listen[1]));
 	registry_free(later);
 }

@@ -37,7 +37,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	spec_patch_clear(&patch);
+	registry_spec_patch_clear(&patch);
 	registry_free(registry);
 	config_free(config);
 }
@@ -56,8 +56,8 @@ static struct spec *apply(const char *text)
 	struct spec *spec = NULL;
 
 	if (read_text(text) == 0)
-		spec = spec_patch_apply(sandbox, &patch, &problem);
-	spec_patch_clear(&patch);
+		spec = registry_spec_patch_apply(sandbox, &patch, &problem);
+	registry_spec_patch_clear(&patch);
 	return spec;
 }
 
@@ -71,13 +71,13 @@ static struct spec *applied(const char *text)
 
 static void refused(const char *text, enum problem_kind kind, const char *field)
 {
-	struct spec *before = spec_copy(sandbox->spec), *spec = apply(text);
+	struct spec *before = registry_spec_copy(sandbox->spec), *spec = apply(text);
 
 	ck_assert_msg(spec == NULL, "accepted: %s", text);
 	ck_assert_msg(problem.kind == kind && strcmp(problem.field, field) == 0, "%s: %d at \"%s\": %s", text,
 		      problem.kind, problem.field, problem.detail);
-	ck_assert(spec_equal(sandbox->spec, before));
-	spec_free(before);
+	ck_assert(registry_spec_equal(sandbox->spec, before));
+	registry_spec_free(before);
 }
 
 static const struct bad {
@@ -117,8 +117,8 @@ START_TEST(an_empty_patch_changes_nothing)
 {
 	struct spec *spec = applied("{}");
 
-	ck_assert(spec_equal(spec, sandbox->spec));
-	spec_free(spec);
+	ck_assert(registry_spec_equal(spec, sandbox->spec));
+	registry_spec_free(spec);
 }
 END_TEST
 
@@ -126,10 +126,10 @@ START_TEST(pausing_and_flows_are_read)
 {
 	ck_assert_int_eq(read_text("{\"paused\": false, \"flows\": \"reset\"}"), 0);
 	ck_assert(patch.has_paused && !patch.paused && patch.reset_flows);
-	spec_patch_clear(&patch);
+	registry_spec_patch_clear(&patch);
 	ck_assert_int_eq(read_text("{\"flows\": \"keep\", \"paused\": false}"), 0);
 	ck_assert(patch.has_paused && !patch.reset_flows);
-	spec_patch_clear(&patch);
+	registry_spec_patch_clear(&patch);
 	ck_assert_int_eq(read_text("{\"paused\": true}"), 0);
 	ck_assert(patch.has_paused && patch.paused);
 }
@@ -144,7 +144,7 @@ START_TEST(published_ports_follow_those_that_were_there)
 	ck_assert_uint_eq(spec->ports[3].guest_port, 9000);
 	ck_assert(spec->ports[3].automatic);
 	ck_assert_uint_eq(spec->ports[4].listen_count, 1);
-	spec_free(spec);
+	registry_spec_free(spec);
 }
 END_TEST
 
@@ -154,7 +154,7 @@ START_TEST(a_guest_port_is_unpublished_with_all_its_addresses)
 
 	ck_assert_uint_eq(spec->port_count, 1);
 	ck_assert_uint_eq(spec->ports[0].guest_port, 49983);
-	spec_free(spec);
+	registry_spec_free(spec);
 }
 END_TEST
 
@@ -165,7 +165,7 @@ START_TEST(an_address_takes_its_port_with_it)
 	ck_assert_uint_eq(spec->port_count, 2);
 	ck_assert_uint_eq(spec->ports[1].guest_port, 8080);
 	ck_assert_uint_eq(spec->ports[1].listen_count, 1);
-	spec_free(spec);
+	registry_spec_free(spec);
 }
 END_TEST
 
@@ -175,7 +175,7 @@ START_TEST(an_automatic_port_is_unpublished_by_the_address_that_it_got)
 
 	ck_assert_uint_eq(spec->port_count, 2);
 	ck_assert_uint_eq(spec->ports[0].guest_port, 8080);
-	spec_free(spec);
+	registry_spec_free(spec);
 }
 END_TEST
 
@@ -201,7 +201,7 @@ START_TEST(a_port_can_be_published_anew_in_the_patch_that_unpublishes_it)
 
 	ck_assert_uint_eq(spec->port_count, 3);
 	ck_assert_uint_eq(spec->ports[2].guest_port, 49983);
-	spec_free(spec);
+	registry_spec_free(spec);
 }
 END_TEST
 
@@ -232,7 +232,7 @@ START_TEST(an_object_replaces_the_stored_one_whole)
 	ck_assert_uint_eq(spec->bandwidth.to_guest.rate, 5);
 	ck_assert(spec->is_default);
 	ck_assert_uint_eq(spec->port_count, 3);
-	spec_free(spec);
+	registry_spec_free(spec);
 }
 END_TEST
 
@@ -243,7 +243,7 @@ START_TEST(what_is_not_given_stays)
 	ck_assert_uint_eq(spec->label_count, 0);
 	ck_assert_uint_eq(spec->limits.connections, 7);
 	ck_assert_uint_eq(spec->egress.allow_count, 1);
-	spec_free(spec);
+	registry_spec_free(spec);
 }
 END_TEST
 

@@ -41,7 +41,7 @@ static struct sandbox *registered(const char *body)
 	ck_assert_msg(sandbox != NULL, "%s", problem.detail);
 	sandbox->mtu = 1500;
 	ck_assert_int_eq(clock_parse("2026-01-14T09:37:00Z", &sandbox->registered_ms), 0);
-	sandbox_set_state(registry, sandbox, SANDBOX_WAITING, "registered", NULL);
+	registry_sandbox_set_state(registry, sandbox, SANDBOX_WAITING, "registered", NULL);
 	sandbox->since_ms = sandbox->registered_ms;
 	return sandbox;
 }
@@ -111,7 +111,7 @@ START_TEST(a_failure_is_shown_with_its_reason)
 	struct sandbox *sandbox = registered("{\"tap_owner\": {\"uid\": 7, \"gid\": 8}}");
 	json_t *json;
 
-	sandbox_set_state(registry, sandbox, SANDBOX_FAILED, "fabric", "ns-110 is gone");
+	registry_sandbox_set_state(registry, sandbox, SANDBOX_FAILED, "fabric", "ns-110 is gone");
 	sandbox->last_activity_ms = 1000;
 	json = wire_write_sandbox(sandbox, config);
 	ck_assert_str_eq(json_string_value(json_object_get(json, "state")), "failed");

@@ -245,18 +245,18 @@ END_TEST
 
 START_TEST(an_empty_body_asks_for_the_defaults)
 {
-	struct spec *spec = accepted(""), *same = accepted("{}"), *fresh = spec_new(config);
+	struct spec *spec = accepted(""), *same = accepted("{}"), *fresh = registry_spec_new(config);
 
-	ck_assert(spec_equal(spec, same));
-	ck_assert(spec_equal(spec, fresh));
+	ck_assert(registry_spec_equal(spec, same));
+	ck_assert(registry_spec_equal(spec, fresh));
 	ck_assert_uint_eq(spec->port_count, 0);
 	ck_assert_uint_eq(spec->ready_port, 0);
 	ck_assert(!spec->is_default);
 	ck_assert(spec->egress.internet);
 	ck_assert_uint_eq(spec->limits.connect_deadline_ms, 30000);
-	spec_free(spec);
-	spec_free(same);
-	spec_free(fresh);
+	registry_spec_free(spec);
+	registry_spec_free(same);
+	registry_spec_free(fresh);
 }
 END_TEST
 
@@ -303,7 +303,7 @@ START_TEST(a_full_body_is_read_whole)
 	ck_assert_uint_eq(spec->label_count, 2);
 	ck_assert_str_eq(spec->labels[0].key, "a/b");
 	ck_assert_str_eq(spec->labels[1].value, "base");
-	spec_free(spec);
+	registry_spec_free(spec);
 }
 END_TEST
 
@@ -314,13 +314,13 @@ START_TEST(what_is_written_reads_as_the_same)
 	struct spec *copy = wire_read_stored_spec(json, config, &problem);
 
 	ck_assert_msg(copy != NULL, "%s: %s", problem.field, problem.detail);
-	ck_assert(spec_equal(spec, copy));
+	ck_assert(registry_spec_equal(spec, copy));
 	again = wire_write_spec(copy);
 	ck_assert(json_equal(json, again));
 	json_decref(json);
 	json_decref(again);
-	spec_free(spec);
-	spec_free(copy);
+	registry_spec_free(spec);
+	registry_spec_free(copy);
 }
 END_TEST
 
@@ -331,10 +331,10 @@ START_TEST(a_stored_request_is_not_held_against_todays_configuration)
 	struct spec *spec = wire_read_stored_spec(json, config, &problem);
 
 	ck_assert_ptr_nonnull(spec);
-	ck_assert_int_eq(spec_check(spec, config, &problem), -1);
+	ck_assert_int_eq(registry_spec_check(spec, config, &problem), -1);
 	ck_assert_str_eq(problem.field, "/ports/0/listen");
 	json_decref(json);
-	spec_free(spec);
+	registry_spec_free(spec);
 }
 END_TEST
 
@@ -345,8 +345,9 @@ START_TEST(what_the_configuration_allows_is_accepted)
 	config->ports.allow_privileged = true;
 	config->ports.allow_address.items = &all;
 	config->ports.allow_address.count = 1;
-	spec_free(accepted("{\"ports\": [{\"guest_port\": 1, \"listen\": \"0.0.0.0:80\", \"via\": \"nat\"}]}"));
-	spec_free(accepted("{\"ports\": [{\"guest_port\": 1, \"listen\": \"192.0.2.1:8080\"}]}"));
+	registry_spec_free(
+	    accepted("{\"ports\": [{\"guest_port\": 1, \"listen\": \"0.0.0.0:80\", \"via\": \"nat\"}]}"));
+	registry_spec_free(accepted("{\"ports\": [{\"guest_port\": 1, \"listen\": \"192.0.2.1:8080\"}]}"));
 	expect_bad(
 	    &(struct bad){ "{\"ports\": [{\"guest_port\": 1, \"listen\": \"[2001:db8::1]:80\"}]}", "/ports/0/listen" });
 	expect_bad(&(struct bad){ "{\"ports\": [{\"guest_port\": 1, \"listen\": \"0.0.0.0:80\", \"via\": \"nat\", "
@@ -386,7 +387,7 @@ START_TEST(too_many_of_anything_is_refused)
 		if (over)
 			expect_bad(&(struct bad){ body, cases[_i].field });
 		else
-			spec_free(accepted(body));
+			registry_spec_free(accepted(body));
 	}
 }
 END_TEST
@@ -395,7 +396,7 @@ START_TEST(a_refusal_is_written_as_rfc_9457_has_it)
 {
 	json_t *json;
 
-	problem_set(&problem, PROBLEM_CONFLICT, "/ports/0/listen", "taken");
+	registry_problem_set(&problem, PROBLEM_CONFLICT, "/ports/0/listen", "taken");
 	json = wire_write_problem(&problem);
 	ck_assert_str_eq(json_string_value(json_object_get(json, "title")), "Conflict");
 	ck_assert_int_eq(json_integer_value(json_object_get(json, "status")), 409);
@@ -404,7 +405,7 @@ START_TEST(a_refusal_is_written_as_rfc_9457_has_it)
 	ck_assert_str_eq(json_string_value(json_object_get(json, "type")), "about:blank");
 	json_decref(json);
 
-	problem_set(&problem, PROBLEM_NOT_FOUND, NULL, "half a character: \xc3");
+	registry_problem_set(&problem, PROBLEM_NOT_FOUND, NULL, "half a character: \xc3");
 	json = wire_write_problem(&problem);
 	ck_assert_str_eq(json_string_value(json_object_get(json, "detail")), "half a character: ?");
 	ck_assert_ptr_null(json_object_get(json, "field"));
