@@ -211,6 +211,7 @@ static struct job *fabric_slot_start_work(struct slot *slot, enum job_urgency ur
 	making->plan = slot_plan_share_hold(slot->plan);
 	making->mtu = fabric->mtu;
 	making->work = work;
+	making->result.netns_fd = -1; /* the job may be cancelled before it runs */
 	if (work == slot_adopt_links && fabric->numbers)
 		making->number = fabric->numbers[slot->number];
 	fabric_job_thread_post(fabric->builder, &making->job, urgency);

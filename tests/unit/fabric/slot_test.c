@@ -9,6 +9,7 @@
 #include "unit/fabric/fabric_fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -394,6 +395,32 @@ START_TEST(stopping_tells_everybody_who_waits)
 }
 END_TEST
 
+START_TEST(a_slot_that_was_never_begun_closes_no_descriptor)
+{
+	enum { COUNT = 8 };
+	struct result made[COUNT] = { 0 };
+	int lowest = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	bool cancelled = false;
+
+	ck_assert_int_ge(dup2(lowest, 0), 0);
+	for (unsigned i = 0; i < COUNT; i++) {
+		struct fabric_plan plan = fixture_plan(i + 1, "never");
+
+		fabric_make(host.fabric, &plan, fixture_slot_done, &made[i]);
+	}
+	fixture_stop_fabric();
+	for (unsigned i = 0; i < COUNT; i++) {
+		cancelled |= made[i].failed;
+		if (!made[i].failed)
+			close(made[i].slot.netns_fd);
+	}
+	ck_assert(cancelled);
+	ck_assert_int_ge(fcntl(0, F_GETFD), 0);
+	if (lowest)
+		close(lowest);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("fabric slot");
@@ -417,6 +444,7 @@ int main(void)
 	tcase_add_test(slots, a_slot_whose_veth_went_before_its_turn_goes_once);
 	tcase_add_test(slots, many_go_at_once);
 	tcase_add_test(slots, stopping_tells_everybody_who_waits);
+	tcase_add_test(slots, a_slot_that_was_never_begun_closes_no_descriptor);
 	suite_add_tcase(suite, slots);
 	return fixture_run(suite);
 }
