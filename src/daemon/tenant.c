@@ -87,7 +87,8 @@ void daemon_tenant_follow_readiness(struct tenant *tenant)
 	if (asking && !tenant->probe)
 		tenant->probe =
 		    fwd_probe_start(tenant->route, sandbox->spec->ready_port, daemon_tenant_on_ready, tenant);
-	if (!sandbox->guest_answers)
+	/* After a failed teardown the route is gone, and the sandbox may be unregistered again. */
+	if (!sandbox->guest_answers && tenant->route)
 		fwd_route_set_ready(tenant->route, false);
 }
 

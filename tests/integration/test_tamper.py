@@ -143,6 +143,16 @@ def test_a_tap_deleted_under_its_vm_is_reported(host, two):
     poll_until(lambda: "veth-1" not in host.links())
 
 
+def test_a_sandbox_that_cannot_be_taken_apart_is_unregistered_again(host, two):
+    daemon, _, _ = two
+    host.run(["mount", "-o", "remount,ro", "/run/netns"])
+    daemon.api.unregister("a", expect=(500,))
+    assert daemon.api.show("a")["state"] == "failed"
+    host.run(["mount", "-o", "remount,rw", "/run/netns"])
+    daemon.api.unregister("a")
+    poll_until(lambda: host.netns_names() == ["ns-2"], what=host.netns_names)
+
+
 @pytest.mark.parametrize("how", ["flush ruleset", "delete table inet weft", "flush table inet weft"])
 def test_the_hosts_table_comes_back_with_published_ports(host, weftd, guest, how):
     daemon = weftd({"ports": {"allow_address": "127.0.0.1"}})
