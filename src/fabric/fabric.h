@@ -40,10 +40,10 @@ struct fabric_watcher {
 	void (*broken)(void *context, unsigned slot, const char *what);
 	/* WHAT was repaired, such as a flushed table or a lost route. SLOT 0: it is the host's. */
 	void (*repaired)(void *context, unsigned slot, const char *what);
-	/* A slot that was ready for any sandbox is given up: its number may not be used until fabric_slot_free(). */
+	/* A slot that was ready for any sandbox is given up: its number may not be used until `slot_free`. */
 	void (*slot_going)(void *context, unsigned slot);
 	/* The host saw the last object of SLOT go: its number may be used again. */
-	void (*fabric_slot_free)(void *context, unsigned slot);
+	void (*slot_free)(void *context, unsigned slot);
 	/* An object without our mark has SLOT's name, so the slot must be skipped. WHY names the object. */
 	void (*slot_foreign)(void *context, unsigned slot, const char *why);
 	/* Policy denied a flow, says the namespace's record of denials. */
@@ -139,7 +139,7 @@ void fabric_shun(struct fabric *fabric, unsigned slot, bool shun);
  * Takes the slot apart: unmounts and unlinks the namespace, after which kernel objects go with it, or puts it into the pool's
  * quarantine. Our own descriptors in it must be closed before. DONE comes when its host address answers no more and, without a
  * pool, its veth is gone. After 1 s links are deleted under a process that still holds them. The slot's number is free only when
- * fabric_slot_free() says so.
+ * the watcher's `slot_free` says so.
  */
 void fabric_destroy(struct fabric *fabric, unsigned slot, fabric_done *done, void *context);
 

@@ -63,7 +63,7 @@ static void fabric_observe_foreign_gone(struct fabric *fabric, unsigned number)
 	if (!number || number > CONFIG_SLOT_MAX || !(fabric->shunned[number] & SHUN_FOREIGN) || fabric->slots[number])
 		return;
 	fabric->shunned[number] &= (uint8_t)~SHUN_FOREIGN;
-	fabric->watcher.fabric_slot_free(fabric->watcher.context, number);
+	fabric->watcher.slot_free(fabric->watcher.context, number);
 }
 
 /* ---- links ---- */

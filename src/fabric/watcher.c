@@ -31,7 +31,7 @@ static void fabric_report_move(void *context, struct slot *slot, enum slot_phase
 		watcher->slot_going(watcher->context, slot->number);
 	else if ((slot->phase == SLOT_READY && from == SLOT_RENEWING) ||
 		 (slot->phase == SLOT_GONE && from == SLOT_VANISHED))
-		watcher->fabric_slot_free(watcher->context, slot->number);
+		watcher->slot_free(watcher->context, slot->number);
 }
 
 void fabric_report_moves(struct fabric *fabric)

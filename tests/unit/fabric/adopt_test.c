@@ -195,7 +195,7 @@ START_TEST(an_unwanted_slot_is_removed_without_being_adopted)
 	fabric_destroy(host.fabric, 5, fixture_done, &gone);
 	fixture_await(&gone.done);
 	ck_assert_msg(!gone.failed, "%s", gone.err.text);
-	ck_assert_uint_eq(host.seen[5].fabric_slot_free, 1);
+	ck_assert_uint_eq(host.seen[5].slot_free, 1);
 	fixture_expect_world(world);
 }
 END_TEST
@@ -207,7 +207,7 @@ START_TEST(destroying_what_is_not_there_is_done_at_once)
 	fabric_destroy(host.fabric, 9, fixture_done, &gone);
 	fixture_await(&gone.done);
 	ck_assert(!gone.failed);
-	ck_assert_uint_eq(host.seen[9].fabric_slot_free, 1);
+	ck_assert_uint_eq(host.seen[9].slot_free, 1);
 }
 END_TEST
 

@@ -60,7 +60,7 @@ static void on_slot_going(void *context, unsigned slot)
 static void on_slot_free(void *context, unsigned slot)
 {
 	(void)context;
-	host.seen[slot].fabric_slot_free++;
+	host.seen[slot].slot_free++;
 }
 
 static void on_slot_foreign(void *context, unsigned slot, const char *why)
@@ -88,7 +88,7 @@ static const struct fabric_watcher watcher = {
 	.broken = on_broken,
 	.repaired = on_repaired,
 	.slot_going = on_slot_going,
-	.fabric_slot_free = on_slot_free,
+	.slot_free = on_slot_free,
 	.slot_foreign = on_slot_foreign,
 	.denied = on_denied,
 	.pool_changed = on_pool_changed,

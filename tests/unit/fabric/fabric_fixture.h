@@ -18,7 +18,7 @@ enum { TIMEOUT_MS = 30000, SLOTS_SEEN = 4097 };
 
 /* The reports about one slot. */
 struct seen {
-	unsigned carrier_up, carrier_down, broken, repaired, slot_going, fabric_slot_free, foreign, denied;
+	unsigned carrier_up, carrier_down, broken, repaired, slot_going, slot_free, foreign, denied;
 	bool carrier;
 	char what[160]; /* of the last broken, repaired or foreign */
 };

@@ -96,7 +96,7 @@ END_TEST
 static bool is_free(void *context)
 {
 	(void)context;
-	return host.seen[1].fabric_slot_free > 0;
+	return host.seen[1].slot_free > 0;
 }
 
 /* Slot 1, with room for it to come back: a full pool would let it go. */
@@ -124,7 +124,7 @@ END_TEST
 static bool all_are_free(void *context)
 {
 	(void)context;
-	return host.seen[1].fabric_slot_free && host.seen[2].fabric_slot_free && host.seen[3].fabric_slot_free;
+	return host.seen[1].slot_free && host.seen[2].slot_free && host.seen[3].slot_free;
 }
 
 START_TEST(no_more_are_made_ready_again_than_are_wanted)
@@ -172,7 +172,7 @@ START_TEST(the_address_is_silent_during_the_quarantine)
 	host.config->pool.quarantine_ms = 3600 * 1000;
 	fixture_destroy(&slot);
 	ck_assert_uint_eq(pool().quarantined, 1);
-	ck_assert_uint_eq(host.seen[1].fabric_slot_free, 0);
+	ck_assert_uint_eq(host.seen[1].slot_free, 0);
 	ck_assert(!fixture_shell_says("10.11.0.1", "ip route show 10.11.0.1"));
 }
 END_TEST
@@ -215,7 +215,7 @@ END_TEST
 static bool was_replaced(void *context)
 {
 	(void)context;
-	return host.seen[2].fabric_slot_free && is_full(NULL);
+	return host.seen[2].slot_free && is_full(NULL);
 }
 
 START_TEST(a_ready_slot_that_somebody_opened_is_replaced)

@@ -84,7 +84,7 @@ START_TEST(a_destroyed_slot_leaves_nothing)
 
 	fixture_destroy(&slot);
 	fixture_expect_world(world);
-	ck_assert_uint_eq(host.seen[1].fabric_slot_free, 1);
+	ck_assert_uint_eq(host.seen[1].slot_free, 1);
 }
 END_TEST
 
@@ -156,7 +156,7 @@ END_TEST
 static bool three_are_free(void *context)
 {
 	(void)context;
-	return host.seen[3].fabric_slot_free && host.seen[4].fabric_slot_free && host.seen[5].fabric_slot_free;
+	return host.seen[3].slot_free && host.seen[4].slot_free && host.seen[5].slot_free;
 }
 
 START_TEST(a_number_is_free_when_the_object_of_others_went)
@@ -299,7 +299,7 @@ START_TEST(links_are_deleted_under_who_holds_the_namespace)
 	int tap = fixture_open_tap(&slot);
 
 	fixture_destroy(&slot);
-	ck_assert_uint_eq(host.seen[1].fabric_slot_free, 1);
+	ck_assert_uint_eq(host.seen[1].slot_free, 1);
 	close(tap);
 	fixture_expect_world(world);
 }
@@ -339,7 +339,7 @@ START_TEST(a_slot_whose_veth_went_before_its_turn_goes_once)
 	fabric_destroy(host.fabric, 1, fixture_done, &gone);
 	fixture_await(&gone.done);
 	ck_assert_msg(!gone.failed, "%s", gone.err.text);
-	ck_assert_uint_eq(host.seen[1].fabric_slot_free, 1);
+	ck_assert_uint_eq(host.seen[1].slot_free, 1);
 	for (unsigned i = 0; i < BUSY; i++) {
 		fixture_await(&made[i].done);
 		ck_assert_msg(!made[i].failed, "%s", made[i].err.text);
