@@ -50,7 +50,7 @@ static void fwd_accept_take(struct endpoint_share *share, int fd, const struct a
 	if (chosen != share && fwd_arrival_hand_over(chosen, arrival))
 		return;
 	fwd_arrival_count(&arrival);
-	worker->arrivals[worker->fwd_arrival_count++] = arrival;
+	worker->arrivals[worker->arrival_count++] = arrival;
 }
 
 bool fwd_accept_goes_on(struct forwarder *forwarder, int error)
@@ -94,12 +94,12 @@ void fwd_accept_on_readable(struct poll_source *source, uint32_t events)
 	struct worker *worker = share->worker;
 
 	(void)events;
-	worker->fwd_arrival_count = 0;
+	worker->arrival_count = 0;
 	pthread_mutex_lock(&worker->accepting);
 	if (share->fd >= 0)
 		fwd_accept_some(share);
 	pthread_mutex_unlock(&worker->accepting);
 
-	for (size_t i = 0; i < worker->fwd_arrival_count; i++)
+	for (size_t i = 0; i < worker->arrival_count; i++)
 		fwd_life_begin(worker, &worker->arrivals[i]);
 }

@@ -20,7 +20,7 @@ void fwd_accept_on_readable(struct poll_source *source, uint32_t events);
 /* Whether to go on accepting after accept4() failed with ERROR; pauses all accepting for want of descriptors. Any thread. */
 bool fwd_accept_goes_on(struct forwarder *forwarder, int error);
 
-/* ---- fwd_accept_open.c ---- */
+/* ---- accept_open.c ---- */
 
 /* How many workers hear one listening socket. */
 size_t fwd_accept_workers(const struct forwarder *forwarder);

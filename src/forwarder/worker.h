@@ -59,7 +59,7 @@ struct worker {
 	struct worker_tally tally;    /* any thread reads */
 
 	pthread_mutex_t accepting; /* held while accepting: main takes it to end that */
-	size_t fwd_arrival_count;
+	size_t arrival_count;
 	struct arrival arrivals[ACCEPTS_MAX]; /* accepted in this wake-up */
 };
 
