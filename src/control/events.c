@@ -127,7 +127,7 @@ static void control_events_on_reader_gone(void *context)
 }
 
 /* The next of the snapshot, or its end. */
-static void control_events_tell_snapshot(struct event_reader *reader, struct evbuffer *out)
+static void control_events_pass_snapshot(struct event_reader *reader, struct evbuffer *out)
 {
 	struct events *events = reader->events;
 	struct sandbox *sandbox = registry_next(events->registry, reader->slot);
@@ -149,7 +149,7 @@ static void control_events_tell_snapshot(struct event_reader *reader, struct evb
 }
 
 /* The next event. False: there is none, or the reader is too far behind. */
-static bool control_events_tell_event(struct event_reader *reader, struct evbuffer *out, bool *overtaken)
+static bool control_events_pass_next(struct event_reader *reader, struct evbuffer *out, bool *overtaken)
 {
 	struct events *events = reader->events;
 
@@ -173,8 +173,8 @@ static void control_events_reader_pump(struct event_reader *reader)
 		return;
 	while (pending + evbuffer_get_length(out) < PENDING_MAX) {
 		if (reader->in_snapshot)
-			control_events_tell_snapshot(reader, out);
-		else if (!control_events_tell_event(reader, out, &overtaken))
+			control_events_pass_snapshot(reader, out);
+		else if (!control_events_pass_next(reader, out, &overtaken))
 			break;
 	}
 	if (overtaken)

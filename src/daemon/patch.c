@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * PATCH, all or nothing. The whole new specification is worked out beside the old one, new endpoints open, the kernel is
- * brought to it in one batch, the file is written; only then does the registry change, and endpoints that are gone close. A
- * failure before that point leaves the sandbox as it was.
+ * PATCH, all or nothing. The whole new specification is worked out beside the old one, new endpoints open, the fabric brings
+ * the kernel to it, and the file is written. Only then do the endpoints that are gone close, and the registry changes. A failure
+ * before that point leaves the sandbox as it was.
  *
  * The file follows the kernel here, unlike at registration. After a crash between the two, the next start adopts the sandbox with
  * the old file and brings the kernel back to it; the manager, who has no answer, sees that the request was not carried out.
@@ -57,7 +57,8 @@ static void daemon_patch_close_others(struct endpoint *from, size_t from_count, 
 	}
 }
 
-static void daemon_patch_tell(struct daemon *daemon, const char *type, const char *id, const struct endpoint *endpoint)
+static void daemon_patch_announce(struct daemon *daemon, const char *type, const char *id,
+				  const struct endpoint *endpoint)
 {
 	json_t *listen = json_array();
 	char text[ADDR_TEXT_SIZE];
@@ -80,17 +81,17 @@ static bool daemon_patch_has_endpoint(const struct endpoint *endpoints, size_t c
 	return false;
 }
 
-static void daemon_patch_tell_differences(struct patch_change *change)
+static void daemon_patch_announce_differences(struct patch_change *change)
 {
 	const struct sandbox *sandbox = change->sandbox;
 	const struct registry_patch *prepared = &change->prepared;
 
 	for (size_t i = 0; i < sandbox->endpoint_count; i++)
 		if (!daemon_patch_has_endpoint(prepared->endpoints, prepared->endpoint_count, &sandbox->endpoints[i]))
-			daemon_patch_tell(change->daemon, "unpublished", sandbox->id, &sandbox->endpoints[i]);
+			daemon_patch_announce(change->daemon, "unpublished", sandbox->id, &sandbox->endpoints[i]);
 	for (size_t i = 0; i < prepared->endpoint_count; i++)
 		if (!daemon_patch_has_endpoint(sandbox->endpoints, sandbox->endpoint_count, &prepared->endpoints[i]))
-			daemon_patch_tell(change->daemon, "published", sandbox->id, &prepared->endpoints[i]);
+			daemon_patch_announce(change->daemon, "published", sandbox->id, &prepared->endpoints[i]);
 }
 
 static void daemon_patch_finish(struct patch_change *change)
@@ -201,7 +202,7 @@ static int daemon_patch_commit(struct patch_change *change, struct err *err)
 	sandbox->endpoint_count = endpoint_count;
 	if (saved < 0)
 		return -1;
-	daemon_patch_tell_differences(change);
+	daemon_patch_announce_differences(change);
 	daemon_patch_close_others(sandbox->endpoints, sandbox->endpoint_count, prepared->endpoints,
 				  prepared->endpoint_count, true);
 	registry_patch_commit(change->daemon->registry, prepared);

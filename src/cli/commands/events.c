@@ -40,7 +40,7 @@ static void command_events_print_field(const char *key, const json_t *value)
 		cli_text_print(stdout, " %s=%s", key, text ? text : json_string_value(value));
 }
 
-static void command_events_print_event(const struct cli *cli, const json_t *event, const char *type)
+static void command_events_print(const struct cli *cli, const json_t *event, const char *type)
 {
 	const json_t *sandbox = json_object_get(event, "sandbox");
 	const char *id = json_is_object(sandbox) ? client_text(sandbox, "id") : client_text(event, "sandbox");
@@ -78,7 +78,7 @@ static bool command_events_take_line(void *context, char *line, size_t length)
 		putchar('\n');
 	} else if (event && strcmp(type, "heartbeat") != 0 && strcmp(type, "snapshot-end") != 0 &&
 		   strcmp(type, "overflow") != 0) {
-		command_events_print_event(following->cli, event, type);
+		command_events_print(following->cli, event, type);
 	}
 	following->overflow = strcmp(type, "overflow") == 0;
 	if (json_is_integer(json_object_get(event, "seq")) && !following->overflow)

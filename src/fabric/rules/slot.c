@@ -218,7 +218,7 @@ static void rules_slot_add_input(struct nft_batch *batch, const struct config *c
 	RULE(batch, "input", match_iifname(batch, TAP), rules_deny(batch, "denied_gateway", RULES_DENIAL_GATEWAY));
 }
 
-static void rules_slot_add_guest_egress_rules(struct nft_batch *batch, const struct config *config)
+static void rules_slot_fill_guest_egress(struct nft_batch *batch, const struct config *config)
 {
 	RULE(batch, "guest_egress", match_ct_state(batch, NFT_CT_STATE_NEW), match_ct_count_over(batch, FLOWS_MAX),
 	     rules_deny(batch, "denied_connections", RULES_DENIAL_CONNECTIONS));
@@ -237,7 +237,7 @@ static void rules_slot_add_guest_egress(struct nft_batch *batch, const struct co
 	nft_chain_add(batch, RULES_CHAIN_ALLOW, NULL, NULL);
 	nft_chain_add(batch, RULES_CHAIN_DENY, NULL, NULL);
 	nft_chain_add(batch, "guest_egress", NULL, NULL);
-	rules_slot_add_guest_egress_rules(batch, config);
+	rules_slot_fill_guest_egress(batch, config);
 }
 
 static void rules_slot_add_forward(struct nft_batch *batch, uint32_t guest)
@@ -319,7 +319,7 @@ static int rules_slot_open_egress(int netns_fd, const struct config *config, str
 
 	nft_batch_begin(&batch, NFPROTO_INET);
 	nft_chain_flush(&batch, "guest_egress");
-	rules_slot_add_guest_egress_rules(&batch, config);
+	rules_slot_fill_guest_egress(&batch, config);
 	int status = nft_batch_send(&batch, netns_fd, err);
 	nft_batch_free(&batch);
 	return status;

@@ -111,7 +111,7 @@ static void rules_slot_policy_add_sets(struct nft_batch *batch, const struct egr
 	}
 }
 
-static void rules_slot_policy_add_rules(struct nft_batch *batch, const struct egress *egress, unsigned side)
+static void rules_slot_policy_add_side(struct nft_batch *batch, const struct egress *egress, unsigned side)
 {
 	for (size_t kind = 0; kind < RULES_POLICY_SETS; kind++)
 		if (rules_slot_policy_has_kind(egress->allow, egress->allow_count, kind))
@@ -151,7 +151,7 @@ void rules_slot_add_policy(struct nft_batch *batch, const struct fabric_plan *pl
 	batch->family = NFPROTO_INET;
 	if (plan->egress) {
 		rules_slot_policy_add_sets(batch, plan->egress, side);
-		rules_slot_policy_add_rules(batch, plan->egress, side);
+		rules_slot_policy_add_side(batch, plan->egress, side);
 	}
 	rules_slot_policy_add_rate(batch, rules_slot_policy_rate_of(plan));
 }
@@ -272,7 +272,7 @@ static int rules_slot_policy_turn_to(int netns_fd, const struct fabric_plan *pla
 	nft_chain_flush(&batch, RULES_CHAIN_ALLOW);
 	nft_chain_flush(&batch, RULES_CHAIN_DENY);
 	if (plan->egress)
-		rules_slot_policy_add_rules(&batch, plan->egress, side);
+		rules_slot_policy_add_side(&batch, plan->egress, side);
 	rules_slot_policy_delete_side(&batch, present, 1 - side);
 	/* A new rule has a full bucket: frequent changes of the policy would lift the limit. */
 	if (!former || !slot_plan_same_rate(rules_slot_policy_rate_of(plan), rules_slot_policy_rate_of(former))) {

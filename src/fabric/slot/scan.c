@@ -150,7 +150,7 @@ static int slot_scan_directory(struct scan_walk *walk, struct err *err)
 	return 0;
 }
 
-static int slot_scan_by_slot(const void *a, const void *b)
+static int slot_scan_compare_found(const void *a, const void *b)
 {
 	const struct fabric_found *left = a, *right = b;
 
@@ -188,7 +188,7 @@ int slot_scan_host(struct kern_rtnl *host, const struct config *config, struct s
 			return err_wrap(err, "slot %u", scan->found.items[i].slot);
 	}
 	if (scan->found.count)
-		qsort(scan->found.items, scan->found.count, sizeof(*scan->found.items), slot_scan_by_slot);
+		qsort(scan->found.items, scan->found.count, sizeof(*scan->found.items), slot_scan_compare_found);
 	if (slot_scan_directory(&walk, err) < 0)
 		return -1;
 	return walk.failed ? err_set(err, ENOMEM, "scan") : 0;
