@@ -165,7 +165,7 @@ void fabric_claim_slot(struct slot *slot, fabric_slot_done *done, void *context)
 	if (claim->netns_fd < 0)
 		claim->job.failed = true;
 	fabric_claim_compare_plans(claim);
-	/* Never before the caller has returned. */
+	/* DONE must not be called before the caller has returned. */
 	claim->job.mail.deliver = fabric_claim_deliver;
 	base_mailbox_post(slot->fabric->mailbox, &claim->job.mail);
 }

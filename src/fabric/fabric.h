@@ -4,8 +4,8 @@
 
 /*
  * The objects of sandboxes in the kernel, and how they come and go. The daemon asks on the main thread; two threads of the fabric
- * do the work and report back to it. The builder does all that takes the kernel's RTNL lock, the claimer the nft batches and the
- * steps for which a reply waits. Kernel events are hints: the object is looked at again before anything is reported.
+ * do the work and report back to it. The builder does all that takes the kernel's RTNL lock, and the claimer nft batches and other
+ * work without it. Kernel events are hints: the object is looked at again before anything is reported.
  *
  * Functions are for the main thread, unless they say otherwise. Completions come on the main thread, always after the call that
  * asked has returned.

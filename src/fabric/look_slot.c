@@ -3,8 +3,8 @@
  * Looking at a slot. Events only say that something happened; the builder asks the kernel how things are now, from a socket of
  * the host, without entering the namespace. Events that come while a look is under way make one more.
  *
- * What a look finds is compared with the last report, so that nothing is reported twice, and a wrong hint not at all. A carrier
- * that an event saw go and a look found back is reported as both: another VM may have taken the TAP.
+ * The findings of a look are compared with the last report, so that nothing is reported twice, and a wrong hint not at all. A
+ * carrier that went, by an event, and is back, by a look, is reported as both: another VM may have taken the TAP.
  */
 #include "fabric/look_slot.h"
 
@@ -73,7 +73,7 @@ static void fabric_slot_judge_live(struct slot *slot, const struct fabric_slot_l
 {
 	bool lost_under_vm = !look->has_tap && slot->carrier;
 
-	/* An event that came during this look may be younger than this look: the next one, which follows, knows better. */
+	/* An event that came during this look may be newer than its answer, and the next look follows at once. */
 	if (slot->blinked && look->carrier && slot->look_more)
 		return;
 	if (slot->blinked && look->carrier)
@@ -93,7 +93,7 @@ static void fabric_slot_judge_unused(struct slot *slot, const struct fabric_slot
 {
 	if (look->has_veth && look->has_tap && look->up && !look->carrier && !slot->blinked)
 		return;
-	/* A slot that no sandbox has was altered, so it is not as the next tenant is promised. */
+	/* It was altered while no sandbox had it, so it may not be as the pool's plan says. */
 	slot_become(slot, SLOT_LEAVING, "altered while no sandbox had it");
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How a slot comes into being on the main thread: a new one is a job of the builder, a ready one of the pool is handed over,
- * and one that a former run left is looked over by the builder. In the end all three are a live record, and the caller has
- * the descriptor that pins the namespace.
+ * How a slot comes into being, on the main thread. The builder makes a new slot; a ready slot of the pool is claimed (claim.c); of a
+ * slot that a former run left, the builder adopts the links and then the claimer the rules. In the end the record is live, or
+ * kept, and the caller has the descriptor that pins the namespace.
  */
 #include "fabric/make.h"
 

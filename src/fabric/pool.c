@@ -118,7 +118,7 @@ static void fabric_pool_refill_soon(struct pool *pool)
 	fabric_pool_refill_after(pool, a_second ? 1000 / a_second : 0);
 }
 
-/* After a reload there may be more ready slots than are wanted; one a time goes, from the end. */
+/* After a reload there may be more ready slots than are wanted; one at a time goes, from the end. */
 static void fabric_pool_shrink(struct pool *pool)
 {
 	struct slot *slot = TAILQ_LAST(&pool->ready, slot_queue);

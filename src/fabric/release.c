@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Releasing a slot, by its phase. A live one may be used again (recycle.c), one that is being made or claimed is
- * waited for, and all others are taken apart (teardown.c).
+ * Releasing a slot, by its phase. A live slot may be used again (recycle.c). While a slot is being made or claimed, its release
+ * waits for the end of that. All others are taken apart (teardown.c).
  */
 #include "fabric/answer.h"
 #include "fabric/recycle.h"
@@ -23,12 +23,12 @@ static void fabric_release_slot(struct slot *slot)
 	case SLOT_PREPARING:
 	case SLOT_MAKING:
 	case SLOT_ADOPTING:
-	case SLOT_CLAIMING: /* whose end sees that it is to be destroyed */
+	case SLOT_CLAIMING: /* at the end of these four it is seen that the slot is to be destroyed */
 	case SLOT_LEAVING:
 	case SLOT_TEARDOWN:
 	case SLOT_STUCK:
 	case SLOT_DRAINING:
-	case SLOT_VANISHED: /* on its way already */
+	case SLOT_VANISHED: /* given up already */
 	case SLOT_GONE:
 	case SLOT_PHASES:
 		break;
@@ -54,7 +54,7 @@ void fabric_destroy(struct fabric *fabric, unsigned number, fabric_done *done, v
 	struct slot *slot = fabric_slot_find(fabric, number);
 
 	if (!slot && number >= 1 && number <= CONFIG_SLOT_MAX) {
-		/* The kernel may know more of it, and who made it may have left sockets inside. */
+		/* The kernel may have such a slot, and a former run may have left sockets inside. */
 		slot = fabric_slot_new(fabric, number);
 		if (slot)
 			slot->leftovers = true;

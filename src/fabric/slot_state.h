@@ -17,7 +17,7 @@ enum slot_phase {
 	SLOT_NEW,        /* a record only: nothing was begun */
 	SLOT_PREPARING,  /* the builder makes it for the pool; a caller may claim it meanwhile (slot->claimed) */
 	SLOT_MAKING,     /* the builder makes it for a caller */
-	SLOT_ADOPTING,   /* the builder looks over a slot that a former run left, for a caller */
+	SLOT_ADOPTING,   /* builder, then claimer look over a slot that a former run left, for a caller */
 	SLOT_READY,      /* the pool's: complete, without a sandbox */
 	SLOT_CLAIMING,   /* a ready slot on its way to a caller */
 	SLOT_LIVE,       /* a sandbox has it */

@@ -2,7 +2,7 @@
 #ifndef WEFT_FABRIC_SUSPECTS_H
 #define WEFT_FABRIC_SUSPECTS_H
 
-/* What an event says may have been altered, until the patrol comes to it. Main thread. */
+/* The rules and routes that events say may have been altered, until the patrol compares them. Main thread. */
 
 #include <stdbool.h>
 
@@ -11,7 +11,7 @@ struct fabric;
 struct slot;
 struct suspects;
 
-/* None yet; it notices by itself when a slot is forgotten. NULL with ERR. */
+/* Without suspicions. It drops a slot by itself when that is forgotten. NULL with ERR. */
 struct suspects *fabric_suspects_new(struct fabric *fabric, struct err *err);
 
 /* NULL is fine. */
@@ -32,7 +32,7 @@ void fabric_suspect_routes(struct fabric *fabric, bool hurry);
 /* Takes the oldest suspected slot out; NULL: there is none. It may be in any phase by now. */
 struct slot *fabric_suspects_take_slot(struct suspects *suspects);
 
-/* Whether the host's rules, or routes, are suspected; they are not any more. */
+/* Whether the host's rules, or routes, are suspected. Ends the suspicion. */
 bool fabric_suspects_take_host(struct suspects *suspects);
 bool fabric_suspects_take_routes(struct suspects *suspects);
 

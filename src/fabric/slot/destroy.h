@@ -14,11 +14,10 @@ struct err;
 struct slot_remains {
 	unsigned slot;
 	bool published; /* in: ports of the host may lead to it */
-	bool
-	    leftovers; /* in: sockets of a former run may be inside; they are ended, so that they do not pin the namespace */
-	int nsid;      /* in: -1 unknown; out: the number of its namespace, -1 if it has no veth of ours */
-	bool had_name; /* out */
-	bool had_veth; /* out: the veth is there still, and goes with the namespace */
+	bool leftovers; /* in: sockets of a former run may be inside, and are ended, for they would pin the namespace */
+	int nsid;       /* in: -1 unknown; out: the number of its namespace, -1 if it has no veth of ours */
+	bool had_name;  /* out */
+	bool had_veth;  /* out: the veth is there still, and goes with the namespace */
 };
 
 /*
