@@ -37,8 +37,7 @@ struct route_tally {
 /* A side's. Its worker alone changes them, except COMING. */
 struct side_tally {
 	atomic_size_t held;
-	atomic_size_t
-	    coming; /* connections that another thread accepted and whose message is still under way; any thread */
+	atomic_size_t coming; /* connections of another thread whose message is still under way; any thread */
 	_Atomic uint64_t bytes_to_guest, bytes_from_guest;
 	_Atomic uint64_t active_ms; /* clock_now_ms() of the last byte; 0: none */
 };

@@ -29,10 +29,9 @@ LIST_HEAD(wheel_list, wheel_entry);
 
 struct wheel {
 	unsigned step_ms;
-	uint64_t turned; /* steps up to and with this one are done */
-	size_t count;    /* entries that wait */
-	uint64_t
-	    next_ms; /* when fwd_wheel_turn() is to be called: no entry is due earlier; WHEEL_NEVER without entries */
+	uint64_t turned;  /* steps up to and with this one are done */
+	size_t count;     /* entries that wait */
+	uint64_t next_ms; /* when fwd_wheel_turn() is due: no entry expires earlier; WHEEL_NEVER without entries */
 	void (*expired)(struct wheel_entry *entry);
 	struct wheel_list slots[WHEEL_SLOTS];
 };
