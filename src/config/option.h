@@ -75,7 +75,7 @@ void config_option_clear(const struct option *option, struct config *config);
 /* The value as it would stand in the file, a list's with spaces between: malloc()ed; NULL for lack of memory. */
 char *config_option_print(const struct option *option, const struct config *config);
 
-/* What the option takes, in words: "0, or a number with ms, s or m, at most 24h". Returns TEXT. */
+/* The values that the option takes, in words: "0, or a number with ms, s or m, at most 24h". Returns TEXT. */
 char *config_option_allowed(const struct option *option, char text[static OPTION_ALLOWED_SIZE]);
 
 #endif

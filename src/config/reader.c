@@ -70,7 +70,7 @@ static bool config_is_blank(const char *text)
 	return !*text || config_is_comment(text);
 }
 
-/* What is wrong with a line that must not reach inih; NULL: nothing. */
+/* The fault of a line, which must then not reach inih; NULL: none. */
 static const char *config_line_fault(const char *text, enum config_line state)
 {
 	if (state == CONFIG_LINE_NUL)

@@ -2,7 +2,7 @@
 /*
  * A request is checked from the outside in: path, method, query, body; only then the sandbox is looked up.
  * A well-formed change that comes while the daemon still adopts is parked as it was read, and runs afterwards. So is a read that
- * comes before all sandboxes are known: until then no client can be told that one does not exist.
+ * comes before all sandboxes are known: until then no client may get the answer that one does not exist.
  */
 #include "control/api.h"
 

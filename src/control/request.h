@@ -45,9 +45,8 @@ TAILQ_HEAD(control_request_list, control_request);
 /* Takes REPLY over. NULL for want of memory: REPLY was answered. */
 struct control_request *control_request_new(struct control_reply *reply);
 
-/* The answers. Each frees REQUEST, which must not be parked any more. */
-void control_request_answer(struct control_request *request, int status,
-			    json_t *body); /* takes BODY over; NULL: out of memory, 503 */
+/* The answers. Each frees REQUEST, which must not be parked any more. BODY is taken over; NULL: out of memory, 503. */
+void control_request_answer(struct control_request *request, int status, json_t *body);
 void control_request_answer_empty(struct control_request *request, int status);
 void control_request_refuse(struct control_request *request, const struct problem *problem);
 void control_request_refuse_unavailable(struct control_request *request, const char *detail); /* 503 */

@@ -29,7 +29,7 @@ enum param { /* bits: which parameters a target has */
 enum { ALLOW_GET = 1, ALLOW_HEAD = 2, ALLOW_PUT = 4, ALLOW_PATCH = 8, ALLOW_DELETE = 16, ALLOW_READ = 3 };
 
 static const struct {
-	const char *path; /* whole; of a sandbox: what follows its id */
+	const char *path; /* whole; of a sandbox: the part behind its id */
 	bool of_sandbox;
 	unsigned methods;
 	const char *allow;

@@ -70,8 +70,8 @@ struct daemon {
 void daemon_become(struct daemon *daemon, enum daemon_state state);
 
 /*
- * Whether the registry has all that a former run left. A stop during DAEMON_LOADING brings nothing that was not read yet, so
- * it stays false then: requests for sandboxes are refused in the end instead of being told that the sandbox is gone.
+ * Whether the registry has all that a former run left. After a stop during DAEMON_LOADING it stays false: requests for
+ * sandboxes are then refused with 503, and not with the answer that there is no such sandbox.
  */
 bool daemon_is_loaded(const struct daemon *daemon);
 

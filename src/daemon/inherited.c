@@ -90,8 +90,8 @@ struct inherited *daemon_inherited_receive(void)
 void daemon_inherited_store(const int *fds, size_t count)
 {
 	/*
-	 * FDPOLL=0: a socket that has an error pending is still ours to keep. The barrier: a message whose sender has ended before
-	 * it is read cannot be told to be of our unit, and is dropped with what is in it.
+	 * FDPOLL=0, because a socket that has an error pending is still ours to keep. The barrier, because the service manager
+	 * cannot assign a message to our unit once its sender has ended, and drops it with the sockets.
 	 */
 	for (size_t first = 0; first < count; first += FDS_PER_MESSAGE) {
 		unsigned some = (unsigned)(count - first < FDS_PER_MESSAGE ? count - first : FDS_PER_MESSAGE);

@@ -4,7 +4,7 @@
 
 struct options;
 
-/* --check: what is wrong with configuration and host. Returns the exit code. */
+/* --check: reports the faults of configuration and host. Returns the exit code. */
 int daemon_mode_check(const struct options *options);
 
 /* --cleanup: removes all that carries our mark, and prints it. Returns the exit code: 0 if nothing is left. */

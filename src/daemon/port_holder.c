@@ -46,7 +46,7 @@ static bool daemon_port_holder_parse_row(const char *line, bool ipv6, struct soc
 	return true;
 }
 
-/* A socket on [::] takes the port of IPv4 too, unless it was told not to, which the tables do not show. */
+/* A socket on [::] takes the port of IPv4 too, unless it is IPv6 only, which the tables do not show. */
 static bool daemon_port_holder_is_in_the_way(const struct addr *wanted, const struct addr *local)
 {
 	if (addr_port(wanted) != addr_port(local))

@@ -120,7 +120,7 @@ static void daemon_register_on_undone_retry(void *context)
 	daemon_register(daemon, request);
 }
 
-/* The slot turned out to be foreign: everything is undone, and the request goes through the front door again. */
+/* The slot turned out to be foreign: everything is undone, and the request is served from the start, with another slot. */
 static void daemon_register_retry_elsewhere(struct tenant *tenant)
 {
 	struct sandbox *sandbox = tenant->sandbox;

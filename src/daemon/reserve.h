@@ -13,7 +13,7 @@ struct err;
 int daemon_reserve_start(struct daemon *daemon, struct err *err);
 void daemon_reserve_stop(struct daemon *daemon);
 
-/* The file of SLOT is damaged: nobody gets the slot, and so the file. WHY is told when slots run out. */
+/* The file of SLOT is damaged. No sandbox gets the slot, so that the file stays. WHY is reported when slots run out. */
 void daemon_reserve_slot(struct daemon *daemon, unsigned slot, const char *why);
 void daemon_reserve_release(struct daemon *daemon, unsigned slot);
 bool daemon_reserve_has(const struct daemon *daemon, unsigned slot);

@@ -8,12 +8,12 @@ struct daemon;
 struct err;
 
 /*
- * Begins it: the kernel is prepared and read, the state directory read, what is there adopted, its endpoints opened, some
- * milliseconds of each in one iteration of the loop. The daemon is RUNNING when all is done. 0, or -1 with ERR.
+ * Begins it: prepares and reads the kernel, reads the state directory, adopts the slots that exist, and opens their endpoints.
+ * One iteration of the loop does some milliseconds of it. The daemon is RUNNING when all is done. 0, or -1 with ERR.
  */
 int daemon_restart_begin(struct daemon *daemon, struct err *err);
 
-/* When nothing of the fabric's can come any more. Harmless without daemon_restart_begin(). */
+/* To be called when no completion of the fabric can come any more. Harmless without daemon_restart_begin(). */
 void daemon_restart_free(struct daemon *daemon);
 
 #endif
