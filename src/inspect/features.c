@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Neither a kernel's version nor its configuration file, which many hosts lack, tells its abilities, so they are tried. A
+ * Neither a kernel's version nor its configuration file, which many hosts lack, shows its abilities, so they are tried. A
  * thread gets a network namespace of its own and tries there; both are gone when it ends.
  */
 #include "inspect/inspect.h"

@@ -3,8 +3,8 @@
 #define WEFT_INSPECT_RULESET_H
 
 /*
- * The host's packet filter as a model that tells the fate of a packet: nftables tables, including those of iptables-nft, and
- * the legacy tables of iptables. The model knows what it does not understand: an answer is "surely", "perhaps" or "no".
+ * The host's packet filter as a model that predicts the fate of a packet. It has the tables of nftables, including those of
+ * iptables-nft, and the legacy tables of iptables. The model knows what it does not understand: an answer is "surely", "perhaps" or "no".
  */
 
 #include "base/vec.h"

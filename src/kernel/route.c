@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A route may be asked for twice: on a new slot it is made, on an adopted one it is found in place and left alone. A lookup tells
+ * A route may be asked for twice: on a new slot it is made, on an adopted one it is found in place and left alone. A lookup shows
  * whether it is in place (RTM_F_FIB_MATCH answers with the entry that would decide), because EEXIST only says that the
  * destination is taken, perhaps by somebody else's gateway.
  */

@@ -5,7 +5,7 @@
  * two ways. The attributes of an expression come in the kernel's order, so they are matched by type. And one side may lack an
  * attribute whose value is 0: the kernel takes a missing one as 0, and leaves some out that are 0.
  *
- * A dump does not flag its nests; the batch does, so the batch's tree tells for both sides where to descend.
+ * A dump does not flag its nests; the batch does, so the batch's tree shows for both sides where to descend.
  */
 #include "nft/equal.h"
 

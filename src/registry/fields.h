@@ -31,7 +31,7 @@ enum spec_flags {
 	SPEC_IN_PATCH = 2,   /* a PATCH may replace it, whole */
 	SPEC_SHOWN = 4,      /* a sandbox shows it under its name */
 	SPEC_REQUIRED = 8,   /* must stand in its object */
-	SPEC_HAS_GIVEN = 16, /* a bool of the struct tells whether the field was given */
+	SPEC_HAS_GIVEN = 16, /* a bool of the struct says whether the field was given */
 };
 
 /* The kinds of list items; wire/ has a reader and a writer for each. */

@@ -26,7 +26,7 @@ enum sandbox_state {
 	SANDBOX_DETACHED, /* carrier was there and is lost; then attached */
 	SANDBOX_PAUSED,   /* the manager paused it; then as the carrier is */
 	SANDBOX_DRAINING, /* no new connections; then gone */
-	SANDBOX_FAILED,   /* an object that it needs is broken, see its reason; ends by DELETE or repair */
+	SANDBOX_FAILED,   /* an object that it needs is broken, see its reason; ends by DELETE */
 };
 
 enum { SANDBOX_STATES = SANDBOX_FAILED + 1 };
