@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
-# Completion of weftctl(1) for bash. The commands and options are compared with its table by tests/unit/cli_docs_test.c.
+# Completion of weftctl(1) for bash. The commands and options are compared with its table by tests/unit/cli/docs_test.c.
 
 _weftctl_commands="register unregister ls show wait publish unpublish default policy pause resume reach diagnose doctor
 events connections top status exec"
