@@ -7,11 +7,11 @@
 #include "fabric/fabric.h"
 #include "registry/registry.h"
 
-/* Its context, which is the daemon, is to be set. */
+/* For fabric_new(). The caller sets its context, the daemon, in a copy. */
 extern const struct fabric_watcher follow_watcher;
 
 /*
- * Counts, logs and reports a repair of WHAT; SLOT: of its sandbox, 0: of the host. CONTEXT is the daemon. Member of
+ * Counts, logs and reports a repair of WHAT, of the sandbox in SLOT, or of the host (SLOT 0). CONTEXT is the daemon. Member of
  * follow_watcher.
  */
 void daemon_follow_repaired(void *context, unsigned slot, const char *what);

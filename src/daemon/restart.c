@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The start behind the control socket, which answers all along: so everything here is done in pieces of some milliseconds, one in
+ * The start behind the control socket, which answers meanwhile. So everything here is done in pieces of some milliseconds, one in
  * an iteration of the loop. The builder reads the kernel while the files are read here; then the two are compared.
  *
  * The files say what is wanted, and the kernel's marks what exists:
  *
- *	wanted and there      adopted: what matches stays untouched, what differs is repaired
+ *	wanted and there      adopted: matching parts stay untouched, others are repaired
  *	wanted, nothing there made anew, and reported as a repair
- *	draining              taken apart: the former run was about to
+ *	draining              taken apart, as the former run had begun to
  *	there, not wanted     taken apart, unless a VM lives on it: then kept, untouched, and shown as failed
  *	a damaged file        kept as it is; its slot is not handed out
  */
@@ -62,8 +62,8 @@ struct restart {
 	size_t found_count, taken; /* of FOUND: all, and those that were taken over */
 	bool *seen;                /* by slot: it was found; NULL: the kernel's state could not be read */
 	bool all_taken, all_open;
-	unsigned taking,
-	    opening; /* the slots of the last that was not found, and of the last whose endpoints were opened */
+	unsigned taking;  /* up to this slot, sandboxes that were not found are taken over */
+	unsigned opening; /* up to this slot, endpoints were opened */
 	size_t adoptions_left;
 	uint64_t started_ms;
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Start and stop. The start puts first whatever must not wait: the control socket answers, and all the rest is done in iterations
- * of the loop that serves it (restart.c). The stop goes the other way round and leaves kernel state as it is: only the
- * forwarder's own connections end, after a drain.
+ * Start and stop. The control socket answers first, and the rest of the start is done in iterations of the loop that serves it
+ * (restart.c). The stop goes the other way round and leaves kernel state as it is. Only the forwarder's own connections end,
+ * after a drain.
  */
 #include "daemon/run.h"
 
