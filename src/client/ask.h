@@ -38,7 +38,7 @@ struct client_refusal {
 enum client_result client_ask(const struct client_request *request, json_t **answer, struct client_refusal *refusal,
 			      struct err *err);
 
-/* The refusal that ANSWER, with a status other than 2xx, is. ANSWER is not kept. */
+/* Reads ANSWER, whose status is not 2xx, as a refusal. ANSWER is not kept. */
 void client_refusal_read(struct client_refusal *refusal, const struct client_answer *answer);
 void client_refusal_clear(struct client_refusal *refusal);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The lot knows no flow: a parked request carries its continuation. While one runs, others may leave, with their clients, and it
- * may come back itself: so the next one is searched anew each time, among the tickets that are older than the call.
+ * No flow is known here, for a parked request carries its continuation. While one runs, other requests may leave, with their
+ * clients, and it may itself be parked anew. So the next one is searched for each time, among the tickets older than the call.
  */
 #include "control/park.h"
 

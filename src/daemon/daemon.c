@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The daemon's state, and the one rule of what a failed step means for its request.
+ * The daemon's state, and the one rule by which a failed step becomes the problem of its request.
  */
 #include "daemon/daemon.h"
 

@@ -19,7 +19,7 @@
 enum { DEFAULT_TRIES_MS = 5000 };
 
 struct default_endpoint {
-	size_t tried;      /* of default_listen: those that were opened, or that the host has not */
+	size_t tried;      /* of default_listen: those that were opened, or that the host lacks */
 	uint64_t until_ms; /* clock_now_ms(): until then a port that is in use is tried again */
 	size_t listener_count;
 	struct fwd_listener *listeners[];

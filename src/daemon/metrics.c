@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Everything here is known already: a scrape asks neither the kernel nor a worker. Series are about the host; what concerns one
- * sandbox is in the API.
+ * Everything here is known already: a scrape asks neither the kernel nor a worker. These series are about the host; those of each
+ * sandbox, where the configuration asks for them, are in metrics_sandboxes.c.
  */
 #include "daemon/metrics.h"
 

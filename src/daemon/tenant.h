@@ -70,7 +70,7 @@ size_t daemon_tenant_nat_max(const struct endpoint *endpoints, size_t count);
 /* Brings the sandbox's counters and last activity up to date from the forwarder. */
 void daemon_tenant_refresh(struct sandbox *sandbox);
 
-/* Answers the requests that wait for it to be gone. */
+/* Answers the requests that wait for its end with PROBLEM. */
 void daemon_tenant_refuse_leaving(struct tenant *tenant, const struct problem *problem);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Tracked flows, by ctnetlink. A namespace's are flushed as a whole. Of the host's only those of one sandbox go: the kernel is
- * asked to drop what matches an address (since 6.8 or so); where it does not know how, flows are dumped and deleted one by one.
+ * asked to drop those with an address (since 6.8 or so); where it does not know how, flows are dumped and deleted one by one.
  */
 #include "kernel/conntrack.h"
 

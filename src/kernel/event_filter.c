@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Classic BPF on netlink sockets. It loads numbers in network order, netlink has them in the host's: so constants are turned
- * round. Each packet that the filters judge holds one message, or several of one transaction, of which the first decides.
+ * Classic BPF on netlink sockets. It loads numbers in network order, and netlink has them in the host's, so constants are
+ * swapped. Each packet that the filters judge holds one message, or several of one transaction, of which the first decides.
  */
 #include "kernel/event_filter.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A namespace's name is a file on which its nsfs entry is mounted. Our file has the sticky bit from the moment it exists; the
- * mount hides the bit, and it shows again without the mount. By it a daemon that was killed between two of these steps can tell
- * its own half-made names from those of `ip netns add`. (Only the link group of its veth's host end says whether a *bound*
+ * mount hides the bit, and it shows again without the mount. After a kill between two of these steps, the bit distinguishes
+ * our half-made names from those of `ip netns add`. (Only the link group of its veth's host end says whether a *bound*
  * namespace is ours.)
  *
  * The file is opened O_CREAT|O_EXCL and mounted on by its own /proc/self/fd name, so that nobody can put another in its place

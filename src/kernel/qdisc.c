@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A token bucket filter as the link's root. Packets wait for tokens; the queue holds LATENCY_MS worth of the rate, and drops what
- * exceeds it. The 64 bit attributes are used throughout: the old ones end at 4 GB/s and count in clock ticks.
+ * A token bucket filter as the link's root. Packets wait for tokens; the queue holds LATENCY_MS worth of the rate, and drops packets
+ * beyond that. The 64 bit attributes are used throughout: the old ones end at 4 GB/s and count in clock ticks.
  *
  * libnl-route builds none of it: the rate of its token bucket is an int, which makes another rate of 5 GB/s without a word.
  */
