@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * No flow is known here, for a parked request carries its continuation. While one runs, other requests may leave, with their
- * clients, and it may itself be parked anew. So the next one is searched for each time, among the tickets older than the call.
+ * clients, and it may itself be parked anew. So the requests that are due are marked, and the next one is searched for each time.
+ *
+ * A request that is served at once brings its sandbox to rest within its continuation. Such a call only marks, and the loop that
+ * runs the request goes on with the others: otherwise the depth of the stack would be the number of parked requests.
  */
 #include "control/park.h"
 
 #include "control/reply.h"
 
-#include <stdio.h>
 #include <string.h>
 
 void control_park_init(struct control_park *park, const char *left)
@@ -42,7 +44,7 @@ void control_park_add(struct control_park *park, struct control_request *request
 	request->park = park;
 	request->run = run;
 	request->run_context = context;
-	request->ticket = ++park->last_ticket;
+	request->due = false;
 	TAILQ_INSERT_TAIL(&park->requests, request, next);
 	park->count++;
 	if (park->left)
@@ -69,17 +71,13 @@ static bool control_park_is_any(const struct control_request *request, const cha
 
 typedef bool control_park_filter(const struct control_request *request, const char *id);
 
-/* The first that FILTER wants and that came no later than LAST_TICKET; NULL: none. */
-static struct control_request *control_park_first(struct control_park *park, control_park_filter *filter,
-						  const char *id, uint64_t last_ticket)
+static struct control_request *control_park_first_due(struct control_park *park)
 {
 	struct control_request *request;
 
 	TAILQ_FOREACH(request, &park->requests, next)
 	{
-		if (request->ticket > last_ticket)
-			return NULL;
-		if (filter(request, id))
+		if (request->due)
 			return request;
 	}
 	return NULL;
@@ -87,21 +85,26 @@ static struct control_request *control_park_first(struct control_park *park, con
 
 static void control_park_run(struct control_park *park, control_park_filter *filter, const char *id)
 {
-	uint64_t last_ticket = park->last_ticket;
 	struct control_request *request;
 
-	while ((request = control_park_first(park, filter, id, last_ticket))) {
+	TAILQ_FOREACH(request, &park->requests, next)
+	{
+		if (filter(request, id))
+			request->due = true;
+	}
+	if (park->running)
+		return;
+	park->running = true;
+	while ((request = control_park_first_due(park))) {
 		control_park_take_out(request);
 		request->run(request->run_context, request);
 	}
+	park->running = false;
 }
 
 void control_park_run_sandbox(struct control_park *park, const char *id)
 {
-	char copy[SANDBOX_ID_MAX + 1]; /* ID may be gone with the sandbox, after the first */
-
-	snprintf(copy, sizeof(copy), "%s", id);
-	control_park_run(park, control_park_is_of_sandbox, copy);
+	control_park_run(park, control_park_is_of_sandbox, id);
 }
 
 void control_park_run_reads(struct control_park *park)

@@ -11,12 +11,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 struct control_park {
 	struct control_request_list requests; /* in the order of their arrival */
 	size_t count;
-	uint64_t last_ticket;
+	bool running;     /* a loop goes through those that are due */
 	const char *left; /* see control_park_init() */
 };
 
@@ -31,7 +30,7 @@ void control_park_add(struct control_park *park, struct control_request *request
 
 /*
  * Goes on with the requests for the sandbox ID, with those that change nothing, with all. In the order of their arrival; a
- * request that is parked anew meanwhile stays.
+ * request that is parked anew meanwhile stays. Called by a request that goes on itself, it returns first: they follow that one.
  */
 void control_park_run_sandbox(struct control_park *park, const char *id);
 void control_park_run_reads(struct control_park *park);

@@ -13,7 +13,7 @@
 #include "wire/wire.h"
 
 #include <jansson.h>
-#include <stdint.h>
+#include <stdbool.h>
 
 struct control_park;
 struct control_request;
@@ -37,7 +37,7 @@ struct control_request {
 	struct control_park *park; /* NULL: not parked */
 	control_serve *run;
 	void *run_context;
-	uint64_t ticket;
+	bool due; /* it is to go on next */
 };
 
 TAILQ_HEAD(control_request_list, control_request);

@@ -119,6 +119,40 @@ START_TEST(one_that_is_parked_anew_waits_for_the_next_time)
 }
 END_TEST
 
+static unsigned depth, deepest;
+
+/* Serves at once, which brings the sandbox to rest: the others may go on. */
+static void serve_and_go_on(void *context, struct control_request *request)
+{
+	char id[SANDBOX_ID_MAX + 1];
+
+	if (++depth > deepest)
+		deepest = depth;
+	strcat(served, request->target.id);
+	strcpy(id, request->target.id);
+	control_request_answer_empty(request, 204);
+	control_park_run_sandbox(context, id);
+	depth--;
+}
+
+/* Otherwise as many requests as there are connections would lie upon the stack at once. */
+START_TEST(those_that_are_served_at_once_run_one_after_the_other)
+{
+	struct control_reply replies[5];
+
+	depth = deepest = 0;
+	for (size_t i = 0; i < 5; i++)
+		control_park_add(&park, fake_request(&replies[i], HTTP_PATCH, i == 2 ? "b" : "a"), serve_and_go_on,
+				 &park);
+	control_park_run_sandbox(&park, "a");
+	ck_assert_str_eq(served, "aaaa");
+	ck_assert_uint_eq(deepest, 1);
+	ck_assert_uint_eq(replies[2].answers, 0);
+	control_park_run_all(&park);
+	ck_assert_str_eq(served, "aaaab");
+}
+END_TEST
+
 START_TEST(all_are_refused_with_503)
 {
 	struct control_reply replies[2];
@@ -185,6 +219,7 @@ int main(void)
 	tcase_add_test(parking, the_id_may_go_with_the_first);
 	tcase_add_test(parking, reads_go_on_alone);
 	tcase_add_test(parking, one_that_is_parked_anew_waits_for_the_next_time);
+	tcase_add_test(parking, those_that_are_served_at_once_run_one_after_the_other);
 	tcase_add_test(parking, all_are_refused_with_503);
 	tcase_add_test(parking, one_whose_client_goes_away_is_dropped_where_it_says_so);
 	tcase_add_test(parking, one_whose_client_goes_away_is_served_else);
