@@ -15,6 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+	HEAD_ROOM = 1024, /* more than any head of ours takes, and evbuffer_add_printf() wants to have free */
+	LOST_MS = 1,      /* until a connection is closed whose answer cannot be written */
+};
+
 struct http_exchange {
 	struct http_peer *peer; /* NULL: the client is gone */
 	bool head_only;
@@ -100,16 +105,44 @@ static void http_write_head(const struct http_exchange *exchange, const struct h
 
 /* ---- answers ---- */
 
+/*
+ * Has room for a head and BODY_LENGTH bytes, so that writing them needs no memory: otherwise an answer could lose a line, or its
+ * body. False: there is none.
+ */
+static bool http_make_room(const struct http_peer *peer, size_t body_length)
+{
+	return evbuffer_expand(http_output(peer), HEAD_ROOM + body_length) == 0;
+}
+
+/* Without memory for an answer the client gets none: the connection ends. */
+static void http_lose_answer(struct http_peer *peer)
+{
+	peer->intake.head.close = true;
+	http_peer_set_state(peer, PEER_WRITING, LOST_MS);
+}
+
+static void http_write_answer(const struct http_exchange *exchange, const struct http_answer *answer)
+{
+	struct http_peer *peer = exchange->peer;
+	size_t body_length = answer->body && !exchange->head_only ? answer->body_length : 0;
+
+	if (!http_make_room(peer, body_length)) {
+		http_lose_answer(peer);
+		return;
+	}
+	http_write_head(exchange, answer);
+	if (body_length)
+		evbuffer_add(http_output(peer), answer->body, body_length);
+	http_peer_set_state(peer, PEER_WRITING, GATE_REPLY_MS);
+}
+
 void http_exchange_answer(struct http_exchange *exchange, const struct http_answer *answer)
 {
 	struct http_peer *peer = exchange->peer;
 
 	if (peer) {
-		http_write_head(exchange, answer);
-		if (answer->body && !exchange->head_only)
-			evbuffer_add(http_output(peer), answer->body, answer->body_length);
 		peer->exchange = NULL;
-		http_peer_set_state(peer, PEER_WRITING, GATE_REPLY_MS);
+		http_write_answer(exchange, answer);
 	}
 	free(exchange);
 }
@@ -118,11 +151,15 @@ void http_refuse(struct http_peer *peer, int status, const char *content_type, c
 {
 	struct evbuffer *output = http_output(peer);
 
+	if (!http_make_room(peer, body ? strlen(body) : 0))
+		return;
 	http_write_status(output, 1, status);
 	http_write_field(output, "Connection", "close");
 	http_write_field(output, "Content-Type", content_type);
 	http_write_length(output, body ? strlen(body) : 0);
-	evbuffer_add_printf(output, "\r\n%s", body ? body : "");
+	evbuffer_add(output, "\r\n", 2);
+	if (body)
+		evbuffer_add(output, body, strlen(body));
 }
 
 /* ---- streams ---- */

@@ -23,7 +23,7 @@ struct http_answer {
 	size_t body_length;
 };
 
-/* Answers and frees EXCHANGE. */
+/* Answers and frees EXCHANGE. For lack of memory the connection ends without an answer. */
 void http_exchange_answer(struct http_exchange *exchange, const struct http_answer *answer);
 
 /*
@@ -59,7 +59,7 @@ void http_exchange_drained(struct http_exchange *exchange);
 /* The client went away. */
 void http_exchange_detach(struct http_exchange *exchange);
 
-/* Writes the answer to a request that no handler sees. CONTENT_TYPE and BODY are NULL for an empty one. */
+/* Writes the answer to a request that no handler sees, whole or not at all. CONTENT_TYPE and BODY are NULL for an empty one. */
 void http_refuse(struct http_peer *peer, int status, const char *content_type, const char *body);
 
 #endif
