@@ -84,8 +84,11 @@ void slot_become(struct slot *slot, enum slot_phase phase, const char *cause)
 		states->counts[from]--;
 	if (phase != SLOT_GONE)
 		states->counts[phase]++;
-	for (size_t i = 0; i < states->listener_count; i++)
+	for (size_t i = 0; i < states->listener_count; i++) {
+		/* A listener that moved the slot would have the others notified of two moves in the wrong order. */
+		assert(slot->phase == phase);
 		states->listeners[i].moved(states->listeners[i].context, slot, from, cause);
+	}
 }
 
 bool fabric_slot_is_live(const struct slot *slot)
