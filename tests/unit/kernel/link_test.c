@@ -40,6 +40,7 @@ static void open_lab(void)
 	ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
 	other_fd = this_namespace();
 	lab = lab_open();
+	lab_run("sysctl -qw net.ipv4.ip_forward=0"); /* a new namespace inherits the machine's */
 	OK(kern_rtnl_open(&rtnl, -1, NETLINK_ROUTE, &err));
 }
 
