@@ -9,6 +9,7 @@ The programs under test come from WEFT_BUILD, by default build/ at the top of th
     api       its client
     guest     guest("ns-1") attaches a stand-in guest to tap0 there; guest.many([...]) hundreds of them
     vm        vm("ns-1") boots a real virtual machine on tap0 there (slow: mark such tests with @pytest.mark.vm)
+    job_image  the folder of the VM that runs a job, harness.job_vm
     sdk, both, box   E2B's SDKs, one or both, and guests with an agent for them; the fixtures below say more
     sandbox, forwarder, up   the forwarder alone: a namespace, a forwarder with a route "a1" to it, and a guest there
     folder    a directory of the test's own, with a short path (a unix socket's path has at most 107 characters)
@@ -167,6 +168,12 @@ def vm_image():
 def agent_image():
     """The same with Python and the agent that E2B's SDKs talk to."""
     return make_image("--agent")
+
+
+@pytest.fixture(scope="session")
+def job_image():
+    """The same with the kernel modules that weft uses, to run a job in (harness.job_vm)."""
+    return make_image("--job")
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def sanitizer_problem(log):
     return log[max(0, match.start() - 200) : match.start() + 6000] if match else None
 
 
-_SANITIZER_OPTIONS = {
+SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
     "TSAN_OPTIONS": "halt_on_error=0:second_deadlock_stack=1",
@@ -101,7 +101,7 @@ class Weftd:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **_SANITIZER_OPTIONS},
+                env={**os.environ, **SANITIZER_OPTIONS},
             )
         return self.process
 
@@ -130,14 +130,14 @@ class Weftd:
 
     def run(self, *more, check=False, timeout=2 * PATIENCE):
         """Runs it to its end, as for --check and --cleanup, and returns subprocess.run's result."""
-        env = {**os.environ, **_SANITIZER_OPTIONS}
+        env = {**os.environ, **SANITIZER_OPTIONS}
         return self.host.run(self.command(*more), check=check, timeout=timeout, env=env)
 
     def ctl(self, *arguments, check=True, timeout=2 * PATIENCE, **options):
         """weftctl on this daemon's socket."""
         program = os.path.join(build_dir(), "weftctl")
         argv = [program, arguments[0], "--socket", self.socket, *arguments[1:]]
-        env = {**os.environ, **_SANITIZER_OPTIONS, **options.pop("env", {})}
+        env = {**os.environ, **SANITIZER_OPTIONS, **options.pop("env", {})}
         return self.host.run(argv, check=check, timeout=timeout, env=env, **options)
 
     @property

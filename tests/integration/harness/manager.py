@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 
-from .daemon import _SANITIZER_OPTIONS
+from .daemon import SANITIZER_OPTIONS
 from .wait import PATIENCE, poll_until
 
 MOST = 253  # SCM_MAX_FD: the kernel's limit of descriptors in one message
@@ -101,7 +101,7 @@ class Manager:
         self.settle()
         handed = list(fds if fds is not None else (fd for _, fd in self.stored))
         names = ":".join(name for name, _ in self.stored) if fds is None else ":".join(["other"] * len(handed))
-        environment = {**os.environ, **_SANITIZER_OPTIONS, "NOTIFY_SOCKET": self.path}
+        environment = {**os.environ, **SANITIZER_OPTIONS, "NOTIFY_SOCKET": self.path}
         if handed:
             environment |= {"LISTEN_FDS": str(len(handed)), "LISTEN_FDNAMES": names}
         if pid:
