@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""weft on Debian's own kernel, which may be older than this machine's, in a virtual machine that stands for a host.
+
+weftd compares its rules with the kernel's dump of them, attribute by attribute, and kernels dump differently. After a false difference
+weftd would repair its tables for ever.
+"""
+
+import glob
+import json
+import os
+import re
+
+import pytest
+
+from harness.daemon import SANITIZER_OPTIONS, sanitizer_problem
+from harness.job_vm import run_job
+
+pytestmark = pytest.mark.vm
+
+UNIT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "unit")
+LONG = pytest.mark.skipif(not os.environ.get("WEFT_LONG"), reason="takes minutes: WEFT_LONG=1 runs it")
+
+ENVIRONMENT = "".join(f"export {key}={value}\n" for key, value in {**SANITIZER_OPTIONS, "CK_TIMEOUT_MULTIPLIER": 5}.items())
+
+
+@pytest.mark.parametrize("room", ["nft", "kernel", "fabric/rules", pytest.param("fabric", marks=LONG)])
+def test_unit_tests_pass_there(job_image, folder, room):
+    names = sorted(os.path.relpath(path, UNIT).removesuffix(".c") for path in glob.glob(f"{UNIT}/{room}/*_test.c"))
+    script = ENVIRONMENT + "".join(f"step {name} /job/tests/unit/{name}\n" for name in names)
+    steps = run_job(job_image, folder, [f"tests/unit/{name}" for name in names], script)
+    assert names and list(steps) == names
+    for name, step in steps.items():
+        assert step.status == 0, f"{name}: exit status {step.status}\n{step.text}"
+        assert re.search(r"^100%: Checks: [1-9]", step.text, re.MULTILINE), step.text
+
+
+# Slots are checked every 5 s, the host every 10 s. settle() outlasts both, since nothing may happen meanwhile.
+RESTARTS = """
+start() {
+	/job/weftd --config /tmp/weftd.conf --foreground 2>/tmp/log &
+	daemon=$!
+	until /job/weftctl --json status 2>/dev/null | grep -q '"running"'; do
+		kill -0 $daemon || return
+		sleep 0.1
+	done
+}
+
+settle() {
+	sleep 12
+}
+
+stop() {
+	kill $daemon
+	wait $daemon
+}
+
+facts() {
+	nft -a list ruleset
+	for slot in 1 2 3; do
+		stat -L -c %i /run/netns/ns-$slot
+		ip -o link show veth-$slot
+		ip -n ns-$slot -o link | grep -v ' lo:'
+		ip -n ns-$slot route | sed 's/ linkdown//'
+		tc -n ns-$slot qdisc show
+		ip netns exec ns-$slot nft -a list ruleset
+	done
+}
+
+flush_and_await_repair() {
+	ip netns exec ns-2 nft flush chain inet weft forward || return
+	until grep -q msg=repaired /tmp/log; do
+		sleep 0.1
+	done
+}
+
+cat >/tmp/weftd.conf <<END
+[daemon]
+log_level = debug
+[ports]
+allow_address = 192.0.2.0/24
+[pool]
+size = 1
+quarantine = 0
+END
+cat >/tmp/policy <<END
+{"egress": {"internet": false,
+	"allow": ["203.0.113.0/24", {"cidr": "198.51.100.0/24", "proto": "tcp", "ports": [443, 80]}],
+	"deny": ["203.0.113.9/32", {"cidr": "198.51.100.7/32", "proto": "udp"}]}}
+END
+cat >/tmp/rate <<END
+{"bandwidth": {"to_guest": {"rate": 12500000, "burst": 1000000}}, "limits": {"connections": 17}}
+END
+cat >/tmp/nat <<END
+{"ports": [8080, {"guest_port": 53, "listen": "192.0.2.2:5353", "proto": "udp", "via": "nat"}], "default": true}
+END
+ip link add uplink type dummy
+ip addr add 192.0.2.2/24 dev uplink
+ip link set uplink up
+ip route add default via 192.0.2.1
+
+step check /job/weftd --config /tmp/weftd.conf --check
+step start-1 start
+for name in policy rate nat; do
+	step register-$name /job/weftctl register --body /tmp/$name $name
+done
+step status-1 /job/weftctl --json status
+step doctor /job/weftctl --json doctor
+step settle-1 settle
+step facts-1 facts
+step stop-1 stop
+step log-1 cat /tmp/log
+for run in 2 3; do
+	step start-$run start
+	[ $run = 3 ] || step settle-$run settle
+	step status-$run /job/weftctl --json status
+	step facts-$run facts
+	[ $run = 2 ] || step repair flush_and_await_repair
+	step stop-$run stop
+	step log-$run cat /tmp/log
+done
+step cleanup /job/weftd --config /tmp/weftd.conf --cleanup
+"""
+
+
+def test_a_restarted_daemon_finds_its_sandboxes_unaltered(job_image, folder):
+    steps = run_job(job_image, folder, ["weftd", "weftctl"], ENVIRONMENT + RESTARTS)
+    for name, step in steps.items():
+        assert step.status == 0, f"{name}: exit status {step.status}\n{step.text}\n{steps['log-1'].text}"
+    text = {name: step.text for name, step in steps.items()}
+    for run in (1, 2, 3):
+        status = json.loads(text[f"status-{run}"])
+        assert status["state"] == "running"
+        assert {state: count for state, count in status["sandboxes"].items() if count} == {"waiting": 3}
+        assert not sanitizer_problem(text[f"log-{run}"])
+        assert not re.search("level=error", text[f"log-{run}"]), text[f"log-{run}"]
+    # At the first start no table is there.
+    assert re.findall("nftables differ.*", text["log-1"]) == ['nftables differ" wanted="table weft"']
+    assert "msg=repaired" not in text["log-1"]
+    assert not re.search("nftables differ|msg=repaired", text["log-2"]), text["log-2"]
+    assert text["facts-1"] == text["facts-2"] == text["facts-3"]
+    # A true difference is found there, and only that.
+    assert re.findall("nftables differ.*", text["log-3"]) == ['nftables differ" wanted="rule of chain forward"'], text["log-3"]
+    assert len(re.findall("msg=repaired", text["log-3"])) == 1, text["log-3"]
