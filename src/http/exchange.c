@@ -93,6 +93,8 @@ static void http_write_head(const struct http_exchange *exchange, const struct h
 	http_write_status(output, peer->intake.head.minor, answer->status);
 	http_write_field(output, "Content-Type", answer->content_type);
 	http_write_field(output, "Allow", answer->allow);
+	if (answer->retry_after_s)
+		evbuffer_add_printf(output, "Retry-After: %u\r\n", answer->retry_after_s);
 	if (exchange->head_only && has_body)
 		http_write_length(output, answer->body_length);
 	if (http_is_1_1(peer)) {
@@ -221,6 +223,11 @@ void http_exchange_end(struct http_exchange *exchange)
 size_t http_exchange_pending(const struct http_exchange *exchange)
 {
 	return exchange->peer ? evbuffer_get_length(http_output(exchange->peer)) : 0;
+}
+
+bool http_exchange_is_stream(const struct http_exchange *exchange)
+{
+	return exchange->drained != NULL;
 }
 
 void http_exchange_drained(struct http_exchange *exchange)

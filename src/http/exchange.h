@@ -19,6 +19,7 @@ struct http_answer {
 	int status;
 	const char *content_type; /* NULL: no such header */
 	const char *allow;        /* NULL, or the Allow header */
+	unsigned retry_after_s;   /* 0, or the Retry-After header */
 	const char *body;         /* NULL: none. A HEAD request gets its length alone */
 	size_t body_length;
 };
@@ -52,6 +53,9 @@ void http_exchange_on_gone(struct http_exchange *exchange, void (*gone)(void *co
 
 /* NULL for lack of memory. */
 struct http_exchange *http_exchange_new(struct http_peer *peer, bool head_only);
+
+/* Whether a stream has begun. */
+bool http_exchange_is_stream(const struct http_exchange *exchange);
 
 /* The client has taken all that was written to the stream. */
 void http_exchange_drained(struct http_exchange *exchange);

@@ -273,6 +273,12 @@ static void http_gate_on_written(struct bufferevent *bufferevent, void *arg)
 	}
 }
 
+/* A stream has no end, so over TCP it would go on for a client that closed, until the next line is answered with a reset. */
+static bool http_gate_is_remote_stream(const struct http_peer *peer)
+{
+	return peer->state == PEER_SERVING && http_exchange_is_stream(peer->exchange) && !http_peer_is_local(peer);
+}
+
 /* The client's end, or an error. A client that sends no more may still wait for the answer to its request. */
 static void http_gate_on_event(struct bufferevent *bufferevent, short what, void *arg)
 {
@@ -280,7 +286,8 @@ static void http_gate_on_event(struct bufferevent *bufferevent, short what, void
 	bool owed = peer->state == PEER_SERVING || peer->state == PEER_WRITING || peer->state == PEER_REFUSING;
 
 	(void)bufferevent;
-	if (!owed || what != (BEV_EVENT_EOF | BEV_EVENT_READING) || http_peer_hung_up(peer)) {
+	if (!owed || what != (BEV_EVENT_EOF | BEV_EVENT_READING) || http_peer_hung_up(peer) ||
+	    http_gate_is_remote_stream(peer)) {
 		http_gate_close(peer);
 		return;
 	}

@@ -99,6 +99,15 @@ bool http_peer_hung_up(const struct http_peer *peer)
 	return poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & (POLLHUP | POLLERR));
 }
 
+bool http_peer_is_local(const struct http_peer *peer)
+{
+	int domain = AF_UNSPEC;
+	socklen_t size = sizeof(domain);
+
+	return !getsockopt(bufferevent_getfd(peer->bufferevent), SOL_SOCKET, SO_DOMAIN, &domain, &size) &&
+	       domain == AF_UNIX;
+}
+
 /* Where weftd itself was held up, bytes that a client sent in time wait in the socket. */
 bool http_peer_is_idle(const struct http_peer *peer, uint64_t now_ms, uint64_t grace_ms)
 {

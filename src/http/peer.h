@@ -58,8 +58,14 @@ void http_peer_free(struct http_peer *peer);
 /* DEADLINE_MS from now; 0 for none. */
 void http_peer_set_state(struct http_peer *peer, enum peer_state state, uint64_t deadline_ms);
 
-/* On a unix socket a client that closed hangs up; a client that only sends no more does not. */
+/*
+ * Whether the client is known to be gone. On a unix socket a client that closed hangs up, and one that only sends no more does not;
+ * on TCP both look the same until something is sent.
+ */
 bool http_peer_hung_up(const struct http_peer *peer);
+
+/* Whether the client is on a unix socket. */
+bool http_peer_is_local(const struct http_peer *peer);
 
 /* Whether nothing of a request is on its way: the peer has been READING for GRACE_MS and no bytes wait in its socket. */
 bool http_peer_is_idle(const struct http_peer *peer, uint64_t now_ms, uint64_t grace_ms);

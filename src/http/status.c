@@ -26,6 +26,7 @@ const char *http_status_reason(int status)
 		{ 410, "Gone" },
 		{ 413, "Content Too Large" },
 		{ 421, "Misdirected Request" },
+		{ 429, "Too Many Requests" },
 		{ 431, "Request Header Fields Too Large" },
 		{ 500, "Internal Server Error" },
 		{ 503, "Service Unavailable" },
