@@ -27,7 +27,7 @@ static struct event_base *base;
 static struct config *config;
 static struct registry *registry;
 static struct control *control;
-static bool loading, adopting;
+static bool loading, adopting, diagnosed;
 
 static void on_state_changed(void *context, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
 			     uint64_t previous_ms)
@@ -120,16 +120,29 @@ static void connections(void *context, struct control_request *request)
 	control_request_answer(request, 200, json_pack("{s:[]}", "connections"));
 }
 
-static void diagnose(void *context, struct control_request *request)
+static void last_diagnosis(void *context, struct control_request *request)
 {
 	(void)context;
 	if (!control_request_sandbox(request, registry))
 		return;
+	if (!diagnosed) {
+		control_request_answer(
+		    request, 200,
+		    json_pack("{s:[], s:n, s:n, s:n, s:n}", "hops", "broken", "cause", "next_step", "measured_at"));
+		return;
+	}
 	control_request_answer(request, 200,
-			       json_pack("{s:[{s:s,s:s,s:s,s:s},{s:s,s:s,s:s,s:s}],s:s,s:s,s:s}", "hops", "hop", "veth",
-					 "status", "ok", "subject", "veth-1", "detail", "up", "hop", "tap", "status",
-					 "fail", "subject", "ns-1/tap0", "detail", "NO-CARRIER", "broken", "tap",
-					 "cause", "no VM is attached", "next_step", "open tap0 inside ns-1"));
+			       json_pack("{s:[{s:s,s:s,s:s,s:s},{s:s,s:s,s:s,s:s}],s:s,s:s,s:s,s:s}", "hops", "hop",
+					 "veth", "status", "ok", "subject", "veth-1", "detail", "up", "hop", "tap",
+					 "status", "fail", "subject", "ns-1/tap0", "detail", "NO-CARRIER", "broken",
+					 "tap", "cause", "no VM is attached", "next_step", "open tap0 inside ns-1",
+					 "measured_at", "2026-01-14T09:37:00Z"));
+}
+
+static void diagnose(void *context, struct control_request *request)
+{
+	diagnosed = true;
+	last_diagnosis(context, request);
 }
 
 static void reach(void *context, struct control_request *request)
@@ -267,6 +280,7 @@ int main(int argc, char **argv)
 		.patch_sandbox = patch_sandbox,
 		.connections = connections,
 		.diagnose = diagnose,
+		.last_diagnosis = last_diagnosis,
 		.reach = reach,
 		.status = status,
 		.metrics = metrics,

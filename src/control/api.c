@@ -20,7 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PARKED_MAX = 1000 };
+enum {
+	PARKED_MAX = 1000,
+	PARKED_READERS_MAX = 64, /* over TCP, where anybody may ask */
+};
 
 struct api {
 	const struct config *config;
@@ -28,7 +31,7 @@ struct api {
 	struct control_ops ops;
 	struct waits *waits;
 	struct events *events;
-	struct control_park parked;
+	struct control_park parked, parked_readers; /* of the socket, of TCP */
 };
 
 /* ---- reads ---- */
@@ -125,7 +128,7 @@ static void control_api_read(void *context, struct control_request *request)
 		control_api_show_sandbox(api, request);
 		break;
 	case CONTROL_TARGET_DIAGNOSIS:
-		ops->diagnose(ops->context, request);
+		(request->read_only ? ops->last_diagnosis : ops->diagnose)(ops->context, request);
 		break;
 	case CONTROL_TARGET_CONNECTIONS:
 		ops->connections(ops->context, request);
@@ -191,10 +194,13 @@ static void control_api_change(void *context, struct control_request *request)
 
 static void control_api_park(struct api *api, struct control_request *request, control_serve *run)
 {
-	if (api->parked.count < PARKED_MAX)
-		control_park_add(&api->parked, request, run, api);
+	struct control_park *park = request->read_only ? &api->parked_readers : &api->parked;
+
+	if (park->count < (request->read_only ? PARKED_READERS_MAX : PARKED_MAX))
+		control_park_add(park, request, run, api);
 	else
-		control_request_refuse_unavailable(request, "weftd is still adopting, and 1000 requests wait already");
+		control_request_refuse_unavailable(request,
+						   "weftd is still adopting, and too many requests wait already");
 }
 
 /* ---- the api ---- */
@@ -244,6 +250,7 @@ static int control_api_read_target(const struct http_request *asked, bool read_o
 	struct control_target *target = &request->target;
 
 	request->method = asked->method;
+	request->read_only = read_only;
 	int result = control_target_parse(asked->method, asked->target, asked->target_length, target, &problem);
 	if (problem.kind != PROBLEM_NOT_FOUND && target->kind == CONTROL_TARGET_PAGE && !read_only)
 		result = registry_problem_set(&problem, PROBLEM_NOT_FOUND, NULL, "no such path");
@@ -268,7 +275,10 @@ void control_api_handle(struct api *api, const struct http_request *asked, bool 
 	request = control_request_new(reply);
 	if (!request || control_api_read_target(asked, read_only, request) < 0)
 		return;
-	if (!control_target_is_change(request->method))
+	if (read_only && request->target.has_wait)
+		control_reply_refusal(control_request_release(request), 403, "wait",
+				      "nobody waits over TCP: ask over the control socket, or follow /v1/events", NULL);
+	else if (!control_target_is_change(request->method))
 		control_api_handle_read(api, request);
 	else if (read_only)
 		control_reply_refusal(control_request_release(request), 405, NULL,
@@ -288,6 +298,7 @@ struct api *control_api_new(struct event_base *base, const struct config *config
 	api->registry = registry;
 	api->ops = *ops;
 	control_park_init(&api->parked, "the client went away while weftd was adopting");
+	control_park_init(&api->parked_readers, api->parked.left);
 	api->waits = control_waits_new(base, control_api_show, api);
 	if (!api->waits)
 		goto no_memory;
@@ -308,6 +319,7 @@ void control_api_stop(struct api *api)
 {
 	control_waits_stop(api->waits);
 	control_park_refuse_all(&api->parked, "weftd is stopping");
+	control_park_refuse_all(&api->parked_readers, "weftd is stopping");
 }
 
 void control_api_free(struct api *api)
@@ -323,6 +335,7 @@ void control_api_free(struct api *api)
 void control_api_loaded(struct api *api)
 {
 	control_park_run_reads(&api->parked);
+	control_park_run_reads(&api->parked_readers);
 }
 
 void control_api_adopted(struct api *api)

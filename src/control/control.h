@@ -42,6 +42,7 @@ struct control_ops {
 	control_serve *patch_sandbox;
 	control_serve *connections;
 	control_serve *diagnose;
+	control_serve *last_diagnosis; /* the result of the last one; starts none */
 	control_serve *reach;
 	control_serve *status;
 	control_serve *metrics;
@@ -87,7 +88,8 @@ void control_sandbox_gone(struct control *control, const char *id);
 void control_event(struct control *control, const char *type, const char *id, json_t *fields);
 
 /*
- * The same API over TCP, for reading only, with the status page at "/": on each address of [http] listen. A request whose Host is
+ * The same API over TCP, for reading only, with the status page at "/": on each address of [http] listen. Its readers hold nothing of
+ * what the callers of the socket need: no wait is theirs, no diagnosis is made for them, and event streams are counted apart. A request whose Host is
  * none of these addresses is refused (DNS rebinding). NULL with ERR: an address cannot be bound. Free it before CONTROL.
  */
 struct control_http;

@@ -36,7 +36,8 @@ struct event_reader {
 	TAILQ_ENTRY(event_reader) next;
 	struct events *events;
 	struct control_reply *reply;
-	char id[SANDBOX_ID_MAX + 1]; /* only this sandbox; "": all */
+	struct control_holder *holder; /* of its place */
+	char id[SANDBOX_ID_MAX + 1];   /* only this sandbox; "": all */
 	bool in_snapshot;
 	unsigned slot;     /* in a snapshot: the last one written */
 	uint64_t next_seq; /* to be written next, after the snapshot */
@@ -50,7 +51,7 @@ struct events {
 	uint64_t last_seq; /* of the newest event; 0: none yet */
 	struct event_line ring[EVENTS_KEPT];
 	TAILQ_HEAD(, event_reader) readers;
-	size_t reader_count;
+	struct control_share *places;
 	struct timer heartbeat;
 };
 
@@ -115,7 +116,7 @@ static void control_events_add_line(struct events *events, struct evbuffer *out,
 static void control_events_reader_free(struct event_reader *reader)
 {
 	TAILQ_REMOVE(&reader->events->readers, reader, next);
-	reader->events->reader_count--;
+	control_share_give_back(reader->holder);
 	control_reply_on_gone(reader->reply, NULL, NULL);
 	control_reply_end(reader->reply);
 	free(reader);
@@ -209,13 +210,24 @@ static void control_events_on_heartbeat(void *context)
 	timer_start(&events->heartbeat, EVENTS_HEARTBEAT_MS);
 }
 
+static const struct control_share_limits control_events_limits = {
+	.what = "streams of events",
+	.local = EVENTS_READERS_MAX,
+	.root_only = EVENTS_READERS_ROOT_ONLY,
+	.remote = EVENTS_READERS_REMOTE,
+	.remote_each = EVENTS_READERS_EACH,
+};
+
 struct events *control_events_new(struct event_base *base, struct registry *registry, events_show *show, void *context,
 				  struct err *err)
 {
 	struct events *events = calloc(1, sizeof(*events));
 	uint64_t boot;
 
-	if (!events) {
+	if (events)
+		events->places = control_share_new(&control_events_limits);
+	if (!events || !events->places) {
+		free(events);
 		err_set(err, ENOMEM, "events");
 		return NULL;
 	}
@@ -227,6 +239,7 @@ struct events *control_events_new(struct event_base *base, struct registry *regi
 	events->context = context;
 	TAILQ_INIT(&events->readers);
 	if (timer_init(&events->heartbeat, base, control_events_on_heartbeat, events, err) < 0) {
+		control_share_free(events->places);
 		free(events);
 		return NULL;
 	}
@@ -240,6 +253,7 @@ void control_events_free(struct events *events)
 		return;
 	while (!TAILQ_EMPTY(&events->readers))
 		control_events_reader_free(TAILQ_FIRST(&events->readers));
+	control_share_free(events->places);
 	timer_free(&events->heartbeat);
 	for (size_t i = 0; i < EVENTS_KEPT; i++)
 		free(events->ring[i].text);
@@ -262,24 +276,28 @@ void control_events_add(struct events *events, const char *type, const char *id,
 void control_events_stream(struct events *events, struct control_request *request)
 {
 	const struct control_target *target = &request->target;
-	struct event_reader *reader = events->reader_count < EVENTS_READERS_MAX ? calloc(1, sizeof(*reader)) : NULL;
+	const struct control_caller *caller = control_reply_caller(request->reply);
 	struct problem problem;
+	struct control_holder *holder = control_share_take(events->places, caller, &problem);
+	struct event_reader *reader = holder ? calloc(1, sizeof(*reader)) : NULL;
 
+	if (holder && !reader) {
+		control_share_give_back(holder);
+		registry_problem_no_memory(&problem);
+	}
 	if (!reader) {
-		registry_problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "%d readers of events already",
-				     EVENTS_READERS_MAX);
 		control_request_refuse(request, &problem);
 		return;
 	}
 	bool resume = target->has_since && !strcmp(target->boot, events->boot) && target->since <= events->last_seq &&
 		      target->since + 1 >= control_events_oldest_seq(events);
 	reader->events = events;
+	reader->holder = holder;
 	snprintf(reader->id, sizeof(reader->id), "%s", target->sandbox);
 	reader->in_snapshot = !resume;
 	reader->next_seq = (resume ? target->since : events->last_seq) + 1;
 	reader->reply = control_request_release(request);
 	TAILQ_INSERT_TAIL(&events->readers, reader, next);
-	events->reader_count++;
 	control_reply_stream(reader->reply, "application/x-ndjson", control_events_on_drained, reader);
 	control_reply_on_gone(reader->reply, control_events_on_reader_gone, reader);
 	control_events_reader_pump(reader);

@@ -17,7 +17,10 @@ struct events;
 
 enum {
 	EVENTS_KEPT = 4096,       /* events that a reader may be behind, or go back to */
-	EVENTS_READERS_MAX = 128, /* streams at once; beyond: 503 */
+	EVENTS_READERS_MAX = 128, /* streams at once over the unix socket; beyond: 503 */
+	EVENTS_READERS_ROOT_ONLY = 16,
+	EVENTS_READERS_REMOTE = 16, /* over TCP; beyond: 429 */
+	EVENTS_READERS_EACH = 4,    /* of these, for one address */
 	EVENTS_HEARTBEAT_MS = 15000,
 };
 

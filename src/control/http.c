@@ -14,11 +14,14 @@
 #include "http/gate.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
+
+enum { UNANSWERED_MS = 60000 };
 
 struct control_http {
 	struct http_gate *gate;
@@ -76,7 +79,7 @@ static void control_http_on_request(void *context, const struct http_request *re
 
 static int control_http_listen(struct http_gate *gate, const struct addr *addr, struct err *err)
 {
-	int on = 1;
+	int on = 1, unanswered_ms = UNANSWERED_MS;
 	char text[ADDR_TEXT_SIZE];
 
 	addr_format(addr, text);
@@ -84,6 +87,8 @@ static int control_http_listen(struct http_gate *gate, const struct addr *addr, 
 	if (fd < 0)
 		return err_set(err, errno, "[http] listen = %s", text);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	/* Accepted sockets inherit it: a reader that vanished, or takes nothing, must not hold its stream for long. */
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unanswered_ms, sizeof(unanswered_ms));
 	if (addr->any.sa_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	if (bind(fd, &addr->any, addr_length(addr)) < 0 || listen(fd, SOMAXCONN) < 0)

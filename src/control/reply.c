@@ -16,14 +16,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TARGET_SHOWN = 160 };
+enum {
+	TARGET_SHOWN = 160,
+	RETRY_S = 5, /* told to a client that holds, or finds, too much: a stream may end at any time */
+};
 
 struct control_reply {
 	struct http_exchange *exchange;
 	enum http_method method;
 	char target[TARGET_SHOWN + 1]; /* for the log, cut */
-	bool has_creds;
-	uid_t uid;
+	struct control_caller caller;
 	pid_t pid;
 	uint64_t asked_us;
 };
@@ -43,11 +45,15 @@ struct control_reply *control_reply_new(struct http_exchange *exchange, const st
 	reply->method = request->method;
 	snprintf(reply->target, sizeof(reply->target), "%.*s",
 		 (int)(request->target_length < TARGET_SHOWN ? request->target_length : TARGET_SHOWN), request->target);
-	reply->has_creds = request->has_creds;
-	reply->uid = request->uid;
+	reply->caller = control_caller_of(request);
 	reply->pid = request->pid;
 	reply->asked_us = clock_now_us();
 	return reply;
+}
+
+const struct control_caller *control_reply_caller(const struct control_reply *reply)
+{
+	return &reply->caller;
 }
 
 void control_reply_on_gone(struct control_reply *reply, void (*gone)(void *context), void *context)
@@ -84,13 +90,14 @@ static void control_reply_log(const struct control_reply *reply, int status, con
 
 	if (change && status >= 400 && !log_limit_allows(&refusals, &suppressed))
 		return;
-	log_at(
-	    level, change ? "control: change" : "control: read",
-	    F_STR("method", control_reply_method_name(reply->method)), F_STR("target", reply->target),
-	    F_INT("status", status), F_STR("detail", detail), F_INT("uid", reply->has_creds ? (int64_t)reply->uid : -1),
-	    F_INT("pid", reply->has_creds ? (int64_t)reply->pid : -1), F_UINT("us", clock_now_us() - reply->asked_us),
-	    F_STR("client", http_exchange_has_client(reply->exchange) ? NULL : "gone"),
-	    F_SOME("suppressed", suppressed));
+	log_at(level, change ? "control: change" : "control: read",
+	       F_STR("method", control_reply_method_name(reply->method)), F_STR("target", reply->target),
+	       F_INT("status", status), F_STR("detail", detail),
+	       F_INT("uid", reply->caller.local ? (int64_t)reply->caller.uid : -1),
+	       F_INT("pid", reply->caller.local ? (int64_t)reply->pid : -1),
+	       F_UINT("us", clock_now_us() - reply->asked_us),
+	       F_STR("client", http_exchange_has_client(reply->exchange) ? NULL : "gone"),
+	       F_SOME("suppressed", suppressed));
 }
 
 /* Answers with TEXT (may be NULL) and frees the reply. */
@@ -100,6 +107,7 @@ static void control_reply_answer(struct control_reply *reply, int status, const 
 	http_exchange_answer(reply->exchange, &(struct http_answer){ .status = status,
 								     .content_type = text ? type : NULL,
 								     .allow = allow,
+								     .retry_after_s = status == 429 ? RETRY_S : 0,
 								     .body = text,
 								     .body_length = length });
 	free(reply);

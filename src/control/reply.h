@@ -7,6 +7,7 @@
  */
 
 #include "control/control.h"
+#include "control/share.h"
 #include "http/gate.h"
 
 struct evbuffer;
@@ -14,6 +15,9 @@ struct http_exchange;
 
 /* The reply to REQUEST, which owes EXCHANGE its answer. NULL for lack of memory: EXCHANGE got 503. */
 struct control_reply *control_reply_new(struct http_exchange *exchange, const struct http_request *request);
+
+/* Who asked. */
+const struct control_caller *control_reply_caller(const struct control_reply *reply);
 
 /* GONE is called when the client goes away before the answer; it may answer. One at a time; NULL ends it. */
 void control_reply_on_gone(struct control_reply *reply, void (*gone)(void *context), void *context);

@@ -28,6 +28,7 @@ typedef void control_serve(void *context, struct control_request *request);
 struct control_request {
 	TAILQ_ENTRY(control_request) next; /* in the list of its owner, or in a struct control_park */
 	enum http_method method;
+	bool read_only;               /* it came over TCP: nothing is started, or parked for long, for its sake */
 	struct control_target target; /* the sandbox's id among it; the sandbox itself may come and go */
 	struct spec *spec;            /* PUT: owned */
 	struct spec_patch patch;      /* PATCH: owned */

@@ -22,6 +22,7 @@ struct waiter {
 	enum sandbox_state wanted, last; /* last: the state as last seen */
 	unsigned timeout_s;
 	struct control_reply *reply;
+	struct control_holder *holder; /* of its place */
 	struct timer timeout;
 };
 
@@ -30,8 +31,12 @@ struct waits {
 	waits_show *show;
 	void *context;
 	LIST_HEAD(, waiter) list;
-	size_t count;
+	struct control_share *places;
 };
+
+static const struct control_share_limits control_waits_limits = { .what = "requests that wait",
+								  .local = WAITS_MAX,
+								  .root_only = WAITS_ROOT_ONLY };
 
 enum wait_outcome { OUTCOME_PARKED, OUTCOME_MET, OUTCOME_IMPOSSIBLE };
 
@@ -60,7 +65,7 @@ static struct control_reply *control_waits_release(struct waiter *waiter)
 	control_reply_on_gone(reply, NULL, NULL);
 	timer_free(&waiter->timeout);
 	LIST_REMOVE(waiter, next);
-	waiter->waits->count--;
+	control_share_give_back(waiter->holder);
 	free(waiter);
 	return reply;
 }
@@ -106,6 +111,11 @@ struct waits *control_waits_new(struct event_base *base, waits_show *show, void 
 
 	if (!waits)
 		return NULL;
+	waits->places = control_share_new(&control_waits_limits);
+	if (!waits->places) {
+		free(waits);
+		return NULL;
+	}
 	waits->base = base;
 	waits->show = show;
 	waits->context = context;
@@ -125,6 +135,7 @@ void control_waits_free(struct waits *waits)
 	if (!waits)
 		return;
 	control_waits_stop(waits);
+	control_share_free(waits->places);
 	free(waits);
 }
 
@@ -132,19 +143,22 @@ void control_waits_add(struct waits *waits, struct sandbox *sandbox, enum sandbo
 		       struct control_reply *reply)
 {
 	enum wait_outcome outcome = control_waits_outcome_of(sandbox->state, wanted);
+	struct problem problem;
 	struct err err;
 
 	if (outcome != OUTCOME_PARKED) {
 		control_waits_answer_outcome(waits, sandbox, outcome, wanted, reply);
 		return;
 	}
-	if (waits->count >= WAITS_MAX) {
-		control_waits_refuse(reply, PROBLEM_UNAVAILABLE, "1000 requests wait already");
+	struct control_holder *holder = control_share_take(waits->places, control_reply_caller(reply), &problem);
+	if (!holder) {
+		control_reply_problem(reply, &problem);
 		return;
 	}
 	struct waiter *waiter = calloc(1, sizeof(*waiter));
 	if (!waiter || timer_init(&waiter->timeout, waits->base, control_waits_on_timeout, waiter, &err) < 0) {
 		free(waiter);
+		control_share_give_back(holder);
 		control_waits_refuse(reply, PROBLEM_UNAVAILABLE, "out of memory");
 		return;
 	}
@@ -154,8 +168,8 @@ void control_waits_add(struct waits *waits, struct sandbox *sandbox, enum sandbo
 	waiter->last = sandbox->state;
 	waiter->timeout_s = timeout_s;
 	waiter->reply = reply;
+	waiter->holder = holder;
 	LIST_INSERT_HEAD(&waits->list, waiter, next);
-	waits->count++;
 	control_reply_on_gone(reply, control_waits_on_client_gone, waiter);
 	timer_start(&waiter->timeout, timeout_s * 1000ULL);
 }
@@ -183,9 +197,4 @@ void control_waits_gone(struct waits *waits, const char *id)
 	LIST_FOREACH_SAFE(waiter, &waits->list, next, next)
 	if (!strcmp(waiter->id, id))
 		control_waits_refuse(control_waits_release(waiter), PROBLEM_GONE, "it was deleted meanwhile");
-}
-
-size_t control_waits_count(const struct waits *waits)
-{
-	return waits->count;
 }

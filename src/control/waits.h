@@ -16,11 +16,15 @@ struct event_base;
 struct control_reply;
 struct waits;
 
-enum { WAITS_MAX = 1000 };
+enum {
+	WAITS_MAX = 1000, /* over the unix socket; beyond: 503. None over TCP */
+	WAITS_ROOT_ONLY = 64,
+};
 
 /* The sandbox as an answer shows it. NULL for want of memory. */
 typedef json_t *waits_show(void *context, struct sandbox *sandbox);
 
+/* NULL for want of memory. */
 struct waits *control_waits_new(struct event_base *base, waits_show *show, void *context);
 
 /* Answers all waiters with 503, before the connections go. */
@@ -36,7 +40,5 @@ void control_waits_state_changed(struct waits *waits, struct sandbox *sandbox);
 
 /* The sandbox ID was deleted: 410. */
 void control_waits_gone(struct waits *waits, const char *id);
-
-size_t control_waits_count(const struct waits *waits);
 
 #endif

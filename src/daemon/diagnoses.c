@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A diagnosis probes and waits, so each runs on a thread of its own, on copies of the registry's records; the result comes back
- * by message. A few at a time: they are for people.
+ * by message. A few at a time: they are for people. The tenant keeps the last answer, for those who may not start one.
  */
 #include "daemon/diagnoses.h"
 
+#include "base/clock.h"
 #include "base/container_of.h"
 #include "base/err.h"
 #include "base/loop.h"
+#include "control/control.h"
 #include "daemon/daemon.h"
 #include "daemon/tenant.h"
 #include "health/diagnose.h"
@@ -28,7 +30,7 @@ struct diagnoses {
 
 struct diagnosing {
 	struct mail mail;
-	struct diagnoses *diagnoses;
+	struct daemon *daemon;
 	struct control_request *request;
 	pthread_t thread;
 	struct spec *spec; /* the plan points into it */
@@ -36,6 +38,8 @@ struct diagnosing {
 	struct fabric_plan plan;
 	struct diagnose_request walk;
 	struct diagnosis diagnosis;
+	int64_t measured_ms;   /* wall clock, of the end of the walk */
+	int64_t registered_ms; /* of the sandbox, whose id may be another's when the walk is over */
 };
 
 static json_t *daemon_diagnoses_text(const char *text)
@@ -50,8 +54,10 @@ static json_t *daemon_diagnoses_describe_hop(const struct hop *hop)
 }
 
 /* NULL for want of memory. */
-static json_t *daemon_diagnoses_describe(const struct diagnosis *diagnosis)
+static json_t *daemon_diagnoses_describe(const struct diagnosing *diagnosing)
 {
+	const struct diagnosis *diagnosis = &diagnosing->diagnosis;
+	char measured_at[CLOCK_TEXT_SIZE];
 	json_t *hops = json_array();
 
 	for (size_t i = 0; i < DIAGNOSIS_HOPS; i++) {
@@ -60,10 +66,11 @@ static json_t *daemon_diagnoses_describe(const struct diagnosis *diagnosis)
 			return NULL;
 		}
 	}
-	return json_pack("{s:o, s:o, s:o, s:o}", "hops", hops, "broken",
+	return json_pack("{s:o, s:o, s:o, s:o, s:s}", "hops", hops, "broken",
 			 diagnosis->broken ? json_string(diagnosis->broken->name) : json_null(), "cause",
 			 daemon_diagnoses_text(diagnosis->cause), "next_step",
-			 daemon_diagnoses_text(diagnosis->next_step));
+			 daemon_diagnoses_text(diagnosis->next_step), "measured_at",
+			 clock_format(diagnosing->measured_ms, measured_at));
 }
 
 static void daemon_diagnoses_free(struct diagnosing *diagnosing)
@@ -73,13 +80,31 @@ static void daemon_diagnoses_free(struct diagnosing *diagnosing)
 	free(diagnosing);
 }
 
+/* Keeps ANSWER with its sandbox, unless that is gone or another one has its id now. */
+static void daemon_diagnoses_keep(const struct diagnosing *diagnosing, const json_t *answer)
+{
+	const struct diagnose_request *walk = &diagnosing->walk;
+	const struct sandbox *sandbox = registry_find(diagnosing->daemon->registry, walk->id);
+	struct tenant *tenant = sandbox ? daemon_tenant_of(sandbox) : NULL;
+
+	if (!tenant || sandbox->slot != walk->slot || sandbox->registered_ms != diagnosing->registered_ms)
+		return;
+	char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+	if (!text)
+		return;
+	free(tenant->last_diagnosis);
+	tenant->last_diagnosis = text;
+}
+
 static void daemon_diagnoses_deliver(struct mail *mail)
 {
 	struct diagnosing *diagnosing = container_of(mail, struct diagnosing, mail);
 
 	pthread_join(diagnosing->thread, NULL);
-	diagnosing->diagnoses->under_way--;
-	control_request_answer(diagnosing->request, 200, daemon_diagnoses_describe(&diagnosing->diagnosis));
+	diagnosing->daemon->diagnoses->under_way--;
+	json_t *answer = daemon_diagnoses_describe(diagnosing);
+	daemon_diagnoses_keep(diagnosing, answer);
+	control_request_answer(diagnosing->request, 200, answer);
 	daemon_diagnoses_free(diagnosing);
 }
 
@@ -88,7 +113,8 @@ static void *daemon_diagnoses_walk(void *arg)
 	struct diagnosing *diagnosing = arg;
 
 	health_diagnose_walk(&diagnosing->walk, &diagnosing->diagnosis);
-	base_mailbox_post(diagnosing->diagnoses->done, &diagnosing->mail);
+	diagnosing->measured_ms = clock_wall_ms();
+	base_mailbox_post(diagnosing->daemon->diagnoses->done, &diagnosing->mail);
 	return NULL;
 }
 
@@ -116,7 +142,8 @@ static struct diagnosing *daemon_diagnoses_new(struct daemon *daemon, struct san
 
 	if (!diagnosing)
 		return NULL;
-	diagnosing->diagnoses = daemon->diagnoses;
+	diagnosing->daemon = daemon;
+	diagnosing->registered_ms = sandbox->registered_ms;
 	diagnosing->mail.deliver = daemon_diagnoses_deliver;
 	diagnosing->spec = registry_spec_copy(sandbox->spec);
 	diagnosing->nat =
@@ -171,6 +198,20 @@ void daemon_diagnose(void *context, struct control_request *request)
 	registry_problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "%u diagnoses are under way already; ask again",
 			     under_way);
 	control_request_refuse(request, &problem);
+}
+
+void daemon_last_diagnosis(void *context, struct control_request *request)
+{
+	static const char none[] =
+	    "{\"hops\":[],\"broken\":null,\"cause\":null,\"next_step\":null,\"measured_at\":null}";
+	struct daemon *daemon = context;
+	const struct sandbox *sandbox = control_request_sandbox(request, daemon->registry);
+
+	if (!sandbox)
+		return;
+	const struct tenant *tenant = daemon_tenant_of(sandbox);
+	const char *text = tenant && tenant->last_diagnosis ? tenant->last_diagnosis : none;
+	control_reply_text(control_request_release(request), "application/json", text, strlen(text));
 }
 
 int daemon_diagnoses_start(struct daemon *daemon, struct err *err)

@@ -15,4 +15,7 @@ void daemon_diagnoses_stop(struct daemon *daemon);
 /* GET of a diagnosis; CONTEXT is the daemon. Of type control_serve. */
 void daemon_diagnose(void *context, struct control_request *request);
 
+/* The same for readers on whose behalf nothing is started: the last diagnosis that was made. Of type control_serve. */
+void daemon_last_diagnosis(void *context, struct control_request *request);
+
 #endif

@@ -261,6 +261,7 @@ static int daemon_run_start_control(struct daemon *daemon, struct err *err)
 		.patch_sandbox = daemon_patch,
 		.connections = daemon_connections,
 		.diagnose = daemon_diagnose,
+		.last_diagnosis = daemon_last_diagnosis,
 		.reach = daemon_reach,
 		.refresh = daemon_refresh,
 		.status = daemon_status,

@@ -58,6 +58,7 @@ void daemon_tenant_free(struct tenant *tenant)
 		fwd_probe_stop(tenant->probe);
 	cleanup_fd(&tenant->netns_fd);
 	tenant->sandbox->tenant = NULL;
+	free(tenant->last_diagnosis);
 	free(tenant);
 }
 

@@ -39,6 +39,7 @@ struct tenant {
 	struct counters base;                /* its counters when this run of the daemon took it over */
 	struct counters lost;                /* the kernel's counts in tables that are gone */
 	uint64_t denied[FABRIC_RULES];       /* last read of its namespace */
+	char *last_diagnosis;                /* owned: the answer to the last one; NULL: none was made yet */
 };
 
 /* Makes the tenant of SANDBOX with its route. 0, or -1 with ERR. */

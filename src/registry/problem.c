@@ -43,6 +43,8 @@ const char *registry_problem_title(enum problem_kind kind)
 		return "Gone";
 	case PROBLEM_TOO_LARGE:
 		return "Content Too Large";
+	case PROBLEM_TOO_MANY:
+		return "Too Many Requests";
 	case PROBLEM_INTERNAL:
 		return "Internal Server Error";
 	case PROBLEM_UNAVAILABLE:

@@ -17,6 +17,7 @@ enum problem_kind { /* the values are those of HTTP, RFC 9110 */
 		    PROBLEM_CONFLICT = 409,
 		    PROBLEM_GONE = 410,
 		    PROBLEM_TOO_LARGE = 413,
+		    PROBLEM_TOO_MANY = 429,
 		    PROBLEM_INTERNAL = 500, /* a step in the kernel failed; the detail says which */
 		    PROBLEM_UNAVAILABLE = 503,
 };
