@@ -46,18 +46,18 @@ _weftctl_value()
 	*/--sandbox)
 		mapfile -t COMPREPLY < <(compgen -W "$(_weftctl_ids)" -- "$3")
 		;;
-	*/--port | */--ready-port | */--tap-owner | */--label | */--drain | */--timeout | */--allow | */--deny | */--since | */--boot | */--interval | */--count) ;;
+	*/--port | */--ready-port | */--tap-owner | */--label | */--drain | */--timeout | */--allow | */--deny | */--since | */--boot | */--interval | */--count | */--deadline) ;;
 	*)
 		return 1
 		;;
 	esac
 }
 
-# Prints the ids of the daemon's sandboxes; none if it is not reachable.
+# Prints the ids of the daemon's sandboxes; none if it is not reachable. Nobody waits at a prompt for longer than a second.
 _weftctl_ids()
 {
 	local words
-	words=$("${COMP_WORDS[0]}" ${_weftctl_socket:+--socket "$_weftctl_socket"} ls 2>/dev/null | awk 'NR > 1 { print $1 }')
+	words=$("${COMP_WORDS[0]}" ${_weftctl_socket:+--socket "$_weftctl_socket"} --deadline 1 ls 2>/dev/null | awk 'NR > 1 { print $1 }')
 	printf '%s\n' "$words"
 }
 
@@ -72,7 +72,7 @@ _weftctl()
 		--socket)
 			_weftctl_socket="${COMP_WORDS[++i]}"
 			;;
-		--port | --ready-port | --tap-owner | --label | --body | --drain | --state | --timeout | --allow | --deny | --internet | --flows | --proto | --config | --sandbox | --since | --boot | --interval | --count)
+		--port | --ready-port | --tap-owner | --label | --body | --drain | --state | --timeout | --allow | --deny | --internet | --flows | --proto | --config | --sandbox | --since | --boot | --interval | --count | --deadline)
 			((i++))
 			;;
 		--*) ;;
@@ -84,7 +84,7 @@ _weftctl()
 
 	_weftctl_value "$previous" "$command" "$current" && return
 	if [[ "$current" == -* ]]; then
-		mapfile -t COMPREPLY < <(compgen -W "${_weftctl_options[${command:-none}]} --socket --json --help --version" -- "$current")
+		mapfile -t COMPREPLY < <(compgen -W "${_weftctl_options[${command:-none}]} --socket --deadline --json --help --version" -- "$current")
 	elif [[ -z "$command" ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$_weftctl_commands" -- "$current")
 	elif ((operands == 0)); then

@@ -13,6 +13,7 @@
 
 static const struct option_spec common_options[] = {
 	{ "socket", "PATH", false, NULL, "the daemon's control socket (default " ARGS_SOCKET_DEFAULT ")" },
+	{ "deadline", "S", false, NULL, "seconds that the daemon has to answer, 1 to 3600 (default 10)" },
 	{ "json", NULL, false, NULL, "print JSON, for programs" },
 	{ "help", NULL, false, NULL, "print this and exit" },
 	{ "version", NULL, false, NULL, "print the version and exit" },
@@ -57,10 +58,14 @@ static int cli_args_keep_option(struct args *args, const struct option_spec *opt
 			return err_set(err, 0, "--socket is given twice");
 		args->socket = value;
 	} else if (option == &common_options[1]) {
-		args->json = true;
+		if (args->deadline_s)
+			return err_set(err, 0, "--deadline is given twice");
+		return cli_args_number("--deadline", value, 1, ARGS_DEADLINE_MAX_S, &args->deadline_s, err);
 	} else if (option == &common_options[2]) {
-		args->help = true;
+		args->json = true;
 	} else if (option == &common_options[3]) {
+		args->help = true;
+	} else if (option == &common_options[4]) {
 		args->version = true;
 	} else {
 		if (!option->repeats && cli_args_has(args, option->name))
@@ -225,7 +230,7 @@ static void cli_args_print_option(FILE *out, const struct option_spec *option)
 
 void cli_args_print_usage(FILE *out, const struct command *commands)
 {
-	fputs("usage: weftctl [--socket PATH] [--json] COMMAND ...\n\n"
+	fputs("usage: weftctl [--socket PATH] [--deadline S] [--json] COMMAND ...\n\n"
 	      "Registers sandboxes with weftd, shows their state and finds faults.\n\ncommands:\n",
 	      out);
 	for (const struct command *command = commands; command->name; command++)
@@ -250,15 +255,4 @@ void cli_args_print_command(FILE *out, const struct command *command)
 	for (const struct option_spec *option = common_options; option->name; option++)
 		if (strcmp(option->name, "version") != 0 && !(command->no_json && strcmp(option->name, "json") == 0))
 			cli_args_print_option(out, option);
-}
-
-void cli_args_print_list(FILE *out, const struct command *commands)
-{
-	for (const struct option_spec *option = common_options; option->name; option++)
-		fprintf(out, "--%s\n", option->name);
-	for (; commands->name; commands++) {
-		fprintf(out, "%s\n", commands->name);
-		for (const struct option_spec *option = commands->options; option && option->name; option++)
-			fprintf(out, "%s --%s\n", commands->name, option->name);
-	}
 }

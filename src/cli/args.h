@@ -13,6 +13,8 @@
 /* weftd's own default. */
 #define ARGS_SOCKET_DEFAULT "/run/weft/control.sock"
 
+enum { ARGS_DEADLINE_DEFAULT_S = 10, ARGS_DEADLINE_MAX_S = 3600 };
+
 struct cli;
 struct err;
 
@@ -51,6 +53,7 @@ struct args {
 	struct given_option *given; /* in their order */
 	size_t given_count;
 	const char *socket; /* NULL: the default */
+	long deadline_s;    /* 0: the default */
 	bool json, help, version;
 };
 
@@ -72,7 +75,5 @@ int cli_args_number(const char *what, const char *value, long least, long most, 
 
 void cli_args_print_usage(FILE *out, const struct command *commands);
 void cli_args_print_command(FILE *out, const struct command *command);
-/* One line for each command and option, "COMMAND --OPTION": for the checks of the man page and the completion. */
-void cli_args_print_list(FILE *out, const struct command *commands);
 
 #endif

@@ -37,6 +37,10 @@ int cli_report_failure(const struct cli *cli, const struct err *err)
 		return cli_fail(cli, CLI_FAILED, "%s: %s", cli->socket, err->text);
 	if (err->code == ENOMEM)
 		return cli_fail(cli, CLI_FAILED, "%s", err->text);
+	if (err->code == ETIMEDOUT)
+		return cli_fail(cli, CLI_UNREACHABLE,
+				"%s\nWhat it says: journalctl -u weftd. To give it longer: --deadline SECONDS.",
+				err->text);
 	return cli_fail(cli, CLI_UNREACHABLE, "%s%s%s\n%s.", strstr(err->text, cli->socket) ? "" : cli->socket,
 			strstr(err->text, cli->socket) ? "" : ": ", err->text, cli_advice_for(err->code));
 }
@@ -58,7 +62,7 @@ int cli_report_refusal(const struct cli *cli, const struct client_refusal *refus
 }
 
 int cli_send(const struct cli *cli, const char *method, const char *target, const char *body, size_t length,
-	     unsigned timeout_ms, json_t **answer)
+	     unsigned wait_ms, json_t **answer)
 {
 	struct client_request request = { .socket = cli->socket,
 					  .agent = "weftctl",
@@ -66,7 +70,7 @@ int cli_send(const struct cli *cli, const char *method, const char *target, cons
 					  .target = target,
 					  .body = body,
 					  .body_length = length,
-					  .timeout_ms = timeout_ms };
+					  .timeout_ms = cli->deadline_ms + wait_ms };
 	struct client_refusal refusal;
 	struct err err;
 	int code = CLI_DONE;
@@ -85,14 +89,14 @@ int cli_send(const struct cli *cli, const char *method, const char *target, cons
 	return code;
 }
 
-int cli_call(const struct cli *cli, const char *method, const char *target, const json_t *body, unsigned timeout_ms,
+int cli_call(const struct cli *cli, const char *method, const char *target, const json_t *body, unsigned wait_ms,
 	     json_t **answer)
 {
 	AUTO_FREE char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 
 	if (body && !text)
 		abort();
-	return cli_send(cli, method, target, text, text ? strlen(text) : 0, timeout_ms, answer);
+	return cli_send(cli, method, target, text, text ? strlen(text) : 0, wait_ms, answer);
 }
 
 int cli_get(const struct cli *cli, json_t **answer, const char *target, ...)
@@ -105,7 +109,7 @@ int cli_get(const struct cli *cli, json_t **answer, const char *target, ...)
 	va_end(args);
 	if (length < 0)
 		abort();
-	return cli_call(cli, "GET", text, NULL, CLI_TIMEOUT_MS, answer);
+	return cli_call(cli, "GET", text, NULL, 0, answer);
 }
 
 int cli_patch(const struct cli *cli, const char *id, json_t *body, json_t **answer)
@@ -115,7 +119,7 @@ int cli_patch(const struct cli *cli, const char *id, json_t *body, json_t **answ
 	*answer = NULL;
 	if (asprintf(&target, "/v1/sandboxes/%s", id) < 0)
 		abort();
-	int code = cli_call(cli, "PATCH", target, body, CLI_TIMEOUT_MS, answer);
+	int code = cli_call(cli, "PATCH", target, body, 0, answer);
 	json_decref(body);
 	if (code == CLI_DONE && cli->json)
 		cli_print_json(*answer);

@@ -10,18 +10,17 @@
 #include "cli/cli.h"
 #include "client/ask.h"
 
-enum { CLI_TIMEOUT_MS = 60000 };
-
 /*
- * METHOD and TARGET with BODY (may be NULL; not taken over), for at most TIMEOUT_MS. CLI_DONE and *ANSWER (NULL if the answer has
- * no body; the caller's to json_decref()), or the exit code, after the failure was reported. ANSWER may be NULL.
+ * METHOD and TARGET with BODY (may be NULL; not taken over). The daemon may hold its answer back for WAIT_MS, and has the deadline
+ * besides. CLI_DONE and *ANSWER (NULL if the answer has no body; the caller's to json_decref()), or the exit code, after the failure
+ * was reported. ANSWER may be NULL.
  */
-int cli_call(const struct cli *cli, const char *method, const char *target, const json_t *body, unsigned timeout_ms,
+int cli_call(const struct cli *cli, const char *method, const char *target, const json_t *body, unsigned wait_ms,
 	     json_t **answer);
 
 /* The same with a body as it stands, not looked into. */
 int cli_send(const struct cli *cli, const char *method, const char *target, const char *body, size_t length,
-	     unsigned timeout_ms, json_t **answer);
+	     unsigned wait_ms, json_t **answer);
 
 /* GET, with printf() for the target. */
 int cli_get(const struct cli *cli, json_t **answer, const char *target, ...) __attribute__((format(printf, 3, 4)));

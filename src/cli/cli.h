@@ -26,6 +26,7 @@ enum cli_exit {
 struct cli {
 	const struct args *args;
 	const char *socket;
+	unsigned deadline_ms; /* for the daemon to answer a request */
 	bool json;
 	struct screen screen; /* stdout's */
 };

@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/print_text.h"
+#include "cli/terminal.h"
 
 #include <errno.h>
 #include <locale.h>
@@ -21,6 +22,7 @@ static void cli_fail_with(const struct cli *cli, const char *format, va_list arg
 
 	if (vasprintf(&text, format, args) < 0)
 		abort();
+	cli_terminal_leave(); /* else the text is gone with the screen that `top` draws on */
 	fflush(stdout);
 	if (cli->args->command)
 		cli_text_print(stderr, "weftctl %s: %s\n", cli->args->command->name, text);
@@ -101,6 +103,7 @@ int cli_main(int argc, char **argv)
 		code = cli_usage(&cli, "%s", err.text);
 	} else {
 		cli.socket = args.socket ? args.socket : ARGS_SOCKET_DEFAULT;
+		cli.deadline_ms = 1000 * (unsigned)(args.deadline_s ? args.deadline_s : ARGS_DEADLINE_DEFAULT_S);
 		cli.json = args.json;
 		cli.screen = cli_screen_of(stdout);
 		code = cli_dispatch(&cli);

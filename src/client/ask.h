@@ -17,7 +17,8 @@ enum client_result {
 	CLIENT_REFUSED, /* another status, see the refusal */
 	/*
 	 * No usable answer: see ERR. Its code is EPROTO where the other end does not speak HTTP as weftd does, EBADMSG where its answer
-	 * is no JSON, ENOMEM for want of memory, and else the errno for which the daemon cannot be reached.
+	 * is no JSON, ENOMEM for want of memory, and else the errno for which the daemon cannot be reached, ETIMEDOUT if it
+	 * does not answer.
 	 */
 	CLIENT_FAILED,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A non-blocking socket and poll() with a deadline. The request says "Connection: close", but the answer itself shows where it
+ * A non-blocking socket and poll() with a deadline, which holds for all steps together: a daemon that stands still may have a full
+ * backlog, and one that answers byte by byte must not keep us for ever either. The request says "Connection: close", but the answer itself shows where it
  * ends. Our write side stays open until then, because a server may take a half-closed connection for a client that is gone.
  * The answer is read even if the request could not be written whole, because a refusal comes early.
  */
@@ -13,6 +14,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +43,25 @@ void client_answer_clear(struct client_answer *answer)
 	*answer = (struct client_answer){ 0 };
 }
 
+/*
+ * The daemon stands still. The credentials of the peer are those of the process that listened last, which may be gone where a
+ * service manager keeps the socket. Returns -1.
+ */
+static int client_fail_silent(int fd, struct err *err)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	bool known = !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) && peer.pid > 0 &&
+		     (kill(peer.pid, 0) == 0 || errno != ESRCH);
+
+	if (known)
+		err_set(err, 0, "weftd (process %d) does not answer", peer.pid);
+	else
+		err_set(err, 0, "weftd does not answer");
+	err->code = ETIMEDOUT;
+	return -1;
+}
+
 static int client_wait(int fd, short events, uint64_t deadline_ms, struct err *err)
 {
 	struct pollfd pollfd = { .fd = fd, .events = events };
@@ -48,7 +69,7 @@ static int client_wait(int fd, short events, uint64_t deadline_ms, struct err *e
 	for (;;) {
 		uint64_t now = clock_now_ms();
 		if (now >= deadline_ms)
-			return err_set(err, ETIMEDOUT, "no answer");
+			return client_fail_silent(fd, err);
 		int ready = poll(&pollfd, 1, (int)(deadline_ms - now));
 		if (ready > 0)
 			return 0;
@@ -70,7 +91,9 @@ static int client_connect(const char *path, uint64_t deadline_ms, struct err *er
 
 	while (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
 		/* EAGAIN: the backlog is full, and poll() cannot wait for room in it. */
-		if (errno == EAGAIN && clock_now_ms() < deadline_ms)
+		if (errno == EAGAIN && clock_now_ms() >= deadline_ms)
+			return client_fail_silent(fd, err);
+		if (errno == EAGAIN)
 			nanosleep(&(struct timespec){ .tv_nsec = BACKLOG_PAUSE_MS * 1000000L }, NULL);
 		else if (errno != EINTR)
 			return err_set(err, errno, "%s", path);
@@ -172,7 +195,7 @@ static int client_receive(int fd, struct client_response *response, const struct
 			if (client_response_feed(response, data, (size_t)got, err) < 0)
 				return -1;
 			if (stream)
-				deadline_ms = clock_now_ms() + request->timeout_ms;
+				deadline_ms = clock_now_ms() + request->silence_ms;
 		} else if (got == 0) {
 			return client_response_end(response, err);
 		} else if (errno == EAGAIN) {

@@ -21,7 +21,8 @@ struct client_request {
 	const char *target; /* path and query, encoded */
 	const char *body;   /* may be NULL */
 	size_t body_length;
-	unsigned timeout_ms; /* for the whole exchange; for a stream, between two pieces of it */
+	unsigned timeout_ms; /* for the whole exchange, connecting included; of a stream, for its first piece */
+	unsigned silence_ms; /* of a stream: between two pieces of it */
 };
 
 struct client_answer {
@@ -35,7 +36,8 @@ void client_answer_clear(struct client_answer *answer);
 
 /*
  * The whole answer, for client_answer_clear(). 0, or -1 with ERR: code EPROTO if the answer is not HTTP as weftd speaks it,
- * ENOMEM for want of memory, any other if the daemon is not reachable (nobody listens, no permission, no answer in time).
+ * ENOMEM for want of memory, any other if the daemon is not reachable: nobody listens, no permission, or ETIMEDOUT with the text
+ * "weftd (process N) does not answer".
  */
 int client_call(const struct client_request *request, struct client_answer *answer, struct err *err);
 

@@ -334,6 +334,26 @@ def test_a_daemon_that_hangs_up_without_a_word_is_4(fake, run):
     assert "closed without an answer" in done.stderr
 
 
+def test_a_daemon_that_stands_still_is_named_and_4(fake, run):
+    until_gone = lambda connection: connection.recv(1)
+    part = lambda connection: (connection.sendall(http(200, {"sandboxes": []})[:-5]), connection.recv(1))
+    for command in (["ls", "--deadline", "1"], ["--deadline=1", "wait", "a1", "--timeout", "0"], ["events", "--deadline", "1"]):
+        fake.answers = [part if command[0] == "ls" else until_gone]
+        done = run(*command)
+        assert done.returncode == UNREACHABLE
+        assert f"weftd (process {os.getpid()}) does not answer\n" in done.stderr and "--deadline" in done.stderr
+    assert run("--deadline", "0", "ls").returncode == USAGE
+
+
+def test_wait_has_its_own_time_beside_the_deadline(fake, run):
+    def late(connection):
+        assert not readable(connection.fileno(), 1.2)
+        connection.sendall(http(200, sandbox(state="ready")))
+
+    fake.answers = [late]
+    assert run("wait", "a1", "--timeout", "60", "--deadline", "1").returncode == DONE
+
+
 def test_who_may_not_ask_is_told_who_may(fake, folder):
     os.chmod(folder, 0o755)
     os.chmod(fake.path, 0o600)

@@ -12,6 +12,16 @@ from harness.wait import Lines, poll_until
 WEFTCTL = os.path.join(build_dir(), "weftctl")
 
 
+def test_a_daemon_that_is_stopped_is_named(daemon):
+    with daemon.standing_still():
+        done = subprocess.run(
+            [WEFTCTL, "--socket", daemon.socket, "--deadline", "1", "status"], capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 4
+    assert f"weftd (process {daemon.pid}) does not answer" in done.stderr
+    daemon.ctl("status")
+
+
 def test_a_sandboxs_life_by_commands(daemon, guest):
     made = json.loads(daemon.ctl("register", "a1", "--port", "8080", "--ready-port", "8080", "--label", "k=v", "--json").stdout)
     assert (made["slot"], made["state"], made["labels"]) == (1, "waiting", {"k": "v"})

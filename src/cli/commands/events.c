@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { SILENCE_MS = 45000 }; /* three heartbeats */
+enum { HEARTBEAT_MS = 15000 }; /* the daemon's: a stream is never silent for longer, but for the time to answer */
 
 struct following {
 	const struct cli *cli;
@@ -121,7 +121,12 @@ int command_events(const struct cli *cli)
 	AUTO_FREE char *target = command_events_target(cli);
 	struct following following = { .cli = cli };
 	struct client_request request = {
-		.socket = cli->socket, .agent = "weftctl", .method = "GET", .target = target, .timeout_ms = SILENCE_MS
+		.socket = cli->socket,
+		.agent = "weftctl",
+		.method = "GET",
+		.target = target,
+		.timeout_ms = cli->deadline_ms,
+		.silence_ms = HEARTBEAT_MS + cli->deadline_ms,
 	};
 	struct client_answer answer;
 	struct err err;

@@ -34,7 +34,7 @@ int command_reach(const struct cli *cli)
 	if (asprintf(&target, "/v1/sandboxes/%s/reach?dest=%s%s%s&proto=%s", id, address, colon ? "&port=" : "",
 		     colon ? colon + 1 : "", proto ? proto : "tcp") < 0)
 		abort();
-	int code = cli_call(cli, "GET", target, NULL, CLI_TIMEOUT_MS, &answer);
+	int code = cli_call(cli, "GET", target, NULL, 0, &answer);
 	if (code == CLI_DONE && cli->json) {
 		cli_print_json(answer);
 	} else if (code == CLI_DONE) {

@@ -157,12 +157,12 @@ int command_register(const struct cli *cli)
 		raw = command_register_read_body(path, &length, &err);
 		if (!raw)
 			return cli_fail(cli, CLI_FAILED, "%s", err.text);
-		code = cli_send(cli, "PUT", target, raw, length, CLI_TIMEOUT_MS, &sandbox);
+		code = cli_send(cli, "PUT", target, raw, length, 0, &sandbox);
 	} else {
 		json_t *body = command_register_make_body(cli->args, &err);
 		if (!body)
 			return cli_usage(cli, "%s", err.text);
-		code = cli_call(cli, "PUT", target, body, CLI_TIMEOUT_MS, &sandbox);
+		code = cli_call(cli, "PUT", target, body, 0, &sandbox);
 		json_decref(body);
 	}
 	if (code == CLI_DONE)

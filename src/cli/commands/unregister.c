@@ -23,7 +23,7 @@ int command_unregister(const struct cli *cli)
 		return cli_usage(cli, "%s", err.text);
 	if (asprintf(&target, "/v1/sandboxes/%s%s%s", id, drain ? "?drain=" : "", drain ? drain : "") < 0)
 		abort();
-	int code = cli_call(cli, "DELETE", target, NULL, CLI_TIMEOUT_MS, &sandbox);
+	int code = cli_call(cli, "DELETE", target, NULL, 0, &sandbox);
 	if (code == CLI_DONE && cli->json)
 		cli_print_json(sandbox);
 	else if (code == CLI_DONE && sandbox)

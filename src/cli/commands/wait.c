@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftctl wait: the daemon holds its answer back until the sandbox is in the state; this side only has a longer timeout.
+ * weftctl wait: the daemon holds its answer back until the sandbox is in the state, and has its usual time to answer besides.
  */
 #include "base/err.h"
 #include "cli/call.h"
@@ -25,8 +25,8 @@ int command_wait(const struct cli *cli)
 		return cli_usage(cli, "%s", err.text);
 	if (asprintf(&target, "/v1/sandboxes/%s?wait=%s&timeout=%ld", id, state ? state : "ready", seconds) < 0)
 		abort();
-	/* The daemon answers at the timeout; ours is longer, for a daemon that hangs. */
-	int code = cli_call(cli, "GET", target, NULL, (unsigned)seconds * 1000 + 10000, &sandbox);
+	/* The daemon answers at the timeout. */
+	int code = cli_call(cli, "GET", target, NULL, (unsigned)seconds * 1000, &sandbox);
 	if (code == CLI_DONE && cli->json)
 		cli_print_json(sandbox);
 	else if (code == CLI_DONE)

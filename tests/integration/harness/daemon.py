@@ -134,9 +134,9 @@ class Weftd:
         return self.host.run(self.command(*more), check=check, timeout=timeout, env=env)
 
     def ctl(self, *arguments, check=True, timeout=2 * PATIENCE, **options):
-        """weftctl on this daemon's socket."""
+        """weftctl on this daemon's socket. A machine that stalls may make the daemon miss the usual deadline."""
         program = os.path.join(build_dir(), "weftctl")
-        argv = [program, arguments[0], "--socket", self.socket, *arguments[1:]]
+        argv = [program, "--deadline", str(int(PATIENCE)), arguments[0], "--socket", self.socket, *arguments[1:]]
         env = {**os.environ, **SANITIZER_OPTIONS, **options.pop("env", {})}
         return self.host.run(argv, check=check, timeout=timeout, env=env, **options)
 

@@ -48,6 +48,9 @@ START_TEST(options_go_before_and_behind_the_command)
 	ck_assert_str_eq(cli_args_value(&args, "state"), "ready");
 	ck_assert_int_eq(parse("ls --json --socket=/b"), 0);
 	ck_assert_str_eq(args.socket, "/b");
+	ck_assert_int_eq(args.deadline_s, 0);
+	ck_assert_int_eq(parse("ls --deadline 3600"), 0);
+	ck_assert_int_eq(args.deadline_s, 3600);
 }
 END_TEST
 

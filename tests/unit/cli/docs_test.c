@@ -70,7 +70,8 @@ START_TEST(the_manual_has_every_command_and_option)
 		}
 		free(section);
 	}
-	ck_assert(has_word(page, "--socket") && has_word(page, "--json") && has_word(page, "--version"));
+	ck_assert(has_word(page, "--socket") && has_word(page, "--deadline") && has_word(page, "--json") &&
+		  has_word(page, "--version"));
 	free(page);
 }
 END_TEST
