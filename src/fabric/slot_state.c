@@ -74,7 +74,7 @@ void slot_become(struct slot *slot, enum slot_phase phase, const char *cause)
 		log_error("a slot was to make a move that there is not", F_UINT("slot", slot->number),
 			  F_STR("from", fabric_slot_phase_name(from)), F_STR("to", fabric_slot_phase_name(phase)),
 			  F_STR("cause", cause));
-		assert(!"a move of slot_table");
+		assert(fabric_slot_may_become(from, phase));
 		return;
 	}
 	log_debug("slot moved", F_UINT("slot", slot->number), F_STR("from", fabric_slot_phase_name(from)),
