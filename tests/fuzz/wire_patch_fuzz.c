@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Any bytes as the body of a PATCH to a sandbox. They are refused and change nothing, or the sandbox has the requested ports
- * afterwards. The change can be aborted.
+ * afterwards. The change can be aborted. Configuration and registry are made once, because their tables cost more than all else.
  */
 #include "base/log.h"
 #include "config/config.h"
@@ -9,10 +9,13 @@
 #include "registry/problem.h"
 #include "wire/wire.h"
 
+static struct config *config;
+static struct registry *registry;
+
 static const char body[] = "{\"ports\": [49983, {\"guest_port\": 8080, \"listen\": \"localhost:18080\"},"
 			   " {\"guest_port\": 53, \"proto\": \"udp\"}], \"labels\": {\"a\": \"b\"}}";
 
-static struct sandbox *make_sandbox(struct registry *registry, const struct config *config)
+static struct sandbox *make_sandbox(void)
 {
 	struct problem problem;
 	json_t *json = wire_parse_body(body, strlen(body), &problem);
@@ -33,7 +36,7 @@ static void check_endpoints(const struct sandbox *sandbox)
 }
 
 /* Consumes WANTED. */
-static void check_change(struct registry *registry, struct sandbox *sandbox, struct spec *wanted)
+static void check_change(struct sandbox *sandbox, struct spec *wanted)
 {
 	struct spec *before = registry_spec_copy(sandbox->spec), *again = registry_spec_copy(wanted);
 	struct registry_patch patch;
@@ -55,28 +58,35 @@ static void check_change(struct registry *registry, struct sandbox *sandbox, str
 	registry_spec_free(before);
 }
 
+static void start(void)
+{
+	if (registry)
+		return;
+	log_setup(LOG_ERROR_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
+	config = config_default();
+	registry = config ? registry_new(config) : NULL;
+	fuzz_check(registry);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct problem problem = { 0 };
 	struct spec_patch patch = { 0 };
 	json_t *json = wire_parse_body((const char *)data, size, &problem);
 
-	log_setup(LOG_ERROR_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
+	start();
 	if (json) {
-		struct config *config = config_default();
-		struct registry *registry = registry_new(config);
-		struct sandbox *sandbox = make_sandbox(registry, config);
+		struct sandbox *sandbox = make_sandbox();
 		struct spec *wanted = NULL;
 
 		if (wire_read_patch(json, config, &patch, &problem) == 0)
 			wanted = registry_spec_patch_apply(sandbox, &patch, &problem);
 		if (wanted)
-			check_change(registry, sandbox, wanted);
+			check_change(sandbox, wanted);
 		else
 			fuzz_check(problem.kind == PROBLEM_BAD_REQUEST || problem.kind == PROBLEM_CONFLICT);
 		registry_spec_patch_clear(&patch);
-		registry_free(registry);
-		config_free(config);
+		registry_remove(registry, sandbox);
 	}
 	json_decref(json);
 	return 0;
