@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -249,8 +250,11 @@ bool health_read_number(const struct health_facts *facts, const char *path, long
 
 	if (!text)
 		return false;
-	*number = strtoll(text, &end, 10);
-	return end != text && (*end == '\0' || *end == '\n');
+	long long value = strtoll(text, &end, 10);
+	if (end == text || (*end && *end != '\n') || value < INT_MIN || value > INT_MAX)
+		return false;
+	*number = value;
+	return true;
 }
 
 /* Lines of /proc/net/unix: "Num: RefCount Protocol Flags Type St Inode Path". */

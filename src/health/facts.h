@@ -55,7 +55,10 @@ struct health_facts {
 void health_facts_gather(struct health_facts *facts, const struct config *config, const char *socket);
 void health_facts_clear(struct health_facts *facts);
 
-/* A whole number in the file PATH. False: no such file, or something else in it. */
+/*
+ * Reads the whole number in the file PATH. False, with *NUMBER as it was: there is no such file, or something else is in it, such as
+ * a number beyond the int of a sysctl.
+ */
 bool health_read_number(const struct health_facts *facts, const char *path, long long *number);
 
 /* Parses the text of /proc/net/tcp or tcp6 and appends to the facts. */

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "health/doctor.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +37,7 @@ static bool check_descriptors_of_system(const struct health_facts *facts, struct
 	struct health_finding *finding = health_add(report, "descriptors", HEALTH_FAIL,
 						    "%lld of the system's %lld open files are in use", used, max);
 	health_why(finding, "beyond it no program can open anything; accept() and socket() fail for weftd too");
-	health_fix(finding, "sysctl -w fs.file-max=%lld", max * 2);
+	health_fix(finding, "sysctl -w fs.file-max=%lld", max < LLONG_MAX / 2 ? max * 2 : LLONG_MAX);
 	return false;
 }
 
