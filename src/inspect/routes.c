@@ -95,6 +95,8 @@ static int inspect_take_address(const struct nlmsghdr *message, void *context)
 	const struct nlattr *own = attributes[IFA_LOCAL] ? attributes[IFA_LOCAL] : attributes[IFA_ADDRESS];
 	if (info->ifa_family != AF_INET || !own)
 		return 0;
+	if (info->ifa_prefixlen > 32)
+		return -1;
 	struct inspect_address *address = vec_push(&reading->addresses);
 	if (!address)
 		return inspect_no_memory(reading);
@@ -111,6 +113,8 @@ static int inspect_take_route(const struct nlmsghdr *message, void *context)
 
 	if (info->rtm_family != AF_INET || info->rtm_flags & RTM_F_CLONED)
 		return 0;
+	if (info->rtm_dst_len > 32)
+		return -1;
 	kern_rtnl_attributes(message, sizeof(*info), attributes, ATTRIBUTES_MAX);
 	struct inspect_route *route = vec_push(&reading->routes);
 	if (!route)
@@ -140,6 +144,8 @@ static int inspect_take_rule(const struct nlmsghdr *message, void *context)
 	const struct fib_rule_hdr *info = nlmsg_data(message);
 	const struct nlattr *attributes[ATTRIBUTES_MAX];
 
+	if (info->src_len > 32 || info->dst_len > 32)
+		return -1;
 	kern_rtnl_attributes(message, sizeof(*info), attributes, ATTRIBUTES_MAX);
 	struct inspect_rule *rule = vec_push(&reading->rules);
 	if (!rule)

@@ -19,6 +19,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+enum { TABLE_SIZE_MAX = 256 << 20 }; /* half a million rules; a reading must not take all memory */
+
 /* A table as the kernel returned it. */
 struct blob {
 	const char *table;
@@ -34,7 +36,7 @@ static const struct ipt_entry *inspect_ruleset_legacy_entry_at(const struct blob
 
 	if (offset % __alignof__(struct ipt_entry) || offset + sizeof(*entry) > blob->size)
 		return NULL;
-	if (entry->target_offset < sizeof(*entry) ||
+	if (entry->target_offset < sizeof(*entry) || entry->target_offset % __alignof__(struct xt_entry_target) ||
 	    entry->target_offset + sizeof(struct xt_entry_target) > entry->next_offset ||
 	    entry->next_offset > blob->size - offset)
 		return NULL;
@@ -119,7 +121,8 @@ static void inspect_ruleset_legacy_add_conditions(struct ruleset_rule *rule, con
 	while (offset + sizeof(struct xt_entry_match) <= entry->target_offset) {
 		const struct xt_entry_match *match = (const void *)((const char *)entry + offset);
 		char name[XT_EXTENSION_MAXNAMELEN];
-		if (match->u.match_size < sizeof(*match) || match->u.match_size > entry->target_offset - offset)
+		if (match->u.match_size < sizeof(*match) || match->u.match_size % __alignof__(struct xt_entry_match) ||
+		    match->u.match_size > entry->target_offset - offset)
 			break;
 		snprintf(name, sizeof(name), "%.*s", (int)sizeof(name) - 1, match->u.user.name);
 		inspect_ruleset_add_xt_match(rule, name, match->u.user.revision, match->data,
@@ -249,6 +252,8 @@ static int inspect_ruleset_legacy_read_table(struct ruleset *ruleset, int fd, co
 	snprintf(info.name, sizeof(info.name), "%.31s", table);
 	if (getsockopt(fd, IPPROTO_IP, IPT_SO_GET_INFO, &info, &length) < 0)
 		return err_set(err, errno, "iptables-legacy table %s", table);
+	if (info.size > TABLE_SIZE_MAX)
+		return err_set(err, EFBIG, "iptables-legacy table %s of %u bytes", table, info.size);
 	length = (socklen_t)(sizeof(struct ipt_get_entries) + info.size);
 	AUTO_FREE struct ipt_get_entries *entries = calloc(1, length);
 	if (!entries)

@@ -93,7 +93,9 @@ struct nl_msg *kern_rtnl_put_string(struct nl_msg *message, int type, const char
 void kern_rtnl_attributes(const struct nlmsghdr *header, size_t offset, const struct nlattr **table, size_t count)
 {
 	memset(table, 0, count * sizeof(*table));
-	/* A message that is too short has no attributes. Parsing changes nothing of it. */
+	/* A message that is too short has no attributes; libnl checks it only against its header. Parsing changes nothing of it. */
+	if (nlmsg_datalen(header) < (int)offset)
+		return;
 	(void)nlmsg_parse((struct nlmsghdr *)header, (int)offset, (struct nlattr **)table, (int)count - 1, NULL);
 }
 
@@ -138,6 +140,12 @@ enum verdict {
 	FAILED,   /* ERR is set */
 };
 
+/* Errors are negative, and at most MAX_ERRNO of linux/err.h. */
+static bool kern_rtnl_is_errno(int code)
+{
+	return code < 0 && code >= -4095;
+}
+
 static enum verdict kern_rtnl_take_error(const struct exchange *exchange, const struct nlmsghdr *header)
 {
 	const struct nlmsgerr *error = nlmsg_data(header);
@@ -149,6 +157,10 @@ static enum verdict kern_rtnl_take_error(const struct exchange *exchange, const 
 	}
 	if (error->error == 0)
 		return FINISHED;
+	if (!kern_rtnl_is_errno(error->error)) {
+		err_set(exchange->err, EBADMSG, "%s", exchange->name);
+		return FAILED;
+	}
 	why = kern_rtnl_explanation(header, error);
 	if (why)
 		err_set(exchange->err, -error->error, "%s: %s", exchange->name, why);
@@ -168,7 +180,7 @@ static enum verdict kern_rtnl_take_end(const struct exchange *exchange, const st
 		code = -EINTR;
 	if (code >= 0)
 		return FINISHED;
-	err_set(exchange->err, -code, "%s", exchange->name);
+	err_set(exchange->err, kern_rtnl_is_errno(code) ? -code : EBADMSG, "%s", exchange->name);
 	return FAILED;
 }
 

@@ -96,6 +96,8 @@ int rules_generation(int netns_fd, uint32_t *generation, struct err *err)
 	*generation = 0;
 	if (nft_ask(fd, nft_request(buffer, NFT_MSG_GETGEN, AF_UNSPEC, 0), rules_take_generation, generation, err) < 0)
 		return err_wrap(err, "generation of the ruleset");
+	if (!*generation)
+		return err_set(err, EBADMSG, "generation of the ruleset");
 	return 0;
 }
 
