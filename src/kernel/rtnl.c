@@ -94,7 +94,7 @@ void kern_rtnl_attributes(const struct nlmsghdr *header, size_t offset, const st
 {
 	memset(table, 0, count * sizeof(*table));
 	/* A message that is too short has no attributes; libnl checks it only against its header. Parsing changes nothing of it. */
-	if (nlmsg_datalen(header) < (int)offset)
+	if (nlmsg_datalen(header) < 0 || (size_t)nlmsg_datalen(header) < offset)
 		return;
 	(void)nlmsg_parse((struct nlmsghdr *)header, (int)offset, (struct nlattr **)table, (int)count - 1, NULL);
 }
