@@ -150,8 +150,8 @@ static bool health_read_socket(const char *line, bool ipv6, struct health_socket
 	size_t digits = ipv6 ? 32 : 8;
 
 	*found = (struct health_socket){ 0 };
-	if (sscanf(line, " %*d: %39[0-9A-Fa-f]:%x %*39[0-9A-Fa-f]:%*x %x %*s %*s %*s %*d %*d %" SCNu64, address, &port,
-		   &state, &found->inode) != 4 ||
+	if (sscanf(line, " %*d: %39[0-9A-Fa-f]:%x %*39[0-9A-Fa-f]:%*x %x %*s %*s %*s %u %*d %" SCNu64, address, &port,
+		   &state, &found->uid, &found->inode) != 5 ||
 	    strlen(address) != digits || port > 65535)
 		return false;
 	if (ipv6) {

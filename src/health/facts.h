@@ -20,6 +20,7 @@ struct config;
 struct health_socket {
 	struct addr local;
 	bool listening;
+	unsigned uid; /* of its owner */
 	uint64_t inode;
 };
 

@@ -40,7 +40,7 @@ static bool check_port_range_default(const struct health_facts *facts, const cha
 		    health_add(report, "port_range", HEALTH_WARN,
 			       "port %u of the default endpoint is in the ephemeral range %u-%u", port, first, last);
 		health_why(finding,
-			   "an outgoing connection may be given it, and then weftd cannot start until it ends");
+			   "an outgoing connection may be given it, and then weftd runs without it until it ends");
 		health_fix(finding, "sysctl -w net.ipv4.ip_local_reserved_ports=%u (and in /etc/sysctl.d, to keep it)",
 			   port);
 		return false;

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Ports of weftd that another program has: that of the default endpoint, without which it refuses to start, and those of the
- * automatic range, which it skips.
+ * Ports of weftd that another program has: those of the default endpoint and of [http] listen, without which it runs until they
+ * are free, and those of the automatic range, which it skips.
  */
 #include "config/config.h"
 #include "health/doctor.h"
 
+#include <stdio.h>
 #include <string.h>
+
+struct listen_option {
+	const char *name, *subject;
+};
 
 /* Whether a socket on LOCAL stands in the way of one on WANTED. */
 static bool check_ports_collide(const struct addr *local, const struct addr *wanted)
@@ -19,31 +24,69 @@ static bool check_ports_collide(const struct addr *local, const struct addr *wan
 	       (addr_is_wildcard(local) && local->any.sa_family == AF_INET6);
 }
 
-static bool check_ports_default(const struct health_facts *facts, const struct addr *wanted, int daemon,
-				struct health_report *report)
+/*
+ * Whether SOCKET may be weftd's own. Without privileges no process is visible: then one of root's is taken for weftd's while it
+ * runs.
+ */
+static bool check_ports_is_ours(const struct health_socket *socket, int pid, const char *name, int daemon)
 {
-	char text[ADDR_TEXT_SIZE], name[32];
+	if (pid)
+		return pid == daemon || strcmp(name, "weftd") == 0;
+	return daemon && socket->uid == 0;
+}
 
-	addr_format(wanted, text);
+enum { HOLDER_TEXT_SIZE = 112 };
+
+/* "process 812 (nginx) of uid 33" */
+static const char *check_ports_name_holder(const struct health_socket *socket, int pid, const char *name,
+					   char text[static HOLDER_TEXT_SIZE])
+{
+	if (pid)
+		snprintf(text, HOLDER_TEXT_SIZE, "process %d (%s) of uid %u", pid, name, socket->uid);
+	else
+		snprintf(text, HOLDER_TEXT_SIZE, "a process of uid %u that is not visible from here", socket->uid);
+	return text;
+}
+
+static void check_ports_report(const struct health_socket *socket, const char *holder,
+			       const struct listen_option *option, const struct addr *wanted,
+			       struct health_report *report)
+{
+	char text[ADDR_TEXT_SIZE];
+
+	struct health_finding *finding =
+	    health_add(report, "ports", HEALTH_FAIL, "%s of %s is taken: %s by %s", addr_format(wanted, text),
+		       option->subject, socket->listening ? "listened on" : "the local end of a connection", holder);
+	health_why(finding,
+		   "weftd runs without that address until it is free, and its clients reach the other program");
+	if (socket->listening)
+		health_fix(finding, "stop that process, or choose another %s", option->name);
+	else
+		health_fix(finding,
+			   "sysctl -w net.ipv4.ip_local_reserved_ports=%u; weftd has the address when that connection "
+			   "has ended",
+			   addr_port(wanted));
+}
+
+/* Whether nobody else has the address WANTED of OPTION. */
+static bool check_ports_own(const struct health_facts *facts, const struct addr *wanted,
+			    const struct listen_option *option, int daemon, struct health_report *report)
+{
+	char holder[HOLDER_TEXT_SIZE], name[32];
+
 	for (size_t i = 0; i < facts->sockets.count; i++) {
 		const struct health_socket *socket = &facts->sockets.items[i];
+
 		if (!check_ports_collide(&socket->local, wanted))
 			continue;
 		int pid = facts->holder(facts->context, socket->inode, name);
-		if (pid == daemon || strcmp(name, "weftd") == 0 || (!pid && daemon))
+		/* Connections that have ended have no inode, and stand in nobody's way for long. */
+		if (check_ports_is_ours(socket, pid, name, daemon) || (!socket->listening && !socket->inode))
 			continue;
-		/* Our own listener's accepted connections, and those in TIME_WAIT, which have no holder. */
-		if (!socket->listening && (!pid || daemon))
+		/* Connections that weftd accepted have its local address, and may be invisible. */
+		if (!socket->listening && !pid)
 			continue;
-		struct health_finding *finding = health_add(
-		    report, "ports", HEALTH_FAIL, "%s of the default endpoint is taken: %s by process %d (%s)", text,
-		    socket->listening ? "listened on" : "the local end of a connection", pid, name);
-		health_why(finding, "weftd refuses to start while it cannot listen there, and clients reach the other");
-		health_fix(finding,
-			   socket->listening ? "stop that process, or choose another [forwarder] default_listen"
-					     : "sysctl -w net.ipv4.ip_local_reserved_ports=%u, and start weftd "
-					       "when that connection has ended",
-			   addr_port(wanted));
+		check_ports_report(socket, check_ports_name_holder(socket, pid, name, holder), option, wanted, report);
 		return false;
 	}
 	return true;
@@ -52,7 +95,7 @@ static bool check_ports_default(const struct health_facts *facts, const struct a
 static bool check_ports_range(const struct health_facts *facts, int daemon, struct health_report *report)
 {
 	const struct config *config = facts->config;
-	char text[ADDR_TEXT_SIZE], first[ADDR_TEXT_SIZE + 48] = "";
+	char text[ADDR_TEXT_SIZE], holder[HOLDER_TEXT_SIZE], first[ADDR_TEXT_SIZE + HOLDER_TEXT_SIZE + 8] = "";
 	unsigned taken = 0;
 
 	for (size_t i = 0; i < facts->sockets.count; i++) {
@@ -62,11 +105,11 @@ static bool check_ports_range(const struct health_facts *facts, int daemon, stru
 		if (!socket->listening || port < config->ports.first || port > config->ports.last)
 			continue;
 		int pid = facts->holder(facts->context, socket->inode, name);
-		if (pid == daemon || strcmp(name, "weftd") == 0 || (!pid && daemon))
+		if (check_ports_is_ours(socket, pid, name, daemon))
 			continue;
 		if (!taken++)
-			snprintf(first, sizeof(first), "%s by process %d (%s)", addr_format(&socket->local, text), pid,
-				 name);
+			snprintf(first, sizeof(first), "%s by %s", addr_format(&socket->local, text),
+				 check_ports_name_holder(socket, pid, name, holder));
 	}
 	if (!taken)
 		return true;
@@ -81,12 +124,16 @@ static bool check_ports_range(const struct health_facts *facts, int daemon, stru
 
 void check_ports(const struct health_facts *facts, struct health_report *report)
 {
-	const struct addr_list *wanted = &facts->config->forwarder.default_listen;
+	static const struct listen_option default_listen = { "[forwarder] default_listen", "the default endpoint" };
+	static const struct listen_option http_listen = { "[http] listen", "[http] listen" };
+	const struct addr_list *wanted = &facts->config->forwarder.default_listen, *http = &facts->config->http.listen;
 	int daemon = health_daemon(facts);
 	bool clear = true;
 
 	for (size_t i = 0; i < wanted->count; i++)
-		clear = check_ports_default(facts, &wanted->items[i], daemon, report) && clear;
+		clear = check_ports_own(facts, &wanted->items[i], &default_listen, daemon, report) && clear;
+	for (size_t i = 0; i < http->count; i++)
+		clear = check_ports_own(facts, &http->items[i], &http_listen, daemon, report) && clear;
 	clear = check_ports_range(facts, daemon, report) && clear;
 	if (clear)
 		health_add(report, "ports", HEALTH_OK, "nobody else has the default endpoint's port, or one of %u-%u",

@@ -162,7 +162,7 @@ START_TEST(sockets_are_read_from_procfs)
 	health_add_sockets(
 	    &facts,
 	    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-	    "   0: 0100007F:C33F 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 8 1 0\n"
+	    "   0: 0100007F:C33F 00000000:0000 0A 00000000:00000000 00:00000000 00000000    33        0 8 1 0\n"
 	    "   1: 0100007F:C33F 0100007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 9 1 0\n"
 	    "nonsense\n",
 	    false);
@@ -179,7 +179,7 @@ START_TEST(sockets_are_read_from_procfs)
 
 	/* nginx has the port; weftd's own on ::1 is no fault. */
 	found(check_ports, HEALTH_FAIL,
-	      "127.0.0.1:49983 of the default endpoint is taken: listened on by process 80 (nginx)");
+	      "127.0.0.1:49983 of the default endpoint is taken: listened on by process 80 (nginx) of uid 33");
 }
 END_TEST
 
@@ -194,6 +194,28 @@ START_TEST(a_daemons_own_sockets_are_no_fault)
 	    "   3: 0100007F:4E20 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 7 1 0\n",
 	    false);
 	found(check_ports, HEALTH_OK, "nobody else");
+}
+END_TEST
+
+START_TEST(a_port_is_taken_while_the_daemon_runs_without_it)
+{
+	daemon_runs();
+	health_add_sockets(
+	    &facts,
+	    "   0: 0100007F:C33F 00000000:0000 0A 00000000:00000000 00:00000000 00000000    33        0 8 1 0\n",
+	    false);
+	found(check_ports, HEALTH_FAIL, "listened on by process 80 (nginx) of uid 33");
+}
+END_TEST
+
+START_TEST(a_strangers_socket_is_told_by_its_uid_where_no_process_is_visible)
+{
+	daemon_runs();
+	health_add_sockets(
+	    &facts,
+	    "   0: 0100007F:C33F 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 99 1 0\n",
+	    false);
+	found(check_ports, HEALTH_FAIL, "a process of uid 1000 that is not visible");
 }
 END_TEST
 
@@ -235,6 +257,8 @@ int main(void)
 	tcase_add_test(checks, a_kernel_that_refuses_is_a_fault);
 	tcase_add_test(checks, sockets_are_read_from_procfs);
 	tcase_add_test(checks, a_daemons_own_sockets_are_no_fault);
+	tcase_add_test(checks, a_port_is_taken_while_the_daemon_runs_without_it);
+	tcase_add_test(checks, a_strangers_socket_is_told_by_its_uid_where_no_process_is_visible);
 	tcase_add_test(checks, the_last_of_the_mounts_on_a_place_counts);
 	tcase_add_test(checks, the_worst_finding_decides);
 
