@@ -59,7 +59,10 @@ void cli_sandbox_print_endpoints(const struct screen *screen, const json_t *sand
 		cli_table_addf(table, CELL_PLAIN, "%lld/%s", (long long)client_number(endpoint, "guest_port"),
 			       client_text(endpoint, "proto"));
 		cli_table_add(table, CELL_PLAIN, listen);
-		cli_table_addf(table, CELL_DIM, "via %s", client_text(endpoint, "via"));
+		if (json_is_false(json_object_get(endpoint, "open")))
+			cli_table_addf(table, CELL_BAD, "via %s, not open", client_text(endpoint, "via"));
+		else
+			cli_table_addf(table, CELL_DIM, "via %s", client_text(endpoint, "via"));
 	}
 	cli_table_print(table, screen, 0);
 	cli_table_free(table);

@@ -183,3 +183,11 @@ int registry_endpoints_hold(struct registry *registry, struct sandbox *sandbox, 
 	free(held);
 	return result;
 }
+
+bool registry_endpoint_is_open(const struct endpoint *endpoint)
+{
+	for (size_t i = 0; endpoint->port.via == VIA_FORWARDER && i < endpoint->listen_count; i++)
+		if (!endpoint->handles[i] && !endpoint->absent[i])
+			return false;
+	return true;
+}

@@ -43,7 +43,11 @@ struct endpoint {
 	size_t listen_count;
 	void *handles
 	    [SPEC_LISTEN_MAX]; /* of its listeners, one for each address, set by their opener; NULL while closed */
+	bool absent[SPEC_LISTEN_MAX]; /* the host has no ::1, and the others serve alone; set by the opener */
 };
+
+/* Whether clients reach ENDPOINT by all its addresses that the host has. One of nat has no listener and is open. */
+bool registry_endpoint_is_open(const struct endpoint *endpoint);
 
 struct counters {
 	uint64_t bytes_to_guest, bytes_from_guest;

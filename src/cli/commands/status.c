@@ -8,6 +8,26 @@
 
 #include <string.h>
 
+/* The addresses that weftd does not listen on, each with the reason. */
+static void command_status_add_not_open(struct table *table, const json_t *list)
+{
+	enum { SHOWN_MAX = 20 };
+	json_t *address;
+	size_t i;
+
+	json_array_foreach(list, i, address)
+	{
+		cli_table_add(table, CELL_DIM, i ? " " : "not open");
+		if (i == SHOWN_MAX) {
+			cli_table_addf(table, CELL_BAD, "and %zu more", json_array_size(list) - i);
+			break;
+		}
+		cli_table_addf(table, CELL_BAD, "%s/%s of %s: %s", client_text(address, "address"),
+			       client_text(address, "proto"), client_text(address, "what"),
+			       client_text(address, "error"));
+	}
+}
+
 static void command_status_print(const struct cli *cli, const json_t *status)
 {
 	static const char *const headings[] = { "", "", NULL };
@@ -39,6 +59,7 @@ static void command_status_print(const struct cli *cli, const json_t *status)
 		cli_table_addf(table, CELL_DIM, "  %s", name);
 		cli_table_addf(table, cli_sandbox_style(name), "%lld", (long long)json_integer_value(count));
 	}
+	command_status_add_not_open(table, json_object_get(status, "not_open"));
 	cli_table_print(table, &cli->screen, 0);
 	cli_table_free(table);
 }

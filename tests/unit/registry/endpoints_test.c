@@ -85,6 +85,25 @@ START_TEST(the_addresses_of_weftd_itself_are_nobodys)
 }
 END_TEST
 
+START_TEST(an_endpoint_is_open_when_all_addresses_that_the_host_has_are)
+{
+	struct endpoint *endpoint = &added("a", with_automatic(1))->endpoints[0];
+
+	ck_assert_uint_eq(endpoint->listen_count, 2);
+	ck_assert(!registry_endpoint_is_open(endpoint));
+	endpoint->handles[0] = endpoint;
+	ck_assert(!registry_endpoint_is_open(endpoint));
+	endpoint->absent[1] = true;
+	ck_assert(registry_endpoint_is_open(endpoint));
+	endpoint->absent[1] = false;
+	endpoint->handles[1] = endpoint;
+	ck_assert(registry_endpoint_is_open(endpoint));
+	endpoint->handles[0] = endpoint->handles[1] = NULL;
+	endpoint->port.via = VIA_NAT;
+	ck_assert(registry_endpoint_is_open(endpoint));
+}
+END_TEST
+
 START_TEST(a_refused_sandbox_leaves_nothing_behind)
 {
 	struct spec *spec = with_automatic(3);
@@ -161,6 +180,7 @@ int main(void)
 	tcase_add_test(tcase, a_port_published_already_is_refused_and_the_holder_named);
 	tcase_add_test(tcase, a_wildcard_excludes_every_address_of_its_family);
 	tcase_add_test(tcase, the_addresses_of_weftd_itself_are_nobodys);
+	tcase_add_test(tcase, an_endpoint_is_open_when_all_addresses_that_the_host_has_are);
 	tcase_add_test(tcase, a_refused_sandbox_leaves_nothing_behind);
 	tcase_add_test(tcase, a_range_that_is_used_up_is_said_to_be);
 	tcase_add_test(tcase, a_port_that_another_program_has_is_not_tried_again_at_once);
