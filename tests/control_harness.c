@@ -164,9 +164,10 @@ static void status(void *context, struct control_request *request)
 		    sandboxes, registry_sandbox_state_name((enum sandbox_state)state),
 		    json_integer((json_int_t)registry_count_state(registry, (enum sandbox_state)state)));
 	control_request_answer(request, 200,
-			       json_pack("{s:s,s:s,s:{s:i,s:i,s:i,s:i},s:o,s:i}", "version", "harness", "state",
+			       json_pack("{s:s,s:s,s:{s:i,s:i,s:i,s:i},s:o,s:i,s:[]}", "version", "harness", "state",
 					 adopting ? "adopting" : "running", "pool", "ready", 0, "target", 0,
-					 "quarantined", 0, "deleting", 0, "sandboxes", sandboxes, "connections", 0));
+					 "quarantined", 0, "deleting", 0, "sandboxes", sandboxes, "connections", 0,
+					 "not_open"));
 }
 
 static void metrics(void *context, struct control_request *request)
@@ -303,7 +304,10 @@ int main(int argc, char **argv)
 	control = control_new(base, argv[1], config, registry, &ops, &err);
 	if (control && config->http.listen.count)
 		http = control_http_new(control, base, config, &err);
-	if (!control || (config->http.listen.count && !http)) {
+	bool opened = http || !config->http.listen.count;
+	for (size_t i = 0; opened && i < config->http.listen.count; i++)
+		opened = control_http_open(http, i, &err) == 0;
+	if (!control || !opened) {
 		fprintf(stderr, "%s\n", err.text);
 		return 69;
 	}

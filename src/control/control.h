@@ -88,13 +88,17 @@ void control_sandbox_gone(struct control *control, const char *id);
 void control_event(struct control *control, const char *type, const char *id, json_t *fields);
 
 /*
- * The same API over TCP, for reading only, with the status page at "/": on each address of [http] listen. Its readers hold nothing of
- * what the callers of the socket need: no wait is theirs, no diagnosis is made for them, and event streams are counted apart. A request whose Host is
- * none of these addresses is refused (DNS rebinding). NULL with ERR: an address cannot be bound. Free it before CONTROL.
+ * The same API over TCP, for reading only, with the status page at "/". It listens nowhere at first. Its readers hold nothing of
+ * what the callers of the socket need: no wait is theirs, no diagnosis is made for them, and event streams are counted apart. A
+ * request whose Host is no address of [http] listen is refused (DNS rebinding). NULL with ERR (ENOMEM). Free it before CONTROL.
  */
 struct control_http;
 struct control_http *control_http_new(struct control *control, struct event_base *base, const struct config *config,
 				      struct err *err);
 void control_http_free(struct control_http *http);
+
+/* Listens on the address INDEX of [http] listen, which is not open. 0, or -1 with ERR (EADDRINUSE, EACCES, EMFILE, ...). */
+int control_http_open(struct control_http *http, size_t index, struct err *err);
+bool control_http_is_open(const struct control_http *http, size_t index);
 
 #endif

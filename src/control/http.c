@@ -27,6 +27,7 @@ struct control_http {
 	struct http_gate *gate;
 	struct api *api;
 	const struct config *config;
+	bool *open; /* by address of the option */
 };
 
 /* Whether HOST, with or without a port, names ADDR. */
@@ -110,17 +111,28 @@ struct control_http *control_http_new(struct control *control, struct event_base
 	}
 	http->api = control_api(control);
 	http->config = config;
-	http->gate = http_gate_new(base, &gate_ops, http, err);
-	if (!http->gate)
-		goto fail;
-	for (size_t i = 0; i < config->http.listen.count; i++)
-		if (control_http_listen(http->gate, &config->http.listen.items[i], err) < 0)
-			goto fail;
-	return http;
-
-fail:
+	http->open = calloc(config->http.listen.count + 1, sizeof(*http->open));
+	if (!http->open)
+		err_set(err, ENOMEM, "[http] listen");
+	else
+		http->gate = http_gate_new(base, &gate_ops, http, err);
+	if (http->gate)
+		return http;
 	control_http_free(http);
 	return NULL;
+}
+
+int control_http_open(struct control_http *http, size_t index, struct err *err)
+{
+	if (control_http_listen(http->gate, &http->config->http.listen.items[index], err) < 0)
+		return -1;
+	http->open[index] = true;
+	return 0;
+}
+
+bool control_http_is_open(const struct control_http *http, size_t index)
+{
+	return http->open[index];
 }
 
 void control_http_free(struct control_http *http)
@@ -128,5 +140,6 @@ void control_http_free(struct control_http *http)
 	if (!http)
 		return;
 	http_gate_free(http->gate);
+	free(http->open);
 	free(http);
 }

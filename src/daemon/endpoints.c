@@ -6,10 +6,11 @@
 #include "daemon/endpoints.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
-#include "base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/inherited.h"
+#include "daemon/not_open.h"
 #include "daemon/port_holder.h"
 #include "daemon/tenant.h"
 
@@ -59,7 +60,7 @@ static void daemon_endpoints_explain(const struct endpoint *endpoints, size_t in
 		registry_problem_set(problem, PROBLEM_CONFLICT, field, "%s is in use by %s", text, holder.text);
 	} else if (err->code == EADDRNOTAVAIL) {
 		registry_problem_set(problem, PROBLEM_BAD_REQUEST, field, "%s: this host has no such address", text);
-	} else if (err->code == EMFILE || err->code == ENFILE || err->code == ENOMEM) {
+	} else if (daemon_not_open_is_shortage(err)) {
 		registry_problem_set(problem, PROBLEM_UNAVAILABLE, field, "%s: %s", text, err->text);
 	} else {
 		registry_problem_set(problem, PROBLEM_INTERNAL, field, "%s: %s", text, err->text);
@@ -100,7 +101,9 @@ int daemon_endpoints_open(struct daemon *daemon, struct tenant *tenant, struct e
 				opened[opened_count++] = endpoint->handles[j];
 				continue;
 			}
-			if (endpoint->listen_count > 1 && daemon_endpoints_lack_ipv6(&endpoint->listen[j], &err))
+			endpoint->absent[j] =
+			    endpoint->listen_count > 1 && daemon_endpoints_lack_ipv6(&endpoint->listen[j], &err);
+			if (endpoint->absent[j])
 				continue;
 			if (taken && endpoint->port.automatic && err.code == EADDRINUSE)
 				*taken = addr_port(&endpoint->listen[j]);
@@ -125,32 +128,63 @@ void daemon_endpoints_close(struct endpoint *endpoints, size_t count, bool reset
 	}
 }
 
-static bool daemon_endpoints_has_closed(const struct endpoint *endpoint)
+/* Opens one address of an endpoint, or notes why not. 0, or -1 with ERR. */
+static int daemon_endpoints_try(struct daemon *daemon, struct sandbox *sandbox, struct endpoint *endpoint, size_t index,
+				struct err *err)
 {
-	for (size_t j = 0; j < endpoint->listen_count; j++)
-		if (endpoint->port.via == VIA_FORWARDER && !endpoint->handles[j])
-			return true;
-	return false;
+	const struct addr *listen = &endpoint->listen[index];
+
+	endpoint->handles[index] = daemon_endpoints_listen(daemon, daemon_tenant_of(sandbox)->route,
+							   daemon_endpoints_options(endpoint), listen, err);
+	endpoint->absent[index] =
+	    !endpoint->handles[index] && endpoint->listen_count > 1 && daemon_endpoints_lack_ipv6(listen, err);
+	if (endpoint->handles[index]) {
+		daemon_not_open_remove(daemon, listen, endpoint->port.proto);
+		return 0;
+	}
+	if (endpoint->absent[index])
+		return 0;
+	daemon_not_open_add(daemon, listen, endpoint->port.proto, sandbox->id, NULL, err);
+	return -1;
 }
 
-void daemon_endpoints_retry(struct daemon *daemon)
+int daemon_endpoints_open_some(struct daemon *daemon, struct sandbox *sandbox, bool absent_too)
 {
-	struct problem problem;
+	struct err err;
+	bool shortage = false;
 
-	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
-	     sandbox = registry_next(daemon->registry, sandbox->slot)) {
-		struct tenant *tenant = daemon_tenant_of(sandbox);
+	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
+		struct endpoint *endpoint = &sandbox->endpoints[i];
 
-		if (!tenant || !tenant->route || tenant->busy || tenant->kept || sandbox->state == SANDBOX_DRAINING)
-			continue;
-		for (size_t i = 0; i < sandbox->endpoint_count; i++) {
-			struct endpoint *endpoint = &sandbox->endpoints[i];
-
-			/* Without ::1 its listener stays closed. */
-			if (daemon_endpoints_has_closed(endpoint) &&
-			    daemon_endpoints_open(daemon, tenant, endpoint, 1, "/ports", NULL, &problem) == 0 &&
-			    !daemon_endpoints_has_closed(endpoint))
-				log_info("endpoint open again", F_STR("sandbox", sandbox->id));
+		for (size_t j = 0; j < endpoint->listen_count && endpoint->port.via == VIA_FORWARDER; j++) {
+			if (endpoint->handles[j] || (endpoint->absent[j] && !absent_too))
+				continue;
+			if (daemon_endpoints_try(daemon, sandbox, endpoint, j, &err) < 0)
+				shortage |= daemon_not_open_is_shortage(&err);
 		}
 	}
+	return shortage ? -1 : 0;
+}
+
+/* Whether its closed endpoints are to be open, and no change of it is under way. */
+static bool daemon_endpoints_concern(const struct sandbox *sandbox)
+{
+	const struct tenant *tenant = daemon_tenant_of(sandbox);
+
+	return tenant && tenant->route && !tenant->busy && !tenant->kept && sandbox->state != SANDBOX_DRAINING;
+}
+
+bool daemon_endpoints_retry(struct daemon *daemon, unsigned *slot, uint64_t until_us, bool absent_too)
+{
+	struct sandbox *sandbox;
+
+	while ((sandbox = registry_next(daemon->registry, *slot))) {
+		*slot = sandbox->slot;
+		if (daemon_endpoints_concern(sandbox) && daemon_endpoints_open_some(daemon, sandbox, absent_too) < 0)
+			break; /* the others would meet the same shortage */
+		if (clock_now_us() >= until_us)
+			return true;
+	}
+	*slot = 0;
+	return false;
 }

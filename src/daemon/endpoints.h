@@ -28,8 +28,17 @@ int daemon_endpoints_open(struct daemon *daemon, struct tenant *tenant, struct e
 /* Closes all. RESET: connections that came through them end, too. */
 void daemon_endpoints_close(struct endpoint *endpoints, size_t count, bool reset);
 
-/* Tries again to open the closed ones: another program may have had a port over a restart. */
-void daemon_endpoints_retry(struct daemon *daemon);
+/*
+ * Opens the closed ones of SANDBOX as far as it goes, each address by itself, and notes the others as not open: another program
+ * may have taken a port over a restart. ABSENT_TOO: also those on an address that the host lacked. 0, or -1 in a shortage.
+ */
+int daemon_endpoints_open_some(struct daemon *daemon, struct sandbox *sandbox, bool absent_too);
+
+/*
+ * The same for all sandboxes above *SLOT, until UNTIL_US of clock_now_us(). True: there are more, and *SLOT is where to go on; else
+ * it is 0.
+ */
+bool daemon_endpoints_retry(struct daemon *daemon, unsigned *slot, uint64_t until_us, bool absent_too);
 
 /*
  * Opens one listener on LISTEN; a socket that was kept for it is taken. OPTIONS come without a socket. ROUTE: NULL for the

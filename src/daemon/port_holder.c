@@ -17,7 +17,8 @@ enum { TCP_STATE_TIME_WAIT = 0x06, TCP_STATE_LISTEN = 0x0a, UDP_STATE_UNCONNECTE
 struct socket_row {
 	struct addr local;
 	unsigned state;
-	unsigned long inode;
+	unsigned uid;
+	unsigned long inode; /* 0: no process has the socket */
 };
 
 /* The addresses are printed as 32-bit words in host order of the machine. */
@@ -26,8 +27,8 @@ static bool daemon_port_holder_parse_row(const char *line, bool ipv6, struct soc
 	char host[40];
 	unsigned port;
 
-	if (sscanf(line, " %*u: %39[0-9A-F]:%4x %*[0-9A-F]:%*x %2x %*x:%*x %*x:%*x %*x %*u %*u %lu", host, &port,
-		   &row->state, &row->inode) != 4)
+	if (sscanf(line, " %*u: %39[0-9A-F]:%4x %*[0-9A-F]:%*x %2x %*x:%*x %*x:%*x %*x %u %*u %lu", host, &port,
+		   &row->state, &row->uid, &row->inode) != 5)
 		return false;
 	memset(&row->local, 0, sizeof(row->local));
 	if (!ipv6) {
@@ -103,18 +104,21 @@ static bool daemon_port_holder_process_has(const char *pid, unsigned long inode)
 	return has;
 }
 
-static void daemon_port_holder_name_process(unsigned long inode, char *text, size_t size)
+/* Writes the process that has the socket to TEXT. False: none that is visible. */
+static bool daemon_port_holder_name_process(const struct socket_holder *holder, char *text, size_t size)
 {
 	DIR *processes = opendir("/proc");
+	bool has = false;
 
-	snprintf(text, size, "a process not visible from here");
 	if (!processes)
-		return;
-	for (struct dirent *entry; (entry = readdir(processes));) {
+		return false;
+	for (struct dirent *entry; !has && (entry = readdir(processes));) {
 		char path[300], name[32] = "?";
 
-		if (!isdigit((unsigned char)entry->d_name[0]) || !daemon_port_holder_process_has(entry->d_name, inode))
+		if (!isdigit((unsigned char)entry->d_name[0]) ||
+		    !daemon_port_holder_process_has(entry->d_name, holder->inode))
 			continue;
+		has = true;
 		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
 		FILE *comm = fopen(path, "re");
 		if (comm) {
@@ -122,31 +126,51 @@ static void daemon_port_holder_name_process(unsigned long inode, char *text, siz
 				name[strcspn(name, "\n")] = '\0';
 			fclose(comm);
 		}
-		snprintf(text, size, "%s (pid %.20s)", name, entry->d_name);
-		break;
+		snprintf(text, size, "%s (pid %.20s) of uid %u", name, entry->d_name, holder->uid);
 	}
 	closedir(processes);
+	return has;
+}
+
+/* The tables of LISTEN's own family first: a socket of IPv6 can stand in the way of IPv4, and not the other way round. */
+static void daemon_port_holder_search(const struct addr *listen, enum proto proto, struct socket_row *row,
+				      struct socket_holder *holder)
+{
+	bool ipv4 = listen->any.sa_family == AF_INET;
+	bool tcp = proto == PROTO_TCP;
+
+	if (ipv4)
+		daemon_port_holder_search_table(tcp ? "/proc/thread-self/net/tcp" : "/proc/thread-self/net/udp", false,
+						listen, row, &holder->found, &holder->listening);
+	if (!ipv4 || !holder->listening)
+		daemon_port_holder_search_table(tcp ? "/proc/thread-self/net/tcp6" : "/proc/thread-self/net/udp6", true,
+						listen, row, &holder->found, &holder->listening);
+}
+
+void daemon_port_holder_look(const struct addr *listen, enum proto proto, struct socket_holder *holder)
+{
+	struct socket_row row = { 0 };
+
+	memset(holder, 0, sizeof(*holder));
+	daemon_port_holder_search(listen, proto, &row, holder);
+	holder->uid = row.uid;
+	holder->inode = row.inode;
+	holder->ended = holder->found && !row.inode;
+	if (holder->ended && proto == PROTO_TCP && row.state == TCP_STATE_TIME_WAIT)
+		snprintf(holder->text, sizeof(holder->text),
+			 "a connection that has ended, for up to a minute (TIME_WAIT)");
+	else if (holder->ended)
+		snprintf(holder->text, sizeof(holder->text), "a connection that is ending");
+	else if (holder->found)
+		snprintf(holder->text, sizeof(holder->text), "a process of uid %u that is not visible from here",
+			 row.uid);
+	else
+		snprintf(holder->text, sizeof(holder->text), "a process that is not visible from here");
 }
 
 void daemon_port_holder_find(const struct addr *listen, enum proto proto, struct socket_holder *holder)
 {
-	bool ipv4 = listen->any.sa_family == AF_INET;
-	struct socket_row row = { 0 };
-
-	memset(holder, 0, sizeof(*holder));
-	if (ipv4)
-		daemon_port_holder_search_table(proto == PROTO_TCP ? "/proc/thread-self/net/tcp"
-								   : "/proc/thread-self/net/udp",
-						false, listen, &row, &holder->found, &holder->listening);
-	if (!ipv4 || !holder->listening)
-		daemon_port_holder_search_table(proto == PROTO_TCP ? "/proc/thread-self/net/tcp6"
-								   : "/proc/thread-self/net/udp6",
-						true, listen, &row, &holder->found, &holder->listening);
-	if (holder->found && row.inode)
-		daemon_port_holder_name_process(row.inode, holder->text, sizeof(holder->text));
-	else if (holder->found && proto == PROTO_TCP && row.state == TCP_STATE_TIME_WAIT)
-		snprintf(holder->text, sizeof(holder->text),
-			 "a connection that has ended, for up to a minute (TIME_WAIT)");
-	else
-		snprintf(holder->text, sizeof(holder->text), "a process not visible from here");
+	daemon_port_holder_look(listen, proto, holder);
+	if (holder->inode)
+		daemon_port_holder_name_process(holder, holder->text, sizeof(holder->text));
 }

@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "daemon/collect.h"
 #include "daemon/daemon.h"
+#include "daemon/not_open.h"
 #include "daemon/tenant.h"
 
 #include <jansson.h>
@@ -51,12 +52,12 @@ void daemon_status(void *context, struct control_request *request)
 		json_object_set_new(
 		    states, registry_sandbox_state_name((enum sandbox_state)i),
 		    json_integer((json_int_t)registry_count_state(daemon->registry, (enum sandbox_state)i)));
-	control_request_answer(request, 200,
-			       json_pack("{s:s, s:s, s:{s:i, s:i, s:i, s:i}, s:o, s:I}", "version", PACKAGE_VERSION,
-					 "state", daemon_report_state(daemon->state), "pool", "ready", (int)pool.ready,
-					 "target", (int)pool.target, "quarantined", (int)pool.quarantined, "deleting",
-					 (int)pool.deleting, "sandboxes", states, "connections",
-					 (json_int_t)stats.connections_open));
+	control_request_answer(
+	    request, 200,
+	    json_pack("{s:s, s:s, s:{s:i, s:i, s:i, s:i}, s:o, s:I, s:o}", "version", PACKAGE_VERSION, "state",
+		      daemon_report_state(daemon->state), "pool", "ready", (int)pool.ready, "target", (int)pool.target,
+		      "quarantined", (int)pool.quarantined, "deleting", (int)pool.deleting, "sandboxes", states,
+		      "connections", (json_int_t)stats.connections_open, "not_open", daemon_not_open_list(daemon)));
 }
 
 /* NULL for want of memory. */

@@ -93,20 +93,6 @@ static int daemon_restart_load_one(struct daemon *daemon, struct stored *stored,
 	return 0;
 }
 
-/* A port that another program took meanwhile is tried again; sandbox and other ports go on without it. */
-static void daemon_restart_open_endpoints(struct daemon *daemon, struct sandbox *sandbox)
-{
-	struct problem problem;
-
-	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
-		if (daemon_endpoints_open(daemon, daemon_tenant_of(sandbox), &sandbox->endpoints[i], 1, "/ports", NULL,
-					  &problem) < 0)
-			log_error("endpoint closed until its port is free", F_STR("sandbox", sandbox->id),
-				  F_STR("fix", "stop the holder; weftd tries again every 10 s"),
-				  F_STR("error", problem.detail));
-	}
-}
-
 static void daemon_restart_take_damage(struct daemon *daemon, const struct store_contents *contents)
 {
 	for (size_t i = 0; i < contents->damage_count; i++) {
@@ -164,7 +150,7 @@ static bool daemon_restart_open_some(struct restart *restart, uint64_t until_us)
 	while ((sandbox = registry_next(daemon->registry, restart->opening))) {
 		restart->opening = sandbox->slot;
 		if (sandbox->tenant && !daemon_tenant_of(sandbox)->kept && sandbox->state != SANDBOX_DRAINING)
-			daemon_restart_open_endpoints(daemon, sandbox);
+			daemon_endpoints_open_some(daemon, sandbox, false);
 		if (clock_now_us() >= until_us)
 			return false;
 	}

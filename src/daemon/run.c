@@ -16,17 +16,19 @@
 #include "daemon/daemon.h"
 #include "daemon/default_endpoint.h"
 #include "daemon/diagnoses.h"
-#include "daemon/endpoints.h"
 #include "daemon/follow.h"
 #include "daemon/guard.h"
 #include "daemon/host_lock.h"
+#include "daemon/http_endpoint.h"
 #include "daemon/inherited.h"
 #include "daemon/load_config.h"
 #include "daemon/metrics.h"
+#include "daemon/not_open.h"
 #include "daemon/notify.h"
 #include "daemon/options.h"
 #include "daemon/patch.h"
 #include "daemon/register.h"
+#include "daemon/reopen.h"
 #include "daemon/report.h"
 #include "daemon/reserve.h"
 #include "daemon/restart.h"
@@ -57,7 +59,7 @@ enum { WATCHED_SIGNALS = sizeof(watched_signals) / sizeof(watched_signals[0]) };
 struct running {
 	struct daemon daemon;
 	int host_lock;             /* holds our link group; -1: not yet */
-	struct timer housekeeping; /* counters, closed endpoints: now and then */
+	struct timer housekeeping; /* counters, now and then */
 	struct event *signals[WATCHED_SIGNALS];
 };
 
@@ -79,7 +81,6 @@ static void daemon_run_housekeep(void *context)
 	struct daemon *daemon = &running->daemon;
 
 	if (daemon->state == DAEMON_RUNNING) {
-		daemon_endpoints_retry(daemon);
 		daemon_collect_all(daemon);
 	}
 	timer_start(&running->housekeeping, HOUSEKEEPING_MS);
@@ -277,9 +278,7 @@ static int daemon_run_start_control(struct daemon *daemon, struct err *err)
 	if (!daemon->control)
 		return -1;
 	registry_watch(daemon->registry, &watcher);
-	if (daemon->config->http.listen.count)
-		daemon->http = control_http_new(daemon->control, daemon->base, daemon->config, err);
-	return daemon->config->http.listen.count && !daemon->http ? -1 : 0;
+	return daemon_http_open(daemon, err);
 }
 
 /* Automatic ports are opened on ::1 as well, where the host has it. */
@@ -304,7 +303,8 @@ static int daemon_run_start_parts(struct daemon *daemon, struct err *err)
 	daemon->registry = registry_new(daemon->config);
 	if (!daemon->base || !daemon->registry)
 		return err_set(err, ENOMEM, "start");
-	if (daemon_reserve_start(daemon, err) < 0 || daemon_metrics_start(daemon, err) < 0)
+	if (daemon_reserve_start(daemon, err) < 0 || daemon_metrics_start(daemon, err) < 0 ||
+	    daemon_not_open_start(daemon, err) < 0)
 		return -1;
 	registry_set_ipv6_loopback(daemon->registry, daemon_run_has_ipv6_loopback());
 	return 0;
@@ -332,7 +332,7 @@ static int daemon_run_start(struct running *running, struct err *err)
 	if (timer_init(&running->housekeeping, daemon->base, daemon_run_housekeep, running, err) < 0)
 		return -1;
 	timer_start(&running->housekeeping, HOUSEKEEPING_MS);
-	if (daemon_guard_start(daemon, err) < 0)
+	if (daemon_guard_start(daemon, err) < 0 || daemon_reopen_start(daemon, err) < 0)
 		return -1;
 	return daemon_restart_begin(daemon, err);
 }
@@ -399,6 +399,7 @@ static void daemon_run_finish(struct running *running)
 	daemon_run_forget_signals(running);
 	timer_free(&running->housekeeping);
 	daemon_guard_stop(daemon);
+	daemon_reopen_stop(daemon);
 	fabric_free(daemon->fabric);
 	daemon_restart_free(daemon);
 	daemon->fabric = NULL; /* the forwarder's last reports come too late for it */
@@ -409,9 +410,10 @@ static void daemon_run_finish(struct running *running)
 		daemon_run_each_tenant(daemon, daemon_run_free_tenant);
 	daemon_default_free(daemon);
 	daemon_reserve_stop(daemon);
-	control_http_free(daemon->http);
+	daemon_http_close(daemon);
 	control_free(daemon->control);
 	daemon_metrics_stop(daemon);
+	daemon_not_open_stop(daemon);
 	daemon_inherited_free(daemon->inherited);
 	registry_free(daemon->registry);
 	store_close(daemon->store);

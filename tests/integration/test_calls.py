@@ -251,7 +251,6 @@ def test_a_port_lost_over_a_restart_is_no_fault_of_another_change_and_comes_back
         assert "127.0.0.1:20000" in daemon.log()
         daemon.api.patch("a1", {"labels": {"a": "b"}, "publish": [9]})
         assert [one["guest_port"] for one in daemon.api.show("a1")["endpoints"]] == [PORT, 8080, 9]
-    # The daemon retries every ten seconds.
     poll_until(lambda: "endpoint open again" in daemon.log())
     assert health(host, "127.0.0.1", 20000)["guest"] == "a1"
 

@@ -193,9 +193,9 @@ def test_descriptors_meant_for_somebody_else_are_left_alone(host, weftd, manager
     daemon = weftd(run=False)
     stream = host.listen(49983, "127.0.0.1")
     manager.spawn(daemon, [stream.fileno()], pid=1)
-    assert daemon.process.wait(PATIENCE) == 69
+    daemon.await_running()
     assert "49983 is in use" in daemon.log()
-    daemon.process = None
+    assert [one["address"] for one in daemon.api.status()["not_open"]] == ["127.0.0.1:49983"]
     stream.close()
 
 

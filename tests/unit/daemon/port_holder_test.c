@@ -24,8 +24,9 @@ static void assert_is_us(const struct socket_holder *holder)
 {
 	char pid[32];
 
-	snprintf(pid, sizeof(pid), "(pid %d)", (int)getpid());
+	snprintf(pid, sizeof(pid), "(pid %d) of uid %u", (int)getpid(), geteuid());
 	ck_assert_msg(strstr(holder->text, pid) != NULL, "%s does not name %s", holder->text, pid);
+	ck_assert_uint_eq(holder->uid, geteuid());
 }
 
 START_TEST(a_listener_is_named_with_its_process)

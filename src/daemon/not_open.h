@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_DAEMON_NOT_OPEN_H
+#define WEFT_DAEMON_NOT_OPEN_H
+
+/*
+ * The addresses that weftd is to listen on and cannot: another program holds them, or the host is short of something. They cost
+ * no start and no sandbox; reopen.h tries them again each second. Main thread only.
+ */
+
+#include "base/addr.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+struct daemon;
+struct err;
+
+/* Before the first opener. 0, or -1 with ERR. */
+int daemon_not_open_start(struct daemon *daemon, struct err *err);
+void daemon_not_open_stop(struct daemon *daemon);
+
+/* Whether a listener that failed for ERR may open later by itself: a held address, or a shortage. */
+bool daemon_not_open_may_pass(const struct err *err);
+
+/* Whether ERR is a shortage, which meets every other listener as well. */
+bool daemon_not_open_is_shortage(const struct err *err);
+
+/*
+ * LISTEN cannot be opened because of WHY: notes it and looks for the holder. Logs the first time and when the holder or the reason
+ * changes. SANDBOX: its endpoint; NULL for weftd's own addresses, of the option WHAT.
+ */
+void daemon_not_open_add(struct daemon *daemon, const struct addr *listen, enum proto proto, const char *sandbox,
+			 const char *what, const struct err *why);
+
+/* LISTEN is open: if it was noted, logs that it is open again. */
+void daemon_not_open_remove(struct daemon *daemon, const struct addr *listen, enum proto proto);
+
+/* Forgets endpoints that nobody wants any more, and allows the next searches for holders. Each second. */
+void daemon_not_open_tidy(struct daemon *daemon);
+
+/* The member `not_open` of the status. NULL for want of memory. */
+json_t *daemon_not_open_list(struct daemon *daemon);
+
+#endif
