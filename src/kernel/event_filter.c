@@ -5,6 +5,7 @@
  */
 #include "kernel/event_filter.h"
 
+#include "kernel/kern_route.h"
 #include "kernel/tap.h"
 
 #include <arpa/inet.h>
@@ -23,7 +24,9 @@ enum {
 	AT_FLAGS = offsetof(struct nlmsghdr, nlmsg_flags),
 	AT_LINK_FLAGS = NLMSG_HDRLEN + offsetof(struct ifinfomsg, ifi_flags),
 	AT_LINK_ATTRIBUTES = NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct ifinfomsg)),
+	AT_ROUTE_LENGTH = NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_dst_len),
 	AT_ROUTE_TABLE = NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_table),
+	AT_ROUTE_PROTOCOL = NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_protocol),
 	ALL = 0x40000,
 };
 
@@ -71,16 +74,20 @@ int kern_event_filter_links(int fd)
 int kern_event_filter_routes(int fd)
 {
 	struct sock_filter steps[] = {
-		/* 0 */ LOAD_SHORT(AT_TYPE),
-		/* 1 */ IF_IS(htons(RTM_NEWADDR), 7, 0),
-		/* 2 */ IF_IS(htons(RTM_DELROUTE), 3, 0),
-		/* 3 */ IF_IS(htons(RTM_NEWROUTE), 0, 4),
-		/* 4 */ LOAD_SHORT(AT_FLAGS),
-		/* 5 */ IF_HAS(htons(NLM_F_REPLACE), 0, 3),
-		/* 6 */ LOAD_BYTE(AT_ROUTE_TABLE),
-		/* 7 */ IF_IS(RT_TABLE_MAIN, 0, 1),
-		/* 8 */ PASS,
-		/* 9 */ DROP,
+		/*  0 */ LOAD_SHORT(AT_TYPE),
+		/*  1 */ IF_IS(htons(RTM_NEWADDR), 11, 0),
+		/*  2 */ IF_IS(htons(RTM_DELROUTE), 7, 0),
+		/*  3 */ IF_IS(htons(RTM_NEWROUTE), 0, 8),
+		/*  4 */ LOAD_BYTE(AT_ROUTE_PROTOCOL),
+		/*  5 */ IF_IS(KERN_ROUTE_PROTOCOL, 7, 0),
+		/*  6 */ LOAD_BYTE(AT_ROUTE_LENGTH),
+		/*  7 */ IF_IS(32, 2, 0),
+		/*  8 */ LOAD_SHORT(AT_FLAGS),
+		/*  9 */ IF_HAS(htons(NLM_F_REPLACE), 0, 3),
+		/* 10 */ LOAD_BYTE(AT_ROUTE_TABLE),
+		/* 11 */ IF_IS(RT_TABLE_MAIN, 0, 1),
+		/* 12 */ PASS,
+		/* 13 */ DROP,
 	};
 
 	return kern_event_filter_attach(fd, steps, sizeof(steps) / sizeof(steps[0]));

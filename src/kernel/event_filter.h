@@ -11,7 +11,10 @@
 /* Passes links that were deleted or are down, any change of a TAP, and namespaces' numbers that went. */
 int kern_event_filter_links(int fd);
 
-/* Passes addresses and routes that were deleted, and main-table routes that took another's place. */
+/*
+ * Passes addresses and routes that were deleted, and of others' new routes of the main table those that took another's place or
+ * lead to a single address.
+ */
 int kern_event_filter_routes(int fd);
 
 /* Passes all messages about rules but new generations. */

@@ -23,11 +23,31 @@ struct kern_route {
 	bool shared; /* the table is not ours alone: somebody else's route in it stays */
 };
 
+/* Somebody else's route in front of ours, which decides instead of it. */
+struct kern_route_rival {
+	bool present;     /* there is one */
+	uint32_t gateway; /* 0: none */
+	int index;        /* of its link; 0: none */
+	unsigned char protocol;
+};
+
 /*
- * Adds it, or replaces another route to the same destination; EEXIST where the table is shared and that route is not ours. *ADDED
- * (may be NULL): it was not there before.
+ * Adds ROUTE, or replaces another one to the same destination; EEXIST where the table is shared and that one is not ours, or where
+ * another stands in front of ours. *ADDED (may be NULL): it was not there before. 0, or -1 with ERR.
  */
 int kern_route_ensure(struct kern_rtnl *rtnl, const struct kern_route *route, bool *added, struct err *err);
+
+/*
+ * The same, but a route that stands in front of ours is no error: both are left as they are, and *RIVAL says which it is. For a
+ * route over a link. 0, or -1 with ERR.
+ */
+int kern_route_ensure_behind(struct kern_rtnl *rtnl, const struct kern_route *route, bool *added,
+			     struct kern_route_rival *rival, struct err *err);
+
+enum { KERN_ROUTE_PROTOCOL_SIZE = 16 };
+
+/* The word for an rtm_protocol as `ip route` has it ("static"), or its number. Fills TEXT and returns it. */
+const char *kern_route_protocol_name(unsigned char protocol, char text[static KERN_ROUTE_PROTOCOL_SIZE]);
 
 /*
  * Removes it. No such route is no error; *REMOVED (may be NULL) says whether there was one. Only routes with our protocol

@@ -3,6 +3,9 @@
  * A route may be asked for twice: on a new slot it is made, on an adopted one it is found in place and left alone. A lookup shows
  * whether it is in place (RTM_F_FIB_MATCH answers with the entry that would decide), because EEXIST only says that the
  * destination is taken, perhaps by somebody else's gateway.
+ *
+ * A lookup that answers with another entry proves nothing about ours, which may stand behind it (`ip route prepend`), or be passed
+ * over by a policy rule. So our own entry is then sought in a dump, in which the entries of a destination stand in their order.
  */
 #include "kernel/kern_route.h"
 
@@ -13,6 +16,7 @@
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <netlink/route/route.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -82,13 +86,25 @@ static struct nl_msg *kern_route_build_lookup(uint32_t ip, unsigned flags)
 
 struct match {
 	const struct kern_route *route;
+	bool found; /* an entry decides */
+	bool rival; /* it is another's, in the same table and for the same destination */
 	bool equal;
 	bool ours;
+	struct kern_route_rival entry;
 };
 
 static uint32_t kern_route_u32(const struct nlattr *attr)
 {
 	return attr ? nla_get_u32(attr) : 0;
+}
+
+static struct kern_route_rival kern_route_entry(const struct rtmsg *message, const struct nlattr **table)
+{
+	return (struct kern_route_rival){
+		.gateway = ntohl(kern_route_u32(table[RTA_GATEWAY])),
+		.index = (int)kern_route_u32(table[RTA_OIF]),
+		.protocol = message->rtm_protocol,
+	};
 }
 
 static int kern_route_take_match(const struct nlmsghdr *header, void *context)
@@ -100,11 +116,12 @@ static int kern_route_take_match(const struct nlmsghdr *header, void *context)
 	if (header->nlmsg_type != RTM_NEWROUTE || nlmsg_datalen(header) < (int)sizeof(*message))
 		return 0;
 	kern_rtnl_attributes(header, sizeof(*message), table, RTA_MAX + 1);
+	match->found = true;
+	match->entry = kern_route_entry(message, table);
 	match->ours = message->rtm_protocol == KERN_ROUTE_PROTOCOL;
-	match->equal = message->rtm_dst_len == match->route->to.length && message->rtm_table == RT_TABLE_MAIN &&
-		       message->rtm_type == (match->route->index ? RTN_UNICAST : RTN_UNREACHABLE) &&
-		       ntohl(kern_route_u32(table[RTA_GATEWAY])) == match->route->gateway &&
-		       kern_route_u32(table[RTA_OIF]) == (uint32_t)match->route->index;
+	match->rival = message->rtm_dst_len == match->route->to.length && message->rtm_table == RT_TABLE_MAIN;
+	match->equal = match->rival && message->rtm_type == (match->route->index ? RTN_UNICAST : RTN_UNREACHABLE) &&
+		       match->entry.gateway == match->route->gateway && match->entry.index == match->route->index;
 	return 0;
 }
 
@@ -118,32 +135,145 @@ static struct match kern_route_find_match(struct kern_rtnl *rtnl, const struct k
 	struct err ignored;
 	uint32_t ip = route->to.length ? addr_cidr4_first(&route->to) : SOMEWHERE;
 
-	kern_rtnl_ask(rtnl, kern_route_build_lookup(ip, RTM_F_FIB_MATCH), kern_route_take_match, &match, &ignored,
-		      "route lookup");
+	kern_rtnl_ask(rtnl, kern_route_build_lookup(ip, RTM_F_FIB_MATCH | RTM_F_LOOKUP_TABLE), kern_route_take_match,
+		      &match, &ignored, "route lookup");
 	return match;
 }
 
-int kern_route_ensure(struct kern_rtnl *rtnl, const struct kern_route *route, bool *added, struct err *err)
+/* The entries of one destination, in their order. */
+struct entries {
+	const struct kern_route *route;
+	bool ours;                     /* ROUTE itself is among them */
+	bool rivalled;                 /* another stands in front of it, or alone */
+	struct kern_route_rival rival; /* the first such */
+};
+
+static int kern_route_take_entry(const struct nlmsghdr *header, void *context)
+{
+	struct entries *entries = context;
+	const struct kern_route *route = entries->route;
+	const struct rtmsg *message = nlmsg_data(header);
+	const struct nlattr *table[RTA_MAX + 1];
+	struct kern_route_rival entry;
+
+	if (header->nlmsg_type != RTM_NEWROUTE || nlmsg_datalen(header) < (int)sizeof(*message) ||
+	    message->rtm_table != RT_TABLE_MAIN || message->rtm_dst_len != route->to.length || message->rtm_tos)
+		return 0;
+	kern_rtnl_attributes(header, sizeof(*message), table, RTA_MAX + 1);
+	if (ntohl(kern_route_u32(table[RTA_DST])) != addr_cidr4_first(&route->to))
+		return 0;
+	entry = kern_route_entry(message, table);
+	if (message->rtm_type == RTN_UNICAST && entry.protocol == KERN_ROUTE_PROTOCOL &&
+	    entry.gateway == route->gateway && entry.index == route->index) {
+		entries->ours = true;
+	} else if (!entries->ours && !entries->rivalled) {
+		entries->rivalled = true;
+		entries->rival = entry;
+	}
+	return 0;
+}
+
+/* Finds the entries of ROUTE's destination; of PROTOCOL alone, unless that is 0. A dump that a change broke into is taken again. */
+static int kern_route_find_entries(struct kern_rtnl *rtnl, const struct kern_route *route, unsigned char protocol,
+				   struct entries *entries, struct err *err)
+{
+	enum { TRIES = 10 };
+	const struct rtmsg body = { .rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = protocol };
+	int result = -1;
+
+	for (int i = 0; i < TRIES && result < 0; i++) {
+		*entries = (struct entries){ .route = route };
+		result = kern_rtnl_ask(rtnl, kern_rtnl_message(RTM_GETROUTE, NLM_F_DUMP, &body, sizeof(body)),
+				       kern_route_take_entry, entries, err, "routes");
+		if (result < 0 && err->code != EINTR)
+			break;
+	}
+	return result;
+}
+
+/* ROUTE is not what decides, says MATCH. *THERE: it is in place all the same. Then *RIVAL is the entry in front of it, if any. */
+static int kern_route_find_behind(struct kern_rtnl *rtnl, const struct kern_route *route, const struct match *match,
+				  bool *there, struct kern_route_rival *rival, struct err *err)
+{
+	struct entries entries;
+
+	if (kern_route_find_entries(rtnl, route, KERN_ROUTE_PROTOCOL, &entries, err) < 0)
+		return -1;
+	*there = entries.ours;
+	if (!*there || (match->found && !match->rival))
+		return 0;
+	if (match->found) {
+		*rival = match->entry;
+		rival->present = true;
+		return 0;
+	}
+	/* An entry that forbids (`blackhole`) is not shown by a lookup. */
+	if (kern_route_find_entries(rtnl, route, 0, &entries, err) < 0)
+		return -1;
+	*rival = entries.rival;
+	rival->present = entries.rivalled;
+	return 0;
+}
+
+int kern_route_ensure_behind(struct kern_rtnl *rtnl, const struct kern_route *route, bool *added,
+			     struct kern_route_rival *rival, struct err *err)
 {
 	char text[CIDR4_TEXT_SIZE];
+	bool there = false;
 
 	addr_cidr4_format(&route->to, text);
-	if (added)
-		*added = true;
+	*added = true;
+	*rival = (struct kern_route_rival){ 0 };
 	if (kern_rtnl_send(rtnl, kern_route_build_new(route, NLM_F_EXCL), err, "route %s", text) == 0)
 		return 0;
 	if (err->code != EEXIST)
 		return -1;
+	*added = false;
 	/* `unreachable` has no entry that a lookup would show: it answers with an error. Its destination being taken is enough. */
 	struct match match = route->index ? kern_route_find_match(rtnl, route) : (struct match){ .equal = true };
-	if (match.equal) {
-		if (added)
-			*added = false;
+	if (match.equal)
 		return 0;
-	}
 	if (route->shared && !match.ours)
 		return -1;
+	if (!route->shared && kern_route_find_behind(rtnl, route, &match, &there, rival, err) < 0)
+		return -1;
+	if (there)
+		return 0;
+	*added = true;
 	return kern_rtnl_send(rtnl, kern_route_build_new(route, NLM_F_REPLACE), err, "route %s", text);
+}
+
+int kern_route_ensure(struct kern_rtnl *rtnl, const struct kern_route *route, bool *added, struct err *err)
+{
+	struct kern_route_rival rival;
+	char text[CIDR4_TEXT_SIZE];
+	bool ignored;
+
+	if (kern_route_ensure_behind(rtnl, route, added ? added : &ignored, &rival, err) < 0)
+		return -1;
+	if (!rival.present)
+		return 0;
+	return err_set(err, EEXIST, "route %s: another stands in front of it", addr_cidr4_format(&route->to, text));
+}
+
+const char *kern_route_protocol_name(unsigned char protocol, char text[static KERN_ROUTE_PROTOCOL_SIZE])
+{
+	/* The words of iproute2's rt_protos. */
+	static const struct {
+		unsigned char number;
+		const char *name;
+	} names[] = { { RTPROT_REDIRECT, "redirect" }, { RTPROT_KERNEL, "kernel" }, { RTPROT_BOOT, "boot" },
+		      { RTPROT_STATIC, "static" },     { RTPROT_RA, "ra" },         { RTPROT_ZEBRA, "zebra" },
+		      { RTPROT_BIRD, "bird" },         { RTPROT_DHCP, "dhcp" },     { RTPROT_KEEPALIVED, "keepalived" },
+		      { RTPROT_BABEL, "babel" },       { RTPROT_BGP, "bgp" },       { RTPROT_ISIS, "isis" },
+		      { RTPROT_OSPF, "ospf" },         { RTPROT_RIP, "rip" },       { RTPROT_EIGRP, "eigrp" } };
+
+	snprintf(text, KERN_ROUTE_PROTOCOL_SIZE, "%u", protocol);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (names[i].number == protocol)
+			snprintf(text, KERN_ROUTE_PROTOCOL_SIZE, "%s", names[i].name);
+	}
+	return text;
 }
 
 int kern_route_remove(struct kern_rtnl *rtnl, const struct kern_route *route, bool *removed, struct err *err)

@@ -94,6 +94,10 @@ START_TEST(routes_that_go_or_are_replaced_are_heard_of)
 	ck_assert_uint_eq(heard(fd, RTM_NEWROUTE), 1);
 	lab_run("ip route del 10.8.0.0/16");
 	ck_assert_uint_eq(heard(fd, RTM_DELROUTE), 1);
+	lab_run("ip route add 10.7.0.1 dev lo proto 174 && ip route add 10.7.0.1 dev lo table 7");
+	ck_assert_uint_eq(heard(fd, 0), 0);
+	lab_run("ip route prepend blackhole 10.7.0.1");
+	ck_assert_uint_eq(heard(fd, RTM_NEWROUTE), 1);
 	lab_run("ip address del 10.9.9.1/24 dev lo");
 	ck_assert_uint_eq(heard(fd, RTM_DELADDR), 1);
 	close(fd);

@@ -159,6 +159,53 @@ START_TEST(a_route_of_somebody_else_stays_in_a_shared_table)
 }
 END_TEST
 
+START_TEST(a_route_in_front_of_ours_is_named_and_both_stay)
+{
+	struct kern_route route = { .to = { IP(10, 11, 0, 1), 32 },
+				    .gateway = IP(10, 12, 0, 3),
+				    .index = index_of_link };
+	struct kern_route_rival rival;
+	bool added;
+
+	add_address();
+	OK(kern_route_ensure(&rtnl, &route, NULL, &err));
+	lab_run("ip route prepend 10.11.0.1 via 198.51.100.9 dev lo onlink proto static");
+	OK(kern_route_ensure_behind(&rtnl, &route, &added, &rival, &err));
+	ck_assert(!added && rival.present);
+	ck_assert_uint_eq(rival.gateway, IP(198, 51, 100, 9));
+	ck_assert_int_eq(rival.index, (int)if_nametoindex("lo"));
+	ck_assert_int_eq(rival.protocol, RTPROT_STATIC);
+	ck_assert_int_lt(kern_route_ensure(&rtnl, &route, &added, &err), 0);
+	expect("ip route show 10.11.0.1", "10.11.0.1 via 10.12.0.3 dev veth-1 proto 174");
+	expect("ip route show 10.11.0.1", "198.51.100.9");
+	lab_run("ip route del 10.11.0.1 dev lo");
+	OK(kern_route_ensure_behind(&rtnl, &route, &added, &rival, &err));
+	ck_assert(!added && !rival.present);
+}
+END_TEST
+
+START_TEST(a_route_behind_ours_or_in_another_table_is_no_rival)
+{
+	struct kern_route route = { .to = { IP(10, 11, 0, 1), 32 },
+				    .gateway = IP(10, 12, 0, 3),
+				    .index = index_of_link };
+	struct kern_route_rival rival;
+	bool added;
+
+	add_address();
+	OK(kern_route_ensure(&rtnl, &route, NULL, &err));
+	lab_run("ip route append 10.11.0.1 dev lo && ip route add 10.11.0.1 dev lo metric 9 && "
+		"ip rule add to 10.11.0.1 lookup 7 && ip route add 10.11.0.1 dev lo table 7");
+	OK(kern_route_ensure_behind(&rtnl, &route, &added, &rival, &err));
+	ck_assert(!added && !rival.present);
+	/* One that took the place of ours is replaced. */
+	lab_run("ip route del 10.11.0.1 proto 174");
+	OK(kern_route_ensure_behind(&rtnl, &route, &added, &rival, &err));
+	ck_assert(added && !rival.present);
+	expect("ip route show 10.11.0.1", "10.11.0.1 via 10.12.0.3 dev veth-1 proto 174");
+}
+END_TEST
+
 START_TEST(addresses_of_this_namespace_are_local)
 {
 	bool local;
@@ -187,6 +234,8 @@ int main(void)
 	tcase_add_test(tests, a_route_without_a_gateway_is_of_its_link);
 	tcase_add_test(tests, an_unreachable_range_is_added_and_removed);
 	tcase_add_test(tests, a_route_of_somebody_else_stays_in_a_shared_table);
+	tcase_add_test(tests, a_route_in_front_of_ours_is_named_and_both_stay);
+	tcase_add_test(tests, a_route_behind_ours_or_in_another_table_is_no_rival);
 	tcase_add_test(tests, addresses_of_this_namespace_are_local);
 	suite_add_tcase(suite, tests);
 
