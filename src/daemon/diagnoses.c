@@ -158,6 +158,7 @@ static struct diagnosing *daemon_diagnoses_new(struct daemon *daemon, struct san
 	memcpy(request->id, sandbox->id, sizeof(request->id));
 	request->slot = sandbox->slot;
 	request->state = sandbox->state;
+	request->failure = sandbox->failure;
 	memcpy(request->reason, sandbox->reason, sizeof(request->reason));
 	request->connections_held = sandbox->counters.connections_held;
 	request->ready_port = sandbox->spec->ready_port;

@@ -5,6 +5,7 @@
  */
 #include "daemon/follow.h"
 
+#include "base/addr.h"
 #include "base/log.h"
 #include "control/control.h"
 #include "daemon/daemon.h"
@@ -36,26 +37,80 @@ static void daemon_follow_carrier(void *context, unsigned slot, bool up)
 			 F_UINT("slot", slot), F_SOME("suppressed", suppressed));
 }
 
-static void daemon_follow_broken(void *context, unsigned slot, const char *what)
+/* The report alone: its endpoints stay open, its route follows the carrier, and connections go on. Only the probe stops. */
+static void daemon_follow_failed(void *context, unsigned slot, enum failure failure, const char *why)
 {
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = registry_at(daemon->registry, slot);
 
 	if (!sandbox || sandbox->state == SANDBOX_DRAINING || sandbox->state == SANDBOX_CREATING)
 		return;
-	registry_sandbox_set_state(daemon->registry, sandbox, SANDBOX_FAILED, "kernel", what);
-	if (daemon_tenant_of(sandbox) && daemon_tenant_of(sandbox)->route)
-		fwd_route_set_up(daemon_tenant_of(sandbox)->route, false);
+	registry_sandbox_fail(daemon->registry, sandbox, failure, "kernel", why);
+	if (daemon_tenant_of(sandbox))
+		daemon_tenant_follow_readiness(daemon_tenant_of(sandbox));
 }
 
-void daemon_follow_repaired(void *context, unsigned slot, const char *what)
+static void daemon_follow_recovered(void *context, unsigned slot)
 {
 	struct daemon *daemon = context;
-	struct sandbox *sandbox = slot ? registry_at(daemon->registry, slot) : NULL;
+	struct sandbox *sandbox = registry_at(daemon->registry, slot);
 
-	daemon_metrics_count_repair(daemon);
-	log_seldom(LOG_WARNING_LEVEL, "repaired", F_STR("sandbox", sandbox ? sandbox->id : NULL), F_STR("what", what));
-	control_event(daemon->control, "repair", sandbox ? sandbox->id : NULL, json_pack("{s:s}", "what", what));
+	if (sandbox && daemon_tenant_of(sandbox))
+		daemon_tenant_recover(daemon_tenant_of(sandbox));
+}
+
+/* Of want of memory an event may lack members, but none is false. */
+static json_t *daemon_follow_describe(const struct fabric_repair *repair)
+{
+	json_t *fields = json_pack("{s:s, s:b}", "what", repair->what, "ok", repair->ok);
+	char text[IPV4_TEXT_SIZE];
+
+	if (repair->error)
+		json_object_set_new(fields, "error", json_string(repair->error));
+	if (repair->by)
+		json_object_set_new(fields, "by",
+				    json_pack("{s:s?, s:s?, s:s}", "gateway",
+					      repair->by->gateway ? addr_ipv4_format(repair->by->gateway, text) : NULL,
+					      "device", repair->by->device[0] ? repair->by->device : NULL, "protocol",
+					      repair->by->protocol));
+	return fields;
+}
+
+static void daemon_follow_log_repair(const struct fabric_repair *repair, const struct sandbox *sandbox)
+{
+	const struct fabric_rival *by = repair->by;
+	const char *id = sandbox ? sandbox->id : NULL;
+	char gateway[IPV4_TEXT_SIZE];
+
+	if (repair->changed)
+		log_seldom(LOG_WARNING_LEVEL, "repaired", F_STR("sandbox", id), F_STR("what", repair->what));
+	else if (repair->ok)
+		log_seldom(LOG_INFO_LEVEL, "in order again", F_STR("sandbox", id), F_STR("what", repair->what));
+	else if (by)
+		log_seldom(LOG_WARNING_LEVEL, "another route stands in front of ours", F_STR("sandbox", id),
+			   F_STR("what", repair->what),
+			   F_STR("gateway", by->gateway ? addr_ipv4_format(by->gateway, gateway) : NULL),
+			   F_STR("device", by->device[0] ? by->device : NULL), F_STR("protocol", by->protocol));
+	else
+		log_seldom(LOG_WARNING_LEVEL, "not looked at or repaired; trying again", F_STR("sandbox", id),
+			   F_STR("what", repair->what), F_STR("error", repair->error));
+}
+
+void daemon_follow_repair(void *context, const struct fabric_repair *repair)
+{
+	struct daemon *daemon = context;
+	struct sandbox *sandbox = repair->slot ? registry_at(daemon->registry, repair->slot) : NULL;
+
+	if (repair->changed)
+		daemon_metrics_count_repair(daemon);
+	daemon_follow_log_repair(repair, sandbox);
+	control_event(daemon->control, "repair", sandbox ? sandbox->id : NULL, daemon_follow_describe(repair));
+}
+
+void daemon_follow_repaired(struct daemon *daemon, unsigned slot, const char *what)
+{
+	daemon_follow_repair(daemon,
+			     &(struct fabric_repair){ .slot = slot, .what = what, .ok = true, .changed = true });
 }
 
 static void daemon_follow_slot_going(void *context, unsigned slot)
@@ -104,8 +159,9 @@ static void daemon_follow_pool_changed(void *context)
 
 const struct fabric_watcher follow_watcher = {
 	.carrier = daemon_follow_carrier,
-	.broken = daemon_follow_broken,
-	.repaired = daemon_follow_repaired,
+	.failed = daemon_follow_failed,
+	.recovered = daemon_follow_recovered,
+	.repair = daemon_follow_repair,
 	.slot_going = daemon_follow_slot_going,
 	.slot_free = daemon_follow_slot_free,
 	.slot_foreign = daemon_follow_slot_foreign,

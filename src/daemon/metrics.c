@@ -148,8 +148,9 @@ static char *daemon_metrics_show(struct daemon *daemon, size_t *length)
 	if (daemon->config->http.sandbox_metrics)
 		daemon_metrics_write_sandboxes(out, daemon);
 	daemon_metrics_show_denied(out, daemon);
-	daemon_metrics_write_head(out, "weft_repairs_total", "counter",
-				  "Times that weft put back what others had changed.");
+	daemon_metrics_write_head(
+	    out, "weft_repairs_total", "counter",
+	    "Times that weft put back what others had changed; attempts that did not come off are not counted.");
 	fprintf(out, "weft_repairs_total %" PRIu64 "\n", daemon->metrics->repairs);
 	bool failed = ferror(out);
 	if (fclose(out) == 0 && !failed)

@@ -307,11 +307,14 @@ static int daemon_patch_prepare(struct patch_change *change, struct spec *wanted
 	return -1;
 }
 
-static int daemon_patch_check(struct daemon *daemon, const struct sandbox *sandbox, struct problem *problem)
+static int daemon_patch_check(struct daemon *daemon, const struct sandbox *sandbox, const struct spec_patch *asked,
+			      struct problem *problem)
 {
 	if (daemon->state == DAEMON_STOPPING)
 		return registry_problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "weftd is stopping");
-	if (sandbox->state == SANDBOX_DRAINING || sandbox->state == SANDBOX_FAILED)
+	/* Of a failed sandbox ports may be taken back, which does not depend on what is wrong with it. */
+	if (sandbox->state == SANDBOX_DRAINING || sandbox->failure == FAILURE_TEARDOWN ||
+	    (sandbox->state == SANDBOX_FAILED && !registry_spec_patch_is_unpublish(asked)))
 		return registry_problem_set(problem, PROBLEM_CONFLICT, "id", "sandbox %s is %s", sandbox->id,
 					    registry_sandbox_state_name(sandbox->state));
 	return 0;
@@ -346,7 +349,7 @@ void daemon_patch(void *context, struct control_request *request)
 
 	if (!sandbox)
 		return;
-	if (daemon_patch_check(daemon, sandbox, &problem) < 0) {
+	if (daemon_patch_check(daemon, sandbox, &request->patch, &problem) < 0) {
 		control_request_refuse(request, &problem);
 		return;
 	}

@@ -243,8 +243,8 @@ static void daemon_restart_keep_vm(struct daemon *daemon, const struct fabric_fo
 	}
 	daemon_tenant_of(sandbox)->kept = true;
 	daemon_tenant_of(sandbox)->busy = true;
-	registry_sandbox_set_state(
-	    daemon->registry, sandbox, SANDBOX_FAILED, "restart",
+	registry_sandbox_fail(
+	    daemon->registry, sandbox, FAILURE_FILE, "restart",
 	    "a VM lives on this slot, but no state file that can be read wants it; DELETE removes it");
 	daemon->restart->adoptions_left++;
 	fabric_keep(daemon->fabric, found->slot, daemon_restart_on_adopted, daemon_tenant_of(sandbox));

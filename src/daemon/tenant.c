@@ -106,6 +106,17 @@ void daemon_tenant_settle(struct tenant *tenant, const char *cause)
 	daemon_tenant_follow_readiness(tenant);
 }
 
+void daemon_tenant_recover(struct tenant *tenant)
+{
+	struct sandbox *sandbox = tenant->sandbox;
+
+	if (sandbox->state != SANDBOX_FAILED || registry_failure_is_final(sandbox->failure))
+		return;
+	registry_sandbox_set_state(tenant->daemon->registry, sandbox, registry_sandbox_settled_state(sandbox),
+				   "recovered", NULL);
+	daemon_tenant_follow_readiness(tenant);
+}
+
 void daemon_tenant_attach_namespace(struct tenant *tenant, const struct fabric_slot *slot)
 {
 	struct sandbox *sandbox = tenant->sandbox;

@@ -62,6 +62,9 @@ void daemon_tenant_follow_readiness(struct tenant *tenant);
 /* Sets the state that follows from what is known, unless the sandbox is creating, draining or failed. */
 void daemon_tenant_settle(struct tenant *tenant, const char *cause);
 
+/* Its failure is over, unless that is final: the state that carrier and probe say, with the cause "recovered". */
+void daemon_tenant_recover(struct tenant *tenant);
+
 /* The sandbox as the fabric is to make it. NAT must have room for all its endpoints' addresses. */
 struct fabric_plan daemon_tenant_plan(const struct sandbox *sandbox, struct fabric_nat *nat);
 

@@ -70,7 +70,7 @@ static void daemon_unregister_on_destroyed(void *context, const struct err *err)
 		  F_STR("error", err->text), F_STR("fix", "unregister it again"));
 	memcpy(id, sandbox->id, sizeof(id));
 	tenant->busy = false;
-	registry_sandbox_set_state(daemon->registry, sandbox, SANDBOX_FAILED, "teardown", err->text);
+	registry_sandbox_fail(daemon->registry, sandbox, FAILURE_TEARDOWN, "teardown", err->text);
 	daemon_explain(err, &problem);
 	daemon_tenant_refuse_leaving(tenant, &problem);
 	control_park_run_sandbox(&daemon->parked, id);

@@ -15,6 +15,7 @@
 #include "fabric/slot/host.h"
 #include "fabric/suspects.h"
 #include "fabric/teardown.h"
+#include "fabric/trouble.h"
 #include "fabric/watcher.h"
 #include "kernel/sysctl.h"
 
@@ -56,7 +57,8 @@ static int fabric_start(struct fabric *fabric, struct err *err)
 	fabric->by_nsid = calloc(NAMESPACE_ID_MAX + 1, sizeof(*fabric->by_nsid));
 	if (!fabric->slots || !fabric->shunned || !fabric->by_nsid)
 		return err_set(err, ENOMEM, "fabric");
-	fabric->mailbox = base_mailbox_new(fabric->base, err);
+	fabric->troubles = fabric_troubles_new(err);
+	fabric->mailbox = fabric->troubles ? base_mailbox_new(fabric->base, err) : NULL;
 	if (!fabric->mailbox)
 		return -1;
 	if (fabric_prepare_host(fabric, err) < 0)
@@ -131,6 +133,7 @@ void fabric_free(struct fabric *fabric)
 	fabric_patrol_free(fabric->patrol);
 	fabric_suspects_free(fabric->suspects);
 	fabric_pool_free(fabric->pool);
+	fabric_troubles_free(fabric->troubles);
 	fabric_job_thread_free(fabric->builder);
 	fabric_job_thread_free(fabric->claimer);
 	free(fabric->by_nsid);

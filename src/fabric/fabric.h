@@ -12,6 +12,7 @@
  */
 
 #include "base/addr.h"
+#include "registry/failure.h"
 #include "registry/spec.h"
 
 #include <stdbool.h>
@@ -32,14 +33,37 @@ struct fabric_denial {
 	uint16_t port;        /* 0 where the protocol has none */
 };
 
+/* Somebody else's route in front of the one of a host address. */
+struct fabric_rival {
+	uint32_t gateway;  /* 0: none; host order */
+	char device[16];   /* "": none */
+	char protocol[16]; /* as `ip route` has it */
+};
+
+/* A repair, or one that did not come off. The pointers are valid during the call. */
+struct fabric_repair {
+	unsigned slot;    /* 0: the host's */
+	const char *what; /* the parts, such as "veth, route of the host address" */
+	bool ok;          /* WHAT is as it should be */
+	bool
+	    changed; /* it was put back just now. Else, if OK: it could not be looked at or put back, was reported, and now is well */
+	const char *error;             /* !OK: why, or NULL where BY says it */
+	const struct fabric_rival *by; /* !OK: the other route that is in the way; NULL: none */
+};
+
 /* The fabric's reports to the daemon, on the main thread. CONTEXT is handed to each. */
 struct fabric_watcher {
 	/* The TAP of SLOT won or lost its carrier (IFLA_CARRIER). Only on a change. */
 	void (*carrier)(void *context, unsigned slot, bool up);
-	/* An object of SLOT is gone or altered and cannot be restored under a running VM; WHAT names it. */
-	void (*broken)(void *context, unsigned slot, const char *what);
-	/* WHAT was repaired, such as a flushed table or a lost route. SLOT 0: it is the host's. */
-	void (*repaired)(void *context, unsigned slot, const char *what);
+	/* FAILURE of SLOT is proved; WHY says it for people. Its traffic is left alone, and it is looked at again. */
+	void (*failed)(void *context, unsigned slot, enum failure failure, const char *why);
+	/* A later look found the cause of SLOT's failure gone. */
+	void (*recovered)(void *context, unsigned slot);
+	/*
+	 * A part was put back, such as a flushed table or a lost route; or it could not be, whatever the reason. Such a trouble is
+	 * reported when it begins and when it is over, and says nothing about the state of the slot.
+	 */
+	void (*repair)(void *context, const struct fabric_repair *repair);
 	/* A slot that was ready for any sandbox is given up: its number may not be used until `slot_free`. */
 	void (*slot_going)(void *context, unsigned slot);
 	/* The host saw the last object of SLOT go: its number may be used again. */

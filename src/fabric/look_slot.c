@@ -5,6 +5,9 @@
  *
  * The findings of a look are compared with the last report, so that nothing is reported twice, and a wrong hint not at all. A
  * carrier that went, by an event, and is back, by a look, is reported as both: another VM may have taken the TAP.
+ *
+ * A look that did not come off is made again in time (trouble.c). One that finds a part of a sandbox's slot missing leads to a
+ * repair, and so does each look at a failed slot, for its failure may be over.
  */
 #include "fabric/look_slot.h"
 
@@ -13,6 +16,7 @@
 #include "fabric/repair.h"
 #include "fabric/state.h"
 #include "fabric/suspects.h"
+#include "fabric/trouble.h"
 #include "kernel/link.h"
 #include "kernel/tap.h"
 
@@ -49,8 +53,8 @@ static int fabric_slot_run_look(struct job *job)
 	if (look->nsid < 0)
 		return 0;
 	if (kern_link_get(fabric_job_host(job), look->nsid, TAP_NAME, &link, &job->err) == 0) {
-		look->has_tap = true;
-		look->carrier = link.carrier;
+		look->has_tap = link.tap;
+		look->carrier = link.tap && link.carrier;
 		look->carrier_downs = link.carrier_downs;
 		look->up &= (link.flags & IFF_UP) != 0;
 	} else if (job->err.code != ENODEV && job->err.code != EINVAL) {
@@ -81,11 +85,9 @@ static void fabric_slot_judge_live(struct slot *slot, const struct fabric_slot_l
 	slot->blinked = false;
 	slot->carrier_downs = look->has_tap ? look->carrier_downs : CARRIER_DOWNS_UNKNOWN;
 	fabric_slot_report_carrier(slot, look->has_tap && look->carrier);
-	if (slot->phase != SLOT_LIVE)
-		return;
 	if (lost_under_vm)
-		slot_become(slot, SLOT_FAILED, "tap0 was deleted under the VM");
-	else if (!look->has_veth || !look->has_tap || !look->up)
+		fabric_slot_fail(slot, FAILURE_TAP, "tap0 was deleted under the VM");
+	else if (slot->phase == SLOT_FAILED || !look->has_veth || !look->has_tap || !look->up)
 		fabric_slot_repair(slot);
 }
 
@@ -130,6 +132,12 @@ static void fabric_slot_judge(struct slot *slot, const struct fabric_slot_look *
 	}
 }
 
+static void fabric_slot_not_looked_at(struct slot *slot, const struct err *err)
+{
+	log_seldom(LOG_ERROR_LEVEL, "slot not looked at", F_UINT("slot", slot->number), F_STR("error", err->text));
+	fabric_trouble_begin(slot, TROUBLE_LOOK, err);
+}
+
 static void fabric_slot_finish_look(struct job *job)
 {
 	struct fabric_slot_look *look = container_of(job, struct fabric_slot_look, job);
@@ -140,8 +148,9 @@ static void fabric_slot_finish_look(struct job *job)
 		if (slot->look == job)
 			slot->look = NULL;
 		if (job->failed && job->err.code != ECANCELED)
-			log_seldom(LOG_ERROR_LEVEL, "slot not looked at", F_UINT("slot", slot->number),
-				   F_STR("error", job->err.text));
+			fabric_slot_not_looked_at(slot, &job->err);
+		if (!job->failed)
+			fabric_trouble_end(slot, TROUBLE_LOOK);
 		/* A slot that was forgotten and made again meanwhile has another namespace. */
 		if (!job->failed && look->nsid == slot->nsid)
 			fabric_slot_judge(slot, look);
@@ -156,6 +165,7 @@ static void fabric_slot_post_look(struct slot *slot, bool veth_known, enum job_u
 {
 	struct fabric *fabric = slot->fabric;
 	struct fabric_slot_look *look;
+	struct err err;
 
 	if (fabric->stopping || slot->look) {
 		slot->look_more = true;
@@ -166,7 +176,8 @@ static void fabric_slot_post_look(struct slot *slot, bool veth_known, enum job_u
 	}
 	look = calloc(1, sizeof(*look));
 	if (!look) {
-		log_seldom(LOG_ERROR_LEVEL, "slot not looked at: no memory", F_UINT("slot", slot->number));
+		err_set(&err, ENOMEM, "look");
+		fabric_slot_not_looked_at(slot, &err);
 		return;
 	}
 	slot->look = &look->job;

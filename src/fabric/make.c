@@ -118,6 +118,9 @@ static void fabric_slot_made(struct slot *slot, const struct making *making)
 {
 	const struct fabric_watcher *watcher = &slot->fabric->watcher;
 	const struct slot_work *result = &making->result;
+	const struct fabric_repair report = {
+		.slot = slot->number, .what = result->repaired, .ok = true, .changed = true
+	};
 
 	slot->leftovers = making->work != slot_build_slot;
 	slot->netns_fd = result->netns_fd;
@@ -130,7 +133,9 @@ static void fabric_slot_made(struct slot *slot, const struct making *making)
 	}
 	fabric_slot_answer_maker(slot, result->netns_fd);
 	if (result->repaired[0])
-		watcher->repaired(watcher->context, slot->number, result->repaired);
+		watcher->repair(watcher->context, &report);
+	if (result->rivalled && fabric_slot_is_live(slot))
+		fabric_trouble_begin_rival(slot, &result->rival);
 	if (fabric_slot_is_live(slot) && slot->plan && !result->named)
 		fabric_slot_write_name(slot);
 }

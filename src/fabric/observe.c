@@ -170,17 +170,25 @@ static void fabric_observe_host_route_changed(struct fabric *fabric, uint32_t de
 		fabric_slot_repair(slot);
 }
 
+/* A route that went, or another's that took the place of one, or stands in front of that of a host address. */
+static bool fabric_observe_route_matters(const struct nlmsghdr *header, const struct rtmsg *route, int nsid)
+{
+	if (header->nlmsg_type != RTM_NEWROUTE)
+		return header->nlmsg_type == RTM_DELROUTE;
+	return route->rtm_protocol != KERN_ROUTE_PROTOCOL &&
+	       (header->nlmsg_flags & NLM_F_REPLACE || (nsid == NSID_HERE && route->rtm_dst_len == 32));
+}
+
 static void fabric_observe_route_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
 {
 	const struct rtmsg *route = nlmsg_data(header);
 	const struct nlattr *table[RTA_MAX + 1];
 	struct slot *slot;
-	bool replaced = header->nlmsg_type == RTM_NEWROUTE && (header->nlmsg_flags & NLM_F_REPLACE);
 
 	if (header->nlmsg_type == RTM_DELADDR)
 		fabric_observe_address_lost(fabric, header, nsid);
-	if ((header->nlmsg_type != RTM_DELROUTE && !replaced) || nlmsg_datalen(header) < (int)sizeof(*route) ||
-	    route->rtm_table != RT_TABLE_MAIN || (replaced && route->rtm_protocol == KERN_ROUTE_PROTOCOL))
+	if (nlmsg_datalen(header) < (int)sizeof(*route) || route->rtm_table != RT_TABLE_MAIN ||
+	    !fabric_observe_route_matters(header, route, nsid))
 		return;
 	kern_rtnl_attributes(header, sizeof(*route), table, RTA_MAX + 1);
 	if (nsid == NSID_HERE) {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
+ * The patrol's tick also tries again what did not come off (trouble.c).
+ *
  * Any process with the right to can alter rules or flush a table. The patrol compares the rules that are there with those that
  * should be, at once where an event raised suspicion, and of all slots in turn from time to time. On its way it reads out the
  * record of denied flows. It posts one job at a time, so that a claim never stands behind more than one comparison.
@@ -18,6 +20,7 @@
 #include "fabric/slot/host.h"
 #include "fabric/state.h"
 #include "fabric/suspects.h"
+#include "fabric/trouble.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -85,15 +88,25 @@ static int fabric_patrol_run_routes(struct job *job)
 	return slot_build_host_routes(fabric_job_host(job), visit->fabric->config, &visit->repaired, &job->err);
 }
 
+static void fabric_patrol_report_repair(const struct visit *visit, const char *what)
+{
+	const struct fabric_watcher *watcher = &visit->fabric->watcher;
+	const struct fabric_repair repair = { .slot = visit->slot, .what = what, .ok = true, .changed = true };
+
+	watcher->repair(watcher->context, &repair);
+}
+
 static void fabric_patrol_finish_routes(struct job *job)
 {
 	struct visit *visit = container_of(job, struct visit, job);
-	const struct fabric_watcher *watcher = &visit->fabric->watcher;
 
-	if (job->failed && job->err.code != ECANCELED)
-		log_seldom(LOG_ERROR_LEVEL, "routes not checked", F_STR("error", job->err.text));
-	else if (!job->failed && visit->repaired)
-		watcher->repaired(watcher->context, 0, "unreachable routes");
+	if (!job->failed) {
+		if (visit->repaired)
+			fabric_patrol_report_repair(visit, "unreachable routes");
+		fabric_trouble_end_host(visit->fabric, TROUBLE_LINKS);
+	} else if (job->err.code != ECANCELED) {
+		fabric_trouble_begin_host(visit->fabric, TROUBLE_LINKS, &job->err);
+	}
 	free(visit);
 }
 
@@ -195,7 +208,7 @@ static void fabric_patrol_report(struct visit *visit, const struct slot *slot)
 	const struct fabric_watcher *watcher = &visit->fabric->watcher;
 
 	if (visit->repaired)
-		watcher->repaired(watcher->context, visit->slot, "table inet weft");
+		fabric_patrol_report_repair(visit, "table inet weft");
 	for (size_t i = 0; slot && fabric_slot_is_live(slot) && i < visit->denial_count; i++)
 		watcher->denied(watcher->context, visit->slot, &visit->denials[i]);
 	for (size_t i = 0; visit->links && i < visit->denial_count; i++) {
@@ -203,6 +216,34 @@ static void fabric_patrol_report(struct visit *visit, const struct slot *slot)
 		if (slot)
 			watcher->denied(watcher->context, slot->number, &visit->denials[i]);
 	}
+}
+
+/* Rules that could not be compared are a trouble, and denials that could not be read are read the next time. */
+static void fabric_patrol_visit_failed(struct visit *visit, struct slot *slot)
+{
+	const struct err *err = &visit->job.err;
+
+	if (slot)
+		slot->republish |= visit->republish;
+	if (err->code == ECANCELED)
+		return;
+	if (visit->job.run == fabric_patrol_run_host_denials)
+		log_seldom(LOG_ERROR_LEVEL, "denials on the host not read", F_STR("error", err->text));
+	else if (!visit->slot)
+		fabric_trouble_begin_host(visit->fabric, TROUBLE_RULES, err);
+	else if (slot && fabric_slot_is_live(slot))
+		fabric_trouble_begin(slot, TROUBLE_RULES, err);
+}
+
+static void fabric_patrol_visit_succeeded(struct visit *visit, struct slot *slot)
+{
+	fabric_patrol_report(visit, slot);
+	if (!visit->slot && visit->repaired)
+		fabric_patrol_republish_all(visit->patrol);
+	if (visit->job.run == fabric_patrol_run_host)
+		fabric_trouble_end_host(visit->fabric, TROUBLE_RULES);
+	else if (slot && fabric_slot_is_live(slot))
+		fabric_trouble_end(slot, TROUBLE_RULES);
 }
 
 static void fabric_patrol_finish_visit(struct job *job)
@@ -219,14 +260,10 @@ static void fabric_patrol_finish_visit(struct job *job)
 	}
 	if (visit->job.run == fabric_patrol_run_host_denials)
 		patrol->host_denials_since_ms = visit->denials_since_ms;
-	if (!job->failed) {
-		fabric_patrol_report(visit, slot);
-		if (!visit->slot && visit->repaired)
-			fabric_patrol_republish_all(patrol);
-	} else if (job->err.code != ECANCELED && (!visit->slot || (slot && fabric_slot_is_live(slot)))) {
-		log_seldom(LOG_ERROR_LEVEL, "rules not checked", F_UINT("slot", visit->slot),
-			   F_STR("error", job->err.text));
-	}
+	if (job->failed)
+		fabric_patrol_visit_failed(visit, slot);
+	else
+		fabric_patrol_visit_succeeded(visit, slot);
 	slot_plan_share_release(visit->plan);
 	if (visit->netns_fd >= 0)
 		close(visit->netns_fd);
@@ -255,13 +292,23 @@ static void fabric_patrol_post(struct patrol *patrol, struct visit *visit)
 	fabric_job_thread_post(patrol->fabric->claimer, &visit->job, JOB_CLAIM);
 }
 
+static void fabric_patrol_no_memory(struct patrol *patrol, enum trouble_kind kind)
+{
+	struct err err;
+
+	err_set(&err, ENOMEM, "patrol");
+	fabric_trouble_begin_host(patrol->fabric, kind, &err);
+}
+
 /* By the builder, for routes take RTNL. */
 static void fabric_patrol_visit_routes(struct patrol *patrol)
 {
 	struct visit *visit = fabric_patrol_visit_new(patrol);
 
-	if (!visit)
+	if (!visit) {
+		fabric_patrol_no_memory(patrol, TROUBLE_LINKS);
 		return;
+	}
 	visit->job.run = fabric_patrol_run_routes;
 	visit->job.finish = fabric_patrol_finish_routes;
 	fabric_job_thread_post(patrol->fabric->builder, &visit->job, JOB_CLAIM);
@@ -273,8 +320,10 @@ static void fabric_patrol_visit_host(struct patrol *patrol)
 
 	patrol->host_ms = clock_now_ms();
 	fabric_suspect_routes(patrol->fabric, false);
-	if (!visit)
+	if (!visit) {
+		fabric_patrol_no_memory(patrol, TROUBLE_RULES);
 		return;
+	}
 	visit->job.run = fabric_patrol_run_host;
 	fabric_patrol_post(patrol, visit);
 }
@@ -291,20 +340,20 @@ static void fabric_patrol_visit_host_denials(struct patrol *patrol)
 	fabric_patrol_post(patrol, visit);
 }
 
-/* Whether the visit was begun. */
-static bool fabric_patrol_visit_slot(struct patrol *patrol, struct slot *slot)
+static void fabric_patrol_visit_slot(struct patrol *patrol, struct slot *slot)
 {
 	struct visit *visit = fabric_patrol_visit_new(patrol);
 	struct err err;
 
 	slot->patrolled_ms = clock_now_ms();
 	if (!visit)
-		return false;
-	visit->netns_fd = fabric_slot_open_netns(slot, &err);
-	if (visit->netns_fd < 0) {
+		err_set(&err, ENOMEM, "patrol");
+	else
+		visit->netns_fd = fabric_slot_open_netns(slot, &err);
+	if (!visit || visit->netns_fd < 0) {
 		free(visit);
-		fabric_slot_look(slot);
-		return false;
+		fabric_trouble_begin(slot, TROUBLE_RULES, &err);
+		return;
 	}
 	visit->job.run = fabric_patrol_run_slot;
 	visit->slot = slot->number;
@@ -315,7 +364,6 @@ static bool fabric_patrol_visit_slot(struct patrol *patrol, struct slot *slot)
 	visit->counts = slot->counts;
 	slot->republish = false;
 	fabric_patrol_post(patrol, visit);
-	return true;
 }
 
 /* The next slot in turn whose last visit is long enough ago; NULL: none. */
@@ -328,7 +376,7 @@ static struct slot *fabric_patrol_next_due(struct patrol *patrol)
 
 		patrol->cursor = patrol->cursor % CONFIG_SLOT_MAX + 1;
 		slot = patrol->fabric->slots[patrol->cursor];
-		if (slot && slot->phase == SLOT_LIVE && slot->plan && now - slot->patrolled_ms >= SLOT_EVERY_MS)
+		if (slot && fabric_slot_is_live(slot) && slot->plan && now - slot->patrolled_ms >= SLOT_EVERY_MS)
 			return slot;
 	}
 	return NULL;
@@ -380,6 +428,55 @@ static void fabric_patrol_look_over_one(struct patrol *patrol)
 	}
 }
 
+static void fabric_patrol_try_host_again(struct fabric *fabric, enum trouble_kind kind)
+{
+	switch (kind) {
+	case TROUBLE_LINKS:
+		fabric_suspect_routes(fabric, true);
+		break;
+	case TROUBLE_RULES:
+		fabric_suspect_host(fabric);
+		break;
+	case TROUBLE_LOOK:
+	case TROUBLE_ROUTE:
+	case TROUBLE_KINDS:
+		break; /* these are of slots alone */
+	}
+}
+
+static void fabric_patrol_try_slot_again(struct slot *slot, enum trouble_kind kind)
+{
+	switch (kind) {
+	case TROUBLE_LOOK:
+		fabric_slot_look(slot);
+		break;
+	case TROUBLE_LINKS:
+	case TROUBLE_ROUTE:
+		fabric_slot_repair(slot);
+		break;
+	case TROUBLE_RULES:
+		fabric_suspect_slot(slot);
+		break;
+	case TROUBLE_KINDS:
+		break;
+	}
+}
+
+static void fabric_patrol_try_again(struct fabric *fabric)
+{
+	struct trouble *trouble;
+
+	fabric_trouble_tick(fabric);
+	while ((trouble = fabric_trouble_take_due(fabric))) {
+		struct slot *slot = fabric_slot_find(fabric, trouble->slot);
+
+		if (slot)
+			fabric_patrol_try_slot_again(slot, trouble->kind);
+		else if (!trouble->slot)
+			fabric_patrol_try_host_again(fabric, trouble->kind);
+	}
+}
+
 static unsigned fabric_patrol_slots_a_tick(const struct fabric *fabric)
 {
 	unsigned live = fabric->states.counts[SLOT_LIVE] + fabric->states.counts[SLOT_FAILED];
@@ -391,10 +488,11 @@ static void fabric_patrol_on_tick(void *context)
 {
 	struct patrol *patrol = context;
 
+	timer_start(&patrol->timer, TICK_MS);
+	fabric_patrol_try_again(patrol->fabric);
 	patrol->budget = fabric_patrol_slots_a_tick(patrol->fabric);
 	fabric_patrol_look_over_one(patrol);
 	fabric_patrol_go_on(patrol);
-	timer_start(&patrol->timer, TICK_MS);
 }
 
 struct patrol *fabric_patrol_new(struct fabric *fabric, struct err *err)

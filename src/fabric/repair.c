@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Repairing the links of a live slot. The builder compares each part with the slot's plan and changes only those that
- * differ, so a repair without a cause is harmless. A TAP that was deleted under a VM cannot be given back to it: that fails
- * the slot.
+ * differ, so a repair without a cause is harmless, and it serves as a look at a failed slot too. It is reported only after a
+ * comparison that found nothing to do.
+ *
+ * A repair that does not come off is a trouble, which is tried again, unless the builder proved a failure on its way. Events that
+ * come while a repair is under way make one more: whoever deletes several parts of a slot one after the other meets a repair half
+ * way, whose error then says nothing.
  */
 #include "fabric/repair.h"
 
@@ -11,10 +15,15 @@
 #include "fabric/slot/work.h"
 #include "fabric/state.h"
 #include "fabric/suspects.h"
+#include "fabric/trouble.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+enum { PASSES = 3, RACES_MAX = 3 };
 
 struct repair {
 	struct job job;
@@ -23,77 +32,146 @@ struct repair {
 	struct plan_share *plan;
 	int netns_fd;
 	bool attached; /* a VM has the TAP, as was reported last */
+	unsigned mtu;
+	char repaired[128]; /* the parts that were, "" if none */
 	struct slot_work work;
 };
 
+static int fabric_slot_run_repair_once(struct repair *repair, struct err *err)
+{
+	slot_build_init(&repair->work, repair->fabric->config, fabric_job_host(&repair->job), repair->plan->plan,
+			repair->mtu);
+	repair->work.netns_fd = repair->netns_fd;
+	repair->work.attached = repair->attached;
+	return slot_adopt_repair(&repair->work, err);
+}
+
+/* Until a comparison finds nothing to repair. */
 static int fabric_slot_run_repair(struct job *job)
 {
 	struct repair *repair = container_of(job, struct repair, job);
 
-	slot_build_init(&repair->work, repair->fabric->config, fabric_job_host(job), repair->plan->plan,
-			repair->work.mtu);
-	repair->work.netns_fd = repair->netns_fd;
-	repair->work.attached = repair->attached;
-	return slot_adopt_repair(&repair->work, &job->err);
+	for (int pass = 0; pass < PASSES; pass++) {
+		if (fabric_slot_run_repair_once(repair, &job->err) < 0)
+			return -1;
+		if (!repair->work.repaired[0])
+			return 0;
+		if (!repair->repaired[0])
+			snprintf(repair->repaired, sizeof(repair->repaired), "%s", repair->work.repaired);
+	}
+	return err_set(&job->err, 0, "altered while it was repaired: %s", repair->work.repaired);
 }
 
-static void fabric_slot_repair_failed(struct slot *slot, const struct repair *repair)
+static void fabric_slot_repair_failed(struct slot *slot, const struct repair *repair, bool raced)
 {
-	if (repair->job.err.code == ECANCELED)
+	const struct err *err = &repair->job.err;
+
+	if (err->code == ECANCELED)
 		return;
 	/* The VM may have ended while the repair waited: then nothing is made under it. */
-	if (repair->attached && !slot->carrier)
+	if (repair->attached && !slot->carrier) {
 		fabric_slot_repair(slot);
-	else if (slot->phase == SLOT_LIVE)
-		slot_become(slot, SLOT_FAILED, repair->job.err.text);
+	} else if (repair->work.failure) {
+		fabric_slot_fail(slot, repair->work.failure, err->text);
+	} else if (raced && slot->repairs_raced < RACES_MAX) {
+		slot->repairs_raced++;
+		fabric_slot_repair(slot);
+	} else {
+		fabric_trouble_begin(slot, TROUBLE_LINKS, err);
+	}
 }
 
 static void fabric_slot_repair_done(struct slot *slot, const struct repair *repair)
 {
 	const struct fabric_watcher *watcher = &slot->fabric->watcher;
+	const struct fabric_repair report = {
+		.slot = slot->number, .what = repair->repaired, .ok = true, .changed = true
+	};
 
 	slot->veth_index = repair->work.veth_index;
-	if (!repair->work.repaired[0])
-		return;
-	/* Rules that hang on a link went with it. */
-	fabric_suspect_slot(slot);
-	watcher->repaired(watcher->context, slot->number, repair->work.repaired);
+	slot->repairs_raced = 0;
+	fabric_slot_recover(slot);
+	if (repair->repaired[0]) {
+		/* Rules that hang on a link went with it. */
+		fabric_suspect_slot(slot);
+		watcher->repair(watcher->context, &report);
+	}
+	fabric_trouble_end(slot, TROUBLE_LINKS);
+	if (repair->work.rivalled)
+		fabric_trouble_begin_rival(slot, &repair->work.rival);
+	else
+		fabric_trouble_end(slot, TROUBLE_ROUTE);
+}
+
+static void fabric_slot_take_repair(struct slot *slot, const struct repair *repair, bool more)
+{
+	/* Its plan was changed meanwhile, and the parts were compared with the former one. */
+	if (slot->plan != repair->plan) {
+		fabric_slot_repair(slot);
+	} else if (repair->job.failed) {
+		fabric_slot_repair_failed(slot, repair, more);
+	} else {
+		fabric_slot_repair_done(slot, repair);
+		if (more)
+			fabric_slot_repair(slot);
+	}
 }
 
 static void fabric_slot_finish_repair(struct job *job)
 {
 	struct repair *repair = container_of(job, struct repair, job);
 	struct slot *slot = fabric_slot_find(repair->fabric, repair->slot);
+	bool more = false;
 
-	if (slot && slot->repair == job)
+	if (slot && slot->repair == job) {
 		slot->repair = NULL;
-	if (slot && fabric_slot_is_live(slot) && slot->plan == repair->plan) {
-		if (job->failed)
-			fabric_slot_repair_failed(slot, repair);
-		else
-			fabric_slot_repair_done(slot, repair);
+		more = slot->repair_more;
+		slot->repair_more = false;
 	}
+	if (slot && fabric_slot_is_live(slot))
+		fabric_slot_take_repair(slot, repair, more);
 	slot_plan_share_release(repair->plan);
 	close(repair->netns_fd);
 	free(repair);
 }
 
-void fabric_slot_repair(struct slot *slot)
+/* Whether the slot's name leads to another namespace, which is looked at here because our own descriptor is gone. */
+static bool fabric_slot_is_replaced(const struct slot *slot)
 {
-	struct repair *repair;
-	struct err err;
-	int netns_fd;
+	char path[CONFIG_PATH_SIZE];
+	struct kern_namespace_key found;
+	struct err ignored;
+	int fd = kern_namespace_open(config_netns_path(slot->fabric->config, slot->number, path), &ignored);
 
-	if (slot->repair || slot->phase != SLOT_LIVE || !slot->plan)
-		return;
-	netns_fd = fabric_slot_open_netns(slot, &err);
-	if (netns_fd < 0) {
-		slot_become(slot, SLOT_FAILED, err.text);
+	if (fd < 0)
+		return false;
+	found = kern_namespace_key_of(fd);
+	close(fd);
+	return found.inode && !kern_namespace_key_equal(&found, &slot->key);
+}
+
+static void fabric_slot_not_opened(struct slot *slot, const struct err *err)
+{
+	if (fabric_slot_is_replaced(slot))
+		fabric_slot_fail(slot, FAILURE_NAMESPACE, err->text);
+	else
+		fabric_trouble_begin(slot, TROUBLE_LINKS, err);
+}
+
+static void fabric_slot_post_repair(struct slot *slot)
+{
+	struct repair *repair = calloc(1, sizeof(*repair));
+	struct err err;
+
+	if (!repair) {
+		err_set(&err, ENOMEM, "repair");
+		fabric_trouble_begin(slot, TROUBLE_LINKS, &err);
 		return;
 	}
-	repair = calloc(1, sizeof(*repair));
-	if (!repair) {
-		close(netns_fd);
+	repair->netns_fd = fabric_slot_open_netns(slot, &err);
+	if (repair->netns_fd < 0) {
+		free(repair);
+		fabric_slot_not_opened(slot, &err);
 		return;
 	}
 	slot->repair = &repair->job;
@@ -102,9 +180,19 @@ void fabric_slot_repair(struct slot *slot)
 	repair->fabric = slot->fabric;
 	repair->slot = slot->number;
 	repair->plan = slot_plan_share_hold(slot->plan);
-	repair->netns_fd = netns_fd;
 	/* Its address goes with a TAP that is deleted, and the event of that may lead here before any look does. */
 	repair->attached = slot->carrier;
-	repair->work.mtu = slot->mtu;
+	repair->mtu = slot->mtu;
 	fabric_job_thread_post(slot->fabric->builder, &repair->job, JOB_CLAIM);
+}
+
+void fabric_slot_repair(struct slot *slot)
+{
+	if (slot->fabric->stopping || !fabric_slot_is_live(slot) || !slot->plan ||
+	    registry_failure_is_final(slot->failure))
+		return;
+	if (slot->repair)
+		slot->repair_more = true;
+	else
+		fabric_slot_post_repair(slot);
 }

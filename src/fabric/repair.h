@@ -5,8 +5,10 @@
 struct slot;
 
 /*
- * Repairs the links, addresses and routes of a live slot, by a job of the builder, and reports the parts that had to be. If that
- * fails, the slot becomes failed. Nothing happens to a slot in another phase, or if a repair is under way. Main thread.
+ * Compares the links, addresses, routes and the name of a live or failed slot with its plan, by a job of the builder, and repairs and
+ * reports the parts that differ. While a repair is under way, another one follows it. A failure that was found gone is over; one that
+ * was proved begins; any other error is a trouble, and tried again. Nothing happens to a slot in another phase, or to one whose
+ * failure is final. Main thread.
  */
 void fabric_slot_repair(struct slot *slot);
 

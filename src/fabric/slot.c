@@ -35,6 +35,7 @@ struct slot *fabric_slot_new(struct fabric *fabric, unsigned number)
 		return NULL;
 	slot->fabric = fabric;
 	slot->number = number;
+	fabric_trouble_init(slot);
 	slot->netns_fd = -1;
 	slot->nsid = -1;
 	slot->carrier_downs = CARRIER_DOWNS_UNKNOWN;
@@ -59,6 +60,7 @@ static void fabric_slot_unlist(struct slot *slot)
 void fabric_slot_free(struct slot *slot)
 {
 	fabric_slot_unlist(slot);
+	fabric_trouble_drop(slot);
 	slot_plan_share_release(slot->plan);
 	slot_plan_share_release(slot->claimed);
 	timer_free(&slot->timeout);

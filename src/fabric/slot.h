@@ -10,6 +10,7 @@
 #include "fabric/job.h"
 #include "fabric/slot/plan.h"
 #include "fabric/slot_state.h"
+#include "fabric/trouble.h"
 #include "kernel/namespace.h"
 
 #include <stdbool.h>
@@ -39,7 +40,14 @@ struct slot {
 	enum job_urgency look_urgency;
 	bool look_more; /* something happened after LOOK was posted */
 
-	struct job *repair; /* of its links, under way: repair.c. NULL: none */
+	/* Repairs of its links: repair.c. */
+	struct job *repair;    /* under way; NULL: none */
+	bool repair_more;      /* something happened after REPAIR was posted */
+	uint8_t repairs_raced; /* how many in a row failed because of that */
+
+	/* trouble.c. */
+	enum failure failure; /* in SLOT_FAILED: which */
+	struct trouble troubles[TROUBLE_KINDS];
 
 	/* The patrol's. */
 	bool suspected;                        /* in the queue of suspects */

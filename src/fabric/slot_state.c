@@ -32,7 +32,7 @@ static const struct {
 	/* Back to ready: the claim was cancelled before anything was done for it. */
 	[SLOT_CLAIMING] = { "claiming", TO(LIVE) | TO(READY) | TO(LEAVING) },
 	[SLOT_LIVE] = { "live", TO(FAILED) | TO(SILENCING) | TO(LEAVING) },
-	/* Back to live: a look finds the cause gone. No code takes this way yet. */
+	/* Back to live: a look finds the cause gone. */
 	[SLOT_FAILED] = { "failed", TO(LIVE) | TO(LEAVING) },
 	[SLOT_KEPT] = { "kept", TO(LEAVING) },
 	/* To leaving from the next three: in doubt, not wanted, or asked for. */
@@ -91,9 +91,14 @@ void slot_become(struct slot *slot, enum slot_phase phase, const char *cause)
 	}
 }
 
+bool fabric_slot_phase_is_live(enum slot_phase phase)
+{
+	return phase == SLOT_LIVE || phase == SLOT_FAILED;
+}
+
 bool fabric_slot_is_live(const struct slot *slot)
 {
-	return slot->phase == SLOT_LIVE || slot->phase == SLOT_FAILED;
+	return fabric_slot_phase_is_live(slot->phase);
 }
 
 bool fabric_slot_phase_is_quarantine(enum slot_phase phase)

@@ -21,7 +21,7 @@ enum slot_phase {
 	SLOT_READY,      /* the pool's: complete, without a sandbox */
 	SLOT_CLAIMING,   /* a ready slot on its way to a caller */
 	SLOT_LIVE,       /* a sandbox has it */
-	SLOT_FAILED,     /* a sandbox has it, and it cannot be repaired; reported */
+	SLOT_FAILED,     /* a sandbox has it, and slot->failure is proved of it; reported */
 	SLOT_KEPT,       /* no sandbox wants it, but a VM lives on it: only watched */
 	SLOT_SILENCING,  /* released: the builder takes its address away */
 	SLOT_QUARANTINE, /* silent, until the quarantine is over */
@@ -70,6 +70,7 @@ const char *fabric_slot_phase_name(enum slot_phase phase);
 
 /* Whether a sandbox has it: live, or failed. */
 bool fabric_slot_is_live(const struct slot *slot);
+bool fabric_slot_phase_is_live(enum slot_phase phase);
 
 /* Whether a slot in PHASE was released and may be the pool's again: silencing, quarantine or renewing. */
 bool fabric_slot_phase_is_quarantine(enum slot_phase phase);

@@ -21,6 +21,7 @@ struct patrol;
 struct pool;
 struct scan_number;
 struct suspects;
+struct troubles;
 
 /* Why the pool may not take a number; both may hold. */
 enum shun {
@@ -53,6 +54,7 @@ struct fabric {
 
 	struct observer *observer;
 	struct suspects *suspects;
+	struct troubles *troubles;
 	struct patrol *patrol;
 	struct pool *pool;
 };

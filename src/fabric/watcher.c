@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The moves of slots that the daemon hears of: a sandbox's slot has failed, a number that was ready for any sandbox may not be
+ * The moves of slots that the daemon hears of: a sandbox's slot has failed or recovered, a number that was ready for any sandbox may not be
  * used any more, a number may be used again. The other reports, of carriers, repairs and denied flows, are no moves, and
  * come from the files that find them.
  */
@@ -13,9 +13,9 @@ static void fabric_report_failed(struct slot *slot, const char *cause)
 {
 	const struct fabric_watcher *watcher = &slot->fabric->watcher;
 
-	log_error("slot broken", F_STR("sandbox", fabric_slot_sandbox(slot)), F_UINT("slot", slot->number),
-		  F_STR("what", cause));
-	watcher->broken(watcher->context, slot->number, cause);
+	log_error("slot failed", F_STR("sandbox", fabric_slot_sandbox(slot)), F_UINT("slot", slot->number),
+		  F_STR("why", cause));
+	watcher->failed(watcher->context, slot->number, slot->failure, cause);
 }
 
 static void fabric_report_move(void *context, struct slot *slot, enum slot_phase from, const char *cause)
@@ -24,8 +24,12 @@ static void fabric_report_move(void *context, struct slot *slot, enum slot_phase
 	const struct fabric_watcher *watcher = &fabric->watcher;
 	bool was_for_all = from == SLOT_READY || from == SLOT_CLAIMING;
 
+	if (fabric_slot_phase_is_live(from) && !fabric_slot_is_live(slot))
+		fabric_trouble_drop(slot);
 	if (slot->phase == SLOT_FAILED)
 		fabric_report_failed(slot, cause);
+	else if (slot->phase == SLOT_LIVE && from == SLOT_FAILED)
+		watcher->recovered(watcher->context, slot->number);
 	/* If a caller waits for its end, the daemon knows already. */
 	else if (slot->phase == SLOT_LEAVING && was_for_all && !slot->gone)
 		watcher->slot_going(watcher->context, slot->number);

@@ -22,9 +22,30 @@ static const struct {
 	{ "tcp", hop_tcp, true },        { "http", hop_http, true },
 };
 
+/* No advice stops a VM whose sandbox may recover. */
+static void health_diagnose_advise(struct walk *walk)
+{
+	const struct diagnose_request *request = walk->request;
+
+	switch (request->failure) {
+	case FAILURE_NAMESPACE:
+	case FAILURE_LINK:
+		walk_next_step(walk, "remove the foreign object; weftd takes the sandbox back by itself");
+		break;
+	case FAILURE_TEARDOWN:
+		walk_next_step(walk, "remove the foreign object, then: weftctl unregister %s", request->id);
+		break;
+	case FAILURE_NONE:
+	case FAILURE_TAP:
+	case FAILURE_FILE:
+		walk_next_step(walk, "stop the VM, then: weftctl unregister %s, and register it again", request->id);
+		break;
+	}
+}
+
 /*
- * The reason of a failed sandbox was recorded when it failed, and no later finding is better. Such a sandbox is closed even
- * if its path looks whole, because no endpoint leads to it.
+ * The reason of a failed sandbox was recorded when it failed, and no later finding is better. Where the path looks whole all the
+ * same, the first hop stands for it.
  */
 static void health_diagnose_explain_failure(struct walk *walk)
 {
@@ -34,10 +55,10 @@ static void health_diagnose_explain_failure(struct walk *walk)
 		diagnosis->hops[i].status = hop_skip(&diagnosis->hops[i], "not tried");
 	if (!diagnosis->broken) {
 		diagnosis->broken = &diagnosis->hops[0];
-		diagnosis->hops[0].status = hop_fail(&diagnosis->hops[0], "closed: the sandbox has failed");
+		diagnosis->hops[0].status = hop_fail(&diagnosis->hops[0], "the sandbox has failed");
 	}
 	walk_cause(walk, "the sandbox has failed: %s", walk->request->reason);
-	walk_next_step(walk, "stop the VM, then: weftctl unregister %s, and register it again", walk->request->id);
+	health_diagnose_advise(walk);
 }
 
 void health_diagnose_walk(const struct diagnose_request *request, struct diagnosis *diagnosis)

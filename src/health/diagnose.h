@@ -49,6 +49,7 @@ struct diagnose_request {
 	char id[SANDBOX_ID_MAX + 1];
 	unsigned slot;
 	enum sandbox_state state;
+	enum failure failure;
 	char reason[256];
 	uint64_t connections_held;
 	struct {

@@ -8,6 +8,7 @@
  */
 
 #include "base/log.h"
+#include "registry/failure.h"
 #include "registry/spec.h"
 
 #include <stdbool.h>
@@ -26,7 +27,7 @@ enum sandbox_state {
 	SANDBOX_DETACHED, /* carrier was there and is lost; then attached */
 	SANDBOX_PAUSED,   /* the manager paused it; then as the carrier is */
 	SANDBOX_DRAINING, /* no new connections; then gone */
-	SANDBOX_FAILED,   /* an object that it needs is broken, see its reason; ends by DELETE */
+	SANDBOX_FAILED,   /* its failure is proved; then as carrier and guest are, if that is found gone, or draining */
 };
 
 enum { SANDBOX_STATES = SANDBOX_FAILED + 1 };
@@ -65,6 +66,7 @@ struct sandbox {
 	int64_t since_ms;         /* wall clock, of the last change of state */
 	struct log_limit lines; /* limits the lines that a VMM can provoke by opening and closing its TAP without end */
 	char reason[256];       /* why it failed; "" otherwise */
+	enum failure failure;   /* FAILURE_NONE unless it is failed */
 	bool carrier;           /* of its TAP, as last reported */
 	bool guest_answers;     /* its ready_port accepted a connection since it was attached */
 	bool paused;            /* the manager asked for it */
@@ -161,6 +163,10 @@ void registry_avoid_port(struct registry *registry, uint16_t port);
 /* The one way to change a state. Logs old -> new and notifies the watcher. REASON: for FAILED, else NULL. */
 void registry_sandbox_set_state(struct registry *registry, struct sandbox *sandbox, enum sandbox_state state,
 				const char *cause, const char *reason);
+
+/* To FAILED, for FAILURE; REASON says it for people. A final failure is not replaced by another one but that of a teardown. */
+void registry_sandbox_fail(struct registry *registry, struct sandbox *sandbox, enum failure failure, const char *cause,
+			   const char *reason);
 
 /*
  * The state that follows from paused, carrier, guest_answers and ready_port, for a sandbox that is neither creating, draining

@@ -38,6 +38,12 @@ bool registry_spec_patch_gives(const struct spec_patch *patch, const char *name)
 	return field && patch->given_fields >> (field - spec_table.fields) & 1;
 }
 
+bool registry_spec_patch_is_unpublish(const struct spec_patch *patch)
+{
+	return patch->unpublish_count && !patch->publish_count && !patch->has_paused && !patch->has_flows &&
+	       !patch->given_fields;
+}
+
 int registry_spec_patch_check(const struct spec_patch *patch, struct problem *problem)
 {
 	if (patch->has_flows && (!patch->has_paused || patch->paused))

@@ -38,6 +38,9 @@ extern const struct spec_table spec_patch_table;
 /* Whether PATCH gives the field NAME of the specification. */
 bool registry_spec_patch_gives(const struct spec_patch *patch, const char *name);
 
+/* Whether PATCH takes ports back, and asks for nothing else. */
+bool registry_spec_patch_is_unpublish(const struct spec_patch *patch);
+
 /* 0, or -1 with PROBLEM: commands that do not agree with each other, ports given twice. */
 int registry_spec_patch_check(const struct spec_patch *patch, struct problem *problem);
 

@@ -52,6 +52,8 @@ void registry_sandbox_set_state(struct registry *registry, struct sandbox *sandb
 	uint64_t suppressed = 0;
 
 	snprintf(sandbox->reason, sizeof(sandbox->reason), "%s", reason && state == SANDBOX_FAILED ? reason : "");
+	if (state != SANDBOX_FAILED)
+		sandbox->failure = FAILURE_NONE;
 	if (state == from)
 		return;
 	sandbox->state = state;
@@ -66,6 +68,15 @@ void registry_sandbox_set_state(struct registry *registry, struct sandbox *sandb
 			 F_UINT("previous_ms", previous_ms), F_SOME("suppressed", suppressed));
 	if (registry->watcher.state_changed)
 		registry->watcher.state_changed(registry->watcher.context, sandbox, from, cause, previous_ms);
+}
+
+void registry_sandbox_fail(struct registry *registry, struct sandbox *sandbox, enum failure failure, const char *cause,
+			   const char *reason)
+{
+	if (registry_failure_is_final(sandbox->failure) && failure != FAILURE_TEARDOWN)
+		return;
+	sandbox->failure = failure;
+	registry_sandbox_set_state(registry, sandbox, SANDBOX_FAILED, cause, reason);
 }
 
 enum sandbox_state registry_sandbox_settled_state(const struct sandbox *sandbox)

@@ -14,6 +14,7 @@
 #include "kernel/tap.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Fills in the number of the namespace that is open. */
@@ -200,10 +201,12 @@ static int slot_adopt_repair_veth(struct slot_work *work, struct err *err)
 	struct kern_link veth;
 
 	if (kern_link_get(work->host, KERN_LINK_HERE, config_veth_name(work->config, work->plan->slot, name), &veth,
-			  err) == 0)
-		return veth.group == work->config->names.link_group
-			   ? 0
-			   : err_set(err, EEXIST, "link %s is not ours any more (group %u)", name, veth.group);
+			  err) == 0) {
+		if (veth.group == work->config->names.link_group && strcmp(veth.kind, "veth") == 0)
+			return 0;
+		work->failure = FAILURE_LINK;
+		return err_set(err, EEXIST, "link %s is not ours (kind %s, group %u)", name, veth.kind, veth.group);
+	}
 	if (err->code != ENODEV)
 		return -1;
 	slot_build_note_repair(work, "veth");

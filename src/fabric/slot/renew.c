@@ -131,7 +131,9 @@ static int slot_renew_parts(struct slot_work *work, struct err *err)
 	if (rules_slot_apply(work->netns_fd, work->config, work->plan, err) < 0 ||
 	    rules_host_forget(work->veth_index, err) < 0)
 		return -1;
-	return slot_build_route(work, err);
+	if (slot_build_route(work, err) < 0)
+		return -1;
+	return work->rivalled ? err_set(err, EEXIST, "another's route to the host address") : 0;
 }
 
 int slot_renew_slot(struct slot_work *work, struct err *err)

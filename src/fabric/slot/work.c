@@ -178,10 +178,14 @@ static int slot_build_ensure_tap(struct slot_work *work, struct kern_link *link,
 
 	if (!there && err->code != ENODEV)
 		return -1;
-	if (!there && work->attached)
+	if (!there && work->attached) {
+		work->failure = FAILURE_TAP;
 		return err_set(err, 0, "tap0 was deleted under the VM");
-	if (there && !link->tap)
+	}
+	if (there && !link->tap) {
+		work->failure = FAILURE_LINK;
 		return err_set(err, EEXIST, "link %s is no TAP", TAP_NAME);
+	}
 	if (there && (link->carrier || !plan->has_tap_owner ||
 		      (link->owner == plan->tap_uid && link->owner_group == plan->tap_gid)))
 		return 0;
@@ -274,8 +278,22 @@ int slot_build_publish(struct slot_work *work, struct err *err)
 	return rules_host_publish(work->config, plan->slot, plan->nat, plan->nat_count, err);
 }
 
+/* Says in WORK which route stands in front of ours. A link without a name is gone, and the route with it. */
+static void slot_build_note_rival(struct slot_work *work, const struct kern_route_rival *rival)
+{
+	struct kern_link link;
+	struct err ignored;
+
+	work->rivalled = rival->present;
+	work->rival = (struct fabric_rival){ .gateway = rival->gateway };
+	kern_route_protocol_name(rival->protocol, work->rival.protocol);
+	if (rival->index && kern_link_get_index(work->host, rival->index, &link, &ignored) == 0)
+		snprintf(work->rival.device, sizeof(work->rival.device), "%s", link.name);
+}
+
 int slot_build_route(struct slot_work *work, struct err *err)
 {
+	struct kern_route_rival rival;
 	unsigned slot = work->plan->slot;
 	struct kern_route route = {
 		.to = slot_build_with_length(config_host_ip(work->config, slot), 32),
@@ -286,10 +304,12 @@ int slot_build_route(struct slot_work *work, struct err *err)
 	};
 	bool added;
 
-	if (kern_route_ensure(work->host, &route, &added, err) < 0) {
+	if (kern_route_ensure_behind(work->host, &route, &added, &rival, err) < 0) {
 		work->foreign = err->code == EEXIST;
 		return -1;
 	}
+	if (rival.present)
+		slot_build_note_rival(work, &rival);
 	if (added)
 		slot_build_note_repair(work, "route of the host address");
 	return 0;

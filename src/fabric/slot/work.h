@@ -44,8 +44,11 @@ struct slot_work {
 	int nsid;
 	int veth_index;
 	bool carrier;
-	bool named;   /* its veth has the sandbox's name already */
-	bool foreign; /* failed because a foreign object has the name: ERR says which */
+	bool named;           /* its veth has the sandbox's name already */
+	bool foreign;         /* failed because a foreign object has the name: ERR says which */
+	enum failure failure; /* failed, and this was proved; ERR says it for people */
+	bool rivalled;        /* another's route stands in front of the host address's: */
+	struct fabric_rival rival;
 };
 
 void slot_build_init(struct slot_work *work, const struct config *config, struct kern_rtnl *host,

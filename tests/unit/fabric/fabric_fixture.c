@@ -37,18 +37,39 @@ static void on_carrier(void *context, unsigned slot, bool up)
 		host.seen[slot].carrier_down++;
 }
 
-static void on_broken(void *context, unsigned slot, const char *what)
+static void on_failed(void *context, unsigned slot, enum failure failure, const char *why)
 {
 	(void)context;
-	host.seen[slot].broken++;
-	snprintf(host.seen[slot].what, sizeof(host.seen[slot].what), "%s", what);
+	host.seen[slot].failed++;
+	host.seen[slot].failure = failure;
+	snprintf(host.seen[slot].what, sizeof(host.seen[slot].what), "%s", why);
 }
 
-static void on_repaired(void *context, unsigned slot, const char *what)
+static void on_recovered(void *context, unsigned slot)
 {
 	(void)context;
-	host.seen[slot].repaired++;
-	snprintf(host.seen[slot].what, sizeof(host.seen[slot].what), "%s", what);
+	host.seen[slot].recovered++;
+	host.seen[slot].failure = FAILURE_NONE;
+}
+
+static void on_repair(void *context, const struct fabric_repair *repair)
+{
+	struct seen *seen = &host.seen[repair->slot];
+
+	(void)context;
+	if (!repair->ok) {
+		seen->troubled++;
+		snprintf(seen->trouble, sizeof(seen->trouble), "%s: %s", repair->what,
+			 repair->error ? repair->error : "");
+		if (repair->by)
+			snprintf(seen->trouble, sizeof(seen->trouble), "%s: %08x %s %s", repair->what,
+				 repair->by->gateway, repair->by->device, repair->by->protocol);
+	} else if (!repair->changed) {
+		seen->over++;
+	} else {
+		seen->repaired++;
+		snprintf(seen->what, sizeof(seen->what), "%s", repair->what);
+	}
 }
 
 static void on_slot_going(void *context, unsigned slot)
@@ -85,8 +106,9 @@ static void on_pool_changed(void *context)
 
 static const struct fabric_watcher watcher = {
 	.carrier = on_carrier,
-	.broken = on_broken,
-	.repaired = on_repaired,
+	.failed = on_failed,
+	.recovered = on_recovered,
+	.repair = on_repair,
 	.slot_going = on_slot_going,
 	.slot_free = on_slot_free,
 	.slot_foreign = on_slot_foreign,

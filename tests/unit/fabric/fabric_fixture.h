@@ -18,9 +18,12 @@ enum { TIMEOUT_MS = 30000, SLOTS_SEEN = 4097 };
 
 /* The reports about one slot. */
 struct seen {
-	unsigned carrier_up, carrier_down, broken, repaired, slot_going, slot_free, foreign, denied;
+	unsigned carrier_up, carrier_down, failed, recovered, repaired, slot_going, slot_free, foreign, denied;
+	unsigned troubled, over; /* troubles that were reported, and their ends */
 	bool carrier;
-	char what[160]; /* of the last broken, repaired or foreign */
+	enum failure failure;
+	char what[160];    /* of the last failed, repaired or foreign */
+	char trouble[320]; /* what, and why */
 };
 
 struct host {

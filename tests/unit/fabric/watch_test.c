@@ -4,9 +4,11 @@
 
 #include "fabric/repair.h"
 #include "fabric/state.h"
+#include "fabric/suspects.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static struct fabric_slot slot;
@@ -111,7 +113,7 @@ static void expect_whole_slot(void)
 	ck_assert(fixture_shell_says("default via 10.12.0.2", "ip -n ns-1 route show default"));
 	ck_assert(fixture_shell_says("table inet weft", "ip netns exec ns-1 nft list tables"));
 	ck_assert(fixture_shell_says("table netdev weft", "ip netns exec ns-1 nft list tables"));
-	ck_assert_uint_eq(host.seen[1].broken, 0);
+	ck_assert_uint_eq(host.seen[1].failed, 0);
 }
 
 static bool slot_rules_are_there(void *context)
@@ -169,10 +171,10 @@ START_TEST(a_lost_unreachable_route_is_put_back)
 }
 END_TEST
 
-static bool is_broken(void *context)
+static bool is_failed(void *context)
 {
 	(void)context;
-	return host.seen[1].broken;
+	return host.seen[1].failed;
 }
 
 static bool no_look_is_under_way(void *context)
@@ -195,11 +197,11 @@ static int delete_tap_under_a_vm(void)
 	return tap;
 }
 
-START_TEST(a_tap_deleted_under_a_vm_is_reported_as_broken)
+START_TEST(a_tap_deleted_under_a_vm_is_reported_as_failed)
 {
 	int tap = delete_tap_under_a_vm();
 
-	fixture_await_that(is_broken, NULL, "the broken slot");
+	fixture_await_that(is_failed, NULL, "the failed slot");
 	ck_assert_ptr_nonnull(strstr(host.seen[1].what, "tap0"));
 	fixture_await_that(carrier_is_down, NULL, "no carrier");
 	close(tap);
@@ -212,7 +214,7 @@ START_TEST(a_repair_that_comes_first_makes_no_tap_under_a_vm)
 
 	/* The event of its address may come before that of the link. */
 	fabric_slot_repair(fabric_slot_find(host.fabric, 1));
-	fixture_await_that(is_broken, NULL, "the broken slot");
+	fixture_await_that(is_failed, NULL, "the failed slot");
 	ck_assert_ptr_nonnull(strstr(host.seen[1].what, "tap0 was deleted under the VM"));
 	ck_assert_uint_eq(host.seen[1].repaired, 0);
 	fixture_await_that(carrier_is_down, NULL, "no carrier");
@@ -229,7 +231,120 @@ START_TEST(a_vm_that_ends_while_its_slot_waits_for_a_repair_is_no_obstacle)
 	close(tap);
 	fabric_slot_find(host.fabric, 1)->carrier = false;
 	fixture_await_that(is_repaired, (void *)"tap0", "the repair");
-	ck_assert_uint_eq(host.seen[1].broken, 0);
+	ck_assert_uint_eq(host.seen[1].failed, 0);
+}
+END_TEST
+
+static bool is_troubled(void *context)
+{
+	(void)context;
+	return host.seen[1].troubled > 0;
+}
+
+static bool trouble_is_over(void *context)
+{
+	(void)context;
+	return host.seen[1].troubled && host.seen[1].over == host.seen[1].troubled;
+}
+
+static bool has_recovered(void *context)
+{
+	(void)context;
+	return host.seen[1].recovered == host.seen[1].failed;
+}
+
+/* No descriptor is left; returns the former limit. */
+static struct rlimit take_all_descriptors(void)
+{
+	struct rlimit former, none;
+	int next = dup(0);
+
+	ck_assert_int_ge(next, 0);
+	close(next);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &former), 0);
+	none = (struct rlimit){ .rlim_cur = (rlim_t)next, .rlim_max = former.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	return former;
+}
+
+START_TEST(a_shortage_of_descriptors_is_reported_twice_and_is_no_failure)
+{
+	struct rlimit former = take_all_descriptors();
+
+	fabric_slot_repair(fabric_slot_find(host.fabric, 1));
+	fabric_suspect_slot(fabric_slot_find(host.fabric, 1));
+	for (int i = 0; i < 20; i++)
+		fixture_iterate();
+	fixture_await_that(is_troubled, NULL, "the trouble");
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &former), 0);
+	fixture_await_that(trouble_is_over, NULL, "the end of the trouble");
+	ck_assert_uint_le(host.seen[1].troubled, 2); /* links and rules */
+	ck_assert_uint_eq(host.seen[1].failed, 0);
+	ck_assert_int_eq(fabric_slot_find(host.fabric, 1)->phase, SLOT_LIVE);
+}
+END_TEST
+
+/* Objects that are not ours under the slot's names; their ends, after which the slot is whole again. */
+static const struct {
+	const char *begin, *end;
+} foreign_links[] = {
+	{ "ip link set veth-1 group 0", "ip link set veth-1 group 1874" },
+	{ "printf 'link del veth-1\nlink add veth-1 type veth peer name other\n' | ip -batch -", "ip link del veth-1" },
+	{ "printf 'link del tap0\nlink add tap0 type veth peer name other\n' | ip -n ns-1 -batch -",
+	  "ip -n ns-1 link del tap0" },
+};
+
+START_TEST(a_foreign_link_under_a_name_of_ours_is_a_failure_until_it_goes)
+{
+	free(fixture_shell("%s", foreign_links[_i].begin));
+	fabric_slot_repair(fabric_slot_find(host.fabric, 1));
+	fixture_await_that(is_failed, NULL, "the failed slot");
+	ck_assert_int_eq(host.seen[1].failure, FAILURE_LINK);
+	ck_assert_uint_eq(host.seen[1].troubled, 0);
+	free(fixture_shell("%s", foreign_links[_i].end));
+	fixture_await_that(has_recovered, NULL, "the end of the failure");
+	fixture_await_that(slot_rules_are_there, NULL, "the slot's tables");
+	ck_assert_uint_eq(host.seen[1].failed, 1);
+	host.seen[1].failed = 0;
+	expect_whole_slot();
+}
+END_TEST
+
+/* Routes of somebody's to the host address, and their names in the report. */
+static const struct {
+	const char *command, *report;
+} rivals[] = {
+	{ "via 198.51.100.9 dev lo onlink proto static", "route of the host address: c6336409 lo static" },
+	{ "blackhole 10.11.0.1", "route of the host address: 00000000  boot" },
+};
+
+START_TEST(a_route_in_front_of_ours_is_reported_until_it_goes)
+{
+	const char *command = rivals[_i].command;
+	const char *to = strncmp(command, "via", 3) == 0 ? "10.11.0.1 " : "";
+
+	free(fixture_shell("ip route prepend %s%s", to, command));
+	fixture_await_that(is_troubled, NULL, "the report of the route");
+	ck_assert_str_eq(host.seen[1].trouble, rivals[_i].report);
+	ck_assert(fixture_shell_says("10.11.0.1 via 10.12.0.3 dev veth-1 proto 174", "ip route show 10.11.0.1"));
+	free(fixture_shell("ip route del %s%s", to, command));
+	fixture_await_that(trouble_is_over, NULL, "the end of it");
+	ck_assert_uint_eq(host.seen[1].troubled, 1);
+	ck_assert_uint_eq(host.seen[1].repaired, 0);
+	expect_whole_slot();
+}
+END_TEST
+
+START_TEST(a_slot_that_is_taken_apart_piece_by_piece_during_its_repairs_comes_back)
+{
+	for (int i = 0; i < 5; i++) {
+		free(fixture_shell("(ip netns del ns-1; ip link del veth-1; ip route del 10.11.0.1; true) 2>&-"));
+		fixture_await_that(is_repaired, (void *)"", "a repair");
+		host.seen[1].repaired = 0;
+	}
+	while (fabric_slot_find(host.fabric, 1)->repair)
+		fixture_iterate();
+	ck_assert_uint_eq(host.seen[1].failed, 0);
 }
 END_TEST
 
@@ -259,9 +374,15 @@ int main(void)
 			    (int)(sizeof(mischiefs) / sizeof(mischiefs[0])));
 	tcase_add_test(watch, a_flushed_host_table_is_put_back);
 	tcase_add_test(watch, a_lost_unreachable_route_is_put_back);
-	tcase_add_test(watch, a_tap_deleted_under_a_vm_is_reported_as_broken);
+	tcase_add_test(watch, a_tap_deleted_under_a_vm_is_reported_as_failed);
 	tcase_add_test(watch, a_repair_that_comes_first_makes_no_tap_under_a_vm);
 	tcase_add_test(watch, a_vm_that_ends_while_its_slot_waits_for_a_repair_is_no_obstacle);
+	tcase_add_test(watch, a_shortage_of_descriptors_is_reported_twice_and_is_no_failure);
+	tcase_add_loop_test(watch, a_foreign_link_under_a_name_of_ours_is_a_failure_until_it_goes, 0,
+			    (int)(sizeof(foreign_links) / sizeof(foreign_links[0])));
+	tcase_add_loop_test(watch, a_route_in_front_of_ours_is_reported_until_it_goes, 0,
+			    (int)(sizeof(rivals) / sizeof(rivals[0])));
+	tcase_add_test(watch, a_slot_that_is_taken_apart_piece_by_piece_during_its_repairs_comes_back);
 	tcase_add_test(watch, objects_of_others_are_left_alone);
 	suite_add_tcase(suite, watch);
 	return fixture_run(suite);

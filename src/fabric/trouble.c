@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The troubles that are to be tried again stand in one queue, and the patrol's tick counts their seconds down. So trying again
+ * needs neither memory nor a timer of its own, for the trouble may be that there is no memory.
+ */
+#include "fabric/trouble.h"
+
+#include "base/err.h"
+#include "fabric/state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { PAUSE_MAX = 30 };
+
+struct troubles {
+	TAILQ_HEAD(trouble_queue, trouble) waiting;
+	struct trouble host[TROUBLE_KINDS];
+};
+
+static const char *fabric_trouble_what(const struct trouble *trouble)
+{
+	switch (trouble->kind) {
+	case TROUBLE_LOOK:
+		return "look";
+	case TROUBLE_LINKS:
+		return trouble->slot ? "links" : "unreachable routes";
+	case TROUBLE_ROUTE:
+		return "route of the host address";
+	case TROUBLE_RULES:
+		return "table inet weft";
+	case TROUBLE_KINDS:
+		break;
+	}
+	return "";
+}
+
+static void fabric_trouble_report(struct fabric *fabric, const struct trouble *trouble, const struct err *err,
+				  const struct fabric_rival *rival)
+{
+	const struct fabric_watcher *watcher = &fabric->watcher;
+	const struct fabric_repair report = {
+		.slot = trouble->slot,
+		.what = fabric_trouble_what(trouble),
+		.ok = !err && !rival,
+		.error = err ? err->text : NULL,
+		.by = rival,
+	};
+
+	watcher->repair(watcher->context, &report);
+}
+
+static void fabric_trouble_wait(struct fabric *fabric, struct trouble *trouble)
+{
+	if (trouble->waits)
+		return;
+	if (!trouble->pause)
+		trouble->pause = 1;
+	else
+		trouble->pause = trouble->pause < PAUSE_MAX / 2 ? (uint8_t)(trouble->pause * 2) : PAUSE_MAX;
+	trouble->left = trouble->pause;
+	trouble->waits = true;
+	TAILQ_INSERT_TAIL(&fabric->troubles->waiting, trouble, next);
+}
+
+static void fabric_trouble_stop_waiting(struct fabric *fabric, struct trouble *trouble)
+{
+	if (trouble->waits)
+		TAILQ_REMOVE(&fabric->troubles->waiting, trouble, next);
+	trouble->waits = false;
+}
+
+static void fabric_trouble_start(struct fabric *fabric, struct trouble *trouble, const struct err *err,
+				 const struct fabric_rival *rival)
+{
+	fabric_trouble_wait(fabric, trouble);
+	if (trouble->reported)
+		return;
+	trouble->reported = true;
+	fabric_trouble_report(fabric, trouble, err, rival);
+}
+
+static void fabric_trouble_finish(struct fabric *fabric, struct trouble *trouble)
+{
+	fabric_trouble_stop_waiting(fabric, trouble);
+	trouble->pause = 0;
+	if (!trouble->reported)
+		return;
+	trouble->reported = false;
+	fabric_trouble_report(fabric, trouble, NULL, NULL);
+}
+
+void fabric_trouble_init(struct slot *slot)
+{
+	for (int kind = 0; kind < TROUBLE_KINDS; kind++)
+		slot->troubles[kind] = (struct trouble){ .slot = slot->number, .kind = (enum trouble_kind)kind };
+}
+
+void fabric_trouble_begin(struct slot *slot, enum trouble_kind kind, const struct err *err)
+{
+	/* Of a slot without a sandbox nobody is told. */
+	if (fabric_slot_is_live(slot))
+		fabric_trouble_start(slot->fabric, &slot->troubles[kind], err, NULL);
+	else
+		fabric_trouble_wait(slot->fabric, &slot->troubles[kind]);
+}
+
+void fabric_trouble_begin_rival(struct slot *slot, const struct fabric_rival *rival)
+{
+	fabric_trouble_start(slot->fabric, &slot->troubles[TROUBLE_ROUTE], NULL, rival);
+}
+
+void fabric_trouble_end(struct slot *slot, enum trouble_kind kind)
+{
+	fabric_trouble_finish(slot->fabric, &slot->troubles[kind]);
+}
+
+void fabric_trouble_drop(struct slot *slot)
+{
+	for (int kind = 0; kind < TROUBLE_KINDS; kind++)
+		fabric_trouble_stop_waiting(slot->fabric, &slot->troubles[kind]);
+	fabric_trouble_init(slot);
+}
+
+void fabric_trouble_begin_host(struct fabric *fabric, enum trouble_kind kind, const struct err *err)
+{
+	fabric_trouble_start(fabric, &fabric->troubles->host[kind], err, NULL);
+}
+
+void fabric_trouble_end_host(struct fabric *fabric, enum trouble_kind kind)
+{
+	fabric_trouble_finish(fabric, &fabric->troubles->host[kind]);
+}
+
+void fabric_trouble_tick(struct fabric *fabric)
+{
+	struct trouble *trouble;
+
+	TAILQ_FOREACH(trouble, &fabric->troubles->waiting, next)
+	{
+		if (trouble->left)
+			trouble->left--;
+	}
+}
+
+struct trouble *fabric_trouble_take_due(struct fabric *fabric)
+{
+	struct trouble *trouble;
+
+	TAILQ_FOREACH(trouble, &fabric->troubles->waiting, next)
+	{
+		if (trouble->left)
+			continue;
+		fabric_trouble_stop_waiting(fabric, trouble);
+		return trouble;
+	}
+	return NULL;
+}
+
+void fabric_slot_fail(struct slot *slot, enum failure failure, const char *why)
+{
+	if (!fabric_slot_is_live(slot))
+		return;
+	if (!registry_failure_is_final(failure))
+		fabric_trouble_wait(slot->fabric, &slot->troubles[TROUBLE_LINKS]);
+	if (slot->failure == failure || registry_failure_is_final(slot->failure))
+		return;
+	slot->failure = failure;
+	if (slot->phase == SLOT_LIVE)
+		slot_become(slot, SLOT_FAILED, why);
+	else
+		slot->fabric->watcher.failed(slot->fabric->watcher.context, slot->number, failure, why);
+}
+
+void fabric_slot_recover(struct slot *slot)
+{
+	if (slot->phase != SLOT_FAILED || registry_failure_is_final(slot->failure))
+		return;
+	slot->failure = FAILURE_NONE;
+	slot_become(slot, SLOT_LIVE, "recovered");
+}
+
+struct troubles *fabric_troubles_new(struct err *err)
+{
+	struct troubles *troubles = calloc(1, sizeof(*troubles));
+
+	if (!troubles) {
+		err_set(err, ENOMEM, "troubles");
+		return NULL;
+	}
+	TAILQ_INIT(&troubles->waiting);
+	for (int kind = 0; kind < TROUBLE_KINDS; kind++)
+		troubles->host[kind].kind = (enum trouble_kind)kind;
+	return troubles;
+}
+
+void fabric_troubles_free(struct troubles *troubles)
+{
+	free(troubles);
+}

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`failed` is proved, is a report and no act, and ends with its cause. What is not proved changes no state."""
+
+import os
+import resource
+
+from harness import client
+from harness.api import endpoint_port
+from harness.flow import Flow
+from harness.wait import poll_until
+
+
+def answers(host, sandbox):
+    """Waits until the sandbox's guest answers at its host address."""
+
+    def answered():
+        try:
+            return client.health(host, sandbox["host_ip"], timeout=3)["guest"] == sandbox["id"]
+        except (OSError, AssertionError):
+            return False
+
+    poll_until(answered, what=f"{sandbox['id']} to answer")
+
+
+def serve(host, daemon, guest, count):
+    """Ready sandboxes a0, a1 ..., whose guests return their names and echo on port 7."""
+    made = [daemon.api.register(f"a{n}", {"ports": [49983, 7], "ready_port": 7}) for n in range(count)]
+    guests = guest.many(made)
+    services = [(its, f"49983,http,{one['id']}") for its, one in zip(guests, made)]
+    guests[0].owner.serve(services + [(its, "7,echo") for its in guests])
+    for one in made:
+        daemon.api.wait(one["id"], "ready")
+    host.await_names(daemon.api)
+    return made
+
+
+def flow_to(host, sandbox):
+    return Flow(host.connect("127.0.0.1", endpoint_port(sandbox, 7)))
+
+
+def until(events, kind, **members):
+    """The next event of KIND with MEMBERS; no sandbox's state may change before, unless it is the event."""
+    for event in events:
+        if event["type"] == kind and all(event.get(key) == value for key, value in members.items()):
+            return event
+        assert event["type"] != "state", event
+    raise AssertionError("the stream ended")
+
+
+def quiet(events):
+    """Reads the snapshot away."""
+    for event in events:
+        if event["type"] == "snapshot-end":
+            return
+
+
+class Shortage:
+    """Within it the daemon may open one more descriptor than it has."""
+
+    def __init__(self, daemon):
+        self.pid = daemon.pid
+        self.former = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
+
+    def __enter__(self):
+        used = max(int(fd) for fd in os.listdir(f"/proc/{self.pid}/fd")) + 1
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (used + 1, self.former[1]))
+
+    def __exit__(self, *_):
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, self.former)
+
+
+def test_a_shortage_of_descriptors_changes_no_state(host, weftd, guest):
+    daemon = weftd()
+    sandboxes = serve(host, daemon, guest, 3)
+    flow = flow_to(host, sandboxes[0])
+    with daemon.api.events() as events:
+        quiet(events)
+        with Shortage(daemon):
+            for one in sandboxes:
+                host.run(["ip", "route", "del", one["host_ip"]])
+                until(events, "repair", sandbox=one["id"])
+            flow.check()
+        for one in sandboxes:
+            answers(host, one)
+        host.run(["ip", "route", "del", sandboxes[2]["host_ip"]])
+        until(events, "repair", sandbox="a2", what="route of the host address")
+    flow.close()
+    assert [one["state"] for one in daemon.api.list()] == ["ready"] * 3
+
+
+def test_sandboxes_that_are_taken_apart_piece_by_piece_all_come_back(host, weftd, guest):
+    daemon = weftd()
+    sandboxes = serve(host, daemon, guest, 10)
+    each = [f"(ip netns del {one['netns']}; ip link del {one['veth']}; ip route del {one['host_ip']})" for one in sandboxes]
+    for _ in range(3):
+        host.run(["sh", "-c", " & ".join(each) + "; wait; true"])
+        for one in sandboxes:
+            answers(host, one)
+    poll_until(lambda: len(host.netns_names()) == 10, what=host.netns_names)
+    assert [one["state"] for one in daemon.api.list()] == ["ready"] * 10
+    assert "slot failed" not in daemon.log()
+
+
+def test_a_route_in_front_of_a_host_address_is_reported_and_no_failure(host, weftd, guest):
+    daemon = weftd()
+    (one,) = serve(host, daemon, guest, 1)
+    flow = flow_to(host, one)
+    rival = [one["host_ip"], "via", "198.51.100.9", "dev", "lo", "onlink", "proto", "static"]
+    with daemon.api.events() as events:
+        quiet(events)
+        host.run(["ip", "route", "prepend", *rival])
+        event = until(events, "repair", sandbox="a0", ok=False)
+        assert event["what"] == "route of the host address"
+        assert event["by"] == {"gateway": "198.51.100.9", "device": "lo", "protocol": "static"}
+        assert one["veth"] in host.output(["ip", "route", "show", one["host_ip"]])
+        flow.check()
+        host.run(["ip", "route", "del", *rival[:5]])
+        until(events, "repair", sandbox="a0", ok=True, what="route of the host address")
+    answers(host, one)
+    flow.close()
+    assert daemon.api.show("a0")["state"] == "ready"
+    assert "weft_repairs_total 0" in daemon.api.get("/metrics").expect(200).text.splitlines()
+
+
+def test_a_failure_is_a_report_and_ends_with_its_cause(host, weftd, guest):
+    daemon = weftd()
+    (one,) = serve(host, daemon, guest, 1)
+    flow = flow_to(host, one)
+    with daemon.api.events() as events:
+        quiet(events)
+        host.run(["ip", "link", "set", one["veth"], "group", "0"])
+        failed = until(events, "state", sandbox="a0")
+        assert (failed["from"], failed["to"]) == ("ready", "failed")
+        shown = daemon.api.show("a0")
+        assert one["veth"] in shown["reason"]
+        # Endpoints stay open, connections go on, new ones are served.
+        flow.check()
+        flow_to(host, one).close()
+        # It can be changed by `unpublish` alone.
+        daemon.api.request("PUT", "/v1/sandboxes/a0", {"ports": [49983, 7], "ready_port": 7}).expect(409)
+        daemon.api.request("PATCH", "/v1/sandboxes/a0", {"paused": True}).expect(409)
+        daemon.api.request("PATCH", "/v1/sandboxes/a0", {"unpublish": [49983], "publish": [8]}).expect(409)
+        daemon.api.patch("a0", {"unpublish": [49983]})
+        said = daemon.api.get("/v1/sandboxes/a0/diagnosis").expect(200)
+        assert shown["reason"] in said["cause"] and "unregister" not in said["next_step"]
+        until(events, "unpublished")
+        host.run(["ip", "link", "set", one["veth"], "group", "1874"])
+        recovered = until(events, "state", sandbox="a0")
+        assert (recovered["from"], recovered["to"], recovered["cause"]) == ("failed", "ready", "recovered")
+    assert daemon.api.show("a0")["reason"] is None
+    flow.check()
+    flow.close()
+
+
+def test_a_failed_sandbox_follows_its_vm(host, weftd, guest):
+    daemon = weftd()
+    (one,) = serve(host, daemon, guest, 1)
+    host.run(["ip", "link", "set", one["veth"], "group", "0"])
+    poll_until(lambda: daemon.api.show("a0")["state"] == "failed")
+    with daemon.api.events() as events:
+        quiet(events)
+        guest.vmms[0].kill()
+        host.run(["ip", "link", "set", one["veth"], "group", "1874"])
+        assert until(events, "state", sandbox="a0")["to"] in ("detached", "ready")
+    poll_until(lambda: daemon.api.show("a0")["state"] == "detached")
+
