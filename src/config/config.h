@@ -66,10 +66,13 @@ struct config {
 		unsigned default_wait_ms;
 		unsigned connect_deadline_ms;
 		unsigned refused_grace_ms;
-		unsigned idle_ms;        /* 0: no limit */
-		unsigned half_closed_ms; /* 0: no limit */
-		unsigned keepalive_ms;   /* 0: off */
-		unsigned connections;    /* for all sandboxes together; 0: as many as descriptors allow */
+		unsigned idle_ms;              /* 0: no limit */
+		unsigned half_closed_ms;       /* 0: no limit */
+		unsigned keepalive_ms;         /* 0: off */
+		unsigned connections;          /* for all sandboxes together; 0: as many as descriptors allow */
+		unsigned sandbox_connections;  /* for one whose registration has no limit; 0: its share */
+		unsigned udp_flows;            /* of one UDP endpoint */
+		unsigned udp_flows_per_client; /* of one client's address there */
 		unsigned stop_drain_ms;
 	} forwarder;
 	struct {

@@ -85,6 +85,16 @@ const struct option option_table[] = {
 	  .text = "A silent peer is probed after this time, in whole seconds; 0 turns probes off." },
 	{ "forwarder", "connections", OPTION_COUNT, RELOADABLE, .initial = "0", AT(forwarder.connections),
 	  .max = 10000000, .text = "The most connections of all sandboxes together; 0: as many as descriptors allow." },
+	{ "forwarder", "sandbox_connections", OPTION_COUNT, RELOADABLE, .initial = "0",
+	  AT(forwarder.sandbox_connections), .max = 10000000,
+	  .text = "The most connections of a sandbox whose registration sets no limit; 0: a fair share of the "
+		  "descriptors alone." },
+	{ "forwarder", "udp_flows", OPTION_COUNT, RELOADABLE, .initial = "4096", AT(forwarder.udp_flows), .min = 1,
+	  .max = 1000000,
+	  .text = "The most clients of a UDP endpoint at once. The oldest one that never got an answer makes room." },
+	{ "forwarder", "udp_flows_per_client", OPTION_COUNT, RELOADABLE, .initial = "1024",
+	  AT(forwarder.udp_flows_per_client), .min = 1, .max = 1000000,
+	  .text = "The most of these from one address, each from a port of its own." },
 	{ "forwarder", "stop_drain", OPTION_DURATION, RELOADABLE, .initial = "5s", AT(forwarder.stop_drain_ms),
 	  .max = HOUR, .text = "How long open connections may go on once weftd was told to stop." },
 

@@ -12,6 +12,8 @@
 #include "forwarder/admission.h"
 #include "forwarder/endpoint.h"
 #include "forwarder/life.h"
+#include "forwarder/pipe_pool.h"
+#include "forwarder/route_side.h"
 #include "forwarder/worker.h"
 
 #include <errno.h>
@@ -44,8 +46,10 @@ static void fwd_accept_take(struct endpoint_share *share, int fd, const struct a
 	struct arrival arrival = fwd_arrival_now(share, fd, client);
 	const struct endpoint_share *chosen;
 
-	if (!fwd_arrival_admit(share, &arrival))
+	if (!fwd_arrival_admit(share, &share->side->state, &arrival, &worker->limit_lines)) {
+		fwd_pipe_pool_trim(worker->pipes);
 		return;
+	}
 	chosen = fwd_accept_choose(share);
 	if (chosen != share && fwd_arrival_hand_over(chosen, arrival))
 		return;
@@ -74,17 +78,15 @@ static void fwd_accept_some(struct endpoint_share *share)
 {
 	struct forwarder *forwarder = share->worker->forwarder;
 
-	for (unsigned i = 0; i < ACCEPTS_MAX && !fwd_admission_is_paused(forwarder); i++) {
+	for (unsigned i = 0; i < ACCEPTS_MAX && fwd_admission_is_open(forwarder); i++) {
 		struct addr client = { 0 };
 		socklen_t size = sizeof(client);
 		int fd = accept4(share->fd, &client.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-		if (fd >= 0) {
+		if (fd >= 0)
 			fwd_accept_take(share, fd, &client);
-			fwd_admission_look_at_descriptor(forwarder, fd);
-		} else if (!fwd_accept_goes_on(forwarder, errno)) {
+		else if (!fwd_accept_goes_on(forwarder, errno))
 			return;
-		}
 	}
 }
 

@@ -38,7 +38,7 @@ static void fwd_accept_take_last(const struct fwd_endpoint *endpoint, int fd)
 	const struct endpoint_share *shares = endpoint->shares;
 	struct forwarder *forwarder = shares[0].worker->forwarder;
 
-	for (size_t i = 0; i < SOMAXCONN && !fwd_admission_is_paused(forwarder); i++) {
+	for (size_t i = 0; i < SOMAXCONN && fwd_admission_is_open(forwarder); i++) {
 		struct addr client = { 0 };
 		socklen_t size = sizeof(client);
 		int taken = accept4(fd, &client.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -50,11 +50,12 @@ static void fwd_accept_take_last(const struct fwd_endpoint *endpoint, int fd)
 		const struct endpoint_share *share = &shares[i % endpoint->share_count];
 		struct arrival arrival = fwd_arrival_now(share, taken, &client);
 
-		if (!fwd_arrival_send(share, &arrival)) {
+		if (fwd_arrival_admit(share, &share->side->route->state, &arrival, &forwarder->admission.lines) &&
+		    !fwd_arrival_hand_over(share, arrival)) {
 			fwd_socket_reset(&taken);
+			fwd_tally_withdraw(share->side->route);
 			return;
 		}
-		fwd_admission_look_at_descriptor(forwarder, taken);
 	}
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Any thread begins a pause (admission.c), and a message brings it here. Main takes the listening sockets out of the
- * workers' sets, so that they do not spin. It then makes a descriptor and closes it again from time to time, and resumes
- * when its number is low.
+ * workers' sets, so that they do not spin. It then makes some descriptors and closes them again from time to time, and resumes
+ * when there are enough.
  */
 #include "forwarder/accept_pause.h"
 
@@ -16,7 +16,7 @@
 
 enum {
 	LOOK_MS = 100, /* between looks in a pause */
-	ROOM = 16,     /* descriptors that must be free beyond the reserve before accepting resumes */
+	ROOM = 16,     /* descriptors that must be free before accepting resumes */
 	PAUSE_LINES = 1,
 	MINUTE_MS = 60 * 1000,
 };
@@ -33,26 +33,30 @@ static void fwd_accept_pause_on_message(struct mail *mail)
 	fwd_listeners_pause(forwarder);
 	timer_start(&forwarder->accept_pause.look, LOOK_MS);
 	if (log_limit_allows(&forwarder->accept_pause.lines, &suppressed))
-		log_warning("accepting paused: no descriptors left",
-			    F_STR("cause", error ? strerror(error) : "the reserve is reached"),
-			    F_INT("limit", fwd_admission_descriptor_limit()), F_SOME("suppressed", suppressed));
+		log_warning("accepting paused: no descriptors left", F_STR("cause", strerror(error)),
+			    F_UINT("limit", forwarder->fair_share.limit), F_SOME("suppressed", suppressed));
 }
 
+/* Tried, because the kernel may lack them too (ENFILE, ENOMEM). */
 static bool fwd_accept_pause_may_end(const struct forwarder *forwarder)
 {
-	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int fds[ROOM];
+	size_t count = 0;
 
-	if (fd < 0)
+	if (!fwd_share_has_room(forwarder, ROOM))
 		return false;
-	close(fd);
-	return fwd_admission_has_room(forwarder, fd, ROOM);
+	while (count < ROOM && (fds[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+		count++;
+	for (size_t i = 0; i < count; i++)
+		close(fds[i]);
+	return count == ROOM;
 }
 
 static void fwd_accept_pause_look(void *context)
 {
 	struct forwarder *forwarder = context;
 
-	fwd_admission_read_limit(forwarder);
+	fwd_share_read_limit(forwarder);
 	if (!fwd_accept_pause_may_end(forwarder)) {
 		timer_start(&forwarder->accept_pause.look, LOOK_MS);
 		return;
@@ -64,8 +68,8 @@ static void fwd_accept_pause_look(void *context)
 int fwd_accept_pause_init(struct forwarder *forwarder, struct err *err)
 {
 	forwarder->admission.pause.deliver = fwd_accept_pause_on_message;
-	forwarder->accept_pause.lines = (struct log_limit){ .burst = PAUSE_LINES, .interval_ms = MINUTE_MS };
-	fwd_admission_read_limit(forwarder);
+	forwarder->admission.lines = forwarder->accept_pause.lines =
+	    (struct log_limit){ .burst = PAUSE_LINES, .interval_ms = MINUTE_MS };
 	return timer_init(&forwarder->accept_pause.look, forwarder->base, fwd_accept_pause_look, forwarder, err);
 }
 

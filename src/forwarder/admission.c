@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kernel hands out the lowest free descriptor, so the number of a fresh one shows how many are in use: nobody has to
- * count the descriptors of others. Each accepted connection is promised a second one, for its guest. A reserve below
- * RLIMIT_NOFILE is left for the control socket.
+ * The share comes first, as it only reads; the limits then take the connection's place. A pause is for want of any descriptor, so
+ * a flood of one sandbox's clients never causes it: these are refused long before.
  */
 #include "forwarder/admission.h"
 
@@ -11,29 +10,22 @@
 #include "forwarder/route.h"
 #include "forwarder/worker.h"
 
-#include <sys/resource.h>
+#include <errno.h>
 
-enum { RESERVE = 64 }; /* descriptors */
-
-bool fwd_admission_allows(const struct fwd_route *route, const struct route_state *state)
+bool fwd_admission_take(struct fwd_route *route, const struct route_state *state, int cost)
 {
-	return fwd_tally_has_room(route, state->connections_for_all, state->limits.connections);
+	return fwd_share_allows(route, cost) &&
+	       fwd_tally_admit(route, state->connections_for_all, fwd_route_state_connections(state));
 }
 
-bool fwd_admission_take(struct fwd_route *route, const struct route_state *state)
+void fwd_admission_refuse(const struct endpoint_share *share, const struct addr *client, struct log_limit *lines)
 {
-	return fwd_tally_admit(route, state->connections_for_all, state->limits.connections);
-}
-
-void fwd_admission_refuse(const struct endpoint_share *share, const struct addr *client)
-{
-	struct worker *worker = share->worker;
 	const char *id = share->side->route->id;
 	char listen[ADDR_TEXT_SIZE], from[ADDR_TEXT_SIZE];
 	uint64_t suppressed;
 
-	fwd_tally_refuse(worker);
-	if (!log_limit_allows(&worker->limit_lines, &suppressed))
+	fwd_tally_refuse(share->worker->forwarder);
+	if (!log_limit_allows(lines, &suppressed))
 		return;
 	log_info("connection ended", F_STR("sandbox", id[0] ? id : NULL),
 		 F_STR("endpoint", addr_format(&share->endpoint->listen, listen)),
@@ -55,34 +47,12 @@ void fwd_admission_pause(struct forwarder *forwarder, int error)
 	base_mailbox_post(forwarder->mailbox, &forwarder->admission.pause);
 }
 
-bool fwd_admission_is_usable(const struct forwarder *forwarder, int fd)
+bool fwd_admission_is_open(struct forwarder *forwarder)
 {
-	return fd < atomic_load_explicit(&forwarder->admission.descriptors, memory_order_relaxed);
-}
-
-bool fwd_admission_has_room(const struct forwarder *forwarder, int fd, int room)
-{
-	return fwd_admission_is_usable(forwarder, fd + (int)fwd_tally_promised(forwarder) + room);
-}
-
-void fwd_admission_look_at_descriptor(struct forwarder *forwarder, int fd)
-{
-	if (!fwd_admission_has_room(forwarder, fd, 0))
-		fwd_admission_pause(forwarder, 0);
-}
-
-int fwd_admission_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT32_MAX)
-		return INT32_MAX;
-	return (int)limit.rlim_cur;
-}
-
-void fwd_admission_read_limit(struct forwarder *forwarder)
-{
-	int limit = fwd_admission_descriptor_limit();
-
-	forwarder->admission.descriptors = limit > 4 * RESERVE ? limit - RESERVE : limit - limit / 4;
+	if (fwd_admission_is_paused(forwarder))
+		return false;
+	if (fwd_share_has_room(forwarder, SHARE_CONNECTION))
+		return true;
+	fwd_admission_pause(forwarder, EMFILE);
+	return false;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A worker accepts for itself, or hands the client over by a message to another; main sends the last clients of a socket. Limits
- * and counters of a side are its worker's, so a client that main took is admitted only when the message is delivered.
+ * A worker accepts for itself, or hands the client over by a message to another. Main sends the last clients of a socket to the
+ * workers. Whoever accepted the client applies the limits, at once: what is under way is counted.
  */
 #include "forwarder/arrival.h"
 
@@ -9,6 +9,7 @@
 #include "base/container_of.h"
 #include "forwarder/admission.h"
 #include "forwarder/endpoint.h"
+#include "forwarder/fair_share.h"
 #include "forwarder/life.h"
 #include "forwarder/route_side.h"
 #include "forwarder/socket.h"
@@ -19,7 +20,6 @@
 struct arrival_message {
 	struct mail mail;
 	struct arrival arrival;
-	const struct endpoint_share *unasked; /* its worker has still to apply the limits; NULL: they were applied */
 };
 
 struct arrival fwd_arrival_now(const struct endpoint_share *share, int fd, const struct addr *client)
@@ -31,13 +31,14 @@ struct arrival fwd_arrival_now(const struct endpoint_share *share, int fd, const
 				 .accepted_us = clock_now_us() };
 }
 
-bool fwd_arrival_admit(const struct endpoint_share *share, const struct arrival *arrival)
+bool fwd_arrival_admit(const struct endpoint_share *share, const struct route_state *state,
+		       const struct arrival *arrival, struct log_limit *lines)
 {
 	int fd = arrival->fd;
 
-	if (fwd_admission_take(share->side->route, &share->side->state))
+	if (fwd_admission_take(share->side->route, state, SHARE_CONNECTION))
 		return true;
-	fwd_admission_refuse(share, &arrival->client);
+	fwd_admission_refuse(share, &arrival->client, lines);
 	fwd_socket_reset(&fd);
 	return false;
 }
@@ -51,62 +52,26 @@ void fwd_arrival_count(const struct arrival *arrival)
 
 /* ---- Messages ---- */
 
-static bool fwd_arrival_admit_unasked(const struct endpoint_share *share, const struct arrival *arrival)
-{
-	fwd_tally_unpromise(share->worker->forwarder);
-	if (!fwd_arrival_admit(share, arrival))
-		return false;
-	fwd_arrival_count(arrival);
-	return true;
-}
-
 static void fwd_arrival_on_message(struct mail *mail)
 {
 	struct arrival_message *message = container_of(mail, struct arrival_message, mail);
 	struct arrival arrival = message->arrival;
-	const struct endpoint_share *unasked = message->unasked;
 
 	free(message);
 	fwd_tally_deliver(arrival.side);
-	if (!unasked || fwd_arrival_admit_unasked(unasked, &arrival))
-		fwd_life_begin(arrival.side->worker, &arrival);
-	else
-		fwd_route_side_check_empty(arrival.side);
-}
-
-/* Counted as coming; base_mailbox_post() is owed. NULL for lack of memory. */
-static struct arrival_message *fwd_arrival_message_new(const struct arrival *arrival,
-						       const struct endpoint_share *unasked)
-{
-	struct arrival_message *message = malloc(sizeof(*message));
-
-	if (!message)
-		return NULL;
-	*message =
-	    (struct arrival_message){ .mail.deliver = fwd_arrival_on_message, .arrival = *arrival, .unasked = unasked };
-	fwd_tally_send(arrival->side);
-	return message;
+	fwd_life_begin(arrival.side->worker, &arrival);
 }
 
 bool fwd_arrival_hand_over(const struct endpoint_share *to, struct arrival arrival)
 {
-	arrival.side = to->side;
-	struct arrival_message *message = fwd_arrival_message_new(&arrival, NULL);
+	struct arrival_message *message = malloc(sizeof(*message));
 
 	if (!message)
 		return false;
+	arrival.side = to->side;
+	*message = (struct arrival_message){ .mail.deliver = fwd_arrival_on_message, .arrival = arrival };
+	fwd_tally_send(arrival.side);
 	fwd_arrival_count(&arrival);
 	base_mailbox_post(to->worker->mailbox, &message->mail);
-	return true;
-}
-
-bool fwd_arrival_send(const struct endpoint_share *share, const struct arrival *arrival)
-{
-	struct arrival_message *message = fwd_arrival_message_new(arrival, share);
-
-	if (!message)
-		return false;
-	fwd_tally_promise(share->worker->forwarder);
-	base_mailbox_post(share->worker->mailbox, &message->mail);
 	return true;
 }

@@ -11,7 +11,9 @@
 
 struct endpoint_share;
 struct fwd_endpoint;
+struct log_limit;
 struct route_side;
+struct route_state;
 
 /* A client that was accepted and has no connection yet. */
 struct arrival {
@@ -25,20 +27,17 @@ struct arrival {
 /* CLIENT, with the socket FD, accepted just now through SHARE. Neither counted nor admitted. Any thread. */
 struct arrival fwd_arrival_now(const struct endpoint_share *share, int fd, const struct addr *client);
 
-/* Applies the limits. False: no room for one more, and the client was reset. The thread of SHARE's worker. */
-bool fwd_arrival_admit(const struct endpoint_share *share, const struct arrival *arrival);
+/*
+ * Applies the limits; STATE: of SHARE's route, as the caller's thread knows it. False: no room for one more, and the client was
+ * reset, with a line in the log within LINES. Any thread.
+ */
+bool fwd_arrival_admit(const struct endpoint_share *share, const struct route_state *state,
+		       const struct arrival *arrival, struct log_limit *lines);
 
 /* Counts an admitted one, which holds a reference to its endpoint from then on. Any thread. */
 void fwd_arrival_count(const struct arrival *arrival);
 
 /* Counts ARRIVAL, admitted, and sends it to TO's worker. False for lack of memory: nothing has changed. Any thread. */
 bool fwd_arrival_hand_over(const struct endpoint_share *to, struct arrival arrival);
-
-/*
- * Sends ARRIVAL to SHARE's worker, which applies the limits. The descriptor for its guest is promised at once, because main
- * takes a whole queue before a worker comes to the first client of it. False for lack of memory: nothing has changed. Main
- * thread.
- */
-bool fwd_arrival_send(const struct endpoint_share *share, const struct arrival *arrival);
 
 #endif

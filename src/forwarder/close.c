@@ -118,14 +118,12 @@ void fwd_connection_close(struct connection *connection, enum fwd_close_reason r
 	if (error)
 		connection->error = error;
 	fwd_wheel_cancel(&connection->timer);
-	fwd_stream_drop(connection->worker, &connection->streams[CLIENT]);
-	fwd_stream_drop(connection->worker, &connection->streams[GUEST]);
+	fwd_stream_drop(connection->side, &connection->streams[CLIENT]);
+	fwd_stream_drop(connection->side, &connection->streams[GUEST]);
 	if (in_order && !fwd_linger_is_acknowledged(connection)) {
 		fwd_linger_begin(connection);
 		return;
 	}
-	if (connection->peers[GUEST].fd < 0)
-		fwd_tally_unpromise(connection->worker->forwarder);
 	fwd_connection_close_peer(&connection->peers[CLIENT], reset);
 	fwd_connection_close_peer(&connection->peers[GUEST], !in_order);
 	fwd_connection_bury(connection, reason);

@@ -7,6 +7,8 @@
 #include "base/queue.h"
 #include "forwarder/accept_pause.h"
 #include "forwarder/admission.h"
+#include "forwarder/fair_share.h"
+#include "forwarder/flow_table.h"
 #include "forwarder/forwarder.h"
 #include "forwarder/tally.h"
 
@@ -33,7 +35,9 @@ struct forwarder {
 	struct fwd_route *no_backend;    /* holds the clients of the default endpoint while that has no backend */
 	struct fwd_route *default_route; /* the default endpoint's backend; NULL: none */
 
-	struct tally tally;         /* any thread */
+	struct flow_seed seed; /* of the tables of UDP flows. Constant: any thread */
+	struct tally tally;    /* any thread */
+	struct fair_share fair_share;
 	struct admission admission; /* any thread */
 	struct accept_pause accept_pause;
 

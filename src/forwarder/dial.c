@@ -41,14 +41,12 @@ static uint64_t fwd_dial_silence_ms(const struct connection *connection)
 
 /* ---- The end of an attempt ---- */
 
-/* The guest's socket goes, and the next attempt has the promise of its descriptor. */
 static void fwd_dial_drop_socket(struct connection *connection)
 {
 	struct peer *guest = &connection->peers[GUEST];
 
 	fwd_socket_reset(&guest->fd);
 	fwd_poller_forget(connection->worker->poller, &guest->source);
-	fwd_tally_promise(connection->worker->forwarder);
 }
 
 /* Drops the attempt, if there is one: HELD. */
@@ -166,7 +164,6 @@ static int fwd_dial_make_socket(struct connection *connection, int *error)
 	*error = err.code;
 	if (fd < 0)
 		return -1;
-	fwd_tally_unpromise(connection->worker->forwarder);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	return fd;
 }

@@ -29,7 +29,8 @@ static int fwd_start(struct forwarder *forwarder, struct err *err)
 	struct limits limits = fwd_no_backend_limits(config);
 
 	forwarder->mailbox = base_mailbox_new(forwarder->base, err);
-	if (!forwarder->mailbox || fwd_accept_pause_init(forwarder, err) < 0 ||
+	if (!forwarder->mailbox || fwd_flow_seed(&forwarder->seed, err) < 0 ||
+	    fwd_accept_pause_init(forwarder, err) < 0 ||
 	    timer_init(&forwarder->drain.timer, forwarder->base, fwd_look_at_drain, forwarder, err) < 0)
 		return -1;
 	forwarder->workers = calloc(config->daemon.workers, sizeof(struct worker *));
@@ -50,7 +51,7 @@ static int fwd_start(struct forwarder *forwarder, struct err *err)
 		if (!fwd_route_side_at(forwarder->no_backend, i))
 			return err_set(err, ENOMEM, "route");
 	}
-	return 0;
+	return fwd_share_init(forwarder, err);
 }
 
 struct forwarder *fwd_new(struct event_base *base, const struct config *config, struct err *err)
@@ -88,6 +89,7 @@ void fwd_free(struct forwarder *forwarder)
 	while (!LIST_EMPTY(&forwarder->routes))
 		fwd_route_destroy(LIST_FIRST(&forwarder->routes));
 	fwd_accept_pause_free(forwarder);
+	fwd_share_free(forwarder);
 	timer_free(&forwarder->drain.timer);
 	free(forwarder->workers);
 	free(forwarder);
@@ -98,7 +100,7 @@ void fwd_reconfigure(struct forwarder *forwarder)
 	struct limits limits = fwd_no_backend_limits(forwarder->config);
 	struct fwd_route *route;
 
-	fwd_admission_read_limit(forwarder);
+	fwd_share_read_limit(forwarder);
 	fwd_route_set_limits(forwarder->no_backend, &limits);
 	/* A route takes over the limits that all routes share (refused_grace) together with its own. */
 	LIST_FOREACH(route, &forwarder->routes, link)

@@ -36,7 +36,7 @@ enum fwd_close_reason {
 	CLOSE_CARRIER_LOST,     /* the VM went away meanwhile */
 	CLOSE_NO_ROUTE,         /* ENETUNREACH, EHOSTUNREACH from the namespace's own routes */
 	CLOSE_NO_NAMESPACE,     /* the namespace is gone */
-	CLOSE_LIMIT,            /* more connections than allowed */
+	CLOSE_LIMIT,            /* more connections than allowed, or more than its share of scarce descriptors */
 	CLOSE_IDLE,             /* no byte for the idle time */
 	CLOSE_HALF_CLOSED,      /* half closed for longer than allowed */
 	CLOSE_PAUSED_RESET,     /* resumed with flows reset */
@@ -66,6 +66,14 @@ void fwd_drain(struct forwarder *forwarder, unsigned drain_ms, void (*done)(void
 
 /* Takes over the options that a reload may change (deadlines, limits). */
 void fwd_reconfigure(struct forwarder *forwarder);
+
+/*
+ * What others than the forwarder have open, because connections must leave them theirs. FIXED: for as long as the process runs; at
+ * first all is taken for that which is open in fwd_new(). CLIENTS: connections of the control socket, for which a reserve is kept.
+ * RLIMIT_NOFILE itself is looked at each second.
+ */
+void fwd_set_descriptors(struct forwarder *forwarder, size_t fixed);
+void fwd_set_clients(struct forwarder *forwarder, size_t clients);
 
 /* ---- Routes: the way to one guest ---- */
 
@@ -179,6 +187,8 @@ struct fwd_stats {
 	uint64_t ended[CLOSE_REASONS];
 	uint64_t bytes_to_guest, bytes_from_guest;
 	uint64_t accept_pauses;                  /* times a listener paused for lack of descriptors */
+	uint64_t udp_lost;                       /* datagrams that were not passed on */
+	uint64_t descriptors, descriptor_limit;  /* of the process: in use; RLIMIT_NOFILE as last read */
 	uint64_t connect_count[CONNECT_BUCKETS]; /* by upper bound, fwd_connect_bucket_ms[]; the last has no bound */
 	uint64_t connect_sum_us;
 };

@@ -9,6 +9,7 @@
  * moment, for it may want the guest's greeting.
  */
 #include "forwarder/connection.h"
+#include "forwarder/fair_share.h"
 #include "forwarder/route_side.h"
 #include "forwarder/socket.h"
 #include "forwarder/worker.h"
@@ -23,11 +24,12 @@ enum { LEAVING_MS = 1000 };
 static bool fwd_hold_move(struct connection *connection, struct route_side *side)
 {
 	struct route_side *old = connection->side;
+	bool allowed = fwd_share_allows(side->route, 0); /* the descriptors are there */
 
 	fwd_route_side_remove(connection);
 	fwd_route_side_add(side, connection);
 	connection->deadline_ms = connection->accepted_ms + side->state.limits.connect_deadline_ms;
-	return fwd_tally_move(old, side, side->state.limits.connections);
+	return fwd_tally_move(old, side, fwd_route_state_connections(&side->state)) && allowed;
 }
 
 static void fwd_hold_give_up(struct connection *connection)

@@ -64,7 +64,7 @@ static void fwd_listing_describe_flow(const struct udp_flow *flow, struct fwd_co
 		.age_ms = flow->port->worker->now_ms - flow->started_ms,
 	};
 	addr_format(&flow->port->endpoint->listen, info->endpoint);
-	addr_format(&flow->client, info->client);
+	addr_format(&flow->from, info->client);
 }
 
 static void fwd_listing_describe_flows(struct part *part)
@@ -74,12 +74,10 @@ static void fwd_listing_describe_flows(struct part *part)
 
 	LIST_FOREACH(port, &part->side->udp_ports, link)
 	{
-		for (size_t i = 0; i < UDP_BUCKETS; i++) {
-			LIST_FOREACH(flow, &port->flows[i], link)
-			{
-				if (part->count < part->limit)
-					fwd_listing_describe_flow(flow, &part->infos[part->count++]);
-			}
+		LIST_FOREACH(flow, &port->flows.all, place.of_table)
+		{
+			if (part->count < part->limit)
+				fwd_listing_describe_flow(flow, &part->infos[part->count++]);
 		}
 	}
 }

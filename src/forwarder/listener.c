@@ -161,6 +161,7 @@ struct fwd_listener *fwd_listener_open(struct forwarder *forwarder, const struct
 		goto fail;
 	}
 	LIST_INSERT_HEAD(&forwarder->listeners, listener, link);
+	fwd_share_hold(forwarder, 1);
 	return listener;
 
 fail:
@@ -186,6 +187,7 @@ void fwd_listener_close(struct fwd_listener *listener, bool reset)
 		fwd_accept_close(listener->endpoint, reset);
 		close(listener->fd);
 	}
+	fwd_share_hold(listener->forwarder, -1);
 	fwd_endpoint_release(listener->endpoint);
 	LIST_REMOVE(listener, link);
 	free(listener);

@@ -12,20 +12,22 @@
 #include <unistd.h>
 
 struct pipe_pool {
-	size_t capacity; /* bytes to ask for */
-	size_t keep;     /* length of idle[] */
-	size_t count;    /* pipes in idle[] */
+	size_t capacity;     /* bytes to ask for */
+	size_t keep;         /* length of idle[] */
+	size_t count;        /* pipes in idle[] */
+	atomic_size_t *open; /* with those of other pools */
 	struct pipe idle[];
 };
 
-static void fwd_pipe_close(struct pipe *pipe)
+static void fwd_pipe_close(struct pipe_pool *pool, struct pipe *pipe)
 {
 	close(pipe->read_fd);
 	close(pipe->write_fd);
 	*pipe = PIPE_NONE;
+	atomic_fetch_sub_explicit(pool->open, 1, memory_order_relaxed);
 }
 
-static int fwd_pipe_make(size_t capacity, struct pipe *pipe, struct err *err)
+static int fwd_pipe_make(struct pipe_pool *pool, struct pipe *pipe, struct err *err)
 {
 	int fds[2];
 
@@ -33,21 +35,23 @@ static int fwd_pipe_make(size_t capacity, struct pipe *pipe, struct err *err)
 		return err_set(err, errno, "pipe for splicing");
 
 	/* Refused beyond the user's budget (EPERM): the pipe then keeps the size that it has. */
-	int granted = fcntl(fds[1], F_SETPIPE_SZ, (int)capacity);
+	int granted = fcntl(fds[1], F_SETPIPE_SZ, (int)pool->capacity);
 	if (granted < 0)
 		granted = fcntl(fds[1], F_GETPIPE_SZ);
 
 	*pipe = (struct pipe){ .read_fd = fds[0], .write_fd = fds[1], .capacity = (size_t)granted };
+	atomic_fetch_add_explicit(pool->open, 1, memory_order_relaxed);
 	return 0;
 }
 
-struct pipe_pool *fwd_pipe_pool_new(size_t keep, size_t capacity)
+struct pipe_pool *fwd_pipe_pool_new(size_t keep, size_t capacity, atomic_size_t *open)
 {
 	struct pipe_pool *pool = calloc(1, sizeof(*pool) + keep * sizeof(pool->idle[0]));
 
 	if (pool) {
 		pool->keep = keep;
 		pool->capacity = capacity;
+		pool->open = open;
 	}
 	return pool;
 }
@@ -56,15 +60,20 @@ void fwd_pipe_pool_free(struct pipe_pool *pool)
 {
 	if (!pool)
 		return;
-	while (pool->count)
-		fwd_pipe_close(&pool->idle[--pool->count]);
+	fwd_pipe_pool_trim(pool);
 	free(pool);
+}
+
+void fwd_pipe_pool_trim(struct pipe_pool *pool)
+{
+	while (pool->count)
+		fwd_pipe_close(pool, &pool->idle[--pool->count]);
 }
 
 int fwd_pipe_pool_borrow(struct pipe_pool *pool, struct pipe *pipe, struct err *err)
 {
 	if (!pool->count)
-		return fwd_pipe_make(pool->capacity, pipe, err);
+		return fwd_pipe_make(pool, pipe, err);
 
 	*pipe = pool->idle[--pool->count];
 	return 0;
@@ -75,7 +84,7 @@ void fwd_pipe_pool_give_back(struct pipe_pool *pool, struct pipe *pipe)
 	if (pipe->read_fd < 0)
 		return;
 	if (pipe->filled || pool->count == pool->keep) {
-		fwd_pipe_close(pipe);
+		fwd_pipe_close(pool, pipe);
 		return;
 	}
 	pool->idle[pool->count++] = *pipe;

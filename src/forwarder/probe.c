@@ -10,6 +10,7 @@
 #include "base/loop.h"
 #include "base/netns.h"
 #include "forwarder/core.h"
+#include "forwarder/fair_share.h"
 #include "forwarder/route.h"
 #include "forwarder/socket.h"
 
@@ -46,6 +47,9 @@ static bool fwd_probe_may_dial(const struct fwd_route *route)
 
 static void fwd_probe_drop_attempt(struct fwd_probe *probe)
 {
+	/* Without a route none is under way. */
+	if (probe->fd >= 0)
+		fwd_share_hold(probe->route->forwarder, -1);
 	if (probe->event)
 		event_free(probe->event);
 	probe->event = NULL;
@@ -95,6 +99,7 @@ static bool fwd_probe_try_now(struct fwd_probe *probe)
 				      0, &err);
 	if (probe->fd < 0)
 		return false;
+	fwd_share_hold(forwarder, 1);
 	if (connect(probe->fd, &guest.any, addr_length(&guest)) == 0)
 		return true;
 	if (errno == EINPROGRESS)

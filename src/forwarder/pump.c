@@ -198,7 +198,7 @@ static enum result fwd_pump_move_bulk(struct work *work)
 	struct pipe *pipe = &work->stream->pipe;
 	ssize_t moved;
 
-	if (!fwd_stream_borrow_pipe(work->connection->worker, work->stream))
+	if (!fwd_stream_borrow_pipe(work->connection->side, work->stream))
 		return fwd_pump_copy(work);
 	moved = splice(work->from->fd, NULL, pipe->write_fd, NULL, pipe->capacity, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (moved < 0 && errno == EAGAIN && !work->from->special) {
@@ -253,7 +253,7 @@ static bool fwd_pump_run_stream(struct connection *connection, enum which from)
 	if (result == RESULT_SPENT)
 		fwd_connection_go_on_later(connection);
 	if (!work.stream->pipe.filled)
-		fwd_stream_give_pipe_back(connection->worker, work.stream);
+		fwd_stream_give_pipe_back(connection->side, work.stream);
 	return true;
 }
 

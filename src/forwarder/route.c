@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "config/config.h"
 #include "forwarder/core.h"
+#include "forwarder/fair_share.h"
 #include "forwarder/probe.h"
 #include "forwarder/worker.h"
 
@@ -23,10 +24,16 @@ static void fwd_route_on_drained(void *context);
 static void fwd_route_on_empty(struct mail *mail);
 
 /* The limits that the configuration sets for all routes alike. */
-static void fwd_route_take_common_limits(struct route_state *state, const struct config *config)
+static void fwd_route_take_common_limits(struct fwd_route *route, struct route_state *state)
 {
+	const struct config *config = route->forwarder->config;
+
 	state->refused_grace_ms = config->forwarder.refused_grace_ms;
 	state->connections_for_all = config->forwarder.connections;
+	/* Clients that wait for a default sandbox are no sandbox's. */
+	state->connections_unless_limited = route->id[0] ? config->forwarder.sandbox_connections : 0;
+	state->udp_flows = config->forwarder.udp_flows;
+	state->udp_flows_per_client = config->forwarder.udp_flows_per_client;
 }
 
 struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, unsigned slot, const struct limits *limits)
@@ -47,7 +54,7 @@ struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, uns
 	/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): there is at least one worker */
 	route->first_worker = forwarder->next_first++ % forwarder->worker_count;
 	route->state = (struct route_state){ .netns_fd = -1, .limits = *limits };
-	fwd_route_take_common_limits(&route->state, forwarder->config);
+	fwd_route_take_common_limits(route, &route->state);
 	pthread_mutex_init(&route->lock, NULL);
 	LIST_INIT(&route->probes);
 	LIST_INSERT_HEAD(&forwarder->routes, route, link);
@@ -57,6 +64,8 @@ struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, uns
 void fwd_route_destroy(struct fwd_route *route)
 {
 	fwd_probe_detach_all(route);
+	if (route->holds_namespace)
+		fwd_share_hold(route->forwarder, -1);
 	for (size_t i = 0; i < route->forwarder->worker_count; i++)
 		free(route->sides[i]);
 	LIST_REMOVE(route, link);
@@ -141,6 +150,10 @@ void fwd_route_set_namespace(struct fwd_route *route, int netns_fd)
 {
 	struct route_state state = route->state;
 
+	if (netns_fd >= 0 && !route->holds_namespace) {
+		route->holds_namespace = true;
+		fwd_share_hold(route->forwarder, 1);
+	}
 	state.netns_fd = netns_fd;
 	state.gone = netns_fd < 0;
 	fwd_route_notify(route, &state);
@@ -199,7 +212,7 @@ void fwd_route_set_limits(struct fwd_route *route, const struct limits *limits)
 	struct route_state state = route->state;
 
 	state.limits = *limits;
-	fwd_route_take_common_limits(&state, route->forwarder->config);
+	fwd_route_take_common_limits(route, &state);
 	fwd_route_notify(route, &state);
 }
 

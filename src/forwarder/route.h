@@ -25,7 +25,8 @@ struct fwd_route {
 	struct route_tally tally; /* any thread */
 
 	LIST_HEAD(, fwd_probe) probes;
-	bool dying; /* its end was asked for */
+	bool holds_namespace; /* its descriptor is counted: it stays open until the end */
+	bool dying;           /* its end was asked for */
 	struct timer drain;
 	size_t sides_busy;   /* that have not reported `empty` */
 	size_t barriers_out; /* that are not back */

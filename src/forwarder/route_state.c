@@ -5,6 +5,11 @@
  */
 #include "forwarder/route_state.h"
 
+unsigned fwd_route_state_connections(const struct route_state *state)
+{
+	return state->limits.connections ? state->limits.connections : state->connections_unless_limited;
+}
+
 bool fwd_route_state_may_dial(const struct route_state *state)
 {
 	return state->up && !state->paused && state->netns_fd >= 0;

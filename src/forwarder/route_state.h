@@ -24,10 +24,15 @@ struct route_state {
 	unsigned carrier_losses;      /* outside of pauses */
 	unsigned flow_resets;         /* resumes that do not keep the flows */
 	unsigned refused_grace_ms;
-	unsigned connections_for_all; /* of all routes together; 0: no limit */
+	unsigned connections_for_all;             /* of all routes together; 0: no limit */
+	unsigned connections_unless_limited;      /* of a route without a limit of its own; 0: no limit */
+	unsigned udp_flows, udp_flows_per_client; /* of one endpoint, of one client's address there */
 	struct limits limits;
 	uint64_t pace; /* bytes a second that a client is sent at most; 0: no limit */
 };
+
+/* The most connections at once; 0: no limit. */
+unsigned fwd_route_state_connections(const struct route_state *state);
 
 /* Whether the guest may be dialed. */
 bool fwd_route_state_may_dial(const struct route_state *state);

@@ -48,11 +48,15 @@ const char *fwd_close_reason_name(enum fwd_close_reason reason)
 
 void fwd_stats(const struct forwarder *forwarder, struct fwd_stats *stats)
 {
-	*stats = (struct fwd_stats){ .accept_pauses = forwarder->accept_pause.count };
+	*stats = (struct fwd_stats){
+		.accept_pauses = forwarder->accept_pause.count,
+		.descriptors = fwd_share_in_use(forwarder),
+		.descriptor_limit = forwarder->fair_share.limit,
+	};
 	for (size_t i = 0; i < forwarder->worker_count; i++)
 		fwd_tally_add_worker(forwarder->workers[i], stats);
 	/* After the ends: a connection that is counted there is not open any more. */
-	fwd_tally_set_open(forwarder, stats);
+	fwd_tally_add_own(forwarder, stats);
 }
 
 void fwd_route_stats(const struct fwd_route *route, struct fwd_route_stats *stats)

@@ -5,7 +5,8 @@
 #include "forwarder/stream.h"
 
 #include "base/err.h"
-#include "forwarder/admission.h"
+#include "forwarder/fair_share.h"
+#include "forwarder/route_side.h"
 #include "forwarder/tally.h"
 #include "forwarder/worker.h"
 
@@ -45,30 +46,36 @@ int fwd_stream_keep_rest(struct stream *stream, const char *data, size_t size)
 
 /* ---- Pipes ---- */
 
-void fwd_stream_give_pipe_back(struct worker *worker, struct stream *stream)
+void fwd_stream_give_pipe_back(struct route_side *side, struct stream *stream)
 {
+	struct worker *worker = side->worker;
+
 	if (stream->pipe.read_fd < 0)
 		return;
 	fwd_pipe_pool_give_back(worker->pipes, &stream->pipe);
 	/* A pipe that was not empty is closed. */
 	stream->pipe = PIPE_NONE;
 	worker->pipes_lent--;
+	fwd_tally_pipe_back(side);
 }
 
-bool fwd_stream_borrow_pipe(struct worker *worker, struct stream *stream)
+bool fwd_stream_borrow_pipe(struct route_side *side, struct stream *stream)
 {
+	struct worker *worker = side->worker;
 	struct err err;
 
 	if (stream->pipe.read_fd >= 0)
 		return true;
+	/* The last descriptors are for more than speed. */
+	if (fwd_share_is_scarce(worker->forwarder)) {
+		fwd_pipe_pool_trim(worker->pipes);
+		return false;
+	}
 	if (worker->pipes_lent >= PIPES_LENT_MAX || fwd_pipe_pool_borrow(worker->pipes, &stream->pipe, &err) < 0)
 		return false;
 	worker->pipes_lent++;
-	if (fwd_admission_is_usable(worker->forwarder, stream->pipe.write_fd))
-		return true;
-	/* The last descriptors are for more than speed. */
-	fwd_stream_give_pipe_back(worker, stream);
-	return false;
+	fwd_tally_pipe_lent(side);
+	return true;
 }
 
 /* ---- Buffers ---- */
@@ -106,12 +113,12 @@ void fwd_stream_promote(struct worker *worker, struct stream *stream, const stru
 	stream->bounded = true;
 }
 
-void fwd_stream_drop(struct worker *worker, struct stream *stream)
+void fwd_stream_drop(struct route_side *side, struct stream *stream)
 {
-	fwd_stream_give_pipe_back(worker, stream);
+	fwd_stream_give_pipe_back(side, stream);
 	free(stream->rest);
 	stream->rest = NULL;
 	if (stream->bounded)
-		fwd_tally_bulk_end(worker);
+		fwd_tally_bulk_end(side->worker);
 	stream->bounded = false;
 }

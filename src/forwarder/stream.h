@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct route_side;
 struct worker;
 
 enum which {
@@ -54,14 +55,16 @@ static inline bool fwd_stream_is_pending(const struct stream *stream)
 /* Keeps DATA, SIZE, read and not taken. 0, or -1 for lack of memory. */
 int fwd_stream_keep_rest(struct stream *stream, const char *data, size_t size);
 
-/* Has STREAM borrow a pipe, unless it has one. False: none is to be had, and the stream copies. */
-bool fwd_stream_borrow_pipe(struct worker *worker, struct stream *stream);
-void fwd_stream_give_pipe_back(struct worker *worker, struct stream *stream);
+/*
+ * Has STREAM, of a connection of SIDE, borrow a pipe, unless it has one. False: none is to be had, and the stream copies.
+ */
+bool fwd_stream_borrow_pipe(struct route_side *side, struct stream *stream);
+void fwd_stream_give_pipe_back(struct route_side *side, struct stream *stream);
 
 /* Large reads from now on, FROM to TO: the stream splices, and the kernel's buffers for it are bounded. */
 void fwd_stream_promote(struct worker *worker, struct stream *stream, const struct peer *from, const struct peer *to);
 
 /* Gives back all that STREAM holds. */
-void fwd_stream_drop(struct worker *worker, struct stream *stream);
+void fwd_stream_drop(struct route_side *side, struct stream *stream);
 
 #endif

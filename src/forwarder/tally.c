@@ -5,9 +5,8 @@
  * - Relaxed, for nearly all. A counter is compared with a limit or shown; it hands no other memory to the thread that reads it.
  *   Connections themselves pass from thread to thread by mailboxes, whose locks order everything else.
  * - A counter with one writer is a load and a store, both relaxed: no locked instruction on the path of the bytes.
- * - `ended` is stored with release and loaded with acquire. fwd_tally_end() stores it after it has taken the connection out
- * of all
- *   other sums, so a reader that finds an end counted never finds the same connection open as well.
+ * - `ended` is stored with release and loaded with acquire. fwd_tally_end() stores it after it has taken the connection out of
+ *   all other sums, so a reader that finds an end counted never finds the same connection open as well.
  * - `coming` is relaxed. It rises before the message is posted and falls when it is delivered. A worker asks for it only once its
  *   route closes; by then main has closed the route's listeners under the lock that every accepting thread holds.
  */
@@ -56,36 +55,71 @@ static void fwd_tally_count_end(struct worker *worker, enum fwd_close_reason rea
 
 /* ---- Admission ---- */
 
-bool fwd_tally_has_room(const struct fwd_route *route, unsigned limit_for_all, unsigned limit)
+/* The connections of ROUTE are one more, which may make it busy: how many they were. */
+static size_t fwd_tally_route_up(struct fwd_route *route)
 {
-	if (limit_for_all && fwd_tally_size(&route->forwarder->tally.connections) >= limit_for_all)
-		return false;
-	return !limit || fwd_tally_size(&route->tally.connections) < limit;
+	size_t before = atomic_fetch_add_explicit(&route->tally.connections, 1, memory_order_relaxed);
+
+	if (!before)
+		fwd_tally_up(&route->forwarder->tally.busy_routes);
+	return before;
 }
 
-static bool fwd_tally_take(atomic_size_t *counter, unsigned limit)
+static void fwd_tally_route_down(struct fwd_route *route)
 {
-	if (atomic_fetch_add_explicit(counter, 1, memory_order_relaxed) < limit || !limit)
-		return true;
-	fwd_tally_down(counter);
-	return false;
+	if (atomic_fetch_sub_explicit(&route->tally.connections, 1, memory_order_relaxed) == 1)
+		fwd_tally_down(&route->forwarder->tally.busy_routes);
 }
 
 bool fwd_tally_admit(struct fwd_route *route, unsigned limit_for_all, unsigned limit)
 {
-	struct tally *tally = &route->forwarder->tally;
+	atomic_size_t *all = &route->forwarder->tally.connections;
 
-	if (!fwd_tally_take(&tally->connections, limit_for_all))
+	if (atomic_fetch_add_explicit(all, 1, memory_order_relaxed) >= limit_for_all && limit_for_all) {
+		fwd_tally_down(all);
 		return false;
-	if (fwd_tally_take(&route->tally.connections, limit))
-		return true;
-	fwd_tally_down(&tally->connections);
-	return false;
+	}
+	if (fwd_tally_route_up(route) >= limit && limit) {
+		fwd_tally_route_down(route);
+		fwd_tally_down(all);
+		return false;
+	}
+	return true;
 }
 
-void fwd_tally_refuse(struct worker *worker)
+void fwd_tally_withdraw(struct fwd_route *route)
 {
-	fwd_tally_count_end(worker, CLOSE_LIMIT);
+	fwd_tally_route_down(route);
+	fwd_tally_down(&route->forwarder->tally.connections);
+}
+
+void fwd_tally_refuse(struct forwarder *forwarder)
+{
+	atomic_fetch_add_explicit(&forwarder->tally.refused, 1, memory_order_relaxed);
+}
+
+/* The counters are read one after the other, so the sum may be wrong by what changes meanwhile. */
+static int64_t fwd_tally_sum(const atomic_size_t *connections, const atomic_size_t *flows, const atomic_size_t *pipes)
+{
+	return 2 * (int64_t)fwd_tally_size(connections) - (int64_t)fwd_tally_size(flows) +
+	       2 * (int64_t)fwd_tally_size(pipes);
+}
+
+int64_t fwd_tally_descriptors(const struct forwarder *forwarder)
+{
+	const struct tally *tally = &forwarder->tally;
+
+	return fwd_tally_sum(&tally->connections, &tally->flows, &tally->pipes);
+}
+
+int64_t fwd_tally_route_descriptors(const struct fwd_route *route)
+{
+	return fwd_tally_sum(&route->tally.connections, &route->tally.flows, &route->tally.pipes);
+}
+
+int64_t fwd_tally_busy_routes(const struct forwarder *forwarder)
+{
+	return (int64_t)fwd_tally_size(&forwarder->tally.busy_routes);
 }
 
 /* ---- A connection's life ---- */
@@ -93,13 +127,11 @@ void fwd_tally_refuse(struct worker *worker)
 void fwd_tally_arrive(struct route_side *side)
 {
 	atomic_fetch_add_explicit(&side->route->tally.total, 1, memory_order_relaxed);
-	fwd_tally_promise(side->route->forwarder);
 	fwd_tally_up(&side->worker->tally.load);
 }
 
 void fwd_tally_turn_away(struct route_side *side)
 {
-	fwd_tally_unpromise(side->route->forwarder);
 	fwd_tally_end(side, CLOSE_ERROR);
 }
 
@@ -121,25 +153,10 @@ size_t fwd_tally_held(const struct route_side *side)
 bool fwd_tally_move(struct route_side *from, struct route_side *to, unsigned limit)
 {
 	fwd_tally_down(&from->tally.held);
-	fwd_tally_down(&from->route->tally.connections);
+	fwd_tally_route_down(from->route);
 	fwd_tally_up(&to->tally.held);
 	atomic_fetch_add_explicit(&to->route->tally.total, 1, memory_order_relaxed);
-	return atomic_fetch_add_explicit(&to->route->tally.connections, 1, memory_order_relaxed) < limit || !limit;
-}
-
-void fwd_tally_promise(struct forwarder *forwarder)
-{
-	fwd_tally_up(&forwarder->tally.promised);
-}
-
-void fwd_tally_unpromise(struct forwarder *forwarder)
-{
-	fwd_tally_down(&forwarder->tally.promised);
-}
-
-size_t fwd_tally_promised(const struct forwarder *forwarder)
-{
-	return fwd_tally_size(&forwarder->tally.promised);
+	return fwd_tally_route_up(to->route) < limit || !limit;
 }
 
 void fwd_tally_connect(struct worker *worker, uint64_t accepted_us)
@@ -176,9 +193,24 @@ void fwd_tally_bulk_end(struct worker *worker)
 	fwd_tally_down(&worker->forwarder->tally.bulk_streams);
 }
 
+atomic_size_t *fwd_tally_pipes(struct forwarder *forwarder)
+{
+	return &forwarder->tally.pipes;
+}
+
+void fwd_tally_pipe_lent(struct route_side *side)
+{
+	fwd_tally_up(&side->route->tally.pipes);
+}
+
+void fwd_tally_pipe_back(struct route_side *side)
+{
+	fwd_tally_down(&side->route->tally.pipes);
+}
+
 void fwd_tally_end(struct route_side *side, enum fwd_close_reason reason)
 {
-	fwd_tally_down(&side->route->tally.connections);
+	fwd_tally_route_down(side->route);
 	fwd_tally_down(&side->route->forwarder->tally.connections);
 	fwd_tally_down(&side->worker->tally.load);
 	fwd_tally_count_end(side->worker, reason);
@@ -188,22 +220,22 @@ void fwd_tally_end(struct route_side *side, enum fwd_close_reason reason)
 
 void fwd_tally_flow_begin(struct route_side *side)
 {
-	struct tally *tally = &side->route->forwarder->tally;
-
 	atomic_fetch_add_explicit(&side->route->tally.total, 1, memory_order_relaxed);
-	fwd_tally_up(&side->route->tally.connections);
-	fwd_tally_up(&tally->connections);
-	fwd_tally_up(&tally->flows);
+	fwd_tally_up(&side->route->tally.flows);
+	fwd_tally_up(&side->route->forwarder->tally.flows);
 	fwd_tally_up(&side->worker->tally.load);
 }
 
 void fwd_tally_flow_end(struct route_side *side, enum fwd_close_reason reason)
 {
-	fwd_tally_down(&side->route->tally.connections);
-	fwd_tally_down(&side->route->forwarder->tally.connections);
+	fwd_tally_down(&side->route->tally.flows);
 	fwd_tally_down(&side->route->forwarder->tally.flows);
-	fwd_tally_down(&side->worker->tally.load);
-	fwd_tally_count_end(side->worker, reason);
+	fwd_tally_end(side, reason);
+}
+
+void fwd_tally_lose(struct worker *worker, unsigned count)
+{
+	fwd_tally_add(&worker->tally.udp_lost, count);
 }
 
 /* ---- Messages ---- */
@@ -251,10 +283,12 @@ void fwd_tally_add_worker(const struct worker *worker, struct fwd_stats *stats)
 	stats->connect_sum_us += fwd_tally_value(&tally->connect_sum_us);
 	stats->bytes_to_guest += fwd_tally_value(&tally->bytes_to_guest);
 	stats->bytes_from_guest += fwd_tally_value(&tally->bytes_from_guest);
+	stats->udp_lost += fwd_tally_value(&tally->udp_lost);
 }
 
-void fwd_tally_set_open(const struct forwarder *forwarder, struct fwd_stats *stats)
+void fwd_tally_add_own(const struct forwarder *forwarder, struct fwd_stats *stats)
 {
+	stats->ended[CLOSE_LIMIT] += fwd_tally_value(&forwarder->tally.refused);
 	stats->connections_open = fwd_tally_size(&forwarder->tally.connections);
 }
 

@@ -24,14 +24,18 @@ struct worker;
 struct tally {
 	atomic_size_t connections;  /* accepted and not yet ended; UDP flows too */
 	atomic_size_t flows;        /* of these, UDP: silence alone ends them, so no drain waits for them */
-	atomic_size_t promised;     /* of these, those without a socket to the guest: each needs one more descriptor */
+	atomic_size_t busy_routes;  /* that have a connection */
+	atomic_size_t pipes;        /* open, lent or idle */
 	atomic_size_t bulk_streams; /* of all workers */
+	_Atomic uint64_t refused;   /* connections, and runs of datagrams, that no limit admitted */
 };
 
 /* A route's. Any thread changes them. */
 struct route_tally {
 	_Atomic uint64_t total;    /* connections ever */
-	atomic_size_t connections; /* accepted and not yet ended */
+	atomic_size_t connections; /* accepted and not yet ended; UDP flows too */
+	atomic_size_t flows;       /* of these, UDP */
+	atomic_size_t pipes;       /* lent to its streams */
 };
 
 /* A side's. Its worker alone changes them, except COMING. */
@@ -48,20 +52,29 @@ struct worker_tally {
 	size_t bulk_streams;
 	_Atomic uint64_t ended[CLOSE_REASONS];
 	_Atomic uint64_t bytes_to_guest, bytes_from_guest;
+	_Atomic uint64_t udp_lost; /* datagrams that were not passed on */
 	_Atomic uint64_t connect_count[CONNECT_BUCKETS];
 	_Atomic uint64_t connect_sum_us;
 };
 
 /* ---- Admission: any thread ---- */
 
-/* Whether one more connection to ROUTE stays within both limits; 0: no limit. Counts nothing. */
-bool fwd_tally_has_room(const struct fwd_route *route, unsigned limit_for_all, unsigned limit);
-
-/* The same, and counts the connection in the same step, so that no other thread takes the same place. */
+/*
+ * Whether one more connection to ROUTE stays within both limits; 0: no limit. It is counted in the same step, so that no other
+ * thread takes the same place.
+ */
 bool fwd_tally_admit(struct fwd_route *route, unsigned limit_for_all, unsigned limit);
 
-/* A connection that no limit admitted. WORKER's thread. */
-void fwd_tally_refuse(struct worker *worker);
+/* Takes that back: the connection, or flow, could not be made. */
+void fwd_tally_withdraw(struct fwd_route *route);
+
+/* A connection, or a run of datagrams, that no limit admitted. */
+void fwd_tally_refuse(struct forwarder *forwarder);
+
+/* Descriptors of all connections, flows and pipes; those of ROUTE; the routes that have any. A connection counts two. */
+int64_t fwd_tally_descriptors(const struct forwarder *forwarder);
+int64_t fwd_tally_route_descriptors(const struct fwd_route *route);
+int64_t fwd_tally_busy_routes(const struct forwarder *forwarder);
 
 /* ---- A connection's life ---- */
 
@@ -81,11 +94,6 @@ size_t fwd_tally_held(const struct route_side *side);
 /* A held connection moves from one side to another of the same worker. False: beyond LIMIT (0: none) of the new route. */
 bool fwd_tally_move(struct route_side *from, struct route_side *to, unsigned limit);
 
-/* A descriptor will be needed for a socket to the guest, or no longer. Any thread. */
-void fwd_tally_promise(struct forwarder *forwarder);
-void fwd_tally_unpromise(struct forwarder *forwarder);
-size_t fwd_tally_promised(const struct forwarder *forwarder);
-
 /* The guest answered to a connection accepted at ACCEPTED_US: for the histogram. */
 void fwd_tally_connect(struct worker *worker, uint64_t accepted_us);
 
@@ -96,13 +104,24 @@ void fwd_tally_pass(struct route_side *side, uint64_t to_guest, uint64_t from_gu
 size_t fwd_tally_bulk_begin(struct worker *worker, bool *only);
 void fwd_tally_bulk_end(struct worker *worker);
 
+/* Counts the open pipes, for the pools. */
+atomic_size_t *fwd_tally_pipes(struct forwarder *forwarder);
+
+/* A pipe is lent to a stream of SIDE, or given back. */
+void fwd_tally_pipe_lent(struct route_side *side);
+void fwd_tally_pipe_back(struct route_side *side);
+
 /* It has ended: the last counter to change, so that a reader who sees it counted as ended finds it in no other sum. */
 void fwd_tally_end(struct route_side *side, enum fwd_close_reason reason);
 
 /* ---- A UDP flow's life ---- */
 
+/* The flow was admitted. */
 void fwd_tally_flow_begin(struct route_side *side);
 void fwd_tally_flow_end(struct route_side *side, enum fwd_close_reason reason);
+
+/* COUNT datagrams were not passed on. WORKER's thread. */
+void fwd_tally_lose(struct worker *worker, unsigned count);
 
 /* ---- Messages to SIDE that carry a connection: sent by any thread, delivered on its worker's ---- */
 
@@ -123,8 +142,8 @@ bool fwd_tally_is_drained(const struct forwarder *forwarder);
 /* Adds the counters of WORKER to STATS. */
 void fwd_tally_add_worker(const struct worker *worker, struct fwd_stats *stats);
 
-/* The forwarder's open connections, for STATS: to be read after its workers' counters. */
-void fwd_tally_set_open(const struct forwarder *forwarder, struct fwd_stats *stats);
+/* The forwarder's own counters, for STATS: to be read after its workers'. */
+void fwd_tally_add_own(const struct forwarder *forwarder, struct fwd_stats *stats);
 
 /* The counters of ROUTE, all sides together. Main thread. */
 void fwd_tally_read_route(const struct fwd_route *route, struct fwd_route_stats *stats);

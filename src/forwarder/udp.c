@@ -27,8 +27,10 @@ static void fwd_udp_pass_to_guest(struct udp_port *port, struct udp_batch *batch
 
 		while (end < count && addr_equal(fwd_udp_batch_sender(batch, end), &client))
 			fwd_udp_batch_address(batch, end++, NULL);
+		unsigned lost = end - first;
 		if (flow)
-			fwd_udp_flow_count(flow, fwd_udp_batch_send(batch, first, end, flow->fd), 0);
+			fwd_udp_flow_count(flow, fwd_udp_batch_send(batch, first, end, flow->fd, &lost), 0);
+		fwd_tally_lose(port->worker, lost);
 		first = end;
 	}
 }
@@ -44,6 +46,8 @@ static void fwd_udp_on_readable(struct poll_source *source, uint32_t events)
 
 		if (count && fwd_route_state_may_dial(&port->side->state))
 			fwd_udp_pass_to_guest(port, batch, count);
+		else
+			fwd_tally_lose(port->worker, count);
 		if (count < UDP_BATCH)
 			break;
 	}
@@ -69,10 +73,8 @@ static void fwd_udp_on_opening(struct mail *mail)
 
 static void fwd_udp_close_flows(struct udp_port *port, enum fwd_close_reason reason)
 {
-	for (size_t i = 0; i < UDP_BUCKETS; i++) {
-		while (!LIST_EMPTY(&port->flows[i]))
-			fwd_udp_flow_close(LIST_FIRST(&port->flows[i]), reason);
-	}
+	while (!LIST_EMPTY(&port->flows.all))
+		fwd_udp_flow_close(LIST_FIRST(&port->flows.all), reason);
 }
 
 static void fwd_udp_on_closing(struct mail *mail)
@@ -85,6 +87,7 @@ static void fwd_udp_on_closing(struct mail *mail)
 	fwd_poller_forget(port->worker->poller, &port->readable);
 	LIST_REMOVE(port, link);
 	fwd_endpoint_release(port->endpoint);
+	fwd_udp_table_clear(&port->flows);
 	free(port);
 	side->count--;
 	fwd_route_side_check_empty(side);
@@ -112,6 +115,7 @@ struct udp_port *fwd_udp_port_new(struct fwd_route *route, struct fwd_endpoint *
 	port->side = side;
 	port->endpoint = fwd_endpoint_reference(endpoint);
 	port->fd = fd;
+	fwd_udp_table_init(&port->flows, &route->forwarder->seed);
 	port->opening.deliver = fwd_udp_on_opening;
 	port->closing.deliver = fwd_udp_on_closing;
 	base_mailbox_post(worker->mailbox, &port->opening);

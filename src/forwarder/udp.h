@@ -3,7 +3,7 @@
 #define WEFT_FORWARDER_UDP_H
 
 /*
- * UDP endpoints. Each belongs to one worker. Each client address is a flow with a socket of its own into the sandbox's namespace,
+ * UDP endpoints. Each belongs to one worker. Each port of a client is a flow with a socket of its own into the sandbox's namespace,
  * which ends when it was silent for long enough.
  */
 
@@ -12,6 +12,7 @@
 #include "base/queue.h"
 #include "forwarder/forwarder.h"
 #include "forwarder/poller.h"
+#include "forwarder/udp_table.h"
 #include "forwarder/wheel.h"
 
 struct fwd_endpoint;
@@ -20,18 +21,17 @@ struct udp_batch;
 struct worker;
 
 enum {
-	UDP_BUCKETS = 256,
 	UDP_BATCHES = 16, /* of one socket in one wake-up */
 	UDP_IDLE_MS = 60 * 1000,
 };
 
 /* One client of a UDP endpoint. Worker's thread. */
 struct udp_flow {
-	LIST_ENTRY(udp_flow) link; /* in its bucket */
+	struct udp_place place;
 	struct udp_port *port;
 	struct poll_source readable;
-	int fd; /* connected to the guest */
-	struct addr client;
+	int fd;           /* connected to the guest */
+	struct addr from; /* the client */
 	struct wheel_entry timer;
 	uint64_t id;
 	uint64_t started_ms, active_ms;
@@ -47,7 +47,7 @@ struct udp_port {
 	struct fwd_endpoint *endpoint; /* with a reference */
 	int fd;
 	struct poll_source readable;
-	LIST_HEAD(, udp_flow) flows[UDP_BUCKETS];
+	struct udp_table flows;
 };
 
 /* Hands FD, a bound UDP socket, to a worker. NULL only for lack of memory. Main thread. */
@@ -56,8 +56,8 @@ struct udp_port *fwd_udp_port_new(struct fwd_route *route, struct fwd_endpoint *
 /* Asks for its end, and its flows' (reason: unregistered). It closes the socket. Main thread; PORT is gone for the caller. */
 void fwd_udp_port_close(struct udp_port *port);
 
-/* Its flow of CLIENT, made if there is none and one more is allowed; else NULL. Worker's thread. */
-struct udp_flow *fwd_udp_flow_of(struct udp_port *port, const struct addr *client);
+/* Its flow of the client FROM, made if there is none and one more is allowed; else NULL. Worker's thread. */
+struct udp_flow *fwd_udp_flow_of(struct udp_port *port, const struct addr *from);
 
 /* Bytes passed on, in either direction. Worker's thread. */
 void fwd_udp_flow_count(struct udp_flow *flow, uint64_t to_guest, uint64_t from_guest);

@@ -49,15 +49,18 @@ void fwd_udp_batch_address(struct udp_batch *batch, unsigned index, struct addr 
 	batch->messages[index].msg_hdr.msg_namelen = to ? addr_length(to) : 0;
 }
 
-uint64_t fwd_udp_batch_send(struct udp_batch *batch, unsigned first, unsigned end, int fd)
+uint64_t fwd_udp_batch_send(struct udp_batch *batch, unsigned first, unsigned end, int fd, unsigned *lost)
 {
 	uint64_t bytes = 0;
+
+	*lost = 0;
 
 	while (first < end) {
 		int sent = sendmmsg(fd, &batch->messages[first], end - first, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (sent <= 0) {
-			first++; /* this one is lost */
+			first++;
+			++*lost;
 			continue;
 		}
 		for (unsigned last = first + (unsigned)sent; first < last; first++)

@@ -24,7 +24,10 @@ const struct addr *fwd_udp_batch_sender(const struct udp_batch *batch, unsigned 
 /* Makes datagram INDEX, received, ready to be sent to TO, which must live until then; NULL: to the socket's own peer. */
 void fwd_udp_batch_address(struct udp_batch *batch, unsigned index, struct addr *to);
 
-/* Sends datagrams FIRST up to END by FD. Datagrams that the socket does not take are dropped. Returns the bytes sent. */
-uint64_t fwd_udp_batch_send(struct udp_batch *batch, unsigned first, unsigned end, int fd);
+/*
+ * Sends datagrams FIRST up to END by FD. Datagrams that the socket does not take are dropped: *LOST of them. Returns the bytes
+ * sent.
+ */
+uint64_t fwd_udp_batch_send(struct udp_batch *batch, unsigned first, unsigned end, int fd, unsigned *lost);
 
 #endif

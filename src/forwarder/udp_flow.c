@@ -20,20 +20,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static size_t fwd_udp_flow_bucket(const struct addr *client)
-{
-	uint32_t hash = addr_port(client);
-
-	if (client->any.sa_family == AF_INET) {
-		hash ^= client->in.sin_addr.s_addr;
-	} else {
-		for (size_t i = 0; i < 4; i++)
-			hash = hash * 31 ^ client->in6.sin6_addr.s6_addr32[i];
-	}
-	return (hash * 2654435761u) >> 24;
-}
-
-_Static_assert(UDP_BUCKETS == 256, "fwd_udp_flow_bucket() gives eight bits");
+/* For one new flow: where a reload lowered a limit, the flows come down to it by and by. */
+enum { EVICTIONS_MAX = 2 };
 
 static uint64_t fwd_udp_flow_idle_ms(const struct udp_flow *flow)
 {
@@ -50,6 +38,15 @@ void fwd_udp_flow_count(struct udp_flow *flow, uint64_t to_guest, uint64_t from_
 	fwd_tally_pass(flow->port->side, to_guest, from_guest);
 }
 
+static void fwd_udp_flow_pass_to_client(struct udp_flow *flow, struct udp_batch *batch, unsigned count)
+{
+	unsigned lost;
+
+	fwd_udp_table_answer(&flow->port->flows, flow);
+	fwd_udp_flow_count(flow, 0, fwd_udp_batch_send(batch, 0, count, flow->port->fd, &lost));
+	fwd_tally_lose(flow->port->worker, lost);
+}
+
 /* The guest's datagrams go to the flow's client. */
 static void fwd_udp_flow_on_readable(struct poll_source *source, uint32_t events)
 {
@@ -61,9 +58,9 @@ static void fwd_udp_flow_on_readable(struct poll_source *source, uint32_t events
 		unsigned count = fwd_udp_batch_receive(batch, flow->fd);
 
 		for (unsigned j = 0; j < count; j++)
-			fwd_udp_batch_address(batch, j, &flow->client);
+			fwd_udp_batch_address(batch, j, &flow->from);
 		if (count)
-			fwd_udp_flow_count(flow, 0, fwd_udp_batch_send(batch, 0, count, flow->port->fd));
+			fwd_udp_flow_pass_to_client(flow, batch, count);
 		if (count < UDP_BATCH)
 			break;
 	}
@@ -86,19 +83,8 @@ static int fwd_udp_flow_dial(struct udp_flow *flow)
 	return fwd_poller_add_readable(flow->port->worker->poller, flow->fd, &flow->readable);
 }
 
-static struct udp_flow *fwd_udp_flow_find(struct udp_port *port, const struct addr *client, size_t bucket)
-{
-	struct udp_flow *flow;
-
-	LIST_FOREACH(flow, &port->flows[bucket], link)
-	{
-		if (addr_equal(&flow->client, client))
-			return flow;
-	}
-	return NULL;
-}
-
-static struct udp_flow *fwd_udp_flow_make(struct udp_port *port, const struct addr *client, size_t bucket)
+/* It was admitted. */
+static struct udp_flow *fwd_udp_flow_make(struct udp_port *port, const struct addr *from)
 {
 	struct worker *worker = port->worker;
 	struct udp_flow *flow = calloc(1, sizeof(*flow));
@@ -106,8 +92,8 @@ static struct udp_flow *fwd_udp_flow_make(struct udp_port *port, const struct ad
 	if (!flow)
 		return NULL;
 	flow->port = port;
-	flow->client = *client;
-	if (fwd_udp_flow_dial(flow) < 0) {
+	flow->from = *from;
+	if (fwd_udp_flow_dial(flow) < 0 || fwd_udp_table_add(&port->flows, flow) < 0) {
 		if (flow->fd >= 0)
 			close(flow->fd);
 		free(flow);
@@ -115,42 +101,63 @@ static struct udp_flow *fwd_udp_flow_make(struct udp_port *port, const struct ad
 	}
 	flow->id = fwd_connection_next_id();
 	flow->started_ms = flow->active_ms = worker->now_ms;
-	LIST_INSERT_HEAD(&port->flows[bucket], flow, link);
 	fwd_wheel_set(&worker->flows, &flow->timer, worker->now_ms + fwd_udp_flow_idle_ms(flow));
 	port->side->count++;
 	fwd_tally_flow_begin(port->side);
 	return flow;
 }
 
-struct udp_flow *fwd_udp_flow_of(struct udp_port *port, const struct addr *client)
+/* Whether the endpoint has room for a flow of FROM, after it gave up others. */
+static bool fwd_udp_flow_make_room(struct udp_port *port, const struct addr *from)
 {
-	size_t bucket = fwd_udp_flow_bucket(client);
-	struct udp_flow *flow = fwd_udp_flow_find(port, client, bucket);
+	const struct route_state *state = &port->side->state;
+	struct udp_flow *oldest;
+
+	for (int i = 0; i < EVICTIONS_MAX; i++) {
+		if (fwd_udp_table_has_room(&port->flows, from, state->udp_flows, state->udp_flows_per_client, &oldest))
+			return true;
+		if (!oldest)
+			return false;
+		fwd_udp_flow_close(oldest, CLOSE_LIMIT);
+	}
+	return true;
+}
+
+struct udp_flow *fwd_udp_flow_of(struct udp_port *port, const struct addr *from)
+{
+	struct udp_flow *flow = fwd_udp_table_find(&port->flows, from);
+	struct fwd_route *route = port->side->route;
 
 	if (flow)
 		return flow;
-	if (!fwd_admission_allows(port->side->route, &port->side->state)) {
-		fwd_tally_refuse(port->worker);
+	if (!fwd_udp_flow_make_room(port, from) || !fwd_admission_take(route, &port->side->state, SHARE_FLOW)) {
+		fwd_tally_refuse(route->forwarder);
 		return NULL;
 	}
-	return fwd_udp_flow_make(port, client, bucket);
+	flow = fwd_udp_flow_make(port, from);
+	if (!flow)
+		fwd_tally_withdraw(route);
+	return flow;
 }
 
 static void fwd_udp_flow_write_line(const struct udp_flow *flow, enum fwd_close_reason reason)
 {
 	enum log_level level = reason == CLOSE_IDLE ? LOG_DEBUG_LEVEL : LOG_INFO_LEVEL;
 	char listen[ADDR_TEXT_SIZE], client[ADDR_TEXT_SIZE];
+	struct worker *worker = flow->port->worker;
 	uint64_t suppressed = 0;
 
 	if (!log_enabled(level))
 		return;
-	if (level != LOG_DEBUG_LEVEL && !log_limit_allows(&flow->port->worker->lines, &suppressed))
+	/* A flood gives up thousands. */
+	if (level != LOG_DEBUG_LEVEL &&
+	    !log_limit_allows(reason == CLOSE_LIMIT ? &worker->limit_lines : &worker->lines, &suppressed))
 		return;
 	log_at(level, "flow ended", F_STR("sandbox", flow->port->side->route->id), F_STR("proto", "udp"),
 	       F_STR("endpoint", addr_format(&flow->port->endpoint->listen, listen)),
-	       F_STR("client", addr_format(&flow->client, client)), F_STR("reason", fwd_close_reason_name(reason)),
+	       F_STR("client", addr_format(&flow->from, client)), F_STR("reason", fwd_close_reason_name(reason)),
 	       F_UINT("to_guest", flow->to_guest), F_UINT("from_guest", flow->from_guest),
-	       F_UINT("duration_ms", flow->port->worker->now_ms - flow->started_ms), F_SOME("suppressed", suppressed));
+	       F_UINT("duration_ms", worker->now_ms - flow->started_ms), F_SOME("suppressed", suppressed));
 }
 
 void fwd_udp_flow_close(struct udp_flow *flow, enum fwd_close_reason reason)
@@ -163,7 +170,7 @@ void fwd_udp_flow_close(struct udp_flow *flow, enum fwd_close_reason reason)
 	fwd_wheel_cancel(&flow->timer);
 	close(flow->fd);
 	fwd_poller_forget(worker->poller, &flow->readable);
-	LIST_REMOVE(flow, link);
+	fwd_udp_table_remove(&port->flows, flow);
 	free(flow);
 	side->count--;
 	fwd_tally_flow_end(side, reason);

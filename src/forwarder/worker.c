@@ -115,7 +115,7 @@ static int fwd_worker_make_parts(struct worker *worker, struct err *err)
 	if (fwd_poller_add_readable(worker->poller, base_mailbox_fd(worker->mailbox), &worker->messages) < 0)
 		return err_set(err, errno, "epoll");
 	worker->slab = base_slab_new(sizeof(struct connection));
-	worker->pipes = fwd_pipe_pool_new(PIPES_KEPT, PIPE_SIZE);
+	worker->pipes = fwd_pipe_pool_new(PIPES_KEPT, PIPE_SIZE, fwd_tally_pipes(worker->forwarder));
 	worker->buffer = malloc(COPY_SIZE);
 	if (!worker->slab || !worker->pipes || !worker->buffer)
 		return err_set(err, ENOMEM, "buffers");

@@ -18,6 +18,7 @@
  *	list ID                   ok COUNT STATE/ENDPOINT/CLIENT/TO/FROM/CONNECT_MS...
  *	drain MS                  event drained
  *	nofile N                  sets RLIMIT_NOFILE
+ *	option NAME N             sandbox_connections, udp_flows, udp_flows_per_client
  */
 #include "base/err.h"
 #include "base/netns.h"
@@ -264,7 +265,9 @@ static void do_stats(char **arguments)
 	       stats.connections_open, stats.bytes_to_guest, stats.bytes_from_guest, stats.accept_pauses);
 	for (int reason = 0; reason < CLOSE_REASONS; reason++)
 		printf(" %s=%" PRIu64, fwd_close_reason_name((enum fwd_close_reason)reason), stats.ended[reason]);
-	printf(" connect_sum_us=%" PRIu64 "\n", stats.connect_sum_us);
+	printf(" connect_sum_us=%" PRIu64 " udp_lost=%" PRIu64 " descriptors=%" PRIu64 " descriptor_limit=%" PRIu64
+	       "\n",
+	       stats.connect_sum_us, stats.udp_lost, stats.descriptors, stats.descriptor_limit);
 }
 
 static void do_routestats(char **arguments)
@@ -318,6 +321,17 @@ static void do_nofile(char **arguments)
 	fwd_reconfigure(forwarder);
 }
 
+static void do_option(char **arguments)
+{
+	unsigned *option = strcmp(arguments[1], "sandbox_connections") == 0 ? &config->forwarder.sandbox_connections
+			   : strcmp(arguments[1], "udp_flows") == 0         ? &config->forwarder.udp_flows
+									    : &config->forwarder.udp_flows_per_client;
+
+	*option = number(arguments[2]);
+	fwd_reconfigure(forwarder);
+	ok();
+}
+
 static const struct command {
 	const char *name;
 	int arguments; /* at least */
@@ -329,6 +343,7 @@ static const struct command {
 	{ "default", 1, do_default }, { "close", 2, do_close },           { "probe", 2, do_probe },
 	{ "stats", 0, do_stats },     { "routestats", 1, do_routestats }, { "list", 1, do_list },
 	{ "drain", 1, do_drain },     { "nofile", 1, do_nofile },         { "wait", 1, do_wait },
+	{ "option", 2, do_option },
 };
 
 static void obey(char *line)

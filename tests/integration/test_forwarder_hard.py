@@ -5,6 +5,7 @@ import itertools
 import os
 import random
 import re
+import resource
 import socket
 import subprocess
 import threading
@@ -310,19 +311,20 @@ def test_a_held_client_is_served_soon_after_the_guest_listens(host, forwarder, u
 # ---- Shortage ----
 
 
-def test_without_descriptors_accepting_pauses_and_recovers(host, start_forwarder, guest):
-    forwarder = start_forwarder(nofile=300)
-    one = guest("ns-1")
-    forwarder.tell("up a1 1")
-    one.serve("7,echo")
+def test_without_descriptors_accepting_pauses_and_recovers(host, forwarder, up):
+    """For a moment the process has none left: clients wait in the kernel's queue."""
+    up.serve("7,echo")
     forwarder.tell("listen a a1 127.0.0.1:20007 7")
-    clients = [host.connect("127.0.0.1", 20007) for _ in range(200)]
+    limits = resource.prlimit(forwarder.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(forwarder.pid, resource.RLIMIT_NOFILE, (forwarder.fds() + 1, limits[1]))
+    clients = [host.connect("127.0.0.1", 20007) for _ in range(100)]
     poll_until(lambda: forwarder.stats()["accept_pauses"] >= 1)
+    # The limit is read again meanwhile.
+    poll_until(lambda: forwarder.stats()["descriptor_limit"] < 100)
     forwarder.rests(lambda: time.sleep(0.5))
-    assert forwarder.fds() < 300
-    for client in clients[:100]:
-        client.close()
-    for client in clients[100:]:
+    assert forwarder.stats()["limit"] == 0
+    resource.prlimit(forwarder.pid, resource.RLIMIT_NOFILE, limits)
+    for client in clients:
         assert echoes(client)
         client.close()
     with host.connect("127.0.0.1", 20007) as client:

@@ -21,7 +21,7 @@ def asked(connection, text):
 
 @pytest.fixture
 def echo(forwarder, sandbox, guest):
-    """A guest that sends each datagram back with "re:" before it; b"stop" ends it."""
+    """A guest that sends each datagram back with "re:" before it, except b"quiet"; b"stop" ends it."""
     one = guest("ns-1")
     forwarder.tell("up a1 1")
     server = one.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -32,7 +32,8 @@ def echo(forwarder, sandbox, guest):
             data, client = server.recvfrom(65536)
             if data == b"stop":
                 return
-            server.sendto(b"re:" + data, client)
+            if data != b"quiet":
+                server.sendto(b"re:" + data, client)
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -140,3 +141,103 @@ def test_a_pause_keeps_the_flow(host, forwarder, echo):
         one.settimeout(0.1)
         poll_until(lambda: asked(one, b"b"))
     assert forwarder.values("routestats a1")["total"] == 1
+
+
+# ---- Limits ----
+
+
+class Sender:
+    """A client with many ports: quiet() sends from each of PORTS something that is not answered."""
+
+    def __init__(self, host, forwarder):
+        self.host = host
+        self.forwarder = forwarder
+
+    def quiet(self, ports, source="127.0.0.1"):
+        """The forwarder has seen each before the next ones come, so none is lost on the way."""
+        for port in ports:
+            before = self.seen()
+            with self.host.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+                one.bind((source, port))
+                one.sendto(b"quiet", ("127.0.0.1", 5353))
+            if port % 50 == 0 or port == ports[-1] or len(ports) < 50:
+                poll_until(lambda: self.seen() > before)  # pylint: disable=cell-var-from-loop
+
+    def seen(self):
+        return self.forwarder.values("routestats a1")["total"] + self.forwarder.stats()["udp_lost"]
+
+
+@pytest.fixture
+def sender(host, forwarder, echo):
+    forwarder.tell("listen dns a1 127.0.0.1:5353 5300 udp")
+    return Sender(host, forwarder)
+
+
+def answered_clients(host, count, source="127.0.0.1"):
+    made = []
+    for _ in range(count):
+        one = host.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        one.bind((source, 0))
+        one.connect(("127.0.0.1", 5353))
+        one.send(b"a")
+        assert one.recv(10) == b"re:a"
+        made.append(one)
+    return made
+
+
+def are_all_answered(clients, forwarder):
+    """Whether each of CLIENTS is answered by the flow that it has."""
+    total = forwarder.values("routestats a1")["total"]
+    for one in clients:
+        one.send(b"b")
+        assert one.recv(10) == b"re:b"
+    return forwarder.values("routestats a1")["total"] == total
+
+
+def test_a_flood_of_ports_keeps_to_the_limit_of_its_address(host, forwarder, sender):
+    others = answered_clients(host, 3, "127.0.0.2")
+    own = answered_clients(host, 3)
+    sender.quiet([40000], "127.0.0.3")
+    before = forwarder.fds()
+    sender.quiet(range(30000, 31100))
+    stats = forwarder.stats()
+    assert stats["open"] == 3 + 1 + 1024
+    assert stats["limit"] == 3 + 1100 - 1024
+    assert stats["descriptors"] <= forwarder.fds() <= before + 1100
+    assert are_all_answered(others + own, forwarder)
+    for one in others + own:
+        one.close()
+
+
+def test_where_all_flows_were_answered_a_new_one_gets_no_place(host, forwarder, sender):
+    forwarder.tell("option udp_flows_per_client 5")
+    clients = answered_clients(host, 5)
+    sender.quiet([30000, 30001])
+    stats = forwarder.stats()
+    assert stats["open"] == 5 and stats["limit"] == stats["udp_lost"] == 2
+    assert are_all_answered(clients, forwarder)
+    # Another address has its own limit.
+    clients += answered_clients(host, 1, "127.0.0.2")
+    for one in clients:
+        one.close()
+
+
+def test_an_endpoint_has_a_limit_too(host, forwarder, sender):
+    forwarder.tell("option udp_flows 6")
+    clients = answered_clients(host, 3)
+    for last in range(2, 12):
+        sender.quiet([30000], f"127.0.0.{last}")
+    assert forwarder.stats()["open"] == 6
+    assert forwarder.stats()["limit"] == 7
+    listed = forwarder.tell("list a1").split()[1:]
+    assert {f"127.0.0.{last}:30000" for last in (9, 10, 11)} <= {entry.split("/")[2] for entry in listed}
+    assert are_all_answered(clients, forwarder)
+    for one in clients:
+        one.close()
+
+
+def test_what_nobody_takes_is_counted_as_lost(host, forwarder, sender):
+    forwarder.tell("pause a1")
+    with client(host, "127.0.0.1", 5353) as one:
+        one.send(b"a")
+        poll_until(lambda: forwarder.stats()["udp_lost"] == 1)

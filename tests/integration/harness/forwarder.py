@@ -41,7 +41,7 @@ class Forwarder:
         self.events = []
         argv = [os.path.join(build_dir(), "tests/forwarder/host"), workers, connections]
         if nofile:
-            argv = ["prlimit", f"--nofile={nofile}:{nofile}", *argv]
+            argv = ["prlimit", f"--nofile={nofile}:", *argv]
         with open(self.log_path, "ab") as log:
             self.process = host.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         self.lines = Lines(self.process.stdout)

@@ -78,6 +78,9 @@ START_TEST(defaults_are_those_of_the_interface)
 	ck_assert_uint_eq(config->forwarder.half_closed_ms, 0);
 	ck_assert_uint_eq(config->forwarder.keepalive_ms, 15000);
 	ck_assert_uint_eq(config->forwarder.connections, 0);
+	ck_assert_uint_eq(config->forwarder.sandbox_connections, 0);
+	ck_assert_uint_eq(config->forwarder.udp_flows, 4096);
+	ck_assert_uint_eq(config->forwarder.udp_flows_per_client, 1024);
 	ck_assert_uint_eq(config->forwarder.stop_drain_ms, 5000);
 	ck_assert_uint_eq(config->ports.first, 20000);
 	ck_assert_uint_eq(config->ports.last, 29999);

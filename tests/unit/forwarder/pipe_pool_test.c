@@ -12,10 +12,11 @@ enum { KEEP = 2, CAPACITY = 65536 };
 
 static struct pipe_pool *pool;
 static struct err err;
+static atomic_size_t open_pipes;
 
 static void setup(void)
 {
-	pool = fwd_pipe_pool_new(KEEP, CAPACITY);
+	pool = fwd_pipe_pool_new(KEEP, CAPACITY, &open_pipes);
 	ck_assert_ptr_nonnull(pool);
 }
 
@@ -69,6 +70,22 @@ START_TEST(no_more_pipes_are_kept_than_asked_for)
 }
 END_TEST
 
+START_TEST(each_open_pipe_is_counted_lent_or_idle)
+{
+	struct pipe first = borrowed(), second = borrowed();
+
+	ck_assert_uint_eq(open_pipes, 2);
+	fwd_pipe_pool_give_back(pool, &first);
+	ck_assert_uint_eq(open_pipes, 2);
+	second.filled = 1;
+	fwd_pipe_pool_give_back(pool, &second);
+	ck_assert_uint_eq(open_pipes, 1);
+	fwd_pipe_pool_trim(pool);
+	ck_assert_uint_eq(open_pipes, 0);
+	ck_assert_uint_eq(fwd_pipe_pool_idle(pool), 0);
+}
+END_TEST
+
 START_TEST(without_descriptors_the_error_says_so)
 {
 	struct rlimit before, none;
@@ -94,6 +111,7 @@ int main(void)
 	tcase_add_test(lending, an_empty_pipe_is_lent_again);
 	tcase_add_test(lending, a_pipe_with_bytes_in_it_is_never_lent_again);
 	tcase_add_test(lending, no_more_pipes_are_kept_than_asked_for);
+	tcase_add_test(lending, each_open_pipe_is_counted_lent_or_idle);
 	tcase_add_test(lending, without_descriptors_the_error_says_so);
 
 	Suite *suite = suite_create("pipe_pool");

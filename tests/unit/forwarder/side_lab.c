@@ -33,9 +33,10 @@ void side_lab_open(struct side_lab *lab)
 	lab->workers[0] = &lab->worker;
 	lab->forwarder.workers = lab->workers;
 	lab->forwarder.worker_count = 1;
+	lab->forwarder.fair_share.usable = 1000000;
 	lab->worker.forwarder = &lab->forwarder;
 	lab->worker.poller = fwd_poller_new(&err);
-	lab->worker.pipes = fwd_pipe_pool_new(1, 4096);
+	lab->worker.pipes = fwd_pipe_pool_new(1, 4096, &lab->forwarder.tally.pipes);
 	ck_assert_ptr_nonnull(lab->worker.poller);
 	ck_assert_ptr_nonnull(lab->worker.pipes);
 	TAILQ_INIT(&lab->worker.again);
