@@ -79,6 +79,11 @@ void control_free(struct control *control)
 	free(control);
 }
 
+size_t control_clients(const struct control *control)
+{
+	return http_gate_peers(control->gate);
+}
+
 void control_loaded(struct control *control)
 {
 	control_api_loaded(control->api);

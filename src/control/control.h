@@ -68,6 +68,9 @@ struct control *control_new(struct event_base *base, const char *path, const str
 /* Ends all connections, removes the socket file. Replies still owed may be answered afterwards: they are dropped. */
 void control_free(struct control *control);
 
+/* Connections of clients now. */
+size_t control_clients(const struct control *control);
+
 /* The registry has all sandboxes: held reads are answered. */
 void control_loaded(struct control *control);
 
@@ -96,6 +99,7 @@ struct control_http;
 struct control_http *control_http_new(struct control *control, struct event_base *base, const struct config *config,
 				      struct err *err);
 void control_http_free(struct control_http *http);
+size_t control_http_clients(const struct control_http *http); /* HTTP may be NULL */
 
 /* Listens on the address INDEX of [http] listen, which is not open. 0, or -1 with ERR (EADDRINUSE, EACCES, EMFILE, ...). */
 int control_http_open(struct control_http *http, size_t index, struct err *err);

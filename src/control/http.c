@@ -143,3 +143,8 @@ void control_http_free(struct control_http *http)
 	free(http->open);
 	free(http);
 }
+
+size_t control_http_clients(const struct control_http *http)
+{
+	return http ? http_gate_peers(http->gate) : 0;
+}

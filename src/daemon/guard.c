@@ -13,6 +13,7 @@
 #include "daemon/daemon.h"
 #include "daemon/follow.h"
 #include "daemon/reserve.h"
+#include "daemon/rooms.h"
 #include "daemon/tenant.h"
 #include "store/store.h"
 
@@ -121,6 +122,7 @@ static void daemon_guard_on_time(void *context)
 {
 	struct guard *guard = context;
 
+	daemon_rooms_count_clients(guard->daemon);
 	if (guard->daemon->state == DAEMON_RUNNING)
 		daemon_guard_check(guard->daemon);
 	timer_start(&guard->timer, GUARD_MS);

@@ -95,6 +95,13 @@ static void daemon_metrics_show_forwarder(FILE *out, const struct daemon *daemon
 	daemon_metrics_write_head(out, "weft_accept_pauses_total", "counter",
 				  "Times that accepting paused for lack of descriptors.");
 	fprintf(out, "weft_accept_pauses_total %" PRIu64 "\n", stats.accept_pauses);
+	daemon_metrics_write_head(out, "weft_udp_lost_total", "counter",
+				  "Datagrams of UDP endpoints that the forwarder did not pass on.");
+	fprintf(out, "weft_udp_lost_total %" PRIu64 "\n", stats.udp_lost);
+	daemon_metrics_write_head(out, "process_open_fds", "gauge", "Descriptors in use, as weftd counts them.");
+	fprintf(out, "process_open_fds %" PRIu64 "\n", stats.descriptors);
+	daemon_metrics_write_head(out, "process_max_fds", "gauge", "The limit of descriptors, RLIMIT_NOFILE.");
+	fprintf(out, "process_max_fds %" PRIu64 "\n", stats.descriptor_limit);
 	daemon_metrics_write_head(out, "weft_connect_seconds", "histogram",
 				  "From a client's connection to the guest's answer.");
 	daemon_metrics_write_histogram(out, "weft_connect_seconds", stats.connect_count, stats.connect_sum_us);

@@ -4,10 +4,13 @@
  */
 #include "daemon/rooms.h"
 
+#include "base/descriptors.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "control/control.h"
 #include "daemon/daemon.h"
 #include "daemon/follow.h"
+#include "daemon/inherited.h"
 #include "daemon/options.h"
 #include "fabric/fabric.h"
 #include "forwarder/forwarder.h"
@@ -15,6 +18,27 @@
 #include <event2/event.h>
 #include <stdio.h>
 #include <sysexits.h>
+
+static size_t daemon_rooms_clients(const struct daemon *daemon)
+{
+	return control_clients(daemon->control) + control_http_clients(daemon->http);
+}
+
+void daemon_rooms_count_clients(struct daemon *daemon)
+{
+	if (daemon->forwarder)
+		fwd_set_clients(daemon->forwarder, daemon_rooms_clients(daemon));
+}
+
+/* Sockets that the service manager kept are open already, and count when they are taken for endpoints. */
+static void daemon_rooms_count_descriptors(struct daemon *daemon)
+{
+	size_t passing = daemon_inherited_count(daemon->inherited) + daemon_rooms_clients(daemon);
+	size_t open = base_descriptors_count();
+
+	fwd_set_descriptors(daemon->forwarder, open > passing ? open - passing : 0);
+	daemon_rooms_count_clients(daemon);
+}
 
 int daemon_rooms_start(struct daemon *daemon, struct err *err)
 {
@@ -25,7 +49,10 @@ int daemon_rooms_start(struct daemon *daemon, struct err *err)
 	if (!daemon->fabric)
 		return -1;
 	daemon->forwarder = fwd_new(daemon->base, daemon->config, err);
-	return daemon->forwarder ? 0 : -1;
+	if (!daemon->forwarder)
+		return -1;
+	daemon_rooms_count_descriptors(daemon);
+	return 0;
 }
 
 void daemon_rooms_give_up(struct daemon *daemon, const struct err *err)

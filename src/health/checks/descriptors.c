@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftd needs two descriptors for each connection, up to four more for pipes while it moves bulk data, and one for each sandbox.
+ * weftd needs two descriptors for each connection, up to four more for pipes while it moves bulk data, one for each client of a UDP
+ * endpoint, and one for each sandbox. A part of them is not for clients.
  */
+#include "base/descriptors.h"
 #include "base/cleanup.h"
 #include "health/doctor.h"
 
@@ -62,9 +64,12 @@ void check_descriptors(const struct health_facts *facts, struct health_report *r
 		finding = health_add(report, "descriptors", HEALTH_WARN,
 				     "no process may have more than %lld open files", limit);
 	}
-	health_why(finding,
-		   "each forwarded connection takes two, and four more while it moves bulk data: about %lld "
-		   "connections at once",
-		   limit / 6);
+	size_t reserve = base_descriptors_reserve((size_t)limit);
+	health_why(
+	    finding,
+	    "each forwarded connection takes two, and four more while it moves bulk data; %zu are kept for the control "
+	    "socket and for weftd itself. That is enough for about %lld connections at once; near that a sandbox that "
+	    "has its share is refused more",
+	    reserve, (limit - (long long)reserve) / 6);
 	health_fix(finding, "LimitNOFILE=1048576 in weftd's unit; sysctl -w fs.nr_open=1048576");
 }
