@@ -7,7 +7,9 @@
 
 #include "base/cleanup.h"
 #include "base/container_of.h"
+#include "base/err.h"
 #include "config/loading.h"
+#include "config/source.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -62,6 +64,7 @@ struct config *config_load_stream(FILE *stream, const char *name, config_host_ch
 	free(mistakes->file);
 	mistakes->file = strdup(name);
 	if (!config || !mistakes->file) {
+		mistakes->trouble = ENOMEM;
 		config_mistakes_add(mistakes, 0, "%s", strerror(ENOMEM));
 		return config_give_up(config);
 	}
@@ -74,21 +77,29 @@ struct config *config_load_stream(FILE *stream, const char *name, config_host_ch
 	return mistakes->count ? config_give_up(config) : config;
 }
 
-struct config *config_load(const char *path, config_host_check *host_check, struct config_mistakes *mistakes)
+struct config *config_load(const char *path, unsigned patience_ms, config_host_check *host_check,
+			   struct config_mistakes *mistakes)
 {
-	FILE *stream = fopen(path, "re");
+	struct config_source source = { 0 };
+	struct config *config = NULL;
+	FILE *stream = NULL;
+	struct err err;
 
-	if (!stream) {
-		int code = errno;
-
-		free(mistakes->file);
-		mistakes->file = strdup(path);
-		config_mistakes_add(mistakes, 0, "cannot be opened: %s", strerror(code));
-		return NULL;
+	free(mistakes->file);
+	mistakes->file = strdup(path);
+	if (config_source_read(path, patience_ms, &source, &err) == 0) {
+		stream = source.count ? fmemopen(source.items, source.count, "r") : fmemopen((char[]){ "\n" }, 1, "r");
+		if (!stream)
+			err_set(&err, errno, "cannot be read");
 	}
-
-	struct config *config = config_load_stream(stream, path, host_check, mistakes);
-	fclose(stream);
+	if (stream) {
+		config = config_load_stream(stream, path, host_check, mistakes);
+		fclose(stream);
+	} else {
+		mistakes->trouble = err.code;
+		config_mistakes_add(mistakes, 0, "%s", err.text);
+	}
+	vec_free(&source);
 	return config;
 }
 

@@ -112,6 +112,7 @@ struct config_mistake {
 /* All the mistakes of one file. Zeroed before use. */
 struct config_mistakes {
 	char *file; /* the path as given; NULL for defaults alone */
+	int trouble; /* the errno for which the file, or memory to read it, could not be had; 0: the mistakes are in its text */
 	VEC_OF(struct config_mistake);
 };
 
@@ -121,13 +122,19 @@ struct config *config_default(void);
 /* Checks CONFIG against the host and adds the mistakes that it finds, see config_mistake_add(). */
 typedef void config_host_check(const struct config *config, struct config_mistakes *mistakes);
 
+enum {
+	CONFIG_PATIENCE_MS = 10000,       /* that a program which starts has with a pipe */
+	CONFIG_PATIENCE_RELOAD_MS = 1000, /* for a daemon that runs: its clients wait meanwhile */
+};
+
 /*
- * Reads PATH over the defaults and checks the values against each other (ranges that overlap, names longer than the 15
+ * Reads PATH, a regular file or a pipe that ends within PATIENCE_MS, over the defaults and checks the values against each other (ranges that overlap, names longer than the 15
  * characters of a link for the highest slot, ...), then by HOST_CHECK unless that is NULL. HOST_CHECK is called even after
  * mistakes; for an option whose value is wrong it sees the default. NULL with at least one entry in MISTAKES, which has all
  * of them.
  */
-struct config *config_load(const char *path, config_host_check *host_check, struct config_mistakes *mistakes);
+struct config *config_load(const char *path, unsigned patience_ms, config_host_check *host_check,
+			   struct config_mistakes *mistakes);
 
 /* The same from a stream, for tests and fuzzing; NAME stands for the path. */
 struct config *config_load_stream(FILE *stream, const char *name, config_host_check *host_check,

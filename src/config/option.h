@@ -27,11 +27,11 @@ enum option_type {
 	OPTION_INTERFACE,      /* struct cidr4: an address with the prefix of its link */
 	OPTION_MAC,            /* struct mac */
 	OPTION_MAC_OR_LEARN,   /* struct mac, kept as it is by the word "learn", which sets the bool at `second` */
-	OPTION_LISTEN_LIST,    /* struct addr_list */
+	OPTION_OWNER,          /* struct config_owner; UID:GID, or empty: nobody */
+	OPTION_LISTEN_LIST,    /* struct addr_list; this one and all below are lists */
 	OPTION_LISTEN_V4_LIST, /* struct addr_list, IPv4 only */
 	OPTION_NETWORK_LIST,   /* struct cidr4_list */
 	OPTION_IP_LIST,        /* struct cidr4_list, /32 each */
-	OPTION_OWNER,          /* struct config_owner; UID:GID, or empty: nobody */
 };
 
 struct option {

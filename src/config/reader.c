@@ -51,8 +51,8 @@ static enum config_line config_next_line(FILE *stream, char *text, size_t size)
 			state = CONFIG_LINE_NUL;
 		else if (used + 1 < size)
 			text[used++] = (char)c;
-		else if (state == CONFIG_LINE_WHOLE)
-			state = CONFIG_LINE_LONG;
+		else if (state == CONFIG_LINE_WHOLE && !isspace((unsigned char)c))
+			state = CONFIG_LINE_LONG; /* blanks beyond the end are as good as none */
 	}
 	text[used] = '\0';
 	return state;
@@ -68,6 +68,14 @@ static bool config_is_blank(const char *text)
 {
 	text += strspn(text, CONFIG_SPACES);
 	return !*text || config_is_comment(text);
+}
+
+/* Whether the line says nothing. Of one that was cut only a comment is known to: blanks may hide an option behind them. */
+static bool config_may_be_passed_over(const char *text, enum config_line state)
+{
+	if (!config_is_blank(text) || state == CONFIG_LINE_NUL)
+		return false;
+	return state == CONFIG_LINE_WHOLE || text[strspn(text, CONFIG_SPACES)];
 }
 
 /* The fault of a line, which must then not reach inih; NULL: none. */
@@ -157,7 +165,7 @@ static char *config_read_line(char *text, int size, void *context)
 		reading->line++;
 		if (reading->line == 1 && strncmp(text, "\xEF\xBB\xBF", 3) == 0)
 			start += 3; /* a byte order mark, which inih skips too */
-		if (config_is_blank(start) && state != CONFIG_LINE_NUL)
+		if (config_may_be_passed_over(start, state))
 			return text;
 		fault = config_line_fault(start, state);
 		if (fault) {

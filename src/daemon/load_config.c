@@ -38,21 +38,38 @@ static void daemon_load_config_check_host(const struct config *config, struct co
 	inspect_check_config(config, mistakes);
 }
 
-static struct config *daemon_load_config_file(const char *path, config_host_check *host_check,
+static struct config *daemon_load_config_file(const char *path, config_host_check *host_check, unsigned patience_ms,
 					      struct config_mistakes *mistakes)
 {
 	struct config *config;
 
 	if (path)
-		return config_load(path, host_check, mistakes);
+		return config_load(path, patience_ms, host_check, mistakes);
 	config = config_default();
+	if (!config)
+		mistakes->trouble = ENOMEM;
 	if (config && host_check)
 		host_check(config, mistakes);
 	return config;
 }
 
-struct config *daemon_load_config(const struct options *options, bool check_host, void (*report)(const char *mistake),
-				  int *exit_code)
+/* The exit code of a configuration that could not be had for the errno TROUBLE; 0: it has mistakes. */
+static int daemon_load_config_exit_code(int trouble)
+{
+	switch (trouble) {
+	case 0:
+		return EX_CONFIG;
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE:
+		return EX_OSERR;
+	default:
+		return EX_NOINPUT;
+	}
+}
+
+struct config *daemon_load_config(const struct options *options, bool check_host, unsigned patience_ms,
+				  void (*report)(const char *mistake), int *exit_code)
 {
 	const char *path = options->config                     ? options->config
 			   : access(DEFAULT_CONFIG, F_OK) == 0 ? DEFAULT_CONFIG
@@ -60,15 +77,8 @@ struct config *daemon_load_config(const struct options *options, bool check_host
 	struct config_mistakes mistakes = { 0 };
 	char text[1024];
 
-	if (path && access(path, R_OK) < 0) {
-		snprintf(text, sizeof(text), "weftd: %s: %s", path, strerror(errno));
-		report(text);
-		*exit_code = EX_NOINPUT;
-		return NULL;
-	}
-
 	struct config *config =
-	    daemon_load_config_file(path, check_host ? daemon_load_config_check_host : NULL, &mistakes);
+	    daemon_load_config_file(path, check_host ? daemon_load_config_check_host : NULL, patience_ms, &mistakes);
 	for (size_t i = 0; i < mistakes.count; i++) {
 		config_mistake_format(&mistakes, &mistakes.items[i], text, sizeof(text));
 		report(text);
@@ -77,7 +87,7 @@ struct config *daemon_load_config(const struct options *options, bool check_host
 	if (!config || mistakes.count) {
 		config_free(config);
 		config = NULL;
-		*exit_code = EX_CONFIG;
+		*exit_code = daemon_load_config_exit_code(mistakes.trouble);
 	}
 	config_mistakes_clear(&mistakes);
 	return config;

@@ -8,11 +8,12 @@ struct config;
 struct options;
 
 /*
- * The configuration that OPTIONS name, checked by itself and, with CHECK_HOST, against the host. NULL after REPORT was called for
- * each mistake, all of them at once; *EXIT_CODE is then EX_NOINPUT or EX_CONFIG, else EX_OK.
+ * The configuration that OPTIONS name, checked by itself and, with CHECK_HOST, against the host. A pipe has PATIENCE_MS to end. NULL
+ * after REPORT was called for each mistake, all of them at once; *EXIT_CODE is then EX_NOINPUT (no file that can be read), EX_CONFIG,
+ * or EX_OSERR for a shortage, which the next attempt may not meet; else EX_OK.
  */
-struct config *daemon_load_config(const struct options *options, bool check_host, void (*report)(const char *mistake),
-				  int *exit_code);
+struct config *daemon_load_config(const struct options *options, bool check_host, unsigned patience_ms,
+				  void (*report)(const char *mistake), int *exit_code);
 
 /* For REPORT: prints MISTAKE to stderr. */
 void daemon_load_config_print_mistake(const char *mistake);

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/netns.h"
+#include "base/standard_fds.h"
 #include "config/config.h"
 #include "daemon/host_lock.h"
 #include "daemon/load_config.h"
@@ -17,7 +18,9 @@
 #include "health/doctor.h"
 #include "store/store.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sysexits.h>
 
 static void daemon_mode_print_finding(const struct health_finding *finding)
@@ -49,7 +52,8 @@ static int daemon_mode_check_host(const struct options *options, const struct co
 int daemon_mode_check(const struct options *options)
 {
 	int exit_code;
-	struct config *config = daemon_load_config(options, true, daemon_load_config_print_mistake, &exit_code);
+	struct config *config =
+	    daemon_load_config(options, true, CONFIG_PATIENCE_MS, daemon_load_config_print_mistake, &exit_code);
 
 	if (!config)
 		return exit_code;
@@ -95,7 +99,8 @@ int daemon_mode_cleanup(const struct options *options)
 	unsigned count = 0;
 	struct err err;
 	/* Objects that are to go need not fit the host any more: only names and ranges count. */
-	struct config *config = daemon_load_config(options, false, daemon_load_config_print_mistake, &exit_code);
+	struct config *config =
+	    daemon_load_config(options, false, CONFIG_PATIENCE_MS, daemon_load_config_print_mistake, &exit_code);
 
 	if (!config)
 		return exit_code;
@@ -119,11 +124,42 @@ int daemon_mode_cleanup(const struct options *options)
 	return result < 0 ? EX_OSERR : EX_OK;
 }
 
+static int daemon_mode_run(const struct options *options)
+{
+	switch (options->mode) {
+	case WEFTD_RUN:
+		return daemon_run(options);
+	case WEFTD_CHECK:
+		return daemon_mode_check(options);
+	case WEFTD_CLEANUP:
+		return daemon_mode_cleanup(options);
+	case WEFTD_VERSION:
+		printf("weftd %s\n", PACKAGE_VERSION);
+		return EX_OK;
+	case WEFTD_HELP:
+		daemon_options_print_help(stdout);
+		return EX_OK;
+	}
+	return EX_SOFTWARE;
+}
+
+/* What was printed counts only where it was written. */
+static int daemon_mode_finish_output(int exit_code)
+{
+	errno = 0;
+	if ((fflush(stdout) == 0 && !ferror(stdout)) || exit_code != EX_OK)
+		return exit_code;
+	fprintf(stderr, "weftd: writing the output: %s\n", errno ? strerror(errno) : "failed");
+	return EX_IOERR;
+}
+
 int daemon_main(int argc, char **argv)
 {
 	struct options options;
 	struct err err;
 
+	if (base_fill_standard_fds() < 0)
+		return EX_OSERR;
 	if (daemon_options_parse(argc, argv, &options) < 0) {
 		fprintf(stderr, "Try 'weftd --help'.\n");
 		return EX_USAGE;
@@ -133,19 +169,5 @@ int daemon_main(int argc, char **argv)
 		fprintf(stderr, "weftd: %s\n", err.text);
 		return EX_OSERR;
 	}
-	switch (options.mode) {
-	case WEFTD_RUN:
-		return daemon_run(&options);
-	case WEFTD_CHECK:
-		return daemon_mode_check(&options);
-	case WEFTD_CLEANUP:
-		return daemon_mode_cleanup(&options);
-	case WEFTD_VERSION:
-		printf("weftd %s\n", PACKAGE_VERSION);
-		return EX_OK;
-	case WEFTD_HELP:
-		daemon_options_print_help(stdout);
-		return EX_OK;
-	}
-	return EX_SOFTWARE;
+	return daemon_mode_finish_output(daemon_mode_run(&options));
 }

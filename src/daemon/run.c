@@ -156,7 +156,8 @@ static void daemon_run_reload(struct daemon *daemon)
 
 	if (running)
 		daemon_notify_reloading();
-	fresh = daemon_load_config(daemon->options, true, daemon_run_log_mistake, &exit_code);
+	fresh =
+	    daemon_load_config(daemon->options, true, CONFIG_PATIENCE_RELOAD_MS, daemon_run_log_mistake, &exit_code);
 	if (!fresh) {
 		log_error("configuration not reloaded; the former one stays in force");
 	} else {
@@ -429,7 +430,8 @@ int daemon_run(const struct options *options)
 	struct err err;
 	int exit_code;
 
-	daemon->config = daemon_load_config(options, true, daemon_load_config_print_mistake, &exit_code);
+	daemon->config =
+	    daemon_load_config(options, true, CONFIG_PATIENCE_MS, daemon_load_config_print_mistake, &exit_code);
 	if (!daemon->config)
 		return exit_code;
 	log_setup(daemon->config->daemon.log_level, daemon->config->daemon.log_format,

@@ -57,7 +57,7 @@ static struct config *command_doctor_load_config(const struct cli *cli)
 
 	if (!path && access(usual, F_OK) < 0)
 		return config_default();
-	struct config *config = config_load(path ? path : usual, NULL, &mistakes);
+	struct config *config = config_load(path ? path : usual, CONFIG_PATIENCE_MS, NULL, &mistakes);
 	for (size_t i = 0; !config && i < mistakes.count; i++) {
 		config_mistake_format(&mistakes, &mistakes.items[i], text, sizeof(text));
 		cli_fail(cli, CLI_FAILED, "%s", text);
