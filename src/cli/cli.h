@@ -37,6 +37,9 @@ int cli_main(int argc, char **argv);
 /* "weftctl COMMAND: TEXT" on stderr, cleaned. Returns CODE. */
 int cli_fail(const struct cli *cli, enum cli_exit code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* The same for output that could not be written, for the errno CODE (0: not known). Returns CLI_FAILED. */
+int cli_fail_output(const struct cli *cli, int code);
+
 /* The same for a mistake in the command line; points to --help. Returns CLI_USAGE. */
 int cli_usage(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

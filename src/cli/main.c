@@ -4,6 +4,7 @@
  */
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/standard_fds.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/print_text.h"
@@ -38,6 +39,11 @@ int cli_fail(const struct cli *cli, enum cli_exit code, const char *format, ...)
 	cli_fail_with(cli, format, args);
 	va_end(args);
 	return code;
+}
+
+int cli_fail_output(const struct cli *cli, int code)
+{
+	return cli_fail(cli, CLI_FAILED, "writing the output: %s", code ? strerror(code) : "failed");
 }
 
 int cli_usage(const struct cli *cli, const char *format, ...)
@@ -98,6 +104,8 @@ int cli_main(int argc, char **argv)
 	struct cli cli = { .args = &args };
 	int code;
 
+	if (base_fill_standard_fds() < 0)
+		return CLI_FAILED;
 	setlocale(LC_CTYPE, "");
 	if (cli_args_parse(&args, argc, argv, commands, &err) < 0) {
 		code = cli_usage(&cli, "%s", err.text);
@@ -108,8 +116,9 @@ int cli_main(int argc, char **argv)
 		cli.screen = cli_screen_of(stdout);
 		code = cli_dispatch(&cli);
 	}
-	if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_DONE)
-		code = cli_fail(&cli, CLI_FAILED, "writing the output: %s", strerror(errno));
+	errno = 0;
+	if ((fflush(stdout) != 0 || ferror(stdout)) && (code == CLI_DONE || code == CLI_FAULT))
+		code = cli_fail_output(&cli, errno);
 	cli_args_clear(&args);
 	return code;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * getopt_long(3) does the reading, and names an unknown option by itself.
+ * getopt_long(3) does the reading, and names an unknown option by itself. --help goes with everything and does nothing else.
  */
 #include "daemon/options.h"
 
@@ -31,6 +31,36 @@ static const struct option long_options[] = {
 	{ 0 },
 };
 
+/* The option that chooses MODE. */
+static const char *daemon_options_mode_name(enum weftd_mode mode)
+{
+	switch (mode) {
+	case WEFTD_CHECK:
+		return "--check";
+	case WEFTD_CLEANUP:
+		return "--cleanup";
+	case WEFTD_VERSION:
+		return "--version";
+	case WEFTD_HELP:
+		return "--help";
+	case WEFTD_RUN:
+		break;
+	}
+	return "";
+}
+
+/* Of two modes, one removes every sandbox: it must not depend on their order which of them is meant. */
+static int daemon_options_set_mode(struct options *options, enum weftd_mode mode)
+{
+	if (options->mode != WEFTD_RUN && options->mode != mode) {
+		fprintf(stderr, "weftd: %s and %s exclude each other\n", daemon_options_mode_name(options->mode),
+			daemon_options_mode_name(mode));
+		return -1;
+	}
+	options->mode = mode;
+	return 0;
+}
+
 static int daemon_options_take(int option, struct options *options)
 {
 	switch (option) {
@@ -47,16 +77,13 @@ static int daemon_options_take(int option, struct options *options)
 		options->foreground = true;
 		return 0;
 	case OPTION_CHECK:
-		options->mode = WEFTD_CHECK;
-		return 0;
+		return daemon_options_set_mode(options, WEFTD_CHECK);
 	case OPTION_CLEANUP:
-		options->mode = WEFTD_CLEANUP;
-		return 0;
+		return daemon_options_set_mode(options, WEFTD_CLEANUP);
 	case OPTION_VERSION:
-		options->mode = WEFTD_VERSION;
-		return 0;
+		return daemon_options_set_mode(options, WEFTD_VERSION);
 	case OPTION_HELP:
-		options->mode = WEFTD_HELP;
+		options->help = true;
 		return 0;
 	}
 	return -1; /* getopt_long() has printed the mistake */
@@ -74,6 +101,8 @@ int daemon_options_parse(int argc, char **argv, struct options *options)
 		fprintf(stderr, "weftd: unexpected argument '%s'\n", argv[optind]);
 		return -1;
 	}
+	if (options->help)
+		options->mode = WEFTD_HELP;
 	return 0;
 }
 

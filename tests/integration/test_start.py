@@ -100,6 +100,9 @@ def test_without_mistakes_check_says_so(weftd):
         (["--nosuch"], USAGE, "--nosuch"),
         (["--config"], USAGE, "--config"),
         (["more"], USAGE, "more"),
+        (["--check", "--cleanup"], USAGE, "--check and --cleanup exclude each other"),
+        (["--config", "/dev/null"], NO_INPUT, "/dev/null: is a character device"),
+        (["--config", "/etc"], NO_INPUT, "/etc: is a directory"),
         (["--config", "/nosuch/weftd.conf"], NO_INPUT, "/nosuch/weftd.conf"),
         (["--config", "/nosuch/weftd.conf", "--check"], NO_INPUT, "/nosuch/weftd.conf"),
         (["--state-dir", "/proc/nosuch"], UNAVAILABLE, "/proc/nosuch"),
@@ -392,6 +395,32 @@ def test_ip_forward_can_be_required(weftd, host):
     assert "ip_forward" in daemon.log() and forwarding(host) == "0"
     host.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
     daemon.start()
+
+
+# ---- Descriptors.
+
+
+def test_standard_descriptors_that_are_closed_become_no_socket(weftd, host):
+    daemon = weftd(run=False)
+    daemon.process = host.popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *daemon.command("--foreground")])
+    daemon.await_running()
+    assert {daemon.fds()[fd] for fd in (0, 1, 2)} == {"/dev/null"}
+    done = host.run(["sh", "-c", 'exec "$@" >&-', "sh", daemon.program, "--version"], check=False)
+    assert (done.returncode, "Bad file descriptor" in done.stderr) == (74, True)
+
+
+def test_a_configuration_from_a_pipe_is_read_once(weftd, host):
+    daemon = weftd(run=False)
+    script = 'exec "$0" --config <(printf "[pool]\nsize = 3\n") "$@"'
+    arguments = [argument for argument in daemon.command("--foreground") if argument not in ("--config", daemon.config)]
+    with open(daemon.log_path, "ab") as log:
+        daemon.process = host.popen(["bash", "-c", script, *arguments], stdout=log, stderr=log)
+    daemon.await_running()
+    assert daemon.api.status()["pool"]["target"] == 3
+    daemon.signal(signal.SIGHUP)
+    daemon.wait_log("is a pipe with nothing in it")
+    daemon.wait_log("the former one stays in force")
+    assert daemon.api.status()["pool"]["target"] == 3
 
 
 # ---- Stop.

@@ -425,6 +425,26 @@ def test_output_that_cannot_be_written_is_a_failure(fake, folder):
     assert "No space left on device" in done.stderr
 
 
+@pytest.mark.parametrize("command", [["ls"], ["events"], ["--version"], ["top", "--batch", "--count", "1"]], ids=lambda words: words[0])
+def test_a_closed_output_is_a_failure_and_nothing_is_written_elsewhere(fake, folder, command):
+    asked = []
+    answers = {"ls": http(200, {"sandboxes": []}), "top": http(200, {"sandboxes": []})}
+
+    def answer(connection):
+        connection.sendall(answers[command[0]])
+        asked.append(connection.recv(1000))  # all that weftctl sends besides its request
+
+    fake.answers = [answer] if command[0] in answers else []
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", WEFTCTL, "--socket", fake.path, *command],
+        stderr=subprocess.PIPE, text=True, check=False, timeout=PATIENCE,
+    )
+    assert done.returncode == FAILED
+    assert "writing the output: Bad file descriptor" in done.stderr
+    poll_until(lambda: len(asked) == (command[0] in answers))
+    assert not any(asked)
+
+
 def event(seq, kind, **fields):
     return {"seq": seq, "boot": "b1", "time": "2026-01-14T09:37:00Z", "type": kind, **fields}
 

@@ -10,13 +10,16 @@
 #include "cli/print_text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { HEARTBEAT_MS = 15000 }; /* the daemon's: a stream is never silent for longer, but for the time to answer */
 
 struct following {
 	const struct cli *cli;
 	bool overflow;
+	int unwritten; /* errno of an output that failed; else 0 */
 	long long seq; /* of the last event */
 	char boot[128];
 };
@@ -86,7 +89,9 @@ static bool command_events_take_line(void *context, char *line, size_t length)
 	if (*client_text(event, "boot"))
 		snprintf(following->boot, sizeof(following->boot), "%s", client_text(event, "boot"));
 	json_decref(event);
-	return fflush(stdout) == 0 && !following->overflow;
+	if (fflush(stdout) != 0)
+		following->unwritten = errno;
+	return !following->unwritten && !following->overflow;
 }
 
 /* "/v1/events?since=7&boot=B&sandbox=ID". The caller frees; NULL after a usage error was reported. */
@@ -116,6 +121,14 @@ static char *command_events_target(const struct cli *cli)
 	return target;
 }
 
+/* A stream may have nothing to print for long, and would be read all the same. */
+static bool command_events_can_print(void)
+{
+	int flags = fcntl(STDOUT_FILENO, F_GETFL);
+
+	return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY;
+}
+
 int command_events(const struct cli *cli)
 {
 	AUTO_FREE char *target = command_events_target(cli);
@@ -133,6 +146,8 @@ int command_events(const struct cli *cli)
 
 	if (!target)
 		return CLI_USAGE;
+	if (!command_events_can_print())
+		return cli_fail_output(cli, EBADF);
 	if (client_stream(&request, command_events_take_line, &following, &answer, &err) < 0) {
 		/* A stream that breaks off in its middle means that the daemon ended. */
 		if (following.boot[0] && err.code == EPROTO)
@@ -147,8 +162,8 @@ int command_events(const struct cli *cli)
 		client_answer_clear(&answer);
 		return code;
 	}
-	if (ferror(stdout))
-		return CLI_FAILED;
+	if (following.unwritten)
+		return cli_fail_output(cli, following.unwritten);
 	if (following.overflow)
 		return cli_fail(cli, CLI_FAILED,
 				"events came faster than they were read, and weftd cut us off\n"

@@ -12,6 +12,7 @@
 #include "cli/sandbox.h"
 #include "cli/terminal.h"
 
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -168,7 +169,8 @@ static void command_top_print_json(const struct top_look *look)
 	json_decref(line);
 }
 
-static void command_top_show(const struct cli *cli, const struct top_look *look, bool whole_screen, bool first)
+/* 0, or the errno of an output that failed. */
+static int command_top_show(const struct cli *cli, const struct top_look *look, bool whole_screen, bool first)
 {
 	struct screen screen = cli_screen_of(stdout);
 	size_t lines = cli_terminal_lines();
@@ -187,7 +189,7 @@ static void command_top_show(const struct cli *cli, const struct top_look *look,
 		command_top_print_heading(look);
 		command_top_print_table(look, &screen, 0);
 	}
-	fflush(stdout);
+	return fflush(stdout) == 0 ? 0 : errno;
 }
 
 /* Waits for the next look. False: the user ended it. */
@@ -213,10 +215,14 @@ static int command_top_watch(const struct cli *cli, bool whole_screen, long inte
 			command_top_clear_look(&look);
 			break;
 		}
-		command_top_show(cli, &look, whole_screen, n == 1);
+		int unwritten = command_top_show(cli, &look, whole_screen, n == 1);
 		command_top_clear_look(&last);
 		last = look;
-		if (n == count || ferror(stdout) || !command_top_rest(whole_screen, interval))
+		if (unwritten) {
+			code = cli_fail_output(cli, unwritten);
+			break;
+		}
+		if (n == count || !command_top_rest(whole_screen, interval))
 			break;
 	}
 	command_top_clear_look(&last);

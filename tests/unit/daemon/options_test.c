@@ -71,6 +71,32 @@ static char *said(int argc, const char *const *argv)
 	return text;
 }
 
+START_TEST(modes_exclude_each_other)
+{
+	const char *pairs[][4] = { { "weftd", "--check", "--cleanup", NULL },
+				   { "weftd", "--cleanup", "--check", NULL },
+				   { "weftd", "--version", "--cleanup", NULL },
+				   { "weftd", "--check", "--version", NULL } };
+
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		const char *text = said(3, pairs[i]);
+		ck_assert_ptr_nonnull(strstr(text, pairs[i][1]));
+		ck_assert_ptr_nonnull(strstr(text, pairs[i][2]));
+		ck_assert_ptr_nonnull(strstr(text, "exclude each other"));
+	}
+	ck_assert_int_eq(PARSE("--check", "--check"), 0);
+}
+END_TEST
+
+START_TEST(help_is_all_that_is_done)
+{
+	ck_assert_int_eq(PARSE("--help", "--cleanup"), 0);
+	ck_assert_int_eq(options.mode, WEFTD_HELP);
+	ck_assert_int_eq(PARSE("--cleanup", "--help"), 0);
+	ck_assert_int_eq(options.mode, WEFTD_HELP);
+}
+END_TEST
+
 START_TEST(what_it_does_not_know_is_named)
 {
 	const char *unknown[] = { "weftd", "--frobnicate", NULL };
@@ -89,6 +115,8 @@ int main(void)
 	tcase_add_test(parsing, without_arguments_it_runs_with_the_default_paths);
 	tcase_add_test(parsing, each_option_is_taken);
 	tcase_add_test(parsing, what_it_does_not_know_is_named);
+	tcase_add_test(parsing, modes_exclude_each_other);
+	tcase_add_test(parsing, help_is_all_that_is_done);
 
 	Suite *suite = suite_create("options");
 	suite_add_tcase(suite, parsing);
