@@ -21,7 +21,12 @@
 #include <strings.h>
 #include <unistd.h>
 
-enum { UNANSWERED_MS = 60000 };
+enum {
+	UNANSWERED_MS = 60000,
+	/* Their descriptors are taken from what is set aside for the manager. */
+	READERS_MAX = 256,
+	READERS_READING_MAX = 64,
+};
 
 struct control_http {
 	struct http_gate *gate;
@@ -116,8 +121,10 @@ struct control_http *control_http_new(struct control *control, struct event_base
 		err_set(err, ENOMEM, "[http] listen");
 	else
 		http->gate = http_gate_new(base, &gate_ops, http, err);
-	if (http->gate)
+	if (http->gate) {
+		http_gate_set_caps(http->gate, READERS_MAX, READERS_READING_MAX);
 		return http;
+	}
 	control_http_free(http);
 	return NULL;
 }

@@ -38,6 +38,7 @@ struct http_gate {
 	const struct http_gate_ops *ops;
 	void *context;
 	struct peer_set peers;
+	size_t peers_max, reading_max;
 	struct gate_accept *acceptors[ACCEPTORS_MAX];
 	size_t acceptor_count;
 	struct log_limit refused, evicted;
@@ -98,7 +99,7 @@ static bool http_gate_make_room(struct http_gate *gate, const struct http_peer *
 	for (;;) {
 		const struct http_peer *oldest = TAILQ_FIRST(&peers->reading);
 		bool idle = oldest && http_peer_is_idle(oldest, now, GATE_GRACE_MS);
-		if (!oldest || !(peers->count > GATE_PEERS_MAX || (peers->reading_count > GATE_READING_MAX && idle)))
+		if (!oldest || !(peers->count > gate->peers_max || (peers->reading_count > gate->reading_max && idle)))
 			return false;
 		http_gate_evict(gate);
 		if (oldest == peer)
@@ -333,7 +334,14 @@ struct http_gate *http_gate_new(struct event_base *base, const struct http_gate_
 	gate->context = context;
 	gate->refused = gate->evicted = (struct log_limit){ .burst = 10, .interval_ms = 10000 };
 	http_peer_set_init(&gate->peers);
+	http_gate_set_caps(gate, GATE_PEERS_MAX, GATE_READING_MAX);
 	return gate;
+}
+
+void http_gate_set_caps(struct http_gate *gate, size_t peers, size_t reading)
+{
+	gate->peers_max = peers;
+	gate->reading_max = reading;
 }
 
 int http_gate_listen(struct http_gate *gate, int fd, struct err *err)

@@ -22,9 +22,10 @@ struct http_exchange;
 enum {
 	GATE_REQUEST_MS = 10000, /* for a whole request, from its connection or the previous reply */
 	GATE_REPLY_MS = 60000,   /* for a client to take a reply */
-	GATE_READING_MAX = 512,  /* connections without a complete request; beyond, the oldest one is closed */
-	GATE_GRACE_MS = 1000,    /* a connection is safe from that for so long */
-	GATE_PEERS_MAX = 2048,   /* connections in all */
+	GATE_READING_MAX =
+	    512, /* connections without a complete request; beyond, the oldest one is closed. The default */
+	GATE_GRACE_MS = 1000,  /* a connection is safe from that for so long */
+	GATE_PEERS_MAX = 2048, /* connections in all. The default */
 };
 
 /* The request as a handler gets it; valid until the handler returns. */
@@ -54,6 +55,9 @@ struct http_gate_ops {
 /* OPS must outlive the gate; CONTEXT is the handler's. NULL with ERR. */
 struct http_gate *http_gate_new(struct event_base *base, const struct http_gate_ops *ops, void *context,
 				struct err *err);
+
+/* Caps the connections at PEERS in all and READING without a complete request, before the first one comes. */
+void http_gate_set_caps(struct http_gate *gate, size_t peers, size_t reading);
 
 /* Accepts from FD, which listens and is taken over in any case. 0 or -1 with ERR. Once for each socket. */
 int http_gate_listen(struct http_gate *gate, int fd, struct err *err);
