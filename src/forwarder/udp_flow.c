@@ -123,6 +123,21 @@ static bool fwd_udp_flow_make_room(struct udp_port *port, const struct addr *fro
 	return true;
 }
 
+/* Counts and logs a flow that was not admitted. */
+static void fwd_udp_flow_refuse(const struct udp_port *port, const struct addr *from)
+{
+	struct worker *worker = port->worker;
+	char listen[ADDR_TEXT_SIZE], client[ADDR_TEXT_SIZE];
+	uint64_t suppressed;
+
+	fwd_tally_refuse(worker->forwarder);
+	if (log_limit_allows(&worker->limit_lines, &suppressed))
+		log_info("flow ended", F_STR("sandbox", port->side->route->id), F_STR("proto", "udp"),
+			 F_STR("endpoint", addr_format(&port->endpoint->listen, listen)),
+			 F_STR("client", addr_format(from, client)),
+			 F_STR("reason", fwd_close_reason_name(CLOSE_LIMIT)), F_SOME("suppressed", suppressed));
+}
+
 struct udp_flow *fwd_udp_flow_of(struct udp_port *port, const struct addr *from)
 {
 	struct udp_flow *flow = fwd_udp_table_find(&port->flows, from);
@@ -131,7 +146,7 @@ struct udp_flow *fwd_udp_flow_of(struct udp_port *port, const struct addr *from)
 	if (flow)
 		return flow;
 	if (!fwd_udp_flow_make_room(port, from) || !fwd_admission_take(route, &port->side->state, SHARE_FLOW)) {
-		fwd_tally_refuse(route->forwarder);
+		fwd_udp_flow_refuse(port, from);
 		return NULL;
 	}
 	flow = fwd_udp_flow_make(port, from);

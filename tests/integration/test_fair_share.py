@@ -2,6 +2,7 @@
 """Descriptors are scarce: a flood of one sandbox's clients leaves the others theirs."""
 
 import contextlib
+import re
 import resource
 import socket
 
@@ -102,6 +103,7 @@ def test_a_flooded_sandbox_gets_no_flows_either(host, two):
             client.sendto(b"x", ("127.0.0.1", 5353))
             poll_until(lambda: two.stats()["udp_lost"] == 1)
         assert two.stats()["limit"] == refused + 1
+        poll_until(lambda: re.search(r"flow ended.* sandbox=a1 proto=udp .*reason=limit", two.log()), what=two.log)
 
 
 def test_the_limit_is_read_each_second(host, two):
