@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 enum {
-	LOOK_MS = 100, /* between looks in a pause */
-	ROOM = 16,     /* descriptors that must be free before accepting resumes */
+	LOOK_MS = 100,               /* between looks in a pause */
+	ROOM = 8 * SHARE_CONNECTION, /* descriptors that must be free before accepting resumes */
 	PAUSE_LINES = 1,
 	MINUTE_MS = 60 * 1000,
 };
@@ -41,15 +41,15 @@ static void fwd_accept_pause_on_message(struct mail *mail)
 static bool fwd_accept_pause_may_end(const struct forwarder *forwarder)
 {
 	int fds[ROOM];
-	size_t count = 0;
+	int room = fwd_share_room(forwarder, ROOM), count = 0;
 
-	if (!fwd_share_has_room(forwarder, ROOM))
+	if (!fwd_share_has_room(forwarder, room))
 		return false;
-	while (count < ROOM && (fds[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+	while (count < room && (fds[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
 		count++;
-	for (size_t i = 0; i < count; i++)
+	for (int i = 0; i < count; i++)
 		close(fds[i]);
-	return count == ROOM;
+	return count == room;
 }
 
 static void fwd_accept_pause_look(void *context)

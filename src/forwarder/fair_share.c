@@ -5,7 +5,7 @@
  *
  * A share is an equal part of all, with one part for a route that has nothing yet. That alone would let two floods, one after the
  * other, take everything. So of the last sixteenth a route gets no more than it leaves: each further flood takes half of it at
- * most, and a newcomer finds room.
+ * most. A route that has next to nothing is never over its share, and when nothing usable is left it gets a part of the reserve.
  */
 #include "forwarder/fair_share.h"
 
@@ -17,7 +17,8 @@
 enum {
 	LOOK_MS = 1000, /* between looks at the limit */
 	LAST_PART = 16,
-	MARGIN = 4, /* descriptors left to the process where there is no reserve */
+	FEW = 2 * SHARE_CONNECTION, /* descriptors of a route, below which it is never over its share */
+	MARGIN = 4,                 /* descriptors left to the process where there is no reserve */
 };
 
 /* ---- Arithmetic ---- */
@@ -32,10 +33,12 @@ struct share_parts fwd_share_divide(size_t limit, size_t fixed, size_t clients)
 		return (struct share_parts){
 			.usable = limit > fixed + MARGIN ? (int64_t)(limit - fixed - MARGIN) : 0,
 			.elsewhere = (int64_t)clients,
+			.loan = 0,
 		};
 	return (struct share_parts){
 		.usable = (int64_t)(limit - reserve),
 		.elsewhere = (int64_t)(fixed + (clients > for_clients ? clients - for_clients : 0)),
+		.loan = (int64_t)(reserve / 2),
 	};
 }
 
@@ -46,7 +49,7 @@ static bool fwd_share_are_scarce(int64_t usable, int64_t left)
 
 bool fwd_share_is_due(int64_t usable, int64_t left, int64_t busy, int64_t used)
 {
-	if (!fwd_share_are_scarce(usable, left))
+	if (!fwd_share_are_scarce(usable, left) || used < FEW)
 		return true;
 	return used < usable / (busy + 1) && (used < left || left >= usable / LAST_PART);
 }
@@ -79,9 +82,21 @@ bool fwd_share_is_scarce(const struct forwarder *forwarder)
 	return fwd_share_are_scarce(fwd_share_usable(forwarder), fwd_share_free_now(forwarder));
 }
 
+static bool fwd_share_is_there(const struct forwarder *forwarder, int64_t left, int cost)
+{
+	return left + fwd_share_value(&forwarder->fair_share.loan) >= cost;
+}
+
 bool fwd_share_has_room(const struct forwarder *forwarder, int cost)
 {
-	return fwd_share_free_now(forwarder) >= cost;
+	return fwd_share_is_there(forwarder, fwd_share_free_now(forwarder), cost);
+}
+
+int fwd_share_room(const struct forwarder *forwarder, int most)
+{
+	int64_t part = fwd_share_usable(forwarder) / 4;
+
+	return part < SHARE_CONNECTION ? SHARE_CONNECTION : part < most ? (int)part : most;
 }
 
 bool fwd_share_allows(const struct fwd_route *route, int cost)
@@ -89,8 +104,9 @@ bool fwd_share_allows(const struct fwd_route *route, int cost)
 	const struct forwarder *forwarder = route->forwarder;
 	int64_t left = fwd_share_free_now(forwarder);
 
-	return left >= cost && fwd_share_is_due(fwd_share_usable(forwarder), left, fwd_tally_busy_routes(forwarder),
-						fwd_tally_route_descriptors(route));
+	return fwd_share_is_there(forwarder, left, cost) &&
+	       fwd_share_is_due(fwd_share_usable(forwarder), left, fwd_tally_busy_routes(forwarder),
+				fwd_tally_route_descriptors(route));
 }
 
 size_t fwd_share_in_use(const struct forwarder *forwarder)
@@ -115,6 +131,7 @@ void fwd_share_read_limit(struct forwarder *forwarder)
 	struct share_parts parts = fwd_share_divide(share->limit, share->fixed, share->clients);
 	atomic_store_explicit(&share->usable, parts.usable, memory_order_relaxed);
 	atomic_store_explicit(&share->elsewhere, parts.elsewhere, memory_order_relaxed);
+	atomic_store_explicit(&share->loan, parts.loan, memory_order_relaxed);
 }
 
 void fwd_set_descriptors(struct forwarder *forwarder, size_t fixed)

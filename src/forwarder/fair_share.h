@@ -25,18 +25,18 @@ enum { SHARE_CONNECTION = 2, SHARE_FLOW = 1 };
 
 /* Main alone writes. */
 struct fair_share {
-	_Atomic int64_t usable; /* by clients of sandboxes */
-	_Atomic int64_t
-	    elsewhere;         /* in use by others than the forwarder, as far as they do not come out of the reserve */
-	_Atomic int64_t held;  /* the forwarder's listeners and probes, and the namespaces of its routes */
-	size_t limit;          /* RLIMIT_NOFILE as last read */
-	size_t fixed, clients; /* fwd_set_descriptors() */
-	struct timer look;     /* the next look at the limit */
+	_Atomic int64_t usable;    /* by clients of sandboxes */
+	_Atomic int64_t elsewhere; /* in use by others than the forwarder, beyond the reserve */
+	_Atomic int64_t loan;      /* of the reserve, that clients of sandboxes may have when nothing usable is left */
+	_Atomic int64_t held;      /* the forwarder's listeners and probes, and the namespaces of its routes */
+	size_t limit;              /* RLIMIT_NOFILE as last read */
+	size_t fixed, clients;     /* fwd_set_descriptors() */
+	struct timer look;         /* the next look at the limit */
 };
 
 /* The parts of LIMIT descriptors, of which others hold FIXED for good and CLIENTS of the control socket one each. Pure. */
 struct share_parts {
-	int64_t usable, elsewhere;
+	int64_t usable, elsewhere, loan;
 };
 struct share_parts fwd_share_divide(size_t limit, size_t fixed, size_t clients);
 
@@ -48,8 +48,11 @@ bool fwd_share_is_due(int64_t usable, int64_t left, int64_t busy, int64_t used);
 /* Whether less than a quarter of the usable descriptors is free. */
 bool fwd_share_is_scarce(const struct forwarder *forwarder);
 
-/* Whether COST more are free at all. Otherwise no share helps. */
+/* Whether COST more are to be had at all. Otherwise no share helps. */
 bool fwd_share_has_room(const struct forwarder *forwarder, int cost);
+
+/* So many that a pause may end: MOST at most, and fewer where few are usable. */
+int fwd_share_room(const struct forwarder *forwarder, int most);
 
 /* Whether they are, and ROUTE may have them. */
 bool fwd_share_allows(const struct fwd_route *route, int cost);

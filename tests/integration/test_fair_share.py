@@ -92,6 +92,18 @@ def test_a_flood_of_one_sandbox_stops_no_other(host, two):
         assert two.stats()["accept_pauses"] == 0
 
 
+def test_however_many_are_flooded_each_sandbox_has_a_little(host, two):
+    with contextlib.ExitStack() as stack:
+        for number in range(6):
+            two.tell(f"route c{number} -")
+            two.tell(f"listen c{number} c{number} 127.0.0.1:{21000 + number} 7")
+            stack.enter_context(flood(host, 21000 + number, 80, settled(two, 80 * (number + 1))))
+            assert two.values(f"routestats c{number}")["held"] >= 2
+        assert all_served(host, 2)
+        assert two.stats()["accept_pauses"] == 0
+        assert two.fds() < FEW
+
+
 def test_a_flooded_sandbox_gets_no_flows_either(host, two):
     two.tell("listen u a1 127.0.0.1:5353 53 udp")
     two.tell("up a1 1")

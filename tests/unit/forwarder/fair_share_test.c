@@ -24,12 +24,13 @@ static void teardown(void)
 	side_lab_close(&lab);
 }
 
-static void assert_parts(size_t limit, size_t fixed, size_t clients, int64_t usable, int64_t elsewhere)
+static void assert_parts(size_t limit, size_t fixed, size_t clients, int64_t usable, int64_t elsewhere, int64_t loan)
 {
 	struct share_parts parts = fwd_share_divide(limit, fixed, clients);
 
 	ck_assert_int_eq(parts.usable, usable);
 	ck_assert_int_eq(parts.elsewhere, elsewhere);
+	ck_assert_int_eq(parts.loan, loan);
 }
 
 /* As many connections of route INDEX as it gets, COUNT at most. */
@@ -48,28 +49,28 @@ static int admit(size_t index, int count)
 
 START_TEST(the_reserve_is_not_usable)
 {
-	assert_parts(1048576, 40, 0, 1048576 - 1192, 40);
-	assert_parts(1024, 40, 0, 768, 40);
-	assert_parts(256, 40, 0, 192, 40);
+	assert_parts(1048576, 40, 0, 1048576 - 1192, 40, 596);
+	assert_parts(1024, 40, 0, 768, 40, 128);
+	assert_parts(256, 40, 0, 192, 40, 32);
 }
 END_TEST
 
 START_TEST(clients_of_the_control_socket_live_on_the_reserve)
 {
-	assert_parts(1048576, 40, 1128, 1048576 - 1192, 40);
-	assert_parts(1048576, 40, 1228, 1048576 - 1192, 140);
+	assert_parts(1048576, 40, 1128, 1048576 - 1192, 40, 596);
+	assert_parts(1048576, 40, 1228, 1048576 - 1192, 140, 596);
 	/* A quarter of 300 is 75, of which 4 are not theirs. */
-	assert_parts(300, 40, 71, 225, 40);
-	assert_parts(300, 40, 81, 225, 50);
+	assert_parts(300, 40, 71, 225, 40, 37);
+	assert_parts(300, 40, 81, 225, 50, 37);
 }
 END_TEST
 
 START_TEST(a_small_limit_has_no_reserve_and_what_was_open_is_not_usable)
 {
-	assert_parts(255, 40, 0, 211, 0);
-	assert_parts(100, 40, 10, 56, 10);
-	assert_parts(40, 40, 0, 0, 0);
-	assert_parts(0, 40, 0, 0, 0);
+	assert_parts(255, 40, 0, 211, 0, 0);
+	assert_parts(100, 40, 10, 56, 10, 0);
+	assert_parts(40, 40, 0, 0, 0, 0);
+	assert_parts(0, 40, 0, 0, 0, 0);
 }
 END_TEST
 
@@ -90,8 +91,8 @@ START_TEST(of_the_last_ones_a_route_gets_no_more_than_it_leaves)
 	ck_assert(!fwd_share_is_due(USABLE, 24, 1, 100));
 	ck_assert(!fwd_share_is_due(USABLE, 24, 1, 24));
 	ck_assert(fwd_share_is_due(USABLE, 24, 1, 23));
-	ck_assert(!fwd_share_is_due(USABLE, 0, 1, 0));
-	ck_assert(!fwd_share_is_due(0, -5, 0, 0));
+	ck_assert(!fwd_share_is_due(USABLE, 0, 1, 4));
+	ck_assert(!fwd_share_is_due(0, -5, 0, 4));
 }
 END_TEST
 
@@ -114,6 +115,16 @@ START_TEST(the_next_flood_leaves_room_too)
 	ck_assert_int_eq(admit(1, USABLE), 37);
 	ck_assert(fwd_share_has_room(&lab.forwarder, 24));
 	ck_assert_int_eq(admit(1, USABLE), 0);
+}
+END_TEST
+
+START_TEST(a_route_with_next_to_nothing_is_served_from_the_reserve)
+{
+	lab.forwarder.fair_share.loan = 10;
+	lab.forwarder.fair_share.elsewhere = USABLE + 4;
+	ck_assert_int_eq(admit(0, USABLE), 2);
+	ck_assert_int_eq(admit(1, USABLE), 1);
+	ck_assert(!fwd_share_has_room(&lab.forwarder, SHARE_FLOW));
 }
 END_TEST
 
@@ -167,6 +178,16 @@ START_TEST(what_listeners_and_others_hold_is_not_left)
 }
 END_TEST
 
+START_TEST(a_pause_ends_even_where_few_are_usable)
+{
+	ck_assert_int_eq(fwd_share_room(&lab.forwarder, 16), 16);
+	lab.forwarder.fair_share.usable = 20;
+	ck_assert_int_eq(fwd_share_room(&lab.forwarder, 16), 5);
+	lab.forwarder.fair_share.usable = 0;
+	ck_assert_int_eq(fwd_share_room(&lab.forwarder, 16), 2);
+}
+END_TEST
+
 START_TEST(routes_with_a_connection_are_counted)
 {
 	ck_assert_int_eq(fwd_tally_busy_routes(&lab.forwarder), 0);
@@ -211,8 +232,10 @@ int main(void)
 	tcase_add_test(counters, a_flood_ends_where_descriptors_become_scarce);
 	tcase_add_test(counters, the_next_flood_leaves_room_too);
 	tcase_add_test(counters, while_descriptors_are_scarce_streams_copy_and_no_pipe_is_kept);
+	tcase_add_test(counters, a_route_with_next_to_nothing_is_served_from_the_reserve);
 	tcase_add_test(counters, flows_and_pipes_count_as_what_they_take);
 	tcase_add_test(counters, what_listeners_and_others_hold_is_not_left);
+	tcase_add_test(counters, a_pause_ends_even_where_few_are_usable);
 	tcase_add_test(counters, routes_with_a_connection_are_counted);
 	tcase_add_test(counters, a_held_connection_that_moves_takes_its_route_along);
 	suite_add_tcase(suite, counters);
