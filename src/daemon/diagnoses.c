@@ -9,6 +9,7 @@
 #include "base/container_of.h"
 #include "base/err.h"
 #include "base/loop.h"
+#include "base/thread.h"
 #include "control/control.h"
 #include "daemon/daemon.h"
 #include "daemon/tenant.h"
@@ -16,7 +17,6 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +32,7 @@ struct diagnosing {
 	struct mail mail;
 	struct daemon *daemon;
 	struct control_request *request;
-	pthread_t thread;
+	struct base_thread thread;
 	struct spec *spec; /* the plan points into it */
 	struct fabric_nat *nat;
 	struct fabric_plan plan;
@@ -100,7 +100,7 @@ static void daemon_diagnoses_deliver(struct mail *mail)
 {
 	struct diagnosing *diagnosing = container_of(mail, struct diagnosing, mail);
 
-	pthread_join(diagnosing->thread, NULL);
+	base_thread_join(&diagnosing->thread);
 	diagnosing->daemon->diagnoses->under_way--;
 	json_t *answer = daemon_diagnoses_describe(diagnosing);
 	daemon_diagnoses_keep(diagnosing, answer);
@@ -176,10 +176,13 @@ static int daemon_diagnoses_begin(struct daemon *daemon, struct sandbox *sandbox
 {
 	struct diagnosing *diagnosing = daemon_diagnoses_new(daemon, sandbox);
 
+	struct err err;
+
 	if (!diagnosing)
 		return -1;
 	diagnosing->request = request;
-	if (pthread_create(&diagnosing->thread, NULL, daemon_diagnoses_walk, diagnosing) != 0) {
+	diagnosing->thread.name = "weft-diagnosis";
+	if (base_thread_start(&diagnosing->thread, daemon_diagnoses_walk, diagnosing, &err) < 0) {
 		daemon_diagnoses_free(diagnosing);
 		return -1;
 	}

@@ -8,17 +8,17 @@
 
 #include "base/clock.h"
 #include "base/container_of.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
 STAILQ_HEAD(job_list, job);
 
 struct job_thread {
-	pthread_t thread;
+	struct base_thread thread;
 	pthread_mutex_t lock;
 	pthread_cond_t work;
 	struct job_list waiting[JOB_URGENCIES]; /* under LOCK */
@@ -61,7 +61,7 @@ static void fabric_job_await_change(struct job_thread *thread, bool deferring)
 		pthread_cond_wait(&thread->work, &thread->lock);
 }
 
-/* Waits for work; NULL when the thread shall end. */
+/* Waits for work; NULL when the thread shall end. Each look at the queue is a turn. */
 static struct job *fabric_job_await(struct job_thread *thread)
 {
 	struct job *job = NULL;
@@ -69,6 +69,7 @@ static struct job *fabric_job_await(struct job_thread *thread)
 
 	pthread_mutex_lock(&thread->lock);
 	while (!thread->stopping) {
+		base_thread_turn(&thread->thread);
 		deferring = thread->deferred_until_ms > clock_now_ms();
 		job = fabric_job_next(thread, deferring);
 		if (job)
@@ -91,19 +92,21 @@ static void *fabric_job_run_thread(void *arg)
 	return NULL;
 }
 
-/* Signals are for the main thread. */
+static void fabric_job_ask(struct base_thread *asked)
+{
+	struct job_thread *thread = container_of(asked, struct job_thread, thread);
+
+	pthread_mutex_lock(&thread->lock);
+	pthread_cond_signal(&thread->work);
+	pthread_mutex_unlock(&thread->lock);
+}
+
 static int fabric_job_thread_start(struct job_thread *thread, const char *name, struct err *err)
 {
-	sigset_t all, former;
-	int code;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &former);
-	code = pthread_create(&thread->thread, NULL, fabric_job_run_thread, thread);
-	pthread_sigmask(SIG_SETMASK, &former, NULL);
-	if (code)
-		return err_set(err, code, "thread %s", name);
-	pthread_setname_np(thread->thread, name);
+	thread->thread.name = name;
+	thread->thread.ask = fabric_job_ask;
+	if (base_thread_start(&thread->thread, fabric_job_run_thread, thread, err) < 0)
+		return -1;
 	thread->running = true;
 	return 0;
 }
@@ -221,7 +224,7 @@ void fabric_job_thread_stop(struct job_thread *thread)
 	pthread_cond_signal(&thread->work);
 	pthread_mutex_unlock(&thread->lock);
 	if (thread->running)
-		pthread_join(thread->thread, NULL);
+		base_thread_join(&thread->thread);
 	thread->running = false;
 	/* The thread has ended, so no lock is needed. */
 	while ((job = fabric_job_next(thread, false)))

@@ -35,7 +35,7 @@ struct job {
 };
 
 /*
- * Starts a thread of this name, which reports finished jobs through MAILBOX. With HOST_SOCKET it has an RTNETLINK socket of the
+ * Starts a thread of this name (static), which reports finished jobs through MAILBOX. With HOST_SOCKET it has an RTNETLINK socket of the
  * home namespace. NULL with ERR. Main thread.
  */
 struct job_thread *fabric_job_thread_new(const char *name, struct mailbox *mailbox, bool host_socket, struct err *err);

@@ -15,7 +15,7 @@
 #include "forwarder/udp.h"
 
 #include <errno.h>
-#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Lines about abnormal ends, of one worker: enough to see the cause, not enough to fill a disk. */
@@ -83,6 +83,7 @@ static void *fwd_worker_run(void *arg)
 	struct worker *worker = arg;
 
 	while (!worker->stopping) {
+		base_thread_turn(&worker->thread);
 		fwd_poller_wait(worker->poller, fwd_worker_timeout_ms(worker));
 		fwd_worker_tick(worker);
 		fwd_poller_dispatch(worker->poller);
@@ -134,17 +135,19 @@ static void fwd_worker_free_parts(struct worker *worker)
 	free(worker);
 }
 
-/* Signals are main's. */
-static int fwd_worker_start_thread(struct worker *worker)
+static void fwd_worker_on_asked(struct mail *mail)
 {
-	sigset_t all, before;
-	int error;
+	struct worker *worker = container_of(mail, struct worker, question);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&worker->thread, NULL, fwd_worker_run, worker);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return error;
+	atomic_store(&worker->asked, false);
+}
+
+static void fwd_worker_ask(struct base_thread *thread)
+{
+	struct worker *worker = container_of(thread, struct worker, thread);
+
+	if (!atomic_exchange(&worker->asked, true))
+		base_mailbox_post(worker->mailbox, &worker->question);
 }
 
 struct worker *fwd_worker_new(struct forwarder *forwarder, size_t index, struct err *err)
@@ -159,6 +162,10 @@ struct worker *fwd_worker_new(struct forwarder *forwarder, size_t index, struct 
 	worker->index = index;
 	worker->now_ms = clock_now_ms();
 	worker->stop.deliver = fwd_life_on_stop;
+	worker->question.deliver = fwd_worker_on_asked;
+	snprintf(worker->name, sizeof(worker->name), "weft-worker-%zu", index);
+	worker->thread.name = worker->name;
+	worker->thread.ask = fwd_worker_ask;
 	worker->lines = (struct log_limit){ .burst = LINES_BURST, .interval_ms = LINES_INTERVAL_MS };
 	worker->limit_lines = (struct log_limit){ .burst = LIMIT_LINES, .interval_ms = MINUTE_MS };
 	pthread_mutex_init(&worker->accepting, NULL);
@@ -169,10 +176,8 @@ struct worker *fwd_worker_new(struct forwarder *forwarder, size_t index, struct 
 	fwd_wheel_init(&worker->coarse, COARSE_STEP_MS, worker->now_ms, fwd_connection_expired);
 	fwd_wheel_init(&worker->flows, COARSE_STEP_MS, worker->now_ms, fwd_udp_flow_expired);
 
-	int error = 0;
-	if (fwd_worker_make_parts(worker, err) < 0 || (error = fwd_worker_start_thread(worker))) {
-		if (error)
-			err_set(err, error, "thread");
+	if (fwd_worker_make_parts(worker, err) < 0 ||
+	    base_thread_start(&worker->thread, fwd_worker_run, worker, err) < 0) {
 		fwd_worker_free_parts(worker);
 		return NULL;
 	}
@@ -186,6 +191,6 @@ void fwd_worker_stop(struct worker *worker)
 
 void fwd_worker_free(struct worker *worker)
 {
-	pthread_join(worker->thread, NULL);
+	base_thread_join(&worker->thread);
 	fwd_worker_free_parts(worker);
 }

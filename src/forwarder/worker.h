@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/queue.h"
+#include "base/thread.h"
 #include "forwarder/arrival.h"
 #include "forwarder/forwarder.h"
 #include "forwarder/poller.h"
@@ -35,12 +36,15 @@ TAILQ_HEAD(connection_queue, connection);
 struct worker {
 	struct forwarder *forwarder;
 	size_t index;
-	pthread_t thread;
+	char name[16]; /* of the thread */
+	struct base_thread thread;
 	struct poller *poller;
 	struct mailbox *mailbox; /* any thread posts */
 	struct poll_source messages;
 	struct mail stop;
 	bool stopping;
+	struct mail question; /* whether it goes on */
+	atomic_bool asked;    /* the question is on its way; main asks, the worker clears */
 
 	uint64_t now_ms; /* of this iteration */
 	struct slab *slab;

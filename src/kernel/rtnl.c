@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/netns.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <linux/netlink.h>
@@ -225,6 +226,7 @@ static int kern_rtnl_receive(const struct exchange *exchange)
 	enum verdict verdict = GO_ON;
 
 	while (verdict == GO_ON) {
+		base_thread_move();
 		ssize_t got = recv(exchange->rtnl->fd, buffer, sizeof(buffer), MSG_TRUNC);
 
 		if (got < 0 && errno == EINTR)
@@ -255,6 +257,7 @@ static int kern_rtnl_talk(const struct exchange *exchange, struct nl_msg *messag
 	header->nlmsg_flags |= (uint16_t)(NLM_F_REQUEST | flags);
 	header->nlmsg_seq = rtnl->sequence;
 	header->nlmsg_pid = rtnl->port;
+	base_thread_move();
 	if (sendto(rtnl->fd, header, header->nlmsg_len, 0, (const struct sockaddr *)&kernel, sizeof(kernel)) < 0)
 		result = err_set(exchange->err, errno, "%s", exchange->name);
 	else

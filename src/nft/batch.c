@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/netns.h"
+#include "base/thread.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -204,6 +205,7 @@ static int nft_send_all(int fd, const void *data, size_t size, struct err *err)
 
 	if (size > SEND_ROOM && setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) < 0)
 		return err_set(err, errno, "nftables: room for a batch of %zu bytes", size);
+	base_thread_move();
 	if (sendto(fd, data, size, 0, (const struct sockaddr *)&kernel, sizeof(kernel)) < 0)
 		return err_set(err, errno, "nftables: sending %zu bytes", size);
 	return 0;
@@ -314,6 +316,7 @@ int nft_ask(int fd, struct nlmsghdr *request, mnl_cb_t each, void *context, stru
 
 	int status = MNL_CB_OK;
 	while (status == MNL_CB_OK) {
+		base_thread_move();
 		ssize_t got = recv(fd, answers, sizeof(answers), 0);
 		if (got < 0 && errno == EINTR)
 			continue;
