@@ -4,7 +4,6 @@
  */
 #include "base/clock.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -35,13 +34,35 @@ int64_t clock_wall_ms(void)
 	return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 
+/* NUMBER as DIGITS digits, and END behind them; returns the place behind that. */
+static char *clock_put(char *text, unsigned number, unsigned digits, char end)
+{
+	for (unsigned i = digits; i-- > 0; number /= 10)
+		text[i] = (char)('0' + number % 10);
+	text[digits] = end;
+	return text + digits + 1;
+}
+
+/* gmtime_r(3) and strftime(3) take locks, so a signal handler may call neither. The years of this count begin in March. */
 char *clock_format(int64_t wall_ms, char text[static CLOCK_TEXT_SIZE])
 {
-	time_t seconds = (time_t)(wall_ms / 1000);
-	struct tm tm;
+	enum { DAYS_1970 = 719468, DAYS_ERA = 146097, DAYS_CENTURY = 36524, DAYS_LEAP = 1460, DAYS_FIVE_MONTHS = 153 };
+	uint64_t seconds = wall_ms > 0 ? (uint64_t)wall_ms / 1000 : 0;
+	uint64_t days = seconds / 86400 + DAYS_1970;
+	unsigned clock = (unsigned)(seconds % 86400);
+	unsigned day = (unsigned)(days % DAYS_ERA); /* of the era of 400 years */
+	unsigned year = (day - day / DAYS_LEAP + day / DAYS_CENTURY - day / (DAYS_ERA - 1)) / 365;
+	unsigned day_of_year = day - (365 * year + year / 4 - year / 100);
+	unsigned month = (5 * day_of_year + 2) / DAYS_FIVE_MONTHS; /* 0: March */
+	char *next = text;
 
-	gmtime_r(&seconds, &tm);
-	strftime(text, CLOCK_TEXT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	next = clock_put(next, year + (unsigned)(days / DAYS_ERA) * 400 + (month >= 10), 4, '-');
+	next = clock_put(next, month < 10 ? month + 3 : month - 9, 2, '-');
+	next = clock_put(next, day_of_year - (DAYS_FIVE_MONTHS * month + 2) / 5 + 1, 2, 'T');
+	next = clock_put(next, clock / 3600, 2, ':');
+	next = clock_put(next, clock / 60 % 60, 2, ':');
+	next = clock_put(next, clock % 60, 2, 'Z');
+	*next = '\0';
 	return text;
 }
 

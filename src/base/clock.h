@@ -16,7 +16,10 @@ int64_t clock_wall_ms(void);
 
 enum { CLOCK_TEXT_SIZE = 32 };
 
-/* WALL_MS (since the epoch) as RFC 3339 in UTC with seconds, "2026-01-14T09:37:00Z", into TEXT. Returns TEXT. */
+/*
+ * WALL_MS (since the epoch) as RFC 3339 in UTC with seconds, "2026-01-14T09:37:00Z", into TEXT. Returns TEXT. Any thread, and a
+ * signal handler.
+ */
 char *clock_format(int64_t wall_ms, char text[static CLOCK_TEXT_SIZE]);
 
 /* The reverse of clock_format(): 0 and *WALL_MS, or -1 if TEXT is anything else. */

@@ -13,7 +13,12 @@
  *
  * The field `sandbox` is always there where one is concerned. All functions may be called from any thread; a line is written
  * with one system call and never mixes with another's.
+ *
+ * Between log_start() and log_stop() a thread writes, so that no caller waits for the log's reader. Lines that find no room in its
+ * queue are lost; a line tells how many, and since when. Lines are in the order of the calls.
  */
+
+struct err;
 
 enum log_level {
 	LOG_DEBUG_LEVEL,   /* for developers: normal ends of connections, each kernel message */
@@ -78,8 +83,29 @@ struct log_field {
 #define log_error(message, ...)   log_at(LOG_ERROR_LEVEL, message __VA_OPT__(, ) __VA_ARGS__)
 #endif
 
-/* Sets the log's level, form and target; may be called again (reload). Until the first call: info and above, text, stderr. */
+/*
+ * Sets the log's level, form and target; may be called again (reload). Until the first call: info and above, text, stderr. Main
+ * thread.
+ */
 void log_setup(enum log_level level, enum log_format format, enum log_target target);
+
+/*
+ * Starts the thread that writes, and catches the signals of faults (base/log_crash.h). Before this call lines are written by the
+ * callers, who wait for the reader. 0, or -1 with ERR. Main thread.
+ */
+int log_start(struct err *err);
+
+/*
+ * Waits a second at most until all is written, and ends the thread. If the reader still stands still then, the lines that are left
+ * are lost, and all later ones. Main thread; nothing without log_start().
+ */
+void log_stop(void);
+
+/* How many lines were lost. */
+uint64_t log_lost(void);
+
+/* Writes TEXT, whole lines, to stderr beside the log if stderr takes it at once, and says whether it did. At most PIPE_BUF bytes. */
+bool log_offer_stderr(const char *text);
 
 /* Whether a message of LEVEL would be written: cheap, so that callers need not prepare fields in vain. */
 bool log_enabled(enum log_level level);

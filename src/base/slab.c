@@ -6,10 +6,10 @@
  * AddressSanitizer knows nothing of objects inside a block: so free ones are poisoned by hand, but for the list's pointer.
  */
 #include "base/slab.h"
+#include "base/assert.h"
 
 #include "base/queue.h"
 
-#include <assert.h>
 #include <stdalign.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -75,7 +75,7 @@ struct slab *base_slab_new(size_t size)
 	if (!slab)
 		return NULL;
 	slab->size = (size + alignment - 1) & ~(alignment - 1);
-	assert(FIRST_OBJECT + slab->size <= BLOCK_SIZE);
+	base_assert(FIRST_OBJECT + slab->size <= BLOCK_SIZE);
 	LIST_INIT(&slab->roomy);
 	LIST_INIT(&slab->full);
 	return slab;
@@ -102,7 +102,7 @@ void base_slab_destroy(struct slab *slab)
 	if (!slab)
 		return;
 #ifdef WEFT_DEBUG
-	assert(!slab->used);
+	base_assert(!slab->used);
 #endif
 	base_slab_free_blocks(&slab->roomy);
 	base_slab_free_blocks(&slab->full);

@@ -5,10 +5,11 @@
  */
 #include "control/request.h"
 
+#include "base/assert.h"
+
 #include "control/control.h"
 #include "registry/problem.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 struct control_request *control_request_new(struct control_reply *reply)
@@ -29,7 +30,7 @@ struct control_reply *control_request_release(struct control_request *request)
 {
 	struct control_reply *reply = request->reply;
 
-	assert(reply && !request->park);
+	base_assert(reply && !request->park);
 	registry_spec_free(request->spec);
 	registry_spec_patch_clear(&request->patch);
 	free(request);

@@ -4,11 +4,11 @@
  */
 #include "daemon/daemon.h"
 
+#include "base/assert.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "registry/problem.h"
 
-#include <assert.h>
 #include <errno.h>
 
 static const struct {
@@ -23,7 +23,7 @@ static const struct {
 
 void daemon_become(struct daemon *daemon, enum daemon_state state)
 {
-	assert(daemon_states[daemon->state].next & 1U << state);
+	base_assert(daemon_states[daemon->state].next & 1U << state);
 	log_debug("daemon changes its state", F_STR("from", daemon_states[daemon->state].name),
 		  F_STR("to", daemon_states[state].name));
 	daemon->former = daemon->state;

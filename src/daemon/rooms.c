@@ -57,10 +57,14 @@ int daemon_rooms_start(struct daemon *daemon, struct err *err)
 
 void daemon_rooms_give_up(struct daemon *daemon, const struct err *err)
 {
+	char line[sizeof(err->text) + 16];
+
 	log_error("weftd does not start", F_STR("error", err->text));
 	/* Where nobody sees the log on a terminal, the exit code and this line are all that is seen. */
-	if (!daemon->options->foreground)
-		fprintf(stderr, "weftd: %s\n", err->text);
+	if (!daemon->options->foreground) {
+		snprintf(line, sizeof(line), "weftd: %s\n", err->text);
+		log_offer_stderr(line);
+	}
 	daemon->exit_code = EX_UNAVAILABLE;
 	if (daemon->base)
 		event_base_loopbreak(daemon->base);

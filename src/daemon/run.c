@@ -150,11 +150,11 @@ static void daemon_run_log_mistake(const char *mistake)
 static void daemon_run_reload(struct daemon *daemon)
 {
 	/* daemon_notify_ready() ends a reload and reports readiness as well, which is not true amid a start or a stop. */
-	bool running = daemon->state == DAEMON_RUNNING;
+	bool ready = daemon->state == DAEMON_RUNNING;
 	int exit_code;
 	struct config *fresh;
 
-	if (running)
+	if (ready)
 		daemon_notify_reloading();
 	fresh =
 	    daemon_load_config(daemon->options, true, CONFIG_PATIENCE_RELOAD_MS, daemon_run_log_mistake, &exit_code);
@@ -171,7 +171,7 @@ static void daemon_run_reload(struct daemon *daemon)
 			fabric_reconfigure(daemon->fabric);
 		log_info("configuration reloaded");
 	}
-	if (running)
+	if (ready)
 		daemon_notify_ready();
 }
 
@@ -296,9 +296,23 @@ static bool daemon_run_has_ipv6_loopback(void)
 	return has;
 }
 
+/* libevent's own lines are the log's, so that they wait for no reader of stderr either. */
+static void daemon_run_log_libevent(int severity, const char *message)
+{
+	log_at(severity >= EVENT_LOG_ERR ? LOG_ERROR_LEVEL : LOG_WARNING_LEVEL, "libevent", F_STR("message", message));
+}
+
+static void daemon_run_end_for_libevent(int code)
+{
+	(void)code;
+	abort();
+}
+
 /* The parts that need nothing but memory. */
 static int daemon_run_start_parts(struct daemon *daemon, struct err *err)
 {
+	event_set_log_callback(daemon_run_log_libevent);
+	event_set_fatal_callback(daemon_run_end_for_libevent);
 	control_park_init(&daemon->parked, NULL);
 	daemon->base = event_base_new();
 	daemon->registry = registry_new(daemon->config);
@@ -315,8 +329,6 @@ static int daemon_run_start(struct running *running, struct err *err)
 {
 	struct daemon *daemon = &running->daemon;
 
-	daemon_run_raise_descriptor_limit();
-	daemon_run_enlarge_descriptor_table();
 	if (daemon_run_start_parts(daemon, err) < 0)
 		return -1;
 	/* The lock on the state directory comes before the socket: of two daemons, the second must not take the first one's. */
@@ -423,6 +435,20 @@ static void daemon_run_finish(struct running *running)
 		event_base_free(daemon->base);
 }
 
+/* From here on nobody waits for the log's reader. Before it there are no threads. */
+static int daemon_run_start_log(const struct daemon *daemon, struct err *err)
+{
+	int result;
+
+	log_setup(daemon->config->daemon.log_level, daemon->config->daemon.log_format,
+		  daemon->options->foreground ? LOG_TO_STDERR : LOG_TO_JOURNAL);
+	daemon_run_raise_descriptor_limit();
+	daemon_run_enlarge_descriptor_table();
+	result = log_start(err);
+	log_info("weftd starts", F_STR("version", PACKAGE_VERSION), F_STR("socket", daemon->options->socket));
+	return result;
+}
+
 int daemon_run(const struct options *options)
 {
 	struct running running = { .daemon.options = options, .host_lock = -1 };
@@ -434,16 +460,14 @@ int daemon_run(const struct options *options)
 	    daemon_load_config(options, true, CONFIG_PATIENCE_MS, daemon_load_config_print_mistake, &exit_code);
 	if (!daemon->config)
 		return exit_code;
-	log_setup(daemon->config->daemon.log_level, daemon->config->daemon.log_format,
-		  options->foreground ? LOG_TO_STDERR : LOG_TO_JOURNAL);
-	log_info("weftd starts", F_STR("version", PACKAGE_VERSION), F_STR("socket", options->socket));
-	if (daemon_run_start(&running, &err) < 0)
+	if (daemon_run_start_log(daemon, &err) < 0 || daemon_run_start(&running, &err) < 0)
 		daemon_rooms_give_up(daemon, &err);
 	else
 		event_base_dispatch(daemon->base);
 	exit_code = daemon->exit_code;
 	daemon_run_finish(&running);
 	log_info("weftd ends");
+	log_stop();
 	config_free(daemon->config);
 	return exit_code;
 }

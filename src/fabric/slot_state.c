@@ -9,11 +9,10 @@
  */
 #include "fabric/slot_state.h"
 
+#include "base/assert.h"
 #include "base/log.h"
 #include "fabric/slot.h"
 #include "fabric/state.h"
-
-#include <assert.h>
 
 #define TO(phase) (1u << SLOT_##phase)
 
@@ -50,7 +49,7 @@ static const struct {
 
 void fabric_slot_listen(struct slot_states *states, slot_moved *moved, void *context)
 {
-	assert(states->listener_count < SLOT_LISTENERS_MAX);
+	base_assert(states->listener_count < SLOT_LISTENERS_MAX);
 	states->listeners[states->listener_count].moved = moved;
 	states->listeners[states->listener_count++].context = context;
 }
@@ -74,7 +73,7 @@ void slot_become(struct slot *slot, enum slot_phase phase, const char *cause)
 		log_error("a slot was to make a move that there is not", F_UINT("slot", slot->number),
 			  F_STR("from", fabric_slot_phase_name(from)), F_STR("to", fabric_slot_phase_name(phase)),
 			  F_STR("cause", cause));
-		assert(fabric_slot_may_become(from, phase));
+		base_assert(fabric_slot_may_become(from, phase));
 		return;
 	}
 	log_debug("slot moved", F_UINT("slot", slot->number), F_STR("from", fabric_slot_phase_name(from)),
@@ -86,7 +85,7 @@ void slot_become(struct slot *slot, enum slot_phase phase, const char *cause)
 		states->counts[phase]++;
 	for (size_t i = 0; i < states->listener_count; i++) {
 		/* A listener that moved the slot would have the others notified of two moves in the wrong order. */
-		assert(slot->phase == phase);
+		base_assert(slot->phase == phase);
 		states->listeners[i].moved(states->listeners[i].context, slot, from, cause);
 	}
 }

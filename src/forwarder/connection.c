@@ -10,12 +10,11 @@
  */
 #include "forwarder/connection.h"
 
+#include "base/assert.h"
 #include "base/container_of.h"
 #include "forwarder/route_side.h"
 #include "forwarder/socket.h"
 #include "forwarder/worker.h"
-
-#include <assert.h>
 
 /* Beyond this a timeout waits on the coarse wheel until it is near. */
 enum { COARSE_AHEAD_MS = 2 * COARSE_STEP_MS };
@@ -49,7 +48,7 @@ void fwd_connection_become(struct connection *connection, const struct connectio
 {
 	bool waited = connection->state && connection->state->waits;
 
-	assert(fwd_connection_may_become(fwd_connection_phase(connection), state->phase));
+	base_assert(fwd_connection_may_become(fwd_connection_phase(connection), state->phase));
 	if (state->waits && !waited)
 		fwd_tally_hold(connection->side);
 	else if (waited && !state->waits)

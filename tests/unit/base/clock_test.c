@@ -4,6 +4,7 @@
 
 #include <check.h>
 #include <stdlib.h>
+#include <time.h>
 
 START_TEST(the_monotonic_clock_does_not_go_back)
 {
@@ -26,6 +27,20 @@ START_TEST(times_are_written_in_utc)
 	setenv("TZ", "Asia/Tokyo", 1);
 	ck_assert_str_eq(clock_format(0, text), "1970-01-01T00:00:00Z");
 	ck_assert_str_eq(clock_format(INT64_C(1768383420999), text), "2026-01-14T09:37:00Z");
+}
+END_TEST
+
+START_TEST(every_day_of_four_centuries_is_written_as_the_calendar_has_it)
+{
+	char text[CLOCK_TEXT_SIZE], calendar[CLOCK_TEXT_SIZE];
+
+	for (time_t seconds = 86399; seconds < INT64_C(146097) * 86400; seconds += 86400) {
+		struct tm tm;
+
+		gmtime_r(&seconds, &tm);
+		strftime(calendar, sizeof(calendar), "%Y-%m-%dT%H:%M:%SZ", &tm);
+		ck_assert_str_eq(clock_format((int64_t)seconds * 1000, text), calendar);
+	}
 }
 END_TEST
 
@@ -65,6 +80,7 @@ int main(void)
 
 	tcase_add_test(cases, the_monotonic_clock_does_not_go_back);
 	tcase_add_test(cases, times_are_written_in_utc);
+	tcase_add_test(cases, every_day_of_four_centuries_is_written_as_the_calendar_has_it);
 	tcase_add_test(cases, times_read_back);
 	tcase_add_test(cases, other_texts_are_no_times);
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/log.h"
+
+#include "base/log_line.h"
 #include "unit/run_suite.h"
 
 #include <check.h>
@@ -198,6 +200,45 @@ START_TEST(a_limit_lets_a_burst_through_and_counts_the_rest)
 }
 END_TEST
 
+/* systemd.io/JOURNAL_NATIVE_PROTOCOL */
+START_TEST(a_record_of_the_journal_has_the_line_and_its_fields)
+{
+	static const char expected[] = "MESSAGE=level=warning msg=\"sandbox registered\" sandbox=a1 slot=-7 "
+				       "error=\"two\\u000alines\"\n"
+				       "PRIORITY=4\n"
+				       "SYSLOG_IDENTIFIER=weftd\n"
+				       "WEFT_SANDBOX=a1\n"
+				       "WEFT_SLOT=-7\n"
+				       "WEFT_ERROR\n"
+				       "\x09\0\0\0\0\0\0\0two\nlines\n";
+	const struct log_field fields[] = {
+		F_STR("sandbox", "a1"), F_INT("slot", -7), F_SOME("gone", 0), F_STR("error", "two\nlines"), { 0 }
+	};
+	struct log_line record;
+
+	log_line_set_shape(LOG_TEXT_FORMAT, LOG_TO_JOURNAL);
+	log_line_compose(&record, LOG_WARNING_LEVEL, "sandbox registered", fields);
+	ck_assert_uint_eq(record.size, sizeof(expected) - 1);
+	ck_assert_mem_eq(record.bytes, expected, record.size);
+}
+END_TEST
+
+START_TEST(a_record_leaves_out_fields_that_have_no_room)
+{
+	char longer[20000];
+	const struct log_field fields[] = { F_STR("a", longer), F_STR("b", "2"), { 0 } };
+	static const char end[] = "\nWEFT_B=2\n";
+	struct log_line record;
+
+	memset(longer, 'x', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	log_line_set_shape(LOG_TEXT_FORMAT, LOG_TO_JOURNAL);
+	log_line_compose(&record, LOG_ERROR_LEVEL, "x", fields);
+	ck_assert_uint_lt(record.size, 256);
+	ck_assert_mem_eq(record.bytes + record.size - strlen(end), end, strlen(end));
+}
+END_TEST
+
 int main(void)
 {
 	TCase *cases = tcase_create("log");
@@ -208,6 +249,8 @@ int main(void)
 	tcase_add_test(cases, bytes_from_outside_end_neither_value_nor_line);
 	tcase_add_test(cases, json_lines_are_json_whatever_the_bytes);
 	tcase_add_test(cases, a_line_that_is_too_long_is_cut_between_fields);
+	tcase_add_test(cases, a_record_of_the_journal_has_the_line_and_its_fields);
+	tcase_add_test(cases, a_record_leaves_out_fields_that_have_no_room);
 	tcase_add_test(cases, errno_is_left_alone);
 	tcase_add_test(cases, events_that_repeat_are_written_five_times);
 	tcase_add_test(cases, lines_of_many_threads_do_not_mix);
