@@ -6,11 +6,11 @@
 #include "control/share.h"
 
 #include "base/addr.h"
+#include "base/assert.h"
 #include "base/queue.h"
 #include "http/gate.h"
 #include "registry/problem.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -59,7 +59,7 @@ struct control_share *control_share_new(const struct control_share_limits *limit
 
 void control_share_free(struct control_share *share)
 {
-	assert(!share || LIST_EMPTY(&share->holders));
+	base_assert(!share || LIST_EMPTY(&share->holders));
 	free(share);
 }
 

@@ -32,6 +32,7 @@ struct reopen;
 struct reserve;
 struct restart;
 struct store;
+struct watchdog;
 
 enum daemon_state {
 	DAEMON_LOADING, /* the socket answers, and nothing else is there yet; requests for sandboxes are held; then adopting */
@@ -68,6 +69,7 @@ struct daemon {
 	struct reopen *reopen;
 	struct reserve *reserve;
 	struct restart *restart;
+	struct watchdog *watchdog;
 };
 
 /* The one way to change the state; logs old -> new. A move that the states above do not name is a bug. */

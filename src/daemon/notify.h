@@ -2,10 +2,24 @@
 #ifndef WEFT_DAEMON_NOTIFY_H
 #define WEFT_DAEMON_NOTIFY_H
 
-/* Messages to the service manager, sd_notify(3). Without one, or without libsystemd, these do nothing. */
+/*
+ * Messages to the service manager, as sd_notify(3) describes them. Without one these do nothing. Main thread.
+ */
+
+#include <stdint.h>
+
+/* Makes the socket, so that no shortage of descriptors keeps a message from the manager later. */
+void daemon_notify_open(void);
+void daemon_notify_close(void);
 
 void daemon_notify_ready(void);
 void daemon_notify_reloading(void);
 void daemon_notify_stopping(void);
+
+/* Feeds the watchdog; does not wait for a manager that is behind with its messages. */
+void daemon_notify_watchdog(void);
+
+/* After what time without food the manager ends us, in milliseconds; 0: never. */
+uint64_t daemon_notify_watchdog_ms(void);
 
 #endif

@@ -138,7 +138,6 @@ static void daemon_restart_end_step(struct daemon *daemon)
 	log_info("running", F_UINT("sandboxes", registry_count(daemon->registry)),
 		 F_UINT("adopted_in_ms", clock_now_ms() - restart->started_ms));
 	control_adopted(daemon->control);
-	daemon_notify_ready();
 }
 
 /* Whether all endpoints were tried. */
@@ -392,6 +391,8 @@ static void daemon_restart_let_in(struct restart *restart)
 	restart->phase = PHASE_TAKING_OVER;
 	daemon_become(daemon, DAEMON_ADOPTING);
 	control_loaded(daemon->control);
+	/* Nothing that follows can fail the start, and adoption takes as long as the kernel is busy. */
+	daemon_notify_ready();
 }
 
 /* The builder waits for the found slots: they go first. */

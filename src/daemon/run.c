@@ -35,6 +35,7 @@
 #include "daemon/rooms.h"
 #include "daemon/tenant.h"
 #include "daemon/unregister.h"
+#include "daemon/watchdog.h"
 #include "fabric/fabric.h"
 #include "forwarder/forwarder.h"
 #include "registry/registry.h"
@@ -149,8 +150,8 @@ static void daemon_run_log_mistake(const char *mistake)
 
 static void daemon_run_reload(struct daemon *daemon)
 {
-	/* daemon_notify_ready() ends a reload and reports readiness as well, which is not true amid a start or a stop. */
-	bool ready = daemon->state == DAEMON_RUNNING;
+	/* daemon_notify_ready() ends a reload and reports readiness as well, which is not true early in a start, or amid a stop. */
+	bool ready = daemon->state == DAEMON_ADOPTING || daemon->state == DAEMON_RUNNING;
 	int exit_code;
 	struct config *fresh;
 
@@ -345,7 +346,8 @@ static int daemon_run_start(struct running *running, struct err *err)
 	if (timer_init(&running->housekeeping, daemon->base, daemon_run_housekeep, running, err) < 0)
 		return -1;
 	timer_start(&running->housekeeping, HOUSEKEEPING_MS);
-	if (daemon_guard_start(daemon, err) < 0 || daemon_reopen_start(daemon, err) < 0)
+	if (daemon_guard_start(daemon, err) < 0 || daemon_reopen_start(daemon, err) < 0 ||
+	    daemon_watchdog_start(daemon, err) < 0)
 		return -1;
 	return daemon_restart_begin(daemon, err);
 }
@@ -413,6 +415,7 @@ static void daemon_run_finish(struct running *running)
 	timer_free(&running->housekeeping);
 	daemon_guard_stop(daemon);
 	daemon_reopen_stop(daemon);
+	daemon_watchdog_stop(daemon);
 	fabric_free(daemon->fabric);
 	daemon_restart_free(daemon);
 	daemon->fabric = NULL; /* the forwarder's last reports come too late for it */
@@ -444,6 +447,7 @@ static int daemon_run_start_log(const struct daemon *daemon, struct err *err)
 		  daemon->options->foreground ? LOG_TO_STDERR : LOG_TO_JOURNAL);
 	daemon_run_raise_descriptor_limit();
 	daemon_run_enlarge_descriptor_table();
+	daemon_notify_open();
 	result = log_start(err);
 	log_info("weftd starts", F_STR("version", PACKAGE_VERSION), F_STR("socket", daemon->options->socket));
 	return result;
@@ -468,6 +472,7 @@ int daemon_run(const struct options *options)
 	daemon_run_finish(&running);
 	log_info("weftd ends");
 	log_stop();
+	daemon_notify_close();
 	config_free(daemon->config);
 	return exit_code;
 }

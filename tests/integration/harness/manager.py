@@ -96,8 +96,15 @@ class Manager:
     def said(self, key, value="1"):
         return any(fields.get(key) == value for fields, _ in self.messages)
 
-    def spawn(self, daemon, fds=None, pid=None):
-        """Starts DAEMON with the stored descriptors, or FDS, as 3 and up. PID: a LISTEN_PID other than its own."""
+    def count(self, key):
+        """How many messages so far have KEY."""
+        return sum(key in fields for fields, _ in self.messages)
+
+    def spawn(self, daemon, fds=None, pid=None, watchdog=None):
+        """Starts DAEMON with the stored descriptors, or FDS, as 3 and up. PID: a LISTEN_PID other than its own.
+
+        WATCHDOG: the seconds without food that a watchdog would allow it.
+        """
         self.settle()
         handed = list(fds if fds is not None else (fd for _, fd in self.stored))
         names = ":".join(name for name, _ in self.stored) if fds is None else ":".join(["other"] * len(handed))
@@ -106,6 +113,8 @@ class Manager:
             environment |= {"LISTEN_FDS": str(len(handed)), "LISTEN_FDNAMES": names}
         if pid:
             environment["PID"] = str(pid)
+        if watchdog:
+            environment["WATCHDOG_USEC"] = str(int(watchdog * 1e6))
         with open(daemon.log_path, "ab") as log:
             daemon.process = subprocess.Popen(
                 [*daemon.host.enter_arguments(), "sh", "-c", _EXEC, "sh", *daemon.command("--foreground")],
@@ -117,18 +126,18 @@ class Manager:
                 preexec_fn=lambda: _place(handed),
             )
 
-    def start(self, daemon, fds=None, pid=None):
-        """As start(), and waits for READY=1."""
+    def start(self, daemon, fds=None, pid=None, watchdog=None):
+        """As spawn(), and waits for READY=1, and until its sandboxes are adopted."""
         self.settle()
         self.messages.clear()
-        self.spawn(daemon, fds, pid)
+        self.spawn(daemon, fds, pid, watchdog)
 
         def ready():
             assert daemon.process.poll() is None, daemon.log_tail()
             return self.said("READY")
 
         poll_until(ready, 60, what=daemon.log_tail)
-        return daemon
+        return daemon.await_running()
 
     def close(self):
         self._tell(b"end")
