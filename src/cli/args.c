@@ -60,7 +60,8 @@ static int cli_args_keep_option(struct args *args, const struct option_spec *opt
 	} else if (option == &common_options[1]) {
 		if (args->deadline_s)
 			return err_set(err, 0, "--deadline is given twice");
-		return cli_args_number("--deadline", value, 1, ARGS_DEADLINE_MAX_S, &args->deadline_s, err);
+		return cli_args_number("--deadline", value ? value : "", 1, ARGS_DEADLINE_MAX_S, &args->deadline_s,
+				       err);
 	} else if (option == &common_options[2]) {
 		args->json = true;
 	} else if (option == &common_options[3]) {

@@ -148,7 +148,7 @@ static int config_source_read_file(int fd, struct config_source *source, struct 
 
 int config_source_read(const char *path, unsigned patience_ms, struct config_source *source, struct err *err)
 {
-	bool is_pipe;
+	bool is_pipe = false;
 	AUTO_FD int fd = config_source_open(path, &is_pipe, err);
 	int result = -1;
 

@@ -33,7 +33,7 @@ struct control_share {
 struct control_caller control_caller_of(const struct http_request *request)
 {
 	struct control_caller caller = { .local = request->has_creds, .uid = request->uid };
-	struct addr addr;
+	struct addr addr = { 0 };
 	socklen_t size = sizeof(addr);
 
 	if (caller.local || getpeername(request->fd, &addr.any, &size) < 0)
