@@ -57,7 +57,7 @@ static void register_sandbox(void *context, struct control_request *request)
 		return;
 	}
 	request->spec = NULL;
-	control_event(control, "registered", sandbox->id, NULL);
+	control_event(control, "registered", sandbox->id, json_object());
 	registry_sandbox_set_state(registry, sandbox, SANDBOX_WAITING, "made", NULL);
 	control_request_answer(request, 201, wire_write_sandbox(sandbox, config));
 }
@@ -77,7 +77,7 @@ static void unregister_sandbox(void *context, struct control_request *request)
 	}
 	strcpy(id, sandbox->id);
 	registry_remove(registry, sandbox);
-	control_event(control, "unregistered", id, NULL);
+	control_event(control, "unregistered", id, json_object());
 	control_sandbox_gone(control, id);
 	control_request_answer_empty(request, 204);
 }

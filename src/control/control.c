@@ -14,6 +14,7 @@
 #include "control/waits.h"
 #include "http/gate.h"
 #include "http/listen.h"
+#include "wire/write.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -101,8 +102,10 @@ void control_state_changed(struct control *control, struct sandbox *sandbox, enu
 				   registry_sandbox_state_name(sandbox->state), "cause", cause ? cause : "",
 				   "previous_ms", (json_int_t)previous_ms);
 
-	if (fields && *sandbox->reason)
-		json_object_set_new(fields, "reason", json_string(sandbox->reason));
+	if (fields && *sandbox->reason && json_object_set_new(fields, "reason", wire_write_text(sandbox->reason)) < 0) {
+		json_decref(fields);
+		fields = NULL;
+	}
 	control_events_add(control_api_events(control->api), "state", sandbox->id, fields);
 	control_waits_state_changed(control_api_waits(control->api), sandbox);
 }

@@ -85,8 +85,8 @@ void control_state_changed(struct control *control, struct sandbox *sandbox, enu
 void control_sandbox_gone(struct control *control, const char *id);
 
 /*
- * Adds any other event to the stream (`registered`, `published`, ...). FIELDS (may be NULL) is taken over; ID: NULL for
- * the host's.
+ * Adds any other event to the stream (`registered`, `published`, ...). FIELDS is taken over: json_object() for none, NULL if there was
+ * no memory for them. ID: NULL for the host's.
  */
 void control_event(struct control *control, const char *type, const char *id, json_t *fields);
 

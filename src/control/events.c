@@ -6,6 +6,9 @@
  *
  * A snapshot is written at the same pace, sandbox by sandbox in the order of slots. Its lines carry the seq at which it
  * began, and the events since then follow its end.
+ *
+ * A line is made whole or, for lack of memory, not at all. A reader that would miss it is treated as one that was overtaken, so that
+ * it comes back for a snapshot.
  */
 #include "control/events.h"
 
@@ -48,7 +51,8 @@ struct events {
 	events_show *show;
 	void *context;
 	char boot[BOOT_SIZE];
-	uint64_t last_seq; /* of the newest event; 0: none yet */
+	uint64_t last_seq;   /* of the newest event; 0: none yet */
+	uint64_t whole_from; /* since this event none was lost */
 	struct event_line ring[EVENTS_KEPT];
 	TAILQ_HEAD(, event_reader) readers;
 	struct control_share *places;
@@ -57,7 +61,9 @@ struct events {
 
 static uint64_t control_events_oldest_seq(const struct events *events)
 {
-	return events->last_seq > EVENTS_KEPT ? events->last_seq - EVENTS_KEPT + 1 : 1;
+	uint64_t kept = events->last_seq > EVENTS_KEPT ? events->last_seq - EVENTS_KEPT + 1 : 1;
+
+	return kept > events->whole_from ? kept : events->whole_from;
 }
 
 static struct event_line *control_events_line_at(struct events *events, uint64_t seq)
@@ -76,25 +82,27 @@ static void control_events_format_now(char text[static TIME_SIZE])
 	snprintf(text, TIME_SIZE, "%s.%03uZ", seconds, (unsigned)(now % 1000));
 }
 
-/* A line of its own, to be freed; NULL for lack of memory. FIELDS is taken over. */
-static char *control_events_make_line(struct events *events, uint64_t seq, const char *type, const char *id,
-				      json_t *fields, size_t *length)
+/* What each event has; NULL for lack of memory. */
+static json_t *control_events_head(const struct events *events, uint64_t seq, const char *type, const char *id)
 {
 	char now[TIME_SIZE];
-	json_t *event = json_object();
 
 	control_events_format_now(now);
-	json_object_set_new(event, "seq", json_integer((json_int_t)seq));
-	json_object_set_new(event, "boot", json_string(events->boot));
-	json_object_set_new(event, "time", json_string(now));
-	json_object_set_new(event, "type", json_string(type));
-	json_object_set_new(event, "sandbox", id ? json_string(id) : json_null());
-	if (fields)
-		json_object_update_missing(event, fields);
-	json_decref(fields);
+	return json_pack("{s:I, s:s, s:s, s:s, s:s?}", "seq", (json_int_t)seq, "boot", events->boot, "time", now,
+			 "type", type, "sandbox", id);
+}
 
-	char *text = json_dumps(event, JSON_COMPACT);
+/* A line of its own, to be freed; NULL for lack of memory. FIELDS is taken over; NULL: there was no memory for them. */
+static char *control_events_make_line(const struct events *events, uint64_t seq, const char *type, const char *id,
+				      json_t *fields, size_t *length)
+{
+	json_t *event = fields ? control_events_head(events, seq, type, id) : NULL;
+	char *text = NULL;
+
+	if (event && json_object_update_missing(event, fields) == 0)
+		text = json_dumps(event, JSON_COMPACT);
 	json_decref(event);
+	json_decref(fields);
 	if (!text)
 		return NULL;
 	*length = strlen(text);
@@ -102,15 +110,16 @@ static char *control_events_make_line(struct events *events, uint64_t seq, const
 	return text;
 }
 
-static void control_events_add_line(struct events *events, struct evbuffer *out, const char *type, const char *id,
-				    json_t *fields, uint64_t seq)
+/* FIELDS is taken over. 0, or -1 for lack of memory: nothing was added. */
+static int control_events_add_line(const struct events *events, struct evbuffer *out, const char *type, const char *id,
+				   json_t *fields, uint64_t seq)
 {
 	size_t length;
 	char *text = control_events_make_line(events, seq, type, id, fields, &length);
+	int result = text ? evbuffer_add(out, text, length) : -1;
 
-	if (text)
-		evbuffer_add(out, text, length);
 	free(text);
+	return result;
 }
 
 static void control_events_reader_free(struct event_reader *reader)
@@ -127,8 +136,8 @@ static void control_events_on_reader_gone(void *context)
 	control_events_reader_free(context);
 }
 
-/* The next of the snapshot, or its end. */
-static void control_events_pass_snapshot(struct event_reader *reader, struct evbuffer *out)
+/* The next of the snapshot, or its end. False: there is no memory for it. */
+static bool control_events_pass_snapshot(struct event_reader *reader, struct evbuffer *out)
 {
 	struct events *events = reader->events;
 	struct sandbox *sandbox = registry_next(events->registry, reader->slot);
@@ -140,27 +149,27 @@ static void control_events_pass_snapshot(struct event_reader *reader, struct evb
 		reader->slot = sandbox->slot;
 	}
 	if (!sandbox) {
-		control_events_add_line(events, out, "snapshot-end", NULL, NULL, reader->next_seq - 1);
 		reader->in_snapshot = false;
-		return;
+		return control_events_add_line(events, out, "snapshot-end", NULL, json_object(),
+					       reader->next_seq - 1) == 0;
 	}
 	json_t *fields = json_pack("{s:s, s:i, s:o}", "state", registry_sandbox_state_name(sandbox->state), "slot",
 				   (int)sandbox->slot, "object", events->show(events->context, sandbox));
-	control_events_add_line(events, out, "snapshot", sandbox->id, fields, reader->next_seq - 1);
+	return control_events_add_line(events, out, "snapshot", sandbox->id, fields, reader->next_seq - 1) == 0;
 }
 
-/* The next event. False: there is none, or the reader is too far behind. */
-static bool control_events_pass_next(struct event_reader *reader, struct evbuffer *out, bool *overtaken)
+/* The next event. False: there is none, or *LOST, the reader cannot get it. */
+static bool control_events_pass_next(struct event_reader *reader, struct evbuffer *out, bool *lost)
 {
 	struct events *events = reader->events;
 
-	*overtaken = reader->next_seq < control_events_oldest_seq(events);
-	if (*overtaken || reader->next_seq > events->last_seq)
+	*lost = reader->next_seq < control_events_oldest_seq(events);
+	if (*lost || reader->next_seq > events->last_seq)
 		return false;
 	const struct event_line *line = control_events_line_at(events, reader->next_seq++);
-	if (line->text && (!*reader->id || !strcmp(reader->id, line->id)))
-		evbuffer_add(out, line->text, line->length);
-	return true;
+	if (!*reader->id || !strcmp(reader->id, line->id))
+		*lost = evbuffer_add(out, line->text, line->length) < 0;
+	return !*lost;
 }
 
 /* Writes to the reader as much as it takes. May free it. */
@@ -168,22 +177,23 @@ static void control_events_reader_pump(struct event_reader *reader)
 {
 	size_t pending = control_reply_pending(reader->reply);
 	struct evbuffer *out = evbuffer_new();
-	bool overtaken = false;
+	bool lost = false;
 
 	if (!out)
 		return;
-	while (pending + evbuffer_get_length(out) < PENDING_MAX) {
+	while (!lost && pending + evbuffer_get_length(out) < PENDING_MAX) {
 		if (reader->in_snapshot)
-			control_events_pass_snapshot(reader, out);
-		else if (!control_events_pass_next(reader, out, &overtaken))
+			lost = !control_events_pass_snapshot(reader, out);
+		else if (!control_events_pass_next(reader, out, &lost))
 			break;
 	}
-	if (overtaken)
-		control_events_add_line(reader->events, out, "overflow", NULL, NULL, reader->events->last_seq);
+	if (lost)
+		(void)control_events_add_line(reader->events, out, "overflow", NULL, json_object(),
+					      reader->events->last_seq);
 	if (evbuffer_get_length(out))
 		control_reply_write(reader->reply, out);
 	evbuffer_free(out);
-	if (overtaken)
+	if (lost)
 		control_events_reader_free(reader);
 }
 
@@ -201,8 +211,9 @@ static void control_events_on_heartbeat(void *context)
 	{
 		struct evbuffer *out = evbuffer_new();
 		if (out && !reader->in_snapshot && control_reply_pending(reader->reply) < PENDING_MAX) {
-			control_events_add_line(events, out, "heartbeat", NULL, NULL, events->last_seq);
-			control_reply_write(reader->reply, out);
+			(void)control_events_add_line(events, out, "heartbeat", NULL, json_object(), events->last_seq);
+			if (evbuffer_get_length(out))
+				control_reply_write(reader->reply, out);
 		}
 		if (out)
 			evbuffer_free(out);
@@ -268,6 +279,8 @@ void control_events_add(struct events *events, const char *type, const char *id,
 	free(line->text);
 	line->text = control_events_make_line(events, events->last_seq, type, id, fields, &line->length);
 	snprintf(line->id, sizeof(line->id), "%s", id ? id : "");
+	if (!line->text)
+		events->whole_from = events->last_seq + 1;
 	TAILQ_FOREACH_SAFE(reader, &events->readers, next, next)
 	if (control_reply_pending(reader->reply) < PENDING_MAX)
 		control_events_reader_pump(reader);

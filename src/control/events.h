@@ -33,7 +33,10 @@ struct events *control_events_new(struct event_base *base, struct registry *regi
 /* Ends the streams. */
 void control_events_free(struct events *events);
 
-/* Adds an event. ID may be NULL; FIELDS (may be NULL) is taken over. */
+/*
+ * Adds an event. ID may be NULL. FIELDS, json_object() for none, is taken over; NULL: there was no memory for them, and the readers learn
+ * that they missed an event.
+ */
 void control_events_add(struct events *events, const char *type, const char *id, json_t *fields);
 
 /* Turns the reply of REQUEST into a stream, as its since, boot and sandbox say. */

@@ -18,6 +18,7 @@
 #include "daemon/tenant.h"
 #include "store/store.h"
 #include "wire/wire.h"
+#include "wire/write.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -60,14 +61,10 @@ static void daemon_patch_close_others(struct endpoint *from, size_t from_count, 
 static void daemon_patch_announce(struct daemon *daemon, const char *type, const char *id,
 				  const struct endpoint *endpoint)
 {
-	json_t *listen = json_array();
-	char text[ADDR_TEXT_SIZE];
-
-	for (size_t i = 0; i < endpoint->listen_count; i++)
-		json_array_append_new(listen, json_string(addr_format(&endpoint->listen[i], text)));
 	control_event(daemon->control, type, id,
 		      json_pack("{s:i, s:s, s:o}", "guest_port", (int)endpoint->port.guest_port, "proto",
-				addr_proto_name(endpoint->port.proto), "listen", listen));
+				addr_proto_name(endpoint->port.proto), "listen",
+				wire_write_addresses(endpoint->listen, endpoint->listen_count)));
 }
 
 static bool daemon_patch_has_endpoint(const struct endpoint *endpoints, size_t count, const struct endpoint *wanted)

@@ -42,7 +42,7 @@ static void daemon_unregister_forget(struct tenant *tenant)
 	daemon_tenant_free(tenant);
 	registry_remove(daemon->registry, sandbox);
 	daemon_default_follow(daemon);
-	control_event(daemon->control, "unregistered", id, NULL);
+	control_event(daemon->control, "unregistered", id, json_object());
 	control_sandbox_gone(daemon->control, id);
 	while ((request = TAILQ_FIRST(&owed))) {
 		TAILQ_REMOVE(&owed, request, next);

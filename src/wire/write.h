@@ -3,7 +3,7 @@
 #define WEFT_WIRE_WRITE_H
 
 /*
- * Parts of documents that are written in more than one place. For wire/ and store/. All return a new reference, or NULL for
+ * Parts of documents that are written in more than one place. All return a new reference, or NULL for
  * lack of memory.
  */
 

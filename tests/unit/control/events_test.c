@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "control/events.h"
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "control/reply.h"
+#include "unit/control/fake_reply.h"
+#include "unit/registry/registry_fixture.h"
+#include "unit/run_suite.h"
+
+#include <check.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct event_base *base;
+static struct events *events;
+static char seen[8192]; /* by the one reader of the test */
+static bool ended;
+static int allocations_left; /* of JSON; negative: no limit */
+
+/* ---- Replies: the parts of control/reply.h that fake_reply.c lacks ---- */
+
+const struct control_caller *control_reply_caller(const struct control_reply *reply)
+{
+	static const struct control_caller root = { .local = true };
+
+	(void)reply;
+	return &root;
+}
+
+void control_reply_stream(struct control_reply *reply, const char *content_type, void (*drained)(void *context),
+			  void *context)
+{
+	(void)reply, (void)content_type, (void)drained, (void)context;
+}
+
+void control_reply_write(struct control_reply *reply, struct evbuffer *data)
+{
+	size_t used = strlen(seen);
+	int length = evbuffer_remove(data, seen + used, sizeof(seen) - 1 - used);
+
+	(void)reply;
+	ck_assert_int_ge(length, 0);
+	seen[used + (size_t)length] = '\0';
+}
+
+size_t control_reply_pending(const struct control_reply *reply)
+{
+	(void)reply;
+	return 0;
+}
+
+void control_reply_end(struct control_reply *reply)
+{
+	(void)reply;
+	ended = true;
+}
+
+/* ---- Memory of JSON that runs out ---- */
+
+static void *allocate(size_t size)
+{
+	if (allocations_left == 0)
+		return NULL;
+	if (allocations_left > 0)
+		allocations_left--;
+	return malloc(size);
+}
+
+static void setup(void)
+{
+	struct err err;
+
+	registry_setup();
+	json_set_alloc_funcs(allocate, free);
+	allocations_left = -1;
+	base = event_base_new();
+	events = control_events_new(base, registry, NULL, NULL, &err);
+	ck_assert_ptr_nonnull(events);
+}
+
+static void teardown(void)
+{
+	control_events_free(events);
+	event_base_free(base);
+	registry_teardown();
+}
+
+/* A reader from now on, or from SINCE of BOOT on. */
+static void read_events(struct control_reply *reply, uint64_t since, const char *boot)
+{
+	struct control_request *request = fake_request(reply, HTTP_GET, "");
+
+	request->target.has_since = boot != NULL;
+	request->target.since = since;
+	if (boot)
+		snprintf(request->target.boot, sizeof(request->target.boot), "%s", boot);
+	seen[0] = '\0';
+	ended = false;
+	control_events_stream(events, request);
+}
+
+/* How often TEXT was seen. */
+static unsigned count(const char *text)
+{
+	unsigned found = 0;
+
+	for (const char *at = strstr(seen, text); at; at = strstr(at + 1, text))
+		found++;
+	return found;
+}
+
+START_TEST(an_event_is_one_line)
+{
+	struct control_reply reply;
+
+	read_events(&reply, 0, NULL);
+	control_events_add(events, "repair", "a", json_pack("{s:s}", "what", "link"));
+	control_events_add(events, "unregistered", "a", json_object());
+	ck_assert_uint_eq(count("\n"), 3); /* the snapshot's end, and these */
+	ck_assert_uint_eq(count("\"sandbox\":\"a\""), 2);
+	ck_assert_uint_eq(count("\"what\":\"link\""), 1);
+	ck_assert(!ended);
+}
+END_TEST
+
+/* Wherever the memory runs out, an event is whole or missing, and a reader that misses one is told so. */
+START_TEST(a_reader_learns_that_it_missed_an_event)
+{
+	struct control_reply reply;
+	unsigned missed = 0;
+
+	for (int left = 0;; left++) {
+		read_events(&reply, 0, NULL);
+		json_t *fields = json_pack("{s:s}", "what", "link");
+
+		allocations_left = left;
+		control_events_add(events, "repair", "a", fields);
+		allocations_left = -1;
+		if (!ended)
+			break;
+		ck_assert_uint_eq(count("repair"), 0);
+		ck_assert_uint_eq(count("overflow"), 0); /* there was no memory for this either */
+		missed++;
+	}
+	ck_assert_uint_gt(missed, 5);
+	ck_assert_uint_eq(count("\"type\":\"repair\",\"sandbox\":\"a\",\"what\":\"link\""), 1);
+}
+END_TEST
+
+START_TEST(no_memory_for_the_members_is_no_event_without_them)
+{
+	struct control_reply reply;
+
+	read_events(&reply, 0, NULL);
+	control_events_add(events, "repair", "a", NULL);
+	ck_assert(ended);
+	ck_assert_uint_eq(count("repair"), 0);
+	ck_assert_uint_eq(count("overflow"), 1);
+}
+END_TEST
+
+START_TEST(no_reader_goes_on_from_before_a_lost_event)
+{
+	struct control_reply reply;
+	char boot[32];
+
+	read_events(&reply, 0, NULL);
+	control_events_add(events, "registered", "a", json_object());
+	ck_assert_int_eq(sscanf(strstr(seen, "\"boot\":"), "\"boot\":\"%31[0-9a-f]", boot), 1);
+	control_events_add(events, "repair", "a", NULL); /* seq 2 */
+	control_events_add(events, "unregistered", "a", json_object());
+
+	read_events(&reply, 1, boot);
+	ck_assert_uint_eq(count("snapshot-end"), 1);
+	ck_assert(!ended);
+	read_events(&reply, 2, boot);
+	ck_assert_uint_eq(count("snapshot-end"), 0);
+	ck_assert_uint_eq(count("unregistered"), 1);
+	ck_assert(!ended);
+}
+END_TEST
+
+START_TEST(a_snapshot_without_its_end_ends_the_stream)
+{
+	struct control_reply reply;
+
+	allocations_left = 0;
+	read_events(&reply, 0, NULL);
+	ck_assert(ended);
+	ck_assert_str_eq(seen, "");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("control/events");
+	TCase *stream = tcase_create("stream");
+
+	tcase_add_checked_fixture(stream, setup, teardown);
+	tcase_add_test(stream, an_event_is_one_line);
+	tcase_add_test(stream, a_reader_learns_that_it_missed_an_event);
+	tcase_add_test(stream, no_memory_for_the_members_is_no_event_without_them);
+	tcase_add_test(stream, no_reader_goes_on_from_before_a_lost_event);
+	tcase_add_test(stream, a_snapshot_without_its_end_ends_the_stream);
+	suite_add_tcase(suite, stream);
+	return run_suite(suite);
+}
