@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_DAEMON_FD_QUEUE_H
+#define WEFT_DAEMON_FD_QUEUE_H
+
+/*
+ * The format of a queue of descriptors: a unix SEQPACKET socket whose messages hold listening sockets (SCM_RIGHTS) for the next
+ * run of weftd. Pure: bytes and numbers alone. Any thread.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	FD_QUEUE_MESSAGE_FDS = 253,  /* the kernel's SCM_MAX_FD */
+	FD_QUEUE_FDS_MAX = 16 << 10, /* of a list; beyond, it is not ours */
+	FD_QUEUE_HEADER_SIZE = 48,   /* of a message, which has no other bytes */
+};
+
+/* The header of a message. */
+struct fd_header {
+	uint64_t run;        /* which run of weftd wrote it: a random number */
+	uint64_t generation; /* of the list: the highest complete one of RUN and COUPLE counts */
+	uint32_t couple;     /* two queues, used in turn for one list */
+	uint32_t total;      /* descriptors of the whole list */
+	bool addition;       /* it adds to the list before it */
+	uint16_t index;      /* of the list's messages, or of the additions, from 0 */
+	uint16_t count;      /* descriptors of this message */
+};
+
+/* How many messages a list of TOTAL descriptors has. An empty one has a message, too, so that it is known to be empty. */
+size_t daemon_fd_queue_messages(size_t total);
+
+/* How many descriptors the message INDEX of a list of TOTAL has. */
+size_t daemon_fd_queue_part(size_t total, size_t index);
+
+void daemon_fd_queue_encode(const struct fd_header *header, uint8_t bytes[static FD_QUEUE_HEADER_SIZE]);
+
+/* Whether BYTES are a header, and one that daemon_fd_queue_encode() would write; then HEADER gets it. */
+bool daemon_fd_queue_decode(const uint8_t *bytes, size_t size, struct fd_header *header);
+
+/* What a queue holds. Zeroed to begin with. */
+struct fd_survey {
+	struct fd_header first; /* of the list; valid once MESSAGES is not 0 */
+	size_t messages;        /* that can be used, from the first on: the list's and the additions to it */
+	size_t fds;             /* in these */
+	bool complete;          /* all of the list is there */
+	bool strange;           /* a message came that cannot follow: it does not count, nor do those behind it */
+	bool chosen;
+};
+
+/* Takes the queue's next message, SIZE bytes. */
+void daemon_fd_queue_survey(struct fd_survey *survey, const uint8_t *bytes, size_t size);
+
+/* Of the SURVEYS of all queues: chooses the highest complete generation of each run and couple. */
+void daemon_fd_queue_choose(struct fd_survey *surveys, size_t count);
+
+#endif
