@@ -35,6 +35,12 @@ struct forwarder {
 	struct fwd_route *no_backend;    /* holds the clients of the default endpoint while that has no backend */
 	struct fwd_route *default_route; /* the default endpoint's backend; NULL: none */
 
+	struct {
+		size_t count; /* of UDP sockets that workers are to close */
+		void (*done)(void *context);
+		void *context;
+	} closing;
+
 	struct flow_seed seed; /* of the tables of UDP flows. Constant: any thread */
 	struct tally tally;    /* any thread */
 	struct fair_share fair_share;

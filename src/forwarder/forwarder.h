@@ -140,13 +140,19 @@ struct fwd_listener *fwd_listener_open(struct forwarder *forwarder, const struct
 				       const struct fwd_listener_options *options, struct err *err);
 
 /*
- * Closes the socket. When it returns no client connects or is accepted any more. With RESET the connections that came through it
+ * Closes the socket. When it returns no client connects or is accepted any more, whoever else has the socket. With RESET the connections that came through it
  * are reset (reason: unregistered). Otherwise they live on, and so do those that no worker had accepted yet.
  */
 void fwd_listener_close(struct fwd_listener *listener, bool reset);
 
 /* Its socket, for the service manager's store. Still the listener's. */
 int fwd_listener_fd(const struct fwd_listener *listener);
+
+/* Whether the socket of a closed listener is open still: a worker closes those of UDP. */
+bool fwd_is_closing(const struct forwarder *forwarder);
+
+/* Calls DONE each time that this is over, until another one is set. */
+void fwd_on_closed(struct forwarder *forwarder, void (*done)(void *context), void *context);
 
 /* Sets the default endpoint's backend; NULL: none, and clients are held for default_wait. Open connections stay. */
 void fwd_set_default(struct forwarder *forwarder, struct fwd_route *route);

@@ -178,6 +178,17 @@ int fwd_listener_fd(const struct fwd_listener *listener)
 
 /* ---- Closing ---- */
 
+bool fwd_is_closing(const struct forwarder *forwarder)
+{
+	return forwarder->closing.count > 0;
+}
+
+void fwd_on_closed(struct forwarder *forwarder, void (*done)(void *context), void *context)
+{
+	forwarder->closing.done = done;
+	forwarder->closing.context = context;
+}
+
 void fwd_listener_close(struct fwd_listener *listener, bool reset)
 {
 	if (listener->udp) {
@@ -185,6 +196,9 @@ void fwd_listener_close(struct fwd_listener *listener, bool reset)
 		fwd_udp_port_close(listener->udp);
 	} else {
 		fwd_accept_close(listener->endpoint, reset);
+		/* Another copy of the socket would go on taking clients. At the end of the process that is its purpose. */
+		if (!listener->forwarder->stopping)
+			shutdown(listener->fd, SHUT_RDWR);
 		close(listener->fd);
 	}
 	fwd_share_hold(listener->forwarder, -1);

@@ -77,6 +77,17 @@ static void fwd_udp_close_flows(struct udp_port *port, enum fwd_close_reason rea
 		fwd_udp_flow_close(LIST_FIRST(&port->flows.all), reason);
 }
 
+/* Main thread. */
+static void fwd_udp_on_closed(struct mail *mail)
+{
+	struct udp_port *port = container_of(mail, struct udp_port, closed);
+	struct forwarder *forwarder = port->forwarder;
+
+	free(port);
+	if (--forwarder->closing.count == 0 && forwarder->closing.done && !forwarder->stopping)
+		forwarder->closing.done(forwarder->closing.context);
+}
+
 static void fwd_udp_on_closing(struct mail *mail)
 {
 	struct udp_port *port = container_of(mail, struct udp_port, closing);
@@ -88,7 +99,7 @@ static void fwd_udp_on_closing(struct mail *mail)
 	LIST_REMOVE(port, link);
 	fwd_endpoint_release(port->endpoint);
 	fwd_udp_table_clear(&port->flows);
-	free(port);
+	base_mailbox_post(port->forwarder->mailbox, &port->closed);
 	side->count--;
 	fwd_route_side_check_empty(side);
 }
@@ -111,6 +122,7 @@ struct udp_port *fwd_udp_port_new(struct fwd_route *route, struct fwd_endpoint *
 		free(port);
 		return NULL;
 	}
+	port->forwarder = route->forwarder;
 	port->worker = worker;
 	port->side = side;
 	port->endpoint = fwd_endpoint_reference(endpoint);
@@ -118,11 +130,13 @@ struct udp_port *fwd_udp_port_new(struct fwd_route *route, struct fwd_endpoint *
 	fwd_udp_table_init(&port->flows, &route->forwarder->seed);
 	port->opening.deliver = fwd_udp_on_opening;
 	port->closing.deliver = fwd_udp_on_closing;
+	port->closed.deliver = fwd_udp_on_closed;
 	base_mailbox_post(worker->mailbox, &port->opening);
 	return port;
 }
 
 void fwd_udp_port_close(struct udp_port *port)
 {
+	port->forwarder->closing.count++;
 	base_mailbox_post(port->worker->mailbox, &port->closing);
 }

@@ -41,7 +41,8 @@ struct udp_flow {
 /* A listening UDP socket. Main makes it and asks for its end; between the two it is the worker's. */
 struct udp_port {
 	LIST_ENTRY(udp_port) link; /* of its side */
-	struct mail opening, closing;
+	struct mail opening, closing, closed;
+	struct forwarder *forwarder;
 	struct worker *worker;
 	struct route_side *side;
 	struct fwd_endpoint *endpoint; /* with a reference */
