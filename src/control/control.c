@@ -4,6 +4,7 @@
  */
 #include "control/control.h"
 
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "config/config.h"
@@ -23,6 +24,7 @@ struct control {
 	struct http_listen_socket socket;
 	struct http_gate *gate;
 	struct api *api;
+	struct control_keeper keeper; /* zeroed: none */
 };
 
 static void control_on_request(void *context, const struct http_request *request, struct http_exchange *exchange)
@@ -41,6 +43,32 @@ static void control_on_request(void *context, const struct http_request *request
 static const struct http_gate_ops gate_ops = { control_on_request, control_reply_refusal_text,
 					       control_reply_problem_type };
 
+/* The socket that was kept, or a new one. 0, or -1 with ERR. */
+static int control_open(struct control *control, const char *path, const char *group, struct err *err)
+{
+	const struct control_keeper *keeper = control_keeper(control);
+	int kept = keeper ? keeper->take_unix(keeper->context, path) : -1;
+
+	if (kept >= 0 && http_listen_take(path, group, kept, &control->socket, err) < 0) {
+		log_info("control: the kept socket is not used", F_STR("why", err->text));
+		keeper->closing(keeper->context, kept);
+		cleanup_fd(&kept);
+	}
+	if (kept < 0 && http_listen_open(path, group, &control->socket, err) < 0)
+		return -1;
+	if (keeper)
+		keeper->opened(keeper->context, control->socket.fd);
+	return 0;
+}
+
+static void control_remove_file(struct control *control)
+{
+	const struct control_keeper *keeper = control_keeper(control);
+
+	if (!keeper || !keeper->keeps(keeper->context, control->socket.fd))
+		http_listen_unlink(&control->socket);
+}
+
 struct control *control_new(struct event_base *base, const char *path, const struct config *config,
 			    struct registry *registry, const struct control_ops *ops, struct err *err)
 {
@@ -51,13 +79,15 @@ struct control *control_new(struct event_base *base, const char *path, const str
 		return NULL;
 	}
 	control->socket.fd = -1;
+	if (ops->keeper)
+		control->keeper = *ops->keeper;
 	control->gate = http_gate_new(base, &gate_ops, control, err);
 	if (control->gate)
 		control->api = control_api_new(base, config, registry, ops, err);
-	if (!control->api || http_listen_open(path, config->daemon.socket_group, &control->socket, err) < 0)
+	if (!control->api || control_open(control, path, config->daemon.socket_group, err) < 0)
 		goto fail;
 	if (http_gate_listen(control->gate, control->socket.fd, err) < 0) {
-		http_listen_unlink(&control->socket);
+		control_remove_file(control);
 		goto fail;
 	}
 	return control;
@@ -73,7 +103,7 @@ void control_free(struct control *control)
 {
 	if (!control)
 		return;
-	http_listen_unlink(&control->socket);
+	control_remove_file(control);
 	control_api_stop(control->api);
 	http_gate_free(control->gate);
 	control_api_free(control->api);
@@ -118,6 +148,11 @@ void control_sandbox_gone(struct control *control, const char *id)
 void control_event(struct control *control, const char *type, const char *id, json_t *fields)
 {
 	control_events_add(control_api_events(control->api), type, id, fields);
+}
+
+const struct control_keeper *control_keeper(const struct control *control)
+{
+	return control->keeper.opened ? &control->keeper : NULL;
 }
 
 struct api *control_api(struct control *control)

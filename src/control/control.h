@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct addr;
 struct config;
 struct control;
 struct err;
@@ -31,6 +32,17 @@ void control_reply_empty(struct control_reply *reply, int status);
 void control_reply_problem(struct control_reply *reply, const struct problem *problem);
 void control_reply_text(struct control_reply *reply, const char *content_type, const char *text,
 			size_t length); /* 200 */
+
+/* Who keeps listening sockets for the next run, and has those of the former one. */
+struct control_keeper {
+	/* The socket that listened on PATH, or on ADDR; now the caller's. -1: none. */
+	int (*take_unix)(void *context, const char *path);
+	int (*take)(void *context, const struct addr *addr);
+	void (*opened)(void *context, int fd);  /* FD listens now */
+	void (*closing)(void *context, int fd); /* FD is closed next, and does not listen any more */
+	bool (*keeps)(void *context, int fd);   /* whether FD outlives this run */
+	void *context;
+};
 
 /*
  * The daemon's services for the control socket. Each control_serve takes its request over and owes the answer, also where
@@ -56,16 +68,17 @@ struct control_ops {
 	 */
 	bool (*loading)(void *context);
 	void *context;
+	const struct control_keeper *keeper; /* NULL: no socket is kept. Copied */
 };
 
 /*
- * Binds PATH (mode 0660, the configured group): a stale socket file is replaced, one with a live server is not. Starts to
- * serve at once. NULL with ERR.
+ * Binds PATH (mode 0660, the configured group), unless its socket was kept: a stale socket file is replaced, one with a live server
+ * is not. Starts to serve at once. NULL with ERR.
  */
 struct control *control_new(struct event_base *base, const char *path, const struct config *config,
 			    struct registry *registry, const struct control_ops *ops, struct err *err);
 
-/* Ends all connections, removes the socket file. Replies still owed may be answered afterwards: they are dropped. */
+/* Ends all connections, removes the socket file unless the socket is kept. Replies still owed may be answered afterwards: they are dropped. */
 void control_free(struct control *control);
 
 /* Connections of clients now. */

@@ -8,4 +8,7 @@ struct control;
 /* The routes, for the listener on TCP: they are the same. */
 struct api *control_api(struct control *control);
 
+/* NULL: no socket is kept. */
+const struct control_keeper *control_keeper(const struct control *control);
+
 #endif

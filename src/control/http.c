@@ -14,6 +14,7 @@
 #include "http/gate.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +33,8 @@ struct control_http {
 	struct http_gate *gate;
 	struct api *api;
 	const struct config *config;
-	bool *open; /* by address of the option */
+	bool *open;                          /* by address of the option */
+	const struct control_keeper *keeper; /* NULL: none */
 };
 
 /* Whether HOST, with or without a port, names ADDR. */
@@ -83,23 +85,44 @@ static void control_http_on_request(void *context, const struct http_request *re
 		control_api_handle(http->api, request, true, reply);
 }
 
-static int control_http_listen(struct http_gate *gate, const struct addr *addr, struct err *err)
+/* -1 with errno. */
+static int control_http_bind(const struct addr *addr)
 {
-	int on = 1, unanswered_ms = UNANSWERED_MS;
-	char text[ADDR_TEXT_SIZE];
-
-	addr_format(addr, text);
+	int on = 1;
 	AUTO_FD int fd = socket(addr->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
 	if (fd < 0)
-		return err_set(err, errno, "[http] listen = %s", text);
+		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	/* Accepted sockets inherit it: a reader that vanished, or takes nothing, must not hold its stream for long. */
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unanswered_ms, sizeof(unanswered_ms));
 	if (addr->any.sa_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-	if (bind(fd, &addr->any, addr_length(addr)) < 0 || listen(fd, SOMAXCONN) < 0)
-		return err_set(err, errno, "[http] listen = %s", text);
-	return http_gate_listen(gate, steal_fd(&fd), err);
+	if (bind(fd, &addr->any, addr_length(addr)) < 0)
+		return -1;
+	return steal_fd(&fd);
+}
+
+static int control_http_listen(struct control_http *http, const struct addr *addr, struct err *err)
+{
+	const struct control_keeper *keeper = http->keeper;
+	int unanswered_ms = UNANSWERED_MS;
+	char text[ADDR_TEXT_SIZE];
+	AUTO_FD int fd = keeper ? keeper->take(keeper->context, addr) : -1;
+
+	addr_format(addr, text);
+	if (fd < 0)
+		fd = control_http_bind(addr);
+	if (fd < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ||
+	    listen(fd, SOMAXCONN) < 0) {
+		err_set(err, errno, "[http] listen = %s", text);
+		if (keeper && fd >= 0)
+			keeper->closing(keeper->context, fd);
+		return -1;
+	}
+	/* Accepted sockets inherit it: a reader that vanished, or takes nothing, must not hold its stream for long. */
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unanswered_ms, sizeof(unanswered_ms));
+	if (keeper)
+		keeper->opened(keeper->context, fd);
+	return http_gate_listen(http->gate, steal_fd(&fd), err);
 }
 
 static const struct http_gate_ops gate_ops = { control_http_on_request, control_reply_refusal_text,
@@ -116,6 +139,7 @@ struct control_http *control_http_new(struct control *control, struct event_base
 	}
 	http->api = control_api(control);
 	http->config = config;
+	http->keeper = control_keeper(control);
 	http->open = calloc(config->http.listen.count + 1, sizeof(*http->open));
 	if (!http->open)
 		err_set(err, ENOMEM, "[http] listen");
@@ -131,7 +155,7 @@ struct control_http *control_http_new(struct control *control, struct event_base
 
 int control_http_open(struct control_http *http, size_t index, struct err *err)
 {
-	if (control_http_listen(http->gate, &http->config->http.listen.items[index], err) < 0)
+	if (control_http_listen(http, &http->config->http.listen.items[index], err) < 0)
 		return -1;
 	http->open[index] = true;
 	return 0;

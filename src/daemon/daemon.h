@@ -23,6 +23,7 @@ struct fabric;
 struct forwarder;
 struct guard;
 struct inherited;
+struct listeners;
 struct metrics;
 struct not_open;
 struct options;
@@ -59,6 +60,7 @@ struct daemon {
 
 	struct control_park parked;  /* requests that wait for a sandbox to come to rest */
 	struct inherited *inherited; /* sockets that the service manager kept for us; NULL without */
+	struct listeners *listeners; /* those of this run */
 
 	/* The parts, each of the file of its name. */
 	struct default_endpoint *default_endpoint;

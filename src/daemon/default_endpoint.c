@@ -119,21 +119,6 @@ void daemon_default_follow(struct daemon *daemon)
 	fwd_set_default(daemon->forwarder, serves ? daemon_tenant_of(sandbox)->route : NULL);
 }
 
-size_t daemon_default_count(const struct daemon *daemon)
-{
-	return daemon->default_endpoint ? daemon->default_endpoint->count : 0;
-}
-
-size_t daemon_default_list_fds(const struct daemon *daemon, int *fds, size_t room)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < daemon_default_count(daemon) && count < room; i++)
-		if (daemon->default_endpoint->addresses[i].listener)
-			fds[count++] = fwd_listener_fd(daemon->default_endpoint->addresses[i].listener);
-	return count;
-}
-
 void daemon_default_free(struct daemon *daemon)
 {
 	free(daemon->default_endpoint);

@@ -4,8 +4,6 @@
 
 /* The default endpoint: the listeners of [forwarder] default_listen, and the sandbox they lead to. */
 
-#include <stddef.h>
-
 struct daemon;
 struct err;
 
@@ -20,10 +18,6 @@ void daemon_default_retry(struct daemon *daemon);
 
 /* Leads it to the sandbox that it belongs to now. To be called after each change of that. */
 void daemon_default_follow(struct daemon *daemon);
-
-/* How many listeners it has at most, and the descriptors of those it has, ROOM at most; they stay the listeners'. */
-size_t daemon_default_count(const struct daemon *daemon);
-size_t daemon_default_list_fds(const struct daemon *daemon, int *fds, size_t room);
 
 /* Forgets the listeners, which go with the forwarder. */
 void daemon_default_free(struct daemon *daemon);

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "daemon/daemon.h"
 #include "daemon/inherited.h"
+#include "daemon/listeners.h"
 #include "daemon/not_open.h"
 #include "daemon/port_holder.h"
 #include "daemon/tenant.h"
@@ -33,9 +34,20 @@ struct fwd_listener *daemon_endpoints_listen(struct daemon *daemon, struct fwd_r
 
 	options.fd = daemon_inherited_take(daemon->inherited, listen, options.proto);
 	listener = fwd_listener_open(daemon->forwarder, listen, route, &options, err);
-	if (!listener)
-		cleanup_fd(&options.fd); /* or it would be in its own way at the next try */
+	if (listener) {
+		daemon_listeners_add(daemon, fwd_listener_fd(listener));
+	} else if (options.fd >= 0) {
+		/* Or it would be in its own way at the next try. */
+		daemon_listeners_remove(daemon, options.fd);
+		cleanup_fd(&options.fd);
+	}
 	return listener;
+}
+
+void daemon_endpoints_unlisten(struct daemon *daemon, struct fwd_listener *listener, bool reset)
+{
+	daemon_listeners_remove(daemon, fwd_listener_fd(listener));
+	fwd_listener_close(listener, reset);
 }
 
 static struct fwd_listener_options daemon_endpoints_options(const struct endpoint *endpoint)
@@ -68,7 +80,8 @@ static void daemon_endpoints_explain(const struct endpoint *endpoints, size_t in
 }
 
 /* Closes the OPENED listeners, which are among the handles of ENDPOINTS. */
-static void daemon_endpoints_undo(struct endpoint *endpoints, void **opened, size_t opened_count, size_t count)
+static void daemon_endpoints_undo(struct daemon *daemon, struct endpoint *endpoints, void **opened, size_t opened_count,
+				  size_t count)
 {
 	for (size_t k = 0; k < opened_count; k++)
 		for (size_t i = 0; i < count; i++)
@@ -76,7 +89,7 @@ static void daemon_endpoints_undo(struct endpoint *endpoints, void **opened, siz
 				if (endpoints[i].handles[j] == opened[k])
 					endpoints[i].handles[j] = NULL;
 	for (size_t k = 0; k < opened_count; k++)
-		fwd_listener_close(opened[k], true);
+		daemon_endpoints_unlisten(daemon, opened[k], true);
 }
 
 int daemon_endpoints_open(struct daemon *daemon, struct tenant *tenant, struct endpoint *endpoints, size_t count,
@@ -108,7 +121,7 @@ int daemon_endpoints_open(struct daemon *daemon, struct tenant *tenant, struct e
 			if (taken && endpoint->port.automatic && err.code == EADDRINUSE)
 				*taken = addr_port(&endpoint->listen[j]);
 			daemon_endpoints_explain(endpoints, i, list, &endpoint->listen[j], &err, problem);
-			daemon_endpoints_undo(endpoints, opened, opened_count, count);
+			daemon_endpoints_undo(daemon, endpoints, opened, opened_count, count);
 			free(opened);
 			return -1;
 		}
@@ -117,12 +130,12 @@ int daemon_endpoints_open(struct daemon *daemon, struct tenant *tenant, struct e
 	return 0;
 }
 
-void daemon_endpoints_close(struct endpoint *endpoints, size_t count, bool reset)
+void daemon_endpoints_close(struct daemon *daemon, struct endpoint *endpoints, size_t count, bool reset)
 {
 	for (size_t i = 0; i < count; i++) {
 		for (size_t j = 0; j < endpoints[i].listen_count; j++) {
 			if (endpoints[i].handles[j])
-				fwd_listener_close(endpoints[i].handles[j], reset);
+				daemon_endpoints_unlisten(daemon, endpoints[i].handles[j], reset);
 			endpoints[i].handles[j] = NULL;
 		}
 	}

@@ -25,8 +25,8 @@ struct tenant;
 int daemon_endpoints_open(struct daemon *daemon, struct tenant *tenant, struct endpoint *endpoints, size_t count,
 			  const char *list, uint16_t *taken, struct problem *problem);
 
-/* Closes all. RESET: connections that came through them end, too. */
-void daemon_endpoints_close(struct endpoint *endpoints, size_t count, bool reset);
+/* Closes all. RESET: connections that came through them end, too. The ports are free after daemon_listeners_settle(). */
+void daemon_endpoints_close(struct daemon *daemon, struct endpoint *endpoints, size_t count, bool reset);
 
 /*
  * Opens the closed ones of SANDBOX as far as it goes, each address by itself, and notes the others as not open: another program
@@ -47,6 +47,9 @@ bool daemon_endpoints_retry(struct daemon *daemon, unsigned *slot, uint64_t unti
 struct fwd_listener *daemon_endpoints_listen(struct daemon *daemon, struct fwd_route *route,
 					     struct fwd_listener_options options, const struct addr *listen,
 					     struct err *err);
+
+/* Closes a listener that daemon_endpoints_listen() opened, as daemon_endpoints_close() does. */
+void daemon_endpoints_unlisten(struct daemon *daemon, struct fwd_listener *listener, bool reset);
 
 /* Whether ERR, of a listener on LISTEN, only says that this host has no ::1, which was logged at the start. */
 bool daemon_endpoints_lack_ipv6(const struct addr *listen, const struct err *err);

@@ -1,157 +1,440 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * All sockets go to the store under one FDNAME: LISTEN_FDNAMES is a single string of at most 128 KiB, so names of their own would
- * end the daemon's next start at some thousand listeners. Inherited sockets are sorted by address once, and found by bisection.
+ * The service manager passes the receiving ends of queues (fd_couple.c). Each is looked at first, without its descriptors; then
+ * those of the chosen lists are copied. The queues keep theirs until the present run has stored its own (listeners.c). Sockets
+ * that were stored one by one, as by builds before the queues, are taken over, too.
+ *
+ * All of this is input: a descriptor counts only if the kernel says that it listens, on an address of the host's namespace.
+ * Sockets are sorted by address once, and found by bisection. A run that was killed while it took over leaves the same socket in
+ * two lists; the second copy is closed.
  */
 #include "daemon/inherited.h"
 
+#include "base/cleanup.h"
 #include "base/log.h"
+#include "base/vec.h"
+#include "daemon/fd_couple.h"
+#include "daemon/fd_store.h"
 
-#include <stdbool.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
-#ifdef HAVE_LIBSYSTEMD
-#include <systemd/sd-daemon.h>
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
 #endif
 
-enum {
-	FDS_PER_MESSAGE = 253,
-	BARRIER_US = 5 * 1000 * 1000, /* a service manager that is slower has other worries */
+union socket_address {
+	struct sockaddr any;
+	struct addr addr;
+	struct sockaddr_un path;
 };
 
-struct socket_entry {
-	struct addr addr;
-	enum proto proto;
-	int fd; /* -1: taken */
+struct inherited_socket {
+	union socket_address address;
+	enum proto proto; /* TCP for a unix socket */
+	ino_t inode;
+	int fd;
+	bool taken;
 };
 
 struct inherited {
-	size_t count;
-	struct socket_entry entries[];
+	struct {
+		VEC_OF(struct inherited_socket);
+	} sockets;
+	struct {
+		VEC_OF(int);
+	} queues; /* receiving ends */
+	struct {
+		VEC_OF(struct fd_survey);
+	} surveys;     /* of the queues; empty at the end of the start */
+	char **names;  /* in the store */
+	uint64_t host; /* the namespace that its sockets must be of */
+	size_t lost, strange;
+	size_t passed; /* of the sockets: by daemon_inherited_take_any() */
 };
 
-static int daemon_inherited_compare(const void *a, const void *b)
+static int daemon_inherited_compare_address(const union socket_address *a, const union socket_address *b)
 {
-	const struct socket_entry *left = a, *right = b;
-
-	if (left->proto != right->proto)
-		return left->proto < right->proto ? -1 : 1;
-	if (left->addr.any.sa_family != right->addr.any.sa_family)
-		return left->addr.any.sa_family < right->addr.any.sa_family ? -1 : 1;
-	if (addr_port(&left->addr) != addr_port(&right->addr))
-		return addr_port(&left->addr) < addr_port(&right->addr) ? -1 : 1;
-	if (left->addr.any.sa_family == AF_INET6)
-		return memcmp(&left->addr.in6.sin6_addr, &right->addr.in6.sin6_addr, sizeof(struct in6_addr));
-	return memcmp(&left->addr.in.sin_addr, &right->addr.in.sin_addr, sizeof(struct in_addr));
+	if (a->any.sa_family != b->any.sa_family)
+		return a->any.sa_family < b->any.sa_family ? -1 : 1;
+	if (a->any.sa_family == AF_UNIX)
+		return strcmp(a->path.sun_path, b->path.sun_path);
+	if (addr_port(&a->addr) != addr_port(&b->addr))
+		return addr_port(&a->addr) < addr_port(&b->addr) ? -1 : 1;
+	if (a->any.sa_family == AF_INET6)
+		return memcmp(&a->addr.in6.sin6_addr, &b->addr.in6.sin6_addr, sizeof(struct in6_addr));
+	return memcmp(&a->addr.in.sin_addr, &b->addr.in.sin_addr, sizeof(struct in_addr));
 }
 
-#ifdef HAVE_LIBSYSTEMD
-static bool daemon_inherited_describe(int fd, struct socket_entry *entry)
+static int daemon_inherited_compare_key(const struct inherited_socket *a, const struct inherited_socket *b)
 {
-	socklen_t length = sizeof(entry->addr);
-	int type;
-	socklen_t type_length = sizeof(type);
+	if (a->proto != b->proto)
+		return a->proto < b->proto ? -1 : 1;
+	return daemon_inherited_compare_address(&a->address, &b->address);
+}
 
-	memset(entry, 0, sizeof(*entry));
-	if (getsockname(fd, &entry->addr.any, &length) < 0 ||
-	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_length) < 0)
+static int daemon_inherited_compare(const void *left, const void *right)
+{
+	const struct inherited_socket *a = left, *b = right;
+	int order = daemon_inherited_compare_key(a, b);
+
+	return order || a->inode == b->inode ? order : a->inode < b->inode ? -1 : 1;
+}
+
+/* ---- What a descriptor is ---- */
+
+static int daemon_inherited_ask(int fd, int option)
+{
+	int value;
+	socklen_t size = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &size) < 0 ? -1 : value;
+}
+
+static uint64_t daemon_inherited_namespace(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t size = sizeof(cookie);
+
+	return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0 ? 0 : cookie;
+}
+
+/* The namespace in which this process makes its sockets. */
+static uint64_t daemon_inherited_host(void)
+{
+	int fresh = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	uint64_t host = fresh >= 0 ? daemon_inherited_namespace(fresh) : 0;
+
+	if (fresh >= 0)
+		close(fresh);
+	return host;
+}
+
+static bool daemon_inherited_is_queue(int fd)
+{
+	return daemon_inherited_ask(fd, SO_DOMAIN) == AF_UNIX && daemon_inherited_ask(fd, SO_TYPE) == SOCK_SEQPACKET;
+}
+
+static bool daemon_inherited_is_connected(int fd)
+{
+	struct sockaddr_storage peer;
+	socklen_t size = sizeof(peer);
+
+	return getpeername(fd, (struct sockaddr *)&peer, &size) == 0 || errno != ENOTCONN;
+}
+
+/* Whether ADDRESS, of SIZE bytes, names something that can be listened on. */
+static bool daemon_inherited_is_whole(const union socket_address *address, socklen_t size)
+{
+	switch (address->any.sa_family) {
+	case AF_INET:
+		return size == sizeof(struct sockaddr_in) && addr_port(&address->addr);
+	case AF_INET6:
+		return size == sizeof(struct sockaddr_in6) && addr_port(&address->addr);
+	case AF_UNIX:
+		/* A path, and neither an abstract name nor none at all. */
+		return size > sizeof(sa_family_t) + 1 && size <= sizeof(struct sockaddr_un) &&
+		       address->path.sun_path[0] == '/' &&
+		       memchr(address->path.sun_path, '\0', sizeof(address->path.sun_path));
+	default:
 		return false;
-	if (entry->addr.any.sa_family != AF_INET && entry->addr.any.sa_family != AF_INET6)
+	}
+}
+
+static bool daemon_inherited_describe(int fd, uint64_t host, struct inherited_socket *found)
+{
+	socklen_t size = sizeof(found->address);
+	struct stat status;
+	bool tcp, udp;
+
+	*found = (struct inherited_socket){ .fd = fd };
+	if (fstat(fd, &status) < 0 || !S_ISSOCK(status.st_mode) || getsockname(fd, &found->address.any, &size) < 0 ||
+	    !daemon_inherited_is_whole(&found->address, size))
 		return false;
-	entry->proto = type == SOCK_DGRAM ? PROTO_UDP : PROTO_TCP;
-	entry->fd = fd;
-	return true;
+	tcp = daemon_inherited_ask(fd, SO_TYPE) == SOCK_STREAM && daemon_inherited_ask(fd, SO_ACCEPTCONN) == 1;
+	udp = daemon_inherited_ask(fd, SO_TYPE) == SOCK_DGRAM && found->address.any.sa_family != AF_UNIX &&
+	      daemon_inherited_ask(fd, SO_PROTOCOL) == IPPROTO_UDP && !daemon_inherited_is_connected(fd);
+	if (tcp && found->address.any.sa_family != AF_UNIX)
+		tcp = daemon_inherited_ask(fd, SO_PROTOCOL) == IPPROTO_TCP;
+	found->inode = status.st_ino;
+	found->proto = udp ? PROTO_UDP : PROTO_TCP;
+	return (tcp || udp) && daemon_inherited_namespace(fd) == host;
+}
+
+/* ---- Receiving ---- */
+
+/* Takes FD over: a socket, or it is closed. */
+static void daemon_inherited_admit(struct inherited *inherited, int fd)
+{
+	struct inherited_socket found, *added;
+
+	if (!daemon_inherited_describe(fd, inherited->host, &found)) {
+		inherited->strange++;
+		close(fd);
+		return;
+	}
+	added = vec_push(&inherited->sockets);
+	if (added) {
+		*added = found;
+	} else {
+		inherited->lost++;
+		close(fd);
+	}
+}
+
+static void daemon_inherited_admit_queue(struct inherited *inherited, int fd)
+{
+	struct fd_survey *survey = NULL;
+	int *queue = vec_push(&inherited->queues);
+
+	if (queue) {
+		*queue = fd;
+		survey = vec_push(&inherited->surveys);
+	}
+	if (!survey || daemon_fd_couple_survey(fd, survey) < 0)
+		log_error("a queue of listening sockets cannot be read",
+			  F_STR("error", survey ? strerror(errno) : "no memory"));
+	if (!queue)
+		close(fd);
+}
+
+static void daemon_inherited_copy(struct inherited *inherited, size_t index)
+{
+	const struct fd_survey *survey = &inherited->surveys.items[index];
+	int *fds = calloc(survey->fds + 1, sizeof(*fds));
+	size_t count = fds ? daemon_fd_couple_copy(inherited->queues.items[index], survey, fds) : 0;
+
+	inherited->lost += survey->fds - count;
+	for (size_t i = 0; i < count; i++)
+		daemon_inherited_admit(inherited, fds[i]);
+	free(fds);
+}
+
+/* Whether another queue of the couple has a complete list. */
+static bool daemon_inherited_has_mate(const struct inherited *inherited, const struct fd_survey *survey)
+{
+	for (size_t i = 0; i < inherited->surveys.count; i++) {
+		const struct fd_survey *other = &inherited->surveys.items[i];
+
+		if (other->chosen && other->first.run == survey->first.run &&
+		    other->first.couple == survey->first.couple)
+			return true;
+	}
+	return false;
+}
+
+static void daemon_inherited_copy_chosen(struct inherited *inherited)
+{
+	daemon_fd_queue_choose(inherited->surveys.items, inherited->surveys.count);
+	for (size_t i = 0; i < inherited->surveys.count; i++) {
+		const struct fd_survey *survey = &inherited->surveys.items[i];
+
+		if (survey->chosen)
+			daemon_inherited_copy(inherited, i);
+		else if (survey->messages && !daemon_inherited_has_mate(inherited, survey))
+			log_error("a list of listening sockets is not complete; its ports are opened anew");
+		if (survey->strange)
+			log_warning("a queue of listening sockets has a message of an unknown kind");
+		/* What nobody can read, or is read from another queue, would only hold ports, the control socket among them. */
+		if (!survey->chosen)
+			daemon_fd_couple_drain(inherited->queues.items[i]);
+	}
+	vec_free(&inherited->surveys);
+}
+
+static void daemon_inherited_sort(struct inherited *inherited)
+{
+	struct inherited_socket *sockets = inherited->sockets.items;
+	size_t kept = 0;
+
+	if (!inherited->sockets.count)
+		return;
+	qsort(sockets, inherited->sockets.count, sizeof(*sockets), daemon_inherited_compare);
+	for (size_t i = 0; i < inherited->sockets.count; i++) {
+		if (kept && sockets[kept - 1].inode == sockets[i].inode)
+			close(sockets[i].fd);
+		else
+			sockets[kept++] = sockets[i];
+	}
+	inherited->sockets.count = kept;
 }
 
 struct inherited *daemon_inherited_receive(void)
 {
-	int count = sd_listen_fds(1);
+	char **names;
+	int first;
+	size_t count;
 
-	if (count <= 0)
+	daemon_fd_store_receive(&first, &count, &names);
+	struct inherited *inherited = count ? calloc(1, sizeof(*inherited)) : NULL;
+	if (!inherited) {
+		daemon_fd_store_free_names(names);
 		return NULL;
-	struct inherited *inherited = calloc(1, sizeof(*inherited) + (size_t)count * sizeof(inherited->entries[0]));
-	if (!inherited)
-		return NULL;
-	for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + count; fd++) {
-		if (daemon_inherited_describe(fd, &inherited->entries[inherited->count]))
-			inherited->count++;
-		else
-			close(fd);
 	}
-	/* They are ours now; those still open when we stop are stored anew. */
-	sd_notify(0, "FDSTOREREMOVE=1\nFDNAME=weft");
-	qsort(inherited->entries, inherited->count, sizeof(inherited->entries[0]), daemon_inherited_compare);
-	log_info("listening sockets taken over from the service manager", F_UINT("count", inherited->count));
+	inherited->names = names;
+	inherited->host = daemon_inherited_host();
+	for (int fd = first; fd < first + (int)count; fd++) {
+		if (daemon_inherited_is_queue(fd))
+			daemon_inherited_admit_queue(inherited, fd);
+		else
+			daemon_inherited_admit(inherited, fd);
+	}
+	daemon_inherited_copy_chosen(inherited);
+	daemon_inherited_sort(inherited);
+	if (inherited->lost)
+		log_error("listening sockets lost; their ports are opened anew", F_UINT("count", inherited->lost),
+			  F_STR("fix", "raise LimitNOFILE= of the unit"));
+	if (inherited->strange)
+		log_warning("descriptors of an unknown kind closed", F_UINT("count", inherited->strange));
+	log_info("listening sockets taken over from the service manager", F_UINT("count", inherited->sockets.count));
 	return inherited;
 }
 
-void daemon_inherited_store(const int *fds, size_t count)
-{
-	/*
-	 * FDPOLL=0, because a socket that has an error pending is still ours to keep. The barrier, because the service manager
-	 * cannot assign a message to our unit once its sender has ended, and drops it with the sockets.
-	 */
-	for (size_t first = 0; first < count; first += FDS_PER_MESSAGE) {
-		unsigned some = (unsigned)(count - first < FDS_PER_MESSAGE ? count - first : FDS_PER_MESSAGE);
+/* ---- Taking ---- */
 
-		if (sd_pid_notify_with_fds(0, 0, "FDSTORE=1\nFDNAME=weft\nFDPOLL=0", fds + first, some) < 0)
-			log_warning("sockets not handed to the service manager", F_UINT("count", some));
+static int daemon_inherited_find(struct inherited *inherited, const struct inherited_socket *wanted)
+{
+	size_t low = 0, high = inherited ? inherited->sockets.count : 0;
+
+	/* The first of those that are equal. */
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (daemon_inherited_compare_key(&inherited->sockets.items[middle], wanted) < 0)
+			low = middle + 1;
+		else
+			high = middle;
 	}
-	if (count && sd_notify_barrier(0, BARRIER_US) < 0)
-		log_warning("service manager does not say that it has the sockets");
-}
-#else
-struct inherited *daemon_inherited_receive(void)
-{
-	return NULL;
-}
+	for (; inherited && low < inherited->sockets.count; low++) {
+		struct inherited_socket *found = &inherited->sockets.items[low];
 
-void daemon_inherited_store(const int *fds, size_t count)
-{
-	(void)fds;
-	(void)count;
+		if (daemon_inherited_compare_key(found, wanted) != 0)
+			break;
+		if (found->taken)
+			continue;
+		found->taken = true;
+		return found->fd;
+	}
+	return -1;
 }
-#endif
 
 int daemon_inherited_take(struct inherited *inherited, const struct addr *listen, enum proto proto)
 {
-	struct socket_entry wanted = { .addr = *listen, .proto = proto, .fd = -1 };
-	struct socket_entry *found;
+	struct inherited_socket wanted = { .address.addr = *listen, .proto = proto };
 
-	if (!inherited || !inherited->count)
+	return daemon_inherited_find(inherited, &wanted);
+}
+
+int daemon_inherited_take_unix(struct inherited *inherited, const char *path)
+{
+	struct inherited_socket wanted = { .address.path.sun_family = AF_UNIX, .proto = PROTO_TCP };
+
+	if (strlen(path) >= sizeof(wanted.address.path.sun_path))
 		return -1;
-	found = bsearch(&wanted, inherited->entries, inherited->count, sizeof(inherited->entries[0]),
-			daemon_inherited_compare);
-	if (!found)
-		return -1;
-	int fd = found->fd;
-	found->fd = -1;
-	return fd;
+	strcpy(wanted.address.path.sun_path, path);
+	return daemon_inherited_find(inherited, &wanted);
+}
+
+bool daemon_inherited_has(const struct inherited *inherited, int fd)
+{
+	for (size_t i = 0; inherited && i < inherited->sockets.count; i++)
+		if (inherited->sockets.items[i].fd == fd)
+			return true;
+	return false;
+}
+
+void daemon_inherited_drop(struct inherited *inherited, int fd)
+{
+	for (size_t i = 0; inherited && i < inherited->sockets.count; i++)
+		if (inherited->sockets.items[i].fd == fd)
+			inherited->sockets.items[i].fd = -1;
+}
+
+int daemon_inherited_at(const struct inherited *inherited, size_t index)
+{
+	return inherited && index < inherited->sockets.count ? inherited->sockets.items[index].fd : -1;
 }
 
 size_t daemon_inherited_count(const struct inherited *inherited)
 {
-	return inherited ? inherited->count : 0;
+	return inherited ? inherited->sockets.count : 0;
 }
 
-size_t daemon_inherited_peek(const struct inherited *inherited, int *fds, size_t room)
+size_t daemon_inherited_left(const struct inherited *inherited)
 {
-	size_t count = 0;
+	size_t left = 0;
 
-	for (size_t i = 0; inherited && i < inherited->count && count < room; i++)
-		if (inherited->entries[i].fd >= 0)
-			fds[count++] = inherited->entries[i].fd;
-	return count;
+	for (size_t i = 0; i < daemon_inherited_count(inherited); i++)
+		left += !inherited->sockets.items[i].taken;
+	return left;
+}
+
+int daemon_inherited_take_any(struct inherited *inherited, enum proto *proto)
+{
+	while (inherited && inherited->passed < inherited->sockets.count) {
+		struct inherited_socket *found = &inherited->sockets.items[inherited->passed++];
+
+		if (found->taken)
+			continue;
+		found->taken = true;
+		*proto = found->proto;
+		return steal_fd(&found->fd);
+	}
+	return -1;
+}
+
+/* ---- The end ---- */
+
+static bool daemon_inherited_has_name(const struct inherited *inherited, const char *name)
+{
+	for (char **used = inherited ? inherited->names : NULL; used && *used; used++)
+		if (!strcmp(*used, name))
+			return true;
+	return false;
+}
+
+void daemon_inherited_choose_name(const struct inherited *inherited, char *name, size_t size)
+{
+	unsigned number = 0;
+
+	do
+		snprintf(name, size, "weft-%u", ++number);
+	while (daemon_inherited_has_name(inherited, name));
+}
+
+void daemon_inherited_forget_former(struct inherited *inherited)
+{
+	if (!inherited)
+		return;
+	for (size_t i = 0; i < inherited->queues.count; i++) {
+		daemon_fd_couple_drain(inherited->queues.items[i]);
+		close(inherited->queues.items[i]);
+	}
+	vec_free(&inherited->queues);
+	for (char **name = inherited->names; name && *name; name++)
+		if (name == inherited->names || strcmp(name[0], name[-1]) != 0)
+			daemon_fd_store_remove(*name);
+	daemon_fd_store_free_names(inherited->names);
+	inherited->names = NULL;
 }
 
 void daemon_inherited_free(struct inherited *inherited)
 {
 	if (!inherited)
 		return;
-	for (size_t i = 0; i < inherited->count; i++)
-		if (inherited->entries[i].fd >= 0)
-			close(inherited->entries[i].fd);
+	for (size_t i = 0; i < inherited->sockets.count; i++)
+		if (!inherited->sockets.items[i].taken)
+			close(inherited->sockets.items[i].fd);
+	for (size_t i = 0; i < inherited->queues.count; i++)
+		close(inherited->queues.items[i]);
+	vec_free(&inherited->sockets);
+	vec_free(&inherited->queues);
+	daemon_fd_store_free_names(inherited->names);
 	free(inherited);
 }

@@ -3,35 +3,50 @@
 #define WEFT_DAEMON_INHERITED_H
 
 /*
- * Listening sockets that outlive the daemon: the service manager keeps them (systemd's fd store) and hands them to the next run,
- * so that clients never see a refused connection while weftd restarts. Matched by getsockname(2), never by name: all are stored
- * under one name. Main thread only.
+ * The listening sockets of the former run, which the service manager kept meanwhile: no client sees a refused connection, and no
+ * stranger gets the port. They are matched by what the kernel says of them, never by a name. Main thread only.
  */
 
 #include "base/addr.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct inherited;
 
-/* Takes the sockets over from the environment (sd_listen_fds(3)). NULL where there are none, or no systemd. */
+/*
+ * Takes them over from the environment (sd_listen_fds(3)). The service manager has them still, until
+ * daemon_inherited_forget_former(). NULL where there are none, or no systemd.
+ */
 struct inherited *daemon_inherited_receive(void);
 
-/* The socket that listens on LISTEN, now the caller's; -1: none. INHERITED may be NULL. */
+/* The socket that listens on LISTEN, or on the path PATH, now the caller's; -1: none. INHERITED may be NULL. */
 int daemon_inherited_take(struct inherited *inherited, const struct addr *listen, enum proto proto);
+int daemon_inherited_take_unix(struct inherited *inherited, const char *path);
 
-/* How many there are, taken or not. INHERITED may be NULL. */
+/* Whether FD is one of them, taken or not. INHERITED may be NULL. */
+bool daemon_inherited_has(const struct inherited *inherited, int fd);
+
+/* FD, which was taken, is closed already. INHERITED may be NULL. */
+void daemon_inherited_drop(struct inherited *inherited, int fd);
+
+/* How many there are, taken or not, and the descriptor of one; -1: it is closed already. INHERITED may be NULL. */
 size_t daemon_inherited_count(const struct inherited *inherited);
-/* Fills FDS with those that nobody has taken, ROOM at most, and returns how many; they stay INHERITED's. It may be NULL. */
-size_t daemon_inherited_peek(const struct inherited *inherited, int *fds, size_t room);
+int daemon_inherited_at(const struct inherited *inherited, size_t index);
 
-/* Closes those that nobody took. */
+/* How many of them nobody has taken yet. INHERITED may be NULL. */
+size_t daemon_inherited_left(const struct inherited *inherited);
+
+/* One that nobody took, now the caller's, and its protocol (TCP for a unix socket). -1: there is none. INHERITED may be NULL. */
+int daemon_inherited_take_any(struct inherited *inherited, enum proto *proto);
+
+/* Writes a name into NAME under which the former run has stored nothing. INHERITED may be NULL. */
+void daemon_inherited_choose_name(const struct inherited *inherited, char *name, size_t size);
+
+/* Gives up all that the former run has in the service manager's store. INHERITED may be NULL. */
+void daemon_inherited_forget_former(struct inherited *inherited);
+
+/* Closes our copies of those that nobody took. What the service manager has stays there. */
 void daemon_inherited_free(struct inherited *inherited);
-
-/*
- * Hands FDS to the service manager for safe-keeping, in messages of at most 253 descriptors (the kernel's SCM_MAX_FD). Does
- * nothing without a service manager.
- */
-void daemon_inherited_store(const int *fds, size_t count);
 
 #endif

@@ -15,6 +15,7 @@
 #include "daemon/daemon.h"
 #include "daemon/default_endpoint.h"
 #include "daemon/endpoints.h"
+#include "daemon/listeners.h"
 #include "daemon/tenant.h"
 #include "store/store.h"
 #include "wire/wire.h"
@@ -31,6 +32,7 @@ struct patch_change {
 	struct control_request *request;
 	struct registry_patch prepared;
 	struct problem problem; /* why it is being reverted */
+	struct listeners_waiter settling;
 };
 
 static bool daemon_patch_had_handle(const struct endpoint *endpoints, size_t count, const void *handle)
@@ -43,8 +45,8 @@ static bool daemon_patch_had_handle(const struct endpoint *endpoints, size_t cou
 }
 
 /* Closes the listeners of FROM that KEPT does not have. */
-static void daemon_patch_close_others(struct endpoint *from, size_t from_count, const struct endpoint *kept,
-				      size_t kept_count, bool reset)
+static void daemon_patch_close_others(struct daemon *daemon, struct endpoint *from, size_t from_count,
+				      const struct endpoint *kept, size_t kept_count, bool reset)
 {
 	for (size_t i = 0; i < from_count; i++) {
 		for (size_t j = 0; j < from[i].listen_count; j++) {
@@ -52,7 +54,7 @@ static void daemon_patch_close_others(struct endpoint *from, size_t from_count, 
 
 			if (!*handle || daemon_patch_had_handle(kept, kept_count, *handle))
 				continue;
-			fwd_listener_close(*handle, reset);
+			daemon_endpoints_unlisten(daemon, *handle, reset);
 			*handle = NULL;
 		}
 	}
@@ -102,15 +104,23 @@ static void daemon_patch_finish(struct patch_change *change)
 	control_park_run_sandbox(&daemon->parked, id);
 }
 
-static void daemon_patch_refuse(struct patch_change *change, const struct problem *problem)
+static void daemon_patch_on_refusal_due(void *context)
+{
+	struct patch_change *change = context;
+
+	control_request_refuse(change->request, &change->problem);
+	daemon_patch_finish(change);
+}
+
+/* Closes what was opened, and answers with the change's problem when the ports are free again. */
+static void daemon_patch_refuse(struct patch_change *change)
 {
 	struct registry_patch *prepared = &change->prepared;
 
-	daemon_patch_close_others(prepared->endpoints, prepared->endpoint_count, change->sandbox->endpoints,
-				  change->sandbox->endpoint_count, true);
+	daemon_patch_close_others(change->daemon, prepared->endpoints, prepared->endpoint_count,
+				  change->sandbox->endpoints, change->sandbox->endpoint_count, true);
 	registry_patch_abort(change->daemon->registry, prepared);
-	control_request_refuse(change->request, problem);
-	daemon_patch_finish(change);
+	daemon_listeners_settle(change->daemon, &change->settling, daemon_patch_on_refusal_due, change);
 }
 
 static void daemon_patch_on_flushed(void *context, const struct err *err)
@@ -142,9 +152,10 @@ static void daemon_patch_resume_sandbox(struct tenant *tenant, bool keep)
 	fabric_recheck(tenant->daemon->fabric, sandbox->slot);
 }
 
-/* The request is in force: pause or resume as the last step, and answer. */
-static void daemon_patch_conclude(struct patch_change *change)
+/* The request is in force, its ports open and closed: pause or resume as the last step, and answer. */
+static void daemon_patch_conclude(void *context)
 {
+	struct patch_change *change = context;
 	struct daemon *daemon = change->daemon;
 	struct sandbox *sandbox = change->sandbox;
 	struct tenant *tenant = daemon_tenant_of(sandbox);
@@ -176,8 +187,7 @@ static void daemon_patch_on_reverted(void *context, const struct err *err)
 	if (err)
 		log_error("former policy not restored; the next repair restores it",
 			  F_STR("sandbox", change->sandbox->id), F_STR("error", err->text));
-	control_request_refuse(change->request, &change->problem);
-	daemon_patch_finish(change);
+	daemon_listeners_settle(change->daemon, &change->settling, daemon_patch_on_refusal_due, change);
 }
 
 /* Puts the prepared request into the sandbox's record; afterwards PREPARED holds nothing. */
@@ -200,7 +210,7 @@ static int daemon_patch_commit(struct patch_change *change, struct err *err)
 	if (saved < 0)
 		return -1;
 	daemon_patch_announce_differences(change);
-	daemon_patch_close_others(sandbox->endpoints, sandbox->endpoint_count, prepared->endpoints,
+	daemon_patch_close_others(change->daemon, sandbox->endpoints, sandbox->endpoint_count, prepared->endpoints,
 				  prepared->endpoint_count, true);
 	registry_patch_commit(change->daemon->registry, prepared);
 	return 0;
@@ -215,13 +225,13 @@ static void daemon_patch_on_applied(void *context, const struct err *fabric_err)
 	if (fabric_err) {
 		log_error("sandbox not changed", F_STR("sandbox", sandbox->id), F_STR("error", fabric_err->text));
 		daemon_explain(fabric_err, &change->problem);
-		daemon_patch_refuse(change, &change->problem);
+		daemon_patch_refuse(change);
 		return;
 	}
 	if (daemon_patch_commit(change, &err) < 0) {
 		log_error("sandbox not changed", F_STR("sandbox", sandbox->id), F_STR("error", err.text));
 		daemon_explain(&err, &change->problem);
-		daemon_patch_close_others(change->prepared.endpoints, change->prepared.endpoint_count,
+		daemon_patch_close_others(change->daemon, change->prepared.endpoints, change->prepared.endpoint_count,
 					  sandbox->endpoints, sandbox->endpoint_count, true);
 		registry_patch_abort(change->daemon->registry, &change->prepared);
 		daemon_patch_apply_fabric(change, daemon_patch_on_reverted);
@@ -230,7 +240,7 @@ static void daemon_patch_on_applied(void *context, const struct err *fabric_err)
 	fwd_route_set_limits(daemon_tenant_of(sandbox)->route, &sandbox->spec->limits);
 	fwd_route_set_pace(daemon_tenant_of(sandbox)->route, sandbox->spec->bandwidth.from_guest.rate);
 	daemon_default_follow(change->daemon);
-	daemon_patch_conclude(change);
+	daemon_listeners_settle(change->daemon, &change->settling, daemon_patch_conclude, change);
 }
 
 /* Brings the kernel to the prepared request, or, when that is gone, back to the one in force. */

@@ -16,6 +16,7 @@
 #include "daemon/daemon.h"
 #include "daemon/default_endpoint.h"
 #include "daemon/endpoints.h"
+#include "daemon/listeners.h"
 #include "daemon/metrics.h"
 #include "daemon/tenant.h"
 #include "store/store.h"
@@ -73,7 +74,7 @@ static void daemon_register_forget(struct tenant *tenant, char id[static SANDBOX
 	daemon_default_follow(daemon);
 }
 
-static void daemon_register_on_undone(void *context)
+static void daemon_register_on_ports_free(void *context)
 {
 	struct tenant *tenant = context;
 	struct daemon *daemon = tenant->daemon;
@@ -90,9 +91,17 @@ static void daemon_register_on_undone(void *context)
 	control_park_run_sandbox(&daemon->parked, id);
 }
 
+static void daemon_register_on_undone(void *context)
+{
+	struct tenant *tenant = context;
+
+	daemon_listeners_settle(tenant->daemon, &tenant->settling, daemon_register_on_ports_free, tenant);
+}
+
 /* Takes back what was done, and only then answers, so that a manager who hears of the failure finds nothing left. */
 static void daemon_register_undo(struct tenant *tenant, const struct err *err)
 {
+	struct daemon *daemon = tenant->daemon;
 	struct sandbox *sandbox = tenant->sandbox;
 	struct control_request *request = steal_ptr(&tenant->registering);
 
@@ -103,12 +112,12 @@ static void daemon_register_undo(struct tenant *tenant, const struct err *err)
 		control_request_refuse(request, &tenant->failure);
 	else
 		TAILQ_INSERT_TAIL(&tenant->leaving, request, next);
-	daemon_endpoints_close(sandbox->endpoints, sandbox->endpoint_count, true);
+	daemon_endpoints_close(daemon, sandbox->endpoints, sandbox->endpoint_count, true);
 	tenant->busy = true;
 	fwd_route_close(tenant->route, CLOSE_UNREGISTERED, 0, daemon_register_on_undone, tenant);
 }
 
-static void daemon_register_on_undone_retry(void *context)
+static void daemon_register_on_ports_free_retry(void *context)
 {
 	struct tenant *tenant = context;
 	struct daemon *daemon = tenant->daemon;
@@ -120,13 +129,34 @@ static void daemon_register_on_undone_retry(void *context)
 	daemon_register(daemon, request);
 }
 
+static void daemon_register_on_undone_retry(void *context)
+{
+	struct tenant *tenant = context;
+
+	daemon_listeners_settle(tenant->daemon, &tenant->settling, daemon_register_on_ports_free_retry, tenant);
+}
+
 /* The slot turned out to be foreign: everything is undone, and the request is served from the start, with another slot. */
 static void daemon_register_retry_elsewhere(struct tenant *tenant)
 {
 	struct sandbox *sandbox = tenant->sandbox;
 
-	daemon_endpoints_close(sandbox->endpoints, sandbox->endpoint_count, true);
+	daemon_endpoints_close(tenant->daemon, sandbox->endpoints, sandbox->endpoint_count, true);
 	fwd_route_close(tenant->route, CLOSE_UNREGISTERED, 0, daemon_register_on_undone_retry, tenant);
+}
+
+/* The listeners outlive a kill from now on: the manager may tell clients of them. */
+static void daemon_register_on_kept(void *context)
+{
+	struct tenant *tenant = context;
+	struct daemon *daemon = tenant->daemon;
+	struct sandbox *sandbox = tenant->sandbox;
+	char id[SANDBOX_ID_MAX + 1];
+
+	tenant->busy = false;
+	memcpy(id, sandbox->id, sizeof(id));
+	control_request_answer(steal_ptr(&tenant->registering), 201, wire_write_sandbox(sandbox, daemon->config));
+	control_park_run_sandbox(&daemon->parked, id);
 }
 
 static void daemon_register_on_made(void *context, const struct fabric_slot *slot, const struct err *err)
@@ -135,7 +165,6 @@ static void daemon_register_on_made(void *context, const struct fabric_slot *slo
 	struct daemon *daemon = tenant->daemon;
 	struct sandbox *sandbox = tenant->sandbox;
 	uint64_t duration_us = clock_now_us() - tenant->registering_since_us;
-	char id[SANDBOX_ID_MAX + 1];
 
 	if (err && err->code == EEXIST) {
 		daemon_register_retry_elsewhere(tenant);
@@ -145,7 +174,6 @@ static void daemon_register_on_made(void *context, const struct fabric_slot *slo
 		daemon_register_undo(tenant, err);
 		return;
 	}
-	tenant->busy = false;
 	daemon_tenant_attach_namespace(tenant, slot);
 	registry_sandbox_set_state(daemon->registry, sandbox, registry_sandbox_settled_state(sandbox), "registered",
 				   NULL);
@@ -153,11 +181,8 @@ static void daemon_register_on_made(void *context, const struct fabric_slot *slo
 	daemon_metrics_count_registration(daemon, duration_us);
 	log_info("sandbox registered", F_STR("sandbox", sandbox->id), F_UINT("slot", sandbox->slot),
 		 F_UINT("duration_us", duration_us));
-	json_t *shown = wire_write_sandbox(sandbox, daemon->config);
 	control_event(daemon->control, "registered", sandbox->id, json_pack("{s:i}", "slot", (int)sandbox->slot));
-	memcpy(id, sandbox->id, sizeof(id));
-	control_request_answer(steal_ptr(&tenant->registering), 201, shown);
-	control_park_run_sandbox(&daemon->parked, id);
+	daemon_listeners_settle(daemon, &tenant->settling, daemon_register_on_kept, tenant);
 }
 
 /*

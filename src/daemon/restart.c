@@ -24,7 +24,7 @@
 #include "daemon/default_endpoint.h"
 #include "daemon/endpoints.h"
 #include "daemon/follow.h"
-#include "daemon/inherited.h"
+#include "daemon/listeners.h"
 #include "daemon/notify.h"
 #include "daemon/reserve.h"
 #include "daemon/rooms.h"
@@ -153,7 +153,7 @@ static bool daemon_restart_open_some(struct restart *restart, uint64_t until_us)
 		if (clock_now_us() >= until_us)
 			return false;
 	}
-	daemon_inherited_free(steal_ptr(&daemon->inherited));
+	daemon_listeners_close_unwanted(daemon);
 	return true;
 }
 

@@ -33,7 +33,7 @@ void daemon_rooms_count_clients(struct daemon *daemon)
 /* Sockets that the service manager kept are open already, and count when they are taken for endpoints. */
 static void daemon_rooms_count_descriptors(struct daemon *daemon)
 {
-	size_t passing = daemon_inherited_count(daemon->inherited) + daemon_rooms_clients(daemon);
+	size_t passing = daemon_inherited_left(daemon->inherited) + daemon_rooms_clients(daemon);
 	size_t open = base_descriptors_count();
 
 	fwd_set_descriptors(daemon->forwarder, open > passing ? open - passing : 0);

@@ -21,6 +21,7 @@
 #include "daemon/host_lock.h"
 #include "daemon/http_endpoint.h"
 #include "daemon/inherited.h"
+#include "daemon/listeners.h"
 #include "daemon/load_config.h"
 #include "daemon/metrics.h"
 #include "daemon/not_open.h"
@@ -48,6 +49,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -94,39 +96,6 @@ static void daemon_run_on_drained(void *context)
 	event_base_loopbreak(daemon->base);
 }
 
-static size_t daemon_run_gather_listeners(const struct daemon *daemon, int *fds, size_t room)
-{
-	size_t count = daemon_default_list_fds(daemon, fds, room);
-
-	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
-	     sandbox = registry_next(daemon->registry, sandbox->slot))
-		for (size_t i = 0; i < sandbox->endpoint_count; i++)
-			for (size_t j = 0; j < sandbox->endpoints[i].listen_count && count < room; j++)
-				if (sandbox->endpoints[i].handles[j])
-					fds[count++] = fwd_listener_fd(sandbox->endpoints[i].handles[j]);
-	return count;
-}
-
-/* The service manager keeps the sockets over a restart, so that clients never see a refused connection. */
-static void daemon_run_hand_over_listeners(const struct daemon *daemon)
-{
-	size_t room = daemon_default_count(daemon);
-	int *fds;
-
-	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
-	     sandbox = registry_next(daemon->registry, sandbox->slot))
-		room += sandbox->endpoint_count * SPEC_LISTEN_MAX;
-	room += daemon_inherited_count(daemon->inherited);
-	fds = getenv("NOTIFY_SOCKET") ? calloc(room + 1, sizeof(*fds)) : NULL;
-	if (!fds)
-		return;
-	size_t count = daemon_run_gather_listeners(daemon, fds, room);
-	/* And those that no endpoint has taken yet. */
-	count += daemon_inherited_peek(daemon->inherited, fds + count, room - count);
-	daemon_inherited_store(fds, count);
-	free(fds);
-}
-
 static void daemon_run_stop(struct daemon *daemon, int signal)
 {
 	if (daemon->state == DAEMON_STOPPING) {
@@ -136,7 +105,6 @@ static void daemon_run_stop(struct daemon *daemon, int signal)
 	log_info("stopping", F_STR("signal", signal == SIGTERM ? "TERM" : "INT"));
 	daemon_notify_stopping();
 	daemon_become(daemon, DAEMON_STOPPING);
-	daemon_run_hand_over_listeners(daemon);
 	if (daemon->forwarder)
 		fwd_drain(daemon->forwarder, daemon->config->forwarder.stop_drain_ms, daemon_run_on_drained, daemon);
 	else
@@ -256,8 +224,48 @@ static void daemon_run_enlarge_descriptor_table(void)
 		close(fd);
 }
 
+/* ---- The control socket and [http] listen, which outlive this run as endpoints do ---- */
+
+static int daemon_run_take_path(void *context, const char *path)
+{
+	struct daemon *daemon = context;
+
+	return daemon_inherited_take_unix(daemon->inherited, path);
+}
+
+static int daemon_run_take_addr(void *context, const struct addr *addr)
+{
+	struct daemon *daemon = context;
+
+	return daemon_inherited_take(daemon->inherited, addr, PROTO_TCP);
+}
+
+static void daemon_run_on_opened(void *context, int fd)
+{
+	daemon_listeners_add(context, fd);
+}
+
+static void daemon_run_on_closing(void *context, int fd)
+{
+	daemon_listeners_remove(context, fd);
+	shutdown(fd, SHUT_RDWR);
+}
+
+static bool daemon_run_keeps(void *context, int fd)
+{
+	return daemon_listeners_keeps(context, fd);
+}
+
 static int daemon_run_start_control(struct daemon *daemon, struct err *err)
 {
+	const struct control_keeper keeper = {
+		.take_unix = daemon_run_take_path,
+		.take = daemon_run_take_addr,
+		.opened = daemon_run_on_opened,
+		.closing = daemon_run_on_closing,
+		.keeps = daemon_run_keeps,
+		.context = daemon,
+	};
 	const struct control_ops ops = {
 		.register_sandbox = daemon_register,
 		.unregister_sandbox = daemon_unregister,
@@ -272,6 +280,7 @@ static int daemon_run_start_control(struct daemon *daemon, struct err *err)
 		.adopting = daemon_run_is_adopting,
 		.loading = daemon_run_is_loading,
 		.context = daemon,
+		.keeper = &keeper,
 	};
 	const struct registry_watcher watcher = { .state_changed = daemon_follow_state_changed, .context = daemon };
 
@@ -334,15 +343,17 @@ static int daemon_run_start(struct running *running, struct err *err)
 		return -1;
 	/* The lock on the state directory comes before the socket: of two daemons, the second must not take the first one's. */
 	daemon->store = store_open(daemon->options->state_dir, daemon->config, err);
-	if (!daemon->store || daemon_diagnoses_start(daemon, err) < 0 || daemon_run_start_control(daemon, err) < 0)
+	if (!daemon->store || daemon_listeners_start(daemon, err) < 0)
+		return -1;
+	daemon->inherited = daemon_inherited_receive();
+	if (daemon_diagnoses_start(daemon, err) < 0 || daemon_run_start_control(daemon, err) < 0)
 		return -1;
 	running->host_lock = daemon_lock_host(daemon->config->names.link_group, err);
 	if (running->host_lock < 0)
 		return -1;
-	/* From here on a signal waits for the loop: ending now would lose the sockets that the service manager kept for us. */
 	if (daemon_run_watch_signals(running, err) < 0)
 		return -1;
-	daemon->inherited = daemon_inherited_receive();
+	daemon_listeners_keep(daemon);
 	if (timer_init(&running->housekeeping, daemon->base, daemon_run_housekeep, running, err) < 0)
 		return -1;
 	timer_start(&running->housekeeping, HOUSEKEEPING_MS);
@@ -416,11 +427,14 @@ static void daemon_run_finish(struct running *running)
 	daemon_guard_stop(daemon);
 	daemon_reopen_stop(daemon);
 	daemon_watchdog_stop(daemon);
+	/* Who waits for the listeners may have a job for the fabric. */
+	daemon_listeners_finish(daemon);
 	fabric_free(daemon->fabric);
 	daemon_restart_free(daemon);
 	daemon->fabric = NULL; /* the forwarder's last reports come too late for it */
 	if (daemon->registry)
 		daemon_run_each_tenant(daemon, daemon_run_save_and_let_go);
+	daemon_listeners_finish(daemon);
 	fwd_free(daemon->forwarder);
 	if (daemon->registry)
 		daemon_run_each_tenant(daemon, daemon_run_free_tenant);
@@ -430,6 +444,7 @@ static void daemon_run_finish(struct running *running)
 	control_free(daemon->control);
 	daemon_metrics_stop(daemon);
 	daemon_not_open_stop(daemon);
+	daemon_listeners_free(daemon);
 	daemon_inherited_free(daemon->inherited);
 	registry_free(daemon->registry);
 	store_close(daemon->store);

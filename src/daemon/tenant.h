@@ -8,6 +8,7 @@
  */
 
 #include "control/request.h"
+#include "daemon/listeners.h"
 #include "fabric/fabric.h"
 #include "forwarder/forwarder.h"
 #include "registry/problem.h"
@@ -34,6 +35,7 @@ struct tenant {
 	bool unregistered;       /* its file says that it is to go, whatever becomes of the attempt */
 	struct control_request *registering; /* while its slot is being made, else NULL */
 	uint64_t registering_since_us;       /* clock_now_us() */
+	struct listeners_waiter settling;    /* while its last step waits for the ports */
 	struct control_request_list leaving; /* owed their answers when it is gone */
 	struct problem failure;              /* why its registration failed: that answer, once all is undone */
 	struct counters base;                /* its counters when this run of the daemon took it over */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Unregistering, in the order of effect: the endpoints close, the connections drain or are reset, our descriptor in the
- * namespace closes, the fabric takes the slot apart, the file goes, and then the record. The intent is written down first, so
+ * namespace closes, the fabric takes the slot apart, the ports are free, the file goes, and then the record. The intent is written down first, so
  * that a daemon which dies half way finishes it at its next start.
  *
  * A second DELETE is as good as the first: both are answered when the sandbox is gone.
@@ -16,15 +16,18 @@
 #include "daemon/daemon.h"
 #include "daemon/default_endpoint.h"
 #include "daemon/endpoints.h"
+#include "daemon/listeners.h"
 #include "daemon/tenant.h"
 #include "store/store.h"
 #include "wire/wire.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-static void daemon_unregister_forget(struct tenant *tenant)
+static void daemon_unregister_on_ports_free(void *context)
 {
+	struct tenant *tenant = context;
 	struct daemon *daemon = tenant->daemon;
 	struct sandbox *sandbox = tenant->sandbox;
 	struct control_request_list owed = TAILQ_HEAD_INITIALIZER(owed);
@@ -60,7 +63,7 @@ static void daemon_unregister_on_destroyed(void *context, const struct err *err)
 	char id[SANDBOX_ID_MAX + 1];
 
 	if (!err) {
-		daemon_unregister_forget(tenant);
+		daemon_listeners_settle(daemon, &tenant->settling, daemon_unregister_on_ports_free, tenant);
 		return;
 	}
 	/* A stop: it stays draining, its requests are answered so, and the next start finishes it. */
@@ -115,20 +118,45 @@ void daemon_unregister_begin(struct daemon *daemon, struct sandbox *sandbox, uns
 	tenant->unregistered = true;
 	if (!tenant->kept && store_save(daemon->store, sandbox, &err) < 0)
 		log_error("state not written", F_STR("sandbox", sandbox->id), F_STR("error", err.text));
-	daemon_endpoints_close(sandbox->endpoints, sandbox->endpoint_count, false);
+	daemon_endpoints_close(daemon, sandbox->endpoints, sandbox->endpoint_count, false);
 	daemon_default_follow(daemon);
 	daemon_unregister_close_route(tenant, drain_ms);
 }
 
-/* Answers at once; the sandbox may be gone by then, where nothing was there to drain. */
-static void daemon_unregister_drain(struct daemon *daemon, struct sandbox *sandbox, struct control_request *request)
+/* A DELETE whose answer does not wait for the connections. */
+struct unregister_drain {
+	struct daemon *daemon;
+	struct control_request *request;
+	struct listeners_waiter settling;
+};
+
+/* The sandbox may be gone by then, where nothing was there to drain. */
+static void daemon_unregister_on_endpoints_closed(void *context)
 {
-	daemon_unregister_begin(daemon, sandbox, request->target.drain_s * 1000, NULL);
-	sandbox = registry_find(daemon->registry, request->target.id);
-	if (sandbox)
+	struct unregister_drain *drain = context;
+	struct daemon *daemon = drain->daemon;
+	struct control_request *request = drain->request;
+	struct sandbox *sandbox = registry_find(daemon->registry, request->target.id);
+
+	free(drain);
+	if (sandbox && sandbox->state == SANDBOX_DRAINING)
 		control_request_answer(request, 202, wire_write_sandbox(sandbox, daemon->config));
 	else
 		control_request_answer_empty(request, 204);
+}
+
+/* Answers once the endpoints are closed. */
+static void daemon_unregister_drain(struct daemon *daemon, struct sandbox *sandbox, struct control_request *request)
+{
+	struct unregister_drain *drain = calloc(1, sizeof(*drain));
+
+	if (!drain) {
+		control_request_refuse_unavailable(request, "out of memory");
+		return;
+	}
+	*drain = (struct unregister_drain){ .daemon = daemon, .request = request };
+	daemon_unregister_begin(daemon, sandbox, request->target.drain_s * 1000, NULL);
+	daemon_listeners_settle(daemon, &drain->settling, daemon_unregister_on_endpoints_closed, drain);
 }
 
 /* It drains already. Without a drain of its own, REQUEST ends that of the former: the connections are reset now. */

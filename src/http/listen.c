@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The file is bound under a umask that shuts everybody out, gets its group and mode, and only then is listened on, so that nobody
- * without permission can ever connect. A connect() is refused by a socket that is left over, and not by one that is served.
+ * without permission can ever connect. A socket that a former run listened on is taken only if the file at the path is its own,
+ * which the kernel knows (SIOCUNIXFILE). A connect() is refused by a socket that is left over, and not by one that is served.
  */
 #include "http/listen.h"
 
@@ -10,12 +11,14 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
+#include <linux/un.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 static int http_listen_find_group(const char *name, gid_t *gid, struct err *err)
@@ -105,17 +108,23 @@ static int http_listen_open_to_group(int fd, struct http_listen_socket *socket, 
 	return 0;
 }
 
+/* LISTENING as it is before it has a socket. */
+static int http_listen_begin(const char *path, const char *group, struct http_listen_socket *listening, struct err *err)
+{
+	*listening = (struct http_listen_socket){ .fd = -1, .has_group = group != NULL };
+	if (!*path || strlen(path) >= sizeof(listening->path))
+		return err_set(err, ENAMETOOLONG, "socket %s", path);
+	strcpy(listening->path, path);
+	return group ? http_listen_find_group(group, &listening->group, err) : 0;
+}
+
 int http_listen_open(const char *path, const char *group, struct http_listen_socket *listening, struct err *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
-	*listening = (struct http_listen_socket){ .fd = -1, .has_group = group != NULL };
-	if (!*path || strlen(path) >= sizeof(address.sun_path))
-		return err_set(err, ENAMETOOLONG, "socket %s", path);
-	strcpy(address.sun_path, path);
-	strcpy(listening->path, path);
-	if (group && http_listen_find_group(group, &listening->group, err) < 0)
+	if (http_listen_begin(path, group, listening, err) < 0)
 		return -1;
+	strcpy(address.sun_path, path);
 	http_listen_make_directory(path);
 	if (http_listen_remove_stale(&address, err) < 0)
 		return -1;
@@ -130,6 +139,30 @@ int http_listen_open(const char *path, const char *group, struct http_listen_soc
 		return -1;
 	}
 	listening->fd = steal_fd(&fd);
+	return 0;
+}
+
+/* Whether the file at PATH is the one that FD was bound to: another socket may have been bound there since. */
+static bool http_listen_leads_to(const char *path, int fd)
+{
+	AUTO_FD int file = ioctl(fd, SIOCUNIXFILE, 0);
+	struct stat bound, there;
+
+	return file >= 0 && fstat(file, &bound) == 0 && lstat(path, &there) == 0 && S_ISSOCK(there.st_mode) &&
+	       bound.st_dev == there.st_dev && bound.st_ino == there.st_ino;
+}
+
+int http_listen_take(const char *path, const char *group, int fd, struct http_listen_socket *listening, struct err *err)
+{
+	if (http_listen_begin(path, group, listening, err) < 0)
+		return -1;
+	if (!http_listen_leads_to(path, fd))
+		return err_set(err, 0, "%s leads to the kept socket no more", path);
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return err_set(err, errno, "fcntl");
+	if (http_listen_open_to_group(fd, listening, err) < 0)
+		return -1;
+	listening->fd = fd;
 	return 0;
 }
 

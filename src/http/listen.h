@@ -27,6 +27,12 @@ struct http_listen_socket {
  */
 int http_listen_open(const char *path, const char *group, struct http_listen_socket *socket, struct err *err);
 
+/*
+ * The same with FD, a socket that listened on PATH in a former run, if the file at PATH leads to it still; it is then taken over.
+ * 0, or -1 with ERR and FD is the caller's.
+ */
+int http_listen_take(const char *path, const char *group, int fd, struct http_listen_socket *socket, struct err *err);
+
 /* Removes the file, unless another process has replaced it. The descriptor stays open: it belongs to the gate. */
 void http_listen_unlink(struct http_listen_socket *socket);
 

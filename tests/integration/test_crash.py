@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """kill -9 at any instant, under load: the next start finishes or undoes half-done work, and loses and leaves nothing.
 
+The service manager, a stand-in here, has every socket that listens meanwhile, and none that was closed.
+
 WEFT_KILLS sets the number of kills (24 by default; a thousand take about twenty minutes), WEFT_SEED repeats a run's choices.
 """
 
@@ -14,6 +16,8 @@ import time
 import pytest
 
 from harness.flow import Flow
+from harness.manager import Manager
+from harness.netns import inside
 from harness.wait import poll_until
 
 KILLS = int(os.environ.get("WEFT_KILLS", "24"))
@@ -169,6 +173,48 @@ class Worker(threading.Thread):
         one.__init__(one.name)
 
 
+class Ports:
+    """The host's TCP sockets that listen on loopback, by the kernel's table."""
+
+    def __init__(self, host):
+        self.host = host
+        self.lives = {}  # of sandboxes that no worker touches: {port: inode}
+
+    def now(self):
+        """{port: inode} on 127.0.0.1."""
+
+        def read():
+            with open("/proc/thread-self/net/tcp", encoding="ascii") as file:
+                fields = [line.split() for line in list(file)[1:]]
+            return {int(one[1][9:], 16): int(one[9]) for one in fields if one[3] == "0A" and one[1][:8] == "0100007F"}
+
+        return inside(self.host.path, read)
+
+    def keep(self, sandboxes):
+        now = self.now()
+        self.lives = {port: now[port] for one in sandboxes for port in loopback_ports(one)}
+
+    def check(self):
+        """While the daemon is down."""
+        now = self.now()
+        assert {port: now.get(port) for port in self.lives} == self.lives, "another socket, or none, has a live sandbox's port"
+
+    def check_all(self, sandboxes):
+        """While it is down, and was at rest before: just those of SANDBOXES, and the default endpoint, are open."""
+        self.check()
+        wanted = {port for one in sandboxes for port in loopback_ports(one)} | {49983}
+        assert set(self.now()) == wanted
+
+
+def loopback_ports(sandbox):
+    return [
+        int(text.rsplit(":", 1)[1])
+        for endpoint in sandbox["endpoints"]
+        for text in endpoint["listen"]
+        if text.startswith("127.0.0.1:")
+    ]
+
+
 class Quiet:
     """A context without requests in progress."""
 
@@ -259,8 +305,21 @@ def survivors(host, daemon, guest):
     return sandboxes, [Flow(host.connect(one["host_ip"], 7)) for one in sandboxes]
 
 
+def kill_and_spawn(daemon, manager, ports):
+    daemon.kill()
+    ports.check()
+    manager.spawn(daemon)
+
+
+@pytest.fixture
+def manager(folder):
+    made = Manager(folder)
+    yield made
+    made.close()
+
+
 @pytest.mark.timeout(120 + 5 * KILLS)
-def test_killed_at_any_instant(host, weftd, guest):
+def test_killed_at_any_instant(host, weftd, guest, manager):
     print(f"WEFT_SEED={SEED}")
     choose = random.Random(SEED)
     host.add_uplink()
@@ -269,9 +328,13 @@ def test_killed_at_any_instant(host, weftd, guest):
             "pool": {"size": POOL, "refill": 100, "quarantine": "50ms"},
             "ports": {"allow_address": "192.0.2.2"},
             "forwarder": {"stop_drain": "100ms"},
-        }
+        },
+        run=False,
     )
+    manager.start(daemon)
+    ports = Ports(host)
     lives, flows = survivors(host, daemon, guest)
+    ports.keep(lives)
     workers = [Worker(daemon.api, n, choose.random()) for n in range(WORKERS)]
     answers = []
     states = []
@@ -279,15 +342,13 @@ def test_killed_at_any_instant(host, weftd, guest):
         worker.start()
     for kill in range(KILLS):
         threading.Event().wait(choose.random() * BURST)  # any instant
-        daemon.kill()
+        kill_and_spawn(daemon, manager, ports)
         started = time.monotonic()
-        daemon.spawn()
         if choose.random() < 0.3:
             # And once more, at any instant of the start itself.
             threading.Event().wait(choose.random() * 0.2)
-            daemon.kill()
+            kill_and_spawn(daemon, manager, ports)
             started = time.monotonic()
-            daemon.spawn()
         seconds, state = first_answer(daemon, started)
         answers.append(seconds)
         states.append(state)
@@ -306,6 +367,12 @@ def test_killed_at_any_instant(host, weftd, guest):
                 shown = listed.pop(one["id"])
                 assert shown["state"] == "ready" and shown["endpoints"] == one["endpoints"], shown
             assert not listed
+            if kill % 2:
+                # Everything was answered: what is open now is what the answers said.
+                shown = daemon.api.list()
+                daemon.kill()
+                ports.check_all(shown)
+                manager.spawn(daemon)
     with Quiet(workers, daemon):
         for worker in workers:
             worker.ending.set()
@@ -319,7 +386,7 @@ def test_killed_at_any_instant(host, weftd, guest):
         f"{max(flow.longest_gap for flow in flows) * 1000:.0f} ms"
     )
     daemon.stop()
-    daemon.start()
+    manager.start(daemon)
     for one in daemon.api.list():
         # A sandbox that was draining at the stop is removed by this start, perhaps just before this call.
         daemon.api.unregister(one["id"], expect=(204, 404) if one["state"] == "draining" else (204,))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Listening sockets survive a restart in the service manager's store: no client is ever refused."""
+"""Listening sockets survive a restart in the service manager's store: no client is ever refused. Kills: test_listeners.py."""
 
 import os
 import random
@@ -10,12 +10,13 @@ import threading
 import pytest
 
 from harness.api import endpoint_port
-from harness.manager import MOST, Manager
+from harness.manager import Manager
 from harness.netns import inside
 from harness.threads import thread_of, thread_stopped
 from harness.wait import PATIENCE, poll_until
 
 DEFAULTS = 2  # 127.0.0.1:49983 and [::1]:49983
+COUPLES = 5  # of queues, for ten thousand sockets
 
 
 @pytest.fixture
@@ -93,10 +94,10 @@ class Knocker(threading.Thread):
 
 
 def stop(daemon, manager):
-    """Stops it, and waits until its manager has read all messages about that, of which the barrier is the last."""
+    """Stops it, and waits until its manager has read all messages about that."""
     manager.messages.clear()
     daemon.stop(60)
-    poll_until(lambda: manager.said("BARRIER"), what=lambda: str(manager.messages[-3:]))
+    manager.settle()
 
 
 def spawn_adopting(daemon, manager):
@@ -134,15 +135,16 @@ def test_ten_thousand_listeners_outlive_a_restart(host, weftd, manager):
             poll_until(lambda start=knocker.count: knocker.problem or knocker.count > start + 20)
         stop(daemon, manager)
         assert manager.said("STOPPING")
-        stores = [(fields, count) for fields, count in manager.messages if "FDSTORE" in fields]
-        assert sum(count for _, count in stores) == wanted == len(manager.stored)
-        assert max(count for _, count in stores) <= MOST
-        assert {fields["FDNAME"] for fields, _ in stores} == {"weft"}
+        # The store has the queues alone, two for each 2,048 sockets; a start that was broken off may have added its own.
+        assert broken_off or len(manager.stored) == 2 * COUPLES
+        assert broken_off or [list(fields) for fields, _ in manager.messages] == [["STOPPING"]]
         assert listening(host) == before
         poll_until(lambda start=knocker.count: knocker.problem or knocker.count > start + 20)
 
         manager.start(daemon)
-        assert manager.said("FDSTOREREMOVE") and manager.stored == []
+        # New queues were stored, and then the former ones removed.
+        poll_until(lambda: manager.said("FDSTOREREMOVE"), what=lambda: str(manager.messages))
+        assert len(manager.stored) == 2 * COUPLES
         # The very same sockets, matched by their addresses.
         assert listening(host) == before
         assert set(before.values()) <= sockets_of(daemon)
@@ -181,20 +183,21 @@ def test_what_nobody_wants_any_more_is_closed(host, weftd, manager):
     daemon.api.register("a", {"ports": [80]})
     daemon.api.register("b", {"ports": [80]})
     stop(daemon, manager)
-    assert len(manager.stored) == 4 + DEFAULTS
     os.unlink(os.path.join(daemon.state_dir, "2.json"))
     left, right = socket.socketpair()
     stream = host.listen(0)
+    former = list(manager.stored)
     odd = [os.open("/dev/null", os.O_RDONLY), left.fileno(), stream.fileno(), os.pipe()[0]]
     manager.stored += [("weft", os.dup(fd)) for fd in odd]
     manager.start(daemon)
-    assert len(listening(host)) == 2 + DEFAULTS + 1  # our own copy of `stream` still listens
+    poll_until(lambda: manager.said("FDSTOREREMOVE") and len(manager.stored) == 2)
+    # `stream` is shut down, although we have a copy of it.
+    poll_until(lambda: len(listening(host)) == 2 + DEFAULTS)
     left.close()
     assert right.recv(1) == b""  # the daemon has no copy of the other end
     right.close()
     stream.close()
-    poll_until(lambda: len(listening(host)) == 2 + DEFAULTS)
-    assert manager.stored == []
+    assert not {name for name, _ in manager.stored} & {name for name, _ in former}
 
 
 def test_descriptors_meant_for_somebody_else_are_left_alone(host, weftd, manager):
@@ -214,7 +217,6 @@ def test_ready_is_said_before_the_sandboxes_are_adopted(weftd, manager):
     for n in range(20):
         daemon.api.register(f"s{n}")
     stop(daemon, manager)
-    assert [list(fields) for fields, _ in manager.messages][-1] == ["BARRIER"]
     manager.messages.clear()
     manager.spawn(daemon)
     # All of weftd is known by then but its builder, which is the thread that adopts.
@@ -242,19 +244,3 @@ def test_a_reload_before_all_is_loaded_does_not_say_ready(weftd, manager):
     daemon.await_running()
     told = [key for fields, _ in manager.messages for key in fields]
     assert "RELOADING" not in told[: told.index("READY")]
-
-
-def test_a_daemon_that_was_killed_binds_anew(host, weftd, guest, manager):
-    daemon = weftd(run=False)
-    manager.start(daemon)
-    sandbox = daemon.api.register("a", {"ports": [7]})
-    guest(sandbox).serve("7,echo")
-    daemon.api.wait("a", "attached")
-    with host.connect("127.0.0.1", endpoint_port(sandbox, 7)) as client:
-        client.sendall(b"x")
-        assert client.recv(1) == b"x"
-        daemon.kill()
-    manager.start(daemon)
-    with host.connect("127.0.0.1", endpoint_port(sandbox, 7)) as client:
-        client.sendall(b"y")
-        assert client.recv(1) == b"y"

@@ -270,6 +270,19 @@ int fwd_listener_fd(const struct fwd_listener *listener)
 	return -1;
 }
 
+bool fwd_is_closing(const struct forwarder *forwarder)
+{
+	(void)forwarder;
+	return false;
+}
+
+void fwd_on_closed(struct forwarder *forwarder, void (*done)(void *context), void *context)
+{
+	(void)forwarder;
+	(void)done;
+	(void)context;
+}
+
 void fwd_set_default(struct forwarder *forwarder, struct fwd_route *route)
 {
 	(void)forwarder;
