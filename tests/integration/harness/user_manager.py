@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A real systemd, a user manager, with weftd as its service: in namespaces and a control group of its own.
+
+As a program it is what runs in them: it reads one command a line and answers with one line of JSON.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+SYSTEMD = "/lib/systemd/systemd"
+UNIT = """[Service]
+Type=notify
+ExecStart={program} --foreground --config {config} --socket {socket} --state-dir /run/weft/state
+Restart=always
+RestartSec=100ms
+KillMode=process
+FileDescriptorStoreMax=512
+LimitNOFILE={limit}
+Environment=ASAN_OPTIONS=detect_leaks=0
+StandardOutput=append:{log}
+StandardError=append:{log}
+"""
+
+
+def cgroup_root():
+    """Where the machine has its control groups of version 2; None: nowhere."""
+    with open("/proc/self/mounts", encoding="ascii") as file:
+        return next((line.split()[1] for line in file if line.split()[2] == "cgroup2"), None)
+
+
+class UserManager:
+    """Talks to the program. SOCKET: weftd's control socket, which is reached from outside."""
+
+    def __init__(self, program, folder, log):
+        self.cgroup = os.path.join(cgroup_root(), f"weft-test-{os.getpid()}")
+        os.mkdir(self.cgroup)
+
+        def enter():
+            with open(os.path.join(self.cgroup, "cgroup.procs"), "w", encoding="ascii") as file:
+                file.write("0")
+
+        namespaces = ["--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--cgroup", "--net"]
+        self.process = subprocess.Popen(
+            ["unshare", *namespaces, sys.executable, os.path.abspath(__file__), program, str(folder), str(log)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=enter,
+        )
+        assert self.tell("hello") == "hello"
+
+    def tell(self, *words):
+        self.process.stdin.write(json.dumps(words) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        assert line, "the user manager ended"
+        return json.loads(line)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+        for folder, _, _ in os.walk(self.cgroup, topdown=False):
+            for _ in range(500):
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
+                    break
+                time.sleep(0.01)  # the last processes of a namespace end a moment later
+
+
+# ---- Inside ----
+
+
+def systemctl(*arguments, check=True):
+    done = subprocess.run(["systemctl", "--user", *arguments], check=check, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def show(name):
+    return systemctl("show", "--property", name, "--value", "weftd")
+
+
+def listening():
+    """[[local address, inode]] of the TCP sockets that listen."""
+    found = []
+    for name in ("tcp", "tcp6"):
+        with open(f"/proc/net/{name}", encoding="ascii") as file:
+            fields = [line.split() for line in list(file)[1:]]
+        found += [[one[1], one[9]] for one in fields if one[3] == "0A"]
+    return sorted(found)
+
+
+def set_up(program, folder, log):
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    subprocess.run(["umount", "-R", "/sys/fs/cgroup"], check=False)
+    subprocess.run(["mount", "-t", "cgroup2", "none", "/sys/fs/cgroup"], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "none", "/run"], check=True)
+    for path in ("/run/netns", "/run/systemd/system", "/run/user/systemd/user", "/run/weft"):
+        os.makedirs(path)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    os.environ["XDG_RUNTIME_DIR"] = "/run/user"
+    unit = UNIT.format(
+        program=program, config=f"{folder}/weftd.conf", socket=f"{folder}/control.sock", log=log, limit=os.sysconf("SC_OPEN_MAX")
+    )
+    with open("/run/user/systemd/user/weftd.service", "w", encoding="ascii") as file:
+        file.write(unit)
+    manager = subprocess.Popen([SYSTEMD, "--user"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not os.path.exists("/run/user/systemd/private"):
+        assert manager.poll() is None, "systemd ended"
+        time.sleep(0.01)
+    return manager
+
+
+def main(program, folder, log):
+    manager = set_up(program, folder, log)
+    acts = {
+        "hello": lambda: "hello",
+        "systemctl": systemctl,
+        "show": show,
+        "listening": listening,
+        "kill": lambda: os.kill(int(show("MainPID")), signal.SIGKILL),
+    }
+    for line in sys.stdin:
+        name, *arguments = json.loads(line)
+        print(json.dumps(acts[name](*arguments)), flush=True)
+    systemctl("stop", "weftd", check=False)
+    manager.kill()
+
+
+def available():
+    root = cgroup_root()
+    return bool(shutil.which("systemctl") and os.path.exists(SYSTEMD) and root and os.access(root, os.W_OK))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""weftd under a real systemd, by a user manager: what its store keeps over a kill, a restart and a stop."""
+
+import os
+
+import pytest
+
+from harness.api import Api
+from harness.daemon import build_dir, config_text, sanitizer_problem
+from harness.user_manager import UserManager, available
+from harness.wait import poll_until
+
+pytestmark = pytest.mark.skipif(not available(), reason="no systemd, or no control groups of version 2")
+
+
+@pytest.fixture
+def manager(folder):
+    with open(f"{folder}/weftd.conf", "w", encoding="ascii") as file:
+        file.write(config_text({"forwarder": {"stop_drain": "100ms"}}))
+    made = UserManager(os.path.join(build_dir(), "weftd"), folder, f"{folder}/weftd.log")
+    yield made
+    made.close()
+
+
+def test_listeners_outlive_what_systemd_does(folder, manager):
+    api = Api(f"{folder}/control.sock")
+    manager.tell("systemctl", "start", "weftd")
+    for n in range(5):
+        api.register(f"s{n}", {"ports": list(range(1000, 1250))}, timeout=60)
+    before = manager.tell("listening")
+    assert len(before) == 2500 + 2
+    for how in ("kill", "restart", "kill"):
+        main_pid = manager.tell("show", "MainPID")
+        if how == "kill":
+            manager.tell("kill")
+            assert manager.tell("listening") == before
+        else:
+            manager.tell("systemctl", "restart", "weftd")
+        # The request waits for the next run.
+        assert len(api.list()) == 5 and api.status()["state"] in ("adopting", "running")
+        assert manager.tell("show", "MainPID") != main_pid
+        assert manager.tell("listening") == before
+        # Two queues for each of two couples; the former run's are removed.
+        poll_until(lambda: manager.tell("show", "NFileDescriptorStore") == "4")
+    api.unregister("s0")
+    assert len(manager.tell("listening")) == 2000 + 2
+    manager.tell("systemctl", "stop", "weftd")
+    poll_until(lambda: manager.tell("listening") == [])
+    assert manager.tell("show", "NFileDescriptorStore") == "0"
+    with open(f"{folder}/weftd.log", encoding="utf-8") as log:
+        assert not sanitizer_problem(log.read())
