@@ -161,7 +161,7 @@ static void log_queue_tell_lost(struct log_line *line)
 bool log_queue_put(const struct log_line *line)
 {
 	enum log_mode mode = atomic_load(&queue_mode);
-	bool kept;
+	bool kept, idle;
 
 	if (mode != QUEUE_OPEN) {
 		if (mode == QUEUE_ABANDONED)
@@ -172,10 +172,12 @@ bool log_queue_put(const struct log_line *line)
 	kept = (!queue.lost || queue.used <= LOG_QUEUE_SIZE / 2) && log_queue_append(line, 0);
 	if (!kept)
 		log_queue_count_lost(1, line->time_ms);
-	if (queue.idle)
-		pthread_cond_signal(&queue.filled);
+	idle = queue.idle;
 	queue.idle = false;
 	pthread_mutex_unlock(&queue.lock);
+	/* Woken under the lock, the thread would only wait for it. */
+	if (idle)
+		pthread_cond_signal(&queue.filled);
 	if (!kept)
 		atomic_fetch_add(&lost_total, 1);
 	return true;
