@@ -244,8 +244,12 @@ static const char *log_line_journal_key(const char *key, char name[static KEY_SI
 	size_t used = sizeof(prefix) - 1;
 
 	memcpy(name, prefix, used);
-	for (; *key && used < KEY_SIZE - 1; key++)
-		name[used++] = *key >= 'a' && *key <= 'z' ? (char)(*key - 'a' + 'A') : *key;
+	for (; *key && used < KEY_SIZE - 1; key++) {
+		name[used] = *key;
+		if (*key >= 'a' && *key <= 'z')
+			name[used] = (char)(*key - 'a' + 'A');
+		used++;
+	}
 	name[used] = '\0';
 	return name;
 }
