@@ -344,18 +344,29 @@ void http_gate_set_caps(struct http_gate *gate, size_t peers, size_t reading)
 	gate->reading_max = reading;
 }
 
+static const struct gate_accept_ops accept_ops = { http_gate_on_connection, http_gate_on_exhausted };
+
 int http_gate_listen(struct http_gate *gate, int fd, struct err *err)
 {
-	static const struct gate_accept_ops ops = { http_gate_on_connection, http_gate_on_exhausted };
-
 	if (gate->acceptor_count == ACCEPTORS_MAX) {
 		close(fd);
 		return err_set(err, 0, "more than %d addresses to listen on", ACCEPTORS_MAX);
 	}
-	struct gate_accept *accept = http_gate_accept_new(gate->base, fd, &ops, gate, err);
+	struct gate_accept *accept = http_gate_accept_new(gate->base, fd, &accept_ops, gate, err);
 	if (!accept)
 		return -1;
 	gate->acceptors[gate->acceptor_count++] = accept;
+	return 0;
+}
+
+int http_gate_replace(struct http_gate *gate, int fd, struct err *err)
+{
+	struct gate_accept *fresh = http_gate_accept_new(gate->base, fd, &accept_ops, gate, err);
+
+	if (!fresh)
+		return -1;
+	http_gate_accept_finish(gate->acceptors[0]);
+	gate->acceptors[0] = fresh;
 	return 0;
 }
 

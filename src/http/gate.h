@@ -62,6 +62,12 @@ void http_gate_set_caps(struct http_gate *gate, size_t peers, size_t reading);
 /* Accepts from FD, which listens and is taken over in any case. 0 or -1 with ERR. Once for each socket. */
 int http_gate_listen(struct http_gate *gate, int fd, struct err *err);
 
+/*
+ * Accepts from FD in the place of the first socket, which is closed; those who are connected, and those in its queue, are served.
+ * FD is taken over in any case. 0, or -1 with ERR and the first socket is still heard.
+ */
+int http_gate_replace(struct http_gate *gate, int fd, struct err *err);
+
 /* Serves the connection FD, which does not block and is taken over in any case: lack of memory, or of room, closes it. */
 void http_gate_serve(struct http_gate *gate, int fd);
 

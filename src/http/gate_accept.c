@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { RESERVE = 8, PAUSE_MS = 100 };
@@ -110,6 +111,18 @@ struct gate_accept *http_gate_accept_new(struct event_base *base, int fd, const 
 	accept->complaints = (struct log_limit){ .burst = 1, .interval_ms = 10000 };
 	http_gate_accept_refill(accept);
 	return accept;
+}
+
+/* Without a file nobody new comes, so the queue has an end. In a shortage of descriptors the rest is reset. */
+void http_gate_accept_finish(struct gate_accept *accept)
+{
+	int listening = evconnlistener_get_fd(accept->listener);
+	int fd;
+
+	while ((fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+		accept->ops->serve(accept->context, fd);
+	shutdown(listening, SHUT_RDWR); /* others may have copies of it */
+	http_gate_accept_free(accept);
 }
 
 void http_gate_accept_free(struct gate_accept *accept)

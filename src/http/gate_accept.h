@@ -23,6 +23,9 @@ struct gate_accept_ops {
 struct gate_accept *http_gate_accept_new(struct event_base *base, int fd, const struct gate_accept_ops *ops,
 					 void *context, struct err *err);
 
+/* Takes the connections that are in the socket's queue, and closes it. */
+void http_gate_accept_finish(struct gate_accept *accept);
+
 /* Closes the listening socket. */
 void http_gate_accept_free(struct gate_accept *accept);
 

@@ -103,6 +103,7 @@ static int http_listen_open_to_group(int fd, struct http_listen_socket *socket, 
 		return err_set(err, errno, "%s", socket->path);
 	socket->device = status.st_dev;
 	socket->inode = status.st_ino;
+	socket->file_group = status.st_gid;
 	if (listen(fd, SOMAXCONN) < 0)
 		return err_set(err, errno, "listen on %s", socket->path);
 	return 0;
@@ -118,14 +119,11 @@ static int http_listen_begin(const char *path, const char *group, struct http_li
 	return group ? http_listen_find_group(group, &listening->group, err) : 0;
 }
 
-int http_listen_open(const char *path, const char *group, struct http_listen_socket *listening, struct err *err)
+int http_listen_bind(struct http_listen_socket *listening, struct err *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
-	if (http_listen_begin(path, group, listening, err) < 0)
-		return -1;
-	strcpy(address.sun_path, path);
-	http_listen_make_directory(path);
+	strcpy(address.sun_path, listening->path);
 	if (http_listen_remove_stale(&address, err) < 0)
 		return -1;
 
@@ -135,11 +133,19 @@ int http_listen_open(const char *path, const char *group, struct http_listen_soc
 	if (http_listen_bind_closed(fd, &address, err) < 0)
 		return -1;
 	if (http_listen_open_to_group(fd, listening, err) < 0) {
-		unlink(path);
+		unlink(listening->path);
 		return -1;
 	}
 	listening->fd = steal_fd(&fd);
 	return 0;
+}
+
+int http_listen_open(const char *path, const char *group, struct http_listen_socket *listening, struct err *err)
+{
+	if (http_listen_begin(path, group, listening, err) < 0)
+		return -1;
+	http_listen_make_directory(path);
+	return http_listen_bind(listening, err);
 }
 
 /* Whether the file at PATH is the one that FD was bound to: another socket may have been bound there since. */

@@ -19,6 +19,7 @@ struct http_listen_socket {
 	ino_t inode;
 	bool has_group;
 	gid_t group;
+	gid_t file_group; /* of the file as it was made */
 };
 
 /*
@@ -32,6 +33,9 @@ int http_listen_open(const char *path, const char *group, struct http_listen_soc
  * 0, or -1 with ERR and FD is the caller's.
  */
 int http_listen_take(const char *path, const char *group, int fd, struct http_listen_socket *socket, struct err *err);
+
+/* Does the same again for the path, group and directory that SOCKET has: its members FD, device and inode become the new file's. */
+int http_listen_bind(struct http_listen_socket *socket, struct err *err);
 
 /* Removes the file, unless another process has replaced it. The descriptor stays open: it belongs to the gate. */
 void http_listen_unlink(struct http_listen_socket *socket);
