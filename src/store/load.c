@@ -56,18 +56,6 @@ static int store_add_damage(struct store_contents *contents, unsigned slot, stru
 	return 0;
 }
 
-/* The slot that NAME stands for: "7.json", not "07.json"; 0: none. */
-static unsigned store_slot_of_name(const char *name)
-{
-	char canonical[STORE_NAME_SIZE];
-	unsigned long slot = strtoul(name, NULL, 10);
-
-	if (slot < 1 || slot > CONFIG_SLOT_MAX)
-		return 0;
-	snprintf(canonical, sizeof(canonical), "%lu" STORE_SUFFIX, slot);
-	return strcmp(name, canonical) == 0 ? (unsigned)slot : 0;
-}
-
 static int store_check_file(int fd, struct file_mark *mark, char *why, size_t why_size)
 {
 	struct stat status;

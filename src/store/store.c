@@ -19,93 +19,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-enum { OTHERS_WRITE = S_IWGRP | S_IWOTH };
-
-/* Makes the directories above PATH that are missing. */
-static int store_make_parents(const char *path, struct err *err)
-{
-	AUTO_FREE char *copy = strdup(path);
-
-	if (!copy)
-		return err_set(err, ENOMEM, "%s", path);
-	for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (mkdir(copy, 0755) < 0 && errno != EEXIST)
-			return err_set(err, errno, "%s", copy);
-		*slash = '/';
-	}
-	return 0;
-}
-
-static int store_check_directory(int fd, const char *path, struct err *err)
-{
-	struct stat status;
-
-	if (fstat(fd, &status) < 0)
-		return err_set(err, errno, "%s", path);
-	if (status.st_uid != geteuid())
-		return err_set(err, 0, "%s belongs to uid %u, not to uid %u", path, status.st_uid, geteuid());
-	if (status.st_mode & OTHERS_WRITE)
-		return err_set(err, 0, "%s can be written by others (mode %04o): it must be 0700", path,
-			       status.st_mode & 07777);
-	return 0;
-}
-
-static int store_open_directory(const char *path, struct err *err)
-{
-	AUTO_FD int fd = -1;
-
-	if (store_make_parents(path, err) < 0)
-		return -1;
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return err_set(err, errno, "%s", path);
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 && (errno == ELOOP || errno == ENOTDIR))
-		return err_set(err, 0, "%s is a symbolic link, or no directory", path);
-	if (fd < 0)
-		return err_set(err, errno, "%s", path);
-	if (store_check_directory(fd, path, err) < 0)
-		return -1;
-	return steal_fd(&fd);
-}
-
-static int store_name_lock_holder(int fd, const char *path, struct err *err)
-{
-	char text[32] = "";
-	ssize_t length = pread(fd, text, sizeof(text) - 1, 0);
-	long pid = length > 0 ? strtol(text, NULL, 10) : 0;
-
-	if (pid > 0)
-		return err_set(err, 0, "%s: another weftd (pid %ld) uses it", path, pid);
-	return err_set(err, 0, "%s: another weftd uses it", path);
-}
-
-/* The lock goes with its descriptor, however the daemon ends; the file stays. */
-static int store_take_lock(int dir_fd, const char *path, struct err *err)
-{
-	AUTO_FD int fd = openat(dir_fd, STORE_LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
-	char text[32];
-	int length = snprintf(text, sizeof(text), "%d\n", getpid());
-
-	if (fd < 0)
-		return err_set(err, errno, "%s/%s", path, STORE_LOCK_NAME);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno == EWOULDBLOCK)
-			return store_name_lock_holder(fd, path, err);
-		return err_set(err, errno, "%s/%s", path, STORE_LOCK_NAME);
-	}
-	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)length, 0) != length)
-		return err_set(err, errno, "%s/%s", path, STORE_LOCK_NAME);
-	return steal_fd(&fd);
-}
 
 struct store *store_open(const char *path, const struct config *config, struct err *err)
 {
 	struct store *store = calloc(1, sizeof(*store));
+	pid_t holder;
 
 	if (!store) {
 		err_set(err, ENOMEM, "%s", path);
@@ -120,9 +40,9 @@ struct store *store_open(const char *path, const struct config *config, struct e
 		goto fail;
 	}
 	store->dir_fd = store_open_directory(path, err);
-	if (store->dir_fd < 0)
+	if (store->dir_fd < 0 || base_folder_note(&store->parent, path, err) < 0)
 		goto fail;
-	store->lock_fd = store_take_lock(store->dir_fd, path, err);
+	store->lock_fd = store_take_lock(store->dir_fd, path, &holder, err);
 	if (store->lock_fd < 0)
 		goto fail;
 	return store;
@@ -139,20 +59,10 @@ void store_close(struct store *store)
 		return;
 	cleanup_fd(&store->lock_fd);
 	cleanup_fd(&store->dir_fd);
+	base_folder_clear(&store->parent);
 	free(store->path);
 	free(store->marks);
 	free(store);
-}
-
-/* ---- Whether it is still as we left it ---- */
-
-struct file_mark store_mark_of(const struct stat *status)
-{
-	return (struct file_mark){ .inode = status->st_ino,
-				   .size = status->st_size,
-				   .modified = status->st_mtim,
-				   .mode = status->st_mode,
-				   .owner = status->st_uid };
 }
 
 static bool store_look_at_file(const struct store *store, unsigned slot, struct stat *status)
@@ -178,38 +88,6 @@ bool store_has_file(const struct store *store, unsigned slot)
 	struct stat status;
 
 	return store_look_at_file(store, slot, &status);
-}
-
-/* The directory is ours, but others may write to it. Its mode is set right, and its contents are not to be trusted. */
-static int store_shut_out_others(struct store *store, const struct stat *status)
-{
-	if (status->st_uid != geteuid() || fchmod(store->dir_fd, 0700) < 0)
-		return -1;
-	return 1;
-}
-
-int store_follow_directory(struct store *store, struct err *err)
-{
-	AUTO_FD int dir_fd = -1;
-	struct stat there, ours;
-	int lock_fd;
-
-	if (fstat(store->dir_fd, &ours) == 0 && lstat(store->path, &there) == 0 && there.st_ino == ours.st_ino &&
-	    there.st_dev == ours.st_dev)
-		return store_check_directory(store->dir_fd, store->path, err) == 0
-			   ? 0
-			   : store_shut_out_others(store, &ours);
-	dir_fd = store_open_directory(store->path, err);
-	if (dir_fd < 0)
-		return -1;
-	lock_fd = store_take_lock(dir_fd, store->path, err);
-	if (lock_fd < 0)
-		return -1;
-	cleanup_fd(&store->dir_fd);
-	cleanup_fd(&store->lock_fd);
-	store->dir_fd = steal_fd(&dir_fd);
-	store->lock_fd = lock_fd;
-	return 1;
 }
 
 static int store_write_all(int fd, const char *text, size_t length)
@@ -246,31 +124,45 @@ static int store_write_file(int dir_fd, const char *name, const char *text, size
 	return 0;
 }
 
-int store_save(struct store *store, const struct sandbox *sandbox, struct err *err)
+/* Writes the file of SLOT and renames it into place. */
+static int store_put_file(struct store *store, unsigned slot, const char *text, size_t length, struct err *err)
 {
 	char name[STORE_NAME_SIZE], temporary[STORE_NAME_SIZE];
-	json_t *json = store_encode(sandbox);
-	AUTO_FREE char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
-	size_t length = text ? strlen(text) : 0;
 	struct file_mark mark;
 
-	json_decref(json);
-	if (!text)
-		return err_set(err, ENOMEM, "state of sandbox %s", sandbox->id);
-	snprintf(name, sizeof(name), "%u" STORE_SUFFIX, sandbox->slot);
-	snprintf(temporary, sizeof(temporary), "%u" STORE_SUFFIX STORE_TEMPORARY, sandbox->slot);
-	text[length] = '\n'; /* in the place of the terminator: a text file ends with it */
+	snprintf(name, sizeof(name), "%u" STORE_SUFFIX, slot);
+	snprintf(temporary, sizeof(temporary), "%u" STORE_SUFFIX STORE_TEMPORARY, slot);
 	if (unlinkat(store->dir_fd, temporary, 0) < 0 && errno != ENOENT)
 		return err_set(err, errno, "%s/%s", store->path, temporary);
-	if (store_write_file(store->dir_fd, temporary, text, length + 1, &mark, err) < 0)
+	if (store_write_file(store->dir_fd, temporary, text, length, &mark, err) < 0)
 		return err_wrap(err, "%s", store->path);
 	if (renameat(store->dir_fd, temporary, store->dir_fd, name) < 0) {
 		err_set(err, errno, "%s/%s", store->path, name);
 		unlinkat(store->dir_fd, temporary, 0);
 		return -1;
 	}
-	store->marks[sandbox->slot] = mark;
+	store->marks[slot] = mark;
 	return 0;
+}
+
+int store_save(struct store *store, const struct sandbox *sandbox, struct err *err)
+{
+	json_t *json = store_encode(sandbox);
+	AUTO_FREE char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+	size_t length = text ? strlen(text) : 0;
+
+	json_decref(json);
+	if (!text)
+		return err_set(err, ENOMEM, "state of sandbox %s", sandbox->id);
+	if (store->usurper)
+		return store_name_lock_holder(store->usurper, store->path, err);
+	text[length] = '\n'; /* in the place of the terminator: a text file ends with it */
+	if (store_put_file(store, sandbox->slot, text, length + 1, err) == 0)
+		return 0;
+	/* Somebody deleted the directory: no request has to fail until the next look finds that. */
+	if (err->code != ENOENT || store_is_in_place(store) || store_renew(store, err) < 0)
+		return -1;
+	return store_put_file(store, sandbox->slot, text, length + 1, err);
 }
 
 int store_remove(struct store *store, unsigned slot, struct err *err)

@@ -39,12 +39,25 @@ bool store_is_intact(const struct store *store, unsigned slot);
 /* Whether there is a file of SLOT, ours or not. */
 bool store_has_file(const struct store *store, unsigned slot);
 
+enum store_followed {
+	STORE_IN_PLACE,
+	STORE_LOCK_PUT_BACK, /* the lock's file had gone or been replaced */
+	STORE_RENEWED, /* the directory at the path, made if missing, has taken the former one's place by the rules of
+				store_open(), or it was open to others: the caller writes everything anew */
+};
+
 /*
- * Checks whether the directory is still the one at its path. 0: it is. 1: the directory at the path, made if missing, has taken
- * its place by the rules of store_open(), and the caller writes everything anew. -1 with ERR: the path cannot be used, and the
- * store goes on in the directory that it has.
+ * Checks whether the directory is still the one at its path, and the lock the file in it. 0 and *FOLLOWED. -1 with ERR: the path
+ * cannot be used, and the store goes on in the directory that it has; or another process has the lock, and until it is gone
+ * nothing is written.
  */
-int store_follow_directory(struct store *store, struct err *err);
+int store_follow_directory(struct store *store, enum store_followed *followed, struct err *err);
+
+/*
+ * After STORE_RENEWED: gives the files of slots for which WANTED says false another name (7.json.aside), under which they are no
+ * sandbox's. 0 or -1 with ERR.
+ */
+int store_set_aside(struct store *store, bool (*wanted)(void *context, unsigned slot), void *context, struct err *err);
 
 /* One sandbox as a former run left it. */
 struct stored {
