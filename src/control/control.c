@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/folder.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "control/api.h"
@@ -15,6 +16,7 @@
 #include "control/waits.h"
 #include "http/gate.h"
 #include "http/listen.h"
+#include "http/listen_follow.h"
 #include "wire/write.h"
 
 #include <errno.h>
@@ -22,6 +24,7 @@
 
 struct control {
 	struct http_listen_socket socket;
+	struct folder folder; /* of its file */
 	struct http_gate *gate;
 	struct api *api;
 	struct control_keeper keeper; /* zeroed: none */
@@ -90,6 +93,10 @@ struct control *control_new(struct event_base *base, const char *path, const str
 		control_remove_file(control);
 		goto fail;
 	}
+	if (base_folder_note(&control->folder, path, err) < 0) {
+		control_free(control);
+		return NULL;
+	}
 	return control;
 
 fail:
@@ -107,12 +114,44 @@ void control_free(struct control *control)
 	control_api_stop(control->api);
 	http_gate_free(control->gate);
 	control_api_free(control->api);
+	base_folder_clear(&control->folder);
 	free(control);
 }
 
 size_t control_clients(const struct control *control)
 {
 	return http_gate_peers(control->gate);
+}
+
+/* The file is gone: a new socket takes the former one's place. */
+static int control_put_file_back(struct control *control, struct err *err)
+{
+	struct http_listen_socket former = control->socket;
+
+	if (http_listen_put_back(&control->socket, &control->folder, err) < 0)
+		return -1;
+	if (http_gate_replace(control->gate, control->socket.fd, err) == 0)
+		return 0;
+	http_listen_unlink(&control->socket);
+	control->socket = former;
+	return -1;
+}
+
+int control_follow_file(struct control *control, struct err *err)
+{
+	enum listen_file file;
+
+	if (http_listen_look(&control->socket, &file, err) < 0)
+		return -1;
+	switch (file) {
+	case LISTEN_FILE_IN_PLACE:
+		return 0;
+	case LISTEN_FILE_MENDED:
+		return 1;
+	case LISTEN_FILE_GONE:
+		return control_put_file_back(control, err) < 0 ? -1 : 1;
+	}
+	return 0;
 }
 
 void control_loaded(struct control *control)

@@ -84,6 +84,12 @@ void control_free(struct control *control);
 /* Connections of clients now. */
 size_t control_clients(const struct control *control);
 
+/*
+ * Looks whether clients still find the socket. 0: they do. 1: its file was gone or its permissions were changed, and it is put
+ * back; clients that are connected go on. -1 with ERR: it cannot be put back, such as for somebody who answers on its path.
+ */
+int control_follow_file(struct control *control, struct err *err);
+
 /* The registry has all sandboxes: held reads are answered. */
 void control_loaded(struct control *control);
 

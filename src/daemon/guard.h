@@ -2,12 +2,12 @@
 #ifndef WEFT_DAEMON_GUARD_H
 #define WEFT_DAEMON_GUARD_H
 
-/* The state directory while we run. */
+/* The control socket's file and the state directory while we run. */
 
 struct daemon;
 struct err;
 
-/* From now on compares the files with our records, once a second. 0, or -1 with ERR. */
+/* From now on compares the files with our records, each second and when they change. 0, or -1 with ERR. */
 int daemon_guard_start(struct daemon *daemon, struct err *err);
 
 /* Ends it; harmless without daemon_guard_start(). */

@@ -104,15 +104,15 @@ int daemon_mode_cleanup(const struct options *options)
 
 	if (!config)
 		return exit_code;
-	/* The lock keeps us from removing what a running daemon uses. */
-	struct store *store = store_open(options->state_dir, config, &err);
+	/* The locks keep us from removing what a running daemon uses. */
+	AUTO_FD int lock = daemon_lock_host(config->names.link_group, &err);
+	struct store *store = lock < 0 ? NULL : store_open(options->state_dir, config, &err);
 	if (!store) {
 		fprintf(stderr, "weftd: %s\n", err.text);
 		config_free(config);
 		return EX_OSERR;
 	}
-	AUTO_FD int lock = daemon_lock_host(config->names.link_group, &err);
-	int result = lock < 0 ? -1 : fabric_cleanup(config, daemon_mode_print_removed, &count, &err);
+	int result = fabric_cleanup(config, daemon_mode_print_removed, &count, &err);
 	if (result == 0)
 		result = daemon_mode_remove_state_files(store, &count, &err);
 	if (result < 0)

@@ -341,15 +341,18 @@ static int daemon_run_start(struct running *running, struct err *err)
 
 	if (daemon_run_start_parts(daemon, err) < 0)
 		return -1;
-	/* The lock on the state directory comes before the socket: of two daemons, the second must not take the first one's. */
+	/*
+	 * The locks come before the socket: of two daemons, the second must not take the first one's. That of the host comes
+	 * first, because it has no file that others can delete: who does not get it must not even hold the other for a moment.
+	 */
+	running->host_lock = daemon_lock_host(daemon->config->names.link_group, err);
+	if (running->host_lock < 0)
+		return -1;
 	daemon->store = store_open(daemon->options->state_dir, daemon->config, err);
 	if (!daemon->store || daemon_listeners_start(daemon, err) < 0)
 		return -1;
 	daemon->inherited = daemon_inherited_receive();
 	if (daemon_diagnoses_start(daemon, err) < 0 || daemon_run_start_control(daemon, err) < 0)
-		return -1;
-	running->host_lock = daemon_lock_host(daemon->config->names.link_group, err);
-	if (running->host_lock < 0)
 		return -1;
 	if (daemon_run_watch_signals(running, err) < 0)
 		return -1;
