@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The socket listens, and nobody ever accepts. A process that connects to it can still ask the kernel for the holder's pid.
+ * The socket listens, so that a process that connects to it can ask the kernel for the holder's pid. Those connections stay in its
+ * queue, even when they have ended, until they are thrown away.
  */
 #include "daemon/host_lock.h"
 
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 static socklen_t daemon_lock_name(uint32_t link_group, struct sockaddr_un *address)
 {
@@ -37,7 +39,7 @@ int daemon_lock_host(uint32_t link_group, struct err *err)
 {
 	struct sockaddr_un address;
 	socklen_t length = daemon_lock_name(link_group, &address);
-	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return err_set(err, errno, "lock of link group %u", link_group);
@@ -48,7 +50,15 @@ int daemon_lock_host(uint32_t link_group, struct err *err)
 		    err, 0, "another weftd (pid %d) manages the sandboxes of link group %u in this network namespace",
 		    daemon_lock_holder(&address, length), link_group);
 	}
-	if (listen(fd, 1) < 0)
+	if (listen(fd, SOMAXCONN) < 0)
 		return err_set(err, errno, "lock of link group %u", link_group);
 	return steal_fd(&fd);
+}
+
+void daemon_lock_drain(int lock)
+{
+	int fd;
+
+	while (lock >= 0 && (fd = accept4(lock, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+		close(fd);
 }

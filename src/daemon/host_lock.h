@@ -15,4 +15,7 @@ struct err;
  */
 int daemon_lock_host(uint32_t link_group, struct err *err);
 
+/* Throws away who asked the LOCK for its holder, now and then; else nobody could ask any more. -1: none. */
+void daemon_lock_drain(int lock);
+
 #endif

@@ -83,6 +83,7 @@ static void daemon_run_housekeep(void *context)
 	struct running *running = context;
 	struct daemon *daemon = &running->daemon;
 
+	daemon_lock_drain(running->host_lock);
 	if (daemon->state == DAEMON_RUNNING) {
 		daemon_collect_all(daemon);
 	}
