@@ -126,15 +126,21 @@ size_t control_clients(const struct control *control)
 /* The file is gone: a new socket takes the former one's place. */
 static int control_put_file_back(struct control *control, struct err *err)
 {
+	const struct control_keeper *keeper = control_keeper(control);
 	struct http_listen_socket former = control->socket;
 
 	if (http_listen_put_back(&control->socket, &control->folder, err) < 0)
 		return -1;
-	if (http_gate_replace(control->gate, control->socket.fd, err) == 0)
-		return 0;
-	http_listen_unlink(&control->socket);
-	control->socket = former;
-	return -1;
+	if (keeper)
+		keeper->closing(keeper->context, former.fd);
+	int replaced = http_gate_replace(control->gate, control->socket.fd, err);
+	if (replaced < 0) {
+		http_listen_unlink(&control->socket);
+		control->socket = former;
+	}
+	if (keeper)
+		keeper->opened(keeper->context, control->socket.fd);
+	return replaced;
 }
 
 int control_follow_file(struct control *control, struct err *err)
