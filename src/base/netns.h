@@ -12,13 +12,11 @@ struct err;
 /* Remembers the home namespace, in which the process started. Once, before any thread. 0 or -1 with ERR. */
 int base_netns_init(struct err *err);
 
-/* The descriptor of that namespace: not the caller's to close. */
-int base_netns_home(void);
-
 /*
  * A socket made inside the namespace of NETNS_FD; -1 for the home namespace. TYPE may carry SOCK_CLOEXEC and SOCK_NONBLOCK.
  * The caller owns it. -1 with ERR (EMFILE, ENFILE, EPERM, ...). Any thread; the thread is home again when this returns, and
- * the process aborts if it cannot be: a thread in the wrong namespace would mix up sandboxes.
+ * the process aborts if it cannot be: a thread in the wrong namespace would mix up sandboxes. A thread that has spare descriptors
+ * (base/spares.h) makes the socket of one where there are no others.
  */
 int base_netns_socket(int netns_fd, int domain, int type, int protocol, struct err *err);
 

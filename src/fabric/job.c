@@ -3,11 +3,14 @@
  * One mutex, one condition and a list per urgency. A job belongs to main until it is posted, to the thread while it waits and
  * runs, and to main again from its message on; so nothing in it is locked. After a stop all jobs are in the mailbox, run or
  * cancelled, and each is finished exactly once. A deferral ends by the clock, so that no call can be forgotten.
+ *
+ * Spare descriptors that were used up are set aside anew after each job, and between jobs as soon as there are any.
  */
 #include "fabric/job.h"
 
 #include "base/clock.h"
 #include "base/container_of.h"
+#include "base/spares.h"
 #include "base/thread.h"
 
 #include <errno.h>
@@ -16,6 +19,8 @@
 #include <time.h>
 
 STAILQ_HEAD(job_list, job);
+
+enum { SPARES_RETRY_MS = 100 };
 
 struct job_thread {
 	struct base_thread thread;
@@ -49,16 +54,24 @@ static struct job *fabric_job_next(struct job_thread *thread, bool deferring)
 	return NULL;
 }
 
-/* Waits until a job is posted, or until the end of a deferral in which one was. */
+/* Waits until a job is posted, the end of a deferral in which one was, or the time to look for missing descriptors. */
 static void fabric_job_await_change(struct job_thread *thread, bool deferring)
 {
-	struct timespec end = { .tv_sec = (time_t)(thread->deferred_until_ms / 1000),
-				.tv_nsec = (long)(thread->deferred_until_ms % 1000) * 1000000 };
+	uint64_t end_ms = UINT64_MAX;
+	struct timespec end;
 
-	if (deferring && (thread->counts[JOB_REFILL] || thread->counts[JOB_REMOVAL]))
-		pthread_cond_timedwait(&thread->work, &thread->lock, &end);
-	else
+	base_spares_fill();
+	if (base_spares_are_short())
+		end_ms = clock_now_ms() + SPARES_RETRY_MS;
+	if (deferring && (thread->counts[JOB_REFILL] || thread->counts[JOB_REMOVAL]) &&
+	    thread->deferred_until_ms < end_ms)
+		end_ms = thread->deferred_until_ms;
+	if (end_ms == UINT64_MAX) {
 		pthread_cond_wait(&thread->work, &thread->lock);
+		return;
+	}
+	end = (struct timespec){ .tv_sec = (time_t)(end_ms / 1000), .tv_nsec = (long)(end_ms % 1000) * 1000000 };
+	pthread_cond_timedwait(&thread->work, &thread->lock, &end);
 }
 
 /* Waits for work; NULL when the thread shall end. Each look at the queue is a turn. */
@@ -85,10 +98,13 @@ static void *fabric_job_run_thread(void *arg)
 	struct job_thread *thread = arg;
 	struct job *job;
 
+	base_spares_fill();
 	while ((job = fabric_job_await(thread))) {
 		job->failed = job->run(job) < 0;
+		base_spares_fill();
 		base_mailbox_post(thread->mailbox, &job->mail);
 	}
+	base_spares_drop();
 	return NULL;
 }
 
@@ -145,6 +161,7 @@ static void fabric_job_deliver(struct mail *mail)
 	struct job *job = container_of(mail, struct job, mail);
 
 	job->finish(job);
+	base_spares_fill();
 }
 
 static void fabric_job_cancel(struct job_thread *thread, struct job *job)

@@ -2,7 +2,13 @@
 #ifndef WEFT_FABRIC_JOB_H
 #define WEFT_FABRIC_JOB_H
 
-/* The fabric's threads: each takes one job after the other from its queue and reports each to the main thread. */
+/*
+ * The fabric's threads: each takes one job after the other from its queue and reports each to the main thread.
+ *
+ * Builder, claimer and main set aside up to SPARES_MAX descriptors each (base/spares.h): the calls of kernel/ and nft/ in a job, and
+ * main's of the fabric, use them while the process has no others. They are set aside again after each job, and ten times a second
+ * while some are missing.
+ */
 
 #include "base/err.h"
 #include "base/loop.h"

@@ -7,6 +7,7 @@
 #include "fabric/slot.h"
 
 #include "base/err.h"
+#include "base/spares.h"
 #include "config/config.h"
 #include "fabric/state.h"
 
@@ -103,7 +104,7 @@ int fabric_slot_open_netns(const struct slot *slot, struct err *err)
 
 	/* The caller may have closed its descriptor, and another file of ours may have its number by now. */
 	if (kern_namespace_key_equal(&key, &slot->key)) {
-		int fd = fcntl(slot->netns_fd, F_DUPFD_CLOEXEC, 0);
+		int fd = SPARES_TRY(fcntl(slot->netns_fd, F_DUPFD_CLOEXEC, 0));
 		return fd < 0 ? err_set(err, errno, "namespace of slot %u", slot->number) : fd;
 	}
 	return kern_namespace_open_known(config_netns_path(slot->fabric->config, slot->number, path), &slot->key, err);

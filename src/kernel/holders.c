@@ -8,8 +8,10 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/spares.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <stdbool.h>
@@ -22,6 +24,26 @@
 #include <unistd.h>
 
 enum { PROC_PATH_SIZE = 320 };
+
+static DIR *kern_holders_open_directory(const char *path)
+{
+	DIR *directory;
+
+	do
+		directory = opendir(path);
+	while (!directory && base_spares_give(errno));
+	return directory;
+}
+
+static FILE *kern_holders_open_file(const char *path)
+{
+	FILE *file;
+
+	do
+		file = fopen(path, "re");
+	while (!file && base_spares_give(errno));
+	return file;
+}
 
 static bool kern_holders_is_inside(const char *pid, const struct kern_namespace_key *key)
 {
@@ -42,7 +64,7 @@ static bool kern_holders_names_tap(const char *pid, const char *fd, const char *
 
 	snprintf(wanted, sizeof(wanted), "iff:\t%s\n", link);
 	snprintf(path, sizeof(path), "/proc/%s/fdinfo/%s", pid, fd);
-	info = fopen(path, "re");
+	info = kern_holders_open_file(path);
 	if (!info)
 		return false;
 	while (!found && fgets(line, sizeof(line), info))
@@ -59,7 +81,7 @@ static bool kern_holders_has_tap(const char *pid, const char *link)
 	DIR *fds;
 
 	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
-	fds = opendir(path);
+	fds = kern_holders_open_directory(path);
 	while (fds && !found && (entry = readdir(fds))) {
 		ssize_t length = readlinkat(dirfd(fds), entry->d_name, target, sizeof(target) - 1);
 
@@ -80,7 +102,7 @@ static void kern_holders_add(const char *pid, char text[static KERN_HOLDERS_TEXT
 	FILE *comm;
 
 	snprintf(path, sizeof(path), "/proc/%s/comm", pid);
-	comm = fopen(path, "re");
+	comm = kern_holders_open_file(path);
 	if (comm) {
 		if (fgets(name, sizeof(name), comm))
 			name[strcspn(name, "\n")] = '\0';
@@ -95,7 +117,7 @@ static unsigned kern_holders_find(const struct kern_namespace_key *key, const ch
 {
 	struct dirent *entry;
 	unsigned count = 0;
-	DIR *processes = opendir("/proc");
+	DIR *processes = kern_holders_open_directory("/proc");
 
 	text[0] = '\0';
 	while (processes && (entry = readdir(processes))) {
@@ -135,10 +157,10 @@ static bool kern_holders_is_known_as(struct kern_rtnl *host, int fd, int nsid)
 /* The namespace of the TAP that process PID has open as descriptor FD, wherever the process itself is; -1. */
 static int kern_holders_namespace_of_tap(const char *pid, const char *fd)
 {
-	AUTO_FD int process = (int)syscall(SYS_pidfd_open, atoi(pid), 0);
-	AUTO_FD int tap = process < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, process, atoi(fd), 0);
+	AUTO_FD int process = SPARES_TRY((int)syscall(SYS_pidfd_open, atoi(pid), 0));
+	AUTO_FD int tap = process < 0 ? -1 : SPARES_TRY((int)syscall(SYS_pidfd_getfd, process, atoi(fd), 0));
 
-	return tap < 0 ? -1 : ioctl(tap, TUNGETDEVNETNS);
+	return tap < 0 ? -1 : SPARES_TRY(ioctl(tap, TUNGETDEVNETNS));
 }
 
 /* Process PID has a TAP of the namespace NSID open: its descriptor; else -1. */
@@ -150,7 +172,7 @@ static int kern_holders_namespace_of_taps(struct kern_rtnl *host, const char *pi
 	DIR *fds;
 
 	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
-	fds = opendir(path);
+	fds = kern_holders_open_directory(path);
 	while (fds && !kern_holders_is_known_as(host, found, nsid) && (entry = readdir(fds))) {
 		ssize_t length = readlinkat(dirfd(fds), entry->d_name, target, sizeof(target) - 1);
 
@@ -172,7 +194,7 @@ static int kern_holders_namespace_of_process(struct kern_rtnl *host, const char 
 	char path[PROC_PATH_SIZE];
 
 	snprintf(path, sizeof(path), "/proc/%s/ns/net", pid);
-	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	AUTO_FD int fd = SPARES_TRY(open(path, O_RDONLY | O_CLOEXEC));
 	return kern_holders_is_known_as(host, fd, nsid) ? steal_fd(&fd) : -1;
 }
 
@@ -180,7 +202,7 @@ int kern_holders_find_namespace(struct kern_rtnl *host, int nsid, const char *li
 {
 	struct dirent *entry;
 	int fd = -1;
-	DIR *processes = opendir("/proc");
+	DIR *processes = kern_holders_open_directory("/proc");
 
 	while (processes && fd < 0 && (entry = readdir(processes))) {
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')

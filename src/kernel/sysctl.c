@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/spares.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-enum { WRITES_AN_INSTANCE = 256 };
+enum { WRITES_AN_INSTANCE = 256, WRITES_WITHOUT = 16 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int proc_fd = -1; /* under LOCK, and the count too */
@@ -27,11 +28,11 @@ static unsigned writes_left;
 /* An instance of proc that is mounted nowhere; -1: the kernel gives none. */
 static int kern_sysctl_open_instance(void)
 {
-	AUTO_FD int context = fsopen("proc", FSOPEN_CLOEXEC);
+	AUTO_FD int context = SPARES_TRY(fsopen("proc", FSOPEN_CLOEXEC));
 
 	if (context < 0 || fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return -1;
-	return fsmount(context, FSMOUNT_CLOEXEC, 0);
+	return SPARES_TRY(fsmount(context, FSMOUNT_CLOEXEC, 0));
 }
 
 static int kern_sysctl_open_setting(const char *path)
@@ -41,11 +42,12 @@ static int kern_sysctl_open_setting(const char *path)
 	if (!writes_left) {
 		cleanup_fd(&proc_fd);
 		proc_fd = kern_sysctl_open_instance();
-		writes_left = WRITES_AN_INSTANCE;
+		/* It may only have been a bad moment. */
+		writes_left = proc_fd >= 0 ? WRITES_AN_INSTANCE : WRITES_WITHOUT;
 	}
 	writes_left--;
 	snprintf(whole, sizeof(whole), "%s/%s", proc_fd >= 0 ? "sys" : "/proc/sys", path);
-	return openat(proc_fd, whole, O_WRONLY | O_CLOEXEC);
+	return SPARES_TRY(openat(proc_fd, whole, O_WRONLY | O_CLOEXEC));
 }
 
 int kern_sysctl_write(const char *path, const char *value, struct err *err)

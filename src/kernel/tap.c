@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/netns.h"
+#include "base/spares.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +29,7 @@ static int kern_tap_open_device(int netns_fd, struct err *err)
 
 	if (base_netns_enter(netns_fd, err) < 0)
 		return -1;
-	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	fd = SPARES_TRY(open("/dev/net/tun", O_RDWR | O_CLOEXEC));
 	code = errno;
 	base_netns_leave();
 	return fd < 0 ? err_set(err, code, "/dev/net/tun") : fd;

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/spares.h"
 #include "config/config.h"
 #include "store/codec.h"
 #include "store/store_internal.h"
@@ -111,7 +112,8 @@ static int store_write_file(int dir_fd, const char *name, const char *text, size
 {
 	struct stat status;
 
-	AUTO_FD int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	/* A deletion writes its intent first, and must be possible while the process has no descriptors. */
+	AUTO_FD int fd = SPARES_TRY(openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
 
 	if (fd < 0)
 		return err_set(err, errno, "%s", name);
