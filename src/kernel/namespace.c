@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/netns.h"
+#include "base/spares.h"
 #include "kernel/sysctl.h"
 
 #include <errno.h>
@@ -95,7 +96,7 @@ static int kern_namespace_tune_here(struct err *err)
 /* In a namespace that was just made. Its descriptor, or -1. */
 static int kern_namespace_set_up_here(struct err *err)
 {
-	AUTO_FD int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	AUTO_FD int fd = SPARES_TRY(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
 
 	if (fd < 0)
 		return err_set(err, errno, "/proc/thread-self/ns/net");
@@ -121,7 +122,7 @@ int kern_namespace_make(struct err *err)
 int kern_namespace_bind(const char *path, int netns_fd, struct err *err)
 {
 	char source[64], target[64];
-	AUTO_FD int fd = open(path, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, MOUNT_POINT_MODE);
+	AUTO_FD int fd = SPARES_TRY(open(path, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, MOUNT_POINT_MODE));
 
 	if (fd < 0)
 		return err_set(err, errno, "namespace %s", path);
@@ -146,47 +147,90 @@ int kern_namespace_unbind(const char *path, struct err *err)
 	return 0;
 }
 
-static bool kern_namespace_is_network(int fd)
+/* 1: it is a network namespace; 0: it is something else; -1 with errno: not known. */
+static int kern_namespace_is_network(int fd)
 {
 	struct statfs fs;
+	int type;
 
-	return fstatfs(fd, &fs) == 0 && fs.f_type == NSFS_MAGIC && ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWNET;
+	if (fstatfs(fd, &fs) < 0)
+		return -1;
+	if (fs.f_type != NSFS_MAGIC)
+		return 0;
+	type = ioctl(fd, NS_GET_NSTYPE);
+	return type < 0 ? -1 : type == CLONE_NEWNET;
 }
 
-enum kern_namespace_file kern_namespace_file_kind(const char *path)
+/* A descriptor of what is at PATH; -1 with errno. */
+static int kern_namespace_open_file(const char *path)
+{
+	return SPARES_TRY(open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+}
+
+/* Whether a network namespace is bound at PATH, where a regular file was a moment ago: 1, 0; -1 with errno: not known. */
+static int kern_namespace_is_bound(const char *path)
+{
+	AUTO_FD int fd = kern_namespace_open_file(path);
+
+	if (fd >= 0)
+		return kern_namespace_is_network(fd);
+	/* A file that cannot be opened by anybody's fault but ours is no namespace: these can always be. */
+	return errno == ENOENT || errno == ELOOP || errno == EACCES || errno == EPERM || errno == ENXIO ? 0 : -1;
+}
+
+int kern_namespace_file_kind(const char *path, enum kern_namespace_file *kind, struct err *err)
 {
 	struct stat stat;
-	AUTO_FD int fd = -1;
+	int bound;
 
-	if (lstat(path, &stat) < 0)
-		return errno == ENOENT ? NAMESPACE_FILE_NONE : NAMESPACE_FILE_OTHER;
+	*kind = NAMESPACE_FILE_OTHER;
+	if (lstat(path, &stat) < 0) {
+		if (errno != ENOENT)
+			return err_set(err, errno, "namespace %s", path);
+		*kind = NAMESPACE_FILE_NONE;
+		return 0;
+	}
 	if (!S_ISREG(stat.st_mode))
-		return NAMESPACE_FILE_OTHER;
-	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd >= 0 && kern_namespace_is_network(fd))
-		return NAMESPACE_FILE_NAMESPACE;
-	return stat.st_size == 0 && (stat.st_mode & 07777) == MOUNT_POINT_MODE ? NAMESPACE_FILE_HALF_MADE
-									       : NAMESPACE_FILE_OTHER;
+		return 0;
+	bound = kern_namespace_is_bound(path);
+	if (bound < 0)
+		return err_set(err, errno, "namespace %s", path);
+	if (bound)
+		*kind = NAMESPACE_FILE_NAMESPACE;
+	else if (stat.st_size == 0 && (stat.st_mode & 07777) == MOUNT_POINT_MODE)
+		*kind = NAMESPACE_FILE_HALF_MADE;
+	return 0;
 }
 
 int kern_namespace_open(const char *path, struct err *err)
 {
-	AUTO_FD int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	AUTO_FD int fd = kern_namespace_open_file(path);
+	int network = fd < 0 ? -1 : kern_namespace_is_network(fd);
 
-	if (fd < 0)
-		return err_set(err, errno, "namespace %s", path);
-	if (!kern_namespace_is_network(fd))
-		return err_set(err, EINVAL, "namespace %s", path);
-	return steal_fd(&fd);
+	if (network > 0)
+		return steal_fd(&fd);
+	return err_set(err, network < 0 ? errno : EINVAL, "namespace %s", path);
+}
+
+int kern_namespace_key_read(int fd, struct kern_namespace_key *key, struct err *err)
+{
+	struct stat stat;
+
+	*key = (struct kern_namespace_key){ 0 };
+	if (fstat(fd, &stat) < 0)
+		return err_set(err, errno, "a network namespace");
+	*key = (struct kern_namespace_key){ .device = stat.st_dev, .inode = stat.st_ino };
+	return 0;
 }
 
 struct kern_namespace_key kern_namespace_key_of(int fd)
 {
-	struct stat stat;
+	struct kern_namespace_key key = { 0 };
+	struct err ignored;
 
-	if (fd < 0 || !kern_namespace_is_network(fd) || fstat(fd, &stat) < 0)
-		return (struct kern_namespace_key){ 0 };
-	return (struct kern_namespace_key){ .device = stat.st_dev, .inode = stat.st_ino };
+	if (fd >= 0 && kern_namespace_is_network(fd) > 0)
+		kern_namespace_key_read(fd, &key, &ignored);
+	return key;
 }
 
 bool kern_namespace_key_equal(const struct kern_namespace_key *a, const struct kern_namespace_key *b)
@@ -197,10 +241,10 @@ bool kern_namespace_key_equal(const struct kern_namespace_key *a, const struct k
 int kern_namespace_open_known(const char *path, const struct kern_namespace_key *key, struct err *err)
 {
 	AUTO_FD int fd = kern_namespace_open(path, err);
+	struct kern_namespace_key found;
 
-	if (fd < 0)
+	if (fd < 0 || kern_namespace_key_read(fd, &found, err) < 0)
 		return -1;
-	struct kern_namespace_key found = kern_namespace_key_of(fd);
 	if (!kern_namespace_key_equal(&found, key))
 		return err_set(err, ESTALE, "namespace %s was replaced by another", path);
 	return steal_fd(&fd);

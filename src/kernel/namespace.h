@@ -43,16 +43,24 @@ int kern_namespace_bind(const char *path, int netns_fd, struct err *err);
 /* Takes the name away; the namespace goes when nothing else holds it. No such file is no error. */
 int kern_namespace_unbind(const char *path, struct err *err);
 
-enum kern_namespace_file kern_namespace_file_kind(const char *path);
+/* 0 and *KIND; or -1 with ERR if it could not be found out, which says nothing about the file. */
+int kern_namespace_file_kind(const char *path, enum kern_namespace_file *kind, struct err *err);
 
-/* Opens the namespace bound at PATH: the caller's to close. ENOENT, or EINVAL where it is not a network namespace. */
+/*
+ * Opens the namespace bound at PATH: the caller's to close. -1 with ERR: ENOENT, ELOOP where it is a link, EINVAL where it is proven
+ * to be no network namespace; all other codes say nothing about the file.
+ */
 int kern_namespace_open(const char *path, struct err *err);
 
-/* The key of an open namespace; a zero inode if FD is none. */
+/* The key of an open namespace; a zero inode if FD is none, or that cannot be found out. */
 struct kern_namespace_key kern_namespace_key_of(int fd);
+
+/* The same for an FD that is a namespace. 0, or -1 with ERR. */
+int kern_namespace_key_read(int fd, struct kern_namespace_key *key, struct err *err);
+
 bool kern_namespace_key_equal(const struct kern_namespace_key *a, const struct kern_namespace_key *b);
 
-/* As kern_namespace_open(), if the namespace is that of KEY; ESTALE: another is there. */
+/* As kern_namespace_open(), if the namespace is that of KEY; ESTALE: another is proven to be there. */
 int kern_namespace_open_known(const char *path, const struct kern_namespace_key *key, struct err *err);
 
 /*

@@ -7,6 +7,9 @@
  * libnl's own sending and receiving is not used: it folds several errno values into one, and callers depend on telling
  * EEXIST from EBUSY; and after one failed send its socket answers each later request with a sequence mismatch, which would
  * make a passing shortage of memory a verdict.
+ *
+ * The kernel answers before sendto(2) returns, so that a read that failed is tried again without waiting: only where the answer
+ * itself was lost there is none. A dump that ended half way blocks all later dumps of its socket, and so the socket is replaced.
  */
 #include "kernel/rtnl.h"
 
@@ -26,6 +29,8 @@
 #define NETLINK_GET_STRICT_CHK 12
 #endif
 
+enum { RECEIVE_TRIES = 8 };
+
 int kern_rtnl_open(struct kern_rtnl *rtnl, int netns_fd, int family, struct err *err)
 {
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
@@ -34,18 +39,34 @@ int kern_rtnl_open(struct kern_rtnl *rtnl, int netns_fd, int family, struct err 
 
 	*rtnl = (struct kern_rtnl)KERN_RTNL_CLOSED;
 	AUTO_FD int fd = base_netns_socket(netns_fd, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, family, err);
-	if (fd < 0)
+	if (fd < 0) {
+		err->code = err_talk_code(err->code);
 		return err_wrap(err, "netlink");
+	}
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    getsockname(fd, (struct sockaddr *)&address, &length) < 0)
-		return err_set(err, errno, "netlink");
+		return err_set(err, err_talk_code(errno), "netlink");
 	/* Old kernels refuse an option that they do not know: then errno has no explanation, and dumps are not filtered. */
 	(void)setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));
 	(void)setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
 	(void)setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &one, sizeof(one));
 	rtnl->port = address.nl_pid;
+	rtnl->family = family;
+	rtnl->home = netns_fd < 0;
 	rtnl->fd = steal_fd(&fd);
 	return 0;
+}
+
+/* A new socket in the place of a broken one. Where there is none, the old one goes on: most requests need no more. */
+static void kern_rtnl_replace(struct kern_rtnl *rtnl)
+{
+	struct kern_rtnl fresh;
+	struct err ignored;
+
+	if (!rtnl->home || kern_rtnl_open(&fresh, -1, rtnl->family, &ignored) < 0)
+		return;
+	kern_rtnl_close(rtnl);
+	*rtnl = fresh;
 }
 
 void kern_rtnl_close(struct kern_rtnl *rtnl)
@@ -136,9 +157,10 @@ static const char *kern_rtnl_explanation(const struct nlmsghdr *header, const st
 
 /* How the receiving loop goes on after one message. */
 enum verdict {
-	GO_ON,    /* more is to come */
-	FINISHED, /* the request is done */
-	FAILED,   /* ERR is set */
+	GO_ON,     /* more is to come */
+	FINISHED,  /* the request is done */
+	FAILED,    /* ERR is set */
+	ABANDONED, /* ERR is set, and more may come */
 };
 
 /* Errors are negative, and at most MAX_ERRNO of linux/err.h. */
@@ -198,7 +220,7 @@ static enum verdict kern_rtnl_take_message(const struct exchange *exchange, cons
 		return GO_ON;
 	if (header->nlmsg_type >= NLMSG_MIN_TYPE && exchange->take && exchange->take(header, exchange->context) < 0) {
 		err_set(exchange->err, EBADMSG, "%s", exchange->name);
-		return FAILED;
+		return ABANDONED;
 	}
 	return GO_ON;
 }
@@ -219,36 +241,74 @@ static enum verdict kern_rtnl_take_packet(const struct exchange *exchange, char 
 	return GO_ON;
 }
 
+static int kern_rtnl_fail(const struct exchange *exchange, int code)
+{
+	return err_set(exchange->err, err_talk_code(code), "%s: netlink (%s)", exchange->name, strerror(code));
+}
+
+/* The next packet of the answer: its size, or -1 with ERR. */
+static ssize_t kern_rtnl_read(const struct exchange *exchange, char *buffer, size_t size)
+{
+	int code = 0, failures = 0;
+
+	for (;;) {
+		ssize_t got = recv(exchange->rtnl->fd, buffer, size, MSG_TRUNC | (code ? MSG_DONTWAIT : 0));
+
+		if (got > (ssize_t)size)
+			return err_set(exchange->err, ENOSPC, "%s", exchange->name);
+		if (got >= 0)
+			return got;
+		if (errno == EINTR)
+			continue;
+		if ((code && errno == EAGAIN) || ++failures == RECEIVE_TRIES)
+			return kern_rtnl_fail(exchange, code ? code : errno);
+		if (!code)
+			code = errno;
+	}
+}
+
 /* The answer to the request that was just sent. 0, or -1 with ERR. */
 static int kern_rtnl_receive(const struct exchange *exchange)
 {
 	_Alignas(struct nlmsghdr) char buffer[KERN_RTNL_RECEIVE_SIZE];
 	enum verdict verdict = GO_ON;
 
+	exchange->rtnl->broken = true;
 	while (verdict == GO_ON) {
 		base_thread_move();
-		ssize_t got = recv(exchange->rtnl->fd, buffer, sizeof(buffer), MSG_TRUNC);
+		ssize_t got = kern_rtnl_read(exchange, buffer, sizeof(buffer));
 
-		if (got < 0 && errno == EINTR)
-			continue;
 		if (got < 0)
-			return err_set(exchange->err, errno, "%s", exchange->name);
-		if (got > (ssize_t)sizeof(buffer))
-			return err_set(exchange->err, ENOSPC, "%s", exchange->name);
+			return -1;
 		verdict = kern_rtnl_take_packet(exchange, buffer, (int)got);
 	}
+	if (verdict != ABANDONED)
+		exchange->rtnl->broken = false;
 	return verdict == FINISHED ? 0 : -1;
+}
+
+static int kern_rtnl_write(const struct exchange *exchange, const struct nlmsghdr *header)
+{
+	const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+
+	while (sendto(exchange->rtnl->fd, header, header->nlmsg_len, 0, (const struct sockaddr *)&kernel,
+		      sizeof(kernel)) < 0) {
+		if (errno != EINTR)
+			return kern_rtnl_fail(exchange, errno);
+	}
+	return 0;
 }
 
 static int kern_rtnl_talk(const struct exchange *exchange, struct nl_msg *message, int flags)
 {
-	const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	struct kern_rtnl *rtnl = exchange->rtnl;
 	struct nlmsghdr *header;
 	int result;
 
 	if (!message)
 		return err_set(exchange->err, ENOMEM, "%s", exchange->name);
+	if (rtnl->broken)
+		kern_rtnl_replace(rtnl);
 	/* The kernel's own notices carry a 0. */
 	if (++rtnl->sequence == 0)
 		rtnl->sequence = 1;
@@ -258,9 +318,8 @@ static int kern_rtnl_talk(const struct exchange *exchange, struct nl_msg *messag
 	header->nlmsg_seq = rtnl->sequence;
 	header->nlmsg_pid = rtnl->port;
 	base_thread_move();
-	if (sendto(rtnl->fd, header, header->nlmsg_len, 0, (const struct sockaddr *)&kernel, sizeof(kernel)) < 0)
-		result = err_set(exchange->err, errno, "%s", exchange->name);
-	else
+	result = kern_rtnl_write(exchange, header);
+	if (result == 0)
 		result = kern_rtnl_receive(exchange);
 	nlmsg_free(message);
 	return result;

@@ -5,7 +5,7 @@
 /*
  * Requests to the kernel's RTNETLINK (and other netlink families), one at a time, with exact errors: the errno value and the
  * kernel's own text (extended acknowledgement) both reach struct err. libnl builds and parses the messages; the sending and the
- * receiving are done here. One socket, one thread.
+ * receiving are done here. One socket, one thread. After a failure of any kind the socket serves for the next request.
  */
 
 #include <netlink/attr.h>
@@ -20,6 +20,10 @@ enum { KERN_RTNL_RECEIVE_SIZE = 32768 };
 
 struct kern_rtnl {
 	int fd; /* -1: closed */
+	int family;
+	bool home; /* it is one of the home namespace */
+	bool
+	    broken; /* an answer was not read to its end: the socket is replaced before the next request, if it can be */
 	uint32_t port;
 	uint32_t sequence;
 	bool interrupted; /* the dump at hand: something changed under it */
@@ -51,7 +55,8 @@ struct nl_msg *kern_rtnl_put_string(struct nl_msg *message, int type, const char
 
 /*
  * Sends MESSAGE, frees it, and waits for the acknowledgement. 0, or -1 with ERR: its code is the kernel's errno, its text begins
- * with FORMAT (the object's name) and has the kernel's explanation, if any. MESSAGE NULL: ENOMEM.
+ * with FORMAT (the object's name) and has the kernel's explanation, if any. MESSAGE NULL: ENOMEM. Where the acknowledgement
+ * itself was lost (ENOBUFS, ENOMEM), the request may have been done.
  */
 int kern_rtnl_send(struct kern_rtnl *rtnl, struct nl_msg *message, struct err *err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

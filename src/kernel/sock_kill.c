@@ -44,6 +44,12 @@ static int kern_sock_kill_one(struct kern_rtnl *diag, const struct inet_diag_msg
 	return kern_rtnl_send(diag, kern_rtnl_message(SOCK_DESTROY, 0, &body, sizeof(body)), err, "ending a socket");
 }
 
+/* Whether the socket may be there still only because the kernel had no room for the request. */
+static bool kern_sock_kill_is_shortage(int code)
+{
+	return code == ENOMEM || code == ENOBUFS || code == EAGAIN;
+}
+
 static int kern_sock_kill_family(struct kern_rtnl *diag, uint8_t family, struct err *err)
 {
 	const struct inet_diag_req_v2 body = { .sdiag_family = family,
@@ -56,9 +62,9 @@ static int kern_sock_kill_family(struct kern_rtnl *diag, uint8_t family, struct 
 	if (result == 0 && list.broken)
 		result = err_set(err, ENOMEM, "sockets");
 	for (size_t i = 0; result == 0 && i < list.count; i++) {
-		/* ENOENT: it ended by itself. */
-		if (kern_sock_kill_one(diag, &list.items[i], err) < 0 && err->code == EOPNOTSUPP)
-			break;
+		/* ENOENT: it ended by itself. A kernel that cannot end sockets (EOPNOTSUPP) leaves them to their timeouts. */
+		if (kern_sock_kill_one(diag, &list.items[i], err) < 0 && kern_sock_kill_is_shortage(err->code))
+			result = -1;
 	}
 	vec_free(&list);
 	return result;

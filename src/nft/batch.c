@@ -24,6 +24,7 @@ enum {
 	FIRST_ROOM = 16 * 1024,
 	ANSWER_ROOM = 32 * 1024,
 	SEND_ROOM = 128 * 1024, /* a socket's send buffer takes this by default */
+	RECEIVE_TRIES = 8,
 };
 
 static bool nft_batch_reserve(struct nft_batch *batch, size_t size)
@@ -190,8 +191,10 @@ int nft_socket(int netns_fd, struct err *err)
 	AUTO_FD int fd = base_netns_socket(netns_fd, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER, err);
 	int on = 1;
 
-	if (fd < 0)
-		return -1;
+	if (fd < 0) {
+		err->code = err_talk_code(err->code);
+		return err_wrap(err, "nftables");
+	}
 	/* Both only improve error messages. */
 	(void)setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
 	(void)setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
@@ -204,10 +207,12 @@ static int nft_send_all(int fd, const void *data, size_t size, struct err *err)
 	int room = (int)size + 4096;
 
 	if (size > SEND_ROOM && setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) < 0)
-		return err_set(err, errno, "nftables: room for a batch of %zu bytes", size);
+		return err_set(err, err_talk_code(errno), "nftables: room for a batch of %zu bytes", size);
 	base_thread_move();
-	if (sendto(fd, data, size, 0, (const struct sockaddr *)&kernel, sizeof(kernel)) < 0)
-		return err_set(err, errno, "nftables: sending %zu bytes", size);
+	while (sendto(fd, data, size, 0, (const struct sockaddr *)&kernel, sizeof(kernel)) < 0) {
+		if (errno != EINTR)
+			return err_set(err, err_talk_code(errno), "nftables: sending %zu bytes", size);
+	}
 	return 0;
 }
 
@@ -249,25 +254,25 @@ static void nft_batch_read_answers(const struct nft_batch *batch, const char *an
 static int nft_batch_collect_answers(const struct nft_batch *batch, int fd, struct err *err)
 {
 	char answers[ANSWER_ROOM] __attribute__((aligned(NLMSG_ALIGNTO)));
-	bool failed = false, done = false, overrun = false;
+	bool failed = false, done = false;
+	int code = EPROTO;
 
-	for (;;) {
+	/* ENOBUFS: there were more errors than fit, and the first ones are here. All others say that one read failed. */
+	for (int failures = 0; failures < RECEIVE_TRIES;) {
 		ssize_t got = recv(fd, answers, sizeof(answers), MSG_DONTWAIT);
-		if (got < 0 && errno == ENOBUFS && !overrun) {
-			/* There were more errors than fit: the first ones are here. */
-			overrun = true;
+		if (got > 0) {
+			nft_batch_read_answers(batch, answers, (size_t)got, &failed, &done, err);
 			continue;
 		}
-		if (got <= 0)
+		if (got < 0 && errno == EAGAIN && (failed || done))
 			break;
-		nft_batch_read_answers(batch, answers, (size_t)got, &failed, &done, err);
+		if (got < 0 && errno != EAGAIN && errno != EINTR)
+			code = err_talk_code(errno);
+		failures++;
 	}
 	if (failed)
 		return -1;
-	if (!done)
-		return err_set(err, overrun ? ENOBUFS : EPROTO, "nftables: no answer to a batch of %u",
-			       batch->messages);
-	return 0;
+	return done ? 0 : err_set(err, code, "nftables: no answer to a batch of %u", batch->messages);
 }
 
 int nft_batch_send(struct nft_batch *batch, int netns_fd, struct err *err)
@@ -302,6 +307,27 @@ struct nlmsghdr *nft_request(void *buffer, int msg, uint8_t family, int flags)
 	return header;
 }
 
+/* The next answer to a request: its size, or -1 with errno. A read that failed is tried again without waiting: see above. */
+static ssize_t nft_receive(int fd, char *answers, size_t size)
+{
+	int code = 0, failures = 0;
+
+	for (;;) {
+		ssize_t got = recv(fd, answers, size, code ? MSG_DONTWAIT : 0);
+
+		if (got >= 0)
+			return got;
+		if (errno == EINTR)
+			continue;
+		if ((code && errno == EAGAIN) || ++failures == RECEIVE_TRIES) {
+			errno = code ? code : errno;
+			return -1;
+		}
+		if (!code)
+			code = errno;
+	}
+}
+
 int nft_ask(int fd, struct nlmsghdr *request, mnl_cb_t each, void *context, struct err *err)
 {
 	static _Thread_local uint32_t sequence;
@@ -317,11 +343,9 @@ int nft_ask(int fd, struct nlmsghdr *request, mnl_cb_t each, void *context, stru
 	int status = MNL_CB_OK;
 	while (status == MNL_CB_OK) {
 		base_thread_move();
-		ssize_t got = recv(fd, answers, sizeof(answers), 0);
-		if (got < 0 && errno == EINTR)
-			continue;
+		ssize_t got = nft_receive(fd, answers, sizeof(answers));
 		if (got < 0)
-			return err_set(err, errno, "netfilter: reading");
+			return err_set(err, err_talk_code(errno), "netfilter: reading");
 		const struct nlmsghdr *first = (const struct nlmsghdr *)answers;
 		const struct nlmsgerr *error = mnl_nlmsg_get_payload(first);
 		if (first->nlmsg_type == NLMSG_ERROR && first->nlmsg_seq == sequence && error->error)

@@ -46,7 +46,8 @@ void nft_batch_close(struct nft_batch *batch);
 
 /*
  * Has the kernel do all of it in the namespace of NETNS_FD (-1: home). Returns 0; or -1 with the kernel's reason and the
- * message at fault in ERR, and nothing is done. The batch can be sent again.
+ * message at fault in ERR, and nothing is done. The batch can be sent again. Where the kernel's answer itself was lost ("no
+ * answer" in ERR), all of it may have been done.
  */
 int nft_batch_send(struct nft_batch *batch, int netns_fd, struct err *err);
 

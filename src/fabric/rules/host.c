@@ -248,11 +248,13 @@ static void rules_host_keep_element(void *context, const struct nft_read_element
 /* A missing map has no elements. */
 static int rules_host_read_map(const struct nft_set *map, struct elements *elements, struct err *err)
 {
-	do {
+	for (unsigned i = 0; i < NFT_ATTEMPTS; i++) {
 		elements->count = 0;
 		if (nft_read_elements(-1, NFPROTO_INET, map, rules_host_keep_element, elements, err) == 0)
 			return elements->broken ? err_set(err, ENOMEM, "reading map %s", map->name) : 0;
-	} while (err->code == EINTR);
+		if (err->code != EINTR)
+			break;
+	}
 	return err->code == ENOENT ? 0 : -1;
 }
 

@@ -29,12 +29,14 @@ static void rules_host_take_counter(void *context, const char *name, uint64_t pa
 
 int rules_host_counts(uint64_t denied[static FABRIC_RULES], struct err *err)
 {
-	int status;
+	int status = -1;
 
-	do {
+	for (unsigned i = 0; status < 0 && i < NFT_ATTEMPTS; i++) {
 		memset(denied, 0, FABRIC_RULES * sizeof(denied[0]));
 		status = nft_read_counters(-1, rules_host_take_counter, denied, err);
-	} while (status < 0 && err->code == EINTR);
+		if (status < 0 && err->code != EINTR)
+			break;
+	}
 	return status < 0 ? err_wrap(err, "the host's table") : 0;
 }
 

@@ -57,12 +57,14 @@ static void rules_slot_take_counter(void *context, const char *name, uint64_t pa
 int rules_slot_counts(int netns_fd, struct fabric_counts *counts, struct err *err)
 {
 	struct slot_counter_reader reader;
-	int status;
+	int status = -1;
 
-	do {
+	for (unsigned i = 0; status < 0 && i < NFT_ATTEMPTS; i++) {
 		reader = (struct slot_counter_reader){ .counts.slot = counts->slot };
 		status = nft_read_counters(netns_fd, rules_slot_take_counter, &reader, err);
-	} while (status < 0 && err->code == EINTR);
+		if (status < 0 && err->code != EINTR)
+			break;
+	}
 	if (status < 0)
 		return -1;
 	if (!reader.found)

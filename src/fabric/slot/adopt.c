@@ -20,8 +20,10 @@
 /* Fills in the number of the namespace that is open. */
 static int slot_adopt_find_number(struct slot_work *work, struct err *err)
 {
-	struct kern_namespace_key key = kern_namespace_key_of(work->netns_fd);
+	struct kern_namespace_key key;
 
+	if (kern_namespace_key_read(work->netns_fd, &key, err) < 0)
+		return -1;
 	if (!kern_namespace_key_equal(&key, &work->number.key))
 		return kern_namespace_id(work->host, work->netns_fd, &work->nsid, err);
 	work->nsid = work->number.nsid;
@@ -35,7 +37,7 @@ static int slot_adopt_find_named(struct slot_work *work, const struct kern_link 
 
 	work->netns_fd = kern_namespace_open(config_netns_path(work->config, work->plan->slot, path), err);
 	if (work->netns_fd < 0) {
-		if (err->code == EINVAL || err->code == ELOOP)
+		if (err->code == EINVAL || err->code == ELOOP || err->code == ENXIO)
 			err->code = ENOENT;
 		return -1;
 	}
@@ -49,6 +51,24 @@ static int slot_adopt_find_named(struct slot_work *work, const struct kern_link 
 	return -1;
 }
 
+/* *LIVES: a VM has the TAP of the namespace NSID. 0, or -1 with ERR if that is not known. */
+static int slot_adopt_find_vm(struct slot_work *work, int nsid, bool *lives, struct err *err)
+{
+	struct kern_link tap;
+	struct err why;
+
+	*lives = false;
+	if (kern_link_get(work->host, nsid, TAP_NAME, &tap, &why) == 0) {
+		*lives = tap.carrier;
+		return 0;
+	}
+	/* EINVAL: the namespace is gone. */
+	if (why.code == ENODEV || why.code == EINVAL)
+		return 0;
+	*err = why;
+	return -1;
+}
+
 /*
  * The veth is there, and its namespace has no name any more. A VM that lives in it keeps it, and its process leads us to it.
  * If we cannot see that process, nothing may be taken apart under it. ENOENT: no VM lives there.
@@ -56,19 +76,19 @@ static int slot_adopt_find_named(struct slot_work *work, const struct kern_link 
 static int slot_adopt_find_unnamed(struct slot_work *work, const struct kern_link *veth, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
-	enum kern_namespace_file kind =
-	    kern_namespace_file_kind(config_netns_path(work->config, work->plan->slot, path));
-	struct kern_link tap;
-	struct err ignored;
+	enum kern_namespace_file kind;
 	bool lives;
 
+	config_netns_path(work->config, work->plan->slot, path);
 	if (!veth->has_peer_nsid)
 		return -1;
-	lives = kern_link_get(work->host, veth->peer_nsid, TAP_NAME, &tap, &ignored) == 0 && tap.carrier;
+	if (kern_namespace_file_kind(path, &kind, err) < 0 ||
+	    slot_adopt_find_vm(work, veth->peer_nsid, &lives, err) < 0)
+		return -1;
 	if (lives && (kind == NAMESPACE_FILE_NAMESPACE || kind == NAMESPACE_FILE_OTHER))
 		return err_set(err, EEXIST, "%s is not ours, and a VM lives in the namespace that had this name", path);
 	if (!lives)
-		return -1;
+		return err_set(err, ENOENT, "namespace %s", path);
 	work->nsid = veth->peer_nsid;
 	work->netns_fd = kern_holders_find_namespace(work->host, veth->peer_nsid, TAP_NAME);
 	if (work->netns_fd < 0)
@@ -96,16 +116,21 @@ static int slot_adopt_find(struct slot_work *work, struct kern_link *veth, struc
 	if (slot_adopt_find_named(work, veth, err) < 0 &&
 	    (err->code != ENOENT || slot_adopt_find_unnamed(work, veth, err) < 0))
 		return -1;
-	work->key = kern_namespace_key_of(work->netns_fd);
-	return 0;
+	if (kern_namespace_key_read(work->netns_fd, &work->key, err) == 0)
+		return 0;
+	close(work->netns_fd);
+	work->netns_fd = -1;
+	return -1;
 }
 
 static int slot_adopt_repair_name(struct slot_work *work, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
-	enum kern_namespace_file kind =
-	    kern_namespace_file_kind(config_netns_path(work->config, work->plan->slot, path));
+	enum kern_namespace_file kind;
 
+	config_netns_path(work->config, work->plan->slot, path);
+	if (kern_namespace_file_kind(path, &kind, err) < 0)
+		return -1;
 	if (kind == NAMESPACE_FILE_NAMESPACE)
 		return 0;
 	if (kind == NAMESPACE_FILE_HALF_MADE && kern_namespace_unbind(path, err) < 0)

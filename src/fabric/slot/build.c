@@ -36,9 +36,12 @@ static void slot_build_complain(const struct slot_work *work, const struct err *
 static int slot_build_check_name(struct slot_work *work, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
+	enum kern_namespace_file kind;
 
 	config_netns_path(work->config, work->plan->slot, path);
-	switch (kern_namespace_file_kind(path)) {
+	if (kern_namespace_file_kind(path, &kind, err) < 0)
+		return -1;
+	switch (kind) {
 	case NAMESPACE_FILE_NONE:
 		return 0;
 	case NAMESPACE_FILE_HALF_MADE:
@@ -58,8 +61,8 @@ static int slot_build_namespace(struct slot_work *work, struct err *err)
 	work->netns_fd = kern_namespace_make(err);
 	if (work->netns_fd < 0)
 		return -1;
-	work->key = kern_namespace_key_of(work->netns_fd);
-	if (kern_namespace_id_new(work->host, work->netns_fd, &work->nsid, err) == 0)
+	if (kern_namespace_key_read(work->netns_fd, &work->key, err) == 0 &&
+	    kern_namespace_id_new(work->host, work->netns_fd, &work->nsid, err) == 0)
 		return 0;
 	close(work->netns_fd);
 	work->netns_fd = -1;

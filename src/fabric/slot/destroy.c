@@ -64,10 +64,13 @@ static int slot_destroy_name(struct kern_rtnl *host, const struct config *config
 			     struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
+	enum kern_namespace_file kind;
 	bool ours = false;
 
 	config_netns_path(config, remains->slot, path);
-	switch (kern_namespace_file_kind(path)) {
+	if (kern_namespace_file_kind(path, &kind, err) < 0)
+		return -1;
+	switch (kind) {
 	case NAMESPACE_FILE_NONE:
 	case NAMESPACE_FILE_OTHER:
 		return 0;

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/spares.h"
 #include "config/config.h"
 #include "kernel/link.h"
 #include "kernel/namespace.h"
@@ -75,17 +76,23 @@ static void slot_scan_take_link(void *context, const struct kern_link *link)
 	snprintf(found->alias, sizeof(found->alias), "%.*s", SANDBOX_ID_MAX, id);
 }
 
-/* Whether the namespace bound at PATH is the one that NSID stands for; then *NUMBER is filled in. */
-static bool slot_scan_leads_to(struct kern_rtnl *host, const char *path, int nsid, struct scan_number *number)
+/* *LEADS: the namespace bound at PATH is the one that NSID stands for; then *NUMBER is filled in. 0, or -1: not known. */
+static int slot_scan_leads_to(struct kern_rtnl *host, const char *path, int nsid, struct scan_number *number,
+			      bool *leads, struct err *err)
 {
-	struct err ignored;
-	AUTO_FD int fd = kern_namespace_open(path, &ignored);
+	AUTO_FD int fd = kern_namespace_open(path, err);
 	int found;
 
-	if (fd < 0 || nsid < 0 || kern_namespace_id(host, fd, &found, &ignored) < 0 || found != nsid)
-		return false;
-	*number = (struct scan_number){ .key = kern_namespace_key_of(fd), .nsid = nsid };
-	return true;
+	*leads = false;
+	if (fd < 0)
+		return err->code == ENOENT || err->code == EINVAL || err->code == ELOOP || err->code == ENXIO ? 0 : -1;
+	if (nsid < 0)
+		return 0;
+	if (kern_namespace_id(host, fd, &found, err) < 0)
+		return -1;
+	*leads = found == nsid;
+	number->nsid = nsid;
+	return *leads ? kern_namespace_key_read(fd, &number->key, err) : 0;
 }
 
 static int slot_scan_look_inside(struct kern_rtnl *host, struct scan_walk *walk, struct fabric_found *found,
@@ -96,7 +103,8 @@ static int slot_scan_look_inside(struct kern_rtnl *host, struct scan_walk *walk,
 	int nsid = walk->nsids[found->slot];
 
 	config_netns_path(walk->config, found->slot, path);
-	found->has_netns = slot_scan_leads_to(host, path, nsid, &walk->scan->numbers[found->slot]);
+	if (slot_scan_leads_to(host, path, nsid, &walk->scan->numbers[found->slot], &found->has_netns, err) < 0)
+		return -1;
 	if (nsid < 0)
 		return 0;
 	kern_namespace_id_seen(nsid);
@@ -107,28 +115,41 @@ static int slot_scan_look_inside(struct kern_rtnl *host, struct scan_walk *walk,
 	return 0;
 }
 
-static void slot_scan_take_name(struct scan_walk *walk, const bool *ours, const char *name)
+static int slot_scan_take_name(struct scan_walk *walk, const bool *ours, const char *name, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 	unsigned slot = config_netns_slot(walk->config, name);
-	struct err err;
+	enum kern_namespace_file kind;
 
 	if (!slot || ours[slot])
-		return;
+		return 0;
 	config_netns_path(walk->config, slot, path);
-	switch (kern_namespace_file_kind(path)) {
+	if (kern_namespace_file_kind(path, &kind, err) < 0)
+		return -1;
+	switch (kind) {
 	case NAMESPACE_FILE_NONE:
 		break;
 	case NAMESPACE_FILE_HALF_MADE:
 		log_info("half-made namespace name removed", F_STR("path", path));
-		if (kern_namespace_unbind(path, &err) < 0)
-			log_error("half-made namespace name not removed", F_STR("error", err.text));
+		if (kern_namespace_unbind(path, err) < 0)
+			log_error("half-made namespace name not removed", F_STR("error", err->text));
 		break;
 	case NAMESPACE_FILE_NAMESPACE:
 	case NAMESPACE_FILE_OTHER:
 		slot_scan_add_foreign(walk, slot, path);
 		break;
 	}
+	return 0;
+}
+
+static DIR *slot_scan_open_directory(const char *path)
+{
+	DIR *directory;
+
+	do
+		directory = opendir(path);
+	while (!directory && base_spares_give(errno));
+	return directory;
 }
 
 static int slot_scan_directory(struct scan_walk *walk, struct err *err)
@@ -136,18 +157,19 @@ static int slot_scan_directory(struct scan_walk *walk, struct err *err)
 	AUTO_FREE bool *ours = calloc(CONFIG_SLOT_MAX + 1, sizeof(*ours));
 	struct dirent *entry;
 	DIR *directory;
+	int result = 0;
 
 	if (!ours)
 		return err_set(err, ENOMEM, "scan");
 	for (size_t i = 0; i < walk->scan->found.count; i++)
 		ours[walk->scan->found.items[i].slot] = walk->scan->found.items[i].has_netns;
-	directory = opendir(walk->config->names.netns_dir);
+	directory = slot_scan_open_directory(walk->config->names.netns_dir);
 	if (!directory)
 		return errno == ENOENT ? 0 : err_set(err, errno, "%s", walk->config->names.netns_dir);
-	while ((entry = readdir(directory)))
-		slot_scan_take_name(walk, ours, entry->d_name);
+	while (result == 0 && (entry = readdir(directory)))
+		result = slot_scan_take_name(walk, ours, entry->d_name, err);
 	closedir(directory);
-	return 0;
+	return result;
 }
 
 static int slot_scan_compare_found(const void *a, const void *b)

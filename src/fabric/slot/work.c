@@ -271,11 +271,17 @@ int slot_build_rules(struct slot_work *work, struct err *err)
 int slot_build_publish(struct slot_work *work, struct err *err)
 {
 	const struct fabric_plan *plan = work->plan;
+	struct err ignored;
 
 	/* A new slot has no published ports, for those of its predecessor went with that. */
 	if (!plan->nat_count && !work->adopting)
 		return 0;
-	return rules_host_publish(work->config, plan->slot, plan->nat, plan->nat_count, err);
+	if (rules_host_publish(work->config, plan->slot, plan->nat, plan->nat_count, err) == 0)
+		return 0;
+	/* It may have been done if the kernel's answer was lost, and ports that lead to no slot would be in the next one's way. */
+	if (!work->adopting)
+		rules_host_publish(work->config, plan->slot, NULL, 0, &ignored);
+	return -1;
 }
 
 /* Says in WORK which route stands in front of ours. A link without a name is gone, and the route with it. */
