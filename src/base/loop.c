@@ -3,11 +3,16 @@
  * A mailbox is a list under a mutex, and an eventfd that is written only when the list was empty, so that a burst of
  * messages wakes the receiver once. An iteration of the loop delivers the messages that were there when it began. Those
  * posted meanwhile wait for the next one, so that a busy sender cannot starve the receiver's other events.
+ *
+ * libevent needs memory to arm more timers than were ever armed at once. A timer that finds none is listed, and armed when another
+ * timer of the thread has expired.
  */
 #include "base/loop.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <poll.h>
@@ -25,12 +30,47 @@ struct mailbox {
 	int fd;
 };
 
+TAILQ_HEAD(timer_list, timer);
+
+static _Thread_local struct timer_list late_timers;
+
+static void timer_be_late(struct timer *timer, uint64_t due_ms)
+{
+	if (!late_timers.tqh_last)
+		TAILQ_INIT(&late_timers);
+	TAILQ_INSERT_TAIL(&late_timers, timer, late);
+	timer->due_ms = due_ms ? due_ms : 1;
+}
+
+static void timer_be_late_no_more(struct timer *timer)
+{
+	if (timer->due_ms)
+		TAILQ_REMOVE(&late_timers, timer, late);
+	timer->due_ms = 0;
+}
+
+/* Each of them leaves the list, and comes back at its end if there still is no memory. */
+static void timer_arm_late_ones(void)
+{
+	const struct timer *last = late_timers.tqh_last ? TAILQ_LAST(&late_timers, timer_list) : NULL;
+	bool more = last != NULL;
+
+	while (more) {
+		struct timer *timer = TAILQ_FIRST(&late_timers);
+		uint64_t now = clock_now_ms(), due = timer->due_ms;
+
+		more = timer != last;
+		timer_start(timer, due > now ? due - now : 0);
+	}
+}
+
 static void timer_on_expiry(evutil_socket_t fd, short what, void *arg)
 {
 	struct timer *timer = arg;
 
 	(void)fd;
 	(void)what;
+	timer_arm_late_ones();
 	timer->expired(timer->context);
 }
 
@@ -39,6 +79,7 @@ int timer_init(struct timer *timer, struct event_base *base, void (*expired)(voi
 {
 	timer->expired = expired;
 	timer->context = context;
+	timer->due_ms = 0;
 	timer->event = event_new(base, -1, 0, timer_on_expiry, timer);
 	if (!timer->event)
 		return err_set(err, ENOMEM, "timer");
@@ -50,22 +91,26 @@ void timer_start(struct timer *timer, uint64_t delay_ms)
 	struct timeval delay = { .tv_sec = (time_t)(delay_ms / 1000),
 				 .tv_usec = (suseconds_t)(delay_ms % 1000) * 1000 };
 
-	event_add(timer->event, &delay);
+	timer_be_late_no_more(timer);
+	if (event_add(timer->event, &delay) < 0)
+		timer_be_late(timer, clock_now_ms() + delay_ms);
 }
 
 void timer_stop(struct timer *timer)
 {
+	timer_be_late_no_more(timer);
 	if (timer->event)
 		event_del(timer->event);
 }
 
 bool timer_is_armed(const struct timer *timer)
 {
-	return timer->event && event_pending(timer->event, EV_TIMEOUT, NULL);
+	return timer->due_ms || (timer->event && event_pending(timer->event, EV_TIMEOUT, NULL));
 }
 
 void timer_free(struct timer *timer)
 {
+	timer_be_late_no_more(timer);
 	if (timer->event)
 		event_free(timer->event);
 	timer->event = NULL;
@@ -90,10 +135,10 @@ static void base_mailbox_deliver_all(struct mailbox *mailbox)
 void base_mailbox_deliver(struct mailbox *mailbox)
 {
 	uint64_t count;
+	ssize_t got = read(mailbox->fd, &count, sizeof(count));
 
-	/* EAGAIN: a former iteration already took the messages that this wake-up announced. */
-	if (read(mailbox->fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-		abort();
+	/* EAGAIN: a former iteration already took the messages that this wake-up announced. If it fails, there is another wake-up. */
+	(void)got;
 	base_mailbox_deliver_all(mailbox);
 }
 
@@ -164,6 +209,7 @@ void base_mailbox_wait(struct mailbox *mailbox)
 void base_mailbox_post(struct mailbox *mailbox, struct mail *mail)
 {
 	uint64_t one = 1;
+	ssize_t written = 0;
 	bool was_empty;
 
 	pthread_mutex_lock(&mailbox->lock);
@@ -171,7 +217,10 @@ void base_mailbox_post(struct mailbox *mailbox, struct mail *mail)
 	STAILQ_INSERT_TAIL(&mailbox->messages, mail, next);
 	pthread_mutex_unlock(&mailbox->lock);
 
-	/* Cannot fail: the counter is far from its limit, eventfd(2). */
-	if (was_empty && write(mailbox->fd, &one, sizeof(one)) < 0)
-		abort();
+	/* Needs nothing that could be short, and the counter is far from its limit, eventfd(2). */
+	if (was_empty)
+		do
+			written = write(mailbox->fd, &one, sizeof(one));
+		while (written < 0 && errno == EINTR);
+	assert(written >= 0);
 }

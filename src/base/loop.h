@@ -22,13 +22,16 @@ struct timer {
 	void (*expired)(
 	    void *context); /* called on the loop's thread; the timer is then unarmed and may be re-armed or freed */
 	void *context;
+	/* libevent had no memory to arm it: it is among the late ones, until any other timer of the thread expires. */
+	TAILQ_ENTRY(timer) late;
+	uint64_t due_ms; /* of a late one; 0: it is none */
 };
 
 /* 0, or -1 with ERR set (ENOMEM). The timer is unarmed. */
 int timer_init(struct timer *timer, struct event_base *base, void (*expired)(void *context), void *context,
 	       struct err *err);
 
-/* Arms, or re-arms, to expire in DELAY_MS from now. */
+/* Arms, or re-arms, to expire in DELAY_MS from now. For lack of memory it may expire later, but it does. */
 void timer_start(struct timer *timer, uint64_t delay_ms);
 
 /* Disarms. Harmless when it is not armed, or zeroed. */
