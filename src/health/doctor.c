@@ -15,6 +15,9 @@ void health_doctor_examine(const struct health_facts *facts, struct health_repor
 		check_leftovers,
 	};
 
+	if (facts->incomplete)
+		health_why(health_add(report, "memory", HEALTH_FAIL, "there was no memory to gather all facts"),
+			   "the checks below judge by a part of them");
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
 		checks[i](facts, report);
 }

@@ -53,14 +53,17 @@ struct held {
 
 struct holders {
 	VEC_OF(struct held); /* by inode */
+	bool incomplete;     /* no memory */
 };
 
 static void health_add_held(struct holders *holders, uint64_t inode, int pid)
 {
 	struct held *held = vec_push(holders);
 
-	if (!held)
-		abort();
+	if (!held) {
+		holders->incomplete = true;
+		return;
+	}
 	*held = (struct held){ inode, pid };
 }
 
@@ -94,16 +97,14 @@ static int health_compare_held(const void *left, const void *right)
 static struct holders *health_gather_holders(void)
 {
 	struct holders *holders = calloc(1, sizeof(*holders));
-	DIR *dir = opendir("/proc");
+	DIR *dir = holders ? opendir("/proc") : NULL;
 
-	if (!holders)
-		abort();
 	for (struct dirent *entry; dir && (entry = readdir(dir));)
 		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
 			health_add_process(holders, entry->d_name);
 	if (dir)
 		closedir(dir);
-	if (holders->count)
+	if (holders && holders->count)
 		qsort(holders->items, holders->count, sizeof(holders->items[0]), health_compare_held);
 	return holders;
 }
@@ -112,7 +113,7 @@ static int health_find_holder(void *context, uint64_t inode, char name[static 32
 {
 	const struct holders *holders = context;
 	const struct held wanted = { .inode = inode };
-	const struct held *held = holders->count ? bsearch(&wanted, holders->items, holders->count,
+	const struct held *held = holders && holders->count ? bsearch(&wanted, holders->items, holders->count,
 							   sizeof(holders->items[0]), health_compare_held)
 						 : NULL;
 	char path[64];
@@ -172,9 +173,10 @@ static void health_add_socket(struct health_facts *facts, const struct health_so
 {
 	struct health_socket *socket = vec_push(&facts->sockets);
 
-	if (!socket)
-		abort();
-	*socket = *found;
+	if (socket)
+		*socket = *found;
+	else
+		facts->incomplete = true;
 }
 
 void health_add_sockets(struct health_facts *facts, const char *text, bool ipv6)
@@ -195,9 +197,13 @@ static void health_add_netns_names(struct health_facts *facts, const char *path)
 	for (struct dirent *entry; dir && (entry = readdir(dir));) {
 		if (entry->d_name[0] == '.')
 			continue;
-		char **name = vec_push(&facts->netns_names);
-		if (!name || !(*name = strdup(entry->d_name)))
-			abort();
+		char *copy = strdup(entry->d_name), **name = copy ? vec_push(&facts->netns_names) : NULL;
+		if (name) {
+			*name = copy;
+			continue;
+		}
+		free(copy);
+		facts->incomplete = true;
 	}
 	if (dir)
 		closedir(dir);
@@ -213,6 +219,8 @@ void health_facts_gather(struct health_facts *facts, const struct config *config
 					.holder = health_find_holder,
 					.environment = health_read_environment,
 					.context = health_gather_holders() };
+	const struct holders *holders = facts->context;
+	facts->incomplete = !holders || holders->incomplete;
 	inspect_host(&facts->host, &err);
 	if (inspect_ruleset_read(&facts->ruleset, &err) < 0)
 		snprintf(facts->ruleset_error, sizeof(facts->ruleset_error), "%s", err.text);
@@ -237,7 +245,8 @@ void health_facts_clear(struct health_facts *facts)
 	/* A test's facts, which were not gathered here, have a context of the test's own. */
 	if (facts->holder == health_find_holder) {
 		struct holders *holders = facts->context;
-		vec_free(holders);
+		if (holders)
+			vec_free(holders);
 		free(holders);
 	}
 	*facts = (struct health_facts){ 0 };

@@ -44,6 +44,8 @@ struct health_facts {
 		VEC_OF(char *);
 	} netns_names; /* under the namespaces' directory */
 
+	bool incomplete; /* there was no memory for some of them */
+
 	/* The text of a file of /proc or /sys; NULL if there is none, or it cannot be read. The caller frees. */
 	char *(*read_text)(void *context, const char *path);
 	/* The process that holds the socket INODE, with its name ("?" where it has none); 0: none visible. */
@@ -52,7 +54,7 @@ struct health_facts {
 	void *context;
 };
 
-/* Gathers the facts of the real host. Invisible parts are noted; they are no failure. */
+/* Gathers the facts of the real host. Invisible parts are noted; they are no failure. Want of memory is noted in INCOMPLETE. */
 void health_facts_gather(struct health_facts *facts, const struct config *config, const char *socket);
 void health_facts_clear(struct health_facts *facts);
 

@@ -27,7 +27,7 @@ const char *health_status_name(enum health_status status)
 
 enum health_status health_report_worst(const struct health_report *report)
 {
-	enum health_status worst = HEALTH_OK;
+	enum health_status worst = report->incomplete ? HEALTH_FAIL : HEALTH_OK;
 
 	for (size_t i = 0; i < report->count; i++) {
 		enum health_status status = report->findings[i].status;
@@ -40,15 +40,17 @@ enum health_status health_report_worst(const struct health_report *report)
 struct health_finding *health_add(struct health_report *report, const char *check, enum health_status status,
 				  const char *format, ...)
 {
+	struct health_finding *finding = &report->lost, *grown = report->findings;
 	va_list args;
 
-	if (report->count == report->room) {
-		report->findings =
-		    vec_grown(report->findings, &report->room, report->count + 1, sizeof(report->findings[0]));
-		if (!report->findings)
-			abort();
+	if (report->count == report->room)
+		grown = vec_grown(grown, &report->room, report->count + 1, sizeof(*grown));
+	if (grown) {
+		report->findings = grown;
+		finding = &grown[report->count++];
+	} else {
+		report->incomplete = true;
 	}
-	struct health_finding *finding = &report->findings[report->count++];
 	*finding = (struct health_finding){ .check = check, .status = status };
 	va_start(args, format);
 	vsnprintf(finding->detail, sizeof(finding->detail), format, args);

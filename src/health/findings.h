@@ -2,6 +2,7 @@
 #ifndef WEFT_HEALTH_FINDINGS_H
 #define WEFT_HEALTH_FINDINGS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -26,15 +27,17 @@ struct health_finding {
 struct health_report {
 	struct health_finding *findings;
 	size_t count, room;
+	bool incomplete;            /* there was no memory for a finding */
+	struct health_finding lost; /* the last of those */
 };
 
 /* "ok", "warn", "fail", "skipped" */
 const char *health_status_name(enum health_status status);
 
-/* The worst of all: FAIL, else WARN, else OK. */
+/* The worst of all: FAIL, else WARN, else OK. FAIL also where one is missing. */
 enum health_status health_report_worst(const struct health_report *report);
 
-/* Adds one. Returns it, for health_why() and health_fix(). Aborts without memory. */
+/* Adds one. Returns it, for health_why() and health_fix(): never NULL; without memory the report is incomplete from then on. */
 struct health_finding *health_add(struct health_report *report, const char *check, enum health_status status,
 				  const char *format, ...) __attribute__((format(printf, 4, 5)));
 void health_why(struct health_finding *finding, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -83,6 +83,8 @@ int command_doctor(const struct cli *cli)
 			command_doctor_print_finding(cli, &report.findings[i]);
 	}
 	int code = health_report_worst(&report) == HEALTH_FAIL ? CLI_FAULT : CLI_DONE;
+	if (report.incomplete)
+		code = cli_fail(cli, CLI_FAILED, "no memory for all findings");
 	health_report_clear(&report);
 	health_facts_clear(&facts);
 	config_free(config);
