@@ -47,6 +47,22 @@ static void fabric_claim_succeed(struct claim *claim)
 		slot_become(slot, SLOT_LEAVING, "destroyed while it was claimed");
 }
 
+/* There was no room for a descriptor of its namespace: nothing is wrong with the slot, and nothing was done to it. */
+static bool fabric_claim_lacked_room(const struct claim *claim)
+{
+	int code = claim->job.err.code;
+
+	return claim->netns_fd < 0 && (code == EMFILE || code == ENFILE || code == ENOMEM);
+}
+
+static void fabric_claim_restore_plan(struct claim *claim)
+{
+	struct slot *slot = claim->slot;
+
+	slot_plan_share_release(slot->plan);
+	slot->plan = slot_plan_share_hold(claim->former);
+}
+
 /* The slot may be half of what the caller asked for, so no sandbox gets it. */
 static void fabric_claim_fail(struct claim *claim)
 {
@@ -54,10 +70,12 @@ static void fabric_claim_fail(struct claim *claim)
 
 	if (claim->netns_fd >= 0)
 		close(claim->netns_fd);
-	if (claim->job.err.code == ECANCELED) {
+	if (claim->job.err.code == ECANCELED || fabric_claim_lacked_room(claim)) {
 		if (slot->gone)
 			fabric_answer(slot->fabric, slot->gone, slot->gone_context, &claim->job.err);
-		slot_become(slot, SLOT_READY, "the claim was cancelled");
+		slot->gone = NULL;
+		fabric_claim_restore_plan(claim);
+		slot_become(slot, SLOT_READY, "the claim was not begun");
 	} else {
 		slot_become(slot, SLOT_LEAVING, claim->job.err.text);
 	}
@@ -141,12 +159,12 @@ static void fabric_claim_compare_plans(struct claim *claim)
 	    !slot_plan_same_owner(wanted, ready) || !slot_plan_same_bandwidth(wanted->bandwidth, ready->bandwidth);
 }
 
-void fabric_claim_slot(struct slot *slot, fabric_slot_done *done, void *context)
+bool fabric_claim_slot(struct slot *slot, fabric_slot_done *done, void *context)
 {
 	struct claim *claim = calloc(1, sizeof(*claim));
 
 	if (!claim)
-		abort(); /* the caller would wait for ever */
+		return false;
 	fabric_defer_background(slot->fabric);
 	slot->counts = (struct fabric_counts){ 0 }; /* a former tenant's */
 	slot->still = 0;
@@ -168,4 +186,5 @@ void fabric_claim_slot(struct slot *slot, fabric_slot_done *done, void *context)
 	/* DONE must not be called before the caller has returned. */
 	claim->job.mail.deliver = fabric_claim_deliver;
 	base_mailbox_post(slot->fabric->mailbox, &claim->job.mail);
+	return true;
 }

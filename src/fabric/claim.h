@@ -8,8 +8,9 @@ struct slot;
 
 /*
  * Hands SLOT, which is ready, or was prepared for the pool a moment ago, to the caller whose plan is in slot->claimed. DONE comes
- * when it is live, or with the failure after which it is given up. Main thread.
+ * when it is live, or with the failure after which it is given up. False for lack of memory: nothing was done, and DONE is not called.
+ * Main thread.
  */
-void fabric_claim_slot(struct slot *slot, fabric_slot_done *done, void *context);
+bool fabric_claim_slot(struct slot *slot, fabric_slot_done *done, void *context);
 
 #endif

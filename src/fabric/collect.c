@@ -7,6 +7,7 @@
 #include "base/container_of.h"
 #include "base/log.h"
 #include "base/vec.h"
+#include "fabric/answer.h"
 #include "fabric/rules/rules.h"
 #include "fabric/state.h"
 
@@ -149,9 +150,13 @@ static void fabric_deliver_collect(struct mail *mail)
 void fabric_collect(struct fabric *fabric, unsigned slot, fabric_counts_done *done, void *context)
 {
 	struct collection *collection = calloc(1, sizeof(*collection));
+	struct err err;
 
-	if (!collection)
-		abort(); /* the caller would wait for ever */
+	if (!collection) {
+		err_set(&err, ENOMEM, "counters");
+		fabric_answer_counts(fabric, done, context, &err);
+		return;
+	}
 	collection->job.run = fabric_run_collect;
 	collection->job.finish = fabric_finish_collect;
 	collection->fabric = fabric;

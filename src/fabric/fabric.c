@@ -9,9 +9,12 @@
 #include "fabric/state.h"
 
 #include "base/log.h"
+#include "base/spares.h"
+#include "fabric/answer.h"
 #include "fabric/observe.h"
 #include "fabric/patrol.h"
 #include "fabric/pool.h"
+#include "fabric/scan_start.h"
 #include "fabric/slot/host.h"
 #include "fabric/suspects.h"
 #include "fabric/teardown.h"
@@ -60,6 +63,11 @@ static int fabric_start(struct fabric *fabric, struct err *err)
 	fabric->troubles = fabric_troubles_new(err);
 	fabric->mailbox = fabric->troubles ? base_mailbox_new(fabric->base, err) : NULL;
 	if (!fabric->mailbox)
+		return -1;
+	base_spares_fill();
+	fabric->answers = fabric_answers_new(fabric, err);
+	fabric->scanning = fabric->answers ? fabric_scanning_new(fabric, err) : NULL;
+	if (!fabric->scanning)
 		return -1;
 	if (fabric_prepare_host(fabric, err) < 0)
 		return -1;
@@ -128,6 +136,8 @@ void fabric_free(struct fabric *fabric)
 		fabric_cancel_waiting(fabric);
 	/* Delivers the jobs that are left, finished or cancelled, and those that they post, which are cancelled at once. */
 	base_mailbox_free(fabric->mailbox);
+	fabric_scanning_free(fabric->scanning);
+	fabric_answers_free(fabric->answers);
 	if (fabric->slots)
 		fabric_forget_all(fabric);
 	fabric_patrol_free(fabric->patrol);
@@ -141,5 +151,6 @@ void fabric_free(struct fabric *fabric)
 	free(fabric->shunned);
 	free(fabric->slots);
 	free(fabric);
+	base_spares_drop();
 	kern_sysctl_close();
 }

@@ -8,7 +8,7 @@
  * work without it. Kernel events are hints: the object is looked at again before anything is reported.
  *
  * Functions are for the main thread, unless they say otherwise. Completions come on the main thread, always after the call that
- * asked has returned.
+ * asked has returned. Without memory a call is refused by its completion, with ENOMEM, and nothing was begun.
  */
 
 #include "base/addr.h"
@@ -136,7 +136,10 @@ struct fabric_found {
 };
 typedef void fabric_scan_done(void *context, const struct fabric_found *found, size_t count, const struct err *err);
 
-/* Dumps the kernel once and reports all slots that carry our mark. At the start, before all other calls. */
+/*
+ * Dumps the kernel and reports all slots that carry our mark. At the start, before all other calls. What cannot be read is read
+ * again after a while, so that DONE comes with the kernel's state, or with ECANCELED when the fabric is freed before.
+ */
 void fabric_scan(struct fabric *fabric, fabric_scan_done *done, void *context);
 
 /* All slots of a former run that are wanted were asked for: the pool may prepare slots on the other numbers from now on. */

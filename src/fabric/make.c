@@ -88,18 +88,32 @@ static void fabric_slot_take_result(struct slot *slot, const struct slot_work *r
 		log_error("carrier of a slot cannot be followed", F_UINT("slot", slot->number));
 }
 
+/* The caller that wanted a slot of the pool's cannot have it. */
+static void fabric_slot_drop_claim(struct slot *slot)
+{
+	slot_plan_share_release(slot->claimed);
+	slot->claimed = NULL;
+}
+
 /* Of the pool's: ready, or claimed while it was being made. */
 static void fabric_slot_prepared(struct slot *slot, int netns_fd)
 {
 	fabric_slot_done *made = slot->made;
+	void *context = slot->made_context;
+	struct err err;
 
 	close(netns_fd);
-	if (!slot->claimed) {
-		slot_become(slot, SLOT_READY, "prepared");
-		return;
-	}
 	slot->made = NULL;
-	fabric_claim_slot(slot, made, slot->made_context);
+	if (slot->claimed && fabric_claim_slot(slot, made, context))
+		return;
+	fabric_slot_drop_claim(slot);
+	if (slot->gone)
+		fabric_answer(slot->fabric, slot->gone, slot->gone_context, NULL);
+	slot->gone = NULL;
+	slot_become(slot, SLOT_READY, "prepared");
+	err_set(&err, ENOMEM, "slot %u", slot->number);
+	if (made)
+		made(context, NULL, &err);
 }
 
 static void fabric_slot_answer_maker(struct slot *slot, int netns_fd)
@@ -201,14 +215,14 @@ static void fabric_slot_finish_adopt_links(struct job *job)
 
 /* ---- beginning ---- */
 
-static struct job *fabric_slot_start_work(struct slot *slot, enum job_urgency urgency,
-					  int (*work)(struct slot_work *work, struct err *err))
+/* WORK on SLOT, which has its plan; not begun. NULL: no memory. */
+static struct making *fabric_making_new(struct slot *slot, int (*work)(struct slot_work *work, struct err *err))
 {
 	struct fabric *fabric = slot->fabric;
 	struct making *making = calloc(1, sizeof(*making));
 
 	if (!making)
-		abort(); /* the caller would wait for ever */
+		return NULL;
 	making->job.run = fabric_slot_run_making;
 	making->job.finish = work == slot_adopt_links ? fabric_slot_finish_adopt_links : fabric_slot_finish_making;
 	making->fabric = fabric;
@@ -219,19 +233,27 @@ static struct job *fabric_slot_start_work(struct slot *slot, enum job_urgency ur
 	making->result.netns_fd = -1; /* the job may be cancelled before it runs */
 	if (work == slot_adopt_links && fabric->numbers)
 		making->number = fabric->numbers[slot->number];
-	fabric_job_thread_post(fabric->builder, &making->job, urgency);
-	return &making->job;
+	return making;
 }
 
-void fabric_slot_prepare(struct slot *slot)
+bool fabric_slot_prepare(struct slot *slot)
 {
-	slot->refill = fabric_slot_start_work(slot, JOB_REFILL, slot_build_slot);
+	struct making *making = fabric_making_new(slot, slot_build_slot);
+
+	if (!making)
+		return false;
+	slot_become(slot, SLOT_PREPARING, "the pool has room");
+	slot->refill = &making->job;
+	fabric_job_thread_post(slot->fabric->builder, &making->job, JOB_REFILL);
+	return true;
 }
 
-/* A record for a slot that a caller waits for; NULL with ERR. */
-static struct slot *fabric_slot_begin(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done,
-				      void *context, struct err *err)
+/* WORK on a new record of a slot that a caller waits for; not begun. NULL with ERR. */
+static struct making *fabric_making_for(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done,
+					void *context, int (*work)(struct slot_work *work, struct err *err),
+					struct err *err)
 {
+	struct making *making = NULL;
 	struct slot *slot;
 
 	if (plan->slot < 1 || plan->slot > config_slot_max(fabric->config)) {
@@ -246,7 +268,9 @@ static struct slot *fabric_slot_begin(struct fabric *fabric, const struct fabric
 	slot = fabric_slot_new(fabric, plan->slot);
 	if (slot)
 		slot->plan = slot_plan_share_new(plan);
-	if (!slot || !slot->plan) {
+	if (slot && slot->plan)
+		making = fabric_making_new(slot, work);
+	if (!making) {
 		err_set(err, ENOMEM, "slot %u", plan->slot);
 		if (slot)
 			fabric_slot_forget(slot, "no memory");
@@ -254,7 +278,7 @@ static struct slot *fabric_slot_begin(struct fabric *fabric, const struct fabric
 	}
 	slot->made = done;
 	slot->made_context = context;
-	return slot;
+	return making;
 }
 
 /* Claims a slot of the pool's, which is ready, or being prepared and not claimed yet. */
@@ -264,15 +288,14 @@ static void fabric_slot_make_from_pool(struct slot *slot, const struct fabric_pl
 	struct err err;
 
 	slot->claimed = slot_plan_share_new(plan);
-	if (!slot->claimed) {
+	if (!slot->claimed || (slot->phase == SLOT_READY && !fabric_claim_slot(slot, done, context))) {
+		fabric_slot_drop_claim(slot);
 		err_set(&err, ENOMEM, "slot %u", plan->slot);
 		fabric_answer_slot(slot->fabric, done, context, &err);
 		return;
 	}
-	if (slot->phase == SLOT_READY) {
-		fabric_claim_slot(slot, done, context);
+	if (slot->phase != SLOT_PREPARING)
 		return;
-	}
 	slot->made = done;
 	slot->made_context = context;
 	if (slot->refill)
@@ -281,34 +304,35 @@ static void fabric_slot_make_from_pool(struct slot *slot, const struct fabric_pl
 
 void fabric_make(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done, void *context)
 {
-	struct err err;
 	struct slot *slot = fabric_slot_find(fabric, plan->slot);
+	struct making *making;
+	struct err err;
 
 	if (slot && (slot->phase == SLOT_READY || (slot->phase == SLOT_PREPARING && !slot->claimed))) {
 		fabric_slot_make_from_pool(slot, plan, done, context);
 		return;
 	}
-	slot = fabric_slot_begin(fabric, plan, done, context, &err);
-	if (!slot) {
+	making = fabric_making_for(fabric, plan, done, context, slot_build_slot, &err);
+	if (!making) {
 		fabric_answer_slot(fabric, done, context, &err);
 		return;
 	}
-	slot_become(slot, SLOT_MAKING, "asked for");
-	fabric_slot_start_work(slot, JOB_CLAIM, slot_build_slot);
+	slot_become(making->slot, SLOT_MAKING, "asked for");
+	fabric_job_thread_post(fabric->builder, &making->job, JOB_CLAIM);
 }
 
 static void fabric_slot_take_over(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done,
 				  void *context, int (*work)(struct slot_work *work, struct err *err))
 {
 	struct err err;
-	struct slot *slot = fabric_slot_begin(fabric, plan, done, context, &err);
+	struct making *making = fabric_making_for(fabric, plan, done, context, work, &err);
 
-	if (!slot) {
+	if (!making) {
 		fabric_answer_slot(fabric, done, context, &err);
 		return;
 	}
-	slot_become(slot, SLOT_ADOPTING, "left by a former run");
-	fabric_slot_start_work(slot, JOB_CLAIM, work);
+	slot_become(making->slot, SLOT_ADOPTING, "left by a former run");
+	fabric_job_thread_post(fabric->builder, &making->job, JOB_CLAIM);
 }
 
 void fabric_adopt(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done, void *context)

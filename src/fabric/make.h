@@ -2,12 +2,14 @@
 #ifndef WEFT_FABRIC_MAKE_H
 #define WEFT_FABRIC_MAKE_H
 
+#include <stdbool.h>
+
 struct slot;
 
 /*
- * Has the builder make SLOT, which is in SLOT_PREPARING and has its plan, behind all callers that wait. It becomes ready, or is
- * handed to the caller that claims it meanwhile, or is gone. Main thread.
+ * Has the builder make SLOT, which is new and has its plan, behind all callers that wait: it is SLOT_PREPARING then. It becomes
+ * ready, or is handed to the caller that claims it meanwhile, or is gone. False for lack of memory: nothing was done. Main thread.
  */
-void fabric_slot_prepare(struct slot *slot);
+bool fabric_slot_prepare(struct slot *slot);
 
 #endif

@@ -3,6 +3,9 @@
  * Slots prepared ahead. They are made like all others, of the configuration's defaults and for no sandbox, by jobs that come
  * after all callers that wait; one at a time, so that a claim that finds the pool empty waits for the slot at hand at most. The
  * lowest free numbers are taken. How released slots come back stands in recycle.c.
+ *
+ * A slot that cannot be made is tried again at once, for its number may have been at fault; then after 1, 2, 4 ... 30 s. When a slot
+ * was made, for the pool or for a caller, that is forgotten.
  */
 #include "fabric/pool.h"
 
@@ -13,13 +16,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { RETRY_MS = 1000, TICK_MS = 1000, RENEWING_MAX = 4 };
+enum { RETRY_MS = 1000, RETRY_MAX_MS = 30000, TICK_MS = 1000, RENEWING_MAX = 4 };
 
 struct pool {
 	struct fabric *fabric;
 	struct slot_queue ready;
 	bool open;
 	struct timer refill, tick;
+	unsigned failures; /* to make a slot, in a row */
 	uint64_t cold_total;
 };
 
@@ -92,12 +96,8 @@ static void fabric_pool_refill(struct pool *pool)
 	if (!slot)
 		return;
 	slot->plan = fabric_pool_plan(fabric, number);
-	if (!slot->plan) {
+	if (!slot->plan || !fabric_slot_prepare(slot))
 		fabric_slot_forget(slot, "no memory");
-		return;
-	}
-	slot_become(slot, SLOT_PREPARING, "the pool has room");
-	fabric_slot_prepare(slot);
 }
 
 static void fabric_pool_on_refill(void *context)
@@ -150,6 +150,28 @@ static void fabric_pool_follow_ready(struct pool *pool, struct slot *slot, enum 
 		TAILQ_INSERT_TAIL(&pool->ready, slot, next);
 }
 
+/* 0 for the first failure. */
+static uint64_t fabric_pool_pause(unsigned failures)
+{
+	uint64_t pause = RETRY_MS;
+
+	for (unsigned i = 2; i < failures && pause < RETRY_MAX_MS; i++)
+		pause *= 2;
+	return failures < 2 ? 0 : pause < RETRY_MAX_MS ? pause : RETRY_MAX_MS;
+}
+
+/* Counts failures in a row, and ends a pause when there is reason to. */
+static void fabric_pool_follow_making(struct pool *pool, const struct slot *slot, enum slot_phase from)
+{
+	if (slot->phase == SLOT_GONE && from == SLOT_PREPARING) {
+		fabric_pool_refill_after(pool, fabric_pool_pause(++pool->failures));
+	} else if (from == SLOT_PREPARING || (from == SLOT_MAKING && slot->phase == SLOT_LIVE)) {
+		if (pool->failures > 1)
+			timer_stop(&pool->refill);
+		pool->failures = 0;
+	}
+}
+
 /* Whether the move changes a number that fabric_pool_state() reports. */
 static bool fabric_pool_is_concerned(const struct slot *slot, enum slot_phase from)
 {
@@ -176,10 +198,8 @@ static void fabric_pool_on_move(void *context, struct slot *slot, enum slot_phas
 		pool->cold_total++;
 	if (slot->phase == SLOT_GONE && from != SLOT_NEW)
 		fabric_pool_shrink(pool);
-	/* If it cannot be made, neither can the next, mostly; but the last one that is missing is not waited for. */
-	if (slot->phase == SLOT_GONE && from == SLOT_PREPARING && fabric_pool_room(pool) > 1)
-		fabric_pool_refill_after(pool, RETRY_MS);
-	else if (fabric_pool_has_gained(slot, from))
+	fabric_pool_follow_making(pool, slot, from);
+	if (fabric_pool_has_gained(slot, from))
 		fabric_pool_refill_soon(pool);
 }
 

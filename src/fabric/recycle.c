@@ -27,20 +27,21 @@ struct recycling {
 	struct slot_work work;
 };
 
-static void fabric_recycle_post(struct slot *slot, struct plan_share *plan, int (*run)(struct job *job),
-				void (*finish)(struct job *job), enum job_urgency urgency)
+/* A job for SLOT, which holds PLAN from then on; not posted. NULL: no memory. */
+static struct recycling *fabric_recycling_new(const struct slot *slot, struct plan_share *plan,
+					      int (*run)(struct job *job), void (*finish)(struct job *job))
 {
 	struct recycling *recycling = calloc(1, sizeof(*recycling));
 
 	if (!recycling)
-		abort(); /* the caller would wait for ever */
+		return NULL;
 	recycling->job.run = run;
 	recycling->job.finish = finish;
 	recycling->fabric = slot->fabric;
 	recycling->slot = slot->number;
 	recycling->plan = plan;
 	recycling->published = slot->plan->plan->nat_count > 0;
-	fabric_job_thread_post(slot->fabric->builder, &recycling->job, urgency);
+	return recycling;
 }
 
 /* The slot, if it is still in PHASE; NULL: it was given up meanwhile. */
@@ -94,13 +95,20 @@ static void fabric_recycle_end_quarantine(struct slot *slot)
 	struct fabric *fabric = slot->fabric;
 	struct plan_share *plan =
 	    fabric_pool_wants_renewed(fabric->pool) ? fabric_pool_plan(fabric, slot->number) : NULL;
+	struct recycling *recycling;
 
 	if (!plan) {
 		slot_become(slot, SLOT_LEAVING, "the pool does not want it");
 		return;
 	}
+	recycling = fabric_recycling_new(slot, plan, fabric_recycle_run_renew, fabric_recycle_finish_renew);
+	if (!recycling) {
+		slot_plan_share_release(plan);
+		slot_become(slot, SLOT_LEAVING, "no memory to renew it");
+		return;
+	}
 	slot_become(slot, SLOT_RENEWING, "its quarantine is over");
-	fabric_recycle_post(slot, plan, fabric_recycle_run_renew, fabric_recycle_finish_renew, JOB_REFILL);
+	fabric_job_thread_post(fabric->builder, &recycling->job, JOB_REFILL);
 }
 
 /* ---- silencing ---- */
@@ -137,15 +145,19 @@ static void fabric_recycle_finish_silence(struct job *job)
 bool fabric_recycle_slot(struct slot *slot)
 {
 	struct fabric *fabric = slot->fabric;
+	struct recycling *recycling;
 
 	/* An owner of the TAP is replaced, but never taken away; and with a VM on it the slot comes to no rest here. */
 	if (!slot->plan || !fabric->config->pool.size || fabric->stopping || slot->phase != SLOT_LIVE ||
 	    slot->carrier || slot->repair || slot->leftovers ||
 	    (slot->plan->plan->has_tap_owner && !fabric->config->pool.tap_owner.set))
 		return false;
+	recycling = fabric_recycling_new(slot, slot->plan, fabric_recycle_run_silence, fabric_recycle_finish_silence);
+	if (!recycling)
+		return false;
+	slot_plan_share_hold(slot->plan);
 	slot->netns_fd = -1;
 	slot_become(slot, SLOT_SILENCING, "destroyed");
-	fabric_recycle_post(slot, slot_plan_share_hold(slot->plan), fabric_recycle_run_silence,
-			    fabric_recycle_finish_silence, JOB_REMOVAL);
+	fabric_job_thread_post(fabric->builder, &recycling->job, JOB_REMOVAL);
 	return true;
 }

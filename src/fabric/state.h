@@ -14,12 +14,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct answers;
 struct event_base;
 struct mailbox;
 struct observer;
 struct patrol;
 struct pool;
 struct scan_number;
+struct scanning;
 struct suspects;
 struct troubles;
 
@@ -37,6 +39,7 @@ struct fabric {
 	bool stopping;
 
 	struct mailbox *mailbox;
+	struct answers *answers;
 	struct job_thread *builder, *claimer;
 
 	struct slot **slots; /* by number, CONFIG_SLOT_MAX + 1 places */
@@ -44,6 +47,8 @@ struct fabric {
 	struct slot_states states;
 
 	struct scan_number *numbers; /* by slot, of namespaces that the scan saw, until all is adopted; NULL: none */
+
+	struct scanning *scanning;
 
 	uint8_t *shunned; /* enum shun by number */
 

@@ -34,13 +34,19 @@ struct teardown {
 	char holders[KERN_HOLDERS_TEXT_SIZE];
 };
 
+/* Posts the job; without memory AGAIN is called after a while. */
 static void fabric_teardown_post(struct slot *slot, struct job_thread *thread, int (*run)(struct job *job),
-				 void (*finish)(struct job *job), enum job_urgency urgency)
+				 void (*finish)(struct job *job), enum job_urgency urgency,
+				 void (*again)(struct slot *slot))
 {
 	struct teardown *teardown = calloc(1, sizeof(*teardown));
 
-	if (!teardown)
-		abort(); /* the caller would wait for ever */
+	if (!teardown) {
+		log_seldom(LOG_ERROR_LEVEL, "slot not taken apart; trying again", F_UINT("slot", slot->number),
+			   F_STR("error", "no memory"));
+		fabric_slot_start_timeout(slot, TEARDOWN_MEMORY_RETRY_MS, again);
+		return;
+	}
 	teardown->job.run = run;
 	teardown->job.finish = finish;
 	teardown->fabric = slot->fabric;
@@ -102,6 +108,12 @@ static void fabric_teardown_finish_flush(struct job *job)
 	fabric_slot_forget(slot, "taken apart");
 }
 
+static void fabric_teardown_flush(struct slot *slot)
+{
+	fabric_teardown_post(slot, slot->fabric->claimer, fabric_teardown_run_flush, fabric_teardown_finish_flush,
+			     JOB_REFILL, fabric_teardown_flush);
+}
+
 /* ---- a process holds it ---- */
 
 static void fabric_teardown_force(struct slot *slot);
@@ -135,7 +147,7 @@ static void fabric_teardown_finish_force(struct job *job)
 static void fabric_teardown_force(struct slot *slot)
 {
 	fabric_teardown_post(slot, slot->fabric->builder, fabric_teardown_run_force, fabric_teardown_finish_force,
-			     JOB_CLAIM);
+			     JOB_CLAIM, fabric_teardown_force);
 }
 
 /* ---- taking apart ---- */
@@ -176,6 +188,12 @@ static void fabric_teardown_finish_destroy(struct job *job)
 	fabric_teardown_feed(fabric);
 }
 
+static void fabric_teardown_destroy(struct slot *slot)
+{
+	fabric_teardown_post(slot, slot->fabric->builder, fabric_teardown_run_destroy, fabric_teardown_finish_destroy,
+			     JOB_REMOVAL, fabric_teardown_destroy);
+}
+
 static void fabric_teardown_feed(struct fabric *fabric)
 {
 	struct slot *slot;
@@ -184,8 +202,7 @@ static void fabric_teardown_feed(struct fabric *fabric)
 	       (slot = TAILQ_FIRST(&fabric->teardowns))) {
 		TAILQ_REMOVE(&fabric->teardowns, slot, next);
 		slot_become(slot, SLOT_TEARDOWN, "the lot has room");
-		fabric_teardown_post(slot, fabric->builder, fabric_teardown_run_destroy, fabric_teardown_finish_destroy,
-				     JOB_REMOVAL);
+		fabric_teardown_destroy(slot);
 	}
 }
 
@@ -203,8 +220,7 @@ static void fabric_teardown_on_move(void *context, struct slot *slot, enum slot_
 		fabric_teardown_feed(fabric);
 	} else if (slot->phase == SLOT_VANISHED) {
 		timer_stop(&slot->timeout);
-		fabric_teardown_post(slot, fabric->claimer, fabric_teardown_run_flush, fabric_teardown_finish_flush,
-				     JOB_REFILL);
+		fabric_teardown_flush(slot);
 		fabric_teardown_feed(fabric);
 	}
 }

@@ -5,7 +5,7 @@
 struct fabric;
 
 /* At most so many namespaces go away at a time, for the kernel holds RTNL for a whole lot of them. */
-enum { TEARDOWN_LOT = 32, TEARDOWN_TIMEOUT_MS = 1000, TEARDOWN_RETRY_MS = 5000 };
+enum { TEARDOWN_LOT = 32, TEARDOWN_TIMEOUT_MS = 1000, TEARDOWN_RETRY_MS = 5000, TEARDOWN_MEMORY_RETRY_MS = 200 };
 
 /*
  * Takes apart each slot that moves to SLOT_LEAVING, until it is gone. To be called once, after all other listeners were added,

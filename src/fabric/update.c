@@ -227,8 +227,7 @@ static void fabric_slot_finish_question(struct job *job)
 	struct slot_question *question = container_of(job, struct slot_question, job);
 	const struct err *err = fabric_job_failure(job);
 
-	if (question->netns_fd >= 0)
-		close(question->netns_fd);
+	close(question->netns_fd);
 	if (question->flushed)
 		question->flushed(question->context, err);
 	else
@@ -236,29 +235,37 @@ static void fabric_slot_finish_question(struct job *job)
 	free(question);
 }
 
-static void fabric_slot_deliver_refusal(struct mail *mail)
+static void fabric_slot_refuse_question(struct fabric *fabric, const struct slot_question *form, const struct err *err)
 {
-	fabric_slot_finish_question(container_of(mail, struct job, mail));
+	if (form->flushed)
+		fabric_answer(fabric, form->flushed, form->context, err);
+	else
+		fabric_answer_reach(fabric, form->reached, form->context, err);
 }
 
-/* Posts the question, or, if there is no such slot, the answer to it. */
+/* Posts the question, or, if it cannot be asked, the answer to it. */
 static void fabric_slot_ask(struct fabric *fabric, const struct slot_question *form)
 {
-	struct slot_question *question = malloc(sizeof(*question));
+	struct slot_question *question;
+	struct err err;
+	int netns_fd = -1;
 
-	if (!question)
-		abort(); /* the caller would wait for ever */
+	if (!fabric_slot_find_live(fabric, form->slot, &netns_fd, &err)) {
+		fabric_slot_refuse_question(fabric, form, &err);
+		return;
+	}
+	question = malloc(sizeof(*question));
+	if (!question) {
+		close(netns_fd);
+		err_set(&err, ENOMEM, "slot %u", form->slot);
+		fabric_slot_refuse_question(fabric, form, &err);
+		return;
+	}
 	*question = *form;
 	question->fabric = fabric;
 	question->job.finish = fabric_slot_finish_question;
-	question->netns_fd = -1;
-	if (fabric_slot_find_live(fabric, question->slot, &question->netns_fd, &question->job.err)) {
-		fabric_job_thread_post(fabric->claimer, &question->job, JOB_CLAIM);
-		return;
-	}
-	question->job.failed = true;
-	question->job.mail.deliver = fabric_slot_deliver_refusal;
-	base_mailbox_post(fabric->mailbox, &question->job.mail);
+	question->netns_fd = netns_fd;
+	fabric_job_thread_post(fabric->claimer, &question->job, JOB_CLAIM);
 }
 
 void fabric_flush_flows(struct fabric *fabric, unsigned slot, fabric_done *done, void *context)
