@@ -114,8 +114,8 @@ static int health_find_holder(void *context, uint64_t inode, char name[static 32
 	const struct holders *holders = context;
 	const struct held wanted = { .inode = inode };
 	const struct held *held = holders && holders->count ? bsearch(&wanted, holders->items, holders->count,
-							   sizeof(holders->items[0]), health_compare_held)
-						 : NULL;
+								      sizeof(holders->items[0]), health_compare_held)
+							    : NULL;
 	char path[64];
 
 	snprintf(name, 32, "?");

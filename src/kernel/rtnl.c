@@ -135,6 +135,7 @@ struct exchange {
 	kern_rtnl_take *take; /* may be NULL */
 	void *context;
 	const char *name; /* of the object, for errors */
+	bool dump;
 	struct err *err;
 };
 
@@ -260,6 +261,9 @@ static ssize_t kern_rtnl_read(const struct exchange *exchange, char *buffer, siz
 			return got;
 		if (errno == EINTR)
 			continue;
+		/* Of a dump a part may have been lost. */
+		if (exchange->dump && errno == ENOBUFS)
+			return kern_rtnl_fail(exchange, errno);
 		if ((code && errno == EAGAIN) || ++failures == RECEIVE_TRIES)
 			return kern_rtnl_fail(exchange, code ? code : errno);
 		if (!code)
@@ -348,6 +352,7 @@ int kern_rtnl_ask(struct kern_rtnl *rtnl, struct nl_msg *message, kern_rtnl_take
 	va_end(args);
 	/* A single get ends with its acknowledgement, a dump with NLMSG_DONE. */
 	return kern_rtnl_talk(
-	    &(struct exchange){ .rtnl = rtnl, .take = take, .context = context, .name = name, .err = err }, message,
-	    dump ? 0 : NLM_F_ACK);
+	    &(struct exchange){
+		.rtnl = rtnl, .take = take, .context = context, .name = name, .dump = dump, .err = err },
+	    message, dump ? 0 : NLM_F_ACK);
 }
