@@ -55,6 +55,14 @@ void base_spares_drop(void)
 	spares.counted = false;
 }
 
+/* Whether closing FD makes room for another: under RLIMIT_NOFILE only a number below the limit does. */
+static bool base_spares_make_room(int fd, int code)
+{
+	struct rlimit limit;
+
+	return code == ENFILE || getrlimit(RLIMIT_NOFILE, &limit) < 0 || (rlim_t)fd < limit.rlim_cur;
+}
+
 bool base_spares_give(int code)
 {
 	unsigned lowest = 0;
@@ -64,6 +72,10 @@ bool base_spares_give(int code)
 	for (unsigned i = 1; i < spares.count; i++) {
 		if (spares.fds[i] < spares.fds[lowest])
 			lowest = i;
+	}
+	if (!base_spares_make_room(spares.fds[lowest], code)) {
+		errno = code;
+		return false;
 	}
 	close(spares.fds[lowest]);
 	spares.fds[lowest] = spares.fds[--spares.count];

@@ -128,16 +128,26 @@ static int kern_route_take_match(const struct nlmsghdr *header, void *context)
 /* An address that only a default route leads to: 0.0.0.0 itself means this host to a lookup. RFC 5737. */
 static const uint32_t SOMEWHERE = 0xc0000201; /* 192.0.2.1 */
 
-/* Looks at the entry that decides about ROUTE's destination. A lookup that fails finds none. */
-static struct match kern_route_find_match(struct kern_rtnl *rtnl, const struct kern_route *route)
+/* The answers of a lookup to which no entry leads, or one that forbids. */
+static bool kern_route_is_no_way(int code)
 {
-	struct match match = { .route = route };
-	struct err ignored;
-	uint32_t ip = route->to.length ? addr_cidr4_first(&route->to) : SOMEWHERE;
+	return code == ENETUNREACH || code == EHOSTUNREACH || code == EACCES || code == EINVAL;
+}
 
-	kern_rtnl_ask(rtnl, kern_route_build_lookup(ip, RTM_F_FIB_MATCH | RTM_F_LOOKUP_TABLE), kern_route_take_match,
-		      &match, &ignored, "route lookup");
-	return match;
+/* Looks at the entry that decides about ROUTE's destination; there may be none. 0, or -1 with ERR. */
+static int kern_route_find_match(struct kern_rtnl *rtnl, const struct kern_route *route, struct match *match,
+				 struct err *err)
+{
+	uint32_t ip = route->to.length ? addr_cidr4_first(&route->to) : SOMEWHERE;
+	struct nl_msg *message = kern_route_build_lookup(ip, RTM_F_FIB_MATCH | RTM_F_LOOKUP_TABLE);
+	struct err why;
+
+	*match = (struct match){ .route = route };
+	if (kern_rtnl_ask(rtnl, message, kern_route_take_match, match, &why, "route lookup") == 0 ||
+	    kern_route_is_no_way(why.code))
+		return 0;
+	*err = why;
+	return -1;
 }
 
 /* The entries of one destination, in their order. */
@@ -220,6 +230,7 @@ int kern_route_ensure_behind(struct kern_rtnl *rtnl, const struct kern_route *ro
 {
 	char text[CIDR4_TEXT_SIZE];
 	bool there = false;
+	struct match match;
 
 	addr_cidr4_format(&route->to, text);
 	*added = true;
@@ -229,8 +240,11 @@ int kern_route_ensure_behind(struct kern_rtnl *rtnl, const struct kern_route *ro
 	if (err->code != EEXIST)
 		return -1;
 	*added = false;
-	/* `unreachable` has no entry that a lookup would show: it answers with an error. Its destination being taken is enough. */
-	struct match match = route->index ? kern_route_find_match(rtnl, route) : (struct match){ .equal = true };
+	if (!route->index)
+		return 0; /* `unreachable`: its destination being taken is enough, for a lookup shows no such entry */
+	/* ERR keeps the refusal, unless the lookup fails. */
+	if (kern_route_find_match(rtnl, route, &match, err) < 0)
+		return -1;
 	if (match.equal)
 		return 0;
 	if (route->shared && !match.ours)
@@ -346,6 +360,5 @@ int kern_route_is_local(struct kern_rtnl *rtnl, uint32_t ip, bool *local, struct
 			  addr_ipv4_format(ip, text)) == 0)
 		return 0;
 	/* No way there, which is an answer. */
-	return err->code == ENETUNREACH || err->code == EHOSTUNREACH || err->code == EACCES || err->code == EINVAL ? 0
-														   : -1;
+	return kern_route_is_no_way(err->code) ? 0 : -1;
 }

@@ -268,6 +268,8 @@ static bool adopt_with_fault(const struct living *living, unsigned number, int c
 		ck_assert_msg(adopt(&work, &err) == 0, "after %s with %s: %s", faults_last(), strerror(code), err.text);
 	}
 	expect_living(living, code);
+	ck_assert_msg(!work.repaired[0] || strcmp(work.repaired, "nft table") == 0, "%s with %s: repaired %s",
+		      faults_last(), strerror(code), work.repaired);
 	close(work.netns_fd);
 	base_spares_fill();
 	return reached;

@@ -188,7 +188,7 @@ START_TEST(a_living_slot_is_asked_and_changed_or_not_without_memory)
 			ck_assert_uint_lt(number, ALLOCATIONS_MAX);
 		}
 	}
-	ck_assert_uint_eq(host.seen[5].broken, 0);
+	ck_assert_uint_eq(host.seen[5].failed, 0);
 	remove_slot(5, living.netns_fd);
 }
 END_TEST
@@ -371,7 +371,7 @@ START_TEST(slots_come_are_repaired_and_go_without_descriptors)
 	remove_slot(6, two.netns_fd);
 	remove_slot(7, three.netns_fd);
 	give_back_all(before);
-	ck_assert_uint_eq(host.seen[5].broken + host.seen[6].broken, 0);
+	ck_assert_uint_eq(host.seen[5].failed + host.seen[6].failed, 0);
 }
 END_TEST
 
