@@ -9,10 +9,10 @@
  */
 #include "base/loop.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/err.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <poll.h>
@@ -222,5 +222,5 @@ void base_mailbox_post(struct mailbox *mailbox, struct mail *mail)
 		do
 			written = write(mailbox->fd, &one, sizeof(one));
 		while (written < 0 && errno == EINTR);
-	assert(written >= 0);
+	base_assert(written >= 0);
 }
