@@ -386,6 +386,8 @@ int daemon_inherited_take_any(struct inherited *inherited, enum proto *proto)
 		*proto = found->proto;
 		return steal_fd(&found->fd);
 	}
+	if (inherited)
+		vec_free(&inherited->sockets);
 	return -1;
 }
 

@@ -37,7 +37,10 @@ int daemon_inherited_at(const struct inherited *inherited, size_t index);
 /* How many of them nobody has taken yet. INHERITED may be NULL. */
 size_t daemon_inherited_left(const struct inherited *inherited);
 
-/* One that nobody took, now the caller's, and its protocol (TCP for a unix socket). -1: there is none. INHERITED may be NULL. */
+/*
+ * One that nobody took, now the caller's, and its protocol (TCP for a unix socket). -1: there is none left, and INHERITED, which
+ * may be NULL, forgets those that were taken.
+ */
 int daemon_inherited_take_any(struct inherited *inherited, enum proto *proto);
 
 /* Writes a name into NAME under which the former run has stored nothing. INHERITED may be NULL. */
