@@ -128,16 +128,17 @@ static void daemon_listeners_on_impatience(void *context)
 	struct listeners *listeners = context;
 	uint64_t now_ms = clock_now_ms(), suppressed;
 
-	if (log_limit_allows(&listeners->complaints, &suppressed))
-		log_warning("reply given although the service manager does not keep the ports as they are now",
-			    F_SOME("suppressed", suppressed));
 	while (!TAILQ_EMPTY(&listeners->waiting)) {
 		uint64_t due_ms = TAILQ_FIRST(&listeners->waiting)->since_ms + PATIENCE_MS;
 
+		/* The timer was that of one who has been called since. */
 		if (due_ms > now_ms) {
 			timer_start(&listeners->patience, due_ms - now_ms);
 			return;
 		}
+		if (log_limit_allows(&listeners->complaints, &suppressed))
+			log_warning("reply given although the service manager does not keep the ports as they are now",
+				    F_SOME("suppressed", suppressed));
 		daemon_listeners_call_first(listeners);
 	}
 }
@@ -258,6 +259,19 @@ static void daemon_listeners_try_later(struct listeners *listeners, int error)
 	timer_start(&listeners->write, listeners->retry_ms);
 }
 
+/*
+ * Once all is stored and the barrier behind it has passed. What opens meanwhile is written first, and another barrier is not needed
+ * for that.
+ */
+static void daemon_listeners_forget_former(struct listeners *listeners)
+{
+	if (!listeners->former_left || listeners->barrier_due || listeners->barrier >= 0 ||
+	    !daemon_listeners_are_stored(listeners))
+		return;
+	daemon_inherited_forget_former(listeners->daemon->inherited);
+	listeners->former_left = false;
+}
+
 static void daemon_listeners_on_write(void *context)
 {
 	struct listeners *listeners = context;
@@ -266,6 +280,7 @@ static void daemon_listeners_on_write(void *context)
 		if (listeners->retry_ms)
 			log_info("listening sockets passed to the service manager again");
 		listeners->retry_ms = 0;
+		daemon_listeners_forget_former(listeners);
 	} else if (errno == ENOTCONN) {
 		daemon_listeners_give_up(listeners);
 	} else {
@@ -283,12 +298,9 @@ static void daemon_listeners_on_passed(evutil_socket_t fd, short what, void *arg
 	(void)fd;
 	(void)what;
 	daemon_listeners_end_barrier(listeners);
-	if (listeners->barrier_due) {
+	if (listeners->barrier_due)
 		daemon_listeners_schedule(listeners);
-	} else if (listeners->former_left && daemon_listeners_are_stored(listeners)) {
-		daemon_inherited_forget_former(listeners->daemon->inherited);
-		listeners->former_left = false;
-	}
+	daemon_listeners_forget_former(listeners);
 	daemon_listeners_look(listeners);
 }
 

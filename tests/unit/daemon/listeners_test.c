@@ -28,6 +28,7 @@ static struct {
 	int stored[STORED_MAX];
 	size_t count;
 	int barrier; /* the end that the manager closes; -1: none */
+	int former;  /* a queue of the former run, given away by daemon_fd_store_receive(); 0: none */
 	int put_error, write_error;
 	bool closing; /* a worker has a UDP socket still */
 	void (*closed)(void *context);
@@ -45,8 +46,8 @@ bool daemon_fd_store_is_there(void)
 
 void daemon_fd_store_receive(int *first, size_t *count, char ***names)
 {
-	*first = -1;
-	*count = 0;
+	*first = fake.former;
+	*count = fake.former > 0;
 	*names = NULL;
 }
 
@@ -101,7 +102,7 @@ int __wrap_daemon_fd_couple_write(struct fd_couple *couple)
 	return errno && !daemon_fd_couple_is_written(couple) ? -1 : __real_daemon_fd_couple_write(couple);
 }
 
-static void start(bool there)
+static void prepare(bool there)
 {
 	struct err err;
 
@@ -112,12 +113,22 @@ static void start(bool there)
 	weftd = (struct daemon){ .base = event_base_new() };
 	ck_assert_ptr_nonnull(weftd.base);
 	ck_assert_int_eq(daemon_listeners_start(&weftd, &err), 0);
+}
+
+static void start(bool there)
+{
+	prepare(there);
 	daemon_listeners_keep(&weftd);
 }
 
 static void setup(void)
 {
 	start(true);
+}
+
+static void setup_after_a_run(void)
+{
+	prepare(true);
 }
 
 static void teardown(void)
@@ -362,6 +373,37 @@ START_TEST(the_end_leaves_everything_in_the_store)
 }
 END_TEST
 
+START_TEST(the_former_queue_goes_although_a_socket_is_added_as_the_barrier_passes)
+{
+	struct fd_couple former;
+	struct fd_survey left;
+
+	daemon_fd_couple_init(&former, 1, 0);
+	ck_assert_int_eq(daemon_fd_couple_open(&former), 0);
+	ck_assert_int_eq(daemon_fd_couple_write(&former), 0);
+	fake.former = dup(former.queues[former.current].out);
+	ck_assert_int_ge(fake.former, 0);
+	weftd.inherited = daemon_inherited_receive();
+	ck_assert_ptr_nonnull(weftd.inherited);
+	daemon_listeners_add(&weftd, STDIN_FILENO);
+	daemon_listeners_keep(&weftd);
+	ck_assert_int_eq(daemon_fd_couple_survey(former.queues[former.current].out, &left), 0);
+	ck_assert_uint_eq(left.messages, 1);
+
+	int fd = opened();
+	pass_barrier();
+	settle();
+	turn();
+	ck_assert_uint_eq(called, 1);
+	ck_assert_uint_eq(kept(), 2);
+	ck_assert_int_eq(daemon_fd_couple_survey(former.queues[former.current].out, &left), 0);
+	ck_assert_uint_eq(left.messages, 0);
+	closed(fd);
+	daemon_fd_couple_free(&former);
+	daemon_inherited_free(weftd.inherited);
+}
+END_TEST
+
 START_TEST(without_a_service_manager_nothing_is_waited_for)
 {
 	start(false);
@@ -391,11 +433,15 @@ int main(void)
 	tcase_add_test(kept_ones, a_store_that_refuses_is_tried_again);
 	tcase_add_test(kept_ones, a_second_couple_begins_when_the_first_is_full);
 	tcase_add_test(kept_ones, the_end_leaves_everything_in_the_store);
+	TCase *again = tcase_create("again");
+	tcase_add_checked_fixture(again, setup_after_a_run, teardown);
+	tcase_add_test(again, the_former_queue_goes_although_a_socket_is_added_as_the_barrier_passes);
 	TCase *alone = tcase_create("alone");
 	tcase_add_test(alone, without_a_service_manager_nothing_is_waited_for);
 
 	Suite *suite = suite_create("listeners");
 	suite_add_tcase(suite, kept_ones);
+	suite_add_tcase(suite, again);
 	suite_add_tcase(suite, alone);
 
 	return run_suite(suite);
