@@ -52,10 +52,12 @@ static int control_open(struct control *control, const char *path, const char *g
 	const struct control_keeper *keeper = control_keeper(control);
 	int kept = keeper ? keeper->take_unix(keeper->context, path) : -1;
 
-	if (kept >= 0 && http_listen_take(path, group, kept, &control->socket, err) < 0) {
-		log_info("control: the kept socket is not used", F_STR("why", err->text));
+	/* Several had this path where a file was deleted and a run was killed, and one at most leads to it now. */
+	while (kept >= 0 && http_listen_take(path, group, kept, &control->socket, err) < 0) {
+		log_info("control: a kept socket is not used", F_STR("why", err->text));
 		keeper->closing(keeper->context, kept);
 		cleanup_fd(&kept);
+		kept = keeper->take_unix(keeper->context, path);
 	}
 	if (kept < 0 && http_listen_open(path, group, &control->socket, err) < 0)
 		return -1;

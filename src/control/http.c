@@ -120,9 +120,12 @@ static int control_http_listen(struct control_http *http, const struct addr *add
 	}
 	/* Accepted sockets inherit it: a reader that vanished, or takes nothing, must not hold its stream for long. */
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unanswered_ms, sizeof(unanswered_ms));
+	int listening = fd;
+	if (http_gate_listen(http->gate, steal_fd(&fd), err) < 0)
+		return -1;
 	if (keeper)
-		keeper->opened(keeper->context, fd);
-	return http_gate_listen(http->gate, steal_fd(&fd), err);
+		keeper->opened(keeper->context, listening);
+	return 0;
 }
 
 static const struct http_gate_ops gate_ops = { control_http_on_request, control_reply_refusal_text,

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 bool daemon_endpoints_lack_ipv6(const struct addr *listen, const struct err *err)
 {
@@ -39,6 +40,8 @@ struct fwd_listener *daemon_endpoints_listen(struct daemon *daemon, struct fwd_r
 	} else if (options.fd >= 0) {
 		/* Or it would be in its own way at the next try. */
 		daemon_listeners_remove(daemon, options.fd);
+		if (options.proto == PROTO_TCP)
+			shutdown(options.fd, SHUT_RDWR);
 		cleanup_fd(&options.fd);
 	}
 	return listener;

@@ -166,6 +166,9 @@ int http_listen_take(const char *path, const char *group, int fd, struct http_li
 		return err_set(err, 0, "%s leads to the kept socket no more", path);
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 		return err_set(err, errno, "fcntl");
+	/* The group of a former configuration. */
+	if (!group && chown(path, (uid_t)-1, getegid()) < 0)
+		return err_set(err, errno, "group of %s", path);
 	if (http_listen_open_to_group(fd, listening, err) < 0)
 		return -1;
 	listening->fd = fd;
