@@ -181,6 +181,8 @@ def test_events_of_weftd_are_documented_ones_and_read_as_durations(daemon, api, 
         assert int(re.search(r"^weft_repairs_total (\d+)$", api.get("/metrics").expect(200).text, re.M)[1]) >= 1
         api.unregister("a1")
         until(events, "unregistered")
+        os.unlink(daemon.socket)
+        assert until(events, "host")["check"] == "files"
     changes = [event for event in seen if event["type"] == "state" and event["sandbox"] == "a1"]
     assert [event["to"] for event in changes][:3] == ["waiting", "attached", "ready"]
     assert all(event["cause"] and event["previous_ms"] >= 0 for event in changes)
