@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/netns.h"
 #include "base/spares.h"
+#include "base/thread.h"
 #include "kernel/sysctl.h"
 
 #include <errno.h>
@@ -112,6 +113,7 @@ int kern_namespace_make(struct err *err)
 {
 	int fd;
 
+	base_thread_move(); /* it waits while the kernel drops others */
 	if (unshare(CLONE_NEWNET) < 0)
 		return err_set(err, errno, "a new network namespace");
 	fd = kern_namespace_set_up_here(err);

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/netns.h"
 #include "base/spares.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,6 +44,7 @@ int kern_tap_make(int netns_fd, const struct kern_tap_owner *owner, struct err *
 	if (fd < 0)
 		return -1;
 	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", TAP_NAME);
+	base_thread_move(); /* it waits for the RTNL lock */
 	if (ioctl(fd, TUNSETIFF, &request) < 0)
 		return err_set(err, errno, "link %s", TAP_NAME);
 	if (owner && (ioctl(fd, TUNSETOWNER, (unsigned long)owner->uid) < 0 ||
