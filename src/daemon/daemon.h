@@ -33,6 +33,7 @@ struct reopen;
 struct reserve;
 struct restart;
 struct store;
+struct takeover;
 struct watchdog;
 
 enum daemon_state {
@@ -71,6 +72,7 @@ struct daemon {
 	struct reopen *reopen;
 	struct reserve *reserve;
 	struct restart *restart;
+	struct takeover *takeover;
 	struct watchdog *watchdog;
 };
 

@@ -43,7 +43,8 @@ static void daemon_follow_failed(void *context, unsigned slot, enum failure fail
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = registry_at(daemon->registry, slot);
 
-	if (!sandbox || sandbox->state == SANDBOX_DRAINING || sandbox->state == SANDBOX_CREATING)
+	if (!sandbox || sandbox->state == SANDBOX_DRAINING ||
+	    (sandbox->state == SANDBOX_CREATING && !(sandbox->tenant && daemon_tenant_of(sandbox)->stored)))
 		return;
 	registry_sandbox_fail(daemon->registry, sandbox, failure, "kernel", why);
 	if (daemon_tenant_of(sandbox))

@@ -133,14 +133,17 @@ static bool daemon_guard_concerns(const struct sandbox *sandbox)
 static int daemon_guard_check_file(struct daemon *daemon, struct sandbox *sandbox)
 {
 	struct err err;
+	bool intact = store_is_intact(daemon->store, sandbox->slot);
 
-	if (!daemon_guard_concerns(sandbox) || store_is_intact(daemon->store, sandbox->slot))
+	if (!daemon_guard_concerns(sandbox) || (intact && !daemon_tenant_of(sandbox)->unsaved))
 		return 0;
 	if (store_save(daemon->store, sandbox, &err) < 0) {
 		daemon_guard_complain(daemon, "state file not written", &daemon->guard->files, &err);
 		return -1;
 	}
-	daemon_follow_repaired(daemon, sandbox->slot, "state file");
+	daemon_tenant_of(sandbox)->unsaved = false;
+	if (!intact)
+		daemon_follow_repaired(daemon, sandbox->slot, "state file");
 	return 0;
 }
 

@@ -8,6 +8,7 @@
  *	wanted and there      adopted: matching parts stay untouched, others are repaired
  *	wanted, nothing there made anew, and reported as a repair
  *	draining              taken apart, as the former run had begun to
+ *	neither proved        tried again, with the state that the carrier says (takeover.c)
  *	there, not wanted     taken apart, unless a VM lives on it: then kept, untouched, and shown as failed
  *	a damaged file        kept as it is; its slot is not handed out
  */
@@ -23,11 +24,11 @@
 #include "daemon/daemon.h"
 #include "daemon/default_endpoint.h"
 #include "daemon/endpoints.h"
-#include "daemon/follow.h"
 #include "daemon/listeners.h"
 #include "daemon/notify.h"
 #include "daemon/reserve.h"
 #include "daemon/rooms.h"
+#include "daemon/takeover.h"
 #include "daemon/tenant.h"
 #include "daemon/unregister.h"
 #include "store/store.h"
@@ -81,6 +82,8 @@ static int daemon_restart_load_one(struct daemon *daemon, struct stored *stored,
 	sandbox->registered_ms = stored->registered_ms;
 	sandbox->last_activity_ms = stored->last_activity_ms;
 	sandbox->mtu = stored->mtu;
+	sandbox->netns_device = stored->netns_device;
+	sandbox->netns_inode = stored->netns_inode;
 	sandbox->counters = stored->base;
 	if (daemon_tenant_new(daemon, sandbox, err) < 0) {
 		registry_remove(daemon->registry, sandbox);
@@ -157,59 +160,10 @@ static bool daemon_restart_open_some(struct restart *restart, uint64_t until_us)
 	return true;
 }
 
-static void daemon_restart_on_adopted(void *context, const struct fabric_slot *slot, const struct err *err)
-{
-	struct tenant *tenant = context;
-	struct daemon *daemon = tenant->daemon;
-	struct sandbox *sandbox = tenant->sandbox;
-
-	tenant->busy = false;
-	if (err && err->code == ECANCELED) {
-		/* We stop: the next start takes it over. */
-	} else if (err) {
-		log_error("sandbox not taken over", F_STR("sandbox", sandbox->id), F_STR("error", err->text),
-			  F_STR("fix", "weftctl unregister, and register again"));
-		registry_sandbox_set_state(daemon->registry, sandbox, SANDBOX_FAILED, "restart", err->text);
-	} else {
-		daemon_tenant_attach_namespace(tenant, slot);
-		if (!tenant->kept)
-			registry_sandbox_set_state(daemon->registry, sandbox, registry_sandbox_settled_state(sandbox),
-						   "restart", NULL);
-		daemon_tenant_follow_readiness(tenant);
-	}
-	control_park_run_sandbox(&daemon->parked, sandbox->id);
-	daemon_restart_end_step(daemon);
-}
-
-static void daemon_restart_on_remade(void *context, const struct fabric_slot *slot, const struct err *err)
-{
-	struct tenant *tenant = context;
-
-	if (!err)
-		daemon_follow_repaired(tenant->daemon, tenant->sandbox->slot, "slot was gone; made anew");
-	daemon_restart_on_adopted(context, slot, err);
-}
-
 static void daemon_restart_adopt_one(struct daemon *daemon, struct sandbox *sandbox, const struct fabric_found *found)
 {
-	struct tenant *tenant = daemon_tenant_of(sandbox);
-	struct fabric_nat *nat =
-	    calloc(daemon_tenant_nat_max(sandbox->endpoints, sandbox->endpoint_count), sizeof(*nat));
-	struct err err;
-
 	daemon->restart->adoptions_left++;
-	tenant->busy = true;
-	if (!nat) {
-		err_set(&err, ENOMEM, "sandbox %s", sandbox->id);
-		daemon_restart_on_adopted(tenant, NULL, &err);
-		return;
-	}
-	struct fabric_plan plan = daemon_tenant_plan(sandbox, nat);
-	if (found)
-		fabric_adopt(daemon->fabric, &plan, daemon_restart_on_adopted, tenant);
-	else
-		fabric_make(daemon->fabric, &plan, daemon_restart_on_remade, tenant);
-	free(nat);
+	daemon_takeover_begin(daemon_tenant_of(sandbox), found && found->carrier, daemon_restart_end_step);
 }
 
 /* The slot has no file, but a VM: it is shown under the name in its alias, and left alone. */
@@ -241,12 +195,10 @@ static void daemon_restart_keep_vm(struct daemon *daemon, const struct fabric_fo
 		return;
 	}
 	daemon_tenant_of(sandbox)->kept = true;
-	daemon_tenant_of(sandbox)->busy = true;
 	registry_sandbox_fail(
 	    daemon->registry, sandbox, FAILURE_FILE, "restart",
 	    "a VM lives on this slot, but no state file that can be read wants it; DELETE removes it");
-	daemon->restart->adoptions_left++;
-	fabric_keep(daemon->fabric, found->slot, daemon_restart_on_adopted, daemon_tenant_of(sandbox));
+	daemon_restart_adopt_one(daemon, sandbox, found);
 }
 
 static void daemon_restart_on_removed(void *context, const struct err *err)

@@ -34,6 +34,7 @@
 #include "daemon/reserve.h"
 #include "daemon/restart.h"
 #include "daemon/rooms.h"
+#include "daemon/takeover.h"
 #include "daemon/tenant.h"
 #include "daemon/unregister.h"
 #include "daemon/watchdog.h"
@@ -329,7 +330,7 @@ static int daemon_run_start_parts(struct daemon *daemon, struct err *err)
 	daemon->registry = registry_new(daemon->config);
 	if (!daemon->base || !daemon->registry)
 		return err_set(err, ENOMEM, "start");
-	if (daemon_reserve_start(daemon, err) < 0 || daemon_metrics_start(daemon, err) < 0 ||
+	if (daemon_reserve_start(daemon, err) < 0 || daemon_takeover_start(daemon, err) < 0 || daemon_metrics_start(daemon, err) < 0 ||
 	    daemon_not_open_start(daemon, err) < 0)
 		return -1;
 	registry_set_ipv6_loopback(daemon->registry, daemon_run_has_ipv6_loopback());
@@ -443,6 +444,7 @@ static void daemon_run_finish(struct running *running)
 	if (daemon->registry)
 		daemon_run_each_tenant(daemon, daemon_run_free_tenant);
 	daemon_default_free(daemon);
+	daemon_takeover_stop(daemon);
 	daemon_reserve_stop(daemon);
 	daemon_http_close(daemon);
 	control_free(daemon->control);

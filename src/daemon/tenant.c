@@ -79,7 +79,7 @@ void daemon_tenant_follow_readiness(struct tenant *tenant)
 	bool settled = sandbox->state != SANDBOX_CREATING && sandbox->state != SANDBOX_DRAINING &&
 		       sandbox->state != SANDBOX_FAILED;
 	bool asking =
-	    settled && sandbox->carrier && !sandbox->paused && sandbox->spec->ready_port && !sandbox->guest_answers;
+	    settled && !tenant->takeover.untaken && sandbox->carrier && !sandbox->paused && sandbox->spec->ready_port && !sandbox->guest_answers;
 
 	if (!asking && tenant->probe) {
 		fwd_probe_stop(tenant->probe);
@@ -106,6 +106,13 @@ void daemon_tenant_settle(struct tenant *tenant, const char *cause)
 	daemon_tenant_follow_readiness(tenant);
 }
 
+void daemon_tenant_forget_takeover(struct tenant *tenant)
+{
+	if (tenant->takeover.untaken)
+		fabric_shun(tenant->daemon->fabric, tenant->sandbox->slot, false);
+	tenant->takeover.untaken = false;
+}
+
 void daemon_tenant_recover(struct tenant *tenant)
 {
 	struct sandbox *sandbox = tenant->sandbox;
@@ -124,6 +131,9 @@ void daemon_tenant_attach_namespace(struct tenant *tenant, const struct fabric_s
 
 	tenant->netns_fd = slot->netns_fd;
 	sandbox->mtu = slot->mtu;
+	tenant->unsaved |= sandbox->netns_device != slot->netns_device || sandbox->netns_inode != slot->netns_inode;
+	sandbox->netns_device = slot->netns_device;
+	sandbox->netns_inode = slot->netns_inode;
 	sandbox->carrier = slot->carrier;
 	sandbox->was_attached |= slot->carrier;
 	fwd_route_set_namespace(tenant->route, tenant->netns_fd);
@@ -148,6 +158,8 @@ struct fabric_plan daemon_tenant_plan(const struct sandbox *sandbox, struct fabr
 	struct fabric_plan plan = {
 		.slot = sandbox->slot,
 		.id = sandbox->id,
+		.netns_device = sandbox->netns_device,
+		.netns_inode = sandbox->netns_inode,
 		.has_tap_owner = spec->tap_owner.set,
 		.tap_uid = spec->tap_owner.uid,
 		.tap_gid = spec->tap_owner.gid,

@@ -21,6 +21,15 @@
 struct daemon;
 struct err;
 
+/* Taking over the slot of a former run: takeover.c. */
+struct tenant_takeover {
+	void (*done)(struct daemon *daemon); /* after the first attempt; NULL: it is over */
+	bool untaken;                        /* attempts failed, and one more follows */
+	bool reported;                       /* that they did, and their end is due */
+	bool carrier;                        /* as the scan of the kernel saw it */
+	unsigned pause, left;                /* seconds between the last two attempts, and to the next */
+};
+
 /* sandbox->tenant. */
 struct tenant {
 	struct daemon *daemon;
@@ -32,7 +41,9 @@ struct tenant {
 	bool slot_freed;         /* the host saw its veth go while it was being taken apart */
 	bool kept;               /* no file wants it, but a VM lives on it */
 	bool stored;             /* a former run registered it: a stop before it is adopted must not undo it */
-	bool unregistered;       /* its file says that it is to go, whatever becomes of the attempt */
+	bool unsaved;            /* its file lacks the namespace that it has; no reply waits for that */
+	struct tenant_takeover takeover;
+	bool unregistered; /* its file says that it is to go, whatever becomes of the attempt */
 	struct control_request *registering; /* while its slot is being made, else NULL */
 	uint64_t registering_since_us;       /* clock_now_us() */
 	struct listeners_waiter settling;    /* while its last step waits for the ports */
@@ -63,6 +74,9 @@ void daemon_tenant_follow_readiness(struct tenant *tenant);
 
 /* Sets the state that follows from what is known, unless the sandbox is creating, draining or failed. */
 void daemon_tenant_settle(struct tenant *tenant, const char *cause);
+
+/* Its slot is not taken over any more: the sandbox is being unregistered. */
+void daemon_tenant_forget_takeover(struct tenant *tenant);
 
 /* Its failure is over, unless that is final: the state that carrier and probe say, with the cause "recovered". */
 void daemon_tenant_recover(struct tenant *tenant);

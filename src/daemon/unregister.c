@@ -109,6 +109,7 @@ void daemon_unregister_begin(struct daemon *daemon, struct sandbox *sandbox, uns
 	if (request)
 		TAILQ_INSERT_TAIL(&tenant->leaving, request, next);
 	tenant->busy = true;
+	daemon_tenant_forget_takeover(tenant);
 	/* Its last counters go into the sums of the host. */
 	daemon_collect_now(daemon, sandbox);
 	if (sandbox->state != SANDBOX_DRAINING)

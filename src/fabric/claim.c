@@ -35,7 +35,12 @@ static void fabric_claim_succeed(struct claim *claim)
 {
 	struct slot *slot = claim->slot;
 	struct fabric_slot result = {
-		.slot = slot->number, .netns_fd = claim->netns_fd, .carrier = slot->carrier, .mtu = slot->mtu
+		.slot = slot->number,
+		.netns_fd = claim->netns_fd,
+		.netns_device = slot->key.device,
+		.netns_inode = slot->key.inode,
+		.carrier = slot->carrier,
+		.mtu = slot->mtu,
 	};
 
 	slot->netns_fd = claim->netns_fd;

@@ -60,15 +60,22 @@ static void fabric_slot_making_failed(struct making *making)
 	unsigned number = slot->number;
 	fabric_slot_done *made = slot->made;
 	void *context = slot->made_context;
+	enum failure failure;
+	bool foreign;
 
 	/* Left open where the claimer did not come to its half. */
 	cleanup_fd(&making->result.netns_fd);
 	if (slot->gone)
 		fabric_answer(fabric, slot->gone, slot->gone_context, NULL);
-	if (making->result.foreign)
+	/* A number that a caller has is not skipped for a foreign object, but tried again by the caller. */
+	foreign = making->result.foreign && slot->phase != SLOT_ADOPTING;
+	failure = slot->phase == SLOT_ADOPTING ? making->result.failure : FAILURE_NONE;
+	if (foreign)
 		fabric->shunned[number] |= SHUN_FOREIGN;
 	fabric_slot_forget(slot, making->job.err.text);
-	if (making->result.foreign)
+	if (failure)
+		fabric->watcher.failed(fabric->watcher.context, number, failure, making->job.err.text);
+	if (foreign)
 		fabric->watcher.slot_foreign(fabric->watcher.context, number, making->job.err.text);
 	if (made)
 		made(context, NULL, &making->job.err);
@@ -120,7 +127,12 @@ static void fabric_slot_answer_maker(struct slot *slot, int netns_fd)
 {
 	fabric_slot_done *made = slot->made;
 	struct fabric_slot result = {
-		.slot = slot->number, .netns_fd = netns_fd, .carrier = slot->carrier, .mtu = slot->mtu
+		.slot = slot->number,
+		.netns_fd = netns_fd,
+		.netns_device = slot->key.device,
+		.netns_inode = slot->key.inode,
+		.carrier = slot->carrier,
+		.mtu = slot->mtu,
 	};
 
 	slot->made = NULL;
@@ -136,7 +148,9 @@ static void fabric_slot_made(struct slot *slot, const struct making *making)
 		.slot = slot->number, .what = result->repaired, .ok = true, .changed = true
 	};
 
-	slot->leftovers = making->work != slot_build_slot;
+	slot->leftovers = making->work != slot_build_slot && !result->anew;
+	/* An adopted namespace may have looked foreign to the scan. */
+	slot->fabric->shunned[slot->number] &= (uint8_t)~SHUN_FOREIGN;
 	slot->netns_fd = result->netns_fd;
 	if (making->work == slot_adopt_unchanged) {
 		slot_plan_share_release(slot->plan);

@@ -146,12 +146,26 @@ unsigned kern_holders_of_namespace(const struct kern_namespace_key *key, char te
 
 /* ---- The namespace itself, from a process that holds it ---- */
 
-static bool kern_holders_is_known_as(struct kern_rtnl *host, int fd, int nsid)
+/* The namespace that is sought: by its key, or, where that is NULL, by its number. */
+struct kern_holders_search {
+	struct kern_rtnl *host;
+	int nsid;
+	const struct kern_namespace_key *key;
+	const char *link;
+};
+
+static bool kern_holders_is_sought(const struct kern_holders_search *search, int fd)
 {
+	struct kern_namespace_key key;
 	struct err ignored;
 	int found;
 
-	return fd >= 0 && kern_namespace_known_id(host, fd, &found, &ignored) == 0 && found == nsid;
+	if (fd < 0)
+		return false;
+	if (!search->key)
+		return kern_namespace_known_id(search->host, fd, &found, &ignored) == 0 && found == search->nsid;
+	key = kern_namespace_key_of(fd);
+	return kern_namespace_key_equal(&key, search->key);
 }
 
 /* The namespace of the TAP that process PID has open as descriptor FD, wherever the process itself is; -1. */
@@ -163,8 +177,8 @@ static int kern_holders_namespace_of_tap(const char *pid, const char *fd)
 	return tap < 0 ? -1 : SPARES_TRY(ioctl(tap, TUNGETDEVNETNS));
 }
 
-/* Process PID has a TAP of the namespace NSID open: its descriptor; else -1. */
-static int kern_holders_namespace_of_taps(struct kern_rtnl *host, const char *pid, const char *link, int nsid)
+/* Process PID has a TAP of the namespace open: its descriptor; else -1. */
+static int kern_holders_namespace_of_taps(const struct kern_holders_search *search, const char *pid)
 {
 	char path[PROC_PATH_SIZE], target[32];
 	struct dirent *entry;
@@ -173,32 +187,32 @@ static int kern_holders_namespace_of_taps(struct kern_rtnl *host, const char *pi
 
 	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
 	fds = kern_holders_open_directory(path);
-	while (fds && !kern_holders_is_known_as(host, found, nsid) && (entry = readdir(fds))) {
+	while (fds && !kern_holders_is_sought(search, found) && (entry = readdir(fds))) {
 		ssize_t length = readlinkat(dirfd(fds), entry->d_name, target, sizeof(target) - 1);
 
 		cleanup_fd(&found);
 		if (length <= 0)
 			continue;
 		target[length] = '\0';
-		if (strcmp(target, "/dev/net/tun") == 0 && kern_holders_names_tap(pid, entry->d_name, link))
+		if (strcmp(target, "/dev/net/tun") == 0 && kern_holders_names_tap(pid, entry->d_name, search->link))
 			found = kern_holders_namespace_of_tap(pid, entry->d_name);
 	}
 	if (fds)
 		closedir(fds);
-	return kern_holders_is_known_as(host, found, nsid) ? steal_fd(&found) : -1;
+	return kern_holders_is_sought(search, found) ? steal_fd(&found) : -1;
 }
 
-/* Process PID runs in the namespace NSID: its descriptor; else -1. */
-static int kern_holders_namespace_of_process(struct kern_rtnl *host, const char *pid, int nsid)
+/* Process PID runs in the namespace: its descriptor; else -1. */
+static int kern_holders_namespace_of_process(const struct kern_holders_search *search, const char *pid)
 {
 	char path[PROC_PATH_SIZE];
 
 	snprintf(path, sizeof(path), "/proc/%s/ns/net", pid);
 	AUTO_FD int fd = SPARES_TRY(open(path, O_RDONLY | O_CLOEXEC));
-	return kern_holders_is_known_as(host, fd, nsid) ? steal_fd(&fd) : -1;
+	return kern_holders_is_sought(search, fd) ? steal_fd(&fd) : -1;
 }
 
-int kern_holders_find_namespace(struct kern_rtnl *host, int nsid, const char *link)
+static int kern_holders_search(const struct kern_holders_search *search)
 {
 	struct dirent *entry;
 	int fd = -1;
@@ -207,11 +221,21 @@ int kern_holders_find_namespace(struct kern_rtnl *host, int nsid, const char *li
 	while (processes && fd < 0 && (entry = readdir(processes))) {
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
 			continue;
-		fd = kern_holders_namespace_of_process(host, entry->d_name, nsid);
+		fd = kern_holders_namespace_of_process(search, entry->d_name);
 		if (fd < 0)
-			fd = kern_holders_namespace_of_taps(host, entry->d_name, link, nsid);
+			fd = kern_holders_namespace_of_taps(search, entry->d_name);
 	}
 	if (processes)
 		closedir(processes);
 	return fd;
+}
+
+int kern_holders_find_namespace(struct kern_rtnl *host, int nsid, const char *link)
+{
+	return kern_holders_search(&(struct kern_holders_search){ .host = host, .nsid = nsid, .link = link });
+}
+
+int kern_holders_find_known(const struct kern_namespace_key *key, const char *link)
+{
+	return kern_holders_search(&(struct kern_holders_search){ .key = key, .link = link });
 }

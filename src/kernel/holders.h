@@ -24,4 +24,7 @@ unsigned kern_holders_of_namespace(const struct kern_namespace_key *key, char te
  */
 int kern_holders_find_namespace(struct kern_rtnl *host, int nsid, const char *link);
 
+/* The same for the namespace of KEY. */
+int kern_holders_find_known(const struct kern_namespace_key *key, const char *link);
+
 #endif

@@ -74,6 +74,7 @@ struct sandbox {
 	int64_t registered_ms;  /* wall clock */
 	int64_t last_activity_ms;   /* wall clock; 0: none yet */
 	unsigned mtu;               /* of its TAP */
+	uint64_t netns_device, netns_inode; /* which namespace is its own, stat(2); inode 0: not known */
 	struct spec *spec;          /* owned; as the manager asked for it, PATCHes included */
 	struct endpoint *endpoints; /* owned; one for each of spec->ports, in their order */
 	size_t endpoint_count;

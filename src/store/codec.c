@@ -53,10 +53,12 @@ static json_t *store_encode_counters(const struct counters *counters)
 
 json_t *store_encode(const struct sandbox *sandbox)
 {
-	return json_pack("{s:i, s:s, s:i, s:b, s:b, s:I, s:I, s:I, s:o, s:o, s:o}", "version", STORE_VERSION, "id",
+	return json_pack("{s:i, s:s, s:i, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "version", STORE_VERSION, "id",
 			 sandbox->id, "slot", (int)sandbox->slot, "paused", sandbox->paused, "draining",
-			 sandbox->state == SANDBOX_DRAINING, "registered_ms", (json_int_t)sandbox->registered_ms,
+			 sandbox->state == SANDBOX_DRAINING || sandbox->failure == FAILURE_TEARDOWN, "registered_ms", (json_int_t)sandbox->registered_ms,
 			 "last_activity_ms", (json_int_t)sandbox->last_activity_ms, "mtu", (json_int_t)sandbox->mtu,
+			 "netns_device", (json_int_t)sandbox->netns_device, "netns_inode",
+			 (json_int_t)sandbox->netns_inode,
 			 "request", wire_write_spec(sandbox->spec), "endpoints",
 			 wire_write_array(sandbox->endpoints, sandbox->endpoint_count, sizeof(*sandbox->endpoints),
 					  store_encode_endpoint),
@@ -137,6 +139,29 @@ static int store_read_mtu(const struct wire_reader *reader, const struct wire_pl
 		return -1;
 	stored->mtu = (unsigned)integer;
 	return 0;
+}
+
+static int store_read_number(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			     uint64_t *number)
+{
+	int64_t integer = 0;
+
+	if (wire_read_integer(reader, place, value, 0, INT64_MAX, &integer) < 0)
+		return -1;
+	*number = (uint64_t)integer;
+	return 0;
+}
+
+static int store_read_netns_device(const struct wire_reader *reader, const struct wire_place *place,
+				   const json_t *value, void *target)
+{
+	return store_read_number(reader, place, value, &((struct stored *)target)->netns_device);
+}
+
+static int store_read_netns_inode(const struct wire_reader *reader, const struct wire_place *place,
+				  const json_t *value, void *target)
+{
+	return store_read_number(reader, place, value, &((struct stored *)target)->netns_inode);
 }
 
 /* A problem of the request gets the name of the field in front of its place. */
@@ -262,6 +287,8 @@ static int store_decode_json(const json_t *json, const struct wire_reader *reade
 		{ "registered_ms", store_read_registered, WIRE_REQUIRED },
 		{ "last_activity_ms", store_read_activity, WIRE_REQUIRED },
 		{ "mtu", store_read_mtu, WIRE_REQUIRED },
+		{ "netns_device", store_read_netns_device, WIRE_OPTIONAL },
+		{ "netns_inode", store_read_netns_inode, WIRE_OPTIONAL },
 		{ "request", store_read_request, WIRE_REQUIRED },
 		{ "endpoints", store_read_endpoints, WIRE_REQUIRED },
 		{ "counters", store_read_counters, WIRE_REQUIRED },

@@ -70,6 +70,7 @@ struct stored {
 	int64_t registered_ms;
 	int64_t last_activity_ms;
 	unsigned mtu;
+	uint64_t netns_device, netns_inode;
 	struct counters base; /* the values of the counters when the file was written */
 };
 

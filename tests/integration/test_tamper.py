@@ -237,16 +237,61 @@ def test_a_slot_that_vanished_while_it_was_away_is_made_anew(host, weftd, guest)
     answers(host, sandbox)
 
 
-def test_a_namespace_without_our_mark_is_left_alone_even_if_it_was_ours(host, two):
-    """The mark is the link group of the veth's host end. Without it nothing identifies the namespace as ours."""
-    daemon, _, _ = two
+def test_a_namespace_that_lost_its_veth_is_known_by_its_stored_inode(host, two):
+    """With the veth went the mark; device and inode of the namespace are stored with the slot."""
+    daemon, first, _ = two
     inode = os.stat(host.netns("ns-1").path).st_ino
     daemon.stop()
     host.run(["ip", "link", "del", "veth-1"])
     daemon.start()
+    answers(host, first)
+    daemon.api.wait("a", "ready")
+    assert os.stat(host.netns("ns-1").path).st_ino == inode
+
+
+def test_a_vm_whose_slot_lost_veth_and_name_is_found_by_its_stored_inode(host, two):
+    daemon, first, _ = two
+    inode = os.stat(host.netns("ns-1").path).st_ino
+    daemon.stop()
+    host.run(["sh", "-c", "ip link del veth-1 && ip netns del ns-1"])
+    daemon.start()
+    answers(host, first)
+    daemon.api.wait("a", "ready")
+    await_inode(host.netns("ns-1").path, inode)
+
+
+def test_a_foreign_namespace_in_the_place_of_ours_is_a_failure_until_it_goes(host, two):
+    """It is left alone, and so is the VM in the namespace that had the name."""
+    daemon, first, _ = two
+    inode = os.stat(host.netns("ns-1").path).st_ino
+    daemon.stop()
+    host.run(["sh", "-c", "ip netns del ns-1 && ip netns add ns-1"])
+    foreign = os.stat(host.netns("ns-1").path).st_ino
+    daemon.start()
     shown = daemon.api.show("a")
     assert shown["state"] == "failed" and "ns-1" in shown["reason"]
-    assert os.stat(host.netns("ns-1").path).st_ino == inode
+    assert os.stat(host.netns("ns-1").path).st_ino == foreign
+    answers(host, first)
+    host.run(["ip", "netns", "del", "ns-1"])
+    poll_until(lambda: daemon.api.show("a")["state"] == "ready", what=lambda: daemon.api.show("a"))
+    await_inode(host.netns("ns-1").path, inode)
+    answers(host, first)
+
+
+def test_a_foreign_namespace_alone_is_left_alone(host, two):
+    """Neither a veth in our group nor the stored inode proves it ours."""
+    daemon, first, _ = two
+    daemon.kill()
+    with open(state_file(daemon), encoding="utf-8") as file:
+        stored = json.load(file)
+    stored["netns_inode"] = 1
+    with open(state_file(daemon), "w", encoding="utf-8") as file:
+        json.dump(stored, file)
+    inode = os.stat(host.netns("ns-1").path).st_ino
+    host.run(["ip", "link", "del", "veth-1"])
+    daemon.start()
+    shown = daemon.api.show("a")
+    assert shown["state"] == "failed" and "ns-1" in shown["reason"]
     daemon.api.unregister("a")
     assert os.stat(host.netns("ns-1").path).st_ino == inode
     assert daemon.api.register("c")["slot"] == 3

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Taking over a slot of a former run, by the same parts as in making. Each looks before it touches, and their order never cuts
- * traffic that flows. A slot that cannot be whole any more (no namespace, or another one under its name) has no guest that could
- * be reached; it is cleared away and made anew.
+ * traffic that flows.
+ *
+ * A namespace is the slot's own if our veth leads into it, or if it has the device and inode that were stored. Another one under the
+ * slot's name proves a failure. Where no namespace and no VM is left, nothing is lost: the rest is cleared away, and the slot made
+ * anew. All other errors mean that it is not known how the slot is, and nothing is concluded from them.
  */
 #include "fabric/slot/work.h"
 
@@ -17,38 +20,76 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Fills in the number of the namespace that is open. */
-static int slot_adopt_find_number(struct slot_work *work, struct err *err)
-{
-	struct kern_namespace_key key;
+/* What is left of a slot. */
+enum remnant {
+	REMNANT_UNKNOWN, /* ERR says why */
+	REMNANT_WHOLE,   /* veth and namespace, which is open */
+	REMNANT_NO_VETH, /* the namespace alone, which is open */
+	REMNANT_NOTHING, /* no namespace, and no VM */
+};
 
-	if (kern_namespace_key_read(work->netns_fd, &key, err) < 0)
-		return -1;
-	if (!kern_namespace_key_equal(&key, &work->number.key))
-		return kern_namespace_id(work->host, work->netns_fd, &work->nsid, err);
-	work->nsid = work->number.nsid;
+static void slot_adopt_close_namespace(struct slot_work *work)
+{
+	close(work->netns_fd);
+	work->netns_fd = -1;
+}
+
+/* Fills in key and number of the namespace that is open. On failure it is closed. */
+static int slot_adopt_identify(struct slot_work *work, struct err *err)
+{
+	int result = kern_namespace_key_read(work->netns_fd, &work->key, err);
+
+	if (result == 0 && kern_namespace_key_equal(&work->key, &work->number.key))
+		work->nsid = work->number.nsid;
+	else if (result == 0)
+		result = kern_namespace_id(work->host, work->netns_fd, &work->nsid, err);
+	if (result < 0)
+		slot_adopt_close_namespace(work);
+	return result;
+}
+
+static bool slot_adopt_is_stored(const struct slot_work *work)
+{
+	return work->plan->netns_inode && work->key.inode == work->plan->netns_inode &&
+	       work->key.device == work->plan->netns_device;
+}
+
+/* Finds the VETH under the slot's name. *THERE: it is there, and ours. */
+static int slot_adopt_find_veth(struct slot_work *work, struct kern_link *veth, bool *there, struct err *err)
+{
+	char name[CONFIG_LINK_SIZE];
+
+	*there = false;
+	if (kern_link_get(work->host, KERN_LINK_HERE, config_veth_name(work->config, work->plan->slot, name), veth,
+			  err) < 0)
+		return err->code == ENODEV ? 0 : -1;
+	if (veth->group != work->config->names.link_group || strcmp(veth->kind, "veth") != 0) {
+		work->failure = FAILURE_LINK;
+		return err_set(err, EEXIST, "link %s is not ours (kind %s, group %u)", name, veth->kind, veth->group);
+	}
+	*there = true;
+	work->veth_index = veth->index;
 	return 0;
 }
 
-/* Opens the namespace under the slot's name, if the veth leads into it. ENOENT: it does not. */
-static int slot_adopt_find_named(struct slot_work *work, const struct kern_link *veth, struct err *err)
+/* The namespace under the slot's name is open: judges whose it is. */
+static enum remnant slot_adopt_judge_named(struct slot_work *work, const struct kern_link *veth, const char *path,
+					   struct err *err)
 {
-	char path[CONFIG_PATH_SIZE];
-
-	work->netns_fd = kern_namespace_open(config_netns_path(work->config, work->plan->slot, path), err);
-	if (work->netns_fd < 0) {
-		if (err->code == EINVAL || err->code == ELOOP || err->code == ENXIO)
-			err->code = ENOENT;
-		return -1;
+	if (veth && veth->has_peer_nsid && veth->peer_nsid == work->nsid)
+		return REMNANT_WHOLE;
+	if (!slot_adopt_is_stored(work)) {
+		slot_adopt_close_namespace(work);
+		work->failure = FAILURE_NAMESPACE;
+		err_set(err, 0, "%s leads to a namespace that is not ours", path);
+		return REMNANT_UNKNOWN;
 	}
-	if (slot_adopt_find_number(work, err) == 0) {
-		if (veth->has_peer_nsid && veth->peer_nsid == work->nsid)
-			return 0;
-		err_set(err, ENOENT, "%s is not the namespace of %s", path, veth->name);
+	/* A veth of ours that leads elsewhere is of no use to the namespace, and has its name. */
+	if (veth && kern_link_delete(work->host, KERN_LINK_HERE, veth->name, err) < 0 && err->code != ENODEV) {
+		slot_adopt_close_namespace(work);
+		return REMNANT_UNKNOWN;
 	}
-	close(work->netns_fd);
-	work->netns_fd = -1;
-	return -1;
+	return REMNANT_NO_VETH;
 }
 
 /* *LIVES: a VM has the TAP of the namespace NSID. 0, or -1 with ERR if that is not known. */
@@ -70,57 +111,72 @@ static int slot_adopt_find_vm(struct slot_work *work, int nsid, bool *lives, str
 }
 
 /*
- * The veth is there, and its namespace has no name any more. A VM that lives in it keeps it, and its process leads us to it.
- * If we cannot see that process, nothing may be taken apart under it. ENOENT: no VM lives there.
+ * The namespace has no name any more. A VM that lives in it keeps it, and its process leads us to it. If our veth shows such a VM, and
+ * we cannot see the process, nothing may be taken apart under it.
  */
-static int slot_adopt_find_unnamed(struct slot_work *work, const struct kern_link *veth, struct err *err)
+static enum remnant slot_adopt_find_unnamed(struct slot_work *work, const struct kern_link *veth, const char *path,
+					    struct err *err)
+{
+	struct kern_namespace_key stored = { .device = (dev_t)work->plan->netns_device,
+					     .inode = (ino_t)work->plan->netns_inode };
+	bool leads = veth && veth->has_peer_nsid;
+	bool lives = false;
+
+	if (leads && slot_adopt_find_vm(work, veth->peer_nsid, &lives, err) < 0)
+		return REMNANT_UNKNOWN;
+	if (leads ? !lives : !stored.inode)
+		return REMNANT_NOTHING;
+	work->netns_fd = leads ? kern_holders_find_namespace(work->host, veth->peer_nsid, TAP_NAME)
+			       : kern_holders_find_known(&stored, TAP_NAME);
+	if (work->netns_fd < 0 && !leads)
+		return REMNANT_NOTHING;
+	if (work->netns_fd < 0) {
+		err_set(err, EBUSY, "%s is gone, and a VM that cannot be seen from here lives in its namespace", path);
+		return REMNANT_UNKNOWN;
+	}
+	if (slot_adopt_identify(work, err) < 0)
+		return REMNANT_UNKNOWN;
+	return leads ? REMNANT_WHOLE : REMNANT_NO_VETH;
+}
+
+static enum remnant slot_adopt_find(struct slot_work *work, struct kern_link *veth, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 	enum kern_namespace_file kind;
-	bool lives;
+	bool there;
 
 	config_netns_path(work->config, work->plan->slot, path);
-	if (!veth->has_peer_nsid)
-		return -1;
-	if (kern_namespace_file_kind(path, &kind, err) < 0 ||
-	    slot_adopt_find_vm(work, veth->peer_nsid, &lives, err) < 0)
-		return -1;
-	if (lives && (kind == NAMESPACE_FILE_NAMESPACE || kind == NAMESPACE_FILE_OTHER))
-		return err_set(err, EEXIST, "%s is not ours, and a VM lives in the namespace that had this name", path);
-	if (!lives)
-		return err_set(err, ENOENT, "namespace %s", path);
-	work->nsid = veth->peer_nsid;
-	work->netns_fd = kern_holders_find_namespace(work->host, veth->peer_nsid, TAP_NAME);
-	if (work->netns_fd < 0)
-		return err_set(err, EBUSY, "%s is gone, and a VM that cannot be seen from here lives in its namespace",
-			       path);
-	return 0;
+	if (slot_adopt_find_veth(work, veth, &there, err) < 0 || kern_namespace_file_kind(path, &kind, err) < 0)
+		return REMNANT_UNKNOWN;
+	switch (kind) {
+	case NAMESPACE_FILE_NONE:
+	case NAMESPACE_FILE_HALF_MADE:
+		return slot_adopt_find_unnamed(work, there ? veth : NULL, path, err);
+	case NAMESPACE_FILE_NAMESPACE:
+		work->netns_fd = kern_namespace_open(path, err);
+		if (work->netns_fd < 0 || slot_adopt_identify(work, err) < 0)
+			return REMNANT_UNKNOWN;
+		return slot_adopt_judge_named(work, there ? veth : NULL, path, err);
+	case NAMESPACE_FILE_OTHER:
+		break;
+	}
+	err_set(err, EEXIST, "%s is another's file", path);
+	return REMNANT_UNKNOWN;
 }
 
-/* Finds VETH and namespace of the slot. ENOENT: they do not belong together, or one is missing. */
-static int slot_adopt_find(struct slot_work *work, struct kern_link *veth, struct err *err)
+/* Another namespace under the name leaves us our own, which we have open, and cannot be taken away. */
+static int slot_adopt_expect_own_name(struct slot_work *work, const char *path, struct err *err)
 {
-	char name[CONFIG_LINK_SIZE];
+	struct kern_namespace_key own;
+	int fd;
 
-	if (kern_link_get(work->host, KERN_LINK_HERE, config_veth_name(work->config, work->plan->slot, name), veth,
-			  err) < 0) {
-		if (err->code == ENODEV)
-			err_set(err, ENOENT, "link %s", name);
+	if (kern_namespace_key_read(work->netns_fd, &own, err) < 0)
 		return -1;
-	}
-	if (veth->group != work->config->names.link_group) {
-		work->foreign = true;
-		return err_set(err, EEXIST, "link %s is not ours (group %u)", name, veth->group);
-	}
-	work->veth_index = veth->index;
-	if (slot_adopt_find_named(work, veth, err) < 0 &&
-	    (err->code != ENOENT || slot_adopt_find_unnamed(work, veth, err) < 0))
+	fd = kern_namespace_open_known(path, &own, err);
+	if (fd < 0)
 		return -1;
-	if (kern_namespace_key_read(work->netns_fd, &work->key, err) == 0)
-		return 0;
-	close(work->netns_fd);
-	work->netns_fd = -1;
-	return -1;
+	close(fd);
+	return 0;
 }
 
 static int slot_adopt_repair_name(struct slot_work *work, struct err *err)
@@ -132,7 +188,7 @@ static int slot_adopt_repair_name(struct slot_work *work, struct err *err)
 	if (kern_namespace_file_kind(path, &kind, err) < 0)
 		return -1;
 	if (kind == NAMESPACE_FILE_NAMESPACE)
-		return 0;
+		return slot_adopt_expect_own_name(work, path, err);
 	if (kind == NAMESPACE_FILE_HALF_MADE && kern_namespace_unbind(path, err) < 0)
 		return -1;
 	slot_build_note_repair(work, "name of the namespace");
@@ -169,53 +225,8 @@ static int slot_adopt_make_anew(struct slot_work *work, struct err *err)
 	if (slot_build_slot(work, err) < 0)
 		return -1;
 	work->adopting = true;
+	work->anew = true;
 	slot_build_note_repair(work, "slot was not whole; made anew");
-	return 0;
-}
-
-int slot_adopt_links(struct slot_work *work, struct err *err)
-{
-	struct kern_link veth;
-	int result;
-
-	work->adopting = true;
-	if (slot_adopt_find(work, &veth, err) < 0)
-		return err->code == ENOENT ? slot_adopt_make_anew(work, err)
-					   : err_wrap(err, "slot %u", work->plan->slot);
-	work->veth = &veth;
-	result = slot_adopt_take_over(work, err);
-	work->veth = NULL;
-	kern_rtnl_close(&work->inside);
-	work->named = slot_build_is_named(work->plan, &veth);
-	if (result == 0)
-		return 0;
-	close(work->netns_fd);
-	work->netns_fd = -1;
-	return err_wrap(err, "slot %u", work->plan->slot);
-}
-
-int slot_adopt_rules(struct slot_work *work, struct err *err)
-{
-	if (slot_build_rules(work, err) == 0 && slot_build_publish(work, err) == 0)
-		return 0;
-	close(work->netns_fd);
-	work->netns_fd = -1;
-	return err_wrap(err, "slot %u", work->plan->slot);
-}
-
-int slot_adopt_unchanged(struct slot_work *work, struct err *err)
-{
-	struct kern_link veth, tap;
-
-	if (slot_adopt_find(work, &veth, err) < 0)
-		return err_wrap(err, "slot %u", work->plan->slot);
-	if (kern_link_get(work->host, work->nsid, TAP_NAME, &tap, err) < 0) {
-		close(work->netns_fd);
-		work->netns_fd = -1;
-		return err_wrap(err, "slot %u", work->plan->slot);
-	}
-	work->carrier = tap.carrier;
-	work->mtu = tap.mtu;
 	return 0;
 }
 
@@ -236,6 +247,57 @@ static int slot_adopt_repair_veth(struct slot_work *work, struct err *err)
 		return -1;
 	slot_build_note_repair(work, "veth");
 	return slot_build_veth(work, err);
+}
+
+int slot_adopt_links(struct slot_work *work, struct err *err)
+{
+	struct kern_link veth;
+	enum remnant remnant;
+	int result;
+
+	work->adopting = true;
+	remnant = slot_adopt_find(work, &veth, err);
+	if (remnant == REMNANT_NOTHING)
+		return slot_adopt_make_anew(work, err);
+	if (remnant == REMNANT_UNKNOWN)
+		return err_wrap(err, "slot %u", work->plan->slot);
+	work->named = remnant == REMNANT_WHOLE && slot_build_is_named(work->plan, &veth);
+	work->veth = remnant == REMNANT_WHOLE ? &veth : NULL;
+	result = remnant == REMNANT_WHOLE ? 0 : slot_adopt_repair_veth(work, err);
+	if (result == 0)
+		result = slot_adopt_take_over(work, err);
+	work->veth = NULL;
+	kern_rtnl_close(&work->inside);
+	if (result == 0)
+		return 0;
+	slot_adopt_close_namespace(work);
+	return err_wrap(err, "slot %u", work->plan->slot);
+}
+
+int slot_adopt_rules(struct slot_work *work, struct err *err)
+{
+	if (slot_build_rules(work, err) == 0 && slot_build_publish(work, err) == 0)
+		return 0;
+	slot_adopt_close_namespace(work);
+	return err_wrap(err, "slot %u", work->plan->slot);
+}
+
+int slot_adopt_unchanged(struct slot_work *work, struct err *err)
+{
+	struct kern_link veth, tap;
+	enum remnant remnant = slot_adopt_find(work, &veth, err);
+
+	if (remnant == REMNANT_NOTHING)
+		err_set(err, ENOENT, "no VM lives there any more");
+	if (remnant == REMNANT_NOTHING || remnant == REMNANT_UNKNOWN)
+		return err_wrap(err, "slot %u", work->plan->slot);
+	if (kern_link_get(work->host, work->nsid, TAP_NAME, &tap, err) < 0) {
+		slot_adopt_close_namespace(work);
+		return err_wrap(err, "slot %u", work->plan->slot);
+	}
+	work->carrier = tap.carrier;
+	work->mtu = tap.mtu;
+	return 0;
 }
 
 int slot_adopt_repair(struct slot_work *work, struct err *err)

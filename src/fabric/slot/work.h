@@ -47,6 +47,7 @@ struct slot_work {
 	bool named;           /* its veth has the sandbox's name already */
 	bool foreign;         /* failed because a foreign object has the name: ERR says which */
 	enum failure failure; /* failed, and this was proved; ERR says it for people */
+	bool anew;            /* nothing of it was left, and it was made anew */
 	bool rivalled;        /* another's route stands in front of the host address's: */
 	struct fabric_rival rival;
 };
@@ -58,8 +59,9 @@ void slot_build_init(struct slot_work *work, const struct config *config, struct
 int slot_build_slot(struct slot_work *work, struct err *err);
 
 /*
- * Takes over the links that a former run left. They stay untouched where they are as they should be. A slot without its namespace
- * or veth is taken apart and made anew. On failure the former objects stay. 0, or -1 with ERR.
+ * Takes over the links that a former run left. They stay untouched where they are as they should be. A veth that is gone is made again.
+ * A slot of which neither a namespace nor a VM is left is made anew. On failure the former objects stay, and WORK->failure says what
+ * is proved, if anything is. 0, or -1 with ERR.
  */
 int slot_adopt_links(struct slot_work *work, struct err *err);
 

@@ -77,6 +77,13 @@ void fabric_make(struct fabric *fabric, const struct fabric_plan *plan, fabric_s
 	rooms.making_slot = plan->slot;
 }
 
+void fabric_shun(struct fabric *fabric, unsigned slot, bool shun)
+{
+	(void)fabric;
+	(void)slot;
+	(void)shun;
+}
+
 void fabric_destroy(struct fabric *fabric, unsigned slot, fabric_done *done, void *context)
 {
 	(void)fabric;

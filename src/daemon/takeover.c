@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A slot that cannot be taken over says nothing about its sandbox, unless the fabric proves a failure on the way: then that is
+ * reported, and ends when a later attempt succeeds. After any other error the sandbox has the state that the kernel's carrier says,
+ * its traffic on the kernel path flows, and clients of its endpoints are held, as before a VM comes. The attempts are counted down by
+ * one timer.
+ */
+#include "daemon/takeover.h"
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "daemon/daemon.h"
+#include "daemon/follow.h"
+#include "daemon/tenant.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { TAKEOVER_TICK_MS = 1000, TAKEOVER_PAUSE_MAX = 30 };
+
+struct takeover {
+	struct daemon *daemon;
+	struct timer timer;
+};
+
+static void daemon_takeover_report(const struct tenant *tenant, const struct err *err)
+{
+	const struct fabric_repair repair = {
+		.slot = tenant->sandbox->slot, .what = "slot", .ok = !err, .error = err ? err->text : NULL
+	};
+
+	daemon_follow_repair(tenant->daemon, &repair);
+}
+
+static void daemon_takeover_failed(struct tenant *tenant, const struct err *err)
+{
+	struct daemon *daemon = tenant->daemon;
+	struct sandbox *sandbox = tenant->sandbox;
+	struct tenant_takeover *takeover = &tenant->takeover;
+
+	/* The pool must not take its number meanwhile. */
+	fabric_shun(daemon->fabric, sandbox->slot, true);
+	takeover->untaken = true;
+	takeover->pause = !takeover->pause ? 1 : takeover->pause * 2;
+	if (takeover->pause > TAKEOVER_PAUSE_MAX)
+		takeover->pause = TAKEOVER_PAUSE_MAX;
+	takeover->left = takeover->pause;
+	if (!timer_is_armed(&daemon->takeover->timer))
+		timer_start(&daemon->takeover->timer, TAKEOVER_TICK_MS);
+	if (sandbox->state == SANDBOX_CREATING) {
+		sandbox->carrier = takeover->carrier;
+		sandbox->was_attached |= takeover->carrier;
+		registry_sandbox_set_state(daemon->registry, sandbox, registry_sandbox_settled_state(sandbox),
+					   "restart", NULL);
+	}
+	if (sandbox->state == SANDBOX_FAILED || takeover->reported)
+		return;
+	takeover->reported = true;
+	daemon_takeover_report(tenant, err);
+}
+
+static void daemon_takeover_succeeded(struct tenant *tenant, const struct fabric_slot *slot)
+{
+	struct daemon *daemon = tenant->daemon;
+	struct sandbox *sandbox = tenant->sandbox;
+	struct tenant_takeover *takeover = &tenant->takeover;
+
+	if (takeover->untaken)
+		fabric_shun(daemon->fabric, sandbox->slot, false);
+	takeover->untaken = false;
+	daemon_tenant_attach_namespace(tenant, slot);
+	if (sandbox->state == SANDBOX_FAILED)
+		daemon_tenant_recover(tenant);
+	else
+		registry_sandbox_set_state(daemon->registry, sandbox, registry_sandbox_settled_state(sandbox),
+					   "restart", NULL);
+	daemon_tenant_follow_readiness(tenant);
+	if (!takeover->reported)
+		return;
+	takeover->reported = false;
+	daemon_takeover_report(tenant, NULL);
+}
+
+static void daemon_takeover_on_done(void *context, const struct fabric_slot *slot, const struct err *err)
+{
+	struct tenant *tenant = context;
+	struct daemon *daemon = tenant->daemon;
+	void (*done)(struct daemon *daemon) = tenant->takeover.done;
+
+	tenant->busy = false;
+	tenant->takeover.done = NULL;
+	if (!err)
+		daemon_takeover_succeeded(tenant, slot);
+	else if (err->code != ECANCELED) /* else we stop, and the next start takes it over */
+		daemon_takeover_failed(tenant, err);
+	control_park_run_sandbox(&daemon->parked, tenant->sandbox->id);
+	if (done)
+		done(daemon);
+}
+
+static void daemon_takeover_attempt(struct tenant *tenant)
+{
+	struct daemon *daemon = tenant->daemon;
+	struct sandbox *sandbox = tenant->sandbox;
+	struct fabric_nat *nat;
+	struct err err;
+
+	tenant->busy = true;
+	if (tenant->kept) {
+		fabric_keep(daemon->fabric, sandbox->slot, daemon_takeover_on_done, tenant);
+		return;
+	}
+	nat = calloc(daemon_tenant_nat_max(sandbox->endpoints, sandbox->endpoint_count), sizeof(*nat));
+	if (!nat) {
+		err_set(&err, ENOMEM, "sandbox %s", sandbox->id);
+		daemon_takeover_on_done(tenant, NULL, &err);
+		return;
+	}
+	struct fabric_plan plan = daemon_tenant_plan(sandbox, nat);
+	fabric_adopt(daemon->fabric, &plan, daemon_takeover_on_done, tenant);
+	free(nat);
+}
+
+/* Whether TENANT is still waiting for its next attempt. */
+static bool daemon_takeover_count_down(struct tenant *tenant)
+{
+	if (!tenant->takeover.untaken || tenant->busy)
+		return false;
+	if (--tenant->takeover.left)
+		return true;
+	daemon_takeover_attempt(tenant);
+	return false;
+}
+
+static void daemon_takeover_on_tick(void *context)
+{
+	struct takeover *takeover = context;
+	struct registry *registry = takeover->daemon->registry;
+	struct sandbox *sandbox;
+	bool waiting = false;
+
+	if (takeover->daemon->state == DAEMON_STOPPING)
+		return;
+	for (unsigned slot = 0; (sandbox = registry_next(registry, slot));) {
+		slot = sandbox->slot;
+		if (daemon_tenant_of(sandbox))
+			waiting |= daemon_takeover_count_down(daemon_tenant_of(sandbox));
+	}
+	if (waiting && !timer_is_armed(&takeover->timer))
+		timer_start(&takeover->timer, TAKEOVER_TICK_MS);
+}
+
+void daemon_takeover_begin(struct tenant *tenant, bool carrier, void (*done)(struct daemon *daemon))
+{
+	tenant->takeover.carrier = carrier;
+	tenant->takeover.done = done;
+	daemon_takeover_attempt(tenant);
+}
+
+int daemon_takeover_start(struct daemon *daemon, struct err *err)
+{
+	daemon->takeover = calloc(1, sizeof(*daemon->takeover));
+	if (!daemon->takeover)
+		return err_set(err, ENOMEM, "start");
+	daemon->takeover->daemon = daemon;
+	return timer_init(&daemon->takeover->timer, daemon->base, daemon_takeover_on_tick, daemon->takeover, err);
+}
+
+void daemon_takeover_stop(struct daemon *daemon)
+{
+	if (!daemon->takeover)
+		return;
+	timer_free(&daemon->takeover->timer);
+	free(daemon->takeover);
+	daemon->takeover = NULL;
+}
