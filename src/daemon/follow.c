@@ -43,7 +43,9 @@ static void daemon_follow_failed(void *context, unsigned slot, enum failure fail
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = registry_at(daemon->registry, slot);
 
-	if (!sandbox || sandbox->state == SANDBOX_DRAINING ||
+	if (failure == FAILURE_TEARDOWN && sandbox)
+		registry_sandbox_fail(daemon->registry, sandbox, failure, "teardown", why);
+	if (!sandbox || sandbox->state == SANDBOX_DRAINING || failure == FAILURE_TEARDOWN ||
 	    (sandbox->state == SANDBOX_CREATING && !(sandbox->tenant && daemon_tenant_of(sandbox)->stored)))
 		return;
 	registry_sandbox_fail(daemon->registry, sandbox, failure, "kernel", why);

@@ -325,9 +325,9 @@ static int daemon_patch_check(struct daemon *daemon, const struct sandbox *sandb
 		return registry_problem_set(problem, PROBLEM_CONFLICT, "id", "sandbox %s is %s", sandbox->id,
 					    registry_sandbox_state_name(sandbox->state));
 	if (daemon_tenant_of(sandbox)->takeover.untaken && sandbox->state != SANDBOX_FAILED)
-		return registry_problem_set(problem, PROBLEM_UNAVAILABLE, NULL,
-					    "sandbox %s is not taken over yet; that is tried again, and so should this be",
-					    sandbox->id);
+		return registry_problem_set(
+		    problem, PROBLEM_UNAVAILABLE, NULL,
+		    "sandbox %s is not taken over yet; that is tried again, and so should this be", sandbox->id);
 	return 0;
 }
 

@@ -330,8 +330,8 @@ static int daemon_run_start_parts(struct daemon *daemon, struct err *err)
 	daemon->registry = registry_new(daemon->config);
 	if (!daemon->base || !daemon->registry)
 		return err_set(err, ENOMEM, "start");
-	if (daemon_reserve_start(daemon, err) < 0 || daemon_takeover_start(daemon, err) < 0 || daemon_metrics_start(daemon, err) < 0 ||
-	    daemon_not_open_start(daemon, err) < 0)
+	if (daemon_reserve_start(daemon, err) < 0 || daemon_takeover_start(daemon, err) < 0 ||
+	    daemon_metrics_start(daemon, err) < 0 || daemon_not_open_start(daemon, err) < 0)
 		return -1;
 	registry_set_ipv6_loopback(daemon->registry, daemon_run_has_ipv6_loopback());
 	return 0;

@@ -85,7 +85,7 @@ static void daemon_takeover_on_done(void *context, const struct fabric_slot *slo
 {
 	struct tenant *tenant = context;
 	struct daemon *daemon = tenant->daemon;
-	void (*done)(struct daemon *daemon) = tenant->takeover.done;
+	void (*done)(struct daemon * daemon) = tenant->takeover.done;
 
 	tenant->busy = false;
 	tenant->takeover.done = NULL;

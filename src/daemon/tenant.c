@@ -78,8 +78,8 @@ void daemon_tenant_follow_readiness(struct tenant *tenant)
 	struct sandbox *sandbox = tenant->sandbox;
 	bool settled = sandbox->state != SANDBOX_CREATING && sandbox->state != SANDBOX_DRAINING &&
 		       sandbox->state != SANDBOX_FAILED;
-	bool asking =
-	    settled && !tenant->takeover.untaken && sandbox->carrier && !sandbox->paused && sandbox->spec->ready_port && !sandbox->guest_answers;
+	bool asking = settled && !tenant->takeover.untaken && sandbox->carrier && !sandbox->paused &&
+		      sandbox->spec->ready_port && !sandbox->guest_answers;
 
 	if (!asking && tenant->probe) {
 		fwd_probe_stop(tenant->probe);

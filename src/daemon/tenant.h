@@ -43,7 +43,7 @@ struct tenant {
 	bool stored;             /* a former run registered it: a stop before it is adopted must not undo it */
 	bool unsaved;            /* its file lacks the namespace that it has; no reply waits for that */
 	struct tenant_takeover takeover;
-	bool unregistered; /* its file says that it is to go, whatever becomes of the attempt */
+	bool unregistered;                   /* its file says that it is to go, whatever becomes of the attempt */
 	struct control_request *registering; /* while its slot is being made, else NULL */
 	uint64_t registering_since_us;       /* clock_now_us() */
 	struct listeners_waiter settling;    /* while its last step waits for the ports */

@@ -69,11 +69,11 @@ static void daemon_unregister_on_destroyed(void *context, const struct err *err)
 	/* A stop: it stays draining, its requests are answered so, and the next start finishes it. */
 	if (err->code == ECANCELED)
 		return;
+	/* If a foreign object is in the way, it is failed by now; for want of memory nothing was begun, and it stays draining. */
 	log_error("sandbox not taken apart", F_STR("sandbox", sandbox->id), F_UINT("slot", sandbox->slot),
 		  F_STR("error", err->text), F_STR("fix", "unregister it again"));
 	memcpy(id, sandbox->id, sizeof(id));
 	tenant->busy = false;
-	registry_sandbox_fail(daemon->registry, sandbox, FAILURE_TEARDOWN, "teardown", err->text);
 	daemon_explain(err, &problem);
 	daemon_tenant_refuse_leaving(tenant, &problem);
 	control_park_run_sandbox(&daemon->parked, id);
@@ -170,8 +170,13 @@ static void daemon_unregister_again(struct daemon *daemon, struct sandbox *sandb
 		return;
 	}
 	TAILQ_INSERT_TAIL(&tenant->leaving, request, next);
-	if (tenant->route)
+	if (!tenant->busy) {
+		/* The fabric could not begin. */
+		tenant->busy = true;
+		daemon_unregister_close_route(tenant, 0);
+	} else if (tenant->route) {
 		fwd_route_close(tenant->route, CLOSE_UNREGISTERED, 0, daemon_unregister_on_route_closed, tenant);
+	}
 }
 
 void daemon_unregister(void *context, struct control_request *request)

@@ -88,7 +88,8 @@ struct fabric_nat {
 struct fabric_plan {
 	unsigned slot;
 	const char *id; /* for aliases, comments and error texts */
-	uint64_t netns_device, netns_inode; /* for fabric_adopt(): fabric_slot's, as the caller stored them; inode 0: not known */
+	uint64_t netns_device,
+	    netns_inode; /* for fabric_adopt(): fabric_slot's, as the caller stored them; inode 0: not known */
 	bool has_tap_owner;
 	uid_t tap_uid;
 	gid_t tap_gid;

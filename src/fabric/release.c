@@ -26,11 +26,13 @@ static void fabric_release_slot(struct slot *slot)
 	case SLOT_CLAIMING: /* at the end of these four it is seen that the slot is to be destroyed */
 	case SLOT_LEAVING:
 	case SLOT_TEARDOWN:
-	case SLOT_STUCK:
 	case SLOT_DRAINING:
 	case SLOT_VANISHED: /* given up already */
 	case SLOT_GONE:
 	case SLOT_PHASES:
+		break;
+	case SLOT_STUCK:
+		slot_become(slot, SLOT_LEAVING, "asked for again");
 		break;
 	case SLOT_LIVE:
 		if (fabric_recycle_slot(slot))

@@ -8,6 +8,8 @@
  *	leaving --> teardown --> draining --> vanished: flows are forgotten --> gone, number free
  *	   ^            |           `-- 1 s: name the holder, delete links
  *	   `-- stuck <--'
+ *
+ * What does not come off is tried again after 1, 2, 4 ... 30 s, whatever the reason, and the caller waits.
  */
 #include "fabric/teardown.h"
 
@@ -23,6 +25,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
+
+enum { TEARDOWN_PAUSE_MAX = 30, FLUSHES_MAX = 4 };
 
 struct teardown {
 	struct job job;
@@ -71,16 +75,35 @@ static void fabric_teardown_answer(struct slot *slot, const struct err *err)
 		gone(slot->gone_context, err);
 }
 
-/* The slot stays as it is, and is tried again: its number is not free before it is gone. */
-static void fabric_teardown_try_later(struct slot *slot, const struct err *err, void (*timed_out)(struct slot *slot))
+static void fabric_teardown_wait(struct slot *slot, void (*timed_out)(struct slot *slot))
 {
-	if (err->code != ECANCELED)
-		log_seldom(LOG_ERROR_LEVEL, "slot not taken apart; trying again",
-			   F_STR("sandbox", fabric_slot_sandbox(slot)), F_UINT("slot", slot->number),
-			   F_STR("error", err->text));
+	unsigned pause = slot->teardown_pause ? slot->teardown_pause * 2u : 1;
+
+	slot->teardown_pause = (uint8_t)(pause < TEARDOWN_PAUSE_MAX ? pause : TEARDOWN_PAUSE_MAX);
+	fabric_slot_start_timeout(slot, slot->teardown_pause * UINT64_C(1000), timed_out);
+}
+
+/*
+ * The slot stays as it is, and is tried again: its number is not free before it is gone. The caller waits on, unless we stop, or
+ * a foreign object was proved to be in the way.
+ */
+static void fabric_teardown_try_later(struct slot *slot, const struct teardown *teardown,
+				      void (*timed_out)(struct slot *slot))
+{
+	const struct fabric_watcher *watcher = &slot->fabric->watcher;
+	const struct err *err = &teardown->job.err;
+
+	if (err->code == ECANCELED) {
+		fabric_teardown_answer(slot, err);
+		return;
+	}
+	log_seldom(LOG_ERROR_LEVEL, "slot not taken apart; trying again", F_STR("sandbox", fabric_slot_sandbox(slot)),
+		   F_UINT("slot", slot->number), F_STR("error", err->text));
+	fabric_teardown_wait(slot, timed_out);
+	if (!teardown->remains.refused || !slot->gone)
+		return;
+	watcher->failed(watcher->context, slot->number, FAILURE_TEARDOWN, err->text);
 	fabric_teardown_answer(slot, err);
-	if (err->code != ECANCELED)
-		fabric_slot_start_timeout(slot, TEARDOWN_RETRY_MS, timed_out);
 }
 
 /* ---- its flows are forgotten: nothing is left ---- */
@@ -95,14 +118,22 @@ static int fabric_teardown_run_flush(struct job *job)
 	return kern_conntrack_flush_host(config_host_ip(teardown->fabric->config, teardown->slot), &job->err);
 }
 
+static void fabric_teardown_flush(struct slot *slot);
+
 static void fabric_teardown_finish_flush(struct job *job)
 {
 	struct teardown *teardown = container_of(job, struct teardown, job);
 	struct slot *slot = fabric_slot_find(teardown->fabric, teardown->slot);
 
 	if (job->failed && job->err.code != ECANCELED)
-		log_error("flows and counters of a slot not forgotten", F_UINT("slot", teardown->slot),
-			  F_STR("error", job->err.text));
+		log_seldom(LOG_ERROR_LEVEL, "flows and counters of a slot not forgotten",
+			   F_UINT("slot", teardown->slot), F_STR("error", job->err.text));
+	/* A tenant of the number must not inherit them. But a kernel that cannot forget must not keep the number for ever. */
+	if (job->failed && job->err.code != ECANCELED && slot->flushes++ < FLUSHES_MAX) {
+		fabric_teardown_wait(slot, fabric_teardown_flush);
+		free(teardown);
+		return;
+	}
 	free(teardown);
 	fabric_teardown_answer(slot, NULL);
 	fabric_slot_forget(slot, "taken apart");
@@ -133,7 +164,7 @@ static void fabric_teardown_finish_force(struct job *job)
 	struct slot *slot = fabric_slot_find(teardown->fabric, teardown->slot);
 
 	if (slot && slot->phase == SLOT_DRAINING && job->failed) {
-		fabric_teardown_try_later(slot, &job->err, fabric_teardown_force);
+		fabric_teardown_try_later(slot, teardown, fabric_teardown_force);
 	} else if (slot && slot->phase == SLOT_DRAINING) {
 		log_warning("namespace is held; its links were deleted under the holder",
 			    F_STR("sandbox", fabric_slot_sandbox(slot)), F_UINT("slot", slot->number),
@@ -175,7 +206,7 @@ static void fabric_teardown_finish_destroy(struct job *job)
 
 	if (job->failed) {
 		slot_become(slot, SLOT_STUCK, job->err.text);
-		fabric_teardown_try_later(slot, &job->err, fabric_teardown_retry);
+		fabric_teardown_try_later(slot, teardown, fabric_teardown_retry);
 	} else if (!teardown->remains.had_veth) {
 		slot_become(slot, SLOT_VANISHED, "it had no veth");
 	} else {

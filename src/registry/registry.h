@@ -72,11 +72,11 @@ struct sandbox {
 	bool paused;            /* the manager asked for it */
 	bool was_attached;      /* carrier was there at least once */
 	int64_t registered_ms;  /* wall clock */
-	int64_t last_activity_ms;   /* wall clock; 0: none yet */
-	unsigned mtu;               /* of its TAP */
+	int64_t last_activity_ms;           /* wall clock; 0: none yet */
+	unsigned mtu;                       /* of its TAP */
 	uint64_t netns_device, netns_inode; /* which namespace is its own, stat(2); inode 0: not known */
-	struct spec *spec;          /* owned; as the manager asked for it, PATCHes included */
-	struct endpoint *endpoints; /* owned; one for each of spec->ports, in their order */
+	struct spec *spec;                  /* owned; as the manager asked for it, PATCHes included */
+	struct endpoint *endpoints;         /* owned; one for each of spec->ports, in their order */
 	size_t endpoint_count;
 	struct counters counters; /* as last collected */
 	void *tenant;             /* belongs to the daemon (routes, descriptors, jobs); NULL in tests */

@@ -53,13 +53,13 @@ static json_t *store_encode_counters(const struct counters *counters)
 
 json_t *store_encode(const struct sandbox *sandbox)
 {
-	return json_pack("{s:i, s:s, s:i, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "version", STORE_VERSION, "id",
-			 sandbox->id, "slot", (int)sandbox->slot, "paused", sandbox->paused, "draining",
-			 sandbox->state == SANDBOX_DRAINING || sandbox->failure == FAILURE_TEARDOWN, "registered_ms", (json_int_t)sandbox->registered_ms,
-			 "last_activity_ms", (json_int_t)sandbox->last_activity_ms, "mtu", (json_int_t)sandbox->mtu,
-			 "netns_device", (json_int_t)sandbox->netns_device, "netns_inode",
-			 (json_int_t)sandbox->netns_inode,
-			 "request", wire_write_spec(sandbox->spec), "endpoints",
+	return json_pack("{s:i, s:s, s:i, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "version", STORE_VERSION,
+			 "id", sandbox->id, "slot", (int)sandbox->slot, "paused", sandbox->paused, "draining",
+			 sandbox->state == SANDBOX_DRAINING || sandbox->failure == FAILURE_TEARDOWN, "registered_ms",
+			 (json_int_t)sandbox->registered_ms, "last_activity_ms", (json_int_t)sandbox->last_activity_ms,
+			 "mtu", (json_int_t)sandbox->mtu, "netns_device", (json_int_t)sandbox->netns_device,
+			 "netns_inode", (json_int_t)sandbox->netns_inode, "request", wire_write_spec(sandbox->spec),
+			 "endpoints",
 			 wire_write_array(sandbox->endpoints, sandbox->endpoint_count, sizeof(*sandbox->endpoints),
 					  store_encode_endpoint),
 			 "counters", store_encode_counters(&sandbox->counters));
@@ -158,8 +158,8 @@ static int store_read_netns_device(const struct wire_reader *reader, const struc
 	return store_read_number(reader, place, value, &((struct stored *)target)->netns_device);
 }
 
-static int store_read_netns_inode(const struct wire_reader *reader, const struct wire_place *place,
-				  const json_t *value, void *target)
+static int store_read_netns_inode(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+				  void *target)
 {
 	return store_read_number(reader, place, value, &((struct stored *)target)->netns_inode);
 }

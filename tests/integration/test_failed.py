@@ -164,3 +164,36 @@ def test_a_failed_sandbox_follows_its_vm(host, weftd, guest):
         assert until(events, "state", sandbox="a0")["to"] in ("detached", "ready")
     poll_until(lambda: daemon.api.show("a0")["state"] == "detached")
 
+
+
+def test_a_slot_that_cannot_be_taken_over_is_tried_again(host, weftd, guest):
+    """A file in the way of a namespace's name proves nothing: the sandbox has the state that its carrier says."""
+    daemon = weftd()
+    (one,) = serve(host, daemon, guest, 1)
+    daemon.kill()
+    host.run(["sh", "-c", f"ip netns del {one['netns']} && echo foreign >{one['netns_path']}"])
+    daemon.start()
+    with daemon.api.events() as events:
+        quiet(events)
+        shown = daemon.api.show("a0")
+        assert (shown["state"], shown["reason"]) == ("attached", None)
+        daemon.api.register("a0", {"ports": [49983, 7], "ready_port": 7}, expect=(200,))
+        daemon.api.request("PATCH", "/v1/sandboxes/a0", {"paused": True}).expect(503)
+        answers(host, one)
+        host.run(["rm", one["netns_path"]])
+        until(events, "repair", sandbox="a0", what="slot", ok=True)
+        assert until(events, "state", sandbox="a0")["to"] == "ready"
+    answers(host, one)
+    flow_to(host, one).close()
+
+
+def test_a_slot_that_was_never_taken_over_can_be_removed(host, weftd, guest):
+    daemon = weftd()
+    (one,) = serve(host, daemon, guest, 1)
+    daemon.kill()
+    host.run(["sh", "-c", f"ip netns del {one['netns']} && echo foreign >{one['netns_path']}"])
+    daemon.start()
+    daemon.api.unregister("a0")
+    poll_until(lambda: one["veth"] not in host.links())
+    host.run(["rm", one["netns_path"]])
+    assert daemon.api.list() == []

@@ -16,6 +16,9 @@
 #include "kernel/tap.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 
 /* Puts our veth of the slot into VETH; *THERE is false if there is none, or a foreign one. */
 static int slot_destroy_find_veth(struct kern_rtnl *host, const struct config *config, unsigned slot,
@@ -60,6 +63,31 @@ static int slot_destroy_check_namespace(struct kern_rtnl *host, const char *path
 	return 0;
 }
 
+static bool slot_destroy_is_fixed(const char *path)
+{
+	struct statx seen;
+
+	return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, 0, &seen) == 0 &&
+	       seen.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND);
+}
+
+/*
+ * The name at PATH could not be removed. Whether that is somebody's doing: DIRECTORY was made read-only, or one of both unchangeable, or
+ * another's file system or directory stands in the name's place.
+ */
+static bool slot_destroy_is_refused(const char *directory, const char *path)
+{
+	struct statvfs mounted;
+	struct stat parent, name;
+
+	if (statvfs(directory, &mounted) == 0 && mounted.f_flag & ST_RDONLY)
+		return true;
+	if (slot_destroy_is_fixed(directory) || slot_destroy_is_fixed(path))
+		return true;
+	return stat(directory, &parent) == 0 && lstat(path, &name) == 0 &&
+	       (S_ISDIR(name.st_mode) || name.st_dev != parent.st_dev);
+}
+
 static int slot_destroy_name(struct kern_rtnl *host, const struct config *config, struct slot_remains *remains,
 			     struct err *err)
 {
@@ -85,7 +113,10 @@ static int slot_destroy_name(struct kern_rtnl *host, const struct config *config
 	if (!ours)
 		return 0;
 	remains->had_name = true;
-	return kern_namespace_unbind(path, err);
+	if (kern_namespace_unbind(path, err) == 0)
+		return 0;
+	remains->refused = slot_destroy_is_refused(config->names.netns_dir, path);
+	return -1;
 }
 
 int slot_destroy_slot(struct kern_rtnl *host, const struct config *config, struct slot_remains *remains,

@@ -17,6 +17,7 @@ struct slot_remains {
 	bool leftovers; /* in: sockets of a former run may be inside, and are ended, for they would pin the namespace */
 	int nsid;       /* in: -1 unknown; out: the number of its namespace, -1 if it has no veth of ours */
 	bool had_name;  /* out */
+	bool refused;   /* out, on failure: a foreign object is proved to keep the name */
 	bool had_veth;  /* out: the veth is there still, and goes with the namespace */
 };
 

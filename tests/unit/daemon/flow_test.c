@@ -259,6 +259,8 @@ START_TEST(failed_delete_answers_both)
 	delete_it(&first);
 	delete_it(&second);
 	fake_closed();
+	/* As the fabric's report of a foreign object does. */
+	registry_sandbox_fail(weftd.registry, found(), FAILURE_TEARDOWN, "teardown", "in the way");
 	fake_destroyed(EBUSY);
 	assert_answered(&first, 500);
 	assert_answered(&second, 500);
@@ -267,6 +269,23 @@ START_TEST(failed_delete_answers_both)
 	delete_it(&third);
 	fake_destroyed(0);
 	assert_answered(&third, 204);
+	assert_nothing_left();
+}
+END_TEST
+
+START_TEST(a_delete_for_which_there_was_no_memory_is_no_failure)
+{
+	struct control_reply first, second;
+
+	have_sandbox();
+	delete_it(&first);
+	fake_closed();
+	fake_destroyed(ENOMEM);
+	assert_answered(&first, 503);
+	ck_assert_int_eq(found()->state, SANDBOX_DRAINING);
+	delete_it(&second);
+	fake_destroyed(0);
+	assert_answered(&second, 204);
 	assert_nothing_left();
 }
 END_TEST
@@ -480,6 +499,7 @@ static void add_tests(TCase *flow)
 	tcase_add_test(flow, second_delete_is_answered_with_the_first);
 	tcase_add_test(flow, second_delete_needs_no_memory);
 	tcase_add_test(flow, failed_delete_answers_both);
+	tcase_add_test(flow, a_delete_for_which_there_was_no_memory_is_no_failure);
 	tcase_add_test(flow, delete_with_a_drain_is_answered_at_once);
 	tcase_add_test(flow, delete_during_a_put_waits_for_it);
 	tcase_add_test(flow, delete_of_a_put_that_failed_finds_nothing);
