@@ -6,6 +6,9 @@
  * The findings of a look are compared with the last report, so that nothing is reported twice, and a wrong hint not at all. A
  * carrier that went, by an event, and is back, by a look, is reported as both: another VM may have taken the TAP.
  *
+ * Whether a VM had the TAP open when it was deleted is said by the event of the deletion alone. A VM that left just before is one whose
+ * carrier was still reported.
+ *
  * A look that did not come off is made again in time (trouble.c). One that finds a part of a sandbox's slot missing leads to a
  * repair, and so does each look at a failed slot, for its failure may be over.
  */
@@ -75,7 +78,7 @@ static void fabric_slot_report_carrier(struct slot *slot, bool carrier)
 
 static void fabric_slot_judge_live(struct slot *slot, const struct fabric_slot_look *look)
 {
-	bool lost_under_vm = !look->has_tap && slot->carrier;
+	bool lost_under_vm = !look->has_tap && slot->carrier && !slot->tap_was_free;
 
 	/* An event that came during this look may be newer than its answer, and the next look follows at once. */
 	if (slot->blinked && look->carrier && slot->look_more)
@@ -83,6 +86,7 @@ static void fabric_slot_judge_live(struct slot *slot, const struct fabric_slot_l
 	if (slot->blinked && look->carrier)
 		fabric_slot_report_carrier(slot, false);
 	slot->blinked = false;
+	slot->tap_was_free &= !look->has_tap;
 	slot->carrier_downs = look->has_tap ? look->carrier_downs : CARRIER_DOWNS_UNKNOWN;
 	fabric_slot_report_carrier(slot, look->has_tap && look->carrier);
 	if (lost_under_vm)

@@ -96,6 +96,8 @@ static void fabric_observe_link_changed(struct fabric *fabric, const struct nlms
 	slot = fabric_slot_by_nsid(fabric, nsid);
 	if (!slot || strcmp(link.name, TAP_NAME) != 0)
 		return;
+	if (header->nlmsg_type == RTM_DELLINK)
+		slot->tap_was_free = !link.carrier;
 	if (header->nlmsg_type == RTM_DELLINK || !link.carrier)
 		slot->blinked |=
 		    slot->carrier && (header->nlmsg_type == RTM_DELLINK || fabric_observe_is_news(slot, &link));

@@ -71,6 +71,9 @@ static void fabric_slot_repair_failed(struct slot *slot, const struct repair *re
 	/* The VM may have ended while the repair waited: then nothing is made under it. */
 	if (repair->attached && !slot->carrier) {
 		fabric_slot_repair(slot);
+	} else if (repair->work.failure == FAILURE_TAP) {
+		/* Whether the VM had left by then is known from the event of the deletion, which leads to a look that decides. */
+		fabric_trouble_look_again(slot);
 	} else if (repair->work.failure) {
 		fabric_slot_fail(slot, repair->work.failure, err->text);
 	} else if (raced && slot->repairs_raced < RACES_MAX) {

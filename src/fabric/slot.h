@@ -35,6 +35,7 @@ struct slot {
 	bool carrier;           /* as it was reported last */
 	uint32_t carrier_downs; /* how often it was lost, up to the last look; CARRIER_DOWNS_UNKNOWN: no look yet */
 	bool blinked;           /* an event said that the carrier was lost, and it may be back by now */
+	bool tap_was_free;      /* its TAP was deleted, says an event, and no VM had it open then */
 	bool veth_touched;      /* something happened to the host's end while the slot was being made */
 	struct job *look;       /* under way; NULL: none */
 	enum job_urgency look_urgency;

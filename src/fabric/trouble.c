@@ -110,6 +110,11 @@ void fabric_trouble_begin_rival(struct slot *slot, const struct fabric_rival *ri
 	fabric_trouble_start(slot->fabric, &slot->troubles[TROUBLE_ROUTE], NULL, rival);
 }
 
+void fabric_trouble_look_again(struct slot *slot)
+{
+	fabric_trouble_wait(slot->fabric, &slot->troubles[TROUBLE_LOOK]);
+}
+
 void fabric_trouble_end(struct slot *slot, enum trouble_kind kind)
 {
 	fabric_trouble_finish(slot->fabric, &slot->troubles[kind]);

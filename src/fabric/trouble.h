@@ -46,6 +46,9 @@ void fabric_trouble_init(struct slot *slot);
 void fabric_trouble_begin(struct slot *slot, enum trouble_kind kind, const struct err *err);
 void fabric_trouble_begin_rival(struct slot *slot, const struct fabric_rival *rival);
 
+/* SLOT is looked at once more in a second, without a report. */
+void fabric_trouble_look_again(struct slot *slot);
+
 /* KIND came off. */
 void fabric_trouble_end(struct slot *slot, enum trouble_kind kind);
 

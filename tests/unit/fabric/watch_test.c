@@ -235,6 +235,22 @@ START_TEST(a_vm_that_ends_while_its_slot_waits_for_a_repair_is_no_obstacle)
 }
 END_TEST
 
+START_TEST(a_tap_that_is_deleted_right_after_its_vm_ended_is_no_failure)
+{
+	int tap = fixture_open_tap(&slot);
+
+	fixture_await_that(carrier_is_up, NULL, "carrier");
+	fixture_await_that(no_look_is_under_way, NULL, "the end of the looks");
+	close(tap);
+	free(fixture_shell("ip -n ns-1 link del tap0"));
+	if (_i)
+		fabric_slot_repair(fabric_slot_find(host.fabric, 1));
+	fixture_await_that(is_repaired, (void *)"tap0", "the repair");
+	fixture_await_that(carrier_is_down, NULL, "no carrier");
+	ck_assert_uint_eq(host.seen[1].failed, 0);
+}
+END_TEST
+
 static bool is_troubled(void *context)
 {
 	(void)context;
@@ -374,6 +390,7 @@ int main(void)
 	tcase_add_test(watch, a_tap_deleted_under_a_vm_is_reported_as_failed);
 	tcase_add_test(watch, a_repair_that_comes_first_makes_no_tap_under_a_vm);
 	tcase_add_test(watch, a_vm_that_ends_while_its_slot_waits_for_a_repair_is_no_obstacle);
+	tcase_add_loop_test(watch, a_tap_that_is_deleted_right_after_its_vm_ended_is_no_failure, 0, 2);
 	tcase_add_test(watch, a_shortage_of_descriptors_is_reported_twice_and_is_no_failure);
 	tcase_add_loop_test(watch, a_foreign_link_under_a_name_of_ours_is_a_failure_until_it_goes, 0,
 			    (int)(sizeof(foreign_links) / sizeof(foreign_links[0])));
