@@ -54,6 +54,11 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
+def connection_to(path, timeout):
+    """An HTTP connection to the control socket at PATH, for an answer that is read piece by piece."""
+    return _Connection(path, timeout)
+
+
 def _quoted(name):
     return urllib.parse.quote(name, safe="")
 

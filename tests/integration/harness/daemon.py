@@ -62,6 +62,8 @@ class Weftd:
         self.config = os.path.join(self.folder, "weftd.conf")
         self.log_path = os.path.join(self.folder, "weftd.log")
         self.arguments = list(arguments)
+        self.environment = {}  # added to that of each run of the daemon itself
+        self.log_fd = None  # where it logs to; None: straight into log_path
         self.program = os.path.join(build_dir(), "weftd")
         self.api = Api(self.socket)
         self.process = None
@@ -95,15 +97,22 @@ class Weftd:
 
     def spawn(self, *more):
         """Starts it without waiting, for tests in which it refuses to start."""
-        with open(self.log_path, "ab") as log:
+        with self.log_output() as log:
             self.process = self.host.popen(
                 self.command("--foreground", *more),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **SANITIZER_OPTIONS},
+                env=self.whole_environment(),
             )
         return self.process
+
+    def whole_environment(self):
+        return {**os.environ, **SANITIZER_OPTIONS, **self.environment}
+
+    def log_output(self):
+        """What its stderr is to be, as a file; it is closed after the start."""
+        return open(self.log_path, "ab") if self.log_fd is None else os.fdopen(os.dup(self.log_fd), "wb")
 
     def start(self, *more, timeout=PATIENCE):
         """Starts it, and waits until the control socket answers and a predecessor's sandboxes are adopted."""

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import threading
 
-from .daemon import SANITIZER_OPTIONS
 from .wait import PATIENCE, poll_until
 
 MOST = 253  # SCM_MAX_FD: the kernel's limit of descriptors in one message
@@ -108,14 +107,14 @@ class Manager:
         self.settle()
         handed = list(fds if fds is not None else (fd for _, fd in self.stored))
         names = ":".join(name for name, _ in self.stored) if fds is None else ":".join(["other"] * len(handed))
-        environment = {**os.environ, **SANITIZER_OPTIONS, "NOTIFY_SOCKET": self.path}
+        environment = daemon.whole_environment() | {"NOTIFY_SOCKET": self.path}
         if handed:
             environment |= {"LISTEN_FDS": str(len(handed)), "LISTEN_FDNAMES": names}
         if pid:
             environment["PID"] = str(pid)
         if watchdog:
             environment["WATCHDOG_USEC"] = str(int(watchdog * 1e6))
-        with open(daemon.log_path, "ab") as log:
+        with daemon.log_output() as log:
             daemon.process = subprocess.Popen(
                 [*daemon.host.enter_arguments(), "sh", "-c", _EXEC, "sh", *daemon.command("--foreground")],
                 stdin=subprocess.DEVNULL,

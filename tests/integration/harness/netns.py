@@ -22,6 +22,15 @@ def _setns(fd):
         raise OSError(code, os.strerror(code), "setns")
 
 
+def enter(path):
+    """Takes the calling thread into the namespace at PATH, for the rest of its life."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _setns(fd)
+    finally:
+        os.close(fd)
+
+
 def inside(path, function):
     """Calls FUNCTION in a thread of its own in the namespace at PATH, and returns its result.
 
@@ -31,11 +40,7 @@ def inside(path, function):
 
     def body():
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                _setns(fd)
-            finally:
-                os.close(fd)
+            enter(path)
             result.append((function(), None))
         except BaseException as error:  # pylint: disable=broad-except
             result.append((None, error))
