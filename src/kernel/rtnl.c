@@ -253,7 +253,7 @@ static ssize_t kern_rtnl_read(const struct exchange *exchange, char *buffer, siz
 	int code = 0, failures = 0;
 
 	for (;;) {
-		ssize_t got = recv(exchange->rtnl->fd, buffer, size, MSG_TRUNC | (code ? MSG_DONTWAIT : 0));
+		ssize_t got = recv(exchange->rtnl->fd, buffer, size, MSG_TRUNC | MSG_DONTWAIT);
 
 		if (got > (ssize_t)size)
 			return err_set(exchange->err, ENOSPC, "%s", exchange->name);
@@ -261,10 +261,13 @@ static ssize_t kern_rtnl_read(const struct exchange *exchange, char *buffer, siz
 			return got;
 		if (errno == EINTR)
 			continue;
-		/* Of a dump a part may have been lost. */
-		if (exchange->dump && errno == ENOBUFS)
+		/* The object may have been lost, and its acknowledgement may still come: that would be an answer without it. */
+		if ((exchange->dump || exchange->take) && errno == ENOBUFS)
 			return kern_rtnl_fail(exchange, errno);
-		if ((code && errno == EAGAIN) || ++failures == RECEIVE_TRIES)
+		/* Nothing is there: the answer was lost, perhaps untold, as a full socket says so once. */
+		if (errno == EAGAIN)
+			return kern_rtnl_fail(exchange, code ? code : ENOBUFS);
+		if (++failures == RECEIVE_TRIES)
 			return kern_rtnl_fail(exchange, code ? code : errno);
 		if (!code)
 			code = errno;

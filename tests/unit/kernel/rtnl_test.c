@@ -207,6 +207,27 @@ START_TEST(a_closed_socket_is_closed_once)
 }
 END_TEST
 
+/* A full socket drops the object, its acknowledgement or both, and tells so once. No request waits for ever, or succeeds without its answer. */
+START_TEST(no_answer_is_waited_for_that_was_lost)
+{
+	int smallest = 1;
+	unsigned lost = 0;
+
+	for (int i = 0; i < 50; i++) {
+		struct kern_link info = { 0 };
+
+		/* The socket may be a new one by now. */
+		ck_assert_int_eq(setsockopt(rtnl.fd, SOL_SOCKET, SO_RCVBUF, &smallest, sizeof(smallest)), 0);
+		if (kern_link_get(&rtnl, KERN_LINK_HERE, "lo", &info, &err) == 0)
+			ck_assert_str_eq(info.name, "lo");
+		else
+			lost++;
+		ck_assert_int_ne(err.code, ENODEV);
+	}
+	ck_assert_uint_gt(lost, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("rtnl");
@@ -222,6 +243,7 @@ int main(void)
 	tcase_add_test(tests, an_attribute_that_has_no_room_is_want_of_memory);
 	tcase_add_test(tests, a_request_that_cannot_be_sent_is_no_verdict_on_the_next);
 	tcase_add_test(tests, an_answer_that_was_lost_is_no_verdict_on_the_next);
+	tcase_add_test(tests, no_answer_is_waited_for_that_was_lost);
 	tcase_add_test(tests, a_closed_socket_is_closed_once);
 	suite_add_tcase(suite, tests);
 
