@@ -12,6 +12,7 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/util.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,7 @@ struct http_exchange {
 	void *gone_context;
 	void (*drained)(void *context); /* NULL: no stream has begun */
 	void *drained_context;
+	bool lost; /* a part of the stream found no memory: no more is written, and the connection ends */
 };
 
 struct http_exchange *http_exchange_new(struct http_peer *peer, bool head_only)
@@ -166,6 +168,22 @@ void http_refuse(struct http_peer *peer, int status, const char *content_type, c
 
 /* ---- streams ---- */
 
+/* The stream's owner hears of it as of a client that went, once it has returned. */
+static void http_lose_stream(struct http_exchange *exchange)
+{
+	exchange->lost = true;
+	http_lose_answer(exchange->peer);
+}
+
+/* Puts the frame of a chunk around DATA. False: no memory, and DATA is of no use any more. */
+static bool http_frame_chunk(struct evbuffer *data)
+{
+	char line[24];
+	int length = snprintf(line, sizeof(line), "%zx\r\n", evbuffer_get_length(data));
+
+	return evbuffer_prepend(data, line, (size_t)length) == 0 && evbuffer_add(data, "\r\n", 2) == 0;
+}
+
 void http_exchange_start(struct http_exchange *exchange, const char *content_type, void (*drained)(void *context),
 			 void *context)
 {
@@ -175,6 +193,10 @@ void http_exchange_start(struct http_exchange *exchange, const char *content_typ
 	exchange->drained_context = context;
 	if (!peer)
 		return;
+	if (!http_make_room(peer, 0)) {
+		http_lose_stream(exchange);
+		return;
+	}
 	struct evbuffer *output = http_output(peer);
 	http_write_status(output, peer->intake.head.minor, 200);
 	http_write_field(output, "Content-Type", content_type);
@@ -185,24 +207,22 @@ void http_exchange_start(struct http_exchange *exchange, const char *content_typ
 	http_write_end_of_head(output, peer);
 }
 
-/* A chunk without data would end the stream. */
+/* A chunk without data would end the stream. Without its frame the client would take what follows for another: all of it, or none. */
 void http_exchange_write(struct http_exchange *exchange, struct evbuffer *data)
 {
 	size_t length = evbuffer_get_length(data);
 
-	if (!exchange->peer || exchange->head_only) {
+	if (!exchange->peer || exchange->head_only || exchange->lost) {
 		evbuffer_drain(data, length);
 		return;
 	}
 	if (!length)
 		return;
-	struct evbuffer *output = http_output(exchange->peer);
-	bool chunked = http_is_1_1(exchange->peer);
-	if (chunked)
-		evbuffer_add_printf(output, "%zx\r\n", length);
-	evbuffer_add_buffer(output, data);
-	if (chunked)
-		evbuffer_add(output, "\r\n", 2);
+	if ((http_is_1_1(exchange->peer) && !http_frame_chunk(data)) ||
+	    evbuffer_add_buffer(http_output(exchange->peer), data) < 0) {
+		evbuffer_drain(data, evbuffer_get_length(data));
+		http_lose_stream(exchange);
+	}
 }
 
 /* Where nothing is left to be sent, the bufferevent is asked to notify the gate all the same. */
@@ -210,7 +230,9 @@ void http_exchange_end(struct http_exchange *exchange)
 {
 	struct http_peer *peer = exchange->peer;
 
-	if (peer) {
+	if (peer && exchange->lost) {
+		peer->exchange = NULL;
+	} else if (peer) {
 		if (http_is_1_1(peer) && !exchange->head_only)
 			evbuffer_add(http_output(peer), "0\r\n\r\n", 5);
 		peer->exchange = NULL;

@@ -8,6 +8,7 @@
 #include "unit/run_suite.h"
 
 #include <check.h>
+#include <event2/buffer.h>
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -43,6 +44,44 @@ static void *lean_realloc(void *memory, size_t size)
 
 static char body[3000];
 static size_t allowed; /* allocations for the answer */
+
+static struct http_exchange *stream;
+
+static void on_stream_gone(void *context)
+{
+	bool *gone = context;
+
+	*gone = true;
+	http_exchange_end(stream);
+}
+
+static void on_drained(void *context)
+{
+	(void)context;
+}
+
+/* Two chunks; the second one is there only to follow the first. */
+static void handle_stream(void *context, const struct http_request *request, struct http_exchange *exchange)
+{
+	struct evbuffer *data[2] = { evbuffer_new(), evbuffer_new() };
+
+	(void)request;
+	stream = exchange;
+	evbuffer_add(data[0], "first\n", 6);
+	evbuffer_add(data[1], "second\n", 7);
+	memory_failed = false;
+	memory_left = allowed;
+	http_exchange_start(exchange, "text/plain", on_drained, NULL);
+	http_exchange_on_gone(exchange, on_stream_gone, context);
+	http_exchange_write(exchange, data[0]);
+	memory_left = SIZE_MAX;
+	http_exchange_write(exchange, data[1]);
+	evbuffer_free(data[0]);
+	evbuffer_free(data[1]);
+	/* One that was lost ends by itself. */
+	if (!memory_failed)
+		http_exchange_end(exchange);
+}
 
 static void handle(void *context, const struct http_request *request, struct http_exchange *exchange)
 {
@@ -111,6 +150,33 @@ START_TEST(an_answer_without_memory_is_none)
 }
 END_TEST
 
+/* Its client never takes data for a frame, nor a frame for data. */
+START_TEST(a_stream_that_finds_no_memory_ends)
+{
+	static const struct http_gate_ops ops = { handle_stream, describe, "text/plain" };
+	static char received[8192];
+	struct event_base *base = event_base_new();
+	struct err err;
+	bool gone;
+	struct http_gate *gate = http_gate_new(base, &ops, &gone, &err);
+
+	ck_assert_ptr_nonnull(gate);
+	for (allowed = 0;; allowed++) {
+		gone = false;
+		exchange_with(base, gate, received, sizeof(received));
+		if (!memory_failed)
+			break;
+		ck_assert(gone);
+		ck_assert_ptr_null(strstr(received, "second"));
+		ck_assert_ptr_null(strstr(received, "\r\n0\r\n"));
+	}
+	ck_assert_uint_gt(allowed, 0);
+	ck_assert_ptr_nonnull(strstr(received, "\r\n\r\n6\r\nfirst\n\r\n7\r\nsecond\n\r\n0\r\n\r\n"));
+	http_gate_free(gate);
+	event_base_free(base);
+}
+END_TEST
+
 int main(void)
 {
 	event_set_mem_functions(lean_malloc, lean_realloc, free);
@@ -119,6 +185,7 @@ int main(void)
 	TCase *tests = tcase_create("answer_memory");
 
 	tcase_add_test(tests, an_answer_without_memory_is_none);
+	tcase_add_test(tests, a_stream_that_finds_no_memory_ends);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
