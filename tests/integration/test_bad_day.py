@@ -9,6 +9,7 @@ import contextlib
 import os
 import random
 import resource
+import shutil
 import signal
 import threading
 import time
@@ -222,6 +223,20 @@ def log_reader(day):
         yield "nobody reads the log"
 
 
+@bears("api")
+def run_dir(day):
+    shutil.rmtree(day.host.file(day.run_dir))
+    poll_until(lambda: os.path.exists(day.daemon.api.path), 2 * PATIENCE, what="the control socket to come back")
+    yield "rm -rf of the folder of socket and state"
+
+
+@bears("api")
+def socket_file(day):
+    os.unlink(day.daemon.api.path)
+    poll_until(lambda: os.path.exists(day.daemon.api.path), 2 * PATIENCE, what="the control socket to come back")
+    yield "rm of the control socket"
+
+
 DAMAGES = (
     "ip route del {host_ip}",
     "ip link del {veth}",
@@ -296,6 +311,8 @@ ACTIONS = {
     start_without_threads: 1,
     reload: 2,
     log_reader: 2,
+    run_dir: 1,
+    socket_file: 1,
     damage: 4,
     foreign_route: 2,
     tcp_flood: 2,
