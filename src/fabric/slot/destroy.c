@@ -17,7 +17,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 
 /* Puts our veth of the slot into VETH; *THERE is false if there is none, or a foreign one. */
@@ -71,6 +73,14 @@ static bool slot_destroy_is_fixed(const char *path)
 	       seen.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND);
 }
 
+/* A namespace that is bound still is the one that was to go: the attempt found no memory, or the like. */
+static bool slot_destroy_is_namespace(const char *path)
+{
+	struct statfs found;
+
+	return statfs(path, &found) < 0 || found.f_type == NSFS_MAGIC;
+}
+
 /*
  * The name at PATH could not be removed. Whether that is somebody's doing: DIRECTORY was made read-only, or one of both unchangeable, or
  * another's file system or directory stands in the name's place.
@@ -84,7 +94,7 @@ static bool slot_destroy_is_refused(const char *directory, const char *path)
 		return true;
 	if (slot_destroy_is_fixed(directory) || slot_destroy_is_fixed(path))
 		return true;
-	return stat(directory, &parent) == 0 && lstat(path, &name) == 0 &&
+	return !slot_destroy_is_namespace(path) && stat(directory, &parent) == 0 && lstat(path, &name) == 0 &&
 	       (S_ISDIR(name.st_mode) || name.st_dev != parent.st_dev);
 }
 

@@ -89,10 +89,12 @@ static int destroy(struct err *err)
 {
 	struct slot_remains remains = { .slot = SLOT, .nsid = -1, .leftovers = true, .published = true };
 
-	return slot_destroy_slot(&rtnl, host.config, &remains, err) < 0 ||
-		       slot_destroy_links(&rtnl, host.config, &remains, err) < 0
-		   ? -1
-		   : 0;
+	if (slot_destroy_slot(&rtnl, host.config, &remains, err) == 0 &&
+	    slot_destroy_links(&rtnl, host.config, &remains, err) == 0)
+		return 0;
+	/* There is no foreign object. */
+	ck_assert_msg(!remains.refused, "%s: %s", faults_last(), err->text);
+	return -1;
 }
 
 /* ---- what must be true ---- */
