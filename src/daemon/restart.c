@@ -57,11 +57,11 @@ struct restart {
 	struct timer step; /* the next piece, in the next iteration of the loop */
 	enum restart_phase phase;
 	struct store_contents contents;
-	size_t registered; /* of the contents */
-	bool scanned;
-	struct fabric_found *found;
-	size_t found_count, taken; /* of FOUND: all, and those that were taken over */
-	bool *seen;                /* by slot: it was found; NULL: the kernel's state could not be read */
+	size_t registered;                /* of the contents */
+	bool scanned, known;              /* the kernel was read; its state is known: false where weftd stops */
+	const struct fabric_found *found; /* the fabric's */
+	size_t found_count, taken;        /* of FOUND: all, and those that were taken over */
+	bool seen[CONFIG_SLOT_MAX + 1];   /* by slot: it was found */
 	bool all_taken, all_open;
 	unsigned taking;  /* up to this slot, sandboxes that were not found are taken over */
 	unsigned opening; /* up to this slot, endpoints were opened */
@@ -252,30 +252,26 @@ static bool daemon_restart_take_over_some(struct restart *restart, uint64_t unti
 		if (clock_now_us() >= until_us)
 			return false;
 	}
-	while (restart->seen && (sandbox = registry_next(daemon->registry, restart->taking))) {
+	while (restart->known && (sandbox = registry_next(daemon->registry, restart->taking))) {
 		restart->taking = sandbox->slot;
 		if (!restart->seen[sandbox->slot])
 			daemon_restart_take_over_missing(daemon, sandbox);
 		if (clock_now_us() >= until_us)
 			return false;
 	}
-	if (restart->seen)
+	if (restart->known)
 		fabric_open(daemon->fabric);
 	return true;
 }
 
-static int daemon_restart_keep_found(struct restart *restart, const struct fabric_found *found, size_t count)
+static void daemon_restart_keep_found(struct restart *restart, const struct fabric_found *found, size_t count)
 {
-	restart->found = calloc(count + 1, sizeof(*found));
-	restart->seen = restart->found ? calloc(CONFIG_SLOT_MAX + 1, sizeof(*restart->seen)) : NULL;
-	if (!restart->seen)
-		return -1;
-	for (size_t i = 0; i < count; i++) {
-		restart->found[restart->found_count++] = found[i];
+	restart->found = found;
+	restart->found_count = count;
+	restart->known = true;
+	for (size_t i = 0; i < count; i++)
 		if (found[i].slot <= CONFIG_SLOT_MAX)
 			restart->seen[found[i].slot] = true;
-	}
-	return 0;
 }
 
 static void daemon_restart_on_scanned(void *context, const struct fabric_found *found, size_t count,
@@ -283,10 +279,9 @@ static void daemon_restart_on_scanned(void *context, const struct fabric_found *
 {
 	struct restart *restart = context;
 
-	/* Cancelled: we stop, and the next start takes them over. */
-	if (err ? err->code != ECANCELED : daemon_restart_keep_found(restart, found, count) < 0)
-		log_error("kernel state not read; stored sandboxes are not taken over",
-			  F_STR("error", err ? err->text : "no memory"));
+	/* It fails only where we stop; the next start takes them over. */
+	if (!err)
+		daemon_restart_keep_found(restart, found, count);
 	restart->scanned = true;
 	timer_start(&restart->step, 0);
 }
@@ -414,8 +409,6 @@ void daemon_restart_free(struct daemon *daemon)
 		return;
 	timer_free(&restart->step);
 	store_contents_clear(&restart->contents);
-	free(restart->found);
-	free(restart->seen);
 	free(restart);
 	daemon->restart = NULL;
 }

@@ -141,7 +141,8 @@ typedef void fabric_scan_done(void *context, const struct fabric_found *found, s
 
 /*
  * Dumps the kernel and reports all slots that carry our mark. At the start, before all other calls. What cannot be read is read
- * again after a while, so that DONE comes with the kernel's state, or with ECANCELED when the fabric is freed before.
+ * again after a while, so that DONE comes with the kernel's state, or with ECANCELED when the fabric is freed before. The slots in
+ * FOUND stay valid until fabric_open().
  */
 void fabric_scan(struct fabric *fabric, fabric_scan_done *done, void *context);
 

@@ -74,19 +74,22 @@ static void fabric_finish_scan(struct job *job)
 {
 	struct scanning *scanning = container_of(job, struct scanning, job);
 
-	if (!job->failed)
+	if (!job->failed) {
 		fabric_take_scan(scanning);
-	else if (job->err.code == ECANCELED || scanning->fabric->stopping)
+		return;
+	}
+	slot_scan_clear(&scanning->scan);
+	if (job->err.code == ECANCELED || scanning->fabric->stopping)
 		fabric_report_scan(scanning, &job->err);
 	else
 		fabric_retry_scan(scanning);
-	slot_scan_clear(&scanning->scan);
 }
 
 void fabric_open(struct fabric *fabric)
 {
 	free(fabric->numbers);
 	fabric->numbers = NULL;
+	slot_scan_clear(&fabric->scanning->scan);
 	fabric_pool_open(fabric->pool);
 }
 
@@ -135,5 +138,6 @@ void fabric_scanning_free(struct scanning *scanning)
 	if (scanning->done)
 		fabric_report_scan(scanning, &err);
 	timer_free(&scanning->again);
+	slot_scan_clear(&scanning->scan);
 	free(scanning);
 }
