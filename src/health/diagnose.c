@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "health/walk.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 
@@ -73,6 +74,7 @@ void health_diagnose_walk(const struct diagnose_request *request, struct diagnos
 	config_veth_name(request->config, request->slot, walk.veth);
 	netns_fd = open(config_netns_path(request->config, request->slot, netns_path), O_RDONLY | O_CLOEXEC);
 	walk.netns_fd = netns_fd;
+	walk.netns_error = netns_fd < 0 ? errno : 0;
 	for (size_t i = 0; i < DIAGNOSIS_HOPS; i++) {
 		struct hop *hop = &diagnosis->hops[i];
 
@@ -89,6 +91,7 @@ void health_diagnose_walk(const struct diagnose_request *request, struct diagnos
 		health_diagnose_explain_failure(&walk);
 	} else if (diagnosis->broken && !diagnosis->cause[0]) {
 		walk_cause(&walk, "weftd itself could not look: %s", diagnosis->broken->detail);
-		walk_next_step(&walk, "look at weftd's log, and at what the host lacks: weftctl doctor");
+		walk_next_step(&walk, "this says nothing about the sandbox; look at weftd's log, and at what the host "
+				      "lacks: weftctl doctor");
 	}
 }

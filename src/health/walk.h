@@ -12,7 +12,8 @@
 struct walk {
 	const struct diagnose_request *request;
 	struct diagnosis *diagnosis;
-	int netns_fd; /* of the sandbox's namespace; -1: its file is not there */
+	int netns_fd;    /* of the sandbox's namespace; -1: its file could not be opened */
+	int netns_error; /* errno then; ENOENT: it is not there */
 	char netns[CONFIG_NAME_SIZE];
 	char veth[CONFIG_LINK_SIZE];
 };
@@ -31,9 +32,13 @@ enum hop_status hop_say(struct hop *hop, enum hop_status status, const char *for
 #define hop_skip(hop, ...) hop_say(hop, HOP_SKIPPED, __VA_ARGS__)
 #define hop_fail(hop, ...) hop_say(hop, HOP_FAIL, __VA_ARGS__)
 
-/* The cause and the next step, from the hop that fails. */
+/*
+ * The cause and the next step, from the hop that fails. A hop that could not be looked at has none: a shortage says nothing about
+ * the sandbox, and the walk itself tells of it.
+ */
 #define walk_cause(walk, ...) snprintf((walk)->diagnosis->cause, sizeof((walk)->diagnosis->cause), __VA_ARGS__)
 #define walk_next_step(walk, ...)                                                                                      \
 	snprintf((walk)->diagnosis->next_step, sizeof((walk)->diagnosis->next_step), __VA_ARGS__)
+#define walk_clear(walk) ((walk)->diagnosis->cause[0] = (walk)->diagnosis->next_step[0] = '\0')
 
 #endif

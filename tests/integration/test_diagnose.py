@@ -3,6 +3,7 @@
 
 import json
 import os
+import resource
 
 import pytest
 
@@ -180,6 +181,23 @@ def test_a_port_taken_while_weftd_was_away_is_named(weftd, host, guest):
         daemon.start()
         said = broken_at(daemon.api, "listen", f"127.0.0.1:{port}")
         assert f":{port}" in said["next_step"]
+
+
+def test_a_shortage_of_weftds_says_nothing_about_the_sandbox(daemon, api):
+    api.register("a1", {"ports": [49983]})
+    limits = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    said = []
+    try:
+        for room in range(-2, 8):
+            resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (len(daemon.fds()) + room, limits[1]))
+            said.append(diagnosis(api))
+    finally:
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, limits)
+    for one in said:
+        assert one["broken"] == "tap" or "could not look" in one["cause"], one.body
+        assert "stop the VM" not in one["next_step"], one.body
+    assert any("Too many open files" in one["cause"] for one in said), [one.body for one in said]
+    broken_at(api, "tap", "NO-CARRIER")
 
 
 def test_a_paused_guest_is_not_spoken_to(api, ready):

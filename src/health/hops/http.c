@@ -39,8 +39,11 @@ enum hop_status hop_http(struct walk *walk, struct hop *hop, bool subject_only)
 						     ANSWER_WAIT_MS, &answer, &err);
 	if (result == PROBE_ANSWERED)
 		return hop_ok(hop, "status %d in %.1f ms", answer.http_status, (double)answer.took_us / 1000);
-	walk_cause(walk, "something in the guest accepts connections on port %u and does not speak HTTP there", port);
-	walk_next_step(walk, "look at the agent's log in the guest");
+	if (result != PROBE_FAILED || !err.code) {
+		walk_cause(walk, "something in the guest accepts connections on port %u and does not speak HTTP there",
+			   port);
+		walk_next_step(walk, "look at the agent's log in the guest");
+	}
 	return hop_fail(hop, "%s",
 			result == PROBE_SILENT ? "accepted, and no answer within 2 s"
 			: err.text[0]          ? err.text

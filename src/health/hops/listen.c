@@ -38,9 +38,14 @@ enum hop_status hop_listen(struct walk *walk, struct hop *hop, bool subject_only
 		if (request->endpoints[i].via == VIA_NAT || request->endpoints[i].open)
 			continue;
 		addr_format(&request->endpoints[i].listen, addr);
-		walk_cause(walk, "%s was taken by another program while weftd was not there to hold it", addr);
+		walk_cause(walk,
+			   "another program took %s while weftd was not there to hold it, or weftd is short of "
+			   "descriptors or memory",
+			   addr);
 		walk_next_step(
-		    walk, "find the program with: ss -ltnp 'sport = :%u'; weftd opens the port as soon as it is free",
+		    walk,
+		    "weftctl status tells which, and names the program; or: ss -ltnp 'sport = :%u'. weftd tries "
+		    "again each second",
 		    addr_port(&request->endpoints[i].listen));
 		return hop_fail(hop, "%s is not open", addr);
 	}

@@ -11,8 +11,9 @@
 
 static const uint32_t SOMEWHERE = 0x01010101; /* 1.1.1.1, as any address on no link of ours */
 
-/* Whether a packet to IP leaves by LINK; if not, HOP has the reason. */
-static enum hop_status hop_route_check(struct walk *walk, struct hop *hop, int netns_fd, uint32_t ip, const char *link)
+/* Whether a packet to IP leaves by LINK; if not, HOP has the reason. *LOOKED: the kernel has told. */
+static enum hop_status hop_route_check(struct walk *walk, struct hop *hop, int netns_fd, uint32_t ip, const char *link,
+				       bool *looked)
 {
 	const char *where = netns_fd < 0 ? "on the host" : walk->netns;
 	struct inspect_look_route route;
@@ -20,7 +21,8 @@ static enum hop_status hop_route_check(struct walk *walk, struct hop *hop, int n
 	char text[IPV4_TEXT_SIZE];
 
 	addr_ipv4_format(ip, text);
-	if (inspect_look_route(netns_fd, ip, &route, &err) < 0)
+	*looked = inspect_look_route(netns_fd, ip, &route, &err) == 0;
+	if (!*looked)
 		return hop_fail(hop, "%s: route to %s: %s", where, text, err.text);
 	if (!route.reachable)
 		return hop_fail(hop, "%s: no route to %s", where, text);
@@ -34,16 +36,21 @@ enum hop_status hop_route(struct walk *walk, struct hop *hop, bool subject_only)
 	const struct config *config = walk->request->config;
 	uint32_t host_ip = config_host_ip(config, walk->request->slot);
 	char text[IPV4_TEXT_SIZE];
+	bool looked;
 
 	hop_subject(hop, "%s via %s", addr_ipv4_format(host_ip, text), walk->veth);
 	if (subject_only)
 		return HOP_SKIPPED;
-	if (hop_route_check(walk, hop, -1, host_ip, walk->veth) != HOP_OK) {
+	if (hop_route_check(walk, hop, -1, host_ip, walk->veth, &looked) != HOP_OK) {
+		if (!looked)
+			return HOP_FAIL;
 		walk_cause(walk, "another route takes the packets for the sandbox: a VPN, a bridge, or a policy rule");
 		walk_next_step(walk, "look with: ip route get %s; ip rule; and: weftctl doctor", text);
 		return HOP_FAIL;
 	}
-	if (hop_route_check(walk, hop, walk->netns_fd, SOMEWHERE, "eth0") != HOP_OK) {
+	if (hop_route_check(walk, hop, walk->netns_fd, SOMEWHERE, "eth0", &looked) != HOP_OK) {
+		if (!looked)
+			return HOP_FAIL;
 		walk_cause(walk, "somebody changed the routes inside %s", walk->netns);
 		walk_next_step(walk, "look with: ip netns exec %s ip route; restart weftd, which repairs them",
 			       walk->netns);

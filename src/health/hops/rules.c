@@ -15,16 +15,15 @@ enum hop_status hop_rules(struct walk *walk, struct hop *hop, bool subject_only)
 	hop_subject(hop, "table inet weft on the host and in %s", walk->netns);
 	if (subject_only)
 		return HOP_SKIPPED;
-	walk_cause(walk, "somebody flushed or edited the rules");
-	walk_next_step(
-	    walk, "weftd puts them back by itself; look for `repaired` in its log, and for who runs nft on this host");
 	if (rules_host_check(request->config, &host, &err) < 0 ||
 	    (request->plan && rules_slot_check(walk->netns_fd, request->config, request->plan, &slot, &err) < 0))
 		return hop_fail(hop, "the rules cannot be read: %s", err.text);
+	if (host && (slot || !request->plan))
+		return hop_ok(hop, "present, unaltered");
+	walk_cause(walk, "somebody flushed or edited the rules");
+	walk_next_step(
+	    walk, "weftd puts them back by itself; look for `repaired` in its log, and for who runs nft on this host");
 	if (!host)
 		return hop_fail(hop, "the host's table is missing or altered");
-	if (request->plan && !slot)
-		return hop_fail(hop, "the table in %s is missing or altered", walk->netns);
-	walk->diagnosis->cause[0] = walk->diagnosis->next_step[0] = '\0';
-	return hop_ok(hop, "present, unaltered");
+	return hop_fail(hop, "the table in %s is missing or altered", walk->netns);
 }

@@ -28,8 +28,7 @@ enum hop_status hop_tap(struct walk *walk, struct hop *hop, bool subject_only)
 		return hop_fail(hop, "%s", err.text);
 	if (!link.exists || !link.up || !link.address_count || link.addresses[0].ip != config->addresses.tap.ip) {
 		walk_cause(walk, "somebody changed or removed the TAP that weft made");
-		walk_next_step(walk, "stop the VM, then: weftctl unregister %s, and register it again",
-			       walk->request->id);
+		walk_next_step(walk, "weftd puts it back by itself; look for `repaired` in its log");
 		return hop_fail(hop, "%s",
 				!link.exists ? "does not exist"
 				: !link.up   ? "is down"

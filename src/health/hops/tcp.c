@@ -49,11 +49,12 @@ static enum hop_status hop_tcp_explain(struct walk *walk, struct hop *hop, uint1
 		walk_next_step(walk, "look in the guest: its firewall, and the VM's console");
 		return hop_fail(hop, "port %u: no answer within %u ms", port, CONNECT_WAIT_MS);
 	case PROBE_UNREACHABLE:
+		walk_cause(walk, "the namespace does not let us connect");
+		walk_next_step(walk, "look with: ip netns exec %s ip route; nft list ruleset", walk->netns);
+		break;
 	case PROBE_FAILED:
 		break;
 	}
-	walk_cause(walk, "the namespace does not let us connect");
-	walk_next_step(walk, "look with: ip netns exec %s ip route; nft list ruleset", walk->netns);
 	return hop_fail(hop, "port %u: %s", port, err->text);
 }
 

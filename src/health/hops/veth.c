@@ -6,6 +6,9 @@
 #include "health/walk.h"
 #include "inspect/look.h"
 
+#include <errno.h>
+#include <string.h>
+
 static bool hop_veth_has_address(const struct inspect_look_link *link, uint32_t ip)
 {
 	for (size_t i = 0; i < link->address_count; i++)
@@ -14,7 +17,7 @@ static bool hop_veth_has_address(const struct inspect_look_link *link, uint32_t 
 	return false;
 }
 
-/* Checks one end. HOP_OK, or HOP has the fault. */
+/* Checks one end. HOP_OK, or HOP has the fault, and the walk its cause unless the end could not be looked at. */
 static enum hop_status hop_veth_check_end(struct walk *walk, struct hop *hop, int netns_fd, const char *name,
 					  uint32_t ip)
 {
@@ -25,6 +28,8 @@ static enum hop_status hop_veth_check_end(struct walk *walk, struct hop *hop, in
 
 	if (inspect_look_link(netns_fd, name, &link, &err) < 0)
 		return hop_fail(hop, "%s%s%s: %s", where, slash, name, err.text);
+	walk_cause(walk, "somebody changed or removed a link that weft made");
+	walk_next_step(walk, "weftd puts it back by itself; look for `repaired` in its log");
 	if (!link.exists)
 		return hop_fail(hop, "%s%s%s does not exist", where, slash, name);
 	if (!link.up)
@@ -33,7 +38,17 @@ static enum hop_status hop_veth_check_end(struct walk *walk, struct hop *hop, in
 		return hop_fail(hop, "%s%s%s lacks its address %s", where, slash, name, addr_ipv4_format(ip, text));
 	if (netns_fd < 0 && link.group != walk->request->config->names.link_group)
 		return hop_fail(hop, "%s is not in link group %u", name, walk->request->config->names.link_group);
+	walk_clear(walk);
 	return HOP_OK;
+}
+
+static enum hop_status hop_veth_no_namespace(struct walk *walk, struct hop *hop)
+{
+	if (walk->netns_error != ENOENT)
+		return hop_fail(hop, "the namespace %s: %s", walk->netns, strerror(walk->netns_error));
+	walk_cause(walk, "somebody removed the namespace %s", walk->netns);
+	walk_next_step(walk, "weftd puts it back by itself; look for `repaired` in its log");
+	return hop_fail(hop, "the namespace %s does not exist", walk->netns);
 }
 
 enum hop_status hop_veth(struct walk *walk, struct hop *hop, bool subject_only)
@@ -46,18 +61,12 @@ enum hop_status hop_veth(struct walk *walk, struct hop *hop, bool subject_only)
 	hop_subject(hop, "%s <-> %s/eth0", walk->veth, walk->netns);
 	if (subject_only)
 		return HOP_SKIPPED;
-	if (walk->netns_fd < 0) {
-		walk_cause(walk, "somebody removed the namespace %s", walk->netns);
-		walk_next_step(walk, "stop the VM, then: weftctl unregister %s, and register it again",
-			       walk->request->id);
-		return hop_fail(hop, "the namespace %s does not exist", walk->netns);
-	}
+	if (walk->netns_fd < 0)
+		return hop_veth_no_namespace(walk, hop);
 	status = hop_veth_check_end(walk, hop, -1, walk->veth, config_veth_host_ip(config, slot));
 	if (status == HOP_OK)
 		status = hop_veth_check_end(walk, hop, walk->netns_fd, "eth0", config_veth_guest_ip(config, slot));
 	if (status == HOP_OK)
 		return hop_ok(hop, "up, %s/31", addr_ipv4_format(config_veth_host_ip(config, slot), text));
-	walk_cause(walk, "somebody changed or removed a link that weft made");
-	walk_next_step(walk, "restart weftd, which repairs what it can: systemctl restart weftd");
-	return HOP_FAIL;
+	return status;
 }
