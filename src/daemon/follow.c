@@ -12,6 +12,7 @@
 #include "daemon/metrics.h"
 #include "daemon/reserve.h"
 #include "daemon/tenant.h"
+#include "wire/write.h"
 
 #include <jansson.h>
 
@@ -62,21 +63,28 @@ static void daemon_follow_recovered(void *context, unsigned slot)
 		daemon_tenant_recover(daemon_tenant_of(sandbox));
 }
 
-/* Of want of memory an event may lack members, but none is false. */
+static json_t *daemon_follow_describe_rival(const struct fabric_rival *by)
+{
+	char text[IPV4_TEXT_SIZE];
+
+	return json_pack("{s:s?, s:s?, s:s}", "gateway", by->gateway ? addr_ipv4_format(by->gateway, text) : NULL,
+			 "device", by->device[0] ? by->device : NULL, "protocol", by->protocol);
+}
+
+/* NULL for want of memory: an event is whole, or none. */
 static json_t *daemon_follow_describe(const struct fabric_repair *repair)
 {
 	json_t *fields = json_pack("{s:s, s:b}", "what", repair->what, "ok", repair->ok);
-	char text[IPV4_TEXT_SIZE];
+	int result = fields ? 0 : -1;
 
-	if (repair->error)
-		json_object_set_new(fields, "error", json_string(repair->error));
-	if (repair->by)
-		json_object_set_new(fields, "by",
-				    json_pack("{s:s?, s:s?, s:s}", "gateway",
-					      repair->by->gateway ? addr_ipv4_format(repair->by->gateway, text) : NULL,
-					      "device", repair->by->device[0] ? repair->by->device : NULL, "protocol",
-					      repair->by->protocol));
-	return fields;
+	if (result == 0 && repair->error)
+		result = json_object_set_new(fields, "error", wire_write_text(repair->error));
+	if (result == 0 && repair->by)
+		result = json_object_set_new(fields, "by", daemon_follow_describe_rival(repair->by));
+	if (result == 0)
+		return fields;
+	json_decref(fields);
+	return NULL;
 }
 
 static void daemon_follow_log_repair(const struct fabric_repair *repair, const struct sandbox *sandbox)
