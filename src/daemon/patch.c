@@ -322,8 +322,7 @@ static int daemon_patch_check(struct daemon *daemon, const struct sandbox *sandb
 	/* Of a failed sandbox ports may be taken back, which does not depend on what is wrong with it. */
 	if (sandbox->state == SANDBOX_DRAINING || sandbox->failure == FAILURE_TEARDOWN ||
 	    (sandbox->state == SANDBOX_FAILED && !registry_spec_patch_is_unpublish(asked)))
-		return registry_problem_set(problem, PROBLEM_CONFLICT, "id", "sandbox %s is %s", sandbox->id,
-					    registry_sandbox_state_name(sandbox->state));
+		return daemon_tenant_refuse(sandbox, problem);
 	if (daemon_tenant_of(sandbox)->takeover.untaken && sandbox->state != SANDBOX_FAILED)
 		return registry_problem_set(
 		    problem, PROBLEM_UNAVAILABLE, NULL,

@@ -44,8 +44,7 @@ static void daemon_register_answer_existing(struct daemon *daemon, struct sandbo
 	struct problem problem;
 
 	if (sandbox->state == SANDBOX_DRAINING || sandbox->state == SANDBOX_FAILED) {
-		registry_problem_set(&problem, PROBLEM_CONFLICT, "id", "sandbox %s is %s; unregister it first",
-				     sandbox->id, registry_sandbox_state_name(sandbox->state));
+		daemon_tenant_refuse(sandbox, &problem);
 		control_request_refuse(request, &problem);
 	} else if (!registry_spec_equal(sandbox->spec, request->spec)) {
 		registry_problem_set(&problem, PROBLEM_CONFLICT, "id",

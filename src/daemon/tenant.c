@@ -124,6 +124,13 @@ void daemon_tenant_recover(struct tenant *tenant)
 	daemon_tenant_follow_readiness(tenant);
 }
 
+int daemon_tenant_refuse(const struct sandbox *sandbox, struct problem *problem)
+{
+	return registry_problem_set(problem, PROBLEM_CONFLICT, "id", "sandbox %s is %s%s%s", sandbox->id,
+				    registry_sandbox_state_name(sandbox->state), *sandbox->reason ? ": " : "",
+				    sandbox->reason);
+}
+
 void daemon_tenant_attach_namespace(struct tenant *tenant, const struct fabric_slot *slot)
 {
 	struct sandbox *sandbox = tenant->sandbox;
