@@ -76,9 +76,9 @@ static void daemon_endpoints_explain(const struct endpoint *endpoints, size_t in
 	} else if (err->code == EADDRNOTAVAIL) {
 		registry_problem_set(problem, PROBLEM_BAD_REQUEST, field, "%s: this host has no such address", text);
 	} else if (daemon_not_open_is_shortage(err)) {
-		registry_problem_set(problem, PROBLEM_UNAVAILABLE, field, "%s: %s", text, err->text);
+		registry_problem_set(problem, PROBLEM_UNAVAILABLE, field, "%s", err->text);
 	} else {
-		registry_problem_set(problem, PROBLEM_INTERNAL, field, "%s: %s", text, err->text);
+		registry_problem_set(problem, PROBLEM_INTERNAL, field, "%s", err->text);
 	}
 }
 

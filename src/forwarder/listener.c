@@ -146,14 +146,14 @@ struct fwd_listener *fwd_listener_open(struct forwarder *forwarder, const struct
 	char text[ADDR_TEXT_SIZE];
 
 	if (!listener) {
-		err_set(err, ENOMEM, "listener");
+		err_set(err, ENOMEM, "%s", addr_format(listen, text));
 		return NULL;
 	}
 	*listener = (struct fwd_listener){ .forwarder = forwarder, .route = route, .fd = -1 };
 	listener->endpoint =
 	    fwd_endpoint_new(fwd_accept_workers(forwarder), listen, options->guest_port, options->proxy_protocol);
 	if (!listener->endpoint) {
-		err_set(err, ENOMEM, "listener");
+		err_set(err, ENOMEM, "%s", addr_format(listen, text));
 		goto fail;
 	}
 	if (fwd_listener_open_socket(listener, options, err) < 0) {
