@@ -33,7 +33,7 @@ struct repair {
 	int netns_fd;
 	bool attached; /* a VM has the TAP, as was reported last */
 	unsigned mtu;
-	char repaired[128]; /* the parts that were, "" if none */
+	char repaired[256]; /* the parts that were, "" if none */
 	struct slot_work work;
 };
 

@@ -34,7 +34,7 @@ struct slot_work {
 	struct kern_rtnl inside;      /* a socket of the slot's namespace: closed before the work ends */
 	bool adopting;                /* each part is looked at first, and repaired where it differs */
 	bool attached;                /* in: a VM has tap0, which is not made anew under it */
-	char repaired[128];           /* the parts that were, "" if none */
+	char repaired[256];           /* the parts that were, "" if none */
 	const struct kern_link *veth; /* seen a moment ago; NULL: the kernel is asked */
 	struct slot_link eth0, tap;
 
