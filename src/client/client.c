@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A non-blocking socket and poll() with a deadline, which holds for all steps together: a daemon that stands still may have a full
- * backlog, and one that answers byte by byte must not keep us for ever either. The request says "Connection: close", but the answer itself shows where it
- * ends. Our write side stays open until then, because a server may take a half-closed connection for a client that is gone.
- * The answer is read even if the request could not be written whole, because a refusal comes early.
+ * backlog, and one that answers byte by byte must not keep us for ever either. The request says "Connection: close", but the
+ * answer itself shows where it ends. Our write side stays open until then, because a server may take a half-closed connection for
+ * a client that is gone. The answer is read even if the request could not be written whole, because a refusal comes early.
  */
 #include "client/client.h"
 

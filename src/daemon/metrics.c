@@ -161,7 +161,7 @@ static char *daemon_metrics_show(struct daemon *daemon, size_t *length)
 	    "Times that weft put back what others had changed; attempts that did not come off are not counted.");
 	fprintf(out, "weft_repairs_total %" PRIu64 "\n", daemon->metrics->repairs);
 	daemon_metrics_write_head(out, "weft_log_lines_lost_total", "counter",
-				  "Lines that the log's reader never got, because it stood still.");
+				  "Lines of the log that its reader never got: it stood still, or refused them.");
 	fprintf(out, "weft_log_lines_lost_total %" PRIu64 "\n", log_lost());
 	bool failed = ferror(out);
 	if (fclose(out) == 0 && !failed)

@@ -68,8 +68,8 @@ void check_descriptors(const struct health_facts *facts, struct health_report *r
 	health_why(
 	    finding,
 	    "each forwarded connection takes two, and four more while it moves bulk data; %zu are kept for the control "
-	    "socket and for weftd itself. That is enough for about %lld connections at once; near that a sandbox that "
-	    "has its share is refused more",
+	    "socket and for weftd itself. That is enough for about %lld connections at once; near that, a sandbox "
+	    "that has its share of them gets no more",
 	    reserve, (limit - (long long)reserve) / 6);
 	health_fix(finding, "LimitNOFILE=1048576 in weftd's unit; sysctl -w fs.nr_open=1048576");
 }

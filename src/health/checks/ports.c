@@ -117,7 +117,8 @@ static bool check_ports_range(const struct health_facts *facts, int daemon, stru
 	    health_add(report, "ports", HEALTH_WARN, "%u addresses of [ports] range %u-%u are taken by others: %s%s",
 		       taken, config->ports.first, config->ports.last, first, taken > 1 ? ", ..." : "");
 	health_why(finding,
-		   "weftd steps over them, but a program that starts there while weftd is down takes a sandbox's port");
+		   "weftd steps over them; but without a service manager that keeps its sockets, a program that starts "
+		   "there while weftd is down takes a sandbox's port");
 	health_fix(finding, "move that program, or choose another [ports] range");
 	return false;
 }
