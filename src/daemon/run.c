@@ -79,6 +79,15 @@ static bool daemon_run_is_loading(void *context)
 	return !daemon_is_loaded(context);
 }
 
+/* A probe for which there was no memory. */
+static void daemon_run_probe_again(struct daemon *daemon)
+{
+	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
+	     sandbox = registry_next(daemon->registry, sandbox->slot))
+		if (sandbox->tenant)
+			daemon_tenant_follow_readiness(daemon_tenant_of(sandbox));
+}
+
 static void daemon_run_housekeep(void *context)
 {
 	struct running *running = context;
@@ -87,6 +96,7 @@ static void daemon_run_housekeep(void *context)
 	daemon_lock_drain(running->host_lock);
 	if (daemon->state == DAEMON_RUNNING) {
 		daemon_collect_all(daemon);
+		daemon_run_probe_again(daemon);
 	}
 	timer_start(&running->housekeeping, HOUSEKEEPING_MS);
 }
