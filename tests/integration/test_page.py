@@ -109,6 +109,7 @@ def test_a_row_opens_to_addresses_events_and_a_diagnosis(page):
 
 
 def test_weftds_own_page_tells_what_was_and_what_comes(host, weftd, guest):
+    stranger = host.listen(49983, "127.0.0.1")
     daemon = weftd({"http": {"listen": "127.0.0.1:9090"}})
     daemon.api.register("a1", {"ports": [8080], "ready_port": 8080})
     daemon.api.register("a2")
@@ -119,6 +120,10 @@ def test_weftds_own_page_tells_what_was_and_what_comes(host, weftd, guest):
     browser = Browser(host)
     try:
         show(browser, 2)
+        closed = 'document.querySelector("#not-open").textContent'
+        browser.wait(f'{closed}.includes("127.0.0.1:49983 is in use by")')
+        stranger.close()
+        browser.wait(f'{closed} === ""')
         row = 'document.querySelectorAll("tr.row")[%d]'
         browser.wait(f'{row % 0}.lastChild.textContent.includes("waiting \u2192 attached")')
         assert browser.evaluate(f'{row % 1}.querySelector(".hop.fail").textContent') == "tap"
