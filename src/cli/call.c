@@ -25,7 +25,7 @@ static const char *cli_advice_for(int code)
 	case EPERM:
 		return "root and the members of the socket's group may ask weftd: use sudo, or join that group";
 	default:
-		return "weftd does not answer. What it says: journalctl -u weftd";
+		return "What weftd says: journalctl -u weftd";
 	}
 }
 
