@@ -91,7 +91,8 @@ const struct option option_table[] = {
 		  "descriptors alone." },
 	{ "forwarder", "udp_flows", OPTION_COUNT, RELOADABLE, .initial = "4096", AT(forwarder.udp_flows), .min = 1,
 	  .max = 1000000,
-	  .text = "The most clients of a UDP endpoint at once. The oldest one that never got an answer makes room." },
+	  .text = "The most clients of a UDP endpoint at once. The oldest that never got an answer makes room; if "
+		  "there is none, the new one is dropped." },
 	{ "forwarder", "udp_flows_per_client", OPTION_COUNT, RELOADABLE, .initial = "1024",
 	  AT(forwarder.udp_flows_per_client), .min = 1, .max = 1000000,
 	  .text = "The most of these from one address, each from a port of its own." },
