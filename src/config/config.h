@@ -128,10 +128,10 @@ enum {
 };
 
 /*
- * Reads PATH, a regular file or a pipe that ends within PATIENCE_MS, over the defaults and checks the values against each other (ranges that overlap, names longer than the 15
- * characters of a link for the highest slot, ...), then by HOST_CHECK unless that is NULL. HOST_CHECK is called even after
- * mistakes; for an option whose value is wrong it sees the default. NULL with at least one entry in MISTAKES, which has all
- * of them.
+ * Reads PATH, a regular file or a pipe that ends within PATIENCE_MS, over the defaults and checks the values against each other
+ * (ranges that overlap, names longer than the 15 characters of a link for the highest slot, ...), then by HOST_CHECK unless that
+ * is NULL. HOST_CHECK is called even after mistakes; for an option whose value is wrong it sees the default. NULL with at least
+ * one entry in MISTAKES, which has all of them.
  */
 struct config *config_load(const char *path, unsigned patience_ms, config_host_check *host_check,
 			   struct config_mistakes *mistakes);

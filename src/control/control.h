@@ -78,7 +78,10 @@ struct control_ops {
 struct control *control_new(struct event_base *base, const char *path, const struct config *config,
 			    struct registry *registry, const struct control_ops *ops, struct err *err);
 
-/* Ends all connections, removes the socket file unless the socket is kept. Replies still owed may be answered afterwards: they are dropped. */
+/*
+ * Ends all connections, and removes the socket file unless the socket is kept. Replies still owed may be answered afterwards: they
+ * are dropped.
+ */
 void control_free(struct control *control);
 
 /* Connections of clients now. */

@@ -6,7 +6,7 @@
  * some of these the list is written as a whole again.
  *
  * Draining is a read without room for descriptors: the kernel drops them, and none is needed for it. Reading is looking
- * (MSG_PEEK): it copies the descriptors, and a reader that is killed amid it leaves the queue to the next.
+ * (MSG_PEEK): it copies the descriptors, and a reader that is killed meanwhile leaves the queue to the next.
  */
 #include "daemon/fd_couple.h"
 

@@ -6,8 +6,8 @@
  * A start fills couples of its own and stores them under a new name; only when a barrier says that the service manager has them,
  * the former run's are drained and removed. So a kill at any instant leaves one of the two.
  *
- * A shortage while a couple is written is no verdict: the former list stays, writing is tried again after 1, 2, 4 ... 30 s, and that
- * is logged once. Meanwhile a socket that was closed still holds its port, where nobody can connect any more. The alternative
+ * If a couple cannot be written for a shortage, its former list stays, and writing is tried again after 1, 2, 4 ... 30 s, which is
+ * logged once. Meanwhile a socket that was closed still holds its port, where nobody can connect any more. The alternative
  * would be to drain the former list, which frees this port, and leaves those of all sandboxes unguarded just when memory is
  * short and a kill is likely. So the reply of a closing waits for the next tries, and is given in the end, and the log says so.
  */

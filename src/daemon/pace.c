@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A repair that follows another one within the time below counts as the same quarrel, and waits twice as long as that one did.
+ * A repair that follows another within the time below was undone by the same program, and waits twice as long as that one did.
  */
 #include "daemon/pace.h"
 
 enum {
 	RETRY_MS = 1000,
-	QUARREL_MS = 100,
+	UNDONE_MS = 100,
 	MOST_MS = 30 * 1000,
 	FORGET_MS = 10 * 1000, /* beyond the delay itself */
 };
@@ -43,7 +43,7 @@ void daemon_pace_done(struct pace *pace, uint64_t now_ms)
 		pace->delay_ms = 0;
 		pace->not_before_ms = now_ms;
 	} else {
-		daemon_pace_wait(pace, now_ms, QUARREL_MS);
+		daemon_pace_wait(pace, now_ms, UNDONE_MS);
 	}
 	pace->failing = false;
 	pace->last_ms = now_ms;

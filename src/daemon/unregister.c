@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Unregistering, in the order of effect: the endpoints close, the connections drain or are reset, our descriptor in the
- * namespace closes, the fabric takes the slot apart, the ports are free, the file goes, and then the record. The intent is written down first, so
- * that a daemon which dies half way finishes it at its next start.
+ * namespace closes, the fabric takes the slot apart, the ports are free, the file goes, and then the record. The intent is written
+ * down first, so that a daemon which dies half way finishes it at its next start.
  *
  * A second DELETE is as good as the first: both are answered when the sandbox is gone.
  */

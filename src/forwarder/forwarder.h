@@ -140,8 +140,9 @@ struct fwd_listener *fwd_listener_open(struct forwarder *forwarder, const struct
 				       const struct fwd_listener_options *options, struct err *err);
 
 /*
- * Closes the socket. When it returns no client connects or is accepted any more, whoever else has the socket. With RESET the connections that came through it
- * are reset (reason: unregistered). Otherwise they live on, and so do those that no worker had accepted yet.
+ * Closes the socket. When it returns no client connects or is accepted any more, whoever else has the socket. With RESET the
+ * connections that came through it are reset (reason: unregistered). Otherwise they live on, and so do those that no worker had
+ * accepted yet.
  */
 void fwd_listener_close(struct fwd_listener *listener, bool reset);
 
