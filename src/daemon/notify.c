@@ -45,17 +45,20 @@ static socklen_t daemon_notify_address(struct sockaddr_un *address)
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
 }
 
-static void daemon_notify_send(const char *state, int flags)
+/* Whether it is sent, or never can be: there is nothing to do about a manager that has gone. */
+static bool daemon_notify_send(const char *state, int flags)
 {
 	struct sockaddr_un address;
 	socklen_t length = daemon_notify_address(&address);
+	ssize_t sent;
 
 	if (notify_fd < 0 || !length)
-		return;
-	/* There is nothing to do about a manager that has gone, or one that is behind. */
-	while (sendto(notify_fd, state, strlen(state), flags | MSG_NOSIGNAL, (struct sockaddr *)&address, length) < 0 &&
-	       errno == EINTR)
-		;
+		return true;
+	do
+		sent =
+		    sendto(notify_fd, state, strlen(state), flags | MSG_NOSIGNAL, (struct sockaddr *)&address, length);
+	while (sent < 0 && errno == EINTR);
+	return sent >= 0 || (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM);
 }
 
 uint64_t daemon_notify_watchdog_ms(void)
@@ -68,10 +71,11 @@ uint64_t daemon_notify_watchdog_ms(void)
 	return strtoumax(limit_us, NULL, 10) / 1000;
 }
 
-void daemon_notify_watchdog(void)
+bool daemon_notify_watchdog(void)
 {
-	daemon_notify_send("WATCHDOG=1", MSG_DONTWAIT);
+	return daemon_notify_send("WATCHDOG=1", MSG_DONTWAIT);
 }
+
 void daemon_notify_ready(void)
 {
 	daemon_notify_send("READY=1", 0);

@@ -6,6 +6,7 @@
  * Messages to the service manager, as sd_notify(3) describes them. Without one these do nothing. Main thread.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Makes the socket, so that no shortage of descriptors keeps a message from the manager later. */
@@ -16,8 +17,8 @@ void daemon_notify_ready(void);
 void daemon_notify_reloading(void);
 void daemon_notify_stopping(void);
 
-/* Feeds the watchdog; does not wait for a manager that is behind with its messages. */
-void daemon_notify_watchdog(void);
+/* Feeds the watchdog. False: the manager is behind with its messages, and is not waited for; it is worth another try soon. */
+bool daemon_notify_watchdog(void);
 
 /* After what time without food the manager ends us, in milliseconds; 0: never. */
 uint64_t daemon_notify_watchdog_ms(void);

@@ -6,6 +6,9 @@
  * named in the log, once, and the watchdog is not fed: the service manager ends this process. Without one the log alone tells.
  *
  * The thread that writes the log is not looked at. Its reader may stand still for as long as it likes.
+ *
+ * Any user may send to the socket of systemd's notifications, and so keep its queue full. Food for which there is no room is offered
+ * again and again until the next look.
  */
 #include "daemon/watchdog.h"
 
@@ -21,10 +24,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { INTERVAL_MS = 10000, PATIENCE_MS = 20000, TURN_MAX_MS = 300000 };
+enum { INTERVAL_MS = 10000, PATIENCE_MS = 20000, TURN_MAX_MS = 300000, FEED_AGAIN_MS = 20 };
 
 struct watchdog {
 	struct timer timer;
+	struct timer feed; /* the next try, where the manager had no room */
 	uint64_t interval_ms;
 	uint64_t patience_ms;
 };
@@ -77,6 +81,14 @@ static bool daemon_watchdog_look(const struct watchdog *watchdog, struct base_th
 	return goes_on;
 }
 
+static void daemon_watchdog_feed(void *context)
+{
+	struct watchdog *watchdog = context;
+
+	if (!daemon_notify_watchdog())
+		timer_start(&watchdog->feed, FEED_AGAIN_MS);
+}
+
 static void daemon_watchdog_on_time(void *context)
 {
 	struct watchdog *watchdog = context;
@@ -84,8 +96,9 @@ static void daemon_watchdog_on_time(void *context)
 
 	for (struct base_thread *thread = base_thread_next(NULL); thread; thread = base_thread_next(thread))
 		all = daemon_watchdog_look(watchdog, thread) && all;
+	timer_stop(&watchdog->feed);
 	if (all)
-		daemon_notify_watchdog();
+		daemon_watchdog_feed(watchdog);
 	timer_start(&watchdog->timer, watchdog->interval_ms);
 }
 
@@ -100,7 +113,8 @@ int daemon_watchdog_start(struct daemon *daemon, struct err *err)
 	/* Of a shorter limit the same parts: a third, and two thirds. */
 	watchdog->interval_ms = limit_ms && limit_ms / 3 < INTERVAL_MS ? limit_ms / 3 : INTERVAL_MS;
 	watchdog->patience_ms = limit_ms && limit_ms / 3 * 2 < PATIENCE_MS ? limit_ms / 3 * 2 : PATIENCE_MS;
-	if (timer_init(&watchdog->timer, daemon->base, daemon_watchdog_on_time, watchdog, err) < 0)
+	if (timer_init(&watchdog->timer, daemon->base, daemon_watchdog_on_time, watchdog, err) < 0 ||
+	    timer_init(&watchdog->feed, daemon->base, daemon_watchdog_feed, watchdog, err) < 0)
 		return -1;
 	timer_start(&watchdog->timer, 0);
 	return 0;
@@ -111,6 +125,7 @@ void daemon_watchdog_stop(struct daemon *daemon)
 	if (!daemon->watchdog)
 		return;
 	timer_free(&daemon->watchdog->timer);
+	timer_free(&daemon->watchdog->feed);
 	free(daemon->watchdog);
 	daemon->watchdog = NULL;
 }

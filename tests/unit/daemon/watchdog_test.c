@@ -22,6 +22,8 @@ enum { HOUR_MS = 3600 * 1000 };
 
 static struct daemon daemon_;
 static struct base_thread thread;
+static struct sockaddr_un address;
+static socklen_t address_size;
 static int manager;
 static unsigned asked;
 static sem_t end;
@@ -41,7 +43,6 @@ static void ask(struct base_thread *of)
 /* A stand-in for the service manager listens; the one thread makes no turn by itself. */
 static void setup(void)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	char name[sizeof(address.sun_path)];
 	struct err err;
 
@@ -49,11 +50,11 @@ static void setup(void)
 	setenv("NOTIFY_SOCKET", name, 1);
 	setenv("WATCHDOG_USEC", "30000", 1); /* the interval is 10 ms, and the patience 20 ms */
 	unsetenv("WATCHDOG_PID");
+	address = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	memcpy(address.sun_path + 1, name + 1, strlen(name) - 1);
+	address_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name));
 	manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_eq(bind(manager, (struct sockaddr *)&address,
-			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name))),
-			 0);
+	ck_assert_int_eq(bind(manager, (struct sockaddr *)&address, address_size), 0);
 	sem_init(&end, 0, 0);
 	asked = 0;
 	thread = (struct base_thread){ .name = "test", .ask = ask };
@@ -151,6 +152,36 @@ START_TEST(a_manager_that_reads_nothing_stops_nobody)
 }
 END_TEST
 
+/* As any user of the host can. */
+static void fill_the_queue(void)
+{
+	int stranger = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	while (sendto(stranger, "x", 1, MSG_DONTWAIT, (struct sockaddr *)&address, address_size) == 1)
+		;
+	close(stranger);
+}
+
+START_TEST(a_manager_whose_queue_was_full_is_fed_before_the_next_look)
+{
+	char text[64] = "";
+
+	setenv("WATCHDOG_USEC", "3600000000", 1); /* the next look is far away */
+	thread.moved_ms = clock_now_ms() + HOUR_MS;
+	fill_the_queue();
+	start();
+	while (!asked)
+		event_base_loop(daemon_.base, EVLOOP_ONCE);
+	while (recv(manager, text, sizeof(text) - 1, MSG_DONTWAIT) == 1)
+		ck_assert_str_eq(text, "x");
+	memset(text, 0, sizeof(text));
+	while (recv(manager, text, sizeof(text) - 1, MSG_DONTWAIT) < 0)
+		event_base_loop(daemon_.base, EVLOOP_ONCE);
+	ck_assert_str_eq(text, "WATCHDOG=1");
+	ck_assert_uint_eq(asked, 1);
+}
+END_TEST
+
 START_TEST(the_watchdog_of_another_process_is_not_ours)
 {
 	setenv("WATCHDOG_PID", "1", 1);
@@ -172,6 +203,7 @@ int main(void)
 	tcase_add_test(cases, a_turn_may_last_as_long_as_what_it_began_is_young);
 	tcase_add_test(cases, a_turn_that_begins_things_without_end_is_no_life);
 	tcase_add_test(cases, a_manager_that_reads_nothing_stops_nobody);
+	tcase_add_test(cases, a_manager_whose_queue_was_full_is_fed_before_the_next_look);
 	tcase_add_test(cases, the_watchdog_of_another_process_is_not_ours);
 	suite_add_tcase(suite, cases);
 	return run_suite(suite);
