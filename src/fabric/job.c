@@ -31,6 +31,7 @@ struct job_thread {
 	uint64_t deferred_until_ms;             /* under LOCK: before that, no background job is begun */
 	bool stopping;                          /* under LOCK */
 	bool running;                           /* main: the thread is to be joined */
+	bool ready;                             /* under LOCK: it has set its descriptors aside */
 	struct mailbox *mailbox;
 	struct kern_rtnl host; /* the thread's */
 };
@@ -99,6 +100,10 @@ static void *fabric_job_run_thread(void *arg)
 	struct job *job;
 
 	base_spares_fill();
+	pthread_mutex_lock(&thread->lock);
+	thread->ready = true;
+	pthread_cond_signal(&thread->work);
+	pthread_mutex_unlock(&thread->lock);
 	while ((job = fabric_job_await(thread))) {
 		job->failed = job->run(job) < 0;
 		base_spares_fill();
@@ -117,6 +122,7 @@ static void fabric_job_ask(struct base_thread *asked)
 	pthread_mutex_unlock(&thread->lock);
 }
 
+/* Starts it, and waits until it has set its descriptors aside: then main can count those that are open. */
 static int fabric_job_thread_start(struct job_thread *thread, const char *name, struct err *err)
 {
 	thread->thread.name = name;
@@ -124,6 +130,10 @@ static int fabric_job_thread_start(struct job_thread *thread, const char *name, 
 	if (base_thread_start(&thread->thread, fabric_job_run_thread, thread, err) < 0)
 		return -1;
 	thread->running = true;
+	pthread_mutex_lock(&thread->lock);
+	while (!thread->ready)
+		pthread_cond_wait(&thread->work, &thread->lock);
+	pthread_mutex_unlock(&thread->lock);
 	return 0;
 }
 
