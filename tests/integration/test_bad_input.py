@@ -247,23 +247,36 @@ def test_deleting_while_creating(host, api):
     host.await_state(before)
 
 
+def ask(connection, text):
+    """Sends TEXT, a request, on CONNECTION, and returns the status of the answer and its body, which is an object."""
+    connection.sendall(text.encode())
+    answer = b""
+    while b"\r\n\r\n" not in answer or not answer.endswith(b"}"):
+        piece = connection.recv(65536)
+        assert piece, answer
+        answer += piece
+    return int(answer.split(b" ", 2)[1]), json.loads(answer.split(b"\r\n\r\n", 1)[1])
+
+
 def test_descriptors_exhausted(weftd, host):
     daemon = weftd()
     daemon.api.register("a1", {"ports": [PORT]})
     host.await_names(daemon.api)  # waits for the work after the reply
     limits = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
-    for _ in range(ATTEMPTS):
-        used = len(daemon.fds())  # a thread may still close one, which leaves more than intended
-        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (used + 4, limits[1]))
-        reply = put(daemon.api, {"ports": [PORT]}, "a2")
-        assert daemon.api.list()[0]["id"] == "a1"
-        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, limits)
-        if reply.status != 201:
-            break
-        daemon.api.unregister("a2")
-    assert reply.status >= 500, reply
+    body = json.dumps({"ports": [PORT]})
+    with daemon.api.raw_socket() as connection:
+        assert ask(connection, "GET /v1/status HTTP/1.1\r\nHost: weft\r\n\r\n")[0] == 200
+        # With all spare descriptors above the limit, too, not one can be opened.
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        status, problem = ask(
+            connection, f"PUT /v1/sandboxes/a2 HTTP/1.1\r\nHost: weft\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+        )
+        assert status >= 500, problem
+        assert ask(connection, "GET /v1/sandboxes HTTP/1.1\r\nHost: weft\r\n\r\n")[1]["sandboxes"][0]["id"] == "a1"
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, limits)
     poll_until(lambda: host.netns_names() == ["ns-1"], what=host.netns_names)
     daemon.api.register("a2", {"ports": [PORT]})
+    assert [one["id"] for one in daemon.api.list()] == ["a1", "a2"]
     assert len(daemon.log().splitlines()) < 200
 
 

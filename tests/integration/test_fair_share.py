@@ -198,8 +198,7 @@ def test_a_limit_for_sandboxes_without_one(host, start_forwarder):
             if client := connected(host, port):
                 stack.enter_context(client)
         poll_until(settled(forwarder, 10))
-        assert forwarder.values("routestats a1")["held"] == 2
-        assert forwarder.values("routestats b1")["held"] == 3
+        poll_until(lambda: [forwarder.values(f"routestats {one}1")["held"] for one in "ab"] == [2, 3])
         forwarder.tell("option sandbox_connections 0")
         stack.enter_context(host.connect("127.0.0.1", 20007))
         poll_until(lambda: forwarder.values("routestats a1")["held"] == 3)
