@@ -20,7 +20,9 @@ static const char *cli_advice_for(int code)
 		return "weftd is not running, or has its socket elsewhere (--socket). To start it: systemctl start "
 		       "weftd";
 	case ECONNREFUSED:
-		return "The socket is there but nobody listens: weftd has ended. To start it: systemctl start weftd";
+		return "Nobody listens there: weftd has ended, or something else is in its socket's place. Which: "
+		       "systemctl "
+		       "status weftd; to start it: systemctl start weftd";
 	case EACCES:
 	case EPERM:
 		return "root and the members of the socket's group may ask weftd: use sudo, or join that group";
