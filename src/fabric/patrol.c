@@ -17,6 +17,7 @@
 #include "fabric/look_slot.h"
 #include "fabric/repair.h"
 #include "fabric/rules/rules.h"
+#include "fabric/slot/flows.h"
 #include "fabric/slot/host.h"
 #include "fabric/state.h"
 #include "fabric/suspects.h"
@@ -42,6 +43,7 @@ struct patrol {
 	uint64_t host_ms;               /* when its rules were compared last */
 	uint64_t host_denials_ms;       /* when denials were read last */
 	uint64_t host_denials_since_ms; /* see rules_host_denials() */
+	bool host_stale_flows;          /* its table was repaired, and flows begun without it are not forgotten yet */
 	bool busy;                      /* a job is under way */
 	unsigned budget;                /* slots of this tick that are still to be visited without a suspicion */
 	unsigned cursor;                /* the slot visited last */
@@ -59,6 +61,7 @@ struct visit {
 	uint32_t generation;         /* of the ruleset that was last found intact; 0: not known */
 	struct fabric_counts counts; /* last read */
 	bool repaired;
+	bool stale;                /* flows may have been begun without the table, and are to be forgotten */
 	uint64_t denials_since_ms; /* see rules_slot_denials() */
 	struct fabric_denial *denials;
 	int *links; /* for denials on the host: the link by which each came */
@@ -75,10 +78,15 @@ static int fabric_patrol_run_host(struct job *job)
 
 	if (rules_host_check(config, &intact, &job->err) < 0)
 		return -1;
-	if (intact)
-		return 0;
-	visit->repaired = true;
-	return rules_host_apply(config, &job->err);
+	if (!intact) {
+		visit->repaired = visit->stale = true;
+		if (rules_host_apply(config, &job->err) < 0)
+			return -1;
+	}
+	if (visit->stale && slot_flows_renew_outside(config, &job->err) < 0)
+		return -1;
+	visit->stale = false;
+	return 0;
 }
 
 static int fabric_patrol_run_routes(struct job *job)
@@ -158,6 +166,7 @@ static int fabric_patrol_check_tables(struct visit *visit, struct err *err)
 	if (rules_slot_check(visit->netns_fd, config, plan, &intact, err) < 0)
 		return -1;
 	visit->repaired = !intact;
+	visit->stale |= !intact;
 	if (!intact)
 		return rules_slot_repair(visit->netns_fd, config, plan, &visit->counts, err);
 	visit->generation = generation;
@@ -170,10 +179,14 @@ static int fabric_patrol_run_slot(struct job *job)
 	const struct config *config = visit->fabric->config;
 	const struct fabric_plan *plan = visit->plan->plan;
 
-	if (visit->republish && rules_host_publish(config, plan->slot, plan->nat, plan->nat_count, &job->err) < 0)
+	if (visit->republish && (rules_host_publish(config, plan->slot, plan->nat, plan->nat_count, &job->err) < 0 ||
+				 slot_flows_renew_published(plan->nat, plan->nat_count, &job->err) < 0))
 		return -1;
 	if (fabric_patrol_check_tables(visit, &job->err) < 0)
 		return -1;
+	if (visit->stale && slot_flows_renew_inside(visit->netns_fd, config, plan, &job->err) < 0)
+		return -1;
+	visit->stale = false;
 	return rules_slot_denials(visit->netns_fd, &visit->denials_since_ms, fabric_patrol_take_denial, visit,
 				  &job->err);
 }
@@ -257,7 +270,10 @@ static void fabric_patrol_finish_visit(struct job *job)
 		slot->denials_since_ms = visit->denials_since_ms;
 		slot->checked_generation = job->failed ? 0 : visit->generation;
 		slot->checked_plan = visit->plan;
+		slot->stale_flows = visit->stale;
 	}
+	if (visit->job.run == fabric_patrol_run_host)
+		patrol->host_stale_flows = visit->stale;
 	if (visit->job.run == fabric_patrol_run_host_denials)
 		patrol->host_denials_since_ms = visit->denials_since_ms;
 	if (job->failed)
@@ -325,6 +341,7 @@ static void fabric_patrol_visit_host(struct patrol *patrol)
 		return;
 	}
 	visit->job.run = fabric_patrol_run_host;
+	visit->stale = patrol->host_stale_flows;
 	fabric_patrol_post(patrol, visit);
 }
 
@@ -359,6 +376,7 @@ static void fabric_patrol_visit_slot(struct patrol *patrol, struct slot *slot)
 	visit->slot = slot->number;
 	visit->plan = slot_plan_share_hold(slot->plan);
 	visit->republish = slot->republish;
+	visit->stale = slot->stale_flows;
 	visit->denials_since_ms = slot->denials_since_ms;
 	visit->generation = slot->checked_plan == slot->plan ? slot->checked_generation : 0;
 	visit->counts = slot->counts;
@@ -505,6 +523,7 @@ struct patrol *fabric_patrol_new(struct fabric *fabric, struct err *err)
 	}
 	patrol->fabric = fabric;
 	patrol->host_ms = clock_now_ms();
+	patrol->host_stale_flows = true; /* the table may have been missing while no daemon ran */
 	if (timer_init(&patrol->timer, fabric->base, fabric_patrol_on_tick, patrol, err) < 0) {
 		free(patrol);
 		return NULL;

@@ -53,6 +53,7 @@ struct slot {
 	/* The patrol's. */
 	bool suspected;                        /* in the queue of suspects */
 	bool republish;                        /* its published ports were lost with the host's table */
+	bool stale_flows;                      /* flows may have been begun without its tables, and are not forgotten */
 	uint64_t patrolled_ms;                 /* when it was visited last, clock_now_ms() */
 	uint64_t denials_since_ms;             /* up to when its denials were reported */
 	uint32_t checked_generation;           /* of its ruleset when that last agreed with checked_plan; 0: never */

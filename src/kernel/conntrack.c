@@ -11,6 +11,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <sys/socket.h>
@@ -112,60 +113,93 @@ static int kern_conntrack_flush_matching(struct kern_rtnl *netfilter, int tuple,
 	return kern_rtnl_send(netfilter, message, err, NETFILTER);
 }
 
+/* ---- Flows that match, one by one ---- */
+
 struct flow_search {
-	uint32_t address; /* network order */
-	VEC_OF(char);     /* the flows that match: one CTA_TUPLE_ORIG after the other */
-	bool broken;      /* no memory */
+	kern_conntrack_match *match;
+	const void *context;
+	VEC_OF(char); /* the flows that match: CTA_TUPLE_ORIG and CTA_ID of one after the other */
+	bool broken;  /* no memory */
 };
 
-static bool kern_conntrack_tuple_has(const struct nlattr *tuple, uint32_t address)
+static void kern_conntrack_read_tuple(const struct nlattr *tuple, struct kern_conntrack_way *way)
 {
-	const struct nlattr *parts[CTA_TUPLE_MAX + 1], *ip[CTA_IP_MAX + 1];
+	const struct nlattr *parts[CTA_TUPLE_MAX + 1], *ip[CTA_IP_MAX + 1], *proto[CTA_PROTO_MAX + 1];
 
+	*way = (struct kern_conntrack_way){ 0 };
 	if (!tuple)
-		return false;
+		return;
 	kern_rtnl_nested(tuple, parts, CTA_TUPLE_MAX + 1);
-	if (!parts[CTA_TUPLE_IP])
-		return false;
-	kern_rtnl_nested(parts[CTA_TUPLE_IP], ip, CTA_IP_MAX + 1);
-	return (ip[CTA_IP_V4_SRC] && nla_get_u32(ip[CTA_IP_V4_SRC]) == address) ||
-	       (ip[CTA_IP_V4_DST] && nla_get_u32(ip[CTA_IP_V4_DST]) == address);
+	if (parts[CTA_TUPLE_IP]) {
+		kern_rtnl_nested(parts[CTA_TUPLE_IP], ip, CTA_IP_MAX + 1);
+		if (ip[CTA_IP_V4_SRC] && nla_len(ip[CTA_IP_V4_SRC]) == sizeof(uint32_t))
+			way->source = be32toh(nla_get_u32(ip[CTA_IP_V4_SRC]));
+		if (ip[CTA_IP_V4_DST] && nla_len(ip[CTA_IP_V4_DST]) == sizeof(uint32_t))
+			way->destination = be32toh(nla_get_u32(ip[CTA_IP_V4_DST]));
+	}
+	if (parts[CTA_TUPLE_PROTO]) {
+		kern_rtnl_nested(parts[CTA_TUPLE_PROTO], proto, CTA_PROTO_MAX + 1);
+		if (proto[CTA_PROTO_NUM] && nla_len(proto[CTA_PROTO_NUM]) == sizeof(uint8_t))
+			way->protocol = nla_get_u8(proto[CTA_PROTO_NUM]);
+		if (proto[CTA_PROTO_DST_PORT] && nla_len(proto[CTA_PROTO_DST_PORT]) == sizeof(uint16_t))
+			way->port = be16toh(nla_get_u16(proto[CTA_PROTO_DST_PORT]));
+	}
 }
 
-static void kern_conntrack_keep(struct flow_search *search, const struct nlattr *tuple)
+static void kern_conntrack_keep(struct flow_search *search, const struct nlattr *attr)
 {
-	size_t size = (size_t)nla_total_size(nla_len(tuple));
+	size_t size = (size_t)nla_total_size(nla_len(attr));
 
 	if (vec_reserve(search, search->count + size) < 0) {
 		search->broken = true;
 		return;
 	}
-	memcpy(search->items + search->count, tuple, size);
+	memcpy(search->items + search->count, attr, size);
 	search->count += size;
 }
 
 static int kern_conntrack_take_flow(const struct nlmsghdr *message, void *context)
 {
-	const struct nlattr *table[CTA_TUPLE_REPLY + 1];
+	const struct nlattr *table[CTA_ID + 1];
 	struct flow_search *search = context;
+	struct kern_conntrack_flow flow;
+	uint32_t status;
 
-	kern_rtnl_attributes(message, sizeof(struct nfgenmsg), table, CTA_TUPLE_REPLY + 1);
-	if (table[CTA_TUPLE_ORIG] && (kern_conntrack_tuple_has(table[CTA_TUPLE_ORIG], search->address) ||
-				      kern_conntrack_tuple_has(table[CTA_TUPLE_REPLY], search->address)))
-		kern_conntrack_keep(search, table[CTA_TUPLE_ORIG]);
+	kern_rtnl_attributes(message, sizeof(struct nfgenmsg), table, CTA_ID + 1);
+	if (!table[CTA_TUPLE_ORIG] || !table[CTA_ID] || search->broken)
+		return 0;
+	kern_conntrack_read_tuple(table[CTA_TUPLE_ORIG], &flow.original);
+	kern_conntrack_read_tuple(table[CTA_TUPLE_REPLY], &flow.reply);
+	status = table[CTA_STATUS] && nla_len(table[CTA_STATUS]) == sizeof(status)
+		     ? be32toh(nla_get_u32(table[CTA_STATUS]))
+		     : 0;
+	flow.answered = status & IPS_SEEN_REPLY;
+	flow.translated = status & (IPS_SRC_NAT | IPS_DST_NAT);
+	if (!search->match(&flow, search->context))
+		return 0;
+	kern_conntrack_keep(search, table[CTA_TUPLE_ORIG]);
+	kern_conntrack_keep(search, table[CTA_ID]);
 	return 0;
+}
+
+static const struct nlattr *kern_conntrack_next(const struct flow_search *search, size_t *at)
+{
+	const struct nlattr *attr = (const struct nlattr *)(search->items + *at);
+
+	*at += (size_t)nla_total_size(nla_len(attr));
+	return attr;
 }
 
 static int kern_conntrack_delete_found(struct kern_rtnl *netfilter, const struct flow_search *search, struct err *err)
 {
-	const struct nlattr *tuple;
-
-	for (size_t at = 0; at < search->count; at += (size_t)nla_total_size(nla_len(tuple))) {
+	for (size_t at = 0; at < search->count;) {
 		struct nl_msg *message = kern_conntrack_message(IPCTNL_MSG_CT_DELETE, 0, AF_INET);
+		const struct nlattr *tuple = kern_conntrack_next(search, &at), *id = kern_conntrack_next(search, &at);
 
-		tuple = (const struct nlattr *)(search->items + at);
 		message =
 		    kern_rtnl_put(message, CTA_TUPLE_ORIG | NLA_F_NESTED, nla_data(tuple), (size_t)nla_len(tuple));
+		/* With its number, another flow that has the same addresses by now is not meant. */
+		message = kern_rtnl_put(message, CTA_ID, nla_data(id), (size_t)nla_len(id));
 		/* A flow that ended by itself meanwhile is as good. */
 		if (kern_rtnl_send(netfilter, message, err, NETFILTER) < 0 && err->code != ENOENT)
 			return -1;
@@ -173,9 +207,10 @@ static int kern_conntrack_delete_found(struct kern_rtnl *netfilter, const struct
 	return 0;
 }
 
-int kern_conntrack_flush_one_by_one(struct kern_rtnl *netfilter, uint32_t host_ip, struct err *err)
+static int kern_conntrack_search(struct kern_rtnl *netfilter, kern_conntrack_match *match, const void *context,
+				 struct err *err)
 {
-	struct flow_search search = { .address = htobe32(host_ip) };
+	struct flow_search search = { .match = match, .context = context };
 	struct nl_msg *message = kern_conntrack_message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_INET);
 	int status = kern_rtnl_ask(netfilter, message, kern_conntrack_take_flow, &search, err, NETFILTER);
 
@@ -186,6 +221,33 @@ int kern_conntrack_flush_one_by_one(struct kern_rtnl *netfilter, uint32_t host_i
 	vec_free(&search);
 	return status;
 }
+
+int kern_conntrack_forget(int netns_fd, kern_conntrack_match *match, const void *context, struct err *err)
+{
+	struct kern_rtnl netfilter;
+	int status;
+
+	if (kern_rtnl_open(&netfilter, netns_fd, NETLINK_NETFILTER, err) < 0)
+		return -1;
+	status = kern_conntrack_search(&netfilter, match, context, err);
+	kern_rtnl_close(&netfilter);
+	return status < 0 ? err_wrap(err, "forgetting flows") : 0;
+}
+
+static bool kern_conntrack_is_of(const struct kern_conntrack_flow *flow, const void *context)
+{
+	const uint32_t *address = context;
+
+	return flow->original.source == *address || flow->original.destination == *address ||
+	       flow->reply.source == *address || flow->reply.destination == *address;
+}
+
+int kern_conntrack_flush_one_by_one(struct kern_rtnl *netfilter, uint32_t host_ip, struct err *err)
+{
+	return kern_conntrack_search(netfilter, kern_conntrack_is_of, &host_ip, err);
+}
+
+/* ---- The host's flows of one sandbox ---- */
 
 static int kern_conntrack_flush_address(struct kern_rtnl *netfilter, uint32_t host_ip, struct err *err)
 {

@@ -7,6 +7,7 @@
  * with ERR. Any thread.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct err;
@@ -17,6 +18,25 @@ int kern_conntrack_flush(int netns_fd, struct err *err);
 
 /* Forgets the home namespace's tracked flows from or to HOST_IP (host order), also those translated to it. */
 int kern_conntrack_flush_host(uint32_t host_ip, struct err *err);
+
+/* One direction of a flow, in host order; 0: none, as the port of a protocol without ports. */
+struct kern_conntrack_way {
+	uint32_t source, destination;
+	uint8_t protocol; /* IPPROTO_* */
+	uint16_t port;    /* of the destination */
+};
+
+struct kern_conntrack_flow {
+	struct kern_conntrack_way original;
+	struct kern_conntrack_way reply; /* as the answers come, before they are translated back */
+	bool answered;                   /* a packet came back */
+	bool translated;                 /* an address or a port of it is */
+};
+
+typedef bool kern_conntrack_match(const struct kern_conntrack_flow *flow, const void *context);
+
+/* Forgets the tracked IPv4 flows for which MATCH says so. Reads all flows of the namespace. */
+int kern_conntrack_forget(int netns_fd, kern_conntrack_match *match, const void *context, struct err *err);
 
 /* Tracked flows of the namespace, as the kernel counts them. */
 int kern_conntrack_count(int netns_fd, unsigned *count, struct err *err);

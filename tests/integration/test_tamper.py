@@ -4,12 +4,16 @@
 import itertools
 import json
 import os
+import select
 import shutil
+import socket
+import threading
 
 import pytest
 
 from harness import client
 from harness.flow import Flow
+from harness.netns import enter
 from harness.wait import poll_until
 
 
@@ -122,6 +126,60 @@ def test_the_inside_is_put_right(host, two, damage):
     daemon.wait_log("repaired.*sandbox=a")
     answers(host, first)
     daemon.api.wait("a", "ready")
+
+
+class Callers(threading.Thread):
+    """Begins a connection to ADDRESS each millisecond until close(), and keeps all of them."""
+
+    def __init__(self, host, address):
+        super().__init__(daemon=True)
+        self.path = host.path
+        self.address = address
+        self.begun = []
+        self._end = threading.Event()
+        self.start()
+
+    def run(self):
+        enter(self.path)
+        while not self._end.wait(0.001):
+            self.begun.append(socket.socket())
+            self.begun[-1].setblocking(False)
+            self.begun[-1].connect_ex(self.address)
+
+    def stop(self):
+        self._end.set()
+        self.join()
+
+    def unserved(self):
+        """How many of them are not connected yet."""
+        waiting = select.poll()
+        for one in self.begun:
+            waiting.register(one, select.POLLOUT)
+        return len(self.begun) - len(waiting.poll(0))
+
+    def close(self):
+        self.stop()
+        for one in self.begun:
+            one.close()
+
+
+def test_what_was_begun_without_rules_is_served_with_them(host, two):
+    """A first packet that is tracked without its translation would be the way of all others that are sent for the same connection."""
+    daemon, first, _ = two
+    old = Flow(host.connect(first["host_ip"], 7))
+    old.check()
+    callers = Callers(host, (first["host_ip"], 7))
+    try:
+        for _ in range(3):
+            begun = len(callers.begun)
+            host.netns("ns-1").run(["nft", "flush", "ruleset"])
+            daemon.wait_log("repaired.*sandbox=a.*table")
+            poll_until(lambda: len(callers.begun) > begun + 100, what="more callers")  # pylint: disable=cell-var-from-loop
+        callers.stop()
+        poll_until(lambda: callers.unserved() == 0, what=lambda: f"{callers.unserved()} of {len(callers.begun)} to be served")
+    finally:
+        callers.close()
+    old.close()
 
 
 def test_a_tap_deleted_without_a_vm_is_made_anew(host, weftd, guest):

@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "fabric/rules/rules.h"
 #include "fabric/slot/fault.h"
+#include "fabric/slot/flows.h"
 #include "fabric/slot/plan.h"
 #include "kernel/address.h"
 #include "kernel/kern_route.h"
@@ -263,7 +264,9 @@ int slot_build_rules(struct slot_work *work, struct err *err)
 		if (intact)
 			return 0;
 		slot_build_note_repair(work, "nft table");
-		return rules_slot_repair(work->netns_fd, work->config, work->plan, NULL, err);
+		if (rules_slot_repair(work->netns_fd, work->config, work->plan, NULL, err) < 0)
+			return -1;
+		return slot_flows_renew_inside(work->netns_fd, work->config, work->plan, err);
 	}
 	return rules_slot_apply(work->netns_fd, work->config, work->plan, err);
 }

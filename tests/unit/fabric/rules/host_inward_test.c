@@ -3,6 +3,7 @@
 #include "unit/fabric/rules/nft_host_lab.h"
 #include "unit/run_suite.h"
 
+#include "fabric/slot/flows.h"
 #include "kernel/conntrack.h"
 #include "kernel/rtnl.h"
 #include "nft/batch.h"
@@ -207,6 +208,48 @@ static void forget_flows_with(int (*flush)(uint32_t, struct err *))
 	ck_assert_uint_eq(tracked, 0);
 }
 
+static unsigned tracked(void)
+{
+	unsigned count;
+
+	OK(kern_conntrack_count(-1, &count, &err));
+	return count;
+}
+
+START_TEST(flows_begun_without_the_table_are_forgotten_and_no_others)
+{
+	const struct fabric_nat nat = { addr_from_ipv4(UPLINK_IP, 30888), PROTO_UDP, 8080 };
+	const struct packet outwards = make(IPPROTO_UDP, first_ip, ELSEWHERE, 53);
+	const struct packet inwards = make(IPPROTO_UDP, CLIENT, UPLINK_IP, 30888);
+	const struct packet elsewhere = make(IPPROTO_UDP, CLIENT, UPLINK_IP, 30889);
+
+	lab_run("nft delete table inet weft");
+	lab_run("nft add table ip other");
+	lab_run("nft add chain ip other from '{ type nat hook prerouting priority -100; }'");
+	lab_run("nft add rule ip other from ct state new accept");
+	lab_run("nft add chain ip other to '{ type nat hook postrouting priority 100; }'");
+	lab_sends(first, &outwards);
+	lab_sends(uplink, &inwards);
+	lab_sends(uplink, &elsewhere);
+	for (unsigned i = 0; i < LAB_TIMEOUT_MS && tracked() < 3; i++)
+		usleep(1000);
+	ck_assert_uint_eq(tracked(), 3);
+	OK(rules_host_apply(lab.config, &err));
+	OK(rules_host_publish(lab.config, 1, &nat, 1, &err));
+	passes(second, uplink, make(IPPROTO_UDP, second_ip, ELSEWHERE, 53));
+	ck_assert_uint_eq(tracked(), 4);
+	OK(slot_flows_renew_outside(lab.config, &err));
+	ck_assert_uint_eq(tracked(), 3);
+	OK(slot_flows_renew_published(&nat, 1, &err));
+	ck_assert_uint_eq(tracked(), 2);
+	passes(uplink, first, inwards);
+	ck_assert_uint_eq(tracked(), 3);
+	OK(slot_flows_renew_published(&nat, 1, &err));
+	OK(slot_flows_renew_outside(lab.config, &err));
+	ck_assert_uint_eq(tracked(), 3);
+}
+END_TEST
+
 START_TEST(only_the_flows_of_one_sandbox_are_forgotten)
 {
 	forget_flows_with(kern_conntrack_flush_host);
@@ -234,6 +277,7 @@ int main(void)
 	tcase_add_test(packets, publishing_changes_one_slot_and_no_other);
 	tcase_add_test(packets, a_port_of_another_slot_is_refused_and_nothing_changes);
 	tcase_add_test(packets, loopback_is_not_published_by_nat);
+	tcase_add_test(packets, flows_begun_without_the_table_are_forgotten_and_no_others);
 	tcase_add_test(packets, only_the_flows_of_one_sandbox_are_forgotten);
 	tcase_add_test(packets, so_they_are_where_the_kernel_cannot_search_for_them);
 	suite_add_tcase(suite, packets);

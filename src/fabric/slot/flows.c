@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The kernel decides on the translation of a flow at its first packet, and never again. A flow whose first packet came while a table was
+ * missing, or was being made, is tracked without translation: all that its client sends again meets that entry and gets nowhere, and so
+ * does a new connection from the same port, for two minutes. Without the entry the next packet is a first one again.
+ *
+ * Inside, a flow to the slot's host address, or from the guest to the outside, is always translated. On the host that is known only of
+ * flows that nobody has answered: a sandbox may talk to a service of the host without.
+ */
+#include "fabric/slot/flows.h"
+
+#include "base/addr.h"
+#include "config/config.h"
+#include "fabric/fabric.h"
+#include "fabric/rules/policy.h"
+#include "kernel/conntrack.h"
+
+struct slot_inside {
+	uint32_t host_ip, guest, tap;
+};
+
+static bool slot_flows_is_stale_inside(const struct kern_conntrack_flow *flow, const void *context)
+{
+	const struct slot_inside *inside = context;
+
+	if (flow->original.destination == inside->host_ip)
+		return flow->reply.source == inside->host_ip;
+	return flow->original.source == inside->guest && flow->original.destination != inside->tap &&
+	       flow->reply.destination == inside->guest;
+}
+
+int slot_flows_renew_inside(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err)
+{
+	const struct slot_inside inside = {
+		.host_ip = config_host_ip(config, plan->slot),
+		.guest = config->addresses.guest.ip,
+		.tap = config->addresses.tap.ip,
+	};
+
+	return kern_conntrack_forget(netns_fd, slot_flows_is_stale_inside, &inside, err);
+}
+
+static bool slot_flows_is_stale_outside(const struct kern_conntrack_flow *flow, const void *context)
+{
+	return !flow->answered && !flow->translated && addr_cidr4_contains(context, flow->original.source);
+}
+
+int slot_flows_renew_outside(const struct config *config, struct err *err)
+{
+	return kern_conntrack_forget(-1, slot_flows_is_stale_outside, &config->addresses.host_cidr, err);
+}
+
+struct slot_published {
+	const struct fabric_nat *nat;
+	size_t count;
+};
+
+static bool slot_flows_is_to(const struct kern_conntrack_way *way, const struct fabric_nat *nat)
+{
+	return way->protocol == rules_ip_proto(nat->proto) && way->port == addr_port(&nat->listen) &&
+	       (addr_is_wildcard(&nat->listen) || way->destination == ntohl(nat->listen.in.sin_addr.s_addr));
+}
+
+static bool slot_flows_is_stale_published(const struct kern_conntrack_flow *flow, const void *context)
+{
+	const struct slot_published *published = context;
+
+	for (size_t i = 0; i < published->count && !flow->answered && !flow->translated; i++) {
+		if (slot_flows_is_to(&flow->original, &published->nat[i]))
+			return true;
+	}
+	return false;
+}
+
+int slot_flows_renew_published(const struct fabric_nat *nat, size_t count, struct err *err)
+{
+	const struct slot_published published = { nat, count };
+
+	return count ? kern_conntrack_forget(-1, slot_flows_is_stale_published, &published, err) : 0;
+}
