@@ -2,6 +2,8 @@
 /*
  * The socket listens, so that a process that connects to it can ask the kernel for the holder's pid. Those connections stay in its
  * queue, even when they have ended, until they are thrown away.
+ *
+ * Any user may take an abstract name. A holder that is neither root nor our own user, or does not listen, is no weftd.
  */
 #include "daemon/host_lock.h"
 
@@ -9,11 +11,14 @@
 #include "base/err.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+enum { TRIES_MAX = 20, PAUSE_MS = 5 };
 
 static socklen_t daemon_lock_name(uint32_t link_group, struct sockaddr_un *address)
 {
@@ -23,16 +28,35 @@ static socklen_t daemon_lock_name(uint32_t link_group, struct sockaddr_un *addre
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
 }
 
-/* The pid of the process that holds the name; 0 if it is not known. */
-static int daemon_lock_holder(const struct sockaddr_un *address, socklen_t length)
+/* Who holds the name, as far as the kernel tells; pid 0: it does not. 0, or -1 with errno (ECONNREFUSED: nobody listens). */
+static int daemon_lock_ask(const struct sockaddr_un *address, socklen_t length, struct ucred *holder)
 {
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct ucred peer = { 0 };
-	socklen_t size = sizeof(peer);
+	socklen_t size = sizeof(*holder);
 
+	*holder = (struct ucred){ 0 };
 	if (fd < 0 || connect(fd, (const struct sockaddr *)address, length) < 0)
-		return 0;
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
+		return -1;
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, holder, &size);
+}
+
+/* The name is taken. Returns -1 with ERR. */
+static int daemon_lock_refuse(const struct sockaddr_un *address, socklen_t length, uint32_t link_group, struct err *err)
+{
+	struct ucred holder;
+	int result, tries = 0;
+
+	/* Another start may be about to listen. */
+	while ((result = daemon_lock_ask(address, length, &holder)) < 0 && errno == ECONNREFUSED && tries++ < TRIES_MAX)
+		poll(NULL, 0, PAUSE_MS);
+	if (result < 0 && errno == ECONNREFUSED)
+		return err_set(err, EADDRINUSE, "a process that is no weftd holds the name @%s", address->sun_path + 1);
+	if (result == 0 && holder.uid != 0 && holder.uid != geteuid())
+		return err_set(err, EADDRINUSE, "process %d of uid %u, which is no weftd, holds the name @%s",
+			       holder.pid, holder.uid, address->sun_path + 1);
+	return err_set(err, 0,
+		       "another weftd (pid %d) manages the sandboxes of link group %u in this network namespace",
+		       holder.pid, link_group);
 }
 
 int daemon_lock_host(uint32_t link_group, struct err *err)
@@ -46,9 +70,7 @@ int daemon_lock_host(uint32_t link_group, struct err *err)
 	if (bind(fd, (struct sockaddr *)&address, length) < 0) {
 		if (errno != EADDRINUSE)
 			return err_set(err, errno, "lock of link group %u", link_group);
-		return err_set(
-		    err, 0, "another weftd (pid %d) manages the sandboxes of link group %u in this network namespace",
-		    daemon_lock_holder(&address, length), link_group);
+		return daemon_lock_refuse(&address, length, link_group, err);
 	}
 	if (listen(fd, SOMAXCONN) < 0)
 		return err_set(err, errno, "lock of link group %u", link_group);

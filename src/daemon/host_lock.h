@@ -11,7 +11,8 @@ struct err;
  * even with state directories and sockets of their own. The lock is a unix socket with an abstract name, unix(7): such names
  * belong to the network namespace, and go with the process however it ends.
  *
- * Returns the lock's descriptor, the caller's to close; -1 with ERR, which names the holder by its pid.
+ * Returns the lock's descriptor, the caller's to close; -1 with ERR, which names the holder by its pid. EADDRINUSE: the holder is no
+ * weftd, and must not keep one from its work.
  */
 int daemon_lock_host(uint32_t link_group, struct err *err);
 

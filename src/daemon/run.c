@@ -358,8 +358,11 @@ static int daemon_run_start(struct running *running, struct err *err)
 	 * first, because it has no file that others can delete: who does not get it must not even hold the other for a moment.
 	 */
 	running->host_lock = daemon_lock_host(daemon->config->names.link_group, err);
-	if (running->host_lock < 0)
+	if (running->host_lock < 0 && err->code != EADDRINUSE)
 		return -1;
+	if (running->host_lock < 0)
+		log_error("the lock of the host is taken; weftd goes on without it", F_STR("error", err->text),
+			  F_STR("fix", "end that process, and restart weftd"));
 	daemon->store = store_open(daemon->options->state_dir, daemon->config, err);
 	if (!daemon->store || daemon_listeners_start(daemon, err) < 0)
 		return -1;

@@ -5,6 +5,7 @@ import concurrent.futures
 import os
 import re
 import signal
+import socket
 import time
 
 import pytest
@@ -356,6 +357,23 @@ def test_a_second_weftd_is_refused_by_name(host, weftd):
     assert first.api.show("a")["state"] == "waiting"
     assert first.api.register("b")["slot"] == 2
     assert os.path.exists(first.socket) and not os.path.exists(f"{first.folder}/other.sock")
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_a_stranger_who_takes_the_name_of_the_lock_keeps_nobody_from_starting(host, weftd, listens):
+    stranger = host.socket(family=socket.AF_UNIX)
+    stranger.bind("\0weft-link-group-1874")
+    if listens:
+        # The kernel keeps who listened.
+        os.seteuid(65534)
+        try:
+            stranger.listen()
+        finally:
+            os.seteuid(0)
+    daemon = weftd()
+    assert daemon.api.register("a")["slot"] == 1
+    daemon.wait_log("the lock of the host is taken")
+    stranger.close()
 
 
 def test_the_socket_of_a_dead_daemon_is_replaced(weftd):
