@@ -3,6 +3,9 @@
  * Checks that the configuration fits this host, by one dump of its addresses and one of its routes. Leftovers of a former run
  * of ours (links of our group, routes with our protocol) are no conflict. There may be thousands of them while a starting
  * daemon is waited for, so a link whose address is the one that its name promises is not looked up.
+ *
+ * Our route of a whole range shows that we use it already. An address or a route of another that lies in it came later, and is no
+ * mistake in the configuration: it must not keep us from the sandboxes that live there.
  */
 #include "inspect/inspect.h"
 
@@ -34,12 +37,15 @@ struct found_list {
 	VEC_OF(struct host_finding);
 };
 
+enum { RANGES = 2 };
+
 struct check {
 	const struct config *config;
 	struct config_mistakes *mistakes;
 	struct kern_rtnl rtnl;
 	struct found_list addresses, routes;
 	struct found_list sandboxes; /* addresses of the host's ends of veths, sorted by link */
+	bool in_use[RANGES];         /* by us already */
 	bool broken;                 /* no memory */
 };
 
@@ -47,8 +53,6 @@ struct address_range {
 	const char *key;
 	const struct cidr4 *cidr;
 };
-
-enum { RANGES = 2 };
 
 static void inspect_ranges_of(const struct config *config, struct address_range ranges[static RANGES])
 {
@@ -103,6 +107,15 @@ static int inspect_check_take_address(const struct nlmsghdr *header, void *conte
 	return 0;
 }
 
+static void inspect_check_take_our_route(struct check *check, const struct cidr4 *to)
+{
+	struct address_range ranges[RANGES];
+
+	inspect_ranges_of(check->config, ranges);
+	for (size_t i = 0; i < RANGES; i++)
+		check->in_use[i] |= to->ip == ranges[i].cidr->ip && to->length == ranges[i].cidr->length;
+}
+
 static int inspect_check_take_route(const struct nlmsghdr *header, void *context)
 {
 	struct check *check = context;
@@ -112,12 +125,16 @@ static int inspect_check_take_route(const struct nlmsghdr *header, void *context
 
 	/* The table of local addresses repeats the addresses, and a default route covers everything. */
 	if (header->nlmsg_type != RTM_NEWROUTE || route->rtm_family != AF_INET || route->rtm_table == RT_TABLE_LOCAL ||
-	    route->rtm_protocol == KERN_ROUTE_PROTOCOL || route->rtm_dst_len == 0 || route->rtm_flags & RTM_F_CLONED)
+	    route->rtm_dst_len == 0 || route->rtm_flags & RTM_F_CLONED)
 		return 0;
 	kern_rtnl_attributes(header, sizeof(*route), table, RTA_MAX + 1);
 	if (!table[RTA_DST])
 		return 0;
 	found.cidr = (struct cidr4){ ntohl(nla_get_u32(table[RTA_DST])), route->rtm_dst_len };
+	if (route->rtm_protocol == KERN_ROUTE_PROTOCOL) {
+		inspect_check_take_our_route(check, &found.cidr);
+		return 0;
+	}
 	if (table[RTA_OIF])
 		found.index = (int)nla_get_u32(table[RTA_OIF]);
 	else if (table[RTA_MULTIPATH])
@@ -162,22 +179,31 @@ static void inspect_check_address(struct check *check, const struct host_finding
 		return;
 	inspect_ranges_of(check->config, ranges);
 	for (size_t i = 0; i < RANGES; i++) {
-		if (addr_cidr4_contains(ranges[i].cidr, address->cidr.ip))
+		if (!addr_cidr4_contains(ranges[i].cidr, address->cidr.ip))
+			continue;
+		addr_ipv4_format(address->cidr.ip, text);
+		if (check->in_use[i])
+			log_warning("an address of the host lies in a range of ours", F_STR("key", ranges[i].key),
+				    F_STR("address", text), F_STR("link", name));
+		else
 			config_mistake_add(check->mistakes, check->config, "addresses", ranges[i].key,
 					   "the host's own address %s (%s) lies in it; "
 					   "allowed: a range that the host does not use",
-					   addr_ipv4_format(address->cidr.ip, text), name);
+					   text, name);
 	}
 }
 
-static void inspect_compare_route(struct check *check, const struct address_range *range, const struct cidr4 *to,
-				  const char *name)
+static void inspect_compare_route(struct check *check, const struct address_range *range, bool in_use,
+				  const struct cidr4 *to, const char *name)
 {
 	char ours[CIDR4_TEXT_SIZE], theirs[CIDR4_TEXT_SIZE];
 
 	addr_cidr4_format(range->cidr, ours);
 	addr_cidr4_format(to, theirs);
-	if (to->length >= range->cidr->length)
+	if (to->length >= range->cidr->length && in_use)
+		log_warning("a route of the host leads into a range of ours", F_STR("range", ours),
+			    F_STR("route", theirs), F_STR("link", name));
+	else if (to->length >= range->cidr->length)
 		config_mistake_add(check->mistakes, check->config, "addresses", range->key,
 				   "the host has a route to %s by %s; "
 				   "allowed: a range that no route as specific as it leads into",
@@ -197,7 +223,7 @@ static void inspect_check_route(struct check *check, const struct host_finding *
 	inspect_ranges_of(check->config, ranges);
 	for (size_t i = 0; i < RANGES; i++) {
 		if (addr_cidr4_overlaps(&route->cidr, ranges[i].cidr))
-			inspect_compare_route(check, &ranges[i], &route->cidr, name);
+			inspect_compare_route(check, &ranges[i], check->in_use[i], &route->cidr, name);
 	}
 }
 

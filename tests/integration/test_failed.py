@@ -122,6 +122,24 @@ def test_a_route_in_front_of_a_host_address_is_reported_and_no_failure(host, wef
     assert "weft_repairs_total 0" in daemon.api.get("/metrics").expect(200).text.splitlines()
 
 
+def test_a_route_or_an_address_that_came_later_does_not_keep_the_daemon_from_its_sandboxes(host, weftd, guest):
+    daemon = weftd()
+    (one,) = serve(host, daemon, guest, 1)
+    rival = [one["host_ip"], "via", "198.51.100.9", "dev", "lo", "onlink", "proto", "static"]
+    host.run(["ip", "route", "prepend", *rival])
+    host.run(["ip", "addr", "add", "10.11.77.7/32", "dev", "lo"])
+    for end in (daemon.kill, daemon.stop):
+        end()
+        daemon.start()
+        daemon.api.wait("a0", "ready")
+        flow_to(host, one).close()
+    checked = daemon.run("--check")
+    assert checked.returncode == 69 and "10.11.77.7" in checked.stdout + checked.stderr, checked
+    host.run(["ip", "addr", "del", "10.11.77.7/32", "dev", "lo"])
+    host.run(["ip", "route", "del", *rival[:5]])
+    answers(host, one)
+
+
 def test_a_failure_is_a_report_and_ends_with_its_cause(host, weftd, guest):
     daemon = weftd()
     (one,) = serve(host, daemon, guest, 1)
