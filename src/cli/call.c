@@ -21,8 +21,7 @@ static const char *cli_advice_for(int code)
 		       "weftd";
 	case ECONNREFUSED:
 		return "Nobody listens there: weftd has ended, or something else is in its socket's place. Which: "
-		       "systemctl "
-		       "status weftd; to start it: systemctl start weftd";
+		       "systemctl status weftd; to start it: systemctl start weftd";
 	case EACCES:
 	case EPERM:
 		return "root and the members of the socket's group may ask weftd: use sudo, or join that group";

@@ -323,7 +323,7 @@ def test_a_dead_daemons_socket_is_4(fake, run, folder):
     os.rename(f"{folder}/dead", f"{folder}/control.sock")
     done = run("ls")
     assert done.returncode == UNREACHABLE
-    assert "nobody listens" in done.stderr
+    assert "Nobody listens there" in done.stderr
     os.rename(f"{folder}/alive", f"{folder}/control.sock")
 
 
