@@ -6,6 +6,7 @@
  */
 #include "fabric/slot.h"
 
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "base/spares.h"
 #include "config/config.h"
@@ -100,13 +101,18 @@ int fabric_slot_set_nsid(struct slot *slot, int nsid)
 int fabric_slot_open_netns(const struct slot *slot, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
-	struct kern_namespace_key key = kern_namespace_key_of(slot->netns_fd);
+	AUTO_FD int fd = SPARES_TRY(fcntl(slot->netns_fd, F_DUPFD_CLOEXEC, 0));
+	struct kern_namespace_key key;
 
-	/* The caller may have closed its descriptor, and another file of ours may have its number by now. */
-	if (kern_namespace_key_equal(&key, &slot->key)) {
-		int fd = SPARES_TRY(fcntl(slot->netns_fd, F_DUPFD_CLOEXEC, 0));
-		return fd < 0 ? err_set(err, errno, "namespace of slot %u", slot->number) : fd;
-	}
+	if (fd < 0 && errno != EBADF)
+		return err_set(err, errno, "namespace of slot %u", slot->number);
+	/*
+	 * The caller may have closed its descriptor, and another file of ours may have its number by now, or get it at any moment: so
+	 * it is the copy that is looked at.
+	 */
+	key = kern_namespace_key_of(fd);
+	if (kern_namespace_key_equal(&key, &slot->key))
+		return steal_fd(&fd);
 	return kern_namespace_open_known(config_netns_path(slot->fabric->config, slot->number, path), &slot->key, err);
 }
 
