@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One hook for the whole process: without a test there is none, and no step fails here. */
+/* One hook for the whole process: without a test there is none, and no step fails here. Any thread. */
 #include "fabric/slot/fault.h"
 
 #include "base/err.h"
@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stddef.h>
 
-static bool (*fault_wanted)(const char *step);
+static bool (*_Atomic fault_wanted)(const char *step);
 
 void slot_fault_set(bool (*fails)(const char *step))
 {
@@ -16,5 +16,7 @@ void slot_fault_set(bool (*fails)(const char *step))
 
 int slot_fault_check(const char *step, struct err *err)
 {
-	return fault_wanted && fault_wanted(step) ? err_set(err, EIO, "fault asked for") : 0;
+	bool (*wanted)(const char *step) = fault_wanted;
+
+	return wanted && wanted(step) ? err_set(err, EIO, "fault asked for") : 0;
 }
