@@ -255,6 +255,20 @@ def test_a_failed_sandbox_is_closed_for_the_reason_that_was_told(weftd, guest):
     daemon.api.unregister(sandbox["id"])
 
 
+def test_another_namespace_under_the_name_is_told(weftd, guest, host):
+    daemon = weftd()
+    daemon.api.register("a1", {"ports": [49983]})
+    guest("ns-1")
+    daemon.api.wait("a1", "ready")
+    with daemon.standing_still():
+        host.run(["sh", "-c", "ip netns del ns-1 && ip netns add ns-1"])
+    said = diagnosed(daemon.api, "veth")
+    assert "another namespace" in said["cause"] and "ip netns delete ns-1" in said["next_step"]
+    assert daemon.api.show("a1")["state"] == "ready"
+    host.run(["ip", "netns", "delete", "ns-1"])
+    poll_until(lambda: diagnosis(daemon.api)["broken"] != "veth")
+
+
 def test_a_guest_elsewhere_is_told_by_its_own_address(weftd, guest):
     daemon = weftd({"addresses": {"guest": "172.31.0.2/30", "tap": "172.31.0.1/30"}})
     daemon.api.register("a1", {"ports": [8080]})

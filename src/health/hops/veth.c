@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static bool hop_veth_has_address(const struct inspect_look_link *link, uint32_t ip)
 {
@@ -51,6 +52,23 @@ static enum hop_status hop_veth_no_namespace(struct walk *walk, struct hop *hop)
 	return hop_fail(hop, "the namespace %s does not exist", walk->netns);
 }
 
+/* Whether the name leads to another namespace than that which the sandbox has. */
+static bool hop_veth_namespace_is_other(const struct walk *walk)
+{
+	const struct fabric_plan *plan = walk->request->plan;
+	struct stat found;
+
+	return plan && plan->netns_inode && fstat(walk->netns_fd, &found) == 0 &&
+	       (found.st_ino != plan->netns_inode || found.st_dev != plan->netns_device);
+}
+
+static enum hop_status hop_veth_other_namespace(struct walk *walk, struct hop *hop)
+{
+	walk_cause(walk, "somebody put another namespace under the name %s", walk->netns);
+	walk_next_step(walk, "remove that name (ip netns delete %s); weftd puts its own back by itself", walk->netns);
+	return hop_fail(hop, "%s leads to another namespace", walk->netns);
+}
+
 enum hop_status hop_veth(struct walk *walk, struct hop *hop, bool subject_only)
 {
 	const struct config *config = walk->request->config;
@@ -63,6 +81,8 @@ enum hop_status hop_veth(struct walk *walk, struct hop *hop, bool subject_only)
 		return HOP_SKIPPED;
 	if (walk->netns_fd < 0)
 		return hop_veth_no_namespace(walk, hop);
+	if (hop_veth_namespace_is_other(walk))
+		return hop_veth_other_namespace(walk, hop);
 	status = hop_veth_check_end(walk, hop, -1, walk->veth, config_veth_host_ip(config, slot));
 	if (status == HOP_OK)
 		status = hop_veth_check_end(walk, hop, walk->netns_fd, "eth0", config_veth_guest_ip(config, slot));
