@@ -14,6 +14,7 @@
 #include "fabric/observe.h"
 #include "fabric/patrol.h"
 #include "fabric/pool.h"
+#include "fabric/relief.h"
 #include "fabric/scan_start.h"
 #include "fabric/slot/host.h"
 #include "fabric/suspects.h"
@@ -61,7 +62,8 @@ static int fabric_start(struct fabric *fabric, struct err *err)
 	if (!fabric->slots || !fabric->shunned || !fabric->by_nsid)
 		return err_set(err, ENOMEM, "fabric");
 	fabric->troubles = fabric_troubles_new(err);
-	fabric->mailbox = fabric->troubles ? base_mailbox_new(fabric->base, err) : NULL;
+	fabric->relief = fabric->troubles ? fabric_relief_new(fabric, err) : NULL;
+	fabric->mailbox = fabric->relief ? base_mailbox_new(fabric->base, err) : NULL;
 	if (!fabric->mailbox)
 		return -1;
 	base_spares_fill();
@@ -143,6 +145,7 @@ void fabric_free(struct fabric *fabric)
 	fabric_patrol_free(fabric->patrol);
 	fabric_suspects_free(fabric->suspects);
 	fabric_pool_free(fabric->pool);
+	fabric_relief_free(fabric->relief);
 	fabric_troubles_free(fabric->troubles);
 	fabric_job_thread_free(fabric->builder);
 	fabric_job_thread_free(fabric->claimer);

@@ -72,6 +72,8 @@ static void fabric_slot_making_failed(struct making *making)
 	failure = slot->phase == SLOT_ADOPTING ? making->result.failure : FAILURE_NONE;
 	if (foreign)
 		fabric->shunned[number] |= SHUN_FOREIGN;
+	if (err_is_shortage(&making->job.err))
+		fabric->met_shortage(fabric);
 	fabric_slot_forget(slot, making->job.err.text);
 	if (failure)
 		fabric->watcher.failed(fabric->watcher.context, number, failure, making->job.err.text);

@@ -204,10 +204,11 @@ static void fabric_observe_route_message(struct fabric *fabric, const struct nlm
 		fabric_slot_repair(slot);
 }
 
-/* A host with many routes of its own may drown this socket, so no look is made; the patrol looks over all slots in time. */
+/* A host with many routes of its own may drown this socket again and again; the patrol keeps its pace. */
 static void fabric_observe_routes_lost(struct fabric *fabric)
 {
 	fabric_suspect_routes(fabric, true);
+	fabric_suspect_all_links(fabric);
 }
 
 /* ---- rules ---- */
@@ -240,6 +241,7 @@ static void fabric_observe_rule_message(struct fabric *fabric, const struct nlms
 static void fabric_observe_rules_lost(struct fabric *fabric)
 {
 	fabric_suspect_host(fabric);
+	fabric_suspect_all_rules(fabric);
 }
 
 /* ---- hearing ---- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The patrol's tick also tries again what did not come off (trouble.c).
+ * The patrol's tick also tries again what did not come off (relief.c).
  *
  * Any process with the right to can alter rules or flush a table. The patrol compares the rules that are there with those that
  * should be, at once where an event raised suspicion, and of all slots in turn from time to time. On its way it reads out the
@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/container_of.h"
 #include "base/log.h"
-#include "fabric/look_slot.h"
+#include "fabric/relief.h"
 #include "fabric/repair.h"
 #include "fabric/rules/rules.h"
 #include "fabric/slot/flows.h"
@@ -33,6 +33,8 @@ enum {
 	HOST_EVERY_MS = 10000, /* between two visits without a suspicion */
 	SLOT_EVERY_MS = 5000,
 	SLOTS_A_TICK = 50,
+	LOOK_OVER_MS = 250,
+	LOOKED_OVER = 25,  /* slots at once, when events were lost: a claim may have to wait for them */
 	ROUND_TICKS = 45,  /* all slots are visited within so many, for denials are kept for a minute */
 	DENIALS_MAX = 256, /* in one visit */
 };
@@ -48,6 +50,8 @@ struct patrol {
 	unsigned budget;                /* slots of this tick that are still to be visited without a suspicion */
 	unsigned cursor;                /* the slot visited last */
 	unsigned repairs;               /* the slot whose links were looked over last */
+	unsigned unlooked;              /* of how many slots the links are to be looked over, as events were lost */
+	struct timer look_over;         /* armed: some of them were just now */
 };
 
 struct visit {
@@ -400,6 +404,63 @@ static struct slot *fabric_patrol_next_due(struct patrol *patrol)
 	return NULL;
 }
 
+static unsigned fabric_patrol_slots_a_tick(const struct fabric *fabric)
+{
+	unsigned live = fabric->states.counts[SLOT_LIVE] + fabric->states.counts[SLOT_FAILED];
+
+	return live / ROUND_TICKS > SLOTS_A_TICK ? live / ROUND_TICKS : SLOTS_A_TICK;
+}
+
+/* Events report lost addresses and routes. Should one have been lost unnoticed, each slot is looked over in turn. */
+static void fabric_patrol_look_over_one(struct patrol *patrol)
+{
+	for (unsigned i = 0; i < CONFIG_SLOT_MAX; i++) {
+		struct slot *slot;
+
+		patrol->repairs = patrol->repairs % CONFIG_SLOT_MAX + 1;
+		slot = patrol->fabric->slots[patrol->repairs];
+		if (!slot || !fabric_slot_is_live(slot))
+			continue;
+		fabric_slot_repair(slot);
+		return;
+	}
+}
+
+/* The rules of all slots are due. */
+static void fabric_patrol_make_all_due(struct fabric *fabric)
+{
+	for (unsigned number = 1; number <= CONFIG_SLOT_MAX; number++) {
+		if (fabric->slots[number])
+			fabric->slots[number]->patrolled_ms = 0;
+	}
+}
+
+/*
+ * Where events were lost, all slots are looked over, so many in a second and no more: who drowns a socket of ours with events gets no work
+ * out of it.
+ */
+static void fabric_patrol_look_over_all(struct patrol *patrol)
+{
+	struct fabric *fabric = patrol->fabric;
+	bool rules, links;
+
+	if (timer_is_armed(&patrol->look_over))
+		return;
+	rules = fabric_suspects_take_all_rules(fabric->suspects);
+	links = fabric_suspects_take_all_links(fabric->suspects);
+	if (!rules && !links && !patrol->unlooked)
+		return;
+	timer_start(&patrol->look_over, LOOK_OVER_MS);
+	if (rules) {
+		fabric_patrol_make_all_due(fabric);
+		patrol->budget = fabric_patrol_slots_a_tick(fabric);
+	}
+	if (links)
+		patrol->unlooked = fabric->states.counts[SLOT_LIVE] + fabric->states.counts[SLOT_FAILED];
+	for (unsigned i = 0; patrol->unlooked && i < LOOKED_OVER; i++, patrol->unlooked--)
+		fabric_patrol_look_over_one(patrol);
+}
+
 static void fabric_patrol_go_on(struct patrol *patrol)
 {
 	const struct fabric *fabric = patrol->fabric;
@@ -407,6 +468,8 @@ static void fabric_patrol_go_on(struct patrol *patrol)
 
 	if (!fabric->stopping && fabric_suspects_take_routes(fabric->suspects))
 		fabric_patrol_visit_routes(patrol);
+	if (!fabric->stopping)
+		fabric_patrol_look_over_all(patrol);
 	while (!patrol->busy && !fabric->stopping) {
 		if (fabric_suspects_take_host(fabric->suspects) || clock_now_ms() - patrol->host_ms >= HOST_EVERY_MS) {
 			fabric_patrol_visit_host(patrol);
@@ -431,86 +494,24 @@ static void fabric_patrol_on_suspicion(void *context)
 	fabric_patrol_go_on(context);
 }
 
-/* Events report lost addresses and routes. Should an event have been lost, each slot is looked over in turn. */
-static void fabric_patrol_look_over_one(struct patrol *patrol)
-{
-	for (unsigned i = 0; i < CONFIG_SLOT_MAX; i++) {
-		struct slot *slot;
-
-		patrol->repairs = patrol->repairs % CONFIG_SLOT_MAX + 1;
-		slot = patrol->fabric->slots[patrol->repairs];
-		if (!slot || !fabric_slot_is_live(slot))
-			continue;
-		fabric_slot_repair(slot);
-		return;
-	}
-}
-
-static void fabric_patrol_try_host_again(struct fabric *fabric, enum trouble_kind kind)
-{
-	switch (kind) {
-	case TROUBLE_LINKS:
-		fabric_suspect_routes(fabric, true);
-		break;
-	case TROUBLE_RULES:
-		fabric_suspect_host(fabric);
-		break;
-	case TROUBLE_LOOK:
-	case TROUBLE_ROUTE:
-	case TROUBLE_KINDS:
-		break; /* these are of slots alone */
-	}
-}
-
-static void fabric_patrol_try_slot_again(struct slot *slot, enum trouble_kind kind)
-{
-	switch (kind) {
-	case TROUBLE_LOOK:
-		fabric_slot_look(slot);
-		break;
-	case TROUBLE_LINKS:
-	case TROUBLE_ROUTE:
-		fabric_slot_repair(slot);
-		break;
-	case TROUBLE_RULES:
-		fabric_suspect_slot(slot);
-		break;
-	case TROUBLE_KINDS:
-		break;
-	}
-}
-
-static void fabric_patrol_try_again(struct fabric *fabric)
-{
-	struct trouble *trouble;
-
-	fabric_trouble_tick(fabric);
-	while ((trouble = fabric_trouble_take_due(fabric))) {
-		struct slot *slot = fabric_slot_find(fabric, trouble->slot);
-
-		if (slot)
-			fabric_patrol_try_slot_again(slot, trouble->kind);
-		else if (!trouble->slot)
-			fabric_patrol_try_host_again(fabric, trouble->kind);
-	}
-}
-
-static unsigned fabric_patrol_slots_a_tick(const struct fabric *fabric)
-{
-	unsigned live = fabric->states.counts[SLOT_LIVE] + fabric->states.counts[SLOT_FAILED];
-
-	return live / ROUND_TICKS > SLOTS_A_TICK ? live / ROUND_TICKS : SLOTS_A_TICK;
-}
-
 static void fabric_patrol_on_tick(void *context)
 {
 	struct patrol *patrol = context;
 
 	timer_start(&patrol->timer, TICK_MS);
-	fabric_patrol_try_again(patrol->fabric);
+	fabric_relief_tick(patrol->fabric);
 	patrol->budget = fabric_patrol_slots_a_tick(patrol->fabric);
 	fabric_patrol_look_over_one(patrol);
 	fabric_patrol_go_on(patrol);
+}
+
+void fabric_patrol_free(struct patrol *patrol)
+{
+	if (!patrol)
+		return;
+	timer_free(&patrol->timer);
+	timer_free(&patrol->look_over);
+	free(patrol);
 }
 
 struct patrol *fabric_patrol_new(struct fabric *fabric, struct err *err)
@@ -524,19 +525,12 @@ struct patrol *fabric_patrol_new(struct fabric *fabric, struct err *err)
 	patrol->fabric = fabric;
 	patrol->host_ms = clock_now_ms();
 	patrol->host_stale_flows = true; /* the table may have been missing while no daemon ran */
-	if (timer_init(&patrol->timer, fabric->base, fabric_patrol_on_tick, patrol, err) < 0) {
-		free(patrol);
+	if (timer_init(&patrol->timer, fabric->base, fabric_patrol_on_tick, patrol, err) < 0 ||
+	    timer_init(&patrol->look_over, fabric->base, fabric_patrol_on_suspicion, patrol, err) < 0) {
+		fabric_patrol_free(patrol);
 		return NULL;
 	}
 	timer_start(&patrol->timer, TICK_MS);
 	fabric_suspects_notify(fabric->suspects, fabric_patrol_on_suspicion, patrol);
 	return patrol;
-}
-
-void fabric_patrol_free(struct patrol *patrol)
-{
-	if (!patrol)
-		return;
-	timer_free(&patrol->timer);
-	free(patrol);
 }

@@ -24,6 +24,7 @@ struct pool {
 	bool open;
 	struct timer refill, tick;
 	unsigned failures; /* to make a slot, in a row */
+	unsigned hurries;  /* how often one was made ahead of its time in the present pause */
 	uint64_t cold_total;
 };
 
@@ -102,7 +103,20 @@ static void fabric_pool_refill(struct pool *pool)
 
 static void fabric_pool_on_refill(void *context)
 {
-	fabric_pool_refill(context);
+	struct pool *pool = context;
+
+	pool->hurries = 0;
+	fabric_pool_refill(pool);
+}
+
+void fabric_pool_hurry(struct pool *pool)
+{
+	if (pool->failures < 2 || !timer_is_armed(&pool->refill) || pool->hurries == FABRIC_HURRIES_MAX)
+		return;
+	timer_stop(&pool->refill);
+	pool->hurries++;
+	pool->failures--; /* should it fail, the pause does not grow */
+	fabric_pool_refill(pool);
 }
 
 static void fabric_pool_refill_after(struct pool *pool, uint64_t delay_ms)

@@ -29,6 +29,9 @@ bool fabric_pool_wants(const struct pool *pool);
 /* The same for a slot that has to be renewed first: a few at a time. */
 bool fabric_pool_wants_renewed(const struct pool *pool);
 
+/* A shortage is over: a slot is prepared ahead of its time, but for a few times in one pause at most. */
+void fabric_pool_hurry(struct pool *pool);
+
 /* A plan that prepares NUMBER for the pool; the caller holds it. NULL only for lack of memory. */
 struct plan_share *fabric_pool_plan(const struct fabric *fabric, unsigned number);
 

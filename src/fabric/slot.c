@@ -123,6 +123,7 @@ const char *fabric_slot_sandbox(const struct slot *slot)
 
 void fabric_slot_start_timeout(struct slot *slot, uint64_t delay_ms, void (*timed_out)(struct slot *slot))
 {
+	slot->teardown_waits = false;
 	slot->timed_out = timed_out;
 	timer_start(&slot->timeout, delay_ms);
 }

@@ -73,8 +73,11 @@ struct slot {
 	fabric_done *gone; /* while it is being made or claimed: it is to be destroyed at once when it is live */
 	void *gone_context;
 
-	uint8_t teardown_pause; /* seconds between the last two attempts to take it apart; 0: none failed */
-	uint8_t flushes;        /* how often its flows could not be forgotten */
+	uint8_t teardown_pause;   /* seconds between the last two attempts to take it apart; 0: none failed */
+	bool teardown_waits;      /* TIMEOUT is one of these pauses */
+	bool teardown_ahead;      /* it is tried ahead of its time now */
+	uint8_t teardown_hurries; /* how often it was, since its pause grew last */
+	uint8_t flushes;          /* how often its flows could not be forgotten */
 
 	struct timer timeout; /* fabric_slot_start_timeout() starts it */
 	void (*timed_out)(struct slot *slot);

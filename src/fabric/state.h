@@ -20,10 +20,14 @@ struct mailbox;
 struct observer;
 struct patrol;
 struct pool;
+struct relief;
 struct scan_number;
 struct scanning;
 struct suspects;
 struct troubles;
+
+/* How often one thing is tried ahead of its time in one pause. */
+enum { FABRIC_HURRIES_MAX = 3 };
 
 /* Why the pool may not take a number; both may hold. */
 enum shun {
@@ -60,6 +64,8 @@ struct fabric {
 	struct observer *observer;
 	struct suspects *suspects;
 	struct troubles *troubles;
+	struct relief *relief;
+	void (*met_shortage)(struct fabric *fabric); /* whoever meets one, and is to try again, calls it */
 	struct patrol *patrol;
 	struct pool *pool;
 };

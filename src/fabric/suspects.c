@@ -16,7 +16,7 @@ enum { GATHER_MS = 20 };
 struct suspects {
 	struct fabric *fabric;
 	TAILQ_HEAD(suspect_queue, slot) slots;
-	bool host, routes;
+	bool host, routes, all_rules, all_links;
 	bool hurried; /* the timer is started, and has not been seen to expire */
 	struct timer timer;
 	void (*due)(void *context); /* NULL: nobody is notified */
@@ -64,6 +64,18 @@ void fabric_suspect_routes(struct fabric *fabric, bool hurry)
 		fabric_suspect_hurry(fabric->suspects);
 }
 
+void fabric_suspect_all_rules(struct fabric *fabric)
+{
+	fabric->suspects->all_rules = true;
+	fabric_suspect_hurry(fabric->suspects);
+}
+
+void fabric_suspect_all_links(struct fabric *fabric)
+{
+	fabric->suspects->all_links = true;
+	fabric_suspect_hurry(fabric->suspects);
+}
+
 struct slot *fabric_suspects_take_slot(struct suspects *suspects)
 {
 	struct slot *slot = TAILQ_FIRST(&suspects->slots);
@@ -88,6 +100,22 @@ bool fabric_suspects_take_routes(struct suspects *suspects)
 	bool suspected = suspects->routes;
 
 	suspects->routes = false;
+	return suspected;
+}
+
+bool fabric_suspects_take_all_rules(struct suspects *suspects)
+{
+	bool suspected = suspects->all_rules;
+
+	suspects->all_rules = false;
+	return suspected;
+}
+
+bool fabric_suspects_take_all_links(struct suspects *suspects)
+{
+	bool suspected = suspects->all_links;
+
+	suspects->all_links = false;
 	return suspected;
 }
 

@@ -29,11 +29,17 @@ void fabric_suspect_host(struct fabric *fabric);
 /* The routes of the host that all slots share may have been. HURRY: notify for that alone. */
 void fabric_suspect_routes(struct fabric *fabric, bool hurry);
 
+/* Events of slots were lost: rules, or links and routes, of any may have been altered. */
+void fabric_suspect_all_rules(struct fabric *fabric);
+void fabric_suspect_all_links(struct fabric *fabric);
+
 /* Takes the oldest suspected slot out; NULL: there is none. It may be in any phase by now. */
 struct slot *fabric_suspects_take_slot(struct suspects *suspects);
 
-/* Whether the host's rules, or routes, are suspected. Ends the suspicion. */
+/* Whether the host's rules, or routes, or those of all slots are suspected. Ends the suspicion. */
 bool fabric_suspects_take_host(struct suspects *suspects);
 bool fabric_suspects_take_routes(struct suspects *suspects);
+bool fabric_suspects_take_all_rules(struct suspects *suspects);
+bool fabric_suspects_take_all_links(struct suspects *suspects);
 
 #endif

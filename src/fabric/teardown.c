@@ -75,12 +75,35 @@ static void fabric_teardown_answer(struct slot *slot, const struct err *err)
 		gone(slot->gone_context, err);
 }
 
-static void fabric_teardown_wait(struct slot *slot, void (*timed_out)(struct slot *slot))
+static void fabric_teardown_wait(struct slot *slot, const struct err *err, void (*timed_out)(struct slot *slot))
 {
 	unsigned pause = slot->teardown_pause ? slot->teardown_pause * 2u : 1;
 
-	slot->teardown_pause = (uint8_t)(pause < TEARDOWN_PAUSE_MAX ? pause : TEARDOWN_PAUSE_MAX);
+	if (!slot->teardown_ahead) {
+		slot->teardown_hurries = 0;
+		slot->teardown_pause = (uint8_t)(pause < TEARDOWN_PAUSE_MAX ? pause : TEARDOWN_PAUSE_MAX);
+	}
+	slot->teardown_ahead = false;
 	fabric_slot_start_timeout(slot, slot->teardown_pause * UINT64_C(1000), timed_out);
+	slot->teardown_waits = true;
+	if (err_is_shortage(err))
+		slot->fabric->met_shortage(slot->fabric);
+}
+
+void fabric_teardown_hurry(struct fabric *fabric)
+{
+	for (unsigned number = 1; number <= CONFIG_SLOT_MAX; number++) {
+		struct slot *slot = fabric->slots[number];
+
+		if (!slot || !slot->teardown_waits || !timer_is_armed(&slot->timeout) ||
+		    slot->teardown_hurries == FABRIC_HURRIES_MAX)
+			continue;
+		timer_stop(&slot->timeout);
+		slot->teardown_waits = false;
+		slot->teardown_hurries++;
+		slot->teardown_ahead = true;
+		slot->timed_out(slot);
+	}
 }
 
 /*
@@ -99,7 +122,7 @@ static void fabric_teardown_try_later(struct slot *slot, const struct teardown *
 	}
 	log_seldom(LOG_ERROR_LEVEL, "slot not taken apart; trying again", F_STR("sandbox", fabric_slot_sandbox(slot)),
 		   F_UINT("slot", slot->number), F_STR("error", err->text));
-	fabric_teardown_wait(slot, timed_out);
+	fabric_teardown_wait(slot, err, timed_out);
 	if (!teardown->remains.refused || !slot->gone)
 		return;
 	watcher->failed(watcher->context, slot->number, FAILURE_TEARDOWN, err->text);
@@ -130,7 +153,7 @@ static void fabric_teardown_finish_flush(struct job *job)
 			   F_UINT("slot", teardown->slot), F_STR("error", job->err.text));
 	/* A tenant of the number must not inherit them. But a kernel that cannot forget must not keep the number for ever. */
 	if (job->failed && job->err.code != ECANCELED && slot->flushes++ < FLUSHES_MAX) {
-		fabric_teardown_wait(slot, fabric_teardown_flush);
+		fabric_teardown_wait(slot, &job->err, fabric_teardown_flush);
 		free(teardown);
 		return;
 	}

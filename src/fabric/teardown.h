@@ -13,4 +13,7 @@ enum { TEARDOWN_LOT = 32, TEARDOWN_TIMEOUT_MS = 1000, TEARDOWN_RETRY_MS = 5000, 
  */
 void fabric_teardown_listen(struct fabric *fabric);
 
+/* A shortage is over: what waits to be tried again is tried, but for teardowns that were several times in their pause. */
+void fabric_teardown_hurry(struct fabric *fabric);
+
 #endif

@@ -54,10 +54,13 @@ static void fabric_trouble_wait(struct fabric *fabric, struct trouble *trouble)
 {
 	if (trouble->waits)
 		return;
-	if (!trouble->pause)
-		trouble->pause = 1;
-	else
-		trouble->pause = trouble->pause < PAUSE_MAX / 2 ? (uint8_t)(trouble->pause * 2) : PAUSE_MAX;
+	if (!trouble->ahead) {
+		trouble->hurries = 0;
+		trouble->pause = trouble->pause >= PAUSE_MAX / 2 ? PAUSE_MAX
+				 : trouble->pause                ? (uint8_t)(trouble->pause * 2)
+								 : 1;
+	}
+	trouble->ahead = false;
 	trouble->left = trouble->pause;
 	trouble->waits = true;
 	TAILQ_INSERT_TAIL(&fabric->troubles->waiting, trouble, next);
@@ -84,6 +87,7 @@ static void fabric_trouble_finish(struct fabric *fabric, struct trouble *trouble
 {
 	fabric_trouble_stop_waiting(fabric, trouble);
 	trouble->pause = 0;
+	trouble->ahead = false;
 	if (!trouble->reported)
 		return;
 	trouble->reported = false;
@@ -96,8 +100,15 @@ void fabric_trouble_init(struct slot *slot)
 		slot->troubles[kind] = (struct trouble){ .slot = slot->number, .kind = (enum trouble_kind)kind };
 }
 
+static void fabric_trouble_meet(struct fabric *fabric, const struct err *err)
+{
+	if (err_is_shortage(err))
+		fabric->met_shortage(fabric);
+}
+
 void fabric_trouble_begin(struct slot *slot, enum trouble_kind kind, const struct err *err)
 {
+	fabric_trouble_meet(slot->fabric, err);
 	/* Of a slot without a sandbox nobody is told. */
 	if (fabric_slot_is_live(slot))
 		fabric_trouble_start(slot->fabric, &slot->troubles[kind], err, NULL);
@@ -129,6 +140,7 @@ void fabric_trouble_drop(struct slot *slot)
 
 void fabric_trouble_begin_host(struct fabric *fabric, enum trouble_kind kind, const struct err *err)
 {
+	fabric_trouble_meet(fabric, err);
 	fabric_trouble_start(fabric, &fabric->troubles->host[kind], err, NULL);
 }
 
@@ -145,6 +157,20 @@ void fabric_trouble_tick(struct fabric *fabric)
 	{
 		if (trouble->left)
 			trouble->left--;
+	}
+}
+
+void fabric_troubles_hurry(struct fabric *fabric)
+{
+	struct trouble *trouble;
+
+	TAILQ_FOREACH(trouble, &fabric->troubles->waiting, next)
+	{
+		if (!trouble->left || trouble->hurries == FABRIC_HURRIES_MAX)
+			continue;
+		trouble->hurries++;
+		trouble->ahead = true;
+		trouble->left = 0;
 	}
 }
 

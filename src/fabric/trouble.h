@@ -32,10 +32,12 @@ enum trouble_kind {
 struct trouble {
 	unsigned slot; /* 0: the host */
 	enum trouble_kind kind;
-	bool reported; /* its begin was, and its end is due */
-	bool waits;    /* in the queue */
-	uint8_t pause; /* seconds between the last two tries; 0: none yet */
-	uint8_t left;  /* seconds */
+	bool reported;   /* its begin was, and its end is due */
+	bool waits;      /* in the queue */
+	uint8_t pause;   /* seconds between the last two tries; 0: none yet */
+	uint8_t left;    /* seconds */
+	bool ahead;      /* it is tried ahead of its time now */
+	uint8_t hurries; /* how often it was, since its pause grew last */
 	TAILQ_ENTRY(trouble) next;
 };
 
@@ -61,6 +63,9 @@ void fabric_trouble_end_host(struct fabric *fabric, enum trouble_kind kind);
 
 /* A second has passed. */
 void fabric_trouble_tick(struct fabric *fabric);
+
+/* A shortage is over: the time of all that wait has come, but for those that were tried ahead of it several times in their pause. */
+void fabric_troubles_hurry(struct fabric *fabric);
 
 /* The next trouble whose time has come, or NULL. The caller tries again, and that begins or ends it. */
 struct trouble *fabric_trouble_take_due(struct fabric *fabric);
