@@ -3,15 +3,18 @@
  * The socket listens, so that a process that connects to it can ask the kernel for the holder's pid. Those connections stay in its
  * queue, even when they have ended, until they are thrown away.
  *
- * Any user may take an abstract name. A holder that is neither root nor our own user, or does not listen, is no weftd.
+ * Any user may take an abstract name. A holder that is neither root nor our own user, or does not listen, is no weftd. A full queue
+ * keeps us from connecting; then the kernel's list of sockets tells the user.
  */
 #include "daemon/host_lock.h"
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "inspect/unix_socket.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -40,20 +43,31 @@ static int daemon_lock_ask(const struct sockaddr_un *address, socklen_t length, 
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, holder, &size);
 }
 
+static bool daemon_lock_is_strange(uid_t uid)
+{
+	return uid != 0 && uid != geteuid();
+}
+
 /* The name is taken. Returns -1 with ERR. */
 static int daemon_lock_refuse(const struct sockaddr_un *address, socklen_t length, uint32_t link_group, struct err *err)
 {
+	const char *name = address->sun_path + 1;
 	struct ucred holder;
 	int result, tries = 0;
+	struct err ignored;
+	uid_t uid;
 
 	/* Another start may be about to listen. */
 	while ((result = daemon_lock_ask(address, length, &holder)) < 0 && errno == ECONNREFUSED && tries++ < TRIES_MAX)
 		poll(NULL, 0, PAUSE_MS);
 	if (result < 0 && errno == ECONNREFUSED)
-		return err_set(err, EADDRINUSE, "a process that is no weftd holds the name @%s", address->sun_path + 1);
-	if (result == 0 && holder.uid != 0 && holder.uid != geteuid())
+		return err_set(err, EADDRINUSE, "a process that is no weftd holds the name @%s", name);
+	if (result == 0 && daemon_lock_is_strange(holder.uid))
 		return err_set(err, EADDRINUSE, "process %d of uid %u, which is no weftd, holds the name @%s",
-			       holder.pid, holder.uid, address->sun_path + 1);
+			       holder.pid, holder.uid, name);
+	if (result < 0 && inspect_unix_socket_owner(name, &uid, &ignored) > 0 && daemon_lock_is_strange(uid))
+		return err_set(err, EADDRINUSE, "a process of uid %u, which is no weftd, holds the name @%s", uid,
+			       name);
 	return err_set(err, 0,
 		       "another weftd (pid %d) manages the sandboxes of link group %u in this network namespace",
 		       holder.pid, link_group);

@@ -359,11 +359,18 @@ def test_a_second_weftd_is_refused_by_name(host, weftd):
     assert os.path.exists(first.socket) and not os.path.exists(f"{first.folder}/other.sock")
 
 
-@pytest.mark.parametrize("listens", [True, False])
-def test_a_stranger_who_takes_the_name_of_the_lock_keeps_nobody_from_starting(host, weftd, listens):
+@pytest.mark.parametrize("stranger_does", ["listen", "nothing", "listen with a full queue"])
+def test_a_stranger_who_takes_the_name_of_the_lock_keeps_nobody_from_starting(host, weftd, stranger_does):
     stranger = host.socket(family=socket.AF_UNIX)
     stranger.bind("\0weft-link-group-1874")
-    if listens:
+    crowd = []
+    if stranger_does == "listen with a full queue":
+        os.fchown(stranger.fileno(), 65534, -1)  # as if that user had made it
+        stranger.listen(0)
+        client = host.socket(family=socket.AF_UNIX)
+        client.connect("\0weft-link-group-1874")
+        crowd.append(client)
+    elif stranger_does == "listen":
         # The kernel keeps who listened.
         os.seteuid(65534)
         try:
@@ -373,7 +380,8 @@ def test_a_stranger_who_takes_the_name_of_the_lock_keeps_nobody_from_starting(ho
     daemon = weftd()
     assert daemon.api.register("a")["slot"] == 1
     daemon.wait_log("the lock of the host is taken")
-    stranger.close()
+    for one in [stranger, *crowd]:
+        one.close()
 
 
 def test_the_socket_of_a_dead_daemon_is_replaced(weftd):
