@@ -4,8 +4,9 @@
  * messages wakes the receiver once. An iteration of the loop delivers the messages that were there when it began. Those
  * posted meanwhile wait for the next one, so that a busy sender cannot starve the receiver's other events.
  *
- * libevent needs memory to arm more timers than were ever armed at once. A timer that finds none is listed, and armed when another
- * timer of the thread has expired.
+ * libevent needs memory to arm more timers than were ever armed at once. A timer that finds none is listed. Whenever another timer of
+ * the thread has expired, and perhaps been armed anew, those on the list that are due expire too, and the others are tried again. So
+ * one that is armed again and again, as the daemon has some, keeps its place, and is the clock of those without one.
  */
 #include "base/loop.h"
 
@@ -49,18 +50,26 @@ static void timer_be_late_no_more(struct timer *timer)
 	timer->due_ms = 0;
 }
 
-/* Each of them leaves the list, and comes back at its end if there still is no memory. */
-static void timer_arm_late_ones(void)
+/* Each of them leaves the list, and comes back at its end if there still is no memory. Any may be freed by another one's expiry. */
+static void timer_serve_late_ones(void)
 {
-	const struct timer *last = late_timers.tqh_last ? TAILQ_LAST(&late_timers, timer_list) : NULL;
-	bool more = last != NULL;
+	uint64_t now = clock_now_ms();
+	struct timer *timer;
+	size_t count = 0;
 
-	while (more) {
-		struct timer *timer = TAILQ_FIRST(&late_timers);
-		uint64_t now = clock_now_ms(), due = timer->due_ms;
+	if (!late_timers.tqh_last)
+		return;
+	TAILQ_FOREACH(timer, &late_timers, late)
+	count++;
+	while (count-- && (timer = TAILQ_FIRST(&late_timers))) {
+		uint64_t due = timer->due_ms;
 
-		more = timer != last;
-		timer_start(timer, due > now ? due - now : 0);
+		if (due > now) {
+			timer_start(timer, due - now);
+			continue;
+		}
+		timer_be_late_no_more(timer);
+		timer->expired(timer->context);
 	}
 }
 
@@ -70,8 +79,8 @@ static void timer_on_expiry(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	timer_arm_late_ones();
 	timer->expired(timer->context);
+	timer_serve_late_ones();
 }
 
 int timer_init(struct timer *timer, struct event_base *base, void (*expired)(void *context), void *context,

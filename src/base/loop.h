@@ -22,7 +22,7 @@ struct timer {
 	void (*expired)(
 	    void *context); /* called on the loop's thread; the timer is then unarmed and may be re-armed or freed */
 	void *context;
-	/* libevent had no memory to arm it: it is among the late ones, until any other timer of the thread expires. */
+	/* libevent had no memory to arm it: it is among the late ones, which are looked at whenever another timer of the thread expires. */
 	TAILQ_ENTRY(timer) late;
 	uint64_t due_ms; /* of a late one; 0: it is none */
 };

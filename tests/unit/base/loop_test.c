@@ -172,6 +172,64 @@ START_TEST(arming_again_moves_the_expiry)
 }
 END_TEST
 
+static bool no_memory;
+
+static void *allocate(size_t size)
+{
+	return no_memory ? NULL : malloc(size);
+}
+
+static void *reallocate(void *memory, size_t size)
+{
+	return no_memory ? NULL : realloc(memory, size);
+}
+
+static unsigned ticks;
+
+static void on_tick(void *context)
+{
+	ticks++;
+	timer_start(context, 1);
+}
+
+static void on_late_expiry(void *context)
+{
+	*(bool *)context = true;
+}
+
+/* Among them more than libevent has room for without more memory. */
+START_TEST(without_memory_timers_expire_all_the_same)
+{
+	enum { FAR = 3600000, TIMERS = 12, SOON = 9 };
+	struct timer tick, timers[TIMERS];
+	bool expired[TIMERS] = { false };
+
+	ck_assert_int_eq(timer_init(&tick, base, on_tick, &tick, &err), 0);
+	for (int i = 0; i < TIMERS; i++)
+		ck_assert_int_eq(timer_init(&timers[i], base, on_late_expiry, &expired[i], &err), 0);
+	timer_start(&tick, 1);
+	timer_start(&timers[0], FAR);
+	no_memory = true;
+	for (int i = 1; i < TIMERS; i++)
+		timer_start(&timers[i], i < SOON ? FAR : 2);
+	while (ticks < 3 || !expired[SOON] || !expired[TIMERS - 1])
+		event_base_loop(base, EVLOOP_ONCE);
+	for (int i = 0; i < TIMERS; i++) {
+		ck_assert_int_eq(expired[i], i >= SOON);
+		ck_assert_int_eq(timer_is_armed(&timers[i]), i < SOON);
+	}
+	no_memory = false;
+	unsigned before = ticks;
+	while (ticks < before + 2)
+		event_base_loop(base, EVLOOP_ONCE);
+	for (int i = 0; i < SOON; i++)
+		ck_assert_uint_eq(timers[i].due_ms, 0);
+	for (int i = 0; i < TIMERS; i++)
+		timer_free(&timers[i]);
+	timer_free(&tick);
+}
+END_TEST
+
 START_TEST(without_descriptors_the_error_says_so)
 {
 	struct rlimit before, none;
@@ -188,6 +246,8 @@ END_TEST
 
 int main(void)
 {
+	event_set_mem_functions(allocate, reallocate, free);
+
 	TCase *cases = tcase_create("loop");
 	tcase_add_checked_fixture(cases, setup, teardown);
 	tcase_add_test(cases, messages_of_many_threads_arrive_once_and_in_order);
@@ -196,6 +256,7 @@ int main(void)
 	tcase_add_test(cases, a_timer_expires_once_and_not_early);
 	tcase_add_test(cases, a_timer_that_is_stopped_does_not_expire);
 	tcase_add_test(cases, arming_again_moves_the_expiry);
+	tcase_add_test(cases, without_memory_timers_expire_all_the_same);
 	tcase_add_test(cases, without_descriptors_the_error_says_so);
 
 	Suite *suite = suite_create("loop");
