@@ -16,10 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	HEAD_ROOM = 1024, /* more than any head of ours takes, and evbuffer_add_printf() wants to have free */
-	LOST_MS = 1,      /* until a connection is closed whose answer cannot be written */
-};
+enum { HEAD_ROOM = 1024 }; /* more than any head of ours takes, and evbuffer_add_printf() wants to have free */
 
 struct http_exchange {
 	struct http_peer *peer; /* NULL: the client is gone */
@@ -122,7 +119,7 @@ static bool http_make_room(const struct http_peer *peer, size_t body_length)
 static void http_lose_answer(struct http_peer *peer)
 {
 	peer->intake.head.close = true;
-	http_peer_set_state(peer, PEER_WRITING, LOST_MS);
+	http_peer_set_state(peer, PEER_WRITING, PEER_LOST_MS);
 }
 
 static void http_write_answer(const struct http_exchange *exchange, const struct http_answer *answer)
@@ -137,7 +134,10 @@ static void http_write_answer(const struct http_exchange *exchange, const struct
 	http_write_head(exchange, answer);
 	if (body_length)
 		evbuffer_add(http_output(peer), answer->body, body_length);
-	http_peer_set_state(peer, PEER_WRITING, GATE_REPLY_MS);
+	if (http_peer_send(peer))
+		http_peer_set_state(peer, PEER_WRITING, GATE_REPLY_MS);
+	else
+		http_lose_answer(peer);
 }
 
 void http_exchange_answer(struct http_exchange *exchange, const struct http_answer *answer)
@@ -151,12 +151,12 @@ void http_exchange_answer(struct http_exchange *exchange, const struct http_answ
 	free(exchange);
 }
 
-void http_refuse(struct http_peer *peer, int status, const char *content_type, const char *body)
+bool http_refuse(struct http_peer *peer, int status, const char *content_type, const char *body)
 {
 	struct evbuffer *output = http_output(peer);
 
 	if (!http_make_room(peer, body ? strlen(body) : 0))
-		return;
+		return false;
 	http_write_status(output, 1, status);
 	http_write_field(output, "Connection", "close");
 	http_write_field(output, "Content-Type", content_type);
@@ -164,6 +164,7 @@ void http_refuse(struct http_peer *peer, int status, const char *content_type, c
 	evbuffer_add(output, "\r\n", 2);
 	if (body)
 		evbuffer_add(output, body, strlen(body));
+	return http_peer_send(peer);
 }
 
 /* ---- streams ---- */
@@ -205,6 +206,8 @@ void http_exchange_start(struct http_exchange *exchange, const char *content_typ
 		http_write_date(output);
 	}
 	http_write_end_of_head(output, peer);
+	if (!http_peer_send(peer))
+		http_lose_stream(exchange);
 }
 
 /* A chunk without data would end the stream. Without its frame the client would take what follows for another: all of it, or none. */
@@ -219,7 +222,7 @@ void http_exchange_write(struct http_exchange *exchange, struct evbuffer *data)
 	if (!length)
 		return;
 	if ((http_is_1_1(exchange->peer) && !http_frame_chunk(data)) ||
-	    evbuffer_add_buffer(http_output(exchange->peer), data) < 0) {
+	    evbuffer_add_buffer(http_output(exchange->peer), data) < 0 || !http_peer_send(exchange->peer)) {
 		evbuffer_drain(data, evbuffer_get_length(data));
 		http_lose_stream(exchange);
 	}
@@ -233,11 +236,14 @@ void http_exchange_end(struct http_exchange *exchange)
 	if (peer && exchange->lost) {
 		peer->exchange = NULL;
 	} else if (peer) {
-		if (http_is_1_1(peer) && !exchange->head_only)
-			evbuffer_add(http_output(peer), "0\r\n\r\n", 5);
+		bool chunked = http_is_1_1(peer) && !exchange->head_only;
 		peer->exchange = NULL;
-		http_peer_set_state(peer, PEER_WRITING, GATE_REQUEST_MS);
-		bufferevent_trigger(peer->bufferevent, EV_WRITE, BEV_TRIG_DEFER_CALLBACKS);
+		if ((chunked && evbuffer_add(http_output(peer), "0\r\n\r\n", 5) < 0) || !http_peer_send(peer)) {
+			http_lose_answer(peer);
+		} else {
+			http_peer_set_state(peer, PEER_WRITING, GATE_REQUEST_MS);
+			bufferevent_trigger(peer->bufferevent, EV_WRITE, BEV_TRIG_DEFER_CALLBACKS);
+		}
 	}
 	free(exchange);
 }

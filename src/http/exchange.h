@@ -34,7 +34,7 @@ void http_exchange_answer(struct http_exchange *exchange, const struct http_answ
 void http_exchange_start(struct http_exchange *exchange, const char *content_type, void (*drained)(void *context),
 			 void *context);
 
-/* Drains DATA, of any length. */
+/* Drains DATA, of any length. For lack of memory the connection ends, and the stream hears of it as of a client that went. */
 void http_exchange_write(struct http_exchange *exchange, struct evbuffer *data);
 
 /* Ends the stream and frees EXCHANGE. */
@@ -63,7 +63,10 @@ void http_exchange_drained(struct http_exchange *exchange);
 /* The client went away. */
 void http_exchange_detach(struct http_exchange *exchange);
 
-/* Writes the answer to a request that no handler sees, whole or not at all. CONTENT_TYPE and BODY are NULL for an empty one. */
-void http_refuse(struct http_peer *peer, int status, const char *content_type, const char *body);
+/*
+ * Writes the answer to a request that no handler sees, whole or not at all: then false. CONTENT_TYPE and BODY are NULL for an empty
+ * one.
+ */
+bool http_refuse(struct http_peer *peer, int status, const char *content_type, const char *body);
 
 #endif

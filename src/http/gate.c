@@ -119,10 +119,10 @@ static void http_gate_refuse(struct http_peer *peer, int status, const char *det
 	if (log_limit_allows(&gate->refused, &suppressed))
 		log_info("control: request refused", F_INT("status", status), F_STR("detail", detail),
 			 F_SOME("suppressed", suppressed));
-	http_refuse(peer, status, body ? gate->ops->description_type : NULL, body);
+	bool written = http_refuse(peer, status, body ? gate->ops->description_type : NULL, body);
 	free(body);
 	evbuffer_drain(input, evbuffer_get_length(input));
-	http_peer_set_state(peer, PEER_REFUSING, GATE_REQUEST_MS);
+	http_peer_set_state(peer, PEER_REFUSING, written ? GATE_REQUEST_MS : PEER_LOST_MS);
 }
 
 static void http_gate_read_creds(struct http_request *request)
@@ -167,7 +167,8 @@ static void http_gate_continue(struct http_peer *peer)
 	static const char answer[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
 	peer->continued = true;
-	bufferevent_write(peer->bufferevent, answer, sizeof(answer) - 1);
+	if (bufferevent_write(peer->bufferevent, answer, sizeof(answer) - 1) < 0 || !http_peer_send(peer))
+		http_gate_refuse(peer, 503, "out of memory");
 }
 
 /* Reads on, and serves or refuses the request once it can be judged. */
@@ -192,19 +193,20 @@ static void http_gate_advance(struct http_peer *peer)
 /*
  * Reads on, for a further request or for the client's end, unless a request is being served and the input is full: a client is
  * then checked for its end by the clock. A high watermark would not do, for libevent has the input drained again and again
- * while it is reached.
+ * while it is reached. For want of memory it may be that nothing is read: then a request is not waited for.
  */
 static void http_gate_read_on(struct http_peer *peer)
 {
 	bool served = peer->state == PEER_SERVING || peer->state == PEER_WRITING;
 
-	if (!served || evbuffer_get_length(bufferevent_get_input(peer->bufferevent)) < INPUT_MAX) {
-		bufferevent_enable(peer->bufferevent, EV_READ);
+	if (served && evbuffer_get_length(bufferevent_get_input(peer->bufferevent)) >= INPUT_MAX)
+		bufferevent_disable(peer->bufferevent, EV_READ);
+	else if (bufferevent_enable(peer->bufferevent, EV_READ) == 0)
 		return;
-	}
-	bufferevent_disable(peer->bufferevent, EV_READ);
 	if (peer->state == PEER_SERVING)
 		timer_start(&peer->deadline, HANGUP_CHECK_MS);
+	else if (!served)
+		timer_start(&peer->deadline, PEER_LOST_MS);
 }
 
 /* The client has the whole response. */
@@ -306,8 +308,10 @@ void http_gate_serve(struct http_gate *gate, int fd)
 	if (!peer)
 		return;
 	bufferevent_setcb(peer->bufferevent, http_gate_on_readable, http_gate_on_written, http_gate_on_event, peer);
-	bufferevent_enable(peer->bufferevent, EV_READ | EV_WRITE);
-	http_gate_make_room(gate, peer);
+	if (bufferevent_enable(peer->bufferevent, EV_READ | EV_WRITE) < 0)
+		http_gate_close(peer);
+	else
+		http_gate_make_room(gate, peer);
 }
 
 static void http_gate_on_connection(void *context, int fd)

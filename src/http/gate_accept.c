@@ -46,7 +46,8 @@ static void http_gate_accept_on_resume(void *context)
 	struct gate_accept *accept = context;
 
 	http_gate_accept_refill(accept);
-	evconnlistener_enable(accept->listener);
+	if (evconnlistener_enable(accept->listener) < 0)
+		timer_start(&accept->resume, PAUSE_MS);
 }
 
 static void http_gate_accept_complain(struct gate_accept *accept, int error)
@@ -100,9 +101,12 @@ struct gate_accept *http_gate_accept_new(struct event_base *base, int fd, const 
 		err_set(err, ENOMEM, "listener");
 		return NULL;
 	}
-	if (timer_init(&accept->resume, base, http_gate_accept_on_resume, accept, err) < 0) {
+	/* A new listener is enabled already, if there was memory for it: libevent does not tell. */
+	if (evconnlistener_enable(accept->listener) < 0 ||
+	    timer_init(&accept->resume, base, http_gate_accept_on_resume, accept, err) < 0) {
 		evconnlistener_free(accept->listener);
 		free(accept);
+		err_set(err, ENOMEM, "listener");
 		return NULL;
 	}
 	evconnlistener_set_error_cb(accept->listener, http_gate_accept_on_error);

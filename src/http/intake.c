@@ -14,29 +14,29 @@ enum {
 	TEXT_MAX = HEAD_MAX + INTAKE_BODY_MAX + 4 * CHUNK_LINE_MAX, /* of a request while it is collected */
 };
 
-/* Moves INPUT into the text as far as the text has room. Whether any bytes were moved. */
-static bool http_intake_collect(struct intake *intake, struct evbuffer *input)
+/* Moves INPUT into the text as far as the text has room. 1: bytes were moved; 0: none; -1: for want of memory. */
+static int http_intake_collect(struct intake *intake, struct evbuffer *input)
 {
 	size_t have = evbuffer_get_length(input);
 	size_t wanted = intake->text_length + have < TEXT_MAX ? intake->text_length + have : TEXT_MAX;
 	size_t size = intake->text_size ? intake->text_size : TEXT_MIN;
 
 	if (wanted == intake->text_length)
-		return false;
+		return 0;
 	while (size < wanted)
 		size *= 2;
 	if (size > intake->text_size) {
 		char *text = realloc(intake->text, size);
 		if (!text)
-			return false;
+			return -1;
 		intake->text = text;
 		intake->text_size = size;
 	}
 	int moved = evbuffer_remove(input, intake->text + intake->text_length, wanted - intake->text_length);
 	if (moved <= 0)
-		return false;
+		return 0;
 	intake->text_length += (size_t)moved;
-	return true;
+	return 1;
 }
 
 static enum intake_verdict http_intake_refuse(struct intake_refusal *refusal, int status, const char *detail)
@@ -112,12 +112,14 @@ static enum intake_verdict http_intake_judge(struct intake *intake, struct intak
 enum intake_verdict http_intake_read(struct intake *intake, struct evbuffer *input, struct intake_refusal *refusal)
 {
 	enum intake_verdict verdict;
-	bool moved;
+	int moved;
 
 	do {
 		moved = http_intake_collect(intake, input);
 		verdict = http_intake_judge(intake, refusal);
-	} while (verdict == INTAKE_MORE && moved && evbuffer_get_length(input));
+	} while (verdict == INTAKE_MORE && moved > 0 && evbuffer_get_length(input));
+	if (verdict == INTAKE_MORE && moved < 0)
+		return http_intake_refuse(refusal, 503, "out of memory");
 	return verdict;
 }
 

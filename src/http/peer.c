@@ -92,6 +92,11 @@ void http_peer_free(struct http_peer *peer)
 	free(peer);
 }
 
+bool http_peer_send(struct http_peer *peer)
+{
+	return bufferevent_enable(peer->bufferevent, EV_WRITE) == 0;
+}
+
 bool http_peer_hung_up(const struct http_peer *peer)
 {
 	struct pollfd poll_fd = { .fd = bufferevent_getfd(peer->bufferevent) };

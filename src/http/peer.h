@@ -16,6 +16,10 @@
 struct err;
 struct http_exchange;
 
+enum {
+	PEER_LOST_MS = 1
+}; /* until a connection is closed for which there is no memory: its caller may still use the peer */
+
 enum peer_state {
 	PEER_READING,   /* collecting a request; then SERVING or REFUSING */
 	PEER_SERVING,   /* the handler owes a reply, or a stream runs; then WRITING */
@@ -69,6 +73,12 @@ bool http_peer_is_local(const struct http_peer *peer);
 
 /* Whether nothing of a request is on its way: the peer has been READING for GRACE_MS and no bytes wait in its socket. */
 bool http_peer_is_idle(const struct http_peer *peer, uint64_t now_ms, uint64_t grace_ms);
+
+/*
+ * Sends the output when the socket takes it: after each write to the bufferevent. Its own callback for that may be missing, as libevent
+ * does not tell that it found no memory for it. False: it cannot be sent.
+ */
+bool http_peer_send(struct http_peer *peer);
 
 /* Sends the output as far as the socket takes it at once: for a connection that no loop serves any more. */
 void http_peer_flush_finally(struct http_peer *peer);

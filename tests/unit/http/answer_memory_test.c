@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An answer over one end of a pair of sockets, while libevent has no memory for it.
+ * Exchanges over one end of a pair of sockets, while there is no memory for them: for the answer alone, or at any place between the
+ * connection's begin and its end. A client that gets neither an answer nor the end of its connection lets the test time out.
  */
 #include "base/err.h"
 #include "http/exchange.h"
@@ -8,6 +9,7 @@
 #include "unit/run_suite.h"
 
 #include <check.h>
+#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <stdbool.h>
@@ -17,29 +19,52 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The allocation after the next MEMORY_LEFT fails, and all later ones. */
+/* The allocation after the next MEMORY_LEFT fails, and, unless it is to FAIL_ONCE, all later ones. Of libevent's and of ours. */
 static size_t memory_left = SIZE_MAX;
-static bool memory_failed;
+static bool memory_failed, fail_once;
 
 static bool has_memory(void)
 {
-	if (memory_left == SIZE_MAX)
+	if (memory_left == SIZE_MAX || (memory_failed && fail_once))
 		return true;
 	if (memory_left)
 		memory_left--;
 	else
 		memory_failed = true;
+	if (memory_failed)
+		errno = ENOMEM;
 	return !memory_failed;
+}
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+	return has_memory() ? __real_malloc(size) : NULL;
+}
+
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return has_memory() ? __real_calloc(count, size) : NULL;
+}
+
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size)
+{
+	return has_memory() ? __real_realloc(memory, size) : NULL;
 }
 
 static void *lean_malloc(size_t size)
 {
-	return has_memory() ? malloc(size) : NULL;
+	return malloc(size);
 }
 
 static void *lean_realloc(void *memory, size_t size)
 {
-	return has_memory() ? realloc(memory, size) : NULL;
+	return realloc(memory, size);
 }
 
 static char body[3000];
@@ -133,7 +158,6 @@ START_TEST(an_answer_without_memory_is_none)
 	struct http_gate *gate = http_gate_new(base, &ops, NULL, &err);
 
 	ck_assert_ptr_nonnull(gate);
-	memset(body, 'x', sizeof(body) - 1);
 	for (allowed = 0;; allowed++) {
 		exchange_with(base, gate, received, sizeof(received));
 		if (!memory_failed)
@@ -177,15 +201,191 @@ START_TEST(a_stream_that_finds_no_memory_ends)
 }
 END_TEST
 
+/* ---- Whole exchanges ---- */
+
+static char long_body[30000];
+
+/* What a client sends: a second part when the first one was taken. */
+static const struct exchange_case {
+	const char *parts[2];
+	bool has_long_body;
+	int status;
+} cases[] = {
+	{ { "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" }, false, 200 },
+	{ { "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" },
+	  false,
+	  200 },
+	{ { "PUT / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 29999\r\n\r\n" },
+	  true,
+	  200 },
+	{ { "GET / HTTP/1.1\r\nHost: x\r\nno field\r\n\r\n" }, false, 400 },
+	{ { "GET /stream HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" }, false, 200 },
+};
+
+static void on_whole_stream_drained(void *context)
+{
+	struct http_exchange **exchange = context;
+	struct http_exchange *ending = *exchange;
+
+	*exchange = NULL;
+	if (ending)
+		http_exchange_end(ending);
+}
+
+static void on_whole_stream_gone(void *context)
+{
+	on_whole_stream_drained(context);
+}
+
+static void handle_whole(void *context, const struct http_request *request, struct http_exchange *exchange)
+{
+	struct http_exchange **streaming = context;
+
+	if (request->target_length == 1) {
+		http_exchange_answer(exchange,
+				     &(struct http_answer){ .status = 200, .body = body, .body_length = strlen(body) });
+		return;
+	}
+	*streaming = exchange;
+	http_exchange_start(exchange, "text/plain", on_whole_stream_drained, streaming);
+	http_exchange_on_gone(exchange, on_whole_stream_gone, streaming);
+	size_t had = memory_left;
+	memory_left = SIZE_MAX;
+	struct evbuffer *data = evbuffer_new();
+	evbuffer_add(data, "first\n", 6);
+	memory_left = had;
+	http_exchange_write(exchange, data);
+	evbuffer_free(data);
+}
+
+/* Takes all that came. True: this was the end. */
+static bool take(int fd, char *received, size_t *length, size_t size)
+{
+	ssize_t got;
+
+	while ((got = recv(fd, received + *length, size - 1 - *length, 0)) > 0)
+		*length += (size_t)got;
+	return !got || errno != EAGAIN;
+}
+
+static void send_part(int fd, struct event_base *base, const char *text)
+{
+	if (!text)
+		return;
+	(void)send(fd, text, strlen(text), MSG_NOSIGNAL);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+}
+
+/* Makes the exchange, with ALLOWED allocations. */
+static void undergo(struct event_base *base, struct http_gate *gate, const struct exchange_case *one, char *received,
+		    size_t size)
+{
+	size_t length = 0;
+	int pair[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+	memory_failed = false;
+	memory_left = allowed;
+	http_gate_serve(gate, pair[1]);
+	send_part(pair[0], base, one->parts[0]);
+	send_part(pair[0], base, one->parts[1]);
+	send_part(pair[0], base, one->has_long_body ? long_body : NULL);
+	while (!take(pair[0], received, &length, size))
+		event_base_loop(base, EVLOOP_ONCE);
+	received[length] = '\0';
+	close(pair[0]);
+	while (http_gate_peers(gate))
+		event_base_loop(base, EVLOOP_ONCE);
+	memory_left = SIZE_MAX;
+}
+
+/* Goes over one answer, which must be whole, and its status one of WANTED and 503. */
+static const char *skip_answer(const char *text, int wanted)
+{
+	static const char length_name[] = "Content-Length: ", go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+	if (!strncmp(text, go_on, strlen(go_on)))
+		text += strlen(go_on);
+	if (!*text)
+		return text;
+	const char *end = strstr(text, "\r\n\r\n"), *length = strstr(text, length_name);
+	int status = atoi(text + strlen("HTTP/1.1 "));
+
+	ck_assert_ptr_nonnull(end);
+	ck_assert_msg(status == wanted || status == 503, "%s", text);
+	if (!length || length > end) {
+		static const char whole[] = "6\r\nfirst\n\r\n0\r\n\r\n";
+
+		ck_assert_msg(!strncmp(whole, end + 4, strlen(end + 4)), "%s", text);
+		return end + strlen(end);
+	}
+	size_t left = (size_t)atoi(length + strlen(length_name));
+	ck_assert_uint_ge(strlen(end + 4), left);
+	return end + 4 + left;
+}
+
+static void undergo_all(const struct exchange_case *one, bool fresh)
+{
+	static const struct http_gate_ops ops = { handle_whole, describe, "text/plain" };
+	static char received[16384];
+	struct http_exchange *streaming = NULL;
+	struct event_base *base = NULL;
+	struct http_gate *gate = NULL;
+	struct err err;
+
+	allowed = SIZE_MAX;
+	do {
+		if (!base) {
+			base = event_base_new();
+			gate = http_gate_new(base, &ops, &streaming, &err);
+			ck_assert_ptr_nonnull(gate);
+		}
+		undergo(base, gate, one, received, sizeof(received));
+		for (const char *at = received; *at;)
+			at = skip_answer(at, one->status);
+		ck_assert(memory_failed || *received);
+		ck_assert_ptr_null(streaming);
+		if (fresh) {
+			http_gate_free(gate);
+			event_base_free(base);
+			base = NULL;
+		}
+		allowed = allowed == SIZE_MAX ? 0 : allowed + 1;
+	} while (memory_failed || allowed == 0);
+	ck_assert_uint_gt(allowed, 5);
+	if (base) {
+		http_gate_free(gate);
+		event_base_free(base);
+	}
+}
+
+START_TEST(an_exchange_that_lacks_memory_once_ends)
+{
+	fail_once = true;
+	undergo_all(&cases[_i], true);
+}
+END_TEST
+
+/* libevent has what it needs of an earlier exchange, its list of timers above all. */
+START_TEST(an_exchange_without_memory_ends)
+{
+	undergo_all(&cases[_i], false);
+}
+END_TEST
+
 int main(void)
 {
 	event_set_mem_functions(lean_malloc, lean_realloc, free);
+	memset(body, 'x', sizeof(body) - 1);
+	memset(long_body, 'y', sizeof(long_body) - 1);
 
 	Suite *suite = suite_create("http/answer_memory");
 	TCase *tests = tcase_create("answer_memory");
 
 	tcase_add_test(tests, an_answer_without_memory_is_none);
 	tcase_add_test(tests, a_stream_that_finds_no_memory_ends);
+	tcase_add_loop_test(tests, an_exchange_that_lacks_memory_once_ends, 0, sizeof(cases) / sizeof(cases[0]));
+	tcase_add_loop_test(tests, an_exchange_without_memory_ends, 0, sizeof(cases) / sizeof(cases[0]));
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
