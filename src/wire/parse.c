@@ -2,6 +2,9 @@
 /*
  * From bytes to JSON. jansson refuses malformed text, duplicate keys and NUL, and reports the position, but not the field. The
  * field is found by a second walk over the text up to that position, which skips strings and follows brackets and commas.
+ *
+ * jansson does not always say that it found no memory, and its lexer then drops a byte of the text and goes on. So the first
+ * allocation that fails is noted, and those after it fail too: the text is given up, whatever jansson makes of it.
  */
 #include "wire/wire.h"
 
@@ -12,6 +15,12 @@
 #include <string.h>
 
 enum { TRACE_DEPTH = 16 }; /* deeper than any request */
+
+/* How jansson gets memory, and whether it got none for the text that is being parsed. One thread at a time parses. */
+static struct {
+	json_malloc_t allocate;
+	bool failed;
+} wire_memory;
 
 struct wire_level {
 	bool is_array;
@@ -121,17 +130,40 @@ static int wire_refuse_text(const char *body, size_t length, const json_error_t 
 				    error->line, error->column, error->text);
 }
 
+static void *wire_allocate(size_t size)
+{
+	void *memory = wire_memory.failed ? NULL : wire_memory.allocate(size);
+
+	wire_memory.failed |= !memory;
+	return memory;
+}
+
+/* The JSON of TEXT. NULL with ERROR, or, if *NO_MEMORY, without. */
+static json_t *wire_parse_text(const char *text, size_t length, bool *no_memory, json_error_t *error)
+{
+	json_free_t release;
+
+	json_get_alloc_funcs(&wire_memory.allocate, &release);
+	wire_memory.failed = false;
+	json_set_alloc_funcs(wire_allocate, release);
+	json_t *json =
+	    length ? json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, error) : json_object();
+	json_set_alloc_funcs(wire_memory.allocate, release);
+	*no_memory = wire_memory.failed;
+	if (!*no_memory)
+		return json;
+	json_decref(json);
+	return NULL;
+}
+
 json_t *wire_parse_body(const char *body, size_t length, struct problem *problem)
 {
 	json_error_t error;
-	json_t *json;
+	bool no_memory;
+	json_t *json = wire_parse_text(body, length, &no_memory, &error);
 
-	if (length == 0)
-		json = json_object();
-	else
-		json = json_loadb(body, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (!json) {
-		if (length == 0)
+		if (no_memory)
 			registry_problem_no_memory(problem);
 		else
 			wire_refuse_text(body, length, &error, problem);

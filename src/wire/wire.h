@@ -14,8 +14,8 @@
 #include <stddef.h>
 
 /*
- * Parses BODY (not terminated; empty means {}) into a JSON object. NULL with PROBLEM (BAD_REQUEST): malformed, not an object, a
- * duplicate key, a NUL character. The caller json_decref()s.
+ * Parses BODY (not terminated; empty means {}) into a JSON object. NULL with PROBLEM: BAD_REQUEST if it is malformed, not an object,
+ * or has a duplicate key or a NUL character; UNAVAILABLE for want of memory. The caller json_decref()s.
  */
 json_t *wire_parse_body(const char *body, size_t length, struct problem *problem);
 
