@@ -95,7 +95,13 @@ static ssize_t store_read_all(int fd, char *text, size_t size)
 	return (ssize_t)used;
 }
 
-/* The text of a file, allocated, with its length; NULL and WHY if it is not to be trusted. */
+/* Whether ERROR says nothing about the file that was being read. */
+static bool store_is_shortage(int error)
+{
+	return error == ENOMEM || error == EMFILE || error == ENFILE;
+}
+
+/* The text of a file, allocated, with its length. NULL and WHY: it is not to be trusted; an empty WHY, with errno: a shortage. */
 static char *store_read_file(int dir_fd, const char *name, size_t *length, struct file_mark *mark, char *why,
 			     size_t why_size)
 {
@@ -103,8 +109,10 @@ static char *store_read_file(int dir_fd, const char *name, size_t *length, struc
 	AUTO_FREE char *text = NULL;
 	ssize_t result;
 
+	*why = '\0';
 	if (fd < 0) {
-		snprintf(why, why_size, "%s", errno == ELOOP ? "is a symbolic link" : strerror(errno));
+		if (!store_is_shortage(errno))
+			snprintf(why, why_size, "%s", errno == ELOOP ? "is a symbolic link" : strerror(errno));
 		return NULL;
 	}
 	if (store_check_file(fd, mark, why, why_size) < 0)
@@ -112,7 +120,8 @@ static char *store_read_file(int dir_fd, const char *name, size_t *length, struc
 	text = malloc((size_t)mark->size + 1);
 	result = text ? store_read_all(fd, text, (size_t)mark->size) : -1;
 	if (result < 0) {
-		snprintf(why, why_size, "%s", strerror(errno));
+		if (!store_is_shortage(errno))
+			snprintf(why, why_size, "%s", strerror(errno));
 		return NULL;
 	}
 	*length = (size_t)result;
@@ -136,6 +145,8 @@ static int store_load_file(struct store *store, const char *name, struct store_c
 	if (slot == 0)
 		return store_add_damage(contents, 0, err, "%.64s: is no file of weftd", name);
 	text = store_read_file(store->dir_fd, name, &length, &store->marks[slot], why, sizeof(why));
+	if (!text && !*why)
+		return err_set(err, errno, "%s/%s", store->path, name);
 	if (!text)
 		return store_add_damage(contents, slot, err, "%s: %s", name, why);
 	stored = vec_push(contents);
@@ -143,6 +154,8 @@ static int store_load_file(struct store *store, const char *name, struct store_c
 		return err_set(err, ENOMEM, "state directory");
 	if (store_decode(text, length, store->config, stored, &problem) < 0) {
 		store_drop_last(contents);
+		if (problem.kind == PROBLEM_UNAVAILABLE)
+			return err_set(err, ENOMEM, "%s/%s", store->path, name);
 		return store_add_damage(contents, slot, err, "%s: %s%s%s", name,
 					problem.field + (problem.field[0] == '/'), problem.field[0] ? ": " : "",
 					problem.detail);
