@@ -46,6 +46,15 @@ static bool control_api_is_loading(const struct api *api)
 	return api->ops.loading && api->ops.loading(api->ops.context);
 }
 
+/* OBJECT, which may be NULL, says if weftd is still adopting. NULL for want of memory. */
+static json_t *control_api_mark_adopting(const struct api *api, json_t *object)
+{
+	if (!object || !control_api_is_adopting(api) || json_object_set_new(object, "adopting", json_true()) == 0)
+		return object;
+	json_decref(object);
+	return NULL;
+}
+
 /* The sandbox as a client sees it now. NULL for want of memory. */
 static json_t *control_api_show(void *context, struct sandbox *sandbox)
 {
@@ -53,10 +62,7 @@ static json_t *control_api_show(void *context, struct sandbox *sandbox)
 
 	if (api->ops.refresh)
 		api->ops.refresh(api->ops.context, sandbox);
-	json_t *object = wire_write_sandbox(sandbox, api->config);
-	if (object && control_api_is_adopting(api))
-		json_object_set_new(object, "adopting", json_true());
-	return object;
+	return control_api_mark_adopting(api, wire_write_sandbox(sandbox, api->config));
 }
 
 static bool control_api_has_labels(const struct sandbox *sandbox, const struct control_target *target)
@@ -94,9 +100,7 @@ static void control_api_list_sandboxes(struct api *api, struct control_request *
 {
 	json_t *body = json_pack("{s:o}", "sandboxes", control_api_list(api, &request->target));
 
-	if (body && control_api_is_adopting(api))
-		json_object_set_new(body, "adopting", json_true());
-	control_request_answer(request, 200, body);
+	control_request_answer(request, 200, control_api_mark_adopting(api, body));
 }
 
 static void control_api_show_sandbox(struct api *api, struct control_request *request)

@@ -27,7 +27,12 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { PENDING_MAX = 64 * 1024, BOOT_SIZE = 17, TIME_SIZE = CLOCK_TEXT_SIZE + 8 };
+enum {
+	PENDING_MAX = 64 * 1024,
+	BOOT_SIZE = 17,
+	TIME_SIZE = CLOCK_TEXT_SIZE + 8,
+	HEARTBEAT_AGAIN_MS = 1000, /* after one for which there was no memory */
+};
 
 struct event_line {
 	char *text; /* with its newline */
@@ -179,8 +184,10 @@ static void control_events_reader_pump(struct event_reader *reader)
 	struct evbuffer *out = evbuffer_new();
 	bool lost = false;
 
-	if (!out)
+	if (!out) {
+		control_events_reader_free(reader);
 		return;
+	}
 	while (!lost && pending + evbuffer_get_length(out) < PENDING_MAX) {
 		if (reader->in_snapshot)
 			lost = !control_events_pass_snapshot(reader, out);
@@ -202,23 +209,33 @@ static void control_events_on_drained(void *context)
 	control_events_reader_pump(context);
 }
 
+/* False: there is no memory for a heartbeat that is due. */
+static bool control_events_beat(struct event_reader *reader)
+{
+	struct events *events = reader->events;
+	bool done = false;
+
+	if (reader->in_snapshot || control_reply_pending(reader->reply) >= PENDING_MAX)
+		return true;
+	struct evbuffer *out = evbuffer_new();
+	if (out && control_events_add_line(events, out, "heartbeat", NULL, json_object(), events->last_seq) == 0) {
+		control_reply_write(reader->reply, out);
+		done = true;
+	}
+	if (out)
+		evbuffer_free(out);
+	return done;
+}
+
 static void control_events_on_heartbeat(void *context)
 {
 	struct events *events = context;
 	struct event_reader *reader;
+	bool all = true;
 
 	TAILQ_FOREACH(reader, &events->readers, next)
-	{
-		struct evbuffer *out = evbuffer_new();
-		if (out && !reader->in_snapshot && control_reply_pending(reader->reply) < PENDING_MAX) {
-			(void)control_events_add_line(events, out, "heartbeat", NULL, json_object(), events->last_seq);
-			if (evbuffer_get_length(out))
-				control_reply_write(reader->reply, out);
-		}
-		if (out)
-			evbuffer_free(out);
-	}
-	timer_start(&events->heartbeat, EVENTS_HEARTBEAT_MS);
+	all &= control_events_beat(reader);
+	timer_start(&events->heartbeat, all ? EVENTS_HEARTBEAT_MS : HEARTBEAT_AGAIN_MS);
 }
 
 static const struct control_share_limits control_events_limits = {

@@ -156,9 +156,10 @@ static json_t *control_reply_make_refusal(int status, const char *field, const c
 	json_t *problem = json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", http_status_reason(status),
 				    "status", status, "detail", detail);
 
-	if (problem && field && *field)
-		json_object_set_new(problem, "field", json_string(field));
-	return problem;
+	if (!problem || !field || !*field || json_object_set_new(problem, "field", json_string(field)) == 0)
+		return problem;
+	json_decref(problem);
+	return NULL;
 }
 
 void control_reply_refusal(struct control_reply *reply, int status, const char *field, const char *detail,

@@ -18,7 +18,8 @@ static struct event_base *base;
 static struct events *events;
 static char seen[8192]; /* by the one reader of the test */
 static bool ended;
-static int allocations_left; /* of JSON; negative: no limit */
+static int allocations_left;  /* of JSON; negative: no limit */
+static int buffers_left = -1; /* allocations of libevent, likewise */
 
 /* ---- Replies: the parts of control/reply.h that fake_reply.c lacks ---- */
 
@@ -67,6 +68,25 @@ static void *allocate(size_t size)
 	if (allocations_left > 0)
 		allocations_left--;
 	return malloc(size);
+}
+
+static bool has_buffer(void)
+{
+	if (buffers_left > 0)
+		buffers_left--;
+	else if (!buffers_left)
+		return false;
+	return true;
+}
+
+static void *allocate_buffer(size_t size)
+{
+	return has_buffer() ? malloc(size) : NULL;
+}
+
+static void *reallocate_buffer(void *memory, size_t size)
+{
+	return has_buffer() ? realloc(memory, size) : NULL;
 }
 
 static void setup(void)
@@ -194,8 +214,40 @@ START_TEST(a_snapshot_without_its_end_ends_the_stream)
 }
 END_TEST
 
+/* Otherwise it would be silent until the next event. */
+START_TEST(a_reader_without_a_buffer_ends)
+{
+	struct control_reply reply;
+	int missed = 0;
+
+	for (;; missed++) {
+		buffers_left = missed;
+		read_events(&reply, 0, NULL);
+		buffers_left = -1;
+		if (!ended)
+			break;
+		ck_assert_str_eq(seen, "");
+	}
+	ck_assert_uint_eq(count("snapshot-end"), 1);
+	ck_assert_int_ge(missed, 2);
+	for (missed = 0;; missed++) {
+		buffers_left = missed;
+		control_events_add(events, "repair", "a", json_object());
+		buffers_left = -1;
+		if (!ended)
+			break;
+		ck_assert_uint_eq(count("repair"), 0);
+		read_events(&reply, 0, NULL);
+	}
+	ck_assert_uint_eq(count("repair"), 1);
+	ck_assert_int_ge(missed, 2);
+}
+END_TEST
+
 int main(void)
 {
+	event_set_mem_functions(allocate_buffer, reallocate_buffer, free);
+
 	Suite *suite = suite_create("control/events");
 	TCase *stream = tcase_create("stream");
 
@@ -205,6 +257,7 @@ int main(void)
 	tcase_add_test(stream, no_memory_for_the_members_is_no_event_without_them);
 	tcase_add_test(stream, no_reader_goes_on_from_before_a_lost_event);
 	tcase_add_test(stream, a_snapshot_without_its_end_ends_the_stream);
+	tcase_add_test(stream, a_reader_without_a_buffer_ends);
 	suite_add_tcase(suite, stream);
 	return run_suite(suite);
 }
