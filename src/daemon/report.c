@@ -48,10 +48,15 @@ void daemon_status(void *context, struct control_request *request)
 		fabric_pool_state(daemon->fabric, &pool);
 	if (daemon->forwarder)
 		fwd_stats(daemon->forwarder, &stats);
-	for (unsigned i = 0; i < SANDBOX_STATES; i++)
-		json_object_set_new(
-		    states, registry_sandbox_state_name((enum sandbox_state)i),
-		    json_integer((json_int_t)registry_count_state(daemon->registry, (enum sandbox_state)i)));
+	for (unsigned i = 0; i < SANDBOX_STATES && states; i++) {
+		enum sandbox_state state = (enum sandbox_state)i;
+		json_t *number = json_integer((json_int_t)registry_count_state(daemon->registry, state));
+
+		if (json_object_set_new(states, registry_sandbox_state_name(state), number) == 0)
+			continue;
+		json_decref(states);
+		states = NULL;
+	}
 	control_request_answer(
 	    request, 200,
 	    json_pack("{s:s, s:s, s:{s:i, s:i, s:i, s:i}, s:o, s:I, s:o}", "version", PACKAGE_VERSION, "state",
@@ -73,6 +78,10 @@ static json_t *daemon_report_connection(const struct fwd_connection_info *info)
 
 static void daemon_report_connections(void *context, const struct fwd_connection_info *info, size_t count)
 {
+	if (!info) {
+		control_request_refuse_unavailable(context, "out of memory");
+		return;
+	}
 	json_t *connections = json_array();
 
 	for (size_t i = 0; i < count && connections; i++) {
@@ -86,6 +95,7 @@ static void daemon_report_connections(void *context, const struct fwd_connection
 
 void daemon_connections(void *context, struct control_request *request)
 {
+	static const struct fwd_connection_info none;
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = control_request_sandbox(request, daemon->registry);
 
@@ -95,7 +105,7 @@ void daemon_connections(void *context, struct control_request *request)
 		fwd_route_list(daemon_tenant_of(sandbox)->route, CONNECTIONS_LISTED_MAX, daemon_report_connections,
 			       request);
 	else
-		daemon_report_connections(request, NULL, 0);
+		daemon_report_connections(request, &none, 0);
 }
 
 static void daemon_report_reach(void *context, const struct fabric_reach *reach, const struct err *err)

@@ -183,7 +183,7 @@ struct fwd_connection_info {
 	int64_t connect_ms; /* -1: not connected yet */
 };
 
-/* Collects the connections of ROUTE from all workers. INFO is valid during the call only. At most LIMIT are listed. */
+/* Collects the connections of ROUTE from all workers. INFO is valid during the call only; NULL: there is no memory. At most LIMIT are listed. */
 void fwd_route_list(struct fwd_route *route, size_t limit,
 		    void (*listed)(void *context, const struct fwd_connection_info *info, size_t count), void *context);
 

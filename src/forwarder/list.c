@@ -22,6 +22,7 @@ struct listing {
 	void (*listed)(void *context, const struct fwd_connection_info *info, size_t count);
 	void *context;
 	size_t waiting; /* parts that are out; main */
+	bool no_memory; /* for all of it */
 };
 
 /* One worker's connections, on the way there and back. */
@@ -84,7 +85,10 @@ static void fwd_listing_describe_flows(struct part *part)
 
 static void fwd_listing_finish(struct listing *listing)
 {
-	listing->listed(listing->context, listing->infos, listing->count);
+	if (listing->no_memory)
+		listing->listed(listing->context, NULL, 0);
+	else
+		listing->listed(listing->context, listing->infos, listing->count);
 	free(listing->infos);
 	free(listing);
 }
@@ -128,8 +132,10 @@ static void fwd_listing_ask(struct listing *listing, struct route_side *side, si
 {
 	struct part *part = calloc(1, sizeof(*part) + limit * sizeof(part->infos[0]));
 
-	if (!part)
+	if (!part) {
+		listing->no_memory = true;
 		return;
+	}
 	part->mail.deliver = fwd_listing_on_question;
 	part->listing = listing;
 	part->side = side;
@@ -152,6 +158,7 @@ void fwd_route_list(struct fwd_route *route, size_t limit,
 	*listing = (struct listing){ .forwarder = forwarder, .listed = listed, .context = context };
 	listing->room = open < limit ? open : limit;
 	listing->infos = calloc(listing->room ? listing->room : 1, sizeof(listing->infos[0]));
+	listing->no_memory = !listing->infos;
 	/* After the barriers no message may be sent. */
 	for (size_t i = 0; listing->infos && listing->room && !route->barriers_out && i < forwarder->worker_count;
 	     i++) {
