@@ -73,11 +73,12 @@ def test_descriptors(stage):
     suffer(stage, "descriptors", faults.few_descriptors(stage.daemon), "new", "api")
 
 
-def test_memory(stage, shorted):
+@pytest.mark.parametrize("chance", [0.05, 1.0])
+def test_memory(stage, shorted, chance):
     suffer(
         stage,
-        "memory",
-        shorted.on(faults.MEMORY),
+        f"memory, {chance:.0%} of the allocations",
+        shorted.on(faults.MEMORY, chance),
         "new",
         "api",
         until=lambda: shorted.met(faults.MEMORY) > 100,
