@@ -145,6 +145,19 @@ bool addr_is_wildcard(const struct addr *addr)
 	return addr->in.sin_addr.s_addr == htonl(INADDR_ANY);
 }
 
+bool addr_is_in_the_way(const struct addr *local, const struct addr *wanted)
+{
+	struct addr held = *local;
+
+	if (addr_port(local) != addr_port(wanted))
+		return false;
+	if (local->any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&local->in6.sin6_addr))
+		held = addr_from_ipv4(ntohl(local->in6.sin6_addr.s6_addr32[3]), addr_port(local));
+	if (held.any.sa_family == wanted->any.sa_family)
+		return addr_is_wildcard(&held) || addr_is_wildcard(wanted) || addr_same_host(&held, wanted);
+	return held.any.sa_family == AF_INET6 && addr_is_wildcard(&held);
+}
+
 int addr_ipv4_parse(const char *text, uint32_t *ip)
 {
 	struct in_addr in;

@@ -43,6 +43,12 @@ bool addr_same_host(const struct addr *a, const struct addr *b); /* family and a
 bool addr_is_loopback(const struct addr *addr);                  /* 127.0.0.0/8 or ::1 */
 bool addr_is_wildcard(const struct addr *addr);                  /* 0.0.0.0 or :: */
 
+/*
+ * Whether a socket on LOCAL keeps WANTED, of the same protocol, from being opened. A socket of IPv6 may hold IPv4 too, unless it is
+ * IPv6 only, which /proc/net/tcp6 does not show; one of IPv6 that is WANTED is IPv6 only.
+ */
+bool addr_is_in_the_way(const struct addr *local, const struct addr *wanted);
+
 /* An IPv4 network, or an address with the length of its prefix. */
 struct cidr4 {
 	uint32_t ip;    /* host order, host bits kept */

@@ -47,18 +47,6 @@ static bool daemon_port_holder_parse_row(const char *line, bool ipv6, struct soc
 	return true;
 }
 
-/* A socket on [::] takes the port of IPv4 too, unless it is IPv6 only, which the tables do not show. */
-static bool daemon_port_holder_is_in_the_way(const struct addr *wanted, const struct addr *local)
-{
-	if (addr_port(wanted) != addr_port(local))
-		return false;
-	if (wanted->any.sa_family == AF_INET && local->any.sa_family == AF_INET6)
-		return IN6_IS_ADDR_V4MAPPED(&local->in6.sin6_addr)
-			   ? local->in6.sin6_addr.s6_addr32[3] == wanted->in.sin_addr.s_addr
-			   : addr_is_wildcard(local);
-	return addr_is_wildcard(local) || addr_is_wildcard(wanted) || addr_same_host(wanted, local);
-}
-
 static void daemon_port_holder_search_table(const char *path, bool ipv6, const struct addr *listen,
 					    struct socket_row *found, bool *any, bool *listener)
 {
@@ -70,8 +58,7 @@ static void daemon_port_holder_search_table(const char *path, bool ipv6, const s
 	while (fgets(line, sizeof(line), table)) {
 		struct socket_row row;
 
-		if (!daemon_port_holder_parse_row(line, ipv6, &row) ||
-		    !daemon_port_holder_is_in_the_way(listen, &row.local))
+		if (!daemon_port_holder_parse_row(line, ipv6, &row) || !addr_is_in_the_way(&row.local, listen))
 			continue;
 		bool listens = row.state == TCP_STATE_LISTEN || row.state == UDP_STATE_UNCONNECTED;
 		if (!*any || (listens && !*listener))

@@ -13,17 +13,6 @@ struct listen_option {
 	const char *name, *subject;
 };
 
-/* Whether a socket on LOCAL stands in the way of one on WANTED. */
-static bool check_ports_collide(const struct addr *local, const struct addr *wanted)
-{
-	if (addr_port(local) != addr_port(wanted))
-		return false;
-	/* [::] takes IPv4 too, unless its socket is IPv6 only, which is not visible. */
-	return addr_same_host(local, wanted) ||
-	       (addr_is_wildcard(local) && local->any.sa_family == wanted->any.sa_family) ||
-	       (addr_is_wildcard(local) && local->any.sa_family == AF_INET6);
-}
-
 /*
  * Whether SOCKET may be weftd's own. Without privileges no process is visible: then one of root's is taken for weftd's while it
  * runs.
@@ -77,7 +66,7 @@ static bool check_ports_own(const struct health_facts *facts, const struct addr 
 	for (size_t i = 0; i < facts->sockets.count; i++) {
 		const struct health_socket *socket = &facts->sockets.items[i];
 
-		if (!check_ports_collide(&socket->local, wanted))
+		if (!addr_is_in_the_way(&socket->local, wanted))
 			continue;
 		int pid = facts->holder(facts->context, socket->inode, name);
 		/* Connections that have ended have no inode, and stand in nobody's way for long. */

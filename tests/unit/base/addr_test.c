@@ -65,6 +65,42 @@ START_TEST(loopback_and_wildcard_are_distinguished)
 }
 END_TEST
 
+START_TEST(a_socket_stands_in_the_way_of_those_that_it_overlaps)
+{
+	static const struct {
+		const char *local, *wanted;
+		bool in_the_way;
+	} cases[] = {
+		{ "127.0.0.1:80", "127.0.0.1:80", true },
+		{ "127.0.0.1:80", "127.0.0.1:81", false },
+		{ "127.0.0.2:80", "127.0.0.1:80", false },
+		{ "0.0.0.0:80", "127.0.0.1:80", true },
+		{ "127.0.0.1:80", "0.0.0.0:80", true },
+		{ "[::]:80", "127.0.0.1:80", true },
+		{ "[::]:80", "[::1]:80", true },
+		{ "[::1]:80", "[::]:80", true },
+		{ "[::1]:80", "127.0.0.1:80", false },
+		{ "[::1]:80", "0.0.0.0:80", false },
+		{ "127.0.0.1:80", "[::]:80", false },
+		{ "0.0.0.0:80", "[::1]:80", false },
+		{ "[::ffff:127.0.0.1]:80", "127.0.0.1:80", true },
+		{ "[::ffff:127.0.0.2]:80", "127.0.0.1:80", false },
+		{ "[::ffff:127.0.0.1]:80", "0.0.0.0:80", true },
+		{ "[::ffff:0.0.0.0]:80", "127.0.0.1:80", true },
+		{ "[::ffff:127.0.0.1]:80", "[::]:80", false },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct addr local, wanted;
+
+		ck_assert_int_eq(addr_parse(cases[i].local, &local), 0);
+		ck_assert_int_eq(addr_parse(cases[i].wanted, &wanted), 0);
+		ck_assert_msg(addr_is_in_the_way(&local, &wanted) == cases[i].in_the_way, "%s, %s", cases[i].local,
+			      cases[i].wanted);
+	}
+}
+END_TEST
+
 START_TEST(equality_looks_at_family_host_and_port)
 {
 	struct addr a = addr_from_ipv4(0x7f000001, 80), b = a, v6 = addr_loopback6(80);
@@ -173,6 +209,7 @@ int main(void)
 	tcase_add_test(cases, addresses_read_back_as_they_are_written);
 	tcase_add_test(cases, what_is_not_wholly_an_address_is_none);
 	tcase_add_test(cases, loopback_and_wildcard_are_distinguished);
+	tcase_add_test(cases, a_socket_stands_in_the_way_of_those_that_it_overlaps);
 	tcase_add_test(cases, equality_looks_at_family_host_and_port);
 	tcase_add_test(cases, networks_keep_their_host_bits);
 	tcase_add_test(cases, the_longest_and_the_shortest_prefix_work);

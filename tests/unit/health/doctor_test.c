@@ -209,6 +209,17 @@ START_TEST(a_port_is_taken_while_the_daemon_runs_without_it)
 }
 END_TEST
 
+START_TEST(an_ipv4_socket_of_ipv6_takes_a_port_of_ipv4)
+{
+	daemon_runs();
+	health_add_sockets(&facts,
+			   "   0: 0000000000000000FFFF00000100007F:C33F 00000000000000000000000000000000:0000 0A "
+			   "00000000:00000000 00:00000000 00000000    33        0 8 1 0\n",
+			   true);
+	found(check_ports, HEALTH_FAIL, "listened on by process 80 (nginx) of uid 33");
+}
+END_TEST
+
 START_TEST(a_strangers_socket_is_told_by_its_uid_where_no_process_is_visible)
 {
 	daemon_runs();
@@ -259,6 +270,7 @@ int main(void)
 	tcase_add_test(checks, sockets_are_read_from_procfs);
 	tcase_add_test(checks, a_daemons_own_sockets_are_no_fault);
 	tcase_add_test(checks, a_port_is_taken_while_the_daemon_runs_without_it);
+	tcase_add_test(checks, an_ipv4_socket_of_ipv6_takes_a_port_of_ipv4);
 	tcase_add_test(checks, a_strangers_socket_is_told_by_its_uid_where_no_process_is_visible);
 	tcase_add_test(checks, the_last_of_the_mounts_on_a_place_counts);
 	tcase_add_test(checks, the_worst_finding_decides);
