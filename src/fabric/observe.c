@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "fabric/look_slot.h"
 #include "fabric/repair.h"
+#include "fabric/slot/work.h"
 #include "fabric/state.h"
 #include "fabric/suspects.h"
 #include "kernel/event_filter.h"
@@ -74,6 +75,15 @@ static bool fabric_observe_is_news(const struct slot *slot, const struct kern_li
 	return slot->carrier_downs == CARRIER_DOWNS_UNKNOWN || (int32_t)(link->carrier_downs - slot->carrier_downs) > 0;
 }
 
+/* Somebody set it down. A link that never was up has no queue yet, and its messages may come after the slot is complete. */
+static void fabric_observe_inside_changed(struct slot *slot, const struct nlmsghdr *header,
+					  const struct kern_link *link)
+{
+	if (header->nlmsg_type == RTM_NEWLINK && !(link->flags & IFF_UP) && strcmp(link->qdisc, "noop") != 0 &&
+	    fabric_slot_is_live(slot))
+		fabric_slot_repair(slot);
+}
+
 static void fabric_observe_link_changed(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
 {
 	struct kern_link link;
@@ -94,6 +104,8 @@ static void fabric_observe_link_changed(struct fabric *fabric, const struct nlms
 		return;
 	}
 	slot = fabric_slot_by_nsid(fabric, nsid);
+	if (slot && strcmp(link.name, INSIDE_NAME) == 0)
+		fabric_observe_inside_changed(slot, header, &link);
 	if (!slot || strcmp(link.name, TAP_NAME) != 0)
 		return;
 	if (header->nlmsg_type == RTM_DELLINK)

@@ -23,8 +23,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define INSIDE_NAME "eth0"
-
 void slot_build_init(struct slot_work *work, const struct config *config, struct kern_rtnl *host,
 		     const struct fabric_plan *plan, unsigned mtu)
 {

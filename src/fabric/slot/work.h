@@ -18,6 +18,9 @@ struct config;
 struct err;
 struct kern_link;
 
+/* The end of the veth inside. */
+#define INSIDE_NAME "eth0"
+
 /* A link inside, as it was seen on the way; index 0: not yet. */
 struct slot_link {
 	int index;

@@ -2,6 +2,7 @@
 /* A change of a slot is noticed, reported once, and repaired where that can be. */
 #include "unit/fabric/fabric_fixture.h"
 
+#include "fabric/patrol.h"
 #include "fabric/repair.h"
 #include "fabric/state.h"
 #include "fabric/suspects.h"
@@ -147,6 +148,29 @@ START_TEST(what_others_took_away_is_put_back)
 	fixture_await_that(is_repaired, (void *)mischiefs[_i].report, mischiefs[_i].report);
 	fixture_await_that(slot_rules_are_there, NULL, "the slot's tables");
 	expect_whole_slot();
+}
+END_TEST
+
+static bool is_repaired_again(void *context)
+{
+	const unsigned *before = context;
+
+	return host.seen[1].repaired > *before;
+}
+
+/* The patrol would come upon it in time. With many slots that is long. */
+START_TEST(an_end_of_the_veth_that_was_set_down_is_put_back_without_a_patrol)
+{
+	fabric_suspects_notify(host.fabric->suspects, NULL, NULL);
+	fabric_patrol_free(host.fabric->patrol);
+	host.fabric->patrol = NULL;
+	for (unsigned turn = 1; turn <= 3; turn++) {
+		unsigned before = host.seen[1].repaired;
+
+		free(fixture_shell("ip -n ns-1 link set eth0 down"));
+		fixture_await_that(is_repaired_again, &before, "eth0");
+	}
+	ck_assert(fixture_shell_says("default via 10.12.0.2", "ip -n ns-1 route show default"));
 }
 END_TEST
 
@@ -385,6 +409,7 @@ int main(void)
 	tcase_add_test(watch, carriers_of_different_slots_are_told_apart);
 	tcase_add_loop_test(watch, what_others_took_away_is_put_back, 0,
 			    (int)(sizeof(mischiefs) / sizeof(mischiefs[0])));
+	tcase_add_test(watch, an_end_of_the_veth_that_was_set_down_is_put_back_without_a_patrol);
 	tcase_add_test(watch, a_flushed_host_table_is_put_back);
 	tcase_add_test(watch, a_lost_unreachable_route_is_put_back);
 	tcase_add_test(watch, a_tap_deleted_under_a_vm_is_reported_as_failed);
