@@ -358,7 +358,7 @@ class Witness:
                     break
 
     def _give_up_stale(self, selector, target, now):
-        """A connection that was begun while its way was cut may never get there, as conntrack remembers its first packet's way."""
+        """A connection that was begun while its way was cut gets there only when its client sends again, after 1, 3, 7 ... seconds."""
         probe = target.asking
         if probe.began >= self._awaiting and now - probe.began < target.patience:
             return
