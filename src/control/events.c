@@ -97,6 +97,20 @@ static json_t *control_events_head(const struct events *events, uint64_t seq, co
 			 "type", type, "sandbox", id);
 }
 
+/* Adds the members of FIELDS to EVENT. json_object_update_missing() does not tell of want of memory. 0, or -1. */
+static int control_events_add_fields(json_t *event, json_t *fields)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(fields, key, value)
+	{
+		if (!json_object_get(event, key) && json_object_set(event, key, value) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 /* A line of its own, to be freed; NULL for lack of memory. FIELDS is taken over; NULL: there was no memory for them. */
 static char *control_events_make_line(const struct events *events, uint64_t seq, const char *type, const char *id,
 				      json_t *fields, size_t *length)
@@ -104,7 +118,7 @@ static char *control_events_make_line(const struct events *events, uint64_t seq,
 	json_t *event = fields ? control_events_head(events, seq, type, id) : NULL;
 	char *text = NULL;
 
-	if (event && json_object_update_missing(event, fields) == 0)
+	if (event && control_events_add_fields(event, fields) == 0)
 		text = json_dumps(event, JSON_COMPACT);
 	json_decref(event);
 	json_decref(fields);
