@@ -39,6 +39,8 @@ bool daemon_is_loaded(const struct daemon *daemon)
 
 void daemon_explain(const struct err *err, struct problem *problem)
 {
-	registry_problem_set(problem, err->code == ENOMEM ? PROBLEM_UNAVAILABLE : PROBLEM_INTERNAL, NULL, "%s",
-			     err->text);
+	/* A shortage is over at some time, and the same request may then succeed. */
+	bool shortage = err->code == ENOMEM || err->code == ENOBUFS || err->code == EMFILE || err->code == ENFILE;
+
+	registry_problem_set(problem, shortage ? PROBLEM_UNAVAILABLE : PROBLEM_INTERNAL, NULL, "%s", err->text);
 }
