@@ -6,12 +6,14 @@
 #include "daemon/follow.h"
 
 #include "base/addr.h"
+#include "base/err.h"
 #include "base/log.h"
 #include "control/control.h"
 #include "daemon/daemon.h"
 #include "daemon/metrics.h"
 #include "daemon/reserve.h"
 #include "daemon/tenant.h"
+#include "store/store.h"
 #include "wire/write.h"
 
 #include <jansson.h>
@@ -38,6 +40,15 @@ static void daemon_follow_carrier(void *context, unsigned slot, bool up)
 			 F_UINT("slot", slot), F_SOME("suppressed", suppressed));
 }
 
+/* A failure that only DELETE ends outlives a restart. The guard writes the file later if it cannot be written now. */
+static void daemon_follow_keep_failure(struct daemon *daemon, struct sandbox *sandbox)
+{
+	struct err ignored;
+
+	if (store_save(daemon->store, sandbox, &ignored) < 0)
+		daemon_tenant_of(sandbox)->unsaved = true;
+}
+
 /* The report alone: its endpoints stay open, its route follows the carrier, and connections go on. Only the probe stops. */
 static void daemon_follow_failed(void *context, unsigned slot, enum failure failure, const char *why)
 {
@@ -50,8 +61,11 @@ static void daemon_follow_failed(void *context, unsigned slot, enum failure fail
 	    (sandbox->state == SANDBOX_CREATING && !(sandbox->tenant && daemon_tenant_of(sandbox)->stored)))
 		return;
 	registry_sandbox_fail(daemon->registry, sandbox, failure, "kernel", why);
-	if (daemon_tenant_of(sandbox))
-		daemon_tenant_follow_readiness(daemon_tenant_of(sandbox));
+	if (!daemon_tenant_of(sandbox))
+		return;
+	daemon_tenant_follow_readiness(daemon_tenant_of(sandbox));
+	if (failure == FAILURE_TAP)
+		daemon_follow_keep_failure(daemon, sandbox);
 }
 
 static void daemon_follow_recovered(void *context, unsigned slot)

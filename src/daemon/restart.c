@@ -93,6 +93,9 @@ static int daemon_restart_load_one(struct daemon *daemon, struct stored *stored,
 	daemon_tenant_of(sandbox)->stored = true;
 	if (stored->draining)
 		registry_sandbox_set_state(daemon->registry, sandbox, SANDBOX_DRAINING, "restart", NULL);
+	else if (stored->tap_lost)
+		registry_sandbox_fail(daemon->registry, sandbox, FAILURE_TAP, "restart",
+				      "tap0 was deleted under the VM");
 	return 0;
 }
 

@@ -53,9 +53,10 @@ static json_t *store_encode_counters(const struct counters *counters)
 
 json_t *store_encode(const struct sandbox *sandbox)
 {
-	return json_pack("{s:i, s:s, s:i, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "version", STORE_VERSION,
-			 "id", sandbox->id, "slot", (int)sandbox->slot, "paused", sandbox->paused, "draining",
-			 sandbox->state == SANDBOX_DRAINING || sandbox->failure == FAILURE_TEARDOWN, "registered_ms",
+	return json_pack("{s:i, s:s, s:i, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "version",
+			 STORE_VERSION, "id", sandbox->id, "slot", (int)sandbox->slot, "paused", sandbox->paused,
+			 "draining", sandbox->state == SANDBOX_DRAINING || sandbox->failure == FAILURE_TEARDOWN,
+			 "tap_lost", sandbox->failure == FAILURE_TAP, "registered_ms",
 			 (json_int_t)sandbox->registered_ms, "last_activity_ms", (json_int_t)sandbox->last_activity_ms,
 			 "mtu", (json_int_t)sandbox->mtu, "netns_device", (json_int_t)sandbox->netns_device,
 			 "netns_inode", (json_int_t)sandbox->netns_inode, "request", wire_write_spec(sandbox->spec),
@@ -115,6 +116,12 @@ static int store_read_draining(const struct wire_reader *reader, const struct wi
 			       void *target)
 {
 	return wire_read_bool(reader, place, value, &((struct stored *)target)->draining);
+}
+
+static int store_read_tap_lost(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			       void *target)
+{
+	return wire_read_bool(reader, place, value, &((struct stored *)target)->tap_lost);
 }
 
 static int store_read_registered(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
@@ -284,6 +291,7 @@ static int store_decode_json(const json_t *json, const struct wire_reader *reade
 		{ "slot", store_read_slot, WIRE_REQUIRED },
 		{ "paused", store_read_paused, WIRE_REQUIRED },
 		{ "draining", store_read_draining, WIRE_REQUIRED },
+		{ "tap_lost", store_read_tap_lost, WIRE_OPTIONAL },
 		{ "registered_ms", store_read_registered, WIRE_REQUIRED },
 		{ "last_activity_ms", store_read_activity, WIRE_REQUIRED },
 		{ "mtu", store_read_mtu, WIRE_REQUIRED },

@@ -25,7 +25,7 @@ struct store *store_open(const char *path, const struct config *config, struct e
 void store_close(struct store *store);
 
 /*
- * Writes the file of the sandbox: id, slot, specification, endpoint addresses, paused, draining, registered_at, base of the
+ * Writes the file of the sandbox: id, slot, specification, endpoint addresses, paused, draining, tap_lost, registered_at, base of the
  * counters. 0 or -1 with ERR.
  */
 int store_save(struct store *store, const struct sandbox *sandbox, struct err *err);
@@ -67,6 +67,7 @@ struct stored {
 	struct endpoint *endpoints;
 	size_t endpoint_count;
 	bool paused, draining;
+	bool tap_lost; /* FAILURE_TAP, which only DELETE ends */
 	int64_t registered_ms;
 	int64_t last_activity_ms;
 	unsigned mtu;

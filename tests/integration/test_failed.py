@@ -4,6 +4,8 @@
 import os
 import resource
 
+import pytest
+
 from harness import client
 from harness.api import endpoint_port
 from harness.flow import Flow
@@ -182,6 +184,25 @@ def test_a_failed_sandbox_follows_its_vm(host, weftd, guest):
         assert until(events, "state", sandbox="a0")["to"] in ("detached", "ready")
     poll_until(lambda: daemon.api.show("a0")["state"] == "detached")
 
+
+
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_a_tap_deleted_under_its_vm_is_a_failure_that_delete_alone_ends(host, weftd, guest, end):
+    daemon = weftd()
+    (one,) = serve(host, daemon, guest, 1)
+    host.run(["ip", "-n", one["netns"], "link", "delete", "tap0"])
+    poll_until(lambda: daemon.api.show("a0")["state"] == "failed")
+    reason = daemon.api.show("a0")["reason"]
+    assert "tap0" in reason
+    getattr(daemon, end)()
+    daemon.start()
+    poll_until(lambda: daemon.api.status()["state"] == "running")
+    assert [daemon.api.show("a0")[key] for key in ("state", "reason")] == ["failed", reason]
+    guest.vmms[0].kill()
+    daemon.api.request("PATCH", "/v1/sandboxes/a0", {"paused": True}).expect(409)
+    assert daemon.api.show("a0")["state"] == "failed"
+    daemon.api.unregister("a0")
+    assert daemon.api.register("a0", {"ports": [7]})["state"] == "waiting"
 
 
 def test_a_slot_that_cannot_be_taken_over_is_tried_again(host, weftd, guest):
