@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The facts of the real host, from procfs and inspect/. Sockets are traced to their processes through /proc/PID/fd, as ss(8)
- * does; without privileges only our own are visible.
+ * does; without privileges only our own are visible. Whether an address is free, procfs does not tell: for that one is bound.
  */
 #include "health/facts.h"
 
@@ -11,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -43,6 +44,22 @@ static const char *health_read_environment(void *context, const char *name)
 {
 	(void)context;
 	return getenv(name);
+}
+
+/* It never listens, so that a weftd that starts meanwhile is not hindered and no client comes by. */
+static int health_try_bind(void *context, const struct addr *addr)
+{
+	const int on = 1;
+	AUTO_FD int fd = socket(addr->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)context;
+	if (fd < 0)
+		return errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+		return errno;
+	if (addr->any.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
+		return errno;
+	return bind(fd, &addr->any, addr_length(addr)) < 0 ? errno : 0;
 }
 
 /* The holders of all sockets, gathered at once, because a host has thousands. */
@@ -218,6 +235,7 @@ void health_facts_gather(struct health_facts *facts, const struct config *config
 					.read_text = health_read_file,
 					.holder = health_find_holder,
 					.environment = health_read_environment,
+					.try_bind = health_try_bind,
 					.context = health_gather_holders() };
 	const struct holders *holders = facts->context;
 	facts->incomplete = !holders || holders->incomplete;

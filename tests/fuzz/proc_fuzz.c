@@ -12,6 +12,7 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 
 struct pieces {
@@ -74,6 +75,14 @@ static const char *no_environment(void *context, const char *name)
 	return NULL;
 }
 
+static int try_bind(void *context, const struct addr *addr)
+{
+	const struct pieces *pieces = context;
+
+	(void)addr;
+	return pieces->size && pieces->data[0] & 1 ? EADDRINUSE : 0;
+}
+
 static void examine(const uint8_t *data, size_t size)
 {
 	struct pieces pieces = { (const char *)data, size };
@@ -82,6 +91,7 @@ static void examine(const uint8_t *data, size_t size)
 				      .read_text = read_piece,
 				      .holder = no_holder,
 				      .environment = no_environment,
+				      .try_bind = try_bind,
 				      .context = &pieces };
 	struct health_report report = { 0 };
 

@@ -458,6 +458,19 @@ class TestPorts:
             client.connect(("127.0.0.1", 1234))
             doctor.only("ports", "fail", "the local end of a connection", "ip_local_reserved_ports=49983")
 
+    def test_taken_by_a_socket_that_does_not_listen(self, doctor, host):
+        with host.socket() as bound:
+            bound.bind(("127.0.0.1", 49983))
+            doctor.only("ports", "fail", "127.0.0.1:49983", "held by a process that is not visible from here")
+        doctor.only("ports", "ok")
+
+    def test_a_listener_of_ipv6_only_takes_no_port_of_ipv4(self, doctor, host):
+        with host.socket(socket.AF_INET6) as other:
+            other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            other.bind(("::", 49983))
+            other.listen()
+            doctor.only("ports", "fail", "[::1]:49983", f"by process {os.getpid()}")
+
     def test_taken_in_the_automatic_range(self, doctor, host):
         with host.listen(20007, "127.0.0.1"):
             doctor.only("ports", "warn", "20000-29999", "127.0.0.1:20007", str(os.getpid()))

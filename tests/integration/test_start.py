@@ -350,6 +350,32 @@ def test_a_listener_on_all_addresses_of_both_families_is_named_at_once(weftd, ho
     opens(daemon)
 
 
+def test_a_socket_that_does_not_listen_on_the_default_address_is_found(weftd, host):
+    daemon = weftd(run=False)
+    with host.socket() as bound:
+        bound.bind(("127.0.0.1", PORT))
+        done = daemon.run("--check")
+        assert done.returncode == UNAVAILABLE and "a process that is not visible from here" in done.stdout
+        starts_without(daemon, "127.0.0.1:49983", "a process that is not visible from here")
+        doctor = daemon.ctl("doctor", check=False)
+        assert doctor.returncode == 5 and "127.0.0.1:49983 of the default endpoint is taken: held by" in doctor.stdout
+    opens(daemon)
+    assert "of the default endpoint is taken" not in daemon.ctl("doctor", check=False).stdout
+
+
+def test_a_listener_on_all_addresses_of_ipv6_leaves_ipv4_alone(weftd, host):
+    daemon = weftd({"forwarder": {"default_listen": "127.0.0.1:49983"}}, run=False)
+    with host.socket(socket.AF_INET6) as other:
+        other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        other.bind(("::", PORT))
+        other.listen()
+        assert "is taken" not in daemon.run("--check").stdout
+        daemon.start()
+        assert not_open(daemon) == {}
+        done = daemon.run("--check")
+        assert done.returncode == 0 and "is taken" not in done.stdout
+
+
 def test_what_a_closed_connection_leaves_on_the_default_address_is_named(weftd, host):
     daemon = weftd(run=False)
     with host.listen(8080, "127.0.0.1") as listener, host.socket() as client:

@@ -6,6 +6,7 @@
 #include "config/config.h"
 #include "health/doctor.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,18 +38,21 @@ static const char *check_ports_name_holder(const struct health_socket *socket, i
 	return text;
 }
 
-static void check_ports_report(const struct health_socket *socket, const char *holder,
+/* HOLDER is NULL if /proc shows no socket that could be it. */
+static void check_ports_report(const struct health_facts *facts, const struct health_socket *holder,
 			       const struct listen_option *option, const struct addr *wanted,
 			       struct health_report *report)
 {
-	char text[ADDR_TEXT_SIZE];
+	char text[ADDR_TEXT_SIZE], holder_text[HOLDER_TEXT_SIZE] = "a process that is not visible from here", name[32];
+	const char *how = !holder ? "held" : holder->listening ? "listened on" : "the local end of a connection";
 
-	struct health_finding *finding =
-	    health_add(report, "ports", HEALTH_FAIL, "%s of %s is taken: %s by %s", addr_format(wanted, text),
-		       option->subject, socket->listening ? "listened on" : "the local end of a connection", holder);
+	if (holder)
+		check_ports_name_holder(holder, facts->holder(facts->context, holder->inode, name), name, holder_text);
+	struct health_finding *finding = health_add(report, "ports", HEALTH_FAIL, "%s of %s is taken: %s by %s",
+						    addr_format(wanted, text), option->subject, how, holder_text);
 	health_why(finding,
 		   "weftd runs without that address until it is free, and its clients reach the other program");
-	if (socket->listening)
+	if (!holder || holder->listening)
 		health_fix(finding, "stop that process, or choose another %s", option->name);
 	else
 		health_fix(finding,
@@ -57,28 +61,85 @@ static void check_ports_report(const struct health_socket *socket, const char *h
 			   addr_port(wanted));
 }
 
-/* Whether nobody else has the address WANTED of OPTION. */
-static bool check_ports_own(const struct health_facts *facts, const struct addr *wanted,
-			    const struct listen_option *option, int daemon, struct health_report *report)
+/* Whether SOCKET, which is in the way of WANTED, is so for certain: /proc does not tell whether [::] holds IPv4 too. */
+static bool check_ports_is_certain(const struct health_socket *socket, const struct addr *wanted)
 {
-	char holder[HOLDER_TEXT_SIZE], name[32];
+	return socket->local.any.sa_family == wanted->any.sa_family || !addr_is_wildcard(&socket->local);
+}
+
+/* The sockets of /proc that may hold an address. */
+struct claimants {
+	const struct health_socket *other; /* the likeliest of another program; NULL: none */
+	int likelihood;                    /* of OTHER */
+	bool weftd;                        /* a listener of weftd's */
+	bool ended;                        /* a connection that has ended */
+};
+
+static void check_ports_add_claimant(const struct health_facts *facts, const struct health_socket *socket,
+				     const struct addr *wanted, int daemon, struct claimants *claimants)
+{
+	char name[32];
+	int pid = facts->holder(facts->context, socket->inode, name);
+	bool certain = check_ports_is_certain(socket, wanted);
+	int likelihood = 1 + certain + 2 * socket->listening;
+
+	if (!socket->listening && !socket->inode) {
+		claimants->ended = true;
+		return;
+	}
+	if (check_ports_is_ours(socket, pid, name, daemon)) {
+		/* Those of IPv6 that are weftd's never hold IPv4. */
+		claimants->weftd |= socket->listening && certain;
+		return;
+	}
+	if (likelihood > claimants->likelihood) {
+		claimants->other = socket;
+		claimants->likelihood = likelihood;
+	}
+}
+
+/* Whether weftd itself listens on WANTED. */
+static bool check_ports_is_served(const struct health_facts *facts, const struct addr *wanted, int daemon)
+{
+	char name[32];
 
 	for (size_t i = 0; i < facts->sockets.count; i++) {
 		const struct health_socket *socket = &facts->sockets.items[i];
-
-		if (!addr_is_in_the_way(&socket->local, wanted))
-			continue;
-		int pid = facts->holder(facts->context, socket->inode, name);
-		/* Connections that have ended have no inode, and stand in nobody's way for long. */
-		if (check_ports_is_ours(socket, pid, name, daemon) || (!socket->listening && !socket->inode))
-			continue;
-		/* Connections that weftd accepted have its local address, and may be invisible. */
-		if (!socket->listening && !pid)
-			continue;
-		check_ports_report(socket, check_ports_name_holder(socket, pid, name, holder), option, wanted, report);
-		return false;
+		if (socket->listening && addr_equal(&socket->local, wanted) &&
+		    check_ports_is_ours(socket, facts->holder(facts->context, socket->inode, name), name, daemon))
+			return true;
 	}
-	return true;
+	return false;
+}
+
+/*
+ * Whether nobody else has the address WANTED of OPTION. A trial decides: /proc shows no socket that is bound and does not listen,
+ * and not whether one of IPv6 holds IPv4 too. It names the holder, and decides where the trial failed for another reason, such as
+ * a port that takes privileges.
+ */
+static bool check_ports_own(const struct health_facts *facts, const struct addr *wanted,
+			    const struct listen_option *option, int daemon, struct health_report *report)
+{
+	struct claimants claimants = { 0 };
+
+	if (check_ports_is_served(facts, wanted, daemon))
+		return true;
+	int error = facts->try_bind(facts->context, wanted);
+	if (!error)
+		return true;
+	for (size_t i = 0; i < facts->sockets.count; i++) {
+		const struct health_socket *socket = &facts->sockets.items[i];
+		if (addr_is_in_the_way(&socket->local, wanted) &&
+		    (error == EADDRINUSE || (socket->listening && check_ports_is_certain(socket, wanted))))
+			check_ports_add_claimant(facts, socket, wanted, daemon, &claimants);
+	}
+	if (!claimants.other) {
+		/* A connection that has ended stands in nobody's way for long. */
+		if (error != EADDRINUSE || claimants.weftd || claimants.ended)
+			return true;
+	}
+	check_ports_report(facts, claimants.other, option, wanted, report);
+	return false;
 }
 
 static bool check_ports_range(const struct health_facts *facts, int daemon, struct health_report *report)

@@ -7,6 +7,7 @@
 #include "unit/run_suite.h"
 
 #include <check.h>
+#include <errno.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,10 @@ static struct health_facts facts;
 static struct health_report report;
 static struct config *config;
 static const char *variables[4][2];
+static struct {
+	const char *address; /* NULL: each can be bound */
+	int error;
+} trial;
 
 static char *read_text(void *context, const char *path)
 {
@@ -48,8 +53,17 @@ static const char *environment(void *context, const char *name)
 	return NULL;
 }
 
+static int try_bind(void *context, const struct addr *addr)
+{
+	char text[ADDR_TEXT_SIZE];
+
+	(void)context;
+	return trial.address && strcmp(addr_format(addr, text), trial.address) == 0 ? trial.error : 0;
+}
+
 static void setup(void)
 {
+	trial.address = NULL;
 	file_count = 0;
 	memset(variables, 0, sizeof(variables));
 	config = config_default();
@@ -57,7 +71,8 @@ static void setup(void)
 				       .socket = "/run/weft/control.sock",
 				       .read_text = read_text,
 				       .holder = holder,
-				       .environment = environment };
+				       .environment = environment,
+				       .try_bind = try_bind };
 }
 
 static void teardown(void)
@@ -79,6 +94,12 @@ static void daemon_runs(void)
 			       "0000000000000000: 00000002 00000000 00010000 0001 01 5 /run/other\n"
 			       "0000000000000000: 00000003 00000000 00000000 0001 03 6 /run/weft/control.sock\n"
 			       "0000000000000000: 00000002 00000000 00010000 0001 01 7 /run/weft/control.sock\n");
+}
+
+static void trial_fails(const char *address, int error)
+{
+	trial.address = address;
+	trial.error = error;
 }
 
 /* Runs one check, which must find exactly one thing, of STATUS, with WORDS in it. */
@@ -179,6 +200,7 @@ START_TEST(sockets_are_read_from_procfs)
 	ck_assert_str_eq(addr_format(&facts.sockets.items[2].local, text), "[::1]:49983");
 
 	/* nginx has the port; weftd's own on ::1 is no fault. */
+	trial_fails("127.0.0.1:49983", EADDRINUSE);
 	found(check_ports, HEALTH_FAIL,
 	      "127.0.0.1:49983 of the default endpoint is taken: listened on by process 80 (nginx) of uid 33");
 }
@@ -186,6 +208,7 @@ END_TEST
 
 START_TEST(a_daemons_own_sockets_are_no_fault)
 {
+	trial_fails("127.0.0.1:49983", EADDRINUSE);
 	daemon_runs();
 	health_add_sockets(
 	    &facts,
@@ -200,6 +223,7 @@ END_TEST
 
 START_TEST(a_port_is_taken_while_the_daemon_runs_without_it)
 {
+	trial_fails("127.0.0.1:49983", EADDRINUSE);
 	daemon_runs();
 	health_add_sockets(
 	    &facts,
@@ -211,6 +235,7 @@ END_TEST
 
 START_TEST(an_ipv4_socket_of_ipv6_takes_a_port_of_ipv4)
 {
+	trial_fails("127.0.0.1:49983", EADDRINUSE);
 	daemon_runs();
 	health_add_sockets(&facts,
 			   "   0: 0000000000000000FFFF00000100007F:C33F 00000000000000000000000000000000:0000 0A "
@@ -222,12 +247,64 @@ END_TEST
 
 START_TEST(a_strangers_socket_is_told_by_its_uid_where_no_process_is_visible)
 {
+	trial_fails("127.0.0.1:49983", EADDRINUSE);
 	daemon_runs();
 	health_add_sockets(
 	    &facts,
 	    "   0: 0100007F:C33F 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 99 1 0\n",
 	    false);
 	found(check_ports, HEALTH_FAIL, "a process of uid 1000 that is not visible");
+}
+END_TEST
+
+START_TEST(a_socket_that_is_bound_and_does_not_listen_takes_a_port)
+{
+	trial_fails("127.0.0.1:49983", EADDRINUSE);
+	found(check_ports, HEALTH_FAIL,
+	      "127.0.0.1:49983 of the default endpoint is taken: held by a process that is not visible from here");
+	/* A daemon that runs without the address makes it nobody's. */
+	daemon_runs();
+	health_add_sockets(&facts,
+			   "   0: 00000000000000000000000001000000:C33F 00000000000000000000000000000000:0000 0A "
+			   "00000000:00000000 00:00000000 00000000     0        0 7 1 0\n"
+			   "   1: 00000000000000000000000000000000:C33F 00000000000000000000000000000000:0000 0A "
+			   "00000000:00000000 00:00000000 00000000     0        0 7 1 0\n",
+			   true);
+	found(check_ports, HEALTH_FAIL, "held by a process that is not visible from here");
+}
+END_TEST
+
+START_TEST(a_listener_on_all_of_ipv6_takes_a_port_of_ipv4_if_the_trial_says_so)
+{
+	health_add_sockets(&facts,
+			   "   0: 00000000000000000000000000000000:C33F 00000000000000000000000000000000:0000 0A "
+			   "00000000:00000000 00:00000000 00000000    33        0 8 1 0\n",
+			   true);
+	trial_fails("[::1]:49983", EADDRINUSE);
+	found(check_ports, HEALTH_FAIL, "[::1]:49983 of the default endpoint is taken: listened on by process 80");
+	trial_fails("127.0.0.1:49983", EADDRINUSE);
+	found(check_ports, HEALTH_FAIL, "127.0.0.1:49983 of the default endpoint is taken: listened on by process 80");
+}
+END_TEST
+
+START_TEST(a_trial_that_fails_for_another_reason_is_no_fault)
+{
+	static const int errors[] = { EACCES, EADDRNOTAVAIL, EAFNOSUPPORT, EMFILE };
+
+	health_add_sockets(&facts,
+			   "   0: 00000000000000000000000000000000:C33F 00000000000000000000000000000000:0000 0A "
+			   "00000000:00000000 00:00000000 00000000    33        0 8 1 0\n",
+			   true);
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		trial_fails("127.0.0.1:49983", errors[i]);
+		found(check_ports, HEALTH_OK, "nobody else");
+	}
+	/* A listener that is certain to be in the way is told all the same. */
+	health_add_sockets(
+	    &facts,
+	    "   0: 00000000:C33F 00000000:0000 0A 00000000:00000000 00:00000000 00000000    33        0 8 1 0\n",
+	    false);
+	found(check_ports, HEALTH_FAIL, "127.0.0.1:49983 of the default endpoint is taken: listened on by process 80");
 }
 END_TEST
 
@@ -271,6 +348,9 @@ int main(void)
 	tcase_add_test(checks, a_daemons_own_sockets_are_no_fault);
 	tcase_add_test(checks, a_port_is_taken_while_the_daemon_runs_without_it);
 	tcase_add_test(checks, an_ipv4_socket_of_ipv6_takes_a_port_of_ipv4);
+	tcase_add_test(checks, a_socket_that_is_bound_and_does_not_listen_takes_a_port);
+	tcase_add_test(checks, a_listener_on_all_of_ipv6_takes_a_port_of_ipv4_if_the_trial_says_so);
+	tcase_add_test(checks, a_trial_that_fails_for_another_reason_is_no_fault);
 	tcase_add_test(checks, a_strangers_socket_is_told_by_its_uid_where_no_process_is_visible);
 	tcase_add_test(checks, the_last_of_the_mounts_on_a_place_counts);
 	tcase_add_test(checks, the_worst_finding_decides);
