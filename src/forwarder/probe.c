@@ -48,7 +48,7 @@ static bool fwd_probe_may_dial(const struct fwd_route *route)
 static void fwd_probe_drop_attempt(struct fwd_probe *probe)
 {
 	/* Without a route none is under way. */
-	if (probe->fd >= 0)
+	if (probe->route && probe->fd >= 0)
 		fwd_share_hold(probe->route->forwarder, -1);
 	if (probe->event)
 		event_free(probe->event);

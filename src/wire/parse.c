@@ -158,7 +158,7 @@ static json_t *wire_parse_text(const char *text, size_t length, bool *no_memory,
 
 json_t *wire_parse_body(const char *body, size_t length, struct problem *problem)
 {
-	json_error_t error;
+	json_error_t error = { 0 };
 	bool no_memory;
 	json_t *json = wire_parse_text(body, length, &no_memory, &error);
 
