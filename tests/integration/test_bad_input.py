@@ -247,7 +247,7 @@ def test_deleting_while_creating(host, api):
     host.await_state(before)
 
 
-def ask(connection, text):
+def exchange(connection, text):
     """Sends TEXT, a request, on CONNECTION, and returns the status of the answer and its body, which is an object."""
     connection.sendall(text.encode())
     answer = b""
@@ -265,14 +265,14 @@ def test_descriptors_exhausted(weftd, host):
     limits = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
     body = json.dumps({"ports": [PORT]})
     with daemon.api.raw_socket() as connection:
-        assert ask(connection, "GET /v1/status HTTP/1.1\r\nHost: weft\r\n\r\n")[0] == 200
+        assert exchange(connection, "GET /v1/status HTTP/1.1\r\nHost: weft\r\n\r\n")[0] == 200
         # With all spare descriptors above the limit, too, not one can be opened.
         resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
-        status, problem = ask(
+        status, problem = exchange(
             connection, f"PUT /v1/sandboxes/a2 HTTP/1.1\r\nHost: weft\r\nContent-Length: {len(body)}\r\n\r\n{body}"
         )
         assert status >= 500, problem
-        assert ask(connection, "GET /v1/sandboxes HTTP/1.1\r\nHost: weft\r\n\r\n")[1]["sandboxes"][0]["id"] == "a1"
+        assert exchange(connection, "GET /v1/sandboxes HTTP/1.1\r\nHost: weft\r\n\r\n")[1]["sandboxes"][0]["id"] == "a1"
     resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, limits)
     poll_until(lambda: host.netns_names() == ["ns-1"], what=host.netns_names)
     daemon.api.register("a2", {"ports": [PORT]})
