@@ -219,8 +219,8 @@ def test_ready_is_said_before_the_sandboxes_are_adopted(weftd, manager):
     stop(daemon, manager)
     manager.messages.clear()
     manager.spawn(daemon)
-    # All of weftd is known by then but its builder, which is the thread that adopts.
-    poll_until(lambda: named_thread(daemon, "weft-builder"), interval=0.001, what=daemon.log_tail)
+    # The builder, which is the thread that adopts, has started by then: main waits for that, and makes the workers afterwards.
+    poll_until(lambda: named_thread(daemon, "weft-worker-0"), interval=0.001, what=daemon.log_tail)
     with thread_stopped(daemon.pid, "weft-builder"):
         poll_until(lambda: manager.said("READY"), what=daemon.log_tail)
         assert len(daemon.api.list()) == 20
