@@ -13,6 +13,7 @@
  */
 #include "daemon/listeners.h"
 
+#include "base/backoff.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -249,13 +250,11 @@ static int daemon_listeners_write_all(struct listeners *listeners)
 
 static void daemon_listeners_try_later(struct listeners *listeners, int error)
 {
-	if (!listeners->retry_ms) {
+	if (!listeners->retry_ms)
 		log_error("listening sockets not passed to the service manager; it has those of before",
 			  F_STR("error", strerror(error)));
-		listeners->retry_ms = RETRY_MIN_MS;
-	} else if (!listeners->changed) {
-		listeners->retry_ms = listeners->retry_ms * 2 < RETRY_MAX_MS ? listeners->retry_ms * 2 : RETRY_MAX_MS;
-	}
+	if (!listeners->retry_ms || !listeners->changed)
+		listeners->retry_ms = base_backoff_next(listeners->retry_ms, RETRY_MIN_MS, RETRY_MAX_MS);
 	timer_start(&listeners->write, listeners->retry_ms);
 }
 

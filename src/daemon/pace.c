@@ -4,6 +4,8 @@
  */
 #include "daemon/pace.h"
 
+#include "base/backoff.h"
+
 enum {
 	RETRY_MS = 1000,
 	UNDONE_MS = 100,
@@ -13,9 +15,7 @@ enum {
 
 static void daemon_pace_wait(struct pace *pace, uint64_t now_ms, unsigned least_ms)
 {
-	pace->delay_ms = pace->delay_ms < least_ms ? least_ms : 2 * pace->delay_ms;
-	if (pace->delay_ms > MOST_MS)
-		pace->delay_ms = MOST_MS;
+	pace->delay_ms = base_backoff_next(pace->delay_ms, least_ms, MOST_MS);
 	pace->not_before_ms = now_ms + pace->delay_ms;
 }
 

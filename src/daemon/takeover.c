@@ -7,6 +7,7 @@
  */
 #include "daemon/takeover.h"
 
+#include "base/backoff.h"
 #include "base/err.h"
 #include "base/loop.h"
 #include "daemon/daemon.h"
@@ -16,7 +17,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { TAKEOVER_TICK_MS = 1000, TAKEOVER_PAUSE_MAX = 30 };
+enum { TAKEOVER_TICK_MS = 1000, TAKEOVER_PAUSE_MIN = 1, TAKEOVER_PAUSE_MAX = 30 }; /* the pauses in ticks */
 
 struct takeover {
 	struct daemon *daemon;
@@ -41,9 +42,7 @@ static void daemon_takeover_failed(struct tenant *tenant, const struct err *err)
 	/* The pool must not take its number meanwhile. */
 	fabric_shun(daemon->fabric, sandbox->slot, true);
 	takeover->untaken = true;
-	takeover->pause = !takeover->pause ? 1 : takeover->pause * 2;
-	if (takeover->pause > TAKEOVER_PAUSE_MAX)
-		takeover->pause = TAKEOVER_PAUSE_MAX;
+	takeover->pause = base_backoff_next(takeover->pause, TAKEOVER_PAUSE_MIN, TAKEOVER_PAUSE_MAX);
 	takeover->left = takeover->pause;
 	if (!timer_is_armed(&daemon->takeover->timer))
 		timer_start(&daemon->takeover->timer, TAKEOVER_TICK_MS);

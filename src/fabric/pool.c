@@ -9,6 +9,7 @@
  */
 #include "fabric/pool.h"
 
+#include "base/backoff.h"
 #include "fabric/make.h"
 #include "fabric/slot/plan.h"
 #include "fabric/state.h"
@@ -167,11 +168,11 @@ static void fabric_pool_follow_ready(struct pool *pool, struct slot *slot, enum 
 /* 0 for the first failure. */
 static uint64_t fabric_pool_pause(unsigned failures)
 {
-	uint64_t pause = RETRY_MS;
+	unsigned pause = 0;
 
-	for (unsigned i = 2; i < failures && pause < RETRY_MAX_MS; i++)
-		pause *= 2;
-	return failures < 2 ? 0 : pause < RETRY_MAX_MS ? pause : RETRY_MAX_MS;
+	for (unsigned i = 1; i < failures && pause < RETRY_MAX_MS; i++)
+		pause = base_backoff_next(pause, RETRY_MS, RETRY_MAX_MS);
+	return pause;
 }
 
 /* Counts failures in a row, and ends a pause when there is reason to. */

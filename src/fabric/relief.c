@@ -11,6 +11,7 @@
  */
 #include "fabric/relief.h"
 
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/container_of.h"
 #include "base/err.h"
@@ -35,7 +36,7 @@ struct relief {
 	struct fabric *fabric;
 	struct timer timer;
 	bool asking;       /* JOB is under way */
-	uint64_t pause_ms; /* before the next question */
+	unsigned pause_ms; /* before the next question */
 	uint64_t met_ms;   /* when a shortage was met last */
 };
 
@@ -121,7 +122,7 @@ static void fabric_relief_finish_question(struct job *job)
 		timer_start(&relief->timer, FIRST_MS);
 		return;
 	}
-	relief->pause_ms = relief->pause_ms < LAST_MS / 2 ? relief->pause_ms * 2 : LAST_MS;
+	relief->pause_ms = base_backoff_next(relief->pause_ms, FIRST_MS, LAST_MS);
 	fabric_troubles_hurry(fabric);
 	fabric_relief_try_due(fabric);
 	fabric_teardown_hurry(fabric);

@@ -5,6 +5,7 @@
  * the fabric.
  */
 #include "fabric/slot/scan.h"
+#include "base/backoff.h"
 #include "base/cleanup.h"
 #include "base/container_of.h"
 #include "base/log.h"
@@ -24,7 +25,7 @@ struct scanning {
 	void *context;
 	struct scan scan;
 	struct timer again;
-	uint64_t retry_ms;
+	unsigned retry_ms; /* of the last pause; 0: none yet */
 };
 
 static int fabric_run_scan(struct job *job)
@@ -64,10 +65,8 @@ static void fabric_take_scan(struct scanning *scanning)
 static void fabric_retry_scan(struct scanning *scanning)
 {
 	log_seldom(LOG_ERROR_LEVEL, "kernel state not read; trying again", F_STR("error", scanning->job.err.text));
+	scanning->retry_ms = base_backoff_next(scanning->retry_ms, SCAN_RETRY_MS, SCAN_RETRY_MAX_MS);
 	timer_start(&scanning->again, scanning->retry_ms);
-	scanning->retry_ms *= 2;
-	if (scanning->retry_ms > SCAN_RETRY_MAX_MS)
-		scanning->retry_ms = SCAN_RETRY_MAX_MS;
 }
 
 static void fabric_finish_scan(struct job *job)
@@ -106,7 +105,7 @@ void fabric_scan(struct fabric *fabric, fabric_scan_done *done, void *context)
 
 	scanning->done = done;
 	scanning->context = context;
-	scanning->retry_ms = SCAN_RETRY_MS;
+	scanning->retry_ms = 0;
 	fabric_post_scan(scanning);
 }
 

@@ -13,6 +13,7 @@
  */
 #include "fabric/teardown.h"
 
+#include "base/backoff.h"
 #include "base/container_of.h"
 #include "base/log.h"
 #include "fabric/look_slot.h"
@@ -26,7 +27,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { TEARDOWN_PAUSE_MAX = 30, FLUSHES_MAX = 4 };
+enum { TEARDOWN_PAUSE_MIN = 1, TEARDOWN_PAUSE_MAX = 30, FLUSHES_MAX = 4 }; /* pauses in seconds */
 
 struct teardown {
 	struct job job;
@@ -77,11 +78,10 @@ static void fabric_teardown_answer(struct slot *slot, const struct err *err)
 
 static void fabric_teardown_wait(struct slot *slot, const struct err *err, void (*timed_out)(struct slot *slot))
 {
-	unsigned pause = slot->teardown_pause ? slot->teardown_pause * 2u : 1;
-
 	if (!slot->teardown_ahead) {
 		slot->teardown_hurries = 0;
-		slot->teardown_pause = (uint8_t)(pause < TEARDOWN_PAUSE_MAX ? pause : TEARDOWN_PAUSE_MAX);
+		slot->teardown_pause =
+		    (uint8_t)base_backoff_next(slot->teardown_pause, TEARDOWN_PAUSE_MIN, TEARDOWN_PAUSE_MAX);
 	}
 	slot->teardown_ahead = false;
 	fabric_slot_start_timeout(slot, slot->teardown_pause * UINT64_C(1000), timed_out);

@@ -5,13 +5,14 @@
  */
 #include "fabric/trouble.h"
 
+#include "base/backoff.h"
 #include "base/err.h"
 #include "fabric/state.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-enum { PAUSE_MAX = 30 };
+enum { PAUSE_MIN = 1, PAUSE_MAX = 30 }; /* ticks of the patrol */
 
 struct troubles {
 	TAILQ_HEAD(trouble_queue, trouble) waiting;
@@ -56,9 +57,7 @@ static void fabric_trouble_wait(struct fabric *fabric, struct trouble *trouble)
 		return;
 	if (!trouble->ahead) {
 		trouble->hurries = 0;
-		trouble->pause = trouble->pause >= PAUSE_MAX / 2 ? PAUSE_MAX
-				 : trouble->pause                ? (uint8_t)(trouble->pause * 2)
-								 : 1;
+		trouble->pause = (uint8_t)base_backoff_next(trouble->pause, PAUSE_MIN, PAUSE_MAX);
 	}
 	trouble->ahead = false;
 	trouble->left = trouble->pause;
