@@ -48,8 +48,7 @@ bool base_folder_is_same(const struct folder *folder)
 	return stat(folder->path, &status) == 0 && status.st_dev == folder->device && status.st_ino == folder->inode;
 }
 
-/* Makes the folders above PATH that are missing. */
-static int base_folder_make_parents(const char *path, struct err *err)
+int base_folder_make_parents(const char *path, struct err *err)
 {
 	AUTO_FREE char *copy = strdup(path);
 

@@ -24,6 +24,9 @@ struct folder {
 /* Notes the folder of the file PATH as it is. 0, or -1 with ERR (ENOMEM). */
 int base_folder_note(struct folder *folder, const char *path, struct err *err);
 
+/* Makes the folders above PATH that are missing, with mode 0755. 0, or -1 with ERR. */
+int base_folder_make_parents(const char *path, struct err *err);
+
 /* Frees its path. Harmless on a struct of zeroes. */
 void base_folder_clear(struct folder *folder);
 

@@ -4,6 +4,7 @@
  */
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/folder.h"
 #include "config/config.h"
 #include "store/store.h"
 #include "store/store_internal.h"
@@ -18,22 +19,6 @@
 #include <unistd.h>
 
 enum { OTHERS_WRITE = S_IWGRP | S_IWOTH };
-
-/* Makes the directories above PATH that are missing. */
-static int store_make_parents(const char *path, struct err *err)
-{
-	AUTO_FREE char *copy = strdup(path);
-
-	if (!copy)
-		return err_set(err, ENOMEM, "%s", path);
-	for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (mkdir(copy, 0755) < 0 && errno != EEXIST)
-			return err_set(err, errno, "%s", copy);
-		*slash = '/';
-	}
-	return 0;
-}
 
 int store_check_directory(int fd, const char *path, struct err *err)
 {
@@ -53,7 +38,7 @@ int store_open_directory(const char *path, struct err *err)
 {
 	AUTO_FD int fd = -1;
 
-	if (store_make_parents(path, err) < 0)
+	if (base_folder_make_parents(path, err) < 0)
 		return -1;
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return err_set(err, errno, "%s", path);
