@@ -218,6 +218,16 @@ static void daemon_listeners_end_barrier(struct listeners *listeners)
 	cleanup_fd(&listeners->barrier);
 }
 
+static void daemon_listeners_free_couples(struct listeners *listeners)
+{
+	for (size_t i = 0; i < listeners->couples.count; i++) {
+		daemon_fd_couple_free(&listeners->couples.items[i]->fds);
+		free(listeners->couples.items[i]);
+	}
+	vec_free(&listeners->couples);
+	vec_free(&listeners->places);
+}
+
 /* There is no service manager after all: nothing may hold a port but the sockets themselves. */
 static void daemon_listeners_give_up(struct listeners *listeners)
 {
@@ -225,12 +235,7 @@ static void daemon_listeners_give_up(struct listeners *listeners)
 	listeners->keeps = listeners->barrier_due = listeners->former_left = false;
 	timer_stop(&listeners->write);
 	daemon_listeners_end_barrier(listeners);
-	for (size_t i = 0; i < listeners->couples.count; i++) {
-		daemon_fd_couple_free(&listeners->couples.items[i]->fds);
-		free(listeners->couples.items[i]);
-	}
-	vec_free(&listeners->couples);
-	vec_free(&listeners->places);
+	daemon_listeners_free_couples(listeners);
 	daemon_inherited_forget_former(listeners->daemon->inherited);
 }
 
@@ -469,12 +474,7 @@ void daemon_listeners_free(struct daemon *daemon)
 	timer_free(&listeners->write);
 	timer_free(&listeners->patience);
 	daemon_listeners_end_barrier(listeners);
-	for (size_t i = 0; i < listeners->couples.count; i++) {
-		daemon_fd_couple_free(&listeners->couples.items[i]->fds);
-		free(listeners->couples.items[i]);
-	}
-	vec_free(&listeners->couples);
-	vec_free(&listeners->places);
+	daemon_listeners_free_couples(listeners);
 	free(listeners);
 	daemon->listeners = NULL;
 }
