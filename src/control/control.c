@@ -197,6 +197,12 @@ void control_event(struct control *control, const char *type, const char *id, js
 	control_events_add(control_api_events(control->api), type, id, fields);
 }
 
+void control_event_host(struct control *control, const char *check, const char *status, const char *detail)
+{
+	control_event(control, "host", NULL,
+		      json_pack("{s:s, s:s, s:s}", "check", check, "status", status, "detail", detail));
+}
+
 const struct control_keeper *control_keeper(const struct control *control)
 {
 	return control->keeper.opened ? &control->keeper : NULL;

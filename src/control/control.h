@@ -112,6 +112,9 @@ void control_sandbox_gone(struct control *control, const char *id);
  */
 void control_event(struct control *control, const char *type, const char *id, json_t *fields);
 
+/* Adds the event `host`: CHECK, a word such as "ports", has STATUS, "ok" or "fail", because of DETAIL. */
+void control_event_host(struct control *control, const char *check, const char *status, const char *detail);
+
 /*
  * The same API over TCP, for reading only, with the status page at "/". It listens nowhere at first. Its readers hold nothing of
  * what the callers of the socket need: no wait is theirs, no diagnosis is made for them, and event streams are counted apart. A

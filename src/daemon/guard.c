@@ -27,7 +27,6 @@
 #include "store/store.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,8 +65,7 @@ struct guard {
 /* An event, beside that of the repair, for those who watch the host. */
 static void daemon_guard_tell(struct daemon *daemon, const char *status, const char *detail)
 {
-	control_event(daemon->control, "host", NULL,
-		      json_pack("{s:s, s:s, s:s}", "check", "files", "status", status, "detail", detail));
+	control_event_host(daemon->control, "files", status, detail);
 }
 
 static void daemon_guard_put_back(struct daemon *daemon, const char *what)

@@ -82,12 +82,6 @@ static struct not_open_note *daemon_not_open_find(struct not_open *list, const s
 	return NULL;
 }
 
-static void daemon_not_open_tell(struct daemon *daemon, const char *status, const char *detail)
-{
-	control_event(daemon->control, "host", NULL,
-		      json_pack("{s:s, s:s, s:s}", "check", "ports", "status", status, "detail", detail));
-}
-
 static void daemon_not_open_log(struct daemon *daemon, struct not_open_note *note)
 {
 	const char *fix = note->code == EADDRINUSE ? "stop the holder" : NULL;
@@ -103,7 +97,7 @@ static void daemon_not_open_log(struct daemon *daemon, struct not_open_note *not
 	}
 	log_error("address not open; it is tried again each second", F_STR("option", note->what),
 		  F_STR("address", text), F_STR("error", note->error), F_STR("fix", fix));
-	daemon_not_open_tell(daemon, "fail", note->error);
+	control_event_host(daemon->control, "ports", "fail", note->error);
 }
 
 /* Looks for the holder, if it is time to. Whether the note says something new. */
@@ -182,7 +176,7 @@ void daemon_not_open_remove(struct daemon *daemon, const struct addr *listen, en
 	} else {
 		log_info("address open again", F_STR("option", note->what), F_STR("address", text));
 		snprintf(detail, sizeof(detail), "%s is open", text);
-		daemon_not_open_tell(daemon, "ok", detail);
+		control_event_host(daemon->control, "ports", "ok", detail);
 	}
 	daemon_not_open_drop(daemon->not_open, note);
 }

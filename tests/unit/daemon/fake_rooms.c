@@ -325,6 +325,14 @@ void control_event(struct control *control, const char *type, const char *id, js
 	json_decref(fields);
 }
 
+void control_event_host(struct control *control, const char *check, const char *status, const char *detail)
+{
+	(void)control;
+	(void)check;
+	(void)status;
+	(void)detail;
+}
+
 void control_sandbox_gone(struct control *control, const char *id)
 {
 	(void)control;
