@@ -95,6 +95,18 @@ static void daemon_endpoints_undo(struct daemon *daemon, struct endpoint *endpoi
 		daemon_endpoints_unlisten(daemon, opened[k], true);
 }
 
+/* Opens one address of an endpoint. 0: it is open, or the host lacks it; -1 with ERR. */
+static int daemon_endpoints_open_one(struct daemon *daemon, struct fwd_route *route, struct endpoint *endpoint,
+				     size_t index, struct err *err)
+{
+	const struct addr *listen = &endpoint->listen[index];
+	void *opened = daemon_endpoints_listen(daemon, route, daemon_endpoints_options(endpoint), listen, err);
+
+	endpoint->handles[index] = opened;
+	endpoint->absent[index] = !opened && endpoint->listen_count > 1 && daemon_endpoints_lack_ipv6(listen, err);
+	return opened || endpoint->absent[index] ? 0 : -1;
+}
+
 int daemon_endpoints_open(struct daemon *daemon, struct tenant *tenant, struct endpoint *endpoints, size_t count,
 			  const char *list, uint16_t *taken, struct problem *problem)
 {
@@ -111,16 +123,11 @@ int daemon_endpoints_open(struct daemon *daemon, struct tenant *tenant, struct e
 
 			if (endpoint->handles[j])
 				continue;
-			endpoint->handles[j] = daemon_endpoints_listen(
-			    daemon, tenant->route, daemon_endpoints_options(endpoint), &endpoint->listen[j], &err);
-			if (endpoint->handles[j]) {
-				opened[opened_count++] = endpoint->handles[j];
+			if (daemon_endpoints_open_one(daemon, tenant->route, endpoint, j, &err) == 0) {
+				if (endpoint->handles[j])
+					opened[opened_count++] = endpoint->handles[j];
 				continue;
 			}
-			endpoint->absent[j] =
-			    endpoint->listen_count > 1 && daemon_endpoints_lack_ipv6(&endpoint->listen[j], &err);
-			if (endpoint->absent[j])
-				continue;
 			if (taken && endpoint->port.automatic && err.code == EADDRINUSE)
 				*taken = addr_port(&endpoint->listen[j]);
 			daemon_endpoints_explain(endpoints, i, list, &endpoint->listen[j], &err, problem);
@@ -150,18 +157,13 @@ static int daemon_endpoints_try(struct daemon *daemon, struct sandbox *sandbox, 
 {
 	const struct addr *listen = &endpoint->listen[index];
 
-	endpoint->handles[index] = daemon_endpoints_listen(daemon, daemon_tenant_of(sandbox)->route,
-							   daemon_endpoints_options(endpoint), listen, err);
-	endpoint->absent[index] =
-	    !endpoint->handles[index] && endpoint->listen_count > 1 && daemon_endpoints_lack_ipv6(listen, err);
-	if (endpoint->handles[index]) {
-		daemon_not_open_remove(daemon, listen, endpoint->port.proto);
-		return 0;
+	if (daemon_endpoints_open_one(daemon, daemon_tenant_of(sandbox)->route, endpoint, index, err) < 0) {
+		daemon_not_open_add(daemon, listen, endpoint->port.proto, sandbox->id, NULL, err);
+		return -1;
 	}
-	if (endpoint->absent[index])
-		return 0;
-	daemon_not_open_add(daemon, listen, endpoint->port.proto, sandbox->id, NULL, err);
-	return -1;
+	if (endpoint->handles[index])
+		daemon_not_open_remove(daemon, listen, endpoint->port.proto);
+	return 0;
 }
 
 int daemon_endpoints_open_some(struct daemon *daemon, struct sandbox *sandbox, bool absent_too)
