@@ -94,8 +94,7 @@ static int daemon_restart_load_one(struct daemon *daemon, struct stored *stored,
 	if (stored->draining)
 		registry_sandbox_set_state(daemon->registry, sandbox, SANDBOX_DRAINING, "restart", NULL);
 	else if (stored->tap_lost)
-		registry_sandbox_fail(daemon->registry, sandbox, FAILURE_TAP, "restart",
-				      "tap0 was deleted under the VM");
+		registry_sandbox_fail(daemon->registry, sandbox, FAILURE_TAP, "restart", FAILURE_TAP_REASON);
 	return 0;
 }
 

@@ -90,7 +90,7 @@ static void fabric_slot_judge_live(struct slot *slot, const struct fabric_slot_l
 	slot->carrier_downs = look->has_tap ? look->carrier_downs : CARRIER_DOWNS_UNKNOWN;
 	fabric_slot_report_carrier(slot, look->has_tap && look->carrier);
 	if (lost_under_vm)
-		fabric_slot_fail(slot, FAILURE_TAP, "tap0 was deleted under the VM");
+		fabric_slot_fail(slot, FAILURE_TAP, FAILURE_TAP_REASON);
 	else if (slot->phase == SLOT_FAILED || !look->has_veth || !look->has_tap || !look->up)
 		fabric_slot_repair(slot);
 }

@@ -19,6 +19,9 @@ enum failure {
 	FAILURE_TEARDOWN, /* a foreign object keeps it from being taken apart; its endpoints are closed. DELETE tries again */
 };
 
+/* The reason that is given for FAILURE_TAP, by whoever finds it and after a restart. */
+#define FAILURE_TAP_REASON "tap0 was deleted under the VM"
+
 /* Whether only DELETE ends it. */
 static inline bool registry_failure_is_final(enum failure failure)
 {

@@ -179,7 +179,7 @@ static int slot_build_ensure_tap(struct slot_work *work, struct kern_link *link,
 		return -1;
 	if (!there && work->attached) {
 		work->failure = FAILURE_TAP;
-		return err_set(err, 0, "tap0 was deleted under the VM");
+		return err_set(err, 0, FAILURE_TAP_REASON);
 	}
 	if (there && !link->tap) {
 		work->failure = FAILURE_LINK;
