@@ -9,8 +9,6 @@
 #include "base/log.h"
 #include "registry/problem.h"
 
-#include <errno.h>
-
 static const struct {
 	const char *name;
 	unsigned next; /* bits: the states that may follow */
@@ -39,8 +37,6 @@ bool daemon_is_loaded(const struct daemon *daemon)
 
 void daemon_explain(const struct err *err, struct problem *problem)
 {
-	/* A shortage is over at some time, and the same request may then succeed. */
-	bool shortage = err->code == ENOMEM || err->code == ENOBUFS || err->code == EMFILE || err->code == ENFILE;
-
-	registry_problem_set(problem, shortage ? PROBLEM_UNAVAILABLE : PROBLEM_INTERNAL, NULL, "%s", err->text);
+	registry_problem_set(problem, err_code_is_exhaustion(err->code) ? PROBLEM_UNAVAILABLE : PROBLEM_INTERNAL, NULL,
+			     "%s", err->text);
 }

@@ -85,7 +85,7 @@ void daemon_become(struct daemon *daemon, enum daemon_state state);
  */
 bool daemon_is_loaded(const struct daemon *daemon);
 
-/* The problem that ERR, of a step that was asked for, makes of its request: INTERNAL, or UNAVAILABLE for want of memory. */
+/* The problem that ERR, of a step that was asked for, makes of its request: INTERNAL, or UNAVAILABLE for want of memory or descriptors. */
 void daemon_explain(const struct err *err, struct problem *problem);
 
 #endif

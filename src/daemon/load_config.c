@@ -4,6 +4,7 @@
  */
 #include "daemon/load_config.h"
 
+#include "base/err.h"
 #include "config/config.h"
 #include "daemon/options.h"
 #include "inspect/inspect.h"
@@ -56,16 +57,9 @@ static struct config *daemon_load_config_file(const char *path, config_host_chec
 /* The exit code of a configuration that could not be had for the errno TROUBLE; 0: it has mistakes. */
 static int daemon_load_config_exit_code(int trouble)
 {
-	switch (trouble) {
-	case 0:
+	if (!trouble)
 		return EX_CONFIG;
-	case ENOMEM:
-	case EMFILE:
-	case ENFILE:
-		return EX_OSERR;
-	default:
-		return EX_NOINPUT;
-	}
+	return err_code_is_exhaustion(trouble) ? EX_OSERR : EX_NOINPUT;
 }
 
 struct config *daemon_load_config(const struct options *options, bool check_host, unsigned patience_ms,

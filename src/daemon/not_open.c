@@ -65,8 +65,7 @@ void daemon_not_open_stop(struct daemon *daemon)
 
 bool daemon_not_open_is_shortage(const struct err *err)
 {
-	return err->code == EMFILE || err->code == ENFILE || err->code == ENOMEM || err->code == ENOBUFS ||
-	       err->code == ENOSPC;
+	return err_code_is_exhaustion(err->code) || err->code == ENOSPC;
 }
 
 bool daemon_not_open_may_pass(const struct err *err)

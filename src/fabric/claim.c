@@ -55,9 +55,7 @@ static void fabric_claim_succeed(struct claim *claim)
 /* There was no room for a descriptor of its namespace: nothing is wrong with the slot, and nothing was done to it. */
 static bool fabric_claim_lacked_room(const struct claim *claim)
 {
-	int code = claim->job.err.code;
-
-	return claim->netns_fd < 0 && (code == EMFILE || code == ENFILE || code == ENOMEM);
+	return claim->netns_fd < 0 && err_code_is_exhaustion(claim->job.err.code);
 }
 
 static void fabric_claim_restore_plan(struct claim *claim)

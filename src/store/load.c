@@ -95,12 +95,6 @@ static ssize_t store_read_all(int fd, char *text, size_t size)
 	return (ssize_t)used;
 }
 
-/* Whether ERROR says nothing about the file that was being read. */
-static bool store_is_shortage(int error)
-{
-	return error == ENOMEM || error == EMFILE || error == ENFILE;
-}
-
 /* The text of a file, allocated, with its length. NULL and WHY: it is not to be trusted; an empty WHY, with errno: a shortage. */
 static char *store_read_file(int dir_fd, const char *name, size_t *length, struct file_mark *mark, char *why,
 			     size_t why_size)
@@ -111,7 +105,7 @@ static char *store_read_file(int dir_fd, const char *name, size_t *length, struc
 
 	*why = '\0';
 	if (fd < 0) {
-		if (!store_is_shortage(errno))
+		if (!err_code_is_exhaustion(errno))
 			snprintf(why, why_size, "%s", errno == ELOOP ? "is a symbolic link" : strerror(errno));
 		return NULL;
 	}
@@ -120,7 +114,7 @@ static char *store_read_file(int dir_fd, const char *name, size_t *length, struc
 	text = malloc((size_t)mark->size + 1);
 	result = text ? store_read_all(fd, text, (size_t)mark->size) : -1;
 	if (result < 0) {
-		if (!store_is_shortage(errno))
+		if (!err_code_is_exhaustion(errno))
 			snprintf(why, why_size, "%s", strerror(errno));
 		return NULL;
 	}
