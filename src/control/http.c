@@ -4,6 +4,7 @@
  * address that was configured (or "localhost", for a loopback one) are answered.
  */
 #include "base/addr.h"
+#include "base/bind.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "config/config.h"
@@ -85,22 +86,6 @@ static void control_http_on_request(void *context, const struct http_request *re
 		control_api_handle(http->api, request, true, reply);
 }
 
-/* -1 with errno. */
-static int control_http_bind(const struct addr *addr)
-{
-	int on = 1;
-	AUTO_FD int fd = socket(addr->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (addr->any.sa_family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-	if (bind(fd, &addr->any, addr_length(addr)) < 0)
-		return -1;
-	return steal_fd(&fd);
-}
-
 static int control_http_listen(struct control_http *http, const struct addr *addr, struct err *err)
 {
 	const struct control_keeper *keeper = http->keeper;
@@ -110,11 +95,12 @@ static int control_http_listen(struct control_http *http, const struct addr *add
 
 	addr_format(addr, text);
 	if (fd < 0)
-		fd = control_http_bind(addr);
-	if (fd < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ||
-	    listen(fd, SOMAXCONN) < 0) {
+		fd = base_bind(addr, SOCK_STREAM, err);
+	if (fd < 0)
+		return err_set(err, err->code, "[http] listen = %s", text);
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || listen(fd, SOMAXCONN) < 0) {
 		err_set(err, errno, "[http] listen = %s", text);
-		if (keeper && fd >= 0)
+		if (keeper)
 			keeper->closing(keeper->context, fd);
 		return -1;
 	}

@@ -4,6 +4,7 @@
  */
 #include "forwarder/listener.h"
 
+#include "base/bind.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "config/config.h"
@@ -46,23 +47,6 @@ void fwd_listeners_resume(struct forwarder *forwarder)
 
 /* ---- Opening ---- */
 
-static int fwd_listener_bind(const struct addr *listen_on, int type, struct err *err)
-{
-	AUTO_FD int fd = socket(listen_on->any.sa_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int one = 1;
-
-	if (fd < 0)
-		return err_set(err, errno, "socket");
-	/* With UDP it would allow to steal another's port. */
-	if (type == SOCK_STREAM && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
-		return err_set(err, errno, "SO_REUSEADDR");
-	if (listen_on->any.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
-		return err_set(err, errno, "IPV6_V6ONLY");
-	if (bind(fd, &listen_on->any, addr_length(listen_on)) < 0)
-		return err_set(err, errno, "bind");
-	return steal_fd(&fd);
-}
-
 /* Made ready for accepting: FD is bound, and may listen already. */
 static int fwd_listener_listen(int fd, unsigned keepalive_ms, struct err *err)
 {
@@ -84,7 +68,7 @@ static int fwd_listener_open_tcp(struct fwd_listener *listener, const struct fwd
 	struct forwarder *forwarder = listener->forwarder;
 	unsigned keepalive_ms =
 	    listener->route ? listener->route->state.limits.keepalive_ms : forwarder->config->forwarder.keepalive_ms;
-	int fd = options->fd >= 0 ? options->fd : fwd_listener_bind(&listener->endpoint->listen, SOCK_STREAM, err);
+	int fd = options->fd >= 0 ? options->fd : base_bind(&listener->endpoint->listen, SOCK_STREAM, err);
 
 	if (fd < 0)
 		return -1;
@@ -110,7 +94,7 @@ static int fwd_listener_open_udp(struct fwd_listener *listener, const struct fwd
 	if (!listener->route)
 		return err_set(err, EPROTONOSUPPORT, "the default endpoint over UDP");
 	if (options->fd < 0)
-		fd = fwd_listener_bind(&listener->endpoint->listen, SOCK_DGRAM, err);
+		fd = base_bind(&listener->endpoint->listen, SOCK_DGRAM, err);
 	else if (fcntl(options->fd, F_SETFL, fcntl(options->fd, F_GETFL) | O_NONBLOCK) == 0)
 		fd = options->fd;
 	else

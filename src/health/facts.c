@@ -5,6 +5,7 @@
  */
 #include "health/facts.h"
 
+#include "base/bind.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "config/config.h"
@@ -49,17 +50,11 @@ static const char *health_read_environment(void *context, const char *name)
 /* It never listens, so that a weftd that starts meanwhile is not hindered and no client comes by. */
 static int health_try_bind(void *context, const struct addr *addr)
 {
-	const int on = 1;
-	AUTO_FD int fd = socket(addr->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct err err;
+	AUTO_FD int fd = base_bind(addr, SOCK_STREAM, &err);
 
 	(void)context;
-	if (fd < 0)
-		return errno;
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
-		return errno;
-	if (addr->any.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
-		return errno;
-	return bind(fd, &addr->any, addr_length(addr)) < 0 ? errno : 0;
+	return fd < 0 ? err.code : 0;
 }
 
 /* The holders of all sockets, gathered at once, because a host has thousands. */

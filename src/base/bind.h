@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_BASE_BIND_H
+#define WEFT_BASE_BIND_H
+
+/*
+ * Sockets for addresses of the host. Whatever asks whether an address is free has to bind it exactly as whatever opens it. Any
+ * thread.
+ */
+
+struct addr;
+struct err;
+
+/*
+ * A socket of TYPE (SOCK_STREAM, SOCK_DGRAM) bound to ADDR, close-on-exec and not blocking; it does not listen yet. The caller
+ * owns it. One of IPv6 leaves IPv4 alone. -1 with ERR, whose text names the call (EADDRINUSE, EADDRNOTAVAIL, EACCES, EMFILE, ...).
+ */
+int base_bind(const struct addr *addr, int type, struct err *err);
+
+#endif
