@@ -20,7 +20,7 @@ static void fwd_life_turn_away(const struct arrival *arrival)
 	int fd = arrival->fd;
 
 	fwd_socket_reset(&fd);
-	fwd_tally_turn_away(arrival->side);
+	fwd_tally_end(arrival->side, CLOSE_ERROR);
 	fwd_endpoint_release(arrival->endpoint);
 	fwd_route_side_check_empty(arrival->side);
 }

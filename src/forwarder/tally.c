@@ -130,11 +130,6 @@ void fwd_tally_arrive(struct route_side *side)
 	fwd_tally_up(&side->worker->tally.load);
 }
 
-void fwd_tally_turn_away(struct route_side *side)
-{
-	fwd_tally_end(side, CLOSE_ERROR);
-}
-
 void fwd_tally_hold(struct route_side *side)
 {
 	fwd_tally_up(&side->tally.held);

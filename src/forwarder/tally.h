@@ -81,9 +81,6 @@ int64_t fwd_tally_busy_routes(const struct forwarder *forwarder);
 /* An admitted connection goes to SIDE. Any thread. */
 void fwd_tally_arrive(struct route_side *side);
 
-/* It arrived and is reset at once, for lack of memory. */
-void fwd_tally_turn_away(struct route_side *side);
-
 /* It waits for the guest's answer, or does so no longer. */
 void fwd_tally_hold(struct route_side *side);
 void fwd_tally_unhold(struct route_side *side);

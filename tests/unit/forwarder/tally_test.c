@@ -66,7 +66,7 @@ START_TEST(a_connection_that_is_turned_away_leaves_none_either)
 {
 	ck_assert(fwd_tally_admit(lab.routes[0], 0, 0));
 	fwd_tally_arrive(lab.side);
-	fwd_tally_turn_away(lab.side);
+	fwd_tally_end(lab.side, CLOSE_ERROR);
 	ck_assert_uint_eq(fwd_tally_load(&lab.worker), 0);
 	ck_assert_uint_eq(fwd_tally_route_connections(lab.routes[0]), 0);
 	ck_assert_uint_eq(read_all().connections_open, 0);
