@@ -17,7 +17,7 @@
 struct listing {
 	struct mail mail;
 	struct forwarder *forwarder;
-	size_t limit, count, room;
+	size_t count, room;
 	struct fwd_connection_info *infos;
 	void (*listed)(void *context, const struct fwd_connection_info *info, size_t count);
 	void *context;
