@@ -154,16 +154,17 @@ void http_exchange_answer(struct http_exchange *exchange, const struct http_answ
 bool http_refuse(struct http_peer *peer, int status, const char *content_type, const char *body)
 {
 	struct evbuffer *output = http_output(peer);
+	size_t length = body ? strlen(body) : 0;
 
-	if (!http_make_room(peer, body ? strlen(body) : 0))
+	if (!http_make_room(peer, length))
 		return false;
 	http_write_status(output, 1, status);
 	http_write_field(output, "Connection", "close");
 	http_write_field(output, "Content-Type", content_type);
-	http_write_length(output, body ? strlen(body) : 0);
+	http_write_length(output, length);
 	evbuffer_add(output, "\r\n", 2);
-	if (body)
-		evbuffer_add(output, body, strlen(body));
+	if (length)
+		evbuffer_add(output, body, length);
 	return http_peer_send(peer);
 }
 
@@ -229,21 +230,27 @@ void http_exchange_write(struct http_exchange *exchange, struct evbuffer *data)
 }
 
 /* Where nothing is left to be sent, the bufferevent is asked to notify the gate all the same. */
+static void http_finish_stream(const struct http_exchange *exchange)
+{
+	struct http_peer *peer = exchange->peer;
+	bool chunked = http_is_1_1(peer) && !exchange->head_only;
+
+	if ((chunked && evbuffer_add(http_output(peer), "0\r\n\r\n", 5) < 0) || !http_peer_send(peer)) {
+		http_lose_answer(peer);
+		return;
+	}
+	http_peer_set_state(peer, PEER_WRITING, GATE_REQUEST_MS);
+	bufferevent_trigger(peer->bufferevent, EV_WRITE, BEV_TRIG_DEFER_CALLBACKS);
+}
+
 void http_exchange_end(struct http_exchange *exchange)
 {
 	struct http_peer *peer = exchange->peer;
 
-	if (peer && exchange->lost) {
+	if (peer) {
 		peer->exchange = NULL;
-	} else if (peer) {
-		bool chunked = http_is_1_1(peer) && !exchange->head_only;
-		peer->exchange = NULL;
-		if ((chunked && evbuffer_add(http_output(peer), "0\r\n\r\n", 5) < 0) || !http_peer_send(peer)) {
-			http_lose_answer(peer);
-		} else {
-			http_peer_set_state(peer, PEER_WRITING, GATE_REQUEST_MS);
-			bufferevent_trigger(peer->bufferevent, EV_WRITE, BEV_TRIG_DEFER_CALLBACKS);
-		}
+		if (!exchange->lost)
+			http_finish_stream(exchange);
 	}
 	free(exchange);
 }
