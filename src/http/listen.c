@@ -97,7 +97,7 @@ static int http_listen_open_to_group(int fd, struct http_listen_socket *socket, 
 
 	if (socket->has_group && chown(socket->path, (uid_t)-1, socket->group) < 0)
 		return err_set(err, errno, "group of %s", socket->path);
-	if (chmod(socket->path, 0660) < 0)
+	if (chmod(socket->path, LISTEN_MODE) < 0)
 		return err_set(err, errno, "mode of %s", socket->path);
 	if (lstat(socket->path, &status) < 0)
 		return err_set(err, errno, "%s", socket->path);

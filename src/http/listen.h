@@ -11,6 +11,8 @@
 
 struct err;
 
+enum { LISTEN_MODE = 0660 }; /* of the file */
+
 /* A listening unix socket and the file that leads to it. */
 struct http_listen_socket {
 	int fd; /* -1: none */
@@ -23,7 +25,7 @@ struct http_listen_socket {
 };
 
 /*
- * Binds PATH with mode 0660 and GROUP (NULL: none) and listens. A socket file that nobody answers on is replaced. It is an
+ * Binds PATH with mode LISTEN_MODE and GROUP (NULL: none) and listens. A socket file that nobody answers on is replaced. It is an
  * error if somebody answers, or if the file is no socket. 0 or -1 with ERR.
  */
 int http_listen_open(const char *path, const char *group, struct http_listen_socket *socket, struct err *err);

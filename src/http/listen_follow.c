@@ -15,8 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILE_MODE = 0660 };
-
 static bool http_listen_is_ours(const struct http_listen_socket *socket, const struct stat *status)
 {
 	return status->st_dev == socket->device && status->st_ino == socket->inode;
@@ -33,7 +31,7 @@ static int http_listen_mend(const struct http_listen_socket *socket, struct err 
 	if (!http_listen_is_ours(socket, &status))
 		return err_set(err, 0, "%s was replaced", socket->path);
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	if (fchownat(fd, "", geteuid(), socket->file_group, AT_EMPTY_PATH) < 0 || chmod(link, FILE_MODE) < 0)
+	if (fchownat(fd, "", geteuid(), socket->file_group, AT_EMPTY_PATH) < 0 || chmod(link, LISTEN_MODE) < 0)
 		return err_set(err, errno, "permissions of %s", socket->path);
 	return 0;
 }
@@ -48,7 +46,8 @@ int http_listen_look(const struct http_listen_socket *socket, enum listen_file *
 	if (!http_listen_is_ours(socket, &status))
 		return 0;
 	*file = LISTEN_FILE_IN_PLACE;
-	if ((status.st_mode & 07777) == FILE_MODE && status.st_gid == socket->file_group && status.st_uid == geteuid())
+	if ((status.st_mode & 07777) == LISTEN_MODE && status.st_gid == socket->file_group &&
+	    status.st_uid == geteuid())
 		return 0;
 	*file = LISTEN_FILE_MENDED;
 	return http_listen_mend(socket, err);
