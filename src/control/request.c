@@ -6,7 +6,6 @@
 #include "control/request.h"
 
 #include "base/assert.h"
-
 #include "control/control.h"
 #include "registry/problem.h"
 
@@ -18,7 +17,7 @@ struct control_request *control_request_new(struct control_reply *reply)
 	struct problem problem;
 
 	if (!request) {
-		registry_problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "out of memory");
+		registry_problem_no_memory(&problem);
 		control_reply_problem(reply, &problem);
 		return NULL;
 	}
