@@ -232,6 +232,11 @@ class Witness:
                 self._bearing.subtract(kinds)
                 self._bore.update(dict.fromkeys(kinds, time.monotonic()))
 
+    def bears_now(self, *kinds):
+        """Whether one of KINDS is being borne."""
+        with self._lock:
+            return any(self._bearing[kind] > 0 for kind in kinds)
+
     def await_service(self, path=None, timeout=3 * PATIENCE):
         """Waits until each target, or each by PATH, served a connection that began after this call, and the states were looked at.
 
