@@ -6,9 +6,10 @@
  */
 #include "base/spares.h"
 
+#include "base/descriptors.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum { LIMIT_A_SPARE = 64 };
@@ -21,11 +22,9 @@ static _Thread_local struct {
 
 static unsigned base_spares_wanted(void)
 {
-	struct rlimit limit;
+	size_t wanted = base_descriptors_limit() / LIMIT_A_SPARE;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur / LIMIT_A_SPARE >= SPARES_MAX)
-		return SPARES_MAX;
-	return (unsigned)(limit.rlim_cur / LIMIT_A_SPARE);
+	return wanted < SPARES_MAX ? (unsigned)wanted : SPARES_MAX;
 }
 
 void base_spares_fill(void)
@@ -58,9 +57,7 @@ void base_spares_drop(void)
 /* Whether closing FD makes room for another: under RLIMIT_NOFILE only a number below the limit does. */
 static bool base_spares_make_room(int fd, int code)
 {
-	struct rlimit limit;
-
-	return code == ENFILE || getrlimit(RLIMIT_NOFILE, &limit) < 0 || (rlim_t)fd < limit.rlim_cur;
+	return code == ENFILE || (size_t)fd < base_descriptors_limit();
 }
 
 bool base_spares_give(int code)

@@ -7,6 +7,7 @@
 #include "daemon/run.h"
 
 #include "base/cleanup.h"
+#include "base/descriptors.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -227,11 +228,9 @@ static void daemon_run_raise_descriptor_limit(void)
 static void daemon_run_enlarge_descriptor_table(void)
 {
 	enum { ROOM = 65536 };
-	struct rlimit limit;
-	int fd = -1;
+	size_t limit = base_descriptors_limit();
+	int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, limit < ROOM ? (int)limit - 1 : ROOM - 1);
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > 0)
-		fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, limit.rlim_cur < ROOM ? (int)limit.rlim_cur - 1 : ROOM - 1);
 	if (fd >= 0)
 		close(fd);
 }
