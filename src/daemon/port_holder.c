@@ -91,21 +91,19 @@ static bool daemon_port_holder_process_has(const char *pid, unsigned long inode)
 	return has;
 }
 
-/* Writes the process that has the socket to TEXT. False: none that is visible. */
-static bool daemon_port_holder_name_process(const struct socket_holder *holder, char *text, size_t size)
+/* Writes the process that has the socket to TEXT, if it is visible. */
+static void daemon_port_holder_name_process(const struct socket_holder *holder, char *text, size_t size)
 {
 	DIR *processes = opendir("/proc");
-	bool has = false;
 
 	if (!processes)
-		return false;
-	for (struct dirent *entry; !has && (entry = readdir(processes));) {
+		return;
+	for (struct dirent *entry; (entry = readdir(processes));) {
 		char path[300], name[32] = "?";
 
 		if (!isdigit((unsigned char)entry->d_name[0]) ||
 		    !daemon_port_holder_process_has(entry->d_name, holder->inode))
 			continue;
-		has = true;
 		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
 		FILE *comm = fopen(path, "re");
 		if (comm) {
@@ -114,9 +112,9 @@ static bool daemon_port_holder_name_process(const struct socket_holder *holder, 
 			fclose(comm);
 		}
 		snprintf(text, size, "%s (pid %.20s) of uid %u", name, entry->d_name, holder->uid);
+		break;
 	}
 	closedir(processes);
-	return has;
 }
 
 /* The tables of LISTEN's own family first: a socket of IPv6 can stand in the way of IPv4, and not the other way round. */
