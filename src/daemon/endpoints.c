@@ -5,7 +5,6 @@
  */
 #include "daemon/endpoints.h"
 
-#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "daemon/daemon.h"
@@ -18,7 +17,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 bool daemon_endpoints_lack_ipv6(const struct addr *listen, const struct err *err)
 {
@@ -39,10 +37,7 @@ struct fwd_listener *daemon_endpoints_listen(struct daemon *daemon, struct fwd_r
 		daemon_listeners_add(daemon, fwd_listener_fd(listener));
 	} else if (options.fd >= 0) {
 		/* Or it would be in its own way at the next try. */
-		daemon_listeners_remove(daemon, options.fd);
-		if (options.proto == PROTO_TCP)
-			shutdown(options.fd, SHUT_RDWR);
-		cleanup_fd(&options.fd);
+		daemon_listeners_close(daemon, options.fd, options.proto);
 	}
 	return listener;
 }

@@ -394,17 +394,21 @@ void daemon_listeners_remove(struct daemon *daemon, int fd)
 	daemon_listeners_schedule(listeners);
 }
 
+void daemon_listeners_close(struct daemon *daemon, int fd, enum proto proto)
+{
+	daemon_listeners_remove(daemon, fd);
+	if (proto == PROTO_TCP)
+		shutdown(fd, SHUT_RDWR);
+	close(fd);
+}
+
 void daemon_listeners_close_unwanted(struct daemon *daemon)
 {
 	enum proto proto;
 	int fd;
 
-	while ((fd = daemon_inherited_take_any(daemon->inherited, &proto)) >= 0) {
-		daemon_listeners_remove(daemon, fd);
-		if (proto == PROTO_TCP)
-			shutdown(fd, SHUT_RDWR);
-		close(fd);
-	}
+	while ((fd = daemon_inherited_take_any(daemon->inherited, &proto)) >= 0)
+		daemon_listeners_close(daemon, fd, proto);
 }
 
 bool daemon_listeners_keeps(const struct daemon *daemon, int fd)

@@ -8,6 +8,7 @@
  * while daemon->listeners is NULL, nothing is kept. Main thread only.
  */
 
+#include "base/addr.h"
 #include "base/queue.h"
 
 #include <stdbool.h>
@@ -30,6 +31,9 @@ void daemon_listeners_add(struct daemon *daemon, int fd);
  * of the loop. Harmless for one that is not in the table.
  */
 void daemon_listeners_remove(struct daemon *daemon, int fd);
+
+/* Takes FD, the caller's own copy, out of the table, shuts it down if it accepts, and closes it. PROTO is TCP for a unix socket. */
+void daemon_listeners_close(struct daemon *daemon, int fd, enum proto proto);
 
 /* Whether FD outlives this run. */
 bool daemon_listeners_keeps(const struct daemon *daemon, int fd);
