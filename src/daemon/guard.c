@@ -348,13 +348,11 @@ static void daemon_guard_on_event(void *context, const char *name)
 {
 	struct guard *guard = context;
 	size_t length = name ? strlen(name) : 0;
-	unsigned slot;
-	int end = 0;
+	unsigned slot = name ? store_slot_of_name(name) : 0;
 
 	if (length > 4 && strcmp(name + length - 4, ".new") == 0)
 		return;
-	if (name && sscanf(name, "%5u.json%n", &slot, &end) == 1 && end == (int)length && slot >= 1 &&
-	    slot <= CONFIG_SLOT_MAX)
+	if (slot)
 		guard->named_any = guard->named[slot] = true;
 	guard->last_event_ms = clock_now_ms();
 	if (!guard->first_event_ms) {

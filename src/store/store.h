@@ -36,6 +36,9 @@ int store_remove(struct store *store, unsigned slot, struct err *err);
 /* Whether the file of SLOT is as it was written or read: not deleted, altered, replaced or opened to others since. */
 bool store_is_intact(const struct store *store, unsigned slot);
 
+/* The slot whose file has the name NAME: "7.json", not "07.json"; 0: none. */
+unsigned store_slot_of_name(const char *name);
+
 /* Whether there is a file of SLOT, ours or not. */
 bool store_has_file(const struct store *store, unsigned slot);
 

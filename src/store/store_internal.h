@@ -47,9 +47,6 @@ struct store {
 
 struct file_mark store_mark_of(const struct stat *status);
 
-/* The slot that NAME stands for: "7.json", not "07.json"; 0: none. */
-unsigned store_slot_of_name(const char *name);
-
 /* Opens the directory at PATH, made if missing, by the rules of store_open(). Its descriptor, or -1 with ERR. */
 int store_open_directory(const char *path, struct err *err);
 
