@@ -139,7 +139,7 @@ bool daemon_fd_queue_decode(const uint8_t *bytes, size_t size, struct fd_header 
 	return daemon_fd_queue_is_sound(header);
 }
 
-static bool daemon_fd_queue_is_mate(const struct fd_header *a, const struct fd_header *b)
+bool daemon_fd_queue_is_mate(const struct fd_header *a, const struct fd_header *b)
 {
 	return a->run == b->run && a->couple == b->couple;
 }

@@ -39,6 +39,9 @@ void daemon_fd_queue_encode(const struct fd_header *header, uint8_t bytes[static
 /* Whether BYTES are a header, and one that daemon_fd_queue_encode() would write; then HEADER gets it. */
 bool daemon_fd_queue_decode(const uint8_t *bytes, size_t size, struct fd_header *header);
 
+/* Whether A and B are of the same run and couple. */
+bool daemon_fd_queue_is_mate(const struct fd_header *a, const struct fd_header *b);
+
 /* What a queue holds. Zeroed to begin with. */
 struct fd_survey {
 	struct fd_header first; /* of the list; valid once MESSAGES is not 0 */

@@ -222,8 +222,7 @@ static bool daemon_inherited_has_mate(const struct inherited *inherited, const s
 	for (size_t i = 0; i < inherited->surveys.count; i++) {
 		const struct fd_survey *other = &inherited->surveys.items[i];
 
-		if (other->chosen && other->first.run == survey->first.run &&
-		    other->first.couple == survey->first.couple)
+		if (other->chosen && daemon_fd_queue_is_mate(&other->first, &survey->first))
 			return true;
 	}
 	return false;
