@@ -151,17 +151,19 @@ static bool daemon_inherited_describe(int fd, uint64_t host, struct inherited_so
 {
 	socklen_t size = sizeof(found->address);
 	struct stat status;
-	bool tcp, udp;
+	int type;
+	bool internet, tcp, udp;
 
 	*found = (struct inherited_socket){ .fd = fd };
 	if (fstat(fd, &status) < 0 || !S_ISSOCK(status.st_mode) || getsockname(fd, &found->address.any, &size) < 0 ||
 	    !daemon_inherited_is_whole(&found->address, size))
 		return false;
-	tcp = daemon_inherited_ask(fd, SO_TYPE) == SOCK_STREAM && daemon_inherited_ask(fd, SO_ACCEPTCONN) == 1;
-	udp = daemon_inherited_ask(fd, SO_TYPE) == SOCK_DGRAM && found->address.any.sa_family != AF_UNIX &&
-	      daemon_inherited_ask(fd, SO_PROTOCOL) == IPPROTO_UDP && !daemon_inherited_is_connected(fd);
-	if (tcp && found->address.any.sa_family != AF_UNIX)
-		tcp = daemon_inherited_ask(fd, SO_PROTOCOL) == IPPROTO_TCP;
+	type = daemon_inherited_ask(fd, SO_TYPE);
+	internet = found->address.any.sa_family != AF_UNIX;
+	tcp = type == SOCK_STREAM && daemon_inherited_ask(fd, SO_ACCEPTCONN) == 1 &&
+	      (!internet || daemon_inherited_ask(fd, SO_PROTOCOL) == IPPROTO_TCP);
+	udp = type == SOCK_DGRAM && internet && daemon_inherited_ask(fd, SO_PROTOCOL) == IPPROTO_UDP &&
+	      !daemon_inherited_is_connected(fd);
 	found->inode = status.st_ino;
 	found->proto = udp ? PROTO_UDP : PROTO_TCP;
 	return (tcp || udp) && daemon_inherited_namespace(fd) == host;
