@@ -52,6 +52,18 @@ int store_open_directory(const char *path, struct err *err)
 	return steal_fd(&fd);
 }
 
+DIR *store_list_directory(const struct store *store, struct err *err)
+{
+	int fd = openat(store->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (directory)
+		return directory;
+	err_set(err, errno, "%s", store->path);
+	cleanup_fd(&fd);
+	return NULL;
+}
+
 /* The pid that is written in the lock FD; -1: none that can be read. */
 static pid_t store_read_lock_holder(int fd)
 {

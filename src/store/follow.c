@@ -94,16 +94,12 @@ int store_follow_directory(struct store *store, enum store_followed *followed, s
 
 int store_set_aside(struct store *store, bool (*wanted)(void *context, unsigned slot), void *context, struct err *err)
 {
-	int fd = openat(store->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *directory = store_list_directory(store, err);
 	char aside[STORE_NAME_SIZE];
 	int result = 0;
 
-	if (!directory) {
-		err_set(err, errno, "%s", store->path);
-		cleanup_fd(&fd);
+	if (!directory)
 		return -1;
-	}
 	for (const struct dirent *entry; (entry = readdir(directory));) {
 		unsigned slot = store_slot_of_name(entry->d_name);
 

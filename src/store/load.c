@@ -233,14 +233,8 @@ static int store_refuse_duplicates(struct store_contents *contents, struct err *
 
 int store_load_begin(struct store *store, struct store_contents *contents, struct err *err)
 {
-	int fd = openat(store->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	*contents = (struct store_contents){ .directory = fd >= 0 ? fdopendir(fd) : NULL };
-	if (contents->directory)
-		return 0;
-	err_set(err, errno, "%s", store->path);
-	cleanup_fd(&fd);
-	return -1;
+	*contents = (struct store_contents){ .directory = store_list_directory(store, err) };
+	return contents->directory ? 0 : -1;
 }
 
 int store_load_some(struct store *store, struct store_contents *contents, uint64_t until_us, struct err *err)

@@ -8,6 +8,7 @@
 
 #include "base/folder.h"
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -52,6 +53,9 @@ int store_open_directory(const char *path, struct err *err);
 
 /* Whether the open directory keeps to these rules. 0, or -1 with ERR. */
 int store_check_directory(int fd, const char *path, struct err *err);
+
+/* Opens the directory in use for readdir(3): the caller's to close. NULL with ERR. */
+DIR *store_list_directory(const struct store *store, struct err *err);
 
 /*
  * Locks the directory at PATH, open as DIR_FD, against a second daemon. The lock's descriptor, or -1 with ERR. *HOLDER gets the
