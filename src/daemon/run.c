@@ -80,13 +80,19 @@ static bool daemon_run_is_loading(void *context)
 	return !daemon_is_loaded(context);
 }
 
-/* A probe for which there was no memory. */
-static void daemon_run_probe_again(struct daemon *daemon)
+static void daemon_run_each_tenant(struct daemon *daemon, void (*act)(struct daemon *daemon, struct sandbox *sandbox))
 {
 	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
 	     sandbox = registry_next(daemon->registry, sandbox->slot))
 		if (sandbox->tenant)
-			daemon_tenant_follow_readiness(daemon_tenant_of(sandbox));
+			act(daemon, sandbox);
+}
+
+/* A probe for which there was no memory. */
+static void daemon_run_probe_again(struct daemon *daemon, struct sandbox *sandbox)
+{
+	(void)daemon;
+	daemon_tenant_follow_readiness(daemon_tenant_of(sandbox));
 }
 
 static void daemon_run_housekeep(void *context)
@@ -97,7 +103,7 @@ static void daemon_run_housekeep(void *context)
 	daemon_lock_drain(running->host_lock);
 	if (daemon->state == DAEMON_RUNNING) {
 		daemon_collect_all(daemon);
-		daemon_run_probe_again(daemon);
+		daemon_run_each_tenant(daemon, daemon_run_probe_again);
 	}
 	timer_start(&running->housekeeping, HOUSEKEEPING_MS);
 }
@@ -407,14 +413,6 @@ static void daemon_run_let_go(struct tenant *tenant)
 	registry_problem_set(&problem, PROBLEM_UNAVAILABLE, NULL,
 			     "weftd is stopping; it finishes this at its next start");
 	daemon_tenant_refuse_leaving(tenant, &problem);
-}
-
-static void daemon_run_each_tenant(struct daemon *daemon, void (*act)(struct daemon *daemon, struct sandbox *sandbox))
-{
-	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
-	     sandbox = registry_next(daemon->registry, sandbox->slot))
-		if (sandbox->tenant)
-			act(daemon, sandbox);
 }
 
 static void daemon_run_save_and_let_go(struct daemon *daemon, struct sandbox *sandbox)
