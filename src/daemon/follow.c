@@ -55,9 +55,13 @@ static void daemon_follow_failed(void *context, unsigned slot, enum failure fail
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = registry_at(daemon->registry, slot);
 
-	if (failure == FAILURE_TEARDOWN && sandbox)
+	if (!sandbox)
+		return;
+	if (failure == FAILURE_TEARDOWN) {
 		registry_sandbox_fail(daemon->registry, sandbox, failure, "teardown", why);
-	if (!sandbox || sandbox->state == SANDBOX_DRAINING || failure == FAILURE_TEARDOWN ||
+		return;
+	}
+	if (sandbox->state == SANDBOX_DRAINING ||
 	    (sandbox->state == SANDBOX_CREATING && !(sandbox->tenant && daemon_tenant_of(sandbox)->stored)))
 		return;
 	registry_sandbox_fail(daemon->registry, sandbox, failure, "kernel", why);
