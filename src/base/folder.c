@@ -16,13 +16,19 @@
 
 enum { OTHERS_MAY_WRITE = S_IWGRP | S_IWOTH };
 
-int base_folder_note(struct folder *folder, const char *path, struct err *err)
+char *base_folder_above(const char *path)
 {
 	const char *slash = strrchr(path, '/');
+
+	return slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+}
+
+int base_folder_note(struct folder *folder, const char *path, struct err *err)
+{
 	struct stat status;
 
 	*folder = (struct folder){ .mode = 0755 };
-	folder->path = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+	folder->path = base_folder_above(path);
 	if (!folder->path)
 		return err_set(err, ENOMEM, "%s", path);
 	if (stat(folder->path, &status) < 0)

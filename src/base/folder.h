@@ -21,6 +21,9 @@ struct folder {
 	gid_t group;
 };
 
+/* The path of the folder that PATH lies in, "." for a bare name; the caller's. NULL for want of memory. */
+char *base_folder_above(const char *path);
+
 /* Notes the folder of the file PATH as it is. 0, or -1 with ERR (ENOMEM). */
 int base_folder_note(struct folder *folder, const char *path, struct err *err);
 

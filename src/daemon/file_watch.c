@@ -7,6 +7,7 @@
 #include "daemon/file_watch.h"
 
 #include "base/cleanup.h"
+#include "base/folder.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -87,25 +88,13 @@ void daemon_watch_free(struct file_watch *watch)
 	free(watch);
 }
 
-/* Cuts the last part off PATH. */
-static void daemon_watch_go_up(char *path)
-{
-	char *slash = strrchr(path, '/');
-
-	if (!slash)
-		strcpy(path, ".");
-	else
-		slash[slash == path] = '\0';
-}
-
 void daemon_watch_follow(struct file_watch *watch, const char *path)
 {
-	AUTO_FREE char *folder = strlen(path) ? strdup(path) : NULL;
+	AUTO_FREE char *folder = watch ? base_folder_above(path) : NULL;
+	AUTO_FREE char *above = folder ? base_folder_above(folder) : NULL;
 
-	if (!watch || !folder)
+	if (!above)
 		return;
-	daemon_watch_go_up(folder);
 	inotify_add_watch(watch->fd, folder, GONE | IN_ONLYDIR | IN_MASK_ADD);
-	daemon_watch_go_up(folder);
-	inotify_add_watch(watch->fd, folder, GONE | IN_ONLYDIR | IN_MASK_ADD);
+	inotify_add_watch(watch->fd, above, GONE | IN_ONLYDIR | IN_MASK_ADD);
 }
