@@ -46,6 +46,8 @@ static void daemon_fd_couple_close(struct fd_couple *couple)
 
 int daemon_fd_couple_open(struct fd_couple *couple)
 {
+	if (couple->queues[0].in >= 0)
+		return 0;
 	for (size_t i = 0; i < 2; i++) {
 		int ends[2], bytes = QUEUE_BYTES;
 

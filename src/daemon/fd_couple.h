@@ -36,7 +36,7 @@ struct fd_couple {
 /* Makes COUPLE, number NUMBER of RUN, without queues. */
 void daemon_fd_couple_init(struct fd_couple *couple, uint64_t run, uint32_t number);
 
-/* Opens its queues, empty. 0, or -1 with errno, and then they are closed. */
+/* Opens its queues, empty, unless they are open. 0, or -1 with errno, and then they are closed. */
 int daemon_fd_couple_open(struct fd_couple *couple);
 
 /* Closes its ends of the queues and frees the list. What is in the queues stays there for whoever has other copies of OUT. */

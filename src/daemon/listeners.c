@@ -43,7 +43,6 @@ enum {
 
 struct kept_couple {
 	struct fd_couple fds;
-	bool open;
 	bool sent; /* to the service manager */
 };
 
@@ -174,10 +173,7 @@ static int daemon_listeners_write_one(struct listeners *listeners, struct kept_c
 {
 	int receiving[2];
 
-	if (!couple->open && daemon_fd_couple_open(&couple->fds) < 0)
-		return -1;
-	couple->open = true;
-	if (daemon_fd_couple_write(&couple->fds) < 0)
+	if (daemon_fd_couple_open(&couple->fds) < 0 || daemon_fd_couple_write(&couple->fds) < 0)
 		return -1;
 	if (couple->sent)
 		return 0;
