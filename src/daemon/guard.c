@@ -68,10 +68,11 @@ static void daemon_guard_tell(struct daemon *daemon, const char *status, const c
 	control_event_host(daemon->control, "files", status, detail);
 }
 
-static void daemon_guard_put_back(struct daemon *daemon, const char *what)
+static void daemon_guard_put_back(struct daemon *daemon, struct guarded *guarded, const char *what)
 {
 	char detail[64];
 
+	daemon_pace_done(&guarded->pace, clock_now_ms());
 	snprintf(detail, sizeof(detail), "%s put back", what);
 	daemon_follow_repaired(daemon, 0, what);
 	daemon_guard_tell(daemon, "ok", detail);
@@ -110,8 +111,7 @@ static void daemon_guard_check_socket(struct daemon *daemon)
 	if (followed < 0) {
 		daemon_guard_complain(daemon, "control socket not in order", guarded, &err);
 	} else if (followed > 0) {
-		daemon_pace_done(&guarded->pace, clock_now_ms());
-		daemon_guard_put_back(daemon, "control socket");
+		daemon_guard_put_back(daemon, guarded, "control socket");
 	} else {
 		daemon_guard_fine(daemon, guarded, "control socket in order");
 	}
@@ -249,8 +249,7 @@ static void daemon_guard_fill_some(struct daemon *daemon)
 		return;
 	guard->filling = false;
 	daemon_pace_is_fine(&guard->files.pace, clock_now_ms());
-	daemon_pace_done(&guard->directory.pace, clock_now_ms());
-	daemon_guard_put_back(daemon, "state directory");
+	daemon_guard_put_back(daemon, &guard->directory, "state directory");
 }
 
 static void daemon_guard_check_directory(struct daemon *daemon)
@@ -270,8 +269,7 @@ static void daemon_guard_check_directory(struct daemon *daemon)
 		daemon_guard_fine(daemon, guarded, "state directory in order");
 		break;
 	case STORE_LOCK_PUT_BACK:
-		daemon_pace_done(&guarded->pace, clock_now_ms());
-		daemon_guard_put_back(daemon, "lock of the state directory");
+		daemon_guard_put_back(daemon, guarded, "lock of the state directory");
 		break;
 	case STORE_RENEWED:
 		daemon_guard_begin_filling(daemon);
