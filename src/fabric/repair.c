@@ -138,24 +138,10 @@ static void fabric_slot_finish_repair(struct job *job)
 	free(repair);
 }
 
-/* Whether the slot's name leads to another namespace, which is looked at here because our own descriptor is gone. */
-static bool fabric_slot_is_replaced(const struct slot *slot)
-{
-	char path[CONFIG_PATH_SIZE];
-	struct kern_namespace_key found;
-	struct err ignored;
-	int fd = kern_namespace_open(config_netns_path(slot->fabric->config, slot->number, path), &ignored);
-
-	if (fd < 0)
-		return false;
-	found = kern_namespace_key_of(fd);
-	close(fd);
-	return found.inode && !kern_namespace_key_equal(&found, &slot->key);
-}
-
 static void fabric_slot_not_opened(struct slot *slot, const struct err *err)
 {
-	if (fabric_slot_is_replaced(slot))
+	/* Our own descriptor is gone, and its name leads to another namespace. */
+	if (err->code == ESTALE)
 		fabric_slot_fail(slot, FAILURE_NAMESPACE, err->text);
 	else
 		fabric_trouble_begin(slot, TROUBLE_LINKS, err);
