@@ -233,18 +233,13 @@ static int slot_adopt_make_anew(struct slot_work *work, struct err *err)
 /* Makes the veth of a live slot again if it was deleted. */
 static int slot_adopt_repair_veth(struct slot_work *work, struct err *err)
 {
-	char name[CONFIG_LINK_SIZE];
 	struct kern_link veth;
+	bool there;
 
-	if (kern_link_get(work->host, KERN_LINK_HERE, config_veth_name(work->config, work->plan->slot, name), &veth,
-			  err) == 0) {
-		if (veth.group == work->config->names.link_group && strcmp(veth.kind, "veth") == 0)
-			return 0;
-		work->failure = FAILURE_LINK;
-		return err_set(err, EEXIST, "link %s is not ours (kind %s, group %u)", name, veth.kind, veth.group);
-	}
-	if (err->code != ENODEV)
+	if (slot_adopt_find_veth(work, &veth, &there, err) < 0)
 		return -1;
+	if (there)
+		return 0;
 	slot_build_note_repair(work, "veth");
 	return slot_build_veth(work, err);
 }
