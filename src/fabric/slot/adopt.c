@@ -48,10 +48,11 @@ static int slot_adopt_identify(struct slot_work *work, struct err *err)
 	return result;
 }
 
-static bool slot_adopt_is_stored(const struct slot_work *work)
+/* The key of the namespace as the caller stored it; a zero inode if it is not known. */
+static struct kern_namespace_key slot_adopt_stored(const struct slot_work *work)
 {
-	return work->plan->netns_inode && work->key.inode == work->plan->netns_inode &&
-	       work->key.device == work->plan->netns_device;
+	return (struct kern_namespace_key){ .device = (dev_t)work->plan->netns_device,
+					    .inode = (ino_t)work->plan->netns_inode };
 }
 
 /* Finds the VETH under the slot's name. *THERE: it is there, and ours. */
@@ -76,9 +77,11 @@ static int slot_adopt_find_veth(struct slot_work *work, struct kern_link *veth, 
 static enum remnant slot_adopt_judge_named(struct slot_work *work, const struct kern_link *veth, const char *path,
 					   struct err *err)
 {
+	struct kern_namespace_key stored = slot_adopt_stored(work);
+
 	if (veth && veth->has_peer_nsid && veth->peer_nsid == work->nsid)
 		return REMNANT_WHOLE;
-	if (!slot_adopt_is_stored(work)) {
+	if (!kern_namespace_key_equal(&stored, &work->key)) {
 		slot_adopt_close_namespace(work);
 		work->failure = FAILURE_NAMESPACE;
 		err_set(err, 0, "%s leads to a namespace that is not ours", path);
@@ -117,8 +120,7 @@ static int slot_adopt_find_vm(struct slot_work *work, int nsid, bool *lives, str
 static enum remnant slot_adopt_find_unnamed(struct slot_work *work, const struct kern_link *veth, const char *path,
 					    struct err *err)
 {
-	struct kern_namespace_key stored = { .device = (dev_t)work->plan->netns_device,
-					     .inode = (ino_t)work->plan->netns_inode };
+	struct kern_namespace_key stored = slot_adopt_stored(work);
 	bool leads = veth && veth->has_peer_nsid;
 	bool lives = false;
 
