@@ -87,36 +87,32 @@ struct slot *fabric_suspects_take_slot(struct suspects *suspects)
 	return slot;
 }
 
+static bool fabric_suspects_take(bool *suspicion)
+{
+	bool suspected = *suspicion;
+
+	*suspicion = false;
+	return suspected;
+}
+
 bool fabric_suspects_take_host(struct suspects *suspects)
 {
-	bool suspected = suspects->host;
-
-	suspects->host = false;
-	return suspected;
+	return fabric_suspects_take(&suspects->host);
 }
 
 bool fabric_suspects_take_routes(struct suspects *suspects)
 {
-	bool suspected = suspects->routes;
-
-	suspects->routes = false;
-	return suspected;
+	return fabric_suspects_take(&suspects->routes);
 }
 
 bool fabric_suspects_take_all_rules(struct suspects *suspects)
 {
-	bool suspected = suspects->all_rules;
-
-	suspects->all_rules = false;
-	return suspected;
+	return fabric_suspects_take(&suspects->all_rules);
 }
 
 bool fabric_suspects_take_all_links(struct suspects *suspects)
 {
-	bool suspected = suspects->all_links;
-
-	suspects->all_links = false;
-	return suspected;
+	return fabric_suspects_take(&suspects->all_links);
 }
 
 static void fabric_suspect_on_move(void *context, struct slot *slot, enum slot_phase from, const char *cause)
