@@ -38,4 +38,14 @@ bool base_spares_give(int code);
 		opened_;                                                                                               \
 	})
 
+/* The same for a CALL that opens a FILE or a DIR, or returns NULL with errno. */
+#define SPARES_TRY_STREAM(call)                                                                                        \
+	({                                                                                                             \
+		__typeof__(call) opened_;                                                                              \
+		do                                                                                                     \
+			opened_ = (call);                                                                              \
+		while (!opened_ && base_spares_give(errno));                                                           \
+		opened_;                                                                                               \
+	})
+
 #endif

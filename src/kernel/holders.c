@@ -25,26 +25,6 @@
 
 enum { PROC_PATH_SIZE = 320 };
 
-static DIR *kern_holders_open_directory(const char *path)
-{
-	DIR *directory;
-
-	do
-		directory = opendir(path);
-	while (!directory && base_spares_give(errno));
-	return directory;
-}
-
-static FILE *kern_holders_open_file(const char *path)
-{
-	FILE *file;
-
-	do
-		file = fopen(path, "re");
-	while (!file && base_spares_give(errno));
-	return file;
-}
-
 static bool kern_holders_is_inside(const char *pid, const struct kern_namespace_key *key)
 {
 	char path[PROC_PATH_SIZE];
@@ -64,7 +44,7 @@ static bool kern_holders_names_tap(const char *pid, const char *fd, const char *
 
 	snprintf(wanted, sizeof(wanted), "iff:\t%s\n", link);
 	snprintf(path, sizeof(path), "/proc/%s/fdinfo/%s", pid, fd);
-	info = kern_holders_open_file(path);
+	info = SPARES_TRY_STREAM(fopen(path, "re"));
 	if (!info)
 		return false;
 	while (!found && fgets(line, sizeof(line), info))
@@ -81,7 +61,7 @@ static bool kern_holders_has_tap(const char *pid, const char *link)
 	DIR *fds;
 
 	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
-	fds = kern_holders_open_directory(path);
+	fds = SPARES_TRY_STREAM(opendir(path));
 	while (fds && !found && (entry = readdir(fds))) {
 		ssize_t length = readlinkat(dirfd(fds), entry->d_name, target, sizeof(target) - 1);
 
@@ -102,7 +82,7 @@ static void kern_holders_add(const char *pid, char text[static KERN_HOLDERS_TEXT
 	FILE *comm;
 
 	snprintf(path, sizeof(path), "/proc/%s/comm", pid);
-	comm = kern_holders_open_file(path);
+	comm = SPARES_TRY_STREAM(fopen(path, "re"));
 	if (comm) {
 		if (fgets(name, sizeof(name), comm))
 			name[strcspn(name, "\n")] = '\0';
@@ -117,7 +97,7 @@ static unsigned kern_holders_find(const struct kern_namespace_key *key, const ch
 {
 	struct dirent *entry;
 	unsigned count = 0;
-	DIR *processes = kern_holders_open_directory("/proc");
+	DIR *processes = SPARES_TRY_STREAM(opendir("/proc"));
 
 	text[0] = '\0';
 	while (processes && (entry = readdir(processes))) {
@@ -186,7 +166,7 @@ static int kern_holders_namespace_of_taps(const struct kern_holders_search *sear
 	DIR *fds;
 
 	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
-	fds = kern_holders_open_directory(path);
+	fds = SPARES_TRY_STREAM(opendir(path));
 	while (fds && !kern_holders_is_sought(search, found) && (entry = readdir(fds))) {
 		ssize_t length = readlinkat(dirfd(fds), entry->d_name, target, sizeof(target) - 1);
 
@@ -216,7 +196,7 @@ static int kern_holders_search(const struct kern_holders_search *search)
 {
 	struct dirent *entry;
 	int fd = -1;
-	DIR *processes = kern_holders_open_directory("/proc");
+	DIR *processes = SPARES_TRY_STREAM(opendir("/proc"));
 
 	while (processes && fd < 0 && (entry = readdir(processes))) {
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')

@@ -142,16 +142,6 @@ static int slot_scan_take_name(struct scan_walk *walk, const bool *ours, const c
 	return 0;
 }
 
-static DIR *slot_scan_open_directory(const char *path)
-{
-	DIR *directory;
-
-	do
-		directory = opendir(path);
-	while (!directory && base_spares_give(errno));
-	return directory;
-}
-
 static int slot_scan_directory(struct scan_walk *walk, struct err *err)
 {
 	AUTO_FREE bool *ours = calloc(CONFIG_SLOT_MAX + 1, sizeof(*ours));
@@ -163,7 +153,7 @@ static int slot_scan_directory(struct scan_walk *walk, struct err *err)
 		return err_set(err, ENOMEM, "scan");
 	for (size_t i = 0; i < walk->scan->found.count; i++)
 		ours[walk->scan->found.items[i].slot] = walk->scan->found.items[i].has_netns;
-	directory = slot_scan_open_directory(walk->config->names.netns_dir);
+	directory = SPARES_TRY_STREAM(opendir(walk->config->names.netns_dir));
 	if (!directory)
 		return errno == ENOENT ? 0 : err_set(err, errno, "%s", walk->config->names.netns_dir);
 	while (result == 0 && (entry = readdir(directory)))
