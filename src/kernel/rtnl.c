@@ -135,7 +135,6 @@ struct exchange {
 	kern_rtnl_take *take; /* may be NULL */
 	void *context;
 	const char *name; /* of the object, for errors */
-	bool dump;
 	struct err *err;
 };
 
@@ -262,7 +261,7 @@ static ssize_t kern_rtnl_read(const struct exchange *exchange, char *buffer, siz
 		if (errno == EINTR)
 			continue;
 		/* The object may have been lost, and its acknowledgement may still come: that would be an answer without it. */
-		if ((exchange->dump || exchange->take) && errno == ENOBUFS)
+		if (exchange->take && errno == ENOBUFS)
 			return kern_rtnl_fail(exchange, errno);
 		/* Nothing is there: the answer was lost, perhaps untold, as a full socket says so once. */
 		if (errno == EAGAIN)
@@ -355,7 +354,6 @@ int kern_rtnl_ask(struct kern_rtnl *rtnl, struct nl_msg *message, kern_rtnl_take
 	va_end(args);
 	/* A single get ends with its acknowledgement, a dump with NLMSG_DONE. */
 	return kern_rtnl_talk(
-	    &(struct exchange){
-		.rtnl = rtnl, .take = take, .context = context, .name = name, .dump = dump, .err = err },
-	    message, dump ? 0 : NLM_F_ACK);
+	    &(struct exchange){ .rtnl = rtnl, .take = take, .context = context, .name = name, .err = err }, message,
+	    dump ? 0 : NLM_F_ACK);
 }
