@@ -144,11 +144,7 @@ static void fabric_slot_answer_maker(struct slot *slot, int netns_fd)
 /* A caller's: live, or kept. */
 static void fabric_slot_made(struct slot *slot, const struct making *making)
 {
-	const struct fabric_watcher *watcher = &slot->fabric->watcher;
 	const struct slot_work *result = &making->result;
-	const struct fabric_repair report = {
-		.slot = slot->number, .what = result->repaired, .ok = true, .changed = true
-	};
 
 	slot->leftovers = making->work != slot_build_slot && !result->anew;
 	/* An adopted namespace may have looked foreign to the scan. */
@@ -163,7 +159,7 @@ static void fabric_slot_made(struct slot *slot, const struct making *making)
 	}
 	fabric_slot_answer_maker(slot, result->netns_fd);
 	if (result->repaired[0])
-		watcher->repair(watcher->context, &report);
+		fabric_report_repair(slot->fabric, slot->number, result->repaired);
 	if (result->rivalled && fabric_slot_is_live(slot))
 		fabric_trouble_begin_rival(slot, &result->rival);
 	if (fabric_slot_is_live(slot) && slot->plan && !result->named)

@@ -100,21 +100,13 @@ static int fabric_patrol_run_routes(struct job *job)
 	return slot_build_host_routes(fabric_job_host(job), visit->fabric->config, &visit->repaired, &job->err);
 }
 
-static void fabric_patrol_report_repair(const struct visit *visit, const char *what)
-{
-	const struct fabric_watcher *watcher = &visit->fabric->watcher;
-	const struct fabric_repair repair = { .slot = visit->slot, .what = what, .ok = true, .changed = true };
-
-	watcher->repair(watcher->context, &repair);
-}
-
 static void fabric_patrol_finish_routes(struct job *job)
 {
 	struct visit *visit = container_of(job, struct visit, job);
 
 	if (!job->failed) {
 		if (visit->repaired)
-			fabric_patrol_report_repair(visit, "unreachable routes");
+			fabric_report_repair(visit->fabric, 0, "unreachable routes");
 		fabric_trouble_end_host(visit->fabric, TROUBLE_LINKS);
 	} else if (job->err.code != ECANCELED) {
 		fabric_trouble_begin_host(visit->fabric, TROUBLE_LINKS, &job->err);
@@ -225,7 +217,7 @@ static void fabric_patrol_report(struct visit *visit, const struct slot *slot)
 	const struct fabric_watcher *watcher = &visit->fabric->watcher;
 
 	if (visit->repaired)
-		fabric_patrol_report_repair(visit, "table inet weft");
+		fabric_report_repair(visit->fabric, visit->slot, "table inet weft");
 	for (size_t i = 0; slot && fabric_slot_is_live(slot) && i < visit->denial_count; i++)
 		watcher->denied(watcher->context, visit->slot, &visit->denials[i]);
 	for (size_t i = 0; visit->links && i < visit->denial_count; i++) {

@@ -86,18 +86,13 @@ static void fabric_slot_repair_failed(struct slot *slot, const struct repair *re
 
 static void fabric_slot_repair_done(struct slot *slot, const struct repair *repair)
 {
-	const struct fabric_watcher *watcher = &slot->fabric->watcher;
-	const struct fabric_repair report = {
-		.slot = slot->number, .what = repair->repaired, .ok = true, .changed = true
-	};
-
 	slot->veth_index = repair->work.veth_index;
 	slot->repairs_raced = 0;
 	fabric_slot_recover(slot);
 	if (repair->repaired[0]) {
 		/* Rules that hang on a link went with it. */
 		fabric_suspect_slot(slot);
-		watcher->repair(watcher->context, &report);
+		fabric_report_repair(slot->fabric, slot->number, repair->repaired);
 	}
 	fabric_trouble_end(slot, TROUBLE_LINKS);
 	if (repair->work.rivalled)

@@ -51,6 +51,14 @@ static void fabric_trouble_report(struct fabric *fabric, const struct trouble *t
 	watcher->repair(watcher->context, &report);
 }
 
+void fabric_report_repair(const struct fabric *fabric, unsigned slot, const char *what)
+{
+	const struct fabric_watcher *watcher = &fabric->watcher;
+	const struct fabric_repair report = { .slot = slot, .what = what, .ok = true, .changed = true };
+
+	watcher->repair(watcher->context, &report);
+}
+
 static void fabric_trouble_wait(struct fabric *fabric, struct trouble *trouble)
 {
 	if (trouble->waits)

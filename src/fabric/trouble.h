@@ -51,6 +51,9 @@ void fabric_trouble_begin_rival(struct slot *slot, const struct fabric_rival *ri
 /* SLOT is looked at once more in a second, without a report. */
 void fabric_trouble_look_again(struct slot *slot);
 
+/* WHAT of SLOT, or of the host (0), was put back just now: reported. */
+void fabric_report_repair(const struct fabric *fabric, unsigned slot, const char *what);
+
 /* KIND came off. */
 void fabric_trouble_end(struct slot *slot, enum trouble_kind kind);
 
