@@ -34,14 +34,7 @@ struct claim {
 static void fabric_claim_succeed(struct claim *claim)
 {
 	struct slot *slot = claim->slot;
-	struct fabric_slot result = {
-		.slot = slot->number,
-		.netns_fd = claim->netns_fd,
-		.netns_device = slot->key.device,
-		.netns_inode = slot->key.inode,
-		.carrier = slot->carrier,
-		.mtu = slot->mtu,
-	};
+	struct fabric_slot result = fabric_slot_result(slot, claim->netns_fd);
 
 	slot->netns_fd = claim->netns_fd;
 	slot_become(slot, SLOT_LIVE, "claimed");

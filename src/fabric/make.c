@@ -128,14 +128,7 @@ static void fabric_slot_prepared(struct slot *slot, int netns_fd)
 static void fabric_slot_answer_maker(struct slot *slot, int netns_fd)
 {
 	fabric_slot_done *made = slot->made;
-	struct fabric_slot result = {
-		.slot = slot->number,
-		.netns_fd = netns_fd,
-		.netns_device = slot->key.device,
-		.netns_inode = slot->key.inode,
-		.carrier = slot->carrier,
-		.mtu = slot->mtu,
-	};
+	struct fabric_slot result = fabric_slot_result(slot, netns_fd);
 
 	slot->made = NULL;
 	made(slot->made_context, &result, NULL);

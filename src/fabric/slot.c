@@ -116,6 +116,18 @@ int fabric_slot_open_netns(const struct slot *slot, struct err *err)
 	return kern_namespace_open_known(config_netns_path(slot->fabric->config, slot->number, path), &slot->key, err);
 }
 
+struct fabric_slot fabric_slot_result(const struct slot *slot, int netns_fd)
+{
+	return (struct fabric_slot){
+		.slot = slot->number,
+		.netns_fd = netns_fd,
+		.netns_device = slot->key.device,
+		.netns_inode = slot->key.inode,
+		.carrier = slot->carrier,
+		.mtu = slot->mtu,
+	};
+}
+
 const char *fabric_slot_sandbox(const struct slot *slot)
 {
 	return slot->plan && slot->plan->plan->id ? slot->plan->plan->id : "";

@@ -107,6 +107,9 @@ int fabric_slot_set_nsid(struct slot *slot, int nsid);
 /* A descriptor of the slot's namespace for one job, which closes it. -1 with ERR. */
 int fabric_slot_open_netns(const struct slot *slot, struct err *err);
 
+/* How SLOT, whose namespace the caller gets as NETNS_FD, is handed out. */
+struct fabric_slot fabric_slot_result(const struct slot *slot, int netns_fd);
+
 /* The id of the sandbox that has it, or had it, for the log; "" if there is none. */
 const char *fabric_slot_sandbox(const struct slot *slot);
 
