@@ -398,7 +398,7 @@ static struct slot *fabric_patrol_next_due(struct patrol *patrol)
 
 static unsigned fabric_patrol_slots_a_tick(const struct fabric *fabric)
 {
-	unsigned live = fabric->states.counts[SLOT_LIVE] + fabric->states.counts[SLOT_FAILED];
+	unsigned live = fabric_slot_count_live(&fabric->states);
 
 	return live / ROUND_TICKS > SLOTS_A_TICK ? live / ROUND_TICKS : SLOTS_A_TICK;
 }
@@ -448,7 +448,7 @@ static void fabric_patrol_look_over_all(struct patrol *patrol)
 		patrol->budget = fabric_patrol_slots_a_tick(fabric);
 	}
 	if (links)
-		patrol->unlooked = fabric->states.counts[SLOT_LIVE] + fabric->states.counts[SLOT_FAILED];
+		patrol->unlooked = fabric_slot_count_live(&fabric->states);
 	for (unsigned i = 0; patrol->unlooked && i < LOOKED_OVER; i++, patrol->unlooked--)
 		fabric_patrol_look_over_one(patrol);
 }

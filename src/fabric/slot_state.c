@@ -115,6 +115,11 @@ unsigned fabric_slot_count_quarantined(const struct slot_states *states)
 	return states->counts[SLOT_SILENCING] + states->counts[SLOT_QUARANTINE] + states->counts[SLOT_RENEWING];
 }
 
+unsigned fabric_slot_count_live(const struct slot_states *states)
+{
+	return states->counts[SLOT_LIVE] + states->counts[SLOT_FAILED];
+}
+
 unsigned fabric_slot_count_teardowns(const struct slot_states *states)
 {
 	return states->counts[SLOT_TEARDOWN] + states->counts[SLOT_DRAINING];

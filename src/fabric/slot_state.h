@@ -81,6 +81,9 @@ bool fabric_slot_is_leaving(const struct slot *slot);
 /* How many slots are in such a phase. */
 unsigned fabric_slot_count_quarantined(const struct slot_states *states);
 
+/* How many slots have a sandbox. */
+unsigned fabric_slot_count_live(const struct slot_states *states);
+
 /* How many teardowns are under way: the namespaces that the kernel has to drop, or soon will. */
 unsigned fabric_slot_count_teardowns(const struct slot_states *states);
 
