@@ -163,12 +163,6 @@ enum verdict {
 	ABANDONED, /* ERR is set, and more may come */
 };
 
-/* Errors are negative, and at most MAX_ERRNO of linux/err.h. */
-static bool kern_rtnl_is_errno(int code)
-{
-	return code < 0 && code >= -4095;
-}
-
 static enum verdict kern_rtnl_take_error(const struct exchange *exchange, const struct nlmsghdr *header)
 {
 	const struct nlmsgerr *error = nlmsg_data(header);
@@ -180,7 +174,7 @@ static enum verdict kern_rtnl_take_error(const struct exchange *exchange, const 
 	}
 	if (error->error == 0)
 		return FINISHED;
-	if (!kern_rtnl_is_errno(error->error)) {
+	if (!err_is_answer(error->error)) {
 		err_set(exchange->err, EBADMSG, "%s", exchange->name);
 		return FAILED;
 	}
@@ -203,7 +197,7 @@ static enum verdict kern_rtnl_take_end(const struct exchange *exchange, const st
 		code = -EINTR;
 	if (code >= 0)
 		return FINISHED;
-	err_set(exchange->err, kern_rtnl_is_errno(code) ? -code : EBADMSG, "%s", exchange->name);
+	err_set(exchange->err, err_is_answer(code) ? -code : EBADMSG, "%s", exchange->name);
 	return FAILED;
 }
 

@@ -176,8 +176,7 @@ static int nft_report_error(const struct nlmsghdr *answer, const char *what, str
 {
 	const struct nlmsgerr *error = mnl_nlmsg_get_payload(answer);
 	const char *more = nft_extended_text(answer);
-	/* Errors are negative, and at most MAX_ERRNO of linux/err.h. */
-	int code = error->error < 0 && error->error >= -4095 ? -error->error : EBADMSG;
+	int code = err_is_answer(error->error) ? -error->error : EBADMSG;
 
 	if (more)
 		return err_set(err, code, "%s: %s", what, more);
