@@ -122,6 +122,12 @@ struct flow_search {
 	bool broken;  /* no memory */
 };
 
+/* In host order; 0: there is none. */
+static uint32_t kern_conntrack_u32(const struct nlattr *attr)
+{
+	return attr && nla_len(attr) == sizeof(uint32_t) ? be32toh(nla_get_u32(attr)) : 0;
+}
+
 static void kern_conntrack_read_tuple(const struct nlattr *tuple, struct kern_conntrack_way *way)
 {
 	const struct nlattr *parts[CTA_TUPLE_MAX + 1], *ip[CTA_IP_MAX + 1], *proto[CTA_PROTO_MAX + 1];
@@ -132,10 +138,8 @@ static void kern_conntrack_read_tuple(const struct nlattr *tuple, struct kern_co
 	kern_rtnl_nested(tuple, parts, CTA_TUPLE_MAX + 1);
 	if (parts[CTA_TUPLE_IP]) {
 		kern_rtnl_nested(parts[CTA_TUPLE_IP], ip, CTA_IP_MAX + 1);
-		if (ip[CTA_IP_V4_SRC] && nla_len(ip[CTA_IP_V4_SRC]) == sizeof(uint32_t))
-			way->source = be32toh(nla_get_u32(ip[CTA_IP_V4_SRC]));
-		if (ip[CTA_IP_V4_DST] && nla_len(ip[CTA_IP_V4_DST]) == sizeof(uint32_t))
-			way->destination = be32toh(nla_get_u32(ip[CTA_IP_V4_DST]));
+		way->source = kern_conntrack_u32(ip[CTA_IP_V4_SRC]);
+		way->destination = kern_conntrack_u32(ip[CTA_IP_V4_DST]);
 	}
 	if (parts[CTA_TUPLE_PROTO]) {
 		kern_rtnl_nested(parts[CTA_TUPLE_PROTO], proto, CTA_PROTO_MAX + 1);
@@ -170,9 +174,7 @@ static int kern_conntrack_take_flow(const struct nlmsghdr *message, void *contex
 		return 0;
 	kern_conntrack_read_tuple(table[CTA_TUPLE_ORIG], &flow.original);
 	kern_conntrack_read_tuple(table[CTA_TUPLE_REPLY], &flow.reply);
-	status = table[CTA_STATUS] && nla_len(table[CTA_STATUS]) == sizeof(status)
-		     ? be32toh(nla_get_u32(table[CTA_STATUS]))
-		     : 0;
+	status = kern_conntrack_u32(table[CTA_STATUS]);
 	flow.answered = status & IPS_SEEN_REPLY;
 	flow.translated = status & (IPS_SRC_NAT | IPS_DST_NAT);
 	if (!search->match(&flow, search->context))
