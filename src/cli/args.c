@@ -11,12 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { COMMON_SOCKET, COMMON_DEADLINE, COMMON_JSON, COMMON_HELP, COMMON_VERSION };
+
 static const struct option_spec common_options[] = {
-	{ "socket", "PATH", false, NULL, "the daemon's control socket (default " ARGS_SOCKET_DEFAULT ")" },
-	{ "deadline", "S", false, NULL, "seconds that the daemon has to answer, 1 to 3600 (default 10)" },
-	{ "json", NULL, false, NULL, "print JSON, for programs" },
-	{ "help", NULL, false, NULL, "print this and exit" },
-	{ "version", NULL, false, NULL, "print the version and exit" },
+	[COMMON_SOCKET] = { "socket", "PATH", false, NULL,
+			    "the daemon's control socket (default " ARGS_SOCKET_DEFAULT ")" },
+	[COMMON_DEADLINE] = { "deadline", "S", false, NULL,
+			      "seconds that the daemon has to answer, 1 to 3600 (default 10)" },
+	[COMMON_JSON] = { "json", NULL, false, NULL, "print JSON, for programs" },
+	[COMMON_HELP] = { "help", NULL, false, NULL, "print this and exit" },
+	[COMMON_VERSION] = { "version", NULL, false, NULL, "print the version and exit" },
 	{ 0 },
 };
 
@@ -53,20 +57,20 @@ static bool cli_args_is_word_of(const char *words, const char *word)
 /* Stores an option. The common ones have a field each. */
 static int cli_args_keep_option(struct args *args, const struct option_spec *option, const char *value, struct err *err)
 {
-	if (option == &common_options[0]) {
+	if (option == &common_options[COMMON_SOCKET]) {
 		if (args->socket)
 			return err_set(err, 0, "--socket is given twice");
 		args->socket = value;
-	} else if (option == &common_options[1]) {
+	} else if (option == &common_options[COMMON_DEADLINE]) {
 		if (args->deadline_s)
 			return err_set(err, 0, "--deadline is given twice");
 		return cli_args_number("--deadline", value ? value : "", 1, ARGS_DEADLINE_MAX_S, &args->deadline_s,
 				       err);
-	} else if (option == &common_options[2]) {
+	} else if (option == &common_options[COMMON_JSON]) {
 		args->json = true;
-	} else if (option == &common_options[3]) {
+	} else if (option == &common_options[COMMON_HELP]) {
 		args->help = true;
-	} else if (option == &common_options[4]) {
+	} else if (option == &common_options[COMMON_VERSION]) {
 		args->version = true;
 	} else {
 		if (!option->repeats && cli_args_has(args, option->name))
