@@ -7,7 +7,6 @@
 #include "unit/fabric/fabric_fixture.h"
 #include "unit/faults.h"
 
-#include "base/netns.h"
 #include "base/spares.h"
 #include "fabric/rules/rules.h"
 #include "fabric/slot/destroy.h"
@@ -21,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -145,24 +143,62 @@ static void expect_destroyed(unsigned open_before)
 	expect_nothing_left(open_before, "destroying", 0);
 }
 
+/* ---- the faults ---- */
+
+/* Works while the call of this NUMBER fails with CODE, or the allocation where CODE is 0. Whether there was one. */
+typedef bool works(unsigned number, int code);
+
+static void arm(unsigned number, int code)
+{
+	if (code)
+		faults_arm_calls(number, code);
+	else
+		faults_arm_memory(number);
+}
+
+static void fail_each_call(works *work)
+{
+	bool reached = true;
+
+	for (unsigned number = 1; reached; number++) {
+		for (const int *code = faults_codes_for(number); *code; code++)
+			reached = work(number, *code);
+		ck_assert_uint_lt(number, CALLS_MAX);
+	}
+}
+
+static void fail_each_allocation(works *work)
+{
+	for (unsigned number = 1; work(number, 0); number++)
+		ck_assert_uint_lt(number, CALLS_MAX);
+}
+
+/* ---- making ---- */
+
+/* Without a fault: it opens what stays open. */
+static void make_and_destroy(void)
+{
+	struct slot_work work;
+	struct err err;
+
+	base_spares_fill();
+	ck_assert_int_eq(build(&work, &err), 0);
+	close(work.netns_fd);
+	expect_destroyed(descriptors());
+}
+
 static bool is_shortage_of_descriptors(int code)
 {
 	return code == EMFILE || code == ENFILE;
 }
 
-/* ---- making ---- */
-
-/* Whether the fault was reached. */
 static bool build_with_fault(unsigned number, int code)
 {
 	unsigned before = descriptors();
 	struct slot_work work;
 	struct err err;
 
-	if (code)
-		faults_arm_calls(number, code);
-	else
-		faults_arm_memory(number);
+	arm(number, code);
 	int result = build(&work, &err);
 	bool reached = faults_disarm();
 
@@ -184,84 +220,58 @@ static bool build_with_fault(unsigned number, int code)
 
 START_TEST(a_slot_is_made_whole_or_not_at_all)
 {
-	struct slot_work work;
-	struct err err;
-	bool reached = true;
-
-	/* Once without a fault: it opens what stays open. */
-	base_spares_fill();
-	ck_assert_int_eq(build(&work, &err), 0);
-	close(work.netns_fd);
-	ck_assert_int_eq(destroy(&err), 0);
-	for (unsigned number = 1; reached; number++) {
-		for (const int *code = faults_codes_for(number); *code; code++)
-			reached = build_with_fault(number, *code);
-		ck_assert_uint_lt(number, CALLS_MAX);
-	}
+	make_and_destroy();
+	fail_each_call(build_with_fault);
 }
 END_TEST
 
 START_TEST(a_slot_is_made_whole_or_not_at_all_without_memory)
 {
-	struct slot_work work;
-	struct err err;
-
-	base_spares_fill();
-	ck_assert_int_eq(build(&work, &err), 0);
-	close(work.netns_fd);
-	ck_assert_int_eq(destroy(&err), 0);
-	for (unsigned number = 1; build_with_fault(number, 0); number++)
-		ck_assert_uint_lt(number, CALLS_MAX);
+	make_and_destroy();
+	fail_each_allocation(build_with_fault);
 }
 END_TEST
 
 /* ---- a living slot ---- */
 
-struct living {
+static struct {
 	struct slot_work work;
 	ino_t inode;
 	unsigned veth;
-	int tap;
-	unsigned descriptors;
-};
+} living;
 
-static struct living live(void)
+static void live(void)
 {
-	struct living living = { .tap = -1 };
 	struct fabric_slot slot;
 	struct err err;
 
 	base_spares_fill();
 	ck_assert_msg(build(&living.work, &err) == 0, "%s", err.text);
 	slot.netns_fd = living.work.netns_fd;
-	living.tap = fixture_open_tap(&slot);
+	fixture_open_tap(&slot); /* open until the test ends */
 	living.inode = inode_of(NAMESPACE);
 	living.veth = if_nametoindex(VETH);
-	return living;
 }
 
-static void expect_living(const struct living *living, int code)
+static void expect_living(int code)
 {
-	ck_assert_msg(inode_of(NAMESPACE) == living->inode, "%s with %s: its namespace went", faults_last(),
+	ck_assert_msg(inode_of(NAMESPACE) == living.inode, "%s with %s: its namespace went", faults_last(),
 		      strerror(code));
-	ck_assert_msg(if_nametoindex(VETH) == living->veth, "%s with %s: its veth went", faults_last(), strerror(code));
+	ck_assert_msg(if_nametoindex(VETH) == living.veth, "%s with %s: its veth went", faults_last(), strerror(code));
 	ck_assert_msg(is_home(), "%s with %s: in the wrong namespace", faults_last(), strerror(code));
 }
 
-static bool adopt_with_fault(const struct living *living, unsigned number, int code)
+static bool adopt_with_fault(unsigned number, int code)
 {
 	unsigned before = descriptors();
 	struct slot_work work;
 	struct err err;
 
-	if (code)
-		faults_arm_calls(number, code);
-	else
-		faults_arm_memory(number);
+	arm(number, code);
 	int result = adopt(&work, &err);
 	bool reached = faults_disarm();
 
-	expect_living(living, code);
+	expect_living(code);
 	ck_assert_msg(result == 0 || reached, "%s", err.text);
 	ck_assert_msg(!work.foreign, "%s with %s: held for foreign: %s", faults_last(), strerror(code), err.text);
 	if (result < 0) {
@@ -269,7 +279,7 @@ static bool adopt_with_fault(const struct living *living, unsigned number, int c
 			      strerror(code));
 		ck_assert_msg(adopt(&work, &err) == 0, "after %s with %s: %s", faults_last(), strerror(code), err.text);
 	}
-	expect_living(living, code);
+	expect_living(code);
 	ck_assert_msg(!work.repaired[0] || strcmp(work.repaired, "nft table") == 0, "%s with %s: repaired %s",
 		      faults_last(), strerror(code), work.repaired);
 	close(work.netns_fd);
@@ -279,32 +289,22 @@ static bool adopt_with_fault(const struct living *living, unsigned number, int c
 
 START_TEST(a_living_slot_is_adopted_and_never_taken_apart)
 {
-	struct living living = live();
-	bool reached = true;
-
-	for (unsigned number = 1; reached; number++) {
-		for (const int *code = faults_codes_for(number); *code; code++)
-			reached = adopt_with_fault(&living, number, *code);
-		ck_assert_uint_lt(number, CALLS_MAX);
-	}
-	for (unsigned number = 1; adopt_with_fault(&living, number, 0); number++)
-		ck_assert_uint_lt(number, CALLS_MAX);
+	live();
+	fail_each_call(adopt_with_fault);
+	fail_each_allocation(adopt_with_fault);
 }
 END_TEST
 
-static bool scan_with_fault(const struct living *living, unsigned number, int code)
+static bool scan_with_fault(unsigned number, int code)
 {
 	struct scan scan = { 0 };
 	struct err err;
 
-	if (code)
-		faults_arm_calls(number, code);
-	else
-		faults_arm_memory(number);
+	arm(number, code);
 	int result = slot_scan_host(&rtnl, host.config, &scan, &err);
 	bool reached = faults_disarm();
 
-	expect_living(living, code);
+	expect_living(code);
 	if (result == 0) {
 		ck_assert_msg(scan.foreign.count == 0, "%s with %s: foreign", faults_last(), strerror(code));
 		ck_assert_msg(scan.found.count == 1 && scan.found.items[0].has_netns && scan.found.items[0].has_tap &&
@@ -318,16 +318,9 @@ static bool scan_with_fault(const struct living *living, unsigned number, int co
 
 START_TEST(a_scan_finds_all_or_fails)
 {
-	struct living living = live();
-	bool reached = true;
-
-	for (unsigned number = 1; reached; number++) {
-		for (const int *code = faults_codes_for(number); *code; code++)
-			reached = scan_with_fault(&living, number, *code);
-		ck_assert_uint_lt(number, CALLS_MAX);
-	}
-	for (unsigned number = 1; scan_with_fault(&living, number, 0); number++)
-		ck_assert_uint_lt(number, CALLS_MAX);
+	live();
+	fail_each_call(scan_with_fault);
+	fail_each_allocation(scan_with_fault);
 }
 END_TEST
 
@@ -336,43 +329,33 @@ static void damage(void)
 	free(fixture_shell("ip route del 10.11.0.5; ip netns exec ns-5 ip addr flush dev tap0"));
 }
 
-static bool repair_with_fault(const struct living *living, unsigned number, int code)
+static bool repair_with_fault(unsigned number, int code)
 {
 	struct slot_work work;
 	struct err err;
 
 	if (number % 8 == 1)
 		damage();
-	if (code)
-		faults_arm_calls(number, code);
-	else
-		faults_arm_memory(number);
-	int result = repair(&work, living->work.netns_fd, &err);
+	arm(number, code);
+	int result = repair(&work, living.work.netns_fd, &err);
 	bool reached = faults_disarm();
 
-	expect_living(living, code);
+	expect_living(code);
 	ck_assert_msg(result == 0 || reached, "%s", err.text);
 	ck_assert_msg(!work.foreign, "%s with %s: held for foreign: %s", faults_last(), strerror(code), err.text);
 	if (result < 0)
-		ck_assert_msg(repair(&work, living->work.netns_fd, &err) == 0, "after %s with %s: %s", faults_last(),
+		ck_assert_msg(repair(&work, living.work.netns_fd, &err) == 0, "after %s with %s: %s", faults_last(),
 			      strerror(code), err.text);
-	expect_living(living, code);
+	expect_living(code);
 	base_spares_fill();
 	return reached;
 }
 
 START_TEST(a_living_slot_is_repaired_in_the_end)
 {
-	struct living living = live();
-	bool reached = true;
-
-	for (unsigned number = 1; reached; number++) {
-		for (const int *code = faults_codes_for(number); *code; code++)
-			reached = repair_with_fault(&living, number, *code);
-		ck_assert_uint_lt(number, CALLS_MAX);
-	}
-	for (unsigned number = 1; repair_with_fault(&living, number, 0); number++)
-		ck_assert_uint_lt(number, CALLS_MAX);
+	live();
+	fail_each_call(repair_with_fault);
+	fail_each_allocation(repair_with_fault);
 	ck_assert(fixture_shell_says("10.11.0.5", "ip route"));
 	ck_assert(fixture_shell_says("169.254.0.22", "ip netns exec ns-5 ip addr show tap0"));
 }
@@ -388,10 +371,7 @@ static bool destroy_with_fault(unsigned number, int code)
 
 	ck_assert_msg(build(&work, &err) == 0, "%s", err.text);
 	close(work.netns_fd);
-	if (code)
-		faults_arm_calls(number, code);
-	else
-		faults_arm_memory(number);
+	arm(number, code);
 	int result = destroy(&err);
 	bool reached = faults_disarm();
 
@@ -406,27 +386,15 @@ static bool destroy_with_fault(unsigned number, int code)
 
 START_TEST(a_slot_is_taken_apart_in_the_end)
 {
-	struct slot_work work;
-	struct err err;
-	bool reached = true;
-
-	base_spares_fill();
-	ck_assert_int_eq(build(&work, &err), 0);
-	close(work.netns_fd);
-	expect_destroyed(descriptors());
-	for (unsigned number = 1; reached; number++) {
-		for (const int *code = faults_codes_for(number); *code; code++)
-			reached = destroy_with_fault(number, *code);
-		ck_assert_uint_lt(number, CALLS_MAX);
-	}
-	for (unsigned number = 1; destroy_with_fault(number, 0); number++)
-		ck_assert_uint_lt(number, CALLS_MAX);
+	make_and_destroy();
+	fail_each_call(destroy_with_fault);
+	fail_each_allocation(destroy_with_fault);
 }
 END_TEST
 
 /* ---- rules ---- */
 
-static bool update_with_fault(const struct living *living, unsigned number, int code)
+static bool update_with_fault(unsigned number, int code)
 {
 	struct fabric_plan former = plan, wanted = plan;
 	struct egress closed = { .internet = number % 2 == 0 };
@@ -436,21 +404,17 @@ static bool update_with_fault(const struct living *living, unsigned number, int 
 
 	former.egress = &open;
 	wanted.egress = &closed;
-	ck_assert_msg(rules_slot_update(living->work.netns_fd, &former, NULL, &err) == 0, "%s", err.text);
-	if (code)
-		faults_arm_calls(number, code);
-	else
-		faults_arm_memory(number);
-	int result = rules_slot_update(living->work.netns_fd, &wanted, &former, &err);
+	ck_assert_msg(rules_slot_update(living.work.netns_fd, &former, NULL, &err) == 0, "%s", err.text);
+	arm(number, code);
+	int result = rules_slot_update(living.work.netns_fd, &wanted, &former, &err);
 	bool reached = faults_disarm();
 
 	ck_assert_msg(result == 0 || reached, "%s", err.text);
 	if (result < 0) {
-		ck_assert_msg(rules_slot_update(living->work.netns_fd, &wanted, &former, &err) == 0,
+		ck_assert_msg(rules_slot_update(living.work.netns_fd, &wanted, &former, &err) == 0,
 			      "after %s with %s: %s", faults_last(), strerror(code), err.text);
 	}
-	ck_assert_msg(rules_slot_check(living->work.netns_fd, host.config, &wanted, &intact, &err) == 0, "%s",
-		      err.text);
+	ck_assert_msg(rules_slot_check(living.work.netns_fd, host.config, &wanted, &intact, &err) == 0, "%s", err.text);
 	ck_assert_msg(intact, "after %s with %s", faults_last(), strerror(code));
 	base_spares_fill();
 	return reached;
@@ -458,16 +422,9 @@ static bool update_with_fault(const struct living *living, unsigned number, int 
 
 START_TEST(a_policy_is_replaced_in_the_end)
 {
-	struct living living = live();
-	bool reached = true;
-
-	for (unsigned number = 1; reached; number++) {
-		for (const int *code = faults_codes_for(number); *code; code++)
-			reached = update_with_fault(&living, number, *code);
-		ck_assert_uint_lt(number, CALLS_MAX);
-	}
-	for (unsigned number = 1; update_with_fault(&living, number, 0); number++)
-		ck_assert_uint_lt(number, CALLS_MAX);
+	live();
+	fail_each_call(update_with_fault);
+	fail_each_allocation(update_with_fault);
 }
 END_TEST
 
