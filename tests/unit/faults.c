@@ -17,11 +17,12 @@
 const int faults_codes[] = { EMFILE, ENFILE, ENOMEM, ENOBUFS, EAGAIN, EBUSY, EPROTO, EINTR, ENODEV, ENETUNREACH };
 const size_t faults_code_count = sizeof(faults_codes) / sizeof(faults_codes[0]);
 
-enum fault_kind { FAULT_NONE, FAULT_CALL, FAULT_MEMORY, FAULT_ALL_MEMORY };
+enum fault_kind { FAULT_NONE, FAULT_CALL, FAULT_MEMORY };
 
 static _Atomic enum fault_kind armed;
 static atomic_uint left, reached;
 static int fault_code;
+static bool fails_on; /* all later ones, too */
 static const char *volatile last = "none";
 
 const int *faults_codes_for(unsigned number)
@@ -36,9 +37,10 @@ const int *faults_codes_for(unsigned number)
 	return codes;
 }
 
-static void faults_arm(enum fault_kind kind, unsigned number, int code)
+static void faults_arm(enum fault_kind kind, unsigned number, int code, bool from_then_on)
 {
 	fault_code = code;
+	fails_on = from_then_on;
 	reached = 0;
 	left = number;
 	armed = kind;
@@ -46,17 +48,12 @@ static void faults_arm(enum fault_kind kind, unsigned number, int code)
 
 void faults_arm_calls(unsigned number, int code)
 {
-	faults_arm(FAULT_CALL, number, code);
+	faults_arm(FAULT_CALL, number, code, false);
 }
 
-void faults_arm_memory(unsigned number)
+void faults_arm_memory(unsigned number, bool from_then_on)
 {
-	faults_arm(FAULT_MEMORY, number, ENOMEM);
-}
-
-void faults_arm_no_memory(void)
-{
-	faults_arm(FAULT_ALL_MEMORY, 0, ENOMEM);
+	faults_arm(FAULT_MEMORY, number, ENOMEM, from_then_on);
 }
 
 bool faults_disarm(void)
@@ -73,17 +70,13 @@ const char *faults_last(void)
 /* Whether the call that is being made, to the function NAME, is to fail. */
 static bool faults_hit(enum fault_kind kind, const char *name)
 {
+	const unsigned lowest = fails_on ? 1 : 0;
 	unsigned before;
 
-	if (kind == FAULT_MEMORY && armed == FAULT_ALL_MEMORY) {
-		reached = 1;
-		errno = ENOMEM;
-		return true;
-	}
 	if (armed != kind)
 		return false;
 	before = left;
-	while (before && !atomic_compare_exchange_weak(&left, &before, before - 1))
+	while (before > lowest && !atomic_compare_exchange_weak(&left, &before, before - 1))
 		;
 	if (before != 1)
 		return false;

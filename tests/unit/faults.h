@@ -10,14 +10,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* From now on the NUMBER-th system call (from 1) of any thread fails once with CODE. 0: none fails, and they are counted. */
+/* From now on the NUMBER-th system call (from 1) of any thread fails once with CODE. 0: none fails. */
 void faults_arm_calls(unsigned number, int code);
 
-/* The same for allocations. */
-void faults_arm_memory(unsigned number);
-
-/* From now on all allocations of weft's objects fail. */
-void faults_arm_no_memory(void);
+/* The same for allocations, with ENOMEM; with FROM_THEN_ON all later ones fail, too. */
+void faults_arm_memory(unsigned number, bool from_then_on);
 
 /* Ends that. Returns whether the call was reached. */
 bool faults_disarm(void);

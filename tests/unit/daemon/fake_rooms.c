@@ -15,58 +15,6 @@
 
 struct fake_rooms rooms;
 
-/* ---- memory: the linker leads the calls of our objects here (--wrap) ---- */
-
-static size_t allocations_left;
-static bool is_limited, fails_on, has_failed;
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *block, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *block, size_t size);
-
-static bool may_allocate(void)
-{
-	if (!is_limited || allocations_left) {
-		allocations_left -= is_limited;
-		return true;
-	}
-	is_limited = fails_on;
-	has_failed = true;
-	return false;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return may_allocate() ? __real_malloc(size) : NULL;
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return may_allocate() ? __real_calloc(count, size) : NULL;
-}
-
-void *__wrap_realloc(void *block, size_t size)
-{
-	return may_allocate() ? __real_realloc(block, size) : NULL;
-}
-
-void fake_no_memory_after(size_t count, bool from_then_on)
-{
-	allocations_left = count;
-	fails_on = from_then_on;
-	is_limited = true;
-	has_failed = false;
-}
-
-bool fake_memory(void)
-{
-	is_limited = false;
-	return has_failed;
-}
-
 /* ---- the fabric ---- */
 
 void fabric_make(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done, void *context)

@@ -4,7 +4,7 @@
 
 /*
  * Fabric, forwarder, store and control socket for the flows of the daemon: each does nothing but note what it is asked for; the
- * test says what comes of it, and when. Linked in place of the real ones. Memory can run out.
+ * test says what comes of it, and when. Linked in place of the real ones.
  */
 
 #include "fabric/fabric.h"
@@ -37,10 +37,5 @@ void fake_destroyed(int code);
 void fake_updated(int code);
 /* The route is closed. */
 void fake_closed(void);
-
-/* The allocation after the next COUNT fails, and with FROM_THEN_ON all later ones; until fake_memory(). */
-void fake_no_memory_after(size_t count, bool from_then_on);
-/* There is memory again. Whether an allocation failed. */
-bool fake_memory(void);
 
 #endif

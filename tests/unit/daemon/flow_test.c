@@ -9,6 +9,7 @@
 #include "daemon/unregister.h"
 #include "unit/control/fake_reply.h"
 #include "unit/daemon/fake_rooms.h"
+#include "unit/faults.h"
 #include "unit/run_suite.h"
 
 #include <check.h>
@@ -241,9 +242,9 @@ START_TEST(second_delete_needs_no_memory)
 	have_sandbox();
 	request = fake_request(&second, HTTP_DELETE, "a1");
 	delete_it(&first);
-	fake_no_memory_after(0, true);
+	faults_arm_memory(1, true);
 	daemon_unregister(&weftd, request);
-	ck_assert(!fake_memory());
+	ck_assert(!faults_disarm());
 	fake_closed();
 	fake_destroyed(0);
 	assert_answered(&first, 204);
@@ -443,13 +444,13 @@ static void settle(void)
 /* Each allocation of a PUT, one after the other, fails. */
 START_TEST(put_that_finds_no_memory_is_503)
 {
-	for (size_t count = 0;; count++) {
+	for (unsigned number = 1;; number++) {
 		struct control_reply reply, again;
 		struct control_request *request = put_request(&reply);
 
-		fake_no_memory_after(count, _i);
+		faults_arm_memory(number, _i);
 		daemon_register(&weftd, request);
-		bool failed = fake_memory();
+		bool failed = faults_disarm();
 		settle();
 		assert_answered(&reply, failed ? 503 : 201);
 		if (!failed)
@@ -469,14 +470,14 @@ END_TEST
 START_TEST(patch_that_finds_no_memory_is_503)
 {
 	have_sandbox();
-	for (size_t count = 0;; count++) {
+	for (unsigned number = 1;; number++) {
 		struct control_reply reply;
 		struct control_request *request = fake_request(&reply, HTTP_PATCH, "a1");
 
 		request->patch.has_paused = request->patch.paused = true;
-		fake_no_memory_after(count, _i);
+		faults_arm_memory(number, _i);
 		daemon_patch(&weftd, request);
-		bool failed = fake_memory();
+		bool failed = faults_disarm();
 		settle();
 		assert_answered(&reply, failed ? 503 : 200);
 		ck_assert_int_eq(found()->paused, !failed);

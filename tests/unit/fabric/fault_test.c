@@ -153,7 +153,7 @@ static void arm(unsigned number, int code)
 	if (code)
 		faults_arm_calls(number, code);
 	else
-		faults_arm_memory(number);
+		faults_arm_memory(number, false);
 }
 
 static void fail_each_call(works *work)

@@ -148,7 +148,7 @@ static void remove_slot(unsigned slot, int netns_fd)
 static bool ask_with_fault(asks *ask, unsigned slot, unsigned number, struct answer *answer)
 {
 	*answer = (struct answer){ .netns_fd = -1 };
-	faults_arm_memory(number);
+	faults_arm_memory(number, false);
 	ask(slot, answer);
 	run_until(answer, TIMEOUT_MS);
 	bool reached = faults_disarm();
@@ -200,7 +200,7 @@ START_TEST(all_are_refused_while_there_is_no_memory)
 	struct answer living = insist(ask_make, 5), answers[QUESTIONS] = { 0 }, gone = { 0 };
 	struct answer again[QUESTIONS];
 
-	faults_arm_no_memory();
+	faults_arm_memory(1, true);
 	for (size_t i = 0; i < QUESTIONS; i++)
 		questions[i](questions[i] == ask_make ? 6 : 5, &answers[i]);
 	memcpy(again, answers, sizeof(answers));

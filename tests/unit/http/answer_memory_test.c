@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "http/exchange.h"
 #include "http/gate.h"
+#include "unit/faults.h"
 #include "unit/run_suite.h"
 
 #include <check.h>
@@ -13,50 +14,12 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The allocation after the next MEMORY_LEFT fails, and, unless it is to FAIL_ONCE, all later ones. Of libevent's and of ours. */
-static size_t memory_left = SIZE_MAX;
-static bool memory_failed, fail_once;
-
-static bool has_memory(void)
-{
-	if (memory_left == SIZE_MAX || (memory_failed && fail_once))
-		return true;
-	if (memory_left)
-		memory_left--;
-	else
-		memory_failed = true;
-	if (memory_failed)
-		errno = ENOMEM;
-	return !memory_failed;
-}
-
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_malloc(size_t size)
-{
-	return has_memory() ? __real_malloc(size) : NULL;
-}
-
-void *__real_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return has_memory() ? __real_calloc(count, size) : NULL;
-}
-
-void *__real_realloc(void *memory, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-void *__wrap_realloc(void *memory, size_t size)
-{
-	return has_memory() ? __real_realloc(memory, size) : NULL;
-}
-
+/* libevent's allocations are made here, to be among those that can fail. */
 static void *lean_malloc(size_t size)
 {
 	return malloc(size);
@@ -68,7 +31,8 @@ static void *lean_realloc(void *memory, size_t size)
 }
 
 static char body[3000];
-static size_t allowed; /* allocations for the answer */
+static unsigned failing; /* the number of the allocation that fails; 0: none */
+static bool memory_failed, fail_once;
 
 static struct http_exchange *stream;
 
@@ -94,12 +58,11 @@ static void handle_stream(void *context, const struct http_request *request, str
 	stream = exchange;
 	evbuffer_add(data[0], "first\n", 6);
 	evbuffer_add(data[1], "second\n", 7);
-	memory_failed = false;
-	memory_left = allowed;
+	faults_arm_memory(failing, !fail_once);
 	http_exchange_start(exchange, "text/plain", on_drained, NULL);
 	http_exchange_on_gone(exchange, on_stream_gone, context);
 	http_exchange_write(exchange, data[0]);
-	memory_left = SIZE_MAX;
+	memory_failed = faults_disarm();
 	http_exchange_write(exchange, data[1]);
 	evbuffer_free(data[0]);
 	evbuffer_free(data[1]);
@@ -112,12 +75,11 @@ static void handle(void *context, const struct http_request *request, struct htt
 {
 	(void)context;
 	(void)request;
-	memory_failed = false;
-	memory_left = allowed;
+	faults_arm_memory(failing, !fail_once);
 	http_exchange_answer(
 	    exchange, &(struct http_answer){
 			  .status = 200, .content_type = "text/plain", .body = body, .body_length = strlen(body) });
-	memory_left = SIZE_MAX;
+	memory_failed = faults_disarm();
 }
 
 static char *describe(int status, const char *detail)
@@ -158,13 +120,13 @@ START_TEST(an_answer_without_memory_is_none)
 	struct http_gate *gate = http_gate_new(base, &ops, NULL, &err);
 
 	ck_assert_ptr_nonnull(gate);
-	for (allowed = 0;; allowed++) {
+	for (failing = 1;; failing++) {
 		exchange_with(base, gate, received, sizeof(received));
 		if (!memory_failed)
 			break;
 		ck_assert_str_eq(received, "");
 	}
-	ck_assert_uint_gt(allowed, 0);
+	ck_assert_uint_gt(failing, 1);
 	ck_assert(!strncmp(received, begin, strlen(begin)));
 	const char *rest = strstr(received, end);
 	ck_assert_ptr_nonnull(rest);
@@ -185,7 +147,7 @@ START_TEST(a_stream_that_finds_no_memory_ends)
 	struct http_gate *gate = http_gate_new(base, &ops, &gone, &err);
 
 	ck_assert_ptr_nonnull(gate);
-	for (allowed = 0;; allowed++) {
+	for (failing = 1;; failing++) {
 		gone = false;
 		exchange_with(base, gate, received, sizeof(received));
 		if (!memory_failed)
@@ -194,7 +156,7 @@ START_TEST(a_stream_that_finds_no_memory_ends)
 		ck_assert_ptr_null(strstr(received, "second"));
 		ck_assert_ptr_null(strstr(received, "\r\n0\r\n"));
 	}
-	ck_assert_uint_gt(allowed, 0);
+	ck_assert_uint_gt(failing, 1);
 	ck_assert_ptr_nonnull(strstr(received, "\r\n\r\n6\r\nfirst\n\r\n7\r\nsecond\n\r\n0\r\n\r\n"));
 	http_gate_free(gate);
 	event_base_free(base);
@@ -204,6 +166,7 @@ END_TEST
 /* ---- Whole exchanges ---- */
 
 static char long_body[30000];
+static struct evbuffer *chunk; /* of a stream */
 
 /* What a client sends: a second part when the first one was taken. */
 static const struct exchange_case {
@@ -249,13 +212,7 @@ static void handle_whole(void *context, const struct http_request *request, stru
 	*streaming = exchange;
 	http_exchange_start(exchange, "text/plain", on_whole_stream_drained, streaming);
 	http_exchange_on_gone(exchange, on_whole_stream_gone, streaming);
-	size_t had = memory_left;
-	memory_left = SIZE_MAX;
-	struct evbuffer *data = evbuffer_new();
-	evbuffer_add(data, "first\n", 6);
-	memory_left = had;
-	http_exchange_write(exchange, data);
-	evbuffer_free(data);
+	http_exchange_write(exchange, chunk);
 }
 
 /* Takes all that came. True: this was the end. */
@@ -276,7 +233,7 @@ static void send_part(int fd, struct event_base *base, const char *text)
 	event_base_loop(base, EVLOOP_NONBLOCK);
 }
 
-/* Makes the exchange, with ALLOWED allocations. */
+/* Makes the exchange, while the allocation FAILING fails. */
 static void undergo(struct event_base *base, struct http_gate *gate, const struct exchange_case *one, char *received,
 		    size_t size)
 {
@@ -284,8 +241,9 @@ static void undergo(struct event_base *base, struct http_gate *gate, const struc
 	int pair[2];
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
-	memory_failed = false;
-	memory_left = allowed;
+	chunk = evbuffer_new();
+	evbuffer_add(chunk, "first\n", 6);
+	faults_arm_memory(failing, !fail_once);
 	http_gate_serve(gate, pair[1]);
 	send_part(pair[0], base, one->parts[0]);
 	send_part(pair[0], base, one->parts[1]);
@@ -296,7 +254,8 @@ static void undergo(struct event_base *base, struct http_gate *gate, const struc
 	close(pair[0]);
 	while (http_gate_peers(gate))
 		event_base_loop(base, EVLOOP_ONCE);
-	memory_left = SIZE_MAX;
+	memory_failed = faults_disarm();
+	evbuffer_free(chunk);
 }
 
 /* Goes over one answer, which must be whole, and its status one of WANTED and 503. */
@@ -333,7 +292,7 @@ static void undergo_all(const struct exchange_case *one, bool fresh)
 	struct http_gate *gate = NULL;
 	struct err err;
 
-	allowed = SIZE_MAX;
+	failing = 0;
 	do {
 		if (!base) {
 			base = event_base_new();
@@ -350,9 +309,9 @@ static void undergo_all(const struct exchange_case *one, bool fresh)
 			event_base_free(base);
 			base = NULL;
 		}
-		allowed = allowed == SIZE_MAX ? 0 : allowed + 1;
-	} while (memory_failed || allowed == 0);
-	ck_assert_uint_gt(allowed, 5);
+		failing++;
+	} while (memory_failed || failing == 1);
+	ck_assert_uint_gt(failing, 6);
 	if (base) {
 		http_gate_free(gate);
 		event_base_free(base);

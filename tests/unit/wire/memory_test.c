@@ -6,55 +6,14 @@
 
 #include "config/config.h"
 #include "registry/problem.h"
+#include "unit/faults.h"
 #include "unit/run_suite.h"
 
 #include <check.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The allocation after the next LEFT fails, and, unless it is to FAIL_ONCE, all later ones. */
-static size_t left = SIZE_MAX;
 static bool failed, fail_once;
-
-static bool has_memory(void)
-{
-	if (left == SIZE_MAX || (failed && fail_once))
-		return true;
-	if (left)
-		left--;
-	else
-		failed = true;
-	return !failed;
-}
-
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_malloc(size_t size)
-{
-	return has_memory() ? __real_malloc(size) : NULL;
-}
-
-void *__real_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return has_memory() ? __real_calloc(count, size) : NULL;
-}
-
-void *__real_realloc(void *memory, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-void *__wrap_realloc(void *memory, size_t size)
-{
-	return has_memory() ? __real_realloc(memory, size) : NULL;
-}
-
-char *__real_strdup(const char *text);
-char *__wrap_strdup(const char *text);
-char *__wrap_strdup(const char *text)
-{
-	return has_memory() ? __real_strdup(text) : NULL;
-}
 
 static void *json_malloc(size_t size)
 {
@@ -101,14 +60,13 @@ static void expect_labels(const struct spec *spec)
 	ck_assert_uint_eq(spec->egress.allow_count, 2);
 }
 
-/* With memory for ALLOWED allocations. Whether it was read. */
-static bool put(size_t allowed)
+/* While the NUMBER-th allocation fails. Whether it was read. */
+static bool put(unsigned number)
 {
-	failed = false;
-	left = allowed;
+	faults_arm_memory(number, !fail_once);
 	json_t *json = wire_parse_body(put_body, strlen(put_body), &problem);
 	struct spec *spec = json ? wire_read_spec(json, config, &problem) : NULL;
-	left = SIZE_MAX;
+	failed = faults_disarm();
 	json_decref(json);
 	if (spec)
 		expect_labels(spec);
@@ -116,15 +74,14 @@ static bool put(size_t allowed)
 	return spec != NULL;
 }
 
-static bool patch(size_t allowed)
+static bool patch(unsigned number)
 {
 	struct spec_patch patch = { 0 };
 
-	failed = false;
-	left = allowed;
+	faults_arm_memory(number, !fail_once);
 	json_t *json = wire_parse_body(patch_body, strlen(patch_body), &problem);
 	bool done = json && wire_read_patch(json, config, &patch, &problem) == 0;
-	left = SIZE_MAX;
+	failed = faults_disarm();
 	json_decref(json);
 	if (done)
 		expect_labels(patch.given);
@@ -132,39 +89,38 @@ static bool patch(size_t allowed)
 	return done;
 }
 
-static bool empty(size_t allowed)
+static bool empty(unsigned number)
 {
-	failed = false;
-	left = allowed;
+	faults_arm_memory(number, !fail_once);
 	json_t *json = wire_parse_body("", 0, &problem);
-	left = SIZE_MAX;
+	failed = faults_disarm();
 	json_decref(json);
 	return json != NULL;
 }
 
-static bool (*const readings[])(size_t allowed) = { put, patch, empty };
+static bool (*const readings[])(unsigned number) = { put, patch, empty };
 
 START_TEST(want_of_memory_is_no_fault_of_the_body)
 {
-	size_t allowed = 0;
+	unsigned number = 0;
 
 	fail_once = _i % 2;
 	do {
-		bool done = readings[_i / 2](allowed++);
+		bool done = readings[_i / 2](++number);
 
-		ck_assert_msg(done != failed, "allocation %zu: done %d, failed %d: %s", allowed, done, failed,
+		ck_assert_msg(done != failed, "allocation %u: done %d, failed %d: %s", number, done, failed,
 			      problem.detail);
-		ck_assert_msg(done || problem.kind == PROBLEM_UNAVAILABLE, "allocation %zu: %s: %s", allowed,
+		ck_assert_msg(done || problem.kind == PROBLEM_UNAVAILABLE, "allocation %u: %s: %s", number,
 			      problem.field, problem.detail);
 	} while (failed);
-	ck_assert_uint_gt(allowed, 1);
+	ck_assert_uint_gt(number, 1);
 }
 END_TEST
 
 /* What is wrong with a body is still said when memory is back. */
 START_TEST(a_fault_of_the_body_is_told)
 {
-	ck_assert(!put(3));
+	ck_assert(!put(4));
 	ck_assert_ptr_null(wire_parse_body("{\"a\": }", 8, &problem));
 	ck_assert_int_eq(problem.kind, PROBLEM_BAD_REQUEST);
 }
