@@ -3,7 +3,6 @@
 
 #include "fuzz.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
@@ -128,13 +127,11 @@ static void hear_request(const void *message, size_t length)
 
 jmp_buf fake_kernel_ends;
 
-#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
-
 void exit(int status)
 {
 	if (kernel.on)
 		longjmp(fake_kernel_ends, 1);
-	REAL(exit)(status);
+	fuzz_real(exit)(status);
 	abort(); /* it does not return */
 }
 
@@ -147,17 +144,17 @@ const char *__asan_default_options(void)
 
 int socket(int domain, int type, int protocol)
 {
-	return kernel.on ? open("/dev/null", O_RDWR | O_CLOEXEC) : REAL(socket)(domain, type, protocol);
+	return kernel.on ? open("/dev/null", O_RDWR | O_CLOEXEC) : fuzz_real(socket)(domain, type, protocol);
 }
 
 int bind(int fd, const struct sockaddr *address, socklen_t length)
 {
-	return kernel.on ? 0 : REAL(bind)(fd, address, length);
+	return kernel.on ? 0 : fuzz_real(bind)(fd, address, length);
 }
 
 int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
 {
-	return kernel.on ? 0 : REAL(setsockopt)(fd, level, name, value, length);
+	return kernel.on ? 0 : fuzz_real(setsockopt)(fd, level, name, value, length);
 }
 
 int getsockname(int fd, struct sockaddr *address, socklen_t *length)
@@ -165,7 +162,7 @@ int getsockname(int fd, struct sockaddr *address, socklen_t *length)
 	const struct sockaddr_nl ours = { .nl_family = AF_NETLINK, .nl_pid = PORT };
 
 	if (!kernel.on)
-		return REAL(getsockname)(fd, address, length);
+		return fuzz_real(getsockname)(fd, address, length);
 	memset(address, 0, *length);
 	memcpy(address, &ours, *length < sizeof(ours) ? *length : sizeof(ours));
 	return 0;
@@ -174,14 +171,14 @@ int getsockname(int fd, struct sockaddr *address, socklen_t *length)
 ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to, socklen_t length)
 {
 	if (!kernel.on)
-		return REAL(sendto)(fd, data, size, flags, to, length);
+		return fuzz_real(sendto)(fd, data, size, flags, to, length);
 	hear_request(data, size);
 	return (ssize_t)size;
 }
 
 ssize_t recv(int fd, void *data, size_t size, int flags)
 {
-	return kernel.on ? answer(data, size, flags) : REAL(recv)(fd, data, size, flags);
+	return kernel.on ? answer(data, size, flags) : fuzz_real(recv)(fd, data, size, flags);
 }
 
 ssize_t recvmsg(int fd, struct msghdr *message, int flags)
@@ -189,7 +186,7 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 	ssize_t got;
 
 	if (!kernel.on)
-		return REAL(recvmsg)(fd, message, flags);
+		return fuzz_real(recvmsg)(fd, message, flags);
 	fuzz_check(message->msg_iovlen == 1);
 	got = answer(message->msg_iov[0].iov_base, message->msg_iov[0].iov_len, flags | MSG_TRUNC);
 	message->msg_flags = got > (ssize_t)message->msg_iov[0].iov_len ? MSG_TRUNC : 0;
@@ -206,7 +203,7 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
 {
 	if (!kernel.on)
-		return REAL(getsockopt)(fd, level, name, value, length);
+		return fuzz_real(getsockopt)(fd, level, name, value, length);
 	memset(value, 0, *length);
 	take(value, *length);
 	return 0;
@@ -220,7 +217,7 @@ static char legacy_tables[] = "filter\n";
 FILE *fopen(const char *path, const char *mode)
 {
 	if (!kernel.on || strncmp(path, "/proc/", 6) != 0)
-		return REAL(fopen)(path, mode);
+		return fuzz_real(fopen)(path, mode);
 	if (strcmp(path, "/proc/net/ip_tables_names") == 0)
 		return fmemopen(legacy_tables, strlen(legacy_tables), "r");
 	if (kernel.used == kernel.size) {

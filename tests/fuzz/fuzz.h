@@ -2,6 +2,7 @@
 #ifndef WEFT_FUZZ_H
 #define WEFT_FUZZ_H
 
+#include <dlfcn.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -16,6 +17,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 		if (!(condition))                                                                                      \
 			abort();                                                                                       \
 	} while (0)
+
+/* The function of a shared library in whose place a target defines one of that NAME. */
+#define fuzz_real(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
 /* Returns the input as a malloc()ed string. A NUL byte in the input ends it. */
 static inline char *fuzz_text(const uint8_t *data, size_t size)

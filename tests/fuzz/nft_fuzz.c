@@ -4,11 +4,9 @@
  * fake_kernel.h). A reader fails with a reason, or its answer keeps its own promises.
  */
 #include "base/err.h"
-#include "base/log.h"
-#include "config/config.h"
 #include "fabric/rules/rules.h"
 #include "fake_kernel.h"
-#include "fuzz.h"
+#include "fuzz_config.h"
 #include "nft/read.h"
 
 #include <linux/netfilter.h>
@@ -134,11 +132,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!size)
 		return 0;
-	if (!config) {
-		log_setup(LOG_ERROR_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
-		config = config_default();
-		fuzz_check(config);
-	}
+	config = fuzz_config();
 	if (fake_kernel_run(data + 1, size - 1) && readers[data[0] % (sizeof(readers) / sizeof(readers[0]))](&err) < 0)
 		fuzz_check(err.text[0]);
 	fake_kernel_stop();

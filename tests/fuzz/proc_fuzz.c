@@ -3,11 +3,9 @@
  * Any bytes as files of /proc. The first byte selects the reader: the search for the holder of a port, or weftctl doctor's
  * checks, where each file is the next piece of the input up to a NUL.
  */
-#include "base/log.h"
-#include "config/config.h"
 #include "daemon/port_holder.h"
 #include "fake_kernel.h"
-#include "fuzz.h"
+#include "fuzz_config.h"
 #include "health/doctor.h"
 
 #include <arpa/inet.h>
@@ -106,11 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (!size)
 		return 0;
-	if (!config) {
-		log_setup(LOG_ERROR_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
-		config = config_default();
-		fuzz_check(config);
-	}
+	config = fuzz_config();
 	switch (data[0] % 3) {
 	case 0:
 		find_holder(data + 1, size - 1, PROTO_TCP);

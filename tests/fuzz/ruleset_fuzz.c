@@ -10,7 +10,6 @@
 #include "inspect/ruleset.h"
 #include "nft/batch.h"
 
-#include <dlfcn.h>
 #include <endian.h>
 #include <libnftnl/rule.h>
 #include <libnftnl/set.h>
@@ -68,7 +67,7 @@ int nftnl_rule_nlmsg_parse(const struct nlmsghdr *message, struct nftnl_rule *ru
 				return -1;
 		}
 	}
-	return ((__typeof__(&nftnl_rule_nlmsg_parse))dlsym(RTLD_NEXT, "nftnl_rule_nlmsg_parse"))(message, rule);
+	return fuzz_real(nftnl_rule_nlmsg_parse)(message, rule);
 }
 
 int nftnl_set_elems_nlmsg_parse(const struct nlmsghdr *message, struct nftnl_set *set)
@@ -85,8 +84,7 @@ int nftnl_set_elems_nlmsg_parse(const struct nlmsghdr *message, struct nftnl_set
 				return -1;
 		}
 	}
-	return ((__typeof__(&nftnl_set_elems_nlmsg_parse))dlsym(RTLD_NEXT, "nftnl_set_elems_nlmsg_parse"))(message,
-													   set);
+	return fuzz_real(nftnl_set_elems_nlmsg_parse)(message, set);
 }
 
 /* ---- */

@@ -3,9 +3,7 @@
  * Any bytes as the body of a PATCH to a sandbox. They are refused and change nothing, or the sandbox has the requested ports
  * afterwards. The change can be aborted. Configuration and registry are made once, because their tables cost more than all else.
  */
-#include "base/log.h"
-#include "config/config.h"
-#include "fuzz.h"
+#include "fuzz_config.h"
 #include "registry/problem.h"
 #include "wire/wire.h"
 
@@ -62,9 +60,8 @@ static void start(void)
 {
 	if (registry)
 		return;
-	log_setup(LOG_ERROR_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
-	config = config_default();
-	registry = config ? registry_new(config) : NULL;
+	config = fuzz_config();
+	registry = registry_new(config);
 	fuzz_check(registry);
 }
 
