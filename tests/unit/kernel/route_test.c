@@ -54,6 +54,22 @@ static void add_address(void)
 	ck_assert(added);
 }
 
+/* Adds the address that its gateway is a neighbour of. */
+static struct kern_route by_a_gateway(void)
+{
+	struct kern_route route = { .to = { IP(10, 11, 0, 1), 32 },
+				    .gateway = IP(10, 12, 0, 3),
+				    .index = index_of_link };
+
+	add_address();
+	return route;
+}
+
+static void expect_our_route(void)
+{
+	expect("ip route show 10.11.0.1", "10.11.0.1 via 10.12.0.3 dev veth-1 proto 174");
+}
+
 START_TEST(an_address_is_added_once)
 {
 	struct cidr4 cidr = { IP(10, 12, 0, 2), 31 };
@@ -80,15 +96,12 @@ END_TEST
 
 START_TEST(a_route_by_a_gateway_is_ours_and_added_once)
 {
-	struct kern_route route = { .to = { IP(10, 11, 0, 1), 32 },
-				    .gateway = IP(10, 12, 0, 3),
-				    .index = index_of_link };
+	struct kern_route route = by_a_gateway();
 	bool done;
 
-	add_address();
 	OK(kern_route_ensure(&rtnl, &route, &done, &err));
 	ck_assert(done);
-	expect("ip route show 10.11.0.1", "10.11.0.1 via 10.12.0.3 dev veth-1 proto 174");
+	expect_our_route();
 	OK(kern_route_ensure(&rtnl, &route, &done, &err));
 	ck_assert(!done);
 	OK(kern_route_remove(&rtnl, &route, &done, &err));
@@ -143,31 +156,26 @@ END_TEST
 
 START_TEST(a_route_of_somebody_else_stays_in_a_shared_table)
 {
-	struct kern_route route = {
-		.to = { IP(10, 11, 0, 1), 32 }, .gateway = IP(10, 12, 0, 3), .index = index_of_link, .shared = true
-	};
+	struct kern_route route = by_a_gateway();
 	bool added;
 
-	add_address();
+	route.shared = true;
 	lab_run("ip route add 10.11.0.1 dev lo");
 	ck_assert_int_lt(kern_route_ensure(&rtnl, &route, &added, &err), 0);
 	ck_assert_int_eq(err.code, EEXIST);
 	route.shared = false;
 	OK(kern_route_ensure(&rtnl, &route, &added, &err));
 	ck_assert(added);
-	expect("ip route show 10.11.0.1", "10.11.0.1 via 10.12.0.3 dev veth-1 proto 174");
+	expect_our_route();
 }
 END_TEST
 
 START_TEST(a_route_in_front_of_ours_is_named_and_both_stay)
 {
-	struct kern_route route = { .to = { IP(10, 11, 0, 1), 32 },
-				    .gateway = IP(10, 12, 0, 3),
-				    .index = index_of_link };
+	struct kern_route route = by_a_gateway();
 	struct kern_route_rival rival;
 	bool added;
 
-	add_address();
 	OK(kern_route_ensure(&rtnl, &route, NULL, &err));
 	lab_run("ip route prepend 10.11.0.1 via 198.51.100.9 dev lo onlink proto static");
 	OK(kern_route_ensure_behind(&rtnl, &route, &added, &rival, &err));
@@ -176,7 +184,7 @@ START_TEST(a_route_in_front_of_ours_is_named_and_both_stay)
 	ck_assert_int_eq(rival.index, (int)if_nametoindex("lo"));
 	ck_assert_int_eq(rival.protocol, RTPROT_STATIC);
 	ck_assert_int_lt(kern_route_ensure(&rtnl, &route, &added, &err), 0);
-	expect("ip route show 10.11.0.1", "10.11.0.1 via 10.12.0.3 dev veth-1 proto 174");
+	expect_our_route();
 	expect("ip route show 10.11.0.1", "198.51.100.9");
 	lab_run("ip route del 10.11.0.1 dev lo");
 	OK(kern_route_ensure_behind(&rtnl, &route, &added, &rival, &err));
@@ -186,13 +194,10 @@ END_TEST
 
 START_TEST(a_route_behind_ours_or_in_another_table_is_no_rival)
 {
-	struct kern_route route = { .to = { IP(10, 11, 0, 1), 32 },
-				    .gateway = IP(10, 12, 0, 3),
-				    .index = index_of_link };
+	struct kern_route route = by_a_gateway();
 	struct kern_route_rival rival;
 	bool added;
 
-	add_address();
 	OK(kern_route_ensure(&rtnl, &route, NULL, &err));
 	lab_run("ip route append 10.11.0.1 dev lo && ip route add 10.11.0.1 dev lo metric 9 && "
 		"ip rule add to 10.11.0.1 lookup 7 && ip route add 10.11.0.1 dev lo table 7");
@@ -202,7 +207,7 @@ START_TEST(a_route_behind_ours_or_in_another_table_is_no_rival)
 	lab_run("ip route del 10.11.0.1 proto 174");
 	OK(kern_route_ensure_behind(&rtnl, &route, &added, &rival, &err));
 	ck_assert(added && !rival.present);
-	expect("ip route show 10.11.0.1", "10.11.0.1 via 10.12.0.3 dev veth-1 proto 174");
+	expect_our_route();
 }
 END_TEST
 
