@@ -5,6 +5,7 @@ The programs under test come from WEFT_BUILD, by default build/ at the top of th
 
     host      the host; with host.run(), host.popen(), host.connect(), host.netns("ns-1"), host.add_uplink(), ...
     weftd     weftd(config={...}) starts the daemon in it and returns a Weftd; `weftd.api` is the client of its socket
+    manager   a stand-in for the service manager; manager.start(weftd(run=False)) starts the daemon under it
     daemon    a weftd that runs with the defaults
     api       its client
     guest     guest("ns-1") attaches a stand-in guest to tap0 there; guest.many([...]) hundreds of them
@@ -26,6 +27,7 @@ from harness.daemon import Weftd, build_dir
 from harness.forwarder import Forwarder, Sandbox
 from harness.guests import Vmm
 from harness.host import Host
+from harness.manager import Manager
 from harness.sdk import SDKS, Sdk, StandinBox, VmBox
 from harness.sdk import install as install_sdks
 from harness.vm import VirtualMachine, make_image
@@ -80,6 +82,14 @@ def weftd(host, folder):
         except AssertionError as error:
             problems.append(str(error))
     assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def manager(folder):
+    """A stand-in for the service manager. It starts daemons, and keeps their sockets."""
+    made = Manager(folder)
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ import time
 import pytest
 
 from harness.flow import Flow
-from harness.manager import Manager
 from harness.netns import inside
 from harness.wait import poll_until
 
@@ -309,13 +308,6 @@ def kill_and_spawn(daemon, manager, ports):
     daemon.kill()
     ports.check()
     manager.spawn(daemon)
-
-
-@pytest.fixture
-def manager(folder):
-    made = Manager(folder)
-    yield made
-    made.close()
 
 
 @pytest.mark.timeout(120 + 5 * KILLS)

@@ -10,20 +10,12 @@ import threading
 import pytest
 
 from harness.api import endpoint_port
-from harness.manager import Manager
 from harness.netns import inside
 from harness.threads import thread_of, thread_stopped
 from harness.wait import PATIENCE, poll_until
 
 DEFAULTS = 2  # 127.0.0.1:49983 and [::1]:49983
 COUPLES = 5  # of queues, for ten thousand sockets
-
-
-@pytest.fixture
-def manager(folder):
-    made = Manager(folder)
-    yield made
-    made.close()
 
 
 def sockets_of(daemon):

@@ -10,19 +10,11 @@ import threading
 
 import pytest
 
-from harness.manager import Manager
 from harness.netns import inside
 from harness.wait import poll_until
 
 HTTP = 9090
 DEFAULT = 49983
-
-
-@pytest.fixture
-def manager(folder):
-    made = Manager(folder)
-    yield made
-    made.close()
 
 
 def sockets(host):

@@ -10,7 +10,6 @@ import stat
 
 import pytest
 
-from harness.manager import Manager
 from harness.wait import poll_until
 
 
@@ -128,22 +127,18 @@ def test_whatever_is_deleted_comes_back_and_old_connections_go_on(daemon):
     assert "state file not readable" not in daemon.log()
 
 
-def test_the_socket_that_was_put_back_outlives_a_kill(weftd, folder):
-    manager = Manager(folder)
+def test_the_socket_that_was_put_back_outlives_a_kill(weftd, manager):
     made = weftd(run=False)
-    try:
+    manager.start(made)
+    for _ in range(2):
+        delete_socket(made)
+        poll_until(lambda: answers(made), what=made.log_tail)
+    with socket.socket(socket.AF_UNIX) as kept:
+        made.kill()
+        kept.connect(made.socket)  # by the file, to the socket that the service manager has
+        kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         manager.start(made)
-        for _ in range(2):
-            delete_socket(made)
-            poll_until(lambda: answers(made), what=made.log_tail)
-        with socket.socket(socket.AF_UNIX) as kept:
-            made.kill()
-            kept.connect(made.socket)  # by the file, to the socket that the service manager has
-            kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-            manager.start(made)
-            assert kept.recv(100).startswith(b"HTTP/1.1 200")
-    finally:
-        manager.close()
+        assert kept.recv(100).startswith(b"HTTP/1.1 200")
 
 
 def test_a_host_event_names_the_files(daemon):

@@ -8,7 +8,6 @@ import time
 import pytest
 
 from harness.api import endpoint_port
-from harness.manager import Manager
 from harness.threads import thread_stopped
 from harness.wait import poll_until
 
@@ -91,13 +90,6 @@ def test_a_reload_fails_for_a_mistake_and_not_for_a_fault_of_the_host(folder, co
     done = subprocess.run([shell, option, script], stdout=subprocess.PIPE, text=True, check=False)
     assert done.stdout == "checked --check\n"
     assert done.returncode == (0 if reloads else code)
-
-
-@pytest.fixture
-def manager(folder):
-    made = Manager(folder)
-    yield made
-    made.close()
 
 
 def fed_again(manager):
