@@ -16,7 +16,6 @@ import time
 import pytest
 
 from harness.flow import Flow
-from harness.netns import inside
 from harness.wait import poll_until
 
 KILLS = int(os.environ.get("WEFT_KILLS", "24"))
@@ -181,13 +180,8 @@ class Ports:
 
     def now(self):
         """{port: inode} on 127.0.0.1."""
-
-        def read():
-            with open("/proc/thread-self/net/tcp", encoding="ascii") as file:
-                fields = [line.split() for line in list(file)[1:]]
-            return {int(one[1][9:], 16): int(one[9]) for one in fields if one[3] == "0A" and one[1][:8] == "0100007F"}
-
-        return inside(self.host.path, read)
+        bound = self.host.bound_sockets()
+        return {one.port: one.inode for one in bound if (one.protocol, one.address) == ("tcp", "0100007F")}
 
     def keep(self, sandboxes):
         now = self.now()

@@ -25,18 +25,7 @@ def sockets_of(daemon):
 
 def listening(host):
     """{(address, port): inode} of the TCP sockets that listen in the host."""
-
-    def read():
-        found = {}
-        for name in ("tcp", "tcp6"):
-            with open(f"/proc/thread-self/net/{name}", encoding="ascii") as file:
-                for line in list(file)[1:]:
-                    fields = line.split()
-                    if fields[3] == "0A":
-                        found[fields[1]] = int(fields[9])
-        return found
-
-    return inside(host.path, read)
+    return {(one.address, one.port): one.inode for one in host.bound_sockets() if one.protocol == "tcp"}
 
 
 def is_adopting(daemon):

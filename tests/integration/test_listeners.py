@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from harness.manager import MOST
 from harness.netns import inside
 from harness.wait import poll_until
 
@@ -19,19 +20,7 @@ DEFAULT = 49983
 
 def sockets(host):
     """{(protocol, port, family): inode} of the host's TCP sockets that listen, and of its bound UDP sockets."""
-
-    def read():
-        found = {}
-        for name, state in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")):
-            with open(f"/proc/thread-self/net/{name}", encoding="ascii") as file:
-                for line in list(file)[1:]:
-                    fields = line.split()
-                    if fields[3] == state:
-                        port = int(fields[1].rsplit(":", 1)[1], 16)
-                        found[name[:3], port, 6 if name.endswith("6") else 4] = int(fields[9])
-        return found
-
-    return inside(host.path, read)
+    return {(one.protocol, one.port, one.family): one.inode for one in host.bound_sockets()}
 
 
 def bind_fails(host, protocol, port, family, reuse, wildcard):
@@ -290,7 +279,7 @@ def garbled(manager, change):
         with socket.socket(fileno=fd) as queue, sender:
             with contextlib.suppress(BlockingIOError):
                 while True:
-                    data, fds, _, _ = socket.recv_fds(queue, 4096, 253, socket.MSG_DONTWAIT)
+                    data, fds, _, _ = socket.recv_fds(queue, 4096, MOST, socket.MSG_DONTWAIT)
                     if not data:
                         break
                     socket.send_fds(sender, [change(data)], fds)

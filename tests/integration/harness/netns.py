@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import threading
+from dataclasses import dataclass
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY
 
 from .wait import PATIENCE
@@ -52,6 +53,30 @@ def inside(path, function):
     if error:
         raise error
     return value
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A TCP socket that listens, or a UDP socket that is bound."""
+
+    protocol: str
+    family: int  # 4 or 6
+    address: str  # as /proc/net has it: hexadecimal, each word in the machine's order
+    port: int
+    inode: int
+
+
+def _bound_sockets():
+    found = []
+    for protocol, state in (("tcp", "0A"), ("udp", "07")):
+        for family, suffix in ((4, ""), (6, "6")):
+            with open(f"/proc/thread-self/net/{protocol}{suffix}", encoding="ascii") as file:
+                for line in list(file)[1:]:
+                    fields = line.split()
+                    if fields[3] == state:
+                        address, port = fields[1].split(":")
+                        found.append(Bound(protocol, family, address, int(port, 16), int(fields[9])))
+    return found
 
 
 class Namespace:
@@ -117,6 +142,9 @@ class Namespace:
             made.close()
             raise
         return made
+
+    def bound_sockets(self):
+        return inside(self.path, _bound_sockets)
 
     def links(self):
         """{name: the link's object of `ip -d -j link`}."""
