@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`failed` is proved, is a report and no act, and ends with its cause. What is not proved changes no state."""
 
-import os
-import resource
-
 import pytest
 
 from harness import client
 from harness.api import endpoint_port
+from harness.faults import few_descriptors
 from harness.flow import Flow
 from harness.wait import poll_until
 
@@ -56,28 +54,13 @@ def quiet(events):
             return
 
 
-class Shortage:
-    """Within it the daemon may open one more descriptor than it has."""
-
-    def __init__(self, daemon):
-        self.pid = daemon.pid
-        self.former = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
-
-    def __enter__(self):
-        used = max(int(fd) for fd in os.listdir(f"/proc/{self.pid}/fd")) + 1
-        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (used + 1, self.former[1]))
-
-    def __exit__(self, *_):
-        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, self.former)
-
-
 def test_a_shortage_of_descriptors_changes_no_state(host, weftd, guest):
     daemon = weftd()
     sandboxes = serve(host, daemon, guest, 3)
     flow = flow_to(host, sandboxes[0])
     with daemon.api.events() as events:
         quiet(events)
-        with Shortage(daemon):
+        with few_descriptors(daemon):
             for one in sandboxes:
                 host.run(["ip", "route", "del", one["host_ip"]])
                 until(events, "repair", sandbox=one["id"])

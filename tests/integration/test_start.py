@@ -3,10 +3,8 @@
 
 import contextlib
 import grp
-import itertools
 import os
 import re
-import resource
 import signal
 import socket
 import stat
@@ -18,6 +16,7 @@ import pytest
 from harness.api import endpoint_port
 from harness.client import PORT, echoes, health, reset, was_reset
 from harness.daemon import timed
+from harness.faults import few_descriptors
 from harness.wait import PATIENCE, one_of, poll_until
 
 USAGE, NO_INPUT, UNAVAILABLE, CONFIG = 64, 66, 69, 78
@@ -209,20 +208,18 @@ def test_a_shortage_that_ends_costs_no_listener(weftd, host):
     daemon = weftd(run=False)
     listener = host.listen(PORT, "127.0.0.1")
     daemon.start()
-    before = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
     seen = []
 
     def at_rest():  # the harness's own connections are closed
         seen.append(daemon.fds())
-        return seen[-1] if seen[-1:] == seen[-2:-1] else None
+        return seen[-1:] == seen[-2:-1]
 
-    used = poll_until(at_rest, interval=0.1)
-    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (next(n for n in itertools.count() if n not in used), before[1]))
-    listener.close()
-    daemon.wait_log("address not open.*Too many open files")  # by the log, since each request needs a descriptor
-    one = not_open(daemon)["127.0.0.1:49983"]
-    assert one["holder"] is None and "Too many open files" in one["error"]
-    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, before)
+    poll_until(at_rest, interval=0.1)
+    with few_descriptors(daemon, left=0):
+        listener.close()
+        daemon.wait_log("address not open.*Too many open files")  # by the log, since each request needs a descriptor
+        one = not_open(daemon)["127.0.0.1:49983"]
+        assert one["holder"] is None and "Too many open files" in one["error"]
     opens(daemon)
 
 
