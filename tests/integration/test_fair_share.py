@@ -56,16 +56,24 @@ def settled(forwarder, count):
 
 
 @pytest.fixture
-def two(host, start_forwarder, guest):
-    """A forwarder with FEW descriptors; 20007 leads to a1, which no guest answers, and 20008 to b1, which echoes."""
-    forwarder = start_forwarder(nofile=FEW)
-    other = Sandbox(host, "ns-2")
-    forwarder.tell(f"route b1 {other.path}")
-    forwarder.tell("listen a a1 127.0.0.1:20007 7")
-    forwarder.tell("listen b b1 127.0.0.1:20008 7")
-    guest("ns-2").serve("7,echo")
-    forwarder.tell("up b1 1")
-    return forwarder
+def start_two(host, start_forwarder, guest):
+    """Starts a forwarder with so many descriptors; 20007 leads to a1, which no guest answers, and 20008 to b1, which echoes."""
+
+    def start(descriptors):
+        forwarder = start_forwarder(nofile=descriptors)
+        forwarder.tell(f"route b1 {Sandbox(host, 'ns-2').path}")
+        forwarder.tell("listen a a1 127.0.0.1:20007 7")
+        forwarder.tell("listen b b1 127.0.0.1:20008 7")
+        guest("ns-2").serve("7,echo")
+        forwarder.tell("up b1 1")
+        return forwarder
+
+    return start
+
+
+@pytest.fixture
+def two(start_two):
+    return start_two(FEW)
 
 
 def all_served(host, count):
@@ -128,14 +136,8 @@ def test_the_limit_is_read_each_second(host, two):
         poll_until(lambda: not is_refused(connected(host, 20007)))
 
 
-def test_without_a_reserve_the_others_are_served_too(host, start_forwarder, guest, sandbox):
-    forwarder = start_forwarder(nofile=128)
-    other = Sandbox(host, "ns-2")
-    forwarder.tell(f"route b1 {other.path}")
-    forwarder.tell("listen a a1 127.0.0.1:20007 7")
-    forwarder.tell("listen b b1 127.0.0.1:20008 7")
-    guest("ns-2").serve("7,echo")
-    forwarder.tell("up b1 1")
+def test_without_a_reserve_the_others_are_served_too(host, start_two):
+    forwarder = start_two(128)
     with flood(host, 20007, 150, settled(forwarder, 150)):
         assert all_served(host, 5)
         assert forwarder.stats()["accept_pauses"] == 0
