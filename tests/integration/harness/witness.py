@@ -17,7 +17,7 @@ import socket
 import threading
 import time
 
-from .api import connection_to
+from .api import connection_to, endpoint_port
 from .client import PATTERN
 from .netns import enter
 from .wait import PATIENCE, poll_until
@@ -162,9 +162,7 @@ def targets_of(sandboxes):
     """The ways to SANDBOXES, which publish guest port 7."""
     found = []
     for one in sandboxes:
-        listen = next(end["listen"][0] for end in one["endpoints"] if end["guest_port"] == 7)
-        address, port = listen.rsplit(":", 1)
-        found.append(Target(one["id"], FORWARDER, (address, int(port))))
+        found.append(Target(one["id"], FORWARDER, ("127.0.0.1", endpoint_port(one, 7))))
         found.append(Target(one["id"], KERNEL, (one["host_ip"], 7)))
     return found
 
