@@ -21,8 +21,7 @@ LOST = re.compile(r'msg="log lines lost" count=(\d+) since=\d{4}-\d\d-\d\dT\d\d:
 
 
 def lost(api):
-    text = api.get("/metrics").expect(200).text
-    return int(re.search(r"^weft_log_lines_lost_total (\d+)$", text, re.MULTILINE).group(1))
+    return api.metrics()["weft_log_lines_lost_total"]
 
 
 def start(daemon, *arguments, stderr):
