@@ -3,23 +3,13 @@
 
 import pytest
 
-from harness import client
 from harness.api import endpoint_port
+from harness.client import await_guest
 from harness.faults import few_descriptors
 from harness.flow import Flow
 from harness.wait import poll_until
 
-
-def answers(host, sandbox):
-    """Waits until the sandbox's guest answers at its host address."""
-
-    def answered():
-        try:
-            return client.health(host, sandbox["host_ip"], timeout=3)["guest"] == sandbox["id"]
-        except (OSError, AssertionError):
-            return False
-
-    poll_until(answered, what=f"{sandbox['id']} to answer")
+RIVAL = ("via", "198.51.100.9", "dev", "lo", "onlink", "proto", "static")  # of a route to a host address
 
 
 def serve(host, daemon, guest, count):
@@ -47,26 +37,18 @@ def until(events, kind, **members):
     raise AssertionError("the stream ended")
 
 
-def quiet(events):
-    """Reads the snapshot away."""
-    for event in events:
-        if event["type"] == "snapshot-end":
-            return
-
-
 def test_a_shortage_of_descriptors_changes_no_state(host, weftd, guest):
     daemon = weftd()
     sandboxes = serve(host, daemon, guest, 3)
     flow = flow_to(host, sandboxes[0])
-    with daemon.api.events() as events:
-        quiet(events)
+    with daemon.api.news() as events:
         with few_descriptors(daemon):
             for one in sandboxes:
                 host.run(["ip", "route", "del", one["host_ip"]])
                 until(events, "repair", sandbox=one["id"])
             flow.check()
         for one in sandboxes:
-            answers(host, one)
+            await_guest(host, one)
         host.run(["ip", "route", "del", sandboxes[2]["host_ip"]])
         until(events, "repair", sandbox="a2", what="route of the host address")
     flow.close()
@@ -80,7 +62,7 @@ def test_sandboxes_that_are_taken_apart_piece_by_piece_all_come_back(host, weftd
     for _ in range(3):
         host.run(["sh", "-c", " & ".join(each) + "; wait; true"])
         for one in sandboxes:
-            answers(host, one)
+            await_guest(host, one)
     poll_until(lambda: len(host.netns_names()) == 10, what=host.netns_names)
     assert [one["state"] for one in daemon.api.list()] == ["ready"] * 10
     assert "slot failed" not in daemon.log()
@@ -90,9 +72,8 @@ def test_a_route_in_front_of_a_host_address_is_reported_and_no_failure(host, wef
     daemon = weftd()
     (one,) = serve(host, daemon, guest, 1)
     flow = flow_to(host, one)
-    rival = [one["host_ip"], "via", "198.51.100.9", "dev", "lo", "onlink", "proto", "static"]
-    with daemon.api.events() as events:
-        quiet(events)
+    rival = [one["host_ip"], *RIVAL]
+    with daemon.api.news() as events:
         host.run(["ip", "route", "prepend", *rival])
         event = until(events, "repair", sandbox="a0", ok=False)
         assert event["what"] == "route of the host address"
@@ -101,16 +82,16 @@ def test_a_route_in_front_of_a_host_address_is_reported_and_no_failure(host, wef
         flow.check()
         host.run(["ip", "route", "del", *rival[:5]])
         until(events, "repair", sandbox="a0", ok=True, what="route of the host address")
-    answers(host, one)
+    await_guest(host, one)
     flow.close()
     assert daemon.api.show("a0")["state"] == "ready"
-    assert "weft_repairs_total 0" in daemon.api.get("/metrics").expect(200).text.splitlines()
+    assert daemon.api.metrics()["weft_repairs_total"] == 0
 
 
 def test_a_route_or_an_address_that_came_later_does_not_keep_the_daemon_from_its_sandboxes(host, weftd, guest):
     daemon = weftd()
     (one,) = serve(host, daemon, guest, 1)
-    rival = [one["host_ip"], "via", "198.51.100.9", "dev", "lo", "onlink", "proto", "static"]
+    rival = [one["host_ip"], *RIVAL]
     host.run(["ip", "route", "prepend", *rival])
     host.run(["ip", "addr", "add", "10.11.77.7/32", "dev", "lo"])
     for end in (daemon.kill, daemon.stop):
@@ -122,15 +103,14 @@ def test_a_route_or_an_address_that_came_later_does_not_keep_the_daemon_from_its
     assert checked.returncode == 69 and "10.11.77.7" in checked.stdout + checked.stderr, checked
     host.run(["ip", "addr", "del", "10.11.77.7/32", "dev", "lo"])
     host.run(["ip", "route", "del", *rival[:5]])
-    answers(host, one)
+    await_guest(host, one)
 
 
 def test_a_failure_is_a_report_and_ends_with_its_cause(host, weftd, guest):
     daemon = weftd()
     (one,) = serve(host, daemon, guest, 1)
     flow = flow_to(host, one)
-    with daemon.api.events() as events:
-        quiet(events)
+    with daemon.api.news() as events:
         host.run(["ip", "link", "set", one["veth"], "group", "0"])
         failed = until(events, "state", sandbox="a0")
         assert (failed["from"], failed["to"]) == ("ready", "failed")
@@ -160,13 +140,11 @@ def test_a_failed_sandbox_follows_its_vm(host, weftd, guest):
     (one,) = serve(host, daemon, guest, 1)
     host.run(["ip", "link", "set", one["veth"], "group", "0"])
     poll_until(lambda: daemon.api.show("a0")["state"] == "failed")
-    with daemon.api.events() as events:
-        quiet(events)
+    with daemon.api.news() as events:
         guest.vmms[0].kill()
         host.run(["ip", "link", "set", one["veth"], "group", "1874"])
         assert until(events, "state", sandbox="a0")["to"] in ("detached", "ready")
     poll_until(lambda: daemon.api.show("a0")["state"] == "detached")
-
 
 
 @pytest.mark.parametrize("end", ["kill", "stop"])
@@ -188,33 +166,35 @@ def test_a_tap_deleted_under_its_vm_is_a_failure_that_delete_alone_ends(host, we
     assert daemon.api.register("a0", {"ports": [7]})["state"] == "waiting"
 
 
+def restart_over_a_foreign_file(host, daemon, sandbox):
+    """Kills and starts the daemon. Meanwhile a file takes the place of the namespace's name."""
+    daemon.kill()
+    host.run(["sh", "-c", f"ip netns del {sandbox['netns']} && echo foreign >{sandbox['netns_path']}"])
+    daemon.start()
+
+
 def test_a_slot_that_cannot_be_taken_over_is_tried_again(host, weftd, guest):
     """A file in the way of a namespace's name proves nothing: the sandbox has the state that its carrier says."""
     daemon = weftd()
     (one,) = serve(host, daemon, guest, 1)
-    daemon.kill()
-    host.run(["sh", "-c", f"ip netns del {one['netns']} && echo foreign >{one['netns_path']}"])
-    daemon.start()
-    with daemon.api.events() as events:
-        quiet(events)
+    restart_over_a_foreign_file(host, daemon, one)
+    with daemon.api.news() as events:
         shown = daemon.api.show("a0")
         assert (shown["state"], shown["reason"]) == ("attached", None)
         daemon.api.register("a0", {"ports": [49983, 7], "ready_port": 7}, expect=(200,))
         daemon.api.request("PATCH", "/v1/sandboxes/a0", {"paused": True}).expect(503)
-        answers(host, one)
+        await_guest(host, one)
         host.run(["rm", one["netns_path"]])
         until(events, "repair", sandbox="a0", what="slot", ok=True)
         assert until(events, "state", sandbox="a0")["to"] == "ready"
-    answers(host, one)
+    await_guest(host, one)
     flow_to(host, one).close()
 
 
 def test_a_slot_that_was_never_taken_over_can_be_removed(host, weftd, guest):
     daemon = weftd()
     (one,) = serve(host, daemon, guest, 1)
-    daemon.kill()
-    host.run(["sh", "-c", f"ip netns del {one['netns']} && echo foreign >{one['netns_path']}"])
-    daemon.start()
+    restart_over_a_foreign_file(host, daemon, one)
     daemon.api.unregister("a0")
     poll_until(lambda: one["veth"] not in host.links())
     host.run(["rm", one["netns_path"]])

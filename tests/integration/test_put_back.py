@@ -103,8 +103,7 @@ WHAT = {
 def test_whatever_is_deleted_comes_back_and_old_connections_go_on(daemon):
     kept = socket.socket(socket.AF_UNIX)
     kept.connect(daemon.socket)
-    with daemon.api.events() as events:
-        next(one for one in events if one["type"] == "snapshot-end")
+    with daemon.api.news() as events:
         for delete in DELETIONS:
             delete(daemon)
             left = set(WHAT.get(delete, {"control socket"}))
@@ -208,8 +207,7 @@ def names(daemon):
 
 def test_a_full_disk_is_no_verdict_and_another_mount_is_followed(host, daemon):
     run = run_directory(daemon)
-    with daemon.api.events() as events:
-        next(one for one in events if one["type"] == "snapshot-end")
+    with daemon.api.news() as events:
         # Room for the directory, the socket, the state directory and the lock.
         host.run(["mount", "-t", "tmpfs", "-o", "mode=0755,nr_inodes=5", "weft-test", run])
         told = next(one for one in events if one["type"] == "host" and one["status"] == "fail")

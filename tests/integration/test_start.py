@@ -178,13 +178,6 @@ def test_a_listener_on_the_default_address_is_named_at_once(weftd, host, guest):
     assert health(host, "127.0.0.1", PORT)["guest"] == "a1"
 
 
-@contextlib.contextmanager
-def event_stream(daemon):
-    with daemon.api.events() as events:
-        next(one for one in events if one["type"] == "snapshot-end")
-        yield events
-
-
 def test_another_users_listener_is_named_with_its_uid(weftd, host):
     daemon = weftd(run=False)
     squat = f"import socket, sys\ns = socket.create_server(('127.0.0.1', {PORT}))\nprint(1, flush=True)\nsys.stdin.read()"
@@ -194,7 +187,7 @@ def test_another_users_listener_is_named_with_its_uid(weftd, host):
         squatter.stdout.readline()
         starts_without(daemon, "127.0.0.1:49983", f"(pid {squatter.pid})", "uid 1000")
         assert "of uid 1000" in daemon.ctl("doctor", check=False).stdout
-        with event_stream(daemon) as events:
+        with daemon.api.news() as events:
             squatter.communicate()
             told = next(one for one in events if one["type"] == "host")
         assert (told["check"], told["status"]) == ("ports", "ok")

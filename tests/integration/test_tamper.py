@@ -11,18 +11,10 @@ import threading
 
 import pytest
 
-from harness import client
+from harness.client import await_guest
 from harness.flow import Flow
 from harness.netns import enter
 from harness.wait import poll_until
-
-
-def guest_of(host, sandbox):
-    """The guest that answers behind the sandbox's host address; None if none does soon."""
-    try:
-        return client.health(host, sandbox["host_ip"], timeout=3)["guest"]
-    except (OSError, AssertionError):
-        return None
 
 
 def served(host, guest, api, name, body=None):
@@ -30,12 +22,8 @@ def served(host, guest, api, name, body=None):
     sandbox = api.register(name, body)
     guest(sandbox).serve(f"49983,http,{name}", "7,echo")
     api.wait(name, "attached")
-    answers(host, sandbox)
+    await_guest(host, sandbox)
     return sandbox
-
-
-def answers(host, sandbox):
-    poll_until(lambda: guest_of(host, sandbox) == sandbox["id"], what=f"{sandbox['id']} to answer")
 
 
 def inode_of(path):
@@ -76,13 +64,13 @@ def test_the_name_of_a_namespace_comes_back(host, two):
     daemon.wait_log("repaired.*sandbox=a.*name of the namespace")
     await_inode(host.netns("ns-1").path, inode)
     assert host.netns_names() == ["ns-1", "ns-2"]
-    answers(host, first)
+    await_guest(host, first)
 
 
 def test_a_veth_comes_back(host, two):
     daemon, first, _ = two
     host.run(["ip", "link", "del", "veth-1"])
-    answers(host, first)
+    await_guest(host, first)
     daemon.wait_log("repaired.*sandbox=a")
     daemon.api.wait("a", "ready")
 
@@ -100,7 +88,7 @@ def test_a_veth_comes_back(host, two):
 def test_the_hosts_end_is_put_right(host, two, damage):
     daemon, first, _ = two
     host.run(damage)
-    answers(host, first)
+    await_guest(host, first)
     if "neigh" not in damage:
         daemon.wait_log("repaired.*sandbox=a")
 
@@ -124,7 +112,7 @@ def test_the_inside_is_put_right(host, two, damage):
     daemon, first, _ = two
     host.netns("ns-1").run(damage)
     daemon.wait_log("repaired.*sandbox=a")
-    answers(host, first)
+    await_guest(host, first)
     daemon.api.wait("a", "ready")
 
 
@@ -189,7 +177,7 @@ def test_a_tap_deleted_without_a_vm_is_made_anew(host, weftd, guest):
     daemon.wait_log("repaired.*sandbox=a.*tap0")
     guest(sandbox).serve("49983,http,a")
     daemon.api.wait("a", "attached")
-    answers(host, sandbox)
+    await_guest(host, sandbox)
 
 
 def test_a_tap_deleted_under_its_vm_is_reported(host, two):
@@ -220,7 +208,7 @@ def test_the_hosts_table_comes_back_with_published_ports(host, weftd, guest, how
         host.run(["nft", *how.split()])
         assert next(one for one in events if one["type"] == "repair")["what"]
     poll_until(lambda: host.nft().count("\n") == before, what=lambda: host.nft())
-    answers(host, sandbox)
+    await_guest(host, sandbox)
     daemon.api.wait("a", "ready")
 
 
@@ -277,7 +265,7 @@ def test_what_broke_while_it_was_away_is_repaired_under_the_vm(host, two, damage
     daemon.stop()
     host.run(damage)
     daemon.start()
-    answers(host, first)
+    await_guest(host, first)
     daemon.api.wait("a", "ready")
     await_inode(host.netns("ns-1").path, inode)
 
@@ -292,7 +280,7 @@ def test_a_slot_that_vanished_while_it_was_away_is_made_anew(host, weftd, guest)
     daemon.wait_log("repaired.*sandbox=a")
     guest(sandbox).serve("49983,http,a")
     daemon.api.wait("a", "attached")
-    answers(host, sandbox)
+    await_guest(host, sandbox)
 
 
 def test_a_namespace_that_lost_its_veth_is_known_by_its_stored_inode(host, two):
@@ -302,7 +290,7 @@ def test_a_namespace_that_lost_its_veth_is_known_by_its_stored_inode(host, two):
     daemon.stop()
     host.run(["ip", "link", "del", "veth-1"])
     daemon.start()
-    answers(host, first)
+    await_guest(host, first)
     daemon.api.wait("a", "ready")
     assert os.stat(host.netns("ns-1").path).st_ino == inode
 
@@ -313,7 +301,7 @@ def test_a_vm_whose_slot_lost_veth_and_name_is_found_by_its_stored_inode(host, t
     daemon.stop()
     host.run(["sh", "-c", "ip link del veth-1 && ip netns del ns-1"])
     daemon.start()
-    answers(host, first)
+    await_guest(host, first)
     daemon.api.wait("a", "ready")
     await_inode(host.netns("ns-1").path, inode)
 
@@ -329,11 +317,11 @@ def test_a_foreign_namespace_in_the_place_of_ours_is_a_failure_until_it_goes(hos
     shown = daemon.api.show("a")
     assert shown["state"] == "failed" and "ns-1" in shown["reason"]
     assert os.stat(host.netns("ns-1").path).st_ino == foreign
-    answers(host, first)
+    await_guest(host, first)
     host.run(["ip", "netns", "del", "ns-1"])
     poll_until(lambda: daemon.api.show("a")["state"] == "ready", what=lambda: daemon.api.show("a"))
     await_inode(host.netns("ns-1").path, inode)
-    answers(host, first)
+    await_guest(host, first)
 
 
 def test_a_foreign_namespace_alone_is_left_alone(host, two):
@@ -576,7 +564,7 @@ def test_a_vm_without_file_and_name_is_kept_by_its_number(host, two):
     host.run(["ip", "link", "set", "veth-1", "alias", ""])
     daemon.start()
     assert daemon.api.show("slot-1")["state"] == "failed"
-    answers(host, first)
+    await_guest(host, first)
     daemon.api.unregister("slot-1")
     daemon.api.request("GET", "/v1/sandboxes/slot-1").expect(404)
 

@@ -148,6 +148,13 @@ class Api:
 
             yield each()
 
+    @contextlib.contextmanager
+    def news(self):
+        """The event stream behind its snapshot."""
+        with self.events() as events:
+            next(one for one in events if one["type"] == "snapshot-end")
+            yield events
+
 
 def endpoint_port(sandbox, guest_port=49983, family=4):
     """The port on FAMILY's loopback that leads to GUEST_PORT of a sandbox, given as the API's object."""

@@ -5,7 +5,7 @@ import contextlib
 import json
 import socket
 
-from .wait import PATIENCE
+from .wait import PATIENCE, poll_until
 
 PORT = 49983
 GUEST = "169.254.0.21"
@@ -87,6 +87,18 @@ def health(namespace, address, port=PORT, timeout=PATIENCE):
     """GET /health on a new connection from NAMESPACE; returns the JSON object of the guest's server."""
     with namespace.connect(address, port, timeout=timeout) as connection:
         return json.loads(ask(connection))
+
+
+def await_guest(host, sandbox):
+    """Waits until the guest of SANDBOX, which returns its name, answers at its host address."""
+
+    def answers():
+        try:
+            return health(host, sandbox["host_ip"], timeout=3)["guest"] == sandbox["id"]
+        except (OSError, AssertionError):
+            return False
+
+    poll_until(answers, what=f"{sandbox['id']} to answer")
 
 
 def was_reset(connection):
