@@ -26,15 +26,30 @@ def thread_of(pid, name):
     raise AssertionError(f"{pid} has no thread {name}")
 
 
+def stop_thread(tid):
+    """Has the thread stop, which it does soon."""
+    _ptrace(_SEIZE, tid)
+    _ptrace(_INTERRUPT, tid)
+
+
+def let_thread_go(tid):
+    """Whether a thread goes on that was told to stop, or has ended; False if it has not stopped yet."""
+    with contextlib.suppress(OSError):
+        os.waitpid(tid, os.WNOHANG | _WALL)
+    try:
+        _ptrace(_DETACH, tid)
+    except OSError:
+        return not os.path.exists(f"/proc/{tid}")
+    return True
+
+
 @contextlib.contextmanager
 def thread_stopped(pid, name):
     """In the context the thread of that name stands still, and the others go on."""
     tid = thread_of(pid, name)
-    _ptrace(_SEIZE, tid)
-    _ptrace(_INTERRUPT, tid)
+    stop_thread(tid)
     os.waitpid(tid, _WALL)
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # it ended meanwhile
-            _ptrace(_DETACH, tid)
+        let_thread_go(tid)
