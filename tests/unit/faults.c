@@ -14,8 +14,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-const int faults_codes[] = { EMFILE, ENFILE, ENOMEM, ENOBUFS, EAGAIN, EBUSY, EPROTO, EINTR, ENODEV, ENETUNREACH };
-const size_t faults_code_count = sizeof(faults_codes) / sizeof(faults_codes[0]);
+static const int all_codes[] = { EMFILE, ENFILE, ENOMEM, ENOBUFS, EAGAIN, EBUSY, EPROTO, EINTR, ENODEV, ENETUNREACH };
+enum { CODES = sizeof(all_codes) / sizeof(all_codes[0]) };
 
 enum fault_kind { FAULT_NONE, FAULT_CALL, FAULT_MEMORY };
 
@@ -27,13 +27,13 @@ static const char *volatile last = "none";
 
 const int *faults_codes_for(unsigned number)
 {
-	static int codes[sizeof(faults_codes) / sizeof(faults_codes[0]) + 1];
+	static int codes[CODES + 1];
 
 	memset(codes, 0, sizeof(codes));
 	if (getenv("WEFT_LONG"))
-		memcpy(codes, faults_codes, sizeof(faults_codes));
+		memcpy(codes, all_codes, sizeof(all_codes));
 	else
-		codes[0] = faults_codes[number % faults_code_count];
+		codes[0] = all_codes[number % CODES];
 	return codes;
 }
 

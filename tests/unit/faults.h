@@ -8,7 +8,6 @@
  */
 
 #include <stdbool.h>
-#include <stddef.h>
 
 /* From now on the NUMBER-th system call (from 1) of any thread fails once with CODE. 0: none fails. */
 void faults_arm_calls(unsigned number, int code);
@@ -22,11 +21,10 @@ bool faults_disarm(void);
 /* The function that failed last, for messages. */
 const char *faults_last(void);
 
-/* The errno values of a host that is short of something, or busy. */
-extern const int faults_codes[];
-extern const size_t faults_code_count;
-
-/* The codes that the NUMBER-th call is to be tried with: all if WEFT_LONG is set, else one of them in turn. Ends with 0. */
+/*
+ * The errno values of a host that is short of something, or busy, that the NUMBER-th call is to be tried with: all if WEFT_LONG is
+ * set, else one of them in turn. Ends with 0.
+ */
 const int *faults_codes_for(unsigned number);
 
 #endif
