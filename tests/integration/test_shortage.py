@@ -12,7 +12,7 @@ import time
 import pytest
 
 from harness import faults
-from harness.daemon import SANITIZER_OPTIONS, sanitizer_problem
+from harness.daemon import sanitizer_problem
 from harness.job_vm import run_job
 from harness.stage import CONFIG, LONG, Stage, make_disk
 from harness.wait import PATIENCE, poll_until
@@ -227,9 +227,8 @@ wait $daemon
 
 @pytest.mark.vm
 def test_conntrack(job_image, folder):
-    environment = "".join(f"export {key}={value}\n" for key, value in SANITIZER_OPTIONS.items())
     programs = ["weftd", "weftctl", "tests/guest/standin", "tests/guest/server"]
-    steps = run_job(job_image, folder, programs, environment + CONNTRACK % (5 if LONG else 1))
+    steps = run_job(job_image, folder, programs, CONNTRACK % (5 if LONG else 1))
     for name, step in steps.items():
         assert step.status == 0, f"{name}: exit status {step.status}\n{step.text}"
     assert re.search("^[1-9][0-9]*$", steps["shortage"].text, re.MULTILINE), "no connection met the shortage"

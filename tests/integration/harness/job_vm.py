@@ -13,7 +13,7 @@ import stat
 import subprocess
 from dataclasses import dataclass
 
-from .daemon import build_dir
+from .daemon import SANITIZER_OPTIONS, build_dir
 
 _FOLDER = os.path.join(
     os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "guest", "vm"
@@ -22,6 +22,8 @@ _COMMANDS = ("sh", "ip", "tc", "nft", "sysctl", "ping")  # busybox's would not d
 _ETC = ("protocols", "services", "group", "passwd")  # nft and ip show names by them
 _MEMORY = 768  # MB: sanitizers need most of it
 _LIMIT = 900  # seconds: emulated, with sanitizers, on cores that others use too
+
+_ENVIRONMENT = "".join(f"export {key}={value}\n" for key, value in SANITIZER_OPTIONS.items())
 
 # step NAME COMMAND...: runs it, and frames its output and exit status.
 _PRELUDE = """
@@ -74,7 +76,7 @@ def _fill(root, programs, script):
     for name in _ETC:
         shutil.copy(f"/etc/{name}", f"{root}/etc/{name}")
     with open(f"{root}/job/main", "w", encoding="utf-8") as file:
-        file.write(_PRELUDE + script)
+        file.write(_ENVIRONMENT + _PRELUDE + script)
     os.chmod(f"{root}/job/main", stat.S_IRUSR | stat.S_IXUSR)
 
 
