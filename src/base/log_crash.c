@@ -21,7 +21,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { ADDRESS_SIZE = 2 + 16 + 1, THREAD_NAME_SIZE = 16, STACK_SIZE = 64 * 1024 };
+enum {
+	ADDRESS_SIZE = 2 + 16 + 1,
+	THREAD_NAME_SIZE = 16,
+	STACK_SIZE = 64 * 1024,
+	WRITE_PATIENCE_MS = 100, /* that the end of a write of the log's thread is worth */
+};
 
 static struct fatal_signal {
 	int number;
@@ -54,7 +59,7 @@ static bool log_crash_begin(void)
 
 static void log_crash_write(const char *message, const struct log_field *fields)
 {
-	log_queue_offer_all();
+	log_queue_offer_all(WRITE_PATIENCE_MS);
 	log_line_compose(&crash_line, LOG_ERROR_LEVEL, message, fields);
 	if (!log_sink_offer(crash_line.target, crash_line.level, crash_line.bytes, crash_line.size) &&
 	    crash_line.target != LOG_TO_STDERR)

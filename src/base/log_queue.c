@@ -18,6 +18,7 @@
 #include "base/log_sink.h"
 #include "base/thread.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -52,6 +53,7 @@ static struct {
 	struct base_thread thread; /* main's; all else is under LOCK */
 	bool idle;                 /* the thread waits for FILLED */
 	bool stopping, has_ended;
+	bool writing;          /* a batch is out of the queue, and may not be with the reader yet */
 	bool refused;          /* the reader refused the last lines */
 	size_t first, next;    /* of the ring: the oldest entry, and the place of the next one */
 	size_t used;           /* bytes of entries, and those left free at the ring's end */
@@ -273,12 +275,14 @@ static void *log_queue_run(void *arg)
 	while (log_queue_await(&batch)) {
 		uint64_t refused;
 
+		queue.writing = true;
 		pthread_mutex_unlock(&queue.lock);
 		refused = log_queue_write(&batch);
 		/* A count that did not get through counts its lines again, and they are in the total already. */
 		if (!batch.entry.count)
 			atomic_fetch_add(&lost_total, refused);
 		pthread_mutex_lock(&queue.lock);
+		queue.writing = false;
 		queue.refused = refused > 0;
 		if (refused)
 			log_queue_count_lost(refused, batch.entry.time_ms);
@@ -338,12 +342,29 @@ void log_queue_stop(unsigned patience_ms)
 	}
 }
 
-void log_queue_offer_all(void)
+/*
+ * Takes the lock when the thread is not amid a write, so that its lines come first; after PATIENCE_MS, amid one too, as its reader
+ * stands still. False: another thread, or this one, holds the lock all the time, amid a copy. poll(2) is the one way to wait that
+ * a signal handler has besides sleeping.
+ */
+static bool log_queue_lock_patiently(unsigned patience_ms)
+{
+	for (unsigned waited_ms = 0;; waited_ms++) {
+		if (pthread_mutex_trylock(&queue.lock) == 0) {
+			if (!queue.writing || waited_ms >= patience_ms)
+				return true;
+			pthread_mutex_unlock(&queue.lock);
+		} else if (waited_ms >= patience_ms)
+			return false;
+		poll(NULL, 0, 1);
+	}
+}
+
+void log_queue_offer_all(unsigned patience_ms)
 {
 	static struct log_batch batch;
 
-	/* Held by another thread, or by this one amid a copy: then the queue cannot be read. */
-	if (atomic_load(&queue_mode) != QUEUE_OPEN || pthread_mutex_trylock(&queue.lock) != 0)
+	if (atomic_load(&queue_mode) != QUEUE_OPEN || !log_queue_lock_patiently(patience_ms))
 		return;
 	while (log_queue_take(&batch) &&
 	       log_sink_offer((enum log_target)batch.entry.target, (enum log_level)batch.entry.level, batch.line.bytes,

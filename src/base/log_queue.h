@@ -25,8 +25,11 @@ bool log_queue_put(const struct log_line *line);
  */
 void log_queue_stop(unsigned patience_ms);
 
-/* Writes what is in the queue as far as the reader takes it at once. For a signal handler in a process that ends. */
-void log_queue_offer_all(void);
+/*
+ * Writes what is in the queue as far as the reader takes it at once. Before that it gives the thread PATIENCE_MS to end a write, as
+ * those lines are older. For a signal handler in a process that ends.
+ */
+void log_queue_offer_all(unsigned patience_ms);
 
 /* Lines that the log's reader never gets. Any thread. */
 uint64_t log_queue_lost(void);
