@@ -127,8 +127,12 @@ def slow_download(api, box, sdk):
     commands = {kind: in_the_middle(client) for kind, client in clients.items()}
     began = time.monotonic()
     downloads = {kind: client.begin("read", path="big", digest=True, timeout=300) for kind, client in clients.items()}
-    before = api.show("a1")["counters"]["bytes_from_guest"]
-    poll_until(lambda: api.show("a1")["counters"]["bytes_from_guest"] > before + 1_000_000, what="a download under way")
+
+    def under_way():
+        connections = api.get("/v1/sandboxes/a1/connections").expect(200)["connections"]
+        return sum(one["bytes_from_guest"] > 500_000 for one in connections)
+
+    poll_until(lambda: under_way() == len(downloads), what="all downloads under way")
     assert all(call.running() for call in downloads.values())
     return paused, clients, commands, downloads, began, size
 
