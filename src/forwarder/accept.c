@@ -4,6 +4,10 @@
  * epoll set, and the kernel wakes one that waits (EPOLLEXCLUSIVE). It wakes the same one each time that all wait, so a
  * worker that has clearly more connections than another hands the next one over.
  *
+ * A client that has reset its connection stays in the listening socket's queue all the same, and after a restart there may be
+ * thousands. Linux hands these out like living ones; here they are closed at once, and count as ended but to no limit:
+ * otherwise they would take a share that living clients are then refused for.
+ *
  * Options that an accepted socket inherits from the listening one (TCP_NODELAY, keepalive) cost no system call.
  */
 #include "forwarder/accept.h"
@@ -14,10 +18,12 @@
 #include "forwarder/life.h"
 #include "forwarder/pipe_pool.h"
 #include "forwarder/route_side.h"
+#include "forwarder/socket.h"
 #include "forwarder/worker.h"
 
 #include <errno.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum { SLACK = 2 }; /* connections more than another worker's, beside a quarter, before one is handed over */
 
@@ -74,14 +80,26 @@ bool fwd_accept_goes_on(struct forwarder *forwarder, int error)
 	}
 }
 
+int fwd_accept_next(const struct endpoint_share *share, int listening, struct addr *client)
+{
+	socklen_t size = sizeof(*client);
+	int fd = accept4(listening, &client->any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd < 0 || fwd_socket_error(fd) == 0)
+		return fd;
+	close(fd);
+	fwd_tally_miss(share->side);
+	errno = ECONNABORTED;
+	return -1;
+}
+
 static void fwd_accept_some(struct endpoint_share *share)
 {
 	struct forwarder *forwarder = share->worker->forwarder;
 
 	for (unsigned i = 0; i < ACCEPTS_MAX && fwd_admission_is_open(forwarder); i++) {
 		struct addr client = { 0 };
-		socklen_t size = sizeof(client);
-		int fd = accept4(share->fd, &client.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = fwd_accept_next(share, share->fd, &client);
 
 		if (fd >= 0)
 			fwd_accept_take(share, fd, &client);

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct addr;
+struct endpoint_share;
 struct fwd_endpoint;
 struct err;
 struct forwarder;
@@ -17,7 +19,14 @@ struct poll_source;
 /* EVENTS of a listening socket: accepts some. The thread of the share's worker. */
 void fwd_accept_on_readable(struct poll_source *source, uint32_t events);
 
-/* Whether to go on accepting after accept4() failed with ERROR; pauses all accepting for want of descriptors. Any thread. */
+/*
+ * Accepts a client for SHARE from the queue of LISTENING and fills CLIENT: the descriptor, non-blocking, the caller's. -1 with
+ * errno: accept(2)'s; ECONNABORTED also for a client that has reset its connection already, which Linux's accept hands out. That
+ * one is counted as ended. Any thread.
+ */
+int fwd_accept_next(const struct endpoint_share *share, int listening, struct addr *client);
+
+/* Whether to go on accepting after fwd_accept_next() failed with ERROR; pauses all accepting for want of descriptors. Any thread. */
 bool fwd_accept_goes_on(struct forwarder *forwarder, int error);
 
 /* ---- accept_open.c ---- */

@@ -39,15 +39,14 @@ static void fwd_accept_take_last(const struct fwd_endpoint *endpoint, int fd)
 	struct forwarder *forwarder = shares[0].worker->forwarder;
 
 	for (size_t i = 0; i < SOMAXCONN && fwd_admission_is_open(forwarder); i++) {
+		const struct endpoint_share *share = &shares[i % endpoint->share_count];
 		struct addr client = { 0 };
-		socklen_t size = sizeof(client);
-		int taken = accept4(fd, &client.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int taken = fwd_accept_next(share, fd, &client);
 
 		if (taken < 0 && !fwd_accept_goes_on(forwarder, errno))
 			return;
 		if (taken < 0)
 			continue;
-		const struct endpoint_share *share = &shares[i % endpoint->share_count];
 		struct arrival arrival = fwd_arrival_now(share, taken, &client);
 
 		if (fwd_arrival_admit(share, &share->side->route->state, &arrival, &forwarder->admission.lines) &&

@@ -48,9 +48,7 @@ static void fwd_tally_add(_Atomic uint64_t *counter, uint64_t value)
 
 static void fwd_tally_count_end(struct worker *worker, enum fwd_close_reason reason)
 {
-	_Atomic uint64_t *counter = &worker->tally.ended[reason];
-
-	atomic_store_explicit(counter, fwd_tally_value(counter) + 1, memory_order_release);
+	atomic_fetch_add_explicit(&worker->tally.ended[reason], 1, memory_order_release);
 }
 
 /* ---- Admission ---- */
@@ -128,6 +126,12 @@ void fwd_tally_arrive(struct route_side *side)
 {
 	atomic_fetch_add_explicit(&side->route->tally.total, 1, memory_order_relaxed);
 	fwd_tally_up(&side->worker->tally.load);
+}
+
+void fwd_tally_miss(struct route_side *side)
+{
+	atomic_fetch_add_explicit(&side->route->tally.total, 1, memory_order_relaxed);
+	fwd_tally_count_end(side->worker, CLOSE_CLIENT_RESET);
 }
 
 void fwd_tally_hold(struct route_side *side)

@@ -46,11 +46,11 @@ struct side_tally {
 	_Atomic uint64_t active_ms; /* clock_now_ms() of the last byte; 0: none */
 };
 
-/* A worker's. It alone changes them, except LOAD. */
+/* A worker's. It alone changes them, except LOAD and ENDED. */
 struct worker_tally {
 	atomic_size_t load; /* connections; any thread */
 	size_t bulk_streams;
-	_Atomic uint64_t ended[CLOSE_REASONS];
+	_Atomic uint64_t ended[CLOSE_REASONS]; /* any thread */
 	_Atomic uint64_t bytes_to_guest, bytes_from_guest;
 	_Atomic uint64_t udp_lost; /* datagrams that were not passed on */
 	_Atomic uint64_t connect_count[CONNECT_BUCKETS];
@@ -80,6 +80,9 @@ int64_t fwd_tally_busy_routes(const struct forwarder *forwarder);
 
 /* An admitted connection goes to SIDE. Any thread. */
 void fwd_tally_arrive(struct route_side *side);
+
+/* A connection of SIDE that its client had reset before it was accepted: it is begun and ended, and was never open. Any thread. */
+void fwd_tally_miss(struct route_side *side);
 
 /* It waits for the guest's answer, or does so no longer. */
 void fwd_tally_hold(struct route_side *side);

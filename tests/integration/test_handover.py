@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from harness.api import endpoint_port
+from harness.client import RESET_ON_CLOSE, reset
 from harness.netns import inside
 from harness.threads import thread_of, thread_stopped
 from harness.wait import PATIENCE, poll_until
@@ -43,7 +44,11 @@ def named_thread(daemon, name):
 
 
 class Knocker(threading.Thread):
-    """Connects to random ports without end; counts, and keeps the first error."""
+    """Connects to random ports without end; counts, and keeps the first error.
+
+    A stop resets what weftd has accepted and still holds when `stop_drain` is over, and this thread may be slow to notice that it
+    is connected. So that has to be long: then only a listening socket that was closed can reset or refuse a client.
+    """
 
     def __init__(self, host, ports):
         super().__init__(daemon=True)
@@ -59,7 +64,7 @@ class Knocker(threading.Thread):
                 family, address = random.choice([(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
                 with socket.socket(family) as client:
                     client.settimeout(PATIENCE)
-                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
                     client.connect((address, random.choice(self.ports)))
                 self.count += 1
 
@@ -72,6 +77,22 @@ class Knocker(threading.Thread):
         self.ending.set()
         self.join(PATIENCE + 10)
         assert not self.problem, f"after {self.count} connections: {self.problem!r}"
+
+
+class EarlyClients:
+    """Wait in the queues of some ports, of all couples, while no weftd is there to accept them."""
+
+    def __init__(self, host, ports):
+        self.clients = [host.connect(address, port) for port in ports for address in ("127.0.0.1", "::1")]
+        for client in self.clients:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+
+    def close(self):
+        """None was reset; each is held by now, or is still in its queue."""
+        for client in self.clients:
+            client.setblocking(False)
+            with client, pytest.raises(BlockingIOError):
+                client.recv(1)
 
 
 def stop(daemon, manager):
@@ -96,7 +117,8 @@ def spawn_adopting(daemon, manager):
 @pytest.mark.timeout(300)
 def test_ten_thousand_listeners_outlive_a_restart(host, weftd, manager):
     sandboxes, ports_each = 20, 250
-    daemon = weftd({"ports": {"range": "20000-29999"}, "forwarder": {"stop_drain": "100ms"}}, run=False)
+    patient = {"stop_drain": "10m", "connect_deadline": "10m"}
+    daemon = weftd({"ports": {"range": "20000-29999"}, "forwarder": patient}, run=False)
     manager.start(daemon)
     made = [
         daemon.api.register(f"s{n}", {"ports": list(range(1000, 1000 + ports_each))}, timeout=60)
@@ -121,6 +143,7 @@ def test_ten_thousand_listeners_outlive_a_restart(host, weftd, manager):
         assert broken_off or [list(fields) for fields, _ in manager.messages] == [["STOPPING"]]
         assert listening(host) == before
         poll_until(lambda start=knocker.count: knocker.problem or knocker.count > start + 20)
+        early = EarlyClients(host, ports[:: len(ports) // 40])
 
         manager.start(daemon)
         # New queues were stored, and then the former ones removed.
@@ -130,6 +153,8 @@ def test_ten_thousand_listeners_outlive_a_restart(host, weftd, manager):
         assert listening(host) == before
         assert set(before.values()) <= sockets_of(daemon)
         assert "endpoint closed" not in daemon.log()
+        assert "reason=limit" not in daemon.log()
+        early.close()
     knocker.close()
     assert knocker.count > 100
     # An unpublished port is really closed now: no other process has the socket any more.
@@ -142,13 +167,17 @@ def test_ten_thousand_listeners_outlive_a_restart(host, weftd, manager):
 def test_a_client_that_comes_meanwhile_is_served_afterwards(host, weftd, guest, manager):
     daemon = weftd(run=False)
     manager.start(daemon)
-    sandbox = daemon.api.register("a", {"ports": [7, {"guest_port": 7, "proto": "udp"}], "default": True})
+    sandbox = daemon.api.register(
+        "a", {"ports": [7, {"guest_port": 7, "proto": "udp"}], "default": True, "limits": {"connections": 4}}
+    )
     guest(sandbox).serve("7,echo", "49983,echo")
     daemon.api.wait("a", "attached")
     stop(daemon, manager)
     clients = []
     for port in (endpoint_port(sandbox, 7), 49983):
         for address in ("127.0.0.1", "::1"):
+            for _ in range(8):
+                reset(host.connect(address, port))  # gives up; it counts to no limit afterwards
             clients.append(host.connect(address, port))
             clients[-1].sendall(b"early")
     manager.start(daemon)
