@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A slot that cannot be taken over says nothing about its sandbox, unless the fabric proves a failure on the way: then that is
- * reported, and ends when a later attempt succeeds. After any other error the sandbox has the state that the kernel's carrier says,
- * its traffic on the kernel path flows, and clients of its endpoints are held, as before a VM comes. The attempts are counted down by
- * one timer.
+ * reported. It ends when a later attempt succeeds, or the fabric's repair of a slot that it took over as it was. After any other
+ * error the sandbox has the state that the kernel's carrier says, its traffic on the kernel path flows, and clients of its endpoints
+ * are held, as before a VM comes. The attempts are counted down by one timer.
  */
 #include "daemon/takeover.h"
 
@@ -68,9 +68,10 @@ static void daemon_takeover_succeeded(struct tenant *tenant, const struct fabric
 		fabric_shun(daemon->fabric, sandbox->slot, false);
 	takeover->untaken = false;
 	daemon_tenant_attach_namespace(tenant, slot);
-	if (sandbox->state == SANDBOX_FAILED)
+	/* A failed slot is taken over as it is, and its recovery reported. */
+	if (sandbox->state == SANDBOX_FAILED && !slot->failure)
 		daemon_tenant_recover(tenant);
-	else
+	else if (sandbox->state != SANDBOX_FAILED)
 		registry_sandbox_set_state(daemon->registry, sandbox, registry_sandbox_settled_state(sandbox),
 					   "restart", NULL);
 	daemon_tenant_follow_readiness(tenant);

@@ -110,6 +110,7 @@ struct fabric_slot {
 	uint64_t netns_device, netns_inode; /* prove the namespace ours when its veth is gone */
 	bool carrier;
 	unsigned mtu;
+	enum failure failure; /* of an adopted one, reported already: its namespace serves its VM all the same */
 };
 
 /* SLOT is NULL and ERR says which step failed, after everything was undone; or ERR is NULL. */
@@ -155,7 +156,10 @@ void fabric_open(struct fabric *fabric);
  */
 void fabric_make(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done, void *context);
 
-/* Takes over an existing slot. Objects that match stay untouched, others are repaired, and live traffic flows on. */
+/*
+ * Takes over an existing slot. Objects that match stay untouched, others are repaired, and live traffic flows on. A slot whose failure
+ * is proved is taken over as it is, if its namespace can still be opened.
+ */
 void fabric_adopt(struct fabric *fabric, const struct fabric_plan *plan, fabric_slot_done *done, void *context);
 
 /*

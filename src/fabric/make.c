@@ -15,6 +15,7 @@
 #include "fabric/name.h"
 #include "fabric/slot/work.h"
 #include "fabric/state.h"
+#include "fabric/trouble.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -76,7 +77,7 @@ static void fabric_slot_making_failed(struct making *making)
 		fabric->met_shortage(fabric);
 	fabric_slot_forget(slot, making->job.err.text);
 	if (failure)
-		fabric->watcher.failed(fabric->watcher.context, number, failure, making->job.err.text);
+		fabric->watcher.failed(fabric->watcher.context, number, failure, making->result.why.text);
 	if (foreign)
 		fabric->watcher.slot_foreign(fabric->watcher.context, number, making->job.err.text);
 	if (made)
@@ -150,12 +151,15 @@ static void fabric_slot_made(struct slot *slot, const struct making *making)
 	} else {
 		slot_become(slot, SLOT_LIVE, making->work == slot_build_slot ? "made" : "adopted");
 	}
+	if (result->failure)
+		fabric_slot_fail(slot, result->failure, result->why.text);
 	fabric_slot_answer_maker(slot, result->netns_fd);
 	if (result->repaired[0])
 		fabric_report_repair(slot->fabric, slot->number, result->repaired);
 	if (result->rivalled && fabric_slot_is_live(slot))
 		fabric_trouble_begin_rival(slot, &result->rival);
-	if (fabric_slot_is_live(slot) && slot->plan && !result->named)
+	/* Of a failed one the name may be on another's link. */
+	if (slot->phase == SLOT_LIVE && slot->plan && !result->named)
 		fabric_slot_write_name(slot);
 }
 

@@ -125,6 +125,7 @@ struct fabric_slot fabric_slot_result(const struct slot *slot, int netns_fd)
 		.netns_inode = slot->key.inode,
 		.carrier = slot->carrier,
 		.mtu = slot->mtu,
+		.failure = slot->failure,
 	};
 }
 

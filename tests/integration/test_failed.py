@@ -147,6 +147,56 @@ def test_a_failed_sandbox_follows_its_vm(host, weftd, guest):
     poll_until(lambda: daemon.api.show("a0")["state"] == "detached")
 
 
+def await_failed(daemon, named):
+    poll_until(lambda: daemon.api.show("a0")["state"] == "failed", what=daemon.log_tail)
+    assert named in daemon.api.show("a0")["reason"]
+    assert daemon.api.status()["state"] == "running"
+
+
+def test_a_failure_that_a_start_finds_is_a_report_too(host, weftd, guest):
+    """The slot's own namespace is taken over, so that its endpoints lead to its VM, whatever has the name of a part of it."""
+    daemon = weftd()
+    (one,) = serve(host, daemon, guest, 1)
+    daemon.kill()
+    host.run(["sh", "-c", f"ip netns del {one['netns']} && ip netns add {one['netns']}"])
+    daemon.start()
+    await_failed(daemon, one["netns_path"])
+    flow_to(host, one).close()
+    with daemon.api.news() as events:
+        host.run(["ip", "netns", "del", one["netns"]])
+        assert until(events, "state", sandbox="a0")["cause"] == "recovered"
+    daemon.api.wait("a0", "ready")
+    await_guest(host, one)
+
+    daemon.stop()
+    foreign = ["ip", "link", "add", one["veth"], "type", "veth", "peer", "name", "foreign"]
+    host.run(["ip", "link", "delete", one["veth"]])
+    host.run(foreign)
+    daemon.start()
+    await_failed(daemon, one["veth"])
+    flow_to(host, one).close()
+    daemon.api.request("PATCH", "/v1/sandboxes/a0", {"paused": True}).expect(409)
+    with daemon.api.news() as events:
+        host.run(["ip", "link", "delete", one["veth"]])
+        assert until(events, "state", sandbox="a0")["cause"] == "recovered"
+    daemon.api.wait("a0", "ready")
+    await_guest(host, one)
+
+    daemon.stop()
+    host.run(["ip", "link", "delete", one["veth"]])
+    host.run(foreign)
+    daemon.start()
+    await_failed(daemon, one["veth"])
+    # Its carrier is followed all the same.
+    with daemon.api.news() as events:
+        guest.vmms[0].kill()
+        daemon.wait_log("the VM left the TAP")
+        host.run(["ip", "link", "delete", one["veth"]])
+        assert until(events, "state", sandbox="a0")["to"] == "detached"
+    daemon.api.unregister("a0")
+    poll_until(lambda: one["veth"] not in host.links())
+
+
 @pytest.mark.parametrize("end", ["kill", "stop"])
 def test_a_tap_deleted_under_its_vm_is_a_failure_that_delete_alone_ends(host, weftd, guest, end):
     daemon = weftd()

@@ -6,6 +6,9 @@
  * A namespace is the slot's own if our veth leads into it, or if it has the device and inode that were stored. Another one under the
  * slot's name proves a failure. Where no namespace and no VM is left, nothing is lost: the rest is cleared away, and the slot made
  * anew. All other errors mean that it is not known how the slot is, and nothing is concluded from them.
+ *
+ * A proved failure is a report and no act, over a restart too: where the slot's own namespace can still be opened, by its name or
+ * through the VM that lives in it, the slot is taken over as it is, and its endpoints serve the VM. The rest waits for repairs.
  */
 #include "fabric/slot/work.h"
 
@@ -26,6 +29,7 @@ enum remnant {
 	REMNANT_WHOLE,   /* veth and namespace, which is open */
 	REMNANT_NO_VETH, /* the namespace alone, which is open */
 	REMNANT_NOTHING, /* no namespace, and no VM */
+	REMNANT_FAILED,  /* WORK->failure is proved; the namespace is ours, and open */
 };
 
 static void slot_adopt_close_namespace(struct slot_work *work)
@@ -141,13 +145,12 @@ static enum remnant slot_adopt_find_unnamed(struct slot_work *work, const struct
 	return leads ? REMNANT_WHOLE : REMNANT_NO_VETH;
 }
 
-static enum remnant slot_adopt_find(struct slot_work *work, struct kern_link *veth, struct err *err)
+static enum remnant slot_adopt_find_by_name(struct slot_work *work, struct kern_link *veth, const char *path,
+					    struct err *err)
 {
-	char path[CONFIG_PATH_SIZE];
 	enum kern_namespace_file kind;
 	bool there;
 
-	config_netns_path(work->config, work->plan->slot, path);
 	if (slot_adopt_find_veth(work, veth, &there, err) < 0 || kern_namespace_file_kind(path, &kind, err) < 0)
 		return REMNANT_UNKNOWN;
 	switch (kind) {
@@ -164,6 +167,49 @@ static enum remnant slot_adopt_find(struct slot_work *work, struct kern_link *ve
 	}
 	err_set(err, EEXIST, "%s is another's file", path);
 	return REMNANT_UNKNOWN;
+}
+
+/* The namespace that was stored, or else the one that VETH, which is ours, leads to; NULL: there is none. -1: out of reach. */
+static int slot_adopt_open_own(const struct slot_work *work, const struct kern_link *veth, const char *path)
+{
+	struct kern_namespace_key stored = slot_adopt_stored(work);
+	struct err ignored;
+	int fd;
+
+	if (!stored.inode)
+		return veth && veth->has_peer_nsid ? kern_holders_find_namespace(work->host, veth->peer_nsid, TAP_NAME)
+						   : -1;
+	fd = kern_namespace_open_known(path, &stored, &ignored);
+	return fd < 0 ? kern_holders_find_known(&stored, TAP_NAME) : fd;
+}
+
+/* WORK->failure is proved: opens the slot's own namespace, if that is still possible. */
+static enum remnant slot_adopt_find_own(struct slot_work *work, const struct kern_link *veth, const char *path,
+					struct err *err)
+{
+	work->netns_fd = slot_adopt_open_own(work, veth, path);
+	if (work->netns_fd < 0 || slot_adopt_identify(work, err) < 0)
+		return REMNANT_UNKNOWN;
+	return REMNANT_FAILED;
+}
+
+static void slot_adopt_note_failure(struct slot_work *work, const struct err *err)
+{
+	work->why = *err;
+	err_wrap(&work->why, "slot %u", work->plan->slot);
+}
+
+static enum remnant slot_adopt_find(struct slot_work *work, struct kern_link *veth, struct err *err)
+{
+	char path[CONFIG_PATH_SIZE];
+	enum remnant remnant;
+
+	config_netns_path(work->config, work->plan->slot, path);
+	remnant = slot_adopt_find_by_name(work, veth, path, err);
+	if (!work->failure)
+		return remnant;
+	slot_adopt_note_failure(work, err);
+	return slot_adopt_find_own(work, work->veth_index ? veth : NULL, path, err);
 }
 
 /* Another namespace under the name leaves us our own, which we have open, and cannot be taken away. */
@@ -246,6 +292,21 @@ static int slot_adopt_repair_veth(struct slot_work *work, struct err *err)
 	return slot_build_veth(work, err);
 }
 
+/* The slot has failed, and its namespace is open: takes over what its VM says, and no more. On failure the namespace is closed. */
+static int slot_adopt_as_it_is(struct slot_work *work, struct err *err)
+{
+	struct kern_link tap = { 0 };
+
+	if (kern_link_get(work->host, work->nsid, TAP_NAME, &tap, err) < 0 && err->code != ENODEV) {
+		slot_adopt_close_namespace(work);
+		return err_wrap(err, "slot %u", work->plan->slot);
+	}
+	work->carrier = tap.tap && tap.carrier;
+	if (tap.tap)
+		work->mtu = tap.mtu;
+	return 0;
+}
+
 int slot_adopt_links(struct slot_work *work, struct err *err)
 {
 	struct kern_link veth;
@@ -258,6 +319,8 @@ int slot_adopt_links(struct slot_work *work, struct err *err)
 		return slot_adopt_make_anew(work, err);
 	if (remnant == REMNANT_UNKNOWN)
 		return err_wrap(err, "slot %u", work->plan->slot);
+	if (remnant == REMNANT_FAILED)
+		return slot_adopt_as_it_is(work, err);
 	work->named = remnant == REMNANT_WHOLE && slot_build_is_named(work->plan, &veth);
 	work->veth = remnant == REMNANT_WHOLE ? &veth : NULL;
 	result = remnant == REMNANT_WHOLE ? 0 : slot_adopt_repair_veth(work, err);
@@ -267,6 +330,10 @@ int slot_adopt_links(struct slot_work *work, struct err *err)
 	kern_rtnl_close(&work->inside);
 	if (result == 0)
 		return 0;
+	if (work->failure) {
+		slot_adopt_note_failure(work, err);
+		return slot_adopt_as_it_is(work, err);
+	}
 	slot_adopt_close_namespace(work);
 	return err_wrap(err, "slot %u", work->plan->slot);
 }

@@ -7,6 +7,7 @@
  * unless it says otherwise, and touches no state of the fabric; the result stands in the struct.
  */
 
+#include "base/err.h"
 #include "fabric/fabric.h"
 #include "fabric/slot/scan.h"
 #include "kernel/namespace.h"
@@ -15,7 +16,6 @@
 #include <stdbool.h>
 
 struct config;
-struct err;
 struct kern_link;
 
 /* The end of the veth inside. */
@@ -49,7 +49,8 @@ struct slot_work {
 	bool carrier;
 	bool named;           /* its veth has the sandbox's name already */
 	bool foreign;         /* failed because a foreign object has the name: ERR says which */
-	enum failure failure; /* failed, and this was proved; ERR says it for people */
+	enum failure failure; /* proved; WHY says it for people. Adopting may succeed all the same */
+	struct err why;       /* of an adoption; a repair's is in ERR */
 	bool anew;            /* nothing of it was left, and it was made anew */
 	bool rivalled;        /* another's route stands in front of the host address's: */
 	struct fabric_rival rival;
@@ -63,8 +64,8 @@ int slot_build_slot(struct slot_work *work, struct err *err);
 
 /*
  * Takes over the links that a former run left. They stay untouched where they are as they should be. A veth that is gone is made again.
- * A slot of which neither a namespace nor a VM is left is made anew. On failure the former objects stay, and WORK->failure says what
- * is proved, if anything is. 0, or -1 with ERR.
+ * A slot of which neither a namespace nor a VM is left is made anew. If WORK->failure is proved, and the namespace is still within
+ * reach, that and the carrier are the result, and nothing is repaired. On failure the former objects stay. 0, or -1 with ERR.
  */
 int slot_adopt_links(struct slot_work *work, struct err *err);
 

@@ -159,6 +159,62 @@ START_TEST(a_damaged_slot_is_repaired_when_it_is_taken_over)
 }
 END_TEST
 
+static const struct {
+	const char *foreign, *gone;
+	bool with_vm;
+} failures[] = {
+	{ "ip link del veth-5 && ip link add veth-5 type veth peer name other", "ip link del veth-5", true },
+	{ "ip -n ns-5 link del tap0 && ip -n ns-5 link add tap0 type veth peer name other", "ip -n ns-5 link del tap0",
+	  false },
+};
+
+static bool has_recovered(void *context)
+{
+	(void)context;
+	return host.seen[5].recovered;
+}
+
+static bool has_lost_carrier(void *context)
+{
+	(void)context;
+	return host.seen[5].carrier_down;
+}
+
+START_TEST(a_failed_slot_is_taken_over_as_it_is)
+{
+	struct fabric_slot slot = fixture_make(5, "left-over");
+	struct fabric_plan plan = fixture_plan(5, "left-over");
+	int tap = failures[_i].with_vm ? fixture_open_tap(&slot) : -1;
+	struct result result = { 0 };
+
+	plan.netns_device = slot.netns_device;
+	plan.netns_inode = slot.netns_inode;
+	close(slot.netns_fd);
+	fixture_stop_fabric();
+	free(fixture_shell("%s", failures[_i].foreign));
+	fixture_start_fabric();
+	scan();
+	fabric_adopt(host.fabric, &plan, fixture_slot_done, &result);
+	fixture_await(&result.done);
+	ck_assert_msg(!result.failed, "%s", result.err.text);
+	ck_assert_int_eq(result.slot.failure, FAILURE_LINK);
+	ck_assert_uint_eq(host.seen[5].failed, 1);
+	ck_assert_msg(strstr(host.seen[5].what, "link") != NULL, "%s", host.seen[5].what);
+	ck_assert(result.slot.carrier == failures[_i].with_vm);
+	ck_assert_uint_eq(result.slot.netns_inode, slot.netns_inode);
+	if (failures[_i].with_vm) {
+		close(tap);
+		fixture_await_that(has_lost_carrier, NULL, "the VM to leave");
+	}
+	ck_assert_uint_eq(host.seen[5].recovered, 0);
+	free(fixture_shell("%s", failures[_i].gone));
+	fixture_await_that(has_recovered, NULL, "the recovery");
+	ck_assert(fixture_shell_says("169.254.0.22/30", "ip -n ns-5 addr show tap0"));
+	ck_assert(fixture_shell_says("10.11.0.5 via 10.12.0.11 dev veth-5", "ip route show 10.11.0.5"));
+	fixture_destroy(&result.slot);
+}
+END_TEST
+
 START_TEST(a_kept_slot_is_watched_and_not_touched)
 {
 	struct fabric_slot slot = fixture_make(5, "left-over");
@@ -364,6 +420,8 @@ int main(void)
 	tcase_add_test(adopting, a_vm_keeps_its_carrier_over_a_restart);
 	tcase_add_loop_test(adopting, a_damaged_slot_is_repaired_when_it_is_taken_over, 0,
 			    (int)(sizeof(damages) / sizeof(damages[0])));
+	tcase_add_loop_test(adopting, a_failed_slot_is_taken_over_as_it_is, 0,
+			    (int)(sizeof(failures) / sizeof(failures[0])));
 	tcase_add_test(adopting, a_kept_slot_is_watched_and_not_touched);
 	tcase_add_test(adopting, an_unwanted_slot_is_removed_without_being_adopted);
 	tcase_add_test(adopting, destroying_what_is_not_there_is_done_at_once);

@@ -295,6 +295,46 @@ START_TEST(a_living_slot_is_adopted_and_never_taken_apart)
 }
 END_TEST
 
+/* A foreign link has the name of its veth. With a fault it is adopted as it is, or another time, and its VM is never overlooked. */
+static bool adopt_failed_with_fault(unsigned number, int code)
+{
+	unsigned before = descriptors();
+	struct slot_work work;
+	struct err err;
+
+	arm(number, code);
+	int result = adopt(&work, &err);
+	bool reached = faults_disarm();
+
+	ck_assert_msg(inode_of(NAMESPACE) == living.inode, "%s with %s: its namespace went", faults_last(),
+		      strerror(code));
+	ck_assert_msg(is_home(), "%s with %s: in the wrong namespace", faults_last(), strerror(code));
+	ck_assert_msg(result == 0 || reached, "%s", err.text);
+	if (result == 0) {
+		ck_assert_msg(work.failure == FAILURE_LINK && work.carrier, "%s with %s: failure %d, carrier %d",
+			      faults_last(), strerror(code), work.failure, work.carrier);
+		ck_assert_msg(strstr(work.why.text, VETH) != NULL, "%s", work.why.text);
+		close(work.netns_fd);
+	} else {
+		ck_assert_msg(work.failure == FAILURE_NONE || strstr(work.why.text, VETH) != NULL, "%s", work.why.text);
+	}
+	base_spares_fill();
+	ck_assert_msg(descriptors() == before, "%s with %s: a descriptor was left", faults_last(), strerror(code));
+	return reached;
+}
+
+START_TEST(a_failed_slot_is_adopted_as_it_is)
+{
+	live();
+	plan.netns_device = living.work.key.device;
+	plan.netns_inode = living.work.key.inode;
+	free(fixture_shell("ip link del " VETH " && ip link add " VETH " type veth peer name other"));
+	fail_each_call(adopt_failed_with_fault);
+	fail_each_allocation(adopt_failed_with_fault);
+	plan.netns_inode = 0;
+}
+END_TEST
+
 static bool scan_with_fault(unsigned number, int code)
 {
 	struct scan scan = { 0 };
@@ -438,6 +478,7 @@ int main(void)
 	tcase_add_test(tcase, a_slot_is_made_whole_or_not_at_all);
 	tcase_add_test(tcase, a_slot_is_made_whole_or_not_at_all_without_memory);
 	tcase_add_test(tcase, a_living_slot_is_adopted_and_never_taken_apart);
+	tcase_add_test(tcase, a_failed_slot_is_adopted_as_it_is);
 	tcase_add_test(tcase, a_scan_finds_all_or_fails);
 	tcase_add_test(tcase, a_living_slot_is_repaired_in_the_end);
 	tcase_add_test(tcase, a_slot_is_taken_apart_in_the_end);
