@@ -2,9 +2,13 @@
 /*
  * UDP endpoints. Datagrams are taken and sent many at a time: those of one wake-up that follow each other to the same guest
  * socket leave in one system call. Datagrams that come while the guest may not be dialed are dropped, as by a network.
+ *
+ * An endpoint for whose event there is no memory is tried again after 1, 2, 4 ... 30 s; its socket is open meanwhile, and the kernel
+ * keeps what fits into its buffer.
  */
 #include "forwarder/udp.h"
 
+#include "base/backoff.h"
 #include "base/container_of.h"
 #include "forwarder/core.h"
 #include "forwarder/endpoint.h"
@@ -55,20 +59,43 @@ static void fwd_udp_on_readable(struct poll_source *source, uint32_t events)
 
 /* ---- Start and end ---- */
 
+static void fwd_udp_hear(struct udp_port *port)
+{
+	struct worker *worker = port->worker;
+	char listen[ADDR_TEXT_SIZE];
+	bool tried = port->pause_ms != 0;
+
+	if (!worker->datagrams)
+		worker->datagrams = fwd_udp_batch_new();
+	if (worker->datagrams && fwd_poller_add_readable(worker->poller, port->fd, &port->readable) == 0) {
+		port->pause_ms = 0;
+		if (tried)
+			log_info("a UDP endpoint is heard now", F_STR("sandbox", port->side->route->id),
+				 F_STR("endpoint", addr_format(&port->endpoint->listen, listen)));
+		return;
+	}
+	if (!tried)
+		log_error("a UDP endpoint is not heard: no memory for its event; trying again",
+			  F_STR("sandbox", port->side->route->id),
+			  F_STR("endpoint", addr_format(&port->endpoint->listen, listen)));
+	port->pause_ms = base_backoff_next(port->pause_ms, UDP_PAUSE_MIN_MS, UDP_PAUSE_MAX_MS);
+	fwd_wheel_set(&worker->unheard, &port->unheard, worker->now_ms + port->pause_ms);
+}
+
+void fwd_udp_unheard_expired(struct wheel_entry *entry)
+{
+	fwd_udp_hear(container_of(entry, struct udp_port, unheard));
+}
+
 static void fwd_udp_on_opening(struct mail *mail)
 {
 	struct udp_port *port = container_of(mail, struct udp_port, opening);
-	struct worker *worker = port->worker;
 
 	fwd_route_side_know(port->side);
 	port->side->count++;
 	LIST_INSERT_HEAD(&port->side->udp_ports, port, link);
 	port->readable.happened = fwd_udp_on_readable;
-	if (!worker->datagrams)
-		worker->datagrams = fwd_udp_batch_new();
-	if (!worker->datagrams || fwd_poller_add_readable(worker->poller, port->fd, &port->readable) < 0)
-		log_error("a UDP endpoint hears nothing: no memory for its event",
-			  F_STR("sandbox", port->side->route->id));
+	fwd_udp_hear(port);
 }
 
 static void fwd_udp_close_flows(struct udp_port *port, enum fwd_close_reason reason)
@@ -94,6 +121,7 @@ static void fwd_udp_on_closing(struct mail *mail)
 	struct route_side *side = port->side;
 
 	fwd_udp_close_flows(port, port->worker->forwarder->stopping ? CLOSE_SHUTDOWN : CLOSE_UNREGISTERED);
+	fwd_wheel_cancel(&port->unheard);
 	close(port->fd);
 	fwd_poller_forget(port->worker->poller, &port->readable);
 	LIST_REMOVE(port, link);

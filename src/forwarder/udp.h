@@ -23,6 +23,8 @@ struct worker;
 enum {
 	UDP_BATCHES = 16, /* of one socket in one wake-up */
 	UDP_IDLE_MS = 60 * 1000,
+	UDP_PAUSE_MIN_MS = 1000, /* between attempts to hear an endpoint */
+	UDP_PAUSE_MAX_MS = 30 * 1000,
 };
 
 /* One client of a UDP endpoint. Worker's thread. */
@@ -48,6 +50,8 @@ struct udp_port {
 	struct fwd_endpoint *endpoint; /* with a reference */
 	int fd;
 	struct poll_source readable;
+	struct wheel_entry unheard; /* waits for the next attempt to hear it */
+	unsigned pause_ms;          /* between the last two of these; 0: none failed */
 	struct udp_table flows;
 };
 
@@ -69,7 +73,8 @@ void fwd_udp_flow_close(struct udp_flow *flow, enum fwd_close_reason reason);
 /* Ends all flows of SIDE. Worker's thread. */
 void fwd_udp_side_reset(struct route_side *side, enum fwd_close_reason reason);
 
-/* The wheel's callback. */
+/* Callbacks of the wheels `flows` and `unheard`. */
 void fwd_udp_flow_expired(struct wheel_entry *entry);
+void fwd_udp_unheard_expired(struct wheel_entry *entry);
 
 #endif

@@ -53,6 +53,7 @@ static void fwd_worker_turn_wheels(struct worker *worker)
 	fwd_wheel_turn(&worker->fine, worker->now_ms);
 	fwd_wheel_turn(&worker->coarse, worker->now_ms);
 	fwd_wheel_turn(&worker->flows, worker->now_ms);
+	fwd_wheel_turn(&worker->unheard, worker->now_ms);
 }
 
 static uint64_t fwd_worker_earlier(uint64_t a, uint64_t b)
@@ -66,8 +67,9 @@ static uint64_t fwd_worker_earlier(uint64_t a, uint64_t b)
  */
 static int fwd_worker_timeout_ms(const struct worker *worker)
 {
-	uint64_t next_ms =
-	    fwd_worker_earlier(worker->fine.next_ms, fwd_worker_earlier(worker->coarse.next_ms, worker->flows.next_ms));
+	uint64_t connections_ms = fwd_worker_earlier(worker->fine.next_ms, worker->coarse.next_ms);
+	uint64_t udp_ms = fwd_worker_earlier(worker->flows.next_ms, worker->unheard.next_ms);
+	uint64_t next_ms = fwd_worker_earlier(connections_ms, udp_ms);
 
 	if (worker->again_count)
 		return 0;
@@ -175,6 +177,7 @@ struct worker *fwd_worker_new(struct forwarder *forwarder, size_t index, struct 
 	fwd_wheel_init(&worker->fine, FINE_STEP_MS, worker->now_ms, fwd_connection_expired);
 	fwd_wheel_init(&worker->coarse, COARSE_STEP_MS, worker->now_ms, fwd_connection_expired);
 	fwd_wheel_init(&worker->flows, COARSE_STEP_MS, worker->now_ms, fwd_udp_flow_expired);
+	fwd_wheel_init(&worker->unheard, COARSE_STEP_MS, worker->now_ms, fwd_udp_unheard_expired);
 
 	if (fwd_worker_make_parts(worker, err) < 0 ||
 	    base_thread_start(&worker->thread, fwd_worker_run, worker, err) < 0) {

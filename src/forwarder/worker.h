@@ -55,6 +55,7 @@ struct worker {
 	size_t again_count;
 	struct connection_queue dead; /* closed in this iteration: freed at its end */
 	struct wheel fine, coarse, flows;
+	struct wheel unheard;        /* of UDP endpoints for whose event there was no memory */
 	struct udp_batch *datagrams; /* NULL without UDP endpoints */
 	char *buffer;                /* COPY_SIZE bytes, read and at once written on */
 
