@@ -131,7 +131,7 @@ struct fabric_slot fabric_slot_result(const struct slot *slot, int netns_fd)
 
 const char *fabric_slot_sandbox(const struct slot *slot)
 {
-	return slot->plan && slot->plan->plan->id ? slot->plan->plan->id : "";
+	return slot->plan && slot->plan->plan->id[0] ? slot->plan->plan->id : NULL;
 }
 
 void fabric_slot_start_timeout(struct slot *slot, uint64_t delay_ms, void (*timed_out)(struct slot *slot))

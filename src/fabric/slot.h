@@ -110,7 +110,7 @@ int fabric_slot_open_netns(const struct slot *slot, struct err *err);
 /* How SLOT, whose namespace the caller gets as NETNS_FD, is handed out. */
 struct fabric_slot fabric_slot_result(const struct slot *slot, int netns_fd);
 
-/* The id of the sandbox that has it, or had it, for the log; "" if there is none. */
+/* The id of the sandbox that has it, or had it, for the log; NULL if there is none. */
 const char *fabric_slot_sandbox(const struct slot *slot);
 
 /* Calls TIMED_OUT after DELAY_MS; replaces a timeout that was started before. timer_stop(&slot->timeout) stops it. */

@@ -54,6 +54,21 @@ START_TEST(a_whole_life_is_in_the_table)
 }
 END_TEST
 
+/* So that a line about a slot without one has no empty field. */
+START_TEST(a_slot_has_a_sandbox_only_if_its_plan_names_one)
+{
+	struct fabric_plan pools = { .slot = 7, .id = "" }, sandboxes = { .slot = 7, .id = "a" };
+	struct plan_share nobodys = { .plan = &pools }, somebodys = { .plan = &sandboxes };
+
+	ck_assert_ptr_null(fabric_slot_sandbox(&slot));
+	slot.plan = &nobodys;
+	ck_assert_ptr_null(fabric_slot_sandbox(&slot));
+	slot.plan = &somebodys;
+	ck_assert_str_eq(fabric_slot_sandbox(&slot), "a");
+	slot.plan = NULL;
+}
+END_TEST
+
 START_TEST(a_failed_slot_may_be_live_again)
 {
 	walk((const enum slot_phase[]){ SLOT_MAKING, SLOT_LIVE, SLOT_FAILED, SLOT_LIVE, SLOT_NEW });
@@ -181,6 +196,7 @@ int main(void)
 
 	tcase_add_checked_fixture(table, setup, NULL);
 	tcase_add_test(table, a_whole_life_is_in_the_table);
+	tcase_add_test(table, a_slot_has_a_sandbox_only_if_its_plan_names_one);
 	tcase_add_test(table, a_failed_slot_may_be_live_again);
 	tcase_add_test(table, each_phase_has_a_name_and_a_way_on);
 	tcase_add_test(table, what_would_skip_a_step_is_not_in_the_table);
