@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * All cells are kept until the end, because the width of a column is known only then. When a row does not fit, the widest of
- * the columns that may be cut gives one character after the other until it does, and a cut cell ends with a mark. Where even
- * that is too wide, the last columns are left out.
+ * All cells are kept until the end, because the width of a column is known only then. Where a row does not fit, print_layout.c
+ * decides which columns become narrower. A cell that is wider than its column is cut with an ellipsis if its column may be cut;
+ * else it goes on in the next lines of its column.
  */
 #include "cli/print_table.h"
 
 #include "base/cleanup.h"
 #include "base/vec.h"
+#include "cli/print_layout.h"
 #include "cli/print_text.h"
 
 #include <langinfo.h>
@@ -17,18 +18,29 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { GAP = 2, NARROWEST = 6, COLUMNS_MAX = 16 };
+enum { LEAST_CUT = 6, LEAST_WRAPPED = 16 };
 
 struct cell {
 	char *text;
 	enum cell_style style;
 };
 
+enum column_kind {
+	COLUMN_WHOLE,
+	COLUMN_CUT,
+	COLUMN_WRAPPED,
+};
+
+struct column {
+	const char *heading; /* without its marks */
+	enum column_kind kind;
+	bool right;
+};
+
 struct table {
-	const char *headings[COLUMNS_MAX]; /* without their marks */
-	bool right[COLUMNS_MAX], cuttable[COLUMNS_MAX];
+	struct column columns[LAYOUT_COLUMNS_MAX];
 	bool headed;
-	size_t columns;
+	size_t count; /* columns */
 	struct {
 		VEC_OF(struct cell);
 	} cells; /* from left to right, row by row */
@@ -74,23 +86,49 @@ void cli_screen_print(const struct screen *screen, enum cell_style style, const 
 	cli_style_end(screen, style);
 }
 
+void cli_screen_wrap(const struct screen *screen, enum cell_style style, const char *lead, const char *format, ...)
+{
+	AUTO_FREE char *raw = NULL;
+	size_t indent = cli_text_width(lead);
+	va_list args;
+
+	va_start(args, format);
+	int length = vasprintf(&raw, format, args);
+	va_end(args);
+	if (length < 0)
+		abort();
+	AUTO_FREE char *text = cli_text_clean(raw);
+	/* On a screen that is hardly wider than the lead, the text is readable only if it wraps by itself. */
+	size_t room = screen->columns > indent + LEAST_WRAPPED ? screen->columns - indent : SIZE_MAX;
+	cli_screen_print(screen, style, lead);
+	for (const char *at = text; *at;) {
+		size_t next;
+		fwrite(at, 1, cli_text_break(at, room, &next), screen->out);
+		at += next;
+		if (*at)
+			fprintf(screen->out, "\n%*s", (int)indent, "");
+	}
+	fputc('\n', screen->out);
+}
+
 struct table *cli_table_new(const char *const *headings)
 {
 	struct table *table = calloc(1, sizeof(*table));
 
 	if (!table)
 		abort();
-	for (; headings[table->columns]; table->columns++) {
-		const char *heading = headings[table->columns];
-		if (table->columns == COLUMNS_MAX)
+	for (; headings[table->count]; table->count++) {
+		struct column *column = &table->columns[table->count];
+		const char *heading = headings[table->count];
+		if (table->count == LAYOUT_COLUMNS_MAX)
 			abort();
-		for (; *heading == '>' || *heading == '~'; heading++) {
+		for (; *heading && strchr(">~|", *heading); heading++) {
 			if (*heading == '>')
-				table->right[table->columns] = true;
+				column->right = true;
 			else
-				table->cuttable[table->columns] = true;
+				column->kind = *heading == '~' ? COLUMN_CUT : COLUMN_WRAPPED;
 		}
-		table->headings[table->columns] = heading;
+		column->heading = heading;
 		table->headed = table->headed || *heading;
 	}
 	return table;
@@ -130,89 +168,116 @@ void cli_table_addf(struct table *table, enum cell_style style, const char *form
 
 size_t cli_table_rows(const struct table *table)
 {
-	return table->cells.count / table->columns;
+	return table->count ? table->cells.count / table->count : 0;
 }
 
-/*
- * Narrows the widest column that may be cut, one character at a time, until the row fits or no column can shrink. Returns how
- * many columns have room then; the first one always has.
- */
-static size_t cli_table_narrow(const struct table *table, size_t widths[], size_t screen_columns)
+/* The places of the columns. All rows count, shown or not, so that nothing jumps where a screen is scrolled. */
+static void cli_table_measure(const struct table *table, const struct screen *screen, struct layout *layout)
 {
-	size_t total = GAP * (table->columns - 1);
-
-	for (size_t c = 0; c < table->columns; c++)
-		total += widths[c];
-	while (total > screen_columns) {
-		size_t widest = table->columns;
-		for (size_t c = 0; c < table->columns; c++) {
-			if (table->cuttable[c] && widths[c] > NARROWEST &&
-			    (widest == table->columns || widths[c] > widths[widest]))
-				widest = c;
-		}
-		if (widest == table->columns)
-			break;
-		widths[widest]--;
-		total--;
-	}
-	size_t fit = table->columns;
-	for (; fit > 1 && total > screen_columns; fit--)
-		total -= widths[fit - 1] + GAP;
-	return fit;
-}
-
-/* The widths of the columns. Returns how many of them are shown. */
-static size_t cli_table_measure(const struct table *table, size_t widths[], const struct screen *screen, size_t rows)
-{
-	for (size_t c = 0; c < table->columns; c++)
-		widths[c] = cli_text_width(table->headings[c]);
-	for (size_t i = 0; i < rows * table->columns; i++) {
+	*layout = (struct layout){ .count = table->count };
+	for (size_t c = 0; c < table->count; c++)
+		layout->columns[c].width = cli_text_width(table->columns[c].heading);
+	for (size_t i = 0; i < cli_table_rows(table) * table->count; i++) {
 		size_t width = cli_text_width(table->cells.items[i].text);
-		size_t *column = &widths[i % table->columns];
+		size_t *column = &layout->columns[i % table->count].width;
 		if (width > *column)
 			*column = width;
 	}
-	return screen->columns ? cli_table_narrow(table, widths, screen->columns) : table->columns;
-}
-
-/* One cell in its column; nothing is padded behind the last one of a row. */
-static void cli_table_print_cell(const struct screen *screen, const char *text, enum cell_style style, size_t width,
-				 bool right, bool last)
-{
-	const char *mark = strcmp(nl_langinfo(CODESET), "UTF-8") == 0 ? "\u2026" : "~";
-	size_t wide = cli_text_width(text);
-	bool cut = wide > width;
-	size_t bytes = cut ? cli_text_fit(text, width - 1) : strlen(text);
-	int padding = cut ? 0 : (int)(width - wide);
-
-	if (right)
-		fprintf(screen->out, "%*s", padding, "");
-	cli_style_begin(screen, style);
-	fwrite(text, 1, bytes, screen->out);
-	if (cut)
-		fputs(mark, screen->out);
-	cli_style_end(screen, style);
-	if (last)
-		fputc('\n', screen->out);
-	else
-		fprintf(screen->out, "%*s", GAP + (right ? 0 : padding), "");
-}
-
-void cli_table_print(const struct table *table, const struct screen *screen, size_t rows)
-{
-	size_t widths[COLUMNS_MAX];
-
-	if (!rows || rows > cli_table_rows(table))
-		rows = cli_table_rows(table);
-	size_t columns = cli_table_measure(table, widths, screen, rows);
-
-	for (size_t c = 0; table->headed && c < columns; c++)
-		cli_table_print_cell(screen, table->headings[c], CELL_DIM, widths[c], table->right[c],
-				     c + 1 == columns);
-	for (size_t row = 0; row < rows; row++) {
-		const struct cell *cells = table->cells.items + row * table->columns;
-		for (size_t c = 0; c < columns; c++)
-			cli_table_print_cell(screen, cells[c].text, cells[c].style, widths[c], table->right[c],
-					     c + 1 == columns);
+	for (size_t c = 0; c < table->count; c++) {
+		static const size_t least[] = {
+			[COLUMN_WHOLE] = SIZE_MAX, [COLUMN_CUT] = LEAST_CUT, [COLUMN_WRAPPED] = LEAST_WRAPPED
+		};
+		struct layout_column *column = &layout->columns[c];
+		size_t heading = cli_text_width(table->columns[c].heading);
+		column->least = least[table->columns[c].kind];
+		column->least = column->least < heading ? heading : column->least;
+		column->least = column->least > column->width ? column->width : column->least;
 	}
+	cli_layout(layout, screen->columns);
+}
+
+/* A cell on its way to the screen, line by line. */
+struct piece {
+	const char *rest;
+	enum cell_style style;
+};
+
+/*
+ * The next line of PIECE in a column of KIND, WIDTH wide. *PADDING blanks are due before it and are written unless nothing
+ * follows in this line; it gets those due behind it.
+ */
+static void cli_table_print_piece(const struct screen *screen, struct piece *piece, const struct column *column,
+				  size_t width, size_t *padding)
+{
+	const char *mark = strcmp(nl_langinfo(CODESET), "UTF-8") == 0 ? "\u2026" : "...";
+	size_t mark_width = cli_text_width(mark), next = strlen(piece->rest);
+	bool cut = column->kind == COLUMN_CUT && cli_text_width(piece->rest) > width && width > mark_width;
+	size_t bytes = cut ? cli_text_fit(piece->rest, width - mark_width) : cli_text_break(piece->rest, width, &next);
+	while (bytes && piece->rest[bytes - 1] == ' ')
+		bytes--; /* nothing trails a line */
+	size_t wide = cli_text_width_of(piece->rest, bytes) + (cut ? mark_width : 0);
+	size_t left = wide < width ? width - wide : 0;
+
+	if (bytes) {
+		fprintf(screen->out, "%*s", (int)(*padding + (column->right ? left : 0)), "");
+		cli_style_begin(screen, piece->style);
+		fwrite(piece->rest, 1, bytes, screen->out);
+		if (cut)
+			fputs(mark, screen->out);
+		cli_style_end(screen, piece->style);
+		*padding = column->right ? 0 : left;
+	} else {
+		*padding += width;
+	}
+	piece->rest += next;
+}
+
+/* One row, or the headings, each of whose bands takes as many lines as its longest cell. Returns how many that were. */
+static size_t cli_table_print_row(const struct table *table, const struct layout *layout, const struct screen *screen,
+				  struct piece *pieces)
+{
+	size_t lines = 0;
+
+	for (size_t band = 0; band < layout->bands; band++) {
+		bool more = true;
+		for (; more; lines++) {
+			size_t padding = band ? LAYOUT_INDENT : 0;
+			more = false;
+			for (size_t c = layout->begins[band]; c < layout->begins[band + 1]; c++) {
+				cli_table_print_piece(screen, &pieces[c], &table->columns[c], layout->columns[c].width,
+						      &padding);
+				padding += LAYOUT_GAP;
+				more = more || *pieces[c].rest;
+			}
+			fputc('\n', screen->out);
+		}
+	}
+	return lines;
+}
+
+void cli_table_print(const struct table *table, const struct screen *screen)
+{
+	cli_table_print_part(table, screen, 0, SIZE_MAX);
+}
+
+size_t cli_table_print_part(const struct table *table, const struct screen *screen, size_t first, size_t lines)
+{
+	struct piece pieces[LAYOUT_COLUMNS_MAX];
+	struct layout layout;
+	size_t row = first, used = 0;
+
+	cli_table_measure(table, screen, &layout);
+	if (table->headed) {
+		for (size_t c = 0; c < table->count; c++)
+			pieces[c] = (struct piece){ table->columns[c].heading, CELL_DIM };
+		used += cli_table_print_row(table, &layout, screen, pieces);
+	}
+	for (; row < cli_table_rows(table) && used + layout.bands <= lines; row++) {
+		for (size_t c = 0; c < table->count; c++) {
+			const struct cell *cell = &table->cells.items[row * table->count + c];
+			pieces[c] = (struct piece){ cell->text, cell->style };
+		}
+		used += cli_table_print_row(table, &layout, screen, pieces);
+	}
+	return row - first;
 }

@@ -3,8 +3,9 @@
 #define WEFT_CLI_PRINT_TABLE_H
 
 /*
- * Aligned tables. On a terminal, important words are coloured, and a row wider than the screen is cut in its widest columns and
- * then loses its last ones, so that one row is one line. Elsewhere nothing is cut, for grep and awk.
+ * Aligned tables. On a terminal, important words are coloured, and no line is wider than the screen: long cells are cut or go on
+ * in the next line, and where even that does not help, the last columns of a row stand below its first ones. No column is left
+ * out. Elsewhere a row is one line and nothing is cut, for grep and awk.
  */
 
 #include <stdbool.h>
@@ -32,11 +33,19 @@ struct screen cli_screen_of(FILE *out);
 /* Writes TEXT (cleaned) in STYLE, where SCREEN has colours. */
 void cli_screen_print(const struct screen *screen, enum cell_style style, const char *text);
 
+/*
+ * A paragraph, printf()ed and cleaned: LEAD in STYLE, then the text, which goes on below itself where the screen ends. Writes the
+ * newline at its end too.
+ */
+void cli_screen_wrap(const struct screen *screen, enum cell_style style, const char *lead, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
 struct table;
 
 /*
- * HEADINGS ends with NULL and must outlive the table; a heading that begins with '>' aligns its column to the right, and one with
- * '~' may be cut where the screen is too narrow. A table whose headings are all "" is written without them.
+ * HEADINGS ends with NULL and must outlive the table. Marks may stand before a heading: '>' aligns the column to the right. Where
+ * the screen is too narrow, cells of a column with '~' are cut with an ellipsis, and those of a column with '|' are wrapped; others
+ * stay whole, so ids and numbers have no mark. A table whose headings are all "" is written without them.
  */
 struct table *cli_table_new(const char *const *headings);
 void cli_table_free(struct table *table);
@@ -49,7 +58,10 @@ void cli_table_addf(struct table *table, enum cell_style style, const char *form
 /* Whole rows so far. */
 size_t cli_table_rows(const struct table *table);
 
-/* Writes at most ROWS of its rows (0: all). The table stays as it is. */
-void cli_table_print(const struct table *table, const struct screen *screen, size_t rows);
+/* Writes all of it. */
+void cli_table_print(const struct table *table, const struct screen *screen);
+
+/* The headings and as many rows from FIRST on as fit into LINES lines, if no cell wraps. Returns how many rows were written. */
+size_t cli_table_print_part(const struct table *table, const struct screen *screen, size_t first, size_t lines);
 
 #endif

@@ -81,11 +81,46 @@ size_t cli_text_width(const char *text)
 	return width;
 }
 
+size_t cli_text_width_of(const char *text, size_t bytes)
+{
+	AUTO_FREE char *part = strndup(text, bytes);
+
+	if (!part)
+		abort();
+	return cli_text_width(part);
+}
+
 size_t cli_text_fit(const char *text, size_t columns)
 {
 	size_t width;
 
 	return cli_text_measure(text, columns, &width);
+}
+
+size_t cli_text_break(const char *text, size_t columns, size_t *next)
+{
+	size_t fit = cli_text_fit(text, columns), end;
+	uint32_t character;
+
+	*next = fit;
+	if (!text[fit])
+		return fit;
+	if (!fit) {
+		size_t length = utf8_decode(text, &character);
+		return *next = length ? length : 1;
+	}
+	/* Behind the last blank or comma; the blanks at the break are not shown. */
+	for (end = fit; end && text[end] != ' '; end--)
+		if (end < fit && text[end] == ',') {
+			*next = end + 1;
+			return end + 1;
+		}
+	if (strspn(text, " ") >= end)
+		return fit; /* one long word */
+	*next = end + strspn(text + end, " ");
+	while (end && text[end - 1] == ' ')
+		end--;
+	return end;
 }
 
 char *cli_text_bytes(double bytes, char text[static TEXT_NUMBER_SIZE])

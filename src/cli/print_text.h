@@ -17,8 +17,17 @@ char *cli_text_clean(const char *text);
 /* Columns that TEXT (UTF-8) takes on a terminal, as far as the locale can tell; bytes where it cannot. */
 size_t cli_text_width(const char *text);
 
+/* The same for its first BYTES bytes. */
+size_t cli_text_width_of(const char *text, size_t bytes);
+
 /* Bytes of the longest beginning of TEXT that is at most COLUMNS wide. */
 size_t cli_text_fit(const char *text, size_t columns);
+
+/*
+ * Where to break TEXT, of which COLUMNS fit into a line: at a blank or behind a comma, else in the middle of a word. Returns the
+ * bytes of the line, at least one of a text that is not empty; *NEXT gets where the next line begins.
+ */
+size_t cli_text_break(const char *text, size_t columns, size_t *next);
 
 enum { TEXT_NUMBER_SIZE = 32 };
 

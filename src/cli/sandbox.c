@@ -46,7 +46,7 @@ char *cli_sandbox_listen_text(const json_t *endpoint)
 
 void cli_sandbox_print_endpoints(const struct screen *screen, const json_t *sandbox)
 {
-	static const char *const headings[] = { "", "", "~", "", NULL };
+	static const char *const headings[] = { "", "", "|", "", NULL };
 	const json_t *endpoints = json_object_get(sandbox, "endpoints");
 	struct table *table = cli_table_new(headings);
 	json_t *endpoint;
@@ -64,6 +64,44 @@ void cli_sandbox_print_endpoints(const struct screen *screen, const json_t *sand
 		else
 			cli_table_addf(table, CELL_DIM, "via %s", client_text(endpoint, "via"));
 	}
-	cli_table_print(table, screen, 0);
+	cli_table_print(table, screen);
 	cli_table_free(table);
+}
+
+/* "10.1.2.3/32 tcp 5432,8000-8099". */
+static void cli_sandbox_add_rule(struct table *table, const char *name, const json_t *rule)
+{
+	AUTO_FREE char *text = NULL;
+	json_t *port;
+	size_t size, i;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		abort();
+	fputs(json_is_string(rule) ? json_string_value(rule) : client_text(rule, "cidr"), out);
+	if (*client_text(rule, "proto"))
+		fprintf(out, " %s", client_text(rule, "proto"));
+	json_array_foreach(json_object_get(rule, "ports"), i, port)
+	{
+		fputs(i ? "," : " ", out);
+		if (json_is_string(port))
+			fputs(json_string_value(port), out);
+		else
+			fprintf(out, "%lld", (long long)json_integer_value(port));
+	}
+	if (fclose(out) != 0)
+		abort();
+	cli_table_add(table, CELL_DIM, name);
+	cli_table_add(table, CELL_PLAIN, text);
+}
+
+void cli_sandbox_add_policy(struct table *table, const json_t *egress)
+{
+	json_t *rule;
+	size_t i;
+
+	cli_table_add(table, CELL_DIM, "internet");
+	cli_table_add(table, CELL_PLAIN, client_is(egress, "internet") ? "yes" : "no");
+	json_array_foreach(json_object_get(egress, "allow"), i, rule) cli_sandbox_add_rule(table, "allow", rule);
+	json_array_foreach(json_object_get(egress, "deny"), i, rule) cli_sandbox_add_rule(table, "deny", rule);
 }

@@ -19,4 +19,7 @@ void cli_sandbox_print_endpoints(const struct screen *screen, const json_t *sand
 /* The addresses of one endpoint with ", " between. The caller frees. */
 char *cli_sandbox_listen_text(const json_t *endpoint);
 
+/* A row for each part of the policy EGRESS, in a table of names and values. */
+void cli_sandbox_add_policy(struct table *table, const json_t *egress);
+
 #endif

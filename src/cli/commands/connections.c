@@ -8,8 +8,8 @@
 
 static void command_connections_print(const struct cli *cli, const json_t *connections)
 {
-	static const char *const headings[] = { ">ID",   "~CLIENT", "~ENDPOINT", "STATE", ">TO GUEST",
-						">FROM", ">AGE",    ">CONNECT",  NULL };
+	static const char *const headings[] = { ">ID",   "CLIENT", "ENDPOINT", "STATE", ">TO",
+						">FROM", ">AGE",   ">CONNECT", NULL };
 	struct table *table = cli_table_new(headings);
 	char text[TEXT_NUMBER_SIZE];
 	json_t *connection;
@@ -38,7 +38,7 @@ static void command_connections_print(const struct cli *cli, const json_t *conne
 		else
 			cli_table_add(table, CELL_PLAIN, "-");
 	}
-	cli_table_print(table, &cli->screen, 0);
+	cli_table_print(table, &cli->screen);
 	cli_table_free(table);
 }
 

@@ -21,56 +21,24 @@ static void command_diagnose_add_hop(struct table *table, const json_t *hop)
 	cli_table_add(table, CELL_PLAIN, *detail || ok || fail ? detail : "not tried");
 }
 
-/* Whether a narrow screen cuts a detail of LENGTH columns behind the longest name and subject. */
-static bool command_diagnose_is_cut(const struct screen *screen, const json_t *hops, size_t length)
-{
-	size_t names = 0, subjects = 0, i;
-	json_t *hop;
-
-	json_array_foreach(hops, i, hop)
-	{
-		size_t name = cli_text_width(client_text(hop, "hop")),
-		       subject = cli_text_width(client_text(hop, "subject"));
-		names = name > names ? name : names;
-		subjects = subject > subjects ? subject : subjects;
-	}
-	return screen->columns && strlen("  FAIL  ") + names + 2 + subjects + 2 + length > screen->columns;
-}
-
-/* Prints the finding at the broken hop in full where its row in the table was cut. */
-static void command_diagnose_print_found(const struct screen *screen, const json_t *hops)
-{
-	json_t *hop;
-	size_t i;
-
-	json_array_foreach(hops, i, hop)
-	{
-		const char *detail = client_text(hop, "detail");
-		if (strcmp(client_text(hop, "status"), "fail") == 0 &&
-		    command_diagnose_is_cut(screen, hops, cli_text_width(detail)))
-			cli_text_print(stdout, "found: %s: %s\n", client_text(hop, "hop"), detail);
-	}
-}
-
 /* The cause, and the next step. */
-static void command_diagnose_print_cause(const json_t *diagnosis)
+static void command_diagnose_print_cause(const struct screen *screen, const json_t *diagnosis)
 {
 	const char *cause = client_text(diagnosis, "cause");
 	const char *next_step = client_text(diagnosis, "next_step");
 	size_t length = strlen(cause);
 
-	if (*cause) {
-		const char *stop = strchr(".!?:", cause[length - 1]) ? "" : ".";
-		cli_text_print(stdout, "cause: %s%s\n", cause, stop);
-	}
+	if (*cause)
+		cli_screen_wrap(screen, CELL_PLAIN, "cause: ", "%s%s", cause,
+				strchr(".!?:", cause[length - 1]) ? "" : ".");
 	if (*next_step)
-		cli_text_print(stdout, "       %s\n", next_step);
+		cli_screen_wrap(screen, CELL_PLAIN, "       ", "%s", next_step);
 }
 
 static void command_diagnose_print(const struct cli *cli, const char *id, const json_t *sandbox,
 				   const json_t *diagnosis)
 {
-	static const char *const headings[] = { "", "", "", "~", NULL };
+	static const char *const headings[] = { "", "", "|", "|", NULL };
 	struct table *table = cli_table_new(headings);
 	json_t *hop;
 	size_t i;
@@ -81,10 +49,9 @@ static void command_diagnose_print(const struct cli *cli, const char *id, const 
 			       client_text(sandbox, "state"));
 	putchar('\n');
 	json_array_foreach(json_object_get(diagnosis, "hops"), i, hop) command_diagnose_add_hop(table, hop);
-	cli_table_print(table, &cli->screen, 0);
+	cli_table_print(table, &cli->screen);
 	cli_table_free(table);
-	command_diagnose_print_found(&cli->screen, json_object_get(diagnosis, "hops"));
-	command_diagnose_print_cause(diagnosis);
+	command_diagnose_print_cause(&cli->screen, diagnosis);
 }
 
 int command_diagnose(const struct cli *cli)

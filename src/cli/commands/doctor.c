@@ -21,16 +21,21 @@ static void command_doctor_print_finding(const struct cli *cli, const struct hea
 		[HEALTH_FAIL] = { "FAIL", CELL_BAD },
 		[HEALTH_SKIPPED] = { "-", CELL_DIM },
 	};
-	char mark[8];
+	static const char *const headings[] = { "", "", "|", NULL };
+	char mark[8], check[24];
+	struct table *table = cli_table_new(headings);
 
-	snprintf(mark, sizeof(mark), "%-4s", marks[finding->status].word);
-	fputs("  ", stdout);
-	cli_screen_print(&cli->screen, marks[finding->status].style, mark);
-	cli_text_print(stdout, "  %-17s  %s\n", finding->check, finding->detail);
+	snprintf(mark, sizeof(mark), "  %-4s", marks[finding->status].word);
+	snprintf(check, sizeof(check), "%-17s", finding->check);
+	cli_table_add(table, marks[finding->status].style, mark);
+	cli_table_add(table, CELL_PLAIN, check);
+	cli_table_add(table, CELL_PLAIN, finding->detail);
+	cli_table_print(table, &cli->screen);
+	cli_table_free(table);
 	if (finding->why[0])
-		cli_text_print(stdout, "        why: %s\n", finding->why);
+		cli_screen_wrap(&cli->screen, CELL_PLAIN, "        why: ", "%s", finding->why);
 	if (finding->fix[0])
-		cli_text_print(stdout, "        fix: %s\n", finding->fix);
+		cli_screen_wrap(&cli->screen, CELL_PLAIN, "        fix: ", "%s", finding->fix);
 }
 
 static void command_doctor_print_json(const struct health_report *report)

@@ -8,6 +8,7 @@
 #include "cli/call.h"
 #include "cli/commands.h"
 #include "cli/print_text.h"
+#include "cli/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,39 +36,56 @@ static bool command_events_is_common(const char *key)
 	return false;
 }
 
-static void command_events_print_field(const char *key, const json_t *value)
+/* The event in words, without its time, sandbox and type. The caller frees. */
+static char *command_events_describe(const json_t *event, const char *type)
 {
-	AUTO_FREE char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-
-	if (!json_is_null(value))
-		cli_text_print(stdout, " %s=%s", key, text ? text : json_string_value(value));
-}
-
-static void command_events_print(const struct cli *cli, const json_t *event, const char *type)
-{
-	const json_t *sandbox = json_object_get(event, "sandbox");
-	const char *id = json_is_object(sandbox) ? client_text(sandbox, "id") : client_text(event, "sandbox");
+	const json_t *object = json_object_get(event, "object");
 	char before[TEXT_NUMBER_SIZE];
+	char *described = NULL;
 	const char *key;
 	json_t *value;
+	size_t size;
+	FILE *out = open_memstream(&described, &size);
 
-	cli_text_print(stdout, "%s  %-16s  ", client_text(event, "time"), *id ? id : "-");
-	cli_screen_print(&cli->screen, strcmp(type, "denied") == 0 ? CELL_ODD : CELL_PLAIN, type);
+	if (!out)
+		abort();
 	if (strcmp(type, "state") == 0) {
-		const char *to = client_text(event, "to");
-		cli_text_print(stdout, " %s -> ", client_text(event, "from"));
-		cli_screen_print(&cli->screen, strcmp(to, "failed") == 0 ? CELL_BAD : CELL_GOOD, to);
-		cli_text_print(stdout, " after %s, cause %s",
-			       cli_text_duration((uint64_t)client_number(event, "previous_ms"), before),
-			       client_text(event, "cause"));
-	} else if (json_is_object(sandbox)) {
-		cli_text_print(stdout, " state=%s slot=%lld", client_text(sandbox, "state"),
-			       (long long)client_number(sandbox, "slot"));
+		fprintf(out, "%s -> %s after %s, cause %s", client_text(event, "from"), client_text(event, "to"),
+			cli_text_duration((uint64_t)client_number(event, "previous_ms"), before),
+			client_text(event, "cause"));
+	} else if (object) {
+		fprintf(out, "state=%s slot=%lld", client_text(object, "state"),
+			(long long)client_number(object, "slot"));
 	} else {
-		json_object_foreach((json_t *)event, key, value) if (!command_events_is_common(key))
-		    command_events_print_field(key, value);
+		json_object_foreach((json_t *)event, key, value)
+		{
+			if (command_events_is_common(key) || json_is_null(value))
+				continue;
+			AUTO_FREE char *text =
+			    json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+			fprintf(out, "%s%s=%s", ftell(out) ? " " : "", key, text ? text : json_string_value(value));
+		}
 	}
-	putchar('\n');
+	if (fclose(out) != 0 || !described)
+		abort();
+	return described;
+}
+
+/* A table of one row, in columns as wide as most events need. */
+static void command_events_print(const struct cli *cli, const json_t *event, const char *type)
+{
+	static const char *const headings[] = { "", "", "", "|", NULL };
+	const char *id = client_text(event, "sandbox");
+	enum cell_style style = strcmp(type, "denied") == 0 ? CELL_ODD : CELL_PLAIN;
+	AUTO_FREE char *text = command_events_describe(event, type);
+	struct table *table = cli_table_new(headings);
+
+	cli_table_add(table, CELL_PLAIN, client_text(event, "time"));
+	cli_table_addf(table, CELL_PLAIN, "%-16s", *id ? id : "-");
+	cli_table_addf(table, style, "%-12s", type);
+	cli_table_add(table, cli_sandbox_style(client_text(event, "to")), *text ? text : " ");
+	cli_table_print(table, &cli->screen);
+	cli_table_free(table);
 }
 
 static bool command_events_take_line(void *context, char *line, size_t length)

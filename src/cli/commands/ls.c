@@ -60,8 +60,8 @@ static void command_ls_add_ports(struct table *table, const json_t *sandbox)
 
 static void command_ls_print(const struct cli *cli, const json_t *sandboxes)
 {
-	static const char *const headings[] = { "~SANDBOX", ">SLOT", "STATE",   ">SINCE", "NETNS",
-						"HOST-IP",  ">CONN", "DEFAULT", "~PORTS", NULL };
+	static const char *const headings[] = { "SANDBOX", ">SLOT", "STATE",   ">SINCE", "NETNS",
+						"HOST-IP", ">CONN", "DEFAULT", "~PORTS", NULL };
 	struct table *table = cli_table_new(headings);
 	int64_t now_ms = clock_wall_ms();
 	char since[TEXT_NUMBER_SIZE];
@@ -82,7 +82,7 @@ static void command_ls_print(const struct cli *cli, const json_t *sandboxes)
 		cli_table_add(table, CELL_PLAIN, client_is(sandbox, "default") ? "yes" : "-");
 		command_ls_add_ports(table, sandbox);
 	}
-	cli_table_print(table, &cli->screen, 0);
+	cli_table_print(table, &cli->screen);
 	cli_table_free(table);
 }
 

@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "cli/call.h"
 #include "cli/commands.h"
-#include "cli/print_text.h"
+#include "cli/sandbox.h"
 
 #include <string.h>
 
@@ -90,34 +90,19 @@ static int command_policy_change(json_t *egress, const struct args *args, struct
 	return command_policy_change_list(egress, args, "deny", err);
 }
 
-static void command_policy_print_rules(const char *name, const json_t *rules)
-{
-	json_t *rule, *port;
-	size_t i, k;
-
-	json_array_foreach(rules, i, rule)
-	{
-		cli_text_print(stdout, "%-9s %s", name,
-			       json_is_string(rule) ? json_string_value(rule) : client_text(rule, "cidr"));
-		if (*client_text(rule, "proto"))
-			cli_text_print(stdout, " %s", client_text(rule, "proto"));
-		json_array_foreach(json_object_get(rule, "ports"), k, port)
-		    printf("%s%lld", k ? "," : " ", (long long)json_integer_value(port));
-		putchar('\n');
-	}
-}
-
 static void command_policy_print(const struct cli *cli, const json_t *sandbox)
 {
+	static const char *const headings[] = { "", "|", NULL };
 	const json_t *egress = json_object_get(sandbox, "egress");
 
 	if (cli->json) {
 		cli_print_json(egress);
 		return;
 	}
-	printf("internet  %s\n", client_is(egress, "internet") ? "yes" : "no");
-	command_policy_print_rules("allow", json_object_get(egress, "allow"));
-	command_policy_print_rules("deny", json_object_get(egress, "deny"));
+	struct table *table = cli_table_new(headings);
+	cli_sandbox_add_policy(table, egress);
+	cli_table_print(table, &cli->screen);
+	cli_table_free(table);
 }
 
 int command_policy(const struct cli *cli)

@@ -7,7 +7,6 @@
 #include "base/err.h"
 #include "cli/call.h"
 #include "cli/commands.h"
-#include "cli/print_text.h"
 
 #include <string.h>
 
@@ -40,8 +39,8 @@ int command_reach(const struct cli *cli)
 	} else if (code == CLI_DONE) {
 		bool allowed = client_is(answer, "allowed");
 		const char *set = client_text(answer, "set");
-		cli_screen_print(&cli->screen, allowed ? CELL_GOOD : CELL_BAD, allowed ? "allowed" : "denied");
-		cli_text_print(stdout, " %s: rule %s%s%s\n", dest, client_text(answer, "rule"), *set ? ", " : "", set);
+		cli_screen_wrap(&cli->screen, allowed ? CELL_GOOD : CELL_BAD, allowed ? "allowed " : "denied ",
+				"%s: rule %s%s%s", dest, client_text(answer, "rule"), *set ? ", " : "", set);
 	}
 	json_decref(answer);
 	return code;

@@ -8,7 +8,6 @@
 #include "cli/call.h"
 #include "cli/commands.h"
 #include "cli/port_args.h"
-#include "cli/print_text.h"
 #include "cli/sandbox.h"
 
 #include <errno.h>
@@ -128,9 +127,10 @@ static int command_register_report(const struct cli *cli, const json_t *sandbox)
 {
 	if (cli->json)
 		return cli_print_json(sandbox);
-	cli_text_print(stdout, "registered %s: slot %lld, %s, %s, host address %s, %s\n", client_text(sandbox, "id"),
-		       (long long)client_number(sandbox, "slot"), client_text(sandbox, "netns"),
-		       client_text(sandbox, "tap"), client_text(sandbox, "host_ip"), client_text(sandbox, "state"));
+	cli_screen_wrap(&cli->screen, CELL_PLAIN, "", "registered %s: slot %lld, %s, %s, host address %s, %s",
+			client_text(sandbox, "id"), (long long)client_number(sandbox, "slot"),
+			client_text(sandbox, "netns"), client_text(sandbox, "tap"), client_text(sandbox, "host_ip"),
+			client_text(sandbox, "state"));
 	cli_sandbox_print_endpoints(&cli->screen, sandbox);
 	return CLI_DONE;
 }

@@ -84,7 +84,7 @@ static void command_show_add_object(struct table *table, const char *name, const
 
 static void command_show_print(const struct cli *cli, const json_t *sandbox)
 {
-	static const char *const headings[] = { "", "", NULL };
+	static const char *const headings[] = { "", "|", NULL };
 	struct table *table = cli_table_new(headings);
 
 	command_show_add_pair(table, "sandbox", CELL_PLAIN, client_text(sandbox, "id"));
@@ -105,7 +105,7 @@ static void command_show_print(const struct cli *cli, const json_t *sandbox)
 	command_show_add_object(table, "egress", json_object_get(sandbox, "egress"));
 	command_show_add_object(table, "bandwidth", json_object_get(sandbox, "bandwidth"));
 	command_show_add_object(table, "limits", json_object_get(sandbox, "limits"));
-	cli_table_print(table, &cli->screen, 0);
+	cli_table_print(table, &cli->screen);
 	cli_table_free(table);
 	cli_sandbox_print_endpoints(&cli->screen, sandbox);
 }

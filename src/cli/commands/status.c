@@ -30,7 +30,7 @@ static void command_status_add_not_open(struct table *table, const json_t *list)
 
 static void command_status_print(const struct cli *cli, const json_t *status)
 {
-	static const char *const headings[] = { "", "", NULL };
+	static const char *const headings[] = { "", "|", NULL };
 	struct table *table = cli_table_new(headings);
 	const char *state = client_text(status, "state");
 	json_t *pool = json_object_get(status, "pool");
@@ -60,7 +60,7 @@ static void command_status_print(const struct cli *cli, const json_t *status)
 		cli_table_addf(table, cli_sandbox_style(name), "%lld", (long long)json_integer_value(count));
 	}
 	command_status_add_not_open(table, json_object_get(status, "not_open"));
-	cli_table_print(table, &cli->screen, 0);
+	cli_table_print(table, &cli->screen);
 	cli_table_free(table);
 }
 

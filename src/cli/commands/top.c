@@ -100,10 +100,10 @@ static void command_top_add_rate(struct table *table, const struct top_row *row,
 	cli_table_add(table, CELL_PLAIN, row->rated ? cli_text_bytes(rate, text) : "-");
 }
 
-static void command_top_print_table(const struct top_look *look, const struct screen *screen, size_t rows)
+static void command_top_print_table(const struct top_look *look, const struct screen *screen, size_t lines)
 {
-	static const char *const headings[] = { "~SANDBOX", ">SLOT", "STATE",   ">SINCE",   ">CONN",
-						">HELD",    ">TO/s", ">FROM/s", ">DROPS/s", NULL };
+	static const char *const headings[] = { "SANDBOX", ">SLOT", "STATE",   ">SINCE",   ">CONN",
+						">HELD",   ">TO/s", ">FROM/s", ">DROPS/s", NULL };
 	struct table *table = cli_table_new(headings);
 	char since[TEXT_NUMBER_SIZE];
 
@@ -121,11 +121,11 @@ static void command_top_print_table(const struct top_look *look, const struct sc
 		command_top_add_rate(table, row, row->from_guest);
 		command_top_add_rate(table, row, row->drops);
 	}
-	cli_table_print(table, screen, rows);
+	cli_table_print_part(table, screen, 0, lines);
 	cli_table_free(table);
 }
 
-static void command_top_print_heading(const struct top_look *look)
+static void command_top_print_heading(const struct top_look *look, const struct screen *screen)
 {
 	char now[CLOCK_TEXT_SIZE], to[TEXT_NUMBER_SIZE], from[TEXT_NUMBER_SIZE];
 	double to_guest = 0, from_guest = 0;
@@ -136,9 +136,9 @@ static void command_top_print_heading(const struct top_look *look)
 		from_guest += look->rows[i].from_guest;
 		open += client_number(json_object_get(look->rows[i].sandbox, "counters"), "connections_open");
 	}
-	printf("%s  %zu sandboxes, %lld connections, %s/s to guests, %s/s from them\n",
-	       clock_format(clock_wall_ms(), now), look->count, (long long)open, cli_text_bytes(to_guest, to),
-	       cli_text_bytes(from_guest, from));
+	cli_screen_wrap(screen, CELL_PLAIN, "", "%s  %zu sandboxes, %lld connections, %s/s to guests, %s/s from them",
+			clock_format(clock_wall_ms(), now), look->count, (long long)open, cli_text_bytes(to_guest, to),
+			cli_text_bytes(from_guest, from));
 }
 
 static json_t *command_top_row_json(const struct top_row *row)
@@ -179,15 +179,15 @@ static int command_top_show(const struct cli *cli, const struct top_look *look, 
 		command_top_print_json(look);
 	} else if (whole_screen) {
 		fputs("\033[H\033[2J", stdout);
-		command_top_print_heading(look);
+		command_top_print_heading(look, &screen);
 		/* The heading, the table's own, and the line that the cursor is on. */
 		if (lines > 4)
-			command_top_print_table(look, &screen, lines - 3);
+			command_top_print_table(look, &screen, lines - 2);
 	} else {
 		if (!first)
 			putchar('\n');
-		command_top_print_heading(look);
-		command_top_print_table(look, &screen, 0);
+		command_top_print_heading(look, &screen);
+		command_top_print_table(look, &screen, SIZE_MAX);
 	}
 	return fflush(stdout) == 0 ? 0 : errno;
 }
