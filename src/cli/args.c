@@ -6,6 +6,7 @@
 #include "cli/args.h"
 
 #include "base/err.h"
+#include "cli/suggest.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -33,12 +34,63 @@ static const struct option_spec *cli_args_find_option(const struct option_spec *
 	return NULL;
 }
 
-static const struct command *cli_args_find_command(const struct command *commands, const char *name)
+const struct option_spec *cli_args_common_options(void)
+{
+	return common_options;
+}
+
+const struct option_spec *cli_args_option(const struct command *command, const char *name, size_t length)
+{
+	const struct option_spec *option = cli_args_find_option(common_options, name, length);
+
+	return !option && command ? cli_args_find_option(command->options, name, length) : option;
+}
+
+const struct command *cli_args_find_command(const struct command *commands, const char *name)
 {
 	for (; commands->name; commands++)
 		if (strcmp(commands->name, name) == 0)
 			return commands;
 	return NULL;
+}
+
+/* Other tools' words for ours. */
+static const struct {
+	const char *typed, *command;
+} args_other_names[] = {
+	{ "list", "ls" },           { "ps", "ls" },         { "create", "register" },
+	{ "add", "register" },      { "rm", "unregister" }, { "remove", "unregister" },
+	{ "delete", "unregister" }, { "inspect", "show" },  { "get", "show" },
+	{ "update", "set" },        { "patch", "set" },     { "unpause", "resume" },
+	{ "logs", "events" },       { "stats", "top" },     { "info", "status" },
+	{ "check", "doctor" },
+};
+
+int cli_args_no_command(const char *name, const struct command *commands, struct err *err)
+{
+	struct cli_suggestion suggestion = { .typed = name };
+
+	for (size_t i = 0; i < sizeof(args_other_names) / sizeof(args_other_names[0]); i++)
+		if (strcmp(args_other_names[i].typed, name) == 0)
+			suggestion.best = args_other_names[i].command;
+	for (bool known = suggestion.best != NULL; commands->name && !known; commands++)
+		cli_suggest_offer(&suggestion, commands->name);
+	return err_set(err, 0, "%s: no such command%s%s%s", name, suggestion.best ? "; did you mean '" : "",
+		       suggestion.best ? suggestion.best : "", suggestion.best ? "'?" : "");
+}
+
+static int cli_args_no_option(const struct args *args, const char *name, size_t length, struct err *err)
+{
+	struct cli_suggestion suggestion = { .typed = name, .length = length };
+	const struct option_spec *option = args->command ? args->command->options : NULL;
+
+	for (; option && option->name; option++)
+		cli_suggest_offer(&suggestion, option->name);
+	for (option = common_options; option->name; option++)
+		cli_suggest_offer(&suggestion, option->name);
+	return err_set(err, 0, "--%.*s: no such option%s%s%s%s", (int)length, name,
+		       args->command ? "" : " before a command", suggestion.best ? "; did you mean '--" : "",
+		       suggestion.best ? suggestion.best : "", suggestion.best ? "'?" : "");
 }
 
 static bool cli_args_is_word_of(const char *words, const char *word)
@@ -86,14 +138,10 @@ static int cli_args_read_option(struct args *args, char **argv, int *at, struct 
 	const char *name = argv[*at] + 2;
 	size_t length = strcspn(name, "=");
 	const char *value = name[length] ? name + length + 1 : NULL;
-	const struct option_spec *option = cli_args_find_option(common_options, name, length);
+	const struct option_spec *option = cli_args_option(args->command, name, length);
 
-	if (!option && args->command)
-		option = cli_args_find_option(args->command->options, name, length);
-	if (!option && !args->command)
-		return err_set(err, 0, "--%.*s: no such option before a command", (int)length, name);
 	if (!option)
-		return err_set(err, 0, "--%.*s: no such option", (int)length, name);
+		return cli_args_no_option(args, name, length, err);
 	if (!option->value && value)
 		return err_set(err, 0, "--%s takes no value", option->name);
 	if (option->value && !value) {
@@ -111,7 +159,7 @@ static int cli_args_read_operand(struct args *args, char *argument, const struct
 {
 	if (!args->command) {
 		args->command = cli_args_find_command(commands, argument);
-		return args->command ? 0 : err_set(err, 0, "%s: no such command", argument);
+		return args->command ? 0 : cli_args_no_command(argument, commands, err);
 	}
 	if (args->operand_count == args->command->most)
 		return err_set(err, 0, "%s: one argument too many", argument);
@@ -243,9 +291,11 @@ void cli_args_print_usage(FILE *out, const struct command *commands)
 	fputs("\noptions:\n", out);
 	for (const struct option_spec *option = common_options; option->name; option++)
 		cli_args_print_option(out, option);
-	fputs("\n'weftctl COMMAND --help' says more. Exit codes: 0 done, 1 failed, 2 usage, 3 no such sandbox,\n"
-	      "4 daemon not reachable, 5 diagnose or doctor found a fault.\n",
-	      out);
+	fputs(
+	    "\n'weftctl help COMMAND' says more. Where nothing is changed, the beginning of an ID is enough if it is\n"
+	    "that of one sandbox alone. Exit codes: 0 done, 1 failed, 2 usage, 3 no such sandbox,\n"
+	    "4 daemon not reachable, 5 diagnose or doctor found a fault.\n",
+	    out);
 }
 
 void cli_args_print_command(FILE *out, const struct command *command)

@@ -73,6 +73,16 @@ const char *cli_args_value_at(const struct args *args, const char *option, size_
 /* A whole number from LEAST to MOST. 0, or -1 with ERR ("WHAT: VALUE is not ..."). */
 int cli_args_number(const char *what, const char *value, long least, long most, long *number, struct err *err);
 
+/* The options of every command; NULL as a name ends them. */
+const struct option_spec *cli_args_common_options(void);
+/* The option called the LENGTH bytes of NAME, of every command or of COMMAND, which may be NULL; NULL: there is none. */
+const struct option_spec *cli_args_option(const struct command *command, const char *name, size_t length);
+
+/* The row of NAME; NULL: there is none. */
+const struct command *cli_args_find_command(const struct command *commands, const char *name);
+/* ERR: NAME is no command, and which was probably meant. Returns -1. */
+int cli_args_no_command(const char *name, const struct command *commands, struct err *err);
+
 void cli_args_print_usage(FILE *out, const struct command *commands);
 void cli_args_print_command(FILE *out, const struct command *command);
 

@@ -6,10 +6,12 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "cli/place.h"
 #include "cli/print_text.h"
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* How to go on when the daemon could not be reached. */
@@ -46,48 +48,135 @@ int cli_report_failure(const struct cli *cli, const struct err *err)
 			strstr(err->text, cli->socket) ? "" : ": ", err->text, cli_advice_for(err->code));
 }
 
-int cli_report_refusal(const struct cli *cli, const struct client_refusal *refusal)
+/* How to go on when there is no sandbox ID. The caller frees. */
+static char *cli_advice_for_id(const struct cli *cli, const char *id)
 {
+	json_t *all = cli_ids_list(cli), *found = cli_ids_beginning(all, id);
+	const char *close = cli_ids_close(all, id);
+	char *advice = NULL;
+	int length;
+
+	if (json_array_size(found)) {
+		AUTO_FREE char *candidates = cli_ids_text(found);
+		length = asprintf(&advice, "\nIts beginning is that of: %s", candidates);
+	} else if (close) {
+		length = asprintf(&advice, "\nDid you mean '%s'? Those that exist: weftctl ls", close);
+	} else {
+		length = asprintf(&advice, "\nThose that exist: weftctl ls");
+	}
+	if (length < 0)
+		abort();
+	json_decref(found);
+	json_decref(all);
+	return advice;
+}
+
+/* Reports a refusal of a request with BODY. */
+static int cli_report_refusal_of(const struct cli *cli, const struct client_refusal *refusal, const char *body,
+				 size_t length)
+{
+	AUTO_FREE char *place = cli_place_text(cli, refusal->field, body, length);
+	bool names_id = refusal->no_sandbox && cli->args->operand_count;
+	AUTO_FREE char *advice =
+	    names_id ? cli_advice_for_id(cli, cli->subject ? cli->subject : cli->args->operands[0]) : NULL;
 	const char *next = "";
 
 	if (refusal->problem && cli->json)
 		cli_print_json(refusal->problem);
-	if (refusal->no_sandbox)
-		next = "\nThose that exist: weftctl ls";
+	if (advice)
+		next = advice;
 	else if (refusal->status == 503)
 		next = "\nHow the daemon is: weftctl status";
 	else if (refusal->status >= 500)
 		next = "\nWhat the daemon says: journalctl -u weftd; what the host lacks: weftctl doctor";
-	return cli_fail(cli, refusal->no_sandbox ? CLI_NO_SANDBOX : CLI_FAILED, "%s%s%s (HTTP %u)%s", refusal->field,
-			*refusal->field ? ": " : "", refusal->detail, refusal->status, next);
+	return cli_fail(cli, refusal->no_sandbox ? CLI_NO_SANDBOX : CLI_FAILED, "%s%s%s (HTTP %u)%s", place,
+			*place ? ": " : "", refusal->detail, refusal->status, next);
+}
+
+int cli_report_refusal(const struct cli *cli, const struct client_refusal *refusal)
+{
+	return cli_report_refusal_of(cli, refusal, NULL, 0);
+}
+
+/* Makes a call for CLI. False: *CODE is the exit code; true: the daemon refused, see REFUSAL, which is to be cleared. */
+static bool cli_is_refused(const struct cli *cli, struct client_request request, json_t **answer,
+			   struct client_refusal *refusal, int *code)
+{
+	struct err err;
+
+	request.socket = cli->socket;
+	request.agent = "weftctl";
+	request.timeout_ms += cli->deadline_ms;
+	switch (client_ask(&request, answer, refusal, &err)) {
+	case CLIENT_DONE:
+		*code = CLI_DONE;
+		return false;
+	case CLIENT_REFUSED:
+		return true;
+	case CLIENT_FAILED:
+		*code = cli_report_failure(cli, &err);
+		return false;
+	}
+	return false;
 }
 
 int cli_send(const struct cli *cli, const char *method, const char *target, const char *body, size_t length,
 	     unsigned wait_ms, json_t **answer)
 {
-	struct client_request request = { .socket = cli->socket,
-					  .agent = "weftctl",
-					  .method = method,
-					  .target = target,
-					  .body = body,
-					  .body_length = length,
-					  .timeout_ms = cli->deadline_ms + wait_ms };
+	struct client_request request = {
+		.method = method, .target = target, .body = body, .body_length = length, .timeout_ms = wait_ms
+	};
 	struct client_refusal refusal;
-	struct err err;
 	int code = CLI_DONE;
 
-	switch (client_ask(&request, answer, &refusal, &err)) {
-	case CLIENT_DONE:
-		break;
-	case CLIENT_REFUSED:
-		code = cli_report_refusal(cli, &refusal);
+	if (cli_is_refused(cli, request, answer, &refusal, &code)) {
+		code = cli_report_refusal_of(cli, &refusal, body, length);
 		client_refusal_clear(&refusal);
-		break;
-	case CLIENT_FAILED:
-		code = cli_report_failure(cli, &err);
-		break;
 	}
 	return code;
+}
+
+/* Makes ID the whole id if it is the beginning of one alone. */
+static bool cli_complete_id(const struct cli *cli, struct cli_id *id)
+{
+	json_t *all = cli_ids_list(cli), *found = cli_ids_beginning(all, id->text);
+	bool unique = json_array_size(found) == 1;
+
+	if (unique)
+		snprintf(id->text, sizeof(id->text), "%s", client_text(json_array_get(found, 0), "id"));
+	json_decref(found);
+	json_decref(all);
+	return unique;
+}
+
+int cli_get_sandbox(const struct cli *cli, struct cli_id *id, unsigned wait_ms, json_t **answer, const char *suffix,
+		    ...)
+{
+	AUTO_FREE char *rest = NULL;
+	bool completed = false;
+	va_list args;
+
+	va_start(args, suffix);
+	int length = vasprintf(&rest, suffix, args);
+	va_end(args);
+	if (length < 0)
+		abort();
+	for (;;) {
+		AUTO_FREE char *target = NULL;
+		struct client_refusal refusal;
+		int code;
+		if (asprintf(&target, "/v1/sandboxes/%s%s", id->text, rest) < 0)
+			abort();
+		struct client_request request = { .method = "GET", .target = target, .timeout_ms = wait_ms };
+		if (!cli_is_refused(cli, request, answer, &refusal, &code))
+			return code;
+		completed = !completed && refusal.no_sandbox && cli_complete_id(cli, id);
+		if (!completed)
+			code = cli_report_refusal(cli, &refusal);
+		client_refusal_clear(&refusal);
+		if (!completed)
+			return code;
+	}
 }
 
 int cli_call(const struct cli *cli, const char *method, const char *target, const json_t *body, unsigned wait_ms,

@@ -8,6 +8,7 @@
  */
 
 #include "cli/cli.h"
+#include "cli/ids.h"
 #include "client/ask.h"
 
 /*
@@ -24,6 +25,13 @@ int cli_send(const struct cli *cli, const char *method, const char *target, cons
 
 /* GET, with printf() for the target. */
 int cli_get(const struct cli *cli, json_t **answer, const char *target, ...) __attribute__((format(printf, 3, 4)));
+
+/*
+ * GET of the sandbox ID, or of what SUFFIX, printf()ed ("/connections"), adds to it. A unique beginning of an id is enough, and becomes
+ * the whole one. The daemon may hold its answer back for WAIT_MS. For commands that change nothing.
+ */
+int cli_get_sandbox(const struct cli *cli, struct cli_id *id, unsigned wait_ms, json_t **answer, const char *suffix,
+		    ...) __attribute__((format(printf, 5, 6)));
 
 /* PATCH of the sandbox ID; BODY is taken over. With --json the sandbox in the answer is printed; else *ANSWER gets it. */
 int cli_patch(const struct cli *cli, const char *id, json_t *body, json_t **answer);

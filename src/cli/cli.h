@@ -28,13 +28,14 @@ struct cli {
 	const char *socket;
 	unsigned deadline_ms; /* for the daemon to answer a request */
 	bool json;
+	const char *subject;  /* named in errors, where a command has several; NULL: none */
 	struct screen screen; /* stdout's */
 };
 
 /* The whole program. */
 int cli_main(int argc, char **argv);
 
-/* "weftctl COMMAND: TEXT" on stderr, cleaned. Returns CODE. */
+/* "weftctl COMMAND: SUBJECT: TEXT" on stderr, cleaned. Returns CODE. */
 int cli_fail(const struct cli *cli, enum cli_exit code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* The same for output that could not be written, for the errno CODE (0: not known). Returns CLI_FAILED. */
@@ -42,8 +43,5 @@ int cli_fail_output(const struct cli *cli, int code);
 
 /* The same for a mistake in the command line; points to --help. Returns CLI_USAGE. */
 int cli_usage(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* The first operand, if it has the form of a sandbox's id; NULL after a usage error was reported (CLI_USAGE). */
-const char *cli_sandbox_id(const struct cli *cli);
 
 #endif

@@ -4,8 +4,21 @@
  */
 #include "cli/commands.h"
 
+#define NAT_OPTION                                                                                                     \
+	{                                                                                                              \
+		"nat", NULL, false, NULL, "let the kernel translate the ports, past weftd; each needs its ADDR:PORT"   \
+	}
+#define HEADER_OPTION                                                                                                  \
+	{                                                                                                              \
+		"proxy-protocol", NULL, false, NULL,                                                                   \
+		    "tell the guest the client's address: PROXY protocol v2, TCP only"                                 \
+	}
+
 static const struct option_spec register_options[] = {
-	{ "port", "P[=ADDR:PORT]", true, NULL, "publish guest port P, at a free port of loopback or exactly there" },
+	{ "port", "P[/PROTO][=ADDR:PORT]", true, NULL,
+	  "publish guest port P, at a free port of loopback or exactly there" },
+	NAT_OPTION,
+	HEADER_OPTION,
 	{ "default", NULL, false, NULL, "make it the sandbox behind the default endpoint" },
 	{ "ready-port", "P", false, NULL, "the guest is ready when it accepts connections on port P" },
 	{ "tap-owner", "UID:GID", false, NULL, "who may open the TAP without privileges" },
@@ -42,6 +55,12 @@ static const struct option_spec wait_options[] = {
 
 static const struct option_spec default_options[] = {
 	{ "off", NULL, false, NULL, "make it the default no longer" },
+	{ 0 },
+};
+
+static const struct option_spec publish_options[] = {
+	NAT_OPTION,
+	HEADER_OPTION,
 	{ 0 },
 };
 
@@ -82,38 +101,48 @@ static const struct option_spec top_options[] = {
 };
 
 static const char ports_text[] =
-    "P is a port of the guest, 1 to 65535. Alone it is published at the lowest free port of the configured range, on\n"
-    "127.0.0.1 and [::1]. ADDR:PORT is exactly where to listen: 127.0.0.1:18080, [::1]:18080 or localhost:18080 "
-    "(both).";
+    "P is a port of the guest, 1 to 65535; PROTO is tcp (the default) or udp. Without an address it is published at "
+    "the\n"
+    "lowest free port of the configured range, on 127.0.0.1 and [::1]. ADDR:PORT is exactly where to listen:\n"
+    "127.0.0.1:18080, [::1]:18080 or localhost:18080 (both).";
 
 static const char policy_text[] = "C is ADDRESS[/LENGTH][:PROTO[:PORT[,PORT]...]]: 203.0.113.0/24, or "
 				  "10.1.2.3:tcp:5432. What is not given stays as it is;\n"
 				  "without options the policy in force is printed.";
 
+static const char several_text[] = "Of several IDs each is tried, and the worst exit code counts.";
+
 const struct command commands[] = {
 	{ "register", "ID", 1, 1, false, false, register_options, "Register a sandbox and make its network", ports_text,
 	  command_register },
-	{ "unregister", "ID", 1, 1, false, false, unregister_options, "Remove a sandbox and its network", NULL,
-	  command_unregister },
+	{ "unregister", "ID...", 1, OPERANDS_ANY, false, false, unregister_options,
+	  "Remove sandboxes and their networks", several_text, command_unregister },
 	{ "ls", "", 0, 0, false, false, ls_options, "List the sandboxes", NULL, command_ls },
-	{ "show", "ID", 1, 1, false, false, show_options, "Show all about one sandbox",
+	{ "show", "ID...", 1, OPERANDS_ANY, false, false, show_options, "Show all about sandboxes",
 	  "The options print settings for a VMM, which must run in the sandbox's namespace (jailer --netns, weftctl "
-	  "exec).",
+	  "exec).\nOf several IDs each is tried, and the worst exit code counts; JSON is one object after the other.",
 	  command_show },
 	{ "wait", "ID", 1, 1, false, false, wait_options, "Wait until a sandbox is in a state",
 	  "Exits 0 when it is, 1 at the timeout or when it no longer can be, 3 if there is no such sandbox.",
 	  command_wait },
-	{ "publish", "ID P[=ADDR:PORT]...", 2, OPERANDS_ANY, false, false, NULL, "Publish ports of a sandbox",
-	  ports_text, command_publish },
+	{ "publish", "ID P[/PROTO][=ADDR:PORT]...", 2, OPERANDS_ANY, false, false, publish_options,
+	  "Publish ports of a sandbox", ports_text, command_publish },
 	{ "unpublish", "ID P...", 2, OPERANDS_ANY, false, false, NULL, "Take published ports back",
-	  "P is a guest port, or the address where it is published: 8080 or 127.0.0.1:18080.", command_unpublish },
+	  "P is a guest port, or the address where it is published: 8080, 53/udp or 127.0.0.1:18080. A port alone is "
+	  "taken\n"
+	  "back for both protocols.",
+	  command_unpublish },
 	{ "default", "ID", 1, 1, false, false, default_options, "Make a sandbox the one behind the default endpoint",
 	  NULL, command_default },
 	{ "policy", "ID", 1, 1, false, false, policy_options, "Show or change where a sandbox may connect to",
 	  policy_text, command_policy },
-	{ "pause", "ID", 1, 1, false, false, NULL, "Say that a sandbox's VM is paused",
-	  "Its connections stay; new ones are held until 'weftctl resume'.", command_pause },
-	{ "resume", "ID", 1, 1, false, false, resume_options, "Say that a sandbox's VM goes on", NULL, command_resume },
+	{ "pause", "ID...", 1, OPERANDS_ANY, false, false, NULL, "Say that the VMs of sandboxes are paused",
+	  "Their connections stay; new ones are held until 'weftctl resume'. Of several IDs each is tried, and the "
+	  "worst\n"
+	  "exit code counts.",
+	  command_pause },
+	{ "resume", "ID...", 1, OPERANDS_ANY, false, false, resume_options, "Say that the VMs of sandboxes go on",
+	  several_text, command_resume },
 	{ "reach", "ID DEST[:PORT]", 2, 2, false, false, reach_options,
 	  "Ask whether policy lets a sandbox reach an address", NULL, command_reach },
 	{ "diagnose", "ID", 1, 1, false, false, NULL, "Walk a sandbox's path and name the first broken hop",
@@ -130,5 +159,7 @@ const struct command commands[] = {
 	{ "exec", "ID -- CMD...", 2, OPERANDS_ANY, true, true, NULL, "Run a command in a sandbox's namespace",
 	  "Exits as CMD does; 126 if it cannot be run, 127 if there is none, 125 if weftctl itself failed.",
 	  command_exec },
+	{ "help", "[COMMAND]", 0, 1, false, true, NULL, "Explain weftctl, or a command with its options", NULL,
+	  command_help },
 	{ 0 },
 };

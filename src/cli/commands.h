@@ -29,5 +29,6 @@ int command_connections(const struct cli *cli);
 int command_top(const struct cli *cli);
 int command_status(const struct cli *cli);
 int command_exec(const struct cli *cli);
+int command_help(const struct cli *cli);
 
 #endif

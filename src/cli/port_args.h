@@ -6,13 +6,15 @@
 
 struct err;
 
-/*
- * A port to publish, "8080" or "8080=127.0.0.1:18080", as the API takes it. WHAT names the argument in errors. NULL with ERR; the
- * caller json_decref()s.
- */
-json_t *cli_port_to_publish(const char *what, const char *text, struct err *err);
+struct args;
 
-/* The same for a port to take back, "8080" or "127.0.0.1:18080". */
-json_t *cli_port_to_unpublish(const char *what, const char *text, struct err *err);
+/*
+ * A port to publish, "8080", "53/udp" or "8080=127.0.0.1:18080", as the API takes it, with the options --nat and --proxy-protocol of
+ * ARGS. WHAT names the argument in errors. NULL with ERR; the caller json_decref()s.
+ */
+json_t *cli_port_to_publish(const struct args *args, const char *what, const char *text, struct err *err);
+
+/* The same for a port to take back, "8080", "53/udp" or "127.0.0.1:18080". */
+json_t *cli_port_to_unpublish(const struct args *args, const char *what, const char *text, struct err *err);
 
 #endif

@@ -64,7 +64,8 @@ void registry_spec_patch_clear(struct spec_patch *patch)
 static bool registry_spec_patch_means(const struct spec_unpublish *unpublish, const struct endpoint *endpoint)
 {
 	if (unpublish->guest_port)
-		return endpoint->port.guest_port == unpublish->guest_port;
+		return endpoint->port.guest_port == unpublish->guest_port &&
+		       (unpublish->any_proto || endpoint->port.proto == unpublish->proto);
 	for (size_t i = 0; i < endpoint->listen_count; i++) {
 		if (addr_equal(&endpoint->listen[i], &unpublish->listen))
 			return true;
@@ -89,7 +90,10 @@ static int registry_spec_patch_mark_gone(const struct sandbox *sandbox, const st
 			continue;
 		snprintf(field, sizeof(field), "/unpublish/%zu", i);
 		if (unpublish->guest_port)
-			snprintf(text, sizeof(text), "guest port %u", unpublish->guest_port);
+			snprintf(text, sizeof(text), "guest port %u%s%s%s", unpublish->guest_port,
+				 unpublish->any_proto ? "" : " (",
+				 unpublish->any_proto ? "" : addr_proto_name(unpublish->proto),
+				 unpublish->any_proto ? "" : ")");
 		else
 			addr_format(&unpublish->listen, text);
 		return registry_problem_set(problem, PROBLEM_CONFLICT, field, "%s is not published", text);

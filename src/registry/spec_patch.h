@@ -18,6 +18,8 @@ struct sandbox;
 
 struct spec_unpublish {
 	uint16_t guest_port; /* 0: by address */
+	bool any_proto;      /* of the guest port; else that of PROTO */
+	enum proto proto;
 	struct addr listen;
 };
 

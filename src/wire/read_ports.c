@@ -8,6 +8,7 @@
 #include "wire/reading.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* "localhost:PORT" means both families. 1 if TEXT has that form, 0 if not, -1 if its port is bad. */
@@ -155,14 +156,37 @@ int wire_read_published(const struct wire_reader *reader, const struct wire_plac
 	return reader->stored ? 0 : wire_check_addresses(reader, place, value, port);
 }
 
+/* "53/udp". 1 if TEXT has that form, 0 if not. */
+static int wire_parse_port_of_proto(const char *text, struct spec_unpublish *unpublish)
+{
+	static const enum proto protos[] = { PROTO_TCP, PROTO_UDP };
+	size_t digits = strspn(text, "0123456789");
+	unsigned long port = strtoul(text, NULL, 10);
+
+	if (!digits || digits > 5 || text[digits] != '/' || port < 1 || port > 65535)
+		return 0;
+	for (size_t i = 0; i < sizeof(protos) / sizeof(protos[0]); i++) {
+		if (strcmp(text + digits + 1, addr_proto_name(protos[i])) == 0) {
+			unpublish->guest_port = (uint16_t)port;
+			unpublish->proto = protos[i];
+			return 1;
+		}
+	}
+	return 0;
+}
+
 int wire_read_unpublish(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 			void *item)
 {
 	struct spec_unpublish *unpublish = item;
 
-	if (json_is_integer(value))
+	if (json_is_integer(value)) {
+		unpublish->any_proto = true;
 		return wire_read_port(reader, place, value, &unpublish->guest_port);
+	}
 	if (!json_is_string(value))
-		return wire_refuse(reader, place, "must be a guest port or a string \"ADDR:PORT\"");
+		return wire_refuse(reader, place, "must be a guest port or a string \"PORT/PROTO\" or \"ADDR:PORT\"");
+	if (wire_parse_port_of_proto(json_string_value(value), unpublish))
+		return 0;
 	return wire_read_address(reader, place, value, &unpublish->listen);
 }

@@ -90,6 +90,14 @@ def test_a_body_that_cannot_be_read_fails(run, folder):
     "command, target, body",
     [
         (["publish", "a1", "80", "81=localhost:82"], None, {"publish": [80, {"guest_port": 81, "listen": "localhost:82"}]}),
+        (["publish", "a1", "53/udp"], None, {"publish": [{"guest_port": 53, "proto": "udp"}]}),
+        (
+            ["publish", "a1", "--nat", "80=192.0.2.1:80"],
+            None,
+            {"publish": [{"guest_port": 80, "listen": "192.0.2.1:80", "via": "nat"}]},
+        ),
+        (["publish", "a1", "80", "--proxy-protocol"], None, {"publish": [{"guest_port": 80, "proxy_protocol": "v2"}]}),
+        (["unpublish", "a1", "53/udp"], None, {"unpublish": ["53/udp"]}),
         (["unpublish", "a1", "80", "127.0.0.1:81"], None, {"unpublish": [80, "127.0.0.1:81"]}),
         (["default", "a1"], None, {"default": True}),
         (["default", "a1", "--off"], None, {"default": False}),
@@ -194,6 +202,8 @@ def test_wait_exits_as_promised(fake, run):
         problem(409, "a1 is failed", "wait"),
         problem(410, "a1 was removed"),
         problem(404, "there is no sandbox a1", "id"),
+        http(200, {"sandboxes": []}),
+        http(200, {"sandboxes": []}),
         problem(503, "too many wait"),
     ]
     codes = [run("wait", "a1", "--state", "ready", "--timeout", "1").returncode for _ in range(6)]
@@ -270,17 +280,108 @@ def test_a_refusal_names_the_field_and_the_reason(fake, run):
     fake.answers = [problem(409, "127.0.0.1:80 is published by sandbox b", "/ports/0/listen")] * 2
     done = run("register", "a1", "--port", "80=127.0.0.1:80")
     assert done.returncode == FAILED
-    assert done.stderr == "weftctl register: /ports/0/listen: 127.0.0.1:80 is published by sandbox b (HTTP 409)\n"
+    assert done.stderr == "weftctl register: --port 80: 127.0.0.1:80 is published by sandbox b (HTTP 409)\n"
     done = run("register", "a1", "--json")
     assert json.loads(done.stdout)["field"] == "/ports/0/listen"
 
 
+@pytest.mark.parametrize(
+    "command, field, words",
+    [
+        (["publish", "a1", "80", "81/udp=127.0.0.1:81"], "/publish/1/listen", "port 81/udp: "),
+        (["unpublish", "a1", "80", "81"], "/unpublish/1", "port 81: "),
+        (["register", "a1", "--label", "a=1", "--label", "b=2"], "/labels/b", "--label b: "),
+        (["register", "a1", "--tap-owner", "1:2"], "/tap_owner/uid", "--tap-owner: "),
+        (["default", "a1"], "/default", ""),
+        (["unregister", "a1", "--drain", "3"], "drain", "--drain: "),
+        (["pause", "a1"], None, ""),
+    ],
+)
+def test_a_refusal_is_in_the_words_of_the_command_line(fake, run, command, field, words):
+    fake.answers = [problem(409, "it is so", field)]
+    assert run(*command).stderr == f"weftctl {command[0]}: {words}it is so (HTTP 409)\n"
+
+
+def test_a_refused_body_names_the_port_too(fake, run):
+    fake.answers = [problem(409, "it is so", "/ports/1/listen")]
+    done = run("register", "a1", "--body", "-", stdin=json.dumps({"ports": [80, {"guest_port": 81, "listen": "127.0.0.1:81"}]}))
+    assert done.stderr == "weftctl register: /ports/1/listen (guest port 81): it is so (HTTP 409)\n"
+
+
 def test_no_such_sandbox_is_3_and_no_such_port_is_1(fake, run):
-    fake.answers = [problem(404, "there is no sandbox a1", "id"), problem(404, "port 80 is not published", "/unpublish/0")]
+    everything = http(200, {"sandboxes": []})
+    missing = problem(404, "there is no sandbox a1", "id")
+    fake.answers = [missing, everything, everything, problem(404, "port 80 is not published", "/unpublish/0")]
     done = run("show", "a1")
     assert done.returncode == NO_SANDBOX
-    assert "weftctl ls" in done.stderr
+    assert done.stderr == "weftctl show: there is no sandbox a1 (HTTP 404)\nThose that exist: weftctl ls\n"
     assert run("unpublish", "a1", "80").returncode == FAILED
+
+
+@pytest.mark.parametrize("command", [["show"], ["wait"], ["connections"], ["diagnose"], ["policy"], ["reach", "192.0.2.1"]])
+def test_the_beginning_of_an_id_is_enough_to_read(fake, run, command):
+    everything = http(200, {"sandboxes": [sandbox(id="box-7"), sandbox(id="bax")]})
+    answer = http(200, sandbox(id="box-7", connections=[], hops=[], allowed=True))
+    fake.answers = [problem(404, "there is no sandbox bo", "id"), everything, answer, answer][: 4 if command == ["diagnose"] else 3]
+    done = run(command[0], "bo", *command[1:])
+    assert done.returncode == DONE, done.stderr
+    assert all(target.startswith("/v1/sandboxes/box-7") for _, target, _ in fake.requests[2:])
+
+
+def test_the_beginning_of_several_ids_names_them(fake, run):
+    everything = http(200, {"sandboxes": [sandbox(id="box-7"), sandbox(id="other", name="box-8")]})
+    missing = problem(404, "there is no sandbox box", "id")
+    fake.answers = [missing, everything, everything]
+    done = run("show", "box")
+    assert done.returncode == NO_SANDBOX
+    assert "box-7, other (box-8)" in done.stderr
+
+
+def test_a_command_that_changes_takes_no_beginning(fake, run):
+    fake.answers = [problem(404, "there is no sandbox bo", "id"), http(200, {"sandboxes": [sandbox(id="box-7")]})]
+    done = run("pause", "bo")
+    assert done.returncode == NO_SANDBOX
+    assert "box-7" in done.stderr
+    assert [request[0] for request in fake.requests] == ["PATCH", "GET"]
+
+
+def test_a_mistyped_id_is_answered_with_the_nearest(fake, run):
+    fake.answers = [problem(404, "there is no sandbox bxo-7", "id"), http(200, {"sandboxes": [sandbox(id="box-7")]})]
+    assert "Did you mean 'box-7'?" in run("pause", "bxo-7").stderr
+
+
+@pytest.mark.parametrize(
+    "command, good",
+    [
+        (["unregister"], http(204)),
+        (["pause"], http(200, sandbox())),
+        (["resume"], http(200, sandbox())),
+        (["show"], http(200, sandbox())),
+    ],
+)
+def test_of_several_ids_all_are_tried_and_the_worst_counts(fake, run, command, good):
+    failing, last = problem(503, "busy"), http(200, {"sandboxes": []})
+    missing = problem(404, "there is no sandbox b", "id")
+    fake.answers = [failing, missing, last, *([last] if command == ["show"] else []), good]
+    done = run(*command, "a", "b", "c")
+    assert done.returncode == FAILED
+    assert f"weftctl {command[0]}: a: busy" in done.stderr
+    assert f"weftctl {command[0]}: b: there is no sandbox b" in done.stderr
+    assert fake.requests[-1][1] == "/v1/sandboxes/c"
+
+
+def test_a_wrong_id_among_several_changes_nothing(run):
+    done = run("unregister", "a", "b/c")
+    assert (done.returncode, done.stdout) == (USAGE, "")
+
+
+def test_several_are_shown_one_after_the_other(fake, run):
+    fake.answers = [http(200, sandbox(id="a")), http(200, sandbox(id="b"))] * 2
+    texts = run("show", "a", "b").stdout.split("\n\n")
+    assert len(texts) == 2 and all(text.startswith("sandbox") for text in texts)
+    decoder, text = json.JSONDecoder(), run("show", "a", "b", "--json").stdout
+    first, end = decoder.raw_decode(text)
+    assert [first["id"], decoder.raw_decode(text[end:].lstrip())[0]["id"]] == ["a", "b"]
 
 
 def test_an_answer_that_is_no_problem_object_is_told_too(fake, run):
@@ -412,7 +513,12 @@ def test_help_is_for_everybody(run):
     for line in done.stdout.split("commands:\n")[1].split("\n\n")[0].splitlines():
         helped = run(line.split()[0], "--help")
         assert helped.returncode == DONE and helped.stdout.startswith(f"usage: weftctl {line.split()[0]}")
+        assert run("help", line.split()[0]).stdout == helped.stdout
     assert run("--version").stdout.startswith("weftctl ")
+    assert run("help").stdout == done.stdout
+    wrong = run("help", "regsiter")
+    assert (wrong.returncode, wrong.stdout) == (USAGE, "")
+    assert "did you mean 'register'?" in wrong.stderr
 
 
 def test_output_that_cannot_be_written_is_a_failure(fake, folder):
@@ -631,7 +737,11 @@ class TestExec:
         assert inside("a1", "--", "/etc").returncode == 126
 
     def test_its_own_failures_are_125(self, fake, inside, host):
-        fake.answers = [problem(404, "there is no sandbox a1", "id"), http(200, sandbox(netns_path="/run/netns/none"))]
+        fake.answers = [
+            problem(404, "there is no sandbox a1", "id"),
+            http(200, {"sandboxes": []}),
+            http(200, sandbox(netns_path="/run/netns/none")),
+        ]
         assert inside("a1", "--", "true").returncode == 125
         done = inside("a1", "--", "true")
         assert (done.returncode, done.stderr) == (125, "weftctl exec: /run/netns/none: No such file or directory\n")

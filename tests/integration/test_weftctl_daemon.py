@@ -58,7 +58,8 @@ def test_a_taken_port_names_its_holder(daemon):
     daemon.ctl("register", "a1", "--port", "80=127.0.0.1:18080")
     done = daemon.ctl("register", "a2", "--port", "80=127.0.0.1:18080", check=False)
     assert done.returncode == 1
-    assert "/ports/0/listen" in done.stderr and "a1" in done.stderr
+    assert done.stderr.startswith("weftctl register: --port 80: 127.0.0.1:18080 (tcp) is published already, by sandbox a1")
+    assert done.stderr.count("127.0.0.1:18080") == 1
 
 
 def test_a_body_the_daemon_refuses_is_told_with_its_field(daemon):
@@ -148,31 +149,63 @@ def test_a_vmm_is_told_the_boot_argument(daemon, command):
     assert made["guest"]["boot_arg"] in daemon.ctl(*command).stdout
 
 
-# As bash does: it sources the file inside a function at the first TAB.
-COMPLETE = """
-load() { source "$1"; }
-load "$1"
+CONF = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "conf/completion")
+
+# Each completes the last argument: bash and zsh with the words as these shells hand them to a completion.
+COMPLETE = {
+    "bash": """
+source "$1/weftctl.bash"
 shift
 COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
 _weftctl
 printf '%s\\n' "${COMPREPLY[@]}"
-"""
+""",
+    "zsh": """
+_describe() { print -l -- "${candidates[@]%%:*}" }
+file="$1/_weftctl"
+shift
+words=("$@") CURRENT=$#
+source "$file"
+""",
+    "fish": """
+set -x PATH (dirname $argv[2]) $PATH
+source $argv[1]/weftctl.fish
+complete -C (string join " " -- weftctl $argv[3..-1])
+""",
+}
 
 
-def test_bash_completes_commands_options_values_and_sandboxes(daemon):
-    file = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "conf/weftctl.bash")
-    daemon.ctl("register", "a1")
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_options_values_and_sandboxes(daemon, shell):
+    daemon.ctl("register", "a1", "--port", "80", "--port", "53/udp")
     daemon.ctl("register", "b1")
 
     def complete(*words):
-        words = [WEFTCTL, "--socket", daemon.socket, *words]
-        return subprocess.run(
-            ["bash", "-c", COMPLETE, "bash", file, *words], capture_output=True, text=True, check=True
-        ).stdout.split()
+        arguments = [CONF, WEFTCTL, "--socket", daemon.socket, *words]
+        shells = {"fish": ["fish", "-c", COMPLETE[shell], *arguments]}
+        command = shells.get(shell, [shell, "-c", COMPLETE[shell], shell, *arguments])
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return sorted(line.split("\t")[0] for line in done.stdout.splitlines())
 
-    assert complete("reg") == ["register"]
+    assert complete("unreg") == ["unregister"]
     assert complete("diagnose", "") == ["a1", "b1"]
     assert complete("unregister", "b") == ["b1"]
     assert complete("register", "x", "--po") == ["--port"]
     assert complete("wait", "a1", "--state", "re") == ["ready"]
+    assert complete("unpublish", "a1", "") == ["53/udp", "80"]
     assert "--interval" in complete("top", "--")
+
+
+def test_udp_and_header_are_published_and_taken_back(daemon):
+    daemon.ctl("register", "a1", "--port", "53")
+    daemon.ctl("publish", "a1", "53/udp")
+    daemon.ctl("publish", "a1", "80", "--proxy-protocol")
+    ports = json.loads(daemon.ctl("show", "a", "--json").stdout)["endpoints"]
+    assert [(port["guest_port"], port["proto"], port.get("proxy_protocol")) for port in ports] == [
+        (53, "tcp", None),
+        (53, "udp", None),
+        (80, "tcp", "v2"),
+    ]
+    daemon.ctl("unpublish", "a1", "53/udp")
+    ports = json.loads(daemon.ctl("show", "a1", "--json").stdout)["endpoints"]
+    assert [(port["guest_port"], port["proto"]) for port in ports] == [(53, "tcp"), (80, "tcp")]

@@ -44,12 +44,12 @@ static void command_connections_print(const struct cli *cli, const json_t *conne
 
 int command_connections(const struct cli *cli)
 {
-	const char *id = cli_sandbox_id(cli);
+	struct cli_id id;
 	json_t *answer = NULL;
 
-	if (!id)
+	if (!cli_ids_read(cli, &id))
 		return CLI_USAGE;
-	int code = cli_get(cli, &answer, "/v1/sandboxes/%s/connections", id);
+	int code = cli_get_sandbox(cli, &id, 0, &answer, "/connections");
 	if (code != CLI_DONE)
 		return code;
 	if (cli->json)

@@ -56,19 +56,19 @@ static void command_diagnose_print(const struct cli *cli, const char *id, const 
 
 int command_diagnose(const struct cli *cli)
 {
-	const char *id = cli_sandbox_id(cli);
+	struct cli_id id;
 	json_t *diagnosis = NULL, *sandbox = NULL;
 
-	if (!id)
+	if (!cli_ids_read(cli, &id))
 		return CLI_USAGE;
-	int code = cli->json ? CLI_DONE : cli_get(cli, &sandbox, "/v1/sandboxes/%s", id);
+	int code = cli->json ? CLI_DONE : cli_get_sandbox(cli, &id, 0, &sandbox, "%s", "");
 	if (code == CLI_DONE)
-		code = cli_get(cli, &diagnosis, "/v1/sandboxes/%s/diagnosis", id);
+		code = cli_get_sandbox(cli, &id, 0, &diagnosis, "/diagnosis");
 	if (code == CLI_DONE) {
 		if (cli->json)
 			cli_print_json(diagnosis);
 		else
-			command_diagnose_print(cli, id, sandbox, diagnosis);
+			command_diagnose_print(cli, id.text, sandbox, diagnosis);
 		if (json_is_string(json_object_get(diagnosis, "broken")))
 			code = CLI_FAULT;
 	}

@@ -6,16 +6,19 @@
 #include "cli/commands.h"
 #include "cli/print_text.h"
 
-int command_pause(const struct cli *cli)
+static int command_pause_one(const struct cli *cli, const char *id, void *context)
 {
-	const char *id = cli_sandbox_id(cli);
 	json_t *sandbox = NULL;
 
-	if (!id)
-		return CLI_USAGE;
+	(void)context;
 	int code = cli_patch(cli, id, json_pack("{s:b}", "paused", 1), &sandbox);
 	if (code == CLI_DONE && !cli->json)
 		cli_text_print(stdout, "%s is %s\n", id, client_text(sandbox, "state"));
 	json_decref(sandbox);
 	return code;
+}
+
+int command_pause(const struct cli *cli)
+{
+	return cli_ids_each(cli, command_pause_one, NULL);
 }

@@ -107,11 +107,12 @@ static void command_policy_print(const struct cli *cli, const json_t *sandbox)
 
 int command_policy(const struct cli *cli)
 {
-	const char *id = cli_sandbox_id(cli);
+	bool changes = cli->args->given_count > 0;
 	json_t *sandbox = NULL, *changed = NULL;
+	struct cli_id id;
 	struct err err;
 
-	if (!id)
+	if (!cli_ids_read(cli, &id))
 		return CLI_USAGE;
 	/* A mistake in the arguments is reported before the daemon is asked. */
 	json_t *egress = json_object();
@@ -120,14 +121,15 @@ int command_policy(const struct cli *cli)
 	if (understood < 0)
 		return cli_usage(cli, "%s", err.text);
 
-	int code = cli_get(cli, &sandbox, "/v1/sandboxes/%s", id);
-	if (code == CLI_DONE && !cli->args->given_count) {
+	int code = changes ? cli_get(cli, &sandbox, "/v1/sandboxes/%s", id.text)
+			   : cli_get_sandbox(cli, &id, 0, &sandbox, "%s", "");
+	if (code == CLI_DONE && !changes) {
 		command_policy_print(cli, sandbox);
 	} else if (code == CLI_DONE) {
 		const json_t *in_force = json_object_get(sandbox, "egress");
 		egress = in_force ? json_deep_copy(in_force) : json_object();
 		command_policy_change(egress, cli->args, &err);
-		code = cli_patch(cli, id, json_pack("{s:o}", "egress", egress), &changed);
+		code = cli_patch(cli, id.text, json_pack("{s:o}", "egress", egress), &changed);
 		if (code == CLI_DONE && !cli->json)
 			command_policy_print(cli, changed);
 	}

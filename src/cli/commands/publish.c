@@ -10,7 +10,8 @@
 
 /* Sends the operands after the id, as READ understands them, under KEY. */
 static int command_publish_change(const struct cli *cli, const char *key,
-				  json_t *(*read)(const char *what, const char *text, struct err *err))
+				  json_t *(*read)(const struct args *args, const char *what, const char *text,
+						  struct err *err))
 {
 	const char *id = cli_sandbox_id(cli);
 	json_t *sandbox = NULL;
@@ -20,7 +21,7 @@ static int command_publish_change(const struct cli *cli, const char *key,
 		return CLI_USAGE;
 	json_t *ports = json_array();
 	for (size_t i = 1; i < cli->args->operand_count; i++) {
-		json_t *port = read("P", cli->args->operands[i], &err);
+		json_t *port = read(cli->args, "P", cli->args->operands[i], &err);
 		if (!port) {
 			json_decref(ports);
 			return cli_usage(cli, "%s", err.text);

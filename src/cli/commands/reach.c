@@ -12,15 +12,14 @@
 
 int command_reach(const struct cli *cli)
 {
-	const char *id = cli_sandbox_id(cli);
+	struct cli_id id;
 	const char *proto = cli_args_value(cli->args, "proto");
-	AUTO_FREE char *target = NULL;
 	json_t *answer = NULL;
 	struct err err;
 	uint32_t ip;
 	long port;
 
-	if (!id)
+	if (!cli_ids_read(cli, &id))
 		return CLI_USAGE;
 	const char *dest = cli->args->operands[1];
 	const char *colon = strchr(dest, ':');
@@ -30,10 +29,8 @@ int command_reach(const struct cli *cli)
 	if (colon && cli_args_number("PORT", colon + 1, 1, 65535, &port, &err) < 0)
 		return cli_usage(cli, "%s", err.text);
 
-	if (asprintf(&target, "/v1/sandboxes/%s/reach?dest=%s%s%s&proto=%s", id, address, colon ? "&port=" : "",
-		     colon ? colon + 1 : "", proto ? proto : "tcp") < 0)
-		abort();
-	int code = cli_call(cli, "GET", target, NULL, 0, &answer);
+	int code = cli_get_sandbox(cli, &id, 0, &answer, "/reach?dest=%s%s%s&proto=%s", address, colon ? "&port=" : "",
+				   colon ? colon + 1 : "", proto ? proto : "tcp");
 	if (code == CLI_DONE && cli->json) {
 		cli_print_json(answer);
 	} else if (code == CLI_DONE) {

@@ -51,7 +51,7 @@ static int command_register_add_ports(json_t *body, const struct args *args, str
 
 	for (size_t n = 0; (text = cli_args_value_at(args, "port", n)); n++) {
 		json_t *ports = json_object_get(body, "ports");
-		json_t *port = cli_port_to_publish("--port", text, err);
+		json_t *port = cli_port_to_publish(args, "--port", text, err);
 		if (!port)
 			return -1;
 		if (!ports)

@@ -110,19 +110,20 @@ static void command_show_print(const struct cli *cli, const json_t *sandbox)
 	cli_sandbox_print_endpoints(&cli->screen, sandbox);
 }
 
-int command_show(const struct cli *cli)
+/* CONTEXT: whether another one was shown before. */
+static int command_show_one(const struct cli *cli, const char *text, void *context)
 {
-	const char *id = cli_sandbox_id(cli);
+	bool *others = context;
 	json_t *sandbox = NULL;
+	struct cli_id id;
 
-	if (!id)
-		return CLI_USAGE;
-	if (cli->args->given_count > 1)
-		return cli_usage(cli, "--%s and --%s exclude each other", cli->args->given[0].option->name,
-				 cli->args->given[1].option->name);
-	int code = cli_get(cli, &sandbox, "/v1/sandboxes/%s", id);
+	snprintf(id.text, sizeof(id.text), "%s", text);
+	int code = cli_get_sandbox(cli, &id, 0, &sandbox, "%s", "");
 	if (code != CLI_DONE)
 		return code;
+	if (*others && !cli->json)
+		putchar('\n');
+	*others = true;
 	if (cli->args->given_count)
 		cli_vmm_print(cli, cli->args->given[0].option->name, sandbox);
 	else if (cli->json)
@@ -131,4 +132,14 @@ int command_show(const struct cli *cli)
 		command_show_print(cli, sandbox);
 	json_decref(sandbox);
 	return CLI_DONE;
+}
+
+int command_show(const struct cli *cli)
+{
+	bool others = false;
+
+	if (cli->args->given_count > 1)
+		return cli_usage(cli, "--%s and --%s exclude each other", cli->args->given[0].option->name,
+				 cli->args->given[1].option->name);
+	return cli_ids_each(cli, command_show_one, &others);
 }

@@ -8,19 +8,14 @@
 #include "cli/commands.h"
 #include "cli/print_text.h"
 
-int command_unregister(const struct cli *cli)
+/* CONTEXT: the seconds of --drain. */
+static int command_unregister_one(const struct cli *cli, const char *id, void *context)
 {
-	const char *id = cli_sandbox_id(cli);
 	const char *drain = cli_args_value(cli->args, "drain");
+	const long *seconds = context;
 	AUTO_FREE char *target = NULL;
 	json_t *sandbox = NULL;
-	struct err err;
-	long seconds = 0;
 
-	if (!id)
-		return CLI_USAGE;
-	if (drain && cli_args_number("--drain", drain, 0, 86400, &seconds, &err) < 0)
-		return cli_usage(cli, "%s", err.text);
 	if (asprintf(&target, "/v1/sandboxes/%s%s%s", id, drain ? "?drain=" : "", drain ? drain : "") < 0)
 		abort();
 	int code = cli_call(cli, "DELETE", target, NULL, 0, &sandbox);
@@ -29,9 +24,20 @@ int command_unregister(const struct cli *cli)
 	else if (code == CLI_DONE && sandbox)
 		cli_text_print(stdout,
 			       "%s is draining: it goes when its connections have ended, in %ld s at the latest\n", id,
-			       seconds);
+			       *seconds);
 	else if (code == CLI_DONE)
 		cli_text_print(stdout, "unregistered %s\n", id);
 	json_decref(sandbox);
 	return code;
+}
+
+int command_unregister(const struct cli *cli)
+{
+	const char *drain = cli_args_value(cli->args, "drain");
+	struct err err;
+	long seconds = 0;
+
+	if (drain && cli_args_number("--drain", drain, 0, 86400, &seconds, &err) < 0)
+		return cli_usage(cli, "%s", err.text);
+	return cli_ids_each(cli, command_unregister_one, &seconds);
 }

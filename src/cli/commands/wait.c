@@ -7,30 +7,26 @@
 #include "cli/commands.h"
 #include "cli/print_text.h"
 
-#include "base/cleanup.h"
-
 int command_wait(const struct cli *cli)
 {
-	const char *id = cli_sandbox_id(cli);
+	struct cli_id id;
 	const char *state = cli_args_value(cli->args, "state");
 	const char *timeout = cli_args_value(cli->args, "timeout");
-	AUTO_FREE char *target = NULL;
 	json_t *sandbox = NULL;
 	struct err err;
 	long seconds = 30;
 
-	if (!id)
+	if (!cli_ids_read(cli, &id))
 		return CLI_USAGE;
 	if (timeout && cli_args_number("--timeout", timeout, 0, 300, &seconds, &err) < 0)
 		return cli_usage(cli, "%s", err.text);
-	if (asprintf(&target, "/v1/sandboxes/%s?wait=%s&timeout=%ld", id, state ? state : "ready", seconds) < 0)
-		abort();
 	/* The daemon answers at the timeout. */
-	int code = cli_call(cli, "GET", target, NULL, (unsigned)seconds * 1000, &sandbox);
+	int code = cli_get_sandbox(cli, &id, (unsigned)seconds * 1000, &sandbox, "?wait=%s&timeout=%ld",
+				   state ? state : "ready", seconds);
 	if (code == CLI_DONE && cli->json)
 		cli_print_json(sandbox);
 	else if (code == CLI_DONE)
-		cli_text_print(stdout, "%s is %s\n", id, client_text(sandbox, "state"));
+		cli_text_print(stdout, "%s is %s\n", id.text, client_text(sandbox, "state"));
 	json_decref(sandbox);
 	return code;
 }

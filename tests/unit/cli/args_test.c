@@ -69,7 +69,7 @@ START_TEST(mistakes_name_the_argument)
 {
 	refused("frob", "frob: no such command");
 	refused("ls --frob", "--frob: no such option");
-	refused("--state ready ls", "--state: no such option before a command");
+	refused("--state=ready ls", "--state: no such option before a command");
 	refused("ls -x", "-x: no such option");
 	refused("ls --state", "--state needs a value: STATE");
 	refused("ls --state --json", "--state needs a value: STATE");
@@ -80,10 +80,26 @@ START_TEST(mistakes_name_the_argument)
 	refused("ls --json=yes", "--json takes no value");
 	refused("ls a", "a: one argument too many");
 	refused("show", "ID is missing");
-	refused("publish a", "P[=ADDR:PORT] is missing");
+	refused("publish a", "P[/PROTO][=ADDR:PORT] is missing");
 	refused("reach a", "DEST[:PORT] is missing");
 	refused("exec a", "CMD is missing");
 	refused("exec --json a -- ls", "--json: exec has nothing to print");
+}
+END_TEST
+
+START_TEST(a_mistyped_word_is_answered_with_the_nearest)
+{
+	refused("regsiter a", "regsiter: no such command; did you mean 'register'?");
+	refused("unreg a", "unreg: no such command; did you mean 'unregister'?");
+	refused("publsh a 80", "publsh: no such command; did you mean 'publish'?");
+	refused("sohw a", "sohw: no such command; did you mean 'show'?");
+	refused("list", "list: no such command; did you mean 'ls'?");
+	refused("x", "x: no such command");
+	refused("xyzzy", "xyzzy: no such command");
+	refused("ls --sttae ready", "--sttae: no such option; did you mean '--state'?");
+	refused("ls --jsno", "--jsno: no such option; did you mean '--json'?");
+	refused("register a --prot=80", "--prot: no such option; did you mean '--port'?");
+	refused("--sock /x ls", "--sock: no such option before a command; did you mean '--socket'?");
 }
 END_TEST
 
@@ -127,7 +143,7 @@ END_TEST
 
 static void published(const char *text, const char *expected)
 {
-	json_t *port = cli_port_to_publish("P", text, &err);
+	json_t *port = cli_port_to_publish(&args, "P", text, &err);
 
 	ck_assert_msg(port != NULL, "%s: %s", text, err.text);
 	char *json = json_dumps(port, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -142,6 +158,8 @@ START_TEST(ports_become_what_the_api_wants)
 	published("8080=127.0.0.1:18080", "{\"guest_port\":8080,\"listen\":\"127.0.0.1:18080\"}");
 	published("8080=[::1]:18080", "{\"guest_port\":8080,\"listen\":\"[::1]:18080\"}");
 	published("1=localhost:2", "{\"guest_port\":1,\"listen\":\"localhost:2\"}");
+	published("53/udp", "{\"guest_port\":53,\"proto\":\"udp\"}");
+	published("53/udp=127.0.0.1:53", "{\"guest_port\":53,\"proto\":\"udp\",\"listen\":\"127.0.0.1:53\"}");
 	static const char *const wrong[] = { "",
 					     "0",
 					     "70000",
@@ -152,23 +170,45 @@ START_TEST(ports_become_what_the_api_wants)
 					     "80=1:2",
 					     "=1",
 					     "80=127.0.0.1",
+					     "53/",
+					     "53/icmp",
+					     "53/udpx",
+					     "53/udp/tcp",
+					     "/udp",
+					     "80=1/udp",
 					     "8080808080808080808080=1" };
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		ck_assert_msg(cli_port_to_publish("P", wrong[i], &err) == NULL, "'%s'", wrong[i]);
+		ck_assert_msg(cli_port_to_publish(&args, "P", wrong[i], &err) == NULL, "'%s'", wrong[i]);
+}
+END_TEST
+
+START_TEST(options_of_publish_are_of_all_its_ports)
+{
+	ck_assert_int_eq(parse("publish a 80 --proxy-protocol"), 0);
+	published("80", "{\"guest_port\":80,\"proxy_protocol\":\"v2\"}");
+	ck_assert_int_eq(parse("publish a 80 --nat"), 0);
+	published("80=192.0.2.1:80", "{\"guest_port\":80,\"listen\":\"192.0.2.1:80\",\"via\":\"nat\"}");
+	ck_assert_ptr_null(cli_port_to_publish(&args, "P", "80", &err));
+	ck_assert_str_eq(err.text, "P 80: --nat needs the address: 80=ADDR:PORT");
 }
 END_TEST
 
 START_TEST(ports_are_taken_back_by_number_or_address)
 {
-	json_t *port = cli_port_to_unpublish("P", "8080", &err);
+	json_t *port = cli_port_to_unpublish(&args, "P", "8080", &err);
 	ck_assert_int_eq(json_integer_value(port), 8080);
 	json_decref(port);
-	port = cli_port_to_unpublish("P", "[::1]:18080", &err);
+	port = cli_port_to_unpublish(&args, "P", "[::1]:18080", &err);
 	ck_assert_str_eq(json_string_value(port), "[::1]:18080");
 	json_decref(port);
-	ck_assert_ptr_null(cli_port_to_unpublish("P", "127.0.0.1:0", &err));
+	port = cli_port_to_unpublish(&args, "P", "53/udp", &err);
+	ck_assert_str_eq(json_string_value(port), "53/udp");
+	json_decref(port);
+	ck_assert_ptr_null(cli_port_to_unpublish(&args, "P", "53/x", &err));
+	ck_assert_str_eq(err.text, "P 53/x: 'x' is neither tcp nor udp");
+	ck_assert_ptr_null(cli_port_to_unpublish(&args, "P", "127.0.0.1:0", &err));
 	ck_assert_str_eq(err.text, "P: '127.0.0.1:0' is neither a port nor ADDR:PORT");
-	ck_assert_ptr_null(cli_port_to_unpublish("P", "x", &err));
+	ck_assert_ptr_null(cli_port_to_unpublish(&args, "P", "x", &err));
 }
 END_TEST
 
@@ -179,10 +219,12 @@ int main(void)
 	tcase_add_test(parsing, options_go_before_and_behind_the_command);
 	tcase_add_test(parsing, an_option_that_repeats_keeps_its_order);
 	tcase_add_test(parsing, mistakes_name_the_argument);
+	tcase_add_test(parsing, a_mistyped_word_is_answered_with_the_nearest);
 	tcase_add_test(parsing, the_command_line_of_exec_is_left_alone);
 	tcase_add_test(parsing, help_needs_nothing_else);
 	tcase_add_test(parsing, numbers_are_whole_and_within_their_limits);
 	tcase_add_test(parsing, ports_become_what_the_api_wants);
+	tcase_add_test(parsing, options_of_publish_are_of_all_its_ports);
 	tcase_add_test(parsing, ports_are_taken_back_by_number_or_address);
 
 	Suite *suite = suite_create("cli_args");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The manual page and the completion against the table of commands: each has every command and option.
+ * The manual page against the table of commands: it has every command and option.
  */
 #include "cli/commands.h"
 #include "forwarder/forwarder.h"
@@ -119,40 +119,12 @@ START_TEST(the_manual_has_every_state_and_every_reason)
 }
 END_TEST
 
-START_TEST(the_completion_has_every_command_and_option)
-{
-	char *text = read_source("conf/weftctl.bash");
-	const char *begin = strstr(text, "_weftctl_commands=\"");
-
-	ck_assert_ptr_nonnull(begin);
-	char *names = strndup(begin, (size_t)(strstr(begin, "\n\n") - begin));
-	for (const struct command *command = commands; command->name; command++) {
-		char heading[64];
-		ck_assert_msg(has_word(names, command->name), "the completion lacks %s", command->name);
-		snprintf(heading, sizeof(heading), "\t[%s]=\"", command->name);
-		const char *options = strstr(text, heading);
-		ck_assert_msg((options != NULL) == (command->options != NULL), "the completion's options of %s",
-			      command->name);
-		char *line = options ? strndup(options, strcspn(options, "\n")) : NULL;
-		for (const struct option_spec *option = command->options; option && option->name; option++) {
-			char name[64];
-			snprintf(name, sizeof(name), "--%s", option->name);
-			ck_assert_msg(has_word(line, name), "the completion's %s lacks %s", command->name, name);
-		}
-		free(line);
-	}
-	free(names);
-	free(text);
-}
-END_TEST
-
 int main(void)
 {
 	TCase *documents = tcase_create("documents");
 	tcase_add_test(documents, the_manual_has_every_command_and_option);
 	tcase_add_test(documents, the_manual_has_no_other_command);
 	tcase_add_test(documents, the_manual_has_every_state_and_every_reason);
-	tcase_add_test(documents, the_completion_has_every_command_and_option);
 
 	Suite *suite = suite_create("cli_docs");
 	suite_add_tcase(suite, documents);

@@ -100,6 +100,10 @@ static const struct bad {
 	{ "{\"unpublish\": [1, 65536]}", "/unpublish/1" },
 	{ "{\"unpublish\": [\"127.0.0.1\"]}", "/unpublish/0" },
 	{ "{\"unpublish\": [{}]}", "/unpublish/0" },
+	{ "{\"unpublish\": [\"0/tcp\"]}", "/unpublish/0" },
+	{ "{\"unpublish\": [\"65536/tcp\"]}", "/unpublish/0" },
+	{ "{\"unpublish\": [\"53/icmp\"]}", "/unpublish/0" },
+	{ "{\"unpublish\": [\"/udp\"]}", "/unpublish/0" },
 	{ "{\"unpublish\": \"127.0.0.1:8080\"}", "/unpublish" },
 	{ "{\"egress\": {\"deny\": [\"x\"]}}", "/egress/deny/0" },
 	{ "{\"labels\": {\"x\": 1}}", "/labels/x" },
@@ -155,6 +159,17 @@ START_TEST(a_guest_port_is_unpublished_with_all_its_addresses)
 	ck_assert_uint_eq(spec->port_count, 1);
 	ck_assert_uint_eq(spec->ports[0].guest_port, 49983);
 	registry_spec_free(spec);
+}
+END_TEST
+
+START_TEST(a_guest_port_of_one_protocol_is_unpublished_alone)
+{
+	struct spec *spec = applied("{\"unpublish\": [\"8080/tcp\"]}");
+
+	ck_assert_uint_eq(spec->port_count, 1);
+	registry_spec_free(spec);
+	refused("{\"unpublish\": [\"8080/udp\"]}", PROBLEM_CONFLICT, "/unpublish/0");
+	ck_assert_str_eq(problem.detail, "guest port 8080 (udp) is not published");
 }
 END_TEST
 
@@ -258,6 +273,7 @@ int main(void)
 	tcase_add_test(tcase, pausing_and_flows_are_read);
 	tcase_add_test(tcase, published_ports_follow_those_that_were_there);
 	tcase_add_test(tcase, a_guest_port_is_unpublished_with_all_its_addresses);
+	tcase_add_test(tcase, a_guest_port_of_one_protocol_is_unpublished_alone);
 	tcase_add_test(tcase, an_address_takes_its_port_with_it);
 	tcase_add_test(tcase, an_automatic_port_is_unpublished_by_the_address_that_it_got);
 	tcase_add_test(tcase, what_is_not_published_cannot_be_unpublished);
