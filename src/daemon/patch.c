@@ -238,6 +238,8 @@ static void daemon_patch_on_applied(void *context, const struct err *fabric_err)
 		return;
 	}
 	fwd_route_set_limits(daemon_tenant_of(sandbox)->route, &sandbox->spec->limits);
+	if (registry_spec_patch_gives(&change->request->patch, "limits"))
+		fwd_listeners_follow_limits(change->daemon->forwarder, daemon_tenant_of(sandbox)->route);
 	fwd_route_set_pace(daemon_tenant_of(sandbox)->route, sandbox->spec->bandwidth.from_guest.rate);
 	daemon_default_follow(change->daemon);
 	daemon_listeners_settle(change->daemon, &change->settling, daemon_patch_conclude, change);

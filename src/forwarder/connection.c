@@ -112,6 +112,14 @@ void fwd_connection_wait(struct connection *connection, uint64_t due_ms)
 		fwd_wheel_set(&worker->fine, &connection->timer, due_ms);
 }
 
+void fwd_connection_follow_deadline(struct connection *connection, const struct route_state *before)
+{
+	/* That of a client who has left is soon, whatever the route says. */
+	if (!connection->leaving)
+		connection->deadline_ms +=
+		    (uint64_t)connection->side->state.limits.connect_deadline_ms - before->limits.connect_deadline_ms;
+}
+
 void fwd_connection_expired(struct wheel_entry *entry)
 {
 	struct connection *connection = container_of(entry, struct connection, timer);

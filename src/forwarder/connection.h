@@ -109,6 +109,9 @@ void fwd_connection_become(struct connection *connection, const struct connectio
 /* Expires at DUE_MS; replaces the time that was set before. */
 void fwd_connection_wait(struct connection *connection, uint64_t due_ms);
 
+/* Of one that waits for its guest: the deadline moves as its route's, which was that of BEFORE. */
+void fwd_connection_follow_deadline(struct connection *connection, const struct route_state *before);
+
 /* The wheels' callback. */
 void fwd_connection_expired(struct wheel_entry *entry);
 
@@ -137,6 +140,9 @@ void fwd_pump_begin(struct connection *connection);
 /* Sets the timer of an open connection by its limits: idle, half closed, and the settling that sets keepalive. */
 void fwd_timeouts_begin(struct connection *connection);
 void fwd_timeouts_expired(struct connection *connection);
+
+/* The limits of its route, which were BEFORE, have changed. */
+void fwd_timeouts_follow(struct connection *connection, const struct limits *before);
 
 /* The guest may be frozen for long from now on, which does not end the connection. PAUSED_MS: how long it was. */
 void fwd_timeouts_pause(struct connection *connection);

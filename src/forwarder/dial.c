@@ -254,12 +254,17 @@ static void fwd_dial_on_route_changed(struct connection *connection, const struc
 
 	if (fwd_route_state_ends_all(now, before, &reason)) {
 		fwd_connection_close(connection, reason, 0);
-	} else if (now->carrier_losses != before->carrier_losses || fwd_route_state_pauses(now, before)) {
+		return;
+	}
+	if (now->carrier_losses != before->carrier_losses || fwd_route_state_pauses(now, before)) {
 		fwd_dial_abandon(connection);
 		connection->state->route_changed(connection, before);
-	} else if (now->pace != before->pace) {
-		fwd_connection_pace(connection);
+		return;
 	}
+	/* The attempt goes on; the deadline is looked at when it has ended. */
+	fwd_connection_follow_deadline(connection, before);
+	if (now->pace != before->pace)
+		fwd_connection_pace(connection);
 }
 
 const struct connection_state dial_state = {

@@ -100,6 +100,10 @@ void fwd_route_set_ready(struct fwd_route *route, bool ready);
 void fwd_route_pause(struct fwd_route *route);
 void fwd_route_resume(struct fwd_route *route, bool keep);
 
+/*
+ * Connections that are there follow: the deadline of those that wait, idle, half_closed and keepalive of open ones. The number of
+ * connections counts for new ones.
+ */
 void fwd_route_set_limits(struct fwd_route *route, const struct limits *limits);
 
 /*
@@ -145,6 +149,9 @@ struct fwd_listener *fwd_listener_open(struct forwarder *forwarder, const struct
  * accepted yet.
  */
 void fwd_listener_close(struct fwd_listener *listener, bool reset);
+
+/* Has the clients that come from now on get the keepalive of the limits of ROUTE, which were set before. */
+void fwd_listeners_follow_limits(struct forwarder *forwarder, const struct fwd_route *route);
 
 /* Its socket, for the service manager's store. Still the listener's. */
 int fwd_listener_fd(const struct fwd_listener *listener);

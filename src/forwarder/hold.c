@@ -106,9 +106,11 @@ static void fwd_hold_on_route_changed(struct connection *connection, const struc
 		fwd_connection_pace(connection);
 	if (fwd_route_state_pauses(now, before))
 		fwd_wheel_cancel(&connection->timer);
+	fwd_connection_follow_deadline(connection, before);
 	if (resumes)
 		connection->deadline_ms += connection->worker->now_ms - side->paused_at_ms;
-	if (resumes || fwd_route_state_opens(now, before) || fwd_route_side_has_no_backend(side))
+	if (resumes || fwd_route_state_opens(now, before) || fwd_route_state_limits(now, before) ||
+	    fwd_route_side_has_no_backend(side))
 		fwd_hold_decide(connection);
 }
 

@@ -45,6 +45,17 @@ void fwd_listeners_resume(struct forwarder *forwarder)
 	}
 }
 
+void fwd_listeners_follow_limits(struct forwarder *forwarder, const struct fwd_route *route)
+{
+	struct fwd_listener *listener;
+
+	LIST_FOREACH(listener, &forwarder->listeners, link)
+	{
+		if (listener->route == route && !listener->udp)
+			fwd_socket_set_keepalive(listener->fd, route->state.limits.keepalive_ms);
+	}
+}
+
 /* ---- Opening ---- */
 
 /* Made ready for accepting: FD is bound, and may listen already. */

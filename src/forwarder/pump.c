@@ -319,6 +319,8 @@ static void fwd_pump_on_route_changed(struct connection *connection, const struc
 		fwd_timeouts_pause(connection);
 	else if (fwd_route_state_resumes(now, before))
 		fwd_timeouts_resume(connection, connection->worker->now_ms - side->paused_at_ms);
+	if (fwd_route_state_limits(now, before))
+		fwd_timeouts_follow(connection, &before->limits);
 	/* Edges that came while nothing was moved are in the peers' flags. */
 	if (fwd_route_state_resumes(now, before) || (now->up && !before->up))
 		fwd_connection_go_on_later(connection);

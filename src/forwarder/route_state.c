@@ -46,6 +46,14 @@ bool fwd_route_state_opens(const struct route_state *now, const struct route_sta
 	return fwd_route_state_may_dial(now) && !fwd_route_state_may_dial(before);
 }
 
+bool fwd_route_state_limits(const struct route_state *now, const struct route_state *before)
+{
+	return now->limits.connect_deadline_ms != before->limits.connect_deadline_ms ||
+	       now->limits.idle_ms != before->limits.idle_ms ||
+	       now->limits.half_closed_ms != before->limits.half_closed_ms ||
+	       now->limits.keepalive_ms != before->limits.keepalive_ms;
+}
+
 bool fwd_route_state_pauses(const struct route_state *now, const struct route_state *before)
 {
 	return now->paused && !before->paused;

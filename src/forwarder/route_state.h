@@ -48,6 +48,9 @@ bool fwd_route_state_ends_flows(const struct route_state *now, const struct rout
 /* Whether the guest may be dialed now and could not be before. */
 bool fwd_route_state_opens(const struct route_state *now, const struct route_state *before);
 
+/* Whether a limit changed that connections feel which are there already. */
+bool fwd_route_state_limits(const struct route_state *now, const struct route_state *before);
+
 /* Whether a pause begins, or ends. */
 bool fwd_route_state_pauses(const struct route_state *now, const struct route_state *before);
 bool fwd_route_state_resumes(const struct route_state *now, const struct route_state *before);

@@ -62,6 +62,21 @@ void fwd_timeouts_expired(struct connection *connection)
 		fwd_timeouts_begin(connection);
 }
 
+void fwd_timeouts_follow(struct connection *connection, const struct limits *before)
+{
+	const struct route_state *now = &connection->side->state;
+	bool settled = connection->settle_ms == WHEEL_NEVER;
+
+	if (now->limits.keepalive_ms != before->keepalive_ms) {
+		fwd_socket_set_keepalive(connection->peers[CLIENT].fd, now->limits.keepalive_ms);
+		if (settled && !now->paused)
+			fwd_socket_set_keepalive(connection->peers[GUEST].fd, now->limits.keepalive_ms);
+	}
+	/* A timer may not have been set before, or be due too late. In a pause none is. */
+	if (!now->paused)
+		fwd_timeouts_begin(connection);
+}
+
 void fwd_timeouts_pause(struct connection *connection)
 {
 	fwd_wheel_cancel(&connection->timer);

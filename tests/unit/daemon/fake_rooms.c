@@ -163,6 +163,12 @@ void fwd_route_set_limits(struct fwd_route *route, const struct limits *limits)
 	(void)limits;
 }
 
+void fwd_listeners_follow_limits(struct forwarder *forwarder, const struct fwd_route *route)
+{
+	(void)forwarder;
+	(void)route;
+}
+
 void fwd_route_set_pace(struct fwd_route *route, uint64_t bytes_per_second)
 {
 	(void)route;

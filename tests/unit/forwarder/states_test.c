@@ -273,6 +273,51 @@ START_TEST(an_open_connection_does_not_age_in_a_pause_and_goes_on_after_it)
 }
 END_TEST
 
+START_TEST(the_deadline_of_one_that_waits_follows_the_limit)
+{
+	struct route_state now = { .netns_fd = -1, .limits.connect_deadline_ms = 1000 };
+	uint64_t deadline_ms;
+
+	lab.side->state.limits.connect_deadline_ms = DEADLINE_MS;
+	make(_i ? CONNECTION_DIALING : CONNECTION_HELD);
+	deadline_ms = connection.deadline_ms;
+	change(&now);
+	ck_assert_uint_eq(connection.deadline_ms, deadline_ms - DEADLINE_MS + 1000);
+	connection.leaving = true;
+	now.limits.connect_deadline_ms = 60000;
+	change(&now);
+	ck_assert_uint_eq(connection.deadline_ms, deadline_ms - DEADLINE_MS + 1000);
+}
+END_TEST
+
+START_TEST(an_open_connection_follows_the_limits)
+{
+	struct route_state now = { .netns_fd = -1, .limits.idle_ms = 700 };
+
+	make(CONNECTION_OPEN);
+	connection.active_ms = lab.worker.now_ms;
+	connection.settle_ms = WHEEL_NEVER;
+	fwd_wheel_cancel(&connection.timer);
+	change(&now);
+	ck_assert_ptr_nonnull(connection.timer.wheel);
+	lab.worker.now_ms += 700;
+	connection.state->expired(&connection);
+	assert_ended(CLOSE_IDLE);
+}
+END_TEST
+
+START_TEST(limits_that_change_in_a_pause_set_no_timer)
+{
+	struct route_state now = { .netns_fd = -1, .paused = true };
+
+	make(CONNECTION_OPEN);
+	change(&now);
+	now.limits.idle_ms = 700;
+	change(&now);
+	ck_assert_ptr_null(connection.timer.wheel);
+}
+END_TEST
+
 /* ---- The end ---- */
 
 START_TEST(a_held_client_that_leaves_ends_the_hold)
@@ -376,6 +421,9 @@ int main(void)
 	tcase_add_loop_test(route, a_resume_without_flows_resets_open_and_lingering_ones, 0, 2);
 	tcase_add_loop_test(route, a_pause_stops_the_clock_and_a_resume_shifts_the_deadline, 0, 2);
 	tcase_add_test(route, a_pause_ends_an_attempt_and_stops_the_clock);
+	tcase_add_loop_test(route, the_deadline_of_one_that_waits_follows_the_limit, 0, 2);
+	tcase_add_test(route, an_open_connection_follows_the_limits);
+	tcase_add_test(route, limits_that_change_in_a_pause_set_no_timer);
 	tcase_add_test(route, an_open_connection_does_not_age_in_a_pause_and_goes_on_after_it);
 	suite_add_tcase(suite, route);
 
