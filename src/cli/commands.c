@@ -64,6 +64,19 @@ static const struct option_spec publish_options[] = {
 	{ 0 },
 };
 
+static const struct option_spec set_options[] = {
+	{ "label", "K=V", true, NULL, "a label, whose other value it replaces; others stay" },
+	{ "unlabel", "K", true, NULL, "a label to remove" },
+	{ "to-guest", "RATE[,BURST]", false, NULL, "bytes a second to the guest, at most; and how many at once" },
+	{ "from-guest", "RATE[,BURST]", false, NULL, "bytes a second from the guest, likewise" },
+	{ "connections", "N", false, NULL, "connections at once, at most" },
+	{ "connect-deadline", "T", false, NULL, "how long a client waits for the guest" },
+	{ "idle", "T", false, NULL, "how long a connection may be silent" },
+	{ "half-closed", "T", false, NULL, "how long one side may go on alone" },
+	{ "keepalive", "T", false, NULL, "how long until a silent peer is asked for a sign of life" },
+	{ 0 },
+};
+
 static const struct option_spec policy_options[] = {
 	{ "allow", "C", true, NULL, "destinations to allow; all given replace the former ones, 'none' removes them" },
 	{ "deny", "C", true, NULL, "destinations to deny; likewise" },
@@ -134,6 +147,11 @@ const struct command commands[] = {
 	  command_unpublish },
 	{ "default", "ID", 1, 1, false, false, default_options, "Make a sandbox the one behind the default endpoint",
 	  NULL, command_default },
+	{ "set", "ID", 1, 1, false, false, set_options, "Change bandwidth, limits and labels of a sandbox",
+	  "RATE and BURST are bytes, with K, M or G if need be: 12M is 12 MiB a second. T is 500ms, 30s, 5m or 2h. "
+	  "'none'\n"
+	  "removes a limit. What is not given stays as it is. Connections that are open follow.",
+	  command_set },
 	{ "policy", "ID", 1, 1, false, false, policy_options, "Show or change where a sandbox may connect to",
 	  policy_text, command_policy },
 	{ "pause", "ID...", 1, OPERANDS_ANY, false, false, NULL, "Say that the VMs of sandboxes are paused",

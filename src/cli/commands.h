@@ -18,6 +18,7 @@ int command_wait(const struct cli *cli);
 int command_publish(const struct cli *cli);
 int command_unpublish(const struct cli *cli);
 int command_default(const struct cli *cli);
+int command_set(const struct cli *cli);
 int command_policy(const struct cli *cli);
 int command_pause(const struct cli *cli);
 int command_resume(const struct cli *cli);

@@ -145,6 +145,21 @@ def test_policy_changes_only_what_is_given(fake, run):
     ]
 
 
+def test_set_changes_only_what_is_given(fake, run):
+    limits = {"connections": 5, "connect_deadline_ms": 30000, "idle_ms": 0, "half_closed_ms": 0, "keepalive_ms": 15000}
+    bandwidth = {"to_guest": {"rate": 1, "burst": 2}, "from_guest": {"rate": 3, "burst": 4}}
+    before = http(200, sandbox(labels={"a": "1", "b": "2"}, bandwidth=bandwidth, limits=limits))
+    fake.answers = [before, http(200, sandbox())] * 3
+    assert run("set", "a1", "--label", "c=3", "--label", "a=", "--unlabel", "b").returncode == DONE
+    assert run("set", "a1", "--to-guest", "12M,1M").returncode == DONE
+    assert run("set", "a1", "--idle", "90s", "--connections", "none").stdout == "changed a1\n"
+    assert [request[2] for request in fake.requests if request[0] == "PATCH"] == [
+        {"labels": {"a": "", "c": "3"}},
+        {"bandwidth": {**bandwidth, "to_guest": {"rate": 12 << 20, "burst": 1 << 20}}},
+        {"limits": {**limits, "idle_ms": 90000, "connections": 0}},
+    ]
+
+
 def test_policy_alone_shows_it(fake, run):
     fake.answers = [http(200, sandbox())]
     assert run("policy", "a1").stdout == "internet  yes\nallow     203.0.113.0/24\n"
@@ -497,6 +512,9 @@ def test_who_may_not_ask_is_told_who_may(fake, folder):
         (["policy", "a", "--allow", "10.0.0.0/8:icmp"], "'icmp' is neither tcp nor udp"),
         (["reach", "a", "example.com"], "'example.com' is not an IPv4 address"),
         (["reach", "a", "1.2.3.4:0"], "PORT: '0'"),
+        (["set", "a"], "an option is missing"),
+        (["set", "a", "--idle", "5"], "--idle: '5' is no time"),
+        (["set", "a", "--label", "x"], "--label x: not K=V"),
         (["events", "--since", "3"], "belong together"),
         (["top", "--interval", "0"], "--interval: '0'"),
     ],

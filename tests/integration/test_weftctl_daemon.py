@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """weftctl and weftd together: each command does its work, and shows the real state."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -194,6 +195,23 @@ def test_shells_complete_commands_options_values_and_sandboxes(daemon, shell):
     assert complete("wait", "a1", "--state", "re") == ["ready"]
     assert complete("unpublish", "a1", "") == ["53/udp", "80"]
     assert "--interval" in complete("top", "--")
+
+
+def test_limits_that_are_set_reach_open_connections(daemon, guest, host):
+    made = json.loads(daemon.ctl("register", "a1", "--port", "7", "--json").stdout)
+    guest(made["netns"]).serve("7,echo")
+    daemon.ctl("wait", "a1", "--state", "ready")
+    port = int(made["endpoints"][0]["listen"][0].split(":")[1])
+    with host.connect("127.0.0.1", port) as client:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+        daemon.ctl("set", "a1", "--idle", "100ms", "--keepalive", "7s", "--to-guest", "1G", "--label", "x=y")
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+    shown = json.loads(daemon.ctl("show", "a1", "--json").stdout)
+    assert shown["limits"]["idle_ms"] == 100 and shown["bandwidth"]["to_guest"]["rate"] == 1 << 30
+    assert shown["labels"] == {"x": "y"} and shown["limits"]["connect_deadline_ms"] == 30000
+    assert daemon.ctl("set", "a1", "--unlabel", "z", check=False).stderr == "weftctl set: --unlabel z: there is no such label\n"
 
 
 def test_udp_and_header_are_published_and_taken_back(daemon):

@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/port_args.h"
 #include "cli/sandbox.h"
+#include "cli/value_args.h"
 
 #include <errno.h>
 #include <string.h>
@@ -67,16 +68,14 @@ static int command_register_add_labels(json_t *body, const struct args *args, st
 
 	for (size_t n = 0; (text = cli_args_value_at(args, "label", n)); n++) {
 		json_t *labels = json_object_get(body, "labels");
-		const char *equals = strchr(text, '=');
-		if (!equals || equals == text)
-			return err_set(err, 0, "--label %s: not K=V", text);
-		AUTO_FREE char *key = strndup(text, (size_t)(equals - text));
+		size_t before = json_object_size(labels);
 		if (!labels)
 			json_object_set_new(body, "labels", labels = json_object());
-		if (json_object_get(labels, key))
-			return err_set(err, 0, "--label %s: the label %s is given twice", text, key);
-		if (json_object_set_new(labels, key, json_string(equals + 1)) < 0)
-			return err_set(err, 0, "--label %s: not UTF-8", text);
+		if (cli_value_label("--label", text, labels, err) < 0)
+			return -1;
+		if (json_object_size(labels) == before)
+			return err_set(err, 0, "--label %s: the label %.*s is given twice", text,
+				       (int)strcspn(text, "="), text);
 	}
 	return 0;
 }

@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "cli/commands.h"
 #include "cli/port_args.h"
+#include "cli/value_args.h"
 #include "unit/run_suite.h"
 
 #include <check.h>
@@ -193,6 +194,31 @@ START_TEST(options_of_publish_are_of_all_its_ports)
 }
 END_TEST
 
+START_TEST(times_and_sizes_have_units)
+{
+	json_int_t value;
+
+	ck_assert_int_eq(cli_value_duration("--idle", "1500ms", &value, &err), 0);
+	ck_assert_int_eq(value, 1500);
+	ck_assert_int_eq(cli_value_duration("--idle", "2h", &value, &err), 0);
+	ck_assert_int_eq(value, 7200000);
+	ck_assert_int_eq(cli_value_duration("--idle", "none", &value, &err), 0);
+	ck_assert_int_eq(value, 0);
+	static const char *const times[] = { "", "s", "5", "-5s", "5 s", "5S", "5sx", "1234567890123s", "nones" };
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+		ck_assert_msg(cli_value_duration("--idle", times[i], &value, &err) < 0, "'%s'", times[i]);
+	ck_assert_int_eq(cli_value_size("--to-guest", "12M", 3, &value, &err), 0);
+	ck_assert_int_eq(value, 12 << 20);
+	ck_assert_int_lt(cli_value_size("--to-guest", "12MB", 4, &value, &err), 0);
+	json_t *rate = cli_value_rate("--to-guest", "1G,64K", &err);
+	ck_assert_int_eq(json_integer_value(json_object_get(rate, "rate")), 1 << 30);
+	ck_assert_int_eq(json_integer_value(json_object_get(rate, "burst")), 65536);
+	json_decref(rate);
+	ck_assert_ptr_null(cli_value_rate("--to-guest", "1G,", &err));
+	ck_assert_str_eq(err.text, "--to-guest: '' is no number of bytes, as 65536, 512K, 12M, 1G or none");
+}
+END_TEST
+
 START_TEST(ports_are_taken_back_by_number_or_address)
 {
 	json_t *port = cli_port_to_unpublish(&args, "P", "8080", &err);
@@ -225,6 +251,7 @@ int main(void)
 	tcase_add_test(parsing, numbers_are_whole_and_within_their_limits);
 	tcase_add_test(parsing, ports_become_what_the_api_wants);
 	tcase_add_test(parsing, options_of_publish_are_of_all_its_ports);
+	tcase_add_test(parsing, times_and_sizes_have_units);
 	tcase_add_test(parsing, ports_are_taken_back_by_number_or_address);
 
 	Suite *suite = suite_create("cli_args");

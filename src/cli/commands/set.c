@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * weftctl set: the API replaces labels, bandwidth and limits whole, while a person changes one of them. So the sandbox is read, and
+ * what it has is sent back with the changes. Two people who do that at once overwrite each other, as with any editor.
+ */
+#include "base/err.h"
+#include "cli/call.h"
+#include "cli/commands.h"
+#include "cli/print_text.h"
+#include "cli/value_args.h"
+
+#include <string.h>
+
+static const struct {
+	const char *option, *field;
+	bool is_time;
+} set_limits[] = {
+	{ "connections", "connections", false },
+	{ "connect-deadline", "connect_deadline_ms", true },
+	{ "idle", "idle_ms", true },
+	{ "half-closed", "half_closed_ms", true },
+	{ "keepalive", "keepalive_ms", true },
+};
+
+static const struct {
+	const char *option, *field;
+} set_rates[] = {
+	{ "to-guest", "to_guest" },
+	{ "from-guest", "from_guest" },
+};
+
+/* The part NAME of BODY: that of SANDBOX, to be changed. SANDBOX may be NULL. */
+static json_t *command_set_part(json_t *body, const json_t *sandbox, const char *name)
+{
+	json_t *part = json_object_get(body, name);
+	const json_t *former = json_object_get(sandbox, name);
+
+	if (!part) {
+		part = former ? json_deep_copy(former) : json_object();
+		json_object_set_new(body, name, part);
+	}
+	return part;
+}
+
+static int command_set_add_labels(json_t *body, const json_t *sandbox, const struct args *args, struct err *err)
+{
+	const char *text;
+
+	for (size_t n = 0; (text = cli_args_value_at(args, "unlabel", n)); n++) {
+		json_t *labels = command_set_part(body, sandbox, "labels");
+		if (sandbox && json_object_del(labels, text) < 0)
+			return err_set(err, 0, "--unlabel %s: there is no such label", text);
+	}
+	for (size_t n = 0; (text = cli_args_value_at(args, "label", n)); n++)
+		if (cli_value_label("--label", text, command_set_part(body, sandbox, "labels"), err) < 0)
+			return -1;
+	return 0;
+}
+
+static int command_set_add_rates(json_t *body, const json_t *sandbox, const struct args *args, struct err *err)
+{
+	for (size_t i = 0; i < sizeof(set_rates) / sizeof(set_rates[0]); i++) {
+		const char *text = cli_args_value(args, set_rates[i].option);
+		char what[32];
+
+		if (!text)
+			continue;
+		snprintf(what, sizeof(what), "--%s", set_rates[i].option);
+		json_t *rate = cli_value_rate(what, text, err);
+		if (!rate)
+			return -1;
+		json_object_set_new(command_set_part(body, sandbox, "bandwidth"), set_rates[i].field, rate);
+	}
+	return 0;
+}
+
+static int command_set_read_limit(const char *what, const char *text, bool is_time, json_int_t *value, struct err *err)
+{
+	long number = 0;
+
+	if (is_time)
+		return cli_value_duration(what, text, value, err);
+	if (strcmp(text, "none") != 0 && cli_args_number(what, text, 1, 1000000000, &number, err) < 0)
+		return -1;
+	*value = number;
+	return 0;
+}
+
+static int command_set_add_limits(json_t *body, const json_t *sandbox, const struct args *args, struct err *err)
+{
+	for (size_t i = 0; i < sizeof(set_limits) / sizeof(set_limits[0]); i++) {
+		const char *text = cli_args_value(args, set_limits[i].option);
+		char what[32];
+		json_int_t value;
+
+		if (!text)
+			continue;
+		snprintf(what, sizeof(what), "--%s", set_limits[i].option);
+		if (command_set_read_limit(what, text, set_limits[i].is_time, &value, err) < 0)
+			return -1;
+		json_object_set_new(command_set_part(body, sandbox, "limits"), set_limits[i].field,
+				    json_integer(value));
+	}
+	return 0;
+}
+
+/* The PATCH of SANDBOX that the options mean; NULL with ERR. Without SANDBOX the options alone are checked. */
+static json_t *command_set_body(const json_t *sandbox, const struct args *args, struct err *err)
+{
+	json_t *body = json_object();
+
+	if (command_set_add_labels(body, sandbox, args, err) == 0 &&
+	    command_set_add_rates(body, sandbox, args, err) == 0 &&
+	    command_set_add_limits(body, sandbox, args, err) == 0)
+		return body;
+	json_decref(body);
+	return NULL;
+}
+
+int command_set(const struct cli *cli)
+{
+	const char *id = cli_sandbox_id(cli);
+	json_t *sandbox = NULL, *changed = NULL, *body;
+	struct err err;
+
+	if (!id)
+		return CLI_USAGE;
+	if (!cli->args->given_count)
+		return cli_usage(cli, "nothing is set: an option is missing");
+	/* A mistake in the arguments is reported before the daemon is asked. */
+	body = command_set_body(NULL, cli->args, &err);
+	if (!body)
+		return cli_usage(cli, "%s", err.text);
+	json_decref(body);
+	int code = cli_get(cli, &sandbox, "/v1/sandboxes/%s", id);
+	if (code != CLI_DONE)
+		return code;
+	body = command_set_body(sandbox, cli->args, &err);
+	json_decref(sandbox);
+	if (!body)
+		return cli_fail(cli, CLI_FAILED, "%s", err.text);
+	code = cli_patch(cli, id, body, &changed);
+	if (code == CLI_DONE && !cli->json)
+		cli_text_print(stdout, "changed %s\n", id);
+	json_decref(changed);
+	return code;
+}
