@@ -93,7 +93,7 @@ static int cli_args_no_option(const struct args *args, const char *name, size_t 
 		       suggestion.best ? suggestion.best : "", suggestion.best ? "'?" : "");
 }
 
-static bool cli_args_is_word_of(const char *words, const char *word)
+bool cli_args_is_word_of(const char *words, const char *word)
 {
 	size_t length = strlen(word);
 
@@ -132,10 +132,23 @@ static int cli_args_keep_option(struct args *args, const struct option_spec *opt
 	return 0;
 }
 
-/* Reads the option ARGV[*AT], and the argument after it if that is its value. */
-static int cli_args_read_option(struct args *args, char **argv, int *at, struct err *err)
+/* Options that have a letter too, in every command that has them. */
+static const char *const letters[][2] = { { "-h", "--help" }, { "-q", "--quiet" } };
+
+/* The long form of ARGUMENT, if it is the letter of an option that is known here; else ARGUMENT. */
+static const char *cli_args_long_form(const struct args *args, const char *argument)
 {
-	const char *name = argv[*at] + 2;
+	for (size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++)
+		if (strcmp(argument, letters[i][0]) == 0 &&
+		    cli_args_option(args->command, letters[i][1] + 2, strlen(letters[i][1] + 2)))
+			return letters[i][1];
+	return argument;
+}
+
+/* Reads the option ARGUMENT, which is ARGV[*AT], and the argument after it if that is its value. */
+static int cli_args_read_option(struct args *args, const char *argument, char **argv, int *at, struct err *err)
+{
+	const char *name = argument + 2;
 	size_t length = strcspn(name, "=");
 	const char *value = name[length] ? name + length + 1 : NULL;
 	const struct option_spec *option = cli_args_option(args->command, name, length);
@@ -216,10 +229,9 @@ int cli_args_parse(struct args *args, int argc, char **argv, const struct comman
 			options_ended = true;
 			continue;
 		}
-		if (!options_ended && strcmp(argv[i], "-h") == 0)
-			args->help = true, result = 0;
-		else if (!options_ended && strncmp(argv[i], "--", 2) == 0)
-			result = cli_args_read_option(args, argv, &i, err);
+		const char *argument = options_ended ? argv[i] : cli_args_long_form(args, argv[i]);
+		if (!options_ended && strncmp(argument, "--", 2) == 0)
+			result = cli_args_read_option(args, argument, argv, &i, err);
 		else if (!options_ended && argv[i][0] == '-' && argv[i][1])
 			result = err_set(err, 0, "%s: no such option", argv[i]);
 		else
@@ -275,9 +287,13 @@ int cli_args_number(const char *what, const char *value, long least, long most, 
 static void cli_args_print_option(FILE *out, const struct option_spec *option)
 {
 	char left[64];
+	const char *letter = NULL;
 
-	snprintf(left, sizeof(left), "--%s%s%s%s", option->name, option->value ? " " : "",
-		 option->value ? option->value : "", option->repeats ? " ..." : "");
+	for (size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++)
+		if (strcmp(letters[i][1] + 2, option->name) == 0)
+			letter = letters[i][0];
+	snprintf(left, sizeof(left), "%s%s--%s%s%s%s", letter ? letter : "", letter ? ", " : "", option->name,
+		 option->value ? " " : "", option->value ? option->value : "", option->repeats ? " ..." : "");
 	fprintf(out, "  %-26s  %s\n", left, option->text);
 }
 

@@ -70,6 +70,9 @@ const char *cli_args_value(const struct args *args, const char *option);
 /* The value of OPTION's Nth appearance (from 0); NULL: there are fewer. */
 const char *cli_args_value_at(const struct args *args, const char *option, size_t n);
 
+/* Whether WORD is one of WORDS, which are separated by spaces. */
+bool cli_args_is_word_of(const char *words, const char *word);
+
 /* A whole number from LEAST to MOST. 0, or -1 with ERR ("WHAT: VALUE is not ..."). */
 int cli_args_number(const char *what, const char *value, long least, long most, long *number, struct err *err);
 

@@ -4,6 +4,8 @@
  */
 #include "cli/commands.h"
 
+#include "cli/choose.h"
+
 #define NAT_OPTION                                                                                                     \
 	{                                                                                                              \
 		"nat", NULL, false, NULL, "let the kernel translate the ports, past weftd; each needs its ADDR:PORT"   \
@@ -37,6 +39,11 @@ static const struct option_spec ls_options[] = {
 	{ "state", "STATE", false, "creating waiting attached ready detached paused draining failed",
 	  "only sandboxes in this state" },
 	{ "label", "K=V", true, NULL, "only sandboxes with this label" },
+	{ "filter", "KEY=VALUE", true, NULL, CHOOSE_FILTER_TEXT },
+	{ "sort", "KEY", false, "slot id name state since conn traffic -slot -id -name -state -since -conn -traffic",
+	  "sorted by KEY, the smallest first (default slot); -KEY: the largest first" },
+	{ "quiet", NULL, false, NULL, "print ids alone, one a line" },
+	{ "wide", NULL, false, NULL, "print all columns, and cut nothing" },
 	{ 0 },
 };
 

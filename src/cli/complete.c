@@ -7,6 +7,7 @@
 #include "cli/complete.h"
 
 #include "base/cleanup.h"
+#include "cli/choose.h"
 #include "cli/ids.h"
 #include "cli/print_text.h"
 #include "client/ask.h"
@@ -118,6 +119,8 @@ static void cli_complete_value(const struct completion *completion)
 
 	if (option->words)
 		cli_complete_words(completion, option->words);
+	else if (strcmp(option->value, "KEY=VALUE") == 0)
+		cli_complete_words(completion, CHOOSE_FILTERS);
 	else if (strcmp(option->value, "FILE") == 0 || strcmp(option->value, "PATH") == 0)
 		fputs(":files\n", completion->out);
 	else if (strcmp(option->value, "ID") == 0)

@@ -125,7 +125,7 @@ size_t cli_text_break(const char *text, size_t columns, size_t *next)
 
 char *cli_text_bytes(double bytes, char text[static TEXT_NUMBER_SIZE])
 {
-	static const char *const units[] = { "", "K", "M", "G", "T", "P" };
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };
 	size_t unit = 0;
 
 	while (bytes >= 999.5 && unit + 1 < sizeof(units) / sizeof(units[0])) {

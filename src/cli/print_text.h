@@ -31,7 +31,7 @@ size_t cli_text_break(const char *text, size_t columns, size_t *next);
 
 enum { TEXT_NUMBER_SIZE = 32 };
 
-/* 812, 9.5K, 12M: bytes with powers of 1024. Return TEXT. */
+/* 812B, 9.5KiB, 12MiB. Return TEXT. */
 char *cli_text_bytes(double bytes, char text[static TEXT_NUMBER_SIZE]);
 
 /* 812ms, 9.5s, 3m12s, 5h07m, 12d04h. */

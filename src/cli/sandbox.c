@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "cli/call.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum cell_style cli_sandbox_style(const char *state)
@@ -44,7 +45,81 @@ char *cli_sandbox_listen_text(const json_t *endpoint)
 	return text;
 }
 
-void cli_sandbox_print_endpoints(const struct screen *screen, const json_t *sandbox)
+/* The way of a port: "nat, proxy-v2, not open". The usual way, the forwarder, is named if WHOLE. The caller frees. */
+static char *cli_sandbox_kind_text(const json_t *endpoint, bool whole)
+{
+	const char *via = client_text(endpoint, "via"), *proxy = client_text(endpoint, "proxy_protocol");
+	bool usual = strcmp(via, "forwarder") == 0 && !whole;
+	bool closed = json_is_false(json_object_get(endpoint, "open"));
+	char *text;
+
+	if (asprintf(&text, "%s%s%s%s%s%s", usual ? "" : via, !usual && *proxy ? ", " : "", *proxy ? "proxy-" : "",
+		     proxy, closed && (!usual || *proxy) ? ", " : "", closed ? "not open" : "") < 0)
+		abort();
+	return text;
+}
+
+/* The part of the address LISTEN to show: the port alone on loopback. */
+static const char *cli_sandbox_short_listen(const json_t *listen, bool wide)
+{
+	const char *text = json_is_string(listen) ? json_string_value(listen) : "?";
+	bool loopback = strncmp(text, "127.0.0.1:", 10) == 0 || strncmp(text, "[::1]:", 6) == 0;
+
+	return loopback && !wide ? strrchr(text, ':') + 1 : text;
+}
+
+char *cli_sandbox_ports_text(const json_t *sandbox, bool wide)
+{
+	json_t *endpoint, *listen;
+	char *text = NULL;
+	size_t size, i, k, before;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		abort();
+	json_array_foreach(json_object_get(sandbox, "endpoints"), i, endpoint)
+	{
+		const json_t *addresses = json_object_get(endpoint, "listen");
+		fputs(i ? ", " : "", out);
+		json_array_foreach(addresses, k, listen)
+		{
+			const char *shown = cli_sandbox_short_listen(listen, wide);
+			/* The same port of both families is one to a reader. */
+			for (before = 0; before < k; before++)
+				if (strcmp(cli_sandbox_short_listen(json_array_get(addresses, before), wide), shown) ==
+				    0)
+					break;
+			if (before == k)
+				fprintf(out, "%s%s", k ? "," : "", shown);
+		}
+		fprintf(out, "->%lld/%s", (long long)client_number(endpoint, "guest_port"),
+			client_text(endpoint, "proto"));
+		AUTO_FREE char *kind = cli_sandbox_kind_text(endpoint, wide);
+		fprintf(out, *kind ? "(%s)" : "%s", kind);
+	}
+	if (fclose(out) != 0 || !text)
+		abort();
+	return text;
+}
+
+char *cli_sandbox_labels_text(const json_t *labels, const char *between)
+{
+	char *text = NULL;
+	const char *key;
+	json_t *label;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		abort();
+	json_object_foreach((json_t *)labels, key, label) fprintf(
+	    out, "%s%s=%s", ftell(out) ? between : "", key, json_is_string(label) ? json_string_value(label) : "?");
+	if (fclose(out) != 0 || !text)
+		abort();
+	return text;
+}
+
+void cli_sandbox_print_endpoints(const struct screen *screen, const json_t *sandbox, int name_width)
 {
 	static const char *const headings[] = { "", "", "|", "", NULL };
 	const json_t *endpoints = json_object_get(sandbox, "endpoints");
@@ -55,21 +130,25 @@ void cli_sandbox_print_endpoints(const struct screen *screen, const json_t *sand
 	json_array_foreach(endpoints, i, endpoint)
 	{
 		AUTO_FREE char *listen = cli_sandbox_listen_text(endpoint);
-		cli_table_add(table, CELL_DIM, i ? " " : "endpoints");
+		cli_table_addf(table, CELL_DIM, "%-*s", name_width, i ? " " : "endpoints");
 		cli_table_addf(table, CELL_PLAIN, "%lld/%s", (long long)client_number(endpoint, "guest_port"),
 			       client_text(endpoint, "proto"));
 		cli_table_add(table, CELL_PLAIN, listen);
-		if (json_is_false(json_object_get(endpoint, "open")))
-			cli_table_addf(table, CELL_BAD, "via %s, not open", client_text(endpoint, "via"));
-		else
-			cli_table_addf(table, CELL_DIM, "via %s", client_text(endpoint, "via"));
+		AUTO_FREE char *kind = cli_sandbox_kind_text(endpoint, true);
+		cli_table_add(table, json_is_false(json_object_get(endpoint, "open")) ? CELL_BAD : CELL_DIM, kind);
+	}
+	if (!json_array_size(endpoints)) {
+		cli_table_addf(table, CELL_DIM, "%-*s", name_width, "endpoints");
+		cli_table_add(table, CELL_PLAIN, "none");
+		cli_table_add(table, CELL_PLAIN, " ");
+		cli_table_add(table, CELL_PLAIN, " ");
 	}
 	cli_table_print(table, screen);
 	cli_table_free(table);
 }
 
 /* "10.1.2.3/32 tcp 5432,8000-8099". */
-static void cli_sandbox_add_rule(struct table *table, const char *name, const json_t *rule)
+static void cli_sandbox_add_rule(struct table *table, const char *lead, const char *name, const json_t *rule)
 {
 	AUTO_FREE char *text = NULL;
 	json_t *port;
@@ -91,17 +170,17 @@ static void cli_sandbox_add_rule(struct table *table, const char *name, const js
 	}
 	if (fclose(out) != 0)
 		abort();
-	cli_table_add(table, CELL_DIM, name);
+	cli_table_addf(table, CELL_DIM, "%s%s", lead, name);
 	cli_table_add(table, CELL_PLAIN, text);
 }
 
-void cli_sandbox_add_policy(struct table *table, const json_t *egress)
+void cli_sandbox_add_policy(struct table *table, const json_t *egress, const char *lead)
 {
 	json_t *rule;
 	size_t i;
 
-	cli_table_add(table, CELL_DIM, "internet");
+	cli_table_addf(table, CELL_DIM, "%sinternet", lead);
 	cli_table_add(table, CELL_PLAIN, client_is(egress, "internet") ? "yes" : "no");
-	json_array_foreach(json_object_get(egress, "allow"), i, rule) cli_sandbox_add_rule(table, "allow", rule);
-	json_array_foreach(json_object_get(egress, "deny"), i, rule) cli_sandbox_add_rule(table, "deny", rule);
+	json_array_foreach(json_object_get(egress, "allow"), i, rule) cli_sandbox_add_rule(table, lead, "allow", rule);
+	json_array_foreach(json_object_get(egress, "deny"), i, rule) cli_sandbox_add_rule(table, lead, "deny", rule);
 }

@@ -13,13 +13,22 @@
 /* The colour of STATE. */
 enum cell_style cli_sandbox_style(const char *state);
 
-/* One row of text for each endpoint: "49983/tcp <- 127.0.0.1:20000, [::1]:20000". */
-void cli_sandbox_print_endpoints(const struct screen *screen, const json_t *sandbox);
+/* A row for each endpoint, behind a column of NAME_WIDTH for the word "endpoints". */
+void cli_sandbox_print_endpoints(const struct screen *screen, const json_t *sandbox, int name_width);
 
 /* The addresses of one endpoint with ", " between. The caller frees. */
 char *cli_sandbox_listen_text(const json_t *endpoint);
 
-/* A row for each part of the policy EGRESS, in a table of names and values. */
-void cli_sandbox_add_policy(struct table *table, const json_t *egress);
+/*
+ * All published ports: "20000->49983/tcp, 192.0.2.2:18082->81/tcp(nat)". An address is named unless it is loopback's, the way of a
+ * port unless it is the forwarder; with WIDE both always are. The caller frees.
+ */
+char *cli_sandbox_ports_text(const json_t *sandbox, bool wide);
+
+/* "K=V" of each label, with BETWEEN between them. The caller frees. */
+char *cli_sandbox_labels_text(const json_t *labels, const char *between);
+
+/* A row for each part of the policy EGRESS, in a table of names, with LEAD before each, and values. */
+void cli_sandbox_add_policy(struct table *table, const json_t *egress, const char *lead);
 
 #endif

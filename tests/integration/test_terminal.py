@@ -98,6 +98,10 @@ def test_every_command_shows_all_at_every_width(daemon, host, terminal):
     seen = Seen(terminal)
 
     seen.look("ls", values=[BUSY, LONG, "waiting", "10.11.0.1", "10.11.0.2", "49983"])
+    for columns in WIDTHS:
+        assert terminal(columns, "ls", "-q") == (f"{BUSY}\n{LONG}\n", 0)
+        wide, _ = terminal(columns, "ls", "--wide")
+        assert len(wide.splitlines()) == 3 and all(listen in wide for listen in listens) and "two words and " in wide
     seen.look(
         "show",
         BUSY,

@@ -166,9 +166,9 @@ def test_policy_alone_shows_it(fake, run):
 
 
 def test_ls_is_a_table_that_awk_can_read(fake, run):
-    fake.answers = [http(200, {"sandboxes": [sandbox(), sandbox(id="b" * 64, slot=7, state="ready", default=False)]})]
+    fake.answers = [http(200, {"sandboxes": [sandbox(), sandbox(id="b" * 64, slot=111, state="ready", default=False)]})]
     lines = run("ls", env={"COLUMNS": "20"}).stdout.splitlines()
-    assert lines[0].split() == ["SANDBOX", "SLOT", "STATE", "SINCE", "NETNS", "HOST-IP", "CONN", "DEFAULT", "PORTS"]
+    assert lines[0].split() == ["SANDBOX", "SLOT", "STATE", "SINCE", "HOST-IP", "CONN", "PORTS"]
     assert [line.split()[0] for line in lines[1:]] == ["a1", "b" * 64]
     assert [line.split()[2] for line in lines[1:]] == ["waiting", "ready"]
     assert lines[0].index("STATE") == lines[1].index("waiting") == lines[2].index("ready")
@@ -181,12 +181,153 @@ def test_ls_filters_by_asking(fake, run):
     assert fake.requests[0][1] == "/v1/sandboxes?state=ready&label=a%20b%3Dc%26d"
 
 
+PORTS = [
+    {"guest_port": 80, "proto": "tcp", "via": "forwarder", "listen": ["127.0.0.1:18080", "127.0.0.1:18081", "[::1]:18080"]},
+    {"guest_port": 53, "proto": "udp", "via": "forwarder", "listen": ["192.0.2.2:53"], "open": False},
+    {"guest_port": 81, "proto": "tcp", "via": "nat", "listen": ["192.0.2.2:81"], "open": True},
+    {"guest_port": 82, "proto": "tcp", "via": "forwarder", "listen": ["[::1]:82"], "proxy_protocol": "v2"},
+]
+
+
+def test_ls_shows_protocol_and_kind_of_each_port(fake, run):
+    fake.answers = [http(200, {"sandboxes": [sandbox(endpoints=PORTS)]})] * 2
+    assert run("ls").stdout.splitlines()[1].endswith(
+        "  default, 18080,18081->80/tcp, 192.0.2.2:53->53/udp(not open), 192.0.2.2:81->81/tcp(nat), 82->82/tcp(proxy-v2)"
+    )
+    assert run("ls", "--wide").stdout.splitlines()[1].endswith(
+        "  127.0.0.1:18080,127.0.0.1:18081,[::1]:18080->80/tcp(forwarder), 192.0.2.2:53->53/udp(forwarder, not open), "
+        "192.0.2.2:81->81/tcp(nat), [::1]:82->82/tcp(forwarder, proxy-v2)"
+    )
+
+
+def five():
+    """Five sandboxes that differ in all that can be asked for."""
+    counters = sandbox()["counters"]
+    return [
+        sandbox(id="e5", slot=1, state="ready", since="2026-01-14T09:37:05Z", labels={"k": "v", "l": "w"}),
+        sandbox(id="d4", slot=2, since="2026-01-14T09:37:04Z", name="web-1", endpoints=PORTS, default=False),
+        sandbox(id="c3", slot=3, since="2026-01-14T09:37:03Z", counters={**counters, "connections_open": 9}, labels={"k": "x"}),
+        sandbox(id="b2", slot=4, state="failed", since="2026-01-14T09:37:02Z", counters={**counters, "bytes_to_guest": 7}),
+        sandbox(id="a1", slot=5, since="2026-01-14T09:37:01Z", counters={**counters, "connections_open": 10}, name="db"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "options, ids",
+    [
+        ([], "e5 d4 c3 b2 a1"),
+        (["--filter", "state=ready"], "e5"),
+        (["--filter", "state=ready", "--filter", "state=failed"], "e5 b2"),
+        (["--filter", "label=k"], "e5 c3"),
+        (["--filter", "label=k=v"], "e5"),
+        (["--filter", "label=k", "--filter", "label=l=w"], "e5"),
+        (["--filter", "label=k", "--filter", "state=waiting"], "c3"),
+        (["--filter", "name=web"], "d4"),
+        (["--filter", "name=b"], "d4 b2 a1"),
+        (["--filter", "id=c"], "c3"),
+        (["--filter", "port=53"], "d4"),
+        (["--filter=default=no"], "d4"),
+        (["--sort", "id"], "a1 b2 c3 d4 e5"),
+        (["--sort", "-slot"], "a1 b2 c3 d4 e5"),
+        (["--sort", "name"], "e5 c3 b2 a1 d4"),
+        (["--sort", "since"], "a1 b2 c3 d4 e5"),
+        (["--sort", "state"], "b2 e5 d4 c3 a1"),
+        (["--sort", "-conn"], "a1 c3 e5 d4 b2"),
+        (["--sort", "-traffic"], "b2 e5 d4 c3 a1"),
+        (["--sort=-conn", "--filter", "state=waiting"], "a1 c3 d4"),
+    ],
+)
+def test_ls_chooses_and_sorts_ids_table_and_json_alike(fake, run, options, ids):
+    fake.answers = [http(200, {"sandboxes": five(), "adopting": True})] * 3
+    assert run("ls", "-q", *options).stdout.split() == ids.split()
+    assert [line.split()[0] for line in run("ls", *options).stdout.splitlines()[1:]] == ids.split()
+    by_id = {one["id"]: one for one in five()}
+    listed = json.loads(run("ls", "--json", *options).stdout)
+    assert listed == {"sandboxes": [by_id[id] for id in ids.split()], "adopting": True}
+
+
+def test_ls_has_a_column_of_names_where_there_are_names(fake, run):
+    fake.answers = [http(200, {"sandboxes": five()})]
+    lines = [line.split() for line in run("ls").stdout.splitlines()]
+    assert lines[0][:2] == ["SANDBOX", "NAME"]
+    assert [line[1] for line in lines[1:]] == ["-", "web-1", "-", "-", "db"]
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--filter", "colour=red"], "--filter colour=red: not one of: state=S label=K[=V]"),
+        (["--filter", "state"], "--filter state: not one of"),
+        (["--filter", "state=asleep"], "--filter state=asleep: not one of: creating waiting"),
+        (["--filter", "name="], "--filter name=: the value is missing"),
+        (["--filter", "port=http"], "--filter port: 'http' is not a number from 1 to 65535"),
+        (["--sort", "age"], "--sort age: not one of: slot id name state since conn traffic"),
+        (["-q", "--json"], "--quiet and --json exclude each other"),
+        (["-q", "--wide"], "--quiet and --wide exclude each other"),
+    ],
+)
+def test_ls_names_a_mistake_before_it_asks(fake, run, options, words):
+    done = run("ls", *options)
+    assert (done.returncode, done.stdout) == (USAGE, "")
+    assert words in done.stderr
+    assert not fake.requests
+
+
+def shown(run, *arguments):
+    """{name: [values]} of show's rows. Names in a group have its name before them."""
+    found, group = {}, ""
+    for line in run("show", *arguments).stdout.splitlines():
+        name, value = line[:18].rstrip(), line[18:].strip()
+        if name.startswith("  "):
+            name = f"{group}: {name.strip()}"
+        elif name:
+            group = name
+        last = name or last
+        found.setdefault(last, []).append(value)
+    return found
+
+
 def test_show_says_all(fake, run):
-    fake.answers = [http(200, sandbox(labels={"evil": "\x1b[2J"}, state="failed", reason="the TAP is gone"))]
-    text = run("show", "a1").stdout
-    for words in ("10.11.0.110", "/run/netns/ns-110", "veth-110", "02:FC:00:00:00:05", "[::1]:20000", "the TAP is gone"):
-        assert words in text
-    assert "\x1b" not in text
+    limits = {"connections": 1000, "connect_deadline_ms": 30000, "idle_ms": 0, "half_closed_ms": 90000, "keepalive_ms": 15000}
+    fake.answers = [
+        http(
+            200,
+            sandbox(
+                labels={"evil": "\x1b[2J", "k": "v"},
+                state="failed",
+                reason="the TAP is gone",
+                name="web-1",
+                egress={"internet": False, "allow": [{"cidr": "10.1.2.3/32", "proto": "tcp", "ports": [80, "8000-8099"]}], "deny": ["192.0.2.0/24"]},
+                bandwidth={"to_guest": {"rate": 12500000, "burst": 1000000}, "from_guest": {"rate": 0, "burst": 0}},
+                limits=limits,
+                tap_owner={"uid": 123, "gid": 100},
+            ),
+        )
+    ]
+    rows = shown(run, "a1")
+    assert rows["state"][0].endswith(": the TAP is gone")
+    assert rows["labels"] == ["evil=\\x1b[2J", "k=v"]
+    expected = {
+        "sandbox": "a1", "name": "web-1", "slot": "110", "namespace": "/run/netns/ns-110", "host address": "10.11.0.110",
+        "veth": "veth-110", "tap": "tap0", "default": "yes", "ready port": "49983", "tap owner": "uid 123, gid 100",
+        "last activity": "never", "dns": "none", "boot argument": sandbox()["guest"]["boot_arg"],
+        "policy: internet": "no", "policy: allow": "10.1.2.3/32 tcp 80,8000-8099", "policy: deny": "192.0.2.0/24",
+        "bandwidth: to the guest": "12500000 bytes a second (12MiB/s), burst 1000000 bytes", "bandwidth: from the guest": "none",
+        "limits: connections": "1000", "limits: connect deadline": "30s", "limits: idle": "none",
+        "limits: half closed": "1m30s", "limits: keepalive": "15s",
+    }  # fmt: skip
+    assert {name: rows[name] for name in expected} == {name: [value] for name, value in expected.items()}
+    assert rows["endpoints"][0].split("  ")[:2] == ["49983/tcp", "127.0.0.1:20000, [::1]:20000"]
+
+
+def test_show_says_none_and_never_0(fake, run):
+    limits = {"connections": 0, "connect_deadline_ms": 30000, "idle_ms": 0, "half_closed_ms": 0, "keepalive_ms": 0}
+    fake.answers = [http(200, sandbox(endpoints=[], ready_port=None, limits=limits, tap_owner=None))]
+    rows = shown(run, "a1")
+    assert rows["limits: connections"] == ["none of its own"]
+    for name in ("endpoints", "ready port", "tap owner", "labels", "limits: idle", "limits: half closed", "limits: keepalive"):
+        assert rows[name] == ["none"], name
+    assert "{" not in str(rows["policy: allow"])
 
 
 def test_show_tells_each_vmm_in_its_dialect(fake, run):
@@ -288,7 +429,7 @@ def test_status_and_connections_are_tables(fake, run):
     assert "1 of 2 ready, 3 in quarantine, 4 being deleted" in text
     assert "waiting" not in text
     row = run("connections", "a1").stdout.splitlines()[1].split()
-    assert row == ["9", "127.0.0.1:5555", "127.0.0.1:20000", "open", "2.0K", "0", "1.5s", "-"]
+    assert row == ["9", "127.0.0.1:5555", "127.0.0.1:20000", "open", "2.0KiB", "0B", "1.5s", "-"]
 
 
 def test_a_refusal_names_the_field_and_the_reason(fake, run):
@@ -648,7 +789,7 @@ def test_top_shows_rates_the_busiest_first(fake, run):
     assert [row.split()[0] for row in tables[0][2:]] == ["idle", "busy"]
     assert tables[0][2].split()[6] == "-"
     assert [row.split()[0] for row in tables[1][2:]] == ["busy", "idle"]
-    assert tables[1][2].split()[6].endswith(("M", "G"))
+    assert tables[1][2].split()[6].endswith(("MiB", "GiB"))
     done, seconds = timed(lambda: run("top", "--json", "--interval", "1", "--count", "2"))
     looks = [json.loads(line) for line in done.stdout.splitlines()]
     assert looks[0]["sandboxes"][0]["to_guest_rate"] is None

@@ -100,7 +100,7 @@ static void command_policy_print(const struct cli *cli, const json_t *sandbox)
 		return;
 	}
 	struct table *table = cli_table_new(headings);
-	cli_sandbox_add_policy(table, egress);
+	cli_sandbox_add_policy(table, egress, "");
 	cli_table_print(table, &cli->screen);
 	cli_table_free(table);
 }

@@ -30,7 +30,7 @@ static int command_publish_change(const struct cli *cli, const char *key,
 	}
 	int code = cli_patch(cli, id, json_pack("{s:o}", key, ports), &sandbox);
 	if (code == CLI_DONE && !cli->json)
-		cli_sandbox_print_endpoints(&cli->screen, sandbox);
+		cli_sandbox_print_endpoints(&cli->screen, sandbox, 0);
 	json_decref(sandbox);
 	return code;
 }

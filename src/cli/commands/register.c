@@ -130,7 +130,7 @@ static int command_register_report(const struct cli *cli, const json_t *sandbox)
 			client_text(sandbox, "id"), (long long)client_number(sandbox, "slot"),
 			client_text(sandbox, "netns"), client_text(sandbox, "tap"), client_text(sandbox, "host_ip"),
 			client_text(sandbox, "state"));
-	cli_sandbox_print_endpoints(&cli->screen, sandbox);
+	cli_sandbox_print_endpoints(&cli->screen, sandbox, 0);
 	return CLI_DONE;
 }
 

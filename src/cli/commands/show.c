@@ -42,6 +42,21 @@ static void command_show_add_state(struct table *table, const json_t *sandbox)
 		       reason);
 }
 
+static void command_show_add_dns(struct table *table, const json_t *servers)
+{
+	const char *heading = "dns";
+	json_t *server;
+	size_t i;
+
+	if (!json_array_size(servers))
+		command_show_add_pair(table, heading, CELL_PLAIN, "none");
+	json_array_foreach(servers, i, server)
+	{
+		command_show_add_pair(table, heading, CELL_PLAIN, json_string_value(server));
+		heading = " ";
+	}
+}
+
 static void command_show_add_network(struct table *table, const json_t *sandbox)
 {
 	const json_t *guest = json_object_get(sandbox, "guest");
@@ -54,6 +69,7 @@ static void command_show_add_network(struct table *table, const json_t *sandbox)
 	cli_table_addf(table, CELL_PLAIN, "%s/%lld, gateway %s, mac %s, mtu %lld", client_text(guest, "ip"),
 		       (long long)client_number(guest, "prefix"), client_text(guest, "gateway"),
 		       client_text(guest, "mac"), (long long)client_number(guest, "mtu"));
+	command_show_add_dns(table, json_object_get(guest, "dns"));
 	command_show_add_pair(table, "boot argument", CELL_PLAIN, client_text(guest, "boot_arg"));
 }
 
@@ -73,13 +89,88 @@ static void command_show_add_counters(struct table *table, const json_t *counter
 		       (long long)client_number(counters, "drops_total"));
 }
 
-/* An object as it is in force, in compact JSON: policies and limits have many shapes. */
-static void command_show_add_object(struct table *table, const char *name, const json_t *object)
+static void command_show_add_labels(struct table *table, const json_t *labels)
 {
-	AUTO_FREE char *text = json_is_object(object) && json_object_size(object) ? json_dumps(object, 0) : NULL;
+	const char *key, *heading = "labels";
+	json_t *label;
 
-	if (text)
-		command_show_add_pair(table, name, CELL_PLAIN, text);
+	if (!json_object_size(labels))
+		command_show_add_pair(table, heading, CELL_PLAIN, "none");
+	json_object_foreach((json_t *)labels, key, label)
+	{
+		cli_table_add(table, CELL_DIM, heading);
+		cli_table_addf(table, CELL_PLAIN, "%s=%s", key, client_text(labels, key));
+		heading = " ";
+	}
+}
+
+static void command_show_add_owner(struct table *table, const json_t *owner)
+{
+	cli_table_add(table, CELL_DIM, "tap owner");
+	if (json_is_object(owner))
+		cli_table_addf(table, CELL_PLAIN, "uid %lld, gid %lld", (long long)client_number(owner, "uid"),
+			       (long long)client_number(owner, "gid"));
+	else
+		cli_table_add(table, CELL_PLAIN, "none");
+}
+
+/* Exact, for who wants to set it again, and in short. */
+static void command_show_add_rate(struct table *table, const char *name, const json_t *rate)
+{
+	json_int_t bytes = client_number(rate, "rate"), burst = client_number(rate, "burst");
+	char text[TEXT_NUMBER_SIZE];
+
+	cli_table_add(table, CELL_DIM, name);
+	if (bytes)
+		cli_table_addf(table, CELL_PLAIN, "%lld bytes a second (%s/s), burst %lld bytes", (long long)bytes,
+			       cli_text_bytes((double)bytes, text), (long long)burst);
+	else
+		cli_table_add(table, CELL_PLAIN, "none");
+}
+
+static void command_show_add_limits(struct table *table, const json_t *limits)
+{
+	static const char *const times[][2] = {
+		{ "  connect deadline", "connect_deadline_ms" },
+		{ "  idle", "idle_ms" },
+		{ "  half closed", "half_closed_ms" },
+		{ "  keepalive", "keepalive_ms" },
+	};
+	json_int_t connections = client_number(limits, "connections");
+	char text[TEXT_NUMBER_SIZE];
+
+	command_show_add_pair(table, "limits", CELL_PLAIN, " ");
+	cli_table_add(table, CELL_DIM, "  connections");
+	if (connections)
+		cli_table_addf(table, CELL_PLAIN, "%lld", (long long)connections);
+	else
+		cli_table_add(table, CELL_PLAIN, "none of its own");
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		json_int_t ms = client_number(limits, times[i][1]);
+		command_show_add_pair(table, times[i][0], CELL_PLAIN,
+				      ms ? cli_text_duration((uint64_t)ms, text) : "none");
+	}
+}
+
+static void command_show_add_registration(struct table *table, const json_t *sandbox)
+{
+	const json_t *bandwidth = json_object_get(sandbox, "bandwidth");
+	json_int_t ready_port = client_number(sandbox, "ready_port");
+
+	command_show_add_pair(table, "default", CELL_PLAIN, client_is(sandbox, "default") ? "yes" : "no");
+	cli_table_add(table, CELL_DIM, "ready port");
+	if (ready_port)
+		cli_table_addf(table, CELL_PLAIN, "%lld", (long long)ready_port);
+	else
+		cli_table_add(table, CELL_PLAIN, "none");
+	command_show_add_owner(table, json_object_get(sandbox, "tap_owner"));
+	command_show_add_labels(table, json_object_get(sandbox, "labels"));
+	command_show_add_pair(table, "policy", CELL_PLAIN, " ");
+	cli_sandbox_add_policy(table, json_object_get(sandbox, "egress"), "  ");
+	command_show_add_pair(table, "bandwidth", CELL_PLAIN, " ");
+	command_show_add_rate(table, "  to the guest", json_object_get(bandwidth, "to_guest"));
+	command_show_add_rate(table, "  from the guest", json_object_get(bandwidth, "from_guest"));
+	command_show_add_limits(table, json_object_get(sandbox, "limits"));
 }
 
 static void command_show_print(const struct cli *cli, const json_t *sandbox)
@@ -88,26 +179,19 @@ static void command_show_print(const struct cli *cli, const json_t *sandbox)
 	struct table *table = cli_table_new(headings);
 
 	command_show_add_pair(table, "sandbox", CELL_PLAIN, client_text(sandbox, "id"));
+	if (*client_text(sandbox, "name"))
+		command_show_add_pair(table, "name", CELL_PLAIN, client_text(sandbox, "name"));
 	command_show_add_state(table, sandbox);
 	cli_table_add(table, CELL_DIM, "slot");
 	cli_table_addf(table, CELL_PLAIN, "%lld", (long long)client_number(sandbox, "slot"));
 	command_show_add_network(table, sandbox);
-	command_show_add_pair(table, "default", CELL_PLAIN, client_is(sandbox, "default") ? "yes" : "no");
-	if (client_number(sandbox, "ready_port")) {
-		cli_table_add(table, CELL_DIM, "ready port");
-		cli_table_addf(table, CELL_PLAIN, "%lld", (long long)client_number(sandbox, "ready_port"));
-	}
 	command_show_add_time(table, "registered", client_text(sandbox, "registered_at"));
 	command_show_add_time(table, "last activity", client_text(sandbox, "last_activity"));
 	command_show_add_counters(table, json_object_get(sandbox, "counters"));
-	command_show_add_object(table, "labels", json_object_get(sandbox, "labels"));
-	command_show_add_object(table, "tap owner", json_object_get(sandbox, "tap_owner"));
-	command_show_add_object(table, "egress", json_object_get(sandbox, "egress"));
-	command_show_add_object(table, "bandwidth", json_object_get(sandbox, "bandwidth"));
-	command_show_add_object(table, "limits", json_object_get(sandbox, "limits"));
+	command_show_add_registration(table, sandbox);
 	cli_table_print(table, &cli->screen);
 	cli_table_free(table);
-	cli_sandbox_print_endpoints(&cli->screen, sandbox);
+	cli_sandbox_print_endpoints(&cli->screen, sandbox, (int)strlen("  connect deadline"));
 }
 
 /* CONTEXT: whether another one was shown before. */

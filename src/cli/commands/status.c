@@ -28,12 +28,24 @@ static void command_status_add_not_open(struct table *table, const json_t *list)
 	}
 }
 
+static void command_status_add_pool(struct table *table, const json_t *pool)
+{
+	json_int_t ready = client_number(pool, "ready"), target = client_number(pool, "target"),
+		   quarantined = client_number(pool, "quarantined"), deleting = client_number(pool, "deleting");
+
+	cli_table_add(table, CELL_DIM, "pool");
+	if (ready || target || quarantined || deleting)
+		cli_table_addf(table, CELL_PLAIN, "%lld of %lld ready, %lld in quarantine, %lld being deleted",
+			       (long long)ready, (long long)target, (long long)quarantined, (long long)deleting);
+	else
+		cli_table_add(table, CELL_PLAIN, "none");
+}
+
 static void command_status_print(const struct cli *cli, const json_t *status)
 {
 	static const char *const headings[] = { "", "|", NULL };
 	struct table *table = cli_table_new(headings);
 	const char *state = client_text(status, "state");
-	json_t *pool = json_object_get(status, "pool");
 	const char *name;
 	json_t *count;
 
@@ -43,10 +55,7 @@ static void command_status_print(const struct cli *cli, const json_t *status)
 	cli_table_add(table, strcmp(state, "running") == 0 ? CELL_GOOD : CELL_ODD, state);
 	cli_table_add(table, CELL_DIM, "connections");
 	cli_table_addf(table, CELL_PLAIN, "%lld", (long long)client_number(status, "connections"));
-	cli_table_add(table, CELL_DIM, "pool");
-	cli_table_addf(table, CELL_PLAIN, "%lld of %lld ready, %lld in quarantine, %lld being deleted",
-		       (long long)client_number(pool, "ready"), (long long)client_number(pool, "target"),
-		       (long long)client_number(pool, "quarantined"), (long long)client_number(pool, "deleting"));
+	command_status_add_pool(table, json_object_get(status, "pool"));
 
 	json_int_t total = 0;
 	json_object_foreach(json_object_get(status, "sandboxes"), name, count) total += json_integer_value(count);

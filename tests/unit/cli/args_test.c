@@ -55,6 +55,19 @@ START_TEST(options_go_before_and_behind_the_command)
 }
 END_TEST
 
+START_TEST(an_option_may_have_a_letter_where_it_is_known)
+{
+	ck_assert_int_eq(parse("ls -q"), 0);
+	ck_assert(cli_args_has(&args, "quiet"));
+	ck_assert_int_eq(parse("status -h"), 0);
+	ck_assert(args.help);
+	refused("status -q", "-q: no such option");
+	refused("-q ls", "-q: no such option");
+	ck_assert_int_eq(parse("ls --sort -slot"), 0);
+	ck_assert_str_eq(cli_args_value(&args, "sort"), "-slot");
+}
+END_TEST
+
 START_TEST(an_option_that_repeats_keeps_its_order)
 {
 	ck_assert_int_eq(parse("register a --port 1 --port=2=127.0.0.1:3 --default"), 0);
@@ -243,6 +256,7 @@ int main(void)
 	TCase *parsing = tcase_create("parsing");
 	tcase_add_checked_fixture(parsing, NULL, teardown);
 	tcase_add_test(parsing, options_go_before_and_behind_the_command);
+	tcase_add_test(parsing, an_option_may_have_a_letter_where_it_is_known);
 	tcase_add_test(parsing, an_option_that_repeats_keeps_its_order);
 	tcase_add_test(parsing, mistakes_name_the_argument);
 	tcase_add_test(parsing, a_mistyped_word_is_answered_with_the_nearest);

@@ -217,13 +217,13 @@ START_TEST(bytes_read_short)
 {
 	char text[TEXT_NUMBER_SIZE];
 
-	ck_assert_str_eq(cli_text_bytes(0, text), "0");
-	ck_assert_str_eq(cli_text_bytes(999, text), "999");
-	ck_assert_str_eq(cli_text_bytes(1000, text), "1.0K");
-	ck_assert_str_eq(cli_text_bytes(1536, text), "1.5K");
-	ck_assert_str_eq(cli_text_bytes(10240, text), "10K");
-	ck_assert_str_eq(cli_text_bytes(1023.9 * 1024, text), "1.0M");
-	ck_assert_str_eq(cli_text_bytes(5e12, text), "4.5T");
+	ck_assert_str_eq(cli_text_bytes(0, text), "0B");
+	ck_assert_str_eq(cli_text_bytes(999, text), "999B");
+	ck_assert_str_eq(cli_text_bytes(1000, text), "1.0KiB");
+	ck_assert_str_eq(cli_text_bytes(1536, text), "1.5KiB");
+	ck_assert_str_eq(cli_text_bytes(10240, text), "10KiB");
+	ck_assert_str_eq(cli_text_bytes(1023.9 * 1024, text), "1.0MiB");
+	ck_assert_str_eq(cli_text_bytes(5e12, text), "4.5TiB");
 }
 END_TEST
 
