@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+enum { CLOCK_SECONDS_LENGTH = sizeof("2026-01-14T09:37:00") - 1 };
+
 static struct timespec clock_read(clockid_t clock)
 {
 	struct timespec time;
@@ -63,6 +65,16 @@ char *clock_format(int64_t wall_ms, char text[static CLOCK_TEXT_SIZE])
 	next = clock_put(next, clock / 60 % 60, 2, ':');
 	next = clock_put(next, clock % 60, 2, 'Z');
 	*next = '\0';
+	return text;
+}
+
+char *clock_format_ms(int64_t wall_ms, char text[static CLOCK_TEXT_SIZE])
+{
+	char *end = clock_format(wall_ms, text) + CLOCK_SECONDS_LENGTH;
+
+	*end++ = '.';
+	end = clock_put(end, wall_ms > 0 ? (unsigned)(wall_ms % 1000) : 0, 3, 'Z');
+	*end = '\0';
 	return text;
 }
 

@@ -22,6 +22,9 @@ enum { CLOCK_TEXT_SIZE = 32 };
  */
 char *clock_format(int64_t wall_ms, char text[static CLOCK_TEXT_SIZE]);
 
+/* The same with milliseconds, "2026-01-14T09:37:00.123Z", for readers who measure the time between two lines. */
+char *clock_format_ms(int64_t wall_ms, char text[static CLOCK_TEXT_SIZE]);
+
 /* The reverse of clock_format(): 0 and *WALL_MS, or -1 if TEXT is anything else. */
 int clock_parse(const char *text, int64_t *wall_ms);
 

@@ -198,7 +198,7 @@ static void log_line_compose_text(struct log_line *line, const char *message, co
 		log_line_put(line, "{", 1);
 	/* The journal has its own. */
 	if (line->target == LOG_TO_STDERR)
-		log_line_put_field(line, format, "time", clock_format(line->time_ms, time), false);
+		log_line_put_field(line, format, "time", clock_format_ms(line->time_ms, time), false);
 	log_line_put_field(line, format, "level", log_line_level_name(line->level), false);
 	log_line_put_field(line, format, "msg", message, false);
 	log_line_put_fields(line, format, fields);

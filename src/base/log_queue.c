@@ -153,7 +153,7 @@ static void log_queue_tell_lost(struct log_line *line)
 	if (!queue.lost || queue.refused || queue.used > LOG_QUEUE_SIZE / 2)
 		return;
 	const struct log_field fields[] = { F_UINT("count", queue.lost),
-					    F_STR("since", clock_format(queue.lost_since_ms, since)),
+					    F_STR("since", clock_format_ms(queue.lost_since_ms, since)),
 					    { 0 } };
 	log_line_compose(line, LOG_WARNING_LEVEL, "log lines lost", fields);
 	if (log_queue_append(line, queue.lost))
@@ -239,7 +239,7 @@ static uint64_t log_queue_write(struct log_batch *batch)
 	size_t left;
 
 	if (target == LOG_TO_JOURNAL && clock_wall_ms() - batch->entry.time_ms > LATE_MS)
-		log_line_add_journal(&batch->line, "WEFT_TIME", clock_format(batch->entry.time_ms, time));
+		log_line_add_journal(&batch->line, "WEFT_TIME", clock_format_ms(batch->entry.time_ms, time));
 	if (log_sink_write(target, (enum log_level)batch->entry.level, batch->line.bytes, batch->line.size, &left) == 0)
 		return 0;
 	if (batch->entry.count)

@@ -30,7 +30,6 @@
 enum {
 	PENDING_MAX = 64 * 1024,
 	BOOT_SIZE = 17,
-	TIME_SIZE = CLOCK_TEXT_SIZE + 8,
 	HEARTBEAT_AGAIN_MS = 1000, /* after one for which there was no memory */
 };
 
@@ -58,6 +57,7 @@ struct events {
 	char boot[BOOT_SIZE];
 	uint64_t last_seq;   /* of the newest event; 0: none yet */
 	uint64_t whole_from; /* since this event none was lost */
+	uint64_t dropped;    /* events, for readers whose streams were ended */
 	struct event_line ring[EVENTS_KEPT];
 	TAILQ_HEAD(, event_reader) readers;
 	struct control_share *places;
@@ -76,23 +76,12 @@ static struct event_line *control_events_line_at(struct events *events, uint64_t
 	return &events->ring[seq % EVENTS_KEPT];
 }
 
-/* Now, with milliseconds, because readers measure the time between events. */
-static void control_events_format_now(char text[static TIME_SIZE])
-{
-	char seconds[CLOCK_TEXT_SIZE];
-	int64_t now = clock_wall_ms();
-
-	clock_format(now, seconds);
-	seconds[strcspn(seconds, "Z")] = '\0';
-	snprintf(text, TIME_SIZE, "%s.%03uZ", seconds, (unsigned)(now % 1000));
-}
-
 /* What each event has; NULL for lack of memory. */
 static json_t *control_events_head(const struct events *events, uint64_t seq, const char *type, const char *id)
 {
-	char now[TIME_SIZE];
+	char now[CLOCK_TEXT_SIZE];
 
-	control_events_format_now(now);
+	clock_format_ms(clock_wall_ms(), now); /* readers measure the time between events */
 	return json_pack("{s:I, s:s, s:s, s:s, s:s?}", "seq", (json_int_t)seq, "boot", events->boot, "time", now,
 			 "type", type, "sandbox", id);
 }
@@ -191,6 +180,14 @@ static bool control_events_pass_next(struct event_reader *reader, struct evbuffe
 	return !*lost;
 }
 
+/* The stream ends before its reader has all events. */
+static void control_events_count_dropped(const struct event_reader *reader)
+{
+	struct events *events = reader->events;
+
+	events->dropped += events->last_seq >= reader->next_seq ? events->last_seq - reader->next_seq + 1 : 1;
+}
+
 /* Writes to the reader as much as it takes. May free it. */
 static void control_events_reader_pump(struct event_reader *reader)
 {
@@ -199,6 +196,7 @@ static void control_events_reader_pump(struct event_reader *reader)
 	bool lost = false;
 
 	if (!out) {
+		control_events_count_dropped(reader);
 		control_events_reader_free(reader);
 		return;
 	}
@@ -214,8 +212,10 @@ static void control_events_reader_pump(struct event_reader *reader)
 	if (evbuffer_get_length(out))
 		control_reply_write(reader->reply, out);
 	evbuffer_free(out);
-	if (lost)
+	if (lost) {
+		control_events_count_dropped(reader);
 		control_events_reader_free(reader);
+	}
 }
 
 static void control_events_on_drained(void *context)
@@ -315,6 +315,11 @@ void control_events_add(struct events *events, const char *type, const char *id,
 	TAILQ_FOREACH_SAFE(reader, &events->readers, next, next)
 	if (control_reply_pending(reader->reply) < PENDING_MAX)
 		control_events_reader_pump(reader);
+}
+
+uint64_t control_events_dropped(const struct events *events)
+{
+	return events->dropped;
 }
 
 void control_events_stream(struct events *events, struct control_request *request)

@@ -17,7 +17,7 @@ from harness.wait import PATIENCE, poll_until
 # Each reload tells of all of them, in some 30 KiB.
 MISTAKES = "[pool]\n" + "".join(f"unknown_{n} = {'x' * 150}\n" for n in range(100))
 
-LOST = re.compile(r'msg="log lines lost" count=(\d+) since=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ')
+LOST = re.compile(r'msg="log lines lost" count=(\d+) since=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z')
 
 
 def lost(api):

@@ -27,6 +27,9 @@ START_TEST(times_are_written_in_utc)
 	setenv("TZ", "Asia/Tokyo", 1);
 	ck_assert_str_eq(clock_format(0, text), "1970-01-01T00:00:00Z");
 	ck_assert_str_eq(clock_format(INT64_C(1768383420999), text), "2026-01-14T09:37:00Z");
+	ck_assert_str_eq(clock_format_ms(INT64_C(1768383420999), text), "2026-01-14T09:37:00.999Z");
+	ck_assert_str_eq(clock_format_ms(INT64_C(1768383420007), text), "2026-01-14T09:37:00.007Z");
+	ck_assert_str_eq(clock_format_ms(-1, text), "1970-01-01T00:00:00.000Z");
 }
 END_TEST
 

@@ -60,6 +60,19 @@ START_TEST(a_line_is_a_message_and_its_fields)
 }
 END_TEST
 
+START_TEST(a_line_on_stderr_has_its_time_with_milliseconds)
+{
+	int year, month, day, hour, minute, second, ms, end = 0;
+
+	log_info("x");
+	logged();
+	ck_assert_int_eq(sscanf(line, "time=%4d-%2d-%2dT%2d:%2d:%2d.%3dZ %nlevel=info", &year, &month, &day, &hour,
+				&minute, &second, &ms, &end),
+			 7);
+	ck_assert_int_eq(end, sizeof("time=2026-01-14T09:37:00.123Z ") - 1);
+}
+END_TEST
+
 START_TEST(below_the_level_nothing_is_written)
 {
 	log_debug("unseen");
@@ -244,6 +257,7 @@ int main(void)
 	TCase *cases = tcase_create("log");
 	tcase_add_checked_fixture(cases, setup, teardown);
 	tcase_add_test(cases, a_line_is_a_message_and_its_fields);
+	tcase_add_test(cases, a_line_on_stderr_has_its_time_with_milliseconds);
 	tcase_add_test(cases, below_the_level_nothing_is_written);
 	tcase_add_test(cases, a_null_string_is_left_out);
 	tcase_add_test(cases, bytes_from_outside_end_neither_value_nor_line);
