@@ -203,6 +203,11 @@ void control_event_host(struct control *control, const char *check, const char *
 		      json_pack("{s:s, s:s, s:s}", "check", check, "status", status, "detail", detail));
 }
 
+uint64_t control_events_lost(const struct control *control)
+{
+	return control_events_dropped(control_api_events(control->api));
+}
+
 const struct control_keeper *control_keeper(const struct control *control)
 {
 	return control->keeper.opened ? &control->keeper : NULL;

@@ -115,6 +115,9 @@ void control_event(struct control *control, const char *type, const char *id, js
 /* Adds the event `host`: CHECK, a word such as "ports", has STATUS, "ok" or "fail", because of DETAIL. */
 void control_event_host(struct control *control, const char *check, const char *status, const char *detail);
 
+/* Events that readers of /v1/events did not get, because they were too slow or memory was lacking. */
+uint64_t control_events_lost(const struct control *control);
+
 /*
  * The same API over TCP, for reading only, with the status page at "/". It listens nowhere at first. Its readers hold nothing of
  * what the callers of the socket need: no wait is theirs, no diagnosis is made for them, and event streams are counted apart. A

@@ -12,6 +12,8 @@
 #include "daemon/metrics.h"
 #include "daemon/tenant.h"
 
+#include <string.h>
+
 /* A read takes about 50 us: this is a tenth of the loop's time at most. */
 enum { READ_MOMENT_MS = 10, READS_A_MOMENT = 16 };
 
@@ -29,6 +31,25 @@ static bool daemon_collect_advance(uint64_t *known, uint64_t *lost, uint64_t cou
 	return *known != before;
 }
 
+/*
+ * Adds to the metrics of this run. The kernel counts over restarts of weftd, so the first reading of a sandbox that a former run
+ * registered is where the sums begin.
+ */
+static void daemon_collect_sum(struct daemon *daemon, struct tenant *tenant, const struct counters *before,
+			       const struct fabric_counts *counts)
+{
+	const struct counters *now = &tenant->sandbox->counters;
+
+	if (!tenant->collected && tenant->stored) {
+		memcpy(tenant->denied, counts->denied, sizeof(tenant->denied));
+	} else {
+		daemon_metrics_add_bytes(daemon, now->bytes_to_guest - before->bytes_to_guest,
+					 now->bytes_from_guest - before->bytes_from_guest);
+		daemon_metrics_add_denied(daemon, tenant->denied, counts->denied);
+	}
+	tenant->collected = true;
+}
+
 static void daemon_collect_take(struct daemon *daemon, const struct fabric_counts *counts)
 {
 	struct sandbox *sandbox = registry_at(daemon->registry, counts->slot);
@@ -37,6 +58,7 @@ static void daemon_collect_take(struct daemon *daemon, const struct fabric_count
 	if (!tenant)
 		return;
 	struct counters *known = &sandbox->counters, *lost = &tenant->lost;
+	const struct counters before = *known;
 	bool moved =
 	    daemon_collect_advance(&known->packets_to_guest, &lost->packets_to_guest, counts->packets_to_guest);
 	moved |=
@@ -46,7 +68,7 @@ static void daemon_collect_take(struct daemon *daemon, const struct fabric_count
 	daemon_collect_advance(&known->bytes_to_guest, &lost->bytes_to_guest, counts->bytes_to_guest);
 	daemon_collect_advance(&known->bytes_from_guest, &lost->bytes_from_guest, counts->bytes_from_guest);
 	daemon_collect_advance(&known->drops_total, &lost->drops_total, counts->drops + counts->host_drops);
-	daemon_metrics_add_denied(daemon, tenant->denied, counts->denied);
+	daemon_collect_sum(daemon, tenant, &before, counts);
 }
 
 static void daemon_collect_done(void *context, const struct fabric_counts *counts, size_t count, const struct err *err)

@@ -132,6 +132,8 @@ void daemon_follow_repair(void *context, const struct fabric_repair *repair)
 
 	if (repair->changed)
 		daemon_metrics_count_repair(daemon);
+	if (!repair->ok)
+		daemon_metrics_count_repair_failure(daemon);
 	daemon_follow_log_repair(repair, sandbox);
 	control_event(daemon->control, "repair", sandbox ? sandbox->id : NULL, daemon_follow_describe(repair));
 }

@@ -18,8 +18,9 @@
 
 #define DEFAULT_CONFIG SYSCONFDIR "/weft/weftd.conf"
 
-void daemon_load_config_print_mistake(const char *mistake)
+void daemon_load_config_print_mistake(void *context, const char *mistake)
 {
+	(void)context;
 	fprintf(stderr, "%s\n", mistake);
 }
 
@@ -63,7 +64,7 @@ static int daemon_load_config_exit_code(int trouble)
 }
 
 struct config *daemon_load_config(const struct options *options, bool check_host, unsigned patience_ms,
-				  void (*report)(const char *mistake), int *exit_code)
+				  void (*report)(void *context, const char *mistake), void *context, int *exit_code)
 {
 	const char *path = options->config                     ? options->config
 			   : access(DEFAULT_CONFIG, F_OK) == 0 ? DEFAULT_CONFIG
@@ -75,7 +76,7 @@ struct config *daemon_load_config(const struct options *options, bool check_host
 	    daemon_load_config_file(path, check_host ? daemon_load_config_check_host : NULL, patience_ms, &mistakes);
 	for (size_t i = 0; i < mistakes.count; i++) {
 		config_mistake_format(&mistakes, &mistakes.items[i], text, sizeof(text));
-		report(text);
+		report(context, text);
 	}
 	*exit_code = EX_OK;
 	if (!config || mistakes.count) {

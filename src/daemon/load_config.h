@@ -13,9 +13,9 @@ struct options;
  * or EX_OSERR for a shortage, which the next attempt may not meet; else EX_OK.
  */
 struct config *daemon_load_config(const struct options *options, bool check_host, unsigned patience_ms,
-				  void (*report)(const char *mistake), int *exit_code);
+				  void (*report)(void *context, const char *mistake), void *context, int *exit_code);
 
 /* For REPORT: prints MISTAKE to stderr. */
-void daemon_load_config_print_mistake(const char *mistake);
+void daemon_load_config_print_mistake(void *context, const char *mistake);
 
 #endif

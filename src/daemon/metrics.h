@@ -6,6 +6,7 @@
 
 #include "fabric/fabric.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct control_request;
@@ -19,8 +20,15 @@ void daemon_metrics_stop(struct daemon *daemon);
 /* A sandbox was registered, in DURATION_US. */
 void daemon_metrics_count_registration(struct daemon *daemon, uint64_t duration_us);
 
-/* A change by others was undone. */
+/* A change by others was undone; or something could not be looked at or put back. */
 void daemon_metrics_count_repair(struct daemon *daemon);
+void daemon_metrics_count_repair_failure(struct daemon *daemon);
+
+/* The configuration was read again, and taken over or not. */
+void daemon_metrics_note_reload(struct daemon *daemon, bool taken_over);
+
+/* Bytes that passed a sandbox's TAP since it was looked at last. */
+void daemon_metrics_add_bytes(struct daemon *daemon, uint64_t to_guest, uint64_t from_guest);
 
 /* Adds the packets that one table has stopped, by rule, since it was last read: SEEN holds that reading, and becomes COUNTED. */
 void daemon_metrics_add_denied(struct daemon *daemon, uint64_t seen[static FABRIC_RULES],

@@ -53,7 +53,7 @@ int daemon_mode_check(const struct options *options)
 {
 	int exit_code;
 	struct config *config =
-	    daemon_load_config(options, true, CONFIG_PATIENCE_MS, daemon_load_config_print_mistake, &exit_code);
+	    daemon_load_config(options, true, CONFIG_PATIENCE_MS, daemon_load_config_print_mistake, NULL, &exit_code);
 
 	if (!config)
 		return exit_code;
@@ -100,7 +100,7 @@ int daemon_mode_cleanup(const struct options *options)
 	struct err err;
 	/* Objects that are to go need not fit the host any more: only names and ranges count. */
 	struct config *config =
-	    daemon_load_config(options, false, CONFIG_PATIENCE_MS, daemon_load_config_print_mistake, &exit_code);
+	    daemon_load_config(options, false, CONFIG_PATIENCE_MS, daemon_load_config_print_mistake, NULL, &exit_code);
 
 	if (!config)
 		return exit_code;

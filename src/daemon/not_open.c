@@ -218,6 +218,19 @@ static json_t *daemon_not_open_write(const struct not_open_note *note)
 			 "error", note->error);
 }
 
+size_t daemon_not_open_count(const struct daemon *daemon, bool of_sandboxes)
+{
+	const struct not_open *list = daemon->not_open;
+	size_t count = 0;
+
+	for (size_t i = 0; i < list->count; i++) {
+		const struct not_open_note *note = &list->items[i];
+
+		count += (note->sandbox[0] != '\0') == of_sandboxes && daemon_not_open_counts(daemon, note);
+	}
+	return count;
+}
+
 json_t *daemon_not_open_list(struct daemon *daemon)
 {
 	struct not_open *list = daemon->not_open;

@@ -38,6 +38,9 @@ void daemon_not_open_remove(struct daemon *daemon, const struct addr *listen, en
 /* Forgets endpoints that nobody wants any more, and allows the next searches for holders. Each second. */
 void daemon_not_open_tidy(struct daemon *daemon);
 
+/* How many of the addresses there are not open: those of sandboxes, or weftd's own. Counts 256 of both at most. */
+size_t daemon_not_open_count(const struct daemon *daemon, bool of_sandboxes);
+
 /* The member `not_open` of the status. NULL for want of memory. */
 json_t *daemon_not_open_list(struct daemon *daemon);
 

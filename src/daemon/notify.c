@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -84,6 +85,19 @@ void daemon_notify_ready(void)
 void daemon_notify_reloading(void)
 {
 	daemon_notify_send("RELOADING=1", 0);
+}
+
+void daemon_notify_status(const char *text)
+{
+	char state[1024];
+	char *end;
+
+	snprintf(state, sizeof(state), "STATUS=%s", text);
+	/* Another line would be another message. */
+	end = strpbrk(state, "\r\n");
+	if (end)
+		*end = '\0';
+	daemon_notify_send(state, 0);
 }
 
 void daemon_notify_stopping(void)

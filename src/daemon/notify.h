@@ -17,6 +17,9 @@ void daemon_notify_ready(void);
 void daemon_notify_reloading(void);
 void daemon_notify_stopping(void);
 
+/* What people see of us at the manager, one line; "": nothing. */
+void daemon_notify_status(const char *text);
+
 /* Feeds the watchdog. False: the manager is behind with its messages, and is not waited for; it is worth another try soon. */
 bool daemon_notify_watchdog(void);
 

@@ -30,6 +30,7 @@
 #include "daemon/options.h"
 #include "daemon/patch.h"
 #include "daemon/register.h"
+#include "daemon/reload.h"
 #include "daemon/reopen.h"
 #include "daemon/report.h"
 #include "daemon/reserve.h"
@@ -130,46 +131,13 @@ static void daemon_run_stop(struct daemon *daemon, int signal)
 		daemon_run_on_drained(daemon);
 }
 
-static void daemon_run_log_mistake(const char *mistake)
-{
-	log_error("mistake in the configuration", F_STR("mistake", mistake));
-}
-
-static void daemon_run_reload(struct daemon *daemon)
-{
-	/* daemon_notify_ready() ends a reload and reports readiness as well, which is not true early in a start, or amid a stop. */
-	bool ready = daemon->state == DAEMON_ADOPTING || daemon->state == DAEMON_RUNNING;
-	int exit_code;
-	struct config *fresh;
-
-	if (ready)
-		daemon_notify_reloading();
-	fresh =
-	    daemon_load_config(daemon->options, true, CONFIG_PATIENCE_RELOAD_MS, daemon_run_log_mistake, &exit_code);
-	if (!fresh) {
-		log_error("configuration not reloaded; the former one stays in force");
-	} else {
-		config_reload(daemon->config, fresh);
-		config_free(fresh);
-		log_setup(daemon->config->daemon.log_level, daemon->config->daemon.log_format,
-			  daemon->options->foreground ? LOG_TO_STDERR : LOG_TO_JOURNAL);
-		if (daemon->forwarder)
-			fwd_reconfigure(daemon->forwarder);
-		if (daemon->fabric)
-			fabric_reconfigure(daemon->fabric);
-		log_info("configuration reloaded");
-	}
-	if (ready)
-		daemon_notify_ready();
-}
-
 static void daemon_run_on_signal(evutil_socket_t signal, short what, void *arg)
 {
 	struct daemon *daemon = arg;
 
 	(void)what;
 	if (signal == SIGHUP)
-		daemon_run_reload(daemon);
+		daemon_reload(daemon);
 	else
 		daemon_run_stop(daemon, (int)signal);
 }
@@ -492,7 +460,7 @@ int daemon_run(const struct options *options)
 	int exit_code;
 
 	daemon->config =
-	    daemon_load_config(options, true, CONFIG_PATIENCE_MS, daemon_load_config_print_mistake, &exit_code);
+	    daemon_load_config(options, true, CONFIG_PATIENCE_MS, daemon_load_config_print_mistake, NULL, &exit_code);
 	if (!daemon->config)
 		return exit_code;
 	if (daemon_run_start_log(daemon, &err) < 0 || daemon_run_start(&running, &err) < 0)

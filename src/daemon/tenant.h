@@ -51,6 +51,7 @@ struct tenant {
 	struct problem failure;              /* why its registration failed: that answer, once all is undone */
 	struct counters base;                /* its counters when this run of the daemon took it over */
 	struct counters lost;                /* the kernel's counts in tables that are gone */
+	bool collected;                      /* its counters were read: what follows is of this run */
 	uint64_t denied[FABRIC_RULES];       /* last read of its namespace */
 	char *last_diagnosis;                /* owned: the answer to the last one; NULL: none was made yet */
 };

@@ -254,6 +254,9 @@ struct fabric_pool {
 };
 void fabric_pool_state(const struct fabric *fabric, struct fabric_pool *pool);
 
+/* How many of the reported repairs that did not come off (`ok` is false) are not over yet. */
+size_t fabric_troubles(const struct fabric *fabric);
+
 /* Options were reloaded: the pool follows its size. Ready slots beyond that are claimed before others are made. */
 void fabric_reconfigure(struct fabric *fabric);
 

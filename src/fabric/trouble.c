@@ -17,6 +17,7 @@ enum { PAUSE_MIN = 1, PAUSE_MAX = 30 }; /* ticks of the patrol */
 struct troubles {
 	TAILQ_HEAD(trouble_queue, trouble) waiting;
 	struct trouble host[TROUBLE_KINDS];
+	size_t reported; /* and not over */
 };
 
 static const char *fabric_trouble_what(const struct trouble *trouble)
@@ -87,6 +88,7 @@ static void fabric_trouble_start(struct fabric *fabric, struct trouble *trouble,
 	if (trouble->reported)
 		return;
 	trouble->reported = true;
+	fabric->troubles->reported++;
 	fabric_trouble_report(fabric, trouble, err, rival);
 }
 
@@ -98,6 +100,7 @@ static void fabric_trouble_finish(struct fabric *fabric, struct trouble *trouble
 	if (!trouble->reported)
 		return;
 	trouble->reported = false;
+	fabric->troubles->reported--;
 	fabric_trouble_report(fabric, trouble, NULL, NULL);
 }
 
@@ -140,8 +143,10 @@ void fabric_trouble_end(struct slot *slot, enum trouble_kind kind)
 
 void fabric_trouble_drop(struct slot *slot)
 {
-	for (int kind = 0; kind < TROUBLE_KINDS; kind++)
+	for (int kind = 0; kind < TROUBLE_KINDS; kind++) {
 		fabric_trouble_stop_waiting(slot->fabric, &slot->troubles[kind]);
+		slot->fabric->troubles->reported -= slot->troubles[kind].reported;
+	}
 	fabric_trouble_init(slot);
 }
 
@@ -193,6 +198,11 @@ struct trouble *fabric_trouble_take_due(struct fabric *fabric)
 		return trouble;
 	}
 	return NULL;
+}
+
+size_t fabric_troubles(const struct fabric *fabric)
+{
+	return fabric->troubles->reported;
 }
 
 void fabric_slot_fail(struct slot *slot, enum failure failure, const char *why)

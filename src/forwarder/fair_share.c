@@ -116,6 +116,14 @@ size_t fwd_share_in_use(const struct forwarder *forwarder)
 	return (size_t)fwd_share_own(forwarder) + share->fixed + share->clients;
 }
 
+void fwd_share_add_stats(const struct forwarder *forwarder, struct fwd_stats *stats)
+{
+	int64_t left = fwd_share_free_now(forwarder);
+
+	stats->usable = (uint64_t)fwd_share_usable(forwarder);
+	stats->usable_free = left > 0 ? (uint64_t)left : 0;
+}
+
 /* ---- Main ---- */
 
 void fwd_share_hold(struct forwarder *forwarder, int change)

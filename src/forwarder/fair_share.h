@@ -19,6 +19,7 @@
 struct err;
 struct forwarder;
 struct fwd_route;
+struct fwd_stats;
 
 /* Descriptors that a connection, or a flow, takes. */
 enum { SHARE_CONNECTION = 2, SHARE_FLOW = 1 };
@@ -59,6 +60,9 @@ bool fwd_share_allows(const struct fwd_route *route, int cost);
 
 /* All descriptors in use, as far as they are counted. Main thread. */
 size_t fwd_share_in_use(const struct forwarder *forwarder);
+
+/* The descriptors that clients of sandboxes may use, and how many of them are free. Main thread. */
+void fwd_share_add_stats(const struct forwarder *forwarder, struct fwd_stats *stats);
 
 /* CHANGE more descriptors are held by listeners, probes and routes. Main thread. */
 void fwd_share_hold(struct forwarder *forwarder, int change);

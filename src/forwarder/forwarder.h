@@ -197,12 +197,14 @@ void fwd_route_list(struct fwd_route *route, size_t limit,
 enum { CONNECT_BUCKETS = 16 };
 
 struct fwd_stats {
-	uint64_t connections_open;
+	uint64_t connections_open; /* the held ones too */
+	uint64_t connections_held;
 	uint64_t ended[CLOSE_REASONS];
 	uint64_t bytes_to_guest, bytes_from_guest;
 	uint64_t accept_pauses;                  /* times a listener paused for lack of descriptors */
 	uint64_t udp_lost;                       /* datagrams that were not passed on */
 	uint64_t descriptors, descriptor_limit;  /* of the process: in use; RLIMIT_NOFILE as last read */
+	uint64_t usable, usable_free;            /* of these, for clients of sandboxes; below a quarter free: scarce */
 	uint64_t connect_count[CONNECT_BUCKETS]; /* by upper bound, fwd_connect_bucket_ms[]; the last has no bound */
 	uint64_t connect_sum_us;
 };

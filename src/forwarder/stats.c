@@ -53,6 +53,7 @@ void fwd_stats(const struct forwarder *forwarder, struct fwd_stats *stats)
 		.descriptors = fwd_share_in_use(forwarder),
 		.descriptor_limit = forwarder->fair_share.limit,
 	};
+	fwd_share_add_stats(forwarder, stats);
 	for (size_t i = 0; i < forwarder->worker_count; i++)
 		fwd_tally_add_worker(forwarder->workers[i], stats);
 	/* After the ends: a connection that is counted there is not open any more. */

@@ -137,11 +137,13 @@ void fwd_tally_miss(struct route_side *side)
 void fwd_tally_hold(struct route_side *side)
 {
 	fwd_tally_up(&side->tally.held);
+	fwd_tally_up(&side->worker->tally.held);
 }
 
 void fwd_tally_unhold(struct route_side *side)
 {
 	fwd_tally_down(&side->tally.held);
+	fwd_tally_down(&side->worker->tally.held);
 }
 
 size_t fwd_tally_held(const struct route_side *side)
@@ -283,6 +285,7 @@ void fwd_tally_add_worker(const struct worker *worker, struct fwd_stats *stats)
 	stats->bytes_to_guest += fwd_tally_value(&tally->bytes_to_guest);
 	stats->bytes_from_guest += fwd_tally_value(&tally->bytes_from_guest);
 	stats->udp_lost += fwd_tally_value(&tally->udp_lost);
+	stats->connections_held += fwd_tally_size(&tally->held);
 }
 
 void fwd_tally_add_own(const struct forwarder *forwarder, struct fwd_stats *stats)

@@ -49,6 +49,7 @@ struct side_tally {
 /* A worker's. It alone changes them, except LOAD and ENDED. */
 struct worker_tally {
 	atomic_size_t load; /* connections; any thread */
+	atomic_size_t held; /* of these, those that wait for their guest */
 	size_t bulk_streams;
 	_Atomic uint64_t ended[CLOSE_REASONS]; /* any thread */
 	_Atomic uint64_t bytes_to_guest, bytes_from_guest;

@@ -2,6 +2,7 @@
 """weftd under a real systemd, by a user manager: what its store keeps over a kill, a restart and a stop."""
 
 import os
+import re
 
 import pytest
 
@@ -49,3 +50,27 @@ def test_listeners_outlive_what_systemd_does(folder, manager):
     assert manager.tell("show", "NFileDescriptorStore") == "0"
     with open(f"{folder}/weftd.log", encoding="utf-8") as log:
         assert not sanitizer_problem(log.read())
+
+
+def test_a_reload_that_fails_shows_the_mistake_in_the_status(folder, manager):
+    manager.tell("systemctl", "start", "weftd")
+    good = config_text({"forwarder": {"stop_drain": "200ms"}})
+    with open(f"{folder}/weftd.conf", "w", encoding="ascii") as file:
+        file.write(good + "[pool]\nsize = many\nsiez = 1\n")
+    code, _ = manager.tell("reload")
+    assert code != 0
+    metrics = Api(f"{folder}/control.sock").metrics
+    poll_until(lambda: metrics()["weft_config_last_reload_successful"] == 0)
+    loaded = metrics()["weft_config_last_reload_success_timestamp_seconds"]
+    status = manager.tell("systemctl", "status", "weftd")
+    mistake = f"{folder}/weftd.conf:4: [pool] size = many"
+    assert re.search(rf"Status: .*not reloaded; the former one stays in force: {re.escape(mistake)}.* \(and 1 more\)", status), status
+    with open(f"{folder}/weftd.log", encoding="utf-8") as log:
+        assert f"\n{mistake}" in log.read()  # printed by --check
+    with open(f"{folder}/weftd.conf", "w", encoding="ascii") as file:
+        file.write(good)
+    code, _ = manager.tell("reload")
+    assert code == 0
+    poll_until(lambda: metrics()["weft_config_last_reload_successful"] == 1)
+    assert metrics()["weft_config_last_reload_success_timestamp_seconds"] > loaded
+    assert "Status:" not in manager.tell("systemctl", "status", "weftd")

@@ -17,6 +17,7 @@ SYSTEMD = "/lib/systemd/systemd"
 UNIT = """[Service]
 Type=notify
 ExecStart={program} --foreground --config {config} --socket {socket} --state-dir /run/weft/state
+ExecReload={reload}
 Restart=always
 RestartSec=100ms
 KillMode=process
@@ -86,6 +87,12 @@ def show(name):
     return systemctl("show", "--property", name, "--value", "weftd")
 
 
+def reload():
+    """[exit status of systemctl reload, the unit as systemctl status shows it]."""
+    done = subprocess.run(["systemctl", "--user", "reload", "weftd"], capture_output=True, check=False)
+    return [done.returncode, systemctl("status", "weftd", check=False)]
+
+
 def listening():
     """[[local address, inode]] of the TCP sockets that listen."""
     found = []
@@ -94,6 +101,14 @@ def listening():
             fields = [line.split() for line in list(file)[1:]]
         found += [[one[1], one[9]] for one in fields if one[3] == "0A"]
     return sorted(found)
+
+
+def reload_command(program, config):
+    """The unit's own, for a daemon with another configuration."""
+    top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    with open(f"{top}/systemd/weftd.service.in", encoding="utf-8") as file:
+        [command] = [line.rstrip().split("=", 1)[1] for line in file if line.startswith("ExecReload=")]
+    return command.replace("@sbindir@/weftd", f"{program} --config {config}")
 
 
 def set_up(program, folder, log):
@@ -106,7 +121,12 @@ def set_up(program, folder, log):
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     os.environ["XDG_RUNTIME_DIR"] = "/run/user"
     unit = UNIT.format(
-        program=program, config=f"{folder}/weftd.conf", socket=f"{folder}/control.sock", log=log, limit=os.sysconf("SC_OPEN_MAX")
+        program=program,
+        config=f"{folder}/weftd.conf",
+        socket=f"{folder}/control.sock",
+        reload=reload_command(program, f"{folder}/weftd.conf"),
+        log=log,
+        limit=os.sysconf("SC_OPEN_MAX"),
     )
     with open("/run/user/systemd/user/weftd.service", "w", encoding="ascii") as file:
         file.write(unit)
@@ -122,6 +142,7 @@ def main(program, folder, log):
     acts = {
         "hello": lambda: "hello",
         "systemctl": systemctl,
+        "reload": reload,
         "show": show,
         "listening": listening,
         "kill": lambda: os.kill(int(show("MainPID")), signal.SIGKILL),

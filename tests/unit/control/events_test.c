@@ -172,6 +172,7 @@ START_TEST(a_reader_learns_that_it_missed_an_event)
 		missed++;
 	}
 	ck_assert_uint_gt(missed, 5);
+	ck_assert_uint_eq(control_events_dropped(events), missed);
 	ck_assert_uint_eq(count("\"type\":\"repair\",\"sandbox\":\"a\",\"what\":\"link\""), 1);
 }
 END_TEST
@@ -185,6 +186,7 @@ START_TEST(no_memory_for_the_members_is_no_event_without_them)
 	ck_assert(ended);
 	ck_assert_uint_eq(count("repair"), 0);
 	ck_assert_uint_eq(count("overflow"), 1);
+	ck_assert_uint_eq(control_events_dropped(events), 1);
 }
 END_TEST
 
