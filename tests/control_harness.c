@@ -102,7 +102,7 @@ static void patch_sandbox(void *context, struct control_request *request)
 	if (!sandbox)
 		return;
 	struct spec *spec = registry_spec_patch_apply(sandbox, &request->patch, &problem);
-	if (!spec || registry_patch_prepare(registry, sandbox, spec, &prepared, &problem) < 0) {
+	if (!spec || registry_patch_prepare(registry, sandbox, spec, false, &prepared, &problem) < 0) {
 		registry_spec_free(spec);
 		control_request_refuse(request, &problem);
 		return;

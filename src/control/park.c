@@ -53,7 +53,8 @@ void control_park_add(struct control_park *park, struct control_request *request
 
 static bool control_park_is_of_sandbox(const struct control_request *request, const char *id)
 {
-	return !strcmp(request->target.id, id);
+	/* One that takes the default may wait for its holder. */
+	return !strcmp(request->target.id, id) || request->patch.takes_default;
 }
 
 static bool control_park_is_read(const struct control_request *request, const char *ignored)

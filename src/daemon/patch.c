@@ -29,6 +29,8 @@
 struct patch_change {
 	struct daemon *daemon;
 	struct sandbox *sandbox;
+	struct sandbox
+	    *holder; /* the default is taken from it, and it is changed by nobody meanwhile; NULL: from nobody */
 	struct control_request *request;
 	struct registry_patch prepared;
 	struct problem problem; /* why it is being reverted */
@@ -93,15 +95,29 @@ static void daemon_patch_announce_differences(struct patch_change *change)
 			daemon_patch_announce(change->daemon, "published", sandbox->id, &prepared->endpoints[i]);
 }
 
+static void daemon_patch_announce_default(struct daemon *daemon, const struct sandbox *sandbox, bool has,
+					  const struct sandbox *other)
+{
+	control_event(
+	    daemon->control, "default", sandbox->id,
+	    json_pack("{s:b, s:s*}", "default", has, has ? "taken_from" : "taken_by", other ? other->id : NULL));
+}
+
 static void daemon_patch_finish(struct patch_change *change)
 {
 	struct daemon *daemon = change->daemon;
-	char id[SANDBOX_ID_MAX + 1];
+	char id[SANDBOX_ID_MAX + 1], holder[SANDBOX_ID_MAX + 1] = "";
 
 	memcpy(id, change->sandbox->id, sizeof(id));
 	daemon_tenant_of(change->sandbox)->busy = false;
+	if (change->holder) {
+		memcpy(holder, change->holder->id, sizeof(holder));
+		daemon_tenant_of(change->holder)->busy = false;
+	}
 	free(change);
 	control_park_run_sandbox(&daemon->parked, id);
+	if (*holder)
+		control_park_run_sandbox(&daemon->parked, holder);
 }
 
 static void daemon_patch_on_refusal_due(void *context)
@@ -190,29 +206,68 @@ static void daemon_patch_on_reverted(void *context, const struct err *err)
 	daemon_listeners_settle(change->daemon, &change->settling, daemon_patch_on_refusal_due, change);
 }
 
-/* Puts the prepared request into the sandbox's record; afterwards PREPARED holds nothing. */
-static int daemon_patch_commit(struct patch_change *change, struct err *err)
+/* Writes the file of the sandbox's future record. */
+static int daemon_patch_save(struct patch_change *change, struct err *err)
 {
 	struct sandbox *sandbox = change->sandbox;
 	struct registry_patch *prepared = &change->prepared;
 	struct spec *spec = sandbox->spec;
 	struct endpoint *endpoints = sandbox->endpoints;
 	size_t endpoint_count = sandbox->endpoint_count;
+	uint64_t default_turn = sandbox->default_turn;
 
-	/* The file is written from the future record. */
 	sandbox->spec = prepared->spec;
 	sandbox->endpoints = prepared->endpoints;
 	sandbox->endpoint_count = prepared->endpoint_count;
+	sandbox->default_turn = prepared->default_turn;
 	int saved = store_save(change->daemon->store, sandbox, err);
 	sandbox->spec = spec;
 	sandbox->endpoints = endpoints;
 	sandbox->endpoint_count = endpoint_count;
-	if (saved < 0)
+	sandbox->default_turn = default_turn;
+	return saved;
+}
+
+/*
+ * Writes the file of the sandbox that loses the default, whose taker's is written. Of two files that both have the default, the one
+ * with the higher turn counts, so a kill between them loses nothing.
+ */
+static int daemon_patch_save_former(struct patch_change *change, struct sandbox *former, struct err *err)
+{
+	struct err ignored;
+
+	former->spec->is_default = false;
+	int saved = store_save(change->daemon->store, former, err);
+	former->spec->is_default = true;
+	if (saved < 0 && store_save(change->daemon->store, change->sandbox, &ignored) < 0)
+		log_error("state not written", F_STR("sandbox", change->sandbox->id), F_STR("error", ignored.text));
+	return saved;
+}
+
+/* Puts the prepared request into the sandbox's record; afterwards PREPARED holds nothing. */
+static int daemon_patch_commit(struct patch_change *change, struct err *err)
+{
+	struct daemon *daemon = change->daemon;
+	struct sandbox *sandbox = change->sandbox;
+	struct registry_patch *prepared = &change->prepared;
+	struct sandbox *former = NULL;
+	bool was_default = sandbox->spec->is_default, is_default = prepared->spec->is_default;
+
+	if (daemon_patch_save(change, err) < 0)
+		return -1;
+	/* The claim is ours, so that there is no other than the one that it is taken from. */
+	if (is_default && !was_default)
+		former = registry_default_explicit(daemon->registry);
+	if (former && daemon_patch_save_former(change, former, err) < 0)
 		return -1;
 	daemon_patch_announce_differences(change);
-	daemon_patch_close_others(change->daemon, sandbox->endpoints, sandbox->endpoint_count, prepared->endpoints,
+	daemon_patch_close_others(daemon, sandbox->endpoints, sandbox->endpoint_count, prepared->endpoints,
 				  prepared->endpoint_count, true);
-	registry_patch_commit(change->daemon->registry, prepared);
+	registry_patch_commit(daemon->registry, prepared);
+	if (former)
+		daemon_patch_announce_default(daemon, former, false, sandbox);
+	if (is_default != was_default)
+		daemon_patch_announce_default(daemon, sandbox, is_default, former);
 	return 0;
 }
 
@@ -300,7 +355,8 @@ static int daemon_patch_prepare(struct patch_change *change, struct spec *wanted
 	for (unsigned tries = 0; tries < 64; tries++) {
 		uint16_t taken = 0;
 
-		if (registry_patch_prepare(daemon->registry, change->sandbox, wanted, prepared, problem) < 0)
+		if (registry_patch_prepare(daemon->registry, change->sandbox, wanted,
+					   change->request->patch.takes_default, prepared, problem) < 0)
 			break;
 		size_t kept = prepared->endpoint_count - publish_count;
 		if (daemon_endpoints_open(daemon, daemon_tenant_of(change->sandbox), prepared->endpoints + kept,
@@ -352,10 +408,19 @@ static struct patch_change *daemon_patch_begin(struct daemon *daemon, struct san
 	return NULL;
 }
 
+/* The sandbox from which REQUEST takes the default, if it must not change meanwhile; one that is leaving may. */
+static struct sandbox *daemon_patch_holder(struct daemon *daemon, const struct sandbox *sandbox,
+					   const struct control_request *request)
+{
+	struct sandbox *holder = request->patch.takes_default ? registry_default_holder(daemon->registry) : NULL;
+
+	return holder && holder != sandbox && holder->state != SANDBOX_DRAINING ? holder : NULL;
+}
+
 void daemon_patch(void *context, struct control_request *request)
 {
 	struct daemon *daemon = context;
-	struct sandbox *sandbox = control_request_sandbox(request, daemon->registry);
+	struct sandbox *sandbox = control_request_sandbox(request, daemon->registry), *holder;
 	struct patch_change *change;
 	struct problem problem;
 
@@ -365,7 +430,8 @@ void daemon_patch(void *context, struct control_request *request)
 		control_request_refuse(request, &problem);
 		return;
 	}
-	if (daemon_tenant_of(sandbox)->busy) {
+	holder = daemon_patch_holder(daemon, sandbox, request);
+	if (daemon_tenant_of(sandbox)->busy || (holder && daemon_tenant_of(holder)->busy)) {
 		control_park_add(&daemon->parked, request, daemon_patch, daemon);
 		return;
 	}
@@ -375,6 +441,9 @@ void daemon_patch(void *context, struct control_request *request)
 		return;
 	}
 	daemon_tenant_of(sandbox)->busy = true;
+	change->holder = holder;
+	if (holder)
+		daemon_tenant_of(holder)->busy = true;
 	if (daemon_patch_concerns_fabric(change))
 		daemon_patch_apply_fabric(change, daemon_patch_on_applied);
 	else

@@ -85,12 +85,15 @@ static int daemon_restart_load_one(struct daemon *daemon, struct stored *stored,
 	sandbox->netns_device = stored->netns_device;
 	sandbox->netns_inode = stored->netns_inode;
 	sandbox->counters = stored->base;
+	registry_set_default_turn(daemon->registry, sandbox, stored->default_turn);
 	if (daemon_tenant_new(daemon, sandbox, err) < 0) {
 		registry_remove(daemon->registry, sandbox);
 		return -1;
 	}
 	daemon_tenant_of(sandbox)->base = stored->base;
 	daemon_tenant_of(sandbox)->stored = true;
+	if (stored->changed && store_save(daemon->store, sandbox, err) < 0)
+		log_error("state not written", F_STR("sandbox", sandbox->id), F_STR("error", err->text));
 	if (stored->draining)
 		registry_sandbox_set_state(daemon->registry, sandbox, SANDBOX_DRAINING, "restart", NULL);
 	else if (stored->tap_lost)
@@ -107,6 +110,31 @@ static void daemon_restart_take_damage(struct daemon *daemon, const struct store
 			  F_STR("fix", "mend or remove it; its slot is not used before"));
 		if (damage->slot)
 			daemon_reserve_slot(daemon, damage->slot, damage->text);
+	}
+}
+
+/*
+ * A kill between the two files of a take leaves two with the default: the later taker has it. The other's file is written again, so
+ * that it does not come back when that one is gone.
+ */
+static void daemon_restart_settle_default(struct restart *restart)
+{
+	struct store_contents *contents = &restart->contents;
+	struct stored *holder = NULL;
+
+	for (size_t i = 0; i < contents->count; i++) {
+		struct stored *stored = &contents->items[i];
+
+		if (stored->spec->is_default && (!holder || stored->default_turn > holder->default_turn))
+			holder = stored;
+	}
+	for (size_t i = 0; i < contents->count; i++) {
+		struct stored *stored = &contents->items[i];
+
+		if (stored->spec->is_default && stored != holder) {
+			stored->spec->is_default = false;
+			stored->changed = true;
+		}
 	}
 }
 
@@ -316,6 +344,7 @@ static void daemon_restart_read_some(struct restart *restart, uint64_t until_us)
 		daemon_restart_give_up(restart, &err);
 	} else if (!more) {
 		daemon_restart_take_damage(restart->daemon, &restart->contents);
+		daemon_restart_settle_default(restart);
 		restart->phase = PHASE_REGISTERING;
 	}
 }

@@ -32,6 +32,7 @@ enum spec_flags {
 	SPEC_SHOWN = 4,      /* a sandbox shows it under its name */
 	SPEC_REQUIRED = 8,   /* must stand in its object */
 	SPEC_HAS_GIVEN = 16, /* a bool of the struct says whether the field was given */
+	SPEC_TAKEN = 32,     /* SPEC_BOOL: a PATCH may give "take" besides, which is true although another has it */
 };
 
 /* The kinds of list items; wire/ has a reader and a writer for each. */

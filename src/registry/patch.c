@@ -59,11 +59,11 @@ static void registry_endpoints_keep(const struct sandbox *sandbox, struct endpoi
 
 static void registry_unclaim_default(struct registry *registry, const struct sandbox *sandbox)
 {
-	if (registry->default_holder == sandbox && registry->default_sandbox != sandbox)
-		registry->default_holder = NULL;
+	if (registry->default_holder == sandbox)
+		registry->default_holder = registry->default_sandbox;
 }
 
-int registry_patch_prepare(struct registry *registry, struct sandbox *sandbox, struct spec *wanted,
+int registry_patch_prepare(struct registry *registry, struct sandbox *sandbox, struct spec *wanted, bool takes_default,
 			   struct registry_patch *patch, struct problem *problem)
 {
 	bool kept[SPEC_PORTS_MAX] = { false };
@@ -76,7 +76,7 @@ int registry_patch_prepare(struct registry *registry, struct sandbox *sandbox, s
 	if (registry_endpoints_for(registry, wanted, &endpoints) < 0)
 		return registry_problem_no_memory(problem);
 	registry_endpoints_keep(sandbox, endpoints, wanted->port_count, kept);
-	if (wanted->is_default && registry_claim_default(registry, sandbox, problem) < 0)
+	if (wanted->is_default && registry_claim_default(registry, sandbox, takes_default, problem) < 0)
 		goto fail;
 	if (registry_endpoints_hold(registry, sandbox, endpoints, &list, problem) < 0) {
 		registry_unclaim_default(registry, sandbox);
@@ -87,7 +87,10 @@ int registry_patch_prepare(struct registry *registry, struct sandbox *sandbox, s
 		.spec = wanted,
 		.endpoints = endpoints,
 		.endpoint_count = wanted->port_count,
+		.default_turn = sandbox->default_turn,
 	};
+	if (wanted->is_default && registry->default_sandbox && registry->default_sandbox != sandbox)
+		patch->default_turn = registry->default_turns + 1;
 	return 0;
 
 fail:
@@ -102,7 +105,10 @@ void registry_patch_commit(struct registry *registry, struct registry_patch *pat
 	registry_endpoints_release_difference(registry, sandbox->endpoints, sandbox->endpoint_count, patch->endpoints,
 					      patch->endpoint_count);
 	if (patch->spec->is_default) {
+		if (registry->default_sandbox && registry->default_sandbox != sandbox)
+			registry->default_sandbox->spec->is_default = false;
 		registry->default_sandbox = sandbox;
+		registry_set_default_turn(registry, sandbox, patch->default_turn);
 	} else if (registry->default_sandbox == sandbox) {
 		registry->default_sandbox = NULL;
 		registry->default_holder = NULL;

@@ -116,9 +116,26 @@ struct sandbox *registry_default(struct registry *registry)
 	return registry->count == 1 ? registry_next(registry, 0) : NULL;
 }
 
-int registry_claim_default(struct registry *registry, struct sandbox *sandbox, struct problem *problem)
+struct sandbox *registry_default_explicit(struct registry *registry)
 {
-	if (registry->default_holder && registry->default_holder != sandbox)
+	return registry->default_sandbox;
+}
+
+struct sandbox *registry_default_holder(struct registry *registry)
+{
+	return registry->default_holder;
+}
+
+void registry_set_default_turn(struct registry *registry, struct sandbox *sandbox, uint64_t turn)
+{
+	sandbox->default_turn = turn;
+	if (turn > registry->default_turns)
+		registry->default_turns = turn;
+}
+
+int registry_claim_default(struct registry *registry, struct sandbox *sandbox, bool takes, struct problem *problem)
+{
+	if (registry->default_holder && registry->default_holder != sandbox && !takes)
 		return registry_problem_set(problem, PROBLEM_CONFLICT, "/default", "sandbox %s is the default already",
 					    registry->default_holder->id);
 	registry->default_holder = sandbox;
@@ -173,7 +190,7 @@ static struct sandbox *registry_claim_and_enter(struct registry *registry, struc
 {
 	struct endpoint_list list = { .count = sandbox->endpoint_count, .prefix = "/ports" };
 
-	if (spec->is_default && registry_claim_default(registry, sandbox, problem) < 0)
+	if (spec->is_default && registry_claim_default(registry, sandbox, false, problem) < 0)
 		goto fail;
 	if (registry_endpoints_hold(registry, sandbox, sandbox->endpoints, &list, problem) < 0)
 		goto fail;

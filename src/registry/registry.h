@@ -78,6 +78,8 @@ struct sandbox {
 	struct spec *spec;                  /* owned; as the manager asked for it, PATCHes included */
 	struct endpoint *endpoints;         /* owned; one for each of spec->ports, in their order */
 	size_t endpoint_count;
+	uint64_t
+	    default_turn; /* grows with each take of the default from another: the higher counts where files disagree */
 	struct counters counters; /* as last collected */
 	void *tenant;             /* belongs to the daemon (routes, descriptors, jobs); NULL in tests */
 };
@@ -130,6 +132,15 @@ size_t registry_count_state(const struct registry *registry, enum sandbox_state 
 /* The sandbox that the default endpoint leads to now: the one registered as the default, else the only one. NULL: none. */
 struct sandbox *registry_default(struct registry *registry);
 
+/* The sandbox that has the explicit default; NULL: none. */
+struct sandbox *registry_default_explicit(struct registry *registry);
+
+/* The same, or the one that is about to get it. */
+struct sandbox *registry_default_holder(struct registry *registry);
+
+/* As its file says, after registry_adopt(): later takers get a higher turn. */
+void registry_set_default_turn(struct registry *registry, struct sandbox *sandbox, uint64_t turn);
+
 /*
  * Keeps a slot from being handed out: its former objects are not gone yet, or its name belongs to another program. WHY appears
  * in the message that no slot is free ("veth-7 is not ours"). Blocking twice is harmless.
@@ -141,7 +152,8 @@ void registry_unblock_slot(struct registry *registry, unsigned slot);
 void registry_prefer_slot(struct registry *registry, unsigned slot);
 
 /*
- * Changes a sandbox by PATCH, all or nothing. registry_patch_prepare() makes the new endpoints beside the old ones. WANTED is
+ * Changes a sandbox by PATCH, all or nothing. With TAKES_DEFAULT the default may be another's: it leaves that one when this is
+ * committed. registry_patch_prepare() makes the new endpoints beside the old ones. WANTED is
  * the whole new specification, in which new ports follow the kept ones; on success PATCH owns it. The caller opens the new
  * endpoints, then commits or aborts. While a change is prepared the sandbox must neither be removed nor changed otherwise.
  */
@@ -150,8 +162,9 @@ struct registry_patch {
 	struct spec *spec;
 	struct endpoint *endpoints; /* the new list; kept ones carry their handles over */
 	size_t endpoint_count;
+	uint64_t default_turn; /* of the sandbox, from the commit on */
 };
-int registry_patch_prepare(struct registry *registry, struct sandbox *sandbox, struct spec *wanted,
+int registry_patch_prepare(struct registry *registry, struct sandbox *sandbox, struct spec *wanted, bool takes_default,
 			   struct registry_patch *patch, struct problem *problem);
 /* The caller closes the handles of endpoints that are gone, and must find them before. */
 void registry_patch_commit(struct registry *registry, struct registry_patch *patch);

@@ -28,6 +28,7 @@ struct registry {
 	unsigned preferred;              /* slot for the next one; 0: none */
 	struct sandbox *default_holder;  /* has the explicit default, or is about to get it */
 	struct sandbox *default_sandbox; /* has the explicit default */
+	uint64_t default_turns;          /* the highest of all */
 };
 
 /* The endpoints that SPEC asks for, closed, automatic ones without addresses; NULL for none. 0, or -1 for lack of memory. */
@@ -51,7 +52,7 @@ void registry_endpoints_release(struct registry *registry, const struct endpoint
 /* A slot for the next sandbox; 0 with PROBLEM (UNAVAILABLE). Forgets the preferred one. */
 unsigned registry_choose_slot(struct registry *registry, struct problem *problem);
 
-/* 0, or -1 with PROBLEM (CONFLICT) if another sandbox has the default. */
-int registry_claim_default(struct registry *registry, struct sandbox *sandbox, struct problem *problem);
+/* 0, or -1 with PROBLEM (CONFLICT) if another sandbox has the default and TAKES is false. */
+int registry_claim_default(struct registry *registry, struct sandbox *sandbox, bool takes, struct problem *problem);
 
 #endif

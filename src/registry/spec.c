@@ -178,7 +178,7 @@ enum { SPEC_ALWAYS = SPEC_IN_PUT | SPEC_IN_PATCH | SPEC_SHOWN };
 /* In the order in which a sandbox shows them. */
 static const struct spec_field spec_fields[] = {
 	SPEC_ROW_LIST("ports", struct spec, ports, port_count, &spec_port_items, SPEC_IN_PUT),
-	SPEC_ROW_BOOL("default", struct spec, is_default, SPEC_ALWAYS),
+	SPEC_ROW_BOOL("default", struct spec, is_default, SPEC_ALWAYS | SPEC_TAKEN),
 	SPEC_ROW_PORT("ready_port", struct spec, ready_port, SPEC_IN_PUT | SPEC_SHOWN),
 	SPEC_ROW_LIST("labels", struct spec, labels, label_count, &spec_label_items, SPEC_ALWAYS),
 	SPEC_ROW_OBJECT("tap_owner", struct spec, tap_owner, &spec_owner_table,

@@ -30,6 +30,7 @@ struct spec_patch {
 	size_t unpublish_count;
 	bool has_paused, paused;
 	bool has_flows, reset_flows; /* goes with paused = false alone */
+	bool takes_default;          /* "default": "take" */
 	struct spec *given;          /* has the fields given, over the defaults; NULL if none */
 	uint64_t given_fields;       /* one bit for each field given, by its place in spec_table */
 };

@@ -53,14 +53,14 @@ static json_t *store_encode_counters(const struct counters *counters)
 
 json_t *store_encode(const struct sandbox *sandbox)
 {
-	return json_pack("{s:i, s:s, s:i, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "version",
+	return json_pack("{s:i, s:s, s:i, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "version",
 			 STORE_VERSION, "id", sandbox->id, "slot", (int)sandbox->slot, "paused", sandbox->paused,
 			 "draining", sandbox->state == SANDBOX_DRAINING || sandbox->failure == FAILURE_TEARDOWN,
 			 "tap_lost", sandbox->failure == FAILURE_TAP, "registered_ms",
 			 (json_int_t)sandbox->registered_ms, "last_activity_ms", (json_int_t)sandbox->last_activity_ms,
 			 "mtu", (json_int_t)sandbox->mtu, "netns_device", (json_int_t)sandbox->netns_device,
-			 "netns_inode", (json_int_t)sandbox->netns_inode, "request", wire_write_spec(sandbox->spec),
-			 "endpoints",
+			 "netns_inode", (json_int_t)sandbox->netns_inode, "default_turn",
+			 (json_int_t)sandbox->default_turn, "request", wire_write_spec(sandbox->spec), "endpoints",
 			 wire_write_array(sandbox->endpoints, sandbox->endpoint_count, sizeof(*sandbox->endpoints),
 					  store_encode_endpoint),
 			 "counters", store_encode_counters(&sandbox->counters));
@@ -169,6 +169,12 @@ static int store_read_netns_inode(const struct wire_reader *reader, const struct
 				  void *target)
 {
 	return store_read_number(reader, place, value, &((struct stored *)target)->netns_inode);
+}
+
+static int store_read_default_turn(const struct wire_reader *reader, const struct wire_place *place,
+				   const json_t *value, void *target)
+{
+	return store_read_number(reader, place, value, &((struct stored *)target)->default_turn);
 }
 
 /* A problem of the request gets the name of the field in front of its place. */
@@ -297,6 +303,7 @@ static int store_decode_json(const json_t *json, const struct wire_reader *reade
 		{ "mtu", store_read_mtu, WIRE_REQUIRED },
 		{ "netns_device", store_read_netns_device, WIRE_OPTIONAL },
 		{ "netns_inode", store_read_netns_inode, WIRE_OPTIONAL },
+		{ "default_turn", store_read_default_turn, WIRE_OPTIONAL },
 		{ "request", store_read_request, WIRE_REQUIRED },
 		{ "endpoints", store_read_endpoints, WIRE_REQUIRED },
 		{ "counters", store_read_counters, WIRE_REQUIRED },

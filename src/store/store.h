@@ -75,6 +75,8 @@ struct stored {
 	int64_t last_activity_ms;
 	unsigned mtu;
 	uint64_t netns_device, netns_inode;
+	uint64_t default_turn;
+	bool changed;         /* by the reader: the file is to be written again */
 	struct counters base; /* the values of the counters when the file was written */
 };
 

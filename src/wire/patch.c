@@ -8,6 +8,8 @@
 #include "wire/reading.h"
 #include "wire/wire.h"
 
+#include <string.h>
+
 static int wire_read_patch_key(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 			       void *context)
 {
@@ -24,6 +26,13 @@ static int wire_read_patch_key(const struct wire_reader *reader, const struct wi
 	if (!patch->given)
 		return registry_problem_no_memory(reader->problem);
 	patch->given_fields |= UINT64_C(1) << (field - spec_table.fields);
+	if (field->flags & SPEC_TAKEN && json_is_string(value)) {
+		if (strcmp(json_string_value(value), "take") != 0)
+			return wire_refuse(reader, place, "must be true, false or \"take\"");
+		patch->takes_default = true;
+		*(bool *)registry_spec_field_place(field, patch->given) = true;
+		return 0;
+	}
 	return wire_read_field(reader, place, value, field, patch->given);
 }
 

@@ -41,10 +41,10 @@ static void check_change(struct sandbox *sandbox, struct spec *wanted)
 	struct problem problem = { 0 };
 
 	fuzz_check(before && again);
-	if (registry_patch_prepare(registry, sandbox, wanted, &patch, &problem) == 0) {
+	if (registry_patch_prepare(registry, sandbox, wanted, false, &patch, &problem) == 0) {
 		registry_patch_abort(registry, &patch);
 		fuzz_check(registry_spec_equal(sandbox->spec, before));
-		fuzz_check(registry_patch_prepare(registry, sandbox, again, &patch, &problem) == 0);
+		fuzz_check(registry_patch_prepare(registry, sandbox, again, false, &patch, &problem) == 0);
 		registry_patch_commit(registry, &patch);
 	} else {
 		fuzz_check(problem.kind == PROBLEM_CONFLICT || problem.kind == PROBLEM_UNAVAILABLE);

@@ -72,6 +72,7 @@ def test_bodies_that_are_no_json_object(unchanged, text):
         ('{"ports": [{"guest_port": 80, "listen": "192.0.2.1:8081"}]}', "/ports/0/listen"),
         ('{"ports": [{"guest_port": 80, "proto": "sctp"}]}', "/ports/0/proto"),
         ('{"default": "yes"}', "/default"),
+        ('{"default": "take"}', "/default"),
         ('{"ready_port": 70000}', "/ready_port"),
         ('{"tap_owner": {"uid": -1, "gid": 0}}', "/tap_owner/uid"),
         ('{"tap_owner": {"uid": 1}}', "/tap_owner/gid"),

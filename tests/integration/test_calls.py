@@ -2,6 +2,7 @@
 """The calls of the control socket on the real daemon, in each state of a sandbox and concurrently."""
 
 import concurrent.futures
+import itertools
 import json
 import re
 import socket
@@ -159,6 +160,15 @@ def test_a_second_default_is_refused(api):
     assert [one["default"] for one in api.list()] == [True, False]
     api.patch("a1", {"default": False})
     api.patch("a2", {"default": True})
+    assert [one["default"] for one in api.list()] == [False, True]
+    with api.events() as events:
+        api.patch("a1", {"default": "take"})
+        assert [one["default"] for one in api.list()] == [True, False]
+        told = [event for event in itertools.islice(iter(events), 5) if event["type"] == "default"]
+    assert [(event["sandbox"], event["default"]) for event in told] == [("a2", False), ("a1", True)]
+    assert (told[0]["taken_by"], told[1]["taken_from"]) == ("a1", "a2")
+    api.patch("a1", {"default": "take"})
+    api.patch("a2", {"default": "take"})
     assert [one["default"] for one in api.list()] == [False, True]
     api.unregister("a2")
     api.patch("a1", {"default": True})

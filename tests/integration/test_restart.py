@@ -441,3 +441,22 @@ def test_namespaces_are_seen_by_everybody_else(host, weftd):
             one.stdin.close()
             one.stdout.close()
             one.wait()
+
+
+def test_a_kill_between_the_files_of_a_take_leaves_one_default(weftd):
+    daemon = weftd()
+    daemon.api.register("a", {"default": True})
+    daemon.api.register("b", {})
+    with open(f"{daemon.state_dir}/1.json", encoding="utf-8") as file:
+        former = file.read()
+    daemon.api.patch("b", {"default": "take"})
+    daemon.kill()
+    with open(f"{daemon.state_dir}/1.json", "w", encoding="utf-8") as file:
+        file.write(former)
+    daemon.start()
+    assert [one["default"] for one in daemon.api.list()] == [False, True]
+    # The former one's file does not bring it back when the taker is gone.
+    daemon.api.unregister("b")
+    daemon.kill()
+    daemon.start()
+    assert [one["default"] for one in daemon.api.list()] == [False]

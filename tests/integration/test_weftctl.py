@@ -99,7 +99,7 @@ def test_a_body_that_cannot_be_read_fails(run, folder):
         (["publish", "a1", "80", "--proxy-protocol"], None, {"publish": [{"guest_port": 80, "proxy_protocol": "v2"}]}),
         (["unpublish", "a1", "53/udp"], None, {"unpublish": ["53/udp"]}),
         (["unpublish", "a1", "80", "127.0.0.1:81"], None, {"unpublish": [80, "127.0.0.1:81"]}),
-        (["default", "a1"], None, {"default": True}),
+        (["default", "a1"], None, {"default": "take"}),
         (["default", "a1", "--off"], None, {"default": False}),
         (["pause", "a1"], None, {"paused": True}),
         (["resume", "a1"], None, {"paused": False, "flows": "keep"}),

@@ -63,11 +63,11 @@ static json_t *describe_table(const struct spec_table *table);
 
 static json_t *describe(const struct spec_field *field)
 {
-	json_t *json =
-	    json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:b}", "name", field->name, "kind", kind_name(field->kind), "put",
-		      (field->flags & SPEC_IN_PUT) != 0, "patch", (field->flags & SPEC_IN_PATCH) != 0, "shown",
-		      (field->flags & SPEC_SHOWN) != 0, "required", (field->flags & SPEC_REQUIRED) != 0, "nullable",
-		      field->kind == SPEC_PORT || field->flags & SPEC_HAS_GIVEN);
+	json_t *json = json_pack(
+	    "{s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:b}", "name", field->name, "kind", kind_name(field->kind), "put",
+	    (field->flags & SPEC_IN_PUT) != 0, "patch", (field->flags & SPEC_IN_PATCH) != 0, "shown",
+	    (field->flags & SPEC_SHOWN) != 0, "required", (field->flags & SPEC_REQUIRED) != 0, "taken",
+	    (field->flags & SPEC_TAKEN) != 0, "nullable", field->kind == SPEC_PORT || field->flags & SPEC_HAS_GIVEN);
 
 	if (field->kind == SPEC_NUMBER || field->kind == SPEC_LARGE)
 		json_object_update_new(

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftctl default: puts a sandbox behind the default endpoint.
+ * weftctl default: puts a sandbox behind the default endpoint, in the place of another.
  */
 #include "cli/call.h"
 #include "cli/commands.h"
@@ -14,7 +14,8 @@ int command_default(const struct cli *cli)
 
 	if (!id)
 		return CLI_USAGE;
-	int code = cli_patch(cli, id, json_pack("{s:b}", "default", !off), &sandbox);
+	json_t *wanted = off ? json_false() : json_string("take");
+	int code = cli_patch(cli, id, json_pack("{s:o}", "default", wanted), &sandbox);
 	if (code == CLI_DONE && !cli->json)
 		cli_text_print(stdout, "%s is %s\n", id,
 			       off ? "not the default any longer" : "behind the default endpoint now");

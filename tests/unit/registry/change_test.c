@@ -18,7 +18,8 @@ static struct registry_patch prepared(struct sandbox *sandbox, struct spec *want
 {
 	struct registry_patch patch;
 
-	ck_assert_msg(registry_patch_prepare(registry, sandbox, wanted, &patch, &problem) == 0, "%s", problem.detail);
+	ck_assert_msg(registry_patch_prepare(registry, sandbox, wanted, false, &patch, &problem) == 0, "%s",
+		      problem.detail);
 	return patch;
 }
 
@@ -77,7 +78,7 @@ START_TEST(a_refused_change_names_the_place_in_publish)
 	add_port(wanted, 9000);
 	add_listen(wanted, 9001, "127.0.0.1:18080");
 	wanted->is_default = true;
-	ck_assert_int_eq(registry_patch_prepare(registry, a, wanted, &patch, &problem), -1);
+	ck_assert_int_eq(registry_patch_prepare(registry, a, wanted, false, &patch, &problem), -1);
 	ck_assert_int_eq(problem.kind, PROBLEM_CONFLICT);
 	ck_assert_str_eq(problem.field, "/publish/1/listen");
 	ck_assert_ptr_nonnull(strstr(problem.detail, "sandbox holder"));
@@ -94,7 +95,7 @@ START_TEST(an_address_changes_its_guest_port_by_two_changes)
 	struct registry_patch patch;
 
 	add_listen(wanted, 9090, "127.0.0.1:18080");
-	ck_assert_int_eq(registry_patch_prepare(registry, a, wanted, &patch, &problem), -1);
+	ck_assert_int_eq(registry_patch_prepare(registry, a, wanted, false, &patch, &problem), -1);
 	ck_assert_str_eq(problem.field, "/publish/0/listen");
 	ck_assert_ptr_nonnull(strstr(problem.detail, "by this sandbox"));
 	wanted->port_count = 0;
@@ -108,6 +109,33 @@ START_TEST(an_address_changes_its_guest_port_by_two_changes)
 }
 END_TEST
 
+START_TEST(a_change_that_takes_the_default_leaves_it_until_it_is_committed)
+{
+	struct sandbox *a = added("a", default_spec()), *b = added("b", empty_spec()), *c = added("c", empty_spec());
+	struct spec *wanted = wanted_of(b);
+	struct registry_patch patch, other;
+
+	wanted->is_default = true;
+	ck_assert_int_eq(registry_patch_prepare(registry, b, wanted, true, &patch, &problem), 0);
+	ck_assert_ptr_eq(registry_default(registry), a);
+	ck_assert_ptr_eq(registry_default_holder(registry), b);
+	/* Nobody else gets it meanwhile. */
+	wanted = wanted_of(c);
+	wanted->is_default = true;
+	ck_assert_int_eq(registry_patch_prepare(registry, c, wanted, false, &other, &problem), -1);
+	registry_patch_abort(registry, &patch);
+	ck_assert_ptr_eq(registry_default_holder(registry), a);
+	ck_assert(a->spec->is_default);
+
+	ck_assert_int_eq(registry_patch_prepare(registry, c, wanted, true, &patch, &problem), 0);
+	registry_patch_commit(registry, &patch);
+	ck_assert_ptr_eq(registry_default(registry), c);
+	ck_assert_ptr_eq(registry_default_holder(registry), c);
+	ck_assert(!a->spec->is_default && c->spec->is_default);
+	ck_assert_uint_gt(c->default_turn, a->default_turn);
+}
+END_TEST
+
 START_TEST(the_default_moves_by_two_changes)
 {
 	struct sandbox *a = added("a", default_spec()), *b = added("b", empty_spec());
@@ -115,7 +143,7 @@ START_TEST(the_default_moves_by_two_changes)
 	struct registry_patch patch;
 
 	wanted->is_default = true;
-	ck_assert_int_eq(registry_patch_prepare(registry, b, wanted, &patch, &problem), -1);
+	ck_assert_int_eq(registry_patch_prepare(registry, b, wanted, false, &patch, &problem), -1);
 	ck_assert_str_eq(problem.field, "/default");
 	registry_spec_free(wanted);
 
@@ -146,6 +174,7 @@ int main(void)
 	tcase_add_test(tcase, an_aborted_change_leaves_all_as_it_was);
 	tcase_add_test(tcase, a_refused_change_names_the_place_in_publish);
 	tcase_add_test(tcase, an_address_changes_its_guest_port_by_two_changes);
+	tcase_add_test(tcase, a_change_that_takes_the_default_leaves_it_until_it_is_committed);
 	tcase_add_test(tcase, the_default_moves_by_two_changes);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);

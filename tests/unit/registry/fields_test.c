@@ -254,11 +254,11 @@ START_TEST(a_patch_copies_a_specification_once)
 	registry_spec_patch_clear(&patch);
 
 	/* A second attempt, with other automatic ports, takes the same one. */
-	ck_assert_int_eq(registry_patch_prepare(registry, sandbox, wanted, &prepared, &problem), 0);
+	ck_assert_int_eq(registry_patch_prepare(registry, sandbox, wanted, false, &prepared, &problem), 0);
 	ck_assert_ptr_eq(prepared.spec, wanted);
 	prepared.spec = NULL;
 	registry_patch_abort(registry, &prepared);
-	ck_assert_int_eq(registry_patch_prepare(registry, sandbox, wanted, &prepared, &problem), 0);
+	ck_assert_int_eq(registry_patch_prepare(registry, sandbox, wanted, false, &prepared, &problem), 0);
 	registry_patch_commit(registry, &prepared);
 	ck_assert_ptr_eq(sandbox->spec, wanted);
 	ck_assert_ptr_eq(sandbox->spec->egress.allow, given);

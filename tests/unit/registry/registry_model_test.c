@@ -301,7 +301,7 @@ static void operation_patch(void)
 	else
 		expected = model_ports(next.ports, kept, next.port_count);
 	sandbox = registry_at(registry, slot);
-	if (registry_patch_prepare(registry, sandbox, wanted, &patch, &problem) < 0) {
+	if (registry_patch_prepare(registry, sandbox, wanted, false, &patch, &problem) < 0) {
 		ck_assert_msg(problem.kind == expected, "expected %d: %s", expected, problem.detail);
 		registry_spec_free(wanted);
 		return;
