@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A stand-in for envd, the agent inside a sandbox that E2B's SDKs talk to: enough of it for create, commands and files.
 
-    agent.py [--port 49983] [--root DIR]
+    agent.py [--port 49983] [--root DIR] [--users DIR]
 
 It speaks HTTP/1.1 on plain TCP: /health, /files, and Connect RPC with JSON. Streams are chunked application/connect+json, each
 event one small write. One thread serves one connection. --root puts all paths of clients into DIR, so that agents that share a
-file system, as stand-in guests do, still have files of their own.
+file system, as stand-in guests do, still have files of their own. --users takes passwd and group from DIR and not from /etc.
 
 It needs only python3-minimal and json of Python, and runs in the test VM. /agent/streams is not envd's: it reports the open
 streams, and when clients left streams early.
@@ -21,6 +21,7 @@ import traceback
 import files
 import filesystem
 import process
+import users
 from http1 import Connection, Gone
 from rpc import RpcError, serve_stream, serve_unary
 
@@ -52,6 +53,7 @@ def serve(client):
     connection = Connection(client)
     try:
         while request := connection.next_request():
+            users.enter(request)
             try:
                 answer(connection, request)
             except (RpcError, Gone):
@@ -90,9 +92,12 @@ def main(arguments):
             port = int(value)
         elif option == "--root":
             filesystem.set_root(value)
+        elif option == "--users":
+            users.read_from(value)
         else:
             sys.exit(f"agent: what is {option}?")
-    os.makedirs(filesystem.real(filesystem.HOME), exist_ok=True)
+    if users.look_up(users.DEFAULT):
+        filesystem.make_home()
     threading.stack_size(256 * 1024)  # each connection has a thread, in a small VM
     listener = listen(port)
     print(json.dumps({"listening": port}), flush=True)

@@ -5,6 +5,7 @@ import os
 import tempfile
 
 import filesystem
+from rpc import STATUS, RpcError
 
 
 def serve(connection, request):
@@ -15,6 +16,8 @@ def serve(connection, request):
             connection.answer_json(200, _upload(request))
     except FileNotFoundError as error:
         connection.answer_json(404, {"code": 404, "message": str(error)})
+    except RpcError as error:
+        connection.answer_json(STATUS[error.code], {"code": STATUS[error.code], "message": str(error)})
     except (IsADirectoryError, NotADirectoryError, ValueError) as error:
         connection.answer_json(400, {"code": 400, "message": str(error)})
 
@@ -36,6 +39,7 @@ def _upload(request):
 
 def _write(path, pieces):
     """Writes the whole file or nothing: it is renamed into place."""
+    filesystem.make_home()
     path = filesystem.absolute(path)
     where = filesystem.real(path)
     os.makedirs(os.path.dirname(where), exist_ok=True)
@@ -46,6 +50,7 @@ def _write(path, pieces):
             for piece in pieces:
                 file.write(piece)
             os.fchmod(file.fileno(), 0o644)
+            filesystem.give(file.name)
             os.replace(file.name, where)
         except BaseException:
             os.unlink(file.name)

@@ -6,9 +6,9 @@ import stat
 import threading
 import time
 
+import users
 from rpc import RpcError
 
-HOME = "/home/user"
 WATCH_PAUSE = 0.05  # seconds between two looks at a watched folder
 
 _root = "/"
@@ -23,15 +23,32 @@ def set_root(path):
 
 
 def absolute(path):
-    """PATH as a client means it: relative to the home, "~" allowed, and nothing above the root."""
+    """PATH as a client means it: relative to its user's home, "~" allowed, and nothing above the root."""
+    home = users.present().home
     if path == "~" or path.startswith("~/"):
-        path = HOME + path[1:]
-    return os.path.normpath(os.path.join(HOME, path or ""))
+        path = home + path[1:]
+    return os.path.normpath(os.path.join(home, path or ""))
 
 
 def real(path):
     """The real path of a client's path."""
     return os.path.normpath(_root + "/" + absolute(path)) if _root != "/" else absolute(path)
+
+
+def give(where):
+    """Makes the user of the request the owner of what the agent has made for it."""
+    user = users.present()
+    if os.geteuid() == 0 and user.uid != 0:
+        os.chown(where, user.uid, user.gid)
+
+
+def make_home():
+    """The home of the user of this request, which a stand-in's own root lacks at first."""
+    home = real("~")
+    if not os.path.isdir(home):
+        os.makedirs(home)
+        give(home)
+    return home
 
 
 def entry(path):
@@ -62,6 +79,7 @@ def tell(request):
 def make_dir(request):
     path = absolute(request["path"])
     os.makedirs(real(path))
+    give(real(path))
     return {"entry": entry(path)}
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 
 import filesystem
+import users
 from http1 import Gone
 from rpc import RpcError
 
@@ -58,14 +59,18 @@ class Process:
         self.config = request["process"]
         self.tag = request.get("tag")
         self.followers = []
+        user = users.present()
+        home = filesystem.make_home()
+        other = {"user": user.uid, "group": user.gid, "extra_groups": user.groups} if user.uid != os.geteuid() else {}
         self.child = subprocess.Popen(
             [self.config["cmd"], *self.config.get("args", [])],
-            cwd=filesystem.real(self.config.get("cwd") or filesystem.HOME),
-            env={**os.environ, "HOME": filesystem.real(filesystem.HOME), **self.config.get("envs", {})},
+            cwd=filesystem.real(self.config.get("cwd") or "~"),
+            env={**os.environ, "HOME": home, "USER": user.name, "LOGNAME": user.name, **self.config.get("envs", {})},
             stdin=subprocess.PIPE if request.get("stdin") else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            **other,
         )
         self.pid = self.child.pid
 

@@ -8,6 +8,7 @@ from http1 import Gone
 
 STATUS = {
     "invalid_argument": 400,
+    "unauthenticated": 401,
     "unimplemented": 501,
     "not_found": 404,
     "already_exists": 409,

@@ -1,15 +1,30 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The tests' own tools, checked for everything that the other tests rely on. No daemon takes part."""
 
+import contextlib
 import json
+import os
 import socket
+import subprocess
 import zlib
 
 import pytest
 
 from harness.client import PATTERN, ask, receive_all, reset
 from harness.host import difference
-from harness.wait import PATIENCE, poll_until
+from harness.wait import PATIENCE, Lines, poll_until
+
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+@contextlib.contextmanager
+def ended(process):
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 @pytest.fixture
@@ -160,6 +175,15 @@ def test_the_difference_of_two_states_names_what_is_left(host):
         assert expected in text
 
 
+def test_the_agent_of_a_guest_without_users_refuses_as_envd_does(sandbox, folder):
+    argv = ["/usr/bin/python3", f"{TESTS}/agent/agent.py", "--root", f"{folder}/root", "--users", folder]
+    with ended(sandbox.popen(argv, stdout=subprocess.PIPE)) as agent:
+        assert json.loads(Lines(agent.stdout).next(60))["listening"] == 49983
+        answer = sandbox.output(["curl", "-sS", "-w", "%{http_code}", "http://127.0.0.1:49983/files?path=mine"])
+        assert "invalid default user: 'root'" in answer
+        assert answer.endswith("401")
+
+
 @pytest.mark.vm
 def test_a_real_vm_boots_and_serves(sandbox, vm):
     booted = vm("ns-1")
@@ -172,10 +196,16 @@ def test_a_real_vm_boots_and_serves(sandbox, vm):
 
 
 @pytest.mark.vm
-def test_a_real_vm_with_the_agent_runs_commands(sandbox, vm):
+def test_a_real_vm_with_the_agent_serves_the_users_of_its_image(sandbox, vm, folder):
     vm("ns-1", agent=True).wait_serving()
     url = "http://169.254.0.21:49983"
     assert sandbox.output(["curl", "-sS", "--max-time", PATIENCE, "-w", "%{http_code}", f"{url}/health"]) == "204"
     sandbox.run(["curl", "-sS", "-F", "file=@/etc/hostname", f"{url}/files?path=/home/user/h"])
     with open("/etc/hostname", encoding="utf-8") as file:
         assert sandbox.output(["curl", "-sS", f"{url}/files?path=/home/user/h"]) == file.read()
+
+    # As envd, it finds users in the guest's /etc/passwd and refuses all others.
+    for given, home in ((), "/root"), (("-u", "user:"), "/home/user"):
+        sandbox.run(["curl", "-sS", "--fail", *given, "-F", "file=@/etc/hostname", f"{url}/files?path=mine"])
+        sandbox.run(["curl", "-sS", "--fail", "-o", f"{folder}/mine", f"{url}/files?path={home}/mine"])
+    assert "invalid username: 'stranger'" in sandbox.output(["curl", "-sS", "-u", "stranger:", f"{url}/files?path=mine"])

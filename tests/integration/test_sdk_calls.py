@@ -121,3 +121,14 @@ def test_a_command_that_fails_is_a_failure_of_the_command(api, box, both):
     for sdk in both().values():
         assert sdk.begin("run", cmd="echo lost >&2; exit 7").failure().exit_code == 7
         assert sdk.run("echo hello") == "hello\n"
+
+
+def test_a_command_runs_as_its_user_in_that_users_home(api, box, both):
+    box(api.register("a1", {"default": True, "ready_port": 49983})).boot()
+    for sdk in both().values():
+        for options, uid, home in ({}, 0, "/root"), ({"user": "user"}, 1000, "/home/user"):
+            told = sdk.run("id -u; echo $HOME; cd; echo mine >mine; cat mine", **options).split()
+            assert (told[0], told[2]) == (str(uid), "mine")
+            assert told[1].endswith(home)  # below a folder of its own, in a stand-in guest
+        failed = sdk.begin("run", cmd="true", user="stranger").failure()
+        assert "invalid username: 'stranger'" in failed.message

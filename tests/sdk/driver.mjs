@@ -51,7 +51,8 @@ const calls = {
     return { sandbox: sandbox.sandboxId }
   },
   async run(call, tell) {
-    return outcome(await sandbox.commands.run(call.cmd, { ...milliseconds(call), ...callbacks(call, tell) }))
+    const user = call.user ? { user: call.user } : {}
+    return outcome(await sandbox.commands.run(call.cmd, { ...user, ...milliseconds(call), ...callbacks(call, tell) }))
   },
   async start(call, tell) {
     const options = { background: true, timeoutMs: (call.timeout ?? 0) * 1000, ...(call.stdin ? { stdin: true } : {}) }

@@ -53,7 +53,7 @@ def _callbacks(call, tell):
 
 
 def run(call, tell):
-    options = {"timeout": call["timeout"]} if "timeout" in call else {}
+    options = {name: call[name] for name in ("timeout", "user") if name in call}
     return _outcome(_sandbox.commands.run(call["cmd"], **options, **_callbacks(call, tell)))
 
 

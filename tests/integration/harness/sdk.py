@@ -14,6 +14,7 @@ from .wait import PATIENCE, Lines, TimedOut, poll_until
 
 _TESTS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _AGENT = os.path.join(_TESTS, "agent", "agent.py")
+USERS = os.path.join(_TESTS, "guest/vm/etc")  # of the VM's image
 
 SDKS = ("python", "javascript")
 PORT = 49983
@@ -186,10 +187,11 @@ class Sdk:
 class StandinBox:
     """A stand-in guest with the agent in it, in a pid namespace, so that the agent's children die with it."""
 
-    def __init__(self, host, sandbox, folder):
+    def __init__(self, host, sandbox, folder, users=USERS):
         self.host = host
         self.sandbox = sandbox
         self.folder = folder
+        self.users = users
         self.vmm = None
         self.agent = None
 
@@ -199,7 +201,8 @@ class StandinBox:
 
     def serve(self):
         """The guest has booted: its agent listens."""
-        argv = ["unshare", "--pid", "--fork", "--kill-child=KILL", "/usr/bin/python3", _AGENT, "--root", self.folder]
+        argv = ["unshare", "--pid", "--fork", "--kill-child=KILL", "/usr/bin/python3", _AGENT]
+        argv += ["--root", self.folder, "--users", self.users]
         self.agent = self.vmm.guests[0].popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         assert json.loads(Lines(self.agent.stdout).next(60))["listening"] == PORT
 
