@@ -93,10 +93,51 @@ static int daemon_mode_remove_state_files(struct store *store, unsigned *count, 
 	return 0;
 }
 
+static void daemon_mode_print_live(void *context, const struct fabric_found *found)
+{
+	unsigned *count = context;
+
+	(*count)++;
+	if (found->alias[0])
+		printf("left sandbox %s, slot %u: a VM runs on its TAP\n", found->alias, found->slot);
+	else
+		printf("left slot %u: a VM runs on its TAP\n", found->slot);
+}
+
+/* Removes everything. The locks of a running daemon are ours. Returns the exit code. */
+static int daemon_mode_remove_all(const struct config *config, struct store *store)
+{
+	unsigned count = 0;
+	struct err err;
+
+	if (fabric_cleanup(config, daemon_mode_print_removed, &count, &err) < 0 ||
+	    daemon_mode_remove_state_files(store, &count, &err) < 0) {
+		fprintf(stderr, "weftd: %s\n", err.text);
+		return EX_OSERR;
+	}
+	printf("%u removed, nothing left\n", count);
+	return EX_OK;
+}
+
+/* The same, unless a VM runs. */
+static int daemon_mode_remove_unused(const struct config *config, struct store *store)
+{
+	unsigned live = 0;
+	struct err err;
+
+	if (fabric_list_live(config, daemon_mode_print_live, &live, &err) < 0) {
+		fprintf(stderr, "weftd: %s\n", err.text);
+		return EX_OSERR;
+	}
+	if (!live)
+		return daemon_mode_remove_all(config, store);
+	printf("nothing removed\n");
+	return EX_TEMPFAIL;
+}
+
 int daemon_mode_cleanup(const struct options *options)
 {
 	int exit_code;
-	unsigned count = 0;
 	struct err err;
 	/* Objects that are to go need not fit the host any more: only names and ranges count. */
 	struct config *config =
@@ -112,16 +153,11 @@ int daemon_mode_cleanup(const struct options *options)
 		config_free(config);
 		return EX_OSERR;
 	}
-	int result = fabric_cleanup(config, daemon_mode_print_removed, &count, &err);
-	if (result == 0)
-		result = daemon_mode_remove_state_files(store, &count, &err);
-	if (result < 0)
-		fprintf(stderr, "weftd: %s\n", err.text);
-	else
-		printf("%u removed, nothing left\n", count);
+	exit_code =
+	    options->unless_live ? daemon_mode_remove_unused(config, store) : daemon_mode_remove_all(config, store);
 	store_close(store);
 	config_free(config);
-	return result < 0 ? EX_OSERR : EX_OK;
+	return exit_code;
 }
 
 static int daemon_mode_run(const struct options *options)

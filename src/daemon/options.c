@@ -15,6 +15,7 @@ enum {
 	OPTION_FOREGROUND,
 	OPTION_CHECK,
 	OPTION_CLEANUP,
+	OPTION_UNLESS_LIVE,
 	OPTION_VERSION,
 	OPTION_HELP
 };
@@ -26,6 +27,7 @@ static const struct option long_options[] = {
 	{ "foreground", no_argument, NULL, OPTION_FOREGROUND },
 	{ "check", no_argument, NULL, OPTION_CHECK },
 	{ "cleanup", no_argument, NULL, OPTION_CLEANUP },
+	{ "unless-live", no_argument, NULL, OPTION_UNLESS_LIVE },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ 0 },
@@ -80,6 +82,9 @@ static int daemon_options_take(int option, struct options *options)
 		return daemon_options_set_mode(options, WEFTD_CHECK);
 	case OPTION_CLEANUP:
 		return daemon_options_set_mode(options, WEFTD_CLEANUP);
+	case OPTION_UNLESS_LIVE:
+		options->unless_live = true;
+		return 0;
 	case OPTION_VERSION:
 		return daemon_options_set_mode(options, WEFTD_VERSION);
 	case OPTION_HELP:
@@ -103,6 +108,10 @@ int daemon_options_parse(int argc, char **argv, struct options *options)
 	}
 	if (options->help)
 		options->mode = WEFTD_HELP;
+	else if (options->unless_live && options->mode != WEFTD_CLEANUP) {
+		fprintf(stderr, "weftd: --unless-live goes with --cleanup alone\n");
+		return -1;
+	}
 	return 0;
 }
 
@@ -117,6 +126,7 @@ void daemon_options_print_help(FILE *out)
 	      "  --foreground      log to stderr\n"
 	      "  --check           validate the configuration and the host, and exit\n"
 	      "  --cleanup         remove all that carries weft's mark, say what, and exit\n"
+	      "  --unless-live     with --cleanup: remove nothing while a VM runs\n"
 	      "  --version         print the version, and exit\n"
 	      "  --help            print this, and exit\n"
 	      "\n"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Removing all that is ours, for `weftd --cleanup`, without threads and loop. Names go first, so that the kernel drops most slots
- * by itself; links that are there after a second are deleted.
+ * by itself; links that are there after a second are deleted. The slots that VMs run on can be listed before.
  */
 #include "fabric/fabric.h"
 
@@ -138,5 +138,24 @@ int fabric_cleanup(const struct config *config, void (*removed)(void *context, c
 		result = fabric_clean_host(&cleaning, err);
 	slot_scan_clear(&cleaning.scan);
 	kern_rtnl_close(&cleaning.host);
+	return result;
+}
+
+int fabric_list_live(const struct config *config, void (*live)(void *context, const struct fabric_found *found),
+		     void *context, struct err *err)
+{
+	struct kern_rtnl host = KERN_RTNL_CLOSED;
+	struct scan scan = { 0 };
+	int result;
+
+	if (kern_rtnl_open(&host, -1, NETLINK_ROUTE, err) < 0)
+		return -1;
+	result = slot_scan_host(&host, config, &scan, err);
+	for (size_t i = 0; result == 0 && i < scan.found.count; i++) {
+		if (scan.found.items[i].carrier)
+			live(context, &scan.found.items[i]);
+	}
+	slot_scan_clear(&scan);
+	kern_rtnl_close(&host);
 	return result;
 }

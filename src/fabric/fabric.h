@@ -270,4 +270,8 @@ unsigned fabric_pool_slot(const struct fabric *fabric);
 int fabric_cleanup(const struct config *config, void (*removed)(void *context, const char *what), void *context,
 		   struct err *err);
 
+/* Calls LIVE for each slot with our mark that a VM runs on: its TAP has carrier. 0 or -1 with ERR. Needs no threads and no loop. */
+int fabric_list_live(const struct config *config, void (*live)(void *context, const struct fabric_found *found),
+		     void *context, struct err *err);
+
 #endif

@@ -12,6 +12,7 @@ import pytest
 
 from harness.api import endpoint_port
 from harness.flow import Flow
+from harness.host import difference
 from harness.wait import poll_until
 
 KEPT = (
@@ -390,6 +391,24 @@ def test_the_socket_of_a_dead_daemon_is_replaced(weftd):
     assert os.path.exists(daemon.socket)
     daemon.start()
     assert daemon.api.list() == []
+
+
+def test_cleanup_can_wait_for_the_last_vm(host, weftd, guest):
+    daemon = weftd()
+    attached = guest(daemon.api.register("a"))
+    daemon.api.register("b")
+    daemon.api.wait("a", "attached")
+    daemon.stop()
+    before = host.state()
+    done = daemon.run("--cleanup", "--unless-live")
+    assert (done.returncode, done.stdout) == (75, "left sandbox a, slot 1: a VM runs on its TAP\nnothing removed\n")
+    assert difference(before, host.state()) == []
+    assert sorted(os.listdir(daemon.state_dir)) == ["1.json", "2.json", "lock"]
+    attached.kill()
+    done = daemon.run("--cleanup", "--unless-live")
+    assert done.returncode == 0, done
+    assert "nothing left" in done.stdout
+    assert host.netns_names() == []
 
 
 def test_cleanup_removes_all_and_says_what(host, weftd, guest):

@@ -88,6 +88,19 @@ START_TEST(modes_exclude_each_other)
 }
 END_TEST
 
+START_TEST(a_condition_of_the_cleanup_needs_it)
+{
+	const char *alone[] = { "weftd", "--unless-live", NULL };
+
+	ck_assert_int_eq(PARSE("--cleanup"), 0);
+	ck_assert(!options.unless_live);
+	ck_assert_int_eq(PARSE("--unless-live", "--cleanup"), 0);
+	ck_assert_int_eq(options.mode, WEFTD_CLEANUP);
+	ck_assert(options.unless_live);
+	ck_assert_ptr_nonnull(strstr(said(2, alone), "--unless-live goes with --cleanup"));
+}
+END_TEST
+
 START_TEST(help_is_all_that_is_done)
 {
 	ck_assert_int_eq(PARSE("--help", "--cleanup"), 0);
@@ -116,6 +129,7 @@ int main(void)
 	tcase_add_test(parsing, each_option_is_taken);
 	tcase_add_test(parsing, what_it_does_not_know_is_named);
 	tcase_add_test(parsing, modes_exclude_each_other);
+	tcase_add_test(parsing, a_condition_of_the_cleanup_needs_it);
 	tcase_add_test(parsing, help_is_all_that_is_done);
 
 	Suite *suite = suite_create("options");
