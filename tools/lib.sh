@@ -13,7 +13,7 @@ build_packages=(autoconf automake pkg-config gcc make libc6-dev libevent-dev lib
 run_packages=(iproute2 nftables util-linux curl procps)
 vm_packages=(qemu-system-x86 cpio gzip dpkg)
 test_packages=(python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-yaml python3-jsonschema ethtool zsh fish
-	iputils-ping dpkg-dev debhelper chromium)
+	iputils-ping dpkg-dev debhelper lintian git chromium)
 lint_packages=(clang-format-14 clang-tidy-14 cppcheck shellcheck groff) # the versions of Debian 12
 
 if [ -t 1 ]; then
@@ -35,7 +35,7 @@ fail() {
 }
 
 # The comment at the head of a script: what --help prints.
-usage() { sed -n '3,${/^#/!q;s/^# //p}' "${self:-$0}"; }
+usage() { sed -n '3,${/^#/!q;s/^# \{0,1\}//p}' "${self:-$0}"; }
 
 # wrong_option WHAT: for use before anything is installed or built.
 wrong_option() {
@@ -44,24 +44,55 @@ wrong_option() {
 	exit 2
 }
 
+# check_value OPTION VALUE: refuses values of pytest's options that pytest would refuse, as far as that can be told without pytest.
+check_value() {
+	case $1=$2 in
+	-[km]=) ;;
+	*=) wrong_option "$1 needs a value" ;;
+	-n=auto | -n=logical | --numprocesses=auto | --numprocesses=logical) ;;
+	-n=*[!0-9]* | --numprocesses=*[!0-9]* | --maxfail=*[!0-9]* | --durations=*[!0-9]*) wrong_option "$1 needs a number, not $2" ;;
+	--timeout=*[!0-9.]* | --timeout=*.*.* | --durations-min=*[!0-9.]* | --durations-min=*.*.*) wrong_option "$1 needs seconds, not $2" ;;
+	--timeout[-_]method=signal | --timeout[-_]method=thread) ;;
+	--tb=auto | --tb=long | --tb=short | --tb=line | --tb=native | --tb=no) ;;
+	--color=yes | --color=no | --color=auto) ;;
+	--capture=fd | --capture=sys | --capture=no | --capture=tee-sys) ;;
+	--show-capture=no | --show-capture=stdout | --show-capture=stderr | --show-capture=log | --show-capture=all) ;;
+	--dist=each | --dist=load | --dist=loadscope | --dist=loadfile | --dist=loadgroup | --dist=worksteal | --dist=no) ;;
+	--timeout[-_]method=* | --tb=* | --color=* | --capture=* | --show-capture=* | --dist=*) wrong_option "what is $2, for $1?" ;;
+	-W=error* | -W=ignore* | -W=always* | -W=default* | -W=module* | -W=once*) ;;
+	--log-level=[0-9]* | --log-level=[Dd][Ee][Bb][Uu][Gg] | --log-level=[Ii][Nn][Ff][Oo] | --log-level=[Ww][Aa][Rr][Nn][Ii][Nn][Gg] | \
+		--log-level=[Ee][Rr][Rr][Oo][Rr] | --log-level=[Cc][Rr][Ii][Tt][Ii][Cc][Aa][Ll]) ;;
+	-W=* | --log-level=*) wrong_option "what is $2, for $1?" ;;
+	-c=*) [ -f "$2" ] || wrong_option "there is no file $2, for -c" ;;
+	-o=*=* | --override-ini=*=*) ;;
+	-o=* | --override-ini=*) wrong_option "$1 needs NAME=VALUE, not $2" ;;
+	esac
+}
+
 # check_pytest_options ARGUMENT...: refuses options that pytest does not know. They are in a list here, because pytest may not be
 # installed yet. Arguments behind `--' are not checked.
 check_pytest_options() {
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--) return 0 ;;
-		-[kmnprcoW] | --maxfail | --durations | --durations-min | --timeout | --tb | --deselect | --ignore | --junit-xml | \
-			--basetemp | --color | --dist | --numprocesses | --capture | --log-level | --log-file)
-			[ $# -gt 1 ] || wrong_option "$1 needs a value"
+		-h | --help) usage; exit 0 ;;
+		-[kmnprcoW] | --maxfail | --durations | --durations-min | --timeout | --timeout[-_]method | --tb | --deselect | --ignore | \
+			--ignore-glob | --junit-xml | --basetemp | --color | --dist | --numprocesses | --capture | --show-capture | \
+			--override-ini | --log-level | --log-file)
+			[ $# -gt 1 ] && [ "${2#-}" = "$2" ] || wrong_option "$1 needs a value"
+			check_value "$1" "$2"
 			shift
 			;;
-		-h | --help) usage; exit 0 ;;
-		-[kmnprcoW]?* | --maxfail=* | --durations=* | --durations-min=* | --timeout=* | --tb=* | --deselect=* | --ignore=* | \
+		-[kmnprcoW]?*) check_value "${1:0:2}" "${1:2}" ;;
+		--maxfail=* | --durations=* | --durations-min=* | --timeout=* | --timeout[-_]method=* | --tb=* | --deselect=* | --ignore=* | \
 			--ignore-glob=* | --junit-xml=* | --basetemp=* | --color=* | --dist=* | --numprocesses=* | --capture=* | \
-			--show-capture=* | --override-ini=* | --log-*=* | --timeout[-_]method=* | --verbosity=* | --pdbcls=*) ;;
+			--show-capture=* | --override-ini=* | --log-level=* | --log-file=*)
+			check_value "${1%%=*}" "${1#*=}"
+			;;
 		--exitfirst | --verbose | --quiet | --showlocals | --full-trace | --no-header | --no-summary | --collect-only | --co) ;;
 		--last-failed | --lf | --failed-first | --ff | --new-first | --nf | --stepwise | --sw | --cache-clear) ;;
-		--pdb | --trace | --setup-show | --setup-plan | --setup-only | --fixtures | --markers | --runxfail | --strict-*) ;;
+		--pdb | --trace | --setup-show | --setup-plan | --setup-only | --fixtures | --markers | --runxfail) ;;
+		--strict | --strict-config | --strict-markers) ;;
 		--*) wrong_option "what is $1?" ;;
 		-*[!xvqsl-]* | -) wrong_option "what is $1?" ;;
 		-*) ;;

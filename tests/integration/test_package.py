@@ -8,6 +8,9 @@ import subprocess
 
 import pytest
 
+from harness.guests import Vmm
+from harness.host import difference
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # An overlay over the machine's root: dpkg writes to memory, and its changes vanish with the mount namespace.
@@ -18,28 +21,50 @@ mount -t overlay overlay -o lowerdir=/,upperdir=upper,workdir=work root
 mount -t proc proc root/proc
 mount --rbind /dev root/dev
 mount -t tmpfs tmpfs root/run
+rm -f root/var/lib/man-db/auto-update # else each step makes man's index anew, for ten seconds
 mkdir root/run/netns && mount -t tmpfs tmpfs root/run/netns
 cp "$2" root/tmp/weft.deb
 """
 
 
+# Every file that a build in the source tree can make, named by the Makefile's own variables.
+MADE = """
+include Makefile
+made:
+	@printf '%s\\n' $(PROGRAMS) $(LIBRARIES) $(check_PROGRAMS) $(EXTRA_PROGRAMS) $(BUILT_SOURCES) $(CLEANFILES) $(DIST_ARCHIVES) \\
+		$(TEST_LOGS) $(TEST_SUITE_LOG) $(distdir)/x config.log fuzz-config/x
+"""
+
+
+def git(folder, *arguments, **options):
+    identity = ["-c", "user.name=test", "-c", "user.email=test@invalid"]
+    return subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True, **options).stdout
+
+
 @pytest.fixture(scope="module")
-def package(tmp_path_factory):
-    """The .deb, built from the files that git tracks here or would track."""
+def source(tmp_path_factory):
+    """A repository with the files that git tracks here or would track, in which the package has been built."""
     for tool in ("dpkg-buildpackage", "dh"):
         assert shutil.which(tool), f"{tool} is missing: apt-get install dpkg-dev debhelper"
     folder = tmp_path_factory.mktemp("package")
     source = folder / "weft"
     source.mkdir()
-    names = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=TOP, check=True, capture_output=True
-    ).stdout.split(b"\0")
-    names = [name for name in names if name and os.path.exists(os.path.join(TOP.encode(), name))]
-    packed = subprocess.run(["tar", "-c", "--null", "-T", "-"], cwd=TOP, input=b"\0".join(names), check=True, capture_output=True)
+    names = git(TOP, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    names = [name for name in names if name and os.path.exists(os.path.join(TOP, name))]
+    packed = subprocess.run(["tar", "-c", "--null", "-T", "-"], cwd=TOP, input="\0".join(names).encode(), check=True, capture_output=True)
     subprocess.run(["tar", "-x"], cwd=source, input=packed.stdout, check=True)
+    git(source, "init", "-q")
+    git(source, "add", "-A")
+    git(source, "commit", "-q", "-m", "all")
     build = subprocess.run(["dpkg-buildpackage", "-us", "-uc", "-b", "-j2"], cwd=source, capture_output=True, text=True)
     assert build.returncode == 0, build.stdout[-3000:] + build.stderr[-3000:]
-    (made,) = (path for path in folder.glob("weft_*.deb"))
+    return source
+
+
+@pytest.fixture(scope="module")
+def package(source):
+    """The .deb."""
+    (made,) = (path for path in source.parent.glob("weft_*.deb"))
     return made
 
 
@@ -56,6 +81,7 @@ def machine(host, folder, package):
         return host.popen(["chroot", f"{place}/root", "/usr/sbin/weftd", "--foreground"], stderr=subprocess.DEVNULL)
 
     run.start = start
+    run.path = lambda name: f"{place}/root{name}"
     yield run
     host.run(["umount", "-l", place])
 
@@ -79,10 +105,36 @@ def stop(process):
 
 
 @pytest.mark.timeout(1200)  # it builds the package
+def test_no_build_leaves_anything_that_git_would_track(source):
+    assert git(source, "status", "--porcelain") == ""
+    made = subprocess.run(["make", "-s", "-f", "-", "made"], cwd=source, input=MADE, capture_output=True, text=True, check=True).stdout
+    assert "tests/faults/faults.so" in made.split()
+    known = git(source, "ls-files").split("\n")
+    told = git(source, "check-ignore", "--non-matching", "--verbose", "--stdin", input=made) if made else ""
+    assert [name for mark, name in (line.split("\t") for line in told.splitlines()) if mark == "::" and name not in known] == []
+
+
+def test_lintian_finds_no_fault(package):
+    assert shutil.which("lintian"), "lintian is missing: apt-get install lintian"
+    done = subprocess.run(
+        ["lintian", "--allow-root", "--fail-on", "error,warning", package], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_build_of_the_package_has_what_others_read_as_it_is(package):
+    listed = subprocess.run(["dpkg-deb", "--contents", package], capture_output=True, text=True, check=True).stdout.split()
+    for name in ("weft-dashboard.json", "weft.rules.yml"):
+        assert f"./usr/share/doc/weft/{name}" in listed
+
+
+@pytest.mark.timeout(1200)  # it builds the package
 def test_an_upgrade_leaves_sandboxes_alone_and_a_purge_leaves_nothing(machine):
-    machine("dpkg -i /tmp/weft.deb")
+    told = output(machine("dpkg -i /tmp/weft.deb"))
+    assert "group weft" in told and "socket_group = weft" in told
     files = owned_by_package(machine)
-    assert {"/usr/sbin/weftd", "/usr/bin/weftctl", "/lib/systemd/system/weftd.service"} <= files
+    assert {"/usr/sbin/weftd", "/usr/bin/weftctl", "/etc/weft/weftd.conf"} <= files
+    assert any(name.endswith("/lib/systemd/system/weftd.service") for name in files)
     machine("getent group weft && test -d /run/weft/state && systemctl is-enabled weftd")
     process = machine.start()
     try:
@@ -91,7 +143,9 @@ def test_an_upgrade_leaves_sandboxes_alone_and_a_purge_leaves_nothing(machine):
         before = json.loads(output(machine("weftctl show a1 --json")))
 
         # The steps of an upgrade where a service manager runs: new files, then a restart.
-        machine("dpkg -i /tmp/weft.deb")
+        machine("echo '[daemon]\nlog_level = debug' >/etc/weft/weftd.conf")
+        assert "group weft" not in output(machine("dpkg -i /tmp/weft.deb </dev/null"))
+        machine("grep -q 'log_level = debug' /etc/weft/weftd.conf")
         stop(process)
         machine("test -e /run/netns/ns-1")
         process = machine.start()
@@ -107,3 +161,71 @@ def test_an_upgrade_leaves_sandboxes_alone_and_a_purge_leaves_nothing(machine):
     machine("test ! -e /run/weft && test ! -e /etc/weft && test ! -e /run/netns/ns-1 && test ! -e /etc/systemd/system/multi-user.target.wants/weftd.service")
     assert output(machine("ip -o link")).count("\n") == 1
     assert "weft" not in output(machine("nft list ruleset; ip route show table all"))
+
+
+def test_a_removal_leaves_the_networks_of_running_vms_to_the_purge(machine, host):
+    machine("dpkg -i /tmp/weft.deb; echo '[names]\nlink_group = 4711' >/etc/weft/weftd.conf")
+    process = machine.start()
+    wait_for_daemon(machine)
+    machine("weftctl register a1 --port 8080; weftctl register a2")
+    vmm = Vmm(host, [machine.path("/run/netns/ns-1")])
+    try:
+        machine("weftctl wait a1 --state attached")
+        before = host.state()
+        stop(process)
+        told = output(machine("dpkg -r weft"))
+        assert "left sandbox a1, slot 1: a VM runs on its TAP" in told
+        assert "'apt purge weft' removes them" in told
+        machine("test ! -e /usr/sbin/weftd && test -e /etc/weft/weftd.conf")
+        assert [one for one in difference(before, host.state()) if not one.startswith("processes:")] == []
+
+        # The package comes back, and takes over what it left.
+        machine("dpkg -i /tmp/weft.deb && test ! -e /var/lib/weft")
+        process = machine.start()
+        wait_for_daemon(machine)
+        machine("weftctl wait a1 --state attached")
+        stop(process)
+
+        # The purge needs neither the configuration, which dpkg removes first, nor libraries, which `apt autoremove` may have removed.
+        machine("dpkg -r weft; rm /usr/lib/*/libevent_core* /usr/lib/*/libnftnl*")
+        assert "removed namespace /run/netns/ns-1" in output(machine("dpkg -P weft"))
+    finally:
+        vmm.close()
+        if process.poll() is None:
+            stop(process)
+    machine("test ! -e /var/lib/weft && test ! -e /etc/weft && test ! -e /run/weft && test -z \"$(ls /run/netns)\"")
+    assert list(host.links()) == ["lo"]
+    assert "weft" not in host.nft()
+
+
+def test_a_removal_without_vms_leaves_no_network(machine, host):
+    machine("dpkg -i /tmp/weft.deb")
+    process = machine.start()
+    wait_for_daemon(machine)
+    machine("weftctl register a1")
+    stop(process)
+    told = output(machine("dpkg -r weft"))
+    assert "removed state of sandbox a1" in told
+    machine("test ! -e /var/lib/weft && test -e /etc/weft/weftd.conf && test -z \"$(ls /run/netns)\"")
+    assert list(host.links()) == ["lo"]
+
+
+def test_a_purge_that_cannot_clean_up_says_so_and_can_be_tried_again(machine, host):
+    machine("dpkg -i /tmp/weft.deb")
+    process = machine.start()
+    vmm = None
+    try:
+        wait_for_daemon(machine)
+        machine("weftctl register a1")
+        vmm = Vmm(host, [machine.path("/run/netns/ns-1")])
+        machine("weftctl wait a1 --state attached")
+        told = machine("dpkg -P weft 2>&1 || echo failed")  # there is no service manager that would stop the daemon
+        assert "another weftd" in output(told) and "run 'apt purge weft' again" in output(told) and "failed" in output(told)
+        machine("test -e /run/netns/ns-1 && test -x /var/lib/weft/weftd")
+    finally:
+        if vmm:
+            vmm.close()
+        stop(process)
+    machine("dpkg -P weft")
+    machine("test ! -e /var/lib/weft && test ! -e /run/weft && test -z \"$(ls /run/netns)\"")
+    assert list(host.links()) == ["lo"]
