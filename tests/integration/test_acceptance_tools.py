@@ -65,13 +65,3 @@ def test_a_node_that_no_sdk_runs_with_is_a_failure_that_says_so(folder):
     done = install(folder, "16.20.0")
     assert done.returncode == 1
     assert "runs with no Node as old as 16.20.0" in done.stderr
-
-
-@pytest.mark.parametrize("tool", ["acceptance", "bench", "quickstart", "test"])
-def test_a_wrong_option_is_refused_before_anything_is_installed(tool):
-    path = os.path.join(os.path.dirname(os.path.dirname(SDK)), "tools", tool)
-    done = subprocess.run([path, "--nonsense"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=LIMIT, check=False)
-    assert done.returncode == 2
-    assert done.stdout == ""  # the first step would be here
-    assert "what is --nonsense?" in done.stderr
-    assert f"sudo ./tools/{tool}" in done.stderr
