@@ -14,6 +14,7 @@
 int main(int argc, char **argv)
 {
 	struct diagnose_request request = { .id = "walk", .state = SANDBOX_READY };
+	struct diagnose_endpoint endpoints[16] = { 0 };
 	struct diagnosis diagnosis;
 	struct err err;
 
@@ -23,9 +24,10 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	request.config = config;
 	request.slot = (unsigned)strtoul(argv[1], NULL, 10);
-	for (int i = 2; i < argc && request.endpoint_count < DIAGNOSE_ENDPOINTS_MAX; i++) {
-		request.endpoints[request.endpoint_count].guest_port = (uint16_t)strtoul(argv[i], NULL, 10);
-		request.endpoints[request.endpoint_count++].open = true;
+	request.endpoints = endpoints;
+	for (int i = 2; i < argc && request.endpoint_count < 16; i++) {
+		endpoints[request.endpoint_count].guest_port = (uint16_t)strtoul(argv[i], NULL, 10);
+		endpoints[request.endpoint_count++].open = true;
 	}
 	struct fabric_plan plan = {
 		.slot = request.slot, .id = request.id, .egress = &spec->egress, .bandwidth = &spec->bandwidth

@@ -21,6 +21,10 @@ static const char *cli_advice_for(int code)
 	case ENOENT:
 		return "weftd is not running, or has its socket elsewhere (--socket). To start it: systemctl start "
 		       "weftd";
+	case ENOTSOCK:
+	case ENAMETOOLONG:
+	case ENOTDIR:
+		return "weftd's control socket is " ARGS_SOCKET_DEFAULT " unless it was started with another --socket";
 	case ECONNREFUSED:
 		return "Nobody listens there: weftd has ended, or something else is in its socket's place. Which: "
 		       "systemctl status weftd; to start it: systemctl start weftd";

@@ -96,6 +96,11 @@ static const struct option_spec resume_options[] = {
 	{ 0 },
 };
 
+static const struct option_spec diagnose_options[] = {
+	{ "to", "ADDR", false, NULL, "a real destination for the way out, instead of an address that is nobody's" },
+	{ 0 },
+};
+
 static const struct option_spec reach_options[] = {
 	{ "proto", "tcp|udp", false, "tcp udp", "the protocol (default tcp)" },
 	{ 0 },
@@ -170,7 +175,7 @@ const struct command commands[] = {
 	  several_text, command_resume },
 	{ "reach", "ID DEST[:PORT]", 2, 2, false, false, reach_options,
 	  "Ask whether policy lets a sandbox reach an address", NULL, command_reach },
-	{ "diagnose", "ID", 1, 1, false, false, NULL, "Walk a sandbox's path and name the first broken hop",
+	{ "diagnose", "ID", 1, 1, false, false, diagnose_options, "Walk a sandbox's path and name the first broken hop",
 	  "Exits 5 if there is one.", command_diagnose },
 	{ "doctor", "", 0, 0, false, false, doctor_options, "Check the host for faults that break sandbox networks",
 	  "Needs no daemon. Run it as root, in the environment in which clients run. Exits 5 if it finds a fault.",

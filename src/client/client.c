@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 
@@ -78,6 +79,35 @@ static int client_wait(int fd, short events, uint64_t deadline_ms, struct err *e
 	}
 }
 
+/* The kind of file that stands where a socket should be; NULL: a socket, or it cannot be told. */
+static const char *client_kind_of(const char *path)
+{
+	struct stat file;
+
+	if (stat(path, &file) < 0 || S_ISSOCK(file.st_mode))
+		return NULL;
+	if (S_ISREG(file.st_mode))
+		return "a regular file";
+	if (S_ISDIR(file.st_mode))
+		return "a directory";
+	return S_ISFIFO(file.st_mode) ? "a pipe" : "a device";
+}
+
+/* connect(2) failed with CODE, whose own words mislead for a path that leads to something else. Returns -1. */
+static int client_fail_to_connect(const char *path, int code, struct err *err)
+{
+	const char *kind = code == ECONNREFUSED ? client_kind_of(path) : NULL;
+
+	if (kind)
+		err_set(err, 0, "%s is no socket, but %s", path, kind);
+	else if (code == EPROTOTYPE)
+		err_set(err, 0, "%s is a socket of another type than weftd's", path);
+	else
+		return err_set(err, code, "%s", path);
+	err->code = ENOTSOCK;
+	return -1;
+}
+
 static int client_connect(const char *path, uint64_t deadline_ms, struct err *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -86,7 +116,8 @@ static int client_connect(const char *path, uint64_t deadline_ms, struct err *er
 	if (fd < 0)
 		return err_set(err, errno, "a socket");
 	if (strlen(path) >= sizeof(address.sun_path))
-		return err_set(err, ENAMETOOLONG, "%s", path);
+		return err_set(err, ENAMETOOLONG, "%s: a socket's path has at most %zu bytes", path,
+			       sizeof(address.sun_path) - 1);
 	strcpy(address.sun_path, path);
 
 	while (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
@@ -96,7 +127,7 @@ static int client_connect(const char *path, uint64_t deadline_ms, struct err *er
 		if (errno == EAGAIN)
 			nanosleep(&(struct timespec){ .tv_nsec = BACKLOG_PAUSE_MS * 1000000L }, NULL);
 		else if (errno != EINTR)
-			return err_set(err, errno, "%s", path);
+			return client_fail_to_connect(path, errno, err);
 	}
 	return steal_fd(&fd);
 }

@@ -282,6 +282,9 @@ void control_api_handle(struct api *api, const struct http_request *asked, bool 
 	if (read_only && request->target.has_wait)
 		control_reply_refusal(control_request_release(request), 403, "wait",
 				      "nobody waits over TCP: ask over the control socket, or follow /v1/events", NULL);
+	else if (read_only && request->target.kind == CONTROL_TARGET_DIAGNOSIS && request->target.destination)
+		control_reply_refusal(control_request_release(request), 403, "to",
+				      "no diagnosis is made over TCP: ask over the control socket", NULL);
 	else if (!control_target_is_change(request->method))
 		control_api_handle_read(api, request);
 	else if (read_only)

@@ -24,6 +24,7 @@ enum param { /* bits: which parameters a target has */
 	     PARAM_DEST = 1 << 8,
 	     PARAM_PORT = 1 << 9,
 	     PARAM_PROTO = 1 << 10,
+	     PARAM_TO = 1 << 11,
 };
 
 enum { ALLOW_GET = 1, ALLOW_HEAD = 2, ALLOW_PUT = 4, ALLOW_PATCH = 8, ALLOW_DELETE = 16, ALLOW_READ = 3 };
@@ -38,7 +39,7 @@ static const struct {
 	[CONTROL_TARGET_SANDBOXES] = { "/v1/sandboxes", false, ALLOW_READ, "GET, HEAD", PARAM_STATE | PARAM_LABEL },
 	[CONTROL_TARGET_SANDBOX] = { "", true, ALLOW_READ | ALLOW_PUT | ALLOW_PATCH | ALLOW_DELETE,
 				     "GET, HEAD, PUT, PATCH, DELETE", PARAM_WAIT | PARAM_TIMEOUT },
-	[CONTROL_TARGET_DIAGNOSIS] = { "/diagnosis", true, ALLOW_READ, "GET, HEAD", 0 },
+	[CONTROL_TARGET_DIAGNOSIS] = { "/diagnosis", true, ALLOW_READ, "GET, HEAD", PARAM_TO },
 	[CONTROL_TARGET_CONNECTIONS] = { "/connections", true, ALLOW_READ, "GET, HEAD", 0 },
 	[CONTROL_TARGET_REACH] = { "/reach", true, ALLOW_READ, "GET, HEAD", PARAM_DEST | PARAM_PORT | PARAM_PROTO },
 	[CONTROL_TARGET_EVENTS] = { "/v1/events", false, ALLOW_GET, "GET", PARAM_SINCE | PARAM_BOOT | PARAM_SANDBOX },
@@ -201,6 +202,13 @@ static int control_target_read_dest(struct control_target *target, const char *v
 	return 0;
 }
 
+static int control_target_read_to(struct control_target *target, const char *value, struct problem *problem)
+{
+	if (addr_ipv4_parse(value, &target->destination) < 0 || !target->destination)
+		return control_target_refuse(problem, "to", value, "an IPv4 address");
+	return 0;
+}
+
 static int control_target_read_port(struct control_target *target, const char *value, struct problem *problem)
 {
 	int64_t port = control_target_read_number(value, UINT16_MAX);
@@ -232,7 +240,7 @@ static const struct {
 	{ "drain", PARAM_DRAIN, control_target_read_drain }, { "since", PARAM_SINCE, control_target_read_since },
 	{ "boot", PARAM_BOOT, control_target_read_boot },    { "sandbox", PARAM_SANDBOX, control_target_read_sandbox },
 	{ "dest", PARAM_DEST, control_target_read_dest },    { "port", PARAM_PORT, control_target_read_port },
-	{ "proto", PARAM_PROTO, control_target_read_proto },
+	{ "proto", PARAM_PROTO, control_target_read_proto }, { "to", PARAM_TO, control_target_read_to },
 };
 
 /* One NAME=VALUE. *SEEN: the parameters that came before. */

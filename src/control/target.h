@@ -61,7 +61,7 @@ struct control_target {
 	char boot[CONTROL_TARGET_BOOT_MAX + 1];
 	char sandbox[SANDBOX_ID_MAX + 1]; /* ?sandbox=; "": all */
 
-	uint32_t destination; /* ?dest=, host order */
+	uint32_t destination; /* ?dest=, or ?to= of a diagnosis, host order; 0: none given */
 	enum proto proto;     /* ?proto= */
 	uint16_t port;        /* ?port=; 0: none given */
 };

@@ -12,6 +12,7 @@
 #include "base/thread.h"
 #include "control/control.h"
 #include "daemon/daemon.h"
+#include "daemon/not_open.h"
 #include "daemon/tenant.h"
 #include "health/diagnose.h"
 
@@ -34,6 +35,7 @@ struct diagnosing {
 	struct control_request *request;
 	struct base_thread thread;
 	struct spec *spec; /* the plan points into it */
+	struct diagnose_endpoint *endpoints;
 	struct fabric_nat *nat;
 	struct fabric_plan plan;
 	struct diagnose_request walk;
@@ -77,6 +79,7 @@ static void daemon_diagnoses_free(struct diagnosing *diagnosing)
 {
 	registry_spec_free(diagnosing->spec);
 	free(diagnosing->nat);
+	free(diagnosing->endpoints);
 	free(diagnosing);
 }
 
@@ -118,51 +121,80 @@ static void *daemon_diagnoses_walk(void *arg)
 	return NULL;
 }
 
-static void daemon_diagnoses_copy_endpoints(const struct sandbox *sandbox, struct diagnose_request *request)
+/* Addresses that the host lacks do without a listener, and are none of the path's. */
+static void daemon_diagnoses_copy_endpoint(const struct daemon *daemon, const struct endpoint *endpoint,
+					   struct diagnosing *diagnosing)
 {
-	for (size_t i = 0; i < sandbox->endpoint_count; i++) {
-		const struct endpoint *endpoint = &sandbox->endpoints[i];
+	for (size_t i = 0; i < endpoint->listen_count; i++) {
+		const struct addr *listen = &endpoint->listen[i];
 
-		for (size_t j = 0; j < endpoint->listen_count && request->endpoint_count < DIAGNOSE_ENDPOINTS_MAX;
-		     j++) {
-			size_t k = request->endpoint_count++;
-
-			request->endpoints[k].listen = endpoint->listen[j];
-			request->endpoints[k].guest_port = endpoint->port.guest_port;
-			request->endpoints[k].proto = endpoint->port.proto;
-			request->endpoints[k].via = endpoint->port.via;
-			request->endpoints[k].open = endpoint->handles[j] != NULL;
-		}
+		if (endpoint->absent[i])
+			continue;
+		struct diagnose_endpoint *copy = &diagnosing->endpoints[diagnosing->walk.endpoint_count++];
+		*copy = (struct diagnose_endpoint){ .listen = *listen,
+						    .guest_port = endpoint->port.guest_port,
+						    .proto = endpoint->port.proto,
+						    .via = endpoint->port.via,
+						    .open = endpoint->handles[i] != NULL };
+		if (!copy->open && copy->via != VIA_NAT)
+			snprintf(copy->holder, sizeof(copy->holder), "%s",
+				 daemon_not_open_holder(daemon, listen, copy->proto));
 	}
 }
 
-static struct diagnosing *daemon_diagnoses_new(struct daemon *daemon, struct sandbox *sandbox)
+/* 0, or -1: no memory. */
+static int daemon_diagnoses_copy(struct daemon *daemon, const struct sandbox *sandbox, struct diagnosing *diagnosing)
 {
-	struct diagnosing *diagnosing = calloc(1, sizeof(*diagnosing));
+	size_t addresses = 0;
 
-	if (!diagnosing)
-		return NULL;
-	diagnosing->daemon = daemon;
-	diagnosing->registered_ms = sandbox->registered_ms;
-	diagnosing->mail.deliver = daemon_diagnoses_deliver;
+	for (size_t i = 0; i < sandbox->endpoint_count; i++)
+		addresses += sandbox->endpoints[i].listen_count;
+	diagnosing->endpoints = calloc(addresses + 1, sizeof(*diagnosing->endpoints));
 	diagnosing->spec = registry_spec_copy(sandbox->spec);
 	diagnosing->nat =
 	    calloc(daemon_tenant_nat_max(sandbox->endpoints, sandbox->endpoint_count), sizeof(*diagnosing->nat));
-	if (!diagnosing->spec || !diagnosing->nat) {
-		daemon_diagnoses_free(diagnosing);
-		return NULL;
-	}
-	daemon_tenant_refresh(sandbox);
-	struct diagnose_request *request = &diagnosing->walk;
+	if (!diagnosing->spec || !diagnosing->nat || !diagnosing->endpoints)
+		return -1;
+	for (size_t i = 0; i < sandbox->endpoint_count; i++)
+		daemon_diagnoses_copy_endpoint(daemon, &sandbox->endpoints[i], diagnosing);
+	diagnosing->walk.endpoints = diagnosing->endpoints;
+	return 0;
+}
+
+static void daemon_diagnoses_copy_state(struct daemon *daemon, const struct sandbox *sandbox,
+					struct diagnose_request *request)
+{
+	int64_t now_ms = clock_wall_ms();
+
 	request->config = daemon->config;
 	memcpy(request->id, sandbox->id, sizeof(request->id));
 	request->slot = sandbox->slot;
 	request->state = sandbox->state;
+	request->state_age_ms = now_ms > sandbox->since_ms ? (uint64_t)(now_ms - sandbox->since_ms) : 0;
+	request->was_attached = sandbox->was_attached;
 	request->failure = sandbox->failure;
 	memcpy(request->reason, sandbox->reason, sizeof(request->reason));
 	request->connections_held = sandbox->counters.connections_held;
 	request->ready_port = sandbox->spec->ready_port;
-	daemon_diagnoses_copy_endpoints(sandbox, request);
+	request->is_default = sandbox->spec->is_default;
+}
+
+static struct diagnosing *daemon_diagnoses_new(struct daemon *daemon, struct sandbox *sandbox, uint32_t to)
+{
+	struct diagnosing *diagnosing = calloc(1, sizeof(*diagnosing));
+	struct diagnose_request *request = diagnosing ? &diagnosing->walk : NULL;
+
+	if (!diagnosing || daemon_diagnoses_copy(daemon, sandbox, diagnosing) < 0) {
+		if (diagnosing)
+			daemon_diagnoses_free(diagnosing);
+		return NULL;
+	}
+	diagnosing->daemon = daemon;
+	diagnosing->registered_ms = sandbox->registered_ms;
+	diagnosing->mail.deliver = daemon_diagnoses_deliver;
+	daemon_tenant_refresh(sandbox);
+	daemon_diagnoses_copy_state(daemon, sandbox, request);
+	request->to = to;
 	diagnosing->plan = daemon_tenant_plan(sandbox, diagnosing->nat);
 	diagnosing->plan.id = request->id;
 	diagnosing->plan.egress = &diagnosing->spec->egress;
@@ -174,8 +206,7 @@ static struct diagnosing *daemon_diagnoses_new(struct daemon *daemon, struct san
 /* Begins the walk, which answers REQUEST. 0, or -1: nothing was begun. */
 static int daemon_diagnoses_begin(struct daemon *daemon, struct sandbox *sandbox, struct control_request *request)
 {
-	struct diagnosing *diagnosing = daemon_diagnoses_new(daemon, sandbox);
-
+	struct diagnosing *diagnosing = daemon_diagnoses_new(daemon, sandbox, request->target.destination);
 	struct err err;
 
 	if (!diagnosing)

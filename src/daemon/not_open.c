@@ -207,6 +207,13 @@ void daemon_not_open_tidy(struct daemon *daemon)
 			daemon_not_open_drop(list, &list->items[i]);
 }
 
+const char *daemon_not_open_holder(const struct daemon *daemon, const struct addr *listen, enum proto proto)
+{
+	const struct not_open_note *note = daemon_not_open_find(daemon->not_open, listen, proto);
+
+	return note ? note->holder : "";
+}
+
 static json_t *daemon_not_open_write(const struct not_open_note *note)
 {
 	char text[ADDR_TEXT_SIZE], what[SANDBOX_ID_MAX + 16];

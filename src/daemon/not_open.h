@@ -41,6 +41,9 @@ void daemon_not_open_tidy(struct daemon *daemon);
 /* How many of the addresses there are not open: those of sandboxes, or weftd's own. Counts 256 of both at most. */
 size_t daemon_not_open_count(const struct daemon *daemon, bool of_sandboxes);
 
+/* Who has LISTEN, which is not open: "nginx (pid 812) of uid 33"; "" if that is not known. Valid until the next call of any of these. */
+const char *daemon_not_open_holder(const struct daemon *daemon, const struct addr *listen, enum proto proto);
+
 /* The member `not_open` of the status. NULL for want of memory. */
 json_t *daemon_not_open_list(struct daemon *daemon);
 

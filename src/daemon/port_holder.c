@@ -140,12 +140,14 @@ void daemon_port_holder_look(const struct addr *listen, enum proto proto, struct
 	daemon_port_holder_search(listen, proto, &row, holder);
 	holder->uid = row.uid;
 	holder->inode = row.inode;
-	holder->ended = holder->found && !row.inode;
+	holder->ended = holder->found && !row.inode && !holder->listening;
 	if (holder->ended && proto == PROTO_TCP && row.state == TCP_STATE_TIME_WAIT)
 		snprintf(holder->text, sizeof(holder->text),
 			 "a connection that has ended, for up to a minute (TIME_WAIT)");
 	else if (holder->ended)
 		snprintf(holder->text, sizeof(holder->text), "a connection that is ending");
+	else if (holder->found && !row.inode)
+		snprintf(holder->text, sizeof(holder->text), "the kernel itself, for no process");
 	else if (holder->found)
 		snprintf(holder->text, sizeof(holder->text), "a process of uid %u that is not visible from here",
 			 row.uid);

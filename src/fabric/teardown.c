@@ -176,7 +176,7 @@ static int fabric_teardown_run_force(struct job *job)
 {
 	struct teardown *teardown = container_of(job, struct teardown, job);
 
-	if (!kern_holders_of_tap(&teardown->key, TAP_NAME, teardown->holders))
+	if (kern_holders_of_tap(&teardown->key, TAP_NAME, teardown->holders) <= 0)
 		kern_holders_of_namespace(&teardown->key, teardown->holders);
 	return slot_destroy_links(fabric_job_host(job), teardown->fabric->config, &teardown->remains, &job->err);
 }

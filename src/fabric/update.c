@@ -193,9 +193,8 @@ static int fabric_slot_run_flush(struct job *job)
 }
 
 /* A packet that the namespace lets through is stopped at the host's own addresses, services apart. */
-static int fabric_slot_judge_host(struct slot_question *question, struct err *err)
+static int fabric_reach_judge_host(uint32_t destination, struct fabric_reach *reach, struct err *err)
 {
-	struct fabric_reach *reach = &question->reach;
 	struct kern_rtnl host = KERN_RTNL_CLOSED;
 	bool local;
 
@@ -203,7 +202,7 @@ static int fabric_slot_judge_host(struct slot_question *question, struct err *er
 		return 0;
 	if (kern_rtnl_open(&host, -1, NETLINK_ROUTE, err) < 0)
 		return -1;
-	int status = kern_route_is_local(&host, question->destination, &local, err);
+	int status = kern_route_is_local(&host, destination, &local, err);
 	kern_rtnl_close(&host);
 	if (status == 0 && local) {
 		*reach = (struct fabric_reach){ .allowed = false };
@@ -212,14 +211,20 @@ static int fabric_slot_judge_host(struct slot_question *question, struct err *er
 	return status;
 }
 
+int fabric_reach_now(const struct config *config, int netns_fd, uint32_t destination, enum proto proto, uint16_t port,
+		     struct fabric_reach *reach, struct err *err)
+{
+	if (rules_slot_reach(netns_fd, config, destination, proto, port, reach, err) < 0)
+		return -1;
+	return fabric_reach_judge_host(destination, reach, err);
+}
+
 static int fabric_slot_run_reach(struct job *job)
 {
 	struct slot_question *question = container_of(job, struct slot_question, job);
 
-	if (rules_slot_reach(question->netns_fd, question->fabric->config, question->destination, question->proto,
-			     question->port, &question->reach, &job->err) < 0)
-		return -1;
-	return fabric_slot_judge_host(question, &job->err);
+	return fabric_reach_now(question->fabric->config, question->netns_fd, question->destination, question->proto,
+				question->port, &question->reach, &job->err);
 }
 
 static void fabric_slot_finish_question(struct job *job)

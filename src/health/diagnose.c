@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 
 static const struct {
 	const char *name;
@@ -20,7 +21,8 @@ static const struct {
 } path[DIAGNOSIS_HOPS] = {
 	{ "listen", hop_listen, false }, { "veth", hop_veth, false }, { "route", hop_route, false },
 	{ "rules", hop_rules, false },   { "tap", hop_tap, false },   { "guest", hop_guest, true },
-	{ "tcp", hop_tcp, true },        { "http", hop_http, true },
+	{ "tcp", hop_tcp, true },        { "http", hop_http, true },  { "kernel", hop_kernel, true },
+	{ "egress", hop_egress, true },
 };
 
 /* No advice stops a VM whose sandbox may recover. */
@@ -44,19 +46,41 @@ static void health_diagnose_advise(struct walk *walk)
 	}
 }
 
-/*
- * The reason of a failed sandbox was recorded when it failed, and no later finding is better. Where the path looks whole all the
- * same, the first hop stands for it.
- */
+/* The hop that stands for a failure where the path looks whole all the same. */
+static struct hop *health_diagnose_hop_of(struct diagnosis *diagnosis, enum failure failure)
+{
+	const char *name = path[0].name;
+
+	switch (failure) {
+	case FAILURE_NAMESPACE:
+	case FAILURE_LINK:
+	case FAILURE_TEARDOWN:
+		name = "veth";
+		break;
+	case FAILURE_TAP:
+		name = "tap";
+		break;
+	case FAILURE_NONE:
+	case FAILURE_FILE:
+		break;
+	}
+	for (size_t i = 0; i < DIAGNOSIS_HOPS; i++)
+		if (strcmp(diagnosis->hops[i].name, name) == 0)
+			return &diagnosis->hops[i];
+	return &diagnosis->hops[0];
+}
+
+/* The reason of a failed sandbox was recorded when it failed, and no later finding is better. */
 static void health_diagnose_explain_failure(struct walk *walk)
 {
 	struct diagnosis *diagnosis = walk->diagnosis;
 
-	for (size_t i = 0; i < DIAGNOSIS_HOPS && !diagnosis->broken; i++)
-		diagnosis->hops[i].status = hop_skip(&diagnosis->hops[i], "not tried");
 	if (!diagnosis->broken) {
-		diagnosis->broken = &diagnosis->hops[0];
-		diagnosis->hops[0].status = hop_fail(&diagnosis->hops[0], "the sandbox has failed");
+		struct hop *hop = health_diagnose_hop_of(diagnosis, walk->request->failure);
+		diagnosis->broken = hop;
+		hop->status = hop_fail(hop, "the sandbox has failed");
+		for (hop++; hop < diagnosis->hops + DIAGNOSIS_HOPS; hop++)
+			hop->status = hop_skip(hop, "not tried");
 	}
 	walk_cause(walk, "the sandbox has failed: %s", walk->request->reason);
 	health_diagnose_advise(walk);

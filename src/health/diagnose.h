@@ -3,8 +3,9 @@
 #define WEFT_HEALTH_DIAGNOSE_H
 
 /*
- * Finds where one sandbox's path is broken. The walk goes from the listener to the agent in the guest. Each hop is really
- * inspected or tried, and nothing is claimed about the hops behind the first broken one.
+ * Finds where one sandbox's path is broken. The walk goes from the listener to the agent in the guest, then over the kernel path from
+ * the host, and from the guest's side out to the world. Each hop is really inspected or tried, and nothing is claimed about the hops
+ * behind the first broken one.
  *
  * A walk may block for some seconds, so it needs a thread of its own.
  */
@@ -22,17 +23,18 @@ struct config;
 enum hop_status {
 	HOP_OK,
 	HOP_FAIL,
-	HOP_SKIPPED, /* behind a broken hop, or must not be tried (a paused guest is not probed) */
+	HOP_IDLE,    /* in order, and nothing serves there: a published port on which nothing listens. No fault */
+	HOP_SKIPPED, /* behind a broken hop, or must not be tried (a paused guest is not probed, policy denies it) */
 };
 
 struct hop {
-	const char *name; /* "listen", "veth", "route", "rules", "tap", "guest", "tcp", "http" */
+	const char *name; /* "listen", "veth", "route", "rules", "tap", "guest", "tcp", "http", "kernel", "egress" */
 	enum hop_status status;
 	char subject[160]; /* for example "ns-110/tap0 169.254.0.22/30" */
 	char detail[256];  /* the finding, for example "NO-CARRIER: no process has tap0 open" */
 };
 
-enum { DIAGNOSIS_HOPS = 8 };
+enum { DIAGNOSIS_HOPS = 10 };
 
 struct diagnosis {
 	struct hop hops[DIAGNOSIS_HOPS];
@@ -41,7 +43,21 @@ struct diagnosis {
 	char next_step[320];
 };
 
-enum { DIAGNOSE_ENDPOINTS_MAX = 16 };
+/* An address of a published port. */
+struct diagnose_endpoint {
+	struct addr listen;
+	uint16_t guest_port;
+	enum proto proto;
+	enum via via;
+	bool open;        /* our listener is there */
+	char holder[112]; /* who has the address, if that is known: "nginx (pid 812) of uid 33"; else "" */
+};
+
+/*
+ * Where `egress` sends by default: an address that is nobody's (TEST-NET-2 of RFC 5737), and the port of the discard protocol.
+ */
+enum { DIAGNOSE_DISCARD_PORT = 9 };
+static const uint32_t DIAGNOSE_SOMEWHERE = 0xc6336401; /* 198.51.100.1 */
 
 /* The daemon's knowledge of the sandbox, copied, so that the walk needs nothing of the main thread. */
 struct diagnose_request {
@@ -52,14 +68,12 @@ struct diagnose_request {
 	enum failure failure;
 	char reason[256];
 	uint64_t connections_held;
-	struct {
-		struct addr listen;
-		uint16_t guest_port;
-		enum proto proto;
-		enum via via;
-		bool open;                   /* our listener is there */
-	} endpoints[DIAGNOSE_ENDPOINTS_MAX]; /* the first of them */
+	const struct diagnose_endpoint *endpoints; /* the caller's, until the walk is over */
 	size_t endpoint_count;
+	bool is_default; /* registered as the default */
+	bool was_attached;
+	uint64_t state_age_ms;          /* how long it is in STATE */
+	uint32_t to;                    /* the destination that `egress` tries, host order; 0: DIAGNOSE_SOMEWHERE */
 	uint16_t ready_port;            /* 0: none */
 	const struct fabric_plan *plan; /* for the rules; the caller's, with all it points to, until the walk is over */
 };
@@ -67,7 +81,7 @@ struct diagnose_request {
 /* Walks. Never fails: a hop that cannot be inspected is broken and says so. */
 void health_diagnose_walk(const struct diagnose_request *request, struct diagnosis *diagnosis);
 
-/* "ok", "fail", "skipped" */
+/* "ok", "fail", "idle", "skipped" */
 const char *hop_status_name(enum hop_status status);
 
 #endif

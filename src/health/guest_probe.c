@@ -168,44 +168,157 @@ enum probe_result health_probe_ping(int netns_fd, uint32_t target, unsigned time
 	return PROBE_SILENT;
 }
 
-/* A connected socket in *CONNECTED, which the caller closes; -1 unless ANSWERED. */
-static enum probe_result health_probe_connect(int netns_fd, uint32_t target, uint16_t port, uint64_t deadline_us,
-					      int *connected, struct err *err)
+/* ---- TCP ---- */
+
+/* A socket that begins to connect, to be reset when it is closed; -1 with *RESULT and ERR. */
+static int health_probe_begin(int netns_fd, uint32_t target, uint16_t port, enum probe_result *result, struct err *err)
 {
 	AUTO_FD int fd = base_netns_socket(netns_fd, AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, err);
 	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 	struct addr addr = addr_from_ipv4(target, port);
+
+	*result = PROBE_FAILED;
+	if (fd < 0)
+		return -1;
+	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0) {
+		*result = health_probe_result(errno, "SO_LINGER", err);
+		return -1;
+	}
+	if (connect(fd, &addr.any, addr_length(&addr)) < 0 && errno != EINPROGRESS) {
+		*result = health_probe_result(errno, "connecting", err);
+		return -1;
+	}
+	return steal_fd(&fd);
+}
+
+/* The outcome on a socket of health_probe_begin() that poll() finds writable. */
+static enum probe_result health_probe_conclude(int fd, struct err *err)
+{
 	int code = 0;
 	socklen_t length = sizeof(code);
 
-	*connected = -1;
-	if (fd < 0)
-		return PROBE_FAILED;
-	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0)
-		return health_probe_result(errno, "SO_LINGER", err);
-	if (connect(fd, &addr.any, addr_length(&addr)) < 0 && errno != EINPROGRESS)
-		return health_probe_result(errno, "connecting", err);
-	if (!health_probe_wait(fd, POLLOUT, deadline_us))
-		return PROBE_SILENT;
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &length) < 0)
 		code = errno;
-	if (code)
-		return health_probe_result(code, "connecting", err);
-	*connected = steal_fd(&fd);
-	return PROBE_ANSWERED;
+	return code ? health_probe_result(code, "connecting", err) : PROBE_ANSWERED;
 }
 
-enum probe_result health_probe_tcp(int netns_fd, uint32_t target, uint16_t port, unsigned timeout_ms,
-				   struct probe_answer *answer, struct err *err)
+/* A connected socket in *CONNECTED, which the caller closes; -1 unless ANSWERED. */
+static enum probe_result health_probe_connect(int netns_fd, uint32_t target, uint16_t port, uint64_t deadline_us,
+					      int *connected, struct err *err)
 {
-	uint64_t started = clock_now_us();
-	AUTO_FD int fd = -1;
-	enum probe_result result =
-	    health_probe_connect(netns_fd, target, port, started + (uint64_t)timeout_ms * 1000, &fd, err);
+	enum probe_result result;
+	AUTO_FD int fd = health_probe_begin(netns_fd, target, port, &result, err);
 
-	answer->took_us = clock_now_us() - started;
+	*connected = -1;
+	if (fd < 0)
+		return result;
+	if (!health_probe_wait(fd, POLLOUT, deadline_us))
+		return PROBE_SILENT;
+	result = health_probe_conclude(fd, err);
+	if (result == PROBE_ANSWERED)
+		*connected = steal_fd(&fd);
 	return result;
 }
+
+enum { PORTS_AT_ONCE = 16 };
+
+/* Takes the outcomes that are there; closed sockets become -1. Returns how many are still open. */
+static size_t health_probe_take_outcomes(struct pollfd *polls, struct probe_port *ports, size_t count, uint64_t started)
+{
+	size_t open = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (polls[i].fd >= 0 && polls[i].revents) {
+			ports[i].result = health_probe_conclude(polls[i].fd, &ports[i].err);
+			ports[i].took_us = clock_now_us() - started;
+			cleanup_fd(&polls[i].fd);
+		}
+		open += polls[i].fd >= 0;
+	}
+	return open;
+}
+
+/* Those of one round, at most PORTS_AT_ONCE. */
+static void health_probe_round(int netns_fd, uint32_t target, struct probe_port *ports, size_t count,
+			       unsigned timeout_ms)
+{
+	struct pollfd polls[PORTS_AT_ONCE];
+	uint64_t started = clock_now_us(), deadline = started + (uint64_t)timeout_ms * 1000, now;
+	size_t open = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		polls[i] = (struct pollfd){ .events = POLLOUT };
+		polls[i].fd = health_probe_begin(netns_fd, target, ports[i].port, &ports[i].result, &ports[i].err);
+		if (polls[i].fd >= 0)
+			ports[i].result = PROBE_SILENT;
+		open += polls[i].fd >= 0;
+	}
+	while (open && (now = clock_now_us()) < deadline) {
+		int ready = poll(polls, count, (int)((deadline - now) / 1000 + 1));
+
+		if (ready < 0 && errno != EINTR)
+			break;
+		if (ready > 0)
+			open = health_probe_take_outcomes(polls, ports, count, started);
+	}
+	for (size_t i = 0; i < count; i++)
+		cleanup_fd(&polls[i].fd);
+}
+
+void health_probe_ports(int netns_fd, uint32_t target, struct probe_port *ports, size_t count, unsigned timeout_ms)
+{
+	for (size_t done = 0; done < count; done += PORTS_AT_ONCE) {
+		size_t round = count - done < PORTS_AT_ONCE ? count - done : PORTS_AT_ONCE;
+		health_probe_round(netns_fd, target, ports + done, round, timeout_ms);
+	}
+}
+
+enum probe_result health_probe_dial(int netns_fd, uint32_t target, uint16_t port, unsigned timeout_ms,
+				    struct probe_dial *dial, struct err *err)
+{
+	uint64_t started = clock_now_us();
+	struct addr local = { 0 };
+	socklen_t length = sizeof(local);
+	enum probe_result result;
+
+	*dial = (struct probe_dial){ .fd = health_probe_begin(netns_fd, target, port, &result, err) };
+	if (dial->fd < 0)
+		return result;
+	if (getsockname(dial->fd, &local.any, &length) < 0)
+		return health_probe_result(errno, "the address of a socket", err);
+	dial->source = ntohl(local.in.sin_addr.s_addr);
+	dial->source_port = addr_port(&local);
+	if (!health_probe_wait(dial->fd, POLLOUT, started + (uint64_t)timeout_ms * 1000))
+		return PROBE_SILENT;
+	dial->took_us = clock_now_us() - started;
+	return health_probe_conclude(dial->fd, err);
+}
+
+/* ---- a datagram ---- */
+
+int health_probe_datagram(int netns_fd, uint32_t source, uint32_t target, uint16_t port, uint16_t *source_port,
+			  struct err *err)
+{
+	AUTO_FD int fd = base_netns_socket(netns_fd, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, err);
+	struct addr from = addr_from_ipv4(source, 0), to = addr_from_ipv4(target, port);
+	socklen_t length = sizeof(from);
+	int on = 1;
+
+	*source_port = 0;
+	if (fd < 0)
+		return -1;
+	/* Lets a socket send in the name of an address that is forwarded here. */
+	if (setsockopt(fd, SOL_IP, IP_TRANSPARENT, &on, sizeof(on)) < 0)
+		return err_set(err, errno, "IP_TRANSPARENT");
+	if (bind(fd, &from.any, addr_length(&from)) < 0 || getsockname(fd, &from.any, &length) < 0)
+		return err_set(err, errno, "binding to the guest's address");
+	*source_port = addr_port(&from);
+	if (sendto(fd, "", 0, MSG_NOSIGNAL, &to.any, addr_length(&to)) < 0)
+		return err_set(err, errno, "sending a datagram");
+	return 0;
+}
+
+/* ---- HTTP ---- */
 
 enum probe_result health_probe_http(int netns_fd, uint32_t target, uint16_t port, const char *path, unsigned timeout_ms,
 				    struct probe_answer *answer, struct err *err)

@@ -3,15 +3,15 @@
 #define WEFT_HEALTH_GUEST_PROBE_H
 
 /*
- * Probes of a guest from inside its sandbox's namespace, each with a deadline. They block, so they need a thread of their own.
+ * Probes of a guest from inside its sandbox's namespace, or from the host (NETNS_FD -1), each with a deadline. They block, so they need a thread of their own.
  * Addresses and ports in host order; NETNS_FD as in base/netns.h.
  */
 
 #include "base/addr.h"
+#include "base/err.h"
 
+#include <stddef.h>
 #include <stdint.h>
-
-struct err;
 
 enum probe_result {
 	PROBE_ANSWERED,
@@ -35,9 +35,35 @@ enum probe_result health_probe_arp(int netns_fd, const char *link, uint32_t send
 enum probe_result health_probe_ping(int netns_fd, uint32_t target, unsigned timeout_ms, struct probe_answer *answer,
 				    struct err *err);
 
-/* A TCP connection, reset as soon as it is established. */
-enum probe_result health_probe_tcp(int netns_fd, uint32_t target, uint16_t port, unsigned timeout_ms,
-				   struct probe_answer *answer, struct err *err);
+/* A port and, after the call, the outcome there. */
+struct probe_port {
+	uint16_t port;
+	enum probe_result result;
+	uint64_t took_us;
+	struct err err;
+};
+
+/* TCP connections to COUNT ports of TARGET, some at once, each reset as soon as it is established. */
+void health_probe_ports(int netns_fd, uint32_t target, struct probe_port *ports, size_t count, unsigned timeout_ms);
+
+/* A connection that stays until its descriptor is closed; that resets it. */
+struct probe_dial {
+	int fd; /* -1: it could not be begun */
+	uint32_t source;
+	uint16_t source_port;
+	uint64_t took_us;
+};
+
+/* Begins a TCP connection and waits for its outcome. The caller closes DIAL's descriptor, whatever the outcome. */
+enum probe_result health_probe_dial(int netns_fd, uint32_t target, uint16_t port, unsigned timeout_ms,
+				    struct probe_dial *dial, struct err *err);
+
+/*
+ * Sends an empty datagram in the name of SOURCE, an address that is not the namespace's own, and waits for no answer, which is SOURCE's.
+ * *SOURCE_PORT: from which; 0: it was not even tried. 0, or -1 with ERR: EPERM if a rule of the namespace dropped it.
+ */
+int health_probe_datagram(int netns_fd, uint32_t source, uint32_t target, uint16_t port, uint16_t *source_port,
+			  struct err *err);
 
 /* GET PATH; ANSWERED once a status line came. */
 enum probe_result health_probe_http(int netns_fd, uint32_t target, uint16_t port, const char *path, unsigned timeout_ms,

@@ -4,9 +4,16 @@
 
 /* Shared by the files of one hop each. For health/ alone. */
 
+#include "base/err.h"
 #include "config/config.h"
 #include "health/diagnose.h"
+#include "health/guest_probe.h"
+#include "inspect/look.h"
+#include "inspect/ruleset.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 struct walk {
@@ -16,12 +23,14 @@ struct walk {
 	int netns_error; /* errno then; ENOENT: it is not there */
 	char netns[CONFIG_NAME_SIZE];
 	char veth[CONFIG_LINK_SIZE];
+	uint16_t port; /* the guest's port that the `kernel` hop tries; 0: none was tried yet */
+	bool served;   /* something in the guest accepts on PORT */
 };
 
 /* Fills in HOP. With SUBJECT_ONLY the path is broken already: name the subject and try nothing. */
 typedef enum hop_status hop_check(struct walk *walk, struct hop *hop, bool subject_only);
 
-hop_check hop_listen, hop_veth, hop_route, hop_rules, hop_tap, hop_guest, hop_tcp, hop_http;
+hop_check hop_listen, hop_veth, hop_route, hop_rules, hop_tap, hop_guest, hop_tcp, hop_http, hop_kernel, hop_egress;
 
 void hop_subject(struct hop *hop, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -31,6 +40,7 @@ enum hop_status hop_say(struct hop *hop, enum hop_status status, const char *for
 #define hop_ok(hop, ...)   hop_say(hop, HOP_OK, __VA_ARGS__)
 #define hop_skip(hop, ...) hop_say(hop, HOP_SKIPPED, __VA_ARGS__)
 #define hop_fail(hop, ...) hop_say(hop, HOP_FAIL, __VA_ARGS__)
+#define hop_idle(hop, ...) hop_say(hop, HOP_IDLE, __VA_ARGS__)
 
 /*
  * The cause and the next step, from the hop that fails. A hop that could not be looked at has none: a shortage says nothing about
@@ -40,5 +50,62 @@ enum hop_status hop_say(struct hop *hop, enum hop_status status, const char *for
 #define walk_next_step(walk, ...)                                                                                      \
 	snprintf((walk)->diagnosis->next_step, sizeof((walk)->diagnosis->next_step), __VA_ARGS__)
 #define walk_clear(walk) ((walk)->diagnosis->cause[0] = (walk)->diagnosis->next_step[0] = '\0')
+
+/* Whether the agent is expected to serve: its port is published, or the ready_port, or the default endpoint leads to it. */
+bool hop_has_agent(const struct diagnose_request *request);
+
+/* ---- Rules of others that may have dropped or redirected a packet ---- */
+
+struct hop_suspicion {
+	enum ruleset_hook hook;
+	enum ruleset_verdict verdict; /* VERDICT_DROP or VERDICT_REDIRECT */
+	struct ruleset_packet packet;
+};
+
+/*
+ * Asks the host's ruleset for the rule of another program that explains the fate of a packet, and makes it the walk's cause: "WHAT are
+ * dropped in ...", with the next step. SURE: only a rule that surely does it counts. False: there is none, or the ruleset cannot be
+ * read, and the walk has no cause yet.
+ */
+bool hop_blame(struct walk *walk, const char *what, const struct hop_suspicion *suspicions, size_t count, bool sure);
+
+/* ---- Judgements, apart from the looks that they judge ---- */
+
+/* A port of the guest that was tried. */
+struct hop_port {
+	bool required; /* the sandbox is broken without it */
+	struct probe_port probe;
+};
+
+/* The finding at hop `tcp`; the walk has its cause if it is HOP_FAIL. */
+enum hop_status hop_tcp_judge(struct walk *walk, struct hop *hop, const struct hop_port *ports, size_t count);
+
+/* What was seen of a dial from the host to the sandbox's host address. */
+struct hop_kernel_seen {
+	enum probe_result result;
+	struct probe_dial dial;
+	struct err err;
+	bool tracked;                             /* conntrack could be asked for the next two */
+	struct inspect_look_flow outside, inside; /* on the host, and in the namespace */
+};
+
+/*
+ * The finding at hop `kernel`. HOP_FAIL has no cause where a rule of the host's may be to blame: *SUSPECT is the hook at which, else
+ * HOOK_NONE.
+ */
+enum hop_status hop_kernel_judge(struct walk *walk, struct hop *hop, const struct hop_kernel_seen *seen,
+				 enum ruleset_hook *suspect);
+
+/* What was seen of a datagram from the guest's address. */
+struct hop_egress_seen {
+	uint32_t destination;
+	bool to_host;     /* a service of the host itself, which no packet leaves for */
+	const char *link; /* by which the host sends it on */
+	struct inspect_look_flow inside, outside;
+};
+
+/* The finding at hop `egress`, once the datagram was sent. Cause and *SUSPECTS as above: some rule of the host's may be to blame. */
+enum hop_status hop_egress_judge(struct walk *walk, struct hop *hop, const struct hop_egress_seen *seen,
+				 bool *suspects);
 
 #endif

@@ -80,7 +80,7 @@ static size_t inspect_ruleset_field_bytes(const struct ruleset_packet *packet, e
 		return 16;
 	case FIELD_NFPROTO:
 	case FIELD_L4PROTO:
-		bytes[0] = field == FIELD_NFPROTO ? NFPROTO_IPV4 : IPPROTO_TCP;
+		bytes[0] = field == FIELD_NFPROTO ? NFPROTO_IPV4 : packet->protocol ? packet->protocol : IPPROTO_TCP;
 		return 1;
 	case FIELD_PORT:
 		memcpy(bytes, &port, 2);

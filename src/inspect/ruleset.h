@@ -110,7 +110,7 @@ void inspect_ruleset_set_xt_target(struct ruleset_rule *rule, const char *name);
 /* Adds the chains of iptables' legacy tables, if the kernel has any. 0 or -1 with ERR. */
 int inspect_ruleset_read_legacy(struct ruleset *ruleset, struct err *err);
 
-/* A TCP packet over IPv4. Addresses and port in host order. */
+/* A packet over IPv4. Addresses and port in host order. */
 struct ruleset_packet {
 	const char *iif, *oif; /* names; "": none (sent by the host, or to it) */
 	unsigned iif_index, oif_index;
@@ -118,6 +118,7 @@ struct ruleset_packet {
 	uint32_t source, destination;
 	uint16_t port;
 	bool established;
+	uint8_t protocol; /* IPPROTO_*; 0: TCP */
 };
 
 enum ruleset_certainty { RULESET_NO, RULESET_PERHAPS, RULESET_SURELY };

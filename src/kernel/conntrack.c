@@ -147,6 +147,8 @@ static void kern_conntrack_read_tuple(const struct nlattr *tuple, struct kern_co
 			way->protocol = nla_get_u8(proto[CTA_PROTO_NUM]);
 		if (proto[CTA_PROTO_DST_PORT] && nla_len(proto[CTA_PROTO_DST_PORT]) == sizeof(uint16_t))
 			way->port = be16toh(nla_get_u16(proto[CTA_PROTO_DST_PORT]));
+		if (proto[CTA_PROTO_SRC_PORT] && nla_len(proto[CTA_PROTO_SRC_PORT]) == sizeof(uint16_t))
+			way->source_port = be16toh(nla_get_u16(proto[CTA_PROTO_SRC_PORT]));
 	}
 }
 
@@ -162,21 +164,26 @@ static void kern_conntrack_keep(struct flow_search *search, const struct nlattr 
 	search->count += size;
 }
 
+static void kern_conntrack_read_flow(const struct nlattr *const *table, struct kern_conntrack_flow *flow)
+{
+	uint32_t status = kern_conntrack_u32(table[CTA_STATUS]);
+
+	kern_conntrack_read_tuple(table[CTA_TUPLE_ORIG], &flow->original);
+	kern_conntrack_read_tuple(table[CTA_TUPLE_REPLY], &flow->reply);
+	flow->answered = status & IPS_SEEN_REPLY;
+	flow->translated = status & (IPS_SRC_NAT | IPS_DST_NAT);
+}
+
 static int kern_conntrack_take_flow(const struct nlmsghdr *message, void *context)
 {
 	const struct nlattr *table[CTA_ID + 1];
 	struct flow_search *search = context;
 	struct kern_conntrack_flow flow;
-	uint32_t status;
 
 	kern_rtnl_attributes(message, sizeof(struct nfgenmsg), table, CTA_ID + 1);
 	if (!table[CTA_TUPLE_ORIG] || !table[CTA_ID] || search->broken)
 		return 0;
-	kern_conntrack_read_tuple(table[CTA_TUPLE_ORIG], &flow.original);
-	kern_conntrack_read_tuple(table[CTA_TUPLE_REPLY], &flow.reply);
-	status = kern_conntrack_u32(table[CTA_STATUS]);
-	flow.answered = status & IPS_SEEN_REPLY;
-	flow.translated = status & (IPS_SRC_NAT | IPS_DST_NAT);
+	kern_conntrack_read_flow(table, &flow);
 	if (!search->match(&flow, search->context))
 		return 0;
 	kern_conntrack_keep(search, table[CTA_TUPLE_ORIG]);
@@ -247,6 +254,61 @@ static bool kern_conntrack_is_of(const struct kern_conntrack_flow *flow, const v
 int kern_conntrack_flush_one_by_one(struct kern_rtnl *netfilter, uint32_t host_ip, struct err *err)
 {
 	return kern_conntrack_search(netfilter, kern_conntrack_is_of, &host_ip, err);
+}
+
+/* ---- One flow ---- */
+
+static int kern_conntrack_take_one(const struct nlmsghdr *message, void *context)
+{
+	const struct nlattr *table[CTA_ID + 1];
+
+	kern_rtnl_attributes(message, sizeof(struct nfgenmsg), table, CTA_ID + 1);
+	if (NFNL_MSG_TYPE(message->nlmsg_type) == IPCTNL_MSG_CT_NEW && table[CTA_TUPLE_ORIG])
+		kern_conntrack_read_flow(table, context);
+	return 0;
+}
+
+/* MESSAGE with WAY as its CTA_TUPLE_ORIG; NULL without memory. */
+static struct nl_msg *kern_conntrack_put_way(struct nl_msg *message, const struct kern_conntrack_way *way)
+{
+	struct nlattr *tuple = message ? nla_nest_start(message, CTA_TUPLE_ORIG | NLA_F_NESTED) : NULL;
+	struct nlattr *part = tuple ? nla_nest_start(message, CTA_TUPLE_IP | NLA_F_NESTED) : NULL;
+
+	if (!part || nla_put_u32(message, CTA_IP_V4_SRC, htobe32(way->source)) < 0 ||
+	    nla_put_u32(message, CTA_IP_V4_DST, htobe32(way->destination)) < 0)
+		goto fail;
+	nla_nest_end(message, part);
+	part = nla_nest_start(message, CTA_TUPLE_PROTO | NLA_F_NESTED);
+	if (!part || nla_put_u8(message, CTA_PROTO_NUM, way->protocol) < 0 ||
+	    nla_put_u16(message, CTA_PROTO_SRC_PORT, htobe16(way->source_port)) < 0 ||
+	    nla_put_u16(message, CTA_PROTO_DST_PORT, htobe16(way->port)) < 0)
+		goto fail;
+	nla_nest_end(message, part);
+	nla_nest_end(message, tuple);
+	return message;
+fail:
+	nlmsg_free(message);
+	return NULL;
+}
+
+int kern_conntrack_find(int netns_fd, const struct kern_conntrack_way *way, struct kern_conntrack_flow *flow,
+			bool *found, struct err *err)
+{
+	struct nl_msg *message;
+	struct kern_rtnl netfilter;
+	int status;
+
+	*flow = (struct kern_conntrack_flow){ 0 };
+	*found = false;
+	if (kern_rtnl_open(&netfilter, netns_fd, NETLINK_NETFILTER, err) < 0)
+		return -1;
+	message = kern_conntrack_put_way(kern_conntrack_message(IPCTNL_MSG_CT_GET, 0, AF_INET), way);
+	status = kern_rtnl_ask(&netfilter, message, kern_conntrack_take_one, flow, err, NETFILTER);
+	kern_rtnl_close(&netfilter);
+	*found = status == 0;
+	if (status < 0 && err->code == ENOENT)
+		return 0;
+	return status < 0 ? err_wrap(err, "asking conntrack") : 0;
 }
 
 /* ---- The host's flows of one sandbox ---- */

@@ -22,8 +22,9 @@ int kern_conntrack_flush_host(uint32_t host_ip, struct err *err);
 /* One direction of a flow, in host order; 0: none, as the port of a protocol without ports. */
 struct kern_conntrack_way {
 	uint32_t source, destination;
-	uint8_t protocol; /* IPPROTO_* */
-	uint16_t port;    /* of the destination */
+	uint8_t protocol;     /* IPPROTO_* */
+	uint16_t port;        /* of the destination */
+	uint16_t source_port; /* of the source */
 };
 
 struct kern_conntrack_flow {
@@ -37,6 +38,13 @@ typedef bool kern_conntrack_match(const struct kern_conntrack_flow *flow, const 
 
 /* Forgets the tracked IPv4 flows for which MATCH says so. Reads all flows of the namespace. */
 int kern_conntrack_forget(int netns_fd, kern_conntrack_match *match, const void *context, struct err *err);
+
+/*
+ * Finds the IPv4 flow whose first packet went WAY, all of whose fields count. *FOUND: there is one that is confirmed, which means
+ * that a packet of it passed all hooks of the namespace. The kernel's error is kept in ERR's code: EINVAL where it cannot be asked.
+ */
+int kern_conntrack_find(int netns_fd, const struct kern_conntrack_way *way, struct kern_conntrack_flow *flow,
+			bool *found, struct err *err);
 
 /* Tracked flows of the namespace, as the kernel counts them. */
 int kern_conntrack_count(int netns_fd, unsigned *count, struct err *err);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A process has a TAP open if one of its descriptors is /dev/net/tun and fdinfo names the interface. All sandboxes' TAPs have
- * the same name, so the process's own network namespace tells them apart: a VMM runs in the namespace of its TAP. Processes
- * come and go meanwhile; those that cannot be read are passed over.
+ * the same name. A copy of the descriptor tells the namespace of its TAP, whichever the process itself runs in; where there is none
+ * to be had, the process's own namespace tells them apart. Processes come and go meanwhile; those that cannot be read are passed
+ * over.
  */
 #include "kernel/holders.h"
 
@@ -36,7 +37,8 @@ static bool kern_holders_is_inside(const char *pid, const struct kern_namespace_
 	return stat_buffer.st_ino == key->inode && stat_buffer.st_dev == key->device;
 }
 
-static bool kern_holders_names_tap(const char *pid, const char *fd, const char *link)
+/* Whether the descriptor FD of process PID, an open /dev/net/tun, is attached to a TAP called LINK. */
+static bool kern_holders_has_name(const char *pid, const char *fd, const char *link, bool *is_short)
 {
 	char path[PROC_PATH_SIZE], line[128], wanted[64];
 	bool found = false;
@@ -45,15 +47,48 @@ static bool kern_holders_names_tap(const char *pid, const char *fd, const char *
 	snprintf(wanted, sizeof(wanted), "iff:\t%s\n", link);
 	snprintf(path, sizeof(path), "/proc/%s/fdinfo/%s", pid, fd);
 	info = SPARES_TRY_STREAM(fopen(path, "re"));
-	if (!info)
+	if (!info) {
+		*is_short |= err_code_is_exhaustion(errno);
 		return false;
+	}
 	while (!found && fgets(line, sizeof(line), info))
 		found = strcmp(line, wanted) == 0;
 	fclose(info);
 	return found;
 }
 
-static bool kern_holders_has_tap(const char *pid, const char *link)
+/* The namespace of the TAP that process PID has open as descriptor FD, wherever the process itself is; -1 with errno. */
+static int kern_holders_namespace_of_tap(const char *pid, const char *fd)
+{
+	AUTO_FD int process = SPARES_TRY((int)syscall(SYS_pidfd_open, atoi(pid), 0));
+	AUTO_FD int tap = process < 0 ? -1 : SPARES_TRY((int)syscall(SYS_pidfd_getfd, process, atoi(fd), 0));
+
+	return tap < 0 ? -1 : SPARES_TRY(ioctl(tap, TUNGETDEVNETNS));
+}
+
+/* The sought holders, and a shortage met meanwhile. */
+struct kern_holders_sought {
+	const struct kern_namespace_key *key;
+	const char *link; /* NULL: any process of the namespace */
+	bool is_short;    /* something could not be looked at for want of descriptors or memory */
+};
+
+/* Whether the descriptor FD of process PID, a TAP with the sought name, is of the sought namespace. INSIDE: the process runs there. */
+static bool kern_holders_is_of_namespace(struct kern_holders_sought *sought, const char *pid, const char *fd,
+					 bool inside)
+{
+	AUTO_FD int netns = kern_holders_namespace_of_tap(pid, fd);
+
+	if (netns >= 0) {
+		struct kern_namespace_key key = kern_namespace_key_of(netns);
+		return kern_namespace_key_equal(&key, sought->key);
+	}
+	sought->is_short |= err_code_is_exhaustion(errno);
+	/* An older kernel, or a process that may be looked at and not be asked. A VMM runs in the namespace of its TAP. */
+	return inside;
+}
+
+static bool kern_holders_has_tap(struct kern_holders_sought *sought, const char *pid, bool inside)
 {
 	char path[PROC_PATH_SIZE], target[32];
 	struct dirent *entry;
@@ -62,13 +97,16 @@ static bool kern_holders_has_tap(const char *pid, const char *link)
 
 	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
 	fds = SPARES_TRY_STREAM(opendir(path));
+	sought->is_short |= !fds && err_code_is_exhaustion(errno);
 	while (fds && !found && (entry = readdir(fds))) {
 		ssize_t length = readlinkat(dirfd(fds), entry->d_name, target, sizeof(target) - 1);
 
 		if (length <= 0)
 			continue;
 		target[length] = '\0';
-		found = strcmp(target, "/dev/net/tun") == 0 && kern_holders_names_tap(pid, entry->d_name, link);
+		found = strcmp(target, "/dev/net/tun") == 0 &&
+			kern_holders_has_name(pid, entry->d_name, sought->link, &sought->is_short) &&
+			kern_holders_is_of_namespace(sought, pid, entry->d_name, inside);
 	}
 	if (fds)
 		closedir(fds);
@@ -91,37 +129,38 @@ static void kern_holders_add(const char *pid, char text[static KERN_HOLDERS_TEXT
 	snprintf(text + used, KERN_HOLDERS_TEXT_SIZE - used, "%s%s (pid %s)", used ? ", " : "", name, pid);
 }
 
-/* Processes that have LINK open, or all of the namespace, if LINK is NULL. */
-static unsigned kern_holders_find(const struct kern_namespace_key *key, const char *link,
-				  char text[static KERN_HOLDERS_TEXT_SIZE])
+/* Returns the number of the sought processes; -1: none is among those that could be looked at, and there was a shortage. */
+static int kern_holders_find(struct kern_holders_sought *sought, char text[static KERN_HOLDERS_TEXT_SIZE])
 {
 	struct dirent *entry;
-	unsigned count = 0;
+	int count = 0;
 	DIR *processes = SPARES_TRY_STREAM(opendir("/proc"));
 
 	text[0] = '\0';
+	sought->is_short |= !processes && err_code_is_exhaustion(errno);
 	while (processes && (entry = readdir(processes))) {
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
 			continue;
-		if (!kern_holders_is_inside(entry->d_name, key) || (link && !kern_holders_has_tap(entry->d_name, link)))
+		bool inside = kern_holders_is_inside(entry->d_name, sought->key);
+		if (sought->link ? !kern_holders_has_tap(sought, entry->d_name, inside) : !inside)
 			continue;
 		kern_holders_add(entry->d_name, text);
 		count++;
 	}
 	if (processes)
 		closedir(processes);
-	return count;
+	return count || !sought->is_short ? count : -1;
 }
 
-unsigned kern_holders_of_tap(const struct kern_namespace_key *key, const char *link,
-			     char text[static KERN_HOLDERS_TEXT_SIZE])
+int kern_holders_of_tap(const struct kern_namespace_key *key, const char *link,
+			char text[static KERN_HOLDERS_TEXT_SIZE])
 {
-	return kern_holders_find(key, link, text);
+	return kern_holders_find(&(struct kern_holders_sought){ .key = key, .link = link }, text);
 }
 
-unsigned kern_holders_of_namespace(const struct kern_namespace_key *key, char text[static KERN_HOLDERS_TEXT_SIZE])
+int kern_holders_of_namespace(const struct kern_namespace_key *key, char text[static KERN_HOLDERS_TEXT_SIZE])
 {
-	return kern_holders_find(key, NULL, text);
+	return kern_holders_find(&(struct kern_holders_sought){ .key = key }, text);
 }
 
 /* ---- The namespace itself, from a process that holds it ---- */
@@ -148,21 +187,13 @@ static bool kern_holders_is_sought(const struct kern_holders_search *search, int
 	return kern_namespace_key_equal(&key, search->key);
 }
 
-/* The namespace of the TAP that process PID has open as descriptor FD, wherever the process itself is; -1. */
-static int kern_holders_namespace_of_tap(const char *pid, const char *fd)
-{
-	AUTO_FD int process = SPARES_TRY((int)syscall(SYS_pidfd_open, atoi(pid), 0));
-	AUTO_FD int tap = process < 0 ? -1 : SPARES_TRY((int)syscall(SYS_pidfd_getfd, process, atoi(fd), 0));
-
-	return tap < 0 ? -1 : SPARES_TRY(ioctl(tap, TUNGETDEVNETNS));
-}
-
 /* Process PID has a TAP of the namespace open: its descriptor; else -1. */
 static int kern_holders_namespace_of_taps(const struct kern_holders_search *search, const char *pid)
 {
 	char path[PROC_PATH_SIZE], target[32];
 	struct dirent *entry;
 	AUTO_FD int found = -1;
+	bool ignored = false;
 	DIR *fds;
 
 	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
@@ -174,7 +205,8 @@ static int kern_holders_namespace_of_taps(const struct kern_holders_search *sear
 		if (length <= 0)
 			continue;
 		target[length] = '\0';
-		if (strcmp(target, "/dev/net/tun") == 0 && kern_holders_names_tap(pid, entry->d_name, search->link))
+		if (strcmp(target, "/dev/net/tun") == 0 &&
+		    kern_holders_has_name(pid, entry->d_name, search->link, &ignored))
 			found = kern_holders_namespace_of_tap(pid, entry->d_name);
 	}
 	if (fds)

@@ -2,23 +2,36 @@
 /*
  * weftctl diagnose: prints the walk of the daemon. The sandbox is read too, for the line on top.
  */
+#include "base/addr.h"
 #include "cli/call.h"
 #include "cli/commands.h"
 #include "cli/print_text.h"
 
 #include <string.h>
 
+/* How a status reads and looks. */
+static const struct {
+	const char *status, *word;
+	enum cell_style style;
+} words[] = {
+	{ "ok", "  ok", CELL_GOOD },
+	{ "fail", "  FAIL", CELL_BAD },
+	{ "idle", "  idle", CELL_DIM },
+	{ "skipped", "  -", CELL_DIM },
+};
+
 static void command_diagnose_add_hop(struct table *table, const json_t *hop)
 {
 	const char *status = client_text(hop, "status");
 	const char *detail = client_text(hop, "detail");
-	bool ok = strcmp(status, "ok") == 0;
-	bool fail = strcmp(status, "fail") == 0;
+	size_t i = 0, last = sizeof(words) / sizeof(words[0]) - 1;
 
-	cli_table_add(table, ok ? CELL_GOOD : fail ? CELL_BAD : CELL_DIM, ok ? "  ok" : fail ? "  FAIL" : "  -");
+	while (i < last && strcmp(words[i].status, status) != 0)
+		i++;
+	cli_table_add(table, words[i].style, words[i].word);
 	cli_table_add(table, CELL_PLAIN, client_text(hop, "hop"));
 	cli_table_add(table, CELL_PLAIN, client_text(hop, "subject"));
-	cli_table_add(table, CELL_PLAIN, *detail || ok || fail ? detail : "not tried");
+	cli_table_add(table, CELL_PLAIN, *detail || i < last ? detail : "not tried");
 }
 
 /* The cause, and the next step. */
@@ -56,14 +69,18 @@ static void command_diagnose_print(const struct cli *cli, const char *id, const 
 
 int command_diagnose(const struct cli *cli)
 {
+	const char *to = cli_args_value(cli->args, "to");
 	struct cli_id id;
 	json_t *diagnosis = NULL, *sandbox = NULL;
+	uint32_t ip;
 
 	if (!cli_ids_read(cli, &id))
 		return CLI_USAGE;
+	if (to && (addr_ipv4_parse(to, &ip) < 0 || !ip))
+		return cli_usage(cli, "--to: '%s' is not an IPv4 address", to);
 	int code = cli->json ? CLI_DONE : cli_get_sandbox(cli, &id, 0, &sandbox, "%s", "");
 	if (code == CLI_DONE)
-		code = cli_get_sandbox(cli, &id, 0, &diagnosis, "/diagnosis");
+		code = cli_get_sandbox(cli, &id, 0, &diagnosis, "/diagnosis%s%s", to ? "?to=" : "", to ? to : "");
 	if (code == CLI_DONE) {
 		if (cli->json)
 			cli_print_json(diagnosis);

@@ -5,6 +5,7 @@
  */
 #include "config/config.h"
 #include "health/doctor.h"
+#include "health/filter.h"
 
 #include <linux/rtnetlink.h>
 #include <stdio.h>
@@ -51,73 +52,37 @@ static void check_firewall_list_ways(const struct health_facts *facts, const cha
 
 	ways[0] = (struct way){ "from sandboxes to other hosts",
 				HOOK_FORWARD,
-				{ veth, uplink, down, up, group, 0, sandbox, ELSEWHERE, 443, false } };
+				{ veth, uplink, down, up, group, 0, sandbox, ELSEWHERE, 443, false, 0 } };
 	ways[1] = (struct way){ "from other hosts back to sandboxes",
 				HOOK_FORWARD,
-				{ uplink, veth, up, down, 0, group, ELSEWHERE, sandbox, 40000, true } };
+				{ uplink, veth, up, down, 0, group, ELSEWHERE, sandbox, 40000, true, 0 } };
 	ways[2] = (struct way){ "from the host to sandboxes",
 				HOOK_OUTPUT,
-				{ "", veth, 0, down, 0, group, host, sandbox, port, false } };
+				{ "", veth, 0, down, 0, group, host, sandbox, port, false, 0 } };
 	ways[3] = (struct way){ "from sandboxes back to the host",
 				HOOK_INPUT,
-				{ veth, "", down, 0, group, 0, sandbox, host, 40000, true } };
+				{ veth, "", down, 0, group, 0, sandbox, host, 40000, true, 0 } };
 	ways[4] = (struct way){ "from clients to endpoints on loopback",
 				HOOK_INPUT,
 				{ "lo", "", check_firewall_link_index(facts, "lo"), 0, 0, 0, INADDR_LOOPBACK,
-				  INADDR_LOOPBACK, port, false } };
-}
-
-static void check_firewall_suggest(const struct health_facts *facts, const struct way *way,
-				   const struct ruleset_chain *chain, struct health_finding *finding)
-{
-	const char *prefix = facts->config->names.veth_prefix;
-	const char *program = chain->legacy ? "iptables-legacy" : "iptables";
-	bool iptables = chain->legacy || (strcmp(chain->family, "ip") == 0 && strcmp(chain->table, "filter") == 0);
-
-	if (strcmp(chain->table, "firewalld") == 0)
-		health_fix(finding,
-			   "firewall-cmd --permanent --zone=trusted --add-interface=%s+ && firewall-cmd --reload",
-			   prefix);
-	else if (way->packet.iif[0] == 'l')
-		health_fix(finding, "accept packets from lo before that rule");
-	else if (iptables && way->hook == HOOK_FORWARD && inspect_ruleset_find(&facts->ruleset, chain, "DOCKER-USER"))
-		health_fix(finding, "%s -I DOCKER-USER -i %s+ -j ACCEPT && %s -I DOCKER-USER -o %s+ -j ACCEPT", program,
-			   prefix, program, prefix);
-	else if (iptables && way->hook == HOOK_FORWARD)
-		health_fix(finding, "%s -I FORWARD -i %s+ -j ACCEPT && %s -I FORWARD -o %s+ -j ACCEPT", program, prefix,
-			   program, prefix);
-	else if (iptables)
-		health_fix(finding, "%s -I %s %s %s+ -j ACCEPT", program, way->hook == HOOK_INPUT ? "INPUT" : "OUTPUT",
-			   way->hook == HOOK_INPUT ? "-i" : "-o", prefix);
-	else
-		health_fix(finding, "nft insert rule %s %s %s %s \"%s*\" accept", chain->family, chain->table,
-			   chain->name, strncmp(way->packet.iif, prefix, strlen(prefix)) == 0 ? "iifname" : "oifname",
-			   prefix);
+				  INADDR_LOOPBACK, port, false, 0 } };
 }
 
 static bool check_firewall_way(const struct health_facts *facts, const struct way *way, struct health_report *report)
 {
 	struct ruleset_answer answer = inspect_ruleset_ask(&facts->ruleset, way->hook, VERDICT_DROP, &way->packet);
-	char rule[96] = "by its policy";
+	char where[HEALTH_FILTER_TEXT_SIZE];
 
 	if (answer.certainty == RULESET_NO)
 		return true;
-	if (answer.rule && answer.rule->handle)
-		snprintf(rule, sizeof(rule), "by the rule with handle %llu%s%s",
-			 (unsigned long long)answer.rule->handle, answer.rule->word[0] ? ", " : "", answer.rule->word);
-	else if (answer.rule)
-		snprintf(rule, sizeof(rule), "by its rule %zu %s",
-			 (size_t)(answer.rule - answer.chain->rules.items) + 1, answer.rule->word);
-
 	bool sure = answer.certainty == RULESET_SURELY;
 	struct health_finding *finding =
-	    health_add(report, "firewall", sure ? HEALTH_FAIL : HEALTH_WARN,
-		       "packets %s are %sdropped in %s table %s %s, chain %s, %s", way->name, sure ? "" : "perhaps ",
-		       answer.chain->legacy ? "iptables-legacy" : "nftables", answer.chain->family, answer.chain->table,
-		       answer.chain->name, rule);
+	    health_add(report, "firewall", sure ? HEALTH_FAIL : HEALTH_WARN, "packets %s are %sdropped in %s",
+		       way->name, sure ? "" : "perhaps ", health_filter_name(&answer, where));
 	health_why(finding, "a drop in another table is final, although weft accepts in its own%s",
 		   sure ? "" : "; whether it happens depends on conditions that are not visible from here");
-	check_firewall_suggest(facts, way, answer.chain, finding);
+	health_filter_let_through(&facts->ruleset, facts->config, way->hook, &way->packet, answer.chain, finding->fix,
+				  sizeof(finding->fix));
 	return false;
 }
 

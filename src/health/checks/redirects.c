@@ -5,6 +5,7 @@
  */
 #include "config/config.h"
 #include "health/doctor.h"
+#include "health/filter.h"
 
 #include <stdio.h>
 
@@ -32,16 +33,7 @@ static bool check_redirects_way(const struct health_facts *facts, const struct r
 		       sure ? "" : "perhaps ", answer.rule->word, answer.chain->legacy ? "iptables-legacy" : "nftables",
 		       answer.chain->family, answer.chain->table, answer.chain->name);
 	health_why(finding, "%s", way->why);
-	char range[CIDR4_TEXT_SIZE];
-	addr_cidr4_format(&facts->config->addresses.host_cidr, range);
-	if (answer.chain->legacy || answer.rule->word[0] < 'a')
-		health_fix(finding, "exempt them: %s -t %s -I %s -d %s -j RETURN",
-			   answer.chain->legacy ? "iptables-legacy" : "iptables", answer.chain->table,
-			   answer.chain->name, way->packet.destination == INADDR_LOOPBACK ? "127.0.0.0/8" : range);
-	else
-		health_fix(finding, "exempt them: nft insert rule %s %s %s ip daddr %s return", answer.chain->family,
-			   answer.chain->table, answer.chain->name,
-			   way->packet.destination == INADDR_LOOPBACK ? "127.0.0.0/8" : range);
+	health_filter_exempt(facts->config, &way->packet, &answer, finding->fix, sizeof(finding->fix));
 	if (way->packet.destination == ELSEWHERE)
 		health_fix(finding, "if that is not meant: exempt the links %s* in that chain",
 			   facts->config->names.veth_prefix);
@@ -66,17 +58,17 @@ void check_redirects(const struct health_facts *facts, struct health_report *rep
 		{ "from the host to sandboxes",
 		  "a transparent proxy answers in the sandboxes' place",
 		  HOOK_OUTPUT,
-		  { "", veth, 0, 0, 0, group, host, sandbox, port, false },
+		  { "", veth, 0, 0, 0, group, host, sandbox, port, false, 0 },
 		  HEALTH_FAIL },
 		{ "to weftd's endpoints",
 		  "a transparent proxy answers in weftd's place",
 		  HOOK_OUTPUT,
-		  { "", "lo", 0, 1, 0, 0, INADDR_LOOPBACK, INADDR_LOOPBACK, port, false },
+		  { "", "lo", 0, 1, 0, 0, INADDR_LOOPBACK, INADDR_LOOPBACK, port, false, 0 },
 		  HEALTH_FAIL },
 		{ "from sandboxes to other hosts",
 		  "connections from sandboxes go through a proxy of the host",
 		  HOOK_PREROUTING,
-		  { veth, "", 0, 0, group, 0, sandbox, ELSEWHERE, 443, false },
+		  { veth, "", 0, 0, group, 0, sandbox, ELSEWHERE, 443, false, 0 },
 		  HEALTH_WARN },
 	};
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)

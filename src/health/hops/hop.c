@@ -14,6 +14,8 @@ const char *hop_status_name(enum hop_status status)
 		return "ok";
 	case HOP_FAIL:
 		return "fail";
+	case HOP_IDLE:
+		return "idle";
 	case HOP_SKIPPED:
 		return "skipped";
 	}

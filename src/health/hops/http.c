@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The agent in the guest, if its port is published or is the ready_port. Any HTTP status is an answer.
+ * The agent in the guest, if it is expected to serve. Any HTTP status is an answer.
  */
 #include "base/err.h"
 #include "health/guest_probe.h"
@@ -8,11 +8,11 @@
 
 enum { ANSWER_WAIT_MS = 2000 };
 
-static bool hop_http_has_agent(const struct diagnose_request *request)
+bool hop_has_agent(const struct diagnose_request *request)
 {
 	uint16_t port = request->config->forwarder.default_guest_port;
 
-	if (request->ready_port == port)
+	if (request->ready_port == port || request->is_default)
 		return true;
 	for (size_t i = 0; i < request->endpoint_count; i++)
 		if (request->endpoints[i].guest_port == port && request->endpoints[i].proto == PROTO_TCP)
@@ -31,10 +31,10 @@ enum hop_status hop_http(struct walk *walk, struct hop *hop, bool subject_only)
 	hop_subject(hop, "http://%s:%u/health", addr_ipv4_format(config->addresses.guest.ip, text), port);
 	if (subject_only)
 		return HOP_SKIPPED;
-	if (walk->request->state == SANDBOX_PAUSED || !hop_http_has_agent(walk->request))
+	if (walk->request->state == SANDBOX_PAUSED || !hop_has_agent(walk->request))
 		return hop_skip(hop, "%s",
-				hop_http_has_agent(walk->request) ? "paused: not tried"
-								  : "the agent's port is not published");
+				hop_has_agent(walk->request) ? "paused: not tried"
+							     : "the agent's port is not published");
 	enum probe_result result = health_probe_http(walk->netns_fd, config->addresses.guest.ip, port, "/health",
 						     ANSWER_WAIT_MS, &answer, &err);
 	if (result == PROBE_ANSWERED)

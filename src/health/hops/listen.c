@@ -8,47 +8,62 @@
 #include <stdio.h>
 #include <string.h>
 
+/* As many as there is room for; the last word tells of the others. */
 static void hop_listen_addresses(const struct diagnose_request *request, char *text, size_t size)
 {
 	size_t used = 0;
 
 	for (size_t i = 0; i < request->endpoint_count; i++) {
-		char addr[ADDR_TEXT_SIZE];
-		int length = snprintf(text + used, size - used, "%s%s", used ? ", " : "",
-				      addr_format(&request->endpoints[i].listen, addr));
+		char addr[ADDR_TEXT_SIZE], more[32] = "";
+		size_t left = request->endpoint_count - i - 1;
 
-		if (length < 0 || (size_t)length >= size - used) {
-			text[used] = '\0';
+		addr_format(&request->endpoints[i].listen, addr);
+		if (left)
+			snprintf(more, sizeof(more), ", and %zu more", left);
+		/* This one must leave room for the word about the others. */
+		if (used + 2 + strlen(addr) + strlen(more) >= size) {
+			snprintf(text + used, size - used, "%s%zu more", used ? ", and " : "", left + 1);
 			return;
 		}
-		used += (size_t)length;
+		used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "", addr);
 	}
+}
+
+/* ENDPOINT is not open. */
+static enum hop_status hop_listen_closed(struct walk *walk, struct hop *hop, const struct diagnose_endpoint *endpoint)
+{
+	const char *proto = endpoint->proto == PROTO_TCP ? "tcp" : "udp";
+	char addr[ADDR_TEXT_SIZE];
+
+	addr_format(&endpoint->listen, addr);
+	if (endpoint->holder[0]) {
+		walk_cause(walk, "%s has %s", endpoint->holder, addr);
+		walk_next_step(walk, "stop it, or publish another address; weftd tries again each second");
+		return hop_fail(hop, "%s is not open: it is in use by %s", addr, endpoint->holder);
+	}
+	walk_cause(walk,
+		   "another program took %s while weftd was not there to hold it, or weftd is short of descriptors or "
+		   "memory",
+		   addr);
+	walk_next_step(walk,
+		       "weftctl status tells which, and names the program; or: ss -l%cnp 'sport = :%u'. weftd tries "
+		       "again each second",
+		       proto[0], addr_port(&endpoint->listen));
+	return hop_fail(hop, "%s is not open", addr);
 }
 
 enum hop_status hop_listen(struct walk *walk, struct hop *hop, bool subject_only)
 {
 	const struct diagnose_request *request = walk->request;
-	char text[sizeof(hop->subject)] = "no published port", addr[ADDR_TEXT_SIZE];
+	char text[sizeof(hop->subject)] = "no published port";
 
 	hop_listen_addresses(request, text, sizeof(text));
 	hop_subject(hop, "%s", text);
 	if (subject_only)
 		return HOP_SKIPPED;
-	for (size_t i = 0; i < request->endpoint_count; i++) {
-		if (request->endpoints[i].via == VIA_NAT || request->endpoints[i].open)
-			continue;
-		addr_format(&request->endpoints[i].listen, addr);
-		walk_cause(walk,
-			   "another program took %s while weftd was not there to hold it, or weftd is short of "
-			   "descriptors or memory",
-			   addr);
-		walk_next_step(
-		    walk,
-		    "weftctl status tells which, and names the program; or: ss -ltnp 'sport = :%u'. weftd tries "
-		    "again each second",
-		    addr_port(&request->endpoints[i].listen));
-		return hop_fail(hop, "%s is not open", addr);
-	}
+	for (size_t i = 0; i < request->endpoint_count; i++)
+		if (request->endpoints[i].via != VIA_NAT && !request->endpoints[i].open)
+			return hop_listen_closed(walk, hop, &request->endpoints[i]);
 	if (request->connections_held)
 		return hop_ok(hop, "%" PRIu64 " connection%s held, waiting for the guest", request->connections_held,
 			      request->connections_held == 1 ? "" : "s");

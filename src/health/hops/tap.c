@@ -6,18 +6,67 @@
 #include "health/walk.h"
 #include "inspect/look.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
+/* "just now", "2 s ago", "5 min ago", "3 h ago" or "2 days ago". */
+static const char *hop_tap_age(uint64_t age_ms, char text[static 32])
+{
+	uint64_t seconds = age_ms / 1000;
+
+	if (!seconds)
+		snprintf(text, 32, "just now");
+	else if (seconds < 120)
+		snprintf(text, 32, "%" PRIu64 " s ago", seconds);
+	else if (seconds < 120 * 60)
+		snprintf(text, 32, "%" PRIu64 " min ago", seconds / 60);
+	else if (seconds < 48 * 3600)
+		snprintf(text, 32, "%" PRIu64 " h ago", seconds / 3600);
+	else
+		snprintf(text, 32, "%" PRIu64 " days ago", seconds / 86400);
+	return text;
+}
+
+/* There was a VM, and it is gone. */
+static enum hop_status hop_tap_detached(struct walk *walk, struct hop *hop)
+{
+	char age[32], when[48] = "";
+
+	/* Only then is it the age of the state. */
+	if (walk->request->state == SANDBOX_DETACHED)
+		snprintf(when, sizeof(when), " %s", hop_tap_age(walk->request->state_age_ms, age));
+	walk_cause(walk, "the VM went away%s: its process has ended, or closed tap0", when);
+	walk_next_step(
+	    walk,
+	    "look at the log of the VM manager, and at the kernel's for a process that was killed; a VM that opens "
+	    "tap0 in %s again is attached at once",
+	    walk->netns);
+	return hop_fail(hop, "NO-CARRIER: the VM went away%s", when);
+}
+
 static enum hop_status hop_tap_no_carrier(struct walk *walk, struct hop *hop)
 {
+	if (walk->request->was_attached)
+		return hop_tap_detached(walk, hop);
 	walk_cause(walk, "no VM is attached. The VM manager must open tap0 inside %s", walk->netns);
 	walk_next_step(walk, "Firecracker: jailer --netns %s/%s, host_dev_name \"tap0\"",
 		       walk->request->config->names.netns_dir, walk->netns);
 	return hop_fail(hop, "NO-CARRIER: no process has tap0 open");
 }
 
+static enum hop_status hop_tap_held(struct walk *walk, struct hop *hop)
+{
+	char holder[160];
+
+	if (inspect_look_tap_holder(walk->netns_fd, "tap0", holder, sizeof(holder)) < 0)
+		return hop_ok(hop, "carrier; for want of descriptors or memory, nobody could look for the process");
+	return hop_ok(hop, "carrier, open in %s", holder[0] ? holder : "a process not visible from here");
+}
+
 enum hop_status hop_tap(struct walk *walk, struct hop *hop, bool subject_only)
 {
 	const struct config *config = walk->request->config;
-	char text[CIDR4_TEXT_SIZE], holder[96];
+	char text[CIDR4_TEXT_SIZE];
 	struct inspect_look_link link;
 	struct err err;
 
@@ -36,6 +85,5 @@ enum hop_status hop_tap(struct walk *walk, struct hop *hop, bool subject_only)
 	}
 	if (!link.carrier)
 		return hop_tap_no_carrier(walk, hop);
-	inspect_look_tap_holder(walk->netns_fd, "tap0", holder, sizeof(holder));
-	return hop_ok(hop, "carrier, open in %s", holder[0] ? holder : "a process not visible from here");
+	return hop_tap_held(walk, hop);
 }

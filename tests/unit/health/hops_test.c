@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "health/walk.h"
+#include "unit/run_suite.h"
+
+#include <check.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct config *config;
+static struct diagnose_request request;
+static struct diagnosis diagnosis;
+static struct walk walk;
+static struct hop hop;
+
+enum { SANDBOX = 0x0a0b0001, PROXY = 0x7f000001, ELSEWHERE = 0xc6336401, UPLINK = 0xc0000202 };
+
+static void begin(void)
+{
+	config = config_default();
+	request = (struct diagnose_request){ .config = config, .id = "a1", .slot = 1, .state = SANDBOX_READY };
+	diagnosis = (struct diagnosis){ 0 };
+	hop = (struct hop){ 0 };
+	walk = (struct walk){ .request = &request, .diagnosis = &diagnosis, .netns = "ns-1", .veth = "veth-1" };
+}
+
+static void end(void)
+{
+	config_free(config);
+}
+
+static struct hop_port port(uint16_t number, bool required, enum probe_result result)
+{
+	return (struct hop_port){ .required = required, .probe = { .port = number, .result = result, .took_us = 300 } };
+}
+
+/* ---- tcp ---- */
+
+START_TEST(a_required_port_that_refuses_is_a_fault)
+{
+	const struct hop_port ports[] = { port(80, false, PROBE_ANSWERED), port(49983, true, PROBE_REFUSED) };
+
+	ck_assert_int_eq(hop_tcp_judge(&walk, &hop, ports, 2), HOP_FAIL);
+	ck_assert_str_eq(hop.detail, "port 49983: connection refused");
+	ck_assert_ptr_nonnull(strstr(diagnosis.cause, "49983"));
+}
+END_TEST
+
+START_TEST(another_port_that_refuses_or_is_silent_is_idle)
+{
+	const struct hop_port ports[] = { port(49983, true, PROBE_ANSWERED), port(80, false, PROBE_REFUSED),
+					  port(81, false, PROBE_SILENT), port(82, false, PROBE_REFUSED) };
+
+	ck_assert_int_eq(hop_tcp_judge(&walk, &hop, ports, 4), HOP_IDLE);
+	ck_assert_str_eq(hop.detail, "49983 accepts in 0.3 ms; nothing listens on 80, 82; no answer from 81");
+	ck_assert_str_eq(diagnosis.cause, "");
+	ck_assert_int_eq(hop_tcp_judge(&walk, &hop, &ports[1], 1), HOP_IDLE);
+	ck_assert_int_eq(hop_tcp_judge(&walk, &hop, ports, 1), HOP_OK);
+}
+END_TEST
+
+START_TEST(a_port_that_could_not_be_tried_is_no_verdict)
+{
+	struct hop_port one = port(80, false, PROBE_FAILED);
+
+	err_set(&one.probe.err, EMFILE, "socket");
+	ck_assert_int_eq(hop_tcp_judge(&walk, &hop, &one, 1), HOP_FAIL);
+	ck_assert_str_eq(diagnosis.cause, "");
+	ck_assert_ptr_nonnull(strstr(hop.detail, "Too many open files"));
+}
+END_TEST
+
+/* More than the detail has room for. */
+START_TEST(a_long_list_of_ports_ends_in_an_ellipsis)
+{
+	struct hop_port ports[200];
+
+	for (unsigned i = 0; i < 200; i++)
+		ports[i] = port((uint16_t)(10000 + i), false, i % 2 ? PROBE_REFUSED : PROBE_ANSWERED);
+	ck_assert_int_eq(hop_tcp_judge(&walk, &hop, ports, 200), HOP_IDLE);
+	ck_assert_str_eq(hop.detail + strlen(hop.detail) - 3, "...");
+}
+END_TEST
+
+/* ---- kernel ---- */
+
+/* What a dial is seen like that the guest answers. */
+static struct hop_kernel_seen dialed(enum probe_result result)
+{
+	struct hop_kernel_seen seen = { .result = result, .tracked = true, .dial.took_us = 300 };
+
+	walk.port = 49983;
+	walk.served = true;
+	seen.outside = (struct inspect_look_flow){ .confirmed = true, .answered = true, .reply.source = SANDBOX };
+	seen.inside = (struct inspect_look_flow){ .confirmed = true, .answered = true };
+	return seen;
+}
+
+static void judges_kernel(const struct hop_kernel_seen *seen, enum hop_status status, const char *detail,
+			  enum ruleset_hook suspect)
+{
+	enum ruleset_hook found = HOOK_NONE;
+
+	diagnosis = (struct diagnosis){ 0 };
+	ck_assert_int_eq(hop_kernel_judge(&walk, &hop, seen, &found), status);
+	ck_assert_msg(strstr(hop.detail, detail) != NULL, "%s is not in: %s", detail, hop.detail);
+	ck_assert_int_eq(found, suspect);
+	ck_assert_int_eq(diagnosis.cause[0] != '\0',
+			 status == HOP_FAIL && suspect == HOOK_NONE && seen->result != PROBE_FAILED);
+}
+
+START_TEST(a_dial_that_the_guest_accepts_is_in_order)
+{
+	struct hop_kernel_seen seen = dialed(PROBE_ANSWERED);
+
+	judges_kernel(&seen, HOP_OK, "accepts in 0.3 ms", HOOK_NONE);
+	/* Where conntrack cannot be asked, the answer counts. */
+	seen.tracked = false;
+	seen.outside = seen.inside = (struct inspect_look_flow){ 0 };
+	judges_kernel(&seen, HOP_OK, "accepts", HOOK_NONE);
+}
+END_TEST
+
+START_TEST(an_answer_of_another_program_is_no_answer)
+{
+	struct hop_kernel_seen seen = dialed(PROBE_ANSWERED);
+
+	seen.outside.reply.source = PROXY;
+	seen.outside.reply.source_port = 3128;
+	judges_kernel(&seen, HOP_FAIL, "redirected on the host, to 127.0.0.1:3128", HOOK_OUTPUT);
+	seen = dialed(PROBE_ANSWERED);
+	seen.inside.confirmed = false;
+	judges_kernel(&seen, HOP_FAIL, "not by the guest", HOOK_NONE);
+}
+END_TEST
+
+START_TEST(a_refusal_is_the_guests_own_where_nothing_is_served)
+{
+	struct hop_kernel_seen seen = dialed(PROBE_REFUSED);
+
+	seen.outside = seen.inside = (struct inspect_look_flow){ 0 };
+	judges_kernel(&seen, HOP_FAIL, "although the guest accepts", HOOK_OUTPUT);
+	walk.served = false;
+	judges_kernel(&seen, HOP_OK, "nothing listens there", HOOK_OUTPUT);
+}
+END_TEST
+
+START_TEST(silence_is_traced_to_where_it_begins)
+{
+	struct hop_kernel_seen seen = dialed(PROBE_SILENT);
+
+	judges_kernel(&seen, HOP_FAIL, "on their way back", HOOK_INPUT);
+	seen.inside.answered = false;
+	judges_kernel(&seen, HOP_FAIL, "the guest got the packets", HOOK_NONE);
+	walk.served = false;
+	judges_kernel(&seen, HOP_OK, "reaches the guest", HOOK_NONE);
+	seen.inside.confirmed = false;
+	judges_kernel(&seen, HOP_FAIL, "do not come through ns-1", HOOK_NONE);
+	seen.outside.confirmed = false;
+	judges_kernel(&seen, HOP_FAIL, "do not leave the host", HOOK_OUTPUT);
+	seen.tracked = false;
+	judges_kernel(&seen, HOP_FAIL, "no answer within", HOOK_OUTPUT);
+}
+END_TEST
+
+START_TEST(a_dial_that_could_not_be_made_is_no_verdict)
+{
+	struct hop_kernel_seen seen = { .result = PROBE_FAILED };
+
+	err_set(&seen.err, ENFILE, "socket");
+	judges_kernel(&seen, HOP_FAIL, "Too many open files in system", HOOK_NONE);
+}
+END_TEST
+
+/* ---- egress ---- */
+
+static struct hop_egress_seen sent(void)
+{
+	struct hop_egress_seen seen = { .destination = ELSEWHERE, .link = "uplink0" };
+
+	seen.inside.confirmed = true;
+	seen.outside =
+	    (struct inspect_look_flow){ .confirmed = true, .reply = { .source = ELSEWHERE, .destination = UPLINK } };
+	return seen;
+}
+
+static void judges_egress(const struct hop_egress_seen *seen, enum hop_status status, const char *detail, bool suspects)
+{
+	bool found = false;
+
+	diagnosis = (struct diagnosis){ 0 };
+	ck_assert_int_eq(hop_egress_judge(&walk, &hop, seen, &found), status);
+	ck_assert_msg(strstr(hop.detail, detail) != NULL, "%s is not in: %s", detail, hop.detail);
+	ck_assert_int_eq(found, suspects);
+	ck_assert_int_eq(diagnosis.cause[0] != '\0', status == HOP_FAIL && !suspects);
+}
+
+START_TEST(a_confirmed_datagram_has_passed)
+{
+	struct hop_egress_seen seen = sent();
+
+	judges_egress(&seen, HOP_OK, "leaves by uplink0 as 192.0.2.2", false);
+	seen.to_host = true;
+	seen.outside.reply.destination = SANDBOX;
+	judges_egress(&seen, HOP_OK, "the host's own service", false);
+}
+END_TEST
+
+START_TEST(a_datagram_that_nobody_confirms_was_dropped)
+{
+	struct hop_egress_seen seen = sent();
+
+	seen.outside = (struct inspect_look_flow){ 0 };
+	judges_egress(&seen, HOP_FAIL, "the host drops it", true);
+	seen.inside.confirmed = false;
+	judges_egress(&seen, HOP_FAIL, "ns-1 drops it", false);
+}
+END_TEST
+
+START_TEST(a_datagram_that_leaves_otherwise_than_meant_is_a_fault)
+{
+	struct hop_egress_seen seen = sent();
+	static char other[] = "uplink1";
+
+	seen.outside.reply.source = PROXY;
+	judges_egress(&seen, HOP_FAIL, "redirected on the host, to 127.0.0.1", true);
+	seen = sent();
+	seen.outside.reply.destination = SANDBOX;
+	judges_egress(&seen, HOP_FAIL, "untranslated", false);
+	ck_assert_ptr_nonnull(strstr(diagnosis.cause, "masquerading"));
+	config->addresses.uplink = other;
+	judges_egress(&seen, HOP_FAIL, "untranslated", false);
+	ck_assert_ptr_nonnull(strstr(diagnosis.cause, "[addresses] uplink = uplink1"));
+	config->addresses.uplink = NULL;
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tcase = tcase_create("judgements");
+	tcase_add_checked_fixture(tcase, begin, end);
+	tcase_add_test(tcase, a_required_port_that_refuses_is_a_fault);
+	tcase_add_test(tcase, another_port_that_refuses_or_is_silent_is_idle);
+	tcase_add_test(tcase, a_port_that_could_not_be_tried_is_no_verdict);
+	tcase_add_test(tcase, a_long_list_of_ports_ends_in_an_ellipsis);
+	tcase_add_test(tcase, a_dial_that_the_guest_accepts_is_in_order);
+	tcase_add_test(tcase, an_answer_of_another_program_is_no_answer);
+	tcase_add_test(tcase, a_refusal_is_the_guests_own_where_nothing_is_served);
+	tcase_add_test(tcase, silence_is_traced_to_where_it_begins);
+	tcase_add_test(tcase, a_dial_that_could_not_be_made_is_no_verdict);
+	tcase_add_test(tcase, a_confirmed_datagram_has_passed);
+	tcase_add_test(tcase, a_datagram_that_nobody_confirms_was_dropped);
+	tcase_add_test(tcase, a_datagram_that_leaves_otherwise_than_meant_is_a_fault);
+
+	Suite *suite = suite_create("hops");
+	suite_add_tcase(suite, tcase);
+
+	return run_suite(suite);
+}
