@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 
 #include "cli/choose.h"
+#include "cli/rates.h"
 
 #define NAT_OPTION                                                                                                     \
 	{                                                                                                              \
@@ -119,6 +120,9 @@ static const struct option_spec events_options[] = {
 };
 
 static const struct option_spec top_options[] = {
+	{ "sort", "KEY", false, RATE_KEYS,
+	  "sorted by KEY (default traffic), numbers the largest first; -KEY: the other way round" },
+	{ "filter", "KEY=VALUE", true, NULL, CHOOSE_FILTER_TEXT },
 	{ "batch", NULL, false, NULL, "print one table after the other, for pipes" },
 	{ "interval", "S", false, NULL, "seconds between two looks, 1 to 3600 (default 2)" },
 	{ "count", "N", false, NULL, "stop after N looks" },
@@ -183,8 +187,8 @@ const struct command commands[] = {
 	{ "events", "", 0, 0, false, false, events_options, "Follow the events", NULL, command_events },
 	{ "connections", "ID", 1, 1, false, false, NULL, "List the connections of a sandbox", NULL,
 	  command_connections },
-	{ "top", "", 0, 0, false, false, top_options, "Watch the sandboxes' traffic", "On a terminal 'q' ends it.",
-	  command_top },
+	{ "top", "", 0, 0, false, false, top_options, "Watch the sandboxes' traffic",
+	  "On a terminal 'h' lists the keys, 'q' ends it.", command_top },
 	{ "status", "", 0, 0, false, false, NULL, "Show how the daemon is", NULL, command_status },
 	{ "exec", "ID -- CMD...", 2, OPERANDS_ANY, true, true, NULL, "Run a command in a sandbox's namespace",
 	  "Exits as CMD does; 126 if it cannot be run, 127 if there is none, 125 if weftctl itself failed.",

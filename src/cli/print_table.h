@@ -44,8 +44,9 @@ struct table;
 
 /*
  * HEADINGS ends with NULL and must outlive the table. Marks may stand before a heading: '>' aligns the column to the right. Where
- * the screen is too narrow, cells of a column with '~' are cut with an ellipsis, and those of a column with '|' are wrapped; others
- * stay whole, so ids and numbers have no mark. A table whose headings are all "" is written without them.
+ * the screen is too narrow, cells of a column with '~' are cut with an ellipsis, those with '=' too but for 20 characters, so that
+ * ids can be told apart, and those with '|' are wrapped; others stay whole, so ids and numbers have no mark where they are what was
+ * asked for. A table whose headings are all "" is written without them.
  */
 struct table *cli_table_new(const char *const *headings);
 void cli_table_free(struct table *table);
@@ -60,6 +61,9 @@ size_t cli_table_rows(const struct table *table);
 
 /* Writes all of it. */
 void cli_table_print(const struct table *table, const struct screen *screen);
+
+/* How many rows fit into LINES lines below the headings, if no cell wraps. */
+size_t cli_table_room(const struct table *table, const struct screen *screen, size_t lines);
 
 /* The headings and as many rows from FIRST on as fit into LINES lines, if no cell wraps. Returns how many rows were written. */
 size_t cli_table_print_part(const struct table *table, const struct screen *screen, size_t first, size_t lines);

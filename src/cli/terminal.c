@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <time.h>
@@ -21,6 +22,7 @@ static struct termios before;
 static sigset_t mask_before;
 static bool entered;
 static volatile sig_atomic_t stop_asked;
+static char typed[32]; /* keys that were read and not yet taken */
 
 static void cli_terminal_on_signal(int number)
 {
@@ -63,19 +65,54 @@ void cli_terminal_leave(void)
 	sigprocmask(SIG_SETMASK, &mask_before, NULL);
 }
 
-bool cli_terminal_wait(unsigned timeout_ms)
+/* Takes one key out of what was typed. */
+static int cli_terminal_take_key(void)
+{
+	static const struct {
+		const char *bytes;
+		int key;
+	} sequences[] = {
+		{ "\033[A", KEY_UP },   { "\033OA", KEY_UP },       { "\033[B", KEY_DOWN },
+		{ "\033OB", KEY_DOWN }, { "\033[5~", KEY_PAGE_UP }, { "\033[6~", KEY_PAGE_DOWN },
+		{ "\033[H", KEY_HOME }, { "\033OH", KEY_HOME },     { "\033[1~", KEY_HOME },
+		{ "\033[F", KEY_END },  { "\033OF", KEY_END },      { "\033[4~", KEY_END },
+	};
+	size_t length = 1;
+	int key = (unsigned char)typed[0];
+
+	for (size_t i = 0; i < sizeof(sequences) / sizeof(sequences[0]); i++)
+		if (strncmp(typed, sequences[i].bytes, strlen(sequences[i].bytes)) == 0) {
+			key = sequences[i].key;
+			length = strlen(sequences[i].bytes);
+		}
+	if (length == 1 && key == KEY_ESCAPE && typed[1]) {
+		/* Of another key: not text that the user typed. */
+		key = KEY_NONE;
+		length = strlen(typed);
+	}
+	memmove(typed, typed + length, strlen(typed + length) + 1);
+	return key;
+}
+
+int cli_terminal_wait(unsigned timeout_ms)
 {
 	struct pollfd keys = { .fd = STDIN_FILENO, .events = POLLIN };
 	struct timespec timeout = { .tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L };
-	char key;
 
-	int ready = ppoll(&keys, 1, &timeout, &mask_before);
-	if (stop_asked)
-		return false;
-	if (ready <= 0)
-		return true;
-	/* The end of input means that the terminal is gone. */
-	return read(STDIN_FILENO, &key, 1) == 1 && key != 'q' && key != 'Q';
+	if (!typed[0]) {
+		int ready = ppoll(&keys, 1, &timeout, &mask_before);
+		if (stop_asked)
+			return KEY_STOP;
+		if (ready <= 0)
+			return KEY_NONE;
+		ssize_t length = read(STDIN_FILENO, typed, sizeof(typed) - 1);
+		if (length <= 0)
+			return KEY_STOP;
+		typed[length] = '\0';
+		if (!typed[0])
+			return KEY_NONE;
+	}
+	return cli_terminal_take_key();
 }
 
 size_t cli_terminal_lines(void)

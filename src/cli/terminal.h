@@ -17,8 +17,22 @@ int cli_terminal_enter(struct err *err);
 /* Does nothing unless cli_terminal_enter() was called. */
 void cli_terminal_leave(void);
 
-/* Waits for up to TIMEOUT_MS. False after 'q' or a signal; true after another key, a new size, or the whole time. */
-bool cli_terminal_wait(unsigned timeout_ms);
+/* Keys that are no character. A character is its byte. */
+enum terminal_key {
+	KEY_STOP = -1, /* a signal came, or the terminal is gone */
+	KEY_NONE = 0,
+	KEY_ESCAPE = 27,
+	KEY_ERASE = 127,
+	KEY_UP = 256,
+	KEY_DOWN,
+	KEY_PAGE_UP,
+	KEY_PAGE_DOWN,
+	KEY_HOME,
+	KEY_END,
+};
+
+/* Waits for up to TIMEOUT_MS for a key, and returns it; KEY_NONE after the whole time, a new size, or a key that is not known. */
+int cli_terminal_wait(unsigned timeout_ms);
 
 /* Lines of the terminal now; 0 if it does not say. */
 size_t cli_terminal_lines(void);

@@ -11,6 +11,7 @@ import time
 import pytest
 from fake_weftd import FakeWeftd, chunk, http, problem, sandbox
 from harness.daemon import build_dir, timed
+from harness.terminal import Terminal, too_wide
 from harness.wait import PATIENCE, Lines, poll_until, readable
 
 WEFTCTL = os.path.join(build_dir(), "weftctl")
@@ -699,14 +700,15 @@ def test_a_closed_output_is_a_failure_and_nothing_is_written_elsewhere(fake, fol
         connection.sendall(answers[command[0]])
         asked.append(connection.recv(1000))  # all that weftctl sends besides its request
 
-    fake.answers = [answer] if command[0] in answers else []
+    requests = {"ls": 1, "top": 2}.get(command[0], 0)
+    fake.answers = [answer] * requests
     done = subprocess.run(
         ["sh", "-c", 'exec "$@" >&-', "sh", WEFTCTL, "--socket", fake.path, *command],
         stderr=subprocess.PIPE, text=True, check=False, timeout=PATIENCE,
     )
     assert done.returncode == FAILED
     assert "writing the output: Bad file descriptor" in done.stderr
-    poll_until(lambda: len(asked) == (command[0] in answers))
+    poll_until(lambda: len(asked) == requests)
     assert not any(asked)
 
 
@@ -782,20 +784,114 @@ def moving(bytes_to_guest):
     return http(200, {"sandboxes": [sandbox(id="idle", slot=1), sandbox(id="busy", slot=2, counters=counters)]})
 
 
-def test_top_shows_rates_the_busiest_first(fake, run):
-    fake.answers = [moving(0), moving(1 << 30), moving(0), moving(1 << 30)]
-    done = run("top", "--batch", "--interval", "1", "--count", "2")
-    tables = [table.splitlines() for table in done.stdout.split("\n\n")]
-    assert [row.split()[0] for row in tables[0][2:]] == ["idle", "busy"]
-    assert tables[0][2].split()[6] == "-"
-    assert [row.split()[0] for row in tables[1][2:]] == ["busy", "idle"]
-    assert tables[1][2].split()[6].endswith(("MiB", "GiB"))
+def test_top_shows_rates_from_the_first_look_on_the_busiest_first(fake, run):
+    fake.answers = [moving(0), moving(1 << 30)]
+    rows = run("top", "--batch", "--count", "1").stdout.splitlines()
+    assert rows[0].split("  ")[1:3] == ["2 sandboxes", "0 connections"]
+    assert rows[1].split() == ["SANDBOX", "SLOT", "STATE", "CONN", "HELD", "TO/s", "FROM/s", "DROPS/s"]
+    assert [row.split()[0] for row in rows[2:]] == ["busy", "idle"]
+    assert rows[2].split()[5].endswith(("MiB", "GiB")) and rows[2].split()[6:] == ["0B", "0"]
+
+    fake.answers = [moving(0), moving(0), moving(1 << 30)]
     done, seconds = timed(lambda: run("top", "--json", "--interval", "1", "--count", "2"))
     looks = [json.loads(line) for line in done.stdout.splitlines()]
-    assert looks[0]["sandboxes"][0]["to_guest_rate"] is None
+    assert [row["to_guest_rate"] for row in looks[0]["sandboxes"]] == [0, 0]
     assert looks[1]["sandboxes"][0]["id"] == "busy"
     # A second passed between the looks, or more, at most as long as the whole command took.
     assert (1 << 30) / seconds <= looks[1]["sandboxes"][0]["to_guest_rate"] <= 1.01 * (1 << 30)
+
+
+def test_a_sandbox_that_top_sees_for_the_first_time_has_no_rate(fake, run):
+    fake.answers = [http(200, {"sandboxes": []}), moving(0)]
+    look = json.loads(run("top", "--json", "--count", "1").stdout)
+    assert [row["to_guest_rate"] for row in look["sandboxes"]] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "options, ids",
+    [
+        ([], "b2 e5 d4 c3 a1"),
+        (["--sort", "conn"], "a1 c3 e5 d4 b2"),
+        (["--sort=-conn"], "e5 d4 b2 c3 a1"),
+        (["--sort", "id", "--filter", "state=waiting"], "a1 c3 d4"),
+        (["--sort", "-slot", "--filter", "label=k"], "c3 e5"),
+    ],
+)
+def test_top_sorts_and_filters(fake, run, options, ids):
+    before = five()
+    before[3]["counters"]["bytes_to_guest"] = 0
+    fake.answers = [http(200, {"sandboxes": before}), http(200, {"sandboxes": five()})]
+    look = json.loads(run("top", "--json", "--count", "1", *options).stdout)
+    assert [row["id"] for row in look["sandboxes"]] == ids.split()
+
+
+@pytest.fixture
+def top(fake, folder):
+    """top() of a hundred sandboxes, 10 of them with traffic, on a screen of 80 columns and 24 lines."""
+    counters = sandbox()["counters"]
+
+    def look(bytes_to_guest):
+        return [
+            sandbox(
+                id=f"ip5a2vh1q14ne170j-{slot:03}",
+                slot=slot,
+                state="failed" if slot == 77 else "waiting",
+                counters={**counters, "bytes_to_guest": bytes_to_guest * slot if slot > 90 else 0, "connections_open": 12345},
+            )
+            for slot in range(1, 101)
+        ]
+
+    fake.answers = [http(200, {"sandboxes": look(0)}), http(200, {"sandboxes": look(1 << 20)})]
+    argv = [WEFTCTL, "--socket", f"{folder}/control.sock", "top", "--interval", "3600"]
+    with Terminal(subprocess.Popen, argv, 80, 24, {"NO_COLOR": "1"}) as made:
+        made.read(lambda raw: "q quit" in raw.rsplit("\x1b[H", 1)[-1])
+        yield made
+
+
+def rows_of(terminal):
+    """(slots in sight, the last line), of a whole page that fits on the screen."""
+    lines = terminal.screen().split("\n")
+    assert len(lines) == 24 and not too_wide(terminal.screen(), 80), terminal.screen()
+    return [int(line.split()[1]) for line in lines[2:-1] if line], lines[-1]
+
+
+def press(terminal, keys, expected):
+    """Types KEYS and awaits a page with EXPECTED in its last line."""
+    terminal.raw = ""
+    terminal.type(keys)
+    terminal.read(lambda raw: expected in raw.rsplit("\x1b[H", 1)[-1])
+    return rows_of(terminal)
+
+
+def test_tops_keys_scroll_sort_and_filter(top):
+    slots, bottom = rows_of(top)
+    assert slots == [*range(100, 90, -1), *range(1, 12)] and bottom.startswith("1-21 of 100  by traffic")
+    assert top.screen().split("\n")[0].split("  ")[1:3] == ["100 sandboxes", "1234500 connections"]
+    assert press(top, "\x1b[6~", "22-42 of 100")[0] == [*range(12, 33)]
+    assert press(top, "jj\x1b[Bk", "24-44 of 100")[0] == [*range(14, 35)]
+    assert press(top, "G", "80-100 of 100")[0] == [*range(70, 91)]
+    assert press(top, "\x1b[6~\x1b[5~", "59-79 of 100")[0] == [*range(49, 70)]
+    assert press(top, "g", "1-21 of 100")[0][0] == 100
+    assert press(top, "ir", "by id reversed")[0] == [*range(100, 79, -1)]
+    assert press(top, "r<", "by slot ")[0] == [*range(1, 22)]
+    assert press(top, "/fail", "filter: fail_")[0] == [77]
+    assert press(top, "\x7f\x7f\x7f\x7f-07\n", "1-10 of 10  by slot  filter: -07")[0] == [*range(70, 80)]
+    assert press(top, "\x1b", "1-21 of 100  by slot  q")[0] == [*range(1, 22)]
+
+
+def test_top_explains_itself_and_follows_the_screens_size(top):
+    top.raw = ""
+    top.type("h")
+    top.read(lambda raw: "any key" in raw.rsplit("\x1b[H", 1)[-1])
+    for words in ("page down", "sort by traffic", "bytes a second"):
+        assert words in top.screen()
+    assert press(top, "q", "q quit")[0][0] == 100
+    top.raw = ""
+    top.resize(60, 12)
+    top.read(lambda raw: " of 100" in raw.rsplit("\x1b[H", 1)[-1] and raw.rsplit("\x1b[H", 1)[-1].count("\n") == 11)
+    assert not too_wide(top.screen(), 60)
+    top.type("q")
+    assert top.finish() == DONE
 
 
 def on_terminal(folder, *arguments, columns=80, env=None):
@@ -839,7 +935,7 @@ def test_colour_only_where_it_is_wanted(fake, run, folder, env, coloured):
 
 @pytest.mark.parametrize("how", ["key", "signal"])
 def test_top_puts_the_terminal_back(fake, folder, how):
-    fake.answers = [moving(0)]
+    fake.answers = [moving(0), moving(0)]
     child, master = on_terminal(folder, "top", "--interval", "60")
     shown = read_terminal(master, until=b"busy")
     assert "\x1b[?1049h" in shown

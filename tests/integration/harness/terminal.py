@@ -5,6 +5,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import termios
@@ -22,6 +23,7 @@ class Terminal:
 
     def __init__(self, popen, argv, columns=80, lines=24, env=None):
         self.master, slave = pty.openpty()
+        self.child = None
         try:
             self.resize(columns, lines)
             self.child = popen(
@@ -39,7 +41,10 @@ class Terminal:
         self.raw = ""
 
     def resize(self, columns, lines=24):
+        """Gives it another size. It is not the program's controlling terminal, so the kernel sends it no signal."""
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        if self.child:
+            self.child.send_signal(signal.SIGWINCH)
 
     def type(self, keys):
         os.write(self.master, keys.encode())
