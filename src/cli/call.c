@@ -168,7 +168,7 @@ int cli_get_sandbox(const struct cli *cli, struct cli_id *id, unsigned wait_ms, 
 	for (;;) {
 		AUTO_FREE char *target = NULL;
 		struct client_refusal refusal;
-		int code;
+		int code = CLI_DONE;
 		if (asprintf(&target, "/v1/sandboxes/%s%s", id->text, rest) < 0)
 			abort();
 		struct client_request request = { .method = "GET", .target = target, .timeout_ms = wait_ms };
