@@ -135,8 +135,8 @@ static const char ports_text[] =
     "lowest free port of the configured range, on 127.0.0.1 and [::1]. ADDR:PORT is exactly where to listen:\n"
     "127.0.0.1:18080, [::1]:18080 or localhost:18080 (both).";
 
-static const char policy_text[] = "C is ADDRESS[/LENGTH][:PROTO[:PORT[,PORT]...]]: 203.0.113.0/24, or "
-				  "10.1.2.3:tcp:5432. What is not given stays as it is;\n"
+static const char policy_text[] = "C is ADDRESS[/LENGTH][:PROTO[:PORT[-PORT][,PORT]...]]: 203.0.113.0/24, or "
+				  "10.1.2.3:tcp:5432,8000-8099. What is not given stays as it is;\n"
 				  "without options the policy in force is printed.";
 
 static const char several_text[] = "Of several IDs each is tried, and the worst exit code counts.";

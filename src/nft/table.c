@@ -320,7 +320,10 @@ static void nft_put_element(struct nlmsghdr *message, const struct nft_set *set,
 		nft_put_u32(message, NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END);
 	nft_put_data(message, NFTA_SET_ELEM_KEY, data, length);
 	if (set->interval && nft_key_is_concatenation(set->key)) {
-		nft_key_encode(set->key, element, element->last, data);
+		struct nft_element end = *element;
+		if (end.port_last)
+			end.port = end.port_last;
+		nft_key_encode(set->key, &end, element->last, data);
 		nft_put_data(message, NFTA_SET_ELEM_KEY_END, data, length);
 	}
 	if (set->map) {
@@ -390,6 +393,8 @@ static int nft_element_compare(const void *a, const void *b)
 		return left->proto < right->proto ? -1 : 1;
 	if (left->port != right->port)
 		return left->port < right->port ? -1 : 1;
+	if (left->port_last != right->port_last)
+		return left->port_last < right->port_last ? -1 : 1;
 	if (left->first != right->first)
 		return left->first < right->first ? -1 : 1;
 	/* The wider of two first. */
@@ -407,7 +412,7 @@ size_t nft_elements_merge(struct nft_element *elements, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		const struct nft_element *before = kept ? &elements[kept - 1] : NULL;
 		if (!before || before->proto != elements[i].proto || before->port != elements[i].port ||
-		    before->last < elements[i].first)
+		    before->port_last != elements[i].port_last || before->last < elements[i].first)
 			elements[kept++] = elements[i];
 	}
 	return kept;

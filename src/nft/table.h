@@ -60,12 +60,15 @@ struct nft_set {
 void nft_set_add(struct nft_batch *batch, const struct nft_set *set);
 void nft_set_delete(struct nft_batch *batch, const char *name);
 
-/* One element. Fields that the set's key lacks stay 0. LAST differs from FIRST in an interval only. */
+/*
+ * One element. Fields that the set's key lacks stay 0. LAST differs from FIRST in an interval only, and PORT_LAST, 0 for a single
+ * port, in one of addresses and ports.
+ */
 struct nft_element {
 	int link;
 	uint32_t first, last;
 	uint8_t proto; /* IPPROTO_* */
-	uint16_t port;
+	uint16_t port, port_last;
 	/* Of a map. */
 	uint32_t to_address;
 	uint16_t to_port;

@@ -46,12 +46,16 @@ struct spec_port {
 	size_t listen_count; /* 0 while automatic */
 };
 
+struct port_range {
+	uint16_t first, last; /* equal for a single port */
+};
+
 struct egress_rule {
 	struct cidr4 cidr;
 	bool any_proto; /* neither proto nor ports given */
 	enum proto proto;
-	uint16_t ports[SPEC_EGRESS_PORTS_MAX];
-	size_t port_count; /* 0: all ports of PROTO */
+	struct port_range ports[SPEC_EGRESS_PORTS_MAX]; /* disjoint, in their order */
+	size_t port_count;                              /* 0: all ports of PROTO */
 };
 
 struct egress {

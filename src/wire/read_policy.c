@@ -6,6 +6,7 @@
 
 #include "registry/problem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +38,32 @@ static int wire_read_rule_proto(const struct wire_reader *reader, const struct w
 
 static int wire_compare_ports(const void *left, const void *right)
 {
-	return *(const uint16_t *)left - *(const uint16_t *)right;
+	return ((const struct port_range *)left)->first - ((const struct port_range *)right)->first;
+}
+
+/* 443, or "8000-8099". */
+static int wire_read_port_range(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+				struct port_range *range)
+{
+	const char *text = json_string_value(value);
+	unsigned first = 0, last = 0;
+	int length = 0;
+
+	if (!text) {
+		if (!json_is_integer(value))
+			return wire_refuse(reader, place, "must be a port, or a string \"FIRST-LAST\"");
+		if (wire_read_port(reader, place, value, &range->first) < 0)
+			return -1;
+		range->last = range->first;
+		return 0;
+	}
+	/* sscanf() would take blanks and a sign. */
+	if (strspn(text, "0123456789-") != strlen(text) || *text == '-' ||
+	    sscanf(text, "%5u-%n%5u%n", &first, &length, &last, &length) != 2 || text[length] || strstr(text, "--") ||
+	    first < 1 || last > 65535 || first > last)
+		return wire_refuse(reader, place, "\"%s\" is no range of ports, such as \"8000-8099\"", text);
+	*range = (struct port_range){ (uint16_t)first, (uint16_t)last };
+	return 0;
 }
 
 static int wire_read_rule_ports(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
@@ -51,11 +77,14 @@ static int wire_read_rule_ports(const struct wire_reader *reader, const struct w
 	for (size_t i = 0; i < length; i++) {
 		struct wire_place here = wire_place_index(place, i);
 
-		if (wire_read_port(reader, &here, json_array_get(value, i), &rule->ports[i]) < 0)
+		if (wire_read_port_range(reader, &here, json_array_get(value, i), &rule->ports[i]) < 0)
 			return -1;
 		for (size_t j = 0; j < i; j++) {
-			if (rule->ports[j] == rule->ports[i])
-				return wire_refuse(reader, &here, "port %u is given twice", rule->ports[i]);
+			const struct port_range *a = &rule->ports[j], *b = &rule->ports[i];
+
+			if (a->first <= b->last && b->first <= a->last)
+				return wire_refuse(reader, &here, "port %u is given twice",
+						   a->first > b->first ? a->first : b->first);
 		}
 	}
 	rule->port_count = length;

@@ -45,9 +45,13 @@ json_t *wire_write_addresses(const struct addr *addrs, size_t count)
 
 /* ---- Items of lists ---- */
 
-static json_t *wire_write_port_number(const void *item)
+static json_t *wire_write_port_range(const void *item)
 {
-	return json_integer(*(const uint16_t *)item);
+	const struct port_range *range = item;
+
+	if (range->first == range->last)
+		return json_integer(range->first);
+	return json_sprintf("%u-%u", range->first, range->last);
 }
 
 static json_t *wire_write_rule(const void *item)
@@ -62,7 +66,7 @@ static json_t *wire_write_rule(const void *item)
 		return json_pack("{s:s, s:s}", "cidr", text, "proto", addr_proto_name(rule->proto));
 	return json_pack(
 	    "{s:s, s:s, s:o}", "cidr", text, "proto", addr_proto_name(rule->proto), "ports",
-	    wire_write_array(rule->ports, rule->port_count, sizeof(rule->ports[0]), wire_write_port_number));
+	    wire_write_array(rule->ports, rule->port_count, sizeof(rule->ports[0]), wire_write_port_range));
 }
 
 static json_t *wire_write_port(const void *item)

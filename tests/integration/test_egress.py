@@ -93,7 +93,7 @@ def test_lists_and_internet(scene):
             "internet": False,
             "allow": [
                 "203.0.113.0/28",
-                {"cidr": "203.0.113.20/32", "proto": "tcp", "ports": [443]},
+                {"cidr": "203.0.113.20/32", "proto": "tcp", "ports": [22, "440-445"]},
                 {"cidr": "198.51.100.0/24", "proto": "udp"},
                 "10.0.0.0/8",
             ],
@@ -344,6 +344,8 @@ def test_caps_and_mistakes_change_nothing(scene):
         ({"deny": ["198.51.100.0/33"]}, "/egress/deny/0"),
         ({"allow": [{"cidr": "198.51.100.0/24", "ports": [80]}]}, "/egress/allow/0"),
         ({"allow": [{"cidr": "198.51.100.0/24", "proto": "tcp", "ports": [0]}]}, "/egress/allow/0/ports/0"),
+        ({"allow": [{"cidr": "198.51.100.0/24", "proto": "tcp", "ports": ["90-80"]}]}, "/egress/allow/0/ports/0"),
+        ({"allow": [{"cidr": "198.51.100.0/24", "proto": "tcp", "ports": [80, "70-90"]}]}, "/egress/allow/0/ports/1"),
         ({"internet": "yes"}, "/egress/internet"),
     ):
         reply = one.api.request("PATCH", "/v1/sandboxes/one", body={"egress": egress})
@@ -414,13 +416,16 @@ def test_weftctl_shows_and_changes_the_policy(scene):
     one = scene()
     ctl = one.daemon.ctl
     assert ctl("policy", "one").stdout.split() == ["internet", "yes"]
-    ctl("policy", "one", "--deny", "203.0.113.0/24", "--allow", "203.0.113.10/32:tcp:80,443", "--internet", "yes")
+    ctl("policy", "one", "--deny", "203.0.113.0/24", "--allow", "203.0.113.10/32:tcp:80,400-450", "--internet", "yes")
     assert one.api.show("one")["egress"] == {
         "internet": True,
-        "allow": [{"cidr": "203.0.113.10/32", "proto": "tcp", "ports": [80, 443]}],
+        "allow": [{"cidr": "203.0.113.10/32", "proto": "tcp", "ports": [80, "400-450"]}],
         "deny": ["203.0.113.0/24"],
     }
     assert json.loads(ctl("policy", "one", "--json").stdout) == one.api.show("one")["egress"]
+    assert ctl("policy", "one").stdout.split() == [
+        *("internet", "yes", "allow", "203.0.113.10/32", "tcp", "80,400-450", "deny", "203.0.113.0/24")
+    ]
     one.agrees("203.0.113.10", 443, True, "allow")
     one.agrees("203.0.113.20", 80, False, "deny")
     answer = json.loads(ctl("reach", "one", "203.0.113.20:80", "--json").stdout)

@@ -12,7 +12,26 @@
 
 #include <string.h>
 
-/* "5432,5433". NULL with ERR. */
+/* "80" or "8000-8099". NULL with ERR. */
+static json_t *command_policy_read_port(const char *what, const char *word, struct err *err)
+{
+	const char *dash = strchr(word, '-');
+	long first, last;
+
+	if (!dash)
+		return cli_args_number(what, word, 1, 65535, &first, err) < 0 ? NULL : json_integer(first);
+	AUTO_FREE char *start = strndup(word, (size_t)(dash - word));
+	if (cli_args_number(what, start, 1, 65535, &first, err) < 0 ||
+	    cli_args_number(what, dash + 1, 1, 65535, &last, err) < 0)
+		return NULL;
+	if (first > last) {
+		err_set(err, 0, "%s: '%s' ends before it begins", what, word);
+		return NULL;
+	}
+	return json_sprintf("%ld-%ld", first, last);
+}
+
+/* "5432,8000-8099". NULL with ERR. */
 static json_t *command_policy_read_ports(const char *what, const char *text, struct err *err)
 {
 	AUTO_FREE char *copy = strdup(text);
@@ -20,12 +39,12 @@ static json_t *command_policy_read_ports(const char *what, const char *text, str
 	char *rest = copy;
 
 	for (char *word; (word = strsep(&rest, ","));) {
-		long port;
-		if (cli_args_number(what, word, 1, 65535, &port, err) < 0) {
+		json_t *port = command_policy_read_port(what, word, err);
+		if (!port) {
 			json_decref(ports);
 			return NULL;
 		}
-		json_array_append_new(ports, json_integer(port));
+		json_array_append_new(ports, port);
 	}
 	return ports;
 }

@@ -3,7 +3,7 @@
  * A sandbox's policy and limits, as additions to the empty chains of its tables. Each list is up to three sets, which exist
  * only if they have elements: entries for all protocols, for one protocol, and for one protocol and port. Within one set, two
  * networks are disjoint or one contains the other, and the inner one can be left out. Mixed in one set they could cross, which
- * the kernel refuses.
+ * the kernel refuses. Ranges of ports can cross, and are separated (elements.c).
  *
  * A batch is atomic for its rules, but not for their sets: when the kernel starts a new generation, a set made in the same
  * batch is still empty for some microseconds. So each list has two sides, and a policy is replaced by two batches. The first
@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "fabric/rules/elements.h"
 #include "fabric/rules/policy.h"
 #include "fabric/rules/rules.h"
 #include "fabric/slot/plan.h"
@@ -54,52 +55,55 @@ static size_t rules_slot_policy_kind_of(const struct egress_rule *rule)
 	return rule->port_count ? 2 : 1;
 }
 
-/* Collects the elements of all RULES of KIND in ELEMENTS, unless that is NULL. Returns their number. */
-static size_t rules_slot_policy_collect(const struct egress_rule *rules, size_t count, size_t kind,
-					struct nft_element *elements)
+static bool rules_slot_policy_has_kind(const struct egress_rule *rules, size_t count, size_t kind)
 {
-	size_t found = 0;
+	for (size_t i = 0; i < count; i++)
+		if (rules_slot_policy_kind_of(&rules[i]) == kind)
+			return true;
+	return false;
+}
 
+/* Collects the elements of all RULES of KIND in LIST. 0, or -1 for want of memory. */
+static int rules_slot_policy_collect(const struct egress_rule *rules, size_t count, size_t kind,
+				     struct rules_elements *list)
+{
 	for (size_t i = 0; i < count; i++) {
 		const struct egress_rule *rule = &rules[i];
-		size_t copies = kind == 2 ? rule->port_count : 1;
 
 		if (rules_slot_policy_kind_of(rule) != kind)
 			continue;
-		for (size_t port = 0; elements && port < copies; port++)
-			elements[found + port] = (struct nft_element){
+		for (size_t port = 0; port < (kind == 2 ? rule->port_count : 1); port++) {
+			struct nft_element *element = vec_push(list);
+			if (!element)
+				return -1;
+			*element = (struct nft_element){
 				.first = addr_cidr4_first(&rule->cidr),
 				.last = addr_cidr4_last(&rule->cidr),
 				.proto = kind ? rules_ip_proto(rule->proto) : 0,
-				.port = kind == 2 ? rule->ports[port] : 0,
+				.port = kind == 2 ? rule->ports[port].first : 0,
+				.port_last = kind == 2 ? rule->ports[port].last : 0,
 			};
-		found += copies;
+		}
 	}
-	return found;
-}
-
-static bool rules_slot_policy_has_kind(const struct egress_rule *rules, size_t count, size_t kind)
-{
-	return rules_slot_policy_collect(rules, count, kind, NULL) > 0;
+	return 0;
 }
 
 /* Adds the SET of KIND with the entries of RULES, if there are any. */
 static void rules_slot_policy_add_set(struct nft_batch *batch, const struct nft_set *set,
 				      const struct egress_rule *rules, size_t count, size_t kind)
 {
-	size_t found = rules_slot_policy_collect(rules, count, kind, NULL);
-	AUTO_FREE struct nft_element *elements = NULL;
+	struct rules_elements list = { 0 };
 
-	if (!found)
+	if (!rules_slot_policy_has_kind(rules, count, kind))
 		return;
-	elements = calloc(found, sizeof(*elements));
-	if (!elements) {
+	if (rules_slot_policy_collect(rules, count, kind, &list) < 0 ||
+	    (kind == 2 && rules_elements_separate(&list) < 0)) {
 		batch->broken = true;
-		return;
+	} else {
+		nft_set_add(batch, set);
+		nft_elements_add(batch, set, list.items, nft_elements_merge(list.items, list.count));
 	}
-	rules_slot_policy_collect(rules, count, kind, elements);
-	nft_set_add(batch, set);
-	nft_elements_add(batch, set, elements, nft_elements_merge(elements, found));
+	vec_free(&list);
 }
 
 static void rules_slot_policy_add_sets(struct nft_batch *batch, const struct egress *egress, unsigned side)

@@ -173,6 +173,30 @@ static const struct bad policies[] = {
 	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"port\": 1}]}}", "/egress/deny/0/port" },
 	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": \"any\"}]}}", "/egress/deny/0/proto" },
 	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"ports\": [1]}]}}", "/egress/deny/0/ports" },
+	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": \"tcp\", \"ports\": [\"90-80\"]}]}}",
+	  "/egress/deny/0/ports/0" },
+	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": \"tcp\", \"ports\": [\"80\"]}]}}",
+	  "/egress/deny/0/ports/0" },
+	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": \"tcp\", \"ports\": [\"-80\"]}]}}",
+	  "/egress/deny/0/ports/0" },
+	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": \"tcp\", \"ports\": [\"80-\"]}]}}",
+	  "/egress/deny/0/ports/0" },
+	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": \"tcp\", \"ports\": [\"0-9\"]}]}}",
+	  "/egress/deny/0/ports/0" },
+	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": \"tcp\", \"ports\": [\"80-65536\"]}]}}",
+	  "/egress/deny/0/ports/0" },
+	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": \"tcp\", \"ports\": [\"80--90\"]}]}}",
+	  "/egress/deny/0/ports/0" },
+	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": \"tcp\", \"ports\": [\" 80-90\"]}]}}",
+	  "/egress/deny/0/ports/0" },
+	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": \"tcp\", \"ports\": [\"80-90x\"]}]}}",
+	  "/egress/deny/0/ports/0" },
+	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": \"tcp\", \"ports\": [\"80-90-100\"]}]}}",
+	  "/egress/deny/0/ports/0" },
+	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": \"tcp\", \"ports\": [\"+80-90\"]}]}}",
+	  "/egress/deny/0/ports/0" },
+	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": \"tcp\", \"ports\": [90, \"80-90\"]}]}}",
+	  "/egress/deny/0/ports/1" },
 	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": \"tcp\", \"ports\": []}]}}",
 	  "/egress/deny/0/ports" },
 	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": \"tcp\", \"ports\": [1, 0]}]}}",
@@ -267,7 +291,7 @@ static const char full[] =
     " {\"guest_port\": 9, \"listen\": [\"[::1]:18009\", \"127.0.0.9:18009\"]}],"
     " \"default\": true, \"ready_port\": 49983, \"tap_owner\": {\"uid\": 123, \"gid\": 100},"
     " \"egress\": {\"internet\": false, \"allow\": [\"203.0.113.5/24\", {\"cidr\": \"10.1.2.3/32\", \"proto\": \"tcp\","
-    " \"ports\": [5432, 80]}, {\"cidr\": \"10.1.2.4\", \"proto\": \"udp\"}], \"deny\": [\"0.0.0.0/0\"]},"
+    " \"ports\": [\"5432-5440\", 80]}, {\"cidr\": \"10.1.2.4\", \"proto\": \"udp\"}], \"deny\": [\"0.0.0.0/0\"]},"
     " \"bandwidth\": {\"to_guest\": {\"rate\": 12500000, \"burst\": 1000000}, \"from_guest\": {\"rate\": 1000}},"
     " \"limits\": {\"connections\": 1000, \"connect_deadline_ms\": 20000, \"idle_ms\": 5, \"half_closed_ms\": 6,"
     " \"keepalive_ms\": 7000}, \"labels\": {\"template\": \"base\", \"a/b\": \"\"}}";
@@ -294,7 +318,10 @@ START_TEST(a_full_body_is_read_whole)
 	ck_assert_uint_eq(spec->egress.allow[0].cidr.ip, 0xcb007100);
 	ck_assert(spec->egress.allow[0].any_proto);
 	ck_assert_uint_eq(spec->egress.allow[1].port_count, 2);
-	ck_assert_uint_eq(spec->egress.allow[1].ports[0], 80);
+	ck_assert_uint_eq(spec->egress.allow[1].ports[0].first, 80);
+	ck_assert_uint_eq(spec->egress.allow[1].ports[0].last, 80);
+	ck_assert_uint_eq(spec->egress.allow[1].ports[1].first, 5432);
+	ck_assert_uint_eq(spec->egress.allow[1].ports[1].last, 5440);
 	ck_assert_int_eq(spec->egress.allow[2].proto, PROTO_UDP);
 	ck_assert_uint_eq(spec->egress.allow[2].port_count, 0);
 	ck_assert_uint_eq(spec->bandwidth.to_guest.burst, 1000000);

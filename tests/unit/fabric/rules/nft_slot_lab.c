@@ -39,14 +39,17 @@ static struct egress_rule allowed[] = {
 	{ .cidr = { IP(203, 0, 113, 0), 24 }, .any_proto = true },
 	{ .cidr = { IP(203, 0, 113, 128), 25 }, .any_proto = true }, /* within the first */
 	{ .cidr = { IP(198, 51, 100, 0), 24 }, .proto = PROTO_UDP },
-	{ .cidr = { IP(192, 0, 2, 0), 24 }, .proto = PROTO_TCP, .ports = { 443, 80 }, .port_count = 2 },
-	{ .cidr = { IP(192, 0, 2, 0), 25 }, .proto = PROTO_TCP, .ports = { 443 }, .port_count = 1 },
-	{ .cidr = { IP(192, 0, 0, 0), 16 }, .proto = PROTO_TCP, .ports = { 22 }, .port_count = 1 },
+	{ .cidr = { IP(192, 0, 2, 0), 24 },
+	  .proto = PROTO_TCP,
+	  .ports = { { 443, 443 }, { 80, 80 } },
+	  .port_count = 2 },
+	{ .cidr = { IP(192, 0, 2, 0), 25 }, .proto = PROTO_TCP, .ports = { { 443, 443 } }, .port_count = 1 },
+	{ .cidr = { IP(192, 0, 0, 0), 16 }, .proto = PROTO_TCP, .ports = { { 22, 22 } }, .port_count = 1 },
 };
 static struct egress_rule denied[] = {
 	{ .cidr = { IP(1, 2, 3, 0), 24 }, .any_proto = true },
 	{ .cidr = { IP(203, 0, 113, 7), 32 }, .any_proto = true }, /* allowed, which wins */
-	{ .cidr = { 0, 0 }, .proto = PROTO_TCP, .ports = { 25 }, .port_count = 1 },
+	{ .cidr = { 0, 0 }, .proto = PROTO_TCP, .ports = { { 25, 25 } }, .port_count = 1 },
 	{ .cidr = { IP(5, 0, 0, 0), 8 }, .proto = PROTO_UDP },
 };
 static const struct egress some = { true, allowed, denied, 6, 4 };

@@ -111,6 +111,41 @@ START_TEST(allow_wins_over_deny_and_both_say_so)
 }
 END_TEST
 
+START_TEST(ranges_of_ports_hold_where_they_cross)
+{
+	struct egress_rule allow[] = {
+		{ .cidr = { IP(9, 0, 0, 0), 8 }, .ports = { { 80, 90 }, { 8000, 8099 } }, .port_count = 2 },
+		{ .cidr = { IP(9, 9, 0, 0), 16 }, .ports = { { 85, 95 }, { 8050, 8050 } }, .port_count = 2 },
+		{ .cidr = { IP(9, 9, 9, 9), 32 }, .ports = { { 1, 65535 } }, .port_count = 1 },
+	};
+	struct egress egress = { false, allow, NULL, 3, 0 };
+	const struct fabric_plan ranges = { .slot = 1, .id = "a", .egress = &egress };
+
+	OK(rules_slot_apply(-1, lab.config, &ranges, &err));
+	char *listing = lab_round_trip();
+	ck_assert_ptr_nonnull(strstr(listing, "9.0.0.0/8 . tcp . 8000-8099"));
+	free(listing);
+	ck_assert(is_intact(&ranges));
+	expect(IP(9, 1, 1, 1), PROTO_TCP, 79, false, "internet");
+	expect(IP(9, 1, 1, 1), PROTO_TCP, 80, true, "allow");
+	expect(IP(9, 1, 1, 1), PROTO_TCP, 90, true, "allow");
+	expect(IP(9, 1, 1, 1), PROTO_TCP, 91, false, "internet");
+	expect(IP(9, 1, 1, 1), PROTO_TCP, 8099, true, "allow");
+	expect(IP(9, 9, 1, 1), PROTO_TCP, 82, true, "allow");
+	expect(IP(9, 9, 1, 1), PROTO_TCP, 95, true, "allow");
+	expect(IP(9, 9, 1, 1), PROTO_TCP, 96, false, "internet");
+	expect(IP(9, 9, 1, 1), PROTO_UDP, 82, false, "internet");
+	expect(IP(9, 9, 9, 9), PROTO_TCP, 65535, true, "allow");
+	expect(IP(9, 9, 9, 9), PROTO_TCP, 8070, true, "allow");
+
+	allow[0].ports[1].last = 8098;
+	ck_assert(!is_intact(&ranges));
+	OK(rules_slot_update(-1, &ranges, NULL, &err));
+	ck_assert(is_intact(&ranges));
+	expect(IP(9, 1, 1, 1), PROTO_TCP, 8099, false, "internet");
+}
+END_TEST
+
 START_TEST(without_internet_only_what_is_allowed_passes)
 {
 	OK(rules_slot_apply(-1, lab.config, &plan_closed, &err));
@@ -381,6 +416,7 @@ static void add_policy_tests(Suite *suite)
 	tcase_add_test(policy, the_ways_back_to_the_host_and_to_other_sandboxes_are_denied);
 	tcase_add_test(policy, loopback_by_any_trick_is_denied);
 	tcase_add_test(policy, allow_wins_over_deny_and_both_say_so);
+	tcase_add_test(policy, ranges_of_ports_hold_where_they_cross);
 	tcase_add_test(policy, without_internet_only_what_is_allowed_passes);
 	tcase_add_test(policy, the_always_denied_win_over_allow_unless_they_are_opened);
 	tcase_add_test(policy, dns_and_services_of_the_host_pass_although_private);

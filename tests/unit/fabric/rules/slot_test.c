@@ -203,7 +203,8 @@ START_TEST(a_policy_of_the_largest_size_is_accepted)
 	for (unsigned i = 0; i < SPEC_EGRESS_MAX; i++) {
 		rules[i] = (struct egress_rule){ .cidr = { IP(20, 0, 0, 0) + (i << 8), 24 }, .port_count = 4 };
 		for (uint16_t port = 0; port < 4; port++)
-			rules[i].ports[port] = (uint16_t)(port * 1000 + 80);
+			rules[i].ports[port] =
+			    (struct port_range){ (uint16_t)(port * 1000 + 80), (uint16_t)(port * 1000 + 99) };
 	}
 	OK(rules_slot_apply(-1, lab.config, &large, &err));
 	ck_assert(is_intact(&large));
