@@ -135,6 +135,14 @@ static int cli_args_keep_option(struct args *args, const struct option_spec *opt
 /* Options that have a letter too, in every command that has them. */
 static const char *const letters[][2] = { { "-h", "--help" }, { "-q", "--quiet" } };
 
+const char *cli_args_letter(const char *name)
+{
+	for (size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++)
+		if (strcmp(letters[i][1] + 2, name) == 0)
+			return letters[i][0];
+	return NULL;
+}
+
 /* The long form of ARGUMENT, if it is the letter of an option that is known here; else ARGUMENT. */
 static const char *cli_args_long_form(const struct args *args, const char *argument)
 {
@@ -282,48 +290,4 @@ int cli_args_number(const char *what, const char *value, long least, long most, 
 	    *number > most)
 		return err_set(err, 0, "%s: '%s' is not a number from %ld to %ld", what, value, least, most);
 	return 0;
-}
-
-static void cli_args_print_option(FILE *out, const struct option_spec *option)
-{
-	char left[64];
-	const char *letter = NULL;
-
-	for (size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++)
-		if (strcmp(letters[i][1] + 2, option->name) == 0)
-			letter = letters[i][0];
-	snprintf(left, sizeof(left), "%s%s--%s%s%s%s", letter ? letter : "", letter ? ", " : "", option->name,
-		 option->value ? " " : "", option->value ? option->value : "", option->repeats ? " ..." : "");
-	fprintf(out, "  %-26s  %s\n", left, option->text);
-}
-
-void cli_args_print_usage(FILE *out, const struct command *commands)
-{
-	fputs("usage: weftctl [--socket PATH] [--deadline S] [--json] COMMAND ...\n\n"
-	      "Registers sandboxes with weftd, shows their state and finds faults.\n\ncommands:\n",
-	      out);
-	for (const struct command *command = commands; command->name; command++)
-		fprintf(out, "  %-12s %s\n", command->name, command->summary);
-	fputs("\noptions:\n", out);
-	for (const struct option_spec *option = common_options; option->name; option++)
-		cli_args_print_option(out, option);
-	fputs(
-	    "\n'weftctl help COMMAND' says more. Where nothing is changed, the beginning of an ID is enough if it is\n"
-	    "that of one sandbox alone. Exit codes: 0 done, 1 failed, 2 usage, 3 no such sandbox,\n"
-	    "4 daemon not reachable, 5 diagnose or doctor found a fault.\n",
-	    out);
-}
-
-void cli_args_print_command(FILE *out, const struct command *command)
-{
-	fprintf(out, "usage: weftctl %s%s%s%s\n\n%s.\n", command->name, command->options ? " [OPTION...]" : "",
-		*command->operands ? " " : "", command->operands, command->summary);
-	if (command->text)
-		fprintf(out, "\n%s\n", command->text);
-	fputs("\noptions:\n", out);
-	for (const struct option_spec *option = command->options; option && option->name; option++)
-		cli_args_print_option(out, option);
-	for (const struct option_spec *option = common_options; option->name; option++)
-		if (strcmp(option->name, "version") != 0 && !(command->no_json && strcmp(option->name, "json") == 0))
-			cli_args_print_option(out, option);
 }

@@ -3,7 +3,7 @@
 #define WEFT_CLI_ARGS_H
 
 /*
- * The command line, read by tables of commands and options. The usage texts are made from the same tables.
+ * The command line, read by tables of commands and options. The help is made from the same tables, by cli/help.c.
  */
 
 #include <stdbool.h>
@@ -86,7 +86,7 @@ const struct command *cli_args_find_command(const struct command *commands, cons
 /* ERR: NAME is no command, and which was probably meant. Returns -1. */
 int cli_args_no_command(const char *name, const struct command *commands, struct err *err);
 
-void cli_args_print_usage(FILE *out, const struct command *commands);
-void cli_args_print_command(FILE *out, const struct command *command);
+/* "-q", if the option NAME ("quiet") has a letter; else NULL. */
+const char *cli_args_letter(const char *name);
 
 #endif

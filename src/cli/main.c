@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/complete.h"
+#include "cli/help.h"
 
 #include <errno.h>
 #include <locale.h>
@@ -24,9 +25,9 @@ static int cli_dispatch(const struct cli *cli)
 	}
 	if (args->help) {
 		if (args->command)
-			cli_args_print_command(stdout, args->command);
+			cli_help_print_command(stdout, args->command);
 		else
-			cli_args_print_usage(stdout, commands);
+			cli_help_print(stdout, commands);
 		return CLI_DONE;
 	}
 	return args->command->run(cli);

@@ -116,6 +116,10 @@ def test_every_command_shows_all_at_every_width(daemon, host, terminal):
     seen.look("top", "--batch", "--count", "1", values=[BUSY, LONG, "waiting"])
     seen.look("events", values=[BUSY, LONG, "snapshot"], until="slot=2")
 
+    seen.look("help", values=["usage: weftctl", "register", "Walk a sandbox's path and name the first broken hop", "--version"])
+    seen.look("help", "ls", values=["--filter KEY=VALUE", "default=yes or no", "-q, --quiet", "/run/weft/control.sock"])
+    seen.look("register", "--help", values=["--port P[/PROTO][=ADDR:PORT] ...", "[::1]:18080", "the client's address"], words=True)
+
     hops = json.loads(daemon.ctl("diagnose", BUSY, "--json", check=False).stdout)
     told = [hop[key] for hop in hops["hops"] for key in ("hop", "subject") if hop[key]] + [hops["cause"], hops["next_step"]]
     broken = next(hop["detail"] for hop in hops["hops"] if hop["hop"] == hops["broken"])

@@ -2,6 +2,7 @@
 /*
  * weftctl help: the texts of --help, asked for as git and docker have it.
  */
+#include "cli/help.h"
 #include "base/err.h"
 #include "cli/commands.h"
 
@@ -12,7 +13,7 @@ int command_help(const struct cli *cli)
 	struct err err;
 
 	if (!name) {
-		cli_args_print_usage(stdout, commands);
+		cli_help_print(stdout, commands);
 		return CLI_DONE;
 	}
 	command = cli_args_find_command(commands, name);
@@ -20,6 +21,6 @@ int command_help(const struct cli *cli)
 		cli_args_no_command(name, commands, &err);
 		return cli_usage(cli, "%s", err.text);
 	}
-	cli_args_print_command(stdout, command);
+	cli_help_print_command(stdout, command);
 	return CLI_DONE;
 }
