@@ -217,7 +217,7 @@ static void fabric_patrol_report(struct visit *visit, const struct slot *slot)
 	const struct fabric_watcher *watcher = &visit->fabric->watcher;
 
 	if (visit->repaired)
-		fabric_report_repair(visit->fabric, visit->slot, "table inet weft");
+		fabric_report_repair(visit->fabric, visit->slot, fabric_trouble_tables(visit->slot));
 	for (size_t i = 0; slot && fabric_slot_is_live(slot) && i < visit->denial_count; i++)
 		watcher->denied(watcher->context, visit->slot, &visit->denials[i]);
 	for (size_t i = 0; visit->links && i < visit->denial_count; i++) {

@@ -20,6 +20,11 @@ struct troubles {
 	size_t reported; /* and not over */
 };
 
+const char *fabric_trouble_tables(unsigned slot)
+{
+	return slot ? "tables inet weft, netdev weft" : "table inet weft";
+}
+
 static const char *fabric_trouble_what(const struct trouble *trouble)
 {
 	switch (trouble->kind) {
@@ -30,7 +35,7 @@ static const char *fabric_trouble_what(const struct trouble *trouble)
 	case TROUBLE_ROUTE:
 		return "route of the host address";
 	case TROUBLE_RULES:
-		return "table inet weft";
+		return fabric_trouble_tables(trouble->slot);
 	case TROUBLE_KINDS:
 		break;
 	}

@@ -54,6 +54,9 @@ void fabric_trouble_look_again(struct slot *slot);
 /* WHAT of SLOT, or of the host (0), was put back just now: reported. */
 void fabric_report_repair(const struct fabric *fabric, unsigned slot, const char *what);
 
+/* The tables of SLOT, or of the host (0), for reports. */
+const char *fabric_trouble_tables(unsigned slot);
+
 /* KIND came off. */
 void fabric_trouble_end(struct slot *slot, enum trouble_kind kind);
 

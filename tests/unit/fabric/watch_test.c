@@ -138,8 +138,8 @@ static const struct {
 	{ "ip -n ns-1 link set tap0 down", "tap0 down" },
 	{ "ip -n ns-1 addr flush dev tap0", "address of tap0" },
 	{ "ip -n ns-1 route del default", "default route inside" },
-	{ "ip netns exec ns-1 nft flush ruleset", "table inet weft" },
-	{ "ip netns exec ns-1 nft flush chain inet weft forward", "table inet weft" },
+	{ "ip netns exec ns-1 nft flush ruleset", "tables inet weft, netdev weft" },
+	{ "ip netns exec ns-1 nft flush chain inet weft forward", "tables inet weft, netdev weft" },
 };
 
 START_TEST(what_others_took_away_is_put_back)
