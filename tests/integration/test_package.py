@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The Debian package on a copy, in memory, of the machine's root file system: installed, upgraded, purged."""
 
+import gzip
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -126,6 +128,25 @@ def test_a_build_of_the_package_has_what_others_read_as_it_is(package):
     listed = subprocess.run(["dpkg-deb", "--contents", package], capture_output=True, text=True, check=True).stdout.split()
     for name in ("weft-dashboard.json", "weft.rules.yml"):
         assert f"./usr/share/doc/weft/{name}" in listed
+
+
+def test_links_of_the_installed_documents_lead_to_installed_ones(package, tmp_path):
+    subprocess.run(["dpkg-deb", "-x", package, tmp_path], check=True)
+    documents = list((tmp_path / "usr/share/doc/weft").glob("**/*.md"))
+    assert {"README.md", "NEWS.md", "operations.md"} <= {path.name for path in documents}
+    links = [(path, link) for path in documents for link in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8"))]
+    assert len(links) > 5
+    assert [f"{path}: {link}" for path, link in links if "://" not in link and not (path.parent / link).exists()] == []
+
+
+def test_the_manual_pages_have_the_version_of_the_package(package, tmp_path):
+    subprocess.run(["dpkg-deb", "-x", package, tmp_path], check=True)
+    version = subprocess.run(["dpkg-deb", "-f", package, "Version"], check=True, capture_output=True, text=True).stdout.strip()
+    pages = list((tmp_path / "usr/share/man").glob("man*/*.gz"))
+    assert len(pages) == 3
+    for path in pages:
+        title = next(line for line in gzip.open(path, "rt", encoding="utf-8") if line.startswith(".TH "))
+        assert f'"weft {version}"' in title, path
 
 
 @pytest.mark.timeout(1200)  # it builds the package

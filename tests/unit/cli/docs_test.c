@@ -59,7 +59,7 @@ static bool has_word(const char *text, const char *name)
 
 START_TEST(the_manual_has_every_command_and_option)
 {
-	char *page = read_source("man/weftctl.1");
+	char *page = read_source("man/weftctl.1.in");
 
 	for (const struct command *command = commands; command->name; command++) {
 		char *section = section_of(page, command->name);
@@ -78,7 +78,7 @@ END_TEST
 
 START_TEST(the_manual_has_no_other_command)
 {
-	char *page = read_source("man/weftctl.1");
+	char *page = read_source("man/weftctl.1.in");
 
 	for (char *line = strstr(page, "\n.SS "); line; line = strstr(line + 1, "\n.SS ")) {
 		const char *name = line + 5 + (line[5] == '"');
@@ -104,7 +104,7 @@ static char *part_of(const char *page, const char *heading)
 
 START_TEST(the_manual_has_every_state_and_every_reason)
 {
-	char *page = read_source("man/weftctl.1");
+	char *page = read_source("man/weftctl.1.in");
 	char *states = part_of(page, "\n.SH STATES\n"), *reasons = part_of(page, "\n.SH \"HOW CONNECTIONS END\"\n");
 
 	for (unsigned i = 0; i < SANDBOX_STATES; i++)

@@ -78,7 +78,7 @@ static void print_manual_options(char *page, FILE *out)
 
 START_TEST(the_manual_has_every_option_as_it_is)
 {
-	char *page = read_source("man/weftd.conf.5"), *manual = NULL, *table = NULL;
+	char *page = read_source("man/weftd.conf.5.in"), *manual = NULL, *table = NULL;
 	size_t size;
 
 	FILE *out = open_memstream(&manual, &size);
