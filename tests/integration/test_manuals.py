@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The examples of the manual pages and documents run as they stand, in a host where weftd has its default places."""
+
+import os
+import re
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from harness.daemon import SANITIZER_OPTIONS, build_dir
+from harness.wait import poll_until
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PROGRAMS = "weftctl|weftd|nft|ip|tc|curl|jailer|conntrack|journalctl|systemctl|iptables|ssh|prlimit"
+DOCUMENTS = ("README.md", "SECURITY.md", "docs/operations.md", "docs/integrating.md", "docs/architecture.md", "docs/acceptance.md")
+
+# What does not run here, and why. Each must be there, so that this list does not outlive its reasons.
+NOT_HERE = {
+    r"(sudo )?(systemctl|journalctl) .*": "there is no service manager; test_systemd.py has one",
+    r"ssh .*": "there is no other machine",
+    r"iptables .*": "iptables may be missing; the same in nft runs",
+    r"(sudo )?\./tools/\w+": "they build weft first; the tests run them elsewhere",
+    r"\./autogen.sh .*|\.\./configure .*": "it is how these programs were built",
+    r"nft flush ruleset": "it is what others do; test_tamper.py",
+    r"prlimit .*": "test_shortage.py does that",
+}
+
+# Programs that start VMs: these tell their arguments, one a line, if they find what they need.
+STAND_IN = """#!/bin/sh
+while [ $# -gt 0 ]; do
+	[ "$1" != --netns ] || [ -e "$2" ] || exit 9
+	printf '%s\\n' "$1"
+	shift
+done
+"""
+
+
+def read(name):
+    with open(os.path.join(TOP, name), encoding="utf-8") as file:
+        return file.read()
+
+
+def page_examples(name):
+    """The lines between .nf and .fi."""
+    return [
+        line.replace("\\-", "-")
+        for block in re.findall(r"^\.nf\n(.*?)^\.fi$", read(name), re.MULTILINE | re.DOTALL)
+        for line in block.splitlines()
+        if not line.startswith(".")
+    ]
+
+
+def document_examples(name):
+    """[command]: the lines of blocks of shell, or a whole block that has a function; then what stands between backquotes."""
+    text = read(name)
+    found = []
+    for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
+        found += [block] if "() {" in block else [line.strip() for line in block.splitlines()]
+    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    found += [" ".join(span.split()) for span in re.findall(rf"`((?:{PROGRAMS}) [^`]+)`", text)]
+    return [command.replace(" ... ", " ").replace("\n...\n", "\n:\n") for command in found if command]
+
+
+def reason_not_to_run(command):
+    return next((pattern for pattern in NOT_HERE if re.fullmatch(pattern, command, re.DOTALL)), None)
+
+
+@pytest.fixture
+def shell(host, folder, weftd):
+    """shell(COMMAND) runs it as an operator of a host where weft is installed would, and returns its result."""
+    os.makedirs(f"{folder}/bin")
+    for name in ("weftd", "weftctl"):
+        os.symlink(os.path.join(build_dir(), name), f"{folder}/bin/{name}")
+    for name in ("jailer", "firecracker", "qemu-system-x86_64", "cloud-hypervisor"):
+        with open(f"{folder}/bin/{name}", "w", encoding="ascii") as file:
+            file.write(STAND_IN)
+        os.chmod(f"{folder}/bin/{name}", 0o755)
+    daemon = weftd({"forwarder": {"stop_drain": "100ms"}})
+    for path in (daemon.socket, daemon.state_dir):
+        host.run(["ln", "-s", path, f"/run/weft/{os.path.basename(path)}"])
+    environment = {**os.environ, **SANITIZER_OPTIONS, "PATH": f"{folder}/bin:{os.environ['PATH']}"}
+
+    def run(command):
+        script = ["sh", "-c", f"set -e\ncd {folder}\n{command}"]
+        return host.run(script, check=False, env=environment, stdin=subprocess.DEVNULL)
+
+    run.daemon = daemon
+    return run
+
+
+def test_the_examples_of_weftctl_run_in_their_order(shell, guest):
+    commands = page_examples("man/weftctl.1.in")
+    assert commands[0].startswith("weftctl register") and len(commands) > 4
+    for command in commands:
+        done = shell(command)
+        assert done.returncode == 0 and done.stdout, f"{command}: {done}"
+        if command.startswith("weftctl register"):
+            guest("ns-1").serve("49983,http,sbx1")
+    shell.daemon.api.unregister("sbx1")
+
+
+def test_the_example_of_a_configuration_is_one(shell, folder):
+    with open(f"{folder}/example.conf", "w", encoding="ascii") as file:
+        file.write("\n".join(page_examples("man/weftd.conf.5.in")) + "\n")
+    done = shell("weftd --check --config example.conf")
+    assert "configuration ok" in done.stdout, done
+
+
+def expected_codes(command):
+    if command.startswith("weftctl doctor"):
+        return (0, 5)  # the machine of a test may have faults
+    if command.startswith("weftd --cleanup"):
+        return (71,)  # "stop weftd and the VMs" before
+    return (0,)
+
+
+class Reader:
+    """Does what a document says: registers a1 if it does not, and starts the VM as soon as there is a place for it."""
+
+    def __init__(self, shell, guest):
+        self.shell, self.guest = shell, guest
+        self.api = shell.daemon.api
+        self.has_vm = False
+
+    def registered(self):
+        return next((one for one in self.api.list() if one["id"] == "a1" and one["state"] != "creating"), None)
+
+    def start_vm(self):
+        poll_until(self.registered)
+        self.guest(self.registered()).serve("49983,http,a1")
+        self.has_vm = True
+
+    def run(self, command):
+        registers = "-X PUT" in command or command.startswith("weftctl register a1")
+        if registers and self.registered():
+            self.api.unregister("a1")
+            self.has_vm = False
+        if not registers and not self.registered():
+            self.api.register("a1", {"ports": [49983], "ready_port": 49983})
+            self.has_vm = False
+        if not self.has_vm and not registers:
+            self.start_vm()
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(self.shell, command)
+            if registers:
+                self.start_vm()
+            return done.result()
+
+    def close(self):
+        for one in self.api.list():
+            self.api.unregister(one["id"])
+
+
+def test_the_commands_of_the_documents_run(shell, guest, host):
+    reader = Reader(shell, guest)
+    host.run(["nft", "add table inet firewall; add chain inet firewall forward { type filter hook forward priority 0; }"])
+    seen, left_out, faults = set(), set(), []
+    for name in DOCUMENTS:
+        for written in document_examples(name):
+            if written in seen:
+                continue
+            seen.add(written)
+            command = re.sub(r"\b(ID|OTHER)\b", "a1", written)
+            if pattern := reason_not_to_run(command):
+                left_out.add(pattern)
+                continue
+            # Nothing runs by accident: these are root's commands on a file system that is the machine's.
+            assert re.match(rf"(?:{PROGRAMS}) |sock=", command), f"{name}: {command}: neither known nor in NOT_HERE"
+            # The name of a command, which needs more, or does not end.
+            if re.fullmatch(r"weftctl (\w+)", command) and command.split()[1] not in ("ls", "status", "doctor"):
+                command += " --help"
+            done = reader.run(command)
+            if done.returncode not in expected_codes(command):
+                faults.append(f"{name}: {written}: exit {done.returncode}: {done.stdout[-300:]}{done.stderr[-300:]}")
+            if "$(weftctl show" in command and re.search("['\"]", done.stdout):
+                faults.append(f"{name}: {written}: quotes reach the program: {done.stdout}")
+    reader.close()
+    host.run(["nft", "delete", "table", "inet", "firewall"])
+    assert faults == []
+    assert left_out == set(NOT_HERE)
+
+
+def test_a_reset_at_resume_leaves_the_kernel_path_alone(weftd, guest, host):
+    """As weftctl(1) says of resume."""
+    api = weftd().api
+    sandbox = api.register("a1", {"ports": [7]})
+    guest(sandbox).serve("7,echo")
+    api.wait("a1", "attached")
+    with host.connect(sandbox["host_ip"], 7) as kernel, host.connect("127.0.0.1", 20000) as forwarded:
+        for client in (kernel, forwarded):
+            client.sendall(b"a")
+            assert client.recv(1) == b"a"
+        api.patch("a1", {"paused": True})
+        kernel.sendall(b"b")
+        assert kernel.recv(1) == b"b"
+        api.patch("a1", {"paused": False, "flows": "reset"})
+        kernel.sendall(b"c")
+        assert kernel.recv(1) == b"c"
+        with pytest.raises(ConnectionResetError):
+            forwarded.recv(1)
