@@ -132,7 +132,7 @@ const struct option option_table[] = {
 	  .text =
 	      "Where metrics and the status page are served over TCP, to anybody who reaches it; empty turns it off." },
 	{ "http", "sandbox_metrics", OPTION_BOOL, RELOADABLE, .initial = "no", AT(http.sandbox_metrics),
-	  .text = "Whether the metrics have series for each sandbox: ten of them, under its id." },
+	  .text = "Whether the metrics have series for each sandbox: eleven of them, under its id." },
 };
 
 const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);

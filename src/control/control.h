@@ -27,6 +27,9 @@ struct event_base;
  */
 struct control_reply;
 
+/* Its line in the log is about sandbox ID. */
+void control_reply_concern(struct control_reply *reply, const char *id);
+
 void control_reply_json(struct control_reply *reply, int status, json_t *body); /* takes BODY over */
 void control_reply_empty(struct control_reply *reply, int status);
 void control_reply_problem(struct control_reply *reply, const struct problem *problem);
@@ -108,7 +111,7 @@ void control_sandbox_gone(struct control *control, const char *id);
 
 /*
  * Adds any other event to the stream (`registered`, `published`, ...). FIELDS is taken over: json_object() for none, NULL if there was
- * no memory for them. ID: NULL for the host's.
+ * no memory for them. ID: NULL for the host's. The sandbox's name is added, unless the sandbox is gone already.
  */
 void control_event(struct control *control, const char *type, const char *id, json_t *fields);
 

@@ -79,11 +79,12 @@ static struct event_line *control_events_line_at(struct events *events, uint64_t
 /* What each event has; NULL for lack of memory. */
 static json_t *control_events_head(const struct events *events, uint64_t seq, const char *type, const char *id)
 {
+	const struct sandbox *sandbox = id ? registry_find(events->registry, id) : NULL;
 	char now[CLOCK_TEXT_SIZE];
 
 	clock_format_ms(clock_wall_ms(), now); /* readers measure the time between events */
-	return json_pack("{s:I, s:s, s:s, s:s, s:s?}", "seq", (json_int_t)seq, "boot", events->boot, "time", now,
-			 "type", type, "sandbox", id);
+	return json_pack("{s:I, s:s, s:s, s:s, s:s?, s:s*}", "seq", (json_int_t)seq, "boot", events->boot, "time", now,
+			 "type", type, "sandbox", id, "name", sandbox ? registry_sandbox_name(sandbox) : NULL);
 }
 
 /* Adds the members of FIELDS to EVENT. json_object_update_missing() does not tell of want of memory. 0, or -1. */
@@ -327,6 +328,7 @@ void control_events_stream(struct events *events, struct control_request *reques
 	const struct control_target *target = &request->target;
 	const struct control_caller *caller = control_reply_caller(request->reply);
 	struct problem problem;
+	const struct sandbox *only = registry_lookup(events->registry, target->sandbox);
 	struct control_holder *holder = control_share_take(events->places, caller, &problem);
 	struct event_reader *reader = holder ? calloc(1, sizeof(*reader)) : NULL;
 
@@ -342,7 +344,8 @@ void control_events_stream(struct events *events, struct control_request *reques
 		      target->since + 1 >= control_events_oldest_seq(events);
 	reader->events = events;
 	reader->holder = holder;
-	snprintf(reader->id, sizeof(reader->id), "%s", target->sandbox);
+	/* One that is to come is known by its id. */
+	snprintf(reader->id, sizeof(reader->id), "%s", only ? only->id : target->sandbox);
 	reader->in_snapshot = !resume;
 	reader->next_seq = (resume ? target->since : events->last_seq) + 1;
 	reader->reply = control_request_release(request);

@@ -24,7 +24,8 @@ enum {
 struct control_reply {
 	struct http_exchange *exchange;
 	enum http_method method;
-	char target[TARGET_SHOWN + 1]; /* for the log, cut */
+	char target[TARGET_SHOWN + 1];    /* for the log, cut */
+	char sandbox[SANDBOX_ID_MAX + 1]; /* for the log; "": none, or not known yet */
 	struct control_caller caller;
 	pid_t pid;
 	uint64_t asked_us;
@@ -54,6 +55,11 @@ struct control_reply *control_reply_new(struct http_exchange *exchange, const st
 const struct control_caller *control_reply_caller(const struct control_reply *reply)
 {
 	return &reply->caller;
+}
+
+void control_reply_concern(struct control_reply *reply, const char *id)
+{
+	snprintf(reply->sandbox, sizeof(reply->sandbox), "%s", id);
 }
 
 void control_reply_on_gone(struct control_reply *reply, void (*gone)(void *context), void *context)
@@ -91,6 +97,7 @@ static void control_reply_log(const struct control_reply *reply, int status, con
 	if (change && status >= 400 && !log_limit_allows(&refusals, &suppressed))
 		return;
 	log_at(level, change ? "control: change" : "control: read",
+	       F_STR("sandbox", reply->sandbox[0] ? reply->sandbox : NULL),
 	       F_STR("method", control_reply_method_name(reply->method)), F_STR("target", reply->target),
 	       F_INT("status", status), F_STR("detail", detail),
 	       F_INT("uid", reply->caller.local ? (int64_t)reply->caller.uid : -1),

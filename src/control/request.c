@@ -10,6 +10,7 @@
 #include "registry/problem.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct control_request *control_request_new(struct control_reply *reply)
 {
@@ -64,12 +65,15 @@ void control_request_refuse_unavailable(struct control_request *request, const c
 
 struct sandbox *control_request_sandbox(struct control_request *request, struct registry *registry)
 {
-	struct sandbox *sandbox = registry_find(registry, request->target.id);
+	struct sandbox *sandbox = registry_lookup(registry, request->target.id);
 	struct problem problem;
 
-	if (!sandbox) {
-		registry_problem_set(&problem, PROBLEM_NOT_FOUND, "id", "no sandbox %s", request->target.id);
-		control_request_refuse(request, &problem);
+	if (sandbox) {
+		memcpy(request->target.id, sandbox->id, sizeof(sandbox->id));
+		control_reply_concern(request->reply, sandbox->id);
+		return sandbox;
 	}
-	return sandbox;
+	registry_problem_set(&problem, PROBLEM_NOT_FOUND, "id", "no sandbox %s", request->target.id);
+	control_request_refuse(request, &problem);
+	return NULL;
 }

@@ -29,7 +29,7 @@ struct control_request {
 	TAILQ_ENTRY(control_request) next; /* in the list of its owner, or in a struct control_park */
 	enum http_method method;
 	bool read_only;               /* it came over TCP: nothing is started, or parked for long, for its sake */
-	struct control_target target; /* the sandbox's id among it; the sandbox itself may come and go */
+	struct control_target target; /* the sandbox's id, or name, among it; the sandbox itself may come and go */
 	struct spec *spec;            /* PUT: owned */
 	struct spec_patch patch;      /* PATCH: owned */
 	struct control_reply *reply;  /* owed; it knows the caller */
@@ -55,7 +55,10 @@ void control_request_refuse_unavailable(struct control_request *request, const c
 /* Frees REQUEST; its reply is the caller's to answer. */
 struct control_reply *control_request_release(struct control_request *request);
 
-/* The sandbox that REQUEST names. NULL: there is none, and REQUEST was answered so. */
+/*
+ * The sandbox that REQUEST names, by id or name; from now on by id, so that a request which is parked keeps its sandbox, whoever gets
+ * the name meanwhile. NULL: there is none, and REQUEST was answered so.
+ */
 struct sandbox *control_request_sandbox(struct control_request *request, struct registry *registry);
 
 #endif

@@ -190,7 +190,7 @@ static int control_target_read_boot(struct control_target *target, const char *v
 static int control_target_read_sandbox(struct control_target *target, const char *value, struct problem *problem)
 {
 	if (!registry_sandbox_id_is_valid(value))
-		return control_target_refuse(problem, "sandbox", value, "an id: [A-Za-z0-9][A-Za-z0-9_.-]{0,63}");
+		return control_target_refuse(problem, "sandbox", value, "an id or a name: " SANDBOX_ID_PATTERN);
 	snprintf(target->sandbox, sizeof(target->sandbox), "%s", value);
 	return 0;
 }

@@ -43,7 +43,7 @@ struct control_label {
 
 struct control_target {
 	enum control_target_kind kind;
-	char id[SANDBOX_ID_MAX + 1]; /* of the path; "" where it has none */
+	char id[SANDBOX_ID_MAX + 1]; /* of the path, but for PUT maybe a name; "" where it has none */
 
 	bool has_state; /* ?state= */
 	enum sandbox_state state;
@@ -59,7 +59,7 @@ struct control_target {
 	bool has_since; /* ?since=&boot= */
 	uint64_t since;
 	char boot[CONTROL_TARGET_BOOT_MAX + 1];
-	char sandbox[SANDBOX_ID_MAX + 1]; /* ?sandbox=; "": all */
+	char sandbox[SANDBOX_ID_MAX + 1]; /* ?sandbox=, an id or a name; "": all */
 
 	uint32_t destination; /* ?dest=, or ?to= of a diagnosis, host order; 0: none given */
 	enum proto proto;     /* ?proto= */

@@ -36,8 +36,8 @@ static void daemon_follow_carrier(void *context, unsigned slot, bool up)
 	/* Else the line of the new state is enough. */
 	uint64_t suppressed = 0;
 	if (sandbox->state == before && log_limit_allows(&sandbox->lines, &suppressed))
-		log_info(up ? "a VM opened the TAP" : "the VM left the TAP", F_STR("sandbox", sandbox->id),
-			 F_UINT("slot", slot), F_SOME("suppressed", suppressed));
+		log_info(up ? "a VM opened the TAP" : "the VM left the TAP", F_SANDBOX(sandbox), F_UINT("slot", slot),
+			 F_SOME("suppressed", suppressed));
 }
 
 /* A failure that only DELETE ends outlives a restart. The guard writes the file later if it cannot be written now. */
@@ -108,13 +108,15 @@ static json_t *daemon_follow_describe(const struct fabric_repair *repair)
 static void daemon_follow_log_repair(const struct fabric_repair *repair, const struct sandbox *sandbox)
 {
 	const struct fabric_rival *by = repair->by;
-	const char *id = sandbox ? sandbox->id : NULL;
+	const char *id = sandbox ? sandbox->id : NULL, *name = sandbox ? registry_sandbox_name(sandbox) : NULL;
 	char gateway[IPV4_TEXT_SIZE];
 
 	if (repair->changed)
-		log_seldom(LOG_WARNING_LEVEL, "repaired", F_STR("sandbox", id), F_STR("what", repair->what));
+		log_seldom(LOG_WARNING_LEVEL, "repaired", F_STR("sandbox", id), F_STR("name", name),
+			   F_STR("what", repair->what));
 	else if (repair->ok)
-		log_seldom(LOG_INFO_LEVEL, "in order again", F_STR("sandbox", id), F_STR("what", repair->what));
+		log_seldom(LOG_INFO_LEVEL, "in order again", F_STR("sandbox", id), F_STR("name", name),
+			   F_STR("what", repair->what));
 	else if (by)
 		log_seldom(LOG_WARNING_LEVEL, "another route stands in front of ours", F_STR("sandbox", id),
 			   F_STR("what", repair->what),

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Series for each sandbox, where the configuration asks for them: off by default, because monitoring systems do not bear a label
- * with thousands of values that come and go. Ids need no escaping: see registry_sandbox_id_is_valid().
+ * with thousands of values that come and go. Ids and names need no escaping: see
+ * registry_sandbox_id_is_valid().
  */
+#include "base/addr.h"
+#include "config/config.h"
 #include "daemon/daemon.h"
 #include "daemon/metrics_write.h"
 #include "daemon/tenant.h"
@@ -86,11 +89,26 @@ static uint64_t daemon_metrics_last_activity(const struct sandbox *sandbox)
 	return (uint64_t)sandbox->last_activity_ms / 1000;
 }
 
+/* For people and dashboards: joined to another series by its sandbox, it gives that series the name. */
+static void daemon_metrics_write_info(FILE *out, struct daemon *daemon)
+{
+	char ip[IPV4_TEXT_SIZE];
+
+	daemon_metrics_write_head(out, "weft_sandbox_info", "gauge",
+				  "1; its labels are the sandbox's id, name, slot and address.");
+	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
+	     sandbox = registry_next(daemon->registry, sandbox->slot))
+		fprintf(out, "weft_sandbox_info{sandbox=\"%s\",name=\"%s\",slot=\"%u\",host_ip=\"%s\"} 1\n",
+			sandbox->id, sandbox->spec->name, sandbox->slot,
+			addr_ipv4_format(config_host_ip(daemon->config, sandbox->slot), ip));
+}
+
 void daemon_metrics_write_sandboxes(FILE *out, struct daemon *daemon)
 {
 	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
 	     sandbox = registry_next(daemon->registry, sandbox->slot))
 		daemon_tenant_refresh(sandbox);
+	daemon_metrics_write_info(out, daemon);
 	daemon_metrics_write_both_ways(out, daemon, "weft_sandbox_bytes_total", "Bytes that passed the TAP.",
 				       daemon_metrics_bytes_to_guest, daemon_metrics_bytes_from_guest);
 	daemon_metrics_write_both_ways(out, daemon, "weft_sandbox_packets_total", "Packets that passed the TAP.",

@@ -103,6 +103,18 @@ static void daemon_patch_announce_default(struct daemon *daemon, const struct sa
 	    json_pack("{s:b, s:s*}", "default", has, has ? "taken_from" : "taken_by", other ? other->id : NULL));
 }
 
+static void daemon_patch_announce_name(struct daemon *daemon, const struct sandbox *sandbox, const char *former)
+{
+	const char *name = registry_sandbox_name(sandbox);
+
+	if (strcmp(sandbox->spec->name, former) == 0)
+		return;
+	log_info("sandbox renamed", F_SANDBOX(sandbox), F_UINT("slot", sandbox->slot),
+		 F_STR("former", *former ? former : NULL));
+	control_event(daemon->control, "renamed", sandbox->id,
+		      json_pack("{s:s?, s:s?}", "name", name, "former", *former ? former : NULL));
+}
+
 static void daemon_patch_finish(struct patch_change *change)
 {
 	struct daemon *daemon = change->daemon;
@@ -144,7 +156,7 @@ static void daemon_patch_on_flushed(void *context, const struct err *err)
 	struct patch_change *change = context;
 
 	if (err)
-		log_error("flows not reset", F_STR("sandbox", change->sandbox->id), F_STR("error", err->text));
+		log_error("flows not reset", F_SANDBOX(change->sandbox), F_STR("error", err->text));
 	daemon_tenant_refresh(change->sandbox);
 	control_request_answer(change->request, 200, wire_write_sandbox(change->sandbox, change->daemon->config));
 	daemon_patch_finish(change);
@@ -184,7 +196,7 @@ static void daemon_patch_conclude(void *context)
 		daemon_patch_resume_sandbox(tenant, !asked->reset_flows);
 	struct err err;
 	if (asked->has_paused && store_save(daemon->store, sandbox, &err) < 0)
-		log_error("state not written", F_STR("sandbox", sandbox->id), F_STR("error", err.text));
+		log_error("state not written", F_SANDBOX(sandbox), F_STR("error", err.text));
 	if (asked->has_paused && !asked->paused && was_paused && asked->reset_flows) {
 		fabric_flush_flows(daemon->fabric, sandbox->slot, daemon_patch_on_flushed, change);
 		return;
@@ -201,8 +213,8 @@ static void daemon_patch_on_reverted(void *context, const struct err *err)
 	struct patch_change *change = context;
 
 	if (err)
-		log_error("former policy not restored; the next repair restores it",
-			  F_STR("sandbox", change->sandbox->id), F_STR("error", err->text));
+		log_error("former policy not restored; the next repair restores it", F_SANDBOX(change->sandbox),
+			  F_STR("error", err->text));
 	daemon_listeners_settle(change->daemon, &change->settling, daemon_patch_on_refusal_due, change);
 }
 
@@ -240,7 +252,7 @@ static int daemon_patch_save_former(struct patch_change *change, struct sandbox 
 	int saved = store_save(change->daemon->store, former, err);
 	former->spec->is_default = true;
 	if (saved < 0 && store_save(change->daemon->store, change->sandbox, &ignored) < 0)
-		log_error("state not written", F_STR("sandbox", change->sandbox->id), F_STR("error", ignored.text));
+		log_error("state not written", F_SANDBOX(change->sandbox), F_STR("error", ignored.text));
 	return saved;
 }
 
@@ -252,6 +264,7 @@ static int daemon_patch_commit(struct patch_change *change, struct err *err)
 	struct registry_patch *prepared = &change->prepared;
 	struct sandbox *former = NULL;
 	bool was_default = sandbox->spec->is_default, is_default = prepared->spec->is_default;
+	char name[sizeof(sandbox->spec->name)];
 
 	if (daemon_patch_save(change, err) < 0)
 		return -1;
@@ -263,7 +276,9 @@ static int daemon_patch_commit(struct patch_change *change, struct err *err)
 	daemon_patch_announce_differences(change);
 	daemon_patch_close_others(daemon, sandbox->endpoints, sandbox->endpoint_count, prepared->endpoints,
 				  prepared->endpoint_count, true);
+	memcpy(name, sandbox->spec->name, sizeof(name));
 	registry_patch_commit(daemon->registry, prepared);
+	daemon_patch_announce_name(daemon, sandbox, name);
 	if (former)
 		daemon_patch_announce_default(daemon, former, false, sandbox);
 	if (is_default != was_default)
@@ -278,13 +293,13 @@ static void daemon_patch_on_applied(void *context, const struct err *fabric_err)
 	struct err err;
 
 	if (fabric_err) {
-		log_error("sandbox not changed", F_STR("sandbox", sandbox->id), F_STR("error", fabric_err->text));
+		log_error("sandbox not changed", F_SANDBOX(sandbox), F_STR("error", fabric_err->text));
 		daemon_explain(fabric_err, &change->problem);
 		daemon_patch_refuse(change);
 		return;
 	}
 	if (daemon_patch_commit(change, &err) < 0) {
-		log_error("sandbox not changed", F_STR("sandbox", sandbox->id), F_STR("error", err.text));
+		log_error("sandbox not changed", F_SANDBOX(sandbox), F_STR("error", err.text));
 		daemon_explain(&err, &change->problem);
 		daemon_patch_close_others(change->daemon, change->prepared.endpoints, change->prepared.endpoint_count,
 					  sandbox->endpoints, sandbox->endpoint_count, true);
@@ -296,6 +311,7 @@ static void daemon_patch_on_applied(void *context, const struct err *fabric_err)
 	if (registry_spec_patch_gives(&change->request->patch, "limits"))
 		fwd_listeners_follow_limits(change->daemon->forwarder, daemon_tenant_of(sandbox)->route);
 	fwd_route_set_pace(daemon_tenant_of(sandbox)->route, sandbox->spec->bandwidth.from_guest.rate);
+	fwd_route_set_name(daemon_tenant_of(sandbox)->route, registry_sandbox_name(sandbox));
 	daemon_default_follow(change->daemon);
 	daemon_listeners_settle(change->daemon, &change->settling, daemon_patch_conclude, change);
 }

@@ -104,7 +104,7 @@ static void daemon_register_undo(struct tenant *tenant, const struct err *err)
 	struct sandbox *sandbox = tenant->sandbox;
 	struct control_request *request = steal_ptr(&tenant->registering);
 
-	log_error("sandbox not registered", F_STR("sandbox", sandbox->id), F_STR("error", err->text));
+	log_error("sandbox not registered", F_SANDBOX(sandbox), F_STR("error", err->text));
 	daemon_register_explain(err, &tenant->failure);
 	/* A stop: the answer does not wait for the route. */
 	if (err->code == ECANCELED)
@@ -174,12 +174,13 @@ static void daemon_register_on_made(void *context, const struct fabric_slot *slo
 		return;
 	}
 	daemon_tenant_attach_namespace(tenant, slot);
-	registry_sandbox_set_state(daemon->registry, sandbox, registry_sandbox_settled_state(sandbox), "registered",
-				   NULL);
+	log_info("sandbox registered", F_SANDBOX(sandbox), F_UINT("slot", sandbox->slot),
+		 F_STR("state", registry_sandbox_state_name(registry_sandbox_settled_state(sandbox))),
+		 F_UINT("duration_us", duration_us));
+	registry_sandbox_set_state(daemon->registry, sandbox, registry_sandbox_settled_state(sandbox),
+				   SANDBOX_CAUSE_REGISTERED, NULL);
 	daemon_tenant_follow_readiness(tenant);
 	daemon_metrics_count_registration(daemon, duration_us);
-	log_info("sandbox registered", F_STR("sandbox", sandbox->id), F_UINT("slot", sandbox->slot),
-		 F_UINT("duration_us", duration_us));
 	control_event(daemon->control, "registered", sandbox->id, json_pack("{s:i}", "slot", (int)sandbox->slot));
 	daemon_listeners_settle(daemon, &tenant->settling, daemon_register_on_kept, tenant);
 }
@@ -272,6 +273,7 @@ void daemon_register(void *context, struct control_request *request)
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = registry_find(daemon->registry, request->target.id);
 
+	control_reply_concern(request->reply, request->target.id);
 	if (sandbox)
 		daemon_register_answer_existing(daemon, sandbox, request);
 	else if (daemon->state == DAEMON_STOPPING)

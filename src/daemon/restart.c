@@ -11,6 +11,10 @@
  *	neither proved        tried again, with the state that the carrier says (takeover.c)
  *	there, not wanted     taken apart, unless a VM lives on it: then kept, untouched, and shown as failed
  *	a damaged file        kept as it is; its slot is not handed out
+ *
+ * Each id and each name means one sandbox, also where the files say otherwise, because others altered them or the last ones before a
+ * loss of power were not written: then an id counts more than a name, the name of a lower slot more than that of a higher one, and
+ * who loses the name keeps all else.
  */
 #include "daemon/restart.h"
 
@@ -69,12 +73,47 @@ struct restart {
 	uint64_t started_ms;
 };
 
+static void daemon_restart_log_unnamed(const char *id, unsigned slot, const char *name, const char *owner)
+{
+	log_warning("sandbox lost its name, which means another one too", F_STR("sandbox", id), F_UINT("slot", slot),
+		    F_STR("name", name), F_STR("owner", owner),
+		    F_STR("fix", "give one of them another name, by PATCH or weftctl set --name"));
+}
+
+/* A sandbox is to have the id ID: one that has it as its name has none any more. */
+static void daemon_restart_free_id(struct daemon *daemon, const char *id)
+{
+	struct sandbox *holder = registry_lookup(daemon->registry, id);
+
+	if (!holder || strcmp(holder->id, id) == 0)
+		return;
+	daemon_restart_log_unnamed(holder->id, holder->slot, id, id);
+	registry_drop_name(daemon->registry, holder);
+	fwd_route_set_name(daemon_tenant_of(holder)->route, NULL);
+	daemon_tenant_of(holder)->unsaved = true;
+}
+
+/* Takes from STORED a name that means another sandbox already. Whether it did. */
+static bool daemon_restart_unname(struct daemon *daemon, struct stored *stored)
+{
+	char *name = stored->spec->name;
+	const struct sandbox *owner = *name ? registry_lookup(daemon->registry, name) : NULL;
+
+	if (!owner)
+		return false;
+	daemon_restart_log_unnamed(stored->id, stored->slot, name, owner->id);
+	*name = '\0';
+	return true;
+}
+
 static int daemon_restart_load_one(struct daemon *daemon, struct stored *stored, struct err *err)
 {
 	struct problem problem;
+
+	stored->changed |= daemon_restart_unname(daemon, stored);
+	daemon_restart_free_id(daemon, stored->id);
 	struct sandbox *sandbox = registry_adopt(daemon->registry, stored->id, stored->slot, stored->spec,
 						 stored->endpoints, stored->endpoint_count, &problem);
-
 	if (!sandbox)
 		return err_set(err, 0, "sandbox %s, slot %u: %s", stored->id, stored->slot, problem.detail);
 	stored->spec = NULL;
@@ -92,12 +131,12 @@ static int daemon_restart_load_one(struct daemon *daemon, struct stored *stored,
 	}
 	daemon_tenant_of(sandbox)->base = stored->base;
 	daemon_tenant_of(sandbox)->stored = true;
-	if (stored->changed && store_save(daemon->store, sandbox, err) < 0)
-		log_error("state not written", F_STR("sandbox", sandbox->id), F_STR("error", err->text));
 	if (stored->draining)
 		registry_sandbox_set_state(daemon->registry, sandbox, SANDBOX_DRAINING, "restart", NULL);
 	else if (stored->tap_lost)
 		registry_sandbox_fail(daemon->registry, sandbox, FAILURE_TAP, "restart", FAILURE_TAP_REASON);
+	if (stored->changed && store_save(daemon->store, sandbox, err) < 0)
+		log_error("state not written", F_SANDBOX(sandbox), F_STR("error", err->text));
 	return 0;
 }
 
@@ -205,11 +244,12 @@ static void daemon_restart_keep_vm(struct daemon *daemon, const struct fabric_fo
 	struct spec *spec = registry_spec_new(daemon->config);
 	struct sandbox *sandbox = NULL;
 
-	if (registry_sandbox_id_is_valid(found->alias) && !registry_find(daemon->registry, found->alias))
+	if (registry_sandbox_id_is_valid(found->alias) && !registry_lookup(daemon->registry, found->alias))
 		memcpy(id, found->alias, sizeof(id));
 	else
 		snprintf(id, sizeof(id), "slot-%u", found->slot);
 	daemon_reserve_release(daemon, found->slot);
+	daemon_restart_free_id(daemon, id);
 	if (spec)
 		sandbox = registry_adopt(daemon->registry, id, found->slot, spec, NULL, 0, &problem);
 	if (!sandbox) {

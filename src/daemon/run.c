@@ -368,7 +368,7 @@ static void daemon_run_write_last_state(struct daemon *daemon, struct sandbox *s
 	else
 		result = store_save(daemon->store, sandbox, &err);
 	if (result < 0)
-		log_error("state not written", F_STR("sandbox", sandbox->id), F_STR("error", err.text));
+		log_error("state not written", F_SANDBOX(sandbox), F_STR("error", err.text));
 }
 
 static void daemon_run_let_go(struct tenant *tenant)

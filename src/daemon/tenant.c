@@ -29,6 +29,7 @@ int daemon_tenant_new(struct daemon *daemon, struct sandbox *sandbox, struct err
 		return err_set(err, ENOMEM, "route of sandbox %s", sandbox->id);
 	}
 	fwd_route_set_pace(tenant->route, sandbox->spec->bandwidth.from_guest.rate);
+	fwd_route_set_name(tenant->route, registry_sandbox_name(sandbox));
 	sandbox->tenant = tenant;
 	return 0;
 }

@@ -41,9 +41,10 @@ struct tenant {
 	bool slot_freed;         /* the host saw its veth go while it was being taken apart */
 	bool kept;               /* no file wants it, but a VM lives on it */
 	bool stored;             /* a former run registered it: a stop before it is adopted must not undo it */
-	bool unsaved;            /* its file lacks the namespace that it has; no reply waits for that */
+	bool unsaved; /* its file lacks the namespace that it has, or a change made at the start; no reply waits */
 	struct tenant_takeover takeover;
 	bool unregistered;                   /* its file says that it is to go, whatever becomes of the attempt */
+	bool went_on;                        /* the same, but a former run was asked for it */
 	struct control_request *registering; /* while its slot is being made, else NULL */
 	uint64_t registering_since_us;       /* clock_now_us() */
 	struct listeners_waiter settling;    /* while its last step waits for the ports */

@@ -9,6 +9,7 @@
 #include "daemon/unregister.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "control/control.h"
@@ -22,8 +23,23 @@
 #include "wire/wire.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* The one line of its end. */
+static void daemon_unregister_log(const struct tenant *tenant)
+{
+	const struct sandbox *sandbox = tenant->sandbox;
+	const struct counters *counters = &sandbox->counters;
+	int64_t age_ms = clock_wall_ms() - sandbox->registered_ms;
+
+	log_info(
+	    "sandbox unregistered", F_SANDBOX(sandbox), F_UINT("slot", sandbox->slot),
+	    F_STR("reason", tenant->went_on ? "restart" : "unregistered"),
+	    F_UINT("age_ms", age_ms > 0 ? (uint64_t)age_ms : 0), F_UINT("bytes_to_guest", counters->bytes_to_guest),
+	    F_UINT("bytes_from_guest", counters->bytes_from_guest), F_UINT("connections", counters->connections_total));
+}
 
 static void daemon_unregister_on_ports_free(void *context)
 {
@@ -31,6 +47,7 @@ static void daemon_unregister_on_ports_free(void *context)
 	struct daemon *daemon = tenant->daemon;
 	struct sandbox *sandbox = tenant->sandbox;
 	struct control_request_list owed = TAILQ_HEAD_INITIALIZER(owed);
+	json_t *fields = json_pack("{s:s*}", "name", registry_sandbox_name(sandbox));
 	struct control_request *request;
 	char id[SANDBOX_ID_MAX + 1];
 	struct err err;
@@ -38,14 +55,14 @@ static void daemon_unregister_on_ports_free(void *context)
 	memcpy(id, sandbox->id, sizeof(id));
 	TAILQ_CONCAT(&owed, &tenant->leaving, next);
 	if (store_remove(daemon->store, sandbox->slot, &err) < 0)
-		log_error("state file not removed", F_STR("sandbox", id), F_STR("error", err.text));
+		log_error("state file not removed", F_SANDBOX(sandbox), F_STR("error", err.text));
 	if (!tenant->slot_freed)
 		registry_block_slot(daemon->registry, sandbox->slot, "its former objects are still going away");
-	log_info("sandbox unregistered", F_STR("sandbox", id), F_UINT("slot", sandbox->slot));
+	daemon_unregister_log(tenant);
 	daemon_tenant_free(tenant);
 	registry_remove(daemon->registry, sandbox);
 	daemon_default_follow(daemon);
-	control_event(daemon->control, "unregistered", id, json_object());
+	control_event(daemon->control, "unregistered", id, fields);
 	control_sandbox_gone(daemon->control, id);
 	while ((request = TAILQ_FIRST(&owed))) {
 		TAILQ_REMOVE(&owed, request, next);
@@ -70,7 +87,7 @@ static void daemon_unregister_on_destroyed(void *context, const struct err *err)
 	if (err->code == ECANCELED)
 		return;
 	/* If a foreign object is in the way, it is failed by now; for want of memory nothing was begun, and it stays draining. */
-	log_error("sandbox not taken apart", F_STR("sandbox", sandbox->id), F_UINT("slot", sandbox->slot),
+	log_error("sandbox not taken apart", F_SANDBOX(sandbox), F_UINT("slot", sandbox->slot),
 		  F_STR("error", err->text), F_STR("fix", "unregister it again"));
 	memcpy(id, sandbox->id, sizeof(id));
 	tenant->busy = false;
@@ -84,6 +101,8 @@ static void daemon_unregister_on_route_closed(void *context)
 	struct tenant *tenant = context;
 
 	tenant->route = NULL;
+	if (tenant->daemon->fabric)
+		daemon_collect_now(tenant->daemon, tenant->sandbox);
 	cleanup_fd(&tenant->netns_fd);
 	/* Too late in a stop: it stays draining, and the next start finishes it. */
 	if (!tenant->daemon->fabric)
@@ -110,15 +129,17 @@ void daemon_unregister_begin(struct daemon *daemon, struct sandbox *sandbox, uns
 		TAILQ_INSERT_TAIL(&tenant->leaving, request, next);
 	tenant->busy = true;
 	daemon_tenant_forget_takeover(tenant);
-	/* Its last counters go into the sums of the host. */
+	/* Its last counters go into the sums of the host, and into the line of its end. */
 	daemon_collect_now(daemon, sandbox);
-	if (sandbox->state != SANDBOX_DRAINING)
+	daemon_tenant_refresh(sandbox);
+	tenant->went_on = sandbox->state == SANDBOX_DRAINING;
+	if (!tenant->went_on)
 		registry_sandbox_set_state(daemon->registry, sandbox, SANDBOX_DRAINING, "unregistered", NULL);
 	daemon_tenant_follow_readiness(tenant);
 	/* A file that cannot be written must not keep a sandbox alive: at worst the next start adopts it once more. */
 	tenant->unregistered = true;
 	if (!tenant->kept && store_save(daemon->store, sandbox, &err) < 0)
-		log_error("state not written", F_STR("sandbox", sandbox->id), F_STR("error", err.text));
+		log_error("state not written", F_SANDBOX(sandbox), F_STR("error", err.text));
 	daemon_endpoints_close(daemon, sandbox->endpoints, sandbox->endpoint_count, false);
 	daemon_default_follow(daemon);
 	daemon_unregister_close_route(tenant, drain_ms);

@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "fabric/slot.h"
+#include "fabric/slot/plan.h"
 #include "fabric/state.h"
 
 #define TO(phase) (1u << SLOT_##phase)
@@ -76,7 +77,8 @@ void slot_become(struct slot *slot, enum slot_phase phase, const char *cause)
 		base_assert(fabric_slot_may_become(from, phase));
 		return;
 	}
-	log_debug("slot moved", F_UINT("slot", slot->number), F_STR("from", fabric_slot_phase_name(from)),
+	log_debug("slot moved", F_STR("sandbox", slot->plan ? slot->plan->plan->id : NULL),
+		  F_UINT("slot", slot->number), F_STR("from", fabric_slot_phase_name(from)),
 		  F_STR("to", fabric_slot_phase_name(phase)), F_STR("cause", cause));
 	slot->phase = phase;
 	if (from != SLOT_NEW)

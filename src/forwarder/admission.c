@@ -20,14 +20,13 @@ bool fwd_admission_take(struct fwd_route *route, const struct route_state *state
 
 void fwd_admission_refuse(const struct endpoint_share *share, const struct addr *client, struct log_limit *lines)
 {
-	const char *id = share->side->route->id;
 	char listen[ADDR_TEXT_SIZE], from[ADDR_TEXT_SIZE];
 	uint64_t suppressed;
 
 	fwd_tally_refuse(share->worker->forwarder);
 	if (!log_limit_allows(lines, &suppressed))
 		return;
-	log_info("connection ended", F_STR("sandbox", id[0] ? id : NULL),
+	log_info("connection ended", F_SIDE(share->side),
 		 F_STR("endpoint", addr_format(&share->endpoint->listen, listen)),
 		 F_STR("client", addr_format(client, from)), F_STR("reason", fwd_close_reason_name(CLOSE_LIMIT)),
 		 F_SOME("suppressed", suppressed));

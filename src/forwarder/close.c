@@ -45,9 +45,8 @@ static void fwd_connection_write_line(const struct connection *connection, enum 
 				      uint64_t suppressed)
 {
 	char listen[ADDR_TEXT_SIZE], client[ADDR_TEXT_SIZE];
-	const char *id = connection->side->route->id;
 	struct log_field fields[] = {
-		F_STR("sandbox", id[0] ? id : NULL),
+		F_SIDE(connection->side),
 		F_STR("endpoint", addr_format(&connection->endpoint->listen, listen)),
 		F_STR("client", addr_format(&connection->client, client)),
 		F_STR("reason", fwd_close_reason_name(reason)),

@@ -106,6 +106,10 @@ void fwd_route_resume(struct fwd_route *route, bool keep);
  */
 void fwd_route_set_limits(struct fwd_route *route, const struct limits *limits);
 
+/* The name of its sandbox, for the log; NULL: none. */
+enum { FWD_NAME_MAX = 64 };
+void fwd_route_set_name(struct fwd_route *route, const char *name);
+
 /*
  * Sends no client more than BYTES_PER_SECOND of the guest's bytes; 0: no limit. This holds for one connection alone. The sum of
  * all is limited where the guest's packets come in, by a bucket that is too large for a connection that has rested.

@@ -17,6 +17,7 @@
 #include "forwarder/probe.h"
 #include "forwarder/worker.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -213,6 +214,16 @@ void fwd_route_set_limits(struct fwd_route *route, const struct limits *limits)
 
 	state.limits = *limits;
 	fwd_route_take_common_limits(route, &state);
+	fwd_route_notify(route, &state);
+}
+
+void fwd_route_set_name(struct fwd_route *route, const char *name)
+{
+	struct route_state state = route->state;
+
+	if (strcmp(state.name, name ? name : "") == 0)
+		return;
+	snprintf(state.name, sizeof(state.name), "%s", name ? name : "");
 	fwd_route_notify(route, &state);
 }
 

@@ -36,6 +36,11 @@ struct fwd_route {
 	struct route_side *sides[]; /* by worker; NULL: no connection came there yet */
 };
 
+/* The fields `sandbox` and `name` of a line in the log; the clients of the default endpoint may have neither. Its worker's thread. */
+#define F_SIDE(side)                                                                                                   \
+	F_STR("sandbox", (side)->route->id[0] ? (side)->route->id : NULL),                                             \
+	    F_STR("name", (side)->state.name[0] ? (side)->state.name : NULL)
+
 /* The share of WORKER, made if need be. NULL only for lack of memory. */
 struct route_side *fwd_route_side_at(struct fwd_route *route, size_t worker);
 

@@ -28,7 +28,8 @@ struct route_state {
 	unsigned connections_unless_limited;      /* of a route without a limit of its own; 0: no limit */
 	unsigned udp_flows, udp_flows_per_client; /* of one endpoint, of one client's address there */
 	struct limits limits;
-	uint64_t pace; /* bytes a second that a client is sent at most; 0: no limit */
+	char name[FWD_NAME_MAX + 1]; /* of the sandbox, for the log; "": none */
+	uint64_t pace;               /* bytes a second that a client is sent at most; 0: no limit */
 };
 
 /* The most connections at once; 0: no limit. */

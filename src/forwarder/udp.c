@@ -70,13 +70,12 @@ static void fwd_udp_hear(struct udp_port *port)
 	if (worker->datagrams && fwd_poller_add_readable(worker->poller, port->fd, &port->readable) == 0) {
 		port->pause_ms = 0;
 		if (tried)
-			log_info("a UDP endpoint is heard now", F_STR("sandbox", port->side->route->id),
+			log_info("a UDP endpoint is heard now", F_SIDE(port->side),
 				 F_STR("endpoint", addr_format(&port->endpoint->listen, listen)));
 		return;
 	}
 	if (!tried)
-		log_error("a UDP endpoint is not heard: no memory for its event; trying again",
-			  F_STR("sandbox", port->side->route->id),
+		log_error("a UDP endpoint is not heard: no memory for its event; trying again", F_SIDE(port->side),
 			  F_STR("endpoint", addr_format(&port->endpoint->listen, listen)));
 	port->pause_ms = base_backoff_next(port->pause_ms, UDP_PAUSE_MIN_MS, UDP_PAUSE_MAX_MS);
 	fwd_wheel_set(&worker->unheard, &port->unheard, worker->now_ms + port->pause_ms);

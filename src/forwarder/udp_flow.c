@@ -132,7 +132,7 @@ static void fwd_udp_flow_refuse(const struct udp_port *port, const struct addr *
 
 	fwd_tally_refuse(worker->forwarder);
 	if (log_limit_allows(&worker->limit_lines, &suppressed))
-		log_info("flow ended", F_STR("sandbox", port->side->route->id), F_STR("proto", "udp"),
+		log_info("flow ended", F_SIDE(port->side), F_STR("proto", "udp"),
 			 F_STR("endpoint", addr_format(&port->endpoint->listen, listen)),
 			 F_STR("client", addr_format(from, client)),
 			 F_STR("reason", fwd_close_reason_name(CLOSE_LIMIT)), F_SOME("suppressed", suppressed));
@@ -168,7 +168,7 @@ static void fwd_udp_flow_write_line(const struct udp_flow *flow, enum fwd_close_
 	if (level != LOG_DEBUG_LEVEL &&
 	    !log_limit_allows(reason == CLOSE_LIMIT ? &worker->limit_lines : &worker->lines, &suppressed))
 		return;
-	log_at(level, "flow ended", F_STR("sandbox", flow->port->side->route->id), F_STR("proto", "udp"),
+	log_at(level, "flow ended", F_SIDE(flow->port->side), F_STR("proto", "udp"),
 	       F_STR("endpoint", addr_format(&flow->port->endpoint->listen, listen)),
 	       F_STR("client", addr_format(&flow->from, client)), F_STR("reason", fwd_close_reason_name(reason)),
 	       F_UINT("to_guest", flow->to_guest), F_UINT("from_guest", flow->from_guest),

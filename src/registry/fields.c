@@ -36,6 +36,8 @@ bool registry_spec_field_is_given(const struct spec_field *field, const void *st
 {
 	if (field->flags & SPEC_HAS_GIVEN)
 		return registry_spec_field_flag(field, structure);
+	if (field->kind == SPEC_NAME)
+		return *(const char *)registry_spec_field_value(field, structure) != '\0';
 	return field->kind != SPEC_PORT || *(const uint16_t *)registry_spec_field_value(field, structure);
 }
 
@@ -161,6 +163,8 @@ static size_t registry_spec_field_size(const struct spec_field *field)
 		return sizeof(uint32_t);
 	case SPEC_LARGE:
 		return sizeof(uint64_t);
+	case SPEC_NAME:
+		return SANDBOX_ID_MAX + 1;
 	case SPEC_OBJECT:
 		return field->members->size;
 	case SPEC_LIST:
@@ -186,6 +190,8 @@ static bool registry_spec_field_equal(const struct spec_field *field, const void
 	case SPEC_NUMBER:
 	case SPEC_LARGE:
 		return memcmp(left, right, registry_spec_field_size(field)) == 0;
+	case SPEC_NAME:
+		return strcmp(left, right) == 0;
 	case SPEC_OBJECT:
 		return registry_spec_fields_equal(field->members, left, right);
 	case SPEC_LIST:
@@ -197,7 +203,7 @@ static bool registry_spec_field_equal(const struct spec_field *field, const void
 bool registry_spec_fields_equal(const struct spec_table *table, const void *a, const void *b)
 {
 	for (size_t i = 0; i < table->count; i++) {
-		if (!registry_spec_field_equal(&table->fields[i], a, b))
+		if (!(table->fields[i].flags & SPEC_APART) && !registry_spec_field_equal(&table->fields[i], a, b))
 			return false;
 	}
 	return true;

@@ -11,6 +11,8 @@
  * The rows are in spec.c and spec_patch.c. No JSON here, no I/O; any thread.
  */
 
+#include "registry/spec.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,6 +24,7 @@ enum spec_kind {
 	SPEC_PORT,   /* uint16_t, 1 to 65535; 0: not given */
 	SPEC_NUMBER, /* 32 bits, unsigned */
 	SPEC_LARGE,  /* uint64_t */
+	SPEC_NAME,   /* char[SANDBOX_ID_MAX + 1], null in JSON or like an id; "": not given */
 	SPEC_OBJECT, /* a struct with a table of its own */
 	SPEC_LIST,   /* a pointer to items of one kind, NULL for none; a size_t elsewhere has their number */
 };
@@ -33,6 +36,7 @@ enum spec_flags {
 	SPEC_REQUIRED = 8,   /* must stand in its object */
 	SPEC_HAS_GIVEN = 16, /* a bool of the struct says whether the field was given */
 	SPEC_TAKEN = 32,     /* SPEC_BOOL: a PATCH may give "take" besides, which is true although another has it */
+	SPEC_APART = 64,     /* does not count when two structs are compared */
 };
 
 /* The kinds of list items; wire/ has a reader and a writer for each. */
@@ -77,7 +81,7 @@ struct spec_table {
 /* The field NAME; NULL: there is none. */
 const struct spec_field *registry_spec_field_find(const struct spec_table *table, const char *name);
 
-/* Whether STRUCTURE has a value: not a port 0, nor a field that was not given. */
+/* Whether STRUCTURE has a value: not a port 0, nor a name "", nor a field that was not given. */
 bool registry_spec_field_is_given(const struct spec_field *field, const void *structure);
 
 /* Sets the bool of a field that has SPEC_HAS_GIVEN. */
@@ -91,7 +95,7 @@ const void *registry_spec_field_value(const struct spec_field *field, const void
 const void *registry_spec_list_items(const struct spec_field *field, const void *structure, size_t *count);
 void registry_spec_list_set(const struct spec_field *field, void *structure, void *items, size_t count);
 
-/* Whether two structs are equal. If memory is short they count as different. */
+/* Whether two structs are equal, apart from the fields that have SPEC_APART. If memory is short they count as different. */
 bool registry_spec_fields_equal(const struct spec_table *table, const void *a, const void *b);
 
 /* COPY becomes a copy of ORIGINAL. 0, or -1 for lack of memory; registry_spec_fields_clear() afterwards, in both cases. */
@@ -137,6 +141,12 @@ void registry_spec_field_swap(const struct spec_field *field, void *a, void *b);
 	{                                                                                                              \
 		.name = (name_), .kind = SPEC_LARGE, .flags = (flags_), .min = (min_), .max = (max_),                  \
 		.offset = SPEC_PLACE(structure, member, uint64_t)                                                      \
+	}
+
+#define SPEC_ROW_NAME(name_, structure, member, flags_)                                                                \
+	{                                                                                                              \
+		.name = (name_), .kind = SPEC_NAME, .flags = (flags_),                                                 \
+		.offset = SPEC_PLACE(structure, member, char[SANDBOX_ID_MAX + 1])                                      \
 	}
 
 #define SPEC_ROW_OBJECT(name_, structure, member, members_, flags_, ...)                                               \

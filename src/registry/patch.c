@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A change has two steps. Preparing claims everything new (addresses, the default) while the sandbox keeps everything old.
+ * A change has two steps. Preparing claims everything new (addresses, the default, the name) while the sandbox keeps everything old.
  * Aborting then only releases the new, committing only the old, and neither can fail.
  *
  * A port that both specifications name is one endpoint, which stays open. The place that a problem names is counted among the
@@ -76,6 +76,8 @@ int registry_patch_prepare(struct registry *registry, struct sandbox *sandbox, s
 	if (registry_endpoints_for(registry, wanted, &endpoints) < 0)
 		return registry_problem_no_memory(problem);
 	registry_endpoints_keep(sandbox, endpoints, wanted->port_count, kept);
+	if (registry_keys_want(registry, sandbox, wanted->name, problem) < 0)
+		goto fail;
 	if (wanted->is_default && registry_claim_default(registry, sandbox, takes_default, problem) < 0)
 		goto fail;
 	if (registry_endpoints_hold(registry, sandbox, endpoints, &list, problem) < 0) {
@@ -94,6 +96,7 @@ int registry_patch_prepare(struct registry *registry, struct sandbox *sandbox, s
 	return 0;
 
 fail:
+	registry_keys_leave(sandbox);
 	free(endpoints);
 	return -1;
 }
@@ -113,6 +116,7 @@ void registry_patch_commit(struct registry *registry, struct registry_patch *pat
 		registry->default_sandbox = NULL;
 		registry->default_holder = NULL;
 	}
+	registry_keys_bind(registry, sandbox, patch->spec->name);
 	free(sandbox->endpoints);
 	registry_spec_free(sandbox->spec);
 	sandbox->endpoints = patch->endpoints;
@@ -123,8 +127,9 @@ void registry_patch_commit(struct registry *registry, struct registry_patch *pat
 
 void registry_patch_abort(struct registry *registry, struct registry_patch *patch)
 {
-	const struct sandbox *sandbox = patch->sandbox;
+	struct sandbox *sandbox = patch->sandbox;
 
+	registry_keys_leave(sandbox);
 	registry_endpoints_release_difference(registry, patch->endpoints, patch->endpoint_count, sandbox->endpoints,
 					      sandbox->endpoint_count);
 	registry_unclaim_default(registry, sandbox);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The sandboxes, found by id (an ordered tree) and by slot (an array with a bitmap of the slots taken). Adding a sandbox claims
- * a slot, the default and its addresses, in this order, and releases them when a later claim fails. Its cost grows only with
- * the logarithm of the number of sandboxes.
+ * The sandboxes, found by id or name (keys.c) and by slot (an array with a bitmap of the slots taken). Adding a sandbox claims a
+ * slot, its id and name, the default and its addresses, in this order, and releases them when a later claim fails. Its cost grows
+ * only with the logarithm of the number of sandboxes.
  */
 #include "registry/registry.h"
 
@@ -10,17 +10,9 @@
 #include "registry/problem.h"
 #include "registry/registry_internal.h"
 
-#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int registry_sandbox_compare_ids(const void *left, const void *right)
-{
-	const struct sandbox *a = left, *b = right;
-
-	return strcmp(a->id, b->id);
-}
 
 /* No sandbox can publish an address on which weftd itself listens. */
 static int registry_hold_own(struct registry_ports *ports, const struct addr_list *list, const char *name)
@@ -60,16 +52,10 @@ static void registry_sandbox_free(struct sandbox *sandbox)
 	free(sandbox);
 }
 
-static void registry_forget_nothing(void *sandbox)
-{
-	(void)sandbox;
-}
-
 void registry_free(struct registry *registry)
 {
 	if (!registry)
 		return;
-	tdestroy(registry->ids, registry_forget_nothing);
 	registry_ports_free(registry->ports);
 	for (unsigned slot = 1; slot < SLOTS; slot++) {
 		registry_sandbox_free(registry->sandboxes[slot]);
@@ -86,17 +72,6 @@ void registry_set_ipv6_loopback(struct registry *registry, bool present)
 void registry_watch(struct registry *registry, const struct registry_watcher *watcher)
 {
 	registry->watcher = *watcher;
-}
-
-struct sandbox *registry_find(struct registry *registry, const char *id)
-{
-	struct sandbox key, **node;
-
-	if (strlen(id) > SANDBOX_ID_MAX)
-		return NULL;
-	strcpy(key.id, id);
-	node = tfind(&key, &registry->ids, registry_sandbox_compare_ids);
-	return node ? *node : NULL;
 }
 
 size_t registry_count(const struct registry *registry)
@@ -161,11 +136,9 @@ static struct sandbox *registry_sandbox_new(const struct registry *registry, con
 	return sandbox;
 }
 
-/* Enters a sandbox that has slot and addresses into the lists. 0, or -1 for lack of memory. */
-static int registry_sandbox_enter(struct registry *registry, struct sandbox *sandbox, struct spec *spec)
+/* Enters a sandbox that has slot, keys and addresses into the lists. */
+static void registry_sandbox_enter(struct registry *registry, struct sandbox *sandbox, struct spec *spec)
 {
-	if (!tsearch(sandbox, &registry->ids, registry_sandbox_compare_ids))
-		return -1;
 	sandbox->spec = spec;
 	registry->sandboxes[sandbox->slot] = sandbox;
 	registry_bitmap_add(registry->taken, sandbox->slot);
@@ -173,7 +146,6 @@ static int registry_sandbox_enter(struct registry *registry, struct sandbox *san
 	registry->count_state[sandbox->state]++;
 	if (spec->is_default)
 		registry->default_sandbox = sandbox;
-	return 0;
 }
 
 static void registry_drop_default(struct registry *registry, const struct sandbox *sandbox)
@@ -190,18 +162,17 @@ static struct sandbox *registry_claim_and_enter(struct registry *registry, struc
 {
 	struct endpoint_list list = { .count = sandbox->endpoint_count, .prefix = "/ports" };
 
+	if (registry_keys_hold(registry, sandbox, spec->name, problem) < 0)
+		goto fail;
 	if (spec->is_default && registry_claim_default(registry, sandbox, false, problem) < 0)
 		goto fail;
 	if (registry_endpoints_hold(registry, sandbox, sandbox->endpoints, &list, problem) < 0)
 		goto fail;
-	if (registry_sandbox_enter(registry, sandbox, spec) < 0) {
-		registry_endpoints_release(registry, sandbox->endpoints, sandbox->endpoint_count);
-		registry_problem_no_memory(problem);
-		goto fail;
-	}
+	registry_sandbox_enter(registry, sandbox, spec);
 	return sandbox;
 
 fail:
+	registry_keys_release(sandbox);
 	registry_drop_default(registry, sandbox);
 	registry_sandbox_free(sandbox);
 	return NULL;
@@ -269,7 +240,7 @@ void registry_remove(struct registry *registry, struct sandbox *sandbox)
 {
 	registry_endpoints_release(registry, sandbox->endpoints, sandbox->endpoint_count);
 	registry_drop_default(registry, sandbox);
-	tdelete(sandbox, &registry->ids, registry_sandbox_compare_ids);
+	registry_keys_release(sandbox);
 	registry->sandboxes[sandbox->slot] = NULL;
 	registry_bitmap_drop(registry->taken, sandbox->slot);
 	registry->count--;

@@ -8,6 +8,7 @@
  */
 
 #include "base/log.h"
+#include "base/queue.h"
 #include "registry/failure.h"
 #include "registry/spec.h"
 
@@ -59,8 +60,15 @@ struct counters {
 	uint64_t drops_total;
 };
 
+/* A text that means one sandbox, and no other: for the registry alone. */
+struct sandbox_key {
+	LIST_ENTRY(sandbox_key) next;
+	struct sandbox *sandbox; /* NULL: holds no text */
+	const char *text;
+};
+
 struct sandbox {
-	char id[SANDBOX_ID_MAX + 1];
+	char id[SANDBOX_ID_MAX + 1]; /* its name is spec->name */
 	unsigned slot;
 	enum sandbox_state state; /* changed by registry_sandbox_set_state() alone */
 	int64_t since_ms;         /* wall clock, of the last change of state */
@@ -82,7 +90,17 @@ struct sandbox {
 	    default_turn; /* grows with each take of the default from another: the higher counts where files disagree */
 	struct counters counters; /* as last collected */
 	void *tenant;             /* belongs to the daemon (routes, descriptors, jobs); NULL in tests */
+	struct sandbox_key id_key, name_key, wanted_key; /* the last: the name that a prepared change will give it */
 };
+
+/* The fields `sandbox` and `name` of a log line. */
+#define F_SANDBOX(sandbox) F_STR("sandbox", (sandbox)->id), F_STR("name", registry_sandbox_name(sandbox))
+
+/* Its name; NULL: it has none. */
+static inline const char *registry_sandbox_name(const struct sandbox *sandbox)
+{
+	return sandbox->spec->name[0] ? sandbox->spec->name : NULL;
+}
 
 /*
  * registry_sandbox_set_state() notifies it of every change of state. Main thread. CAUSE: one word for programs ("carrier",
@@ -107,14 +125,14 @@ void registry_watch(struct registry *registry, const struct registry_watcher *wa
 
 /*
  * Adds a sandbox in state CREATING with the lowest free slot and all its ports reserved. Takes SPEC over only when it
- * succeeds. NULL with PROBLEM: CONFLICT (a port or the default is another's: the detail names the holder; field set),
- * UNAVAILABLE (no slot, or no automatic port left). The id must be valid and unknown: see registry_find().
+ * succeeds. NULL with PROBLEM: CONFLICT (id, name, a port or the default is another's: the detail names the holder; field set),
+ * UNAVAILABLE (no slot, or no automatic port left). The id must be valid and no sandbox's id: see registry_find().
  */
 struct sandbox *registry_add(struct registry *registry, const char *id, struct spec *spec, struct problem *problem);
 
 /*
  * The same for a sandbox that exists already (restart), with the slot and the endpoint addresses of its file. PROBLEM: CONFLICT
- * if the slot, the id or an address is taken.
+ * if the slot, the id, the name or an address is taken.
  */
 struct sandbox *registry_adopt(struct registry *registry, const char *id, unsigned slot, struct spec *spec,
 			       const struct endpoint *endpoints, size_t endpoint_count, struct problem *problem);
@@ -122,8 +140,12 @@ struct sandbox *registry_adopt(struct registry *registry, const char *id, unsign
 /* Removes the sandbox and frees it. Its ports are free at once, and so is its slot unless it was blocked meanwhile. */
 void registry_remove(struct registry *registry, struct sandbox *sandbox);
 
-struct sandbox *registry_find(struct registry *registry, const char *id); /* NULL: unknown */
-struct sandbox *registry_at(struct registry *registry, unsigned slot);    /* NULL: free or blocked */
+struct sandbox *registry_find(struct registry *registry, const char *id); /* by its id alone; NULL: unknown */
+/* The sandbox that TEXT means: its id, else its name. At most one has TEXT as either. NULL: none. */
+struct sandbox *registry_lookup(struct registry *registry, const char *text);
+/* Takes its name from SANDBOX, of which no change is prepared. */
+void registry_drop_name(struct registry *registry, struct sandbox *sandbox);
+struct sandbox *registry_at(struct registry *registry, unsigned slot); /* NULL: free or blocked */
 struct sandbox *registry_next(struct registry *registry,
 			      unsigned slot); /* the first with a slot above SLOT, by slot; NULL: no more */
 size_t registry_count(const struct registry *registry);
@@ -174,7 +196,11 @@ void registry_patch_abort(struct registry *registry, struct registry_patch *patc
 /* Another program has PORT: it is not given out for the next minute. */
 void registry_avoid_port(struct registry *registry, uint16_t port);
 
-/* The one way to change a state. Logs old -> new and notifies the watcher. REASON: for FAILED, else NULL. */
+/*
+ * The one way to change a state. Logs old -> new and notifies the watcher. REASON: for FAILED, else NULL. With the cause of a
+ * registration it logs nothing: the caller does.
+ */
+#define SANDBOX_CAUSE_REGISTERED "registered"
 void registry_sandbox_set_state(struct registry *registry, struct sandbox *sandbox, enum sandbox_state state,
 				const char *cause, const char *reason);
 

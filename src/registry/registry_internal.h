@@ -11,12 +11,17 @@
 #include "registry/ports.h"
 #include "registry/registry.h"
 
-enum { SLOTS = CONFIG_SLOT_MAX + 1 }; /* slot 0 is none */
+enum {
+	SLOTS = CONFIG_SLOT_MAX + 1, /* slot 0 is none */
+	KEY_BUCKETS = 1 << 15,
+};
+
+LIST_HEAD(sandbox_keys, sandbox_key);
 
 struct registry {
 	const struct config *config;
-	struct registry_watcher watcher; /* no function: none is set */
-	void *ids;                       /* tsearch(3) tree of struct sandbox by id */
+	struct registry_watcher watcher;       /* no function: none is set */
+	struct sandbox_keys keys[KEY_BUCKETS]; /* by the hash of their text */
 	struct registry_ports *ports;
 	bool lacks_ipv6_loopback; /* the host has no ::1 */
 	struct sandbox *sandboxes[SLOTS];
@@ -51,6 +56,17 @@ void registry_endpoints_release(struct registry *registry, const struct endpoint
 
 /* A slot for the next sandbox; 0 with PROBLEM (UNAVAILABLE). Forgets the preferred one. */
 unsigned registry_choose_slot(struct registry *registry, struct problem *problem);
+
+/* Holds the id of SANDBOX, and NAME ("" for none) as its name. 0, or -1 with PROBLEM (CONFLICT), and then neither. */
+int registry_keys_hold(struct registry *registry, struct sandbox *sandbox, const char *name, struct problem *problem);
+/* Keeps NAME, which may be "" or what it has already, for SANDBOX until it is bound or left. 0, or -1 with PROBLEM (CONFLICT). */
+int registry_keys_want(struct registry *registry, struct sandbox *sandbox, const char *name, struct problem *problem);
+/* Gives up the name that was kept. */
+void registry_keys_leave(struct sandbox *sandbox);
+/* Its name is NAME now, which it has or kept; the former one, unless it is the same, means it no longer. */
+void registry_keys_bind(struct registry *registry, struct sandbox *sandbox, const char *name);
+/* Releases id and names. */
+void registry_keys_release(struct sandbox *sandbox);
 
 /* 0, or -1 with PROBLEM (CONFLICT) if another sandbox has the default and TAKES is false. */
 int registry_claim_default(struct registry *registry, struct sandbox *sandbox, bool takes, struct problem *problem);

@@ -177,6 +177,7 @@ enum { SPEC_ALWAYS = SPEC_IN_PUT | SPEC_IN_PATCH | SPEC_SHOWN };
 
 /* In the order in which a sandbox shows them. */
 static const struct spec_field spec_fields[] = {
+	SPEC_ROW_NAME("name", struct spec, name, SPEC_ALWAYS | SPEC_APART),
 	SPEC_ROW_LIST("ports", struct spec, ports, port_count, &spec_port_items, SPEC_IN_PUT),
 	SPEC_ROW_BOOL("default", struct spec, is_default, SPEC_ALWAYS | SPEC_TAKEN),
 	SPEC_ROW_PORT("ready_port", struct spec, ready_port, SPEC_IN_PUT | SPEC_SHOWN),

@@ -74,6 +74,7 @@ struct label {
 };
 
 struct spec {
+	char name[SANDBOX_ID_MAX + 1]; /* "": none */
 	struct spec_port *ports;
 	size_t port_count;
 	bool is_default;
@@ -97,7 +98,7 @@ struct spec *registry_spec_new(const struct config *config);
 struct spec *registry_spec_copy(const struct spec *spec);
 void registry_spec_free(struct spec *spec);
 
-/* Whether both ask for the same: the order of ports counts, that of rules and labels does not. */
+/* Whether both ask for the same: the order of ports counts, that of rules and labels does not, and the name is left out. */
 bool registry_spec_equal(const struct spec *a, const struct spec *b);
 
 /* Whether both ask for the same port. Automatic ports do, whatever addresses they got. */
@@ -119,7 +120,8 @@ bool registry_spec_listen_collides(const struct addr *a, const struct addr *b);
 /* Of the addresses asked for, the one of B that excludes one of A. NULL: A and B do not collide. */
 const struct addr *registry_spec_port_collision(const struct spec_port *a, const struct spec_port *b);
 
-/* [A-Za-z0-9][A-Za-z0-9_.-]{0,63} */
+/* Of an id, and of a name. */
+#define SANDBOX_ID_PATTERN "[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 bool registry_sandbox_id_is_valid(const char *id);
 
 #endif

@@ -43,13 +43,35 @@ int registry_sandbox_state_parse(const char *name, enum sandbox_state *state)
 	return -1;
 }
 
+/* A registration has a line of its own, with the state that it ends in. */
+static bool registry_sandbox_is_told(enum sandbox_state from, const char *cause)
+{
+	return from == SANDBOX_CREATING && strcmp(cause, SANDBOX_CAUSE_REGISTERED) == 0;
+}
+
+/* A failure is always told; other changes within limits, for a VMM can provoke them without end. */
+static void registry_sandbox_log_state(struct sandbox *sandbox, enum sandbox_state from, const char *cause,
+				       uint64_t previous_ms)
+{
+	uint64_t suppressed = 0;
+
+	if (registry_sandbox_is_told(from, cause))
+		return;
+	if (!log_limit_allows(&sandbox->lines, &suppressed) && sandbox->state != SANDBOX_FAILED)
+		return;
+	log_info("sandbox changed its state", F_SANDBOX(sandbox), F_UINT("slot", sandbox->slot),
+		 F_STR("from", registry_sandbox_state_name(from)),
+		 F_STR("to", registry_sandbox_state_name(sandbox->state)), F_STR("cause", cause),
+		 F_STR("reason", sandbox->reason[0] ? sandbox->reason : NULL), F_UINT("previous_ms", previous_ms),
+		 F_SOME("suppressed", suppressed));
+}
+
 void registry_sandbox_set_state(struct registry *registry, struct sandbox *sandbox, enum sandbox_state state,
 				const char *cause, const char *reason)
 {
 	enum sandbox_state from = sandbox->state;
 	int64_t now_ms = clock_wall_ms();
 	uint64_t previous_ms = now_ms > sandbox->since_ms ? (uint64_t)(now_ms - sandbox->since_ms) : 0;
-	uint64_t suppressed = 0;
 
 	snprintf(sandbox->reason, sizeof(sandbox->reason), "%s", reason && state == SANDBOX_FAILED ? reason : "");
 	if (state != SANDBOX_FAILED)
@@ -60,12 +82,7 @@ void registry_sandbox_set_state(struct registry *registry, struct sandbox *sandb
 	sandbox->since_ms = now_ms;
 	registry->count_state[from]--;
 	registry->count_state[state]++;
-	if (log_limit_allows(&sandbox->lines, &suppressed) || state == SANDBOX_FAILED)
-		log_info("sandbox changed its state", F_STR("sandbox", sandbox->id), F_UINT("slot", sandbox->slot),
-			 F_STR("from", registry_sandbox_state_name(from)),
-			 F_STR("to", registry_sandbox_state_name(state)), F_STR("cause", cause),
-			 F_STR("reason", sandbox->reason[0] ? sandbox->reason : NULL),
-			 F_UINT("previous_ms", previous_ms), F_SOME("suppressed", suppressed));
+	registry_sandbox_log_state(sandbox, from, cause, previous_ms);
 	if (registry->watcher.state_changed)
 		registry->watcher.state_changed(registry->watcher.context, sandbox, from, cause, previous_ms);
 }

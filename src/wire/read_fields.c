@@ -5,6 +5,7 @@
 #include "wire/reading.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static int wire_read_number(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
 			    const struct spec_field *field, void *structure)
@@ -17,6 +18,23 @@ static int wire_read_number(const struct wire_reader *reader, const struct wire_
 		*(uint32_t *)registry_spec_field_place(field, structure) = (uint32_t)integer;
 	else
 		*(uint64_t *)registry_spec_field_place(field, structure) = (uint64_t)integer;
+	return 0;
+}
+
+/* null and "" take the name away, as they are shown, and as clients write an empty value. */
+static int wire_read_name(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			  char name[static SANDBOX_ID_MAX + 1])
+{
+	const char *text = "";
+
+	if (!json_is_null(value) && wire_read_string(reader, place, value, &text) < 0)
+		return -1;
+	if (*text && !registry_sandbox_id_is_valid(text))
+		return wire_refuse(
+		    reader, place,
+		    "\"%s\" is no name: 1 to 64 of A-Z a-z 0-9 _ . -, the first a letter or a digit; null for none",
+		    text);
+	strcpy(name, text);
 	return 0;
 }
 
@@ -65,6 +83,8 @@ int wire_read_field(const struct wire_reader *reader, const struct wire_place *p
 	case SPEC_NUMBER:
 	case SPEC_LARGE:
 		return wire_read_number(reader, place, value, field, structure);
+	case SPEC_NAME:
+		return wire_read_name(reader, place, value, target);
 	case SPEC_OBJECT:
 		return wire_read_fields(reader, place, value, field->members, 0, target);
 	case SPEC_LIST:

@@ -104,19 +104,20 @@ static json_t *wire_write_counters(const struct counters *counters)
 	    "drops_total", (json_int_t)counters->drops_total);
 }
 
-/* The place of the sandbox: slot, state, names and addresses. */
+/* The place of the sandbox: slot, state, names and addresses. Its own name is a field of the specification, shown beside the id. */
 static json_t *wire_write_place(const struct sandbox *sandbox, const struct config *config)
 {
 	char netns[CONFIG_NAME_SIZE], path[CONFIG_PATH_SIZE], veth[CONFIG_LINK_SIZE], ip[IPV4_TEXT_SIZE];
 
-	return json_pack(
-	    "{s:s, s:i, s:s, s:o, s:o, s:s, s:o, s:s, s:s, s:s, s:o}", "id", sandbox->id, "slot", (int)sandbox->slot,
-	    "state", registry_sandbox_state_name(sandbox->state), "since", wire_write_time(sandbox->since_ms), "reason",
-	    sandbox->reason[0] ? wire_write_text(sandbox->reason) : json_null(), "netns",
-	    config_netns_name(config, sandbox->slot, netns), "netns_path",
-	    wire_write_text(config_netns_path(config, sandbox->slot, path)), "tap", TAP_NAME, "veth",
-	    config_veth_name(config, sandbox->slot, veth), "host_ip",
-	    addr_ipv4_format(config_host_ip(config, sandbox->slot), ip), "guest", wire_write_guest(sandbox, config));
+	return json_pack("{s:s, s:s?, s:i, s:s, s:o, s:o, s:s, s:o, s:s, s:s, s:s, s:o}", "id", sandbox->id, "name",
+			 registry_sandbox_name(sandbox), "slot", (int)sandbox->slot, "state",
+			 registry_sandbox_state_name(sandbox->state), "since", wire_write_time(sandbox->since_ms),
+			 "reason", sandbox->reason[0] ? wire_write_text(sandbox->reason) : json_null(), "netns",
+			 config_netns_name(config, sandbox->slot, netns), "netns_path",
+			 wire_write_text(config_netns_path(config, sandbox->slot, path)), "tap", TAP_NAME, "veth",
+			 config_veth_name(config, sandbox->slot, veth), "host_ip",
+			 addr_ipv4_format(config_host_ip(config, sandbox->slot), ip), "guest",
+			 wire_write_guest(sandbox, config));
 }
 
 /* The times and counters of the sandbox. */

@@ -134,6 +134,8 @@ static json_t *wire_write_field(const struct spec_field *field, const void *stru
 		return json_integer(*(const uint32_t *)value);
 	case SPEC_LARGE:
 		return json_integer((json_int_t) * (const uint64_t *)value);
+	case SPEC_NAME:
+		return json_string(value);
 	case SPEC_OBJECT:
 		return wire_write_fields(field->members, value);
 	case SPEC_LIST:

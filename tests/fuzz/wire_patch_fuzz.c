@@ -43,12 +43,16 @@ static void check_change(struct sandbox *sandbox, struct spec *wanted)
 	fuzz_check(before && again);
 	if (registry_patch_prepare(registry, sandbox, wanted, false, &patch, &problem) == 0) {
 		registry_patch_abort(registry, &patch);
-		fuzz_check(registry_spec_equal(sandbox->spec, before));
+		fuzz_check(registry_spec_equal(sandbox->spec, before) &&
+			   strcmp(sandbox->spec->name, before->name) == 0);
 		fuzz_check(registry_patch_prepare(registry, sandbox, again, false, &patch, &problem) == 0);
 		registry_patch_commit(registry, &patch);
+		const char *name = registry_sandbox_name(sandbox);
+		fuzz_check(!name || registry_lookup(registry, name) == sandbox);
 	} else {
 		fuzz_check(problem.kind == PROBLEM_CONFLICT || problem.kind == PROBLEM_UNAVAILABLE);
-		fuzz_check(registry_spec_equal(sandbox->spec, before));
+		fuzz_check(registry_spec_equal(sandbox->spec, before) &&
+			   strcmp(sandbox->spec->name, before->name) == 0);
 		registry_spec_free(wanted);
 		registry_spec_free(again);
 	}

@@ -95,7 +95,7 @@ def some_value(rng):
     )
 
 
-FIELDS = ["ports", "default", "ready_port", "tap_owner", "egress", "bandwidth", "limits", "labels", "publish", "unpublish",
+FIELDS = ["name", "ports", "default", "ready_port", "tap_owner", "egress", "bandwidth", "limits", "labels", "publish", "unpublish",
           "paused", "flows", "nonsense"]
 
 

@@ -16,7 +16,7 @@ from harness.host import difference
 from harness.wait import poll_until
 
 KEPT = (
-    *("id", "slot", "netns", "veth", "tap", "host_ip", "guest", "endpoints", "default", "ready_port", "labels"),
+    *("id", "name", "slot", "netns", "veth", "tap", "host_ip", "guest", "endpoints", "default", "ready_port", "labels"),
     *("registered_at", "tap_owner", "egress", "bandwidth", "limits"),
 )
 
@@ -48,7 +48,7 @@ def end(request):
 def populate(api):
     """Registers sandboxes of all kinds."""
     return [
-        api.register("plain"),
+        api.register("plain", {"name": "plain-1"}),
         api.register("ports", {"ports": [8080, {"guest_port": 22, "listen": "127.0.0.1:18022"}, 7], "default": True}),
         api.register(
             "policy",

@@ -22,6 +22,8 @@ static const char *kind_name(enum spec_kind kind)
 	case SPEC_NUMBER:
 	case SPEC_LARGE:
 		return "number";
+	case SPEC_NAME:
+		return "name";
 	case SPEC_OBJECT:
 		return "object";
 	case SPEC_LIST:
@@ -63,15 +65,18 @@ static json_t *describe_table(const struct spec_table *table);
 
 static json_t *describe(const struct spec_field *field)
 {
-	json_t *json = json_pack(
-	    "{s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:b}", "name", field->name, "kind", kind_name(field->kind), "put",
-	    (field->flags & SPEC_IN_PUT) != 0, "patch", (field->flags & SPEC_IN_PATCH) != 0, "shown",
-	    (field->flags & SPEC_SHOWN) != 0, "required", (field->flags & SPEC_REQUIRED) != 0, "taken",
-	    (field->flags & SPEC_TAKEN) != 0, "nullable", field->kind == SPEC_PORT || field->flags & SPEC_HAS_GIVEN);
+	json_t *json =
+	    json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:b}", "name", field->name, "kind", kind_name(field->kind),
+		      "put", (field->flags & SPEC_IN_PUT) != 0, "patch", (field->flags & SPEC_IN_PATCH) != 0, "shown",
+		      (field->flags & SPEC_SHOWN) != 0, "required", (field->flags & SPEC_REQUIRED) != 0, "taken",
+		      (field->flags & SPEC_TAKEN) != 0, "nullable",
+		      field->kind == SPEC_PORT || field->kind == SPEC_NAME || field->flags & SPEC_HAS_GIVEN);
 
 	if (field->kind == SPEC_NUMBER || field->kind == SPEC_LARGE)
 		json_object_update_new(
 		    json, json_pack("{s:I, s:I}", "min", (json_int_t)field->min, "max", (json_int_t)field->max));
+	if (field->kind == SPEC_NAME)
+		json_object_set_new(json, "pattern", json_string(SANDBOX_ID_PATTERN));
 	if (field->kind == SPEC_PORT)
 		json_object_update_new(json, json_pack("{s:i, s:i}", "min", 1, "max", 65535));
 	if (field->kind == SPEC_EITHER)

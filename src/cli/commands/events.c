@@ -36,6 +36,14 @@ static bool command_events_is_common(const char *key)
 	return false;
 }
 
+static void command_events_add_name(FILE *out, const json_t *event)
+{
+	const char *name = client_text(event, "name");
+
+	if (*name)
+		fprintf(out, " name=%s", name);
+}
+
 /* The event in words, without its time, sandbox and type. The caller frees. */
 static char *command_events_describe(const json_t *event, const char *type)
 {
@@ -53,9 +61,11 @@ static char *command_events_describe(const json_t *event, const char *type)
 		fprintf(out, "%s -> %s after %s, cause %s", client_text(event, "from"), client_text(event, "to"),
 			cli_text_duration((uint64_t)client_number(event, "previous_ms"), before),
 			client_text(event, "cause"));
+		command_events_add_name(out, event);
 	} else if (object) {
 		fprintf(out, "state=%s slot=%lld", client_text(object, "state"),
 			(long long)client_number(object, "slot"));
+		command_events_add_name(out, event);
 	} else {
 		json_object_foreach((json_t *)event, key, value)
 		{

@@ -32,6 +32,12 @@ void control_reply_problem(struct control_reply *reply, const struct problem *pr
 	note(reply, (int)problem->kind, problem->detail);
 }
 
+void control_reply_concern(struct control_reply *reply, const char *id)
+{
+	(void)reply;
+	(void)id;
+}
+
 void control_reply_on_gone(struct control_reply *reply, void (*gone)(void *context), void *context)
 {
 	reply->gone = gone;

@@ -169,6 +169,12 @@ void fwd_listeners_follow_limits(struct forwarder *forwarder, const struct fwd_r
 	(void)route;
 }
 
+void fwd_route_set_name(struct fwd_route *route, const char *name)
+{
+	(void)route;
+	(void)name;
+}
+
 void fwd_route_set_pace(struct fwd_route *route, uint64_t bytes_per_second)
 {
 	(void)route;

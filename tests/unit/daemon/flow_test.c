@@ -7,8 +7,7 @@
 #include "daemon/register.h"
 #include "daemon/tenant.h"
 #include "daemon/unregister.h"
-#include "unit/control/fake_reply.h"
-#include "unit/daemon/fake_rooms.h"
+#include "unit/daemon/flow_fixture.h"
 #include "unit/faults.h"
 #include "unit/run_suite.h"
 
@@ -17,93 +16,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-
-/* Never looked into: the fabric is a fake. */
-static struct fabric *const some_fabric = (struct fabric *)&rooms;
-
-static struct daemon weftd;
-
-static void setup(void)
-{
-	log_setup(LOG_ERROR_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
-	freopen("/dev/null", "w", stderr); /* failures are logged */
-	rooms = (struct fake_rooms){ 0 };
-	weftd = (struct daemon){ .state = DAEMON_RUNNING, .fabric = some_fabric };
-	weftd.config = config_default();
-	ck_assert_ptr_nonnull(weftd.config);
-	weftd.registry = registry_new(weftd.config);
-	ck_assert_ptr_nonnull(weftd.registry);
-	control_park_init(&weftd.parked, NULL);
-}
-
-static void teardown(void)
-{
-	struct sandbox *sandbox;
-
-	while ((sandbox = registry_next(weftd.registry, 0))) {
-		free(daemon_tenant_of(sandbox)->route);
-		daemon_tenant_free(daemon_tenant_of(sandbox));
-		registry_remove(weftd.registry, sandbox);
-	}
-	registry_free(weftd.registry);
-	config_free(weftd.config);
-}
-
-static struct control_request *put_request(struct control_reply *reply)
-{
-	struct control_request *request = fake_request(reply, HTTP_PUT, "a1");
-
-	request->spec = registry_spec_new(weftd.config);
-	ck_assert_ptr_nonnull(request->spec);
-	return request;
-}
-
-static void put(struct control_reply *reply)
-{
-	daemon_register(&weftd, put_request(reply));
-}
-
-static void delete_it(struct control_reply *reply)
-{
-	daemon_unregister(&weftd, fake_request(reply, HTTP_DELETE, "a1"));
-}
-
-/* Pauses the sandbox. */
-static void patch(struct control_reply *reply)
-{
-	struct control_request *request = fake_request(reply, HTTP_PATCH, "a1");
-
-	request->patch.has_paused = request->patch.paused = true;
-	daemon_patch(&weftd, request);
-}
-
-static void assert_answered(const struct control_reply *reply, int status)
-{
-	ck_assert_uint_eq(reply->answers, 1);
-	ck_assert_msg(reply->status == status, "%d instead of %d: %s", reply->status, status, reply->detail);
-}
-
-static struct sandbox *found(void)
-{
-	return registry_find(weftd.registry, "a1");
-}
-
-/* The sandbox a1, registered. */
-static void have_sandbox(void)
-{
-	struct control_reply reply;
-
-	put(&reply);
-	fake_made(0);
-	assert_answered(&reply, 201);
-}
-
-static void assert_nothing_left(void)
-{
-	ck_assert_ptr_null(found());
-	ck_assert_uint_eq(rooms.files, 0);
-	ck_assert_uint_eq(rooms.routes, 0);
-}
 
 START_TEST(put_is_answered_when_the_slot_is_made)
 {
@@ -387,9 +299,9 @@ START_TEST(one_still_owed_is_refused_with_its_tenant)
 	struct control_reply reply;
 
 	put(&reply);
-	teardown();
+	flow_teardown();
 	assert_answered(&reply, 503);
-	setup();
+	flow_setup();
 }
 END_TEST
 
@@ -425,21 +337,6 @@ START_TEST(a_stop_is_for_good)
 }
 END_TEST
 #endif
-
-/* Brings all that is under way to its end. */
-static void settle(void)
-{
-	while (rooms.closing || rooms.making || rooms.destroying || rooms.updating) {
-		if (rooms.closing)
-			fake_closed();
-		else if (rooms.making)
-			fake_made(0);
-		else if (rooms.destroying)
-			fake_destroyed(0);
-		else
-			fake_updated(0);
-	}
-}
 
 /* Each allocation of a PUT, one after the other, fails. */
 START_TEST(put_that_finds_no_memory_is_503)
@@ -523,7 +420,7 @@ int main(void)
 	Suite *suite = suite_create("flow");
 	TCase *flow = tcase_create("flow");
 
-	tcase_add_checked_fixture(flow, setup, teardown);
+	tcase_add_checked_fixture(flow, flow_setup, flow_teardown);
 	add_tests(flow);
 	suite_add_tcase(suite, flow);
 	return run_suite(suite);

@@ -61,6 +61,8 @@ static const struct {
 	  "\"192.0.2.7/24\"]}}" },
 	{ "{\"egress\": {\"deny\": [\"192.0.2.1\"]}}", "{\"egress\": {\"deny\": [\"192.0.2.1/32\"]}}" },
 	{ "{\"limits\": {\"connect_deadline_ms\": 30000}}", "{}" },
+	{ "{\"name\": \"web\"}", "{}" },
+	{ "{\"name\": \"web\"}", "{\"name\": \"db\"}" },
 	{ "{\"bandwidth\": {\"to_guest\": {\"rate\": 0, \"burst\": 5}}}", "{}" },
 };
 

@@ -44,12 +44,12 @@ static void expect_damage(unsigned slot, const char *text)
 
 START_TEST(what_is_saved_is_loaded_again)
 {
-	struct sandbox *a =
-	    added("a", "{\"ports\": [49983, {\"guest_port\": 53, \"proto\": \"udp\"}, {\"guest_port\": 1,"
-		       " \"listen\": \"localhost:18080\", \"proxy_protocol\": \"v2\"}], \"default\": true,"
-		       " \"ready_port\": 5, \"tap_owner\": {\"uid\": 1, \"gid\": 2}, \"labels\": {\"k\":"
-		       " \"v\"}, \"egress\": {\"deny\": [{\"cidr\": \"192.0.2.0/24\", \"proto\": \"udp\","
-		       " \"ports\": [7, 8]}]}, \"limits\": {\"connections\": 5}}");
+	struct sandbox *a = added(
+	    "a", "{\"ports\": [49983, {\"guest_port\": 53, \"proto\": \"udp\"}, {\"guest_port\": 1,"
+		 " \"listen\": \"localhost:18080\", \"proxy_protocol\": \"v2\"}], \"default\": true,"
+		 " \"ready_port\": 5, \"tap_owner\": {\"uid\": 1, \"gid\": 2}, \"labels\": {\"k\":"
+		 " \"v\"}, \"name\": \"web\", \"egress\": {\"deny\": [{\"cidr\": \"192.0.2.0/24\", \"proto\": \"udp\","
+		 " \"ports\": [7, 8]}]}, \"limits\": {\"connections\": 5}}");
 	struct stored *stored;
 
 	a->counters = (struct counters){ 1, 2, 3, 4, 5, 6, 7, 8 };
@@ -64,6 +64,7 @@ START_TEST(what_is_saved_is_loaded_again)
 	ck_assert_str_eq(stored->id, "a");
 	ck_assert_uint_eq(stored->slot, 1);
 	ck_assert(registry_spec_equal(stored->spec, a->spec));
+	ck_assert_str_eq(stored->spec->name, "web");
 	ck_assert_uint_eq(stored->endpoint_count, 3);
 	for (size_t i = 0; i < 3; i++) {
 		ck_assert(registry_spec_port_equal(&stored->endpoints[i].port, &a->endpoints[i].port));

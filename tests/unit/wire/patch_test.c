@@ -108,6 +108,8 @@ static const struct bad {
 	{ "{\"egress\": {\"deny\": [\"x\"]}}", "/egress/deny/0" },
 	{ "{\"labels\": {\"x\": 1}}", "/labels/x" },
 	{ "{\"limits\": null}", "/limits" },
+	{ "{\"name\": \"-a\"}", "/name" },
+	{ "{\"name\": false}", "/name" },
 	{ "{\"bandwidth\": {\"to_guest\": 1}}", "/bandwidth/to_guest" },
 };
 
@@ -251,6 +253,25 @@ START_TEST(an_object_replaces_the_stored_one_whole)
 }
 END_TEST
 
+START_TEST(a_name_is_given_and_taken_away)
+{
+	static const char *const none[] = { "{\"name\": null}", "{\"name\": \"\"}" };
+	struct spec *spec = applied("{\"name\": \"web-1.a_b\"}");
+
+	ck_assert_str_eq(spec->name, "web-1.a_b");
+	registry_spec_free(spec);
+	strcpy(sandbox->spec->name, "web");
+	spec = applied("{\"default\": true}");
+	ck_assert_str_eq(spec->name, "web");
+	registry_spec_free(spec);
+	for (size_t i = 0; i < 2; i++) {
+		spec = applied(none[i]);
+		ck_assert_str_eq(spec->name, "");
+		registry_spec_free(spec);
+	}
+}
+END_TEST
+
 START_TEST(what_is_not_given_stays)
 {
 	struct spec *spec = applied("{\"labels\": {}}");
@@ -281,6 +302,7 @@ int main(void)
 	tcase_add_test(tcase, a_port_can_be_published_anew_in_the_patch_that_unpublishes_it);
 	tcase_add_test(tcase, no_more_ports_come_together_than_one_sandbox_may_have);
 	tcase_add_test(tcase, an_object_replaces_the_stored_one_whole);
+	tcase_add_test(tcase, a_name_is_given_and_taken_away);
 	tcase_add_test(tcase, what_is_not_given_stays);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);

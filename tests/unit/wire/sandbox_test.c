@@ -61,11 +61,11 @@ static void expect_written(const struct sandbox *sandbox, const char *text)
 START_TEST(a_sandbox_is_shown_as_the_interface_has_it)
 {
 	struct sandbox *sandbox = registered("{\"ports\": [49983], \"default\": true, \"ready_port\": 49983,"
-					     " \"labels\": {\"template\": \"base\"}}");
+					     " \"labels\": {\"template\": \"base\"}, \"name\": \"web\"}");
 
 	expect_written(
 	    sandbox,
-	    "{\"id\": \"ip5a2vh1q14ne170jpah6\", \"slot\": 110, \"state\": \"waiting\", \"since\": "
+	    "{\"id\": \"ip5a2vh1q14ne170jpah6\", \"name\": \"web\", \"slot\": 110, \"state\": \"waiting\", \"since\": "
 	    "\"2026-01-14T09:37:00Z\","
 	    " \"reason\": null, \"netns\": \"ns-110\", \"netns_path\": \"/run/netns/ns-110\", \"tap\": \"tap0\","
 	    " \"veth\": \"veth-110\", \"host_ip\": \"10.11.0.110\", \"guest\": {\"ip\": \"169.254.0.21\", \"prefix\": "
@@ -120,6 +120,7 @@ START_TEST(a_failure_is_shown_with_its_reason)
 	ck_assert_str_eq(json_string_value(json_object_get(json, "last_activity")), "1970-01-01T00:00:01Z");
 	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(json, "tap_owner"), "gid")), 8);
 	ck_assert(json_is_null(json_object_get(json, "ready_port")));
+	ck_assert(json_is_null(json_object_get(json, "name")));
 	json_decref(json);
 }
 END_TEST

@@ -57,6 +57,9 @@ static void expect_bad(const struct bad *bad)
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+#define THIRTEEN   "aaaaaaaaaaaaa"
+#define SIXTY_FIVE THIRTEEN THIRTEEN THIRTEEN THIRTEEN THIRTEEN
+
 static const struct bad malformed[] = {
 	{ "{", "" },
 	{ "{}x", "" },
@@ -220,6 +223,12 @@ static const struct bad policies[] = {
 	{ "{\"labels\": {\"\": \"x\"}}", "/labels/" },
 	{ "{\"labels\": {\"a=b\": \"x\"}}", "/labels/a=b" },
 	{ "{\"labels\": {\"a\": \"x\\ny\"}}", "/labels/a" },
+	{ "{\"name\": 1}", "/name" },
+	{ "{\"name\": [\"a\"]}", "/name" },
+	{ "{\"name\": \".a\"}", "/name" },
+	{ "{\"name\": \"a b\"}", "/name" },
+	{ "{\"name\": \"a/b\"}", "/name" },
+	{ "{\"name\": \"" SIXTY_FIVE "\"}", "/name" },
 };
 
 START_TEST(what_is_not_json_is_refused)
