@@ -36,7 +36,7 @@ static void daemon_unregister_log(const struct tenant *tenant)
 
 	log_info(
 	    "sandbox unregistered", F_SANDBOX(sandbox), F_UINT("slot", sandbox->slot),
-	    F_STR("reason", tenant->went_on ? "restart" : "unregistered"),
+	    F_STR("cause", tenant->went_on ? "restart" : "unregistered"),
 	    F_UINT("age_ms", age_ms > 0 ? (uint64_t)age_ms : 0), F_UINT("bytes_to_guest", counters->bytes_to_guest),
 	    F_UINT("bytes_from_guest", counters->bytes_from_guest), F_UINT("connections", counters->connections_total));
 }

@@ -134,7 +134,7 @@ def test_the_log_tells_a_sandbox_from_its_registration_to_its_end(daemon, api, g
     assert re.search(r" sandbox=a1 name=web slot=1 state=waiting duration_us=\d+$", registered)
     (ended,) = told("sandbox unregistered")
     found = re.search(
-        r" sandbox=a1 name=db slot=1 reason=unregistered age_ms=\d+ bytes_to_guest=(\d+) bytes_from_guest=\d+ connections=1$", ended
+        r" sandbox=a1 name=db slot=1 cause=unregistered age_ms=\d+ bytes_to_guest=(\d+) bytes_from_guest=\d+ connections=1$", ended
     )
     assert int(found[1]) > 1000
     assert re.search(r" sandbox=a1 name=db slot=1 former=web$", told("sandbox renamed")[0])
