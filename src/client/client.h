@@ -36,8 +36,8 @@ void client_answer_clear(struct client_answer *answer);
 
 /*
  * The whole answer, for client_answer_clear(). 0, or -1 with ERR: code EPROTO if the answer is not HTTP as weftd speaks it,
- * ENOMEM for want of memory, any other if the daemon is not reachable: nobody listens, no permission, or ETIMEDOUT with the text
- * "weftd (process N) does not answer".
+ * ENOMEM for want of memory, any other if the daemon is not reachable: nobody listens, no permission, ENOTSOCK with a text that names
+ * the file in the socket's place, or ETIMEDOUT with the text "weftd (process N) does not answer".
  */
 int client_call(const struct client_request *request, struct client_answer *answer, struct err *err);
 

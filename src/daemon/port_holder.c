@@ -5,11 +5,14 @@
  */
 #include "daemon/port_holder.h"
 
+#include "inspect/socket_holder.h"
+
 #include <ctype.h>
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { TCP_STATE_TIME_WAIT = 0x06, TCP_STATE_LISTEN = 0x0a, UDP_STATE_UNCONNECTED = 0x07 };
@@ -155,9 +158,23 @@ void daemon_port_holder_look(const struct addr *listen, enum proto proto, struct
 		snprintf(holder->text, sizeof(holder->text), "a process that is not visible from here");
 }
 
+/* A socket that is bound, and neither listens nor is connected, is in none of the kernel's tables. */
+static void daemon_port_holder_find_bound(const struct addr *listen, enum proto proto, struct socket_holder *holder)
+{
+	struct inspect_socket_holder bound;
+
+	if (!inspect_socket_holder(listen, proto == PROTO_TCP ? SOCK_STREAM : SOCK_DGRAM, &bound))
+		return;
+	holder->found = true;
+	holder->uid = bound.uid;
+	snprintf(holder->text, sizeof(holder->text), "%s (pid %d) of uid %u", bound.name, bound.pid, bound.uid);
+}
+
 void daemon_port_holder_find(const struct addr *listen, enum proto proto, struct socket_holder *holder)
 {
 	daemon_port_holder_look(listen, proto, holder);
 	if (holder->inode)
 		daemon_port_holder_name_process(holder, holder->text, sizeof(holder->text));
+	else if (!holder->found)
+		daemon_port_holder_find_bound(listen, proto, holder);
 }

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "config/config.h"
+#include "inspect/socket_holder.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { TCP_LISTEN_STATE = 0x0a, UNIX_LISTENS = 0x10000 };
@@ -55,6 +57,18 @@ static int health_try_bind(void *context, const struct addr *addr)
 
 	(void)context;
 	return fd < 0 ? err.code : 0;
+}
+
+static int health_find_bound(void *context, const struct addr *addr, char name[static 32], unsigned *uid)
+{
+	struct inspect_socket_holder holder;
+
+	(void)context;
+	if (!inspect_socket_holder(addr, SOCK_STREAM, &holder))
+		return 0;
+	memcpy(name, holder.name, sizeof(holder.name));
+	*uid = holder.uid;
+	return holder.pid;
 }
 
 /* The holders of all sockets, gathered at once, because a host has thousands. */
@@ -230,6 +244,7 @@ void health_facts_gather(struct health_facts *facts, const struct config *config
 					.read_text = health_read_file,
 					.holder = health_find_holder,
 					.environment = health_read_environment,
+					.bound = health_find_bound,
 					.try_bind = health_try_bind,
 					.context = health_gather_holders() };
 	const struct holders *holders = facts->context;

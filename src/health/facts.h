@@ -51,6 +51,8 @@ struct health_facts {
 	/* The process that holds the socket INODE, with its name ("?" where it has none); 0: none visible. */
 	int (*holder)(void *context, uint64_t inode, char name[static 32]);
 	const char *(*environment)(void *context, const char *name);
+	/* The process that has a TCP socket bound in the way of ADDR, with its name and the owner of the socket; 0: none visible. */
+	int (*bound)(void *context, const struct addr *addr, char name[static 32], unsigned *uid);
 	/* Binds a TCP socket to ADDR as weftd's listeners are bound, and closes it at once. 0, or the errno. */
 	int (*try_bind)(void *context, const struct addr *addr);
 	void *context;

@@ -73,6 +73,15 @@ static const char *no_environment(void *context, const char *name)
 	return NULL;
 }
 
+static int bound(void *context, const struct addr *addr, char name[static 32], unsigned *uid)
+{
+	(void)context;
+	(void)addr;
+	snprintf(name, 32, "bind");
+	*uid = 33;
+	return 812;
+}
+
 static int try_bind(void *context, const struct addr *addr)
 {
 	const struct pieces *pieces = context;
@@ -89,6 +98,7 @@ static void examine(const uint8_t *data, size_t size)
 				      .read_text = read_piece,
 				      .holder = no_holder,
 				      .environment = no_environment,
+				      .bound = bound,
 				      .try_bind = try_bind,
 				      .context = &pieces };
 	struct health_report report = { 0 };

@@ -345,8 +345,8 @@ def test_a_socket_that_does_not_listen_on_the_default_address_is_found(weftd, ho
     with host.socket() as bound:
         bound.bind(("127.0.0.1", PORT))
         done = daemon.run("--check")
-        assert done.returncode == UNAVAILABLE and "a process that is not visible from here" in done.stdout
-        starts_without(daemon, "127.0.0.1:49983", "a process that is not visible from here")
+        assert done.returncode == UNAVAILABLE and f"held by process {os.getpid()} (" in done.stdout
+        starts_without(daemon, "127.0.0.1:49983", f"(pid {os.getpid()})")
         doctor = daemon.ctl("doctor", check=False)
         assert doctor.returncode == 5 and "127.0.0.1:49983 of the default endpoint is taken: held by" in doctor.stdout
     opens(daemon)

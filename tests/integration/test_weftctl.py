@@ -393,6 +393,16 @@ def test_diagnose_reads_like_a_path(fake, run):
     assert json.loads(done.stdout) == broken
 
 
+def test_a_path_that_is_no_socket_is_told_as_such(run, folder):
+    path = os.path.join(folder, "control.sock")
+    with open(path, "w", encoding="utf-8"):
+        pass
+    done = run("ls")
+    assert done.returncode == UNREACHABLE
+    assert f"{path} is no socket, but a regular file" in done.stderr and done.stderr.count(path) == 1, done.stderr
+    assert "weftd has ended" not in done.stderr and "/run/weft/control.sock" in done.stderr
+
+
 def test_reach_answers_either_way(fake, run):
     fake.answers = [
         http(200, {"allowed": True, "rule": "internet", "set": ""}),

@@ -38,6 +38,18 @@ static const char *check_ports_name_holder(const struct health_socket *socket, i
 	return text;
 }
 
+/* Names the process of a socket that is bound and does not listen, if it is visible; else TEXT stays. */
+static void check_ports_name_bound(const struct health_facts *facts, const struct addr *wanted,
+				   char text[static HOLDER_TEXT_SIZE])
+{
+	struct health_socket socket = { 0 };
+	char name[32];
+	int pid = facts->bound(facts->context, wanted, name, &socket.uid);
+
+	if (pid)
+		check_ports_name_holder(&socket, pid, name, text);
+}
+
 /* HOLDER is NULL if /proc shows no socket that could be it. */
 static void check_ports_report(const struct health_facts *facts, const struct health_socket *holder,
 			       const struct listen_option *option, const struct addr *wanted,
@@ -46,7 +58,9 @@ static void check_ports_report(const struct health_facts *facts, const struct he
 	char text[ADDR_TEXT_SIZE], holder_text[HOLDER_TEXT_SIZE] = "a process that is not visible from here", name[32];
 	const char *how = !holder ? "held" : holder->listening ? "listened on" : "the local end of a connection";
 
-	if (holder)
+	if (!holder)
+		check_ports_name_bound(facts, wanted, holder_text);
+	else
 		check_ports_name_holder(holder, facts->holder(facts->context, holder->inode, name), name, holder_text);
 	struct health_finding *finding = health_add(report, "ports", HEALTH_FAIL, "%s of %s is taken: %s by %s",
 						    addr_format(wanted, text), option->subject, how, holder_text);

@@ -177,12 +177,60 @@ START_TEST(a_stream_may_be_silent_for_its_own_time)
 }
 END_TEST
 
+/* ---- A path that leads to no daemon ---- */
+
+static void fails_as(const char *socket, int code, const char *text)
+{
+	const struct client_request request = {
+		.socket = socket, .agent = "test", .method = "GET", .target = "/", .timeout_ms = DEADLINE_MS
+	};
+
+	ck_assert_int_eq(client_call(&request, &answer, &err), -1);
+	ck_assert_int_eq(err.code, code);
+	ck_assert_msg(strstr(err.text, text) != NULL, "%s is not in: %s", text, err.text);
+}
+
+START_TEST(what_stands_in_the_sockets_place_is_told)
+{
+	char other[96], text[160], longest[200];
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	snprintf(other, sizeof(other), "%s/file", folder);
+	fclose(fopen(other, "we"));
+	snprintf(text, sizeof(text), "%s is no socket, but a regular file", other);
+	fails_as(other, ENOTSOCK, text);
+	ck_assert_ptr_null(strstr(err.text, "refused"));
+	unlink(other);
+	fails_as(other, ENOENT, "No such file");
+	snprintf(text, sizeof(text), "%s is no socket, but a directory", folder);
+	fails_as(folder, ENOTSOCK, text);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", other);
+	int datagrams = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(datagrams, (struct sockaddr *)&address, sizeof(address)), 0);
+	fails_as(other, ENOTSOCK, "a socket of another type");
+	close(datagrams);
+	/* It is a socket, and nobody listens. */
+	unlink(other);
+	int ended = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(ended, (struct sockaddr *)&address, sizeof(address)), 0);
+	close(ended);
+	fails_as(other, ECONNREFUSED, "Connection refused");
+	unlink(other);
+
+	memset(longest, 'x', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	fails_as(longest, ENAMETOOLONG, "at most 107 bytes");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("client/client");
 	TCase *tcase = tcase_create("deadline");
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, what_stands_in_the_sockets_place_is_told);
 	tcase_add_test(tcase, a_daemon_that_does_not_accept_is_named);
 	tcase_add_test(tcase, a_daemon_that_does_not_answer_is_named);
 	tcase_add_test(tcase, the_deadline_is_for_the_whole_answer);

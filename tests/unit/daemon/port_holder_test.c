@@ -44,6 +44,26 @@ START_TEST(a_listener_is_named_with_its_process)
 }
 END_TEST
 
+/* The kernel lists such a socket nowhere; its process is asked. That takes privileges. */
+START_TEST(a_socket_that_is_bound_and_does_not_listen_is_named_with_its_process)
+{
+	struct addr addr = addr_from_ipv4(0x7f000001, 0);
+	int fd = bound(&addr, SOCK_STREAM);
+	struct socket_holder holder;
+
+	daemon_port_holder_find(&addr, PROTO_TCP, &holder);
+	if (geteuid() == 0) {
+		ck_assert(holder.found);
+		assert_is_us(&holder);
+	}
+	ck_assert(!holder.listening);
+	close(fd);
+	daemon_port_holder_find(&addr, PROTO_TCP, &holder);
+	ck_assert(!holder.found);
+	ck_assert_str_eq(holder.text, "a process that is not visible from here");
+}
+END_TEST
+
 START_TEST(a_listener_on_all_addresses_is_in_the_way_of_one)
 {
 	struct addr all = addr_from_ipv4(0, 0);
@@ -112,6 +132,7 @@ int main(void)
 {
 	TCase *finding = tcase_create("finding");
 	tcase_add_test(finding, a_listener_is_named_with_its_process);
+	tcase_add_test(finding, a_socket_that_is_bound_and_does_not_listen_is_named_with_its_process);
 	tcase_add_test(finding, a_listener_on_all_addresses_is_in_the_way_of_one);
 	tcase_add_test(finding, an_outgoing_connection_is_no_listener);
 	tcase_add_test(finding, udp_and_ipv6_are_found_too);

@@ -53,6 +53,17 @@ static const char *environment(void *context, const char *name)
 	return NULL;
 }
 
+static int bound_pid;
+
+static int bound(void *context, const struct addr *addr, char name[static 32], unsigned *uid)
+{
+	(void)context;
+	(void)addr;
+	snprintf(name, 32, "bind");
+	*uid = 33;
+	return bound_pid;
+}
+
 static int try_bind(void *context, const struct addr *addr)
 {
 	char text[ADDR_TEXT_SIZE];
@@ -72,6 +83,7 @@ static void setup(void)
 				       .read_text = read_text,
 				       .holder = holder,
 				       .environment = environment,
+				       .bound = bound,
 				       .try_bind = try_bind };
 }
 
@@ -262,6 +274,9 @@ START_TEST(a_socket_that_is_bound_and_does_not_listen_takes_a_port)
 	trial_fails("127.0.0.1:49983", EADDRINUSE);
 	found(check_ports, HEALTH_FAIL,
 	      "127.0.0.1:49983 of the default endpoint is taken: held by a process that is not visible from here");
+	bound_pid = 812;
+	found(check_ports, HEALTH_FAIL, "held by process 812 (bind) of uid 33");
+	bound_pid = 0;
 	/* A daemon that runs without the address makes it nobody's. */
 	daemon_runs();
 	health_add_sockets(&facts,
