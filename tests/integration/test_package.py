@@ -13,6 +13,8 @@ import pytest
 from harness.guests import Vmm
 from harness.host import difference
 
+pytestmark = pytest.mark.xdist_group("package")  # built once
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # An overlay over the machine's root: dpkg writes to memory, and its changes vanish with the mount namespace.
