@@ -12,7 +12,7 @@ enum hop_status hop_rules(struct walk *walk, struct hop *hop, bool subject_only)
 	bool host = false, slot = false;
 	struct err err;
 
-	hop_subject(hop, "table inet weft on the host and in %s", walk->netns);
+	hop_subject(hop, "inet weft on the host; inet weft, netdev weft in %s", walk->netns);
 	if (subject_only)
 		return HOP_SKIPPED;
 	if (rules_host_check(request->config, &host, &err) < 0 ||
@@ -25,5 +25,5 @@ enum hop_status hop_rules(struct walk *walk, struct hop *hop, bool subject_only)
 	    walk, "weftd puts them back by itself; look for `repaired` in its log, and for who runs nft on this host");
 	if (!host)
 		return hop_fail(hop, "the host's table is missing or altered");
-	return hop_fail(hop, "the table in %s is missing or altered", walk->netns);
+	return hop_fail(hop, "a table in %s is missing or altered", walk->netns);
 }
