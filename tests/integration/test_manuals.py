@@ -76,6 +76,7 @@ def shell(host, folder, weftd):
         with open(f"{folder}/bin/{name}", "w", encoding="ascii") as file:
             file.write(STAND_IN)
         os.chmod(f"{folder}/bin/{name}", 0o755)
+    host.add_uplink()
     daemon = weftd({"forwarder": {"stop_drain": "100ms"}})
     for path in (daemon.socket, daemon.state_dir):
         host.run(["ln", "-s", path, f"/run/weft/{os.path.basename(path)}"])

@@ -45,6 +45,11 @@ def test_the_documented_metrics_are_there_and_promtool_finds_no_fault(api, guest
     poll_until(lambda: value(scrape(api), 'weft_connections_total{reason="done"}') == 1)
     text = scrape(api)
     check(text)
+    told = set()
+    for name in ("README.md", "NEWS.md", "docs/operations.md", "man/weftd.8.in", "man/weftctl.1.in", "man/weftd.conf.5.in"):
+        with open(os.path.join(TOP, name), encoding="utf-8") as file:
+            told |= set(re.findall(r"\bweft_[a-z_]+\b", file.read()))
+    assert told and told <= names(text)
     assert {
         *("weft_sandboxes", "weft_connections_open", "weft_connections_total", "weft_bytes_total", "weft_connect_seconds"),
         *("weft_register_seconds", "weft_pool_slots", "weft_build_info"),
