@@ -125,6 +125,7 @@ def test_the_log_tells_a_sandbox_from_its_registration_to_its_end(daemon, api, g
         assert client.recv(1)
         api.patch("web", {"name": "db"})
         api.unregister("db")
+    daemon.wait_log("method=DELETE")  # a thread writes the log
     lines = [line for line in daemon.log().splitlines() if " sandbox=a1 " in line and 'msg="control:' not in line]
 
     def told(message):
