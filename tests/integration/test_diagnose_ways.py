@@ -168,6 +168,13 @@ def test_a_host_that_cannot_forward_says_why(out, host):
     assert "net.ipv4.conf.veth-1.forwarding is 0" in hops["egress"]["detail"] and "ip_forward=1" in said["next_step"]
     host.run(["sysctl", "-qw", "net.ipv4.conf.veth-1.forwarding=1"])
 
+    # weftd turns its own links on again, and the answers still come in by the uplink.
+    host.run(["sysctl", "-qw", "net.ipv4.ip_forward=0"])
+    poll_until(lambda: host.output(["sysctl", "-n", "net.ipv4.conf.veth-1.forwarding"]) == "1\n")
+    hops, said = diagnosed(out.api, "egress")
+    assert "net.ipv4.conf.uplink0.forwarding is 0" in hops["egress"]["detail"] and "ip_forward=1" in said["next_step"]
+    host.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
+
 
 def test_a_guest_that_drops_the_hosts_addresses_is_told_from_a_broken_host(weftd, guest):
     """It answers its gateway, as the forwarder asks, and not the kernel path."""

@@ -94,13 +94,13 @@ static enum hop_status hop_egress_check_policy(struct walk *walk, struct hop *ho
 			walk->request->to ? "" : "; to try an address that is allowed: --to ADDR");
 }
 
-/* Whether the host forwards what comes from the sandbox. */
-static bool hop_egress_is_forwarded(const struct walk *walk)
+/* Whether the host forwards what comes in by LINK. */
+static bool hop_egress_is_forwarded(const char *link)
 {
 	char path[64 + CONFIG_LINK_SIZE];
 	bool on = true;
 
-	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/forwarding", walk->veth);
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/forwarding", link);
 	FILE *file = fopen(path, "re");
 	if (file) {
 		on = fgetc(file) != '0';
@@ -109,15 +109,19 @@ static bool hop_egress_is_forwarded(const struct walk *walk)
 	return on;
 }
 
+static enum hop_status hop_egress_not_forwarded(struct walk *walk, struct hop *hop, const char *link)
+{
+	walk_cause(walk, "forwarding is off on this host, so that no guest reaches anything beyond it");
+	walk_next_step(walk, "sysctl -w net.ipv4.ip_forward=1, and look for the program that turned it off");
+	return hop_fail(hop, "the host does not forward: net.ipv4.conf.%s.forwarding is 0", link);
+}
+
 static enum hop_status hop_egress_no_route(struct walk *walk, struct hop *hop, const struct inspect_look_route *route)
 {
 	char from[IPV4_TEXT_SIZE], to[IPV4_TEXT_SIZE];
 
-	if (route->error == EHOSTUNREACH && !hop_egress_is_forwarded(walk)) {
-		walk_cause(walk, "forwarding is off on this host, so that no guest reaches anything beyond it");
-		walk_next_step(walk, "sysctl -w net.ipv4.ip_forward=1, and look for the program that turned it off");
-		return hop_fail(hop, "the host does not forward: net.ipv4.conf.%s.forwarding is 0", walk->veth);
-	}
+	if (route->error == EHOSTUNREACH && !hop_egress_is_forwarded(walk->veth))
+		return hop_egress_not_forwarded(walk, hop, walk->veth);
 	/* A host may be meant to have no way out. */
 	if (route->error == ENETUNREACH && !walk->request->to)
 		return hop_skip(hop, "the host has no default route, so that no guest gets beyond it: not tried");
@@ -269,5 +273,8 @@ enum hop_status hop_egress(struct walk *walk, struct hop *hop, bool subject_only
 	if (!route.reachable)
 		return hop_egress_no_route(walk, hop, &route);
 	seen.link = route.link;
+	/* weft turns it on for its own links again. The datagram would leave, but its answer comes in by the uplink. */
+	if (!seen.to_host && !hop_egress_is_forwarded(seen.link))
+		return hop_egress_not_forwarded(walk, hop, seen.link);
 	return hop_egress_try(walk, hop, &seen);
 }
