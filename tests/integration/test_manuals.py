@@ -14,6 +14,7 @@ from harness.wait import poll_until
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAMS = "weftctl|weftd|nft|ip|tc|curl|jailer|conntrack|journalctl|systemctl|iptables|ssh|prlimit"
 DOCUMENTS = ("README.md", "SECURITY.md", "docs/operations.md", "docs/integrating.md", "docs/architecture.md", "docs/acceptance.md")
+PAGES = ("man/weftctl.1.in", "man/weftd.8.in", "man/weftd.conf.5.in")
 
 # What does not run here, and why. Each must be there, so that this list does not outlive its reasons.
 NOT_HERE = {
@@ -24,6 +25,7 @@ NOT_HERE = {
     r"\./autogen.sh .*|\.\./configure .*": "it is how these programs were built",
     r"nft flush ruleset": "it is what others do; test_tamper.py",
     r"prlimit .*": "test_shortage.py does that",
+    r"jailer --netns|ip netns exec": "the rest is the reader's",
 }
 
 # Programs that start VMs: these tell their arguments, one a line, if they find what they need.
@@ -49,6 +51,15 @@ def page_examples(name):
         for line in block.splitlines()
         if not line.startswith(".")
     ]
+
+
+def page_commands(name):
+    """[command]: what the text of a page shows in bold, as in .B weftctl status."""
+    found = []
+    for line in re.findall(r"^\.(?:B|BR|RB) .*", read(name), re.MULTILINE):
+        line = line.replace("\\-", "-")
+        found += re.findall(rf'"((?:{PROGRAMS}) [^"]+)"', line) + re.findall(rf'^\.B ((?:{PROGRAMS}) [^"]+)$', line)
+    return found
 
 
 def document_examples(name):
@@ -157,25 +168,26 @@ def test_the_commands_of_the_documents_run(shell, guest, host):
     reader = Reader(shell, guest)
     host.run(["nft", "add table inet firewall; add chain inet firewall forward { type filter hook forward priority 0; }"])
     seen, left_out, faults = set(), set(), []
-    for name in DOCUMENTS:
-        for written in document_examples(name):
-            if written in seen:
-                continue
-            seen.add(written)
-            command = re.sub(r"\b(ID|OTHER)\b", "a1", written)
-            if pattern := reason_not_to_run(command):
-                left_out.add(pattern)
-                continue
-            # Nothing runs by accident: these are root's commands on a file system that is the machine's.
-            assert re.match(rf"(?:{PROGRAMS}) |sock=", command), f"{name}: {command}: neither known nor in NOT_HERE"
-            # The name of a command, which needs more, or does not end.
-            if re.fullmatch(r"weftctl (\w+)", command) and command.split()[1] not in ("ls", "status", "doctor"):
-                command += " --help"
-            done = reader.run(command)
-            if done.returncode not in expected_codes(command):
-                faults.append(f"{name}: {written}: exit {done.returncode}: {done.stdout[-300:]}{done.stderr[-300:]}")
-            if "$(weftctl show" in command and re.search("['\"]", done.stdout):
-                faults.append(f"{name}: {written}: quotes reach the program: {done.stdout}")
+    commands = [(name, command) for name in DOCUMENTS for command in document_examples(name)]
+    commands += [(name, command) for name in PAGES for command in page_commands(name)]
+    for name, written in commands:
+        if written in seen:
+            continue
+        seen.add(written)
+        command = re.sub(r"\b(ID|OTHER)\b", "a1", written)
+        if pattern := reason_not_to_run(command):
+            left_out.add(pattern)
+            continue
+        # Nothing runs by accident: these are root's commands on a file system that is the machine's.
+        assert re.match(rf"(?:{PROGRAMS}) |sock=", command), f"{name}: {command}: neither known nor in NOT_HERE"
+        # The name of a command, which needs more, or does not end.
+        if re.fullmatch(r"weftctl (\w+)", command) and command.split()[1] not in ("ls", "status", "doctor"):
+            command += " --help"
+        done = reader.run(command)
+        if done.returncode not in expected_codes(command):
+            faults.append(f"{name}: {written}: exit {done.returncode}: {done.stdout[-300:]}{done.stderr[-300:]}")
+        if "$(weftctl show" in command and re.search("['\"]", done.stdout):
+            faults.append(f"{name}: {written}: quotes reach the program: {done.stdout}")
     reader.close()
     host.run(["nft", "delete", "table", "inet", "firewall"])
     assert faults == []
