@@ -84,7 +84,7 @@ static json_t *control_events_head(const struct events *events, uint64_t seq, co
 
 	clock_format_ms(clock_wall_ms(), now); /* readers measure the time between events */
 	return json_pack("{s:I, s:s, s:s, s:s, s:s?, s:s*}", "seq", (json_int_t)seq, "boot", events->boot, "time", now,
-			 "type", type, "sandbox", id, "name", sandbox ? registry_sandbox_name(sandbox) : NULL);
+			 "type", type, "sandbox", id, "sandbox_name", sandbox ? registry_sandbox_name(sandbox) : NULL);
 }
 
 /* Adds the members of FIELDS to EVENT. json_object_update_missing() does not tell of want of memory. 0, or -1. */

@@ -47,7 +47,7 @@ static void daemon_unregister_on_ports_free(void *context)
 	struct daemon *daemon = tenant->daemon;
 	struct sandbox *sandbox = tenant->sandbox;
 	struct control_request_list owed = TAILQ_HEAD_INITIALIZER(owed);
-	json_t *fields = json_pack("{s:s*}", "name", registry_sandbox_name(sandbox));
+	json_t *fields = json_pack("{s:s*}", "sandbox_name", registry_sandbox_name(sandbox));
 	struct control_request *request;
 	char id[SANDBOX_ID_MAX + 1];
 	struct err err;

@@ -34,7 +34,7 @@ def test_a_name_means_its_sandbox_in_every_call(daemon, api, guest):
         api.get(f"/v1/sandboxes/we/{call}").problem(404, "id")
     with api.events("?sandbox=web") as events:
         snapshot = next(events)
-        assert (snapshot["type"], snapshot["sandbox"], snapshot["name"]) == ("snapshot", "a1", "web")
+        assert (snapshot["type"], snapshot["sandbox"], snapshot["sandbox_name"]) == ("snapshot", "a1", "web")
         api.register("a2")
         api.patch("web", {"publish": [8]})
         assert next(events)["type"] == "snapshot-end"
@@ -42,7 +42,7 @@ def test_a_name_means_its_sandbox_in_every_call(daemon, api, guest):
         seen = [next(events)]
         while seen[-1]["type"] != "unregistered":
             seen.append(next(events))
-        assert all((event["sandbox"], event["name"]) == ("a1", "web") for event in seen)
+        assert all((event["sandbox"], event["sandbox_name"]) == ("a1", "web") for event in seen)
     api.get("/v1/sandboxes/web").problem(404, "id")
 
 

@@ -38,10 +38,10 @@ static bool command_events_is_common(const char *key)
 
 static void command_events_add_name(FILE *out, const json_t *event)
 {
-	const char *name = client_text(event, "name");
+	const char *name = client_text(event, "sandbox_name");
 
 	if (*name)
-		fprintf(out, " name=%s", name);
+		fprintf(out, " sandbox_name=%s", name);
 }
 
 /* The event in words, without its time, sandbox and type. The caller frees. */
