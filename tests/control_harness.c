@@ -5,9 +5,10 @@
  *
  *	control_harness SOCKET [--loading | --adopting] [--http ADDR:PORT] [--descriptors N]
  *
- * A PATCH with the label "state" puts the sandbox into that state. USR1 ends the adoption. USR2 adds 40,000 events. TERM and INT
+ * A PATCH with the label "state" puts the sandbox into that state, with the label "reason" as its reason. USR1 ends the adoption. USR2 adds 40,000 events. TERM and INT
  * end it; so does the end of its standard input, so that it never outlives its test.
  */
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "config/config.h"
@@ -27,7 +28,9 @@ static struct event_base *base;
 static struct config *config;
 static struct registry *registry;
 static struct control *control;
-static bool loading, adopting, diagnosed;
+static bool loading, adopting;
+static char diagnosed[SANDBOX_ID_MAX + 1]; /* the sandbox that was diagnosed last */
+static int64_t diagnosed_ms;
 
 static void on_state_changed(void *context, struct sandbox *sandbox, enum sandbox_state from, const char *cause,
 			     uint64_t previous_ms)
@@ -35,6 +38,16 @@ static void on_state_changed(void *context, struct sandbox *sandbox, enum sandbo
 	(void)context;
 	if (control)
 		control_state_changed(control, sandbox, from, cause, previous_ms);
+}
+
+/* Its endpoints are open, as far as anybody can tell. */
+static void pretend_open(struct sandbox *sandbox)
+{
+	static int handle;
+
+	for (size_t i = 0; i < sandbox->endpoint_count; i++)
+		for (size_t j = 0; j < sandbox->endpoints[i].listen_count; j++)
+			sandbox->endpoints[i].handles[j] = (void *)&handle;
 }
 
 static void register_sandbox(void *context, struct control_request *request)
@@ -57,6 +70,7 @@ static void register_sandbox(void *context, struct control_request *request)
 		return;
 	}
 	request->spec = NULL;
+	pretend_open(sandbox);
 	control_event(control, "registered", sandbox->id, json_object());
 	registry_sandbox_set_state(registry, sandbox, SANDBOX_WAITING, "made", NULL);
 	control_request_answer(request, 201, wire_write_sandbox(sandbox, config));
@@ -85,11 +99,15 @@ static void unregister_sandbox(void *context, struct control_request *request)
 static void obey_label(struct sandbox *sandbox)
 {
 	enum sandbox_state state;
+	const char *reason = NULL;
 
+	for (size_t i = 0; i < sandbox->spec->label_count; i++)
+		if (!strcmp(sandbox->spec->labels[i].key, "reason"))
+			reason = sandbox->spec->labels[i].value;
 	for (size_t i = 0; i < sandbox->spec->label_count; i++)
 		if (!strcmp(sandbox->spec->labels[i].key, "state") &&
 		    !registry_sandbox_state_parse(sandbox->spec->labels[i].value, &state) && state != sandbox->state)
-			registry_sandbox_set_state(registry, sandbox, state, "label", NULL);
+			registry_sandbox_set_state(registry, sandbox, state, "label", reason);
 }
 
 static void patch_sandbox(void *context, struct control_request *request)
@@ -108,6 +126,7 @@ static void patch_sandbox(void *context, struct control_request *request)
 		return;
 	}
 	registry_patch_commit(registry, &prepared);
+	pretend_open(sandbox);
 	obey_label(sandbox);
 	control_request_answer(request, 200, wire_write_sandbox(sandbox, config));
 }
@@ -122,26 +141,30 @@ static void connections(void *context, struct control_request *request)
 
 static void last_diagnosis(void *context, struct control_request *request)
 {
+	char measured_at[CLOCK_TEXT_SIZE];
+
 	(void)context;
 	if (!control_request_sandbox(request, registry))
 		return;
-	if (!diagnosed) {
+	if (strcmp(diagnosed, request->target.id) != 0) {
 		control_request_answer(
 		    request, 200,
 		    json_pack("{s:[], s:n, s:n, s:n, s:n}", "hops", "broken", "cause", "next_step", "measured_at"));
 		return;
 	}
-	control_request_answer(request, 200,
-			       json_pack("{s:[{s:s,s:s,s:s,s:s},{s:s,s:s,s:s,s:s}],s:s,s:s,s:s,s:s}", "hops", "hop",
-					 "veth", "status", "ok", "subject", "veth-1", "detail", "up", "hop", "tap",
-					 "status", "fail", "subject", "ns-1/tap0", "detail", "NO-CARRIER", "broken",
-					 "tap", "cause", "no VM is attached", "next_step", "open tap0 inside ns-1",
-					 "measured_at", "2026-01-14T09:37:00Z"));
+	control_request_answer(
+	    request, 200,
+	    json_pack("{s:[{s:s,s:s,s:s,s:s},{s:s,s:s,s:s,s:s},{s:s,s:s,s:s,s:s}],s:s,s:s,s:s,s:s}", "hops", "hop",
+		      "veth", "status", "ok", "subject", "veth-1", "detail", "up", "hop", "tap", "status", "fail",
+		      "subject", "ns-1/tap0", "detail", "NO-CARRIER", "hop", "kernel", "status", "skipped", "subject",
+		      "10.11.0.1", "detail", "not tried", "broken", "tap", "cause", "no VM is attached", "next_step",
+		      "open tap0 inside ns-1", "measured_at", clock_format(diagnosed_ms, measured_at)));
 }
 
 static void diagnose(void *context, struct control_request *request)
 {
-	diagnosed = true;
+	snprintf(diagnosed, sizeof(diagnosed), "%s", request->target.id);
+	diagnosed_ms = clock_wall_ms();
 	last_diagnosis(context, request);
 }
 
@@ -164,10 +187,10 @@ static void status(void *context, struct control_request *request)
 		    sandboxes, registry_sandbox_state_name((enum sandbox_state)state),
 		    json_integer((json_int_t)registry_count_state(registry, (enum sandbox_state)state)));
 	control_request_answer(request, 200,
-			       json_pack("{s:s,s:s,s:{s:i,s:i,s:i,s:i},s:o,s:i,s:[]}", "version", "harness", "state",
-					 adopting ? "adopting" : "running", "pool", "ready", 0, "target", 0,
-					 "quarantined", 0, "deleting", 0, "sandboxes", sandboxes, "connections", 0,
-					 "not_open"));
+			       json_pack("{s:s,s:s,s:s,s:{s:i,s:i,s:i,s:i},s:o,s:i,s:[]}", "version", "harness", "host",
+					 "somehost", "state", adopting ? "adopting" : "running", "pool", "ready", 0,
+					 "target", 0, "quarantined", 0, "deleting", 0, "sandboxes", sandboxes,
+					 "connections", 0, "not_open"));
 }
 
 static void metrics(void *context, struct control_request *request)

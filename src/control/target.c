@@ -25,6 +25,7 @@ enum param { /* bits: which parameters a target has */
 	     PARAM_PORT = 1 << 9,
 	     PARAM_PROTO = 1 << 10,
 	     PARAM_TO = 1 << 11,
+	     PARAM_LAST = 1 << 12,
 };
 
 enum { ALLOW_GET = 1, ALLOW_HEAD = 2, ALLOW_PUT = 4, ALLOW_PATCH = 8, ALLOW_DELETE = 16, ALLOW_READ = 3 };
@@ -39,7 +40,7 @@ static const struct {
 	[CONTROL_TARGET_SANDBOXES] = { "/v1/sandboxes", false, ALLOW_READ, "GET, HEAD", PARAM_STATE | PARAM_LABEL },
 	[CONTROL_TARGET_SANDBOX] = { "", true, ALLOW_READ | ALLOW_PUT | ALLOW_PATCH | ALLOW_DELETE,
 				     "GET, HEAD, PUT, PATCH, DELETE", PARAM_WAIT | PARAM_TIMEOUT },
-	[CONTROL_TARGET_DIAGNOSIS] = { "/diagnosis", true, ALLOW_READ, "GET, HEAD", PARAM_TO },
+	[CONTROL_TARGET_DIAGNOSIS] = { "/diagnosis", true, ALLOW_READ, "GET, HEAD", PARAM_TO | PARAM_LAST },
 	[CONTROL_TARGET_CONNECTIONS] = { "/connections", true, ALLOW_READ, "GET, HEAD", 0 },
 	[CONTROL_TARGET_REACH] = { "/reach", true, ALLOW_READ, "GET, HEAD", PARAM_DEST | PARAM_PORT | PARAM_PROTO },
 	[CONTROL_TARGET_EVENTS] = { "/v1/events", false, ALLOW_GET, "GET", PARAM_SINCE | PARAM_BOOT | PARAM_SANDBOX },
@@ -230,6 +231,14 @@ static int control_target_read_proto(struct control_target *target, const char *
 	return 0;
 }
 
+static int control_target_read_last(struct control_target *target, const char *value, struct problem *problem)
+{
+	target->last = !strcmp(value, "true");
+	if (!target->last && strcmp(value, "false") != 0)
+		return control_target_refuse(problem, "last", value, "true or false");
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	enum param bit;
@@ -241,6 +250,7 @@ static const struct {
 	{ "boot", PARAM_BOOT, control_target_read_boot },    { "sandbox", PARAM_SANDBOX, control_target_read_sandbox },
 	{ "dest", PARAM_DEST, control_target_read_dest },    { "port", PARAM_PORT, control_target_read_port },
 	{ "proto", PARAM_PROTO, control_target_read_proto }, { "to", PARAM_TO, control_target_read_to },
+	{ "last", PARAM_LAST, control_target_read_last },
 };
 
 /* One NAME=VALUE. *SEEN: the parameters that came before. */
@@ -288,6 +298,8 @@ static int control_target_read_query(const char *query, size_t length, unsigned 
 		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "boot", "boot goes with since only");
 	if ((seen & PARAM_SINCE) && !(seen & PARAM_BOOT))
 		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "since", "since goes with boot only");
+	if (target->last && (seen & PARAM_TO))
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "to", "to goes with a new diagnosis only");
 	if (target->kind == CONTROL_TARGET_REACH && !(seen & PARAM_DEST))
 		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "dest", "dest is missing");
 	return 0;

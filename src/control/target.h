@@ -25,7 +25,7 @@ enum control_target_kind {
 	CONTROL_TARGET_STATUS,      /* /v1/status */
 	CONTROL_TARGET_HEALTHZ,     /* /healthz */
 	CONTROL_TARGET_METRICS,     /* /metrics */
-	CONTROL_TARGET_PAGE,        /* /: on TCP only */
+	CONTROL_TARGET_PAGE,        /* / */
 };
 
 enum {
@@ -60,6 +60,8 @@ struct control_target {
 	uint64_t since;
 	char boot[CONTROL_TARGET_BOOT_MAX + 1];
 	char sandbox[SANDBOX_ID_MAX + 1]; /* ?sandbox=, an id or a name; "": all */
+
+	bool last; /* ?last=: of a diagnosis, the one that was made last */
 
 	uint32_t destination; /* ?dest=, or ?to= of a diagnosis, host order; 0: none given */
 	enum proto proto;     /* ?proto= */

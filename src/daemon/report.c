@@ -10,8 +10,10 @@
 #include "daemon/daemon.h"
 #include "daemon/not_open.h"
 #include "daemon/tenant.h"
+#include "wire/write.h"
 
 #include <jansson.h>
+#include <sys/utsname.h>
 
 enum { CONNECTIONS_LISTED_MAX = 10000 };
 
@@ -36,6 +38,14 @@ void daemon_refresh(void *context, struct sandbox *sandbox)
 	daemon_tenant_refresh(sandbox);
 }
 
+/* The name by which people know this host. */
+static json_t *daemon_report_host(void)
+{
+	struct utsname names;
+
+	return wire_write_text(uname(&names) == 0 ? names.nodename : "");
+}
+
 void daemon_status(void *context, struct control_request *request)
 {
 	struct daemon *daemon = context;
@@ -57,12 +67,13 @@ void daemon_status(void *context, struct control_request *request)
 		json_decref(states);
 		states = NULL;
 	}
-	control_request_answer(
-	    request, 200,
-	    json_pack("{s:s, s:s, s:{s:i, s:i, s:i, s:i}, s:o, s:I, s:o}", "version", PACKAGE_VERSION, "state",
-		      daemon_report_state(daemon->state), "pool", "ready", (int)pool.ready, "target", (int)pool.target,
-		      "quarantined", (int)pool.quarantined, "deleting", (int)pool.deleting, "sandboxes", states,
-		      "connections", (json_int_t)stats.connections_open, "not_open", daemon_not_open_list(daemon)));
+	control_request_answer(request, 200,
+			       json_pack("{s:s, s:o, s:s, s:{s:i, s:i, s:i, s:i}, s:o, s:I, s:o}", "version",
+					 PACKAGE_VERSION, "host", daemon_report_host(), "state",
+					 daemon_report_state(daemon->state), "pool", "ready", (int)pool.ready, "target",
+					 (int)pool.target, "quarantined", (int)pool.quarantined, "deleting",
+					 (int)pool.deleting, "sandboxes", states, "connections",
+					 (json_int_t)stats.connections_open, "not_open", daemon_not_open_list(daemon)));
 }
 
 /* NULL for want of memory. */

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The status page in a real browser: it shows the current state, follows the event stream, and runs no foreign markup."""
+"""The status page in a real browser: it shows what is and what was measured, follows the event stream, and runs no foreign markup."""
 
+import contextlib
 import os
+import signal
 import subprocess
+import sys
 
 import pytest
 
+import harness
 from harness.api import Api
 from harness.browser import Browser
 from harness.daemon import build_dir
@@ -13,44 +17,69 @@ from harness.wait import PATIENCE, poll_until
 
 URL = "http://127.0.0.1:9090/"
 EVIL = "<b>evil<script>document.body.remove()</script>"
+IDS = '[...document.querySelectorAll(".row")].sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top).map((row) => row.dataset.id)'
+LOST = 'document.querySelector("#lost").checkVisibility() ? document.querySelector("#lost").textContent : ""'
+PANEL = 'document.querySelector("#panel").textContent'
 
 
-def listens(host):
+def row(name):
+    return f"document.querySelector('.row[data-id=\"{name}\"]')"
+
+
+def listens(host, port=9090):
     """Whether the page's port is open. The control socket opens before it."""
     try:
-        host.connect("127.0.0.1", 9090).close()
+        host.connect("127.0.0.1", port).close()
         return True
     except ConnectionRefusedError:
         return False
 
 
+class Page:
+    """A control_harness with the page, and a browser."""
+
+    def __init__(self, host, folder):
+        self.host = host
+        self.folder = folder
+        self.socket = os.path.join(folder, "c.sock")
+        self.api = Api(self.socket)
+        self.browser = None
+        self.served = None
+        self.lost = False  # what the page asks for finds nobody, at times
+
+    def serve(self):
+        with open(os.path.join(self.folder, "log"), "ab") as log:
+            self.served = self.host.popen(
+                [os.path.join(build_dir(), "tests", "control_harness"), self.socket, "--http", "127.0.0.1:9090"],
+                stdin=subprocess.PIPE, stdout=log, stderr=log,
+            )
+        poll_until(lambda: listens(self.host))
+
+    def show(self, count, url=URL):
+        self.browser.open(url)
+        self.browser.wait(f'document.documentElement?.dataset.sandboxes === "{count}" && document.querySelector("#live")?.textContent === "live"')
+
+    def stop(self):
+        if self.served.poll() is None:
+            self.served.terminate()
+        return self.served.wait(PATIENCE)
+
+
 @pytest.fixture
 def page(host, folder):
-    """(the client of the control socket, a browser on the page)"""
-    sock = os.path.join(folder, "c.sock")
-    with open(os.path.join(folder, "log"), "wb") as log:
-        served = host.popen(
-            [os.path.join(build_dir(), "tests", "control_harness"), sock, "--http", "127.0.0.1:9090"],
-            stdin=subprocess.PIPE, stdout=log, stderr=log,
-        )
+    made = Page(host, folder)
+    made.serve()
     try:
-        poll_until(lambda: listens(host))
-        browser = Browser(host)
+        made.browser = Browser(host)
         try:
-            yield Api(sock), browser
-            errors, asked = browser.complaints()
-            assert not errors, errors
-            assert asked and all(url.startswith((URL, "data:")) for url in asked), asked
+            yield made
+            errors, asked = made.browser.complaints()
+            assert not [error for error in errors if not (made.lost and "Failed to load resource: net::" in str(error))], errors
+            assert asked and all(url.startswith((URL, "data:", "http://localhost:9191/")) for url in asked), asked
         finally:
-            browser.close()
+            made.browser.close()
     finally:
-        served.terminate()
-        assert served.wait(PATIENCE) == 0
-
-
-def show(browser, count):
-    browser.open(URL)
-    browser.wait(f'document.documentElement?.dataset.sandboxes === "{count}" && document.querySelector("#live")?.textContent === "live"')
+        assert made.stop() in (0, -signal.SIGKILL)
 
 
 def kept_screenshot(browser, name):
@@ -59,53 +88,181 @@ def kept_screenshot(browser, name):
         browser.screenshot(os.path.join(os.environ["WEFT_SCREENSHOTS"], name + ".png"))
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("count", [0, 3, 1000])
-def test_the_page_shows_every_sandbox(page, count, dark):
-    api, browser = page
+def looks(page, name):
+    """The page in light and dark, narrow and wide: nothing is cut off at the side."""
+    browser = page.browser
+    for dark in (False, True):
+        browser.dark(dark)
+        for width in (400, 1600):
+            browser.size(width)
+            browser.wait("document.documentElement.scrollWidth <= innerWidth")
+            lightness = browser.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]")
+            assert (lightness < 128) == dark
+            kept_screenshot(browser, f"{name}-{'dark' if dark else 'light'}-{width}")
+
+
+@pytest.mark.parametrize("count", [0, 3, 2000])
+def test_the_page_shows_every_sandbox_and_draws_those_in_sight(page, count):
     for number in range(count):
-        api.register(f"s{number}", {"ports": [8080]} if number < 3 else {})
-    browser.dark(dark)
-    show(browser, count)
-    assert browser.evaluate('document.querySelectorAll("tr.row").length') == count
-    ids = browser.evaluate('[...document.querySelectorAll("tr.row .id")].map((cell) => cell.textContent)')
-    assert ids == [f"s{number}" for number in range(count)]
-    assert ("No sandbox" in browser.evaluate("document.querySelector('#empty').checkVisibility() ? document.querySelector('#empty').textContent : ''")) == (count == 0)
-    lightness = browser.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]")
-    assert (lightness < 128) == dark
-    assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    kept_screenshot(browser, f"page-{count}-{'dark' if dark else 'light'}")
+        page.api.register(f"s{number}", {"ports": [8080]} if number < 3 else {})
+    page.show(count)
+    browser = page.browser
+    shown = browser.evaluate(IDS)
+    assert shown == [f"s{number}" for number in range(len(shown))]
+    assert len(shown) == count if count < 10 else 10 <= len(shown) <= 60
+    assert browser.evaluate("document.title") == "somehost \u2013 weft"
+    empty = "document.querySelector('#empty').checkVisibility() ? document.querySelector('#empty').textContent : ''"
+    assert ("No sandbox is registered" in browser.evaluate(empty)) == (count == 0)
+    looks(page, f"page-{count}")
+    if count > 100:
+        browser.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        browser.wait(row(f"s{count - 1}") + " !== null")
+        assert browser.evaluate(row("s0")) is None
+        head = browser.evaluate('document.querySelector("#head").getBoundingClientRect().top')
+        assert head == 0, "the head stays in sight"
+        kept_screenshot(browser, f"page-{count}-end")
 
 
 def test_the_page_lives_on_the_events(page):
-    api, browser = page
+    api, browser = page.api, page.browser
     api.register("a1", {"ports": [8080]})
-    show(browser, 1)
-    broken = 'document.querySelector("tr.row .hop.fail")?.textContent'
-    assert browser.evaluate(broken) == "tap"
+    page.show(1)
+    assert browser.evaluate(f'{row("a1")}.querySelector(".waiting") !== null')
     api.patch("a1", {"labels": {"state": "ready"}})
-    browser.wait('document.querySelector("tr.row td.ready") !== null && document.querySelector("tr.row .hop.fail") === null')
-    # The page may have learned the state from the list, before the event.
-    browser.wait('document.querySelector("tr.row").lastChild.textContent.includes("waiting")')
+    browser.wait(f'{row("a1")}.querySelector(".ready") !== null')
+    # The page may have learned the state from a snapshot, before the event.
+    browser.wait(f'{row("a1")}.lastChild.textContent.includes("waiting")')
     api.register("a2")
-    browser.wait('document.querySelectorAll("tr.row").length === 2')
+    browser.wait('document.querySelectorAll(".row").length === 2')
     api.unregister("a1")
-    browser.wait('document.querySelectorAll("tr.row").length === 1')
+    browser.wait('document.querySelectorAll(".row").length === 1')
+    # Nothing is asked for whole again: the stream brings all changes.
+    _errors, asked = browser.complaints()
+    assert not [url for url in asked if url.endswith("/v1/sandboxes")], asked
 
 
-def test_a_row_opens_to_addresses_events_and_a_diagnosis(page):
-    api, browser = page
+def test_hops_are_drawn_as_measured_with_the_time_and_no_others(page):
+    api, browser = page.api, page.browser
     api.register("a1", {"ports": [8080]})
-    show(browser, 1)
-    browser.evaluate('document.querySelector("tr.row").click()')
-    browser.wait('document.querySelector("tr.more").textContent.includes("weftctl diagnose a1")')
+    api.register("a2")
+    page.show(2, URL + "#a1")
+    hops = f"[...{row('a1')}.querySelectorAll('.hop')].map((hop) => hop.textContent)"
+    browser.wait(PANEL + '.includes("weftctl diagnose a1")')
+    assert browser.evaluate(hops) == [] and "not diagnosed" in browser.evaluate(row("a1") + ".textContent")
+    assert browser.evaluate('document.querySelector("button.measure")') is None
+
     api.get("/v1/sandboxes/a1/diagnosis").expect(200)
-    browser.evaluate('document.querySelector("tr.row").click(); document.querySelector("tr.row").click()')
-    browser.wait('document.querySelector("tr.more").textContent.includes("NO-CARRIER")')
-    assert " ago" in browser.evaluate('document.querySelector("tr.more").textContent')
-    text = browser.evaluate('document.querySelector("tr.more").textContent')
-    assert "127.0.0.1:20000" in text and "10.11.0.1" in text and "no VM is attached" in text
-    kept_screenshot(browser, "page-open")
+    browser.evaluate('location.hash = "a2"')
+    browser.wait(PANEL + '.includes("weftctl diagnose a2")')
+    browser.evaluate('location.hash = "a1"')
+    browser.wait(PANEL + '.includes("NO-CARRIER")')
+    text = browser.evaluate(PANEL)
+    assert "127.0.0.1:20000" in text and "10.11.0.1" in text and "no VM is attached" in text and "s ago" in text
+    assert browser.evaluate(hops) == ["veth", "tap"], "a hop that was not tried is none"
+    assert "measured " in browser.evaluate(row("a1") + ".textContent")
+    # A VM that has not come yet is no fault.
+    red = browser.evaluate('getComputedStyle(document.querySelector("#lost")).backgroundColor')
+    assert browser.evaluate(f"{row('a1')}.querySelector('.hop.fail')") is None
+    assert browser.evaluate(f"getComputedStyle({row('a1')}.querySelector('.dot')).backgroundColor") != red
+    kept_screenshot(browser, "page-measured")
+
+    # A change of state makes it old, and nothing else takes its place.
+    poll_until(lambda: api.patch("a1", {"labels": {"state": "attached"}})["since"] and api.patch("a1", {"labels": {"state": "detached"}})
+               and browser.evaluate(f"{row('a1')}.querySelector('.old') !== null"))
+    assert browser.evaluate(hops) == ["veth", "tap"] and ", old" in browser.evaluate(row("a1") + ".textContent")
+
+
+def test_a_failed_sandbox_comes_first_with_its_cause(page):
+    api, browser = page.api, page.browser
+    for name in ("a1", "a2", "a3"):
+        api.register(name)
+    why = "tap0 was deleted under a VM"
+    api.patch("a2", {"labels": {"state": "failed", "reason": why}})
+    api.patch("a3", {"labels": {"state": "detached"}})
+    page.show(3)
+    assert browser.evaluate(IDS) == ["a2", "a3", "a1"]
+    assert browser.evaluate(f"{row('a2')}.children[2].textContent") == why
+    assert browser.evaluate(f"{row('a2')}.querySelectorAll('.hop').length") == 0
+    assert browser.evaluate("document.title").startswith("(1) somehost")
+    browser.evaluate("document.querySelector('#order').value = 'slot'; document.querySelector('#order').dispatchEvent(new Event('change'))")
+    browser.wait(IDS + '.join() === "a1,a2,a3"')
+    browser.evaluate("[...document.querySelectorAll('#head button')].find((one) => one.textContent === 'Sandbox').click()")
+    browser.evaluate("[...document.querySelectorAll('#head button')].find((one) => one.textContent === 'Sandbox').click()")
+    browser.wait(IDS + '.join() === "a3,a2,a1"')
+
+
+def test_a_daemon_that_is_down_is_told_over_everything(page):
+    api, browser = page.api, page.browser
+    for number in range(30):
+        api.register(f"s{number}")
+    page.show(30)
+    assert browser.evaluate(LOST) == ""
+    page.lost = True
+    page.served.send_signal(signal.SIGKILL)
+    page.served.wait(PATIENCE)
+    browser.wait(LOST + '.startsWith("Not reachable since ")')
+    assert browser.evaluate("/since \\d\\d:\\d\\d:\\d\\d/.test(document.querySelector('#lost').textContent)")
+    assert browser.evaluate('document.title').startswith("(not reachable)")
+    assert browser.evaluate('getComputedStyle(document.querySelector("#all")).filter') != "none"
+    looks(page, "page-lost")
+    page.serve()
+    page.api.register("new")
+    browser.wait(LOST + ' === ""')
+    browser.wait(IDS + '.join() === "new"')
+
+
+@contextlib.contextmanager
+def forwarded(host, path):
+    """The unix socket PATH under http://localhost:9191/, as `ssh -L` makes it."""
+    relay = host.popen([sys.executable, os.path.join(os.path.dirname(harness.__file__), "relay.py"), "9191", path])
+    try:
+        poll_until(lambda: listens(host, 9191))
+        yield "http://localhost:9191/"
+    finally:
+        relay.terminate()
+        relay.wait(PATIENCE)
+
+
+def test_over_the_socket_a_button_measures_anew(page):
+    api, browser = page.api, page.browser
+    api.register("a1")
+    with forwarded(page.host, page.socket) as url:
+        page.show(1, url + "#a1")
+        browser.wait('document.querySelector("button.measure") !== null')
+        # To look is not to measure.
+        assert api.get("/v1/sandboxes/a1/diagnosis?last=true").expect(200)["measured_at"] is None
+        browser.evaluate('document.querySelector("button.measure").click()')
+        browser.wait(PANEL + '.includes("NO-CARRIER")')
+        page.lost = True
+
+
+def test_nothing_that_a_caller_sends_is_markup(page):
+    api, browser = page.api, page.browser
+    api.register("a1", {"labels": {EVIL: '<img src=x onerror="document.title=1">', "b": "</script><script>document.title=2</script>"}})
+    api.patch("a1", {"labels": {"state": "failed", "reason": EVIL, EVIL: "1"}})
+    api.get("/v1/sandboxes/a1/diagnosis").expect(200)
+    page.show(1, URL + "#a1")
+    browser.wait(PANEL + '.includes("NO-CARRIER")')
+    assert browser.evaluate('document.querySelectorAll("img, iframe, b").length') == 0
+    assert EVIL in browser.evaluate('document.querySelector("#panel .labels").textContent')
+    assert EVIL in browser.evaluate('document.querySelector("#panel .reason").textContent')
+    assert browser.evaluate("document.title") == "(1) somehost \u2013 weft"
+
+
+def test_rows_can_be_searched_and_filtered(page):
+    api, browser = page.api, page.browser
+    for name, state in (("red-1", "ready"), ("red-2", "failed"), ("blue-1", "ready")):
+        api.register(name)
+        api.patch(name, {"labels": {"state": state, "team": name.split("-")[0]}})
+    page.show(3)
+    search = '{const s = document.querySelector("#search"); s.value = "%s"; s.dispatchEvent(new Event("input"))}'
+    browser.evaluate(search % "team=red")
+    browser.wait(IDS + '.join() === "red-2,red-1"')
+    browser.evaluate("document.querySelector('.chip.failed').click()")
+    browser.wait(IDS + '.join() === "red-2"')
+    browser.evaluate("document.querySelector('.chip.failed').click()")
+    browser.evaluate(search % "")
+    browser.wait(IDS + '.join() === "red-2,red-1,blue-1"')
 
 
 def test_weftds_own_page_tells_what_was_and_what_comes(host, weftd, guest):
@@ -119,57 +276,24 @@ def test_weftds_own_page_tells_what_was_and_what_comes(host, weftd, guest):
     daemon.api.wait("a1", "attached")
     browser = Browser(host)
     try:
-        show(browser, 2)
-        closed = 'document.querySelector("#not-open").textContent'
-        browser.wait(f'{closed}.includes("127.0.0.1:49983 is in use by")')
+        browser.open(URL + "#a1")
+        browser.wait('document.documentElement?.dataset.sandboxes === "2"')
+        problem = 'document.querySelector("#host-summary").textContent'
+        browser.wait(f'{problem}.includes("127.0.0.1:49983 is in use by")')
+        assert browser.evaluate("document.title").startswith("(1) ")
         stranger.close()
-        browser.wait(f'{closed} === ""')
-        row = 'document.querySelectorAll("tr.row")[%d]'
-        browser.wait(f'{row % 0}.lastChild.textContent.includes("waiting \u2192 attached")')
-        assert browser.evaluate(f'{row % 1}.querySelector(".hop.fail").textContent') == "tap"
+        browser.wait(f'!{problem}.includes("49983")')
+        browser.wait(f'{row("a1")}.lastChild.textContent.includes("waiting \u2192 attached")')
         # A guest that stalls is not a fault of tcp.
         poll_until(lambda: daemon.api.get("/v1/sandboxes/a1/diagnosis").expect(200)["broken"] == "tcp")
-        browser.evaluate(f"{row % 0}.click()")
-        browser.wait('document.querySelector("tr.more").textContent.includes("FAIL  tcp")')
-        text = browser.evaluate('document.querySelector("tr.more").textContent')
+        browser.wait(PANEL + '.includes("FAIL  tcp")', 60)
+        text = browser.evaluate(PANEL)
         assert "creating \u2192 waiting (registered)" in text and "gone" not in text
 
         first.serve("8080,http,a1")
-        browser.wait(f'{row % 0}.querySelector("td.ready") !== null')
-        host.run(["curl", "-s", "http://10.11.0.1:8080/"])
-        browser.wait(f'{row % 0}.querySelector("polyline")?.getAttribute("points").length > 0', 60)
+        browser.wait(f'{row("a1")}.querySelector(".ready") !== null')
         errors, asked = browser.complaints()
-        assert not errors and all(url.startswith((URL, "data:")) for url in asked), (errors, asked)
+        assert all(url.startswith((URL, "data:")) for url in asked), asked
+        assert not [error for error in errors if " 404 " not in str(error)], errors
     finally:
         browser.close()
-
-
-def test_nothing_that_a_caller_sends_is_markup(page):
-    api, browser = page
-    api.register("a1")
-    api.get("/v1/sandboxes/a1/diagnosis").expect(200)
-    api.unregister("a1")
-    api.register("a1", {"labels": {EVIL: '<img src=x onerror="document.title=1">', "b": "</script><script>document.title=2</script>"}})
-    show(browser, 1)
-    browser.evaluate('document.querySelector("tr.row").click()')
-    browser.wait('document.querySelector("tr.more").textContent.includes("NO-CARRIER")')
-    assert browser.evaluate('document.querySelectorAll("img, iframe, b").length') == 0
-    assert EVIL in browser.evaluate('document.querySelector(".labels").textContent')
-    assert browser.evaluate("document.title") == "weft"
-
-
-def test_rows_can_be_searched_and_filtered(page):
-    api, browser = page
-    for name, state in (("red-1", "ready"), ("red-2", "failed"), ("blue-1", "ready")):
-        api.register(name)
-        api.patch(name, {"labels": {"state": state, "team": name.split("-")[0]}})
-    show(browser, 3)
-    shown = '[...document.querySelectorAll("tr.row:not([hidden]) .id")].map((cell) => cell.textContent)'
-    search = 'const s = document.querySelector("#search"); s.value = "%s"; s.dispatchEvent(new Event("input"))'
-    browser.evaluate("{" + search % "team=red" + "}")
-    assert browser.evaluate(shown) == ["red-1", "red-2"]
-    browser.evaluate("document.querySelector('.chip.failed').click()")
-    assert browser.evaluate(shown) == ["red-2"]
-    browser.evaluate("document.querySelector('.chip.failed').click()")
-    browser.evaluate("{" + search % "" + "}")
-    assert browser.evaluate(shown) == ["red-1", "red-2", "blue-1"]

@@ -25,6 +25,7 @@ static const struct {
 	{ "/v1/sandboxes/a%31", CONTROL_TARGET_SANDBOX, "a1" },
 	{ "/v1/sandboxes/A.b_c-d?", CONTROL_TARGET_SANDBOX, "A.b_c-d" },
 	{ "/v1/sandboxes/a1/diagnosis", CONTROL_TARGET_DIAGNOSIS, "a1" },
+	{ "/v1/sandboxes/a1/diagnosis?last=true", CONTROL_TARGET_DIAGNOSIS, "a1" },
 	{ "/v1/sandboxes/a1/connections", CONTROL_TARGET_CONNECTIONS, "a1" },
 	{ "/v1/sandboxes/a1/reach?dest=1.2.3.4", CONTROL_TARGET_REACH, "a1" },
 	{ "/v1/events", CONTROL_TARGET_EVENTS, "" },

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The panel shows one sandbox, the one that the address names behind its #, so that it can be linked to. Where the page is served
+ * over the unix socket a button starts a diagnosis; over TCP the last one is shown.
+ */
+const panel = {id: null, version: -1, tick: -1, measuring: false, failure: ""};
+
+function choose() {
+	const id = decodeURIComponent(location.hash.slice(1)) || null;
+	if (id === panel.id) return;
+	panel.id = id;
+	panel.version = panel.tick = -1;
+	panel.failure = "";
+	const entry = sandboxes.get(id);
+	if (entry) { entry.diagnosisAt = 0; wantDiagnosis(entry); reload(id); }
+	refresh();
+}
+/* Its addresses, labels and policy may have changed without an event that tells all of it. */
+function reload(id) {
+	return get(pathOf(id)).then(put).catch((error) => { if (error.status === 404) drop(id); });
+}
+function section(parent, title) {
+	const made = make("section", "", make("h3", "", title));
+	parent.append(made);
+	return made;
+}
+function drawHops(parent, entry) {
+	const found = entry.diagnosis, old = found && isOld(entry);
+	const part = section(parent, "Diagnosis" + (found ? ", measured " + clock(found.measured_at) + " (" + ago(found.measured_at) + " ago)" + (old ? ", old" : "") : ""));
+	if (MEASURES) {
+		const button = make("button", "measure", panel.measuring ? "measuring \u2026" : "Measure now");
+		button.disabled = panel.measuring;
+		button.addEventListener("click", () => measure(entry));
+		part.append(button);
+	} else part.append(make("p", "small", (found ? "a new one, on the host: " : "none made yet; on the host: ") + "weftctl diagnose " + entry.id));
+	if (panel.failure) part.append(make("p", "bad", panel.failure));
+	if (!found) return;
+	const box = make("div", "found");
+	part.className = old ? "old" : "";
+	for (const hop of found.hops) {
+		const mark = {ok: "ok    ", fail: "FAIL  ", skipped: "-     "}[hop.status] || hop.status.padEnd(6);
+		box.append(make("p", "mono" + (hop.status === "fail" ? " fail" : hop.status === "skipped" ? " faint" : ""), mark + hop.hop + "  " + hop.subject + "  " + hop.detail));
+	}
+	if (found.cause) box.append(make("p", "", "Cause: " + found.cause));
+	if (found.next_step) box.append(make("p", "", found.next_step));
+	part.append(box);
+}
+async function measure(entry) {
+	panel.measuring = true;
+	panel.failure = "";
+	touch(entry);
+	try { takeDiagnosis(entry, await get(pathOf(entry.id) + "/diagnosis", 60000)); }
+	catch (error) { panel.failure = "not measured (" + error.message + ")"; }
+	panel.measuring = false;
+	touch(entry);
+}
+function drawAddresses(parent, o) {
+	const where = section(parent, "Addresses");
+	where.append(make("p", "mono", "slot " + o.slot + ", " + o.netns + ", " + o.host_ip + " by " + o.veth));
+	for (const e of o.endpoints)
+		where.append(make("p", "mono" + (e.open === false ? " bad" : ""), e.listen.join(", ") + " \u2192 " + o.guest.ip + ":" + e.guest_port + "/" + e.proto + (e.open === false ? " (not open)" : "")));
+	if (!o.endpoints.length) where.append(make("p", "faint", "no published port"));
+	if (o.ready_port) where.append(make("p", "faint", "ready when port " + o.ready_port + " answers"));
+}
+function drawPanel() {
+	const entry = sandboxes.get(panel.id), box = $("panel");
+	box.hidden = !panel.id;
+	if (!panel.id) return;
+	const tick = host.rates ? host.rates.tick : -1;
+	if (entry && panel.version === entry.version && panel.tick === tick) return;
+	panel.version = entry ? entry.version : -1;
+	panel.tick = tick;
+	const o = entry && entry.object, close = make("button", "close", "\u00d7");
+	close.setAttribute("aria-label", "Close");
+	close.addEventListener("click", () => { history.pushState(null, "", location.pathname); choose(); });
+	box.replaceChildren(make("h2", "", panel.id), close);
+	if (!entry) { box.append(make("p", "faint", "No such sandbox" + (host.status ? "." : " is known yet."))); return; }
+	if (o.name) box.append(make("p", "", o.name));
+	box.append(make("p", o.state, make("span", "dot"), o.state + " for " + ago(o.since) + (o.default ? ", default" : "")));
+	if (o.reason) box.append(make("p", "bad reason", o.reason));
+	if (entry.trouble) box.append(make("p", "bad", eventText(entry.trouble)));
+	if (labelsOf(o).length) box.append(make("p", "small labels", labelsOf(o).join("  ")));
+	drawHops(box, entry);
+	drawAddresses(box, o);
+	const traffic = section(box, "Traffic"), graph = newGraph();
+	drawGraph(graph, entry.to, entry.from);
+	traffic.append(graph, make("p", "mono", make("span", "to-text", "to guest " + bytes(latest(entry.to)) + "/s, mean " + bytes(mean(entry.to)) + "/s")),
+		make("p", "mono", make("span", "from-text", "from guest " + bytes(latest(entry.from)) + "/s, mean " + bytes(mean(entry.from)) + "/s")),
+		make("p", "mono faint", "in all " + bytes(o.counters.bytes_to_guest) + " to, " + bytes(o.counters.bytes_from_guest) + " from; " + o.counters.drops_total + " packets denied or dropped"));
+	const events = section(box, "Last events");
+	for (const event of entry.events.slice().reverse()) events.append(make("p", "mono", clock(event.time) + "  " + eventText(event)));
+	if (!entry.events.length) events.append(make("p", "faint", "none that weftd still knows"));
+}
