@@ -119,6 +119,13 @@ static void control_api_show_sandbox(struct api *api, struct control_request *re
 	control_request_answer(request, 200, control_api_show(api, sandbox));
 }
 
+static void control_api_show_page(struct control_request *request)
+{
+	bool over_socket = !request->read_only;
+
+	control_page_answer(control_request_release(request), over_socket);
+}
+
 static void control_api_read(void *context, struct control_request *request)
 {
 	struct api *api = context;
@@ -132,7 +139,8 @@ static void control_api_read(void *context, struct control_request *request)
 		control_api_show_sandbox(api, request);
 		break;
 	case CONTROL_TARGET_DIAGNOSIS:
-		(request->read_only ? ops->last_diagnosis : ops->diagnose)(ops->context, request);
+		(request->read_only || request->target.last ? ops->last_diagnosis : ops->diagnose)(ops->context,
+												   request);
 		break;
 	case CONTROL_TARGET_CONNECTIONS:
 		ops->connections(ops->context, request);
@@ -153,7 +161,7 @@ static void control_api_read(void *context, struct control_request *request)
 		ops->metrics(ops->context, request);
 		break;
 	case CONTROL_TARGET_PAGE:
-		control_page_answer(control_request_release(request));
+		control_api_show_page(request);
 		break;
 	}
 }
@@ -256,8 +264,6 @@ static int control_api_read_target(const struct http_request *asked, bool read_o
 	request->method = asked->method;
 	request->read_only = read_only;
 	int result = control_target_parse(asked->method, asked->target, asked->target_length, target, &problem);
-	if (problem.kind != PROBLEM_NOT_FOUND && target->kind == CONTROL_TARGET_PAGE && !read_only)
-		result = registry_problem_set(&problem, PROBLEM_NOT_FOUND, NULL, "no such path");
 	if (result == 0)
 		return 0;
 	const char *allow = read_only ? "GET, HEAD" : control_target_allow(target);
@@ -268,9 +274,23 @@ static int control_api_read_target(const struct http_request *asked, bool read_o
 	return -1;
 }
 
+/* A page of another site lets its reader's browser ask. Only a link to the status page is followed. */
+static bool control_api_is_foreign(const struct http_request *asked)
+{
+	bool reads = asked->method == HTTP_GET || asked->method == HTTP_HEAD;
+	bool page = asked->target_length == 1 && asked->target[0] == '/';
+
+	return asked->sender == SENDER_FOREIGN || (asked->sender == SENDER_LINK && !(reads && page));
+}
+
 void control_api_handle(struct api *api, const struct http_request *asked, bool read_only, struct control_reply *reply)
 {
 	struct control_request *request;
+
+	if (control_api_is_foreign(asked)) {
+		control_reply_refusal(reply, 403, NULL, "a page of another site may not ask", NULL);
+		return;
+	}
 
 	if (!asked->printable) {
 		control_api_refuse_unprintable(asked, reply);

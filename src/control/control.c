@@ -39,6 +39,10 @@ static void control_on_request(void *context, const struct http_request *request
 		return;
 	if (!request->has_creds || !http_listen_allows(&control->socket, request->fd, request->uid, request->gid))
 		control_reply_refusal(reply, 403, NULL, "only root and members of the socket's group may call", NULL);
+	else if (request->sender != SENDER_PROGRAM && !http_site_is_address(request->host))
+		control_reply_refusal(reply, 403, NULL,
+				      "a browser that asks here by another name than localhost may have been lured",
+				      NULL);
 	else
 		control_api_handle(control->api, request, false, reply);
 }

@@ -109,11 +109,12 @@ static void control_reply_log(const struct control_reply *reply, int status, con
 
 /* Answers with TEXT (may be NULL) and frees the reply. */
 static void control_reply_answer(struct control_reply *reply, int status, const char *type, const char *allow,
-				 const char *text, size_t length)
+				 const char *policy, const char *text, size_t length)
 {
 	http_exchange_answer(reply->exchange, &(struct http_answer){ .status = status,
 								     .content_type = text ? type : NULL,
 								     .allow = allow,
+								     .policy = policy,
 								     .retry_after_s = status == 429 ? RETRY_S : 0,
 								     .body = text,
 								     .body_length = length });
@@ -129,7 +130,7 @@ static void control_reply_answer_json(struct control_reply *reply, int status, c
 	if (!text)
 		status = 503;
 	control_reply_log(reply, status, text ? detail : "out of memory");
-	control_reply_answer(reply, status, type, allow, text, text ? strlen(text) : 0);
+	control_reply_answer(reply, status, type, allow, NULL, text, text ? strlen(text) : 0);
 	free(text);
 }
 
@@ -141,7 +142,7 @@ void control_reply_json(struct control_reply *reply, int status, json_t *body)
 void control_reply_empty(struct control_reply *reply, int status)
 {
 	control_reply_log(reply, status, NULL);
-	control_reply_answer(reply, status, NULL, NULL, NULL, 0);
+	control_reply_answer(reply, status, NULL, NULL, NULL, NULL, 0);
 }
 
 void control_reply_problem(struct control_reply *reply, const struct problem *problem)
@@ -155,7 +156,17 @@ void control_reply_problem(struct control_reply *reply, const struct problem *pr
 void control_reply_text(struct control_reply *reply, const char *content_type, const char *text, size_t length)
 {
 	control_reply_log(reply, 200, NULL);
-	control_reply_answer(reply, 200, content_type, NULL, text, length);
+	control_reply_answer(reply, 200, content_type, NULL, NULL, text, length);
+}
+
+void control_reply_page(struct control_reply *reply, const char *html, size_t length)
+{
+	static const char policy[] =
+	    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "
+	    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+	control_reply_log(reply, 200, NULL);
+	control_reply_answer(reply, 200, "text/html; charset=utf-8", NULL, policy, html, length);
 }
 
 static json_t *control_reply_make_refusal(int status, const char *field, const char *detail)

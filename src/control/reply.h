@@ -26,6 +26,9 @@ void control_reply_on_gone(struct control_reply *reply, void (*gone)(void *conte
 void control_reply_refusal(struct control_reply *reply, int status, const char *field, const char *detail,
 			   const char *allow);
 
+/* An HTML page of our own, with scripts and styles in it that may run: 200. */
+void control_reply_page(struct control_reply *reply, const char *html, size_t length);
+
 /* The body of such a refusal, for the gate's own. NULL only for lack of memory; the caller frees it. */
 char *control_reply_refusal_text(int status, const char *detail);
 

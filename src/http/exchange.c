@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEAD_ROOM = 1024 }; /* more than any head of ours takes, and evbuffer_add_printf() wants to have free */
+enum { HEAD_ROOM = 2048 }; /* more than any head of ours takes, and evbuffer_add_printf() wants to have free */
 
 struct http_exchange {
 	struct http_peer *peer; /* NULL: the client is gone */
@@ -70,6 +70,21 @@ static void http_write_date(struct evbuffer *output)
 		http_write_field(output, "Date", date);
 }
 
+/*
+ * Nobody takes an answer for something else, keeps it, puts it into a frame, or loads it into a page of another site. POLICY: NULL for
+ * data, of which a browser is to run nothing.
+ */
+static void http_write_protection(struct evbuffer *output, const char *policy)
+{
+	http_write_field(output, "Cache-Control", "no-store");
+	http_write_field(output, "Content-Security-Policy",
+			 policy ? policy : "default-src 'none'; frame-ancestors 'none'");
+	http_write_field(output, "X-Content-Type-Options", "nosniff");
+	http_write_field(output, "X-Frame-Options", "DENY"); /* for browsers that do not know frame-ancestors */
+	http_write_field(output, "Cross-Origin-Resource-Policy", "same-origin");
+	http_write_field(output, "Referrer-Policy", "no-referrer");
+}
+
 /* The end of each head of HTTP/1.1; that of HTTP/1.0 is an empty line. */
 static void http_write_end_of_head(struct evbuffer *output, const struct http_peer *peer)
 {
@@ -92,6 +107,7 @@ static void http_write_head(const struct http_exchange *exchange, const struct h
 	http_write_status(output, peer->intake.head.minor, answer->status);
 	http_write_field(output, "Content-Type", answer->content_type);
 	http_write_field(output, "Allow", answer->allow);
+	http_write_protection(output, answer->policy);
 	if (answer->retry_after_s)
 		evbuffer_add_printf(output, "Retry-After: %u\r\n", answer->retry_after_s);
 	if (exchange->head_only && has_body)
@@ -161,6 +177,7 @@ bool http_refuse(struct http_peer *peer, int status, const char *content_type, c
 	http_write_status(output, 1, status);
 	http_write_field(output, "Connection", "close");
 	http_write_field(output, "Content-Type", content_type);
+	http_write_protection(output, NULL);
 	http_write_length(output, length);
 	evbuffer_add(output, "\r\n", 2);
 	if (length)
@@ -202,6 +219,7 @@ void http_exchange_start(struct http_exchange *exchange, const char *content_typ
 	struct evbuffer *output = http_output(peer);
 	http_write_status(output, peer->intake.head.minor, 200);
 	http_write_field(output, "Content-Type", content_type);
+	http_write_protection(output, NULL);
 	if (http_is_1_1(peer)) {
 		http_write_field(output, "Transfer-Encoding", "chunked");
 		http_write_date(output);

@@ -20,7 +20,8 @@ struct http_answer {
 	const char *content_type; /* NULL: no such header */
 	const char *allow;        /* NULL, or the Allow header */
 	unsigned retry_after_s;   /* 0, or the Retry-After header */
-	const char *body;         /* NULL: none. A HEAD request gets its length alone */
+	const char *policy; /* the Content-Security-Policy of a page; NULL: a browser runs and loads nothing of it */
+	const char *body;   /* NULL: none. A HEAD request gets its length alone */
 	size_t body_length;
 };
 

@@ -148,6 +148,7 @@ static void http_gate_hand_over(struct http_peer *peer)
 		.target_length = head->target_length,
 		.printable = head->printable,
 		.host = head->host,
+		.sender = http_site_judge(&head->site, head->host),
 		.fd = bufferevent_getfd(peer->bufferevent),
 	};
 

@@ -35,6 +35,7 @@ struct http_request {
 	size_t target_length;
 	bool printable;   /* of the target: see struct head */
 	const char *host; /* the Host header; "" if there is none */
+	enum http_sender sender;
 	const char *body;
 	size_t body_length;
 	int fd;         /* of the connection; it belongs to the gate */

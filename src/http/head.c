@@ -181,6 +181,8 @@ static const char *http_head_read_field(const char *line, size_t length, struct 
 		if (!http_head_same_name(value, value_length, "100-continue"))
 			return "Expect can only be 100-continue";
 		head->expect_continue = head->minor == 1;
+	} else {
+		http_site_read_field(&head->site, line, name_length, value, value_length);
 	}
 	return NULL;
 }

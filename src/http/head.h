@@ -6,6 +6,8 @@
  * Reads the head of an HTTP/1.x request and a chunked body, strictly and without side effects. Pure; any thread.
  */
 
+#include "http/site.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,6 +49,7 @@ struct head {
 	uint64_t content_length;
 	bool has_host;
 	char host[HEAD_HOST_MAX + 1]; /* cut to "" when longer */
+	struct http_site site;        /* whose page it comes from */
 	size_t length;                /* bytes of the head, blank line included */
 	const char *detail;           /* HEAD_BAD: a sentence */
 };

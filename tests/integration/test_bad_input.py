@@ -113,7 +113,6 @@ def test_otherwise_than_registered(unchanged):
         ("GET", "/v1/sandboxes/nobody", 404),
         ("DELETE", "/v1/sandboxes/nobody", 404),
         ("PATCH", "/v1/sandboxes/nobody", 404),
-        ("GET", "/", 404),
         ("GET", "/v1/nosuch", 404),
         ("GET", "/v1/sandboxes/there/nosuch", 404),
         ("POST", "/v1/sandboxes", 405),

@@ -180,7 +180,7 @@ def test_a_bad_id_is_refused_by_name(served, name, method):
     assert served.api.list() == []
 
 
-@pytest.mark.parametrize("target", ["/", "/v1", "/v2/sandboxes", "/v1/sandboxes/a/b", "/v1/sandboxes/a/diagnosis/", "//", "*", "/../etc/passwd"])
+@pytest.mark.parametrize("target", ["/v1", "/v2/sandboxes", "/v1/sandboxes/a/b", "/v1/sandboxes/a/diagnosis/", "//", "*", "/../etc/passwd"])
 def test_an_unknown_path_is_not_found(served, target):
     request = f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
     status, _head, body = answer_to(served.api, request)
@@ -708,6 +708,53 @@ def test_tcp_is_read_only_and_knows_its_own_name(host, folder, listen):
     assert get("127.0.0.1:9090", "/v1/sandboxes/a1", "DELETE") == 405
     served.terminate()
     assert served.wait(60) == 0
+
+
+FOREIGN = "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\n"
+LINK = "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n"
+OWN = "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\nOrigin: http://localhost:9090\r\n"
+BROWSER = "User-Agent: Mozilla/5.0\r\n"
+
+
+def sent(api, line, host="localhost:9090", fields=""):
+    """The status and the head of the answer to the request LINE."""
+    status, head, _body = answer_to(api, f"{line} HTTP/1.1\r\nHost: {host}\r\n{fields}Connection: close\r\n\r\n".encode())
+    return status, head.decode().lower()
+
+
+def test_a_page_of_another_site_may_not_ask(served):
+    api = served.api
+    api.register("a1")
+    for fields in (FOREIGN, "Origin: http://evil.example\r\n", "Origin: null\r\n", "Origin: http://localhost:3000\r\n"):
+        for line in ("GET /v1/status", "GET /v1/events", "PUT /v1/sandboxes/a2", "DELETE /v1/sandboxes/a1", "GET /nosuch"):
+            assert sent(api, line, fields=fields)[0] == 403, (line, fields)
+    assert [one["id"] for one in api.list()] == ["a1"]
+    # A link leads to the page, and to nothing else.
+    assert sent(api, "GET /", fields=LINK)[0] == 200
+    assert sent(api, "GET /v1/status", fields=LINK)[0] == 403
+    # A name that somebody made lead here (DNS rebinding). Programs may say what they like.
+    for fields in (BROWSER, "Origin: http://evil.example:9090\r\n", "Sec-Fetch-Site: same-origin\r\n"):
+        assert sent(api, "PUT /v1/sandboxes/a2", "evil.example:9090", fields)[0] == 403, fields
+    assert sent(api, "GET /v1/status", "anything")[0] == 200
+    # The page's own browser, and one that its user sent here.
+    for fields in (OWN, BROWSER, "Sec-Fetch-Site: none\r\n"):
+        assert sent(api, "GET /v1/status", fields=fields)[0] == 200
+    assert sent(api, "PUT /v1/sandboxes/a2", fields=OWN)[0] == 201
+
+
+def test_every_answer_says_how_a_browser_is_to_treat_it(served):
+    served.api.register("a1")
+    for line, status in (("GET /v1/status", 200), ("HEAD /v1/status", 200), ("GET /", 200), ("GET /nosuch", 404), ("BREW /", 405),
+                         ("DELETE /v1/sandboxes/a1", 204), ("GET /x\r\nContent-Length: y", 400)):
+        found, head = sent(served.api, line)
+        assert found == status
+        for field in ("x-content-type-options: nosniff", "cache-control: no-store", "frame-ancestors 'none'",
+                      "cross-origin-resource-policy: same-origin"):
+            assert field in head, (line, field, head)
+        assert ("script-src" in head) == (line == "GET /")
+    with served.api.raw_socket() as stream:
+        stream.sendall(b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"nosniff" in stream.recv(4096)
 
 
 # ---- the real daemon ----

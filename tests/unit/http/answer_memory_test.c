@@ -112,7 +112,7 @@ static void exchange_with(struct event_base *base, struct http_gate *gate, char 
 START_TEST(an_answer_without_memory_is_none)
 {
 	static const struct http_gate_ops ops = { handle, describe, "text/plain" };
-	static const char begin[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nDate: ";
+	static const char begin[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: ";
 	static const char end[] = "\r\nContent-Length: 2999\r\nConnection: close\r\n\r\n";
 	static char received[8192];
 	struct event_base *base = event_base_new();

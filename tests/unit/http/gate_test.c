@@ -74,10 +74,9 @@ static void handle(void *context, const struct http_request *request, struct htt
 
 static char *describe(int status, const char *detail)
 {
-	char text[256];
+	char *text;
 
-	snprintf(text, sizeof(text), "%d: %s", status, detail);
-	return strdup(text);
+	return asprintf(&text, "%d: %s", status, detail) < 0 ? NULL : text;
 }
 
 static void connect_client(void)
@@ -152,23 +151,33 @@ static void say_byte_by_byte(const char *text)
 		client_send(text, 1);
 }
 
-/* Puts a fixed date for each Date, and empties the buffer. */
+/* What each answer says to browsers; not "100 Continue". */
+static const char protection[] = "Cache-Control: no-store\r\n"
+				 "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n"
+				 "X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n"
+				 "Cross-Origin-Resource-Policy: same-origin\r\nReferrer-Policy: no-referrer\r\n";
+
+/* Puts a fixed date for each Date, leaves out the protection, and empties the buffer. */
 static const char *take(void)
 {
 	static char text[8192];
-	size_t length = 0;
+	size_t length = 0, heads = 0, protected = 0;
 
 	ck_assert_uint_lt(received_length, sizeof(text));
 	for (const char *at = received; *at;) {
 		if (!strncmp(at, "Date: ", 6)) {
-			memcpy(text + length, "Date: D", 7);
-			length += 7;
+			length = (size_t)(stpcpy(text + length, "Date: D") - text);
 			at = strchr(at, '\r');
+		} else if (!strncmp(at, protection, sizeof(protection) - 1)) {
+			protected++;
+			at += sizeof(protection) - 1;
 		} else {
+			heads += !strncmp(at, "HTTP/1.", 7) && strncmp(at + 9, "100", 3) != 0;
 			text[length++] = *at++;
 		}
 	}
 	text[length] = '\0';
+	ck_assert_uint_eq(heads, protected);
 	received_length = 0;
 	*received = '\0';
 	return text;
