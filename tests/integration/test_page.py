@@ -74,7 +74,7 @@ def page(host, folder):
         try:
             yield made
             errors, asked = made.browser.complaints()
-            assert not [error for error in errors if not (made.lost and "Failed to load resource: net::" in str(error))], errors
+            assert not [error for error in errors if not (made.lost and "Failed to load resource: " in str(error))], errors
             assert asked and all(url.startswith((URL, "data:", "http://localhost:9191/")) for url in asked), asked
         finally:
             made.browser.close()
