@@ -202,6 +202,37 @@ static void metrics(void *context, struct control_request *request)
 			   sizeof(text) - 1);
 }
 
+/* A sandbox with the label "rate" has that many bytes a second to it, and half of it from it, in all points. */
+static void rates(void *context, struct control_request *request)
+{
+	json_t *sandboxes = json_array();
+
+	(void)context;
+	for (struct sandbox *sandbox = registry_next(registry, 0); sandbox;
+	     sandbox = registry_next(registry, sandbox->slot)) {
+		json_t *to = json_array(), *from = json_array();
+		for (size_t i = 0; i < sandbox->spec->label_count; i++) {
+			if (strcmp(sandbox->spec->labels[i].key, "rate") != 0)
+				continue;
+			int rate = atoi(sandbox->spec->labels[i].value);
+			for (int j = 0; j < 60; j++) {
+				json_array_append_new(to, json_integer(rate * (j % 10) / 5));
+				json_array_append_new(from, json_integer(rate / 2));
+			}
+			json_array_append_new(sandboxes,
+					      json_pack("{s:s,s:i,s:i,s:i,s:O,s:O}", "id", sandbox->id, "slot",
+							sandbox->slot, "connections_open", 3, "connections_held", 1,
+							"to_guest", to, "from_guest", from));
+		}
+		json_decref(to);
+		json_decref(from);
+	}
+	control_request_answer(request, 200,
+			       json_pack("{s:i,s:i,s:I,s:s,s:o}", "interval_ms", 2000, "points", 60, "tick",
+					 (json_int_t)(clock_wall_ms() / 2000), "at", "2026-01-14T09:37:00Z",
+					 "sandboxes", sandboxes));
+}
+
 static bool is_adopting(void *context)
 {
 	(void)context;
@@ -308,6 +339,7 @@ int main(int argc, char **argv)
 		.reach = reach,
 		.status = status,
 		.metrics = metrics,
+		.rates = rates,
 		.adopting = is_adopting,
 		.loading = is_loading,
 	};

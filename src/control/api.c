@@ -160,6 +160,9 @@ static void control_api_read(void *context, struct control_request *request)
 	case CONTROL_TARGET_METRICS:
 		ops->metrics(ops->context, request);
 		break;
+	case CONTROL_TARGET_RATES:
+		ops->rates(ops->context, request);
+		break;
 	case CONTROL_TARGET_PAGE:
 		control_api_show_page(request);
 		break;

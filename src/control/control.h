@@ -61,6 +61,7 @@ struct control_ops {
 	control_serve *reach;
 	control_serve *status;
 	control_serve *metrics;
+	control_serve *rates;
 	/* Before a GET shows a sandbox: brings those counters up to date that are cheap to read. NULL: none. */
 	void (*refresh)(void *context, struct sandbox *sandbox);
 	/* Whether changes are to be parked because a former run is still being taken over. control_adopted() ends it. */

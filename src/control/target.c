@@ -44,6 +44,7 @@ static const struct {
 	[CONTROL_TARGET_CONNECTIONS] = { "/connections", true, ALLOW_READ, "GET, HEAD", 0 },
 	[CONTROL_TARGET_REACH] = { "/reach", true, ALLOW_READ, "GET, HEAD", PARAM_DEST | PARAM_PORT | PARAM_PROTO },
 	[CONTROL_TARGET_EVENTS] = { "/v1/events", false, ALLOW_GET, "GET", PARAM_SINCE | PARAM_BOOT | PARAM_SANDBOX },
+	[CONTROL_TARGET_RATES] = { "/v1/rates", false, ALLOW_READ, "GET, HEAD", PARAM_SINCE | PARAM_SANDBOX },
 	[CONTROL_TARGET_STATUS] = { "/v1/status", false, ALLOW_READ, "GET, HEAD", 0 },
 	[CONTROL_TARGET_HEALTHZ] = { "/healthz", false, ALLOW_READ, "GET, HEAD", 0 },
 	[CONTROL_TARGET_METRICS] = { "/metrics", false, ALLOW_READ, "GET, HEAD", 0 },
@@ -174,7 +175,8 @@ static int control_target_read_since(struct control_target *target, const char *
 	int64_t since = control_target_read_number(value, INT64_MAX);
 
 	if (since < 0)
-		return control_target_refuse(problem, "since", value, "the seq of an event");
+		return control_target_refuse(problem, "since", value,
+					     "a number: the seq of an event, or the tick of a point");
 	target->has_since = true;
 	target->since = (uint64_t)since;
 	return 0;
@@ -296,7 +298,7 @@ static int control_target_read_query(const char *query, size_t length, unsigned 
 		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "timeout", "timeout goes with wait only");
 	if ((seen & PARAM_BOOT) && !(seen & PARAM_SINCE))
 		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "boot", "boot goes with since only");
-	if ((seen & PARAM_SINCE) && !(seen & PARAM_BOOT))
+	if (target->kind == CONTROL_TARGET_EVENTS && (seen & PARAM_SINCE) && !(seen & PARAM_BOOT))
 		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "since", "since goes with boot only");
 	if (target->last && (seen & PARAM_TO))
 		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "to", "to goes with a new diagnosis only");

@@ -22,6 +22,7 @@ enum control_target_kind {
 	CONTROL_TARGET_CONNECTIONS, /* /v1/sandboxes/{id}/connections */
 	CONTROL_TARGET_REACH,       /* /v1/sandboxes/{id}/reach */
 	CONTROL_TARGET_EVENTS,      /* /v1/events */
+	CONTROL_TARGET_RATES,       /* /v1/rates */
 	CONTROL_TARGET_STATUS,      /* /v1/status */
 	CONTROL_TARGET_HEALTHZ,     /* /healthz */
 	CONTROL_TARGET_METRICS,     /* /metrics */
@@ -56,7 +57,7 @@ struct control_target {
 	bool has_drain; /* ?drain= */
 	unsigned drain_s;
 
-	bool has_since; /* ?since=&boot= */
+	bool has_since; /* ?since=&boot=; of rates ?since= alone */
 	uint64_t since;
 	char boot[CONTROL_TARGET_BOOT_MAX + 1];
 	char sandbox[SANDBOX_ID_MAX + 1]; /* ?sandbox=, an id or a name; "": all */

@@ -28,6 +28,7 @@ struct metrics;
 struct not_open;
 struct options;
 struct problem;
+struct rates;
 struct registry;
 struct reopen;
 struct reserve;
@@ -69,6 +70,7 @@ struct daemon {
 	struct guard *guard;
 	struct metrics *metrics;
 	struct not_open *not_open;
+	struct rates *rates;
 	struct reopen *reopen;
 	struct reserve *reserve;
 	struct restart *restart;

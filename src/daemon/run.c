@@ -29,6 +29,7 @@
 #include "daemon/notify.h"
 #include "daemon/options.h"
 #include "daemon/patch.h"
+#include "daemon/rates.h"
 #include "daemon/register.h"
 #include "daemon/reload.h"
 #include "daemon/reopen.h"
@@ -262,6 +263,7 @@ static int daemon_run_start_control(struct daemon *daemon, struct err *err)
 		.refresh = daemon_refresh,
 		.status = daemon_status,
 		.metrics = daemon_metrics,
+		.rates = daemon_rates,
 		.adopting = daemon_run_is_adopting,
 		.loading = daemon_run_is_loading,
 		.context = daemon,
@@ -314,7 +316,8 @@ static int daemon_run_start_parts(struct daemon *daemon, struct err *err)
 	if (!daemon->base || !daemon->registry)
 		return err_set(err, ENOMEM, "start");
 	if (daemon_reserve_start(daemon, err) < 0 || daemon_takeover_start(daemon, err) < 0 ||
-	    daemon_metrics_start(daemon, err) < 0 || daemon_not_open_start(daemon, err) < 0)
+	    daemon_metrics_start(daemon, err) < 0 || daemon_not_open_start(daemon, err) < 0 ||
+	    daemon_rates_start(daemon, err) < 0)
 		return -1;
 	registry_set_ipv6_loopback(daemon->registry, daemon_run_has_ipv6_loopback());
 	return 0;
@@ -427,6 +430,7 @@ static void daemon_run_finish(struct running *running)
 	daemon_http_close(daemon);
 	control_free(daemon->control);
 	daemon_metrics_stop(daemon);
+	daemon_rates_stop(daemon);
 	daemon_not_open_stop(daemon);
 	daemon_listeners_free(daemon);
 	daemon_inherited_free(daemon->inherited);

@@ -9,6 +9,7 @@
 
 #include "control/request.h"
 #include "daemon/listeners.h"
+#include "daemon/rate_ring.h"
 #include "fabric/fabric.h"
 #include "forwarder/forwarder.h"
 #include "registry/problem.h"
@@ -54,6 +55,8 @@ struct tenant {
 	struct counters lost;                /* the kernel's counts in tables that are gone */
 	bool collected;                      /* its counters were read: what follows is of this run */
 	uint64_t denied[FABRIC_RULES];       /* last read of its namespace */
+	struct rate_ring rates;              /* its traffic of late */
+	uint64_t rates_tick;                 /* of its last point */
 	char *last_diagnosis;                /* owned: the answer to the last one; NULL: none was made yet */
 };
 

@@ -71,6 +71,9 @@ static int fabric_start(struct fabric *fabric, struct err *err)
 	fabric->scanning = fabric->answers ? fabric_scanning_new(fabric, err) : NULL;
 	if (!fabric->scanning)
 		return -1;
+	fabric->traffic = fabric_traffic_new(fabric);
+	if (!fabric->traffic)
+		return err_set(err, ENOMEM, "fabric");
 	if (fabric_prepare_host(fabric, err) < 0)
 		return -1;
 	fabric->builder = fabric_job_thread_new("weft-builder", fabric->mailbox, true, err);
@@ -139,6 +142,7 @@ void fabric_free(struct fabric *fabric)
 	/* Delivers the jobs that are left, finished or cancelled, and those that they post, which are cancelled at once. */
 	base_mailbox_free(fabric->mailbox);
 	fabric_scanning_free(fabric->scanning);
+	fabric_traffic_free(fabric->traffic);
 	fabric_answers_free(fabric->answers);
 	if (fabric->slots)
 		fabric_forget_all(fabric);

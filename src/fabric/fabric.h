@@ -234,6 +234,20 @@ void fabric_collect(struct fabric *fabric, unsigned slot, fabric_counts_done *do
 int fabric_read_counts(const struct fabric *fabric, unsigned slot, int netns_fd, struct fabric_counts *counts,
 		       struct err *err);
 
+/* Bytes that passed the host's end of a slot's veth since it was made, with their Ethernet headers: the kernel path. */
+struct fabric_traffic {
+	unsigned slot;
+	uint64_t to_guest, from_guest;
+};
+typedef void fabric_traffic_done(void *context, const struct fabric_traffic *traffic, size_t count,
+				 const struct err *err);
+
+/*
+ * Reads those of all slots, in no order; one for which there was no memory is missing. False: a reading is under way already, and
+ * none was begun.
+ */
+bool fabric_read_traffic(struct fabric *fabric, fabric_traffic_done *done, void *context);
+
 /* Packets that the host's table stopped since it was made, by rule. 0, or -1 with ERR. */
 int fabric_read_host_counts(uint64_t denied[static FABRIC_RULES], struct err *err);
 

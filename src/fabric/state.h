@@ -24,6 +24,7 @@ struct relief;
 struct scan_number;
 struct scanning;
 struct suspects;
+struct traffic;
 struct troubles;
 
 /* How often one thing is tried ahead of its time in one pause. */
@@ -67,7 +68,12 @@ struct fabric {
 	struct relief *relief;
 	void (*met_shortage)(struct fabric *fabric); /* whoever meets one, and is to try again, calls it */
 	struct patrol *patrol;
+	struct traffic *traffic; /* the one reading of traffic.c */
 	struct pool *pool;
 };
+
+/* Room for a reading. NULL for want of memory. FREE after the threads; NULL is fine. */
+struct traffic *fabric_traffic_new(struct fabric *fabric);
+void fabric_traffic_free(struct traffic *traffic);
 
 #endif

@@ -249,6 +249,26 @@ def test_nothing_that_a_caller_sends_is_markup(page):
     assert browser.evaluate("document.title") == "(1) somehost \u2013 weft"
 
 
+def test_traffic_is_drawn_from_the_first_moment(page):
+    api, browser = page.api, page.browser
+    for number in range(300):
+        api.register(f"s{number}", {"ports": [8080], "labels": {"rate": str(1000 * number)} if number % 3 == 1 else {}})
+        if number % 5 == 0:
+            api.patch(f"s{number}", {"labels": {"state": "ready"}})
+    page.show(300)
+    graph = row("s1") + '?.querySelector(".to").getAttribute("points").split(" ")'
+    browser.wait(graph + ".length === 60")
+    browser.wait(f"new Set({graph}.map((point) => point.split(',')[1])).size > 1")
+    browser.wait(row("s1") + '.querySelector(".rates, .from-text").textContent.includes("500 B/s")')
+    assert browser.evaluate(row("s1") + '.querySelector(".number").textContent') == "3 (1 held)"
+    assert browser.evaluate('document.querySelector("#connections").textContent') == "240"
+    looks(page, "page-300")
+    browser.evaluate("{const w = document.querySelector('#window'); w.value = '10'; w.dispatchEvent(new Event('change'))}")
+    browser.wait(graph + ".length === 10")
+    browser.evaluate("{const o = document.querySelector('#order'); o.value = 'traffic'; o.dispatchEvent(new Event('change'))}")
+    browser.wait(IDS + '[0] === "s298"')
+
+
 def test_rows_can_be_searched_and_filtered(page):
     api, browser = page.api, page.browser
     for name, state in (("red-1", "ready"), ("red-2", "failed"), ("blue-1", "ready")):
@@ -292,8 +312,10 @@ def test_weftds_own_page_tells_what_was_and_what_comes(host, weftd, guest):
 
         first.serve("8080,http,a1")
         browser.wait(f'{row("a1")}.querySelector(".ready") !== null')
+        flat = f"new Set({row('a1')}.querySelector('.from').getAttribute('points').split(' ').map((point) => point.split(',')[1])).size === 1"
+        poll_until(lambda: host.run(["curl", "-s", "http://10.11.0.1:8080/"]) and not browser.evaluate(flat))
         errors, asked = browser.complaints()
         assert all(url.startswith((URL, "data:")) for url in asked), asked
-        assert not [error for error in errors if " 404 " not in str(error)], errors
+        assert not errors, errors
     finally:
         browser.close()

@@ -8,7 +8,7 @@ const POINTS = 60, EVENTS_SHOWN = 12;
 const MEASURES = document.documentElement.dataset.way.trim() === "socket";
 const OLD_MS = 5 * 60000; // a diagnosis of that age says little
 const sandboxes = new Map(); // id -> entry
-const host = {status: null, rates: null, denied: [], events: [], findings: null, hasRates: false};
+const host = {status: null, rates: null, denied: [], events: [], findings: null, hasRates: true};
 let lostSince = null;
 
 const $ = (id) => document.getElementById(id);
