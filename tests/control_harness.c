@@ -233,6 +233,28 @@ static void rates(void *context, struct control_request *request)
 					 "sandboxes", sandboxes));
 }
 
+static bool examined;
+
+static void last_findings(void *context, struct control_request *request)
+{
+	(void)context;
+	if (!examined)
+		control_request_answer(request, 200, json_pack("{s:[], s:n}", "findings", "measured_at"));
+	else
+		control_request_answer(
+		    request, 200,
+		    json_pack("{s:[{s:s,s:s,s:s,s:s,s:s},{s:s,s:s,s:s,s:s,s:s}],s:s}", "findings", "check", "kernel",
+			      "status", "ok", "detail", "all there", "why", "", "fix", "", "check", "ip_forward",
+			      "status", "fail", "detail", "ip_forward is 0", "why", "no packet is forwarded", "fix",
+			      "sysctl net.ipv4.ip_forward=1", "measured_at", "2026-01-14T09:37:00Z"));
+}
+
+static void examine(void *context, struct control_request *request)
+{
+	examined = true;
+	last_findings(context, request);
+}
+
 static bool is_adopting(void *context)
 {
 	(void)context;
@@ -340,6 +362,8 @@ int main(int argc, char **argv)
 		.status = status,
 		.metrics = metrics,
 		.rates = rates,
+		.examine = examine,
+		.last_findings = last_findings,
 		.adopting = is_adopting,
 		.loading = is_loading,
 	};

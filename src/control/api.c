@@ -160,6 +160,9 @@ static void control_api_read(void *context, struct control_request *request)
 	case CONTROL_TARGET_METRICS:
 		ops->metrics(ops->context, request);
 		break;
+	case CONTROL_TARGET_DOCTOR:
+		(request->read_only || request->target.last ? ops->last_findings : ops->examine)(ops->context, request);
+		break;
 	case CONTROL_TARGET_RATES:
 		ops->rates(ops->context, request);
 		break;
@@ -223,7 +226,8 @@ static void control_api_park(struct api *api, struct control_request *request, c
 /* Whether the answer is right even while the sandboxes are not all known. */
 static bool control_api_needs_no_sandboxes(enum control_target_kind kind)
 {
-	return kind == CONTROL_TARGET_HEALTHZ || kind == CONTROL_TARGET_STATUS || kind == CONTROL_TARGET_PAGE;
+	return kind == CONTROL_TARGET_HEALTHZ || kind == CONTROL_TARGET_STATUS || kind == CONTROL_TARGET_PAGE ||
+	       kind == CONTROL_TARGET_DOCTOR;
 }
 
 static void control_api_handle_read(struct api *api, struct control_request *request)

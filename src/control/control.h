@@ -62,6 +62,8 @@ struct control_ops {
 	control_serve *status;
 	control_serve *metrics;
 	control_serve *rates;
+	control_serve *examine;       /* the findings of doctor */
+	control_serve *last_findings; /* of the last time; starts nothing */
 	/* Before a GET shows a sandbox: brings those counters up to date that are cheap to read. NULL: none. */
 	void (*refresh)(void *context, struct sandbox *sandbox);
 	/* Whether changes are to be parked because a former run is still being taken over. control_adopted() ends it. */

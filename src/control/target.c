@@ -44,6 +44,7 @@ static const struct {
 	[CONTROL_TARGET_CONNECTIONS] = { "/connections", true, ALLOW_READ, "GET, HEAD", 0 },
 	[CONTROL_TARGET_REACH] = { "/reach", true, ALLOW_READ, "GET, HEAD", PARAM_DEST | PARAM_PORT | PARAM_PROTO },
 	[CONTROL_TARGET_EVENTS] = { "/v1/events", false, ALLOW_GET, "GET", PARAM_SINCE | PARAM_BOOT | PARAM_SANDBOX },
+	[CONTROL_TARGET_DOCTOR] = { "/v1/doctor", false, ALLOW_READ, "GET, HEAD", PARAM_LAST },
 	[CONTROL_TARGET_RATES] = { "/v1/rates", false, ALLOW_READ, "GET, HEAD", PARAM_SINCE | PARAM_SANDBOX },
 	[CONTROL_TARGET_STATUS] = { "/v1/status", false, ALLOW_READ, "GET, HEAD", 0 },
 	[CONTROL_TARGET_HEALTHZ] = { "/healthz", false, ALLOW_READ, "GET, HEAD", 0 },

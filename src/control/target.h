@@ -22,6 +22,7 @@ enum control_target_kind {
 	CONTROL_TARGET_CONNECTIONS, /* /v1/sandboxes/{id}/connections */
 	CONTROL_TARGET_REACH,       /* /v1/sandboxes/{id}/reach */
 	CONTROL_TARGET_EVENTS,      /* /v1/events */
+	CONTROL_TARGET_DOCTOR,      /* /v1/doctor */
 	CONTROL_TARGET_RATES,       /* /v1/rates */
 	CONTROL_TARGET_STATUS,      /* /v1/status */
 	CONTROL_TARGET_HEALTHZ,     /* /healthz */
@@ -62,7 +63,7 @@ struct control_target {
 	char boot[CONTROL_TARGET_BOOT_MAX + 1];
 	char sandbox[SANDBOX_ID_MAX + 1]; /* ?sandbox=, an id or a name; "": all */
 
-	bool last; /* ?last=: of a diagnosis, the one that was made last */
+	bool last; /* ?last=: of a diagnosis, or of the findings, those that were made last */
 
 	uint32_t destination; /* ?dest=, or ?to= of a diagnosis, host order; 0: none given */
 	enum proto proto;     /* ?proto= */

@@ -19,6 +19,7 @@ struct default_endpoint;
 struct diagnoses;
 struct err;
 struct event_base;
+struct examine;
 struct fabric;
 struct forwarder;
 struct guard;
@@ -67,6 +68,7 @@ struct daemon {
 	/* The parts, each of the file of its name. */
 	struct default_endpoint *default_endpoint;
 	struct diagnoses *diagnoses;
+	struct examine *examine;
 	struct guard *guard;
 	struct metrics *metrics;
 	struct not_open *not_open;

@@ -17,6 +17,7 @@
 #include "daemon/daemon.h"
 #include "daemon/default_endpoint.h"
 #include "daemon/diagnoses.h"
+#include "daemon/examine.h"
 #include "daemon/follow.h"
 #include "daemon/guard.h"
 #include "daemon/host_lock.h"
@@ -264,6 +265,8 @@ static int daemon_run_start_control(struct daemon *daemon, struct err *err)
 		.status = daemon_status,
 		.metrics = daemon_metrics,
 		.rates = daemon_rates,
+		.examine = daemon_examine,
+		.last_findings = daemon_examine_last,
 		.adopting = daemon_run_is_adopting,
 		.loading = daemon_run_is_loading,
 		.context = daemon,
@@ -343,7 +346,8 @@ static int daemon_run_start(struct running *running, struct err *err)
 	if (!daemon->store || daemon_listeners_start(daemon, err) < 0)
 		return -1;
 	daemon->inherited = daemon_inherited_receive();
-	if (daemon_diagnoses_start(daemon, err) < 0 || daemon_run_start_control(daemon, err) < 0)
+	if (daemon_diagnoses_start(daemon, err) < 0 || daemon_examine_start(daemon, err) < 0 ||
+	    daemon_run_start_control(daemon, err) < 0)
 		return -1;
 	if (daemon_run_watch_signals(running, err) < 0)
 		return -1;
@@ -407,6 +411,7 @@ static void daemon_run_finish(struct running *running)
 	struct daemon *daemon = &running->daemon;
 
 	daemon_diagnoses_stop(daemon);
+	daemon_examine_stop(daemon);
 	control_park_refuse_all(&daemon->parked, "weftd is stopping");
 	daemon_run_forget_signals(running);
 	timer_free(&running->housekeeping);

@@ -516,3 +516,13 @@ def test_others_namespaces_are_no_leftovers(doctor, host):
     host.run(["ip", "netns", "add", "blue"])
     host.run(["ip", "netns", "add", "ns-x"])
     doctor.only("leftovers", "ok", "left nothing")
+
+
+def test_weftd_examines_its_host(weftd):
+    api = weftd().api
+    assert api.get("/v1/doctor?last=true").expect(200).body == {"findings": [], "measured_at": None}
+    found = api.get("/v1/doctor", timeout=120).expect(200).body
+    checks = {one["check"] for one in found["findings"]}
+    assert {"kernel", "ip_forward", "ports"} <= checks and "proxy_environment" not in checks
+    assert all(one["status"] in ("ok", "warn", "fail", "skipped") for one in found["findings"])
+    assert api.get("/v1/doctor?last=true").expect(200).body == found

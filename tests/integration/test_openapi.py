@@ -125,7 +125,7 @@ def test_every_answer_is_a_documented_one(served, document, seed):  # noqa: F811
     rng = random.Random(seed)
     operations = [one for one in document.operations() if one[0] != "/v1/events"]
     seen = set()
-    for _ in range(600):
+    for _ in range(800):
         path, method, operation, parameters = rng.choice(operations)
         target = some_target(rng, path, parameters)
         body = some_body(rng) if "requestBody" in operation else None

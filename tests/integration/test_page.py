@@ -233,6 +233,15 @@ def test_over_the_socket_a_button_measures_anew(page):
         assert api.get("/v1/sandboxes/a1/diagnosis?last=true").expect(200)["measured_at"] is None
         browser.evaluate('document.querySelector("button.measure").click()')
         browser.wait(PANEL + '.includes("NO-CARRIER")')
+        # So it is with the host.
+        browser.evaluate('document.querySelector("#host-card").open = true')
+        browser.wait('document.querySelector("button.examine") !== null')
+        assert api.get("/v1/doctor?last=true").expect(200)["measured_at"] is None
+        browser.evaluate('document.querySelector("button.examine").click()')
+        card = 'document.querySelector("#host-card").textContent'
+        browser.wait(card + '.includes("1 problem: ip_forward: ip_forward is 0")')
+        assert "sysctl net.ipv4.ip_forward=1" in browser.evaluate(card) and "all there" not in browser.evaluate(card)
+        kept_screenshot(browser, "page-host")
         page.lost = True
 
 

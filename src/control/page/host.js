@@ -37,7 +37,13 @@ function drawHostCard() {
 		if (why) wrong.append(make("p", "small", "why: " + why));
 		if (fix) wrong.append(make("p", "small", "fix: " + fix));
 	}
-	if (!problems.length) wrong.append(make("p", "faint", "none"));
+	if (!problems.length) wrong.append(make("p", "faint", host.findings && host.findings.measured_at ? "none" : "none so far"));
+	if (MEASURES) {
+		const button = make("button", "examine", host.examining ? "examining \u2026" : "Examine the host");
+		button.disabled = Boolean(host.examining);
+		button.addEventListener("click", examineHost);
+		wrong.append(button);
+	} else if (!host.findings || !host.findings.measured_at) wrong.append(make("p", "small", "doctor was not asked by way of weftd yet; on the host: weftctl doctor"));
 	const mended = section(box, "Repairs");
 	for (const event of repairs.slice(-REPAIRS_SHOWN).reverse()) mended.append(make("p", "mono", clock(event.time) + "  " + (event.sandbox ? event.sandbox + "  " : "") + eventText(event)));
 	if (!repairs.length) mended.append(make("p", "faint", "none that weftd still knows"));
@@ -46,6 +52,13 @@ function drawHostCard() {
 	for (const event of host.events.filter((one) => one.type === "denied").slice(-DENIALS_SHOWN).reverse())
 		denied.append(make("p", "mono small", clock(event.time) + "  " + event.sandbox + "  " + eventText(event)));
 	if (!denied.querySelector("p")) denied.append(make("p", "faint", "none"));
+}
+async function examineHost() {
+	host.examining = true;
+	refresh();
+	try { host.findings = await get("/v1/doctor", 120000); } catch (error) { failed(error); }
+	host.examining = false;
+	refresh();
 }
 /* Events of the host and of all sandboxes, as far as this card shows them. */
 function noteHost(event) {

@@ -79,6 +79,7 @@ async function pollHost() {
 		const text = await (await ask("/metrics")).text();
 		host.denied = [...text.matchAll(/^weft_denied_total\{rule="([^"]*)"\} (\d+)/gm)].map((m) => [m[1], Number(m[2])]).filter((pair) => pair[1]).sort((a, b) => b[1] - a[1]);
 	} catch (error) { /* told by the status */ }
+	try { host.findings = await get("/v1/doctor?last=true"); } catch (error) { host.findings = null; }
 	refresh();
 }
 

@@ -30,6 +30,7 @@ static const struct {
 	{ "/v1/sandboxes/a1/reach?dest=1.2.3.4", CONTROL_TARGET_REACH, "a1" },
 	{ "/v1/events", CONTROL_TARGET_EVENTS, "" },
 	{ "/v1/status", CONTROL_TARGET_STATUS, "" },
+	{ "/v1/doctor?last=true", CONTROL_TARGET_DOCTOR, "" },
 	{ "/v1/rates", CONTROL_TARGET_RATES, "" },
 	{ "/v1/rates?since=7&sandbox=a1", CONTROL_TARGET_RATES, "" },
 	{ "/healthz", CONTROL_TARGET_HEALTHZ, "" },

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * An examination reads much of /proc and all rules of the host, so it runs on a thread of its own, with a configuration of its own,
+ * because main may reload the one in force. There is one at a time; those who ask meanwhile get its findings too.
+ */
+#include "daemon/examine.h"
+
+#include "base/clock.h"
+#include "base/container_of.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/thread.h"
+#include "config/config.h"
+#include "control/control.h"
+#include "daemon/daemon.h"
+#include "daemon/load_config.h"
+#include "daemon/options.h"
+#include "health/doctor.h"
+#include "wire/write.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WAITING_MAX = 64 };
+
+struct examine {
+	struct daemon *daemon;
+	struct mailbox *done;
+	char *last; /* the last findings as JSON; NULL: there are none */
+
+	/* The one that is under way. */
+	bool under_way;
+	struct control_request_list waiting;
+	size_t waiting_count;
+	struct mail mail;
+	struct base_thread thread;
+	struct health_report report;
+	char mistake[256]; /* of the configuration file; "": none */
+	int64_t measured_ms;
+};
+
+static void daemon_examine_note_mistake(void *context, const char *mistake)
+{
+	struct examine *examine = context;
+
+	if (!examine->mistake[0])
+		snprintf(examine->mistake, sizeof(examine->mistake), "%s", mistake);
+}
+
+static void *daemon_examine_run(void *arg)
+{
+	struct examine *examine = arg;
+	const struct options *options = examine->daemon->options;
+	struct health_facts facts;
+	int exit_code;
+	struct config *config =
+	    daemon_load_config(options, false, CONFIG_PATIENCE_MS, daemon_examine_note_mistake, examine, &exit_code);
+
+	if (!config) {
+		health_fix(health_add(&examine->report, "configuration", HEALTH_FAIL, "%s", examine->mistake),
+			   "weftd --check shows all mistakes");
+		config = config_default();
+	}
+	if (config) {
+		health_facts_gather(&facts, config, options->socket);
+		health_doctor_examine(&facts, &examine->report);
+		health_facts_clear(&facts);
+	}
+	config_free(config);
+	examine->measured_ms = clock_wall_ms();
+	base_mailbox_post(examine->done, &examine->mail);
+	return NULL;
+}
+
+static json_t *daemon_examine_describe_finding(const struct health_finding *finding)
+{
+	return json_pack("{s:s, s:s, s:o, s:o, s:o}", "check", finding->check, "status",
+			 health_status_name(finding->status), "detail", wire_write_text(finding->detail), "why",
+			 wire_write_text(finding->why), "fix", wire_write_text(finding->fix));
+}
+
+/* To be freed. NULL for want of memory. The caller's environment is no concern of weftd's. */
+static char *daemon_examine_describe(const struct examine *examine)
+{
+	const struct health_report *report = &examine->report;
+	char measured_at[CLOCK_TEXT_SIZE];
+	json_t *findings = report->incomplete ? NULL : json_array();
+
+	for (size_t i = 0; i < report->count && findings; i++) {
+		const struct health_finding *finding = &report->findings[i];
+		if (!strcmp(finding->check, "proxy_environment") ||
+		    json_array_append_new(findings, daemon_examine_describe_finding(finding)) == 0)
+			continue;
+		json_decref(findings);
+		findings = NULL;
+	}
+	json_t *body = findings ? json_pack("{s:o, s:s}", "findings", findings, "measured_at",
+					    clock_format(examine->measured_ms, measured_at))
+				: NULL;
+	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+	json_decref(body);
+	return text;
+}
+
+static void daemon_examine_answer(struct control_request *request, const char *text)
+{
+	static const char none[] = "{\"findings\":[],\"measured_at\":null}";
+
+	text = text ? text : none;
+	control_reply_text(control_request_release(request), "application/json", text, strlen(text));
+}
+
+static void daemon_examine_deliver(struct mail *mail)
+{
+	struct examine *examine = container_of(mail, struct examine, mail);
+	struct control_request *request;
+	char *text = daemon_examine_describe(examine);
+
+	base_thread_join(&examine->thread);
+	examine->under_way = false;
+	health_report_clear(&examine->report);
+	if (text) {
+		free(examine->last);
+		examine->last = text;
+	}
+	while ((request = TAILQ_FIRST(&examine->waiting))) {
+		TAILQ_REMOVE(&examine->waiting, request, next);
+		if (text)
+			daemon_examine_answer(request, text);
+		else
+			control_request_refuse_unavailable(request, "out of memory");
+	}
+	examine->waiting_count = 0;
+}
+
+/* 0, or -1: it is not begun. */
+static int daemon_examine_begin(struct examine *examine)
+{
+	struct err ignored;
+
+	examine->mail = (struct mail){ .deliver = daemon_examine_deliver };
+	examine->thread = (struct base_thread){ .name = "weft-doctor" };
+	examine->report = (struct health_report){ 0 };
+	examine->mistake[0] = '\0';
+	if (base_thread_start(&examine->thread, daemon_examine_run, examine, &ignored) < 0)
+		return -1;
+	examine->under_way = true;
+	return 0;
+}
+
+void daemon_examine(void *context, struct control_request *request)
+{
+	struct daemon *daemon = context;
+	struct examine *examine = daemon->examine;
+
+	if (examine->waiting_count == WAITING_MAX) {
+		control_request_refuse_unavailable(request, "too many wait for an examination of the host already");
+	} else if (!examine->under_way && daemon_examine_begin(examine) < 0) {
+		control_request_refuse_unavailable(request, "no thread for an examination of the host");
+	} else {
+		TAILQ_INSERT_TAIL(&examine->waiting, request, next);
+		examine->waiting_count++;
+	}
+}
+
+void daemon_examine_last(void *context, struct control_request *request)
+{
+	struct daemon *daemon = context;
+
+	daemon_examine_answer(request, daemon->examine->last);
+}
+
+int daemon_examine_start(struct daemon *daemon, struct err *err)
+{
+	struct examine *examine = calloc(1, sizeof(*examine));
+
+	if (!examine)
+		return err_set(err, ENOMEM, "doctor");
+	daemon->examine = examine;
+	examine->daemon = daemon;
+	TAILQ_INIT(&examine->waiting);
+	examine->done = base_mailbox_new(daemon->base, err);
+	return examine->done ? 0 : -1;
+}
+
+void daemon_examine_stop(struct daemon *daemon)
+{
+	struct examine *examine = daemon->examine;
+
+	if (!examine)
+		return;
+	while (examine->under_way)
+		base_mailbox_wait(examine->done);
+	if (examine->done)
+		base_mailbox_free(examine->done);
+	free(examine->last);
+	free(examine);
+	daemon->examine = NULL;
+}
