@@ -20,7 +20,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct rates {
 	struct daemon *daemon;
@@ -123,6 +122,7 @@ static char *daemon_rates_show(struct daemon *daemon, const struct control_targe
 	const struct rates *rates = daemon->rates;
 	uint64_t since = target->has_since && target->since < rates->tick ? target->since : 0;
 	unsigned limit = rates->tick - since < RATES_POINTS ? (unsigned)(rates->tick - since) : RATES_POINTS;
+	const struct sandbox *only = registry_lookup(daemon->registry, target->sandbox);
 	char at[CLOCK_TEXT_SIZE], *text = NULL;
 	FILE *out = open_memstream(&text, length);
 	bool first = true;
@@ -135,7 +135,7 @@ static char *daemon_rates_show(struct daemon *daemon, const struct control_targe
 		RATES_INTERVAL_MS, RATES_POINTS, rates->tick, clock_format(rates->at_ms, at));
 	for (struct sandbox *sandbox = registry_next(daemon->registry, 0); sandbox;
 	     sandbox = registry_next(daemon->registry, sandbox->slot))
-		if (!*target->sandbox || !strcmp(target->sandbox, sandbox->id))
+		if (!*target->sandbox || sandbox == only)
 			first &= !daemon_rates_write(out, rates, sandbox, limit, first);
 	fputs("]}", out);
 	bool failed = ferror(out);

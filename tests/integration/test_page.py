@@ -132,8 +132,9 @@ def test_the_page_lives_on_the_events(page):
     browser.wait(f'{row("a1")}.querySelector(".ready") !== null')
     # The page may have learned the state from a snapshot, before the event.
     browser.wait(f'{row("a1")}.lastChild.textContent.includes("waiting")')
-    api.register("a2")
+    api.register("a2", {"name": "web"})
     browser.wait('document.querySelectorAll(".row").length === 2')
+    assert "web" in browser.evaluate(row("a2") + ".children[0].textContent")
     api.unregister("a1")
     browser.wait('document.querySelectorAll(".row").length === 1')
     # Nothing is asked for whole again: the stream brings all changes.

@@ -110,10 +110,11 @@ function newGraph() {
 
 function eventText(event) {
 	if (event.type === "state") return event.from + " \u2192 " + event.to + (event.cause ? " (" + event.cause + ")" : "");
-	if (event.type === "denied") return "denied " + [event.proto, event.name || event.destination, event.port || undefined, event.rule].filter((x) => x !== undefined).join(" ");
+	if (event.type === "denied") return "denied " + [event.proto, event.destination, event.port || undefined, event.rule].filter((x) => x !== undefined).join(" ");
 	if (event.type === "host") return event.check + ": " + event.status + (event.detail ? ", " + event.detail : "");
+	if (event.type === "renamed") return "renamed " + (event.former || "-") + " \u2192 " + (event.name || "-");
 	const outcome = event.ok === false ? "not possible yet: " : "";
-	const more = typeof event.what === "string" ? outcome + event.what + (event.error ? ", " + event.error : "") : typeof event.name === "string" ? event.name : "";
+	const more = typeof event.what === "string" ? outcome + event.what + (event.error ? ", " + event.error : "") : "";
 	return event.type + (more ? ": " + more : "");
 }
 
