@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The list. All rows have one height, so those in sight follow from the place of the page, and only they exist. A row that comes
- * into sight asks for the last diagnosis of its sandbox, a few rows at a time.
+ * into sight asks for the last diagnosis of its sandbox, a few rows at a time, and while it stays there for the sandbox itself, because
+ * no event tells of counters, labels and ports that another program took.
  */
 const COLUMNS = [["Sandbox", "id"], ["State", "state"], ["Path as measured", null], ["Traffic", "traffic"], ["Connections", "connections"], ["Last event", "event"]];
 const lastEvent = (entry) => entry.events.length ? entry.events[entry.events.length - 1] : null;
@@ -48,6 +49,8 @@ function newRow(entry) {
 	list.rows.set(entry.id, row);
 	return row;
 }
+/* A VM that has not come yet is no fault. */
+const waits = (hop, o) => hop.status === "fail" && o.state === "waiting" && hop.hop === "tap";
 /* The hops that were tested, no others, and when. */
 function drawPath(cell, entry) {
 	const found = entry.diagnosis, o = entry.object;
@@ -59,8 +62,7 @@ function drawPath(cell, entry) {
 	const path = make("div", "path");
 	for (const hop of found.hops) {
 		if (hop.status === "skipped") continue;
-		const waits = hop.status === "fail" && o.state === "waiting" && hop.hop === "tap";
-		const drawn = make("span", "hop " + (waits ? "wait" : hop.status), make("i"), make("span", "", hop.hop));
+		const drawn = make("span", "hop " + (waits(hop, o) ? "wait" : hop.status), make("i"), make("span", "", hop.hop));
 		drawn.title = hop.hop + ": " + hop.status + (hop.detail ? ", " + hop.detail : "");
 		path.append(drawn);
 	}
@@ -123,7 +125,8 @@ async function askDiagnoses() {
 	while (list.asking < ASKED_AT_ONCE && list.queue.length) {
 		const entry = list.queue.pop();
 		list.asking++;
-		get(pathOf(entry.id) + "/diagnosis?last=true").then((found) => takeDiagnosis(entry, found)).catch(() => {}).finally(() => {
+		const again = entry.diagnosisAt > 0;
+		get(pathOf(entry.id) + "/diagnosis?last=true").then((found) => takeDiagnosis(entry, found)).then(() => again && reload(entry.id)).catch(() => {}).finally(() => {
 			entry.diagnosisAt = performance.now();
 			entry.wanted = false;
 			list.asking--;

@@ -39,7 +39,7 @@ function drawHops(parent, entry) {
 	part.className = old ? "old" : "";
 	for (const hop of found.hops) {
 		const mark = {ok: "ok    ", fail: "FAIL  ", skipped: "-     "}[hop.status] || hop.status.padEnd(6);
-		box.append(make("p", "mono" + (hop.status === "fail" ? " fail" : hop.status === "skipped" ? " faint" : ""), mark + hop.hop + "  " + hop.subject + "  " + hop.detail));
+		box.append(make("p", "mono" + (hop.status === "fail" && !waits(hop, entry.object) ? " fail" : hop.status === "skipped" ? " faint" : ""), mark + hop.hop + "  " + hop.subject + "  " + hop.detail));
 	}
 	if (found.cause) box.append(make("p", "", "Cause: " + found.cause));
 	if (found.next_step) box.append(make("p", "", found.next_step));
