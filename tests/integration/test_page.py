@@ -317,7 +317,10 @@ def test_weftds_own_page_tells_what_was_and_what_comes(host, weftd, guest):
         browser.wait(f'{row("a1")}.lastChild.textContent.includes("waiting \u2192 attached")')
         # A guest that stalls is not a fault of tcp.
         poll_until(lambda: daemon.api.get("/v1/sandboxes/a1/diagnosis").expect(200)["broken"] == "tcp")
-        browser.wait(PANEL + '.includes("FAIL  tcp")', 60)
+        browser.evaluate('location.hash = "a2"')
+        browser.wait(PANEL + '.startsWith("a2")')
+        browser.evaluate('location.hash = "a1"')
+        browser.wait(PANEL + '.includes("FAIL  tcp")')
         text = browser.evaluate(PANEL)
         assert "creating \u2192 waiting (registered)" in text and "gone" not in text
 
