@@ -29,7 +29,7 @@ struct metrics;
 struct not_open;
 struct options;
 struct problem;
-struct rates;
+struct rate_samples;
 struct registry;
 struct reopen;
 struct reserve;
@@ -72,7 +72,7 @@ struct daemon {
 	struct guard *guard;
 	struct metrics *metrics;
 	struct not_open *not_open;
-	struct rates *rates;
+	struct rate_samples *rates;
 	struct reopen *reopen;
 	struct reserve *reserve;
 	struct restart *restart;

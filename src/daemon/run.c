@@ -30,7 +30,7 @@
 #include "daemon/notify.h"
 #include "daemon/options.h"
 #include "daemon/patch.h"
-#include "daemon/rates.h"
+#include "daemon/rate_samples.h"
 #include "daemon/register.h"
 #include "daemon/reload.h"
 #include "daemon/reopen.h"

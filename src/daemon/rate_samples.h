@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef WEFT_DAEMON_RATES_H
-#define WEFT_DAEMON_RATES_H
+#ifndef WEFT_DAEMON_RATE_SAMPLES_H
+#define WEFT_DAEMON_RATE_SAMPLES_H
 
 /* The traffic of each sandbox, kernel path and forwarder together, sampled every two seconds and kept for two minutes. */
 

@@ -4,7 +4,7 @@
  * kernel counts them, headers included, those of the forwarder as its workers do. Neither is counted for this. A reading that is
  * late, or finds no descriptor or memory, is made up for by the next one.
  */
-#include "daemon/rates.h"
+#include "daemon/rate_samples.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -21,7 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct rates {
+struct rate_samples {
 	struct daemon *daemon;
 	struct timer timer;
 	uint64_t sampled_ms; /* of the last sample; 0: none */
@@ -30,7 +30,7 @@ struct rates {
 };
 
 /* How many points have passed since the last sample, at least one. */
-static unsigned daemon_rates_steps(struct rates *rates)
+static unsigned daemon_rates_steps(struct rate_samples *rates)
 {
 	uint64_t now = clock_now_ms(), since = rates->sampled_ms ? now - rates->sampled_ms : RATES_INTERVAL_MS;
 	uint64_t steps = (since + RATES_INTERVAL_MS / 2) / RATES_INTERVAL_MS;
@@ -56,7 +56,7 @@ static void daemon_rates_add(struct sandbox *sandbox, const struct rate_bytes *k
 
 static void daemon_rates_take(void *context, const struct fabric_traffic *traffic, size_t count, const struct err *err)
 {
-	struct rates *rates = context;
+	struct rate_samples *rates = context;
 	struct registry *registry = rates->daemon->registry;
 
 	if (err)
@@ -80,7 +80,7 @@ static void daemon_rates_take(void *context, const struct fabric_traffic *traffi
 
 static void daemon_rates_sample(void *context)
 {
-	struct rates *rates = context;
+	struct rate_samples *rates = context;
 
 	if (rates->daemon->fabric && rates->daemon->state != DAEMON_LOADING)
 		fabric_read_traffic(rates->daemon->fabric, daemon_rates_take, rates);
@@ -96,7 +96,7 @@ static void daemon_rates_write_points(FILE *out, const char *name, const float *
 }
 
 /* Returns whether there was anything to write. Ids need no escaping: see registry_sandbox_id_is_valid(). */
-static bool daemon_rates_write(FILE *out, const struct rates *rates, struct sandbox *sandbox, unsigned limit,
+static bool daemon_rates_write(FILE *out, const struct rate_samples *rates, struct sandbox *sandbox, unsigned limit,
 			       bool first)
 {
 	const struct tenant *tenant = daemon_tenant_of(sandbox);
@@ -119,7 +119,7 @@ static bool daemon_rates_write(FILE *out, const struct rates *rates, struct sand
 /* To be freed. NULL for want of memory. */
 static char *daemon_rates_show(struct daemon *daemon, const struct control_target *target, size_t *length)
 {
-	const struct rates *rates = daemon->rates;
+	const struct rate_samples *rates = daemon->rates;
 	uint64_t since = target->has_since && target->since < rates->tick ? target->since : 0;
 	unsigned limit = rates->tick - since < RATES_POINTS ? (unsigned)(rates->tick - since) : RATES_POINTS;
 	const struct sandbox *only = registry_lookup(daemon->registry, target->sandbox);
@@ -159,7 +159,7 @@ void daemon_rates(void *context, struct control_request *request)
 
 int daemon_rates_start(struct daemon *daemon, struct err *err)
 {
-	struct rates *rates = calloc(1, sizeof(*rates));
+	struct rate_samples *rates = calloc(1, sizeof(*rates));
 
 	if (!rates)
 		return err_set(err, ENOMEM, "rates");
