@@ -144,7 +144,7 @@ static void cli_view_draw_help(const struct screen *screen)
 	cli_table_add(table, CELL_DIM, "  TO/s, FROM/s");
 	cli_table_add(table, CELL_DIM, "bytes a second to the guest and from it; KiB are 1024 bytes");
 	cli_table_add(table, CELL_DIM, "  CONN, HELD");
-	cli_table_add(table, CELL_DIM, "connections, and those of them that wait for the guest");
+	cli_table_add(table, CELL_DIM, "open connections, and those that wait for the guest");
 	cli_table_add(table, CELL_DIM, "  DROPS/s");
 	cli_table_add(table, CELL_DIM, "packets dropped a second");
 	cli_table_print(table, screen);

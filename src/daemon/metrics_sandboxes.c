@@ -117,7 +117,7 @@ void daemon_metrics_write_sandboxes(FILE *out, struct daemon *daemon)
 				    "Connections that the forwarder accepted for it.",
 				    daemon_metrics_connections_total);
 	daemon_metrics_write_metric(out, daemon, "weft_sandbox_connections_open", "gauge",
-				    "Open ones of them, held ones included.", daemon_metrics_connections_open);
+				    "Those that are connected to the guest.", daemon_metrics_connections_open);
 	daemon_metrics_write_metric(out, daemon, "weft_sandbox_connections_held", "gauge",
 				    "Those that wait for the guest.", daemon_metrics_connections_held);
 	daemon_metrics_write_metric(out, daemon, "weft_sandbox_drops_total", "counter",

@@ -125,7 +125,7 @@ void fwd_route_close(struct fwd_route *route, enum fwd_close_reason reason, unsi
 		     void (*done)(void *context), void *context);
 
 struct fwd_route_stats {
-	uint64_t connections_total, connections_open, connections_held;
+	uint64_t connections_total, connections_open, connections_held; /* open: without the held ones */
 	uint64_t bytes_to_guest, bytes_from_guest;
 	int64_t last_activity_ms; /* wall clock; 0: none */
 };

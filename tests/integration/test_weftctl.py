@@ -311,7 +311,7 @@ def test_show_says_all(fake, run):
     expected = {
         "sandbox": "a1", "name": "web-1", "slot": "110", "namespace": "/run/netns/ns-110", "host address": "10.11.0.110",
         "veth": "veth-110", "tap": "tap0", "default": "yes", "ready port": "49983", "tap owner": "uid 123, gid 100",
-        "last activity": "never", "dns": "none", "boot argument": sandbox()["guest"]["boot_arg"],
+        "last activity": "never", "connections": "0 open, 0 held, 0 in all", "dns": "none", "boot argument": sandbox()["guest"]["boot_arg"],
         "policy: internet": "no", "policy: allow": "10.1.2.3/32 tcp 80,8000-8099", "policy: deny": "192.0.2.0/24",
         "bandwidth: to the guest": "12500000 bytes a second (12MiB/s), burst 1000000 bytes", "bandwidth: from the guest": "none",
         "limits: connections": "1000", "limits: connect deadline": "30s", "limits: idle": "none",

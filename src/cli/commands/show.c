@@ -78,7 +78,7 @@ static void command_show_add_counters(struct table *table, const json_t *counter
 	char to[TEXT_NUMBER_SIZE], from[TEXT_NUMBER_SIZE];
 
 	cli_table_add(table, CELL_DIM, "connections");
-	cli_table_addf(table, CELL_PLAIN, "%lld open (%lld held), %lld in all",
+	cli_table_addf(table, CELL_PLAIN, "%lld open, %lld held, %lld in all",
 		       (long long)client_number(counters, "connections_open"),
 		       (long long)client_number(counters, "connections_held"),
 		       (long long)client_number(counters, "connections_total"));
