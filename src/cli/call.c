@@ -89,6 +89,9 @@ static int cli_report_refusal_of(const struct cli *cli, const struct client_refu
 		cli_print_json(refusal->problem);
 	if (advice)
 		next = advice;
+	else if (strcmp(refusal->field, "id") == 0 && strcmp(cli->args->command->name, "register") == 0)
+		next = "\nTo change it: weftctl set, publish, unpublish, policy, default; to begin anew: weftctl "
+		       "unregister";
 	else if (refusal->status == 503)
 		next = "\nHow the daemon is: weftctl status";
 	else if (refusal->status >= 500)

@@ -47,8 +47,9 @@ static void daemon_register_answer_existing(struct daemon *daemon, struct sandbo
 		daemon_tenant_refuse(sandbox, &problem);
 		control_request_refuse(request, &problem);
 	} else if (!registry_spec_equal(sandbox->spec, request->spec)) {
-		registry_problem_set(&problem, PROBLEM_CONFLICT, "id",
-				     "sandbox %s is registered otherwise; PATCH or DELETE it", sandbox->id);
+		AUTO_FREE char *difference = wire_write_difference(sandbox->spec, request->spec);
+		registry_problem_set(&problem, PROBLEM_CONFLICT, "id", "sandbox %s is registered otherwise%s%s",
+				     sandbox->id, difference ? ": " : "", difference ? difference : "");
 		control_request_refuse(request, &problem);
 	} else if (daemon_tenant_of(sandbox)->busy) {
 		control_park_add(&daemon->parked, request, daemon_register, daemon);

@@ -173,7 +173,7 @@ static size_t registry_spec_field_size(const struct spec_field *field)
 	return 0;
 }
 
-static bool registry_spec_field_equal(const struct spec_field *field, const void *a, const void *b)
+bool registry_spec_field_equal(const struct spec_field *field, const void *a, const void *b)
 {
 	const void *left = registry_spec_field_value(field, a), *right = registry_spec_field_value(field, b);
 

@@ -95,6 +95,9 @@ const void *registry_spec_field_value(const struct spec_field *field, const void
 const void *registry_spec_list_items(const struct spec_field *field, const void *structure, size_t *count);
 void registry_spec_list_set(const struct spec_field *field, void *structure, void *items, size_t count);
 
+/* Whether two structs have the same value of FIELD. If memory is short they count as different. */
+bool registry_spec_field_equal(const struct spec_field *field, const void *a, const void *b);
+
 /* Whether two structs are equal, apart from the fields that have SPEC_APART. If memory is short they count as different. */
 bool registry_spec_fields_equal(const struct spec_table *table, const void *a, const void *b);
 

@@ -34,6 +34,9 @@ int wire_read_patch(const json_t *body, const struct config *config, struct spec
 /* The specification as the body of a registration with all fields explicit, which is what the store keeps. */
 json_t *wire_write_spec(const struct spec *spec);
 
+/* "default is true, not false; limits.idle_ms is 5, not 0": where B differs from A. The caller frees; NULL for lack of memory. */
+char *wire_write_difference(const struct spec *a, const struct spec *b);
+
 /* The sandbox as the API shows it. */
 json_t *wire_write_sandbox(const struct sandbox *sandbox, const struct config *config);
 

@@ -104,7 +104,12 @@ def test_the_same_port_twice_in_one_body(unchanged):
 def test_otherwise_than_registered(unchanged):
     body = {"ports": [PORT, {"guest_port": 8080, "listen": "127.0.0.1:18080"}]}
     put(unchanged, body, "there").expect(200)
-    put(unchanged, {"ports": [PORT]}, "there").problem(409)
+    told = put(unchanged, {"ports": [PORT]}, "there").problem(409, "id")["detail"]
+    assert told.startswith("sandbox there is registered otherwise: ports is [") and "; " not in told
+    told = put(unchanged, {**body, "default": True, "limits": {"idle_ms": 7}, "labels": {"ü": "x" * 200}}, "there").problem(409)["detail"]
+    for difference in ("default is false, not true", "limits.idle_ms is 0, not 7", 'labels is {}, not {"\\u00FC": "xxx'):
+        assert difference in told, told
+    assert "ports is" not in told
 
 
 @pytest.mark.parametrize(

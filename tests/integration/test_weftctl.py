@@ -469,6 +469,13 @@ def test_a_refusal_is_in_the_words_of_the_command_line(fake, run, command, field
     assert run(*command).stderr == f"weftctl {command[0]}: {words}it is so (HTTP 409)\n"
 
 
+def test_registered_otherwise_says_what_to_do(fake, run):
+    fake.answers = [problem(409, "sandbox a1 is registered otherwise: default is false, not true", "id")]
+    done = run("register", "a1", "--default")
+    assert done.stderr.startswith("weftctl register: sandbox a1 is registered otherwise: default is false, not true (HTTP 409)\n")
+    assert "weftctl set" in done.stderr and "weftctl unregister" in done.stderr
+
+
 def test_a_refused_body_names_the_port_too(fake, run):
     fake.answers = [problem(409, "it is so", "/ports/1/listen")]
     done = run("register", "a1", "--body", "-", stdin=json.dumps({"ports": [80, {"guest_port": 81, "listen": "127.0.0.1:81"}]}))
