@@ -75,11 +75,24 @@ static char *cli_advice_for_id(const struct cli *cli, const char *id)
 	return advice;
 }
 
+/* Whether DETAIL begins with the argument that PLACE ends with, and would say it twice. */
+static bool cli_detail_names(const char *detail, const char *place)
+{
+	static const char port[] = "guest port ";
+	const char *space = strrchr(place, ' ');
+	size_t length = space ? strlen(space + 1) : 0;
+
+	if (strncmp(detail, port, strlen(port)) == 0)
+		detail += strlen(port);
+	return length && strncmp(detail, space + 1, length) == 0 && detail[length] == ' ';
+}
+
 /* Reports a refusal of a request with BODY. */
 static int cli_report_refusal_of(const struct cli *cli, const struct client_refusal *refusal, const char *body,
 				 size_t length)
 {
-	AUTO_FREE char *place = cli_place_text(cli, refusal->field, body, length);
+	AUTO_FREE char *found = cli_place_text(cli, refusal->field, body, length);
+	const char *place = cli_detail_names(refusal->detail, found) ? "" : found;
 	bool names_id = refusal->no_sandbox && cli->args->operand_count;
 	AUTO_FREE char *advice =
 	    names_id ? cli_advice_for_id(cli, cli->subject ? cli->subject : cli->args->operands[0]) : NULL;

@@ -103,14 +103,13 @@ static int registry_spec_check_pair(const struct spec_port *ports, size_t earlie
 	if (addr) {
 		snprintf(field, sizeof(field), "%s/%zu/listen", prefix, later);
 		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, field,
-					    "%s (%s) is given twice: %s/%zu has it already", addr_format(addr, text),
-					    addr_proto_name(b->proto), prefix, earlier);
+					    "%s (%s) is given twice: guest port %u has it already",
+					    addr_format(addr, text), addr_proto_name(b->proto), a->guest_port);
 	}
 	if (a->automatic && b->automatic && a->guest_port == b->guest_port && a->proto == b->proto) {
 		snprintf(field, sizeof(field), "%s/%zu", prefix, later);
-		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, field,
-					    "guest port %u (%s) is given twice: %s/%zu is the same", b->guest_port,
-					    addr_proto_name(b->proto), prefix, earlier);
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, field, "guest port %u (%s) is given twice",
+					    b->guest_port, addr_proto_name(b->proto));
 	}
 	return 0;
 }

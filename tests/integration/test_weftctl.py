@@ -476,6 +476,15 @@ def test_registered_otherwise_says_what_to_do(fake, run):
     assert "weftctl set" in done.stderr and "weftctl unregister" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "port, detail",
+    [("127.0.0.1:99", "127.0.0.1:99 is not published"), ("99", "guest port 99 is not published")],
+)
+def test_an_argument_is_not_said_twice(fake, run, port, detail):
+    fake.answers = [problem(409, detail, "/unpublish/0")]
+    assert run("unpublish", "a1", port).stderr == f"weftctl unpublish: {detail} (HTTP 409)\n"
+
+
 def test_a_refused_body_names_the_port_too(fake, run):
     fake.answers = [problem(409, "it is so", "/ports/1/listen")]
     done = run("register", "a1", "--body", "-", stdin=json.dumps({"ports": [80, {"guest_port": 81, "listen": "127.0.0.1:81"}]}))
@@ -674,6 +683,8 @@ def test_who_may_not_ask_is_told_who_may(fake, folder):
         (["set", "a"], "an option is missing"),
         (["set", "a", "--idle", "5"], "--idle: '5' is no time"),
         (["set", "a", "--label", "x"], "--label x: not K=V"),
+        (["set", "a", "--connect-deadline", "none"], "--connect-deadline none: it must be from 1ms to 168h"),
+        (["set", "a", "--idle", "169h"], "--idle 169h: it must be at most 168h"),
         (["events", "--since", "3"], "belong together"),
         (["top", "--interval", "0"], "--interval: '0'"),
     ],

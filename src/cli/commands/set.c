@@ -11,15 +11,18 @@
 
 #include <string.h>
 
+/* Times in ms. */
 static const struct {
 	const char *option, *field;
 	bool is_time;
+	json_int_t least, most;
+	const char *range; /* as people write it */
 } set_limits[] = {
-	{ "connections", "connections", false },
-	{ "connect-deadline", "connect_deadline_ms", true },
-	{ "idle", "idle_ms", true },
-	{ "half-closed", "half_closed_ms", true },
-	{ "keepalive", "keepalive_ms", true },
+	{ "connections", "connections", false, 0, 10000000, "at most 10000000" },
+	{ "connect-deadline", "connect_deadline_ms", true, 1, 604800000, "from 1ms to 168h" },
+	{ "idle", "idle_ms", true, 0, 604800000, "at most 168h" },
+	{ "half-closed", "half_closed_ms", true, 0, 604800000, "at most 168h" },
+	{ "keepalive", "keepalive_ms", true, 0, 32767000, "at most 32767s" },
 };
 
 static const struct {
@@ -98,6 +101,8 @@ static int command_set_add_limits(json_t *body, const json_t *sandbox, const str
 		snprintf(what, sizeof(what), "--%s", set_limits[i].option);
 		if (command_set_read_limit(what, text, set_limits[i].is_time, &value, err) < 0)
 			return -1;
+		if (value < set_limits[i].least || value > set_limits[i].most)
+			return err_set(err, 0, "%s %s: it must be %s", what, text, set_limits[i].range);
 		json_object_set_new(command_set_part(body, sandbox, "limits"), set_limits[i].field,
 				    json_integer(value));
 	}
