@@ -84,7 +84,7 @@ static bool cli_detail_names(const char *detail, const char *place)
 
 	if (strncmp(detail, port, strlen(port)) == 0)
 		detail += strlen(port);
-	return length && strncmp(detail, space + 1, length) == 0 && detail[length] == ' ';
+	return length && strcspn(detail, " ") == length && memcmp(detail, space + 1, length) == 0;
 }
 
 /* Reports a refusal of a request with BODY. */
