@@ -18,6 +18,7 @@
 	}
 
 static const struct option_spec register_options[] = {
+	{ "name", "NAME", false, NULL, "a name, which means it wherever its id does" },
 	{ "port", "P[/PROTO][=ADDR:PORT]", true, NULL,
 	  "publish guest port P, at a free port of loopback or exactly there" },
 	NAT_OPTION,
@@ -73,6 +74,7 @@ static const struct option_spec publish_options[] = {
 };
 
 static const struct option_spec set_options[] = {
+	{ "name", "NAME", false, NULL, "its name, which means it wherever its id does; an empty one removes it" },
 	{ "label", "K=V", true, NULL, "a label, whose other value it replaces; others stay" },
 	{ "unlabel", "K", true, NULL, "a label to remove" },
 	{ "to-guest", "RATE[,BURST]", false, NULL, "bytes a second to the guest, at most; and how many at once" },
@@ -163,7 +165,7 @@ const struct command commands[] = {
 	  command_unpublish },
 	{ "default", "ID", 1, 1, false, false, default_options, "Make a sandbox the one behind the default endpoint",
 	  NULL, command_default },
-	{ "set", "ID", 1, 1, false, false, set_options, "Change bandwidth, limits and labels of a sandbox",
+	{ "set", "ID", 1, 1, false, false, set_options, "Change name, bandwidth, limits and labels of a sandbox",
 	  "RATE and BURST are bytes, with K, M or G if need be: 12M is 12 MiB a second. T is 500ms, 30s, 5m or 2h. "
 	  "'none'\n"
 	  "removes a limit. What is not given stays as it is. Connections that are open follow.",

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "cli/ids.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -34,6 +35,14 @@ int cli_value_label(const char *what, const char *text, json_t *labels, struct e
 	AUTO_FREE char *key = strndup(text, (size_t)(equals - text));
 	if (json_object_set_new(labels, key, json_string(equals + 1)) < 0)
 		return err_set(err, 0, "%s %s: not UTF-8", what, text);
+	return 0;
+}
+
+int cli_value_name(const char *what, const char *text, json_t *body, struct err *err)
+{
+	if (*text && !cli_ids_is_valid(text))
+		return err_set(err, 0, "%s '%s': a name has the form of an id", what, text);
+	json_object_set_new(body, "name", json_string(text));
 	return 0;
 }
 

@@ -11,6 +11,9 @@ struct err;
 /* "K=V" into the object LABELS; a label that is there is replaced. */
 int cli_value_label(const char *what, const char *text, json_t *labels, struct err *err);
 
+/* A sandbox's name, or "", into BODY. */
+int cli_value_name(const char *what, const char *text, json_t *body, struct err *err);
+
 /* "500ms", "30s", "5m", "2h" in milliseconds, or "none", which is 0. */
 int cli_value_duration(const char *what, const char *text, json_int_t *ms, struct err *err);
 

@@ -150,11 +150,15 @@ def test_set_changes_only_what_is_given(fake, run):
     limits = {"connections": 5, "connect_deadline_ms": 30000, "idle_ms": 0, "half_closed_ms": 0, "keepalive_ms": 15000}
     bandwidth = {"to_guest": {"rate": 1, "burst": 2}, "from_guest": {"rate": 3, "burst": 4}}
     before = http(200, sandbox(labels={"a": "1", "b": "2"}, bandwidth=bandwidth, limits=limits))
-    fake.answers = [before, http(200, sandbox())] * 3
+    fake.answers = [before, http(200, sandbox())] * 5
+    assert run("set", "a1", "--name", "web").returncode == DONE
+    assert run("set", "a1", "--name", "").returncode == DONE
     assert run("set", "a1", "--label", "c=3", "--label", "a=", "--unlabel", "b").returncode == DONE
     assert run("set", "a1", "--to-guest", "12M,1M").returncode == DONE
     assert run("set", "a1", "--idle", "90s", "--connections", "none").stdout == "changed a1\n"
     assert [request[2] for request in fake.requests if request[0] == "PATCH"] == [
+        {"name": "web"},
+        {"name": ""},
         {"labels": {"a": "", "c": "3"}},
         {"bandwidth": {**bandwidth, "to_guest": {"rate": 12 << 20, "burst": 1 << 20}}},
         {"limits": {**limits, "idle_ms": 90000, "connections": 0}},
@@ -682,6 +686,7 @@ def test_who_may_not_ask_is_told_who_may(fake, folder):
         (["reach", "a", "1.2.3.4:0"], "PORT: '0'"),
         (["set", "a"], "an option is missing"),
         (["set", "a", "--idle", "5"], "--idle: '5' is no time"),
+        (["set", "a", "--name", "x y"], "--name 'x y'"),
         (["set", "a", "--label", "x"], "--label x: not K=V"),
         (["set", "a", "--connect-deadline", "none"], "--connect-deadline none: it must be from 1ms to 168h"),
         (["set", "a", "--idle", "169h"], "--idle 169h: it must be at most 168h"),

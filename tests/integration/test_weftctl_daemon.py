@@ -215,7 +215,11 @@ def test_limits_that_are_set_reach_open_connections(daemon, guest, host):
 
 
 def test_udp_and_header_are_published_and_taken_back(daemon):
-    daemon.ctl("register", "a1", "--port", "53")
+    daemon.ctl("register", "a1", "--port", "53", "--name", "web")
+    assert "web" in daemon.ctl("show", "web").stdout
+    daemon.ctl("set", "web", "--name", "dns")
+    assert json.loads(daemon.ctl("show", "dn", "--json").stdout)["id"] == "a1"
+    assert daemon.ctl("show", "web", check=False).returncode == 3
     daemon.ctl("publish", "a1", "53/udp")
     daemon.ctl("publish", "a1", "80", "--proxy-protocol")
     ports = json.loads(daemon.ctl("show", "a", "--json").stdout)["endpoints"]

@@ -103,9 +103,12 @@ static json_t *command_register_make_body(const struct args *args, struct err *e
 	json_t *body = json_object();
 	const char *ready_port = cli_args_value(args, "ready-port");
 	const char *owner = cli_args_value(args, "tap-owner");
+	const char *name = cli_args_value(args, "name");
 	long port;
 
 	if (command_register_add_ports(body, args, err) < 0 || command_register_add_labels(body, args, err) < 0)
+		goto fail;
+	if (name && cli_value_name("--name", name, body, err) < 0)
 		goto fail;
 	if (owner && command_register_add_owner(body, owner, err) < 0)
 		goto fail;

@@ -113,11 +113,15 @@ static int command_set_add_limits(json_t *body, const json_t *sandbox, const str
 static json_t *command_set_body(const json_t *sandbox, const struct args *args, struct err *err)
 {
 	json_t *body = json_object();
+	const char *name = cli_args_value(args, "name");
 
+	if (name && cli_value_name("--name", name, body, err) < 0)
+		goto fail;
 	if (command_set_add_labels(body, sandbox, args, err) == 0 &&
 	    command_set_add_rates(body, sandbox, args, err) == 0 &&
 	    command_set_add_limits(body, sandbox, args, err) == 0)
 		return body;
+fail:
 	json_decref(body);
 	return NULL;
 }
