@@ -79,7 +79,7 @@ check_pytest_options() {
 		-[kmnprcoW] | --maxfail | --durations | --durations-min | --timeout | --timeout[-_]method | --tb | --deselect | --ignore | \
 			--ignore-glob | --junit-xml | --basetemp | --color | --dist | --numprocesses | --capture | --show-capture | \
 			--override-ini | --log-level | --log-file)
-			[ $# -gt 1 ] && [ "${2#-}" = "$2" ] || wrong_option "$1 needs a value"
+			case ${2--} in -*) wrong_option "$1 needs a value" ;; esac
 			check_value "$1" "$2"
 			shift
 			;;

@@ -162,6 +162,8 @@ def test_an_upgrade_leaves_sandboxes_alone_and_a_purge_leaves_nothing(machine):
     process = machine.start()
     try:
         wait_for_daemon(machine)
+        with open(f"{TOP}/debian/tests/smoke", encoding="utf-8") as file:
+            machine(file.read())
         machine("weftctl register a1 --port 8080")
         before = json.loads(output(machine("weftctl show a1 --json")))
 
