@@ -220,38 +220,56 @@ static enum probe_result health_probe_connect(int netns_fd, uint32_t target, uin
 	return result;
 }
 
-enum { PORTS_AT_ONCE = 16 };
+/* Begins DIAL, which is silent from then on, or has the outcome of one that could not be begun. */
+static void health_probe_begin_dial(int netns_fd, uint32_t target, struct probe_dial *dial)
+{
+	struct probe_port *probe = &dial->probe;
+	struct addr local = { 0 };
+	socklen_t length = sizeof(local);
 
-/* Takes the outcomes that are there; closed sockets become -1. Returns how many are still open. */
-static size_t health_probe_take_outcomes(struct pollfd *polls, struct probe_port *ports, size_t count, uint64_t started)
+	dial->fd = health_probe_begin(netns_fd, target, probe->port, &probe->result, &probe->err);
+	if (dial->fd < 0)
+		return;
+	probe->result = PROBE_SILENT;
+	if (getsockname(dial->fd, &local.any, &length) < 0) {
+		probe->result = health_probe_result(errno, "the address of a socket", &probe->err);
+		cleanup_fd(&dial->fd);
+		return;
+	}
+	dial->source = ntohl(local.in.sin_addr.s_addr);
+	dial->source_port = addr_port(&local);
+}
+
+/* Takes the outcomes that are there; their polls become -1. KEEP: the sockets stay open. Returns how many are still awaited. */
+static size_t health_probe_take_outcomes(struct pollfd *polls, struct probe_dial *dials, size_t count, uint64_t started,
+					 bool keep)
 {
 	size_t open = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		if (polls[i].fd >= 0 && polls[i].revents) {
-			ports[i].result = health_probe_conclude(polls[i].fd, &ports[i].err);
-			ports[i].took_us = clock_now_us() - started;
-			cleanup_fd(&polls[i].fd);
+			dials[i].probe.result = health_probe_conclude(polls[i].fd, &dials[i].probe.err);
+			dials[i].probe.took_us = clock_now_us() - started;
+			polls[i].fd = -1;
+			if (!keep)
+				cleanup_fd(&dials[i].fd);
 		}
 		open += polls[i].fd >= 0;
 	}
 	return open;
 }
 
-/* Those of one round, at most PORTS_AT_ONCE. */
-static void health_probe_round(int netns_fd, uint32_t target, struct probe_port *ports, size_t count,
-			       unsigned timeout_ms)
+static void health_probe_round(int netns_fd, uint32_t target, struct probe_dial *dials, size_t count,
+			       unsigned timeout_ms, bool keep)
 {
-	struct pollfd polls[PORTS_AT_ONCE];
+	struct pollfd polls[PROBES_AT_ONCE];
 	uint64_t started = clock_now_us(), deadline = started + (uint64_t)timeout_ms * 1000, now;
 	size_t open = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		polls[i] = (struct pollfd){ .events = POLLOUT };
-		polls[i].fd = health_probe_begin(netns_fd, target, ports[i].port, &ports[i].result, &ports[i].err);
-		if (polls[i].fd >= 0)
-			ports[i].result = PROBE_SILENT;
-		open += polls[i].fd >= 0;
+		health_probe_begin_dial(netns_fd, target, &dials[i]);
+		polls[i] = (struct pollfd){ .fd = dials[i].fd, .events = POLLOUT };
+		open += dials[i].fd >= 0;
 	}
 	while (open && (now = clock_now_us()) < deadline) {
 		int ready = poll(polls, count, (int)((deadline - now) / 1000 + 1));
@@ -259,39 +277,29 @@ static void health_probe_round(int netns_fd, uint32_t target, struct probe_port 
 		if (ready < 0 && errno != EINTR)
 			break;
 		if (ready > 0)
-			open = health_probe_take_outcomes(polls, ports, count, started);
+			open = health_probe_take_outcomes(polls, dials, count, started, keep);
 	}
-	for (size_t i = 0; i < count; i++)
-		cleanup_fd(&polls[i].fd);
+}
+
+void health_probe_dial(int netns_fd, uint32_t target, struct probe_dial *dials, size_t count, unsigned timeout_ms)
+{
+	health_probe_round(netns_fd, target, dials, count, timeout_ms, true);
 }
 
 void health_probe_ports(int netns_fd, uint32_t target, struct probe_port *ports, size_t count, unsigned timeout_ms)
 {
-	for (size_t done = 0; done < count; done += PORTS_AT_ONCE) {
-		size_t round = count - done < PORTS_AT_ONCE ? count - done : PORTS_AT_ONCE;
-		health_probe_round(netns_fd, target, ports + done, round, timeout_ms);
+	for (size_t done = 0; done < count; done += PROBES_AT_ONCE) {
+		size_t round = count - done < PROBES_AT_ONCE ? count - done : PROBES_AT_ONCE;
+		struct probe_dial dials[PROBES_AT_ONCE];
+
+		for (size_t i = 0; i < round; i++)
+			dials[i] = (struct probe_dial){ .probe = ports[done + i], .fd = -1 };
+		health_probe_round(netns_fd, target, dials, round, timeout_ms, false);
+		for (size_t i = 0; i < round; i++) {
+			ports[done + i] = dials[i].probe;
+			cleanup_fd(&dials[i].fd);
+		}
 	}
-}
-
-enum probe_result health_probe_dial(int netns_fd, uint32_t target, uint16_t port, unsigned timeout_ms,
-				    struct probe_dial *dial, struct err *err)
-{
-	uint64_t started = clock_now_us();
-	struct addr local = { 0 };
-	socklen_t length = sizeof(local);
-	enum probe_result result;
-
-	*dial = (struct probe_dial){ .fd = health_probe_begin(netns_fd, target, port, &result, err) };
-	if (dial->fd < 0)
-		return result;
-	if (getsockname(dial->fd, &local.any, &length) < 0)
-		return health_probe_result(errno, "the address of a socket", err);
-	dial->source = ntohl(local.in.sin_addr.s_addr);
-	dial->source_port = addr_port(&local);
-	if (!health_probe_wait(dial->fd, POLLOUT, started + (uint64_t)timeout_ms * 1000))
-		return PROBE_SILENT;
-	dial->took_us = clock_now_us() - started;
-	return health_probe_conclude(dial->fd, err);
 }
 
 /* ---- a datagram ---- */

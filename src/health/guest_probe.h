@@ -46,17 +46,21 @@ struct probe_port {
 /* TCP connections to COUNT ports of TARGET, some at once, each reset as soon as it is established. */
 void health_probe_ports(int netns_fd, uint32_t target, struct probe_port *ports, size_t count, unsigned timeout_ms);
 
+enum { PROBES_AT_ONCE = 16 };
+
 /* A connection that stays until its descriptor is closed; that resets it. */
 struct probe_dial {
-	int fd; /* -1: it could not be begun */
+	struct probe_port probe; /* the caller sets its port */
+	int fd;                  /* -1: it could not be begun */
 	uint32_t source;
 	uint16_t source_port;
-	uint64_t took_us;
 };
 
-/* Begins a TCP connection and waits for its outcome. The caller closes DIAL's descriptor, whatever the outcome. */
-enum probe_result health_probe_dial(int netns_fd, uint32_t target, uint16_t port, unsigned timeout_ms,
-				    struct probe_dial *dial, struct err *err);
+/*
+ * TCP connections to COUNT ports of TARGET, PROBES_AT_ONCE at most; waits for their outcomes. The caller closes the descriptor of
+ * each, whatever the outcome.
+ */
+void health_probe_dial(int netns_fd, uint32_t target, struct probe_dial *dials, size_t count, unsigned timeout_ms);
 
 /*
  * Sends an empty datagram in the name of SOURCE, an address that is not the namespace's own, and waits for no answer, which is SOURCE's.

@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+enum { HOP_PORTS_MAX = 32 }; /* of the guest's ports, so many are tried */
+
 struct walk {
 	const struct diagnose_request *request;
 	struct diagnosis *diagnosis;
@@ -23,8 +25,10 @@ struct walk {
 	int netns_error; /* errno then; ENOENT: it is not there */
 	char netns[CONFIG_NAME_SIZE];
 	char veth[CONFIG_LINK_SIZE];
-	uint16_t port; /* the guest's port that the `kernel` hop tries; 0: none was tried yet */
-	bool served;   /* something in the guest accepts on PORT */
+	/* The guest's ports that the `kernel` hop tries: those that serve, else the first. */
+	uint16_t ports[HOP_PORTS_MAX];
+	size_t port_count; /* 0: none was tried yet */
+	bool served;       /* something in the guest accepts on each of them */
 };
 
 /* Fills in HOP. With SUBJECT_ONLY the path is broken already: name the subject and try nothing. */
@@ -33,6 +37,12 @@ typedef enum hop_status hop_check(struct walk *walk, struct hop *hop, bool subje
 hop_check hop_listen, hop_veth, hop_route, hop_rules, hop_tap, hop_guest, hop_tcp, hop_http, hop_kernel, hop_egress;
 
 void hop_subject(struct hop *hop, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The subject "ADDRESS:80, 81". */
+void hop_subject_ports(struct hop *hop, uint32_t address, const uint16_t *ports, size_t count);
+
+/* Appends to TEXT; where there is no room left, it ends in an ellipsis. */
+void hop_append(char *text, size_t size, const char *more);
 
 /* Sets the detail and returns STATUS. */
 enum hop_status hop_say(struct hop *hop, enum hop_status status, const char *format, ...)
@@ -82,9 +92,8 @@ enum hop_status hop_tcp_judge(struct walk *walk, struct hop *hop, const struct h
 
 /* What was seen of a dial from the host to the sandbox's host address. */
 struct hop_kernel_seen {
-	enum probe_result result;
 	struct probe_dial dial;
-	struct err err;
+	bool served;                              /* something in the guest accepts on this port */
 	bool tracked;                             /* conntrack could be asked for the next two */
 	struct inspect_look_flow outside, inside; /* on the host, and in the namespace */
 };
@@ -95,6 +104,13 @@ struct hop_kernel_seen {
  */
 enum hop_status hop_kernel_judge(struct walk *walk, struct hop *hop, const struct hop_kernel_seen *seen,
 				 enum ruleset_hook *suspect);
+
+/*
+ * The finding over all the ports that were dialed, with its cause, which for want of a better one is a rule of the host's. HOP_FAIL at
+ * the first that is broken; the detail names its port, if there are several.
+ */
+enum hop_status hop_kernel_judge_all(struct walk *walk, struct hop *hop, const struct hop_kernel_seen *seen,
+				     size_t count);
 
 /* What was seen of a datagram from the guest's address. */
 struct hop_egress_seen {

@@ -19,12 +19,12 @@ def out(host, weftd, guest):
     return daemon
 
 
-def diagnosed(api, broken, query=""):
+def diagnosed(api, broken, query="", sandbox="a1"):
     """The hops by name, and the diagnosis, once it breaks at BROKEN. Retries, as a busy guest may stall for longer than a probe."""
     seen = []
 
     def right():
-        seen[:] = [api.get(f"/v1/sandboxes/a1/diagnosis{query}").expect(200).body]
+        seen[:] = [api.get(f"/v1/sandboxes/{sandbox}/diagnosis{query}").expect(200).body]
         return seen[0]["broken"] == broken
 
     poll_until(right, what=lambda: f"broken {broken!r}: {seen[0]}")
@@ -116,6 +116,33 @@ def test_a_filter_or_redirect_on_the_kernel_path_is_named(out, host):
         hops, said = diagnosed(out.api, "kernel")
         assert hops["kernel"]["detail"].startswith("redirected on the host, to ") and ":3128" in hops["kernel"]["detail"]
     diagnosed(out.api, None)
+
+
+def test_each_served_port_is_tried_on_the_kernel_path(out, host, guest):
+    """A rule of another program may concern one port, and that port need not be the sandbox's first."""
+    out.api.register("b1", {"ports": [49983, 8080, 8081, 9090], "ready_port": 49983})
+    guest("ns-2").serve("49983,http,b1", "8080,http,b1", "9090,http,b1")
+    out.api.wait("b1", "ready")
+    hops, said = diagnosed(out.api, None, sandbox="b1")
+    kernel = hops["kernel"]
+    assert kernel["subject"] == "10.11.0.2:49983, 8080, 9090" and kernel["status"] == "ok", said
+    assert [part.split(" in ")[0] for part in kernel["detail"].split("; ")] == [f"{n} accepts" for n in (49983, 8080, 9090)]
+    assert hops["tcp"]["status"] == "idle" and out.ctl("diagnose", "b1", check=False).returncode == 0
+
+    redirect = (chain("output", "nat"), "add rule inet other here ip daddr 10.11.0.2 tcp dport 8080 redirect to :3128")
+    with rules(host, *redirect), host.listen(3128, "0.0.0.0"):
+        hops, said = diagnosed(out.api, "kernel", sandbox="b1")
+        assert hops["kernel"]["detail"].startswith("port 8080: redirected on the host, to ")
+        assert "to port 8080 of the sandbox are redirected in nftables table inet other" in said["cause"]
+        assert "exempt" in said["next_step"]
+        diagnosed(out.api, None)
+    with rules(host, chain("output"), "add rule inet other here ip daddr 10.11.0.2 tcp dport 9090 drop"):
+        hops, said = diagnosed(out.api, "kernel", sandbox="b1")
+        assert "port 9090: no answer: the packets do not leave" in hops["kernel"]["detail"]
+        assert "chain here, by the rule with handle" in said["cause"] and "nft insert rule" in said["next_step"]
+    # Nobody serves 8081, so that there is nothing to lose.
+    with rules(host, chain("output"), "add rule inet other here ip daddr 10.11.0.2 tcp dport 8081 drop"):
+        diagnosed(out.api, None, sandbox="b1")
 
 
 def test_another_table_in_the_namespace_is_told(out, host):

@@ -6,6 +6,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 const char *hop_status_name(enum hop_status status)
 {
@@ -29,6 +30,27 @@ void hop_subject(struct hop *hop, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(hop->subject, sizeof(hop->subject), format, args);
 	va_end(args);
+}
+
+void hop_append(char *text, size_t size, const char *more)
+{
+	size_t used = strlen(text);
+
+	if (used + strlen(more) < size)
+		strcpy(text + used, more);
+	else
+		strcpy(text + (used + 4 < size ? used : size - 4), "...");
+}
+
+void hop_subject_ports(struct hop *hop, uint32_t address, const uint16_t *ports, size_t count)
+{
+	char more[16];
+
+	addr_ipv4_format(address, hop->subject);
+	for (size_t i = 0; i < count; i++) {
+		snprintf(more, sizeof(more), "%s%u", i ? ", " : ":", ports[i]);
+		hop_append(hop->subject, sizeof(hop->subject), more);
+	}
 }
 
 enum hop_status hop_say(struct hop *hop, enum hop_status status, const char *format, ...)

@@ -9,21 +9,21 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CONNECT_WAIT_MS = 1000, PORTS_MAX = 32 };
+enum { CONNECT_WAIT_MS = 1000 };
 
 static void hop_tcp_add(struct hop_port *ports, size_t *count, size_t *left_out, uint16_t port, bool required)
 {
 	for (size_t i = 0; i < *count; i++)
 		if (ports[i].probe.port == port)
 			return;
-	if (*count == PORTS_MAX)
+	if (*count == HOP_PORTS_MAX)
 		++*left_out;
 	else
 		ports[(*count)++] = (struct hop_port){ .required = required, .probe.port = port };
 }
 
-/* The ports to try, each once, the required ones first. *LEFT_OUT: published ones beyond PORTS_MAX, which are not tried. */
-static size_t hop_tcp_collect(const struct diagnose_request *request, struct hop_port ports[static PORTS_MAX],
+/* The ports to try, each once, the required ones first. *LEFT_OUT: published ones beyond HOP_PORTS_MAX, which are not tried. */
+static size_t hop_tcp_collect(const struct diagnose_request *request, struct hop_port ports[static HOP_PORTS_MAX],
 			      size_t *left_out)
 {
 	size_t count = 0;
@@ -39,28 +39,14 @@ static size_t hop_tcp_collect(const struct diagnose_request *request, struct hop
 	return count;
 }
 
-/* Appends to TEXT; where there is no room left, it ends in an ellipsis. */
-static void hop_tcp_append(char *text, size_t size, const char *more)
-{
-	size_t used = strlen(text);
-
-	if (used + strlen(more) < size)
-		strcpy(text + used, more);
-	else
-		strcpy(text + (used + 4 < size ? used : size - 4), "...");
-}
-
 static void hop_tcp_name_ports(const struct diagnose_request *request, struct hop *hop, const struct hop_port *ports,
 			       size_t count)
 {
-	char text[sizeof(hop->subject)], port[16];
+	uint16_t numbers[HOP_PORTS_MAX];
 
-	addr_ipv4_format(request->config->addresses.guest.ip, text);
-	for (size_t i = 0; i < count; i++) {
-		snprintf(port, sizeof(port), "%s%u", i ? ", " : ":", ports[i].probe.port);
-		hop_tcp_append(text, sizeof(text), port);
-	}
-	hop_subject(hop, "%s", text);
+	for (size_t i = 0; i < count; i++)
+		numbers[i] = ports[i].probe.port;
+	hop_subject_ports(hop, request->config->addresses.guest.ip, numbers, count);
 }
 
 /* Whether a port that ends so breaks the sandbox. */
@@ -122,7 +108,7 @@ static size_t hop_tcp_add_finding(char *text, size_t size, const struct hop_port
 			snprintf(more, sizeof(more), ", %u", ports[i].probe.port);
 		else
 			snprintf(more, sizeof(more), "%s%s%u", *text ? "; " : "", word, ports[i].probe.port);
-		hop_tcp_append(text, size, more);
+		hop_append(text, size, more);
 	}
 	return found;
 }
@@ -146,28 +132,27 @@ enum hop_status hop_tcp_judge(struct walk *walk, struct hop *hop, const struct h
 			continue;
 		snprintf(more, sizeof(more), "%s%u accepts in %.1f ms", *text ? "; " : "", ports[i].probe.port,
 			 (double)ports[i].probe.took_us / 1000);
-		hop_tcp_append(text, sizeof(text), more);
+		hop_append(text, sizeof(text), more);
 	}
 	idle += hop_tcp_add_finding(text, sizeof(text), ports, count, PROBE_REFUSED, "nothing listens on ");
 	idle += hop_tcp_add_finding(text, sizeof(text), ports, count, PROBE_SILENT, "no answer from ");
 	return idle ? hop_idle(hop, "%s", text) : hop_ok(hop, "%s", text);
 }
 
-/* The port for hop `kernel`: the first that accepts, else the first. */
-static void hop_tcp_choose_port(struct walk *walk, const struct hop_port *ports, size_t count)
+/* The ports for hop `kernel`: those that accept, else the first. */
+static void hop_tcp_choose_ports(struct walk *walk, const struct hop_port *ports, size_t count)
 {
-	walk->port = count ? ports[0].probe.port : 0;
-	for (size_t i = 0; i < count && !walk->served; i++) {
-		if (ports[i].probe.result != PROBE_ANSWERED)
-			continue;
-		walk->port = ports[i].probe.port;
-		walk->served = true;
-	}
+	for (size_t i = 0; i < count; i++)
+		if (ports[i].probe.result == PROBE_ANSWERED)
+			walk->ports[walk->port_count++] = ports[i].probe.port;
+	walk->served = walk->port_count > 0;
+	if (!walk->served && count)
+		walk->ports[walk->port_count++] = ports[0].probe.port;
 }
 
 static void hop_tcp_try(struct walk *walk, struct hop_port *ports, size_t count)
 {
-	struct probe_port probes[PORTS_MAX];
+	struct probe_port probes[HOP_PORTS_MAX];
 
 	for (size_t i = 0; i < count; i++)
 		probes[i] = ports[i].probe;
@@ -178,7 +163,7 @@ static void hop_tcp_try(struct walk *walk, struct hop_port *ports, size_t count)
 
 enum hop_status hop_tcp(struct walk *walk, struct hop *hop, bool subject_only)
 {
-	struct hop_port ports[PORTS_MAX];
+	struct hop_port ports[HOP_PORTS_MAX];
 	size_t left_out, count = hop_tcp_collect(walk->request, ports, &left_out);
 	char more[48];
 
@@ -188,11 +173,11 @@ enum hop_status hop_tcp(struct walk *walk, struct hop *hop, bool subject_only)
 	if (walk->request->state == SANDBOX_PAUSED || !count)
 		return hop_skip(hop, "%s", count ? "paused: not tried" : "no TCP port is published");
 	hop_tcp_try(walk, ports, count);
-	hop_tcp_choose_port(walk, ports, count);
+	hop_tcp_choose_ports(walk, ports, count);
 	enum hop_status status = hop_tcp_judge(walk, hop, ports, count);
 	if (left_out && status != HOP_FAIL) {
 		snprintf(more, sizeof(more), "; %zu further ports not tried", left_out);
-		hop_tcp_append(hop->detail, sizeof(hop->detail), more);
+		hop_append(hop->detail, sizeof(hop->detail), more);
 	}
 	return status;
 }

@@ -88,10 +88,9 @@ END_TEST
 /* What a dial is seen like that the guest answers. */
 static struct hop_kernel_seen dialed(enum probe_result result)
 {
-	struct hop_kernel_seen seen = { .result = result, .tracked = true, .dial.took_us = 300 };
+	struct hop_kernel_seen seen = { .served = true, .tracked = true };
 
-	walk.port = 49983;
-	walk.served = true;
+	seen.dial.probe = (struct probe_port){ .port = 49983, .result = result, .took_us = 300 };
 	seen.outside = (struct inspect_look_flow){ .confirmed = true, .answered = true, .reply.source = SANDBOX };
 	seen.inside = (struct inspect_look_flow){ .confirmed = true, .answered = true };
 	return seen;
@@ -107,7 +106,7 @@ static void judges_kernel(const struct hop_kernel_seen *seen, enum hop_status st
 	ck_assert_msg(strstr(hop.detail, detail) != NULL, "%s is not in: %s", detail, hop.detail);
 	ck_assert_int_eq(found, suspect);
 	ck_assert_int_eq(diagnosis.cause[0] != '\0',
-			 status == HOP_FAIL && suspect == HOOK_NONE && seen->result != PROBE_FAILED);
+			 status == HOP_FAIL && suspect == HOOK_NONE && seen->dial.probe.result != PROBE_FAILED);
 }
 
 START_TEST(a_dial_that_the_guest_accepts_is_in_order)
@@ -141,7 +140,7 @@ START_TEST(a_refusal_is_the_guests_own_where_nothing_is_served)
 
 	seen.outside = seen.inside = (struct inspect_look_flow){ 0 };
 	judges_kernel(&seen, HOP_FAIL, "although the guest accepts", HOOK_OUTPUT);
-	walk.served = false;
+	seen.served = false;
 	judges_kernel(&seen, HOP_OK, "nothing listens there", HOOK_OUTPUT);
 }
 END_TEST
@@ -153,7 +152,7 @@ START_TEST(silence_is_traced_to_where_it_begins)
 	judges_kernel(&seen, HOP_FAIL, "on their way back", HOOK_INPUT);
 	seen.inside.answered = false;
 	judges_kernel(&seen, HOP_FAIL, "the guest got the packets", HOOK_NONE);
-	walk.served = false;
+	seen.served = false;
 	judges_kernel(&seen, HOP_OK, "reaches the guest", HOOK_NONE);
 	seen.inside.confirmed = false;
 	judges_kernel(&seen, HOP_FAIL, "do not come through ns-1", HOOK_NONE);
@@ -166,10 +165,41 @@ END_TEST
 
 START_TEST(a_dial_that_could_not_be_made_is_no_verdict)
 {
-	struct hop_kernel_seen seen = { .result = PROBE_FAILED };
+	struct hop_kernel_seen seen = { .dial.probe.result = PROBE_FAILED };
 
-	err_set(&seen.err, ENFILE, "socket");
+	err_set(&seen.dial.probe.err, ENFILE, "socket");
 	judges_kernel(&seen, HOP_FAIL, "Too many open files in system", HOOK_NONE);
+}
+END_TEST
+
+/* One of them is answered by another program of the host. */
+START_TEST(the_first_port_that_is_broken_is_named)
+{
+	struct hop_kernel_seen seen[] = { dialed(PROBE_ANSWERED), dialed(PROBE_ANSWERED), dialed(PROBE_ANSWERED) };
+
+	for (uint16_t i = 0; i < 3; i++)
+		seen[i].dial.probe.port = 80 + i;
+	ck_assert_int_eq(hop_kernel_judge_all(&walk, &hop, seen, 3), HOP_OK);
+	ck_assert_str_eq(hop.detail, "80 accepts in 0.3 ms; 81 accepts in 0.3 ms; 82 accepts in 0.3 ms");
+	ck_assert_str_eq(diagnosis.cause, "");
+	seen[1].inside.confirmed = seen[2].inside.confirmed = false;
+	ck_assert_int_eq(hop_kernel_judge_all(&walk, &hop, seen, 3), HOP_FAIL);
+	ck_assert_str_eq(hop.detail, "port 81: answered, and not by the guest");
+	ck_assert_ptr_nonnull(strstr(diagnosis.cause, "answers at this address"));
+	/* One alone is named by the subject. */
+	ck_assert_int_eq(hop_kernel_judge_all(&walk, &hop, seen, 1), HOP_OK);
+	ck_assert_str_eq(hop.detail, "accepts in 0.3 ms");
+}
+END_TEST
+
+START_TEST(a_list_of_dialed_ports_ends_in_an_ellipsis)
+{
+	struct hop_kernel_seen seen[HOP_PORTS_MAX];
+
+	for (size_t i = 0; i < HOP_PORTS_MAX; i++)
+		seen[i] = dialed(PROBE_ANSWERED);
+	ck_assert_int_eq(hop_kernel_judge_all(&walk, &hop, seen, HOP_PORTS_MAX), HOP_OK);
+	ck_assert_str_eq(hop.detail + strlen(hop.detail) - 3, "...");
 }
 END_TEST
 
@@ -249,6 +279,8 @@ int main(void)
 	tcase_add_test(tcase, a_refusal_is_the_guests_own_where_nothing_is_served);
 	tcase_add_test(tcase, silence_is_traced_to_where_it_begins);
 	tcase_add_test(tcase, a_dial_that_could_not_be_made_is_no_verdict);
+	tcase_add_test(tcase, the_first_port_that_is_broken_is_named);
+	tcase_add_test(tcase, a_list_of_dialed_ports_ends_in_an_ellipsis);
 	tcase_add_test(tcase, a_confirmed_datagram_has_passed);
 	tcase_add_test(tcase, a_datagram_that_nobody_confirms_was_dropped);
 	tcase_add_test(tcase, a_datagram_that_leaves_otherwise_than_meant_is_a_fault);
