@@ -418,7 +418,9 @@ static struct patch_change *daemon_patch_begin(struct daemon *daemon, struct san
 		return NULL;
 	}
 	*change = (struct patch_change){ .daemon = daemon, .sandbox = sandbox, .request = request };
-	if (daemon_patch_prepare(change, wanted, problem) == 0)
+	if (daemon_tenant_check_policy(wanted, problem) < 0)
+		registry_spec_free(wanted);
+	else if (daemon_patch_prepare(change, wanted, problem) == 0)
 		return change;
 	free(change);
 	return NULL;

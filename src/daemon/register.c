@@ -254,7 +254,9 @@ static void daemon_register_start(struct daemon *daemon, struct control_request 
 	struct problem problem;
 
 	registry_prefer_slot(daemon->registry, fabric_pool_slot(daemon->fabric));
-	struct sandbox *sandbox = daemon_register_reserve(daemon, request, &problem);
+	struct sandbox *sandbox = daemon_tenant_check_policy(request->spec, &problem) == 0
+				      ? daemon_register_reserve(daemon, request, &problem)
+				      : NULL;
 	if (!sandbox) {
 		memcpy(id, request->target.id, sizeof(id));
 		control_request_refuse(request, &problem);

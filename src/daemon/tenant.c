@@ -132,6 +132,16 @@ int daemon_tenant_refuse(const struct sandbox *sandbox, struct problem *problem)
 				    sandbox->reason);
 }
 
+int daemon_tenant_check_policy(const struct spec *spec, struct problem *problem)
+{
+	struct err err;
+
+	if (fabric_check_egress(&spec->egress, &err) == 0)
+		return 0;
+	return registry_problem_set(problem, err.code ? PROBLEM_UNAVAILABLE : PROBLEM_BAD_REQUEST,
+				    err.code ? NULL : "/egress", "%s", err.text);
+}
+
 void daemon_tenant_attach_namespace(struct tenant *tenant, const struct fabric_slot *slot)
 {
 	struct sandbox *sandbox = tenant->sandbox;

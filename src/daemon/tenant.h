@@ -89,6 +89,9 @@ void daemon_tenant_recover(struct tenant *tenant);
 /* The problem of a request that SANDBOX, which is draining or failed, cannot take: it says why. Returns -1. */
 int daemon_tenant_refuse(const struct sandbox *sandbox, struct problem *problem);
 
+/* 0, or -1 with PROBLEM: the policy of SPEC is too large for the kernel. */
+int daemon_tenant_check_policy(const struct spec *spec, struct problem *problem);
+
 /* The sandbox as the fabric is to make it. NAT must have room for all its endpoints' addresses. */
 struct fabric_plan daemon_tenant_plan(const struct sandbox *sandbox, struct fabric_nat *nat);
 

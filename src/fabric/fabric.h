@@ -261,6 +261,9 @@ typedef void fabric_reach_done(void *context, const struct fabric_reach *reach, 
 void fabric_reach(struct fabric *fabric, unsigned slot, uint32_t destination, enum proto proto, uint16_t port,
 		  fabric_reach_done *done, void *context);
 
+/* Whether the kernel takes a policy in short time. 0, or -1 with ERR: code 0 if it does not, or ENOMEM. Any thread. */
+int fabric_check_egress(const struct egress *egress, struct err *err);
+
 /* The same at once, for the namespace of NETNS_FD. 0, or -1 with ERR. Any thread. */
 int fabric_reach_now(const struct config *config, int netns_fd, uint32_t destination, enum proto proto, uint16_t port,
 		     struct fabric_reach *reach, struct err *err);

@@ -192,6 +192,11 @@ static int fabric_slot_run_flush(struct job *job)
 	return kern_conntrack_flush_host(config_host_ip(question->fabric->config, question->slot), &job->err);
 }
 
+int fabric_check_egress(const struct egress *egress, struct err *err)
+{
+	return rules_slot_policy_check(egress, err);
+}
+
 /* A packet that the namespace lets through is stopped at the host's own addresses, services apart. */
 static int fabric_reach_judge_host(uint32_t destination, struct fabric_reach *reach, struct err *err)
 {

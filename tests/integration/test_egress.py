@@ -337,7 +337,13 @@ def test_caps_and_mistakes_change_nothing(scene):
     one = scene(egress={"deny": [INTERNET[0] + "/32"]})
     before = one.api.show("one")["egress"]
     many = [f"198.{18 + i // 256 // 256}.{i // 256 % 256}.{i % 256}/32" for i in range(1025)]
+    crossing = [{"cidr": "198.18.0.0/15", "proto": "tcp", "ports": [f"{k + i * 99}-{k + i * 99}" for i in range(64)]}
+                for k in (1, 4, 7, 11)]
+    crossing += [{"cidr": one, "proto": "tcp", "ports": ["1-65535"]} for one in many[:90]]
+    one.api.request("PUT", "/v1/sandboxes/two", body={"egress": {"deny": crossing}}).problem(400, "/egress")
+    one.api.get("/v1/sandboxes/two").problem(404, "id")
     for egress, field in (
+        ({"allow": crossing}, "/egress"),
         ({"allow": many}, "/egress/allow"),
         ({"deny": many}, "/egress/deny"),
         ({"deny": ["2001:db8::/32"]}, "/egress/deny/0"),

@@ -3,11 +3,14 @@
  * The kernel refuses a set of which two elements overlap. Elements are rectangles here, of addresses and ports. Of two whose networks
  * contain each other, the inner one gives the ports up that the outer one has, and keeps the gaps between them: sorted by network,
  * the wider first, the outer ones of each are a stack.
+ *
+ * A network with M ranges inside one with N of them may become M * N elements, and the kernel takes a second for some thousands.
  */
 #include "fabric/rules/elements.h"
 
 #include "base/cleanup.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 struct port_span {
@@ -34,9 +37,9 @@ static int rules_elements_compare_spans(const void *left, const void *right)
 	return (int)a->first - (int)b->first;
 }
 
-/* Adds the parts of ELEMENT's ports to LIST that none of the COUNT spans has, which are sorted here. */
+/* Adds the parts of ELEMENT's ports to LIST that none of the COUNT spans has, which are sorted here. 0, or -1 with errno. */
 static int rules_elements_add_gaps(struct rules_elements *list, const struct nft_element *element,
-				   struct port_span *spans, size_t count)
+				   struct port_span *spans, size_t count, size_t max)
 {
 	unsigned next = element->port;
 
@@ -46,9 +49,11 @@ static int rules_elements_add_gaps(struct rules_elements *list, const struct nft
 		unsigned end = i < count ? spans[i].first : element->port_last + 1u;
 
 		if (next < end) {
-			struct nft_element *part = vec_push(list);
-			if (!part)
+			struct nft_element *part = list->count < max ? vec_push(list) : NULL;
+			if (!part) {
+				errno = list->count < max ? ENOMEM : E2BIG;
 				return -1;
+			}
 			*part = *element;
 			part->port = (uint16_t)next;
 			part->port_last = (uint16_t)(end - 1);
@@ -59,15 +64,17 @@ static int rules_elements_add_gaps(struct rules_elements *list, const struct nft
 	return 0;
 }
 
-int rules_elements_separate(struct rules_elements *list)
+int rules_elements_separate(struct rules_elements *list, size_t max)
 {
 	AUTO_FREE const struct nft_element **outer = calloc(list->count + 1, sizeof(const struct nft_element *));
 	AUTO_FREE struct port_span *spans = calloc(list->count + 1, sizeof(*spans));
 	struct rules_elements separate = { 0 };
 	size_t depth = 0;
 
-	if (!outer || !spans)
+	if (!outer || !spans) {
+		errno = ENOMEM;
 		return -1;
+	}
 	if (list->count)
 		qsort(list->items, list->count, sizeof(list->items[0]), rules_elements_compare);
 	for (size_t i = 0; i < list->count; i++) {
@@ -79,7 +86,7 @@ int rules_elements_separate(struct rules_elements *list)
 		for (size_t j = 0; j < depth; j++)
 			if (outer[j]->port <= element->port_last && element->port <= outer[j]->port_last)
 				spans[count++] = (struct port_span){ outer[j]->port, outer[j]->port_last };
-		if (rules_elements_add_gaps(&separate, element, spans, count) < 0) {
+		if (rules_elements_add_gaps(&separate, element, spans, count, max) < 0) {
 			vec_free(&separate);
 			return -1;
 		}

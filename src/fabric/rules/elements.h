@@ -11,8 +11,8 @@ struct rules_elements {
 
 /*
  * Replaces elements of networks and ranges of ports by others that do not overlap and mean the same. Any two networks are disjoint, or
- * one contains the other. 0, or -1 for want of memory: the list is as it was.
+ * one contains the other. 0, or -1: the list is as it was, and errno is ENOMEM, or E2BIG if there would be more than MAX.
  */
-int rules_elements_separate(struct rules_elements *list);
+int rules_elements_separate(struct rules_elements *list, size_t max);
 
 #endif

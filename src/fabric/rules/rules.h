@@ -68,6 +68,12 @@ int rules_slot_claim(int netns_fd, const struct fabric_plan *plan, struct err *e
 int rules_slot_check(int netns_fd, const struct config *config, const struct fabric_plan *plan, bool *intact,
 		     struct err *err);
 
+/* More entries than a body without ranges of ports can ask for. */
+enum { RULES_POLICY_ELEMENTS_MAX = 20480 };
+
+/* 0, or -1 with ERR: code 0 if a list of EGRESS makes more entries than that, or ENOMEM. */
+int rules_slot_policy_check(const struct egress *egress, struct err *err);
+
 /*
  * Replaces policy and limits, and keeps counters. Every packet meets the former or the new policy, never a mixture. Flows that
  * the new policy forbids end with their next packet; others go on. On failure the former policy stays. FORMER: the plan of the

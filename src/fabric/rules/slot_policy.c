@@ -88,6 +88,31 @@ static int rules_slot_policy_collect(const struct egress_rule *rules, size_t cou
 	return 0;
 }
 
+static int rules_slot_policy_check_list(const struct egress_rule *rules, size_t count, const char *name,
+					struct err *err)
+{
+	struct rules_elements list = { 0 };
+	int status = 0;
+
+	if (!rules_slot_policy_has_kind(rules, count, RULES_POLICY_SETS - 1))
+		return 0;
+	if (rules_slot_policy_collect(rules, count, RULES_POLICY_SETS - 1, &list) < 0)
+		status = err_set(err, ENOMEM, "%s", name);
+	else if (rules_elements_separate(&list, RULES_POLICY_ELEMENTS_MAX) < 0)
+		status = err_set(err, errno == E2BIG ? 0 : errno,
+				 "%s: ranges of ports cross so often that they make more than %d entries", name,
+				 RULES_POLICY_ELEMENTS_MAX);
+	vec_free(&list);
+	return status;
+}
+
+int rules_slot_policy_check(const struct egress *egress, struct err *err)
+{
+	if (rules_slot_policy_check_list(egress->allow, egress->allow_count, "allow", err) < 0)
+		return -1;
+	return rules_slot_policy_check_list(egress->deny, egress->deny_count, "deny", err);
+}
+
 /* Adds the SET of KIND with the entries of RULES, if there are any. */
 static void rules_slot_policy_add_set(struct nft_batch *batch, const struct nft_set *set,
 				      const struct egress_rule *rules, size_t count, size_t kind)
@@ -97,7 +122,7 @@ static void rules_slot_policy_add_set(struct nft_batch *batch, const struct nft_
 	if (!rules_slot_policy_has_kind(rules, count, kind))
 		return;
 	if (rules_slot_policy_collect(rules, count, kind, &list) < 0 ||
-	    (kind == 2 && rules_elements_separate(&list) < 0)) {
+	    (kind == 2 && rules_elements_separate(&list, SIZE_MAX) < 0)) {
 		batch->broken = true;
 	} else {
 		nft_set_add(batch, set);

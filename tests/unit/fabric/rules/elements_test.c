@@ -4,6 +4,7 @@
 #include "unit/run_suite.h"
 
 #include <check.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -42,7 +43,7 @@ static void check_separation(struct rules_elements *list)
 
 	for (size_t i = 0; i < list->count; i++)
 		*(struct nft_element *)vec_push(&before) = list->items[i];
-	ck_assert_int_eq(rules_elements_separate(list), 0);
+	ck_assert_int_eq(rules_elements_separate(list, SIZE_MAX), 0);
 	for (uint32_t address = 0; address < ADDRESSES; address++)
 		for (uint16_t port = 0; port <= PORTS; port++)
 			for (uint8_t proto = IPPROTO_TCP; proto <= IPPROTO_UDP; proto += IPPROTO_UDP - IPPROTO_TCP)
@@ -85,13 +86,29 @@ START_TEST(random_elements_are_separated)
 }
 END_TEST
 
+START_TEST(more_elements_than_the_limit_are_refused)
+{
+	struct rules_elements list = { 0 };
+
+	add(&list, 0, 16, 10, 12, IPPROTO_TCP);
+	add(&list, 0, 16, 14, 15, IPPROTO_TCP);
+	add(&list, 4, 4, 5, 20, IPPROTO_TCP);
+	ck_assert_int_eq(rules_elements_separate(&list, 4), -1);
+	ck_assert_int_eq(errno, E2BIG);
+	ck_assert_uint_eq(list.count, 3);
+	ck_assert_int_eq(rules_elements_separate(&list, 5), 0);
+	ck_assert_uint_eq(list.count, 5);
+	vec_free(&list);
+}
+END_TEST
+
 START_TEST(the_last_port_is_a_port)
 {
 	struct rules_elements list = { 0 };
 
 	add(&list, 0, 16, 65535, 65535, IPPROTO_TCP);
 	add(&list, 0, 1, 1, 65535, IPPROTO_TCP);
-	ck_assert_int_eq(rules_elements_separate(&list), 0);
+	ck_assert_int_eq(rules_elements_separate(&list, SIZE_MAX), 0);
 	ck_assert_uint_eq(list.count, 2);
 	ck_assert_uint_eq(holding(&list, 0, 65535, IPPROTO_TCP), 1);
 	ck_assert_uint_eq(holding(&list, 0, 65534, IPPROTO_TCP), 1);
@@ -105,6 +122,7 @@ int main(void)
 	tcase_add_test(tcase, an_inner_network_keeps_the_ports_that_the_outer_one_has_not);
 	tcase_add_test(tcase, random_elements_are_separated);
 	tcase_add_test(tcase, the_last_port_is_a_port);
+	tcase_add_test(tcase, more_elements_than_the_limit_are_refused);
 
 	Suite *suite = suite_create("fabric_rules_elements");
 	suite_add_tcase(suite, tcase);
