@@ -16,6 +16,7 @@ void check_conntrack(const struct health_facts *facts, struct health_report *rep
 void check_descriptors(const struct health_facts *facts, struct health_report *report);
 void check_neighbours(const struct health_facts *facts, struct health_report *report);
 void check_routes(const struct health_facts *facts, struct health_report *report);
+void check_uplink(const struct health_facts *facts, struct health_report *report);
 void check_firewall(const struct health_facts *facts, struct health_report *report);
 void check_redirects(const struct health_facts *facts, struct health_report *report);
 void check_tunnels(const struct health_facts *facts, struct health_report *report);

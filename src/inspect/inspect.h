@@ -25,6 +25,7 @@ struct inspect_link {
 	char kind[INSPECT_NAME_SIZE]; /* "veth", "tun", ...; "" for hardware and lo */
 	uint32_t group;
 	bool up;
+	bool carrier; /* up, and connected to something */
 };
 
 struct inspect_address {

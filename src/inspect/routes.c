@@ -79,6 +79,7 @@ static int inspect_take_link(const struct nlmsghdr *message, void *context)
 	link->index = (unsigned)info->ifi_index;
 	link->group = inspect_number_of(attributes[IFLA_GROUP]);
 	link->up = info->ifi_flags & IFF_UP;
+	link->carrier = link->up && info->ifi_flags & IFF_LOWER_UP;
 	inspect_name_of(attributes[IFLA_IFNAME], link->name);
 	inspect_name_of(kinds[IFLA_INFO_KIND], link->kind);
 	return 0;

@@ -10,6 +10,7 @@ import struct
 
 import pytest
 from harness.daemon import build_dir
+from harness.wait import poll_until
 
 WEFTCTL = os.path.join(build_dir(), "weftctl")
 
@@ -85,7 +86,7 @@ def test_a_clean_host_has_no_fault(doctor, host):
     done = doctor.run("--json")
     assert done.returncode == 0, done.stdout
     checks = [finding["check"] for finding in json.loads(done.stdout)]
-    assert len(checks) == len(set(checks)) == 16
+    assert len(checks) == len(set(checks)) == 17
 
 
 def test_it_reads_as_lines(doctor, host):
@@ -153,6 +154,30 @@ def test_routes_that_overlap(doctor, host, route, status):
     found = doctor.only("routes", status)
     if status == "fail":
         assert route in found["detail"] and "other0" in found["detail"]
+
+
+def test_a_host_without_a_way_out(doctor, host):
+    doctor.only("uplink", "warn", "no default route", "ip route add default", "[egress] internet = no")
+    doctor.only("uplink", "ok", "no default route", config="[egress]\ninternet = no\n")
+    world = host.add_uplink()
+    doctor.only("uplink", "ok", "by uplink0")
+    # It has another link in the configuration, for which alone weft translates.
+    doctor.only("uplink", "warn", "by uplink0, and [addresses] uplink = lo", config="[addresses]\nuplink = lo\n")
+    world.run(["ip", "link", "set", "eth0", "down"])
+    poll_until(lambda: "LOWER_UP" not in host.links()["uplink0"]["flags"])
+    doctor.only("uplink", "warn", "by uplink0, which has no carrier")
+    # The kernel takes the routes away with the link.
+    host.run(["ip", "link", "set", "uplink0", "down"])
+    doctor.only("uplink", "warn", "no default route")
+
+
+def test_the_way_out_may_be_in_another_table(doctor, host):
+    host.add_uplink()
+    host.run(["ip", "route", "replace", "blackhole", "default"])
+    host.run(["ip", "route", "add", "default", "via", "192.0.2.1", "table", "100"])
+    doctor.only("uplink", "warn", "no default route")
+    host.run(["ip", "rule", "add", "priority", "9000", "from", "10.11.0.0/16", "lookup", "100"])
+    doctor.only("uplink", "ok", "by uplink0")
 
 
 def test_an_address_in_our_range(doctor, host):

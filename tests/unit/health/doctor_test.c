@@ -181,6 +181,40 @@ START_TEST(forwarding_turned_off_under_a_daemon_is_a_fault)
 }
 END_TEST
 
+START_TEST(a_missing_way_out_matters_where_sandboxes_may_go_out)
+{
+	struct inspect_link links[] = { { .index = 2, .name = "eth0", .up = true, .carrier = true },
+					{ .index = 3, .name = "eth1", .up = true } };
+	struct inspect_route routes[] = { { .table = RT_TABLE_MAIN, .type = RTN_UNREACHABLE },
+					  { .table = RT_TABLE_MAIN, .type = RTN_UNICAST, .link = 3 },
+					  { .table = 7, .type = RTN_UNICAST, .link = 2 },
+					  { .table = RT_TABLE_MAIN, .type = RTN_UNICAST } };
+	struct inspect_rule rules[] = { { .table = RT_TABLE_MAIN }, { .table = 7 } };
+	static char other[] = "eth2";
+
+	found(check_uplink, HEALTH_SKIPPED, "not visible");
+	facts.host = (struct inspect_host){ .links = links, .routes = routes, .rules = rules };
+	facts.host.link_count = 2;
+	facts.host.rule_count = 1;
+	facts.host.route_count = 1;
+	found(check_uplink, HEALTH_WARN, "no default route");
+	config->egress.internet = false;
+	found(check_uplink, HEALTH_OK, "no default route");
+	config->egress.internet = true;
+	facts.host.route_count = 3;
+	found(check_uplink, HEALTH_WARN, "eth1, which has no carrier");
+	facts.host.rule_count = 2;
+	found(check_uplink, HEALTH_OK, "by eth0");
+	config->addresses.uplink = other;
+	found(check_uplink, HEALTH_WARN, "by eth1, and [addresses] uplink = eth2");
+	/* One of several links may be the right one. */
+	facts.host.route_count = 4;
+	found(check_uplink, HEALTH_OK, "by several links");
+	config->addresses.uplink = NULL;
+	facts.host = (struct inspect_host){ 0 };
+}
+END_TEST
+
 START_TEST(a_kernel_that_refuses_is_a_fault)
 {
 	found(check_kernel, HEALTH_OK, "work");
@@ -358,6 +392,7 @@ int main(void)
 	tcase_add_test(checks, descriptors_are_those_of_the_daemon_where_it_runs);
 	tcase_add_test(checks, the_neighbour_table_matters_only_where_macs_are_learnt);
 	tcase_add_test(checks, forwarding_turned_off_under_a_daemon_is_a_fault);
+	tcase_add_test(checks, a_missing_way_out_matters_where_sandboxes_may_go_out);
 	tcase_add_test(checks, a_kernel_that_refuses_is_a_fault);
 	tcase_add_test(checks, sockets_are_read_from_procfs);
 	tcase_add_test(checks, a_daemons_own_sockets_are_no_fault);
