@@ -142,6 +142,29 @@ def test_the_page_lives_on_the_events(page):
     assert not [url for url in asked if url.endswith("/v1/sandboxes")], asked
 
 
+def test_an_answer_that_an_event_has_overtaken_is_not_believed(page):
+    """The answer about "slow" waits in the page until the stream has told of its end. The address has a # that no id has."""
+    api, browser = page.api, page.browser
+    page.show(0, URL + "#%zz")
+    browser.evaluate("""(() => {
+        const real = window.fetch;
+        window.fetch = async (path, options) => {
+            const reply = await real(path, options);
+            if (path === "/v1/sandboxes/slow" && !window.release) await new Promise((go) => { window.release = go; });
+            return reply;
+        };
+    })()""")
+    api.register("slow")
+    browser.wait('typeof window.release === "function"')
+    api.unregister("slow")
+    api.register("next")
+    browser.wait('document.querySelectorAll(".row").length === 1')
+    browser.evaluate("window.release()")
+    api.register("last")
+    browser.wait(row("last") + " !== null")
+    assert browser.evaluate(IDS) == ["next", "last"]
+
+
 def test_hops_are_drawn_as_measured_with_the_time_and_no_others(page):
     api, browser = page.api, page.browser
     api.register("a1", {"ports": [8080]})

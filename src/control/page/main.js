@@ -106,7 +106,8 @@ function onEvent(event) {
 	noteHost(event);
 	refresh();
 	if (!event.sandbox) return;
-	if (event.type === "unregistered") { drop(event.sandbox); return; }
+	if (event.type === "state") overtake(event.sandbox, "changed");
+	if (event.type === "unregistered") { overtake(event.sandbox, "gone"); drop(event.sandbox); return; }
 	const entry = sandboxes.get(event.sandbox);
 	if (entry && event.type === "state") {
 		entry.object = {...entry.object, state: event.to, since: event.time, reason: event.reason || null};

@@ -5,8 +5,12 @@
  */
 const panel = {id: null, version: -1, tick: -1, measuring: false, failure: ""};
 
+function chosenId() {
+	const text = location.hash.slice(1);
+	try { return decodeURIComponent(text); } catch (error) { return text; } // no id has a stray %
+}
 function choose() {
-	const id = decodeURIComponent(location.hash.slice(1)) || null;
+	const id = chosenId() || null;
 	if (id === panel.id) return;
 	panel.id = id;
 	panel.version = panel.tick = -1;
@@ -15,9 +19,24 @@ function choose() {
 	if (entry) { entry.diagnosisAt = 0; wantDiagnosis(entry); reload(id); }
 	refresh();
 }
-/* Its addresses, labels and policy may have changed without an event that tells all of it. */
+/*
+ * Its addresses, labels and policy may have changed without an event that tells all of it. An answer may be older than an event that the
+ * stream has brought meanwhile, such as the sandbox's end; then it is not believed.
+ */
+const asked = new Map(); // id -> the question that is under way
+function overtake(id, what) {
+	const question = asked.get(id);
+	if (question) question.late = what;
+	return question;
+}
 function reload(id) {
-	return get(pathOf(id)).then(put).catch((error) => { if (error.status === 404) drop(id); });
+	const earlier = overtake(id, "changed");
+	if (earlier) return earlier.done;
+	const question = {late: null};
+	asked.set(id, question);
+	question.done = get(pathOf(id)).then((object) => { if (!question.late) put(object); }, (error) => { if (error.status === 404) drop(id); })
+		.then(() => { asked.delete(id); return question.late === "changed" ? reload(id) : undefined; });
+	return question.done;
 }
 function section(parent, title) {
 	const made = make("section", "", make("h3", "", title));
