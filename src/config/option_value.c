@@ -4,6 +4,7 @@
  * that text, so that only this file and option_parse.c know the types.
  */
 #include "base/cleanup.h"
+#include "base/memory_text.h"
 #include "config/config.h"
 #include "config/option.h"
 
@@ -175,18 +176,14 @@ static void config_option_print_value(const struct option *option, struct config
 
 char *config_option_print(const struct option *option, const struct config *config)
 {
-	char *text = NULL;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
+	struct base_text text;
+	size_t length;
+	FILE *out = base_text_open(&text);
 
 	if (!out)
 		return NULL;
 	config_option_print_value(option, (struct config *)config, out); /* only reads it */
-	if (fclose(out) != 0) {
-		free(text);
-		return NULL;
-	}
-	return text;
+	return base_text_close(&text, out, &length);
 }
 
 static const char *config_option_format_duration(unsigned ms, char *text, size_t size)

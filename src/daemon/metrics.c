@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/memory_text.h"
 #include "config/config.h"
 #include "control/control.h"
 #include "daemon/daemon.h"
@@ -264,18 +265,13 @@ static void daemon_metrics_show_all(FILE *out, struct daemon *daemon)
 /* As text, to be freed. NULL for want of memory. */
 static char *daemon_metrics_text(struct daemon *daemon, size_t *length)
 {
-	char *text = NULL;
-	FILE *out = open_memstream(&text, length);
-	bool failed;
+	struct base_text text;
+	FILE *out = base_text_open(&text);
 
 	if (!out)
 		return NULL;
 	daemon_metrics_show_all(out, daemon);
-	failed = ferror(out);
-	if (fclose(out) == 0 && !failed)
-		return text;
-	free(text);
-	return NULL;
+	return base_text_close(&text, out, length);
 }
 
 void daemon_metrics(void *context, struct control_request *request)

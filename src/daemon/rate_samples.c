@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/memory_text.h"
 #include "control/control.h"
 #include "daemon/daemon.h"
 #include "daemon/rate_ring.h"
@@ -123,8 +124,9 @@ static char *daemon_rates_show(struct daemon *daemon, const struct control_targe
 	uint64_t since = target->has_since && target->since < rates->tick ? target->since : 0;
 	unsigned limit = rates->tick - since < RATES_POINTS ? (unsigned)(rates->tick - since) : RATES_POINTS;
 	const struct sandbox *only = registry_lookup(daemon->registry, target->sandbox);
-	char at[CLOCK_TEXT_SIZE], *text = NULL;
-	FILE *out = open_memstream(&text, length);
+	char at[CLOCK_TEXT_SIZE];
+	struct base_text text;
+	FILE *out = base_text_open(&text);
 	bool first = true;
 
 	if (!out)
@@ -138,11 +140,7 @@ static char *daemon_rates_show(struct daemon *daemon, const struct control_targe
 		if (!*target->sandbox || sandbox == only)
 			first &= !daemon_rates_write(out, rates, sandbox, limit, first);
 	fputs("]}", out);
-	bool failed = ferror(out);
-	if (fclose(out) == 0 && !failed)
-		return text;
-	free(text);
-	return NULL;
+	return base_text_close(&text, out, length);
 }
 
 void daemon_rates(void *context, struct control_request *request)
