@@ -16,23 +16,62 @@
 #include <time.h>
 #include <unistd.h>
 
-static const int handled[] = { SIGINT, SIGTERM, SIGHUP, SIGWINCH };
+static const int handled[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH };
 
 static struct termios before;
 static sigset_t mask_before;
 static bool entered;
-static volatile sig_atomic_t stop_asked;
+static volatile sig_atomic_t stop_asked, pause_asked;
 static char typed[32]; /* keys that were read and not yet taken */
 
 static void cli_terminal_on_signal(int number)
 {
-	if (number != SIGWINCH)
+	if (number == SIGTSTP)
+		pause_asked = 1;
+	else if (number != SIGWINCH)
+		stop_asked = 1;
+}
+
+static int cli_terminal_take_screen(void)
+{
+	struct termios raw = before;
+
+	raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+	if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) < 0)
+		return -1;
+	fputs("\033[?1049h\033[?25l", stdout);
+	fflush(stdout);
+	return 0;
+}
+
+static void cli_terminal_give_screen(void)
+{
+	fputs("\033[?25h\033[?1049l", stdout);
+	fflush(stdout);
+	tcsetattr(STDIN_FILENO, TCSANOW, &before);
+}
+
+/* The shell gets its screen until it lets us go on. Without a shell that could, the kernel does not stop us. */
+static void cli_terminal_pause(void)
+{
+	struct sigaction stop = { .sa_handler = SIG_DFL }, handler;
+	sigset_t mask;
+
+	pause_asked = 0;
+	cli_terminal_give_screen();
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGTSTP);
+	sigaction(SIGTSTP, &stop, &handler);
+	raise(SIGTSTP);
+	sigprocmask(SIG_UNBLOCK, &mask, NULL);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	sigaction(SIGTSTP, &handler, NULL);
+	if (cli_terminal_take_screen() < 0)
 		stop_asked = 1;
 }
 
 int cli_terminal_enter(struct err *err)
 {
-	struct termios raw;
 	struct sigaction action = { .sa_handler = cli_terminal_on_signal };
 	sigset_t mask;
 
@@ -44,13 +83,9 @@ int cli_terminal_enter(struct err *err)
 		sigaction(handled[i], &action, NULL);
 	}
 	sigprocmask(SIG_BLOCK, &mask, &mask_before);
-	raw = before;
-	raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-	if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) < 0)
+	if (cli_terminal_take_screen() < 0)
 		return err_set(err, errno, "the terminal");
 	entered = true;
-	fputs("\033[?1049h\033[?25l", stdout);
-	fflush(stdout);
 	return 0;
 }
 
@@ -59,9 +94,7 @@ void cli_terminal_leave(void)
 	if (!entered)
 		return;
 	entered = false;
-	fputs("\033[?25h\033[?1049l", stdout);
-	fflush(stdout);
-	tcsetattr(STDIN_FILENO, TCSANOW, &before);
+	cli_terminal_give_screen();
 	sigprocmask(SIG_SETMASK, &mask_before, NULL);
 }
 
@@ -101,6 +134,8 @@ int cli_terminal_wait(unsigned timeout_ms)
 
 	if (!typed[0]) {
 		int ready = ppoll(&keys, 1, &timeout, &mask_before);
+		if (pause_asked)
+			cli_terminal_pause();
 		if (stop_asked)
 			return KEY_STOP;
 		if (ready <= 0)

@@ -9,7 +9,8 @@ struct err;
 
 /*
  * The whole screen for a program that redraws it: a page of its own, no cursor, keys without Enter. cli_terminal_leave() restores
- * the shell's; SIGINT, SIGTERM and SIGHUP end the waiting, so that it is called.
+ * the shell's; SIGINT, SIGTERM, SIGHUP and SIGQUIT end the waiting, so that it is called. SIGTSTP stops the program, with the
+ * shell's screen and keys restored until it goes on.
  */
 
 /* 0, or -1 with ERR. Installs the handlers of those signals. */

@@ -4,7 +4,9 @@
 import json
 import os
 import pty
+import signal
 import subprocess
+import termios
 import threading
 import time
 
@@ -876,7 +878,11 @@ def top(fake, folder):
 
     fake.answers = [http(200, {"sandboxes": look(0)}), http(200, {"sandboxes": look(1 << 20)})]
     argv = [WEFTCTL, "--socket", f"{folder}/control.sock", "top", "--interval", "3600"]
-    with Terminal(subprocess.Popen, argv, 80, 24, {"NO_COLOR": "1"}) as made:
+
+    def in_a_job(*arguments, **options):  # whose shell can let it go on: otherwise it would not stop
+        return subprocess.Popen(*arguments, process_group=0, **options)
+
+    with Terminal(in_a_job, argv, 80, 24, {"NO_COLOR": "1"}) as made:
         made.read(lambda raw: "q quit" in raw.rsplit("\x1b[H", 1)[-1])
         yield made
 
@@ -925,6 +931,24 @@ def test_top_explains_itself_and_follows_the_screens_size(top):
     assert not too_wide(top.screen(), 60)
     top.type("q")
     assert top.finish() == DONE
+
+
+def echoes_keys(terminal):
+    return bool(termios.tcgetattr(terminal.master)[3] & termios.ECHO)
+
+
+def test_top_gives_the_screen_back_while_it_is_stopped_and_at_its_end(top):
+    assert not echoes_keys(top)
+    top.raw = ""
+    top.child.send_signal(signal.SIGTSTP)
+    assert os.WIFSTOPPED(os.waitpid(top.child.pid, os.WUNTRACED)[1])
+    assert top.read("\x1b[?25h\x1b[?1049l") and echoes_keys(top)
+    top.raw = ""
+    top.child.send_signal(signal.SIGCONT)
+    assert top.read("1-21 of 100").startswith("\x1b[?1049h\x1b[?25l") and not echoes_keys(top)
+    top.child.send_signal(signal.SIGQUIT)
+    assert top.finish() == DONE
+    assert top.raw.endswith("\x1b[?25h\x1b[?1049l")
 
 
 def on_terminal(folder, *arguments, columns=80, env=None):
