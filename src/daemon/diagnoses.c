@@ -2,6 +2,8 @@
 /*
  * A diagnosis probes and waits, so each runs on a thread of its own, on copies of the registry's records; the result comes back
  * by message. A few at a time: they are for people. The tenant keeps the last answer, for those who may not start one.
+ *
+ * A sandbox that is changed during its walk has other rules and ports than the copies say. Such a finding is none, and the walk is repeated.
  */
 #include "daemon/diagnoses.h"
 
@@ -22,7 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DIAGNOSES_MAX = 8 };
+enum { DIAGNOSES_MAX = 8, WALKS_MAX = 4 };
 
 struct diagnoses {
 	struct mailbox *done;
@@ -41,6 +43,8 @@ struct diagnosing {
 	struct diagnose_request walk;
 	struct diagnosis diagnosis;
 	int64_t measured_ms;   /* wall clock, of the end of the walk */
+	unsigned walks;        /* begun for this answer */
+	uint64_t changes;      /* of the sandbox, when its records were copied */
 	int64_t registered_ms; /* of the sandbox, whose id may be another's when the walk is over */
 };
 
@@ -83,14 +87,23 @@ static void daemon_diagnoses_free(struct diagnosing *diagnosing)
 	free(diagnosing);
 }
 
-/* Keeps ANSWER with its sandbox, unless that is gone or another one has its id now. */
-static void daemon_diagnoses_keep(const struct diagnosing *diagnosing, const json_t *answer)
+/* The tenant of the sandbox that was walked; NULL: it is gone, or another one has its id now. */
+static struct tenant *daemon_diagnoses_tenant(const struct diagnosing *diagnosing)
 {
 	const struct diagnose_request *walk = &diagnosing->walk;
 	const struct sandbox *sandbox = registry_find(diagnosing->daemon->registry, walk->id);
-	struct tenant *tenant = sandbox ? daemon_tenant_of(sandbox) : NULL;
 
-	if (!tenant || sandbox->slot != walk->slot || sandbox->registered_ms != diagnosing->registered_ms)
+	if (!sandbox || sandbox->slot != walk->slot || sandbox->registered_ms != diagnosing->registered_ms)
+		return NULL;
+	return daemon_tenant_of(sandbox);
+}
+
+/* Keeps ANSWER with its sandbox. */
+static void daemon_diagnoses_keep(const struct diagnosing *diagnosing, const json_t *answer)
+{
+	struct tenant *tenant = daemon_diagnoses_tenant(diagnosing);
+
+	if (!tenant)
 		return;
 	char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
 	if (!text)
@@ -99,12 +112,40 @@ static void daemon_diagnoses_keep(const struct diagnosing *diagnosing, const jso
 	tenant->last_diagnosis = text;
 }
 
+/* Whether the walk found other rules or ports than it was told, because the sandbox was being changed. */
+static bool daemon_diagnoses_is_overtaken(const struct diagnosing *diagnosing)
+{
+	const struct hop *broken = diagnosing->diagnosis.broken;
+	const struct tenant *tenant = daemon_diagnoses_tenant(diagnosing);
+
+	return broken && (!strcmp(broken->name, "rules") || !strcmp(broken->name, "listen")) && tenant &&
+	       (tenant->busy || tenant->changes != diagnosing->changes);
+}
+
+static int daemon_diagnoses_begin(struct daemon *daemon, struct sandbox *sandbox, struct control_request *request,
+				  unsigned walks);
+
+static void daemon_diagnoses_repeat(struct diagnosing *diagnosing)
+{
+	struct daemon *daemon = diagnosing->daemon;
+	struct tenant *tenant = daemon_diagnoses_tenant(diagnosing);
+
+	if (daemon->state == DAEMON_STOPPING || diagnosing->walks == WALKS_MAX ||
+	    daemon_diagnoses_begin(daemon, tenant->sandbox, diagnosing->request, diagnosing->walks + 1) < 0)
+		control_request_refuse_unavailable(diagnosing->request, "the sandbox is being changed; ask again");
+	daemon_diagnoses_free(diagnosing);
+}
+
 static void daemon_diagnoses_deliver(struct mail *mail)
 {
 	struct diagnosing *diagnosing = container_of(mail, struct diagnosing, mail);
 
 	base_thread_join(&diagnosing->thread);
 	diagnosing->daemon->diagnoses->under_way--;
+	if (daemon_diagnoses_is_overtaken(diagnosing)) {
+		daemon_diagnoses_repeat(diagnosing);
+		return;
+	}
 	json_t *answer = daemon_diagnoses_describe(diagnosing);
 	daemon_diagnoses_keep(diagnosing, answer);
 	control_request_answer(diagnosing->request, 200, answer);
@@ -203,8 +244,9 @@ static struct diagnosing *daemon_diagnoses_new(struct daemon *daemon, struct san
 	return diagnosing;
 }
 
-/* Begins the walk, which answers REQUEST. 0, or -1: nothing was begun. */
-static int daemon_diagnoses_begin(struct daemon *daemon, struct sandbox *sandbox, struct control_request *request)
+/* Begins a walk, the one of number WALKS, which answers REQUEST. 0, or -1: nothing was begun. */
+static int daemon_diagnoses_begin(struct daemon *daemon, struct sandbox *sandbox, struct control_request *request,
+				  unsigned walks)
 {
 	struct diagnosing *diagnosing = daemon_diagnoses_new(daemon, sandbox, request->target.destination);
 	struct err err;
@@ -212,6 +254,8 @@ static int daemon_diagnoses_begin(struct daemon *daemon, struct sandbox *sandbox
 	if (!diagnosing)
 		return -1;
 	diagnosing->request = request;
+	diagnosing->walks = walks;
+	diagnosing->changes = daemon_tenant_of(sandbox) ? daemon_tenant_of(sandbox)->changes : 0;
 	diagnosing->thread.name = "weft-diagnosis";
 	if (base_thread_start(&diagnosing->thread, daemon_diagnoses_walk, diagnosing, &err) < 0) {
 		daemon_diagnoses_free(diagnosing);
@@ -228,7 +272,7 @@ void daemon_diagnose(void *context, struct control_request *request)
 	unsigned under_way = daemon->diagnoses->under_way;
 	struct problem problem;
 
-	if (!sandbox || (under_way < DIAGNOSES_MAX && daemon_diagnoses_begin(daemon, sandbox, request) == 0))
+	if (!sandbox || (under_way < DIAGNOSES_MAX && daemon_diagnoses_begin(daemon, sandbox, request, 1) == 0))
 		return;
 	registry_problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "%u diagnoses are under way already; ask again",
 			     under_way);

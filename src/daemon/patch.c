@@ -122,6 +122,7 @@ static void daemon_patch_finish(struct patch_change *change)
 
 	memcpy(id, change->sandbox->id, sizeof(id));
 	daemon_tenant_of(change->sandbox)->busy = false;
+	daemon_tenant_of(change->sandbox)->changes++;
 	if (change->holder) {
 		memcpy(holder, change->holder->id, sizeof(holder));
 		daemon_tenant_of(change->holder)->busy = false;

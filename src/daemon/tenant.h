@@ -39,6 +39,7 @@ struct tenant {
 	struct fwd_probe *probe; /* NULL while readiness is not being asked for */
 	int netns_fd;            /* the one descriptor that pins its namespace; -1 without */
 	bool busy;               /* a change is under way: others are parked */
+	uint64_t changes;        /* that ended; a PATCH counts, carried out or not */
 	bool slot_freed;         /* the host saw its veth go while it was being taken apart */
 	bool kept;               /* no file wants it, but a VM lives on it */
 	bool stored;             /* a former run registered it: a stop before it is adopted must not undo it */

@@ -4,6 +4,7 @@
 import json
 import os
 import resource
+import threading
 
 import pytest
 
@@ -59,6 +60,27 @@ def test_a_whole_path_is_whole(api, ready):
     # The host has no uplink, and so no way out for anybody.
     assert [one["status"] for one in said["hops"]] == ["ok"] * (len(ORDER) - 1) + ["skipped"], said.body
     assert "status 200" in detail(said, "http") and "no default route" in detail(said, "egress")
+
+
+def test_a_sandbox_that_is_being_changed_is_not_blamed(api, ready):
+    ended = threading.Event()
+
+    def change():
+        rate = 1000000
+        while not ended.is_set():
+            rate += 1
+            api.patch("a1", {"bandwidth": {"from_guest": {"rate": rate}}})
+
+    changer = threading.Thread(target=change)
+    changer.start()
+    try:
+        for _ in range(20):
+            said = api.get("/v1/sandboxes/a1/diagnosis").expect(200, 503).body
+            assert "being changed" in said.get("detail", "") or said["broken"] != "rules", said
+    finally:
+        ended.set()
+        changer.join()
+    diagnosed(api, None)
 
 
 def test_no_vm_is_named_as_no_carrier(api):
