@@ -188,6 +188,20 @@ def test_an_upgrade_leaves_sandboxes_alone_and_a_purge_leaves_nothing(machine):
     assert "weft" not in output(machine("nft list ruleset; ip route show table all"))
 
 
+def test_an_administrators_own_configuration_stays_unasked(machine):
+    """One that was there before the package's: dpkg would ask, and fail without a terminal."""
+    for outcome in ("the unpacking fails", "all is well"):
+        machine("mkdir -p /etc/weft && echo '[daemon]\nlog_level = debug' >/etc/weft/weftd.conf")
+        if outcome == "all is well":
+            machine("dpkg -i /tmp/weft.deb </dev/null")
+            assert "/etc/weft/weftd.conf" in output(machine("dpkg-query -W -f '${Conffiles}' weft"))
+        else:
+            machine("head -c 200000 /tmp/weft.deb >/tmp/cut.deb; ! dpkg -i /tmp/cut.deb </dev/null")
+        assert output(machine("ls /etc/weft")).split() == ["weftd.conf"], outcome
+        assert output(machine("cat /etc/weft/weftd.conf")) == "[daemon]\nlog_level = debug\n", outcome
+    machine("dpkg -P weft && test ! -e /etc/weft")
+
+
 def test_a_removal_leaves_the_networks_of_running_vms_to_the_purge(machine, host):
     machine("dpkg -i /tmp/weft.deb; echo '[names]\nlink_group = 4711' >/etc/weft/weftd.conf")
     process = machine.start()
