@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A browser that was lured to a name which resolves to this host's loopback sends that name as Host. So only requests for an
- * address that was configured (or "localhost", for a loopback one) are answered.
+ * address that was configured (or "localhost", for a loopback one) are answered, and those without a Host, which no browser sends,
+ * but the health checks of load balancers do (HTTP/1.0).
  */
 #include "base/addr.h"
 #include "base/bind.h"
@@ -78,7 +79,7 @@ static void control_http_on_request(void *context, const struct http_request *re
 
 	if (!reply)
 		return;
-	if (!control_http_host_is_ours(http, request->host, request->fd))
+	if (request->has_host && !control_http_host_is_ours(http, request->host, request->fd))
 		control_reply_refusal(
 		    reply, 403, NULL,
 		    "the Host header names no address of [http] listen: ask by that address, not by a name", NULL);

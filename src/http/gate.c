@@ -147,6 +147,7 @@ static void http_gate_hand_over(struct http_peer *peer)
 		.target = http_intake_target(&peer->intake),
 		.target_length = head->target_length,
 		.printable = head->printable,
+		.has_host = head->has_host,
 		.host = head->host,
 		.sender = http_site_judge(&head->site, head->host),
 		.fd = bufferevent_getfd(peer->bufferevent),

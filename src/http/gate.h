@@ -34,6 +34,7 @@ struct http_request {
 	const char *target; /* not terminated */
 	size_t target_length;
 	bool printable;   /* of the target: see struct head */
+	bool has_host;    /* only HTTP/1.0 goes without */
 	const char *host; /* the Host header; "" if there is none */
 	enum http_sender sender;
 	const char *body;

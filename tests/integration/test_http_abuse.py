@@ -690,10 +690,13 @@ def test_tcp_is_read_only_and_knows_its_own_name(host, folder, listen):
             [program, os.path.join(folder, "c.sock"), "--http", listen], stdin=subprocess.PIPE, stdout=log, stderr=log
         )
 
-    def get(name, target="/metrics", method="GET"):
+    def ask(head):
         with host.connect("127.0.0.1", 9090) as connection:
-            connection.sendall(f"{method} {target} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+            connection.sendall(f"{head}\r\n\r\n".encode())
             return int(read_all(connection).split()[1])
+
+    def get(name, target="/metrics", method="GET"):
+        return ask(f"{method} {target} HTTP/1.1\r\nHost: {name}\r\nConnection: close")
 
     def listening():
         try:
@@ -704,6 +707,10 @@ def test_tcp_is_read_only_and_knows_its_own_name(host, folder, listen):
     poll_until(listening)
     assert get("127.0.0.1:9090") == get("localhost:9090") == get("127.0.0.1:9090", "/") == 200
     assert get("evil.example:9090") == get("evil.example") == get("127.0.0.1:9091") == get("0.0.0.0") == 403
+    # A load balancer's health check. A browser sends a Host, which is not known when it is very long.
+    assert ask("GET /healthz HTTP/1.0") == 200
+    assert ask("GET /healthz HTTP/1.0\r\nHost: evil.example:9090") == get("a." * 200 + "example:9090") == 403
+    assert ask(f"GET /healthz HTTP/1.0\r\n{BROWSER}Origin: http://evil.example:9090") == 403
     assert get("127.0.0.1:9090", "/v1/sandboxes/a1", "PUT") == 405
     assert get("127.0.0.1:9090", "/v1/sandboxes/a1", "DELETE") == 405
     served.terminate()
