@@ -76,10 +76,18 @@ static void fabric_slot_report_carrier(struct slot *slot, bool carrier)
 	watcher->carrier(watcher->context, slot->number, carrier);
 }
 
+/* The carrier went since the last look that saw it. The messages about that may come after this look, and are none to it then. */
+static bool fabric_slot_has_blinked(const struct slot *slot, const struct fabric_slot_look *look)
+{
+	return slot->carrier && look->has_tap && slot->carrier_downs != CARRIER_DOWNS_UNKNOWN &&
+	       (int32_t)(look->carrier_downs - slot->carrier_downs) > 0;
+}
+
 static void fabric_slot_judge_live(struct slot *slot, const struct fabric_slot_look *look)
 {
 	bool lost_under_vm = !look->has_tap && slot->carrier && !slot->tap_was_free;
 
+	slot->blinked |= fabric_slot_has_blinked(slot, look);
 	/* An event that came during this look may be newer than its answer, and the next look follows at once. */
 	if (slot->blinked && look->carrier && slot->look_more)
 		return;

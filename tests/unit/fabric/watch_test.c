@@ -50,12 +50,17 @@ START_TEST(a_vm_that_opens_the_tap_is_reported_once)
 }
 END_TEST
 
+/* More messages than one iteration reads. They wait, for the loop does not run meanwhile; a look comes before them. */
+static void delay_later_messages(void)
+{
+	free(fixture_shell("for i in $(seq 1000); do echo link set tap0 alias a$i; done | ip -n ns-1 -batch -"));
+}
+
 START_TEST(late_messages_of_before_the_vm_came_are_no_loss)
 {
 	int tap;
 
-	/* More messages than one iteration reads. They wait, for the loop does not run meanwhile; the look comes before them. */
-	free(fixture_shell("for i in $(seq 1000); do echo link set tap0 alias a$i; done | ip -n ns-1 -batch -"));
+	delay_later_messages();
 	tap = fixture_open_tap(&slot);
 	fabric_recheck(host.fabric, 1);
 	fixture_await_that(carrier_is_up, NULL, "carrier");
@@ -83,6 +88,23 @@ START_TEST(a_vm_that_takes_the_place_of_another_is_not_overlooked)
 	ck_assert_uint_eq(host.seen[1].carrier_down, 1);
 	close(tap);
 	fixture_await_that(carrier_is_down, NULL, "no carrier");
+}
+END_TEST
+
+START_TEST(a_vm_that_takes_the_place_of_another_before_a_look_is_not_overlooked)
+{
+	int tap = fixture_open_tap(&slot);
+
+	fixture_await_that(carrier_is_up, NULL, "carrier");
+	delay_later_messages();
+	close(tap);
+	tap = fixture_open_tap(&slot);
+	fabric_recheck(host.fabric, 1);
+	fixture_await_that(came_back, NULL, "carrier lost and won");
+	close(tap);
+	fixture_await_that(carrier_is_down, NULL, "no carrier");
+	ck_assert_uint_eq(host.seen[1].carrier_up, 2);
+	ck_assert_uint_eq(host.seen[1].carrier_down, 2);
 }
 END_TEST
 
@@ -406,6 +428,7 @@ int main(void)
 	tcase_add_test(watch, a_vm_that_opens_the_tap_is_reported_once);
 	tcase_add_test(watch, late_messages_of_before_the_vm_came_are_no_loss);
 	tcase_add_test(watch, a_vm_that_takes_the_place_of_another_is_not_overlooked);
+	tcase_add_test(watch, a_vm_that_takes_the_place_of_another_before_a_look_is_not_overlooked);
 	tcase_add_test(watch, carriers_of_different_slots_are_told_apart);
 	tcase_add_loop_test(watch, what_others_took_away_is_put_back, 0,
 			    (int)(sizeof(mischiefs) / sizeof(mischiefs[0])));
