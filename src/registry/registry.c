@@ -105,7 +105,7 @@ void registry_set_default_turn(struct registry *registry, struct sandbox *sandbo
 {
 	sandbox->default_turn = turn;
 	if (turn > registry->default_turns)
-		registry->default_turns = turn;
+		registry->default_turns = turn < DEFAULT_TURN_MAX ? turn : DEFAULT_TURN_MAX - 1;
 }
 
 int registry_claim_default(struct registry *registry, struct sandbox *sandbox, bool takes, struct problem *problem)

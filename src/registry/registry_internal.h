@@ -16,6 +16,9 @@ enum {
 	KEY_BUCKETS = 1 << 15,
 };
 
+/* A file cannot hold a higher one, and that of a sandbox with a number that it cannot hold is not read again. */
+#define DEFAULT_TURN_MAX ((uint64_t)INT64_MAX)
+
 LIST_HEAD(sandbox_keys, sandbox_key);
 
 struct registry {

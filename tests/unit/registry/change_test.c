@@ -136,6 +136,20 @@ START_TEST(a_change_that_takes_the_default_leaves_it_until_it_is_committed)
 }
 END_TEST
 
+START_TEST(a_turn_that_no_file_can_hold_is_not_given)
+{
+	struct sandbox *a = added("a", default_spec()), *b = added("b", empty_spec());
+	struct spec *wanted = wanted_of(b);
+	struct registry_patch patch;
+
+	registry_set_default_turn(registry, a, INT64_MAX);
+	wanted->is_default = true;
+	ck_assert_int_eq(registry_patch_prepare(registry, b, wanted, true, &patch, &problem), 0);
+	ck_assert_uint_le(patch.default_turn, INT64_MAX);
+	registry_patch_commit(registry, &patch);
+}
+END_TEST
+
 START_TEST(the_default_moves_by_two_changes)
 {
 	struct sandbox *a = added("a", default_spec()), *b = added("b", empty_spec());
@@ -175,6 +189,7 @@ int main(void)
 	tcase_add_test(tcase, a_refused_change_names_the_place_in_publish);
 	tcase_add_test(tcase, an_address_changes_its_guest_port_by_two_changes);
 	tcase_add_test(tcase, a_change_that_takes_the_default_leaves_it_until_it_is_committed);
+	tcase_add_test(tcase, a_turn_that_no_file_can_hold_is_not_given);
 	tcase_add_test(tcase, the_default_moves_by_two_changes);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
