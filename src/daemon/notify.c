@@ -6,6 +6,8 @@
  */
 #include "daemon/notify.h"
 
+#include "base/utf8.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
@@ -90,13 +92,17 @@ void daemon_notify_reloading(void)
 void daemon_notify_status(const char *text)
 {
 	char state[1024];
-	char *end;
+	size_t length;
 
 	snprintf(state, sizeof(state), "STATUS=%s", text);
 	/* Another line would be another message. */
-	end = strpbrk(state, "\r\n");
-	if (end)
-		*end = '\0';
+	state[strcspn(state, "\r\n")] = '\0';
+	/* The service manager takes no text that is not UTF-8 (a value of the file may be anything, and a long text is cut). */
+	for (char *at = state; *at; at += length ? length : 1) {
+		length = utf8_decode(at, NULL);
+		if (!length)
+			*at = '?';
+	}
 	daemon_notify_send(state, 0);
 }
 

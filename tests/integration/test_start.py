@@ -426,6 +426,18 @@ def test_standard_descriptors_that_are_closed_become_no_socket(weftd, host):
     assert (done.returncode, "Bad file descriptor" in done.stderr) == (74, True)
 
 
+def test_the_unit_status_shows_a_mistake_whatever_bytes_it_has(weftd, manager):
+    """systemd takes no status that is not UTF-8. é is cut nowhere, the stray bytes become ?."""
+    daemon = weftd(run=False)
+    manager.start(daemon)
+    with open(daemon.config, "ab") as config:
+        config.write(b"\n[daemon]\nlog_level = caf\xc3\xa9\xff\xc3\n")
+    daemon.signal(signal.SIGHUP)
+    told = poll_until(lambda: next((fields["STATUS"] for fields, _ in manager.messages if "STATUS" in fields), None))
+    assert "log_level = café??: none of the words" in told
+    daemon.write_config({})
+
+
 def test_a_configuration_from_a_pipe_is_read_once(weftd, host):
     daemon = weftd(run=False)
     script = 'exec "$0" --config <(printf "[pool]\nsize = 3\n") "$@"'
