@@ -23,7 +23,7 @@ static void wire_print_value(FILE *out, const json_t *value)
 	AUTO_FREE char *text = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_SORT_KEYS | JSON_ENSURE_ASCII) : NULL;
 
 	if (!text)
-		fputs(value ? "?" : "not given", out);
+		fputs(value ? "?" : "none", out);
 	else
 		fprintf(out, "%.*s%s", VALUE_SHOWN, text, strlen(text) > VALUE_SHOWN ? "..." : "");
 }
@@ -34,6 +34,10 @@ static void wire_tell_difference(struct wire_difference *difference, const char 
 		return;
 	fprintf(difference->out, "%s%s is ", difference->count > 1 ? "; " : "", name);
 	wire_print_value(difference->out, a);
+	if (!b || (json_is_array(b) && !json_array_size(b))) {
+		fputs(", and none was given", difference->out);
+		return;
+	}
 	fputs(", not ", difference->out);
 	wire_print_value(difference->out, b);
 }

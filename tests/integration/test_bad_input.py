@@ -106,6 +106,8 @@ def test_otherwise_than_registered(unchanged):
     put(unchanged, body, "there").expect(200)
     told = put(unchanged, {"ports": [PORT]}, "there").problem(409, "id")["detail"]
     assert told.startswith("sandbox there is registered otherwise: ports is [") and "; " not in told
+    told = put(unchanged, {}, "there").problem(409, "id")["detail"]
+    assert told.endswith(", and none was given"), told
     told = put(unchanged, {**body, "default": True, "limits": {"idle_ms": 7}, "labels": {"ü": "x" * 200}}, "there").problem(409)["detail"]
     for difference in ("default is false, not true", "limits.idle_ms is 0, not 7", 'labels is {}, not {"\\u00FC": "xxx'):
         assert difference in told, told
