@@ -52,11 +52,11 @@ int cli_report_failure(const struct cli *cli, const struct err *err)
 			strstr(err->text, cli->socket) ? "" : ": ", err->text, cli_advice_for(err->code));
 }
 
-/* How to go on when there is no sandbox ID. The caller frees. */
-static char *cli_advice_for_id(const struct cli *cli, const char *id)
+/* How to go on when there is no sandbox ID; STRICT as of cli_ids_close(). The caller frees. */
+static char *cli_advice_for_id(const struct cli *cli, const char *id, bool strict)
 {
 	json_t *all = cli_ids_list(cli), *found = cli_ids_beginning(all, id);
-	const char *close = cli_ids_close(all, id);
+	const char *close = cli_ids_close(all, id, strict);
 	char *advice = NULL;
 	int length;
 
@@ -87,15 +87,16 @@ static bool cli_detail_names(const char *detail, const char *place)
 	return length && strcspn(detail, " ") == length && memcmp(detail, space + 1, length) == 0;
 }
 
-/* Reports a refusal of a request with BODY. */
+/* Reports a refusal of a request with BODY. HARM: it would have changed the sandbox. */
 static int cli_report_refusal_of(const struct cli *cli, const struct client_refusal *refusal, const char *body,
-				 size_t length)
+				 size_t length, bool harm)
 {
 	AUTO_FREE char *found = cli_place_text(cli, refusal->field, body, length);
 	const char *place = cli_detail_names(refusal->detail, found) ? "" : found;
 	bool names_id = refusal->no_sandbox && cli->args->operand_count;
 	AUTO_FREE char *advice =
-	    names_id ? cli_advice_for_id(cli, cli->subject ? cli->subject : cli->args->operands[0]) : NULL;
+	    names_id ? cli_advice_for_id(cli, cli->subject ? cli->subject : cli->args->operands[0], harm) : NULL;
+	char status[32] = "";
 	const char *next = "";
 
 	if (refusal->problem && cli->json)
@@ -109,13 +110,16 @@ static int cli_report_refusal_of(const struct cli *cli, const struct client_refu
 		next = "\nHow the daemon is: weftctl status";
 	else if (refusal->status >= 500)
 		next = "\nWhat the daemon says: journalctl -u weftd; what the host lacks: weftctl doctor";
-	return cli_fail(cli, refusal->no_sandbox ? CLI_NO_SANDBOX : CLI_FAILED, "%s%s%s (HTTP %u)%s", place,
-			*place ? ": " : "", refusal->detail, refusal->status, next);
+	/* A problem of weftd's says all in words. */
+	if (!refusal->problem)
+		snprintf(status, sizeof(status), " (HTTP %u)", refusal->status);
+	return cli_fail(cli, refusal->no_sandbox ? CLI_NO_SANDBOX : CLI_FAILED, "%s%s%s%s%s", place, *place ? ": " : "",
+			refusal->detail, status, next);
 }
 
 int cli_report_refusal(const struct cli *cli, const struct client_refusal *refusal)
 {
-	return cli_report_refusal_of(cli, refusal, NULL, 0);
+	return cli_report_refusal_of(cli, refusal, NULL, 0, false);
 }
 
 /* Makes a call for CLI. False: *CODE is the exit code; true: the daemon refused, see REFUSAL, which is to be cleared. */
@@ -150,7 +154,7 @@ int cli_send(const struct cli *cli, const char *method, const char *target, cons
 	int code = CLI_DONE;
 
 	if (cli_is_refused(cli, request, answer, &refusal, &code)) {
-		code = cli_report_refusal_of(cli, &refusal, body, length);
+		code = cli_report_refusal_of(cli, &refusal, body, length, true);
 		client_refusal_clear(&refusal);
 	}
 	return code;

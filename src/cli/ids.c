@@ -114,9 +114,9 @@ json_t *cli_ids_beginning(const json_t *sandboxes, const char *text)
 	return found;
 }
 
-const char *cli_ids_close(const json_t *sandboxes, const char *text)
+const char *cli_ids_close(const json_t *sandboxes, const char *text, bool strict)
 {
-	struct cli_suggestion suggestion = { .typed = text };
+	struct cli_suggestion suggestion = { .typed = text, .most = strict ? 1 : 0 };
 	json_t *sandbox;
 	size_t i;
 

@@ -42,8 +42,11 @@ json_t *cli_ids_list(const struct cli *cli);
 /* Those of SANDBOXES whose id or name begins with TEXT, in a new array. */
 json_t *cli_ids_beginning(const json_t *sandboxes, const char *text);
 
-/* The id or name in SANDBOXES that was probably meant by TEXT; NULL: none is close. */
-const char *cli_ids_close(const json_t *sandboxes, const char *text);
+/*
+ * The id or name in SANDBOXES that was probably meant by TEXT; NULL: none is close. STRICT: one change apart at most, for commands
+ * that would do harm to another sandbox.
+ */
+const char *cli_ids_close(const json_t *sandboxes, const char *text, bool strict);
 
 /* "a1, a2 (web), ... and 7 more", of an array that is not empty. The caller frees. */
 char *cli_ids_text(const json_t *sandboxes);

@@ -46,8 +46,11 @@ void cli_suggest_offer(struct cli_suggestion *suggestion, const char *word)
 	size_t distance = length > typed && strncmp(word, suggestion->typed, typed) == 0
 			      ? 0
 			      : cli_suggest_distance(suggestion->typed, typed, word, length);
+	size_t most = (typed + SUGGEST_LETTERS_A_CHANGE - 1) / SUGGEST_LETTERS_A_CHANGE;
+	if (suggestion->most && suggestion->most < most)
+		most = suggestion->most;
 	/* As many changes as the word has letters would make another word of it. */
-	if (distance >= length || distance > (typed + SUGGEST_LETTERS_A_CHANGE - 1) / SUGGEST_LETTERS_A_CHANGE)
+	if (distance >= length || distance > most)
 		return;
 	if (!suggestion->best || distance < suggestion->distance) {
 		suggestion->best = word;

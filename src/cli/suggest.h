@@ -11,6 +11,7 @@
 struct cli_suggestion {
 	const char *typed; /* need not end at LENGTH */
 	size_t length;     /* bytes of TYPED that count; 0: all */
+	size_t most;       /* changes at most; 0: as many as fit the length */
 	const char *best;  /* the closest word so far; NULL: none is close */
 	size_t distance;   /* of BEST */
 };

@@ -69,7 +69,7 @@ def test_a_body_the_daemon_refuses_is_told_with_its_field(daemon):
     assert "frob" in done.stderr and "HTTP 400" in done.stderr
     done = daemon.ctl("register", "a1", "--body", "-", check=False, input='{"labels": {"x": "' + "y" * 200000 + '"}}')
     assert done.returncode == 1
-    assert "HTTP 413" in done.stderr
+    assert "longer" in done.stderr or "large" in done.stderr, done.stderr
 
 
 def test_policy_is_shown_changed_and_asked(daemon):

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * weftctl events: prints each event as it comes and flushes at once, for a reader at the end of a pipe. Programs get the daemon's
- * own lines. People get the time, the sandbox and the event, without heartbeats.
+ * own lines. People get the time, the sandbox and the event, without heartbeats. A sandbox that is not there may come later; who
+ * mistyped its id would wait for ever, so stderr tells that it was not in the snapshot.
  */
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "cli/call.h"
 #include "cli/commands.h"
+#include "cli/ids.h"
 #include "cli/print_text.h"
 #include "cli/sandbox.h"
 
@@ -19,6 +21,8 @@ enum { HEARTBEAT_MS = 15000 }; /* the daemon's: a stream is never silent for lon
 
 struct following {
 	const struct cli *cli;
+	const char *sandbox; /* the only one that is followed; NULL: all */
+	bool seen;           /* an event of a sandbox came */
 	bool overflow;
 	int unwritten; /* errno of an output that failed; else 0 */
 	long long seq; /* of the last event */
@@ -48,6 +52,7 @@ static void command_events_add_name(FILE *out, const json_t *event)
 static char *command_events_describe(const json_t *event, const char *type)
 {
 	const json_t *object = json_object_get(event, "object");
+	const char *reason = client_text(event, "reason");
 	char before[TEXT_NUMBER_SIZE];
 	char *described = NULL;
 	const char *key;
@@ -58,9 +63,9 @@ static char *command_events_describe(const json_t *event, const char *type)
 	if (!out)
 		abort();
 	if (strcmp(type, "state") == 0) {
-		fprintf(out, "%s -> %s after %s, cause %s", client_text(event, "from"), client_text(event, "to"),
+		fprintf(out, "%s -> %s after %s, cause %s%s%s", client_text(event, "from"), client_text(event, "to"),
 			cli_text_duration((uint64_t)client_number(event, "previous_ms"), before),
-			client_text(event, "cause"));
+			client_text(event, "cause"), *reason ? ": " : "", reason);
 		command_events_add_name(out, event);
 	} else if (object) {
 		fprintf(out, "state=%s slot=%lld", client_text(object, "state"),
@@ -98,6 +103,21 @@ static void command_events_print(const struct cli *cli, const json_t *event, con
 	cli_table_free(table);
 }
 
+/* The snapshot is over, and the sandbox that is followed was not in it. */
+static void command_events_tell_absent(const struct following *following)
+{
+	json_t *all = cli_ids_list(following->cli), *beginning = cli_ids_beginning(all, following->sandbox);
+	const char *meant = json_array_size(beginning) ? client_text(json_array_get(beginning, 0), "id")
+						       : cli_ids_close(all, following->sandbox, false);
+
+	cli_text_print(stderr, "weftctl events: no sandbox %s yet; its events are shown when it is registered\n",
+		       following->sandbox);
+	if (meant)
+		cli_text_print(stderr, "Did you mean '%s'? Those that exist: weftctl ls\n", meant);
+	json_decref(beginning);
+	json_decref(all);
+}
+
 static bool command_events_take_line(void *context, char *line, size_t length)
 {
 	struct following *following = context;
@@ -112,6 +132,9 @@ static bool command_events_take_line(void *context, char *line, size_t length)
 		command_events_print(following->cli, event, type);
 	}
 	following->overflow = strcmp(type, "overflow") == 0;
+	following->seen = following->seen || *client_text(event, "sandbox");
+	if (following->sandbox && !following->seen && strcmp(type, "snapshot-end") == 0)
+		command_events_tell_absent(following);
 	if (json_is_integer(json_object_get(event, "seq")) && !following->overflow)
 		following->seq = client_number(event, "seq");
 	if (*client_text(event, "boot"))
@@ -160,7 +183,7 @@ static bool command_events_can_print(void)
 int command_events(const struct cli *cli)
 {
 	AUTO_FREE char *target = command_events_target(cli);
-	struct following following = { .cli = cli };
+	struct following following = { .cli = cli, .sandbox = cli_args_value(cli->args, "sandbox") };
 	struct client_request request = {
 		.socket = cli->socket,
 		.agent = "weftctl",
