@@ -116,8 +116,8 @@ static const struct option_spec doctor_options[] = {
 
 static const struct option_spec events_options[] = {
 	{ "sandbox", "ID", false, NULL, "only the events of this sandbox" },
-	{ "since", "SEQ", false, NULL, "go on after this event; needs --boot" },
-	{ "boot", "BOOT", false, NULL, "the daemon's run that SEQ belongs to, as its events say" },
+	{ "since", "SEQ", false, NULL, "go on after this event (see --json); needs --boot" },
+	{ "boot", "BOOT", false, NULL, "the daemon's run that SEQ belongs to (see --json)" },
 	{ 0 },
 };
 
@@ -138,8 +138,9 @@ static const char ports_text[] =
     "127.0.0.1:18080, [::1]:18080 or localhost:18080 (both).";
 
 static const char policy_text[] = "C is ADDRESS[/LENGTH][:PROTO[:PORT[-PORT][,PORT]...]]: 203.0.113.0/24, or "
-				  "10.1.2.3:tcp:5432,8000-8099. What is not given stays as it is;\n"
-				  "without options the policy in force is printed.";
+				  "198.51.100.7:tcp:443,8000-8099. What is not given stays as it is;\n"
+				  "without options the policy in force is printed. A private or link-local address "
+				  "is not reached by\n--allow alone: the host's [egress] open must list it too.";
 
 static const char several_text[] = "Of several IDs each is tried, and the worst exit code counts.";
 

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "cli/ids.h"
 
+#include <arpa/inet.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,4 +95,15 @@ json_t *cli_value_rate(const char *what, const char *text, struct err *err)
 	if (cli_value_size(what, comma + 1, strlen(comma + 1), &burst, err) < 0)
 		return NULL;
 	return json_pack("{s:I, s:I}", "rate", rate, "burst", burst);
+}
+
+bool cli_value_is_ipv6(const char *text)
+{
+	struct in6_addr ignored;
+
+	text += *text == '[';
+	AUTO_FREE char *address = strndup(text, strcspn(text, "]/"));
+	if (!address)
+		abort();
+	return inet_pton(AF_INET6, address, &ignored) == 1;
 }

@@ -3,6 +3,7 @@
 #define WEFT_CLI_VALUE_ARGS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 struct err;
 
@@ -22,5 +23,8 @@ int cli_value_size(const char *what, const char *text, size_t length, json_int_t
 
 /* "12M" or "12M,1M" as a rate of the API, {"rate": ..., "burst": ...}. NULL with ERR; the caller json_decref()s. */
 json_t *cli_value_rate(const char *what, const char *text, struct err *err);
+
+/* Whether TEXT begins with an IPv6 address: "::1", "[::1]:80", "2001:db8::/32". */
+bool cli_value_is_ipv6(const char *text);
 
 #endif

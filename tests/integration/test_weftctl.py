@@ -409,18 +409,41 @@ def test_a_path_that_is_no_socket_is_told_as_such(run, folder):
     assert "weftd has ended" not in done.stderr and "/run/weft/control.sock" in done.stderr
 
 
-def test_reach_answers_either_way(fake, run):
-    fake.answers = [
-        http(200, {"allowed": True, "rule": "internet", "set": ""}),
-        http(200, {"allowed": False, "rule": "private", "set": "private 10.0.0.0/8"}),
-    ]
-    assert run("reach", "a1", "203.0.113.1:443").stdout == "allowed 203.0.113.1:443: rule internet\n"
-    done = run("reach", "a1", "10.0.0.1", "--proto", "udp")
-    assert (done.returncode, done.stdout) == (DONE, "denied 10.0.0.1: rule private, private 10.0.0.0/8\n")
+@pytest.mark.parametrize(
+    "allowed, rule, found, words",
+    [
+        (True, "internet", "", "this sandbox's policy: internet yes"),
+        (False, "internet", "", "this sandbox's policy: internet no"),
+        (True, "allow", "policy_allow_port 203.0.113.1", "this sandbox's policy: allow 203.0.113.1"),
+        (False, "deny", "policy_deny 203.0.113.0-203.0.113.255", "this sandbox's policy: deny 203.0.113.0/24"),
+        (False, "deny", "policy_deny2 0.0.0.0-255.255.255.255", "this sandbox's policy: deny 0.0.0.0/0"),
+        (False, "deny", "policy_deny 203.0.113.1-203.0.113.2", "this sandbox's policy: deny 203.0.113.1-203.0.113.2"),
+        (False, "private", "always_denied 224.0.0.0-255.255.255.255", "the host: 224.0.0.0/3, which no policy opens; [egress] open"),
+        (False, "sandbox", "sandbox_ranges 10.11.0.0-10.11.255.255", "the host: an address of the sandboxes in 10.11.0.0/16, which"),
+        (False, "later", "a_set 203.0.113.1", "rule later 203.0.113.1"),
+    ],
+)
+def test_reach_says_whose_rule_decides(fake, run, allowed, rule, found, words):
+    answer = {"allowed": allowed, "rule": rule, "set": found}
+    fake.answers = [http(200, answer)] * 2
+    done = run("reach", "a1", "203.0.113.1:443", "--proto", "udp")
+    verdict = "allowed" if allowed else "denied"
+    assert done.returncode == DONE and done.stdout.startswith(f"{verdict} 203.0.113.1:443 by {words}"), done.stdout
+    assert json.loads(run("reach", "a1", "203.0.113.1", "--json").stdout) == answer
     assert [request[1] for request in fake.requests] == [
-        "/v1/sandboxes/a1/reach?dest=203.0.113.1&port=443&proto=tcp",
-        "/v1/sandboxes/a1/reach?dest=10.0.0.1&proto=udp",
+        "/v1/sandboxes/a1/reach?dest=203.0.113.1&port=443&proto=udp",
+        "/v1/sandboxes/a1/reach?dest=203.0.113.1&proto=tcp",
     ]
+
+
+def test_status_says_an_address_once(fake, run):
+    holder = "in use by python (pid 7)"
+    common = {"address": "127.0.0.1:20001", "proto": "tcp", "what": "sandbox a"}
+    errors = [f"127.0.0.1:20001 is {holder}", "no descriptors"]
+    fake.answers = [http(200, {"state": "running", "not_open": [{**common, "error": error} for error in errors]})]
+    text = run("status").stdout
+    assert f"127.0.0.1:20001/tcp of sandbox a is {holder}\n" in text
+    assert "127.0.0.1:20001/tcp of sandbox a: no descriptors\n" in text
 
 
 def test_status_and_connections_are_tables(fake, run):
@@ -453,7 +476,7 @@ def test_a_refusal_names_the_field_and_the_reason(fake, run):
     fake.answers = [problem(409, "127.0.0.1:80 is published by sandbox b", "/ports/0/listen")] * 2
     done = run("register", "a1", "--port", "80=127.0.0.1:80")
     assert done.returncode == FAILED
-    assert done.stderr == "weftctl register: --port 80: 127.0.0.1:80 is published by sandbox b (HTTP 409)\n"
+    assert done.stderr == "weftctl register: --port 80: 127.0.0.1:80 is published by sandbox b\n"
     done = run("register", "a1", "--json")
     assert json.loads(done.stdout)["field"] == "/ports/0/listen"
 
@@ -472,13 +495,13 @@ def test_a_refusal_names_the_field_and_the_reason(fake, run):
 )
 def test_a_refusal_is_in_the_words_of_the_command_line(fake, run, command, field, words):
     fake.answers = [problem(409, "it is so", field)]
-    assert run(*command).stderr == f"weftctl {command[0]}: {words}it is so (HTTP 409)\n"
+    assert run(*command).stderr == f"weftctl {command[0]}: {words}it is so\n"
 
 
 def test_registered_otherwise_says_what_to_do(fake, run):
     fake.answers = [problem(409, "sandbox a1 is registered otherwise: default is false, not true", "id")]
     done = run("register", "a1", "--default")
-    assert done.stderr.startswith("weftctl register: sandbox a1 is registered otherwise: default is false, not true (HTTP 409)\n")
+    assert done.stderr.startswith("weftctl register: sandbox a1 is registered otherwise: default is false, not true\n")
     assert "weftctl set" in done.stderr and "weftctl unregister" in done.stderr
 
 
@@ -488,13 +511,13 @@ def test_registered_otherwise_says_what_to_do(fake, run):
 )
 def test_an_argument_is_not_said_twice(fake, run, port, detail):
     fake.answers = [problem(409, detail, "/unpublish/0")]
-    assert run("unpublish", "a1", port).stderr == f"weftctl unpublish: {detail} (HTTP 409)\n"
+    assert run("unpublish", "a1", port).stderr == f"weftctl unpublish: {detail}\n"
 
 
 def test_a_refused_body_names_the_port_too(fake, run):
     fake.answers = [problem(409, "it is so", "/ports/1/listen")]
     done = run("register", "a1", "--body", "-", stdin=json.dumps({"ports": [80, {"guest_port": 81, "listen": "127.0.0.1:81"}]}))
-    assert done.stderr == "weftctl register: /ports/1/listen (guest port 81): it is so (HTTP 409)\n"
+    assert done.stderr == "weftctl register: /ports/1/listen (guest port 81): it is so\n"
 
 
 def test_no_such_sandbox_is_3_and_no_such_port_is_1(fake, run):
@@ -503,7 +526,7 @@ def test_no_such_sandbox_is_3_and_no_such_port_is_1(fake, run):
     fake.answers = [missing, everything, everything, problem(404, "port 80 is not published", "/unpublish/0")]
     done = run("show", "a1")
     assert done.returncode == NO_SANDBOX
-    assert done.stderr == "weftctl show: there is no sandbox a1 (HTTP 404)\nThose that exist: weftctl ls\n"
+    assert done.stderr == "weftctl show: there is no sandbox a1\nThose that exist: weftctl ls\n"
     assert run("unpublish", "a1", "80").returncode == FAILED
 
 
@@ -537,6 +560,14 @@ def test_a_command_that_changes_takes_no_beginning(fake, run):
 def test_a_mistyped_id_is_answered_with_the_nearest(fake, run):
     fake.answers = [problem(404, "there is no sandbox bxo-7", "id"), http(200, {"sandboxes": [sandbox(id="box-7")]})]
     assert "Did you mean 'box-7'?" in run("pause", "bxo-7").stderr
+
+
+@pytest.mark.parametrize("command, meant", [(["show"], True), (["unregister"], False), (["policy", "--internet", "no"], False)])
+def test_who_changes_is_not_led_to_an_id_that_is_hardly_alike(fake, run, command, meant):
+    everything = http(200, {"sandboxes": [sandbox(id="beta")]})
+    fake.answers = [problem(404, "there is no sandbox delta", "id"), everything, *([everything] if command == ["show"] else [])]
+    done = run(command[0], "delta", *command[1:])
+    assert done.returncode == NO_SANDBOX and ("'beta'" in done.stderr) == meant, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -684,6 +715,9 @@ def test_who_may_not_ask_is_told_who_may(fake, folder):
         (["publish", "a", "x"], "P: 'x'"),
         (["policy", "a", "--allow", "x"], "'x' is not an IPv4 network"),
         (["policy", "a", "--allow", "10.0.0.0/8:icmp"], "'icmp' is neither tcp nor udp"),
+        (["reach", "a", "::1"], "DEST '::1': guests have IPv4 alone"),
+        (["reach", "a", "[2001:db8::1]:80"], "guests have IPv4 alone"),
+        (["policy", "a", "--allow", "2001:db8::/32"], "--allow 2001:db8::/32: guests have IPv4 alone"),
         (["reach", "a", "example.com"], "'example.com' is not an IPv4 address"),
         (["reach", "a", "1.2.3.4:0"], "PORT: '0'"),
         (["set", "a"], "an option is missing"),
@@ -788,15 +822,27 @@ def test_events_for_people_leave_out_what_only_programs_need(fake, run):
         event(3, "state", sandbox="a1", **{"from": "waiting", "to": "attached", "cause": "carrier", "previous_ms": 1500}),
         event(4, "heartbeat"),
         event(5, "denied", sandbox="a1", rule="private", destination="10.0.0.1\x1b[2J"),
+        event(
+            *[6, "state"], sandbox="a1", reason="tap0 was deleted", **{"from": "ready", "to": "failed", "cause": "tap", "previous_ms": 9}
+        ),
     ]
     data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
     fake.answers = [EVENTS_HEAD + chunk(data) + chunk(b"")]
     printed = run("events", "--sandbox", "a1").stdout.splitlines()
     assert fake.requests[0][1] == "/v1/events?sandbox=a1"
-    assert len(printed) == 3
+    assert len(printed) == 4 and printed[3].endswith("ready -> failed after 9ms, cause tap: tap0 was deleted")
     assert printed[0].split()[-3:] == ["snapshot", "state=ready", "slot=1"]
     assert printed[1].split()[-7:] == "waiting -> attached after 1.5s, cause carrier".split()
     assert printed[2].split()[-3:] == ["denied", "rule=private", "destination=10.0.0.1\\x1b[2J"]
+
+
+@pytest.mark.parametrize("typed, meant", [("alhpa", True), ("al", True), ("other", False)])
+def test_events_of_a_sandbox_that_is_not_there_say_so(fake, run, typed, meant):
+    end = json.dumps(event(1, "snapshot-end")).encode() + b"\n"
+    fake.answers = [EVENTS_HEAD + chunk(end) + chunk(b""), http(200, {"sandboxes": [sandbox(id="alpha")]})]
+    done = run("events", "--sandbox", typed)
+    assert done.stderr.startswith(f"weftctl events: no sandbox {typed} yet")
+    assert ("Did you mean 'alpha'?" in done.stderr) == meant
 
 
 def test_events_cut_off_by_overflow_say_how_to_go_on(fake, run):

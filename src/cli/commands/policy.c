@@ -9,6 +9,7 @@
 #include "cli/call.h"
 #include "cli/commands.h"
 #include "cli/sandbox.h"
+#include "cli/value_args.h"
 
 #include <string.h>
 
@@ -60,6 +61,10 @@ static json_t *command_policy_read_rule(const char *option, const char *text, st
 	char what[32];
 
 	snprintf(what, sizeof(what), "--%s", option);
+	if (cli_value_is_ipv6(text)) {
+		err_set(err, 0, "%s %s: guests have IPv4 alone, so that no IPv6 address can be reached", what, text);
+		return NULL;
+	}
 	if (addr_cidr4_parse(network, &cidr) < 0) {
 		err_set(err, 0, "%s %s: '%s' is not an IPv4 network", what, text, network);
 		return NULL;

@@ -1,14 +1,77 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * weftctl reach: asks whether policy allows a destination. "Denied" is an answer and no failure of the command.
+ * weftctl reach: asks whether policy allows a destination. "Denied" is an answer and no failure of the command. The API names the
+ * kernel's rule and set; people are told whose rule that is, the sandbox's or the host's, for only the former is changed by `policy`.
  */
 #include "base/addr.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "cli/call.h"
 #include "cli/commands.h"
+#include "cli/value_args.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+enum { NETWORK_SIZE = 2 * IPV4_TEXT_SIZE };
+
+/* The addresses in "SET FIRST-LAST", as a network if they are one; "" if there are none. */
+static void command_reach_read_network(const char *set, char text[static NETWORK_SIZE])
+{
+	const char *range = strrchr(set, ' ');
+	char first_text[IPV4_TEXT_SIZE] = "";
+	uint32_t first, last, size;
+
+	snprintf(text, NETWORK_SIZE, "%s", range ? range + 1 : "");
+	size_t length = strcspn(text, "-");
+	if (!text[length] || length >= sizeof(first_text))
+		return;
+	memcpy(first_text, text, length);
+	if (addr_ipv4_parse(first_text, &first) < 0 || addr_ipv4_parse(text + length + 1, &last) < 0 || last < first)
+		return;
+	/* A network's size is a power of two, and divides its first address; all of IPv4 has size 0 here. */
+	size = last - first + 1;
+	if ((size & (size - 1)) == 0 && (first & (size - 1)) == 0)
+		snprintf(text, NETWORK_SIZE, "%s/%d", first_text, size ? __builtin_clz(size) + 1 : 0);
+}
+
+/* "this sandbox's policy: deny 203.0.113.0/24". The caller frees. */
+static char *command_reach_describe(const json_t *answer)
+{
+	static const struct {
+		const char *rule;
+		bool allowed;
+		const char *before, *behind; /* the network */
+	} sentences[] = {
+		{ "dns", true, "the host: ", " is the guests' DNS server" },
+		{ "allow_host", true, "the host: [egress] allow_host ", "" },
+		{ "open", true, "the host: [egress] open ", "" },
+		{ "allow", true, "this sandbox's policy: allow ", "" },
+		{ "internet", true, "this sandbox's policy: internet yes", "" },
+		{ "host", false, "the host: an address of its own, which no policy opens; [egress] allow_host does",
+		  "" },
+		{ "gateway", false, "the host: the guest's gateway, which no policy opens", "" },
+		{ "sandbox", false, "the host: an address of the sandboxes in ", ", which no policy opens" },
+		{ "private", false, "the host: ", ", which no policy opens; [egress] open in weftd.conf does" },
+		{ "deny", false, "this sandbox's policy: deny ", "" },
+		{ "internet", false, "this sandbox's policy: internet no", "" },
+	};
+	const char *rule = client_text(answer, "rule");
+	bool allowed = client_is(answer, "allowed");
+	char network[NETWORK_SIZE], *text = NULL;
+	size_t count = sizeof(sentences) / sizeof(sentences[0]), i = 0;
+
+	command_reach_read_network(client_text(answer, "set"), network);
+	while (i < count && (sentences[i].allowed != allowed || strcmp(sentences[i].rule, rule) != 0))
+		i++;
+	bool named = i < count && sentences[i].before[strlen(sentences[i].before) - 1] == ' ';
+	int length = i < count
+			 ? asprintf(&text, "%s%s%s", sentences[i].before, named ? network : "", sentences[i].behind)
+			 : asprintf(&text, "rule %s %s", rule, network);
+	if (length < 0)
+		abort();
+	return text;
+}
 
 int command_reach(const struct cli *cli)
 {
@@ -22,6 +85,9 @@ int command_reach(const struct cli *cli)
 	if (!cli_ids_read(cli, &id))
 		return CLI_USAGE;
 	const char *dest = cli->args->operands[1];
+	if (cli_value_is_ipv6(dest))
+		return cli_usage(cli, "DEST '%s': guests have IPv4 alone, so that no IPv6 address can be reached",
+				 dest);
 	const char *colon = strchr(dest, ':');
 	AUTO_FREE char *address = strndup(dest, colon ? (size_t)(colon - dest) : strlen(dest));
 	if (addr_ipv4_parse(address, &ip) < 0)
@@ -35,9 +101,9 @@ int command_reach(const struct cli *cli)
 		cli_print_json(answer);
 	} else if (code == CLI_DONE) {
 		bool allowed = client_is(answer, "allowed");
-		const char *set = client_text(answer, "set");
+		AUTO_FREE char *reason = command_reach_describe(answer);
 		cli_screen_wrap(&cli->screen, allowed ? CELL_GOOD : CELL_BAD, allowed ? "allowed " : "denied ",
-				"%s: rule %s%s%s", dest, client_text(answer, "rule"), *set ? ", " : "", set);
+				"%s by %s", dest, reason);
 	}
 	json_decref(answer);
 	return code;

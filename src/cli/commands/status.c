@@ -9,6 +9,15 @@
 #include <string.h>
 
 /* The addresses that weftd does not listen on, each with the reason. */
+/* The reason of ADDRESS, which may begin with the address that stands before it. */
+static const char *command_status_reason(const json_t *address)
+{
+	const char *text = client_text(address, "address"), *error = client_text(address, "error");
+	size_t length = strlen(text);
+
+	return strncmp(error, text, length) == 0 && error[length] == ' ' ? error + length : error;
+}
+
 static void command_status_add_not_open(struct table *table, const json_t *list)
 {
 	enum { SHOWN_MAX = 20 };
@@ -22,9 +31,10 @@ static void command_status_add_not_open(struct table *table, const json_t *list)
 			cli_table_addf(table, CELL_BAD, "and %zu more", json_array_size(list) - i);
 			break;
 		}
-		cli_table_addf(table, CELL_BAD, "%s/%s of %s: %s", client_text(address, "address"),
-			       client_text(address, "proto"), client_text(address, "what"),
-			       client_text(address, "error"));
+		const char *reason = command_status_reason(address);
+		cli_table_addf(table, CELL_BAD, "%s/%s of %s%s%s", client_text(address, "address"),
+			       client_text(address, "proto"), client_text(address, "what"), *reason == ' ' ? "" : ": ",
+			       reason);
 	}
 }
 
