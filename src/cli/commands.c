@@ -127,7 +127,7 @@ static const struct option_spec top_options[] = {
 	{ "filter", "KEY=VALUE", true, NULL, CHOOSE_FILTER_TEXT },
 	{ "batch", NULL, false, NULL, "print one table after the other, for pipes" },
 	{ "interval", "S", false, NULL, "seconds between two looks, 1 to 3600 (default 2)" },
-	{ "count", "N", false, NULL, "stop after N looks" },
+	{ "count", "N", false, NULL, "stop after N looks; implies --batch" },
 	{ 0 },
 };
 

@@ -18,7 +18,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { LEAST_CUT = 6, LEAST_ID = 21, LEAST_WRAPPED = 16 };
+enum { LEAST_CUT = 6, LEAST_WRAPPED = 16 };
 
 struct cell {
 	char *text;
@@ -28,7 +28,6 @@ struct cell {
 enum column_kind {
 	COLUMN_WHOLE,
 	COLUMN_CUT,
-	COLUMN_ID, /* cut, but a long beginning stays */
 	COLUMN_WRAPPED,
 };
 
@@ -123,12 +122,10 @@ struct table *cli_table_new(const char *const *headings)
 		const char *heading = headings[table->count];
 		if (table->count == LAYOUT_COLUMNS_MAX)
 			abort();
-		for (; *heading && strchr(">~=|", *heading); heading++) {
+		for (; *heading && strchr(">~|", *heading); heading++) {
 			column->right = column->right || *heading == '>';
 			if (*heading != '>')
-				column->kind = *heading == '~'   ? COLUMN_CUT
-					       : *heading == '=' ? COLUMN_ID
-								 : COLUMN_WRAPPED;
+				column->kind = *heading == '~' ? COLUMN_CUT : COLUMN_WRAPPED;
 		}
 		column->heading = heading;
 		table->headed = table->headed || *heading;
@@ -186,10 +183,9 @@ static void cli_table_measure(const struct table *table, const struct screen *sc
 			*column = width;
 	}
 	for (size_t c = 0; c < table->count; c++) {
-		static const size_t least[] = { [COLUMN_WHOLE] = SIZE_MAX,
-						[COLUMN_CUT] = LEAST_CUT,
-						[COLUMN_ID] = LEAST_ID,
-						[COLUMN_WRAPPED] = LEAST_WRAPPED };
+		static const size_t least[] = {
+			[COLUMN_WHOLE] = SIZE_MAX, [COLUMN_CUT] = LEAST_CUT, [COLUMN_WRAPPED] = LEAST_WRAPPED
+		};
 		struct layout_column *column = &layout->columns[c];
 		size_t heading = cli_text_width(table->columns[c].heading);
 		column->least = least[table->columns[c].kind];
@@ -214,8 +210,7 @@ static void cli_table_print_piece(const struct screen *screen, struct piece *pie
 {
 	const char *mark = strcmp(nl_langinfo(CODESET), "UTF-8") == 0 ? "\u2026" : "...";
 	size_t mark_width = cli_text_width(mark), next = strlen(piece->rest);
-	bool may_cut = column->kind == COLUMN_CUT || column->kind == COLUMN_ID;
-	bool cut = may_cut && cli_text_width(piece->rest) > width && width > mark_width;
+	bool cut = column->kind == COLUMN_CUT && cli_text_width(piece->rest) > width && width > mark_width;
 	size_t bytes = cut ? cli_text_fit(piece->rest, width - mark_width) : cli_text_break(piece->rest, width, &next);
 	while (bytes && piece->rest[bytes - 1] == ' ')
 		bytes--; /* nothing trails a line */

@@ -44,9 +44,8 @@ struct table;
 
 /*
  * HEADINGS ends with NULL and must outlive the table. Marks may stand before a heading: '>' aligns the column to the right. Where
- * the screen is too narrow, cells of a column with '~' are cut with an ellipsis, those with '=' too but for 20 characters, so that
- * ids can be told apart, and those with '|' are wrapped; others stay whole, so ids and numbers have no mark where they are what was
- * asked for. A table whose headings are all "" is written without them.
+ * the screen is too narrow, cells of a column with '~' are cut with an ellipsis, and those with '|' are wrapped; others stay whole,
+ * so ids and numbers have no mark. A table whose headings are all "" is written without them.
  */
 struct table *cli_table_new(const char *const *headings);
 void cli_table_free(struct table *table);

@@ -39,10 +39,10 @@ static void cli_view_add_rates(struct table *table, const struct rate_row *row)
 /* The table of those of COUNT ROWS that FILTER lets through. */
 static struct table *cli_view_table_of(const struct rate_row *rows, size_t count, bool named)
 {
-	static const char *const with_names[] = { "~SANDBOX", "~NAME", ">SLOT",   "STATE",    ">CONN",
-						  ">HELD",    ">TO/s", ">FROM/s", ">DROPS/s", NULL };
-	static const char *const without[] = { "=SANDBOX", ">SLOT",   "STATE",    ">CONN", ">HELD",
-					       ">TO/s",    ">FROM/s", ">DROPS/s", NULL };
+	static const char *const with_names[] = { "SANDBOX", "~NAME", ">SLOT",   "STATE",    ">CONN",
+						  ">HELD",   ">TO/s", ">FROM/s", ">DROPS/s", NULL };
+	static const char *const without[] = { "SANDBOX", ">SLOT",   "STATE",    ">CONN", ">HELD",
+					       ">TO/s",   ">FROM/s", ">DROPS/s", NULL };
 	struct table *table = cli_table_new(named ? with_names : without);
 
 	for (const struct rate_row *row = rows; row < rows + count; row++) {
@@ -121,9 +121,10 @@ static void cli_view_draw_heading(const struct rate_look *look, const struct scr
 	cli_view_line(screen, CELL_PLAIN, "%.8sZ  %s", strchr(clock_format(clock_wall_ms(), now), 'T') + 1, totals);
 }
 
-static void cli_view_draw_help(const struct screen *screen)
+static void cli_view_draw_help(const struct screen *screen, size_t lines)
 {
 	static const char *const keys[][2] = {
+		{ "q", "quit" },
 		{ "up, down, k, j", "scroll by a row" },
 		{ "page up, page down", "scroll by a page (blank: down)" },
 		{ "home, end, g, G", "to the first row, to the last" },
@@ -132,7 +133,6 @@ static void cli_view_draw_help(const struct screen *screen)
 		{ "r", "the other way round" },
 		{ "/", "show only what has a text in its id, name or state" },
 		{ "escape", "show all again" },
-		{ "q", "quit" },
 	};
 	static const char *const headings[] = { "", "|", NULL };
 	struct table *table = cli_table_new(headings);
@@ -147,21 +147,32 @@ static void cli_view_draw_help(const struct screen *screen)
 	cli_table_add(table, CELL_DIM, "open connections, and those that wait for the guest");
 	cli_table_add(table, CELL_DIM, "  DROPS/s");
 	cli_table_add(table, CELL_DIM, "packets dropped a second");
-	cli_table_print(table, screen);
+	cli_table_print_part(table, screen, 0, lines);
 	cli_table_free(table);
+}
+
+/* "1-7 of 20", or that there is nothing. */
+static void cli_view_name_rows(const struct view *view, size_t rows, char text[static TEXT_NUMBER_SIZE])
+{
+	if (rows)
+		snprintf(text, TEXT_NUMBER_SIZE, "%zu-%zu of %zu", view->first + 1, view->first + view->page, rows);
+	else
+		snprintf(text, TEXT_NUMBER_SIZE, "none match");
 }
 
 static void cli_view_draw_bottom(const struct view *view, const struct screen *screen, size_t rows)
 {
+	char in_sight[TEXT_NUMBER_SIZE];
+
+	cli_view_name_rows(view, rows, in_sight);
 	if (view->typing)
 		cli_view_line(screen, CELL_ODD, "filter: %s_  enter: keep it, escape: show all", view->filter);
 	else if (view->help)
 		cli_view_line(screen, CELL_DIM, "any key: back");
 	else
-		cli_view_line(screen, CELL_DIM,
-			      "%zu-%zu of %zu  by %s%s%s%s  q quit  h help  / filter  <> sort  r reverse",
-			      rows ? view->first + 1 : 0, view->first + view->page, rows, view->order.key->name,
-			      view->order.reversed ? " reversed" : "", *view->filter ? "  filter: " : "", view->filter);
+		cli_view_line(screen, CELL_DIM, "%s  by %s%s%s%s  q quit  h help  / filter  <> sort  r reverse",
+			      in_sight, view->order.key->name, view->order.reversed ? " reversed" : "",
+			      *view->filter ? "  filter: " : "", view->filter);
 }
 
 static bool cli_view_lets_through(const struct view *view, const json_t *sandbox)
@@ -171,26 +182,32 @@ static bool cli_view_lets_through(const struct view *view, const json_t *sandbox
 	       strcasestr(client_text(sandbox, "state"), view->filter);
 }
 
-/* The rows in sight. Returns how many there would be on an endless screen. */
-static size_t cli_view_draw_rows(struct view *view, const struct rate_look *look, const struct screen *screen,
-				 size_t lines)
+/* LOOK without the rows that the view's filter keeps back. The caller frees its rows, and nothing else of it. */
+static struct rate_look cli_view_filter(const struct view *view, const struct rate_look *look)
 {
-	struct rate_row *rows = calloc(look->count + 1, sizeof(rows[0]));
-	size_t count = 0;
+	struct rate_look passed = *look;
 
-	if (!rows)
+	passed.rows = calloc(look->count + 1, sizeof(passed.rows[0]));
+	if (!passed.rows)
 		abort();
+	passed.count = 0;
 	for (size_t i = 0; i < look->count; i++)
 		if (cli_view_lets_through(view, look->rows[i].sandbox))
-			rows[count++] = look->rows[i];
-	struct table *table = cli_view_table_of(rows, count, cli_view_has_names(look->rows, look->count));
+			passed.rows[passed.count++] = look->rows[i];
+	return passed;
+}
+
+/* The rows of PASSED in sight. NAMED: with names, which some sandbox has, in sight or not. */
+static void cli_view_draw_rows(struct view *view, const struct rate_look *passed, bool named,
+			       const struct screen *screen, size_t lines)
+{
+	struct table *table = cli_view_table_of(passed->rows, passed->count, named);
 	size_t room = cli_table_room(table, screen, lines);
-	size_t last = count > room ? count - room : 0;
+	size_t last = passed->count > room ? passed->count - room : 0;
+
 	view->first = view->first > last ? last : view->first;
 	view->page = cli_table_print_part(table, screen, view->first, lines);
 	cli_table_free(table);
-	free(rows);
-	return count;
 }
 
 /* Writes PAGE over the one before. */
@@ -208,23 +225,25 @@ static void cli_view_show(FILE *out, const char *page, size_t lines)
 void cli_view_draw(struct view *view, const struct rate_look *look, const struct screen *screen, size_t lines)
 {
 	AUTO_FREE char *page = NULL;
+	struct rate_look passed = cli_view_filter(view, look);
 	struct screen inner = *screen;
-	size_t size, used = 0, rows = 0;
+	size_t size, used = 0, room = lines > 2 ? lines - 2 : 0;
 
 	inner.out = open_memstream(&page, &size);
 	if (!inner.out)
 		abort();
-	cli_view_draw_heading(look, &inner);
+	cli_view_draw_heading(&passed, &inner);
 	if (view->help)
-		cli_view_draw_help(&inner);
+		cli_view_draw_help(&inner, room);
 	else
-		rows = cli_view_draw_rows(view, look, &inner, lines > 2 ? lines - 2 : 0);
+		cli_view_draw_rows(view, &passed, cli_view_has_names(look->rows, look->count), &inner, room);
 	fflush(inner.out);
 	for (const char *at = page; (at = strchr(at, '\n')); at++)
 		used++;
 	for (; used + 1 < lines; used++)
 		fputc('\n', inner.out);
-	cli_view_draw_bottom(view, &inner, rows);
+	cli_view_draw_bottom(view, &inner, passed.count);
+	free(passed.rows);
 	if (fclose(inner.out) != 0)
 		abort();
 	cli_view_show(screen->out, page, lines);

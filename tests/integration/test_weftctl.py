@@ -997,6 +997,34 @@ def test_top_gives_the_screen_back_while_it_is_stopped_and_at_its_end(top):
     assert top.raw.endswith("\x1b[?25h\x1b[?1049l")
 
 
+def test_top_counts_what_the_filter_lets_through(top):
+    top.type("/fail\n")
+    top.read(lambda raw: "1-1 of 1  by traffic  filter: fail  q" in raw.rsplit("\x1b[H", 1)[-1])
+    assert top.screen().split("\n")[0].split("  ")[1:3] == ["1 of 100 sandboxes", "12345 connections"]
+    assert press(top, "/x\n", "none match  by traffic  filter: failx  q")[0] == []
+    assert top.screen().split("\n")[0].split("  ")[1] == "0 of 100 sandboxes"
+
+
+def test_tops_help_on_a_low_screen_says_how_to_quit_and_to_leave_it(top):
+    top.resize(80, 10)
+    top.raw = ""
+    top.type("h")
+    top.read(lambda raw: "any key" in raw.rsplit("\x1b[H", 1)[-1] and raw.rsplit("\x1b[H", 1)[-1].count("\n") == 9)
+    lines = top.screen().split("\n")
+    assert len(lines) == 10 and lines[1].split() == ["q", "quit"] and lines[-1].startswith("any key: back")
+
+
+@pytest.mark.parametrize("name", [None, "web"])
+def test_top_that_counts_stays_on_the_screen_with_whole_ids(fake, folder, name):
+    long = "0123456789" * 6
+    fake.answers = [http(200, {"sandboxes": [sandbox(id=long, **({"name": name} if name else {}))]})] * 2
+    child, master = on_terminal(folder, "top", "--count", "1")
+    shown = read_terminal(master)
+    assert child.wait(timeout=PATIENCE) == DONE
+    os.close(master)
+    assert long in shown and "\x1b[?1049h" not in shown
+
+
 def on_terminal(folder, *arguments, columns=80, env=None):
     """weftctl on a terminal of its own: the process and the master's end."""
     master, slave = pty.openpty()

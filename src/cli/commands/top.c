@@ -131,8 +131,9 @@ int command_top(const struct cli *cli)
 	const char *interval_text = cli_args_value(cli->args, "interval");
 	const char *count_text = cli_args_value(cli->args, "count");
 	const char *sort = cli_args_value(cli->args, "sort");
-	bool whole_screen =
-	    !cli->json && !cli_args_has(cli->args, "batch") && isatty(STDOUT_FILENO) && isatty(STDIN_FILENO);
+	/* Looks that are counted are there to be read when the last one is over, when the whole screen would be gone. */
+	bool whole_screen = !cli->json && !count_text && !cli_args_has(cli->args, "batch") && isatty(STDOUT_FILENO) &&
+			    isatty(STDIN_FILENO);
 	struct view view = { .order = { .key = rate_keys, .tie = cli_rates_by_slot } };
 	long interval = 2, count = 0;
 	struct err err;
