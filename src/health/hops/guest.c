@@ -2,15 +2,81 @@
 /*
  * The guest's network. It answers an ARP request, which no firewall in the guest suppresses, and perhaps a ping. From here on
  * packets are sent to the guest, so a paused guest is skipped.
+ *
+ * The rules of the namespace drop frames with another MAC or address than the guest's own before any socket sees them, the answer to
+ * our request too. Their counters alone tell such a guest from a silent one.
  */
 #include "base/err.h"
+#include "fabric/rules/rules.h"
 #include "health/guest_probe.h"
 #include "health/walk.h"
 
+#include <inttypes.h>
+
 enum { ARP_WAIT_MS = 1000, PING_WAIT_MS = 500 };
 
-static enum hop_status hop_guest_silent(struct walk *walk, struct hop *hop)
+/*
+ * The packets that RULE denied between BEFORE and AFTER; all that it ever denied, where it denied none meanwhile, and no packet of the
+ * guest's ever passed: then they are the only sign of it.
+ */
+static uint64_t hop_guest_denied(const struct fabric_counts *before, const struct fabric_counts *after,
+				 enum fabric_rule rule)
 {
+	uint64_t meanwhile = after->denied[rule] - before->denied[rule];
+
+	return !meanwhile && !after->packets_from_guest ? after->denied[rule] : meanwhile;
+}
+
+/* Whether the rules against forged packets show why no answer came. Then the walk has its cause. */
+static bool hop_guest_is_forged(struct walk *walk, struct hop *hop, const struct fabric_counts *before,
+				const struct fabric_counts *after)
+{
+	const struct config *config = walk->request->config;
+	uint64_t mac = hop_guest_denied(before, after, FABRIC_RULE_MAC);
+	uint64_t source = hop_guest_denied(before, after, FABRIC_RULE_SOURCE);
+	uint64_t arp = hop_guest_denied(before, after, FABRIC_RULE_ARP), count = mac ? mac : source ? source : arp;
+	enum fabric_rule rule = mac ? FABRIC_RULE_MAC : source ? FABRIC_RULE_SOURCE : FABRIC_RULE_ARP;
+	const char *plural = count == 1 ? "" : "s", *name = rules_name(rule);
+	char wanted[MAC_TEXT_SIZE], address[IPV4_TEXT_SIZE], gateway[IPV4_TEXT_SIZE];
+
+	if (!count)
+		return false;
+	addr_mac_format(&config->addresses.guest_mac, wanted);
+	addr_ipv4_format(config->addresses.guest.ip, address);
+	addr_ipv4_format(config->addresses.tap.ip, gateway);
+	if (mac)
+		walk_cause(walk,
+			   "the guest sends from another MAC than %s (%" PRIu64
+			   " packet%s denied, rule %s): give its network "
+			   "interface that MAC",
+			   wanted, count, plural, name);
+	else if (source)
+		walk_cause(walk,
+			   "the guest sends from another address than %s (%" PRIu64
+			   " packet%s denied, rule %s): give its "
+			   "network interface that address",
+			   address, count, plural, name);
+	else
+		walk_cause(walk,
+			   "the guest has another address than %s, or another gateway than %s (%" PRIu64
+			   " packet%s denied, rule "
+			   "%s): give its network interface that address and gateway",
+			   address, gateway, count, plural, name);
+	walk_next_step(walk, "MAC and address for the VM's configuration: weftctl show %s --firecracker",
+		       walk->request->id);
+	hop_fail(hop, "no answer to ARP; the rule %s denied %" PRIu64 " packet%s of the guest", name, count, plural);
+	return true;
+}
+
+/* BEFORE: the counters when the guest was asked; NULL: they could not be read. */
+static enum hop_status hop_guest_silent(struct walk *walk, struct hop *hop, const struct fabric_counts *before)
+{
+	struct fabric_counts after = { 0 };
+	struct err ignored;
+
+	if (before && rules_slot_counts(walk->netns_fd, &after, &ignored) == 0 &&
+	    hop_guest_is_forged(walk, hop, before, &after))
+		return HOP_FAIL;
 	walk_cause(walk,
 		   "the VM runs, but its network does not answer: it still boots, it is frozen, its kernel has no "
 		   "virtio-net, or its "
@@ -38,6 +104,7 @@ enum hop_status hop_guest(struct walk *walk, struct hop *hop, bool subject_only)
 {
 	const struct config *config = walk->request->config;
 	struct probe_answer arp = { 0 }, ping = { 0 };
+	struct fabric_counts before = { 0 };
 	char text[IPV4_TEXT_SIZE];
 	struct err err;
 
@@ -46,10 +113,11 @@ enum hop_status hop_guest(struct walk *walk, struct hop *hop, bool subject_only)
 		return HOP_SKIPPED;
 	if (walk->request->state == SANDBOX_PAUSED)
 		return hop_skip(hop, "paused: not tried");
+	bool counted = rules_slot_counts(walk->netns_fd, &before, &err) == 0;
 	enum probe_result result = health_probe_arp(walk->netns_fd, "tap0", config->addresses.tap.ip,
 						    config->addresses.guest.ip, ARP_WAIT_MS, &arp, &err);
 	if (result == PROBE_SILENT)
-		return hop_guest_silent(walk, hop);
+		return hop_guest_silent(walk, hop, counted ? &before : NULL);
 	if (result != PROBE_ANSWERED)
 		return hop_fail(hop, "ARP cannot be asked: %s", err.text);
 	if (!config->addresses.guest_mac_learn && !addr_mac_equal(&arp.mac, &config->addresses.guest_mac))

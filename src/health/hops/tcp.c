@@ -73,9 +73,11 @@ static enum hop_status hop_tcp_explain(struct walk *walk, struct hop *hop, const
 	case PROBE_ANSWERED:
 		return HOP_OK;
 	case PROBE_REFUSED:
-		walk_cause(walk, "nothing listens on port %u in the guest, or it listens on another address than %s",
+		walk_cause(walk,
+			   "nothing listens on %u in the guest: start its program, or have it listen on %s and not on "
+			   "another address alone",
 			   probe->port, addr_ipv4_format(walk->request->config->addresses.guest.ip, text));
-		walk_next_step(walk, "look in the guest: ss -ltn; the agent must listen on all addresses");
+		walk_next_step(walk, "look in the guest: ss -ltn; the program must listen on all addresses");
 		return hop_fail(hop, "port %u: connection refused", probe->port);
 	case PROBE_SILENT:
 		walk_cause(walk,
