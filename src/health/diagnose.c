@@ -25,14 +25,31 @@ static const struct {
 	{ "egress", hop_egress, true },
 };
 
+/* The command that removes the object in the way of the sandbox's links, which has the sandbox's own names. */
+static void health_diagnose_advise_link(struct walk *walk)
+{
+	struct inspect_look_link link;
+	struct err ignored;
+
+	if (inspect_look_link(-1, walk->veth, &link, &ignored) == 0 && link.exists &&
+	    link.group != walk->request->config->names.link_group)
+		walk_next_step(walk,
+			       "ip link delete %s, if nobody needs that link; weftd takes the sandbox back by itself",
+			       walk->veth);
+	else
+		walk_next_step(walk, "remove the foreign object; weftd takes the sandbox back by itself");
+}
+
 /* No advice stops a VM whose sandbox may recover. */
 static void health_diagnose_advise(struct walk *walk)
 {
 	const struct diagnose_request *request = walk->request;
 
 	switch (request->failure) {
-	case FAILURE_NAMESPACE:
 	case FAILURE_LINK:
+		health_diagnose_advise_link(walk);
+		break;
+	case FAILURE_NAMESPACE:
 		walk_next_step(walk, "remove the foreign object; weftd takes the sandbox back by itself");
 		break;
 	case FAILURE_TEARDOWN:

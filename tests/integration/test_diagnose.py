@@ -4,6 +4,7 @@
 import json
 import os
 import resource
+import socket
 import threading
 
 import pytest
@@ -160,11 +161,40 @@ def test_a_guest_that_is_silent_is_named(api, guest):
 
 
 def test_a_guest_with_another_mac_is_named(api, guest):
-    api.register("a1", {"ports": [49983]})
+    mac = api.register("a1", {"ports": [49983]})["guest"]["mac"]
     guest("ns-1", "--mac", "02:FC:00:00:00:99")
     api.wait("a1", "ready")
-    said = diagnosed(api, "guest")
-    assert "02:FC:00:00:00:99" in said["cause"] or "no answer to ARP" in detail(said, "guest")
+    said = broken_at(api, "guest", "the rule mac denied")
+    assert f"sends from another MAC than {mac.upper()} (" in said["cause"] and "denied, rule mac)" in said["cause"]
+    assert "weftctl show a1 --firecracker" in said["next_step"]
+
+
+def test_a_guest_with_another_address_is_named(api, guest):
+    api.register("a1", {"ports": [49983]})
+    vm = guest("ns-1", "--address", "169.254.0.23", "--gateway", "169.254.0.22")
+    api.wait("a1", "ready")
+    with vm.socket(socket.AF_INET, socket.SOCK_DGRAM) as speaker:
+        speaker.sendto(b"x", ("169.254.0.22", 9))
+    said = broken_at(api, "guest", "denied")
+    # By which of its packets it is found, is the guest's kernel's choice.
+    assert "another address than 169.254.0.21" in said["cause"]
+    assert "weftctl show a1 --firecracker" in said["next_step"]
+
+
+def test_a_link_of_another_program_is_named_with_its_remedy(weftd, host):
+    daemon = weftd()
+    daemon.api.register("a1", {"ports": [49983]})
+    daemon.stop()
+    host.run(["ip", "link", "delete", "veth-1"])
+    host.run(["ip", "link", "add", "veth-1", "type", "veth", "peer", "name", "foreign"])
+    daemon.start()
+    poll_until(lambda: daemon.api.show("a1")["state"] == "failed")
+    said = diagnosed(daemon.api, "veth")
+    assert "veth-1 is not weft's own" in detail(said, "veth")
+    assert "link veth-1 is not ours" in said["cause"] and "File exists" not in said["cause"]
+    assert "ip link delete veth-1" in said["next_step"]
+    host.run(["ip", "link", "delete", "veth-1"])
+    poll_until(lambda: daemon.api.show("a1")["state"] != "failed")
 
 
 def test_a_port_that_nobody_listens_on_is_named(api, guest):
@@ -172,7 +202,7 @@ def test_a_port_that_nobody_listens_on_is_named(api, guest):
     guest("ns-1")
     api.wait("a1", "ready")
     said = broken_at(api, "tcp", "refused")
-    assert "49983" in said["cause"]
+    assert "nothing listens on 49983 in the guest: start its program" in said["cause"]
 
 
 def test_an_agent_that_does_not_answer_is_named(api, guest):

@@ -70,7 +70,9 @@ static int slot_adopt_find_veth(struct slot_work *work, struct kern_link *veth, 
 		return err->code == ENODEV ? 0 : -1;
 	if (veth->group != work->config->names.link_group || strcmp(veth->kind, "veth") != 0) {
 		work->failure = FAILURE_LINK;
-		return err_set(err, EEXIST, "link %s is not ours (kind %s, group %u)", name, veth->kind, veth->group);
+		err_set(err, 0, "link %s is not ours (kind %s, group %u)", name, veth->kind, veth->group);
+		err->code = EEXIST; /* whose text would say no more */
+		return -1;
 	}
 	*there = true;
 	work->veth_index = veth->index;

@@ -183,7 +183,9 @@ static int slot_build_ensure_tap(struct slot_work *work, struct kern_link *link,
 	}
 	if (there && !link->tap) {
 		work->failure = FAILURE_LINK;
-		return err_set(err, EEXIST, "link %s is no TAP", TAP_NAME);
+		err_set(err, 0, "link %s is no TAP", TAP_NAME);
+		err->code = EEXIST; /* whose text would say no more */
+		return -1;
 	}
 	if (there && (link->carrier || !plan->has_tap_owner ||
 		      (link->owner == plan->tap_uid && link->owner_group == plan->tap_gid)))

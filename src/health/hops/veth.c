@@ -18,6 +18,17 @@ static bool hop_veth_has_address(const struct inspect_look_link *link, uint32_t 
 	return false;
 }
 
+/* The host's end has lost our mark, or never had it: weftd tells the one from the other, and takes no link for its own without. */
+static enum hop_status hop_veth_unmarked(struct walk *walk, struct hop *hop, const char *name, unsigned group)
+{
+	unsigned ours = walk->request->config->names.link_group;
+
+	if (walk->request->failure != FAILURE_LINK)
+		return hop_fail(hop, "%s is not in link group %u", name, ours);
+	return hop_fail(hop, "%s is not weft's own: another program made it, in link group %u and not %u", name, group,
+			ours);
+}
+
 /* Checks one end. HOP_OK, or HOP has the fault, and the walk its cause unless the end could not be looked at. */
 static enum hop_status hop_veth_check_end(struct walk *walk, struct hop *hop, int netns_fd, const char *name,
 					  uint32_t ip)
@@ -33,12 +44,12 @@ static enum hop_status hop_veth_check_end(struct walk *walk, struct hop *hop, in
 	walk_next_step(walk, "weftd puts it back by itself; look for `repaired` in its log");
 	if (!link.exists)
 		return hop_fail(hop, "%s%s%s does not exist", where, slash, name);
+	if (netns_fd < 0 && link.group != walk->request->config->names.link_group)
+		return hop_veth_unmarked(walk, hop, name, link.group);
 	if (!link.up)
 		return hop_fail(hop, "%s%s%s is down", where, slash, name);
 	if (!hop_veth_has_address(&link, ip))
 		return hop_fail(hop, "%s%s%s lacks its address %s", where, slash, name, addr_ipv4_format(ip, text));
-	if (netns_fd < 0 && link.group != walk->request->config->names.link_group)
-		return hop_fail(hop, "%s is not in link group %u", name, walk->request->config->names.link_group);
 	walk_clear(walk);
 	return HOP_OK;
 }
