@@ -267,6 +267,8 @@ void health_facts_clear(struct health_facts *facts)
 	inspect_host_clear(&facts->host);
 	inspect_ruleset_clear(&facts->ruleset);
 	vec_free(&facts->sockets);
+	vec_free(&facts->said.not_open);
+	vec_free(&facts->said.guest_ports);
 	for (size_t i = 0; i < facts->netns_names.count; i++)
 		free(facts->netns_names.items[i]);
 	vec_free(&facts->netns_names);
@@ -311,4 +313,16 @@ int health_daemon(const struct health_facts *facts)
 		return pid ? pid : -1;
 	}
 	return 0;
+}
+
+int health_find_daemon(const char *socket)
+{
+	struct health_facts facts = { .socket = socket,
+				      .read_text = health_read_file,
+				      .holder = health_find_holder,
+				      .context = health_gather_holders() };
+	int pid = health_daemon(&facts);
+
+	health_facts_clear(&facts);
+	return pid;
 }

@@ -24,6 +24,25 @@ struct health_socket {
 	uint64_t inode;
 };
 
+/* A port of a live sandbox that weftd could not open. */
+struct health_not_open {
+	struct addr address;
+	bool udp;
+	char sandbox[72];
+	char holder[112]; /* who has it; "": weftd does not know */
+};
+
+/* What the running daemon said to somebody who asked it; all empty where nobody did, or it does not run. */
+struct health_said {
+	char silent[160]; /* why it gave no answer in time, though it listens; "": it did, or was not asked */
+	struct {
+		VEC_OF(struct health_not_open);
+	} not_open;
+	struct {
+		VEC_OF(uint16_t);
+	} guest_ports; /* that its sandboxes publish, each once */
+};
+
 struct health_facts {
 	const struct config *config;
 	const char *socket; /* the control socket's path */
@@ -43,6 +62,8 @@ struct health_facts {
 	struct {
 		VEC_OF(char *);
 	} netns_names; /* under the namespaces' directory */
+
+	struct health_said said; /* gathered by the caller, if at all */
 
 	bool incomplete; /* there was no memory for some of them */
 
@@ -73,5 +94,8 @@ void health_add_sockets(struct health_facts *facts, const char *text, bool ipv6)
 
 /* The process that listens on the control socket; -1: one that we may not see; 0: none. */
 int health_daemon(const struct health_facts *facts);
+
+/* The same for the real host, before its facts are gathered. */
+int health_find_daemon(const char *socket);
 
 #endif

@@ -30,9 +30,9 @@ class Doctor:
             [WEFTCTL, "--socket", self.socket, "doctor", *arguments], check=False, env={**clean, **(env or {})}
         )
 
-    def findings(self, check, env=None, config=None):
+    def findings(self, check, env=None, config=None, arguments=()):
         """All findings of one check. The exit code must agree with all findings."""
-        arguments = ["--json"]
+        arguments = ["--json", *arguments]
         if config is not None:
             path = f"{self.folder}/weftd.conf"
             with open(path, "w", encoding="utf-8") as file:
@@ -385,6 +385,14 @@ class TestRedirects:
         assert "(redirect) in nftables table ip clash, chain output" in found[0]["detail"]
         assert "nft insert rule ip clash output ip daddr 10.11.0.0/16 return" in found[0]["fix"]
 
+    def test_one_of_any_port_is_named(self, doctor, host):
+        nft(
+            host,
+            """table ip proxy { chain output { type nat hook output priority -100;
+            ip daddr 10.11.0.0/16 tcp dport 8080 redirect to :15001; } }""",
+        )
+        doctor.only("redirects", "warn", "from the host to port 8080 of sandboxes", "table ip proxy, chain output")
+
     def test_one_that_spares_private_ranges_is_no_fault(self, doctor, host):
         nft(
             host,
@@ -498,7 +506,7 @@ class TestPorts:
 
     def test_taken_in_the_automatic_range(self, doctor, host):
         with host.listen(20007, "127.0.0.1"):
-            doctor.only("ports", "warn", "20000-29999", "127.0.0.1:20007", str(os.getpid()))
+            doctor.only("ports", "warn", "1 address of [ports] range 20000-29999 is", "127.0.0.1:20007", str(os.getpid()))
         doctor.only("ports", "ok")
 
 
@@ -534,7 +542,7 @@ def test_leftovers_of_a_dead_daemon(doctor, host, folder):
     with host.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{folder}/control.sock")
         listener.listen()
-        doctor.only("leftovers", "ok", f"process {os.getpid()}")
+        doctor.only("leftovers", "fail", "does not answer", arguments=["--deadline", "1"])
 
 
 def test_others_namespaces_are_no_leftovers(doctor, host):
@@ -551,3 +559,38 @@ def test_weftd_examines_its_host(weftd):
     assert {"kernel", "ip_forward", "ports"} <= checks and "proxy_environment" not in checks
     assert all(one["status"] in ("ok", "warn", "fail", "skipped") for one in found["findings"])
     assert api.get("/v1/doctor?last=true").expect(200).body == found
+
+
+def test_a_daemon_is_judged_by_its_ports_and_its_configuration(weftd, host, folder):
+    sysctl(host, "net.ipv4.ip_forward", 1)
+    daemon = weftd({"host": {"ip_forward": "require"}})
+    doctor = Doctor(host, folder)
+    patient = ["--deadline", "60"]
+    doctor.socket = daemon.socket
+    daemon.api.register("a1", {"ports": [8080]})
+    (endpoint,) = daemon.api.show("a1")["endpoints"]
+    doctor.only("leftovers", "ok", f"process {daemon.pid}", arguments=patient)
+
+    nft(
+        host,
+        """table ip proxy { chain output { type nat hook output priority -100;
+        ip daddr 10.11.0.0/16 tcp dport 8080 redirect to :15001; } }""",
+    )
+    doctor.only("redirects", "fail", "to port 8080 of sandboxes", arguments=patient)
+    host.run(["nft", "delete", "table", "ip", "proxy"])
+
+    sysctl(host, "net.ipv4.ip_forward", 0)
+    found = doctor.only("ip_forward", "fail", "would not start again", "require", arguments=patient)
+    assert "turned it on" not in found["why"]
+    sysctl(host, "net.ipv4.ip_forward", 1)
+
+    daemon.stop()
+    address, port = endpoint["listen"][0].rsplit(":", 1)
+    with host.listen(int(port), address):
+        daemon.start()
+        found = doctor.only("ports", "fail", f"{address}:{port}/tcp of sandbox a1", str(os.getpid()), arguments=patient)
+        assert "in use by" in found["detail"]
+
+    with daemon.standing_still():
+        words = ("does not answer", "has stopped it", f"kill -CONT {daemon.pid}")
+        doctor.only("leftovers", "fail", *words, arguments=["--deadline", "1"])

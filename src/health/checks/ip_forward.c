@@ -20,11 +20,12 @@ void check_ip_forward(const struct health_facts *facts, struct health_report *re
 		return;
 	}
 	/* No fault yet while weftd is down: it turns forwarding on at its start, where it may. */
-	bool pending = !required && !health_daemon(facts);
+	bool runs = health_daemon(facts) != 0, pending = !required && !runs;
 	finding = health_add(report, "ip_forward", pending ? HEALTH_WARN : HEALTH_FAIL, "net.ipv4.ip_forward is 0");
 	health_why(finding, "the kernel drops packets from sandboxes to other hosts; %s",
-		   required  ? "[host] ip_forward = require makes weftd refuse to start"
-		   : pending ? "weftd turns it on at its start"
-			     : "weftd turned it on at its start, so another program turned it off");
+		   required && runs ? "weftd would not start again, because of [host] ip_forward = require"
+		   : required       ? "[host] ip_forward = require makes weftd refuse to start"
+		   : pending        ? "weftd turns it on at its start"
+				    : "weftd turned it on at its start, so another program turned it off");
 	health_fix(finding, "sysctl -w net.ipv4.ip_forward=1 (and in /etc/sysctl.d, to keep it)");
 }

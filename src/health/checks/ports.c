@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Ports of weftd that another program has: those of the default endpoint and of [http] listen, without which it runs until they
- * are free, and those of the automatic range, which it skips.
+ * are free, those of live sandboxes, and those of the automatic range, which it skips for new ones.
  */
 #include "config/config.h"
 #include "health/doctor.h"
@@ -156,6 +156,36 @@ static bool check_ports_own(const struct health_facts *facts, const struct addr 
 	return false;
 }
 
+/* The sandbox's port that SOCKET keeps weftd from; NULL: none. */
+static const struct health_not_open *check_ports_find_not_open(const struct health_facts *facts,
+							       const struct health_socket *socket)
+{
+	for (size_t i = 0; i < facts->said.not_open.count; i++) {
+		const struct health_not_open *port = &facts->said.not_open.items[i];
+		if (!port->udp && addr_is_in_the_way(&socket->local, &port->address))
+			return port;
+	}
+	return NULL;
+}
+
+/* Whether each published port of a sandbox is open, as the daemon says. */
+static bool check_ports_sandboxes(const struct health_facts *facts, struct health_report *report)
+{
+	char text[ADDR_TEXT_SIZE];
+
+	for (size_t i = 0; i < facts->said.not_open.count; i++) {
+		const struct health_not_open *port = &facts->said.not_open.items[i];
+		struct health_finding *finding =
+		    health_add(report, "ports", HEALTH_FAIL, "%s/%s of sandbox %s is not open: %s%s",
+			       addr_format(&port->address, text), port->udp ? "udp" : "tcp", port->sandbox,
+			       port->holder[0] ? "it is in use by " : "weftd cannot have it", port->holder);
+		health_why(finding, "the sandbox is not reached there, and its clients may reach the other program");
+		health_fix(finding, "stop that program, or publish another address: weftctl diagnose %s",
+			   port->sandbox);
+	}
+	return !facts->said.not_open.count;
+}
+
 static bool check_ports_range(const struct health_facts *facts, int daemon, struct health_report *report)
 {
 	const struct config *config = facts->config;
@@ -169,7 +199,7 @@ static bool check_ports_range(const struct health_facts *facts, int daemon, stru
 		if (!socket->listening || port < config->ports.first || port > config->ports.last)
 			continue;
 		int pid = facts->holder(facts->context, socket->inode, name);
-		if (check_ports_is_ours(socket, pid, name, daemon))
+		if (check_ports_is_ours(socket, pid, name, daemon) || check_ports_find_not_open(facts, socket))
 			continue;
 		if (!taken++)
 			snprintf(first, sizeof(first), "%s by %s", addr_format(&socket->local, text),
@@ -178,11 +208,12 @@ static bool check_ports_range(const struct health_facts *facts, int daemon, stru
 	if (!taken)
 		return true;
 	struct health_finding *finding =
-	    health_add(report, "ports", HEALTH_WARN, "%u addresses of [ports] range %u-%u are taken by others: %s%s",
-		       taken, config->ports.first, config->ports.last, first, taken > 1 ? ", ..." : "");
-	health_why(finding,
-		   "weftd steps over them; but without a service manager that keeps its sockets, a program that starts "
-		   "there while weftd is down takes a sandbox's port");
+	    health_add(report, "ports", HEALTH_WARN, "%u address%s of [ports] range %u-%u %s taken by others: %s%s",
+		       taken, taken == 1 ? "" : "es", config->ports.first, config->ports.last,
+		       taken == 1 ? "is" : "are", first, taken > 1 ? ", ..." : "");
+	health_why(finding, "weftd gives no new sandbox such an address; but without a service manager that keeps its "
+			    "sockets, a program that starts "
+			    "there while weftd is down takes a sandbox's port");
 	health_fix(finding, "move that program, or choose another [ports] range");
 	return false;
 }
@@ -199,6 +230,7 @@ void check_ports(const struct health_facts *facts, struct health_report *report)
 		clear = check_ports_own(facts, &wanted->items[i], &default_listen, daemon, report) && clear;
 	for (size_t i = 0; i < http->count; i++)
 		clear = check_ports_own(facts, &http->items[i], &http_listen, daemon, report) && clear;
+	clear = check_ports_sandboxes(facts, report) && clear;
 	clear = check_ports_range(facts, daemon, report) && clear;
 	if (clear)
 		health_add(report, "ports", HEALTH_OK, "nobody else has the default endpoint's port, or one of %u-%u",
