@@ -18,6 +18,20 @@ static size_t cli_layout_least(const struct layout *layout)
 	return total;
 }
 
+/* Makes room for whole words, where all columns still fit into ROOM. */
+static void cli_layout_keep_words(struct layout *layout, size_t room)
+{
+	size_t total = cli_layout_least(layout);
+
+	for (struct layout_column *column = layout->columns; column < layout->columns + layout->count; column++) {
+		size_t more = column->word > column->least ? column->word - column->least : 0;
+		if (total + more <= room) {
+			column->least += more;
+			total += more;
+		}
+	}
+}
+
 /* Narrows the columns until they fit into ROOM, which their least widths do. */
 static void cli_layout_shrink(struct layout *layout, size_t room)
 {
@@ -64,6 +78,8 @@ void cli_layout(struct layout *layout, size_t screen_columns)
 	layout->begins[1] = layout->count;
 	if (screen_columns && cli_layout_least(layout) > screen_columns)
 		cli_layout_fold(layout, screen_columns);
-	else if (screen_columns)
+	else if (screen_columns) {
+		cli_layout_keep_words(layout, screen_columns);
 		cli_layout_shrink(layout, screen_columns);
+	}
 }

@@ -13,6 +13,7 @@ enum { LAYOUT_COLUMNS_MAX = 24, LAYOUT_GAP = 2, LAYOUT_INDENT = 4 };
 struct layout_column {
 	size_t width; /* of its widest cell, its heading among them; in: wanted, out: granted, at least 1 */
 	size_t least; /* it does not become narrower than this, but for a screen that is narrower still */
+	size_t word;  /* its longest word, which it keeps whole if the others leave room for it; 0: none */
 };
 
 struct layout {

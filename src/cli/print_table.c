@@ -2,7 +2,8 @@
 /*
  * All cells are kept until the end, because the width of a column is known only then. Where a row does not fit, print_layout.c
  * decides which columns become narrower. A cell that is wider than its column is cut with an ellipsis if its column may be cut;
- * else it goes on in the next lines of its column.
+ * else it goes on in the next lines of its column. A word that is wider than its column and fits on the screen has a line of its
+ * own, so that it can be copied.
  */
 #include "cli/print_table.h"
 
@@ -170,6 +171,26 @@ size_t cli_table_rows(const struct table *table)
 	return table->count ? table->cells.count / table->count : 0;
 }
 
+/* The bytes of the word that TEXT begins with. A list may be broken behind its commas. */
+static size_t cli_table_word(const char *text)
+{
+	size_t length = strcspn(text, " ,");
+
+	return length + (text[length] == ',');
+}
+
+static size_t cli_table_longest_word(const char *text)
+{
+	size_t longest = 0;
+
+	for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
+		size_t bytes = cli_table_word(text), width = cli_text_width_of(text, bytes);
+		longest = longest < width ? width : longest;
+		text += bytes;
+	}
+	return longest;
+}
+
 /* The places of the columns. All rows count, shown or not, so that nothing jumps where a screen is scrolled. */
 static void cli_table_measure(const struct table *table, const struct screen *screen, struct layout *layout)
 {
@@ -181,6 +202,11 @@ static void cli_table_measure(const struct table *table, const struct screen *sc
 		size_t *column = &layout->columns[i % table->count].width;
 		if (width > *column)
 			*column = width;
+		if (table->columns[i % table->count].kind != COLUMN_WRAPPED)
+			continue;
+		size_t *word = &layout->columns[i % table->count].word;
+		size_t longest = cli_table_longest_word(table->cells.items[i].text);
+		*word = *word < longest ? longest : *word;
 	}
 	for (size_t c = 0; c < table->count; c++) {
 		static const size_t least[] = {
@@ -231,6 +257,29 @@ static void cli_table_print_piece(const struct screen *screen, struct piece *pie
 	piece->rest += next;
 }
 
+/* Whether PIECE, in a column WIDTH wide, begins with a word that fits on the screen alone. */
+static bool cli_table_has_wide_word(const struct screen *screen, const struct piece *piece, const struct column *column,
+				    size_t width)
+{
+	size_t word = cli_text_width_of(piece->rest, cli_table_word(piece->rest));
+
+	return column->kind == COLUMN_WRAPPED && word > width && word <= screen->columns;
+}
+
+/* That word, in a line of its own, which is not ended. */
+static void cli_table_print_wide_word(const struct screen *screen, struct piece *piece)
+{
+	size_t bytes = cli_table_word(piece->rest), width = cli_text_width_of(piece->rest, bytes);
+	size_t room = screen->columns - width;
+
+	fprintf(screen->out, "%*s", (int)(room < LAYOUT_INDENT ? room : LAYOUT_INDENT), "");
+	cli_style_begin(screen, piece->style);
+	fwrite(piece->rest, 1, bytes, screen->out);
+	cli_style_end(screen, piece->style);
+	piece->rest += bytes;
+	piece->rest += strspn(piece->rest, " ");
+}
+
 /* One row, or the headings, each of whose bands takes as many lines as its longest cell. Returns how many that were. */
 static size_t cli_table_print_row(const struct table *table, const struct layout *layout, const struct screen *screen,
 				  struct piece *pieces)
@@ -241,10 +290,20 @@ static size_t cli_table_print_row(const struct table *table, const struct layout
 		bool more = true;
 		for (; more; lines++) {
 			size_t padding = band ? LAYOUT_INDENT : 0;
+			bool begun = false;
 			more = false;
 			for (size_t c = layout->begins[band]; c < layout->begins[band + 1]; c++) {
-				cli_table_print_piece(screen, &pieces[c], &table->columns[c], layout->columns[c].width,
-						      &padding);
+				size_t width = layout->columns[c].width;
+				bool last = c + 1 == layout->begins[band + 1];
+				if (last && cli_table_has_wide_word(screen, &pieces[c], &table->columns[c], width)) {
+					/* Below the others, which may have more lines. */
+					if (!begun && !more)
+						cli_table_print_wide_word(screen, &pieces[c]);
+					more = more || begun || *pieces[c].rest;
+					continue;
+				}
+				begun = begun || *pieces[c].rest;
+				cli_table_print_piece(screen, &pieces[c], &table->columns[c], width, &padding);
 				padding += LAYOUT_GAP;
 				more = more || *pieces[c].rest;
 			}

@@ -132,6 +132,27 @@ START_TEST(long_cells_go_on_in_their_column)
 }
 END_TEST
 
+START_TEST(a_word_that_fits_on_the_screen_is_not_broken)
+{
+	static const char *const headings[] = { "", "|", "|", NULL };
+
+	table = cli_table_new(headings);
+	cli_table_add(table, CELL_PLAIN, "http");
+	cli_table_add(table, CELL_PLAIN, "http://10.11.0.1/health");
+	cli_table_add(table, CELL_PLAIN, "the agent answers as it should");
+	/* The words of the other column are short. */
+	ck_assert_str_eq(shown(false, 48), "http  http://10.11.0.1/health  the agent answers\n"
+					   "                               as it should\n");
+	cli_table_free(table);
+	table = cli_table_new(headings + 1);
+	cli_table_add(table, CELL_PLAIN, "boot argument is");
+	cli_table_add(table, CELL_PLAIN, "now ip=192.0.2.2::192.0.2.1:255 or so");
+	ck_assert_str_eq(shown(false, 36), "boot argument is  now\n"
+					   "    ip=192.0.2.2::192.0.2.1:255\n"
+					   "                  or so\n");
+}
+END_TEST
+
 START_TEST(no_line_is_wider_than_the_screen_and_no_cell_is_missing)
 {
 	two_rows();
@@ -279,6 +300,7 @@ int main(void)
 	tcase_add_test(tables, a_row_that_does_not_fit_is_folded_and_loses_no_column);
 	tcase_add_test(tables, an_id_stays_whole_where_its_neighbour_is_cut_or_folded);
 	tcase_add_test(tables, long_cells_go_on_in_their_column);
+	tcase_add_test(tables, a_word_that_fits_on_the_screen_is_not_broken);
 	tcase_add_test(tables, no_line_is_wider_than_the_screen_and_no_cell_is_missing);
 	tcase_add_test(tables, a_part_fits_into_its_lines_and_says_how_much_it_was);
 	tcase_add_test(tables, a_paragraph_goes_on_below_itself);
