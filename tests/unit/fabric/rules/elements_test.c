@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Few addresses and ports, so that random elements meet. */
-enum { ADDRESSES = 16, PORTS = 24, ROUNDS = 2000 };
+enum { ADDRESSES = 16, PORTS = 24, ROUNDS = 500 };
 
 static bool holds(const struct nft_element *element, uint32_t address, uint16_t port, uint8_t proto)
 {
@@ -40,6 +40,7 @@ static void add(struct rules_elements *list, uint32_t first, unsigned length, ui
 static void check_separation(struct rules_elements *list)
 {
 	struct rules_elements before = { 0 };
+	bool separate = true;
 
 	for (size_t i = 0; i < list->count; i++)
 		*(struct nft_element *)vec_push(&before) = list->items[i];
@@ -47,8 +48,9 @@ static void check_separation(struct rules_elements *list)
 	for (uint32_t address = 0; address < ADDRESSES; address++)
 		for (uint16_t port = 0; port <= PORTS; port++)
 			for (uint8_t proto = IPPROTO_TCP; proto <= IPPROTO_UDP; proto += IPPROTO_UDP - IPPROTO_TCP)
-				ck_assert_uint_eq(holding(list, address, port, proto),
-						  holding(&before, address, port, proto) > 0);
+				separate &=
+				    holding(list, address, port, proto) == (holding(&before, address, port, proto) > 0);
+	ck_assert(separate); /* one assertion for all, as each costs a system call */
 	vec_free(&before);
 }
 
