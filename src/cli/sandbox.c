@@ -184,3 +184,36 @@ void cli_sandbox_add_policy(struct table *table, const json_t *egress, const cha
 	json_array_foreach(json_object_get(egress, "allow"), i, rule) cli_sandbox_add_rule(table, lead, "allow", rule);
 	json_array_foreach(json_object_get(egress, "deny"), i, rule) cli_sandbox_add_rule(table, lead, "deny", rule);
 }
+
+/* The reason of ADDRESS, which may begin with the address that stands before it. */
+static const char *cli_sandbox_reason(const json_t *address)
+{
+	const char *text = client_text(address, "address"), *error = client_text(address, "error");
+	size_t length = strlen(text);
+
+	return strncmp(error, text, length) == 0 && error[length] == ' ' ? error + length : error;
+}
+
+void cli_sandbox_add_not_open(struct table *table, const json_t *list, const char *id)
+{
+	enum { SHOWN_MAX = 20 };
+	AUTO_FREE char *owner = NULL;
+	size_t i, shown = 0;
+	json_t *address;
+
+	if (asprintf(&owner, "sandbox %s", id ? id : "") < 0)
+		abort();
+	json_array_foreach(list, i, address)
+	{
+		const char *of = client_text(address, "what"), *reason = cli_sandbox_reason(address);
+		if (id && strcmp(of, owner) != 0)
+			continue;
+		cli_table_add(table, CELL_DIM, shown ? " " : "not open");
+		if (shown++ == SHOWN_MAX) {
+			cli_table_addf(table, CELL_BAD, "and %zu more", json_array_size(list) - i);
+			break;
+		}
+		cli_table_addf(table, CELL_BAD, "%s/%s of %s%s%s", client_text(address, "address"),
+			       client_text(address, "proto"), of, *reason == ' ' ? "" : ": ", reason);
+	}
+}

@@ -31,4 +31,10 @@ char *cli_sandbox_labels_text(const json_t *labels, const char *between);
 /* A row for each part of the policy EGRESS, in a table of names, with LEAD before each, and values. */
 void cli_sandbox_add_policy(struct table *table, const json_t *egress, const char *lead);
 
+/*
+ * The addresses of LIST (status's "not_open") that weftd does not listen on, each with the reason: those of the sandbox ID, or all
+ * if it is NULL.
+ */
+void cli_sandbox_add_not_open(struct table *table, const json_t *list, const char *id);
+
 #endif

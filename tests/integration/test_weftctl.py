@@ -327,6 +327,15 @@ def test_show_says_all(fake, run):
     assert rows["endpoints"][0].split("  ")[:2] == ["49983/tcp", "127.0.0.1:20000, [::1]:20000"]
 
 
+def test_show_names_the_address_that_is_not_open(fake, run):
+    endpoints = [{"guest_port": 80, "proto": "tcp", "listen": ["127.0.0.1:80", "[::1]:80"], "via": "forwarder", "open": False}]
+    taken = {"address": "[::1]:80", "proto": "tcp", "what": "sandbox a1", "error": "[::1]:80 is in use by nginx (pid 7)"}
+    other = {"address": "[::1]:81", "proto": "tcp", "what": "sandbox a11", "error": "[::1]:81 is in use by nginx (pid 7)"}
+    fake.answers = [http(200, sandbox(endpoints=endpoints)), http(200, {"not_open": [other, taken]})]
+    text = run("show", "a1").stdout
+    assert text.endswith("not open  [::1]:80/tcp of sandbox a1 is in use by nginx (pid 7)\n") and "[::1]:81" not in text
+
+
 def test_show_says_none_and_never_0(fake, run):
     limits = {"connections": 0, "connect_deadline_ms": 30000, "idle_ms": 0, "half_closed_ms": 0, "keepalive_ms": 0}
     fake.answers = [http(200, sandbox(endpoints=[], ready_port=None, limits=limits, tap_owner=None))]

@@ -194,6 +194,30 @@ static void command_show_print(const struct cli *cli, const json_t *sandbox)
 	cli_sandbox_print_endpoints(&cli->screen, sandbox, (int)strlen("  connect deadline"));
 }
 
+/* Which of the addresses of a port that is not open are not, and who has them. Returns an exit code. */
+static int command_show_print_not_open(const struct cli *cli, const json_t *sandbox)
+{
+	static const char *const headings[] = { "", "|", NULL };
+	json_t *status = NULL, *endpoint;
+	bool closed = false;
+	size_t i;
+
+	json_array_foreach(json_object_get(sandbox, "endpoints"), i, endpoint) closed =
+	    closed || json_is_false(json_object_get(endpoint, "open"));
+	if (!closed)
+		return CLI_DONE;
+	int code = cli_get(cli, &status, "/v1/status");
+	if (code != CLI_DONE)
+		return code;
+	struct table *table = cli_table_new(headings);
+	cli_sandbox_add_not_open(table, json_object_get(status, "not_open"), client_text(sandbox, "id"));
+	if (cli_table_rows(table))
+		cli_table_print(table, &cli->screen);
+	cli_table_free(table);
+	json_decref(status);
+	return CLI_DONE;
+}
+
 /* CONTEXT: whether another one was shown before. */
 static int command_show_one(const struct cli *cli, const char *text, void *context)
 {
@@ -214,8 +238,10 @@ static int command_show_one(const struct cli *cli, const char *text, void *conte
 		cli_print_json(sandbox);
 	else
 		command_show_print(cli, sandbox);
+	if (!cli->args->given_count && !cli->json)
+		code = command_show_print_not_open(cli, sandbox);
 	json_decref(sandbox);
-	return CLI_DONE;
+	return code;
 }
 
 int command_show(const struct cli *cli)

@@ -9,35 +9,6 @@
 #include <string.h>
 
 /* The addresses that weftd does not listen on, each with the reason. */
-/* The reason of ADDRESS, which may begin with the address that stands before it. */
-static const char *command_status_reason(const json_t *address)
-{
-	const char *text = client_text(address, "address"), *error = client_text(address, "error");
-	size_t length = strlen(text);
-
-	return strncmp(error, text, length) == 0 && error[length] == ' ' ? error + length : error;
-}
-
-static void command_status_add_not_open(struct table *table, const json_t *list)
-{
-	enum { SHOWN_MAX = 20 };
-	json_t *address;
-	size_t i;
-
-	json_array_foreach(list, i, address)
-	{
-		cli_table_add(table, CELL_DIM, i ? " " : "not open");
-		if (i == SHOWN_MAX) {
-			cli_table_addf(table, CELL_BAD, "and %zu more", json_array_size(list) - i);
-			break;
-		}
-		const char *reason = command_status_reason(address);
-		cli_table_addf(table, CELL_BAD, "%s/%s of %s%s%s", client_text(address, "address"),
-			       client_text(address, "proto"), client_text(address, "what"), *reason == ' ' ? "" : ": ",
-			       reason);
-	}
-}
-
 static void command_status_add_pool(struct table *table, const json_t *pool)
 {
 	json_int_t ready = client_number(pool, "ready"), target = client_number(pool, "target"),
@@ -78,7 +49,7 @@ static void command_status_print(const struct cli *cli, const json_t *status)
 		cli_table_addf(table, CELL_DIM, "  %s", name);
 		cli_table_addf(table, cli_sandbox_style(name), "%lld", (long long)json_integer_value(count));
 	}
-	command_status_add_not_open(table, json_object_get(status, "not_open"));
+	cli_sandbox_add_not_open(table, json_object_get(status, "not_open"), NULL);
 	cli_table_print(table, &cli->screen);
 	cli_table_free(table);
 }
