@@ -10,12 +10,15 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/thread.h"
+#include "base/vec.h"
 #include "config/config.h"
 #include "control/control.h"
 #include "daemon/daemon.h"
 #include "daemon/load_config.h"
+#include "daemon/not_open.h"
 #include "daemon/options.h"
 #include "health/doctor.h"
+#include "registry/registry.h"
 #include "wire/write.h"
 
 #include <errno.h>
@@ -38,6 +41,10 @@ struct examine {
 	struct mail mail;
 	struct base_thread thread;
 	struct health_report report;
+	json_t *not_open; /* as the status has it */
+	struct {
+		VEC_OF(uint16_t);
+	} ports;           /* that sandboxes publish over TCP */
 	char mistake[256]; /* of the configuration file; "": none */
 	int64_t measured_ms;
 };
@@ -48,6 +55,52 @@ static void daemon_examine_note_mistake(void *context, const char *mistake)
 
 	if (!examine->mistake[0])
 		snprintf(examine->mistake, sizeof(examine->mistake), "%s", mistake);
+}
+
+/* What a client would be told, because the thread may not look at the registry. */
+static void daemon_examine_copy(struct examine *examine)
+{
+	struct registry *registry = examine->daemon->registry;
+
+	examine->not_open = daemon_not_open_list(examine->daemon);
+	examine->report.incomplete |= !examine->not_open;
+	for (const struct sandbox *sandbox = registry_next(registry, 0); sandbox;
+	     sandbox = registry_next(registry, sandbox->slot)) {
+		for (size_t i = 0; i < sandbox->spec->port_count; i++) {
+			const struct spec_port *port = &sandbox->spec->ports[i];
+			uint16_t *copy = port->proto == PROTO_TCP ? vec_push(&examine->ports) : NULL;
+			if (copy)
+				*copy = port->guest_port;
+			else if (port->proto == PROTO_TCP)
+				examine->report.incomplete = true;
+		}
+	}
+}
+
+static void daemon_examine_drop_copy(struct examine *examine)
+{
+	json_decref(examine->not_open);
+	examine->not_open = NULL;
+	vec_free(&examine->ports);
+}
+
+static const char *daemon_examine_member(const json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+
+	return text ? text : "";
+}
+
+static void daemon_examine_note(const struct examine *examine, struct health_facts *facts)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(examine->not_open, i, one)
+	    health_note_not_open(facts, daemon_examine_member(one, "what"), daemon_examine_member(one, "address"),
+				 daemon_examine_member(one, "proto"), daemon_examine_member(one, "holder"));
+	for (i = 0; i < examine->ports.count; i++)
+		health_note_port(facts, examine->ports.items[i]);
 }
 
 static void *daemon_examine_run(void *arg)
@@ -66,6 +119,7 @@ static void *daemon_examine_run(void *arg)
 	}
 	if (config) {
 		health_facts_gather(&facts, config, options->socket);
+		daemon_examine_note(examine, &facts);
 		health_doctor_examine(&facts, &examine->report);
 		health_facts_clear(&facts);
 	}
@@ -122,6 +176,7 @@ static void daemon_examine_deliver(struct mail *mail)
 	base_thread_join(&examine->thread);
 	examine->under_way = false;
 	health_report_clear(&examine->report);
+	daemon_examine_drop_copy(examine);
 	if (text) {
 		free(examine->last);
 		examine->last = text;
@@ -145,8 +200,11 @@ static int daemon_examine_begin(struct examine *examine)
 	examine->thread = (struct base_thread){ .name = "weft-doctor" };
 	examine->report = (struct health_report){ 0 };
 	examine->mistake[0] = '\0';
-	if (base_thread_start(&examine->thread, daemon_examine_run, examine, &ignored) < 0)
+	daemon_examine_copy(examine);
+	if (base_thread_start(&examine->thread, daemon_examine_run, examine, &ignored) < 0) {
+		daemon_examine_drop_copy(examine);
 		return -1;
+	}
 	examine->under_way = true;
 	return 0;
 }

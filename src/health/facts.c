@@ -262,6 +262,36 @@ void health_facts_gather(struct health_facts *facts, const struct config *config
 	health_add_netns_names(facts, config->names.netns_dir);
 }
 
+void health_note_not_open(struct health_facts *facts, const char *what, const char *address, const char *proto,
+			  const char *holder)
+{
+	static const char sandbox[] = "sandbox ";
+	struct addr parsed;
+
+	if (strncmp(what, sandbox, strlen(sandbox)) != 0 || addr_parse(address, &parsed) < 0)
+		return;
+	struct health_not_open *port = vec_push(&facts->said.not_open);
+	if (!port) {
+		facts->incomplete = true;
+		return;
+	}
+	*port = (struct health_not_open){ .address = parsed, .udp = strcmp(proto, "udp") == 0 };
+	snprintf(port->sandbox, sizeof(port->sandbox), "%s", what + strlen(sandbox));
+	snprintf(port->holder, sizeof(port->holder), "%s", holder);
+}
+
+void health_note_port(struct health_facts *facts, uint16_t number)
+{
+	for (size_t i = 0; i < facts->said.guest_ports.count; i++)
+		if (facts->said.guest_ports.items[i] == number)
+			return;
+	uint16_t *port = vec_push(&facts->said.guest_ports);
+	if (port)
+		*port = number;
+	else
+		facts->incomplete = true;
+}
+
 void health_facts_clear(struct health_facts *facts)
 {
 	inspect_host_clear(&facts->host);

@@ -84,6 +84,14 @@ void health_facts_gather(struct health_facts *facts, const struct config *config
 void health_facts_clear(struct health_facts *facts);
 
 /*
+ * Notes what the running daemon says. Members of its `not_open`, as text, "" for those that are null; only those of sandboxes count.
+ * A guest port over TCP. Want of memory is noted in INCOMPLETE.
+ */
+void health_note_not_open(struct health_facts *facts, const char *what, const char *address, const char *proto,
+			  const char *holder);
+void health_note_port(struct health_facts *facts, uint16_t port);
+
+/*
  * Reads the whole number in the file PATH. False, with *NUMBER as it was: there is no such file, or something else is in it, such as
  * a number beyond the int of a sysctl.
  */

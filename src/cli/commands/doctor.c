@@ -156,39 +156,12 @@ static json_t *command_doctor_ask(const struct cli *cli, const char *target, str
 
 static void command_doctor_note_not_open(struct health_facts *facts, const json_t *status)
 {
-	static const char sandbox[] = "sandbox ";
 	const json_t *one;
 	size_t i;
 
 	json_array_foreach(json_object_get(status, "not_open"), i, one)
-	{
-		const char *what = client_text(one, "what");
-		struct addr address;
-		if (strncmp(what, sandbox, strlen(sandbox)) != 0 ||
-		    addr_parse(client_text(one, "address"), &address) < 0)
-			continue;
-		struct health_not_open *port = vec_push(&facts->said.not_open);
-		if (!port) {
-			facts->incomplete = true;
-			return;
-		}
-		*port = (struct health_not_open){ .address = address,
-						  .udp = strcmp(client_text(one, "proto"), "udp") == 0 };
-		snprintf(port->sandbox, sizeof(port->sandbox), "%s", what + strlen(sandbox));
-		snprintf(port->holder, sizeof(port->holder), "%s", client_text(one, "holder"));
-	}
-}
-
-static void command_doctor_note_port(struct health_facts *facts, json_int_t number)
-{
-	for (size_t i = 0; i < facts->said.guest_ports.count; i++)
-		if (facts->said.guest_ports.items[i] == number)
-			return;
-	uint16_t *port = vec_push(&facts->said.guest_ports);
-	if (port)
-		*port = (uint16_t)number;
-	else
-		facts->incomplete = true;
+	    health_note_not_open(facts, client_text(one, "what"), client_text(one, "address"),
+				 client_text(one, "proto"), client_text(one, "holder"));
 }
 
 static void command_doctor_note_ports(struct health_facts *facts, const json_t *sandboxes)
@@ -201,7 +174,7 @@ static void command_doctor_note_ports(struct health_facts *facts, const json_t *
 		json_array_foreach(json_object_get(sandbox, "endpoints"), j, endpoint)
 		{
 			if (strcmp(client_text(endpoint, "proto"), "udp") != 0)
-				command_doctor_note_port(facts, client_number(endpoint, "guest_port"));
+				health_note_port(facts, (uint16_t)client_number(endpoint, "guest_port"));
 		}
 	}
 }
