@@ -168,7 +168,7 @@ def test_a_host_without_a_way_out(doctor, host):
     doctor.only("uplink", "warn", "by uplink0, which has no carrier")
     # The kernel takes the routes away with the link.
     host.run(["ip", "link", "set", "uplink0", "down"])
-    doctor.only("uplink", "warn", "no default route")
+    doctor.only("uplink", "warn", "no default route, and uplink0 is down", "ip link set uplink0 up")
 
 
 def test_the_way_out_may_be_in_another_table(doctor, host):
@@ -576,7 +576,8 @@ def test_a_daemon_is_judged_by_its_ports_and_its_configuration(weftd, host, fold
         """table ip proxy { chain output { type nat hook output priority -100;
         ip daddr 10.11.0.0/16 tcp dport 8080 redirect to :15001; } }""",
     )
-    doctor.only("redirects", "fail", "to port 8080 of sandboxes", arguments=patient)
+    found = doctor.only("redirects", "fail", "to port 8080 of sandboxes", arguments=patient)
+    assert found in daemon.api.get("/v1/doctor", timeout=120).expect(200)["findings"]
     host.run(["nft", "delete", "table", "ip", "proxy"])
 
     sysctl(host, "net.ipv4.ip_forward", 0)
@@ -590,6 +591,7 @@ def test_a_daemon_is_judged_by_its_ports_and_its_configuration(weftd, host, fold
         daemon.start()
         found = doctor.only("ports", "fail", f"{address}:{port}/tcp of sandbox a1", str(os.getpid()), arguments=patient)
         assert "in use by" in found["detail"]
+        assert found in daemon.api.get("/v1/doctor", timeout=120).expect(200)["findings"]
 
     with daemon.standing_still():
         words = ("does not answer", "has stopped it", f"kill -CONT {daemon.pid}")

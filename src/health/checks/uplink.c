@@ -70,11 +70,49 @@ static enum check_uplink_way check_uplink_find(const struct health_facts *facts,
 	return best;
 }
 
+/* A link that may have had the default route until it went down, because the kernel drops a link's routes then; NULL: there is none. */
+static const struct inspect_link *check_uplink_suspect(const struct health_facts *facts)
+{
+	const char *uplink = facts->config->addresses.uplink;
+
+	for (size_t i = 0; i < facts->host.link_count; i++) {
+		const struct inspect_link *link = &facts->host.links[i];
+		bool may_be = uplink ? strcmp(link->name, uplink) == 0
+				     : !config_veth_slot(facts->config, link->name) && strcmp(link->name, "lo") != 0 &&
+					   strcmp(link->kind, "bridge") != 0 && strcmp(link->kind, "tun") != 0;
+		if (may_be && !link->carrier)
+			return link;
+	}
+	return NULL;
+}
+
+static void check_uplink_tell_down(struct health_report *report, const struct inspect_link *link)
+{
+	struct health_finding *finding =
+	    health_add(report, "uplink", HEALTH_WARN, "the host has no default route, and %s %s", link->name,
+		       link->up ? "has no carrier" : "is down");
+
+	health_why(finding,
+		   "the kernel takes a link's routes away when it goes down, and without a default route no packet of "
+		   "the sandboxes gets beyond this host");
+	health_fix(
+	    finding,
+	    "ip link set %s up, look at its cable or peer, and then ip route add default via GATEWAY; if this host "
+	    "is to have no way out: [egress] internet = no",
+	    link->name);
+}
+
 static void check_uplink_tell_none(const struct health_facts *facts, struct health_report *report)
 {
+	const struct inspect_link *suspect = check_uplink_suspect(facts);
+
 	if (!facts->config->egress.internet) {
 		health_add(report, "uplink", HEALTH_OK,
 			   "no default route, and sandboxes have no internet by default ([egress] internet = no)");
+		return;
+	}
+	if (suspect) {
+		check_uplink_tell_down(report, suspect);
 		return;
 	}
 	struct health_finding *finding = health_add(report, "uplink", HEALTH_WARN, "the host has no default route");

@@ -197,7 +197,12 @@ START_TEST(a_missing_way_out_matters_where_sandboxes_may_go_out)
 	facts.host.link_count = 2;
 	facts.host.rule_count = 1;
 	facts.host.route_count = 1;
+	found(check_uplink, HEALTH_WARN, "no default route, and eth1 has no carrier");
+	links[1].up = false;
+	found(check_uplink, HEALTH_WARN, "no default route, and eth1 is down");
+	config->addresses.uplink = links[0].name;
 	found(check_uplink, HEALTH_WARN, "no default route");
+	config->addresses.uplink = NULL;
 	config->egress.internet = false;
 	found(check_uplink, HEALTH_OK, "no default route");
 	config->egress.internet = true;
