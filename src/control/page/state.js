@@ -68,8 +68,9 @@ function touch(entry) {
 /* A diagnosis that was made before the sandbox's last change of state, or long ago, is shown as old. */
 function isOld(entry) {
 	const at = Date.parse(entry.diagnosis.measured_at);
-	// Both times are whole seconds.
-	return at < Date.parse(entry.object.since) || Date.now() - at > OLD_MS;
+	// It is in whole seconds, and an event's time has milliseconds.
+	const since = Math.floor(Date.parse(entry.object.since) / 1000) * 1000;
+	return at < since || Date.now() - at > OLD_MS;
 }
 /* The order of "problems first": 0 is broken, 1 wants a look, 2 is as it should be. */
 function rank(entry) {
