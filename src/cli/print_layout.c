@@ -40,11 +40,12 @@ static void cli_layout_shrink(struct layout *layout, size_t room)
 	for (size_t c = 0; c < layout->count; c++)
 		total += layout->columns[c].width;
 	for (; total > room; total--) {
-		struct layout_column *widest = NULL;
+		struct layout_column *widest = layout->columns;
 		for (struct layout_column *column = layout->columns; column < layout->columns + layout->count; column++)
-			if (column->width > column->least && (!widest || column->width > widest->width))
+			if (column->width > column->least &&
+			    (widest->width <= widest->least || column->width > widest->width))
 				widest = column;
-		base_assert(widest != NULL);
+		base_assert(widest->width > widest->least);
 		widest->width--;
 	}
 }

@@ -72,9 +72,10 @@ static bool command_doctor_find_config(int pid, char path[static DOCTOR_PATH_SIZ
 
 	snprintf(name, sizeof(name), "/proc/%d/cmdline", pid);
 	AUTO_FD int fd = pid > 0 ? open(name, O_RDONLY | O_CLOEXEC) : -1;
-	ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	size_t length = got > 0 ? (size_t)got : 0;
 	*known = length > 0;
-	text[*known ? length : 0] = '\0';
+	text[length] = '\0';
 	for (const char *arg = text; arg < text + length; arg += strlen(arg) + 1) {
 		const char *next = arg + strlen(arg) + 1;
 		if (strncmp(arg, "--config=", 9) == 0)
