@@ -176,15 +176,12 @@ static bool cli_complete_id(const struct cli *cli, struct cli_id *id)
 int cli_get_sandbox(const struct cli *cli, struct cli_id *id, unsigned wait_ms, json_t **answer, const char *suffix,
 		    ...)
 {
-	AUTO_FREE char *rest = NULL;
 	bool completed = false;
 	va_list args;
 
 	va_start(args, suffix);
-	int length = vasprintf(&rest, suffix, args);
+	AUTO_FREE char *rest = cli_text_format(suffix, args);
 	va_end(args);
-	if (length < 0)
-		abort();
 	for (;;) {
 		AUTO_FREE char *target = NULL;
 		struct client_refusal refusal;
@@ -215,14 +212,11 @@ int cli_call(const struct cli *cli, const char *method, const char *target, cons
 
 int cli_get(const struct cli *cli, json_t **answer, const char *target, ...)
 {
-	AUTO_FREE char *text = NULL;
 	va_list args;
 
 	va_start(args, target);
-	int length = vasprintf(&text, target, args);
+	AUTO_FREE char *text = cli_text_format(target, args);
 	va_end(args);
-	if (length < 0)
-		abort();
 	return cli_call(cli, "GET", text, NULL, 0, answer);
 }
 

@@ -89,15 +89,12 @@ void cli_screen_print(const struct screen *screen, enum cell_style style, const 
 
 void cli_screen_wrap(const struct screen *screen, enum cell_style style, const char *lead, const char *format, ...)
 {
-	AUTO_FREE char *raw = NULL;
 	size_t indent = cli_text_width(lead);
 	va_list args;
 
 	va_start(args, format);
-	int length = vasprintf(&raw, format, args);
+	AUTO_FREE char *raw = cli_text_format(format, args);
 	va_end(args);
-	if (length < 0)
-		abort();
 	AUTO_FREE char *text = cli_text_clean(raw);
 	/* On a screen that is hardly wider than the lead, the text is readable only if it wraps by itself. */
 	size_t room = screen->columns > indent + LEAST_WRAPPED ? screen->columns - indent : SIZE_MAX;
@@ -155,14 +152,11 @@ void cli_table_add(struct table *table, enum cell_style style, const char *text)
 
 void cli_table_addf(struct table *table, enum cell_style style, const char *format, ...)
 {
-	AUTO_FREE char *text = NULL;
 	va_list args;
 
 	va_start(args, format);
-	int length = vasprintf(&text, format, args);
+	AUTO_FREE char *text = cli_text_format(format, args);
 	va_end(args);
-	if (length < 0)
-		abort();
 	cli_table_add(table, style, text);
 }
 

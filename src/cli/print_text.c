@@ -16,6 +16,15 @@
 #include <string.h>
 #include <wchar.h>
 
+char *cli_text_format(const char *format, va_list args)
+{
+	char *text;
+
+	if (vasprintf(&text, format, args) < 0)
+		abort();
+	return text;
+}
+
 /* Control characters of both sets, and those that change the direction of writing. */
 static bool cli_text_is_unprintable(uint32_t character)
 {
@@ -178,13 +187,10 @@ char *cli_text_since(const char *rfc3339, int64_t now_ms, char text[static TEXT_
 
 void cli_text_print(FILE *out, const char *format, ...)
 {
-	AUTO_FREE char *raw = NULL;
 	va_list args;
 
 	va_start(args, format);
-	int length = vasprintf(&raw, format, args);
+	AUTO_FREE char *raw = cli_text_format(format, args);
 	va_end(args);
-	if (length < 0)
-		abort();
 	cli_text_clean_into(out, raw, "\n");
 }

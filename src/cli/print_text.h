@@ -7,9 +7,13 @@
  * they reach a terminal, so that an escape sequence in a label does not write on an operator's screen.
  */
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+
+/* What vprintf() would write. The caller frees; aborts without memory. */
+char *cli_text_format(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 
 /* TEXT with every control character written as \xNN and malformed UTF-8 as '?'. The caller frees; aborts without memory. */
 char *cli_text_clean(const char *text);

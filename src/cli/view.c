@@ -79,14 +79,11 @@ static void cli_view_line(const struct screen *screen, enum cell_style style, co
 {
 	static const char *const headings[] = { "~", NULL };
 	struct table *table = cli_table_new(headings);
-	AUTO_FREE char *text = NULL;
 	va_list args;
 
 	va_start(args, format);
-	int length = vasprintf(&text, format, args);
+	AUTO_FREE char *text = cli_text_format(format, args);
 	va_end(args);
-	if (length < 0)
-		abort();
 	cli_table_add(table, style, text);
 	cli_table_print(table, screen);
 	cli_table_free(table);
