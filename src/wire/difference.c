@@ -4,6 +4,7 @@
  * wrote them. Of an object its members are told one by one, and long values are cut, in ASCII so that no character is: the sender has the whole.
  */
 #include "base/cleanup.h"
+#include "base/memory_text.h"
 #include "registry/fields.h"
 #include "wire/wire.h"
 
@@ -67,17 +68,15 @@ char *wire_write_difference(const struct spec *a, const struct spec *b)
 {
 	json_t *left = wire_write_spec(a), *right = wire_write_spec(b);
 	struct wire_difference difference = { 0 };
+	struct base_text written;
 	char *text = NULL;
-	size_t size;
+	size_t length;
 
-	if (left && right && (difference.out = open_memstream(&text, &size))) {
+	if (left && right && (difference.out = base_text_open(&written))) {
 		wire_tell_members(&difference, "", &spec_table, a, b, left, right);
 		if (difference.count > DIFFERENCE_SHOWN)
 			fprintf(difference.out, "; and %u more", difference.count - DIFFERENCE_SHOWN);
-		if (fclose(difference.out) != 0) {
-			free(text);
-			text = NULL;
-		}
+		text = base_text_close(&written, difference.out, &length);
 	}
 	json_decref(left);
 	json_decref(right);
