@@ -9,15 +9,12 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static void cli_fail_with(const struct cli *cli, const char *format, va_list args)
 {
-	AUTO_FREE char *text = NULL;
+	AUTO_FREE char *text = cli_text_format(format, args);
 
-	if (vasprintf(&text, format, args) < 0)
-		abort();
 	cli_terminal_leave(); /* else the text is gone with the screen that `top` draws on */
 	fflush(stdout);
 	if (cli->args->command)

@@ -7,10 +7,10 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "cli/print_text.h"
 #include "cli/suggest.h"
 #include "client/ask.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { IDS_TOLD_MAX = 8 };
@@ -130,13 +130,11 @@ const char *cli_ids_close(const json_t *sandboxes, const char *text, bool strict
 
 char *cli_ids_text(const json_t *sandboxes)
 {
-	size_t count = json_array_size(sandboxes), size = 0, i;
-	char *text = NULL;
-	FILE *out = open_memstream(&text, &size);
+	size_t count = json_array_size(sandboxes), i;
+	struct base_text text;
+	FILE *out = cli_text_open(&text);
 	json_t *sandbox;
 
-	if (!out)
-		abort();
 	json_array_foreach(sandboxes, i, sandbox)
 	{
 		const char *name = client_text(sandbox, "name");
@@ -148,7 +146,5 @@ char *cli_ids_text(const json_t *sandboxes)
 		fprintf(out, "%s%s%s%s%s", i ? ", " : "", client_text(sandbox, "id"), *name ? " (" : "", name,
 			*name ? ")" : "");
 	}
-	if (fclose(out) != 0)
-		abort();
-	return text;
+	return cli_text_close(&text, out);
 }

@@ -25,6 +25,25 @@ char *cli_text_format(const char *format, va_list args)
 	return text;
 }
 
+FILE *cli_text_open(struct base_text *text)
+{
+	FILE *out = base_text_open(text);
+
+	if (!out)
+		abort();
+	return out;
+}
+
+char *cli_text_close(struct base_text *text, FILE *out)
+{
+	size_t length;
+	char *whole = base_text_close(text, out, &length);
+
+	if (!whole)
+		abort();
+	return whole;
+}
+
 /* Control characters of both sets, and those that change the direction of writing. */
 static bool cli_text_is_unprintable(uint32_t character)
 {
@@ -50,16 +69,11 @@ static void cli_text_clean_into(FILE *out, const char *text, const char *allowed
 
 char *cli_text_clean(const char *text)
 {
-	char *cleaned = NULL;
-	size_t size;
-	FILE *out = open_memstream(&cleaned, &size);
+	struct base_text cleaned;
+	FILE *out = cli_text_open(&cleaned);
 
-	if (!out)
-		abort();
 	cli_text_clean_into(out, text, "");
-	if (fclose(out) != 0 || !cleaned)
-		abort();
-	return cleaned;
+	return cli_text_close(&cleaned, out);
 }
 
 /* Walks TEXT up to COLUMNS wide; *WIDTH gets how wide that is. Returns its bytes. */

@@ -7,6 +7,8 @@
  * they reach a terminal, so that an escape sequence in a label does not write on an operator's screen.
  */
 
+#include "base/memory_text.h"
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,6 +16,10 @@
 
 /* What vprintf() would write. The caller frees; aborts without memory. */
 char *cli_text_format(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
+
+/* base_text_open() and base_text_close() for those who have no use for less than all: they abort without memory. */
+FILE *cli_text_open(struct base_text *text);
+char *cli_text_close(struct base_text *text, FILE *out);
 
 /* TEXT with every control character written as \xNN and malformed UTF-8 as '?'. The caller frees; aborts without memory. */
 char *cli_text_clean(const char *text);

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "cli/call.h"
+#include "cli/print_text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,20 +30,16 @@ enum cell_style cli_sandbox_style(const char *state)
 char *cli_sandbox_listen_text(const json_t *endpoint)
 {
 	const json_t *listen = json_object_get(endpoint, "listen");
-	char *text = NULL;
-	size_t size, i;
+	struct base_text text;
+	size_t i;
 	json_t *address;
-	FILE *out = open_memstream(&text, &size);
+	FILE *out = cli_text_open(&text);
 
-	if (!out)
-		abort();
 	if (json_is_string(listen))
 		fputs(json_string_value(listen), out);
 	json_array_foreach(listen, i, address)
 	    fprintf(out, "%s%s", i ? ", " : "", json_is_string(address) ? json_string_value(address) : "?");
-	if (fclose(out) != 0 || !text)
-		abort();
-	return text;
+	return cli_text_close(&text, out);
 }
 
 /* The way of a port: "nat, proxy-v2, not open". The usual way, the forwarder, is named if WHOLE. The caller frees. */
@@ -71,12 +68,10 @@ static const char *cli_sandbox_short_listen(const json_t *listen, bool wide)
 char *cli_sandbox_ports_text(const json_t *sandbox, bool wide)
 {
 	json_t *endpoint, *listen;
-	char *text = NULL;
-	size_t size, i, k, before;
-	FILE *out = open_memstream(&text, &size);
+	struct base_text text;
+	size_t i, k, before;
+	FILE *out = cli_text_open(&text);
 
-	if (!out)
-		abort();
 	json_array_foreach(json_object_get(sandbox, "endpoints"), i, endpoint)
 	{
 		const json_t *addresses = json_object_get(endpoint, "listen");
@@ -97,26 +92,23 @@ char *cli_sandbox_ports_text(const json_t *sandbox, bool wide)
 		AUTO_FREE char *kind = cli_sandbox_kind_text(endpoint, wide);
 		fprintf(out, *kind ? "(%s)" : "%s", kind);
 	}
-	if (fclose(out) != 0 || !text)
-		abort();
-	return text;
+	return cli_text_close(&text, out);
 }
 
 char *cli_sandbox_labels_text(const json_t *labels, const char *between)
 {
-	char *text = NULL;
+	const char *lead = "";
+	struct base_text text;
 	const char *key;
 	json_t *label;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
+	FILE *out = cli_text_open(&text);
 
-	if (!out)
-		abort();
-	json_object_foreach((json_t *)labels, key, label) fprintf(
-	    out, "%s%s=%s", ftell(out) ? between : "", key, json_is_string(label) ? json_string_value(label) : "?");
-	if (fclose(out) != 0 || !text)
-		abort();
-	return text;
+	json_object_foreach((json_t *)labels, key, label)
+	{
+		fprintf(out, "%s%s=%s", lead, key, json_is_string(label) ? json_string_value(label) : "?");
+		lead = between;
+	}
+	return cli_text_close(&text, out);
 }
 
 void cli_sandbox_print_endpoints(const struct screen *screen, const json_t *sandbox, int name_width)
@@ -150,13 +142,11 @@ void cli_sandbox_print_endpoints(const struct screen *screen, const json_t *sand
 /* "10.1.2.3/32 tcp 5432,8000-8099". */
 static void cli_sandbox_add_rule(struct table *table, const char *lead, const char *name, const json_t *rule)
 {
-	AUTO_FREE char *text = NULL;
+	struct base_text written;
 	json_t *port;
-	size_t size, i;
-	FILE *out = open_memstream(&text, &size);
+	size_t i;
+	FILE *out = cli_text_open(&written);
 
-	if (!out)
-		abort();
 	fputs(json_is_string(rule) ? json_string_value(rule) : client_text(rule, "cidr"), out);
 	if (*client_text(rule, "proto"))
 		fprintf(out, " %s", client_text(rule, "proto"));
@@ -168,8 +158,7 @@ static void cli_sandbox_add_rule(struct table *table, const char *lead, const ch
 		else
 			fprintf(out, "%lld", (long long)json_integer_value(port));
 	}
-	if (fclose(out) != 0)
-		abort();
+	AUTO_FREE char *text = cli_text_close(&written, out);
 	cli_table_addf(table, CELL_DIM, "%s%s", lead, name);
 	cli_table_add(table, CELL_PLAIN, text);
 }

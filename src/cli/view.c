@@ -221,28 +221,25 @@ static void cli_view_show(FILE *out, const char *page, size_t lines)
 
 void cli_view_draw(struct view *view, const struct rate_look *look, const struct screen *screen, size_t lines)
 {
-	AUTO_FREE char *page = NULL;
+	struct base_text written;
 	struct rate_look passed = cli_view_filter(view, look);
 	struct screen inner = *screen;
-	size_t size, used = 0, room = lines > 2 ? lines - 2 : 0;
+	size_t used = 0, room = lines > 2 ? lines - 2 : 0;
 
-	inner.out = open_memstream(&page, &size);
-	if (!inner.out)
-		abort();
+	inner.out = cli_text_open(&written);
 	cli_view_draw_heading(&passed, &inner);
 	if (view->help)
 		cli_view_draw_help(&inner, room);
 	else
 		cli_view_draw_rows(view, &passed, cli_view_has_names(look->rows, look->count), &inner, room);
 	fflush(inner.out);
-	for (const char *at = page; (at = strchr(at, '\n')); at++)
-		used++;
+	for (size_t i = 0; i < written.length; i++)
+		used += written.bytes[i] == '\n';
 	for (; used + 1 < lines; used++)
 		fputc('\n', inner.out);
 	cli_view_draw_bottom(view, &inner, passed.count);
 	free(passed.rows);
-	if (fclose(inner.out) != 0)
-		abort();
+	AUTO_FREE char *page = cli_text_close(&written, inner.out);
 	cli_view_show(screen->out, page, lines);
 }
 

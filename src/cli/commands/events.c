@@ -54,14 +54,11 @@ static char *command_events_describe(const json_t *event, const char *type)
 	const json_t *object = json_object_get(event, "object");
 	const char *reason = client_text(event, "reason");
 	char before[TEXT_NUMBER_SIZE];
-	char *described = NULL;
-	const char *key;
+	struct base_text described;
+	const char *key, *lead = "";
 	json_t *value;
-	size_t size;
-	FILE *out = open_memstream(&described, &size);
+	FILE *out = cli_text_open(&described);
 
-	if (!out)
-		abort();
 	if (strcmp(type, "state") == 0) {
 		fprintf(out, "%s -> %s after %s, cause %s%s%s", client_text(event, "from"), client_text(event, "to"),
 			cli_text_duration((uint64_t)client_number(event, "previous_ms"), before),
@@ -78,12 +75,11 @@ static char *command_events_describe(const json_t *event, const char *type)
 				continue;
 			AUTO_FREE char *text =
 			    json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-			fprintf(out, "%s%s=%s", ftell(out) ? " " : "", key, text ? text : json_string_value(value));
+			fprintf(out, "%s%s=%s", lead, key, text ? text : json_string_value(value));
+			lead = " ";
 		}
 	}
-	if (fclose(out) != 0 || !described)
-		abort();
-	return described;
+	return cli_text_close(&described, out);
 }
 
 /* A table of one row, in columns as wide as most events need. */

@@ -19,12 +19,9 @@ static char *command_ls_target(const struct args *args)
 {
 	const char *state = cli_args_value(args, "state");
 	const char *label;
-	char *target = NULL;
-	size_t size;
-	FILE *out = open_memstream(&target, &size);
+	struct base_text target;
+	FILE *out = cli_text_open(&target);
 
-	if (!out)
-		abort();
 	fputs("/v1/sandboxes", out);
 	if (state)
 		fprintf(out, "?state=%s", state);
@@ -32,9 +29,7 @@ static char *command_ls_target(const struct args *args)
 		AUTO_FREE char *escaped = cli_escape(label);
 		fprintf(out, "%clabel=%s", n || state ? '&' : '?', escaped);
 	}
-	if (fclose(out) != 0 || !target)
-		abort();
-	return target;
+	return cli_text_close(&target, out);
 }
 
 static int command_ls_compare_text(const void *left, const void *right, const char *key)
