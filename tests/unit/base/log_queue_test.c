@@ -76,6 +76,16 @@ static const char *read_line(void)
 	return strncmp(line, "time=", 5) == 0 ? strchr(line, ' ') + 1 : line;
 }
 
+static void read_to_end(void)
+{
+	ssize_t got;
+
+	text_size = 0;
+	while ((got = read(reader, text, sizeof(text))) > 0)
+		;
+	ck_assert_int_eq(got, 0);
+}
+
 /* No matter how the queue's places fall: lines of all lengths up to some hundred bytes. */
 static void log_numbered(unsigned number)
 {
@@ -363,11 +373,12 @@ static void block_all_signals(void)
 	sigprocmask(SIG_SETMASK, &all, NULL);
 }
 
-/* How a child ends that logs LINES lines and then crashes. */
-static int crash(int i, unsigned lines)
+/* Starts a child that logs LINES lines and then crashes. */
+static pid_t start_crash(int i, unsigned lines)
 {
-	int status;
 	pid_t child = fork();
+
+	ck_assert_int_ge(child, 0);
 
 	if (child == 0) {
 		struct err err;
@@ -384,12 +395,14 @@ static int crash(int i, unsigned lines)
 		crashes[i].crash();
 		_exit(3);
 	}
-	ck_assert_int_eq(waitpid(child, &status, 0), child);
-	return status;
+	return child;
 }
 
-static void expect_crash(int i, int status)
+static void expect_crash(int i, pid_t child)
 {
+	int status;
+
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
 	if (SANITIZED && WIFEXITED(status))
 		return;
 	ck_assert(WIFSIGNALED(status));
@@ -399,22 +412,23 @@ static void expect_crash(int i, int status)
 START_TEST(a_crash_writes_its_line_behind_those_of_the_queue)
 {
 	const char *line;
-	int status = crash(_i, 3);
+	pid_t child = start_crash(_i, 3);
 
 	dup2(stderr_before, STDERR_FILENO); /* so that the pipe has an end */
-	expect_crash(_i, status);
 	for (unsigned n = 0; n < 3; n++)
 		expect_numbered(n);
 	line = read_line();
 	ck_assert_msg(strncmp(line, crashes[_i].line, strlen(crashes[_i].line)) == 0, "%s", line);
 	line = read_line();
 	ck_assert_msg(strncmp(line, "level=", 6) != 0, "%s", line);
+	read_to_end(); /* a sanitizer's report of an overflow can be larger than the pipe */
+	expect_crash(_i, child);
 }
 END_TEST
 
 START_TEST(a_crash_waits_for_no_reader)
 {
-	expect_crash(_i, crash(_i, 3000));
+	expect_crash(_i, start_crash(_i, 3000));
 }
 END_TEST
 
