@@ -271,7 +271,8 @@ static bool is_loading(void *context)
 static void end_loading(void)
 {
 	struct problem problem;
-	struct sandbox *sandbox = registry_adopt(registry, "left", 7, registry_spec_new(config), NULL, 0, &problem);
+	struct sandbox *sandbox =
+	    registry_adopt(registry, "left", 7, NULL, registry_spec_new(config), NULL, 0, &problem);
 
 	loading = false;
 	registry_sandbox_set_state(registry, sandbox, SANDBOX_WAITING, "restart", NULL);

@@ -24,20 +24,20 @@ static bool config_is_plain_name(const char *name)
 
 static void config_check_names(const struct config *config, struct config_mistakes *mistakes)
 {
-	const char *dir = config->names.netns_dir;
+	const char *dir = config->layout.netns_dir;
 	char longest[48];
 
 	if (*dir != '/' || strstr(dir, "//") || strstr(dir, "/./") || strstr(dir, "/../") ||
 	    dir[strlen(dir) - 1] == '/')
 		config_blame("names", "netns_dir", "not a plain absolute path; allowed: such as /run/netns");
-	if (!config_is_plain_name(config->names.netns_prefix))
+	if (!config_is_plain_name(config->layout.netns_prefix))
 		config_blame("names", "netns_prefix",
 			     "allowed: letters, digits and '_', and behind the first '.' and '-'");
-	if (!config_is_plain_name(config->names.veth_prefix))
+	if (!config_is_plain_name(config->layout.veth_prefix))
 		config_blame("names", "veth_prefix",
 			     "allowed: letters, digits and '_', and behind the first '.' and '-'");
 
-	snprintf(longest, sizeof(longest), "%s%u", config->names.veth_prefix, config_slot_max(config));
+	snprintf(longest, sizeof(longest), "%s%u", config->layout.veth_prefix, config_slot_max(&config->layout));
 	if (strlen(longest) >= CONFIG_LINK_SIZE)
 		config_blame("names", "veth_prefix", "with the highest slot, `%s', it has %zu characters; allowed: 15",
 			     longest, strlen(longest));
@@ -61,9 +61,9 @@ struct config_range {
 static void config_check_ranges(const struct config *config, struct config_mistakes *mistakes)
 {
 	const struct config_range ranges[] = {
-		{ "host_cidr", &config->addresses.host_cidr },
-		{ "veth_cidr", &config->addresses.veth_cidr },
-		{ "guest", &config->addresses.guest },
+		{ "host_cidr", &config->layout.host_cidr },
+		{ "veth_cidr", &config->layout.veth_cidr },
+		{ "guest", &config->layout.guest },
 	};
 	char text[CIDR4_TEXT_SIZE];
 
@@ -85,7 +85,7 @@ static bool config_is_host_of(const struct cidr4 *cidr)
 
 static void config_check_guest_link(const struct config *config, struct config_mistakes *mistakes)
 {
-	const struct cidr4 *guest = &config->addresses.guest, *tap = &config->addresses.tap;
+	const struct cidr4 *guest = &config->layout.guest, *tap = &config->layout.tap;
 	char text[CIDR4_TEXT_SIZE];
 
 	if (!config_is_host_of(guest))
@@ -97,8 +97,7 @@ static void config_check_guest_link(const struct config *config, struct config_m
 			     addr_cidr4_format(guest, text));
 	else if (guest->ip == tap->ip)
 		config_blame("addresses", "tap", "the guest's address; allowed: another one of the same network");
-	if (!config->addresses.guest_mac_learn &&
-	    addr_mac_equal(&config->addresses.guest_mac, &config->addresses.tap_mac))
+	if (!config->layout.guest_mac_learn && addr_mac_equal(&config->layout.guest_mac, &config->layout.tap_mac))
 		config_blame("addresses", "tap_mac", "the guest's MAC; allowed: another one");
 }
 
@@ -138,7 +137,7 @@ static void config_check_uplink(const struct config *config, struct config_mista
 
 	if (uplink && (strchr(uplink, '/') || strcmp(uplink, ".") == 0 || strcmp(uplink, "..") == 0))
 		config_blame("addresses", "uplink", "allowed: the name of a link");
-	if (uplink && config_veth_slot(config, uplink))
+	if (uplink && config_veth_slot(&config->layout, uplink))
 		config_blame("addresses", "uplink", "the name of a sandbox's veth; allowed: another link");
 }
 
@@ -149,6 +148,7 @@ void config_check(const struct config *config, struct config_mistakes *mistakes)
 	config_check_guest_link(config, mistakes);
 	config_check_ports(config, mistakes);
 	config_check_uplink(config, mistakes);
-	if (config->pool.size > config_slot_max(config))
-		config_blame("pool", "size", "more than there are slots; allowed: at most %u", config_slot_max(config));
+	if (config->pool.size > config_slot_max(&config->layout))
+		config_blame("pool", "size", "more than there are slots; allowed: at most %u",
+			     config_slot_max(&config->layout));
 }

@@ -12,6 +12,7 @@
 #include "base/addr.h"
 #include "base/log.h"
 #include "base/vec.h"
+#include "config/layout.h"
 #include "config/limits.h"
 
 #include <stdbool.h>
@@ -42,21 +43,8 @@ struct config {
 		enum log_format log_format;
 		unsigned workers; /* at least 1 */
 	} daemon;
+	struct config_layout layout; /* [names] and [addresses]: of new slots */
 	struct {
-		char *netns_dir;
-		char *netns_prefix;
-		char *veth_prefix;
-		uint32_t link_group;
-	} names;
-	struct {
-		struct cidr4 host_cidr;
-		struct cidr4 veth_cidr;
-		struct cidr4 guest; /* address with the prefix of its link */
-		struct cidr4 tap;   /* likewise, the guest's gateway */
-		struct mac guest_mac;
-		bool guest_mac_learn; /* no permanent neighbour for the guest */
-		struct mac tap_mac;
-		unsigned mtu;          /* bytes; 0: the uplink's */
 		char *uplink;          /* NULL: the default route's link */
 		struct cidr4_list dns; /* /32 each */
 	} addresses;
@@ -161,33 +149,16 @@ void config_mistakes_clear(struct config_mistakes *mistakes);
 
 void config_free(struct config *config);
 
+/* LAYOUT, or that of new slots where it is NULL. */
+const struct config_layout *config_layout_or_new(const struct config *config, const struct config_layout *layout);
+
 /*
  * Copies the reloadable options of FROM into CONFIG. Returns how many other options differ (they need a restart); each is
  * logged as a warning by name.
  */
 unsigned config_reload(struct config *config, const struct config *from);
 
-/* The highest slot that the ranges and the names have room for; CONFIG_SLOT_MAX at most. */
-unsigned config_slot_max(const struct config *config);
-
 /* Prints every option with section, default and text: for --help, and for the check of weftd.conf(5). */
 void config_print_options(FILE *out);
-
-/* ---- Names and addresses of slot N (1 and up); host order. All derived, none stored. ---- */
-
-enum { CONFIG_NAME_SIZE = 64, CONFIG_PATH_SIZE = 512, CONFIG_LINK_SIZE = 16 };
-
-char *config_netns_name(const struct config *config, unsigned slot, char name[static CONFIG_NAME_SIZE]);
-char *config_netns_path(const struct config *config, unsigned slot, char path[static CONFIG_PATH_SIZE]);
-char *config_veth_name(const struct config *config, unsigned slot, char name[static CONFIG_LINK_SIZE]);
-uint32_t config_host_ip(const struct config *config, unsigned slot);       /* 10.11.0.N */
-uint32_t config_veth_host_ip(const struct config *config, unsigned slot);  /* 10.12.0.0 + 2N */
-uint32_t config_veth_guest_ip(const struct config *config, unsigned slot); /* 10.12.0.0 + 2N + 1 */
-struct mac config_veth_host_mac(unsigned slot);
-struct mac config_veth_guest_mac(unsigned slot);
-
-/* The slot whose namespace, or whose veth's host end, has NAME; 0 if it is no such name ("ns-07" is not). */
-unsigned config_netns_slot(const struct config *config, const char *name);
-unsigned config_veth_slot(const struct config *config, const char *name);
 
 #endif

@@ -1,56 +1,61 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Names and addresses of slot N. All follow from the number and the configuration, so none is stored, and an object found in
- * the kernel leads back to its slot by its name alone. The reverse is exact: only a name that slot N would get today leads to
- * N.
+ * Names and addresses of slot N. All follow from the number and the slot's layout, so an object found in the kernel leads back to
+ * its slot by its name. The reverse is exact: only a name that slot N would get from this layout leads to N.
  */
 #include "config/config.h"
+#include "config/layout.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-unsigned config_slot_max(const struct config *config)
+const struct config_layout *config_layout_or_new(const struct config *config, const struct config_layout *layout)
+{
+	return layout ? layout : &config->layout;
+}
+
+unsigned config_slot_max(const struct config_layout *layout)
 {
 	/* Host addresses 1 and up, without the broadcast address; two veth addresses for each slot, of which none is slot 0's. */
-	uint64_t hosts = (UINT64_C(1) << (32 - config->addresses.host_cidr.length)) - 2;
-	uint64_t veths = (UINT64_C(1) << (32 - config->addresses.veth_cidr.length)) / 2 - 1;
+	uint64_t hosts = (UINT64_C(1) << (32 - layout->host_cidr.length)) - 2;
+	uint64_t veths = (UINT64_C(1) << (32 - layout->veth_cidr.length)) / 2 - 1;
 	uint64_t most = hosts < veths ? hosts : veths;
 
 	return most < CONFIG_SLOT_MAX ? (unsigned)most : CONFIG_SLOT_MAX;
 }
 
-char *config_netns_name(const struct config *config, unsigned slot, char name[static CONFIG_NAME_SIZE])
+char *config_netns_name(const struct config_layout *layout, unsigned slot, char name[static CONFIG_NAME_SIZE])
 {
-	snprintf(name, CONFIG_NAME_SIZE, "%s%u", config->names.netns_prefix, slot);
+	snprintf(name, CONFIG_NAME_SIZE, "%s%u", layout->netns_prefix, slot);
 	return name;
 }
 
-char *config_netns_path(const struct config *config, unsigned slot, char path[static CONFIG_PATH_SIZE])
+char *config_netns_path(const struct config_layout *layout, unsigned slot, char path[static CONFIG_PATH_SIZE])
 {
-	snprintf(path, CONFIG_PATH_SIZE, "%s/%s%u", config->names.netns_dir, config->names.netns_prefix, slot);
+	snprintf(path, CONFIG_PATH_SIZE, "%s/%s%u", layout->netns_dir, layout->netns_prefix, slot);
 	return path;
 }
 
-char *config_veth_name(const struct config *config, unsigned slot, char name[static CONFIG_LINK_SIZE])
+char *config_veth_name(const struct config_layout *layout, unsigned slot, char name[static CONFIG_LINK_SIZE])
 {
-	snprintf(name, CONFIG_LINK_SIZE, "%s%u", config->names.veth_prefix, slot);
+	snprintf(name, CONFIG_LINK_SIZE, "%s%u", layout->veth_prefix, slot);
 	return name;
 }
 
-uint32_t config_host_ip(const struct config *config, unsigned slot)
+uint32_t config_host_ip(const struct config_layout *layout, unsigned slot)
 {
-	return config->addresses.host_cidr.ip + slot;
+	return layout->host_cidr.ip + slot;
 }
 
-uint32_t config_veth_host_ip(const struct config *config, unsigned slot)
+uint32_t config_veth_host_ip(const struct config_layout *layout, unsigned slot)
 {
-	return config->addresses.veth_cidr.ip + 2 * slot;
+	return layout->veth_cidr.ip + 2 * slot;
 }
 
-uint32_t config_veth_guest_ip(const struct config *config, unsigned slot)
+uint32_t config_veth_guest_ip(const struct config_layout *layout, unsigned slot)
 {
-	return config->addresses.veth_cidr.ip + 2 * slot + 1;
+	return layout->veth_cidr.ip + 2 * slot + 1;
 }
 
 static struct mac config_numbered_mac(uint8_t side, unsigned slot)
@@ -69,7 +74,7 @@ struct mac config_veth_guest_mac(unsigned slot)
 }
 
 /* The number behind PREFIX, if it is written as we write it; else 0. */
-static unsigned config_slot_in_name(const struct config *config, const char *prefix, const char *name)
+static unsigned config_slot_in_name(const struct config_layout *layout, const char *prefix, const char *name)
 {
 	size_t length = strlen(prefix);
 
@@ -82,15 +87,15 @@ static unsigned config_slot_in_name(const struct config *config, const char *pre
 		return 0;
 
 	unsigned long slot = strtoul(digits, NULL, 10);
-	return slot <= config_slot_max(config) ? (unsigned)slot : 0;
+	return slot <= config_slot_max(layout) ? (unsigned)slot : 0;
 }
 
-unsigned config_netns_slot(const struct config *config, const char *name)
+unsigned config_netns_slot(const struct config_layout *layout, const char *name)
 {
-	return config_slot_in_name(config, config->names.netns_prefix, name);
+	return config_slot_in_name(layout, layout->netns_prefix, name);
 }
 
-unsigned config_veth_slot(const struct config *config, const char *name)
+unsigned config_veth_slot(const struct config_layout *layout, const char *name)
 {
-	return config_slot_in_name(config, config->names.veth_prefix, name);
+	return config_slot_in_name(layout, layout->veth_prefix, name);
 }

@@ -236,6 +236,7 @@ static struct diagnosing *daemon_diagnoses_new(struct daemon *daemon, struct san
 	daemon_tenant_refresh(sandbox);
 	daemon_diagnoses_copy_state(daemon, sandbox, request);
 	request->to = to;
+	request->layout = sandbox->layout;
 	diagnosing->plan = daemon_tenant_plan(sandbox, diagnosing->nat);
 	diagnosing->plan.id = request->id;
 	diagnosing->plan.egress = &diagnosing->spec->egress;

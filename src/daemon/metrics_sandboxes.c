@@ -100,7 +100,7 @@ static void daemon_metrics_write_info(FILE *out, struct daemon *daemon)
 	     sandbox = registry_next(daemon->registry, sandbox->slot))
 		fprintf(out, "weft_sandbox_info{sandbox=\"%s\",name=\"%s\",slot=\"%u\",host_ip=\"%s\"} 1\n",
 			sandbox->id, sandbox->spec->name, sandbox->slot,
-			addr_ipv4_format(config_host_ip(daemon->config, sandbox->slot), ip));
+			addr_ipv4_format(config_host_ip(sandbox->layout, sandbox->slot), ip));
 }
 
 void daemon_metrics_write_sandboxes(FILE *out, struct daemon *daemon)

@@ -146,7 +146,7 @@ int daemon_mode_cleanup(const struct options *options)
 	if (!config)
 		return exit_code;
 	/* The locks keep us from removing what a running daemon uses. */
-	AUTO_FD int lock = daemon_lock_host(config->names.link_group, &err);
+	AUTO_FD int lock = daemon_lock_host(config->layout.link_group, &err);
 	struct store *store = lock < 0 ? NULL : store_open(options->state_dir, config, &err);
 	if (!store) {
 		fprintf(stderr, "weftd: %s\n", err.text);

@@ -112,7 +112,7 @@ static int daemon_restart_load_one(struct daemon *daemon, struct stored *stored,
 
 	stored->changed |= daemon_restart_unname(daemon, stored);
 	daemon_restart_free_id(daemon, stored->id);
-	struct sandbox *sandbox = registry_adopt(daemon->registry, stored->id, stored->slot, stored->spec,
+	struct sandbox *sandbox = registry_adopt(daemon->registry, stored->id, stored->slot, NULL, stored->spec,
 						 stored->endpoints, stored->endpoint_count, &problem);
 	if (!sandbox)
 		return err_set(err, 0, "sandbox %s, slot %u: %s", stored->id, stored->slot, problem.detail);
@@ -251,7 +251,7 @@ static void daemon_restart_keep_vm(struct daemon *daemon, const struct fabric_fo
 	daemon_reserve_release(daemon, found->slot);
 	daemon_restart_free_id(daemon, id);
 	if (spec)
-		sandbox = registry_adopt(daemon->registry, id, found->slot, spec, NULL, 0, &problem);
+		sandbox = registry_adopt(daemon->registry, id, found->slot, found->layout, spec, NULL, 0, &problem);
 	if (!sandbox) {
 		log_error("VM on a slot without a readable state file, and no room to show it",
 			  F_UINT("slot", found->slot));
@@ -281,12 +281,14 @@ static void daemon_restart_on_removed(void *context, const struct err *err)
 	daemon_restart_end_step(daemon);
 }
 
-static void daemon_restart_remove_unwanted(struct daemon *daemon, unsigned slot)
+static void daemon_restart_remove_unwanted(struct daemon *daemon, const struct fabric_found *found)
 {
+	unsigned slot = found->slot;
+
 	log_warning("slot that nobody wants is removed", F_UINT("slot", slot));
 	registry_block_slot(daemon->registry, slot, "a leftover is being removed");
 	daemon->restart->adoptions_left++;
-	fabric_destroy(daemon->fabric, slot, daemon_restart_on_removed, daemon);
+	fabric_destroy(daemon->fabric, slot, found->layout, daemon_restart_on_removed, daemon);
 }
 
 static void daemon_restart_take_over_found(struct daemon *daemon, const struct fabric_found *found)
@@ -300,7 +302,7 @@ static void daemon_restart_take_over_found(struct daemon *daemon, const struct f
 	else if (!sandbox && found->carrier)
 		daemon_restart_keep_vm(daemon, found);
 	else if (!sandbox)
-		daemon_restart_remove_unwanted(daemon, found->slot);
+		daemon_restart_remove_unwanted(daemon, found);
 }
 
 static void daemon_restart_take_over_missing(struct daemon *daemon, struct sandbox *sandbox)

@@ -336,7 +336,7 @@ static int daemon_run_start(struct running *running, struct err *err)
 	 * The locks come before the socket: of two daemons, the second must not take the first one's. That of the host comes
 	 * first, because it has no file that others can delete: who does not get it must not even hold the other for a moment.
 	 */
-	running->host_lock = daemon_lock_host(daemon->config->names.link_group, err);
+	running->host_lock = daemon_lock_host(daemon->config->layout.link_group, err);
 	if (running->host_lock < 0 && err->code != EADDRINUSE)
 		return -1;
 	if (running->host_lock < 0)

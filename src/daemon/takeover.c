@@ -107,7 +107,7 @@ static void daemon_takeover_attempt(struct tenant *tenant)
 
 	tenant->busy = true;
 	if (tenant->kept) {
-		fabric_keep(daemon->fabric, sandbox->slot, daemon_takeover_on_done, tenant);
+		fabric_keep(daemon->fabric, sandbox->slot, sandbox->layout, daemon_takeover_on_done, tenant);
 		return;
 	}
 	nat = calloc(daemon_tenant_nat_max(sandbox->endpoints, sandbox->endpoint_count), sizeof(*nat));

@@ -175,6 +175,7 @@ struct fabric_plan daemon_tenant_plan(const struct sandbox *sandbox, struct fabr
 	const struct spec *spec = sandbox->spec;
 	struct fabric_plan plan = {
 		.slot = sandbox->slot,
+		.layout = sandbox->layout,
 		.id = sandbox->id,
 		.netns_device = sandbox->netns_device,
 		.netns_inode = sandbox->netns_inode,

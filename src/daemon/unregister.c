@@ -107,7 +107,8 @@ static void daemon_unregister_on_route_closed(void *context)
 	/* Too late in a stop: it stays draining, and the next start finishes it. */
 	if (!tenant->daemon->fabric)
 		return;
-	fabric_destroy(tenant->daemon->fabric, tenant->sandbox->slot, daemon_unregister_on_destroyed, tenant);
+	fabric_destroy(tenant->daemon->fabric, tenant->sandbox->slot, tenant->sandbox->layout,
+		       daemon_unregister_on_destroyed, tenant);
 }
 
 /* After a failed attempt the route is gone already, and the fabric's part is left. */

@@ -104,7 +104,8 @@ static int fabric_claim_run_rules(struct job *job)
 		return -1;
 	if (!plan->nat_count)
 		return 0;
-	return rules_host_publish(claim->fabric->config, plan->slot, plan->nat, plan->nat_count, &job->err);
+	return rules_host_publish(config_layout_or_new(claim->fabric->config, plan->layout), plan->slot, plan->nat,
+				  plan->nat_count, &job->err);
 }
 
 /* Posts the next job that the claim needs; without one it has succeeded. */

@@ -38,15 +38,15 @@ static void fabric_report_removal(struct cleaning *cleaning, const char *format,
 		cleaning->removed(cleaning->context, what);
 }
 
-static bool fabric_veth_is_there(struct cleaning *cleaning, unsigned slot)
+static bool fabric_veth_is_there(struct cleaning *cleaning, const struct fabric_found *found)
 {
 	char name[CONFIG_LINK_SIZE];
 	struct kern_link link;
 	struct err ignored;
 
-	return kern_link_get(&cleaning->host, KERN_LINK_HERE, config_veth_name(cleaning->config, slot, name), &link,
+	return kern_link_get(&cleaning->host, KERN_LINK_HERE, config_veth_name(found->layout, found->slot, name), &link,
 			     &ignored) == 0 &&
-	       link.group == cleaning->config->names.link_group;
+	       link.group == found->layout->link_group;
 }
 
 /* Waits until the veths of FROM..TO are gone, for a second at most. */
@@ -55,33 +55,35 @@ static void fabric_await_lot(struct cleaning *cleaning, size_t from, size_t to)
 	uint64_t deadline = clock_now_ms() + TEARDOWN_TIMEOUT_MS;
 
 	for (size_t i = from; i < to; i++) {
-		while (fabric_veth_is_there(cleaning, cleaning->scan.found.items[i].slot) && clock_now_ms() < deadline)
+		while (fabric_veth_is_there(cleaning, &cleaning->scan.found.items[i]) && clock_now_ms() < deadline)
 			poll(NULL, 0, 2);
 	}
 }
 
-static int fabric_clean_slot(struct cleaning *cleaning, unsigned slot, struct err *err)
+static int fabric_clean_slot(struct cleaning *cleaning, const struct fabric_found *found, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
-	struct slot_remains remains = { .slot = slot, .nsid = -1, .published = true, .leftovers = true };
+	struct slot_remains remains = {
+		.slot = found->slot, .layout = found->layout, .nsid = -1, .published = true, .leftovers = true
+	};
 
-	if (slot_destroy_slot(&cleaning->host, cleaning->config, &remains, err) < 0)
+	if (slot_destroy_slot(&cleaning->host, &remains, err) < 0)
 		return -1;
 	if (remains.had_name)
-		fabric_report_removal(cleaning, "namespace %s", config_netns_path(cleaning->config, slot, path));
+		fabric_report_removal(cleaning, "namespace %s", config_netns_path(found->layout, found->slot, path));
 	return 0;
 }
 
-static int fabric_clean_links(struct cleaning *cleaning, unsigned slot, struct err *err)
+static int fabric_clean_links(struct cleaning *cleaning, const struct fabric_found *found, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
-	struct slot_remains remains = { .slot = slot, .nsid = -1 };
+	struct slot_remains remains = { .slot = found->slot, .layout = found->layout, .nsid = -1 };
 
-	if (slot_destroy_links(&cleaning->host, cleaning->config, &remains, err) < 0)
+	if (slot_destroy_links(&cleaning->host, &remains, err) < 0)
 		return -1;
-	if (kern_conntrack_flush_host(config_host_ip(cleaning->config, slot), err) < 0)
+	if (kern_conntrack_flush_host(config_host_ip(found->layout, found->slot), err) < 0)
 		return -1;
-	fabric_report_removal(cleaning, "link %s", config_veth_name(cleaning->config, slot, name));
+	fabric_report_removal(cleaning, "link %s", config_veth_name(found->layout, found->slot, name));
 	return 0;
 }
 
@@ -94,12 +96,12 @@ static int fabric_clean_slots(struct cleaning *cleaning, struct err *err)
 		    from + TEARDOWN_LOT < cleaning->scan.found.count ? from + TEARDOWN_LOT : cleaning->scan.found.count;
 
 		for (size_t i = from; i < to; i++) {
-			if (fabric_clean_slot(cleaning, cleaning->scan.found.items[i].slot, err) < 0)
+			if (fabric_clean_slot(cleaning, &cleaning->scan.found.items[i], err) < 0)
 				return -1;
 		}
 		fabric_await_lot(cleaning, from, to);
 		for (size_t i = from; i < to; i++) {
-			if (fabric_clean_links(cleaning, cleaning->scan.found.items[i].slot, err) < 0)
+			if (fabric_clean_links(cleaning, &cleaning->scan.found.items[i], err) < 0)
 				return -1;
 		}
 	}

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 struct config;
+struct config_layout;
 struct config_mistakes;
 struct err;
 struct event_base;
@@ -87,7 +88,8 @@ struct fabric_nat {
 /* A slot as it is to be. The pointers are read during the call alone; the fabric copies. */
 struct fabric_plan {
 	unsigned slot;
-	const char *id; /* for aliases, comments and error texts */
+	const struct config_layout *layout; /* its names and addresses; NULL: those of new slots */
+	const char *id;                     /* for aliases, comments and error texts */
 	uint64_t netns_device,
 	    netns_inode; /* for fabric_adopt(): fabric_slot's, as the caller stored them; inode 0: not known */
 	bool has_tap_owner;
@@ -134,7 +136,8 @@ void fabric_free(struct fabric *fabric);
 /* One slot that a former run left, as the kernel has it. */
 struct fabric_found {
 	unsigned slot;
-	bool has_netns, has_veth, has_tap; /* of ours */
+	const struct config_layout *layout; /* by which it was found */
+	bool has_netns, has_veth, has_tap;  /* of ours */
 	bool carrier;
 	char alias[SANDBOX_ID_MAX + 1]; /* id from the veth's alias; "" if it has none */
 };
@@ -165,7 +168,8 @@ void fabric_adopt(struct fabric *fabric, const struct fabric_plan *plan, fabric_
 /*
  * Watches a slot that the scan found and no sandbox wants, but on which a VM lives. It is not touched. DONE gets its namespace.
  */
-void fabric_keep(struct fabric *fabric, unsigned slot, fabric_slot_done *done, void *context);
+void fabric_keep(struct fabric *fabric, unsigned slot, const struct config_layout *layout, fabric_slot_done *done,
+		 void *context);
 
 /* SHUN: the pool does not prepare this slot, because the caller has other plans for its number. */
 void fabric_shun(struct fabric *fabric, unsigned slot, bool shun);
@@ -174,9 +178,10 @@ void fabric_shun(struct fabric *fabric, unsigned slot, bool shun);
  * Takes the slot apart: unmounts and unlinks the namespace, after which kernel objects go with it, or puts it into the pool's
  * quarantine. Our own descriptors in it must be closed before. DONE comes when its host address answers no more and, without a
  * pool, its veth is gone. After 1 s links are deleted under a process that still holds them. The slot's number is free only when
- * the watcher's `slot_free` says so.
+ * the watcher's `slot_free` says so. LAYOUT is asked only where the fabric has not met the slot yet; NULL: that of new slots.
  */
-void fabric_destroy(struct fabric *fabric, unsigned slot, fabric_done *done, void *context);
+void fabric_destroy(struct fabric *fabric, unsigned slot, const struct config_layout *layout, fabric_done *done,
+		    void *context);
 
 /* Replaces the slot's policy, limits and host-published ports, or none of them; cuts the live flows the new policy forbids. */
 void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric_done *done, void *context);
@@ -265,8 +270,8 @@ void fabric_reach(struct fabric *fabric, unsigned slot, uint32_t destination, en
 int fabric_check_egress(const struct egress *egress, struct err *err);
 
 /* The same at once, for the namespace of NETNS_FD. 0, or -1 with ERR. Any thread. */
-int fabric_reach_now(const struct config *config, int netns_fd, uint32_t destination, enum proto proto, uint16_t port,
-		     struct fabric_reach *reach, struct err *err);
+int fabric_reach_now(const struct config_layout *layout, int netns_fd, uint32_t destination, enum proto proto,
+		     uint16_t port, struct fabric_reach *reach, struct err *err);
 
 struct fabric_pool {
 	unsigned ready, target, quarantined, deleting;

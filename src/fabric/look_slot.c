@@ -31,6 +31,7 @@ struct fabric_slot_look {
 	struct job job;
 	struct fabric *fabric;
 	unsigned slot;
+	const struct config_layout *layout;
 	int nsid;
 	bool veth_known; /* in: it is as it should be, and is not asked for */
 	bool has_veth, has_tap, carrier, up;
@@ -40,15 +41,14 @@ struct fabric_slot_look {
 static int fabric_slot_run_look(struct job *job)
 {
 	struct fabric_slot_look *look = container_of(job, struct fabric_slot_look, job);
-	const struct config *config = look->fabric->config;
 	char name[CONFIG_LINK_SIZE];
 	struct kern_link link;
 
 	if (look->veth_known) {
 		look->has_veth = look->up = true;
-	} else if (kern_link_get(fabric_job_host(job), KERN_LINK_HERE, config_veth_name(config, look->slot, name),
+	} else if (kern_link_get(fabric_job_host(job), KERN_LINK_HERE, config_veth_name(look->layout, look->slot, name),
 				 &link, &job->err) == 0) {
-		look->has_veth = link.group == config->names.link_group;
+		look->has_veth = link.group == look->layout->link_group;
 		look->up = link.flags & IFF_UP;
 	} else if (job->err.code != ENODEV) {
 		return -1;
@@ -199,6 +199,7 @@ static void fabric_slot_post_look(struct slot *slot, bool veth_known, enum job_u
 	look->job.finish = fabric_slot_finish_look;
 	look->fabric = fabric;
 	look->slot = slot->number;
+	look->layout = slot->layout;
 	look->nsid = slot->nsid;
 	look->veth_known = veth_known;
 	fabric_job_thread_post(fabric->builder, &look->job, urgency);

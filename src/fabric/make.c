@@ -265,7 +265,7 @@ static struct making *fabric_making_for(struct fabric *fabric, const struct fabr
 	struct making *making = NULL;
 	struct slot *slot;
 
-	if (plan->slot < 1 || plan->slot > config_slot_max(fabric->config)) {
+	if (plan->slot < 1 || plan->slot > config_slot_max(config_layout_or_new(fabric->config, plan->layout))) {
 		err_set(err, EINVAL, "slot %u", plan->slot);
 		return NULL;
 	}
@@ -274,7 +274,7 @@ static struct making *fabric_making_for(struct fabric *fabric, const struct fabr
 		err_set(err, fabric_slot_is_leaving(slot) ? EBUSY : EEXIST, "slot %u", plan->slot);
 		return NULL;
 	}
-	slot = fabric_slot_new(fabric, plan->slot);
+	slot = fabric_slot_new(fabric, plan->slot, plan->layout);
 	if (slot)
 		slot->plan = slot_plan_share_new(plan);
 	if (slot && slot->plan)
@@ -349,9 +349,10 @@ void fabric_adopt(struct fabric *fabric, const struct fabric_plan *plan, fabric_
 	fabric_slot_take_over(fabric, plan, done, context, slot_adopt_links);
 }
 
-void fabric_keep(struct fabric *fabric, unsigned number, fabric_slot_done *done, void *context)
+void fabric_keep(struct fabric *fabric, unsigned number, const struct config_layout *layout, fabric_slot_done *done,
+		 void *context)
 {
-	struct fabric_plan nothing = { .slot = number };
+	struct fabric_plan nothing = { .slot = number, .layout = layout };
 
 	fabric_slot_take_over(fabric, &nothing, done, context, slot_adopt_unchanged);
 }

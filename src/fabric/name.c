@@ -27,17 +27,17 @@ struct naming {
 static int fabric_slot_run_naming(struct job *job)
 {
 	struct naming *naming = container_of(job, struct naming, job);
-	const struct config *config = naming->fabric->config;
 	const struct fabric_plan *plan = naming->plan->plan;
+	const struct config_layout *layout = config_layout_or_new(naming->fabric->config, plan->layout);
 	char path[CONFIG_PATH_SIZE];
 	bool changed;
 
-	if (slot_build_alias(fabric_job_host(job), config, plan, &changed, &job->err) < 0)
+	if (slot_build_alias(fabric_job_host(job), layout, plan, &changed, &job->err) < 0)
 		return -1;
 	if (!changed)
 		return 0;
 	AUTO_FD int fd =
-	    kern_namespace_open_known(config_netns_path(config, plan->slot, path), &naming->key, &job->err);
+	    kern_namespace_open_known(config_netns_path(layout, plan->slot, path), &naming->key, &job->err);
 	return fd < 0 ? -1 : rules_slot_comment(fd, plan->id, &job->err);
 }
 

@@ -92,7 +92,7 @@ static void fabric_observe_link_changed(struct fabric *fabric, const struct nlms
 	if (kern_link_parse(header, &link) < 0)
 		return;
 	if (nsid == NSID_HERE) {
-		unsigned number = config_veth_slot(fabric->config, link.name);
+		unsigned number = config_veth_slot(&fabric->config->layout, link.name);
 
 		if (header->nlmsg_type == RTM_DELLINK)
 			fabric_observe_foreign_gone(fabric, number);
@@ -172,15 +172,15 @@ static void fabric_observe_host_route_changed(struct fabric *fabric, uint32_t de
 	const struct config *config = fabric->config;
 	struct slot *slot;
 
-	if (!addr_cidr4_contains(&config->addresses.host_cidr, destination) &&
-	    !addr_cidr4_contains(&config->addresses.veth_cidr, destination))
+	if (!addr_cidr4_contains(&config->layout.host_cidr, destination) &&
+	    !addr_cidr4_contains(&config->layout.veth_cidr, destination))
 		return;
 	if (length < 32) {
 		fabric_suspect_routes(fabric, true);
 		return;
 	}
-	slot = fabric_slot_find(fabric, destination - addr_cidr4_first(&config->addresses.host_cidr));
-	if (slot && fabric_slot_is_live(slot) && config_host_ip(config, slot->number) == destination)
+	slot = fabric_slot_find(fabric, destination - addr_cidr4_first(&config->layout.host_cidr));
+	if (slot && fabric_slot_is_live(slot) && config_host_ip(&config->layout, slot->number) == destination)
 		fabric_slot_repair(slot);
 }
 
@@ -349,7 +349,7 @@ static void fabric_observe_close(struct hearing *hearing)
 
 static void fabric_observe_name_gone(struct fabric *fabric, const char *name)
 {
-	unsigned number = config_netns_slot(fabric->config, name);
+	unsigned number = config_netns_slot(&fabric->config->layout, name);
 	struct slot *slot = fabric_slot_find(fabric, number);
 
 	fabric_observe_foreign_gone(fabric, number);
@@ -381,7 +381,7 @@ static void fabric_observe_on_directory(evutil_socket_t fd, short what, void *ar
 
 static int fabric_observe_watch_directory(struct observer *observer, struct err *err)
 {
-	const char *directory = observer->fabric->config->names.netns_dir;
+	const char *directory = observer->fabric->config->layout.netns_dir;
 
 	observer->directory_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (observer->directory_fd < 0 ||

@@ -175,7 +175,8 @@ static int fabric_patrol_run_slot(struct job *job)
 	const struct config *config = visit->fabric->config;
 	const struct fabric_plan *plan = visit->plan->plan;
 
-	if (visit->republish && (rules_host_publish(config, plan->slot, plan->nat, plan->nat_count, &job->err) < 0 ||
+	if (visit->republish && (rules_host_publish(config_layout_or_new(config, plan->layout), plan->slot, plan->nat,
+						    plan->nat_count, &job->err) < 0 ||
 				 slot_flows_renew_published(plan->nat, plan->nat_count, &job->err) < 0))
 		return -1;
 	if (fabric_patrol_check_tables(visit, &job->err) < 0)

@@ -55,7 +55,7 @@ struct plan_share *fabric_pool_plan(const struct fabric *fabric, unsigned number
 
 static unsigned fabric_pool_lowest_free(const struct fabric *fabric)
 {
-	unsigned max = config_slot_max(fabric->config);
+	unsigned max = config_slot_max(&fabric->config->layout);
 
 	for (unsigned number = 1; number <= max; number++) {
 		if (!fabric->slots[number] && !fabric->shunned[number])
@@ -94,7 +94,7 @@ static void fabric_pool_refill(struct pool *pool)
 	if (!fabric_pool_wants(pool) || fabric->states.counts[SLOT_PREPARING])
 		return;
 	number = fabric_pool_lowest_free(fabric);
-	slot = number ? fabric_slot_new(fabric, number) : NULL;
+	slot = number ? fabric_slot_new(fabric, number, NULL) : NULL;
 	if (!slot)
 		return;
 	slot->plan = fabric_pool_plan(fabric, number);

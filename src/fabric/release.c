@@ -51,13 +51,14 @@ static void fabric_release_slot(struct slot *slot)
 	}
 }
 
-void fabric_destroy(struct fabric *fabric, unsigned number, fabric_done *done, void *context)
+void fabric_destroy(struct fabric *fabric, unsigned number, const struct config_layout *layout, fabric_done *done,
+		    void *context)
 {
 	struct slot *slot = fabric_slot_find(fabric, number);
 
 	if (!slot && number >= 1 && number <= CONFIG_SLOT_MAX) {
 		/* The kernel may have such a slot, and a former run may have left sockets inside. */
-		slot = fabric_slot_new(fabric, number);
+		slot = fabric_slot_new(fabric, number, layout);
 		if (slot)
 			slot->leftovers = true;
 	}

@@ -28,7 +28,7 @@ static void fabric_slot_on_timeout(void *context)
 	slot->timed_out(slot);
 }
 
-struct slot *fabric_slot_new(struct fabric *fabric, unsigned number)
+struct slot *fabric_slot_new(struct fabric *fabric, unsigned number, const struct config_layout *layout)
 {
 	struct slot *slot = calloc(1, sizeof(*slot));
 	struct err ignored;
@@ -37,6 +37,7 @@ struct slot *fabric_slot_new(struct fabric *fabric, unsigned number)
 		return NULL;
 	slot->fabric = fabric;
 	slot->number = number;
+	slot->layout = config_layout_or_new(fabric->config, layout);
 	fabric_trouble_init(slot);
 	slot->netns_fd = -1;
 	slot->nsid = -1;
@@ -113,7 +114,7 @@ int fabric_slot_open_netns(const struct slot *slot, struct err *err)
 	key = kern_namespace_key_of(fd);
 	if (kern_namespace_key_equal(&key, &slot->key))
 		return steal_fd(&fd);
-	return kern_namespace_open_known(config_netns_path(slot->fabric->config, slot->number, path), &slot->key, err);
+	return kern_namespace_open_known(config_netns_path(slot->layout, slot->number, path), &slot->key, err);
 }
 
 struct fabric_slot fabric_slot_result(const struct slot *slot, int netns_fd)

@@ -22,6 +22,7 @@
 struct slot {
 	struct fabric *fabric;
 	unsigned number;
+	const struct config_layout *layout; /* by which it has its names and addresses */
 	enum slot_phase phase;
 	struct plan_share *plan; /* NULL: kept, or unknown */
 	int netns_fd; /* borrowed from the caller that owns the sandbox; -1: none. Use fabric_slot_open_netns() */
@@ -89,8 +90,8 @@ TAILQ_HEAD(slot_queue, slot);
 /* The record of NUMBER; NULL: there is none. */
 struct slot *fabric_slot_find(const struct fabric *fabric, unsigned number);
 
-/* A record in SLOT_NEW for a NUMBER that has none. NULL only for lack of memory. */
-struct slot *fabric_slot_new(struct fabric *fabric, unsigned number);
+/* A record in SLOT_NEW for a NUMBER that has none; LAYOUT NULL: that of new slots. NULL only for lack of memory. */
+struct slot *fabric_slot_new(struct fabric *fabric, unsigned number, const struct config_layout *layout);
 
 /* Frees SLOT's number, moves it to SLOT_GONE for CAUSE and frees it. It must be in no queue, and no caller may wait for it. */
 void fabric_slot_forget(struct slot *slot, const char *cause);

@@ -60,6 +60,7 @@ static void fabric_teardown_post(struct slot *slot, struct job_thread *thread, i
 	teardown->veth_index = slot->veth_index;
 	teardown->remains = (struct slot_remains){
 		.slot = slot->number,
+		.layout = slot->layout,
 		.nsid = slot->nsid,
 		.leftovers = slot->leftovers,
 		.published = !slot->plan || slot->plan->plan->nat_count,
@@ -138,7 +139,7 @@ static int fabric_teardown_run_flush(struct job *job)
 	/* The counters of its link would stay listed for a day. */
 	if (rules_host_forget(teardown->veth_index, &job->err) < 0)
 		return -1;
-	return kern_conntrack_flush_host(config_host_ip(teardown->fabric->config, teardown->slot), &job->err);
+	return kern_conntrack_flush_host(config_host_ip(teardown->remains.layout, teardown->slot), &job->err);
 }
 
 static void fabric_teardown_flush(struct slot *slot);
@@ -178,7 +179,7 @@ static int fabric_teardown_run_force(struct job *job)
 
 	if (kern_holders_of_tap(&teardown->key, TAP_NAME, teardown->holders) <= 0)
 		kern_holders_of_namespace(&teardown->key, teardown->holders);
-	return slot_destroy_links(fabric_job_host(job), teardown->fabric->config, &teardown->remains, &job->err);
+	return slot_destroy_links(fabric_job_host(job), &teardown->remains, &job->err);
 }
 
 static void fabric_teardown_finish_force(struct job *job)
@@ -210,7 +211,7 @@ static int fabric_teardown_run_destroy(struct job *job)
 {
 	struct teardown *teardown = container_of(job, struct teardown, job);
 
-	return slot_destroy_slot(fabric_job_host(job), teardown->fabric->config, &teardown->remains, &job->err);
+	return slot_destroy_slot(fabric_job_host(job), &teardown->remains, &job->err);
 }
 
 /* Begins as many teardowns as the lot has room for. */

@@ -36,7 +36,7 @@ static bool fabric_parse_traffic(const struct config *config, char *line, struct
 	if (!rest)
 		return false;
 	*rest++ = '\0';
-	traffic->slot = config_veth_slot(config, name);
+	traffic->slot = config_veth_slot(&config->layout, name);
 	if (!traffic->slot)
 		return false;
 	for (size_t i = 0; i <= SENT; i++) {

@@ -60,7 +60,8 @@ static int fabric_slot_put_rules(struct update *update, const struct fabric_plan
 		return -1;
 	if (!plan->nat_count && !former->nat_count)
 		return 0;
-	return rules_host_publish(config, plan->slot, plan->nat, plan->nat_count, err);
+	return rules_host_publish(config_layout_or_new(config, plan->layout), plan->slot, plan->nat, plan->nat_count,
+				  err);
 }
 
 static int fabric_slot_run_revert(struct job *job)
@@ -171,8 +172,8 @@ void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric
 
 struct slot_question {
 	struct job job;
-	struct fabric *fabric;
 	unsigned slot;
+	const struct config_layout *layout;
 	int netns_fd;
 	fabric_done *flushed;
 	fabric_reach_done *reached;
@@ -189,7 +190,7 @@ static int fabric_slot_run_flush(struct job *job)
 
 	if (kern_conntrack_flush(question->netns_fd, &job->err) < 0)
 		return -1;
-	return kern_conntrack_flush_host(config_host_ip(question->fabric->config, question->slot), &job->err);
+	return kern_conntrack_flush_host(config_host_ip(question->layout, question->slot), &job->err);
 }
 
 int fabric_check_egress(const struct egress *egress, struct err *err)
@@ -216,10 +217,10 @@ static int fabric_reach_judge_host(uint32_t destination, struct fabric_reach *re
 	return status;
 }
 
-int fabric_reach_now(const struct config *config, int netns_fd, uint32_t destination, enum proto proto, uint16_t port,
-		     struct fabric_reach *reach, struct err *err)
+int fabric_reach_now(const struct config_layout *layout, int netns_fd, uint32_t destination, enum proto proto,
+		     uint16_t port, struct fabric_reach *reach, struct err *err)
 {
-	if (rules_slot_reach(netns_fd, config, destination, proto, port, reach, err) < 0)
+	if (rules_slot_reach(netns_fd, layout, destination, proto, port, reach, err) < 0)
 		return -1;
 	return fabric_reach_judge_host(destination, reach, err);
 }
@@ -228,7 +229,7 @@ static int fabric_slot_run_reach(struct job *job)
 {
 	struct slot_question *question = container_of(job, struct slot_question, job);
 
-	return fabric_reach_now(question->fabric->config, question->netns_fd, question->destination, question->proto,
+	return fabric_reach_now(question->layout, question->netns_fd, question->destination, question->proto,
 				question->port, &question->reach, &job->err);
 }
 
@@ -272,7 +273,7 @@ static void fabric_slot_ask(struct fabric *fabric, const struct slot_question *f
 		return;
 	}
 	*question = *form;
-	question->fabric = fabric;
+	question->layout = fabric_slot_find(fabric, form->slot)->layout;
 	question->job.finish = fabric_slot_finish_question;
 	question->netns_fd = netns_fd;
 	fabric_job_thread_post(fabric->claimer, &question->job, JOB_CLAIM);

@@ -29,5 +29,5 @@ struct worker *fwd_pick_worker(struct forwarder *forwarder)
 
 struct addr fwd_guest(const struct forwarder *forwarder, uint16_t port)
 {
-	return addr_from_ipv4(forwarder->config->addresses.guest.ip, port);
+	return addr_from_ipv4(forwarder->config->layout.guest.ip, port);
 }

@@ -32,7 +32,7 @@ static void health_diagnose_advise_link(struct walk *walk)
 	struct err ignored;
 
 	if (inspect_look_link(-1, walk->veth, &link, &ignored) == 0 && link.exists &&
-	    link.group != walk->request->config->names.link_group)
+	    link.group != walk->request->layout->link_group)
 		walk_next_step(walk,
 			       "ip link delete %s, if nobody needs that link; weftd takes the sandbox back by itself",
 			       walk->veth);
@@ -111,9 +111,9 @@ void health_diagnose_walk(const struct diagnose_request *request, struct diagnos
 	bool failed = request->state == SANDBOX_FAILED;
 
 	*diagnosis = (struct diagnosis){ 0 };
-	config_netns_name(request->config, request->slot, walk.netns);
-	config_veth_name(request->config, request->slot, walk.veth);
-	netns_fd = open(config_netns_path(request->config, request->slot, netns_path), O_RDONLY | O_CLOEXEC);
+	config_netns_name(request->layout, request->slot, walk.netns);
+	config_veth_name(request->layout, request->slot, walk.veth);
+	netns_fd = open(config_netns_path(request->layout, request->slot, netns_path), O_RDONLY | O_CLOEXEC);
 	walk.netns_fd = netns_fd;
 	walk.netns_error = netns_fd < 0 ? errno : 0;
 	for (size_t i = 0; i < DIAGNOSIS_HOPS; i++) {

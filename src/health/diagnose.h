@@ -61,7 +61,8 @@ static const uint32_t DIAGNOSE_SOMEWHERE = 0xc6336401; /* 198.51.100.1 */
 
 /* The daemon's knowledge of the sandbox, copied, so that the walk needs nothing of the main thread. */
 struct diagnose_request {
-	const struct config *config; /* the options used here are not reloadable */
+	const struct config *config;        /* the options used here are not reloadable */
+	const struct config_layout *layout; /* the slot's names and addresses */
 	char id[SANDBOX_ID_MAX + 1];
 	unsigned slot;
 	enum sandbox_state state;

@@ -259,7 +259,7 @@ void health_facts_gather(struct health_facts *facts, const struct config *config
 	AUTO_FREE char *tcp6 = health_read_file(NULL, "/proc/net/tcp6");
 	health_add_sockets(facts, tcp, false);
 	health_add_sockets(facts, tcp6, true);
-	health_add_netns_names(facts, config->names.netns_dir);
+	health_add_netns_names(facts, config->layout.netns_dir);
 }
 
 void health_note_not_open(struct health_facts *facts, const char *what, const char *address, const char *proto,

@@ -31,7 +31,7 @@ void health_filter_let_through(const struct ruleset *ruleset, const struct confi
 			       const struct ruleset_packet *packet, const struct ruleset_chain *chain, char *text,
 			       size_t size)
 {
-	const char *prefix = config->names.veth_prefix;
+	const char *prefix = config->layout.veth_prefix;
 	const char *program = chain->legacy ? "iptables-legacy" : "iptables";
 	bool iptables = chain->legacy || (strcmp(chain->family, "ip") == 0 && strcmp(chain->table, "filter") == 0);
 
@@ -71,7 +71,7 @@ void health_filter_exempt(const struct config *config, const struct ruleset_pack
 	if (packet->destination == INADDR_LOOPBACK)
 		snprintf(range, sizeof(range), "127.0.0.0/8");
 	else
-		addr_cidr4_format(&config->addresses.host_cidr, range);
+		addr_cidr4_format(&config->layout.host_cidr, range);
 	if (chain->legacy || answer->rule->word[0] < 'a')
 		snprintf(text, size, "exempt them: %s -t %s -I %s -d %s -j RETURN",
 			 chain->legacy ? "iptables-legacy" : "iptables", chain->table, chain->name, range);

@@ -56,8 +56,8 @@ struct address_range {
 
 static void inspect_ranges_of(const struct config *config, struct address_range ranges[static RANGES])
 {
-	ranges[0] = (struct address_range){ "host_cidr", &config->addresses.host_cidr };
-	ranges[1] = (struct address_range){ "veth_cidr", &config->addresses.veth_cidr };
+	ranges[0] = (struct address_range){ "host_cidr", &config->layout.host_cidr };
+	ranges[1] = (struct address_range){ "veth_cidr", &config->layout.veth_cidr };
 }
 
 static void inspect_check_keep(struct check *check, struct found_list *list, const struct host_finding *found)
@@ -72,8 +72,8 @@ static void inspect_check_keep(struct check *check, struct found_list *list, con
 
 static bool inspect_lies_in_ours(const struct check *check, const struct cidr4 *cidr)
 {
-	return addr_cidr4_overlaps(cidr, &check->config->addresses.host_cidr) ||
-	       addr_cidr4_overlaps(cidr, &check->config->addresses.veth_cidr);
+	return addr_cidr4_overlaps(cidr, &check->config->layout.host_cidr) ||
+	       addr_cidr4_overlaps(cidr, &check->config->layout.veth_cidr);
 }
 
 /*
@@ -82,9 +82,9 @@ static bool inspect_lies_in_ours(const struct check *check, const struct cidr4 *
  */
 static bool inspect_is_of_veth(const struct check *check, const struct cidr4 *cidr, const char *name)
 {
-	unsigned slot = config_veth_slot(check->config, name);
+	unsigned slot = config_veth_slot(&check->config->layout, name);
 
-	return slot && cidr->length == 31 && cidr->ip == config_veth_host_ip(check->config, slot);
+	return slot && cidr->length == 31 && cidr->ip == config_veth_host_ip(&check->config->layout, slot);
 }
 
 static int inspect_check_take_address(const struct nlmsghdr *header, void *context)
@@ -167,7 +167,7 @@ static bool inspect_is_link_ours(struct check *check, int index, char name[stati
 		return index && why.code == ENODEV;
 	}
 	snprintf(name, CONFIG_LINK_SIZE, "%s", link.name);
-	return link.group == check->config->names.link_group;
+	return link.group == check->config->layout.link_group;
 }
 
 static void inspect_check_address(struct check *check, const struct host_finding *address)

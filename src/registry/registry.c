@@ -186,6 +186,7 @@ struct sandbox *registry_add(struct registry *registry, const char *id, struct s
 		registry_problem_no_memory(problem);
 		return NULL;
 	}
+	sandbox->layout = &registry->config->layout;
 	sandbox->slot = registry_choose_slot(registry, problem);
 	if (sandbox->slot == 0) {
 		registry_sandbox_free(sandbox);
@@ -195,15 +196,15 @@ struct sandbox *registry_add(struct registry *registry, const char *id, struct s
 }
 
 /* Whether a stored sandbox can be adopted, apart from its addresses. */
-static int registry_check_adoption(struct registry *registry, const char *id, unsigned slot, const struct spec *spec,
-				   size_t endpoint_count, struct problem *problem)
+static int registry_check_adoption(struct registry *registry, const char *id, unsigned slot,
+				   const struct config_layout *layout, const struct spec *spec, size_t endpoint_count,
+				   struct problem *problem)
 {
 	const struct sandbox *other;
 
-	if (slot < 1 || slot > config_slot_max(registry->config))
+	if (slot < 1 || slot > config_slot_max(layout))
 		return registry_problem_set(problem, PROBLEM_CONFLICT, NULL,
-					    "slot %u does not exist: there are 1 to %u", slot,
-					    config_slot_max(registry->config));
+					    "slot %u does not exist: there are 1 to %u", slot, config_slot_max(layout));
 	if ((other = registry_at(registry, slot)))
 		return registry_problem_set(problem, PROBLEM_CONFLICT, NULL, "slot %u has a sandbox already: %s", slot,
 					    other->id);
@@ -216,12 +217,14 @@ static int registry_check_adoption(struct registry *registry, const char *id, un
 	return 0;
 }
 
-struct sandbox *registry_adopt(struct registry *registry, const char *id, unsigned slot, struct spec *spec,
-			       const struct endpoint *endpoints, size_t endpoint_count, struct problem *problem)
+struct sandbox *registry_adopt(struct registry *registry, const char *id, unsigned slot,
+			       const struct config_layout *layout, struct spec *spec, const struct endpoint *endpoints,
+			       size_t endpoint_count, struct problem *problem)
 {
 	struct sandbox *sandbox;
 
-	if (registry_check_adoption(registry, id, slot, spec, endpoint_count, problem) < 0)
+	layout = config_layout_or_new(registry->config, layout);
+	if (registry_check_adoption(registry, id, slot, layout, spec, endpoint_count, problem) < 0)
 		return NULL;
 	sandbox = registry_sandbox_new(registry, id, spec);
 	if (!sandbox) {
@@ -229,6 +232,7 @@ struct sandbox *registry_adopt(struct registry *registry, const char *id, unsign
 		return NULL;
 	}
 	sandbox->slot = slot;
+	sandbox->layout = layout;
 	for (size_t i = 0; i < endpoint_count; i++) {
 		memcpy(sandbox->endpoints[i].listen, endpoints[i].listen, sizeof(endpoints[i].listen));
 		sandbox->endpoints[i].listen_count = endpoints[i].listen_count;

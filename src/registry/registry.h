@@ -70,8 +70,9 @@ struct sandbox_key {
 struct sandbox {
 	char id[SANDBOX_ID_MAX + 1]; /* its name is spec->name */
 	unsigned slot;
-	enum sandbox_state state; /* changed by registry_sandbox_set_state() alone */
-	int64_t since_ms;         /* wall clock, of the last change of state */
+	const struct config_layout *layout; /* of its slot: the names and addresses that it has for life */
+	enum sandbox_state state;           /* changed by registry_sandbox_set_state() alone */
+	int64_t since_ms;                   /* wall clock, of the last change of state */
 	struct log_limit lines; /* limits the lines that a VMM can provoke by opening and closing its TAP without end */
 	char reason[256];       /* why it failed; "" otherwise */
 	enum failure failure;   /* FAILURE_NONE unless it is failed */
@@ -134,8 +135,9 @@ struct sandbox *registry_add(struct registry *registry, const char *id, struct s
  * The same for a sandbox that exists already (restart), with the slot and the endpoint addresses of its file. PROBLEM: CONFLICT
  * if the slot, the id, the name or an address is taken.
  */
-struct sandbox *registry_adopt(struct registry *registry, const char *id, unsigned slot, struct spec *spec,
-			       const struct endpoint *endpoints, size_t endpoint_count, struct problem *problem);
+struct sandbox *registry_adopt(struct registry *registry, const char *id, unsigned slot,
+			       const struct config_layout *layout, struct spec *spec, const struct endpoint *endpoints,
+			       size_t endpoint_count, struct problem *problem);
 
 /* Removes the sandbox and frees it. Its ports are free at once, and so is its slot unless it was blocked meanwhile. */
 void registry_remove(struct registry *registry, struct sandbox *sandbox);

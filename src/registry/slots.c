@@ -12,7 +12,7 @@
 
 static bool registry_slot_exists(const struct registry *registry, unsigned slot)
 {
-	return slot >= 1 && slot <= config_slot_max(registry->config);
+	return slot >= 1 && slot <= config_slot_max(&registry->config->layout);
 }
 
 static bool registry_slot_is_free(const struct registry *registry, unsigned slot)
@@ -23,7 +23,7 @@ static bool registry_slot_is_free(const struct registry *registry, unsigned slot
 
 unsigned registry_choose_slot(struct registry *registry, struct problem *problem)
 {
-	unsigned last = config_slot_max(registry->config), slot = registry->preferred, why;
+	unsigned last = config_slot_max(&registry->config->layout), slot = registry->preferred, why;
 
 	registry->preferred = 0;
 	if (registry_slot_is_free(registry, slot))

@@ -25,12 +25,12 @@ static json_t *wire_write_time(int64_t wall_ms)
 }
 
 /* "ip=GUEST::GATEWAY:MASK:instance:eth0:off[:DNS[:DNS]]", for the guest's kernel command line. */
-static json_t *wire_write_boot_arg(const struct config *config)
+static json_t *wire_write_boot_arg(const struct sandbox *sandbox, const struct config *config)
 {
-	const struct cidr4 *guest = &config->addresses.guest;
+	const struct cidr4 *guest = &sandbox->layout->guest;
 	char ip[IPV4_TEXT_SIZE], gateway[IPV4_TEXT_SIZE], mask[IPV4_TEXT_SIZE], text[160];
 	int used = snprintf(text, sizeof(text), "ip=%s::%s:%s:instance:eth0:off", addr_ipv4_format(guest->ip, ip),
-			    addr_ipv4_format(config->addresses.tap.ip, gateway),
+			    addr_ipv4_format(sandbox->layout->tap.ip, gateway),
 			    addr_ipv4_format(addr_cidr4_mask(guest), mask));
 
 	for (size_t i = 0; i < config->addresses.dns.count && i < BOOT_ARG_DNS; i++) {
@@ -57,23 +57,23 @@ static json_t *wire_write_dns(const struct config *config)
 }
 
 /* The MTU may be unknown while the objects are being made. */
-static json_t *wire_write_mtu(const struct sandbox *sandbox, const struct config *config)
+static json_t *wire_write_mtu(const struct sandbox *sandbox)
 {
-	unsigned mtu = sandbox->mtu ? sandbox->mtu : config->addresses.mtu;
+	unsigned mtu = sandbox->mtu ? sandbox->mtu : sandbox->layout->mtu;
 
 	return mtu ? json_integer(mtu) : json_null();
 }
 
 static json_t *wire_write_guest(const struct sandbox *sandbox, const struct config *config)
 {
-	const struct cidr4 *guest = &config->addresses.guest;
+	const struct cidr4 *guest = &sandbox->layout->guest;
 	char ip[IPV4_TEXT_SIZE], gateway[IPV4_TEXT_SIZE], mac[MAC_TEXT_SIZE];
 
-	addr_mac_format(&config->addresses.guest_mac, mac);
+	addr_mac_format(&sandbox->layout->guest_mac, mac);
 	return json_pack("{s:s, s:i, s:s, s:s?, s:o, s:o, s:o}", "ip", addr_ipv4_format(guest->ip, ip), "prefix",
-			 (int)guest->length, "gateway", addr_ipv4_format(config->addresses.tap.ip, gateway), "mac",
-			 config->addresses.guest_mac_learn ? NULL : mac, "mtu", wire_write_mtu(sandbox, config), "dns",
-			 wire_write_dns(config), "boot_arg", wire_write_boot_arg(config));
+			 (int)guest->length, "gateway", addr_ipv4_format(sandbox->layout->tap.ip, gateway), "mac",
+			 sandbox->layout->guest_mac_learn ? NULL : mac, "mtu", wire_write_mtu(sandbox), "dns",
+			 wire_write_dns(config), "boot_arg", wire_write_boot_arg(sandbox, config));
 }
 
 static json_t *wire_write_endpoint(const void *item)
@@ -113,10 +113,10 @@ static json_t *wire_write_place(const struct sandbox *sandbox, const struct conf
 			 registry_sandbox_name(sandbox), "slot", (int)sandbox->slot, "state",
 			 registry_sandbox_state_name(sandbox->state), "since", wire_write_time(sandbox->since_ms),
 			 "reason", sandbox->reason[0] ? wire_write_text(sandbox->reason) : json_null(), "netns",
-			 config_netns_name(config, sandbox->slot, netns), "netns_path",
-			 wire_write_text(config_netns_path(config, sandbox->slot, path)), "tap", TAP_NAME, "veth",
-			 config_veth_name(config, sandbox->slot, veth), "host_ip",
-			 addr_ipv4_format(config_host_ip(config, sandbox->slot), ip), "guest",
+			 config_netns_name(sandbox->layout, sandbox->slot, netns), "netns_path",
+			 wire_write_text(config_netns_path(sandbox->layout, sandbox->slot, path)), "tap", TAP_NAME,
+			 "veth", config_veth_name(sandbox->layout, sandbox->slot, veth), "host_ip",
+			 addr_ipv4_format(config_host_ip(sandbox->layout, sandbox->slot), ip), "guest",
 			 wire_write_guest(sandbox, config));
 }
 

@@ -26,15 +26,15 @@ static void check_round_trip(struct config *config)
 
 static void check_names(const struct config *config)
 {
-	unsigned last = config_slot_max(config);
+	unsigned last = config_slot_max(&config->layout);
 	char netns[CONFIG_NAME_SIZE], veth[CONFIG_LINK_SIZE];
 
 	fuzz_check(last >= 1 && last <= CONFIG_SLOT_MAX);
-	fuzz_check(config_netns_slot(config, config_netns_name(config, last, netns)) == last);
-	fuzz_check(config_veth_slot(config, config_veth_name(config, last, veth)) == last);
-	fuzz_check(addr_cidr4_contains(&config->addresses.host_cidr, config_host_ip(config, last)));
-	fuzz_check(addr_cidr4_contains(&config->addresses.veth_cidr, config_veth_guest_ip(config, last)));
-	fuzz_check(!addr_cidr4_overlaps(&config->addresses.host_cidr, &config->addresses.veth_cidr));
+	fuzz_check(config_netns_slot(&config->layout, config_netns_name(&config->layout, last, netns)) == last);
+	fuzz_check(config_veth_slot(&config->layout, config_veth_name(&config->layout, last, veth)) == last);
+	fuzz_check(addr_cidr4_contains(&config->layout.host_cidr, config_host_ip(&config->layout, last)));
+	fuzz_check(addr_cidr4_contains(&config->layout.veth_cidr, config_veth_guest_ip(&config->layout, last)));
+	fuzz_check(!addr_cidr4_overlaps(&config->layout.host_cidr, &config->layout.veth_cidr));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -109,14 +109,14 @@ static int reach(struct err *err)
 {
 	struct fabric_reach answer;
 
-	return rules_slot_reach(-1, config, 0x0a0b0001, PROTO_TCP, 443, &answer, err);
+	return rules_slot_reach(-1, &config->layout, 0x0a0b0001, PROTO_TCP, 443, &answer, err);
 }
 
 static int publish(struct err *err)
 {
 	const struct fabric_nat nat = { .guest_port = 80 };
 
-	return rules_host_publish(config, 1, &nat, 1, err);
+	return rules_host_publish(&config->layout, 1, &nat, 1, err);
 }
 
 static int repair_slot(struct err *err)

@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	log_setup(LOG_ERROR_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
 	if (store_decode((const char *)data, size, config, &stored, &problem) == 0) {
 		struct registry *registry = registry_new(config);
-		struct sandbox *sandbox = registry_adopt(registry, stored.id, stored.slot, stored.spec,
+		struct sandbox *sandbox = registry_adopt(registry, stored.id, stored.slot, NULL, stored.spec,
 							 stored.endpoints, stored.endpoint_count, &problem);
 
 		if (sandbox) {

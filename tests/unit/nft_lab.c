@@ -244,7 +244,7 @@ static void send_packet(int fd, const struct mac *from, const struct mac *to, co
 
 void lab_guest_sends(const struct lab *lab, const struct packet *packet)
 {
-	send_packet(lab->guest, &lab->config->addresses.guest_mac, &lab->config->addresses.tap_mac, packet);
+	send_packet(lab->guest, &lab->config->layout.guest_mac, &lab->config->layout.tap_mac, packet);
 }
 
 void lab_host_sends(const struct lab *lab, const struct packet *packet)

@@ -111,7 +111,7 @@ static void rules_host_add_sources(struct nft_batch *batch, uint32_t group)
 
 static void rules_host_add_translation(struct nft_batch *batch, const struct config *config)
 {
-	uint32_t group = config->names.link_group;
+	uint32_t group = config->layout.link_group;
 
 	nft_chain_add(batch, "prerouting", &hook_prerouting, NULL);
 	/* The address of a service that is not the host's own stands for the host. */
@@ -133,7 +133,7 @@ static void rules_host_add_translation(struct nft_batch *batch, const struct con
 	     act_dnat_by_destination(batch, &map_published_anywhere));
 
 	nft_chain_add(batch, "postrouting", &hook_postrouting, NULL);
-	RULE(batch, "postrouting", match_ip_saddr_in(batch, NFT_IS, &config->addresses.host_cidr),
+	RULE(batch, "postrouting", match_ip_saddr_in(batch, NFT_IS, &config->layout.host_cidr),
 	     config->addresses.uplink ? match_oifname(batch, config->addresses.uplink)
 				      : match_oifgroup(batch, NFT_IS_NOT, group),
 	     act_masquerade(batch));
@@ -153,7 +153,7 @@ static void rules_host_add_denied(struct nft_batch *batch)
 /* Packets from a sandbox to the host itself. */
 static void rules_host_add_input(struct nft_batch *batch, const struct config *config)
 {
-	uint32_t group = config->names.link_group;
+	uint32_t group = config->layout.link_group;
 
 	nft_chain_add(batch, "to_host", NULL, NULL);
 	RULE(batch, "to_host", match_ct_direction(batch, IP_CT_DIR_REPLY),
@@ -180,7 +180,7 @@ static void rules_host_add_input(struct nft_batch *batch, const struct config *c
  */
 static void rules_host_add_forward(struct nft_batch *batch, const struct config *config)
 {
-	uint32_t group = config->names.link_group;
+	uint32_t group = config->layout.link_group;
 
 	nft_chain_add(batch, "from_sandbox", NULL, NULL);
 	RULE(batch, "from_sandbox", match_ct_direction(batch, IP_CT_DIR_REPLY),
@@ -210,7 +210,7 @@ void rules_host_add_table(struct nft_batch *batch, const struct config *config)
 {
 	static const char *const counters[] = { "drop_family",    "drop_source",    "denied_host",
 						"denied_sandbox", "denied_private", "denied_ingress" };
-	uint32_t group = config->names.link_group;
+	uint32_t group = config->layout.link_group;
 
 	nft_table_add(batch, 0);
 	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
@@ -392,10 +392,10 @@ static int rules_host_publish_in(struct nft_batch *batch, const struct nft_set *
 	return status;
 }
 
-int rules_host_publish(const struct config *config, unsigned slot, const struct fabric_nat *nat, size_t count,
+int rules_host_publish(const struct config_layout *layout, unsigned slot, const struct fabric_nat *nat, size_t count,
 		       struct err *err)
 {
-	uint32_t host_ip = config_host_ip(config, slot);
+	uint32_t host_ip = config_host_ip(layout, slot);
 	struct nft_batch batch;
 
 	nft_batch_begin(&batch, NFPROTO_INET);

@@ -81,8 +81,7 @@ static void rules_policy_add_services(struct nft_batch *batch, const struct nft_
 
 void rules_policy_add_sets(struct nft_batch *batch, const struct config *config)
 {
-	const struct cidr4 ranges[] = { config->addresses.host_cidr, config->addresses.veth_cidr,
-					config->addresses.tap };
+	const struct cidr4 ranges[] = { config->layout.host_cidr, config->layout.veth_cidr, config->layout.tap };
 	const struct cidr4_list *open = &config->egress.open, *dns = &config->addresses.dns;
 	const struct addr_list *services = &config->egress.allow_host;
 	AUTO_FREE struct nft_element *elements = calloc(2 * (dns->count + services->count) + 1, sizeof(*elements));

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 struct config;
+struct config_layout;
 struct err;
 
 /*
@@ -48,7 +49,7 @@ typedef void rules_host_denied(void *context, int link, const struct fabric_deni
 int rules_host_denials(uint64_t *since_ms, rules_host_denied *report, void *context, struct err *err);
 
 /* Makes the published ports of SLOT on the host exactly NAT, and leaves those of other slots alone. COUNT 0 removes them. */
-int rules_host_publish(const struct config *config, unsigned slot, const struct fabric_nat *nat, size_t count,
+int rules_host_publish(const struct config_layout *layout, unsigned slot, const struct fabric_nat *nat, size_t count,
 		       struct err *err);
 
 /*
@@ -115,7 +116,7 @@ int rules_slot_denials(int netns_fd, uint64_t *since_ms,
  * Whether the guest may send to DESTINATION, by the kernel's own sets. The rules "allow_host", "dns", "open", "allow" and
  * "internet" let a packet through; "gateway", "sandbox", "private", "deny" and "internet" do not.
  */
-int rules_slot_reach(int netns_fd, const struct config *config, uint32_t destination, enum proto proto, uint16_t port,
-		     struct fabric_reach *reach, struct err *err);
+int rules_slot_reach(int netns_fd, const struct config_layout *layout, uint32_t destination, enum proto proto,
+		     uint16_t port, struct fabric_reach *reach, struct err *err);
 
 #endif

@@ -63,20 +63,20 @@ static void rules_slot_add_counters(struct nft_batch *batch, const char *const *
 
 /* ---- netdev weft ---- */
 
-static void rules_slot_add_arp(struct nft_batch *batch, const struct config *config)
+static void rules_slot_add_arp(struct nft_batch *batch, const struct config_layout *layout)
 {
-	uint32_t guest = config->addresses.guest.ip, tap = config->addresses.tap.ip;
+	uint32_t guest = layout->guest.ip, tap = layout->tap.ip;
 
 	nft_chain_add(batch, "from_guest_arp", NULL, NULL);
 	RULE(batch, "from_guest_arp",
-	     config->addresses.guest_mac_learn ? match_arp_sender(batch, guest)
-					       : match_arp_from(batch, &config->addresses.guest_mac, guest),
+	     layout->guest_mac_learn ? match_arp_sender(batch, guest)
+				     : match_arp_from(batch, &layout->guest_mac, guest),
 	     match_arp_target(batch, tap), match_packets_under(batch, ARP_SECOND, ARP_SECOND), verdict_accept(batch));
 	RULE(batch, "from_guest_arp", act_count(batch, "drop_arp"), verdict_drop(batch));
 }
 
 /* Judges frames that are honest so far by their destination. The forwarder's come first. */
-static void rules_slot_add_from_guest_honest(struct nft_batch *batch, const struct config *config)
+static void rules_slot_add_from_guest_honest(struct nft_batch *batch, const struct config_layout *layout)
 {
 	nft_chain_add(batch, RULES_CHAIN_FROM_GUEST_RATE, NULL, NULL);
 	nft_chain_add(batch, "from_guest_passed", NULL, NULL);
@@ -84,7 +84,7 @@ static void rules_slot_add_from_guest_honest(struct nft_batch *batch, const stru
 	RULE(batch, "from_guest_passed", act_count(batch, "from_guest"), verdict_accept(batch));
 
 	nft_chain_add(batch, "from_guest_honest", NULL, NULL);
-	RULE(batch, "from_guest_honest", match_ip_daddr(batch, NFT_IS, config->addresses.tap.ip),
+	RULE(batch, "from_guest_honest", match_ip_daddr(batch, NFT_IS, layout->tap.ip),
 	     verdict_goto(batch, "from_guest_passed"));
 	RULE(batch, "from_guest_honest", match_ip_daddr_in(batch, NFT_IS, &not_unicast),
 	     act_count(batch, "drop_multicast"), verdict_drop(batch));
@@ -96,15 +96,15 @@ static void rules_slot_add_from_guest_honest(struct nft_batch *batch, const stru
 }
 
 /* The first rule passes honest frames, which most are. The other rules find the fault of the rest. */
-static void rules_slot_add_from_guest(struct nft_batch *batch, const struct config *config)
+static void rules_slot_add_from_guest(struct nft_batch *batch, const struct config_layout *layout)
 {
 	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_NETDEV_INGRESS, NF_IP_PRI_FILTER, true, TAP };
-	const struct mac *guest_mac = config->addresses.guest_mac_learn ? NULL : &config->addresses.guest_mac;
+	const struct mac *guest_mac = layout->guest_mac_learn ? NULL : &layout->guest_mac;
 
 	nft_chain_add(batch, "from_guest", &hook, NULL);
-	RULE(batch, "from_guest", match_ether_ipv4(batch, &config->addresses.tap_mac, guest_mac),
-	     match_ip_version(batch, 4), match_ip_hdrlength(batch, 5),
-	     match_ip_saddr(batch, NFT_IS, config->addresses.guest.ip), verdict_goto(batch, "from_guest_honest"));
+	RULE(batch, "from_guest", match_ether_ipv4(batch, &layout->tap_mac, guest_mac), match_ip_version(batch, 4),
+	     match_ip_hdrlength(batch, 5), match_ip_saddr(batch, NFT_IS, layout->guest.ip),
+	     verdict_goto(batch, "from_guest_honest"));
 	RULE(batch, "from_guest", match_ether_tag(batch, ETH_P_8021Q), act_count(batch, "drop_protocol"),
 	     verdict_drop(batch));
 	RULE(batch, "from_guest", match_ether_tag(batch, ETH_P_8021AD), act_count(batch, "drop_protocol"),
@@ -117,15 +117,15 @@ static void rules_slot_add_from_guest(struct nft_batch *batch, const struct conf
 	     verdict_drop(batch));
 	RULE(batch, "from_guest", match_ether_type(batch, NFT_IS_NOT, ETH_P_IP), act_count(batch, "drop_protocol"),
 	     verdict_drop(batch));
-	RULE(batch, "from_guest", match_ip_saddr(batch, NFT_IS_NOT, config->addresses.guest.ip),
-	     act_count(batch, "drop_source"), verdict_drop(batch));
-	RULE(batch, "from_guest", match_ether_daddr(batch, NFT_IS_NOT, &config->addresses.tap_mac),
+	RULE(batch, "from_guest", match_ip_saddr(batch, NFT_IS_NOT, layout->guest.ip), act_count(batch, "drop_source"),
+	     verdict_drop(batch));
+	RULE(batch, "from_guest", match_ether_daddr(batch, NFT_IS_NOT, &layout->tap_mac),
 	     act_count(batch, "drop_multicast"), verdict_drop(batch));
 	/* The header is cut short, or has options, such as a source route. */
 	RULE(batch, "from_guest", act_count(batch, "drop_malformed"), verdict_drop(batch));
 }
 
-static void rules_slot_add_netdev_table(struct nft_batch *batch, const struct config *config,
+static void rules_slot_add_netdev_table(struct nft_batch *batch, const struct config_layout *layout,
 					const struct fabric_counts *counts)
 {
 	static const char *const counters[] = { "drop_mac",      "drop_arp",       "drop_ipv6",
@@ -136,9 +136,9 @@ static void rules_slot_add_netdev_table(struct nft_batch *batch, const struct co
 	nft_table_add(batch, NLM_F_EXCL);
 	nft_counter_add(batch, "from_guest", counts->packets_from_guest, counts->bytes_from_guest);
 	ADD_COUNTERS(batch, counters);
-	rules_slot_add_arp(batch, config);
-	rules_slot_add_from_guest_honest(batch, config);
-	rules_slot_add_from_guest(batch, config);
+	rules_slot_add_arp(batch, layout);
+	rules_slot_add_from_guest_honest(batch, layout);
+	rules_slot_add_from_guest(batch, layout);
 }
 
 /* ---- inet weft ---- */
@@ -186,20 +186,20 @@ static void rules_slot_add_denied(struct nft_batch *batch)
  * The forwarder's own TCP, between the TAP's two ends, is not tracked. The socket here knows its own segments, and tracking
  * would add a tenth to the cost of each.
  */
-static void rules_slot_add_untracked(struct nft_batch *batch, const struct config *config)
+static void rules_slot_add_untracked(struct nft_batch *batch, const struct config_layout *layout)
 {
 	static const struct nft_hook in = { NFT_CHAIN_FILTER, NF_INET_PRE_ROUTING, NF_IP_PRI_RAW, false, NULL };
 	static const struct nft_hook out = { NFT_CHAIN_FILTER, NF_INET_LOCAL_OUT, NF_IP_PRI_RAW, false, NULL };
 
 	nft_chain_add(batch, "untracked_in", &in, NULL);
-	RULE(batch, "untracked_in", match_iifname(batch, TAP), match_ip_daddr(batch, NFT_IS, config->addresses.tap.ip),
+	RULE(batch, "untracked_in", match_iifname(batch, TAP), match_ip_daddr(batch, NFT_IS, layout->tap.ip),
 	     match_l4proto(batch, NFT_IS, IPPROTO_TCP), verdict_notrack(batch));
 	nft_chain_add(batch, "untracked_out", &out, NULL);
-	RULE(batch, "untracked_out", match_oifname(batch, TAP), match_ip_saddr(batch, NFT_IS, config->addresses.tap.ip),
+	RULE(batch, "untracked_out", match_oifname(batch, TAP), match_ip_saddr(batch, NFT_IS, layout->tap.ip),
 	     match_l4proto(batch, NFT_IS, IPPROTO_TCP), verdict_notrack(batch));
 }
 
-static void rules_slot_add_input(struct nft_batch *batch, const struct config *config)
+static void rules_slot_add_input(struct nft_batch *batch, const struct config_layout *layout)
 {
 	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_INET_LOCAL_IN, NF_IP_PRI_FILTER, false, NULL };
 
@@ -208,10 +208,9 @@ static void rules_slot_add_input(struct nft_batch *batch, const struct config *c
 	 * Replies to the forwarder's connections, which come from here, and the error that ends an attempt. They are for this
 	 * address alone: packets to another address in here are tracked, and would fill the table.
 	 */
-	RULE(batch, "input", match_iifname(batch, TAP), match_ip_daddr(batch, NFT_IS, config->addresses.tap.ip),
+	RULE(batch, "input", match_iifname(batch, TAP), match_ip_daddr(batch, NFT_IS, layout->tap.ip),
 	     match_tcp_in_flow(batch), verdict_accept(batch));
-	RULE(batch, "input", match_iifname(batch, TAP),
-	     match_icmp_unreachable(batch, config->addresses.tap.ip, config->addresses.guest.ip),
+	RULE(batch, "input", match_iifname(batch, TAP), match_icmp_unreachable(batch, layout->tap.ip, layout->guest.ip),
 	     verdict_accept(batch));
 	RULE(batch, "input", match_iifname(batch, TAP), match_ct_direction(batch, IP_CT_DIR_REPLY),
 	     match_ct_state(batch, NFT_CT_STATE_ESTABLISHED | NFT_CT_STATE_RELATED), verdict_accept(batch));
@@ -256,12 +255,13 @@ static void rules_slot_add_forward(struct nft_batch *batch, uint32_t guest)
 }
 
 static void rules_slot_add_inet_table(struct nft_batch *batch, const struct config *config,
-				      const struct fabric_counts *counts, uint32_t host_ip)
+				      const struct config_layout *layout, const struct fabric_counts *counts,
+				      unsigned slot)
 {
 	static const char *const counters[] = { "denied_private",       "denied_sandbox", "denied_policy",
 						RULES_COUNTER_INTERNET, "denied_gateway", "denied_connections",
 						"drop_forward" };
-	uint32_t guest = config->addresses.guest.ip;
+	uint32_t guest = layout->guest.ip;
 
 	batch->family = NFPROTO_INET;
 	nft_table_add(batch, NLM_F_EXCL);
@@ -272,10 +272,10 @@ static void rules_slot_add_inet_table(struct nft_batch *batch, const struct conf
 	ADD_COUNTERS(batch, counters);
 	rules_policy_add_sets(batch, config);
 	rules_slot_add_denied(batch);
-	rules_slot_add_translation(batch, guest, host_ip);
+	rules_slot_add_translation(batch, guest, config_host_ip(layout, slot));
 	rules_slot_add_to_guest(batch);
-	rules_slot_add_untracked(batch, config);
-	rules_slot_add_input(batch, config);
+	rules_slot_add_untracked(batch, layout);
+	rules_slot_add_input(batch, layout);
 	rules_slot_add_guest_egress(batch, config);
 	rules_slot_add_forward(batch, guest);
 }
@@ -283,8 +283,10 @@ static void rules_slot_add_inet_table(struct nft_batch *batch, const struct conf
 void rules_slot_add_tables(struct nft_batch *batch, const struct config *config, const struct fabric_plan *plan,
 			   const struct fabric_counts *counts, unsigned side)
 {
-	rules_slot_add_netdev_table(batch, config, counts);
-	rules_slot_add_inet_table(batch, config, counts, config_host_ip(config, plan->slot));
+	const struct config_layout *layout = config_layout_or_new(config, plan->layout);
+
+	rules_slot_add_netdev_table(batch, layout, counts);
+	rules_slot_add_inet_table(batch, config, layout, counts, plan->slot);
 	rules_slot_add_policy(batch, plan, side);
 }
 

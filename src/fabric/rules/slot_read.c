@@ -250,8 +250,8 @@ static void rules_reach_judge(struct reach_question *question)
 		rules_reach_answer(question, true, opened ? "open" : "internet");
 }
 
-int rules_slot_reach(int netns_fd, const struct config *config, uint32_t destination, enum proto proto, uint16_t port,
-		     struct fabric_reach *reach, struct err *err)
+int rules_slot_reach(int netns_fd, const struct config_layout *layout, uint32_t destination, enum proto proto,
+		     uint16_t port, struct fabric_reach *reach, struct err *err)
 {
 	struct reach_question question = {
 		.element = { .first = destination, .last = destination, .proto = rules_ip_proto(proto), .port = port },
@@ -260,7 +260,7 @@ int rules_slot_reach(int netns_fd, const struct config *config, uint32_t destina
 	};
 
 	*reach = (struct fabric_reach){ 0 };
-	if (destination == config->addresses.tap.ip) {
+	if (destination == layout->tap.ip) {
 		rules_reach_answer(&question, false, "gateway");
 		return 0;
 	}

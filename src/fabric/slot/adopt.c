@@ -65,10 +65,10 @@ static int slot_adopt_find_veth(struct slot_work *work, struct kern_link *veth, 
 	char name[CONFIG_LINK_SIZE];
 
 	*there = false;
-	if (kern_link_get(work->host, KERN_LINK_HERE, config_veth_name(work->config, work->plan->slot, name), veth,
+	if (kern_link_get(work->host, KERN_LINK_HERE, config_veth_name(work->layout, work->plan->slot, name), veth,
 			  err) < 0)
 		return err->code == ENODEV ? 0 : -1;
-	if (veth->group != work->config->names.link_group || strcmp(veth->kind, "veth") != 0) {
+	if (veth->group != work->layout->link_group || strcmp(veth->kind, "veth") != 0) {
 		work->failure = FAILURE_LINK;
 		err_set(err, 0, "link %s is not ours (kind %s, group %u)", name, veth->kind, veth->group);
 		err->code = EEXIST; /* whose text would say no more */
@@ -206,7 +206,7 @@ static enum remnant slot_adopt_find(struct slot_work *work, struct kern_link *ve
 	char path[CONFIG_PATH_SIZE];
 	enum remnant remnant;
 
-	config_netns_path(work->config, work->plan->slot, path);
+	config_netns_path(work->layout, work->plan->slot, path);
 	remnant = slot_adopt_find_by_name(work, veth, path, err);
 	if (!work->failure)
 		return remnant;
@@ -234,7 +234,7 @@ static int slot_adopt_repair_name(struct slot_work *work, struct err *err)
 	char path[CONFIG_PATH_SIZE];
 	enum kern_namespace_file kind;
 
-	config_netns_path(work->config, work->plan->slot, path);
+	config_netns_path(work->layout, work->plan->slot, path);
 	if (kern_namespace_file_kind(path, &kind, err) < 0)
 		return -1;
 	if (kind == NAMESPACE_FILE_NAMESPACE)
@@ -266,10 +266,11 @@ static int slot_adopt_take_over(struct slot_work *work, struct err *err)
 
 static int slot_adopt_make_anew(struct slot_work *work, struct err *err)
 {
-	struct slot_remains remains = { .slot = work->plan->slot, .nsid = -1, .leftovers = true };
+	struct slot_remains remains = {
+		.slot = work->plan->slot, .layout = work->layout, .nsid = -1, .leftovers = true
+	};
 
-	if (slot_destroy_slot(work->host, work->config, &remains, err) < 0 ||
-	    slot_destroy_links(work->host, work->config, &remains, err) < 0)
+	if (slot_destroy_slot(work->host, &remains, err) < 0 || slot_destroy_links(work->host, &remains, err) < 0)
 		return err_wrap(err, "slot %u", work->plan->slot);
 	work->adopting = false;
 	if (slot_build_slot(work, err) < 0)

@@ -38,7 +38,7 @@ static int slot_build_check_name(struct slot_work *work, struct err *err)
 	char path[CONFIG_PATH_SIZE];
 	enum kern_namespace_file kind;
 
-	config_netns_path(work->config, work->plan->slot, path);
+	config_netns_path(work->layout, work->plan->slot, path);
 	if (kern_namespace_file_kind(path, &kind, err) < 0)
 		return -1;
 	switch (kind) {
@@ -80,7 +80,7 @@ static void slot_build_delete_veth(struct slot_work *work)
 	char name[CONFIG_LINK_SIZE];
 	struct err err;
 
-	if (kern_link_delete(work->host, KERN_LINK_HERE, config_veth_name(work->config, work->plan->slot, name), &err) <
+	if (kern_link_delete(work->host, KERN_LINK_HERE, config_veth_name(work->layout, work->plan->slot, name), &err) <
 		0 &&
 	    err.code != ENODEV)
 		slot_build_complain(work, &err);
@@ -91,7 +91,7 @@ static void slot_build_unbind_name(struct slot_work *work)
 	char path[CONFIG_PATH_SIZE];
 	struct err err;
 
-	if (kern_namespace_unbind(config_netns_path(work->config, work->plan->slot, path), &err) < 0)
+	if (kern_namespace_unbind(config_netns_path(work->layout, work->plan->slot, path), &err) < 0)
 		slot_build_complain(work, &err);
 }
 
@@ -109,15 +109,15 @@ static void slot_build_unpublish(struct slot_work *work)
 {
 	struct err err;
 
-	if (work->plan->nat_count && rules_host_publish(work->config, work->plan->slot, NULL, 0, &err) < 0)
+	if (work->plan->nat_count && rules_host_publish(work->layout, work->plan->slot, NULL, 0, &err) < 0)
 		slot_build_complain(work, &err);
 }
 
 static void slot_build_remove_route(struct slot_work *work)
 {
 	struct kern_route route = {
-		.to = { .ip = config_host_ip(work->config, work->plan->slot), .length = 32 },
-		.gateway = config_veth_guest_ip(work->config, work->plan->slot),
+		.to = { .ip = config_host_ip(work->layout, work->plan->slot), .length = 32 },
+		.gateway = config_veth_guest_ip(work->layout, work->plan->slot),
 		.index = work->veth_index,
 	};
 	struct err err;

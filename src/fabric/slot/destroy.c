@@ -23,24 +23,23 @@
 #include <sys/statvfs.h>
 
 /* Puts our veth of the slot into VETH; *THERE is false if there is none, or a foreign one. */
-static int slot_destroy_find_veth(struct kern_rtnl *host, const struct config *config, unsigned slot,
-				  struct kern_link *veth, bool *there, struct err *err)
+static int slot_destroy_find_veth(struct kern_rtnl *host, const struct slot_remains *remains, struct kern_link *veth,
+				  bool *there, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
 
 	*there = false;
-	if (kern_link_get(host, KERN_LINK_HERE, config_veth_name(config, slot, name), veth, err) < 0)
+	if (kern_link_get(host, KERN_LINK_HERE, config_veth_name(remains->layout, remains->slot, name), veth, err) < 0)
 		return err->code == ENODEV ? 0 : -1;
-	*there = veth->group == config->names.link_group;
+	*there = veth->group == remains->layout->link_group;
 	return 0;
 }
 
-static int slot_destroy_route(struct kern_rtnl *host, const struct config *config, unsigned slot, int index,
-			      struct err *err)
+static int slot_destroy_route(struct kern_rtnl *host, const struct slot_remains *remains, int index, struct err *err)
 {
 	struct kern_route route = {
-		.to = { .ip = config_host_ip(config, slot), .length = 32 },
-		.gateway = config_veth_guest_ip(config, slot),
+		.to = { .ip = config_host_ip(remains->layout, remains->slot), .length = 32 },
+		.gateway = config_veth_guest_ip(remains->layout, remains->slot),
 		.index = index,
 	};
 
@@ -98,14 +97,13 @@ static bool slot_destroy_is_refused(const char *directory, const char *path)
 	       (S_ISDIR(name.st_mode) || name.st_dev != parent.st_dev);
 }
 
-static int slot_destroy_name(struct kern_rtnl *host, const struct config *config, struct slot_remains *remains,
-			     struct err *err)
+static int slot_destroy_name(struct kern_rtnl *host, struct slot_remains *remains, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 	enum kern_namespace_file kind;
 	bool ours = false;
 
-	config_netns_path(config, remains->slot, path);
+	config_netns_path(remains->layout, remains->slot, path);
 	if (kern_namespace_file_kind(path, &kind, err) < 0)
 		return -1;
 	switch (kind) {
@@ -125,36 +123,34 @@ static int slot_destroy_name(struct kern_rtnl *host, const struct config *config
 	remains->had_name = true;
 	if (kern_namespace_unbind(path, err) == 0)
 		return 0;
-	remains->refused = slot_destroy_is_refused(config->names.netns_dir, path);
+	remains->refused = slot_destroy_is_refused(remains->layout->netns_dir, path);
 	return -1;
 }
 
-int slot_destroy_slot(struct kern_rtnl *host, const struct config *config, struct slot_remains *remains,
-		      struct err *err)
+int slot_destroy_slot(struct kern_rtnl *host, struct slot_remains *remains, struct err *err)
 {
 	struct kern_link veth;
 
-	if (slot_destroy_find_veth(host, config, remains->slot, &veth, &remains->had_veth, err) < 0)
+	if (slot_destroy_find_veth(host, remains, &veth, &remains->had_veth, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
 	if (remains->had_veth && veth.has_peer_nsid)
 		remains->nsid = veth.peer_nsid;
-	if (remains->had_veth && slot_destroy_route(host, config, remains->slot, veth.index, err) < 0)
+	if (remains->had_veth && slot_destroy_route(host, remains, veth.index, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
-	if (remains->published && rules_host_publish(config, remains->slot, NULL, 0, err) < 0)
+	if (remains->published && rules_host_publish(remains->layout, remains->slot, NULL, 0, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
-	if (slot_destroy_name(host, config, remains, err) < 0)
+	if (slot_destroy_name(host, remains, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
 	return 0;
 }
 
-int slot_destroy_links(struct kern_rtnl *host, const struct config *config, const struct slot_remains *remains,
-		       struct err *err)
+int slot_destroy_links(struct kern_rtnl *host, const struct slot_remains *remains, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE];
 	struct kern_link veth;
 	bool there;
 
-	if (slot_destroy_find_veth(host, config, remains->slot, &veth, &there, err) < 0)
+	if (slot_destroy_find_veth(host, remains, &veth, &there, err) < 0)
 		return err_wrap(err, "slot %u", remains->slot);
 	if (!there)
 		return 0;
@@ -162,7 +158,7 @@ int slot_destroy_links(struct kern_rtnl *host, const struct config *config, cons
 	if (veth.has_peer_nsid && kern_link_delete(host, veth.peer_nsid, TAP_NAME, err) < 0 && err->code != ENODEV &&
 	    err->code != EINVAL)
 		return err_wrap(err, "slot %u", remains->slot);
-	if (kern_link_delete(host, KERN_LINK_HERE, config_veth_name(config, remains->slot, name), err) < 0 &&
+	if (kern_link_delete(host, KERN_LINK_HERE, config_veth_name(remains->layout, remains->slot, name), err) < 0 &&
 	    err->code != ENODEV)
 		return err_wrap(err, "slot %u", remains->slot);
 	return 0;

@@ -9,11 +9,13 @@
 #include <stdbool.h>
 
 struct config;
+struct config_layout;
 struct err;
 
 struct slot_remains {
 	unsigned slot;
-	bool published; /* in: ports of the host may lead to it */
+	const struct config_layout *layout; /* in: its names and addresses */
+	bool published;                     /* in: ports of the host may lead to it */
 	bool leftovers; /* in: sockets of a former run may be inside, and are ended, for they would pin the namespace */
 	int nsid;       /* in: -1 unknown; out: the number of its namespace, -1 if it has no veth of ours */
 	bool had_name;  /* out */
@@ -25,11 +27,9 @@ struct slot_remains {
  * Removes the host address's route and the published ports, then the namespace's name. Foreign objects are left alone. From
  * here on the kernel drops the rest as soon as nobody holds the namespace. Repeatable. 0, or -1 with ERR.
  */
-int slot_destroy_slot(struct kern_rtnl *host, const struct config *config, struct slot_remains *remains,
-		      struct err *err);
+int slot_destroy_slot(struct kern_rtnl *host, struct slot_remains *remains, struct err *err);
 
 /* Deletes TAP and veth, even if a process holds the namespace. Costs 11-19 ms a link. If there are none, that is no error. */
-int slot_destroy_links(struct kern_rtnl *host, const struct config *config, const struct slot_remains *remains,
-		       struct err *err);
+int slot_destroy_links(struct kern_rtnl *host, const struct slot_remains *remains, struct err *err);
 
 #endif

@@ -31,10 +31,11 @@ static bool slot_flows_is_stale_inside(const struct kern_conntrack_flow *flow, c
 
 int slot_flows_renew_inside(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err)
 {
+	const struct config_layout *layout = config_layout_or_new(config, plan->layout);
 	const struct slot_inside inside = {
-		.host_ip = config_host_ip(config, plan->slot),
-		.guest = config->addresses.guest.ip,
-		.tap = config->addresses.tap.ip,
+		.host_ip = config_host_ip(layout, plan->slot),
+		.guest = layout->guest.ip,
+		.tap = layout->tap.ip,
 	};
 
 	return kern_conntrack_forget(netns_fd, slot_flows_is_stale_inside, &inside, err);
@@ -47,7 +48,7 @@ static bool slot_flows_is_stale_outside(const struct kern_conntrack_flow *flow, 
 
 int slot_flows_renew_outside(const struct config *config, struct err *err)
 {
-	return kern_conntrack_forget(-1, slot_flows_is_stale_outside, &config->addresses.host_cidr, err);
+	return kern_conntrack_forget(-1, slot_flows_is_stale_outside, &config->layout.host_cidr, err);
 }
 
 struct slot_published {

@@ -44,7 +44,7 @@ static int slot_build_host_forwarding(const struct config *config, struct err *e
 
 int slot_build_host_routes(struct kern_rtnl *host, const struct config *config, bool *added, struct err *err)
 {
-	const struct cidr4 *ranges[] = { &config->addresses.host_cidr, &config->addresses.veth_cidr };
+	const struct cidr4 *ranges[] = { &config->layout.host_cidr, &config->layout.veth_cidr };
 
 	*added = false;
 	for (size_t i = 0; i < 2; i++) {
@@ -61,7 +61,7 @@ int slot_build_host_routes(struct kern_rtnl *host, const struct config *config, 
 int slot_build_host_routes_remove(struct kern_rtnl *host, const struct config *config, unsigned *removed,
 				  struct err *err)
 {
-	const struct cidr4 *ranges[] = { &config->addresses.host_cidr, &config->addresses.veth_cidr };
+	const struct cidr4 *ranges[] = { &config->layout.host_cidr, &config->layout.veth_cidr };
 
 	*removed = 0;
 	for (size_t i = 0; i < 2; i++) {
@@ -79,7 +79,7 @@ int slot_build_host(struct kern_rtnl *host, const struct config *config, struct 
 {
 	bool added;
 
-	if (kern_namespace_prepare_directory(config->names.netns_dir, err) < 0 ||
+	if (kern_namespace_prepare_directory(config->layout.netns_dir, err) < 0 ||
 	    slot_build_host_forwarding(config, err) < 0)
 		return -1;
 	/* Rules come before routes, so that no address of ours is reachable without them. */
@@ -93,7 +93,7 @@ int slot_build_host_mtu(struct kern_rtnl *host, const struct config *config, uns
 	struct kern_link link;
 	int index = 0;
 
-	*mtu = config->addresses.mtu;
+	*mtu = config->layout.mtu;
 	if (*mtu)
 		return 0;
 	if (config->addresses.uplink) {

@@ -26,19 +26,19 @@ int slot_renew_silence(struct slot_work *work, bool published, struct err *err)
 {
 	unsigned slot = work->plan->slot;
 	struct kern_route route = {
-		.to = { .ip = config_host_ip(work->config, slot), .length = 32 },
-		.gateway = config_veth_guest_ip(work->config, slot),
+		.to = { .ip = config_host_ip(work->layout, slot), .length = 32 },
+		.gateway = config_veth_guest_ip(work->layout, slot),
 	};
 	char name[CONFIG_LINK_SIZE];
 	struct kern_link link;
 
-	config_veth_name(work->config, slot, name);
+	config_veth_name(work->layout, slot, name);
 	if (kern_link_get(work->host, KERN_LINK_HERE, name, &link, err) < 0)
 		return -1;
 	route.index = link.index;
 	if (kern_route_remove(work->host, &route, NULL, err) < 0)
 		return -1;
-	if (published && rules_host_publish(work->config, slot, NULL, 0, err) < 0)
+	if (published && rules_host_publish(work->layout, slot, NULL, 0, err) < 0)
 		return -1;
 	if (link.alias[0] && kern_link_set_alias(work->host, link.index, name, "", err) < 0)
 		return -1;
@@ -56,11 +56,11 @@ static void slot_renew_count_link(void *context, const struct kern_link *link)
 /* A process that has the TAP open can set its MAC and MTU; the next tenant expects those that the slot was made with. */
 static int slot_renew_expect_unaltered(struct slot_work *work, const struct kern_link *tap, struct err *err)
 {
-	const struct mac *mac = &work->config->addresses.tap_mac;
+	const struct mac *mac = &work->layout->tap_mac;
 	char name[CONFIG_LINK_SIZE];
 	struct kern_link veth;
 
-	if (kern_link_get(work->host, KERN_LINK_HERE, config_veth_name(work->config, work->plan->slot, name), &veth,
+	if (kern_link_get(work->host, KERN_LINK_HERE, config_veth_name(work->layout, work->plan->slot, name), &veth,
 			  err) < 0)
 		return -1;
 	if (tap->mtu != veth.mtu)

@@ -49,13 +49,13 @@ static void slot_scan_add_foreign(struct scan_walk *walk, unsigned slot, const c
 static void slot_scan_take_link(void *context, const struct kern_link *link)
 {
 	struct scan_walk *walk = context;
-	unsigned slot = config_veth_slot(walk->config, link->name);
+	unsigned slot = config_veth_slot(&walk->config->layout, link->name);
 	struct fabric_found *found;
 	const char *id;
 
 	if (!slot)
 		return;
-	if (link->group != walk->config->names.link_group || strcmp(link->kind, "veth") != 0) {
+	if (link->group != walk->config->layout.link_group || strcmp(link->kind, "veth") != 0) {
 		char what[48];
 
 		snprintf(what, sizeof(what), "link %s", link->name);
@@ -69,6 +69,7 @@ static void slot_scan_take_link(void *context, const struct kern_link *link)
 	}
 	walk->nsids[slot] = link->has_peer_nsid ? link->peer_nsid : -1;
 	found->slot = slot;
+	found->layout = &walk->config->layout;
 	found->has_veth = true;
 	id = strncmp(link->alias, KERN_LINK_ALIAS_PREFIX, strlen(KERN_LINK_ALIAS_PREFIX)) == 0
 		 ? link->alias + strlen(KERN_LINK_ALIAS_PREFIX)
@@ -102,7 +103,7 @@ static int slot_scan_look_inside(struct kern_rtnl *host, struct scan_walk *walk,
 	struct kern_link tap;
 	int nsid = walk->nsids[found->slot];
 
-	config_netns_path(walk->config, found->slot, path);
+	config_netns_path(found->layout, found->slot, path);
 	if (slot_scan_leads_to(host, path, nsid, &walk->scan->numbers[found->slot], &found->has_netns, err) < 0)
 		return -1;
 	if (nsid < 0)
@@ -118,12 +119,12 @@ static int slot_scan_look_inside(struct kern_rtnl *host, struct scan_walk *walk,
 static int slot_scan_take_name(struct scan_walk *walk, const bool *ours, const char *name, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
-	unsigned slot = config_netns_slot(walk->config, name);
+	unsigned slot = config_netns_slot(&walk->config->layout, name);
 	enum kern_namespace_file kind;
 
 	if (!slot || ours[slot])
 		return 0;
-	config_netns_path(walk->config, slot, path);
+	config_netns_path(&walk->config->layout, slot, path);
 	if (kern_namespace_file_kind(path, &kind, err) < 0)
 		return -1;
 	switch (kind) {
@@ -153,9 +154,9 @@ static int slot_scan_directory(struct scan_walk *walk, struct err *err)
 		return err_set(err, ENOMEM, "scan");
 	for (size_t i = 0; i < walk->scan->found.count; i++)
 		ours[walk->scan->found.items[i].slot] = walk->scan->found.items[i].has_netns;
-	directory = SPARES_TRY_STREAM(opendir(walk->config->names.netns_dir));
+	directory = SPARES_TRY_STREAM(opendir(walk->config->layout.netns_dir));
 	if (!directory)
-		return errno == ENOENT ? 0 : err_set(err, errno, "%s", walk->config->names.netns_dir);
+		return errno == ENOENT ? 0 : err_set(err, errno, "%s", walk->config->layout.netns_dir);
 	while (result == 0 && (entry = readdir(directory)))
 		result = slot_scan_take_name(walk, ours, entry->d_name, err);
 	closedir(directory);

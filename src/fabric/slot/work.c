@@ -28,6 +28,7 @@ void slot_build_init(struct slot_work *work, const struct config *config, struct
 {
 	memset(work, 0, sizeof(*work));
 	work->config = config;
+	work->layout = config_layout_or_new(config, plan->layout);
 	work->host = host;
 	work->plan = plan;
 	work->mtu = mtu;
@@ -54,13 +55,13 @@ int slot_build_veth(struct slot_work *work, struct err *err)
 	char name[CONFIG_LINK_SIZE];
 	unsigned slot = work->plan->slot;
 	struct kern_veth veth = {
-		.name = config_veth_name(work->config, slot, name),
+		.name = config_veth_name(work->layout, slot, name),
 		.peer = INSIDE_NAME,
 		.mac = config_veth_host_mac(slot),
 		.peer_mac = config_veth_guest_mac(slot),
 		.peer_fd = work->netns_fd,
 		.mtu = work->mtu,
-		.group = work->config->names.link_group,
+		.group = work->layout->link_group,
 	};
 
 	if (kern_link_make_veth(work->host, &veth, err) == 0)
@@ -73,7 +74,7 @@ int slot_build_name(struct slot_work *work, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
 
-	if (kern_namespace_bind(config_netns_path(work->config, work->plan->slot, path), work->netns_fd, err) == 0)
+	if (kern_namespace_bind(config_netns_path(work->layout, work->plan->slot, path), work->netns_fd, err) == 0)
 		return 0;
 	work->foreign = err->code == EEXIST;
 	return -1;
@@ -82,13 +83,13 @@ int slot_build_name(struct slot_work *work, struct err *err)
 int slot_build_host_end(struct slot_work *work, struct err *err)
 {
 	unsigned slot = work->plan->slot;
-	struct cidr4 address = slot_build_with_length(config_veth_host_ip(work->config, slot), 31);
+	struct cidr4 address = slot_build_with_length(config_veth_host_ip(work->layout, slot), 31);
 	struct mac mac = config_veth_guest_mac(slot);
 	char name[CONFIG_LINK_SIZE];
 	struct kern_link link;
 	bool added;
 
-	config_veth_name(work->config, slot, name);
+	config_veth_name(work->layout, slot, name);
 	if (work->veth)
 		link = *work->veth;
 	else if (kern_link_get(work->host, KERN_LINK_HERE, name, &link, err) < 0)
@@ -106,7 +107,7 @@ int slot_build_host_end(struct slot_work *work, struct err *err)
 		return err_wrap(err, "link %s", name);
 	if (added)
 		slot_build_note_repair(work, "address of the veth");
-	if (kern_neighbour_ensure(work->host, link.index, config_veth_guest_ip(work->config, slot), &mac, err) < 0)
+	if (kern_neighbour_ensure(work->host, link.index, config_veth_guest_ip(work->layout, slot), &mac, err) < 0)
 		return err_wrap(err, "link %s", name);
 	return 0;
 }
@@ -124,8 +125,8 @@ static void slot_build_note_link(struct slot_link *noted, const struct kern_link
 static int slot_build_inside_link(struct slot_work *work, struct err *err)
 {
 	unsigned slot = work->plan->slot;
-	struct cidr4 address = slot_build_with_length(config_veth_guest_ip(work->config, slot), 31);
-	struct kern_route route = { .gateway = config_veth_host_ip(work->config, slot) };
+	struct cidr4 address = slot_build_with_length(config_veth_guest_ip(work->layout, slot), 31);
+	struct kern_route route = { .gateway = config_veth_host_ip(work->layout, slot) };
 	struct mac mac = config_veth_host_mac(slot);
 	struct kern_link link;
 	bool added;
@@ -198,7 +199,6 @@ static int slot_build_ensure_tap(struct slot_work *work, struct kern_link *link,
 
 int slot_build_tap(struct slot_work *work, struct err *err)
 {
-	const struct config *config = work->config;
 	struct kern_link link;
 	bool added;
 
@@ -207,8 +207,8 @@ int slot_build_tap(struct slot_work *work, struct err *err)
 	slot_build_note_link(&work->tap, &link);
 	if (!(link.flags & IFF_UP)) {
 		slot_build_note_repair(work, "tap0 down");
-		if (kern_link_set_mac_mtu(&work->inside, link.index, TAP_NAME, &config->addresses.tap_mac, work->mtu,
-					  err) < 0)
+		if (kern_link_set_mac_mtu(&work->inside, link.index, TAP_NAME, &work->layout->tap_mac, work->mtu, err) <
+		    0)
 			return -1;
 	} else {
 		work->mtu = link.mtu; /* the guest knows it */
@@ -218,14 +218,13 @@ int slot_build_tap(struct slot_work *work, struct err *err)
 	if ((!(link.flags & IFF_UP) || !link.forwarding) &&
 	    kern_link_up_forwarding(&work->inside, link.index, TAP_NAME, err) < 0)
 		return -1;
-	if (kern_address_ensure(&work->inside, link.index, &config->addresses.tap, &added, err) < 0)
+	if (kern_address_ensure(&work->inside, link.index, &work->layout->tap, &added, err) < 0)
 		return err_wrap(err, "link %s", TAP_NAME);
 	if (added)
 		slot_build_note_repair(work, "address of tap0");
-	if (config->addresses.guest_mac_learn)
+	if (work->layout->guest_mac_learn)
 		return 0;
-	return kern_neighbour_ensure(&work->inside, link.index, config->addresses.guest.ip,
-				     &config->addresses.guest_mac, err);
+	return kern_neighbour_ensure(&work->inside, link.index, work->layout->guest.ip, &work->layout->guest_mac, err);
 }
 
 static int slot_build_limit_link(struct slot_work *work, const char *name, struct slot_link *noted,
@@ -279,11 +278,11 @@ int slot_build_publish(struct slot_work *work, struct err *err)
 	/* A new slot has no published ports, for those of its predecessor went with that. */
 	if (!plan->nat_count && !work->adopting)
 		return 0;
-	if (rules_host_publish(work->config, plan->slot, plan->nat, plan->nat_count, err) == 0)
+	if (rules_host_publish(work->layout, plan->slot, plan->nat, plan->nat_count, err) == 0)
 		return 0;
 	/* It may have been done if the kernel's answer was lost, and ports that lead to no slot would be in the next one's way. */
 	if (!work->adopting)
-		rules_host_publish(work->config, plan->slot, NULL, 0, &ignored);
+		rules_host_publish(work->layout, plan->slot, NULL, 0, &ignored);
 	return -1;
 }
 
@@ -305,8 +304,8 @@ int slot_build_route(struct slot_work *work, struct err *err)
 	struct kern_route_rival rival;
 	unsigned slot = work->plan->slot;
 	struct kern_route route = {
-		.to = slot_build_with_length(config_host_ip(work->config, slot), 32),
-		.gateway = config_veth_guest_ip(work->config, slot),
+		.to = slot_build_with_length(config_host_ip(work->layout, slot), 32),
+		.gateway = config_veth_guest_ip(work->layout, slot),
 		.index = work->veth_index,
 		.shared =
 		    !work->adopting, /* a route that replaced ours is replaced again; on a new slot a foreign one is left alone */
@@ -337,13 +336,13 @@ bool slot_build_is_named(const struct fabric_plan *plan, const struct kern_link 
 	return strcmp(alias, veth->alias) == 0;
 }
 
-int slot_build_alias(struct kern_rtnl *host, const struct config *config, const struct fabric_plan *plan, bool *changed,
-		     struct err *err)
+int slot_build_alias(struct kern_rtnl *host, const struct config_layout *layout, const struct fabric_plan *plan,
+		     bool *changed, struct err *err)
 {
 	char name[CONFIG_LINK_SIZE], alias[KERN_LINK_ALIAS_SIZE];
 	struct kern_link link;
 
-	config_veth_name(config, plan->slot, name);
+	config_veth_name(layout, plan->slot, name);
 	if (kern_link_get(host, KERN_LINK_HERE, name, &link, err) < 0)
 		return -1;
 	*changed = !slot_build_is_named(plan, &link);

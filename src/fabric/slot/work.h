@@ -16,6 +16,7 @@
 #include <stdbool.h>
 
 struct config;
+struct config_layout;
 struct kern_link;
 
 /* The end of the veth inside. */
@@ -29,6 +30,7 @@ struct slot_link {
 
 struct slot_work {
 	const struct config *config;
+	const struct config_layout *layout; /* the slot's */
 	const struct fabric_plan *plan;
 	struct kern_rtnl *host;    /* a socket of the home namespace */
 	unsigned mtu;              /* in: of new links */
@@ -96,8 +98,8 @@ int slot_renew_slot(struct slot_work *work, struct err *err);
 bool slot_build_is_named(const struct fabric_plan *plan, const struct kern_link *veth);
 
 /* Writes the sandbox's name on its veth. *CHANGED: it was not there. 0, or -1 with ERR. */
-int slot_build_alias(struct kern_rtnl *host, const struct config *config, const struct fabric_plan *plan, bool *changed,
-		     struct err *err);
+int slot_build_alias(struct kern_rtnl *host, const struct config_layout *layout, const struct fabric_plan *plan,
+		     bool *changed, struct err *err);
 
 /*
  * Repairs links, addresses, routes and name of a live slot, but no tables. The namespace is the caller's, in NETNS_FD. 0, or -1

@@ -44,8 +44,8 @@ static const char *check_firewall_uplink(const struct health_facts *facts)
 static void check_firewall_list_ways(const struct health_facts *facts, const char *veth, struct way ways[static WAYS])
 {
 	const struct config *config = facts->config;
-	uint32_t sandbox = config_host_ip(config, 1), host = config_veth_host_ip(config, 1);
-	uint32_t group = config->names.link_group;
+	uint32_t sandbox = config_host_ip(&config->layout, 1), host = config_veth_host_ip(&config->layout, 1);
+	uint32_t group = config->layout.link_group;
 	const char *uplink = check_firewall_uplink(facts);
 	unsigned up = check_firewall_link_index(facts, uplink), down = check_firewall_link_index(facts, veth);
 	uint16_t port = config->forwarder.default_guest_port;
@@ -98,7 +98,7 @@ void check_firewall(const struct health_facts *facts, struct health_report *repo
 		health_fix(finding, "run weftctl doctor as root");
 		return;
 	}
-	check_firewall_list_ways(facts, config_veth_name(facts->config, 1, veth), ways);
+	check_firewall_list_ways(facts, config_veth_name(&facts->config->layout, 1, veth), ways);
 	for (size_t i = 0; i < WAYS; i++)
 		clear = check_firewall_way(facts, &ways[i], report) && clear;
 	if (clear)

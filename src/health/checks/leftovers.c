@@ -48,10 +48,10 @@ void check_leftovers(const struct health_facts *facts, struct health_report *rep
 	int daemon = health_daemon(facts);
 
 	for (size_t i = 0; i < facts->host.link_count; i++)
-		links += facts->host.links[i].group == config->names.link_group &&
-			 config_veth_slot(config, facts->host.links[i].name);
+		links += facts->host.links[i].group == config->layout.link_group &&
+			 config_veth_slot(&config->layout, facts->host.links[i].name);
 	for (size_t i = 0; i < facts->netns_names.count; i++)
-		namespaces += config_netns_slot(config, facts->netns_names.items[i]) != 0;
+		namespaces += config_netns_slot(&config->layout, facts->netns_names.items[i]) != 0;
 
 	if (daemon && facts->said.silent[0]) {
 		check_leftovers_report_silent(facts, daemon, report);

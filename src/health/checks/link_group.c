@@ -12,16 +12,16 @@ void check_link_group(const struct health_facts *facts, struct health_report *re
 
 	for (size_t i = 0; i < facts->host.link_count; i++) {
 		const struct inspect_link *link = &facts->host.links[i];
-		if (link->group != config->names.link_group)
+		if (link->group != config->layout.link_group)
 			continue;
-		if (config_veth_slot(config, link->name)) {
+		if (config_veth_slot(&config->layout, link->name)) {
 			ours++;
 			continue;
 		}
 		others++;
 		struct health_finding *finding =
 		    health_add(report, "link_group", HEALTH_FAIL, "link %s is in group %u and is none of weft's",
-			       link->name, config->names.link_group);
+			       link->name, config->layout.link_group);
 		health_why(finding,
 			   "weft's rules treat its packets as a hostile guest's: cut off from the host and from "
 			   "private networks, and weftd --cleanup would remove it");
@@ -29,5 +29,5 @@ void check_link_group(const struct health_facts *facts, struct health_report *re
 	}
 	if (!others)
 		health_add(report, "link_group", HEALTH_OK, "group %u has %zu links, all of weft's",
-			   config->names.link_group, ours);
+			   config->layout.link_group, ours);
 }

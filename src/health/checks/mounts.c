@@ -49,7 +49,7 @@ static bool check_mount_find(char *mountinfo, const char *path, char mount[stati
 void check_mounts(const struct health_facts *facts, struct health_report *report)
 {
 	AUTO_FREE char *mountinfo = facts->read_text(facts->context, "/proc/self/mountinfo");
-	const char *dir = facts->config->names.netns_dir;
+	const char *dir = facts->config->layout.netns_dir;
 	char mount[256], tags[128];
 	struct health_finding *finding;
 

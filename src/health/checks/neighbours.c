@@ -8,7 +8,7 @@
 
 void check_neighbours(const struct health_facts *facts, struct health_report *report)
 {
-	bool learnt = facts->config->addresses.guest_mac_learn;
+	bool learnt = facts->config->layout.guest_mac_learn;
 	struct health_finding *finding;
 	long long most;
 

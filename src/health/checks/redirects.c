@@ -77,7 +77,7 @@ static bool check_redirects_way(const struct health_facts *facts, const struct r
 	health_filter_exempt(facts->config, &way->packet, &answer, finding->fix, sizeof(finding->fix));
 	if (way->packet.destination == ELSEWHERE)
 		health_fix(finding, "if that is not meant: exempt the links %s* in that chain",
-			   facts->config->names.veth_prefix);
+			   facts->config->layout.veth_prefix);
 	return false;
 }
 
@@ -114,8 +114,8 @@ void check_redirects(const struct health_facts *facts, struct health_report *rep
 {
 	const struct config *config = facts->config;
 	char veth[CONFIG_LINK_SIZE];
-	uint32_t sandbox = config_host_ip(config, 1), host = config_veth_host_ip(config, 1);
-	uint32_t group = config->names.link_group;
+	uint32_t sandbox = config_host_ip(&config->layout, 1), host = config_veth_host_ip(&config->layout, 1);
+	uint32_t group = config->layout.link_group;
 	uint16_t port = config->forwarder.default_guest_port;
 	struct redirect_ports ports;
 	bool clear;
@@ -124,7 +124,7 @@ void check_redirects(const struct health_facts *facts, struct health_report *rep
 		health_add(report, "redirects", HEALTH_SKIPPED, "not visible from here: %s", facts->ruleset_error);
 		return;
 	}
-	config_veth_name(config, 1, veth);
+	config_veth_name(&config->layout, 1, veth);
 	const struct redirect_way to_sandboxes = { "",
 						   "a transparent proxy answers in the sandboxes' place",
 						   HOOK_OUTPUT,

@@ -21,7 +21,7 @@ static bool check_routes_is_ours(const struct health_facts *facts, const struct 
 {
 	const struct inspect_link *link = check_routes_link(facts, route->link);
 
-	return route->type == RTN_UNREACHABLE || (link && link->group == facts->config->names.link_group);
+	return route->type == RTN_UNREACHABLE || (link && link->group == facts->config->layout.link_group);
 }
 
 static size_t check_routes_range(const struct health_facts *facts, const struct cidr4 *range, const char *option,
@@ -53,8 +53,8 @@ static size_t check_routes_range(const struct health_facts *facts, const struct 
 
 void check_routes(const struct health_facts *facts, struct health_report *report)
 {
-	const struct cidr4 *host = &facts->config->addresses.host_cidr;
-	const struct cidr4 *veth = &facts->config->addresses.veth_cidr;
+	const struct cidr4 *host = &facts->config->layout.host_cidr;
+	const struct cidr4 *veth = &facts->config->layout.veth_cidr;
 	char host_text[CIDR4_TEXT_SIZE], veth_text[CIDR4_TEXT_SIZE];
 
 	size_t found = check_routes_range(facts, host, "[addresses] host_cidr", report) +

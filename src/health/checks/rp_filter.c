@@ -21,7 +21,7 @@ void check_rp_filter(const struct health_facts *facts, struct health_report *rep
 	/* The higher of the two counts for a link; new links begin with the default. */
 	long long value = all > by_default ? all : by_default;
 	enum policy_route_answer answer =
-	    health_policy_route(&facts->host, addr_cidr4_first(&facts->config->addresses.host_cidr) + 1, &rule, NULL);
+	    health_policy_route(&facts->host, addr_cidr4_first(&facts->config->layout.host_cidr) + 1, &rule, NULL);
 	if (value != 1 || answer == POLICY_ROUTE_MAIN) {
 		health_add(report, "rp_filter", HEALTH_OK,
 			   value == 1 ? "strict, which agrees with weft's routes" : "rp_filter is %lld", value);

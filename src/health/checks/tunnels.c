@@ -18,7 +18,7 @@ static bool check_tunnels_policy_rules(const struct health_facts *facts, struct 
 {
 	const struct inspect_rule *rule;
 	const struct inspect_route *route;
-	uint32_t sandbox = config_host_ip(facts->config, 1);
+	uint32_t sandbox = config_host_ip(&facts->config->layout, 1);
 	char range[CIDR4_TEXT_SIZE];
 	enum policy_route_answer answer = health_policy_route(&facts->host, sandbox, &rule, &route);
 
@@ -31,8 +31,7 @@ static bool check_tunnels_policy_rules(const struct health_facts *facts, struct 
 		       answer == POLICY_ROUTE_OTHER ? "" : ", if its other conditions hold");
 	health_why(finding, "the sandboxes' host addresses then lead into that link and not to the sandboxes");
 	health_fix(finding, "ip rule add to %s lookup main priority %u",
-		   addr_cidr4_format(&facts->config->addresses.host_cidr, range),
-		   rule->priority ? rule->priority - 1 : 0);
+		   addr_cidr4_format(&facts->config->layout.host_cidr, range), rule->priority ? rule->priority - 1 : 0);
 	return false;
 }
 

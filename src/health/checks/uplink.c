@@ -78,8 +78,9 @@ static const struct inspect_link *check_uplink_suspect(const struct health_facts
 	for (size_t i = 0; i < facts->host.link_count; i++) {
 		const struct inspect_link *link = &facts->host.links[i];
 		bool may_be = uplink ? strcmp(link->name, uplink) == 0
-				     : !config_veth_slot(facts->config, link->name) && strcmp(link->name, "lo") != 0 &&
-					   strcmp(link->kind, "bridge") != 0 && strcmp(link->kind, "tun") != 0;
+				     : !config_veth_slot(&facts->config->layout, link->name) &&
+					   strcmp(link->name, "lo") != 0 && strcmp(link->kind, "bridge") != 0 &&
+					   strcmp(link->kind, "tun") != 0;
 		if (may_be && !link->carrier)
 			return link;
 	}

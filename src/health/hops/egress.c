@@ -25,7 +25,7 @@ static uint32_t hop_egress_destination(const struct diagnose_request *request)
 
 static uint32_t hop_egress_source(const struct walk *walk)
 {
-	return config_host_ip(walk->request->config, walk->request->slot);
+	return config_host_ip(walk->request->layout, walk->request->slot);
 }
 
 /* ---- Judgement ---- */
@@ -84,7 +84,7 @@ static enum hop_status hop_egress_check_policy(struct walk *walk, struct hop *ho
 	struct fabric_reach reach;
 	struct err err;
 
-	if (fabric_reach_now(walk->request->config, walk->netns_fd, destination, PROTO_UDP, DIAGNOSE_DISCARD_PORT,
+	if (fabric_reach_now(walk->request->layout, walk->netns_fd, destination, PROTO_UDP, DIAGNOSE_DISCARD_PORT,
 			     &reach, &err) < 0)
 		return hop_fail(hop, "policy cannot be read: %s", err.text);
 	*to_host = strcmp(reach.rule, "allow_host") == 0;
@@ -154,7 +154,7 @@ static int hop_egress_follow(const struct walk *walk, uint16_t source_port, stru
 			     struct err *err)
 {
 	struct inspect_look_way way = { .protocol = IPPROTO_UDP,
-					.source = walk->request->config->addresses.guest.ip,
+					.source = walk->request->layout->guest.ip,
 					.source_port = source_port,
 					.destination = seen->destination,
 					.port = DIAGNOSE_DISCARD_PORT };
@@ -198,7 +198,7 @@ static void hop_egress_blame(struct walk *walk, const struct hop_egress_seen *se
 					       .oif = seen->link,
 					       .iif_index = in.index,
 					       .oif_index = out.index,
-					       .iif_group = walk->request->config->names.link_group,
+					       .iif_group = walk->request->layout->link_group,
 					       .oif_group = out.group,
 					       .source = hop_egress_source(walk),
 					       .destination = seen->destination,
@@ -234,7 +234,7 @@ static enum hop_status hop_egress_try(struct walk *walk, struct hop *hop, struct
 	uint16_t source_port;
 	struct err err;
 
-	if (health_probe_datagram(walk->netns_fd, walk->request->config->addresses.guest.ip, seen->destination,
+	if (health_probe_datagram(walk->netns_fd, walk->request->layout->guest.ip, seen->destination,
 				  DIAGNOSE_DISCARD_PORT, &source_port, &err) < 0 &&
 	    !(source_port && err.code == EPERM))
 		return hop_fail(hop, "%s", err.text);

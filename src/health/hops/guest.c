@@ -31,7 +31,6 @@ static uint64_t hop_guest_denied(const struct fabric_counts *before, const struc
 static bool hop_guest_is_forged(struct walk *walk, struct hop *hop, const struct fabric_counts *before,
 				const struct fabric_counts *after)
 {
-	const struct config *config = walk->request->config;
 	uint64_t mac = hop_guest_denied(before, after, FABRIC_RULE_MAC);
 	uint64_t source = hop_guest_denied(before, after, FABRIC_RULE_SOURCE);
 	uint64_t arp = hop_guest_denied(before, after, FABRIC_RULE_ARP), count = mac ? mac : source ? source : arp;
@@ -41,9 +40,9 @@ static bool hop_guest_is_forged(struct walk *walk, struct hop *hop, const struct
 
 	if (!count)
 		return false;
-	addr_mac_format(&config->addresses.guest_mac, wanted);
-	addr_ipv4_format(config->addresses.guest.ip, address);
-	addr_ipv4_format(config->addresses.tap.ip, gateway);
+	addr_mac_format(&walk->request->layout->guest_mac, wanted);
+	addr_ipv4_format(walk->request->layout->guest.ip, address);
+	addr_ipv4_format(walk->request->layout->tap.ip, gateway);
 	if (mac)
 		walk_cause(walk,
 			   "the guest sends from another MAC than %s (%" PRIu64
@@ -94,7 +93,7 @@ static enum hop_status hop_guest_wrong_mac(struct walk *walk, struct hop *hop, c
 	char got[MAC_TEXT_SIZE], wanted[MAC_TEXT_SIZE];
 
 	addr_mac_format(mac, got);
-	addr_mac_format(&walk->request->config->addresses.guest_mac, wanted);
+	addr_mac_format(&walk->request->layout->guest_mac, wanted);
 	walk_cause(walk, "the VM's network device has the MAC %s, and packets are sent to %s", got, wanted);
 	walk_next_step(walk, "give the VM the MAC in guest.mac of its sandbox, or set [addresses] guest_mac = learn");
 	return hop_fail(hop, "answers as %s instead of %s", got, wanted);
@@ -102,27 +101,27 @@ static enum hop_status hop_guest_wrong_mac(struct walk *walk, struct hop *hop, c
 
 enum hop_status hop_guest(struct walk *walk, struct hop *hop, bool subject_only)
 {
-	const struct config *config = walk->request->config;
 	struct probe_answer arp = { 0 }, ping = { 0 };
 	struct fabric_counts before = { 0 };
 	char text[IPV4_TEXT_SIZE];
 	struct err err;
 
-	hop_subject(hop, "%s", addr_ipv4_format(config->addresses.guest.ip, text));
+	hop_subject(hop, "%s", addr_ipv4_format(walk->request->layout->guest.ip, text));
 	if (subject_only)
 		return HOP_SKIPPED;
 	if (walk->request->state == SANDBOX_PAUSED)
 		return hop_skip(hop, "paused: not tried");
 	bool counted = rules_slot_counts(walk->netns_fd, &before, &err) == 0;
-	enum probe_result result = health_probe_arp(walk->netns_fd, "tap0", config->addresses.tap.ip,
-						    config->addresses.guest.ip, ARP_WAIT_MS, &arp, &err);
+	enum probe_result result = health_probe_arp(walk->netns_fd, "tap0", walk->request->layout->tap.ip,
+						    walk->request->layout->guest.ip, ARP_WAIT_MS, &arp, &err);
 	if (result == PROBE_SILENT)
 		return hop_guest_silent(walk, hop, counted ? &before : NULL);
 	if (result != PROBE_ANSWERED)
 		return hop_fail(hop, "ARP cannot be asked: %s", err.text);
-	if (!config->addresses.guest_mac_learn && !addr_mac_equal(&arp.mac, &config->addresses.guest_mac))
+	if (!walk->request->layout->guest_mac_learn && !addr_mac_equal(&arp.mac, &walk->request->layout->guest_mac))
 		return hop_guest_wrong_mac(walk, hop, &arp.mac);
-	if (health_probe_ping(walk->netns_fd, config->addresses.guest.ip, PING_WAIT_MS, &ping, &err) != PROBE_ANSWERED)
+	if (health_probe_ping(walk->netns_fd, walk->request->layout->guest.ip, PING_WAIT_MS, &ping, &err) !=
+	    PROBE_ANSWERED)
 		return hop_ok(hop, "answers ARP in %.1f ms, and no ping", (double)arp.took_us / 1000);
 	return hop_ok(hop, "answers ARP in %.1f ms, a ping in %.1f ms", (double)arp.took_us / 1000,
 		      (double)ping.took_us / 1000);

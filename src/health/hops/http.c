@@ -28,14 +28,14 @@ enum hop_status hop_http(struct walk *walk, struct hop *hop, bool subject_only)
 	char text[IPV4_TEXT_SIZE];
 	struct err err = { 0 };
 
-	hop_subject(hop, "http://%s:%u/health", addr_ipv4_format(config->addresses.guest.ip, text), port);
+	hop_subject(hop, "http://%s:%u/health", addr_ipv4_format(walk->request->layout->guest.ip, text), port);
 	if (subject_only)
 		return HOP_SKIPPED;
 	if (walk->request->state == SANDBOX_PAUSED || !hop_has_agent(walk->request))
 		return hop_skip(hop, "%s",
 				hop_has_agent(walk->request) ? "paused: not tried"
 							     : "the agent's port is not published");
-	enum probe_result result = health_probe_http(walk->netns_fd, config->addresses.guest.ip, port, "/health",
+	enum probe_result result = health_probe_http(walk->netns_fd, walk->request->layout->guest.ip, port, "/health",
 						     ANSWER_WAIT_MS, &answer, &err);
 	if (result == PROBE_ANSWERED)
 		return hop_ok(hop, "status %d in %.1f ms", answer.http_status, (double)answer.took_us / 1000);

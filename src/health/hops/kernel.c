@@ -17,7 +17,7 @@ enum { DIAL_WAIT_MS = 1000 };
 
 static uint32_t hop_kernel_host_ip(const struct walk *walk)
 {
-	return config_host_ip(walk->request->config, walk->request->slot);
+	return config_host_ip(walk->request->layout, walk->request->slot);
 }
 
 /* Another program answers for the sandbox, or would if it were there. */
@@ -121,7 +121,7 @@ enum hop_status hop_kernel_judge(struct walk *walk, struct hop *hop, const struc
 /* Names the rule of another program at HOOK. SURE: only one that surely interferes. Returns whether there is one. */
 static bool hop_kernel_blame(struct walk *walk, const struct hop_kernel_seen *seen, enum ruleset_hook hook, bool sure)
 {
-	uint32_t group = walk->request->config->names.link_group, sandbox = hop_kernel_host_ip(walk);
+	uint32_t group = walk->request->layout->link_group, sandbox = hop_kernel_host_ip(walk);
 	struct inspect_look_link link = { 0 };
 	struct err ignored;
 	char what[80];
@@ -235,7 +235,7 @@ static void hop_kernel_ask_again(const struct walk *walk, struct hop_kernel_seen
 
 	if (!seen->served || seen->dial.probe.result != PROBE_REFUSED)
 		return;
-	health_probe_ports(walk->netns_fd, walk->request->config->addresses.guest.ip, &again, 1, DIAL_WAIT_MS);
+	health_probe_ports(walk->netns_fd, walk->request->layout->guest.ip, &again, 1, DIAL_WAIT_MS);
 	seen->served = again.result != PROBE_REFUSED;
 }
 

@@ -33,8 +33,7 @@ static enum hop_status hop_route_check(struct walk *walk, struct hop *hop, int n
 
 enum hop_status hop_route(struct walk *walk, struct hop *hop, bool subject_only)
 {
-	const struct config *config = walk->request->config;
-	uint32_t host_ip = config_host_ip(config, walk->request->slot);
+	uint32_t host_ip = config_host_ip(walk->request->layout, walk->request->slot);
 	char text[IPV4_TEXT_SIZE];
 	bool looked;
 

@@ -50,7 +50,7 @@ static enum hop_status hop_tap_no_carrier(struct walk *walk, struct hop *hop)
 		return hop_tap_detached(walk, hop);
 	walk_cause(walk, "no VM is attached. The VM manager must open tap0 inside %s", walk->netns);
 	walk_next_step(walk, "Firecracker: jailer --netns %s/%s, host_dev_name \"tap0\"",
-		       walk->request->config->names.netns_dir, walk->netns);
+		       walk->request->layout->netns_dir, walk->netns);
 	return hop_fail(hop, "NO-CARRIER: no process has tap0 open");
 }
 
@@ -65,17 +65,16 @@ static enum hop_status hop_tap_held(struct walk *walk, struct hop *hop)
 
 enum hop_status hop_tap(struct walk *walk, struct hop *hop, bool subject_only)
 {
-	const struct config *config = walk->request->config;
 	char text[CIDR4_TEXT_SIZE];
 	struct inspect_look_link link;
 	struct err err;
 
-	hop_subject(hop, "%s/tap0 %s", walk->netns, addr_cidr4_format(&config->addresses.tap, text));
+	hop_subject(hop, "%s/tap0 %s", walk->netns, addr_cidr4_format(&walk->request->layout->tap, text));
 	if (subject_only)
 		return HOP_SKIPPED;
 	if (inspect_look_link(walk->netns_fd, "tap0", &link, &err) < 0)
 		return hop_fail(hop, "%s", err.text);
-	if (!link.exists || !link.up || !link.address_count || link.addresses[0].ip != config->addresses.tap.ip) {
+	if (!link.exists || !link.up || !link.address_count || link.addresses[0].ip != walk->request->layout->tap.ip) {
 		walk_cause(walk, "somebody changed or removed the TAP that weft made");
 		walk_next_step(walk, "weftd puts it back by itself; look for `repaired` in its log");
 		return hop_fail(hop, "%s",

@@ -46,7 +46,7 @@ static void hop_tcp_name_ports(const struct diagnose_request *request, struct ho
 
 	for (size_t i = 0; i < count; i++)
 		numbers[i] = ports[i].probe.port;
-	hop_subject_ports(hop, request->config->addresses.guest.ip, numbers, count);
+	hop_subject_ports(hop, request->layout->guest.ip, numbers, count);
 }
 
 /* Whether a port that ends so breaks the sandbox. */
@@ -76,7 +76,7 @@ static enum hop_status hop_tcp_explain(struct walk *walk, struct hop *hop, const
 		walk_cause(walk,
 			   "nothing listens on %u in the guest: start its program, or have it listen on %s and not on "
 			   "another address alone",
-			   probe->port, addr_ipv4_format(walk->request->config->addresses.guest.ip, text));
+			   probe->port, addr_ipv4_format(walk->request->layout->guest.ip, text));
 		walk_next_step(walk, "look in the guest: ss -ltn; the program must listen on all addresses");
 		return hop_fail(hop, "port %u: connection refused", probe->port);
 	case PROBE_SILENT:
@@ -158,7 +158,7 @@ static void hop_tcp_try(struct walk *walk, struct hop_port *ports, size_t count)
 
 	for (size_t i = 0; i < count; i++)
 		probes[i] = ports[i].probe;
-	health_probe_ports(walk->netns_fd, walk->request->config->addresses.guest.ip, probes, count, CONNECT_WAIT_MS);
+	health_probe_ports(walk->netns_fd, walk->request->layout->guest.ip, probes, count, CONNECT_WAIT_MS);
 	for (size_t i = 0; i < count; i++)
 		ports[i].probe = probes[i];
 }

@@ -21,7 +21,7 @@ static bool hop_veth_has_address(const struct inspect_look_link *link, uint32_t 
 /* The host's end has lost our mark, or never had it: weftd tells the one from the other, and takes no link for its own without. */
 static enum hop_status hop_veth_unmarked(struct walk *walk, struct hop *hop, const char *name, unsigned group)
 {
-	unsigned ours = walk->request->config->names.link_group;
+	unsigned ours = walk->request->layout->link_group;
 
 	if (walk->request->failure != FAILURE_LINK)
 		return hop_fail(hop, "%s is not in link group %u", name, ours);
@@ -44,7 +44,7 @@ static enum hop_status hop_veth_check_end(struct walk *walk, struct hop *hop, in
 	walk_next_step(walk, "weftd puts it back by itself; look for `repaired` in its log");
 	if (!link.exists)
 		return hop_fail(hop, "%s%s%s does not exist", where, slash, name);
-	if (netns_fd < 0 && link.group != walk->request->config->names.link_group)
+	if (netns_fd < 0 && link.group != walk->request->layout->link_group)
 		return hop_veth_unmarked(walk, hop, name, link.group);
 	if (!link.up)
 		return hop_fail(hop, "%s%s%s is down", where, slash, name);
@@ -82,7 +82,6 @@ static enum hop_status hop_veth_other_namespace(struct walk *walk, struct hop *h
 
 enum hop_status hop_veth(struct walk *walk, struct hop *hop, bool subject_only)
 {
-	const struct config *config = walk->request->config;
 	unsigned slot = walk->request->slot;
 	char text[IPV4_TEXT_SIZE];
 	enum hop_status status;
@@ -94,10 +93,12 @@ enum hop_status hop_veth(struct walk *walk, struct hop *hop, bool subject_only)
 		return hop_veth_no_namespace(walk, hop);
 	if (hop_veth_namespace_is_other(walk))
 		return hop_veth_other_namespace(walk, hop);
-	status = hop_veth_check_end(walk, hop, -1, walk->veth, config_veth_host_ip(config, slot));
+	status = hop_veth_check_end(walk, hop, -1, walk->veth, config_veth_host_ip(walk->request->layout, slot));
 	if (status == HOP_OK)
-		status = hop_veth_check_end(walk, hop, walk->netns_fd, "eth0", config_veth_guest_ip(config, slot));
+		status = hop_veth_check_end(walk, hop, walk->netns_fd, "eth0",
+					    config_veth_guest_ip(walk->request->layout, slot));
 	if (status == HOP_OK)
-		return hop_ok(hop, "up, %s/31", addr_ipv4_format(config_veth_host_ip(config, slot), text));
+		return hop_ok(hop, "up, %s/31",
+			      addr_ipv4_format(config_veth_host_ip(walk->request->layout, slot), text));
 	return status;
 }

@@ -54,18 +54,18 @@ START_TEST(defaults_are_those_of_the_interface)
 	ck_assert_int_eq(config->daemon.log_level, LOG_INFO_LEVEL);
 	ck_assert_int_eq(config->daemon.log_format, LOG_TEXT_FORMAT);
 	ck_assert_uint_ge(config->daemon.workers, 1);
-	ck_assert_str_eq(config->names.netns_dir, "/run/netns");
-	ck_assert_str_eq(config->names.netns_prefix, "ns-");
-	ck_assert_str_eq(config->names.veth_prefix, "veth-");
-	ck_assert_uint_eq(config->names.link_group, 1874);
-	ck_assert_str_eq(addr_cidr4_format(&config->addresses.host_cidr, text), "10.11.0.0/16");
-	ck_assert_str_eq(addr_cidr4_format(&config->addresses.veth_cidr, text), "10.12.0.0/16");
-	ck_assert_str_eq(addr_cidr4_format(&config->addresses.guest, text), "169.254.0.21/30");
-	ck_assert_str_eq(addr_cidr4_format(&config->addresses.tap, text), "169.254.0.22/30");
-	ck_assert_str_eq(addr_mac_format(&config->addresses.guest_mac, text), "02:FC:00:00:00:05");
-	ck_assert_str_eq(addr_mac_format(&config->addresses.tap_mac, text), "02:FC:00:00:00:06");
-	ck_assert(!config->addresses.guest_mac_learn);
-	ck_assert_uint_eq(config->addresses.mtu, 0);
+	ck_assert_str_eq(config->layout.netns_dir, "/run/netns");
+	ck_assert_str_eq(config->layout.netns_prefix, "ns-");
+	ck_assert_str_eq(config->layout.veth_prefix, "veth-");
+	ck_assert_uint_eq(config->layout.link_group, 1874);
+	ck_assert_str_eq(addr_cidr4_format(&config->layout.host_cidr, text), "10.11.0.0/16");
+	ck_assert_str_eq(addr_cidr4_format(&config->layout.veth_cidr, text), "10.12.0.0/16");
+	ck_assert_str_eq(addr_cidr4_format(&config->layout.guest, text), "169.254.0.21/30");
+	ck_assert_str_eq(addr_cidr4_format(&config->layout.tap, text), "169.254.0.22/30");
+	ck_assert_str_eq(addr_mac_format(&config->layout.guest_mac, text), "02:FC:00:00:00:05");
+	ck_assert_str_eq(addr_mac_format(&config->layout.tap_mac, text), "02:FC:00:00:00:06");
+	ck_assert(!config->layout.guest_mac_learn);
+	ck_assert_uint_eq(config->layout.mtu, 0);
 	ck_assert_ptr_null(config->addresses.uplink);
 	ck_assert_uint_eq(config->addresses.dns.count, 0);
 	ck_assert_uint_eq(config->forwarder.default_listen.count, 2);
@@ -135,8 +135,8 @@ START_TEST(values_are_read)
 	ck_assert_str_eq(config->daemon.socket_group, "weft");
 	ck_assert_int_eq(config->daemon.log_level, LOG_DEBUG_LEVEL);
 	ck_assert_uint_eq(config->daemon.workers, 3);
-	ck_assert(config->addresses.guest_mac_learn);
-	ck_assert_uint_eq(config->addresses.mtu, 9216);
+	ck_assert(config->layout.guest_mac_learn);
+	ck_assert_uint_eq(config->layout.mtu, 9216);
 	ck_assert_uint_eq(config->addresses.dns.count, 2);
 	ck_assert_uint_eq(config->addresses.dns.items[1].ip, 0x09090909);
 	ck_assert_uint_eq(config->addresses.dns.items[1].length, 32);
@@ -260,7 +260,7 @@ START_TEST(a_line_of_199_bytes_is_read_whole)
 		strcat(text, " ");
 	strcat(text, "/run/other\n[pool]\nsize = 7\n");
 	load(text);
-	ck_assert_str_eq(config->names.netns_dir, "/run/other");
+	ck_assert_str_eq(config->layout.netns_dir, "/run/other");
 	ck_assert_uint_eq(config->pool.size, 7);
 }
 END_TEST
@@ -371,7 +371,7 @@ START_TEST(a_short_prefix_has_room_where_slots_are_few)
 {
 	load("[names]\nveth_prefix = sandbox-net-\n[addresses]\nhost_cidr = 10.11.0.0/24\n");
 	ck_assert_ptr_nonnull(config);
-	ck_assert_uint_eq(config_slot_max(config), 254);
+	ck_assert_uint_eq(config_slot_max(&config->layout), 254);
 }
 END_TEST
 
@@ -432,7 +432,7 @@ START_TEST(a_reload_takes_what_is_reloadable_and_counts_the_rest)
 	ck_assert_uint_eq(running->ports.allow_address.count, 2);
 	ck_assert_ptr_ne(running->ports.allow_address.items, config->ports.allow_address.items);
 	ck_assert_uint_eq(running->daemon.workers, workers);
-	ck_assert_uint_eq(running->names.link_group, 1874);
+	ck_assert_uint_eq(running->layout.link_group, 1874);
 	config_free(running);
 }
 END_TEST

@@ -32,10 +32,12 @@ void fabric_shun(struct fabric *fabric, unsigned slot, bool shun)
 	(void)shun;
 }
 
-void fabric_destroy(struct fabric *fabric, unsigned slot, fabric_done *done, void *context)
+void fabric_destroy(struct fabric *fabric, unsigned slot, const struct config_layout *layout, fabric_done *done,
+		    void *context)
 {
 	(void)fabric;
 	(void)slot;
+	(void)layout;
 	rooms.destroying = done;
 	rooms.destroying_context = context;
 }

@@ -227,7 +227,7 @@ START_TEST(a_kept_slot_is_watched_and_not_touched)
 	fixture_start_fabric();
 	scan();
 	before = slot_state();
-	fabric_keep(host.fabric, 5, fixture_slot_done, &kept);
+	fabric_keep(host.fabric, 5, NULL, fixture_slot_done, &kept);
 	fixture_await(&kept.done);
 	ck_assert_msg(!kept.failed, "%s", kept.err.text);
 	ck_assert(kept.slot.carrier);
@@ -249,7 +249,7 @@ START_TEST(an_unwanted_slot_is_removed_without_being_adopted)
 	leave_slot();
 	fixture_start_fabric();
 	scan();
-	fabric_destroy(host.fabric, 5, fixture_done, &gone);
+	fabric_destroy(host.fabric, 5, NULL, fixture_done, &gone);
 	fixture_await(&gone.done);
 	ck_assert_msg(!gone.failed, "%s", gone.err.text);
 	ck_assert_uint_eq(host.seen[5].slot_free, 1);
@@ -261,7 +261,7 @@ START_TEST(destroying_what_is_not_there_is_done_at_once)
 {
 	struct result gone = { 0 };
 
-	fabric_destroy(host.fabric, 9, fixture_done, &gone);
+	fabric_destroy(host.fabric, 9, NULL, fixture_done, &gone);
 	fixture_await(&gone.done);
 	ck_assert(!gone.failed);
 	ck_assert_uint_eq(host.seen[9].slot_free, 1);
@@ -294,7 +294,7 @@ START_TEST(a_namespace_that_our_veth_does_not_lead_to_is_not_ours)
 	fixture_start_fabric();
 	ck_assert(!scan().found[0].has_netns);
 	ck_assert_uint_eq(host.seen[5].foreign, 1);
-	fabric_destroy(host.fabric, 5, fixture_done, &gone);
+	fabric_destroy(host.fabric, 5, NULL, fixture_done, &gone);
 	fixture_await(&gone.done);
 	free(fixture_shell("ip netns exec ns-5 true"));
 }

@@ -205,7 +205,7 @@ START_TEST(a_vm_that_comes_at_once_is_seen_before_anything_is_removed)
 
 	fixture_await_that(is_looked_at_again, NULL, "the event of the carrier");
 	close(leaving.netns_fd);
-	fabric_destroy(host.fabric, leaving.slot, on_gone, NULL);
+	fabric_destroy(host.fabric, leaving.slot, NULL, on_gone, NULL);
 	sem_post(&released);
 	fixture_await(&is_gone);
 	ck_assert(carrier_was_reported);

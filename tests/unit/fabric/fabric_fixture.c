@@ -251,7 +251,7 @@ void fixture_destroy(struct fabric_slot *slot)
 	struct result result = { 0 };
 
 	close(slot->netns_fd);
-	fabric_destroy(host.fabric, slot->slot, fixture_done, &result);
+	fabric_destroy(host.fabric, slot->slot, NULL, fixture_done, &result);
 	ck_assert(!result.done);
 	fixture_await(&result.done);
 	ck_assert_msg(!result.failed, "%s", result.err.text);

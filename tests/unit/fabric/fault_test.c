@@ -87,8 +87,7 @@ static int destroy(struct err *err)
 {
 	struct slot_remains remains = { .slot = SLOT, .nsid = -1, .leftovers = true, .published = true };
 
-	if (slot_destroy_slot(&rtnl, host.config, &remains, err) == 0 &&
-	    slot_destroy_links(&rtnl, host.config, &remains, err) == 0)
+	if (slot_destroy_slot(&rtnl, &remains, err) == 0 && slot_destroy_links(&rtnl, &remains, err) == 0)
 		return 0;
 	/* There is no foreign object. */
 	ck_assert_msg(!remains.refused, "%s: %s", faults_last(), err->text);

@@ -138,7 +138,7 @@ START_TEST(no_more_are_made_ready_again_than_are_wanted)
 	host.config->pool.size = 1;
 	for (unsigned i = 0; i < POOL; i++) {
 		close(slots[i].netns_fd);
-		fabric_destroy(host.fabric, slots[i].slot, fixture_done, &gone[i]);
+		fabric_destroy(host.fabric, slots[i].slot, NULL, fixture_done, &gone[i]);
 	}
 	fixture_await_that(all_are_free, NULL, "free numbers");
 	/* Nothing was renewed only to be given up again. */

@@ -136,7 +136,7 @@ static void remove_slot(unsigned slot, int netns_fd)
 	struct answer answer = { 0 };
 
 	close(netns_fd);
-	fabric_destroy(host.fabric, slot, on_done, &answer);
+	fabric_destroy(host.fabric, slot, NULL, on_done, &answer);
 	run_until(&answer, TIMEOUT_MS);
 	ck_assert_uint_eq(answer.count, 1);
 	ck_assert_msg(!answer.code, "%s", strerror(answer.code));
@@ -206,7 +206,7 @@ START_TEST(all_are_refused_while_there_is_no_memory)
 	memcpy(again, answers, sizeof(answers));
 	for (size_t i = 0; i < QUESTIONS; i++)
 		run_until(&answers[i], TIMEOUT_MS);
-	fabric_destroy(host.fabric, 5, on_done, &gone);
+	fabric_destroy(host.fabric, 5, NULL, on_done, &gone);
 	run_until(&gone, 500);
 	faults_disarm();
 

@@ -314,7 +314,7 @@ START_TEST(a_slot_destroyed_while_it_is_made_goes)
 	struct result made = { 0 }, gone = { 0 };
 
 	fabric_make(host.fabric, &plan, fixture_slot_done, &made);
-	fabric_destroy(host.fabric, 1, fixture_done, &gone);
+	fabric_destroy(host.fabric, 1, NULL, fixture_done, &gone);
 	fixture_await(&made.done);
 	if (!made.failed)
 		close(made.slot.netns_fd);
@@ -338,7 +338,7 @@ START_TEST(a_slot_whose_veth_went_before_its_turn_goes_once)
 		fabric_make(host.fabric, &plan, fixture_slot_done, &made[i]);
 	}
 	close(slot.netns_fd);
-	fabric_destroy(host.fabric, 1, fixture_done, &gone);
+	fabric_destroy(host.fabric, 1, NULL, fixture_done, &gone);
 	fixture_await(&gone.done);
 	ck_assert_msg(!gone.failed, "%s", gone.err.text);
 	ck_assert_uint_eq(host.seen[1].slot_free, 1);
@@ -368,7 +368,7 @@ START_TEST(many_go_at_once)
 	}
 	for (unsigned i = 0; i < COUNT; i++) {
 		close(made[i].slot.netns_fd);
-		fabric_destroy(host.fabric, i + 1, fixture_done, &gone[i]);
+		fabric_destroy(host.fabric, i + 1, NULL, fixture_done, &gone[i]);
 	}
 	for (unsigned i = 0; i < COUNT; i++) {
 		fixture_await(&gone[i].done);
@@ -387,7 +387,7 @@ START_TEST(stopping_tells_everybody_who_waits)
 	close(slot.netns_fd);
 	fabric_make(host.fabric, &plan, fixture_slot_done, &made);
 	fabric_make(host.fabric, &other, fixture_slot_done, &also);
-	fabric_destroy(host.fabric, 3, fixture_done, &gone);
+	fabric_destroy(host.fabric, 3, NULL, fixture_done, &gone);
 	fixture_stop_fabric();
 	ck_assert(made.done && also.done && gone.done);
 	if (!made.failed)

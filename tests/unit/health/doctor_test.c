@@ -165,7 +165,7 @@ START_TEST(the_neighbour_table_matters_only_where_macs_are_learnt)
 	found(check_neighbours, HEALTH_SKIPPED, "not visible from here");
 	file("/proc/sys/net/ipv4/neigh/default/gc_thresh3", "1024\n");
 	found(check_neighbours, HEALTH_OK, "exempt");
-	config->addresses.guest_mac_learn = true;
+	config->layout.guest_mac_learn = true;
 	found(check_neighbours, HEALTH_WARN, "1024");
 	files[0].text = "32768\n";
 	found(check_neighbours, HEALTH_OK, "32768");

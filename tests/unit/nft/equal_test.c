@@ -282,7 +282,7 @@ START_TEST(all_rules_of_a_slots_tables_come_back_equal)
 	struct nft_batch batch;
 
 	lab_add_links(&lab);
-	lab.config->addresses.guest_mac_learn = _i % 2;
+	lab.config->layout.guest_mac_learn = _i % 2;
 	nft_batch_begin(&batch, NFPROTO_INET);
 	rules_slot_add_tables(&batch, lab.config, &plans[_i / 2], &counts, 0);
 	must_come_back(&batch);

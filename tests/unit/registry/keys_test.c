@@ -186,11 +186,11 @@ START_TEST(a_stored_sandbox_is_not_adopted_under_a_text_of_another)
 	struct sandbox *a = added("a", named("web"));
 	struct spec *spec = named("web");
 
-	ck_assert_ptr_null(registry_adopt(registry, "b", 7, spec, NULL, 0, &problem));
+	ck_assert_ptr_null(registry_adopt(registry, "b", 7, NULL, spec, NULL, 0, &problem));
 	ck_assert_str_eq(problem.field, "/name");
 	registry_drop_name(registry, a);
 	ck_assert_ptr_null(registry_sandbox_name(a));
-	ck_assert_ptr_nonnull(registry_adopt(registry, "b", 7, spec, NULL, 0, &problem));
+	ck_assert_ptr_nonnull(registry_adopt(registry, "b", 7, NULL, spec, NULL, 0, &problem));
 	ck_assert_str_eq(registry_lookup(registry, "web")->id, "b");
 }
 END_TEST

@@ -43,12 +43,12 @@ static void setup(void)
 	log_setup(LOG_ERROR_LEVEL, LOG_TEXT_FORMAT, LOG_TO_STDERR);
 	config = config_default();
 	ck_assert_ptr_nonnull(config);
-	ck_assert_int_eq(addr_cidr4_parse("10.11.0.0/28", &config->addresses.host_cidr), 0);
+	ck_assert_int_eq(addr_cidr4_parse("10.11.0.0/28", &config->layout.host_cidr), 0);
 	config->ports.first = PORT_FIRST;
 	config->ports.last = PORT_LAST;
-	ck_assert_uint_ge(config_slot_max(config), SLOT_LAST);
+	ck_assert_uint_ge(config_slot_max(&config->layout), SLOT_LAST);
 	registry = registry_new(config);
-	for (unsigned slot = SLOT_LAST + 1; slot <= config_slot_max(config); slot++)
+	for (unsigned slot = SLOT_LAST + 1; slot <= config_slot_max(&config->layout); slot++)
 		registry_block_slot(registry, slot, "beyond the model");
 	memset(known, 0, sizeof(known));
 	memset(blocked, 0, sizeof(blocked));

@@ -59,7 +59,7 @@ END_TEST
 
 START_TEST(all_slots_can_be_filled_and_then_it_is_said_why_there_is_none)
 {
-	unsigned last = config_slot_max(config);
+	unsigned last = config_slot_max(&config->layout);
 	char id[16];
 
 	registry_block_slot(registry, 7, "veth-7 is not ours");
@@ -127,21 +127,21 @@ START_TEST(an_adopted_sandbox_has_the_slot_and_the_addresses_of_its_file)
 
 	endpoint.listen[0] = addr_from_ipv4(INADDR_LOOPBACK, 20123);
 	endpoint.listen[1] = addr_loopback6(20123);
-	a = registry_adopt(registry, "a", 9, spec, &endpoint, 1, &problem);
+	a = registry_adopt(registry, "a", 9, NULL, spec, &endpoint, 1, &problem);
 	ck_assert_ptr_nonnull(a);
 	ck_assert_uint_eq(a->slot, 9);
 	ck_assert_str_eq(listens_on(a, 0, 1), "[::1]:20123");
 	ck_assert_int_eq(a->state, SANDBOX_CREATING);
 
-	ck_assert_ptr_null(registry_adopt(registry, "b", 9, other, &endpoint, 1, &problem));
+	ck_assert_ptr_null(registry_adopt(registry, "b", 9, NULL, other, &endpoint, 1, &problem));
 	ck_assert_int_eq(problem.kind, PROBLEM_CONFLICT);
-	ck_assert_ptr_null(registry_adopt(registry, "a", 10, other, &endpoint, 1, &problem));
+	ck_assert_ptr_null(registry_adopt(registry, "a", 10, NULL, other, &endpoint, 1, &problem));
 	ck_assert_str_eq(problem.field, "id");
-	ck_assert_ptr_null(registry_adopt(registry, "b", 10, other, &endpoint, 1, &problem));
+	ck_assert_ptr_null(registry_adopt(registry, "b", 10, NULL, other, &endpoint, 1, &problem));
 	ck_assert_ptr_nonnull(strstr(problem.detail, "sandbox a"));
-	ck_assert_ptr_null(registry_adopt(registry, "b", 32767, other, &endpoint, 1, &problem));
-	ck_assert_ptr_null(registry_adopt(registry, "b", 0, other, &endpoint, 1, &problem));
-	ck_assert_ptr_null(registry_adopt(registry, "b", 10, other, &endpoint, 0, &problem));
+	ck_assert_ptr_null(registry_adopt(registry, "b", 32767, NULL, other, &endpoint, 1, &problem));
+	ck_assert_ptr_null(registry_adopt(registry, "b", 0, NULL, other, &endpoint, 1, &problem));
+	ck_assert_ptr_null(registry_adopt(registry, "b", 10, NULL, other, &endpoint, 0, &problem));
 	registry_spec_free(other);
 	ck_assert_uint_eq(added("c", empty_spec())->slot, 1);
 }

@@ -96,8 +96,8 @@ START_TEST(what_is_loaded_can_be_adopted)
 	load();
 	stored = &contents.items[0];
 	ck_assert(stored->draining);
-	again = registry_adopt(later, stored->id, stored->slot, stored->spec, stored->endpoints, stored->endpoint_count,
-			       &problem);
+	again = registry_adopt(later, stored->id, stored->slot, NULL, stored->spec, stored->endpoints,
+			       stored->endpoint_count, &problem);
 	ck_assert_msg(again != NULL, "%s", problem.detail);
 	stored->spec = NULL;
 	ck_assert(registry_spec_equal(again->spec, a->spec));

@@ -89,7 +89,7 @@ START_TEST(published_ports_lead_to_their_sandbox)
 	const struct fabric_nat nat[] = { { addr_from_ipv4(UPLINK_IP, 30888), PROTO_TCP, 8080 },
 					  { addr_from_ipv4(0, 30053), PROTO_UDP, 53 } };
 
-	OK(rules_host_publish(lab.config, 2, nat, 2, &err));
+	OK(rules_host_publish(&lab.config->layout, 2, nat, 2, &err));
 	struct packet in = passes(uplink, second, syn(CLIENT, UPLINK_IP, 30888));
 	ck_assert_uint_eq(in.destination, second_ip);
 	ck_assert_uint_eq(in.destination_port, 8080);
@@ -110,7 +110,7 @@ START_TEST(published_ports_lead_there_from_the_host_itself)
 	const struct fabric_nat nat[] = { { addr_from_ipv4(0, 30888), PROTO_TCP, 8080 } };
 	struct packet got;
 
-	OK(rules_host_publish(lab.config, 1, nat, 1, &err));
+	OK(rules_host_publish(&lab.config->layout, 1, nat, 1, &err));
 	/* From loopback no answer could come back, so it is refused, not lost. */
 	ck_assert_int_eq(connect_error(connect_to(IP(127, 0, 0, 1), 30888)), ECONNREFUSED);
 	nothing_anywhere();
@@ -130,15 +130,15 @@ START_TEST(publishing_changes_one_slot_and_no_other)
 	const struct fabric_nat moved[] = { { addr_from_ipv4(UPLINK_IP, 1002), PROTO_TCP, 3 },
 					    { addr_from_ipv4(0, 1003), PROTO_UDP, 4 } };
 
-	OK(rules_host_publish(lab.config, 1, one, 2, &err));
-	OK(rules_host_publish(lab.config, 2, two, 1, &err));
-	OK(rules_host_publish(lab.config, 1, moved, 2, &err));
+	OK(rules_host_publish(&lab.config->layout, 1, one, 2, &err));
+	OK(rules_host_publish(&lab.config->layout, 2, two, 1, &err));
+	OK(rules_host_publish(&lab.config->layout, 1, moved, 2, &err));
 	char *map = lab_output("nft list map inet weft published");
 	ck_assert_ptr_null(strstr(map, "1001"));
 	ck_assert_ptr_nonnull(strstr(map, "1.0.0.2 . tcp . 1002 : 10.11.0.1 . 3"));
 	ck_assert_ptr_nonnull(strstr(map, "1.0.0.2 . tcp . 2001 : 10.11.0.2 . 1"));
 	free(map);
-	OK(rules_host_publish(lab.config, 1, NULL, 0, &err));
+	OK(rules_host_publish(&lab.config->layout, 1, NULL, 0, &err));
 	map = lab_output("nft list table inet weft");
 	ck_assert_ptr_null(strstr(map, "10.11.0.1 ."));
 	ck_assert_ptr_nonnull(strstr(map, "10.11.0.2 . 1"));
@@ -152,8 +152,8 @@ START_TEST(a_port_of_another_slot_is_refused_and_nothing_changes)
 	const struct fabric_nat two[] = { { addr_from_ipv4(UPLINK_IP, 1000), PROTO_TCP, 1 },
 					  { addr_from_ipv4(UPLINK_IP, 1001), PROTO_TCP, 1 } };
 
-	OK(rules_host_publish(lab.config, 1, one, 1, &err));
-	ck_assert_int_eq(rules_host_publish(lab.config, 2, two, 2, &err), -1);
+	OK(rules_host_publish(&lab.config->layout, 1, one, 1, &err));
+	ck_assert_int_eq(rules_host_publish(&lab.config->layout, 2, two, 2, &err), -1);
 	ck_assert_int_eq(err.code, EEXIST);
 	ck_assert_ptr_nonnull(strstr(err.text, "new elements of set published"));
 	char *map = lab_output("nft list map inet weft published");
@@ -166,7 +166,7 @@ START_TEST(loopback_is_not_published_by_nat)
 {
 	const struct fabric_nat nat = { addr_from_ipv4(IP(127, 0, 0, 1), 1001), PROTO_TCP, 1 };
 
-	ck_assert_int_eq(rules_host_publish(lab.config, 1, &nat, 1, &err), -1);
+	ck_assert_int_eq(rules_host_publish(&lab.config->layout, 1, &nat, 1, &err), -1);
 	ck_assert_ptr_nonnull(strstr(err.text, "127.0.0.1:1001"));
 }
 END_TEST
@@ -191,7 +191,7 @@ static void forget_flows_with(int (*flush)(uint32_t, struct err *))
 	unsigned tracked;
 	struct packet got;
 
-	OK(rules_host_publish(lab.config, 1, &nat, 1, &err));
+	OK(rules_host_publish(&lab.config->layout, 1, &nat, 1, &err));
 	passes(first, uplink, make(IPPROTO_UDP, first_ip, ELSEWHERE, 53));
 	passes(uplink, first, syn(CLIENT, UPLINK_IP, 30888));
 	int fd = connect_to(first_ip, 80);
@@ -235,7 +235,7 @@ START_TEST(flows_begun_without_the_table_are_forgotten_and_no_others)
 		usleep(1000);
 	ck_assert_uint_eq(tracked(), 3);
 	OK(rules_host_apply(lab.config, &err));
-	OK(rules_host_publish(lab.config, 1, &nat, 1, &err));
+	OK(rules_host_publish(&lab.config->layout, 1, &nat, 1, &err));
 	passes(second, uplink, make(IPPROTO_UDP, second_ip, ELSEWHERE, 53));
 	ck_assert_uint_eq(tracked(), 4);
 	OK(slot_flows_renew_outside(lab.config, &err));

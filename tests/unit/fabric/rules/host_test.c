@@ -37,7 +37,7 @@ START_TEST(its_listing_can_be_loaded_again_and_is_then_still_intact)
 	lab.config->egress.allow_host = (struct addr_list){ .items = &service, .count = 1 };
 	lab.config->ingress.allow = (struct cidr4_list){ .items = &allow, .count = 1 };
 	OK(rules_host_apply(lab.config, &err));
-	OK(rules_host_publish(lab.config, 1, nat, 2, &err));
+	OK(rules_host_publish(&lab.config->layout, 1, nat, 2, &err));
 	char *listing = lab_round_trip();
 	ck_assert_ptr_nonnull(strstr(listing, "1.0.0.2 . tcp . 30888 : 10.11.0.1 . 8080"));
 	ck_assert_ptr_nonnull(strstr(listing, "udp . 30889 : 10.11.0.1 . 53"));
@@ -60,7 +60,7 @@ START_TEST(every_alteration_is_noticed_and_repaired_and_published_ports_stay)
 	const struct fabric_nat nat = { addr_from_ipv4(UPLINK_IP, 30888), PROTO_TCP, 8080 };
 
 	OK(rules_host_apply(lab.config, &err));
-	OK(rules_host_publish(lab.config, 1, &nat, 1, &err));
+	OK(rules_host_publish(&lab.config->layout, 1, &nat, 1, &err));
 	for (size_t i = 0; i < sizeof(alterations) / sizeof(alterations[0]); i++) {
 		lab_run("%s", alterations[i]);
 		ck_assert_msg(!is_intact(), "not noticed: %s", alterations[i]);

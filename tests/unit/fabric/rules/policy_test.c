@@ -30,7 +30,7 @@ static struct fabric_reach reach(uint32_t destination, enum proto proto, uint16_
 {
 	struct fabric_reach answer;
 
-	OK(rules_slot_reach(-1, lab.config, destination, proto, port, &answer, &err));
+	OK(rules_slot_reach(-1, &lab.config->layout, destination, proto, port, &answer, &err));
 	return answer;
 }
 
@@ -399,7 +399,7 @@ START_TEST(without_tables_reading_is_an_error)
 	lab_run("nft flush ruleset");
 	ck_assert_int_eq(rules_slot_counts(-1, &counts, &err), -1);
 	ck_assert_int_eq(err.code, ENOENT);
-	ck_assert_int_eq(rules_slot_reach(-1, lab.config, ELSEWHERE, PROTO_TCP, 1, &answer, &err), -1);
+	ck_assert_int_eq(rules_slot_reach(-1, &lab.config->layout, ELSEWHERE, PROTO_TCP, 1, &answer, &err), -1);
 	ck_assert_int_eq(err.code, ENOENT);
 	ck_assert_int_eq(rules_slot_denials(-1, &since, take, &told, &err), -1);
 	ck_assert_int_eq(err.code, ENOENT);

@@ -308,7 +308,7 @@ END_TEST
 
 START_TEST(segments_of_no_flow_to_the_other_address_inside_are_denied_and_not_tracked)
 {
-	struct packet segment = from_guest(IPPROTO_TCP, config_veth_guest_ip(lab.config, 1), 80);
+	struct packet segment = from_guest(IPPROTO_TCP, config_veth_guest_ip(&lab.config->layout, 1), 80);
 	unsigned tracked;
 
 	segment.tcp_flags = TH_ACK;
@@ -330,8 +330,8 @@ static struct frame frame_of(uint16_t type)
 {
 	struct frame frame = { .type = { (uint8_t)(type >> 8), (uint8_t)type } };
 
-	memcpy(frame.to, lab.config->addresses.tap_mac.octets, 6);
-	memcpy(frame.from, lab.config->addresses.guest_mac.octets, 6);
+	memcpy(frame.to, lab.config->layout.tap_mac.octets, 6);
+	memcpy(frame.from, lab.config->layout.guest_mac.octets, 6);
 	return frame;
 }
 
@@ -359,7 +359,7 @@ static void send_frame(const struct frame *frame)
 
 START_TEST(honest_arp_is_answered)
 {
-	struct frame request = arp_of(&lab.config->addresses.guest_mac, guest_ip, tap_ip), got = { 0 };
+	struct frame request = arp_of(&lab.config->layout.guest_mac, guest_ip, tap_ip), got = { 0 };
 
 	send_frame(&request);
 	do {
@@ -368,14 +368,14 @@ START_TEST(honest_arp_is_answered)
 		ck_assert_int_gt(read(lab.guest, &got, sizeof(got)), 0);
 	} while (memcmp(got.type, request.type, 2) != 0);
 	ck_assert_int_eq(got.rest[7], 2);
-	ck_assert_mem_eq(got.from, lab.config->addresses.tap_mac.octets, 6);
+	ck_assert_mem_eq(got.from, lab.config->layout.tap_mac.octets, 6);
 	ck_assert_uint_eq(lab_counter("netdev", "drop_arp"), 0);
 }
 END_TEST
 
 START_TEST(forged_arp_is_dropped_and_makes_no_neighbours)
 {
-	const struct mac foreign = { { 2, 2, 2, 2, 2, 2 } }, *mine = &lab.config->addresses.guest_mac;
+	const struct mac foreign = { { 2, 2, 2, 2, 2, 2 } }, *mine = &lab.config->layout.guest_mac;
 	struct frame forged[] = { arp_of(&foreign, guest_ip, tap_ip), arp_of(mine, IP(1, 1, 1, 1), tap_ip),
 				  arp_of(mine, guest_ip, IP(10, 12, 0, 3)) };
 
@@ -447,7 +447,7 @@ START_TEST(multicast_and_broadcast_are_dropped)
 		lab_guest_sends(&lab, &junk);
 	}
 	/* To a good address, but not to the gateway's MAC. */
-	lab.config->addresses.tap_mac = (struct mac){ { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } };
+	lab.config->layout.tap_mac = (struct mac){ { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } };
 	lab_guest_sends(&lab, &packet);
 	expect_junk("drop_multicast", 5);
 }
@@ -458,8 +458,8 @@ START_TEST(with_learned_macs_any_mac_will_do_but_no_other_address)
 	const struct mac chosen = { { 2, 7, 7, 7, 7, 7 } };
 	struct packet good = from_guest(IPPROTO_UDP, ELSEWHERE, 53), bad = good;
 
-	lab.config->addresses.guest_mac_learn = true;
-	lab.config->addresses.guest_mac = chosen;
+	lab.config->layout.guest_mac_learn = true;
+	lab.config->layout.guest_mac = chosen;
 	OK(rules_slot_apply(-1, lab.config, &plan, &err));
 	ck_assert(is_intact(&plan));
 	bad.source++;
