@@ -23,6 +23,7 @@ int main(int argc, char **argv)
 	if (!spec)
 		return EXIT_FAILURE;
 	request.config = config;
+	request.layout = &request.config->layout;
 	request.slot = (unsigned)strtoul(argv[1], NULL, 10);
 	request.endpoints = endpoints;
 	for (int i = 2; i < argc && request.endpoint_count < 16; i++) {

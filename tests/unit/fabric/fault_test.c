@@ -85,7 +85,9 @@ static int repair(struct slot_work *work, int netns_fd, struct err *err)
 
 static int destroy(struct err *err)
 {
-	struct slot_remains remains = { .slot = SLOT, .nsid = -1, .leftovers = true, .published = true };
+	struct slot_remains remains = {
+		.slot = SLOT, .layout = &host.config->layout, .nsid = -1, .leftovers = true, .published = true
+	};
 
 	if (slot_destroy_slot(&rtnl, &remains, err) == 0 && slot_destroy_links(&rtnl, &remains, err) == 0)
 		return 0;

@@ -19,7 +19,9 @@ enum { SANDBOX = 0x0a0b0001, PROXY = 0x7f000001, ELSEWHERE = 0xc6336401, UPLINK 
 static void begin(void)
 {
 	config = config_default();
-	request = (struct diagnose_request){ .config = config, .id = "a1", .slot = 1, .state = SANDBOX_READY };
+	request = (struct diagnose_request){
+		.config = config, .layout = &config->layout, .id = "a1", .slot = 1, .state = SANDBOX_READY
+	};
 	diagnosis = (struct diagnosis){ 0 };
 	hop = (struct hop){ 0 };
 	walk = (struct walk){ .request = &request, .diagnosis = &diagnosis, .netns = "ns-1", .veth = "veth-1" };
