@@ -113,7 +113,8 @@ static void control_api_show_sandbox(struct api *api, struct control_request *re
 		enum sandbox_state wanted = request->target.wait;
 		unsigned timeout_s = request->target.timeout_s;
 
-		control_waits_add(api->waits, sandbox, wanted, timeout_s, control_request_release(request));
+		control_waits_add(api->waits, sandbox, wanted, timeout_s, control_api_is_adopting(api),
+				  control_request_release(request));
 		return;
 	}
 	control_request_answer(request, 200, control_api_show(api, sandbox));
@@ -374,6 +375,7 @@ void control_api_loaded(struct api *api)
 
 void control_api_adopted(struct api *api)
 {
+	control_waits_adopted(api->waits, api->registry);
 	control_park_run_all(&api->parked);
 }
 

@@ -140,9 +140,9 @@ void control_waits_free(struct waits *waits)
 }
 
 void control_waits_add(struct waits *waits, struct sandbox *sandbox, enum sandbox_state wanted, unsigned timeout_s,
-		       struct control_reply *reply)
+		       bool unsure, struct control_reply *reply)
 {
-	enum wait_outcome outcome = control_waits_outcome_of(sandbox->state, wanted);
+	enum wait_outcome outcome = unsure ? OUTCOME_PARKED : control_waits_outcome_of(sandbox->state, wanted);
 	struct problem problem;
 	struct err err;
 
@@ -174,19 +174,37 @@ void control_waits_add(struct waits *waits, struct sandbox *sandbox, enum sandbo
 	timer_start(&waiter->timeout, timeout_s * 1000ULL);
 }
 
+/* WAITER may be freed. */
+static void control_waits_look(struct waiter *waiter, struct sandbox *sandbox)
+{
+	enum wait_outcome outcome = control_waits_outcome_of(sandbox->state, waiter->wanted);
+	enum sandbox_state wanted = waiter->wanted;
+	struct waits *waits = waiter->waits;
+
+	waiter->last = sandbox->state;
+	if (outcome != OUTCOME_PARKED)
+		control_waits_answer_outcome(waits, sandbox, outcome, wanted, control_waits_release(waiter));
+}
+
 void control_waits_state_changed(struct waits *waits, struct sandbox *sandbox)
 {
 	struct waiter *waiter, *next;
 
 	LIST_FOREACH_SAFE(waiter, &waits->list, next, next)
+	if (!strcmp(waiter->id, sandbox->id))
+		control_waits_look(waiter, sandbox);
+}
+
+void control_waits_adopted(struct waits *waits, struct registry *registry)
+{
+	struct waiter *waiter, *next;
+
+	LIST_FOREACH_SAFE(waiter, &waits->list, next, next)
 	{
-		if (strcmp(waiter->id, sandbox->id) != 0)
-			continue;
-		enum wait_outcome outcome = control_waits_outcome_of(sandbox->state, waiter->wanted);
-		enum sandbox_state wanted = waiter->wanted;
-		waiter->last = sandbox->state;
-		if (outcome != OUTCOME_PARKED)
-			control_waits_answer_outcome(waits, sandbox, outcome, wanted, control_waits_release(waiter));
+		struct sandbox *sandbox = registry_find(registry, waiter->id);
+
+		if (sandbox)
+			control_waits_look(waiter, sandbox);
 	}
 }
 

@@ -31,9 +31,15 @@ struct waits *control_waits_new(struct event_base *base, waits_show *show, void 
 void control_waits_stop(struct waits *waits);
 void control_waits_free(struct waits *waits);
 
-/* Owes REPLY its answer: at once if SANDBOX is in the state WANTED (READY meets ATTACHED) or can no longer be. */
+/*
+ * Owes REPLY its answer: at once if SANDBOX is in the state WANTED (READY meets ATTACHED) or can no longer be. UNSURE: it is in the
+ * state that a former run stored, and may not be; so it waits for a change of it, or control_waits_adopted().
+ */
 void control_waits_add(struct waits *waits, struct sandbox *sandbox, enum sandbox_state wanted, unsigned timeout_s,
-		       struct control_reply *reply);
+		       bool unsure, struct control_reply *reply);
+
+/* Every sandbox of REGISTRY is in the state that it is shown in: answers the waiters that this concerns. */
+void control_waits_adopted(struct waits *waits, struct registry *registry);
 
 /* The state of SANDBOX changed: answers the waiters that this concerns. */
 void control_waits_state_changed(struct waits *waits, struct sandbox *sandbox);

@@ -18,7 +18,7 @@
 
 #include <jansson.h>
 
-static void daemon_follow_carrier(void *context, unsigned slot, bool up)
+static void daemon_follow_carrier(void *context, unsigned slot, bool up, int64_t downs)
 {
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = registry_at(daemon->registry, slot);
@@ -27,6 +27,7 @@ static void daemon_follow_carrier(void *context, unsigned slot, bool up)
 	if (!tenant || !tenant->route || sandbox->carrier == up)
 		return;
 	sandbox->carrier = up;
+	sandbox->carrier_downs = downs;
 	sandbox->was_attached |= up;
 	sandbox->guest_answers = false;
 	fwd_route_set_ready(tenant->route, false);
@@ -185,6 +186,25 @@ static void daemon_follow_denied(void *context, unsigned slot, const struct fabr
 				addr_ipv4_format(denial->destination, text), "port", (int)denial->port));
 }
 
+/*
+ * A state outlives a kill: its file is written at once, but not for each of many changes in a row, which a VMM can provoke without
+ * end. The guard writes it then, or after a change of the sandbox that is under way.
+ */
+static void daemon_follow_store(struct daemon *daemon, struct sandbox *sandbox, enum sandbox_state from)
+{
+	struct tenant *tenant = daemon_tenant_of(sandbox);
+	uint64_t suppressed;
+	struct err ignored;
+
+	if (!tenant || tenant->kept || tenant->unregistered || sandbox->state == SANDBOX_DRAINING)
+		return;
+	tenant->unsaved = true;
+	if (tenant->busy || from == SANDBOX_CREATING || !log_limit_allows(&tenant->saves, &suppressed))
+		return;
+	if (store_save(daemon->store, sandbox, &ignored) == 0)
+		tenant->unsaved = false;
+}
+
 static void daemon_follow_pool_changed(void *context)
 {
 	(void)context; /* it is asked for when it is shown */
@@ -207,5 +227,6 @@ void daemon_follow_state_changed(void *context, struct sandbox *sandbox, enum sa
 {
 	struct daemon *daemon = context;
 
+	daemon_follow_store(daemon, sandbox, from);
 	control_state_changed(daemon->control, sandbox, from, cause, previous_ms);
 }

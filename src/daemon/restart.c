@@ -106,6 +106,22 @@ static bool daemon_restart_unname(struct daemon *daemon, struct stored *stored)
 	return true;
 }
 
+/*
+ * The sandbox is shown in the state that it was in, until its slot is looked at. A guest that was ready is believed to be so, as long
+ * as its carrier proves to be the same.
+ */
+static void daemon_restart_restore_status(struct daemon *daemon, struct sandbox *sandbox,
+					  const struct stored_status *status)
+{
+	if (!status->known || status->state == SANDBOX_CREATING)
+		return;
+	sandbox->carrier = status->carrier;
+	sandbox->was_attached = status->was_attached;
+	sandbox->carrier_downs = status->carrier_downs;
+	sandbox->guest_answers = status->state == SANDBOX_READY && sandbox->spec->ready_port;
+	registry_sandbox_restore_state(daemon->registry, sandbox, status->state, status->since_ms, status->reason);
+}
+
 static int daemon_restart_load_one(struct daemon *daemon, struct stored *stored, struct err *err)
 {
 	struct problem problem;
@@ -131,6 +147,7 @@ static int daemon_restart_load_one(struct daemon *daemon, struct stored *stored,
 	}
 	daemon_tenant_of(sandbox)->base = stored->base;
 	daemon_tenant_of(sandbox)->stored = true;
+	daemon_restart_restore_status(daemon, sandbox, &stored->status);
 	if (stored->draining)
 		registry_sandbox_set_state(daemon->registry, sandbox, SANDBOX_DRAINING, "restart", NULL);
 	else if (stored->tap_lost)

@@ -33,6 +33,37 @@ static void daemon_takeover_report(const struct tenant *tenant, const struct err
 	daemon_follow_repair(tenant->daemon, &repair);
 }
 
+/* The state that follows from the carrier as it is now. */
+static void daemon_takeover_settle(struct tenant *tenant)
+{
+	struct sandbox *sandbox = tenant->sandbox;
+
+	if (sandbox->state != SANDBOX_FAILED)
+		registry_sandbox_set_state(tenant->daemon->registry, sandbox, registry_sandbox_settled_state(sandbox),
+					   "restart", NULL);
+}
+
+/*
+ * CARRIER and DOWNS are as they were stored. What changed while no daemon ran is told in its order: a carrier that is as it was, but
+ * was lost meanwhile, is the VM that left and another one that came, or the other way round.
+ */
+static void daemon_takeover_follow_carrier(struct tenant *tenant, bool carrier, int64_t downs)
+{
+	struct sandbox *sandbox = tenant->sandbox;
+	bool blinked =
+	    sandbox->carrier == carrier && downs >= 0 && sandbox->carrier_downs >= 0 && sandbox->carrier_downs != downs;
+
+	if (blinked || sandbox->carrier != carrier)
+		sandbox->guest_answers = false;
+	if (blinked) {
+		sandbox->carrier = !carrier;
+		sandbox->was_attached = true;
+		daemon_takeover_settle(tenant);
+		sandbox->carrier = carrier;
+	}
+	daemon_takeover_settle(tenant);
+}
+
 static void daemon_takeover_failed(struct tenant *tenant, const struct err *err)
 {
 	struct daemon *daemon = tenant->daemon;
@@ -46,11 +77,16 @@ static void daemon_takeover_failed(struct tenant *tenant, const struct err *err)
 	takeover->left = takeover->pause;
 	if (!timer_is_armed(&daemon->takeover->timer))
 		timer_start(&daemon->takeover->timer, TAKEOVER_TICK_MS);
-	if (sandbox->state == SANDBOX_CREATING) {
+	if (!takeover->known) {
+		bool stored = sandbox->carrier;
+
+		/* How often it was lost is not known, and is asked when the slot is taken over. */
+		takeover->known = true;
 		sandbox->carrier = takeover->carrier;
 		sandbox->was_attached |= takeover->carrier;
-		registry_sandbox_set_state(daemon->registry, sandbox, registry_sandbox_settled_state(sandbox),
-					   "restart", NULL);
+		if (stored != sandbox->carrier)
+			sandbox->carrier_downs = -1;
+		daemon_takeover_follow_carrier(tenant, stored, -1);
 	}
 	if (sandbox->state == SANDBOX_FAILED || takeover->reported)
 		return;
@@ -63,17 +99,18 @@ static void daemon_takeover_succeeded(struct tenant *tenant, const struct fabric
 	struct daemon *daemon = tenant->daemon;
 	struct sandbox *sandbox = tenant->sandbox;
 	struct tenant_takeover *takeover = &tenant->takeover;
+	bool carrier = sandbox->carrier;
+	int64_t downs = sandbox->carrier_downs;
 
 	if (takeover->untaken)
 		fabric_shun(daemon->fabric, sandbox->slot, false);
 	takeover->untaken = false;
+	takeover->known = true;
 	daemon_tenant_attach_namespace(tenant, slot);
+	daemon_takeover_follow_carrier(tenant, carrier, downs);
 	/* A failed slot is taken over as it is, and its recovery reported. */
 	if (sandbox->state == SANDBOX_FAILED && !slot->failure)
 		daemon_tenant_recover(tenant);
-	else if (sandbox->state != SANDBOX_FAILED)
-		registry_sandbox_set_state(daemon->registry, sandbox, registry_sandbox_settled_state(sandbox),
-					   "restart", NULL);
 	daemon_tenant_follow_readiness(tenant);
 	if (!takeover->reported)
 		return;

@@ -22,6 +22,7 @@ int daemon_tenant_new(struct daemon *daemon, struct sandbox *sandbox, struct err
 	tenant->daemon = daemon;
 	tenant->sandbox = sandbox;
 	tenant->netns_fd = -1;
+	tenant->saves = (struct log_limit){ .burst = 10, .interval_ms = 10000 };
 	TAILQ_INIT(&tenant->leaving);
 	tenant->route = fwd_route_new(daemon->forwarder, sandbox->id, sandbox->slot, &sandbox->spec->limits);
 	if (!tenant->route) {
@@ -90,8 +91,8 @@ void daemon_tenant_follow_readiness(struct tenant *tenant)
 		tenant->probe =
 		    fwd_probe_start(tenant->route, sandbox->spec->ready_port, daemon_tenant_on_ready, tenant);
 	/* After a failed teardown the route is gone, and the sandbox may be unregistered again. */
-	if (!sandbox->guest_answers && tenant->route)
-		fwd_route_set_ready(tenant->route, false);
+	if (tenant->route)
+		fwd_route_set_ready(tenant->route, sandbox->guest_answers);
 }
 
 void daemon_tenant_settle(struct tenant *tenant, const char *cause)
@@ -153,6 +154,8 @@ void daemon_tenant_attach_namespace(struct tenant *tenant, const struct fabric_s
 	sandbox->netns_device = slot->netns_device;
 	sandbox->netns_inode = slot->netns_inode;
 	sandbox->carrier = slot->carrier;
+	tenant->unsaved |= sandbox->carrier_downs != slot->carrier_downs;
+	sandbox->carrier_downs = slot->carrier_downs;
 	sandbox->was_attached |= slot->carrier;
 	fwd_route_set_namespace(tenant->route, tenant->netns_fd);
 	cleanup_fd(&former);

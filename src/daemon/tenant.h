@@ -7,6 +7,7 @@
  * and the requests that are owed an answer.
  */
 
+#include "base/log.h"
 #include "control/request.h"
 #include "daemon/listeners.h"
 #include "daemon/rate_ring.h"
@@ -28,6 +29,7 @@ struct tenant_takeover {
 	bool untaken;                        /* attempts failed, and one more follows */
 	bool reported;                       /* that they did, and their end is due */
 	bool carrier;                        /* as the scan of the kernel saw it */
+	bool known;                          /* the sandbox has the state that this run found it in */
 	unsigned pause, left;                /* seconds between the last two attempts, and to the next */
 };
 
@@ -43,7 +45,9 @@ struct tenant {
 	bool slot_freed;         /* the host saw its veth go while it was being taken apart */
 	bool kept;               /* no file wants it, but a VM lives on it */
 	bool stored;             /* a former run registered it: a stop before it is adopted must not undo it */
-	bool unsaved; /* its file lacks the namespace that it has, or a change made at the start; no reply waits */
+	bool
+	    unsaved; /* its file lacks its state, the namespace that it has, or a change made at the start; no reply waits */
+	struct log_limit saves; /* limits the writes that its VMM can provoke */
 	struct tenant_takeover takeover;
 	bool unregistered;                   /* its file says that it is to go, whatever becomes of the attempt */
 	bool went_on;                        /* the same, but a former run was asked for it */

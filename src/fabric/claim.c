@@ -34,6 +34,9 @@ struct claim {
 static void fabric_claim_succeed(struct claim *claim)
 {
 	struct slot *slot = claim->slot;
+	/* On older kernels, to set the owner raises the carrier for a moment. */
+	if (!slot_plan_same_owner(claim->plan->plan, claim->former->plan))
+		slot->carrier_downs = CARRIER_DOWNS_UNKNOWN;
 	struct fabric_slot result = fabric_slot_result(slot, claim->netns_fd);
 
 	slot->netns_fd = claim->netns_fd;

@@ -54,8 +54,11 @@ struct fabric_repair {
 
 /* The fabric's reports to the daemon, on the main thread. CONTEXT is handed to each. */
 struct fabric_watcher {
-	/* The TAP of SLOT won or lost its carrier (IFLA_CARRIER). Only on a change. */
-	void (*carrier)(void *context, unsigned slot, bool up);
+	/*
+	 * The TAP of SLOT won or lost its carrier (IFLA_CARRIER). Only on a change. DOWNS: how often it was lost so far
+	 * (IFLA_CARRIER_DOWN_COUNT); -1: not known.
+	 */
+	void (*carrier)(void *context, unsigned slot, bool up, int64_t downs);
 	/* FAILURE of SLOT is proved; WHY says it for people. Its traffic is left alone, and it is looked at again. */
 	void (*failed)(void *context, unsigned slot, enum failure failure, const char *why);
 	/* A later look found the cause of SLOT's failure gone. */
@@ -111,6 +114,7 @@ struct fabric_slot {
 	int netns_fd;
 	uint64_t netns_device, netns_inode; /* prove the namespace ours when its veth is gone */
 	bool carrier;
+	int64_t carrier_downs; /* as the watcher's; -1: not known */
 	unsigned mtu;
 	enum failure failure; /* of an adopted one, reported already: its namespace serves its VM all the same */
 };

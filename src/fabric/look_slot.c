@@ -66,14 +66,14 @@ static int fabric_slot_run_look(struct job *job)
 	return 0;
 }
 
-static void fabric_slot_report_carrier(struct slot *slot, bool carrier)
+static void fabric_slot_report_carrier(struct slot *slot, bool carrier, uint32_t downs)
 {
 	const struct fabric_watcher *watcher = &slot->fabric->watcher;
 
 	if (slot->carrier == carrier)
 		return;
 	slot->carrier = carrier;
-	watcher->carrier(watcher->context, slot->number, carrier);
+	watcher->carrier(watcher->context, slot->number, carrier, fabric_slot_carrier_downs(downs));
 }
 
 /* The carrier went since the last look that saw it. The messages about that may come after this look, and are none to it then. */
@@ -92,11 +92,11 @@ static void fabric_slot_judge_live(struct slot *slot, const struct fabric_slot_l
 	if (slot->blinked && look->carrier && slot->look_more)
 		return;
 	if (slot->blinked && look->carrier)
-		fabric_slot_report_carrier(slot, false);
+		fabric_slot_report_carrier(slot, false, look->carrier_downs);
 	slot->blinked = false;
 	slot->tap_was_free &= !look->has_tap;
 	slot->carrier_downs = look->has_tap ? look->carrier_downs : CARRIER_DOWNS_UNKNOWN;
-	fabric_slot_report_carrier(slot, look->has_tap && look->carrier);
+	fabric_slot_report_carrier(slot, look->has_tap && look->carrier, slot->carrier_downs);
 	if (lost_under_vm)
 		fabric_slot_fail(slot, FAILURE_TAP, FAILURE_TAP_REASON);
 	else if (slot->phase == SLOT_FAILED || !look->has_veth || !look->has_tap || !look->up)

@@ -94,6 +94,7 @@ static void fabric_slot_take_result(struct slot *slot, const struct slot_work *r
 	slot->veth_index = result->veth_index;
 	slot->mtu = result->mtu;
 	slot->carrier = result->carrier;
+	slot->carrier_downs = result->carrier_downs;
 	if (fabric_slot_set_nsid(slot, result->nsid) < 0)
 		log_error("carrier of a slot cannot be followed", F_UINT("slot", slot->number));
 }

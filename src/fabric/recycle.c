@@ -80,6 +80,7 @@ static void fabric_recycle_finish_renew(struct job *job)
 		slot->plan = slot_plan_share_hold(recycling->plan);
 		slot->leftovers = false;
 		slot->carrier = false;
+		slot->carrier_downs = recycling->work.carrier_downs;
 		slot->blinked = false;
 		slot->denials_since_ms = 0;
 		slot_become(slot, SLOT_READY, "renewed");

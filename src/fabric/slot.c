@@ -125,6 +125,7 @@ struct fabric_slot fabric_slot_result(const struct slot *slot, int netns_fd)
 		.netns_device = slot->key.device,
 		.netns_inode = slot->key.inode,
 		.carrier = slot->carrier,
+		.carrier_downs = fabric_slot_carrier_downs(slot->carrier_downs),
 		.mtu = slot->mtu,
 		.failure = slot->failure,
 	};

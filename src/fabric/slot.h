@@ -18,6 +18,12 @@
 
 #define CARRIER_DOWNS_UNKNOWN UINT32_MAX
 
+/* DOWNS of a slot as others get it. */
+static inline int64_t fabric_slot_carrier_downs(uint32_t downs)
+{
+	return downs == CARRIER_DOWNS_UNKNOWN ? -1 : (int64_t)downs;
+}
+
 /* One slot. Each file of the fabric writes the group of members that is its own; PHASE is slot_become()'s. */
 struct slot {
 	struct fabric *fabric;

@@ -80,6 +80,7 @@ struct sandbox {
 	bool guest_answers;     /* its ready_port accepted a connection since it was attached */
 	bool paused;            /* the manager asked for it */
 	bool was_attached;      /* carrier was there at least once */
+	int64_t carrier_downs;  /* how often it was lost since the TAP was made, as last reported; -1: not known */
 	int64_t registered_ms;  /* wall clock */
 	int64_t last_activity_ms;           /* wall clock; 0: none yet */
 	unsigned mtu;                       /* of its TAP */
@@ -209,6 +210,13 @@ void registry_sandbox_set_state(struct registry *registry, struct sandbox *sandb
 /* To FAILED, for FAILURE; REASON says it for people. A final failure is not replaced by another one but that of a teardown. */
 void registry_sandbox_fail(struct registry *registry, struct sandbox *sandbox, enum failure failure, const char *cause,
 			   const char *reason);
+
+/*
+ * The state that a former run left SANDBOX in, since SINCE_MS of the wall clock: no change, and neither logged nor notified. REASON
+ * as above.
+ */
+void registry_sandbox_restore_state(struct registry *registry, struct sandbox *sandbox, enum sandbox_state state,
+				    int64_t since_ms, const char *reason);
 
 /*
  * The state that follows from paused, carrier, guest_answers and ready_port, for a sandbox that is neither creating, draining

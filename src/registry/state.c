@@ -87,6 +87,16 @@ void registry_sandbox_set_state(struct registry *registry, struct sandbox *sandb
 		registry->watcher.state_changed(registry->watcher.context, sandbox, from, cause, previous_ms);
 }
 
+void registry_sandbox_restore_state(struct registry *registry, struct sandbox *sandbox, enum sandbox_state state,
+				    int64_t since_ms, const char *reason)
+{
+	registry->count_state[sandbox->state]--;
+	registry->count_state[state]++;
+	sandbox->state = state;
+	sandbox->since_ms = since_ms;
+	snprintf(sandbox->reason, sizeof(sandbox->reason), "%s", state == SANDBOX_FAILED ? reason : "");
+}
+
 void registry_sandbox_fail(struct registry *registry, struct sandbox *sandbox, enum failure failure, const char *cause,
 			   const char *reason)
 {

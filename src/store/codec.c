@@ -5,6 +5,7 @@
  * addresses that were never asked for.
  */
 #include "store/codec.h"
+#include "store/codec_status.h"
 
 #include "config/config.h"
 #include "registry/fields.h"
@@ -53,7 +54,7 @@ static json_t *store_encode_counters(const struct counters *counters)
 
 json_t *store_encode(const struct sandbox *sandbox)
 {
-	return json_pack("{s:i, s:s, s:i, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "version",
+	return json_pack("{s:i, s:s, s:i, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "version",
 			 STORE_VERSION, "id", sandbox->id, "slot", (int)sandbox->slot, "paused", sandbox->paused,
 			 "draining", sandbox->state == SANDBOX_DRAINING || sandbox->failure == FAILURE_TEARDOWN,
 			 "tap_lost", sandbox->failure == FAILURE_TAP, "registered_ms",
@@ -63,7 +64,7 @@ json_t *store_encode(const struct sandbox *sandbox)
 			 (json_int_t)sandbox->default_turn, "request", wire_write_spec(sandbox->spec), "endpoints",
 			 wire_write_array(sandbox->endpoints, sandbox->endpoint_count, sizeof(*sandbox->endpoints),
 					  store_encode_endpoint),
-			 "counters", store_encode_counters(&sandbox->counters));
+			 "counters", store_encode_counters(&sandbox->counters), "status", store_encode_status(sandbox));
 }
 
 /* ---- Reading ---- */
@@ -307,6 +308,7 @@ static int store_decode_json(const json_t *json, const struct wire_reader *reade
 		{ "request", store_read_request, WIRE_REQUIRED },
 		{ "endpoints", store_read_endpoints, WIRE_REQUIRED },
 		{ "counters", store_read_counters, WIRE_REQUIRED },
+		{ "status", store_read_status, WIRE_OPTIONAL },
 	};
 	static const struct wire_object object = WIRE_OBJECT_OF(members);
 	struct wire_place document = { 0 };

@@ -25,8 +25,8 @@ struct store *store_open(const char *path, const struct config *config, struct e
 void store_close(struct store *store);
 
 /*
- * Writes the file of the sandbox: id, slot, specification, endpoint addresses, paused, draining, tap_lost, registered_at, base of the
- * counters. 0 or -1 with ERR.
+ * Writes the file of the sandbox: id, slot, specification, endpoint addresses, paused, draining, tap_lost, registered_at, the state with
+ * its time and reason, carrier and how often it was lost, base of the counters. 0 or -1 with ERR.
  */
 int store_save(struct store *store, const struct sandbox *sandbox, struct err *err);
 
@@ -62,6 +62,16 @@ int store_follow_directory(struct store *store, enum store_followed *followed, s
  */
 int store_set_aside(struct store *store, bool (*wanted)(void *context, unsigned slot), void *context, struct err *err);
 
+/* The state that a sandbox was in, and what the kernel said about its TAP. */
+struct stored_status {
+	bool known; /* false: the file is of a weftd that did not store it */
+	enum sandbox_state state;
+	int64_t since_ms;
+	char reason[256];
+	bool carrier, was_attached;
+	int64_t carrier_downs; /* -1: not known */
+};
+
 /* One sandbox as a former run left it. */
 struct stored {
 	char id[SANDBOX_ID_MAX + 1];
@@ -71,6 +81,7 @@ struct stored {
 	size_t endpoint_count;
 	bool paused, draining;
 	bool tap_lost; /* FAILURE_TAP, which only DELETE ends */
+	struct stored_status status;
 	int64_t registered_ms;
 	int64_t last_activity_ms;
 	unsigned mtu;

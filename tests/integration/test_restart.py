@@ -2,6 +2,7 @@
 """Stop and start: every sandbox is kept unchanged, and traffic that passes the daemon by is not disturbed."""
 
 import concurrent.futures
+import json
 import os
 import re
 import signal
@@ -185,7 +186,62 @@ def test_carrier_that_changed_while_the_daemon_was_away_is_known(host, weftd, gu
     guest(one)
     daemon.start()
     assert daemon.api.show("one")["state"] == "ready"
-    assert daemon.api.show("two")["state"] in ("waiting", "detached")
+    assert daemon.api.show("two")["state"] == "detached"
+
+
+def changes_of(daemon, sandbox, log):
+    """[(from, to)] of SANDBOX in LOG, all of which a restart must have caused."""
+    lines = [line for line in log.splitlines() if "sandbox changed its state" in line and f"sandbox={sandbox} " in line]
+    assert all("cause=restart" in line for line in lines), lines
+    return [tuple(re.search(rf" {key}=(\S+)", line).group(1) for key in ("from", "to")) for line in lines]
+
+
+def test_a_state_outlives_the_daemon_and_changes_meanwhile_are_told(weftd, guest, end):
+    daemon = weftd()
+    api = daemon.api
+    names = ("ready", "left", "new", "gone", "swapped", "visited")
+    there = {name: api.register(name, {"ready_port": 7} if name == "ready" else {}) for name in names}
+    vms = {name: guest(there[name]) for name in ("ready", "left", "gone", "swapped")}
+    vms["ready"].serve("7,echo")
+    api.wait("ready", "ready")
+    for name in ("left", "gone", "swapped"):
+        api.wait(name, "attached")
+    vms["left"].close_tap()
+    api.wait("left", "detached")
+    before = {one["id"]: one for one in api.list()}
+
+    def stored(name):
+        with open(f"{daemon.state_dir}/{there[name]['slot']}.json", encoding="utf-8") as file:
+            return json.load(file)["status"]["state"]
+
+    poll_until(lambda: "creating" not in map(stored, names), what="the file of each registration to follow it")
+    # The state of one that has just changed is not lost in a kill.
+    end(daemon)
+    start = len(daemon.log())
+    vms["gone"].close_tap()
+    vms["swapped"].close_tap()
+    vms["swapped"].open_tap()
+    guest(there["new"])
+    guest(there["visited"]).close_tap()
+    daemon.start()
+    after = {one["id"]: one for one in api.list()}
+    log = daemon.log()[start:]
+    for name in ("ready", "left"):
+        assert (after[name]["state"], after[name]["since"]) == (before[name]["state"], before[name]["since"]), name
+        assert changes_of(daemon, name, log) == []
+    assert changes_of(daemon, "new", log) == [("waiting", "ready")]
+    assert changes_of(daemon, "gone", log) == [("ready", "detached")]
+    assert changes_of(daemon, "swapped", log) == [("ready", "detached"), ("detached", "ready")]
+    assert changes_of(daemon, "visited", log) == [("waiting", "ready"), ("ready", "detached")]
+
+    # Once more, with nothing that happens meanwhile.
+    end(daemon)
+    start = len(daemon.log())
+    daemon.start()
+    assert "sandbox changed its state" not in daemon.log()[start:]
+    assert {one["id"]: (one["state"], one["since"]) for one in api.list()} == {
+        name: (one["state"], one["since"]) for name, one in after.items()
+    }
 
 
 def test_counters_never_fall(host, weftd, guest):

@@ -260,6 +260,7 @@ static int slot_adopt_take_over(struct slot_work *work, struct err *err)
 	if (kern_link_get(&work->inside, KERN_LINK_HERE, TAP_NAME, &tap, err) < 0)
 		return -1;
 	work->carrier = tap.carrier;
+	work->carrier_downs = tap.carrier_downs;
 	work->mtu = tap.mtu;
 	return 0;
 }
@@ -305,6 +306,7 @@ static int slot_adopt_as_it_is(struct slot_work *work, struct err *err)
 		return err_wrap(err, "slot %u", work->plan->slot);
 	}
 	work->carrier = tap.tap && tap.carrier;
+	work->carrier_downs = tap.carrier_downs;
 	if (tap.tap)
 		work->mtu = tap.mtu;
 	return 0;
@@ -363,6 +365,7 @@ int slot_adopt_unchanged(struct slot_work *work, struct err *err)
 		return err_wrap(err, "slot %u", work->plan->slot);
 	}
 	work->carrier = tap.carrier;
+	work->carrier_downs = tap.carrier_downs;
 	work->mtu = tap.mtu;
 	return 0;
 }

@@ -133,6 +133,7 @@ static int slot_build_look(struct slot_work *work, struct err *err)
 	if (kern_link_get(&work->inside, KERN_LINK_HERE, TAP_NAME, &tap, err) < 0)
 		return -1;
 	work->carrier = tap.carrier;
+	work->carrier_downs = tap.carrier_downs;
 	work->mtu = tap.mtu;
 	return 0;
 }

@@ -94,12 +94,15 @@ static int slot_renew_expect_free(struct slot_work *work, struct err *err)
 		return err_set(err, EBUSY, "link %s is in use", TAP_NAME);
 	if (slot_renew_expect_unaltered(work, &tap, err) < 0)
 		return -1;
-	if (slot_renew_own_tap(work, &tap, err) < 0)
+	/* On older kernels, to set the owner raises the carrier for a moment. */
+	if (slot_renew_own_tap(work, &tap, err) < 0 ||
+	    kern_link_get(&work->inside, KERN_LINK_HERE, TAP_NAME, &tap, err) < 0)
 		return -1;
 	if (kern_link_dump(&work->inside, slot_renew_count_link, &links, err) < 0)
 		return -1;
 	if (links != LINKS_INSIDE)
 		return err_set(err, 0, "%u links inside", links);
+	work->carrier_downs = tap.carrier_downs;
 	return slot_build_limit(work, err);
 }
 

@@ -49,12 +49,13 @@ struct slot_work {
 	int nsid;
 	int veth_index;
 	bool carrier;
-	bool named;           /* its veth has the sandbox's name already */
-	bool foreign;         /* failed because a foreign object has the name: ERR says which */
-	enum failure failure; /* proved; WHY says it for people. Adopting may succeed all the same */
-	struct err why;       /* of an adoption; a repair's is in ERR */
-	bool anew;            /* nothing of it was left, and it was made anew */
-	bool rivalled;        /* another's route stands in front of the host address's: */
+	uint32_t carrier_downs; /* of tap0, where CARRIER is known */
+	bool named;             /* its veth has the sandbox's name already */
+	bool foreign;           /* failed because a foreign object has the name: ERR says which */
+	enum failure failure;   /* proved; WHY says it for people. Adopting may succeed all the same */
+	struct err why;         /* of an adoption; a repair's is in ERR */
+	bool anew;              /* nothing of it was left, and it was made anew */
+	bool rivalled;          /* another's route stands in front of the host address's: */
 	struct fabric_rival rival;
 };
 

@@ -27,8 +27,9 @@
 
 struct host host;
 
-static void on_carrier(void *context, unsigned slot, bool up)
+static void on_carrier(void *context, unsigned slot, bool up, int64_t downs)
 {
+	(void)downs;
 	(void)context;
 	host.seen[slot].carrier = up;
 	if (up)

@@ -84,6 +84,75 @@ START_TEST(what_is_saved_is_loaded_again)
 }
 END_TEST
 
+START_TEST(state_and_carrier_are_saved_with_their_time)
+{
+	struct sandbox *a = added("a", "{}"), *b = added("b", "{}");
+	const struct stored_status *status;
+
+	a->carrier = a->was_attached = true;
+	a->carrier_downs = UINT32_MAX;
+	registry_sandbox_fail(registry, a, FAILURE_LINK, "kernel", "a \"bridge\" has its name");
+	a->since_ms = 1234567890123;
+	save(a);
+	save(b);
+	load();
+	ck_assert_uint_eq(contents.count, 2);
+	status = &contents.items[0].status;
+	ck_assert(status->known && status->state == SANDBOX_FAILED && status->carrier && status->was_attached);
+	ck_assert_str_eq(status->reason, "a \"bridge\" has its name");
+	ck_assert_int_eq(status->since_ms, 1234567890123);
+	ck_assert_int_eq(status->carrier_downs, UINT32_MAX);
+	status = &contents.items[1].status;
+	ck_assert(status->known && status->state == SANDBOX_CREATING && !status->carrier && !status->was_attached);
+	ck_assert_int_eq(status->carrier_downs, -1);
+}
+END_TEST
+
+/* Replaces the text FROM of a's file by TO. */
+static void alter_status(const char *from, const char *to)
+{
+	struct sandbox *a = registry_find(registry, "a");
+
+	save(a ? a : added("a", "{}"));
+	char *text = read_file("1.json"), *place = strstr(text, from);
+	FILE *file = fopen(path_of("1.json"), "w");
+
+	ck_assert_ptr_nonnull(place);
+	ck_assert_ptr_nonnull(file);
+	fprintf(file, "%.*s%s%s", (int)(place - text), text, to, place + strlen(from));
+	fclose(file);
+	free(text);
+}
+
+START_TEST(a_status_is_read_strictly_and_may_be_missing)
+{
+	alter_status("\"creating\"", "\"asleep\"");
+	expect_damage(1, "status/state: \"asleep\" is no state");
+	alter_status("\"carrier_downs\": null", "\"carrier_downs\": -1");
+	expect_damage(1, "status/carrier_downs");
+	alter_status("\"carrier\": false", "\"carrier\": 0");
+	expect_damage(1, "status/carrier");
+	/* As a weftd wrote it that did not store it. */
+	char *text, *place;
+	alter_status("\"status\": {", "\"status\": {");
+	text = read_file("1.json");
+	place = strstr(text, "\"status\"");
+	ck_assert_ptr_nonnull(place);
+	while (*place != ',')
+		place--;
+	strcpy(place, "}");
+	FILE *file = fopen(path_of("1.json"), "w");
+	ck_assert_ptr_nonnull(file);
+	fputs(text, file);
+	fclose(file);
+	free(text);
+	load();
+	ck_assert_uint_eq(contents.damage_count, 0);
+	ck_assert_uint_eq(contents.count, 1);
+	ck_assert(!contents.items[0].status.known);
+}
+END_TEST
+
 START_TEST(what_is_loaded_can_be_adopted)
 {
 	struct sandbox *a = added("a", "{\"ports\": [1, {\"guest_port\": 2, \"listen\": \"127.0.0.1:18080\"}]}"),
@@ -396,6 +465,8 @@ static TCase *contents_case(void)
 {
 	TCase *tcase = tcase_create("contents");
 
+	tcase_add_test(tcase, state_and_carrier_are_saved_with_their_time);
+	tcase_add_test(tcase, a_status_is_read_strictly_and_may_be_missing);
 	tcase_add_test(tcase, what_is_saved_is_loaded_again);
 	tcase_add_test(tcase, what_is_loaded_can_be_adopted);
 	tcase_add_test(tcase, saving_again_replaces_and_removing_removes);
