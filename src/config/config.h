@@ -81,6 +81,7 @@ struct config {
 		bool internet;
 		struct addr_list allow_host; /* IPv4 ADDR:PORT */
 		struct cidr4_list open;      /* exceptions from the always-denied ranges */
+		unsigned flows;              /* tracked, of one guest at once */
 	} egress;
 	struct {
 		struct cidr4_list allow;

@@ -124,6 +124,9 @@ const struct option option_table[] = {
 	  .text = "A service of this host that all guests may reach." },
 	{ "egress", "open", OPTION_NETWORK_LIST, .initial = "", AT(egress.open),
 	  .text = "A network within the ranges that are always denied, opened to all guests." },
+	{ "egress", "flows", OPTION_COUNT, .initial = "8192", AT(egress.flows), .min = 1, .max = 1000000,
+	  .text = "How many flows a guest may have open into the world, and as many again to services of the host and "
+		  "DNS servers." },
 
 	{ "ingress", "allow", OPTION_NETWORK_LIST, .initial = "", AT(ingress.allow),
 	  .text = "A source, other than this host, that may open connections to the sandboxes' host addresses." },

@@ -191,6 +191,11 @@ void verdict_notrack(struct nft_batch *batch)
 	nft_part_end(batch, nft_part_begin(batch, "notrack"));
 }
 
+void verdict_return(struct nft_batch *batch)
+{
+	verdict_put(batch, NFT_RETURN, NULL);
+}
+
 void verdict_jump(struct nft_batch *batch, const char *chain)
 {
 	verdict_put(batch, NFT_JUMP, chain);

@@ -82,6 +82,11 @@ void nft_batch_begin(struct nft_batch *batch, uint8_t family)
 	nft_batch_put_frame(batch, NFNL_MSG_BATCH_BEGIN, 0);
 }
 
+void nft_batch_over(struct nft_batch *batch)
+{
+	batch->over = true;
+}
+
 void nft_batch_free(struct nft_batch *batch)
 {
 	free(batch->data);

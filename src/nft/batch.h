@@ -28,6 +28,7 @@ struct nft_batch {
 	uint8_t family;        /* NFPROTO_* of the messages to come */
 	uint32_t set_ids;
 	bool broken; /* no memory */
+	bool over;   /* what is added may exist, see nft_batch_over() */
 	/* The rule being filled, see expr.c. */
 	struct nlattr *expressions;
 	unsigned stated; /* the protocols that the rule has stated already */
@@ -36,6 +37,12 @@ struct nft_batch {
 /* FAMILY: NFPROTO_INET, ... */
 void nft_batch_begin(struct nft_batch *batch, uint8_t family);
 void nft_batch_free(struct nft_batch *batch);
+
+/*
+ * From here on, additions bring tables that exist up to date: counters go on, a chain loses its former rules, and sets that
+ * weft fills are left as they are, contents and all. A set that is missing makes the rules that use it fail.
+ */
+void nft_batch_over(struct nft_batch *batch);
 
 /*
  * Opens a message of TYPE (NFT_MSG_*) with room for SIZE bytes of attributes. Fill batch->open with mnl_attr_put_*(), then call

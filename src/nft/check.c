@@ -56,6 +56,7 @@ struct nft_element_list {
 
 struct nft_check {
 	const char *const *filled;
+	bool contents; /* only sets are compared, but not those that are filled */
 	struct nft_wanted_list wanted;
 	struct nft_element_list elements, found_elements;
 	size_t last;        /* the wanted message that was found last; the next is near it */
@@ -120,7 +121,9 @@ static bool nft_check_is_filled(const struct nft_check *check, const char *name)
 /* Whether a thing of this KIND and NAME is compared at all. */
 static bool nft_check_skips(const struct nft_check *check, int kind, const char *name)
 {
-	return (kind == NFT_MSG_NEWCHAIN || kind == NFT_MSG_NEWRULE || kind == NFT_MSG_NEWSETELEM) &&
+	if (check->contents && kind != NFT_MSG_NEWSET && kind != NFT_MSG_NEWSETELEM)
+		return true;
+	return (check->contents || kind == NFT_MSG_NEWCHAIN || kind == NFT_MSG_NEWRULE || kind == NFT_MSG_NEWSETELEM) &&
 	       nft_check_is_filled(check, name);
 }
 
@@ -444,22 +447,37 @@ static int nft_check_dump_whole(struct nft_check *check, int netns_fd, struct er
 	return err_set(err, EAGAIN, "nftables: the tables change all the time");
 }
 
-int nft_check(int netns_fd, const struct nft_batch *wanted, const char *const *filled, bool *intact, struct err *err)
+static int nft_check_run(struct nft_check *check, int netns_fd, const struct nft_batch *wanted, bool *intact,
+			 struct err *err)
 {
-	struct nft_check check = { .filled = filled };
 	const struct nlmsghdr *message = NULL;
 
 	while (!wanted->broken && (message = nft_batch_next(wanted, message)))
-		nft_check_want(&check, message);
-	int status = nft_check_dump_whole(&check, netns_fd, err);
-	if (status == 0 && (wanted->broken || check.broken))
+		nft_check_want(check, message);
+	int status = nft_check_dump_whole(check, netns_fd, err);
+	if (status == 0 && (wanted->broken || check->broken))
 		status = err_set(err, ENOMEM, "nftables: comparing");
 	if (status == 0) {
-		nft_check_compare(&check);
-		*intact = !check.differs;
+		nft_check_compare(check);
+		*intact = !check->differs;
 	}
-	vec_free(&check.wanted);
-	vec_free(&check.elements);
-	vec_free(&check.found_elements);
+	vec_free(&check->wanted);
+	vec_free(&check->elements);
+	vec_free(&check->found_elements);
 	return status;
+}
+
+int nft_check(int netns_fd, const struct nft_batch *wanted, const char *const *filled, bool *intact, struct err *err)
+{
+	struct nft_check check = { .filled = filled };
+
+	return nft_check_run(&check, netns_fd, wanted, intact, err);
+}
+
+int nft_check_contents(int netns_fd, const struct nft_batch *wanted, const char *const *filled, bool *intact,
+		       struct err *err)
+{
+	struct nft_check check = { .filled = filled, .contents = true };
+
+	return nft_check_run(&check, netns_fd, wanted, intact, err);
 }

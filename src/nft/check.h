@@ -17,4 +17,8 @@ struct err;
  */
 int nft_check(int netns_fd, const struct nft_batch *wanted, const char *const *filled, bool *intact, struct err *err);
 
+/* Does the same for sets and their elements alone. Sets that FILLED names may be missing as well. */
+int nft_check_contents(int netns_fd, const struct nft_batch *wanted, const char *const *filled, bool *intact,
+		       struct err *err);
+
 #endif

@@ -76,6 +76,7 @@ void match_ct_direction(struct nft_batch *batch, uint8_t direction); /* IP_CT_DI
 void match_ct_state(struct nft_batch *batch, uint32_t states);       /* any of NFT_CT_STATE_* */
 void match_ct_dnat(struct nft_batch *batch);                         /* its destination was translated */
 void match_ct_original_daddr_in(struct nft_batch *batch, const struct nft_set *set);
+void match_ct_confirmed(struct nft_batch *batch); /* a packet before it has passed: the flow is tracked */
 void match_ct_count_over(struct nft_batch *batch, uint32_t flows);
 
 #define NFT_CT_STATE_ESTABLISHED (1u << 1)
@@ -105,6 +106,7 @@ void act_reject_as_prohibited(struct nft_batch *batch);
 void verdict_accept(struct nft_batch *batch);
 void verdict_drop(struct nft_batch *batch);
 void verdict_notrack(struct nft_batch *batch); /* in a hook of priority raw, before conntrack */
+void verdict_return(struct nft_batch *batch);  /* to the rule behind the jump to this chain */
 void verdict_jump(struct nft_batch *batch, const char *chain);
 void verdict_goto(struct nft_batch *batch, const char *chain);
 

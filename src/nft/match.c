@@ -436,6 +436,12 @@ void match_ct_dnat(struct nft_batch *batch)
 	match_any_bit(batch, IPS_DST_NAT);
 }
 
+void match_ct_confirmed(struct nft_batch *batch)
+{
+	match_load_ct(batch, NFT_CT_STATUS, -1);
+	match_any_bit(batch, IPS_CONFIRMED);
+}
+
 void match_ct_original_daddr_in(struct nft_batch *batch, const struct nft_set *set)
 {
 	match_load_ct(batch, NFT_CT_DST_IP, IP_CT_DIR_ORIGINAL);

@@ -71,11 +71,18 @@ static void nft_put_u64(struct nlmsghdr *message, uint16_t type, uint64_t value)
 	mnl_attr_put_u64(message, type, htobe64(value));
 }
 
+/* The flags of a message that adds something. */
+static int nft_adding(const struct nft_batch *batch)
+{
+	return batch->over ? NLM_F_CREATE : NLM_F_CREATE | NLM_F_EXCL;
+}
+
 /* ---- Table, chains, counters ---- */
 
 void nft_table_add(struct nft_batch *batch, int flags)
 {
-	struct nlmsghdr *message = nft_batch_open(batch, NFT_MSG_NEWTABLE, NLM_F_CREATE | flags, MESSAGE_ROOM);
+	struct nlmsghdr *message =
+	    nft_batch_open(batch, NFT_MSG_NEWTABLE, batch->over ? NLM_F_CREATE : NLM_F_CREATE | flags, MESSAGE_ROOM);
 
 	if (!message)
 		return;
@@ -127,7 +134,7 @@ static void nft_put_comment(struct nlmsghdr *message, uint16_t attr, const char 
 
 void nft_chain_add(struct nft_batch *batch, const char *name, const struct nft_hook *hook, const char *comment)
 {
-	struct nlmsghdr *message = nft_batch_open(batch, NFT_MSG_NEWCHAIN, NLM_F_CREATE | NLM_F_EXCL, MESSAGE_ROOM);
+	struct nlmsghdr *message = nft_batch_open(batch, NFT_MSG_NEWCHAIN, nft_adding(batch), MESSAGE_ROOM);
 
 	if (!message)
 		return;
@@ -138,6 +145,8 @@ void nft_chain_add(struct nft_batch *batch, const char *name, const struct nft_h
 	if (comment)
 		nft_put_comment(message, NFTA_CHAIN_USERDATA, comment);
 	nft_batch_close(batch);
+	if (batch->over)
+		nft_chain_flush(batch, name);
 }
 
 void nft_chain_delete(struct nft_batch *batch, const char *name)
@@ -152,7 +161,7 @@ void nft_chain_flush(struct nft_batch *batch, const char *name)
 
 void nft_counter_add(struct nft_batch *batch, const char *name, uint64_t packets, uint64_t bytes)
 {
-	struct nlmsghdr *message = nft_batch_open(batch, NFT_MSG_NEWOBJ, NLM_F_CREATE | NLM_F_EXCL, MESSAGE_ROOM);
+	struct nlmsghdr *message = nft_batch_open(batch, NFT_MSG_NEWOBJ, nft_adding(batch), MESSAGE_ROOM);
 
 	if (!message)
 		return;
@@ -214,7 +223,10 @@ static uint32_t nft_set_flags(const struct nft_set *set)
 
 void nft_set_add(struct nft_batch *batch, const struct nft_set *set)
 {
-	struct nlmsghdr *message = nft_batch_open(batch, NFT_MSG_NEWSET, NLM_F_CREATE | NLM_F_EXCL, MESSAGE_ROOM);
+	/* Sets that rules fill may be empty. Any other would be, until the batch is done. */
+	struct nlmsghdr *message = batch->over && !set->timeout_ms
+				       ? NULL
+				       : nft_batch_open(batch, NFT_MSG_NEWSET, nft_adding(batch), MESSAGE_ROOM);
 
 	if (!message)
 		return;
@@ -376,7 +388,8 @@ static void nft_put_all_elements(struct nft_batch *batch, int type, const struct
 void nft_elements_add(struct nft_batch *batch, const struct nft_set *set, const struct nft_element *elements,
 		      size_t count)
 {
-	nft_put_all_elements(batch, NFT_MSG_NEWSETELEM, set, elements, count);
+	if (!batch->over)
+		nft_put_all_elements(batch, NFT_MSG_NEWSETELEM, set, elements, count);
 }
 
 void nft_elements_delete(struct nft_batch *batch, const struct nft_set *set, const struct nft_element *elements,

@@ -163,6 +163,18 @@ def test_dns_is_told_and_reached_although_private(scene):
         assert tried(asked) == (b"question", b"answer")
 
 
+def test_flows_by_configuration(scene):
+    """As many flows as are allowed: the next one is refused, DNS goes on, and what is denied anyhow is so for its own reason."""
+    one = scene({"egress": {"flows": "3"}, "addresses": {"dns": ["10.99.0.53"]}})
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(one.guest.connect(INTERNET[0], 80))
+        assert not one.opens(INTERNET[1])
+        one.agrees("10.99.0.53", 53, True, "dns")
+        one.agrees("10.1.2.3", 80, False, "private")
+    poll_until(lambda: one.opens(INTERNET[1]))
+
+
 def test_services_of_the_host(scene, host):
     """One at the host's own address, one at a virtual address that is translated to the same port of the host."""
     one = scene(

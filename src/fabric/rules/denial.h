@@ -27,7 +27,7 @@ enum {
 	RULES_DENIAL_SLACK_MS = 10,
 };
 
-/* The counter of the last rule of RULES_CHAIN_DENY, which exists only without internet. */
+/* The counter of the last rule of RULES_CHAIN_POLICY, which exists only without internet. */
 #define RULES_COUNTER_INTERNET "denied_internet"
 
 /* The name of the reason with this MARK, as `weftctl reach` shows it; "unknown" for any other mark. */

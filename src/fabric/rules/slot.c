@@ -33,21 +33,8 @@
 #define UPWARDS "eth0"
 
 enum {
-	FLOWS_MAX = 8192, /* of one guest, open at once */
 	ARP_SECOND = 100, /* ARP packets of one guest */
-	/* Denials recorded at once. The kernel reserves room for all of them in each slot. */
-	DENIALS_MAX = 128,
-	PORTLESS_MAX = 32,
 };
-
-const struct nft_set set_denied_ports = { .name = "denied_ports",
-					  .key = NFT_KEY_ADDRESS | NFT_KEY_PROTO | NFT_KEY_PORT | NFT_KEY_MARK,
-					  .timeout_ms = RULES_DENIAL_KEPT_MS,
-					  .size = DENIALS_MAX };
-const struct nft_set set_denied_protocols = { .name = "denied_protocols",
-					      .key = NFT_KEY_ADDRESS | NFT_KEY_PROTO | NFT_KEY_MARK,
-					      .timeout_ms = RULES_DENIAL_KEPT_MS,
-					      .size = PORTLESS_MAX };
 
 static const struct cidr4 not_unicast = { 224u << 24, 3 };
 /* Never valid as a destination on a wire. */
@@ -167,21 +154,6 @@ static void rules_slot_add_to_guest(struct nft_batch *batch)
 	RULE(batch, "to_guest", match_oifname(batch, TAP), act_count(batch, "to_guest"));
 }
 
-static void rules_slot_add_denied(struct nft_batch *batch)
-{
-	nft_set_add(batch, &set_denied_ports);
-	nft_set_add(batch, &set_denied_protocols);
-
-	nft_chain_add(batch, RULES_CHAIN_DENIED, NULL, NULL);
-	RULE(batch, RULES_CHAIN_DENIED, match_ipv4(batch, NFT_IS), match_l4proto(batch, NFT_IS, IPPROTO_TCP),
-	     act_record_destination(batch, &set_denied_ports));
-	RULE(batch, RULES_CHAIN_DENIED, match_ipv4(batch, NFT_IS), match_l4proto(batch, NFT_IS, IPPROTO_UDP),
-	     act_record_destination(batch, &set_denied_ports));
-	RULE(batch, RULES_CHAIN_DENIED, match_l4proto(batch, NFT_IS_NOT, IPPROTO_TCP),
-	     match_l4proto(batch, NFT_IS_NOT, IPPROTO_UDP), act_record_destination(batch, &set_denied_protocols));
-	rules_policy_add_answer(batch, RULES_CHAIN_DENIED, NULL);
-}
-
 /*
  * The forwarder's own TCP, between the TAP's two ends, is not tracked. The socket here knows its own segments, and tracking
  * would add a tenth to the cost of each.
@@ -217,28 +189,6 @@ static void rules_slot_add_input(struct nft_batch *batch, const struct config_la
 	RULE(batch, "input", match_iifname(batch, TAP), rules_deny(batch, "denied_gateway", RULES_DENIAL_GATEWAY));
 }
 
-static void rules_slot_fill_guest_egress(struct nft_batch *batch, const struct config *config)
-{
-	RULE(batch, "guest_egress", match_ct_state(batch, NFT_CT_STATE_NEW), match_ct_count_over(batch, FLOWS_MAX),
-	     rules_deny(batch, "denied_connections", RULES_DENIAL_CONNECTIONS));
-	rules_policy_add_exceptions(batch, config, "guest_egress");
-	RULE(batch, "guest_egress", match_destination_in(batch, NFT_IS, &set_sandbox_ranges),
-	     rules_deny(batch, "denied_sandbox", RULES_DENIAL_SANDBOX));
-	RULE(batch, "guest_egress", rules_match_always_denied(batch, config),
-	     rules_deny(batch, "denied_private", RULES_DENIAL_PRIVATE));
-	RULE(batch, "guest_egress", verdict_jump(batch, RULES_CHAIN_ALLOW));
-	RULE(batch, "guest_egress", verdict_jump(batch, RULES_CHAIN_DENY));
-	RULE(batch, "guest_egress", verdict_accept(batch));
-}
-
-static void rules_slot_add_guest_egress(struct nft_batch *batch, const struct config *config)
-{
-	nft_chain_add(batch, RULES_CHAIN_ALLOW, NULL, NULL);
-	nft_chain_add(batch, RULES_CHAIN_DENY, NULL, NULL);
-	nft_chain_add(batch, "guest_egress", NULL, NULL);
-	rules_slot_fill_guest_egress(batch, config);
-}
-
 static void rules_slot_add_forward(struct nft_batch *batch, uint32_t guest)
 {
 	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_INET_FORWARD, NF_IP_PRI_FILTER, true, NULL };
@@ -246,7 +196,7 @@ static void rules_slot_add_forward(struct nft_batch *batch, uint32_t guest)
 	nft_chain_add(batch, "forward", &hook, NULL);
 	RULE(batch, "forward", match_tcp_syn(batch), act_clamp_mss(batch));
 	RULE(batch, "forward", match_iifname(batch, TAP), match_ct_direction(batch, IP_CT_DIR_ORIGINAL),
-	     verdict_goto(batch, "guest_egress"));
+	     verdict_goto(batch, RULES_CHAIN_EGRESS));
 	RULE(batch, "forward", match_ct_state(batch, NFT_CT_STATE_ESTABLISHED | NFT_CT_STATE_RELATED),
 	     verdict_accept(batch));
 	RULE(batch, "forward", match_iifname(batch, UPWARDS), match_ip_daddr(batch, NFT_IS, guest),
@@ -271,12 +221,12 @@ static void rules_slot_add_inet_table(struct nft_batch *batch, const struct conf
 	nft_counter_add(batch, "drop_earlier", counts->drops, 0);
 	ADD_COUNTERS(batch, counters);
 	rules_policy_add_sets(batch, config);
-	rules_slot_add_denied(batch);
+	rules_egress_add_denied(batch);
 	rules_slot_add_translation(batch, guest, config_host_ip(layout, slot));
 	rules_slot_add_to_guest(batch);
 	rules_slot_add_untracked(batch, layout);
 	rules_slot_add_input(batch, layout);
-	rules_slot_add_guest_egress(batch, config);
+	rules_egress_add(batch, config);
 	rules_slot_add_forward(batch, guest);
 }
 
@@ -304,29 +254,6 @@ static void rules_slot_delete_tables(struct nft_batch *batch)
 	}
 }
 
-/*
- * Stops all that the guest sends out, until rules_slot_open_egress(). A rule does it: the kernel sets the drop policy of a new
- * hook as late as it fills sets.
- */
-static void rules_slot_close_egress(struct nft_batch *batch)
-{
-	batch->family = NFPROTO_INET;
-	nft_chain_flush(batch, "guest_egress");
-	RULE(batch, "guest_egress", verdict_drop(batch));
-}
-
-static int rules_slot_open_egress(int netns_fd, const struct config *config, struct err *err)
-{
-	struct nft_batch batch;
-
-	nft_batch_begin(&batch, NFPROTO_INET);
-	nft_chain_flush(&batch, "guest_egress");
-	rules_slot_fill_guest_egress(&batch, config);
-	int status = nft_batch_send(&batch, netns_fd, err);
-	nft_batch_free(&batch);
-	return status;
-}
-
 static bool rules_slot_has_lists(const struct fabric_plan *plan)
 {
 	return plan->egress && (plan->egress->allow_count || plan->egress->deny_count);
@@ -348,10 +275,10 @@ static int rules_slot_make_tables(int netns_fd, const struct config *config, con
 		rules_slot_delete_tables(&batch);
 	rules_slot_add_tables(&batch, config, plan, counts, 0);
 	if (closed)
-		rules_slot_close_egress(&batch);
+		rules_egress_close(&batch);
 	int status = nft_batch_send(&batch, netns_fd, err);
 	nft_batch_free(&batch);
-	return status == 0 && closed ? rules_slot_open_egress(netns_fd, config, err) : status;
+	return status == 0 && closed ? rules_egress_open(netns_fd, config, err) : status;
 }
 
 int rules_slot_apply(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err)
@@ -370,15 +297,18 @@ static uint64_t rules_larger(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
+/* Sets that rules fill, and the chain that carries the name. */
+static const char *const filled_by_rules[] = { "denied_ports",     "denied_protocols", "guest_services_full",
+					       "guest_flows_full", "sandbox",          NULL };
+
 static int rules_slot_check_side(int netns_fd, const struct config *config, const struct fabric_plan *plan,
 				 unsigned side, bool *intact, struct err *err)
 {
-	static const char *const filled[] = { "denied_ports", "denied_protocols", "sandbox", NULL };
 	struct nft_batch wanted;
 
 	nft_batch_begin(&wanted, NFPROTO_INET);
 	rules_slot_add_tables(&wanted, config, plan, &(struct fabric_counts){ 0 }, side);
-	int status = nft_check(netns_fd, &wanted, filled, intact, err);
+	int status = nft_check(netns_fd, &wanted, filled_by_rules, intact, err);
 	nft_batch_free(&wanted);
 	return status;
 }
@@ -403,6 +333,63 @@ static bool rules_slot_repair_policy(int netns_fd, const struct config *config, 
 	       rules_slot_check(netns_fd, config, plan, &intact, &ignored) == 0 && intact;
 }
 
+/* Whether the sets of PLAN's policy, on SIDE, and those of the configuration are there and hold what they should. */
+static bool rules_slot_has_contents(int netns_fd, const struct config *config, const struct fabric_plan *plan,
+				    unsigned side)
+{
+	struct nft_batch wanted;
+	struct err ignored;
+	bool intact = false;
+
+	nft_batch_begin(&wanted, NFPROTO_INET);
+	rules_slot_add_tables(&wanted, config, plan, &(struct fabric_counts){ 0 }, side);
+	int status = nft_check_contents(netns_fd, &wanted, filled_by_rules, &intact, &ignored);
+	nft_batch_free(&wanted);
+	return status == 0 && intact;
+}
+
+static int rules_slot_renew_rules(int netns_fd, const struct config *config, const struct fabric_plan *plan,
+				  const struct fabric_counts *counts, unsigned side)
+{
+	/* Tables of weft 0.1.0 before its release. */
+	static const char *const former[] = { "guest_allow", "guest_deny" };
+	struct nft_batch batch;
+	struct err ignored;
+
+	nft_batch_begin(&batch, NFPROTO_INET);
+	nft_batch_over(&batch);
+	rules_slot_add_tables(&batch, config, plan, counts, side);
+	batch.family = NFPROTO_INET;
+	for (size_t i = 0; i < sizeof(former) / sizeof(former[0]); i++) {
+		/* To delete what is not there would be an error. */
+		nft_chain_add(&batch, former[i], NULL, NULL);
+		nft_chain_delete(&batch, former[i]);
+	}
+	int status = nft_batch_send(&batch, netns_fd, &ignored);
+	nft_batch_free(&batch);
+	return status;
+}
+
+/*
+ * Where sets hold what they should, as after an upgrade that brought other rules, one batch replaces the rules: each packet meets
+ * all of the former or all of the new ones, and none is lost.
+ */
+static bool rules_slot_repair_rules(int netns_fd, const struct config *config, const struct fabric_plan *plan,
+				    const struct fabric_counts *counts)
+{
+	struct fabric_counts lacking = *counts;
+	struct err ignored;
+	bool intact = false;
+	unsigned side = 0;
+
+	/* Counters that are there go on. */
+	lacking.drops = 0;
+	while (side < RULES_POLICY_SIDES && !rules_slot_has_contents(netns_fd, config, plan, side))
+		side++;
+	return side < RULES_POLICY_SIDES && rules_slot_renew_rules(netns_fd, config, plan, &lacking, side) == 0 &&
+	       rules_slot_check(netns_fd, config, plan, &intact, &ignored) == 0 && intact;
+}
+
 int rules_slot_repair(int netns_fd, const struct config *config, const struct fabric_plan *plan,
 		      const struct fabric_counts *known, struct err *err)
 {
@@ -421,6 +408,8 @@ int rules_slot_repair(int netns_fd, const struct config *config, const struct fa
 		counts.connections = rules_larger(counts.connections, known->connections);
 		counts.drops = rules_larger(counts.drops, known->drops);
 	}
+	if (rules_slot_repair_rules(netns_fd, config, plan, &counts))
+		return 0;
 	if (rules_slot_make_tables(netns_fd, config, plan, &counts, true, err) < 0)
 		return err_wrap(err, "tables of slot %u", plan->slot);
 	return 0;

@@ -140,18 +140,20 @@ static void rules_slot_policy_add_sets(struct nft_batch *batch, const struct egr
 	}
 }
 
+/* One chain, since its return must leave the whole policy. */
 static void rules_slot_policy_add_side(struct nft_batch *batch, const struct egress *egress, unsigned side)
 {
 	for (size_t kind = 0; kind < RULES_POLICY_SETS; kind++)
 		if (rules_slot_policy_has_kind(egress->allow, egress->allow_count, kind))
-			RULE(batch, RULES_CHAIN_ALLOW,
-			     match_destination_in(batch, NFT_IS, &set_policy_allow[side][kind]), verdict_accept(batch));
+			RULE(batch, RULES_CHAIN_POLICY,
+			     match_destination_in(batch, NFT_IS, &set_policy_allow[side][kind]), verdict_return(batch));
 	for (size_t kind = 0; kind < RULES_POLICY_SETS; kind++)
 		if (rules_slot_policy_has_kind(egress->deny, egress->deny_count, kind))
-			RULE(batch, RULES_CHAIN_DENY, match_destination_in(batch, NFT_IS, &set_policy_deny[side][kind]),
+			RULE(batch, RULES_CHAIN_POLICY,
+			     match_destination_in(batch, NFT_IS, &set_policy_deny[side][kind]),
 			     rules_deny(batch, "denied_policy", RULES_DENIAL_POLICY));
 	if (!egress->internet)
-		RULE(batch, RULES_CHAIN_DENY, rules_deny(batch, RULES_COUNTER_INTERNET, RULES_DENIAL_INTERNET));
+		RULE(batch, RULES_CHAIN_POLICY, rules_deny(batch, RULES_COUNTER_INTERNET, RULES_DENIAL_INTERNET));
 }
 
 /* The other direction is limited by the TAP's queue. */
@@ -298,8 +300,7 @@ static int rules_slot_policy_turn_to(int netns_fd, const struct fabric_plan *pla
 	struct nft_batch batch;
 
 	nft_batch_begin(&batch, NFPROTO_INET);
-	nft_chain_flush(&batch, RULES_CHAIN_ALLOW);
-	nft_chain_flush(&batch, RULES_CHAIN_DENY);
+	nft_chain_flush(&batch, RULES_CHAIN_POLICY);
 	if (plan->egress)
 		rules_slot_policy_add_side(&batch, plan->egress, side);
 	rules_slot_policy_delete_side(&batch, present, 1 - side);

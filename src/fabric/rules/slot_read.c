@@ -206,7 +206,7 @@ static int rules_reach_find_counter(const struct nlmsghdr *message, void *data)
 	return MNL_CB_OK;
 }
 
-/* Whether the chain of denials ends with the rule that denies everything else. */
+/* Whether the policy's chain ends with the rule that denies everything else. */
 static bool rules_reach_is_without_internet(struct reach_question *question)
 {
 	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
@@ -215,7 +215,7 @@ static bool rules_reach_is_without_internet(struct reach_question *question)
 	for (unsigned i = 0; i < NFT_ATTEMPTS && !question->failed; i++) {
 		struct nlmsghdr *request = nft_request(buffer, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP);
 		mnl_attr_put_strz(request, NFTA_RULE_TABLE, NFT_TABLE_NAME);
-		mnl_attr_put_strz(request, NFTA_RULE_CHAIN, RULES_CHAIN_DENY);
+		mnl_attr_put_strz(request, NFTA_RULE_CHAIN, RULES_CHAIN_POLICY);
 		found = false;
 		if (nft_ask(question->fd, request, rules_reach_find_counter, &found, question->err) == 0)
 			return found;

@@ -11,6 +11,7 @@
 #include "nft/table.h"
 
 struct config;
+struct err;
 
 extern const struct nft_set set_denied_ports, set_denied_protocols; /* denials; rules fill them */
 
@@ -23,9 +24,24 @@ extern const struct nft_set set_policy_allow[RULES_POLICY_SIDES][RULES_POLICY_SE
 extern const struct nft_set set_policy_deny[RULES_POLICY_SIDES][RULES_POLICY_SETS];
 
 /* Chains for the policy alone, empty at first. */
-#define RULES_CHAIN_ALLOW           "guest_allow"
-#define RULES_CHAIN_DENY            "guest_deny"
+#define RULES_CHAIN_POLICY          "guest_policy"
 #define RULES_CHAIN_FROM_GUEST_RATE "from_guest_rate" /* netdev */
+
+/* The chain that judges what the guest sends into the world. */
+#define RULES_CHAIN_EGRESS "guest_egress"
+
+/* Adds the chain RULES_CHAIN_DENIED with its sets. */
+void rules_egress_add_denied(struct nft_batch *batch);
+
+/* Adds the chain RULES_CHAIN_EGRESS with all that it leads to, but RULES_CHAIN_DENIED. */
+void rules_egress_add(struct nft_batch *batch, const struct config *config);
+
+/*
+ * Stops all that the guest sends out, until rules_egress_open(). A rule does it: the kernel sets the drop policy of a new hook
+ * as late as it fills sets.
+ */
+void rules_egress_close(struct nft_batch *batch);
+int rules_egress_open(int netns_fd, const struct config *config, struct err *err);
 
 /* Adds both tables of PLAN's slot. Counters start at COUNTS; the policy's lists are on SIDE. */
 void rules_slot_add_tables(struct nft_batch *batch, const struct config *config, const struct fabric_plan *plan,

@@ -80,6 +80,7 @@ START_TEST(defaults_are_those_of_the_interface)
 	ck_assert_uint_eq(config->forwarder.connections, 0);
 	ck_assert_uint_eq(config->forwarder.sandbox_connections, 0);
 	ck_assert_uint_eq(config->forwarder.udp_flows, 4096);
+	ck_assert_uint_eq(config->egress.flows, 8192);
 	ck_assert_uint_eq(config->forwarder.udp_flows_per_client, 1024);
 	ck_assert_uint_eq(config->forwarder.stop_drain_ms, 5000);
 	ck_assert_uint_eq(config->ports.first, 20000);

@@ -36,7 +36,7 @@ START_TEST(their_listing_can_be_loaded_again_and_is_then_still_intact)
 	lab.config->egress.allow_host = (struct addr_list){ .items = &service, .count = 1 };
 	OK(rules_slot_apply(-1, lab.config, &plan_some, &err));
 	char *listing = lab_round_trip();
-	ck_assert_ptr_nonnull(strstr(listing, "ip daddr . meta l4proto . th dport @policy_allow_port accept"));
+	ck_assert_ptr_nonnull(strstr(listing, "ip daddr . meta l4proto . th dport @policy_allow_port return"));
 	ck_assert_ptr_nonnull(strstr(listing, "192.0.2.0/24 . tcp . 443"));
 	ck_assert_ptr_nonnull(strstr(listing, "10.1.1.1 . udp . 53"));
 	ck_assert_ptr_nonnull(strstr(listing, "192.0.2.1 . tcp . 80"));
@@ -141,7 +141,7 @@ START_TEST(of_a_policy_that_differs_the_repair_leaves_the_rest_alone)
 {
 	static const char *const alterations[] = {
 		"nft add set inet weft policy_deny2 '{ type ipv4_addr; flags interval; }'",
-		"nft flush chain inet weft guest_deny",
+		"nft flush chain inet weft guest_policy",
 		"nft add element inet weft policy_allow { 4.4.4.4 }",
 	};
 

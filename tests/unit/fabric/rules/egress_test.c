@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "unit/fabric/rules/nft_slot_lab.h"
+#include "unit/run_suite.h"
+
+#include "base/clock.h"
+#include "kernel/conntrack.h"
+
+#include <check.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- The guest's share of tracked flows ---- */
+
+START_TEST(a_guest_has_only_so_many_flows)
+{
+	struct packet packet = from_guest(IPPROTO_UDP, ELSEWHERE, 53);
+	struct packet inbound = from_host(IPPROTO_TCP, host_ip, 80);
+	unsigned passed = 0, tracked;
+
+	for (unsigned i = 0; i < 8400; i++) {
+		packet.source_port = (uint16_t)(10000 + i);
+		lab_guest_sends(&lab, &packet);
+		passed += !lab_receives_nothing(lab.host);
+	}
+	ck_assert_uint_eq(passed, 8192);
+	OK(kern_conntrack_count(-1, &tracked, &err));
+	ck_assert_uint_eq(tracked, 8192);
+	ck_assert_uint_eq(lab_counter("inet", "denied_connections"), 8400 - 8192);
+	/* Others still come in. */
+	while (!lab_receives_nothing(lab.guest))
+		;
+	passes_in(&inbound);
+	OK(kern_conntrack_flush(-1, &err));
+	OK(kern_conntrack_count(-1, &tracked, &err));
+	ck_assert_uint_eq(tracked, 0);
+}
+END_TEST
+
+/* The next packet of the guest's flow to DESTINATION from SOURCE_PORT; one without an answer is `new` to the kernel. */
+static bool leaves(uint32_t destination, uint16_t port, unsigned source_port)
+{
+	struct packet packet = from_guest(IPPROTO_UDP, destination, port);
+
+	packet.source_port = (uint16_t)source_port;
+	lab_guest_sends(&lab, &packet);
+	return !lab_receives_nothing(lab.host);
+}
+
+enum { FLOWS = 20 };
+
+/* Uses up the guest's share of flows into the world. */
+static void fill_flows(void)
+{
+	for (unsigned i = 0; i < FLOWS; i++)
+		ck_assert(leaves(ELSEWHERE, 53, 10000 + i));
+	ck_assert(!leaves(ELSEWHERE, 53, 10000 + FLOWS));
+	ck_assert_uint_eq(lab_counter("inet", "denied_connections"), 1);
+}
+
+START_TEST(with_all_flows_in_use_the_rest_of_the_policy_goes_on)
+{
+	struct egress_rule deny = { .cidr = { OTHER, 32 }, .any_proto = true };
+	const struct egress egress = { true, NULL, &deny, 0, 1 };
+	const struct fabric_plan denies = { .slot = 1, .id = "a", .egress = &egress };
+	struct cidr4 dns = { IP(10, 1, 1, 1), 32 };
+
+	lab.config->egress.flows = FLOWS;
+	lab.config->addresses.dns = (struct cidr4_list){ .items = &dns, .count = 1 };
+	OK(rules_slot_apply(-1, lab.config, &denies, &err));
+	fill_flows();
+	/* What is denied anyhow is so for its own reason. */
+	ck_assert(!leaves(OTHER, 53, 1));
+	ck_assert(!leaves(IP(10, 2, 2, 2), 53, 1));
+	ck_assert_uint_eq(lab_counter("inet", "denied_policy"), 1);
+	ck_assert_uint_eq(lab_counter("inet", "denied_private"), 1);
+	ck_assert_uint_eq(lab_counter("inet", "denied_connections"), 1);
+	/* Flows that were there go on. */
+	ck_assert(leaves(ELSEWHERE, 53, 10000));
+	/* DNS has as many flows of its own. */
+	for (unsigned i = 0; i < FLOWS; i++)
+		ck_assert(leaves(dns.ip, 53, 10000 + i));
+	ck_assert(!leaves(dns.ip, 53, 9999));
+	ck_assert_uint_eq(lab_counter("inet", "denied_connections"), 2);
+}
+END_TEST
+
+START_TEST(new_flows_beyond_the_limit_are_not_counted_one_by_one)
+{
+	char *full;
+
+	lab.config->egress.flows = FLOWS;
+	OK(rules_slot_apply(-1, lab.config, &plan, &err));
+	fill_flows();
+	full = lab_output("nft list set inet weft guest_flows_full");
+	ck_assert_ptr_nonnull(strstr(full, "tap0"));
+	free(full);
+	for (unsigned i = 0; i < 500; i++)
+		ck_assert(!leaves(ELSEWHERE, 53, 20000 + i));
+	ck_assert_uint_eq(lab_counter("inet", "denied_connections"), 501);
+	/* Flows that end make room, soon. */
+	OK(kern_conntrack_flush(-1, &err));
+	uint64_t deadline = clock_now_ms() + LAB_TIMEOUT_MS;
+	while (!leaves(ELSEWHERE, 53, 30000))
+		ck_assert_uint_lt(clock_now_ms(), deadline);
+}
+END_TEST
+
+/* ---- Former rules ---- */
+
+/* As an upgrade finds it. */
+static void make_former_rules(void)
+{
+	OK(rules_slot_apply(-1, lab.config, &plan_some, &err));
+	lab_run("nft -f - <<'END'\n"
+		"flush chain inet weft guest_egress\n"
+		"flush chain inet weft guest_policy\n"
+		"flush chain inet weft guest_flows\n"
+		"flush chain inet weft guest_flows_over\n"
+		"delete chain inet weft guest_policy\n"
+		"delete chain inet weft guest_flows\n"
+		"delete chain inet weft guest_flows_over\n"
+		"delete set inet weft guest_flows_full\n"
+		"add chain inet weft guest_allow\n"
+		"add rule inet weft guest_allow ip daddr @policy_allow accept\n"
+		"add rule inet weft guest_allow ip daddr . meta l4proto @policy_allow_proto accept\n"
+		"add chain inet weft guest_deny\n"
+		"add rule inet weft guest_deny ip daddr @policy_deny counter name denied_policy goto denied\n"
+		"add rule inet weft guest_egress ct state new ct count over 8192 goto denied\n"
+		"add rule inet weft guest_egress jump guest_allow\n"
+		"add rule inet weft guest_egress jump guest_deny\n"
+		"add rule inet weft guest_egress accept\n"
+		"END");
+}
+
+/* Neither the table nor its counters are made anew, nor is the guest shut off meanwhile. */
+START_TEST(former_rules_are_replaced_in_place)
+{
+	static const char list[] = "nft -a list table inet weft | head -1";
+	struct packet packet = from_guest(IPPROTO_TCP, IP(203, 0, 113, 7), 80);
+
+	make_former_rules();
+	passes_out(&packet);
+	uint64_t count = lab_counter("netdev", "from_guest");
+	char *before = lab_output(list);
+	ck_assert(!is_intact(&plan_some));
+	OK(rules_slot_repair(-1, lab.config, &plan_some, NULL, &err));
+	ck_assert(is_intact(&plan_some));
+	char *after = lab_output(list);
+	ck_assert_str_eq(after, before);
+	ck_assert_uint_eq(lab_counter("netdev", "from_guest"), count);
+	packet.source_port++;
+	passes_out(&packet);
+	free(before);
+	free(after);
+}
+END_TEST
+
+/* In place, the rules would judge by wrong lists. */
+START_TEST(former_rules_with_other_lists_are_replaced_whole)
+{
+	make_former_rules();
+	lab_run("nft add element inet weft policy_allow { 4.4.4.4 }");
+	OK(rules_slot_repair(-1, lab.config, &plan_some, NULL, &err));
+	ck_assert(is_intact(&plan_some));
+}
+END_TEST
+
+static void add_egress_tests(Suite *suite)
+{
+	TCase *egress = tcase_create("egress");
+
+	tcase_add_checked_fixture(egress, setup_with_tables, NULL);
+	tcase_set_timeout(egress, 120);
+	tcase_add_test(egress, a_guest_has_only_so_many_flows);
+	tcase_add_test(egress, with_all_flows_in_use_the_rest_of_the_policy_goes_on);
+	tcase_add_test(egress, new_flows_beyond_the_limit_are_not_counted_one_by_one);
+	tcase_add_test(egress, former_rules_are_replaced_in_place);
+	tcase_add_test(egress, former_rules_with_other_lists_are_replaced_whole);
+	suite_add_tcase(suite, egress);
+}
+
+int main(void)
+{
+	lab_require_root();
+	Suite *suite = suite_create("nft_egress");
+	add_egress_tests(suite);
+
+	return run_suite(suite);
+}
