@@ -11,6 +11,7 @@
 #include "daemon/daemon.h"
 #include "daemon/metrics.h"
 #include "daemon/tenant.h"
+#include "forwarder/forwarder.h"
 
 #include <string.h>
 
@@ -57,6 +58,7 @@ static void daemon_collect_take(struct daemon *daemon, const struct fabric_count
 
 	if (!tenant)
 		return;
+	struct fwd_route_stats forwarded = { 0 };
 	struct counters *known = &sandbox->counters, *lost = &tenant->lost;
 	const struct counters before = *known;
 	bool moved =
@@ -67,7 +69,10 @@ static void daemon_collect_take(struct daemon *daemon, const struct fabric_count
 		sandbox->last_activity_ms = clock_wall_ms();
 	daemon_collect_advance(&known->bytes_to_guest, &lost->bytes_to_guest, counts->bytes_to_guest);
 	daemon_collect_advance(&known->bytes_from_guest, &lost->bytes_from_guest, counts->bytes_from_guest);
-	daemon_collect_advance(&known->drops_total, &lost->drops_total, counts->drops + counts->host_drops);
+	if (tenant->route)
+		fwd_route_stats(tenant->route, &forwarded);
+	daemon_collect_advance(&known->drops_total, &lost->drops_total,
+			       counts->drops + counts->host_drops + forwarded.udp_lost);
 	daemon_collect_sum(daemon, tenant, &before, counts);
 }
 

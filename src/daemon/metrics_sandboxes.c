@@ -120,8 +120,10 @@ void daemon_metrics_write_sandboxes(FILE *out, struct daemon *daemon)
 				    "Those that are connected to the guest.", daemon_metrics_connections_open);
 	daemon_metrics_write_metric(out, daemon, "weft_sandbox_connections_held", "gauge",
 				    "Those that wait for the guest.", daemon_metrics_connections_held);
-	daemon_metrics_write_metric(out, daemon, "weft_sandbox_drops_total", "counter",
-				    "Packets of the guest that were denied or dropped.", daemon_metrics_drops_total);
+	daemon_metrics_write_metric(
+	    out, daemon, "weft_sandbox_drops_total", "counter",
+	    "Packets of the guest that were denied or dropped, and datagrams of its UDP endpoints that were lost.",
+	    daemon_metrics_drops_total);
 	daemon_metrics_write_metric(out, daemon, "weft_sandbox_ready", "gauge",
 				    "Whether the guest accepts connections.", daemon_metrics_is_ready);
 	daemon_metrics_write_metric(out, daemon, "weft_sandbox_last_activity_timestamp_seconds", "gauge",

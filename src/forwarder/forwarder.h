@@ -127,6 +127,7 @@ void fwd_route_close(struct fwd_route *route, enum fwd_close_reason reason, unsi
 struct fwd_route_stats {
 	uint64_t connections_total, connections_open, connections_held; /* open: without the held ones */
 	uint64_t bytes_to_guest, bytes_from_guest;
+	uint64_t udp_lost;        /* datagrams that were not passed on */
 	int64_t last_activity_ms; /* wall clock; 0: none */
 };
 void fwd_route_stats(const struct fwd_route *route, struct fwd_route_stats *stats);

@@ -65,7 +65,7 @@ static void fwd_listing_describe_flow(const struct udp_flow *flow, struct fwd_co
 		.age_ms = flow->port->worker->now_ms - flow->started_ms,
 	};
 	addr_format(&flow->port->endpoint->listen, info->endpoint);
-	addr_format(&flow->from, info->client);
+	addr_format(&flow->ends.client, info->client);
 }
 
 static void fwd_listing_describe_flows(struct part *part)

@@ -234,9 +234,10 @@ void fwd_tally_flow_end(struct route_side *side, enum fwd_close_reason reason)
 	fwd_tally_end(side, reason);
 }
 
-void fwd_tally_lose(struct worker *worker, unsigned count)
+void fwd_tally_lose(struct route_side *side, unsigned count)
 {
-	fwd_tally_add(&worker->tally.udp_lost, count);
+	fwd_tally_add(&side->tally.udp_lost, count);
+	fwd_tally_add(&side->worker->tally.udp_lost, count);
 }
 
 /* ---- Messages ---- */
@@ -301,6 +302,7 @@ static void fwd_tally_add_side(const struct side_tally *tally, struct fwd_route_
 	stats->connections_held += fwd_tally_size(&tally->held);
 	stats->bytes_to_guest += fwd_tally_value(&tally->bytes_to_guest);
 	stats->bytes_from_guest += fwd_tally_value(&tally->bytes_from_guest);
+	stats->udp_lost += fwd_tally_value(&tally->udp_lost);
 	if (active > *active_ms)
 		*active_ms = active;
 }

@@ -43,6 +43,7 @@ struct side_tally {
 	atomic_size_t held;
 	atomic_size_t coming; /* connections of another thread whose message is still under way; any thread */
 	_Atomic uint64_t bytes_to_guest, bytes_from_guest;
+	_Atomic uint64_t udp_lost;  /* datagrams that were not passed on */
 	_Atomic uint64_t active_ms; /* clock_now_ms() of the last byte; 0: none */
 };
 
@@ -121,8 +122,8 @@ void fwd_tally_end(struct route_side *side, enum fwd_close_reason reason);
 void fwd_tally_flow_begin(struct route_side *side);
 void fwd_tally_flow_end(struct route_side *side, enum fwd_close_reason reason);
 
-/* COUNT datagrams were not passed on. WORKER's thread. */
-void fwd_tally_lose(struct worker *worker, unsigned count);
+/* COUNT datagrams of SIDE were not passed on. */
+void fwd_tally_lose(struct route_side *side, unsigned count);
 
 /* ---- Messages to SIDE that carry a connection: sent by any thread, delivered on its worker's ---- */
 

@@ -14,6 +14,7 @@
 #include "forwarder/endpoint.h"
 #include "forwarder/route.h"
 #include "forwarder/udp_batch.h"
+#include "forwarder/udp_socket.h"
 #include "forwarder/worker.h"
 
 #include <stdlib.h>
@@ -25,16 +26,16 @@ static void fwd_udp_pass_to_guest(struct udp_port *port, struct udp_batch *batch
 	unsigned first = 0;
 
 	while (first < count) {
-		struct addr client = *fwd_udp_batch_sender(batch, first);
-		struct udp_flow *flow = fwd_udp_flow_of(port, &client);
+		struct udp_ends ends = *fwd_udp_batch_ends(batch, first);
+		struct udp_flow *flow = fwd_udp_flow_of(port, &ends);
 		unsigned end = first;
 
-		while (end < count && addr_equal(fwd_udp_batch_sender(batch, end), &client))
+		while (end < count && fwd_udp_ends_equal(fwd_udp_batch_ends(batch, end), &ends))
 			fwd_udp_batch_address(batch, end++, NULL);
 		unsigned lost = end - first;
 		if (flow)
 			fwd_udp_flow_count(flow, fwd_udp_batch_send(batch, first, end, flow->fd, &lost), 0);
-		fwd_tally_lose(port->worker, lost);
+		fwd_tally_lose(port->side, lost);
 		first = end;
 	}
 }
@@ -51,10 +52,11 @@ static void fwd_udp_on_readable(struct poll_source *source, uint32_t events)
 		if (count && fwd_route_state_may_dial(&port->side->state))
 			fwd_udp_pass_to_guest(port, batch, count);
 		else
-			fwd_tally_lose(port->worker, count);
+			fwd_tally_lose(port->side, count);
 		if (count < UDP_BATCH)
 			break;
 	}
+	fwd_tally_lose(port->side, fwd_udp_socket_drops(port->fd, &port->drops));
 }
 
 /* ---- Start and end ---- */
@@ -120,6 +122,7 @@ static void fwd_udp_on_closing(struct mail *mail)
 	struct route_side *side = port->side;
 
 	fwd_udp_close_flows(port, port->worker->forwarder->stopping ? CLOSE_SHUTDOWN : CLOSE_UNREGISTERED);
+	fwd_tally_lose(side, fwd_udp_socket_drops(port->fd, &port->drops));
 	fwd_wheel_cancel(&port->unheard);
 	close(port->fd);
 	fwd_poller_forget(port->worker->poller, &port->readable);
@@ -154,6 +157,8 @@ struct udp_port *fwd_udp_port_new(struct fwd_route *route, struct fwd_endpoint *
 	port->side = side;
 	port->endpoint = fwd_endpoint_reference(endpoint);
 	port->fd = fd;
+	fwd_udp_socket_prepare(fd, &endpoint->listen);
+	(void)fwd_udp_socket_drops(fd, &port->drops); /* a former run has counted these */
 	fwd_udp_table_init(&port->flows, &route->forwarder->seed);
 	port->opening.deliver = fwd_udp_on_opening;
 	port->closing.deliver = fwd_udp_on_closing;

@@ -32,8 +32,9 @@ struct udp_flow {
 	struct udp_place place;
 	struct udp_port *port;
 	struct poll_source readable;
-	int fd;           /* connected to the guest */
-	struct addr from; /* the client */
+	int fd; /* connected to the guest */
+	struct udp_ends ends;
+	uint32_t drops; /* of its socket, as far as they are counted */
 	struct wheel_entry timer;
 	uint64_t id;
 	uint64_t started_ms, active_ms;
@@ -49,6 +50,7 @@ struct udp_port {
 	struct route_side *side;
 	struct fwd_endpoint *endpoint; /* with a reference */
 	int fd;
+	uint32_t drops; /* of FD, as far as they are counted */
 	struct poll_source readable;
 	struct wheel_entry unheard; /* waits for the next attempt to hear it */
 	unsigned pause_ms;          /* between the last two of these; 0: none failed */
@@ -61,8 +63,8 @@ struct udp_port *fwd_udp_port_new(struct fwd_route *route, struct fwd_endpoint *
 /* Asks for its end, and its flows' (reason: unregistered). It closes the socket. Main thread; PORT is gone for the caller. */
 void fwd_udp_port_close(struct udp_port *port);
 
-/* Its flow of the client FROM, made if there is none and one more is allowed; else NULL. Worker's thread. */
-struct udp_flow *fwd_udp_flow_of(struct udp_port *port, const struct addr *from);
+/* Its flow between ENDS, made if there is none and one more is allowed; else NULL. Worker's thread. */
+struct udp_flow *fwd_udp_flow_of(struct udp_port *port, const struct udp_ends *ends);
 
 /* Bytes passed on, in either direction. Worker's thread. */
 void fwd_udp_flow_count(struct udp_flow *flow, uint64_t to_guest, uint64_t from_guest);

@@ -4,7 +4,7 @@
 
 /* Datagrams on their way from one socket to another, many in one system call. One thread. */
 
-#include "base/addr.h"
+#include "forwarder/udp_table.h"
 
 #include <stdint.h>
 
@@ -18,11 +18,14 @@ struct udp_batch *fwd_udp_batch_new(void);
 /* Receives up to UDP_BATCH datagrams from the socket FD. Returns how many; 0 for none. */
 unsigned fwd_udp_batch_receive(struct udp_batch *batch, int fd);
 
-/* The sender of datagram INDEX. */
-const struct addr *fwd_udp_batch_sender(const struct udp_batch *batch, unsigned index);
+/* The sender of datagram INDEX, and the address of this host that it came to, without a port (struct udp_ends). */
+const struct udp_ends *fwd_udp_batch_ends(const struct udp_batch *batch, unsigned index);
 
-/* Makes datagram INDEX, received, ready to be sent to TO, which must live until then; NULL: to the socket's own peer. */
-void fwd_udp_batch_address(struct udp_batch *batch, unsigned index, struct addr *to);
+/*
+ * Makes datagram INDEX, received, ready to be sent to the client of TO, from its own address; TO must live until then. NULL: to the
+ * socket's own peer.
+ */
+void fwd_udp_batch_address(struct udp_batch *batch, unsigned index, struct udp_ends *to);
 
 /*
  * Sends datagrams FIRST up to END by FD. Datagrams that the socket does not take are dropped: *LOST of them. Returns the bytes

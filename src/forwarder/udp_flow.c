@@ -15,6 +15,7 @@
 #include "forwarder/route.h"
 #include "forwarder/udp.h"
 #include "forwarder/udp_batch.h"
+#include "forwarder/udp_socket.h"
 #include "forwarder/worker.h"
 
 #include <stdlib.h>
@@ -44,7 +45,7 @@ static void fwd_udp_flow_pass_to_client(struct udp_flow *flow, struct udp_batch 
 
 	fwd_udp_table_answer(&flow->port->flows, flow);
 	fwd_udp_flow_count(flow, 0, fwd_udp_batch_send(batch, 0, count, flow->port->fd, &lost));
-	fwd_tally_lose(flow->port->worker, lost);
+	fwd_tally_lose(flow->port->side, lost);
 }
 
 /* The guest's datagrams go to the flow's client. */
@@ -58,12 +59,13 @@ static void fwd_udp_flow_on_readable(struct poll_source *source, uint32_t events
 		unsigned count = fwd_udp_batch_receive(batch, flow->fd);
 
 		for (unsigned j = 0; j < count; j++)
-			fwd_udp_batch_address(batch, j, &flow->from);
+			fwd_udp_batch_address(batch, j, &flow->ends);
 		if (count)
 			fwd_udp_flow_pass_to_client(flow, batch, count);
 		if (count < UDP_BATCH)
 			break;
 	}
+	fwd_tally_lose(flow->port->side, fwd_udp_socket_drops(flow->fd, &flow->drops));
 }
 
 /* ---- Making ---- */
@@ -77,6 +79,7 @@ static int fwd_udp_flow_dial(struct udp_flow *flow)
 	flow->fd = base_netns_socket(side->state.netns_fd, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, &err);
 	if (flow->fd < 0)
 		return -1;
+	fwd_udp_socket_prepare(flow->fd, NULL);
 	if (connect(flow->fd, &guest.any, addr_length(&guest)) < 0)
 		return -1;
 	flow->readable.happened = fwd_udp_flow_on_readable;
@@ -84,7 +87,7 @@ static int fwd_udp_flow_dial(struct udp_flow *flow)
 }
 
 /* It was admitted. */
-static struct udp_flow *fwd_udp_flow_make(struct udp_port *port, const struct addr *from)
+static struct udp_flow *fwd_udp_flow_make(struct udp_port *port, const struct udp_ends *ends)
 {
 	struct worker *worker = port->worker;
 	struct udp_flow *flow = calloc(1, sizeof(*flow));
@@ -92,7 +95,7 @@ static struct udp_flow *fwd_udp_flow_make(struct udp_port *port, const struct ad
 	if (!flow)
 		return NULL;
 	flow->port = port;
-	flow->from = *from;
+	flow->ends = *ends;
 	if (fwd_udp_flow_dial(flow) < 0 || fwd_udp_table_add(&port->flows, flow) < 0) {
 		if (flow->fd >= 0)
 			close(flow->fd);
@@ -138,18 +141,19 @@ static void fwd_udp_flow_refuse(const struct udp_port *port, const struct addr *
 			 F_STR("reason", fwd_close_reason_name(CLOSE_LIMIT)), F_SOME("suppressed", suppressed));
 }
 
-struct udp_flow *fwd_udp_flow_of(struct udp_port *port, const struct addr *from)
+struct udp_flow *fwd_udp_flow_of(struct udp_port *port, const struct udp_ends *ends)
 {
-	struct udp_flow *flow = fwd_udp_table_find(&port->flows, from);
+	struct udp_flow *flow = fwd_udp_table_find(&port->flows, ends);
 	struct fwd_route *route = port->side->route;
 
 	if (flow)
 		return flow;
-	if (!fwd_udp_flow_make_room(port, from) || !fwd_admission_take(route, &port->side->state, SHARE_FLOW)) {
-		fwd_udp_flow_refuse(port, from);
+	if (!fwd_udp_flow_make_room(port, &ends->client) ||
+	    !fwd_admission_take(route, &port->side->state, SHARE_FLOW)) {
+		fwd_udp_flow_refuse(port, &ends->client);
 		return NULL;
 	}
-	flow = fwd_udp_flow_make(port, from);
+	flow = fwd_udp_flow_make(port, ends);
 	if (!flow)
 		fwd_tally_withdraw(route);
 	return flow;
@@ -170,7 +174,7 @@ static void fwd_udp_flow_write_line(const struct udp_flow *flow, enum fwd_close_
 		return;
 	log_at(level, "flow ended", F_SIDE(flow->port->side), F_STR("proto", "udp"),
 	       F_STR("endpoint", addr_format(&flow->port->endpoint->listen, listen)),
-	       F_STR("client", addr_format(&flow->from, client)), F_STR("reason", fwd_close_reason_name(reason)),
+	       F_STR("client", addr_format(&flow->ends.client, client)), F_STR("reason", fwd_close_reason_name(reason)),
 	       F_UINT("to_guest", flow->to_guest), F_UINT("from_guest", flow->from_guest),
 	       F_UINT("duration_ms", worker->now_ms - flow->started_ms), F_SOME("suppressed", suppressed));
 }
@@ -182,6 +186,7 @@ void fwd_udp_flow_close(struct udp_flow *flow, enum fwd_close_reason reason)
 	struct route_side *side = port->side;
 
 	fwd_udp_flow_write_line(flow, reason);
+	fwd_tally_lose(side, fwd_udp_socket_drops(flow->fd, &flow->drops));
 	fwd_wheel_cancel(&flow->timer);
 	close(flow->fd);
 	fwd_poller_forget(worker->poller, &flow->readable);

@@ -33,14 +33,27 @@ void fwd_udp_table_clear(struct udp_table *table)
 	fwd_flow_table_clear(&table->clients);
 }
 
-struct udp_flow *fwd_udp_table_find(const struct udp_table *table, const struct addr *from)
+bool fwd_udp_ends_equal(const struct udp_ends *a, const struct udp_ends *b)
 {
-	uint64_t hash = fwd_flow_hash(table->seed, from, true);
+	return addr_equal(&a->client, &b->client) && addr_same_host(&a->local, &b->local);
+}
+
+/* Multiplied, so that no exchange of the two addresses has the same sum. */
+static uint64_t fwd_udp_table_hash(const struct udp_table *table, const struct udp_ends *ends)
+{
+	uint64_t hash = fwd_flow_hash(table->seed, &ends->client, true);
+
+	return ends->local.any.sa_family ? hash * 3 + fwd_flow_hash(table->seed, &ends->local, false) : hash;
+}
+
+struct udp_flow *fwd_udp_table_find(const struct udp_table *table, const struct udp_ends *ends)
+{
+	uint64_t hash = fwd_udp_table_hash(table, ends);
 
 	for (struct flow_node *node = fwd_flow_table_first(&table->flows, hash); node; node = node->next) {
 		struct udp_flow *flow = container_of(node, struct udp_flow, place.node);
 
-		if (node->hash == hash && addr_equal(&flow->from, from))
+		if (node->hash == hash && fwd_udp_ends_equal(&flow->ends, ends))
 			return flow;
 	}
 	return NULL;
@@ -102,11 +115,11 @@ static void fwd_udp_table_drop_client(struct udp_table *table, struct udp_client
 
 int fwd_udp_table_add(struct udp_table *table, struct udp_flow *flow)
 {
-	struct udp_client *client = fwd_udp_table_make_client(table, &flow->from);
+	struct udp_client *client = fwd_udp_table_make_client(table, &flow->ends.client);
 
 	if (!client)
 		return -1;
-	if (fwd_flow_table_add(&table->flows, &flow->place.node, fwd_flow_hash(table->seed, &flow->from, true)) < 0) {
+	if (fwd_flow_table_add(&table->flows, &flow->place.node, fwd_udp_table_hash(table, &flow->ends)) < 0) {
 		fwd_udp_table_drop_client(table, client);
 		return -1;
 	}

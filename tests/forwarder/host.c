@@ -276,9 +276,9 @@ static void do_routestats(char **arguments)
 
 	fwd_route_stats(find_route(arguments[1])->route, &stats);
 	printf("ok total=%" PRIu64 " open=%" PRIu64 " held=%" PRIu64 " to_guest=%" PRIu64 " from_guest=%" PRIu64
-	       " last_activity_ms=%" PRId64 "\n",
+	       " udp_lost=%" PRIu64 " last_activity_ms=%" PRId64 "\n",
 	       stats.connections_total, stats.connections_open, stats.connections_held, stats.bytes_to_guest,
-	       stats.bytes_from_guest, stats.last_activity_ms);
+	       stats.bytes_from_guest, stats.udp_lost, stats.last_activity_ms);
 }
 
 static void on_listed(void *context, const struct fwd_connection_info *info, size_t count)

@@ -189,3 +189,23 @@ def test_last_activity(scene, way):
             poll_until(later, interval=0.1)
             assert now >= last
             last = now
+
+
+def test_a_lost_datagram_is_a_drop_of_its_sandbox(host, weftd):
+    """Of an endpoint whose guest is not there yet; another sandbox's counter stays."""
+    daemon = weftd()
+    api = daemon.api
+    made = api.register("one", {"ports": [{"guest_port": 53, "proto": "udp"}]})
+    api.register("two", {"ports": [{"guest_port": 53, "proto": "udp"}]})
+    with host.socket(kind=socket.SOCK_DGRAM) as client:
+        for _ in range(3):
+            client.sendto(b"lost", ("127.0.0.1", endpoint_port(made, 53)))
+
+    def drops(name):
+        return api.show(name)["counters"]["drops_total"]
+
+    poll_until(lambda: drops("one") == 3, what=lambda: str(drops("one")))
+    assert drops("two") == 0
+    daemon.stop()
+    daemon.start()
+    assert drops("one") == 3

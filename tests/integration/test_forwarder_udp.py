@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """UDP endpoints of the forwarder alone."""
 
+import contextlib
+import os
+import signal
 import socket
 import threading
 
@@ -8,6 +11,19 @@ import pytest
 
 from harness.forwarder import GUEST
 from harness.wait import poll_until
+
+
+SO_RCVBUFFORCE = 33  # not in Python's socket
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    """The process is stopped meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def asked(connection, text):
@@ -19,6 +35,14 @@ def asked(connection, text):
         return False
 
 
+class Echo:
+    """The guest's socket, and the address on tap0 of the flow that sent to it last."""
+
+    def __init__(self, server):
+        self.server = server
+        self.client = None
+
+
 @pytest.fixture
 def echo(forwarder, sandbox, guest):
     """A guest that sends each datagram back with "re:" before it, except b"quiet"; b"stop" ends it."""
@@ -26,14 +50,16 @@ def echo(forwarder, sandbox, guest):
     forwarder.tell("up a1 1")
     server = one.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind(("", 5300))
+    echoing = Echo(server)
 
     def serve():
         while True:
-            data, client = server.recvfrom(65536)
+            data, client_address = server.recvfrom(65536)
             if data == b"stop":
                 return
+            echoing.client = client_address
             if data != b"quiet":
-                server.sendto(b"re:" + data, client)
+                server.sendto(b"re:" + data, client_address)
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -41,7 +67,7 @@ def echo(forwarder, sandbox, guest):
     with sandbox.netns.socket(socket.AF_INET, socket.SOCK_DGRAM, timeout=0.1) as first:
         first.connect((GUEST, 5300))
         poll_until(lambda: asked(first, b"first"))
-    yield one
+    yield echoing
     with one.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
         last.sendto(b"stop", ("127.0.0.1", 5300))
     thread.join()
@@ -71,6 +97,65 @@ def test_each_client_gets_its_own_answers(host, forwarder, echo, address):
     assert listed[0] == "10" and listed[1].startswith(f"open/{where}:5353/")
     for one in clients:
         one.close()
+
+
+@pytest.mark.parametrize(
+    "everywhere, asked_at, source",
+    [("0.0.0.0", ("127.0.0.7", "127.0.0.8"), "127.0.0.1"), ("[::]", ("fd00::7", "fd00::8"), "::1")],
+)
+def test_an_answer_leaves_from_the_address_that_was_asked(host, forwarder, echo, everywhere, asked_at, source):
+    for address in asked_at if ":" in source else ():
+        host.run(["ip", "addr", "add", f"{address}/128", "dev", "lo"])
+    forwarder.tell(f"listen dns a1 {everywhere}:5353 5300 udp")
+    with host.socket(socket.AF_INET6 if ":" in source else socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.bind((source, 40000))
+        for round_number in range(2):
+            for address in asked_at:
+                one.sendto(f"{address}/{round_number}".encode(), (address, 5353))
+            answers = dict(reversed([one.recvfrom(100), one.recvfrom(100)]))
+            assert {data: peer[:2] for data, peer in answers.items()} == {
+                f"re:{address}/{round_number}".encode(): (address, 5353) for address in asked_at
+            }
+    # One port of a client, and a flow for each address that it asked.
+    assert forwarder.values("routestats a1")["total"] == 2
+
+
+def test_a_burst_arrives_whole(host, forwarder, echo):
+    forwarder.tell("listen dns a1 127.0.0.1:5353 5300 udp")
+    with client(host, "127.0.0.1", 5353) as one:
+        one.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
+        one.send(b"first")
+        assert one.recv(100) == b"re:first"
+        with stopped(forwarder.pid):
+            for number in range(500):
+                one.send(f"{number:04}".encode() + b"x" * 1000)
+        poll_until(lambda: forwarder.values("routestats a1")["to_guest"] == 5 + 500 * 1004)
+    before = echo.client
+    with client(host, "127.0.0.1", 5353) as one:
+        one.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
+        one.send(b"quiet")
+        poll_until(lambda: echo.client != before)
+        with stopped(forwarder.pid):
+            for number in range(500):
+                echo.server.sendto(f"{number:04}".encode() + b"x" * 1000, echo.client)
+        assert [int(one.recv(2000)[:4]) for _ in range(500)] == list(range(500))
+    assert forwarder.stats()["udp_lost"] == 0
+
+
+def test_datagrams_that_find_no_room_are_counted(host, forwarder, echo):
+    forwarder.tell("listen dns a1 127.0.0.1:5353 5300 udp")
+    with client(host, "127.0.0.1", 5353) as one:
+        with stopped(forwarder.pid):
+            for _ in range(300):
+                one.send(b"x" * 60_000)
+
+        def seen():
+            stats = forwarder.values("routestats a1")
+            return stats["to_guest"] // 60_000 + stats["udp_lost"]
+
+        poll_until(lambda: seen() == 300, what=lambda: forwarder.tell("routestats a1"))
+    lost = forwarder.values("routestats a1")["udp_lost"]
+    assert 100 < lost < 250 and lost == forwarder.stats()["udp_lost"]
 
 
 def test_large_datagrams_and_empty_ones_pass(host, forwarder, echo):

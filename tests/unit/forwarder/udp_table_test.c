@@ -36,9 +36,19 @@ static struct udp_flow *add(unsigned host, unsigned port)
 {
 	struct udp_flow *flow = calloc(1, sizeof(*flow));
 
-	flow->from = client(host, port);
+	flow->ends.client = client(host, port);
 	ck_assert_int_eq(fwd_udp_table_add(&table, flow), 0);
 	return flow;
+}
+
+/* LOCAL may be NULL. */
+static struct udp_flow *find(const struct addr *from, const struct addr *local)
+{
+	struct udp_ends ends = { .client = *from };
+
+	if (local)
+		ends.local = *local;
+	return fwd_udp_table_find(&table, &ends);
 }
 
 /* The flow that must make room for one more of HOST; NULL with *ROOM: none need, NULL without: none can. */
@@ -56,12 +66,28 @@ START_TEST(a_flow_is_found_by_address_and_port)
 	struct addr six = addr_loopback6(1000), other_port = client(1, 1001), other_host = client(2, 1000);
 	struct udp_flow *flow = add(1, 1000), *of_six = calloc(1, sizeof(*of_six));
 
-	of_six->from = six;
+	of_six->ends.client = six;
 	ck_assert_int_eq(fwd_udp_table_add(&table, of_six), 0);
-	ck_assert_ptr_eq(fwd_udp_table_find(&table, &flow->from), flow);
-	ck_assert_ptr_eq(fwd_udp_table_find(&table, &six), of_six);
-	ck_assert_ptr_null(fwd_udp_table_find(&table, &other_port));
-	ck_assert_ptr_null(fwd_udp_table_find(&table, &other_host));
+	ck_assert_ptr_eq(find(&flow->ends.client, NULL), flow);
+	ck_assert_ptr_eq(find(&six, NULL), of_six);
+	ck_assert_ptr_null(find(&other_port, NULL));
+	ck_assert_ptr_null(find(&other_host, NULL));
+}
+END_TEST
+
+START_TEST(a_client_has_a_flow_for_each_address_that_it_asks)
+{
+	struct addr from = client(1, 1000), here = client(7, 0), there = client(8, 0);
+	struct udp_flow *flows[2] = { calloc(1, sizeof(struct udp_flow)), calloc(1, sizeof(struct udp_flow)) };
+
+	flows[0]->ends = (struct udp_ends){ .client = from, .local = here };
+	flows[1]->ends = (struct udp_ends){ .client = from, .local = there };
+	ck_assert_int_eq(fwd_udp_table_add(&table, flows[0]), 0);
+	ck_assert_int_eq(fwd_udp_table_add(&table, flows[1]), 0);
+	ck_assert_ptr_eq(find(&from, &here), flows[0]);
+	ck_assert_ptr_eq(find(&from, &there), flows[1]);
+	ck_assert_ptr_null(find(&from, NULL));
+	ck_assert_uint_eq(table.clients.count, 1);
 }
 END_TEST
 
@@ -91,7 +117,7 @@ START_TEST(an_address_at_its_limit_gives_up_its_own_oldest)
 	free(second);
 	ck_assert_ptr_null(oldest_for(1, &room));
 	ck_assert(room);
-	ck_assert_ptr_nonnull(fwd_udp_table_find(&table, &others->from));
+	ck_assert_ptr_nonnull(find(&others->ends.client, NULL));
 }
 END_TEST
 
@@ -136,6 +162,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, a_flow_is_found_by_address_and_port);
+	tcase_add_test(tcase, a_client_has_a_flow_for_each_address_that_it_asks);
 	tcase_add_test(tcase, an_address_at_its_limit_gives_up_its_own_oldest);
 	tcase_add_test(tcase, an_endpoint_at_its_limit_gives_up_the_oldest_that_was_never_answered);
 	tcase_add_test(tcase, an_address_without_a_flow_costs_nothing);
