@@ -51,7 +51,7 @@ struct fwd_listener *daemon_endpoints_listen(struct daemon *daemon, struct fwd_r
 /* Closes a listener that daemon_endpoints_listen() opened, as daemon_endpoints_close() does. */
 void daemon_endpoints_unlisten(struct daemon *daemon, struct fwd_listener *listener, bool reset);
 
-/* Whether ERR, of a listener on LISTEN, only says that this host has no ::1, which was logged at the start. */
+/* Whether ERR, of a listener on LISTEN, only says that this host has no ::1, which was logged. */
 bool daemon_endpoints_lack_ipv6(const struct addr *listen, const struct err *err);
 
 #endif

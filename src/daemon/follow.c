@@ -147,6 +147,17 @@ void daemon_follow_repaired(struct daemon *daemon, unsigned slot, const char *wh
 			     &(struct fabric_repair){ .slot = slot, .what = what, .ok = true, .changed = true });
 }
 
+static void daemon_follow_host(void *context, const char *check, bool ok, const char *detail)
+{
+	struct daemon *daemon = context;
+
+	if (ok)
+		log_info("the host has changed", F_STR("check", check), F_STR("detail", detail));
+	else
+		log_error("the host is not in order", F_STR("check", check), F_STR("detail", detail));
+	control_event_host(daemon->control, check, ok ? "ok" : "fail", detail);
+}
+
 static void daemon_follow_slot_going(void *context, unsigned slot)
 {
 	struct daemon *daemon = context;
@@ -215,6 +226,7 @@ const struct fabric_watcher follow_watcher = {
 	.failed = daemon_follow_failed,
 	.recovered = daemon_follow_recovered,
 	.repair = daemon_follow_repair,
+	.host = daemon_follow_host,
 	.slot_going = daemon_follow_slot_going,
 	.slot_free = daemon_follow_slot_free,
 	.slot_foreign = daemon_follow_slot_foreign,

@@ -67,6 +67,7 @@ enum { WATCHED_SIGNALS = sizeof(watched_signals) / sizeof(watched_signals[0]) };
 struct running {
 	struct daemon daemon;
 	int host_lock;             /* holds our link group; -1: not yet */
+	bool ipv6_loopback;        /* the host has ::1, as last seen */
 	struct timer housekeeping; /* counters, now and then */
 	struct event *signals[WATCHED_SIGNALS];
 };
@@ -98,6 +99,33 @@ static void daemon_run_probe_again(struct daemon *daemon, struct sandbox *sandbo
 	daemon_tenant_follow_readiness(daemon_tenant_of(sandbox));
 }
 
+/* Automatic ports are opened on ::1 as well, where the host has it. */
+static bool daemon_run_has_ipv6_loopback(void)
+{
+	struct addr addr = addr_loopback6(0);
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool has = fd >= 0 && bind(fd, &addr.any, addr_length(&addr)) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return has;
+}
+
+/* It may come and go with IPv6. Endpoints that are there already keep their addresses. */
+static void daemon_run_follow_ipv6_loopback(struct running *running)
+{
+	bool has = daemon_run_has_ipv6_loopback();
+
+	if (has == running->ipv6_loopback)
+		return;
+	running->ipv6_loopback = has;
+	registry_set_ipv6_loopback(running->daemon.registry, has);
+	if (has)
+		log_info("this host has ::1 now: new endpoints listen on it too");
+	else
+		log_warning("this host has no ::1: new endpoints listen on 127.0.0.1 alone");
+}
+
 static void daemon_run_housekeep(void *context)
 {
 	struct running *running = context;
@@ -106,6 +134,7 @@ static void daemon_run_housekeep(void *context)
 	daemon_lock_drain(running->host_lock);
 	if (daemon->state == DAEMON_RUNNING) {
 		daemon_collect_all(daemon);
+		daemon_run_follow_ipv6_loopback(running);
 		daemon_run_each_tenant(daemon, daemon_run_probe_again);
 	}
 	timer_start(&running->housekeeping, HOUSEKEEPING_MS);
@@ -282,20 +311,6 @@ static int daemon_run_start_control(struct daemon *daemon, struct err *err)
 	return daemon_http_open(daemon, err);
 }
 
-/* Automatic ports are opened on ::1 as well, where the host has it. */
-static bool daemon_run_has_ipv6_loopback(void)
-{
-	struct addr addr = addr_loopback6(0);
-	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool has = fd >= 0 && bind(fd, &addr.any, addr_length(&addr)) == 0;
-
-	if (fd >= 0)
-		close(fd);
-	if (!has)
-		log_warning("this host has no ::1: endpoints listen on 127.0.0.1 alone");
-	return has;
-}
-
 /* libevent's own lines are the log's, so that they wait for no reader of stderr either. */
 static void daemon_run_log_libevent(int severity, const char *message)
 {
@@ -322,7 +337,6 @@ static int daemon_run_start_parts(struct daemon *daemon, struct err *err)
 	    daemon_metrics_start(daemon, err) < 0 || daemon_not_open_start(daemon, err) < 0 ||
 	    daemon_rates_start(daemon, err) < 0)
 		return -1;
-	registry_set_ipv6_loopback(daemon->registry, daemon_run_has_ipv6_loopback());
 	return 0;
 }
 
@@ -332,6 +346,7 @@ static int daemon_run_start(struct running *running, struct err *err)
 
 	if (daemon_run_start_parts(daemon, err) < 0)
 		return -1;
+	daemon_run_follow_ipv6_loopback(running);
 	/*
 	 * The locks come before the socket: of two daemons, the second must not take the first one's. That of the host comes
 	 * first, because it has no file that others can delete: who does not get it must not even hold the other for a moment.
@@ -463,7 +478,7 @@ static int daemon_run_start_log(const struct daemon *daemon, struct err *err)
 
 int daemon_run(const struct options *options)
 {
-	struct running running = { .daemon.options = options, .host_lock = -1 };
+	struct running running = { .daemon.options = options, .host_lock = -1, .ipv6_loopback = true };
 	struct daemon *daemon = &running.daemon;
 	struct err err;
 	int exit_code;

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/spares.h"
 #include "fabric/answer.h"
+#include "fabric/host_facts.h"
 #include "fabric/observe.h"
 #include "fabric/patrol.h"
 #include "fabric/pool.h"
@@ -28,12 +29,17 @@
 
 static int fabric_prepare_host(struct fabric *fabric, struct err *err)
 {
+	unsigned mtu = HOST_MTU_FALLBACK;
 	struct kern_rtnl host;
-	int result;
+	int result, uplink;
 
 	if (kern_rtnl_open(&host, -1, NETLINK_ROUTE, err) < 0)
 		return -1;
-	result = slot_build_host_mtu(&host, fabric->config, &fabric->mtu, err);
+	result = slot_build_host_mtu(&host, fabric->config, &uplink, &mtu, err);
+	atomic_store(&fabric->mtu, mtu);
+	if (result == 0 && !uplink && !fabric->config->layout.mtu)
+		log_warning("no default route: links get an MTU of 1500 until there is one",
+			    F_STR("fix", "set [addresses] mtu"));
 	if (result == 0)
 		result = slot_build_host(&host, fabric->config, err);
 	kern_rtnl_close(&host);
@@ -51,7 +57,8 @@ static int fabric_start_parts(struct fabric *fabric, struct err *err)
 	fabric_teardown_listen(fabric);
 	fabric->patrol = fabric_patrol_new(fabric, err);
 	fabric->observer = fabric->patrol ? fabric_observer_new(fabric, err) : NULL;
-	return fabric->observer ? 0 : -1;
+	fabric->host_facts = fabric->observer ? fabric_host_facts_new(fabric, err) : NULL;
+	return fabric->host_facts ? 0 : -1;
 }
 
 static int fabric_start(struct fabric *fabric, struct err *err)
@@ -147,6 +154,7 @@ void fabric_free(struct fabric *fabric)
 	if (fabric->slots)
 		fabric_forget_all(fabric);
 	fabric_patrol_free(fabric->patrol);
+	fabric_host_facts_free(fabric->host_facts);
 	fabric_suspects_free(fabric->suspects);
 	fabric_pool_free(fabric->pool);
 	fabric_relief_free(fabric->relief);

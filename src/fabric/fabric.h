@@ -68,6 +68,11 @@ struct fabric_watcher {
 	 * reported when it begins and when it is over, and says nothing about the state of the slot.
 	 */
 	void (*repair)(void *context, const struct fabric_repair *repair);
+	/*
+	 * Others changed a fact of the host: CHECK is "uplink" or "ip_forward". OK: it is as it should be, or new sandboxes follow it.
+	 * DETAIL says it for people.
+	 */
+	void (*host)(void *context, const char *check, bool ok, const char *detail);
 	/* A slot that was ready for any sandbox is given up: its number may not be used until `slot_free`. */
 	void (*slot_going)(void *context, unsigned slot);
 	/* The host saw the last object of SLOT go: its number may be used again. */

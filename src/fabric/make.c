@@ -26,7 +26,6 @@ struct making {
 	struct fabric *fabric;
 	struct slot *slot; /* stays while it is PREPARING, MAKING or ADOPTING */
 	struct plan_share *plan;
-	unsigned mtu;
 	int (*work)(struct slot_work *work, struct err *err);
 	struct scan_number number;
 	struct slot_work result;
@@ -36,7 +35,8 @@ static int fabric_slot_run_making(struct job *job)
 {
 	struct making *making = container_of(job, struct making, job);
 
-	slot_build_init(&making->result, making->fabric->config, fabric_job_host(job), making->plan->plan, making->mtu);
+	slot_build_init(&making->result, making->fabric->config, fabric_job_host(job), making->plan->plan,
+			atomic_load(&making->fabric->mtu));
 	making->result.number = making->number;
 	return making->work(&making->result, &job->err);
 }
@@ -238,7 +238,6 @@ static struct making *fabric_making_new(struct slot *slot, int (*work)(struct sl
 	making->fabric = fabric;
 	making->slot = slot;
 	making->plan = slot_plan_share_hold(slot->plan);
-	making->mtu = fabric->mtu;
 	making->work = work;
 	making->result.netns_fd = -1; /* the job may be cancelled before it runs */
 	if (work == slot_adopt_links && fabric->numbers)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The patrol's tick also tries again what did not come off (relief.c).
+ * The patrol's tick also tries again what did not come off (relief.c), and looks at the host (host_facts.c).
  *
  * Any process with the right to can alter rules or flush a table. The patrol compares the rules that are there with those that
  * should be, at once where an event raised suspicion, and of all slots in turn from time to time. On its way it reads out the
@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/container_of.h"
 #include "base/log.h"
+#include "fabric/host_facts.h"
 #include "fabric/relief.h"
 #include "fabric/repair.h"
 #include "fabric/rules/rules.h"
@@ -493,6 +494,7 @@ static void fabric_patrol_on_tick(void *context)
 
 	timer_start(&patrol->timer, TICK_MS);
 	fabric_relief_tick(patrol->fabric);
+	fabric_host_facts_tick(patrol->fabric->host_facts);
 	patrol->budget = fabric_patrol_slots_a_tick(patrol->fabric);
 	fabric_patrol_look_over_one(patrol);
 	fabric_patrol_go_on(patrol);

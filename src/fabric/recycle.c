@@ -75,7 +75,9 @@ static void fabric_recycle_finish_renew(struct job *job)
 	struct fabric *fabric = recycling->fabric;
 	struct slot *slot = fabric_recycle_find(recycling, SLOT_RENEWING);
 
-	if (slot && !job->failed && kern_namespace_key_equal(&slot->key, &recycling->work.key)) {
+	if (slot && !job->failed && slot->mtu != atomic_load(&fabric->mtu)) {
+		slot_become(slot, SLOT_LEAVING, "its MTU is not the uplink's any more");
+	} else if (slot && !job->failed && kern_namespace_key_equal(&slot->key, &recycling->work.key)) {
 		slot_plan_share_release(slot->plan);
 		slot->plan = slot_plan_share_hold(recycling->plan);
 		slot->leftovers = false;
@@ -98,6 +100,11 @@ static void fabric_recycle_end_quarantine(struct slot *slot)
 	    fabric_pool_wants_renewed(fabric->pool) ? fabric_pool_plan(fabric, slot->number) : NULL;
 	struct recycling *recycling;
 
+	if (plan && slot->mtu != atomic_load(&fabric->mtu)) {
+		slot_plan_share_release(plan);
+		slot_become(slot, SLOT_LEAVING, "its MTU is not the uplink's any more");
+		return;
+	}
 	if (!plan) {
 		slot_become(slot, SLOT_LEAVING, "the pool does not want it");
 		return;

@@ -11,12 +11,14 @@
 #include "fabric/fabric.h"
 #include "fabric/slot.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct answers;
 struct event_base;
 struct mailbox;
+struct host_facts;
 struct observer;
 struct patrol;
 struct pool;
@@ -40,7 +42,7 @@ struct fabric {
 	struct event_base *base;
 	const struct config *config;
 	struct fabric_watcher watcher;
-	unsigned mtu; /* of new links */
+	atomic_uint mtu; /* of new links; the builder sets it */
 	bool stopping;
 
 	struct mailbox *mailbox;
@@ -68,6 +70,7 @@ struct fabric {
 	struct relief *relief;
 	void (*met_shortage)(struct fabric *fabric); /* whoever meets one, and is to try again, calls it */
 	struct patrol *patrol;
+	struct host_facts *host_facts;
 	struct traffic *traffic; /* the one reading of traffic.c */
 	struct pool *pool;
 };

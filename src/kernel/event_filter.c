@@ -22,6 +22,7 @@
 enum {
 	AT_TYPE = offsetof(struct nlmsghdr, nlmsg_type),
 	AT_FLAGS = offsetof(struct nlmsghdr, nlmsg_flags),
+	AT_LINK_INDEX = NLMSG_HDRLEN + offsetof(struct ifinfomsg, ifi_index),
 	AT_LINK_FLAGS = NLMSG_HDRLEN + offsetof(struct ifinfomsg, ifi_flags),
 	AT_LINK_ATTRIBUTES = NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct ifinfomsg)),
 	AT_ROUTE_LENGTH = NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_dst_len),
@@ -88,6 +89,25 @@ int kern_event_filter_routes(int fd)
 		/* 11 */ IF_IS(RT_TABLE_MAIN, 0, 1),
 		/* 12 */ PASS,
 		/* 13 */ DROP,
+	};
+
+	return kern_event_filter_attach(fd, steps, sizeof(steps) / sizeof(steps[0]));
+}
+
+int kern_event_filter_uplink(int fd, int index)
+{
+	struct sock_filter steps[] = {
+		/*  0 */ LOAD_SHORT(AT_TYPE),
+		/*  1 */ IF_IS(htons(RTM_NEWLINK), 3, 0),
+		/*  2 */ IF_IS(htons(RTM_DELLINK), 2, 0),
+		/*  3 */ IF_IS(htons(RTM_NEWROUTE), 3, 0),
+		/*  4 */ IF_IS(htons(RTM_DELROUTE), 2, 5),
+		/*  5 */ LOAD_LONG(AT_LINK_INDEX),
+		/*  6 */ IF_IS(htonl((uint32_t)index), 2, 3),
+		/*  7 */ LOAD_BYTE(AT_ROUTE_LENGTH),
+		/*  8 */ IF_IS(0, 0, 1),
+		/*  9 */ PASS,
+		/* 10 */ DROP,
 	};
 
 	return kern_event_filter_attach(fd, steps, sizeof(steps) / sizeof(steps[0]));

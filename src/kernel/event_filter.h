@@ -20,4 +20,7 @@ int kern_event_filter_routes(int fd);
 /* Passes all messages about rules but new generations. */
 int kern_event_filter_rules(int fd);
 
+/* Passes changes of the link numbered INDEX (0: of none), and default routes that come and go. Of links and routes alone. */
+int kern_event_filter_uplink(int fd, int index);
+
 #endif

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/spares.h"
 #include "config/config.h"
 #include "fabric/rules/rules.h"
 #include "kernel/kern_route.h"
@@ -20,24 +21,41 @@
 
 #define FORWARD_PATH "/proc/sys/net/ipv4/ip_forward"
 
-static int slot_build_host_forwarding(const struct config *config, struct err *err)
+int slot_build_host_look_forwarding(bool *on, struct err *err)
 {
 	char value = '0';
-	AUTO_FD int fd = open(FORWARD_PATH, O_RDWR | O_CLOEXEC);
+	AUTO_FD int fd = SPARES_TRY(open(FORWARD_PATH, O_RDONLY | O_CLOEXEC));
 
-	if (fd < 0)
-		/* A read-only /proc/sys is fine as long as forwarding is on. */
-		fd = open(FORWARD_PATH, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || pread(fd, &value, 1, 0) != 1)
 		return err_set(err, errno, FORWARD_PATH);
-	if (value != '0')
+	*on = value != '0';
+	return 0;
+}
+
+int slot_build_host_forward(struct err *err)
+{
+	AUTO_FD int fd = SPARES_TRY(open(FORWARD_PATH, O_WRONLY | O_CLOEXEC));
+
+	if (fd < 0 || pwrite(fd, "1", 1, 0) != 1)
+		return err_set(err, errno, FORWARD_PATH ": enabling");
+	return 0;
+}
+
+/* A read-only /proc/sys is fine as long as forwarding is on. */
+static int slot_build_host_forwarding(const struct config *config, struct err *err)
+{
+	bool on;
+
+	if (slot_build_host_look_forwarding(&on, err) < 0)
+		return -1;
+	if (on)
 		return 0;
 	if (config->host.ip_forward == HOST_FORWARD_REQUIRE)
 		return err_set(err, 0,
 			       "net.ipv4.ip_forward is 0, and [host] ip_forward = require: "
 			       "set it (sysctl -w net.ipv4.ip_forward=1), or let weftd (ip_forward = enable)");
-	if (pwrite(fd, "1", 1, 0) != 1)
-		return err_set(err, errno, FORWARD_PATH ": enabling");
+	if (slot_build_host_forward(err) < 0)
+		return -1;
 	log_info("net.ipv4.ip_forward was 0 and is now 1");
 	return 0;
 }
@@ -88,29 +106,33 @@ int slot_build_host(struct kern_rtnl *host, const struct config *config, struct 
 	return slot_build_host_routes(host, config, &added, err);
 }
 
-int slot_build_host_mtu(struct kern_rtnl *host, const struct config *config, unsigned *mtu, struct err *err)
+int slot_build_host_mtu(struct kern_rtnl *host, const struct config *config, int *uplink, unsigned *mtu,
+			struct err *err)
 {
 	struct kern_link link;
-	int index = 0;
+	int result;
 
-	*mtu = config->layout.mtu;
-	if (*mtu)
-		return 0;
-	if (config->addresses.uplink) {
-		if (kern_link_get(host, KERN_LINK_HERE, config->addresses.uplink, &link, err) < 0)
-			return -1;
-		*mtu = link.mtu;
+	*uplink = 0;
+	if (config->layout.mtu) {
+		*mtu = config->layout.mtu;
 		return 0;
 	}
-	if (kern_route_default_link(host, &index, err) < 0)
+	if (config->addresses.uplink) {
+		result = kern_link_get(host, KERN_LINK_HERE, config->addresses.uplink, &link, err);
+	} else if (kern_route_default_link(host, uplink, err) < 0) {
 		return -1;
-	*mtu = HOST_MTU_FALLBACK;
-	if (!index)
-		log_warning("no default route: links get an MTU of 1500",
-			    F_STR("fix", "set [addresses] uplink or mtu"));
-	else if (kern_link_get_index(host, index, &link, err) < 0)
-		return -1;
-	else
+	} else if (!*uplink) {
+		return 0;
+	} else {
+		result = kern_link_get_index(host, *uplink, &link, err);
+	}
+	if (result == 0) {
+		*uplink = link.index;
 		*mtu = link.mtu;
+	} else if (err->code != ENODEV) {
+		return -1;
+	} else {
+		*uplink = 0;
+	}
 	return 0;
 }

@@ -16,8 +16,18 @@ enum { HOST_MTU_FALLBACK = 1500 };
 /* Makes the host fit to carry sandboxes: directory, forwarding, table, `unreachable` routes. Repeatable. 0, or -1 with ERR. */
 int slot_build_host(struct kern_rtnl *host, const struct config *config, struct err *err);
 
-/* The MTU that new links get: the option's, else the uplink's, else HOST_MTU_FALLBACK. 0 and *MTU, or -1 with ERR. */
-int slot_build_host_mtu(struct kern_rtnl *host, const struct config *config, unsigned *mtu, struct err *err);
+/*
+ * The MTU that new links get: the option's, else the uplink's; *MTU stays where the host has no uplink. *UPLINK: the number of its link;
+ * 0: none, or not asked for. 0, or -1 with ERR.
+ */
+int slot_build_host_mtu(struct kern_rtnl *host, const struct config *config, int *uplink, unsigned *mtu,
+			struct err *err);
+
+/* Whether the host forwards packets. 0 and *ON, or -1 with ERR. */
+int slot_build_host_look_forwarding(bool *on, struct err *err);
+
+/* Turns that on. 0, or -1 with ERR. */
+int slot_build_host_forward(struct err *err);
 
 /*
  * Adds the routes that keep packets to addresses without a slot from leaving by the uplink. *ADDED: one was missing. 0, or -1

@@ -26,6 +26,7 @@ void check_ip_forward(const struct health_facts *facts, struct health_report *re
 		   required && runs ? "weftd would not start again, because of [host] ip_forward = require"
 		   : required       ? "[host] ip_forward = require makes weftd refuse to start"
 		   : pending        ? "weftd turns it on at its start"
-				    : "weftd turned it on at its start, so another program turned it off");
+				    : "weftd turns it on again, at most once in ten seconds and twice "
+				      "in a minute, and another program keeps turning it off");
 	health_fix(finding, "sysctl -w net.ipv4.ip_forward=1 (and in /etc/sysctl.d, to keep it)");
 }

@@ -31,6 +31,31 @@ static enum hop_status hop_route_check(struct walk *walk, struct hop *hop, int n
 	return HOP_OK;
 }
 
+/*
+ * Where the uplink's MTU has changed since the sandbox was made: its guest was told the former one, and packets that are too long come
+ * back with that message, or get lost where nobody sends it.
+ */
+static void hop_route_compare_mtu(const struct walk *walk, struct hop *hop)
+{
+	const struct config *config = walk->request->config;
+	struct inspect_look_link uplink, tap;
+	struct inspect_look_route route;
+	char text[64];
+	struct err err;
+
+	if (inspect_look_route(-1, SOMEWHERE, &route, &err) < 0 || !route.reachable)
+		return;
+	if (inspect_look_link(-1, config->addresses.uplink ? config->addresses.uplink : route.link, &uplink, &err) <
+		0 ||
+	    inspect_look_link(walk->netns_fd, "tap0", &tap, &err) < 0 || !uplink.exists || !tap.exists)
+		return;
+	/* An MTU of the operator's choice may be smaller. */
+	if (uplink.mtu == tap.mtu || (config->layout.mtu && tap.mtu < uplink.mtu))
+		return;
+	snprintf(text, sizeof(text), "; uplink %u, this sandbox %u", uplink.mtu, tap.mtu);
+	hop_append(hop->detail, sizeof(hop->detail), text);
+}
+
 enum hop_status hop_route(struct walk *walk, struct hop *hop, bool subject_only)
 {
 	uint32_t host_ip = config_host_ip(walk->request->layout, walk->request->slot);
@@ -55,5 +80,7 @@ enum hop_status hop_route(struct walk *walk, struct hop *hop, bool subject_only)
 			       walk->netns);
 		return HOP_FAIL;
 	}
-	return hop_ok(hop, "routed");
+	hop_ok(hop, "routed");
+	hop_route_compare_mtu(walk, hop);
+	return HOP_OK;
 }

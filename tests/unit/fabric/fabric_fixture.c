@@ -99,6 +99,14 @@ static void on_denied(void *context, unsigned slot, const struct fabric_denial *
 	host.seen[slot].denied++;
 }
 
+static void on_host(void *context, const char *check, bool ok, const char *detail)
+{
+	(void)context;
+	(void)check;
+	(void)ok;
+	(void)detail;
+}
+
 static void on_pool_changed(void *context)
 {
 	(void)context;
@@ -110,6 +118,7 @@ static const struct fabric_watcher watcher = {
 	.failed = on_failed,
 	.recovered = on_recovered,
 	.repair = on_repair,
+	.host = on_host,
 	.slot_going = on_slot_going,
 	.slot_free = on_slot_free,
 	.slot_foreign = on_slot_foreign,

@@ -13,6 +13,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -122,6 +123,38 @@ START_TEST(rules_are_heard_of_and_their_generation_is_not)
 }
 END_TEST
 
+static int uplink;
+
+static int filter_uplink(int fd)
+{
+	return kern_event_filter_uplink(fd, uplink);
+}
+
+START_TEST(the_uplink_and_default_routes_are_heard_of)
+{
+	struct lab lab = lab_open();
+	int fd;
+
+	lab_run("ip link add up0 type veth peer name up1 && ip link set up0 up && ip link set up1 up");
+	lab_run("ip address add 10.9.9.1/24 dev up0");
+	uplink = (int)if_nametoindex("up0");
+	ck_assert_int_gt(uplink, 0);
+	fd = hear(NETLINK_ROUTE, RTNLGRP_LINK, RTNLGRP_IPV4_ROUTE, filter_uplink);
+	lab_run("ip link set up1 mtu 1300 && ip route add 10.8.0.0/16 dev up0 && ip address add 10.9.9.2/24 dev up0");
+	ck_assert_uint_eq(heard(fd, 0), 0);
+	lab_run("ip link set up0 mtu 1300");
+	ck_assert_uint_gt(heard(fd, RTM_NEWLINK), 0);
+	lab_run("ip route add default dev up0");
+	ck_assert_uint_eq(heard(fd, RTM_NEWROUTE), 1);
+	lab_run("ip route del default");
+	ck_assert_uint_eq(heard(fd, RTM_DELROUTE), 1);
+	lab_run("ip link del up1");
+	ck_assert_uint_eq(heard(fd, RTM_DELLINK), 1);
+	close(fd);
+	config_free(lab.config);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("event_filter");
@@ -132,6 +165,7 @@ int main(void)
 	tcase_add_test(tests, a_link_that_goes_down_or_away_is_heard_of);
 	tcase_add_test(tests, routes_that_go_or_are_replaced_are_heard_of);
 	tcase_add_test(tests, rules_are_heard_of_and_their_generation_is_not);
+	tcase_add_test(tests, the_uplink_and_default_routes_are_heard_of);
 	suite_add_tcase(suite, tests);
 
 	return run_suite(suite);
