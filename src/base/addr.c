@@ -145,6 +145,18 @@ bool addr_is_wildcard(const struct addr *addr)
 	return addr->in.sin_addr.s_addr == htonl(INADDR_ANY);
 }
 
+bool addr_can_be_asked(const struct addr *addr)
+{
+	if (addr_is_wildcard(addr))
+		return true;
+	if (addr->any.sa_family == AF_INET6)
+		return !IN6_IS_ADDR_MULTICAST(&addr->in6.sin6_addr) && !IN6_IS_ADDR_V4MAPPED(&addr->in6.sin6_addr);
+
+	uint32_t ip = ntohl(addr->in.sin_addr.s_addr);
+
+	return ip >> 24 && ip < 0xe0000000 && ip != 0x7f000000 && ip != 0x7fffffff;
+}
+
 bool addr_is_in_the_way(const struct addr *local, const struct addr *wanted)
 {
 	struct addr held = *local;

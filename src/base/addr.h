@@ -44,6 +44,12 @@ bool addr_is_loopback(const struct addr *addr);                  /* 127.0.0.0/8 
 bool addr_is_wildcard(const struct addr *addr);                  /* 0.0.0.0 or :: */
 
 /*
+ * Whether a client could ask at ADDR on some host: it is no multicast, broadcast or reserved address, nor the first or last address of
+ * 0.0.0.0/8 and 127.0.0.0/8, and no IPv4 address written as IPv6. A wildcard is one.
+ */
+bool addr_can_be_asked(const struct addr *addr);
+
+/*
  * Whether a socket on LOCAL keeps WANTED, of the same protocol, from being opened. A socket of IPv6 may hold IPv4 too, unless it is
  * IPv6 only, which /proc/net/tcp6 does not show; one of IPv6 that is WANTED is IPv6 only.
  */

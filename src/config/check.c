@@ -109,6 +109,10 @@ static void config_check_listen(const struct config *config, const char *section
 	for (size_t i = 0; i < list->count; i++) {
 		uint16_t port = addr_port(&list->items[i]);
 
+		if (!addr_can_be_asked(&list->items[i]))
+			config_blame_item(section, key, i, addr_format(&list->items[i], text),
+					  "no client can ask there; allowed: no network, broadcast, multicast or "
+					  "reserved address, and no IPv4 written as IPv6");
 		if (port >= config->ports.first && port <= config->ports.last)
 			config_blame_item(section, key, i, addr_format(&list->items[i], text),
 					  "lies in [ports] range; allowed: a port outside %u-%u", config->ports.first,

@@ -98,11 +98,14 @@ struct config_mistake {
 	char text[320]; /* "[ports] range = 5: ..., allowed: ...": section, key, value and what is allowed */
 };
 
-/* All the mistakes of one file. Zeroed before use. */
+/* All the mistakes of one file, and what it should say better. Zeroed before use. */
 struct config_mistakes {
 	char *file; /* the path as given; NULL for defaults alone */
 	int trouble; /* the errno for which the file, or memory to read it, could not be had; 0: the mistakes are in its text */
 	VEC_OF(struct config_mistake);
+	struct {
+		VEC_OF(struct config_mistake);
+	} warnings; /* of values that were taken all the same */
 };
 
 /* The defaults. NULL only for lack of memory. */

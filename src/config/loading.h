@@ -36,6 +36,10 @@ void config_check(const struct config *config, struct config_mistakes *mistakes)
 void config_mistakes_add(struct config_mistakes *mistakes, unsigned line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Adds a warning "[section] key = VALUE: WHY" of a value that was taken. */
+void config_warnings_add(struct config_mistakes *mistakes, unsigned line, const struct option *option,
+			 const char *value, const char *why);
+
 /* Adds "[section] key = VALUE: WHY; allowed: ..." for a value as it stands in the file. */
 void config_mistakes_add_value(struct config_mistakes *mistakes, unsigned line, const struct option *option,
 			       const char *value, const char *why);

@@ -61,6 +61,19 @@ void config_mistakes_add_value(struct config_mistakes *mistakes, unsigned line, 
 			    config_option_allowed(option, allowed));
 }
 
+void config_warnings_add(struct config_mistakes *mistakes, unsigned line, const struct option *option,
+			 const char *value, const char *why)
+{
+	struct config_mistake *warning = mistakes->warnings.count < MISTAKES_MAX ? vec_push(&mistakes->warnings) : NULL;
+
+	if (!warning)
+		return;
+	warning->line = line;
+	snprintf(warning->text, sizeof(warning->text), "[%s] %s = %.*s: %s", option->section, option->key, VALUE_TOLD,
+		 value, why);
+	config_hide_control_characters(warning->text);
+}
+
 void config_mistake_add(struct config_mistakes *mistakes, const struct config *config, const char *section,
 			const char *key, const char *format, ...)
 {
@@ -117,6 +130,7 @@ void config_mistake_format(const struct config_mistakes *mistakes, const struct 
 void config_mistakes_clear(struct config_mistakes *mistakes)
 {
 	free(mistakes->file);
+	vec_free(&mistakes->warnings);
 	vec_free(mistakes);
 	*mistakes = (struct config_mistakes){ 0 };
 }

@@ -180,18 +180,24 @@ static int config_option_read_string(const struct option *option, const char *te
 	return 0;
 }
 
+/* As the API reads it, one with bits beyond its length is the network that it lies in, and WHY warns. */
 static int config_option_read_network(const char *text, struct cidr4 *network, char *why)
 {
+	char taken[CIDR4_TEXT_SIZE];
 	struct cidr4 read;
 
 	if (addr_cidr4_parse(text, &read) < 0)
 		return config_option_refuse(why, "not an IPv4 network");
-	if (read.ip != addr_cidr4_first(&read))
-		return config_option_refuse(why, "bits are set beyond the length");
+	if (read.ip != addr_cidr4_first(&read)) {
+		read.ip = addr_cidr4_first(&read);
+		snprintf(why, OPTION_WHY_SIZE, "bits are set beyond the length; it is read as %s",
+			 addr_cidr4_format(&read, taken));
+	}
 	*network = read;
 	return 0;
 }
 
+/* The addresses of all sandboxes come from a range, so one that may be mistyped is not guessed at. */
 static int config_option_read_cidr(const struct option *option, const char *text, struct cidr4 *cidr, char *why)
 {
 	struct cidr4 read;
@@ -309,6 +315,7 @@ int config_option_set(const struct option *option, struct config *config, const 
 	void *place = (char *)config + option->offset;
 	void *second = (char *)config + option->second;
 
+	*why = '\0';
 	if (config_option_is_list(option) && !*value)
 		return 0;
 	switch (option->type) {

@@ -251,7 +251,7 @@ static const char *config_option_allowed_form(const struct option *option)
 	case OPTION_LISTEN_V4_LIST:
 		return "ADDRESS:PORT, IPv4; more by repeating the key";
 	case OPTION_NETWORK_LIST:
-		return "ADDRESS or NETWORK/LENGTH, IPv4, no bits set beyond the length; more by repeating the key";
+		return "ADDRESS or NETWORK/LENGTH, IPv4; more by repeating the key";
 	case OPTION_IP_LIST:
 		return "an IPv4 address; more by repeating the key";
 	case OPTION_OWNER:

@@ -208,7 +208,11 @@ static void config_set_option(struct config_reading *reading, const struct optio
 	if (config_option_set(option, &reading->loaded->config, value, why) < 0) {
 		config_mistakes_add_value(reading->mistakes, reading->line, option, value, why);
 		reading->loaded->refused[index] = !config_option_is_list(option);
-	} else if (config_option_is_list(option) && reading->loaded->item_count < ITEMS_MAX) {
+		return;
+	}
+	if (*why)
+		config_warnings_add(reading->mistakes, reading->line, option, value, why);
+	if (config_option_is_list(option) && reading->loaded->item_count < ITEMS_MAX) {
 		reading->loaded->items[reading->loaded->item_count].option = (unsigned)index;
 		reading->loaded->items[reading->loaded->item_count++].line = reading->line;
 	}

@@ -80,9 +80,10 @@ static void control_http_on_request(void *context, const struct http_request *re
 	if (!reply)
 		return;
 	if (request->has_host && !control_http_host_is_ours(http, request->host, request->fd))
-		control_reply_refusal(
-		    reply, 403, NULL,
-		    "the Host header names no address of [http] listen: ask by that address, not by a name", NULL);
+		control_reply_refusal(reply, 403, NULL,
+				      "the Host, or the authority of the target, names no address of [http] listen: "
+				      "ask by that address, not by a name",
+				      NULL);
 	else
 		control_api_handle(http->api, request, true, reply);
 }

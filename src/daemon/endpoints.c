@@ -69,7 +69,8 @@ static void daemon_endpoints_explain(const struct endpoint *endpoints, size_t in
 		daemon_port_holder_find(listen, endpoint->port.proto, &holder);
 		registry_problem_set(problem, PROBLEM_CONFLICT, field, "%s is in use by %s", text, holder.text);
 	} else if (err->code == EADDRNOTAVAIL) {
-		registry_problem_set(problem, PROBLEM_BAD_REQUEST, field, "%s: this host has no such address", text);
+		registry_problem_set(problem, PROBLEM_BAD_REQUEST, field,
+				     "%s: this host has no such address of its own", text);
 	} else if (daemon_not_open_is_shortage(err)) {
 		registry_problem_set(problem, PROBLEM_UNAVAILABLE, field, "%s", err->text);
 	} else {

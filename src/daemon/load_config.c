@@ -5,6 +5,7 @@
 #include "daemon/load_config.h"
 
 #include "base/err.h"
+#include "base/log.h"
 #include "config/config.h"
 #include "daemon/options.h"
 #include "inspect/inspect.h"
@@ -77,6 +78,10 @@ struct config *daemon_load_config(const struct options *options, bool check_host
 	for (size_t i = 0; i < mistakes.count; i++) {
 		config_mistake_format(&mistakes, &mistakes.items[i], text, sizeof(text));
 		report(context, text);
+	}
+	for (size_t i = 0; i < mistakes.warnings.count; i++) {
+		config_mistake_format(&mistakes, &mistakes.warnings.items[i], text, sizeof(text));
+		log_warning("configuration read otherwise than it is written", F_STR("at", text));
 	}
 	*exit_code = EX_OK;
 	if (!config || mistakes.count) {

@@ -176,6 +176,8 @@ bool http_refuse(struct http_peer *peer, int status, const char *content_type, c
 		return false;
 	http_write_status(output, 1, status);
 	http_write_field(output, "Connection", "close");
+	if (status == 415) /* RFC 9110, 15.5.16: what would be read */
+		http_write_field(output, "Accept-Encoding", "identity");
 	http_write_field(output, "Content-Type", content_type);
 	http_write_protection(output, NULL);
 	http_write_length(output, length);

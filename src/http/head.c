@@ -60,6 +60,38 @@ static enum http_method http_head_read_method(const char *text, size_t length)
 	return HTTP_OTHER;
 }
 
+/*
+ * RFC 9112, 3.2.2: a target in absolute form, as clients send it to a proxy, has the authority in it, and the Host field is ignored.
+ * NULL, or a sentence that says why it is refused.
+ */
+static const char *http_head_split_absolute(struct head *head)
+{
+	static const char *const schemes[] = { "http://", "https://" }; /* a proxy in front may speak TLS */
+	const char *end = head->target + head->target_length, *authority = NULL;
+
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
+		if (head->target_length >= strlen(schemes[i]) &&
+		    !strncasecmp(head->target, schemes[i], strlen(schemes[i])))
+			authority = head->target + strlen(schemes[i]);
+	if (!authority)
+		return NULL;
+
+	const char *path = authority;
+	while (path < end && *path != '/' && *path != '?' && *path != '#')
+		path++;
+	size_t length = (size_t)(path - authority);
+	if (!length || length > HEAD_HOST_MAX || *authority == ':' || memchr(authority, '@', length))
+		return "the target's authority is not \"host\" or \"host:port\"";
+	if (path < end && *path != '/')
+		return "the target has no path before its query";
+	memcpy(head->host, authority, length);
+	head->has_host = true;
+	/* Without a path it is "/", as the last byte of "://" is. */
+	head->target = path < end ? path : authority - 1;
+	head->target_length = path < end ? (size_t)(end - path) : 1;
+	return NULL;
+}
+
 /* The target reaches from the first blank to the last, for a blank inside it is a mistake in the target, not another protocol. */
 static enum head_verdict http_head_read_request_line(const char *line, size_t length, struct head *head)
 {
@@ -86,7 +118,8 @@ static enum head_verdict http_head_read_request_line(const char *line, size_t le
 		head->detail = "the request has no target";
 		return HEAD_BAD;
 	}
-	return HEAD_COMPLETE;
+	head->detail = http_head_split_absolute(head);
+	return head->detail ? HEAD_BAD : HEAD_COMPLETE;
 }
 
 static bool http_head_same_name(const char *name, size_t length, const char *wanted)
@@ -114,9 +147,9 @@ static bool http_head_list_has(const char *value, size_t length, const char *wor
 	return false;
 }
 
-/* Which of the fields that give the body's length have been seen. */
+/* Which of the fields that may come once have been seen. */
 struct framing {
-	bool has_length, has_encoding;
+	bool has_length, has_encoding, has_host;
 };
 
 static const char *http_head_read_content_length(const char *value, size_t length, struct framing *framing,
@@ -135,14 +168,24 @@ static const char *http_head_read_content_length(const char *value, size_t lengt
 	return NULL;
 }
 
-static const char *http_head_read_host(const char *value, size_t length, struct head *head)
+static const char *http_head_read_host(const char *value, size_t length, struct framing *framing, struct head *head)
 {
-	if (head->has_host)
+	if (framing->has_host)
 		return "more than one Host";
+	if (length > HEAD_HOST_MAX)
+		return "Host is longer than a name with its port";
+	framing->has_host = true;
+	if (head->has_host) /* the target's own */
+		return NULL;
 	head->has_host = true;
-	if (length <= HEAD_HOST_MAX)
-		memcpy(head->host, value, length);
+	memcpy(head->host, value, length);
 	return NULL;
+}
+
+/* "identity" means none, though RFC 9110, 8.4.1, has clients leave it away. */
+static bool http_head_is_coded(const char *value, size_t length)
+{
+	return length && !http_head_same_name(value, length, "identity");
 }
 
 /* Reads one field. NULL, or a sentence that says why it is refused. */
@@ -169,11 +212,13 @@ static const char *http_head_read_field(const char *line, size_t length, struct 
 	if (http_head_same_name(line, name_length, "Content-Length"))
 		return http_head_read_content_length(value, value_length, framing, head);
 	if (http_head_same_name(line, name_length, "Host"))
-		return http_head_read_host(value, value_length, head);
+		return http_head_read_host(value, value_length, framing, head);
 	if (http_head_same_name(line, name_length, "Transfer-Encoding")) {
 		if (framing->has_encoding || !http_head_same_name(value, value_length, "chunked") || !head->minor)
 			return "Transfer-Encoding can only be chunked, once, in HTTP/1.1";
 		framing->has_encoding = head->chunked = true;
+	} else if (http_head_same_name(line, name_length, "Content-Encoding")) {
+		head->coded |= http_head_is_coded(value, value_length);
 	} else if (http_head_same_name(line, name_length, "Connection")) {
 		if (http_head_list_has(value, value_length, "close"))
 			head->close = true;
@@ -223,9 +268,11 @@ static enum head_verdict http_head_read_fields(const char *bytes, size_t length,
 	head->length = next;
 	if (framing.has_length && framing.has_encoding)
 		head->detail = "both Content-Length and Transfer-Encoding";
-	else if (head->minor && !head->has_host)
+	else if (head->minor && !framing.has_host)
 		head->detail = "HTTP/1.1 wants a Host header";
-	return head->detail ? HEAD_BAD : HEAD_COMPLETE;
+	if (head->detail)
+		return HEAD_BAD;
+	return head->coded ? HEAD_ENCODED : HEAD_COMPLETE;
 }
 
 enum head_verdict http_head_read(const char *bytes, size_t length, struct head *head)

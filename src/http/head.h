@@ -15,7 +15,7 @@
 enum {
 	HEAD_MAX = 16 * 1024,        /* bytes of a head, its blank line included; beyond: 431 */
 	HEAD_FIELDS_MAX = 100,       /* header fields; beyond: 431 */
-	HEAD_HOST_MAX = 255,         /* bytes of a Host that is kept */
+	HEAD_HOST_MAX = 300,         /* bytes of a Host: a name of 255 with its port fits; beyond: 400 */
 	CHUNK_LINE_MAX = 256,        /* bytes of a line between chunks, or of a trailer */
 	HEAD_TRAILER_LINES_MAX = 32, /* after the last chunk */
 };
@@ -35,20 +35,22 @@ enum head_verdict {
 	HEAD_NOT_HTTP, /* to be answered with a bare 400 */
 	HEAD_BAD,      /* HTTP, but not acceptable: 400 with the detail */
 	HEAD_TOO_LONG, /* 431 */
+	HEAD_ENCODED,  /* 415: its body has a content coding */
 };
 
 struct head {
 	enum http_method method;
-	const char *target; /* into the bytes read, not terminated */
+	const char *target; /* into the bytes read, not terminated; of the absolute form: its path and query */
 	size_t target_length;
 	bool printable;       /* every byte of the target is one that may stand in a URI unescaped, or a % */
 	unsigned minor;       /* of HTTP/1.minor: 0 or 1 */
 	bool close;           /* no further request is to follow on this connection */
 	bool chunked;         /* the body's chunks give its length, not content_length */
+	bool coded;           /* Content-Encoding names a coding of the body */
 	bool expect_continue; /* the client waits for 100 before it sends the body */
 	uint64_t content_length;
 	bool has_host;
-	char host[HEAD_HOST_MAX + 1]; /* cut to "" when longer */
+	char host[HEAD_HOST_MAX + 1]; /* the authority of a target in absolute form, else the Host field */
 	struct http_site site;        /* whose page it comes from */
 	size_t length;                /* bytes of the head, blank line included */
 	const char *detail;           /* HEAD_BAD: a sentence */

@@ -57,6 +57,8 @@ static enum intake_verdict http_intake_read_head(struct intake *intake, struct i
 	case HEAD_TOO_LONG:
 		return http_intake_refuse(refusal, 431,
 					  "the request's head is longer than 16 KiB or has more than 100 fields");
+	case HEAD_ENCODED:
+		return http_intake_refuse(refusal, 415, "the body has a Content-Encoding, and only plain JSON is read");
 	case HEAD_COMPLETE:
 		break;
 	}

@@ -25,6 +25,7 @@ const char *http_status_reason(int status)
 		{ 409, "Conflict" },
 		{ 410, "Gone" },
 		{ 413, "Content Too Large" },
+		{ 415, "Unsupported Media Type" },
 		{ 421, "Misdirected Request" },
 		{ 429, "Too Many Requests" },
 		{ 431, "Request Header Fields Too Large" },

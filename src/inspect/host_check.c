@@ -9,6 +9,7 @@
  */
 #include "inspect/inspect.h"
 
+#include "base/bind.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -250,7 +251,9 @@ static bool inspect_host_has(const struct addr *addr)
 	addr_set_port(&probe, 0);
 	if (fd < 0)
 		return errno != EAFNOSUPPORT;
-	return bind(fd, &probe.any, addr_length(&probe)) == 0 || errno != EADDRNOTAVAIL;
+	if (bind(fd, &probe.any, addr_length(&probe)) < 0)
+		return errno != EADDRNOTAVAIL;
+	return !base_is_broadcast(addr);
 }
 
 /* V4_WILL_DO: without ::1 the other addresses of the list serve alone, which is logged once, at the start. */
@@ -267,7 +270,7 @@ static void inspect_check_listen(struct check *check, const char *section, const
 		if (!inspect_host_has(addr) && !(v6_loopback && v4_will_do && list->count > 1))
 			config_mistake_add_item(check->mistakes, check->config, section, key, i,
 						addr_format(addr, text),
-						"the host has no such address; allowed: one of its own");
+						"the host has no such address of its own; allowed: one that it has");
 	}
 }
 

@@ -34,6 +34,11 @@ int registry_spec_check_listen(const struct addr *addr, enum via via, const stru
 	addr_format(addr, text);
 	if (addr_port(addr) == 0)
 		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, field, "port 0 is no port to listen on");
+	if (!addr_can_be_asked(addr))
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, field,
+					    "%s: no client can ask there: it is a network, broadcast, multicast or "
+					    "reserved address, or IPv4 written as IPv6",
+					    text);
 	if (addr_port(addr) < PRIVILEGED_PORTS && !config->ports.allow_privileged)
 		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, field,
 					    "%s is a privileged port (below %d), and [ports] allow_privileged is off",

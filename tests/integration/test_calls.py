@@ -196,7 +196,8 @@ def test_privileged_and_foreign_addresses_need_their_options(weftd, host):
         "a1", {"ports": [{"guest_port": 80, "listen": "127.0.0.1:80"}, {"guest_port": 81, "listen": ["192.0.2.2:8081", "[::1]:8081"]}]}
     )
     assert [one["listen"] for one in made["endpoints"]] == [["127.0.0.1:80"], ["192.0.2.2:8081", "[::1]:8081"]]
-    for listen in ("0.0.0.0:8082", "198.51.100.1:8082", "[::]:8082"):
+    # The kernel lets a socket be bound to the broadcast address of a link.
+    for listen in ("0.0.0.0:8082", "198.51.100.1:8082", "[::]:8082", "192.0.2.255:8082", "127.255.255.255:8082"):
         body = {"ports": [{"guest_port": 82, "listen": listen}]}
         daemon.api.request("PUT", "/v1/sandboxes/a2", body=body).problem(400, "/ports/0/listen")
 

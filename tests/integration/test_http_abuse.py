@@ -16,6 +16,7 @@ import time
 import pytest
 
 from harness.api import Api
+from harness.client import receive_all
 from harness.daemon import build_dir, timed
 from harness.wait import PATIENCE, one_of, poll_until, readable
 
@@ -268,6 +269,7 @@ def test_what_is_not_http_gets_a_bare_400_at_once(served, request_bytes):
         ("Host: x\r\nA: b\r\n folded\r\n", 400),
         ("Host: x\r\nA: \x01\r\n", 400),
         ("Host: x\r\nExpect: tea\r\n", 400),
+        ("Host: x\r\nContent-Encoding: gzip\r\n", 415),
         ("Host: x\r\nContent-Length: 65537\r\n", 413),
         ("Host: x\r\nContent-Length: 999999999999999999\r\n", 413),
         ("Host: x\r\n" + "A: b\r\n" * 200, 431),
@@ -282,6 +284,30 @@ def test_a_head_that_cannot_be_served_is_refused_as_a_problem(served, lines, sta
     assert b"application/problem+json" in head
     assert json.loads(body)["status"] == status
     assert served.api.list() == []
+
+
+def test_the_authority_of_an_absolute_target_decides_on_both_listeners(host, weftd):
+    """Host is ignored then, also by the checks against pages of other sites."""
+    daemon = weftd({"http": {"listen": "127.0.0.1:9477"}})
+    browser = "User-Agent: Mozilla/5.0\r\n"
+
+    def over_socket(authority, field, more=""):
+        return answer_to(
+            daemon.api, f"GET http://{authority}/v1/sandboxes HTTP/1.1\r\nHost: {field}\r\n{more}\r\n".encode()
+        )[0]
+
+    def over_tcp(authority, field):
+        with host.connect("127.0.0.1", 9477) as client:
+            client.sendall(
+                f"GET http://{authority}/healthz HTTP/1.1\r\nHost: {field}\r\nConnection: close\r\n\r\n".encode()
+            )
+            return int(receive_all(client).split()[1])
+
+    assert over_socket("weft", "x") == 200
+    assert over_socket("localhost", "evil.example", browser) == 200
+    assert over_socket("evil.example", "localhost", browser) == 403
+    assert over_tcp("127.0.0.1:9477", "evil.example") == 200
+    assert over_tcp("evil.example", "127.0.0.1:9477") == 403
 
 
 @pytest.mark.parametrize("chunked", [False, True])

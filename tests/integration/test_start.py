@@ -87,6 +87,12 @@ def test_a_wider_route_only_warns(weftd, host):
     assert daemon.api.register("a1")["slot"] == 1
 
 
+def test_a_network_with_bits_beyond_its_length_only_warns(weftd):
+    done = weftd("[ingress]\nallow = 10.1.2.3/8\n", run=False).run("--check")
+    assert done.returncode == 0, done
+    assert "level=warning" in done.stderr and "10.1.2.3/8" in done.stderr and "10.0.0.0/8" in done.stderr
+
+
 def test_without_mistakes_check_says_so(weftd):
     done = weftd(run=False).run("--check")
     assert (done.returncode, done.stderr) == (0, ""), done

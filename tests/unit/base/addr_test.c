@@ -19,6 +19,25 @@ START_TEST(addresses_read_back_as_they_are_written)
 }
 END_TEST
 
+START_TEST(some_addresses_are_asked_by_nobody)
+{
+	static const char *const good[] = { "0.0.0.0:1", "127.0.0.1:1", "127.255.255.254:1", "10.0.0.255:1",
+					    "[::]:1",    "[::1]:1",     "[fe80::1]:1" };
+	static const char *const bad[] = { "127.0.0.0:1", "127.255.255.255:1", "0.0.0.1:1",   "224.0.0.1:1",
+					   "240.0.0.1:1", "255.255.255.255:1", "[ff02::1]:1", "[::ffff:127.0.0.1]:1" };
+	struct addr addr;
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		ck_assert_int_eq(addr_parse(good[i], &addr), 0);
+		ck_assert_msg(addr_can_be_asked(&addr), "%s", good[i]);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		ck_assert_int_eq(addr_parse(bad[i], &addr), 0);
+		ck_assert_msg(!addr_can_be_asked(&addr), "%s", bad[i]);
+	}
+}
+END_TEST
+
 START_TEST(what_is_not_wholly_an_address_is_none)
 {
 	static const char *const texts[] = { "",
@@ -207,6 +226,7 @@ int main(void)
 	TCase *cases = tcase_create("addr");
 
 	tcase_add_test(cases, addresses_read_back_as_they_are_written);
+	tcase_add_test(cases, some_addresses_are_asked_by_nobody);
 	tcase_add_test(cases, what_is_not_wholly_an_address_is_none);
 	tcase_add_test(cases, loopback_and_wildcard_are_distinguished);
 	tcase_add_test(cases, a_socket_stands_in_the_way_of_those_that_it_overlaps);

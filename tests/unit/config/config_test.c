@@ -187,9 +187,34 @@ START_TEST(a_mistake_names_all_there_is_to_know)
 	expect_mistake("[pool]\ntap_owner = 1:1\ntap_owner = 1:1\n",
 		       "weftd.conf:3: [pool] tap_owner = 1:1: given twice, first on line 2; allowed: UID:GID, both as "
 		       "numbers; empty: nobody owns it");
-	expect_mistake("[egress]\nopen = 10.0.0.1/8\n",
-		       "weftd.conf:2: [egress] open = 10.0.0.1/8: bits are set beyond the length; allowed: ADDRESS or "
-		       "NETWORK/LENGTH, IPv4, no bits set beyond the length; more by repeating the key");
+	expect_mistake("[egress]\nopen = 10.0.0.1/80\n",
+		       "weftd.conf:2: [egress] open = 10.0.0.1/80: not an IPv4 network; allowed: ADDRESS or "
+		       "NETWORK/LENGTH, IPv4; more by repeating the key");
+}
+END_TEST
+
+START_TEST(a_network_with_bits_beyond_its_length_is_read_as_the_whole_one_with_a_warning)
+{
+	static const char *const keys[] = { "[egress]\nopen", "[ingress]\nallow", "[ports]\nallow_address" };
+	char text[128], told[512];
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		snprintf(text, sizeof(text), "%s = 10.1.2.3/8\n", keys[i]);
+		load(text);
+		ck_assert_ptr_nonnull(config);
+		const struct cidr4_list *lists[] = { &config->egress.open, &config->ingress.allow,
+						     &config->ports.allow_address };
+		ck_assert_uint_eq(lists[i]->count, 1);
+		ck_assert_uint_eq(lists[i]->items[0].ip, 0x0a000000);
+		ck_assert_uint_eq(mistakes.warnings.count, 1);
+		config_mistake_format(&mistakes, &mistakes.warnings.items[0], told, sizeof(told));
+		ck_assert_ptr_nonnull(strstr(told, "weftd.conf:2: "));
+		ck_assert_ptr_nonnull(
+		    strstr(told, " = 10.1.2.3/8: bits are set beyond the length; it is read as 10.0.0.0/8"));
+		teardown();
+	}
+	load("[egress]\nopen = 10.0.0.0/8\n");
+	ck_assert_uint_eq(mistakes.warnings.count, 0);
 }
 END_TEST
 
@@ -341,6 +366,8 @@ START_TEST(values_must_agree)
 		{ "[names]\nnetns_dir = /run/../etc\n", "not a plain absolute path" },
 		{ "[ports]\nrange = 80-90\n", "has privileged ports" },
 		{ "[ports]\nrange = 40000-50000\n", "127.0.0.1:49983: lies in [ports] range" },
+		{ "[http]\nlisten = 127.255.255.255:8080\n", "no client can ask there" },
+		{ "[forwarder]\ndefault_listen = 224.0.0.1:49983\n", "no client can ask there" },
 		{ "[http]\nlisten = [::1]:49983\n", "also in [forwarder] default_listen" },
 		{ "[egress]\nallow_host = [::1]:80\n", "not IPv4" },
 		{ "[forwarder]\ndefault_guest_port = 0\n", "not a port" },
@@ -455,6 +482,7 @@ int main(void)
 	TCase *refusing = tcase_create("refusing");
 	tcase_add_checked_fixture(refusing, NULL, teardown);
 	tcase_add_test(refusing, a_mistake_names_all_there_is_to_know);
+	tcase_add_test(refusing, a_network_with_bits_beyond_its_length_is_read_as_the_whole_one_with_a_warning);
 	tcase_add_test(refusing, lines_are_refused_by_number);
 	tcase_add_test(refusing, a_nul_byte_is_refused);
 	tcase_add_test(refusing, the_rest_of_a_long_line_is_no_line);

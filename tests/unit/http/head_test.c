@@ -79,6 +79,73 @@ START_TEST(a_blank_in_the_target_belongs_to_it)
 }
 END_TEST
 
+START_TEST(the_authority_of_an_absolute_target_decides)
+{
+	static const struct {
+		const char *target, *path, *host;
+	} cases[] = {
+		{ "http://localhost/v1/status?x=y", "/v1/status?x=y", "localhost" },
+		{ "HTTP://127.0.0.1:9090/", "/", "127.0.0.1:9090" },
+		{ "http://[::1]:80", "/", "[::1]:80" },
+		{ "https://a.example//x", "//x", "a.example" },
+		{ "/http://b/", "/http://b/", "evil" },
+	};
+	char text[256];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: evil\r\n\r\n", cases[i].target);
+		ck_assert_int_eq(judged(text), HEAD_COMPLETE);
+		ck_assert_uint_eq(head.target_length, strlen(cases[i].path));
+		ck_assert_mem_eq(head.target, cases[i].path, head.target_length);
+		ck_assert_str_eq(head.host, cases[i].host);
+	}
+	/* The field is wanted all the same, but not in HTTP/1.0. */
+	ck_assert_int_eq(judged("GET http://a/ HTTP/1.1\r\n\r\n"), HEAD_BAD);
+	ck_assert_int_eq(judged("GET http://a/ HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n"), HEAD_BAD);
+	ck_assert_int_eq(judged("GET http://a/ HTTP/1.0\r\n\r\n"), HEAD_COMPLETE);
+	ck_assert(head.has_host);
+}
+END_TEST
+
+START_TEST(an_absolute_target_without_a_plain_authority_is_refused)
+{
+	static const char *const targets[] = { "http://", "http:///x", "http://u@a/", "http://:80/", "http://a?x" };
+	char text[256];
+
+	for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
+		snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", targets[i]);
+		ck_assert_int_eq(judged(text), HEAD_BAD);
+		ck_assert_ptr_nonnull(head.detail);
+	}
+}
+END_TEST
+
+/* Cut to nothing, it would pass for an address. */
+START_TEST(a_host_longer_than_any_name_is_refused)
+{
+	char text[1024], name[HEAD_HOST_MAX + 2];
+
+	memset(name, 'a', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", name);
+	ck_assert_int_eq(judged(text), HEAD_BAD);
+	snprintf(text, sizeof(text), "GET http://%s/ HTTP/1.1\r\nHost: x\r\n\r\n", name);
+	ck_assert_int_eq(judged(text), HEAD_BAD);
+	snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", name + 1);
+	ck_assert_int_eq(judged(text), HEAD_COMPLETE);
+	ck_assert_str_eq(head.host, name + 1);
+}
+END_TEST
+
+START_TEST(a_coded_body_is_not_read)
+{
+	ck_assert_int_eq(judged("PUT / HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\n\r\n"), HEAD_ENCODED);
+	ck_assert_int_eq(judged("PUT / HTTP/1.1\r\nHost: x\r\ncontent-encoding: identity, br\r\n\r\n"), HEAD_ENCODED);
+	ck_assert_int_eq(judged("PUT / HTTP/1.1\r\nHost: x\r\nContent-Encoding: identity\r\n\r\n"), HEAD_COMPLETE);
+	ck_assert_int_eq(judged("PUT / HTTP/1.1\r\nHost: x\r\nContent-Encoding:\r\n\r\n"), HEAD_COMPLETE);
+}
+END_TEST
+
 static const char *const bad_fields[] = {
 	"",
 	"Host: x\r\nHost: x\r\n",
@@ -209,6 +276,10 @@ int main(void)
 	tcase_add_test(heads, empty_lines_before_a_request_are_skipped);
 	tcase_add_test(heads, any_other_method_is_told_apart);
 	tcase_add_test(heads, a_blank_in_the_target_belongs_to_it);
+	tcase_add_test(heads, the_authority_of_an_absolute_target_decides);
+	tcase_add_test(heads, an_absolute_target_without_a_plain_authority_is_refused);
+	tcase_add_test(heads, a_host_longer_than_any_name_is_refused);
+	tcase_add_test(heads, a_coded_body_is_not_read);
 	tcase_add_loop_test(heads, a_field_that_two_readers_could_read_differently_is_refused, 0,
 			    sizeof(bad_fields) / sizeof(bad_fields[0]));
 	tcase_add_test(heads, what_the_fields_say_is_kept);

@@ -376,6 +376,9 @@ END_TEST
 
 START_TEST(what_the_configuration_allows_is_accepted)
 {
+	/* Addresses at which no client can ask, though a socket can be bound to some. */
+	static const char *const unheard[] = { "127.255.255.255:80", "127.0.0.0:80", "224.0.0.1:80",
+					       "255.255.255.255:80", "0.0.0.1:80",   "240.0.0.1:80" };
 	struct cidr4 all = { 0 };
 
 	config->ports.allow_privileged = true;
@@ -392,6 +395,12 @@ START_TEST(what_the_configuration_allows_is_accepted)
 	expect_bad(&(struct bad){ "{\"ports\": [{\"guest_port\": 1, \"listen\": \"0.0.0.0:80\"}, {\"guest_port\": 2, "
 				  "\"listen\": \"127.0.0.1:80\"}]}",
 				  "/ports/1/listen" });
+	for (size_t i = 0; i < sizeof(unheard) / sizeof(unheard[0]); i++) {
+		char text[128];
+
+		snprintf(text, sizeof(text), "{\"ports\": [{\"guest_port\": 1, \"listen\": \"%s\"}]}", unheard[i]);
+		expect_bad(&(struct bad){ text, "/ports/0/listen" });
+	}
 	config->ports.allow_address.items = NULL;
 	config->ports.allow_address.count = 0;
 }
