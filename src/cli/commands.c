@@ -105,7 +105,7 @@ static const struct option_spec diagnose_options[] = {
 };
 
 static const struct option_spec reach_options[] = {
-	{ "proto", "tcp|udp", false, "tcp udp", "the protocol (default tcp)" },
+	{ "proto", "PROTO", false, NULL, "tcp (the default), udp, icmp, gre, esp, ah, sctp or a number" },
 	{ 0 },
 };
 
@@ -137,10 +137,12 @@ static const char ports_text[] =
     "lowest free port of the configured range, on 127.0.0.1 and [::1]. ADDR:PORT is exactly where to listen:\n"
     "127.0.0.1:18080, [::1]:18080 or localhost:18080 (both).";
 
-static const char policy_text[] = "C is ADDRESS[/LENGTH][:PROTO[:PORT[-PORT][,PORT]...]]: 203.0.113.0/24, or "
-				  "198.51.100.7:tcp:443,8000-8099. What is not given stays as it is;\n"
-				  "without options the policy in force is printed. A private or link-local address "
-				  "is not reached by\n--allow alone: the host's [egress] open must list it too.";
+static const char policy_text[] =
+    "C is ADDRESS[/LENGTH][:PROTO[:PORT[-PORT][,PORT]...]]: 203.0.113.0/24, or "
+    "198.51.100.7:tcp:443,8000-8099. PROTO is tcp, udp, icmp, gre, esp, ah, sctp\nor a number; without one an "
+    "address to allow has tcp, udp and icmp. What is not given stays as it is;\n"
+    "without options the policy in force is printed. A private or link-local address "
+    "is not reached by\n--allow alone: the host's [egress] open must list it too.";
 
 static const char several_text[] = "Of several IDs each is tried, and the worst exit code counts.";
 

@@ -121,6 +121,8 @@ static void cli_complete_value(const struct completion *completion)
 		cli_complete_words(completion, option->words);
 	else if (strcmp(option->value, "KEY=VALUE") == 0)
 		cli_complete_words(completion, CHOOSE_FILTERS);
+	else if (strcmp(option->name, "proto") == 0)
+		cli_complete_words(completion, "tcp udp icmp gre esp ah sctp");
 	else if (strcmp(option->value, "FILE") == 0 || strcmp(option->value, "PATH") == 0)
 		fputs(":files\n", completion->out);
 	else if (strcmp(option->value, "ID") == 0)

@@ -150,6 +150,8 @@ static void cli_sandbox_add_rule(struct table *table, const char *lead, const ch
 	fputs(json_is_string(rule) ? json_string_value(rule) : client_text(rule, "cidr"), out);
 	if (*client_text(rule, "proto"))
 		fprintf(out, " %s", client_text(rule, "proto"));
+	else if (json_object_get(rule, "proto"))
+		fprintf(out, " %lld", (long long)client_number(rule, "proto"));
 	json_array_foreach(json_object_get(rule, "ports"), i, port)
 	{
 		fputs(i ? "," : " ", out);

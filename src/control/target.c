@@ -7,8 +7,10 @@
 #include "control/target.h"
 
 #include "base/addr.h"
+#include "base/addr_proto.h"
 #include "registry/problem.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -225,12 +227,8 @@ static int control_target_read_port(struct control_target *target, const char *v
 
 static int control_target_read_proto(struct control_target *target, const char *value, struct problem *problem)
 {
-	if (!strcmp(value, addr_proto_name(PROTO_TCP)))
-		target->proto = PROTO_TCP;
-	else if (!strcmp(value, addr_proto_name(PROTO_UDP)))
-		target->proto = PROTO_UDP;
-	else
-		return control_target_refuse(problem, "proto", value, "tcp or udp");
+	if (addr_ip_proto_parse(value, &target->ip_proto) < 0)
+		return control_target_refuse(problem, "proto", value, ADDR_IP_PROTO_ALLOWED);
 	return 0;
 }
 
@@ -305,6 +303,10 @@ static int control_target_read_query(const char *query, size_t length, unsigned 
 		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "to", "to goes with a new diagnosis only");
 	if (target->kind == CONTROL_TARGET_REACH && !(seen & PARAM_DEST))
 		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "dest", "dest is missing");
+	if (!(seen & PARAM_PROTO))
+		target->ip_proto = IPPROTO_TCP;
+	if (target->port && !addr_ip_proto_has_ports(target->ip_proto))
+		return registry_problem_set(problem, PROBLEM_BAD_REQUEST, "port", "port goes with tcp and udp only");
 	return 0;
 }
 

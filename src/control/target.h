@@ -66,7 +66,7 @@ struct control_target {
 	bool last; /* ?last=: of a diagnosis, or of the findings, those that were made last */
 
 	uint32_t destination; /* ?dest=, or ?to= of a diagnosis, host order; 0: none given */
-	enum proto proto;     /* ?proto= */
+	uint8_t ip_proto;     /* ?proto= of reach: IPPROTO_* */
 	uint16_t port;        /* ?port=; 0: none given */
 };
 

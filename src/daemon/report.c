@@ -140,6 +140,6 @@ void daemon_reach(void *context, struct control_request *request)
 	struct sandbox *sandbox = control_request_sandbox(request, daemon->registry);
 
 	if (sandbox)
-		fabric_reach(daemon->fabric, sandbox->slot, target->destination, target->proto, target->port,
+		fabric_reach(daemon->fabric, sandbox->slot, target->destination, target->ip_proto, target->port,
 			     daemon_report_reach, request);
 }

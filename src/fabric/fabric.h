@@ -29,7 +29,7 @@ struct fabric;
 /* One denied flow of a guest, as recorded by its namespace's rules. */
 struct fabric_denial {
 	char rule[32];        /* a word of rules_slot_reach(), or "connections": too many at once */
-	char proto[8];        /* "tcp", "udp", "icmp", or a number */
+	char proto[8];        /* as addr_ip_proto_format() writes it */
 	uint32_t destination; /* host order */
 	uint16_t port;        /* 0 where the protocol has none */
 };
@@ -216,7 +216,7 @@ enum fabric_rule {
 	FABRIC_RULE_MAC,
 	FABRIC_RULE_ARP,
 	FABRIC_RULE_IPV6,
-	FABRIC_RULE_PROTOCOL,  /* any other than IPv4 */
+	FABRIC_RULE_PROTOCOL,  /* any other than IPv4; above IPv4, one that policy denies */
 	FABRIC_RULE_SOURCE,    /* not the sender's address */
 	FABRIC_RULE_MULTICAST, /* and broadcast, and frames that are not for the gateway's MAC */
 	FABRIC_RULE_MARTIAN,   /* a destination that no wire leads to */
@@ -272,14 +272,14 @@ struct fabric_reach {
 	char set[64];  /* the set and element that matched, "" if none */
 };
 typedef void fabric_reach_done(void *context, const struct fabric_reach *reach, const struct err *err);
-void fabric_reach(struct fabric *fabric, unsigned slot, uint32_t destination, enum proto proto, uint16_t port,
+void fabric_reach(struct fabric *fabric, unsigned slot, uint32_t destination, uint8_t ip_proto, uint16_t port,
 		  fabric_reach_done *done, void *context);
 
 /* Whether the kernel takes a policy in short time. 0, or -1 with ERR: code 0 if it does not, or ENOMEM. Any thread. */
 int fabric_check_egress(const struct egress *egress, struct err *err);
 
 /* The same at once, for the namespace of NETNS_FD. 0, or -1 with ERR. Any thread. */
-int fabric_reach_now(const struct config_layout *layout, int netns_fd, uint32_t destination, enum proto proto,
+int fabric_reach_now(const struct config_layout *layout, int netns_fd, uint32_t destination, uint8_t ip_proto,
 		     uint16_t port, struct fabric_reach *reach, struct err *err);
 
 struct fabric_pool {

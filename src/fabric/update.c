@@ -179,7 +179,7 @@ struct slot_question {
 	fabric_reach_done *reached;
 	void *context;
 	uint32_t destination;
-	enum proto proto;
+	uint8_t ip_proto;
 	uint16_t port;
 	struct fabric_reach reach;
 };
@@ -217,10 +217,10 @@ static int fabric_reach_judge_host(uint32_t destination, struct fabric_reach *re
 	return status;
 }
 
-int fabric_reach_now(const struct config_layout *layout, int netns_fd, uint32_t destination, enum proto proto,
+int fabric_reach_now(const struct config_layout *layout, int netns_fd, uint32_t destination, uint8_t ip_proto,
 		     uint16_t port, struct fabric_reach *reach, struct err *err)
 {
-	if (rules_slot_reach(netns_fd, layout, destination, proto, port, reach, err) < 0)
+	if (rules_slot_reach(netns_fd, layout, destination, ip_proto, port, reach, err) < 0)
 		return -1;
 	return fabric_reach_judge_host(destination, reach, err);
 }
@@ -229,7 +229,7 @@ static int fabric_slot_run_reach(struct job *job)
 {
 	struct slot_question *question = container_of(job, struct slot_question, job);
 
-	return fabric_reach_now(question->layout, question->netns_fd, question->destination, question->proto,
+	return fabric_reach_now(question->layout, question->netns_fd, question->destination, question->ip_proto,
 				question->port, &question->reach, &job->err);
 }
 
@@ -286,7 +286,7 @@ void fabric_flush_flows(struct fabric *fabric, unsigned slot, fabric_done *done,
 			    .job.run = fabric_slot_run_flush, .slot = slot, .flushed = done, .context = context });
 }
 
-void fabric_reach(struct fabric *fabric, unsigned slot, uint32_t destination, enum proto proto, uint16_t port,
+void fabric_reach(struct fabric *fabric, unsigned slot, uint32_t destination, uint8_t ip_proto, uint16_t port,
 		  fabric_reach_done *done, void *context)
 {
 	fabric_slot_ask(fabric, &(struct slot_question){
@@ -295,7 +295,7 @@ void fabric_reach(struct fabric *fabric, unsigned slot, uint32_t destination, en
 				    .reached = done,
 				    .context = context,
 				    .destination = destination,
-				    .proto = proto,
+				    .ip_proto = ip_proto,
 				    .port = port,
 				});
 }

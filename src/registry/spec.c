@@ -45,8 +45,8 @@ static int registry_spec_compare_rules(const void *left, const void *right)
 		return a->cidr.length - b->cidr.length;
 	if (a->any_proto != b->any_proto)
 		return a->any_proto - b->any_proto;
-	if (a->proto != b->proto)
-		return (int)a->proto - (int)b->proto;
+	if (a->ip_proto != b->ip_proto)
+		return a->ip_proto - b->ip_proto;
 	if (a->port_count != b->port_count)
 		return a->port_count < b->port_count ? -1 : 1;
 	return memcmp(a->ports, b->ports, a->port_count * sizeof(a->ports[0]));

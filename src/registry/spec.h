@@ -52,10 +52,10 @@ struct port_range {
 
 struct egress_rule {
 	struct cidr4 cidr;
-	bool any_proto; /* neither proto nor ports given */
-	enum proto proto;
+	bool any_proto;   /* neither proto nor ports given: to deny all, to allow TCP, UDP and ICMP */
+	uint8_t ip_proto; /* IPPROTO_* */
 	struct port_range ports[SPEC_EGRESS_PORTS_MAX]; /* disjoint, in their order */
-	size_t port_count;                              /* 0: all ports of PROTO */
+	size_t port_count;                              /* 0: all ports of IP_PROTO */
 };
 
 struct egress {

@@ -4,6 +4,7 @@
  */
 #include "wire/reading.h"
 
+#include "base/addr_proto.h"
 #include "registry/problem.h"
 
 #include <stdio.h>
@@ -31,9 +32,15 @@ static int wire_read_rule_proto(const struct wire_reader *reader, const struct w
 				void *target)
 {
 	struct egress_rule *rule = target;
+	const char *name = json_string_value(value);
 
 	rule->any_proto = false;
-	return wire_read_proto(reader, place, value, &rule->proto);
+	if (name && addr_ip_proto_from_name(name, &rule->ip_proto) == 0)
+		return 0;
+	if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > UINT8_MAX)
+		return wire_refuse(reader, place, "must be " ADDR_IP_PROTO_ALLOWED);
+	rule->ip_proto = (uint8_t)json_integer_value(value);
+	return 0;
 }
 
 static int wire_compare_ports(const void *left, const void *right)
@@ -111,7 +118,7 @@ int wire_read_rule(const struct wire_reader *reader, const struct wire_place *pl
 		return wire_refuse(reader, place, "must be a string \"CIDR\" or an object");
 	if (wire_read_object(reader, place, value, &wire_rule_object, rule) < 0)
 		return -1;
-	if (rule->port_count && rule->any_proto)
+	if (rule->port_count && (rule->any_proto || !addr_ip_proto_has_ports(rule->ip_proto)))
 		return wire_refuse(reader, &ports, "ports need a \"proto\": \"tcp\" or \"udp\"");
 	return 0;
 }

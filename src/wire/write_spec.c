@@ -3,6 +3,7 @@
  * Writes a struct as JSON along the table of its fields; reading the document gives the same struct. A document is made whole
  * or, for lack of memory, not at all.
  */
+#include "base/addr_proto.h"
 #include "registry/fields.h"
 #include "wire/wire.h"
 #include "wire/write.h"
@@ -57,15 +58,17 @@ static json_t *wire_write_port_range(const void *item)
 static json_t *wire_write_rule(const void *item)
 {
 	const struct egress_rule *rule = item;
+	const char *name = addr_ip_proto_name(rule->ip_proto);
 	char text[CIDR4_TEXT_SIZE];
 
 	addr_cidr4_format(&rule->cidr, text);
 	if (rule->any_proto)
 		return json_string(text);
 	if (rule->port_count == 0)
-		return json_pack("{s:s, s:s}", "cidr", text, "proto", addr_proto_name(rule->proto));
+		return json_pack("{s:s, s:o}", "cidr", text, "proto",
+				 name ? json_string(name) : json_integer(rule->ip_proto));
 	return json_pack(
-	    "{s:s, s:s, s:o}", "cidr", text, "proto", addr_proto_name(rule->proto), "ports",
+	    "{s:s, s:s, s:o}", "cidr", text, "proto", name, "ports",
 	    wire_write_array(rule->ports, rule->port_count, sizeof(rule->ports[0]), wire_write_port_range));
 }
 

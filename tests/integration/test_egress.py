@@ -11,9 +11,11 @@ import pytest
 
 from harness.flow import Flow
 from harness.guests import serve_in
+from harness.packets import ICMP, Wire, checksum, ethernet, ipv4
 from harness.wait import ATTEMPT, poll_until, tried
 
 INTERNET = ("203.0.113.10", "203.0.113.20", "198.51.100.5")
+GRE = 47
 PRIVATE = ("10.99.0.53", "10.1.2.3", "192.168.7.7", "172.20.0.1", "169.254.169.254", "100.64.1.1")
 
 
@@ -52,7 +54,8 @@ class Scene:
             return False
 
     def reach(self, address, port=80, proto="tcp"):
-        return self.api.get(f"/v1/sandboxes/one/reach?dest={address}&port={port}&proto={proto}").expect(200).body
+        at = "" if port is None else f"&port={port}"
+        return self.api.get(f"/v1/sandboxes/one/reach?dest={address}{at}&proto={proto}").expect(200).body
 
     def agrees(self, address, port, allowed, rule):
         """Policy, `reach` and packets agree."""
@@ -364,6 +367,8 @@ def test_caps_and_mistakes_change_nothing(scene):
         ({"allow": [{"cidr": "198.51.100.0/24", "proto": "tcp", "ports": [0]}]}, "/egress/allow/0/ports/0"),
         ({"allow": [{"cidr": "198.51.100.0/24", "proto": "tcp", "ports": ["90-80"]}]}, "/egress/allow/0/ports/0"),
         ({"allow": [{"cidr": "198.51.100.0/24", "proto": "tcp", "ports": [80, "70-90"]}]}, "/egress/allow/0/ports/1"),
+        ({"allow": [{"cidr": "198.51.100.0/24", "proto": "gre", "ports": [80]}]}, "/egress/allow/0/ports"),
+        ({"allow": [{"cidr": "198.51.100.0/24", "proto": 256}]}, "/egress/allow/0/proto"),
         ({"internet": "yes"}, "/egress/internet"),
     ):
         reply = one.api.request("PATCH", "/v1/sandboxes/one", body={"egress": egress})
@@ -428,6 +433,46 @@ def test_denials_are_in_the_metrics(scene):
     # They are sums of the host, and include removed sandboxes.
     one.api.unregister("one")
     assert set(denied().values()) == {1}
+
+
+def test_protocols_leave_only_by_name(scene):
+    """GRE and IP in IP, which carry whole packets, stay inside with `internet`; a rule with `proto` lets one of them out."""
+    one = scene()
+    with Wire(one.guest, "eth0") as guest, Wire(one.world, "eth0") as world, one.api.events("?sandbox=one") as events:
+
+        def leaves(proto, token):
+            """The frame with TOKEN, or else the next one of ICMP, which is always let out, is what arrives."""
+            for number, data in ((proto, token), (ICMP, b"\x08\0\0\0\0\1\0\1" + token[::-1])):
+                if number == ICMP:
+                    data = data[:2] + checksum(data).to_bytes(2, "big") + data[4:]
+                guest.send(ethernet(ipv4(data, INTERNET[0], number)))
+            poll_until(lambda: world.having(token[::-1]))
+            return bool(world.having(token))
+
+        assert not leaves(GRE, b"\0\0\x08\0 gre denied")
+        assert not leaves(4, b"an ipip that is denied")
+        told = (event for event in events if event["type"] == "denied")
+        assert {(event["rule"], event["proto"]) for event in (next(told), next(told))} == {
+            ("protocol", "gre"),
+            ("protocol", "4"),
+        }
+        assert one.reach(INTERNET[0], proto="gre", port=None)["rule"] == "protocol"
+        ctl = one.daemon.ctl
+        assert "of protocols other than" in ctl("reach", "one", INTERNET[0], "--proto", "gre").stdout
+        ctl("policy", "one", "--allow", INTERNET[0] + ":gre", "--allow", INTERNET[1] + ":253")
+        assert one.api.show("one")["egress"]["allow"] == [
+            {"cidr": INTERNET[0] + "/32", "proto": "gre"},
+            {"cidr": INTERNET[1] + "/32", "proto": 253},
+        ]
+        shown = ctl("policy", "one").stdout.split()
+        assert shown[2:] == ["allow", "203.0.113.10/32", "gre", "allow", "203.0.113.20/32", "253"]
+        assert one.reach(INTERNET[0], proto="47", port=None)["rule"] == "allow"
+        assert leaves(GRE, b"\0\0\x08\0 gre allowed")
+        one.daemon.kill()
+        one.daemon.start()
+        assert one.api.show("one")["egress"]["allow"][1] == {"cidr": INTERNET[1] + "/32", "proto": 253}
+        assert leaves(GRE, b"\0\0\x08\0 gre once more")
+        assert not leaves(4, b"an ipip, still denied")
 
 
 def test_weftctl_shows_and_changes_the_policy(scene):

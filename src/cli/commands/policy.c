@@ -4,6 +4,7 @@
  * changed and sent back. Two people who do that at once overwrite each other, as with any editor.
  */
 #include "base/addr.h"
+#include "base/addr_proto.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "cli/call.h"
@@ -58,6 +59,7 @@ static json_t *command_policy_read_rule(const char *option, const char *text, st
 	const char *network = strsep(&rest, ":");
 	const char *proto = strsep(&rest, ":");
 	struct cidr4 cidr;
+	uint8_t number;
 	char what[32];
 
 	snprintf(what, sizeof(what), "--%s", option);
@@ -71,12 +73,18 @@ static json_t *command_policy_read_rule(const char *option, const char *text, st
 	}
 	if (!proto)
 		return json_string(network);
-	if (strcmp(proto, "tcp") != 0 && strcmp(proto, "udp") != 0) {
-		err_set(err, 0, "%s %s: '%s' is neither tcp nor udp", what, text, proto);
+	if (addr_ip_proto_parse(proto, &number) < 0) {
+		err_set(err, 0, "%s %s: '%s' is not " ADDR_IP_PROTO_ALLOWED, what, text, proto);
 		return NULL;
 	}
+	if (rest && !addr_ip_proto_has_ports(number)) {
+		err_set(err, 0, "%s %s: only tcp and udp have ports", what, text);
+		return NULL;
+	}
+	proto = addr_ip_proto_name(number);
 	if (!rest)
-		return json_pack("{s:s, s:s}", "cidr", network, "proto", proto);
+		return json_pack("{s:s, s:o}", "cidr", network, "proto",
+				 proto ? json_string(proto) : json_integer(number));
 	json_t *ports = command_policy_read_ports(what, rest, err);
 	return ports ? json_pack("{s:s, s:s, s:o}", "cidr", network, "proto", proto, "ports", ports) : NULL;
 }

@@ -4,12 +4,14 @@
  * kernel's rule and set; people are told whose rule that is, the sandbox's or the host's, for only the former is changed by `policy`.
  */
 #include "base/addr.h"
+#include "base/addr_proto.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "cli/call.h"
 #include "cli/commands.h"
 #include "cli/value_args.h"
 
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,6 +55,9 @@ static char *command_reach_describe(const json_t *answer)
 		{ "gateway", false, "the host: the guest's gateway, which no policy opens", "" },
 		{ "sandbox", false, "the host: an address of the sandboxes in ", ", which no policy opens" },
 		{ "private", false, "the host: ", ", which no policy opens; [egress] open in weftd.conf does" },
+		{ "protocol", false,
+		  "this sandbox's policy: of protocols other than TCP, UDP and ICMP it allows those that it names",
+		  "" },
 		{ "deny", false, "this sandbox's policy: deny ", "" },
 		{ "internet", false, "this sandbox's policy: internet no", "" },
 	};
@@ -77,6 +82,7 @@ int command_reach(const struct cli *cli)
 {
 	struct cli_id id;
 	const char *proto = cli_args_value(cli->args, "proto");
+	uint8_t number = IPPROTO_TCP;
 	json_t *answer = NULL;
 	struct err err;
 	uint32_t ip;
@@ -92,6 +98,10 @@ int command_reach(const struct cli *cli)
 	AUTO_FREE char *address = strndup(dest, colon ? (size_t)(colon - dest) : strlen(dest));
 	if (addr_ipv4_parse(address, &ip) < 0)
 		return cli_usage(cli, "DEST '%s': '%s' is not an IPv4 address", dest, address);
+	if (proto && addr_ip_proto_parse(proto, &number) < 0)
+		return cli_usage(cli, "--proto %s: allowed: " ADDR_IP_PROTO_ALLOWED, proto);
+	if (colon && !addr_ip_proto_has_ports(number))
+		return cli_usage(cli, "DEST '%s': only tcp and udp have ports", dest);
 	if (colon && cli_args_number("PORT", colon + 1, 1, 65535, &port, &err) < 0)
 		return cli_usage(cli, "%s", err.text);
 

@@ -4,12 +4,13 @@
  */
 #include "fabric/rules/denial.h"
 
-#include <netinet/in.h>
-#include <stdio.h>
+#include "base/addr_proto.h"
+
 #include <string.h>
 
 static const struct {
 	const char *counter, *name;
+	const char *other; /* another counter of the same rule, or NULL */
 } rules[FABRIC_RULES] = {
 	[FABRIC_RULE_PRIVATE] = { "denied_private", "private" },
 	[FABRIC_RULE_SANDBOX] = { "denied_sandbox", "sandbox" },
@@ -22,7 +23,7 @@ static const struct {
 	[FABRIC_RULE_MAC] = { "drop_mac", "mac" },
 	[FABRIC_RULE_ARP] = { "drop_arp", "arp" },
 	[FABRIC_RULE_IPV6] = { "drop_ipv6", "ipv6" },
-	[FABRIC_RULE_PROTOCOL] = { "drop_protocol", "protocol" },
+	[FABRIC_RULE_PROTOCOL] = { "drop_protocol", "protocol", "denied_protocol" },
 	[FABRIC_RULE_SOURCE] = { "drop_source", "source" },
 	[FABRIC_RULE_MULTICAST] = { "drop_multicast", "multicast" },
 	[FABRIC_RULE_MARTIAN] = { "drop_martian", "martian" },
@@ -40,7 +41,7 @@ const char *rules_name(enum fabric_rule rule)
 bool rules_of_counter(const char *name, enum fabric_rule *rule)
 {
 	for (unsigned i = 0; i < FABRIC_RULES; i++) {
-		if (strcmp(name, rules[i].counter) != 0)
+		if (strcmp(name, rules[i].counter) != 0 && (!rules[i].other || strcmp(name, rules[i].other) != 0))
 			continue;
 		*rule = (enum fabric_rule)i;
 		return true;
@@ -63,23 +64,13 @@ const char *rules_denial_name(uint32_t mark)
 		return "gateway";
 	case RULES_DENIAL_CONNECTIONS:
 		return "connections";
+	case RULES_DENIAL_PROTOCOL:
+		return "protocol";
 	}
 	return "unknown";
 }
 
 void rules_denial_name_proto(struct fabric_denial *denial, uint8_t proto)
 {
-	switch (proto) {
-	case IPPROTO_TCP:
-		snprintf(denial->proto, sizeof(denial->proto), "tcp");
-		break;
-	case IPPROTO_UDP:
-		snprintf(denial->proto, sizeof(denial->proto), "udp");
-		break;
-	case IPPROTO_ICMP:
-		snprintf(denial->proto, sizeof(denial->proto), "icmp");
-		break;
-	default:
-		snprintf(denial->proto, sizeof(denial->proto), "%u", proto);
-	}
+	addr_ip_proto_format(proto, denial->proto);
 }

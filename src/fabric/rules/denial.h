@@ -19,6 +19,7 @@ enum rules_denial {
 	RULES_DENIAL_INTERNET,    /* the sandbox has no internet */
 	RULES_DENIAL_GATEWAY,     /* the namespace's own addresses */
 	RULES_DENIAL_CONNECTIONS, /* too many flows at once */
+	RULES_DENIAL_PROTOCOL,    /* neither TCP, UDP nor ICMP, and allowed by no name */
 };
 
 enum {
@@ -33,7 +34,7 @@ enum {
 /* The name of the reason with this MARK, as `weftctl reach` shows it; "unknown" for any other mark. */
 const char *rules_denial_name(uint32_t mark);
 
-/* Sets the protocol of DENIAL by its number (IPPROTO_*): "tcp", "udp", "icmp", or the number. */
+/* Sets the protocol of DENIAL by its number (IPPROTO_*). */
 void rules_denial_name_proto(struct fabric_denial *denial, uint8_t proto);
 
 /* Finds the rule whose packets the counter NAME counts. False: NAME is no such counter. */

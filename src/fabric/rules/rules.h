@@ -54,8 +54,8 @@ int rules_host_publish(const struct config_layout *layout, unsigned slot, const 
 
 /*
  * Makes the tables of a new or reused slot in one batch; tap0 must exist. `inet weft` has the rules of an IP host. The kernel
- * shows no ARP to inet tables, so `netdev weft` looks at the guest's frames first. PLAN's egress and bandwidth may be NULL: the
- * internet, and no limits.
+ * shows no ARP to inet tables, so `netdev weft` looks at the guest's frames first. PLAN's egress and bandwidth may be NULL: no
+ * policy, as befits a slot of the pool, and no limits.
  */
 int rules_slot_apply(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err);
 
@@ -114,9 +114,9 @@ int rules_slot_denials(int netns_fd, uint64_t *since_ms,
 
 /*
  * Whether the guest may send to DESTINATION, by the kernel's own sets. The rules "allow_host", "dns", "open", "allow" and
- * "internet" let a packet through; "gateway", "sandbox", "private", "deny" and "internet" do not.
+ * "internet" let a packet through; "gateway", "sandbox", "private", "protocol", "deny" and "internet" do not. IP_PROTO: IPPROTO_*.
  */
-int rules_slot_reach(int netns_fd, const struct config_layout *layout, uint32_t destination, enum proto proto,
+int rules_slot_reach(int netns_fd, const struct config_layout *layout, uint32_t destination, uint8_t ip_proto,
 		     uint16_t port, struct fabric_reach *reach, struct err *err);
 
 #endif

@@ -210,7 +210,7 @@ static void rules_slot_add_inet_table(struct nft_batch *batch, const struct conf
 {
 	static const char *const counters[] = { "denied_private",       "denied_sandbox", "denied_policy",
 						RULES_COUNTER_INTERNET, "denied_gateway", "denied_connections",
-						"drop_forward" };
+						"denied_protocol",      "drop_forward" };
 	uint32_t guest = layout->guest.ip;
 
 	batch->family = NFPROTO_INET;

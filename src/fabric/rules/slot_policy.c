@@ -22,6 +22,7 @@
 
 #include <errno.h>
 #include <linux/netfilter.h>
+#include <netinet/in.h>
 #include <string.h>
 
 enum {
@@ -79,7 +80,7 @@ static int rules_slot_policy_collect(const struct egress_rule *rules, size_t cou
 			*element = (struct nft_element){
 				.first = addr_cidr4_first(&rule->cidr),
 				.last = addr_cidr4_last(&rule->cidr),
-				.proto = kind ? rules_ip_proto(rule->proto) : 0,
+				.proto = kind ? rule->ip_proto : 0,
 				.port = kind == 2 ? rule->ports[port].first : 0,
 				.port_last = kind == 2 ? rule->ports[port].last : 0,
 			};
@@ -140,13 +141,23 @@ static void rules_slot_policy_add_sets(struct nft_batch *batch, const struct egr
 	}
 }
 
+static void rules_slot_policy_allow(struct nft_batch *batch, const struct egress *egress, unsigned side, size_t kind)
+{
+	if (rules_slot_policy_has_kind(egress->allow, egress->allow_count, kind))
+		RULE(batch, RULES_CHAIN_POLICY, match_destination_in(batch, NFT_IS, &set_policy_allow[side][kind]),
+		     verdict_return(batch));
+}
+
 /* One chain, since its return must leave the whole policy. */
 static void rules_slot_policy_add_side(struct nft_batch *batch, const struct egress *egress, unsigned side)
 {
-	for (size_t kind = 0; kind < RULES_POLICY_SETS; kind++)
-		if (rules_slot_policy_has_kind(egress->allow, egress->allow_count, kind))
-			RULE(batch, RULES_CHAIN_POLICY,
-			     match_destination_in(batch, NFT_IS, &set_policy_allow[side][kind]), verdict_return(batch));
+	/* What is allowed by name may be of any protocol, all else of three. */
+	for (size_t kind = 1; kind < RULES_POLICY_SETS; kind++)
+		rules_slot_policy_allow(batch, egress, side, kind);
+	RULE(batch, RULES_CHAIN_POLICY, match_l4proto(batch, NFT_IS_NOT, IPPROTO_TCP),
+	     match_l4proto(batch, NFT_IS_NOT, IPPROTO_UDP), match_l4proto(batch, NFT_IS_NOT, IPPROTO_ICMP),
+	     rules_deny(batch, "denied_protocol", RULES_DENIAL_PROTOCOL));
+	rules_slot_policy_allow(batch, egress, side, 0);
 	for (size_t kind = 0; kind < RULES_POLICY_SETS; kind++)
 		if (rules_slot_policy_has_kind(egress->deny, egress->deny_count, kind))
 			RULE(batch, RULES_CHAIN_POLICY,

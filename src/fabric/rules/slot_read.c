@@ -184,12 +184,13 @@ static bool rules_reach_is_in(struct reach_question *question, const struct nft_
 	return true;
 }
 
-/* The lists of a policy are on one side; the other has no sets. */
+/* Looks in the sets of a list from kind FIRST on, below END. The lists of a policy are on one side; the other has no sets. */
 static bool rules_reach_is_in_list(struct reach_question *question,
-				   const struct nft_set sets[RULES_POLICY_SIDES][RULES_POLICY_SETS])
+				   const struct nft_set sets[RULES_POLICY_SIDES][RULES_POLICY_SETS], size_t first,
+				   size_t end)
 {
 	for (unsigned side = 0; side < RULES_POLICY_SIDES; side++)
-		for (size_t i = 0; i < RULES_POLICY_SETS; i++)
+		for (size_t i = first; i < end; i++)
 			if (rules_reach_is_in(question, &sets[side][i]))
 				return true;
 	return false;
@@ -225,6 +226,18 @@ static bool rules_reach_is_without_internet(struct reach_question *question)
 	return false;
 }
 
+static bool rules_reach_is_usual(uint8_t proto)
+{
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_ICMP;
+}
+
+static bool rules_reach_is_allowed(struct reach_question *question)
+{
+	return rules_reach_is_in_list(question, set_policy_allow, 1, RULES_POLICY_SETS) ||
+	       (rules_reach_is_usual(question->element.proto) &&
+		rules_reach_is_in_list(question, set_policy_allow, 0, 1));
+}
+
 /* Follows the rules of chain guest_egress in their order. */
 static void rules_reach_judge(struct reach_question *question)
 {
@@ -239,9 +252,12 @@ static void rules_reach_judge(struct reach_question *question)
 	else if (rules_reach_is_in(question, &set_always_denied) &&
 		 !(opened = rules_reach_is_in(question, &set_opened)))
 		rules_reach_answer(question, false, "private");
-	else if (rules_reach_is_in_list(question, set_policy_allow))
+	else if (rules_reach_is_allowed(question))
 		rules_reach_answer(question, true, "allow");
-	else if (rules_reach_is_in_list(question, set_policy_deny))
+	else if (!rules_reach_is_usual(question->element.proto)) {
+		question->reach->set[0] = '\0';
+		rules_reach_answer(question, false, "protocol");
+	} else if (rules_reach_is_in_list(question, set_policy_deny, 0, RULES_POLICY_SETS))
 		rules_reach_answer(question, false, "deny");
 	else if (rules_reach_is_without_internet(question)) {
 		question->reach->set[0] = '\0';
@@ -250,11 +266,11 @@ static void rules_reach_judge(struct reach_question *question)
 		rules_reach_answer(question, true, opened ? "open" : "internet");
 }
 
-int rules_slot_reach(int netns_fd, const struct config_layout *layout, uint32_t destination, enum proto proto,
+int rules_slot_reach(int netns_fd, const struct config_layout *layout, uint32_t destination, uint8_t ip_proto,
 		     uint16_t port, struct fabric_reach *reach, struct err *err)
 {
 	struct reach_question question = {
-		.element = { .first = destination, .last = destination, .proto = rules_ip_proto(proto), .port = port },
+		.element = { .first = destination, .last = destination, .proto = ip_proto, .port = port },
 		.reach = reach,
 		.err = err,
 	};

@@ -90,7 +90,7 @@ static bool slot_plan_same_rule(const struct egress_rule *a, const struct egress
 		return false;
 	if (a->any_proto)
 		return true;
-	return a->proto == b->proto && a->port_count == b->port_count &&
+	return a->ip_proto == b->ip_proto && a->port_count == b->port_count &&
 	       memcmp(a->ports, b->ports, a->port_count * sizeof(*a->ports)) == 0;
 }
 

@@ -4,6 +4,7 @@
 #include "unit/run_suite.h"
 
 #include <check.h>
+#include <netinet/in.h>
 #include <string.h>
 
 static struct control_target route;
@@ -133,7 +134,13 @@ START_TEST(query_parameters_are_read)
 	ck_assert_str_eq(route.sandbox, "a1");
 	ck_assert_int_eq(parsed(HTTP_GET, "/v1/sandboxes/a1/reach?dest=8.8.8.8&port=53&proto=udp"), 0);
 	ck_assert_uint_eq(route.destination, 0x08080808);
-	ck_assert(route.port == 53 && route.proto == PROTO_UDP);
+	ck_assert(route.port == 53 && route.ip_proto == IPPROTO_UDP);
+	ck_assert_int_eq(parsed(HTTP_GET, "/v1/sandboxes/a1/reach?dest=8.8.8.8"), 0);
+	ck_assert(route.port == 0 && route.ip_proto == IPPROTO_TCP);
+	ck_assert_int_eq(parsed(HTTP_GET, "/v1/sandboxes/a1/reach?dest=8.8.8.8&proto=gre"), 0);
+	ck_assert(route.ip_proto == IPPROTO_GRE);
+	ck_assert_int_eq(parsed(HTTP_GET, "/v1/sandboxes/a1/reach?dest=8.8.8.8&proto=0"), 0);
+	ck_assert(route.ip_proto == 0);
 }
 END_TEST
 
@@ -164,6 +171,9 @@ static const struct {
 	{ HTTP_GET, "/v1/sandboxes/a1/reach?dest=::1", "dest" },
 	{ HTTP_GET, "/v1/sandboxes/a1/reach?dest=1.2.3.4&port=65536", "port" },
 	{ HTTP_GET, "/v1/sandboxes/a1/reach?dest=1.2.3.4&proto=TCP", "proto" },
+	{ HTTP_GET, "/v1/sandboxes/a1/reach?dest=1.2.3.4&proto=256", "proto" },
+	{ HTTP_GET, "/v1/sandboxes/a1/reach?dest=1.2.3.4&proto=", "proto" },
+	{ HTTP_GET, "/v1/sandboxes/a1/reach?dest=1.2.3.4&proto=gre&port=1", "port" },
 };
 
 START_TEST(a_bad_query_parameter_is_blamed_by_name)

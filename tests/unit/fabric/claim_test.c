@@ -168,7 +168,7 @@ START_TEST(with_a_policy_a_claim_is_one_batch_that_only_adds)
 {
 	struct egress_rule allow = { .cidr = { .ip = 0x08080808, .length = 32 }, .any_proto = true };
 	struct egress_rule deny = { .cidr = { .ip = 0x01010000, .length = 16 },
-				    .proto = PROTO_TCP,
+				    .ip_proto = IPPROTO_TCP,
 				    .ports = { { 80, 80 }, { 443, 443 } },
 				    .port_count = 2 };
 	struct egress egress = { .allow = &allow, .deny = &deny, .allow_count = 1, .deny_count = 1 };

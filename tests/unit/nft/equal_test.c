@@ -269,8 +269,11 @@ START_TEST(all_rules_of_a_slots_tables_come_back_equal)
 {
 	static struct egress_rule rules[] = {
 		{ .cidr = { IP(203, 0, 113, 0), 24 }, .any_proto = true },
-		{ .cidr = { IP(198, 51, 100, 0), 24 }, .proto = PROTO_UDP },
-		{ .cidr = { IP(192, 0, 2, 0), 24 }, .proto = PROTO_TCP, .ports = { { 443, 443 } }, .port_count = 1 },
+		{ .cidr = { IP(198, 51, 100, 0), 24 }, .ip_proto = IPPROTO_UDP },
+		{ .cidr = { IP(192, 0, 2, 0), 24 },
+		  .ip_proto = IPPROTO_TCP,
+		  .ports = { { 443, 443 } },
+		  .port_count = 1 },
 	};
 	static const struct egress egress = { false, rules, rules, 3, 3 };
 	static const struct bandwidth slow = { .from_guest = { 1000, 1000 } };

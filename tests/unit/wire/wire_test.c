@@ -6,6 +6,7 @@
 #include "unit/run_suite.h"
 
 #include <check.h>
+#include <netinet/in.h>
 #include <string.h>
 
 static struct config *config;
@@ -176,6 +177,14 @@ static const struct bad policies[] = {
 	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"port\": 1}]}}", "/egress/deny/0/port" },
 	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": \"any\"}]}}", "/egress/deny/0/proto" },
 	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"ports\": [1]}]}}", "/egress/deny/0/ports" },
+	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": 256}]}}", "/egress/deny/0/proto" },
+	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": -1}]}}", "/egress/deny/0/proto" },
+	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": \"47\"}]}}", "/egress/deny/0/proto" },
+	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": 47.5}]}}", "/egress/deny/0/proto" },
+	{ "{\"egress\": {\"allow\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": \"gre\", \"ports\": [1]}]}}",
+	  "/egress/allow/0/ports" },
+	{ "{\"egress\": {\"allow\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": 132, \"ports\": [1]}]}}",
+	  "/egress/allow/0/ports" },
 	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": \"tcp\", \"ports\": [\"90-80\"]}]}}",
 	  "/egress/deny/0/ports/0" },
 	{ "{\"egress\": {\"deny\": [{\"cidr\": \"10.0.0.0/8\", \"proto\": \"tcp\", \"ports\": [\"80\"]}]}}",
@@ -331,7 +340,7 @@ START_TEST(a_full_body_is_read_whole)
 	ck_assert_uint_eq(spec->egress.allow[1].ports[0].last, 80);
 	ck_assert_uint_eq(spec->egress.allow[1].ports[1].first, 5432);
 	ck_assert_uint_eq(spec->egress.allow[1].ports[1].last, 5440);
-	ck_assert_int_eq(spec->egress.allow[2].proto, PROTO_UDP);
+	ck_assert_int_eq(spec->egress.allow[2].ip_proto, IPPROTO_UDP);
 	ck_assert_uint_eq(spec->egress.allow[2].port_count, 0);
 	ck_assert_uint_eq(spec->bandwidth.to_guest.burst, 1000000);
 	ck_assert_uint_eq(spec->bandwidth.from_guest.burst, 65536);
@@ -355,6 +364,27 @@ START_TEST(what_is_written_reads_as_the_same)
 	ck_assert(json_equal(json, again));
 	json_decref(json);
 	json_decref(again);
+	registry_spec_free(spec);
+	registry_spec_free(copy);
+}
+END_TEST
+
+START_TEST(protocols_are_written_by_name_or_number)
+{
+	struct spec *spec =
+	    accepted("{\"egress\": {\"allow\": [{\"cidr\": \"192.0.2.1\", \"proto\": 6, \"ports\": [80]},"
+		     "{\"cidr\": \"192.0.2.2\", \"proto\": \"gre\"}, {\"cidr\": \"192.0.2.3\", \"proto\": 253},"
+		     "{\"cidr\": \"192.0.2.4\", \"proto\": 0}]}}");
+	json_t *json = wire_write_spec(spec);
+	const json_t *allow = json_object_get(json_object_get(json, "egress"), "allow");
+
+	ck_assert_str_eq(json_string_value(json_object_get(json_array_get(allow, 0), "proto")), "tcp");
+	ck_assert_str_eq(json_string_value(json_object_get(json_array_get(allow, 1), "proto")), "gre");
+	ck_assert_int_eq(json_integer_value(json_object_get(json_array_get(allow, 2), "proto")), 253);
+	ck_assert(json_is_integer(json_object_get(json_array_get(allow, 3), "proto")));
+	struct spec *copy = wire_read_stored_spec(json, config, &problem);
+	ck_assert(registry_spec_equal(spec, copy));
+	json_decref(json);
 	registry_spec_free(spec);
 	registry_spec_free(copy);
 }
@@ -490,6 +520,7 @@ int main(void)
 	tcase_add_test(tcase, an_empty_body_asks_for_the_defaults);
 	tcase_add_test(tcase, a_full_body_is_read_whole);
 	tcase_add_test(tcase, what_is_written_reads_as_the_same);
+	tcase_add_test(tcase, protocols_are_written_by_name_or_number);
 	tcase_add_test(tcase, a_stored_request_is_not_held_against_todays_configuration);
 	tcase_add_test(tcase, what_the_configuration_allows_is_accepted);
 	tcase_add_loop_test(tcase, too_many_of_anything_is_refused, 0, 4);

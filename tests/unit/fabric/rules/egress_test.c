@@ -106,6 +106,88 @@ START_TEST(new_flows_beyond_the_limit_are_not_counted_one_by_one)
 }
 END_TEST
 
+/* ---- Protocols ---- */
+
+static const uint8_t answered[] = { IPPROTO_GRE, IPPROTO_ESP, IPPROTO_AH };
+/* The kernel takes them to have a checksum, as TCP has, and does not answer if it is wrong. */
+static const uint8_t silent[] = { IPPROTO_IPIP, IPPROTO_IPV6, 0, 253 };
+
+static void expect_no_rare_protocol(uint64_t denied_before)
+{
+	for (size_t i = 0; i < sizeof(answered); i++)
+		expect(ELSEWHERE, answered[i], 0, false, "protocol");
+	for (size_t i = 0; i < sizeof(silent); i++) {
+		struct packet packet = from_guest(silent[i], ELSEWHERE, 0);
+
+		lab_guest_sends(&lab, &packet);
+		ck_assert(lab_receives_nothing(lab.host));
+		ck_assert_str_eq(reach(ELSEWHERE, silent[i], 0).rule, "protocol");
+	}
+	ck_assert_uint_eq(lab_counter("inet", "denied_protocol"), denied_before + sizeof(answered) + sizeof(silent));
+}
+
+START_TEST(protocols_other_than_tcp_udp_and_icmp_leave_only_by_name)
+{
+	struct egress_rule allow[] = {
+		{ .cidr = { ELSEWHERE, 32 }, .any_proto = true },
+		{ .cidr = { OTHER, 32 }, .ip_proto = IPPROTO_GRE },
+		{ .cidr = { OTHER, 32 }, .ip_proto = 253 },
+	};
+	struct egress_rule deny = { .cidr = { OTHER, 32 }, .any_proto = true };
+	struct egress egress = { .internet = true };
+	const struct fabric_plan by = { .slot = 1, .id = "a", .egress = &egress };
+	uint16_t port = 9;
+
+	/* The kernel itself answers a peer only so often. */
+	lab_run("sysctl -qw net.ipv4.icmp_ratemask=0");
+	OK(rules_slot_apply(-1, lab.config, &by, &err));
+	for (unsigned turn = 0; turn < 2; turn++) {
+		expect_no_rare_protocol(lab_counter("inet", "denied_protocol"));
+		expect(ELSEWHERE, IPPROTO_ICMP, 0, true, turn ? "allow" : "internet");
+		expect(ELSEWHERE, IPPROTO_TCP, port, true, turn ? "allow" : "internet");
+		expect(ELSEWHERE, IPPROTO_UDP, port++, true, turn ? "allow" : "internet");
+		/* Then with lists. */
+		egress = (struct egress){ false, allow, &deny, 3, 1 };
+		OK(rules_slot_update(-1, &by, NULL, &err));
+		OK(kern_conntrack_flush(-1, &err));
+	}
+	expect(OTHER, IPPROTO_GRE, 0, true, "allow");
+	expect(OTHER, 253, 0, true, "allow");
+	expect(OTHER, IPPROTO_ESP, 0, false, "protocol");
+	expect(OTHER, IPPROTO_UDP, 9, false, "deny");
+	ck_assert(is_intact(&by));
+}
+END_TEST
+
+static void take_first(void *context, const struct fabric_denial *denial)
+{
+	struct fabric_denial *first = context;
+
+	if (!first->rule[0])
+		*first = *denial;
+}
+
+START_TEST(a_denied_protocol_is_told_by_its_name)
+{
+	const struct egress egress = { .internet = true };
+	const struct fabric_plan by = { .slot = 1, .id = "a", .egress = &egress };
+	struct packet packet = from_guest(IPPROTO_GRE, ELSEWHERE, 0);
+	struct fabric_denial denial = { .rule = "" };
+	struct fabric_counts counts = { .slot = 1 };
+	uint64_t since = 0;
+
+	OK(rules_slot_apply(-1, lab.config, &by, &err));
+	is_denied(&packet);
+	OK(rules_slot_denials(-1, &since, take_first, &denial, &err));
+	ck_assert_str_eq(denial.rule, "protocol");
+	ck_assert_str_eq(denial.proto, "gre");
+	ck_assert_uint_eq(denial.destination, ELSEWHERE);
+	OK(rules_slot_counts(-1, &counts, &err));
+	ck_assert_uint_eq(counts.denied[FABRIC_RULE_PROTOCOL], 1);
+	ck_assert_uint_eq(counts.drops, 1);
+}
+END_TEST
+
 /* ---- Former rules ---- */
 
 /* As an upgrade finds it. */
@@ -175,6 +257,8 @@ static void add_egress_tests(Suite *suite)
 	tcase_add_test(egress, a_guest_has_only_so_many_flows);
 	tcase_add_test(egress, with_all_flows_in_use_the_rest_of_the_policy_goes_on);
 	tcase_add_test(egress, new_flows_beyond_the_limit_are_not_counted_one_by_one);
+	tcase_add_test(egress, protocols_other_than_tcp_udp_and_icmp_leave_only_by_name);
+	tcase_add_test(egress, a_denied_protocol_is_told_by_its_name);
 	tcase_add_test(egress, former_rules_are_replaced_in_place);
 	tcase_add_test(egress, former_rules_with_other_lists_are_replaced_whole);
 	suite_add_tcase(suite, egress);

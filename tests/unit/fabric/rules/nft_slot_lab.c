@@ -38,19 +38,19 @@ bool is_intact(const struct fabric_plan *of)
 static struct egress_rule allowed[] = {
 	{ .cidr = { IP(203, 0, 113, 0), 24 }, .any_proto = true },
 	{ .cidr = { IP(203, 0, 113, 128), 25 }, .any_proto = true }, /* within the first */
-	{ .cidr = { IP(198, 51, 100, 0), 24 }, .proto = PROTO_UDP },
+	{ .cidr = { IP(198, 51, 100, 0), 24 }, .ip_proto = IPPROTO_UDP },
 	{ .cidr = { IP(192, 0, 2, 0), 24 },
-	  .proto = PROTO_TCP,
+	  .ip_proto = IPPROTO_TCP,
 	  .ports = { { 443, 443 }, { 80, 80 } },
 	  .port_count = 2 },
-	{ .cidr = { IP(192, 0, 2, 0), 25 }, .proto = PROTO_TCP, .ports = { { 443, 443 } }, .port_count = 1 },
-	{ .cidr = { IP(192, 0, 0, 0), 16 }, .proto = PROTO_TCP, .ports = { { 22, 22 } }, .port_count = 1 },
+	{ .cidr = { IP(192, 0, 2, 0), 25 }, .ip_proto = IPPROTO_TCP, .ports = { { 443, 443 } }, .port_count = 1 },
+	{ .cidr = { IP(192, 0, 0, 0), 16 }, .ip_proto = IPPROTO_TCP, .ports = { { 22, 22 } }, .port_count = 1 },
 };
 static struct egress_rule denied[] = {
 	{ .cidr = { IP(1, 2, 3, 0), 24 }, .any_proto = true },
 	{ .cidr = { IP(203, 0, 113, 7), 32 }, .any_proto = true }, /* allowed, which wins */
-	{ .cidr = { 0, 0 }, .proto = PROTO_TCP, .ports = { { 25, 25 } }, .port_count = 1 },
-	{ .cidr = { IP(5, 0, 0, 0), 8 }, .proto = PROTO_UDP },
+	{ .cidr = { 0, 0 }, .ip_proto = IPPROTO_TCP, .ports = { { 25, 25 } }, .port_count = 1 },
+	{ .cidr = { IP(5, 0, 0, 0), 8 }, .ip_proto = IPPROTO_UDP },
 };
 static const struct egress some = { true, allowed, denied, 6, 4 };
 static const struct egress closed = { false, allowed, NULL, 6, 0 };
@@ -114,7 +114,7 @@ void is_denied(const struct packet *packet)
 	struct packet got = { 0 };
 
 	lab_guest_sends(&lab, packet);
-	ck_assert_msg(lab_receives(lab.guest, &got), "no answer");
+	ck_assert_msg(lab_receives(lab.guest, &got), "no answer to a packet of protocol %u", packet->proto);
 	if (packet->proto == IPPROTO_TCP) {
 		ck_assert_uint_eq(got.proto, IPPROTO_TCP);
 		ck_assert_uint_eq(got.tcp_flags & TH_RST, TH_RST);
@@ -139,4 +139,27 @@ struct packet open_flow(uint32_t destination, uint16_t port)
 	next.acknowledged = 501;
 	passes_out(&next);
 	return next;
+}
+
+struct fabric_reach reach(uint32_t destination, uint8_t proto, uint16_t port)
+{
+	struct fabric_reach answer;
+
+	OK(rules_slot_reach(-1, &lab.config->layout, destination, proto, port, &answer, &err));
+	return answer;
+}
+
+void expect(uint32_t destination, uint8_t proto, uint16_t port, bool passes, const char *rule)
+{
+	struct packet packet = from_guest(proto, destination, port);
+	struct fabric_reach said = reach(destination, proto, port);
+
+	ck_assert_str_eq(said.rule, rule);
+	ck_assert_int_eq(said.allowed, passes);
+	/* Translation wants a header. */
+	packet.payload = proto == IPPROTO_TCP || proto == IPPROTO_UDP ? 0 : 16;
+	if (passes)
+		passes_out(&packet);
+	else
+		is_denied(&packet);
 }

@@ -48,4 +48,10 @@ void is_denied(const struct packet *packet);
 /* Opens a TCP flow from the guest to DESTINATION. Returns the guest's next packet. */
 struct packet open_flow(uint32_t destination, uint16_t port);
 
+/* The answer about a destination. */
+struct fabric_reach reach(uint32_t destination, uint8_t proto, uint16_t port);
+
+/* The kernel's treatment of a packet agrees with the answer about it. */
+void expect(uint32_t destination, uint8_t proto, uint16_t port, bool passes, const char *rule);
+
 #endif
