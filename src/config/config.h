@@ -162,6 +162,18 @@ const struct config_layout *config_layout_or_new(const struct config *config, co
  */
 unsigned config_reload(struct config *config, const struct config *from);
 
+/* Takes one option; VALUE is as in the file, that of a LIST has spaces between the items. */
+typedef void config_option_take(void *context, const char *section, const char *key, const char *value, bool list);
+
+/* Hands each option to TAKE, in the order of weftd.conf(5). 0, or -1 for want of memory. */
+int config_each_option(const struct config *config, config_option_take *take, void *context);
+
+/* Sets one option to such a text. 0, or -1: there is no such option, or VALUE is not allowed; CONFIG is as before. */
+int config_set(struct config *config, const char *section, const char *key, const char *value);
+
+/* A copy with all options; NULL for want of memory. It knows no file, so that no mistake can be placed in it. */
+struct config *config_copy(const struct config *config);
+
 /* Prints every option with section, default and text: for --help, and for the check of weftd.conf(5). */
 void config_print_options(FILE *out);
 

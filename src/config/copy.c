@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Options one by one, as the text that stands for them in a file: for those who show the configuration in force, and those who are
+ * shown it and want a struct config again.
+ */
+#include "base/cleanup.h"
+#include "config/config.h"
+#include "config/option.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int config_each_option(const struct config *config, config_option_take *take, void *context)
+{
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option *option = &option_table[i];
+		AUTO_FREE char *value = config_option_print(option, config);
+
+		if (!value)
+			return -1;
+		take(context, option->section, option->key, value, config_option_is_list(option));
+	}
+	return 0;
+}
+
+/* Adds the items of VALUE, which stand with spaces between, to the list of OPTION. */
+static int config_set_items(const struct option *option, struct config *config, const char *value)
+{
+	char why[OPTION_WHY_SIZE];
+	AUTO_FREE char *values = strdup(value);
+	char *rest = NULL;
+
+	if (!values)
+		return -1;
+	for (char *item = strtok_r(values, " ", &rest); item; item = strtok_r(NULL, " ", &rest))
+		if (config_option_set(option, config, item, why) < 0)
+			return -1;
+	return 0;
+}
+
+int config_set(struct config *config, const char *section, const char *key, const char *value)
+{
+	const struct option *option = config_option_find(section, key);
+	char why[OPTION_WHY_SIZE];
+
+	if (!option)
+		return -1;
+	if (!config_option_is_list(option))
+		return config_option_set(option, config, value, why);
+	AUTO_FREE char *before = config_option_print(option, config);
+	if (!before)
+		return -1;
+	config_option_clear(option, config);
+	if (config_set_items(option, config, value) == 0)
+		return 0;
+	config_option_clear(option, config);
+	config_set_items(option, config, before);
+	return -1;
+}
+
+struct config_copying {
+	struct config *copy;
+	bool failed;
+};
+
+static void config_copy_option(void *context, const char *section, const char *key, const char *value, bool list)
+{
+	struct config_copying *copying = context;
+
+	(void)list;
+	copying->failed |= config_set(copying->copy, section, key, value) < 0;
+}
+
+struct config *config_copy(const struct config *config)
+{
+	struct config_copying copying = { .copy = config_default() };
+
+	if (copying.copy && config_each_option(config, config_copy_option, &copying) == 0 && !copying.failed)
+		return copying.copy;
+	config_free(copying.copy);
+	return NULL;
+}
