@@ -177,6 +177,13 @@ static void reach(void *context, struct control_request *request)
 			       json_pack("{s:b,s:s,s:s}", "allowed", 1, "rule", "internet", "set", "internet"));
 }
 
+static json_t *uses(void)
+{
+	return json_pack("{s:n,s:s,s:[{s:s,s:s,s:s,s:i,s:s,s:s}],s:{}}", "config", "state_dir", "/run/weft/state",
+			 "layouts", "netns_dir", "/run/netns", "netns_prefix", "ns-", "veth_prefix", "veth-",
+			 "link_group", 1874, "host_cidr", "10.11.0.0/16", "veth_cidr", "10.12.0.0/16", "options");
+}
+
 static void status(void *context, struct control_request *request)
 {
 	json_t *sandboxes = json_object();
@@ -187,10 +194,10 @@ static void status(void *context, struct control_request *request)
 		    sandboxes, registry_sandbox_state_name((enum sandbox_state)state),
 		    json_integer((json_int_t)registry_count_state(registry, (enum sandbox_state)state)));
 	control_request_answer(request, 200,
-			       json_pack("{s:s,s:s,s:s,s:{s:i,s:i,s:i,s:i},s:o,s:i,s:[]}", "version", "harness", "host",
-					 "somehost", "state", adopting ? "adopting" : "running", "pool", "ready", 0,
-					 "target", 0, "quarantined", 0, "deleting", 0, "sandboxes", sandboxes,
-					 "connections", 0, "not_open"));
+			       json_pack("{s:s,s:s,s:s,s:{s:i,s:i,s:i,s:i},s:o,s:i,s:[],s:o}", "version", "harness",
+					 "host", "somehost", "state", adopting ? "adopting" : "running", "pool",
+					 "ready", 0, "target", 0, "quarantined", 0, "deleting", 0, "sandboxes",
+					 sandboxes, "connections", 0, "not_open", "uses", uses()));
 }
 
 static void metrics(void *context, struct control_request *request)

@@ -64,12 +64,17 @@ static int daemon_load_config_exit_code(int trouble)
 	return err_code_is_exhaustion(trouble) ? EX_OSERR : EX_NOINPUT;
 }
 
+const char *daemon_load_config_path(const struct options *options)
+{
+	if (options->config)
+		return options->config;
+	return access(DEFAULT_CONFIG, F_OK) == 0 ? DEFAULT_CONFIG : NULL;
+}
+
 struct config *daemon_load_config(const struct options *options, bool check_host, unsigned patience_ms,
 				  void (*report)(void *context, const char *mistake), void *context, int *exit_code)
 {
-	const char *path = options->config                     ? options->config
-			   : access(DEFAULT_CONFIG, F_OK) == 0 ? DEFAULT_CONFIG
-							       : NULL;
+	const char *path = daemon_load_config_path(options);
 	struct config_mistakes mistakes = { 0 };
 	char text[1024];
 

@@ -15,6 +15,9 @@ struct options;
 struct config *daemon_load_config(const struct options *options, bool check_host, unsigned patience_ms,
 				  void (*report)(void *context, const char *mistake), void *context, int *exit_code);
 
+/* The file that OPTIONS name, or the usual one if it is there; NULL: the defaults alone. */
+const char *daemon_load_config_path(const struct options *options);
+
 /* For REPORT: prints MISTAKE to stderr. */
 void daemon_load_config_print_mistake(void *context, const char *mistake);
 
