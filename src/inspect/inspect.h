@@ -17,12 +17,15 @@ struct config;
 struct config_mistakes;
 struct err;
 
-enum { INSPECT_NAME_SIZE = 16 };
+enum { INSPECT_NAME_SIZE = 16, INSPECT_ALIAS_SIZE = 80 };
 
 struct inspect_link {
 	unsigned index;
 	char name[INSPECT_NAME_SIZE];
-	char kind[INSPECT_NAME_SIZE]; /* "veth", "tun", ...; "" for hardware and lo */
+	char kind[INSPECT_NAME_SIZE];   /* "veth", "tun", ...; "" for hardware and lo */
+	char alias[INSPECT_ALIAS_SIZE]; /* cut to fit; "": none */
+	struct mac mac;                 /* zero: none, or of another length */
+	bool peer_elsewhere;            /* the other end of a veth is in another namespace */
 	uint32_t group;
 	bool up;
 	bool carrier; /* up, and connected to something */

@@ -57,10 +57,10 @@ static uint32_t inspect_ip_of(const struct nlattr *attribute)
 	return ntohl(inspect_number_of(attribute));
 }
 
-static void inspect_name_of(const struct nlattr *attribute, char name[static INSPECT_NAME_SIZE])
+static void inspect_text_of(const struct nlattr *attribute, char *text, size_t size)
 {
 	if (attribute)
-		snprintf(name, INSPECT_NAME_SIZE, "%.*s", nla_len(attribute), nla_get_string(attribute));
+		snprintf(text, size, "%.*s", nla_len(attribute), nla_get_string(attribute));
 }
 
 static int inspect_take_link(const struct nlmsghdr *message, void *context)
@@ -80,8 +80,12 @@ static int inspect_take_link(const struct nlmsghdr *message, void *context)
 	link->group = inspect_number_of(attributes[IFLA_GROUP]);
 	link->up = info->ifi_flags & IFF_UP;
 	link->carrier = link->up && info->ifi_flags & IFF_LOWER_UP;
-	inspect_name_of(attributes[IFLA_IFNAME], link->name);
-	inspect_name_of(kinds[IFLA_INFO_KIND], link->kind);
+	link->peer_elsewhere = attributes[IFLA_LINK_NETNSID] != NULL;
+	if (attributes[IFLA_ADDRESS] && nla_len(attributes[IFLA_ADDRESS]) == (int)sizeof(link->mac.octets))
+		memcpy(link->mac.octets, nla_data(attributes[IFLA_ADDRESS]), sizeof(link->mac.octets));
+	inspect_text_of(attributes[IFLA_IFNAME], link->name, sizeof(link->name));
+	inspect_text_of(attributes[IFLA_IFALIAS], link->alias, sizeof(link->alias));
+	inspect_text_of(kinds[IFLA_INFO_KIND], link->kind, sizeof(link->kind));
 	return 0;
 }
 
