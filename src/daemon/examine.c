@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An examination reads much of /proc and all rules of the host, so it runs on a thread of its own, with a configuration of its own,
+ * An examination reads much of /proc and all rules of the host, so it runs on a thread of its own, with a copy of the configuration,
  * because main may reload the one in force. There is one at a time; those who ask meanwhile get its findings too.
  */
 #include "daemon/examine.h"
@@ -41,7 +41,9 @@ struct examine {
 	struct mail mail;
 	struct base_thread thread;
 	struct health_report report;
-	json_t *not_open; /* as the status has it */
+	json_t *not_open;      /* as the status has it */
+	struct config *config; /* a copy of the one in force */
+	size_t sandboxes;
 	struct {
 		VEC_OF(uint16_t);
 	} ports;           /* that sandboxes publish over TCP */
@@ -63,9 +65,12 @@ static void daemon_examine_copy(struct examine *examine)
 	struct registry *registry = examine->daemon->registry;
 
 	examine->not_open = daemon_not_open_list(examine->daemon);
-	examine->report.incomplete |= !examine->not_open;
+	examine->config = config_copy(examine->daemon->config);
+	examine->report.incomplete |= !examine->not_open || !examine->config;
+	examine->sandboxes = 0;
 	for (const struct sandbox *sandbox = registry_next(registry, 0); sandbox;
 	     sandbox = registry_next(registry, sandbox->slot)) {
+		examine->sandboxes++;
 		for (size_t i = 0; i < sandbox->spec->port_count; i++) {
 			const struct spec_port *port = &sandbox->spec->ports[i];
 			uint16_t *copy = port->proto == PROTO_TCP ? vec_push(&examine->ports) : NULL;
@@ -81,6 +86,8 @@ static void daemon_examine_drop_copy(struct examine *examine)
 {
 	json_decref(examine->not_open);
 	examine->not_open = NULL;
+	config_free(examine->config);
+	examine->config = NULL;
 	vec_free(&examine->ports);
 }
 
@@ -101,29 +108,44 @@ static void daemon_examine_note(const struct examine *examine, struct health_fac
 				 daemon_examine_member(one, "proto"), daemon_examine_member(one, "holder"));
 	for (i = 0; i < examine->ports.count; i++)
 		health_note_port(facts, examine->ports.items[i]);
+	facts->said.answered = true;
+	facts->said.sandboxes = examine->sandboxes;
+}
+
+/* The file as it is now; NULL after a finding, if the next start could not use it. */
+static struct config *daemon_examine_read_file(struct examine *examine)
+{
+	int exit_code;
+	struct config *file = daemon_load_config(examine->daemon->options, false, CONFIG_PATIENCE_MS,
+						 daemon_examine_note_mistake, examine, &exit_code);
+
+	if (file)
+		return file;
+	struct health_finding *finding =
+	    health_add(&examine->report, "configuration", HEALTH_FAIL, "%s", examine->mistake);
+	health_why(finding, "weftd goes on with what it was started with, and does not start again with this file");
+	health_fix(finding, "weftd --check shows all mistakes");
+	return NULL;
 }
 
 static void *daemon_examine_run(void *arg)
 {
 	struct examine *examine = arg;
 	const struct options *options = examine->daemon->options;
+	const char *path = daemon_load_config_path(options);
 	struct health_facts facts;
-	int exit_code;
-	struct config *config =
-	    daemon_load_config(options, false, CONFIG_PATIENCE_MS, daemon_examine_note_mistake, examine, &exit_code);
+	struct config *file = daemon_examine_read_file(examine);
 
-	if (!config) {
-		health_fix(health_add(&examine->report, "configuration", HEALTH_FAIL, "%s", examine->mistake),
-			   "weftd --check shows all mistakes");
-		config = config_default();
-	}
-	if (config) {
-		health_facts_gather(&facts, config, options->socket);
+	if (examine->config) {
+		health_facts_begin(&facts, options->socket);
 		daemon_examine_note(examine, &facts);
+		facts.file = file;
+		facts.file_path = path ? path : "";
+		health_facts_gather(&facts, examine->config, options->state_dir, 0);
 		health_doctor_examine(&facts, &examine->report);
 		health_facts_clear(&facts);
 	}
-	config_free(config);
+	config_free(file);
 	examine->measured_ms = clock_wall_ms();
 	base_mailbox_post(examine->done, &examine->mail);
 	return NULL;

@@ -38,7 +38,8 @@ static int daemon_mode_check_host(const struct options *options, const struct co
 	struct health_facts facts;
 	struct health_report report = { 0 };
 
-	health_facts_gather(&facts, config, options->socket);
+	health_facts_begin(&facts, options->socket);
+	health_facts_gather(&facts, config, options->state_dir, 0);
 	health_doctor_examine(&facts, &report);
 	for (size_t i = 0; i < report.count; i++)
 		if (report.findings[i].status == HEALTH_WARN || report.findings[i].status == HEALTH_FAIL)

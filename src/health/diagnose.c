@@ -25,7 +25,7 @@ static const struct {
 	{ "egress", hop_egress, true },
 };
 
-/* The command that removes the object in the way of the sandbox's links, which has the sandbox's own names. */
+/* The object in the way of the sandbox's links, which has the sandbox's own names. It may be what another's VM lives by. */
 static void health_diagnose_advise_link(struct walk *walk)
 {
 	struct inspect_look_link link;
@@ -34,8 +34,9 @@ static void health_diagnose_advise_link(struct walk *walk)
 	if (inspect_look_link(-1, walk->veth, &link, &ignored) == 0 && link.exists &&
 	    link.group != walk->request->layout->link_group)
 		walk_next_step(walk,
-			       "ip link delete %s, if nobody needs that link; weftd takes the sandbox back by itself",
-			       walk->veth);
+			       "look whose %s is (ip -d link show dev %s), and have its owner remove or rename it; "
+			       "weftd takes the sandbox back by itself",
+			       walk->veth, walk->veth);
 	else
 		walk_next_step(walk, "remove the foreign object; weftd takes the sandbox back by itself");
 }

@@ -9,6 +9,7 @@
  * The checks of a host for faults that look like a broken sandbox from outside. Each is in the file of its name under
  * checks/, adds one finding or more, and only reads.
  */
+void check_configuration(const struct health_facts *facts, struct health_report *report);
 void check_kernel(const struct health_facts *facts, struct health_report *report);
 void check_ip_forward(const struct health_facts *facts, struct health_report *report);
 void check_rp_filter(const struct health_facts *facts, struct health_report *report);
@@ -25,6 +26,8 @@ void check_ports(const struct health_facts *facts, struct health_report *report)
 void check_port_range(const struct health_facts *facts, struct health_report *report);
 void check_link_group(const struct health_facts *facts, struct health_report *report);
 void check_mounts(const struct health_facts *facts, struct health_report *report);
+void check_state_directory(const struct health_facts *facts, struct health_report *report);
+void check_startup_reclaim(const struct health_facts *facts, struct health_report *report);
 void check_leftovers(const struct health_facts *facts, struct health_report *report);
 
 /* All of them, in that order. */

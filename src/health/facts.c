@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "config/config.h"
+#include "health/host_facts.h"
 #include "inspect/socket_holder.h"
 
 #include <arpa/inet.h>
@@ -24,7 +25,7 @@
 
 enum { TCP_LISTEN_STATE = 0x0a, UNIX_LISTENS = 0x10000 };
 
-static char *health_read_file(void *context, const char *path)
+char *health_read_file(void *context, const char *path)
 {
 	FILE *file = fopen(path, "re");
 	char *text = NULL;
@@ -117,7 +118,9 @@ static int health_compare_held(const void *left, const void *right)
 {
 	const struct held *a = left, *b = right;
 
-	return (a->inode > b->inode) - (a->inode < b->inode);
+	if (a->inode != b->inode)
+		return a->inode < b->inode ? -1 : 1;
+	return (a->pid > b->pid) - (a->pid < b->pid);
 }
 
 static struct holders *health_gather_holders(void)
@@ -135,13 +138,25 @@ static struct holders *health_gather_holders(void)
 	return holders;
 }
 
+/* Of several holders the youngest: a service manager that keeps a copy of the socket is older. NULL: none is visible. */
+static const struct held *health_find_held(const struct holders *holders, uint64_t inode)
+{
+	size_t first = 0, end = holders ? holders->count : 0;
+
+	/* The first that is of a later socket. */
+	while (first < end) {
+		size_t middle = first + (end - first) / 2;
+		if (holders->items[middle].inode <= inode)
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	return first && holders->items[first - 1].inode == inode ? &holders->items[first - 1] : NULL;
+}
+
 static int health_find_holder(void *context, uint64_t inode, char name[static 32])
 {
-	const struct holders *holders = context;
-	const struct held wanted = { .inode = inode };
-	const struct held *held = holders && holders->count ? bsearch(&wanted, holders->items, holders->count,
-								      sizeof(holders->items[0]), health_compare_held)
-							    : NULL;
+	const struct held *held = health_find_held(context, inode);
 	char path[64];
 
 	snprintf(name, 32, "?");
@@ -223,9 +238,10 @@ static void health_add_netns_names(struct health_facts *facts, const char *path)
 	for (struct dirent *entry; dir && (entry = readdir(dir));) {
 		if (entry->d_name[0] == '.')
 			continue;
-		char *copy = strdup(entry->d_name), **name = copy ? vec_push(&facts->netns_names) : NULL;
-		if (name) {
-			*name = copy;
+		char *copy = strdup(entry->d_name);
+		struct health_netns *netns = copy ? vec_push(&facts->netns_names) : NULL;
+		if (netns) {
+			*netns = (struct health_netns){ path, copy };
 			continue;
 		}
 		free(copy);
@@ -235,12 +251,74 @@ static void health_add_netns_names(struct health_facts *facts, const char *path)
 		closedir(dir);
 }
 
-void health_facts_gather(struct health_facts *facts, const struct config *config, const char *socket)
+/* Those of each folder once. */
+static void health_gather_netns_names(struct health_facts *facts)
 {
-	struct err err;
+	for (size_t i = 0; i < facts->layouts.count; i++) {
+		const char *dir = facts->layouts.items[i].netns_dir;
+		bool again = false;
+		for (size_t j = 0; j < i; j++)
+			again |= strcmp(facts->layouts.items[j].netns_dir, dir) == 0;
+		if (!again)
+			health_add_netns_names(facts, dir);
+	}
+}
 
-	*facts = (struct health_facts){ .config = config,
-					.socket = socket,
+struct health_layout health_layout_of_config(const struct config *config)
+{
+	struct health_layout layout = { .link_group = config->layout.link_group,
+					.host_cidr = config->layout.host_cidr,
+					.veth_cidr = config->layout.veth_cidr };
+
+	snprintf(layout.netns_dir, sizeof(layout.netns_dir), "%s", config->layout.netns_dir);
+	snprintf(layout.netns_prefix, sizeof(layout.netns_prefix), "%s", config->layout.netns_prefix);
+	snprintf(layout.veth_prefix, sizeof(layout.veth_prefix), "%s", config->layout.veth_prefix);
+	return layout;
+}
+
+static bool health_is_same_range(const struct cidr4 *a, const struct cidr4 *b)
+{
+	return a->ip == b->ip && a->length == b->length;
+}
+
+static bool health_is_same_layout(const struct health_layout *a, const struct health_layout *b)
+{
+	return strcmp(a->netns_dir, b->netns_dir) == 0 && strcmp(a->netns_prefix, b->netns_prefix) == 0 &&
+	       strcmp(a->veth_prefix, b->veth_prefix) == 0 && a->link_group == b->link_group &&
+	       health_is_same_range(&a->host_cidr, &b->host_cidr) && health_is_same_range(&a->veth_cidr, &b->veth_cidr);
+}
+
+void health_note_layout(struct health_facts *facts, const struct health_layout *layout)
+{
+	if (!layout->netns_dir[0] || !layout->netns_prefix[0] || !layout->veth_prefix[0] || !layout->link_group ||
+	    !layout->host_cidr.length || !layout->veth_cidr.length)
+		return;
+	for (size_t i = 0; i < facts->layouts.count; i++)
+		if (health_is_same_layout(&facts->layouts.items[i], layout))
+			return;
+	struct health_layout *copy = vec_push(&facts->layouts);
+	if (copy)
+		*copy = *layout;
+	else
+		facts->incomplete = true;
+}
+
+/* The layout of new slots stands first. */
+static void health_put_layout_first(struct health_facts *facts, const struct health_layout *first)
+{
+	health_note_layout(facts, first);
+	for (size_t i = 1; i < facts->layouts.count; i++) {
+		struct health_layout *layout = &facts->layouts.items[i];
+		if (!health_is_same_layout(layout, first))
+			continue;
+		*layout = facts->layouts.items[0];
+		facts->layouts.items[0] = *first;
+	}
+}
+
+void health_facts_begin(struct health_facts *facts, const char *socket)
+{
+	*facts = (struct health_facts){ .socket = socket,
 					.read_text = health_read_file,
 					.holder = health_find_holder,
 					.environment = health_read_environment,
@@ -249,6 +327,15 @@ void health_facts_gather(struct health_facts *facts, const struct config *config
 					.context = health_gather_holders() };
 	const struct holders *holders = facts->context;
 	facts->incomplete = !holders || holders->incomplete;
+}
+
+void health_facts_gather(struct health_facts *facts, const struct config *config, const char *state_dir, int pid)
+{
+	const struct health_layout layout = health_layout_of_config(config);
+	struct err err;
+
+	facts->config = config;
+	health_put_layout_first(facts, &layout);
 	inspect_host(&facts->host, &err);
 	if (inspect_ruleset_read(&facts->ruleset, &err) < 0)
 		snprintf(facts->ruleset_error, sizeof(facts->ruleset_error), "%s", err.text);
@@ -259,7 +346,9 @@ void health_facts_gather(struct health_facts *facts, const struct config *config
 	AUTO_FREE char *tcp6 = health_read_file(NULL, "/proc/net/tcp6");
 	health_add_sockets(facts, tcp, false);
 	health_add_sockets(facts, tcp6, true);
-	health_add_netns_names(facts, config->layout.netns_dir);
+	health_gather_netns_names(facts);
+	health_gather_directory(&facts->state_directory, state_dir, pid);
+	health_gather_orchestrators(facts);
 }
 
 void health_note_not_open(struct health_facts *facts, const char *what, const char *address, const char *proto,
@@ -300,8 +389,10 @@ void health_facts_clear(struct health_facts *facts)
 	vec_free(&facts->said.not_open);
 	vec_free(&facts->said.guest_ports);
 	for (size_t i = 0; i < facts->netns_names.count; i++)
-		free(facts->netns_names.items[i]);
+		free(facts->netns_names.items[i].name);
 	vec_free(&facts->netns_names);
+	vec_free(&facts->layouts);
+	vec_free(&facts->orchestrators);
 	/* A test's facts, which were not gathered here, have a context of the test's own. */
 	if (facts->holder == health_find_holder) {
 		struct holders *holders = facts->context;
@@ -343,16 +434,4 @@ int health_daemon(const struct health_facts *facts)
 		return pid ? pid : -1;
 	}
 	return 0;
-}
-
-int health_find_daemon(const char *socket)
-{
-	struct health_facts facts = { .socket = socket,
-				      .read_text = health_read_file,
-				      .holder = health_find_holder,
-				      .context = health_gather_holders() };
-	int pid = health_daemon(&facts);
-
-	health_facts_clear(&facts);
-	return pid;
 }

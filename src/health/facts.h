@@ -13,8 +13,41 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct config;
+
+/* Names, group and ranges of slots. */
+struct health_layout {
+	char netns_dir[164], netns_prefix[44], veth_prefix[16];
+	uint32_t link_group;
+	struct cidr4 host_cidr, veth_cidr;
+};
+
+/* A name in a folder of namespaces. */
+struct health_netns {
+	const char *dir; /* the layout's */
+	char *name;
+};
+
+/* The state directory, and the file system that it is on. */
+struct health_directory {
+	char path[512]; /* as people know it */
+	int error;      /* errno of looking at it; 0: the rest is valid */
+	mode_t mode;
+	uid_t owner;
+	bool read_only;
+	uint64_t bytes, free_bytes;
+	uint64_t files, free_files; /* inodes; FILES is 0 where there is no limit */
+	int trial;                  /* errno of writing a file without a name there; 0: it came off; -1: not tried */
+};
+
+/* A running orchestrator of E2B's, which takes all slots of the host for its own when it starts. */
+struct health_orchestrator {
+	int pid;
+	bool visible;  /* its environment is */
+	bool disabled; /* by that, it does not */
+};
 
 /* A TCP socket, of /proc/net/tcp and tcp6. */
 struct health_socket {
@@ -34,7 +67,10 @@ struct health_not_open {
 
 /* What the running daemon said to somebody who asked it; all empty where nobody did, or it does not run. */
 struct health_said {
+	bool answered;
 	char silent[160]; /* why it gave no answer in time, though it listens; "": it did, or was not asked */
+	char state[16];   /* "adopting", ...; "" without an answer */
+	size_t sandboxes; /* their number */
 	struct {
 		VEC_OF(struct health_not_open);
 	} not_open;
@@ -44,8 +80,17 @@ struct health_said {
 };
 
 struct health_facts {
-	const struct config *config;
-	const char *socket; /* the control socket's path */
+	const struct config *config; /* in force where a daemon runs and says so; else the one it would start with */
+	const char *socket;          /* the control socket's path */
+
+	/* The configuration's file, if that is not what CONFIG was read from; both NULL: it is, or is not visible. */
+	const struct config *file;
+	const char *file_path;
+
+	/* By which slots of weft's are known: that of CONFIG first, then those of slots that were made by another configuration. */
+	struct {
+		VEC_OF(struct health_layout);
+	} layouts;
 
 	/* Links, addresses, routes, rules. */
 	struct inspect_host host;
@@ -60,8 +105,12 @@ struct health_facts {
 		VEC_OF(struct health_socket);
 	} sockets;
 	struct {
-		VEC_OF(char *);
-	} netns_names; /* under the namespaces' directory */
+		VEC_OF(struct health_netns);
+	} netns_names; /* under the layouts' directories */
+	struct health_directory state_directory;
+	struct {
+		VEC_OF(struct health_orchestrator);
+	} orchestrators;
 
 	struct health_said said; /* gathered by the caller, if at all */
 
@@ -79,8 +128,17 @@ struct health_facts {
 	void *context;
 };
 
-/* Gathers the facts of the real host. Invisible parts are noted; they are no failure. Want of memory is noted in INCOMPLETE. */
-void health_facts_gather(struct health_facts *facts, const struct config *config, const char *socket);
+/*
+ * Begins with the ways to the real host: from then on health_daemon() and the notes below may be used. SOCKET is kept. Want of memory is
+ * noted in INCOMPLETE.
+ */
+void health_facts_begin(struct health_facts *facts, const char *socket);
+
+/*
+ * Gathers the facts of the real host, after the notes. CONFIG is kept. Invisible parts are noted; they are no failure. STATE_DIR is the
+ * state directory; PID, if it is not 0, the daemon in whose mount namespace that path counts.
+ */
+void health_facts_gather(struct health_facts *facts, const struct config *config, const char *state_dir, int pid);
 void health_facts_clear(struct health_facts *facts);
 
 /*
@@ -90,6 +148,12 @@ void health_facts_clear(struct health_facts *facts);
 void health_note_not_open(struct health_facts *facts, const char *what, const char *address, const char *proto,
 			  const char *holder);
 void health_note_port(struct health_facts *facts, uint16_t port);
+
+/* Notes a layout by which slots are known, unless it is already. Incomplete ones are left out. */
+void health_note_layout(struct health_facts *facts, const struct health_layout *layout);
+
+/* The layout of slots that CONFIG makes. */
+struct health_layout health_layout_of_config(const struct config *config);
 
 /*
  * Reads the whole number in the file PATH. False, with *NUMBER as it was: there is no such file, or something else is in it, such as
@@ -103,7 +167,7 @@ void health_add_sockets(struct health_facts *facts, const char *text, bool ipv6)
 /* The process that listens on the control socket; -1: one that we may not see; 0: none. */
 int health_daemon(const struct health_facts *facts);
 
-/* The same for the real host, before its facts are gathered. */
-int health_find_daemon(const char *socket);
+/* The text of a file of this host, as READ_TEXT has it; CONTEXT is not used. */
+char *health_read_file(void *context, const char *path);
 
 #endif

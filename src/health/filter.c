@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A drop in any table is final, so the command has to change the very chain that drops; which program manages it decides how.
+ * A drop in any table is final, so the command has to change the very chain that drops; which program manages it decides how. What
+ * guests send to the host itself is let in only as an answer: another program's filter may be the second wall before its services.
  */
 #include "health/filter.h"
 
@@ -47,15 +48,20 @@ void health_filter_let_through(const struct ruleset *ruleset, const struct confi
 	else if (iptables && hook == HOOK_FORWARD)
 		snprintf(text, size, "%s -I FORWARD -i %s+ -j ACCEPT && %s -I FORWARD -o %s+ -j ACCEPT", program,
 			 prefix, program, prefix);
-	else if (iptables && (hook == HOOK_INPUT || hook == HOOK_OUTPUT))
-		snprintf(text, size, "%s -I %s %s %s+ -j ACCEPT", program, hook == HOOK_INPUT ? "INPUT" : "OUTPUT",
-			 hook == HOOK_INPUT ? "-i" : "-o", prefix);
+	else if (iptables && hook == HOOK_INPUT)
+		snprintf(text, size, "%s -I INPUT -i %s+ -m conntrack --ctstate ESTABLISHED -j ACCEPT", program,
+			 prefix);
+	else if (iptables && hook == HOOK_OUTPUT)
+		snprintf(text, size, "%s -I OUTPUT -o %s+ -j ACCEPT", program, prefix);
 	else if (hook == HOOK_FORWARD)
 		snprintf(text, size,
 			 "nft insert rule %s %s %s iifname \"%s*\" accept && nft insert rule %s %s %s oifname \"%s*\" "
 			 "accept",
 			 chain->family, chain->table, chain->name, prefix, chain->family, chain->table, chain->name,
 			 prefix);
+	else if (hook == HOOK_INPUT)
+		snprintf(text, size, "nft insert rule %s %s %s iifname \"%s*\" ct state established accept",
+			 chain->family, chain->table, chain->name, prefix);
 	else
 		snprintf(text, size, "nft insert rule %s %s %s %s \"%s*\" accept", chain->family, chain->table,
 			 chain->name, strncmp(packet->iif, prefix, strlen(prefix)) == 0 ? "iifname" : "oifname",

@@ -192,7 +192,7 @@ def test_a_link_of_another_program_is_named_with_its_remedy(weftd, host):
     said = diagnosed(daemon.api, "veth")
     assert "veth-1 is not weft's own" in detail(said, "veth")
     assert "link veth-1 is not ours" in said["cause"] and "File exists" not in said["cause"]
-    assert "ip link delete veth-1" in said["next_step"]
+    assert "ip -d link show dev veth-1" in said["next_step"]
     host.run(["ip", "link", "delete", "veth-1"])
     poll_until(lambda: daemon.api.show("a1")["state"] != "failed")
 
@@ -316,7 +316,7 @@ def test_another_namespace_under_the_name_is_told(weftd, guest, host):
     with daemon.standing_still():
         host.run(["sh", "-c", "ip netns del ns-1 && ip netns add ns-1"])
     said = diagnosed(daemon.api, "veth")
-    assert "another namespace" in said["cause"] and "ip netns delete ns-1" in said["next_step"]
+    assert "another namespace" in said["cause"] and "program that bound ns-1" in said["next_step"]
     assert daemon.api.show("a1")["state"] == "ready"
     host.run(["ip", "netns", "delete", "ns-1"])
     poll_until(lambda: diagnosis(daemon.api)["broken"] != "veth")

@@ -74,6 +74,13 @@ def sysctl(host, name, value):
     host.run(["sysctl", "-qw", f"{name}={value}"])
 
 
+def slot_link(host):
+    """The veth of slot 1, as weft makes it."""
+    host.run(["ip", "netns", "add", "ns-1"])
+    make = ["ip", "link", "add", VETH, "address", "02:fc:01:00:00:01", "group", "1874", "type", "veth"]
+    host.run([*make, "peer", "name", "eth0", "netns", "ns-1"])
+
+
 def tap(host, name, *addresses):
     host.run(["ip", "tuntap", "add", name, "mode", "tun"])
     host.run(["ip", "link", "set", name, "up"])
@@ -86,7 +93,7 @@ def test_a_clean_host_has_no_fault(doctor, host):
     done = doctor.run("--json")
     assert done.returncode == 0, done.stdout
     checks = [finding["check"] for finding in json.loads(done.stdout)]
-    assert len(checks) == len(set(checks)) == 17
+    assert len(checks) == len(set(checks)) == 19
 
 
 def test_it_reads_as_lines(doctor, host):
@@ -186,7 +193,7 @@ def test_an_address_in_our_range(doctor, host):
 
 
 def test_our_own_routes_are_no_fault(doctor, host):
-    host.run(["ip", "link", "add", VETH, "group", "1874", "type", "veth", "peer", "name", "p1"])
+    slot_link(host)
     host.run(["ip", "addr", "add", "10.12.0.2/31", "dev", VETH])
     host.run(["ip", "link", "set", VETH, "up"])
     host.run(["ip", "route", "add", "10.11.0.1/32", "dev", VETH])
@@ -199,6 +206,26 @@ def test_the_link_groups_other_users(doctor, host):
     tap(host, "stray0")
     host.run(["ip", "link", "set", "stray0", "group", "1874"])
     doctor.only("link_group", "fail", "stray0", "ip link set dev stray0 group default")
+
+
+def test_a_foreign_link_with_a_slots_name_is_told(doctor, host):
+    tap(host, VETH)
+    doctor.only("link_group", "warn", VETH, "slot 1", "tun")
+    host.run(["ip", "link", "set", VETH, "group", "1874"])
+    doctor.only("link_group", "fail", VETH, "none of weft's")
+
+
+def test_a_sandboxs_link_outside_the_group_is_put_back_and_none_is_taken_out(doctor, host):
+    slot_link(host)
+    host.run(["ip", "link", "set", VETH, "group", "default"])
+    doctor.only("link_group", "fail", VETH, f"ip link set dev {VETH} group 1874")
+    # Judged by a file with other names it is a sandbox's all the same, by each of its marks alone.
+    other = "[names]\nveth_prefix = sb-\n"
+    host.run(["ip", "link", "set", VETH, "group", "1874"])
+    host.run(["ip", "link", "set", VETH, "alias", "weft:a1"])
+    doctor.only("link_group", "ok", config=other)
+    host.run(["ip", "link", "set", VETH, "alias", ""])
+    assert "default" not in doctor.only("link_group", "warn", VETH, "leave it in the group", config=other)["fix"]
 
 
 DOCKER = """
@@ -313,6 +340,16 @@ class TestFirewall:
             "packets from the host to sandboxes",
             "packets from sandboxes back to the host",
         ]
+        # Answers alone: the other filter goes on keeping guests from the host.
+        assert found[1]["fix"] == 'nft insert rule inet mine input iifname "veth-*" ct state established accept'
+        host.run(["sh", "-c", found[1]["fix"].replace('"', "")])
+        assert len(doctor.findings("firewall")) == 1
+
+    def test_a_filter_of_iptables_lets_answers_in(self, doctor, host):
+        nft(host, 'table ip filter { chain INPUT { type filter hook input priority 0; policy drop; iifname "lo" accept; } }')
+        found = doctor.only("firewall", "fail", "iptables -I INPUT -i veth-+ -m conntrack --ctstate ESTABLISHED -j ACCEPT")
+        nft(host, 'insert rule ip filter INPUT iifname "veth-*" ct state established accept')
+        assert found not in doctor.findings("firewall")
 
     def test_wefts_own_table_is_none_of_them(self, doctor, host):
         nft(host, "table inet weft { chain forward { type filter hook forward priority 0; policy drop; } }")
@@ -535,9 +572,8 @@ def test_mount_propagation(doctor, host):
 
 def test_leftovers_of_a_dead_daemon(doctor, host, folder):
     doctor.only("leftovers", "ok", "left nothing")
-    host.run(["ip", "netns", "add", "ns-1"])
-    host.run(["ip", "link", "add", VETH, "group", "1874", "type", "veth", "peer", "name", "p1"])
-    doctor.only("leftovers", "warn", "1 links and 1 namespaces", "weftd --cleanup")
+    slot_link(host)
+    doctor.only("leftovers", "warn", "1 links and 1 namespaces", "weftd --cleanup --unless-live")
     # /proc/net/unix shows one network namespace: the daemon's socket must be made in the host's.
     with host.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{folder}/control.sock")

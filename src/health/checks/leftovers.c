@@ -3,37 +3,27 @@
  * State of a daemon that is gone. It survives on purpose, so it is a fault only while no new daemon takes it over. A daemon that
  * hangs is worse than none, for its service manager sees no fault.
  */
-#include "base/cleanup.h"
-#include "config/config.h"
 #include "health/doctor.h"
+#include "health/owner.h"
+#include "health/process.h"
 
-#include <stdio.h>
 #include <string.h>
-
-/* Whether a signal, or a debugger, has stopped the process PID. */
-static bool check_leftovers_is_stopped(const struct health_facts *facts, int pid)
-{
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	AUTO_FREE char *text = facts->read_text(facts->context, path);
-	const char *state = text ? strstr(text, "\nState:\t") : NULL;
-	return state && (state[8] == 'T' || state[8] == 't');
-}
 
 /* PID is the daemon's, -1 if it is not visible. */
 static void check_leftovers_report_silent(const struct health_facts *facts, int pid, struct health_report *report)
 {
-	bool stopped = pid > 0 && check_leftovers_is_stopped(facts, pid);
-	struct health_finding *finding = health_add(report, "leftovers", HEALTH_FAIL, "%s%s", facts->said.silent,
-						    stopped ? ": a signal, or a debugger, has stopped it" : "");
+	struct health_process process = { 0 };
 
+	if (pid > 0)
+		health_process_look(facts->read_text, facts->context, pid, &process);
+	struct health_finding *finding = health_add(report, "leftovers", HEALTH_FAIL, "%s%s%s", facts->said.silent,
+						    process.state[0] ? ": " : "", process.state);
 	health_why(
 	    finding,
 	    "the kernel still takes connections for it, so clients wait; no sandbox can be registered, changed or "
 	    "removed");
-	if (stopped)
-		health_fix(finding, "kill -CONT %d", pid);
+	if (process.fix[0])
+		health_fix(finding, "%s", process.fix);
 	else
 		health_fix(
 		    finding,
@@ -41,29 +31,44 @@ static void check_leftovers_report_silent(const struct health_facts *facts, int 
 		    "meanwhile");
 }
 
+/* A daemon that answers, or one that may do so. */
+static void check_leftovers_report_daemon(const struct health_facts *facts, int pid, size_t links,
+					  struct health_report *report)
+{
+	const char *state = strcmp(facts->said.state, "adopting") == 0
+				? ", and takes over the sandboxes of its former run: changes wait until it is through"
+			    : strcmp(facts->said.state, "stopping") == 0 ? ", and stops"
+									 : "";
+
+	if (pid > 0)
+		health_add(report, "leftovers", HEALTH_OK, "weftd runs as process %d, with %zu slots%s", pid, links,
+			   state);
+	else
+		health_add(report, "leftovers", HEALTH_OK, "weftd runs%s", state);
+}
+
 void check_leftovers(const struct health_facts *facts, struct health_report *report)
 {
-	const struct config *config = facts->config;
 	size_t links = 0, namespaces = 0;
 	int daemon = health_daemon(facts);
 
 	for (size_t i = 0; i < facts->host.link_count; i++)
-		links += facts->host.links[i].group == config->layout.link_group &&
-			 config_veth_slot(&config->layout, facts->host.links[i].name);
+		links += health_is_group_used(facts, facts->host.links[i].group) &&
+			 health_claim_link(facts, &facts->host.links[i]) == CLAIM_WEFT;
 	for (size_t i = 0; i < facts->netns_names.count; i++)
-		namespaces += config_netns_slot(&config->layout, facts->netns_names.items[i]) != 0;
+		namespaces +=
+		    health_is_netns_of_slot(facts, facts->netns_names.items[i].dir, facts->netns_names.items[i].name);
 
-	if (daemon && facts->said.silent[0]) {
+	if (facts->said.silent[0]) {
 		check_leftovers_report_silent(facts, daemon, report);
 		return;
 	}
-	if (daemon > 0) {
-		health_add(report, "leftovers", HEALTH_OK, "weftd runs as process %d, with %zu slots", daemon, links);
+	if (daemon || facts->said.answered) {
+		check_leftovers_report_daemon(facts, daemon, links, report);
 		return;
 	}
-	if (daemon || (!links && !namespaces)) {
-		health_add(report, "leftovers", HEALTH_OK,
-			   daemon ? "weftd runs" : "weftd does not run, and left nothing");
+	if (!links && !namespaces) {
+		health_add(report, "leftovers", HEALTH_OK, "weftd does not run, and left nothing");
 		return;
 	}
 	struct health_finding *finding =
@@ -72,5 +77,6 @@ void check_leftovers(const struct health_facts *facts, struct health_report *rep
 		       links, namespaces);
 	health_why(finding,
 		   "sandboxes go on without weftd, but nothing forwards to them, watches them or removes them");
-	health_fix(finding, "systemctl start weftd (it takes them over), or weftd --cleanup (it removes them)");
+	health_fix(finding, "systemctl start weftd (it takes them over); where they are not wanted: weftd --cleanup "
+			    "--unless-live (it removes them, if no VM runs)");
 }

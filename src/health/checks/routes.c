@@ -5,6 +5,7 @@
  */
 #include "config/config.h"
 #include "health/doctor.h"
+#include "health/owner.h"
 
 #include <linux/rtnetlink.h>
 
@@ -16,12 +17,13 @@ static const struct inspect_link *check_routes_link(const struct health_facts *f
 	return NULL;
 }
 
-/* Our routes lead to links of our group, or are the `unreachable` ones of the whole ranges. */
+/* Our routes lead to links of our groups, or to those of a sandbox that has lost its group, or are the `unreachable` ones of ranges. */
 static bool check_routes_is_ours(const struct health_facts *facts, const struct inspect_route *route)
 {
 	const struct inspect_link *link = check_routes_link(facts, route->link);
 
-	return route->type == RTN_UNREACHABLE || (link && link->group == facts->config->layout.link_group);
+	return route->type == RTN_UNREACHABLE ||
+	       (link && (health_is_group_used(facts, link->group) || health_claim_link(facts, link) != CLAIM_FOREIGN));
 }
 
 static size_t check_routes_range(const struct health_facts *facts, const struct cidr4 *range, const char *option,
@@ -44,22 +46,44 @@ static size_t check_routes_range(const struct health_facts *facts, const struct 
 		    addr_cidr4_format(&route->destination, route_text), inspect_link_name(&facts->host, route->link),
 		    route->table, addr_cidr4_format(range, range_text), option);
 		health_why(finding, "packets for the sandboxes whose addresses it covers go there instead");
-		health_fix(finding, "ip route del %s dev %s, or another range for %s", route_text,
-			   inspect_link_name(&facts->host, route->link), option);
+		if (route->type == RTN_LOCAL)
+			health_fix(finding, "ip addr del %s dev %s, or another range for %s", route_text,
+				   inspect_link_name(&facts->host, route->link), option);
+		else
+			health_fix(finding, "ip route del %s dev %s table %u, or another range for %s", route_text,
+				   inspect_link_name(&facts->host, route->link), route->table, option);
 		found++;
 	}
 	return found;
 }
 
+/* Whether a layout before the one at INDEX has RANGE. */
+static bool check_routes_is_repeated(const struct health_facts *facts, size_t index, const struct cidr4 *range)
+{
+	for (size_t i = 0; i < index; i++) {
+		const struct health_layout *layout = &facts->layouts.items[i];
+		if ((layout->host_cidr.ip == range->ip && layout->host_cidr.length == range->length) ||
+		    (layout->veth_cidr.ip == range->ip && layout->veth_cidr.length == range->length))
+			return true;
+	}
+	return false;
+}
+
 void check_routes(const struct health_facts *facts, struct health_report *report)
 {
-	const struct cidr4 *host = &facts->config->layout.host_cidr;
-	const struct cidr4 *veth = &facts->config->layout.veth_cidr;
 	char host_text[CIDR4_TEXT_SIZE], veth_text[CIDR4_TEXT_SIZE];
+	size_t found = 0;
 
-	size_t found = check_routes_range(facts, host, "[addresses] host_cidr", report) +
-		       check_routes_range(facts, veth, "[addresses] veth_cidr", report);
+	for (size_t i = 0; i < facts->layouts.count; i++) {
+		const struct health_layout *layout = &facts->layouts.items[i];
+		if (!check_routes_is_repeated(facts, i, &layout->host_cidr))
+			found += check_routes_range(facts, &layout->host_cidr, "[addresses] host_cidr", report);
+		if (!check_routes_is_repeated(facts, i, &layout->veth_cidr))
+			found += check_routes_range(facts, &layout->veth_cidr, "[addresses] veth_cidr", report);
+	}
 	if (!found)
-		health_add(report, "routes", HEALTH_OK, "nobody else has routes or addresses in %s and %s",
-			   addr_cidr4_format(host, host_text), addr_cidr4_format(veth, veth_text));
+		health_add(report, "routes", HEALTH_OK, "nobody else has routes or addresses in %s and %s%s",
+			   addr_cidr4_format(&facts->config->layout.host_cidr, host_text),
+			   addr_cidr4_format(&facts->config->layout.veth_cidr, veth_text),
+			   facts->layouts.count > 1 ? ", and in ranges of slots made earlier" : "");
 }

@@ -5,6 +5,7 @@
  */
 #include "config/config.h"
 #include "health/doctor.h"
+#include "health/owner.h"
 
 #include <linux/rtnetlink.h>
 #include <string.h>
@@ -77,10 +78,10 @@ static const struct inspect_link *check_uplink_suspect(const struct health_facts
 
 	for (size_t i = 0; i < facts->host.link_count; i++) {
 		const struct inspect_link *link = &facts->host.links[i];
-		bool may_be = uplink ? strcmp(link->name, uplink) == 0
-				     : !config_veth_slot(&facts->config->layout, link->name) &&
-					   strcmp(link->name, "lo") != 0 && strcmp(link->kind, "bridge") != 0 &&
-					   strcmp(link->kind, "tun") != 0;
+		bool may_be = uplink
+				  ? strcmp(link->name, uplink) == 0
+				  : health_claim_link(facts, link) == CLAIM_FOREIGN && strcmp(link->name, "lo") != 0 &&
+					strcmp(link->kind, "bridge") != 0 && strcmp(link->kind, "tun") != 0;
 		if (may_be && !link->carrier)
 			return link;
 	}

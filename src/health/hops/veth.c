@@ -76,7 +76,8 @@ static bool hop_veth_namespace_is_other(const struct walk *walk)
 static enum hop_status hop_veth_other_namespace(struct walk *walk, struct hop *hop)
 {
 	walk_cause(walk, "somebody put another namespace under the name %s", walk->netns);
-	walk_next_step(walk, "remove that name (ip netns delete %s); weftd puts its own back by itself", walk->netns);
+	walk_next_step(walk, "have the program that bound %s remove that name; weftd puts its own back by itself",
+		       walk->netns);
 	return hop_fail(hop, "%s leads to another namespace", walk->netns);
 }
 

@@ -11,6 +11,7 @@
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { FILES_MAX = 8 };
 
@@ -84,7 +85,10 @@ static void setup(void)
 				       .holder = holder,
 				       .environment = environment,
 				       .bound = bound,
-				       .try_bind = try_bind };
+				       .try_bind = try_bind,
+				       .state_directory = { .path = "/run/weft/state", .mode = S_IFDIR | 0700 } };
+	const struct health_layout layout = health_layout_of_config(config);
+	health_note_layout(&facts, &layout);
 }
 
 static void teardown(void)
@@ -142,6 +146,25 @@ START_TEST(the_connection_table_is_judged_by_its_use)
 	files[0].text = "8192\n";
 	files[1].text = "1\n";
 	ck_assert_ptr_nonnull(strstr(found(check_conntrack, HEALTH_WARN, "1 of 8192")->fix, "262144"));
+}
+END_TEST
+
+START_TEST(the_connection_table_is_to_hold_what_all_guests_may_open)
+{
+	file("/proc/sys/net/netfilter/nf_conntrack_max", "262144\n");
+	file("/proc/sys/net/netfilter/nf_conntrack_count", "1000\n");
+	facts.said.sandboxes = 16;
+	found(check_conntrack, HEALTH_OK, "1000 of 262144");
+	facts.said.sandboxes = 17;
+	const struct health_finding *finding = found(check_conntrack, HEALTH_WARN, "17 sandboxes may open 278528");
+	ck_assert_ptr_nonnull(strstr(finding->fix, "nf_conntrack_max=393216"));
+	ck_assert_ptr_nonnull(strstr(finding->fix, "[egress] flows = 5782"));
+	config->egress.flows = 5782;
+	found(check_conntrack, HEALTH_OK, "1000 of 262144");
+	/* 0 sets no limit. */
+	config->egress.flows = 8192;
+	files[0].text = "0\n";
+	found(check_conntrack, HEALTH_OK, "1000 of 0");
 }
 END_TEST
 
@@ -394,6 +417,7 @@ int main(void)
 	TCase *checks = tcase_create("checks");
 	tcase_add_checked_fixture(checks, setup, teardown);
 	tcase_add_test(checks, the_connection_table_is_judged_by_its_use);
+	tcase_add_test(checks, the_connection_table_is_to_hold_what_all_guests_may_open);
 	tcase_add_test(checks, descriptors_are_those_of_the_daemon_where_it_runs);
 	tcase_add_test(checks, the_neighbour_table_matters_only_where_macs_are_learnt);
 	tcase_add_test(checks, forwarding_turned_off_under_a_daemon_is_a_fault);

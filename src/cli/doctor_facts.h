@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_CLI_DOCTOR_FACTS_H
+#define WEFT_CLI_DOCTOR_FACTS_H
+
+/* The facts of `weftctl doctor`: those of the host, and what the running daemon says of itself. */
+
+#include "cli/cli.h"
+#include "health/facts.h"
+#include "health/findings.h"
+
+struct cli_doctor {
+	struct health_facts facts;
+	struct config *config; /* by which the host is judged */
+	struct config *file;   /* that of the daemon's file; NULL: it is CONFIG, or cannot be read */
+	char file_path[4096];
+};
+
+/*
+ * Asks the daemon and gathers all facts; a guess is noted in REPORT. 0, or -1 after a configuration file that cannot be used was
+ * reported. cli_doctor_clear() afterwards in any case.
+ */
+int cli_doctor_gather(const struct cli *cli, struct cli_doctor *doctor, struct health_report *report);
+void cli_doctor_clear(struct cli_doctor *doctor);
+
+#endif

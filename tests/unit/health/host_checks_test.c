@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The checks of what weft depends on, and whose links there are, on made-up hosts. All advice of all checks is read for harm.
+ */
+#include "config/config.h"
+#include "health/owner.h"
+#include "health/doctor.h"
+#include "health/process.h"
+#include "unit/run_suite.h"
+
+#include <check.h>
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { FILES_MAX = 12 };
+
+static struct {
+	const char *path, *text;
+} files[FILES_MAX];
+static size_t file_count;
+static struct health_facts facts;
+static struct health_report report;
+static struct config *config;
+
+static char *read_text(void *context, const char *path)
+{
+	(void)context;
+	for (size_t i = 0; i < file_count; i++)
+		if (strcmp(files[i].path, path) == 0)
+			return strdup(files[i].text);
+	return NULL;
+}
+
+static int holder(void *context, uint64_t inode, char name[static 32])
+{
+	(void)context;
+	snprintf(name, 32, "%s", inode == 7 ? "weftd" : "?");
+	return inode == 7 ? 70 : 0;
+}
+
+static const char *environment(void *context, const char *name)
+{
+	(void)context;
+	return strcmp(name, "HTTP_PROXY") == 0 ? "http://192.0.2.1:3128" : NULL;
+}
+
+static int bound(void *context, const struct addr *addr, char name[static 32], unsigned *uid)
+{
+	(void)context;
+	(void)addr;
+	(void)name;
+	(void)uid;
+	return 0;
+}
+
+static int try_bind(void *context, const struct addr *addr)
+{
+	(void)context;
+	(void)addr;
+	return EADDRINUSE;
+}
+
+static void file(const char *path, const char *text)
+{
+	files[file_count].path = path;
+	files[file_count++].text = text;
+}
+
+static void daemon_runs(void)
+{
+	file("/proc/net/unix", "Num       RefCount Protocol Flags    Type St Inode Path\n"
+			       "0000000000000000: 00000002 00000000 00010000 0001 01 7 /run/weft/control.sock\n");
+}
+
+static void setup(void)
+{
+	file_count = 0;
+	config = config_default();
+	facts = (struct health_facts){ .config = config,
+				       .socket = "/run/weft/control.sock",
+				       .read_text = read_text,
+				       .holder = holder,
+				       .environment = environment,
+				       .bound = bound,
+				       .try_bind = try_bind,
+				       .state_directory = { .path = "/run/weft/state", .mode = S_IFDIR | 0700 } };
+	const struct health_layout layout = health_layout_of_config(config);
+	health_note_layout(&facts, &layout);
+}
+
+static void teardown(void)
+{
+	facts.host = (struct inspect_host){ 0 };
+	facts.ruleset = (struct ruleset){ 0 };
+	health_report_clear(&report);
+	health_facts_clear(&facts);
+	config_free(config);
+}
+
+/* Runs one check, which must find exactly one thing, of STATUS, with WORDS in it. */
+static const struct health_finding *found(void (*check)(const struct health_facts *facts, struct health_report *report),
+					  enum health_status status, const char *words)
+{
+	health_report_clear(&report);
+	check(&facts, &report);
+	ck_assert_uint_eq(report.count, 1);
+	const struct health_finding *finding = &report.findings[0];
+	ck_assert_msg(finding->status == status && strstr(finding->detail, words), "%s: %s",
+		      health_status_name(finding->status), finding->detail);
+	if (status == HEALTH_WARN || status == HEALTH_FAIL)
+		ck_assert_msg(finding->why[0] && finding->fix[0], "%s", finding->detail);
+	return finding;
+}
+
+/* A veth as weft makes it for slot N. */
+static struct inspect_link slot_link(unsigned index, const char *name, unsigned slot, uint32_t group)
+{
+	struct inspect_link link = { .index = index,
+				     .kind = "veth",
+				     .mac = config_veth_host_mac(slot),
+				     .peer_elsewhere = true,
+				     .group = group,
+				     .up = true,
+				     .carrier = true };
+
+	strcpy(link.name, name);
+	return link;
+}
+
+START_TEST(a_link_with_any_look_of_a_sandboxs_is_not_taken_out)
+{
+	struct inspect_link link = slot_link(4, "veth-1", 1, 1874);
+
+	ck_assert_int_eq(health_claim_link(&facts, &link), CLAIM_WEFT);
+	/* Its MAC was changed: the name and the group are left. */
+	link.mac = (struct mac){ { 2 } };
+	ck_assert_int_eq(health_claim_link(&facts, &link), CLAIM_UNCLEAR);
+	strcpy(link.alias, "weft:a1");
+	ck_assert_int_eq(health_claim_link(&facts, &link), CLAIM_WEFT);
+	strcpy(link.name, "renamed");
+	ck_assert_int_eq(health_claim_link(&facts, &link), CLAIM_WEFT);
+	link.alias[0] = '\0';
+	ck_assert_int_eq(health_claim_link(&facts, &link), CLAIM_UNCLEAR);
+	/* Only the MAC is left of one that is in no group. */
+	link.group = 0;
+	ck_assert_int_eq(health_claim_link(&facts, &link), CLAIM_FOREIGN);
+	link.mac = config_veth_host_mac(1);
+	ck_assert_int_eq(health_claim_link(&facts, &link), CLAIM_UNCLEAR);
+	/* No sandbox is behind these, whatever they are called. */
+	link = slot_link(4, "veth-1", 0x1234, 1874);
+	strcpy(link.kind, "bridge");
+	ck_assert_int_eq(health_claim_link(&facts, &link), CLAIM_FOREIGN);
+}
+END_TEST
+
+START_TEST(links_are_judged_by_the_names_of_all_live_slots)
+{
+	struct inspect_link links[] = { slot_link(4, "veth-1", 1, 1874), slot_link(5, "sb-2", 2, 77) };
+	struct health_layout former = health_layout_of_config(config);
+
+	facts.host = (struct inspect_host){ .links = links, .link_count = 2 };
+	/* Neither the name nor the group is known: nothing is said about it. */
+	found(check_link_group, HEALTH_OK, "group 1874 has 1 links");
+	strcpy(former.veth_prefix, "sb-");
+	former.link_group = 77;
+	health_note_layout(&facts, &former);
+	health_note_layout(&facts, &former);
+	ck_assert_uint_eq(facts.layouts.count, 2);
+	found(check_link_group, HEALTH_OK, "group 1874 and 77 has 2 links");
+	links[1].group = 0;
+	strcpy(links[1].alias, "weft:b2");
+	ck_assert_str_eq(
+	    found(check_link_group, HEALTH_FAIL, "link sb-2 of sandbox b2 is in group 0 and not in 77")->fix,
+	    "ip link set dev sb-2 group 77 (weftd does so by itself while it runs)");
+}
+END_TEST
+
+START_TEST(many_foreign_links_with_names_of_slots_are_summed_up)
+{
+	struct inspect_link links[9];
+
+	for (unsigned i = 0; i < 9; i++) {
+		links[i] = (struct inspect_link){ .index = i + 2, .kind = "tun" };
+		snprintf(links[i].name, sizeof(links[i].name), "veth-%u", i + 1);
+	}
+	facts.host = (struct inspect_host){ .links = links, .link_count = 9 };
+	check_link_group(&facts, &report);
+	ck_assert_uint_eq(report.count, 5);
+	ck_assert_ptr_nonnull(strstr(report.findings[0].detail, "link veth-1 (tun, group 0) has the name of slot 1"));
+	ck_assert_ptr_nonnull(strstr(report.findings[4].detail, "5 more links"));
+}
+END_TEST
+
+START_TEST(a_route_to_a_sandbox_of_another_layout_is_no_fault)
+{
+	struct inspect_link links[] = { slot_link(4, "veth-1", 1, 0) };
+	struct inspect_route routes[] = {
+		{ .destination = { 0x0a0b0001, 32 }, .table = RT_TABLE_MAIN, .type = RTN_UNICAST, .link = 4 }
+	};
+
+	facts.host = (struct inspect_host){ .links = links, .link_count = 1, .routes = routes, .route_count = 1 };
+	found(check_routes, HEALTH_OK, "nobody else");
+	links[0] = (struct inspect_link){ .index = 4, .kind = "tun", .name = "other0" };
+	ck_assert_ptr_nonnull(strstr(found(check_routes, HEALTH_FAIL, "10.11.0.1")->fix, "ip route del"));
+	routes[0].type = RTN_LOCAL;
+	ck_assert_ptr_nonnull(strstr(found(check_routes, HEALTH_FAIL, "own address")->fix, "ip addr del"));
+}
+END_TEST
+
+START_TEST(a_state_directory_that_takes_no_files_is_a_fault)
+{
+	struct health_directory *directory = &facts.state_directory;
+
+	found(check_state_directory, HEALTH_OK, "/run/weft/state takes files");
+	directory->trial = -1;
+	found(check_state_directory, HEALTH_OK, "as far as can be seen");
+	directory->bytes = 64 << 20;
+	found(check_state_directory, HEALTH_FAIL, "full file system");
+	directory->free_bytes = 1 << 20;
+	found(check_state_directory, HEALTH_WARN, "1024 KiB of 65536 KiB left");
+	directory->free_bytes = 32 << 20;
+	directory->files = 10000;
+	found(check_state_directory, HEALTH_FAIL, "without free inodes");
+	directory->free_files = 10;
+	found(check_state_directory, HEALTH_WARN, "10 of 10000 inodes");
+	directory->free_files = 9000;
+	directory->trial = EDQUOT;
+	found(check_state_directory, HEALTH_FAIL, "quota");
+	directory->trial = ENOSPC;
+	found(check_state_directory, HEALTH_FAIL, "full file system");
+	directory->trial = EPERM;
+	ck_assert_ptr_nonnull(strstr(
+	    found(check_state_directory, HEALTH_FAIL, "takes no files: Operation not permitted")->fix, "lsattr"));
+	directory->read_only = true;
+	found(check_state_directory, HEALTH_FAIL, "mounted read-only");
+}
+END_TEST
+
+START_TEST(a_state_directory_that_weftd_would_refuse_is_a_fault)
+{
+	struct health_directory *directory = &facts.state_directory;
+
+	directory->mode = S_IFDIR | 0770;
+	found(check_state_directory, HEALTH_FAIL, "belongs to uid 0 and has mode 0770");
+	directory->mode = S_IFDIR | 0755;
+	found(check_state_directory, HEALTH_OK, "takes files");
+	directory->owner = 33;
+	found(check_state_directory, HEALTH_FAIL, "belongs to uid 33");
+	directory->mode = S_IFLNK | 0777;
+	found(check_state_directory, HEALTH_FAIL, "a symbolic link");
+	directory->error = EACCES;
+	found(check_state_directory, HEALTH_SKIPPED, "not visible");
+	directory->error = ENOENT;
+	found(check_state_directory, HEALTH_OK, "at its start");
+	daemon_runs();
+	found(check_state_directory, HEALTH_WARN, "is gone");
+}
+END_TEST
+
+static void silent(const char *state)
+{
+	file_count = 0;
+	daemon_runs();
+	strcpy(facts.said.silent, "weftd (process 70) does not answer");
+	file("/proc/70/status", state);
+}
+
+START_TEST(a_daemon_that_does_not_answer_is_told_with_its_state)
+{
+	silent("Name:\tweftd\nState:\tT (stopped)\nTracerPid:\t0\n");
+	ck_assert_str_eq(found(check_leftovers, HEALTH_FAIL, "a signal has stopped it (state T)")->fix,
+			 "kill -CONT 70");
+	silent("Name:\tweftd\nState:\tt (tracing stop)\nTracerPid:\t99\n");
+	file("/proc/99/comm", "gdb\n");
+	found(check_leftovers, HEALTH_FAIL, "a debugger has stopped it (state t): process 99 (gdb)");
+	silent("Name:\tweftd\nState:\tD (disk sleep)\n");
+	file("/proc/70/wchan", "jbd2_log_wait_commit");
+	ck_assert_ptr_nonnull(
+	    strstr(found(check_leftovers, HEALTH_FAIL, "in the kernel, in jbd2_log_wait_commit (state D)")->fix,
+		   "cat /proc/70/stack"));
+	silent("Name:\tweftd\nState:\tS (sleeping)\n");
+	ck_assert_ptr_nonnull(
+	    strstr(found(check_leftovers, HEALTH_FAIL, "its state is S (sleeping)")->fix, "systemctl restart weftd"));
+	/* Nothing of it is visible. */
+	file_count = 0;
+	ck_assert_str_eq(found(check_leftovers, HEALTH_FAIL, "does not answer")->detail,
+			 "weftd (process 70) does not answer");
+}
+END_TEST
+
+START_TEST(a_frozen_control_group_is_seen_in_a_process_that_sleeps)
+{
+	silent("Name:\tweftd\nState:\tS (sleeping)\n");
+	file("/proc/70/cgroup", "1:cpu:/x\n0::/system.slice/weftd.service\n");
+	file("/sys/fs/cgroup/system.slice/weftd.service/cgroup.events", "populated 1\nfrozen 1\n");
+	ck_assert_ptr_nonnull(strstr(found(check_leftovers, HEALTH_FAIL, "its control group is frozen (state S)")->fix,
+				     "echo 0 > /sys/fs/cgroup/system.slice/weftd.service/cgroup.freeze"));
+	files[3].text = "populated 1\nfrozen 0\n";
+	found(check_leftovers, HEALTH_FAIL, "its state is S (sleeping)");
+	silent("Name:\tweftd\nState:\tD (disk sleep)\n");
+	file("/proc/70/cgroup", "7:freezer:/docker/x\n0::/\n");
+	file("/sys/fs/cgroup/freezer/docker/x/freezer.state", "FROZEN\n");
+	found(check_leftovers, HEALTH_FAIL, "its control group is frozen (state D)");
+}
+END_TEST
+
+START_TEST(an_orchestrator_that_reclaims_is_a_fault_where_slots_have_its_names)
+{
+	struct health_orchestrator *one = vec_push(&facts.orchestrators);
+
+	*one = (struct health_orchestrator){ .pid = 90, .visible = true };
+	found(check_startup_reclaim, HEALTH_FAIL, "process 90 (orchestrator) runs without");
+	one->disabled = true;
+	found(check_startup_reclaim, HEALTH_OK, "leaves weft's slots alone");
+	*one = (struct health_orchestrator){ .pid = 90 };
+	found(check_startup_reclaim, HEALTH_SKIPPED, "not visible");
+	one->visible = true;
+	strcpy(facts.layouts.items[0].netns_prefix, "weft-");
+	found(check_startup_reclaim, HEALTH_OK, "no slot has a name");
+	/* One of a former configuration is enough. */
+	const struct health_layout former = health_layout_of_config(config);
+	health_note_layout(&facts, &former);
+	found(check_startup_reclaim, HEALTH_FAIL, "process 90");
+}
+END_TEST
+
+START_TEST(the_rules_of_an_orchestrator_are_named)
+{
+	struct ruleset_rule rule = {
+		.matches = { { .field = FIELD_IIFNAME, .length = 5, .value = "veth-" } },
+		.match_count = 1,
+	};
+	struct ruleset_chain chain = { .family = "ip", .table = "filter", .name = "FORWARD" };
+
+	chain.rules.items = &rule;
+	chain.rules.count = 1;
+	facts.ruleset.items = &chain;
+	facts.ruleset.count = 1;
+	found(check_startup_reclaim, HEALTH_WARN, "table ip filter, chain FORWARD");
+	rule.matches[0].value[0] = 'w';
+	found(check_startup_reclaim, HEALTH_OK, "no orchestrator");
+	strcpy(chain.table, "v2-host-firewall");
+	found(check_startup_reclaim, HEALTH_WARN, "table ip v2-host-firewall");
+}
+END_TEST
+
+START_TEST(options_that_are_not_in_force_are_named)
+{
+	struct config *other = config_copy(config);
+
+	check_configuration(&facts, &report);
+	ck_assert_uint_eq(report.count, 0);
+	facts.file = other;
+	facts.file_path = "/etc/weft/weftd.conf";
+	found(check_configuration, HEALTH_OK, "weftd uses /etc/weft/weftd.conf");
+	ck_assert_int_eq(config_set(other, "names", "veth_prefix", "sb-"), 0);
+	ck_assert_int_eq(config_set(other, "forwarder", "default_listen", ""), 0);
+	const struct health_finding *finding = found(check_configuration, HEALTH_WARN, "2 values");
+	ck_assert_ptr_nonnull(strstr(finding->detail, "[names] veth_prefix = sb- (in use: veth-)"));
+	ck_assert_ptr_nonnull(
+	    strstr(finding->detail, "[forwarder] default_listen = \"\" (in use: 127.0.0.1:49983 [::1]:49983)"));
+	config_free(other);
+}
+END_TEST
+
+/* A host where all is wrong, with sandboxes of two layouts, all of which live. */
+static void make_all_wrong(struct inspect_link *links, struct inspect_route *routes, struct inspect_rule *rules)
+{
+	struct health_layout former = health_layout_of_config(config);
+
+	strcpy(former.veth_prefix, "sb-");
+	strcpy(former.netns_prefix, "sb-");
+	former.link_group = 77;
+	former.host_cidr.ip = 0x0a150000;
+	health_note_layout(&facts, &former);
+	links[0] = slot_link(10, "veth-1", 1, 1874);
+	links[1] = slot_link(11, "sb-2", 2, 77);
+	links[2] = slot_link(12, "veth-3", 3, 0);
+	links[3] = slot_link(13, "odd", 4, 1874);
+	links[4] = slot_link(14, "veth-5", 0x2345, 1874);
+	links[5] = slot_link(15, "sb-6", 0x3456, 0);
+	links[6] = (struct inspect_link){ .index = 2, .name = "eth0" };
+	links[4].mac.octets[0] = links[5].mac.octets[0] = 6;
+	for (unsigned i = 0; i < 6; i++)
+		routes[i] = (struct inspect_route){ .destination = { 0x0a0b0001 + i, 32 },
+						    .table = RT_TABLE_MAIN,
+						    .type = i % 2 ? RTN_LOCAL : RTN_UNICAST,
+						    .link = 10 + i };
+	routes[6] = (struct inspect_route){ .table = 2022, .type = RTN_UNICAST, .link = 2 };
+	rules[0] = (struct inspect_rule){ .priority = 9000, .table = 2022, .suppress_length = -1 };
+	facts.host = (struct inspect_host){
+		.links = links, .link_count = 7, .routes = routes, .route_count = 7, .rules = rules, .rule_count = 1
+	};
+	facts.state_directory.trial = ENOSPC;
+	strcpy(facts.features_missing, "veth: Operation not supported");
+	file("/proc/sys/net/ipv4/ip_forward", "0\n");
+	file("/proc/sys/net/ipv4/conf/all/rp_filter", "1\n");
+	file("/proc/sys/net/ipv4/conf/default/rp_filter", "1\n");
+	file("/proc/sys/net/netfilter/nf_conntrack_max", "100\n");
+	file("/proc/sys/net/netfilter/nf_conntrack_count", "100\n");
+	file("/proc/sys/net/ipv4/ip_local_port_range", "1024 65535\n");
+	file("/proc/self/mountinfo", "22 1 254:0 / / rw - ext4 /dev/vda rw\n");
+	file("/proc/sys/fs/file-nr", "95\t0\t100\n");
+}
+
+START_TEST(no_advice_takes_a_live_guest_out_of_isolation)
+{
+	static const char *const live[] = { "veth-1", "sb-2", "veth-3", "odd", "veth-5", "sb-6" };
+	static const char *const harm[] = { "group default", "group 0 ", "link del",     "netns del",   "flush",
+					    "delete table",  "nomaster", "ip route del", "ip addr del", "--cleanup (" };
+	struct inspect_link links[7];
+	struct inspect_route routes[7];
+	struct inspect_rule rules[1];
+	struct health_orchestrator *orchestrator = vec_push(&facts.orchestrators);
+	size_t bad = 0;
+
+	*orchestrator = (struct health_orchestrator){ .pid = 90, .visible = true };
+	make_all_wrong(links, routes, rules);
+	facts.netns_names.items = calloc(1, sizeof(facts.netns_names.items[0]));
+	facts.netns_names.items[0] = (struct health_netns){ facts.layouts.items[0].netns_dir, strdup("ns-1") };
+	facts.netns_names.count = facts.netns_names.room = 1;
+	health_doctor_examine(&facts, &report);
+	for (size_t i = 0; i < report.count; i++) {
+		const struct health_finding *finding = &report.findings[i];
+		bad += finding->status == HEALTH_WARN || finding->status == HEALTH_FAIL;
+		for (size_t j = 0; j < sizeof(harm) / sizeof(harm[0]); j++)
+			ck_assert_msg(!strstr(finding->fix, harm[j]), "%s: %s", finding->check, finding->fix);
+		/* A link of a sandbox's may be looked at, and put into its group. */
+		for (size_t j = 0; j < sizeof(live) / sizeof(live[0]); j++)
+			ck_assert_msg(!strstr(finding->fix, live[j]) || strstr(finding->fix, "group 1874") ||
+					  strstr(finding->fix, "ip -d link show"),
+				      "%s: %s", finding->check, finding->fix);
+	}
+	ck_assert_uint_ge(bad, 14);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *checks = tcase_create("checks");
+	tcase_add_checked_fixture(checks, setup, teardown);
+	tcase_add_test(checks, a_link_with_any_look_of_a_sandboxs_is_not_taken_out);
+	tcase_add_test(checks, links_are_judged_by_the_names_of_all_live_slots);
+	tcase_add_test(checks, many_foreign_links_with_names_of_slots_are_summed_up);
+	tcase_add_test(checks, a_route_to_a_sandbox_of_another_layout_is_no_fault);
+	tcase_add_test(checks, a_state_directory_that_takes_no_files_is_a_fault);
+	tcase_add_test(checks, a_state_directory_that_weftd_would_refuse_is_a_fault);
+	tcase_add_test(checks, a_daemon_that_does_not_answer_is_told_with_its_state);
+	tcase_add_test(checks, a_frozen_control_group_is_seen_in_a_process_that_sleeps);
+	tcase_add_test(checks, an_orchestrator_that_reclaims_is_a_fault_where_slots_have_its_names);
+	tcase_add_test(checks, the_rules_of_an_orchestrator_are_named);
+	tcase_add_test(checks, options_that_are_not_in_force_are_named);
+	tcase_add_test(checks, no_advice_takes_a_live_guest_out_of_isolation);
+
+	Suite *suite = suite_create("host_checks");
+	suite_add_tcase(suite, checks);
+
+	return run_suite(suite);
+}
