@@ -8,11 +8,14 @@
 #include "base/err.h"
 #include "cli/place.h"
 #include "cli/print_text.h"
+#include "health/process.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { STATUS_WAIT_MS = 2000 };
 
 /* How to go on when the daemon could not be reached. */
 static const char *cli_advice_for(int code)
@@ -36,6 +39,76 @@ static const char *cli_advice_for(int code)
 	}
 }
 
+/* The daemon's status, if it comes soon; NULL: it does not. */
+static json_t *cli_ask_status(const struct cli *cli)
+{
+	const struct client_request request = {
+		.socket = cli->socket,
+		.agent = "weftctl",
+		.method = "GET",
+		.target = "/v1/status",
+		.timeout_ms = cli->deadline_ms < STATUS_WAIT_MS ? cli->deadline_ms : STATUS_WAIT_MS,
+	};
+	struct client_refusal refusal = { 0 };
+	struct err ignored;
+	json_t *status = NULL;
+
+	if (client_ask(&request, &status, &refusal, &ignored) == CLIENT_REFUSED)
+		client_refusal_clear(&refusal);
+	return status;
+}
+
+/* The process in the text "weftd (process 12) does not answer"; 0: none. */
+static int cli_process_of(const struct err *err)
+{
+	const char *place = strstr(err->text, "(process ");
+
+	return place ? atoi(place + strlen("(process ")) : 0;
+}
+
+/* A daemon that answers its status is at work, and holds the request back. */
+static int cli_report_busy(const struct cli *cli, const json_t *status, const struct err *silence)
+{
+	const char *rest = strstr(silence->text, " does not answer");
+	int named = rest ? (int)(rest - silence->text) : 0;
+	const char *state = client_text(status, "state");
+	json_int_t deleting = client_number(json_object_get(status, "pool"), "deleting");
+	char doing[160] = "runs, and has not finished that in time";
+
+	if (strcmp(state, "adopting") == 0)
+		snprintf(
+		    doing, sizeof(doing),
+		    "still takes over the sandboxes of its former run, and holds all else back until it is through");
+	else if (strcmp(state, "stopping") == 0)
+		snprintf(doing, sizeof(doing), "is stopping, and lets connections end");
+	else if (deleting)
+		snprintf(doing, sizeof(doing), "runs, and has not finished that in time: %lld slot%s being taken apart",
+			 (long long)deleting, deleting == 1 ? " is" : "s are");
+	return cli_fail(cli, CLI_UNREACHABLE,
+			"%.*s %s\nHow far it is: weftctl status. To give it longer: --deadline SECONDS.", named,
+			silence->text, doing);
+}
+
+/* No answer came in time: the daemon is busy, or kept from running, or hangs. */
+static int cli_report_silence(const struct cli *cli, const struct err *err)
+{
+	struct health_process process = { 0 };
+	int pid = cli_process_of(err);
+	json_t *status = cli_ask_status(cli);
+
+	if (status) {
+		int code = cli_report_busy(cli, status, err);
+		json_decref(status);
+		return code;
+	}
+	if (pid)
+		health_process_look_here(pid, &process);
+	if (process.fix[0])
+		return cli_fail(cli, CLI_UNREACHABLE, "%s: %s\nTo end that: %s", err->text, process.state, process.fix);
+	return cli_fail(cli, CLI_UNREACHABLE,
+			"%s\nWhat it says: journalctl -u weftd. To give it longer: --deadline SECONDS.", err->text);
+}
+
 int cli_report_failure(const struct cli *cli, const struct err *err)
 {
 	if (err->code == EPROTO)
@@ -45,9 +118,7 @@ int cli_report_failure(const struct cli *cli, const struct err *err)
 	if (err->code == ENOMEM)
 		return cli_fail(cli, CLI_FAILED, "%s", err->text);
 	if (err->code == ETIMEDOUT)
-		return cli_fail(cli, CLI_UNREACHABLE,
-				"%s\nWhat it says: journalctl -u weftd. To give it longer: --deadline SECONDS.",
-				err->text);
+		return cli_report_silence(cli, err);
 	return cli_fail(cli, CLI_UNREACHABLE, "%s%s%s\n%s.", strstr(err->text, cli->socket) ? "" : cli->socket,
 			strstr(err->text, cli->socket) ? "" : ": ", err->text, cli_advice_for(err->code));
 }

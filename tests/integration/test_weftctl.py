@@ -668,11 +668,28 @@ def test_a_daemon_that_stands_still_is_named_and_4(fake, run):
     until_gone = lambda connection: connection.recv(1)
     part = lambda connection: (connection.sendall(http(200, {"sandboxes": []})[:-5]), connection.recv(1))
     for command in (["ls", "--deadline", "1"], ["--deadline=1", "wait", "a1", "--timeout", "0"], ["events", "--deadline", "1"]):
-        fake.answers = [part if command[0] == "ls" else until_gone]
+        fake.answers = [part if command[0] == "ls" else until_gone, until_gone]
         done = run(*command)
         assert done.returncode == UNREACHABLE
         assert f"weftd (process {os.getpid()}) does not answer\n" in done.stderr and "--deadline" in done.stderr
     assert run("--deadline", "0", "ls").returncode == USAGE
+
+
+@pytest.mark.parametrize(
+    "status, words",
+    [
+        ({"state": "adopting"}, "still takes over the sandboxes of its former run"),
+        ({"state": "stopping"}, "is stopping"),
+        ({"state": "running", "pool": {"deleting": 3}}, "3 slots are being taken apart"),
+        ({"state": "running", "pool": {"deleting": 0}}, "has not finished that in time"),
+    ],
+)
+def test_a_daemon_that_is_busy_is_not_said_to_be_silent(fake, run, status, words):
+    fake.answers = [lambda connection: connection.recv(1), http(200, status)]
+    done = run("unregister", "a1", "--deadline", "1")
+    assert done.returncode == UNREACHABLE
+    assert f"weftd (process {os.getpid()}) " in done.stderr and words in done.stderr and "--deadline" in done.stderr
+    assert "does not answer" not in done.stderr
 
 
 def test_wait_has_its_own_time_beside_the_deadline(fake, run):

@@ -19,7 +19,8 @@ def test_a_daemon_that_is_stopped_is_named(daemon):
             [WEFTCTL, "--socket", daemon.socket, "--deadline", "1", "status"], capture_output=True, text=True, check=False
         )
     assert done.returncode == 4
-    assert f"weftd (process {daemon.pid}) does not answer" in done.stderr
+    assert f"weftd (process {daemon.pid}) does not answer: a signal has stopped it (state T)" in done.stderr
+    assert f"kill -CONT {daemon.pid}" in done.stderr
     daemon.ctl("status")
 
 
