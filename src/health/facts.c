@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "config/config.h"
-#include "health/host_facts.h"
+#include "health/gather.h"
 #include "inspect/socket_holder.h"
 
 #include <arpa/inet.h>

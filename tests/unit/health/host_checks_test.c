@@ -3,8 +3,8 @@
  * The checks of what weft depends on, and whose links there are, on made-up hosts. All advice of all checks is read for harm.
  */
 #include "config/config.h"
-#include "health/owner.h"
 #include "health/doctor.h"
+#include "health/owner.h"
 #include "health/process.h"
 #include "unit/run_suite.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef WEFT_HEALTH_HOST_FACTS_H
-#define WEFT_HEALTH_HOST_FACTS_H
+#ifndef WEFT_HEALTH_GATHER_H
+#define WEFT_HEALTH_GATHER_H
 
 #include "health/facts.h"
 

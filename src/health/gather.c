@@ -3,7 +3,7 @@
  * The state directory, and processes that would take weft's slots. Whether a file can be written, only writing tells (quotas, immutable
  * directories, a full file system with a reserve): a file without a name (O_TMPFILE) leaves nothing behind and nobody sees it.
  */
-#include "health/host_facts.h"
+#include "health/gather.h"
 
 #include "base/cleanup.h"
 
