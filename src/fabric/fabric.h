@@ -224,6 +224,7 @@ enum fabric_rule {
 	FABRIC_RULE_RATE,      /* over the bandwidth */
 	FABRIC_RULE_FORWARD,   /* belongs to no flow that was let through */
 	FABRIC_RULE_FAMILY,    /* not IPv4, seen on the host */
+	FABRIC_RULE_ERROR,     /* an ICMP error about a flow of others */
 	FABRIC_RULES,
 };
 

@@ -9,7 +9,10 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_nat.h>
 
-enum { TCP_OPTION_MSS = 2 };
+enum {
+	TCP_OPTION_MSS = 2,
+	IP_HEADER_SUM = 10, /* its offset in the header */
+};
 
 void act_count(struct nft_batch *batch, const char *counter)
 {
@@ -57,6 +60,22 @@ void act_record_destination(struct nft_batch *batch, const struct nft_set *set)
 	nft_part_u32(batch, NFTA_DYNSET_SREG_KEY, NFT_REG_1);
 	nft_part_u64(batch, NFTA_DYNSET_TIMEOUT, 0); /* the set's own */
 	act_put_element_expression(batch, set);
+	nft_part_end(batch, part);
+}
+
+void act_set_saddr_of_flow(struct nft_batch *batch, uint8_t direction)
+{
+	nft_state_ipv4(batch);
+	nft_load_ct(batch, NFT_CT_SRC_IP, direction);
+	struct nft_part part = nft_part_begin(batch, "payload");
+	nft_part_u32(batch, NFTA_PAYLOAD_SREG, NFT_REG_1);
+	nft_part_u32(batch, NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
+	nft_part_u32(batch, NFTA_PAYLOAD_OFFSET, NFT_IP_SOURCE);
+	nft_part_u32(batch, NFTA_PAYLOAD_LEN, sizeof(uint32_t));
+	nft_part_u32(batch, NFTA_PAYLOAD_CSUM_TYPE, NFT_PAYLOAD_CSUM_INET);
+	nft_part_u32(batch, NFTA_PAYLOAD_CSUM_OFFSET, IP_HEADER_SUM);
+	/* TCP and UDP include the addresses in their checksums, and nft(8) sets this for any packet. */
+	nft_part_u32(batch, NFTA_PAYLOAD_CSUM_FLAGS, NFT_PAYLOAD_L4CSUM_PSEUDOHDR);
 	nft_part_end(batch, part);
 }
 

@@ -62,7 +62,9 @@ void match_ip_saddr_in(struct nft_batch *batch, enum nft_sense sense, const stru
 void match_ip_daddr_in(struct nft_batch *batch, enum nft_sense sense, const struct cidr4 *network);
 void match_l4proto(struct nft_batch *batch, enum nft_sense sense, uint8_t proto); /* IPPROTO_* */
 void match_tcp_syn(struct nft_batch *batch);                                      /* SYN without RST */
-void match_tcp_in_flow(struct nft_batch *batch); /* no first segment: not SYN without ACK */
+void match_tcp_in_flow(struct nft_batch *batch);             /* no first segment: not SYN without ACK */
+void match_icmp_type(struct nft_batch *batch, uint8_t type); /* RFC 792 */
+void match_icmp_too_big(struct nft_batch *batch);            /* fragmentation is needed, but not allowed */
 /* Destination unreachable, RFC 792, about a packet from FROM to TO. */
 void match_icmp_unreachable(struct nft_batch *batch, uint32_t from, uint32_t to);
 
@@ -79,6 +81,7 @@ void match_ct_original_daddr_in(struct nft_batch *batch, const struct nft_set *s
 void match_ct_confirmed(struct nft_batch *batch); /* a packet before it has passed: the flow is tracked */
 void match_ct_count_over(struct nft_batch *batch, uint32_t flows);
 
+#define NFT_CT_STATE_INVALID     (1u << 0) /* belongs to no flow, and begins none */
 #define NFT_CT_STATE_ESTABLISHED (1u << 1)
 #define NFT_CT_STATE_RELATED     (1u << 2)
 #define NFT_CT_STATE_NEW         (1u << 3)
@@ -95,6 +98,11 @@ void act_count(struct nft_batch *batch, const char *counter);
 void act_mark(struct nft_batch *batch, uint32_t mark);
 /* add, or update, @set { ... }. If the set limits, the rule goes on only above the limit. */
 void act_record_destination(struct nft_batch *batch, const struct nft_set *set);
+/*
+ * Makes the source of the flow's packets in DIRECTION (IP_CT_DIR_*) that of the packet. nftables cannot compare two fields; this lets a
+ * later word of the chain look at an address of the flow.
+ */
+void act_set_saddr_of_flow(struct nft_batch *batch, uint8_t direction);
 void act_clamp_mss(struct nft_batch *batch);
 void act_dnat(struct nft_batch *batch, uint32_t ip);
 void act_dnat_by_destination(struct nft_batch *batch, const struct nft_set *map);

@@ -37,8 +37,7 @@ enum {
 	STATED_TCP = 8,
 };
 
-/* DIRECTION: IP_CT_DIR_*, or -1. */
-static void match_load_ct(struct nft_batch *batch, uint32_t key, int direction)
+void nft_load_ct(struct nft_batch *batch, uint32_t key, int direction)
 {
 	struct nft_part part = nft_part_begin(batch, "ct");
 
@@ -379,15 +378,31 @@ void match_tcp_in_flow(struct nft_batch *batch)
 	match_tcp_flags(batch, NFT_IS_NOT, TCP_SYN, TCP_SYN | TCP_ACK);
 }
 
-void match_icmp_unreachable(struct nft_batch *batch, uint32_t from, uint32_t to)
+void match_icmp_type(struct nft_batch *batch, uint8_t type)
 {
-	const uint8_t proto = IPPROTO_ICMP, type = 3;
-	const uint32_t quoted[] = { htobe32(from), htobe32(to) };
-
 	nft_state_ipv4(batch);
-	match_l4proto(batch, NFT_IS, proto);
+	match_l4proto(batch, NFT_IS, IPPROTO_ICMP);
 	nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, 0, sizeof(type), NFT_REG_1);
 	nft_compare(batch, NFT_CMP_EQ, &type, sizeof(type));
+}
+
+void match_icmp_too_big(struct nft_batch *batch)
+{
+	/* The fields are adjacent in the header, so one comparison does, as nft(8) would write it. */
+	const uint8_t type_and_code[] = { 3, 4 };
+
+	nft_state_ipv4(batch);
+	match_l4proto(batch, NFT_IS, IPPROTO_ICMP);
+	nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, 0, sizeof(type_and_code), NFT_REG_1);
+	nft_compare(batch, NFT_CMP_EQ, type_and_code, sizeof(type_and_code));
+}
+
+void match_icmp_unreachable(struct nft_batch *batch, uint32_t from, uint32_t to)
+{
+	const uint8_t unreachable = 3;
+	const uint32_t quoted[] = { htobe32(from), htobe32(to) };
+
+	match_icmp_type(batch, unreachable);
 	nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, ICMP_QUOTED + NFT_IP_SOURCE, sizeof(quoted), NFT_REG_1);
 	nft_compare(batch, NFT_CMP_EQ, quoted, sizeof(quoted));
 }
@@ -420,31 +435,31 @@ void match_source_in(struct nft_batch *batch, enum nft_sense sense, const struct
 
 void match_ct_direction(struct nft_batch *batch, uint8_t direction)
 {
-	match_load_ct(batch, NFT_CT_DIRECTION, -1);
+	nft_load_ct(batch, NFT_CT_DIRECTION, -1);
 	nft_compare(batch, NFT_CMP_EQ, &direction, sizeof(direction));
 }
 
 void match_ct_state(struct nft_batch *batch, uint32_t states)
 {
-	match_load_ct(batch, NFT_CT_STATE, -1);
+	nft_load_ct(batch, NFT_CT_STATE, -1);
 	match_any_bit(batch, states);
 }
 
 void match_ct_dnat(struct nft_batch *batch)
 {
-	match_load_ct(batch, NFT_CT_STATUS, -1);
+	nft_load_ct(batch, NFT_CT_STATUS, -1);
 	match_any_bit(batch, IPS_DST_NAT);
 }
 
 void match_ct_confirmed(struct nft_batch *batch)
 {
-	match_load_ct(batch, NFT_CT_STATUS, -1);
+	nft_load_ct(batch, NFT_CT_STATUS, -1);
 	match_any_bit(batch, IPS_CONFIRMED);
 }
 
 void match_ct_original_daddr_in(struct nft_batch *batch, const struct nft_set *set)
 {
-	match_load_ct(batch, NFT_CT_DST_IP, IP_CT_DIR_ORIGINAL);
+	nft_load_ct(batch, NFT_CT_DST_IP, IP_CT_DIR_ORIGINAL);
 	match_look_up(batch, NFT_IS, set);
 }
 

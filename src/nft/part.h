@@ -25,6 +25,7 @@ void nft_part_value(struct nft_batch *batch, uint16_t type, const void *value, s
 /* Load into register TO. */
 void nft_load_meta(struct nft_batch *batch, uint32_t key, uint32_t to);
 void nft_load_payload(struct nft_batch *batch, uint32_t base, uint32_t offset, uint32_t length, uint32_t to);
+void nft_load_ct(struct nft_batch *batch, uint32_t key, int direction); /* into register 1; IP_CT_DIR_*, or -1 */
 
 /* Work on register 1. */
 void nft_load_immediate(struct nft_batch *batch, const void *value, size_t size);

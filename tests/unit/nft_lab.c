@@ -201,28 +201,31 @@ static size_t put_udp(uint8_t *at, const struct packet *packet)
 	return length;
 }
 
+static size_t put_packet(uint8_t *at, const struct packet *packet);
+
 static size_t put_icmp(uint8_t *at, const struct packet *packet)
 {
 	size_t length = sizeof(struct icmphdr) + packet->payload;
 	struct icmphdr icmp = { .type = packet->icmp[0], .code = packet->icmp[1] };
 
 	icmp.un.echo.id = htons(packet->source_port);
+	if (packet->quoted) {
+		icmp.un.gateway = 0;
+		icmp.un.frag.mtu = htons(packet->mtu);
+		length += put_packet(at + sizeof(icmp), packet->quoted);
+	}
 	memcpy(at, &icmp, sizeof(icmp));
 	icmp.checksum = checksum(at, length, 0);
 	memcpy(at, &icmp, sizeof(icmp));
 	return length;
 }
 
-static void send_packet(int fd, const struct mac *from, const struct mac *to, const struct packet *packet)
+/* An IP header and what follows. Returns the length. */
+static size_t put_packet(uint8_t *at, const struct packet *packet)
 {
-	uint8_t frame[FRAME_MAX] = { 0 };
-	uint8_t *inner = frame + ETHERNET + sizeof(struct iphdr);
+	uint8_t *inner = at + sizeof(struct iphdr);
 	size_t length = packet->payload;
 
-	ck_assert_uint_lt(packet->payload, FRAME_MAX - 128);
-	memcpy(frame, to->octets, 6);
-	memcpy(frame + 6, from->octets, 6);
-	frame[12] = 8;
 	if (packet->proto == IPPROTO_TCP)
 		length = put_tcp(inner, packet);
 	else if (packet->proto == IPPROTO_UDP)
@@ -237,9 +240,21 @@ static void send_packet(int fd, const struct mac *from, const struct mac *to, co
 			    .tot_len = htons((uint16_t)(length + sizeof(ip))),
 			    .saddr = htonl(packet->source),
 			    .daddr = htonl(packet->destination) };
-	ip.check = checksum(&ip, sizeof(ip), 0);
-	memcpy(frame + ETHERNET, &ip, sizeof(ip));
-	lab_frame_sends(fd, frame, ETHERNET + sizeof(ip) + length);
+	memcpy(at, &ip, sizeof(ip));
+	ip.check = checksum(at, sizeof(ip), 0);
+	memcpy(at, &ip, sizeof(ip));
+	return length + sizeof(ip);
+}
+
+static void send_packet(int fd, const struct mac *from, const struct mac *to, const struct packet *packet)
+{
+	uint8_t frame[FRAME_MAX] = { 0 };
+
+	ck_assert_uint_lt(packet->payload, FRAME_MAX - 256);
+	memcpy(frame, to->octets, 6);
+	memcpy(frame + 6, from->octets, 6);
+	frame[12] = 8;
+	lab_frame_sends(fd, frame, ETHERNET + put_packet(frame + ETHERNET, packet));
 }
 
 void lab_guest_sends(const struct lab *lab, const struct packet *packet)

@@ -58,6 +58,9 @@ struct packet {
 	uint16_t mss;    /* option; 0: none */
 	size_t payload;  /* bytes */
 	uint8_t icmp[2]; /* type and code */
+	/* The packet that an ICMP error is about, NULL: none. Not received. */
+	const struct packet *quoted;
+	uint16_t mtu; /* that the error tells of */
 };
 
 /* Sends PACKET from the guest to its gateway, with the right addresses below. */

@@ -31,6 +31,7 @@ static const struct {
 	[FABRIC_RULE_RATE] = { "drop_rate", "rate" },
 	[FABRIC_RULE_FORWARD] = { "drop_forward", "forward" },
 	[FABRIC_RULE_FAMILY] = { "drop_family", "family" },
+	[FABRIC_RULE_ERROR] = { "drop_error", "icmp-error" },
 };
 
 const char *rules_name(enum fabric_rule rule)

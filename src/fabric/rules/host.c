@@ -26,6 +26,7 @@
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter_ipv4.h>
 #include <netinet/in.h>
+#include <netinet/ip_icmp.h>
 
 enum {
 	ANSWERED_KEPT_MS = 10 * 1000, /* by then the limit is unused again */
@@ -109,6 +110,36 @@ static void rules_host_add_sources(struct nft_batch *batch, uint32_t group)
 	     act_count(batch, "drop_source"), verdict_goto(batch, "sandbox_dropped"));
 }
 
+/*
+ * ICMP errors. The kernel counts one to the flow of the packet that it quotes, whoever sends it, so a forged one would end a flow of the
+ * host or of another sandbox, or lower the MTU of its path. A true one is about a packet that was addressed to its sender; then the
+ * source of that flow's packets in the error's direction is an address of the sandbox, and leads back to the link it came in by. As
+ * nftables can neither compare two fields nor ask for the route to an address of the flow, the error gets that source first. A true one has
+ * it already, or is from the namespace itself, in the guest's place.
+ */
+static void rules_host_add_errors(struct nft_batch *batch)
+{
+	static const uint8_t directions[] = { IP_CT_DIR_REPLY, IP_CT_DIR_ORIGINAL };
+
+	nft_chain_add(batch, "sandbox_errors", NULL, NULL);
+	RULE(batch, "sandbox_errors", match_icmp_type(batch, ICMP_REDIRECT), act_count(batch, "drop_error"),
+	     verdict_goto(batch, "sandbox_dropped"));
+	for (size_t i = 0; i < sizeof(directions); i++)
+		RULE(batch, "sandbox_errors", match_ct_direction(batch, directions[i]),
+		     act_set_saddr_of_flow(batch, directions[i]));
+	RULE(batch, "sandbox_errors", match_saddr_not_routed_back(batch), act_count(batch, "drop_error"),
+	     verdict_goto(batch, "sandbox_dropped"));
+	RULE(batch, "sandbox_errors", verdict_accept(batch));
+}
+
+/* In a rule of a chain for packets from sandboxes: goes there with errors. */
+static void rules_host_judge_errors(struct nft_batch *batch)
+{
+	match_l4proto(batch, NFT_IS, IPPROTO_ICMP);
+	match_ct_state(batch, NFT_CT_STATE_RELATED);
+	verdict_goto(batch, "sandbox_errors");
+}
+
 static void rules_host_add_translation(struct nft_batch *batch, const struct config *config)
 {
 	uint32_t group = config->layout.link_group;
@@ -157,7 +188,11 @@ static void rules_host_add_input(struct nft_batch *batch, const struct config *c
 
 	nft_chain_add(batch, "to_host", NULL, NULL);
 	RULE(batch, "to_host", match_ct_direction(batch, IP_CT_DIR_REPLY),
-	     match_ct_state(batch, NFT_CT_STATE_ESTABLISHED | NFT_CT_STATE_RELATED), verdict_accept(batch));
+	     match_ct_state(batch, NFT_CT_STATE_ESTABLISHED), verdict_accept(batch));
+	/* The host sent it to a port published on an address of its own, to which many other paths lead. */
+	RULE(batch, "to_host", match_icmp_too_big(batch), match_ct_direction(batch, IP_CT_DIR_REPLY),
+	     match_ct_dnat(batch), act_count(batch, "drop_error"), verdict_goto(batch, "sandbox_dropped"));
+	RULE(batch, "to_host", rules_host_judge_errors(batch));
 	rules_policy_add_exceptions(batch, config, "to_host");
 	if (config->egress.allow_host.count)
 		RULE(batch, "to_host", match_ct_original_daddr_in(batch, &set_service_addresses), match_ct_dnat(batch),
@@ -184,9 +219,13 @@ static void rules_host_add_forward(struct nft_batch *batch, const struct config 
 
 	nft_chain_add(batch, "from_sandbox", NULL, NULL);
 	RULE(batch, "from_sandbox", match_ct_direction(batch, IP_CT_DIR_REPLY),
-	     match_ct_state(batch, NFT_CT_STATE_ESTABLISHED | NFT_CT_STATE_RELATED), verdict_accept(batch));
+	     match_ct_state(batch, NFT_CT_STATE_ESTABLISHED), verdict_accept(batch));
 	RULE(batch, "from_sandbox", match_oifgroup(batch, NFT_IS, group), act_count(batch, "denied_sandbox"),
 	     verdict_goto(batch, "denied"));
+	RULE(batch, "from_sandbox", rules_host_judge_errors(batch));
+	/* What belongs to no flow would leave untranslated, and be taken for an error about a flow that the far side knows. */
+	RULE(batch, "from_sandbox", match_ct_state(batch, NFT_CT_STATE_INVALID), act_count(batch, "drop_forward"),
+	     verdict_goto(batch, "sandbox_dropped"));
 	rules_policy_add_exceptions(batch, config, "from_sandbox");
 	RULE(batch, "from_sandbox", rules_match_always_denied(batch, config), act_count(batch, "denied_private"),
 	     verdict_goto(batch, "denied"));
@@ -208,8 +247,8 @@ static void rules_host_add_forward(struct nft_batch *batch, const struct config 
 
 void rules_host_add_table(struct nft_batch *batch, const struct config *config)
 {
-	static const char *const counters[] = { "drop_family",    "drop_source",    "denied_host",
-						"denied_sandbox", "denied_private", "denied_ingress" };
+	static const char *const counters[] = { "drop_family",    "drop_source",    "denied_host", "denied_sandbox",
+						"denied_private", "denied_ingress", "drop_error",  "drop_forward" };
 	uint32_t group = config->layout.link_group;
 
 	nft_table_add(batch, 0);
@@ -218,6 +257,7 @@ void rules_host_add_table(struct nft_batch *batch, const struct config *config)
 	rules_host_add_sets(batch, config);
 	rules_host_add_denied(batch);
 	rules_host_add_sources(batch, group);
+	rules_host_add_errors(batch);
 	rules_host_add_translation(batch, config);
 	rules_host_add_input(batch, config);
 	rules_host_add_forward(batch, config);

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The host's table against a namespace whose own table protects nothing."""
+
+import contextlib
+import re
+import socket
+
+import pytest
+
+from harness import packets
+from harness.wait import poll_until, tried
+
+WORLD, HOST = "192.0.2.1", "192.0.2.2"
+PORT_UNREACHABLE, TOO_BIG = (3, 3), (3, 4)
+
+
+@pytest.fixture
+def scene(host, weftd, guest):
+    return lambda config=None: Scene(host, weftd, guest, config)
+
+
+class Scene:
+    """A host with an uplink and two sandboxes, with guests."""
+
+    def __init__(self, host, weftd, guest, config):
+        self.host = host
+        self.world = host.add_uplink()
+        self.daemon = weftd(config)
+        self.api = self.daemon.api
+        self.sandboxes = [self.api.register(name) for name in ("one", "two")]
+        self.guests = guest.many(self.sandboxes)
+        for name in ("one", "two"):
+            self.api.wait(name, "attached")
+
+    def counted(self, name):
+        return packets.named_counters(self.host)[f"inet {name}"]
+
+    def flow_to(self, address, port):
+        """A connected datagram socket of the host's, whose flow has begun."""
+        made = self.host.socket(kind=socket.SOCK_DGRAM)
+        made.connect((address, port))
+        made.send(b"begin")
+        return contextlib.closing(made)
+
+    def forges(self, netns, flow, error):
+        """From inside NETNS: an ICMP error about what the socket FLOW sent, until the host has seen it."""
+        source, (there, port) = flow.getsockname(), flow.getpeername()
+        quoted = packets.udp(there, port, b"begin", source=source[0], source_port=source[1])
+        own = self.sandboxes[0]["host_ip"] if netns == "ns-1" else self.sandboxes[1]["host_ip"]
+        forged = packets.icmp(source[0], quoted, *error, source=own, rest=600)
+        before = self.counted("drop_error")
+
+        def send():
+            with self.host.netns(netns).socket(kind=socket.SOCK_RAW, proto=socket.IPPROTO_RAW) as raw:
+                raw.sendto(forged, (source[0], 0))
+            poll_until(lambda: self.counted("drop_error") > before, timeout=2)
+
+        tried(send, times=10)
+
+    def mtu_to(self, address):
+        found = re.search(r"mtu (\d+)", self.host.output(["ip", "route", "get", address]))
+        return found and int(found.group(1))
+
+
+def test_no_error_about_flows_of_others_comes_out_of_a_namespace(scene):
+    one = scene()
+    one.host.netns("ns-1").run(["nft", "flush", "ruleset"])
+    for listener, address in ((one.world, WORLD), (one.guests[1], "10.11.0.2")):
+        with listener.socket(kind=socket.SOCK_DGRAM) as heard:
+            heard.bind(("", 9999))
+            with one.flow_to(address, 9999) as flow:
+                for error in (TOO_BIG, PORT_UNREACHABLE):
+                    one.forges("ns-1", flow, error)
+                    assert flow.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+                    assert one.mtu_to(address) is None
+    poll_until(lambda: one.api.show("one")["counters"]["drops_total"] >= 4)
+    assert one.api.show("two")["counters"]["drops_total"] == 0
+
+
+def test_a_guest_refuses_a_datagram_of_the_host(scene):
+    """Its own errors come out: through the kernel path a closed port is known at once."""
+    one = scene()
+
+    def refused():
+        with one.flow_to("10.11.0.1", 9999) as flow:
+            flow.settimeout(5)
+            with pytest.raises(ConnectionRefusedError):
+                flow.recv(1)
+
+    tried(refused, times=5)
+    assert one.counted("drop_error") == 0
