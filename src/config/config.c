@@ -47,6 +47,7 @@ void config_free(struct config *config)
 		return;
 	for (size_t i = 0; i < option_count; i++)
 		config_option_clear(&option_table[i], config);
+	vec_free(&config->ingress.local_ids);
 	free(config); /* is the first member of what was allocated */
 }
 

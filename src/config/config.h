@@ -36,6 +36,19 @@ struct cidr4_list {
 	VEC_OF(struct cidr4);
 };
 
+enum { CONFIG_USER_NAME_SIZE = 64 };
+
+/* Users or groups: one by its name, or FIRST to LAST by number. */
+struct config_users {
+	bool group;
+	char name[CONFIG_USER_NAME_SIZE]; /* empty: by number */
+	uint32_t first, last;
+};
+
+struct config_users_list {
+	VEC_OF(struct config_users);
+};
+
 struct config {
 	struct {
 		char *socket_group; /* NULL: root alone */
@@ -85,6 +98,9 @@ struct config {
 	} egress;
 	struct {
 		struct cidr4_list allow;
+		struct config_users_list local_users; /* as they were written; empty: everybody, else these and root */
+		/* The same by number alone, sorted, apart and with the members of groups; no option: see daemon/local_users.h. */
+		struct config_users_list local_ids;
 	} ingress;
 	struct {
 		struct addr_list listen; /* empty: off */
@@ -171,7 +187,7 @@ int config_each_option(const struct config *config, config_option_take *take, vo
 /* Sets one option to such a text. 0, or -1: there is no such option, or VALUE is not allowed; CONFIG is as before. */
 int config_set(struct config *config, const char *section, const char *key, const char *value);
 
-/* A copy with all options; NULL for want of memory. It knows no file, so that no mistake can be placed in it. */
+/* A copy with all options, and with the ids that were looked up; NULL for want of memory. It knows no file, so that no mistake can be placed in it. */
 struct config *config_copy(const struct config *config);
 
 /* Prints every option with section, default and text: for --help, and for the check of weftd.conf(5). */

@@ -71,11 +71,23 @@ static void config_copy_option(void *context, const char *section, const char *k
 	copying->failed |= config_set(copying->copy, section, key, value) < 0;
 }
 
+static bool config_copy_ids(struct config *copy, const struct config_users_list *ids)
+{
+	for (size_t i = 0; i < ids->count; i++) {
+		struct config_users *item = vec_push(&copy->ingress.local_ids);
+		if (!item)
+			return false;
+		*item = ids->items[i];
+	}
+	return true;
+}
+
 struct config *config_copy(const struct config *config)
 {
 	struct config_copying copying = { .copy = config_default() };
 
-	if (copying.copy && config_each_option(config, config_copy_option, &copying) == 0 && !copying.failed)
+	if (copying.copy && config_each_option(config, config_copy_option, &copying) == 0 && !copying.failed &&
+	    config_copy_ids(copying.copy, &config->ingress.local_ids))
 		return copying.copy;
 	config_free(copying.copy);
 	return NULL;

@@ -32,6 +32,7 @@ enum option_type {
 	OPTION_LISTEN_V4_LIST, /* struct addr_list, IPv4 only */
 	OPTION_NETWORK_LIST,   /* struct cidr4_list */
 	OPTION_IP_LIST,        /* struct cidr4_list, /32 each */
+	OPTION_USERS_LIST,     /* struct config_users_list */
 };
 
 struct option {

@@ -309,6 +309,66 @@ static int config_option_read_owner(const char *text, struct config_owner *owner
 	return 0;
 }
 
+/* NUMBER or FIRST-LAST, and nothing else. */
+static bool config_option_is_ids(const char *text)
+{
+	size_t digits = strspn(text, "0123456789");
+
+	return digits && (!text[digits] || (text[digits] == '-' &&
+					    config_option_is_digits(text + digits + 1, strlen(text + digits + 1))));
+}
+
+static int config_option_read_ids(const char *text, struct config_users *users, char *why)
+{
+	const char *dash = strchr(text, '-'), *rest = text;
+
+	if (config_option_read_id(text, dash ? '-' : '\0', &users->first, &rest) < 0)
+		return config_option_refuse(why, "no id is so large");
+	users->last = users->first;
+	if (dash && config_option_read_id(rest, '\0', &users->last, &rest) < 0)
+		return config_option_refuse(why, "no id is so large");
+	if (users->last < users->first)
+		return config_option_refuse(why, "ends before it begins");
+	return 0;
+}
+
+/* As sudoers(5) has them: a group begins with '%'. */
+static int config_option_read_users(const char *text, struct config_users *users, char *why)
+{
+	users->group = *text == '%';
+	text += users->group;
+	if (config_option_is_ids(text))
+		return config_option_read_ids(text, users, why);
+	if (!*text || *text == '-' || strpbrk(text, "%,:/"))
+		return config_option_refuse(why, users->group ? "not the name of a group" : "not the name of a user");
+	for (const char *c = text; *c; c++)
+		if (isspace((unsigned char)*c) || iscntrl((unsigned char)*c))
+			return config_option_refuse(why, "blanks or control characters");
+	if (snprintf(users->name, sizeof(users->name), "%s", text) >= (int)sizeof(users->name))
+		return config_option_refuse(why, "too long");
+	return 0;
+}
+
+static int config_option_add_users(const char *text, struct config_users_list *list, char *why)
+{
+	struct config_users users = { 0 };
+
+	if (config_option_read_users(text, &users, why) < 0)
+		return -1;
+	for (size_t i = 0; i < list->count; i++) {
+		const struct config_users *other = &list->items[i];
+		if (other->group == users.group && strcmp(other->name, users.name) == 0 &&
+		    other->first == users.first && other->last == users.last)
+			return config_option_refuse(why, "given twice");
+	}
+
+	struct config_users *item = vec_push(list);
+	if (!item)
+		return config_option_refuse(why, "out of memory");
+	*item = users;
+	return 0;
+}
+
 int config_option_set(const struct option *option, struct config *config, const char *value,
 		      char why[static OPTION_WHY_SIZE])
 {
@@ -350,6 +410,8 @@ int config_option_set(const struct option *option, struct config *config, const 
 	case OPTION_NETWORK_LIST:
 	case OPTION_IP_LIST:
 		return config_option_add_network(option, value, place, why);
+	case OPTION_USERS_LIST:
+		return config_option_add_users(value, place, why);
 	case OPTION_OWNER:
 		return config_option_read_owner(value, place, why);
 	}

@@ -131,6 +131,10 @@ const struct option option_table[] = {
 
 	{ "ingress", "allow", OPTION_NETWORK_LIST, .initial = "", AT(ingress.allow),
 	  .text = "A source, other than this host, that may open connections to the sandboxes' host addresses." },
+	{ "ingress", "local_users", OPTION_USERS_LIST, .initial = "", AT(ingress.local_users),
+	  .text =
+	      "A user or group of this host that, like root, may open connections to the sandboxes' host addresses; "
+	      "without the key, every user may." },
 
 	{ "http", "listen", OPTION_LISTEN_LIST, .initial = "", AT(http.listen),
 	  .text =

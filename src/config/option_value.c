@@ -58,6 +58,9 @@ void config_option_clear(const struct option *option, struct config *config)
 	case OPTION_IP_LIST:
 		vec_free((struct cidr4_list *)place);
 		break;
+	case OPTION_USERS_LIST:
+		vec_free((struct config_users_list *)place);
+		break;
 	case OPTION_COUNT:
 	case OPTION_SIZE:
 	case OPTION_DURATION:
@@ -110,6 +113,21 @@ static void config_option_print_networks(const struct option *option, const stru
 		fprintf(out, "%s%s", i ? " " : "",
 			option->type == OPTION_IP_LIST ? addr_ipv4_format(list->items[i].ip, text)
 						       : addr_cidr4_format(&list->items[i], text));
+}
+
+static void config_option_print_users(const struct config_users_list *list, FILE *out)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const struct config_users *users = &list->items[i];
+
+		fprintf(out, "%s%s", i ? " " : "", users->group ? "%" : "");
+		if (*users->name)
+			fputs(users->name, out);
+		else if (users->first == users->last)
+			fprintf(out, "%" PRIu32, users->first);
+		else
+			fprintf(out, "%" PRIu32 "-%" PRIu32, users->first, users->last);
+	}
 }
 
 static void config_option_print_owner(const struct config_owner *owner, FILE *out)
@@ -167,6 +185,9 @@ static void config_option_print_value(const struct option *option, struct config
 	case OPTION_NETWORK_LIST:
 	case OPTION_IP_LIST:
 		config_option_print_networks(option, place, out);
+		break;
+	case OPTION_USERS_LIST:
+		config_option_print_users(place, out);
 		break;
 	case OPTION_OWNER:
 		config_option_print_owner(place, out);
@@ -254,6 +275,8 @@ static const char *config_option_allowed_form(const struct option *option)
 		return "ADDRESS or NETWORK/LENGTH, IPv4; more by repeating the key";
 	case OPTION_IP_LIST:
 		return "an IPv4 address; more by repeating the key";
+	case OPTION_USERS_LIST:
+		return "USER, UID, FIRST-LAST, %GROUP, %GID or %FIRST-LAST; more by repeating the key";
 	case OPTION_OWNER:
 		return "UID:GID, both as numbers; empty: nobody owns it";
 	case OPTION_STRING:
@@ -303,6 +326,7 @@ char *config_option_allowed(const struct option *option, char text[static OPTION
 	case OPTION_LISTEN_V4_LIST:
 	case OPTION_NETWORK_LIST:
 	case OPTION_IP_LIST:
+	case OPTION_USERS_LIST:
 	case OPTION_OWNER:
 		snprintf(text, OPTION_ALLOWED_SIZE, "%s", config_option_allowed_form(option));
 		break;

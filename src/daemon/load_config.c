@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "daemon/local_users.h"
 #include "daemon/options.h"
 #include "inspect/inspect.h"
 
@@ -38,6 +39,7 @@ static void daemon_load_config_check_group(const struct config *config, struct c
 static void daemon_load_config_check_host(const struct config *config, struct config_mistakes *mistakes)
 {
 	daemon_load_config_check_group(config, mistakes);
+	daemon_local_users_check(config, mistakes);
 	inspect_check_config(config, mistakes);
 }
 
@@ -80,6 +82,11 @@ struct config *daemon_load_config(const struct options *options, bool check_host
 
 	struct config *config =
 	    daemon_load_config_file(path, check_host ? daemon_load_config_check_host : NULL, patience_ms, &mistakes);
+	if (config && !mistakes.count && daemon_local_users_resolve(config) < 0) {
+		config_free(config);
+		config = NULL;
+		mistakes.trouble = ENOMEM;
+	}
 	for (size_t i = 0; i < mistakes.count; i++) {
 		config_mistake_format(&mistakes, &mistakes.items[i], text, sizeof(text));
 		report(context, text);

@@ -212,6 +212,7 @@ enum fabric_rule {
 	FABRIC_RULE_CONNECTIONS,
 	FABRIC_RULE_HOST,    /* the host's own addresses */
 	FABRIC_RULE_INGRESS, /* connections to a sandbox that the host did not open */
+	FABRIC_RULE_LOCAL,   /* connections to a sandbox of users of the host who may not open any */
 	/* Forged packets and those of no use, dropped. */
 	FABRIC_RULE_MAC,
 	FABRIC_RULE_ARP,

@@ -40,6 +40,10 @@ void match_oifname(struct nft_batch *batch, const char *name);
 void match_iifgroup(struct nft_batch *batch, enum nft_sense sense, uint32_t group);
 void match_oifgroup(struct nft_batch *batch, enum nft_sense sense, uint32_t group);
 void match_saddr_not_routed_back(struct nft_batch *batch); /* fib saddr . iif oif missing */
+/* The user, or group, of the process that opened the sending socket. Packets without such a socket, the kernel's own, do not match. */
+void match_skuid(struct nft_batch *batch, uint32_t first, uint32_t last);
+void match_skgid(struct nft_batch *batch, uint32_t first, uint32_t last);
+void match_skuid_is_not(struct nft_batch *batch, uint32_t uid);
 void match_daddr_local(struct nft_batch *batch, enum nft_sense sense);
 
 /* ---- What it is ---- */

@@ -169,6 +169,43 @@ void match_oifgroup(struct nft_batch *batch, enum nft_sense sense, uint32_t grou
 	nft_compare(batch, match_operator(sense), &group, sizeof(group));
 }
 
+/* Ids are in host order, but the kernel compares bytes. */
+static void match_socket_id(struct nft_batch *batch, uint32_t key, uint32_t first, uint32_t last)
+{
+	const uint32_t from = htobe32(first), to = htobe32(last);
+
+	nft_load_meta(batch, key, NFT_REG_1);
+	if (first == last) {
+		nft_compare(batch, NFT_CMP_EQ, &first, sizeof(first));
+		return;
+	}
+	struct nft_part part = nft_part_begin(batch, "byteorder");
+	nft_part_u32(batch, NFTA_BYTEORDER_SREG, NFT_REG_1);
+	nft_part_u32(batch, NFTA_BYTEORDER_DREG, NFT_REG_1);
+	nft_part_u32(batch, NFTA_BYTEORDER_OP, NFT_BYTEORDER_HTON);
+	nft_part_u32(batch, NFTA_BYTEORDER_LEN, sizeof(first));
+	nft_part_u32(batch, NFTA_BYTEORDER_SIZE, sizeof(first));
+	nft_part_end(batch, part);
+	nft_compare(batch, NFT_CMP_GTE, &from, sizeof(from));
+	nft_compare(batch, NFT_CMP_LTE, &to, sizeof(to));
+}
+
+void match_skuid(struct nft_batch *batch, uint32_t first, uint32_t last)
+{
+	match_socket_id(batch, NFT_META_SKUID, first, last);
+}
+
+void match_skgid(struct nft_batch *batch, uint32_t first, uint32_t last)
+{
+	match_socket_id(batch, NFT_META_SKGID, first, last);
+}
+
+void match_skuid_is_not(struct nft_batch *batch, uint32_t uid)
+{
+	nft_load_meta(batch, NFT_META_SKUID, NFT_REG_1);
+	nft_compare(batch, NFT_CMP_NEQ, &uid, sizeof(uid));
+}
+
 static void match_load_fib(struct nft_batch *batch, uint32_t result, uint32_t flags)
 {
 	struct nft_part part = nft_part_begin(batch, "fib");

@@ -4,6 +4,7 @@
 import contextlib
 import re
 import socket
+import sys
 
 import pytest
 
@@ -89,3 +90,39 @@ def test_a_guest_refuses_a_datagram_of_the_host(scene):
 
     tried(refused, times=5)
     assert one.counted("drop_error") == 0
+
+
+def connects(host, user, address="10.11.0.1", port=9999):
+    """How an attempt of USER to connect ends: "ok", or the name of the error."""
+    script = (
+        f"import os, socket\nos.setgid({user})\nos.setuid({user})\ntry:\n"
+        f"    socket.create_connection(({address!r}, {port}), 30).close()\n"
+        "except OSError as error:\n    print(type(error).__name__)\nelse:\n    print('ok')\n"
+    )
+    return host.output([sys.executable, "-c", script]).strip()
+
+
+def test_local_users(scene):
+    """Those who are named, and root, reach the guests' host addresses; others are refused at once. Loopback stays open."""
+    one = scene({"ingress": {"local_users": ["daemon", "4000-4001", "%bin"]}})
+    with one.guests[0].listen(9999):
+        assert [connects(one.host, user) for user in (0, 1, 4000, 4001)] == ["ok"] * 4
+        assert connects(one.host, 2) == "ok"  # bin, by its group
+        assert [connects(one.host, user) for user in (3, 4002)] == ["ConnectionRefusedError"] * 2
+        assert one.counted("denied_local") >= 2
+        endpoint = one.api.patch("one", {"publish": [9999]})["endpoints"][0]["listen"][0]
+        assert connects(one.host, 4002, *endpoint.split(":")) == "ok"
+    # A repair puts it back.
+    one.host.run(["nft", "flush", "chain", "inet", "weft", "local_users"])
+    poll_until(lambda: "4000-4001" in one.host.output(["nft", "list", "chain", "inet", "weft", "local_users"]))
+
+
+def test_unknown_local_users_are_mistakes(weftd):
+    one = weftd({"ingress": {"local_users": ["root", "nobody-of-that-name", "%no-such-group", "5-3"]}}, run=False)
+    done = one.run("--check")
+    said = done.stderr
+    assert done.returncode == 78
+    one.write_config({})  # to clean up with
+    assert "[ingress] local_users = nobody-of-that-name: no such user" in said
+    assert "[ingress] local_users = %no-such-group: no such group" in said
+    assert "[ingress] local_users = 5-3: ends before it begins" in said

@@ -20,6 +20,7 @@ static const struct {
 	[FABRIC_RULE_CONNECTIONS] = { "denied_connections", "connections" },
 	[FABRIC_RULE_HOST] = { "denied_host", "host" },
 	[FABRIC_RULE_INGRESS] = { "denied_ingress", "ingress" },
+	[FABRIC_RULE_LOCAL] = { "denied_local", "local" },
 	[FABRIC_RULE_MAC] = { "drop_mac", "mac" },
 	[FABRIC_RULE_ARP] = { "drop_arp", "arp" },
 	[FABRIC_RULE_IPV6] = { "drop_ipv6", "ipv6" },

@@ -72,6 +72,7 @@ static const struct nft_hook hook_output = { NFT_CHAIN_NAT, NF_INET_LOCAL_OUT, N
 static const struct nft_hook hook_postrouting = { NFT_CHAIN_NAT, NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC, false, NULL };
 static const struct nft_hook hook_input = { NFT_CHAIN_FILTER, NF_INET_LOCAL_IN, NF_IP_PRI_FILTER, false, NULL };
 static const struct nft_hook hook_forward = { NFT_CHAIN_FILTER, NF_INET_FORWARD, NF_IP_PRI_FILTER, false, NULL };
+static const struct nft_hook hook_local = { NFT_CHAIN_FILTER, NF_INET_LOCAL_OUT, NF_IP_PRI_FILTER, false, NULL };
 
 static const struct cidr4 loopback = { 127u << 24, 8 };
 
@@ -245,10 +246,42 @@ static void rules_host_add_forward(struct nft_batch *batch, const struct config 
 	RULE(batch, "forward", match_oifgroup(batch, NFT_IS, group), verdict_goto(batch, "to_sandbox"));
 }
 
+/*
+ * The host's own clients. Each packet is judged, not the first alone: a flow that one user began is not for the next who gets its port.
+ * Root may always, and so may the kernel, whose packets have no user: what a closed connection still has to send, among others. These are rules
+ * and no sets, since a set that is made in a batch finds nothing for some microseconds.
+ */
+static void rules_host_add_local(struct nft_batch *batch, const struct config *config)
+{
+	const struct config_users_list *ids = &config->ingress.local_ids;
+
+	nft_chain_add(batch, "local_refused", NULL, NULL);
+	RULE(batch, "local_refused", act_reject_with_reset(batch));
+	RULE(batch, "local_refused", act_reject_as_prohibited(batch));
+
+	nft_chain_add(batch, "local_users", NULL, NULL);
+	/* Published ports are for everybody who reaches them. */
+	RULE(batch, "local_users", match_ct_dnat(batch), verdict_accept(batch));
+	for (size_t i = 0; i < ids->count; i++)
+		if (ids->items[i].group)
+			RULE(batch, "local_users", match_skgid(batch, ids->items[i].first, ids->items[i].last),
+			     verdict_accept(batch));
+		else
+			RULE(batch, "local_users", match_skuid(batch, ids->items[i].first, ids->items[i].last),
+			     verdict_accept(batch));
+	RULE(batch, "local_users", match_skuid_is_not(batch, 0), act_count(batch, "denied_local"),
+	     verdict_goto(batch, "local_refused"));
+
+	nft_chain_add(batch, "local_clients", &hook_local, NULL);
+	RULE(batch, "local_clients", match_oifgroup(batch, NFT_IS, config->layout.link_group),
+	     match_ct_direction(batch, IP_CT_DIR_ORIGINAL), verdict_goto(batch, "local_users"));
+}
+
 void rules_host_add_table(struct nft_batch *batch, const struct config *config)
 {
-	static const char *const counters[] = { "drop_family",    "drop_source",    "denied_host", "denied_sandbox",
-						"denied_private", "denied_ingress", "drop_error",  "drop_forward" };
+	static const char *const counters[] = { "drop_family",    "drop_source",    "denied_host",
+						"denied_sandbox", "denied_private", "denied_ingress",
+						"drop_error",     "drop_forward",   "denied_local" };
 	uint32_t group = config->layout.link_group;
 
 	nft_table_add(batch, 0);
@@ -261,6 +294,8 @@ void rules_host_add_table(struct nft_batch *batch, const struct config *config)
 	rules_host_add_translation(batch, config);
 	rules_host_add_input(batch, config);
 	rules_host_add_forward(batch, config);
+	if (config->ingress.local_users.count)
+		rules_host_add_local(batch, config);
 }
 
 /* ---- Making and looking ---- */

@@ -84,6 +84,115 @@ START_TEST(strangers_do_not_unless_they_are_listed)
 }
 END_TEST
 
+/* ---- Users of the host ---- */
+
+/* A UDP socket of user UID with group GID, connected to IP. */
+static int socket_of(uid_t uid, gid_t gid, uint32_t ip)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(ip) };
+
+	ck_assert_int_eq(setegid(gid), 0);
+	ck_assert_int_eq(seteuid(uid), 0);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	ck_assert_int_eq(seteuid(0), 0);
+	ck_assert_int_eq(setegid(0), 0);
+	return fd;
+}
+
+static bool may_send(int fd, int link)
+{
+	struct packet got;
+
+	if (send(fd, "x", 1, 0) == 1)
+		return lab_receives(link, &got);
+	nothing_anywhere();
+	return false;
+}
+
+static bool user_reaches_first(uid_t uid, gid_t gid)
+{
+	int fd = socket_of(uid, gid, first_ip);
+	bool reaches = may_send(fd, first);
+
+	close(fd);
+	return reaches;
+}
+
+static void only_for(struct config_users *ids, size_t count)
+{
+	/* What was written is of no concern here, only that there is something. */
+	lab.config->ingress.local_users = (struct config_users_list){ .items = ids, .count = 1 };
+	lab.config->ingress.local_ids = (struct config_users_list){ .items = ids, .count = count };
+	OK(rules_host_apply(lab.config, &err));
+	ck_assert(is_intact());
+}
+
+START_TEST(every_user_of_the_host_reaches_them_unless_some_are_named)
+{
+	struct config_users ids[] = { { .first = 33, .last = 33 },
+				      { .first = 1000, .last = 1999 },
+				      { .group = true, .first = 5, .last = 7 } };
+
+	ck_assert(user_reaches_first(4000, 4000));
+	only_for(ids, 3);
+	ck_assert(user_reaches_first(33, 33));
+	ck_assert(user_reaches_first(1000, 1) && user_reaches_first(1999, 1));
+	ck_assert(user_reaches_first(4000, 5) && user_reaches_first(4000, 7));
+	ck_assert(user_reaches_first(0, 0));
+	ck_assert(!user_reaches_first(32, 33) && !user_reaches_first(34, 33));
+	ck_assert(!user_reaches_first(999, 1000) && !user_reaches_first(2000, 1000));
+	ck_assert(!user_reaches_first(4000, 4) && !user_reaches_first(4000, 8));
+	ck_assert_uint_eq(lab_counter("inet", "denied_local"), 6);
+	only_for(ids, 0);
+	ck_assert(user_reaches_first(0, 0) && !user_reaches_first(33, 33));
+	free(lab_round_trip());
+	ck_assert(is_intact());
+}
+END_TEST
+
+START_TEST(a_user_who_may_not_is_refused_at_once)
+{
+	struct config_users ids = { .first = 33, .last = 33 };
+
+	only_for(&ids, 1);
+	ck_assert_int_eq(seteuid(4000), 0);
+	int fd = connect_to(first_ip, 8080);
+	ck_assert_int_eq(seteuid(0), 0);
+	ck_assert_int_eq(connect_error(fd), ECONNREFUSED);
+	nothing_anywhere();
+}
+END_TEST
+
+START_TEST(a_flow_ends_for_a_user_who_may_no_longer)
+{
+	struct config_users ids = { .first = 33, .last = 33 };
+	int stays = socket_of(33, 33, first_ip), ends = socket_of(4000, 33, first_ip);
+
+	ck_assert(may_send(stays, first) && may_send(ends, first));
+	only_for(&ids, 1);
+	ck_assert(may_send(stays, first) && !may_send(ends, first));
+	close(stays);
+	close(ends);
+}
+END_TEST
+
+START_TEST(users_who_may_not_still_reach_published_ports_and_the_world)
+{
+	const struct fabric_nat nat = { addr_from_ipv4(UPLINK_IP, 9), PROTO_UDP, 7 };
+	struct config_users ids = { .first = 33, .last = 33 };
+
+	OK(rules_host_publish(&lab.config->layout, 2, &nat, 1, &err));
+	only_for(&ids, 1);
+	int published = socket_of(4000, 1, UPLINK_IP), world = socket_of(4000, 1, ELSEWHERE);
+	ck_assert(may_send(published, second) && may_send(world, uplink));
+	close(published);
+	close(world);
+	/* And what comes from elsewhere, or from a sandbox, is no matter of users. */
+	passes(first, uplink, syn(first_ip, ELSEWHERE, 443));
+}
+END_TEST
+
 START_TEST(published_ports_lead_to_their_sandbox)
 {
 	const struct fabric_nat nat[] = { { addr_from_ipv4(UPLINK_IP, 30888), PROTO_TCP, 8080 },
@@ -272,6 +381,10 @@ int main(void)
 	tcase_set_timeout(packets, 120);
 	tcase_add_test(packets, the_host_itself_reaches_its_sandboxes);
 	tcase_add_test(packets, strangers_do_not_unless_they_are_listed);
+	tcase_add_test(packets, every_user_of_the_host_reaches_them_unless_some_are_named);
+	tcase_add_test(packets, a_user_who_may_not_is_refused_at_once);
+	tcase_add_test(packets, a_flow_ends_for_a_user_who_may_no_longer);
+	tcase_add_test(packets, users_who_may_not_still_reach_published_ports_and_the_world);
 	tcase_add_test(packets, published_ports_lead_to_their_sandbox);
 	tcase_add_test(packets, published_ports_lead_there_from_the_host_itself);
 	tcase_add_test(packets, publishing_changes_one_slot_and_no_other);
