@@ -251,6 +251,18 @@ static void health_add_netns_names(struct health_facts *facts, const char *path)
 		closedir(dir);
 }
 
+/* A number in the environment, as sudo leaves them; OTHERWISE if there is none. */
+static uint32_t health_read_id(const char *name, uint32_t otherwise)
+{
+	const char *text = getenv(name);
+	char *end;
+
+	if (!text || *text < '0' || *text > '9')
+		return otherwise;
+	unsigned long value = strtoul(text, &end, 10);
+	return *end || value >= UINT32_MAX ? otherwise : (uint32_t)value;
+}
+
 /* Those of each folder once. */
 static void health_gather_netns_names(struct health_facts *facts)
 {
@@ -324,6 +336,9 @@ void health_facts_begin(struct health_facts *facts, const char *socket)
 					.environment = health_read_environment,
 					.bound = health_find_bound,
 					.try_bind = health_try_bind,
+					.try_filter = inspect_trial_run,
+					.client_user = health_read_id("SUDO_UID", getuid()),
+					.client_group = health_read_id("SUDO_GID", getgid()),
 					.context = health_gather_holders() };
 	const struct holders *holders = facts->context;
 	facts->incomplete = !holders || holders->incomplete;

@@ -9,6 +9,7 @@
 #include "base/vec.h"
 #include "inspect/inspect.h"
 #include "inspect/ruleset.h"
+#include "inspect/trial.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -97,6 +98,8 @@ struct health_facts {
 	/* The packet filter; RULESET_ERROR says why it is empty, "" if it is not. */
 	struct ruleset ruleset;
 	char ruleset_error[256];
+	/* Who the clients are: the user who called doctor by sudo, else the caller. */
+	uint32_t client_user, client_group;
 	/* The kernel's missing features ("" if none); FEATURES_ERROR says why they could not be tried. */
 	char features_missing[256];
 	char features_error[256];
@@ -125,6 +128,8 @@ struct health_facts {
 	int (*bound)(void *context, const struct addr *addr, char name[static 32], unsigned *uid);
 	/* Binds a TCP socket to ADDR as weftd's listeners are bound, and closes it at once. 0, or the errno. */
 	int (*try_bind)(void *context, const struct addr *addr);
+	/* Tries what the packet filter alone cannot tell; inspect_trial_run(). NULL: nothing is tried. */
+	enum inspect_trial_result (*try_filter)(const struct inspect_trial *trial, char *text, size_t size);
 	void *context;
 };
 

@@ -7,10 +7,49 @@
 
 #include "base/addr.h"
 #include "config/config.h"
+#include "health/facts.h"
 
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+
+/* The ports that weftd and sandboxes may listen on are not for trials. */
+static void health_filter_spare(const struct config *config, struct inspect_trial *trial, uint16_t ports[static 1])
+{
+	ports[0] = config->forwarder.default_guest_port;
+	trial->spared = ports;
+	trial->spared_count = 1;
+	trial->spared_first = config->ports.first;
+	trial->spared_last = config->ports.last;
+}
+
+enum health_fate health_filter_ask(const struct health_facts *facts, enum ruleset_hook hook, enum ruleset_verdict what,
+				   const struct ruleset_packet *packet, struct ruleset_answer *answer,
+				   char tried[static HEALTH_TRIED_SIZE])
+{
+	struct inspect_trial trial = {
+		.ruleset = &facts->ruleset, .hook = hook, .what = what, .packet = packet, .answer = answer
+	};
+	uint16_t ports[1];
+
+	tried[0] = '\0';
+	*answer = inspect_ruleset_ask(&facts->ruleset, hook, what, packet);
+	if (answer->certainty == RULESET_NO)
+		return FATE_FREE;
+	if (answer->certainty == RULESET_SURELY)
+		return FATE_CAUGHT;
+	health_filter_spare(facts->config, &trial, ports);
+	snprintf(tried, HEALTH_TRIED_SIZE, "nothing may be tried here");
+	switch (facts->try_filter ? facts->try_filter(&trial, tried, HEALTH_TRIED_SIZE) : TRIAL_NONE) {
+	case TRIAL_NONE:
+		return FATE_DOUBT;
+	case TRIAL_PASSED:
+		return FATE_PASSED;
+	case TRIAL_CAUGHT:
+		return FATE_CAUGHT;
+	}
+	return FATE_DOUBT;
+}
 
 const char *health_filter_name(const struct ruleset_answer *answer, char text[static HEALTH_FILTER_TEXT_SIZE])
 {
@@ -40,8 +79,8 @@ void health_filter_let_through(const struct ruleset *ruleset, const struct confi
 		snprintf(text, size,
 			 "firewall-cmd --permanent --zone=trusted --add-interface=%s+ && firewall-cmd --reload",
 			 prefix);
-	else if (strcmp(packet->iif, "lo") == 0)
-		snprintf(text, size, "accept packets from lo before that rule");
+	else if (strcmp(packet->iif, "lo") == 0 || strcmp(packet->oif, "lo") == 0)
+		snprintf(text, size, "accept packets of lo before that rule");
 	else if (iptables && hook == HOOK_FORWARD && inspect_ruleset_find(ruleset, chain, "DOCKER-USER"))
 		snprintf(text, size, "%s -I DOCKER-USER -i %s+ -j ACCEPT && %s -I DOCKER-USER -o %s+ -j ACCEPT",
 			 program, prefix, program, prefix);
@@ -53,6 +92,9 @@ void health_filter_let_through(const struct ruleset *ruleset, const struct confi
 			 prefix);
 	else if (iptables && hook == HOOK_OUTPUT)
 		snprintf(text, size, "%s -I OUTPUT -o %s+ -j ACCEPT", program, prefix);
+	else if (chain->legacy)
+		snprintf(text, size, "%s -t %s -I %s %s %s+ -j ACCEPT", program, chain->table, chain->name,
+			 strncmp(packet->iif, prefix, strlen(prefix)) == 0 ? "-i" : "-o", prefix);
 	else if (hook == HOOK_FORWARD)
 		snprintf(text, size,
 			 "nft insert rule %s %s %s iifname \"%s*\" accept && nft insert rule %s %s %s oifname \"%s*\" "
@@ -78,7 +120,7 @@ void health_filter_exempt(const struct config *config, const struct ruleset_pack
 		snprintf(range, sizeof(range), "127.0.0.0/8");
 	else
 		addr_cidr4_format(&config->layout.host_cidr, range);
-	if (chain->legacy || answer->rule->word[0] < 'a')
+	if (chain->legacy || (answer->rule && answer->rule->word[0] && answer->rule->word[0] < 'a'))
 		snprintf(text, size, "exempt them: %s -t %s -I %s -d %s -j RETURN",
 			 chain->legacy ? "iptables-legacy" : "iptables", chain->table, chain->name, range);
 	else

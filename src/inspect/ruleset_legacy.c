@@ -12,14 +12,18 @@
 #include "base/err.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+
 #include <linux/netfilter.h>
+#include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv4/ip_tables.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-enum { TABLE_SIZE_MAX = 256 << 20 }; /* half a million rules; a reading must not take all memory */
+enum { AT_SOURCE = 12, AT_DESTINATION = 16 }; /* in the IPv4 header */
+enum { TABLE_SIZE_MAX = 256 << 20 };          /* half a million rules; a reading must not take all memory */
 
 /* A table as the kernel returned it. */
 struct blob {
@@ -71,53 +75,60 @@ static void inspect_ruleset_legacy_chain_name_at(const struct blob *blob, unsign
 	}
 }
 
-static void inspect_ruleset_legacy_add_name_match(struct ruleset_rule *rule, enum ruleset_field field, const char *name,
-						  const unsigned char *mask, bool inverted)
+/* Adds the steps for "FIELD & MASK is, or with INVERTED is not, VALUE". */
+static void inspect_ruleset_legacy_add_condition(struct ruleset_rule *rule, const struct ruleset_step *load,
+						 const void *mask, const void *value, bool inverted)
 {
-	struct ruleset_match match = { .field = field, .differs = inverted, .length = 16 };
+	struct ruleset_step masking = { .kind = STEP_MASK, .length = load->length };
+	struct ruleset_step comparing = { .kind = STEP_COMPARE, .length = load->length, .inverted = inverted };
+
+	memcpy(masking.a, mask, load->length);
+	memcpy(comparing.a, value, load->length);
+	inspect_ruleset_add_step(rule, load);
+	inspect_ruleset_add_step(rule, &masking);
+	inspect_ruleset_add_step(rule, &comparing);
+}
+
+static void inspect_ruleset_legacy_add_name(struct ruleset_rule *rule, enum ruleset_field field, const char *name,
+					    const unsigned char *mask, bool inverted)
+{
+	struct ruleset_step load = { .kind = STEP_LOAD, .field = field, .length = IFNAMSIZ };
+	char masked[IFNAMSIZ];
 
 	if (!mask[0])
 		return;
-	memcpy(match.mask, mask, 16);
-	for (int i = 0; i < 16; i++)
-		match.value[i] = (uint8_t)name[i] & mask[i];
-	inspect_ruleset_add_match(rule, &match);
+	for (int i = 0; i < IFNAMSIZ; i++)
+		masked[i] = (char)((unsigned char)name[i] & mask[i]);
+	inspect_ruleset_legacy_add_condition(rule, &load, mask, masked, inverted);
 }
 
-static void inspect_ruleset_legacy_add_address_match(struct ruleset_rule *rule, enum ruleset_field field,
-						     struct in_addr address, struct in_addr mask, bool inverted)
+static void inspect_ruleset_legacy_add_address(struct ruleset_rule *rule, uint8_t offset, struct in_addr address,
+					       struct in_addr mask, bool inverted)
 {
-	struct ruleset_match match = { .field = field, .differs = inverted, .length = 4 };
+	struct ruleset_step load = { .kind = STEP_LOAD, .field = FIELD_NETWORK, .offset = offset, .length = 4 };
 
-	if (!mask.s_addr && !inverted)
-		return;
-	memcpy(match.mask, &mask, 4);
-	memcpy(match.value, &address, 4);
-	inspect_ruleset_add_match(rule, &match);
+	if (mask.s_addr || inverted)
+		inspect_ruleset_legacy_add_condition(rule, &load, &mask, &address, inverted);
 }
 
 static void inspect_ruleset_legacy_add_conditions(struct ruleset_rule *rule, const struct ipt_entry *entry)
 {
+	const struct ruleset_step load_protocol = { .kind = STEP_LOAD, .field = FIELD_L4PROTO, .length = 1 };
 	const struct ipt_ip *ip = &entry->ip;
 	unsigned offset = sizeof(*entry);
 
-	inspect_ruleset_legacy_add_name_match(rule, FIELD_IIFNAME, ip->iniface, ip->iniface_mask,
-					      ip->invflags & IPT_INV_VIA_IN);
-	inspect_ruleset_legacy_add_name_match(rule, FIELD_OIFNAME, ip->outiface, ip->outiface_mask,
-					      ip->invflags & IPT_INV_VIA_OUT);
-	inspect_ruleset_legacy_add_address_match(rule, FIELD_SOURCE, ip->src, ip->smsk, ip->invflags & IPT_INV_SRCIP);
-	inspect_ruleset_legacy_add_address_match(rule, FIELD_DESTINATION, ip->dst, ip->dmsk,
-						 ip->invflags & IPT_INV_DSTIP);
-	if (ip->flags & IPT_F_FRAG)
-		inspect_ruleset_add_match(rule, &(struct ruleset_match){ .field = FIELD_NEVER });
-	if (ip->proto) {
-		struct ruleset_match match = { .field = FIELD_L4PROTO,
-					       .differs = ip->invflags & IPT_INV_PROTO,
-					       .length = 1,
-					       .mask = { 0xff },
-					       .value = { (uint8_t)ip->proto } };
-		inspect_ruleset_add_match(rule, &match);
-	}
+	inspect_ruleset_legacy_add_name(rule, FIELD_IIFNAME, ip->iniface, ip->iniface_mask,
+					ip->invflags & IPT_INV_VIA_IN);
+	inspect_ruleset_legacy_add_name(rule, FIELD_OIFNAME, ip->outiface, ip->outiface_mask,
+					ip->invflags & IPT_INV_VIA_OUT);
+	inspect_ruleset_legacy_add_address(rule, AT_SOURCE, ip->src, ip->smsk, ip->invflags & IPT_INV_SRCIP);
+	inspect_ruleset_legacy_add_address(rule, AT_DESTINATION, ip->dst, ip->dmsk, ip->invflags & IPT_INV_DSTIP);
+	/* Packets of ours are whole. */
+	if (ip->flags & IPT_F_FRAG && !(ip->invflags & IPT_INV_FRAG))
+		inspect_ruleset_add_step(rule, &(struct ruleset_step){ .kind = STEP_NEVER });
+	if (ip->proto)
+		inspect_ruleset_legacy_add_condition(rule, &load_protocol, &(uint8_t){ 0xff },
+						     &(uint8_t){ (uint8_t)ip->proto }, ip->invflags & IPT_INV_PROTO);
 	while (offset + sizeof(struct xt_entry_match) <= entry->target_offset) {
 		const struct xt_entry_match *match = (const void *)((const char *)entry + offset);
 		char name[XT_EXTENSION_MAXNAMELEN];
@@ -141,7 +152,8 @@ static void inspect_ruleset_legacy_set_target(const struct blob *blob, struct ru
 
 	if (!inspect_ruleset_legacy_is_named(target, XT_STANDARD_TARGET)) {
 		snprintf(name, sizeof(name), "%.*s", (int)sizeof(name) - 1, target->u.user.name);
-		inspect_ruleset_set_xt_target(rule, name);
+		inspect_ruleset_set_xt_target(rule, name, target->u.user.revision, target->data,
+					      entry->next_offset - entry->target_offset - sizeof(*target));
 		return;
 	}
 	rule->verdict = VERDICT_UNKNOWN;
@@ -162,6 +174,26 @@ static void inspect_ruleset_legacy_set_target(const struct blob *blob, struct ru
 	}
 }
 
+static int32_t inspect_ruleset_legacy_priority(const char *table, enum ruleset_hook hook)
+{
+	static const struct {
+		const char *table;
+		int32_t priority;
+	} priorities[] = {
+		{ "raw", NF_IP_PRI_RAW },
+		{ "mangle", NF_IP_PRI_MANGLE },
+		{ "nat", NF_IP_PRI_NAT_DST },
+		{ "security", NF_IP_PRI_SECURITY },
+	};
+
+	if (strcmp(table, "nat") == 0 && (hook == HOOK_INPUT || hook == HOOK_POSTROUTING))
+		return NF_IP_PRI_NAT_SRC;
+	for (size_t i = 0; i < sizeof(priorities) / sizeof(priorities[0]); i++)
+		if (strcmp(table, priorities[i].table) == 0)
+			return priorities[i].priority;
+	return NF_IP_PRI_FILTER;
+}
+
 static struct ruleset_chain *inspect_ruleset_legacy_begin_chain(struct ruleset *ruleset, const struct blob *blob,
 								unsigned offset)
 {
@@ -176,6 +208,7 @@ static struct ruleset_chain *inspect_ruleset_legacy_begin_chain(struct ruleset *
 	for (unsigned hook = 0; hook < NF_INET_NUMHOOKS; hook++) {
 		if (blob->info->valid_hooks & 1u << hook && blob->info->hook_entry[hook] == offset) {
 			chain->hook = (enum ruleset_hook)hook;
+			chain->priority = inspect_ruleset_legacy_priority(blob->table, chain->hook);
 			snprintf(chain->name, sizeof(chain->name), "%s", hooks[hook]);
 			return chain;
 		}
@@ -203,19 +236,20 @@ static bool inspect_ruleset_legacy_is_policy(const struct blob *blob, const stru
 static int inspect_ruleset_legacy_add_entry(struct ruleset_chain *chain, const struct blob *blob,
 					    const struct ipt_entry *entry, unsigned offset)
 {
-	struct ruleset_rule rule = { 0 }, *added;
+	struct ruleset_rule rule = { 0 }, *added = NULL;
 
 	inspect_ruleset_legacy_add_conditions(&rule, entry);
 	inspect_ruleset_legacy_set_target(blob, &rule, entry, offset);
-	if (inspect_ruleset_legacy_is_policy(blob, chain, offset)) {
+	bool policy = inspect_ruleset_legacy_is_policy(blob, chain, offset);
+	if (policy)
 		chain->drops = rule.verdict == VERDICT_DROP;
-		return 0;
-	}
-	added = inspect_ruleset_add_rule(chain);
-	if (!added)
-		return -1;
-	*added = rule;
-	return 0;
+	else if (!rule.incomplete)
+		added = inspect_ruleset_add_rule(chain);
+	if (added)
+		*added = rule;
+	else
+		inspect_ruleset_clear_rule(&rule);
+	return policy || added ? 0 : -1;
 }
 
 /* 0, or -1 without memory. */

@@ -81,6 +81,11 @@ def slot_link(host):
     host.run([*make, "peer", "name", "eth0", "netns", "ns-1"])
 
 
+def links(host):
+    """The names of the host's links."""
+    return sorted(line.split(": ")[1].split("@")[0] for line in host.run(["ip", "-o", "link"]).stdout.splitlines())
+
+
 def tap(host, name, *addresses):
     host.run(["ip", "tuntap", "add", name, "mode", "tun"])
     host.run(["ip", "link", "set", name, "up"])
@@ -319,15 +324,80 @@ class TestFirewall:
         )
         doctor.only("firewall", "fail", "from sandboxes to other hosts", "nft insert rule inet mine forward")
 
-    def test_what_cannot_be_told_is_perhaps(self, doctor, host):
+    @pytest.mark.parametrize(
+        "accept, status",
+        [
+            ("ip saddr @some", "ok"),
+            ("ip saddr != @some", "fail"),
+            ("tcp dport 1-1023", "ok"),
+            ("tcp dport { 80, 8000-9000 }", "fail"),
+            ("ip daddr != 10.0.0.0/8", "ok"),
+            ("ip saddr . tcp dport { 10.11.0.0/16 . 1-1000 }", "ok"),
+            ("ct state new meta mark & 0xff00 == 0x500", "fail"),
+        ],
+    )
+    def test_sets_ranges_and_comparisons_are_judged(self, doctor, host, accept, status):
         host.add_uplink()
         nft(
             host,
-            """table inet mine { set some { type ipv4_addr; flags interval; elements = { 10.11.0.0/24 } }
-            chain forward { type filter hook forward priority 0; policy drop;
-            ct state established accept; ip saddr @some accept; } }""",
+            f"""table inet mine {{ set some {{ type ipv4_addr; flags interval; elements = {{ 10.11.0.0/24 }}; }}
+            chain forward {{ type filter hook forward priority 0; policy drop;
+            ct state established accept; {accept} accept; }} }}""",
         )
-        doctor.only("firewall", "warn", "perhaps dropped")
+        found = doctor.findings("firewall")
+        assert [finding["status"] for finding in found] == [status], found
+
+    def test_a_doubt_is_tried_by_links_of_its_own(self, doctor, host):
+        host.add_uplink()
+        sysctl(host, "net.ipv4.ip_forward", "1")
+        before = links(host)
+        nft(
+            host,
+            """table inet mine { chain forward { type filter hook forward priority 0; policy drop;
+            ct state established accept; limit rate 1000/second burst 100 packets accept; } }""",
+        )
+        doctor.only("firewall", "ok", "pass nftables table inet mine", "tried: 4 packets by links of a trial arrived")
+        nft(host, "add rule inet mine forward accept; insert rule inet mine forward numgen inc mod 1 0 drop")
+        found = doctor.findings("firewall")
+        assert [finding["status"] for finding in found] == ["fail", "fail"], found
+        assert "tried: a packet by links of a trial did not arrive" in found[0]["detail"]
+        assert links(host) == before
+
+    def test_a_doubt_on_the_way_back_to_the_host_is_tried(self, doctor, host):
+        rules = "table inet mine { chain input { type filter hook input priority 0; numgen inc mod 1 VALUE drop; } }"
+        nft(host, rules.replace("VALUE", "1"))
+        found = doctor.findings("firewall")
+        assert [finding["status"] for finding in found] == ["ok", "ok"], found
+        assert all("tried: " in finding["detail"] for finding in found)
+        nft(host, "flush ruleset; " + rules.replace("VALUE", "0"))
+        assert [finding["status"] for finding in doctor.findings("firewall")] == ["fail", "fail"]
+
+    def test_what_depends_on_the_link_itself_is_not_tried(self, doctor, host):
+        host.add_uplink()
+        before = links(host)
+        nft(
+            host,
+            """table inet mine { chain forward { type filter hook forward priority 0; policy drop;
+            ct state established accept; meta iifkind "tun" accept; } }""",
+        )
+        doctor.only("firewall", "warn", "perhaps dropped", "not tried: it depends on addresses or links")
+        assert links(host) == before
+
+    def test_a_doctor_that_is_killed_in_a_trial_leaves_nothing(self, doctor, host):
+        host.add_uplink()
+        sysctl(host, "net.ipv4.ip_forward", "1")
+        before = links(host)
+        nft(
+            host,
+            """table inet mine { chain forward { type filter hook forward priority 0; numgen inc mod 1 0 drop; } }""",
+        )
+        process = host.popen([WEFTCTL, "--socket", doctor.socket, "doctor"])
+        try:
+            poll_until(lambda: links(host) != before)
+        finally:
+            process.kill()
+            process.wait()
+        poll_until(lambda: links(host) == before)
 
     def test_input_and_output_count_too(self, doctor, host):
         nft(
@@ -429,6 +499,48 @@ class TestRedirects:
             ip daddr 10.11.0.0/16 tcp dport 8080 redirect to :15001; } }""",
         )
         doctor.only("redirects", "warn", "from the host to port 8080 of sandboxes", "table ip proxy, chain output")
+
+    @pytest.mark.parametrize(
+        "rule, statuses",
+        [
+            ("tcp dport 1-65535", ["fail", "fail"]),
+            ("tcp dport >= 1000", ["fail", "fail"]),
+            ("tcp dport != 22", ["fail", "fail"]),
+            ("tcp dport { 80, 443, 8000-50000 }", ["fail", "fail"]),
+            ("meta skuid != 1337 tcp dport 1-65535", ["fail", "fail"]),
+            ("ip daddr != { 10.0.0.0/8, 192.168.0.0/16 } meta l4proto tcp", ["fail"]),
+            ("tcp dport 1-1023", ["warn"]),
+            ("meta skuid 1337 meta l4proto tcp", ["warn", "warn"]),
+            ("tcp dport 22 ip daddr != 10.0.0.0/8", ["ok"]),
+            ("udp dport 1-65535", ["ok"]),
+        ],
+    )
+    def test_ranges_and_comparisons_are_judged(self, doctor, host, rule, statuses):
+        nft(
+            host,
+            f"table ip proxy {{ chain output {{ type nat hook output priority -100; {rule} redirect; }} }}",
+        )
+        found = doctor.findings("redirects")
+        assert [finding["status"] for finding in found] == statuses, found
+        assert not any("perhaps" in finding["detail"] for finding in found)
+
+    def test_a_doubt_is_tried_over_loopback(self, doctor, host):
+        rules = """table ip proxy { chain output { type nat hook output priority -100;
+            tcp dport 1-65535 meta cgroup CGROUP redirect to :15001; } }"""
+        nft(host, rules.replace("CGROUP", "7"))
+        found = doctor.findings("redirects")
+        assert [finding["status"] for finding in found] == ["ok", "ok"], found
+        assert all("tried: 8 connections over loopback arrived" in finding["detail"] for finding in found)
+        nft(host, "flush ruleset; " + rules.replace("CGROUP", "!= 7"))
+        found = doctor.findings("redirects")
+        assert [finding["status"] for finding in found] == ["fail", "fail"], found
+        assert all("on 127.0.0.1:" in finding["detail"] and "failed" in finding["detail"] for finding in found)
+        # A proxy that listens answers in the listener's place.
+        with host.socket(socket.AF_INET, socket.SOCK_STREAM) as proxy:
+            proxy.bind(("127.0.0.1", 15001))
+            proxy.listen()
+            found = doctor.findings("redirects")
+            assert all("was answered by somebody else" in finding["detail"] for finding in found), found
 
     def test_one_that_spares_private_ranges_is_no_fault(self, doctor, host):
         nft(

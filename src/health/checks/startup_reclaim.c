@@ -23,10 +23,19 @@ static bool check_startup_reclaim_is_near(const struct health_facts *facts)
 	return false;
 }
 
-static bool check_startup_reclaim_is_of_veth(const struct ruleset_match *match)
+/* Whether the rule compares a link's name with one of its links'. */
+static bool check_startup_reclaim_is_of_veth(const struct ruleset_rule *rule)
 {
-	return (match->field == FIELD_IIFNAME || match->field == FIELD_OIFNAME) && match->length >= 5 &&
-	       !match->offset && memcmp(match->value, "veth-", 5) == 0;
+	bool name = false;
+
+	for (size_t i = 0; i < rule->steps.count; i++) {
+		const struct ruleset_step *step = &rule->steps.items[i];
+		if (step->kind == STEP_LOAD)
+			name = step->field == FIELD_IIFNAME || step->field == FIELD_OIFNAME;
+		if (name && step->kind == STEP_COMPARE && step->length >= 5 && memcmp(step->a, "veth-", 5) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* The first table of the orchestrator's, or of rules of iptables about its links; NULL: there is none. */
@@ -38,9 +47,8 @@ static const struct ruleset_chain *check_startup_reclaim_find_trace(const struct
 		if (strcmp(chain->table, RECLAIM_TABLE) == 0)
 			return chain;
 		for (size_t j = 0; iptables && j < chain->rules.count; j++)
-			for (size_t k = 0; k < chain->rules.items[j].match_count; k++)
-				if (check_startup_reclaim_is_of_veth(&chain->rules.items[j].matches[k]))
-					return chain;
+			if (check_startup_reclaim_is_of_veth(&chain->rules.items[j]))
+				return chain;
 	}
 	return NULL;
 }

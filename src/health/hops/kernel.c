@@ -133,7 +133,8 @@ static bool hop_kernel_blame(struct walk *walk, const struct hop_kernel_seen *se
 					      .oif_group = group,
 					      .source = seen->dial.source,
 					      .destination = sandbox,
-					      .port = seen->dial.probe.port };
+					      .port = seen->dial.probe.port,
+					      .source_port = seen->dial.source_port };
 	const struct ruleset_packet back = { .iif = walk->veth,
 					     .oif = "",
 					     .iif_index = link.index,
@@ -141,7 +142,9 @@ static bool hop_kernel_blame(struct walk *walk, const struct hop_kernel_seen *se
 					     .source = sandbox,
 					     .destination = seen->dial.source,
 					     .port = seen->dial.source_port,
-					     .established = true };
+					     .source_port = seen->dial.probe.port,
+					     .established = true,
+					     .local_destination = true };
 	const struct hop_suspicion suspicions[] = { { HOOK_OUTPUT, VERDICT_REDIRECT, there },
 						    { HOOK_OUTPUT, VERDICT_DROP, there },
 						    { HOOK_POSTROUTING, VERDICT_DROP, there } };

@@ -9,6 +9,7 @@
 #include <check.h>
 #include <errno.h>
 #include <linux/rtnetlink.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -385,6 +386,75 @@ START_TEST(a_trial_that_fails_for_another_reason_is_no_fault)
 }
 END_TEST
 
+static enum inspect_trial_result trial_result;
+static unsigned trials;
+
+static enum inspect_trial_result try_filter(const struct inspect_trial *asked, char *text, size_t size)
+{
+	trials++;
+	ck_assert_int_eq(asked->answer->certainty, RULESET_PERHAPS);
+	ck_assert(asked->spared_first == config->ports.first && asked->spared_last == config->ports.last);
+	snprintf(text, size, "%s", trial_result == TRIAL_NONE ? "that takes root" : "tried: so it was");
+	return trial_result;
+}
+
+/* A chain at HOOK that perhaps does VERDICT. */
+static void doubtful_rule(enum ruleset_hook hook, enum ruleset_verdict verdict)
+{
+	struct ruleset_chain *chain = inspect_ruleset_add_chain(&facts.ruleset);
+	struct ruleset_rule *rule = inspect_ruleset_add_rule(chain);
+
+	strcpy(chain->family, "ip");
+	strcpy(chain->table, "other");
+	strcpy(chain->name, "doubt");
+	chain->hook = hook;
+	rule->verdict = verdict;
+	inspect_ruleset_add_step(rule, &(struct ruleset_step){ .kind = STEP_DOUBT });
+}
+
+START_TEST(a_doubt_about_other_firewalls_is_tried)
+{
+	facts.try_filter = try_filter;
+	doubtful_rule(HOOK_FORWARD, VERDICT_DROP);
+	health_report_clear(&report);
+	trial_result = TRIAL_PASSED;
+	check_firewall(&facts, &report);
+	ck_assert_uint_eq(report.count, 2);
+	ck_assert_int_eq(health_report_worst(&report), HEALTH_OK);
+	ck_assert_msg(strstr(report.findings[0].detail, "tried: so it was") != NULL, "%s", report.findings[0].detail);
+	ck_assert_uint_eq(trials, 2);
+	health_report_clear(&report);
+	trial_result = TRIAL_CAUGHT;
+	check_firewall(&facts, &report);
+	ck_assert_int_eq(health_report_worst(&report), HEALTH_FAIL);
+	ck_assert_msg(strstr(report.findings[0].detail, "are dropped in") &&
+			  strstr(report.findings[0].detail, "so it was"),
+		      "%s", report.findings[0].detail);
+	health_report_clear(&report);
+	trial_result = TRIAL_NONE;
+	check_firewall(&facts, &report);
+	ck_assert_int_eq(health_report_worst(&report), HEALTH_WARN);
+	ck_assert_msg(strstr(report.findings[0].why, "not tried: that takes root") != NULL, "%s",
+		      report.findings[0].why);
+}
+END_TEST
+
+START_TEST(a_doubt_about_redirects_is_tried)
+{
+	facts.try_filter = try_filter;
+	doubtful_rule(HOOK_PREROUTING, VERDICT_REDIRECT);
+	trial_result = TRIAL_PASSED;
+	found(check_redirects, HEALTH_OK, "pass a rule (dnat)");
+	trial_result = TRIAL_CAUGHT;
+	found(check_redirects, HEALTH_WARN, "are redirected");
+	trial_result = TRIAL_NONE;
+	found(check_redirects, HEALTH_WARN, "are perhaps redirected");
+	/* Nothing can be tried: it says so. */
+	facts.try_filter = NULL;
+	ck_assert_ptr_nonnull(strstr(found(check_redirects, HEALTH_WARN, "perhaps")->why, "not tried: "));
+}
+END_TEST
+
 START_TEST(the_last_of_the_mounts_on_a_place_counts)
 {
 	file("/proc/self/mountinfo", "22 1 254:0 / / rw shared:1 - ext4 /dev/vda rw\n"
@@ -431,6 +501,8 @@ int main(void)
 	tcase_add_test(checks, a_listener_on_all_of_ipv6_takes_a_port_of_ipv4_if_the_trial_says_so);
 	tcase_add_test(checks, a_trial_that_fails_for_another_reason_is_no_fault);
 	tcase_add_test(checks, a_strangers_socket_is_told_by_its_uid_where_no_process_is_visible);
+	tcase_add_test(checks, a_doubt_about_other_firewalls_is_tried);
+	tcase_add_test(checks, a_doubt_about_redirects_is_tried);
 	tcase_add_test(checks, the_last_of_the_mounts_on_a_place_counts);
 	tcase_add_test(checks, the_worst_finding_decides);
 

@@ -329,9 +329,10 @@ END_TEST
 
 START_TEST(the_rules_of_an_orchestrator_are_named)
 {
+	struct ruleset_step steps[] = { { .kind = STEP_LOAD, .field = FIELD_IIFNAME, .length = 16 },
+					{ .kind = STEP_COMPARE, .length = 5, .a = "veth-" } };
 	struct ruleset_rule rule = {
-		.matches = { { .field = FIELD_IIFNAME, .length = 5, .value = "veth-" } },
-		.match_count = 1,
+		.steps = { .items = steps, .count = 2 },
 	};
 	struct ruleset_chain chain = { .family = "ip", .table = "filter", .name = "FORWARD" };
 
@@ -340,7 +341,7 @@ START_TEST(the_rules_of_an_orchestrator_are_named)
 	facts.ruleset.items = &chain;
 	facts.ruleset.count = 1;
 	found(check_startup_reclaim, HEALTH_WARN, "table ip filter, chain FORWARD");
-	rule.matches[0].value[0] = 'w';
+	steps[1].a[0] = 'w';
 	found(check_startup_reclaim, HEALTH_OK, "no orchestrator");
 	strcpy(chain.table, "v2-host-firewall");
 	found(check_startup_reclaim, HEALTH_WARN, "table ip v2-host-firewall");

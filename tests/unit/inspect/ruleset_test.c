@@ -42,16 +42,30 @@ static struct ruleset_rule *rule(struct ruleset_chain *in, enum ruleset_verdict 
 
 static void unknown_match(struct ruleset_rule *of)
 {
-	inspect_ruleset_add_match(of, &(struct ruleset_match){ .field = FIELD_UNKNOWN });
+	inspect_ruleset_add_step(of, &(struct ruleset_step){ .kind = STEP_DOUBT, .elsewhere = true });
 }
 
 static void iif_match(struct ruleset_rule *of, const char *name, bool differs)
 {
-	struct ruleset_match match = { .field = FIELD_IIFNAME, .differs = differs, .length = (uint8_t)strlen(name) };
+	struct ruleset_step comparing = { .kind = STEP_COMPARE,
+					  .compare = differs ? COMPARE_DIFFERS : COMPARE_EQUAL,
+					  .length = (uint8_t)strlen(name) };
 
-	memcpy(match.value, name, strlen(name));
-	memset(match.mask, 0xff, sizeof(match.mask));
-	inspect_ruleset_add_match(of, &match);
+	memcpy(comparing.a, name, strlen(name));
+	inspect_ruleset_add_step(of, &(struct ruleset_step){ .kind = STEP_LOAD, .field = FIELD_IIFNAME, .length = 16 });
+	inspect_ruleset_add_step(of, &comparing);
+}
+
+static void port_range(struct ruleset_rule *of, uint16_t low, uint16_t high)
+{
+	struct ruleset_step range = { .kind = STEP_RANGE,
+				      .length = 2,
+				      .a = { (uint8_t)(low >> 8), (uint8_t)low },
+				      .b = { (uint8_t)(high >> 8), (uint8_t)high } };
+
+	inspect_ruleset_add_step(
+	    of, &(struct ruleset_step){ .kind = STEP_LOAD, .field = FIELD_TRANSPORT, .offset = 2, .length = 2 });
+	inspect_ruleset_add_step(of, &range);
 }
 
 static struct ruleset_answer asked(void)
@@ -135,14 +149,122 @@ START_TEST(chains_that_jump_in_a_circle_end)
 }
 END_TEST
 
-START_TEST(too_many_conditions_cannot_be_told)
+/* Each path of it ends in the same way. */
+START_TEST(a_drop_that_comes_one_way_or_the_other_is_sure)
+{
+	struct ruleset_chain *forward = chain("FORWARD", HOOK_FORWARD, true);
+
+	unknown_match(rule(forward, VERDICT_DROP, ""));
+	ck_assert_int_eq(asked().certainty, RULESET_SURELY);
+	ck_assert_ptr_null(asked().rule);
+}
+END_TEST
+
+START_TEST(what_perhaps_returns_leaves_its_own_chain_alone)
+{
+	struct ruleset_chain *user = chain("user", HOOK_NONE, false);
+	unknown_match(rule(user, VERDICT_RETURN, ""));
+	struct ruleset_chain *forward = chain("FORWARD", HOOK_FORWARD, false);
+	rule(forward, VERDICT_JUMP, "user");
+	rule(forward, VERDICT_DROP, "");
+	ck_assert_int_eq(asked().certainty, RULESET_SURELY);
+}
+END_TEST
+
+START_TEST(a_mark_that_is_perhaps_set_is_not_known)
+{
+	struct ruleset_chain *forward = chain("FORWARD", HOOK_FORWARD, false);
+	struct ruleset_rule *marks = rule(forward, VERDICT_NONE, "");
+	struct ruleset_step mark = { .kind = STEP_MARK, .source = RULESET_NO_REGISTER, .b = { 5 } };
+	struct ruleset_step compare = { .kind = STEP_COMPARE, .length = 1, .a = { 5 } };
+
+	unknown_match(marks);
+	inspect_ruleset_add_step(marks, &mark);
+	struct ruleset_rule *drops = rule(forward, VERDICT_DROP, "");
+	inspect_ruleset_add_step(drops, &(struct ruleset_step){ .kind = STEP_LOAD, .field = FIELD_MARK, .length = 4 });
+	inspect_ruleset_add_step(drops, &compare);
+	ck_assert_int_eq(asked().certainty, RULESET_PERHAPS);
+	forward->rules.items[0].steps.items[0].kind = STEP_FORGET;
+	ck_assert_int_eq(asked().certainty, RULESET_SURELY);
+	forward->rules.items[0].steps.items[0].kind = STEP_NEVER;
+	ck_assert_int_eq(asked().certainty, RULESET_NO);
+}
+END_TEST
+
+START_TEST(earlier_chains_come_first)
+{
+	struct ruleset_chain *late = chain("late", HOOK_FORWARD, false);
+	late->priority = 10;
+	rule(late, VERDICT_REDIRECT, "");
+	struct ruleset_chain *early = chain("early", HOOK_FORWARD, false);
+	early->priority = -10;
+	rule(early, VERDICT_DROP, "");
+	struct ruleset_answer answer = inspect_ruleset_ask(&ruleset, HOOK_FORWARD, VERDICT_REDIRECT, &packet);
+	ck_assert_int_eq(answer.certainty, RULESET_NO);
+	/* The newer of two comes first. */
+	early->priority = 10;
+	answer = inspect_ruleset_ask(&ruleset, HOOK_FORWARD, VERDICT_REDIRECT, &packet);
+	ck_assert_int_eq(answer.certainty, RULESET_NO);
+	early->priority = 20;
+	answer = inspect_ruleset_ask(&ruleset, HOOK_FORWARD, VERDICT_REDIRECT, &packet);
+	ck_assert_int_eq(answer.certainty, RULESET_SURELY);
+}
+END_TEST
+
+static uint32_t edges[16];
+static size_t edge_count;
+
+static void take_edge(void *context, uint32_t value)
+{
+	(void)context;
+	edges[edge_count++] = value;
+}
+
+START_TEST(the_edges_of_ranges_and_their_neighbours_are_told)
+{
+	port_range(rule(chain("FORWARD", HOOK_FORWARD, false), VERDICT_DROP, ""), 1000, 65535);
+	inspect_ruleset_edges(&ruleset, EDGE_PORT, take_edge, NULL);
+	ck_assert_uint_eq(edge_count, 5);
+	const uint32_t expected[] = { 999, 1000, 1001, 65534, 65535 };
+	ck_assert_mem_eq(edges, expected, sizeof(expected));
+	edge_count = 0;
+	inspect_ruleset_edges(&ruleset, EDGE_USER, take_edge, NULL);
+	ck_assert_uint_eq(edge_count, 0);
+}
+END_TEST
+
+START_TEST(a_packet_on_the_same_way_is_known_by_it)
 {
 	struct ruleset_rule *drop = rule(chain("FORWARD", HOOK_FORWARD, false), VERDICT_DROP, "");
+	struct ruleset_packet other = packet;
 
-	for (int i = 0; i < RULESET_MATCHES_MAX + 3; i++)
-		iif_match(drop, "veth-", false);
-	ck_assert_uint_eq(drop->match_count, RULESET_MATCHES_MAX);
-	ck_assert_int_eq(asked().certainty, RULESET_PERHAPS);
+	port_range(drop, 1000, 2000);
+	unknown_match(drop);
+	other.port = 1000;
+	struct ruleset_answer one = inspect_ruleset_ask(&ruleset, HOOK_FORWARD, VERDICT_DROP, &other);
+	ck_assert(one.elsewhere);
+	other.port = 2000;
+	ck_assert_uint_eq(inspect_ruleset_ask(&ruleset, HOOK_FORWARD, VERDICT_DROP, &other).way, one.way);
+	other.port = 2001;
+	ck_assert_uint_ne(inspect_ruleset_ask(&ruleset, HOOK_FORWARD, VERDICT_DROP, &other).way, one.way);
+}
+END_TEST
+
+/* A hostile ruleset: 2 to the power of 16 ways. The kernel has none such, but time must end. */
+START_TEST(doubtful_jumps_that_multiply_end)
+{
+	char name[8], next[8];
+
+	for (int i = 0; i < 15; i++) {
+		snprintf(name, sizeof(name), "c%d", i);
+		snprintf(next, sizeof(next), "c%d", i + 1);
+		struct ruleset_chain *one = chain(name, HOOK_NONE, false);
+		for (int j = 0; j < 4; j++)
+			unknown_match(rule(one, VERDICT_JUMP, next));
+	}
+	chain("c15", HOOK_NONE, false);
+	rule(chain("FORWARD", HOOK_FORWARD, true), VERDICT_JUMP, "c0");
+	ck_assert_int_ge(asked().certainty, RULESET_PERHAPS);
 }
 END_TEST
 
@@ -171,7 +293,7 @@ START_TEST(what_is_not_local_is_known)
 
 	inspect_ruleset_add_xt_match(drop, "addrtype", 1, &info, sizeof(info));
 	ck_assert_int_eq(asked().certainty, RULESET_NO);
-	drop->match_count = 0;
+	drop->steps.count = 0;
 	info.flags = XT_ADDRTYPE_INVERT_DEST;
 	inspect_ruleset_add_xt_match(drop, "addrtype", 1, &info, sizeof(info));
 	ck_assert_int_eq(asked().certainty, RULESET_SURELY);
@@ -182,13 +304,13 @@ START_TEST(xtables_targets_are_understood)
 {
 	struct ruleset_rule any = { 0 };
 
-	inspect_ruleset_set_xt_target(&any, "REJECT");
+	inspect_ruleset_set_xt_target(&any, "REJECT", 0, NULL, 0);
 	ck_assert_int_eq(any.verdict, VERDICT_DROP);
-	inspect_ruleset_set_xt_target(&any, "TPROXY");
+	inspect_ruleset_set_xt_target(&any, "TPROXY", 0, NULL, 0);
 	ck_assert_int_eq(any.verdict, VERDICT_REDIRECT);
-	inspect_ruleset_set_xt_target(&any, "LOG");
+	inspect_ruleset_set_xt_target(&any, "LOG", 0, NULL, 0);
 	ck_assert_int_eq(any.verdict, VERDICT_NONE);
-	inspect_ruleset_set_xt_target(&any, "SOMETHING-LONG-AND-NEW");
+	inspect_ruleset_set_xt_target(&any, "SOMETHING-LONG-AND-NEW", 0, NULL, 0);
 	ck_assert_int_eq(any.verdict, VERDICT_UNKNOWN);
 	ck_assert_str_eq(any.word, "SOMETHING-LONG-");
 }
@@ -205,7 +327,13 @@ int main(void)
 	tcase_add_test(walking, what_perhaps_ended_before_makes_a_drop_a_perhaps);
 	tcase_add_test(walking, a_condition_that_does_not_hold_beats_one_that_cannot_be_told);
 	tcase_add_test(walking, chains_that_jump_in_a_circle_end);
-	tcase_add_test(walking, too_many_conditions_cannot_be_told);
+	tcase_add_test(walking, a_drop_that_comes_one_way_or_the_other_is_sure);
+	tcase_add_test(walking, what_perhaps_returns_leaves_its_own_chain_alone);
+	tcase_add_test(walking, a_mark_that_is_perhaps_set_is_not_known);
+	tcase_add_test(walking, earlier_chains_come_first);
+	tcase_add_test(walking, the_edges_of_ranges_and_their_neighbours_are_told);
+	tcase_add_test(walking, a_packet_on_the_same_way_is_known_by_it);
+	tcase_add_test(walking, doubtful_jumps_that_multiply_end);
 	tcase_add_test(walking, xtables_states_are_understood);
 	tcase_add_test(walking, what_is_not_local_is_known);
 	tcase_add_test(walking, xtables_targets_are_understood);
