@@ -34,18 +34,31 @@ static void check_link_group_stranger(const struct inspect_link *link, bool uncl
 		health_fix(finding, "ip link set dev %s group default, or another [names] link_group", link->name);
 }
 
-/* A link of a sandbox's looks that has the name of SLOT, and is outside the group. */
-static void check_link_group_outside(const struct inspect_link *link, const struct health_layout *layout,
-				     struct health_report *report)
+/*
+ * A sandbox's link outside all known groups. LAYOUT is by its name, NULL where that is none. Without a daemon its group may be a former
+ * configuration's, by which the kernel's rules keep it apart: then nothing but weftd may change it.
+ */
+static void check_link_group_outside(const struct health_facts *facts, const struct inspect_link *link,
+				     const struct health_layout *layout, struct health_report *report)
 {
-	const char *sandbox = link->alias[0] ? strchr(link->alias, ':') : NULL;
+	const char *sandbox = strchr(link->alias, ':');
+	bool certain = facts->said.answered || !link->group;
 	struct health_finding *finding =
-	    health_add(report, "link_group", HEALTH_FAIL, "link %s of %s%s is in group %u and not in %u", link->name,
-		       sandbox ? "sandbox " : "a slot", sandbox ? sandbox + 1 : "", link->group, layout->link_group);
+	    health_add(report, "link_group", certain ? HEALTH_FAIL : HEALTH_WARN,
+		       "link %s of %s%s is in group %u, and weft's is %u", link->name, sandbox ? "sandbox " : "a slot",
+		       sandbox ? sandbox + 1 : "", link->group, (layout ? layout : facts->layouts.items)->link_group);
 
-	health_why(finding, "weft's rules do not see its packets, so the guest behind it is kept from nothing by them");
-	health_fix(finding, "ip link set dev %s group %u (weftd does so by itself while it runs)", link->name,
-		   layout->link_group);
+	health_why(finding, "%s",
+		   certain
+		       ? "weft's rules do not see its packets, so the guest behind it is kept from nothing by them"
+		       : "unless that is the group of an earlier configuration, weft's rules do not see its packets");
+	if (certain && layout)
+		health_fix(finding, "ip link set dev %s group %u (weftd does so by itself while it runs)", link->name,
+			   layout->link_group);
+	else
+		health_fix(finding,
+			   "leave it as it is, and: systemctl start weftd; it knows the group that the link was made "
+			   "with, and puts it back");
 }
 
 /* A foreign link that has the name of SLOT. */
@@ -81,13 +94,13 @@ static void check_link_group_link(const struct health_facts *facts, const struct
 		tally->ours++;
 		return;
 	}
-	if (!inside && !layout)
+	if (!inside && !layout && claim != CLAIM_WEFT)
 		return;
 	tally->faults++;
 	if (inside)
 		check_link_group_stranger(link, claim == CLAIM_UNCLEAR, report);
 	else if (claim == CLAIM_WEFT)
-		check_link_group_outside(link, layout, report);
+		check_link_group_outside(facts, link, layout, report);
 	else if (tally->namesakes++ < NAMESAKES_TOLD)
 		check_link_group_namesake(link, slot, report);
 }

@@ -173,8 +173,31 @@ START_TEST(links_are_judged_by_the_names_of_all_live_slots)
 	links[1].group = 0;
 	strcpy(links[1].alias, "weft:b2");
 	ck_assert_str_eq(
-	    found(check_link_group, HEALTH_FAIL, "link sb-2 of sandbox b2 is in group 0 and not in 77")->fix,
+	    found(check_link_group, HEALTH_FAIL, "link sb-2 of sandbox b2 is in group 0, and weft's is 77")->fix,
 	    "ip link set dev sb-2 group 77 (weftd does so by itself while it runs)");
+}
+END_TEST
+
+START_TEST(a_link_in_the_group_of_an_unknown_configuration_is_left_there)
+{
+	struct inspect_link link = slot_link(4, "veth-1", 1, 1874);
+
+	facts.host = (struct inspect_host){ .links = &link, .link_count = 1 };
+	facts.layouts.items[0].link_group = 77;
+	const struct health_finding *finding = found(check_link_group, HEALTH_WARN, "in group 1874, and weft's is 77");
+	ck_assert_msg(strstr(finding->fix, "leave it") && !strstr(finding->fix, "group 77"), "%s", finding->fix);
+	/* Its name is none that is known, and its alias says whose it is. */
+	strcpy(link.alias, "weft:a1");
+	strcpy(link.name, "sb-1");
+	finding = found(check_link_group, HEALTH_WARN, "link sb-1 of sandbox a1 is in group 1874");
+	ck_assert_ptr_nonnull(strstr(finding->fix, "leave it"));
+	link.group = 0;
+	ck_assert_ptr_nonnull(strstr(found(check_link_group, HEALTH_FAIL, "group 0")->fix, "systemctl start weftd"));
+	/* A daemon that runs knows all groups. */
+	strcpy(link.name, "veth-1");
+	link.group = 1874;
+	facts.said.answered = true;
+	ck_assert_ptr_nonnull(strstr(found(check_link_group, HEALTH_FAIL, "in group 1874")->fix, "group 77"));
 }
 END_TEST
 
@@ -445,6 +468,7 @@ int main(void)
 	tcase_add_checked_fixture(checks, setup, teardown);
 	tcase_add_test(checks, a_link_with_any_look_of_a_sandboxs_is_not_taken_out);
 	tcase_add_test(checks, links_are_judged_by_the_names_of_all_live_slots);
+	tcase_add_test(checks, a_link_in_the_group_of_an_unknown_configuration_is_left_there);
 	tcase_add_test(checks, many_foreign_links_with_names_of_slots_are_summed_up);
 	tcase_add_test(checks, a_route_to_a_sandbox_of_another_layout_is_no_fault);
 	tcase_add_test(checks, a_state_directory_that_takes_no_files_is_a_fault);
