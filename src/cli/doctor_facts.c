@@ -225,6 +225,7 @@ static json_t *cli_doctor_ask_status(const struct cli *cli, struct health_facts 
 		return NULL;
 	}
 	facts->said.answered = true;
+	facts->said.all_layouts = json_array_size(json_object_get(json_object_get(status, "uses"), "layouts")) > 0;
 	snprintf(facts->said.state, sizeof(facts->said.state), "%s", client_text(status, "state"));
 	json_object_foreach(json_object_get(status, "sandboxes"), name, count) facts->said.sandboxes +=
 	    (size_t)json_integer_value(count);

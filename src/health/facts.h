@@ -69,6 +69,7 @@ struct health_not_open {
 /* What the running daemon said to somebody who asked it; all empty where nobody did, or it does not run. */
 struct health_said {
 	bool answered;
+	bool all_layouts; /* it named those of all its slots, so that no other group is one of theirs */
 	char silent[160]; /* why it gave no answer in time, though it listens; "": it did, or was not asked */
 	char state[16];   /* "adopting", ...; "" without an answer */
 	size_t sandboxes; /* their number */

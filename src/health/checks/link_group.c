@@ -42,7 +42,7 @@ static void check_link_group_outside(const struct health_facts *facts, const str
 				     const struct health_layout *layout, struct health_report *report)
 {
 	const char *sandbox = strchr(link->alias, ':');
-	bool certain = facts->said.answered || !link->group;
+	bool certain = facts->said.all_layouts || !link->group;
 	struct health_finding *finding =
 	    health_add(report, "link_group", certain ? HEALTH_FAIL : HEALTH_WARN,
 		       "link %s of %s%s is in group %u, and weft's is %u", link->name, sandbox ? "sandbox " : "a slot",

@@ -196,7 +196,7 @@ START_TEST(a_link_in_the_group_of_an_unknown_configuration_is_left_there)
 	/* A daemon that runs knows all groups. */
 	strcpy(link.name, "veth-1");
 	link.group = 1874;
-	facts.said.answered = true;
+	facts.said.all_layouts = true;
 	ck_assert_ptr_nonnull(strstr(found(check_link_group, HEALTH_FAIL, "in group 1874")->fix, "group 77"));
 }
 END_TEST
