@@ -21,7 +21,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 static void daemon_mode_print_finding(const struct health_finding *finding)
 {
@@ -94,6 +96,20 @@ static int daemon_mode_remove_state_files(struct store *store, unsigned *count, 
 	return 0;
 }
 
+/* A killed daemon's, or one that a service manager holds for the next. Nobody answers there: the locks of a daemon are ours. */
+static int daemon_mode_remove_socket(const char *path, unsigned *count, struct err *err)
+{
+	struct stat status;
+
+	if (lstat(path, &status) < 0 || !S_ISSOCK(status.st_mode))
+		return 0;
+	if (unlink(path) < 0 && errno != ENOENT)
+		return err_set(err, errno, "%s", path);
+	(*count)++;
+	printf("removed control socket %s\n", path);
+	return 0;
+}
+
 static void daemon_mode_print_live(void *context, const struct fabric_found *found)
 {
 	unsigned *count = context;
@@ -106,13 +122,14 @@ static void daemon_mode_print_live(void *context, const struct fabric_found *fou
 }
 
 /* Removes everything. The locks of a running daemon are ours. Returns the exit code. */
-static int daemon_mode_remove_all(const struct config *config, struct store *store)
+static int daemon_mode_remove_all(const struct options *options, const struct config *config, struct store *store)
 {
 	unsigned count = 0;
 	struct err err;
 
 	if (fabric_cleanup(config, daemon_mode_print_removed, &count, &err) < 0 ||
-	    daemon_mode_remove_state_files(store, &count, &err) < 0) {
+	    daemon_mode_remove_state_files(store, &count, &err) < 0 ||
+	    daemon_mode_remove_socket(options->socket, &count, &err) < 0) {
 		fprintf(stderr, "weftd: %s\n", err.text);
 		return EX_OSERR;
 	}
@@ -121,7 +138,7 @@ static int daemon_mode_remove_all(const struct config *config, struct store *sto
 }
 
 /* The same, unless a VM runs. */
-static int daemon_mode_remove_unused(const struct config *config, struct store *store)
+static int daemon_mode_remove_unused(const struct options *options, const struct config *config, struct store *store)
 {
 	unsigned live = 0;
 	struct err err;
@@ -131,7 +148,7 @@ static int daemon_mode_remove_unused(const struct config *config, struct store *
 		return EX_OSERR;
 	}
 	if (!live)
-		return daemon_mode_remove_all(config, store);
+		return daemon_mode_remove_all(options, config, store);
 	printf("nothing removed\n");
 	return EX_TEMPFAIL;
 }
@@ -154,8 +171,8 @@ int daemon_mode_cleanup(const struct options *options)
 		config_free(config);
 		return EX_OSERR;
 	}
-	exit_code =
-	    options->unless_live ? daemon_mode_remove_unused(config, store) : daemon_mode_remove_all(config, store);
+	exit_code = options->unless_live ? daemon_mode_remove_unused(options, config, store)
+					 : daemon_mode_remove_all(options, config, store);
 	store_close(store);
 	config_free(config);
 	return exit_code;

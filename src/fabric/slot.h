@@ -28,9 +28,9 @@ static inline int64_t fabric_slot_carrier_downs(uint32_t downs)
 struct slot {
 	struct fabric *fabric;
 	unsigned number;
-	const struct config_layout *layout; /* by which it has its names and addresses */
 	enum slot_phase phase;
-	struct plan_share *plan; /* NULL: kept, or unknown */
+	const struct config_layout *layout; /* by which it has its names and addresses */
+	struct plan_share *plan;            /* NULL: kept, or unknown */
 	int netns_fd; /* borrowed from the caller that owns the sandbox; -1: none. Use fabric_slot_open_netns() */
 	struct kern_namespace_key key;
 	int nsid; /* -1 unknown. fabric_slot_set_nsid() sets it */

@@ -17,6 +17,7 @@ import time
 import pytest
 
 from harness import faults
+from harness.cleaned import assert_cleaned
 from harness.log_pipe import LogPipe
 from harness.manager import Manager
 from harness.stage import CONFIG, LONG, Stage, make_disk
@@ -60,10 +61,12 @@ class Day:
         self.host = host
         self.choose = choose
         self.disk = make_disk(host, folder)
+        host.add_uplink()
         host.run(["ip", "link", "add", "stranger0", "type", "veth", "peer", "stranger1"])
         for name in ("stranger0", "stranger1"):
             host.run(["ip", "link", "set", name, "addrgenmode", "none"])
             host.run(["ip", "link", "set", name, "up"])
+        self.bare = host.state()
         self.run_dir = os.path.join(self.disk, "run")
         os.makedirs(host.file(self.run_dir))
         self.daemon = weftd(CONFIG | {"forwarder": {"stop_drain": "100ms"}, "daemon": {"log_level": "debug"}}, run=False)
@@ -100,11 +103,19 @@ class Day:
         return self.choose.choice(self.stage.sandboxes)
 
     def close(self):
+        """Ends the day in one of three ways, after which `--cleanup` makes the host as it was."""
         try:
             self.stage.close()
-            self.daemon.api.unregister("flooded")
+            way = self.choose.choice(("unregistered", "stopped", "killed"))
+            print(f"the end: {way}")
+            if way == "unregistered":
+                self.daemon.api.unregister("flooded")
+            if way == "killed":
+                self.daemon.kill()
         finally:
-            self.daemon.stop()
+            if self.daemon.process:
+                self.daemon.stop()
+            assert_cleaned(self.host, self.daemon, self.bare)
             self.log.close()
             self.daemon.log_fd = None
             self.manager.close()
@@ -272,6 +283,111 @@ def foreign_route(day):
         day.host.run(["ip", "route", "del", *route])
 
 
+@contextlib.contextmanager
+def _done(day, begin, *end):
+    """The command BEGIN, and the commands END when the action is over; an object may be gone by then."""
+    done = day.host.run(begin, check=False)
+    try:
+        yield " ".join(begin) + (f" (exit {done.returncode})" if done.returncode else "")
+    finally:
+        for one in end:
+            day.host.run(one, check=False)
+
+
+@bears("kernel")
+def foreign_rule(day):
+    """A policy rule of another program, a VPN's, takes a sandbox's packets into a table of its own."""
+    day.host.run(["ip", "route", "replace", "unreachable", "default", "table", "4711"])
+    rule = ["to", day.sandbox()["host_ip"], "lookup", "4711", "priority", "99"]
+    end = (["ip", "rule", "del", *rule], ["ip", "route", "flush", "table", "4711"])
+    with _done(day, ["ip", "rule", "add", *rule], *end) as what:
+        yield what
+
+
+@bears()
+def foreign_address(day):
+    """Another program gives the host an address of ours, which no sandbox has yet: the host would take its packets for its own."""
+    address = [f"10.11.0.{day.choose.randrange(15, 30)}/32", "dev", "stranger0"]
+    with _done(day, ["ip", "addr", "add", *address], ["ip", "addr", "del", *address]) as what:
+        yield what
+
+
+@bears()
+def foreign_link(day):
+    """Links of another program: with a name of ours, in our group, or neither."""
+    name = day.choose.choice(["foreign0", f"veth-{day.choose.randrange(20, 30)}"])
+    group = ["group", "1874"] if day.choose.random() < 0.3 else []
+    begin = ["ip", "link", "add", name, *group, "type", "veth", "peer", "name", "foreign1"]
+    with _done(day, begin, ["ip", "link", "del", "foreign1"]) as what:
+        yield what
+
+
+SYSCTLS = (
+    ("net.ipv4.ip_forward", "0"),
+    ("net.ipv4.conf.all.rp_filter", "1"),
+    ("net.ipv4.conf.default.rp_filter", "1"),
+    ("net.ipv4.conf.uplink0.forwarding", "0"),
+    ("net.ipv4.conf.{veth}.forwarding", "0"),
+    ("net.ipv4.conf.{veth}.rp_filter", "1"),
+    ("net.ipv4.conf.all.arp_ignore", "1"),
+)
+
+
+@bears()
+def sysctls(day):
+    name, value = day.choose.choice(SYSCTLS)
+    name = name.format(**day.sandbox()).replace(".", "/").replace("veth/", "veth-")
+    former = day.host.output(["sysctl", "-n", name]).strip()
+    with _done(day, ["sysctl", "-qw", f"{name}={value}"], ["sysctl", "-qw", f"{name}={former}"]) as what:
+        yield what
+
+
+@bears()
+def uplink_mtu(day):
+    """New sandboxes get the uplink's new MTU; those that are there keep theirs, and are served."""
+    mtu = day.choose.choice(["1280", "1400", "9000"])
+    end = ["ip", "link", "set", "uplink0", "mtu", "1500"]
+    with _done(day, ["ip", "link", "set", "uplink0", "mtu", mtu], end) as what:
+        yield what
+
+
+@bears()
+def uplink_route(day):
+    """The default route goes, and comes back."""
+    route = ["default", "via", "192.0.2.1"]
+    with _done(day, ["ip", "route", "del", *route], ["ip", "route", "replace", *route]) as what:
+        yield what
+
+
+# What other managers of the network do to links, routes and rules that are not theirs.
+HABITS = {
+    "networkd takes the link over": ("ip addr flush dev {veth}", "ip route del {host_ip}"),
+    "networkd removes foreign routes": ("ip route flush table main proto 174",),
+    "NetworkManager takes the link down and up": ("ip link set {veth} down", "ip link set {veth} up"),
+    "a firewall is restarted": (
+        "nft flush ruleset",
+        "nft add table inet other",
+        "nft add chain inet other forward {{ type filter hook forward priority 10; policy accept; }}",
+        "nft delete table inet other",
+    ),
+    "Docker starts": (
+        "sysctl -qw net.ipv4.ip_forward=1",
+        "nft add table ip other-nat",
+        "nft delete table ip other-nat",
+    ),
+    "a clean-up script": ("ip neigh flush all", "ip neigh flush nud permanent dev {veth}", "ip route flush cache"),
+}
+
+
+@bears("kernel")
+def manager_habits(day):
+    habit = day.choose.choice(list(HABITS))
+    for one in day.choose.sample(day.stage.sandboxes, day.choose.randrange(1, 4)):
+        for command in HABITS[habit]:
+            day.host.run(command.format(**one).split(), check=False)
+    yield habit
+
+
 @bears()
 def tcp_flood(day):
     with _flood(day, TCP_FLOOD, "tcp"):
@@ -317,12 +433,19 @@ ACTIONS = {
     socket_file: 1,
     damage: 4,
     foreign_route: 2,
+    foreign_rule: 1,
+    foreign_address: 1,
+    foreign_link: 2,
+    sysctls: 2,
+    uplink_mtu: 1,
+    uplink_route: 1,
+    manager_habits: 3,
     tcp_flood: 2,
     udp_flood: 2,
 }
 
 # These may begin while another one lasts, as they end no daemon.
-BESIDE = (damage, foreign_route, reload, log_reader, tcp_flood, udp_flood)
+BESIDE = (damage, foreign_route, foreign_link, sysctls, uplink_mtu, manager_habits, reload, log_reader, tcp_flood, udp_flood)
 
 
 def chosen():

@@ -482,6 +482,11 @@ def test_cleanup_removes_all_and_says_what(host, weftd, guest):
     assert host.netns_names() == [] and list(host.links()) == ["lo"]
     assert "weft" not in host.nft()
     assert os.listdir(daemon.state_dir) in ([], ["lock"])
+    # A killed daemon leaves its socket behind.
+    daemon.start()
+    daemon.kill()
+    assert f"removed control socket {daemon.socket}" in daemon.run("--cleanup").stdout
+    assert not os.path.exists(daemon.socket)
     assert "0 removed" in daemon.run("--cleanup").stdout
     attached.kill()
     daemon.start()

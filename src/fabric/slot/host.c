@@ -44,7 +44,7 @@ int slot_build_host_forward(struct err *err)
 /* A read-only /proc/sys is fine as long as forwarding is on. */
 static int slot_build_host_forwarding(const struct config *config, struct err *err)
 {
-	bool on;
+	bool on = false;
 
 	if (slot_build_host_look_forwarding(&on, err) < 0)
 		return -1;
