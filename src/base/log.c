@@ -6,7 +6,6 @@
  */
 #include "base/log.h"
 
-#include "base/clock.h"
 #include "base/log_crash.h"
 #include "base/log_line.h"
 #include "base/log_queue.h"
@@ -65,22 +64,4 @@ void log_write(enum log_level level, const char *message, const struct log_field
 bool log_offer_stderr(const char *text)
 {
 	return log_sink_offer(LOG_TO_STDERR, LOG_ERROR_LEVEL, text, strlen(text));
-}
-
-bool log_limit_allows(struct log_limit *limit, uint64_t *suppressed)
-{
-	uint64_t now = clock_now_ms();
-
-	if (!limit->started_ms || now - limit->started_ms >= limit->interval_ms) {
-		limit->started_ms = now;
-		limit->written = 0;
-	}
-	if (limit->written >= limit->burst) {
-		limit->suppressed++;
-		return false;
-	}
-	limit->written++;
-	*suppressed = limit->suppressed;
-	limit->suppressed = 0;
-	return true;
 }

@@ -114,33 +114,33 @@ bool log_enabled(enum log_level level);
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
 
 /*
- * Keeps a message that an adversary can provoke from flooding the log: at most BURST lines in INTERVAL_MS. Static storage,
- * zeroed but for the two limits; not locked, so one per thread or under the caller's lock.
+ * Keeps a message that an adversary, or a trouble that stays, can provoke from flooding the log: for each sandbox at most BURST lines in
+ * INTERVAL_MS. What was swallowed is told within a minute on a line of its own, with the sandbox, the message (`of`) and the
+ * number (`suppressed`); base/log_limit.h. Static storage: its address is a part of what is limited.
  */
 struct log_limit {
 	unsigned burst;
 	unsigned interval_ms;
-	uint64_t started_ms; /* of the current interval, clock_now_ms() */
-	unsigned written;    /* in the current interval */
-	uint64_t suppressed; /* since the last line that was let through */
 };
 
 /*
- * Whether the message may be written now. *SUPPRESSED gets the number of messages that were swallowed since the last line,
- * for the field F_SOME("suppressed", n).
+ * Whether MESSAGE, a literal, may be written now about SANDBOX; NULL: about none. It counts as written. For callers who have work to
+ * do for its fields. Any thread.
  */
-bool log_limit_allows(struct log_limit *limit, uint64_t *suppressed);
+bool log_limit_allows(const struct log_limit *limit, enum log_level level, const char *message, const char *sandbox);
 
-/*
- * For events that repeat, on thousands of objects: five lines a minute from this place, with the number of lines that were
- * swallowed since. Main thread only. At least one field.
- */
+/* log_write() within LIMIT, for the sandbox or else the slot that FIELDS name. Use the macros. */
+void log_write_limited(const struct log_limit *limit, enum log_level level, const char *message,
+		       const struct log_field *fields);
+
+#define log_limited(limit, level, message, ...)                                                                        \
+	log_write_limited((limit), (level), (message), (const struct log_field[]){ __VA_ARGS__, { 0 } })
+
+/* For events that repeat, on thousands of objects: of each sandbox five lines a minute. At least one field. */
 #define log_seldom(level, message, ...)                                                                                \
 	do {                                                                                                           \
-		static struct log_limit limit_ = { .burst = 5, .interval_ms = 60000 };                                 \
-		uint64_t suppressed_;                                                                                  \
-		if (log_limit_allows(&limit_, &suppressed_))                                                           \
-			log_at(level, message, __VA_ARGS__, F_SOME("suppressed", suppressed_));                        \
+		static const struct log_limit limit_ = { .burst = 5, .interval_ms = 60000 };                           \
+		log_limited(&limit_, level, message, __VA_ARGS__);                                                     \
 	} while (0)
 
 #endif

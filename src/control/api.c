@@ -272,6 +272,9 @@ static int control_api_read_target(const struct http_request *asked, bool read_o
 	request->method = asked->method;
 	request->read_only = read_only;
 	int result = control_target_parse(asked->method, asked->target, asked->target_length, target, &problem);
+	/* Until it is found, by the name that the caller has for it. */
+	if (target->id[0])
+		control_reply_concern(request->reply, target->id);
 	if (result == 0)
 		return 0;
 	const char *allow = read_only ? "GET, HEAD" : control_target_allow(target);

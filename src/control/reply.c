@@ -89,22 +89,21 @@ static const char *control_reply_method_name(enum http_method method)
 /* A change that was made is always logged; refused ones within limits, because nonsense can be asked for without end. */
 static void control_reply_log(const struct control_reply *reply, int status, const char *detail)
 {
-	static struct log_limit refusals = { .burst = 20, .interval_ms = 10000 };
+	static const struct log_limit refusals = { .burst = 20, .interval_ms = 10000 };
 	bool change = control_target_is_change(reply->method);
 	enum log_level level = change ? LOG_INFO_LEVEL : LOG_DEBUG_LEVEL;
-	uint64_t suppressed = 0;
 
-	if (change && status >= 400 && !log_limit_allows(&refusals, &suppressed))
+	const char *message = change ? "control: change" : "control: read";
+	const char *sandbox = reply->sandbox[0] ? reply->sandbox : NULL;
+
+	if (change && status >= 400 && !log_limit_allows(&refusals, level, message, sandbox))
 		return;
-	log_at(level, change ? "control: change" : "control: read",
-	       F_STR("sandbox", reply->sandbox[0] ? reply->sandbox : NULL),
-	       F_STR("method", control_reply_method_name(reply->method)), F_STR("target", reply->target),
-	       F_INT("status", status), F_STR("detail", detail),
+	log_at(level, message, F_STR("sandbox", sandbox), F_STR("method", control_reply_method_name(reply->method)),
+	       F_STR("target", reply->target), F_INT("status", status), F_STR("detail", detail),
 	       F_INT("uid", reply->caller.local ? (int64_t)reply->caller.uid : -1),
 	       F_INT("pid", reply->caller.local ? (int64_t)reply->pid : -1),
 	       F_UINT("us", clock_now_us() - reply->asked_us),
-	       F_STR("client", http_exchange_has_client(reply->exchange) ? NULL : "gone"),
-	       F_SOME("suppressed", suppressed));
+	       F_STR("client", http_exchange_has_client(reply->exchange) ? NULL : "gone"));
 }
 
 /* Answers with TEXT (may be NULL) and frees the reply. */

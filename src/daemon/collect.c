@@ -78,11 +78,10 @@ static void daemon_collect_take(struct daemon *daemon, const struct fabric_count
 
 static void daemon_collect_done(void *context, const struct fabric_counts *counts, size_t count, const struct err *err)
 {
-	static struct log_limit limit = { .burst = 1, .interval_ms = 60000 };
-	uint64_t suppressed;
+	static const struct log_limit limit = { .burst = 1, .interval_ms = 60000 };
 
-	if (err && log_limit_allows(&limit, &suppressed))
-		log_warning("counters not read", F_STR("error", err->text), F_SOME("suppressed", suppressed));
+	if (err)
+		log_limited(&limit, LOG_WARNING_LEVEL, "counters not read", F_STR("error", err->text));
 	for (size_t i = 0; i < count; i++)
 		daemon_collect_take(context, &counts[i]);
 }

@@ -6,6 +6,7 @@
 #include "daemon/follow.h"
 
 #include "base/addr.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "control/control.h"
@@ -35,10 +36,9 @@ static void daemon_follow_carrier(void *context, unsigned slot, bool up, int64_t
 	enum sandbox_state before = sandbox->state;
 	daemon_tenant_settle(tenant, "carrier");
 	/* Else the line of the new state is enough. */
-	uint64_t suppressed = 0;
-	if (sandbox->state == before && log_limit_allows(&sandbox->lines, &suppressed))
-		log_info(up ? "a VM opened the TAP" : "the VM left the TAP", F_SANDBOX(sandbox), F_UINT("slot", slot),
-			 F_SOME("suppressed", suppressed));
+	if (sandbox->state == before)
+		log_limited(&registry_sandbox_lines, LOG_INFO_LEVEL, up ? "a VM opened the TAP" : "the VM left the TAP",
+			    F_SANDBOX(sandbox), F_UINT("slot", slot));
 }
 
 /* A failure that only DELETE ends outlives a restart. The guard writes the file later if it cannot be written now. */
@@ -204,13 +204,12 @@ static void daemon_follow_denied(void *context, unsigned slot, const struct fabr
 static void daemon_follow_store(struct daemon *daemon, struct sandbox *sandbox, enum sandbox_state from)
 {
 	struct tenant *tenant = daemon_tenant_of(sandbox);
-	uint64_t suppressed;
 	struct err ignored;
 
 	if (!tenant || tenant->kept || tenant->unregistered || sandbox->state == SANDBOX_DRAINING)
 		return;
 	tenant->unsaved = true;
-	if (tenant->busy || from == SANDBOX_CREATING || !log_limit_allows(&tenant->saves, &suppressed))
+	if (tenant->busy || from == SANDBOX_CREATING || !base_burst_allows(&tenant->saves, clock_now_ms()))
 		return;
 	if (store_save(daemon->store, sandbox, &ignored) == 0)
 		tenant->unsaved = false;

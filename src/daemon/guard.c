@@ -59,7 +59,6 @@ struct guard {
 	bool filling; /* the state directory is new: all files are being written, up to the slot below */
 	unsigned filled;
 	struct guarded socket, directory, files;
-	struct log_limit lines;
 };
 
 /* An event, beside that of the repair, for those who watch the host. */
@@ -82,14 +81,16 @@ static void daemon_guard_put_back(struct daemon *daemon, struct guarded *guarded
 static void daemon_guard_complain(struct daemon *daemon, const char *message, struct guarded *guarded,
 				  const struct err *err)
 {
+	static const struct log_limit again = { .burst = 1, .interval_ms = COMPLAIN_MS };
 	bool is_new = daemon_pace_failed(&guarded->pace, clock_now_ms()) || strcmp(guarded->error, err->text) != 0;
-	uint64_t suppressed = 0;
 
 	snprintf(guarded->error, sizeof(guarded->error), "%s", err->text);
 	if (is_new)
 		daemon_guard_tell(daemon, "fail", err->text);
-	if (is_new || log_limit_allows(&daemon->guard->lines, &suppressed))
-		log_error(message, F_STR("error", err->text), F_SOME("suppressed", suppressed));
+	if (is_new)
+		log_error(message, F_STR("error", err->text));
+	else
+		log_limited(&again, LOG_ERROR_LEVEL, message, F_STR("error", err->text));
 }
 
 static void daemon_guard_fine(struct daemon *daemon, struct guarded *guarded, const char *detail)
@@ -367,7 +368,6 @@ int daemon_guard_start(struct daemon *daemon, struct err *err)
 		return err_set(err, ENOMEM, "guard of the state directory");
 	daemon->guard = guard;
 	guard->daemon = daemon;
-	guard->lines = (struct log_limit){ .burst = 1, .interval_ms = COMPLAIN_MS };
 	if (timer_init(&guard->timer, daemon->base, daemon_guard_on_time, guard, err) < 0)
 		return -1;
 	guard->watch = daemon_watch_new(daemon->base, daemon_guard_on_event, guard);

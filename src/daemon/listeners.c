@@ -76,7 +76,6 @@ struct listeners {
 
 	TAILQ_HEAD(, listeners_waiter) waiting;
 	struct timer patience;
-	struct log_limit complaints;
 };
 
 /* ---- Who waits ---- */
@@ -125,8 +124,11 @@ static void daemon_listeners_look(void *context)
 
 static void daemon_listeners_on_impatience(void *context)
 {
+	static const char message[] =
+	    "reply given although the service manager does not keep the ports as they are now";
+	static const struct log_limit complaints = { .burst = 1, .interval_ms = 10000 };
 	struct listeners *listeners = context;
-	uint64_t now_ms = clock_now_ms(), suppressed;
+	uint64_t now_ms = clock_now_ms();
 
 	while (!TAILQ_EMPTY(&listeners->waiting)) {
 		uint64_t due_ms = TAILQ_FIRST(&listeners->waiting)->since_ms + PATIENCE_MS;
@@ -136,9 +138,8 @@ static void daemon_listeners_on_impatience(void *context)
 			timer_start(&listeners->patience, due_ms - now_ms);
 			return;
 		}
-		if (log_limit_allows(&listeners->complaints, &suppressed))
-			log_warning("reply given although the service manager does not keep the ports as they are now",
-				    F_SOME("suppressed", suppressed));
+		if (log_limit_allows(&complaints, LOG_WARNING_LEVEL, message, NULL))
+			log_warning(message);
 		daemon_listeners_call_first(listeners);
 	}
 }
@@ -428,7 +429,6 @@ int daemon_listeners_start(struct daemon *daemon, struct err *err)
 	listeners->daemon = daemon;
 	listeners->keeps = daemon_fd_store_is_there();
 	listeners->barrier = -1;
-	listeners->complaints = (struct log_limit){ .burst = 1, .interval_ms = 10000 };
 	TAILQ_INIT(&listeners->waiting);
 	daemon->listeners = listeners;
 	if (timer_init(&listeners->write, daemon->base, daemon_listeners_on_write, listeners, err) < 0 ||

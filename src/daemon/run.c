@@ -7,9 +7,11 @@
 #include "daemon/run.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/log_limit.h"
 #include "base/loop.h"
 #include "config/config.h"
 #include "control/control.h"
@@ -131,6 +133,7 @@ static void daemon_run_housekeep(void *context)
 	struct running *running = context;
 	struct daemon *daemon = &running->daemon;
 
+	log_limit_tell(clock_now_ms());
 	daemon_lock_drain(running->host_lock);
 	if (daemon->state == DAEMON_RUNNING) {
 		daemon_collect_all(daemon);
@@ -493,6 +496,7 @@ int daemon_run(const struct options *options)
 		event_base_dispatch(daemon->base);
 	exit_code = daemon->exit_code;
 	daemon_run_finish(&running);
+	log_limit_tell_all();
 	log_info("weftd ends");
 	log_stop();
 	daemon_notify_close();

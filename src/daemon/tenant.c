@@ -22,7 +22,7 @@ int daemon_tenant_new(struct daemon *daemon, struct sandbox *sandbox, struct err
 	tenant->daemon = daemon;
 	tenant->sandbox = sandbox;
 	tenant->netns_fd = -1;
-	tenant->saves = (struct log_limit){ .burst = 10, .interval_ms = 10000 };
+	tenant->saves = (struct base_burst){ .burst = 10, .interval_ms = 10000 };
 	TAILQ_INIT(&tenant->leaving);
 	tenant->route = fwd_route_new(daemon->forwarder, sandbox->id, sandbox->slot, &sandbox->spec->limits);
 	if (!tenant->route) {

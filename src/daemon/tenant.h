@@ -7,6 +7,7 @@
  * and the requests that are owed an answer.
  */
 
+#include "base/burst.h"
 #include "base/log.h"
 #include "control/request.h"
 #include "daemon/listeners.h"
@@ -47,7 +48,7 @@ struct tenant {
 	bool stored;             /* a former run registered it: a stop before it is adopted must not undo it */
 	bool
 	    unsaved; /* its file lacks its state, the namespace that it has, or a change made at the start; no reply waits */
-	struct log_limit saves; /* limits the writes that its VMM can provoke */
+	struct base_burst saves; /* limits the writes that its VMM can provoke */
 	struct tenant_takeover takeover;
 	bool unregistered;                   /* its file says that it is to go, whatever becomes of the attempt */
 	bool went_on;                        /* the same, but a former run was asked for it */

@@ -46,12 +46,10 @@ static int fabric_slot_run_making(struct job *job)
 /* It is tried again and again, and logged now and then. */
 static void fabric_slot_warn_not_prepared(unsigned number, const struct err *err)
 {
-	static struct log_limit limit = { .burst = 3, .interval_ms = 60000 };
-	uint64_t suppressed;
+	static const struct log_limit limit = { .burst = 3, .interval_ms = 60000 };
 
-	if (log_limit_allows(&limit, &suppressed))
-		log_warning("slot not prepared for the pool", F_UINT("slot", number), F_STR("error", err->text),
-			    F_SOME("suppressed", suppressed));
+	log_limited(&limit, LOG_WARNING_LEVEL, "slot not prepared for the pool", F_UINT("slot", number),
+		    F_STR("error", err->text));
 }
 
 static void fabric_slot_making_failed(struct making *making)

@@ -52,7 +52,7 @@ static void fwd_accept_take(struct endpoint_share *share, int fd, const struct a
 	struct arrival arrival = fwd_arrival_now(share, fd, client);
 	const struct endpoint_share *chosen;
 
-	if (!fwd_arrival_admit(share, &share->side->state, &arrival, &worker->limit_lines)) {
+	if (!fwd_arrival_admit(share, &share->side->state, &arrival)) {
 		fwd_pipe_pool_trim(worker->pipes);
 		return;
 	}

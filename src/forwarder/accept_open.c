@@ -49,7 +49,7 @@ static void fwd_accept_take_last(const struct fwd_endpoint *endpoint, int fd)
 			continue;
 		struct arrival arrival = fwd_arrival_now(share, taken, &client);
 
-		if (fwd_arrival_admit(share, &share->side->route->state, &arrival, &forwarder->admission.lines) &&
+		if (fwd_arrival_admit(share, &share->side->route->state, &arrival) &&
 		    !fwd_arrival_hand_over(share, arrival)) {
 			fwd_socket_reset(&taken);
 			fwd_tally_withdraw(share->side->route);

@@ -23,18 +23,17 @@ enum {
 
 static void fwd_accept_pause_on_message(struct mail *mail)
 {
+	static const struct log_limit limit = { .burst = PAUSE_LINES, .interval_ms = MINUTE_MS };
 	struct forwarder *forwarder = container_of(mail, struct forwarder, admission.pause);
 	int error = atomic_load(&forwarder->admission.pause_error);
-	uint64_t suppressed;
 
 	if (forwarder->stopping || forwarder->drain.done)
 		return;
 	forwarder->accept_pause.count++;
 	fwd_listeners_pause(forwarder);
 	timer_start(&forwarder->accept_pause.look, LOOK_MS);
-	if (log_limit_allows(&forwarder->accept_pause.lines, &suppressed))
-		log_warning("accepting paused: no descriptors left", F_STR("cause", strerror(error)),
-			    F_UINT("limit", forwarder->fair_share.limit), F_SOME("suppressed", suppressed));
+	log_limited(&limit, LOG_WARNING_LEVEL, "accepting paused: no descriptors left", F_STR("cause", strerror(error)),
+		    F_UINT("limit", forwarder->fair_share.limit));
 }
 
 /* Tried, because the kernel may lack them too (ENFILE, ENOMEM). */
@@ -68,8 +67,6 @@ static void fwd_accept_pause_look(void *context)
 int fwd_accept_pause_init(struct forwarder *forwarder, struct err *err)
 {
 	forwarder->admission.pause.deliver = fwd_accept_pause_on_message;
-	forwarder->admission.lines = forwarder->accept_pause.lines =
-	    (struct log_limit){ .burst = PAUSE_LINES, .interval_ms = MINUTE_MS };
 	return timer_init(&forwarder->accept_pause.look, forwarder->base, fwd_accept_pause_look, forwarder, err);
 }
 

@@ -15,7 +15,6 @@ struct forwarder;
 struct accept_pause {
 	struct timer look; /* the next look whether descriptors are free again */
 	uint64_t count;    /* pauses so far */
-	struct log_limit lines;
 };
 
 /* Makes FORWARDER ready for fwd_admission_pause(). 0, or -1 with ERR (ENOMEM); fwd_accept_pause_free() is owed in any case. */

@@ -18,18 +18,18 @@ bool fwd_admission_take(struct fwd_route *route, const struct route_state *state
 	       fwd_tally_admit(route, state->connections_for_all, fwd_route_state_connections(state));
 }
 
-void fwd_admission_refuse(const struct endpoint_share *share, const struct addr *client, struct log_limit *lines)
+const struct log_limit fwd_admission_lines = { .burst = 20, .interval_ms = 60000 };
+
+void fwd_admission_refuse(const struct endpoint_share *share, const struct addr *client)
 {
 	char listen[ADDR_TEXT_SIZE], from[ADDR_TEXT_SIZE];
-	uint64_t suppressed;
 
 	fwd_tally_refuse(share->worker->forwarder);
-	if (!log_limit_allows(lines, &suppressed))
+	if (!log_limit_allows(&fwd_admission_lines, LOG_INFO_LEVEL, "connection ended", share->side->route->id))
 		return;
 	log_info("connection ended", F_SIDE(share->side),
 		 F_STR("endpoint", addr_format(&share->endpoint->listen, listen)),
-		 F_STR("client", addr_format(client, from)), F_STR("reason", fwd_close_reason_name(CLOSE_LIMIT)),
-		 F_SOME("suppressed", suppressed));
+		 F_STR("client", addr_format(client, from)), F_STR("reason", fwd_close_reason_name(CLOSE_LIMIT)));
 }
 
 bool fwd_admission_is_paused(const struct forwarder *forwarder)

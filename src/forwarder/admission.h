@@ -23,7 +23,6 @@ struct admission {
 	atomic_bool paused;
 	atomic_int pause_error; /* errno that caused the pause */
 	struct mail pause;      /* to main, from the thread that paused */
-	struct log_limit lines; /* of clients that main refused. Main's */
 };
 
 /*
@@ -32,8 +31,11 @@ struct admission {
  */
 bool fwd_admission_take(struct fwd_route *route, const struct route_state *state, int cost);
 
-/* Counts and logs, within the limit LINES, a connection that was not admitted. */
-void fwd_admission_refuse(const struct endpoint_share *share, const struct addr *client, struct log_limit *lines);
+/* Of the lines about what no limit admitted. */
+extern const struct log_limit fwd_admission_lines;
+
+/* Counts and logs, within fwd_admission_lines, a connection that was not admitted. */
+void fwd_admission_refuse(const struct endpoint_share *share, const struct addr *client);
 
 /* Whether accepting is paused. */
 bool fwd_admission_is_paused(const struct forwarder *forwarder);

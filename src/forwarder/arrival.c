@@ -32,13 +32,13 @@ struct arrival fwd_arrival_now(const struct endpoint_share *share, int fd, const
 }
 
 bool fwd_arrival_admit(const struct endpoint_share *share, const struct route_state *state,
-		       const struct arrival *arrival, struct log_limit *lines)
+		       const struct arrival *arrival)
 {
 	int fd = arrival->fd;
 
 	if (fwd_admission_take(share->side->route, state, SHARE_CONNECTION))
 		return true;
-	fwd_admission_refuse(share, &arrival->client, lines);
+	fwd_admission_refuse(share, &arrival->client);
 	fwd_socket_reset(&fd);
 	return false;
 }

@@ -11,7 +11,6 @@
 
 struct endpoint_share;
 struct fwd_endpoint;
-struct log_limit;
 struct route_side;
 struct route_state;
 
@@ -29,10 +28,10 @@ struct arrival fwd_arrival_now(const struct endpoint_share *share, int fd, const
 
 /*
  * Applies the limits; STATE: of SHARE's route, as the caller's thread knows it. False: no room for one more, and the client was
- * reset, with a line in the log within LINES. Any thread.
+ * reset, with a line in the log. Any thread.
  */
 bool fwd_arrival_admit(const struct endpoint_share *share, const struct route_state *state,
-		       const struct arrival *arrival, struct log_limit *lines);
+		       const struct arrival *arrival);
 
 /* Counts an admitted one, which holds a reference to its endpoint from then on. Any thread. */
 void fwd_arrival_count(const struct arrival *arrival);

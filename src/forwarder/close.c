@@ -41,8 +41,7 @@ static enum log_level fwd_connection_log_level(enum fwd_close_reason reason)
 	return reason == CLOSE_DONE ? LOG_DEBUG_LEVEL : LOG_INFO_LEVEL;
 }
 
-static void fwd_connection_write_line(const struct connection *connection, enum fwd_close_reason reason,
-				      uint64_t suppressed)
+static void fwd_connection_write_line(const struct connection *connection, enum fwd_close_reason reason)
 {
 	char listen[ADDR_TEXT_SIZE], client[ADDR_TEXT_SIZE];
 	struct log_field fields[] = {
@@ -55,24 +54,22 @@ static void fwd_connection_write_line(const struct connection *connection, enum 
 		F_UINT("duration_ms", fwd_connection_age_ms(connection)),
 		F_INT("connect_ms", fwd_connection_connect_ms(connection)),
 		F_STR("error", connection->error ? strerror(connection->error) : NULL),
-		F_SOME("suppressed", suppressed),
 		{ 0 },
 	};
 
-	if (!suppressed)
-		fields[sizeof(fields) / sizeof(fields[0]) - 2] = (struct log_field){ 0 };
 	log_write(fwd_connection_log_level(reason), "connection ended", fields);
 }
 
 static void fwd_connection_log(const struct connection *connection, enum fwd_close_reason reason)
 {
-	uint64_t suppressed = 0;
+	enum log_level level = fwd_connection_log_level(reason);
 
-	if (!log_enabled(fwd_connection_log_level(reason)))
+	if (!log_enabled(level))
 		return;
-	if (reason != CLOSE_DONE && !log_limit_allows(&connection->worker->lines, &suppressed))
+	if (reason != CLOSE_DONE &&
+	    !log_limit_allows(&fwd_end_lines, level, "connection ended", connection->side->route->id))
 		return;
-	fwd_connection_write_line(connection, reason, suppressed);
+	fwd_connection_write_line(connection, reason);
 }
 
 /* ---- The end ---- */

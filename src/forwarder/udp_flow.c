@@ -131,14 +131,13 @@ static void fwd_udp_flow_refuse(const struct udp_port *port, const struct addr *
 {
 	struct worker *worker = port->worker;
 	char listen[ADDR_TEXT_SIZE], client[ADDR_TEXT_SIZE];
-	uint64_t suppressed;
 
 	fwd_tally_refuse(worker->forwarder);
-	if (log_limit_allows(&worker->limit_lines, &suppressed))
+	if (log_limit_allows(&fwd_admission_lines, LOG_INFO_LEVEL, "flow ended", port->side->route->id))
 		log_info("flow ended", F_SIDE(port->side), F_STR("proto", "udp"),
 			 F_STR("endpoint", addr_format(&port->endpoint->listen, listen)),
 			 F_STR("client", addr_format(from, client)),
-			 F_STR("reason", fwd_close_reason_name(CLOSE_LIMIT)), F_SOME("suppressed", suppressed));
+			 F_STR("reason", fwd_close_reason_name(CLOSE_LIMIT)));
 }
 
 struct udp_flow *fwd_udp_flow_of(struct udp_port *port, const struct udp_ends *ends)
@@ -164,19 +163,18 @@ static void fwd_udp_flow_write_line(const struct udp_flow *flow, enum fwd_close_
 	enum log_level level = reason == CLOSE_IDLE ? LOG_DEBUG_LEVEL : LOG_INFO_LEVEL;
 	char listen[ADDR_TEXT_SIZE], client[ADDR_TEXT_SIZE];
 	struct worker *worker = flow->port->worker;
-	uint64_t suppressed = 0;
 
 	if (!log_enabled(level))
 		return;
 	/* A flood gives up thousands. */
-	if (level != LOG_DEBUG_LEVEL &&
-	    !log_limit_allows(reason == CLOSE_LIMIT ? &worker->limit_lines : &worker->lines, &suppressed))
+	if (level != LOG_DEBUG_LEVEL && !log_limit_allows(reason == CLOSE_LIMIT ? &fwd_admission_lines : &fwd_end_lines,
+							  level, "flow ended", flow->port->side->route->id))
 		return;
 	log_at(level, "flow ended", F_SIDE(flow->port->side), F_STR("proto", "udp"),
 	       F_STR("endpoint", addr_format(&flow->port->endpoint->listen, listen)),
 	       F_STR("client", addr_format(&flow->ends.client, client)), F_STR("reason", fwd_close_reason_name(reason)),
 	       F_UINT("to_guest", flow->to_guest), F_UINT("from_guest", flow->from_guest),
-	       F_UINT("duration_ms", worker->now_ms - flow->started_ms), F_SOME("suppressed", suppressed));
+	       F_UINT("duration_ms", worker->now_ms - flow->started_ms));
 }
 
 void fwd_udp_flow_close(struct udp_flow *flow, enum fwd_close_reason reason)

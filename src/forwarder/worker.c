@@ -19,7 +19,7 @@
 #include <stdlib.h>
 
 /* Lines about abnormal ends, of one worker: enough to see the cause, not enough to fill a disk. */
-enum { LINES_BURST = 100, LINES_INTERVAL_MS = 5000, LIMIT_LINES = 20, MINUTE_MS = 60 * 1000 };
+const struct log_limit fwd_end_lines = { .burst = 100, .interval_ms = 5000 };
 
 enum { TIMEOUT_MAX_MS = 60 * 1000 };
 
@@ -168,8 +168,6 @@ struct worker *fwd_worker_new(struct forwarder *forwarder, size_t index, struct 
 	snprintf(worker->name, sizeof(worker->name), "weft-worker-%zu", index);
 	worker->thread.name = worker->name;
 	worker->thread.ask = fwd_worker_ask;
-	worker->lines = (struct log_limit){ .burst = LINES_BURST, .interval_ms = LINES_INTERVAL_MS };
-	worker->limit_lines = (struct log_limit){ .burst = LIMIT_LINES, .interval_ms = MINUTE_MS };
 	pthread_mutex_init(&worker->accepting, NULL);
 	LIST_INIT(&worker->sides);
 	TAILQ_INIT(&worker->again);

@@ -33,6 +33,9 @@ enum {
 TAILQ_HEAD(connection_queue, connection);
 
 /* One thread with a loop, and all that its connections share. Its thread's only, except where a member says otherwise. */
+/* Of the lines about abnormal ends. */
+extern const struct log_limit fwd_end_lines;
+
 struct worker {
 	struct forwarder *forwarder;
 	size_t index;
@@ -59,9 +62,7 @@ struct worker {
 	struct udp_batch *datagrams; /* NULL without UDP endpoints */
 	char *buffer;                /* COPY_SIZE bytes, read and at once written on */
 
-	struct log_limit lines;       /* of abnormal ends */
-	struct log_limit limit_lines; /* "connection ended" for a limit, of those that never began */
-	struct worker_tally tally;    /* any thread reads */
+	struct worker_tally tally; /* any thread reads */
 
 	pthread_mutex_t accepting; /* held while accepting: main takes it to end that */
 	size_t arrival_count;

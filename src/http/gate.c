@@ -33,6 +33,8 @@ enum {
 	HANGUP_CHECK_MS = 1000,        /* how often a client that is not read is checked for its end */
 };
 
+static const struct log_limit gate_lines = { .burst = 10, .interval_ms = 10000 };
+
 struct http_gate {
 	struct event_base *base;
 	const struct http_gate_ops *ops;
@@ -41,7 +43,6 @@ struct http_gate {
 	size_t peers_max, reading_max;
 	struct gate_accept *acceptors[ACCEPTORS_MAX];
 	size_t acceptor_count;
-	struct log_limit refused, evicted;
 };
 
 static struct http_gate *http_gate_of(const struct http_peer *peer)
@@ -76,13 +77,11 @@ static void http_gate_on_deadline(void *context)
 static bool http_gate_evict(struct http_gate *gate)
 {
 	struct http_peer *oldest = TAILQ_FIRST(&gate->peers.reading);
-	uint64_t suppressed;
 
 	if (!oldest)
 		return false;
-	if (log_limit_allows(&gate->evicted, &suppressed))
-		log_warning("control: too many connections, the oldest idle one is closed",
-			    F_UINT("connections", gate->peers.count), F_SOME("suppressed", suppressed));
+	log_limited(&gate_lines, LOG_WARNING_LEVEL, "control: too many connections, the oldest idle one is closed",
+		    F_UINT("connections", gate->peers.count));
 	http_gate_close(oldest);
 	return true;
 }
@@ -114,11 +113,9 @@ static void http_gate_refuse(struct http_peer *peer, int status, const char *det
 	struct http_gate *gate = http_gate_of(peer);
 	struct evbuffer *input = bufferevent_get_input(peer->bufferevent);
 	char *body = detail ? gate->ops->describe(status, detail) : NULL;
-	uint64_t suppressed;
 
-	if (log_limit_allows(&gate->refused, &suppressed))
-		log_info("control: request refused", F_INT("status", status), F_STR("detail", detail),
-			 F_SOME("suppressed", suppressed));
+	log_limited(&gate_lines, LOG_INFO_LEVEL, "control: request refused", F_INT("status", status),
+		    F_STR("detail", detail));
 	bool written = http_refuse(peer, status, body ? gate->ops->description_type : NULL, body);
 	free(body);
 	evbuffer_drain(input, evbuffer_get_length(input));
@@ -338,7 +335,6 @@ struct http_gate *http_gate_new(struct event_base *base, const struct http_gate_
 	gate->base = base;
 	gate->ops = ops;
 	gate->context = context;
-	gate->refused = gate->evicted = (struct log_limit){ .burst = 10, .interval_ms = 10000 };
 	http_peer_set_init(&gate->peers);
 	http_gate_set_caps(gate, GATE_PEERS_MAX, GATE_READING_MAX);
 	return gate;

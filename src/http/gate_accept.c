@@ -28,7 +28,6 @@ struct gate_accept {
 	void *context;
 	int reserve[RESERVE];
 	unsigned reserved;
-	struct log_limit complaints;
 };
 
 void http_gate_accept_refill(struct gate_accept *accept)
@@ -52,12 +51,11 @@ static void http_gate_accept_on_resume(void *context)
 
 static void http_gate_accept_complain(struct gate_accept *accept, int error)
 {
-	uint64_t suppressed;
+	static const struct log_limit limit = { .burst = 1, .interval_ms = 10000 };
 
-	if (log_limit_allows(&accept->complaints, &suppressed))
-		log_warning("control: cannot accept a connection: raise LimitNOFILE= or close descriptors",
-			    F_STR("error", strerror(error)), F_UINT("reserve", accept->reserved),
-			    F_SOME("suppressed", suppressed));
+	log_limited(&limit, LOG_WARNING_LEVEL,
+		    "control: cannot accept a connection: raise LimitNOFILE= or close descriptors",
+		    F_STR("error", strerror(error)), F_UINT("reserve", accept->reserved));
 }
 
 static void http_gate_accept_on_error(struct evconnlistener *listener, void *arg)
@@ -112,7 +110,6 @@ struct gate_accept *http_gate_accept_new(struct event_base *base, int fd, const 
 	evconnlistener_set_error_cb(accept->listener, http_gate_accept_on_error);
 	accept->ops = ops;
 	accept->context = context;
-	accept->complaints = (struct log_limit){ .burst = 1, .interval_ms = 10000 };
 	http_gate_accept_refill(accept);
 	return accept;
 }

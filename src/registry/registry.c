@@ -128,7 +128,6 @@ static struct sandbox *registry_sandbox_new(const struct registry *registry, con
 	sandbox->state = SANDBOX_CREATING;
 	sandbox->carrier_downs = -1;
 	sandbox->registered_ms = sandbox->since_ms = clock_wall_ms();
-	sandbox->lines = (struct log_limit){ .burst = 30, .interval_ms = 60000 };
 	if (registry_endpoints_for(registry, spec, &sandbox->endpoints) < 0) {
 		free(sandbox);
 		return NULL;

@@ -73,17 +73,16 @@ struct sandbox {
 	const struct config_layout *layout; /* of its slot: the names and addresses that it has for life */
 	enum sandbox_state state;           /* changed by registry_sandbox_set_state() alone */
 	int64_t since_ms;                   /* wall clock, of the last change of state */
-	struct log_limit lines; /* limits the lines that a VMM can provoke by opening and closing its TAP without end */
-	char reason[256];       /* why it failed; "" otherwise */
-	enum failure failure;   /* FAILURE_NONE unless it is failed */
-	bool carrier;           /* of its TAP, as last reported */
-	bool guest_answers;     /* its ready_port accepted a connection since it was attached */
-	bool paused;            /* the manager asked for it */
-	bool was_attached;      /* carrier was there at least once */
-	int64_t carrier_downs;  /* how often it was lost since the TAP was made, as last reported; -1: not known */
-	int64_t registered_ms;  /* wall clock */
-	int64_t last_activity_ms;           /* wall clock; 0: none yet */
-	unsigned mtu;                       /* of its TAP */
+	char reason[256];                   /* why it failed; "" otherwise */
+	enum failure failure;               /* FAILURE_NONE unless it is failed */
+	bool carrier;                       /* of its TAP, as last reported */
+	bool guest_answers;                 /* its ready_port accepted a connection since it was attached */
+	bool paused;                        /* the manager asked for it */
+	bool was_attached;                  /* carrier was there at least once */
+	int64_t carrier_downs;    /* how often it was lost since the TAP was made, as last reported; -1: not known */
+	int64_t registered_ms;    /* wall clock */
+	int64_t last_activity_ms; /* wall clock; 0: none yet */
+	unsigned mtu;             /* of its TAP */
 	uint64_t netns_device, netns_inode; /* which namespace is its own, stat(2); inode 0: not known */
 	struct spec *spec;                  /* owned; as the manager asked for it, PATCHes included */
 	struct endpoint *endpoints;         /* owned; one for each of spec->ports, in their order */
@@ -96,6 +95,9 @@ struct sandbox {
 };
 
 /* The fields `sandbox` and `name` of a log line. */
+/* Of the lines that a VMM can provoke by opening and closing its TAP without end. */
+extern const struct log_limit registry_sandbox_lines;
+
 #define F_SANDBOX(sandbox) F_STR("sandbox", (sandbox)->id), F_STR("name", registry_sandbox_name(sandbox))
 
 /* Its name; NULL: it has none. */

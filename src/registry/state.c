@@ -49,21 +49,23 @@ static bool registry_sandbox_is_told(enum sandbox_state from, const char *cause)
 	return from == SANDBOX_CREATING && strcmp(cause, SANDBOX_CAUSE_REGISTERED) == 0;
 }
 
+const struct log_limit registry_sandbox_lines = { .burst = 30, .interval_ms = 60000 };
+
 /* A failure is always told; other changes within limits, for a VMM can provoke them without end. */
 static void registry_sandbox_log_state(struct sandbox *sandbox, enum sandbox_state from, const char *cause,
 				       uint64_t previous_ms)
 {
-	uint64_t suppressed = 0;
+	static const char message[] = "sandbox changed its state";
 
 	if (registry_sandbox_is_told(from, cause))
 		return;
-	if (!log_limit_allows(&sandbox->lines, &suppressed) && sandbox->state != SANDBOX_FAILED)
+	if (sandbox->state != SANDBOX_FAILED &&
+	    !log_limit_allows(&registry_sandbox_lines, LOG_INFO_LEVEL, message, sandbox->id))
 		return;
-	log_info("sandbox changed its state", F_SANDBOX(sandbox), F_UINT("slot", sandbox->slot),
+	log_info(message, F_SANDBOX(sandbox), F_UINT("slot", sandbox->slot),
 		 F_STR("from", registry_sandbox_state_name(from)),
 		 F_STR("to", registry_sandbox_state_name(sandbox->state)), F_STR("cause", cause),
-		 F_STR("reason", sandbox->reason[0] ? sandbox->reason : NULL), F_UINT("previous_ms", previous_ms),
-		 F_SOME("suppressed", suppressed));
+		 F_STR("reason", sandbox->reason[0] ? sandbox->reason : NULL), F_UINT("previous_ms", previous_ms));
 }
 
 void registry_sandbox_set_state(struct registry *registry, struct sandbox *sandbox, enum sandbox_state state,

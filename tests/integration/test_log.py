@@ -156,3 +156,37 @@ def test_a_stopped_journal_stops_nothing(weftd, guest, host, journal):
     # It did not wait for the journal, so the last line is where there was room.
     assert re.search(r'msg="weftd crashes" signal=ABRT thread=weftd sender=\d+', daemon.log())
     daemon.process = None
+
+
+def lines_of(log, message, sandbox):
+    """The lines MESSAGE of SANDBOX that were written, and those that were swallowed, as later lines tell."""
+    told = re.findall(rf'msg="log lines suppressed" sandbox={sandbox} of="?{message}"? suppressed=(\d+)', log)
+    return len(re.findall(rf'msg="?{message}"? sandbox={sandbox} ', log)), sum(map(int, told))
+
+
+def test_a_noisy_sandbox_silences_no_other_and_each_line_is_accounted_for(host, weftd):
+    daemon = weftd({})
+    slots = {name: daemon.api.register(name) for name in ("noisy", "quiet")}
+
+    def damage(name):
+        address = slots[name]["host_ip"]
+        host.run(["ip", "route", "del", address])
+        poll_until(lambda: address in host.output(["ip", "route", "show", address]))
+
+    def refuse(name):
+        daemon.api.request("PUT", f"/v1/sandboxes/{name}", body={"nonsense": 1}).problem(400)
+
+    for _ in range(7):
+        damage("noisy")
+    for _ in range(25):
+        refuse("noisy")
+    damage("quiet")
+    refuse("quiet")
+    daemon.stop()
+    log = daemon.log()
+    assert lines_of(log, "repaired", "quiet") == (1, 0), log
+    assert lines_of(log, "control: change", "quiet") == (2, 0), log
+    assert sum(lines_of(log, "repaired", "noisy")) == 7, log
+    assert lines_of(log, "repaired", "noisy")[1], log
+    assert sum(lines_of(log, "control: change", "noisy")) == 26, log
+    assert " suppressed=" not in re.sub(r'.*msg="log lines suppressed".*', "", log)

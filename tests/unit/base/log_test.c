@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/log.h"
+#include "base/log_limit.h"
 
 #include "base/log_line.h"
 #include "unit/run_suite.h"
@@ -194,22 +195,93 @@ START_TEST(lines_of_many_threads_do_not_mix)
 }
 END_TEST
 
-START_TEST(a_limit_lets_a_burst_through_and_counts_the_rest)
+static const struct log_limit two_an_hour = { .burst = 2, .interval_ms = 3600000 };
+
+enum { NOW_MS = 1000000 };
+
+/* How many of COUNT lines about SANDBOX pass at NOW_MS. */
+static unsigned passed(const char *message, const char *sandbox, unsigned slot, unsigned count, uint64_t now_ms)
 {
-	struct log_limit limit = { .burst = 2, .interval_ms = 3600000 };
-	uint64_t suppressed = 99;
+	unsigned result = 0;
 
-	ck_assert(log_limit_allows(&limit, &suppressed));
-	ck_assert_uint_eq(suppressed, 0);
-	ck_assert(log_limit_allows(&limit, &suppressed));
-	ck_assert(!log_limit_allows(&limit, &suppressed));
-	ck_assert(!log_limit_allows(&limit, &suppressed));
+	for (unsigned i = 0; i < count; i++)
+		result += log_limit_admits(&two_an_hour, LOG_WARNING_LEVEL, message, sandbox, slot, now_ms);
+	return result;
+}
 
-	limit.started_ms = 0; /* as if the interval were over */
-	ck_assert(log_limit_allows(&limit, &suppressed));
-	ck_assert_uint_eq(suppressed, 2);
-	ck_assert(log_limit_allows(&limit, &suppressed));
-	ck_assert_uint_eq(suppressed, 0);
+START_TEST(each_sandbox_and_message_has_a_limit_of_its_own)
+{
+	ck_assert_uint_eq(passed("repaired", "a1", 0, 5, NOW_MS), 2);
+	ck_assert_uint_eq(passed("repaired", "b2", 0, 1, NOW_MS), 1);
+	ck_assert_uint_eq(passed("in order again", "a1", 0, 1, NOW_MS), 1);
+	ck_assert_uint_eq(passed("repaired", NULL, 7, 1, NOW_MS), 1);
+	ck_assert_uint_eq(passed("repaired", NULL, 0, 1, NOW_MS), 1);
+	ck_assert_str_eq(logged(), "");
+	log_limit_tell(NOW_MS + LOG_LIMIT_TELL_MS - 1);
+	ck_assert_str_eq(logged(), "");
+	log_limit_tell(NOW_MS + LOG_LIMIT_TELL_MS);
+	ck_assert_str_eq(logged(), "level=warning msg=\"log lines suppressed\" sandbox=a1 of=repaired suppressed=3");
+	ck_assert_str_eq(logged(), "");
+	/* Told once. */
+	log_limit_tell_all();
+	ck_assert_str_eq(logged(), "");
+}
+END_TEST
+
+START_TEST(what_is_left_is_told_with_the_next_line_and_at_the_end)
+{
+	uint64_t later_ms = NOW_MS + two_an_hour.interval_ms;
+
+	ck_assert_uint_eq(passed("repaired", "a1", 0, 3, NOW_MS), 2);
+	ck_assert_uint_eq(passed("repaired", "a1", 0, 1, later_ms), 1);
+	ck_assert_str_eq(logged(), "level=warning msg=\"log lines suppressed\" sandbox=a1 of=repaired suppressed=1");
+	ck_assert_uint_eq(passed("slot not looked at", NULL, 7, 4, NOW_MS), 2);
+	log_limit_tell_all();
+	ck_assert_str_eq(logged(), "level=warning msg=\"log lines suppressed\" slot=7 of=\"slot not looked at\" "
+				   "suppressed=2");
+	ck_assert_str_eq(logged(), "");
+}
+END_TEST
+
+START_TEST(a_full_table_shares_one_limit_and_empties)
+{
+	char id[16];
+	unsigned others = 0;
+
+	for (unsigned i = 0; i < LOG_LIMIT_ENTRIES; i++) {
+		snprintf(id, sizeof(id), "s%u", i);
+		ck_assert_uint_eq(passed("repaired", id, 0, 1, NOW_MS), 1);
+	}
+	for (unsigned i = 0; i < 1000; i++) {
+		snprintf(id, sizeof(id), "t%u", i);
+		others += passed("repaired", id, 0, 1, NOW_MS);
+	}
+	ck_assert_uint_eq(others, 100);
+	log_limit_tell(NOW_MS + LOG_LIMIT_TELL_MS);
+	ck_assert_str_eq(logged(), "level=warning msg=\"log lines suppressed\" of=\"lines of other sandboxes\" "
+				   "suppressed=900");
+	log_limit_tell(NOW_MS + two_an_hour.interval_ms);
+	ck_assert_uint_eq(passed("repaired", "t1", 0, 3, NOW_MS + two_an_hour.interval_ms), 2);
+	log_limit_tell_all();
+	ck_assert_str_eq(logged(), "level=warning msg=\"log lines suppressed\" sandbox=t1 of=repaired suppressed=1");
+}
+END_TEST
+
+static void write_seldom(const char *sandbox)
+{
+	log_seldom(LOG_INFO_LEVEL, "repaired", F_STR("sandbox", sandbox), F_STR("what", "route"));
+}
+
+START_TEST(a_seldom_line_takes_its_sandbox_from_its_fields)
+{
+	for (unsigned i = 0; i < 8; i++)
+		write_seldom("a1");
+	write_seldom("b2");
+	for (unsigned i = 0; i < 5; i++)
+		ck_assert_str_eq(logged(), "level=info msg=repaired sandbox=a1 what=route");
+	ck_assert_str_eq(logged(), "level=info msg=repaired sandbox=b2 what=route");
+	log_limit_tell_all();
+	ck_assert_str_eq(logged(), "level=info msg=\"log lines suppressed\" sandbox=a1 of=repaired suppressed=3");
 }
 END_TEST
 
@@ -268,7 +340,10 @@ int main(void)
 	tcase_add_test(cases, errno_is_left_alone);
 	tcase_add_test(cases, events_that_repeat_are_written_five_times);
 	tcase_add_test(cases, lines_of_many_threads_do_not_mix);
-	tcase_add_test(cases, a_limit_lets_a_burst_through_and_counts_the_rest);
+	tcase_add_test(cases, each_sandbox_and_message_has_a_limit_of_its_own);
+	tcase_add_test(cases, what_is_left_is_told_with_the_next_line_and_at_the_end);
+	tcase_add_test(cases, a_full_table_shares_one_limit_and_empties);
+	tcase_add_test(cases, a_seldom_line_takes_its_sandbox_from_its_fields);
 
 	Suite *suite = suite_create("log");
 	suite_add_tcase(suite, cases);
