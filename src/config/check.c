@@ -2,6 +2,7 @@
 /*
  * Checks values against each other. Checks that need the host are made elsewhere.
  */
+#include "config/layouts.h"
 #include "config/loading.h"
 
 #include <string.h>
@@ -22,13 +23,18 @@ static bool config_is_plain_name(const char *name)
 							"0123456789_.-") == strlen(name + 1);
 }
 
+static bool config_is_plain_path(const char *path)
+{
+	return *path == '/' && path[1] && !strstr(path, "//") && !strstr(path, "/./") && !strstr(path, "/../") &&
+	       path[strlen(path) - 1] != '/';
+}
+
 static void config_check_names(const struct config *config, struct config_mistakes *mistakes)
 {
 	const char *dir = config->layout.netns_dir;
 	char longest[48];
 
-	if (*dir != '/' || strstr(dir, "//") || strstr(dir, "/./") || strstr(dir, "/../") ||
-	    dir[strlen(dir) - 1] == '/')
+	if (!config_is_plain_path(dir))
 		config_blame("names", "netns_dir", "not a plain absolute path; allowed: such as /run/netns");
 	if (!config_is_plain_name(config->layout.netns_prefix))
 		config_blame("names", "netns_prefix",
@@ -51,6 +57,28 @@ static bool config_is_usable_range(const struct cidr4 *cidr)
 		if (addr_cidr4_overlaps(cidr, &special[i]))
 			return false;
 	return true;
+}
+
+static bool config_is_range(const struct cidr4 *cidr, uint8_t longest)
+{
+	return cidr->length >= 8 && cidr->length <= longest && cidr->ip == addr_cidr4_first(cidr) &&
+	       config_is_usable_range(cidr);
+}
+
+bool config_layout_is_valid(const struct config_layout *layout)
+{
+	char longest[CONFIG_LINK_SIZE + 16];
+
+	if (strlen(layout->netns_dir) > 160 || strlen(layout->netns_prefix) > 40 ||
+	    strlen(layout->veth_prefix) >= CONFIG_LINK_SIZE || !config_is_plain_path(layout->netns_dir) ||
+	    !config_is_plain_name(layout->netns_prefix) || !config_is_plain_name(layout->veth_prefix))
+		return false;
+	if (!layout->link_group || layout->link_group > INT32_MAX || !config_is_range(&layout->host_cidr, 30) ||
+	    !config_is_range(&layout->veth_cidr, 29) || (layout->mtu && (layout->mtu < 576 || layout->mtu > 65535)))
+		return false;
+	snprintf(longest, sizeof(longest), "%s%u", layout->veth_prefix, config_slot_max(layout));
+	return strlen(longest) < CONFIG_LINK_SIZE && layout->guest.length >= 8 && layout->guest.length <= 30 &&
+	       layout->tap.length >= 8 && layout->tap.length <= 30 && layout->guest.ip != layout->tap.ip;
 }
 
 struct config_range {

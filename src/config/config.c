@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/container_of.h"
 #include "base/err.h"
+#include "config/layouts.h"
 #include "config/loading.h"
 #include "config/source.h"
 
@@ -37,6 +38,11 @@ struct config *config_default(void)
 			return NULL;
 		}
 	}
+	loaded->config.layouts = config_layouts_new();
+	if (!loaded->config.layouts) {
+		config_free(&loaded->config);
+		return NULL;
+	}
 	loaded->config.daemon.workers = config_count_cores();
 	return &loaded->config;
 }
@@ -48,6 +54,7 @@ void config_free(struct config *config)
 	for (size_t i = 0; i < option_count; i++)
 		config_option_clear(&option_table[i], config);
 	vec_free(&config->ingress.local_ids);
+	config_layouts_free(config->layouts);
 	free(config); /* is the first member of what was allocated */
 }
 

@@ -56,7 +56,8 @@ struct config {
 		enum log_format log_format;
 		unsigned workers; /* at least 1 */
 	} daemon;
-	struct config_layout layout; /* [names] and [addresses]: of new slots */
+	struct config_layout layout;    /* [names] and [addresses]: of new slots */
+	struct config_layouts *layouts; /* those of former configurations, see config/layouts.h */
 	struct {
 		char *uplink;          /* NULL: the default route's link */
 		struct cidr4_list dns; /* /32 each */

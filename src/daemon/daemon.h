@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 struct config;
+struct config_layout;
 struct control;
 struct control_http;
 struct default_endpoint;
@@ -49,8 +50,9 @@ struct daemon {
 	const struct options *options;
 	struct event_base *base;
 	struct config *config;
-	enum daemon_state state;  /* changed by daemon_become() alone */
-	enum daemon_state former; /* the state before this one */
+	const struct config_layout *dropping; /* a former layout of slots, while its rules are removed; NULL: none */
+	enum daemon_state state;              /* changed by daemon_become() alone */
+	enum daemon_state former;             /* the state before this one */
 	int exit_code;
 
 	/* The rooms. NULL: not there yet, or not there any more. */

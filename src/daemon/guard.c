@@ -19,6 +19,7 @@
 #include "daemon/daemon.h"
 #include "daemon/file_watch.h"
 #include "daemon/follow.h"
+#include "daemon/marks.h"
 #include "daemon/options.h"
 #include "daemon/pace.h"
 #include "daemon/reserve.h"
@@ -320,8 +321,10 @@ static void daemon_guard_look(struct guard *guard)
 		else if (!guard->filling)
 			daemon_guard_check_directory(daemon);
 	}
-	if (daemon->state == DAEMON_RUNNING)
+	if (daemon->state == DAEMON_RUNNING) {
 		daemon_guard_check_files(daemon);
+		daemon_marks_settle(daemon);
+	}
 	daemon_guard_watch(guard);
 }
 

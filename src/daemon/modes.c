@@ -8,9 +8,10 @@
 #include "base/err.h"
 #include "base/netns.h"
 #include "base/standard_fds.h"
-#include "config/config.h"
+#include "config/layouts.h"
 #include "daemon/host_lock.h"
 #include "daemon/load_config.h"
+#include "daemon/marks.h"
 #include "daemon/options.h"
 #include "daemon/run.h"
 #include "daemon/weftd_main.h"
@@ -52,6 +53,31 @@ static int daemon_mode_check_host(const struct options *options, const struct co
 	return exit_code;
 }
 
+/* Says which sandboxes would keep a former configuration's names and addresses. */
+static int daemon_mode_check_layouts(const struct options *options, const struct config *config)
+{
+	char theirs[256] = "";
+	struct err err;
+	struct store *store = store_open_read(options->state_dir, config, &err);
+	int count;
+
+	/* Without a state directory, or the right to read it, there is nothing to say. */
+	if (!store)
+		return EX_OK;
+	count = daemon_marks_find(config, store, &err);
+	if (count == 0)
+		count = daemon_marks_count(config, store, theirs, sizeof(theirs), &err);
+	if (count < 0)
+		fprintf(stderr, "weftd: %s\n", err.text);
+	if (count > 0)
+		printf("note: %d sandboxes keep the names and addresses that they were made with (%s); the "
+		       "configuration's are "
+		       "for new ones\n",
+		       count, theirs);
+	store_close(store);
+	return count >= 0 ? EX_OK : err.code ? EX_OSERR : EX_CONFIG;
+}
+
 int daemon_mode_check(const struct options *options)
 {
 	int exit_code;
@@ -61,6 +87,11 @@ int daemon_mode_check(const struct options *options)
 	if (!config)
 		return exit_code;
 	printf("configuration ok\n");
+	exit_code = daemon_mode_check_layouts(options, config);
+	if (exit_code != EX_OK) {
+		config_free(config);
+		return exit_code;
+	}
 	exit_code = daemon_mode_check_host(options, config);
 	if (exit_code == EX_OK)
 		printf("host ok\n");
@@ -125,10 +156,11 @@ static void daemon_mode_print_live(void *context, const struct fabric_found *fou
 static int daemon_mode_remove_all(const struct options *options, const struct config *config, struct store *store)
 {
 	unsigned count = 0;
+	bool marks;
 	struct err err;
 
 	if (fabric_cleanup(config, daemon_mode_print_removed, &count, &err) < 0 ||
-	    daemon_mode_remove_state_files(store, &count, &err) < 0 ||
+	    daemon_mode_remove_state_files(store, &count, &err) < 0 || store_marks_remove(store, &marks, &err) < 0 ||
 	    daemon_mode_remove_socket(options->socket, &count, &err) < 0) {
 		fprintf(stderr, "weftd: %s\n", err.text);
 		return EX_OSERR;
@@ -153,6 +185,25 @@ static int daemon_mode_remove_unused(const struct options *options, const struct
 	return EX_TEMPFAIL;
 }
 
+/* What was made by another configuration is removed as well, and what was made by none. */
+static int daemon_mode_know_layouts(const struct config *config, struct store *store, struct err *err)
+{
+	struct config *defaults = config_default();
+	bool known = defaults && config_layout_add(config, &defaults->layout);
+	struct store_contents contents;
+
+	config_free(defaults);
+	if (!known)
+		return err_set(err, ENOMEM, "layouts of slots");
+	if (store_marks_load(store, err) < 0 && err->code != ENOENT && err->code != EBADMSG)
+		return -1;
+	/* The state files add those of their sandboxes while they are read. */
+	if (store_load(store, &contents, err) < 0)
+		return -1;
+	store_contents_clear(&contents);
+	return fabric_find_layouts(config, err);
+}
+
 int daemon_mode_cleanup(const struct options *options)
 {
 	int exit_code;
@@ -166,8 +217,9 @@ int daemon_mode_cleanup(const struct options *options)
 	/* The locks keep us from removing what a running daemon uses. */
 	AUTO_FD int lock = daemon_lock_host(config->layout.link_group, &err);
 	struct store *store = lock < 0 ? NULL : store_open(options->state_dir, config, &err);
-	if (!store) {
+	if (!store || daemon_mode_know_layouts(config, store, &err) < 0) {
 		fprintf(stderr, "weftd: %s\n", err.text);
+		store_close(store);
 		config_free(config);
 		return EX_OSERR;
 	}

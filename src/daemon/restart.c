@@ -29,6 +29,7 @@
 #include "daemon/default_endpoint.h"
 #include "daemon/endpoints.h"
 #include "daemon/listeners.h"
+#include "daemon/marks.h"
 #include "daemon/notify.h"
 #include "daemon/reserve.h"
 #include "daemon/rooms.h"
@@ -128,8 +129,8 @@ static int daemon_restart_load_one(struct daemon *daemon, struct stored *stored,
 
 	stored->changed |= daemon_restart_unname(daemon, stored);
 	daemon_restart_free_id(daemon, stored->id);
-	struct sandbox *sandbox = registry_adopt(daemon->registry, stored->id, stored->slot, NULL, stored->spec,
-						 stored->endpoints, stored->endpoint_count, &problem);
+	struct sandbox *sandbox = registry_adopt(daemon->registry, stored->id, stored->slot, stored->layout,
+						 stored->spec, stored->endpoints, stored->endpoint_count, &problem);
 	if (!sandbox)
 		return err_set(err, 0, "sandbox %s, slot %u: %s", stored->id, stored->slot, problem.detail);
 	stored->spec = NULL;
@@ -137,6 +138,7 @@ static int daemon_restart_load_one(struct daemon *daemon, struct stored *stored,
 	sandbox->registered_ms = stored->registered_ms;
 	sandbox->last_activity_ms = stored->last_activity_ms;
 	sandbox->mtu = stored->mtu;
+	sandbox->others = steal_ptr(&stored->others);
 	sandbox->netns_device = stored->netns_device;
 	sandbox->netns_inode = stored->netns_inode;
 	sandbox->counters = stored->base;
@@ -148,11 +150,13 @@ static int daemon_restart_load_one(struct daemon *daemon, struct stored *stored,
 	daemon_tenant_of(sandbox)->base = stored->base;
 	daemon_tenant_of(sandbox)->stored = true;
 	daemon_restart_restore_status(daemon, sandbox, &stored->status);
+	daemon_tenant_of(sandbox)->layout_assumed = daemon_tenant_of(sandbox)->unsaved = !stored->layout;
 	if (stored->draining)
 		registry_sandbox_set_state(daemon->registry, sandbox, SANDBOX_DRAINING, "restart", NULL);
 	else if (stored->tap_lost)
 		registry_sandbox_fail(daemon->registry, sandbox, FAILURE_TAP, "restart", FAILURE_TAP_REASON);
-	if (stored->changed && store_save(daemon->store, sandbox, err) < 0)
+	/* Without a layout of its own the file is written when the kernel has shown which it is. */
+	if (stored->changed && stored->layout && store_save(daemon->store, sandbox, err) < 0)
 		log_error("state not written", F_SANDBOX(sandbox), F_STR("error", err->text));
 	return 0;
 }
@@ -224,6 +228,7 @@ static void daemon_restart_end_step(struct daemon *daemon)
 	if (--restart->adoptions_left || daemon->state != DAEMON_ADOPTING)
 		return;
 	daemon_become(daemon, DAEMON_RUNNING);
+	daemon_marks_tell(daemon);
 	log_info("running", F_UINT("sandboxes", registry_count(daemon->registry)),
 		 F_UINT("adopted_in_ms", clock_now_ms() - restart->started_ms));
 	control_adopted(daemon->control);
@@ -308,10 +313,23 @@ static void daemon_restart_remove_unwanted(struct daemon *daemon, const struct f
 	fabric_destroy(daemon->fabric, slot, found->layout, daemon_restart_on_removed, daemon);
 }
 
+/* A file of a weftd that stored no layout: the kernel shows what the slot was made with. */
+static void daemon_restart_learn_layout(struct sandbox *sandbox, const struct fabric_found *found)
+{
+	struct tenant *tenant = daemon_tenant_of(sandbox);
+
+	if (!tenant->layout_assumed)
+		return;
+	sandbox->layout = found->layout;
+	fwd_route_set_guest(tenant->route, found->layout->guest.ip);
+}
+
 static void daemon_restart_take_over_found(struct daemon *daemon, const struct fabric_found *found)
 {
 	struct sandbox *sandbox = registry_at(daemon->registry, found->slot);
 
+	if (sandbox)
+		daemon_restart_learn_layout(sandbox, found);
 	if (sandbox && sandbox->state == SANDBOX_DRAINING)
 		daemon_unregister_begin(daemon, sandbox, 0, NULL);
 	else if (sandbox && !daemon_tenant_of(sandbox)->busy)

@@ -11,6 +11,7 @@
 #include "daemon/daemon.h"
 #include "daemon/follow.h"
 #include "daemon/inherited.h"
+#include "daemon/marks.h"
 #include "daemon/options.h"
 #include "fabric/fabric.h"
 #include "forwarder/forwarder.h"
@@ -45,6 +46,7 @@ int daemon_rooms_start(struct daemon *daemon, struct err *err)
 	struct fabric_watcher watcher = follow_watcher;
 
 	watcher.context = daemon;
+	daemon_marks_write(daemon);
 	daemon->fabric = fabric_new(daemon->base, daemon->config, &watcher, err);
 	if (!daemon->fabric)
 		return -1;
@@ -65,7 +67,8 @@ void daemon_rooms_give_up(struct daemon *daemon, const struct err *err)
 		snprintf(line, sizeof(line), "weftd: %s\n", err->text);
 		log_offer_stderr(line);
 	}
-	daemon->exit_code = EX_UNAVAILABLE;
+	if (!daemon->exit_code)
+		daemon->exit_code = EX_UNAVAILABLE;
 	if (daemon->base)
 		event_base_loopbreak(daemon->base);
 }

@@ -27,6 +27,7 @@
 #include "daemon/inherited.h"
 #include "daemon/listeners.h"
 #include "daemon/load_config.h"
+#include "daemon/marks.h"
 #include "daemon/metrics.h"
 #include "daemon/not_open.h"
 #include "daemon/notify.h"
@@ -343,6 +344,14 @@ static int daemon_run_start_parts(struct daemon *daemon, struct err *err)
 	return 0;
 }
 
+static int daemon_run_find_marks(struct daemon *daemon, struct err *err)
+{
+	if (daemon_marks_find(daemon->config, daemon->store, err) == 0)
+		return 0;
+	daemon->exit_code = err->code ? EX_UNAVAILABLE : EX_CONFIG;
+	return -1;
+}
+
 static int daemon_run_start(struct running *running, struct err *err)
 {
 	struct daemon *daemon = &running->daemon;
@@ -361,7 +370,7 @@ static int daemon_run_start(struct running *running, struct err *err)
 		log_error("the lock of the host is taken; weftd goes on without it", F_STR("error", err->text),
 			  F_STR("fix", "end that process, and restart weftd"));
 	daemon->store = store_open(daemon->options->state_dir, daemon->config, err);
-	if (!daemon->store || daemon_listeners_start(daemon, err) < 0)
+	if (!daemon->store || daemon_run_find_marks(daemon, err) < 0 || daemon_listeners_start(daemon, err) < 0)
 		return -1;
 	daemon->inherited = daemon_inherited_receive();
 	if (daemon_diagnoses_start(daemon, err) < 0 || daemon_examine_start(daemon, err) < 0 ||

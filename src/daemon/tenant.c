@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "config/layout.h"
 #include "daemon/daemon.h"
 
 #include <errno.h>
@@ -29,6 +30,7 @@ int daemon_tenant_new(struct daemon *daemon, struct sandbox *sandbox, struct err
 		free(tenant);
 		return err_set(err, ENOMEM, "route of sandbox %s", sandbox->id);
 	}
+	fwd_route_set_guest(tenant->route, sandbox->layout->guest.ip);
 	fwd_route_set_pace(tenant->route, sandbox->spec->bandwidth.from_guest.rate);
 	fwd_route_set_name(tenant->route, registry_sandbox_name(sandbox));
 	sandbox->tenant = tenant;

@@ -45,6 +45,7 @@ struct tenant {
 	uint64_t changes;        /* that ended; a PATCH counts, carried out or not */
 	bool slot_freed;         /* the host saw its veth go while it was being taken apart */
 	bool kept;               /* no file wants it, but a VM lives on it */
+	bool layout_assumed;     /* its file does not say which names and addresses its slot has */
 	bool stored;             /* a former run registered it: a stop before it is adopted must not undo it */
 	bool
 	    unsaved; /* its file lacks its state, the namespace that it has, or a change made at the start; no reply waits */

@@ -108,13 +108,27 @@ static int fabric_clean_slots(struct cleaning *cleaning, struct err *err)
 	return 0;
 }
 
+/* The rules are the floor of every guest: they stay as long as a link of ours is left. */
+static int fabric_expect_no_links(struct cleaning *cleaning, struct err *err)
+{
+	slot_scan_clear(&cleaning->scan);
+	if (slot_scan_host(&cleaning->host, cleaning->config, &cleaning->scan, err) < 0)
+		return -1;
+	if (!cleaning->scan.found.count)
+		return 0;
+	return err_set(err, EBUSY, "%zu links of sandboxes are left, and the host's rules with them; first: slot %u",
+		       cleaning->scan.found.count, cleaning->scan.found.items[0].slot);
+}
+
 static int fabric_clean_host(struct cleaning *cleaning, struct err *err)
 {
 	unsigned routes;
 	bool table;
 
+	if (fabric_expect_no_links(cleaning, err) < 0)
+		return -1;
 	/* The routes go after the slots and the rules last, so that nothing is open in between. */
-	if (slot_build_host_routes_remove(&cleaning->host, cleaning->config, &routes, err) < 0)
+	if (slot_build_host_routes_remove(&cleaning->host, &routes, err) < 0)
 		return -1;
 	if (routes)
 		fabric_report_removal(cleaning, "%s", "unreachable routes");

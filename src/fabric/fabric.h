@@ -307,6 +307,21 @@ unsigned fabric_pool_slot(const struct fabric *fabric);
 int fabric_cleanup(const struct config *config, void (*removed)(void *context, const char *what), void *context,
 		   struct err *err);
 
+/*
+ * Adds to the layouts of CONFIG those by which veths of ours were made that none of them knows: a veth is ours if its alias has the id
+ * of a sandbox and the namespace behind it has our table. 0, or -1 with ERR. Needs no threads and no loop.
+ */
+int fabric_find_layouts(const struct config *config, struct err *err);
+
+/* Whether a slot that the fabric knows has LAYOUT. */
+bool fabric_has_layout(const struct fabric *fabric, const struct config_layout *layout);
+
+/*
+ * No slot has LAYOUT any more, a former one: drops it, with what is there on the host for its slots alone. DONE with an error: some of
+ * that is left.
+ */
+void fabric_drop_layout(struct fabric *fabric, const struct config_layout *layout, fabric_done *done, void *context);
+
 /* Calls LIVE for each slot with our mark that a VM runs on: its TAP has carrier. 0 or -1 with ERR. Needs no threads and no loop. */
 int fabric_list_live(const struct config *config, void (*live)(void *context, const struct fabric_found *found),
 		     void *context, struct err *err);

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "config/layouts.h"
 #include "fabric/look_slot.h"
 #include "fabric/repair.h"
 #include "fabric/slot/work.h"
@@ -92,7 +93,7 @@ static void fabric_observe_link_changed(struct fabric *fabric, const struct nlms
 	if (kern_link_parse(header, &link) < 0)
 		return;
 	if (nsid == NSID_HERE) {
-		unsigned number = config_veth_slot(&fabric->config->layout, link.name);
+		unsigned number = config_layout_veth_slot(fabric->config, link.name, NULL);
 
 		if (header->nlmsg_type == RTM_DELLINK)
 			fabric_observe_foreign_gone(fabric, number);
@@ -169,19 +170,22 @@ static void fabric_observe_address_lost(struct fabric *fabric, const struct nlms
 /* The route of a host address, or one that covers the ranges. */
 static void fabric_observe_host_route_changed(struct fabric *fabric, uint32_t destination, uint8_t length)
 {
-	const struct config *config = fabric->config;
+	const struct config_layout *layout;
 	struct slot *slot;
 
-	if (!addr_cidr4_contains(&config->layout.host_cidr, destination) &&
-	    !addr_cidr4_contains(&config->layout.veth_cidr, destination))
-		return;
-	if (length < 32) {
-		fabric_suspect_routes(fabric, true);
-		return;
+	for (size_t at = 0; (layout = config_layout_next(fabric->config, &at));) {
+		bool is_host = addr_cidr4_contains(&layout->host_cidr, destination);
+
+		if (!is_host && !addr_cidr4_contains(&layout->veth_cidr, destination))
+			continue;
+		if (length < 32) {
+			fabric_suspect_routes(fabric, true);
+			return;
+		}
+		slot = is_host ? fabric_slot_find(fabric, destination - addr_cidr4_first(&layout->host_cidr)) : NULL;
+		if (slot && slot->layout == layout && fabric_slot_is_live(slot))
+			fabric_slot_repair(slot);
 	}
-	slot = fabric_slot_find(fabric, destination - addr_cidr4_first(&config->layout.host_cidr));
-	if (slot && fabric_slot_is_live(slot) && config_host_ip(&config->layout, slot->number) == destination)
-		fabric_slot_repair(slot);
 }
 
 /* A route that went, or another's that took the place of one, or stands in front of that of a host address. */
@@ -349,7 +353,7 @@ static void fabric_observe_close(struct hearing *hearing)
 
 static void fabric_observe_name_gone(struct fabric *fabric, const char *name)
 {
-	unsigned number = config_netns_slot(&fabric->config->layout, name);
+	unsigned number = config_layout_netns_slot(fabric->config, name);
 	struct slot *slot = fabric_slot_find(fabric, number);
 
 	fabric_observe_foreign_gone(fabric, number);
@@ -379,18 +383,32 @@ static void fabric_observe_on_directory(evutil_socket_t fd, short what, void *ar
 	}
 }
 
+/* Slots of a former configuration may have their names elsewhere; of those, a directory that is gone has none to lose. */
+static int fabric_observe_watch_names(const struct observer *observer, struct err *err)
+{
+	const struct config *config = observer->fabric->config;
+	const struct config_layout *layout;
+
+	for (size_t at = 0; (layout = config_layout_next(config, &at));) {
+		if (inotify_add_watch(observer->directory_fd, layout->netns_dir,
+				      IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR) < 0 &&
+		    (errno != ENOENT || layout == &config->layout))
+			return err_set(err, errno, "watching %s", layout->netns_dir);
+	}
+	return 0;
+}
+
 static int fabric_observe_watch_directory(struct observer *observer, struct err *err)
 {
-	const char *directory = observer->fabric->config->layout.netns_dir;
-
 	observer->directory_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (observer->directory_fd < 0 ||
-	    inotify_add_watch(observer->directory_fd, directory, IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR) < 0)
-		return err_set(err, errno, "watching %s", directory);
+	if (observer->directory_fd < 0)
+		return err_set(err, errno, "watching names of namespaces");
+	if (fabric_observe_watch_names(observer, err) < 0)
+		return -1;
 	observer->directory = event_new(observer->fabric->base, observer->directory_fd, EV_READ | EV_PERSIST,
 					fabric_observe_on_directory, observer);
 	if (!observer->directory || event_add(observer->directory, NULL) < 0)
-		return err_set(err, ENOMEM, "watching %s", directory);
+		return err_set(err, ENOMEM, "watching names of namespaces");
 	return 0;
 }
 

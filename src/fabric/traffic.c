@@ -8,6 +8,7 @@
 #include "base/container_of.h"
 #include "base/log.h"
 #include "base/vec.h"
+#include "config/layouts.h"
 #include "fabric/state.h"
 
 #include <errno.h>
@@ -36,7 +37,7 @@ static bool fabric_parse_traffic(const struct config *config, char *line, struct
 	if (!rest)
 		return false;
 	*rest++ = '\0';
-	traffic->slot = config_veth_slot(&config->layout, name);
+	traffic->slot = config_layout_veth_slot(config, name, NULL);
 	if (!traffic->slot)
 		return false;
 	for (size_t i = 0; i <= SENT; i++) {

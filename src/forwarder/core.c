@@ -5,6 +5,7 @@
 #include "forwarder/core.h"
 
 #include "config/config.h"
+#include "forwarder/route.h"
 #include "forwarder/worker.h"
 
 struct worker *fwd_pick_worker(struct forwarder *forwarder)
@@ -27,7 +28,7 @@ struct worker *fwd_pick_worker(struct forwarder *forwarder)
 	return best;
 }
 
-struct addr fwd_guest(const struct forwarder *forwarder, uint16_t port)
+struct addr fwd_guest(const struct fwd_route *route, uint16_t port)
 {
-	return addr_from_ipv4(forwarder->config->layout.guest.ip, port);
+	return addr_from_ipv4(route->guest_ip, port);
 }

@@ -60,6 +60,6 @@ struct forwarder {
 struct worker *fwd_pick_worker(struct forwarder *forwarder);
 
 /* The address of port PORT of every guest. Any thread. */
-struct addr fwd_guest(const struct forwarder *forwarder, uint16_t port);
+struct addr fwd_guest(const struct fwd_route *route, uint16_t port);
 
 #endif

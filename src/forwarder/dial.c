@@ -171,7 +171,7 @@ static int fwd_dial_make_socket(struct connection *connection, int *error)
 void fwd_dial_start(struct connection *connection)
 {
 	struct peer *guest = &connection->peers[GUEST];
-	struct addr address = fwd_guest(connection->worker->forwarder, connection->endpoint->guest_port);
+	struct addr address = fwd_guest(connection->side->route, connection->endpoint->guest_port);
 	int error;
 
 	if (connection->dials < UINT16_MAX)

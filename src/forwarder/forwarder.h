@@ -81,6 +81,9 @@ void fwd_set_clients(struct forwarder *forwarder, size_t clients);
 struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, unsigned slot,
 				const struct limits *limits);
 
+/* The guest's address, host order, where it is not the configuration's. Before it has a namespace. */
+void fwd_route_set_guest(struct fwd_route *route, uint32_t ip);
+
 /* NETNS_FD stays the caller's and must stay open until fwd_route_close() is done; -1: the namespace is gone. */
 void fwd_route_set_namespace(struct fwd_route *route, int netns_fd);
 

@@ -92,7 +92,7 @@ static void fwd_probe_on_event(evutil_socket_t fd, short what, void *arg)
 static bool fwd_probe_try_now(struct fwd_probe *probe)
 {
 	struct forwarder *forwarder = probe->route->forwarder;
-	struct addr guest = fwd_guest(forwarder, probe->port);
+	struct addr guest = fwd_guest(probe->route, probe->port);
 	struct err err;
 
 	probe->fd = base_netns_socket(probe->route->state.netns_fd, AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,

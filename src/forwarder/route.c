@@ -52,6 +52,7 @@ struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, uns
 	}
 	route->forwarder = forwarder;
 	route->slot = slot;
+	route->guest_ip = forwarder->config->layout.guest.ip;
 	/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): there is at least one worker */
 	route->first_worker = forwarder->next_first++ % forwarder->worker_count;
 	route->state = (struct route_state){ .netns_fd = -1, .limits = *limits };
@@ -60,6 +61,11 @@ struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, uns
 	LIST_INIT(&route->probes);
 	LIST_INSERT_HEAD(&forwarder->routes, route, link);
 	return route;
+}
+
+void fwd_route_set_guest(struct fwd_route *route, uint32_t ip)
+{
+	route->guest_ip = ip;
 }
 
 void fwd_route_destroy(struct fwd_route *route)

@@ -17,6 +17,7 @@ struct fwd_route {
 	struct forwarder *forwarder;
 	char *id; /* "": holds the clients of the default endpoint while that has no backend. Constant: any thread */
 	unsigned slot;
+	uint32_t guest_ip;   /* host order; constant once it has a namespace: any thread */
 	size_t first_worker; /* of those that accept for it */
 
 	pthread_mutex_t lock;

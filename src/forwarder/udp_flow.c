@@ -73,7 +73,7 @@ static void fwd_udp_flow_on_readable(struct poll_source *source, uint32_t events
 static int fwd_udp_flow_dial(struct udp_flow *flow)
 {
 	struct route_side *side = flow->port->side;
-	struct addr guest = fwd_guest(flow->port->worker->forwarder, flow->port->endpoint->guest_port);
+	struct addr guest = fwd_guest(side->route, flow->port->endpoint->guest_port);
 	struct err err;
 
 	flow->fd = base_netns_socket(side->state.netns_fd, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, &err);

@@ -152,6 +152,14 @@ static int inspect_compare_links(const void *a, const void *b)
 	return (left->index > right->index) - (left->index < right->index);
 }
 
+/* A veth of a former configuration, whose group and name are not known here: slots of all have these MACs. */
+static bool inspect_is_former_veth(const struct kern_link *link)
+{
+	const struct mac ours = config_veth_host_mac(0);
+
+	return strcmp(link->kind, "veth") == 0 && memcmp(link->mac.octets, ours.octets, 4) == 0;
+}
+
 /* Whether the link with this number is ours. If not, NAME is its name, or "?" if there is none. */
 static bool inspect_is_link_ours(struct check *check, int index, char name[static CONFIG_LINK_SIZE])
 {
@@ -168,7 +176,7 @@ static bool inspect_is_link_ours(struct check *check, int index, char name[stati
 		return index && why.code == ENODEV;
 	}
 	snprintf(name, CONFIG_LINK_SIZE, "%s", link.name);
-	return link.group == check->config->layout.link_group;
+	return link.group == check->config->layout.link_group || inspect_is_former_veth(&link);
 }
 
 static void inspect_check_address(struct check *check, const struct host_finding *address)

@@ -49,6 +49,7 @@ static void registry_sandbox_free(struct sandbox *sandbox)
 		return;
 	registry_spec_free(sandbox->spec);
 	free(sandbox->endpoints);
+	free(sandbox->others);
 	free(sandbox);
 }
 

@@ -89,6 +89,7 @@ struct sandbox {
 	size_t endpoint_count;
 	uint64_t
 	    default_turn; /* grows with each take of the default from another: the higher counts where files disagree */
+	char *others;     /* owned: members of its state file that are a later weftd's, as JSON; NULL: none */
 	struct counters counters; /* as last collected */
 	void *tenant;             /* belongs to the daemon (routes, descriptors, jobs); NULL in tests */
 	struct sandbox_key id_key, name_key, wanted_key; /* the last: the name that a prepared change will give it */

@@ -7,9 +7,10 @@
 #include "store/codec.h"
 #include "store/codec_status.h"
 
-#include "config/config.h"
+#include "config/layouts.h"
 #include "registry/fields.h"
 #include "registry/problem.h"
+#include "store/codec_layout.h"
 #include "wire/reading.h"
 #include "wire/wire.h"
 #include "wire/write.h"
@@ -52,19 +53,35 @@ static json_t *store_encode_counters(const struct counters *counters)
 	return object;
 }
 
+/* Adds what a later weftd wrote and this one does not know. On failure OBJECT is freed, and NULL the result. */
+static json_t *store_encode_others(json_t *object, const char *text)
+{
+	json_t *others = object && text ? json_loads(text, 0, NULL) : NULL;
+
+	if (object && text && (!others || json_object_update_missing(object, others) < 0)) {
+		json_decref(object);
+		object = NULL;
+	}
+	json_decref(others);
+	return object;
+}
+
 json_t *store_encode(const struct sandbox *sandbox)
 {
-	return json_pack("{s:i, s:s, s:i, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "version",
-			 STORE_VERSION, "id", sandbox->id, "slot", (int)sandbox->slot, "paused", sandbox->paused,
-			 "draining", sandbox->state == SANDBOX_DRAINING || sandbox->failure == FAILURE_TEARDOWN,
-			 "tap_lost", sandbox->failure == FAILURE_TAP, "registered_ms",
-			 (json_int_t)sandbox->registered_ms, "last_activity_ms", (json_int_t)sandbox->last_activity_ms,
-			 "mtu", (json_int_t)sandbox->mtu, "netns_device", (json_int_t)sandbox->netns_device,
-			 "netns_inode", (json_int_t)sandbox->netns_inode, "default_turn",
-			 (json_int_t)sandbox->default_turn, "request", wire_write_spec(sandbox->spec), "endpoints",
-			 wire_write_array(sandbox->endpoints, sandbox->endpoint_count, sizeof(*sandbox->endpoints),
-					  store_encode_endpoint),
-			 "counters", store_encode_counters(&sandbox->counters), "status", store_encode_status(sandbox));
+	json_t *object = json_pack(
+	    "{s:i, s:s, s:i, s:o, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "version",
+	    STORE_VERSION, "id", sandbox->id, "slot", (int)sandbox->slot, "layout",
+	    store_encode_layout(sandbox->layout), "paused", sandbox->paused, "draining",
+	    sandbox->state == SANDBOX_DRAINING || sandbox->failure == FAILURE_TEARDOWN, "tap_lost",
+	    sandbox->failure == FAILURE_TAP, "registered_ms", (json_int_t)sandbox->registered_ms, "last_activity_ms",
+	    (json_int_t)sandbox->last_activity_ms, "mtu", (json_int_t)sandbox->mtu, "netns_device",
+	    (json_int_t)sandbox->netns_device, "netns_inode", (json_int_t)sandbox->netns_inode, "default_turn",
+	    (json_int_t)sandbox->default_turn, "request", wire_write_spec(sandbox->spec), "endpoints",
+	    wire_write_array(sandbox->endpoints, sandbox->endpoint_count, sizeof(*sandbox->endpoints),
+			     store_encode_endpoint),
+	    "counters", store_encode_counters(&sandbox->counters), "status", store_encode_status(sandbox));
+
+	return store_encode_others(object, sandbox->others);
 }
 
 /* ---- Reading ---- */
@@ -105,6 +122,24 @@ static int store_read_slot(const struct wire_reader *reader, const struct wire_p
 		return -1;
 	stored->slot = (unsigned)integer;
 	return 0;
+}
+
+static int store_read_layout(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
+			     void *target)
+{
+	struct stored *stored = target;
+	struct config_layout layout;
+	const char *wrong;
+	int result = store_decode_layout(value, &layout, &wrong);
+
+	if (result < 0 && wrong)
+		wire_refuse(reader, place, "%s", wrong);
+	else if (result < 0)
+		registry_problem_no_memory(reader->problem);
+	else if (!(stored->layout = config_layout_add(reader->config, &layout)))
+		result = wire_refuse(reader, place, "more than %d layouts of slots", CONFIG_LAYOUTS_MAX);
+	config_layout_clear(&layout);
+	return result;
 }
 
 static int store_read_paused(const struct wire_reader *reader, const struct wire_place *place, const json_t *value,
@@ -290,12 +325,41 @@ static int store_join_endpoints(struct stored *stored, struct problem *problem)
 	return 0;
 }
 
-static int store_decode_json(const json_t *json, const struct wire_reader *reader, struct stored *stored)
+/* Moves the members of JSON that OBJECT does not have into STORED->others. 0, or -1 with PROBLEM. */
+static int store_set_others_apart(json_t *json, const struct wire_object *object, struct stored *stored,
+				  struct problem *problem)
+{
+	json_t *others = json_object();
+	const char *key;
+	json_t *member;
+	void *next;
+	bool failed = !others;
+
+	json_object_foreach_safe(json, next, key, member)
+	{
+		size_t i = 0;
+
+		while (i < object->count && strcmp(object->members[i].name, key) != 0)
+			i++;
+		if (i < object->count || failed)
+			continue;
+		failed = json_object_set(others, key, member) < 0 || json_object_del(json, key) < 0;
+	}
+	if (!failed && json_object_size(others))
+		failed = !(stored->others = json_dumps(others, JSON_COMPACT));
+	json_decref(others);
+	if (failed)
+		registry_problem_no_memory(problem);
+	return failed ? -1 : 0;
+}
+
+static int store_decode_json(json_t *json, const struct wire_reader *reader, struct stored *stored)
 {
 	static const struct wire_member members[] = {
 		{ "version", store_read_version, WIRE_REQUIRED },
 		{ "id", store_read_id, WIRE_REQUIRED },
 		{ "slot", store_read_slot, WIRE_REQUIRED },
+		{ "layout", store_read_layout, WIRE_OPTIONAL },
 		{ "paused", store_read_paused, WIRE_REQUIRED },
 		{ "draining", store_read_draining, WIRE_REQUIRED },
 		{ "tap_lost", store_read_tap_lost, WIRE_OPTIONAL },
@@ -319,7 +383,8 @@ static int store_decode_json(const json_t *json, const struct wire_reader *reade
 		return wire_refuse(reader, &place, "the version is missing");
 	if (store_read_version(reader, &place, version, stored) < 0)
 		return -1;
-	if (wire_read_object(reader, &document, json, &object, stored) < 0)
+	if (store_set_others_apart(json, &object, stored, reader->problem) < 0 ||
+	    wire_read_object(reader, &document, json, &object, stored) < 0)
 		return -1;
 	return store_join_endpoints(stored, reader->problem);
 }
@@ -346,5 +411,6 @@ void store_item_clear(struct stored *stored)
 {
 	registry_spec_free(stored->spec);
 	free(stored->endpoints);
+	free(stored->others);
 	*stored = (struct stored){ 0 };
 }

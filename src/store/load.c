@@ -95,9 +95,7 @@ static ssize_t store_read_all(int fd, char *text, size_t size)
 	return (ssize_t)used;
 }
 
-/* The text of a file, allocated, with its length. NULL and WHY: it is not to be trusted; an empty WHY, with errno: a shortage. */
-static char *store_read_file(int dir_fd, const char *name, size_t *length, struct file_mark *mark, char *why,
-			     size_t why_size)
+char *store_read_file(int dir_fd, const char *name, size_t *length, struct file_mark *mark, char *why, size_t why_size)
 {
 	AUTO_FD int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	AUTO_FREE char *text = NULL;
@@ -172,11 +170,13 @@ static bool store_name_ends_with(const char *name, const char *suffix)
 
 static int store_load_entry(struct store *store, const char *name, struct store_contents *contents, struct err *err)
 {
-	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, STORE_LOCK_NAME) == 0)
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, STORE_LOCK_NAME) == 0 ||
+	    strcmp(name, STORE_MARKS_NAME) == 0)
 		return 0;
 	if (store_name_ends_with(name, STORE_SUFFIX STORE_TEMPORARY)) {
-		unlinkat(store->dir_fd, name,
-			 0); /* was never renamed: the file that it was to replace is still there */
+		/* It was never renamed: the file that it was to replace is still there. */
+		if (!store->read_only)
+			unlinkat(store->dir_fd, name, 0);
 		return 0;
 	}
 	return store_load_file(store, name, contents, err);

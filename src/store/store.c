@@ -54,6 +54,28 @@ fail:
 	return NULL;
 }
 
+struct store *store_open_read(const char *path, const struct config *config, struct err *err)
+{
+	struct store *store = calloc(1, sizeof(*store));
+
+	if (!store) {
+		err_set(err, ENOMEM, "%s", path);
+		return NULL;
+	}
+	store->config = config;
+	store->lock_fd = -1;
+	store->path = strdup(path);
+	store->marks = calloc(CONFIG_SLOT_MAX + 1, sizeof(*store->marks));
+	store->read_only = true;
+	store->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (store->dir_fd >= 0 && store->path && store->marks && store_check_directory(store->dir_fd, path, err) == 0)
+		return store;
+	if (store->dir_fd < 0 || !store->path || !store->marks)
+		err_set(err, store->dir_fd < 0 ? errno : ENOMEM, "%s", path);
+	store_close(store);
+	return NULL;
+}
+
 void store_close(struct store *store)
 {
 	if (!store)
@@ -70,7 +92,10 @@ static bool store_look_at_file(const struct store *store, unsigned slot, struct 
 {
 	char name[STORE_NAME_SIZE];
 
-	snprintf(name, sizeof(name), "%u" STORE_SUFFIX, slot);
+	if (slot)
+		snprintf(name, sizeof(name), "%u" STORE_SUFFIX, slot);
+	else
+		snprintf(name, sizeof(name), STORE_MARKS_NAME);
 	return fstatat(store->dir_fd, name, status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
@@ -126,25 +151,33 @@ static int store_write_file(int dir_fd, const char *name, const char *text, size
 	return 0;
 }
 
-/* Writes the file of SLOT and renames it into place. */
-static int store_put_file(struct store *store, unsigned slot, const char *text, size_t length, struct err *err)
+int store_put_file(struct store *store, const char *name, struct file_mark *mark, const char *text, size_t length,
+		   struct err *err)
 {
-	char name[STORE_NAME_SIZE], temporary[STORE_NAME_SIZE];
-	struct file_mark mark;
+	char temporary[STORE_NAME_SIZE];
+	struct file_mark written;
 
-	snprintf(name, sizeof(name), "%u" STORE_SUFFIX, slot);
-	snprintf(temporary, sizeof(temporary), "%u" STORE_SUFFIX STORE_TEMPORARY, slot);
+	snprintf(temporary, sizeof(temporary), "%s" STORE_TEMPORARY, name);
 	if (unlinkat(store->dir_fd, temporary, 0) < 0 && errno != ENOENT)
 		return err_set(err, errno, "%s/%s", store->path, temporary);
-	if (store_write_file(store->dir_fd, temporary, text, length, &mark, err) < 0)
+	if (store_write_file(store->dir_fd, temporary, text, length, &written, err) < 0)
 		return err_wrap(err, "%s", store->path);
 	if (renameat(store->dir_fd, temporary, store->dir_fd, name) < 0) {
 		err_set(err, errno, "%s/%s", store->path, name);
 		unlinkat(store->dir_fd, temporary, 0);
 		return -1;
 	}
-	store->marks[slot] = mark;
+	*mark = written;
 	return 0;
+}
+
+/* Writes the file of SLOT. */
+static int store_put_slot(struct store *store, unsigned slot, const char *text, size_t length, struct err *err)
+{
+	char name[STORE_NAME_SIZE];
+
+	snprintf(name, sizeof(name), "%u" STORE_SUFFIX, slot);
+	return store_put_file(store, name, &store->marks[slot], text, length, err);
 }
 
 int store_save(struct store *store, const struct sandbox *sandbox, struct err *err)
@@ -159,12 +192,12 @@ int store_save(struct store *store, const struct sandbox *sandbox, struct err *e
 	if (store->usurper)
 		return store_name_lock_holder(store->usurper, store->path, err);
 	text[length] = '\n'; /* in the place of the terminator: a text file ends with it */
-	if (store_put_file(store, sandbox->slot, text, length + 1, err) == 0)
+	if (store_put_slot(store, sandbox->slot, text, length + 1, err) == 0)
 		return 0;
 	/* Somebody deleted the directory: no request has to fail until the next look finds that. */
 	if (err->code != ENOENT || store_is_in_place(store) || store_renew(store, err) < 0)
 		return -1;
-	return store_put_file(store, sandbox->slot, text, length + 1, err);
+	return store_put_slot(store, sandbox->slot, text, length + 1, err);
 }
 
 int store_remove(struct store *store, unsigned slot, struct err *err)

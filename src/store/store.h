@@ -24,8 +24,29 @@ struct store;
 struct store *store_open(const char *path, const struct config *config, struct err *err);
 void store_close(struct store *store);
 
+/* The same without the lock, for reading alone, beside a daemon that may run. NULL with ERR; ENOENT: there is no directory. */
+struct store *store_open_read(const char *path, const struct config *config, struct err *err);
+
 /*
- * Writes the file of the sandbox: id, slot, specification, endpoint addresses, paused, draining, tap_lost, registered_at, the state with
+ * Adds the layouts of marks.json to those of the configuration. 0, or -1 with ERR: ENOENT if there is no such file, EBADMSG if it is
+ * damaged. Then the layouts of the state files may be more than it had.
+ */
+int store_marks_load(struct store *store, struct err *err);
+
+/* Writes the layouts of the configuration, its own and those of former ones, as marks.json. 0, or -1 with ERR. */
+int store_marks_save(struct store *store, struct err *err);
+
+/* Whether marks.json, as it was read, has the configuration's own layout. */
+bool store_marks_are_current(const struct store *store);
+
+/* Whether marks.json is as it was written: not deleted, altered or replaced. */
+bool store_marks_are_intact(const struct store *store);
+
+/* Removes it: nothing that we made is left on the host. 0, or -1 with ERR. */
+int store_marks_remove(struct store *store, bool *removed, struct err *err);
+
+/*
+ * Writes the file of the sandbox: id, slot, layout, specification, endpoint addresses, paused, draining, tap_lost, registered_at, the state with
  * its time and reason, carrier and how often it was lost, base of the counters. 0 or -1 with ERR.
  */
 int store_save(struct store *store, const struct sandbox *sandbox, struct err *err);
@@ -85,6 +106,8 @@ struct stored {
 	int64_t registered_ms;
 	int64_t last_activity_ms;
 	unsigned mtu;
+	const struct config_layout *layout; /* of its slot; NULL: the file is of a weftd that wrote none */
+	char *others;                       /* owned: the members that this weftd does not know, as JSON; NULL: none */
 	uint64_t netns_device, netns_inode;
 	uint64_t default_turn;
 	bool changed;         /* by the reader: the file is to be written again */

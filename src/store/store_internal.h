@@ -14,10 +14,11 @@
 #include <sys/types.h>
 #include <time.h>
 
-#define STORE_LOCK_NAME "lock"
-#define STORE_SUFFIX    ".json"
-#define STORE_TEMPORARY ".new"   /* appended while a file is being written */
-#define STORE_ASIDE     ".aside" /* appended to a file that nobody wants */
+#define STORE_LOCK_NAME  "lock"
+#define STORE_MARKS_NAME "marks.json"
+#define STORE_SUFFIX     ".json"
+#define STORE_TEMPORARY  ".new"   /* appended while a file is being written */
+#define STORE_ASIDE      ".aside" /* appended to a file that nobody wants */
 
 enum { STORE_NAME_SIZE = 32 };
 
@@ -39,9 +40,11 @@ struct store {
 	struct folder parent; /* of the directory */
 	int dir_fd;
 	int lock_fd;
+	bool marks_current;      /* marks.json has the configuration's own layout */
+	bool read_only;          /* a running daemon may write to it meanwhile */
 	bool renewed;            /* the directory is another one since store_follow_directory() said so last */
 	pid_t usurper;           /* another process has the lock; 0: none. -1: one whose pid is unknown */
-	struct file_mark *marks; /* by slot */
+	struct file_mark *marks; /* by slot; 0: of marks.json */
 };
 
 /* ---- directory.c ---- */
@@ -68,6 +71,20 @@ int store_name_lock_holder(pid_t holder, const char *path, struct err *err);
 
 /* Whether NAME in the directory DIR_FD is the file FD. */
 bool store_is_same_file(int fd, int dir_fd, const char *name);
+
+/* ---- store.c ---- */
+
+/* Writes the file NAME and renames it into place. *MARK identifies what was written. 0, or -1 with ERR. */
+int store_put_file(struct store *store, const char *name, struct file_mark *mark, const char *text, size_t length,
+		   struct err *err);
+
+/* ---- load.c ---- */
+
+/*
+ * The text of a file, allocated, with its length. NULL with WHY: it is not to be trusted, or not there. NULL with an empty WHY
+ * and errno: a shortage.
+ */
+char *store_read_file(int dir_fd, const char *name, size_t *length, struct file_mark *mark, char *why, size_t why_size);
 
 /* ---- follow.c ---- */
 

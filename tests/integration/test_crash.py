@@ -260,7 +260,7 @@ def leftovers(host, daemon):
     for what, found in (("links", veths), ("routes", routes)):
         if found != slots:
             lines.append(f"{what} {sorted(found)} for the slots {sorted(slots)}")
-    files = {name for name in os.listdir(daemon.state_dir) if name != "lock"}
+    files = {name for name in os.listdir(daemon.state_dir) if name not in ("lock", "marks.json")}
     if files != {f"{one['slot']}.json" for one in sandboxes}:
         lines.append(f"files {sorted(files)} for {sorted(one['slot'] for one in sandboxes)}")
     published = {

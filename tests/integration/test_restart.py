@@ -340,7 +340,7 @@ def test_a_stop_in_the_midst_of_adoption_loses_nothing(host, weftd):
         process = spawn_adopting(daemon)
         process.send_signal(number)
         assert process.wait(60) == (0 if number != signal.SIGKILL else -9)
-        assert len(os.listdir(daemon.state_dir)) == len(names) + 1  # one more: the lock
+        assert len(os.listdir(daemon.state_dir)) == len(names) + 2  # the lock, and the marks
     daemon.start()
     assert sorted(one["id"] for one in daemon.api.list()) == names
     assert [links_of(host, one) for one in daemon.api.list()] == links
@@ -459,7 +459,7 @@ def test_cleanup_can_wait_for_the_last_vm(host, weftd, guest):
     done = daemon.run("--cleanup", "--unless-live")
     assert (done.returncode, done.stdout) == (75, "left sandbox a, slot 1: a VM runs on its TAP\nnothing removed\n")
     assert difference(before, host.state()) == []
-    assert sorted(os.listdir(daemon.state_dir)) == ["1.json", "2.json", "lock"]
+    assert sorted(os.listdir(daemon.state_dir)) == ["1.json", "2.json", "lock", "marks.json"]
     attached.kill()
     done = daemon.run("--cleanup", "--unless-live")
     assert done.returncode == 0, done

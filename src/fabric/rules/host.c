@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/vec.h"
-#include "config/config.h"
+#include "config/layouts.h"
 #include "fabric/rules/host_rules.h"
 #include "fabric/rules/policy.h"
 #include "fabric/rules/rules.h"
@@ -76,7 +76,39 @@ static const struct nft_hook hook_local = { NFT_CHAIN_FILTER, NF_INET_LOCAL_OUT,
 
 static const struct cidr4 loopback = { 127u << 24, 8 };
 
+/* Slots of former configurations may have other link groups. */
+struct rules_groups {
+	uint32_t items[CONFIG_LAYOUTS_MAX];
+	size_t count;
+};
+
+static struct rules_groups rules_host_groups(const struct config *config)
+{
+	struct rules_groups groups;
+
+	groups.count = config_layout_groups(config, groups.items);
+	return groups;
+}
+
+/* One rule for each group of sandboxes, in which GROUP is that. */
+#define RULE_PER_GROUP(batch, chain, groups, ...)                                                                      \
+	for (size_t at = 0; at < (groups)->count; at++) {                                                              \
+		const uint32_t group = (groups)->items[at];                                                            \
+		RULE(batch, chain, __VA_ARGS__);                                                                       \
+	}
+
 /* ---- Chains ---- */
+
+/* What no sandbox may reach of another: host addresses, veths and the guests' links. Returns how many RANGES. */
+static size_t rules_host_sandbox_ranges(const struct config *config, struct cidr4 ranges[static 3 * CONFIG_LAYOUTS_MAX])
+{
+	const struct config_layout *layout;
+	size_t count = config_layout_ranges(config, ranges);
+
+	for (size_t at = 0; (layout = config_layout_next(config, &at));)
+		ranges[count++] = layout->tap;
+	return count;
+}
 
 static void rules_host_add_sets(struct nft_batch *batch, const struct config *config)
 {
@@ -89,7 +121,9 @@ static void rules_host_add_sets(struct nft_batch *batch, const struct config *co
 	}
 	for (size_t i = 0; i < services->count; i++)
 		addresses[i] = (struct cidr4){ ntohl(services->items[i].in.sin_addr.s_addr), 32 };
-	rules_policy_add_sets(batch, config);
+	struct cidr4 ranges[3 * CONFIG_LAYOUTS_MAX];
+
+	rules_policy_add_sets(batch, config, ranges, rules_host_sandbox_ranges(config, ranges));
 	if (services->count)
 		rules_policy_add_networks(batch, &set_service_addresses, addresses, services->count);
 	rules_policy_add_networks(batch, &set_ingress, config->ingress.allow.items, config->ingress.allow.count);
@@ -98,17 +132,19 @@ static void rules_host_add_sets(struct nft_batch *batch, const struct config *co
 }
 
 /* Packets with a source that is not the sandbox's own do not even reach conntrack. */
-static void rules_host_add_sources(struct nft_batch *batch, uint32_t group)
+static void rules_host_add_sources(struct nft_batch *batch, const struct rules_groups *groups)
 {
 	nft_chain_add(batch, "sandbox_sources", &hook_raw, NULL);
 	nft_chain_add(batch, "sandbox_dropped", NULL, NULL);
 	/* The drop is a rule of its own: if the set is full, the first rule ends, and the packet is dropped all the same. */
 	RULE(batch, "sandbox_dropped", act_record_destination(batch, &set_sandbox_drops));
 	RULE(batch, "sandbox_dropped", verdict_drop(batch));
-	RULE(batch, "sandbox_sources", match_iifgroup(batch, NFT_IS, group), match_ipv4(batch, NFT_IS_NOT),
-	     act_count(batch, "drop_family"), verdict_goto(batch, "sandbox_dropped"));
-	RULE(batch, "sandbox_sources", match_iifgroup(batch, NFT_IS, group), match_saddr_not_routed_back(batch),
-	     act_count(batch, "drop_source"), verdict_goto(batch, "sandbox_dropped"));
+	RULE_PER_GROUP(batch, "sandbox_sources", groups, match_iifgroup(batch, NFT_IS, group),
+		       match_ipv4(batch, NFT_IS_NOT), act_count(batch, "drop_family"),
+		       verdict_goto(batch, "sandbox_dropped"));
+	RULE_PER_GROUP(batch, "sandbox_sources", groups, match_iifgroup(batch, NFT_IS, group),
+		       match_saddr_not_routed_back(batch), act_count(batch, "drop_source"),
+		       verdict_goto(batch, "sandbox_dropped"));
 }
 
 /*
@@ -141,18 +177,40 @@ static void rules_host_judge_errors(struct nft_batch *batch)
 	verdict_goto(batch, "sandbox_errors");
 }
 
-static void rules_host_add_translation(struct nft_batch *batch, const struct config *config)
+/* Out of the host: not by the link of a sandbox, whatever its group. */
+static void rules_host_match_outward(struct nft_batch *batch, const struct config *config,
+				     const struct rules_groups *groups)
 {
-	uint32_t group = config->layout.link_group;
+	if (config->addresses.uplink) {
+		match_oifname(batch, config->addresses.uplink);
+		return;
+	}
+	for (size_t i = 0; i < groups->count; i++)
+		match_oifgroup(batch, NFT_IS_NOT, groups->items[i]);
+}
 
+static void rules_host_add_masquerade(struct nft_batch *batch, const struct config *config,
+				      const struct rules_groups *groups)
+{
+	struct cidr4 ranges[CONFIG_LAYOUTS_MAX];
+	size_t count = config_layout_host_ranges(config, ranges);
+
+	for (size_t i = 0; i < count; i++)
+		RULE(batch, "postrouting", match_ip_saddr_in(batch, NFT_IS, &ranges[i]),
+		     rules_host_match_outward(batch, config, groups), act_masquerade(batch));
+}
+
+static void rules_host_add_translation(struct nft_batch *batch, const struct config *config,
+				       const struct rules_groups *groups)
+{
 	nft_chain_add(batch, "prerouting", &hook_prerouting, NULL);
 	/* The address of a service that is not the host's own stands for the host. */
 	if (config->egress.allow_host.count)
-		RULE(batch, "prerouting", match_iifgroup(batch, NFT_IS, group),
-		     match_destination_in(batch, NFT_IS, &set_host_services), match_daddr_local(batch, NFT_IS_NOT),
-		     act_redirect(batch));
+		RULE_PER_GROUP(batch, "prerouting", groups, match_iifgroup(batch, NFT_IS, group),
+			       match_destination_in(batch, NFT_IS, &set_host_services),
+			       match_daddr_local(batch, NFT_IS_NOT), act_redirect(batch));
 	/* A published port is no way from one sandbox to another. */
-	RULE(batch, "prerouting", match_iifgroup(batch, NFT_IS, group), verdict_accept(batch));
+	RULE_PER_GROUP(batch, "prerouting", groups, match_iifgroup(batch, NFT_IS, group), verdict_accept(batch));
 	RULE(batch, "prerouting", act_dnat_by_destination(batch, &map_published));
 	RULE(batch, "prerouting", match_daddr_local(batch, NFT_IS),
 	     act_dnat_by_destination(batch, &map_published_anywhere));
@@ -165,10 +223,7 @@ static void rules_host_add_translation(struct nft_batch *batch, const struct con
 	     act_dnat_by_destination(batch, &map_published_anywhere));
 
 	nft_chain_add(batch, "postrouting", &hook_postrouting, NULL);
-	RULE(batch, "postrouting", match_ip_saddr_in(batch, NFT_IS, &config->layout.host_cidr),
-	     config->addresses.uplink ? match_oifname(batch, config->addresses.uplink)
-				      : match_oifgroup(batch, NFT_IS_NOT, group),
-	     act_masquerade(batch));
+	rules_host_add_masquerade(batch, config, groups);
 }
 
 static void rules_host_add_denied(struct nft_batch *batch)
@@ -183,10 +238,9 @@ static void rules_host_add_denied(struct nft_batch *batch)
 }
 
 /* Packets from a sandbox to the host itself. */
-static void rules_host_add_input(struct nft_batch *batch, const struct config *config)
+static void rules_host_add_input(struct nft_batch *batch, const struct config *config,
+				 const struct rules_groups *groups)
 {
-	uint32_t group = config->layout.link_group;
-
 	nft_chain_add(batch, "to_host", NULL, NULL);
 	RULE(batch, "to_host", match_ct_direction(batch, IP_CT_DIR_REPLY),
 	     match_ct_state(batch, NFT_CT_STATE_ESTABLISHED), verdict_accept(batch));
@@ -207,22 +261,21 @@ static void rules_host_add_input(struct nft_batch *batch, const struct config *c
 	RULE(batch, "to_host", act_count(batch, "denied_host"), verdict_goto(batch, "denied"));
 
 	nft_chain_add(batch, "input", &hook_input, NULL);
-	RULE(batch, "input", match_iifgroup(batch, NFT_IS, group), verdict_goto(batch, "to_host"));
+	RULE_PER_GROUP(batch, "input", groups, match_iifgroup(batch, NFT_IS, group), verdict_goto(batch, "to_host"));
 }
 
 /*
  * Each packet of a flow that a guest opened is judged by the present rules (direction original, before established), so a
  * change cuts live flows too. Replies to flows that others opened pass, even to private addresses.
  */
-static void rules_host_add_forward(struct nft_batch *batch, const struct config *config)
+static void rules_host_add_forward(struct nft_batch *batch, const struct config *config,
+				   const struct rules_groups *groups)
 {
-	uint32_t group = config->layout.link_group;
-
 	nft_chain_add(batch, "from_sandbox", NULL, NULL);
 	RULE(batch, "from_sandbox", match_ct_direction(batch, IP_CT_DIR_REPLY),
 	     match_ct_state(batch, NFT_CT_STATE_ESTABLISHED), verdict_accept(batch));
-	RULE(batch, "from_sandbox", match_oifgroup(batch, NFT_IS, group), act_count(batch, "denied_sandbox"),
-	     verdict_goto(batch, "denied"));
+	RULE_PER_GROUP(batch, "from_sandbox", groups, match_oifgroup(batch, NFT_IS, group),
+		       act_count(batch, "denied_sandbox"), verdict_goto(batch, "denied"));
 	RULE(batch, "from_sandbox", rules_host_judge_errors(batch));
 	/* What belongs to no flow would leave untranslated, and be taken for an error about a flow that the far side knows. */
 	RULE(batch, "from_sandbox", match_ct_state(batch, NFT_CT_STATE_INVALID), act_count(batch, "drop_forward"),
@@ -242,8 +295,10 @@ static void rules_host_add_forward(struct nft_batch *batch, const struct config 
 	RULE(batch, "to_sandbox", act_count(batch, "denied_ingress"), verdict_drop(batch));
 
 	nft_chain_add(batch, "forward", &hook_forward, NULL);
-	RULE(batch, "forward", match_iifgroup(batch, NFT_IS, group), verdict_goto(batch, "from_sandbox"));
-	RULE(batch, "forward", match_oifgroup(batch, NFT_IS, group), verdict_goto(batch, "to_sandbox"));
+	RULE_PER_GROUP(batch, "forward", groups, match_iifgroup(batch, NFT_IS, group),
+		       verdict_goto(batch, "from_sandbox"));
+	RULE_PER_GROUP(batch, "forward", groups, match_oifgroup(batch, NFT_IS, group),
+		       verdict_goto(batch, "to_sandbox"));
 }
 
 /*
@@ -251,7 +306,8 @@ static void rules_host_add_forward(struct nft_batch *batch, const struct config 
  * Root may always, and so may the kernel, whose packets have no user: what a closed connection still has to send, among others. These are rules
  * and no sets, since a set that is made in a batch finds nothing for some microseconds.
  */
-static void rules_host_add_local(struct nft_batch *batch, const struct config *config)
+static void rules_host_add_local(struct nft_batch *batch, const struct config *config,
+				 const struct rules_groups *groups)
 {
 	const struct config_users_list *ids = &config->ingress.local_ids;
 
@@ -273,8 +329,8 @@ static void rules_host_add_local(struct nft_batch *batch, const struct config *c
 	     verdict_goto(batch, "local_refused"));
 
 	nft_chain_add(batch, "local_clients", &hook_local, NULL);
-	RULE(batch, "local_clients", match_oifgroup(batch, NFT_IS, config->layout.link_group),
-	     match_ct_direction(batch, IP_CT_DIR_ORIGINAL), verdict_goto(batch, "local_users"));
+	RULE_PER_GROUP(batch, "local_clients", groups, match_oifgroup(batch, NFT_IS, group),
+		       match_ct_direction(batch, IP_CT_DIR_ORIGINAL), verdict_goto(batch, "local_users"));
 }
 
 void rules_host_add_table(struct nft_batch *batch, const struct config *config)
@@ -282,20 +338,20 @@ void rules_host_add_table(struct nft_batch *batch, const struct config *config)
 	static const char *const counters[] = { "drop_family",    "drop_source",    "denied_host",
 						"denied_sandbox", "denied_private", "denied_ingress",
 						"drop_error",     "drop_forward",   "denied_local" };
-	uint32_t group = config->layout.link_group;
+	const struct rules_groups groups = rules_host_groups(config);
 
 	nft_table_add(batch, 0);
 	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
 		nft_counter_add(batch, counters[i], 0, 0);
 	rules_host_add_sets(batch, config);
 	rules_host_add_denied(batch);
-	rules_host_add_sources(batch, group);
+	rules_host_add_sources(batch, &groups);
 	rules_host_add_errors(batch);
-	rules_host_add_translation(batch, config);
-	rules_host_add_input(batch, config);
-	rules_host_add_forward(batch, config);
+	rules_host_add_translation(batch, config, &groups);
+	rules_host_add_input(batch, config, &groups);
+	rules_host_add_forward(batch, config, &groups);
 	if (config->ingress.local_users.count)
-		rules_host_add_local(batch, config);
+		rules_host_add_local(batch, config, &groups);
 }
 
 /* ---- Making and looking ---- */

@@ -79,9 +79,9 @@ static void rules_policy_add_services(struct nft_batch *batch, const struct nft_
 	nft_elements_add(batch, &sized, elements, sized.size);
 }
 
-void rules_policy_add_sets(struct nft_batch *batch, const struct config *config)
+void rules_policy_add_sets(struct nft_batch *batch, const struct config *config, const struct cidr4 *ranges,
+			   size_t range_count)
 {
-	const struct cidr4 ranges[] = { config->layout.host_cidr, config->layout.veth_cidr, config->layout.tap };
 	const struct cidr4_list *open = &config->egress.open, *dns = &config->addresses.dns;
 	const struct addr_list *services = &config->egress.allow_host;
 	AUTO_FREE struct nft_element *elements = calloc(2 * (dns->count + services->count) + 1, sizeof(*elements));
@@ -92,7 +92,7 @@ void rules_policy_add_sets(struct nft_batch *batch, const struct config *config)
 	}
 	rules_policy_add_networks(batch, &set_always_denied, always_denied,
 				  sizeof(always_denied) / sizeof(always_denied[0]));
-	rules_policy_add_networks(batch, &set_sandbox_ranges, ranges, sizeof(ranges) / sizeof(ranges[0]));
+	rules_policy_add_networks(batch, &set_sandbox_ranges, ranges, range_count);
 	if (open->count)
 		rules_policy_add_networks(batch, &set_opened, open->items, open->count);
 

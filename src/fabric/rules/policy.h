@@ -19,7 +19,8 @@ extern const struct nft_set set_dns;            /* [addresses] dns, port 53 */
 extern const struct nft_set set_host_services;  /* [egress] allow_host */
 
 /* Adds those of these five sets that have elements. */
-void rules_policy_add_sets(struct nft_batch *batch, const struct config *config);
+void rules_policy_add_sets(struct nft_batch *batch, const struct config *config, const struct cidr4 *ranges,
+			   size_t range_count);
 
 /* In an ordinary chain: accepts packets to DNS servers and services of the host. */
 void rules_policy_add_exceptions(struct nft_batch *batch, const struct config *config, const char *chain);

@@ -211,6 +211,7 @@ static void rules_slot_add_inet_table(struct nft_batch *batch, const struct conf
 	static const char *const counters[] = { "denied_private",       "denied_sandbox", "denied_policy",
 						RULES_COUNTER_INTERNET, "denied_gateway", "denied_connections",
 						"denied_protocol",      "drop_forward" };
+	const struct cidr4 ranges[] = { layout->host_cidr, layout->veth_cidr, layout->tap };
 	uint32_t guest = layout->guest.ip;
 
 	batch->family = NFPROTO_INET;
@@ -220,7 +221,8 @@ static void rules_slot_add_inet_table(struct nft_batch *batch, const struct conf
 	/* Drops that former tables counted, see rules_slot_repair(). */
 	nft_counter_add(batch, "drop_earlier", counts->drops, 0);
 	ADD_COUNTERS(batch, counters);
-	rules_policy_add_sets(batch, config);
+	/* Those of other layouts are the host's to deny: so a live slot's rules stay as they are. */
+	rules_policy_add_sets(batch, config, ranges, sizeof(ranges) / sizeof(ranges[0]));
 	rules_egress_add_denied(batch);
 	rules_slot_add_translation(batch, guest, config_host_ip(layout, slot));
 	rules_slot_add_to_guest(batch);

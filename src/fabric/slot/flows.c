@@ -10,7 +10,7 @@
 #include "fabric/slot/flows.h"
 
 #include "base/addr.h"
-#include "config/config.h"
+#include "config/layouts.h"
 #include "fabric/fabric.h"
 #include "fabric/rules/policy.h"
 #include "kernel/conntrack.h"
@@ -41,14 +41,27 @@ int slot_flows_renew_inside(int netns_fd, const struct config *config, const str
 	return kern_conntrack_forget(netns_fd, slot_flows_is_stale_inside, &inside, err);
 }
 
+struct slot_outside {
+	struct cidr4 ranges[CONFIG_LAYOUTS_MAX];
+	size_t count;
+};
+
 static bool slot_flows_is_stale_outside(const struct kern_conntrack_flow *flow, const void *context)
 {
-	return !flow->answered && !flow->translated && addr_cidr4_contains(context, flow->original.source);
+	const struct slot_outside *outside = context;
+	bool ours = false;
+
+	for (size_t i = 0; i < outside->count; i++)
+		ours |= addr_cidr4_contains(&outside->ranges[i], flow->original.source);
+	return ours && !flow->answered && !flow->translated;
 }
 
 int slot_flows_renew_outside(const struct config *config, struct err *err)
 {
-	return kern_conntrack_forget(-1, slot_flows_is_stale_outside, &config->layout.host_cidr, err);
+	struct slot_outside outside;
+
+	outside.count = config_layout_host_ranges(config, outside.ranges);
+	return kern_conntrack_forget(-1, slot_flows_is_stale_outside, &outside, err);
 }
 
 struct slot_published {

@@ -9,7 +9,8 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/spares.h"
-#include "config/config.h"
+#include "base/vec.h"
+#include "config/layouts.h"
 #include "fabric/rules/rules.h"
 #include "kernel/kern_route.h"
 #include "kernel/link.h"
@@ -62,11 +63,12 @@ static int slot_build_host_forwarding(const struct config *config, struct err *e
 
 int slot_build_host_routes(struct kern_rtnl *host, const struct config *config, bool *added, struct err *err)
 {
-	const struct cidr4 *ranges[] = { &config->layout.host_cidr, &config->layout.veth_cidr };
+	struct cidr4 ranges[2 * CONFIG_LAYOUTS_MAX];
+	size_t count = config_layout_ranges(config, ranges);
 
 	*added = false;
-	for (size_t i = 0; i < 2; i++) {
-		struct kern_route route = { .to = { .ip = addr_cidr4_first(ranges[i]), .length = ranges[i]->length } };
+	for (size_t i = 0; i < count; i++) {
+		struct kern_route route = { .to = { addr_cidr4_first(&ranges[i]), ranges[i].length } };
 		bool one;
 
 		if (kern_route_ensure(host, &route, &one, err) < 0)
@@ -76,19 +78,56 @@ int slot_build_host_routes(struct kern_rtnl *host, const struct config *config, 
 	return 0;
 }
 
-int slot_build_host_routes_remove(struct kern_rtnl *host, const struct config *config, unsigned *removed,
-				  struct err *err)
+struct host_ranges {
+	VEC_OF(struct cidr4);
+	bool no_memory;
+};
+
+static void slot_build_host_keep_range(void *context, const struct cidr4 *to)
 {
-	const struct cidr4 *ranges[] = { &config->layout.host_cidr, &config->layout.veth_cidr };
+	struct host_ranges *ranges = context;
+	struct cidr4 *kept = vec_push(ranges);
+
+	if (kept)
+		*kept = *to;
+	else
+		ranges->no_memory = true;
+}
+
+int slot_build_host_routes_remove(struct kern_rtnl *host, unsigned *removed, struct err *err)
+{
+	struct host_ranges ranges = { 0 };
+	int result = kern_route_dump_unreachable(host, slot_build_host_keep_range, &ranges, err);
 
 	*removed = 0;
-	for (size_t i = 0; i < 2; i++) {
-		struct kern_route route = { .to = { .ip = addr_cidr4_first(ranges[i]), .length = ranges[i]->length } };
-		bool one;
+	if (result == 0 && ranges.no_memory)
+		result = err_set(err, ENOMEM, "routes");
+	for (size_t i = 0; result == 0 && i < ranges.count; i++) {
+		struct kern_route route = { .to = ranges.items[i] };
+		bool one = false;
 
-		if (kern_route_remove(host, &route, &one, err) < 0)
-			return -1;
+		result = kern_route_remove(host, &route, &one, err);
 		*removed += one;
+	}
+	vec_free(&ranges);
+	return result;
+}
+
+int slot_build_host_forget(struct kern_rtnl *host, const struct config *config, const struct config_layout *layout,
+			   struct err *err)
+{
+	const struct cidr4 *const former[] = { &layout->host_cidr, &layout->veth_cidr };
+	struct cidr4 ranges[2 * CONFIG_LAYOUTS_MAX];
+	size_t count = config_layout_ranges(config, ranges);
+
+	for (size_t i = 0; i < sizeof(former) / sizeof(former[0]); i++) {
+		struct kern_route route = { .to = { addr_cidr4_first(former[i]), former[i]->length } };
+		bool needed = false;
+
+		for (size_t j = 0; j < count; j++)
+			needed |= ranges[j].ip == former[i]->ip && ranges[j].length == former[i]->length;
+		if (!needed && kern_route_remove(host, &route, NULL, err) < 0)
+			return -1;
 	}
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 struct config;
+struct config_layout;
 struct err;
 
 enum { HOST_MTU_FALLBACK = 1500 };
@@ -35,8 +36,11 @@ int slot_build_host_forward(struct err *err);
  */
 int slot_build_host_routes(struct kern_rtnl *host, const struct config *config, bool *added, struct err *err);
 
-/* Removes them. *REMOVED: how many there were. 0, or -1 with ERR. */
-int slot_build_host_routes_remove(struct kern_rtnl *host, const struct config *config, unsigned *removed,
-				  struct err *err);
+/* Removes all such routes of ours, whatever configuration made them. *REMOVED: how many there were. 0, or -1 with ERR. */
+int slot_build_host_routes_remove(struct kern_rtnl *host, unsigned *removed, struct err *err);
+
+/* Removes those of LAYOUT that no other layout of CONFIG needs, after config_layout_drop(). 0, or -1 with ERR. */
+int slot_build_host_forget(struct kern_rtnl *host, const struct config *config, const struct config_layout *layout,
+			   struct err *err);
 
 #endif

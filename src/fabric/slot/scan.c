@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/spares.h"
-#include "config/config.h"
+#include "config/layouts.h"
 #include "kernel/link.h"
 #include "kernel/namespace.h"
 #include "kernel/tap.h"
@@ -21,10 +21,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* In scan_walk.nsids. */
+enum { NOT_SEEN = -2 };
+
 struct scan_walk {
 	const struct config *config;
 	struct scan *scan;
-	int *nsids; /* by slot: the namespace that its veth leads to; -1: no veth of ours */
+	int *nsids; /* by slot: the namespace that its veth leads to; -1: not known; NOT_SEEN: no veth of ours */
 	bool failed;
 };
 
@@ -46,16 +49,38 @@ static void slot_scan_add_foreign(struct scan_walk *walk, unsigned slot, const c
 	snprintf(foreign->why, sizeof(foreign->why), "%s is not ours", what);
 }
 
+/* Whose name the link has, by any layout; that of its group, if there is one. 0: it has no name of ours. */
+static unsigned slot_scan_name(const struct config *config, const struct kern_link *link,
+			       const struct config_layout **found, bool *ours)
+{
+	const struct config_layout *layout;
+	unsigned slot = 0, here;
+
+	*ours = false;
+	for (size_t at = 0; !*ours && (layout = config_layout_next(config, &at));) {
+		here = config_veth_slot(layout, link->name);
+		if (!here)
+			continue;
+		slot = here;
+		*found = layout;
+		*ours = link->group == layout->link_group && strcmp(link->kind, "veth") == 0;
+	}
+	return slot;
+}
+
 static void slot_scan_take_link(void *context, const struct kern_link *link)
 {
 	struct scan_walk *walk = context;
-	unsigned slot = config_veth_slot(&walk->config->layout, link->name);
+	const struct config_layout *layout = NULL;
+	bool ours;
+	unsigned slot = slot_scan_name(walk->config, link, &layout, &ours);
 	struct fabric_found *found;
 	const char *id;
 
 	if (!slot)
 		return;
-	if (link->group != walk->config->layout.link_group || strcmp(link->kind, "veth") != 0) {
+	/* A number is one for all layouts: of two links, the second is in the way of the first. */
+	if (!ours || walk->nsids[slot] != NOT_SEEN) {
 		char what[48];
 
 		snprintf(what, sizeof(what), "link %s", link->name);
@@ -69,7 +94,7 @@ static void slot_scan_take_link(void *context, const struct kern_link *link)
 	}
 	walk->nsids[slot] = link->has_peer_nsid ? link->peer_nsid : -1;
 	found->slot = slot;
-	found->layout = &walk->config->layout;
+	found->layout = layout;
 	found->has_veth = true;
 	id = strncmp(link->alias, KERN_LINK_ALIAS_PREFIX, strlen(KERN_LINK_ALIAS_PREFIX)) == 0
 		 ? link->alias + strlen(KERN_LINK_ALIAS_PREFIX)
@@ -116,15 +141,16 @@ static int slot_scan_look_inside(struct kern_rtnl *host, struct scan_walk *walk,
 	return 0;
 }
 
-static int slot_scan_take_name(struct scan_walk *walk, const bool *ours, const char *name, struct err *err)
+static int slot_scan_take_name(struct scan_walk *walk, const struct config_layout *layout, const bool *ours,
+			       const char *name, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE];
-	unsigned slot = config_netns_slot(&walk->config->layout, name);
+	unsigned slot = config_netns_slot(layout, name);
 	enum kern_namespace_file kind;
 
 	if (!slot || ours[slot])
 		return 0;
-	config_netns_path(&walk->config->layout, slot, path);
+	config_netns_path(layout, slot, path);
 	if (kern_namespace_file_kind(path, &kind, err) < 0)
 		return -1;
 	switch (kind) {
@@ -143,7 +169,12 @@ static int slot_scan_take_name(struct scan_walk *walk, const bool *ours, const c
 	return 0;
 }
 
-static int slot_scan_directory(struct scan_walk *walk, struct err *err)
+static bool slot_scan_same_names(const struct config_layout *a, const struct config_layout *b)
+{
+	return strcmp(a->netns_dir, b->netns_dir) == 0 && strcmp(a->netns_prefix, b->netns_prefix) == 0;
+}
+
+static int slot_scan_directory(struct scan_walk *walk, const struct config_layout *layout, struct err *err)
 {
 	AUTO_FREE bool *ours = calloc(CONFIG_SLOT_MAX + 1, sizeof(*ours));
 	struct dirent *entry;
@@ -152,13 +183,16 @@ static int slot_scan_directory(struct scan_walk *walk, struct err *err)
 
 	if (!ours)
 		return err_set(err, ENOMEM, "scan");
-	for (size_t i = 0; i < walk->scan->found.count; i++)
-		ours[walk->scan->found.items[i].slot] = walk->scan->found.items[i].has_netns;
-	directory = SPARES_TRY_STREAM(opendir(walk->config->layout.netns_dir));
+	for (size_t i = 0; i < walk->scan->found.count; i++) {
+		const struct fabric_found *found = &walk->scan->found.items[i];
+
+		ours[found->slot] = found->has_netns && slot_scan_same_names(found->layout, layout);
+	}
+	directory = SPARES_TRY_STREAM(opendir(layout->netns_dir));
 	if (!directory)
-		return errno == ENOENT ? 0 : err_set(err, errno, "%s", walk->config->layout.netns_dir);
+		return errno == ENOENT ? 0 : err_set(err, errno, "%s", layout->netns_dir);
 	while (result == 0 && (entry = readdir(directory)))
-		result = slot_scan_take_name(walk, ours, entry->d_name, err);
+		result = slot_scan_take_name(walk, layout, ours, entry->d_name, err);
 	closedir(directory);
 	return result;
 }
@@ -177,6 +211,8 @@ static int slot_scan_links(struct kern_rtnl *host, struct scan_walk *walk, struc
 	int result = -1;
 
 	for (int i = 0; i < TRIES && result < 0; i++) {
+		for (unsigned slot = 0; slot <= CONFIG_SLOT_MAX; slot++)
+			walk->nsids[slot] = NOT_SEEN;
 		walk->scan->found.count = 0;
 		walk->scan->foreign.count = 0;
 		result = kern_link_dump(host, slot_scan_take_link, walk, err);
@@ -202,7 +238,8 @@ int slot_scan_host(struct kern_rtnl *host, const struct config *config, struct s
 	}
 	if (scan->found.count)
 		qsort(scan->found.items, scan->found.count, sizeof(*scan->found.items), slot_scan_compare_found);
-	if (slot_scan_directory(&walk, err) < 0)
+	/* Another's names are in the way of new slots alone, which get the configuration's. */
+	if (slot_scan_directory(&walk, &config->layout, err) < 0)
 		return -1;
 	return walk.failed ? err_set(err, ENOMEM, "scan") : 0;
 }

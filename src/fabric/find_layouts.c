@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Layouts from the kernel alone, for a host whose marks were lost or never written, as by a weftd that wrote none. A veth is ours if
+ * its alias has the id of a sandbox, and the namespace behind it has our table. Name, group, addresses and routes of one slot give
+ * the layout: slot N has the address of the range plus N. The length of a range is that of its route.
+ */
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/vec.h"
+#include "config/layouts.h"
+#include "fabric/fabric.h"
+#include "kernel/holders.h"
+#include "kernel/kern_route.h"
+#include "kernel/link.h"
+#include "kernel/namespace.h"
+#include "kernel/tap.h"
+#include "nft/batch.h"
+#include "nft/read.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+struct link_list {
+	VEC_OF(struct kern_link);
+	bool no_memory;
+};
+
+/* ---- The veths ---- */
+
+static bool fabric_link_is_known(const struct config *config, const struct kern_link *link)
+{
+	const struct config_layout *layout;
+
+	for (size_t at = 0; (layout = config_layout_next(config, &at));)
+		if (link->group == layout->link_group && config_veth_slot(layout, link->name))
+			return true;
+	return false;
+}
+
+static void fabric_keep_named_veth(void *context, const struct kern_link *link)
+{
+	struct link_list *list = context;
+	struct kern_link *kept;
+
+	if (strcmp(link->kind, "veth") != 0 || !link->group || !link->has_peer_nsid ||
+	    strncmp(link->alias, KERN_LINK_ALIAS_PREFIX, strlen(KERN_LINK_ALIAS_PREFIX)) != 0)
+		return;
+	kept = vec_push(list);
+	if (kept)
+		*kept = *link;
+	else
+		list->no_memory = true;
+}
+
+/* The number at the end of NAME, as we write it; 0: none. *PREFIX is its length without that. */
+static unsigned fabric_number_in(const char *name, size_t *prefix)
+{
+	size_t length = strlen(name);
+
+	*prefix = length;
+	while (*prefix && name[*prefix - 1] >= '0' && name[*prefix - 1] <= '9')
+		(*prefix)--;
+	while (*prefix < length && name[*prefix] == '0')
+		(*prefix)++;
+	unsigned long number = strtoul(name + *prefix, NULL, 10);
+	return *prefix && length - *prefix <= 5 && number <= CONFIG_SLOT_MAX ? (unsigned)number : 0;
+}
+
+/* ---- The name of a namespace ---- */
+
+/* The namespace bound at PATH is the one that NSID stands for. Its descriptor; -1: it is not. */
+static int fabric_open_if_is(struct kern_rtnl *host, const char *path, int nsid)
+{
+	struct err ignored;
+	AUTO_FD int fd = kern_namespace_open(path, &ignored);
+	int found;
+
+	if (fd < 0 || kern_namespace_known_id(host, fd, &found, &ignored) < 0 || found != nsid)
+		return -1;
+	return steal_fd(&fd);
+}
+
+/* Where the namespace of NSID is bound, into PATH. Its descriptor; -1: nowhere. */
+static int fabric_find_name(struct kern_rtnl *host, int nsid, char path[static CONFIG_PATH_SIZE])
+{
+	FILE *mounts = fopen("/proc/thread-self/mountinfo", "re");
+	AUTO_FREE char *line = NULL;
+	size_t size = 0;
+	int fd = -1;
+
+	while (mounts && fd < 0 && getline(&line, &size, mounts) > 0) {
+		if (strstr(line, " - nsfs ") && sscanf(line, "%*s %*s %*s %*s %500s", path) == 1)
+			fd = fabric_open_if_is(host, path, nsid);
+	}
+	if (mounts)
+		fclose(mounts);
+	return fd;
+}
+
+/* ---- Addresses ---- */
+
+struct layout_reading {
+	struct config_layout *layout;
+	unsigned slot;
+	int index; /* of the link asked for */
+	bool host_end;
+};
+
+static int fabric_take_layout_address(const struct nlmsghdr *header, void *context)
+{
+	struct layout_reading *reading = context;
+	const struct ifaddrmsg *address = nlmsg_data(header);
+	const struct nlattr *table[IFA_MAX + 1];
+
+	if (header->nlmsg_type != RTM_NEWADDR || (int)address->ifa_index != reading->index)
+		return 0;
+	kern_rtnl_attributes(header, sizeof(*address), table, IFA_MAX + 1);
+	if (!table[IFA_LOCAL])
+		return 0;
+	uint32_t ip = ntohl(nla_get_u32(table[IFA_LOCAL]));
+	if (reading->host_end)
+		reading->layout->veth_cidr.ip = ip - 2 * reading->slot;
+	else
+		reading->layout->tap = (struct cidr4){ ip, address->ifa_prefixlen };
+	return 0;
+}
+
+static int fabric_take_layout_route(const struct nlmsghdr *header, void *context)
+{
+	struct layout_reading *reading = context;
+	const struct rtmsg *route = nlmsg_data(header);
+	const struct nlattr *table[RTA_MAX + 1];
+
+	if (header->nlmsg_type != RTM_NEWROUTE || route->rtm_protocol != KERN_ROUTE_PROTOCOL ||
+	    route->rtm_dst_len != 32)
+		return 0;
+	kern_rtnl_attributes(header, sizeof(*route), table, RTA_MAX + 1);
+	if (table[RTA_DST] && table[RTA_OIF] && (int)nla_get_u32(table[RTA_OIF]) == reading->index)
+		reading->layout->host_cidr.ip = ntohl(nla_get_u32(table[RTA_DST])) - reading->slot;
+	return 0;
+}
+
+static int fabric_take_layout_neighbour(const struct nlmsghdr *header, void *context)
+{
+	struct layout_reading *reading = context;
+	const struct ndmsg *neighbour = nlmsg_data(header);
+	const struct nlattr *table[NDA_MAX + 1];
+	struct config_layout *layout = reading->layout;
+
+	if (header->nlmsg_type != RTM_NEWNEIGH || neighbour->ndm_ifindex != reading->index ||
+	    !(neighbour->ndm_state & NUD_PERMANENT))
+		return 0;
+	kern_rtnl_attributes(header, sizeof(*neighbour), table, NDA_MAX + 1);
+	if (!table[NDA_DST] || !table[NDA_LLADDR] || nla_len(table[NDA_LLADDR]) != (int)sizeof(layout->guest_mac))
+		return 0;
+	layout->guest = (struct cidr4){ ntohl(nla_get_u32(table[NDA_DST])), layout->tap.length };
+	memcpy(&layout->guest_mac, nla_data(table[NDA_LLADDR]), sizeof(layout->guest_mac));
+	layout->guest_mac_learn = false;
+	return 0;
+}
+
+static int fabric_ask_layout(struct kern_rtnl *rtnl, uint16_t type, size_t header_size, kern_rtnl_take *take,
+			     struct layout_reading *reading, struct err *err)
+{
+	/* The family is the first member of all these. */
+	const union {
+		struct ifaddrmsg address;
+		struct rtmsg route;
+		struct ndmsg neighbour;
+	} body = { .neighbour.ndm_family = AF_INET };
+
+	return kern_rtnl_ask(rtnl, kern_rtnl_message(type, NLM_F_DUMP, &body, header_size), take, reading, err,
+			     "addresses of a slot");
+}
+
+static int fabric_read_host_side(struct kern_rtnl *host, struct layout_reading *reading, struct err *err)
+{
+	reading->host_end = true;
+	if (fabric_ask_layout(host, RTM_GETADDR, sizeof(struct ifaddrmsg), fabric_take_layout_address, reading, err) <
+	    0)
+		return -1;
+	return fabric_ask_layout(host, RTM_GETROUTE, sizeof(struct rtmsg), fabric_take_layout_route, reading, err);
+}
+
+static int fabric_read_guest_side(int netns_fd, struct layout_reading *reading, struct err *err)
+{
+	struct kern_rtnl inside;
+	struct kern_link tap;
+	int result;
+
+	if (kern_rtnl_open(&inside, netns_fd, NETLINK_ROUTE, err) < 0)
+		return -1;
+	result = kern_link_get(&inside, KERN_LINK_HERE, TAP_NAME, &tap, err);
+	reading->host_end = false;
+	reading->index = tap.index;
+	if (result == 0) {
+		reading->layout->tap_mac = tap.mac;
+		result = fabric_ask_layout(&inside, RTM_GETADDR, sizeof(struct ifaddrmsg), fabric_take_layout_address,
+					   reading, err);
+	}
+	if (result == 0)
+		result = fabric_ask_layout(&inside, RTM_GETNEIGH, sizeof(struct ndmsg), fabric_take_layout_neighbour,
+					   reading, err);
+	kern_rtnl_close(&inside);
+	return result;
+}
+
+/* ---- One layout ---- */
+
+/* The route of a whole range tells its length. */
+static void fabric_take_length(void *context, const struct cidr4 *to)
+{
+	struct config_layout *layout = context;
+
+	if (to->ip == layout->host_cidr.ip)
+		layout->host_cidr.length = to->length;
+	if (to->ip == layout->veth_cidr.ip)
+		layout->veth_cidr.length = to->length;
+}
+
+/* *CIDR has its first address. Without a length it gets WANTED, or more until that address is the first. */
+static void fabric_fit_length(struct cidr4 *cidr, uint8_t wanted, uint8_t longest)
+{
+	if (cidr->length)
+		return;
+	cidr->length = wanted;
+	while (cidr->length < longest && addr_cidr4_first(cidr) != cidr->ip)
+		cidr->length++;
+}
+
+static bool fabric_has_our_table(int netns_fd)
+{
+	struct err ignored;
+	AUTO_FD int fd = nft_socket(netns_fd, &ignored);
+
+	return fd >= 0 && nft_read_has_table(fd, NFPROTO_INET, &ignored);
+}
+
+/* Splits PATH, where the namespace of SLOT is bound, into directory and prefix. False: it is no such name. */
+static bool fabric_split_name(char *path, unsigned slot, struct config_layout *layout)
+{
+	char *name = strrchr(path, '/');
+	size_t prefix;
+
+	if (!name || name == path || fabric_number_in(name + 1, &prefix) != slot)
+		return false;
+	*name = '\0';
+	name[1 + prefix] = '\0';
+	layout->netns_dir = path;
+	layout->netns_prefix = name + 1;
+	return true;
+}
+
+static int fabric_add_layout_of(struct kern_rtnl *host, const struct config *config, const struct kern_link *veth,
+				struct err *err)
+{
+	char path[CONFIG_PATH_SIZE] = "", veth_prefix[CONFIG_LINK_SIZE];
+	struct config_layout layout = config->layout;
+	size_t prefix;
+	struct layout_reading reading = { .layout = &layout, .slot = fabric_number_in(veth->name, &prefix) };
+
+	if (!reading.slot)
+		return 0;
+	reading.index = veth->index;
+	layout.link_group = veth->group;
+	snprintf(veth_prefix, sizeof(veth_prefix), "%.*s", (int)prefix, veth->name);
+	layout.veth_prefix = veth_prefix;
+	AUTO_FD int fd = fabric_find_name(host, veth->peer_nsid, path);
+	if (fd >= 0)
+		fabric_split_name(path, reading.slot, &layout);
+	else
+		fd = kern_holders_find_namespace(host, veth->peer_nsid, TAP_NAME);
+	if (fd < 0 || !fabric_has_our_table(fd))
+		return 0;
+	if (fabric_read_host_side(host, &reading, err) < 0 || fabric_read_guest_side(fd, &reading, err) < 0)
+		return err->code == ENOMEM ? -1 : 0;
+	layout.host_cidr.length = layout.veth_cidr.length = 0;
+	if (kern_route_dump_unreachable(host, fabric_take_length, &layout, err) < 0)
+		return -1;
+	fabric_fit_length(&layout.host_cidr, config->layout.host_cidr.length, 30);
+	fabric_fit_length(&layout.veth_cidr, config->layout.veth_cidr.length, 29);
+	if (!config_layout_is_valid(&layout))
+		return 0;
+	log_debug("layout of slots found in the kernel", F_STR("link", veth->name), F_UINT("group", veth->group));
+	return config_layout_add(config, &layout) ? 0 : err_set(err, ENOMEM, "layouts of slots");
+}
+
+int fabric_find_layouts(const struct config *config, struct err *err)
+{
+	struct kern_rtnl host;
+	struct link_list links = { 0 };
+	int result;
+
+	if (kern_rtnl_open(&host, -1, NETLINK_ROUTE, err) < 0)
+		return -1;
+	result = kern_link_dump(&host, fabric_keep_named_veth, &links, err);
+	if (result == 0 && links.no_memory)
+		result = err_set(err, ENOMEM, "layouts of slots");
+	/* Links that a layout found meanwhile explains are not looked at. */
+	for (size_t i = 0; result == 0 && i < links.count; i++) {
+		if (!fabric_link_is_known(config, &links.items[i]))
+			result = fabric_add_layout_of(&host, config, &links.items[i], err);
+	}
+	vec_free(&links);
+	kern_rtnl_close(&host);
+	return result;
+}
