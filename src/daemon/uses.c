@@ -5,7 +5,7 @@
  */
 #include "daemon/uses.h"
 
-#include "config/config.h"
+#include "config/layouts.h"
 #include "daemon/daemon.h"
 #include "daemon/load_config.h"
 #include "daemon/options.h"
@@ -58,15 +58,29 @@ static json_t *daemon_uses_options(const struct config *config)
 	return NULL;
 }
 
-static json_t *daemon_uses_layout(const struct config *config)
+static json_t *daemon_uses_layout(const struct config_layout *layout)
 {
 	char host[CIDR4_TEXT_SIZE], veth[CIDR4_TEXT_SIZE];
 
-	return json_pack("{s:o, s:s, s:s, s:I, s:s, s:s}", "netns_dir", wire_write_text(config->layout.netns_dir),
-			 "netns_prefix", config->layout.netns_prefix, "veth_prefix", config->layout.veth_prefix,
-			 "link_group", (json_int_t)config->layout.link_group, "host_cidr",
-			 addr_cidr4_format(&config->layout.host_cidr, host), "veth_cidr",
-			 addr_cidr4_format(&config->layout.veth_cidr, veth));
+	return json_pack("{s:o, s:s, s:s, s:I, s:s, s:s}", "netns_dir", wire_write_text(layout->netns_dir),
+			 "netns_prefix", layout->netns_prefix, "veth_prefix", layout->veth_prefix, "link_group",
+			 (json_int_t)layout->link_group, "host_cidr", addr_cidr4_format(&layout->host_cidr, host),
+			 "veth_cidr", addr_cidr4_format(&layout->veth_cidr, veth));
+}
+
+/* That of new slots first, then those of former configurations that live slots have. */
+static json_t *daemon_uses_layouts(const struct config *config)
+{
+	json_t *layouts = json_array();
+	const struct config_layout *layout;
+
+	for (size_t at = 0; layouts && (layout = config_layout_next(config, &at));) {
+		if (json_array_append_new(layouts, daemon_uses_layout(layout)) == 0)
+			continue;
+		json_decref(layouts);
+		layouts = NULL;
+	}
+	return layouts;
 }
 
 /* PATH from the root, because only weftd knows the folder it was started in. */
@@ -81,7 +95,7 @@ static json_t *daemon_uses_path(const char *path)
 
 json_t *daemon_uses_describe(const struct daemon *daemon)
 {
-	return json_pack("{s:o, s:o, s:[o], s:o}", "config", daemon_uses_path(daemon_load_config_path(daemon->options)),
+	return json_pack("{s:o, s:o, s:o, s:o}", "config", daemon_uses_path(daemon_load_config_path(daemon->options)),
 			 "state_dir", daemon_uses_path(daemon->options->state_dir), "layouts",
-			 daemon_uses_layout(daemon->config), "options", daemon_uses_options(daemon->config));
+			 daemon_uses_layouts(daemon->config), "options", daemon_uses_options(daemon->config));
 }

@@ -82,6 +82,7 @@ def test_a_live_slot_keeps_its_layout_and_new_ones_get_the_new(host, weftd, gues
     assert {key: kept[key] for key in KEPT} == {key: old[key] for key in KEPT}
     assert rules_of(host, old) == rules and os.stat(host.netns(old["netns"]).path).st_ino == inode
     assert sorted(marks(daemon)) == [77, 1874]
+    assert [layout["link_group"] for layout in daemon.api.status()["uses"]["layouts"]] == [77, 1874]
     answers_both_ways(host, old, "old")
     with world.listen(80):
         old_guest.connect("203.0.113.10", 80, timeout=5).close()
