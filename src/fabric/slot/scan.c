@@ -77,7 +77,8 @@ static void slot_scan_take_link(void *context, const struct kern_link *link)
 	struct fabric_found *found;
 	const char *id;
 
-	if (!slot)
+	/* New slots get the configuration's names, so only these are in anybody's way. */
+	if (!slot || (!ours && !config_veth_slot(&walk->config->layout, link->name)))
 		return;
 	/* A number is one for all layouts: of two links, the second is in the way of the first. */
 	if (!ours || walk->nsids[slot] != NOT_SEEN) {
