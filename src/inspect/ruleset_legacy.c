@@ -126,9 +126,11 @@ static void inspect_ruleset_legacy_add_conditions(struct ruleset_rule *rule, con
 	/* Packets of ours are whole. */
 	if (ip->flags & IPT_F_FRAG && !(ip->invflags & IPT_INV_FRAG))
 		inspect_ruleset_add_step(rule, &(struct ruleset_step){ .kind = STEP_NEVER });
-	if (ip->proto)
-		inspect_ruleset_legacy_add_condition(rule, &load_protocol, &(uint8_t){ 0xff },
-						     &(uint8_t){ (uint8_t)ip->proto }, ip->invflags & IPT_INV_PROTO);
+	if (ip->proto) {
+		const uint8_t mask = 0xff, protocol = (uint8_t)ip->proto;
+		inspect_ruleset_legacy_add_condition(rule, &load_protocol, &mask, &protocol,
+						     ip->invflags & IPT_INV_PROTO);
+	}
 	while (offset + sizeof(struct xt_entry_match) <= entry->target_offset) {
 		const struct xt_entry_match *match = (const void *)((const char *)entry + offset);
 		char name[XT_EXTENSION_MAXNAMELEN];

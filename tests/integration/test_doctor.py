@@ -524,6 +524,17 @@ class TestRedirects:
         assert [finding["status"] for finding in found] == statuses, found
         assert not any("perhaps" in finding["detail"] for finding in found)
 
+    @pytest.mark.parametrize("value, status, words", [(8, "ok", "4 packets"), (0, "warn", "did not arrive")])
+    def test_a_doubt_about_what_guests_send_is_tried_by_links(self, doctor, host, value, status, words):
+        before = links(host)
+        nft(
+            host,
+            f"""table ip proxy {{ chain pre {{ type nat hook prerouting priority -100;
+            meta l4proto tcp numgen inc mod {value + 1} {value} redirect to :15001; }} }}""",
+        )
+        doctor.only("redirects", status, "from sandboxes to other hosts", "tried: ", words)
+        assert links(host) == before
+
     def test_a_doubt_is_tried_over_loopback(self, doctor, host):
         rules = """table ip proxy { chain output { type nat hook output priority -100;
             tcp dport 1-65535 meta cgroup CGROUP redirect to :15001; } }"""
