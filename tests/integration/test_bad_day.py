@@ -30,6 +30,8 @@ LONGEST = 5.0 if LONG else 0.5  # seconds of one action
 DESCRIPTORS = 3000  # few enough for a flood to take them all
 FLOOD = 2 * DESCRIPTORS
 
+DAY_CONFIG = CONFIG | {"forwarder": {"stop_drain": "100ms"}, "daemon": {"log_level": "debug"}}
+
 UDP_FLOOD = """
 import socket, sys, time
 made = []
@@ -69,7 +71,7 @@ class Day:
         self.bare = host.state()
         self.run_dir = os.path.join(self.disk, "run")
         os.makedirs(host.file(self.run_dir))
-        self.daemon = weftd(CONFIG | {"forwarder": {"stop_drain": "100ms"}, "daemon": {"log_level": "debug"}}, run=False)
+        self.daemon = weftd(DAY_CONFIG, run=False)
         self.daemon.state_dir = os.path.join(self.run_dir, "state")
         self.daemon.socket = os.path.join(self.run_dir, "control.sock")
         self.daemon.api.path = host.file(self.daemon.socket)
@@ -115,7 +117,7 @@ class Day:
         finally:
             if self.daemon.process:
                 self.daemon.stop()
-            assert_cleaned(self.host, self.daemon, self.bare)
+            assert_cleaned(self.host, self.daemon, self.bare, GROUPS)
             self.log.close()
             self.daemon.log_fd = None
             self.manager.close()
@@ -246,6 +248,29 @@ def socket_file(day):
     os.unlink(day.daemon.api.path)
     poll_until(lambda: os.path.exists(day.daemon.api.path), 2 * PATIENCE, what="the control socket to come back")
     yield "rm of the control socket"
+
+
+# Each is for new sandboxes alone; those that are there are served as before.
+LAYOUTS = (
+    {},
+    {"names": {"netns_prefix": "other-", "veth_prefix": "vo-"}},
+    {"names": {"link_group": "1875"}},
+    {"addresses": {"host_cidr": "10.21.0.0/16", "veth_cidr": "10.22.0.0/16"}},
+)
+GROUPS = ("1874", "1875")
+
+
+@bears("new", "api", "held", "start")
+def reconfigure(day):
+    """The names, the group or the ranges of new sandboxes change over a restart."""
+    layout = day.choose.choice(LAYOUTS)
+    if day.choose.random() < 0.5:
+        day.daemon.kill()
+    else:
+        day.daemon.stop()
+    day.daemon.write_config(DAY_CONFIG | layout)
+    day.start()
+    yield str(layout)
 
 
 DAMAGES = (
@@ -426,6 +451,7 @@ ACTIONS = {
     kill: 2,
     kill_twice: 1,
     restart: 1,
+    reconfigure: 2,
     start_without_threads: 1,
     reload: 2,
     log_reader: 2,
