@@ -186,8 +186,12 @@ static void daemon_metrics_show_denied(FILE *out, const struct daemon *daemon)
 	daemon_metrics_write_head(out, "weft_denied_total", "counter",
 				  "Packets of sandboxes, and to them, that were stopped, by rule.");
 	for (unsigned i = 0; i < FABRIC_RULES; i++)
-		fprintf(out, "weft_denied_total{rule=\"%s\"} %" PRIu64 "\n", rules_name((enum fabric_rule)i),
-			daemon->metrics->denied[i]);
+		if (i != FABRIC_RULE_SOLICITATION)
+			fprintf(out, "weft_denied_total{rule=\"%s\"} %" PRIu64 "\n", rules_name((enum fabric_rule)i),
+				daemon->metrics->denied[i]);
+	daemon_metrics_show(out, "weft_router_solicitations_total", "counter",
+			    "Guests' questions for a router of IPv6, which are dropped: there is none.",
+			    daemon->metrics->denied[FABRIC_RULE_SOLICITATION]);
 }
 
 static void daemon_metrics_show_not_open(FILE *out, const struct daemon *daemon)

@@ -226,6 +226,8 @@ enum fabric_rule {
 	FABRIC_RULE_FORWARD,   /* belongs to no flow that was let through */
 	FABRIC_RULE_FAMILY,    /* not IPv4, seen on the host */
 	FABRIC_RULE_ERROR,     /* an ICMP error about a flow of others */
+	/* What every guest with IPv6 sends in vain, again and again: dropped, but no drop to report. */
+	FABRIC_RULE_SOLICITATION,
 	FABRIC_RULES,
 };
 

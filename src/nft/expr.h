@@ -66,9 +66,10 @@ void match_ip_saddr_in(struct nft_batch *batch, enum nft_sense sense, const stru
 void match_ip_daddr_in(struct nft_batch *batch, enum nft_sense sense, const struct cidr4 *network);
 void match_l4proto(struct nft_batch *batch, enum nft_sense sense, uint8_t proto); /* IPPROTO_* */
 void match_tcp_syn(struct nft_batch *batch);                                      /* SYN without RST */
-void match_tcp_in_flow(struct nft_batch *batch);             /* no first segment: not SYN without ACK */
-void match_icmp_type(struct nft_batch *batch, uint8_t type); /* RFC 792 */
-void match_icmp_too_big(struct nft_batch *batch);            /* fragmentation is needed, but not allowed */
+void match_tcp_in_flow(struct nft_batch *batch);               /* no first segment: not SYN without ACK */
+void match_icmp_type(struct nft_batch *batch, uint8_t type);   /* RFC 792 */
+void match_icmp_too_big(struct nft_batch *batch);              /* fragmentation is needed, but not allowed */
+void match_icmpv6_type(struct nft_batch *batch, uint8_t type); /* netdev: ICMPv6 in IPv6 */
 /* Destination unreachable, RFC 792, about a packet from FROM to TO. */
 void match_icmp_unreachable(struct nft_batch *batch, uint32_t from, uint32_t to);
 

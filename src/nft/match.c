@@ -444,6 +444,14 @@ void match_icmp_unreachable(struct nft_batch *batch, uint32_t from, uint32_t to)
 	nft_compare(batch, NFT_CMP_EQ, quoted, sizeof(quoted));
 }
 
+void match_icmpv6_type(struct nft_batch *batch, uint8_t type)
+{
+	match_ether_type(batch, NFT_IS, ETH_P_IPV6);
+	match_l4proto(batch, NFT_IS, IPPROTO_ICMPV6);
+	nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, 0, sizeof(type), NFT_REG_1);
+	nft_compare(batch, NFT_CMP_EQ, &type, sizeof(type));
+}
+
 static void match_look_up(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set)
 {
 	struct nft_part part = nft_part_begin(batch, "lookup");

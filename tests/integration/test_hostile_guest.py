@@ -181,6 +181,18 @@ def test_what_is_forged_is_dropped_counted_and_seen_nowhere(scene):
     assert scene.api.show("two")["counters"]["drops_total"] == 0
 
 
+def test_questions_for_a_router_of_ipv6_are_no_drops(scene):
+    """A guest with IPv6 asks again and again; a drop would be a sign of mischief."""
+    head = "6000000000083aff fe80000000000000 00fc00fffe000005 ff02000000000000 0000000000000002"
+    question = bytes.fromhex(head + "85007b2f00000000")
+    before = scene.drops()
+    for _ in range(5):
+        scene.wire.send(ethernet(question, packets.IPV6, destination="33:33:00:00:00:02"))
+    poll_until(lambda: scene.api.metrics()["weft_router_solicitations_total"] >= 5)
+    assert scene.drops() == before
+    assert scene.api.metrics()['weft_denied_total{rule="ipv6"}'] == 0
+
+
 def test_a_flood_of_junk_fills_no_table(scene):
     flows = tracked_flows(scene.netns), tracked_flows(scene.host)
     drops = scene.drops()

@@ -33,6 +33,7 @@ static const struct {
 	[FABRIC_RULE_FORWARD] = { "drop_forward", "forward" },
 	[FABRIC_RULE_FAMILY] = { "drop_family", "family" },
 	[FABRIC_RULE_ERROR] = { "drop_error", "icmp-error" },
+	[FABRIC_RULE_SOLICITATION] = { "router_solicitations", "solicitation" },
 };
 
 const char *rules_name(enum fabric_rule rule)

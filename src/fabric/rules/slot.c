@@ -26,6 +26,7 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter_ipv4.h>
+#include <netinet/icmp6.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -100,6 +101,9 @@ static void rules_slot_add_from_guest(struct nft_batch *batch, const struct conf
 		RULE(batch, "from_guest", match_ether_saddr(batch, NFT_IS_NOT, guest_mac), act_count(batch, "drop_mac"),
 		     verdict_drop(batch));
 	RULE(batch, "from_guest", match_ether_type(batch, NFT_IS, ETH_P_ARP), verdict_goto(batch, "from_guest_arp"));
+	/* A guest asks for a router of IPv6 without end (RFC 7559), and there is none. That is no sign of mischief. */
+	RULE(batch, "from_guest", match_icmpv6_type(batch, ND_ROUTER_SOLICIT), act_count(batch, "router_solicitations"),
+	     verdict_drop(batch));
 	RULE(batch, "from_guest", match_ether_type(batch, NFT_IS, ETH_P_IPV6), act_count(batch, "drop_ipv6"),
 	     verdict_drop(batch));
 	RULE(batch, "from_guest", match_ether_type(batch, NFT_IS_NOT, ETH_P_IP), act_count(batch, "drop_protocol"),
@@ -115,9 +119,10 @@ static void rules_slot_add_from_guest(struct nft_batch *batch, const struct conf
 static void rules_slot_add_netdev_table(struct nft_batch *batch, const struct config_layout *layout,
 					const struct fabric_counts *counts)
 {
-	static const char *const counters[] = { "drop_mac",      "drop_arp",       "drop_ipv6",
-						"drop_protocol", "drop_source",    "drop_multicast",
-						"drop_martian",  "drop_malformed", "drop_rate" };
+	static const char *const counters[] = {
+		"drop_mac",       "drop_arp",     "drop_ipv6",      "drop_protocol", "drop_source",
+		"drop_multicast", "drop_martian", "drop_malformed", "drop_rate",     "router_solicitations"
+	};
 
 	batch->family = NFPROTO_NETDEV;
 	nft_table_add(batch, NLM_F_EXCL);

@@ -47,8 +47,9 @@ static void rules_slot_take_counter(void *context, const char *name, uint64_t pa
 		counts->packets_from_guest = packets;
 	} else if (strcmp(name, "connections") == 0) {
 		counts->connections = packets;
-	} else if (rules_begins_with(name, "drop_") || rules_begins_with(name, "denied_")) {
-		counts->drops += packets;
+	} else {
+		if (rules_begins_with(name, "drop_") || rules_begins_with(name, "denied_"))
+			counts->drops += packets;
 		if (rules_of_counter(name, &rule))
 			counts->denied[rule] += packets;
 	}

@@ -130,6 +130,28 @@ START_TEST(ranges_of_ports_hold_where_they_cross)
 }
 END_TEST
 
+START_TEST(a_policy_of_the_largest_size_is_accepted)
+{
+	struct egress_rule *rules = calloc(SPEC_EGRESS_MAX, sizeof(*rules));
+	struct egress egress = { true, rules, NULL, SPEC_EGRESS_MAX, 0 };
+	const struct fabric_plan large = { .slot = 1, .id = "a", .egress = &egress };
+
+	for (unsigned i = 0; i < SPEC_EGRESS_MAX; i++) {
+		rules[i] = (struct egress_rule){ .cidr = { IP(20, 0, 0, 0) + (i << 8), 24 }, .port_count = 4 };
+		for (uint16_t port = 0; port < 4; port++)
+			rules[i].ports[port] =
+			    (struct port_range){ (uint16_t)(port * 1000 + 80), (uint16_t)(port * 1000 + 99) };
+	}
+	OK(rules_slot_apply(-1, lab.config, &large, &err));
+	ck_assert(is_intact(&large));
+	for (unsigned i = 0; i < SPEC_EGRESS_MAX; i++)
+		rules[i].any_proto = true;
+	OK(rules_slot_update(-1, &large, NULL, &err));
+	ck_assert(is_intact(&large));
+	free(rules);
+}
+END_TEST
+
 START_TEST(without_internet_only_what_is_allowed_passes)
 {
 	OK(rules_slot_apply(-1, lab.config, &plan_closed, &err));
@@ -376,6 +398,7 @@ static void add_policy_tests(Suite *suite)
 	tcase_add_test(policy, loopback_by_any_trick_is_denied);
 	tcase_add_test(policy, allow_wins_over_deny_and_both_say_so);
 	tcase_add_test(policy, ranges_of_ports_hold_where_they_cross);
+	tcase_add_test(policy, a_policy_of_the_largest_size_is_accepted);
 	tcase_add_test(policy, without_internet_only_what_is_allowed_passes);
 	tcase_add_test(policy, the_always_denied_win_over_allow_unless_they_are_opened);
 	tcase_add_test(policy, dns_and_services_of_the_host_pass_although_private);
