@@ -16,6 +16,14 @@
 
 enum { LATENCY_MS = 50, BURST_MS = 10, ROOT_HANDLE = 0x10000 };
 
+/*
+ * A guard is a bucket that never empties. A frame with offloaded segmentation reaches a queue discipline with the length of all
+ * that it stands for. One that is longer than the bucket would be segmented here; all others go to the queue, which takes none
+ * that is longer than itself. No frame is longer than the bucket: 64 KiB are at most as many segments with 134 bytes of headers.
+ */
+static const uint64_t guard_rate = 32000000000u;
+enum { GUARD_BURST = 16 << 20 };
+
 static struct nl_msg *kern_qdisc_build_removal(int index)
 {
 	const struct tcmsg body = { .tcm_ifindex = index, .tcm_parent = TC_H_ROOT };
@@ -37,11 +45,11 @@ static uint32_t kern_qdisc_clamp32(uint64_t value)
 }
 
 /* 0, or -1: no memory. */
-static int kern_qdisc_put_bucket(struct nl_msg *message, uint64_t rate, uint64_t burst)
+static int kern_qdisc_put_bucket(struct nl_msg *message, uint64_t rate, uint64_t burst, uint64_t queue)
 {
 	const struct tc_tbf_qopt options = { .rate.linklayer = TC_LINKLAYER_ETHERNET,
 					     .rate.rate = kern_qdisc_clamp32(rate),
-					     .limit = kern_qdisc_clamp32(rate / 1000 * LATENCY_MS + burst) };
+					     .limit = kern_qdisc_clamp32(queue) };
 	struct nlattr *nest = nla_nest_start(message, TCA_OPTIONS);
 
 	if (!nest || nla_put(message, TCA_TBF_PARMS, sizeof(options), &options) < 0 ||
@@ -52,13 +60,13 @@ static int kern_qdisc_put_bucket(struct nl_msg *message, uint64_t rate, uint64_t
 }
 
 /* NULL: no memory. */
-static struct nl_msg *kern_qdisc_build(int index, uint64_t rate, uint64_t burst)
+static struct nl_msg *kern_qdisc_build(int index, uint64_t rate, uint64_t burst, uint64_t queue)
 {
 	const struct tcmsg body = { .tcm_ifindex = index, .tcm_parent = TC_H_ROOT, .tcm_handle = ROOT_HANDLE };
 	struct nl_msg *message = kern_rtnl_message(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, &body, sizeof(body));
 
 	message = kern_rtnl_put_string(message, TCA_KIND, "tbf");
-	if (message && kern_qdisc_put_bucket(message, rate, burst) == 0)
+	if (message && kern_qdisc_put_bucket(message, rate, burst, queue) == 0)
 		return message;
 	nlmsg_free(message);
 	return NULL;
@@ -73,5 +81,12 @@ int kern_qdisc_limit(struct kern_rtnl *rtnl, int index, const char *name, const 
 		return kern_qdisc_remove(rtnl, index, name, err);
 	if (burst < mtu + ETH_HLEN)
 		burst = mtu + ETH_HLEN;
-	return kern_rtnl_send(rtnl, kern_qdisc_build(index, rate->rate, burst), err, "link %s: rate limit", name);
+	return kern_rtnl_send(rtnl, kern_qdisc_build(index, rate->rate, burst, rate->rate / 1000 * LATENCY_MS + burst),
+			      err, "link %s: rate limit", name);
+}
+
+int kern_qdisc_guard(struct kern_rtnl *rtnl, int index, const char *name, uint32_t bytes, struct err *err)
+{
+	return kern_rtnl_send(rtnl, kern_qdisc_build(index, guard_rate, GUARD_BURST, bytes), err, "link %s: guard",
+			      name);
 }

@@ -21,4 +21,10 @@ struct kern_rate {
 int kern_qdisc_limit(struct kern_rtnl *rtnl, int index, const char *name, const struct kern_rate *rate, unsigned mtu,
 		     struct err *err);
 
+/*
+ * Drops packets that would leave the link as more than BYTES, headers of all their segments counted, and limits nothing else.
+ * Replaces what is there. 0, or -1 with ERR: ENOENT where the kernel has no token bucket. The thread of the socket.
+ */
+int kern_qdisc_guard(struct kern_rtnl *rtnl, int index, const char *name, uint32_t bytes, struct err *err);
+
 #endif

@@ -2,12 +2,16 @@
 """A guest that tries to break out. Each frame carries a token, and captures on all links around show where it arrived."""
 
 import contextlib
+import fcntl
+import os
 import socket
+import struct
 
 import pytest
 
 from harness import packets
 from harness.flow import Flow
+from harness.netns import inside
 from harness.packets import Wire, arp, ethernet, fragments, icmp, named_counters, tcp, tracked_flows, udp
 from harness.wait import ATTEMPT, TimedOut, poll_until, tried
 
@@ -421,6 +425,55 @@ def test_flows_of_a_guest_are_limited(scene):
     assert tracked_flows(scene.netns) <= 8192 + 10
     assert tracked_flows(scene.host) <= 8192 + 10
     assert named_counters(scene.netns)["inet denied_connections"] >= 200
+
+
+def open_tap(namespace):
+    """The VMM's side of tap0. What is written to it begins with a virtio header of 10 bytes."""
+
+    def opened():
+        tap = os.open("/dev/net/tun", os.O_RDWR)
+        fcntl.ioctl(tap, 0x400454CA, struct.pack("16sH22x", b"tap0", 0x5002))  # TUNSETIFF: IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
+        return tap
+
+    return inside(namespace.path, opened)
+
+
+def offloaded(segment, token):
+    """A frame of 60 KB that asks to be cut into segments of SEGMENT bytes."""
+    header = struct.pack("=BBHHHH", 1, 1, 54, segment, 34, 16)  # needs a checksum, TCPv4
+    return header + ethernet(tcp(WORLD, 9, token + bytes(60000), flags=16))
+
+
+def test_a_frame_is_not_cut_into_tens_of_thousands(scene):
+    """The guest says how many bytes each segment of a frame has. With one, 60 KB would leave as 60,000 packets."""
+    three = scene.api.register("three")
+    tap = open_tap(scene.host.netns(three["netns"]))
+    try:
+        scene.api.wait("three", "attached")
+        with Wire(scene.host, three["veth"]) as veth:
+
+            def leaves(segment, token):
+                os.write(tap, offloaded(segment, token))
+                os.write(tap, bytes(10) + ethernet(udp(WORLD, 9, token + b" behind")))
+                poll_until(lambda: veth.having(token + b" behind"))
+                return any(len(frame) > 60000 for frame in veth.having(token))
+
+            assert not leaves(1, b"one byte")
+            assert not leaves(8, b"eight bytes")
+            assert leaves(88, b"the least that Linux sends")
+            assert leaves(1460, b"as usual")
+            # A limit, and its end, leave it as it was.
+            scene.api.patch("three", {"bandwidth": {"from_guest": {"rate": 12500000}}})
+            scene.api.patch("three", {"bandwidth": {"from_guest": {"rate": 0}}})
+            assert not leaves(1, b"one byte again")
+            # A sandbox of a weft that had none gets it.
+            scene.host.netns(three["netns"]).run(["tc", "qdisc", "del", "dev", "eth0", "root"])
+            scene.daemon.kill()
+            scene.daemon.start()
+            scene.api.wait("three", "attached")
+            assert not leaves(1, b"one byte at last")
+    finally:
+        os.close(tap)
 
 
 def test_the_world_reaches_no_sandbox(scene):

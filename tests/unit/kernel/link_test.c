@@ -215,6 +215,20 @@ START_TEST(large_rates_are_exact)
 }
 END_TEST
 
+START_TEST(a_guard_is_a_limit_of_length_alone)
+{
+	struct kern_link link = make_veth();
+
+	for (unsigned i = 0; i < 2; i++) {
+		OK(kern_qdisc_guard(&rtnl, link.index, "veth-1", 256 * 1024, &err));
+		expect_rate(" rate 256Gbit ");
+		expect_rate(" limit 256Kb ");
+	}
+	OK(kern_qdisc_limit(&rtnl, link.index, "veth-1", &(struct kern_rate){ .rate = 125000 }, 1400, &err));
+	expect_rate(" rate 1Mbit ");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("link");
@@ -230,6 +244,7 @@ int main(void)
 	tcase_add_test(tests, mac_mtu_and_alias_are_set_alone);
 	tcase_add_test(tests, a_link_of_another_namespace_is_deleted_by_its_number);
 	tcase_add_test(tests, large_rates_are_exact);
+	tcase_add_test(tests, a_guard_is_a_limit_of_length_alone);
 	suite_add_tcase(suite, tests);
 
 	return run_suite(suite);
