@@ -110,7 +110,7 @@ static void ask_counts(unsigned slot, struct answer *answer)
 
 static void ask_reach(unsigned slot, struct answer *answer)
 {
-	fabric_reach(host.fabric, slot, 0x01010101, PROTO_TCP, 80, on_reach, answer);
+	fabric_reach(host.fabric, slot, 0x01010101, IPPROTO_TCP, 80, on_reach, answer);
 }
 
 typedef void asks(unsigned slot, struct answer *answer);

@@ -55,7 +55,7 @@ static bool reaches(uint32_t destination)
 {
 	struct reached reached = { 0 };
 
-	fabric_reach(host.fabric, 1, destination, PROTO_TCP, 443, on_reach, &reached);
+	fabric_reach(host.fabric, 1, destination, IPPROTO_TCP, 443, on_reach, &reached);
 	ck_assert(!reached.done);
 	fixture_await(&reached.done);
 	ck_assert_str_eq(reached.err.text, "");
@@ -183,7 +183,7 @@ START_TEST(what_is_asked_of_no_slot_is_refused)
 	fabric_flush_flows(host.fabric, 9, fixture_done, &flushed);
 	fixture_await(&flushed.done);
 	ck_assert_int_eq(flushed.err.code, ENOENT);
-	fabric_reach(host.fabric, 9, OUTSIDE, PROTO_TCP, 443, on_reach, &reached);
+	fabric_reach(host.fabric, 9, OUTSIDE, IPPROTO_TCP, 443, on_reach, &reached);
 	fixture_await(&reached.done);
 	ck_assert_int_eq(reached.err.code, ENOENT);
 }
