@@ -188,7 +188,10 @@ int config_each_option(const struct config *config, config_option_take *take, vo
 /* Sets one option to such a text. 0, or -1: there is no such option, or VALUE is not allowed; CONFIG is as before. */
 int config_set(struct config *config, const char *section, const char *key, const char *value);
 
-/* A copy with all options, and with the ids that were looked up; NULL for want of memory. It knows no file, so that no mistake can be placed in it. */
+/*
+ * A copy with all options and layouts, and with the ids that were looked up; NULL for want of memory. It knows no file, so that no
+ * mistake can be placed in it.
+ */
 struct config *config_copy(const struct config *config);
 
 /* Prints every option with section, default and text: for --help, and for the check of weftd.conf(5). */

@@ -5,6 +5,7 @@
  */
 #include "base/cleanup.h"
 #include "config/config.h"
+#include "config/layouts.h"
 #include "config/option.h"
 
 #include <stdlib.h>
@@ -85,9 +86,14 @@ static bool config_copy_ids(struct config *copy, const struct config_users_list 
 struct config *config_copy(const struct config *config)
 {
 	struct config_copying copying = { .copy = config_default() };
+	const struct config_layout *layout;
+	size_t at = 0;
 
-	if (copying.copy && config_each_option(config, config_copy_option, &copying) == 0 && !copying.failed &&
-	    config_copy_ids(copying.copy, &config->ingress.local_ids))
+	copying.failed = !copying.copy || config_each_option(config, config_copy_option, &copying) < 0 ||
+			 copying.failed || !config_copy_ids(copying.copy, &config->ingress.local_ids);
+	while (!copying.failed && (layout = config_layout_next(config, &at)))
+		copying.failed = !config_layout_add(copying.copy, layout);
+	if (!copying.failed)
 		return copying.copy;
 	config_free(copying.copy);
 	return NULL;

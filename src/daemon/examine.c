@@ -109,6 +109,7 @@ static void daemon_examine_note(const struct examine *examine, struct health_fac
 	for (i = 0; i < examine->ports.count; i++)
 		health_note_port(facts, examine->ports.items[i]);
 	facts->said.answered = true;
+	facts->said.all_layouts = true; /* the copy of the configuration has them */
 	facts->said.sandboxes = examine->sandboxes;
 }
 

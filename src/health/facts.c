@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "config/config.h"
+#include "config/layouts.h"
 #include "health/gather.h"
 #include "inspect/socket_holder.h"
 
@@ -276,16 +277,21 @@ static void health_gather_netns_names(struct health_facts *facts)
 	}
 }
 
+static struct health_layout health_copy_layout(const struct config_layout *from)
+{
+	struct health_layout layout = { .link_group = from->link_group,
+					.host_cidr = from->host_cidr,
+					.veth_cidr = from->veth_cidr };
+
+	snprintf(layout.netns_dir, sizeof(layout.netns_dir), "%s", from->netns_dir);
+	snprintf(layout.netns_prefix, sizeof(layout.netns_prefix), "%s", from->netns_prefix);
+	snprintf(layout.veth_prefix, sizeof(layout.veth_prefix), "%s", from->veth_prefix);
+	return layout;
+}
+
 struct health_layout health_layout_of_config(const struct config *config)
 {
-	struct health_layout layout = { .link_group = config->layout.link_group,
-					.host_cidr = config->layout.host_cidr,
-					.veth_cidr = config->layout.veth_cidr };
-
-	snprintf(layout.netns_dir, sizeof(layout.netns_dir), "%s", config->layout.netns_dir);
-	snprintf(layout.netns_prefix, sizeof(layout.netns_prefix), "%s", config->layout.netns_prefix);
-	snprintf(layout.veth_prefix, sizeof(layout.veth_prefix), "%s", config->layout.veth_prefix);
-	return layout;
+	return health_copy_layout(&config->layout);
 }
 
 static bool health_is_same_range(const struct cidr4 *a, const struct cidr4 *b)
@@ -346,11 +352,17 @@ void health_facts_begin(struct health_facts *facts, const char *socket)
 
 void health_facts_gather(struct health_facts *facts, const struct config *config, const char *state_dir, int pid)
 {
-	const struct health_layout layout = health_layout_of_config(config);
+	const struct health_layout first = health_layout_of_config(config);
+	const struct config_layout *layout;
+	size_t at = 0;
 	struct err err;
 
 	facts->config = config;
-	health_put_layout_first(facts, &layout);
+	while ((layout = config_layout_next(config, &at))) {
+		const struct health_layout copy = health_copy_layout(layout);
+		health_note_layout(facts, &copy);
+	}
+	health_put_layout_first(facts, &first);
 	inspect_host(&facts->host, &err);
 	if (inspect_ruleset_read(&facts->ruleset, &err) < 0)
 		snprintf(facts->ruleset_error, sizeof(facts->ruleset_error), "%s", err.text);

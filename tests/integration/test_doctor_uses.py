@@ -2,6 +2,7 @@
 """weftctl doctor beside a running daemon: it judges by what that daemon uses, and looks at what weft depends on."""
 
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -144,3 +145,32 @@ def test_a_daemon_that_is_kept_from_running_is_told_with_its_state(weftd, doctor
         words = ("does not answer", f"a debugger has stopped it (state t): process {tracer.pid}")
         doctor.only("leftovers", "fail", *words, arguments=["--deadline", "1"])
         tracer.stdin.close()
+
+
+def test_slots_of_a_former_configuration_are_wefts(weftd, doctor, host):
+    sysctl(host, "net.ipv4.ip_forward", 1)
+    daemon = weftd()
+    doctor.socket = daemon.socket
+    daemon.api.register("a1")
+    daemon.stop()
+    daemon.write_config({"names": {"veth_prefix": "sb-", "link_group": 77}, "addresses": {"host_cidr": "10.21.0.0/16"}})
+    daemon.start()
+    daemon.api.register("b2")
+    layouts = daemon.api.status()["uses"]["layouts"]
+    assert [(one["veth_prefix"], one["link_group"], one["host_cidr"]) for one in layouts] == [
+        ("sb-", 77, "10.21.0.0/16"),
+        ("veth-", 1874, "10.11.0.0/16"),
+    ]
+    doctor.only("link_group", "ok", "group 77 and 1874 has 2 links", arguments=PATIENT)
+    doctor.only("routes", "ok", "in ranges of slots made earlier", arguments=PATIENT)
+    found = daemon.api.get("/v1/doctor", timeout=120).expect(200)["findings"]
+    assert [one["detail"] for one in found if one["check"] == "link_group"] == ["group 77 and 1874 has 2 links, all of weft's"]
+    # Without the daemon, and by the former file alone, nothing is advised that would change a group.
+    daemon.write_config({})
+    daemon.kill()
+    told = doctor.run("--json", "--config", daemon.config).stdout
+    assert not HARM.search(told) and "link set" not in told, told
+    found = [one for one in json.loads(told) if one["check"] == "link_group"]
+    assert [one["status"] for one in found] == ["warn"] and "sandbox b2" in found[0]["detail"], found
+    assert "group 77, and weft's is 1874" in found[0]["detail"] and "leave it as it is" in found[0]["fix"], found
+    daemon.start()
