@@ -112,14 +112,15 @@ static void daemon_diagnoses_keep(const struct diagnosing *diagnosing, const jso
 	tenant->last_diagnosis = text;
 }
 
-/* Whether the walk found other rules or ports than it was told, because the sandbox was being changed. */
+/* Whether the walk found other rules, limits or ports than it was told, because the sandbox was being changed. */
 static bool daemon_diagnoses_is_overtaken(const struct diagnosing *diagnosing)
 {
 	const struct hop *broken = diagnosing->diagnosis.broken;
 	const struct tenant *tenant = daemon_diagnoses_tenant(diagnosing);
 
-	return broken && (!strcmp(broken->name, "rules") || !strcmp(broken->name, "listen")) && tenant &&
-	       (tenant->busy || tenant->changes != diagnosing->changes);
+	return broken &&
+	       (!strcmp(broken->name, "rules") || !strcmp(broken->name, "listen") || !strcmp(broken->name, "tap")) &&
+	       tenant && (tenant->busy || tenant->changes != diagnosing->changes);
 }
 
 static int daemon_diagnoses_begin(struct daemon *daemon, struct sandbox *sandbox, struct control_request *request,

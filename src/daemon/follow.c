@@ -86,8 +86,11 @@ static json_t *daemon_follow_describe_rival(const struct fabric_rival *by)
 {
 	char text[IPV4_TEXT_SIZE];
 
-	return json_pack("{s:s?, s:s?, s:s}", "gateway", by->gateway ? addr_ipv4_format(by->gateway, text) : NULL,
-			 "device", by->device[0] ? by->device : NULL, "protocol", by->protocol);
+	return json_pack("{s:s?, s:s?, s:s, s:o?, s:o?}", "gateway",
+			 by->gateway ? addr_ipv4_format(by->gateway, text) : NULL, "device",
+			 by->device[0] ? by->device : NULL, "protocol", by->protocol, "table",
+			 by->table ? json_integer((json_int_t)by->table) : json_null(), "rule",
+			 by->rule ? json_integer((json_int_t)by->rule) : json_null());
 }
 
 /* NULL for want of memory: an event is whole, or none. */
@@ -122,7 +125,8 @@ static void daemon_follow_log_repair(const struct fabric_repair *repair, const s
 		log_seldom(LOG_WARNING_LEVEL, "another route stands in front of ours", F_STR("sandbox", id),
 			   F_STR("what", repair->what),
 			   F_STR("gateway", by->gateway ? addr_ipv4_format(by->gateway, gateway) : NULL),
-			   F_STR("device", by->device[0] ? by->device : NULL), F_STR("protocol", by->protocol));
+			   F_STR("device", by->device[0] ? by->device : NULL), F_STR("protocol", by->protocol),
+			   F_UINT("table", by->table), F_UINT("rule", by->rule));
 	else
 		log_seldom(LOG_WARNING_LEVEL, "not looked at or repaired; trying again", F_STR("sandbox", id),
 			   F_STR("what", repair->what), F_STR("error", repair->error));

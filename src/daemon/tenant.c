@@ -181,6 +181,7 @@ struct fabric_plan daemon_tenant_plan(const struct sandbox *sandbox, struct fabr
 	struct fabric_plan plan = {
 		.slot = sandbox->slot,
 		.layout = sandbox->layout,
+		.mtu = sandbox->mtu,
 		.id = sandbox->id,
 		.netns_device = sandbox->netns_device,
 		.netns_inode = sandbox->netns_inode,

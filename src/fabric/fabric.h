@@ -34,11 +34,14 @@ struct fabric_denial {
 	uint16_t port;        /* 0 where the protocol has none */
 };
 
-/* Somebody else's route in front of the one of a host address. */
+/* Somebody else's route, or policy rule, that decides instead of a route of ours. */
 struct fabric_rival {
+	char what[48];     /* our route: "route of the host address", ... */
 	uint32_t gateway;  /* 0: none; host order */
 	char device[16];   /* "": none */
-	char protocol[16]; /* as `ip route` has it */
+	char protocol[16]; /* as `ip route` has it; "": it is no route */
+	uint32_t table;    /* that it stands in; 0: it is no route */
+	uint32_t rule;     /* the preference of the policy rule that leads there; 0: none beside those of every host */
 };
 
 /* A repair, or one that did not come off. The pointers are valid during the call. */
@@ -97,6 +100,7 @@ struct fabric_nat {
 struct fabric_plan {
 	unsigned slot;
 	const struct config_layout *layout; /* its names and addresses; NULL: those of new slots */
+	unsigned mtu;                       /* of its links, as the guest was told; 0: that of new slots */
 	const char *id;                     /* for aliases, comments and error texts */
 	uint64_t netns_device,
 	    netns_inode; /* for fabric_adopt(): fabric_slot's, as the caller stored them; inode 0: not known */

@@ -2,7 +2,8 @@
 /*
  * One socket of the host hears of the links of all namespaces (NETLINK_LISTEN_ALL_NSID). Each message names its namespace by a
  * number, which a namespace has from its making on. A message only leads to a look (look_slot.c), and messages that the
- * kernel had to drop (ENOBUFS) lead to a look at everything. A second socket does the same for addresses and routes.
+ * kernel had to drop (ENOBUFS) lead to a look at everything. A second socket does the same for addresses,
+ * routes and policy rules.
  *
  * When a namespace ends, no message about its links carries its number, so the host's end of the veth stands for it. The loss of
  * its name is seen in the directory (inotify).
@@ -70,18 +71,80 @@ static void fabric_observe_foreign_gone(struct fabric *fabric, unsigned number)
 
 /* ---- links ---- */
 
+static struct slot *fabric_observe_slot_by_link(const struct fabric *fabric, int index)
+{
+	for (unsigned number = 1; number <= CONFIG_SLOT_MAX; number++) {
+		if (fabric->slots[number] && fabric->slots[number]->veth_index == index)
+			return fabric->slots[number];
+	}
+	return NULL;
+}
+
 /* Messages wait in their queue, so that an old one may speak of a time before the carrier that the last look saw. */
 static bool fabric_observe_is_news(const struct slot *slot, const struct kern_link *link)
 {
 	return slot->carrier_downs == CARRIER_DOWNS_UNKNOWN || (int32_t)(link->carrier_downs - slot->carrier_downs) > 0;
 }
 
-/* Somebody set it down. A link that never was up has no queue yet, and its messages may come after the slot is complete. */
+/* Whether LINK, by this message, is not as the list of the live SLOT has it. One that never was up has no queue yet. */
+static bool fabric_observe_differs(const struct slot *slot, enum slot_place place, const struct kern_link *link)
+{
+	struct slot_list list;
+
+	if (!slot->plan || !fabric_slot_is_live(slot) || strcmp(link->qdisc, "noop") == 0)
+		return false;
+	slot_list_init(&list, slot->layout, slot->plan->plan, slot->mtu);
+	return slot_list_compare(&list.links[place], link) != 0;
+}
+
+/* The host's end of a veth. NUMBER: of the slot by the link's name; 0: it has none of our names, or no more. */
+static void fabric_observe_outside_changed(struct fabric *fabric, const struct nlmsghdr *header, unsigned number,
+					   const struct kern_link *link)
+{
+	struct slot *slot;
+
+	if (!number && link->group == fabric->config->layout.link_group)
+		slot = fabric_observe_slot_by_link(fabric, link->index);
+	else
+		slot = fabric_slot_find(fabric, number);
+	if (!slot)
+		return;
+	if (header->nlmsg_type == RTM_DELLINK || !(link->flags & IFF_UP)) {
+		slot->veth_touched |= slot->phase == SLOT_ADOPTING;
+		fabric_slot_look(slot);
+	} else if (!number || fabric_observe_differs(slot, PLACE_VETH, link)) {
+		fabric_slot_repair(slot);
+	}
+}
+
+static void fabric_observe_tap_changed(struct slot *slot, const struct nlmsghdr *header, const struct kern_link *link)
+{
+	if (header->nlmsg_type == RTM_DELLINK)
+		slot->tap_was_free = !link->carrier;
+	if (header->nlmsg_type == RTM_DELLINK || !link->carrier)
+		slot->blinked |=
+		    slot->carrier && (header->nlmsg_type == RTM_DELLINK || fabric_observe_is_news(slot, link));
+	else
+		/* The first message about a TAP says that it has a carrier and is down. It may come after the slot is complete. */
+		slot->blinked |= !slot->carrier && (link->flags & IFF_UP) &&
+				 (slot->phase == SLOT_READY || fabric_slot_phase_is_quarantine(slot->phase));
+	if (header->nlmsg_type == RTM_DELLINK || link->carrier != slot->carrier || slot->blinked ||
+	    !(link->flags & IFF_UP))
+		fabric_slot_look(slot);
+	else if (fabric_observe_differs(slot, PLACE_TAP, link))
+		fabric_slot_repair(slot);
+}
+
+/* A link inside, which may have lost its name. */
 static void fabric_observe_inside_changed(struct slot *slot, const struct nlmsghdr *header,
 					  const struct kern_link *link)
 {
-	if (header->nlmsg_type == RTM_NEWLINK && !(link->flags & IFF_UP) && strcmp(link->qdisc, "noop") != 0 &&
-	    fabric_slot_is_live(slot))
+	bool ours = strcmp(link->name, INSIDE_NAME) == 0;
+
+	if (strcmp(link->name, TAP_NAME) == 0)
+		fabric_observe_tap_changed(slot, header, link);
+	else if (header->nlmsg_type == RTM_NEWLINK && fabric_slot_is_live(slot) &&
+		 (ours ? fabric_observe_differs(slot, PLACE_ETH0, link) : link->kind[0] != '\0'))
 		fabric_slot_repair(slot);
 }
 
@@ -97,30 +160,12 @@ static void fabric_observe_link_changed(struct fabric *fabric, const struct nlms
 
 		if (header->nlmsg_type == RTM_DELLINK)
 			fabric_observe_foreign_gone(fabric, number);
-		slot = fabric_slot_find(fabric, number);
-		if (slot && (header->nlmsg_type == RTM_DELLINK || !(link.flags & IFF_UP))) {
-			slot->veth_touched |= slot->phase == SLOT_ADOPTING;
-			fabric_slot_look(slot);
-		}
+		fabric_observe_outside_changed(fabric, header, number, &link);
 		return;
 	}
 	slot = fabric_slot_by_nsid(fabric, nsid);
-	if (slot && strcmp(link.name, INSIDE_NAME) == 0)
+	if (slot)
 		fabric_observe_inside_changed(slot, header, &link);
-	if (!slot || strcmp(link.name, TAP_NAME) != 0)
-		return;
-	if (header->nlmsg_type == RTM_DELLINK)
-		slot->tap_was_free = !link.carrier;
-	if (header->nlmsg_type == RTM_DELLINK || !link.carrier)
-		slot->blinked |=
-		    slot->carrier && (header->nlmsg_type == RTM_DELLINK || fabric_observe_is_news(slot, &link));
-	else
-		/* The first message about a TAP says that it has a carrier and is down. It may come after the slot is complete. */
-		slot->blinked |= !slot->carrier && (link.flags & IFF_UP) &&
-				 (slot->phase == SLOT_READY || fabric_slot_phase_is_quarantine(slot->phase));
-	if (header->nlmsg_type == RTM_DELLINK || link.carrier != slot->carrier || slot->blinked ||
-	    !(link.flags & IFF_UP))
-		fabric_slot_look(slot);
 }
 
 static void fabric_observe_namespace_changed(struct fabric *fabric, const struct nlmsghdr *header)
@@ -152,40 +197,64 @@ static void fabric_observe_link_message(struct fabric *fabric, const struct nlms
 
 /* ---- addresses and routes ---- */
 
-static void fabric_observe_address_lost(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
+static void fabric_observe_repair(struct slot *slot)
 {
-	const struct ifaddrmsg *address = nlmsg_data(header);
-	struct slot *slot = fabric_slot_by_nsid(fabric, nsid);
-
-	if (nlmsg_datalen(header) < (int)sizeof(*address) || address->ifa_family != AF_INET)
-		return;
-	for (unsigned number = 1; nsid == NSID_HERE && !slot && number <= CONFIG_SLOT_MAX; number++) {
-		if (fabric->slots[number] && fabric->slots[number]->veth_index == (int)address->ifa_index)
-			slot = fabric->slots[number];
-	}
 	if (slot && fabric_slot_is_live(slot))
 		fabric_slot_repair(slot);
 }
 
-/* The route of a host address, or one that covers the ranges. */
-static void fabric_observe_host_route_changed(struct fabric *fabric, uint32_t destination, uint8_t length)
+/* Something about DESTINATION changed on the host: an address of a slot, or a network that covers the ranges. */
+static void fabric_observe_destination_changed(struct fabric *fabric, uint32_t destination, uint8_t length)
 {
 	const struct config_layout *layout;
-	struct slot *slot;
 
 	for (size_t at = 0; (layout = config_layout_next(fabric->config, &at));) {
-		bool is_host = addr_cidr4_contains(&layout->host_cidr, destination);
+		bool of_veths = addr_cidr4_contains(&layout->veth_cidr, destination);
+		unsigned number = 0;
+		struct slot *slot;
 
-		if (!is_host && !addr_cidr4_contains(&layout->veth_cidr, destination))
+		if (!of_veths && !addr_cidr4_contains(&layout->host_cidr, destination))
 			continue;
-		if (length < 32) {
+		if (of_veths && length >= 31)
+			number = (destination - addr_cidr4_first(&layout->veth_cidr)) / 2;
+		else if (length == 32)
+			number = destination - addr_cidr4_first(&layout->host_cidr);
+		if (!number) {
 			fabric_suspect_routes(fabric, true);
 			return;
 		}
-		slot = is_host ? fabric_slot_find(fabric, destination - addr_cidr4_first(&layout->host_cidr)) : NULL;
-		if (slot && slot->layout == layout && fabric_slot_is_live(slot))
-			fabric_slot_repair(slot);
+		slot = fabric_slot_find(fabric, number);
+		if (slot && slot->layout == layout)
+			fabric_observe_repair(slot);
 	}
+}
+
+/* An address that went; or a new one that is not ours, and may be one of ours elsewhere. */
+static void fabric_observe_address_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
+{
+	const struct ifaddrmsg *address = nlmsg_data(header);
+	const struct nlattr *table[IFA_MAX + 1];
+
+	if (nlmsg_datalen(header) < (int)sizeof(*address) || address->ifa_family != AF_INET)
+		return;
+	if (nsid != NSID_HERE) {
+		fabric_observe_repair(fabric_slot_by_nsid(fabric, nsid));
+		return;
+	}
+	kern_rtnl_attributes(header, sizeof(*address), table, IFA_MAX + 1);
+	if (header->nlmsg_type == RTM_DELADDR)
+		fabric_observe_repair(fabric_observe_slot_by_link(fabric, (int)address->ifa_index));
+	if (table[IFA_LOCAL])
+		fabric_observe_destination_changed(fabric, ntohl(nla_get_u32(table[IFA_LOCAL])), 32);
+}
+
+/* A policy rule of the host's may concern any slot. */
+static void fabric_observe_policy_changed(struct fabric *fabric, int nsid)
+{
+	if (nsid == NSID_HERE)
+		fabric_suspect_all_links(fabric);
+	else
+		fabric_observe_repair(fabric_slot_by_nsid(fabric, nsid));
 }
 
 /* A route that went, or another's that took the place of one, or stands in front of that of a host address. */
@@ -197,27 +266,37 @@ static bool fabric_observe_route_matters(const struct nlmsghdr *header, const st
 	       (header->nlmsg_flags & NLM_F_REPLACE || (nsid == NSID_HERE && route->rtm_dst_len == 32));
 }
 
-static void fabric_observe_route_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
+static void fabric_observe_route_changed(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
 {
 	const struct rtmsg *route = nlmsg_data(header);
 	const struct nlattr *table[RTA_MAX + 1];
-	struct slot *slot;
 
-	if (header->nlmsg_type == RTM_DELADDR)
-		fabric_observe_address_lost(fabric, header, nsid);
 	if (nlmsg_datalen(header) < (int)sizeof(*route) || route->rtm_table != RT_TABLE_MAIN ||
 	    !fabric_observe_route_matters(header, route, nsid))
 		return;
-	kern_rtnl_attributes(header, sizeof(*route), table, RTA_MAX + 1);
-	if (nsid == NSID_HERE) {
-		if (table[RTA_DST])
-			fabric_observe_host_route_changed(fabric, ntohl(nla_get_u32(table[RTA_DST])),
-							  route->rtm_dst_len);
+	if (nsid != NSID_HERE) {
+		fabric_observe_repair(fabric_slot_by_nsid(fabric, nsid));
 		return;
 	}
-	slot = fabric_slot_by_nsid(fabric, nsid);
-	if (slot && fabric_slot_is_live(slot))
-		fabric_slot_repair(slot);
+	kern_rtnl_attributes(header, sizeof(*route), table, RTA_MAX + 1);
+	if (table[RTA_DST])
+		fabric_observe_destination_changed(fabric, ntohl(nla_get_u32(table[RTA_DST])), route->rtm_dst_len);
+}
+
+static void fabric_observe_route_message(struct fabric *fabric, const struct nlmsghdr *header, int nsid)
+{
+	switch (header->nlmsg_type) {
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		fabric_observe_address_message(fabric, header, nsid);
+		break;
+	case RTM_NEWRULE:
+	case RTM_DELRULE:
+		fabric_observe_policy_changed(fabric, nsid);
+		break;
+	default:
+		fabric_observe_route_changed(fabric, header, nsid);
+	}
 }
 
 /* A host with many routes of its own may drown this socket again and again; the patrol keeps its pace. */
@@ -415,7 +494,7 @@ static int fabric_observe_watch_directory(struct observer *observer, struct err 
 struct observer *fabric_observer_new(struct fabric *fabric, struct err *err)
 {
 	static const int link_groups[] = { RTNLGRP_LINK, RTNLGRP_NSID };
-	static const int route_groups[] = { RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE };
+	static const int route_groups[] = { RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE };
 	static const int rule_groups[] = { NFNLGRP_NFTABLES };
 	struct observer *observer = calloc(1, sizeof(*observer));
 
@@ -441,7 +520,7 @@ struct observer *fabric_observer_new(struct fabric *fabric, struct err *err)
 					    .lost = fabric_observe_rules_lost,
 					    .filter = kern_event_filter_rules };
 	if (fabric_observe_open(&observer->links, NETLINK_ROUTE, link_groups, 2, err) < 0 ||
-	    fabric_observe_open(&observer->routes, NETLINK_ROUTE, route_groups, 2, err) < 0 ||
+	    fabric_observe_open(&observer->routes, NETLINK_ROUTE, route_groups, 3, err) < 0 ||
 	    fabric_observe_open(&observer->rules, NETLINK_NETFILTER, rule_groups, 1, err) < 0 ||
 	    fabric_observe_watch_directory(observer, err) < 0) {
 		fabric_observer_free(observer);

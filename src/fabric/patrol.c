@@ -84,9 +84,12 @@ static int fabric_patrol_run_host(struct job *job)
 	if (rules_host_check(config, &intact, &job->err) < 0)
 		return -1;
 	if (!intact) {
-		visit->repaired = visit->stale = true;
-		if (rules_host_apply(config, &job->err) < 0)
+		visit->stale = true;
+		if (rules_host_apply(config, &job->err) < 0 || rules_host_check(config, &intact, &job->err) < 0)
 			return -1;
+		if (!intact)
+			return err_set(&job->err, 0, "altered while it was repaired");
+		visit->repaired = true;
 	}
 	if (visit->stale && slot_flows_renew_outside(config, &job->err) < 0)
 		return -1;
@@ -162,12 +165,16 @@ static int fabric_patrol_check_tables(struct visit *visit, struct err *err)
 		return 0;
 	if (rules_slot_check(visit->netns_fd, config, plan, &intact, err) < 0)
 		return -1;
-	visit->repaired = !intact;
-	visit->stale |= !intact;
-	if (!intact)
-		return rules_slot_repair(visit->netns_fd, config, plan, &visit->counts, err);
-	visit->generation = generation;
-	return 0;
+	if (intact) {
+		visit->generation = generation;
+		return 0;
+	}
+	visit->stale = true;
+	if (rules_slot_repair(visit->netns_fd, config, plan, &visit->counts, err) < 0 ||
+	    rules_slot_check(visit->netns_fd, config, plan, &intact, err) < 0)
+		return -1;
+	visit->repaired = intact;
+	return intact ? 0 : err_set(err, 0, "altered while they were repaired");
 }
 
 static int fabric_patrol_run_slot(struct job *job)
@@ -413,11 +420,21 @@ static void fabric_patrol_look_over_one(struct patrol *patrol)
 
 		patrol->repairs = patrol->repairs % CONFIG_SLOT_MAX + 1;
 		slot = patrol->fabric->slots[patrol->repairs];
-		if (!slot || !fabric_slot_is_live(slot))
-			continue;
-		fabric_slot_repair(slot);
-		return;
+		if (slot && fabric_slot_look_over(slot))
+			return;
 	}
+}
+
+/* Not all that can be changed sends an event that a monitor can afford to hear: so all slots are looked over within ROUND_TICKS. */
+static void fabric_patrol_look_over_some(struct patrol *patrol)
+{
+	const struct fabric *fabric = patrol->fabric;
+	unsigned count = fabric_slot_count_live(&fabric->states) / ROUND_TICKS + 1;
+
+	if (fabric_job_thread_waiting(fabric->builder, JOB_REFILL) > count)
+		return;
+	for (unsigned i = 0; i < count; i++)
+		fabric_patrol_look_over_one(patrol);
 }
 
 /* The rules of all slots are due. */
@@ -496,7 +513,7 @@ static void fabric_patrol_on_tick(void *context)
 	fabric_relief_tick(patrol->fabric);
 	fabric_host_facts_tick(patrol->fabric->host_facts);
 	patrol->budget = fabric_patrol_slots_a_tick(patrol->fabric);
-	fabric_patrol_look_over_one(patrol);
+	fabric_patrol_look_over_some(patrol);
 	fabric_patrol_go_on(patrol);
 }
 

@@ -23,7 +23,8 @@ struct recycling {
 	struct fabric *fabric;
 	unsigned slot;
 	bool published;
-	struct plan_share *plan;
+	unsigned mtu;
+	struct plan_share *plan, *former;
 	struct slot_work work;
 };
 
@@ -40,6 +41,8 @@ static struct recycling *fabric_recycling_new(const struct slot *slot, struct pl
 	recycling->fabric = slot->fabric;
 	recycling->slot = slot->number;
 	recycling->plan = plan;
+	recycling->former = slot_plan_share_hold(slot->plan);
+	recycling->mtu = slot->mtu;
 	recycling->published = slot->plan->plan->nat_count > 0;
 	return recycling;
 }
@@ -55,6 +58,7 @@ static struct slot *fabric_recycle_find(const struct recycling *recycling, enum 
 static void fabric_recycle_free(struct recycling *recycling)
 {
 	slot_plan_share_release(recycling->plan);
+	slot_plan_share_release(recycling->former);
 	free(recycling);
 }
 
@@ -65,7 +69,8 @@ static int fabric_recycle_run_renew(struct job *job)
 	struct recycling *recycling = container_of(job, struct recycling, job);
 
 	slot_build_init(&recycling->work, recycling->fabric->config, fabric_job_host(job), recycling->plan->plan,
-			recycling->work.mtu);
+			recycling->mtu);
+	recycling->work.former = recycling->former->plan;
 	return slot_renew_slot(&recycling->work, &job->err);
 }
 
@@ -157,13 +162,16 @@ bool fabric_recycle_slot(struct slot *slot)
 
 	/* An owner of the TAP is replaced, but never taken away; and with a VM on it the slot comes to no rest here. */
 	if (!slot->plan || !fabric->config->pool.size || fabric->stopping || slot->phase != SLOT_LIVE ||
-	    slot->carrier || slot->repair || slot->leftovers ||
+	    slot->carrier || slot->leftovers || (slot->repair && slot->repair_urgency != JOB_REFILL) ||
 	    (slot->plan->plan->has_tap_owner && !fabric->config->pool.tap_owner.set))
 		return false;
 	recycling = fabric_recycling_new(slot, slot->plan, fabric_recycle_run_silence, fabric_recycle_finish_silence);
 	if (!recycling)
 		return false;
 	slot_plan_share_hold(slot->plan);
+	/* A look in turn that is not begun yet would give the silent slot its route back. */
+	if (slot->repair)
+		fabric_job_thread_urge(fabric->builder, slot->repair, JOB_REFILL, JOB_CLAIM);
 	slot->netns_fd = -1;
 	slot_become(slot, SLOT_SILENCING, "destroyed");
 	fabric_job_thread_post(fabric->builder, &recycling->job, JOB_REMOVAL);

@@ -2,6 +2,8 @@
 #ifndef WEFT_FABRIC_REPAIR_H
 #define WEFT_FABRIC_REPAIR_H
 
+#include <stdbool.h>
+
 struct slot;
 
 /*
@@ -11,5 +13,8 @@ struct slot;
  * failure is final. Main thread.
  */
 void fabric_slot_repair(struct slot *slot);
+
+/* The same when the builder has nothing else to do. False: there is nothing to look at, or a repair is under way. Main thread. */
+bool fabric_slot_look_over(struct slot *slot);
 
 #endif

@@ -49,21 +49,26 @@ struct slot {
 	bool look_more; /* something happened after LOOK was posted */
 
 	/* Repairs of its links: repair.c. */
-	struct job *repair;    /* under way; NULL: none */
-	bool repair_more;      /* something happened after REPAIR was posted */
-	uint8_t repairs_raced; /* how many in a row failed because of that */
+	bool repair_more;       /* something happened after REPAIR was posted */
+	bool fought_over;       /* REPAIRS_LATELY were so many that the slot is left to the back-off */
+	uint8_t repairs_raced;  /* how many in a row failed because of REPAIR_MORE */
+	uint8_t repairs_lately; /* of the same parts, reported or not, each soon after the one before */
+	char repaired[63];      /* the parts that were put back last, cut off */
+	struct job *repair;     /* under way; NULL: none */
+	uint64_t repaired_ms;   /* when parts were put back last, clock_now_ms() */
+	enum job_urgency repair_urgency;
 
 	/* trouble.c. */
 	enum failure failure; /* in SLOT_FAILED: which */
 	struct trouble troubles[TROUBLE_KINDS];
 
 	/* The patrol's. */
+	uint32_t checked_generation;           /* of its ruleset when that last agreed with checked_plan; 0: never */
 	bool suspected;                        /* in the queue of suspects */
 	bool republish;                        /* its published ports were lost with the host's table */
 	bool stale_flows;                      /* flows may have been begun without its tables, and are not forgotten */
 	uint64_t patrolled_ms;                 /* when it was visited last, clock_now_ms() */
 	uint64_t denials_since_ms;             /* up to when its denials were reported */
-	uint32_t checked_generation;           /* of its ruleset when that last agreed with checked_plan; 0: never */
 	const struct plan_share *checked_plan; /* to compare with PLAN alone */
 	TAILQ_ENTRY(slot) suspects;
 

@@ -7,10 +7,13 @@
 
 #include "base/backoff.h"
 #include "base/err.h"
+#include "fabric/slot/work.h"
 #include "fabric/state.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { PAUSE_MIN = 1, PAUSE_MAX = 30 }; /* ticks of the patrol */
 
@@ -27,13 +30,15 @@ const char *fabric_trouble_tables(unsigned slot)
 
 static const char *fabric_trouble_what(const struct trouble *trouble)
 {
+	if (trouble->what[0])
+		return trouble->what;
 	switch (trouble->kind) {
 	case TROUBLE_LOOK:
 		return "look";
 	case TROUBLE_LINKS:
 		return trouble->slot ? "links" : "unreachable routes";
 	case TROUBLE_ROUTE:
-		return "route of the host address";
+		return SLOT_ROUTE_NAME;
 	case TROUBLE_RULES:
 		return fabric_trouble_tables(trouble->slot);
 	case TROUBLE_KINDS:
@@ -133,7 +138,13 @@ void fabric_trouble_begin(struct slot *slot, enum trouble_kind kind, const struc
 
 void fabric_trouble_begin_rival(struct slot *slot, const struct fabric_rival *rival)
 {
-	fabric_trouble_start(slot->fabric, &slot->troubles[TROUBLE_ROUTE], NULL, rival);
+	struct trouble *trouble = &slot->troubles[TROUBLE_ROUTE];
+
+	/* Another route of ours than was reported. */
+	if (strcmp(trouble->what, rival->what) != 0)
+		fabric_trouble_finish(slot->fabric, trouble);
+	snprintf(trouble->what, sizeof(trouble->what), "%s", rival->what);
+	fabric_trouble_start(slot->fabric, trouble, NULL, rival);
 }
 
 void fabric_trouble_look_again(struct slot *slot)
@@ -153,6 +164,8 @@ void fabric_trouble_drop(struct slot *slot)
 		slot->fabric->troubles->reported -= slot->troubles[kind].reported;
 	}
 	fabric_trouble_init(slot);
+	slot->fought_over = false;
+	slot->repairs_lately = 0;
 }
 
 void fabric_trouble_begin_host(struct fabric *fabric, enum trouble_kind kind, const struct err *err)

@@ -23,7 +23,7 @@ struct troubles;
 enum trouble_kind {
 	TROUBLE_LOOK,  /* the slot could not be looked at */
 	TROUBLE_LINKS, /* its links, addresses, routes and name could not be compared or repaired */
-	TROUBLE_ROUTE, /* another's route stands in front of its host address's */
+	TROUBLE_ROUTE, /* somebody else decides instead of a route of it */
 	TROUBLE_RULES, /* its tables could not be compared or repaired */
 	TROUBLE_KINDS,
 };
@@ -38,6 +38,7 @@ struct trouble {
 	uint8_t left;    /* seconds */
 	bool ahead;      /* it is tried ahead of its time now */
 	uint8_t hurries; /* how often it was, since its pause grew last */
+	char what[48];   /* as it was reported; "": by its kind */
 	TAILQ_ENTRY(trouble) next;
 };
 

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "config/config.h"
+#include "fabric/slot/drift.h"
 #include "health/diagnose.h"
 #include "health/guest_probe.h"
 #include "inspect/look.h"
@@ -40,6 +41,11 @@ void hop_subject(struct hop *hop, const char *format, ...) __attribute__((format
 
 /* The subject "ADDRESS:80, 81". */
 void hop_subject_ports(struct hop *hop, uint32_t address, const uint16_t *ports, size_t count);
+
+/*
+ * What others changed of the parts in SCOPE, and, but for the veth, what decides instead of a route of weft's (health/hops/drift.c). HOP_OK, or HOP has the fault, and the walk its cause unless the links could not be looked at.
+ */
+enum hop_status hop_drift(struct walk *walk, struct hop *hop, enum slot_drift_scope scope);
 
 /* Appends to TEXT; where there is no room left, it ends in an ellipsis. */
 void hop_append(char *text, size_t size, const char *more);

@@ -6,10 +6,10 @@
 #include "kernel/event_filter.h"
 
 #include "kernel/kern_route.h"
-#include "kernel/tap.h"
 
 #include <arpa/inet.h>
 #include <linux/filter.h>
+#include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -24,7 +24,8 @@ enum {
 	AT_FLAGS = offsetof(struct nlmsghdr, nlmsg_flags),
 	AT_LINK_INDEX = NLMSG_HDRLEN + offsetof(struct ifinfomsg, ifi_index),
 	AT_LINK_FLAGS = NLMSG_HDRLEN + offsetof(struct ifinfomsg, ifi_flags),
-	AT_LINK_ATTRIBUTES = NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct ifinfomsg)),
+	AT_LINK_CHANGE = NLMSG_HDRLEN + offsetof(struct ifinfomsg, ifi_change),
+	AT_ADDRESS_LENGTH = NLMSG_HDRLEN + offsetof(struct ifaddrmsg, ifa_prefixlen),
 	AT_ROUTE_LENGTH = NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_dst_len),
 	AT_ROUTE_TABLE = NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_table),
 	AT_ROUTE_PROTOCOL = NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_protocol),
@@ -48,27 +49,18 @@ static int kern_event_filter_attach(int fd, struct sock_filter *steps, size_t co
 
 int kern_event_filter_links(int fd)
 {
-	static const char tap[] = TAP_NAME;
-	const uint32_t name =
-	    (uint32_t)tap[0] << 24 | (uint32_t)tap[1] << 16 | (uint32_t)tap[2] << 8 | (uint32_t)tap[3];
 	struct sock_filter steps[] = {
-		/*  0 */ LOAD_SHORT(AT_TYPE),
-		/*  1 */ IF_IS(htons(RTM_NEWNSID), 11, 0),
-		/*  2 */ IF_IS(htons(RTM_NEWLINK), 0, 9),
-		/*  3 */ LOAD_LONG(AT_LINK_FLAGS),
-		/*  4 */ IF_HAS(htonl(IFF_UP), 0, 7),
-		/*  5 */ BPF_STMT(BPF_LDX | BPF_IMM, IFLA_IFNAME),
-		/*  6 */ BPF_STMT(BPF_LD | BPF_IMM, AT_LINK_ATTRIBUTES),
-		/*  7 */ LOAD_LONG((uint32_t)(SKF_AD_OFF + SKF_AD_NLATTR)),
-		/*  8 */ IF_IS(0, 3, 0), /* it has no name */
-		/*  9 */ BPF_STMT(BPF_MISC | BPF_TAX, 0),
-		/* 10 */ BPF_STMT(BPF_LD | BPF_W | BPF_IND, NLA_HDRLEN),
-		/* 11 */ IF_IS(name, 0, 1),
-		/* 12 */ PASS,
-		/* 13 */ DROP,
+		/* 0 */ LOAD_SHORT(AT_TYPE),
+		/* 1 */ IF_IS(htons(RTM_NEWNSID), 6, 0),
+		/* 2 */ IF_IS(htons(RTM_NEWLINK), 0, 4),
+		/* 3 */ LOAD_LONG(AT_LINK_FLAGS),
+		/* 4 */ IF_HAS(htonl(IFF_UP), 0, 2),
+		/* 5 */ LOAD_LONG(AT_LINK_CHANGE),
+		/* 6 */ IF_HAS(htonl(IFF_UP), 1, 0), /* it came up just now */
+		/* 7 */ PASS,
+		/* 8 */ DROP,
 	};
 
-	_Static_assert(sizeof(TAP_NAME) > 4, "the first four characters are compared");
 	return kern_event_filter_attach(fd, steps, sizeof(steps) / sizeof(steps[0]));
 }
 
@@ -76,7 +68,7 @@ int kern_event_filter_routes(int fd)
 {
 	struct sock_filter steps[] = {
 		/*  0 */ LOAD_SHORT(AT_TYPE),
-		/*  1 */ IF_IS(htons(RTM_NEWADDR), 11, 0),
+		/*  1 */ IF_IS(htons(RTM_NEWADDR), 12, 0),
 		/*  2 */ IF_IS(htons(RTM_DELROUTE), 7, 0),
 		/*  3 */ IF_IS(htons(RTM_NEWROUTE), 0, 8),
 		/*  4 */ LOAD_BYTE(AT_ROUTE_PROTOCOL),
@@ -89,6 +81,10 @@ int kern_event_filter_routes(int fd)
 		/* 11 */ IF_IS(RT_TABLE_MAIN, 0, 1),
 		/* 12 */ PASS,
 		/* 13 */ DROP,
+		/* 14 */ LOAD_BYTE(AT_ADDRESS_LENGTH),
+		/* 15 */ IF_IS(32, 0, 1),
+		/* 16 */ PASS,
+		/* 17 */ DROP,
 	};
 
 	return kern_event_filter_attach(fd, steps, sizeof(steps) / sizeof(steps[0]));

@@ -8,12 +8,12 @@
  * know passes. Any thread. 0, or -1 with errno: then all messages are received, which costs time and nothing else.
  */
 
-/* Passes links that were deleted or are down, any change of a TAP, and namespaces' numbers that went. */
+/* Passes links that were deleted, or changed in any way but that they came up, and namespaces' numbers that went. */
 int kern_event_filter_links(int fd);
 
 /*
- * Passes addresses and routes that were deleted, and of others' new routes of the main table those that took another's place or
- * lead to a single address.
+ * Passes addresses and routes that were deleted, new addresses without a network, which are never ours, and of others' new routes of
+ * the main table those that took another's place or lead to a single address. Policy rules pass.
  */
 int kern_event_filter_routes(int fd);
 

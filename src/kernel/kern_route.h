@@ -21,15 +21,37 @@ struct kern_route {
 	uint32_t gateway;
 	int index;
 	bool shared; /* the table is not ours alone: somebody else's route in it stays */
+	/* For routes that the kernel itself makes for an address of the link, so that they can be put back as they were. */
+	uint32_t source; /* that address; 0: the route is ours */
+	bool local;      /* TO is the address itself, in the table `local` */
+	uint32_t probe;  /* the destination to look up; 0: the first of TO, or any address for a default route */
 };
 
-/* Somebody else's route in front of ours, which decides instead of it. */
+/* Somebody else's route in front of ours, or a policy rule, which decides instead of it. */
 struct kern_route_rival {
 	bool present;     /* there is one */
 	uint32_t gateway; /* 0: none */
 	int index;        /* of its link; 0: none */
 	unsigned char protocol;
+	uint32_t table; /* it stands in; 0: it is no route */
+	uint32_t rule;  /* the preference of the policy rule that leads there; 0: those that every host has */
 };
+
+enum kern_route_state {
+	KERN_ROUTE_DECIDES, /* it is in place, and decides about its destination */
+	KERN_ROUTE_BEHIND,  /* it is in place, and something else decides */
+	KERN_ROUTE_MISSING,
+};
+
+/*
+ * Looks whether ROUTE, which is over a link, is in place; *RIVAL says what decides instead of it. Changes nothing. 0 and *STATE, or -1
+ * with ERR.
+ */
+int kern_route_look(struct kern_rtnl *rtnl, const struct kern_route *route, enum kern_route_state *state,
+		    struct kern_route_rival *rival, struct err *err);
+
+/* Makes ROUTE, in the place of another one to the same destination. 0, or -1 with ERR. */
+int kern_route_put(struct kern_rtnl *rtnl, const struct kern_route *route, struct err *err);
 
 /*
  * Adds ROUTE, or replaces another one to the same destination; EEXIST where the table is shared and that one is not ours, or where
@@ -37,12 +59,18 @@ struct kern_route_rival {
  */
 int kern_route_ensure(struct kern_rtnl *rtnl, const struct kern_route *route, bool *added, struct err *err);
 
-/*
- * The same, but a route that stands in front of ours is no error: both are left as they are, and *RIVAL says which it is. For a
- * route over a link. 0, or -1 with ERR.
- */
-int kern_route_ensure_behind(struct kern_rtnl *rtnl, const struct kern_route *route, bool *added,
-			     struct kern_route_rival *rival, struct err *err);
+/* A route of a namespace, as a dump shows it. */
+struct kern_route_entry {
+	uint32_t table;
+	unsigned char type, protocol; /* RTN_*, RTPROT_* */
+	struct cidr4 to;
+	uint32_t gateway; /* 0: none */
+	int index;        /* of its link; 0: none */
+};
+
+/* Hands all IPv4 routes of all tables to TAKE. 0, or -1 with ERR; EINTR: they changed meanwhile, ask again. */
+int kern_route_dump(struct kern_rtnl *rtnl, void (*take)(void *context, const struct kern_route_entry *entry),
+		    void *context, struct err *err);
 
 enum { KERN_ROUTE_PROTOCOL_SIZE = 16 };
 

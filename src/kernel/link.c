@@ -17,6 +17,7 @@
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netlink/route/link.h>
@@ -67,21 +68,42 @@ static void kern_link_parse_kind(const struct nlattr *linkinfo, struct kern_link
 	info->owner_group = kern_link_u32(tun[IFLA_TUN_GROUP], (uint32_t)-1);
 }
 
-/* IFLA_AF_SPEC > AF_INET > IFLA_INET_CONF is an array of u32, the first entry at 0 for the devconf number 1. */
-static bool kern_link_parse_forwarding(const struct nlattr *spec)
+/* One setting of an array of u32 in ATTR, whose first entry is the setting with the number FIRST. 0 where there is none. */
+static uint32_t kern_link_setting(const struct nlattr *attr, int number, int first)
 {
-	const struct nlattr *families[AF_INET + 1];
-	const struct nlattr *inet[IFLA_INET_MAX + 1];
-	const uint32_t *values;
+	const uint32_t *values = attr ? nla_data(attr) : NULL;
 
-	kern_rtnl_nested(spec, families, AF_INET + 1);
-	if (!families[AF_INET])
-		return false;
-	kern_rtnl_nested(families[AF_INET], inet, IFLA_INET_MAX + 1);
-	if (!inet[IFLA_INET_CONF] || nla_len(inet[IFLA_INET_CONF]) < (int)(IPV4_DEVCONF_FORWARDING * sizeof(*values)))
-		return false;
-	values = nla_data(inet[IFLA_INET_CONF]);
-	return values[IPV4_DEVCONF_FORWARDING - 1] != 0;
+	return attr && nla_len(attr) >= (int)((unsigned)(number - first + 1) * sizeof(*values)) ? values[number - first]
+												: 0;
+}
+
+/* IFLA_AF_SPEC > AF_INET > IFLA_INET_CONF has the devconf number 1 first, and IFLA_AF_SPEC > AF_INET6 > IFLA_INET6_CONF number 0. */
+static void kern_link_parse_settings(const struct nlattr *spec, struct kern_link *info)
+{
+	const struct nlattr *families[AF_INET6 + 1];
+	const struct nlattr *inet[IFLA_INET_MAX + 1];
+	const struct nlattr *inet6[IFLA_INET6_MAX + 1];
+
+	kern_rtnl_nested(spec, families, AF_INET6 + 1);
+	if (families[AF_INET]) {
+		kern_rtnl_nested(families[AF_INET], inet, IFLA_INET_MAX + 1);
+		info->forwarding = kern_link_setting(inet[IFLA_INET_CONF], IPV4_DEVCONF_FORWARDING, 1);
+		info->redirects = kern_link_setting(inet[IFLA_INET_CONF], IPV4_DEVCONF_SEND_REDIRECTS, 1) ||
+				  kern_link_setting(inet[IFLA_INET_CONF], IPV4_DEVCONF_ACCEPT_REDIRECTS, 1);
+	}
+	if (families[AF_INET6]) {
+		kern_rtnl_nested(families[AF_INET6], inet6, IFLA_INET6_MAX + 1);
+		info->ipv6 =
+		    inet6[IFLA_INET6_CONF] && !kern_link_setting(inet6[IFLA_INET6_CONF], DEVCONF_DISABLE_IPV6, 0);
+	}
+}
+
+static bool kern_link_has_xdp(const struct nlattr *attr)
+{
+	const struct nlattr *table[IFLA_XDP_MAX + 1];
+
+	kern_rtnl_nested(attr, table, IFLA_XDP_MAX + 1);
+	return kern_link_u8(table[IFLA_XDP_ATTACHED], XDP_ATTACHED_NONE) != XDP_ATTACHED_NONE;
 }
 
 int kern_link_parse(const struct nlmsghdr *header, struct kern_link *info)
@@ -104,6 +126,7 @@ int kern_link_parse(const struct nlmsghdr *header, struct kern_link *info)
 	info->carrier_downs = kern_link_u32(table[IFLA_CARRIER_DOWN_COUNT], 0);
 	info->owner = (uid_t)-1;
 	info->owner_group = (gid_t)-1;
+	info->master = (int)kern_link_u32(table[IFLA_MASTER], 0);
 	info->peer_index = (int)kern_link_u32(table[IFLA_LINK], 0);
 	if (table[IFLA_LINK_NETNSID]) {
 		info->peer_nsid = (int)kern_link_u32(table[IFLA_LINK_NETNSID], 0);
@@ -114,7 +137,9 @@ int kern_link_parse(const struct nlmsghdr *header, struct kern_link *info)
 	if (table[IFLA_LINKINFO])
 		kern_link_parse_kind(table[IFLA_LINKINFO], info);
 	if (table[IFLA_AF_SPEC])
-		info->forwarding = kern_link_parse_forwarding(table[IFLA_AF_SPEC]);
+		kern_link_parse_settings(table[IFLA_AF_SPEC], info);
+	if (table[IFLA_XDP])
+		info->xdp = kern_link_has_xdp(table[IFLA_XDP]);
 	return 0;
 }
 
@@ -314,6 +339,50 @@ int kern_link_set_mac_mtu(struct kern_rtnl *rtnl, int index, const char *name, c
 {
 	return kern_rtnl_send(rtnl, kern_link_build_mac_mtu(index, mac, mtu), err, "link %s: MAC and MTU %u", name,
 			      mtu);
+}
+
+/* A change of flags and attributes by hand: libnl has no word for "no master", and names no link that it renames. */
+static struct nl_msg *kern_link_build_plain(int index, unsigned flags, unsigned change)
+{
+	const struct ifinfomsg body = { .ifi_index = index, .ifi_flags = flags, .ifi_change = change };
+
+	return kern_rtnl_message(RTM_NEWLINK, 0, &body, sizeof(body));
+}
+
+int kern_link_set_group(struct kern_rtnl *rtnl, int index, const char *name, uint32_t group, struct err *err)
+{
+	struct nl_msg *message = kern_rtnl_put_u32(kern_link_build_plain(index, 0, 0), IFLA_GROUP, group);
+
+	return kern_rtnl_send(rtnl, message, err, "link %s: group %u", name, group);
+}
+
+int kern_link_release(struct kern_rtnl *rtnl, int index, const char *name, struct err *err)
+{
+	struct nl_msg *message = kern_rtnl_put_u32(kern_link_build_plain(index, 0, 0), IFLA_MASTER, 0);
+
+	return kern_rtnl_send(rtnl, message, err, "link %s: taking it out of its bridge", name);
+}
+
+int kern_link_use_arp(struct kern_rtnl *rtnl, int index, const char *name, struct err *err)
+{
+	return kern_rtnl_send(rtnl, kern_link_build_plain(index, 0, IFF_NOARP), err, "link %s: ARP", name);
+}
+
+int kern_link_rename(struct kern_rtnl *rtnl, int index, const char *name, struct err *err)
+{
+	struct nl_msg *message = kern_rtnl_put_string(kern_link_build_plain(index, 0, 0), IFLA_IFNAME, name);
+
+	if (kern_rtnl_send(rtnl, message, err, "link %s: its name", name) == 0)
+		return 0;
+	if (err->code != EBUSY)
+		return -1;
+	message = kern_rtnl_put_string(kern_link_build_plain(index, 0, IFF_UP), IFLA_IFNAME, name);
+	/* The kernel renames before it changes flags, so that this takes two messages. */
+	if (kern_rtnl_send(rtnl, kern_link_build_plain(index, 0, IFF_UP), err, "link %s: down", name) < 0) {
+		nlmsg_free(message);
+		return -1;
+	}
+	return kern_rtnl_send(rtnl, message, err, "link %s: its name", name);
 }
 
 static struct nl_msg *kern_link_build_alias(int index, const char *alias)

@@ -36,7 +36,11 @@ struct kern_link {
 	bool has_peer_nsid;
 	int peer_nsid; /* IFLA_LINK_NETNSID: where the veth's other end lives */
 	int peer_index;
+	int master;      /* the number of the bridge or bond that it belongs to; 0: none */
+	bool xdp;        /* a program looks at its packets before all else */
 	bool forwarding; /* of IPv4 */
+	bool redirects;  /* it sends or believes IPv4 redirects */
+	bool ipv6;       /* it has IPv6 */
 	char qdisc[16];  /* the root's kind */
 	bool tap;        /* a TAP, not a TUN */
 	uid_t owner;     /* of a TAP; (uid_t)-1: none */
@@ -81,9 +85,20 @@ int kern_link_no_ipv6(const char *name, struct err *err);
 
 int kern_link_up(struct kern_rtnl *rtnl, int index, const char *name, struct err *err);
 
-/* MAC and MTU of a link that is down. */
+/* MAC and MTU; the MAC of a veth or a TAP may change while it is up. */
 int kern_link_set_mac_mtu(struct kern_rtnl *rtnl, int index, const char *name, const struct mac *mac, unsigned mtu,
 			  struct err *err);
+
+int kern_link_set_group(struct kern_rtnl *rtnl, int index, const char *name, uint32_t group, struct err *err);
+
+/* Takes the link out of its bridge or bond. */
+int kern_link_release(struct kern_rtnl *rtnl, int index, const char *name, struct err *err);
+
+/* Lets a link use ARP that was told not to. */
+int kern_link_use_arp(struct kern_rtnl *rtnl, int index, const char *name, struct err *err);
+
+/* Gives a link the name NAME, up or down. Kernels before 6.2 rename a link that is down alone, and so it is set down, and stays so. */
+int kern_link_rename(struct kern_rtnl *rtnl, int index, const char *name, struct err *err);
 
 int kern_link_set_alias(struct kern_rtnl *rtnl, int index, const char *name, const char *alias, struct err *err);
 

@@ -5,8 +5,12 @@
 #include "base/err.h"
 #include "kernel/nl_object.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
 #include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
 #include <netlink/route/neighbour.h>
+#include <string.h>
 
 KERN_NL_CLEANUP(rtnl_neigh);
 
@@ -32,4 +36,41 @@ int kern_neighbour_ensure(struct kern_rtnl *rtnl, int index, uint32_t ip, const 
 
 	return kern_rtnl_send(rtnl, kern_neighbour_build(index, ip, mac), err, "neighbour %s",
 			      addr_ipv4_format(ip, text));
+}
+
+struct kern_neighbour_search {
+	const struct mac *mac;
+	bool there;
+};
+
+static int kern_neighbour_compare(const struct nlmsghdr *header, void *context)
+{
+	struct kern_neighbour_search *search = context;
+	const struct ndmsg *body = nlmsg_data(header);
+	const struct nlattr *table[NDA_MAX + 1];
+
+	if (header->nlmsg_type != RTM_NEWNEIGH || nlmsg_datalen(header) < (int)sizeof(*body))
+		return 0;
+	kern_rtnl_attributes(header, sizeof(*body), table, NDA_MAX + 1);
+	search->there = body->ndm_state & NUD_PERMANENT && table[NDA_LLADDR] &&
+			nla_len(table[NDA_LLADDR]) == (int)sizeof(search->mac->octets) &&
+			memcmp(nla_data(table[NDA_LLADDR]), search->mac->octets, sizeof(search->mac->octets)) == 0;
+	return 0;
+}
+
+int kern_neighbour_find(struct kern_rtnl *rtnl, int index, uint32_t ip, const struct mac *mac, bool *there,
+			struct err *err)
+{
+	const struct ndmsg body = { .ndm_family = AF_INET, .ndm_ifindex = index };
+	struct kern_neighbour_search search = { .mac = mac };
+	char text[IPV4_TEXT_SIZE];
+	struct nl_msg *message =
+	    kern_rtnl_put_u32(kern_rtnl_message(RTM_GETNEIGH, 0, &body, sizeof(body)), NDA_DST, htonl(ip));
+
+	*there = false;
+	if (kern_rtnl_ask(rtnl, message, kern_neighbour_compare, &search, err, "neighbour %s",
+			  addr_ipv4_format(ip, text)) < 0)
+		return err->code == ENOENT ? 0 : -1;
+	*there = search.there;
+	return 0;
 }

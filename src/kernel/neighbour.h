@@ -5,6 +5,7 @@
 #include "base/addr.h"
 #include "kernel/rtnl.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct err;
@@ -14,5 +15,9 @@ struct err;
  * thread of the socket.
  */
 int kern_neighbour_ensure(struct kern_rtnl *rtnl, int index, uint32_t ip, const struct mac *mac, struct err *err);
+
+/* Whether the link's neighbour table has that entry, and permanently. 0 and *THERE, or -1 with ERR. */
+int kern_neighbour_find(struct kern_rtnl *rtnl, int index, uint32_t ip, const struct mac *mac, bool *there,
+			struct err *err);
 
 #endif

@@ -13,16 +13,9 @@
 #include <linux/if_ether.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <string.h>
 
 enum { LATENCY_MS = 50, BURST_MS = 10, ROOT_HANDLE = 0x10000 };
-
-/*
- * A guard is a bucket that never empties. A frame with offloaded segmentation reaches a queue discipline with the length of all
- * that it stands for. One that is longer than the bucket would be segmented here; all others go to the queue, which takes none
- * that is longer than itself. No frame is longer than the bucket: 64 KiB are at most as many segments with 134 bytes of headers.
- */
-static const uint64_t guard_rate = 32000000000u;
-enum { GUARD_BURST = 16 << 20 };
 
 static struct nl_msg *kern_qdisc_build_removal(int index)
 {
@@ -45,11 +38,11 @@ static uint32_t kern_qdisc_clamp32(uint64_t value)
 }
 
 /* 0, or -1: no memory. */
-static int kern_qdisc_put_bucket(struct nl_msg *message, uint64_t rate, uint64_t burst, uint64_t queue)
+static int kern_qdisc_put_bucket(struct nl_msg *message, uint64_t rate, uint64_t burst, uint32_t queue)
 {
 	const struct tc_tbf_qopt options = { .rate.linklayer = TC_LINKLAYER_ETHERNET,
 					     .rate.rate = kern_qdisc_clamp32(rate),
-					     .limit = kern_qdisc_clamp32(queue) };
+					     .limit = queue };
 	struct nlattr *nest = nla_nest_start(message, TCA_OPTIONS);
 
 	if (!nest || nla_put(message, TCA_TBF_PARMS, sizeof(options), &options) < 0 ||
@@ -60,7 +53,7 @@ static int kern_qdisc_put_bucket(struct nl_msg *message, uint64_t rate, uint64_t
 }
 
 /* NULL: no memory. */
-static struct nl_msg *kern_qdisc_build(int index, uint64_t rate, uint64_t burst, uint64_t queue)
+static struct nl_msg *kern_qdisc_build(int index, uint64_t rate, uint64_t burst, uint32_t queue)
 {
 	const struct tcmsg body = { .tcm_ifindex = index, .tcm_parent = TC_H_ROOT, .tcm_handle = ROOT_HANDLE };
 	struct nl_msg *message = kern_rtnl_message(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, &body, sizeof(body));
@@ -72,21 +65,109 @@ static struct nl_msg *kern_qdisc_build(int index, uint64_t rate, uint64_t burst,
 	return NULL;
 }
 
-int kern_qdisc_limit(struct kern_rtnl *rtnl, int index, const char *name, const struct kern_rate *rate, unsigned mtu,
-		     struct err *err)
+static uint64_t kern_qdisc_burst(const struct kern_rate *rate, unsigned mtu)
 {
 	uint64_t burst = rate->burst ? rate->burst : rate->rate / 1000 * BURST_MS;
 
-	if (!rate->rate)
-		return kern_qdisc_remove(rtnl, index, name, err);
-	if (burst < mtu + ETH_HLEN)
-		burst = mtu + ETH_HLEN;
-	return kern_rtnl_send(rtnl, kern_qdisc_build(index, rate->rate, burst, rate->rate / 1000 * LATENCY_MS + burst),
-			      err, "link %s: rate limit", name);
+	return burst < mtu + ETH_HLEN ? mtu + ETH_HLEN : burst;
 }
 
-int kern_qdisc_guard(struct kern_rtnl *rtnl, int index, const char *name, uint32_t bytes, struct err *err)
+static uint32_t kern_qdisc_queue(const struct kern_rate *rate, unsigned mtu)
 {
-	return kern_rtnl_send(rtnl, kern_qdisc_build(index, guard_rate, GUARD_BURST, bytes), err, "link %s: guard",
-			      name);
+	return rate->queue ? rate->queue
+			   : kern_qdisc_clamp32(rate->rate / 1000 * LATENCY_MS + kern_qdisc_burst(rate, mtu));
+}
+
+int kern_qdisc_limit(struct kern_rtnl *rtnl, int index, const char *name, const struct kern_rate *rate, unsigned mtu,
+		     struct err *err)
+{
+	if (!rate->rate)
+		return kern_qdisc_remove(rtnl, index, name, err);
+	return kern_rtnl_send(
+	    rtnl, kern_qdisc_build(index, rate->rate, kern_qdisc_burst(rate, mtu), kern_qdisc_queue(rate, mtu)), err,
+	    "link %s: rate limit", name);
+}
+
+struct kern_qdisc_found {
+	int index;   /* in: of the link */
+	bool bucket; /* a token bucket */
+	uint64_t rate;
+	struct tc_tbf_qopt options;
+};
+
+static int kern_qdisc_take(const struct nlmsghdr *header, void *context)
+{
+	struct kern_qdisc_found *found = context;
+	const struct nlattr *table[TCA_MAX + 1];
+	const struct nlattr *bucket[TCA_TBF_MAX + 1];
+
+	const struct tcmsg *body = nlmsg_data(header);
+
+	if (header->nlmsg_type != RTM_NEWQDISC || nlmsg_datalen(header) < (int)sizeof(*body) ||
+	    body->tcm_ifindex != found->index || body->tcm_parent != TC_H_ROOT)
+		return 0;
+	kern_rtnl_attributes(header, sizeof(*body), table, TCA_MAX + 1);
+	if (!table[TCA_KIND] || strcmp(nla_get_string(table[TCA_KIND]), "tbf") != 0 || !table[TCA_OPTIONS])
+		return 0;
+	kern_rtnl_nested(table[TCA_OPTIONS], bucket, TCA_TBF_MAX + 1);
+	if (!bucket[TCA_TBF_PARMS] || nla_len(bucket[TCA_TBF_PARMS]) < (int)sizeof(found->options))
+		return 0;
+	found->bucket = true;
+	memcpy(&found->options, nla_data(bucket[TCA_TBF_PARMS]), sizeof(found->options));
+	found->rate = bucket[TCA_TBF_RATE64] ? nla_get_u64(bucket[TCA_TBF_RATE64]) : (uint64_t)found->options.rate.rate;
+	return 0;
+}
+
+/* The kernel shows the burst as the time in which it is sent, in ticks of 64 ns that it has rounded twice. */
+static bool kern_qdisc_same_burst(uint32_t ticks, uint64_t rate, uint64_t burst)
+{
+	enum { TICK_NS = 64, HUNDRED = 100, SLACK = 2 };
+	double wanted = (double)burst * 1e9 / (double)rate / TICK_NS, is = ticks;
+
+	return is >= wanted - wanted / HUNDRED - SLACK && is <= wanted + wanted / HUNDRED + SLACK;
+}
+
+int kern_qdisc_is_limit(struct kern_rtnl *rtnl, int index, const char *name, const struct kern_rate *rate, unsigned mtu,
+			bool *same, struct err *err)
+{
+	enum { TRIES = 10 };
+	const struct tcmsg body = { .tcm_ifindex = index };
+	uint64_t burst = kern_qdisc_burst(rate, mtu);
+	struct kern_qdisc_found found;
+	int result = -1;
+
+	/* A get without a dump tells all who listen to changes of queue disciplines. */
+	for (int i = 0; i < TRIES && result < 0; i++) {
+		found = (struct kern_qdisc_found){ .index = index };
+		result = kern_rtnl_ask(rtnl, kern_rtnl_message(RTM_GETQDISC, NLM_F_DUMP, &body, sizeof(body)),
+				       kern_qdisc_take, &found, err, "link %s: rate limit", name);
+		if (result < 0 && err->code != EINTR)
+			return -1;
+	}
+	if (result < 0)
+		return -1;
+	*same = found.bucket && found.rate == rate->rate && found.options.limit == kern_qdisc_queue(rate, mtu) &&
+		kern_qdisc_same_burst(found.options.buffer, rate->rate, burst);
+	return 0;
+}
+
+static int kern_qdisc_take_any(const struct nlmsghdr *header, void *context)
+{
+	bool *found = context;
+
+	*found |= header->nlmsg_type == RTM_NEWQDISC;
+	return 0;
+}
+
+int kern_qdisc_find_ingress(struct kern_rtnl *rtnl, int index, const char *name, bool *found, struct err *err)
+{
+	const struct tcmsg body = { .tcm_ifindex = index, .tcm_parent = TC_H_INGRESS };
+
+	*found = false;
+	/* Without this flag the kernel answers those alone who listen to changes. */
+	if (kern_rtnl_ask(rtnl, kern_rtnl_message(RTM_GETQDISC, NLM_F_ECHO, &body, sizeof(body)), kern_qdisc_take_any,
+			  found, err, "link %s: ingress", name) == 0 ||
+	    err->code == ENOENT || err->code == EINVAL)
+		return 0;
+	return -1;
 }

@@ -4,6 +4,7 @@
 
 #include "kernel/rtnl.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct err;
@@ -12,6 +13,7 @@ struct err;
 struct kern_rate {
 	uint64_t rate;  /* bytes a second; 0: no limit */
 	uint64_t burst; /* bytes; 0: ten milliseconds' worth of the rate */
+	uint32_t queue; /* bytes that wait, and none beyond; 0: fifty milliseconds' worth and the burst */
 };
 
 /*
@@ -22,9 +24,13 @@ int kern_qdisc_limit(struct kern_rtnl *rtnl, int index, const char *name, const 
 		     struct err *err);
 
 /*
- * Drops packets that would leave the link as more than BYTES, headers of all their segments counted, and limits nothing else.
- * Replaces what is there. 0, or -1 with ERR: ENOENT where the kernel has no token bucket. The thread of the socket.
+ * Whether the link has exactly the limit that kern_qdisc_limit() makes of the same arguments, which have a rate. 0 and *SAME, or -1
+ * with ERR.
  */
-int kern_qdisc_guard(struct kern_rtnl *rtnl, int index, const char *name, uint32_t bytes, struct err *err);
+int kern_qdisc_is_limit(struct kern_rtnl *rtnl, int index, const char *name, const struct kern_rate *rate, unsigned mtu,
+			bool *same, struct err *err);
+
+/* Whether somebody gave the link an `ingress` or `clsact`, of which we make none. 0 and *FOUND, or -1 with ERR. */
+int kern_qdisc_find_ingress(struct kern_rtnl *rtnl, int index, const char *name, bool *found, struct err *err);
 
 #endif

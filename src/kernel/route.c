@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "kernel/nl_object.h"
+#include "kernel/policy_rule.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -40,21 +41,43 @@ static int kern_route_put_hop(struct rtnl_route *object, const struct kern_route
 	return 0;
 }
 
+static uint32_t kern_route_table(const struct kern_route *route)
+{
+	return route->local ? RT_TABLE_LOCAL : RT_TABLE_MAIN;
+}
+
+static unsigned char kern_route_protocol(const struct kern_route *route)
+{
+	return route->source ? RTPROT_KERNEL : KERN_ROUTE_PROTOCOL;
+}
+
+static unsigned char kern_route_type(const struct kern_route *route)
+{
+	if (route->local)
+		return RTN_LOCAL;
+	return route->index ? RTN_UNICAST : RTN_UNREACHABLE;
+}
+
 /* NULL: no memory. */
 static struct rtnl_route *kern_route_object(const struct kern_route *route)
 {
 	AUTO_NL(nl_addr) *to = kern_nl_ipv4(addr_cidr4_first(&route->to), route->to.length);
+	AUTO_NL(nl_addr) *source = route->source ? kern_nl_ipv4(route->source, 32) : NULL;
 	struct rtnl_route *object = rtnl_route_alloc();
 
-	if (!object || !to || rtnl_route_set_family(object, AF_INET) < 0 || rtnl_route_set_dst(object, to) < 0 ||
+	if (!object || !to || (route->source && (!source || rtnl_route_set_pref_src(object, source) < 0)) ||
+	    rtnl_route_set_family(object, AF_INET) < 0 || rtnl_route_set_dst(object, to) < 0 ||
 	    (route->index && kern_route_put_hop(object, route) < 0)) {
 		rtnl_route_put(object);
 		return NULL;
 	}
-	rtnl_route_set_table(object, RT_TABLE_MAIN);
-	rtnl_route_set_protocol(object, KERN_ROUTE_PROTOCOL);
-	rtnl_route_set_type(object, route->index ? RTN_UNICAST : RTN_UNREACHABLE);
-	rtnl_route_set_scope(object, route->index && !route->gateway ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
+	rtnl_route_set_table(object, kern_route_table(route));
+	rtnl_route_set_protocol(object, kern_route_protocol(route));
+	rtnl_route_set_type(object, kern_route_type(route));
+	if (route->local)
+		rtnl_route_set_scope(object, RT_SCOPE_HOST);
+	else
+		rtnl_route_set_scope(object, route->index && !route->gateway ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
 	return object;
 }
 
@@ -87,8 +110,7 @@ static struct nl_msg *kern_route_build_lookup(uint32_t ip, unsigned flags)
 struct match {
 	const struct kern_route *route;
 	bool found; /* an entry decides */
-	bool rival; /* it is another's, in the same table and for the same destination */
-	bool equal;
+	bool equal; /* and it is ROUTE */
 	bool ours;
 	struct kern_route_rival entry;
 };
@@ -98,9 +120,22 @@ static uint32_t kern_route_u32(const struct nlattr *attr)
 	return attr ? nla_get_u32(attr) : 0;
 }
 
-static struct kern_route_rival kern_route_entry(const struct rtmsg *message, const struct nlattr **table)
+/*
+ * The table of a route; rtm_table has no room for a high number. While a namespace has no policy rules of its own, the kernel keeps
+ * `local` in the tree of `main`, and a lookup says that name of both.
+ */
+static uint32_t kern_route_table_of(const struct rtmsg *message, const struct nlattr **table)
+{
+	if (message->rtm_type == RTN_LOCAL && message->rtm_table == RT_TABLE_MAIN)
+		return RT_TABLE_LOCAL;
+	return table[RTA_TABLE] ? nla_get_u32(table[RTA_TABLE]) : message->rtm_table;
+}
+
+static struct kern_route_rival kern_route_rival_of(const struct rtmsg *message, const struct nlattr **table)
 {
 	return (struct kern_route_rival){
+		.present = true,
+		.table = kern_route_table_of(message, table),
 		.gateway = ntohl(kern_route_u32(table[RTA_GATEWAY])),
 		.index = (int)kern_route_u32(table[RTA_OIF]),
 		.protocol = message->rtm_protocol,
@@ -117,10 +152,11 @@ static int kern_route_take_match(const struct nlmsghdr *header, void *context)
 		return 0;
 	kern_rtnl_attributes(header, sizeof(*message), table, RTA_MAX + 1);
 	match->found = true;
-	match->entry = kern_route_entry(message, table);
+	match->entry = kern_route_rival_of(message, table);
 	match->ours = message->rtm_protocol == KERN_ROUTE_PROTOCOL;
-	match->rival = message->rtm_dst_len == match->route->to.length && message->rtm_table == RT_TABLE_MAIN;
-	match->equal = match->rival && message->rtm_type == (match->route->index ? RTN_UNICAST : RTN_UNREACHABLE) &&
+	match->equal = message->rtm_dst_len == match->route->to.length &&
+		       match->entry.table == kern_route_table(match->route) &&
+		       message->rtm_type == kern_route_type(match->route) &&
 		       match->entry.gateway == match->route->gateway && match->entry.index == match->route->index;
 	return 0;
 }
@@ -134,12 +170,18 @@ static bool kern_route_is_no_way(int code)
 	return code == ENETUNREACH || code == EHOSTUNREACH || code == EACCES || code == EINVAL;
 }
 
+static uint32_t kern_route_probe(const struct kern_route *route)
+{
+	if (route->probe)
+		return route->probe;
+	return route->to.length ? addr_cidr4_first(&route->to) : SOMEWHERE;
+}
+
 /* Looks at the entry that decides about ROUTE's destination; there may be none. 0, or -1 with ERR. */
 static int kern_route_find_match(struct kern_rtnl *rtnl, const struct kern_route *route, struct match *match,
 				 struct err *err)
 {
-	uint32_t ip = route->to.length ? addr_cidr4_first(&route->to) : SOMEWHERE;
-	struct nl_msg *message = kern_route_build_lookup(ip, RTM_F_FIB_MATCH | RTM_F_LOOKUP_TABLE);
+	struct nl_msg *message = kern_route_build_lookup(kern_route_probe(route), RTM_F_FIB_MATCH | RTM_F_LOOKUP_TABLE);
 	struct err why;
 
 	*match = (struct match){ .route = route };
@@ -150,12 +192,11 @@ static int kern_route_find_match(struct kern_rtnl *rtnl, const struct kern_route
 	return -1;
 }
 
-/* The entries of one destination, in their order. */
+/* The entries of one destination in the table of ROUTE, in their order. */
 struct entries {
 	const struct kern_route *route;
 	bool ours;                     /* ROUTE itself is among them */
-	bool rivalled;                 /* another stands in front of it, or alone */
-	struct kern_route_rival rival; /* the first such */
+	struct kern_route_rival rival; /* the first that stands in front of it, or alone */
 };
 
 static int kern_route_take_entry(const struct nlmsghdr *header, void *context)
@@ -167,19 +208,18 @@ static int kern_route_take_entry(const struct nlmsghdr *header, void *context)
 	struct kern_route_rival entry;
 
 	if (header->nlmsg_type != RTM_NEWROUTE || nlmsg_datalen(header) < (int)sizeof(*message) ||
-	    message->rtm_table != RT_TABLE_MAIN || message->rtm_dst_len != route->to.length || message->rtm_tos)
+	    message->rtm_dst_len != route->to.length || message->rtm_tos)
 		return 0;
 	kern_rtnl_attributes(header, sizeof(*message), table, RTA_MAX + 1);
-	if (ntohl(kern_route_u32(table[RTA_DST])) != addr_cidr4_first(&route->to))
+	entry = kern_route_rival_of(message, table);
+	if (entry.table != kern_route_table(route) ||
+	    ntohl(kern_route_u32(table[RTA_DST])) != addr_cidr4_first(&route->to))
 		return 0;
-	entry = kern_route_entry(message, table);
-	if (message->rtm_type == RTN_UNICAST && entry.protocol == KERN_ROUTE_PROTOCOL &&
-	    entry.gateway == route->gateway && entry.index == route->index) {
+	if (message->rtm_type == kern_route_type(route) && entry.protocol == kern_route_protocol(route) &&
+	    entry.gateway == route->gateway && entry.index == route->index)
 		entries->ours = true;
-	} else if (!entries->ours && !entries->rivalled) {
-		entries->rivalled = true;
+	else if (!entries->ours && !entries->rival.present)
 		entries->rival = entry;
-	}
 	return 0;
 }
 
@@ -188,7 +228,9 @@ static int kern_route_find_entries(struct kern_rtnl *rtnl, const struct kern_rou
 				   struct entries *entries, struct err *err)
 {
 	enum { TRIES = 10 };
-	const struct rtmsg body = { .rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = protocol };
+	const struct rtmsg body = { .rtm_family = AF_INET,
+				    .rtm_table = (unsigned char)kern_route_table(route),
+				    .rtm_protocol = protocol };
 	int result = -1;
 
 	for (int i = 0; i < TRIES && result < 0; i++) {
@@ -201,40 +243,62 @@ static int kern_route_find_entries(struct kern_rtnl *rtnl, const struct kern_rou
 	return result;
 }
 
-/* ROUTE is not what decides, says MATCH. *THERE: it is in place all the same. Then *RIVAL is the entry in front of it, if any. */
-static int kern_route_find_behind(struct kern_rtnl *rtnl, const struct kern_route *route, const struct match *match,
-				  bool *there, struct kern_route_rival *rival, struct err *err)
+/* ROUTE is in place, and not what decides, says MATCH: finds what does. An entry that forbids (`blackhole`) is not shown by a lookup. */
+static int kern_route_find_rival(struct kern_rtnl *rtnl, const struct kern_route *route, const struct match *match,
+				 struct kern_route_rival *rival, struct err *err)
 {
 	struct entries entries;
 
-	if (kern_route_find_entries(rtnl, route, KERN_ROUTE_PROTOCOL, &entries, err) < 0)
-		return -1;
-	*there = entries.ours;
-	if (!*there || (match->found && !match->rival))
-		return 0;
-	if (match->found) {
-		*rival = match->entry;
-		rival->present = true;
-		return 0;
+	*rival = match->entry;
+	if (!match->found) {
+		if (kern_route_find_entries(rtnl, route, 0, &entries, err) < 0)
+			return -1;
+		*rival = entries.rival;
 	}
-	/* An entry that forbids (`blackhole`) is not shown by a lookup. */
-	if (kern_route_find_entries(rtnl, route, 0, &entries, err) < 0)
+	if (rival->table != kern_route_table(route) &&
+	    kern_policy_rule_find(rtnl, kern_route_probe(route), rival->table, &rival->rule, err) < 0)
 		return -1;
-	*rival = entries.rival;
-	rival->present = entries.rivalled;
+	rival->present = true;
 	return 0;
 }
 
-int kern_route_ensure_behind(struct kern_rtnl *rtnl, const struct kern_route *route, bool *added,
-			     struct kern_route_rival *rival, struct err *err)
+int kern_route_look(struct kern_rtnl *rtnl, const struct kern_route *route, enum kern_route_state *state,
+		    struct kern_route_rival *rival, struct err *err)
 {
-	char text[CIDR4_TEXT_SIZE];
-	bool there = false;
+	struct entries entries;
 	struct match match;
 
+	*rival = (struct kern_route_rival){ 0 };
+	*state = KERN_ROUTE_DECIDES;
+	if (kern_route_find_match(rtnl, route, &match, err) < 0)
+		return -1;
+	if (match.equal)
+		return 0;
+	if (kern_route_find_entries(rtnl, route, kern_route_protocol(route), &entries, err) < 0)
+		return -1;
+	*state = entries.ours ? KERN_ROUTE_BEHIND : KERN_ROUTE_MISSING;
+	return entries.ours ? kern_route_find_rival(rtnl, route, &match, rival, err) : 0;
+}
+
+int kern_route_put(struct kern_rtnl *rtnl, const struct kern_route *route, struct err *err)
+{
+	char text[CIDR4_TEXT_SIZE];
+
+	return kern_rtnl_send(rtnl, kern_route_build_new(route, NLM_F_REPLACE), err, "route %s",
+			      addr_cidr4_format(&route->to, text));
+}
+
+int kern_route_ensure(struct kern_rtnl *rtnl, const struct kern_route *route, bool *added, struct err *err)
+{
+	enum kern_route_state state;
+	struct kern_route_rival rival;
+	char text[CIDR4_TEXT_SIZE];
+	struct match match;
+	bool ignored = false;
+
+	added = added ? added : &ignored;
 	addr_cidr4_format(&route->to, text);
 	*added = true;
-	*rival = (struct kern_route_rival){ 0 };
 	if (kern_rtnl_send(rtnl, kern_route_build_new(route, NLM_F_EXCL), err, "route %s", text) == 0)
 		return 0;
 	if (err->code != EEXIST)
@@ -249,25 +313,49 @@ int kern_route_ensure_behind(struct kern_rtnl *rtnl, const struct kern_route *ro
 		return 0;
 	if (route->shared && !match.ours)
 		return -1;
-	if (!route->shared && kern_route_find_behind(rtnl, route, &match, &there, rival, err) < 0)
+	if (kern_route_look(rtnl, route, &state, &rival, err) < 0)
 		return -1;
-	if (there)
-		return 0;
+	if (state == KERN_ROUTE_BEHIND)
+		return err_set(err, EEXIST, "route %s: another stands in front of it", text);
 	*added = true;
-	return kern_rtnl_send(rtnl, kern_route_build_new(route, NLM_F_REPLACE), err, "route %s", text);
+	return kern_route_put(rtnl, route, err);
 }
 
-int kern_route_ensure(struct kern_rtnl *rtnl, const struct kern_route *route, bool *added, struct err *err)
-{
-	struct kern_route_rival rival;
-	char text[CIDR4_TEXT_SIZE];
-	bool ignored;
+struct kern_route_walk {
+	void (*take)(void *context, const struct kern_route_entry *entry);
+	void *context;
+};
 
-	if (kern_route_ensure_behind(rtnl, route, added ? added : &ignored, &rival, err) < 0)
-		return -1;
-	if (!rival.present)
+static int kern_route_take_each(const struct nlmsghdr *header, void *context)
+{
+	const struct kern_route_walk *walk = context;
+	const struct rtmsg *message = nlmsg_data(header);
+	const struct nlattr *table[RTA_MAX + 1];
+	struct kern_route_entry entry;
+
+	if (header->nlmsg_type != RTM_NEWROUTE || nlmsg_datalen(header) < (int)sizeof(*message))
 		return 0;
-	return err_set(err, EEXIST, "route %s: another stands in front of it", addr_cidr4_format(&route->to, text));
+	kern_rtnl_attributes(header, sizeof(*message), table, RTA_MAX + 1);
+	entry = (struct kern_route_entry){
+		.table = kern_route_table_of(message, table),
+		.type = message->rtm_type,
+		.protocol = message->rtm_protocol,
+		.to = { .ip = ntohl(kern_route_u32(table[RTA_DST])), .length = message->rtm_dst_len },
+		.gateway = ntohl(kern_route_u32(table[RTA_GATEWAY])),
+		.index = (int)kern_route_u32(table[RTA_OIF]),
+	};
+	walk->take(walk->context, &entry);
+	return 0;
+}
+
+int kern_route_dump(struct kern_rtnl *rtnl, void (*take)(void *context, const struct kern_route_entry *entry),
+		    void *context, struct err *err)
+{
+	const struct rtmsg body = { .rtm_family = AF_INET };
+	struct kern_route_walk walk = { .take = take, .context = context };
+
+	return kern_rtnl_ask(rtnl, kern_rtnl_message(RTM_GETROUTE, NLM_F_DUMP, &body, sizeof(body)),
+			     kern_route_take_each, &walk, err, "routes");
 }
 
 const char *kern_route_protocol_name(unsigned char protocol, char text[static KERN_ROUTE_PROTOCOL_SIZE])

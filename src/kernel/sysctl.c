@@ -35,7 +35,7 @@ static int kern_sysctl_open_instance(void)
 	return SPARES_TRY(fsmount(context, FSMOUNT_CLOEXEC, 0));
 }
 
-static int kern_sysctl_open_setting(const char *path)
+static int kern_sysctl_open_setting(const char *path, int flags)
 {
 	char whole[256];
 
@@ -47,7 +47,7 @@ static int kern_sysctl_open_setting(const char *path)
 	}
 	writes_left--;
 	snprintf(whole, sizeof(whole), "%s/%s", proc_fd >= 0 ? "sys" : "/proc/sys", path);
-	return SPARES_TRY(openat(proc_fd, whole, O_WRONLY | O_CLOEXEC));
+	return SPARES_TRY(openat(proc_fd, whole, flags | O_CLOEXEC));
 }
 
 int kern_sysctl_write(const char *path, const char *value, struct err *err)
@@ -55,10 +55,28 @@ int kern_sysctl_write(const char *path, const char *value, struct err *err)
 	AUTO_FD int fd = -1;
 
 	pthread_mutex_lock(&lock);
-	fd = kern_sysctl_open_setting(path);
+	fd = kern_sysctl_open_setting(path, O_WRONLY);
 	pthread_mutex_unlock(&lock);
 	if (fd < 0 || write(fd, value, strlen(value)) < 0)
 		return err_set(err, errno, "/proc/sys/%s", path);
+	return 0;
+}
+
+int kern_sysctl_read(const char *path, char *value, size_t size, struct err *err)
+{
+	AUTO_FD int fd = -1;
+	ssize_t got = 0;
+
+	pthread_mutex_lock(&lock);
+	fd = kern_sysctl_open_setting(path, O_RDONLY);
+	pthread_mutex_unlock(&lock);
+	value[0] = '\0';
+	if (fd >= 0)
+		got = read(fd, value, size - 1);
+	if (fd < 0 || got < 0)
+		return errno == ENOENT || errno == EIO ? 0 : err_set(err, errno, "/proc/sys/%s", path);
+	value[got] = '\0';
+	value[strcspn(value, "\n")] = '\0';
 	return 0;
 }
 

@@ -117,6 +117,39 @@ bool nft_read_has_table(int fd, uint8_t family, struct err *err)
 	return nft_ask(fd, request, nft_read_ignore, NULL, err) == 0;
 }
 
+struct nft_table_walk {
+	void (*each)(void *context, uint8_t family, const char *name);
+	void *context;
+};
+
+static int nft_read_table(const struct nlmsghdr *message, void *data)
+{
+	const struct nft_table_walk *walk = data;
+	const struct nfgenmsg *body = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attr;
+
+	nft_for_each(attr, message)
+	{
+		if (mnl_attr_get_type(attr) == NFTA_TABLE_NAME)
+			walk->each(walk->context, body->nfgen_family, mnl_attr_get_str(attr));
+	}
+	return MNL_CB_OK;
+}
+
+int nft_read_tables(int netns_fd, void (*each)(void *context, uint8_t family, const char *name), void *context,
+		    struct err *err)
+{
+	char buffer[64] __attribute__((aligned(NLMSG_ALIGNTO)));
+	struct nft_table_walk walk = { each, context };
+	AUTO_FD int fd = nft_socket(netns_fd, err);
+
+	if (fd < 0)
+		return -1;
+	if (nft_ask(fd, nft_request(buffer, NFT_MSG_GETTABLE, AF_UNSPEC, NLM_F_DUMP), nft_read_table, &walk, err) < 0)
+		return err_wrap(err, "tables");
+	return 0;
+}
+
 /* ---- Counters ---- */
 
 struct nft_counter_reader {

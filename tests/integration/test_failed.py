@@ -77,7 +77,7 @@ def test_a_route_in_front_of_a_host_address_is_reported_and_no_failure(host, wef
         host.run(["ip", "route", "prepend", *rival])
         event = until(events, "repair", sandbox="a0", ok=False)
         assert event["what"] == "route of the host address"
-        assert event["by"] == {"gateway": "198.51.100.9", "device": "lo", "protocol": "static"}
+        assert event["by"] == {"gateway": "198.51.100.9", "device": "lo", "protocol": "static", "table": 254, "rule": None}
         assert one["veth"] in host.output(["ip", "route", "show", one["host_ip"]])
         flow.check()
         host.run(["ip", "route", "del", *rival[:5]])
@@ -106,12 +106,19 @@ def test_a_route_or_an_address_that_came_later_does_not_keep_the_daemon_from_its
     await_guest(host, one)
 
 
+def occupy(host, daemon, veth):
+    """Puts a foreign link in the place of a veth."""
+    with daemon.standing_still():
+        host.run(["ip", "link", "delete", veth])
+        host.run(["ip", "link", "add", veth, "type", "veth", "peer", "name", "foreign"])
+
+
 def test_a_failure_is_a_report_and_ends_with_its_cause(host, weftd, guest):
     daemon = weftd()
     (one,) = serve(host, daemon, guest, 1)
     flow = flow_to(host, one)
     with daemon.api.news() as events:
-        host.run(["ip", "link", "set", one["veth"], "group", "0"])
+        occupy(host, daemon, one["veth"])
         failed = until(events, "state", sandbox="a0")
         assert (failed["from"], failed["to"]) == ("ready", "failed")
         shown = daemon.api.show("a0")
@@ -127,7 +134,7 @@ def test_a_failure_is_a_report_and_ends_with_its_cause(host, weftd, guest):
         said = daemon.api.get("/v1/sandboxes/a0/diagnosis").expect(200)
         assert shown["reason"] in said["cause"] and "unregister" not in said["next_step"]
         until(events, "unpublished")
-        host.run(["ip", "link", "set", one["veth"], "group", "1874"])
+        host.run(["ip", "link", "delete", one["veth"]])
         recovered = until(events, "state", sandbox="a0")
         assert (recovered["from"], recovered["to"], recovered["cause"]) == ("failed", "ready", "recovered")
     assert daemon.api.show("a0")["reason"] is None
@@ -138,11 +145,11 @@ def test_a_failure_is_a_report_and_ends_with_its_cause(host, weftd, guest):
 def test_a_failed_sandbox_follows_its_vm(host, weftd, guest):
     daemon = weftd()
     (one,) = serve(host, daemon, guest, 1)
-    host.run(["ip", "link", "set", one["veth"], "group", "0"])
+    occupy(host, daemon, one["veth"])
     poll_until(lambda: daemon.api.show("a0")["state"] == "failed")
     with daemon.api.news() as events:
         guest.vmms[0].kill()
-        host.run(["ip", "link", "set", one["veth"], "group", "1874"])
+        host.run(["ip", "link", "delete", one["veth"]])
         assert until(events, "state", sandbox="a0")["to"] in ("detached", "ready")
     poll_until(lambda: daemon.api.show("a0")["state"] == "detached")
 

@@ -59,16 +59,58 @@ static struct kern_namespace_key slot_adopt_stored(const struct slot_work *work)
 					    .inode = (ino_t)work->plan->netns_inode };
 }
 
+/* The number of the slot's own namespace, or -1. */
+static int slot_adopt_own_nsid(const struct slot_work *work)
+{
+	struct kern_namespace_key stored = slot_adopt_stored(work);
+	char path[CONFIG_PATH_SIZE];
+	struct err ignored;
+	int fd, nsid;
+
+	if (work->nsid >= 0 || !stored.inode)
+		return work->nsid;
+	fd = kern_namespace_open_known(config_netns_path(work->layout, work->plan->slot, path), &stored, &ignored);
+	if (fd < 0)
+		fd = kern_holders_find_known(&stored, TAP_NAME);
+	if (fd < 0)
+		return -1;
+	if (kern_namespace_id(work->host, fd, &nsid, &ignored) < 0)
+		nsid = -1;
+	close(fd);
+	return nsid;
+}
+
+/* Somebody took our mark from a veth; its other end is in the slot's own namespace all the same. */
+static bool slot_adopt_leads_inside(const struct slot_work *work, const struct kern_link *veth)
+{
+	return strcmp(veth->kind, "veth") == 0 && veth->has_peer_nsid && veth->peer_nsid == slot_adopt_own_nsid(work);
+}
+
+/* A veth of ours that has lost its name gets it back. *THERE: VETH is filled in. */
+static int slot_adopt_find_renamed(struct slot_work *work, struct kern_link *veth, bool *there, struct err *err)
+{
+	const char *name = work->list.links[PLACE_VETH].name;
+	struct err ignored;
+
+	*there = work->veth_index && kern_link_get_index(work->host, work->veth_index, veth, &ignored) == 0 &&
+		 slot_adopt_leads_inside(work, veth);
+	if (!*there || !slot_build_must(work, "name of the veth"))
+		return 0;
+	if (kern_link_rename(work->host, veth->index, name, err) < 0)
+		return -1;
+	return kern_link_get(work->host, KERN_LINK_HERE, name, veth, err);
+}
+
 /* Finds the VETH under the slot's name. *THERE: it is there, and ours. */
 static int slot_adopt_find_veth(struct slot_work *work, struct kern_link *veth, bool *there, struct err *err)
 {
-	char name[CONFIG_LINK_SIZE];
+	const char *name = work->list.links[PLACE_VETH].name;
 
 	*there = false;
-	if (kern_link_get(work->host, KERN_LINK_HERE, config_veth_name(work->layout, work->plan->slot, name), veth,
-			  err) < 0)
-		return err->code == ENODEV ? 0 : -1;
-	if (veth->group != work->layout->link_group || strcmp(veth->kind, "veth") != 0) {
+	if (kern_link_get(work->host, KERN_LINK_HERE, name, veth, err) < 0)
+		return err->code == ENODEV ? slot_adopt_find_renamed(work, veth, there, err) : -1;
+	if ((veth->group != work->layout->link_group || strcmp(veth->kind, "veth") != 0) &&
+	    !slot_adopt_leads_inside(work, veth)) {
 		work->failure = FAILURE_LINK;
 		err_set(err, 0, "link %s is not ours (kind %s, group %u)", name, veth->kind, veth->group);
 		err->code = EEXIST; /* whose text would say no more */
@@ -239,23 +281,46 @@ static int slot_adopt_repair_name(struct slot_work *work, struct err *err)
 		return -1;
 	if (kind == NAMESPACE_FILE_NAMESPACE)
 		return slot_adopt_expect_own_name(work, path, err);
-	if (kind == NAMESPACE_FILE_HALF_MADE && kern_namespace_unbind(path, err) < 0)
+	if (kind == NAMESPACE_FILE_HALF_MADE && !work->looking && kern_namespace_unbind(path, err) < 0)
 		return -1;
-	slot_build_note_repair(work, "name of the namespace");
-	return slot_build_name(work, err);
+	return slot_build_must(work, "name of the namespace") ? slot_build_name(work, err) : 0;
 }
 
-static int slot_adopt_take_over(struct slot_work *work, struct err *err)
+static int slot_adopt_pass(struct slot_work *work, struct err *err)
 {
 	static int (*const parts[])(struct slot_work * work, struct err * err) = {
 		slot_build_host_end, slot_build_inside, slot_build_tap,
 		slot_build_limit,    slot_build_route,  slot_adopt_repair_name,
 	};
-	struct kern_link tap;
 
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+	work->rivalled = false;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		if (parts[i](work, err) < 0)
 			return -1;
+	return 0;
+}
+
+/* Passes over all parts until one has found nothing to repair. */
+static int slot_adopt_take_over(struct slot_work *work, struct err *err)
+{
+	enum { PASSES = 4 };
+	struct kern_link tap;
+
+	for (int pass = 0;; pass++) {
+		size_t before = strlen(work->repaired);
+
+		if (slot_adopt_pass(work, err) < 0)
+			return -1;
+		if (!work->repaired[before])
+			break;
+		if (pass == PASSES - 1)
+			return err_set(err, EAGAIN, "altered while it was repaired: %s",
+				       work->repaired + before + (before ? 2 : 0));
+		/* What a later pass finds is the same again, or came from outside. */
+		work->veth = NULL;
+		work->eth0.index = work->tap.index = 0;
+		if (pass)
+			work->repaired[before] = '\0';
 	}
 	if (kern_link_get(&work->inside, KERN_LINK_HERE, TAP_NAME, &tap, err) < 0)
 		return -1;
@@ -278,7 +343,7 @@ static int slot_adopt_make_anew(struct slot_work *work, struct err *err)
 		return -1;
 	work->adopting = true;
 	work->anew = true;
-	slot_build_note_repair(work, "slot was not whole; made anew");
+	slot_build_must(work, "slot was not whole; made anew");
 	return 0;
 }
 
@@ -292,7 +357,8 @@ static int slot_adopt_repair_veth(struct slot_work *work, struct err *err)
 		return -1;
 	if (there)
 		return 0;
-	slot_build_note_repair(work, "veth");
+	if (!slot_build_must(work, "veth"))
+		return err_set(err, ENODEV, "link %s", work->list.links[PLACE_VETH].name);
 	return slot_build_veth(work, err);
 }
 
@@ -373,16 +439,14 @@ int slot_adopt_unchanged(struct slot_work *work, struct err *err)
 int slot_adopt_repair(struct slot_work *work, struct err *err)
 {
 	static int (*const parts[])(struct slot_work * work, struct err * err) = {
-		slot_adopt_repair_veth, slot_build_host_end, slot_build_inside,
-		slot_build_tap,         slot_build_route,    slot_adopt_repair_name,
+		slot_adopt_repair_veth, slot_build_host_end, slot_build_inside,      slot_build_tap,
+		slot_build_limit,       slot_build_route,    slot_adopt_repair_name,
 	};
 	int result = 0;
 
 	work->adopting = true;
 	for (size_t i = 0; result == 0 && i < sizeof(parts) / sizeof(parts[0]); i++)
 		result = parts[i](work, err);
-	if (result == 0 && work->plan->bandwidth->to_guest.rate)
-		result = slot_build_limit(work, err);
 	kern_rtnl_close(&work->inside);
 	return result;
 }

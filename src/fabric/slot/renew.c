@@ -2,14 +2,15 @@
 /*
  * Making a used slot new. Nothing of the former tenant may survive, so everything it could have left is either looked for or
  * made anew. The rules with their counters are replaced whole, tracked flows are forgotten and then counted, and sockets are
- * ended. A link too many, or a part that had to be repaired, is reason enough to give the slot up. The TAP has to be free
- * before and after.
+ * ended. A part that is not as the list has it, or anything that the list does not have (clean.c), is reason enough to give the slot up.
+ * The TAP has to be free before and after.
  */
 #include "fabric/slot/work.h"
 
 #include "base/err.h"
 #include "config/config.h"
 #include "fabric/rules/rules.h"
+#include "fabric/slot/clean.h"
 #include "kernel/conntrack.h"
 #include "kernel/kern_route.h"
 #include "kernel/link.h"
@@ -19,8 +20,6 @@
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { LINKS_INSIDE = 3 }; /* lo, eth0, tap0 */
 
 int slot_renew_silence(struct slot_work *work, bool published, struct err *err)
 {
@@ -45,31 +44,6 @@ int slot_renew_silence(struct slot_work *work, bool published, struct err *err)
 	return kern_conntrack_flush_host(route.to.ip, err);
 }
 
-static void slot_renew_count_link(void *context, const struct kern_link *link)
-{
-	unsigned *count = context;
-
-	(void)link;
-	++*count;
-}
-
-/* A process that has the TAP open can set its MAC and MTU; the next tenant expects those that the slot was made with. */
-static int slot_renew_expect_unaltered(struct slot_work *work, const struct kern_link *tap, struct err *err)
-{
-	const struct mac *mac = &work->layout->tap_mac;
-	char name[CONFIG_LINK_SIZE];
-	struct kern_link veth;
-
-	if (kern_link_get(work->host, KERN_LINK_HERE, config_veth_name(work->layout, work->plan->slot, name), &veth,
-			  err) < 0)
-		return -1;
-	if (tap->mtu != veth.mtu)
-		return err_set(err, 0, "altered: MTU of %s", TAP_NAME);
-	if (memcmp(tap->mac.octets, mac->octets, sizeof(mac->octets)) != 0)
-		return err_set(err, 0, "altered: MAC of %s", TAP_NAME);
-	return 0;
-}
-
 /* Without an owner in the plan the TAP must never have had one, for the kernel cannot take an owner away. */
 static int slot_renew_own_tap(struct slot_work *work, const struct kern_link *tap, struct err *err)
 {
@@ -86,24 +60,50 @@ static int slot_renew_own_tap(struct slot_work *work, const struct kern_link *ta
 static int slot_renew_expect_free(struct slot_work *work, struct err *err)
 {
 	struct kern_link tap;
-	unsigned links = 0;
 
 	if (kern_link_get(&work->inside, KERN_LINK_HERE, TAP_NAME, &tap, err) < 0)
 		return -1;
 	if (tap.carrier)
 		return err_set(err, EBUSY, "link %s is in use", TAP_NAME);
-	if (slot_renew_expect_unaltered(work, &tap, err) < 0)
-		return -1;
 	/* On older kernels, to set the owner raises the carrier for a moment. */
 	if (slot_renew_own_tap(work, &tap, err) < 0 ||
 	    kern_link_get(&work->inside, KERN_LINK_HERE, TAP_NAME, &tap, err) < 0)
 		return -1;
-	if (kern_link_dump(&work->inside, slot_renew_count_link, &links, err) < 0)
-		return -1;
-	if (links != LINKS_INSIDE)
-		return err_set(err, 0, "%u links inside", links);
 	work->carrier_downs = tap.carrier_downs;
-	return slot_build_limit(work, err);
+	return 0;
+}
+
+/* All that the slot is made of is as the former tenant got it, and there is nothing else. */
+static int slot_renew_expect_unaltered(struct slot_work *work, struct err *err)
+{
+	static int (*const parts[])(struct slot_work * work, struct err * err) = {
+		slot_build_host_end,
+		slot_build_inside,
+		slot_build_tap,
+		slot_build_limit,
+	};
+	struct slot_list wanted = work->list;
+
+	slot_list_put_limits(&work->list, work->former->bandwidth);
+	work->looking = true;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (parts[i](work, err) < 0)
+			return -1;
+	work->looking = false;
+	work->list = wanted;
+	if (work->repaired[0])
+		return err_set(err, 0, "altered: %s", work->repaired);
+	if (work->rivalled)
+		return err_set(err, EEXIST, "another's route or rule in front of the %s", work->rival.what);
+	return slot_clean_check(work, err);
+}
+
+static int slot_renew_route(struct slot_work *work, struct err *err)
+{
+	/* The second time it is there, and what stands in front of it shows. */
+	if (slot_build_route(work, err) < 0 || slot_build_route(work, err) < 0)
+		return -1;
+	return work->rivalled ? err_set(err, EEXIST, "another's route to the host address") : 0;
 }
 
 static int slot_renew_expect_no_flows(struct slot_work *work, struct err *err)
@@ -119,24 +119,21 @@ static int slot_renew_expect_no_flows(struct slot_work *work, struct err *err)
 static int slot_renew_parts(struct slot_work *work, struct err *err)
 {
 	static int (*const parts[])(struct slot_work * work, struct err * err) = {
-		slot_renew_expect_free, slot_renew_expect_no_flows, slot_build_host_end, slot_build_inside,
-		slot_build_tap,
+		slot_renew_expect_free,
+		slot_renew_expect_no_flows,
+		slot_renew_expect_unaltered,
+		slot_build_limit,
 	};
 
 	if (kern_rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err) < 0)
 		return -1;
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		if (parts[i](work, err) < 0)
 			return -1;
-	}
-	if (work->repaired[0])
-		return err_set(err, 0, "altered: %s", work->repaired);
 	if (rules_slot_apply(work->netns_fd, work->config, work->plan, err) < 0 ||
 	    rules_host_forget(work->veth_index, err) < 0)
 		return -1;
-	if (slot_build_route(work, err) < 0)
-		return -1;
-	return work->rivalled ? err_set(err, EEXIST, "another's route to the host address") : 0;
+	return slot_renew_route(work, err);
 }
 
 int slot_renew_slot(struct slot_work *work, struct err *err)

@@ -9,7 +9,9 @@
 
 #include "base/err.h"
 #include "fabric/fabric.h"
+#include "fabric/slot/list.h"
 #include "fabric/slot/scan.h"
+#include "kernel/link.h"
 #include "kernel/namespace.h"
 #include "kernel/rtnl.h"
 
@@ -17,31 +19,27 @@
 
 struct config;
 struct config_layout;
-struct kern_link;
 
-/* The end of the veth inside. */
-#define INSIDE_NAME "eth0"
-
-/* A link inside, as it was seen on the way; index 0: not yet. */
-struct slot_link {
-	int index;
-	bool unlimited; /* its queue discipline is one that the kernel puts there by itself */
-};
+/* The route of the host address, in reports. */
+#define SLOT_ROUTE_NAME "route of the host address"
 
 struct slot_work {
 	const struct config *config;
 	const struct config_layout *layout; /* the slot's */
 	const struct fabric_plan *plan;
-	struct kern_rtnl *host;    /* a socket of the home namespace */
-	unsigned mtu;              /* in: of new links */
+	const struct fabric_plan *former; /* in: of slot_renew_slot(), the former tenant's */
+	struct kern_rtnl *host;           /* a socket of the home namespace */
+	unsigned mtu;                     /* in: of its links; 0: as its TAP has it. As a result, the TAP's */
+	struct slot_list list;            /* all that it is to be made of */
 	struct scan_number number; /* in: its namespace as the scan saw it, for slot_adopt_links(); zero: it did not */
 
 	struct kern_rtnl inside;      /* a socket of the slot's namespace: closed before the work ends */
 	bool adopting;                /* each part is looked at first, and repaired where it differs */
+	bool looking;                 /* with ADOPTING: what differs is noted and left as it is */
 	bool attached;                /* in: a VM has tap0, which is not made anew under it */
-	char repaired[256];           /* the parts that were, "" if none */
+	char repaired[256];           /* the parts that differed, "" if none */
 	const struct kern_link *veth; /* seen a moment ago; NULL: the kernel is asked */
-	struct slot_link eth0, tap;
+	struct kern_link eth0, tap;   /* inside, as they were seen on the way; index 0: not yet */
 
 	/* The result; NETNS_FD is the caller's to close. */
 	int netns_fd;
@@ -55,7 +53,7 @@ struct slot_work {
 	enum failure failure;   /* proved; WHY says it for people. Adopting may succeed all the same */
 	struct err why;         /* of an adoption; a repair's is in ERR */
 	bool anew;              /* nothing of it was left, and it was made anew */
-	bool rivalled;          /* another's route stands in front of the host address's: */
+	bool rivalled;          /* somebody else decides instead of a route of ours: */
 	struct fabric_rival rival;
 };
 
@@ -103,8 +101,9 @@ int slot_build_alias(struct kern_rtnl *host, const struct config_layout *layout,
 		     bool *changed, struct err *err);
 
 /*
- * Repairs links, addresses, routes and name of a live slot, but no tables. The namespace is the caller's, in NETNS_FD. 0, or -1
- * with ERR.
+ * Repairs links, addresses, routes, limits and name of a live slot, but no tables; or, if WORK->looking, notes alone what differs. The
+ * namespace is the caller's, in NETNS_FD. NSID and VETH_INDEX, if they are known, help to recognize what lost its mark or name. 0,
+ * or -1 with ERR.
  */
 int slot_adopt_repair(struct slot_work *work, struct err *err);
 
@@ -114,15 +113,24 @@ int slot_build_name(struct slot_work *work, struct err *err);
 
 /* The parts that making and adopting share; each repeatable. 0, or -1 with ERR. */
 int slot_build_host_end(struct slot_work *work, struct err *err);
-int slot_build_inside(struct slot_work *work, struct err *err);
+int slot_build_inside(struct slot_work *work, struct err *err); /* the next two */
+int slot_build_eth0(struct slot_work *work, struct err *err);
+int slot_build_way_out(struct slot_work *work, struct err *err);
 int slot_build_tap(struct slot_work *work, struct err *err);
 int slot_build_limit(struct slot_work *work, struct err *err);
 int slot_build_rules(struct slot_work *work, struct err *err);
 int slot_build_publish(struct slot_work *work, struct err *err);
 int slot_build_route(struct slot_work *work, struct err *err);
 
-/* Notes that WHAT differed and is repaired, if an existing slot is worked on. */
-void slot_build_note_repair(struct slot_work *work, const char *what);
+/*
+ * Looks at ROUTE, which is in the namespace of RTNL and which reports call WHAT, and puts it back. What decides instead of it is
+ * WORK->rival. For existing slots. 0, or -1 with ERR.
+ */
+int slot_build_check_route(struct slot_work *work, struct kern_rtnl *rtnl, const struct kern_route *route,
+			   const char *what, struct err *err);
+
+/* WHAT is not as it should be: whether the caller has to put it right. Of an existing slot it is noted. */
+bool slot_build_must(struct slot_work *work, const char *what);
 
 /* The names of slot_build_slot()'s steps, in order; NULL ends. For tests. */
 const char *const *slot_build_steps(void);

@@ -80,6 +80,8 @@ enum hop_status hop_route(struct walk *walk, struct hop *hop, bool subject_only)
 			       walk->netns);
 		return HOP_FAIL;
 	}
+	if (hop_drift(walk, hop, DRIFT_ROUTES) != HOP_OK)
+		return HOP_FAIL;
 	hop_ok(hop, "routed");
 	hop_route_compare_mtu(walk, hop);
 	return HOP_OK;

@@ -82,6 +82,8 @@ enum hop_status hop_tap(struct walk *walk, struct hop *hop, bool subject_only)
 				: !link.up   ? "is down"
 					     : "lacks its address");
 	}
+	if (hop_drift(walk, hop, DRIFT_TAP) != HOP_OK)
+		return HOP_FAIL;
 	if (!link.carrier)
 		return hop_tap_no_carrier(walk, hop);
 	return hop_tap_held(walk, hop);

@@ -99,6 +99,8 @@ enum hop_status hop_veth(struct walk *walk, struct hop *hop, bool subject_only)
 		status = hop_veth_check_end(walk, hop, walk->netns_fd, "eth0",
 					    config_veth_guest_ip(walk->request->layout, slot));
 	if (status == HOP_OK)
+		status = hop_drift(walk, hop, DRIFT_VETH);
+	if (status == HOP_OK)
 		return hop_ok(hop, "up, %s/31",
 			      addr_ipv4_format(config_veth_host_ip(walk->request->layout, slot), text));
 	return status;

@@ -63,8 +63,9 @@ static void on_repair(void *context, const struct fabric_repair *repair)
 		snprintf(seen->trouble, sizeof(seen->trouble), "%s: %s", repair->what,
 			 repair->error ? repair->error : "");
 		if (repair->by)
-			snprintf(seen->trouble, sizeof(seen->trouble), "%s: %08x %s %s", repair->what,
-				 repair->by->gateway, repair->by->device, repair->by->protocol);
+			snprintf(seen->trouble, sizeof(seen->trouble), "%s: %08x %s %s %u %u", repair->what,
+				 repair->by->gateway, repair->by->device, repair->by->protocol, repair->by->table,
+				 repair->by->rule);
 	} else if (!repair->changed) {
 		seen->over++;
 	} else {

@@ -181,6 +181,19 @@ static const char *const traces[] = {
 	"ip -n ns-1 link add left type veth peer name behind",
 	"ip -n ns-1 addr flush dev eth0",
 	"ip -n ns-1 link set tap0 down",
+	"ip -n ns-1 link set tap0 mtu 1400",
+	"ip netns exec ns-1 nft add table ip left",
+	"ip netns exec ns-1 nft add table arp weft",
+	"ip -n ns-1 route add 192.0.2.0/24 via 10.12.0.2",
+	"ip -n ns-1 route add blackhole 192.0.2.1 table 9",
+	"ip -n ns-1 rule add pref 9 lookup 9",
+	"ip -n ns-1 addr add 192.0.2.7/32 dev lo",
+	"ip -n ns-1 neigh del 169.254.0.21 dev tap0",
+	"tc -n ns-1 qdisc replace dev eth0 root tbf rate 1mbit burst 2000 latency 50ms",
+	"tc qdisc add dev veth-1 root tbf rate 1mbit burst 2000 latency 50ms",
+	"ip netns exec ns-1 sysctl -qw net.ipv4.conf.tap0.rp_filter=1",
+	"ip netns exec ns-1 sysctl -qw net.ipv4.ip_default_ttl=9",
+	"ip netns exec ns-1 sysctl -qw net.netfilter.nf_conntrack_tcp_loose=0",
 };
 
 START_TEST(a_slot_that_is_not_clean_is_not_used_again)

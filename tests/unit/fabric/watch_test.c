@@ -347,7 +347,6 @@ END_TEST
 static const struct {
 	const char *begin, *end;
 } foreign_links[] = {
-	{ "ip link set veth-1 group 0", "ip link set veth-1 group 1874" },
 	{ "printf 'link del veth-1\nlink add veth-1 type veth peer name other\n' | ip -batch -", "ip link del veth-1" },
 	{ "printf 'link del tap0\nlink add tap0 type veth peer name other\n' | ip -n ns-1 -batch -",
 	  "ip -n ns-1 link del tap0" },
@@ -369,24 +368,33 @@ START_TEST(a_foreign_link_under_a_name_of_ours_is_a_failure_until_it_goes)
 }
 END_TEST
 
-/* Routes of somebody's to the host address, and their names in the report. */
+/* What somebody puts in front of a route of ours, its end, and its name in the report. */
 static const struct {
-	const char *command, *report;
+	const char *begin, *end, *report;
 } rivals[] = {
-	{ "via 198.51.100.9 dev lo onlink proto static", "route of the host address: c6336409 lo static" },
-	{ "blackhole 10.11.0.1", "route of the host address: 00000000  boot" },
+	{ "ip route prepend 10.11.0.1 via 198.51.100.9 dev lo onlink proto static", "ip route del 10.11.0.1 dev lo",
+	  "route of the host address: c6336409 lo static 254 0" },
+	{ "ip route prepend blackhole 10.11.0.1", "ip route del blackhole 10.11.0.1",
+	  "route of the host address: 00000000  boot 254 0" },
+	{ "ip route add default dev lo table 7 && ip rule add pref 90 to 10.11.0.0/16 lookup 7",
+	  "ip rule del pref 90 && ip route flush table 7", "route of the host address: 00000000 lo boot 7 90" },
+	{ "ip rule add pref 91 to 10.11.0.1 prohibit", "ip rule del pref 91",
+	  "route of the host address: 00000000   0 91" },
+	{ "ip addr add 10.11.0.1/32 dev lo", "ip addr del 10.11.0.1/32 dev lo",
+	  "route of the host address: 00000000 lo kernel 255 0" },
+	{ "ip -n ns-1 addr add 169.254.0.21/32 dev lo", "ip -n ns-1 addr del 169.254.0.21/32 dev lo",
+	  "connected route of tap0: 00000000 lo kernel 255 0" },
+	{ "ip -n ns-1 rule add pref 92 blackhole", "ip -n ns-1 rule del pref 92",
+	  "connected route of eth0: 00000000   0 92" },
 };
 
-START_TEST(a_route_in_front_of_ours_is_reported_until_it_goes)
+START_TEST(what_stands_in_front_of_ours_is_reported_until_it_goes)
 {
-	const char *command = rivals[_i].command;
-	const char *to = strncmp(command, "via", 3) == 0 ? "10.11.0.1 " : "";
-
-	free(fixture_shell("ip route prepend %s%s", to, command));
+	free(fixture_shell("%s", rivals[_i].begin));
 	fixture_await_that(is_troubled, NULL, "the report of the route");
 	ck_assert_str_eq(host.seen[1].trouble, rivals[_i].report);
 	ck_assert(fixture_shell_says("10.11.0.1 via 10.12.0.3 dev veth-1 proto 174", "ip route show 10.11.0.1"));
-	free(fixture_shell("ip route del %s%s", to, command));
+	free(fixture_shell("%s", rivals[_i].end));
 	fixture_await_that(trouble_is_over, NULL, "the end of it");
 	ck_assert_uint_eq(host.seen[1].troubled, 1);
 	ck_assert_uint_eq(host.seen[1].repaired, 0);
@@ -442,7 +450,7 @@ int main(void)
 	tcase_add_test(watch, a_shortage_of_descriptors_is_reported_twice_and_is_no_failure);
 	tcase_add_loop_test(watch, a_foreign_link_under_a_name_of_ours_is_a_failure_until_it_goes, 0,
 			    (int)(sizeof(foreign_links) / sizeof(foreign_links[0])));
-	tcase_add_loop_test(watch, a_route_in_front_of_ours_is_reported_until_it_goes, 0,
+	tcase_add_loop_test(watch, what_stands_in_front_of_ours_is_reported_until_it_goes, 0,
 			    (int)(sizeof(rivals) / sizeof(rivals[0])));
 	tcase_add_test(watch, a_slot_that_is_taken_apart_piece_by_piece_during_its_repairs_comes_back);
 	tcase_add_test(watch, objects_of_others_are_left_alone);

@@ -65,15 +65,21 @@ START_TEST(a_tap_is_heard_of)
 }
 END_TEST
 
-START_TEST(a_link_that_goes_down_or_away_is_heard_of)
+START_TEST(a_link_that_changes_or_goes_away_is_heard_of)
 {
 	struct lab lab = lab_open();
 	int fd;
 
-	lab_run("ip link add veth-1 type veth peer name veth-2 && ip link set veth-1 up && ip link set veth-2 up");
+	lab_run("ip link add veth-1 type veth peer name veth-2");
 	fd = hear(NETLINK_ROUTE, RTNLGRP_LINK, 0, kern_event_filter_links);
-	lab_run("ip link set veth-1 alias a");
+	lab_run("ip link set veth-1 up");
 	ck_assert_uint_eq(heard(fd, 0), 0);
+	lab_run("ip link set veth-1 mtu 1400");
+	ck_assert_uint_gt(heard(fd, RTM_NEWLINK), 0);
+	lab_run("ip link set veth-1 group 7");
+	ck_assert_uint_gt(heard(fd, RTM_NEWLINK), 0);
+	lab_run("ip link set veth-1 arp off");
+	ck_assert_uint_gt(heard(fd, RTM_NEWLINK), 0);
 	lab_run("ip link set veth-1 down");
 	ck_assert_uint_gt(heard(fd, RTM_NEWLINK), 0);
 	lab_run("ip link del veth-1");
@@ -101,6 +107,10 @@ START_TEST(routes_that_go_or_are_replaced_are_heard_of)
 	ck_assert_uint_eq(heard(fd, RTM_NEWROUTE), 1);
 	lab_run("ip address del 10.9.9.1/24 dev lo");
 	ck_assert_uint_eq(heard(fd, RTM_DELADDR), 1);
+	lab_run("ip address add 10.11.0.1/32 dev lo");
+	ck_assert_uint_eq(heard(fd, RTM_NEWADDR), 1);
+	lab_run("ip rule add pref 90 to 10.11.0.1 blackhole");
+	ck_assert_uint_eq(heard(fd, 0), 0);
 	close(fd);
 	config_free(lab.config);
 }
@@ -162,7 +172,7 @@ int main(void)
 
 	lab_require_root();
 	tcase_add_test(tests, a_tap_is_heard_of);
-	tcase_add_test(tests, a_link_that_goes_down_or_away_is_heard_of);
+	tcase_add_test(tests, a_link_that_changes_or_goes_away_is_heard_of);
 	tcase_add_test(tests, routes_that_go_or_are_replaced_are_heard_of);
 	tcase_add_test(tests, rules_are_heard_of_and_their_generation_is_not);
 	tcase_add_test(tests, the_uplink_and_default_routes_are_heard_of);

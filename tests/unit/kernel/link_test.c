@@ -217,10 +217,11 @@ END_TEST
 
 START_TEST(a_guard_is_a_limit_of_length_alone)
 {
+	const struct kern_rate guard = { .rate = 32000000000u, .burst = 16 << 20, .queue = 256 * 1024 };
 	struct kern_link link = make_veth();
 
 	for (unsigned i = 0; i < 2; i++) {
-		OK(kern_qdisc_guard(&rtnl, link.index, "veth-1", 256 * 1024, &err));
+		OK(kern_qdisc_limit(&rtnl, link.index, "veth-1", &guard, 1400, &err));
 		expect_rate(" rate 256Gbit ");
 		expect_rate(" limit 256Kb ");
 	}

@@ -170,44 +170,109 @@ START_TEST(a_route_of_somebody_else_stays_in_a_shared_table)
 }
 END_TEST
 
+static struct kern_route_rival rival;
+
+static void expect_state(const struct kern_route *route, enum kern_route_state wanted)
+{
+	enum kern_route_state state;
+
+	OK(kern_route_look(&rtnl, route, &state, &rival, &err));
+	ck_assert_int_eq(state, wanted);
+	ck_assert_int_eq(rival.present, wanted == KERN_ROUTE_BEHIND);
+}
+
 START_TEST(a_route_in_front_of_ours_is_named_and_both_stay)
 {
 	struct kern_route route = by_a_gateway();
-	struct kern_route_rival rival;
 	bool added;
 
 	OK(kern_route_ensure(&rtnl, &route, NULL, &err));
 	lab_run("ip route prepend 10.11.0.1 via 198.51.100.9 dev lo onlink proto static");
-	OK(kern_route_ensure_behind(&rtnl, &route, &added, &rival, &err));
-	ck_assert(!added && rival.present);
+	expect_state(&route, KERN_ROUTE_BEHIND);
 	ck_assert_uint_eq(rival.gateway, IP(198, 51, 100, 9));
 	ck_assert_int_eq(rival.index, (int)if_nametoindex("lo"));
 	ck_assert_int_eq(rival.protocol, RTPROT_STATIC);
+	ck_assert_uint_eq(rival.table, RT_TABLE_MAIN);
 	ck_assert_int_lt(kern_route_ensure(&rtnl, &route, &added, &err), 0);
 	expect_our_route();
 	expect("ip route show 10.11.0.1", "198.51.100.9");
 	lab_run("ip route del 10.11.0.1 dev lo");
-	OK(kern_route_ensure_behind(&rtnl, &route, &added, &rival, &err));
-	ck_assert(!added && !rival.present);
+	expect_state(&route, KERN_ROUTE_DECIDES);
 }
 END_TEST
 
-START_TEST(a_route_behind_ours_or_in_another_table_is_no_rival)
+START_TEST(a_route_behind_ours_is_no_rival)
 {
 	struct kern_route route = by_a_gateway();
-	struct kern_route_rival rival;
-	bool added;
 
 	OK(kern_route_ensure(&rtnl, &route, NULL, &err));
-	lab_run("ip route append 10.11.0.1 dev lo && ip route add 10.11.0.1 dev lo metric 9 && "
-		"ip rule add to 10.11.0.1 lookup 7 && ip route add 10.11.0.1 dev lo table 7");
-	OK(kern_route_ensure_behind(&rtnl, &route, &added, &rival, &err));
-	ck_assert(!added && !rival.present);
+	lab_run("ip route append 10.11.0.1 dev lo && ip route add 10.11.0.1 dev lo metric 9");
+	expect_state(&route, KERN_ROUTE_DECIDES);
 	/* One that took the place of ours is replaced. */
 	lab_run("ip route del 10.11.0.1 proto 174");
-	OK(kern_route_ensure_behind(&rtnl, &route, &added, &rival, &err));
-	ck_assert(added && !rival.present);
+	expect_state(&route, KERN_ROUTE_MISSING);
+	OK(kern_route_put(&rtnl, &route, &err));
+	expect_state(&route, KERN_ROUTE_DECIDES);
 	expect_our_route();
+}
+END_TEST
+
+/* What decides instead of our route, and how it is named. */
+static const struct {
+	const char *command, *undo;
+	uint32_t table, rule;
+	unsigned char protocol;
+} obstacles[] = {
+	{ "ip rule add pref 90 to 10.11.0.1 lookup 7 && ip route add 10.11.0.1 dev lo table 7",
+	  "ip rule del pref 90 && ip route flush table 7", 7, 90, RTPROT_BOOT },
+	{ "ip rule add pref 91 to 10.11.0.0/24 lookup 700 && ip route add default dev lo table 700",
+	  "ip rule del pref 91 && ip route flush table 700", 700, 91, RTPROT_BOOT },
+	{ "ip rule add pref 92 to 10.11.0.1 blackhole", "ip rule del pref 92", 0, 92, 0 },
+	{ "ip rule add pref 93 unreachable", "ip rule del pref 93", 0, 93, 0 },
+	{ "ip address add 10.11.0.1/32 dev lo", "ip address del 10.11.0.1/32 dev lo", RT_TABLE_LOCAL, 0,
+	  RTPROT_KERNEL },
+	{ "ip route prepend blackhole 10.11.0.1", "ip route del blackhole 10.11.0.1", RT_TABLE_MAIN, 0, RTPROT_BOOT },
+};
+
+START_TEST(whatever_decides_instead_of_ours_is_named)
+{
+	struct kern_route route = by_a_gateway();
+
+	OK(kern_route_ensure(&rtnl, &route, NULL, &err));
+	lab_run("%s", obstacles[_i].command);
+	expect_state(&route, KERN_ROUTE_BEHIND);
+	ck_assert_uint_eq(rival.table, obstacles[_i].table);
+	ck_assert_uint_eq(rival.rule, obstacles[_i].rule);
+	ck_assert_uint_eq(rival.protocol, obstacles[_i].protocol);
+	lab_run("%s", obstacles[_i].undo);
+	expect_state(&route, KERN_ROUTE_DECIDES);
+}
+END_TEST
+
+START_TEST(routes_that_come_with_an_address_are_put_back_as_they_were)
+{
+	struct kern_route route = { .to = { IP(10, 12, 0, 2), 31 },
+				    .index = index_of_link,
+				    .source = IP(10, 12, 0, 2),
+				    .probe = IP(10, 12, 0, 3) };
+	struct kern_route local = {
+		.to = { IP(10, 12, 0, 2), 32 }, .index = index_of_link, .source = IP(10, 12, 0, 2), .local = true
+	};
+	char *before, *after;
+
+	add_address();
+	before = lab_output("ip route show table all | sort");
+	expect_state(&route, KERN_ROUTE_DECIDES);
+	expect_state(&local, KERN_ROUTE_DECIDES);
+	lab_run("ip route del 10.12.0.2/31 && ip route del local 10.12.0.2 table local");
+	expect_state(&route, KERN_ROUTE_MISSING);
+	expect_state(&local, KERN_ROUTE_MISSING);
+	OK(kern_route_put(&rtnl, &local, &err));
+	OK(kern_route_put(&rtnl, &route, &err));
+	after = lab_output("ip route show table all | sort");
+	ck_assert_str_eq(after, before);
+	free(before);
+	free(after);
 }
 END_TEST
 
@@ -240,7 +305,10 @@ int main(void)
 	tcase_add_test(tests, an_unreachable_range_is_added_and_removed);
 	tcase_add_test(tests, a_route_of_somebody_else_stays_in_a_shared_table);
 	tcase_add_test(tests, a_route_in_front_of_ours_is_named_and_both_stay);
-	tcase_add_test(tests, a_route_behind_ours_or_in_another_table_is_no_rival);
+	tcase_add_test(tests, a_route_behind_ours_is_no_rival);
+	tcase_add_loop_test(tests, whatever_decides_instead_of_ours_is_named, 0,
+			    sizeof(obstacles) / sizeof(obstacles[0]));
+	tcase_add_test(tests, routes_that_come_with_an_address_are_put_back_as_they_were);
 	tcase_add_test(tests, addresses_of_this_namespace_are_local);
 	suite_add_tcase(suite, tests);
 

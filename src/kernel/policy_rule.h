@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_KERNEL_POLICY_RULE_H
+#define WEFT_KERNEL_POLICY_RULE_H
+
+/* The rules of policy routing (`ip rule`), of IPv4. Each call belongs to the thread of its socket. */
+
+#include "base/addr.h"
+#include "kernel/rtnl.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct err;
+
+struct kern_policy_rule {
+	uint32_t preference;
+	uint32_t table;       /* 0: it leads to none */
+	unsigned char action; /* FR_ACT_* */
+	struct cidr4 to;      /* length 0: all */
+	bool plain;           /* it selects nothing: all packets meet it */
+};
+
+/* Hands all rules to TAKE, in their order. 0, or -1 with ERR; EINTR: they changed meanwhile, ask again. */
+int kern_policy_rule_dump(struct kern_rtnl *rtnl, void (*take)(void *context, const struct kern_policy_rule *rule),
+			  void *context, struct err *err);
+
+/* Whether it is one of the three that each namespace has from the beginning. */
+bool kern_policy_rule_is_ordinary(const struct kern_policy_rule *rule);
+
+/*
+ * The first rule that leads packets to IP into TABLE; TABLE 0: one that forbids them. *PREFERENCE is 0 if there is none, as that of
+ * the rule which each namespace has first. 0, or -1 with ERR.
+ */
+int kern_policy_rule_find(struct kern_rtnl *rtnl, uint32_t ip, uint32_t table, uint32_t *preference, struct err *err);
+
+#endif

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Others change what weft made: each change is noticed, put back and reported, or reported as what cannot be put back."""
+
+import pytest
+
+from harness.client import await_guest
+from harness.wait import poll_until
+
+HOST, INSIDE = "host", "inside"
+
+
+def until(events, kind, **fields):
+    """The next event of KIND with these FIELDS."""
+    return next(one for one in events if one["type"] == kind and all(one.get(key) == fields[key] for key in fields))
+
+
+def repaired(events, what):
+    """The next repair that names WHAT among its parts; nothing else was reported as broken meanwhile."""
+    for one in events:
+        if one["type"] == "repair":
+            assert one["ok"], one
+            if what in one["what"].split(", "):
+                return
+    raise AssertionError(what)
+
+
+@pytest.fixture
+def served(host, weftd, guest):
+    """(daemon, a sandbox with a guest)."""
+    daemon = weftd()
+    sandbox = daemon.api.register("a", {"ports": [49983], "bandwidth": {"to_guest": {"rate": 20_000_000}}})
+    guest(sandbox).serve("49983,http,a")
+    daemon.api.wait("a", "attached")
+    await_guest(host, sandbox)
+    yield daemon, sandbox
+    assert daemon.running()
+
+
+# A command, where it is run, and the part that is reported.
+DRIFT = [
+    (HOST, "ip link set veth-1 mtu 1200", "MTU of the veth"),
+    (HOST, "ip link set veth-1 address 02:00:00:00:00:01", "MAC of the veth"),
+    (HOST, "ip link set veth-1 group 0", "group of the veth"),
+    (HOST, "ip route del 10.12.0.2/31", "connected route of the veth"),
+    (HOST, "ip neigh replace 10.12.0.3 lladdr 02:00:00:00:00:09 dev veth-1 nud permanent", "neighbour of the veth"),
+    (INSIDE, "ip link set eth0 mtu 1200", "MTU of eth0"),
+    (INSIDE, "ip link set eth0 address 02:00:00:00:00:02", "MAC of eth0"),
+    (INSIDE, "ip link set tap0 mtu 1200", "MTU of tap0"),
+    (INSIDE, "ip link set tap0 address 02:00:00:00:00:03", "MAC of tap0"),
+    (INSIDE, "ip route del 169.254.0.20/30", "connected route of tap0"),
+    (INSIDE, "ip neigh del 169.254.0.21 dev tap0", "neighbour of tap0"),
+    (INSIDE, "sysctl -qw net.ipv4.conf.eth0.forwarding=0", "eth0 not forwarding"),
+    (INSIDE, "tc qdisc del dev tap0 root", "limit of tap0"),
+]
+
+
+def test_each_change_is_noticed_put_back_and_reported(host, served):
+    daemon, sandbox = served
+    for where, command, part in DRIFT:
+        with daemon.api.news() as events:
+            (host if where == HOST else host.netns("ns-1")).run(["sh", "-c", command])
+            repaired(events, part)
+        await_guest(host, sandbox)
+    links = host.output(["ip", "-n", "ns-1", "-o", "link"]) + host.output(["ip", "-o", "link", "show", "group", "1874"])
+    assert links.count("mtu 1500") == 3
+    assert "02:fc:00:00:00:06" in links and "02:fc:01:00:00:01" in links and "02:fc:02:00:00:01" in links
+    assert daemon.api.show("a")["state"] in ("attached", "ready")
+
+
+# What somebody puts in front of a route of weft's, how it ends, the route, and who it is.
+RIVALS = [
+    (
+        HOST,
+        "ip route add default dev lo table 77; ip rule add pref 90 to 10.11.0.0/16 lookup 77",
+        "ip rule del pref 90; ip route flush table 77",
+        "route of the host address",
+        {"gateway": None, "device": "lo", "protocol": "boot", "table": 77, "rule": 90},
+    ),
+    (
+        HOST,
+        "ip addr add 10.11.0.1/32 dev lo",
+        "ip addr del 10.11.0.1/32 dev lo",
+        "route of the host address",
+        {"gateway": None, "device": "lo", "protocol": "kernel", "table": 255, "rule": None},
+    ),
+    (
+        HOST,
+        "ip rule add pref 91 to 10.11.0.1 prohibit",
+        "ip rule del pref 91",
+        "route of the host address",
+        {"gateway": None, "device": None, "protocol": "", "table": None, "rule": 91},
+    ),
+    (
+        INSIDE,
+        "ip route add 169.254.0.21/32 dev lo",
+        "ip route del 169.254.0.21/32 dev lo",
+        "connected route of tap0",
+        {"gateway": None, "device": "lo", "protocol": "boot", "table": 254, "rule": None},
+    ),
+]
+
+
+def test_what_cannot_be_put_back_is_reported_once_and_its_end(host, served):
+    daemon, sandbox = served
+    for where, begin, end, what, by in RIVALS:
+        place = host if where == HOST else host.netns("ns-1")
+        with daemon.api.news() as events:
+            place.run(["sh", "-c", begin])
+            told = until(events, "repair")
+            assert (told["ok"], told["what"], told["by"]) == (False, what, by)
+            said = daemon.api.get("/v1/sandboxes/a/diagnosis").expect(200)
+            assert said["broken"] in ("route", "tap") and "another" in said["cause"], said
+            place.run(["sh", "-c", end])
+            told = until(events, "repair")
+            assert (told["ok"], told["what"]) == (True, what)
+        await_guest(host, sandbox)
+    assert daemon.api.metrics()["weft_repairs_total"] == 0
+
+
+def test_what_changed_while_no_daemon_ran_is_put_back_under_the_vm(host, served):
+    daemon, sandbox = served
+    daemon.kill()
+    host.run(["sh", "-c", "ip link set veth-1 group 0 mtu 1300; ip -n ns-1 link set tap0 mtu 1300"])
+    daemon.start()
+    daemon.wait_log("repaired.*sandbox=a.*MTU of tap0")
+    daemon.api.wait("a", "attached")
+    assert "mtu 1500" in host.output(["ip", "-o", "link", "show", "group", "1874"])
+    assert "mtu 1500" in host.output(["ip", "-n", "ns-1", "-o", "link", "show", "tap0"])
+    await_guest(host, sandbox)
