@@ -286,6 +286,17 @@ DAMAGES = (
     "ip -n {netns} addr del 169.254.0.22/30 dev tap0",
     "ip netns exec {netns} nft flush ruleset",
     "ip netns exec {netns} nft delete table inet weft",
+    "ip link set {veth} mtu 1300",
+    "ip link set {veth} address 02:aa:bb:cc:dd:01",
+    "ip -n {netns} link set eth0 mtu 1300",
+    "ip -n {netns} link set eth0 address 02:aa:bb:cc:dd:02",
+    "ip -n {netns} link set tap0 mtu 1300",
+    "ip -n {netns} link set tap0 address 02:aa:bb:cc:dd:03",
+    "ip -n {netns} route del 169.254.0.20/30",
+    "ip netns exec {netns} sysctl -qw net.ipv4.ip_forward=0",
+    "ip netns exec {netns} sysctl -qw net.ipv4.conf.tap0.forwarding=0",
+    "ip link set {veth} name was-{veth}",
+    "ip link set {veth} group default",
 )
 
 
@@ -386,7 +397,7 @@ def uplink_route(day):
 
 # What other managers of the network do to links, routes and rules that are not theirs.
 HABITS = {
-    "networkd takes the link over": ("ip addr flush dev {veth}", "ip route del {host_ip}"),
+    "networkd takes the link over": ("ip addr flush dev {veth}", "ip route flush dev {veth}"),
     "networkd removes foreign routes": ("ip route flush table main proto 174",),
     "NetworkManager takes the link down and up": ("ip link set {veth} down", "ip link set {veth} up"),
     "a firewall is restarted": (
