@@ -34,16 +34,6 @@ struct link_list {
 
 /* ---- The veths ---- */
 
-static bool fabric_link_is_known(const struct config *config, const struct kern_link *link)
-{
-	const struct config_layout *layout;
-
-	for (size_t at = 0; (layout = config_layout_next(config, &at));)
-		if (link->group == layout->link_group && config_veth_slot(layout, link->name))
-			return true;
-	return false;
-}
-
 static void fabric_keep_named_veth(void *context, const struct kern_link *link)
 {
 	struct link_list *list = context;
@@ -85,6 +75,27 @@ static int fabric_open_if_is(struct kern_rtnl *host, const char *path, int nsid)
 	if (fd < 0 || kern_namespace_known_id(host, fd, &found, &ignored) < 0 || found != nsid)
 		return -1;
 	return steal_fd(&fd);
+}
+
+/* Whether LINK has name and group of a layout that is known. *BOUND: and its namespace has the name of one. */
+static bool fabric_link_is_known(struct kern_rtnl *host, const struct config *config, const struct kern_link *link,
+				 bool *bound)
+{
+	const struct config_layout *layout;
+	char path[CONFIG_PATH_SIZE];
+	bool known = false;
+
+	*bound = false;
+	for (size_t at = 0; !*bound && (layout = config_layout_next(config, &at));) {
+		unsigned slot = link->group == layout->link_group ? config_veth_slot(layout, link->name) : 0;
+
+		if (!slot)
+			continue;
+		AUTO_FD int fd = fabric_open_if_is(host, config_netns_path(layout, slot, path), link->peer_nsid);
+		*bound = fd >= 0;
+		known = true;
+	}
+	return known;
 }
 
 /* Where the namespace of NSID is bound, into PATH. Its descriptor; -1: nowhere. */
@@ -258,8 +269,9 @@ static bool fabric_split_name(char *path, unsigned slot, struct config_layout *l
 	return true;
 }
 
+/* KNOWN: by its name and group, so that only another name of its namespace makes a layout. */
 static int fabric_add_layout_of(struct kern_rtnl *host, const struct config *config, const struct kern_link *veth,
-				struct err *err)
+				bool known, struct err *err)
 {
 	char path[CONFIG_PATH_SIZE] = "", veth_prefix[CONFIG_LINK_SIZE];
 	struct config_layout layout = config->layout;
@@ -275,7 +287,7 @@ static int fabric_add_layout_of(struct kern_rtnl *host, const struct config *con
 	AUTO_FD int fd = fabric_find_name(host, veth->peer_nsid, path);
 	if (fd >= 0)
 		fabric_split_name(path, reading.slot, &layout);
-	else
+	else if (!known)
 		fd = kern_holders_find_namespace(host, veth->peer_nsid, TAP_NAME);
 	if (fd < 0 || !fabric_has_our_table(fd))
 		return 0;
@@ -305,8 +317,10 @@ int fabric_find_layouts(const struct config *config, struct err *err)
 		result = err_set(err, ENOMEM, "layouts of slots");
 	/* Links that a layout found meanwhile explains are not looked at. */
 	for (size_t i = 0; result == 0 && i < links.count; i++) {
-		if (!fabric_link_is_known(config, &links.items[i]))
-			result = fabric_add_layout_of(&host, config, &links.items[i], err);
+		bool bound, known = fabric_link_is_known(&host, config, &links.items[i], &bound);
+
+		if (!bound)
+			result = fabric_add_layout_of(&host, config, &links.items[i], known, err);
 	}
 	vec_free(&links);
 	kern_rtnl_close(&host);

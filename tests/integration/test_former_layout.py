@@ -193,7 +193,8 @@ def test_cleanup_leaves_a_bare_host_whatever_the_history(host, weftd, guest, los
     guests = [guest(daemon.api.register("first", {"ports": [PORT]}))]
     restart_with(daemon, LATER)
     guests.append(guest(daemon.api.register("second")))
-    restart_with(daemon, {})
+    # Of the defaults only the name of the namespace differs.
+    restart_with(daemon, {"names": {"netns_prefix": "only-"}})
     daemon.api.register("third")
     host.await_names(daemon.api)
     daemon.stop()

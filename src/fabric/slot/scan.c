@@ -122,15 +122,34 @@ static int slot_scan_leads_to(struct kern_rtnl *host, const char *path, int nsid
 	return *leads ? kern_namespace_key_read(fd, &number->key, err) : 0;
 }
 
+/* Where the namespace of FOUND is bound. Layouts may differ in that alone; FOUND's stays where it is bound by none of them. */
+static int slot_scan_find_name(struct kern_rtnl *host, struct scan_walk *walk, struct fabric_found *found,
+			       struct err *err)
+{
+	const struct config_layout *layout, *first = found->layout;
+	char veth[CONFIG_LINK_SIZE], path[CONFIG_PATH_SIZE];
+
+	config_veth_name(first, found->slot, veth);
+	for (size_t at = 0; !found->has_netns && (layout = config_layout_next(walk->config, &at));) {
+		if (layout->link_group != first->link_group || config_veth_slot(layout, veth) != found->slot)
+			continue;
+		config_netns_path(layout, found->slot, path);
+		if (slot_scan_leads_to(host, path, walk->nsids[found->slot], &walk->scan->numbers[found->slot],
+				       &found->has_netns, err) < 0)
+			return -1;
+		if (found->has_netns)
+			found->layout = layout;
+	}
+	return 0;
+}
+
 static int slot_scan_look_inside(struct kern_rtnl *host, struct scan_walk *walk, struct fabric_found *found,
 				 struct err *err)
 {
-	char path[CONFIG_PATH_SIZE];
 	struct kern_link tap;
 	int nsid = walk->nsids[found->slot];
 
-	config_netns_path(found->layout, found->slot, path);
-	if (slot_scan_leads_to(host, path, nsid, &walk->scan->numbers[found->slot], &found->has_netns, err) < 0)
+	if (slot_scan_find_name(host, walk, found, err) < 0)
 		return -1;
 	if (nsid < 0)
 		return 0;
