@@ -131,17 +131,15 @@ static void log_crash_on_signal(int number, siginfo_t *info, void *context)
 void log_crash_catch(void)
 {
 	struct sigaction action = { .sa_sigaction = log_crash_on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
-	sigset_t fatal;
+	sigset_t faults;
 
 	sigfillset(&action.sa_mask);
-	sigemptyset(&fatal);
 	base_thread_set_signal_stack(main_stack, sizeof(main_stack));
-	for (size_t i = 0; i < FATAL_SIGNALS; i++) {
+	for (size_t i = 0; i < FATAL_SIGNALS; i++)
 		sigaction(fatal_signals[i].number, &action, &fatal_signals[i].former);
-		sigaddset(&fatal, fatal_signals[i].number);
-	}
-	/* Blocked, as a parent may leave them, a fault would end the process without the handler. */
-	pthread_sigmask(SIG_UNBLOCK, &fatal, NULL);
+	/* A parent may have left them blocked. */
+	base_thread_fault_signals(&faults);
+	pthread_sigmask(SIG_UNBLOCK, &faults, NULL);
 }
 
 void log_assertion_failed(const char *condition, const char *file, unsigned line, const char *function)

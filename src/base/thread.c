@@ -73,16 +73,23 @@ static void *base_thread_run(void *arg)
 	return result;
 }
 
-/* Blocked, a fault's signal would end the process without its handler. */
+void base_thread_fault_signals(sigset_t *faults)
+{
+	static const int numbers[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL };
+
+	sigemptyset(faults);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		sigaddset(faults, numbers[i]);
+}
+
 static void base_thread_block_signals(sigset_t *former)
 {
-	static const int faults[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL };
-	sigset_t blocked;
+	sigset_t all, faults;
 
-	sigfillset(&blocked);
-	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-		sigdelset(&blocked, faults[i]);
-	pthread_sigmask(SIG_SETMASK, &blocked, former);
+	sigfillset(&all);
+	base_thread_fault_signals(&faults);
+	pthread_sigmask(SIG_SETMASK, &all, former);
+	pthread_sigmask(SIG_UNBLOCK, &faults, NULL);
 }
 
 int base_thread_start(struct base_thread *thread, void *(*run)(void *arg), void *arg, struct err *err)

@@ -13,6 +13,7 @@
 #include "base/queue.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -65,6 +66,12 @@ void base_thread_turn(struct base_thread *thread);
  * were not started by base_thread_start() it does nothing.
  */
 void base_thread_move(void);
+
+/*
+ * Makes FAULTS the set of the signals of a fault: SIGSEGV, SIGBUS, SIGABRT, SIGFPE and SIGILL. A thread never blocks them: a fault
+ * would then end the process without its handler. Any thread.
+ */
+void base_thread_fault_signals(sigset_t *faults);
 
 /* Gives the calling thread MEMORY as the stack of its signal handlers, unless it has one. */
 void base_thread_set_signal_stack(void *memory, size_t size);
