@@ -9,7 +9,6 @@
 #include "config/option.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 int config_each_option(const struct config *config, config_option_take *take, void *context)
 {
@@ -24,38 +23,22 @@ int config_each_option(const struct config *config, config_option_take *take, vo
 	return 0;
 }
 
-/* Adds the items of VALUE, which stand with spaces between, to the list of OPTION. */
-static int config_set_items(const struct option *option, struct config *config, const char *value)
-{
-	char why[OPTION_WHY_SIZE];
-	AUTO_FREE char *values = strdup(value);
-	char *rest = NULL;
-
-	if (!values)
-		return -1;
-	for (char *item = strtok_r(values, " ", &rest); item; item = strtok_r(NULL, " ", &rest))
-		if (config_option_set(option, config, item, why) < 0)
-			return -1;
-	return 0;
-}
-
 int config_set(struct config *config, const char *section, const char *key, const char *value)
 {
 	const struct option *option = config_option_find(section, key);
-	char why[OPTION_WHY_SIZE];
 
 	if (!option)
 		return -1;
 	if (!config_option_is_list(option))
-		return config_option_set(option, config, value, why);
+		return config_option_set_whole(option, config, value);
 	AUTO_FREE char *before = config_option_print(option, config);
 	if (!before)
 		return -1;
 	config_option_clear(option, config);
-	if (config_set_items(option, config, value) == 0)
+	if (config_option_set_whole(option, config, value) == 0)
 		return 0;
 	config_option_clear(option, config);
-	config_set_items(option, config, before);
+	config_option_set_whole(option, config, before);
 	return -1;
 }
 

@@ -49,4 +49,7 @@ struct mac config_veth_guest_mac(unsigned slot);
 unsigned config_netns_slot(const struct config_layout *layout, const char *name);
 unsigned config_veth_slot(const struct config_layout *layout, const char *name);
 
+/* The same of a name with PREFIX, whatever the ranges have room for; CONFIG_SLOT_MAX at most. */
+unsigned config_slot_in_name(const char *prefix, const char *name);
+
 #endif

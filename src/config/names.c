@@ -73,8 +73,7 @@ struct mac config_veth_guest_mac(unsigned slot)
 	return config_numbered_mac(0x02, slot);
 }
 
-/* The number behind PREFIX, if it is written as we write it; else 0. */
-static unsigned config_slot_in_name(const struct config_layout *layout, const char *prefix, const char *name)
+unsigned config_slot_in_name(const char *prefix, const char *name)
 {
 	size_t length = strlen(prefix);
 
@@ -87,15 +86,20 @@ static unsigned config_slot_in_name(const struct config_layout *layout, const ch
 		return 0;
 
 	unsigned long slot = strtoul(digits, NULL, 10);
-	return slot <= config_slot_max(layout) ? (unsigned)slot : 0;
+	return slot <= CONFIG_SLOT_MAX ? (unsigned)slot : 0;
+}
+
+static unsigned config_slot_with_room(const struct config_layout *layout, unsigned slot)
+{
+	return slot <= config_slot_max(layout) ? slot : 0;
 }
 
 unsigned config_netns_slot(const struct config_layout *layout, const char *name)
 {
-	return config_slot_in_name(layout, layout->netns_prefix, name);
+	return config_slot_with_room(layout, config_slot_in_name(layout->netns_prefix, name));
 }
 
 unsigned config_veth_slot(const struct config_layout *layout, const char *name)
 {
-	return config_slot_in_name(layout, layout->veth_prefix, name);
+	return config_slot_with_room(layout, config_slot_in_name(layout->veth_prefix, name));
 }

@@ -67,6 +67,12 @@ enum { OPTION_WHY_SIZE = 96, OPTION_ALLOWED_SIZE = 160 };
 int config_option_set(const struct option *option, struct config *config, const char *value,
 		      char why[static OPTION_WHY_SIZE]);
 
+/*
+ * Reads VALUE, as config_option_print() writes it, into CONFIG; a list gets each of its items. 0, or -1 for a fault or lack of
+ * memory, and a list may then have some of them.
+ */
+int config_option_set_whole(const struct option *option, struct config *config, const char *value);
+
 /* Reads the default into CONFIG, where its place is zeroed. 0, or -1 for lack of memory. */
 int config_option_set_default(const struct option *option, struct config *config);
 

@@ -23,22 +23,27 @@ static void *config_option_second_place(const struct option *option, struct conf
 	return (char *)config + option->second;
 }
 
-int config_option_set_default(const struct option *option, struct config *config)
+int config_option_set_whole(const struct option *option, struct config *config, const char *value)
 {
 	char why[OPTION_WHY_SIZE];
 
 	if (!config_option_is_list(option))
-		return config_option_set(option, config, option->initial, why);
+		return config_option_set(option, config, value, why);
 
-	AUTO_FREE char *values = strdup(option->initial);
+	AUTO_FREE char *items = strdup(value);
 	char *rest = NULL;
 
-	if (!values)
+	if (!items)
 		return -1;
-	for (char *value = strtok_r(values, " ", &rest); value; value = strtok_r(NULL, " ", &rest))
-		if (config_option_set(option, config, value, why) < 0)
+	for (char *item = strtok_r(items, " ", &rest); item; item = strtok_r(NULL, " ", &rest))
+		if (config_option_set(option, config, item, why) < 0)
 			return -1;
 	return 0;
+}
+
+int config_option_set_default(const struct option *option, struct config *config)
+{
+	return config_option_set_whole(option, config, option->initial);
 }
 
 void config_option_clear(const struct option *option, struct config *config)

@@ -7,28 +7,13 @@
 
 #include "config/config.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-/* The number behind PREFIX, as weft writes it; 0: NAME is none such. */
-static unsigned health_slot_in_name(const char *prefix, const char *name)
-{
-	size_t length = strlen(prefix);
-
-	if (strncmp(name, prefix, length) != 0)
-		return 0;
-	const char *digits = name + length;
-	size_t count = strspn(digits, "0123456789");
-	if (count == 0 || count > 5 || digits[count] || *digits == '0')
-		return 0;
-	unsigned long slot = strtoul(digits, NULL, 10);
-	return slot <= CONFIG_SLOT_MAX ? (unsigned)slot : 0;
-}
 
 const struct health_layout *health_layout_of_link(const struct health_facts *facts, const char *name, unsigned *slot)
 {
+	*slot = 0;
 	for (size_t i = 0; i < facts->layouts.count; i++) {
-		*slot = health_slot_in_name(facts->layouts.items[i].veth_prefix, name);
+		*slot = config_slot_in_name(facts->layouts.items[i].veth_prefix, name);
 		if (*slot)
 			return &facts->layouts.items[i];
 	}
@@ -39,7 +24,7 @@ bool health_is_netns_of_slot(const struct health_facts *facts, const char *dir, 
 {
 	for (size_t i = 0; i < facts->layouts.count; i++)
 		if (strcmp(facts->layouts.items[i].netns_dir, dir) == 0 &&
-		    health_slot_in_name(facts->layouts.items[i].netns_prefix, name))
+		    config_slot_in_name(facts->layouts.items[i].netns_prefix, name))
 			return true;
 	return false;
 }
@@ -64,14 +49,14 @@ enum health_claim health_claim_link(const struct health_facts *facts, const stru
 {
 	unsigned slot;
 	bool aliased = strncmp(link->alias, "weft:", strlen("weft:")) == 0;
-	const struct health_layout *layout = health_layout_of_link(facts, link->name, &slot);
 
+	health_layout_of_link(facts, link->name, &slot);
 	if (strcmp(link->kind, "veth") != 0)
 		return CLAIM_FOREIGN;
-	if (aliased || (layout && health_is_slot_mac(&link->mac)))
+	if (aliased || (slot && health_is_slot_mac(&link->mac)))
 		return CLAIM_WEFT;
 	if (link->peer_elsewhere &&
-	    (health_is_slot_mac(&link->mac) || layout || health_is_group_used(facts, link->group)))
+	    (health_is_slot_mac(&link->mac) || slot || health_is_group_used(facts, link->group)))
 		return CLAIM_UNCLEAR;
 	return CLAIM_FOREIGN;
 }

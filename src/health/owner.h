@@ -18,7 +18,7 @@ enum health_claim {
 /* What the names, the group, the MAC, the alias and the kind of LINK say. */
 enum health_claim health_claim_link(const struct health_facts *facts, const struct inspect_link *link);
 
-/* The layout by which NAME is a veth's of a slot, whose number *SLOT gets; NULL: none. */
+/* The layout by which NAME is a veth's of a slot, whose number *SLOT gets; NULL and 0: none. */
 const struct health_layout *health_layout_of_link(const struct health_facts *facts, const char *name, unsigned *slot);
 
 /* Whether a namespace NAME in the folder DIR has the name of a slot. */
