@@ -2,13 +2,15 @@
 /* Slots prepared ahead: claimed at once, and clean when they come back. */
 #include "unit/fabric/fabric_fixture.h"
 
+#include "base/err.h"
+#include "base/netns.h"
 #include "fabric/pool.h"
 #include "fabric/state.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { POOL = 3 };
@@ -51,12 +53,18 @@ static void setup(void)
 	fixture_await_that(is_full, NULL, "a full pool");
 }
 
-static ino_t inode_of(int fd)
+/* A number of the namespace that no other ever has, unlike its inode. */
+static uint64_t cookie_of(int netns_fd)
 {
-	struct stat stat;
+	uint64_t cookie;
+	socklen_t size = sizeof(cookie);
+	struct err err;
+	int fd = base_netns_socket(netns_fd, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0, &err);
 
-	ck_assert_int_eq(fstat(fd, &stat), 0);
-	return stat.st_ino;
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size), 0);
+	close(fd);
+	return cookie;
 }
 
 START_TEST(the_lowest_numbers_are_prepared_and_claimed_first)
@@ -109,13 +117,13 @@ static struct fabric_slot claim_first(void)
 START_TEST(a_released_slot_falls_silent_and_is_used_again)
 {
 	struct fabric_slot slot = claim_first();
-	ino_t inode = inode_of(slot.netns_fd);
+	uint64_t cookie = cookie_of(slot.netns_fd);
 
 	fixture_destroy(&slot);
 	fixture_await_that(is_free, NULL, "a free number");
 	ck_assert(!fixture_shell_says("weft:", "ip link show veth-1"));
 	slot = fixture_make(1, "b1");
-	ck_assert_uint_eq(inode_of(slot.netns_fd), inode);
+	ck_assert_uint_eq(cookie_of(slot.netns_fd), cookie);
 	ck_assert(fixture_shell_says("10.11.0.1 via", "ip route show 10.11.0.1"));
 	fixture_destroy(&slot);
 }
@@ -199,14 +207,14 @@ static const char *const traces[] = {
 START_TEST(a_slot_that_is_not_clean_is_not_used_again)
 {
 	struct fabric_slot slot = claim_first();
-	ino_t inode = inode_of(slot.netns_fd);
+	uint64_t cookie = cookie_of(slot.netns_fd);
 
 	host.config->pool.quarantine_ms = 300;
 	fixture_destroy(&slot);
 	free(fixture_shell("%s", traces[_i]));
 	fixture_await_that(is_free, NULL, "a free number");
 	slot = fixture_make(1, "b1");
-	ck_assert_uint_ne(inode_of(slot.netns_fd), inode);
+	ck_assert_uint_ne(cookie_of(slot.netns_fd), cookie);
 	fixture_destroy(&slot);
 }
 END_TEST
