@@ -228,6 +228,11 @@ uint32_t addr_cidr4_last(const struct cidr4 *cidr)
 	return cidr->ip | ~addr_cidr4_mask(cidr);
 }
 
+bool addr_cidr4_equal(const struct cidr4 *a, const struct cidr4 *b)
+{
+	return a->ip == b->ip && a->length == b->length;
+}
+
 bool addr_cidr4_contains(const struct cidr4 *cidr, uint32_t ip)
 {
 	return (ip & addr_cidr4_mask(cidr)) == addr_cidr4_first(cidr);

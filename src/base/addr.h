@@ -44,8 +44,8 @@ bool addr_is_loopback(const struct addr *addr);                  /* 127.0.0.0/8 
 bool addr_is_wildcard(const struct addr *addr);                  /* 0.0.0.0 or :: */
 
 /*
- * Whether a client could ask at ADDR on some host: it is no multicast, broadcast or reserved address, nor the first or last address of
- * 0.0.0.0/8 and 127.0.0.0/8, and no IPv4 address written as IPv6. A wildcard is one.
+ * Whether a client could ask at ADDR on some host. It could not at a multicast, broadcast or reserved address, in 0.0.0.0/8, at the
+ * first or last address of 127.0.0.0/8, or at an IPv4 address written as IPv6. At a wildcard it could.
  */
 bool addr_can_be_asked(const struct addr *addr);
 
@@ -66,9 +66,10 @@ enum { CIDR4_TEXT_SIZE = 20, IPV4_TEXT_SIZE = 16 };
 /* Reads "10.11.0.0/16"; without a slash the length is 32. Host bits are kept. 0, or -1. */
 int addr_cidr4_parse(const char *text, struct cidr4 *cidr);
 char *addr_cidr4_format(const struct cidr4 *cidr, char text[static CIDR4_TEXT_SIZE]);
-uint32_t addr_cidr4_mask(const struct cidr4 *cidr);  /* host order */
-uint32_t addr_cidr4_first(const struct cidr4 *cidr); /* network address, host order */
-uint32_t addr_cidr4_last(const struct cidr4 *cidr);  /* highest address, host order */
+uint32_t addr_cidr4_mask(const struct cidr4 *cidr);                  /* host order */
+uint32_t addr_cidr4_first(const struct cidr4 *cidr);                 /* network address, host order */
+uint32_t addr_cidr4_last(const struct cidr4 *cidr);                  /* highest address, host order */
+bool addr_cidr4_equal(const struct cidr4 *a, const struct cidr4 *b); /* host bits count */
 bool addr_cidr4_contains(const struct cidr4 *cidr, uint32_t ip);
 bool addr_cidr4_overlaps(const struct cidr4 *a, const struct cidr4 *b);
 

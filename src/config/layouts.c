@@ -43,18 +43,13 @@ void config_layouts_free(struct config_layouts *layouts)
 	free(layouts);
 }
 
-static bool config_layout_same_cidr(const struct cidr4 *a, const struct cidr4 *b)
-{
-	return a->ip == b->ip && a->length == b->length;
-}
-
 bool config_layout_equal(const struct config_layout *a, const struct config_layout *b)
 {
 	return strcmp(a->netns_dir, b->netns_dir) == 0 && strcmp(a->netns_prefix, b->netns_prefix) == 0 &&
 	       strcmp(a->veth_prefix, b->veth_prefix) == 0 && a->link_group == b->link_group &&
-	       config_layout_same_cidr(&a->host_cidr, &b->host_cidr) &&
-	       config_layout_same_cidr(&a->veth_cidr, &b->veth_cidr) && config_layout_same_cidr(&a->guest, &b->guest) &&
-	       config_layout_same_cidr(&a->tap, &b->tap) && a->guest_mac_learn == b->guest_mac_learn &&
+	       addr_cidr4_equal(&a->host_cidr, &b->host_cidr) && addr_cidr4_equal(&a->veth_cidr, &b->veth_cidr) &&
+	       addr_cidr4_equal(&a->guest, &b->guest) && addr_cidr4_equal(&a->tap, &b->tap) &&
+	       a->guest_mac_learn == b->guest_mac_learn &&
 	       (a->guest_mac_learn || addr_mac_equal(&a->guest_mac, &b->guest_mac)) &&
 	       addr_mac_equal(&a->tap_mac, &b->tap_mac) && a->mtu == b->mtu;
 }
@@ -166,7 +161,7 @@ size_t config_layout_groups(const struct config *config, uint32_t groups[static 
 static size_t config_layout_put_range(struct cidr4 *ranges, size_t count, const struct cidr4 *range)
 {
 	for (size_t i = 0; i < count; i++)
-		if (config_layout_same_cidr(&ranges[i], range))
+		if (addr_cidr4_equal(&ranges[i], range))
 			return count;
 	ranges[count] = *range;
 	return count + 1;

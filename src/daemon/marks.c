@@ -53,7 +53,7 @@ static void daemon_marks_ranges(const struct config_layout *layout, struct marks
 static bool daemon_marks_ranges_clash(const struct marks_range *now, const struct marks_range *then)
 {
 	return addr_cidr4_overlaps(now->cidr, then->cidr) &&
-	       (now->key != then->key || now->cidr->ip != then->cidr->ip || now->cidr->length != then->cidr->length);
+	       (now->key != then->key || !addr_cidr4_equal(now->cidr, then->cidr));
 }
 
 static bool daemon_marks_clash(const struct config *config, const struct config_layout *former,
@@ -130,7 +130,7 @@ static int daemon_marks_check(const struct config *config, const struct store_co
 	return 0;
 }
 
-/* Whether all that marks.json would tell is known without the state files. */
+/* *FOUND: marks.json told all layouts. A damaged or missing one is no error. */
 static int daemon_marks_load(struct store *store, bool *found, struct err *err)
 {
 	*found = store_marks_load(store, err) == 0;

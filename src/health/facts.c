@@ -294,16 +294,11 @@ struct health_layout health_layout_of_config(const struct config *config)
 	return health_copy_layout(&config->layout);
 }
 
-static bool health_is_same_range(const struct cidr4 *a, const struct cidr4 *b)
-{
-	return a->ip == b->ip && a->length == b->length;
-}
-
 static bool health_is_same_layout(const struct health_layout *a, const struct health_layout *b)
 {
 	return strcmp(a->netns_dir, b->netns_dir) == 0 && strcmp(a->netns_prefix, b->netns_prefix) == 0 &&
 	       strcmp(a->veth_prefix, b->veth_prefix) == 0 && a->link_group == b->link_group &&
-	       health_is_same_range(&a->host_cidr, &b->host_cidr) && health_is_same_range(&a->veth_cidr, &b->veth_cidr);
+	       addr_cidr4_equal(&a->host_cidr, &b->host_cidr) && addr_cidr4_equal(&a->veth_cidr, &b->veth_cidr);
 }
 
 void health_note_layout(struct health_facts *facts, const struct health_layout *layout)

@@ -114,7 +114,7 @@ static void inspect_check_take_our_route(struct check *check, const struct cidr4
 
 	inspect_ranges_of(check->config, ranges);
 	for (size_t i = 0; i < RANGES; i++)
-		check->in_use[i] |= to->ip == ranges[i].cidr->ip && to->length == ranges[i].cidr->length;
+		check->in_use[i] |= addr_cidr4_equal(to, ranges[i].cidr);
 }
 
 static int inspect_check_take_route(const struct nlmsghdr *header, void *context)

@@ -87,7 +87,7 @@ static void kern_address_compare(void *context, const struct kern_address *addre
 {
 	struct kern_address_search *search = context;
 
-	search->there |= address->cidr.ip == search->cidr->ip && address->cidr.length == search->cidr->length;
+	search->there |= addr_cidr4_equal(&address->cidr, search->cidr);
 }
 
 int kern_address_find(struct kern_rtnl *rtnl, int index, const struct cidr4 *cidr, bool *there, struct err *err)

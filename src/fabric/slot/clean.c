@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A process with root's rights may have left anything in the namespace of a sandbox. Dumps of the whole namespace are compared with what
- * the list explains; the rest is foreign. Its settings are compared with those of a namespace that was just made the same way, read
- * once: a setting of the host that new namespaces inherit and that changed since makes slots that are not used again, and no more.
+ * the list explains; the rest is foreign. Its settings are compared with those of a new namespace, which are read once. Where a setting
+ * of the host that new namespaces inherit has changed since, slots are not used again, and that is all the harm.
  */
 #include "fabric/slot/clean.h"
 
@@ -77,10 +77,8 @@ static void slot_clean_take_address(void *context, const struct kern_address *ad
 	    address->cidr.length == 8)
 		return;
 	for (int place = PLACE_ETH0; place < PLACES; place++) {
-		const struct cidr4 *wanted = &clean->list->links[place].address;
-
-		if (address->index == clean->indices[place] && address->cidr.ip == wanted->ip &&
-		    address->cidr.length == wanted->length)
+		if (address->index == clean->indices[place] &&
+		    addr_cidr4_equal(&address->cidr, &clean->list->links[place].address))
 			return;
 	}
 	slot_clean_note(clean, "address %s", addr_cidr4_format(&address->cidr, text));
@@ -305,15 +303,15 @@ static int slot_clean_read_link(const char *name, char values[LINK_SETTINGS][SET
 	return 0;
 }
 
-/* In the namespace already. A NEW one has no links yet, and those get the settings of `default`. */
-static int slot_clean_read_here(const struct slot_list *list, bool new, struct slot_clean_settings *values,
+/* In the namespace already. A BARE one has no links yet, and those get the settings of `default`. */
+static int slot_clean_read_here(const struct slot_list *list, bool bare, struct slot_clean_settings *values,
 				struct err *err)
 {
 	for (int i = 0; i < SETTINGS; i++)
 		if (kern_sysctl_read(settings[i], values->of_all[i], SETTING_SIZE, err) < 0)
 			return -1;
 	for (int place = PLACE_LO; place < PLACES; place++) {
-		const char *name = new &&place != PLACE_LO ? "default" : list->links[place].name;
+		const char *name = bare && place != PLACE_LO ? "default" : list->links[place].name;
 
 		if (slot_clean_read_link(name, values->of_link[place], err) < 0)
 			return -1;
@@ -321,7 +319,7 @@ static int slot_clean_read_here(const struct slot_list *list, bool new, struct s
 	return 0;
 }
 
-static int slot_clean_read(int netns_fd, const struct slot_list *list, bool new, struct slot_clean_settings *values,
+static int slot_clean_read(int netns_fd, const struct slot_list *list, bool bare, struct slot_clean_settings *values,
 			   struct err *err)
 {
 	int result;
@@ -329,7 +327,7 @@ static int slot_clean_read(int netns_fd, const struct slot_list *list, bool new,
 	memset(values, 0, sizeof(*values));
 	if (base_netns_enter(netns_fd, err) < 0)
 		return -1;
-	result = slot_clean_read_here(list, new, values, err);
+	result = slot_clean_read_here(list, bare, values, err);
 	base_netns_leave();
 	return result;
 }

@@ -62,8 +62,7 @@ static bool check_routes_is_repeated(const struct health_facts *facts, size_t in
 {
 	for (size_t i = 0; i < index; i++) {
 		const struct health_layout *layout = &facts->layouts.items[i];
-		if ((layout->host_cidr.ip == range->ip && layout->host_cidr.length == range->length) ||
-		    (layout->veth_cidr.ip == range->ip && layout->veth_cidr.length == range->length))
+		if (addr_cidr4_equal(&layout->host_cidr, range) || addr_cidr4_equal(&layout->veth_cidr, range))
 			return true;
 	}
 	return false;
