@@ -10,22 +10,21 @@
 #include "base/vec.h"
 #include "config/layouts.h"
 #include "fabric/fabric.h"
+#include "kernel/address.h"
 #include "kernel/holders.h"
 #include "kernel/kern_route.h"
 #include "kernel/link.h"
 #include "kernel/namespace.h"
+#include "kernel/neighbour.h"
 #include "kernel/tap.h"
 #include "nft/batch.h"
 #include "nft/read.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/netfilter.h>
-#include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 struct link_list {
 	VEC_OF(struct kern_link);
@@ -120,84 +119,43 @@ static int fabric_find_name(struct kern_rtnl *host, int nsid, char path[static C
 struct layout_reading {
 	struct config_layout *layout;
 	unsigned slot;
-	int index; /* of the link asked for */
+	int index; /* of its veth */
 	bool host_end;
 };
 
-static int fabric_take_layout_address(const struct nlmsghdr *header, void *context)
+static void fabric_take_layout_address(void *context, const struct kern_address *address)
 {
 	struct layout_reading *reading = context;
-	const struct ifaddrmsg *address = nlmsg_data(header);
-	const struct nlattr *table[IFA_MAX + 1];
 
-	if (header->nlmsg_type != RTM_NEWADDR || (int)address->ifa_index != reading->index)
-		return 0;
-	kern_rtnl_attributes(header, sizeof(*address), table, IFA_MAX + 1);
-	if (!table[IFA_LOCAL])
-		return 0;
-	uint32_t ip = ntohl(nla_get_u32(table[IFA_LOCAL]));
 	if (reading->host_end)
-		reading->layout->veth_cidr.ip = ip - 2 * reading->slot;
+		reading->layout->veth_cidr.ip = address->cidr.ip - 2 * reading->slot;
 	else
-		reading->layout->tap = (struct cidr4){ ip, address->ifa_prefixlen };
-	return 0;
+		reading->layout->tap = address->cidr;
 }
 
-static int fabric_take_layout_route(const struct nlmsghdr *header, void *context)
+static void fabric_take_layout_route(void *context, const struct kern_route_entry *entry)
 {
 	struct layout_reading *reading = context;
-	const struct rtmsg *route = nlmsg_data(header);
-	const struct nlattr *table[RTA_MAX + 1];
 
-	if (header->nlmsg_type != RTM_NEWROUTE || route->rtm_protocol != KERN_ROUTE_PROTOCOL ||
-	    route->rtm_dst_len != 32)
-		return 0;
-	kern_rtnl_attributes(header, sizeof(*route), table, RTA_MAX + 1);
-	if (table[RTA_DST] && table[RTA_OIF] && (int)nla_get_u32(table[RTA_OIF]) == reading->index)
-		reading->layout->host_cidr.ip = ntohl(nla_get_u32(table[RTA_DST])) - reading->slot;
-	return 0;
+	if (entry->protocol == KERN_ROUTE_PROTOCOL && entry->to.length == 32 && entry->index == reading->index)
+		reading->layout->host_cidr.ip = entry->to.ip - reading->slot;
 }
 
-static int fabric_take_layout_neighbour(const struct nlmsghdr *header, void *context)
+static void fabric_take_layout_neighbour(void *context, uint32_t ip, const struct mac *mac)
 {
-	struct layout_reading *reading = context;
-	const struct ndmsg *neighbour = nlmsg_data(header);
-	const struct nlattr *table[NDA_MAX + 1];
-	struct config_layout *layout = reading->layout;
+	struct config_layout *layout = ((struct layout_reading *)context)->layout;
 
-	if (header->nlmsg_type != RTM_NEWNEIGH || neighbour->ndm_ifindex != reading->index ||
-	    !(neighbour->ndm_state & NUD_PERMANENT))
-		return 0;
-	kern_rtnl_attributes(header, sizeof(*neighbour), table, NDA_MAX + 1);
-	if (!table[NDA_DST] || !table[NDA_LLADDR] || nla_len(table[NDA_LLADDR]) != (int)sizeof(layout->guest_mac))
-		return 0;
-	layout->guest = (struct cidr4){ ntohl(nla_get_u32(table[NDA_DST])), layout->tap.length };
-	memcpy(&layout->guest_mac, nla_data(table[NDA_LLADDR]), sizeof(layout->guest_mac));
+	layout->guest = (struct cidr4){ ip, layout->tap.length };
+	layout->guest_mac = *mac;
 	layout->guest_mac_learn = false;
-	return 0;
-}
-
-static int fabric_ask_layout(struct kern_rtnl *rtnl, uint16_t type, size_t header_size, kern_rtnl_take *take,
-			     struct layout_reading *reading, struct err *err)
-{
-	/* The family is the first member of all these. */
-	const union {
-		struct ifaddrmsg address;
-		struct rtmsg route;
-		struct ndmsg neighbour;
-	} body = { .neighbour.ndm_family = AF_INET };
-
-	return kern_rtnl_ask(rtnl, kern_rtnl_message(type, NLM_F_DUMP, &body, header_size), take, reading, err,
-			     "addresses of a slot");
 }
 
 static int fabric_read_host_side(struct kern_rtnl *host, struct layout_reading *reading, struct err *err)
 {
 	reading->host_end = true;
-	if (fabric_ask_layout(host, RTM_GETADDR, sizeof(struct ifaddrmsg), fabric_take_layout_address, reading, err) <
-	    0)
+	if (kern_address_dump(host, reading->index, fabric_take_layout_address, reading, err) < 0)
 		return -1;
-	return fabric_ask_layout(host, RTM_GETROUTE, sizeof(struct rtmsg), fabric_take_layout_route, reading, err);
+	return kern_route_dump(host, fabric_take_layout_route, reading, err);
 }
 
 static int fabric_read_guest_side(int netns_fd, struct layout_reading *reading, struct err *err)
@@ -210,15 +168,12 @@ static int fabric_read_guest_side(int netns_fd, struct layout_reading *reading, 
 		return -1;
 	result = kern_link_get(&inside, KERN_LINK_HERE, TAP_NAME, &tap, err);
 	reading->host_end = false;
-	reading->index = tap.index;
 	if (result == 0) {
 		reading->layout->tap_mac = tap.mac;
-		result = fabric_ask_layout(&inside, RTM_GETADDR, sizeof(struct ifaddrmsg), fabric_take_layout_address,
-					   reading, err);
+		result = kern_address_dump(&inside, tap.index, fabric_take_layout_address, reading, err);
 	}
 	if (result == 0)
-		result = fabric_ask_layout(&inside, RTM_GETNEIGH, sizeof(struct ndmsg), fabric_take_layout_neighbour,
-					   reading, err);
+		result = kern_neighbour_dump(&inside, tap.index, fabric_take_layout_neighbour, reading, err);
 	kern_rtnl_close(&inside);
 	return result;
 }
@@ -226,14 +181,16 @@ static int fabric_read_guest_side(int netns_fd, struct layout_reading *reading, 
 /* ---- One layout ---- */
 
 /* The route of a whole range tells its length. */
-static void fabric_take_length(void *context, const struct cidr4 *to)
+static void fabric_take_length(void *context, const struct kern_route_entry *entry)
 {
 	struct config_layout *layout = context;
 
-	if (to->ip == layout->host_cidr.ip)
-		layout->host_cidr.length = to->length;
-	if (to->ip == layout->veth_cidr.ip)
-		layout->veth_cidr.length = to->length;
+	if (!kern_route_is_our_unreachable(entry))
+		return;
+	if (entry->to.ip == layout->host_cidr.ip)
+		layout->host_cidr.length = entry->to.length;
+	if (entry->to.ip == layout->veth_cidr.ip)
+		layout->veth_cidr.length = entry->to.length;
 }
 
 /* *CIDR has its first address. Without a length it gets WANTED, or more until that address is the first. */
@@ -292,9 +249,9 @@ static int fabric_add_layout_of(struct kern_rtnl *host, const struct config *con
 	if (fd < 0 || !fabric_has_our_table(fd))
 		return 0;
 	if (fabric_read_host_side(host, &reading, err) < 0 || fabric_read_guest_side(fd, &reading, err) < 0)
-		return err->code == ENOMEM ? -1 : 0;
+		return err->code == ENOMEM || err->code == EINTR ? -1 : 0;
 	layout.host_cidr.length = layout.veth_cidr.length = 0;
-	if (kern_route_dump_unreachable(host, fabric_take_length, &layout, err) < 0)
+	if (kern_route_dump(host, fabric_take_length, &layout, err) < 0)
 		return -1;
 	fabric_fit_length(&layout.host_cidr, config->layout.host_cidr.length, 30);
 	fabric_fit_length(&layout.veth_cidr, config->layout.veth_cidr.length, 29);
@@ -304,25 +261,38 @@ static int fabric_add_layout_of(struct kern_rtnl *host, const struct config *con
 	return config_layout_add(config, &layout) ? 0 : err_set(err, ENOMEM, "layouts of slots");
 }
 
-int fabric_find_layouts(const struct config *config, struct err *err)
+static int fabric_find_layouts_once(struct kern_rtnl *host, const struct config *config, struct err *err)
 {
-	struct kern_rtnl host;
 	struct link_list links = { 0 };
-	int result;
+	int result = kern_link_dump(host, fabric_keep_named_veth, &links, err);
 
-	if (kern_rtnl_open(&host, -1, NETLINK_ROUTE, err) < 0)
-		return -1;
-	result = kern_link_dump(&host, fabric_keep_named_veth, &links, err);
 	if (result == 0 && links.no_memory)
 		result = err_set(err, ENOMEM, "layouts of slots");
 	/* Links that a layout found meanwhile explains are not looked at. */
 	for (size_t i = 0; result == 0 && i < links.count; i++) {
-		bool bound, known = fabric_link_is_known(&host, config, &links.items[i], &bound);
+		bool bound, known = fabric_link_is_known(host, config, &links.items[i], &bound);
 
 		if (!bound)
-			result = fabric_add_layout_of(&host, config, &links.items[i], known, err);
+			result = fabric_add_layout_of(host, config, &links.items[i], known, err);
 	}
 	vec_free(&links);
+	return result;
+}
+
+int fabric_find_layouts(const struct config *config, struct err *err)
+{
+	enum { TRIES = 10 };
+	struct kern_rtnl host;
+	int result = -1;
+
+	if (kern_rtnl_open(&host, -1, NETLINK_ROUTE, err) < 0)
+		return -1;
+	/* What has been found stays found. */
+	for (int i = 0; i < TRIES && result < 0; i++) {
+		result = fabric_find_layouts_once(&host, config, err);
+		if (result < 0 && err->code != EINTR)
+			break;
+	}
 	kern_rtnl_close(&host);
 	return result;
 }

@@ -83,9 +83,8 @@ const char *kern_route_protocol_name(unsigned char protocol, char text[static KE
  */
 int kern_route_remove(struct kern_rtnl *rtnl, const struct kern_route *route, bool *removed, struct err *err);
 
-/* Hands each `unreachable` route of ours to TAKE, whatever made it. 0, or -1 with ERR. */
-int kern_route_dump_unreachable(struct kern_rtnl *rtnl, void (*take)(void *context, const struct cidr4 *to),
-				void *context, struct err *err);
+/* Whether it is one of our `unreachable` routes. */
+bool kern_route_is_our_unreachable(const struct kern_route_entry *entry);
 
 /* The link by which the default route leaves; 0 and *INDEX (0: there is no default route), or -1 with ERR. */
 int kern_route_default_link(struct kern_rtnl *rtnl, int *index, struct err *err);

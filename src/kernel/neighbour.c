@@ -74,3 +74,38 @@ int kern_neighbour_find(struct kern_rtnl *rtnl, int index, uint32_t ip, const st
 	*there = search.there;
 	return 0;
 }
+
+struct kern_neighbour_walk {
+	int index;
+	void (*take)(void *context, uint32_t ip, const struct mac *mac);
+	void *context;
+};
+
+static int kern_neighbour_take_one(const struct nlmsghdr *header, void *context)
+{
+	const struct kern_neighbour_walk *walk = context;
+	const struct ndmsg *body = nlmsg_data(header);
+	const struct nlattr *table[NDA_MAX + 1];
+	struct mac mac;
+
+	if (header->nlmsg_type != RTM_NEWNEIGH || nlmsg_datalen(header) < (int)sizeof(*body) ||
+	    body->ndm_ifindex != walk->index || !(body->ndm_state & NUD_PERMANENT))
+		return 0;
+	kern_rtnl_attributes(header, sizeof(*body), table, NDA_MAX + 1);
+	if (!table[NDA_DST] || nla_len(table[NDA_DST]) != (int)sizeof(uint32_t) || !table[NDA_LLADDR] ||
+	    nla_len(table[NDA_LLADDR]) != (int)sizeof(mac.octets))
+		return 0;
+	memcpy(mac.octets, nla_data(table[NDA_LLADDR]), sizeof(mac.octets));
+	walk->take(walk->context, ntohl(nla_get_u32(table[NDA_DST])), &mac);
+	return 0;
+}
+
+int kern_neighbour_dump(struct kern_rtnl *rtnl, int index,
+			void (*take)(void *context, uint32_t ip, const struct mac *mac), void *context, struct err *err)
+{
+	const struct ndmsg body = { .ndm_family = AF_INET }; /* the kernel refuses an index in a dump's header */
+	struct kern_neighbour_walk walk = { .index = index, .take = take, .context = context };
+
+	return kern_rtnl_ask(rtnl, kern_rtnl_message(RTM_GETNEIGH, NLM_F_DUMP, &body, sizeof(body)),
+			     kern_neighbour_take_one, &walk, err, "neighbours");
+}

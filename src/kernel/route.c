@@ -393,37 +393,10 @@ int kern_route_remove(struct kern_rtnl *rtnl, const struct kern_route *route, bo
 	return err->code == ESRCH || err->code == ENODEV ? 0 : -1;
 }
 
-struct route_taker {
-	void (*take)(void *context, const struct cidr4 *to);
-	void *context;
-};
-
-static int kern_route_take_unreachable(const struct nlmsghdr *header, void *context)
+bool kern_route_is_our_unreachable(const struct kern_route_entry *entry)
 {
-	const struct route_taker *taker = context;
-	const struct rtmsg *message = nlmsg_data(header);
-	const struct nlattr *table[RTA_MAX + 1];
-
-	if (header->nlmsg_type != RTM_NEWROUTE || message->rtm_type != RTN_UNREACHABLE ||
-	    message->rtm_protocol != KERN_ROUTE_PROTOCOL || message->rtm_table != RT_TABLE_MAIN)
-		return 0;
-	kern_rtnl_attributes(header, sizeof(*message), table, RTA_MAX + 1);
-	if (table[RTA_DST]) {
-		const struct cidr4 to = { ntohl(nla_get_u32(table[RTA_DST])), message->rtm_dst_len };
-
-		taker->take(taker->context, &to);
-	}
-	return 0;
-}
-
-int kern_route_dump_unreachable(struct kern_rtnl *rtnl, void (*take)(void *context, const struct cidr4 *to),
-				void *context, struct err *err)
-{
-	const struct rtmsg body = { .rtm_family = AF_INET };
-	struct route_taker taker = { take, context };
-
-	return kern_rtnl_ask(rtnl, kern_rtnl_message(RTM_GETROUTE, NLM_F_DUMP, &body, sizeof(body)),
-			     kern_route_take_unreachable, &taker, err, "routes");
+	return entry->type == RTN_UNREACHABLE && entry->protocol == KERN_ROUTE_PROTOCOL &&
+	       entry->table == RT_TABLE_MAIN && entry->to.length;
 }
 
 struct best_route {

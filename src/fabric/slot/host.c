@@ -83,13 +83,16 @@ struct host_ranges {
 	bool no_memory;
 };
 
-static void slot_build_host_keep_range(void *context, const struct cidr4 *to)
+static void slot_build_host_keep_range(void *context, const struct kern_route_entry *entry)
 {
 	struct host_ranges *ranges = context;
-	struct cidr4 *kept = vec_push(ranges);
+	struct cidr4 *kept;
 
+	if (!kern_route_is_our_unreachable(entry))
+		return;
+	kept = vec_push(ranges);
 	if (kept)
-		*kept = *to;
+		*kept = entry->to;
 	else
 		ranges->no_memory = true;
 }
@@ -97,7 +100,7 @@ static void slot_build_host_keep_range(void *context, const struct cidr4 *to)
 int slot_build_host_routes_remove(struct kern_rtnl *host, unsigned *removed, struct err *err)
 {
 	struct host_ranges ranges = { 0 };
-	int result = kern_route_dump_unreachable(host, slot_build_host_keep_range, &ranges, err);
+	int result = kern_route_dump(host, slot_build_host_keep_range, &ranges, err);
 
 	*removed = 0;
 	if (result == 0 && ranges.no_memory)
@@ -125,7 +128,7 @@ int slot_build_host_forget(struct kern_rtnl *host, const struct config *config, 
 		bool needed = false;
 
 		for (size_t j = 0; j < count; j++)
-			needed |= ranges[j].ip == former[i]->ip && ranges[j].length == former[i]->length;
+			needed |= addr_cidr4_equal(&ranges[j], former[i]);
 		if (!needed && kern_route_remove(host, &route, NULL, err) < 0)
 			return -1;
 	}
