@@ -156,11 +156,10 @@ static void daemon_mode_print_live(void *context, const struct fabric_found *fou
 static int daemon_mode_remove_all(const struct options *options, const struct config *config, struct store *store)
 {
 	unsigned count = 0;
-	bool marks;
 	struct err err;
 
 	if (fabric_cleanup(config, daemon_mode_print_removed, &count, &err) < 0 ||
-	    daemon_mode_remove_state_files(store, &count, &err) < 0 || store_marks_remove(store, &marks, &err) < 0 ||
+	    daemon_mode_remove_state_files(store, &count, &err) < 0 || store_marks_remove(store, &err) < 0 ||
 	    daemon_mode_remove_socket(options->socket, &count, &err) < 0) {
 		fprintf(stderr, "weftd: %s\n", err.text);
 		return EX_OSERR;

@@ -14,6 +14,7 @@
 #include "store/store_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -54,17 +55,19 @@ static int store_marks_read_text(struct store *store, const char *text, size_t l
 
 int store_marks_load(struct store *store, struct err *err)
 {
+	struct stat status;
 	char why[128];
 	size_t length = 0;
+
+	if (fstatat(store->dir_fd, STORE_MARKS_NAME, &status, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_set(err, errno, "%s/" STORE_MARKS_NAME, store->path);
 	AUTO_FREE char *text =
 	    store_read_file(store->dir_fd, STORE_MARKS_NAME, &length, &store->marks[0], why, sizeof(why));
-
 	if (text)
 		return store_marks_read_text(store, text, length, err);
 	if (!*why)
 		return err_set(err, errno, "%s/" STORE_MARKS_NAME, store->path);
-	return err_set(err, strcmp(why, strerror(ENOENT)) == 0 ? ENOENT : EBADMSG, "%s/" STORE_MARKS_NAME ": %s",
-		       store->path, why);
+	return err_set(err, EBADMSG, "%s/" STORE_MARKS_NAME ": %s", store->path, why);
 }
 
 static json_t *store_marks_encode(const struct config *config)
@@ -106,8 +109,9 @@ bool store_marks_are_intact(const struct store *store)
 	return store_is_intact(store, 0);
 }
 
-int store_marks_remove(struct store *store, bool *removed, struct err *err)
+int store_marks_remove(struct store *store, struct err *err)
 {
-	*removed = unlinkat(store->dir_fd, STORE_MARKS_NAME, 0) == 0;
-	return *removed || errno == ENOENT ? 0 : err_set(err, errno, "%s/" STORE_MARKS_NAME, store->path);
+	if (unlinkat(store->dir_fd, STORE_MARKS_NAME, 0) == 0 || errno == ENOENT)
+		return 0;
+	return err_set(err, errno, "%s/" STORE_MARKS_NAME, store->path);
 }

@@ -29,7 +29,7 @@ struct store *store_open_read(const char *path, const struct config *config, str
 
 /*
  * Adds the layouts of marks.json to those of the configuration. 0, or -1 with ERR: ENOENT if there is no such file, EBADMSG if it is
- * damaged. Then the layouts of the state files may be more than it had.
+ * damaged; store_load() then finds those that stored sandboxes have.
  */
 int store_marks_load(struct store *store, struct err *err);
 
@@ -42,12 +42,12 @@ bool store_marks_are_current(const struct store *store);
 /* Whether marks.json is as it was written: not deleted, altered or replaced. */
 bool store_marks_are_intact(const struct store *store);
 
-/* Removes it: nothing that we made is left on the host. 0, or -1 with ERR. */
-int store_marks_remove(struct store *store, bool *removed, struct err *err);
+/* Removes marks.json, when nothing that we made is left on the host. No such file is no error. 0, or -1 with ERR. */
+int store_marks_remove(struct store *store, struct err *err);
 
 /*
- * Writes the file of the sandbox: id, slot, layout, specification, endpoint addresses, paused, draining, tap_lost, registered_at, the state with
- * its time and reason, carrier and how often it was lost, base of the counters. 0 or -1 with ERR.
+ * Writes the file of the sandbox: id, slot, layout, specification, endpoint addresses, paused, draining, tap_lost, registered_at, the
+ * state with its time and reason, the carrier and how often it was lost, the base of the counters. 0 or -1 with ERR.
  */
 int store_save(struct store *store, const struct sandbox *sandbox, struct err *err);
 
@@ -89,8 +89,8 @@ struct stored_status {
 	enum sandbox_state state;
 	int64_t since_ms;
 	char reason[256];
-	bool carrier, was_attached;
-	int64_t carrier_downs; /* -1: not known */
+	bool carrier, was_attached; /* struct sandbox has them, too */
+	int64_t carrier_downs;      /* -1: not known */
 };
 
 /* One sandbox as a former run left it. */

@@ -36,7 +36,6 @@ START_TEST(marks_list_the_layouts_in_use)
 {
 	struct config_layout former = config->layout;
 	const struct config_layout *known;
-	bool removed;
 
 	ck_assert_int_eq(store_marks_load(store, &err), -1);
 	ck_assert_int_eq(err.code, ENOENT);
@@ -54,8 +53,10 @@ START_TEST(marks_list_the_layouts_in_use)
 	ck_assert(!store_marks_are_intact(store));
 	ck_assert_int_eq(store_marks_load(store, &err), -1);
 	ck_assert_int_eq(err.code, EBADMSG);
-	ck_assert_int_eq(store_marks_remove(store, &removed, &err), 0);
-	ck_assert(removed);
+	ck_assert_int_eq(store_marks_remove(store, &err), 0);
+	ck_assert_int_eq(store_marks_load(store, &err), -1);
+	ck_assert_int_eq(err.code, ENOENT);
+	ck_assert_int_eq(store_marks_remove(store, &err), 0);
 }
 END_TEST
 
