@@ -20,10 +20,10 @@ const char *addr_ip_proto_name(uint8_t proto);
 /* Writes its name, or its number. Returns TEXT. */
 const char *addr_ip_proto_format(uint8_t proto, char text[static ADDR_IP_PROTO_TEXT_SIZE]);
 
-/* Reads a name. 0, or -1: TEXT is none. */
+/* Reads a name. 0 and *PROTO, or -1: TEXT is none. */
 int addr_ip_proto_from_name(const char *text, uint8_t *proto);
 
-/* Reads a name or a number. 0, or -1: TEXT is neither. */
+/* Reads a name or a number. 0 and *PROTO, or -1: TEXT is neither. */
 int addr_ip_proto_parse(const char *text, uint8_t *proto);
 
 /* Whether the protocol has ports that policies know: TCP and UDP. */

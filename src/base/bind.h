@@ -12,12 +12,13 @@
 struct addr;
 struct err;
 
-/* Whether ADDR is the broadcast address of a network of this host: the kernel lets it be bound, and nobody can connect to it. */
+/* Whether ADDR is a broadcast address of a network of this host, which the kernel lets be bound, though nobody can connect to it. */
 bool base_is_broadcast(const struct addr *addr);
 
 /*
  * A socket of TYPE (SOCK_STREAM, SOCK_DGRAM) bound to ADDR, close-on-exec and not blocking; it does not listen yet. The caller
- * owns it. One of IPv6 leaves IPv4 alone. A broadcast address is EADDRNOTAVAIL. -1 with ERR, whose text names the call (EADDRINUSE, EADDRNOTAVAIL, EACCES, EMFILE, ...).
+ * owns it. One of IPv6 leaves IPv4 alone. -1 with ERR, whose text names the call (EADDRINUSE, EADDRNOTAVAIL, EACCES, EMFILE, ...);
+ * EADDRNOTAVAIL also for a broadcast address.
  */
 int base_bind(const struct addr *addr, int type, struct err *err);
 

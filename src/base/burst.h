@@ -15,7 +15,7 @@ struct base_burst {
 	unsigned done;       /* in it */
 };
 
-/* Whether it may be done once more at NOW_MS, clock_now_ms(). It counts as done. */
+/* Whether it may be done once more at NOW_MS, clock_now_ms(). If so, it counts as done. */
 static inline bool base_burst_allows(struct base_burst *burst, uint64_t now_ms)
 {
 	if (!burst->started_ms || now_ms - burst->started_ms >= burst->interval_ms) {

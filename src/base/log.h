@@ -116,7 +116,7 @@ void log_write(enum log_level level, const char *message, const struct log_field
 /*
  * Keeps a message that an adversary, or a trouble that stays, can provoke from flooding the log: for each sandbox at most BURST lines in
  * INTERVAL_MS. What was swallowed is told within a minute on a line of its own, with the sandbox, the message (`of`) and the
- * number (`suppressed`); base/log_limit.h. Static storage: its address is a part of what is limited.
+ * number (`suppressed`); base/log_limit.h. Static storage: lines are counted by the limit's address.
  */
 struct log_limit {
 	unsigned burst;
@@ -124,12 +124,12 @@ struct log_limit {
 };
 
 /*
- * Whether MESSAGE, a literal, may be written now about SANDBOX; NULL: about none. It counts as written. For callers who have work to
+ * Whether MESSAGE, a literal, may be written now about SANDBOX; NULL: about none. If so, it counts as written. For callers who have work to
  * do for its fields. Any thread.
  */
 bool log_limit_allows(const struct log_limit *limit, enum log_level level, const char *message, const char *sandbox);
 
-/* log_write() within LIMIT, for the sandbox or else the slot that FIELDS name. Use the macros. */
+/* log_write() within LIMIT, for the sandbox or else the slot that FIELDS name. Any thread. Use the macros. */
 void log_write_limited(const struct log_limit *limit, enum log_level level, const char *message,
 		       const struct log_field *fields);
 

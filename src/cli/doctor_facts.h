@@ -12,12 +12,12 @@ struct cli_doctor {
 	struct health_facts facts;
 	struct config *config; /* by which the host is judged */
 	struct config *file;   /* that of the daemon's file; NULL: it is CONFIG, or cannot be read */
-	char file_path[4096];
+	char file_path[4096];  /* of FILE; "": the daemon was started without one */
 };
 
 /*
- * Asks the daemon and gathers all facts; a guess is noted in REPORT. 0, or -1 after a configuration file that cannot be used was
- * reported. cli_doctor_clear() afterwards in any case.
+ * Asks the daemon and gathers all facts; a guess is noted in REPORT. 0, or -1 after it was reported that a configuration file cannot be
+ * used. cli_doctor_clear() is owed in any case. Main thread.
  */
 int cli_doctor_gather(const struct cli *cli, struct cli_doctor *doctor, struct health_report *report);
 void cli_doctor_clear(struct cli_doctor *doctor);

@@ -179,7 +179,7 @@ const struct config_layout *config_layout_or_new(const struct config *config, co
  */
 unsigned config_reload(struct config *config, const struct config *from);
 
-/* Takes one option; VALUE is as in the file, that of a LIST has spaces between the items. */
+/* Takes one option. VALUE is as in the file; of a LIST it has spaces between the items. The texts are valid during the call. */
 typedef void config_option_take(void *context, const char *section, const char *key, const char *value, bool list);
 
 /* Hands each option to TAKE, in the order of weftd.conf(5). 0, or -1 for want of memory. */

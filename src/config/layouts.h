@@ -6,7 +6,7 @@
  * All layouts that slots of this host may have: the configuration's, which new slots get, and those of former configurations
  * that live slots were made with. What covers all slots (the host's rules, routes, monitors) walks over them.
  *
- * The main thread adds and drops; any thread walks. A layout's memory stays until config_free().
+ * The main thread adds; any thread drops and walks. A layout's memory stays until config_free().
  */
 
 #include "config/config.h"
@@ -25,11 +25,11 @@ bool config_layout_is_valid(const struct config_layout *layout);
 
 /*
  * The layout equal to LAYOUT, which slots of CONFIG may have from now on: CONFIG's own, or a copy. NULL: no memory, or
- * CONFIG_LAYOUTS_MAX are in use.
+ * CONFIG_LAYOUTS_MAX are in use. Main thread.
  */
 const struct config_layout *config_layout_add(const struct config *config, const struct config_layout *layout);
 
-/* No slot has LAYOUT any more, which is not CONFIG's own. Those who hold the pointer may go on reading it. Any thread. */
+/* No slot has LAYOUT any more, a former one. Those who hold the pointer may go on reading it. Any thread. */
 void config_layout_drop(const struct config *config, const struct config_layout *layout);
 
 /* The layout at *AT, 0 for the first, which is the configuration's own; *AT moves on. NULL: that was all. Any thread. */
@@ -54,7 +54,7 @@ unsigned config_layout_netns_slot(const struct config *config, const char *name)
 /* Frees what LAYOUT points to. */
 void config_layout_clear(struct config_layout *layout);
 
-/* For config_default() and config_free(). */
+/* For config_default(), NULL without memory, and config_free(). */
 struct config_layouts *config_layouts_new(void);
 void config_layouts_free(struct config_layouts *layouts);
 

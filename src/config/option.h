@@ -61,8 +61,8 @@ bool config_option_is_list(const struct option *option);
 enum { OPTION_WHY_SIZE = 96, OPTION_ALLOWED_SIZE = 160 };
 
 /*
- * Reads VALUE into CONFIG. A list gets one more item; an empty VALUE adds none. 0, and WHY is a warning or
- * empty; or -1 with the fault in WHY ("no unit"), and CONFIG is as before.
+ * Reads VALUE into CONFIG. A list gets one more item; an empty VALUE adds none. 0 with a warning in WHY, or "" there; or -1 with the
+ * fault in WHY ("no unit"), and CONFIG is as before.
  */
 int config_option_set(const struct option *option, struct config *config, const char *value,
 		      char why[static OPTION_WHY_SIZE]);

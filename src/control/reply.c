@@ -92,7 +92,6 @@ static void control_reply_log(const struct control_reply *reply, int status, con
 	static const struct log_limit refusals = { .burst = 20, .interval_ms = 10000 };
 	bool change = control_target_is_change(reply->method);
 	enum log_level level = change ? LOG_INFO_LEVEL : LOG_DEBUG_LEVEL;
-
 	const char *message = change ? "control: change" : "control: read";
 	const char *sandbox = reply->sandbox[0] ? reply->sandbox : NULL;
 

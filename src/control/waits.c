@@ -174,7 +174,7 @@ void control_waits_add(struct waits *waits, struct sandbox *sandbox, enum sandbo
 	timer_start(&waiter->timeout, timeout_s * 1000ULL);
 }
 
-/* WAITER may be freed. */
+/* Answers WAITER if the state of its SANDBOX decides, and frees it then. */
 static void control_waits_look(struct waiter *waiter, struct sandbox *sandbox)
 {
 	enum wait_outcome outcome = control_waits_outcome_of(sandbox->state, waiter->wanted);
@@ -191,8 +191,10 @@ void control_waits_state_changed(struct waits *waits, struct sandbox *sandbox)
 	struct waiter *waiter, *next;
 
 	LIST_FOREACH_SAFE(waiter, &waits->list, next, next)
-	if (!strcmp(waiter->id, sandbox->id))
-		control_waits_look(waiter, sandbox);
+	{
+		if (!strcmp(waiter->id, sandbox->id))
+			control_waits_look(waiter, sandbox);
+	}
 }
 
 void control_waits_adopted(struct waits *waits, struct registry *registry)

@@ -3,7 +3,8 @@
  * A diagnosis probes and waits, so each runs on a thread of its own, on copies of the registry's records; the result comes back
  * by message. A few at a time: they are for people. The tenant keeps the last answer, for those who may not start one.
  *
- * A sandbox that is changed during its walk has other rules and ports than the copies say. Such a finding is none, and the walk is repeated.
+ * A sandbox that is changed during its walk has other rules, limits and ports than the copies say. Then a finding about these is none,
+ * and the walk is repeated.
  */
 #include "daemon/diagnoses.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kernel knows the user of a socket and the group that its process had, but not the other groups of that user. So a group by name stands
- * for its number and for each of its members, as sudoers(5) has it. All this is looked up once, at the start.
+ * The kernel knows the user of a socket and the group that its process had, but not the other groups of that user. So a group by name
+ * stands for its number and for each of its members, as sudoers(5) has it. All this is looked up once, at the start.
  */
 #include "daemon/local_users.h"
 
@@ -50,7 +50,7 @@ static int daemon_local_users_compare(const void *left, const void *right)
 	return a->first < b->first ? -1 : a->first > b->first;
 }
 
-/* Sorts IDS, and makes one of those that overlap or adjoin. */
+/* Sorts IDS, and makes one range of those that overlap or adjoin. */
 static void daemon_local_users_merge(struct config_users_list *ids)
 {
 	size_t kept = 0;

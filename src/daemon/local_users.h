@@ -3,8 +3,8 @@
 #define WEFT_DAEMON_LOCAL_USERS_H
 
 /*
- * The users and groups of `[ingress] local_users' by number. Main thread: it asks the host's user database, nsswitch.conf(5), which may take
- * its time.
+ * The users and groups of `[ingress] local_users' by number. They are looked up in the host's user database, nsswitch.conf(5), which may
+ * take its time. Main thread, before the loop.
  */
 
 struct config;

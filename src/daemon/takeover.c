@@ -2,8 +2,8 @@
 /*
  * A slot that cannot be taken over says nothing about its sandbox, unless the fabric proves a failure on the way: then that is
  * reported. It ends when a later attempt succeeds, or the fabric's repair of a slot that it took over as it was. After any other
- * error the sandbox has the state that it had, or that the kernel's carrier says, its traffic on the kernel path flows, and clients of its endpoints
- * are held, as before a VM comes. The attempts are counted down by one timer.
+ * error the sandbox has the state that it had, or the one that its carrier says. Its traffic on the kernel path flows, and clients of its
+ * endpoints are held, as before a VM comes. The attempts are counted down by one timer.
  */
 #include "daemon/takeover.h"
 

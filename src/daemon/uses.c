@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The options in force, as text of the file's form, and the names and ranges by which slots are known: the configuration's, with which new slots
- * are made.
+ * The options in force, as text of the file's form, and the layouts by which slots are known: the configuration's, with which new slots
+ * are made, and former ones that live slots have.
  */
 #include "daemon/uses.h"
 

@@ -8,11 +8,13 @@ struct err;
 struct fabric;
 struct host_facts;
 
-/* Looks at them from now on; the fabric's threads must run. NULL with ERR. */
+/* Looks at them from now on, and tells the watcher's `host` of changes. The fabric's threads must run. NULL with ERR. */
 struct host_facts *fabric_host_facts_new(struct fabric *fabric, struct err *err);
+
+/* FACTS may be NULL. No look may be under way. */
 void fabric_host_facts_free(struct host_facts *facts);
 
-/* A second has passed. */
+/* To be called each second. */
 void fabric_host_facts_tick(struct host_facts *facts);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * One socket of the host hears of the links of all namespaces (NETLINK_LISTEN_ALL_NSID). Each message names its namespace by a
  * number, which a namespace has from its making on. A message only leads to a look (look_slot.c), and messages that the
- * kernel had to drop (ENOBUFS) lead to a look at everything. A second socket does the same for addresses,
- * routes and policy rules.
+ * kernel had to drop (ENOBUFS) lead to a look at everything. A second socket does the same for addresses, routes and policy
+ * rules.
  *
  * When a namespace ends, no message about its links carries its number, so the host's end of the veth stands for it. The loss of
  * its name is seen in the directory (inotify).
@@ -139,12 +139,12 @@ static void fabric_observe_tap_changed(struct slot *slot, const struct nlmsghdr 
 static void fabric_observe_inside_changed(struct slot *slot, const struct nlmsghdr *header,
 					  const struct kern_link *link)
 {
-	bool ours = strcmp(link->name, INSIDE_NAME) == 0;
+	bool eth0 = strcmp(link->name, INSIDE_NAME) == 0;
 
 	if (strcmp(link->name, TAP_NAME) == 0)
 		fabric_observe_tap_changed(slot, header, link);
 	else if (header->nlmsg_type == RTM_NEWLINK && fabric_slot_is_live(slot) &&
-		 (ours ? fabric_observe_differs(slot, PLACE_ETH0, link) : link->kind[0] != '\0'))
+		 (eth0 ? fabric_observe_differs(slot, PLACE_ETH0, link) : link->kind[0] != '\0'))
 		fabric_slot_repair(slot);
 }
 

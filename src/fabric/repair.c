@@ -96,7 +96,7 @@ static void fabric_slot_repair_failed(struct slot *slot, const struct repair *re
 	}
 }
 
-/* Counts this repair. Whether there were so many of the same parts lately that somebody undoes them. */
+/* Counts this repair. Returns whether there were so many of the same parts lately that somebody undoes them. */
 static bool fabric_slot_is_fought_over(struct slot *slot, const struct repair *repair)
 {
 	uint64_t now = clock_now_ms();
@@ -111,8 +111,8 @@ static bool fabric_slot_is_fought_over(struct slot *slot, const struct repair *r
 	return slot->repairs_lately == FIGHT_REPAIRS;
 }
 
-/* All is in place again, after something was not. */
-static void fabric_slot_repair_told(struct slot *slot, const struct repair *repair)
+/* Parts were put back, and a look found that they stayed. */
+static void fabric_slot_tell_repair(struct slot *slot, const struct repair *repair)
 {
 	struct err err;
 
@@ -135,7 +135,7 @@ static void fabric_slot_repair_done(struct slot *slot, const struct repair *repa
 	slot->repairs_raced = 0;
 	fabric_slot_recover(slot);
 	if (repair->repaired[0]) {
-		fabric_slot_repair_told(slot, repair);
+		fabric_slot_tell_repair(slot, repair);
 	} else {
 		slot->fought_over = false;
 		fabric_trouble_end(slot, TROUBLE_LINKS);

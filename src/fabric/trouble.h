@@ -23,7 +23,7 @@ struct troubles;
 enum trouble_kind {
 	TROUBLE_LOOK,  /* the slot could not be looked at */
 	TROUBLE_LINKS, /* its links, addresses, routes and name could not be compared or repaired */
-	TROUBLE_ROUTE, /* somebody else decides instead of a route of it */
+	TROUBLE_ROUTE, /* somebody else decides instead of one of its routes */
 	TROUBLE_RULES, /* its tables could not be compared or repaired */
 	TROUBLE_KINDS,
 };

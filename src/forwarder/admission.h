@@ -31,7 +31,7 @@ struct admission {
  */
 bool fwd_admission_take(struct fwd_route *route, const struct route_state *state, int cost);
 
-/* Of the lines about what no limit admitted. */
+/* The limit of the lines about connections and flows that were not admitted. */
 extern const struct log_limit fwd_admission_lines;
 
 /* Counts and logs, within fwd_admission_lines, a connection that was not admitted. */

@@ -59,7 +59,7 @@ struct forwarder {
 /* The worker with the fewest connections. */
 struct worker *fwd_pick_worker(struct forwarder *forwarder);
 
-/* The address of port PORT of every guest. Any thread. */
+/* The address of port PORT of ROUTE's guest. Any thread, once the route has a namespace. */
 struct addr fwd_guest(const struct fwd_route *route, uint16_t port);
 
 #endif

@@ -81,7 +81,7 @@ void fwd_set_clients(struct forwarder *forwarder, size_t clients);
 struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, unsigned slot,
 				const struct limits *limits);
 
-/* The guest's address, host order, where it is not the configuration's. Before it has a namespace. */
+/* The guest's address, host order; without a call the configuration's. To be called before the route has a namespace. */
 void fwd_route_set_guest(struct fwd_route *route, uint32_t ip);
 
 /* NETNS_FD stays the caller's and must stay open until fwd_route_close() is done; -1: the namespace is gone. */
@@ -198,7 +198,10 @@ struct fwd_connection_info {
 	int64_t connect_ms; /* -1: not connected yet */
 };
 
-/* Collects the connections of ROUTE from all workers. INFO is valid during the call only; NULL: there is no memory. At most LIMIT are listed. */
+/*
+ * Collects the connections of ROUTE from all workers. INFO is valid during the call only; NULL: there is no memory. At most LIMIT are
+ * listed.
+ */
 void fwd_route_list(struct fwd_route *route, size_t limit,
 		    void (*listed)(void *context, const struct fwd_connection_info *info, size_t count), void *context);
 

@@ -47,6 +47,7 @@ void fwd_udp_table_init(struct udp_table *table, const struct flow_seed *seed);
 /* Frees its memory, when no flow is left in it. */
 void fwd_udp_table_clear(struct udp_table *table);
 
+/* Whether both ends are the same. */
 bool fwd_udp_ends_equal(const struct udp_ends *a, const struct udp_ends *b);
 
 /* The flow between ENDS; NULL: none. */

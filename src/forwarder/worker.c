@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Lines about abnormal ends, of one worker: enough to see the cause, not enough to fill a disk. */
+/* Enough to see the cause, not enough to fill a disk. */
 const struct log_limit fwd_end_lines = { .burst = 100, .interval_ms = 5000 };
 
 enum { TIMEOUT_MAX_MS = 60 * 1000 };

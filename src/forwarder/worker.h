@@ -32,10 +32,10 @@ enum {
 
 TAILQ_HEAD(connection_queue, connection);
 
-/* One thread with a loop, and all that its connections share. Its thread's only, except where a member says otherwise. */
-/* Of the lines about abnormal ends. */
+/* The limit of the lines about abnormal ends of connections and flows. */
 extern const struct log_limit fwd_end_lines;
 
+/* One thread with a loop, and all that its connections share. Its thread's only, except where a member says otherwise. */
 struct worker {
 	struct forwarder *forwarder;
 	size_t index;

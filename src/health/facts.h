@@ -46,8 +46,8 @@ struct health_directory {
 /* A running orchestrator of E2B's, which takes all slots of the host for its own when it starts. */
 struct health_orchestrator {
 	int pid;
-	bool visible;  /* its environment is */
-	bool disabled; /* by that, it does not */
+	bool visible;  /* its environment can be read */
+	bool disabled; /* its environment says that it takes none */
 };
 
 /* A TCP socket, of /proc/net/tcp and tcp6. */
@@ -89,7 +89,7 @@ struct health_facts {
 	const struct config *file;
 	const char *file_path;
 
-	/* By which slots of weft's are known: that of CONFIG first, then those of slots that were made by another configuration. */
+	/* The layouts by which weft's slots are known: that of CONFIG first, then those of slots that were made by another configuration. */
 	struct {
 		VEC_OF(struct health_layout);
 	} layouts;

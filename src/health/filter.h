@@ -4,8 +4,7 @@
 
 /*
  * The words for a rule of another program that stands in the way: its place, and the command that lets sandboxes pass. Shared by the
- * checks of doctor and the hops of diagnose. Any thread; pure, but for
- * health_filter_ask() that may try.
+ * checks of doctor and the hops of diagnose. Any thread; pure, but for health_filter_ask(), which may make a trial.
  */
 
 #include "inspect/ruleset.h"
@@ -28,8 +27,8 @@ enum health_fate {
 enum { HEALTH_TRIED_SIZE = 200 };
 
 /*
- * Asks the ruleset, and in doubt tries. *ANSWER: the rule, unless the fate is FREE. TRIED: what came of the trial, or why there was
- * none; "" where there was no doubt.
+ * Asks the ruleset, and where that is in doubt makes a trial. *ANSWER: the rule, unless the fate is FREE. TRIED: what came of the trial,
+ * or why there was none; "" where there was no doubt.
  */
 enum health_fate health_filter_ask(const struct health_facts *facts, enum ruleset_hook hook, enum ruleset_verdict what,
 				   const struct ruleset_packet *packet, struct ruleset_answer *answer,

@@ -4,7 +4,7 @@
 
 #include "health/facts.h"
 
-/* Parts of health_facts_gather(). */
+/* Parts of health_facts_gather(). Any thread. */
 
 /* Looks at the directory PATH, which is that of the process PID's mount namespace unless PID is 0, and tries to write to it. */
 void health_gather_directory(struct health_directory *directory, const char *path, int pid);

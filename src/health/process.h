@@ -14,8 +14,8 @@ struct health_process {
 };
 
 /*
- * Looks at process PID. READ_TEXT is that of struct health_facts, called with CONTEXT: the text of a file, the caller's to free, or
- * NULL.
+ * Looks at process PID. READ_TEXT is that of struct health_facts, called with CONTEXT. It returns the text of a file, the caller's to
+ * free, or NULL.
  */
 void health_process_look(char *(*read_text)(void *context, const char *path), void *context, int pid,
 			 struct health_process *process);

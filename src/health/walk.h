@@ -43,7 +43,8 @@ void hop_subject(struct hop *hop, const char *format, ...) __attribute__((format
 void hop_subject_ports(struct hop *hop, uint32_t address, const uint16_t *ports, size_t count);
 
 /*
- * What others changed of the parts in SCOPE, and, but for the veth, what decides instead of a route of weft's (health/hops/drift.c). HOP_OK, or HOP has the fault, and the walk its cause unless the links could not be looked at.
+ * Looks for what others changed of the parts in SCOPE, and, but for the veth's, for what decides instead of a route of weft's
+ * (health/hops/drift.c). HOP_OK; else HOP has the fault, and the walk its cause, unless the links could not be looked at.
  */
 enum hop_status hop_drift(struct walk *walk, struct hop *hop, enum slot_drift_scope scope);
 

@@ -32,9 +32,8 @@ enum inspect_trial_result {
 };
 
 /*
- * Tries it, in some seconds at most; any thread, which stays in its namespace. Writes to TEXT how it was tried and what
- * came of it, or why it was not tried. What it makes is gone afterwards, however the process ends. Needs CAP_NET_ADMIN for all but
- * loopback.
+ * Makes the trial, in some seconds at most. Writes to TEXT how it was made and what came of it, or why there was none. What it makes is
+ * gone afterwards, however the process ends. All but loopback needs CAP_NET_ADMIN. Any thread, which stays in its namespace.
  */
 enum inspect_trial_result inspect_trial_run(const struct inspect_trial *trial, char *text, size_t size);
 
@@ -42,7 +41,7 @@ enum inspect_trial_result inspect_trial_run(const struct inspect_trial *trial, c
 enum inspect_trial_result inspect_trial_loopback(const struct inspect_trial *trial, char *text, size_t size);
 enum inspect_trial_result inspect_trial_links(const struct inspect_trial *trial, char *text, size_t size);
 
-/* Whether PACKET meets the very rules of the trial's. */
+/* Whether PACKET meets the same rules as the trial's packet, with the same certainty. */
 bool inspect_trial_is_alike(const struct inspect_trial *trial, const struct ruleset_packet *packet);
 
 /* A port for PACKET, tried or not yet (ATTEMPT counts from 0), at which it is alike; 0: none was found. */

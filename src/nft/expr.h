@@ -83,7 +83,7 @@ void match_ct_direction(struct nft_batch *batch, uint8_t direction); /* IP_CT_DI
 void match_ct_state(struct nft_batch *batch, uint32_t states);       /* any of NFT_CT_STATE_* */
 void match_ct_dnat(struct nft_batch *batch);                         /* its destination was translated */
 void match_ct_original_daddr_in(struct nft_batch *batch, const struct nft_set *set);
-void match_ct_confirmed(struct nft_batch *batch); /* a packet before it has passed: the flow is tracked */
+void match_ct_confirmed(struct nft_batch *batch); /* an earlier packet has passed: the flow is tracked */
 void match_ct_count_over(struct nft_batch *batch, uint32_t flows);
 
 #define NFT_CT_STATE_INVALID     (1u << 0) /* belongs to no flow, and begins none */
@@ -104,8 +104,8 @@ void act_mark(struct nft_batch *batch, uint32_t mark);
 /* add, or update, @set { ... }. If the set limits, the rule goes on only above the limit. */
 void act_record_destination(struct nft_batch *batch, const struct nft_set *set);
 /*
- * Makes the source of the flow's packets in DIRECTION (IP_CT_DIR_*) that of the packet. nftables cannot compare two fields; this lets a
- * later word of the chain look at an address of the flow.
+ * Gives the packet the source address that its flow's packets have in DIRECTION (IP_CT_DIR_*). nftables cannot compare two fields; after
+ * this, a rule looks at an address of the flow where it looks at the packet's source.
  */
 void act_set_saddr_of_flow(struct nft_batch *batch, uint8_t direction);
 void act_clamp_mss(struct nft_batch *batch);

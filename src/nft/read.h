@@ -31,7 +31,7 @@ int nft_read_counters(int netns_fd, void (*each)(void *context, const char *name
 /* Whether our table exists; false with ERR. FD: from nft_socket(). */
 bool nft_read_has_table(int fd, uint8_t family, struct err *err);
 
-/* Passes all tables of the namespace, ours and others', of all families (NFPROTO_*), to EACH. 0, or -1 with ERR; EINTR: ask again. */
+/* Passes all tables of the namespace of NETNS_FD, of all families (NFPROTO_*), to EACH. 0, or -1 with ERR; EINTR: ask again. */
 int nft_read_tables(int netns_fd, void (*each)(void *context, uint8_t family, const char *name), void *context,
 		    struct err *err);
 

@@ -95,10 +95,10 @@ struct sandbox {
 	struct sandbox_key id_key, name_key, wanted_key; /* the last: the name that a prepared change will give it */
 };
 
-/* The fields `sandbox` and `name` of a log line. */
-/* Of the lines that a VMM can provoke by opening and closing its TAP without end. */
+/* The limit of the lines that a VMM can provoke by opening and closing its TAP without end. */
 extern const struct log_limit registry_sandbox_lines;
 
+/* The fields `sandbox` and `name` of a log line. */
 #define F_SANDBOX(sandbox) F_STR("sandbox", (sandbox)->id), F_STR("name", registry_sandbox_name(sandbox))
 
 /* Its name; NULL: it has none. */
@@ -136,8 +136,8 @@ void registry_watch(struct registry *registry, const struct registry_watcher *wa
 struct sandbox *registry_add(struct registry *registry, const char *id, struct spec *spec, struct problem *problem);
 
 /*
- * The same for a sandbox that exists already (restart), with the slot and the endpoint addresses of its file. PROBLEM: CONFLICT
- * if the slot, the id, the name or an address is taken.
+ * The same for a sandbox that exists already (restart), with the slot, its layout (NULL: that of new slots) and the endpoint
+ * addresses of its file. PROBLEM: CONFLICT if the slot, the id, the name or an address is taken.
  */
 struct sandbox *registry_adopt(struct registry *registry, const char *id, unsigned slot,
 			       const struct config_layout *layout, struct spec *spec, const struct endpoint *endpoints,
@@ -215,8 +215,8 @@ void registry_sandbox_fail(struct registry *registry, struct sandbox *sandbox, e
 			   const char *reason);
 
 /*
- * The state that a former run left SANDBOX in, since SINCE_MS of the wall clock: no change, and neither logged nor notified. REASON
- * as above.
+ * Gives SANDBOX the state that a former run left it in, since SINCE_MS of the wall clock. That is no change, and neither logged nor
+ * notified. REASON counts for a failed one alone.
  */
 void registry_sandbox_restore_state(struct registry *registry, struct sandbox *sandbox, enum sandbox_state state,
 				    int64_t since_ms, const char *reason);

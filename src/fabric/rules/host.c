@@ -90,7 +90,7 @@ static struct rules_groups rules_host_groups(const struct config *config)
 	return groups;
 }
 
-/* One rule for each group of sandboxes, in which GROUP is that. */
+/* One rule for each of GROUPS, which it calls `group'. */
 #define RULE_PER_GROUP(batch, chain, groups, ...)                                                                      \
 	for (size_t at = 0; at < (groups)->count; at++) {                                                              \
 		const uint32_t group = (groups)->items[at];                                                            \
@@ -151,8 +151,8 @@ static void rules_host_add_sources(struct nft_batch *batch, const struct rules_g
  * ICMP errors. The kernel counts one to the flow of the packet that it quotes, whoever sends it, so a forged one would end a flow of the
  * host or of another sandbox, or lower the MTU of its path. A true one is about a packet that was addressed to its sender; then the
  * source of that flow's packets in the error's direction is an address of the sandbox, and leads back to the link it came in by. As
- * nftables can neither compare two fields nor ask for the route to an address of the flow, the error gets that source first. A true one has
- * it already, or is from the namespace itself, in the guest's place.
+ * nftables can neither compare two fields nor ask for the route to an address of the flow, the error gets that source first. A true one
+ * has it already, or comes from the namespace itself in the guest's place.
  */
 static void rules_host_add_errors(struct nft_batch *batch)
 {
@@ -177,7 +177,7 @@ static void rules_host_judge_errors(struct nft_batch *batch)
 	verdict_goto(batch, "sandbox_errors");
 }
 
-/* Out of the host: not by the link of a sandbox, whatever its group. */
+/* In a rule: matches what leaves the host, and not by the link of a sandbox, whatever its group. */
 static void rules_host_match_outward(struct nft_batch *batch, const struct config *config,
 				     const struct rules_groups *groups)
 {
@@ -244,7 +244,7 @@ static void rules_host_add_input(struct nft_batch *batch, const struct config *c
 	nft_chain_add(batch, "to_host", NULL, NULL);
 	RULE(batch, "to_host", match_ct_direction(batch, IP_CT_DIR_REPLY),
 	     match_ct_state(batch, NFT_CT_STATE_ESTABLISHED), verdict_accept(batch));
-	/* The host sent it to a port published on an address of its own, to which many other paths lead. */
+	/* It is about a packet to a port that is published on an address of the host's own, to which many other paths lead. */
 	RULE(batch, "to_host", match_icmp_too_big(batch), match_ct_direction(batch, IP_CT_DIR_REPLY),
 	     match_ct_dnat(batch), act_count(batch, "drop_error"), verdict_goto(batch, "sandbox_dropped"));
 	RULE(batch, "to_host", rules_host_judge_errors(batch));
@@ -303,7 +303,7 @@ static void rules_host_add_forward(struct nft_batch *batch, const struct config 
 
 /*
  * The host's own clients. Each packet is judged, not the first alone: a flow that one user began is not for the next who gets its port.
- * Root may always, and so may the kernel, whose packets have no user: what a closed connection still has to send, among others. These are rules
+ * Root may always, and so may the kernel, whose packets have no user, such as what a closed connection still has to send. These are rules
  * and no sets, since a set that is made in a batch finds nothing for some microseconds.
  */
 static void rules_host_add_local(struct nft_batch *batch, const struct config *config,

@@ -226,7 +226,7 @@ static void rules_slot_add_inet_table(struct nft_batch *batch, const struct conf
 	/* Drops that former tables counted, see rules_slot_repair(). */
 	nft_counter_add(batch, "drop_earlier", counts->drops, 0);
 	ADD_COUNTERS(batch, counters);
-	/* Those of other layouts are the host's to deny: so a live slot's rules stay as they are. */
+	/* The ranges of other layouts are the host's to deny, so that a live slot's rules stay as they are. */
 	rules_policy_add_sets(batch, config, ranges, sizeof(ranges) / sizeof(ranges[0]));
 	rules_egress_add_denied(batch);
 	rules_slot_add_translation(batch, guest, config_host_ip(layout, slot));
@@ -358,7 +358,7 @@ static bool rules_slot_has_contents(int netns_fd, const struct config *config, c
 static int rules_slot_renew_rules(int netns_fd, const struct config *config, const struct fabric_plan *plan,
 				  const struct fabric_counts *counts, unsigned side)
 {
-	/* Tables of weft 0.1.0 before its release. */
+	/* Chains that only tables of an older version have. */
 	static const char *const former[] = { "guest_allow", "guest_deny" };
 	struct nft_batch batch;
 	struct err ignored;

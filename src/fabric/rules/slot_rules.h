@@ -33,7 +33,7 @@ extern const struct nft_set set_policy_deny[RULES_POLICY_SIDES][RULES_POLICY_SET
 /* Adds the chain RULES_CHAIN_DENIED with its sets. */
 void rules_egress_add_denied(struct nft_batch *batch);
 
-/* Adds the chain RULES_CHAIN_EGRESS with all that it leads to, but RULES_CHAIN_DENIED. */
+/* Adds the chain RULES_CHAIN_EGRESS with all chains that it leads to but RULES_CHAIN_DENIED. */
 void rules_egress_add(struct nft_batch *batch, const struct config *config);
 
 /*
@@ -41,6 +41,8 @@ void rules_egress_add(struct nft_batch *batch, const struct config *config);
  * as late as it fills sets.
  */
 void rules_egress_close(struct nft_batch *batch);
+
+/* Lets pass again what the configuration and the policy allow, in a batch of its own. 0, or -1 with ERR. */
 int rules_egress_open(int netns_fd, const struct config *config, struct err *err);
 
 /* Adds both tables of PLAN's slot. Counters start at COUNTS; the policy's lists are on SIDE. */

@@ -7,7 +7,7 @@
 /*
  * Whether the namespace of an existing slot, in WORK->netns_fd and WORK->inside, holds nothing beside what the list and fabric/rules/
  * have: links, addresses, routes, policy rules, queue disciplines, tables of nftables and of iptables-legacy, settings. 0, or -1 with
- * ERR: it names the first thing that is foreign (code 0), or could not be looked at. The builder's thread.
+ * ERR, which names the first foreign thing (code 0) or what could not be looked at. The builder's thread.
  */
 int slot_clean_check(struct slot_work *work, struct err *err);
 

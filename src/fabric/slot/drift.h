@@ -2,7 +2,7 @@
 #ifndef WEFT_FABRIC_SLOT_DRIFT_H
 #define WEFT_FABRIC_SLOT_DRIFT_H
 
-/* What differs in a slot from what was built, for people; the same look that leads weftd to a repair. Changes nothing. Any thread. */
+/* What differs in a slot from what was built, for people, by the look that leads weftd to a repair. Changes nothing. Any thread. */
 
 #include "fabric/fabric.h"
 
@@ -16,7 +16,7 @@ enum slot_drift_scope { DRIFT_VETH, DRIFT_ROUTES, DRIFT_TAP };
 
 struct slot_drift {
 	char parts[256]; /* "MTU of eth0, neighbour of the veth"; "": none */
-	bool rivalled;   /* somebody else decides instead of a route of it: */
+	bool rivalled;   /* somebody else decides instead of a route of ours, as RIVAL says */
 	struct fabric_rival rival;
 };
 

@@ -29,8 +29,8 @@ enum { SLOT_LIST_ROUTES = 2 };
 struct slot_list_link {
 	char name[CONFIG_LINK_SIZE];
 	const char *label; /* in reports */
-	const char *kind;  /* "veth", "tun", "" */
-	bool carries;      /* packets of the sandbox: the next three, and forwarding on, no redirects, no IPv6 */
+	const char *kind;  /* "veth", "tun"; "" for lo */
+	bool carries; /* packets of the sandbox: the next three count, forwarding is on, redirects and IPv6 are off */
 	struct mac mac;
 	unsigned mtu;   /* 0: not known, and any is right */
 	uint32_t group; /* our mark; 0 inside */

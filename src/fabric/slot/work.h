@@ -53,7 +53,7 @@ struct slot_work {
 	enum failure failure;   /* proved; WHY says it for people. Adopting may succeed all the same */
 	struct err why;         /* of an adoption; a repair's is in ERR */
 	bool anew;              /* nothing of it was left, and it was made anew */
-	bool rivalled;          /* somebody else decides instead of a route of ours: */
+	bool rivalled;          /* somebody else decides instead of a route of ours, as RIVAL says */
 	struct fabric_rival rival;
 };
 
@@ -129,7 +129,7 @@ int slot_build_route(struct slot_work *work, struct err *err);
 int slot_build_check_route(struct slot_work *work, struct kern_rtnl *rtnl, const struct kern_route *route,
 			   const char *what, struct err *err);
 
-/* WHAT is not as it should be: whether the caller has to put it right. Of an existing slot it is noted. */
+/* WHAT is missing or differs. Returns whether the caller has to put it right. Of an existing slot it is noted in WORK->repaired. */
 bool slot_build_must(struct slot_work *work, const char *what);
 
 /* The names of slot_build_slot()'s steps, in order; NULL ends. For tests. */

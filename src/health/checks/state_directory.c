@@ -15,13 +15,14 @@ enum { OTHERS = S_IWGRP | S_IWOTH, ROOM_LOW = 16 * 1024 * 1024, FILES_LOW = 1024
 static const char no_changes[] =
     "weftd writes each change there first, so no sandbox can be registered, changed or removed; those that run go on";
 
+/* FIX ends where the path belongs. */
 static void check_state_directory_fail(struct health_report *report, const char *path, const char *what,
 				       const char *fix)
 {
 	struct health_finding *finding = health_add(report, "state_directory", HEALTH_FAIL, "%s %s", path, what);
 
 	health_why(finding, "%s", no_changes);
-	health_fix(finding, "%s%s%s", fix, fix[strlen(fix) - 1] == ' ' ? path : "", "");
+	health_fix(finding, "%s%s", fix, path);
 }
 
 /* What is wrong with the directory as such: its kind, owner and mode. */
