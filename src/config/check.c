@@ -163,6 +163,31 @@ static void config_check_ports(const struct config *config, struct config_mistak
 						  "also in [forwarder] default_listen; allowed: another one");
 }
 
+/* What guests are to ask. A guest's own loopback may have a resolver of its own, but no service of the host. */
+static void config_check_asked(const struct config *config, struct config_mistakes *mistakes)
+{
+	const struct addr_list *services = &config->egress.allow_host;
+	const struct cidr4_list *dns = &config->addresses.dns;
+	char text[ADDR_TEXT_SIZE];
+
+	for (size_t i = 0; i < services->count; i++) {
+		const struct addr *service = &services->items[i];
+
+		if (!addr_can_be_asked(service) || addr_is_wildcard(service) || addr_is_loopback(service))
+			config_blame_item("egress", "allow_host", i, addr_format(service, text),
+					  "no guest can ask there; allowed: no loopback, network, broadcast, multicast "
+					  "or reserved address");
+	}
+	for (size_t i = 0; i < dns->count; i++) {
+		const struct addr server = addr_from_ipv4(dns->items[i].ip, 53);
+
+		if (!addr_can_be_asked(&server) || addr_is_wildcard(&server))
+			config_blame_item("addresses", "dns", i, addr_ipv4_format(dns->items[i].ip, text),
+					  "no guest can ask there; allowed: no network, broadcast, multicast or "
+					  "reserved address");
+	}
+}
+
 static void config_check_uplink(const struct config *config, struct config_mistakes *mistakes)
 {
 	const char *uplink = config->addresses.uplink;
@@ -179,6 +204,7 @@ void config_check(const struct config *config, struct config_mistakes *mistakes)
 	config_check_ranges(config, mistakes);
 	config_check_guest_link(config, mistakes);
 	config_check_ports(config, mistakes);
+	config_check_asked(config, mistakes);
 	config_check_uplink(config, mistakes);
 	if (config->pool.size > config_slot_max(&config->layout))
 		config_blame("pool", "size", "more than there are slots; allowed: at most %u",

@@ -180,24 +180,26 @@ static int config_option_read_string(const struct option *option, const char *te
 	return 0;
 }
 
-/* As the API reads it, one with bits beyond its length is the network that it lies in, and WHY warns. */
-static int config_option_read_network(const char *text, struct cidr4 *network, char *why)
+/* As the API reads them, one with bits beyond its length is the network that it lies in, and WHY warns. */
+static void config_option_take_network(struct cidr4 *read, char *why)
 {
 	char taken[CIDR4_TEXT_SIZE];
-	struct cidr4 read;
 
-	if (addr_cidr4_parse(text, &read) < 0)
+	if (read->ip == addr_cidr4_first(read))
+		return;
+	read->ip = addr_cidr4_first(read);
+	snprintf(why, OPTION_WHY_SIZE, "bits are set beyond the length; it is read as %s",
+		 addr_cidr4_format(read, taken));
+}
+
+static int config_option_read_network(const char *text, struct cidr4 *network, char *why)
+{
+	if (addr_cidr4_parse(text, network) < 0)
 		return config_option_refuse(why, "not an IPv4 network");
-	if (read.ip != addr_cidr4_first(&read)) {
-		read.ip = addr_cidr4_first(&read);
-		snprintf(why, OPTION_WHY_SIZE, "bits are set beyond the length; it is read as %s",
-			 addr_cidr4_format(&read, taken));
-	}
-	*network = read;
+	config_option_take_network(network, why);
 	return 0;
 }
 
-/* The addresses of all sandboxes come from a range, so one that may be mistyped is not guessed at. */
 static int config_option_read_cidr(const struct option *option, const char *text, struct cidr4 *cidr, char *why)
 {
 	struct cidr4 read;
@@ -210,8 +212,8 @@ static int config_option_read_cidr(const struct option *option, const char *text
 		return config_option_refuse(why, "the length is too small");
 	if (read.length > option->max)
 		return config_option_refuse(why, "the length is too large");
-	if (option->type == OPTION_NETWORK && read.ip != addr_cidr4_first(&read))
-		return config_option_refuse(why, "bits are set beyond the length");
+	if (option->type == OPTION_NETWORK)
+		config_option_take_network(&read, why);
 	*cidr = read;
 	return 0;
 }

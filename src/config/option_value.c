@@ -314,8 +314,7 @@ char *config_option_allowed(const struct option *option, char text[static OPTION
 		config_option_allowed_words(option, text);
 		break;
 	case OPTION_NETWORK:
-		snprintf(text, OPTION_ALLOWED_SIZE,
-			 "NETWORK/LENGTH, IPv4, no bits set beyond the length, /%" PRIu32 " to /%" PRIu32, option->min,
+		snprintf(text, OPTION_ALLOWED_SIZE, "NETWORK/LENGTH, IPv4, /%" PRIu32 " to /%" PRIu32, option->min,
 			 option->max);
 		break;
 	case OPTION_INTERFACE:

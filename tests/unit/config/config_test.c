@@ -215,6 +215,44 @@ START_TEST(a_network_with_bits_beyond_its_length_is_read_as_the_whole_one_with_a
 	}
 	load("[egress]\nopen = 10.0.0.0/8\n");
 	ck_assert_uint_eq(mistakes.warnings.count, 0);
+	teardown();
+	load("[addresses]\nhost_cidr = 10.21.3.4/16\nveth_cidr = 10.22.0.1/16\n");
+	ck_assert_ptr_nonnull(config);
+	ck_assert_uint_eq(config->layout.host_cidr.ip, 0x0a150000);
+	ck_assert_uint_eq(config->layout.veth_cidr.ip, 0x0a160000);
+	ck_assert_uint_eq(mistakes.warnings.count, 2);
+	teardown();
+	/* An interface's address has such bits. */
+	load("[addresses]\nguest = 169.254.0.21/30\n");
+	ck_assert_uint_eq(mistakes.warnings.count, 0);
+}
+END_TEST
+
+START_TEST(what_guests_ask_must_be_an_address_that_can_be_asked)
+{
+	static const struct {
+		const char *text, *expected;
+	} cases[] = {
+		{ "[egress]\nallow_host = 192.0.2.1:80\nallow_host = 0.0.0.0:80\n",
+		  "weftd.conf:3: [egress] allow_host = 0.0.0.0:80: no guest can ask there" },
+		{ "[egress]\nallow_host = 127.0.0.1:80\n", "no guest can ask there" },
+		{ "[egress]\nallow_host = 255.255.255.255:80\n", "no guest can ask there" },
+		{ "[addresses]\ndns = 127.0.0.53\ndns = 224.0.0.251\n",
+		  "weftd.conf:3: [addresses] dns = 224.0.0.251: no guest can ask there" },
+		{ "[addresses]\ndns = 0.0.0.0\n", "no guest can ask there" },
+	};
+
+	char told[512];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		load(cases[i].text);
+		ck_assert_msg(mistakes.count == 1, "%zu mistakes in: %s", mistakes.count, cases[i].text);
+		config_mistake_format(&mistakes, &mistakes.items[0], told, sizeof(told));
+		ck_assert_ptr_nonnull(strstr(told, cases[i].expected));
+		teardown();
+	}
+	load("[addresses]\ndns = 127.0.0.53\n[egress]\nallow_host = 169.254.169.254:80\n");
+	ck_assert_ptr_nonnull(config);
 }
 END_TEST
 
@@ -345,7 +383,8 @@ START_TEST(values_must_agree)
 		{ "[addresses]\nveth_cidr = 10.11.0.0/20\n", "overlaps host_cidr 10.11.0.0/16" },
 		{ "[addresses]\nhost_cidr = 169.254.0.0/16\n", "overlaps host_cidr 169.254.0.0/16" },
 		{ "[addresses]\nhost_cidr = 127.0.0.0/16\n", "allowed: outside 0.0.0.0/8" },
-		{ "[addresses]\nhost_cidr = 10.11.0.1/16\n", "bits are set beyond the length" },
+		{ "[addresses]\nhost_cidr = 10.11.0.1/31\n", "the length is too large" },
+		{ "[addresses]\nhost_cidr = 10.12.3.4/16\n", "overlaps host_cidr 10.12.0.0/16" },
 		{ "[addresses]\nhost_cidr = 10.11.0.0\n", "no /LENGTH" },
 		{ "[addresses]\ntap = 169.254.0.26/30\n", "not on the guest's link" },
 		{ "[addresses]\ntap = 169.254.0.22/29\n", "not on the guest's link" },
@@ -483,6 +522,7 @@ int main(void)
 	tcase_add_checked_fixture(refusing, NULL, teardown);
 	tcase_add_test(refusing, a_mistake_names_all_there_is_to_know);
 	tcase_add_test(refusing, a_network_with_bits_beyond_its_length_is_read_as_the_whole_one_with_a_warning);
+	tcase_add_test(refusing, what_guests_ask_must_be_an_address_that_can_be_asked);
 	tcase_add_test(refusing, lines_are_refused_by_number);
 	tcase_add_test(refusing, a_nul_byte_is_refused);
 	tcase_add_test(refusing, the_rest_of_a_long_line_is_no_line);
