@@ -11,22 +11,25 @@ enum { SMALL = 65536, ENTRY_BYTES = 320 };
 static bool check_conntrack_holds_all(const struct health_facts *facts, long long used, long long max,
 				      struct health_report *report)
 {
-	unsigned flows = facts->config->egress.flows;
-	/* The limit counts twice: flows into the world, and those to services of the host and to DNS servers. */
-	long long sandboxes = (long long)facts->said.sandboxes, most = 2 * sandboxes * flows;
+	const struct config *config = facts->config;
+	unsigned flows = config->egress.flows;
+	/* Flows to services of the host and to DNS servers have a share of their own, if there are any. */
+	bool services = config->egress.allow_host.count || config->addresses.dns.count;
+	long long sandboxes = (long long)facts->said.sandboxes, shares = sandboxes * (services ? 2 : 1);
+	long long most = shares * flows;
 
 	if (!max || most <= max)
 		return true;
-	long long wanted = (most / SMALL + 2) * SMALL, fits = max * 3 / 4 / (2 * sandboxes);
+	long long wanted = (most / SMALL + 2) * SMALL, fits = max * 3 / 4 / shares;
 	struct health_finding *finding =
 	    health_add(report, "conntrack", HEALTH_WARN,
 		       "%lld of %lld connections tracked, and the guests of %lld sandboxes may open %lld", used, max,
 		       sandboxes, most);
-	health_why(
-	    finding,
-	    "[egress] flows = %u allows each that many into the world, and as many to services of the host: some "
-	    "of them can fill the table, and then new connections of all are dropped silently",
-	    flows);
+	health_why(finding,
+		   "[egress] flows = %u allows each that many%s: some of them can fill the table, and then new "
+		   "connections of all "
+		   "are dropped silently",
+		   flows, services ? " into the world, and as many to services of the host" : "");
 	health_fix(finding,
 		   "sysctl -w net.netfilter.nf_conntrack_max=%lld (and in /etc/sysctl.d; %lld MiB if it fills), or "
 		   "[egress] flows = %lld",

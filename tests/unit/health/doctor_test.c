@@ -154,6 +154,14 @@ START_TEST(the_connection_table_is_to_hold_what_all_guests_may_open)
 {
 	file("/proc/sys/net/netfilter/nf_conntrack_max", "262144\n");
 	file("/proc/sys/net/netfilter/nf_conntrack_count", "1000\n");
+	facts.said.sandboxes = 32;
+	found(check_conntrack, HEALTH_OK, "1000 of 262144");
+	facts.said.sandboxes = 33;
+	found(check_conntrack, HEALTH_WARN, "33 sandboxes may open 270336");
+	/* DNS servers and services of the host have a share of their own. */
+	struct cidr4 server = { 0x01010101, 32 };
+	config->addresses.dns.items = &server;
+	config->addresses.dns.count = 1;
 	facts.said.sandboxes = 16;
 	found(check_conntrack, HEALTH_OK, "1000 of 262144");
 	facts.said.sandboxes = 17;
@@ -166,6 +174,8 @@ START_TEST(the_connection_table_is_to_hold_what_all_guests_may_open)
 	config->egress.flows = 8192;
 	files[0].text = "0\n";
 	found(check_conntrack, HEALTH_OK, "1000 of 0");
+	config->addresses.dns.items = NULL;
+	config->addresses.dns.count = 0;
 }
 END_TEST
 
