@@ -22,6 +22,7 @@ void inspect_ruleset_clear(struct ruleset *ruleset)
 	for (size_t i = 0; i < ruleset->sets.count; i++)
 		vec_free(&ruleset->sets.items[i].elements);
 	vec_free(&ruleset->sets);
+	vec_free(&ruleset->dormant);
 	vec_free(ruleset);
 }
 

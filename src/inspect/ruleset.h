@@ -44,8 +44,18 @@ enum ruleset_field {
 	FIELD_CT_STATE,
 	FIELD_CT_DIRECTION,
 	FIELD_CT_STATUS,
+	FIELD_CT_ORIGINAL, /* the connection's first packet: source, destination, their ports, protocol; in the network's order */
 	FIELD_SOURCE_TYPE, /* of the address: RTN_LOCAL, ... */
 	FIELD_DESTINATION_TYPE,
+};
+
+/* Where the parts of FIELD_CT_ORIGINAL begin. */
+enum {
+	ORIGINAL_SOURCE = 0,
+	ORIGINAL_DESTINATION = 4,
+	ORIGINAL_SOURCE_PORT = 8,
+	ORIGINAL_PORT = 10,
+	ORIGINAL_PROTOCOL = 12
 };
 
 enum ruleset_compare { COMPARE_EQUAL, COMPARE_DIFFERS, COMPARE_LESS, COMPARE_AT_MOST, COMPARE_MORE, COMPARE_AT_LEAST };
@@ -148,15 +158,24 @@ struct ruleset_chain {
 	} rules;
 };
 
+/* A table whose chains the kernel does not ask (`flags dormant`). */
+struct ruleset_dormant {
+	char family[8];
+	char table[RULESET_NAME_SIZE];
+};
+
 struct ruleset {
 	VEC_OF(struct ruleset_chain);
+	struct {
+		VEC_OF(struct ruleset_dormant);
+	} dormant;
 	struct {
 		VEC_OF(struct ruleset_set);
 	} sets;
 };
 
 /*
- * Reads the IPv4 part of the ruleset of the calling thread's namespace, without weft's own tables. Returns 0, or -1 with ERR (EPERM
+ * Reads the IPv4 part of the ruleset of the calling thread's namespace, without weft's own table. Returns 0, or -1 with ERR (EPERM
  * without CAP_NET_ADMIN). inspect_ruleset_clear() frees; a zeroed struct is empty.
  */
 int inspect_ruleset_read(struct ruleset *ruleset, struct err *err);
@@ -205,8 +224,7 @@ struct ruleset_answer {
 };
 
 /*
- * Whether PACKET, at HOOK, is dropped (VERDICT_DROP) or sent elsewhere (VERDICT_REDIRECT) by a chain, other than those of
- * tables named weft. The chains of a hook count in the order of their priorities. Returns the first sure answer, else the first
+ * Whether PACKET, at HOOK, is dropped (VERDICT_DROP) or sent elsewhere (VERDICT_REDIRECT) by a chain. The chains of a hook count in the order of their priorities. Returns the first sure answer, else the first
  * perhaps.
  */
 struct ruleset_answer inspect_ruleset_ask(const struct ruleset *ruleset, enum ruleset_hook hook,

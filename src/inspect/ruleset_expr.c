@@ -10,6 +10,7 @@
 #include <libnftnl/expr.h>
 #include <libnftnl/rule.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <string.h>
 
@@ -156,6 +157,34 @@ static void inspect_expr_read_payload(struct ruleset_reading *reading, const str
 		inspect_expr_add(reading, &(struct ruleset_step){ .kind = STEP_ALTER });
 }
 
+/* A part of the connection's first packet, as `ct original ip daddr`; false: it is none. */
+static bool inspect_expr_read_original(struct ruleset_reading *reading, const struct nftnl_expr *expr, uint32_t key)
+{
+	static const struct {
+		uint32_t key;
+		uint8_t offset, length;
+		bool any_family; /* else in IPv4's tables alone, since it has 16 bytes elsewhere */
+	} parts[] = {
+		{ NFT_CT_SRC, ORIGINAL_SOURCE, 4, false },           { NFT_CT_DST, ORIGINAL_DESTINATION, 4, false },
+		{ NFT_CT_SRC_IP, ORIGINAL_SOURCE, 4, true },         { NFT_CT_DST_IP, ORIGINAL_DESTINATION, 4, true },
+		{ NFT_CT_PROTO_SRC, ORIGINAL_SOURCE_PORT, 2, true }, { NFT_CT_PROTO_DST, ORIGINAL_PORT, 2, true },
+		{ NFT_CT_PROTOCOL, ORIGINAL_PROTOCOL, 1, true },
+	};
+	bool ipv4 = strcmp(reading->chain->family, "ip") == 0;
+
+	if (!nftnl_expr_is_set(expr, NFTNL_EXPR_CT_DIR) ||
+	    nftnl_expr_get_u8(expr, NFTNL_EXPR_CT_DIR) != IP_CT_DIR_ORIGINAL)
+		return false;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		if (parts[i].key != key || !(parts[i].any_family || ipv4))
+			continue;
+		inspect_expr_load(reading, inspect_expr_register_in(expr, NFTNL_EXPR_CT_DREG), FIELD_CT_ORIGINAL,
+				  parts[i].offset, parts[i].length);
+		return true;
+	}
+	return false;
+}
+
 static void inspect_expr_read_ct(struct ruleset_reading *reading, const struct nftnl_expr *expr)
 {
 	static const struct expr_field fields[] = {
@@ -171,7 +200,7 @@ static void inspect_expr_read_ct(struct ruleset_reading *reading, const struct n
 		uint8_t target = inspect_expr_register_in(expr, NFTNL_EXPR_CT_DREG);
 		if (field)
 			inspect_expr_load(reading, target, field->field, 0, field->length);
-		else
+		else if (!inspect_expr_read_original(reading, expr, key))
 			inspect_expr_forget(reading, target, true);
 	} else if (key == NFT_CT_MARK) {
 		inspect_expr_add(

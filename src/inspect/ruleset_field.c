@@ -90,6 +90,24 @@ static bool inspect_field_is_loopback(uint32_t address)
 	return address >> 24 == IN_LOOPBACKNET;
 }
 
+/* Later translations of addresses do not alter it. */
+static void inspect_field_put_original(const struct ruleset_packet *packet, struct field_bytes *bytes)
+{
+	bool reply = packet->established;
+	uint32_t source = htonl(reply ? packet->destination : packet->source);
+	uint32_t destination = htonl(reply ? packet->source : packet->destination);
+	uint16_t source_port = reply ? packet->port : packet->source_port;
+	uint16_t port = reply ? packet->source_port : packet->port;
+
+	inspect_field_put(bytes, ORIGINAL_SOURCE, &source, sizeof(source));
+	inspect_field_put(bytes, ORIGINAL_DESTINATION, &destination, sizeof(destination));
+	if (source_port)
+		inspect_field_put_port(bytes, ORIGINAL_SOURCE_PORT, source_port);
+	if (port)
+		inspect_field_put_port(bytes, ORIGINAL_PORT, port);
+	inspect_field_put_byte(bytes, ORIGINAL_PROTOCOL, inspect_field_protocol(packet), 0xff);
+}
+
 static bool inspect_field_put_ct(const struct ruleset_moment *moment, const struct ruleset_step *step,
 				 struct field_bytes *bytes)
 {
@@ -110,6 +128,8 @@ static bool inspect_field_put_ct(const struct ruleset_moment *moment, const stru
 	}
 	if (state) {
 		inspect_field_put_number(bytes, NF_CT_STATE_BIT(established ? IP_CT_ESTABLISHED : IP_CT_NEW));
+	} else if (field == FIELD_CT_ORIGINAL) {
+		inspect_field_put_original(moment->packet, bytes);
 	} else if (field == FIELD_CT_DIRECTION) {
 		inspect_field_put_byte(bytes, 0, established ? IP_CT_DIR_REPLY : IP_CT_DIR_ORIGINAL, 0xff);
 	} else if (field == FIELD_CT_STATUS) {
@@ -223,6 +243,7 @@ static bool inspect_field_make(const struct ruleset_moment *moment, const struct
 	case FIELD_CT_STATE:
 	case FIELD_CT_DIRECTION:
 	case FIELD_CT_STATUS:
+	case FIELD_CT_ORIGINAL:
 		return inspect_field_put_ct(moment, step, bytes);
 	case FIELD_SOURCE_TYPE:
 	case FIELD_DESTINATION_TYPE:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reads nftables into the model: first all chains, then all rules, then the sets that rules look into. A change of the ruleset
- * meanwhile makes the reading begin again.
+ * Reads nftables into the model: first which tables are dormant, then all chains, then all rules, then the sets that rules look
+ * into. A change of the ruleset meanwhile makes the reading begin again.
  */
 #include "inspect/ruleset_nft.h"
 #include "inspect/ruleset.h"
@@ -13,6 +13,7 @@
 #include <libnftnl/chain.h>
 #include <libnftnl/common.h>
 #include <libnftnl/rule.h>
+#include <libnftnl/table.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -30,6 +31,55 @@ static void inspect_ruleset_nft_copy_name(char *name, const char *text)
 {
 	snprintf(name, RULESET_NAME_SIZE, "%.63s", text ? text : "");
 }
+
+/* A foreign table may have that name in another family. */
+static bool inspect_ruleset_nft_is_wefts(const char *family, const char *table)
+{
+	return table && strcmp(table, "weft") == 0 && strcmp(family, "inet") == 0;
+}
+
+/* ---- Tables ---- */
+
+/* 0, or -1 with errno. */
+static int inspect_ruleset_nft_add_dormant(struct ruleset *ruleset, const struct nftnl_table *table)
+{
+	const char *family = inspect_ruleset_nft_family_name(nftnl_table_get_u32(table, NFTNL_TABLE_FAMILY));
+
+	if (!family || !(nftnl_table_get_u32(table, NFTNL_TABLE_FLAGS) & NFT_TABLE_F_DORMANT))
+		return 0;
+	struct ruleset_dormant *added = vec_push(&ruleset->dormant);
+	if (!added) {
+		errno = ENOMEM;
+		return -1;
+	}
+	snprintf(added->family, sizeof(added->family), "%s", family);
+	inspect_ruleset_nft_copy_name(added->table, nftnl_table_get_str(table, NFTNL_TABLE_NAME));
+	return 0;
+}
+
+static int inspect_ruleset_nft_take_table(const struct nlmsghdr *message, void *data)
+{
+	struct nftnl_table *table = nftnl_table_alloc();
+
+	if (!table)
+		return MNL_CB_ERROR;
+	int result = nftnl_table_nlmsg_parse(message, table);
+	if (result == 0)
+		result = inspect_ruleset_nft_add_dormant(data, table);
+	nftnl_table_free(table);
+	return result == 0 ? MNL_CB_OK : MNL_CB_ERROR;
+}
+
+static bool inspect_ruleset_nft_is_dormant(const struct ruleset *ruleset, const struct ruleset_chain *chain)
+{
+	for (size_t i = 0; i < ruleset->dormant.count; i++)
+		if (strcmp(ruleset->dormant.items[i].family, chain->family) == 0 &&
+		    strcmp(ruleset->dormant.items[i].table, chain->table) == 0)
+			return true;
+	return false;
+}
+
+/* ---- Chains ---- */
 
 /* Reads the hook of a base chain, and its policy there. */
 static void inspect_ruleset_nft_read_hook(const struct nftnl_chain *chain, struct ruleset_chain *added)
@@ -51,7 +101,7 @@ static int inspect_ruleset_nft_add_chain(struct ruleset *ruleset, const struct n
 	const char *family = inspect_ruleset_nft_family_name(nftnl_chain_get_u32(chain, NFTNL_CHAIN_FAMILY));
 	const char *table = nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE);
 
-	if (!family || (table && strcmp(table, "weft") == 0))
+	if (!family || inspect_ruleset_nft_is_wefts(family, table))
 		return 0;
 	struct ruleset_chain *added = inspect_ruleset_add_chain(ruleset);
 	if (!added) {
@@ -61,7 +111,8 @@ static int inspect_ruleset_nft_add_chain(struct ruleset *ruleset, const struct n
 	snprintf(added->family, sizeof(added->family), "%s", family);
 	inspect_ruleset_nft_copy_name(added->table, table);
 	inspect_ruleset_nft_copy_name(added->name, nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME));
-	inspect_ruleset_nft_read_hook(chain, added);
+	if (!inspect_ruleset_nft_is_dormant(ruleset, added))
+		inspect_ruleset_nft_read_hook(chain, added);
 	return 0;
 }
 
@@ -77,6 +128,8 @@ static int inspect_ruleset_nft_take_chain(const struct nlmsghdr *message, void *
 	nftnl_chain_free(chain);
 	return result == 0 ? MNL_CB_OK : MNL_CB_ERROR;
 }
+
+/* ---- Rules ---- */
 
 /* Rules come chain by chain, so the chain of the rule before (LAST; NULL) is the likeliest. */
 static struct ruleset_chain *inspect_ruleset_nft_chain_of(struct ruleset *ruleset, const struct nftnl_rule *rule,
@@ -136,6 +189,8 @@ static int inspect_ruleset_nft_take_rule(const struct nlmsghdr *message, void *d
 	return parsed == 0 && added == 0 ? MNL_CB_OK : MNL_CB_ERROR;
 }
 
+/* ---- All of them ---- */
+
 /* 0, or -1 with errno; EINTR: the ruleset changed meanwhile. */
 static int inspect_ruleset_nft_dump(struct mnl_socket *socket, uint16_t type, mnl_cb_t take, void *context)
 {
@@ -163,6 +218,8 @@ static int inspect_ruleset_nft_read_once(struct ruleset *ruleset, struct err *er
 	if (!socket)
 		return err_set(err, errno, "a netlink socket");
 	result = mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID);
+	if (result == 0)
+		result = inspect_ruleset_nft_dump(socket, NFT_MSG_GETTABLE, inspect_ruleset_nft_take_table, ruleset);
 	if (result == 0)
 		result = inspect_ruleset_nft_dump(socket, NFT_MSG_GETCHAIN, inspect_ruleset_nft_take_chain, ruleset);
 	if (result == 0)

@@ -210,7 +210,7 @@ static const struct ruleset_chain *inspect_walk_next(const struct ruleset *rules
 
 	for (size_t i = 0; i < ruleset->count; i++) {
 		const struct ruleset_chain *chain = &ruleset->items[i];
-		if (chain->hook != hook || strcmp(chain->table, "weft") == 0)
+		if (chain->hook != hook)
 			continue;
 		bool after =
 		    !last || chain->priority > last->priority || (chain->priority == last->priority && chain < last);

@@ -19,6 +19,7 @@
 #include <linux/netfilter/xt_owner.h>
 #include <linux/netfilter/xt_state.h>
 #include <linux/netfilter/xt_tcpudp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -195,23 +196,74 @@ static void inspect_xt_read_state(struct ruleset_rule *rule, const void *data)
 	inspect_xt_add_state(rule, state.statemask, false);
 }
 
-static void inspect_xt_add_conntrack(struct ruleset_rule *rule, unsigned flags, unsigned inverted, uint32_t states,
-				     uint32_t status)
+/* An address of the connection's first packet. */
+static void inspect_xt_add_original(struct ruleset_rule *rule, uint8_t offset, const union nf_inet_addr *addr,
+				    const union nf_inet_addr *mask, bool inverted)
 {
+	inspect_xt_load(rule, FIELD_CT_ORIGINAL, offset, 4);
+	inspect_xt_compare_masked(rule, mask->ip, addr->ip & mask->ip, inverted);
+}
+
+static void inspect_xt_add_original_ports(struct ruleset_rule *rule, uint8_t offset, uint16_t low, uint16_t high,
+					  bool inverted)
+{
+	uint16_t first = htons(low), last = htons(high);
+
+	inspect_xt_load(rule, FIELD_CT_ORIGINAL, offset, 2);
+	inspect_xt_range(rule, &first, &last, 2, inverted, false);
+}
+
+enum {
+	XT_ORIGINAL = XT_CONNTRACK_PROTO | XT_CONNTRACK_ORIGSRC | XT_CONNTRACK_ORIGDST | XT_CONNTRACK_ORIGSRC_PORT |
+		      XT_CONNTRACK_ORIGDST_PORT,
 	/* The alias says only that somebody wrote `-m state`. */
-	bool more = flags & ~(unsigned)(XT_CONNTRACK_STATE | XT_CONNTRACK_STATE_ALIAS | XT_CONNTRACK_STATUS |
-					XT_CONNTRACK_DIRECTION);
+	XT_CONNTRACK_KNOWN =
+	    XT_CONNTRACK_STATE | XT_CONNTRACK_STATE_ALIAS | XT_CONNTRACK_STATUS | XT_CONNTRACK_DIRECTION | XT_ORIGINAL,
+};
+
+static void inspect_xt_add_originals(struct ruleset_rule *rule, const struct xt_conntrack_mtinfo3 *info)
+{
+	unsigned flags = info->match_flags, inverted = info->invert_flags;
+
+	if (flags & XT_CONNTRACK_PROTO) {
+		struct ruleset_step comparing = { .kind = STEP_COMPARE,
+						  .length = 1,
+						  .inverted = inverted & XT_CONNTRACK_PROTO,
+						  .a = { (uint8_t)info->l4proto } };
+		inspect_xt_load(rule, FIELD_CT_ORIGINAL, ORIGINAL_PROTOCOL, 1);
+		inspect_ruleset_add_step(rule, &comparing);
+	}
+	if (flags & XT_CONNTRACK_ORIGSRC)
+		inspect_xt_add_original(rule, ORIGINAL_SOURCE, &info->origsrc_addr, &info->origsrc_mask,
+					inverted & XT_CONNTRACK_ORIGSRC);
+	if (flags & XT_CONNTRACK_ORIGDST)
+		inspect_xt_add_original(rule, ORIGINAL_DESTINATION, &info->origdst_addr, &info->origdst_mask,
+					inverted & XT_CONNTRACK_ORIGDST);
+	if (flags & XT_CONNTRACK_ORIGSRC_PORT)
+		inspect_xt_add_original_ports(rule, ORIGINAL_SOURCE_PORT, info->origsrc_port, info->origsrc_port_high,
+					      inverted & XT_CONNTRACK_ORIGSRC_PORT);
+	if (flags & XT_CONNTRACK_ORIGDST_PORT)
+		inspect_xt_add_original_ports(rule, ORIGINAL_PORT, info->origdst_port, info->origdst_port_high,
+					      inverted & XT_CONNTRACK_ORIGDST_PORT);
+}
+
+static void inspect_xt_add_conntrack(struct ruleset_rule *rule, const struct xt_conntrack_mtinfo3 *info)
+{
+	unsigned flags = info->match_flags, inverted = info->invert_flags;
+	bool more = flags & ~(unsigned)XT_CONNTRACK_KNOWN;
 
 	if (flags & XT_CONNTRACK_STATE)
-		inspect_xt_add_state(rule, states, inverted & XT_CONNTRACK_STATE);
+		inspect_xt_add_state(rule, info->state_mask, inverted & XT_CONNTRACK_STATE);
 	/* Of what is not tracked, the state alone counts where it is asked for too. */
-	if (more || (flags & XT_CONNTRACK_STATE && flags & (XT_CONNTRACK_STATUS | XT_CONNTRACK_DIRECTION))) {
-		inspect_xt_doubt(rule, more);
+	if (more ||
+	    (flags & XT_CONNTRACK_STATE && flags & (XT_CONNTRACK_STATUS | XT_CONNTRACK_DIRECTION | XT_ORIGINAL))) {
+		inspect_xt_doubt(rule, more || flags & XT_ORIGINAL);
 		return;
 	}
+	inspect_xt_add_originals(rule, info);
 	if (flags & XT_CONNTRACK_STATUS) {
 		inspect_xt_load(rule, FIELD_CT_STATUS, 0, 4);
-		inspect_xt_compare_masked(rule, status, 0, !(inverted & XT_CONNTRACK_STATUS));
+		inspect_xt_compare_masked(rule, info->status_mask, 0, !(inverted & XT_CONNTRACK_STATUS));
 	}
 	if (flags & XT_CONNTRACK_DIRECTION) {
 		inspect_xt_load(rule, FIELD_CT_DIRECTION, 0, 1);
@@ -221,23 +273,36 @@ static void inspect_xt_add_conntrack(struct ruleset_rule *rule, unsigned flags, 
 	}
 }
 
-static void inspect_xt_read_conntrack_1(struct ruleset_rule *rule, const void *data)
+static void inspect_xt_read_conntrack_3(struct ruleset_rule *rule, const void *data)
 {
-	struct xt_conntrack_mtinfo1 conntrack;
+	struct xt_conntrack_mtinfo3 conntrack;
 
 	memcpy(&conntrack, data, sizeof(conntrack));
-	inspect_xt_add_conntrack(rule, conntrack.match_flags, conntrack.invert_flags, conntrack.state_mask,
-				 conntrack.status_mask);
+	inspect_xt_add_conntrack(rule, &conntrack);
 }
 
-/* Revision 2 is a beginning of revision 3. */
-static void inspect_xt_read_conntrack(struct ruleset_rule *rule, const void *data)
+/* It has the beginning of revision 3, with single ports in the network's order. */
+static void inspect_xt_read_conntrack_2(struct ruleset_rule *rule, const void *data)
 {
-	struct xt_conntrack_mtinfo2 conntrack;
+	struct xt_conntrack_mtinfo3 conntrack = { 0 };
 
-	memcpy(&conntrack, data, sizeof(conntrack));
-	inspect_xt_add_conntrack(rule, conntrack.match_flags, conntrack.invert_flags, conntrack.state_mask,
-				 conntrack.status_mask);
+	memcpy(&conntrack, data, sizeof(struct xt_conntrack_mtinfo2));
+	conntrack.origsrc_port = conntrack.origsrc_port_high = ntohs(conntrack.origsrc_port);
+	conntrack.origdst_port = conntrack.origdst_port_high = ntohs(conntrack.origdst_port);
+	inspect_xt_add_conntrack(rule, &conntrack);
+}
+
+/* It has the beginning of revision 2, with narrower masks. */
+static void inspect_xt_read_conntrack_1(struct ruleset_rule *rule, const void *data)
+{
+	struct xt_conntrack_mtinfo1 old;
+	struct xt_conntrack_mtinfo2 conntrack = { 0 };
+
+	memcpy(&old, data, sizeof(old));
+	memcpy(&conntrack, data, offsetof(struct xt_conntrack_mtinfo1, state_mask));
+	conntrack.state_mask = old.state_mask;
+	conntrack.status_mask = old.status_mask;
+	inspect_xt_read_conntrack_2(rule, &conntrack);
 }
 
 /* The kinds of address of which each has a bit in MASK. */
@@ -345,8 +410,8 @@ void inspect_ruleset_add_xt_match(struct ruleset_rule *rule, const char *name, u
 		{ "owner", 1, sizeof(struct xt_owner_match_info), inspect_xt_read_owner },
 		{ "state", 0, sizeof(struct xt_state_info), inspect_xt_read_state },
 		{ "conntrack", 1, sizeof(struct xt_conntrack_mtinfo1), inspect_xt_read_conntrack_1 },
-		{ "conntrack", 2, sizeof(struct xt_conntrack_mtinfo2), inspect_xt_read_conntrack },
-		{ "conntrack", 3, sizeof(struct xt_conntrack_mtinfo3), inspect_xt_read_conntrack },
+		{ "conntrack", 2, sizeof(struct xt_conntrack_mtinfo2), inspect_xt_read_conntrack_2 },
+		{ "conntrack", 3, sizeof(struct xt_conntrack_mtinfo3), inspect_xt_read_conntrack_3 },
 		{ "addrtype", 1, sizeof(struct xt_addrtype_info_v1), inspect_xt_read_addrtype },
 		{ "mark", 1, sizeof(struct xt_mark_mtinfo1), inspect_xt_read_mark },
 		{ "connmark", 1, sizeof(struct xt_connmark_mtinfo1), inspect_xt_read_connmark },

@@ -424,6 +424,22 @@ class TestFirewall:
     def test_wefts_own_table_is_none_of_them(self, doctor, host):
         nft(host, "table inet weft { chain forward { type filter hook forward priority 0; policy drop; } }")
         doctor.only("firewall", "ok")
+        nft(host, "table ip weft { chain output { type filter hook output priority 0; policy drop; } }")
+        found = doctor.findings("firewall")
+        assert all("nftables table ip weft, chain output" in finding["detail"] for finding in found) and found[0]["status"] == "fail"
+
+    def test_a_dormant_table_drops_nothing(self, doctor, host):
+        nft(host, "table inet mine { flags dormant; chain output { type filter hook output priority 0; policy drop; } }")
+        doctor.only("firewall", "ok")
+        nft(host, "add table inet mine")  # awake again
+        assert {finding["status"] for finding in doctor.findings("firewall")} == {"fail"}
+
+    @pytest.mark.parametrize("accept, status", [("ct original ip saddr 10.11.0.0/16", "ok"), ("ct original ip daddr 10.0.0.0/8", "fail")])
+    def test_the_first_packet_of_a_connection_is_known(self, doctor, host, accept, status):
+        host.add_uplink()
+        nft(host, f"table inet mine {{ chain forward {{ type filter hook forward priority 0; policy drop; {accept} accept; }} }}")
+        found = doctor.findings("firewall")
+        assert found and {finding["status"] for finding in found} == {status}, found
 
 
 class LegacyFilter:

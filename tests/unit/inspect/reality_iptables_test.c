@@ -11,6 +11,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void add_iptables_connection(enum way way, char *to, size_t size)
+{
+	if (some(2))
+		snprintf(to, size, "-m conntrack %s%s ", ONE_OF("", "! "),
+			 ONE_OF("--ctorigdst 1.1.1.1", "--ctorigdst 10.11.0.0/16", "--ctorigsrc 10.11.0.1",
+				"--ctproto tcp", "--ctproto udp", "--ctdir ORIGINAL --ctorigdst 1.0.0.0/8",
+				"--ctorigdstport 443 --ctdir REPLY --ctproto tcp",
+				"--ctorigdstport 400:1000 --ctproto tcp"));
+	else
+		snprintf(to, size, "-m conntrack %s--ctstate %s ", ONE_OF("", "! "),
+			 ONE_OF("NEW", "RELATED,ESTABLISHED", "NEW,INVALID", "UNTRACKED",
+				way == WAY_BACK ? "NEW" : "NEW,DNAT"));
+}
+
 static void add_iptables_match(enum way way, const char *hook, char *to, size_t size)
 {
 	bool in = hook[0] != 'O', out = strcmp(hook, "OUTPUT") == 0 || strcmp(hook, "FORWARD") == 0;
@@ -34,9 +48,7 @@ static void add_iptables_match(enum way way, const char *hook, char *to, size_t 
 			 ONE_OF("veth-1", "veth+", "eth9", "lo"));
 		break;
 	case 5:
-		snprintf(to, size, "-m conntrack %s--ctstate %s ", ONE_OF("", "! "),
-			 ONE_OF("NEW", "RELATED,ESTABLISHED", "NEW,INVALID", "UNTRACKED",
-				way == WAY_BACK ? "NEW" : "NEW,DNAT"));
+		add_iptables_connection(way, to, size);
 		break;
 	case 6:
 		snprintf(to, size, "-m addrtype %s--dst-type %s ", ONE_OF("", "! "),

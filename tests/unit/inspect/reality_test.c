@@ -84,7 +84,7 @@ static void add_match_of_kind(enum way way, char *to, size_t size)
 {
 	bool back = way == WAY_BACK;
 
-	switch (some(4)) {
+	switch (some(5)) {
 	case 0:
 		snprintf(
 		    to, size, "ct state %s ",
@@ -97,6 +97,13 @@ static void add_match_of_kind(enum way way, char *to, size_t size)
 				"meta l4proto udp"));
 		break;
 	case 2:
+		snprintf(to, size, "%s ",
+			 ONE_OF("ct original ip daddr 1.1.1.1", "ct original ip daddr != 10.11.0.0/16",
+				"ct original ip saddr 10.11.0.1", "ct original ip saddr { 10.12.0.0/16, 10.11.0.1 }",
+				"ct original protocol tcp", "meta l4proto tcp ct original proto-dst 400-500",
+				"meta l4proto tcp ct original proto-dst != 80"));
+		break;
+	case 3:
 		snprintf(to, size, "%s ",
 			 back ? "tcp flags & ack != 0"
 			      : ONE_OF("tcp flags syn", "tcp flags & (fin|syn|rst|ack) == syn",
