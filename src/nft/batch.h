@@ -29,6 +29,7 @@ struct nft_batch {
 	uint32_t set_ids;
 	bool broken; /* no memory */
 	bool over;   /* what is added may exist, see nft_batch_over() */
+	bool ahead;  /* rules to come go in front of those of their chain, the last one first; the owner sets it */
 	/* The rule being filled, see expr.c. */
 	struct nlattr *expressions;
 	unsigned stated; /* the protocols that the rule has stated already */

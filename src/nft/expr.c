@@ -14,7 +14,8 @@ enum { RULE_ROOM = 4096 };
 
 bool nft_rule_open(struct nft_batch *batch, const char *chain)
 {
-	struct nlmsghdr *message = nft_batch_open(batch, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, RULE_ROOM);
+	int place = batch->ahead ? 0 : NLM_F_APPEND;
+	struct nlmsghdr *message = nft_batch_open(batch, NFT_MSG_NEWRULE, NLM_F_CREATE | place, RULE_ROOM);
 
 	if (!message)
 		return false;

@@ -15,7 +15,7 @@
 #include "nft/batch.h"
 #include "nft/table.h"
 
-/* Appends one rule to CHAIN, made of the words that follow. */
+/* Adds one rule to CHAIN, made of the words that follow. It is the last one there, unless batch->ahead is set. */
 #define RULE(batch, chain, ...)                                                                                        \
 	do {                                                                                                           \
 		if (nft_rule_open((batch), (chain))) {                                                                 \

@@ -54,14 +54,14 @@ int rules_host_publish(const struct config_layout *layout, unsigned slot, const 
 
 /*
  * Makes the tables of a new or reused slot in one batch; tap0 must exist. `inet weft` has the rules of an IP host. The kernel
- * shows no ARP to inet tables, so `netdev weft` looks at the guest's frames first. PLAN's egress and bandwidth may be NULL: no
- * policy, as befits a slot of the pool, and no limits.
+ * shows no ARP to inet tables, so `netdev weft` looks at the guest's frames first. PLAN's egress and bandwidth may be NULL: a
+ * policy without lists, as befits a slot of the pool, and no limits.
  */
 int rules_slot_apply(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err);
 
 /*
- * Gives a slot of the pool the egress policy and bandwidth of PLAN; rules_slot_apply() has made its tables without. One batch
- * that only adds, and so never waits.
+ * Gives a slot of the pool the egress policy and bandwidth of PLAN; rules_slot_apply() has made its tables with a policy without
+ * lists, and without limits. One batch that only adds, and so never waits.
  */
 int rules_slot_claim(int netns_fd, const struct fabric_plan *plan, struct err *err);
 

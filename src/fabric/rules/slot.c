@@ -9,7 +9,7 @@
  * guest to its policy. Each packet of a flow that the guest opened is judged (direction original, before established), so a
  * tightened policy cuts live flows. Replies to flows that others opened pass, even to private addresses.
  *
- * Policy and limits have chains of their own that start empty: a slot of the pool gets them by additions alone.
+ * Policy and limits have chains of their own: a slot of the pool gets them by additions alone (slot_policy.c).
  */
 #include "fabric/rules/slot_rules.h"
 
@@ -420,17 +420,6 @@ int rules_slot_repair(int netns_fd, const struct config *config, const struct fa
 	if (rules_slot_make_tables(netns_fd, config, plan, &counts, true, err) < 0)
 		return err_wrap(err, "tables of slot %u", plan->slot);
 	return 0;
-}
-
-int rules_slot_claim(int netns_fd, const struct fabric_plan *plan, struct err *err)
-{
-	struct nft_batch batch;
-
-	nft_batch_begin(&batch, NFPROTO_INET);
-	rules_slot_add_policy(&batch, plan, 0);
-	int status = nft_batch_send(&batch, netns_fd, err);
-	nft_batch_free(&batch);
-	return status < 0 ? err_wrap(err, "policy of slot %u", plan->slot) : 0;
 }
 
 /* The kernel sets a comment only with the object, so an empty chain, which can be replaced, carries the name. */

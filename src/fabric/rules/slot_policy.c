@@ -148,15 +148,17 @@ static void rules_slot_policy_allow(struct nft_batch *batch, const struct egress
 		     verdict_return(batch));
 }
 
-/* One chain, since its return must leave the whole policy. */
-static void rules_slot_policy_add_side(struct nft_batch *batch, const struct egress *egress, unsigned side)
+/* What is allowed by name may be of any protocol, all else of three. */
+static void rules_slot_policy_add_usual(struct nft_batch *batch)
 {
-	/* What is allowed by name may be of any protocol, all else of three. */
-	for (size_t kind = 1; kind < RULES_POLICY_SETS; kind++)
-		rules_slot_policy_allow(batch, egress, side, kind);
 	RULE(batch, RULES_CHAIN_POLICY, match_l4proto(batch, NFT_IS_NOT, IPPROTO_TCP),
 	     match_l4proto(batch, NFT_IS_NOT, IPPROTO_UDP), match_l4proto(batch, NFT_IS_NOT, IPPROTO_ICMP),
 	     rules_deny(batch, "denied_protocol", RULES_DENIAL_PROTOCOL));
+}
+
+/* The rules behind that of the usual protocols. */
+static void rules_slot_policy_add_rest(struct nft_batch *batch, const struct egress *egress, unsigned side)
+{
 	rules_slot_policy_allow(batch, egress, side, 0);
 	for (size_t kind = 0; kind < RULES_POLICY_SETS; kind++)
 		if (rules_slot_policy_has_kind(egress->deny, egress->deny_count, kind))
@@ -165,6 +167,25 @@ static void rules_slot_policy_add_side(struct nft_batch *batch, const struct egr
 			     rules_deny(batch, "denied_policy", RULES_DENIAL_POLICY));
 	if (!egress->internet)
 		RULE(batch, RULES_CHAIN_POLICY, rules_deny(batch, RULES_COUNTER_INTERNET, RULES_DENIAL_INTERNET));
+}
+
+/* One chain, since its return must leave the whole policy. */
+static void rules_slot_policy_add_side(struct nft_batch *batch, const struct egress *egress, unsigned side)
+{
+	for (size_t kind = 1; kind < RULES_POLICY_SETS; kind++)
+		rules_slot_policy_allow(batch, egress, side, kind);
+	rules_slot_policy_add_usual(batch);
+	rules_slot_policy_add_rest(batch, egress, side);
+}
+
+/* The same around the only rule of a policy without lists. To replace that rule would take 20 times as long. */
+static void rules_slot_policy_add_around(struct nft_batch *batch, const struct egress *egress, unsigned side)
+{
+	batch->ahead = true;
+	for (size_t kind = RULES_POLICY_SETS - 1; kind > 0; kind--)
+		rules_slot_policy_allow(batch, egress, side, kind);
+	batch->ahead = false;
+	rules_slot_policy_add_rest(batch, egress, side);
 }
 
 /* The other direction is limited by the TAP's queue. */
@@ -181,6 +202,13 @@ static void rules_slot_policy_add_rate(struct nft_batch *batch, const struct rat
 	     act_count(batch, "drop_rate"), verdict_drop(batch));
 }
 
+static const struct egress *rules_slot_policy_egress_of(const struct fabric_plan *plan)
+{
+	static const struct egress without_lists = { .internet = true };
+
+	return plan->egress ? plan->egress : &without_lists;
+}
+
 static const struct rate *rules_slot_policy_rate_of(const struct fabric_plan *plan)
 {
 	static const struct rate unlimited;
@@ -190,12 +218,26 @@ static const struct rate *rules_slot_policy_rate_of(const struct fabric_plan *pl
 
 void rules_slot_add_policy(struct nft_batch *batch, const struct fabric_plan *plan, unsigned side)
 {
+	const struct egress *egress = rules_slot_policy_egress_of(plan);
+
 	batch->family = NFPROTO_INET;
-	if (plan->egress) {
-		rules_slot_policy_add_sets(batch, plan->egress, side);
-		rules_slot_policy_add_side(batch, plan->egress, side);
-	}
+	rules_slot_policy_add_sets(batch, egress, side);
+	rules_slot_policy_add_side(batch, egress, side);
 	rules_slot_policy_add_rate(batch, rules_slot_policy_rate_of(plan));
+}
+
+int rules_slot_claim(int netns_fd, const struct fabric_plan *plan, struct err *err)
+{
+	const struct egress *egress = rules_slot_policy_egress_of(plan);
+	struct nft_batch batch;
+
+	nft_batch_begin(&batch, NFPROTO_INET);
+	rules_slot_policy_add_sets(&batch, egress, 0);
+	rules_slot_policy_add_around(&batch, egress, 0);
+	rules_slot_policy_add_rate(&batch, rules_slot_policy_rate_of(plan));
+	int status = nft_batch_send(&batch, netns_fd, err);
+	nft_batch_free(&batch);
+	return status < 0 ? err_wrap(err, "policy of slot %u", plan->slot) : 0;
 }
 
 /* ---- Replacing ---- */
@@ -312,8 +354,7 @@ static int rules_slot_policy_turn_to(int netns_fd, const struct fabric_plan *pla
 
 	nft_batch_begin(&batch, NFPROTO_INET);
 	nft_chain_flush(&batch, RULES_CHAIN_POLICY);
-	if (plan->egress)
-		rules_slot_policy_add_side(&batch, plan->egress, side);
+	rules_slot_policy_add_side(&batch, rules_slot_policy_egress_of(plan), side);
 	rules_slot_policy_delete_side(&batch, present, 1 - side);
 	/* A new rule has a full bucket: frequent changes of the policy would lift the limit. */
 	if (!former || !slot_plan_same_rate(rules_slot_policy_rate_of(plan), rules_slot_policy_rate_of(former))) {
@@ -335,7 +376,7 @@ static int rules_slot_policy_replace(int netns_fd, const struct fabric_plan *pla
 
 	if (rules_slot_policy_find_free_side(netns_fd, &present, &side, err) < 0)
 		return -1;
-	if (plan->egress && rules_slot_policy_fill_side(netns_fd, plan->egress, side, err) < 0)
+	if (rules_slot_policy_fill_side(netns_fd, rules_slot_policy_egress_of(plan), side, err) < 0)
 		return -1;
 	if (rules_slot_policy_turn_to(netns_fd, plan, former, &present, side, err) == 0)
 		return 0;

@@ -23,7 +23,7 @@ enum { RULES_POLICY_SETS = 3, RULES_POLICY_SIDES = 2 };
 extern const struct nft_set set_policy_allow[RULES_POLICY_SIDES][RULES_POLICY_SETS];
 extern const struct nft_set set_policy_deny[RULES_POLICY_SIDES][RULES_POLICY_SETS];
 
-/* Chains for the policy alone, empty at first. */
+/* Chains for the policy and the limits alone. */
 #define RULES_CHAIN_POLICY          "guest_policy"
 #define RULES_CHAIN_FROM_GUEST_RATE "from_guest_rate" /* netdev */
 
@@ -49,7 +49,7 @@ int rules_egress_open(int netns_fd, const struct config *config, struct err *err
 void rules_slot_add_tables(struct nft_batch *batch, const struct config *config, const struct fabric_plan *plan,
 			   const struct fabric_counts *counts, unsigned side);
 
-/* Adds PLAN's policy and limits to tables without any. The lists are on SIDE. */
+/* Adds PLAN's policy and limits to chains that are empty. The lists are on SIDE. */
 void rules_slot_add_policy(struct nft_batch *batch, const struct fabric_plan *plan, unsigned side);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/netns.h"
 #include "fabric/pool.h"
+#include "fabric/rules/rules.h"
 #include "fabric/state.h"
 
 #include <fcntl.h>
@@ -86,6 +87,7 @@ START_TEST(a_claimed_slot_is_whole_and_has_its_policy)
 	struct egress egress = { .internet = false };
 	struct fabric_plan plan = fixture_plan(2, "a2");
 	struct result result = { 0 };
+	bool intact = false;
 
 	plan.egress = &egress;
 	plan.has_tap_owner = true;
@@ -97,6 +99,8 @@ START_TEST(a_claimed_slot_is_whole_and_has_its_policy)
 	ck_assert(fixture_shell_says("user 123", "ip -n ns-2 -d link show tap0"));
 	ck_assert(fixture_shell_says("10.11.0.2 via", "ip route show 10.11.0.2"));
 	ck_assert_uint_eq(host.seen[2].carrier_up, 0);
+	ck_assert_int_eq(rules_slot_check(result.slot.netns_fd, host.config, &plan, &intact, &result.err), 0);
+	ck_assert(intact);
 	fixture_destroy(&result.slot);
 }
 END_TEST

@@ -89,9 +89,14 @@ START_TEST(claim_and_update_lead_to_what_apply_makes)
 	OK(rules_slot_apply(-1, lab.config, &plan, &err));
 	OK(rules_slot_claim(-1, &plan_some, &err));
 	ck_assert(is_intact(&plan_some));
-	OK(rules_slot_update(-1, &plan_closed, NULL, &err));
+	OK(rules_slot_update(-1, &plan, NULL, &err));
+	ck_assert(is_intact(&plan));
+	OK(rules_slot_claim(-1, &plan_closed, &err));
 	ck_assert(is_intact(&plan_closed));
 	OK(rules_slot_update(-1, &plan, NULL, &err));
+	ck_assert(is_intact(&plan));
+	/* As for one that wants ports of the host alone. */
+	OK(rules_slot_claim(-1, &plan, &err));
 	ck_assert(is_intact(&plan));
 	OK(rules_slot_update(-1, &plan_some, NULL, &err));
 	ck_assert(is_intact(&plan_some));
