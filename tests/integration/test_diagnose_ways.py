@@ -11,8 +11,12 @@ from harness.wait import poll_until
 @pytest.fixture
 def out(host, weftd, guest):
     """A daemon on a host with an uplink, and the sandbox a1: its agent serves, and nobody listens on its port 8080."""
+    return start_out(host, weftd, guest, {})
+
+
+def start_out(host, weftd, guest, config):
     host.add_uplink()
-    daemon = weftd()
+    daemon = weftd(config)
     daemon.api.register("a1", {"ports": [49983, 8080], "ready_port": 49983})
     guest("ns-1").serve("49983,http,a1")
     daemon.api.wait("a1", "ready")
@@ -191,10 +195,14 @@ def test_a_host_that_cannot_forward_says_why(out, host):
     assert "no route on the host" in diagnosed(out.api, "egress", "?to=203.0.113.10")[0]["egress"]["detail"]
     host.run(["ip", "route", "add", "default", "via", "192.0.2.1"])
 
-    # weftd turns its own links on again, and the answers still come in by the uplink.
+
+def test_forwarding_that_is_off_says_so(host, weftd, guest):
+    """Where weftd may not turn it on. Its own links it turns on again, and the answers still come in by the uplink."""
+    host.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
+    daemon = start_out(host, weftd, guest, {"host": {"ip_forward": "require"}})
     host.run(["sysctl", "-qw", "net.ipv4.ip_forward=0"])
     poll_until(lambda: host.output(["sysctl", "-n", "net.ipv4.conf.veth-1.forwarding"]) == "1\n")
-    hops, said = diagnosed(out.api, "egress")
+    hops, said = diagnosed(daemon.api, "egress")
     assert "net.ipv4.conf.uplink0.forwarding is 0" in hops["egress"]["detail"] and "ip_forward=1" in said["next_step"]
     host.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
 
