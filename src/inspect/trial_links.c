@@ -51,6 +51,7 @@ struct trial_links {
 	size_t end_count;
 	struct kern_rtnl host, inner;
 	int host_fd, inner_fd;
+	uint16_t chance; /* tells this trial's addresses from those of others */
 	char *text;
 	size_t size;
 	enum inspect_trial_result result;
@@ -143,19 +144,24 @@ static bool inspect_links_is_clear(const struct trial_links *links)
 	return true;
 }
 
-/* Chooses addresses that the host does not use, and with which a packet meets the rules. */
+/*
+ * Chooses addresses that the host does not use, and with which a packet meets the rules. Which eight of a network they are is left to
+ * chance, since other trials may be under way.
+ */
 static bool inspect_links_choose(struct trial_links *links)
 {
-	static const uint32_t bases[] = { 0xc6120000, 0xc0000200, 0x0afffe00, 0xac1ffe00, 0xc0a8fe00, 0x647ffe00 };
+	static const struct cidr4 networks[] = { { 0xc6120000, 15 }, { 0xc0000200, 24 }, { 0x0afffe00, 24 },
+						 { 0xac1ffe00, 24 }, { 0xc0a8fe00, 24 }, { 0x647ffe00, 24 } };
 	struct inspect_host host;
 	struct err err;
 	bool found = false;
 
 	if (inspect_host(&host, &err) < 0)
 		return false;
-	for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]) && !found; i++) {
-		struct cidr4 range = { .ip = bases[i], .length = 29 };
-		inspect_links_address(links, bases[i]);
+	for (size_t i = 0; i < sizeof(networks) / sizeof(networks[0]) && !found; i++) {
+		uint32_t places = 1u << (29 - networks[i].length);
+		struct cidr4 range = { .ip = networks[i].ip + links->chance % places * 8, .length = 29 };
+		inspect_links_address(links, range.ip);
 		if (inspect_links_is_used(&host, &range))
 			continue;
 		found = inspect_trial_is_alike(links->trial, &links->packet) ||
@@ -449,13 +455,14 @@ enum inspect_trial_result inspect_trial_links(const struct inspect_trial *trial,
 				     .inner_fd = -1,
 				     .text = text,
 				     .size = size };
-	uint16_t numbers[2];
+	uint16_t numbers[3];
 	pthread_t thread;
 
 	if (strcmp(asked->iif, "lo") == 0 || strcmp(asked->oif, "lo") == 0)
 		return TRIAL_NONE;
 	if (getrandom(numbers, sizeof(numbers), 0) != sizeof(numbers))
 		return inspect_links_none(&links, "no random numbers are to be had");
+	links.chance = numbers[2];
 	for (uint8_t i = 0; i < 2; i++) {
 		struct trial_end *end = &links.ends[i];
 		inspect_links_name(end->name, i == 0 ? (asked->iif[0] ? asked->iif : asked->oif) : asked->oif,

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import struct
+import subprocess
 
 import pytest
 from harness.daemon import build_dir
@@ -361,6 +362,21 @@ class TestFirewall:
         found = doctor.findings("firewall")
         assert [finding["status"] for finding in found] == ["fail", "fail"], found
         assert "tried: a packet by links of a trial did not arrive" in found[0]["detail"]
+        assert links(host) == before
+
+    def test_trials_at_once_do_not_disturb_each_other(self, doctor, host):
+        host.add_uplink()
+        sysctl(host, "net.ipv4.ip_forward", "1")
+        before = links(host)
+        nft(
+            host,
+            """table inet mine { chain forward { type filter hook forward priority 0; policy drop;
+            ct state established accept; limit rate 1000/second burst 100 packets accept; } }""",
+        )
+        command = [WEFTCTL, "--socket", doctor.socket, "doctor", "--json"]
+        for one in [host.popen(command, stdout=subprocess.PIPE, text=True) for _ in range(6)]:
+            found = [finding for finding in json.loads(one.communicate()[0]) if finding["check"] == "firewall"]
+            assert [finding["status"] for finding in found] == ["ok"], found
         assert links(host) == before
 
     def test_a_doubt_on_the_way_back_to_the_host_is_tried(self, doctor, host):
