@@ -79,6 +79,9 @@ allow_address = 192.0.2.0/24
 [pool]
 size = 1
 quarantine = 0
+[ingress]
+local_users = 4000-4001
+local_users = %5900
 END
 cat >/tmp/policy <<END
 {"egress": {"internet": false,

@@ -117,6 +117,33 @@ def test_local_users(scene):
     poll_until(lambda: "4000-4001" in one.host.output(["nft", "list", "chain", "inet", "weft", "local_users"]))
 
 
+ACCOUNTS = {
+    "passwd": "alice:x:5001:5001::/:/bin/sh\ncarol:x:5003:5003::/:/bin/sh\n",
+    "group": "boxes:x:5900:alice,nobody-of-that-name\n",
+}
+
+
+def test_members_of_a_group_are_local_users(host, folder, scene):
+    """A member counts by its own number: the kernel knows no other groups of a socket's owner. The group is read at each start."""
+    for name, lines in ACCOUNTS.items():
+        with open(f"/etc/{name}", encoding="utf-8") as file:
+            lines = file.read() + lines
+        with open(f"{folder}/{name}", "w", encoding="utf-8") as file:
+            file.write(lines)
+        host.run(["mount", "--bind", f"{folder}/{name}", f"/etc/{name}"])
+    one = scene({"ingress": {"local_users": ["%boxes"]}})
+    with one.guests[0].listen(9999):
+        assert [connects(host, user) for user in (5001, 5900)] == ["ok"] * 2
+        assert connects(host, 5003) == "ConnectionRefusedError"
+        with open(f"{folder}/group", "r+", encoding="utf-8") as file:
+            text = file.read()
+            file.seek(0)
+            file.write(text.replace(":alice,", ":carol,"))
+        one.daemon.stop()
+        one.daemon.start()
+        assert [connects(host, user) for user in (5001, 5003)] == ["ConnectionRefusedError", "ok"]
+
+
 def test_unknown_local_users_are_mistakes(weftd):
     one = weftd({"ingress": {"local_users": ["root", "nobody-of-that-name", "%no-such-group", "5-3"]}}, run=False)
     done = one.run("--check")

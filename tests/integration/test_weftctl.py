@@ -423,7 +423,8 @@ def test_a_path_that_is_no_socket_is_told_as_such(run, folder):
     [
         (True, "internet", "", "this sandbox's policy: internet yes"),
         (False, "internet", "", "this sandbox's policy: internet no"),
-        (True, "allow", "policy_allow_port 203.0.113.1", "this sandbox's policy: allow 203.0.113.1"),
+        (True, "allow", "policy_allow_port 203.0.113.1", "this sandbox's policy: allow 203.0.113.1 for udp port 443"),
+        (True, "allow", "policy_allow2_proto 203.0.113.0-203.0.113.255", "this sandbox's policy: allow 203.0.113.0/24 for udp\n"),
         (False, "deny", "policy_deny 203.0.113.0-203.0.113.255", "this sandbox's policy: deny 203.0.113.0/24"),
         (False, "deny", "policy_deny2 0.0.0.0-255.255.255.255", "this sandbox's policy: deny 0.0.0.0/0"),
         (False, "deny", "policy_deny 203.0.113.1-203.0.113.2", "this sandbox's policy: deny 203.0.113.1-203.0.113.2"),

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NETWORK_SIZE = 2 * IPV4_TEXT_SIZE };
+enum { NETWORK_SIZE = 2 * IPV4_TEXT_SIZE, LIMIT_SIZE = 32 };
 
 /* The addresses in "SET FIRST-LAST", as a network if they are one; "" if there are none. */
 static void command_reach_read_network(const char *set, char text[static NETWORK_SIZE])
@@ -37,8 +37,22 @@ static void command_reach_read_network(const char *set, char text[static NETWORK
 		snprintf(text, NETWORK_SIZE, "%s/%d", first_text, size ? __builtin_clz(size) + 1 : 0);
 }
 
+/* What the kind of SET says of a rule besides its addresses: " for gre", " for tcp port 443", or "". */
+static void command_reach_limit(const char *set, uint8_t proto, const char *port, char text[static LIMIT_SIZE])
+{
+	size_t length = strcspn(set, " ");
+	bool of_port = length > 5 && strncmp(set + length - 5, "_port", 5) == 0;
+	bool of_proto = length > 6 && strncmp(set + length - 6, "_proto", 6) == 0;
+	char name[ADDR_IP_PROTO_TEXT_SIZE];
+
+	*text = '\0';
+	if (of_port || of_proto)
+		snprintf(text, LIMIT_SIZE, " for %s%s%.5s", addr_ip_proto_format(proto, name), of_port ? " port " : "",
+			 of_port ? port : "");
+}
+
 /* "this sandbox's policy: deny 203.0.113.0/24". The caller frees. */
-static char *command_reach_describe(const json_t *answer)
+static char *command_reach_describe(const json_t *answer, uint8_t proto, const char *port)
 {
 	static const struct {
 		const char *rule;
@@ -63,16 +77,17 @@ static char *command_reach_describe(const json_t *answer)
 	};
 	const char *rule = client_text(answer, "rule");
 	bool allowed = client_is(answer, "allowed");
-	char network[NETWORK_SIZE], *text = NULL;
+	char network[NETWORK_SIZE], limit[LIMIT_SIZE], *text = NULL;
 	size_t count = sizeof(sentences) / sizeof(sentences[0]), i = 0;
 
 	command_reach_read_network(client_text(answer, "set"), network);
+	command_reach_limit(client_text(answer, "set"), proto, port, limit);
 	while (i < count && (sentences[i].allowed != allowed || strcmp(sentences[i].rule, rule) != 0))
 		i++;
 	bool named = i < count && sentences[i].before[strlen(sentences[i].before) - 1] == ' ';
-	int length = i < count
-			 ? asprintf(&text, "%s%s%s", sentences[i].before, named ? network : "", sentences[i].behind)
-			 : asprintf(&text, "rule %s %s", rule, network);
+	int length = i < count ? asprintf(&text, "%s%s%s%s", sentences[i].before, named ? network : "", limit,
+					  sentences[i].behind)
+			       : asprintf(&text, "rule %s %s", rule, network);
 	if (length < 0)
 		abort();
 	return text;
@@ -111,7 +126,7 @@ int command_reach(const struct cli *cli)
 		cli_print_json(answer);
 	} else if (code == CLI_DONE) {
 		bool allowed = client_is(answer, "allowed");
-		AUTO_FREE char *reason = command_reach_describe(answer);
+		AUTO_FREE char *reason = command_reach_describe(answer, number, colon ? colon + 1 : "");
 		cli_screen_wrap(&cli->screen, allowed ? CELL_GOOD : CELL_BAD, allowed ? "allowed " : "denied ",
 				"%s by %s", dest, reason);
 	}
