@@ -22,6 +22,8 @@ STAILQ_HEAD(job_list, job);
 
 enum { SPARES_RETRY_MS = 100 };
 
+static const char stops[] = "weftd is stopping";
+
 struct job_thread {
 	struct base_thread thread;
 	pthread_mutex_t lock;
@@ -174,10 +176,10 @@ static void fabric_job_deliver(struct mail *mail)
 	base_spares_fill();
 }
 
-static void fabric_job_cancel(struct job_thread *thread, struct job *job)
+static void fabric_job_cancel(struct job_thread *thread, struct job *job, const char *why)
 {
 	job->failed = true;
-	err_set(&job->err, ECANCELED, "weftd is stopping");
+	err_set(&job->err, ECANCELED, "%s", why);
 	base_mailbox_post(thread->mailbox, &job->mail);
 }
 
@@ -199,27 +201,46 @@ void fabric_job_thread_post(struct job_thread *thread, struct job *job, enum job
 	}
 	pthread_mutex_unlock(&thread->lock);
 	if (stopping)
-		fabric_job_cancel(thread, job);
+		fabric_job_cancel(thread, job, stops);
 }
 
-void fabric_job_thread_urge(struct job_thread *thread, struct job *job, enum job_urgency from, enum job_urgency to)
+/* Takes a job that waits out of its list. Returns whether it did wait. The caller holds the lock. */
+static bool fabric_job_take_back(struct job_thread *thread, struct job *job, enum job_urgency urgency)
 {
 	struct job *waiting;
 
-	pthread_mutex_lock(&thread->lock);
-	STAILQ_FOREACH(waiting, &thread->waiting[from], next)
+	STAILQ_FOREACH(waiting, &thread->waiting[urgency], next)
 	{
 		if (waiting == job)
 			break;
 	}
-	if (waiting) {
-		STAILQ_REMOVE(&thread->waiting[from], job, job, next);
-		thread->counts[from]--;
+	if (!waiting)
+		return false;
+	STAILQ_REMOVE(&thread->waiting[urgency], job, job, next);
+	thread->counts[urgency]--;
+	return true;
+}
+
+void fabric_job_thread_urge(struct job_thread *thread, struct job *job, enum job_urgency from, enum job_urgency to)
+{
+	pthread_mutex_lock(&thread->lock);
+	if (fabric_job_take_back(thread, job, from)) {
 		STAILQ_INSERT_TAIL(&thread->waiting[to], job, next);
 		thread->counts[to]++;
 		pthread_cond_signal(&thread->work);
 	}
 	pthread_mutex_unlock(&thread->lock);
+}
+
+void fabric_job_thread_withdraw(struct job_thread *thread, struct job *job, enum job_urgency urgency)
+{
+	bool waited;
+
+	pthread_mutex_lock(&thread->lock);
+	waited = fabric_job_take_back(thread, job, urgency);
+	pthread_mutex_unlock(&thread->lock);
+	if (waited)
+		fabric_job_cancel(thread, job, "no longer wanted");
 }
 
 void fabric_job_thread_defer(struct job_thread *thread, uint64_t until_ms)
@@ -255,7 +276,7 @@ void fabric_job_thread_stop(struct job_thread *thread)
 	thread->running = false;
 	/* The thread has ended, so no lock is needed. */
 	while ((job = fabric_job_next(thread, false)))
-		fabric_job_cancel(thread, job);
+		fabric_job_cancel(thread, job, stops);
 }
 
 void fabric_job_thread_free(struct job_thread *thread)

@@ -52,6 +52,9 @@ void fabric_job_thread_post(struct job_thread *thread, struct job *job, enum job
 /* Moves a job behind those of the urgency TO, because a caller waits for it by now; nothing if it was begun. Main thread. */
 void fabric_job_thread_urge(struct job_thread *thread, struct job *job, enum job_urgency from, enum job_urgency to);
 
+/* A job that waits with this urgency is finished without being run, with ECANCELED; nothing if it was begun. Main thread. */
+void fabric_job_thread_withdraw(struct job_thread *thread, struct job *job, enum job_urgency urgency);
+
 /*
  * Jobs that are not urgent (JOB_REMOVAL and below) are not begun before UNTIL_MS of clock_now_ms(). A deferral is only ever made
  * longer. Main thread.

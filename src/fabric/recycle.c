@@ -13,6 +13,7 @@
 #include "base/container_of.h"
 #include "base/log.h"
 #include "fabric/pool.h"
+#include "fabric/repair.h"
 #include "fabric/slot/work.h"
 #include "fabric/state.h"
 
@@ -169,9 +170,7 @@ bool fabric_recycle_slot(struct slot *slot)
 	if (!recycling)
 		return false;
 	slot_plan_share_hold(slot->plan);
-	/* A look in turn that is not begun yet would give the silent slot its route back. */
-	if (slot->repair)
-		fabric_job_thread_urge(fabric->builder, slot->repair, JOB_REFILL, JOB_CLAIM);
+	fabric_slot_stop_repair(slot);
 	slot->netns_fd = -1;
 	slot_become(slot, SLOT_SILENCING, "destroyed");
 	fabric_job_thread_post(fabric->builder, &recycling->job, JOB_REMOVAL);

@@ -247,3 +247,10 @@ bool fabric_slot_look_over(struct slot *slot)
 	fabric_slot_post_repair(slot, JOB_REFILL);
 	return true;
 }
+
+void fabric_slot_stop_repair(struct slot *slot)
+{
+	slot->repair_more = false;
+	if (slot->repair)
+		fabric_job_thread_withdraw(slot->fabric->builder, slot->repair, slot->repair_urgency);
+}

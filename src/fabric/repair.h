@@ -17,4 +17,10 @@ void fabric_slot_repair(struct slot *slot);
 /* The same when the builder has nothing else to do. False: there is nothing to look at, or a repair is under way. Main thread. */
 bool fabric_slot_look_over(struct slot *slot);
 
+/*
+ * Before the slot is taken apart or made silent: a repair that has not begun would give it back what is about to go. One that has
+ * begun is over before any job that is posted after this call. Main thread.
+ */
+void fabric_slot_stop_repair(struct slot *slot);
+
 #endif

@@ -17,6 +17,7 @@
 #include "base/container_of.h"
 #include "base/log.h"
 #include "fabric/look_slot.h"
+#include "fabric/repair.h"
 #include "fabric/rules/rules.h"
 #include "fabric/slot/destroy.h"
 #include "fabric/state.h"
@@ -268,6 +269,7 @@ static void fabric_teardown_on_move(void *context, struct slot *slot, enum slot_
 	(void)cause;
 	if (slot->phase == SLOT_LEAVING) {
 		timer_stop(&slot->timeout);
+		fabric_slot_stop_repair(slot);
 		slot->netns_fd = -1;
 		if (from != SLOT_STUCK && fabric_job_thread_waiting(fabric->builder, JOB_CLAIM))
 			fabric->deferred_total++;

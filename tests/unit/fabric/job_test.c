@@ -159,6 +159,23 @@ START_TEST(a_job_that_a_caller_waits_for_by_now_is_begun_in_a_deferral)
 }
 END_TEST
 
+START_TEST(a_job_that_is_withdrawn_is_not_run)
+{
+	struct noted withdrawn, other;
+
+	fabric_job_thread_defer(thread, clock_now_ms() + HOUR_MS);
+	post(&withdrawn, JOB_REFILL);
+	fabric_job_thread_withdraw(thread, &withdrawn.job, JOB_REFILL);
+	expect_cancelled(&withdrawn);
+	ck_assert_uint_eq(withdrawn.run_ms, 0);
+	/* It does not wait any more, so nothing happens to it or to another. */
+	post(&other, JOB_CLAIM);
+	await(&other);
+	fabric_job_thread_withdraw(thread, &other.job, JOB_CLAIM);
+	ck_assert(!other.job.failed);
+}
+END_TEST
+
 START_TEST(deferred_jobs_are_finished_when_the_thread_stops)
 {
 	struct noted refill;
@@ -180,6 +197,7 @@ int main(void)
 	tcase_add_test(tests, after_a_deferral_the_rest_is_begun_by_urgency);
 	tcase_add_test(tests, a_deferral_is_made_longer_and_never_shorter);
 	tcase_add_test(tests, a_job_that_a_caller_waits_for_by_now_is_begun_in_a_deferral);
+	tcase_add_test(tests, a_job_that_is_withdrawn_is_not_run);
 	tcase_add_test(tests, deferred_jobs_are_finished_when_the_thread_stops);
 	suite_add_tcase(suite, tests);
 
