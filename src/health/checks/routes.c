@@ -8,6 +8,7 @@
 #include "health/owner.h"
 
 #include <linux/rtnetlink.h>
+#include <stdio.h>
 
 static const struct inspect_link *check_routes_link(const struct health_facts *facts, unsigned index)
 {
@@ -26,10 +27,21 @@ static bool check_routes_is_ours(const struct health_facts *facts, const struct 
 	       (link && (health_is_group_used(facts, link->group) || health_claim_link(facts, link) != CLAIM_FOREIGN));
 }
 
+enum { DEVICE_SIZE = 32 };
+
+/* " dev NAME", as ip-route(8) has it; "" for a route without a link, such as a blackhole. Fills TEXT and returns it. */
+static const char *check_routes_device(const struct health_facts *facts, unsigned index, char text[static DEVICE_SIZE])
+{
+	text[0] = '\0';
+	if (index)
+		snprintf(text, DEVICE_SIZE, " dev %s", inspect_link_name(&facts->host, index));
+	return text;
+}
+
 static size_t check_routes_range(const struct health_facts *facts, const struct cidr4 *range, const char *option,
 				 struct health_report *report)
 {
-	char route_text[CIDR4_TEXT_SIZE], range_text[CIDR4_TEXT_SIZE];
+	char route_text[CIDR4_TEXT_SIZE], range_text[CIDR4_TEXT_SIZE], device[DEVICE_SIZE];
 	size_t found = 0;
 
 	for (size_t i = 0; i < facts->host.route_count; i++) {
@@ -41,17 +53,16 @@ static size_t check_routes_range(const struct health_facts *facts, const struct 
 		if (route->type == RTN_BROADCAST || route->type == RTN_ANYCAST)
 			continue;
 		struct health_finding *finding = health_add(
-		    report, "routes", HEALTH_FAIL, "%s %s dev %s (table %u) lies in %s, %s",
+		    report, "routes", HEALTH_FAIL, "%s %s%s (table %u) lies in %s, %s",
 		    route->type == RTN_LOCAL ? "the host's own address" : "route",
-		    addr_cidr4_format(&route->destination, route_text), inspect_link_name(&facts->host, route->link),
+		    addr_cidr4_format(&route->destination, route_text), check_routes_device(facts, route->link, device),
 		    route->table, addr_cidr4_format(range, range_text), option);
 		health_why(finding, "packets for the sandboxes whose addresses it covers go there instead");
 		if (route->type == RTN_LOCAL)
-			health_fix(finding, "ip addr del %s dev %s, or another range for %s", route_text,
-				   inspect_link_name(&facts->host, route->link), option);
+			health_fix(finding, "ip addr del %s%s, or another range for %s", route_text, device, option);
 		else
-			health_fix(finding, "ip route del %s dev %s table %u, or another range for %s", route_text,
-				   inspect_link_name(&facts->host, route->link), route->table, option);
+			health_fix(finding, "ip route del %s%s table %u, or another range for %s", route_text, device,
+				   route->table, option);
 		found++;
 	}
 	return found;

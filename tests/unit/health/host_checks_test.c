@@ -230,6 +230,10 @@ START_TEST(a_route_to_a_sandbox_of_another_layout_is_no_fault)
 	ck_assert_ptr_nonnull(strstr(found(check_routes, HEALTH_FAIL, "10.11.0.1")->fix, "ip route del"));
 	routes[0].type = RTN_LOCAL;
 	ck_assert_ptr_nonnull(strstr(found(check_routes, HEALTH_FAIL, "own address")->fix, "ip addr del"));
+	/* It has no link, and the command names none. */
+	routes[0] = (struct inspect_route){ .destination = { 0x0a0b0000, 16 }, .table = 99, .type = RTN_BLACKHOLE };
+	ck_assert_ptr_nonnull(
+	    strstr(found(check_routes, HEALTH_FAIL, "10.11.0.0/16")->fix, "ip route del 10.11.0.0/16 table 99"));
 }
 END_TEST
 
