@@ -76,8 +76,11 @@ enum hop_status hop_route(struct walk *walk, struct hop *hop, bool subject_only)
 		if (!looked)
 			return HOP_FAIL;
 		walk_cause(walk, "somebody changed the routes inside %s", walk->netns);
-		walk_next_step(walk, "look with: ip netns exec %s ip route; restart weftd, which repairs them",
-			       walk->netns);
+		walk_next_step(
+		    walk,
+		    "look with: ip netns exec %s ip route; weftd puts its own back by itself: look for `repaired` in "
+		    "its log",
+		    walk->netns);
 		return HOP_FAIL;
 	}
 	if (hop_drift(walk, hop, DRIFT_ROUTES) != HOP_OK)
