@@ -107,8 +107,9 @@ const struct option option_table[] = {
 	  .text = "Whether an endpoint may listen on a port below 1024." },
 
 	{ "host", "ip_forward", OPTION_CHOICE, .initial = "enable", AT(host.ip_forward), .words = forward_modes,
-	  .text = "Where net.ipv4.ip_forward is 0, at the start or later: set it, and say so, or refuse to start and "
-		  "report it." },
+	  .text =
+	      "Where net.ipv4.ip_forward is 0: `enable' sets it, and says so; `require' refuses to start, and later "
+	      "reports it." },
 
 	{ "pool", "size", OPTION_COUNT, RELOADABLE, .initial = "0", AT(pool.size), .max = CONFIG_SLOT_MAX,
 	  .text = "How many slots are kept ready for the next sandboxes; 0: none." },
