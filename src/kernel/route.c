@@ -243,6 +243,50 @@ static int kern_route_find_entries(struct kern_rtnl *rtnl, const struct kern_rou
 	return result;
 }
 
+/* A search for the entry that forbids packets to IP in a table that only policy rules lead to. */
+struct kern_route_ban {
+	uint32_t ip;
+	struct kern_route_entry found; /* the one for the smallest network */
+	bool there;
+};
+
+static void kern_route_take_ban(void *context, const struct kern_route_entry *entry)
+{
+	struct kern_route_ban *ban = context;
+	bool forbids = entry->type == RTN_BLACKHOLE || entry->type == RTN_UNREACHABLE || entry->type == RTN_PROHIBIT;
+
+	if (!forbids || entry->table == RT_TABLE_MAIN || entry->table == RT_TABLE_LOCAL ||
+	    (entry->to.length && !addr_cidr4_contains(&entry->to, ban->ip)) ||
+	    (ban->there && entry->to.length <= ban->found.to.length))
+		return;
+	ban->found = *entry;
+	ban->there = true;
+}
+
+/* Names such an entry in RIVAL, with the policy rule that leads to it; without one RIVAL is as before. */
+static int kern_route_find_ban(struct kern_rtnl *rtnl, uint32_t ip, struct kern_route_rival *rival, struct err *err)
+{
+	enum { TRIES = 10 };
+	struct kern_route_ban ban;
+	uint32_t rule;
+	int result = -1;
+
+	for (int i = 0; i < TRIES && result < 0; i++) {
+		ban = (struct kern_route_ban){ .ip = ip };
+		result = kern_route_dump(rtnl, kern_route_take_ban, &ban, err);
+		if (result < 0 && err->code != EINTR)
+			return -1;
+	}
+	if (result < 0 || !ban.there)
+		return result;
+	if (kern_policy_rule_find(rtnl, ip, ban.found.table, &rule, err) < 0)
+		return -1;
+	if (rule)
+		*rival =
+		    (struct kern_route_rival){ .table = ban.found.table, .rule = rule, .protocol = ban.found.protocol };
+	return 0;
+}
+
 /* ROUTE is in place, and not what decides, says MATCH: finds what does. An entry that forbids (`blackhole`) is not shown by a lookup. */
 static int kern_route_find_rival(struct kern_rtnl *rtnl, const struct kern_route *route, const struct match *match,
 				 struct kern_route_rival *rival, struct err *err)
@@ -257,6 +301,8 @@ static int kern_route_find_rival(struct kern_rtnl *rtnl, const struct kern_route
 	}
 	if (rival->table != kern_route_table(route) &&
 	    kern_policy_rule_find(rtnl, kern_route_probe(route), rival->table, &rival->rule, err) < 0)
+		return -1;
+	if (!rival->table && !rival->rule && kern_route_find_ban(rtnl, kern_route_probe(route), rival, err) < 0)
 		return -1;
 	rival->present = true;
 	return 0;

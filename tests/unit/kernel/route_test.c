@@ -227,6 +227,8 @@ static const struct {
 	  "ip rule del pref 90 && ip route flush table 7", 7, 90, RTPROT_BOOT },
 	{ "ip rule add pref 91 to 10.11.0.0/24 lookup 700 && ip route add default dev lo table 700",
 	  "ip rule del pref 91 && ip route flush table 700", 700, 91, RTPROT_BOOT },
+	{ "ip rule add pref 89 to 10.11.0.0/16 lookup 99 && ip route add blackhole default table 99",
+	  "ip rule del pref 89 && ip route flush table 99", 99, 89, RTPROT_BOOT },
 	{ "ip rule add pref 92 to 10.11.0.1 blackhole", "ip rule del pref 92", 0, 92, 0 },
 	{ "ip rule add pref 93 unreachable", "ip rule del pref 93", 0, 93, 0 },
 	{ "ip address add 10.11.0.1/32 dev lo", "ip address del 10.11.0.1/32 dev lo", RT_TABLE_LOCAL, 0,
