@@ -123,8 +123,8 @@ START_TEST(every_alteration_shows)
 		"nft 'flush map inet weft targets; add element inet weft targets { tcp . 80 : 10.0.0.2 . 8080 }'",
 		"nft 'flush map inet weft targets; add element inet weft targets { tcp . 81 : 10.0.0.1 . 8080 }'",
 		"nft flush map inet weft targets",
-		"nft 'flush chain inet weft forward; delete set inet weft seen; "
-		"add set inet weft seen { type ipv4_addr; flags dynamic, timeout; timeout 61s; size 16; }'",
+		("nft 'flush chain inet weft forward; delete set inet weft seen; "
+		 "add set inet weft seen { type ipv4_addr; flags dynamic, timeout; timeout 61s; size 16; }'"),
 	};
 
 	for (size_t i = 0; i < sizeof(alterations) / sizeof(alterations[0]); i++) {
