@@ -2,8 +2,7 @@
 /*
  * The doctor's checks on made-up hosts, with facts that a namespace of the test's own cannot have.
  */
-#include "config/config.h"
-#include "health/doctor.h"
+#include "unit/health/doctor_fixture.h"
 #include "unit/run_suite.h"
 
 #include <check.h>
@@ -12,127 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-enum { FILES_MAX = 8 };
-
-static struct {
-	const char *path, *text;
-} files[FILES_MAX];
-static size_t file_count;
-static struct health_facts facts;
-static struct health_report report;
-static struct config *config;
-static const char *variables[4][2];
-static struct {
-	const char *address; /* NULL: each can be bound */
-	int error;
-} trial;
-
-static char *read_text(void *context, const char *path)
-{
-	(void)context;
-	for (size_t i = 0; i < file_count; i++)
-		if (strcmp(files[i].path, path) == 0)
-			return strdup(files[i].text);
-	return NULL;
-}
-
-/* Inode 7 is the daemon's, as process 70; inode 8 another program's. */
-static int holder(void *context, uint64_t inode, char name[static 32])
-{
-	(void)context;
-	snprintf(name, 32, "%s", inode == 7 ? "weftd" : inode == 8 ? "nginx" : "?");
-	return inode == 7 ? 70 : inode == 8 ? 80 : 0;
-}
-
-static const char *environment(void *context, const char *name)
-{
-	(void)context;
-	for (size_t i = 0; i < 4; i++)
-		if (variables[i][0] && strcmp(variables[i][0], name) == 0)
-			return variables[i][1];
-	return NULL;
-}
-
-static int bound_pid;
-
-static int bound(void *context, const struct addr *addr, char name[static 32], unsigned *uid)
-{
-	(void)context;
-	(void)addr;
-	snprintf(name, 32, "bind");
-	*uid = 33;
-	return bound_pid;
-}
-
-static int try_bind(void *context, const struct addr *addr)
-{
-	char text[ADDR_TEXT_SIZE];
-
-	(void)context;
-	return trial.address && strcmp(addr_format(addr, text), trial.address) == 0 ? trial.error : 0;
-}
-
-static void setup(void)
-{
-	trial.address = NULL;
-	file_count = 0;
-	memset(variables, 0, sizeof(variables));
-	config = config_default();
-	facts = (struct health_facts){ .config = config,
-				       .socket = "/run/weft/control.sock",
-				       .read_text = read_text,
-				       .holder = holder,
-				       .environment = environment,
-				       .bound = bound,
-				       .try_bind = try_bind,
-				       .state_directory = { .path = "/run/weft/state", .mode = S_IFDIR | 0700 } };
-	const struct health_layout layout = health_layout_of_config(config);
-	health_note_layout(&facts, &layout);
-}
-
-static void teardown(void)
-{
-	health_report_clear(&report);
-	health_facts_clear(&facts);
-	config_free(config);
-}
-
-static void file(const char *path, const char *text)
-{
-	files[file_count].path = path;
-	files[file_count++].text = text;
-}
-
-static void daemon_runs(void)
-{
-	file("/proc/net/unix", "Num       RefCount Protocol Flags    Type St Inode Path\n"
-			       "0000000000000000: 00000002 00000000 00010000 0001 01 5 /run/other\n"
-			       "0000000000000000: 00000003 00000000 00000000 0001 03 6 /run/weft/control.sock\n"
-			       "0000000000000000: 00000002 00000000 00010000 0001 01 7 /run/weft/control.sock\n");
-}
-
-static void trial_fails(const char *address, int error)
-{
-	trial.address = address;
-	trial.error = error;
-}
-
-/* Runs one check, which must find exactly one thing, of STATUS, with WORDS in it. */
-static const struct health_finding *found(void (*check)(const struct health_facts *facts, struct health_report *report),
-					  enum health_status status, const char *words)
-{
-	health_report_clear(&report);
-	check(&facts, &report);
-	ck_assert_uint_eq(report.count, 1);
-	const struct health_finding *finding = &report.findings[0];
-	ck_assert_msg(finding->status == status && strstr(finding->detail, words), "%s: %s",
-		      health_status_name(finding->status), finding->detail);
-	if (status == HEALTH_WARN || status == HEALTH_FAIL)
-		ck_assert_msg(finding->why[0] && finding->fix[0], "%s", finding->detail);
-	return finding;
-}
 
 START_TEST(the_connection_table_is_judged_by_its_use)
 {
@@ -495,7 +373,7 @@ END_TEST
 int main(void)
 {
 	TCase *checks = tcase_create("checks");
-	tcase_add_checked_fixture(checks, setup, teardown);
+	tcase_add_checked_fixture(checks, doctor_setup, doctor_teardown);
 	tcase_add_test(checks, the_connection_table_is_judged_by_its_use);
 	tcase_add_test(checks, the_connection_table_is_to_hold_what_all_guests_may_open);
 	tcase_add_test(checks, descriptors_are_those_of_the_daemon_where_it_runs);

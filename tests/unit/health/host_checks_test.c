@@ -2,10 +2,9 @@
 /*
  * The checks of what weft depends on, and whose links there are, on made-up hosts. All advice of all checks is read for harm.
  */
-#include "config/config.h"
-#include "health/doctor.h"
 #include "health/owner.h"
 #include "health/process.h"
+#include "unit/health/doctor_fixture.h"
 #include "unit/run_suite.h"
 
 #include <check.h>
@@ -15,104 +14,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { FILES_MAX = 12 };
-
-static struct {
-	const char *path, *text;
-} files[FILES_MAX];
-static size_t file_count;
-static struct health_facts facts;
-static struct health_report report;
-static struct config *config;
-
-static char *read_text(void *context, const char *path)
-{
-	(void)context;
-	for (size_t i = 0; i < file_count; i++)
-		if (strcmp(files[i].path, path) == 0)
-			return strdup(files[i].text);
-	return NULL;
-}
-
-static int holder(void *context, uint64_t inode, char name[static 32])
-{
-	(void)context;
-	snprintf(name, 32, "%s", inode == 7 ? "weftd" : "?");
-	return inode == 7 ? 70 : 0;
-}
-
-static const char *environment(void *context, const char *name)
-{
-	(void)context;
-	return strcmp(name, "HTTP_PROXY") == 0 ? "http://192.0.2.1:3128" : NULL;
-}
-
-static int bound(void *context, const struct addr *addr, char name[static 32], unsigned *uid)
-{
-	(void)context;
-	(void)addr;
-	(void)name;
-	(void)uid;
-	return 0;
-}
-
-static int try_bind(void *context, const struct addr *addr)
-{
-	(void)context;
-	(void)addr;
-	return EADDRINUSE;
-}
-
-static void file(const char *path, const char *text)
-{
-	files[file_count].path = path;
-	files[file_count++].text = text;
-}
-
-static void daemon_runs(void)
-{
-	file("/proc/net/unix", "Num       RefCount Protocol Flags    Type St Inode Path\n"
-			       "0000000000000000: 00000002 00000000 00010000 0001 01 7 /run/weft/control.sock\n");
-}
-
-static void setup(void)
-{
-	file_count = 0;
-	config = config_default();
-	facts = (struct health_facts){ .config = config,
-				       .socket = "/run/weft/control.sock",
-				       .read_text = read_text,
-				       .holder = holder,
-				       .environment = environment,
-				       .bound = bound,
-				       .try_bind = try_bind,
-				       .state_directory = { .path = "/run/weft/state", .mode = S_IFDIR | 0700 } };
-	const struct health_layout layout = health_layout_of_config(config);
-	health_note_layout(&facts, &layout);
-}
-
 static void teardown(void)
 {
+	/* They are the tests'. */
 	facts.host = (struct inspect_host){ 0 };
 	facts.ruleset = (struct ruleset){ 0 };
-	health_report_clear(&report);
-	health_facts_clear(&facts);
-	config_free(config);
-}
-
-/* Runs one check, which must find exactly one thing, of STATUS, with WORDS in it. */
-static const struct health_finding *found(void (*check)(const struct health_facts *facts, struct health_report *report),
-					  enum health_status status, const char *words)
-{
-	health_report_clear(&report);
-	check(&facts, &report);
-	ck_assert_uint_eq(report.count, 1);
-	const struct health_finding *finding = &report.findings[0];
-	ck_assert_msg(finding->status == status && strstr(finding->detail, words), "%s: %s",
-		      health_status_name(finding->status), finding->detail);
-	if (status == HEALTH_WARN || status == HEALTH_FAIL)
-		ck_assert_msg(finding->why[0] && finding->fix[0], "%s", finding->detail);
-	return finding;
+	doctor_teardown();
 }
 
 /* A veth as weft makes it for slot N. */
@@ -289,7 +196,7 @@ END_TEST
 
 static void silent(const char *state)
 {
-	file_count = 0;
+	forget_files();
 	daemon_runs();
 	strcpy(facts.said.silent, "weftd (process 70) does not answer");
 	file("/proc/70/status", state);
@@ -312,7 +219,7 @@ START_TEST(a_daemon_that_does_not_answer_is_told_with_its_state)
 	ck_assert_ptr_nonnull(
 	    strstr(found(check_leftovers, HEALTH_FAIL, "its state is S (sleeping)")->fix, "systemctl restart weftd"));
 	/* Nothing of it is visible. */
-	file_count = 0;
+	forget_files();
 	ck_assert_str_eq(found(check_leftovers, HEALTH_FAIL, "does not answer")->detail,
 			 "weftd (process 70) does not answer");
 }
@@ -423,6 +330,8 @@ static void make_all_wrong(struct inspect_link *links, struct inspect_route *rou
 		.links = links, .link_count = 7, .routes = routes, .route_count = 7, .rules = rules, .rule_count = 1
 	};
 	facts.state_directory.trial = ENOSPC;
+	http_proxy = "http://192.0.2.1:3128";
+	trial_fails(NULL, EADDRINUSE);
 	strcpy(facts.features_missing, "veth: Operation not supported");
 	file("/proc/sys/net/ipv4/ip_forward", "0\n");
 	file("/proc/sys/net/ipv4/conf/all/rp_filter", "1\n");
@@ -469,7 +378,7 @@ END_TEST
 int main(void)
 {
 	TCase *checks = tcase_create("checks");
-	tcase_add_checked_fixture(checks, setup, teardown);
+	tcase_add_checked_fixture(checks, doctor_setup, teardown);
 	tcase_add_test(checks, a_link_with_any_look_of_a_sandboxs_is_not_taken_out);
 	tcase_add_test(checks, links_are_judged_by_the_names_of_all_live_slots);
 	tcase_add_test(checks, a_link_in_the_group_of_an_unknown_configuration_is_left_there);
