@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "config/config.h"
+#include "unit/config/config_fixture.h"
 
 #include "config/loading.h"
 #include "unit/run_suite.h"
@@ -7,43 +7,6 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
-
-static struct config *config;
-static struct config_mistakes mistakes;
-
-static void teardown(void)
-{
-	config_free(config);
-	config = NULL;
-	config_mistakes_clear(&mistakes);
-}
-
-static void load_bytes(const char *text, size_t size)
-{
-	FILE *stream = fmemopen((void *)text, size, "r");
-
-	ck_assert_ptr_nonnull(stream);
-	config = config_load_stream(stream, "weftd.conf", NULL, &mistakes);
-	fclose(stream);
-	ck_assert_int_eq(config == NULL, mistakes.count > 0);
-}
-
-static void load(const char *text)
-{
-	load_bytes(text, strlen(text));
-}
-
-/* TEXT must lead to this mistake and no other. */
-static void expect_mistake(const char *text, const char *expected)
-{
-	char told[512];
-
-	load(text);
-	ck_assert_msg(mistakes.count == 1, "%zu mistakes in: %s", mistakes.count, text);
-	config_mistake_format(&mistakes, &mistakes.items[0], told, sizeof(told));
-	ck_assert_str_eq(told, expected);
-	teardown();
-}
 
 START_TEST(defaults_are_those_of_the_interface)
 {
@@ -211,17 +174,17 @@ START_TEST(a_network_with_bits_beyond_its_length_is_read_as_the_whole_one_with_a
 		ck_assert_ptr_nonnull(strstr(told, "weftd.conf:2: "));
 		ck_assert_ptr_nonnull(
 		    strstr(told, " = 10.1.2.3/8: bits are set beyond the length; it is read as 10.0.0.0/8"));
-		teardown();
+		config_teardown();
 	}
 	load("[egress]\nopen = 10.0.0.0/8\n");
 	ck_assert_uint_eq(mistakes.warnings.count, 0);
-	teardown();
+	config_teardown();
 	load("[addresses]\nhost_cidr = 10.21.3.4/16\nveth_cidr = 10.22.0.1/16\n");
 	ck_assert_ptr_nonnull(config);
 	ck_assert_uint_eq(config->layout.host_cidr.ip, 0x0a150000);
 	ck_assert_uint_eq(config->layout.veth_cidr.ip, 0x0a160000);
 	ck_assert_uint_eq(mistakes.warnings.count, 2);
-	teardown();
+	config_teardown();
 	/* An interface's address has such bits. */
 	load("[addresses]\nguest = 169.254.0.21/30\n");
 	ck_assert_uint_eq(mistakes.warnings.count, 0);
@@ -249,7 +212,7 @@ START_TEST(what_guests_ask_must_be_an_address_that_can_be_asked)
 		ck_assert_msg(mistakes.count == 1, "%zu mistakes in: %s", mistakes.count, cases[i].text);
 		config_mistake_format(&mistakes, &mistakes.items[0], told, sizeof(told));
 		ck_assert_ptr_nonnull(strstr(told, cases[i].expected));
-		teardown();
+		config_teardown();
 	}
 	load("[addresses]\ndns = 127.0.0.53\n[egress]\nallow_host = 169.254.169.254:80\n");
 	ck_assert_ptr_nonnull(config);
@@ -429,7 +392,7 @@ START_TEST(values_must_agree)
 		for (size_t j = 0; j < mistakes.count; j++)
 			told |= strstr(mistakes.items[j].text, cases[i].expected) != NULL;
 		ck_assert_msg(told, "not told (%s): %s", mistakes.count ? mistakes.items[0].text : "-", cases[i].text);
-		teardown();
+		config_teardown();
 	}
 }
 END_TEST
@@ -507,7 +470,7 @@ END_TEST
 int main(void)
 {
 	TCase *reading = tcase_create("reading");
-	tcase_add_checked_fixture(reading, NULL, teardown);
+	tcase_add_checked_fixture(reading, NULL, config_teardown);
 	tcase_add_test(reading, defaults_are_those_of_the_interface);
 	tcase_add_test(reading, an_empty_file_is_the_defaults);
 	tcase_add_test(reading, every_default_reads_back_as_it_is_written);
@@ -519,7 +482,7 @@ int main(void)
 	tcase_add_test(reading, a_reload_takes_what_is_reloadable_and_counts_the_rest);
 
 	TCase *refusing = tcase_create("refusing");
-	tcase_add_checked_fixture(refusing, NULL, teardown);
+	tcase_add_checked_fixture(refusing, NULL, config_teardown);
 	tcase_add_test(refusing, a_mistake_names_all_there_is_to_know);
 	tcase_add_test(refusing, a_network_with_bits_beyond_its_length_is_read_as_the_whole_one_with_a_warning);
 	tcase_add_test(refusing, what_guests_ask_must_be_an_address_that_can_be_asked);

@@ -2,7 +2,7 @@
 /*
  * Where a configuration may come from.
  */
-#include "config/config.h"
+#include "unit/config/config_fixture.h"
 #include "unit/run_suite.h"
 
 #include <check.h>
@@ -12,16 +12,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static struct config *config;
-static struct config_mistakes mistakes;
-
-static void teardown(void)
-{
-	config_free(config);
-	config = NULL;
-	config_mistakes_clear(&mistakes);
-}
 
 START_TEST(a_file_that_is_not_there_is_named)
 {
@@ -114,7 +104,7 @@ int main(void)
 	Suite *suite = suite_create("config/source");
 	TCase *tcase = tcase_create("kinds");
 
-	tcase_add_checked_fixture(tcase, NULL, teardown);
+	tcase_add_checked_fixture(tcase, NULL, config_teardown);
 	tcase_add_test(tcase, a_file_that_is_not_there_is_named);
 	tcase_add_test(tcase, what_is_neither_file_nor_pipe_is_named_by_its_kind);
 	tcase_add_test(tcase, a_pipe_that_ends_is_read);

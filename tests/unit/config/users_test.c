@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Users and groups in the configuration. */
-#include "config/config.h"
+#include "unit/config/config_fixture.h"
 
 #include "config/option.h"
 #include "unit/run_suite.h"
@@ -9,38 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static struct config *config;
-static struct config_mistakes mistakes;
-
-static void teardown(void)
-{
-	config_free(config);
-	config = NULL;
-	config_mistakes_clear(&mistakes);
-}
-
-static void load(const char *text)
-{
-	FILE *stream = fmemopen((void *)text, strlen(text), "r");
-
-	ck_assert_ptr_nonnull(stream);
-	config = config_load_stream(stream, "weftd.conf", NULL, &mistakes);
-	fclose(stream);
-	ck_assert_int_eq(config == NULL, mistakes.count > 0);
-}
-
-/* TEXT must lead to this mistake and no other. */
-static void expect_mistake(const char *text, const char *expected)
-{
-	char told[512];
-
-	load(text);
-	ck_assert_msg(mistakes.count == 1, "%zu mistakes in: %s", mistakes.count, text);
-	config_mistake_format(&mistakes, &mistakes.items[0], told, sizeof(told));
-	ck_assert_str_eq(told, expected);
-	teardown();
-}
 
 START_TEST(users_and_groups_are_read_by_name_and_by_number)
 {
@@ -114,7 +82,7 @@ int main(void)
 {
 	TCase *users = tcase_create("users");
 
-	tcase_add_checked_fixture(users, NULL, teardown);
+	tcase_add_checked_fixture(users, NULL, config_teardown);
 	tcase_add_test(users, users_and_groups_are_read_by_name_and_by_number);
 	tcase_add_test(users, a_copy_has_them_too);
 	tcase_add_test(users, wrong_users_and_groups_are_refused);
