@@ -4,7 +4,7 @@
  * where they differ. The claimer also ends its flows, and answers whether a packet would pass.
  *
  * The new plan is the slot's from the moment of the request, so that a later patrol compares with it. A failed update
- * restores rules and plan.
+ * restores the plan, and posts the job that restores the rules, in the same breath.
  */
 #include "base/container_of.h"
 #include "base/log.h"
@@ -79,9 +79,7 @@ static int fabric_slot_run_update_rules(struct job *job)
 {
 	struct update *update = container_of(job, struct update, job);
 
-	if (fabric_slot_put_rules(update, update->plan->plan, update->former->plan, &job->err) == 0)
-		return 0;
-	return fabric_slot_run_revert(job);
+	return fabric_slot_put_rules(update, update->plan->plan, update->former->plan, &job->err);
 }
 
 static int fabric_slot_run_update_rate(struct job *job)
@@ -94,16 +92,23 @@ static int fabric_slot_run_update_rate(struct job *job)
 	return slot_build_fit(&work, update->former->plan, &job->err);
 }
 
+static void fabric_slot_restore_plan(const struct update *update)
+{
+	struct slot *slot = fabric_slot_find(update->fabric, update->slot);
+
+	if (!slot || slot->plan != update->plan)
+		return;
+	slot_plan_share_release(slot->plan);
+	slot->plan = slot_plan_share_hold(update->former);
+	fabric_suspect_slot(slot);
+}
+
 static void fabric_slot_end_update(struct job *job)
 {
 	struct update *update = container_of(job, struct update, job);
-	struct slot *slot = fabric_slot_find(update->fabric, update->slot);
 
-	if (job->failed && slot && slot->plan == update->plan) {
-		slot_plan_share_release(slot->plan);
-		slot->plan = slot_plan_share_hold(update->former);
-		fabric_suspect_slot(slot);
-	}
+	if (job->failed)
+		fabric_slot_restore_plan(update);
 	update->done(update->context, fabric_job_failure(job));
 	close(update->netns_fd);
 	slot_plan_share_release(update->plan);
@@ -111,23 +116,31 @@ static void fabric_slot_end_update(struct job *job)
 	free(update);
 }
 
+static void fabric_slot_post_revert(struct update *update)
+{
+	update->job.run = fabric_slot_run_revert;
+	update->job.finish = fabric_slot_end_update;
+	fabric_job_thread_post(update->fabric->claimer, &update->job, JOB_CLAIM);
+	/* Whoever looks at the rules from now on looks after the revert, and would repair the reverted to the failed plan. */
+	fabric_slot_restore_plan(update);
+}
+
 static void fabric_slot_finish_update_rate(struct job *job)
 {
-	struct update *update = container_of(job, struct update, job);
-
-	if (!job->failed || job->err.code == ECANCELED) {
+	if (!job->failed || job->err.code == ECANCELED)
 		fabric_slot_end_update(job);
-		return;
-	}
-	job->run = fabric_slot_run_revert;
-	job->finish = fabric_slot_end_update;
-	fabric_job_thread_post(update->fabric->claimer, job, JOB_CLAIM);
+	else
+		fabric_slot_post_revert(container_of(job, struct update, job));
 }
 
 static void fabric_slot_finish_update_rules(struct job *job)
 {
 	struct update *update = container_of(job, struct update, job);
 
+	if (job->failed && job->err.code != ECANCELED) {
+		fabric_slot_post_revert(update);
+		return;
+	}
 	if (job->failed || slot_plan_same_bandwidth(update->plan->plan->bandwidth, update->former->plan->bandwidth)) {
 		fabric_slot_end_update(job);
 		return;

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Changes of a live slot, and questions about it. */
 #include "fabric/slot/fault.h"
+#include "fabric/state.h"
+#include "fabric/suspects.h"
 #include "unit/fabric/fabric_fixture.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -109,6 +112,31 @@ START_TEST(a_failed_update_leaves_the_former_policy)
 }
 END_TEST
 
+START_TEST(nobody_repairs_what_a_failed_update_reverts)
+{
+	struct egress egress = { .internet = false };
+	struct bandwidth bandwidth = { .to_guest = { .rate = 12500000, .burst = 1000000 } };
+	struct fabric_plan plan = fixture_plan(1, "a1");
+
+	plan.egress = &egress;
+	plan.bandwidth = &bandwidth;
+	for (unsigned i = 0; i < 20; i++) {
+		struct result result = { 0 };
+
+		slot_fault_set(fails_at_rate);
+		fabric_update(host.fabric, &plan, fixture_done, &result);
+		/* The rules are looked at all the time. */
+		while (!result.done) {
+			fabric_suspect_slot(fabric_slot_find(host.fabric, 1));
+			event_base_loop(host.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		}
+		slot_fault_set(NULL);
+		ck_assert(result.failed);
+		ck_assert(reaches(OUTSIDE));
+	}
+}
+END_TEST
+
 START_TEST(private_ranges_are_out_of_reach)
 {
 	ck_assert(!reaches(PRIVATE));
@@ -198,6 +226,7 @@ int main(void)
 	tcase_set_timeout(live, 120);
 	tcase_add_test(live, an_update_replaces_policy_and_rate);
 	tcase_add_test(live, a_failed_update_leaves_the_former_policy);
+	tcase_add_test(live, nobody_repairs_what_a_failed_update_reverts);
 	tcase_add_test(live, private_ranges_are_out_of_reach);
 	tcase_add_test(live, counters_are_collected_of_one_and_of_all);
 	tcase_add_test(live, flows_of_a_slot_are_forgotten);
