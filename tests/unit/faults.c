@@ -21,9 +21,9 @@ enum fault_kind { FAULT_NONE, FAULT_CALL, FAULT_MEMORY };
 
 static _Atomic enum fault_kind armed;
 static atomic_uint left, reached;
-static int fault_code;
-static bool fails_on; /* all later ones, too */
-static const char *volatile last = "none";
+static atomic_int fault_code;
+static atomic_bool fails_on; /* all later ones, too */
+static const char *_Atomic last = "none";
 
 const int *faults_codes_for(unsigned number)
 {
