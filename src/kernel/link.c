@@ -341,6 +341,20 @@ int kern_link_set_mac_mtu(struct kern_rtnl *rtnl, int index, const char *name, c
 			      mtu);
 }
 
+static struct nl_msg *kern_link_build_announce(int index, bool announce)
+{
+	AUTO_NL(rtnl_link) *link = kern_link_numbered(index);
+
+	if (!link || rtnl_link_inet_set_conf(link, IPV4_DEVCONF_ARP_NOTIFY, announce) < 0)
+		return NULL;
+	return kern_link_build_change(link);
+}
+
+int kern_link_announce(struct kern_rtnl *rtnl, int index, const char *name, bool announce, struct err *err)
+{
+	return kern_rtnl_send(rtnl, kern_link_build_announce(index, announce), err, "link %s: announcements", name);
+}
+
 /* A change of flags and attributes by hand: libnl has no word for "no master", and names no link that it renames. */
 static struct nl_msg *kern_link_build_plain(int index, unsigned flags, unsigned change)
 {

@@ -89,6 +89,9 @@ int kern_link_up(struct kern_rtnl *rtnl, int index, const char *name, struct err
 int kern_link_set_mac_mtu(struct kern_rtnl *rtnl, int index, const char *name, const struct mac *mac, unsigned mtu,
 			  struct err *err);
 
+/* Whether the kernel tells the others on the link, by ARP, that its MAC has changed or that it is up again; it does not by default. */
+int kern_link_announce(struct kern_rtnl *rtnl, int index, const char *name, bool announce, struct err *err);
+
 int kern_link_set_group(struct kern_rtnl *rtnl, int index, const char *name, uint32_t group, struct err *err);
 
 /* Takes the link out of its bridge or bond. */

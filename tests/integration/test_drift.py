@@ -4,6 +4,7 @@
 import pytest
 
 from harness.client import await_guest
+from harness.flow import Flow
 from harness.wait import poll_until
 
 HOST, INSIDE = "host", "inside"
@@ -29,7 +30,7 @@ def served(host, weftd, guest):
     """(daemon, a sandbox with a guest)."""
     daemon = weftd()
     sandbox = daemon.api.register("a", {"ports": [49983], "bandwidth": {"to_guest": {"rate": 20_000_000}}})
-    guest(sandbox).serve("49983,http,a")
+    guest(sandbox).serve("49983,http,a", "7,echo")
     daemon.api.wait("a", "attached")
     await_guest(host, sandbox)
     yield daemon, sandbox
@@ -56,15 +57,44 @@ DRIFT = [
 
 def test_each_change_is_noticed_put_back_and_reported(host, served):
     daemon, sandbox = served
+    flow = Flow(host.connect(sandbox["host_ip"], 7))
     for where, command, part in DRIFT:
         with daemon.api.news() as events:
             (host if where == HOST else host.netns("ns-1")).run(["sh", "-c", command])
             repaired(events, part)
+        flow.check()
         await_guest(host, sandbox)
+    flow.close()
     links = host.output(["ip", "-n", "ns-1", "-o", "link"]) + host.output(["ip", "-o", "link", "show", "group", "1874"])
     assert links.count("mtu 1500") == 3
     assert "02:fc:00:00:00:06" in links and "02:fc:01:00:00:01" in links and "02:fc:02:00:00:01" in links
     assert daemon.api.show("a")["state"] in ("attached", "ready")
+
+
+# As after a question by the kernel while the TAP had that MAC. It would be an hour before the guest asks again.
+LEARN = """
+for one in /proc/sys/net/ipv4/neigh/*/base_reachable_time_ms; do
+	echo 3600000 >$one
+done
+way=$(ip -o route get 169.254.0.22)
+way=${way#*dev }
+ip neigh replace 169.254.0.22 lladdr 02:00:00:00:00:03 nud reachable dev ${way%% *}
+"""
+
+
+def test_a_guest_that_learned_a_wrong_mac_is_told_the_right_one(host, weftd, guest):
+    daemon = weftd()
+    sandbox = daemon.api.register("a", {"ports": [49983]})
+    vm = guest(sandbox)
+    vm.serve("49983,http,a", "7,echo")
+    await_guest(host, sandbox)
+    flow = Flow(host.connect(sandbox["host_ip"], 7))
+    vm.run(["sh", "-c", LEARN])
+    with daemon.api.news() as events:
+        host.netns("ns-1").run(["ip", "link", "set", "tap0", "address", "02:00:00:00:00:03"])
+        repaired(events, "MAC of tap0")
+    flow.close()
+    assert host.netns("ns-1").output(["sysctl", "-n", "net.ipv4.conf.tap0.arp_notify"]) == "0\n"
 
 
 # What somebody puts in front of a route of weft's, how it ends, the route, and who it is.

@@ -92,14 +92,11 @@ static bool slot_build_must_mend(struct slot_work *work, const struct slot_list_
 	return must;
 }
 
-/* Puts right what differs in LINK, which is as the kernel had it a moment ago. */
-static int slot_build_mend_link(struct slot_work *work, struct kern_rtnl *rtnl, const struct slot_list_link *wanted,
-				const struct kern_link *link, struct err *err)
+/* Puts right the DEVIATIONS of LINK. */
+static int slot_build_mend_parts(const struct slot_work *work, struct kern_rtnl *rtnl,
+				 const struct slot_list_link *wanted, const struct kern_link *link, unsigned deviations,
+				 struct err *err)
 {
-	unsigned deviations = slot_list_compare(wanted, link);
-
-	if (!slot_build_must_mend(work, wanted, deviations))
-		return 0;
 	if (deviations & DEVIATION_BRIDGED && kern_link_release(rtnl, link->index, wanted->name, err) < 0)
 		return -1;
 	if (deviations & DEVIATION_GROUP &&
@@ -118,6 +115,25 @@ static int slot_build_mend_link(struct slot_work *work, struct kern_rtnl *rtnl, 
 	if (deviations & (DEVIATION_DOWN | DEVIATION_NOT_FORWARDING | DEVIATION_REDIRECTS))
 		return kern_link_up_forwarding(rtnl, link->index, wanted->name, err);
 	return 0;
+}
+
+/*
+ * Puts right what differs in LINK, which is as the kernel had it a moment ago. The guest may have learned a MAC that somebody gave the
+ * TAP, and would send its frames there for a quarter of a minute or longer. So a MAC that is put back is announced.
+ */
+static int slot_build_mend_link(struct slot_work *work, struct kern_rtnl *rtnl, const struct slot_list_link *wanted,
+				const struct kern_link *link, struct err *err)
+{
+	unsigned deviations = slot_list_compare(wanted, link);
+	bool announced = work->adopting && deviations & DEVIATION_MAC;
+
+	if (!slot_build_must_mend(work, wanted, deviations))
+		return 0;
+	if (announced && kern_link_announce(rtnl, link->index, wanted->name, true, err) < 0)
+		return -1;
+	if (slot_build_mend_parts(work, rtnl, wanted, link, deviations, err) < 0)
+		return -1;
+	return announced ? kern_link_announce(rtnl, link->index, wanted->name, false, err) : 0;
 }
 
 /* ---- What belongs to it ---- */
