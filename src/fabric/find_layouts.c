@@ -158,6 +158,16 @@ static int fabric_read_host_side(struct kern_rtnl *host, struct layout_reading *
 	return kern_route_dump(host, fabric_take_layout_route, reading, err);
 }
 
+/* Until a permanent neighbour shows the guest, it chooses its MAC itself, and has the other address of the TAP's network. */
+static void fabric_expect_learning(struct config_layout *layout)
+{
+	layout->guest_mac_learn = true;
+	if (layout->tap.length == 30)
+		layout->guest = (struct cidr4){ layout->tap.ip ^ 3, 30 };
+	else if (layout->tap.length == 31)
+		layout->guest = (struct cidr4){ layout->tap.ip ^ 1, 31 };
+}
+
 static int fabric_read_guest_side(int netns_fd, struct layout_reading *reading, struct err *err)
 {
 	struct kern_rtnl inside;
@@ -172,6 +182,8 @@ static int fabric_read_guest_side(int netns_fd, struct layout_reading *reading, 
 		reading->layout->tap_mac = tap.mac;
 		result = kern_address_dump(&inside, tap.index, fabric_take_layout_address, reading, err);
 	}
+	if (result == 0)
+		fabric_expect_learning(reading->layout);
 	if (result == 0)
 		result = kern_neighbour_dump(&inside, tap.index, fabric_take_layout_neighbour, reading, err);
 	kern_rtnl_close(&inside);

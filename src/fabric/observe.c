@@ -248,13 +248,15 @@ static void fabric_observe_address_message(struct fabric *fabric, const struct n
 		fabric_observe_destination_changed(fabric, ntohl(nla_get_u32(table[IFA_LOCAL])), 32);
 }
 
-/* A policy rule of the host's may concern any slot. */
+/* A policy rule of the host's may concern any slot, and the ranges. */
 static void fabric_observe_policy_changed(struct fabric *fabric, int nsid)
 {
-	if (nsid == NSID_HERE)
-		fabric_suspect_all_links(fabric);
-	else
+	if (nsid != NSID_HERE) {
 		fabric_observe_repair(fabric_slot_by_nsid(fabric, nsid));
+		return;
+	}
+	fabric_suspect_routes(fabric, true);
+	fabric_suspect_all_links(fabric);
 }
 
 /* A route that went, or another's that took the place of one, or stands in front of that of a host address. */

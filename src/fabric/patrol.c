@@ -15,6 +15,7 @@
 #include "base/container_of.h"
 #include "base/log.h"
 #include "fabric/host_facts.h"
+#include "fabric/host_routes.h"
 #include "fabric/relief.h"
 #include "fabric/repair.h"
 #include "fabric/rules/rules.h"
@@ -95,27 +96,6 @@ static int fabric_patrol_run_host(struct job *job)
 		return -1;
 	visit->stale = false;
 	return 0;
-}
-
-static int fabric_patrol_run_routes(struct job *job)
-{
-	struct visit *visit = container_of(job, struct visit, job);
-
-	return slot_build_host_routes(fabric_job_host(job), visit->fabric->config, &visit->repaired, &job->err);
-}
-
-static void fabric_patrol_finish_routes(struct job *job)
-{
-	struct visit *visit = container_of(job, struct visit, job);
-
-	if (!job->failed) {
-		if (visit->repaired)
-			fabric_report_repair(visit->fabric, 0, "unreachable routes");
-		fabric_trouble_end_host(visit->fabric, TROUBLE_LINKS);
-	} else if (job->err.code != ECANCELED) {
-		fabric_trouble_begin_host(visit->fabric, TROUBLE_LINKS, &job->err);
-	}
-	free(visit);
 }
 
 static void fabric_patrol_take_denial(void *context, const struct fabric_denial *denial)
@@ -313,36 +293,16 @@ static void fabric_patrol_post(struct patrol *patrol, struct visit *visit)
 	fabric_job_thread_post(patrol->fabric->claimer, &visit->job, JOB_CLAIM);
 }
 
-static void fabric_patrol_no_memory(struct patrol *patrol, enum trouble_kind kind)
-{
-	struct err err;
-
-	err_set(&err, ENOMEM, "patrol");
-	fabric_trouble_begin_host(patrol->fabric, kind, &err);
-}
-
-/* By the builder, for routes take RTNL. */
-static void fabric_patrol_visit_routes(struct patrol *patrol)
-{
-	struct visit *visit = fabric_patrol_visit_new(patrol);
-
-	if (!visit) {
-		fabric_patrol_no_memory(patrol, TROUBLE_LINKS);
-		return;
-	}
-	visit->job.run = fabric_patrol_run_routes;
-	visit->job.finish = fabric_patrol_finish_routes;
-	fabric_job_thread_post(patrol->fabric->builder, &visit->job, JOB_CLAIM);
-}
-
 static void fabric_patrol_visit_host(struct patrol *patrol)
 {
 	struct visit *visit = fabric_patrol_visit_new(patrol);
+	struct err err;
 
 	patrol->host_ms = clock_now_ms();
 	fabric_suspect_routes(patrol->fabric, false);
 	if (!visit) {
-		fabric_patrol_no_memory(patrol, TROUBLE_RULES);
+		err_set(&err, ENOMEM, "patrol");
+		fabric_trouble_begin_host(patrol->fabric, TROUBLE_RULES, &err);
 		return;
 	}
 	visit->job.run = fabric_patrol_run_host;
@@ -478,7 +438,7 @@ static void fabric_patrol_go_on(struct patrol *patrol)
 	struct slot *slot;
 
 	if (!fabric->stopping && fabric_suspects_take_routes(fabric->suspects))
-		fabric_patrol_visit_routes(patrol);
+		fabric_host_routes_look(patrol->fabric);
 	if (!fabric->stopping)
 		fabric_patrol_look_over_all(patrol);
 	while (!patrol->busy && !fabric->stopping) {

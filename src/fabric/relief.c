@@ -44,15 +44,15 @@ static void fabric_relief_try_host_again(struct fabric *fabric, enum trouble_kin
 {
 	switch (kind) {
 	case TROUBLE_LINKS:
+	case TROUBLE_ROUTE:
 		fabric_suspect_routes(fabric, true);
 		break;
 	case TROUBLE_RULES:
 		fabric_suspect_host(fabric);
 		break;
 	case TROUBLE_LOOK:
-	case TROUBLE_ROUTE:
 	case TROUBLE_KINDS:
-		break; /* these are of slots alone */
+		break; /* of slots alone */
 	}
 }
 

@@ -136,15 +136,23 @@ void fabric_trouble_begin(struct slot *slot, enum trouble_kind kind, const struc
 		fabric_trouble_wait(slot->fabric, &slot->troubles[kind]);
 }
 
-void fabric_trouble_begin_rival(struct slot *slot, const struct fabric_rival *rival)
+static void fabric_trouble_start_rival(struct fabric *fabric, struct trouble *trouble, const struct fabric_rival *rival)
 {
-	struct trouble *trouble = &slot->troubles[TROUBLE_ROUTE];
-
 	/* Another route of ours than was reported. */
 	if (strcmp(trouble->what, rival->what) != 0)
-		fabric_trouble_finish(slot->fabric, trouble);
+		fabric_trouble_finish(fabric, trouble);
 	snprintf(trouble->what, sizeof(trouble->what), "%s", rival->what);
-	fabric_trouble_start(slot->fabric, trouble, NULL, rival);
+	fabric_trouble_start(fabric, trouble, NULL, rival);
+}
+
+void fabric_trouble_begin_rival(struct slot *slot, const struct fabric_rival *rival)
+{
+	fabric_trouble_start_rival(slot->fabric, &slot->troubles[TROUBLE_ROUTE], rival);
+}
+
+void fabric_trouble_begin_host_rival(struct fabric *fabric, const struct fabric_rival *rival)
+{
+	fabric_trouble_start_rival(fabric, &fabric->troubles->host[TROUBLE_ROUTE], rival);
 }
 
 void fabric_trouble_look_again(struct slot *slot)

@@ -64,7 +64,8 @@ void fabric_trouble_end(struct slot *slot, enum trouble_kind kind);
 /* SLOT is no sandbox's any more: its troubles end without a report. */
 void fabric_trouble_drop(struct slot *slot);
 
-/* The same for the host: TROUBLE_RULES and TROUBLE_LINKS (its `unreachable` routes). */
+/* The same for the host: TROUBLE_RULES, TROUBLE_LINKS (its `unreachable` routes) and TROUBLE_ROUTE (one of those). */
+void fabric_trouble_begin_host_rival(struct fabric *fabric, const struct fabric_rival *rival);
 void fabric_trouble_begin_host(struct fabric *fabric, enum trouble_kind kind, const struct err *err);
 void fabric_trouble_end_host(struct fabric *fabric, enum trouble_kind kind);
 

@@ -72,6 +72,12 @@ struct kern_route_entry {
 int kern_route_dump(struct kern_rtnl *rtnl, void (*take)(void *context, const struct kern_route_entry *entry),
 		    void *context, struct err *err);
 
+/*
+ * What leads packets to IP somewhere, if anything does: *RIVAL. An entry that refuses them, as `unreachable` does, is no such thing. 0, or
+ * -1 with ERR.
+ */
+int kern_route_find_way(struct kern_rtnl *rtnl, uint32_t ip, struct kern_route_rival *rival, struct err *err);
+
 enum { KERN_ROUTE_PROTOCOL_SIZE = 16 };
 
 /* The word for an rtm_protocol as `ip route` has it ("static"), or its number. Fills TEXT and returns it. */

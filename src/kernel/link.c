@@ -111,7 +111,7 @@ int kern_link_parse(const struct nlmsghdr *header, struct kern_link *info)
 	const struct nlattr *table[IFLA_MAX + 1];
 	const struct ifinfomsg *link = nlmsg_data(header);
 
-	if (nlmsg_datalen(header) < (int)sizeof(*link))
+	if (nlmsg_datalen(header) < (int)sizeof(*link) || link->ifi_family != AF_UNSPEC)
 		return -1;
 	memset(info, 0, sizeof(*info));
 	kern_rtnl_attributes(header, sizeof(*link), table, IFLA_MAX + 1);

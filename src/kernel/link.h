@@ -47,7 +47,10 @@ struct kern_link {
 	gid_t owner_group;
 };
 
-/* Reads one RTM_NEWLINK message. -1: it is malformed. */
+/*
+ * Reads one RTM_NEWLINK or RTM_DELLINK message. -1: it is malformed, or not about a link as such: one that leaves a bridge is said to be
+ * deleted, as a port.
+ */
 int kern_link_parse(const struct nlmsghdr *header, struct kern_link *info);
 
 /*

@@ -82,6 +82,12 @@ bool kern_policy_rule_is_ordinary(const struct kern_policy_rule *rule)
 	return false;
 }
 
+bool kern_policy_rule_forbids(const struct kern_policy_rule *rule)
+{
+	return rule->action == FR_ACT_BLACKHOLE || rule->action == FR_ACT_UNREACHABLE ||
+	       rule->action == FR_ACT_PROHIBIT;
+}
+
 struct kern_policy_rule_search {
 	uint32_t ip, table;
 	bool found;
@@ -94,10 +100,6 @@ static void kern_policy_rule_compare(void *context, const struct kern_policy_rul
 
 	if (search->found || rule->table != search->table ||
 	    (rule->to.length && !addr_cidr4_contains(&rule->to, search->ip)))
-		return;
-	/* FR_ACT_GOTO and FR_ACT_NOP decide nothing. */
-	if (!rule->table && rule->action != FR_ACT_BLACKHOLE && rule->action != FR_ACT_UNREACHABLE &&
-	    rule->action != FR_ACT_PROHIBIT)
 		return;
 	search->found = true;
 	search->preference = rule->preference;

@@ -27,9 +27,12 @@ int kern_policy_rule_dump(struct kern_rtnl *rtnl, void (*take)(void *context, co
 /* Whether it is one of the three that each namespace has from the beginning. */
 bool kern_policy_rule_is_ordinary(const struct kern_policy_rule *rule);
 
+/* Whether it refuses the packets that meet it. */
+bool kern_policy_rule_forbids(const struct kern_policy_rule *rule);
+
 /*
- * Finds the first rule that leads packets to IP (host order) into TABLE, or for TABLE 0 the first that forbids them. *PREFERENCE is 0
- * where there is none; so has the rule that each namespace begins with. 0, or -1 with ERR.
+ * Finds the first rule that leads packets to IP (host order) into TABLE. *PREFERENCE is 0 where there is none; so has the rule that each
+ * namespace begins with. 0, or -1 with ERR.
  */
 int kern_policy_rule_find(struct kern_rtnl *rtnl, uint32_t ip, uint32_t table, uint32_t *preference, struct err *err);
 

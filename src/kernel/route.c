@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "kernel/nl_object.h"
 #include "kernel/policy_rule.h"
+#include "kernel/refusal.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,6 +23,8 @@
 #include <sys/socket.h>
 
 KERN_NL_CLEANUP(rtnl_route);
+
+enum { DUMP_TRIES = 10 };
 
 /* Gives OBJECT the link and the gateway of ROUTE. 0, or -1: no memory. */
 static int kern_route_put_hop(struct rtnl_route *object, const struct kern_route *route)
@@ -195,8 +198,7 @@ static int kern_route_find_match(struct kern_rtnl *rtnl, const struct kern_route
 /* The entries of one destination in the table of ROUTE, in their order. */
 struct entries {
 	const struct kern_route *route;
-	bool ours;                     /* ROUTE itself is among them */
-	struct kern_route_rival rival; /* the first that stands in front of it, or alone */
+	bool ours; /* ROUTE itself is among them */
 };
 
 static int kern_route_take_entry(const struct nlmsghdr *header, void *context)
@@ -218,22 +220,19 @@ static int kern_route_take_entry(const struct nlmsghdr *header, void *context)
 	if (message->rtm_type == kern_route_type(route) && entry.protocol == kern_route_protocol(route) &&
 	    entry.gateway == route->gateway && entry.index == route->index)
 		entries->ours = true;
-	else if (!entries->ours && !entries->rival.present)
-		entries->rival = entry;
 	return 0;
 }
 
-/* Finds the entries of ROUTE's destination; of PROTOCOL alone, unless that is 0. A dump that a change broke into is taken again. */
-static int kern_route_find_entries(struct kern_rtnl *rtnl, const struct kern_route *route, unsigned char protocol,
-				   struct entries *entries, struct err *err)
+/* Finds whether ROUTE is in its table. A dump that a change broke into is taken again. */
+static int kern_route_find_entries(struct kern_rtnl *rtnl, const struct kern_route *route, struct entries *entries,
+				   struct err *err)
 {
-	enum { TRIES = 10 };
 	const struct rtmsg body = { .rtm_family = AF_INET,
 				    .rtm_table = (unsigned char)kern_route_table(route),
-				    .rtm_protocol = protocol };
+				    .rtm_protocol = kern_route_protocol(route) };
 	int result = -1;
 
-	for (int i = 0; i < TRIES && result < 0; i++) {
+	for (int i = 0; i < DUMP_TRIES && result < 0; i++) {
 		*entries = (struct entries){ .route = route };
 		result = kern_rtnl_ask(rtnl, kern_rtnl_message(RTM_GETROUTE, NLM_F_DUMP, &body, sizeof(body)),
 				       kern_route_take_entry, entries, err, "routes");
@@ -243,66 +242,19 @@ static int kern_route_find_entries(struct kern_rtnl *rtnl, const struct kern_rou
 	return result;
 }
 
-/* A search for the entry that forbids packets to IP in a table that only policy rules lead to. */
-struct kern_route_ban {
-	uint32_t ip;
-	struct kern_route_entry found; /* the one for the smallest network */
-	bool there;
-};
-
-static void kern_route_take_ban(void *context, const struct kern_route_entry *entry)
-{
-	struct kern_route_ban *ban = context;
-	bool forbids = entry->type == RTN_BLACKHOLE || entry->type == RTN_UNREACHABLE || entry->type == RTN_PROHIBIT;
-
-	if (!forbids || entry->table == RT_TABLE_MAIN || entry->table == RT_TABLE_LOCAL ||
-	    (entry->to.length && !addr_cidr4_contains(&entry->to, ban->ip)) ||
-	    (ban->there && entry->to.length <= ban->found.to.length))
-		return;
-	ban->found = *entry;
-	ban->there = true;
-}
-
-/* Names such an entry in RIVAL, with the policy rule that leads to it; without one RIVAL is as before. */
-static int kern_route_find_ban(struct kern_rtnl *rtnl, uint32_t ip, struct kern_route_rival *rival, struct err *err)
-{
-	enum { TRIES = 10 };
-	struct kern_route_ban ban;
-	uint32_t rule;
-	int result = -1;
-
-	for (int i = 0; i < TRIES && result < 0; i++) {
-		ban = (struct kern_route_ban){ .ip = ip };
-		result = kern_route_dump(rtnl, kern_route_take_ban, &ban, err);
-		if (result < 0 && err->code != EINTR)
-			return -1;
-	}
-	if (result < 0 || !ban.there)
-		return result;
-	if (kern_policy_rule_find(rtnl, ip, ban.found.table, &rule, err) < 0)
-		return -1;
-	if (rule)
-		*rival =
-		    (struct kern_route_rival){ .table = ban.found.table, .rule = rule, .protocol = ban.found.protocol };
-	return 0;
-}
-
-/* ROUTE is in place, and not what decides, says MATCH: finds what does. An entry that forbids (`blackhole`) is not shown by a lookup. */
+/* ROUTE is in place, and not what decides, says MATCH: finds what does. */
 static int kern_route_find_rival(struct kern_rtnl *rtnl, const struct kern_route *route, const struct match *match,
 				 struct kern_route_rival *rival, struct err *err)
 {
-	struct entries entries;
-
-	*rival = match->entry;
 	if (!match->found) {
-		if (kern_route_find_entries(rtnl, route, 0, &entries, err) < 0)
+		if (kern_refusal_find(rtnl, kern_route_probe(route), rival, err) < 0)
 			return -1;
-		*rival = entries.rival;
+		rival->present = true;
+		return 0;
 	}
+	*rival = match->entry;
 	if (rival->table != kern_route_table(route) &&
 	    kern_policy_rule_find(rtnl, kern_route_probe(route), rival->table, &rival->rule, err) < 0)
-		return -1;
-	if (!rival->table && !rival->rule && kern_route_find_ban(rtnl, kern_route_probe(route), rival, err) < 0)
 		return -1;
 	rival->present = true;
 	return 0;
@@ -320,10 +272,21 @@ int kern_route_look(struct kern_rtnl *rtnl, const struct kern_route *route, enum
 		return -1;
 	if (match.equal)
 		return 0;
-	if (kern_route_find_entries(rtnl, route, kern_route_protocol(route), &entries, err) < 0)
+	if (kern_route_find_entries(rtnl, route, &entries, err) < 0)
 		return -1;
 	*state = entries.ours ? KERN_ROUTE_BEHIND : KERN_ROUTE_MISSING;
 	return entries.ours ? kern_route_find_rival(rtnl, route, &match, rival, err) : 0;
+}
+
+int kern_route_find_way(struct kern_rtnl *rtnl, uint32_t ip, struct kern_route_rival *rival, struct err *err)
+{
+	const struct kern_route route = { .to = { .ip = ip, .length = 32 } };
+	struct match match;
+
+	*rival = (struct kern_route_rival){ 0 };
+	if (kern_route_find_match(rtnl, &route, &match, err) < 0)
+		return -1;
+	return match.found ? kern_route_find_rival(rtnl, &route, &match, rival, err) : 0;
 }
 
 int kern_route_put(struct kern_rtnl *rtnl, const struct kern_route *route, struct err *err)
@@ -365,43 +328,6 @@ int kern_route_ensure(struct kern_rtnl *rtnl, const struct kern_route *route, bo
 		return err_set(err, EEXIST, "route %s: another stands in front of it", text);
 	*added = true;
 	return kern_route_put(rtnl, route, err);
-}
-
-struct kern_route_walk {
-	void (*take)(void *context, const struct kern_route_entry *entry);
-	void *context;
-};
-
-static int kern_route_take_each(const struct nlmsghdr *header, void *context)
-{
-	const struct kern_route_walk *walk = context;
-	const struct rtmsg *message = nlmsg_data(header);
-	const struct nlattr *table[RTA_MAX + 1];
-	struct kern_route_entry entry;
-
-	if (header->nlmsg_type != RTM_NEWROUTE || nlmsg_datalen(header) < (int)sizeof(*message))
-		return 0;
-	kern_rtnl_attributes(header, sizeof(*message), table, RTA_MAX + 1);
-	entry = (struct kern_route_entry){
-		.table = kern_route_table_of(message, table),
-		.type = message->rtm_type,
-		.protocol = message->rtm_protocol,
-		.to = { .ip = ntohl(kern_route_u32(table[RTA_DST])), .length = message->rtm_dst_len },
-		.gateway = ntohl(kern_route_u32(table[RTA_GATEWAY])),
-		.index = (int)kern_route_u32(table[RTA_OIF]),
-	};
-	walk->take(walk->context, &entry);
-	return 0;
-}
-
-int kern_route_dump(struct kern_rtnl *rtnl, void (*take)(void *context, const struct kern_route_entry *entry),
-		    void *context, struct err *err)
-{
-	const struct rtmsg body = { .rtm_family = AF_INET };
-	struct kern_route_walk walk = { .take = take, .context = context };
-
-	return kern_rtnl_ask(rtnl, kern_rtnl_message(RTM_GETROUTE, NLM_F_DUMP, &body, sizeof(body)),
-			     kern_route_take_each, &walk, err, "routes");
 }
 
 const char *kern_route_protocol_name(unsigned char protocol, char text[static KERN_ROUTE_PROTOCOL_SIZE])

@@ -16,8 +16,9 @@ def until(events, kind, **fields):
 
 
 def repaired(events, what):
-    """The next repair that names WHAT among its parts; nothing else was reported as broken meanwhile."""
+    """The next repair that names WHAT among its parts; nothing else was reported as broken meanwhile, and the VM never as gone."""
     for one in events:
+        assert one["type"] != "state", one
         if one["type"] == "repair":
             assert one["ok"], one
             if what in one["what"].split(", "):
@@ -52,19 +53,27 @@ DRIFT = [
     (INSIDE, "ip neigh del 169.254.0.21 dev tap0", "neighbour of tap0"),
     (INSIDE, "sysctl -qw net.ipv4.conf.eth0.forwarding=0", "eth0 not forwarding"),
     (INSIDE, "tc qdisc del dev tap0 root", "limit of tap0"),
+    (HOST, "ip link add br9 type bridge; ip link set veth-1 master br9", "bridge of the veth"),
+    (INSIDE, "ip link add br9 type bridge; ip link set tap0 master br9", "bridge of tap0"),
+    (HOST, "ip link set veth-1 name stolen group 0", "name of the veth"),
 ]
 
 
 def test_each_change_is_noticed_put_back_and_reported(host, served):
     daemon, sandbox = served
     flow = Flow(host.connect(sandbox["host_ip"], 7))
-    for where, command, part in DRIFT:
-        with daemon.api.news() as events:
+    with daemon.api.news() as events:
+        for where, command, part in DRIFT:
             (host if where == HOST else host.netns("ns-1")).run(["sh", "-c", command])
             repaired(events, part)
-        flow.check()
-        await_guest(host, sandbox)
-    flow.close()
+            flow.check()
+            await_guest(host, sandbox)
+        flow.close()
+        for place in (host, host.netns("ns-1")):
+            place.run(["ip", "link", "del", "br9"])
+        # Had the last of them taken the VM, that would be told by now.
+        daemon.api.patch("a", {"publish": [8080]})
+        assert next(one for one in events if one["type"] in ("state", "published"))["type"] == "published"
     links = host.output(["ip", "-n", "ns-1", "-o", "link"]) + host.output(["ip", "-o", "link", "show", "group", "1874"])
     assert links.count("mtu 1500") == 3
     assert "02:fc:00:00:00:06" in links and "02:fc:01:00:00:01" in links and "02:fc:02:00:00:01" in links
@@ -121,6 +130,13 @@ RIVALS = [
         {"gateway": None, "device": None, "protocol": "", "table": None, "rule": 91},
     ),
     (
+        HOST,
+        "ip rule add pref 92 to 10.11.0.1 lookup 4711; ip route add unreachable default table 4711",
+        "ip rule del pref 92; ip route flush table 4711",
+        "route of the host address",
+        {"gateway": None, "device": None, "protocol": "boot", "table": 4711, "rule": 92},
+    ),
+    (
         INSIDE,
         "ip route add 169.254.0.21/32 dev lo",
         "ip route del 169.254.0.21/32 dev lo",
@@ -136,15 +152,46 @@ def test_what_cannot_be_put_back_is_reported_once_and_its_end(host, served):
         place = host if where == HOST else host.netns("ns-1")
         with daemon.api.news() as events:
             place.run(["sh", "-c", begin])
-            told = until(events, "repair")
+            told = until(events, "repair", sandbox="a")
             assert (told["ok"], told["what"], told["by"]) == (False, what, by)
             said = daemon.api.get("/v1/sandboxes/a/diagnosis").expect(200)
             assert said["broken"] in ("route", "tap") and "another" in said["cause"], said
             place.run(["sh", "-c", end])
-            told = until(events, "repair")
+            told = until(events, "repair", sandbox="a")
             assert (told["ok"], told["what"]) == (True, what)
         await_guest(host, sandbox)
     assert daemon.api.metrics()["weft_repairs_total"] == 0
+
+
+# What somebody does to the ranges, how it ends, the range, and who it is.
+TAKEN = [
+    (
+        "ip route replace 10.11.0.0/16 dev lo",
+        "ip route del 10.11.0.0/16 dev lo",
+        "10.11.0.0/16",
+        {"gateway": None, "device": "lo", "protocol": "boot", "table": 254, "rule": None},
+    ),
+    (
+        "ip route add default dev lo table 77; ip rule add pref 90 to 10.12.0.0/16 lookup 77",
+        "ip rule del pref 90; ip route flush table 77",
+        "10.12.0.0/16",
+        {"gateway": None, "device": "lo", "protocol": "boot", "table": 77, "rule": 90},
+    ),
+]
+
+
+def test_another_way_to_addresses_without_a_sandbox_is_reported_once_and_its_end(host, weftd):
+    daemon = weftd()
+    for begin, end, cidr, by in TAKEN:
+        with daemon.api.news() as events:
+            host.run(["sh", "-c", begin])
+            told = until(events, "repair", what=f"unreachable route of {cidr}")
+            assert (told["ok"], told["by"], told["sandbox"]) == (False, by, None)
+            host.run(["sh", "-c", end])
+            told = until(events, "repair", what=f"unreachable route of {cidr}")
+            assert told["ok"]
+    routes = host.output(["ip", "route"])
+    assert "unreachable 10.11.0.0/16" in routes and "unreachable 10.12.0.0/16" in routes
 
 
 def test_what_changed_while_no_daemon_ran_is_put_back_under_the_vm(host, served):

@@ -49,7 +49,8 @@ def settle(one, sandbox):
     guest = sandbox["guest"]
     one.run(["ip", "addr", "flush", "dev", "eth0"])
     one.run(["ip", "link", "set", "eth0", "down"])
-    one.run(["ip", "link", "set", "eth0", "address", guest["mac"], "mtu", str(guest["mtu"]), "up"])
+    mac = ["address", guest["mac"]] if guest["mac"] else []
+    one.run(["ip", "link", "set", "eth0", *mac, "mtu", str(guest["mtu"]), "up"])
     one.run(["ip", "addr", "add", f"{guest['ip']}/{guest['prefix']}", "dev", "eth0"])
     one.run(["ip", "route", "replace", "default", "via", guest["gateway"]])
 
@@ -156,10 +157,13 @@ def test_ranges_that_overlap_those_of_live_slots_are_refused(host, weftd, guest)
     assert daemon.start().api.register("third")["host_ip"] == "10.12.0.1"
 
 
-def test_a_state_file_of_before_has_its_layout_from_the_kernel(host, weftd, guest):
-    daemon = weftd()
+@pytest.mark.parametrize("mac", ["02:FC:00:00:00:05", "learn"])
+def test_a_state_file_of_before_has_its_layout_from_the_kernel(host, weftd, guest, mac):
+    daemon = weftd({"addresses": {"guest_mac": mac, "tap": "169.254.0.26/30", "guest": "169.254.0.25/30"}})
     old = daemon.api.register("old", {"ports": [PORT]})
-    guest(old).serve(f"{PORT},http,old")
+    one = guest(old)
+    settle(one, old)
+    one.serve(f"{PORT},http,old")
     host.await_names(daemon.api)
     daemon.stop()
     path = os.path.join(daemon.state_dir, f"{old['slot']}.json")
@@ -182,7 +186,7 @@ def test_a_state_file_of_before_has_its_layout_from_the_kernel(host, weftd, gues
         return "layout" in stored and stored
 
     stored = poll_until(rewritten)
-    assert stored["layout"]["host_cidr"] == "10.11.0.0/16" and stored["layout"]["guest_mac"] == old["guest"]["mac"]
+    assert stored["layout"]["host_cidr"] == "10.11.0.0/16" and stored["layout"]["guest_mac"] == mac
     assert stored["of_a_later_weftd"] == {"kept": [1, 2]} and stored["version"] == 1
 
 

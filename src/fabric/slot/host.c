@@ -12,12 +12,14 @@
 #include "base/vec.h"
 #include "config/layouts.h"
 #include "fabric/rules/rules.h"
+#include "fabric/slot/work.h"
 #include "kernel/kern_route.h"
 #include "kernel/link.h"
 #include "kernel/namespace.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #define FORWARD_PATH "/proc/sys/net/ipv4/ip_forward"
@@ -61,19 +63,41 @@ static int slot_build_host_forwarding(const struct config *config, struct err *e
 	return 0;
 }
 
-int slot_build_host_routes(struct kern_rtnl *host, const struct config *config, bool *added, struct err *err)
+/* The first address of a range is no slot's, so that nothing but the route of the whole range should decide about it. */
+static int slot_build_host_find_rival(struct kern_rtnl *host, const struct cidr4 *range,
+				      struct slot_host_routes *routes, struct err *err)
+{
+	struct kern_route_rival rival;
+	char text[CIDR4_TEXT_SIZE];
+
+	if (routes->rivalled)
+		return 0;
+	if (kern_route_find_way(host, addr_cidr4_first(range), &rival, err) < 0)
+		return -1;
+	if (!rival.present)
+		return 0;
+	routes->rivalled = true;
+	slot_build_name_rival(host, &rival, &routes->rival);
+	snprintf(routes->rival.what, sizeof(routes->rival.what), "unreachable route of %s",
+		 addr_cidr4_format(range, text));
+	return 0;
+}
+
+int slot_build_host_routes(struct kern_rtnl *host, const struct config *config, struct slot_host_routes *routes,
+			   struct err *err)
 {
 	struct cidr4 ranges[2 * CONFIG_LAYOUTS_MAX];
 	size_t count = config_layout_ranges(config, ranges);
 
-	*added = false;
+	*routes = (struct slot_host_routes){ 0 };
 	for (size_t i = 0; i < count; i++) {
 		struct kern_route route = { .to = { addr_cidr4_first(&ranges[i]), ranges[i].length } };
 		bool one;
 
-		if (kern_route_ensure(host, &route, &one, err) < 0)
+		if (kern_route_ensure(host, &route, &one, err) < 0 ||
+		    slot_build_host_find_rival(host, &route.to, routes, err) < 0)
 			return -1;
-		*added |= one;
+		routes->added |= one;
 	}
 	return 0;
 }
@@ -137,7 +161,7 @@ int slot_build_host_forget(struct kern_rtnl *host, const struct config *config, 
 
 int slot_build_host(struct kern_rtnl *host, const struct config *config, struct err *err)
 {
-	bool added;
+	struct slot_host_routes routes;
 
 	if (kern_namespace_prepare_directory(config->layout.netns_dir, err) < 0 ||
 	    slot_build_host_forwarding(config, err) < 0)
@@ -145,7 +169,7 @@ int slot_build_host(struct kern_rtnl *host, const struct config *config, struct 
 	/* Rules come before routes, so that no address of ours is reachable without them. */
 	if (rules_host_apply(config, err) < 0)
 		return -1;
-	return slot_build_host_routes(host, config, &added, err);
+	return slot_build_host_routes(host, config, &routes, err);
 }
 
 int slot_build_host_mtu(struct kern_rtnl *host, const struct config *config, int *uplink, unsigned *mtu,

@@ -4,6 +4,7 @@
 
 /* The objects of the host that all sandboxes share. The thread that HOST belongs to. */
 
+#include "fabric/fabric.h"
 #include "kernel/rtnl.h"
 
 #include <stdbool.h>
@@ -30,11 +31,16 @@ int slot_build_host_look_forwarding(bool *on, struct err *err);
 /* Turns that on. 0, or -1 with ERR. */
 int slot_build_host_forward(struct err *err);
 
-/*
- * Adds the routes that keep packets to addresses without a slot from leaving by the uplink. *ADDED: one was missing. 0, or -1
- * with ERR.
- */
-int slot_build_host_routes(struct kern_rtnl *host, const struct config *config, bool *added, struct err *err);
+/* How the routes are that keep packets to addresses without a slot from leaving by the uplink. */
+struct slot_host_routes {
+	bool added;    /* one was missing */
+	bool rivalled; /* RIVAL leads such packets somewhere all the same */
+	struct fabric_rival rival;
+};
+
+/* Adds those that are missing. Another's in place of one, or in front of it, is left alone. 0 and *ROUTES, or -1 with ERR. */
+int slot_build_host_routes(struct kern_rtnl *host, const struct config *config, struct slot_host_routes *routes,
+			   struct err *err);
 
 /* Removes all such routes of ours, whatever configuration made them. *REMOVED: how many there were. 0, or -1 with ERR. */
 int slot_build_host_routes_remove(struct kern_rtnl *host, unsigned *removed, struct err *err);

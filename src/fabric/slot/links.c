@@ -169,22 +169,28 @@ static int slot_build_neighbour(struct slot_work *work, struct kern_rtnl *rtnl, 
 	return kern_neighbour_ensure(rtnl, index, wanted->neighbour, &wanted->neighbour_mac, err);
 }
 
-/* Says in WORK what decides instead of the route WHAT; the first is enough. A link without a name is gone, and its route with it. */
-static void slot_build_note_rival(struct slot_work *work, struct kern_rtnl *rtnl, const char *what,
-				  const struct kern_route_rival *rival)
+/* A link without a name is gone, and its route with it. */
+void slot_build_name_rival(struct kern_rtnl *rtnl, const struct kern_route_rival *rival, struct fabric_rival *named)
 {
 	struct kern_link link;
 	struct err ignored;
 
+	*named = (struct fabric_rival){ .gateway = rival->gateway, .table = rival->table, .rule = rival->rule };
+	if (rival->table)
+		kern_route_protocol_name(rival->protocol, named->protocol);
+	if (rival->index && kern_link_get_index(rtnl, rival->index, &link, &ignored) == 0)
+		snprintf(named->device, sizeof(named->device), "%s", link.name);
+}
+
+/* Says in WORK what decides instead of the route WHAT; the first is enough. */
+static void slot_build_note_rival(struct slot_work *work, struct kern_rtnl *rtnl, const char *what,
+				  const struct kern_route_rival *rival)
+{
 	if (work->rivalled)
 		return;
 	work->rivalled = true;
-	work->rival = (struct fabric_rival){ .gateway = rival->gateway, .table = rival->table, .rule = rival->rule };
+	slot_build_name_rival(rtnl, rival, &work->rival);
 	snprintf(work->rival.what, sizeof(work->rival.what), "%s", what);
-	if (rival->table)
-		kern_route_protocol_name(rival->protocol, work->rival.protocol);
-	if (rival->index && kern_link_get_index(rtnl, rival->index, &link, &ignored) == 0)
-		snprintf(work->rival.device, sizeof(work->rival.device), "%s", link.name);
 }
 
 int slot_build_check_route(struct slot_work *work, struct kern_rtnl *rtnl, const struct kern_route *route,

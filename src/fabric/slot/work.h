@@ -122,6 +122,9 @@ int slot_build_rules(struct slot_work *work, struct err *err);
 int slot_build_publish(struct slot_work *work, struct err *err);
 int slot_build_route(struct slot_work *work, struct err *err);
 
+/* RIVAL, of RTNL's namespace, in the words of a report; *NAMED->what is the caller's to fill in. */
+void slot_build_name_rival(struct kern_rtnl *rtnl, const struct kern_route_rival *rival, struct fabric_rival *named);
+
 /*
  * Looks at ROUTE, which is in the namespace of RTNL and which reports call WHAT, and puts it back. What decides instead of it is
  * WORK->rival. For existing slots. 0, or -1 with ERR.

@@ -28,7 +28,9 @@ static void hop_drift_describe(const struct fabric_rival *rival, char *text, siz
 		snprintf(rule, sizeof(rule), " in table %u", rival->table);
 		hop_append(text, size, rule);
 	}
-	if (rival->rule || !rival->table) {
+	if (!rival->rule && !rival->table)
+		snprintf(text, size, "something that neither a route nor a rule shows");
+	if (rival->rule) {
 		snprintf(rule, sizeof(rule), "%sthe policy rule %u", rival->table ? ", by " : "", rival->rule);
 		hop_append(text, size, rule);
 	}

@@ -31,6 +31,14 @@ static enum hop_status hop_route_check(struct walk *walk, struct hop *hop, int n
 	return HOP_OK;
 }
 
+/* HOP says how the packets go. Whether what weftd compares says why: then the walk has its cause. */
+static bool hop_route_is_blamed(struct walk *walk, struct hop *hop)
+{
+	struct hop found = *hop;
+
+	return hop_drift(walk, &found, DRIFT_ROUTES) != HOP_OK && walk->diagnosis->cause[0];
+}
+
 /*
  * Where the uplink's MTU has changed since the sandbox was made: its guest was told the former one, and packets that are too long come
  * back with that message, or get lost where nobody sends it.
@@ -68,6 +76,8 @@ enum hop_status hop_route(struct walk *walk, struct hop *hop, bool subject_only)
 	if (hop_route_check(walk, hop, -1, host_ip, walk->veth, &looked) != HOP_OK) {
 		if (!looked)
 			return HOP_FAIL;
+		if (hop_route_is_blamed(walk, hop))
+			return HOP_FAIL;
 		walk_cause(walk, "another route takes the packets for the sandbox: a VPN, a bridge, or a policy rule");
 		walk_next_step(walk, "look with: ip route get %s; ip rule; and: weftctl doctor", text);
 		return HOP_FAIL;
@@ -75,12 +85,14 @@ enum hop_status hop_route(struct walk *walk, struct hop *hop, bool subject_only)
 	if (hop_route_check(walk, hop, walk->netns_fd, SOMEWHERE, "eth0", &looked) != HOP_OK) {
 		if (!looked)
 			return HOP_FAIL;
+		if (hop_route_is_blamed(walk, hop))
+			return HOP_FAIL;
 		walk_cause(walk, "somebody changed the routes inside %s", walk->netns);
 		walk_next_step(
 		    walk,
-		    "look with: ip netns exec %s ip route; weftd puts its own back by itself: look for `repaired` in "
-		    "its log",
-		    walk->netns);
+		    "look with: ip netns exec %s ip rule; ip netns exec %s ip route show table all; weftd puts "
+		    "its own back by itself",
+		    walk->netns, walk->netns);
 		return HOP_FAIL;
 	}
 	if (hop_drift(walk, hop, DRIFT_ROUTES) != HOP_OK)

@@ -234,6 +234,12 @@ static const struct {
 	{ "ip address add 10.11.0.1/32 dev lo", "ip address del 10.11.0.1/32 dev lo", RT_TABLE_LOCAL, 0,
 	  RTPROT_KERNEL },
 	{ "ip route prepend blackhole 10.11.0.1", "ip route del blackhole 10.11.0.1", RT_TABLE_MAIN, 0, RTPROT_BOOT },
+	{ "ip rule add pref 94 to 10.11.0.0/16 lookup 4711 && ip route add unreachable default table 4711 proto static",
+	  "ip rule del pref 94 && ip route flush table 4711", 4711, 94, RTPROT_STATIC },
+	{ "ip rule add pref 95 lookup 96 && ip route add throw 10.11.0.1 table 96 && "
+	  "ip route add prohibit 10.11.0.0/24 table 97 && ip rule add pref 96 lookup 97",
+	  "ip rule del pref 95 && ip rule del pref 96 && ip route flush table 96 && ip route flush table 97", 97, 96,
+	  RTPROT_BOOT },
 };
 
 START_TEST(whatever_decides_instead_of_ours_is_named)
