@@ -48,6 +48,9 @@ void hop_subject_ports(struct hop *hop, uint32_t address, const uint16_t *ports,
  */
 enum hop_status hop_drift(struct walk *walk, struct hop *hop, enum slot_drift_scope scope);
 
+/* Whether something in the namespace is not weft's, and so may be why packets get lost there: then that is the walk's cause. */
+bool hop_drift_is_foreign(struct walk *walk);
+
 /* Appends to TEXT; where there is no room left, it ends in an ellipsis. */
 void hop_append(char *text, size_t size, const char *more);
 

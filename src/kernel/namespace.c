@@ -85,13 +85,57 @@ int kern_namespace_prepare_directory(const char *directory, struct err *err)
  * All dials to a guest share source and destination: without the first two settings a guest port is exhausted after 28,000
  * connections. The third bounds the size to which the forwarder's buffers here grow, ip-sysctl.rst.
  */
+static const struct {
+	const char *path, *value; /* as it reads */
+} tunings[] = {
+	{ "net/ipv4/tcp_tw_reuse", "1" },
+	{ "net/ipv4/ip_local_port_range", "1024\t65535" },
+	{ "net/ipv4/tcp_rmem", "4096\t131072\t4194304" },
+};
+
+enum { TUNINGS = sizeof(tunings) / sizeof(tunings[0]) };
+
 static int kern_namespace_tune_here(struct err *err)
 {
-	if (kern_sysctl_write("net/ipv4/tcp_tw_reuse", "1", err) < 0)
+	for (size_t i = 0; i < TUNINGS; i++)
+		if (kern_sysctl_write(tunings[i].path, tunings[i].value, err) < 0)
+			return -1;
+	return 0;
+}
+
+static int kern_namespace_look_here(bool *tuned, struct err *err)
+{
+	char value[64];
+
+	*tuned = true;
+	for (size_t i = 0; i < TUNINGS; i++) {
+		if (kern_sysctl_read(tunings[i].path, value, sizeof(value), err) < 0)
+			return -1;
+		*tuned &= strcmp(value, tunings[i].value) == 0;
+	}
+	return 0;
+}
+
+int kern_namespace_is_tuned(int netns_fd, bool *tuned, struct err *err)
+{
+	int result;
+
+	if (base_netns_enter(netns_fd, err) < 0)
 		return -1;
-	if (kern_sysctl_write("net/ipv4/ip_local_port_range", "1024 65535", err) < 0)
+	result = kern_namespace_look_here(tuned, err);
+	base_netns_leave();
+	return result;
+}
+
+int kern_namespace_tune(int netns_fd, struct err *err)
+{
+	int result;
+
+	if (base_netns_enter(netns_fd, err) < 0)
 		return -1;
-	return kern_sysctl_write("net/ipv4/tcp_rmem", "4096 131072 4194304", err);
+	result = kern_namespace_tune_here(err);
+	base_netns_leave();
+	return result;
 }
 
 /* In a namespace that was just made. Its descriptor, or -1. */

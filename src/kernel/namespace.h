@@ -37,6 +37,12 @@ int kern_namespace_prepare_directory(const char *directory, struct err *err);
  */
 int kern_namespace_make(struct err *err);
 
+/* Whether an existing namespace has those TCP settings. 0 and *TUNED, or -1 with ERR. */
+int kern_namespace_is_tuned(int netns_fd, bool *tuned, struct err *err);
+
+/* Gives them to it. 0, or -1 with ERR. */
+int kern_namespace_tune(int netns_fd, struct err *err);
+
 /* Gives the namespace its name. Never over a file that is there: EEXIST. Undone on failure. */
 int kern_namespace_bind(const char *path, int netns_fd, struct err *err);
 

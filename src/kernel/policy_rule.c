@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 struct kern_policy_rule_walk {
+	uint8_t family;
 	void (*take)(void *context, const struct kern_policy_rule *rule);
 	void *context;
 };
@@ -46,28 +47,34 @@ static int kern_policy_rule_take(const struct nlmsghdr *header, void *context)
 	const struct nlattr *table[FRA_MAX + 1];
 	struct kern_policy_rule rule;
 
-	if (header->nlmsg_type != RTM_NEWRULE || nlmsg_datalen(header) < (int)sizeof(*body) || body->family != AF_INET)
+	if (header->nlmsg_type != RTM_NEWRULE || nlmsg_datalen(header) < (int)sizeof(*body) ||
+	    body->family != walk->family)
 		return 0;
 	kern_rtnl_attributes(header, sizeof(*body), table, FRA_MAX + 1);
 	rule = (struct kern_policy_rule){
 		.preference = kern_policy_rule_u32(table[FRA_PRIORITY], 0),
 		.table = body->action == FR_ACT_TO_TBL ? kern_policy_rule_u32(table[FRA_TABLE], body->table) : 0,
 		.action = body->action,
-		.to = { .ip = ntohl(kern_policy_rule_u32(table[FRA_DST], 0)), .length = body->dst_len },
 		.plain = kern_policy_rule_is_plain(body, table),
 	};
+	if (walk->family == AF_INET)
+		rule.to =
+		    (struct cidr4){ .ip = ntohl(kern_policy_rule_u32(table[FRA_DST], 0)), .length = body->dst_len };
 	walk->take(walk->context, &rule);
 	return 0;
 }
 
-int kern_policy_rule_dump(struct kern_rtnl *rtnl, void (*take)(void *context, const struct kern_policy_rule *rule),
-			  void *context, struct err *err)
+int kern_policy_rule_dump(struct kern_rtnl *rtnl, uint8_t family,
+			  void (*take)(void *context, const struct kern_policy_rule *rule), void *context,
+			  struct err *err)
 {
-	const struct fib_rule_hdr body = { .family = AF_INET };
-	struct kern_policy_rule_walk walk = { .take = take, .context = context };
+	const struct fib_rule_hdr body = { .family = family };
+	struct kern_policy_rule_walk walk = { .family = family, .take = take, .context = context };
 
-	return kern_rtnl_ask(rtnl, kern_rtnl_message(RTM_GETRULE, NLM_F_DUMP, &body, sizeof(body)),
-			     kern_policy_rule_take, &walk, err, "policy rules");
+	if (kern_rtnl_ask(rtnl, kern_rtnl_message(RTM_GETRULE, NLM_F_DUMP, &body, sizeof(body)), kern_policy_rule_take,
+			  &walk, err, "policy rules") == 0)
+		return 0;
+	return family == AF_INET6 && (err->code == EAFNOSUPPORT || err->code == EOPNOTSUPP) ? 0 : -1;
 }
 
 bool kern_policy_rule_is_ordinary(const struct kern_policy_rule *rule)
@@ -113,7 +120,7 @@ int kern_policy_rule_find(struct kern_rtnl *rtnl, uint32_t ip, uint32_t table, u
 
 	for (int i = 0; i < TRIES && result < 0; i++) {
 		search = (struct kern_policy_rule_search){ .ip = ip, .table = table };
-		result = kern_policy_rule_dump(rtnl, kern_policy_rule_compare, &search, err);
+		result = kern_policy_rule_dump(rtnl, AF_INET, kern_policy_rule_compare, &search, err);
 		if (result < 0 && err->code != EINTR)
 			break;
 	}

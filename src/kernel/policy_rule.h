@@ -20,9 +20,13 @@ struct kern_policy_rule {
 	bool plain;           /* it selects nothing: all packets meet it */
 };
 
-/* Hands all rules to TAKE, in their order. 0, or -1 with ERR; EINTR: they changed meanwhile, ask again. */
-int kern_policy_rule_dump(struct kern_rtnl *rtnl, void (*take)(void *context, const struct kern_policy_rule *rule),
-			  void *context, struct err *err);
+/*
+ * Hands all rules of FAMILY to TAKE, in their order; of IPv6 without `to`. A kernel without it has none. 0, or -1 with ERR; EINTR: they
+ * changed meanwhile, ask again.
+ */
+int kern_policy_rule_dump(struct kern_rtnl *rtnl, uint8_t family,
+			  void (*take)(void *context, const struct kern_policy_rule *rule), void *context,
+			  struct err *err);
 
 /* Whether it is one of the three that each namespace has from the beginning. */
 bool kern_policy_rule_is_ordinary(const struct kern_policy_rule *rule);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <stddef.h>
+#include <sys/socket.h>
 
 enum { DUMP_TRIES = 10, REFUSAL_TABLES = 16 };
 
@@ -79,7 +80,7 @@ int kern_refusal_find(struct kern_rtnl *rtnl, uint32_t ip, struct kern_route_riv
 		refusal = (struct refusal){ .ip = ip };
 		result = kern_route_dump(rtnl, kern_refusal_keep_narrowest, &refusal, err);
 		if (result == 0)
-			result = kern_policy_rule_dump(rtnl, kern_refusal_ask_policy, &refusal, err);
+			result = kern_policy_rule_dump(rtnl, AF_INET, kern_refusal_ask_policy, &refusal, err);
 		if (result < 0 && err->code != EINTR)
 			break;
 	}

@@ -163,6 +163,32 @@ def test_what_cannot_be_put_back_is_reported_once_and_its_end(host, served):
     assert daemon.api.metrics()["weft_repairs_total"] == 0
 
 
+# What somebody leaves in the namespace, how it ends, and how it is named.
+FOREIGN = [
+    (
+        "nft 'table netdev other { chain in { type filter hook ingress device tap0 priority 0; policy drop; }; }'",
+        "nft delete table netdev other",
+        "nft table netdev other",
+    ),
+    (
+        "nft 'table ip other { chain out { type filter hook output priority 0; policy drop; }; }'",
+        "nft delete table ip other",
+        "nft table ip other",
+    ),
+    ("ip rule add pref 9 iif tap0 prohibit", "ip rule del pref 9", "policy rule 9"),
+]
+
+
+def test_what_takes_packets_in_the_namespace_is_named_and_not_the_guest(host, served):
+    daemon, sandbox = served
+    for begin, end, name in FOREIGN:
+        host.netns("ns-1").run(["sh", "-c", begin])
+        said = daemon.api.get("/v1/sandboxes/a/diagnosis").expect(200)
+        assert said["broken"] in ("guest", "tcp", "kernel") and name in said["cause"], said
+        host.netns("ns-1").run(["sh", "-c", end])
+        await_guest(host, sandbox)
+
+
 # What somebody does to the ranges, how it ends, the range, and who it is.
 TAKEN = [
     (

@@ -14,6 +14,7 @@
 #include "kernel/legacy_tables.h"
 #include "kernel/link.h"
 #include "kernel/namespace.h"
+#include "kernel/neighbour.h"
 #include "kernel/policy_rule.h"
 #include "kernel/qdisc.h"
 #include "kernel/sysctl.h"
@@ -23,8 +24,10 @@
 #include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/rtnetlink.h>
+#include <linux/xfrm.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { DUMP_TRIES = 10 };
@@ -33,7 +36,7 @@ enum { DUMP_TRIES = 10 };
 struct slot_clean {
 	const struct slot_list *list;
 	int indices[PLACES];
-	char foreign[160]; /* the first that was found; "": none */
+	char foreign[SLOT_FOREIGN_SIZE]; /* the first that was found; "": none */
 };
 
 #define slot_clean_note(clean, ...)                                                                                    \
@@ -125,12 +128,42 @@ static void slot_clean_take_policy(void *context, const struct kern_policy_rule 
 		slot_clean_note((struct slot_clean *)context, "policy rule %u", rule->preference);
 }
 
+/* ---- neighbours, IPsec ---- */
+
+struct slot_clean_neighbours {
+	struct slot_clean *clean;
+	const struct slot_list_link *link;
+};
+
+static void slot_clean_take_neighbour(void *context, uint32_t ip, const struct mac *mac)
+{
+	const struct slot_clean_neighbours *of = context;
+	char text[IPV4_TEXT_SIZE];
+
+	if (of->link->has_neighbour && ip == of->link->neighbour && addr_mac_equal(mac, &of->link->neighbour_mac))
+		return;
+	slot_clean_note(of->clean, "permanent neighbour %s of %s", addr_ipv4_format(ip, text), of->link->name);
+}
+
+static int slot_clean_take_transform(const struct nlmsghdr *header, void *context)
+{
+	if (header->nlmsg_type >= XFRM_MSG_BASE)
+		slot_clean_note((struct slot_clean *)context, "IPsec policy or state");
+	return 0;
+}
+
 /* ---- tables ---- */
 
 static void slot_clean_take_table(void *context, uint8_t family, const char *name)
 {
+	static const char *const families[] = {
+		[NFPROTO_INET] = "inet",     [NFPROTO_IPV4] = "ip",       [NFPROTO_ARP] = "arp",
+		[NFPROTO_NETDEV] = "netdev", [NFPROTO_BRIDGE] = "bridge", [NFPROTO_IPV6] = "ip6"
+	};
+	bool known = family < sizeof(families) / sizeof(families[0]) && families[family];
+
 	if (strcmp(name, NFT_TABLE_NAME) != 0 || (family != NFPROTO_INET && family != NFPROTO_NETDEV))
-		slot_clean_note((struct slot_clean *)context, "nft table %s of family %u", name, family);
+		slot_clean_note((struct slot_clean *)context, "nft table %s %s", known ? families[family] : "?", name);
 }
 
 /* ---- one dump after the other ---- */
@@ -150,9 +183,38 @@ static int slot_clean_dump_routes(struct slot_work *work, struct slot_clean *cle
 	return kern_route_dump(&work->inside, slot_clean_take_route, clean, err);
 }
 
+static int slot_clean_dump_neighbours(struct slot_work *work, struct slot_clean *clean, struct err *err)
+{
+	for (int place = PLACE_LO; place < PLACES; place++) {
+		struct slot_clean_neighbours of = { clean, &clean->list->links[place] };
+
+		if (kern_neighbour_dump(&work->inside, clean->indices[place], slot_clean_take_neighbour, &of, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int slot_clean_dump_policy(struct slot_work *work, struct slot_clean *clean, struct err *err)
 {
-	return kern_policy_rule_dump(&work->inside, slot_clean_take_policy, clean, err);
+	if (kern_policy_rule_dump(&work->inside, AF_INET, slot_clean_take_policy, clean, err) < 0)
+		return -1;
+	return kern_policy_rule_dump(&work->inside, AF_INET6, slot_clean_take_policy, clean, err);
+}
+
+/* A kernel without IPsec has no such socket, and no such policy. */
+static int slot_clean_look_transforms(struct slot_work *work, struct slot_clean *clean, struct err *err)
+{
+	static const int kinds[] = { XFRM_MSG_GETPOLICY, XFRM_MSG_GETSA };
+	struct kern_rtnl xfrm;
+	int result = 0;
+
+	if (kern_rtnl_open(&xfrm, work->netns_fd, NETLINK_XFRM, err) < 0)
+		return err->code == EPROTONOSUPPORT ? 0 : -1;
+	for (size_t i = 0; result == 0 && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		result = kern_rtnl_ask(&xfrm, kern_rtnl_message(kinds[i], NLM_F_DUMP, NULL, 0),
+				       slot_clean_take_transform, clean, err, "IPsec");
+	kern_rtnl_close(&xfrm);
+	return result;
 }
 
 static int slot_clean_dump_tables(struct slot_work *work, struct slot_clean *clean, struct err *err)
@@ -374,26 +436,51 @@ static int slot_clean_look_settings(struct slot_work *work, struct slot_clean *c
 	return 0;
 }
 
+typedef int slot_clean_do(struct slot_work *work, struct slot_clean *clean, struct err *err);
+
+/* One look; again, where something changed meanwhile. */
+static int slot_clean_do_look(slot_clean_do *look, struct slot_work *work, struct slot_clean *clean, struct err *err)
+{
+	int result = -1;
+
+	for (int try = 0; try < DUMP_TRIES && result < 0; try++) {
+		result = look(work, clean, err);
+		if (result < 0 && err->code != EINTR)
+			break;
+	}
+	return result;
+}
+
+static int slot_clean_look_at_objects(struct slot_work *work, struct slot_clean *clean, struct err *err)
+{
+	static slot_clean_do *const looks[] = {
+		slot_clean_dump_links,      slot_clean_dump_addresses, slot_clean_dump_routes,
+		slot_clean_dump_neighbours, slot_clean_dump_policy,    slot_clean_look_transforms,
+		slot_clean_look_ingress,    slot_clean_dump_tables,    slot_clean_look_legacy,
+	};
+
+	for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]) && !clean->foreign[0]; i++)
+		if (slot_clean_do_look(looks[i], work, clean, err) < 0)
+			return -1;
+	return 0;
+}
+
+int slot_clean_find(struct slot_work *work, char foreign[static SLOT_FOREIGN_SIZE], struct err *err)
+{
+	struct slot_clean clean = { .list = &work->list };
+	int result = slot_clean_look_at_objects(work, &clean, err);
+
+	snprintf(foreign, SLOT_FOREIGN_SIZE, "%s", clean.foreign);
+	return result;
+}
+
 int slot_clean_check(struct slot_work *work, struct err *err)
 {
-	static int (*const looks[])(struct slot_work * work, struct slot_clean * clean, struct err * err) = {
-		slot_clean_dump_links,   slot_clean_dump_addresses, slot_clean_dump_routes, slot_clean_dump_policy,
-		slot_clean_look_ingress, slot_clean_dump_tables,    slot_clean_look_legacy, slot_clean_look_settings,
-	};
 	struct slot_clean clean = { .list = &work->list };
 
-	for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++) {
-		int result = -1;
-
-		for (int try = 0; try < DUMP_TRIES && result < 0; try++) {
-			result = looks[i](work, &clean, err);
-			if (result < 0 && err->code != EINTR)
-				return -1;
-		}
-		if (result < 0)
-			return -1;
-		if (clean.foreign[0])
-			return err_set(err, 0, "foreign: %s", clean.foreign);
-	}
-	return 0;
+	if (slot_clean_look_at_objects(work, &clean, err) < 0)
+		return -1;
+	if (!clean.foreign[0] && slot_clean_do_look(slot_clean_look_settings, work, &clean, err) < 0)
+		return -1;
+	return clean.foreign[0] ? err_set(err, 0, "foreign: %s", clean.foreign) : 0;
 }

@@ -3,7 +3,9 @@
 #include "fabric/slot/drift.h"
 
 #include "base/err.h"
+#include "fabric/slot/clean.h"
 #include "fabric/slot/work.h"
+#include "kernel/link.h"
 
 #include <stdio.h>
 
@@ -43,5 +45,28 @@ int slot_drift_look(const struct config *config, const struct fabric_plan *plan,
 	kern_rtnl_close(&host);
 	*drift = (struct slot_drift){ .rivalled = work.rivalled, .rival = work.rival };
 	snprintf(drift->parts, sizeof(drift->parts), "%s", work.repaired);
+	return result;
+}
+
+int slot_drift_find_foreign(const struct config *config, const struct fabric_plan *plan, int netns_fd,
+			    char foreign[static SLOT_FOREIGN_SIZE], struct err *err)
+{
+	struct kern_rtnl host;
+	struct kern_link veth;
+	struct slot_work work;
+	int result = -1;
+
+	foreign[0] = '\0';
+	if (kern_rtnl_open(&host, -1, NETLINK_ROUTE, err) < 0)
+		return -1;
+	slot_build_init(&work, config, &host, plan, 0);
+	work.netns_fd = netns_fd;
+	if (kern_link_get(&host, KERN_LINK_HERE, work.list.links[PLACE_VETH].name, &veth, err) == 0 &&
+	    kern_rtnl_open(&work.inside, netns_fd, NETLINK_ROUTE, err) == 0) {
+		work.veth_index = veth.index;
+		result = slot_clean_find(&work, foreign, err);
+	}
+	kern_rtnl_close(&work.inside);
+	kern_rtnl_close(&host);
 	return result;
 }

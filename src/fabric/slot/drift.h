@@ -27,4 +27,13 @@ struct slot_drift {
 int slot_drift_look(const struct config *config, const struct fabric_plan *plan, int netns_fd,
 		    enum slot_drift_scope scope, struct slot_drift *drift, struct err *err);
 
+enum { SLOT_FOREIGN_SIZE = 160 };
+
+/*
+ * Names in FOREIGN the first thing in the namespace of PLAN's slot that weft did not make, such as "nft table ip filter"; "" for none. Its
+ * settings are not looked at. 0, or -1 with ERR.
+ */
+int slot_drift_find_foreign(const struct config *config, const struct fabric_plan *plan, int netns_fd,
+			    char foreign[static SLOT_FOREIGN_SIZE], struct err *err);
+
 #endif

@@ -16,6 +16,7 @@
 #include "kernel/address.h"
 #include "kernel/kern_route.h"
 #include "kernel/link.h"
+#include "kernel/namespace.h"
 #include "kernel/neighbour.h"
 #include "kernel/qdisc.h"
 #include "kernel/tap.h"
@@ -341,11 +342,25 @@ static int slot_build_find_inside(struct slot_work *work, const struct slot_list
 	return work->adopting ? slot_build_find_renamed(work, wanted, link, there, err) : 0;
 }
 
+/* A new namespace has them from its making. */
+static int slot_build_settings(struct slot_work *work, struct err *err)
+{
+	bool tuned = true;
+
+	if (work->adopting && kern_namespace_is_tuned(work->netns_fd, &tuned, err) < 0)
+		return -1;
+	if (tuned || !slot_build_must(work, "settings of the namespace"))
+		return 0;
+	return kern_namespace_tune(work->netns_fd, err);
+}
+
 int slot_build_eth0(struct slot_work *work, struct err *err)
 {
 	struct kern_link lo, link;
 	bool there;
 
+	if (slot_build_settings(work, err) < 0)
+		return -1;
 	if (!kern_rtnl_is_open(&work->inside) && kern_rtnl_open(&work->inside, work->netns_fd, NETLINK_ROUTE, err) < 0)
 		return -1;
 	if (kern_link_get(&work->inside, KERN_LINK_HERE, "lo", &lo, err) < 0 ||

@@ -67,3 +67,18 @@ enum hop_status hop_drift(struct walk *walk, struct hop *hop, enum slot_drift_sc
 		       "this host");
 	return hop_fail(hop, "not as weft made it: %s", drift.parts);
 }
+
+bool hop_drift_is_foreign(struct walk *walk)
+{
+	const struct diagnose_request *request = walk->request;
+	char foreign[SLOT_FOREIGN_SIZE];
+	struct err ignored;
+
+	if (!request->plan ||
+	    slot_drift_find_foreign(request->config, request->plan, walk->netns_fd, foreign, &ignored) < 0 ||
+	    !foreign[0])
+		return false;
+	walk_cause(walk, "something in %s that weft did not make may take the packets: %s", walk->netns, foreign);
+	walk_next_step(walk, "look with: ip netns exec %s nft list ruleset; and remove it", walk->netns);
+	return true;
+}

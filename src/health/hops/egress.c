@@ -218,6 +218,8 @@ static void hop_egress_blame(struct walk *walk, const struct hop_egress_seen *se
 		walk_next_step(walk, "sysctl -w net.netfilter.nf_conntrack_max=262144, or more; and: weftctl doctor");
 		return;
 	}
+	if (hop_drift_is_foreign(walk))
+		return;
 	walk_cause(
 	    walk,
 	    "something on the host that cannot be judged from outside drops packets from the sandbox: a rule with "

@@ -76,6 +76,8 @@ static enum hop_status hop_guest_silent(struct walk *walk, struct hop *hop, cons
 	if (before && rules_slot_counts(walk->netns_fd, &after, &ignored) == 0 &&
 	    hop_guest_is_forged(walk, hop, before, &after))
 		return HOP_FAIL;
+	if (hop_drift_is_foreign(walk))
+		return hop_fail(hop, "no answer to ARP");
 	walk_cause(walk,
 		   "the VM runs, but its network does not answer: it still boots, it is frozen, its kernel has no "
 		   "virtio-net, or its "

@@ -170,6 +170,8 @@ static enum hop_status hop_kernel_explain(struct walk *walk, struct hop *hop, co
 	}
 	if (hop_kernel_blame(walk, seen, suspect, false))
 		return HOP_FAIL;
+	if (hop_drift_is_foreign(walk))
+		return HOP_FAIL;
 	walk_cause(walk,
 		   "something on the host that cannot be judged from outside takes the packets for the sandbox: a rule "
 		   "with further conditions, an eBPF program of a cgroup, or a security module");

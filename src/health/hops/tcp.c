@@ -80,6 +80,8 @@ static enum hop_status hop_tcp_explain(struct walk *walk, struct hop *hop, const
 		walk_next_step(walk, "look in the guest: ss -ltn; the program must listen on all addresses");
 		return hop_fail(hop, "port %u: connection refused", probe->port);
 	case PROBE_SILENT:
+		if (hop_drift_is_foreign(walk))
+			return hop_fail(hop, "port %u: no answer within %u ms", probe->port, CONNECT_WAIT_MS);
 		walk_cause(walk,
 			   "the guest answers ARP, but drops connections to port %u: a firewall in the guest, or a "
 			   "guest that hangs",
@@ -87,6 +89,8 @@ static enum hop_status hop_tcp_explain(struct walk *walk, struct hop *hop, const
 		walk_next_step(walk, "look in the guest: its firewall, and the VM's console");
 		return hop_fail(hop, "port %u: no answer within %u ms", probe->port, CONNECT_WAIT_MS);
 	case PROBE_UNREACHABLE:
+		if (hop_drift_is_foreign(walk))
+			break;
 		walk_cause(walk, "the namespace does not let us connect");
 		walk_next_step(walk, "look with: ip netns exec %s ip route; nft list ruleset", walk->netns);
 		break;

@@ -53,9 +53,11 @@ static void stop_patrol(void)
 static char *describe_slot(void)
 {
 	return fixture_shell(
-	    "for run in '' '-n ns-1'; do ip $run -o link show group 1874; ip $run -o link | grep -E 'eth0|tap0'; "
+	    "{ for run in '' '-n ns-1'; do ip $run -o link show group 1874; ip $run -o link | grep -E 'eth0|tap0'; "
 	    "ip $run -4 -o addr; ip $run route show table all | grep -v -e br0 -e broadcast | sort; "
-	    "ip $run neigh show nud permanent; tc -n ns-1 qdisc show; done | sed 's/^[0-9]*: //; s/@if[0-9]*//; "
+	    "ip $run neigh show nud permanent; tc -n ns-1 qdisc show; done; ip netns exec ns-1 sysctl "
+	    "net.ipv4.ip_local_port_range net.ipv4.tcp_tw_reuse net.ipv4.tcp_rmem; } | sed 's/^[0-9]*: //; "
+	    "s/@if[0-9]*//; "
 	    "s/state [A-Z]*//; s/NO-CARRIER,//; s/.    alias.*//; s/ linkdown//'");
 }
 
@@ -120,6 +122,8 @@ static const struct {
 	{ "sysctl -qw net.ipv4.conf.veth-1.accept_redirects=1", "redirects of the veth" },
 	{ "sysctl -qw net.ipv6.conf.veth-1.disable_ipv6=0", "IPv6 of the veth" },
 	{ "ip netns exec ns-1 sysctl -qw net.ipv6.conf.tap0.disable_ipv6=0", "IPv6 of tap0" },
+	{ "ip netns exec ns-1 sysctl -qw net.ipv4.ip_local_port_range='40000 40010'", "settings of the namespace" },
+	{ "ip netns exec ns-1 sysctl -qw net.ipv4.tcp_tw_reuse=0", "settings of the namespace" },
 	{ "ip -n ns-1 route del local 169.254.0.22 table local", "local route of tap0" },
 	{ "tc qdisc add dev veth-1 root tbf rate 10kbit burst 2000 latency 50ms", "limit of the veth" },
 	{ "tc -n ns-1 qdisc replace dev tap0 root tbf rate 10kbit burst 2000 latency 50ms", "limit of tap0" },

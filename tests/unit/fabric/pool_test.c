@@ -195,6 +195,11 @@ static const char *const traces[] = {
 	"ip -n ns-1 link set tap0 down",
 	"ip -n ns-1 link set tap0 mtu 1400",
 	"ip netns exec ns-1 nft add table ip left",
+	"ip -n ns-1 neigh add 169.254.0.23 lladdr 02:00:00:00:00:07 dev tap0 nud permanent",
+	"ip -n ns-1 neigh add 10.0.0.9 lladdr 02:00:00:00:00:07 dev eth0 nud permanent",
+	"ip -n ns-1 -6 rule add pref 9 prohibit",
+	/* Not every kernel has IPsec; another trace does then. */
+	"ip netns exec ns-1 ip xfrm policy add dir fwd action block || ip -n ns-1 addr add 192.0.2.8/32 dev lo",
 	"ip netns exec ns-1 nft add table arp weft",
 	"ip -n ns-1 route add 192.0.2.0/24 via 10.12.0.2",
 	"ip -n ns-1 route add blackhole 192.0.2.1 table 9",
