@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Layouts from the kernel alone, for a host whose marks were lost or never written, as by a weftd that wrote none. A veth is ours if
- * its alias has the id of a sandbox, and the namespace behind it has our table. Name, group, addresses and routes of one slot give
+ * its alias has the id of a sandbox, or its MAC the slot's number, and the namespace behind it has our table. Name, group, addresses and routes of one slot give
  * the layout: slot N has the address of the range plus N. The length of a range is that of its route.
  */
 #include "base/cleanup.h"
@@ -33,21 +33,6 @@ struct link_list {
 
 /* ---- The veths ---- */
 
-static void fabric_keep_named_veth(void *context, const struct kern_link *link)
-{
-	struct link_list *list = context;
-	struct kern_link *kept;
-
-	if (strcmp(link->kind, "veth") != 0 || !link->group || !link->has_peer_nsid ||
-	    strncmp(link->alias, KERN_LINK_ALIAS_PREFIX, strlen(KERN_LINK_ALIAS_PREFIX)) != 0)
-		return;
-	kept = vec_push(list);
-	if (kept)
-		*kept = *link;
-	else
-		list->no_memory = true;
-}
-
 /* The number at the end of NAME, as we write it; 0: none. *PREFIX is its length without that. */
 static unsigned fabric_number_in(const char *name, size_t *prefix)
 {
@@ -60,6 +45,31 @@ static unsigned fabric_number_in(const char *name, size_t *prefix)
 		(*prefix)++;
 	unsigned long number = strtoul(name + *prefix, NULL, 10);
 	return *prefix && length - *prefix <= 5 && number <= CONFIG_SLOT_MAX ? (unsigned)number : 0;
+}
+
+/* It has the id of a sandbox, or, as those of the pool, which no sandbox has, the MAC that belongs to the number in its name. */
+static bool fabric_may_be_ours(const struct kern_link *link)
+{
+	size_t prefix;
+	unsigned slot = fabric_number_in(link->name, &prefix);
+	struct mac mac = config_veth_host_mac(slot);
+
+	return strncmp(link->alias, KERN_LINK_ALIAS_PREFIX, strlen(KERN_LINK_ALIAS_PREFIX)) == 0 ||
+	       (slot && addr_mac_equal(&link->mac, &mac));
+}
+
+static void fabric_keep_veth(void *context, const struct kern_link *link)
+{
+	struct link_list *list = context;
+	struct kern_link *kept;
+
+	if (strcmp(link->kind, "veth") != 0 || !link->group || !link->has_peer_nsid || !fabric_may_be_ours(link))
+		return;
+	kept = vec_push(list);
+	if (kept)
+		*kept = *link;
+	else
+		list->no_memory = true;
 }
 
 /* ---- The name of a namespace ---- */
@@ -276,7 +286,7 @@ static int fabric_add_layout_of(struct kern_rtnl *host, const struct config *con
 static int fabric_find_layouts_once(struct kern_rtnl *host, const struct config *config, struct err *err)
 {
 	struct link_list links = { 0 };
-	int result = kern_link_dump(host, fabric_keep_named_veth, &links, err);
+	int result = kern_link_dump(host, fabric_keep_veth, &links, err);
 
 	if (result == 0 && links.no_memory)
 		result = err_set(err, ENOMEM, "layouts of slots");
