@@ -54,7 +54,7 @@ def objects(host, number):
         "veth": {key: veth.get(key) for key in ("flags", "mtu", "group", "ifalias")},
         "links": sorted(inner.links()),
         "qdisc": inner.output(["tc", "qdisc", "show", "dev", "tap0"]),
-        "routes": inner.output(["ip", "route"]).replace(f"10.12.0.{2 * number}", "UP"),
+        "routes": inner.output(["ip", "route"]).replace(f"10.12.0.{2 * number}", "UP").replace(f"10.12.0.{2 * number + 1}", "OWN"),
         "neighbours": len(inner.output(["ip", "neigh", "show", "nud", "permanent"]).splitlines()),
     }
 
