@@ -44,6 +44,15 @@ def ready_mtus(host, daemon):
     return {link["mtu"] for name, link in host.links().items() if name.startswith("veth-") and name not in taken}
 
 
+def forget_mtu(daemon, sandbox):
+    """As if the daemon had been killed before it stored what the slot was made with."""
+    path = f"{daemon.state_dir}/{sandbox['slot']}.json"
+    with open(path, encoding="ascii") as file:
+        stored = json.load(file)
+    with open(path, "w", encoding="ascii") as file:
+        json.dump({**stored, "mtu": 0}, file)
+
+
 def test_new_sandboxes_follow_the_uplink_and_old_ones_keep_their_mtu(host, weftd, guest):
     host.add_uplink(mtu=1400)
     host.run(["ip", "link", "add", "other0", "mtu", "1280", "type", "veth", "peer", "other1"])
@@ -65,7 +74,8 @@ def test_new_sandboxes_follow_the_uplink_and_old_ones_keep_their_mtu(host, weftd
         # Events come in the order of the changes, and no poll is needed: the daemon hears of it.
         event = next_of(events, type="host", check="uplink")
     assert event["status"] == "ok" and "MTU 1300 instead of 1400" in event["detail"]
-    assert mtus(host, api.register("new")) == {1300}
+    new = api.register("new")
+    assert mtus(host, new) == {1300}
     assert mtus(host, api.show("old")) == {1400} and mtus(host, api.show("early")) == {1500}
     assert "uplink 1300, this sandbox 1400" in hop(api, "old", "route")["detail"]
     assert hop(api, "new", "route")["detail"] == "routed"
@@ -73,8 +83,9 @@ def test_new_sandboxes_follow_the_uplink_and_old_ones_keep_their_mtu(host, weftd
     host.run(["ip", "route", "replace", "default", "dev", "other0"])
     poll_until(lambda: "MTU 1280 instead of 1300" in daemon.log())
     assert mtus(host, api.register("moved")) == {1280}
-    # Over a restart each keeps its own.
+    # Over a restart each keeps its own, even where none was stored.
     daemon.kill()
+    forget_mtu(daemon, new)
     daemon.start()
     assert [mtus(host, one) for one in api.list()] == [{1500}, {1400}, {1300}, {1280}]
     assert "repaired" not in daemon.log()

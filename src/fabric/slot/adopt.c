@@ -378,6 +378,25 @@ static int slot_adopt_as_it_is(struct slot_work *work, struct err *err)
 	return 0;
 }
 
+/*
+ * The daemon ended before it stored the MTU. A guest may have been told it, so it is that of the TAP, whatever new slots get by now;
+ * without a TAP nobody was told.
+ */
+static int slot_adopt_take_mtu(struct slot_work *work, struct err *err)
+{
+	struct kern_link tap;
+
+	if (work->plan->mtu)
+		return 0;
+	if (kern_link_get(work->host, work->nsid, TAP_NAME, &tap, err) < 0)
+		return err->code == ENODEV ? 0 : -1;
+	if (tap.tap) {
+		work->mtu = tap.mtu;
+		slot_list_put_mtu(&work->list, tap.mtu);
+	}
+	return 0;
+}
+
 int slot_adopt_links(struct slot_work *work, struct err *err)
 {
 	struct kern_link veth;
@@ -394,7 +413,9 @@ int slot_adopt_links(struct slot_work *work, struct err *err)
 		return slot_adopt_as_it_is(work, err);
 	work->named = remnant == REMNANT_WHOLE && slot_build_is_named(work->plan, &veth);
 	work->veth = remnant == REMNANT_WHOLE ? &veth : NULL;
-	result = remnant == REMNANT_WHOLE ? 0 : slot_adopt_repair_veth(work, err);
+	result = slot_adopt_take_mtu(work, err);
+	if (result == 0 && remnant != REMNANT_WHOLE)
+		result = slot_adopt_repair_veth(work, err);
 	if (result == 0)
 		result = slot_adopt_take_over(work, err);
 	work->veth = NULL;

@@ -75,6 +75,12 @@ void slot_list_put_limits(struct slot_list *list, const struct bandwidth *bandwi
 	list->links[PLACE_ETH0].limit = bandwidth->from_guest.rate ? slot_list_rate(&bandwidth->from_guest) : guard;
 }
 
+void slot_list_put_mtu(struct slot_list *list, unsigned mtu)
+{
+	for (int place = 0; place < PLACES; place++)
+		list->links[place].mtu = place == PLACE_LO ? 0 : mtu;
+}
+
 void slot_list_init(struct slot_list *list, const struct config_layout *layout, const struct fabric_plan *plan,
 		    unsigned mtu)
 {
@@ -85,10 +91,9 @@ void slot_list_init(struct slot_list *list, const struct config_layout *layout, 
 	list->links[PLACE_ETH0].limit = guard;
 	if (plan->bandwidth)
 		slot_list_put_limits(list, plan->bandwidth);
-	for (int place = 0; place < PLACES; place++) {
+	for (int place = 0; place < PLACES; place++)
 		list->links[place].carries = place != PLACE_LO;
-		list->links[place].mtu = place == PLACE_LO ? 0 : mtu;
-	}
+	slot_list_put_mtu(list, mtu);
 }
 
 unsigned slot_list_compare(const struct slot_list_link *wanted, const struct kern_link *link)

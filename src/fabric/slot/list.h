@@ -53,6 +53,9 @@ struct slot_list {
 void slot_list_init(struct slot_list *list, const struct config_layout *layout, const struct fabric_plan *plan,
 		    unsigned mtu);
 
+/* Gives all links of the list but lo this MTU; 0: not known. */
+void slot_list_put_mtu(struct slot_list *list, unsigned mtu);
+
 /* Gives the list the limits of BANDWIDTH. */
 void slot_list_put_limits(struct slot_list *list, const struct bandwidth *bandwidth);
 
