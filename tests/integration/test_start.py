@@ -35,7 +35,7 @@ MISTAKES = [
     ("[forwarder]\ndefault_listen = localhost\n", 2, ["[forwarder] default_listen = localhost", "allowed"]),
     ("[ports]\nallow_privileged = perhaps\n", 2, ["[ports] allow_privileged = perhaps", "yes", "no"]),
     ("[ports]\nrange = 300-200\n", 2, ["[ports] range = 300-200", "allowed"]),
-    ("[addresses]\nhost_cidr = 10.11.0.1/16\n", 2, ["[addresses] host_cidr = 10.11.0.1/16", "allowed"]),
+    ("[addresses]\nhost_cidr = 10.11.0.0/33\n", 2, ["[addresses] host_cidr = 10.11.0.0/33", "allowed"]),
     ("[addresses]\n\nveth_cidr = 10.11.128.0/17\n", 3, ["[addresses] veth_cidr = 10.11.128.0/17", "overlaps", "allowed"]),
     ("[names]\nveth_prefix = sandboxes--\n", 2, ["[names] veth_prefix = sandboxes--", "15"]),
     ("[host]\nip_forward = maybe\n", 2, ["[host] ip_forward = maybe", "enable", "require"]),
