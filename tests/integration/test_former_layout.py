@@ -9,20 +9,12 @@ import pytest
 
 from harness.api import endpoint_port
 from harness.client import PORT, health
+from harness.daemon import OTHER_LAYOUT
 from harness.wait import poll_until
 
 FORMER = {"pool": {"size": 2}}
 LATER = {
-    "names": {"netns_prefix": "box.", "veth_prefix": "wv", "link_group": 77},
-    "addresses": {
-        "host_cidr": "10.21.0.0/20",
-        "veth_cidr": "10.22.0.0/20",
-        "guest": "172.31.7.2/24",
-        "tap": "172.31.7.1/24",
-        "guest_mac": "02:AA:00:00:00:02",
-        "tap_mac": "02:AA:00:00:00:01",
-        "mtu": 1400,
-    },
+    **OTHER_LAYOUT,
     "pool": {"size": 2},
 }
 KEPT = ("slot", "netns", "netns_path", "veth", "tap", "host_ip", "guest", "endpoints")

@@ -27,6 +27,21 @@ SANITIZER_OPTIONS = {
 }
 
 
+# Names and addresses that differ from the default ones in every part.
+OTHER_LAYOUT = {
+    "names": {"netns_prefix": "box.", "veth_prefix": "wv", "link_group": 77},
+    "addresses": {
+        "host_cidr": "10.21.0.0/20",
+        "veth_cidr": "10.22.0.0/20",
+        "guest": "172.31.7.2/24",
+        "tap": "172.31.7.1/24",
+        "guest_mac": "02:AA:00:00:00:02",
+        "tap_mac": "02:AA:00:00:00:01",
+        "mtu": 1400,
+    },
+}
+
+
 def sanitized():
     """Whether the daemon is built with a sanitizer. Its memory size then means nothing: freed memory and shadows count."""
     with open(os.path.join(build_dir(), "weftd"), "rb") as file:
