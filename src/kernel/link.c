@@ -43,11 +43,6 @@ static void kern_link_copy_string(char *to, size_t size, const struct nlattr *at
 	to[length] = '\0';
 }
 
-static uint32_t kern_link_u32(const struct nlattr *attr, uint32_t otherwise)
-{
-	return attr && nla_len(attr) >= (int)sizeof(uint32_t) ? nla_get_u32(attr) : otherwise;
-}
-
 static uint8_t kern_link_u8(const struct nlattr *attr, uint8_t otherwise)
 {
 	return attr && nla_len(attr) >= (int)sizeof(uint8_t) ? nla_get_u8(attr) : otherwise;
@@ -64,8 +59,8 @@ static void kern_link_parse_kind(const struct nlattr *linkinfo, struct kern_link
 		return;
 	kern_rtnl_nested(table[IFLA_INFO_DATA], tun, IFLA_TUN_MAX + 1);
 	info->tap = kern_link_u8(tun[IFLA_TUN_TYPE], 0) == IFF_TAP;
-	info->owner = kern_link_u32(tun[IFLA_TUN_OWNER], (uint32_t)-1);
-	info->owner_group = kern_link_u32(tun[IFLA_TUN_GROUP], (uint32_t)-1);
+	info->owner = kern_rtnl_u32(tun[IFLA_TUN_OWNER], (uint32_t)-1);
+	info->owner_group = kern_rtnl_u32(tun[IFLA_TUN_GROUP], (uint32_t)-1);
 }
 
 /* One setting of an array of u32 in ATTR, whose first entry is the setting with the number FIRST. 0 where there is none. */
@@ -120,16 +115,16 @@ int kern_link_parse(const struct nlmsghdr *header, struct kern_link *info)
 	kern_link_copy_string(info->name, sizeof(info->name), table[IFLA_IFNAME]);
 	kern_link_copy_string(info->alias, sizeof(info->alias), table[IFLA_IFALIAS]);
 	kern_link_copy_string(info->qdisc, sizeof(info->qdisc), table[IFLA_QDISC]);
-	info->group = kern_link_u32(table[IFLA_GROUP], 0);
-	info->mtu = kern_link_u32(table[IFLA_MTU], 0);
+	info->group = kern_rtnl_u32(table[IFLA_GROUP], 0);
+	info->mtu = kern_rtnl_u32(table[IFLA_MTU], 0);
 	info->carrier = kern_link_u8(table[IFLA_CARRIER], 0) != 0;
-	info->carrier_downs = kern_link_u32(table[IFLA_CARRIER_DOWN_COUNT], 0);
+	info->carrier_downs = kern_rtnl_u32(table[IFLA_CARRIER_DOWN_COUNT], 0);
 	info->owner = (uid_t)-1;
 	info->owner_group = (gid_t)-1;
-	info->master = (int)kern_link_u32(table[IFLA_MASTER], 0);
-	info->peer_index = (int)kern_link_u32(table[IFLA_LINK], 0);
+	info->master = (int)kern_rtnl_u32(table[IFLA_MASTER], 0);
+	info->peer_index = (int)kern_rtnl_u32(table[IFLA_LINK], 0);
 	if (table[IFLA_LINK_NETNSID]) {
-		info->peer_nsid = (int)kern_link_u32(table[IFLA_LINK_NETNSID], 0);
+		info->peer_nsid = (int)kern_rtnl_u32(table[IFLA_LINK_NETNSID], 0);
 		info->has_peer_nsid = info->peer_nsid >= 0;
 	}
 	if (table[IFLA_ADDRESS] && nla_len(table[IFLA_ADDRESS]) == (int)sizeof(info->mac.octets))

@@ -20,11 +20,6 @@ struct kern_policy_rule_walk {
 	void *context;
 };
 
-static uint32_t kern_policy_rule_u32(const struct nlattr *attr, uint32_t otherwise)
-{
-	return attr && nla_len(attr) >= (int)sizeof(uint32_t) ? nla_get_u32(attr) : otherwise;
-}
-
 /* Whether a rule has no selector at all. */
 static bool kern_policy_rule_is_plain(const struct fib_rule_hdr *body, const struct nlattr **table)
 {
@@ -52,14 +47,13 @@ static int kern_policy_rule_take(const struct nlmsghdr *header, void *context)
 		return 0;
 	kern_rtnl_attributes(header, sizeof(*body), table, FRA_MAX + 1);
 	rule = (struct kern_policy_rule){
-		.preference = kern_policy_rule_u32(table[FRA_PRIORITY], 0),
-		.table = body->action == FR_ACT_TO_TBL ? kern_policy_rule_u32(table[FRA_TABLE], body->table) : 0,
+		.preference = kern_rtnl_u32(table[FRA_PRIORITY], 0),
+		.table = body->action == FR_ACT_TO_TBL ? kern_rtnl_u32(table[FRA_TABLE], body->table) : 0,
 		.action = body->action,
 		.plain = kern_policy_rule_is_plain(body, table),
 	};
 	if (walk->family == AF_INET)
-		rule.to =
-		    (struct cidr4){ .ip = ntohl(kern_policy_rule_u32(table[FRA_DST], 0)), .length = body->dst_len };
+		rule.to = (struct cidr4){ .ip = ntohl(kern_rtnl_u32(table[FRA_DST], 0)), .length = body->dst_len };
 	walk->take(walk->context, &rule);
 	return 0;
 }

@@ -118,11 +118,6 @@ struct match {
 	struct kern_route_rival entry;
 };
 
-static uint32_t kern_route_u32(const struct nlattr *attr)
-{
-	return attr ? nla_get_u32(attr) : 0;
-}
-
 /*
  * The table of a route; rtm_table has no room for a high number. While a namespace has no policy rules of its own, the kernel keeps
  * `local` in the tree of `main`, and a lookup says that name of both.
@@ -139,8 +134,8 @@ static struct kern_route_rival kern_route_rival_of(const struct rtmsg *message, 
 	return (struct kern_route_rival){
 		.present = true,
 		.table = kern_route_table_of(message, table),
-		.gateway = ntohl(kern_route_u32(table[RTA_GATEWAY])),
-		.index = (int)kern_route_u32(table[RTA_OIF]),
+		.gateway = ntohl(kern_rtnl_u32(table[RTA_GATEWAY], 0)),
+		.index = (int)kern_rtnl_u32(table[RTA_OIF], 0),
 		.protocol = message->rtm_protocol,
 	};
 }
@@ -215,7 +210,7 @@ static int kern_route_take_entry(const struct nlmsghdr *header, void *context)
 	kern_rtnl_attributes(header, sizeof(*message), table, RTA_MAX + 1);
 	entry = kern_route_rival_of(message, table);
 	if (entry.table != kern_route_table(route) ||
-	    ntohl(kern_route_u32(table[RTA_DST])) != addr_cidr4_first(&route->to))
+	    ntohl(kern_rtnl_u32(table[RTA_DST], 0)) != addr_cidr4_first(&route->to))
 		return 0;
 	if (message->rtm_type == kern_route_type(route) && entry.protocol == kern_route_protocol(route) &&
 	    entry.gateway == route->gateway && entry.index == route->index)
@@ -387,7 +382,7 @@ static int kern_route_take_default(const struct nlmsghdr *header, void *context)
 	    message->rtm_table != RT_TABLE_MAIN)
 		return 0;
 	kern_rtnl_attributes(header, sizeof(*message), table, RTA_MAX + 1);
-	metric = kern_route_u32(table[RTA_PRIORITY]);
+	metric = kern_rtnl_u32(table[RTA_PRIORITY], 0);
 	if (table[RTA_OIF] && (!best->index || metric < best->metric)) {
 		best->metric = metric;
 		best->index = (int)nla_get_u32(table[RTA_OIF]);

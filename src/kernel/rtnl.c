@@ -127,6 +127,11 @@ void kern_rtnl_nested(const struct nlattr *nest, const struct nlattr **table, si
 	(void)nla_parse_nested((struct nlattr **)table, (int)count - 1, (struct nlattr *)nest, NULL);
 }
 
+uint32_t kern_rtnl_u32(const struct nlattr *attr, uint32_t otherwise)
+{
+	return attr && nla_len(attr) >= (int)sizeof(uint32_t) ? nla_get_u32(attr) : otherwise;
+}
+
 /* ---- Talking ---- */
 
 /* A request that waits for its answer. */

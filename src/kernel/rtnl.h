@@ -77,4 +77,7 @@ void kern_rtnl_attributes(const struct nlmsghdr *header, size_t offset, const st
 /* The same of a nest. */
 void kern_rtnl_nested(const struct nlattr *nest, const struct nlattr **table, size_t count);
 
+/* The number in ATTR, as it stands there; OTHERWISE if ATTR is NULL or too short. Any thread. */
+uint32_t kern_rtnl_u32(const struct nlattr *attr, uint32_t otherwise);
+
 #endif
