@@ -12,6 +12,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <sys/socket.h>
@@ -113,13 +114,17 @@ static int kern_conntrack_flush_matching(struct kern_rtnl *netfilter, int tuple,
 	return kern_rtnl_send(netfilter, message, err, NETFILTER);
 }
 
-/* ---- Flows that match, one by one ---- */
+/* ---- Flows, one by one ---- */
+
+struct flow_list {
+	VEC_OF(char); /* CTA_TUPLE_ORIG and CTA_ID of one after the other */
+};
 
 struct flow_search {
-	kern_conntrack_match *match;
+	kern_conntrack_judge *judge;
 	const void *context;
-	VEC_OF(char); /* the flows that match: CTA_TUPLE_ORIG and CTA_ID of one after the other */
-	bool broken;  /* no memory */
+	struct flow_list forget, relax;
+	bool broken; /* no memory */
 };
 
 /* In host order; 0: there is none. */
@@ -152,16 +157,16 @@ static void kern_conntrack_read_tuple(const struct nlattr *tuple, struct kern_co
 	}
 }
 
-static void kern_conntrack_keep(struct flow_search *search, const struct nlattr *attr)
+static void kern_conntrack_keep(struct flow_search *search, struct flow_list *list, const struct nlattr *attr)
 {
 	size_t size = (size_t)nla_total_size(nla_len(attr));
 
-	if (vec_reserve(search, search->count + size) < 0) {
+	if (vec_reserve(list, list->count + size) < 0) {
 		search->broken = true;
 		return;
 	}
-	memcpy(search->items + search->count, attr, size);
-	search->count += size;
+	memcpy(list->items + list->count, attr, size);
+	list->count += size;
 }
 
 static void kern_conntrack_read_flow(const struct nlattr *const *table, struct kern_conntrack_flow *flow)
@@ -179,36 +184,44 @@ static int kern_conntrack_take_flow(const struct nlmsghdr *message, void *contex
 	const struct nlattr *table[CTA_ID + 1];
 	struct flow_search *search = context;
 	struct kern_conntrack_flow flow;
+	enum kern_conntrack_care care;
+	struct flow_list *list;
 
 	kern_rtnl_attributes(message, sizeof(struct nfgenmsg), table, CTA_ID + 1);
 	if (!table[CTA_TUPLE_ORIG] || !table[CTA_ID] || search->broken)
 		return 0;
 	kern_conntrack_read_flow(table, &flow);
-	if (!search->match(&flow, search->context))
+	care = search->judge(&flow, search->context);
+	if (care == KERN_CONNTRACK_KEEP)
 		return 0;
-	kern_conntrack_keep(search, table[CTA_TUPLE_ORIG]);
-	kern_conntrack_keep(search, table[CTA_ID]);
+	list = care == KERN_CONNTRACK_FORGET ? &search->forget : &search->relax;
+	kern_conntrack_keep(search, list, table[CTA_TUPLE_ORIG]);
+	kern_conntrack_keep(search, list, table[CTA_ID]);
 	return 0;
 }
 
-static const struct nlattr *kern_conntrack_next(const struct flow_search *search, size_t *at)
+static const struct nlattr *kern_conntrack_next(const struct flow_list *list, size_t *at)
 {
-	const struct nlattr *attr = (const struct nlattr *)(search->items + *at);
+	const struct nlattr *attr = (const struct nlattr *)(list->items + *at);
 
 	*at += (size_t)nla_total_size(nla_len(attr));
 	return attr;
 }
 
-static int kern_conntrack_delete_found(struct kern_rtnl *netfilter, const struct flow_search *search, struct err *err)
+static struct nl_msg *kern_conntrack_put_attr(struct nl_msg *message, int type, const struct nlattr *attr)
 {
-	for (size_t at = 0; at < search->count;) {
+	return kern_rtnl_put(message, type, nla_data(attr), (size_t)nla_len(attr));
+}
+
+static int kern_conntrack_delete_found(struct kern_rtnl *netfilter, const struct flow_list *list, struct err *err)
+{
+	for (size_t at = 0; at < list->count;) {
 		struct nl_msg *message = kern_conntrack_message(IPCTNL_MSG_CT_DELETE, 0, AF_INET);
-		const struct nlattr *tuple = kern_conntrack_next(search, &at), *id = kern_conntrack_next(search, &at);
 
 		message =
-		    kern_rtnl_put(message, CTA_TUPLE_ORIG | NLA_F_NESTED, nla_data(tuple), (size_t)nla_len(tuple));
+		    kern_conntrack_put_attr(message, CTA_TUPLE_ORIG | NLA_F_NESTED, kern_conntrack_next(list, &at));
 		/* With its number, another flow that has the same addresses by now is not meant. */
-		message = kern_rtnl_put(message, CTA_ID, nla_data(id), (size_t)nla_len(id));
+		message = kern_conntrack_put_attr(message, CTA_ID, kern_conntrack_next(list, &at));
 		/* A flow that ended by itself meanwhile is as good. */
 		if (kern_rtnl_send(netfilter, message, err, NETFILTER) < 0 && err->code != ENOENT)
 			return -1;
@@ -216,44 +229,80 @@ static int kern_conntrack_delete_found(struct kern_rtnl *netfilter, const struct
 	return 0;
 }
 
-static int kern_conntrack_search(struct kern_rtnl *netfilter, kern_conntrack_match *match, const void *context,
+/* MESSAGE with the flag for both directions; NULL without memory. */
+static struct nl_msg *kern_conntrack_put_liberal(struct nl_msg *message)
+{
+	static const struct nf_ct_tcp_flags liberal = { IP_CT_TCP_FLAG_BE_LIBERAL, IP_CT_TCP_FLAG_BE_LIBERAL };
+	struct nlattr *info = message ? nla_nest_start(message, CTA_PROTOINFO | NLA_F_NESTED) : NULL;
+	struct nlattr *tcp = info ? nla_nest_start(message, CTA_PROTOINFO_TCP | NLA_F_NESTED) : NULL;
+
+	if (!tcp || nla_put(message, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, sizeof(liberal), &liberal) < 0 ||
+	    nla_put(message, CTA_PROTOINFO_TCP_FLAGS_REPLY, sizeof(liberal), &liberal) < 0) {
+		nlmsg_free(message);
+		return NULL;
+	}
+	nla_nest_end(message, tcp);
+	nla_nest_end(message, info);
+	return message;
+}
+
+static int kern_conntrack_relax_found(struct kern_rtnl *netfilter, const struct flow_list *list, struct err *err)
+{
+	for (size_t at = 0; at < list->count;) {
+		struct nl_msg *message = kern_conntrack_message(IPCTNL_MSG_CT_NEW, 0, AF_INET);
+
+		message =
+		    kern_conntrack_put_attr(message, CTA_TUPLE_ORIG | NLA_F_NESTED, kern_conntrack_next(list, &at));
+		message = kern_conntrack_put_attr(message, CTA_ID, kern_conntrack_next(list, &at));
+		message = kern_conntrack_put_liberal(message);
+		if (kern_rtnl_send(netfilter, message, err, NETFILTER) < 0 && err->code != ENOENT)
+			return -1;
+	}
+	return 0;
+}
+
+static int kern_conntrack_search(struct kern_rtnl *netfilter, kern_conntrack_judge *judge, const void *context,
 				 struct err *err)
 {
-	struct flow_search search = { .match = match, .context = context };
+	struct flow_search search = { .judge = judge, .context = context };
 	struct nl_msg *message = kern_conntrack_message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_INET);
 	int status = kern_rtnl_ask(netfilter, message, kern_conntrack_take_flow, &search, err, NETFILTER);
 
 	if (status == 0 && search.broken)
 		status = err_set(err, ENOMEM, "conntrack");
 	if (status == 0)
-		status = kern_conntrack_delete_found(netfilter, &search, err);
-	vec_free(&search);
+		status = kern_conntrack_delete_found(netfilter, &search.forget, err);
+	if (status == 0)
+		status = kern_conntrack_relax_found(netfilter, &search.relax, err);
+	vec_free(&search.forget);
+	vec_free(&search.relax);
 	return status;
 }
 
-int kern_conntrack_forget(int netns_fd, kern_conntrack_match *match, const void *context, struct err *err)
+int kern_conntrack_review(int netns_fd, kern_conntrack_judge *judge, const void *context, struct err *err)
 {
 	struct kern_rtnl netfilter;
 	int status;
 
 	if (kern_rtnl_open(&netfilter, netns_fd, NETLINK_NETFILTER, err) < 0)
 		return -1;
-	status = kern_conntrack_search(&netfilter, match, context, err);
+	status = kern_conntrack_search(&netfilter, judge, context, err);
 	kern_rtnl_close(&netfilter);
-	return status < 0 ? err_wrap(err, "forgetting flows") : 0;
+	return status < 0 ? err_wrap(err, "reviewing flows") : 0;
 }
 
-static bool kern_conntrack_is_of(const struct kern_conntrack_flow *flow, const void *context)
+static enum kern_conntrack_care kern_conntrack_forget_host(const struct kern_conntrack_flow *flow, const void *context)
 {
 	const uint32_t *address = context;
+	bool is_of = flow->original.source == *address || flow->original.destination == *address ||
+		     flow->reply.source == *address || flow->reply.destination == *address;
 
-	return flow->original.source == *address || flow->original.destination == *address ||
-	       flow->reply.source == *address || flow->reply.destination == *address;
+	return is_of ? KERN_CONNTRACK_FORGET : KERN_CONNTRACK_KEEP;
 }
 
 int kern_conntrack_flush_one_by_one(struct kern_rtnl *netfilter, uint32_t host_ip, struct err *err)
 {
-	return kern_conntrack_search(netfilter, kern_conntrack_is_of, &host_ip, err);
+	return kern_conntrack_search(netfilter, kern_conntrack_forget_host, &host_ip, err);
 }
 
 /* ---- One flow ---- */

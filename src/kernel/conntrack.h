@@ -34,10 +34,20 @@ struct kern_conntrack_flow {
 	bool translated;                 /* an address or a port of it is */
 };
 
-typedef bool kern_conntrack_match(const struct kern_conntrack_flow *flow, const void *context);
+enum kern_conntrack_care {
+	KERN_CONNTRACK_KEEP,
+	KERN_CONNTRACK_FORGET,
+	/*
+	 * Of TCP: from now on its packets count as the flow's, whatever their sequence numbers are. (IP_CT_TCP_FLAG_BE_LIBERAL, which
+	 * the kernel itself sets for a flow that it meets amid.)
+	 */
+	KERN_CONNTRACK_RELAX,
+};
 
-/* Forgets the tracked IPv4 flows for which MATCH says so. Reads all flows of the namespace. */
-int kern_conntrack_forget(int netns_fd, kern_conntrack_match *match, const void *context, struct err *err);
+typedef enum kern_conntrack_care kern_conntrack_judge(const struct kern_conntrack_flow *flow, const void *context);
+
+/* Does with each tracked IPv4 flow as JUDGE says. Reads all flows of the namespace. */
+int kern_conntrack_review(int netns_fd, kern_conntrack_judge *judge, const void *context, struct err *err);
 
 /*
  * Finds the IPv4 flow whose first packet went WAY, all of whose fields count. *FOUND: there is one that is confirmed, which means

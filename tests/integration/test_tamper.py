@@ -13,6 +13,7 @@ import pytest
 
 from harness.client import await_guest
 from harness.flow import Flow
+from harness.guests import serve_in
 from harness.netns import enter
 from harness.wait import poll_until
 
@@ -168,6 +169,47 @@ def test_what_was_begun_without_rules_is_served_with_them(host, two):
     finally:
         callers.close()
     old.close()
+
+
+def retransmissions(connection):
+    """How often the kernel has sent the oldest segment again since the last acknowledgement: tcpi_retransmits of tcp(7)."""
+    return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 3)[2]
+
+
+def goes_on_after_a_flush(daemon, connection, namespace, device):
+    """CONNECTION to a sink, whose acknowledgements come over DEVICE of NAMESPACE: they are lost, and then all tables with them.
+
+    The kernel learns a flow's sequence numbers anew after a flush, here from a segment that the sink has acknowledged long ago.
+    """
+    chain = f"{{ type filter hook ingress device {device} priority -500; policy drop; }}"
+    namespace.run(["nft", f"add table netdev deaf; add chain netdev deaf in {chain}"])
+    connection.sendall(bytes(8192))
+    poll_until(lambda: retransmissions(connection) > 0, what="a segment to be sent again")
+    with daemon.api.events() as events:
+        namespace.run(["nft", "flush", "ruleset"])
+        assert next(one for one in events if one["type"] == "repair")["ok"]
+    connection.shutdown(socket.SHUT_WR)
+    assert connection.recv(100) == b"8192\n"
+    connection.close()
+
+
+def test_a_flow_to_a_sandbox_goes_on_after_a_flush_inside(host, weftd, guest):
+    daemon = weftd()
+    sandbox = daemon.api.register("a")
+    guest(sandbox).serve("9,sink")
+    daemon.api.wait("a", "attached")
+    goes_on_after_a_flush(daemon, host.connect(sandbox["host_ip"], 9), host.netns("ns-1"), "tap0")
+
+
+def test_a_flow_from_a_sandbox_goes_on_after_a_flush_on_the_host(host, weftd, guest):
+    world = host.add_uplink()
+    world.add("203.0.113.10/32")
+    daemon = weftd()
+    vm = guest(daemon.api.register("a"))
+    daemon.api.wait("a", "attached")
+    server = serve_in(host, world, "9,sink")
+    goes_on_after_a_flush(daemon, vm.connect("203.0.113.10", 9), host, "uplink0")
+    server.stop()
 
 
 def test_a_tap_deleted_without_a_vm_is_made_anew(host, weftd, guest):

@@ -4,6 +4,10 @@
  * missing, or was being made, is tracked without translation: all that its client sends again meets that entry and gets nowhere, and so
  * does a new connection from the same port, for two minutes. Without the entry the next packet is a first one again.
  *
+ * A flow that was translated goes on by its entry. But without any table the kernel tracks nothing, and what it then learns of the flow's
+ * sequence numbers from one packet may be older than what the other end has acknowledged already: each acknowledgement would be
+ * invalid, none be translated, and the flow stand still for ever. So the numbers of such flows do not count any more.
+ *
  * Inside, a flow to the slot's host address, or from the guest to the outside, is always translated. On the host that is known only of
  * flows that nobody has answered: a sandbox may talk to a service of the host without.
  */
@@ -19,14 +23,22 @@ struct slot_inside {
 	uint32_t host_ip, guest, tap;
 };
 
-static bool slot_flows_is_stale_inside(const struct kern_conntrack_flow *flow, const void *context)
+static bool slot_flows_is_stale_inside(const struct kern_conntrack_flow *flow, const struct slot_inside *inside)
 {
-	const struct slot_inside *inside = context;
-
 	if (flow->original.destination == inside->host_ip)
 		return flow->reply.source == inside->host_ip;
 	return flow->original.source == inside->guest && flow->original.destination != inside->tap &&
 	       flow->reply.destination == inside->guest;
+}
+
+static enum kern_conntrack_care slot_flows_relax(const struct kern_conntrack_flow *flow)
+{
+	return flow->original.protocol == IPPROTO_TCP && flow->answered ? KERN_CONNTRACK_RELAX : KERN_CONNTRACK_KEEP;
+}
+
+static enum kern_conntrack_care slot_flows_judge_inside(const struct kern_conntrack_flow *flow, const void *context)
+{
+	return slot_flows_is_stale_inside(flow, context) ? KERN_CONNTRACK_FORGET : slot_flows_relax(flow);
 }
 
 int slot_flows_renew_inside(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err)
@@ -38,7 +50,7 @@ int slot_flows_renew_inside(int netns_fd, const struct config *config, const str
 		.tap = layout->tap.ip,
 	};
 
-	return kern_conntrack_forget(netns_fd, slot_flows_is_stale_inside, &inside, err);
+	return kern_conntrack_review(netns_fd, slot_flows_judge_inside, &inside, err);
 }
 
 struct slot_outside {
@@ -46,14 +58,22 @@ struct slot_outside {
 	size_t count;
 };
 
-static bool slot_flows_is_stale_outside(const struct kern_conntrack_flow *flow, const void *context)
+static bool slot_flows_is_ours(const struct slot_outside *outside, uint32_t address)
+{
+	for (size_t i = 0; i < outside->count; i++)
+		if (addr_cidr4_contains(&outside->ranges[i], address))
+			return true;
+	return false;
+}
+
+static enum kern_conntrack_care slot_flows_judge_outside(const struct kern_conntrack_flow *flow, const void *context)
 {
 	const struct slot_outside *outside = context;
-	bool ours = false;
 
-	for (size_t i = 0; i < outside->count; i++)
-		ours |= addr_cidr4_contains(&outside->ranges[i], flow->original.source);
-	return ours && !flow->answered && !flow->translated;
+	if (slot_flows_is_ours(outside, flow->original.source))
+		return !flow->answered && !flow->translated ? KERN_CONNTRACK_FORGET : slot_flows_relax(flow);
+	/* To a sandbox, or to a published port of one. */
+	return slot_flows_is_ours(outside, flow->reply.source) ? slot_flows_relax(flow) : KERN_CONNTRACK_KEEP;
 }
 
 int slot_flows_renew_outside(const struct config *config, struct err *err)
@@ -61,7 +81,7 @@ int slot_flows_renew_outside(const struct config *config, struct err *err)
 	struct slot_outside outside;
 
 	outside.count = config_layout_host_ranges(config, outside.ranges);
-	return kern_conntrack_forget(-1, slot_flows_is_stale_outside, &outside, err);
+	return kern_conntrack_review(-1, slot_flows_judge_outside, &outside, err);
 }
 
 struct slot_published {
@@ -75,20 +95,20 @@ static bool slot_flows_is_to(const struct kern_conntrack_way *way, const struct 
 	       (addr_is_wildcard(&nat->listen) || way->destination == ntohl(nat->listen.in.sin_addr.s_addr));
 }
 
-static bool slot_flows_is_stale_published(const struct kern_conntrack_flow *flow, const void *context)
+static enum kern_conntrack_care slot_flows_judge_published(const struct kern_conntrack_flow *flow, const void *context)
 {
 	const struct slot_published *published = context;
 
 	for (size_t i = 0; i < published->count && !flow->answered && !flow->translated; i++) {
 		if (slot_flows_is_to(&flow->original, &published->nat[i]))
-			return true;
+			return KERN_CONNTRACK_FORGET;
 	}
-	return false;
+	return KERN_CONNTRACK_KEEP;
 }
 
 int slot_flows_renew_published(const struct fabric_nat *nat, size_t count, struct err *err)
 {
 	const struct slot_published published = { nat, count };
 
-	return count ? kern_conntrack_forget(-1, slot_flows_is_stale_published, &published, err) : 0;
+	return count ? kern_conntrack_review(-1, slot_flows_judge_published, &published, err) : 0;
 }

@@ -3,8 +3,8 @@
 #define WEFT_FABRIC_SLOT_FLOWS_H
 
 /*
- * Flows that were begun while a table was missing. Each call forgets those that the table, which is there again, would have translated;
- * all others go on. 0, or -1 with ERR. Any thread.
+ * Flows that were begun, or went on, while a table was missing. Each call forgets those that the table, which is there again, would have
+ * translated; all others go on. 0, or -1 with ERR. Any thread.
  */
 
 #include <stddef.h>
