@@ -193,16 +193,22 @@ int cli_report_refusal(const struct cli *cli, const struct client_refusal *refus
 	return cli_report_refusal_of(cli, refusal, NULL, 0, false);
 }
 
+static enum client_result cli_ask(const struct cli *cli, struct client_request request, json_t **answer,
+				  struct client_refusal *refusal, struct err *err)
+{
+	request.socket = cli->socket;
+	request.agent = "weftctl";
+	request.timeout_ms += cli->deadline_ms;
+	return client_ask(&request, answer, refusal, err);
+}
+
 /* Makes a call for CLI. False: *CODE is the exit code; true: the daemon refused, see REFUSAL, which is to be cleared. */
 static bool cli_is_refused(const struct cli *cli, struct client_request request, json_t **answer,
 			   struct client_refusal *refusal, int *code)
 {
 	struct err err;
 
-	request.socket = cli->socket;
-	request.agent = "weftctl";
-	request.timeout_ms += cli->deadline_ms;
-	switch (client_ask(&request, answer, refusal, &err)) {
+	switch (cli_ask(cli, request, answer, refusal, &err)) {
 	case CLIENT_DONE:
 		*code = CLI_DONE;
 		return false;
@@ -244,31 +250,48 @@ static bool cli_complete_id(const struct cli *cli, struct cli_id *id)
 	return unique;
 }
 
+enum client_result cli_ask_sandbox(const struct cli *cli, struct cli_id *id, unsigned wait_ms, const char *suffix,
+				   json_t **answer, struct client_refusal *refusal, struct err *err)
+{
+	bool completed = false;
+
+	for (;;) {
+		AUTO_FREE char *target = NULL;
+		if (asprintf(&target, "/v1/sandboxes/%s%s", id->text, suffix) < 0)
+			abort();
+		struct client_request request = { .method = "GET", .target = target, .timeout_ms = wait_ms };
+		*refusal = (struct client_refusal){ 0 };
+		enum client_result result = cli_ask(cli, request, answer, refusal, err);
+		completed = result == CLIENT_REFUSED && !completed && refusal->no_sandbox && cli_complete_id(cli, id);
+		if (!completed)
+			return result;
+		client_refusal_clear(refusal);
+	}
+}
+
 int cli_get_sandbox(const struct cli *cli, struct cli_id *id, unsigned wait_ms, json_t **answer, const char *suffix,
 		    ...)
 {
-	bool completed = false;
+	struct client_refusal refusal;
+	struct err err;
+	int code = CLI_DONE;
 	va_list args;
 
 	va_start(args, suffix);
 	AUTO_FREE char *rest = cli_text_format(suffix, args);
 	va_end(args);
-	for (;;) {
-		AUTO_FREE char *target = NULL;
-		struct client_refusal refusal;
-		int code = CLI_DONE;
-		if (asprintf(&target, "/v1/sandboxes/%s%s", id->text, rest) < 0)
-			abort();
-		struct client_request request = { .method = "GET", .target = target, .timeout_ms = wait_ms };
-		if (!cli_is_refused(cli, request, answer, &refusal, &code))
-			return code;
-		completed = !completed && refusal.no_sandbox && cli_complete_id(cli, id);
-		if (!completed)
-			code = cli_report_refusal(cli, &refusal);
-		client_refusal_clear(&refusal);
-		if (!completed)
-			return code;
+	switch (cli_ask_sandbox(cli, id, wait_ms, rest, answer, &refusal, &err)) {
+	case CLIENT_DONE:
+		break;
+	case CLIENT_REFUSED:
+		code = cli_report_refusal(cli, &refusal);
+		break;
+	case CLIENT_FAILED:
+		code = cli_report_failure(cli, &err);
+		break;
 	}
+	client_refusal_clear(&refusal);
+	return code;
 }
 
 int cli_call(const struct cli *cli, const char *method, const char *target, const json_t *body, unsigned wait_ms,

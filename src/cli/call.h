@@ -33,6 +33,13 @@ int cli_get(const struct cli *cli, json_t **answer, const char *target, ...) __a
 int cli_get_sandbox(const struct cli *cli, struct cli_id *id, unsigned wait_ms, json_t **answer, const char *suffix,
 		    ...) __attribute__((format(printf, 5, 6)));
 
+/*
+ * The same without a report, for a command that tries again: SUFFIX as it stands, REFUSAL and ERR as of client_ask(). A refusal is to be
+ * cleared in any case.
+ */
+enum client_result cli_ask_sandbox(const struct cli *cli, struct cli_id *id, unsigned wait_ms, const char *suffix,
+				   json_t **answer, struct client_refusal *refusal, struct err *err);
+
 /* PATCH of the sandbox ID; BODY is taken over. With --json the sandbox in the answer is printed; else *ANSWER gets it. */
 int cli_patch(const struct cli *cli, const char *id, json_t *body, json_t **answer);
 

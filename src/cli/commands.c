@@ -118,6 +118,7 @@ static const struct option_spec events_options[] = {
 	{ "sandbox", "ID", false, NULL, "only the events of this sandbox" },
 	{ "since", "SEQ", false, NULL, "go on after this event (see --json); needs --boot" },
 	{ "boot", "BOOT", false, NULL, "the daemon's run that SEQ belongs to (see --json)" },
+	{ "retry", "S", false, NULL, "when weftd ends, try for up to S seconds to go on (default 60; 0: end too)" },
 	{ 0 },
 };
 

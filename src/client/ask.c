@@ -53,6 +53,7 @@ void client_refusal_read(struct client_refusal *refusal, const struct client_ans
 		.status = answer->status,
 		.detail = client_text(problem, "detail"),
 		.field = client_text(problem, "field"),
+		.retry_after_s = answer->retry_after_s,
 		.problem = problem,
 	};
 	if (!*refusal->detail)

@@ -26,10 +26,11 @@ enum client_result {
 /* An answer other than 2xx, as the daemon words it. The texts belong to PROBLEM. */
 struct client_refusal {
 	unsigned status;
-	const char *detail; /* the reason; never "" */
-	const char *field;  /* the field or parameter at fault; "" where none is */
-	bool no_sandbox;    /* the request was about a sandbox that does not exist */
-	json_t *problem;    /* the whole body; NULL if it is no JSON */
+	const char *detail;     /* the reason; never "" */
+	const char *field;      /* the field or parameter at fault; "" where none is */
+	bool no_sandbox;        /* the request was about a sandbox that does not exist */
+	unsigned retry_after_s; /* the same request is worth another try then, as weftd said; 0: it did not */
+	json_t *problem;        /* the whole body; NULL if it is no JSON */
 };
 
 /*

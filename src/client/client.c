@@ -262,6 +262,7 @@ static int client_exchange(const struct client_request *request, client_line *li
 		result = err_set(err, ENOMEM, "the answer");
 
 	answer->status = response.status;
+	answer->retry_after_s = response.retry_after_s;
 	memcpy(answer->content_type, response.content_type, sizeof(answer->content_type));
 	if (line && response.status == 200) {
 		vec_free(&gathering);

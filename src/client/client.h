@@ -28,7 +28,8 @@ struct client_request {
 struct client_answer {
 	unsigned status;
 	char content_type[RESPONSE_TYPE_SIZE];
-	char *body; /* owned; NUL-terminated beyond its length; NULL if there was none */
+	unsigned retry_after_s; /* 0: not said */
+	char *body;             /* owned; NUL-terminated beyond its length; NULL if there was none */
 	size_t length;
 };
 

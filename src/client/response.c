@@ -86,6 +86,18 @@ static void client_read_type(struct client_response *response, const char *value
 	response->content_type[length] = '\0';
 }
 
+/* Whole seconds; the other form, a date, is weftd's never, and is passed over as if there were none. */
+static void client_read_retry(struct client_response *response, const char *value)
+{
+	enum { DAY_S = 86400 };
+	size_t digits = strspn(value, "0123456789");
+
+	if (!digits || value[digits])
+		return;
+	unsigned long seconds = digits > 5 ? DAY_S : strtoul(value, NULL, 10);
+	response->retry_after_s = seconds > DAY_S ? DAY_S : (unsigned)seconds;
+}
+
 /* A field, "Name: value". A few matter here; the others need only look like a field. */
 static int client_read_field(struct client_response *response, struct err *err)
 {
@@ -107,6 +119,8 @@ static int client_read_field(struct client_response *response, struct err *err)
 		return client_read_length(response, value, err);
 	if (strcasecmp(response->line, "Content-Type") == 0)
 		client_read_type(response, value);
+	if (strcasecmp(response->line, "Retry-After") == 0)
+		client_read_retry(response, value);
 	if (strcasecmp(response->line, "Transfer-Encoding") == 0) {
 		if (strcasecmp(value, "chunked") != 0 || response->chunked)
 			return client_malformed(err, "a transfer coding other than chunked");

@@ -31,6 +31,7 @@ struct client_response {
 	enum client_response_state state;
 	unsigned status;                       /* 100 to 599; 0 before it is known */
 	char content_type[RESPONSE_TYPE_SIZE]; /* without parameters, lower case; "" if there was none */
+	unsigned retry_after_s;                /* its Retry-After, at most a day; 0: none in seconds */
 	/* Called with each piece of the body. False ends the reading, as if the response were complete. */
 	bool (*body)(void *context, const char *data, size_t length);
 	void *context;

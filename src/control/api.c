@@ -355,6 +355,7 @@ no_memory:
 
 void control_api_stop(struct api *api)
 {
+	control_events_stop(api->events);
 	control_waits_stop(api->waits);
 	control_park_refuse_all(&api->parked, "weftd is stopping");
 	control_park_refuse_all(&api->parked_readers, "weftd is stopping");

@@ -18,9 +18,12 @@ struct waits;
 struct api *control_api_new(struct event_base *base, const struct config *config, struct registry *registry,
 			    const struct control_ops *ops, struct err *err);
 
-/* Answers the parked requests and those that wait for a state with 503, while the clients are still there to hear it. */
+/*
+ * weftd stops: the streams of events get their last line, and the parked requests and those that wait for a state 503, while the
+ * clients are still there to hear it. To be followed by control_api_free() alone, but may be called again.
+ */
 void control_api_stop(struct api *api);
-/* The same, and ends the streams of events. */
+/* The same, where it was not done. */
 void control_api_free(struct api *api);
 
 /* Owes REPLY its answer. READ_ONLY: GET and HEAD alone, and the status page. */

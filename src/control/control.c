@@ -112,6 +112,12 @@ fail:
 	return NULL;
 }
 
+void control_stop(struct control *control)
+{
+	if (control)
+		control_api_stop(control->api);
+}
+
 void control_free(struct control *control)
 {
 	if (!control)

@@ -85,6 +85,12 @@ struct control *control_new(struct event_base *base, const char *path, const str
 			    struct registry *registry, const struct control_ops *ops, struct err *err);
 
 /*
+ * weftd stops: streams of events, over TCP too, get their last line, and requests that are still owed an answer are told to ask the next
+ * run. Before control_http_free(), which ends its connections. CONTROL may be NULL.
+ */
+void control_stop(struct control *control);
+
+/*
  * Ends all connections, and removes the socket file unless the socket is kept. Replies still owed may be answered afterwards: they
  * are dropped.
  */

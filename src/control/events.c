@@ -224,16 +224,21 @@ static void control_events_on_drained(void *context)
 	control_events_reader_pump(context);
 }
 
+/* A line of the stream's own. Its seq is that of the last event that the reader was sent, so that it may go on from there. */
+static int control_events_add_mark(const struct event_reader *reader, struct evbuffer *out, const char *type)
+{
+	return control_events_add_line(reader->events, out, type, NULL, json_object(), reader->next_seq - 1);
+}
+
 /* False: there is no memory for a heartbeat that is due. */
 static bool control_events_beat(struct event_reader *reader)
 {
-	struct events *events = reader->events;
 	bool done = false;
 
 	if (reader->in_snapshot || control_reply_pending(reader->reply) >= PENDING_MAX)
 		return true;
 	struct evbuffer *out = evbuffer_new();
-	if (out && control_events_add_line(events, out, "heartbeat", NULL, json_object(), events->last_seq) == 0) {
+	if (out && control_events_add_mark(reader, out, "heartbeat") == 0) {
 		control_reply_write(reader->reply, out);
 		done = true;
 	}
@@ -288,6 +293,20 @@ struct events *control_events_new(struct event_base *base, struct registry *regi
 	}
 	timer_start(&events->heartbeat, EVENTS_HEARTBEAT_MS);
 	return events;
+}
+
+void control_events_stop(struct events *events)
+{
+	while (!TAILQ_EMPTY(&events->readers)) {
+		struct event_reader *reader = TAILQ_FIRST(&events->readers);
+		struct evbuffer *out = evbuffer_new();
+
+		if (out && control_events_add_mark(reader, out, "stopping") == 0)
+			control_reply_write(reader->reply, out);
+		if (out)
+			evbuffer_free(out);
+		control_events_reader_free(reader);
+	}
 }
 
 void control_events_free(struct events *events)

@@ -30,6 +30,9 @@ typedef json_t *events_show(void *context, struct sandbox *sandbox);
 struct events *control_events_new(struct event_base *base, struct registry *registry, events_show *show, void *context,
 				  struct err *err);
 
+/* weftd stops: the event `stopping` becomes each reader's last line, and the streams end. Without memory a stream ends without it. */
+void control_events_stop(struct events *events);
+
 /* Ends the streams. */
 void control_events_free(struct events *events);
 

@@ -9,6 +9,7 @@
 #include "control/park.h"
 
 #include "control/reply.h"
+#include "registry/problem.h"
 
 #include <string.h>
 
@@ -121,9 +122,11 @@ void control_park_run_all(struct control_park *park)
 void control_park_refuse_all(struct control_park *park, const char *detail)
 {
 	struct control_request *request;
+	struct problem problem;
 
+	registry_problem_stopping(&problem, detail);
 	while ((request = TAILQ_FIRST(&park->requests))) {
 		control_park_take_out(request);
-		control_request_refuse_unavailable(request, detail);
+		control_request_refuse(request, &problem);
 	}
 }

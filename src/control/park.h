@@ -36,7 +36,7 @@ void control_park_run_sandbox(struct control_park *park, const char *id);
 void control_park_run_reads(struct control_park *park);
 void control_park_run_all(struct control_park *park);
 
-/* Answers all with 503 and DETAIL. */
+/* weftd stops, which DETAIL tells: answers all with 503 and when to ask again. */
 void control_park_refuse_all(struct control_park *park, const char *detail);
 
 #endif

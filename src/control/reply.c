@@ -107,20 +107,20 @@ static void control_reply_log(const struct control_reply *reply, int status, con
 
 /* Answers with TEXT (may be NULL) and frees the reply. */
 static void control_reply_answer(struct control_reply *reply, int status, const char *type, const char *allow,
-				 const char *policy, const char *text, size_t length)
+				 const char *policy, unsigned retry_after_s, const char *text, size_t length)
 {
 	http_exchange_answer(reply->exchange, &(struct http_answer){ .status = status,
 								     .content_type = text ? type : NULL,
 								     .allow = allow,
 								     .policy = policy,
-								     .retry_after_s = status == 429 ? RETRY_S : 0,
+								     .retry_after_s = retry_after_s,
 								     .body = text,
 								     .body_length = length });
 	free(reply);
 }
 
 static void control_reply_answer_json(struct control_reply *reply, int status, const char *type, const char *allow,
-				      json_t *body, const char *detail)
+				      unsigned retry_after_s, json_t *body, const char *detail)
 {
 	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 
@@ -128,33 +128,35 @@ static void control_reply_answer_json(struct control_reply *reply, int status, c
 	if (!text)
 		status = 503;
 	control_reply_log(reply, status, text ? detail : "out of memory");
-	control_reply_answer(reply, status, type, allow, NULL, text, text ? strlen(text) : 0);
+	control_reply_answer(reply, status, type, allow, NULL, retry_after_s, text, text ? strlen(text) : 0);
 	free(text);
 }
 
 void control_reply_json(struct control_reply *reply, int status, json_t *body)
 {
-	control_reply_answer_json(reply, status, plain_json, NULL, body, NULL);
+	control_reply_answer_json(reply, status, plain_json, NULL, 0, body, NULL);
 }
 
 void control_reply_empty(struct control_reply *reply, int status)
 {
 	control_reply_log(reply, status, NULL);
-	control_reply_answer(reply, status, NULL, NULL, NULL, NULL, 0);
+	control_reply_answer(reply, status, NULL, NULL, NULL, 0, NULL, 0);
 }
 
 void control_reply_problem(struct control_reply *reply, const struct problem *problem)
 {
 	int status = problem->kind == PROBLEM_NONE ? PROBLEM_INTERNAL : (int)problem->kind;
 
-	control_reply_answer_json(reply, status, control_reply_problem_type, NULL, wire_write_problem(problem),
-				  problem->detail);
+	unsigned retry_after_s = problem->kind == PROBLEM_TOO_MANY ? RETRY_S : problem->retry_after_s;
+
+	control_reply_answer_json(reply, status, control_reply_problem_type, NULL, retry_after_s,
+				  wire_write_problem(problem), problem->detail);
 }
 
 void control_reply_text(struct control_reply *reply, const char *content_type, const char *text, size_t length)
 {
 	control_reply_log(reply, 200, NULL);
-	control_reply_answer(reply, 200, content_type, NULL, NULL, text, length);
+	control_reply_answer(reply, 200, content_type, NULL, NULL, 0, text, length);
 }
 
 void control_reply_page(struct control_reply *reply, const char *html, size_t length)
@@ -164,7 +166,7 @@ void control_reply_page(struct control_reply *reply, const char *html, size_t le
 	    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 	control_reply_log(reply, 200, NULL);
-	control_reply_answer(reply, 200, "text/html; charset=utf-8", NULL, policy, html, length);
+	control_reply_answer(reply, 200, "text/html; charset=utf-8", NULL, policy, 0, html, length);
 }
 
 static json_t *control_reply_make_refusal(int status, const char *field, const char *detail)
@@ -181,7 +183,7 @@ static json_t *control_reply_make_refusal(int status, const char *field, const c
 void control_reply_refusal(struct control_reply *reply, int status, const char *field, const char *detail,
 			   const char *allow)
 {
-	control_reply_answer_json(reply, status, control_reply_problem_type, allow,
+	control_reply_answer_json(reply, status, control_reply_problem_type, allow, 0,
 				  control_reply_make_refusal(status, field, detail), detail);
 }
 

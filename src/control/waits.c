@@ -125,9 +125,11 @@ struct waits *control_waits_new(struct event_base *base, waits_show *show, void 
 
 void control_waits_stop(struct waits *waits)
 {
+	struct problem problem;
+
+	registry_problem_stopping(&problem, "weftd is stopping");
 	while (!LIST_EMPTY(&waits->list))
-		control_waits_refuse(control_waits_release(LIST_FIRST(&waits->list)), PROBLEM_UNAVAILABLE,
-				     "weftd is stopping");
+		control_reply_problem(control_waits_release(LIST_FIRST(&waits->list)), &problem);
 }
 
 void control_waits_free(struct waits *waits)

@@ -393,7 +393,7 @@ static int daemon_patch_check(struct daemon *daemon, const struct sandbox *sandb
 			      struct problem *problem)
 {
 	if (daemon->state == DAEMON_STOPPING)
-		return registry_problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "weftd is stopping");
+		return registry_problem_stopping(problem, "weftd is stopping");
 	/* Of a failed sandbox ports may be taken back, which does not depend on what is wrong with it. */
 	if (sandbox->state == SANDBOX_DRAINING || sandbox->failure == FAILURE_TEARDOWN ||
 	    (sandbox->state == SANDBOX_FAILED && !registry_spec_patch_is_unpublish(asked)))

@@ -32,7 +32,7 @@ enum { TRIES_MAX = 64 }; /* foreign ports met in one registration */
 static void daemon_register_explain(const struct err *err, struct problem *problem)
 {
 	if (err->code == ECANCELED)
-		registry_problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "weftd is stopping");
+		registry_problem_stopping(problem, "weftd is stopping");
 	else
 		daemon_explain(err, problem);
 }
@@ -275,12 +275,15 @@ void daemon_register(void *context, struct control_request *request)
 {
 	struct daemon *daemon = context;
 	struct sandbox *sandbox = registry_find(daemon->registry, request->target.id);
+	struct problem problem;
 
 	control_reply_concern(request->reply, request->target.id);
-	if (sandbox)
+	if (sandbox) {
 		daemon_register_answer_existing(daemon, sandbox, request);
-	else if (daemon->state == DAEMON_STOPPING)
-		control_request_refuse_unavailable(request, "weftd is stopping");
-	else
+	} else if (daemon->state == DAEMON_STOPPING) {
+		registry_problem_stopping(&problem, "weftd is stopping");
+		control_request_refuse(request, &problem);
+	} else {
 		daemon_register_start(daemon, request);
+	}
 }

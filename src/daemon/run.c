@@ -412,8 +412,7 @@ static void daemon_run_let_go(struct tenant *tenant)
 	if (tenant->probe)
 		fwd_probe_stop(tenant->probe);
 	tenant->probe = NULL;
-	registry_problem_set(&problem, PROBLEM_UNAVAILABLE, NULL,
-			     "weftd is stopping; it finishes this at its next start");
+	registry_problem_stopping(&problem, "weftd is stopping; it finishes this at its next start");
 	daemon_tenant_refuse_leaving(tenant, &problem);
 }
 
@@ -459,6 +458,7 @@ static void daemon_run_finish(struct running *running)
 	daemon_default_free(daemon);
 	daemon_takeover_stop(daemon);
 	daemon_reserve_stop(daemon);
+	control_stop(daemon->control);
 	daemon_http_close(daemon);
 	control_free(daemon->control);
 	daemon_metrics_stop(daemon);

@@ -54,7 +54,7 @@ void daemon_tenant_free(struct tenant *tenant)
 {
 	struct problem problem;
 
-	registry_problem_set(&problem, PROBLEM_UNAVAILABLE, NULL, "weftd is stopping");
+	registry_problem_stopping(&problem, "weftd is stopping");
 	if (tenant->registering)
 		control_request_refuse(tenant->registering, &problem);
 	daemon_tenant_refuse_leaving(tenant, &problem);

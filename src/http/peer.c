@@ -129,7 +129,7 @@ bool http_peer_is_idle(const struct http_peer *peer, uint64_t now_ms, uint64_t g
  */
 void http_peer_flush_finally(struct http_peer *peer)
 {
-	enum { PARTS = 16 };
+	enum { PARTS = 256 };
 	struct evbuffer_iovec parts[PARTS];
 	int count = evbuffer_peek(bufferevent_get_output(peer->bufferevent), -1, NULL, parts, PARTS);
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = (size_t)(count < PARTS ? count : PARTS) };

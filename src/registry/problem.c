@@ -12,10 +12,20 @@ int registry_problem_set(struct problem *problem, enum problem_kind kind, const 
 	va_list args;
 
 	problem->kind = kind;
+	problem->retry_after_s = 0;
 	snprintf(problem->field, sizeof(problem->field), "%s", field ? field : "");
 	va_start(args, format);
 	vsnprintf(problem->detail, sizeof(problem->detail), format, args);
 	va_end(args);
+	return -1;
+}
+
+int registry_problem_stopping(struct problem *problem, const char *detail)
+{
+	enum { NEXT_RUN_S = 1 };
+
+	registry_problem_set(problem, PROBLEM_UNAVAILABLE, NULL, "%s", detail);
+	problem->retry_after_s = NEXT_RUN_S;
 	return -1;
 }
 

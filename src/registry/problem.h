@@ -26,12 +26,16 @@ struct problem {
 	enum problem_kind kind;
 	char field
 	    [128]; /* JSON pointer ("/ports/0/listen"), "id", or the name of a query parameter; "" if no part is to blame */
-	char detail[384]; /* a sentence for people */
+	char detail[384];       /* a sentence for people */
+	unsigned retry_after_s; /* the same request is worth another try then; 0: nothing is known of that */
 };
 
 /* Fills PROBLEM; FIELD may be NULL. Returns -1, so that `return registry_problem_set(...)` reads well. */
 int registry_problem_set(struct problem *problem, enum problem_kind kind, const char *field, const char *format, ...)
     __attribute__((format(printf, 4, 5), cold));
+
+/* UNAVAILABLE with DETAIL: weftd stops, and its next run serves the same request. Returns -1. */
+int registry_problem_stopping(struct problem *problem, const char *detail) __attribute__((cold));
 
 /* UNAVAILABLE, "out of memory": the one answer to lack of memory. Returns -1. */
 int registry_problem_no_memory(struct problem *problem) __attribute__((cold));

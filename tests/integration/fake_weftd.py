@@ -56,18 +56,23 @@ def sandbox(**changes):
     return made
 
 
-def http(status, body=None, kind="application/json"):
-    """A complete answer."""
+def http(status, body=None, kind="application/json", more=""):
+    """A complete answer. MORE: fields of its head, each with its end."""
     data = b"" if body is None else json.dumps(body).encode()
-    head = f"HTTP/1.1 {status} Said\r\nContent-Type: {kind}\r\nContent-Length: {len(data)}\r\n\r\n"
+    head = f"HTTP/1.1 {status} Said\r\nContent-Type: {kind}\r\n{more}Content-Length: {len(data)}\r\n\r\n"
     return head.encode() + data
 
 
-def problem(status, detail, field=None):
+def problem(status, detail, field=None, more=""):
     body = {"type": "about:blank", "title": "Refused", "status": status, "detail": detail}
     if field is not None:
         body["field"] = field
-    return http(status, body, "application/problem+json")
+    return http(status, body, "application/problem+json", more)
+
+
+def stopping():
+    """The answer of a daemon that stops."""
+    return problem(503, "weftd is stopping", more="Retry-After: 1\r\n")
 
 
 def chunk(data):

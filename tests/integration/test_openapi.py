@@ -191,6 +191,8 @@ def test_events_of_weftd_are_documented_ones_and_read_as_durations(daemon, api, 
 
     with api.events(f"?since={numbers[2]}&boot={seen[-1]['boot']}") as events:
         again = [next(events)["seq"] for _ in numbers[3:]]
+        daemon.stop()
+        assert until(events, "stopping")["seq"] == numbers[-1]
     assert again == numbers[3:]
 
 

@@ -5,13 +5,14 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 import termios
 import threading
 import time
 
 import pytest
-from fake_weftd import FakeWeftd, chunk, http, problem, sandbox
+from fake_weftd import FakeWeftd, chunk, http, problem, sandbox, stopping
 from harness.daemon import build_dir, timed
 from harness.terminal import Terminal, too_wide
 from harness.wait import PATIENCE, Lines, poll_until, readable
@@ -833,7 +834,9 @@ def test_events_come_line_by_line_when_they_happen(fake, folder):
 
     fake.answers = [stream]
     child = subprocess.Popen(
-        [WEFTCTL, "--socket", f"{folder}/control.sock", "events", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [WEFTCTL, "--socket", f"{folder}/control.sock", "events", "--json", "--retry", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     lines = Lines(child.stdout)
     started.set()
@@ -858,7 +861,7 @@ def test_events_for_people_leave_out_what_only_programs_need(fake, run):
     ]
     data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
     fake.answers = [EVENTS_HEAD + chunk(data) + chunk(b"")]
-    printed = run("events", "--sandbox", "a1").stdout.splitlines()
+    printed = run("events", "--sandbox", "a1", "--retry", "0").stdout.splitlines()
     assert fake.requests[0][1] == "/v1/events?sandbox=a1"
     assert len(printed) == 4 and printed[3].endswith("ready -> failed after 9ms, cause tap: tap0 was deleted")
     assert printed[0].split()[-3:] == ["snapshot", "state=ready", "slot=1"]
@@ -870,7 +873,7 @@ def test_events_for_people_leave_out_what_only_programs_need(fake, run):
 def test_events_of_a_sandbox_that_is_not_there_say_so(fake, run, typed, meant):
     end = json.dumps(event(1, "snapshot-end")).encode() + b"\n"
     fake.answers = [EVENTS_HEAD + chunk(end) + chunk(b""), http(200, {"sandboxes": [sandbox(id="alpha")]})]
-    done = run("events", "--sandbox", typed)
+    done = run("events", "--sandbox", typed, "--retry", "0")
     assert done.stderr.startswith(f"weftctl events: no sandbox {typed} yet")
     assert ("Did you mean 'alpha'?" in done.stderr) == meant
 
@@ -887,7 +890,97 @@ def test_events_cut_off_by_overflow_say_how_to_go_on(fake, run):
 
 def test_events_of_a_daemon_that_dies_are_4(fake, run):
     fake.answers = [EVENTS_HEAD + chunk(json.dumps(event(1, "registered", sandbox="a1")).encode() + b"\n")]
-    assert run("events").returncode == UNREACHABLE
+    assert run("events", "--retry", "0").returncode == UNREACHABLE
+
+
+def stream(*events, end=chunk(b"")):
+    return EVENTS_HEAD + chunk(b"".join(json.dumps(one).encode() + b"\n" for one in events)) + end
+
+
+def ending():
+    """A stream that makes weftctl end by itself."""
+    return stream(event(99, "overflow"))
+
+
+def test_events_go_on_when_weftd_comes_back(fake, run):
+    """After each end of a stream weftctl asks for what came after the last event, and says which of it there is."""
+    other = {"boot": "b2"}
+    fake.answers = [
+        stream(event(1, "registered", sandbox="a1"), event(1, "stopping")),
+        lambda connection: None,  # closed without an answer
+        stopping(),
+        problem(503, "too many streams of events"),
+        stream(event(2, "unregistered", sandbox="a1"), end=b""),  # killed
+        stream(event(4, "snapshot", sandbox="a1", object=sandbox()), event(4, "snapshot-end"), event(5, "denied"), event(5, "stopping")),
+        stream(event(0, "snapshot-end", **other), event(1, "registered", sandbox="a2", **other), event(1, "overflow", **other)),
+    ]
+    done = run("events", "--json")
+    assert [target for _, target, _ in fake.requests] == [
+        "/v1/events",
+        *["/v1/events?since=1&boot=b1"] * 4,
+        "/v1/events?since=2&boot=b1",
+        "/v1/events?since=5&boot=b1",
+    ]
+    assert done.returncode == FAILED
+    said = done.stderr.splitlines()
+    assert said[:6] == [
+        "weftctl events: weftd is stopping; trying again for up to 60 s",
+        "weftctl events: weftd goes on after event 1; none is missing",
+        "weftctl events: weftd ended; trying again for up to 60 s",
+        "weftctl events: weftd keeps the events after 2 no longer; a snapshot follows",
+        "weftctl events: weftd is stopping; trying again for up to 60 s",
+        "weftctl events: another run of weftd answers (boot b2, after b1); what its sandboxes are now is in the snapshot that follows",
+    ]
+    assert "events came faster" in said[6]
+    types = [json.loads(line)["type"] for line in done.stdout.splitlines()]
+    assert types.count("stopping") == 2 and types[-2:] == ["registered", "overflow"]
+
+
+def test_events_tell_people_that_weftd_stops(fake, run):
+    fake.answers = [stream(event(3, "registered", sandbox="a1"), event(3, "stopping"))]
+    done = run("events", "--retry", "0")
+    assert done.returncode == UNREACHABLE
+    assert done.stdout.splitlines()[-1].split()[-2:] == ["-", "stopping"]
+
+
+def test_events_after_a_boot_of_long_ago_say_that_it_is_over(fake, run):
+    fake.answers = [stream(event(9, "snapshot-end"), event(9, "overflow"))]
+    done = run("events", "--since", "5", "--boot", "b0")
+    assert done.stderr.startswith("weftctl events: another run of weftd answers (boot b1, after b0)")
+
+
+def test_events_give_up_in_time(fake, run):
+    def end(connection):
+        connection.sendall(stream(event(1, "registered", sandbox="a1")))
+        fake.listener.shutdown(socket.SHUT_RDWR)
+
+    fake.answers = [end]
+    done = run("events", "--retry", "1")
+    assert done.returncode == UNREACHABLE
+    assert "weftd ended the stream; trying again for up to 1 s" in done.stderr
+    assert "systemctl start weftd" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["events"], ["wait", "a1"]], ids=["events", "wait"])
+def test_a_daemon_that_was_never_there_is_not_waited_for(run, command):
+    assert run(*command).returncode == UNREACHABLE
+
+
+def test_wait_goes_on_when_weftd_comes_back(fake, run):
+    fake.answers = [stopping(), lambda connection: None, problem(503, "out of memory")]
+    done = run("wait", "a1", "--timeout", "200", "--state", "attached")
+    assert (done.returncode, len(fake.requests)) == (FAILED, 3)  # no Retry-After: that is no restart
+    fake.answers = [lambda connection: None, stopping(), http(200, sandbox(state="attached"))]
+    done = run("wait", "a1", "--timeout", "200", "--state", "attached")
+    assert (done.returncode, done.stdout) == (DONE, "a1 is attached\n")
+    assert done.stderr == "weftctl wait: weftd ended while it was asked; trying again for up to 200 s\n"
+    times = [int(target.rsplit("=", 1)[1]) for _, target, _ in fake.requests[3:]]
+    assert times[0] == 200 and times == sorted(times, reverse=True) and times[2] > 100
+
+
+def test_wait_without_time_asks_once(fake, run):
+    fake.answers = [stopping()]
+    assert run("wait", "a1", "--timeout", "0").returncode == FAILED
 
 
 def moving(bytes_to_guest):

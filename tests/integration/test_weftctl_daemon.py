@@ -4,11 +4,13 @@
 import contextlib
 import json
 import os
+import re
+import socket
 import subprocess
 
 import pytest
 from harness.daemon import build_dir
-from harness.wait import Lines, poll_until
+from harness.wait import PATIENCE, Lines, poll_until
 
 WEFTCTL = os.path.join(build_dir(), "weftctl")
 
@@ -114,6 +116,57 @@ def test_events_follow_a_sandbox(daemon, host):
         child.terminate()
         child.wait()
         child.stdout.close()
+
+
+def test_streams_and_waits_end_with_a_word_and_go_on_over_a_restart(weftd, host, guest):
+    daemon = weftd({"http": {"listen": "127.0.0.1:9477"}})
+    daemon.api.register("a1")
+    common = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    children = [host.popen([WEFTCTL, "--socket", daemon.socket, *words], **common) for words in (["events", "--json"], ["wait", "a1", "--timeout", "300"])]
+    events, told = Lines(children[0].stdout), Lines(children[1].stderr)
+    remote, waiting = host.connect("127.0.0.1", 9477), socket.socket(socket.AF_UNIX)
+    try:
+        waiting.connect(daemon.socket)
+        waiting.sendall(b"GET /v1/sandboxes/a1?wait=ready&timeout=300 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        remote.sendall(b"GET /v1/events HTTP/1.0\r\n\r\n")
+        seen = [json.loads(events.next()) for _ in range(2)]
+        with daemon.api.events() as lines:
+            assert [next(lines)["type"] for _ in range(2)] == ["snapshot", "snapshot-end"]
+            daemon.api.patch("a1", {"labels": {"k": "v"}, "publish": [80]})
+            daemon.stop()
+            last = list(lines)[-1]
+        assert (last["type"], last["boot"]) == ("stopping", seen[-1]["boot"])
+        assert b'"type":"stopping"' in remote.makefile("rb").read().splitlines()[-1]
+        while seen[-1]["type"] != "stopping":
+            seen.append(json.loads(events.next()))
+        assert seen[-1]["seq"] == last["seq"] == max(one["seq"] for one in seen)
+        head, body = waiting.makefile("rb").read().split(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: 1\r\n" in head
+        assert json.loads(body)["detail"] == "weftd is stopping"
+        # The second, where it had only connected.
+        assert re.fullmatch("weftctl wait: weftd (is stopping|ended while it was asked); trying again for up to 300 s", told.next())
+
+        daemon.start()
+        again = [json.loads(events.next()) for _ in range(2)]
+        assert [one["type"] for one in again] == ["snapshot", "snapshot-end"]
+        assert again[0]["object"]["labels"] == {"k": "v"} and again[0]["boot"] != seen[0]["boot"]
+        assert children[1].poll() is None
+        guest("ns-1")
+        assert children[1].wait(PATIENCE) == 0
+        assert children[1].stdout.read() == b"a1 is ready\n"
+    finally:
+        remote.close()
+        waiting.close()
+        children[0].terminate()
+        for child in children:
+            child.kill()
+            child.wait()
+            child.stdout.close()
+        said = children[0].stderr.read().decode()
+        for child in children:
+            child.stderr.close()
+    assert "weftd is stopping; trying again for up to 60 s" in said
+    assert f"another run of weftd answers (boot {again[0]['boot']}, after {seen[0]['boot']})" in said
 
 
 def test_diagnose_names_the_tap_without_a_vm(daemon):

@@ -3,9 +3,13 @@
  * weftctl events: prints each event as it comes and flushes at once, for a reader at the end of a pipe. Programs get the daemon's
  * own lines. People get the time, the sandbox and the event, without heartbeats. A sandbox that is not there may come later; who
  * mistyped its id would wait for ever, so stderr tells that it was not in the snapshot.
+ *
+ * A stream that ends with weftd's run is asked for again, from the last event on. The next run knows no events of the former one, and
+ * answers with a snapshot; stderr tells which of the two it was.
  */
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "cli/absence.h"
 #include "cli/call.h"
 #include "cli/commands.h"
 #include "cli/ids.h"
@@ -17,16 +21,24 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { HEARTBEAT_MS = 15000 }; /* the daemon's: a stream is never silent for longer, but for the time to answer */
+enum {
+	HEARTBEAT_MS = 15000, /* the daemon's: a stream is never silent for longer, but for the time to answer */
+	RETRY_S = 60,
+	RETRY_MOST_S = 86400,
+};
 
 struct following {
 	const struct cli *cli;
 	const char *sandbox; /* the only one that is followed; NULL: all */
 	bool seen;           /* an event of a sandbox came */
-	bool overflow;
-	int unwritten; /* errno of an output that failed; else 0 */
-	long long seq; /* of the last event */
-	char boot[128];
+	bool begun;          /* a line came, of this stream or a former one */
+	bool resuming;       /* the stream was asked to go on after SEQ of BOOT, and no line of it came yet */
+	bool stopping, overflow;
+	int unwritten;  /* errno of an output that failed; else 0 */
+	long seq;       /* of the last event, or of that after which to begin */
+	char boot[128]; /* "": none yet */
+	uint64_t retry_ms;
+	struct cli_absence absence;
 };
 
 /* Fields that are not printed as KEY=VALUE: they have a place of their own, or are too long for a line (a whole sandbox). */
@@ -114,12 +126,52 @@ static void command_events_tell_absent(const struct following *following)
 	json_decref(all);
 }
 
+/* The first line of a stream that was to go on: whether it does. */
+static void command_events_tell_return(const struct following *following, const json_t *event, const char *type)
+{
+	const char *boot = client_text(event, "boot");
+
+	fflush(stdout);
+	if (strcmp(boot, following->boot) != 0)
+		cli_text_print(
+		    stderr,
+		    "weftctl events: another run of weftd answers (boot %s, after %s); what its sandboxes are "
+		    "now is in the snapshot that follows\n",
+		    boot, following->boot);
+	else if (strncmp(type, "snapshot", strlen("snapshot")) == 0)
+		cli_text_print(stderr,
+			       "weftctl events: weftd keeps the events after %ld no longer; a snapshot follows\n",
+			       following->seq);
+	else if (following->begun)
+		cli_text_print(stderr, "weftctl events: weftd goes on after event %ld; none is missing\n",
+			       following->seq);
+}
+
+static void command_events_note_line(struct following *following, const json_t *event, const char *type)
+{
+	const char *boot = client_text(event, "boot");
+
+	if (following->resuming)
+		command_events_tell_return(following, event, type);
+	following->begun = true;
+	following->resuming = false;
+	cli_absence_end(&following->absence);
+	following->overflow = strcmp(type, "overflow") == 0;
+	following->stopping = strcmp(type, "stopping") == 0;
+	following->seen = following->seen || *client_text(event, "sandbox");
+	if (json_is_integer(json_object_get(event, "seq")) && !following->overflow)
+		following->seq = (long)client_number(event, "seq");
+	if (*boot)
+		snprintf(following->boot, sizeof(following->boot), "%s", boot);
+}
+
 static bool command_events_take_line(void *context, char *line, size_t length)
 {
 	struct following *following = context;
 	json_t *event = json_loadb(line, length, 0, NULL);
 	const char *type = client_text(event, "type");
 
+	command_events_note_line(following, event, type);
 	if (following->cli->json) {
 		fwrite(line, 1, length, stdout);
 		putchar('\n');
@@ -127,45 +179,51 @@ static bool command_events_take_line(void *context, char *line, size_t length)
 		   strcmp(type, "overflow") != 0) {
 		command_events_print(following->cli, event, type);
 	}
-	following->overflow = strcmp(type, "overflow") == 0;
-	following->seen = following->seen || *client_text(event, "sandbox");
 	if (following->sandbox && !following->seen && strcmp(type, "snapshot-end") == 0)
 		command_events_tell_absent(following);
-	if (json_is_integer(json_object_get(event, "seq")) && !following->overflow)
-		following->seq = client_number(event, "seq");
-	if (*client_text(event, "boot"))
-		snprintf(following->boot, sizeof(following->boot), "%s", client_text(event, "boot"));
 	json_decref(event);
 	if (fflush(stdout) != 0)
 		following->unwritten = errno;
 	return !following->unwritten && !following->overflow;
 }
 
-/* "/v1/events?since=7&boot=B&sandbox=ID". The caller frees; NULL after a usage error was reported. */
-static char *command_events_target(const struct cli *cli)
+/* "/v1/events?since=7&boot=B&sandbox=ID". The caller frees. */
+static char *command_events_target(const struct following *following)
+{
+	AUTO_FREE char *escaped_boot = cli_escape(following->boot);
+	AUTO_FREE char *escaped_id = cli_escape(following->sandbox ? following->sandbox : "");
+	AUTO_FREE char *since = NULL;
+	char *target;
+
+	if (*following->boot && asprintf(&since, "since=%ld&boot=%s", following->seq, escaped_boot) < 0)
+		abort();
+	if (asprintf(&target, "/v1/events%s%s%s%s%s", since || following->sandbox ? "?" : "", since ? since : "",
+		     since && following->sandbox ? "&" : "", following->sandbox ? "sandbox=" : "", escaped_id) < 0)
+		abort();
+	return target;
+}
+
+/* 0, or -1 after a usage error was reported. */
+static int command_events_read_options(const struct cli *cli, struct following *following)
 {
 	const char *since = cli_args_value(cli->args, "since");
 	const char *boot = cli_args_value(cli->args, "boot");
-	const char *sandbox = cli_args_value(cli->args, "sandbox");
-	AUTO_FREE char *escaped_boot = cli_escape(boot ? boot : "");
-	AUTO_FREE char *escaped_id = cli_escape(sandbox ? sandbox : "");
-	char *target;
+	const char *retry = cli_args_value(cli->args, "retry");
+	long retry_s = RETRY_S;
 	struct err err;
-	long seq;
 
 	if (!since != !boot) {
 		cli_usage(cli, "--since and --boot belong together");
-		return NULL;
+		return -1;
 	}
-	if (since && cli_args_number("--since", since, 0, INT64_MAX, &seq, &err) < 0) {
+	if ((since && cli_args_number("--since", since, 0, INT64_MAX, &following->seq, &err) < 0) ||
+	    (retry && cli_args_number("--retry", retry, 0, RETRY_MOST_S, &retry_s, &err) < 0)) {
 		cli_usage(cli, "%s", err.text);
-		return NULL;
+		return -1;
 	}
-	if (asprintf(&target, "/v1/events%s%s%s%s%s%s%s", since || sandbox ? "?" : "", since ? "since=" : "",
-		     since ? since : "", since ? "&boot=" : "", escaped_boot,
-		     sandbox ? (since ? "&sandbox=" : "sandbox=") : "", escaped_id) < 0)
-		abort();
-	return target;
+	following->retry_ms = (uint64_t)retry_s * 1000;
+	snprintf(following->boot, sizeof(following->boot), "%s", boot ? boot : "");
+	return 0;
 }
 
 /* A stream may have nothing to print for long, and would be read all the same. */
@@ -176,10 +234,58 @@ static bool command_events_can_print(void)
 	return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY;
 }
 
-int command_events(const struct cli *cli)
+/* A stream that does not come, or breaks off, as it does with the end of weftd. */
+static bool command_events_is_away(const struct following *following, const struct err *err)
 {
-	AUTO_FREE char *target = command_events_target(cli);
-	struct following following = { .cli = cli, .sandbox = cli_args_value(cli->args, "sandbox") };
+	if (cli_absence_lasts(&following->absence))
+		return err->code != ENOMEM && err->code != EACCES && err->code != EPERM;
+	/* In its middle a stream breaks off because the daemon ended. */
+	return err->code == ECONNRESET || (following->begun && err->code == EPROTO);
+}
+
+static int command_events_report_failure(const struct following *following, struct err *err)
+{
+	if (following->begun && err->code == EPROTO)
+		err->code = ECONNRESET;
+	return cli_report_failure(following->cli, err);
+}
+
+static int command_events_report_refusal(const struct cli *cli, struct client_answer *answer)
+{
+	struct client_refusal refusal;
+
+	client_refusal_read(&refusal, answer);
+	int code = cli_report_refusal(cli, &refusal);
+	client_refusal_clear(&refusal);
+	return code;
+}
+
+/* The stream ended in order, or LINE ended it. Whether to ask for it again; else *CODE is the exit code, and its reason was reported. */
+static bool command_events_ended(struct following *following, int *code)
+{
+	const struct cli *cli = following->cli;
+	bool told = following->stopping;
+
+	if (following->unwritten)
+		*code = cli_fail_output(cli, following->unwritten);
+	else if (following->overflow)
+		*code = cli_fail(cli, CLI_FAILED,
+				 "events came faster than they were read, and weftd cut us off\n"
+				 "To go on from there: weftctl events --since %ld --boot %s",
+				 following->seq, following->boot);
+	else if (cli_absence_pause(&following->absence, following->retry_ms,
+				   told ? "weftd is stopping" : "weftd ended the stream"))
+		return true;
+	else
+		*code = cli_fail(cli, CLI_UNREACHABLE, "weftd ended the stream: it is stopping, or was restarted");
+	return false;
+}
+
+/* One stream, to its end. Whether to ask for another; else *CODE is the exit code, and its reason was reported. */
+static bool command_events_follow(struct following *following, int *code)
+{
+	const struct cli *cli = following->cli;
+	AUTO_FREE char *target = command_events_target(following);
 	struct client_request request = {
 		.socket = cli->socket,
 		.agent = "weftctl",
@@ -190,31 +296,44 @@ int command_events(const struct cli *cli)
 	};
 	struct client_answer answer;
 	struct err err;
+	bool again;
 
-	if (!target)
+	following->resuming = *following->boot;
+	following->seen = following->stopping = false;
+	if (client_stream(&request, command_events_take_line, following, &answer, &err) < 0) {
+		again = command_events_is_away(following, &err) &&
+			cli_absence_pause(&following->absence, following->retry_ms, "weftd ended");
+		if (!again)
+			*code = command_events_report_failure(following, &err);
+	} else if (answer.status != 200) {
+		/* All who followed the former run come back at once, and places for streams are few. */
+		bool away = cli_absence_lasts(&following->absence);
+		again = ((answer.status == 503 && answer.retry_after_s) ||
+			 (away && (answer.status == 503 || answer.status == 429))) &&
+			cli_absence_pause(&following->absence, following->retry_ms, "weftd is stopping");
+		if (!again)
+			*code = command_events_report_refusal(cli, &answer);
+	} else {
+		again = command_events_ended(following, code);
+	}
+	client_answer_clear(&answer);
+	return again;
+}
+
+int command_events(const struct cli *cli)
+{
+	struct following following = {
+		.cli = cli,
+		.sandbox = cli_args_value(cli->args, "sandbox"),
+		.absence.cli = cli,
+	};
+	int code = CLI_DONE;
+
+	if (command_events_read_options(cli, &following) < 0)
 		return CLI_USAGE;
 	if (!command_events_can_print())
 		return cli_fail_output(cli, EBADF);
-	if (client_stream(&request, command_events_take_line, &following, &answer, &err) < 0) {
-		/* A stream that breaks off in its middle means that the daemon ended. */
-		if (following.boot[0] && err.code == EPROTO)
-			err.code = ECONNRESET;
-		return cli_report_failure(cli, &err);
-	}
-	if (answer.status != 200) {
-		struct client_refusal refusal;
-		client_refusal_read(&refusal, &answer);
-		int code = cli_report_refusal(cli, &refusal);
-		client_refusal_clear(&refusal);
-		client_answer_clear(&answer);
-		return code;
-	}
-	if (following.unwritten)
-		return cli_fail_output(cli, following.unwritten);
-	if (following.overflow)
-		return cli_fail(cli, CLI_FAILED,
-				"events came faster than they were read, and weftd cut us off\n"
-				"To go on from there: weftctl events --since %lld --boot %s",
-				following.seq, following.boot);
-	return cli_fail(cli, CLI_UNREACHABLE, "weftd ended the stream: it is stopping, or was restarted");
+	while (command_events_follow(&following, &code))
+		continue;
+	return code;
 }

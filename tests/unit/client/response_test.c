@@ -5,6 +5,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct client_response response;
@@ -107,6 +108,33 @@ START_TEST(an_interim_answer_is_not_the_answer)
 }
 END_TEST
 
+START_TEST(when_to_ask_again_is_read_in_seconds)
+{
+	static const struct {
+		const char *field;
+		unsigned seconds;
+	} cases[] = {
+		{ "retry-after: 1", 1 },
+		{ "Retry-After:  007 ", 7 },
+		{ "Retry-After: 99999", 86400 },
+		{ "Retry-After: 99999999999999999999", 86400 },
+		{ "Retry-After: Fri, 31 Dec 1999 23:59:59 GMT", 0 },
+		{ "Retry-After: -1", 0 },
+		{ "Retry-After:", 0 },
+		{ "X-Retry-After: 5", 0 },
+	};
+	char text[256];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		setup();
+		snprintf(text, sizeof(text), "HTTP/1.1 503 No\r\n%s\r\nContent-Length: 0\r\n\r\n", cases[i].field);
+		ck_assert_int_eq(feed(text, 1000), 0);
+		ck_assert_msg(response.retry_after_s == cases[i].seconds, "%s: %u", cases[i].field,
+			      response.retry_after_s);
+	}
+}
+END_TEST
+
 START_TEST(an_answer_that_is_cut_off_is_none)
 {
 	ck_assert_int_eq(feed("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", 100), 0);
@@ -184,6 +212,7 @@ int main(void)
 	tcase_add_test(reading, a_body_without_a_length_ends_with_the_connection);
 	tcase_add_test(reading, no_content_has_no_body);
 	tcase_add_test(reading, an_interim_answer_is_not_the_answer);
+	tcase_add_test(reading, when_to_ask_again_is_read_in_seconds);
 	tcase_add_test(reading, an_answer_that_is_cut_off_is_none);
 	tcase_add_test(reading, what_is_not_understood_is_refused);
 	tcase_add_test(reading, a_line_without_end_is_refused);

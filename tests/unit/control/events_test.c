@@ -222,6 +222,33 @@ START_TEST(a_snapshot_without_its_end_ends_the_stream)
 }
 END_TEST
 
+/* A reader may go on from its last line, so that has the seq of the last event that was sent to it. */
+START_TEST(the_last_line_of_a_daemon_that_stops_says_so)
+{
+	struct control_reply reply;
+
+	read_events(&reply, 0, NULL);
+	control_events_add(events, "registered", "a", json_object());
+	control_events_stop(events);
+	ck_assert(ended);
+	const char *last = strstr(seen, "\"type\":\"stopping\",\"sandbox\":null}\n");
+	ck_assert_ptr_nonnull(last);
+	ck_assert_str_eq(strchr(last, '\n'), "\n");
+	ck_assert_uint_eq(count("\"seq\":1,"), 2);
+	control_events_stop(events); /* there are no readers any more */
+	ck_assert_uint_eq(count("stopping"), 1);
+
+	for (int failing = 0; failing < 2; failing++) {
+		read_events(&reply, 0, NULL);
+		*(failing ? &allocations_left : &buffers_left) = 0;
+		control_events_stop(events);
+		allocations_left = buffers_left = -1;
+		ck_assert(ended);
+		ck_assert_uint_eq(count("stopping"), 0);
+	}
+}
+END_TEST
+
 /* Otherwise it would be silent until the next event. */
 START_TEST(a_reader_without_a_buffer_ends)
 {
@@ -266,6 +293,7 @@ int main(void)
 	tcase_add_test(stream, no_reader_goes_on_from_before_a_lost_event);
 	tcase_add_test(stream, a_snapshot_without_its_end_ends_the_stream);
 	tcase_add_test(stream, a_reader_without_a_buffer_ends);
+	tcase_add_test(stream, the_last_line_of_a_daemon_that_stops_says_so);
 	suite_add_tcase(suite, stream);
 	return run_suite(suite);
 }
