@@ -114,6 +114,12 @@ static const struct option_spec doctor_options[] = {
 	{ 0 },
 };
 
+static const struct option_spec upgrade_check_options[] = {
+	{ "weftd", "FILE", false, NULL, "the program to check (default: the installed one)" },
+	{ "config", "FILE", false, NULL, "its configuration (default: that of the weftd that runs)" },
+	{ 0 },
+};
+
 static const struct option_spec events_options[] = {
 	{ "sandbox", "ID", false, NULL, "only the events of this sandbox" },
 	{ "since", "SEQ", false, NULL, "go on after this event (see --json); needs --boot" },
@@ -198,6 +204,12 @@ const struct command commands[] = {
 	{ "top", "", 0, 0, false, false, top_options, "Watch the sandboxes' traffic",
 	  "On a terminal 'h' lists the keys, 'q' ends it.", command_top },
 	{ "status", "", 0, 0, false, false, NULL, "Show how the daemon is", NULL, command_status },
+	{ "upgrade-check", "", 0, 0, false, false, upgrade_check_options,
+	  "Check whether the installed weftd would start",
+	  "For use before a restart, which ends the weftd that runs. Exits as 'weftd --check' does: 0 if it would "
+	  "start;\n"
+	  "64, 66 or 78 for its command line or configuration, 69 for the host.",
+	  command_upgrade_check },
 	{ "exec", "ID -- CMD...", 2, OPERANDS_ANY, true, true, NULL, "Run a command in a sandbox's namespace",
 	  "Exits as CMD does; 126 if it cannot be run, 127 if there is none, 125 if weftctl itself failed.",
 	  command_exec },

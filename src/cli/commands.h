@@ -30,6 +30,7 @@ int command_connections(const struct cli *cli);
 int command_top(const struct cli *cli);
 int command_status(const struct cli *cli);
 int command_exec(const struct cli *cli);
+int command_upgrade_check(const struct cli *cli);
 int command_help(const struct cli *cli);
 
 #endif

@@ -16,16 +16,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DOCTOR_PATH_SIZE = 4096 };
-
 static const char usual_config[] = "/etc/weft/weftd.conf";
 static const char usual_state_dir[] = "/run/weft/state";
 
-/*
- * The value of OPTION ("--config") on the command line of the process PID, as a path that can be opened from here. False: there is none.
- * *KNOWN: the command line could be read.
- */
-static bool cli_doctor_find_path(int pid, const char *option, char path[static DOCTOR_PATH_SIZE], bool *known)
+bool cli_doctor_find_path(int pid, const char *option, char path[static DOCTOR_PATH_SIZE], bool *known)
 {
 	char name[32], text[DOCTOR_PATH_SIZE];
 	size_t option_length = strlen(option);

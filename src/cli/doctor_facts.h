@@ -8,12 +8,20 @@
 #include "health/facts.h"
 #include "health/findings.h"
 
+enum { DOCTOR_PATH_SIZE = 4096 };
+
 struct cli_doctor {
 	struct health_facts facts;
 	struct config *config; /* by which the host is judged */
 	struct config *file;   /* that of the daemon's file; NULL: it is CONFIG, or cannot be read */
-	char file_path[4096];  /* of FILE; "": the daemon was started without one */
+	char file_path[DOCTOR_PATH_SIZE]; /* of FILE; "": the daemon was started without one */
 };
+
+/*
+ * The value of OPTION ("--config") on the command line of the process PID, as a path that can be opened from here. False: there is none.
+ * *KNOWN: the command line could be read.
+ */
+bool cli_doctor_find_path(int pid, const char *option, char path[static DOCTOR_PATH_SIZE], bool *known);
 
 /*
  * Asks the daemon and gathers all facts; a guess is noted in REPORT. 0, or -1 after it was reported that a configuration file cannot be

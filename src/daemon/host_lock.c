@@ -73,6 +73,17 @@ static int daemon_lock_refuse(const struct sockaddr_un *address, socklen_t lengt
 		       holder.pid, link_group);
 }
 
+pid_t daemon_lock_holder(uint32_t link_group)
+{
+	struct sockaddr_un address;
+	socklen_t length = daemon_lock_name(link_group, &address);
+	struct ucred holder;
+
+	if (daemon_lock_ask(&address, length, &holder) < 0 || daemon_lock_is_strange(holder.uid))
+		return 0;
+	return holder.pid;
+}
+
 int daemon_lock_host(uint32_t link_group, struct err *err)
 {
 	struct sockaddr_un address;

@@ -3,6 +3,7 @@
 #define WEFT_DAEMON_HOST_LOCK_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 struct err;
 
@@ -15,6 +16,9 @@ struct err;
  * weftd, and must not keep one from its work.
  */
 int daemon_lock_host(uint32_t link_group, struct err *err);
+
+/* The process that has the lock, if it is a weftd's; 0: none, or the kernel does not tell. */
+pid_t daemon_lock_holder(uint32_t link_group);
 
 /* Throws away who asked the LOCK for its holder, now and then; else nobody could ask any more. -1: none. */
 void daemon_lock_drain(int lock);

@@ -14,6 +14,7 @@
 #include "daemon/marks.h"
 #include "daemon/options.h"
 #include "daemon/run.h"
+#include "daemon/successor.h"
 #include "daemon/weftd_main.h"
 #include "fabric/fabric.h"
 #include "health/doctor.h"
@@ -35,7 +36,24 @@ static void daemon_mode_print_finding(const struct health_finding *finding)
 		printf("  fix: %s\n", finding->fix);
 }
 
-/* The bad findings of `weftctl doctor`. */
+/* The bad findings of `weftctl doctor`; before a restart, only those that would end the start. Returns the exit code. */
+static int daemon_mode_print_report(const struct options *options, const struct health_report *report)
+{
+	bool ends_start = false;
+
+	for (size_t i = 0; i < report->count; i++) {
+		const struct health_finding *finding = &report->findings[i];
+		bool bad = finding->status == HEALTH_WARN || finding->status == HEALTH_FAIL;
+
+		ends_start |= finding->ends_start;
+		if (options->before_restart ? finding->ends_start : bad)
+			daemon_mode_print_finding(finding);
+	}
+	if (options->before_restart ? ends_start : health_report_worst(report) == HEALTH_FAIL)
+		return EX_UNAVAILABLE;
+	return EX_OK;
+}
+
 static int daemon_mode_check_host(const struct options *options, const struct config *config)
 {
 	struct health_facts facts;
@@ -43,11 +61,10 @@ static int daemon_mode_check_host(const struct options *options, const struct co
 
 	health_facts_begin(&facts, options->socket);
 	health_facts_gather(&facts, config, options->state_dir, 0);
+	if (options->before_restart)
+		daemon_successor_examine(&facts, config, &report);
 	health_doctor_examine(&facts, &report);
-	for (size_t i = 0; i < report.count; i++)
-		if (report.findings[i].status == HEALTH_WARN || report.findings[i].status == HEALTH_FAIL)
-			daemon_mode_print_finding(&report.findings[i]);
-	int exit_code = health_report_worst(&report) == HEALTH_FAIL ? EX_UNAVAILABLE : EX_OK;
+	int exit_code = daemon_mode_print_report(options, &report);
 	health_report_clear(&report);
 	health_facts_clear(&facts);
 	return exit_code;
@@ -94,7 +111,7 @@ int daemon_mode_check(const struct options *options)
 	}
 	exit_code = daemon_mode_check_host(options, config);
 	if (exit_code == EX_OK)
-		printf("host ok\n");
+		printf(options->before_restart ? "host ok, as far as a start needs it\n" : "host ok\n");
 	config_free(config);
 	return exit_code;
 }

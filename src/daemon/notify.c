@@ -110,3 +110,11 @@ void daemon_notify_stopping(void)
 {
 	daemon_notify_send("STOPPING=1", 0);
 }
+
+void daemon_notify_takes(uint64_t ms)
+{
+	char state[64];
+
+	snprintf(state, sizeof(state), "EXTEND_TIMEOUT_USEC=%" PRIu64, ms * 1000);
+	daemon_notify_send(state, 0);
+}

@@ -17,6 +17,9 @@ void daemon_notify_ready(void);
 void daemon_notify_reloading(void);
 void daemon_notify_stopping(void);
 
+/* The stop takes up to MS from now on, however short the manager's patience with one is (TimeoutStopSec=). */
+void daemon_notify_takes(uint64_t ms);
+
 /* What people see of us at the manager, one line; "": nothing. */
 void daemon_notify_status(const char *text);
 

@@ -14,6 +14,7 @@ enum {
 	OPTION_STATE_DIR,
 	OPTION_FOREGROUND,
 	OPTION_CHECK,
+	OPTION_BEFORE_RESTART,
 	OPTION_CLEANUP,
 	OPTION_UNLESS_LIVE,
 	OPTION_VERSION,
@@ -26,6 +27,7 @@ static const struct option long_options[] = {
 	{ "state-dir", required_argument, NULL, OPTION_STATE_DIR },
 	{ "foreground", no_argument, NULL, OPTION_FOREGROUND },
 	{ "check", no_argument, NULL, OPTION_CHECK },
+	{ "before-restart", no_argument, NULL, OPTION_BEFORE_RESTART },
 	{ "cleanup", no_argument, NULL, OPTION_CLEANUP },
 	{ "unless-live", no_argument, NULL, OPTION_UNLESS_LIVE },
 	{ "version", no_argument, NULL, OPTION_VERSION },
@@ -80,6 +82,9 @@ static int daemon_options_take(int option, struct options *options)
 		return 0;
 	case OPTION_CHECK:
 		return daemon_options_set_mode(options, WEFTD_CHECK);
+	case OPTION_BEFORE_RESTART:
+		options->before_restart = true;
+		return 0;
 	case OPTION_CLEANUP:
 		return daemon_options_set_mode(options, WEFTD_CLEANUP);
 	case OPTION_UNLESS_LIVE:
@@ -106,10 +111,16 @@ int daemon_options_parse(int argc, char **argv, struct options *options)
 		fprintf(stderr, "weftd: unexpected argument '%s'\n", argv[optind]);
 		return -1;
 	}
-	if (options->help)
+	if (options->help) {
 		options->mode = WEFTD_HELP;
-	else if (options->unless_live && options->mode != WEFTD_CLEANUP) {
+		return 0;
+	}
+	if (options->unless_live && options->mode != WEFTD_CLEANUP) {
 		fprintf(stderr, "weftd: --unless-live goes with --cleanup alone\n");
+		return -1;
+	}
+	if (options->before_restart && options->mode != WEFTD_CHECK) {
+		fprintf(stderr, "weftd: --before-restart goes with --check alone\n");
 		return -1;
 	}
 	return 0;
@@ -125,6 +136,7 @@ void daemon_options_print_help(FILE *out)
 	      "  --state-dir DIR   state directory (default: /run/weft/state)\n"
 	      "  --foreground      log to stderr\n"
 	      "  --check           validate the configuration and the host, and exit\n"
+	      "  --before-restart  with --check: of the host only what would end a start counts\n"
 	      "  --cleanup         remove all that carries weft's mark, say what, and exit\n"
 	      "  --unless-live     with --cleanup: remove nothing while a VM runs\n"
 	      "  --version         print the version, and exit\n"

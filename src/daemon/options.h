@@ -21,8 +21,9 @@ struct options {
 	const char *socket;    /* the control socket's path */
 	const char *state_dir; /* the state directory's path */
 	bool foreground;
-	bool unless_live; /* with WEFTD_CLEANUP: nothing is removed while a VM runs */
-	bool help;        /* instead of everything else */
+	bool before_restart; /* with WEFTD_CHECK: only what would end a start counts */
+	bool unless_live;    /* with WEFTD_CLEANUP: nothing is removed while a VM runs */
+	bool help;           /* instead of everything else */
 };
 
 /* Reads ARGV. 0, or -1 after a message on stderr that names the argument at fault. The strings stay argv's. */

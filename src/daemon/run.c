@@ -61,7 +61,10 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { HOUSEKEEPING_MS = 10000 };
+enum {
+	HOUSEKEEPING_MS = 10000,
+	AFTER_DRAIN_MS = 60000, /* for the rest of a stop, on a host that is busy */
+};
 
 static const int watched_signals[] = { SIGTERM, SIGINT, SIGHUP };
 
@@ -160,10 +163,12 @@ static void daemon_run_stop(struct daemon *daemon, int signal)
 	log_info("stopping", F_STR("signal", signal == SIGTERM ? "TERM" : "INT"));
 	daemon_notify_stopping();
 	daemon_become(daemon, DAEMON_STOPPING);
-	if (daemon->forwarder)
+	if (daemon->forwarder) {
+		daemon_notify_takes(daemon->config->forwarder.stop_drain_ms + AFTER_DRAIN_MS);
 		fwd_drain(daemon->forwarder, daemon->config->forwarder.stop_drain_ms, daemon_run_on_drained, daemon);
-	else
+	} else {
 		daemon_run_on_drained(daemon);
+	}
 }
 
 static void daemon_run_on_signal(evutil_socket_t signal, short what, void *arg)

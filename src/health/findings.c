@@ -58,6 +58,11 @@ struct health_finding *health_add(struct health_report *report, const char *chec
 	return finding;
 }
 
+void health_ends_start(struct health_finding *finding)
+{
+	finding->ends_start = true;
+}
+
 void health_why(struct health_finding *finding, const char *format, ...)
 {
 	va_list args;

@@ -22,6 +22,8 @@ void check_ip_forward(const struct health_facts *facts, struct health_report *re
 	/* No fault yet while weftd is down: it turns forwarding on at its start, where it may. */
 	bool runs = health_daemon(facts) != 0, pending = !required && !runs;
 	finding = health_add(report, "ip_forward", pending ? HEALTH_WARN : HEALTH_FAIL, "net.ipv4.ip_forward is 0");
+	if (required)
+		health_ends_start(finding);
 	health_why(finding, "the kernel drops packets from sandboxes to other hosts; %s",
 		   required && runs ? "weftd would not start again, because of [host] ip_forward = require"
 		   : required       ? "[host] ip_forward = require makes weftd refuse to start"

@@ -16,13 +16,14 @@ static const char no_changes[] =
     "weftd writes each change there first, so no sandbox can be registered, changed or removed; those that run go on";
 
 /* FIX ends where the path belongs. */
-static void check_state_directory_fail(struct health_report *report, const char *path, const char *what,
-				       const char *fix)
+static struct health_finding *check_state_directory_fail(struct health_report *report, const char *path,
+							 const char *what, const char *fix)
 {
 	struct health_finding *finding = health_add(report, "state_directory", HEALTH_FAIL, "%s %s", path, what);
 
 	health_why(finding, "%s", no_changes);
 	health_fix(finding, "%s%s", fix, path);
+	return finding;
 }
 
 /* What is wrong with the directory as such: its kind, owner and mode. */
@@ -34,6 +35,7 @@ static bool check_state_directory_is_sound(const struct health_directory *direct
 	if (!S_ISDIR(directory->mode)) {
 		finding = health_add(report, "state_directory", HEALTH_FAIL, "%s is %s", path,
 				     S_ISLNK(directory->mode) ? "a symbolic link" : "no directory");
+		health_ends_start(finding);
 		health_why(finding, "weftd follows no link there and does not start");
 		health_fix(finding, "move it away; weftd makes the directory itself");
 		return false;
@@ -42,6 +44,7 @@ static bool check_state_directory_is_sound(const struct health_directory *direct
 		return true;
 	finding = health_add(report, "state_directory", HEALTH_FAIL, "%s belongs to uid %u and has mode %04o", path,
 			     directory->owner, (unsigned)(directory->mode & 07777));
+	health_ends_start(finding);
 	health_why(finding,
 		   "whoever can write there can make weftd believe anything of its sandboxes; it does not start with "
 		   "such a directory");
@@ -55,9 +58,11 @@ static bool check_state_directory_takes_files(const struct health_directory *dir
 	const char *path = directory->path;
 	bool full = directory->bytes && !directory->free_bytes, spent = directory->files && !directory->free_files;
 
+	/* A start writes its lock's file. */
 	if (directory->read_only || directory->trial == EROFS)
-		check_state_directory_fail(report, path, "is on a file system that is mounted read-only",
-					   "look at why (dmesg), then: mount -o remount,rw on the mount of ");
+		health_ends_start(
+		    check_state_directory_fail(report, path, "is on a file system that is mounted read-only",
+					       "look at why (dmesg), then: mount -o remount,rw on the mount of "));
 	else if (directory->trial == 0 || (directory->trial < 0 && !full && !spent))
 		return true;
 	else if (spent)

@@ -101,6 +101,21 @@ START_TEST(a_condition_of_the_cleanup_needs_it)
 }
 END_TEST
 
+START_TEST(a_condition_of_the_check_needs_it)
+{
+	const char *alone[] = { "weftd", "--before-restart", NULL };
+	const char *cleanup[] = { "weftd", "--cleanup", "--before-restart", NULL };
+
+	ck_assert_int_eq(PARSE("--check"), 0);
+	ck_assert(!options.before_restart);
+	ck_assert_int_eq(PARSE("--before-restart", "--check"), 0);
+	ck_assert_int_eq(options.mode, WEFTD_CHECK);
+	ck_assert(options.before_restart);
+	ck_assert_ptr_nonnull(strstr(said(2, alone), "--before-restart goes with --check"));
+	ck_assert_ptr_nonnull(strstr(said(3, cleanup), "--before-restart goes with --check"));
+}
+END_TEST
+
 START_TEST(help_is_all_that_is_done)
 {
 	ck_assert_int_eq(PARSE("--help", "--cleanup"), 0);
@@ -130,6 +145,7 @@ int main(void)
 	tcase_add_test(parsing, what_it_does_not_know_is_named);
 	tcase_add_test(parsing, modes_exclude_each_other);
 	tcase_add_test(parsing, a_condition_of_the_cleanup_needs_it);
+	tcase_add_test(parsing, a_condition_of_the_check_needs_it);
 	tcase_add_test(parsing, help_is_all_that_is_done);
 
 	Suite *suite = suite_create("options");

@@ -173,6 +173,22 @@ START_TEST(a_state_directory_that_takes_no_files_is_a_fault)
 }
 END_TEST
 
+/* With these weftd does not start; with the others it does. */
+START_TEST(a_state_directory_may_end_a_start)
+{
+	struct health_directory *directory = &facts.state_directory;
+
+	directory->trial = ENOSPC;
+	ck_assert(!found(check_state_directory, HEALTH_FAIL, "full")->ends_start);
+	directory->trial = EROFS;
+	ck_assert(found(check_state_directory, HEALTH_FAIL, "read-only")->ends_start);
+	directory->mode = S_IFDIR | 0702;
+	ck_assert(found(check_state_directory, HEALTH_FAIL, "mode 0702")->ends_start);
+	directory->mode = S_IFREG | 0600;
+	ck_assert(found(check_state_directory, HEALTH_FAIL, "no directory")->ends_start);
+}
+END_TEST
+
 START_TEST(a_state_directory_that_weftd_would_refuse_is_a_fault)
 {
 	struct health_directory *directory = &facts.state_directory;
@@ -386,6 +402,7 @@ int main(void)
 	tcase_add_test(checks, a_route_to_a_sandbox_of_another_layout_is_no_fault);
 	tcase_add_test(checks, a_state_directory_that_takes_no_files_is_a_fault);
 	tcase_add_test(checks, a_state_directory_that_weftd_would_refuse_is_a_fault);
+	tcase_add_test(checks, a_state_directory_may_end_a_start);
 	tcase_add_test(checks, a_daemon_that_does_not_answer_is_told_with_its_state);
 	tcase_add_test(checks, a_frozen_control_group_is_seen_in_a_process_that_sleeps);
 	tcase_add_test(checks, an_orchestrator_that_reclaims_is_a_fault_where_slots_have_its_names);
