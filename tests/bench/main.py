@@ -2,6 +2,7 @@
 """Runs the benchmarks. tools/bench starts it, after it has built and installed everything needed."""
 
 import argparse
+import dataclasses
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ import fabric_report
 import forwarder
 import forwarder_report
 import report
+import restart
+import restart_report
 
 _STARTED = time.monotonic()
 
@@ -45,6 +48,15 @@ def run_fabric(options):
     return results, goals, [fabric_report.text_of(results.values)], fabric_report.panels_of(results.values), {}
 
 
+def run_restart(options):
+    plan = restart.Plan.quick() if options.quick else restart.Plan.full()
+    if options.connections:
+        plan = dataclasses.replace(plan, connections=options.connections)
+    results = restart.run(plan, say)
+    goals = restart_report.goals_of(results.values)
+    return results, goals, [restart_report.text_of(results.values)], restart_report.panels_of(results.values), {"plan": dataclasses.asdict(plan)}
+
+
 def finish(name, options, about, outcome):
     results, goals, parts, panels, more = outcome
     if results.failures:
@@ -63,8 +75,9 @@ def finish(name, options, about, outcome):
 
 def main():
     parser = argparse.ArgumentParser(prog="tools/bench", description="Measures weft beside its peers.")
-    parser.add_argument("what", nargs="?", choices=("forwarder", "fabric", "all"), default="all")
+    parser.add_argument("what", nargs="?", choices=("forwarder", "fabric", "restart", "all"), default="all")
     parser.add_argument("--quick", action="store_true", help="a minute or two for each, enough to see large changes")
+    parser.add_argument("--connections", type=int, help="how many stay over a restart, instead of 5,000 or, with --quick, 500")
     parser.add_argument("--out", default="bench-results", help="folder for the text, the JSON and the picture")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # so that teardown runs
@@ -73,6 +86,8 @@ def main():
         finish("forwarder", options, about, run_forwarder(options))
     if options.what in ("fabric", "all"):
         finish("fabric", options, about, run_fabric(options))
+    if options.what in ("restart", "all"):
+        finish("restart", options, about, run_restart(options))
 
 
 if __name__ == "__main__":

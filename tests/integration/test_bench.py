@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 import fabric_report
 import forwarder_report
 import report
+import restart_report
 from measure import Processes, kernel_memory_kib, percentile, spread
 
 
@@ -61,6 +62,46 @@ def test_what_could_not_be_measured_is_no_goal():
         "claim from the pool, p99 ms, 1 at once": False,
         "daemon's memory, MiB, 10 live": True,
     }
+
+
+def restarts(**changes):
+    quiet = {
+        **{"lost": [0, 0], "wrong": [0, 0], "silence_ms": [40.0, 50.0], "met_ms": [10.0, 60.0, 70.0], "took_ms": [45.0, 52.0]},
+        **{"new_refused": [0, 0], "new_reset": [0, 0], "new_late": [0, 0], "new_p99_ms": [30.0, 40.0], "new_max_ms": [55.0, 60.0]},
+    }
+    return {**quiet, "processes": [1], **changes}
+
+
+@pytest.mark.parametrize(
+    "own, missed",
+    [
+        ({}, []),
+        ({"lost": [0, 1]}, ["live connections lost", "connections touched"]),
+        ({"wrong": [1, 0], "lost": [1, 0]}, ["live connections lost", "wrong bytes", "connections touched"]),
+        ({"new_reset": [0, 1]}, ["new clients refused or reset"]),
+        ({"met_ms": [10.0, 101.0]}, ["a client's gap, p99 ms"]),
+        ({"new_max_ms": [55.0, 101.0]}, ["the longest wait of a new client, of the longest silence"]),
+    ],
+    ids=lambda one: "-".join(one) if isinstance(one, dict) else "",
+)
+def test_a_restart_is_held_to_no_loss_and_a_short_gap(own, missed):
+    values = {"restart": {restart_report.WEFT: restarts(**own), restart_report.RELOAD: restarts()}}
+    goals = restart_report.goals_of(values)
+    assert len(goals) == 6 and [goal.name for goal in goals if not goal.reached] == missed
+    table = restart_report.text_of(values)
+    assert restart_report.WEFT in table and restart_report.RELOAD in table
+    assert [len(series) for _, series, _ in restart_report.panels_of(values)] == [2, 2]
+
+
+def test_restarts_that_lost_all_have_no_gap_and_fail():
+    lossy = restarts(lost=[500, 500], met_ms=[])
+    del lossy["met_ms"]
+    goals = restart_report.goals_of({"restart": {restart_report.WEFT: lossy}})
+    assert {goal.name: goal.reached for goal in goals} == {
+        **{"live connections lost": False, "wrong bytes": True, "new clients refused or reset": True},
+    }
+    assert restart_report.goals_of({}) == [] and restart_report.panels_of({}) == []
+    assert " - " in restart_report.text_of({"restart": {restart_report.WEFT: lossy}})
 
 
 def test_percentiles_and_spread():
