@@ -27,7 +27,7 @@ static void fwd_accept_pause_on_message(struct mail *mail)
 	struct forwarder *forwarder = container_of(mail, struct forwarder, admission.pause);
 	int error = atomic_load(&forwarder->admission.pause_error);
 
-	if (forwarder->stopping || forwarder->drain.done)
+	if (forwarder->stopping || forwarder->accept_pause.for_ever)
 		return;
 	forwarder->accept_pause.count++;
 	fwd_listeners_pause(forwarder);
@@ -77,6 +77,7 @@ void fwd_accept_pause_free(struct forwarder *forwarder)
 
 void fwd_accept_pause_for_ever(struct forwarder *forwarder)
 {
+	forwarder->accept_pause.for_ever = true;
 	atomic_store(&forwarder->admission.paused, true);
 	fwd_listeners_pause(forwarder);
 	timer_stop(&forwarder->accept_pause.look);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct err;
@@ -15,6 +16,7 @@ struct forwarder;
 struct accept_pause {
 	struct timer look; /* the next look whether descriptors are free again */
 	uint64_t count;    /* pauses so far */
+	bool for_ever;     /* accepting is not resumed */
 };
 
 /* Makes FORWARDER ready for fwd_admission_pause(). 0, or -1 with ERR (ENOMEM); fwd_accept_pause_free() is owed in any case. */

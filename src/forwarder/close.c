@@ -74,21 +74,27 @@ static void fwd_connection_log(const struct connection *connection, enum fwd_clo
 
 /* ---- The end ---- */
 
-/* Only its memory is left, which goes at the end of the iteration: callers up the stack still look at its state. */
-static void fwd_connection_bury(struct connection *connection, enum fwd_close_reason reason)
+static void fwd_connection_detach(struct connection *connection)
 {
-	struct worker *worker = connection->worker;
-	struct route_side *side = connection->side;
-
-	fwd_connection_log(connection, reason);
 	fwd_route_side_remove(connection);
 	fwd_connection_dequeue(connection);
 	fwd_connection_become(connection, &closed_state);
-	fwd_tally_end(side, reason);
+}
+
+/* Only its memory is left, which goes at the end of the iteration: callers up the stack still look at its state. */
+static void fwd_connection_bury(struct connection *connection)
+{
 	fwd_endpoint_release(connection->endpoint);
 	connection->endpoint = NULL;
-	TAILQ_INSERT_TAIL(&worker->dead, connection, queue);
-	fwd_route_side_check_empty(side);
+	TAILQ_INSERT_TAIL(&connection->worker->dead, connection, queue);
+	fwd_route_side_check_empty(connection->side);
+}
+
+static void fwd_connection_drop_streams(struct connection *connection)
+{
+	fwd_wheel_cancel(&connection->timer);
+	fwd_stream_drop(connection->side, &connection->streams[CLIENT]);
+	fwd_stream_drop(connection->side, &connection->streams[GUEST]);
 }
 
 static bool fwd_linger_is_acknowledged(const struct connection *connection)
@@ -113,16 +119,38 @@ void fwd_connection_close(struct connection *connection, enum fwd_close_reason r
 
 	if (error)
 		connection->error = error;
-	fwd_wheel_cancel(&connection->timer);
-	fwd_stream_drop(connection->side, &connection->streams[CLIENT]);
-	fwd_stream_drop(connection->side, &connection->streams[GUEST]);
+	fwd_connection_drop_streams(connection);
 	if (in_order && !fwd_linger_is_acknowledged(connection)) {
 		fwd_linger_begin(connection);
 		return;
 	}
 	fwd_connection_close_peer(&connection->peers[CLIENT], reset);
 	fwd_connection_close_peer(&connection->peers[GUEST], !in_order);
-	fwd_connection_bury(connection, reason);
+	fwd_connection_log(connection, reason);
+	fwd_connection_detach(connection);
+	fwd_tally_end(connection->side, reason);
+	fwd_connection_bury(connection);
+}
+
+/* The next run has copies of the sockets, so that they do not leave the poller by being closed here. */
+static void fwd_connection_leave_peer(struct connection *connection, struct peer *peer)
+{
+	if (peer->watched && peer->fd >= 0)
+		fwd_poller_remove(connection->worker->poller, peer->fd);
+	fwd_connection_close_peer(peer, false);
+}
+
+void fwd_connection_leave(struct connection *connection)
+{
+	/* An attempt to dial does not go along. */
+	if (fwd_connection_phase(connection) == CONNECTION_DIALING)
+		fwd_connection_close_peer(&connection->peers[GUEST], true);
+	fwd_connection_drop_streams(connection);
+	fwd_connection_leave_peer(connection, &connection->peers[CLIENT]);
+	fwd_connection_leave_peer(connection, &connection->peers[GUEST]);
+	fwd_connection_detach(connection);
+	fwd_tally_leave(connection->side);
+	fwd_connection_bury(connection);
 }
 
 /* ---- LINGERING ---- */

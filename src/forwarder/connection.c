@@ -23,7 +23,8 @@ enum { COARSE_AHEAD_MS = 2 * COARSE_STEP_MS };
 
 /* By phase: the phases that may follow. */
 static const unsigned moves[] = {
-	[CONNECTION_BORN] = MAY_BECOME(CONNECTION_HELD),
+	[CONNECTION_BORN] =
+	    MAY_BECOME(CONNECTION_HELD) | MAY_BECOME(CONNECTION_OPEN) | MAY_BECOME(CONNECTION_LINGERING),
 	[CONNECTION_HELD] = MAY_BECOME(CONNECTION_DIALING) | MAY_BECOME(CONNECTION_CLOSED),
 	[CONNECTION_DIALING] =
 	    MAY_BECOME(CONNECTION_HELD) | MAY_BECOME(CONNECTION_OPEN) | MAY_BECOME(CONNECTION_CLOSED),
@@ -129,11 +130,25 @@ void fwd_connection_expired(struct wheel_entry *entry)
 
 /* ---- Facts ---- */
 
+static _Atomic uint64_t last_id;
+
 uint64_t fwd_connection_next_id(void)
 {
-	static _Atomic uint64_t last;
+	return atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
+}
 
-	return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+uint64_t fwd_connection_last_id(void)
+{
+	return atomic_load_explicit(&last_id, memory_order_relaxed);
+}
+
+void fwd_connection_skip_ids(uint64_t last)
+{
+	uint64_t now = fwd_connection_last_id();
+
+	while (now < last &&
+	       !atomic_compare_exchange_weak_explicit(&last_id, &now, last, memory_order_relaxed, memory_order_relaxed))
+		;
 }
 
 /* The worker's time is that of its iteration, and a connection accepted in the course of it is younger. */

@@ -29,7 +29,7 @@ struct route_state;
 struct worker;
 
 enum fwd_connection_phase {
-	CONNECTION_BORN,    /* no state yet. Then HELD */
+	CONNECTION_BORN,    /* no state yet. Then HELD; from the former run, OPEN or LINGERING too */
 	CONNECTION_HELD,    /* no socket to the guest: it may not be dialed, or not yet again. Then DIALING or CLOSED */
 	CONNECTION_DIALING, /* a socket to the guest, connecting. Then OPEN, HELD again, or CLOSED */
 	CONNECTION_OPEN,    /* the guest has answered. Then LINGERING or CLOSED */
@@ -91,6 +91,10 @@ struct connection {
 /* A number for the next connection, or flow. Any thread. */
 uint64_t fwd_connection_next_id(void);
 
+/* The last of these, and: those that come are above LAST. Any thread. */
+uint64_t fwd_connection_last_id(void);
+void fwd_connection_skip_ids(uint64_t last);
+
 /* Milliseconds since it was accepted. */
 uint64_t fwd_connection_age_ms(const struct connection *connection);
 
@@ -149,6 +153,9 @@ void fwd_timeouts_pause(struct connection *connection);
 void fwd_timeouts_resume(struct connection *connection, uint64_t paused_ms);
 
 /* ---- close.c ---- */
+
+/* It goes on in the next run of weftd: forgets it without a word to its peers. */
+void fwd_connection_leave(struct connection *connection);
 
 /* Ends it. ERROR: errno for the log line, 0 for none. Nothing is awaited of the connection any more. */
 void fwd_connection_close(struct connection *connection, enum fwd_close_reason reason, int error);

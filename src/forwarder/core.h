@@ -14,6 +14,8 @@
 
 #include <stdatomic.h>
 
+struct freeze;
+struct thaw;
 struct worker;
 
 /*
@@ -54,6 +56,9 @@ struct forwarder {
 		void (*done)(void *context); /* NULL: no drain */
 		void *context;
 	} drain;
+
+	struct freeze *freeze; /* the handover to the next run; NULL: none */
+	struct thaw *thaw;     /* what the former run has handed over; NULL: nothing */
 };
 
 /* The worker with the fewest connections. */

@@ -32,3 +32,8 @@ void fwd_endpoint_release(struct fwd_endpoint *endpoint)
 	if (atomic_fetch_sub_explicit(&endpoint->references, 1, memory_order_acq_rel) == 1)
 		free(endpoint);
 }
+
+bool fwd_endpoint_is(const struct fwd_endpoint *endpoint, const struct fwd_endpoint *listening)
+{
+	return endpoint == listening || (endpoint->former && addr_equal(&endpoint->listen, &listening->listen));
+}

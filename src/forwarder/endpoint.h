@@ -36,6 +36,7 @@ struct fwd_endpoint {
 	struct addr listen;
 	uint16_t guest_port;
 	bool proxy_protocol;
+	bool former;        /* its listener was the former run's: it has no share */
 	size_t share_count; /* of the workers that accept; with UDP unused */
 	struct endpoint_share shares[];
 };
@@ -43,6 +44,9 @@ struct fwd_endpoint {
 /* With one reference, the caller's. NULL only for lack of memory. */
 struct fwd_endpoint *fwd_endpoint_new(size_t shares, const struct addr *listen, uint16_t guest_port,
 				      bool proxy_protocol);
+
+/* Whether connections through ENDPOINT came through LISTENING, or through the former run's socket at that address. Any thread. */
+bool fwd_endpoint_is(const struct fwd_endpoint *endpoint, const struct fwd_endpoint *listening);
 
 /* Any thread. Returns ENDPOINT. */
 struct fwd_endpoint *fwd_endpoint_reference(struct fwd_endpoint *endpoint);

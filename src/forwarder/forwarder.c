@@ -7,8 +7,10 @@
 #include "config/config.h"
 #include "forwarder/accept_pause.h"
 #include "forwarder/core.h"
+#include "forwarder/freeze.h"
 #include "forwarder/listener.h"
 #include "forwarder/route.h"
+#include "forwarder/thaw_wait.h"
 #include "forwarder/worker.h"
 
 #include <errno.h>
@@ -78,6 +80,7 @@ void fwd_free(struct forwarder *forwarder)
 	if (!forwarder)
 		return;
 	forwarder->stopping = true;
+	fwd_freeze_cancel(forwarder);
 	while (!LIST_EMPTY(&forwarder->listeners))
 		fwd_listener_close(LIST_FIRST(&forwarder->listeners), false);
 	for (size_t i = 0; i < forwarder->worker_count; i++)
@@ -86,6 +89,8 @@ void fwd_free(struct forwarder *forwarder)
 		fwd_worker_free(forwarder->workers[i]);
 	/* The last messages name routes. */
 	base_mailbox_free(forwarder->mailbox);
+	fwd_freeze_free(forwarder);
+	fwd_thaw_wait_free(forwarder);
 	while (!LIST_EMPTY(&forwarder->routes))
 		fwd_route_destroy(LIST_FIRST(&forwarder->routes));
 	fwd_accept_pause_free(forwarder);

@@ -42,6 +42,7 @@ enum fwd_close_reason {
 	CLOSE_PAUSED_RESET,     /* resumed with flows reset */
 	CLOSE_UNREGISTERED,     /* the sandbox was unregistered meanwhile, or the port unpublished */
 	CLOSE_SHUTDOWN,         /* weftd stops */
+	CLOSE_HANDOVER_LOST,    /* the former run handed it over, and it could not be taken over */
 	CLOSE_ERROR,            /* anything else; the log line gives the error */
 };
 

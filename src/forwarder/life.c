@@ -67,7 +67,7 @@ void fwd_life_reset_endpoint(struct worker *worker, const struct fwd_endpoint *e
 
 		LIST_FOREACH_SAFE(connection, &side->connections, of_side, next)
 		{
-			if (connection->endpoint == endpoint)
+			if (fwd_endpoint_is(connection->endpoint, endpoint))
 				fwd_connection_close(connection, CLOSE_UNREGISTERED, 0);
 		}
 	}
@@ -83,5 +83,5 @@ void fwd_life_on_stop(struct mail *mail)
 		while (!LIST_EMPTY(&side->connections))
 			fwd_connection_close(LIST_FIRST(&side->connections), CLOSE_SHUTDOWN, 0);
 	}
-	worker->stopping = true;
+	worker->stopping = worker->leaves = true;
 }

@@ -56,6 +56,30 @@ void fwd_listeners_follow_limits(struct forwarder *forwarder, const struct fwd_r
 	}
 }
 
+static struct fwd_endpoint *fwd_listeners_find_of(const struct fwd_route *route, const struct addr *listen,
+						  uint16_t guest_port, bool proxy_protocol)
+{
+	struct fwd_listener *listener;
+
+	LIST_FOREACH(listener, &route->listeners, of_route)
+	{
+		struct fwd_endpoint *endpoint = listener->endpoint;
+
+		if (!listener->udp && endpoint->guest_port == guest_port &&
+		    endpoint->proxy_protocol == proxy_protocol && addr_equal(&endpoint->listen, listen))
+			return endpoint;
+	}
+	return NULL;
+}
+
+struct fwd_endpoint *fwd_listeners_find(const struct fwd_route *route, const struct addr *listen, uint16_t guest_port,
+					bool proxy_protocol)
+{
+	struct fwd_endpoint *own = fwd_listeners_find_of(route, listen, guest_port, proxy_protocol);
+
+	return own ? own : fwd_listeners_find_of(route->forwarder->no_backend, listen, guest_port, proxy_protocol);
+}
+
 /* ---- Opening ---- */
 
 /* Made ready for accepting: FD is bound, and may listen already. */
@@ -156,6 +180,7 @@ struct fwd_listener *fwd_listener_open(struct forwarder *forwarder, const struct
 		goto fail;
 	}
 	LIST_INSERT_HEAD(&forwarder->listeners, listener, link);
+	LIST_INSERT_HEAD(&(route ? route : forwarder->no_backend)->listeners, listener, of_route);
 	fwd_share_hold(forwarder, 1);
 	return listener;
 
@@ -199,5 +224,6 @@ void fwd_listener_close(struct fwd_listener *listener, bool reset)
 	fwd_share_hold(listener->forwarder, -1);
 	fwd_endpoint_release(listener->endpoint);
 	LIST_REMOVE(listener, link);
+	LIST_REMOVE(listener, of_route);
 	free(listener);
 }

@@ -79,6 +79,14 @@ int fwd_pipe_pool_borrow(struct pipe_pool *pool, struct pipe *pipe, struct err *
 	return 0;
 }
 
+void fwd_pipe_pool_adopt(struct pipe_pool *pool, struct pipe *pipe)
+{
+	int capacity = fcntl(pipe->write_fd, F_GETPIPE_SZ);
+
+	pipe->capacity = capacity > 0 ? (size_t)capacity : pipe->filled;
+	atomic_fetch_add_explicit(pool->open, 1, memory_order_relaxed);
+}
+
 void fwd_pipe_pool_give_back(struct pipe_pool *pool, struct pipe *pipe)
 {
 	if (pipe->read_fd < 0)

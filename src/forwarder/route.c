@@ -9,12 +9,15 @@
  */
 #include "forwarder/route.h"
 
+#include "base/clock.h"
 #include "base/container_of.h"
 #include "base/err.h"
 #include "config/config.h"
 #include "forwarder/core.h"
 #include "forwarder/fair_share.h"
+#include "forwarder/handover.h"
 #include "forwarder/probe.h"
+#include "forwarder/thaw_wait.h"
 #include "forwarder/worker.h"
 
 #include <stdio.h>
@@ -55,10 +58,11 @@ struct fwd_route *fwd_route_new(struct forwarder *forwarder, const char *id, uns
 	route->guest_ip = forwarder->config->layout.guest.ip;
 	/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): there is at least one worker */
 	route->first_worker = forwarder->next_first++ % forwarder->worker_count;
-	route->state = (struct route_state){ .netns_fd = -1, .limits = *limits };
+	route->state = (struct route_state){ .netns_fd = -1, .limits = *limits, .carrier_downs = -1 };
 	fwd_route_take_common_limits(route, &route->state);
 	pthread_mutex_init(&route->lock, NULL);
 	LIST_INIT(&route->probes);
+	LIST_INIT(&route->listeners);
 	LIST_INSERT_HEAD(&forwarder->routes, route, link);
 	return route;
 }
@@ -124,6 +128,7 @@ struct route_side *fwd_route_side_at(struct fwd_route *route, size_t worker)
 	side->route = route;
 	side->worker = route->forwarder->workers[worker];
 	side->state = route->state;
+	side->paused_at_ms = clock_now_ms();
 	side->update.deliver = fwd_route_apply_on_message;
 	side->empty.deliver = fwd_route_on_empty;
 	LIST_INIT(&side->connections);
@@ -178,6 +183,16 @@ void fwd_route_set_up(struct fwd_route *route, bool up)
 		state.carrier_losses++;
 	fwd_route_notify(route, &state);
 	fwd_probe_route_changed(route);
+}
+
+void fwd_route_set_carrier_downs(struct fwd_route *route, int64_t downs)
+{
+	struct route_state state = route->state;
+
+	if (state.carrier_downs == downs)
+		return;
+	state.carrier_downs = downs;
+	fwd_route_notify(route, &state);
 }
 
 void fwd_route_set_ready(struct fwd_route *route, bool ready)
@@ -326,6 +341,7 @@ void fwd_route_close(struct fwd_route *route, enum fwd_close_reason reason, unsi
 	if (forwarder->default_route == route)
 		fwd_set_default(forwarder, NULL);
 	fwd_probe_detach_all(route);
+	fwd_thaw_wait_drop(forwarder, route->id, reason);
 	route->dying = true;
 	route->done = done;
 	route->done_context = context;

@@ -26,6 +26,7 @@ struct fwd_route {
 	struct route_tally tally; /* any thread */
 
 	LIST_HEAD(, fwd_probe) probes;
+	LIST_HEAD(, fwd_listener) listeners;
 	bool holds_namespace; /* its descriptor is counted: it stays open until the end */
 	bool dying;           /* its end was asked for */
 	struct timer drain;

@@ -29,6 +29,7 @@ struct route_state {
 	unsigned udp_flows, udp_flows_per_client; /* of one endpoint, of one client's address there */
 	struct limits limits;
 	char name[FWD_NAME_MAX + 1]; /* of the sandbox, for the log; "": none */
+	int64_t carrier_downs;       /* losses in the life of the TAP, by the kernel; -1: unknown */
 	uint64_t pace;               /* bytes a second that a client is sent at most; 0: no limit */
 };
 

@@ -28,13 +28,26 @@ static void fwd_socket_set(int fd, int level, int option, int value)
 	setsockopt(fd, level, option, &value, sizeof(value));
 }
 
+void fwd_socket_end_by_reset(int fd, bool reset)
+{
+	struct linger linger = { .l_onoff = reset, .l_linger = 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+int fwd_socket_cookie(int fd, uint64_t *cookie)
+{
+	socklen_t size = sizeof(*cookie);
+
+	*cookie = 0;
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, cookie, &size);
+}
+
 void fwd_socket_reset(int *fd)
 {
-	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
-
 	if (*fd < 0)
 		return;
-	setsockopt(*fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	fwd_socket_end_by_reset(*fd, true);
 	close(*fd);
 	*fd = -1;
 }

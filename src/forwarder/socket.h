@@ -4,10 +4,17 @@
 
 /* Options of a TCP socket, and its end. Each function looks at the descriptor alone: any thread. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Closes *FD with a reset instead of a FIN and sets it to -1. Harmless for -1. */
 void fwd_socket_reset(int *fd);
+
+/* Whether the end of FD's last copy is a reset, whoever closes it, or is in order again. */
+void fwd_socket_end_by_reset(int fd, bool reset);
+
+/* A number that no other socket has until the host boots. 0, or -1 with errno: FD is no socket. */
+int fwd_socket_cookie(int fd, uint64_t *cookie);
 
 /* The error that the socket reports, as an errno; 0: none. Reading it clears it. */
 int fwd_socket_error(int fd);

@@ -40,6 +40,8 @@ const char *fwd_close_reason_name(enum fwd_close_reason reason)
 		return "unregistered";
 	case CLOSE_SHUTDOWN:
 		return "shutdown";
+	case CLOSE_HANDOVER_LOST:
+		return "handover-lost";
 	case CLOSE_ERROR:
 		return "error";
 	}

@@ -78,6 +78,14 @@ bool fwd_stream_borrow_pipe(struct route_side *side, struct stream *stream)
 	return true;
 }
 
+void fwd_stream_take_pipe(struct route_side *side, struct stream *stream, int read_fd, int write_fd, size_t filled)
+{
+	stream->pipe = (struct pipe){ .read_fd = read_fd, .write_fd = write_fd, .filled = filled };
+	fwd_pipe_pool_adopt(side->worker->pipes, &stream->pipe);
+	side->worker->pipes_lent++;
+	fwd_tally_pipe_lent(side);
+}
+
 /* ---- Buffers ---- */
 
 /*
@@ -110,6 +118,14 @@ void fwd_stream_promote(struct worker *worker, struct stream *stream, const stru
 	stream->bulk = true;
 	if (!stream->bounded)
 		fwd_stream_bound_buffers(worker, from, to);
+	stream->bounded = true;
+}
+
+void fwd_stream_take_bounds(struct worker *worker, struct stream *stream)
+{
+	bool only;
+
+	fwd_tally_bulk_begin(worker, &only);
 	stream->bounded = true;
 }
 

@@ -61,6 +61,12 @@ int fwd_stream_keep_rest(struct stream *stream, const char *data, size_t size);
 bool fwd_stream_borrow_pipe(struct route_side *side, struct stream *stream);
 void fwd_stream_give_pipe_back(struct route_side *side, struct stream *stream);
 
+/* STREAM, which has none, lends the pipe of READ_FD and WRITE_FD, which holds FILLED of its bytes. */
+void fwd_stream_take_pipe(struct route_side *side, struct stream *stream, int read_fd, int write_fd, size_t filled);
+
+/* Its buffers were bounded by the former run. */
+void fwd_stream_take_bounds(struct worker *worker, struct stream *stream);
+
 /* Large reads from now on, FROM to TO: the stream splices, and the kernel's buffers for it are bounded. */
 void fwd_stream_promote(struct worker *worker, struct stream *stream, const struct peer *from, const struct peer *to);
 

@@ -209,12 +209,22 @@ void fwd_tally_pipe_back(struct route_side *side)
 	fwd_tally_down(&side->route->tally.pipes);
 }
 
-void fwd_tally_end(struct route_side *side, enum fwd_close_reason reason)
+void fwd_tally_leave(struct route_side *side)
 {
 	fwd_tally_route_down(side->route);
 	fwd_tally_down(&side->route->forwarder->tally.connections);
 	fwd_tally_down(&side->worker->tally.load);
+}
+
+void fwd_tally_end(struct route_side *side, enum fwd_close_reason reason)
+{
+	fwd_tally_leave(side);
 	fwd_tally_count_end(side->worker, reason);
+}
+
+void fwd_tally_drop(struct forwarder *forwarder, enum fwd_close_reason reason, size_t count)
+{
+	atomic_fetch_add_explicit(&forwarder->workers[0]->tally.ended[reason], count, memory_order_release);
 }
 
 /* ---- A UDP flow's life ---- */

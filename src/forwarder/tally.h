@@ -86,6 +86,12 @@ void fwd_tally_arrive(struct route_side *side);
 /* A connection of SIDE that its client had reset before it was accepted: it is begun and ended, and was never open. Any thread. */
 void fwd_tally_miss(struct route_side *side);
 
+/* It leaves, to the next run of weftd, and counts as ended by no reason. */
+void fwd_tally_leave(struct route_side *side);
+
+/* COUNT connections of the former run were reset for REASON, before they came to a side. Any thread. */
+void fwd_tally_drop(struct forwarder *forwarder, enum fwd_close_reason reason, size_t count);
+
 /* It waits for the guest's answer, or does so no longer. */
 void fwd_tally_hold(struct route_side *side);
 void fwd_tally_unhold(struct route_side *side);

@@ -21,7 +21,10 @@
 /* Enough to see the cause, not enough to fill a disk. */
 const struct log_limit fwd_end_lines = { .burst = 100, .interval_ms = 5000 };
 
-enum { TIMEOUT_MAX_MS = 60 * 1000 };
+enum {
+	TIMEOUT_MAX_MS = 60 * 1000,
+	HALT_TURN_S = 1, /* how often a worker that stands still counts a turn */
+};
 
 /* ---- An iteration ---- */
 
@@ -80,11 +83,9 @@ static int fwd_worker_timeout_ms(const struct worker *worker)
 	return next_ms - worker->now_ms < TIMEOUT_MAX_MS ? (int)(next_ms - worker->now_ms) : TIMEOUT_MAX_MS;
 }
 
-static void *fwd_worker_run(void *arg)
+static void fwd_worker_loop(struct worker *worker)
 {
-	struct worker *worker = arg;
-
-	while (!worker->stopping) {
+	while (!worker->leaves) {
 		base_thread_turn(&worker->thread);
 		fwd_poller_wait(worker->poller, fwd_worker_timeout_ms(worker));
 		fwd_worker_tick(worker);
@@ -92,6 +93,87 @@ static void *fwd_worker_run(void *arg)
 		fwd_worker_go_on(worker);
 		fwd_worker_turn_wheels(worker);
 		fwd_worker_free_dead(worker);
+	}
+}
+
+/* ---- A standstill ---- */
+
+static void fwd_worker_on_halt(struct mail *mail)
+{
+	struct worker *worker = container_of(mail, struct worker, halt.order);
+
+	worker->halt.ordered = true;
+	worker->leaves = true;
+}
+
+/* Waits for main, and shows the watchdog meanwhile that it is alive. */
+static void fwd_worker_wait_for_end(struct worker *worker)
+{
+	struct worker_halt *halt = &worker->halt;
+	struct timespec until;
+
+	while (!halt->end) {
+		base_thread_turn(&worker->thread);
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec += HALT_TURN_S;
+		pthread_cond_timedwait(&halt->ended, &halt->lock, &until);
+	}
+}
+
+static void fwd_worker_stand_still(struct worker *worker)
+{
+	struct worker_halt *halt = &worker->halt;
+	void (*end)(struct worker *);
+
+	fwd_worker_tick(worker);
+	halt->begun(worker, halt->context);
+	pthread_mutex_lock(&halt->lock);
+	fwd_worker_wait_for_end(worker);
+	end = halt->end;
+	halt->end = NULL;
+	pthread_mutex_unlock(&halt->lock);
+	fwd_worker_tick(worker);
+	end(worker);
+	fwd_worker_free_dead(worker);
+	halt->ordered = false;
+	worker->leaves = worker->stopping;
+}
+
+void fwd_worker_halt(struct worker *worker, void (*begun)(struct worker *worker, void *context), void *context)
+{
+	worker->halt.begun = begun;
+	worker->halt.context = context;
+	base_mailbox_post(worker->mailbox, &worker->halt.order);
+}
+
+void fwd_worker_end_halt(struct worker *worker, void (*end)(struct worker *worker))
+{
+	pthread_mutex_lock(&worker->halt.lock);
+	worker->halt.end = end;
+	pthread_cond_signal(&worker->halt.ended);
+	pthread_mutex_unlock(&worker->halt.lock);
+}
+
+static void fwd_worker_init_halt(struct worker_halt *halt)
+{
+	pthread_condattr_t attributes;
+
+	halt->order.deliver = fwd_worker_on_halt;
+	pthread_mutex_init(&halt->lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&halt->ended, &attributes);
+	pthread_condattr_destroy(&attributes);
+}
+
+static void *fwd_worker_run(void *arg)
+{
+	struct worker *worker = arg;
+
+	fwd_worker_loop(worker);
+	while (worker->halt.ordered) {
+		fwd_worker_stand_still(worker);
+		fwd_worker_loop(worker);
 	}
 	return NULL;
 }
@@ -134,6 +216,8 @@ static void fwd_worker_free_parts(struct worker *worker)
 	free(worker->buffer);
 	free(worker->datagrams);
 	pthread_mutex_destroy(&worker->accepting);
+	pthread_mutex_destroy(&worker->halt.lock);
+	pthread_cond_destroy(&worker->halt.ended);
 	free(worker);
 }
 
@@ -177,6 +261,7 @@ struct worker *fwd_worker_new(struct forwarder *forwarder, size_t index, struct 
 	fwd_wheel_init(&worker->flows, COARSE_STEP_MS, worker->now_ms, fwd_udp_flow_expired);
 	fwd_wheel_init(&worker->unheard, COARSE_STEP_MS, worker->now_ms, fwd_udp_unheard_expired);
 
+	fwd_worker_init_halt(&worker->halt);
 	if (fwd_worker_make_parts(worker, err) < 0 ||
 	    base_thread_start(&worker->thread, fwd_worker_run, worker, err) < 0) {
 		fwd_worker_free_parts(worker);

@@ -35,6 +35,21 @@ TAILQ_HEAD(connection_queue, connection);
 /* The limit of the lines about abnormal ends of connections and flows. */
 extern const struct log_limit fwd_end_lines;
 
+/*
+ * A standstill of a worker between two of its iterations, which main orders and ends. Events, messages and times that come meanwhile
+ * wait. Readiness that was not asked for yet is not lost: the kernel keeps it until then.
+ */
+struct worker_halt {
+	struct mail order;                                   /* to the worker */
+	bool ordered;                                        /* the worker's: the order has come */
+	void (*begun)(struct worker *worker, void *context); /* called on its thread when it stands still */
+	void *context;
+	pthread_mutex_t lock;
+	pthread_cond_t ended;
+	void (*end)(
+	    struct worker *worker); /* under LOCK; called on its thread when it goes on. NULL: it does not yet */
+};
+
 /* One thread with a loop, and all that its connections share. Its thread's only, except where a member says otherwise. */
 struct worker {
 	struct forwarder *forwarder;
@@ -46,6 +61,8 @@ struct worker {
 	struct poll_source messages;
 	struct mail stop;
 	bool stopping;
+	bool leaves; /* its loop, for either of the two: its end or a standstill */
+	struct worker_halt halt;
 	struct mail question; /* whether it goes on */
 	atomic_bool asked;    /* the question is on its way; main asks, the worker clears */
 
@@ -71,6 +88,12 @@ struct worker {
 
 /* Starts the thread. NULL with ERR. */
 struct worker *fwd_worker_new(struct forwarder *forwarder, size_t index, struct err *err);
+
+/* Has it stand still after this iteration. Main thread; once until fwd_worker_end_halt(). */
+void fwd_worker_halt(struct worker *worker, void (*begun)(struct worker *worker, void *context), void *context);
+
+/* Has it call END and go on. Main thread; may come before it stands still. */
+void fwd_worker_end_halt(struct worker *worker, void (*end)(struct worker *worker));
 
 /* Asks the thread to reset its connections and to end. Main thread; no message may be posted after that. */
 void fwd_worker_stop(struct worker *worker);

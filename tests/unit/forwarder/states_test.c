@@ -117,7 +117,9 @@ END_TEST
 START_TEST(a_connection_may_move_as_its_phases_say_and_no_other_way)
 {
 	static const bool allowed[][CONNECTION_CLOSED + 1] = {
-		[CONNECTION_BORN] = { [CONNECTION_HELD] = true },
+		[CONNECTION_BORN] = { [CONNECTION_HELD] = true,
+				      [CONNECTION_OPEN] = true,
+				      [CONNECTION_LINGERING] = true },
 		[CONNECTION_HELD] = { [CONNECTION_DIALING] = true, [CONNECTION_CLOSED] = true },
 		[CONNECTION_DIALING] = { [CONNECTION_HELD] = true,
 					 [CONNECTION_OPEN] = true,
