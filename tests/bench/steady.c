@@ -59,8 +59,8 @@ struct connection {
 };
 
 struct knock {
-	int fd; /* -1: free */
 	uint64_t begun_ns;
+	int fd; /* -1: free */
 	uint32_t got;
 };
 

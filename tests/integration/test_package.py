@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+from harness.booted import BootedMachine, available
 from harness.guests import Vmm
 from harness.host import difference
 
@@ -186,6 +187,64 @@ def test_an_upgrade_leaves_sandboxes_alone_and_a_purge_leaves_nothing(machine):
     machine("test ! -e /run/weft && test ! -e /etc/weft && test ! -e /run/netns/ns-1 && test ! -e /etc/systemd/system/multi-user.target.wants/weftd.service")
     assert output(machine("ip -o link")).count("\n") == 1
     assert "weft" not in output(machine("nft list ruleset; ip route show table all"))
+
+
+@pytest.fixture
+def booted(host, folder, package):
+    """A machine with a systemd that runs the package's unit; the package is at /tmp/weft.deb, and a newer one at /tmp/newer.deb."""
+    made = BootedMachine(host, folder, package)
+    made.sh(
+        "cd /tmp && dpkg-deb -R weft.deb newer && sed -i 's/^Version: .*/&+newer/' newer/DEBIAN/control"
+        " && dpkg-deb -Znone -b newer newer.deb"
+    )
+    yield made
+    made.close()
+
+
+def main_pid(machine):
+    return int(machine.sh("systemctl show --property MainPID --value weftd"))
+
+
+booting = pytest.mark.skipif(not available(), reason="no systemd, or no control groups of version 2")
+
+
+@booting
+@pytest.mark.timeout(1200)  # it builds the package
+def test_an_upgrade_to_a_weftd_that_would_not_start_keeps_the_former_one(booted, host):
+    booted.sh("dpkg -i /tmp/weft.deb </dev/null")
+    first = main_pid(booted)
+    assert first and booted.sh("systemctl is-enabled weftd && weftctl register a1 --port 8080 && weftctl status").startswith("enabled")
+
+    # A held port ends no start, and no upgrade.
+    booted.sh("printf '[http]\nlisten = 127.0.0.1:9477\n' >/etc/weft/weftd.conf")
+    with host.listen(9477, "127.0.0.1"):
+        told = booted.sh("dpkg -i /tmp/newer.deb </dev/null")
+        assert "would start in the place of weftd" in told and "NOT restarted" not in told
+        second = main_pid(booted)
+        assert second not in (0, first)
+        assert "9477" in booted.sh("weftctl status")
+
+    # Two of the kinds of faults; the newer package is on the disk each time, and the former process runs.
+    for fault, code, words in (
+        ("printf '[forwarder]\ndefault_wait = soon\n' >/etc/weft/weftd.conf", 78, "default_wait = soon"),
+        (
+            "printf '' >/etc/weft/weftd.conf; cd /run/weft; mount --bind state state && mount -o remount,bind,ro state",
+            *(69, "is on a file system that is mounted read-only"),
+        ),
+    ):
+        booted.sh(fault)
+        told = booted.sh("dpkg -i /tmp/weft.deb </dev/null && dpkg -i /tmp/newer.deb </dev/null")
+        assert told.count(f"weftd is NOT restarted, because the new one would not start (exit status {code}") == 2
+        assert words in told and "weftctl upgrade-check && systemctl restart weftd" in told
+        assert booted.sh("dpkg-query -W -f '${Status}' weft") == "install ok installed"
+        assert main_pid(booted) == second and "a1" in booted.sh("weftctl ls")
+
+    # Mended, as the message says.
+    told = booted.sh("umount /run/weft/state; weftctl upgrade-check && systemctl restart weftd")
+    assert f"(process {second})" in told
+    assert main_pid(booted) not in (0, second) and "a1" in booted.sh("weftctl ls")
+    booted.sh("dpkg -r weft")
+    assert booted.sh("systemctl is-active weftd", check=False).strip() == "inactive"
 
 
 def test_an_administrators_own_configuration_stays_unasked(machine):

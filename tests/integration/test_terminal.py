@@ -128,6 +128,7 @@ def test_every_command_shows_all_at_every_width(daemon, host, terminal):
     report = json.loads(daemon.ctl("doctor", "--json", "--config", daemon.config, check=False).stdout)
     seen.look("doctor", "--config", daemon.config, values=[finding["check"] for finding in report], code=(0, 5))
 
+    seen.look("upgrade-check", "--weftd", daemon.program, values=["would start in the place of", str(daemon.pid)], words=True)
     with host.connect("127.0.0.1", 18080):
         seen.look("connections", BUSY, values=["127.0.0.1:18080", "127.0.0.1:", "CONNECT"])
     assert not seen.faults, "\n".join(seen.faults)

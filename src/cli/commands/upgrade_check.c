@@ -26,8 +26,6 @@ enum {
 	OUTPUT_MAX = 1024 * 1024, /* the rest is not kept */
 };
 
-extern char **environ;
-
 struct succession {
 	const char *program;
 	int pid;                /* of the daemon that runs; -1: one that is not visible; 0: none */
@@ -153,26 +151,38 @@ static char *command_upgrade_check_name(const struct succession *succession)
 	return name;
 }
 
-static int command_upgrade_check_tell(const struct cli *cli, const struct succession *succession)
+/* The lines of the check, with what was moved in. */
+static void command_upgrade_check_print_output(const struct cli *cli, char *output)
 {
+	for (char *line; (line = strsep(&output, "\n"));) {
+		char lead[16];
+		snprintf(lead, sizeof(lead), "%.*s", (int)strspn(line, " "), line);
+		if (*line)
+			cli_screen_wrap(&cli->screen, CELL_PLAIN, lead, "%s", line + strlen(lead));
+	}
+}
+
+static void command_upgrade_check_tell(const struct cli *cli, struct succession *succession)
+{
+	const struct screen *screen = &cli->screen;
+	const char *program = succession->program;
 	AUTO_FREE char *former = command_upgrade_check_name(succession);
 	char how[48] = "a signal ended the check";
 
-	cli_text_print(stdout, "%s", succession->output);
+	command_upgrade_check_print_output(cli, succession->output);
 	if (succession->exit_status > 0)
 		snprintf(how, sizeof(how), "exit status %d", succession->exit_status);
 	if (succession->exit_status == 0 && !succession->pid)
-		cli_text_print(stdout, "%s would start; no weftd runs\n", succession->program);
+		cli_screen_wrap(screen, CELL_PLAIN, "", "%s would start; no weftd runs", program);
 	else if (succession->exit_status == 0)
-		cli_text_print(stdout, "%s would start in the place of %s, which has %lld connection%s\n",
-			       succession->program, former, (long long)succession->connections,
-			       succession->connections == 1 ? "" : "s");
+		cli_screen_wrap(screen, CELL_PLAIN, "",
+				"%s would start in the place of %s, which has %lld connection%s", program, former,
+				(long long)succession->connections, succession->connections == 1 ? "" : "s");
 	else if (!succession->pid)
-		return cli_fail(cli, CLI_FAILED, "%s would not start (%s); no weftd runs", succession->program, how);
+		cli_fail(cli, CLI_FAILED, "%s would not start (%s); no weftd runs", program, how);
 	else
-		return cli_fail(cli, CLI_FAILED, "%s would not start (%s)\n%s goes on as long as it is not restarted.",
-				succession->program, how, former);
-	return CLI_DONE;
+		cli_fail(cli, CLI_FAILED, "%s would not start (%s)\n%s goes on as long as it is not restarted.",
+			 program, how, former);
 }
 
 static void command_upgrade_check_print_json(const struct succession *succession)
