@@ -5,8 +5,7 @@
  * list. A descriptor that is added follows as a message of its own, which costs no more with many than with few; after
  * some of these the list is written as a whole again.
  *
- * Draining is a read without room for descriptors: the kernel drops them, and none is needed for it. Reading is looking
- * (MSG_PEEK): it copies the descriptors, and a reader that is killed meanwhile leaves the queue to the next.
+ * Reading is looking: it copies the descriptors, and a reader that is killed meanwhile leaves the queue to the next.
  */
 #include "daemon/fd_couple.h"
 
@@ -17,14 +16,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#ifndef SO_PEEK_OFF
-#define SO_PEEK_OFF 42
-#endif
-
 enum {
 	ADDITIONS_MAX = 128,
-	QUEUE_BYTES =
-	    4 << 20, /* of the kernel's memory, for headers: far more than the largest list and its additions need */
+	QUEUE_MESSAGES = 2048, /* far more than the largest list and its additions need */
 };
 
 void daemon_fd_couple_init(struct fd_couple *couple, uint64_t run, uint32_t number)
@@ -49,18 +43,13 @@ int daemon_fd_couple_open(struct fd_couple *couple)
 	if (couple->queues[0].in >= 0)
 		return 0;
 	for (size_t i = 0; i < 2; i++) {
-		int ends[2], bytes = QUEUE_BYTES;
-
-		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0) {
+		if (daemon_fd_message_open(QUEUE_MESSAGES, &couple->queues[i]) < 0) {
 			int error = errno;
 
 			daemon_fd_couple_close(couple);
 			errno = error;
 			return -1;
 		}
-		/* Without the right to it the default remains, which is enough for a list. */
-		(void)setsockopt(ends[0], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
-		couple->queues[i] = (struct fd_queue){ .in = ends[0], .out = ends[1] };
 	}
 	return 0;
 }
@@ -95,37 +84,6 @@ bool daemon_fd_couple_is_written(const struct fd_couple *couple)
 
 /* ---- Writing ---- */
 
-union fd_control {
-	struct cmsghdr header; /* for its alignment */
-	char bytes[CMSG_SPACE(FD_QUEUE_MESSAGE_FDS * sizeof(int))];
-};
-
-static int daemon_fd_couple_send(int in, const struct fd_header *header, const int *fds)
-{
-	uint8_t bytes[FD_QUEUE_HEADER_SIZE];
-	union fd_control control;
-	struct iovec data = { bytes, sizeof(bytes) };
-	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1 };
-	ssize_t sent;
-
-	daemon_fd_queue_encode(header, bytes);
-	if (header->count) {
-		size_t size = header->count * sizeof(*fds);
-
-		message.msg_control = &control;
-		message.msg_controllen = CMSG_SPACE(size);
-		memset(&control, 0, message.msg_controllen);
-		control.header.cmsg_level = SOL_SOCKET;
-		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(size);
-		memcpy(CMSG_DATA(&control.header), fds, size);
-	}
-	do
-		sent = sendmsg(in, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (sent < 0 && errno == EINTR);
-	return sent < 0 ? -1 : 0;
-}
-
 /* Writes the whole list into the other queue, and drains this one. */
 static int daemon_fd_couple_rewrite(struct fd_couple *couple)
 {
@@ -135,14 +93,14 @@ static int daemon_fd_couple_rewrite(struct fd_couple *couple)
 
 	list.generation++;
 	list.total = (uint32_t)couple->fds.count;
-	list.addition = false;
+	list.kind = FD_LIST;
 	for (size_t i = 0; i < daemon_fd_queue_messages(list.total); i++) {
 		list.index = (uint16_t)i;
 		list.count = (uint16_t)daemon_fd_queue_part(list.total, i);
-		if (daemon_fd_couple_send(other->in, &list, couple->fds.items + i * FD_QUEUE_MESSAGE_FDS) < 0) {
+		if (daemon_fd_message_send(other->in, &list, couple->fds.items + i * FD_QUEUE_MESSAGE_FDS) < 0) {
 			int error = errno;
 
-			daemon_fd_couple_drain(other->out);
+			daemon_fd_message_drain(other->out);
 			errno = error;
 			return -1;
 		}
@@ -152,7 +110,7 @@ static int daemon_fd_couple_rewrite(struct fd_couple *couple)
 	couple->written = couple->fds.count;
 	couple->additions = 0;
 	couple->stale = false;
-	daemon_fd_couple_drain(former->out);
+	daemon_fd_message_drain(former->out);
 	return 0;
 }
 
@@ -160,14 +118,14 @@ static int daemon_fd_couple_append(struct fd_couple *couple)
 {
 	struct fd_header header = couple->list;
 
-	header.addition = true;
+	header.kind = FD_ADDITION;
 	while (couple->written < couple->fds.count) {
 		size_t left = couple->fds.count - couple->written;
 
 		header.index = couple->additions;
 		header.count = (uint16_t)(left < FD_QUEUE_MESSAGE_FDS ? left : FD_QUEUE_MESSAGE_FDS);
-		if (daemon_fd_couple_send(couple->queues[couple->current].in, &header,
-					  couple->fds.items + couple->written) < 0)
+		if (daemon_fd_message_send(couple->queues[couple->current].in, &header,
+					   couple->fds.items + couple->written) < 0)
 			return -1;
 		couple->written += header.count;
 		couple->additions++;
@@ -186,92 +144,35 @@ int daemon_fd_couple_write(struct fd_couple *couple)
 
 /* ---- Reading ---- */
 
-/* The next look begins with the queue's first message. */
-static int daemon_fd_couple_rewind(int out)
-{
-	int start = 0;
-
-	return setsockopt(out, SOL_SOCKET, SO_PEEK_OFF, &start, sizeof(start));
-}
-
-/* Looks at the next message: its size; 0: there is no more; -1 with errno. MESSAGE says where its contents go. */
-static ssize_t daemon_fd_couple_peek(int out, struct msghdr *message)
-{
-	ssize_t size;
-
-	do
-		size = recvmsg(out, message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	while (size < 0 && errno == EINTR);
-	return size < 0 && errno == EAGAIN ? 0 : size;
-}
-
 int daemon_fd_couple_survey(int out, struct fd_survey *survey)
 {
 	uint8_t bytes[FD_QUEUE_HEADER_SIZE + 1];
 	ssize_t size;
 
 	*survey = (struct fd_survey){ 0 };
-	if (daemon_fd_couple_rewind(out) < 0)
+	if (daemon_fd_message_rewind(out) < 0)
 		return -1;
 	do {
-		struct iovec data = { bytes, sizeof(bytes) };
-		struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1 };
-
-		size = daemon_fd_couple_peek(out, &message);
+		size = daemon_fd_message_peek(out, bytes, sizeof(bytes), NULL, NULL);
 		if (size > 0)
 			daemon_fd_queue_survey(survey, bytes, (size_t)size);
 	} while (size > 0 && !survey->strange);
 	return size < 0 ? -1 : 0;
 }
 
-/* Takes the descriptors of MESSAGE, ROOM at most. */
-static size_t daemon_fd_couple_unpack(struct msghdr *message, int *fds, size_t room)
-{
-	size_t taken = 0;
-
-	for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
-		if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= header->cmsg_len; at += sizeof(int)) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(header) + at, sizeof(fd));
-			if (taken < room)
-				fds[taken++] = fd;
-			else
-				close(fd);
-		}
-	}
-	return taken;
-}
-
 size_t daemon_fd_couple_copy(int out, const struct fd_survey *survey, int *fds)
 {
 	size_t copied = 0;
 
-	if (daemon_fd_couple_rewind(out) < 0)
+	if (daemon_fd_message_rewind(out) < 0)
 		return 0;
 	for (size_t i = 0; i < survey->messages; i++) {
 		uint8_t bytes[FD_QUEUE_HEADER_SIZE];
-		union fd_control control;
-		struct iovec data = { bytes, sizeof(bytes) };
-		struct msghdr message = {
-			.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
-		};
+		size_t room = survey->fds - copied;
 
-		if (daemon_fd_couple_peek(out, &message) <= 0)
+		if (daemon_fd_message_peek(out, bytes, sizeof(bytes), fds + copied, &room) <= 0)
 			break;
-		copied += daemon_fd_couple_unpack(&message, fds + copied, survey->fds - copied);
+		copied += room;
 	}
 	return copied;
-}
-
-void daemon_fd_couple_drain(int out)
-{
-	char byte;
-	ssize_t size;
-
-	do
-		size = recv(out, &byte, sizeof(byte), MSG_DONTWAIT);
-	while (size > 0 || (size < 0 && errno == EINTR));
 }

@@ -8,6 +8,7 @@
  */
 
 #include "base/vec.h"
+#include "daemon/fd_message.h"
 #include "daemon/fd_queue.h"
 
 #include <stdbool.h>
@@ -15,11 +16,6 @@
 #include <stdint.h>
 
 enum { FD_COUPLE_MAX = 2048 }; /* descriptors: writing all of them anew takes about a millisecond */
-
-/* A queue: what is written to IN waits at OUT. */
-struct fd_queue {
-	int in, out; /* -1: closed */
-};
 
 struct fd_couple {
 	struct fd_queue queues[2];
@@ -68,8 +64,5 @@ int daemon_fd_couple_survey(int out, struct fd_survey *survey);
  * rest was lost, mostly for want of descriptors. The queue keeps its own. Those returned are close-on-exec.
  */
 size_t daemon_fd_couple_copy(int out, const struct fd_survey *survey, int *fds);
-
-/* Drops everything in the queue. */
-void daemon_fd_couple_drain(int out);
 
 #endif

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A queue holds one list: its messages in order, and behind them additions, each of which is whole by itself. A run that is killed
+ * A queue holds one list: its messages in order, and behind them additions, each of which is whole by itself. Or it holds a parcel,
+ * whose messages are counted as a list's. A run that is killed
  * leaves a queue half written, half drained, or whole. A list counts only from its first message to its last, and
  * its size fixes how many each message has. All numbers are little-endian:
  *
- *	0 "weft-fds"   8 version 1 (16 bits)   10 kind: list 0, addition 1   12 index   14 count
+ *	0 "weft-fds"   8 version 1 (16 bits)   10 kind, enum fd_kind   12 index   14 count
  *	16 run   24 generation   32 couple   36 total   40 zero   44 checksum of the bytes before it
  *
  * The bytes come back from the service manager, who is trusted, and may be those of another version of weft: whatever is not
@@ -100,7 +101,7 @@ void daemon_fd_queue_encode(const struct fd_header *header, uint8_t bytes[static
 	memset(bytes, 0, FD_QUEUE_HEADER_SIZE);
 	memcpy(bytes, magic, AT_VERSION);
 	daemon_fd_queue_put16(bytes + AT_VERSION, FORMAT);
-	daemon_fd_queue_put16(bytes + AT_KIND, header->addition);
+	daemon_fd_queue_put16(bytes + AT_KIND, (uint16_t)header->kind);
 	daemon_fd_queue_put16(bytes + AT_INDEX, header->index);
 	daemon_fd_queue_put16(bytes + AT_COUNT, header->count);
 	daemon_fd_queue_put64(bytes + AT_RUN, header->run);
@@ -112,9 +113,11 @@ void daemon_fd_queue_encode(const struct fd_header *header, uint8_t bytes[static
 
 static bool daemon_fd_queue_is_sound(const struct fd_header *header)
 {
-	if (header->total > FD_QUEUE_FDS_MAX || header->count > FD_QUEUE_MESSAGE_FDS)
+	uint32_t most = header->kind == FD_PARCEL ? FD_PARCEL_FDS_MAX : FD_QUEUE_FDS_MAX;
+
+	if (header->total > most || header->count > FD_QUEUE_MESSAGE_FDS)
 		return false;
-	if (header->addition)
+	if (header->kind == FD_ADDITION)
 		return header->count > 0;
 	return header->index < daemon_fd_queue_messages(header->total) &&
 	       header->count == daemon_fd_queue_part(header->total, header->index);
@@ -123,7 +126,7 @@ static bool daemon_fd_queue_is_sound(const struct fd_header *header)
 bool daemon_fd_queue_decode(const uint8_t *bytes, size_t size, struct fd_header *header)
 {
 	if (size != FD_QUEUE_HEADER_SIZE || memcmp(bytes, magic, AT_VERSION) != 0 ||
-	    daemon_fd_queue_get16(bytes + AT_VERSION) != FORMAT || daemon_fd_queue_get16(bytes + AT_KIND) > 1 ||
+	    daemon_fd_queue_get16(bytes + AT_VERSION) != FORMAT || daemon_fd_queue_get16(bytes + AT_KIND) > FD_PARCEL ||
 	    daemon_fd_queue_get32(bytes + AT_ZERO) != 0 ||
 	    daemon_fd_queue_get32(bytes + AT_CHECKSUM) != daemon_fd_queue_checksum(bytes, AT_CHECKSUM))
 		return false;
@@ -132,7 +135,7 @@ bool daemon_fd_queue_decode(const uint8_t *bytes, size_t size, struct fd_header 
 		.generation = daemon_fd_queue_get64(bytes + AT_GENERATION),
 		.couple = daemon_fd_queue_get32(bytes + AT_COUPLE),
 		.total = daemon_fd_queue_get32(bytes + AT_TOTAL),
-		.addition = daemon_fd_queue_get16(bytes + AT_KIND) == 1,
+		.kind = (enum fd_kind)daemon_fd_queue_get16(bytes + AT_KIND),
 		.index = daemon_fd_queue_get16(bytes + AT_INDEX),
 		.count = daemon_fd_queue_get16(bytes + AT_COUNT),
 	};
@@ -150,13 +153,13 @@ static bool daemon_fd_queue_follows(const struct fd_survey *survey, const struct
 	size_t list = daemon_fd_queue_messages(survey->first.total);
 
 	if (!survey->messages)
-		return !next->addition && next->index == 0;
+		return next->kind != FD_ADDITION && next->index == 0;
 	if (!daemon_fd_queue_is_mate(&survey->first, next) || survey->first.generation != next->generation ||
 	    survey->first.total != next->total)
 		return false;
 	if (survey->messages < list)
-		return !next->addition && next->index == survey->messages;
-	return next->addition && next->index == survey->messages - list &&
+		return next->kind == survey->first.kind && next->index == survey->messages;
+	return survey->first.kind == FD_LIST && next->kind == FD_ADDITION && next->index == survey->messages - list &&
 	       survey->fds + next->count <= FD_QUEUE_FDS_MAX;
 }
 

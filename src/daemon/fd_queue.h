@@ -3,8 +3,8 @@
 #define WEFT_DAEMON_FD_QUEUE_H
 
 /*
- * The format of a queue of descriptors: a unix SEQPACKET socket whose messages hold listening sockets (SCM_RIGHTS) for the next
- * run of weftd. Pure: bytes and numbers alone. Any thread.
+ * The format of a queue of descriptors: a unix SEQPACKET socket whose messages hold descriptors (SCM_RIGHTS) for the next run of
+ * weftd, a list of listening sockets or a parcel (fd_parcel.h). Pure: bytes and numbers alone. Any thread.
  */
 
 #include <stdbool.h>
@@ -14,18 +14,26 @@
 enum {
 	FD_QUEUE_MESSAGE_FDS = 253,  /* the kernel's SCM_MAX_FD */
 	FD_QUEUE_FDS_MAX = 16 << 10, /* of a list; beyond, it is not ours */
+	FD_PARCEL_FDS_MAX = 8 << 20, /* of a parcel: more than the kernel lets a process have */
 	FD_QUEUE_HEADER_SIZE = 48,   /* of a message, which has no other bytes */
+};
+
+enum fd_kind {
+	FD_LIST,     /* listening sockets; its messages come first */
+	FD_ADDITION, /* adds to the list before it */
+	FD_PARCEL,   /* alone in its queue */
 };
 
 /* The header of a message. */
 struct fd_header {
-	uint64_t run;        /* which run of weftd wrote it: a random number */
-	uint64_t generation; /* of the list: the highest complete one of RUN and COUPLE counts */
-	uint32_t couple;     /* two queues, used in turn for one list */
-	uint32_t total;      /* descriptors of the whole list */
-	bool addition;       /* it adds to the list before it */
-	uint16_t index;      /* of the list's messages, or of the additions, from 0 */
-	uint16_t count;      /* descriptors of this message */
+	uint64_t run; /* which run of weftd wrote it: a random number */
+	uint64_t
+	    generation; /* of the list: the highest complete one of RUN and COUPLE counts; of a parcel: how many connections */
+	uint32_t couple; /* two queues, used in turn for one list; 0: of a parcel */
+	uint32_t total;  /* descriptors of the whole list, or parcel */
+	enum fd_kind kind;
+	uint16_t index; /* of the list's or parcel's messages, or of the additions, from 0 */
+	uint16_t count; /* descriptors of this message */
 };
 
 /* How many messages a list of TOTAL descriptors has. An empty one has a message, too, so that it is known to be empty. */
@@ -44,10 +52,10 @@ bool daemon_fd_queue_is_mate(const struct fd_header *a, const struct fd_header *
 
 /* What a queue holds. Zeroed to begin with. */
 struct fd_survey {
-	struct fd_header first; /* of the list; valid once MESSAGES is not 0 */
+	struct fd_header first; /* of the list or parcel; valid once MESSAGES is not 0 */
 	size_t messages;        /* that can be used, from the first on: the list's and the additions to it */
 	size_t fds;             /* in these */
-	bool complete;          /* all of the list is there */
+	bool complete;          /* all of the list or parcel is there */
 	bool strange;           /* a message came that cannot follow: it does not count, nor do those behind it */
 	bool chosen;
 };

@@ -2,7 +2,8 @@
 /*
  * The service manager passes the receiving ends of queues (fd_couple.c). Each is looked at first, without its descriptors; then
  * those of the chosen lists are copied. The queues keep theirs until the present run has stored its own (listeners.c). Sockets
- * that were stored one by one, as by builds before the queues, are taken over, too.
+ * that were stored one by one, as by builds before the queues, are taken over, too. Parcels stay in the store, under
+ * names of their own, until they are taken: a start that fails before leaves them to the next.
  *
  * All of this is input: a descriptor counts only if the kernel says that it listens, on an address of the host's namespace.
  * Sockets are sorted by address once, and found by bisection. A run that was killed while it took over leaves the same socket in
@@ -14,6 +15,8 @@
 #include "base/log.h"
 #include "base/vec.h"
 #include "daemon/fd_couple.h"
+#include "daemon/fd_message.h"
+#include "daemon/fd_parcel.h"
 #include "daemon/fd_store.h"
 
 #include <errno.h>
@@ -43,17 +46,29 @@ struct inherited_socket {
 	bool taken;
 };
 
+struct inherited_parcel {
+	struct fd_survey survey;
+	int queue;  /* its receiving end */
+	char *name; /* in the store */
+};
+
 struct inherited {
 	struct {
 		VEC_OF(struct inherited_socket);
 	} sockets;
 	struct {
 		VEC_OF(int);
-	} queues; /* receiving ends */
+	} queues; /* receiving ends; -1: it became a parcel */
 	struct {
 		VEC_OF(struct fd_survey);
-	} surveys;     /* of the queues; empty at the end of the start */
-	char **names;  /* in the store */
+	} surveys; /* of the queues; empty at the end of the start */
+	struct {
+		VEC_OF(size_t);
+	} named; /* by queue: its place in NAMES; empty at the end of the start */
+	struct {
+		VEC_OF(struct inherited_parcel);
+	} parcels;     /* not taken yet */
+	char **names;  /* in the store, without those of the parcels */
 	uint64_t host; /* the namespace that its sockets must be of */
 	size_t lost, strange;
 	size_t passed; /* of the sockets: by daemon_inherited_take_any() */
@@ -190,20 +205,23 @@ static void daemon_inherited_admit(struct inherited *inherited, int fd)
 	}
 }
 
-static void daemon_inherited_admit_queue(struct inherited *inherited, int fd)
+static void daemon_inherited_admit_queue(struct inherited *inherited, int fd, size_t name)
 {
-	struct fd_survey *survey = NULL;
-	int *queue = vec_push(&inherited->queues);
+	size_t *named = vec_push(&inherited->named);
+	int *queue = named ? vec_push(&inherited->queues) : NULL;
+	struct fd_survey *survey = queue ? vec_push(&inherited->surveys) : NULL;
 
-	if (queue) {
-		*queue = fd;
-		survey = vec_push(&inherited->surveys);
-	}
-	if (!survey || daemon_fd_couple_survey(fd, survey) < 0)
-		log_error("a queue of listening sockets cannot be read",
-			  F_STR("error", survey ? strerror(errno) : "no memory"));
-	if (!queue)
+	if (!survey) {
+		log_error("a queue of descriptors cannot be read", F_STR("error", "no memory"));
+		inherited->named.count = inherited->queues.count = inherited->surveys.count;
+		daemon_fd_message_drain(fd);
 		close(fd);
+		return;
+	}
+	*named = name;
+	*queue = fd;
+	if (daemon_fd_couple_survey(fd, survey) < 0)
+		log_error("a queue of descriptors cannot be read", F_STR("error", strerror(errno)));
 }
 
 static void daemon_inherited_copy(struct inherited *inherited, size_t index)
@@ -230,23 +248,62 @@ static bool daemon_inherited_has_mate(const struct inherited *inherited, const s
 	return false;
 }
 
+/* Whether the queue INDEX, with a whole parcel, is put aside. */
+static bool daemon_inherited_put_aside(struct inherited *inherited, size_t index)
+{
+	struct inherited_parcel *parcel = inherited->names ? vec_push(&inherited->parcels) : NULL;
+
+	if (!parcel)
+		return false;
+	*parcel = (struct inherited_parcel){
+		.survey = inherited->surveys.items[index],
+		.queue = steal_fd(&inherited->queues.items[index]),
+		.name = steal_ptr(&inherited->names[inherited->named.items[index]]),
+	};
+	return true;
+}
+
+/* Takes the places of the parcels' names out of NAMES, which has COUNT. */
+static void daemon_inherited_close_ranks(struct inherited *inherited, size_t count)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; inherited->names && i < count; i++)
+		if (inherited->names[i])
+			inherited->names[kept++] = inherited->names[i];
+	if (inherited->names)
+		inherited->names[kept] = NULL;
+}
+
+static void daemon_inherited_complain(struct inherited *inherited, const struct fd_survey *survey)
+{
+	if (survey->strange)
+		log_warning("a queue of descriptors has a message of an unknown kind");
+	if (survey->chosen || !survey->messages || daemon_inherited_has_mate(inherited, survey))
+		return;
+	if (survey->first.kind == FD_PARCEL)
+		log_error("connections handed over are not complete; they are reset");
+	else
+		log_error("a list of listening sockets is not complete; its ports are opened anew");
+}
+
 static void daemon_inherited_copy_chosen(struct inherited *inherited)
 {
 	daemon_fd_queue_choose(inherited->surveys.items, inherited->surveys.count);
 	for (size_t i = 0; i < inherited->surveys.count; i++) {
-		const struct fd_survey *survey = &inherited->surveys.items[i];
+		struct fd_survey *survey = &inherited->surveys.items[i];
 
-		if (survey->chosen)
+		daemon_inherited_complain(inherited, survey);
+		if (survey->chosen && survey->first.kind == FD_PARCEL)
+			survey->chosen = daemon_inherited_put_aside(inherited, i);
+		else if (survey->chosen)
 			daemon_inherited_copy(inherited, i);
-		else if (survey->messages && !daemon_inherited_has_mate(inherited, survey))
-			log_error("a list of listening sockets is not complete; its ports are opened anew");
-		if (survey->strange)
-			log_warning("a queue of listening sockets has a message of an unknown kind");
 		/* What nobody can read, or is read from another queue, would only hold ports, the control socket among them. */
 		if (!survey->chosen)
-			daemon_fd_couple_drain(inherited->queues.items[i]);
+			daemon_fd_message_drain(inherited->queues.items[i]);
 	}
 	vec_free(&inherited->surveys);
+	vec_free(&inherited->named);
 }
 
 static void daemon_inherited_sort(struct inherited *inherited)
@@ -282,11 +339,12 @@ struct inherited *daemon_inherited_receive(void)
 	inherited->host = daemon_inherited_host();
 	for (int fd = first; fd < first + (int)count; fd++) {
 		if (daemon_inherited_is_queue(fd))
-			daemon_inherited_admit_queue(inherited, fd);
+			daemon_inherited_admit_queue(inherited, fd, (size_t)(fd - first));
 		else
 			daemon_inherited_admit(inherited, fd);
 	}
 	daemon_inherited_copy_chosen(inherited);
+	daemon_inherited_close_ranks(inherited, count);
 	daemon_inherited_sort(inherited);
 	if (inherited->lost)
 		log_error("listening sockets lost; their ports are opened anew", F_UINT("count", inherited->lost),
@@ -402,13 +460,35 @@ static bool daemon_inherited_has_name(const struct inherited *inherited, const c
 	return false;
 }
 
+static bool daemon_inherited_has_parcel(const struct inherited *inherited, const char *name)
+{
+	for (size_t i = 0; inherited && i < inherited->parcels.count; i++)
+		if (!strcmp(inherited->parcels.items[i].name, name))
+			return true;
+	return false;
+}
+
+int daemon_inherited_take_parcel(struct inherited *inherited, struct fd_parcel *parcel, struct err *err)
+{
+	if (!inherited || !inherited->parcels.count)
+		return 0;
+	struct inherited_parcel taken = inherited->parcels.items[--inherited->parcels.count];
+	int result = daemon_fd_parcel_unpack(taken.queue, &taken.survey, parcel, err);
+
+	close(taken.queue);
+	if (!daemon_inherited_has_parcel(inherited, taken.name) && !daemon_inherited_has_name(inherited, taken.name))
+		daemon_fd_store_remove(taken.name);
+	free(taken.name);
+	return result < 0 ? -1 : 1;
+}
+
 void daemon_inherited_choose_name(const struct inherited *inherited, char *name, size_t size)
 {
 	unsigned number = 0;
 
 	do
 		snprintf(name, size, "weft-%u", ++number);
-	while (daemon_inherited_has_name(inherited, name));
+	while (daemon_inherited_has_name(inherited, name) || daemon_inherited_has_parcel(inherited, name));
 }
 
 void daemon_inherited_forget_former(struct inherited *inherited)
@@ -416,12 +496,15 @@ void daemon_inherited_forget_former(struct inherited *inherited)
 	if (!inherited)
 		return;
 	for (size_t i = 0; i < inherited->queues.count; i++) {
-		daemon_fd_couple_drain(inherited->queues.items[i]);
+		if (inherited->queues.items[i] < 0)
+			continue;
+		daemon_fd_message_drain(inherited->queues.items[i]);
 		close(inherited->queues.items[i]);
 	}
 	vec_free(&inherited->queues);
 	for (char **name = inherited->names; name && *name; name++)
-		if (name == inherited->names || strcmp(name[0], name[-1]) != 0)
+		if ((name == inherited->names || strcmp(name[0], name[-1]) != 0) &&
+		    !daemon_inherited_has_parcel(inherited, *name))
 			daemon_fd_store_remove(*name);
 	daemon_fd_store_free_names(inherited->names);
 	inherited->names = NULL;
@@ -435,9 +518,14 @@ void daemon_inherited_free(struct inherited *inherited)
 		if (!inherited->sockets.items[i].taken)
 			close(inherited->sockets.items[i].fd);
 	for (size_t i = 0; i < inherited->queues.count; i++)
-		close(inherited->queues.items[i]);
+		cleanup_fd(&inherited->queues.items[i]);
+	for (size_t i = 0; i < inherited->parcels.count; i++) {
+		close(inherited->parcels.items[i].queue);
+		free(inherited->parcels.items[i].name);
+	}
 	vec_free(&inherited->sockets);
 	vec_free(&inherited->queues);
+	vec_free(&inherited->parcels);
 	daemon_fd_store_free_names(inherited->names);
 	free(inherited);
 }

@@ -4,7 +4,7 @@
 
 /*
  * The listening sockets of the former run, which the service manager kept meanwhile: no client sees a refused connection, and no
- * stranger gets the port. They are matched by what the kernel says of them, never by a name. Main thread only.
+ * stranger gets the port. And its parcels (fd_parcel.h). They are matched by what the kernel says of them, never by a name. Main thread only.
  */
 
 #include "base/addr.h"
@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct err;
+struct fd_parcel;
 struct inherited;
 
 /*
@@ -43,10 +45,16 @@ size_t daemon_inherited_left(const struct inherited *inherited);
  */
 int daemon_inherited_take_any(struct inherited *inherited, enum proto *proto);
 
+/*
+ * Unpacks one of the parcels that the former run left, which is then gone from the store, into PARCEL, to be freed by
+ * daemon_fd_parcel_free(). 1; 0: there is none left; -1 with ERR: one is gone that could not be unpacked. INHERITED may be NULL.
+ */
+int daemon_inherited_take_parcel(struct inherited *inherited, struct fd_parcel *parcel, struct err *err);
+
 /* Writes a name into NAME under which the former run has stored nothing. INHERITED may be NULL. */
 void daemon_inherited_choose_name(const struct inherited *inherited, char *name, size_t size);
 
-/* Gives up all that the former run has in the service manager's store. INHERITED may be NULL. */
+/* Gives up all that the former run has in the service manager's store but parcels. INHERITED may be NULL. */
 void daemon_inherited_forget_former(struct inherited *inherited);
 
 /* Closes our copies of those that nobody took. What the service manager has stays there. */

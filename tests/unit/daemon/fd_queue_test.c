@@ -21,7 +21,7 @@ static struct fd_header addition(uint64_t generation, uint32_t total, uint16_t i
 {
 	struct fd_header header = list_message(generation, total, 0);
 
-	header.addition = true;
+	header.kind = FD_ADDITION;
 	header.index = index;
 	header.count = count;
 	return header;
@@ -59,7 +59,7 @@ START_TEST(a_header_reads_back)
 	ck_assert_uint_eq(read.total, 600);
 	ck_assert_uint_eq(read.index, 2);
 	ck_assert_uint_eq(read.count, 600 - 2 * FD_QUEUE_MESSAGE_FDS);
-	ck_assert(!read.addition);
+	ck_assert_int_eq(read.kind, FD_LIST);
 }
 END_TEST
 
