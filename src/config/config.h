@@ -75,6 +75,7 @@ struct config {
 		unsigned sandbox_connections;  /* for one whose registration has no limit; 0: its share */
 		unsigned udp_flows;            /* of one UDP endpoint */
 		unsigned udp_flows_per_client; /* of one client's address there */
+		bool handover;
 		unsigned stop_drain_ms;
 	} forwarder;
 	struct {

@@ -96,8 +96,13 @@ const struct option option_table[] = {
 	{ "forwarder", "udp_flows_per_client", OPTION_COUNT, RELOADABLE, .initial = "1024",
 	  AT(forwarder.udp_flows_per_client), .min = 1, .max = 1000000,
 	  .text = "The most of these from one address, each from a port of its own." },
+	{ "forwarder", "handover", OPTION_BOOL, RELOADABLE, .initial = "yes", AT(forwarder.handover),
+	  .text =
+	      "Whether open connections are handed over to the next start, by way of the service manager's store. A "
+	      "stop that is no restart resets them at once." },
 	{ "forwarder", "stop_drain", OPTION_DURATION, RELOADABLE, .initial = "5s", AT(forwarder.stop_drain_ms),
-	  .max = HOUR, .text = "How long open connections may go on once weftd was told to stop." },
+	  .max = HOUR,
+	  .text = "How long open connections may go on once weftd was told to stop, where they are not handed over." },
 
 	{ "ports", "range", OPTION_RANGE, .initial = "20000-29999", AT(ports.first), AND(ports.last),
 	  .text = "Ports that are given out to endpoints without an address of their own." },

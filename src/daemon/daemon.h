@@ -24,6 +24,8 @@ struct examine;
 struct fabric;
 struct forwarder;
 struct guard;
+struct handed_over;
+struct handing_over;
 struct inherited;
 struct listeners;
 struct metrics;
@@ -43,7 +45,7 @@ enum daemon_state {
 	DAEMON_LOADING, /* the socket answers, and nothing else is there yet; requests for sandboxes are held; then adopting */
 	DAEMON_ADOPTING, /* a former run's sandboxes are being taken over; changes are parked; then running */
 	DAEMON_RUNNING,  /* then stopping, as from each of the others */
-	DAEMON_STOPPING, /* connections drain; changes are refused */
+	DAEMON_STOPPING, /* connections are handed over, or drain; changes are refused */
 };
 
 struct daemon {
@@ -64,7 +66,7 @@ struct daemon {
 	struct control_http *http; /* NULL also while [http] listen is off */
 
 	struct control_park parked;  /* requests that wait for a sandbox to come to rest */
-	struct inherited *inherited; /* sockets that the service manager kept for us; NULL without */
+	struct inherited *inherited; /* what the service manager kept for us; NULL without */
 	struct listeners *listeners; /* those of this run */
 
 	/* The parts, each of the file of its name. */
@@ -72,6 +74,8 @@ struct daemon {
 	struct diagnoses *diagnoses;
 	struct examine *examine;
 	struct guard *guard;
+	struct handed_over *handed_over;
+	struct handing_over *handing_over; /* NULL: not begun */
 	struct metrics *metrics;
 	struct not_open *not_open;
 	struct rate_samples *rates;

@@ -14,6 +14,7 @@
 #include "daemon/metrics.h"
 #include "daemon/reserve.h"
 #include "daemon/tenant.h"
+#include "forwarder/handover.h"
 #include "store/store.h"
 #include "wire/write.h"
 
@@ -32,6 +33,7 @@ static void daemon_follow_carrier(void *context, unsigned slot, bool up, int64_t
 	sandbox->was_attached |= up;
 	sandbox->guest_answers = false;
 	fwd_route_set_ready(tenant->route, false);
+	fwd_route_set_carrier_downs(tenant->route, downs);
 	fwd_route_set_up(tenant->route, up);
 	enum sandbox_state before = sandbox->state;
 	daemon_tenant_settle(tenant, "carrier");

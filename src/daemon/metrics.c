@@ -12,6 +12,7 @@
 #include "config/config.h"
 #include "control/control.h"
 #include "daemon/daemon.h"
+#include "daemon/handed_over.h"
 #include "daemon/metrics_write.h"
 #include "daemon/not_open.h"
 #include "daemon/tenant.h"
@@ -141,6 +142,22 @@ static void daemon_metrics_show_connections(FILE *out, const struct fwd_stats *s
 			    stats->usable_free);
 }
 
+static void daemon_metrics_show_handover(FILE *out, const struct daemon *daemon)
+{
+	static const struct handover_outcome none;
+	const struct handover_outcome *outcome = daemon_handed_over_outcome(daemon);
+
+	if (!outcome)
+		outcome = &none;
+	daemon_metrics_write_head(out, "weft_handover_connections_total", "counter",
+				  "Connections of the former run that went on in this one, or were lost.");
+	fprintf(out, "weft_handover_connections_total{result=\"taken\"} %" PRIu64 "\n", outcome->connections);
+	fprintf(out, "weft_handover_connections_total{result=\"lost\"} %" PRIu64 "\n", outcome->lost);
+	daemon_metrics_write_head(out, "weft_handover_seconds", "gauge",
+				  "For how long they stood still; 0: there were none.");
+	fprintf(out, "weft_handover_seconds %.3f\n", (double)outcome->gap_ms / 1000);
+}
+
 static void daemon_metrics_show_bytes(FILE *out, const struct daemon *daemon, const struct fwd_stats *stats)
 {
 	daemon_metrics_write_head(out, "weft_bytes_total", "counter", "Payload bytes carried by the forwarder.");
@@ -256,6 +273,7 @@ static void daemon_metrics_show_all(FILE *out, struct daemon *daemon)
 	daemon_metrics_write_conntrack(out);
 	daemon_metrics_show_sandboxes(out, daemon);
 	daemon_metrics_show_connections(out, &stats);
+	daemon_metrics_show_handover(out, daemon);
 	daemon_metrics_show_bytes(out, daemon, &stats);
 	daemon_metrics_show_durations(out, daemon, &stats);
 	daemon_metrics_show_not_open(out, daemon);

@@ -11,10 +11,6 @@
  *	neither proved        tried again, with the state that the carrier says (takeover.c)
  *	there, not wanted     taken apart, unless a VM lives on it: then kept, untouched, and shown as failed
  *	a damaged file        kept as it is; its slot is not handed out
- *
- * Each id and each name means one sandbox, also where the files say otherwise, because others altered them or the last ones before a
- * loss of power were not written: then an id counts more than a name, the name of a lower slot more than that of a higher one, and
- * who loses the name keeps all else.
  */
 #include "daemon/restart.h"
 
@@ -28,9 +24,11 @@
 #include "daemon/daemon.h"
 #include "daemon/default_endpoint.h"
 #include "daemon/endpoints.h"
+#include "daemon/handed_over.h"
 #include "daemon/listeners.h"
 #include "daemon/marks.h"
 #include "daemon/notify.h"
+#include "daemon/recall.h"
 #include "daemon/reserve.h"
 #include "daemon/rooms.h"
 #include "daemon/takeover.h"
@@ -66,6 +64,7 @@ struct restart {
 	bool scanned, known;              /* the kernel was read; its state is known: false where weftd stops */
 	const struct fabric_found *found; /* the fabric's */
 	size_t found_count, taken;        /* of FOUND: all, and those that were taken over */
+	size_t hurried;                   /* of FOUND: those that were looked at for connections that wait */
 	bool seen[CONFIG_SLOT_MAX + 1];   /* by slot: it was found */
 	bool all_taken, all_open;
 	unsigned taking;  /* up to this slot, sandboxes that were not found are taken over */
@@ -73,93 +72,6 @@ struct restart {
 	size_t adoptions_left;
 	uint64_t started_ms;
 };
-
-static void daemon_restart_log_unnamed(const char *id, unsigned slot, const char *name, const char *owner)
-{
-	log_warning("sandbox lost its name, which means another one too", F_STR("sandbox", id), F_UINT("slot", slot),
-		    F_STR("name", name), F_STR("owner", owner),
-		    F_STR("fix", "give one of them another name, by PATCH or weftctl set --name"));
-}
-
-/* A sandbox is to have the id ID: one that has it as its name has none any more. */
-static void daemon_restart_free_id(struct daemon *daemon, const char *id)
-{
-	struct sandbox *holder = registry_lookup(daemon->registry, id);
-
-	if (!holder || strcmp(holder->id, id) == 0)
-		return;
-	daemon_restart_log_unnamed(holder->id, holder->slot, id, id);
-	registry_drop_name(daemon->registry, holder);
-	fwd_route_set_name(daemon_tenant_of(holder)->route, NULL);
-	daemon_tenant_of(holder)->unsaved = true;
-}
-
-/* Takes from STORED a name that means another sandbox already. Whether it did. */
-static bool daemon_restart_unname(struct daemon *daemon, struct stored *stored)
-{
-	char *name = stored->spec->name;
-	const struct sandbox *owner = *name ? registry_lookup(daemon->registry, name) : NULL;
-
-	if (!owner)
-		return false;
-	daemon_restart_log_unnamed(stored->id, stored->slot, name, owner->id);
-	*name = '\0';
-	return true;
-}
-
-/*
- * The sandbox is shown in the state that it was in, until its slot is looked at. A guest that was ready is believed to be so, as long
- * as its carrier proves to be the same.
- */
-static void daemon_restart_restore_status(struct daemon *daemon, struct sandbox *sandbox,
-					  const struct stored_status *status)
-{
-	if (!status->known || status->state == SANDBOX_CREATING)
-		return;
-	sandbox->carrier = status->carrier;
-	sandbox->was_attached = status->was_attached;
-	sandbox->carrier_downs = status->carrier_downs;
-	sandbox->guest_answers = status->state == SANDBOX_READY && sandbox->spec->ready_port;
-	registry_sandbox_restore_state(daemon->registry, sandbox, status->state, status->since_ms, status->reason);
-}
-
-static int daemon_restart_load_one(struct daemon *daemon, struct stored *stored, struct err *err)
-{
-	struct problem problem;
-
-	stored->changed |= daemon_restart_unname(daemon, stored);
-	daemon_restart_free_id(daemon, stored->id);
-	struct sandbox *sandbox = registry_adopt(daemon->registry, stored->id, stored->slot, stored->layout,
-						 stored->spec, stored->endpoints, stored->endpoint_count, &problem);
-	if (!sandbox)
-		return err_set(err, 0, "sandbox %s, slot %u: %s", stored->id, stored->slot, problem.detail);
-	stored->spec = NULL;
-	sandbox->paused = stored->paused;
-	sandbox->registered_ms = stored->registered_ms;
-	sandbox->last_activity_ms = stored->last_activity_ms;
-	sandbox->mtu = stored->mtu;
-	sandbox->others = steal_ptr(&stored->others);
-	sandbox->netns_device = stored->netns_device;
-	sandbox->netns_inode = stored->netns_inode;
-	sandbox->counters = stored->base;
-	registry_set_default_turn(daemon->registry, sandbox, stored->default_turn);
-	if (daemon_tenant_new(daemon, sandbox, err) < 0) {
-		registry_remove(daemon->registry, sandbox);
-		return -1;
-	}
-	daemon_tenant_of(sandbox)->base = stored->base;
-	daemon_tenant_of(sandbox)->stored = true;
-	daemon_restart_restore_status(daemon, sandbox, &stored->status);
-	daemon_tenant_of(sandbox)->layout_assumed = daemon_tenant_of(sandbox)->unsaved = !stored->layout;
-	if (stored->draining)
-		registry_sandbox_set_state(daemon->registry, sandbox, SANDBOX_DRAINING, "restart", NULL);
-	else if (stored->tap_lost)
-		registry_sandbox_fail(daemon->registry, sandbox, FAILURE_TAP, "restart", FAILURE_TAP_REASON);
-	/* Without a layout of its own the file is written when the kernel has shown which it is. */
-	if (stored->changed && stored->layout && store_save(daemon->store, sandbox, err) < 0)
-		log_error("state not written", F_SANDBOX(sandbox), F_STR("error", err->text));
-	return 0;
-}
 
 static void daemon_restart_take_damage(struct daemon *daemon, const struct store_contents *contents)
 {
@@ -208,7 +120,7 @@ static bool daemon_restart_register_some(struct restart *restart, uint64_t until
 		struct stored *stored = &contents->items[restart->registered++];
 		struct err why;
 
-		if (daemon_restart_load_one(daemon, stored, &why) < 0) {
+		if (daemon_recall_sandbox(daemon, stored, &why) < 0) {
 			log_error("stored sandbox not taken over", F_STR("sandbox", stored->id),
 				  F_STR("error", why.text));
 			daemon_reserve_slot(daemon, stored->slot, why.text);
@@ -234,6 +146,15 @@ static void daemon_restart_end_step(struct daemon *daemon)
 	control_adopted(daemon->control);
 }
 
+static void daemon_restart_open(struct daemon *daemon, struct sandbox *sandbox)
+{
+	if (daemon_tenant_of(sandbox)->opened)
+		return;
+	daemon_endpoints_open_some(daemon, sandbox, false);
+	daemon_tenant_of(sandbox)->opened = true;
+	daemon_handed_over_follow(daemon_tenant_of(sandbox));
+}
+
 /* Whether all endpoints were tried. */
 static bool daemon_restart_open_some(struct restart *restart, uint64_t until_us)
 {
@@ -243,7 +164,7 @@ static bool daemon_restart_open_some(struct restart *restart, uint64_t until_us)
 	while ((sandbox = registry_next(daemon->registry, restart->opening))) {
 		restart->opening = sandbox->slot;
 		if (sandbox->tenant && !daemon_tenant_of(sandbox)->kept && sandbox->state != SANDBOX_DRAINING)
-			daemon_endpoints_open_some(daemon, sandbox, false);
+			daemon_restart_open(daemon, sandbox);
 		if (clock_now_us() >= until_us)
 			return false;
 	}
@@ -271,7 +192,7 @@ static void daemon_restart_keep_vm(struct daemon *daemon, const struct fabric_fo
 	else
 		snprintf(id, sizeof(id), "slot-%u", found->slot);
 	daemon_reserve_release(daemon, found->slot);
-	daemon_restart_free_id(daemon, id);
+	daemon_recall_free_id(daemon, id);
 	if (spec)
 		sandbox = registry_adopt(daemon->registry, id, found->slot, found->layout, spec, NULL, 0, &problem);
 	if (!sandbox) {
@@ -332,7 +253,7 @@ static void daemon_restart_take_over_found(struct daemon *daemon, const struct f
 		daemon_restart_learn_layout(sandbox, found);
 	if (sandbox && sandbox->state == SANDBOX_DRAINING)
 		daemon_unregister_begin(daemon, sandbox, 0, NULL);
-	else if (sandbox && !daemon_tenant_of(sandbox)->busy)
+	else if (sandbox && !daemon_tenant_of(sandbox)->busy && !daemon_tenant_of(sandbox)->takeover.begun)
 		daemon_restart_adopt_one(daemon, sandbox, found);
 	else if (!sandbox && found->carrier)
 		daemon_restart_keep_vm(daemon, found);
@@ -348,12 +269,31 @@ static void daemon_restart_take_over_missing(struct daemon *daemon, struct sandb
 		daemon_restart_adopt_one(daemon, sandbox, NULL);
 }
 
+/* The slots for which connections wait go first. */
+static void daemon_restart_hurry_some(struct restart *restart, uint64_t until_us)
+{
+	struct daemon *daemon = restart->daemon;
+
+	while (restart->hurried < restart->found_count && clock_now_us() < until_us) {
+		const struct fabric_found *found = &restart->found[restart->hurried++];
+		struct sandbox *sandbox = registry_at(daemon->registry, found->slot);
+
+		if (!sandbox || !daemon_tenant_of(sandbox)->awaited || sandbox->state == SANDBOX_DRAINING)
+			continue;
+		daemon_restart_take_over_found(daemon, found);
+		daemon_restart_open(daemon, sandbox);
+	}
+}
+
 /* Whether all slots, found and missing, are on their way. */
 static bool daemon_restart_take_over_some(struct restart *restart, uint64_t until_us)
 {
 	struct daemon *daemon = restart->daemon;
 	struct sandbox *sandbox;
 
+	daemon_restart_hurry_some(restart, until_us);
+	if (restart->hurried < restart->found_count)
+		return false;
 	while (restart->taken < restart->found_count) {
 		daemon_restart_take_over_found(daemon, &restart->found[restart->taken++]);
 		if (clock_now_us() >= until_us)
@@ -443,6 +383,7 @@ static void daemon_restart_let_in(struct restart *restart)
 		timer_start(&restart->step, DEFAULT_PAUSE_MS);
 		return;
 	}
+	daemon_handed_over_follow_default(daemon);
 	restart->phase = PHASE_TAKING_OVER;
 	daemon_become(daemon, DAEMON_ADOPTING);
 	control_loaded(daemon->control);
@@ -480,8 +421,10 @@ static void daemon_restart_on_step(void *context)
 		daemon_restart_read_some(restart, until_us);
 		break;
 	case PHASE_REGISTERING:
-		if (daemon_restart_register_some(restart, until_us))
+		if (daemon_restart_register_some(restart, until_us)) {
 			restart->phase = PHASE_LETTING_IN;
+			daemon_handed_over_take(restart->daemon);
+		}
 		break;
 	case PHASE_LETTING_IN:
 		daemon_restart_let_in(restart);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Start and stop. The control socket answers first, and the rest of the start is done in iterations of the loop that serves it
- * (restart.c). The stop goes the other way round and leaves kernel state as it is. Only the forwarder's own connections end,
- * after a drain.
+ * (restart.c). The stop goes the other way round and leaves kernel state as it is. The forwarder's own connections are handed over to
+ * the next run, or end after a drain.
  */
 #include "daemon/run.h"
 
@@ -22,9 +22,12 @@
 #include "daemon/examine.h"
 #include "daemon/follow.h"
 #include "daemon/guard.h"
+#include "daemon/handed_over.h"
+#include "daemon/handing_over.h"
 #include "daemon/host_lock.h"
 #include "daemon/http_endpoint.h"
 #include "daemon/inherited.h"
+#include "daemon/last_state.h"
 #include "daemon/listeners.h"
 #include "daemon/load_config.h"
 #include "daemon/marks.h"
@@ -154,6 +157,24 @@ static void daemon_run_on_drained(void *context)
 	event_base_loopbreak(daemon->base);
 }
 
+static void daemon_run_drain(struct daemon *daemon)
+{
+	if (!daemon->forwarder) {
+		daemon_run_on_drained(daemon);
+		return;
+	}
+	daemon_notify_takes(daemon->config->forwarder.stop_drain_ms + AFTER_DRAIN_MS);
+	fwd_drain(daemon->forwarder, daemon->config->forwarder.stop_drain_ms, daemon_run_on_drained, daemon);
+}
+
+static void daemon_run_on_handed_over(struct daemon *daemon, bool ok)
+{
+	if (ok)
+		daemon_run_on_drained(daemon);
+	else
+		daemon_run_drain(daemon);
+}
+
 static void daemon_run_stop(struct daemon *daemon, int signal)
 {
 	if (daemon->state == DAEMON_STOPPING) {
@@ -163,12 +184,10 @@ static void daemon_run_stop(struct daemon *daemon, int signal)
 	log_info("stopping", F_STR("signal", signal == SIGTERM ? "TERM" : "INT"));
 	daemon_notify_stopping();
 	daemon_become(daemon, DAEMON_STOPPING);
-	if (daemon->forwarder) {
-		daemon_notify_takes(daemon->config->forwarder.stop_drain_ms + AFTER_DRAIN_MS);
-		fwd_drain(daemon->forwarder, daemon->config->forwarder.stop_drain_ms, daemon_run_on_drained, daemon);
-	} else {
-		daemon_run_on_drained(daemon);
-	}
+	if (daemon_handing_over_is_possible(daemon))
+		daemon_last_state_write_early(daemon);
+	if (!daemon_handing_over_begin(daemon, daemon_run_on_handed_over))
+		daemon_run_drain(daemon);
 }
 
 static void daemon_run_on_signal(evutil_socket_t signal, short what, void *arg)
@@ -343,8 +362,8 @@ static int daemon_run_start_parts(struct daemon *daemon, struct err *err)
 	if (!daemon->base || !daemon->registry)
 		return err_set(err, ENOMEM, "start");
 	if (daemon_reserve_start(daemon, err) < 0 || daemon_takeover_start(daemon, err) < 0 ||
-	    daemon_metrics_start(daemon, err) < 0 || daemon_not_open_start(daemon, err) < 0 ||
-	    daemon_rates_start(daemon, err) < 0)
+	    daemon_handed_over_start(daemon, err) < 0 || daemon_metrics_start(daemon, err) < 0 ||
+	    daemon_not_open_start(daemon, err) < 0 || daemon_rates_start(daemon, err) < 0)
 		return -1;
 	return 0;
 }
@@ -393,23 +412,6 @@ static int daemon_run_start(struct running *running, struct err *err)
 	return daemon_restart_begin(daemon, err);
 }
 
-/* For the next run: counters, last activity; and nothing of a registration that was cut off. */
-static void daemon_run_write_last_state(struct daemon *daemon, struct sandbox *sandbox)
-{
-	struct err err;
-	int result;
-
-	if (daemon_tenant_of(sandbox)->kept || daemon_tenant_of(sandbox)->unregistered)
-		return;
-	daemon_tenant_refresh(sandbox);
-	if (sandbox->state == SANDBOX_CREATING && !daemon_tenant_of(sandbox)->stored)
-		result = store_remove(daemon->store, sandbox->slot, &err);
-	else
-		result = store_save(daemon->store, sandbox, &err);
-	if (result < 0)
-		log_error("state not written", F_SANDBOX(sandbox), F_STR("error", err.text));
-}
-
 static void daemon_run_let_go(struct tenant *tenant)
 {
 	struct problem problem;
@@ -423,7 +425,7 @@ static void daemon_run_let_go(struct tenant *tenant)
 
 static void daemon_run_save_and_let_go(struct daemon *daemon, struct sandbox *sandbox)
 {
-	daemon_run_write_last_state(daemon, sandbox);
+	daemon_last_state_write(daemon, sandbox);
 	daemon_run_let_go(daemon_tenant_of(sandbox));
 }
 
@@ -457,6 +459,7 @@ static void daemon_run_finish(struct running *running)
 	if (daemon->registry)
 		daemon_run_each_tenant(daemon, daemon_run_save_and_let_go);
 	daemon_listeners_finish(daemon);
+	daemon_handing_over_free(daemon);
 	fwd_free(daemon->forwarder);
 	if (daemon->registry)
 		daemon_run_each_tenant(daemon, daemon_run_free_tenant);
@@ -466,6 +469,7 @@ static void daemon_run_finish(struct running *running)
 	control_stop(daemon->control);
 	daemon_http_close(daemon);
 	control_free(daemon->control);
+	daemon_handed_over_stop(daemon);
 	daemon_metrics_stop(daemon);
 	daemon_rates_stop(daemon);
 	daemon_not_open_stop(daemon);

@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "daemon/daemon.h"
 #include "daemon/follow.h"
+#include "daemon/handed_over.h"
 #include "daemon/tenant.h"
 
 #include <errno.h>
@@ -112,6 +113,7 @@ static void daemon_takeover_succeeded(struct tenant *tenant, const struct fabric
 	if (sandbox->state == SANDBOX_FAILED && !slot->failure)
 		daemon_tenant_recover(tenant);
 	daemon_tenant_follow_readiness(tenant);
+	daemon_handed_over_follow(tenant);
 	if (!takeover->reported)
 		return;
 	takeover->reported = false;
@@ -189,6 +191,7 @@ static void daemon_takeover_on_tick(void *context)
 
 void daemon_takeover_begin(struct tenant *tenant, bool carrier, void (*done)(struct daemon *daemon))
 {
+	tenant->takeover.begun = true;
 	tenant->takeover.carrier = carrier;
 	tenant->takeover.done = done;
 	daemon_takeover_attempt(tenant);

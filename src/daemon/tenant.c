@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "config/layout.h"
 #include "daemon/daemon.h"
+#include "forwarder/handover.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -163,6 +164,7 @@ void daemon_tenant_attach_namespace(struct tenant *tenant, const struct fabric_s
 	cleanup_fd(&former);
 	if (sandbox->paused)
 		fwd_route_pause(tenant->route);
+	fwd_route_set_carrier_downs(tenant->route, slot->carrier_downs);
 	fwd_route_set_up(tenant->route, slot->carrier);
 }
 

@@ -27,6 +27,7 @@ struct err;
 /* Taking over the slot of a former run: takeover.c. */
 struct tenant_takeover {
 	void (*done)(struct daemon *daemon); /* after the first attempt; NULL: it is over */
+	bool begun;                          /* the first attempt is made, or under way */
 	bool untaken;                        /* attempts failed, and one more follows */
 	bool reported;                       /* that they did, and their end is due */
 	bool carrier;                        /* as the scan of the kernel saw it */
@@ -46,9 +47,12 @@ struct tenant {
 	bool slot_freed;         /* the host saw its veth go while it was being taken apart */
 	bool kept;               /* no file wants it, but a VM lives on it */
 	bool layout_assumed;     /* its file does not say which names and addresses its slot has */
+	bool opened;             /* its endpoints were opened, as far as that is possible */
+	bool awaited;            /* connections of the former run wait for it to be taken over */
 	bool stored;             /* a former run registered it: a stop before it is adopted must not undo it */
 	bool
 	    unsaved; /* its file lacks its state, the namespace that it has, or a change made at the start; no reply waits */
+	bool written;            /* its file is as of the beginning of the stop */
 	struct base_burst saves; /* limits the writes that its VMM can provoke */
 	struct tenant_takeover takeover;
 	bool unregistered;                   /* its file says that it is to go, whatever becomes of the attempt */

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harness.api import Api
+from harness.api import Api, endpoint_port
 from harness.daemon import build_dir, config_text, sanitizer_problem
 from harness.user_manager import UserManager, available
 from harness.wait import poll_until
@@ -47,6 +47,35 @@ def test_listeners_outlive_what_systemd_does(folder, manager):
     assert len(manager.tell("listening")) == 2000 + 2
     manager.tell("systemctl", "stop", "weftd")
     poll_until(lambda: manager.tell("listening") == [])
+    assert manager.tell("show", "NFileDescriptorStore") == "0"
+    with open(f"{folder}/weftd.log", encoding="utf-8") as log:
+        assert not sanitizer_problem(log.read())
+
+
+def test_connections_outlive_a_restart_and_end_with_a_stop(folder, manager):
+    api = Api(f"{folder}/control.sock")
+    manager.tell("systemctl", "start", "weftd")
+    sandbox = api.register("a", {"ports": [7]})
+    manager.tell("guest", sandbox["netns"])
+    api.wait("a", "attached")
+    count = 20
+    manager.tell("flows", endpoint_port(sandbox, 7), count)
+    manager.tell("check")
+
+    def ids():
+        return {one["id"] for one in api.get("/v1/sandboxes/a/connections").body["connections"]}
+
+    before = ids()
+    for _ in range(3):
+        manager.tell("systemctl", "restart", "weftd")
+        manager.tell("check")
+        told = poll_until(lambda: api.status()["handover"])
+        assert (told["connections"], told["lost"]) == (count, 0)
+        assert ids() == before
+        poll_until(lambda: manager.tell("show", "NFileDescriptorStore") == "2")
+    print(f"they stood still for {told['gap_ms']} ms, and their clients noticed {manager.tell('check') * 1000:.0f} ms")
+    manager.tell("systemctl", "stop", "weftd")
+    assert all("reset" in end for end in manager.tell("ends"))
     assert manager.tell("show", "NFileDescriptorStore") == "0"
     with open(f"{folder}/weftd.log", encoding="utf-8") as log:
         assert not sanitizer_problem(log.read())

@@ -22,6 +22,19 @@ static void command_status_add_pool(struct table *table, const json_t *pool)
 		cli_table_add(table, CELL_PLAIN, "none");
 }
 
+/* The connections of the former run. */
+static void command_status_add_handover(struct table *table, const json_t *handover)
+{
+	long long lost = (long long)client_number(handover, "lost");
+
+	if (!json_is_object(handover))
+		return;
+	cli_table_add(table, CELL_DIM, "handover");
+	cli_table_addf(table, lost ? CELL_ODD : CELL_PLAIN, "%lld connections went on, %lld lost, %lld ms",
+		       (long long)client_number(handover, "connections"), lost,
+		       (long long)client_number(handover, "gap_ms"));
+}
+
 static void command_status_print(const struct cli *cli, const json_t *status)
 {
 	static const char *const headings[] = { "", "|", NULL };
@@ -36,6 +49,7 @@ static void command_status_print(const struct cli *cli, const json_t *status)
 	cli_table_add(table, strcmp(state, "running") == 0 ? CELL_GOOD : CELL_ODD, state);
 	cli_table_add(table, CELL_DIM, "connections");
 	cli_table_addf(table, CELL_PLAIN, "%lld", (long long)client_number(status, "connections"));
+	command_status_add_handover(table, json_object_get(status, "handover"));
 	command_status_add_pool(table, json_object_get(status, "pool"));
 
 	json_int_t total = 0;

@@ -44,6 +44,8 @@ class Manager:
         self.path = os.path.join(folder, "notify")
         self.messages = []
         self.stored = []  # (name, descriptor)
+        self.keeps = True  # False: as with FileDescriptorStoreMax=0
+        self.before = []  # a command by which daemons are started
         self._limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (self._limits[1], self._limits[1]))
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -72,7 +74,7 @@ class Manager:
 
     def _take(self, fields, fds):
         self.messages.append((fields, len(fds)))
-        if "FDSTORE" in fields:
+        if "FDSTORE" in fields and self.keeps:
             self.stored += [(fields.get("FDNAME", "stored"), fd) for fd in fds]
             return
         if "FDSTOREREMOVE" in fields:
@@ -116,7 +118,7 @@ class Manager:
             environment["WATCHDOG_USEC"] = str(int(watchdog * 1e6))
         with daemon.log_output() as log:
             daemon.process = subprocess.Popen(
-                [*daemon.host.enter_arguments(), "sh", "-c", _EXEC, "sh", *daemon.command("--foreground")],
+                [*daemon.host.enter_arguments(), "sh", "-c", _EXEC, "sh", *self.before, *daemon.command("--foreground")],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -9,9 +9,18 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+
+if not __package__:
+    # pylint: disable=wrong-import-position
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from harness.flow import Flow
+from harness.guests import Vmm
+from harness.wait import poll_until
 
 SYSTEMD = "/lib/systemd/systemd"
 UNIT = """[Service]
@@ -103,6 +112,42 @@ def listening():
     return sorted(found)
 
 
+class Guests:
+    """Guests, and clients of theirs whose every byte is compared."""
+
+    def __init__(self):
+        self.vmms = []
+        self.flows = []
+        self.path = "/proc/self/ns/net"
+
+    popen = staticmethod(subprocess.Popen)
+
+    def serve(self, netns):
+        """A guest in NETNS that echoes on port 7."""
+        self.vmms.append(Vmm(self, [f"/run/netns/{netns}"]))
+        self.vmms[-1].guests[0].serve("7,echo")
+
+    def connect(self, port, count):
+        for _ in range(count):
+            self.flows.append(Flow(socket.create_connection(("127.0.0.1", port))))
+
+    def check(self):
+        """The longest time for which one of them stood still so far, in seconds."""
+        for flow in self.flows:
+            flow.check()
+        return max(flow.longest_gap for flow in self.flows)
+
+    def ends(self):
+        """How each of them ended, in words."""
+        for flow in self.flows:
+            poll_until(flow.problem)
+        return [str(flow.problem()) for flow in self.flows]
+
+    def close(self):
+        for vmm in self.vmms:
+            vmm.close()
+
+
 def reload_command(program, config):
     """The unit's own, for a daemon with another configuration."""
     top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
@@ -139,17 +184,23 @@ def set_up(program, folder, log):
 
 def main(program, folder, log):
     manager = set_up(program, folder, log)
+    guests = Guests()
     acts = {
         "hello": lambda: "hello",
         "systemctl": systemctl,
         "reload": reload,
         "show": show,
         "listening": listening,
+        "guest": guests.serve,
+        "flows": guests.connect,
+        "check": guests.check,
+        "ends": guests.ends,
         "kill": lambda: os.kill(int(show("MainPID")), signal.SIGKILL),
     }
     for line in sys.stdin:
         name, *arguments = json.loads(line)
         print(json.dumps(acts[name](*arguments)), flush=True)
+    guests.close()
     systemctl("stop", "weftd", check=False)
     manager.kill()
 

@@ -7,6 +7,7 @@
 #include "daemon/collect.h"
 #include "daemon/metrics.h"
 #include "forwarder/forwarder.h"
+#include "forwarder/handover.h"
 #include "store/store.h"
 
 #include <check.h>
@@ -157,6 +158,12 @@ void fwd_route_set_namespace(struct fwd_route *route, int netns_fd)
 {
 	(void)route;
 	(void)netns_fd;
+}
+
+void fwd_route_set_carrier_downs(struct fwd_route *route, int64_t downs)
+{
+	(void)route;
+	(void)downs;
 }
 
 void fwd_route_set_up(struct fwd_route *route, bool up)

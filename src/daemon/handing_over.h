@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_DAEMON_HANDING_OVER_H
+#define WEFT_DAEMON_HANDING_OVER_H
+
+/* The forwarder's connections go to the next run of weftd, by way of the service manager's store. Main thread only. */
+
+#include <stdbool.h>
+
+struct daemon;
+
+/* Whether the configuration wants it, and there is a service manager, and a forwarder. */
+bool daemon_handing_over_is_possible(const struct daemon *daemon);
+
+/*
+ * Begins to hand them over; the forwarder accepts no more. Whether it did: it does not where that is not possible, or memory is
+ * lacking. DONE is called then, not from within. OK: they are gone from here, and nothing is left to do for
+ * them. Else they go on here, and the log says why.
+ */
+bool daemon_handing_over_begin(struct daemon *daemon, void (*done)(struct daemon *daemon, bool ok));
+
+/* Whether they are handed over. */
+bool daemon_handing_over_is_done(const struct daemon *daemon);
+
+/* Frees what it needed; a DONE that is due is not called any more. */
+void daemon_handing_over_free(struct daemon *daemon);
+
+#endif
