@@ -5,8 +5,7 @@
  * that were stored one by one, as by builds before the queues, are taken over, too. Parcels stay in the store, under
  * names of their own, until they are taken: a start that fails before leaves them to the next.
  *
- * All of this is input: a descriptor counts only if the kernel says that it listens, on an address of the host's namespace.
- * Sockets are sorted by address once, and found by bisection. A run that was killed while it took over leaves the same socket in
+ * All of this is input. Sockets are sorted by address once, and found by bisection. A run that was killed while it took over leaves the same socket in
  * two lists; the second copy is closed.
  */
 #include "daemon/inherited.h"
@@ -18,6 +17,7 @@
 #include "daemon/fd_message.h"
 #include "daemon/fd_parcel.h"
 #include "daemon/fd_store.h"
+#include "daemon/inherited_socket.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -27,24 +27,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
-
-union socket_address {
-	struct sockaddr any;
-	struct addr addr;
-	struct sockaddr_un path;
-};
-
-struct inherited_socket {
-	union socket_address address;
-	enum proto proto; /* TCP for a unix socket */
-	ino_t inode;
-	int fd;
-	bool taken;
-};
 
 struct inherited_parcel {
 	struct fd_survey survey;
@@ -74,116 +56,6 @@ struct inherited {
 	size_t passed; /* of the sockets: by daemon_inherited_take_any() */
 };
 
-static int daemon_inherited_compare_address(const union socket_address *a, const union socket_address *b)
-{
-	if (a->any.sa_family != b->any.sa_family)
-		return a->any.sa_family < b->any.sa_family ? -1 : 1;
-	if (a->any.sa_family == AF_UNIX)
-		return strcmp(a->path.sun_path, b->path.sun_path);
-	if (addr_port(&a->addr) != addr_port(&b->addr))
-		return addr_port(&a->addr) < addr_port(&b->addr) ? -1 : 1;
-	if (a->any.sa_family == AF_INET6)
-		return memcmp(&a->addr.in6.sin6_addr, &b->addr.in6.sin6_addr, sizeof(struct in6_addr));
-	return memcmp(&a->addr.in.sin_addr, &b->addr.in.sin_addr, sizeof(struct in_addr));
-}
-
-static int daemon_inherited_compare_key(const struct inherited_socket *a, const struct inherited_socket *b)
-{
-	if (a->proto != b->proto)
-		return a->proto < b->proto ? -1 : 1;
-	return daemon_inherited_compare_address(&a->address, &b->address);
-}
-
-static int daemon_inherited_compare(const void *left, const void *right)
-{
-	const struct inherited_socket *a = left, *b = right;
-	int order = daemon_inherited_compare_key(a, b);
-
-	return order || a->inode == b->inode ? order : a->inode < b->inode ? -1 : 1;
-}
-
-/* ---- What a descriptor is ---- */
-
-static int daemon_inherited_ask(int fd, int option)
-{
-	int value;
-	socklen_t size = sizeof(value);
-
-	return getsockopt(fd, SOL_SOCKET, option, &value, &size) < 0 ? -1 : value;
-}
-
-static uint64_t daemon_inherited_namespace(int fd)
-{
-	uint64_t cookie = 0;
-	socklen_t size = sizeof(cookie);
-
-	return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0 ? 0 : cookie;
-}
-
-/* The namespace in which this process makes its sockets. */
-static uint64_t daemon_inherited_host(void)
-{
-	int fresh = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	uint64_t host = fresh >= 0 ? daemon_inherited_namespace(fresh) : 0;
-
-	if (fresh >= 0)
-		close(fresh);
-	return host;
-}
-
-static bool daemon_inherited_is_queue(int fd)
-{
-	return daemon_inherited_ask(fd, SO_DOMAIN) == AF_UNIX && daemon_inherited_ask(fd, SO_TYPE) == SOCK_SEQPACKET;
-}
-
-static bool daemon_inherited_is_connected(int fd)
-{
-	struct sockaddr_storage peer;
-	socklen_t size = sizeof(peer);
-
-	return getpeername(fd, (struct sockaddr *)&peer, &size) == 0 || errno != ENOTCONN;
-}
-
-/* Whether ADDRESS, of SIZE bytes, names something that can be listened on. */
-static bool daemon_inherited_is_whole(const union socket_address *address, socklen_t size)
-{
-	switch (address->any.sa_family) {
-	case AF_INET:
-		return size == sizeof(struct sockaddr_in) && addr_port(&address->addr);
-	case AF_INET6:
-		return size == sizeof(struct sockaddr_in6) && addr_port(&address->addr);
-	case AF_UNIX:
-		/* A path, and neither an abstract name nor none at all. */
-		return size > sizeof(sa_family_t) + 1 && size <= sizeof(struct sockaddr_un) &&
-		       address->path.sun_path[0] == '/' &&
-		       memchr(address->path.sun_path, '\0', sizeof(address->path.sun_path));
-	default:
-		return false;
-	}
-}
-
-static bool daemon_inherited_describe(int fd, uint64_t host, struct inherited_socket *found)
-{
-	socklen_t size = sizeof(found->address);
-	struct stat status;
-	int type;
-	bool internet, tcp, udp;
-
-	*found = (struct inherited_socket){ .fd = fd };
-	if (fstat(fd, &status) < 0 || !S_ISSOCK(status.st_mode) || getsockname(fd, &found->address.any, &size) < 0 ||
-	    !daemon_inherited_is_whole(&found->address, size))
-		return false;
-	type = daemon_inherited_ask(fd, SO_TYPE);
-	internet = found->address.any.sa_family != AF_UNIX;
-	tcp = type == SOCK_STREAM && daemon_inherited_ask(fd, SO_ACCEPTCONN) == 1 &&
-	      (!internet || daemon_inherited_ask(fd, SO_PROTOCOL) == IPPROTO_TCP);
-	udp = type == SOCK_DGRAM && internet && daemon_inherited_ask(fd, SO_PROTOCOL) == IPPROTO_UDP &&
-	      !daemon_inherited_is_connected(fd);
-	found->inode = status.st_ino;
-	found->proto = udp ? PROTO_UDP : PROTO_TCP;
-	return (tcp || udp) && daemon_inherited_namespace(fd) == host;
-}
-
 /* ---- Receiving ---- */
 
 /* Takes FD over: a socket, or it is closed. */
@@ -191,7 +63,7 @@ static void daemon_inherited_admit(struct inherited *inherited, int fd)
 {
 	struct inherited_socket found, *added;
 
-	if (!daemon_inherited_describe(fd, inherited->host, &found)) {
+	if (!daemon_inherited_socket_describe(fd, inherited->host, &found)) {
 		inherited->strange++;
 		close(fd);
 		return;
@@ -313,7 +185,7 @@ static void daemon_inherited_sort(struct inherited *inherited)
 
 	if (!inherited->sockets.count)
 		return;
-	qsort(sockets, inherited->sockets.count, sizeof(*sockets), daemon_inherited_compare);
+	qsort(sockets, inherited->sockets.count, sizeof(*sockets), daemon_inherited_socket_compare);
 	for (size_t i = 0; i < inherited->sockets.count; i++) {
 		if (kept && sockets[kept - 1].inode == sockets[i].inode)
 			close(sockets[i].fd);
@@ -336,9 +208,9 @@ struct inherited *daemon_inherited_receive(void)
 		return NULL;
 	}
 	inherited->names = names;
-	inherited->host = daemon_inherited_host();
+	inherited->host = daemon_inherited_socket_host();
 	for (int fd = first; fd < first + (int)count; fd++) {
-		if (daemon_inherited_is_queue(fd))
+		if (daemon_inherited_socket_is_queue(fd))
 			daemon_inherited_admit_queue(inherited, fd, (size_t)(fd - first));
 		else
 			daemon_inherited_admit(inherited, fd);
@@ -365,7 +237,7 @@ static int daemon_inherited_find(struct inherited *inherited, const struct inher
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (daemon_inherited_compare_key(&inherited->sockets.items[middle], wanted) < 0)
+		if (daemon_inherited_socket_compare_key(&inherited->sockets.items[middle], wanted) < 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -373,7 +245,7 @@ static int daemon_inherited_find(struct inherited *inherited, const struct inher
 	for (; inherited && low < inherited->sockets.count; low++) {
 		struct inherited_socket *found = &inherited->sockets.items[low];
 
-		if (daemon_inherited_compare_key(found, wanted) != 0)
+		if (daemon_inherited_socket_compare_key(found, wanted) != 0)
 			break;
 		if (found->taken)
 			continue;
