@@ -18,6 +18,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
 enum { SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
 
 /* ---- Packing ---- */
@@ -37,10 +41,19 @@ static int daemon_fd_parcel_write(int fd, const uint8_t *bytes, size_t size)
 	return 0;
 }
 
+/* vm.memfd_noexec may demand what kernels before 6.3 do not know. */
+static int daemon_fd_parcel_create(void)
+{
+	const char name[] = "weft-handover";
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+
+	return fd < 0 && errno == EINVAL ? memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING) : fd;
+}
+
 /* A sealed copy of MEMORY; -1 with errno. */
 static int daemon_fd_parcel_seal(const void *memory, size_t size)
 {
-	AUTO_FD int fd = memfd_create("weft-handover", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	AUTO_FD int fd = daemon_fd_parcel_create();
 
 	if (fd < 0 || daemon_fd_parcel_write(fd, memory, size) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0)
 		return -1;

@@ -10,11 +10,13 @@
 #include "control/control.h"
 #include "daemon/daemon.h"
 #include "daemon/follow.h"
+#include "daemon/handing_over.h"
 #include "daemon/inherited.h"
 #include "daemon/marks.h"
 #include "daemon/options.h"
 #include "fabric/fabric.h"
 #include "forwarder/forwarder.h"
+#include "forwarder/handover.h"
 
 #include <event2/event.h>
 #include <stdio.h>
@@ -57,6 +59,22 @@ int daemon_rooms_start(struct daemon *daemon, struct err *err)
 	return 0;
 }
 
+static void daemon_rooms_on_handed_over(struct daemon *daemon, bool ok)
+{
+	(void)ok;
+	event_base_loopbreak(daemon->base);
+}
+
+/* Whether connections of the former run were taken already, and go to the next start now; that ends the loop. */
+static bool daemon_rooms_hand_on(struct daemon *daemon)
+{
+	if (!daemon->forwarder || !fwd_thaw_waiting(daemon->forwarder, NULL) ||
+	    !daemon_handing_over_begin(daemon, daemon_rooms_on_handed_over))
+		return false;
+	daemon_become(daemon, DAEMON_STOPPING);
+	return true;
+}
+
 void daemon_rooms_give_up(struct daemon *daemon, const struct err *err)
 {
 	char line[sizeof(err->text) + 16];
@@ -69,6 +87,6 @@ void daemon_rooms_give_up(struct daemon *daemon, const struct err *err)
 	}
 	if (!daemon->exit_code)
 		daemon->exit_code = EX_UNAVAILABLE;
-	if (daemon->base)
+	if (!daemon_rooms_hand_on(daemon) && daemon->base)
 		event_base_loopbreak(daemon->base);
 }

@@ -255,6 +255,30 @@ def test_a_start_that_is_ended_hands_on(host, three, manager):
         one.close()
 
 
+def test_a_start_that_fails_leaves_them_to_the_next(host, three, manager):
+    """Before it takes them, for a mistake in its configuration, and after that, for a port that it may not open."""
+    daemon, made = three
+    clients = [connect(host, one) for one in made]
+    assert all(echoes(one) for one in clients)
+    stop(daemon, manager)
+    manager.before = ["setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-all", "--"]
+    for wrong, code in (("127.0.0.1:0", 78), ("127.0.0.1:99", 69)):
+        daemon.write_config({"forwarder": {"default_listen": [wrong]}})
+        manager.spawn(daemon)
+        ended, daemon.process = daemon.process.wait(60), None
+        assert ended == code, daemon.log_tail()
+        manager.settle()
+        assert is_there(manager), daemon.log_tail()
+    manager.before = []
+    assert daemon.log().count('msg="connections handed over" count=3 ') == 2
+    daemon.write_config(PATIENT)
+    manager.start(daemon)
+    assert outcome(daemon)["lost"] == 0
+    assert all(echoes(one) for one in clients)
+    for one in clients:
+        one.close()
+
+
 def test_a_kill_never_brings_back_what_went_on(host, three, manager):
     """Before the connections are taken they are the next start's; then a kill ends them, and nothing of them is left."""
     daemon, made = three
