@@ -527,9 +527,9 @@ void fwd_record_read(const uint8_t *bytes, size_t size, int *fds, size_t count, 
 	if (head->fds != count)
 		fwd_record_complain(&reader, "it counts other descriptors than came with it");
 	fwd_record_read_contents(&reader, contents, routes);
+	if (head->connections != finding->read + finding->lost)
+		fwd_record_complain(&reader, "it counts other connections than it has");
 	/* Some cannot even be seen. */
 	if (head->connections > finding->read + finding->lost)
 		finding->lost = head->connections - finding->read;
-	if (head->connections != finding->read + finding->lost)
-		fwd_record_complain(&reader, "it counts other connections than it has");
 }
