@@ -12,8 +12,8 @@ enum { DOCTOR_PATH_SIZE = 4096 };
 
 struct cli_doctor {
 	struct health_facts facts;
-	struct config *config; /* by which the host is judged */
-	struct config *file;   /* that of the daemon's file; NULL: it is CONFIG, or cannot be read */
+	struct config *config;            /* by which the host is judged */
+	struct config *file;              /* that of the daemon's file; NULL: it is CONFIG, or cannot be read */
 	char file_path[DOCTOR_PATH_SIZE]; /* of FILE; "": the daemon was started without one */
 };
 
