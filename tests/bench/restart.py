@@ -31,20 +31,20 @@ _SYSCTLS = ("net.ipv4.tcp_tw_reuse=1", "net.ipv4.ip_local_port_range=1024 65000"
 
 @dataclass(frozen=True)
 class Plan:
-    """How many connections stay, how often each asks, and how often each forwarder is restarted."""
+    """How many connections stay, how often they ask together, and how often each forwarder is restarted."""
 
     connections: int
-    period_ms: int
+    requests_per_s: int
     restarts: int
     settle: float = 1.0  # seconds of load after each
 
     @classmethod
     def full(cls):
-        return cls(connections=5000, period_ms=1000, restarts=20)
+        return cls(connections=5000, requests_per_s=2500, restarts=20)
 
     @classmethod
     def quick(cls):
-        return cls(connections=500, period_ms=500, restarts=3)
+        return cls(connections=500, requests_per_s=1000, restarts=3)
 
 
 class ManagedBench:
@@ -205,8 +205,9 @@ class Steady:
 
     def __init__(self, forwarder, plan):
         address, port = forwarder.address(HTTP).rsplit(":", 1)
+        period_ms = max(1, 1000 * plan.connections // plan.requests_per_s)
         self.process = forwarder.host.popen(
-            [f"{build_dir()}/tests/bench/steady", address, port, plan.connections, plan.period_ms],
+            [f"{build_dir()}/tests/bench/steady", address, port, plan.connections, period_ms],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

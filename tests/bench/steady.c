@@ -39,7 +39,7 @@ enum {
 	BULK_EACH = 100,
 	BULK_AHEAD = 128 * 1024,
 	BULK_READ = 8 * 1024,
-	BULK_PAUSE_MS = 20,
+	BULK_PAUSE_MS = 50,
 	KNOCKS_MOST = 4096, /* new clients under way; an idle descriptor is none */
 	KNOCK_PAUSE_MS = 10,
 	KNOCK_BYTES = 16,
