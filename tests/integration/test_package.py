@@ -10,9 +10,12 @@ import subprocess
 
 import pytest
 
+from harness.api import endpoint_port
 from harness.booted import BootedMachine, available
 from harness.guests import Vmm
 from harness.host import difference
+from harness.sdk import SDKS, Sdk, StandinBox
+from harness.wait import Lines
 
 pytestmark = pytest.mark.xdist_group("package")  # built once
 
@@ -245,6 +248,80 @@ def test_an_upgrade_to_a_weftd_that_would_not_start_keeps_the_former_one(booted,
     assert main_pid(booted) not in (0, second) and "a1" in booted.sh("weftctl ls")
     booted.sh("dpkg -r weft")
     assert booted.sh("systemctl is-active weftd", check=False).strip() == "inactive"
+
+
+DOWNLOAD = 40_000_000
+
+
+def pattern(length):
+    """Of the guest's source."""
+    period = bytes((j * 31 + (j >> 8)) & 255 for j in range(65521))
+    return period * (length // len(period)) + period[: length % len(period)]
+
+
+def read_rest(client, length):
+    got = bytearray()
+    while len(got) < length and (more := client.recv(1 << 20)):
+        got += more
+    return bytes(got)
+
+
+def connections_of(machine):
+    """{(id, client's address)}: an id alone may be given again."""
+    return {(one["id"], one["client"]) for one in json.loads(machine.sh("weftctl connections a1 --json"))["connections"]}
+
+
+@booting
+@pytest.mark.timeout(1200)  # it builds the package
+def test_an_upgrade_cuts_off_no_download_and_no_command(booted, host, folder, sdk_folder):
+    booted.sh("dpkg -i /tmp/weft.deb </dev/null; weftctl register a1 --port 8080 --default --ready-port 49983")
+    box = StandinBox(host, {"netns": "ns-1"}, f"{folder}/box")
+    os.mkdir(box.folder)
+    clients, sdks, events = [], [], None
+    try:
+        box.vmm = Vmm(host, [booted.file("/run/netns/ns-1")])
+        box.serve()
+        box.vmm.guests[0].serve(f"8080,source,{DOWNLOAD}")
+        booted.sh("weftctl wait a1 --state ready")
+        port = endpoint_port(json.loads(booted.sh("weftctl show a1 --json")), 8080)
+        clients.append(host.connect("127.0.0.1", port))
+        begun = clients[0].recv(100_000)
+        commands = []
+        for kind in SDKS:
+            sdks.append(Sdk(sdk_folder, kind, host))
+            pid = sdks[-1].call("start", cmd="echo begun; read answer; echo ended", stdin=True)["pid"]
+            commands.append((sdks[-1], pid, sdks[-1].begin("wait", pid=pid, stream=True)))
+            commands[-1][2].wait_events(1)
+        process = main_pid(booted)
+        before = connections_of(booted)
+        assert len(before) >= 3
+        events = booted.popen(["weftctl", "events", "--json", "--sandbox", "a1"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        lines = Lines(events.stdout)
+        assert [json.loads(lines.next())["type"] for _ in range(2)] == ["snapshot", "snapshot-end"]
+
+        told = booted.sh("dpkg -i /tmp/newer.deb </dev/null")
+        assert "would start in the place of weftd" in told and "connections" in told
+        assert main_pid(booted) not in (0, process)
+        assert before <= connections_of(booted), booted.sh("weftctl status")
+        assert begun + read_rest(clients[0], DOWNLOAD - len(begun)) == pattern(DOWNLOAD)
+        assert clients[0].recv(1) == b""
+        types = []
+        while types[-2:] != ["snapshot", "snapshot-end"]:
+            types.append(json.loads(lines.next())["type"])
+        assert types[-3:] == ["stopping", "snapshot", "snapshot-end"]
+        for sdk, pid, command in commands:
+            assert command.running()
+            sdk.call("stdin", pid=pid, data="go on\n")
+            assert command.result()["stdout"] == "begun\nended\n"
+        assert "lost" not in booted.sh("weftctl status") or '"lost": 0' in booted.sh("weftctl status --json")
+    finally:
+        for one in [*clients, *sdks]:
+            one.close()
+        if events:
+            events.kill()  # the command itself ends with the machine
+            events.wait()
+            events.stdout.close()
+        box.kill()
 
 
 def test_an_administrators_own_configuration_stays_unasked(machine):

@@ -134,7 +134,7 @@ def test_a_program_that_is_no_use_is_not_taken_for_a_success(weftd, folder, scri
 
 
 def test_a_stop_asks_the_service_manager_for_the_time_of_its_drain(weftd, manager):
-    daemon = weftd({"forwarder": {"stop_drain": "10m"}}, run=False)
+    daemon = weftd({"forwarder": {"stop_drain": "10m", "handover": "no"}}, run=False)
     manager.start(daemon)
     daemon.stop()
     manager.settle()
