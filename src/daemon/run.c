@@ -175,6 +175,15 @@ static void daemon_run_on_handed_over(struct daemon *daemon, bool ok)
 		daemon_run_drain(daemon);
 }
 
+/* What takes time, and can be done while connections still flow. */
+static void daemon_run_prepare_handover(struct daemon *daemon)
+{
+	daemon_last_state_write_early(daemon);
+	daemon_guard_stop(daemon);
+	if (daemon->fabric)
+		fabric_forget_names(daemon->fabric);
+}
+
 static void daemon_run_stop(struct daemon *daemon, int signal)
 {
 	if (daemon->state == DAEMON_STOPPING) {
@@ -185,7 +194,7 @@ static void daemon_run_stop(struct daemon *daemon, int signal)
 	daemon_notify_stopping();
 	daemon_become(daemon, DAEMON_STOPPING);
 	if (daemon_handing_over_is_possible(daemon))
-		daemon_last_state_write_early(daemon);
+		daemon_run_prepare_handover(daemon);
 	if (!daemon_handing_over_begin(daemon, daemon_run_on_handed_over))
 		daemon_run_drain(daemon);
 }

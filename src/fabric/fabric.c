@@ -136,6 +136,11 @@ static void fabric_forget_all(struct fabric *fabric)
 	}
 }
 
+void fabric_forget_names(struct fabric *fabric)
+{
+	fabric_observer_forget_names(fabric->observer);
+}
+
 void fabric_free(struct fabric *fabric)
 {
 	if (!fabric)

@@ -141,6 +141,12 @@ struct fabric *fabric_new(struct event_base *base, const struct config *config, 
 			  struct err *err);
 
 /*
+ * The end is near: the directory of namespaces is not watched any more. The kernel takes 10 to 20 ms to end that (inotify, RCU), which
+ * are better spent before connections stand still.
+ */
+void fabric_forget_names(struct fabric *fabric);
+
+/*
  * Stops the threads after the jobs they are at. Kernel state stays. All completions come before this returns, with the outcome of
  * the jobs at hand, and with ECANCELED for the others. NULL is fine.
  */

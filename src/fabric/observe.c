@@ -531,6 +531,13 @@ struct observer *fabric_observer_new(struct fabric *fabric, struct err *err)
 	return observer;
 }
 
+void fabric_observer_forget_names(struct observer *observer)
+{
+	if (observer->directory)
+		event_free(steal_ptr(&observer->directory));
+	cleanup_fd(&observer->directory_fd);
+}
+
 void fabric_observer_free(struct observer *observer)
 {
 	if (!observer)
@@ -538,9 +545,6 @@ void fabric_observer_free(struct observer *observer)
 	fabric_observe_close(&observer->links);
 	fabric_observe_close(&observer->routes);
 	fabric_observe_close(&observer->rules);
-	if (observer->directory)
-		event_free(observer->directory);
-	if (observer->directory_fd >= 0)
-		close(observer->directory_fd);
+	fabric_observer_forget_names(observer);
 	free(observer);
 }

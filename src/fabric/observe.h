@@ -11,6 +11,9 @@ struct observer;
 /* Opens the monitors and listens from now on. Needs CAP_NET_BROADCAST. NULL with ERR. Main thread. */
 struct observer *fabric_observer_new(struct fabric *fabric, struct err *err);
 
+/* Hears nothing more of the names of namespaces. Main thread. */
+void fabric_observer_forget_names(struct observer *observer);
+
 /* NULL is fine. Main thread. */
 void fabric_observer_free(struct observer *observer);
 
