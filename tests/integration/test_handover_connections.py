@@ -16,7 +16,7 @@ from harness.flow import Flow
 from harness.manager import MOST
 from harness.parcel import Parcel, drop, is_there
 from harness.threads import thread_stopped
-from harness.wait import poll_until
+from harness.wait import one_of, poll_until
 
 PATIENT = {"forwarder": {"default_wait": "10m", "connect_deadline": "10m", "stop_drain": "100ms"}}
 BULK = 3_000_000
@@ -186,9 +186,10 @@ def test_only_what_is_the_same_goes_on(host, three, manager, guest):
     metrics = daemon.api.metrics()
     assert metrics['weft_handover_connections_total{result="lost"}'] == 3
     assert metrics['weft_connections_total{reason="carrier-lost"}'] == 2
-    host.run(["ip", "link", "delete", made[3]["veth"]])
     for client in clients.values():
         client.close()
+    host.run(["ip", "link", "delete", made[3]["veth"]])
+    poll_until(lambda: daemon.api.show("failed")["state"] != "failed", what=daemon.log_tail)
 
 
 def test_a_stop_for_good_resets_every_client(host, three, manager):
@@ -253,6 +254,27 @@ def test_a_start_that_is_ended_hands_on(host, three, manager):
     assert set(listed(daemon)) == set(before)
     for one in clients:
         one.close()
+
+
+def test_sandboxes_with_connections_are_taken_over_first(host, three, manager):
+    daemon, made = three
+    for n in range(30):
+        daemon.api.register(f"idle-{n}", {"ports": [7]})
+    last = daemon.api.register("last", {"ports": [7]})
+    waiting = connect(host, last)
+    flow = Flow(connect(host, made[2]))
+
+    def order():
+        daemon.stop(60)
+        length = len(daemon.log())
+        manager.start(daemon)
+        outcome(daemon)
+        log = daemon.log()[length:]
+        return log.index("connections taken over") < log.index("msg=running")
+
+    one_of(10, order, bool)
+    flow.close()
+    waiting.close()
 
 
 def test_a_start_that_fails_leaves_them_to_the_next(host, three, manager):
