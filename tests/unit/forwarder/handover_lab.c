@@ -59,8 +59,6 @@ static struct addr address_of(int fd)
 static void open_route(struct handover_lab *lab)
 {
 	const struct lab_route *state = &lab->state;
-	struct addr listen = address_of(lab->listening), guest = address_of(lab->guest_listening);
-	struct err err;
 
 	lab->route = fwd_route_new(lab->forwarder, "sb-1", state->slot, &state->limits);
 	ck_assert_ptr_nonnull(lab->route);
@@ -71,8 +69,14 @@ static void open_route(struct handover_lab *lab)
 	fwd_route_set_carrier_downs(lab->route, state->downs);
 	fwd_route_set_up(lab->route, state->up);
 	lab->listener = NULL;
-	if (lab->no_listener)
-		return;
+	if (!lab->no_listener)
+		lab_listen(lab);
+}
+
+void lab_listen(struct handover_lab *lab)
+{
+	struct addr listen = address_of(lab->listening), guest = address_of(lab->guest_listening);
+	struct err err;
 	struct fwd_listener_options options = { .proto = PROTO_TCP,
 						.guest_port = addr_port(&guest),
 						.proxy_protocol = lab->proxy_protocol,

@@ -61,6 +61,9 @@ enum { FROM_CLIENT, FROM_GUEST };
 void lab_open(struct handover_lab *lab);
 void lab_close(struct handover_lab *lab);
 
+/* Opens the listener, which is closed. */
+void lab_listen(struct handover_lab *lab);
+
 /* Runs the main loop once, for a millisecond at most. */
 void lab_turn(struct handover_lab *lab);
 

@@ -423,6 +423,33 @@ START_TEST(one_whose_listener_is_gone_goes_on)
 }
 END_TEST
 
+START_TEST(one_whose_listener_opens_later_ends_with_it)
+{
+	flow_open(&lab, &flow);
+	lab.no_listener = true;
+	lab_hand_over(&lab);
+	lab_listen(&lab);
+	fwd_listener_close(lab.listener, true);
+	flow_expect_reset(&lab, &flow, FROM_GUEST);
+	ck_assert_uint_eq(lab_ended(&lab, CLOSE_UNREGISTERED), 1);
+}
+END_TEST
+
+/* Its worker learned of the route during the pause. */
+START_TEST(the_deadline_of_a_client_that_came_in_a_pause_moves_by_no_more_than_the_pause)
+{
+	lab.state = (struct lab_route){
+		.slot = SLOT, .netns_fd = lab.netns_fd, .paused = true, .limits = { .connect_deadline_ms = 300 }
+	};
+	lab_hand_over(&lab);
+	flow_connect(&lab, &flow);
+	lab_wait_for_state(&lab, "paused");
+	fwd_route_resume(lab.route, true);
+	flow_expect_reset(&lab, &flow, FROM_GUEST);
+	ck_assert_uint_eq(lab_ended(&lab, CLOSE_CONNECT_DEADLINE), 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("forwarder/handover");
@@ -455,6 +482,8 @@ int main(void)
 	tcase_add_test(states, connections_that_were_taken_over_count_to_the_limit);
 	tcase_add_test(states, they_end_with_the_listener_through_which_they_came);
 	tcase_add_test(states, one_whose_listener_is_gone_goes_on);
+	tcase_add_test(states, one_whose_listener_opens_later_ends_with_it);
+	tcase_add_test(states, the_deadline_of_a_client_that_came_in_a_pause_moves_by_no_more_than_the_pause);
 	suite_add_tcase(suite, states);
 
 	return run_suite(suite);
