@@ -23,7 +23,9 @@ from harness.guests import Vmm
 from harness.wait import poll_until
 
 SYSTEMD = "/lib/systemd/systemd"
-UNIT = """[Service]
+UNIT = """[Unit]
+StartLimitIntervalSec=0
+[Service]
 Type=notify
 ExecStart={program} --foreground --config {config} --socket {socket} --state-dir /run/weft/state
 ExecReload={reload}
