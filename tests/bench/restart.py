@@ -6,6 +6,7 @@ it (`-Ws`), and is reloaded by USR2 to its master and restarted; nginx likewise,
 """
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -21,12 +22,17 @@ from harness.user_manager import UserManager, available
 from harness.wait import Lines, poll_until
 
 from measure import Processes, raise_descriptor_limit, terminate
-from peers import HTTP, Haproxy, Nginx, Weft, connections_at_most
+from peers import HTTP, Haproxy, Weft
 from results import Results
 from topology import TapGuest
 
 _BACK = 60  # seconds that a forwarder may take to come back
 _SYSCTLS = ("net.ipv4.tcp_tw_reuse=1", "net.ipv4.ip_local_port_range=1024 65000", "net.core.somaxconn=4096")
+
+
+def _at_most():
+    """The limit that peers are configured with: two descriptors a connection. Few of them are spliced at a time."""
+    return (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1000) // 2
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ class HaproxyReload(Haproxy):
 
     def start(self):
         text = (
-            f"global\n\tmaxconn {connections_at_most()}\n"
+            f"global\n\tmaxconn {_at_most()}\n"
             f"\tstats socket {self.bench.file(self.name + '.sock')} mode 600 level admin expose-fd listeners\n"
             "defaults\n\tmode tcp\n\toption splice-auto\n"
             "\ttimeout connect 5s\n\ttimeout client 1h\n\ttimeout server 1h\n"
@@ -174,7 +180,7 @@ class NginxReload(HaproxyReload):
             "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n"
             f"worker_processes auto;\ndaemon off;\nuser root;\npid {self.bench.file('nginx.pid')};\n"
             f"error_log {self.bench.file('nginx.log')};\n\n"
-            f"events {{ worker_connections {2 * connections_at_most()}; }}\n"
+            f"events {{ worker_connections {2 * _at_most()}; }}\n"
             "stream {\n\tproxy_half_close on;\n\tproxy_timeout 1h;\n"
             f"\tserver {{ listen 127.0.0.1:{self.listen_port(HTTP)} backlog=4096; proxy_pass {self.dial(HTTP)}; }}\n}}\n"
         )
@@ -194,7 +200,6 @@ class NginxRestart(NginxReload):
 
 
 SUBJECTS = (ManagedWeft, HaproxyReload, HaproxyRestart, NginxReload, NginxRestart)
-PEERS = (Haproxy, Nginx)
 
 
 # ---- The clients ----
