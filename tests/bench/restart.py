@@ -31,8 +31,8 @@ _SYSCTLS = ("net.ipv4.tcp_tw_reuse=1", "net.ipv4.ip_local_port_range=1024 65000"
 
 
 def _at_most():
-    """The limit that peers are configured with: two descriptors a connection. Few of them are spliced at a time."""
-    return (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1000) // 2
+    """The limit that peers are configured with: two descriptors a connection, and HAProxy reserves a pipe for each fourth."""
+    return (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1000) // 3
 
 
 @dataclass(frozen=True)
