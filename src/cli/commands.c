@@ -206,9 +206,8 @@ const struct command commands[] = {
 	{ "status", "", 0, 0, false, false, NULL, "Show how the daemon is", NULL, command_status },
 	{ "upgrade-check", "", 0, 0, false, false, upgrade_check_options,
 	  "Check whether the installed weftd would start",
-	  "For use before a restart, which ends the weftd that runs. Exits as 'weftd --check' does: 0 if it would "
-	  "start;\n"
-	  "64, 66 or 78 for its command line or configuration, 69 for the host.",
+	  "Run it before a restart: connections end if the new weftd does not start. Exits as 'weftd --check' does:\n"
+	  "0 if it would start; 64, 66 or 78 for its command line or configuration, 69 for the host.",
 	  command_upgrade_check },
 	{ "exec", "ID -- CMD...", 2, OPERANDS_ANY, true, true, NULL, "Run a command in a sandbox's namespace",
 	  "Exits as CMD does; 126 if it cannot be run, 127 if there is none, 125 if weftctl itself failed.",

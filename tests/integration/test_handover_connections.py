@@ -139,7 +139,7 @@ def test_connections_go_on_whatever_they_do(host, three, manager, guest):
     assert {key: event[key] for key in told} == told and event["sandbox"] is None
     daemon.wait_log(r'msg="connections handed over" count=9 ')
     daemon.wait_log(rf'msg="connections taken over" count={told["connections"]} lost=0 gap_ms={told["gap_ms"]}')
-    assert f"{told['connections']} connections went on, 0 lost, {told['gap_ms']} ms" in daemon.ctl("status").stdout
+    assert f"{told['connections']} taken over, 0 lost, stood still for {told['gap_ms']} ms" in daemon.ctl("status").stdout
     assert "reset" not in str(ends(daemon))
 
 

@@ -30,7 +30,7 @@ static void command_status_add_handover(struct table *table, const json_t *hando
 	if (!json_is_object(handover))
 		return;
 	cli_table_add(table, CELL_DIM, "handover");
-	cli_table_addf(table, lost ? CELL_ODD : CELL_PLAIN, "%lld connections went on, %lld lost, %lld ms",
+	cli_table_addf(table, lost ? CELL_ODD : CELL_PLAIN, "%lld taken over, %lld lost, stood still for %lld ms",
 		       (long long)client_number(handover, "connections"), lost,
 		       (long long)client_number(handover, "gap_ms"));
 }
