@@ -68,7 +68,7 @@ static void daemon_rooms_on_handed_over(struct daemon *daemon, bool ok)
 /* Whether connections of the former run were taken already, and go to the next start now; that ends the loop. */
 static bool daemon_rooms_hand_on(struct daemon *daemon)
 {
-	if (!daemon->forwarder || !fwd_thaw_waiting(daemon->forwarder, NULL) ||
+	if (!daemon->forwarder || !fwd_thaw_waiting(daemon->forwarder) ||
 	    !daemon_handing_over_begin(daemon, daemon_rooms_on_handed_over))
 		return false;
 	daemon_become(daemon, DAEMON_STOPPING);

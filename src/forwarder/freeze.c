@@ -45,11 +45,6 @@ struct freeze {
 
 /* ---- How it goes on ---- */
 
-static void fwd_freeze_end_undone(struct worker *worker)
-{
-	fwd_freeze_undescribe(worker);
-}
-
 static void fwd_freeze_end_left(struct worker *worker)
 {
 	struct route_side *side;
@@ -77,7 +72,7 @@ static void fwd_freeze_end(struct freeze *freeze, void (*end)(struct worker *wor
 
 void fwd_freeze_undo(struct forwarder *forwarder)
 {
-	fwd_freeze_end(forwarder->freeze, fwd_freeze_end_undone);
+	fwd_freeze_end(forwarder->freeze, fwd_freeze_undescribe);
 }
 
 void fwd_freeze_leave(struct forwarder *forwarder)
@@ -108,7 +103,7 @@ static int fwd_freeze_write(struct freeze *freeze)
 		for (size_t i = 0; i < route->count; i++)
 			handover->bytes += fwd_frozen_bytes(&route->items[i]);
 	}
-	handover->connections += fwd_thaw_waiting(forwarder, NULL);
+	handover->connections += fwd_thaw_waiting(forwarder);
 	return 0;
 }
 

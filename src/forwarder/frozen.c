@@ -4,10 +4,10 @@
  */
 #include "forwarder/frozen.h"
 
+#include "base/cleanup.h"
 #include "forwarder/socket.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 struct frozen_route *fwd_frozen_route_new(void)
 {
@@ -56,25 +56,22 @@ void fwd_frozen_route_free(struct frozen_route *route)
 	free(route);
 }
 
-static size_t fwd_frozen_close(int *fd)
-{
-	if (*fd < 0)
-		return 0;
-	close(*fd);
-	*fd = -1;
-	return 1;
-}
-
-size_t fwd_frozen_reset(struct frozen *frozen)
+size_t fwd_frozen_fds(const struct frozen *frozen)
 {
 	size_t count = 0;
 
+	for (size_t i = 0; i < 2; i++)
+		count += (frozen->peers[i].fd >= 0) + (frozen->streams[i].pipe_read >= 0) +
+			 (frozen->streams[i].pipe_write >= 0);
+	return count;
+}
+
+void fwd_frozen_reset(struct frozen *frozen)
+{
 	for (size_t i = 0; i < 2; i++) {
-		count += frozen->peers[i].fd >= 0;
 		fwd_socket_reset(&frozen->peers[i].fd);
-		count += fwd_frozen_close(&frozen->streams[i].pipe_read);
-		count += fwd_frozen_close(&frozen->streams[i].pipe_write);
+		cleanup_fd(&frozen->streams[i].pipe_read);
+		cleanup_fd(&frozen->streams[i].pipe_write);
 	}
 	fwd_frozen_release(frozen);
-	return count;
 }

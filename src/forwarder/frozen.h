@@ -105,7 +105,10 @@ uint64_t fwd_frozen_bytes(const struct frozen *frozen);
 void fwd_frozen_release(struct frozen *frozen);
 void fwd_frozen_route_free(struct frozen_route *route);
 
-/* Resets both sides of FROZEN, closes its pipes and frees its memory. Returns how many descriptors it had. */
-size_t fwd_frozen_reset(struct frozen *frozen);
+/* How many descriptors it has. */
+size_t fwd_frozen_fds(const struct frozen *frozen);
+
+/* Resets both sides of FROZEN, closes its pipes and frees its memory. */
+void fwd_frozen_reset(struct frozen *frozen);
 
 #endif

@@ -69,12 +69,13 @@ struct fwd_thaw_result {
  *
  * Whatever cannot be right (a foreign version, bytes cut off or in excess, values out of range, descriptors that are not those
  * described) has its line in the log and costs the connections concerned, which are reset at once (reason: handover-lost). The others
- * wait for the functions below. New connections get ids above those of the record. Returns how many wait.
+ * wait for the functions below. New connections get ids above those of the record.
  *
- * DONE, which may be NULL, is called once none waits any more, never from within; at once where none does. May be called once.
+ * DONE, which may be NULL, is called once none waits any more, in a later iteration of the loop. It is not called where there was no
+ * memory to begin, which resets all. May be called once.
  */
-size_t fwd_thaw_begin(struct forwarder *forwarder, const uint8_t *record, size_t size, int *fds, size_t count,
-		      void (*done)(void *context, const struct fwd_thaw_result *result), void *context);
+void fwd_thaw_begin(struct forwarder *forwarder, const uint8_t *record, size_t size, int *fds, size_t count,
+		    void (*done)(void *context, const struct fwd_thaw_result *result), void *context);
 
 /*
  * Has the connections of ROUTE's sandbox go on, those that wait for it. To be called once the route's state is as it is now:
@@ -95,8 +96,8 @@ void fwd_thaw_default(struct forwarder *forwarder);
 /* Resets those that wait for a sandbox of which IS_KNOWN says false (reason: unregistered). fwd_route_close() does so for its own. */
 void fwd_thaw_drop_unknown(struct forwarder *forwarder, bool (*is_known)(void *context, const char *id), void *context);
 
-/* How many wait for the sandbox ID; NULL: for any. */
-size_t fwd_thaw_waiting(const struct forwarder *forwarder, const char *id);
+/* How many connections wait. */
+size_t fwd_thaw_waiting(const struct forwarder *forwarder);
 
 /* ---- Between the two: a proof ---- */
 

@@ -182,15 +182,6 @@ static size_t fwd_thaw_choose_worker(const struct fwd_route *route)
 	return best;
 }
 
-static size_t fwd_thaw_count_fds(const struct frozen *frozen)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < 2; i++)
-		count += (frozen->peers[i].fd >= 0) + 2 * (frozen->streams[i].pipe_filled > 0);
-	return count;
-}
-
 /* Puts FROZEN into a letter, counted and admitted. False for lack of memory. */
 static bool fwd_thaw_sort_one(struct thaw_sorting *sorting, struct frozen *frozen)
 {
@@ -203,7 +194,7 @@ static bool fwd_thaw_sort_one(struct thaw_sorting *sorting, struct frozen *froze
 		return false;
 	item->frozen = *frozen;
 	item->endpoint = fwd_endpoint_reference(endpoint);
-	fwd_share_hold(route->forwarder, -(int)fwd_thaw_count_fds(frozen));
+	fwd_share_hold(route->forwarder, -(int)fwd_frozen_fds(frozen));
 	fwd_tally_admit(route, 0, 0);
 	fwd_tally_arrive(letter->side);
 	return true;
@@ -283,7 +274,7 @@ static void fwd_thaw_receive(struct thaw *thaw, const struct record_finding *fin
 	{
 		thaw->count += route->count;
 		for (size_t i = 0; i < route->count; i++) {
-			fwd_share_hold(forwarder, (int)fwd_thaw_count_fds(&route->items[i]));
+			fwd_share_hold(forwarder, (int)fwd_frozen_fds(&route->items[i]));
 			fwd_connection_skip_ids(route->items[i].id);
 		}
 	}
@@ -311,8 +302,8 @@ static size_t fwd_thaw_close(int *fds, size_t count)
 	return closed;
 }
 
-size_t fwd_thaw_begin(struct forwarder *forwarder, const uint8_t *record, size_t size, int *fds, size_t count,
-		      void (*done)(void *context, const struct fwd_thaw_result *result), void *context)
+void fwd_thaw_begin(struct forwarder *forwarder, const uint8_t *record, size_t size, int *fds, size_t count,
+		    void (*done)(void *context, const struct fwd_thaw_result *result), void *context)
 {
 	struct thaw *thaw = fwd_thaw_wait_new(forwarder);
 	struct record_finding finding;
@@ -320,7 +311,7 @@ size_t fwd_thaw_begin(struct forwarder *forwarder, const uint8_t *record, size_t
 	if (!thaw) {
 		log_error("connections of the former run are lost", F_STR("error", "no memory"));
 		fwd_thaw_close(fds, count);
-		return 0;
+		return;
 	}
 	forwarder->thaw = thaw;
 	thaw->done = done;
@@ -329,5 +320,4 @@ size_t fwd_thaw_begin(struct forwarder *forwarder, const uint8_t *record, size_t
 	fwd_thaw_report(thaw, &finding, fwd_thaw_close(fds, count));
 	fwd_thaw_receive(thaw, &finding);
 	fwd_thaw_wait_check(thaw);
-	return thaw->count;
 }

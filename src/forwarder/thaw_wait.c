@@ -45,19 +45,9 @@ const struct frozen_list *fwd_thaw_wait_list(const struct forwarder *forwarder)
 	return forwarder->thaw ? &forwarder->thaw->waiting : NULL;
 }
 
-size_t fwd_thaw_waiting(const struct forwarder *forwarder, const char *id)
+size_t fwd_thaw_waiting(const struct forwarder *forwarder)
 {
-	const struct frozen_route *route;
-	size_t count = 0;
-
-	if (!forwarder->thaw)
-		return 0;
-	STAILQ_FOREACH(route, &forwarder->thaw->waiting, next)
-	{
-		if (!id || strcmp(route->id, id) == 0)
-			count += route->count;
-	}
-	return count;
+	return forwarder->thaw ? forwarder->thaw->count : 0;
 }
 
 struct frozen_route *fwd_thaw_wait_take(struct thaw *thaw, const char *id)
@@ -106,11 +96,17 @@ static void fwd_thaw_wait_log(const struct frozen_route *route, const struct fro
 		 F_UINT("duration_ms", frozen->age_us / 1000));
 }
 
+static void fwd_thaw_wait_close(struct forwarder *forwarder, struct frozen *frozen)
+{
+	fwd_share_hold(forwarder, -(int)fwd_frozen_fds(frozen));
+	fwd_frozen_reset(frozen);
+}
+
 void fwd_thaw_wait_reset(struct thaw *thaw, const struct frozen_route *route, struct frozen *frozen,
 			 enum fwd_close_reason reason)
 {
 	fwd_thaw_wait_log(route, frozen, reason);
-	fwd_share_hold(thaw->forwarder, -(int)fwd_frozen_reset(frozen));
+	fwd_thaw_wait_close(thaw->forwarder, frozen);
 	fwd_tally_drop(thaw->forwarder, reason, 1);
 	thaw->result.lost++;
 }
@@ -160,7 +156,7 @@ void fwd_thaw_wait_leave(struct forwarder *forwarder)
 	while ((route = STAILQ_FIRST(&thaw->waiting))) {
 		STAILQ_REMOVE_HEAD(&thaw->waiting, next);
 		for (size_t i = 0; i < route->count; i++)
-			fwd_share_hold(forwarder, -(int)fwd_frozen_reset(&route->items[i]));
+			fwd_thaw_wait_close(forwarder, &route->items[i]);
 		fwd_frozen_route_free(route);
 	}
 	thaw->count = 0;

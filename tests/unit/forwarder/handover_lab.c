@@ -219,7 +219,7 @@ void lab_thaw(struct handover_lab *lab)
 	fwd_thaw_default(lab->forwarder);
 	while (!lab->thawed)
 		lab_turn(lab);
-	ck_assert_uint_eq(fwd_thaw_waiting(lab->forwarder, NULL), 0);
+	ck_assert_uint_eq(fwd_thaw_waiting(lab->forwarder), 0);
 }
 
 void lab_hand_over(struct handover_lab *lab)

@@ -270,7 +270,7 @@ START_TEST(those_that_still_wait_are_part_of_the_next_handover)
 		lab_leave(&lab);
 		lab_start(&lab);
 	}
-	ck_assert_uint_eq(fwd_thaw_waiting(lab.forwarder, "sb-1"), 1);
+	ck_assert_uint_eq(fwd_thaw_waiting(lab.forwarder), 1);
 	lab_thaw(&lab);
 	assert_taken(1, 0);
 	after = lab_listed(&lab, 0);
