@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A queue holds one list: its messages in order, and behind them additions, each of which is whole by itself. Or it holds a parcel,
- * whose messages are counted as a list's. A run that is killed
- * leaves a queue half written, half drained, or whole. A list counts only from its first message to its last, and
- * its size fixes how many each message has. All numbers are little-endian:
+ * whose messages are counted as a list's. A run that is killed leaves a queue half written, half drained, or whole. A list counts only
+ * from its first message to its last, and its size fixes how many descriptors each message has. All numbers are little-endian:
  *
  *	0 "weft-fds"   8 version 1 (16 bits)   10 kind, enum fd_kind   12 index   14 count
  *	16 run   24 generation   32 couple   36 total   40 zero   44 checksum of the bytes before it

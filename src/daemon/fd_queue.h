@@ -27,8 +27,8 @@ enum fd_kind {
 /* The header of a message. */
 struct fd_header {
 	uint64_t run; /* which run of weftd wrote it: a random number */
-	uint64_t
-	    generation; /* of the list: the highest complete one of RUN and COUPLE counts; of a parcel: how many connections */
+	/* Of a list: the highest complete one of RUN and COUPLE counts. Of a parcel: how many connections it has. */
+	uint64_t generation;
 	uint32_t couple; /* two queues, used in turn for one list; 0: of a parcel */
 	uint32_t total;  /* descriptors of the whole list, or parcel */
 	enum fd_kind kind;

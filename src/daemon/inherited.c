@@ -2,11 +2,11 @@
 /*
  * The service manager passes the receiving ends of queues (fd_couple.c). Each is looked at first, without its descriptors; then
  * those of the chosen lists are copied. The queues keep theirs until the present run has stored its own (listeners.c). Sockets
- * that were stored one by one, as by builds before the queues, are taken over, too. Parcels stay in the store, under
- * names of their own, until they are taken: a start that fails before leaves them to the next.
+ * that were stored one by one, as by builds before the queues, are taken over, too. Parcels stay in the store, under names of their
+ * own, until they are taken: a start that fails before leaves them to the next.
  *
- * All of this is input. Sockets are sorted by address once, and found by bisection. A run that was killed while it took over leaves the same socket in
- * two lists; the second copy is closed.
+ * All of this is input. Sockets are sorted by address once, and found by bisection. A run that was killed while it took over leaves
+ * the same socket in two lists; the second copy is closed.
  */
 #include "daemon/inherited.h"
 

@@ -3,8 +3,9 @@
 #define WEFT_DAEMON_INHERITED_H
 
 /*
- * The listening sockets of the former run, which the service manager kept meanwhile: no client sees a refused connection, and no
- * stranger gets the port. And its parcels (fd_parcel.h). They are matched by what the kernel says of them, never by a name. Main thread only.
+ * The listening sockets and the parcels (fd_parcel.h) of the former run, which the service manager kept meanwhile: no client sees a
+ * refused connection, and no stranger gets the port. Sockets are matched by what the kernel says of them, never by a name. Main thread
+ * only.
  */
 
 #include "base/addr.h"

@@ -61,7 +61,7 @@ int fwd_stream_keep_rest(struct stream *stream, const char *data, size_t size);
 bool fwd_stream_borrow_pipe(struct route_side *side, struct stream *stream);
 void fwd_stream_give_pipe_back(struct route_side *side, struct stream *stream);
 
-/* STREAM, which has none, lends the pipe of READ_FD and WRITE_FD, which holds FILLED of its bytes. */
+/* The pipe of READ_FD and WRITE_FD, which holds FILLED bytes of STREAM, becomes STREAM's, as if it were borrowed. It has none yet. */
 void fwd_stream_take_pipe(struct route_side *side, struct stream *stream, int read_fd, int write_fd, size_t filled);
 
 /* Its buffers were bounded by the former run. */

@@ -46,8 +46,8 @@ struct worker_halt {
 	void *context;
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
-	void (*end)(
-	    struct worker *worker); /* under LOCK; called on its thread when it goes on. NULL: it does not yet */
+	/* Under LOCK; called on its thread when it goes on. NULL: it does not yet. */
+	void (*end)(struct worker *worker);
 };
 
 /* One thread with a loop, and all that its connections share. Its thread's only, except where a member says otherwise. */

@@ -42,9 +42,10 @@ enum health_status health_report_worst(const struct health_report *report);
 struct health_finding *health_add(struct health_report *report, const char *check, enum health_status status,
 				  const char *format, ...) __attribute__((format(printf, 4, 5)));
 void health_why(struct health_finding *finding, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void health_fix(struct health_finding *finding, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* Marks it as a fault with which weftd does not start, whether it runs now or not. */
 void health_ends_start(struct health_finding *finding);
-void health_fix(struct health_finding *finding, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 void health_report_clear(struct health_report *report);
 
