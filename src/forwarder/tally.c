@@ -128,6 +128,11 @@ void fwd_tally_arrive(struct route_side *side)
 	fwd_tally_up(&side->worker->tally.load);
 }
 
+void fwd_tally_return(struct route_side *side)
+{
+	fwd_tally_up(&side->worker->tally.load);
+}
+
 void fwd_tally_miss(struct route_side *side)
 {
 	atomic_fetch_add_explicit(&side->route->tally.total, 1, memory_order_relaxed);

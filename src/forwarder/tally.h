@@ -83,6 +83,9 @@ int64_t fwd_tally_busy_routes(const struct forwarder *forwarder);
 /* An admitted connection goes to SIDE. Any thread. */
 void fwd_tally_arrive(struct route_side *side);
 
+/* The same for one of the former run, which counted it. */
+void fwd_tally_return(struct route_side *side);
+
 /* A connection of SIDE that its client had reset before it was accepted: it is begun and ended, and was never open. Any thread. */
 void fwd_tally_miss(struct route_side *side);
 

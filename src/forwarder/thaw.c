@@ -196,7 +196,7 @@ static bool fwd_thaw_sort_one(struct thaw_sorting *sorting, struct frozen *froze
 	item->endpoint = fwd_endpoint_reference(endpoint);
 	fwd_share_hold(route->forwarder, -(int)fwd_frozen_fds(frozen));
 	fwd_tally_admit(route, 0, 0);
-	fwd_tally_arrive(letter->side);
+	fwd_tally_return(letter->side);
 	return true;
 }
 

@@ -140,7 +140,7 @@ static struct connection *revive(const struct frozen *frozen)
 	fwd_connection_leave(connection);
 	free_dead();
 	ck_assert(fwd_tally_admit(lab.routes[0], 0, 0));
-	fwd_tally_arrive(lab.side);
+	fwd_tally_return(lab.side);
 	fwd_tally_send(lab.side);
 	letter.gap_us = GAP_MS * 1000;
 	letter.mail.deliver = fwd_thaw_on_letter;
