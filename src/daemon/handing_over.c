@@ -151,10 +151,25 @@ static void daemon_handing_over_on_frozen(void *context, const struct fwd_handov
 		daemon_handing_over_fail(handing, &why);
 }
 
+/*
+ * A second signal does not wait for the manager. As it may have what it was sent, or get it yet, nothing of that moves here again:
+ * the connections go on in the next run, or are reset where the manager drops them.
+ */
+static void daemon_handing_over_leave(struct handing_over *handing)
+{
+	if (handing->barrier < 0 || handing->over)
+		return;
+	log_warning("connections handed over; the service manager was given no time to confirm it",
+		    F_UINT("count", handing->connections));
+	handing->over = true;
+	fwd_freeze_leave(handing->daemon->forwarder);
+}
+
 void daemon_handing_over_free(struct daemon *daemon)
 {
 	if (!daemon->handing_over)
 		return;
+	daemon_handing_over_leave(daemon->handing_over);
 	daemon_handing_over_close(daemon->handing_over);
 	free(steal_ptr(&daemon->handing_over));
 }

@@ -92,6 +92,7 @@ def test_connections_go_on_whatever_they_do(host, three, manager, guest):
     default.sendall(b"first")
     poll_until(lambda: daemon.api.status()["connections"] == 9)
     before = listed(daemon)
+    total = {one["id"]: one["counters"]["connections_total"] for one in daemon.api.list()}
     for turn in range(3):
         if turn == 1:
             half.shutdown(socket.SHUT_WR)
@@ -102,6 +103,7 @@ def test_connections_go_on_whatever_they_do(host, three, manager, guest):
         for flow in flows:
             flow.check()
         assert echoes(idle)
+    assert {one["id"]: one["counters"]["connections_total"] for one in daemon.api.list()} == total
     now = listed(daemon)
     gone = set(before) - set(now)
     assert len(gone) <= 1 and all(before[one]["endpoint"].endswith(str(endpoint_port(a, 81))) for one in gone)
@@ -209,6 +211,28 @@ def test_a_stop_for_good_resets_every_client(host, three, manager):
     assert all(was_reset(one) for one in (*clients, bulk))  # a download cut short does not look whole
     manager.start(daemon)
     assert daemon.api.status()["handover"] is None
+
+
+@pytest.mark.parametrize("late", ["FDSTORE", "BARRIER"])
+def test_a_second_signal_amid_a_handover_moves_nothing(host, three, manager, late):
+    """LATE: what the service manager reads only when weftd is gone."""
+    daemon, made = three
+    flow, clients = Flow(connect(host, made[0])), [connect(host, one) for one in made]
+    assert all(echoes(one) for one in clients)
+    with manager.slow(late) as arrived:
+        daemon.signal(signal.SIGTERM)
+        assert arrived()
+        for one in clients:
+            one.sendall(b"later")
+        daemon.stop(60)
+    assert ends(daemon) == {}
+    manager.settle()
+    manager.start(daemon)
+    assert outcome(daemon)["lost"] == 0
+    for one in clients:
+        assert receive_exactly(one, 5) == b"later"
+        one.close()
+    flow.close()
 
 
 @pytest.mark.parametrize("why", ["option", "store"])

@@ -2,6 +2,7 @@
 """A stand-in for systemd: takes a service's notifications, keeps the descriptors it stores, and passes them to its next run."""
 
 import array
+import contextlib
 import os
 import resource
 import socket
@@ -51,6 +52,9 @@ class Manager:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.path)
         self._settled = threading.Event()
+        self._slow = None  # a word: messages with it wait for _go
+        self._arrived = threading.Event()  # one of them
+        self._go = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -73,6 +77,9 @@ class Manager:
             self._take(dict(line.split("=", 1) for line in data.decode().splitlines()), list(fds))
 
     def _take(self, fields, fds):
+        if self._slow in fields:
+            self._arrived.set()
+            self._go.wait(PATIENCE)
         self.messages.append((fields, len(fds)))
         if "FDSTORE" in fields and self.keeps:
             self.stored += [(fields.get("FDNAME", "stored"), fd) for fd in fds]
@@ -93,6 +100,18 @@ class Manager:
         self._settled.clear()
         self._tell(b"settle")
         assert self._settled.wait(PATIENCE), "the manager's thread did not read all messages"
+
+    @contextlib.contextmanager
+    def slow(self, key):
+        """In the context nothing is done about messages with KEY, nor about those after them. Yields what waits for the first."""
+        self._go.clear()
+        self._arrived.clear()
+        self._slow = key
+        try:
+            yield lambda: self._arrived.wait(PATIENCE)
+        finally:
+            self._slow = None
+            self._go.set()
 
     def said(self, key, value="1"):
         return any(fields.get(key) == value for fields, _ in self.messages)
