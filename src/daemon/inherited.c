@@ -130,8 +130,8 @@ static bool daemon_inherited_put_aside(struct inherited *inherited, size_t index
 	*parcel = (struct inherited_parcel){
 		.survey = inherited->surveys.items[index],
 		.queue = steal_fd(&inherited->queues.items[index]),
-		.name = steal_ptr(&inherited->names[inherited->named.items[index]]),
 	};
+	parcel->name = steal_ptr(&inherited->names[inherited->named.items[index]]);
 	return true;
 }
 

@@ -106,7 +106,7 @@ static pid_t command_upgrade_check_start(const struct cli *cli, struct successio
 /* The whole output, until the check ends. The caller frees. */
 static char *command_upgrade_check_read(int fd)
 {
-	char *text = calloc(1, OUTPUT_MAX + 1), rest[4096];
+	char *text = calloc(1, OUTPUT_MAX + 1), rest[4096] = "";
 	size_t length = 0;
 
 	if (!text)
