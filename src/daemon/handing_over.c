@@ -38,6 +38,8 @@ struct handing_over {
 	size_t connections;
 	uint64_t bytes;
 	uint64_t since_us;
+	bool freezing; /* up to the moment at which the manager is sent something, or that is given up */
+	bool hurried;  /* a second signal came meanwhile */
 	bool over;
 	void (*done)(struct daemon *daemon, bool ok);
 };
@@ -64,7 +66,7 @@ static void daemon_handing_over_fail(struct handing_over *handing, const struct 
 		daemon_fd_message_drain(handing->queue.out);
 	daemon_handing_over_close(handing);
 	fwd_freeze_undo(handing->daemon->forwarder);
-	handing->done(handing->daemon, false);
+	handing->done(handing->daemon, handing->hurried);
 }
 
 static void daemon_handing_over_succeed(struct handing_over *handing)
@@ -138,9 +140,10 @@ static void daemon_handing_over_on_frozen(void *context, const struct fwd_handov
 	struct handing_over *handing = context;
 	struct err why;
 
+	handing->freezing = false;
 	if (!handover) {
 		daemon_handing_over_complain(err);
-		handing->done(handing->daemon, false);
+		handing->done(handing->daemon, handing->hurried);
 		return;
 	}
 	handing->connections = handover->connections;
@@ -149,6 +152,8 @@ static void daemon_handing_over_on_frozen(void *context, const struct fwd_handov
 		daemon_handing_over_succeed(handing);
 	else if (daemon_handing_over_send(handing, handover, &why) < 0)
 		daemon_handing_over_fail(handing, &why);
+	else if (handing->hurried)
+		handing->done(handing->daemon, true);
 }
 
 /*
@@ -184,6 +189,14 @@ bool daemon_handing_over_is_done(const struct daemon *daemon)
 	return daemon->handing_over && daemon->handing_over->over;
 }
 
+bool daemon_handing_over_hurry(struct daemon *daemon)
+{
+	if (!daemon->handing_over || !daemon->handing_over->freezing || daemon->handing_over->hurried)
+		return false;
+	daemon->handing_over->hurried = true;
+	return true;
+}
+
 bool daemon_handing_over_begin(struct daemon *daemon, void (*done)(struct daemon *daemon, bool ok))
 {
 	struct handing_over *handing;
@@ -201,8 +214,10 @@ bool daemon_handing_over_begin(struct daemon *daemon, void (*done)(struct daemon
 		.daemon = daemon, .queue = { -1, -1 }, .barrier = -1, .since_us = clock_now_us(), .done = done
 	};
 	daemon->handing_over = handing;
-	if (fwd_freeze(daemon->forwarder, daemon_handing_over_on_frozen, handing, &err) == 0)
+	if (fwd_freeze(daemon->forwarder, daemon_handing_over_on_frozen, handing, &err) == 0) {
+		handing->freezing = true;
 		return true;
+	}
 	daemon_handing_over_complain(&err);
 	daemon_handing_over_free(daemon);
 	return false;

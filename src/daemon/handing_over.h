@@ -13,10 +13,16 @@ bool daemon_handing_over_is_possible(const struct daemon *daemon);
 
 /*
  * Begins to hand them over; the forwarder accepts no more. Whether it did: it does not where that is not possible, or memory is
- * lacking. DONE is called then, not from within. OK: they are gone from here, and nothing is left to do for
- * them. Else they go on here, and the log says why.
+ * lacking. DONE is called then, not from within. OK: nothing is left to do for them, as they are gone from
+ * here or the stop was hurried. Else they go on here. Where they do not go, the log says why.
  */
 bool daemon_handing_over_begin(struct daemon *daemon, void (*done)(struct daemon *daemon, bool ok));
+
+/*
+ * A second signal: whether DONE will be called as soon as the manager is sent what it is due, which takes but a moment. It is not
+ * awaited that the manager has read it. False where the stop may end at once.
+ */
+bool daemon_handing_over_hurry(struct daemon *daemon);
 
 /* Whether they are handed over. */
 bool daemon_handing_over_is_done(const struct daemon *daemon);

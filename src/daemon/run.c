@@ -187,7 +187,8 @@ static void daemon_run_prepare_handover(struct daemon *daemon)
 static void daemon_run_stop(struct daemon *daemon, int signal)
 {
 	if (daemon->state == DAEMON_STOPPING) {
-		event_base_loopbreak(daemon->base);
+		if (!daemon_handing_over_hurry(daemon))
+			event_base_loopbreak(daemon->base);
 		return;
 	}
 	log_info("stopping", F_STR("signal", signal == SIGTERM ? "TERM" : "INT"));

@@ -235,6 +235,24 @@ def test_a_second_signal_amid_a_handover_moves_nothing(host, three, manager, lat
     flow.close()
 
 
+def test_a_second_signal_before_all_stand_still_costs_nothing(host, three, manager):
+    daemon, made = three
+    clients = [connect(host, one) for one in made for _ in range(3)]
+    assert all(echoes(one) for one in clients)
+    with thread_stopped(daemon.pid, "weft-worker-0"):
+        for _ in range(2):
+            daemon.signal(signal.SIGTERM)
+            poll_until(lambda: daemon.api.status()["state"] == "stopping")
+    assert daemon.process.wait(60) == 0
+    daemon.process = None
+    manager.settle()
+    manager.start(daemon)
+    assert outcome(daemon)["lost"] == 0
+    for one in clients:
+        assert echoes(one)
+        one.close()
+
+
 @pytest.mark.parametrize("why", ["option", "store"])
 def test_without_a_handover_a_stop_drains(host, weftd, guest, manager, why):
     daemon = weftd({"forwarder": {"stop_drain": "10m", "handover": "no" if why == "option" else "yes"}}, run=False)
