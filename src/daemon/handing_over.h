@@ -27,7 +27,7 @@ bool daemon_handing_over_hurry(struct daemon *daemon);
 /* Whether they are handed over. */
 bool daemon_handing_over_is_done(const struct daemon *daemon);
 
-/* Frees what it needed; a DONE that is due is not called any more. */
+/* Frees what it needed; a DONE that is due is not called any more. Connections that were sent to the manager are gone from here then. */
 void daemon_handing_over_free(struct daemon *daemon);
 
 #endif
