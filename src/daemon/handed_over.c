@@ -46,7 +46,7 @@ static void daemon_handed_over_tell(struct daemon *daemon)
 	control_event(daemon->control, "handover", NULL, daemon_handed_over_describe(daemon));
 }
 
-/* The forwarder cannot count those of a record that it could not read. */
+/* Who sent them knew how many there were; the forwarder has a record alone, which may be damaged. */
 static void daemon_handed_over_on_done(void *context, const struct fwd_thaw_result *result)
 {
 	struct daemon *daemon = context;
@@ -55,7 +55,7 @@ static void daemon_handed_over_on_done(void *context, const struct fwd_thaw_resu
 
 	handed->known = true;
 	handed->outcome = (struct handover_outcome){ .connections = result->taken,
-						     .lost = result->lost > missing ? result->lost : missing,
+						     .lost = handed->sent ? missing : result->lost,
 						     .gap_ms = result->gap_ms };
 	daemon_handed_over_tell(daemon);
 }

@@ -515,6 +515,7 @@ void fwd_record_read(const uint8_t *bytes, size_t size, int *fds, size_t count, 
 	struct record_reader reader = { .fds = fds, .fd_count = count, .finding = finding };
 	struct record_cursor contents;
 	struct record_head *head = &finding->head;
+	size_t most;
 
 	*finding = (struct record_finding){ 0 };
 	if (!fwd_record_open(&reader, bytes, size, &contents))
@@ -529,7 +530,8 @@ void fwd_record_read(const uint8_t *bytes, size_t size, int *fds, size_t count, 
 	fwd_record_read_contents(&reader, contents, routes);
 	if (head->connections != finding->read + finding->lost)
 		fwd_record_complain(&reader, "it counts other connections than it has");
-	/* Some cannot even be seen. */
-	if (head->connections > finding->read + finding->lost)
-		finding->lost = head->connections - finding->read;
+	/* Some cannot even be seen; but each has a descriptor at least. */
+	most = head->connections < count ? head->connections : count;
+	if (most > finding->read + finding->lost)
+		finding->lost = most - finding->read;
 }

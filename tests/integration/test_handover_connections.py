@@ -398,7 +398,12 @@ def future(parcel):
     parcel.record = parcel.record[:8] + b"\2\0" + parcel.record[10:]
 
 
-HARMS = [foreign_descriptor, other_socket, missing_descriptor, cut, excess, empty, zeroes, future]
+def boasting(parcel):
+    """It counts a million connections more than it has."""
+    parcel.record = parcel.record[:50] + b"\x10" + parcel.record[51:]
+
+
+HARMS = [foreign_descriptor, other_socket, missing_descriptor, boasting, cut, excess, empty, zeroes, future]
 
 
 def test_a_damaged_handover_costs_the_connections_concerned(host, three, manager):
@@ -433,7 +438,7 @@ def test_a_damaged_handover_costs_the_connections_concerned(host, three, manager
         return log
 
     for harm in HARMS:
-        taken(harm, 2 if harm in (foreign_descriptor, other_socket, missing_descriptor) else 0)
+        taken(harm, 2 if harm in (foreign_descriptor, other_socket, missing_descriptor, boasting) else 0)
     assert "sealed" in taken(lambda parcel: None, 0, seals=0)
 
     # Of the messages themselves nothing can be read: not even how many there were.

@@ -330,6 +330,10 @@ START_TEST(a_count_of_connections_that_is_wrong_is_told)
 	ck_assert_uint_eq(finding.read, CONNECTIONS);
 	ck_assert_uint_eq(finding.lost, 2);
 	ck_assert_ptr_nonnull(finding.problem);
+	head[18] = 1; /* more than there are descriptors */
+	read_part(bytes.count, fds.count);
+	ck_assert_uint_eq(finding.lost, fds.count - CONNECTIONS);
+	head[18] = 0;
 	head[16] = 1;
 	read_part(bytes.count, fds.count);
 	ck_assert_uint_eq(finding.read, CONNECTIONS);
