@@ -16,6 +16,7 @@
 #include "forwarder/core.h"
 #include "forwarder/fair_share.h"
 #include "forwarder/handover.h"
+#include "forwarder/listener.h"
 #include "forwarder/probe.h"
 #include "forwarder/thaw_wait.h"
 #include "forwarder/worker.h"
@@ -72,8 +73,20 @@ void fwd_route_set_guest(struct fwd_route *route, uint32_t ip)
 	route->guest_ip = ip;
 }
 
+/* A listener may outlive its route, and accepts for nobody then. */
+static void fwd_route_leave_listeners(struct fwd_route *route)
+{
+	struct fwd_listener *listener;
+
+	while ((listener = LIST_FIRST(&route->listeners))) {
+		LIST_REMOVE(listener, of_route);
+		LIST_INSERT_HEAD(&route->forwarder->no_backend->listeners, listener, of_route);
+	}
+}
+
 void fwd_route_destroy(struct fwd_route *route)
 {
+	fwd_route_leave_listeners(route);
 	fwd_probe_detach_all(route);
 	if (route->holds_namespace)
 		fwd_share_hold(route->forwarder, -1);
