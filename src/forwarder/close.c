@@ -28,10 +28,12 @@ static void fwd_connection_close_peer(struct peer *peer, bool reset)
 		return;
 	if (reset) {
 		fwd_socket_reset(&peer->fd);
-	} else {
-		close(peer->fd);
-		peer->fd = -1;
+		return;
 	}
+	if (peer->resets)
+		fwd_socket_end_by_reset(peer->fd, false);
+	close(peer->fd);
+	peer->fd = -1;
 }
 
 /* ---- The line in the log ---- */
@@ -132,12 +134,15 @@ void fwd_connection_close(struct connection *connection, enum fwd_close_reason r
 	fwd_connection_bury(connection);
 }
 
-/* The next run has copies of the sockets, so that they do not leave the poller by being closed here. */
+/* The next run has copies of the sockets, so that they do not leave the poller by being closed here, and no option may change. */
 static void fwd_connection_leave_peer(struct connection *connection, struct peer *peer)
 {
-	if (peer->watched && peer->fd >= 0)
+	if (peer->fd < 0)
+		return;
+	if (peer->watched)
 		fwd_poller_remove(connection->worker->poller, peer->fd);
-	fwd_connection_close_peer(peer, false);
+	close(peer->fd);
+	peer->fd = -1;
 }
 
 void fwd_connection_leave(struct connection *connection)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A handover at the end of a run. Main orders each worker to stand still. Each describes its own connections then, at the same time as
- * the others, and reports to main, which writes the record of all. The connections stay as they are until main says how it went on:
+ * A handover at the end of a run. The workers prepare all sockets first, while bytes still flow (freeze_prepare.c). Then main orders
+ * each to stand still. Each describes its own connections, at the same time as the others, and reports to main, which writes the record
+ * of all. The connections stay as they are until main says how it went on:
  * they are forgotten, or the workers go on with them as if nothing had been.
  */
 #include "forwarder/freeze.h"
@@ -24,6 +25,8 @@
 /* One worker's part: its own while it describes, main's before and after. */
 struct freeze_part {
 	struct freeze *freeze;
+	struct worker *worker;
+	struct mail prepare;
 	struct mail answer;
 	struct frozen_list routes;
 	bool failed; /* there is no memory */
@@ -38,6 +41,7 @@ struct freeze {
 	struct record_fds fds;
 	struct frozen_list routes;
 	struct fwd_handover handover;
+	bool preparing; /* and not given up */
 	bool halted;    /* the workers were told to stand still, and not yet to go on */
 	size_t waiting; /* for so many workers' answers */
 	struct freeze_part parts[];
@@ -45,10 +49,17 @@ struct freeze {
 
 /* ---- How it goes on ---- */
 
+/* The sockets stay prepared: the close of each looks after that. */
+static void fwd_freeze_go_on(struct worker *worker)
+{
+	(void)worker;
+}
+
 static void fwd_freeze_end_left(struct worker *worker)
 {
 	struct route_side *side;
 
+	fwd_freeze_unwatch(worker);
 	LIST_FOREACH(side, &worker->sides, of_worker)
 	{
 		while (!LIST_EMPTY(&side->connections))
@@ -72,7 +83,7 @@ static void fwd_freeze_end(struct freeze *freeze, void (*end)(struct worker *wor
 
 void fwd_freeze_undo(struct forwarder *forwarder)
 {
-	fwd_freeze_end(forwarder->freeze, fwd_freeze_undescribe);
+	fwd_freeze_end(forwarder->freeze, fwd_freeze_go_on);
 }
 
 void fwd_freeze_leave(struct forwarder *forwarder)
@@ -160,12 +171,55 @@ static void fwd_freeze_order(struct freeze *freeze)
 	for (size_t i = 0; i < forwarder->worker_count; i++) {
 		struct freeze_part *part = &freeze->parts[i];
 
-		part->freeze = freeze;
 		part->answer.deliver = fwd_freeze_on_answer;
-		STAILQ_INIT(&part->routes);
 		freeze->waiting++;
 		fwd_worker_halt(forwarder->workers[i], fwd_freeze_on_halted, part);
 	}
+}
+
+/* ---- The preparation ---- */
+
+/* Main thread. */
+static void fwd_freeze_on_prepared(struct mail *mail)
+{
+	struct freeze *freeze = container_of(mail, struct freeze_part, answer)->freeze;
+
+	if (--freeze->waiting || !freeze->preparing)
+		return;
+	freeze->preparing = false;
+	/* Before the order: a client that was accepted is on its way to its worker already. */
+	fwd_accept_pause_for_ever(freeze->forwarder);
+	freeze->head.frozen_ms = clock_now_ms();
+	fwd_freeze_order(freeze);
+}
+
+/* Worker's thread. In pieces, between which the connections are served. */
+static void fwd_freeze_on_prepare(struct mail *mail)
+{
+	struct freeze_part *part = container_of(mail, struct freeze_part, prepare);
+	bool more = fwd_freeze_prepare(part->worker);
+
+	base_mailbox_post(more ? part->worker->mailbox : part->freeze->forwarder->mailbox,
+			  more ? &part->prepare : &part->answer);
+}
+
+static void fwd_freeze_prepare_all(struct freeze *freeze)
+{
+	struct forwarder *forwarder = freeze->forwarder;
+
+	freeze->preparing = true;
+	for (size_t i = 0; i < forwarder->worker_count; i++) {
+		struct freeze_part *part = &freeze->parts[i];
+
+		part->freeze = freeze;
+		part->worker = forwarder->workers[i];
+		part->prepare.deliver = fwd_freeze_on_prepare;
+		part->answer.deliver = fwd_freeze_on_prepared;
+		STAILQ_INIT(&part->routes);
+		freeze->waiting++;
+	}
+	for (size_t i = 0; i < forwarder->worker_count; i++)
+		base_mailbox_post(forwarder->workers[i]->mailbox, &freeze->parts[i].prepare);
 }
 
 static struct freeze *fwd_freeze_new(struct forwarder *forwarder)
@@ -190,17 +244,16 @@ int fwd_freeze(struct forwarder *forwarder,
 	forwarder->freeze = freeze;
 	freeze->done = done;
 	freeze->context = context;
-	/* Before the order: a client that was accepted is on its way to its worker already. */
-	fwd_accept_pause_for_ever(forwarder);
-	freeze->head.frozen_ms = clock_now_ms();
-	fwd_freeze_order(freeze);
+	fwd_freeze_prepare_all(freeze);
 	return 0;
 }
 
 void fwd_freeze_cancel(struct forwarder *forwarder)
 {
-	if (forwarder->freeze)
-		fwd_freeze_undo(forwarder);
+	if (!forwarder->freeze)
+		return;
+	forwarder->freeze->preparing = false;
+	fwd_freeze_undo(forwarder);
 }
 
 void fwd_freeze_free(struct forwarder *forwarder)

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A connection in words that the next run understands. Times become durations: the connection's clock stands still from now on, or has
- * done so since its route was paused.
- *
- * Both sockets are set to end by reset. If nobody takes them over, their last copy is closed by the service manager. With a FIN a
- * download that was cut short would look whole, and the guest's socket would pin the sandbox's namespace.
+ * done so since its route was paused. Most sockets are prepared already (freeze_prepare.c).
  */
 #include "forwarder/connection.h"
 #include "forwarder/endpoint.h"
 #include "forwarder/freeze.h"
 #include "forwarder/frozen.h"
 #include "forwarder/route.h"
-#include "forwarder/socket.h"
 #include "forwarder/worker.h"
 
 #include <stdlib.h>
@@ -31,7 +27,7 @@ static void fwd_freeze_describe_peer(const struct peer *peer, struct frozen_peer
 	frozen->fd = peer->fd;
 	frozen->special = peer->special;
 	frozen->ended = peer->ended;
-	fwd_socket_cookie(peer->fd, &frozen->cookie);
+	frozen->cookie = peer->cookie;
 }
 
 static void fwd_freeze_describe_stream(const struct stream *stream, struct frozen_stream *frozen)
@@ -94,10 +90,11 @@ static void fwd_freeze_describe_times(const struct connection *connection, struc
 		frozen->settle_ms = fwd_freeze_since(now_ms, connection->settle_ms);
 }
 
-static void fwd_freeze_describe_connection(const struct connection *connection, struct frozen *frozen)
+static void fwd_freeze_describe_connection(struct connection *connection, struct frozen *frozen)
 {
 	bool held;
 
+	fwd_freeze_prepare_connection(connection);
 	fwd_frozen_init(frozen);
 	frozen->phase = fwd_freeze_phase(connection);
 	held = frozen->phase == FROZEN_HELD;
@@ -156,23 +153,6 @@ static int fwd_freeze_describe_side(const struct route_side *side, struct frozen
 	return 0;
 }
 
-static void fwd_freeze_set_ends(struct worker *worker, bool reset)
-{
-	const struct route_side *side;
-	const struct connection *connection;
-
-	LIST_FOREACH(side, &worker->sides, of_worker)
-	{
-		LIST_FOREACH(connection, &side->connections, of_side)
-		{
-			for (size_t i = 0; i < 2; i++) {
-				if (connection->peers[i].fd >= 0)
-					fwd_socket_end_by_reset(connection->peers[i].fd, reset);
-			}
-		}
-	}
-}
-
 int fwd_freeze_describe(struct worker *worker, struct frozen_list *routes)
 {
 	const struct route_side *side;
@@ -182,13 +162,7 @@ int fwd_freeze_describe(struct worker *worker, struct frozen_list *routes)
 		if (!LIST_EMPTY(&side->connections) && fwd_freeze_describe_side(side, routes) < 0)
 			return -1;
 	}
-	fwd_freeze_set_ends(worker, true);
 	return 0;
-}
-
-void fwd_freeze_undescribe(struct worker *worker)
-{
-	fwd_freeze_set_ends(worker, false);
 }
 
 void fwd_freeze_forget(struct frozen_list *routes)

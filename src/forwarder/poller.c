@@ -9,6 +9,7 @@
 #include "base/err.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -62,6 +63,23 @@ int fwd_poller_add_edges(struct poller *poller, int fd, struct poll_source *sour
 int fwd_poller_add_readable(struct poller *poller, int fd, struct poll_source *source)
 {
 	return fwd_poller_add(poller, fd, EPOLLIN, source);
+}
+
+/* The descriptor stays, because other threads have its number. */
+int fwd_poller_reduce(struct poller *poller, int fd, struct poll_source *source)
+{
+	struct poller fresh = { .fd = epoll_create1(EPOLL_CLOEXEC) };
+	int status;
+
+	if (fresh.fd < 0)
+		return -1;
+	status = fwd_poller_add_readable(&fresh, fd, source);
+	if (status == 0)
+		status = dup3(fresh.fd, poller->fd, O_CLOEXEC) < 0 ? -1 : 0;
+	close(fresh.fd);
+	if (status == 0)
+		poller->next = poller->count = 0;
+	return status;
 }
 
 int fwd_poller_add_shared(struct poller *poller, int fd, struct poll_source *source)

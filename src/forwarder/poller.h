@@ -37,6 +37,12 @@ int fwd_poller_add_readable(struct poller *poller, int fd, struct poll_source *s
 int fwd_poller_add_shared(struct poller *poller, int fd, struct poll_source *source);
 void fwd_poller_remove(struct poller *poller, int fd);
 
+/*
+ * Has the poller forget all that it watches, at once, but FD, which it goes on watching as fwd_poller_add_readable() does. 0, or -1
+ * with errno (EMFILE, ENFILE, ENOMEM, ENOSPC), and it watches all as before.
+ */
+int fwd_poller_reduce(struct poller *poller, int fd, struct poll_source *source);
+
 /* Drops the events of SOURCE that were found and not dispatched yet. For a source whose descriptor was closed. */
 void fwd_poller_forget(struct poller *poller, const struct poll_source *source);
 

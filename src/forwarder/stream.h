@@ -29,6 +29,8 @@ struct peer {
 	bool ended : 1;    /* its FIN was read */
 	bool watched : 1;
 	bool special : 1; /* a FIN, an error or an urgent byte was announced: a short read proves nothing any more */
+	bool resets : 1;  /* it is ready for a handover: closed as it is, it sends a reset */
+	uint64_t cookie;  /* SO_COOKIE; 0: not asked for yet */
 };
 
 /* The bytes from one peer to the other. */

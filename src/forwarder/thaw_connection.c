@@ -68,7 +68,9 @@ static struct peer fwd_thaw_peer(struct frozen_peer *frozen, enum which which)
 			     .readable = true,
 			     .writable = true,
 			     .special = frozen->special,
-			     .ended = frozen->ended };
+			     .ended = frozen->ended,
+			     .resets = true,
+			     .cookie = frozen->cookie };
 
 	frozen->fd = -1;
 	return peer;
@@ -219,10 +221,6 @@ static bool fwd_thaw_revive(struct thaw_letter *letter, struct thaw_item *item)
 	if (fwd_thaw_ends(&letter->verdict, phase)) {
 		fwd_connection_close(connection, letter->verdict.reason, 0);
 		return false;
-	}
-	for (size_t i = 0; i < 2; i++) {
-		if (connection->peers[i].fd >= 0)
-			fwd_socket_end_by_reset(connection->peers[i].fd, false);
 	}
 	thaw_phases[phase].begin(connection, &letter->before);
 	return true;

@@ -216,23 +216,62 @@ START_TEST(in_a_pause_the_clock_stands_where_the_pause_began)
 }
 END_TEST
 
-START_TEST(a_described_socket_ends_by_reset_and_a_revived_one_in_order)
+/* How a socket ends when its last copy is closed. */
+static bool ends_by_reset(int fd)
 {
 	struct linger linger;
 	socklen_t size = sizeof(linger);
+
+	ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &size), 0);
+	return linger.l_onoff && !linger.l_linger;
+}
+
+START_TEST(a_described_socket_ends_by_reset_and_a_revived_one_in_order)
+{
+	int copies[2];
 
 	make();
 
 	struct frozen *frozen = describe();
 
-	for (size_t i = 0; i < 2; i++) {
-		ck_assert_int_eq(getsockopt(connection->peers[i].fd, SOL_SOCKET, SO_LINGER, &linger, &size), 0);
-		ck_assert(linger.l_onoff && !linger.l_linger);
-	}
+	ck_assert(ends_by_reset(connection->peers[CLIENT].fd) && ends_by_reset(connection->peers[GUEST].fd));
 	connection = revive(frozen);
+	ck_assert(ends_by_reset(connection->peers[CLIENT].fd) && ends_by_reset(connection->peers[GUEST].fd));
+	for (size_t i = 0; i < 2; i++)
+		copies[i] = fcntl(connection->peers[i].fd, F_DUPFD_CLOEXEC, 3);
+	fwd_connection_close(connection, CLOSE_DONE, 0);
+	ck_assert(LIST_EMPTY(&lab.side->connections));
 	for (size_t i = 0; i < 2; i++) {
-		ck_assert_int_eq(getsockopt(connection->peers[i].fd, SOL_SOCKET, SO_LINGER, &linger, &size), 0);
-		ck_assert(!linger.l_onoff);
+		ck_assert(!ends_by_reset(copies[i]));
+		close(copies[i]);
+	}
+}
+END_TEST
+
+START_TEST(connections_are_prepared_a_part_at_a_time)
+{
+	enum { MANY = 600, LEAST = 256 };
+	unsigned turns = 1;
+
+	for (size_t i = 0; i < MANY; i++) {
+		make();
+		close(far[CLIENT]);
+		close(far[GUEST]);
+	}
+	while (fwd_freeze_prepare(&lab.worker)) {
+		size_t prepared = 0;
+
+		LIST_FOREACH(connection, &lab.side->connections, of_side)
+		prepared += ends_by_reset(connection->peers[CLIENT].fd);
+		ck_assert_uint_ge(prepared, turns * LEAST);
+		ck_assert_uint_lt(prepared, MANY);
+		turns++;
+	}
+	ck_assert_uint_ge(turns, 2);
+	LIST_FOREACH(connection, &lab.side->connections, of_side)
+	{
+		ck_assert(connection->peers[GUEST].cookie && connection->peers[CLIENT].cookie);
+		ck_assert(ends_by_reset(connection->peers[GUEST].fd));
 	}
 }
 END_TEST
@@ -247,6 +286,7 @@ int main(void)
 	tcase_add_test(tcase, timers_go_on_with_what_was_left_and_age_includes_the_gap);
 	tcase_add_test(tcase, in_a_pause_the_clock_stands_where_the_pause_began);
 	tcase_add_test(tcase, a_described_socket_ends_by_reset_and_a_revived_one_in_order);
+	tcase_add_test(tcase, connections_are_prepared_a_part_at_a_time);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }
