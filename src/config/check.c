@@ -166,17 +166,23 @@ static void config_check_ports(const struct config *config, struct config_mistak
 /* What guests are to ask. A guest's own loopback may have a resolver of its own, but no service of the host. */
 static void config_check_asked(const struct config *config, struct config_mistakes *mistakes)
 {
-	const struct addr_list *services = &config->egress.allow_host;
+	const struct config_service_list *services = &config->egress.allow_host;
 	const struct cidr4_list *dns = &config->addresses.dns;
-	char text[ADDR_TEXT_SIZE];
+	char text[ADDR_TEXT_SIZE], whole[CONFIG_SERVICE_TEXT_SIZE];
 
 	for (size_t i = 0; i < services->count; i++) {
-		const struct addr *service = &services->items[i];
+		const struct config_service *service = &services->items[i];
+		const struct addr *asked = &service->address, *target = &service->target;
 
-		if (!addr_can_be_asked(service) || addr_is_wildcard(service) || addr_is_loopback(service))
-			config_blame_item("egress", "allow_host", i, addr_format(service, text),
+		if (!addr_can_be_asked(asked) || addr_is_wildcard(asked) || addr_is_loopback(asked))
+			config_blame_item("egress", "allow_host", i, config_service_format(service, whole),
 					  "no guest can ask there; allowed: no loopback, network, broadcast, multicast "
 					  "or reserved address");
+		if (service->kind == CONFIG_SERVICE_ADDRESS && (!addr_can_be_asked(target) || addr_is_wildcard(target)))
+			config_blame_item("egress", "allow_host", i, config_service_format(service, whole),
+					  "weftd cannot connect to %s; allowed: an address with a port, such as "
+					  "127.0.0.1:8080",
+					  addr_format(target, text));
 	}
 	for (size_t i = 0; i < dns->count; i++) {
 		const struct addr server = addr_from_ipv4(dns->items[i].ip, 53);
@@ -186,6 +192,46 @@ static void config_check_asked(const struct config *config, struct config_mistak
 					  "no guest can ask there; allowed: no network, broadcast, multicast or "
 					  "reserved address");
 	}
+}
+
+/* A port of this host that guests' connections are led to must not be one that weft has, or gives away. */
+static void config_check_led_to(const struct config *config, const char *key, size_t index, const char *value,
+				uint16_t port, struct config_mistakes *mistakes)
+{
+	if (port == config->egress.service_port && config_has_forwarded_service(config))
+		config_blame_item("egress", key, index, value, "the port is service_port; allowed: another one");
+	if (port >= config->ports.first && port <= config->ports.last)
+		config_blame_item("egress", key, index, value, "lies in [ports] range; allowed: a port outside %u-%u",
+				  config->ports.first, config->ports.last);
+}
+
+static void config_check_services(const struct config *config, struct config_mistakes *mistakes)
+{
+	const struct config_service_list *services = &config->egress.allow_host;
+	const struct config_redirect_list *redirects = &config->egress.redirect;
+	const struct addr_list *const others[] = { &config->forwarder.default_listen, &config->http.listen };
+	const uint16_t port = config->egress.service_port;
+	char text[CONFIG_SERVICE_TEXT_SIZE];
+
+	for (size_t i = 0; i < services->count; i++)
+		if (services->items[i].kind == CONFIG_SERVICE_PORT)
+			config_check_led_to(config, "allow_host", i, config_service_format(&services->items[i], text),
+					    services->items[i].port, mistakes);
+	for (size_t i = 0; i < redirects->count; i++)
+		config_check_led_to(config, "redirect", i, config_redirect_format(&redirects->items[i], text),
+				    redirects->items[i].to, mistakes);
+	if (!config_has_forwarded_service(config))
+		return;
+	if (port >= config->ports.first && port <= config->ports.last)
+		config_blame("egress", "service_port", "lies in [ports] range; allowed: a port outside %u-%u",
+			     config->ports.first, config->ports.last);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		for (size_t j = 0; j < others[i]->count; j++)
+			if (addr_port(&others[i]->items[j]) == port)
+				config_blame("egress", "service_port",
+					     "weftd listens there itself, on %s; allowed: "
+					     "another port",
+					     addr_format(&others[i]->items[j], text));
 }
 
 static void config_check_uplink(const struct config *config, struct config_mistakes *mistakes)
@@ -205,6 +251,7 @@ void config_check(const struct config *config, struct config_mistakes *mistakes)
 	config_check_guest_link(config, mistakes);
 	config_check_ports(config, mistakes);
 	config_check_asked(config, mistakes);
+	config_check_services(config, mistakes);
 	config_check_uplink(config, mistakes);
 	if (config->pool.size > config_slot_max(&config->layout))
 		config_blame("pool", "size", "more than there are slots; allowed: at most %u",

@@ -14,6 +14,7 @@
 #include "base/vec.h"
 #include "config/layout.h"
 #include "config/limits.h"
+#include "config/service.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -94,9 +95,11 @@ struct config {
 	} pool;
 	struct {
 		bool internet;
-		struct addr_list allow_host; /* IPv4 ADDR:PORT */
-		struct cidr4_list open;      /* exceptions from the always-denied ranges */
-		unsigned flows;              /* tracked, of one guest at once */
+		struct config_service_list allow_host; /* each at an address of its own */
+		struct config_redirect_list redirect;  /* each for a port of its own */
+		uint16_t service_port;                 /* where weftd hears of what it forwards to services */
+		struct cidr4_list open;                /* exceptions from the always-denied ranges */
+		unsigned flows;                        /* tracked, of one guest at once */
 	} egress;
 	struct {
 		struct cidr4_list allow;

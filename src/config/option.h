@@ -15,24 +15,25 @@ struct config;
 
 /* The type of the member of struct config at the offset of the option. */
 enum option_type {
-	OPTION_STRING,         /* char *; NULL when empty */
-	OPTION_COUNT,          /* unsigned */
-	OPTION_SIZE,           /* unsigned, bytes; K, M, G */
-	OPTION_DURATION,       /* unsigned, milliseconds; ms, s, m */
-	OPTION_PORT,           /* uint16_t */
-	OPTION_RANGE,          /* uint16_t; the last port at `second` */
-	OPTION_BOOL,           /* bool; yes, no */
-	OPTION_CHOICE,         /* an enum whose values count up in the order of `words` */
-	OPTION_NETWORK,        /* struct cidr4 without host bits */
-	OPTION_INTERFACE,      /* struct cidr4: an address with the prefix of its link */
-	OPTION_MAC,            /* struct mac */
-	OPTION_MAC_OR_LEARN,   /* struct mac, kept as it is by the word "learn", which sets the bool at `second` */
-	OPTION_OWNER,          /* struct config_owner; UID:GID, or empty: nobody */
-	OPTION_LISTEN_LIST,    /* struct addr_list; this one and all below are lists */
-	OPTION_LISTEN_V4_LIST, /* struct addr_list, IPv4 only */
-	OPTION_NETWORK_LIST,   /* struct cidr4_list */
-	OPTION_IP_LIST,        /* struct cidr4_list, /32 each */
-	OPTION_USERS_LIST,     /* struct config_users_list */
+	OPTION_STRING,        /* char *; NULL when empty */
+	OPTION_COUNT,         /* unsigned */
+	OPTION_SIZE,          /* unsigned, bytes; K, M, G */
+	OPTION_DURATION,      /* unsigned, milliseconds; ms, s, m */
+	OPTION_PORT,          /* uint16_t */
+	OPTION_RANGE,         /* uint16_t; the last port at `second` */
+	OPTION_BOOL,          /* bool; yes, no */
+	OPTION_CHOICE,        /* an enum whose values count up in the order of `words` */
+	OPTION_NETWORK,       /* struct cidr4 without host bits */
+	OPTION_INTERFACE,     /* struct cidr4: an address with the prefix of its link */
+	OPTION_MAC,           /* struct mac */
+	OPTION_MAC_OR_LEARN,  /* struct mac, kept as it is by the word "learn", which sets the bool at `second` */
+	OPTION_OWNER,         /* struct config_owner; UID:GID, or empty: nobody */
+	OPTION_LISTEN_LIST,   /* struct addr_list; this one and all below are lists */
+	OPTION_SERVICE_LIST,  /* struct config_service_list */
+	OPTION_REDIRECT_LIST, /* struct config_redirect_list */
+	OPTION_NETWORK_LIST,  /* struct cidr4_list */
+	OPTION_IP_LIST,       /* struct cidr4_list, /32 each */
+	OPTION_USERS_LIST,    /* struct config_users_list */
 };
 
 struct option {

@@ -231,14 +231,12 @@ static int config_option_read_mac(const char *text, struct mac *mac, char *why)
 	return 0;
 }
 
-static int config_option_add_listen(const struct option *option, const char *text, struct addr_list *list, char *why)
+static int config_option_add_listen(const char *text, struct addr_list *list, char *why)
 {
 	struct addr addr;
 
 	if (addr_parse(text, &addr) < 0)
 		return config_option_refuse(why, "not an address with a port");
-	if (option->type == OPTION_LISTEN_V4_LIST && addr.any.sa_family != AF_INET)
-		return config_option_refuse(why, "not IPv4");
 	for (size_t i = 0; i < list->count; i++)
 		if (addr_equal(&list->items[i], &addr))
 			return config_option_refuse(why, "given twice");
@@ -247,6 +245,42 @@ static int config_option_add_listen(const struct option *option, const char *tex
 	if (!item)
 		return config_option_refuse(why, "out of memory");
 	*item = addr;
+	return 0;
+}
+
+static int config_option_add_service(const char *text, struct config_service_list *list, char *why)
+{
+	struct config_service service;
+	const char *fault = config_service_parse(text, &service);
+
+	if (fault)
+		return config_option_refuse(why, fault);
+	for (size_t i = 0; i < list->count; i++)
+		if (addr_equal(&list->items[i].address, &service.address))
+			return config_option_refuse(why, "the address has a service already");
+
+	struct config_service *item = vec_push(list);
+	if (!item)
+		return config_option_refuse(why, "out of memory");
+	*item = service;
+	return 0;
+}
+
+static int config_option_add_redirect(const char *text, struct config_redirect_list *list, char *why)
+{
+	struct config_redirect redirect;
+	const char *fault = config_redirect_parse(text, &redirect);
+
+	if (fault)
+		return config_option_refuse(why, fault);
+	for (size_t i = 0; i < list->count; i++)
+		if (list->items[i].port == redirect.port)
+			return config_option_refuse(why, "the port is redirected already");
+
+	struct config_redirect *item = vec_push(list);
+	if (!item)
+		return config_option_refuse(why, "out of memory");
+	*item = redirect;
 	return 0;
 }
 
@@ -407,8 +441,11 @@ int config_option_set(const struct option *option, struct config *config, const 
 	case OPTION_MAC_OR_LEARN:
 		return config_option_read_mac_or_learn(value, place, second, why);
 	case OPTION_LISTEN_LIST:
-	case OPTION_LISTEN_V4_LIST:
-		return config_option_add_listen(option, value, place, why);
+		return config_option_add_listen(value, place, why);
+	case OPTION_SERVICE_LIST:
+		return config_option_add_service(value, place, why);
+	case OPTION_REDIRECT_LIST:
+		return config_option_add_redirect(value, place, why);
 	case OPTION_NETWORK_LIST:
 	case OPTION_IP_LIST:
 		return config_option_add_network(option, value, place, why);

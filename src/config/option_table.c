@@ -127,8 +127,13 @@ const struct option option_table[] = {
 
 	{ "egress", "internet", OPTION_BOOL, .initial = "yes", AT(egress.internet),
 	  .text = "Whether guests reach the world, where their own policy does not say." },
-	{ "egress", "allow_host", OPTION_LISTEN_V4_LIST, .initial = "", AT(egress.allow_host),
-	  .text = "A service of this host that all guests may reach." },
+	{ "egress", "allow_host", OPTION_SERVICE_LIST, .initial = "", AT(egress.allow_host),
+	  .text = "A service of this host that all guests may reach, at an address that need not be one of the host." },
+	{ "egress", "service_port", OPTION_PORT, .initial = "5382", AT(egress.service_port),
+	  .text = "Where weftd listens for what it forwards to such a service; open to guests alone, and only while "
+		  "there is one." },
+	{ "egress", "redirect", OPTION_REDIRECT_LIST, .initial = "", AT(egress.redirect),
+	  .text = "Hands the guests' TCP for a port, of whatever address, to a proxy on a port of this host." },
 	{ "egress", "open", OPTION_NETWORK_LIST, .initial = "", AT(egress.open),
 	  .text = "A network within the ranges that are always denied, opened to all guests." },
 	{ "egress", "flows", OPTION_COUNT, .initial = "8192", AT(egress.flows), .min = 1, .max = 1000000,

@@ -56,8 +56,13 @@ void config_option_clear(const struct option *option, struct config *config)
 		*(char **)place = NULL;
 		break;
 	case OPTION_LISTEN_LIST:
-	case OPTION_LISTEN_V4_LIST:
 		vec_free((struct addr_list *)place);
+		break;
+	case OPTION_SERVICE_LIST:
+		vec_free((struct config_service_list *)place);
+		break;
+	case OPTION_REDIRECT_LIST:
+		vec_free((struct config_redirect_list *)place);
 		break;
 	case OPTION_NETWORK_LIST:
 	case OPTION_IP_LIST:
@@ -108,6 +113,22 @@ static void config_option_print_addresses(const struct addr_list *list, FILE *ou
 
 	for (size_t i = 0; i < list->count; i++)
 		fprintf(out, "%s%s", i ? " " : "", addr_format(&list->items[i], text));
+}
+
+static void config_option_print_services(const struct config_service_list *list, FILE *out)
+{
+	char text[CONFIG_SERVICE_TEXT_SIZE];
+
+	for (size_t i = 0; i < list->count; i++)
+		fprintf(out, "%s%s", i ? " " : "", config_service_format(&list->items[i], text));
+}
+
+static void config_option_print_redirects(const struct config_redirect_list *list, FILE *out)
+{
+	char text[CONFIG_REDIRECT_TEXT_SIZE];
+
+	for (size_t i = 0; i < list->count; i++)
+		fprintf(out, "%s%s", i ? " " : "", config_redirect_format(&list->items[i], text));
 }
 
 static void config_option_print_networks(const struct option *option, const struct cidr4_list *list, FILE *out)
@@ -184,8 +205,13 @@ static void config_option_print_value(const struct option *option, struct config
 		fputs(addr_mac_format(place, text), out);
 		break;
 	case OPTION_LISTEN_LIST:
-	case OPTION_LISTEN_V4_LIST:
 		config_option_print_addresses(place, out);
+		break;
+	case OPTION_SERVICE_LIST:
+		config_option_print_services(place, out);
+		break;
+	case OPTION_REDIRECT_LIST:
+		config_option_print_redirects(place, out);
 		break;
 	case OPTION_NETWORK_LIST:
 	case OPTION_IP_LIST:
@@ -274,8 +300,11 @@ static const char *config_option_allowed_form(const struct option *option)
 		return "a unicast MAC, 02:FC:00:00:00:05, or learn";
 	case OPTION_LISTEN_LIST:
 		return "ADDRESS:PORT or [ADDRESS]:PORT; more by repeating the key";
-	case OPTION_LISTEN_V4_LIST:
-		return "ADDRESS:PORT, IPv4; more by repeating the key";
+	case OPTION_SERVICE_LIST:
+		return "ADDRESS:PORT, IPv4, then =PORT, =ADDRESS:PORT or =unix:PATH, then ,proxy-v2, or not; more by "
+		       "repeating the key";
+	case OPTION_REDIRECT_LIST:
+		return "PORT:PORT or *:PORT, which is for every other port; more by repeating the key";
 	case OPTION_NETWORK_LIST:
 		return "ADDRESS or NETWORK/LENGTH, IPv4; more by repeating the key";
 	case OPTION_IP_LIST:
@@ -327,7 +356,8 @@ char *config_option_allowed(const struct option *option, char text[static OPTION
 	case OPTION_MAC:
 	case OPTION_MAC_OR_LEARN:
 	case OPTION_LISTEN_LIST:
-	case OPTION_LISTEN_V4_LIST:
+	case OPTION_SERVICE_LIST:
+	case OPTION_REDIRECT_LIST:
 	case OPTION_NETWORK_LIST:
 	case OPTION_IP_LIST:
 	case OPTION_USERS_LIST:

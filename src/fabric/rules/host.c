@@ -112,7 +112,7 @@ static size_t rules_host_sandbox_ranges(const struct config *config, struct cidr
 
 static void rules_host_add_sets(struct nft_batch *batch, const struct config *config)
 {
-	const struct addr_list *services = &config->egress.allow_host;
+	const struct config_service_list *services = &config->egress.allow_host;
 	AUTO_FREE struct cidr4 *addresses = calloc(services->count + 1, sizeof(*addresses));
 
 	if (!addresses) {
@@ -120,7 +120,7 @@ static void rules_host_add_sets(struct nft_batch *batch, const struct config *co
 		return;
 	}
 	for (size_t i = 0; i < services->count; i++)
-		addresses[i] = (struct cidr4){ ntohl(services->items[i].in.sin_addr.s_addr), 32 };
+		addresses[i] = (struct cidr4){ ntohl(services->items[i].address.in.sin_addr.s_addr), 32 };
 	struct cidr4 ranges[3 * CONFIG_LAYOUTS_MAX];
 
 	rules_policy_add_sets(batch, config, ranges, rules_host_sandbox_ranges(config, ranges));

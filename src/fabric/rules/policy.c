@@ -83,7 +83,7 @@ void rules_policy_add_sets(struct nft_batch *batch, const struct config *config,
 			   size_t range_count)
 {
 	const struct cidr4_list *open = &config->egress.open, *dns = &config->addresses.dns;
-	const struct addr_list *services = &config->egress.allow_host;
+	const struct config_service_list *services = &config->egress.allow_host;
 	AUTO_FREE struct nft_element *elements = calloc(2 * (dns->count + services->count) + 1, sizeof(*elements));
 
 	if (!elements) {
@@ -100,8 +100,8 @@ void rules_policy_add_sets(struct nft_batch *batch, const struct config *config,
 		rules_policy_put_service(&elements[2 * i], dns->items[i].ip, DNS_PORT);
 	rules_policy_add_services(batch, &set_dns, elements, 2 * dns->count);
 	for (size_t i = 0; i < services->count; i++)
-		rules_policy_put_service(&elements[2 * i], ntohl(services->items[i].in.sin_addr.s_addr),
-					 addr_port(&services->items[i]));
+		rules_policy_put_service(&elements[2 * i], ntohl(services->items[i].address.in.sin_addr.s_addr),
+					 addr_port(&services->items[i].address));
 	rules_policy_add_services(batch, &set_host_services, elements, 2 * services->count);
 }
 

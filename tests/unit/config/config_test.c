@@ -94,7 +94,7 @@ START_TEST(values_are_read)
 	     "[addresses]\nguest_mac = learn\nmtu = 9K\ndns = 1.1.1.1\ndns = 9.9.9.9\n"
 	     "[forwarder]\ndefault_listen = 127.0.0.1:5000\nidle = 640s\nhalf_closed = 2m\ndefault_wait = "
 	     "250ms\nkeepalive = 0\n"
-	     "[egress]\ninternet = no\nallow_host = 10.0.0.1:53\nopen = 10.1.0.0/24\n"
+	     "[egress]\ninternet = no\nallow_host = 10.0.0.1:53\nopen = 10.1.0.0/24\nservice_port = 7000\n"
 	     "[addresses]\nuplink = eth7");
 	ck_assert_str_eq(config->daemon.socket_group, "weft");
 	ck_assert_int_eq(config->daemon.log_level, LOG_DEBUG_LEVEL);
@@ -112,6 +112,7 @@ START_TEST(values_are_read)
 	ck_assert(!config->egress.internet);
 	ck_assert_uint_eq(config->egress.allow_host.count, 1);
 	ck_assert_uint_eq(config->egress.open.count, 1);
+	ck_assert_uint_eq(config->egress.service_port, 7000);
 	ck_assert_str_eq(config->addresses.uplink, "eth7");
 }
 END_TEST

@@ -250,13 +250,13 @@ START_TEST(so_do_those_that_a_configuration_adds)
 {
 	static char name[] = "uplink";
 	struct cidr4 dns = { IP(10, 1, 1, 1), 32 }, open = { IP(10, 9, 0, 0), 16 }, allow = { IP(1, 0, 0, 0), 24 };
-	struct addr service = addr_from_ipv4(IP(192, 0, 2, 1), 80);
+	struct config_service service = { .address = addr_from_ipv4(IP(192, 0, 2, 1), 80) };
 	struct nft_batch batch;
 
 	lab.config->addresses.dns = (struct cidr4_list){ .items = &dns, .count = 1 };
 	lab.config->addresses.uplink = name;
 	lab.config->egress.open = (struct cidr4_list){ .items = &open, .count = 1 };
-	lab.config->egress.allow_host = (struct addr_list){ .items = &service, .count = 1 };
+	lab.config->egress.allow_host = (struct config_service_list){ .items = &service, .count = 1 };
 	lab.config->ingress.allow = (struct cidr4_list){ .items = &allow, .count = 1 };
 	nft_batch_begin(&batch, NFPROTO_INET);
 	rules_host_add_table(&batch, lab.config);

@@ -28,13 +28,13 @@ END_TEST
 START_TEST(its_listing_can_be_loaded_again_and_is_then_still_intact)
 {
 	struct cidr4 dns = { IP(10, 1, 1, 1), 32 }, open = { IP(10, 9, 0, 0), 16 }, allow = { IP(1, 0, 0, 0), 24 };
-	struct addr service = addr_from_ipv4(IP(192, 0, 2, 1), 80);
+	struct config_service service = { .address = addr_from_ipv4(IP(192, 0, 2, 1), 80) };
 	const struct fabric_nat nat[] = { { addr_from_ipv4(UPLINK_IP, 30888), PROTO_TCP, 8080 },
 					  { addr_from_ipv4(0, 30889), PROTO_UDP, 53 } };
 
 	lab.config->addresses.dns = (struct cidr4_list){ .items = &dns, .count = 1 };
 	lab.config->egress.open = (struct cidr4_list){ .items = &open, .count = 1 };
-	lab.config->egress.allow_host = (struct addr_list){ .items = &service, .count = 1 };
+	lab.config->egress.allow_host = (struct config_service_list){ .items = &service, .count = 1 };
 	lab.config->ingress.allow = (struct cidr4_list){ .items = &allow, .count = 1 };
 	OK(rules_host_apply(lab.config, &err));
 	OK(rules_host_publish(&lab.config->layout, 1, nat, 2, &err));
@@ -231,10 +231,11 @@ static struct packet answer_to(struct packet packet)
 
 START_TEST(services_of_the_host_are_reached_at_its_address_or_a_virtual_one)
 {
-	struct addr services[] = { addr_from_ipv4(UPLINK_IP, 8081), addr_from_ipv4(IP(192, 0, 2, 1), 8080) };
+	struct config_service services[] = { { .address = addr_from_ipv4(UPLINK_IP, 8081) },
+					     { .address = addr_from_ipv4(IP(192, 0, 2, 1), 8080) } };
 	int real = listen_on(8081), virtual = listen_on(8080);
 
-	lab.config->egress.allow_host = (struct addr_list){ .items = services, .count = 2 };
+	lab.config->egress.allow_host = (struct config_service_list){ .items = services, .count = 2 };
 	OK(rules_host_apply(lab.config, &err));
 	struct packet answer = answer_to(syn(first_ip, UPLINK_IP, 8081));
 	ck_assert_uint_eq(answer.tcp_flags, TH_SYN | TH_ACK);

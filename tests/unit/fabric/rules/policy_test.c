@@ -183,10 +183,10 @@ END_TEST
 START_TEST(dns_and_services_of_the_host_pass_although_private)
 {
 	struct cidr4 dns = { IP(10, 1, 1, 1), 32 };
-	struct addr service = addr_from_ipv4(IP(169, 254, 7, 7), 8080);
+	struct config_service service = { .address = addr_from_ipv4(IP(169, 254, 7, 7), 8080) };
 
 	lab.config->addresses.dns = (struct cidr4_list){ .items = &dns, .count = 1 };
-	lab.config->egress.allow_host = (struct addr_list){ .items = &service, .count = 1 };
+	lab.config->egress.allow_host = (struct config_service_list){ .items = &service, .count = 1 };
 	OK(rules_slot_apply(-1, lab.config, &plan_closed, &err));
 	expect(IP(10, 1, 1, 1), IPPROTO_UDP, 53, true, "dns");
 	expect(IP(10, 1, 1, 1), IPPROTO_TCP, 53, true, "dns");

@@ -30,11 +30,11 @@ END_TEST
 START_TEST(their_listing_can_be_loaded_again_and_is_then_still_intact)
 {
 	struct cidr4 dns = { IP(10, 1, 1, 1), 32 }, open = { IP(10, 9, 0, 0), 16 };
-	struct addr service = addr_from_ipv4(IP(192, 0, 2, 1), 80);
+	struct config_service service = { .address = addr_from_ipv4(IP(192, 0, 2, 1), 80) };
 
 	lab.config->addresses.dns = (struct cidr4_list){ .items = &dns, .count = 1 };
 	lab.config->egress.open = (struct cidr4_list){ .items = &open, .count = 1 };
-	lab.config->egress.allow_host = (struct addr_list){ .items = &service, .count = 1 };
+	lab.config->egress.allow_host = (struct config_service_list){ .items = &service, .count = 1 };
 	OK(rules_slot_apply(-1, lab.config, &plan_some, &err));
 	char *listing = lab_round_trip();
 	ck_assert_ptr_nonnull(strstr(listing, "ip daddr . meta l4proto . th dport @policy_allow_port return"));
