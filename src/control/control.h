@@ -15,6 +15,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/*
+ * The version of the API, MAJOR.MINOR, as each answer and /v1/status tell it; docs/openapi.yaml says what it means. MINOR counts up with the
+ * first release that adds something to the API, MAJOR with one that changes or removes something. The lint `openapi' holds the document and
+ * the clients to it.
+ */
+#define CONTROL_API_VERSION "1.1"
+
 struct addr;
 struct config;
 struct control;

@@ -85,6 +85,13 @@ static void http_write_protection(struct evbuffer *output, const char *policy)
 	http_write_field(output, "Referrer-Policy", "no-referrer");
 }
 
+/* The fields that the gate's owner wants in each head. */
+static void http_write_fields(struct evbuffer *output, const struct http_peer *peer)
+{
+	if (peer->set->fields)
+		evbuffer_add(output, peer->set->fields, strlen(peer->set->fields));
+}
+
 /* The end of each head of HTTP/1.1; that of HTTP/1.0 is an empty line. */
 static void http_write_end_of_head(struct evbuffer *output, const struct http_peer *peer)
 {
@@ -107,6 +114,7 @@ static void http_write_head(const struct http_exchange *exchange, const struct h
 	http_write_status(output, peer->intake.head.minor, answer->status);
 	http_write_field(output, "Content-Type", answer->content_type);
 	http_write_field(output, "Allow", answer->allow);
+	http_write_fields(output, peer);
 	http_write_protection(output, answer->policy);
 	if (answer->retry_after_s)
 		evbuffer_add_printf(output, "Retry-After: %u\r\n", answer->retry_after_s);
@@ -179,6 +187,7 @@ bool http_refuse(struct http_peer *peer, int status, const char *content_type, c
 	if (status == 415) /* RFC 9110, 15.5.16: what would be read */
 		http_write_field(output, "Accept-Encoding", "identity");
 	http_write_field(output, "Content-Type", content_type);
+	http_write_fields(output, peer);
 	http_write_protection(output, NULL);
 	http_write_length(output, length);
 	evbuffer_add(output, "\r\n", 2);
@@ -221,6 +230,7 @@ void http_exchange_start(struct http_exchange *exchange, const char *content_typ
 	struct evbuffer *output = http_output(peer);
 	http_write_status(output, peer->intake.head.minor, 200);
 	http_write_field(output, "Content-Type", content_type);
+	http_write_fields(output, peer);
 	http_write_protection(output, NULL);
 	if (http_is_1_1(peer)) {
 		http_write_field(output, "Transfer-Encoding", "chunked");

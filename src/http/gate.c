@@ -336,6 +336,7 @@ struct http_gate *http_gate_new(struct event_base *base, const struct http_gate_
 	gate->ops = ops;
 	gate->context = context;
 	http_peer_set_init(&gate->peers);
+	gate->peers.fields = ops->fields;
 	http_gate_set_caps(gate, GATE_PEERS_MAX, GATE_READING_MAX);
 	return gate;
 }

@@ -52,6 +52,7 @@ struct http_gate_ops {
 	/* The body of the gate's own answer STATUS, malloc()ed; NULL for lack of memory: the answer goes without. */
 	char *(*describe)(int status, const char *detail);
 	const char *description_type; /* the Content-Type of such a body */
+	const char *fields; /* of each answer's head, the gate's own too: whole lines; NULL: none. At most 64 bytes */
 };
 
 /* OPS must outlive the gate; CONTEXT is the handler's. NULL with ERR. */

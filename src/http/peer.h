@@ -34,6 +34,7 @@ TAILQ_HEAD(http_peer_list, http_peer);
 struct peer_set {
 	struct http_peer_list reading, others; /* reading: those in PEER_READING, the oldest first */
 	size_t reading_count, count;
+	const char *fields; /* of each answer's head: whole lines; NULL: none */
 };
 
 struct http_peer {

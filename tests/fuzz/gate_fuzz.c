@@ -120,7 +120,7 @@ static char *describe(int status, const char *detail)
 
 static void start(void)
 {
-	static const struct http_gate_ops ops = { handle, describe, "text/plain" };
+	static const struct http_gate_ops ops = { handle, describe, "text/plain", NULL };
 	struct err err;
 
 	if (base)

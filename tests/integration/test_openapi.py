@@ -55,6 +55,7 @@ class Document:
         """Fails unless the operation documents this answer."""
         responses = self.tree["paths"][path][method]["responses"]
         assert str(reply.status) in responses, f"{method} {path}: {reply.status} is not documented: {reply.text}"
+        assert reply.headers["Weft-Api-Version"] == self.tree["info"]["version"]
         response = self.resolve(responses[str(reply.status)])
         for name in response.get("headers", {}):
             assert name in reply.headers

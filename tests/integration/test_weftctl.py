@@ -460,6 +460,7 @@ def test_status_says_an_address_once(fake, run):
 def test_status_and_connections_are_tables(fake, run):
     status = {
         "version": "0.1.0",
+        "api": "1.1",
         "state": "running",
         "pool": {"ready": 1, "target": 2, "quarantined": 3, "deleting": 4},
         "sandboxes": {"ready": 3, "failed": 1, "waiting": 0},
@@ -477,6 +478,7 @@ def test_status_and_connections_are_tables(fake, run):
     }
     fake.answers = [http(200, status), http(200, {"connections": [connection]})]
     text = run("status").stdout
+    assert "0.1.0, API 1.1" in text
     assert "1 of 2 ready, 3 in quarantine, 4 being deleted" in text
     assert "waiting" not in text
     row = run("connections", "a1").stdout.splitlines()[1].split()

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Prints the tables of fields as JSON, for tests/lint/openapi: {"specification": [FIELD...], "commands": [FIELD...]}.
+ * Prints the tables of fields and the version of the API as JSON, for tests/lint/openapi: {"specification": [FIELD...],
+ * "commands": [FIELD...], "api_version": "1.1"}.
  */
 #include "registry/fields.h"
+#include "control/control.h"
 #include "registry/spec.h"
 #include "registry/spec_patch.h"
 #include "wire/reading.h"
@@ -101,8 +103,9 @@ static json_t *describe_table(const struct spec_table *table)
 
 int main(void)
 {
-	json_t *json = json_pack("{s:o, s:o, s:i}", "specification", describe_table(&spec_table), "commands",
-				 describe_table(&spec_patch_table), "label_value_max", SPEC_LABEL_VALUE_MAX);
+	json_t *json = json_pack("{s:o, s:o, s:i, s:s}", "specification", describe_table(&spec_table), "commands",
+				 describe_table(&spec_patch_table), "label_value_max", SPEC_LABEL_VALUE_MAX,
+				 "api_version", CONTROL_API_VERSION);
 
 	if (!json || json_dumpf(json, stdout, JSON_INDENT(1)) < 0)
 		return EXIT_FAILURE;

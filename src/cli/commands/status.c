@@ -44,7 +44,8 @@ static void command_status_print(const struct cli *cli, const json_t *status)
 	json_t *count;
 
 	cli_table_add(table, CELL_DIM, "weftd");
-	cli_table_add(table, CELL_PLAIN, client_text(status, "version"));
+	cli_table_addf(table, CELL_PLAIN, *client_text(status, "api") ? "%s, API %s" : "%s",
+		       client_text(status, "version"), client_text(status, "api"));
 	cli_table_add(table, CELL_DIM, "state");
 	cli_table_add(table, strcmp(state, "running") == 0 ? CELL_GOOD : CELL_ODD, state);
 	cli_table_add(table, CELL_DIM, "connections");

@@ -111,7 +111,7 @@ static void exchange_with(struct event_base *base, struct http_gate *gate, char 
 /* Never one that lacks a line or its body. */
 START_TEST(an_answer_without_memory_is_none)
 {
-	static const struct http_gate_ops ops = { handle, describe, "text/plain" };
+	static const struct http_gate_ops ops = { handle, describe, "text/plain", NULL };
 	static const char begin[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: ";
 	static const char end[] = "\r\nContent-Length: 2999\r\nConnection: close\r\n\r\n";
 	static char received[8192];
@@ -139,7 +139,7 @@ END_TEST
 /* Its client never takes data for a frame, nor a frame for data. */
 START_TEST(a_stream_that_finds_no_memory_ends)
 {
-	static const struct http_gate_ops ops = { handle_stream, describe, "text/plain" };
+	static const struct http_gate_ops ops = { handle_stream, describe, "text/plain", NULL };
 	static char received[8192];
 	struct event_base *base = event_base_new();
 	struct err err;
@@ -285,7 +285,7 @@ static const char *skip_answer(const char *text, int wanted)
 
 static void undergo_all(const struct exchange_case *one, bool fresh)
 {
-	static const struct http_gate_ops ops = { handle_whole, describe, "text/plain" };
+	static const struct http_gate_ops ops = { handle_whole, describe, "text/plain", NULL };
 	static char received[16384];
 	struct http_exchange *streaming = NULL;
 	struct event_base *base = NULL;

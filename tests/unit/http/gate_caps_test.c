@@ -35,7 +35,7 @@ static char *describe(int status, const char *detail)
 
 static void setup(void)
 {
-	static const struct http_gate_ops ops = { handle, describe, "text/refusal" };
+	static const struct http_gate_ops ops = { handle, describe, "text/refusal", NULL };
 	struct err err;
 
 	base = event_base_new();

@@ -90,7 +90,7 @@ static void connect_client(void)
 
 static void setup(void)
 {
-	static const struct http_gate_ops ops = { handle, describe, "text/refusal" };
+	static const struct http_gate_ops ops = { handle, describe, "text/refusal", NULL };
 	struct err err;
 
 	signal(SIGPIPE, SIG_IGN);
