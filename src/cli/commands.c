@@ -25,7 +25,7 @@ static const struct option_spec register_options[] = {
 	HEADER_OPTION,
 	{ "default", NULL, false, NULL, "make it the sandbox behind the default endpoint" },
 	{ "ready-port", "P", false, NULL, "the guest is ready when it accepts connections on port P" },
-	{ "tap-owner", "UID:GID", false, NULL, "who may open the TAP without privileges" },
+	{ "tap-owner", "UID:GID", false, NULL, "who may open the TAP without privileges; names will do" },
 	{ "label", "K=V", true, NULL, "a label, for 'ls --label'" },
 	{ "body", "FILE", false, NULL,
 	  "the whole request as JSON, from a file or from '-', instead of the options above" },
@@ -53,6 +53,7 @@ static const struct option_spec show_options[] = {
 	{ "firecracker", NULL, false, NULL, "print the network part of Firecracker's configuration instead" },
 	{ "cloud-hypervisor", NULL, false, NULL, "print cloud-hypervisor's options instead, one a line" },
 	{ "qemu", NULL, false, NULL, "print QEMU's options instead, one a line" },
+	{ "env", NULL, false, NULL, "print names, addresses and MAC as variables instead, for a shell or a unit" },
 	{ 0 },
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The three VMMs take the same facts in three dialects: the TAP, the MAC and the kernel's ip= argument. The TAP is configured
- * already, so no VMM may run a script on it or set its address.
+ * already, so no VMM may run a script on it or set its address. What starts a VMM of another kind takes them from variables, which are
+ * named after the API's fields.
  */
 #include "cli/vmm.h"
 
@@ -9,6 +10,7 @@
 #include "cli/call.h"
 #include "cli/print_text.h"
 
+#include <ctype.h>
 #include <string.h>
 
 static void cli_vmm_print_firecracker(const json_t *sandbox)
@@ -77,12 +79,60 @@ static void cli_vmm_print_qemu(const struct cli *cli, const json_t *sandbox)
 					       client_text(guest, "boot_arg")));
 }
 
+/* Adds PREFIX and the name of the field in capitals. Blanks part the items of a list. */
+static void cli_vmm_add_variable(json_t *variables, const char *prefix, const json_t *object, const char *field)
+{
+	const json_t *value = json_object_get(object, field);
+	struct base_text text;
+	char name[64];
+	json_t *item;
+	size_t i;
+
+	int length = snprintf(name, sizeof(name), "%s%s", prefix, field);
+	for (int n = 0; n < length; n++)
+		name[n] = (char)toupper((unsigned char)name[n]);
+	FILE *out = cli_text_open(&text);
+	if (json_is_integer(value))
+		fprintf(out, "%lld", (long long)json_integer_value(value));
+	else if (json_is_string(value))
+		fputs(json_string_value(value), out);
+	json_array_foreach(value, i, item) fprintf(out, "%s%s", i ? " " : "", json_string_value(item));
+	AUTO_FREE char *words = cli_text_close(&text, out);
+	json_object_set_new(variables, name, json_string(words));
+}
+
+static void cli_vmm_print_variables(const struct cli *cli, const json_t *sandbox)
+{
+	static const char *const fields[] = { "id", "name", "slot", "netns", "netns_path", "veth", "tap", "host_ip" };
+	static const char *const of_guest[] = { "ip", "prefix", "gateway", "mac", "mtu", "dns", "boot_arg" };
+	json_t *variables = json_object(), *value;
+	const char *name;
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		cli_vmm_add_variable(variables, "weft_", sandbox, fields[i]);
+	for (size_t i = 0; i < sizeof(of_guest) / sizeof(of_guest[0]); i++)
+		cli_vmm_add_variable(variables, "weft_guest_", json_object_get(sandbox, "guest"), of_guest[i]);
+	if (cli->json) {
+		cli_print_json(variables);
+	} else {
+		json_object_foreach(variables, name, value)
+		{
+			printf("%s=", name);
+			cli_vmm_print_quoted(json_string_value(value));
+			putchar('\n');
+		}
+	}
+	json_decref(variables);
+}
+
 void cli_vmm_print(const struct cli *cli, const char *vmm, const json_t *sandbox)
 {
 	if (strcmp(vmm, "firecracker") == 0)
 		cli_vmm_print_firecracker(sandbox);
 	else if (strcmp(vmm, "cloud-hypervisor") == 0)
 		cli_vmm_print_cloud_hypervisor(cli, sandbox);
+	else if (strcmp(vmm, "env") == 0)
+		cli_vmm_print_variables(cli, sandbox);
 	else
 		cli_vmm_print_qemu(cli, sandbox);
 }

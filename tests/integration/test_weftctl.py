@@ -3,6 +3,7 @@
 
 import json
 import os
+import pwd
 import pty
 import signal
 import socket
@@ -348,7 +349,7 @@ def test_show_says_none_and_never_0(fake, run):
 
 
 def test_show_tells_each_vmm_in_its_dialect(fake, run):
-    fake.answers = [http(200, sandbox())] * 4
+    fake.answers = [http(200, sandbox())] * 5
     boot = sandbox()["guest"]["boot_arg"]
     assert json.loads(run("show", "a1", "--firecracker").stdout) == {
         "boot-source": {"boot_args": boot},
@@ -366,6 +367,25 @@ def test_show_tells_each_vmm_in_its_dialect(fake, run):
         "-netdev",
         "tap,id=net0,ifname=tap0,script=no,downscript=no",
     ]
+    assert json.loads(run("show", "a1", "--env", "--json").stdout)["WEFT_GUEST_BOOT_ARG"] == boot
+
+
+def test_show_tells_a_shell_what_a_vmm_must_know(fake, run):
+    guest = {**sandbox()["guest"], "dns": ["1.1.1.1", "9.9.9.9"]}
+    fake.answers = [http(200, sandbox(name="web", netns_path="/run/my spaces/ns-110", guest=guest))]
+    script = 'eval "$1" && printf "%s|" "$WEFT_ID" "$WEFT_NAME" "$WEFT_SLOT" "$WEFT_NETNS_PATH" "$WEFT_GUEST_MTU" "$WEFT_GUEST_DNS"'
+    told = run("show", "a1", "--env").stdout
+    done = subprocess.run(["sh", "-euc", script, "sh", told], capture_output=True, text=True, check=True)
+    assert done.stdout == "a1|web|110|/run/my spaces/ns-110|1500|1.1.1.1 9.9.9.9|"
+    assert "WEFT_TAP=tap0\nWEFT_HOST_IP=10.11.0.110\n" in told
+
+
+def test_the_owner_of_a_tap_may_be_named(fake, run):
+    user = pwd.getpwnam("nobody")
+    for given, gid in (("nobody", user.pw_gid), ("nobody:root", 0), (f"{user.pw_uid}:root", 0), ("nobody:7", 7)):
+        fake.answers.append(http(201, sandbox()))
+        assert run("register", "a1", "--tap-owner", given).returncode == DONE
+        assert fake.requests[-1][2] == {"tap_owner": {"uid": user.pw_uid, "gid": gid}}
 
 
 def test_wait_exits_as_promised(fake, run):
@@ -736,7 +756,10 @@ def test_who_may_not_ask_is_told_who_may(fake, folder):
         (["register", "a", "--label", "x"], "--label x: not K=V"),
         (["register", "a", "--label", "x=1", "--label", "x=2"], "the label x is given twice"),
         (["register", "a", "--tap-owner", "5"], "--tap-owner 5: not UID:GID"),
-        (["register", "a", "--tap-owner", "5:x"], "GID: 'x'"),
+        (["register", "a", "--tap-owner", "5:"], "no group is named ''"),
+        (["register", "a", "--tap-owner", "5:5x"], "GID: '5x'"),
+        (["register", "a", "--tap-owner", "nosuchuser"], "no user is named 'nosuchuser'"),
+        (["register", "a", "--tap-owner", "root:nosuchgroup"], "no group is named 'nosuchgroup'"),
         (["register", "a", "--body", "-", "--default"], "cannot be combined with --default"),
         (["register", "a", "--default", "--body", "-"], "cannot be combined with --default"),
         (["unregister", "a", "--drain", "-1"], "--drain: '-1'"),

@@ -11,10 +11,16 @@
 #include "cli/sandbox.h"
 #include "cli/value_args.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { BODY_MAX = 1024 * 1024 }; /* far above the daemon's limit, which the daemon reports itself */
+
+#define OWNER_MAX 4294967294L /* 2^32 - 1 is no user; it means "no change" to the kernel */
 
 /* All of FILE, or of stdin for "-". The caller frees. NULL with ERR. */
 static char *command_register_read_body(const char *path, size_t *length, struct err *err)
@@ -80,18 +86,44 @@ static int command_register_add_labels(json_t *body, const struct args *args, st
 	return 0;
 }
 
+/* TEXT is a number, or the name of a user, whose own group *GID is then. */
+static int command_register_read_user(const char *text, long *uid, long *gid, struct err *err)
+{
+	if (isdigit((unsigned char)*text))
+		return cli_args_number("--tap-owner: UID", text, 0, OWNER_MAX, uid, err);
+	const struct passwd *user = getpwnam(text);
+	if (!user)
+		return err_set(err, 0, "--tap-owner: no user is named '%s' here", text);
+	*uid = (long)user->pw_uid;
+	*gid = (long)user->pw_gid;
+	return 0;
+}
+
+static int command_register_read_group(const char *text, long *gid, struct err *err)
+{
+	if (isdigit((unsigned char)*text))
+		return cli_args_number("--tap-owner: GID", text, 0, OWNER_MAX, gid, err);
+	const struct group *group = getgrnam(text);
+	if (!group)
+		return err_set(err, 0, "--tap-owner: no group is named '%s' here", text);
+	*gid = (long)group->gr_gid;
+	return 0;
+}
+
+/* "UID:GID", in which each may be a name, or the name of a user alone. */
 static int command_register_add_owner(json_t *body, const char *text, struct err *err)
 {
-	const char *colon = strchr(text, ':');
-	char uid_text[16];
-	long uid, gid;
+	size_t length = strcspn(text, ":");
+	AUTO_FREE char *user = strndup(text, length);
+	long uid = 0, gid = 0;
 
-	if (!colon)
+	if (!user)
+		abort();
+	if (!text[length] && isdigit((unsigned char)*text))
 		return err_set(err, 0, "--tap-owner %s: not UID:GID", text);
-	snprintf(uid_text, sizeof(uid_text), "%.*s", (int)(colon - text), text);
-	/* 2^32 - 1 is no user; it means "no change" to the kernel. */
-	if (cli_args_number("--tap-owner: UID", uid_text, 0, 4294967294, &uid, err) < 0 ||
-	    cli_args_number("--tap-owner: GID", colon + 1, 0, 4294967294, &gid, err) < 0)
+	if (command_register_read_user(user, &uid, &gid, err) < 0)
+		return -1;
+	if (text[length] && command_register_read_group(text + length + 1, &gid, err) < 0)
 		return -1;
 	json_object_set_new(body, "tap_owner", json_pack("{s:I, s:I}", "uid", (json_int_t)uid, "gid", (json_int_t)gid));
 	return 0;
