@@ -43,16 +43,16 @@ mount -t tmpfs -o mode=755 tmpfs $units/system-generators
 cp kept/* $units/system/
 rm -f root/var/lib/man-db/auto-update # else each step makes man's index anew, for ten seconds
 rm -f root/usr/sbin/policy-rc.d
-cp "$2" root/tmp/weft.deb
+[ -z "$2" ] || cp "$2" root/tmp/weft.deb
 exec env -i container=weft-test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
 	chroot root %s --system --unit=basic.target --log-target=null --show-status=no
 """ % SYSTEMD
 
 
 class BootedMachine(Host):
-    """Its network is that of HOST. FOLDER: an empty one for its files; PACKAGE: a file that it has as /tmp/weft.deb."""
+    """Its network is that of HOST. FOLDER: an empty one for its files; PACKAGE: a file that it has as /tmp/weft.deb, or none."""
 
-    def __init__(self, host, folder, package):  # pylint: disable=super-init-not-called
+    def __init__(self, host, folder, package=""):  # pylint: disable=super-init-not-called
         self.cgroup = os.path.join(cgroup_root(), f"weft-test-{os.getpid()}-booted")
         os.mkdir(self.cgroup)
         self.path = host.path
