@@ -1,0 +1,3 @@
+module weft.example/clients/go
+
+go 1.19
