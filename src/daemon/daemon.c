@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "registry/problem.h"
 
+#include <errno.h>
+
 static const struct {
 	const char *name;
 	unsigned next; /* bits: the states that may follow */
@@ -37,6 +39,10 @@ bool daemon_is_loaded(const struct daemon *daemon)
 
 void daemon_explain(const struct err *err, struct problem *problem)
 {
-	registry_problem_set(problem, err_code_is_exhaustion(err->code) ? PROBLEM_UNAVAILABLE : PROBLEM_INTERNAL, NULL,
-			     "%s", err->text);
+	if (err->code == ECANCELED)
+		registry_problem_stopping(problem, "weftd is stopping");
+	else
+		registry_problem_set(problem,
+				     err_code_is_exhaustion(err->code) ? PROBLEM_UNAVAILABLE : PROBLEM_INTERNAL, NULL,
+				     "%s", err->text);
 }

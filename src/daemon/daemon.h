@@ -95,7 +95,10 @@ void daemon_become(struct daemon *daemon, enum daemon_state state);
  */
 bool daemon_is_loaded(const struct daemon *daemon);
 
-/* The problem that ERR, of a step that was asked for, makes of its request: INTERNAL, or UNAVAILABLE for want of memory or descriptors. */
+/*
+ * The problem that ERR, of a step that was asked for, makes of its request: INTERNAL, or UNAVAILABLE for want of memory or descriptors
+ * and where a stop of weftd came before the step (ECANCELED), which its next run will serve.
+ */
 void daemon_explain(const struct err *err, struct problem *problem);
 
 #endif

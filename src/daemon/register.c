@@ -29,14 +29,6 @@
 
 enum { TRIES_MAX = 64 }; /* foreign ports met in one registration */
 
-static void daemon_register_explain(const struct err *err, struct problem *problem)
-{
-	if (err->code == ECANCELED)
-		registry_problem_stopping(problem, "weftd is stopping");
-	else
-		daemon_explain(err, problem);
-}
-
 /* The sandbox that is there already answers the request, in one way or the other. */
 static void daemon_register_answer_existing(struct daemon *daemon, struct sandbox *sandbox,
 					    struct control_request *request)
@@ -106,7 +98,7 @@ static void daemon_register_undo(struct tenant *tenant, const struct err *err)
 	struct control_request *request = steal_ptr(&tenant->registering);
 
 	log_error("sandbox not registered", F_SANDBOX(sandbox), F_STR("error", err->text));
-	daemon_register_explain(err, &tenant->failure);
+	daemon_explain(err, &tenant->failure);
 	/* A stop: the answer does not wait for the route. */
 	if (err->code == ECANCELED)
 		control_request_refuse(request, &tenant->failure);

@@ -259,6 +259,32 @@ START_TEST(patch_is_answered_when_it_is_in_force)
 }
 END_TEST
 
+/* In the kernel it failed, for want of memory, or because weftd stops: the status tells whether to ask again. */
+START_TEST(failed_patch_says_whether_to_ask_again)
+{
+	static const struct {
+		int code;
+		int status;
+	} ends[] = { { EINVAL, 500 }, { ENOMEM, 503 }, { ECANCELED, 503 } };
+	struct control_reply reply;
+	struct control_request *request;
+	json_t *body = json_pack("{s:{s:b}}", "egress", "internet", 0);
+	struct problem problem;
+
+	have_sandbox();
+	request = fake_request(&reply, HTTP_PATCH, "a1");
+	ck_assert_int_eq(wire_read_patch(body, weftd.config, &request->patch, &problem), 0);
+	json_decref(body);
+	daemon_patch(&weftd, request);
+	if (ends[_i].code == ECANCELED)
+		daemon_become(&weftd, DAEMON_STOPPING);
+	fake_updated(ends[_i].code);
+	settle();
+	assert_answered(&reply, ends[_i].status);
+	ck_assert(found()->spec->egress.internet);
+}
+END_TEST
+
 START_TEST(patch_during_a_put_waits_for_it)
 {
 	struct control_reply first, second;
@@ -402,6 +428,7 @@ static void add_tests(TCase *flow)
 	tcase_add_test(flow, delete_during_a_put_waits_for_it);
 	tcase_add_test(flow, delete_of_a_put_that_failed_finds_nothing);
 	tcase_add_test(flow, patch_is_answered_when_it_is_in_force);
+	tcase_add_loop_test(flow, failed_patch_says_whether_to_ask_again, 0, 3);
 	tcase_add_test(flow, patch_during_a_put_waits_for_it);
 	tcase_add_test(flow, patch_of_what_is_not_there_is_refused);
 	tcase_add_test(flow, changes_are_refused_while_the_daemon_stops);
