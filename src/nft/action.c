@@ -11,7 +11,9 @@
 
 enum {
 	TCP_OPTION_MSS = 2,
-	IP_HEADER_SUM = 10, /* its offset in the header */
+	IP_CLASS = 0, /* offsets in the header: of DSCP, behind version and length */
+	IP_HOPS = 8,  /* with the protocol behind it */
+	IP_HEADER_SUM = 10,
 };
 
 void act_count(struct nft_batch *batch, const char *counter)
@@ -63,20 +65,48 @@ void act_record_destination(struct nft_batch *batch, const struct nft_set *set)
 	nft_part_end(batch, part);
 }
 
+/* Writes register 1 to the header of IPv4. FLAGS: what else has a checksum over it, NFT_PAYLOAD_L4CSUM_*. */
+static void act_write_ipv4(struct nft_batch *batch, uint32_t offset, uint32_t length, uint32_t flags)
+{
+	struct nft_part part = nft_part_begin(batch, "payload");
+
+	nft_part_u32(batch, NFTA_PAYLOAD_SREG, NFT_REG_1);
+	nft_part_u32(batch, NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
+	nft_part_u32(batch, NFTA_PAYLOAD_OFFSET, offset);
+	nft_part_u32(batch, NFTA_PAYLOAD_LEN, length);
+	nft_part_u32(batch, NFTA_PAYLOAD_CSUM_TYPE, NFT_PAYLOAD_CSUM_INET);
+	nft_part_u32(batch, NFTA_PAYLOAD_CSUM_OFFSET, IP_HEADER_SUM);
+	nft_part_u32(batch, NFTA_PAYLOAD_CSUM_FLAGS, flags);
+	nft_part_end(batch, part);
+}
+
 void act_set_saddr_of_flow(struct nft_batch *batch, uint8_t direction)
 {
 	nft_state_ipv4(batch);
 	nft_load_ct(batch, NFT_CT_SRC_IP, direction);
-	struct nft_part part = nft_part_begin(batch, "payload");
-	nft_part_u32(batch, NFTA_PAYLOAD_SREG, NFT_REG_1);
-	nft_part_u32(batch, NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
-	nft_part_u32(batch, NFTA_PAYLOAD_OFFSET, NFT_IP_SOURCE);
-	nft_part_u32(batch, NFTA_PAYLOAD_LEN, sizeof(uint32_t));
-	nft_part_u32(batch, NFTA_PAYLOAD_CSUM_TYPE, NFT_PAYLOAD_CSUM_INET);
-	nft_part_u32(batch, NFTA_PAYLOAD_CSUM_OFFSET, IP_HEADER_SUM);
 	/* TCP and UDP include the addresses in their checksums, and nft(8) sets this for any packet. */
-	nft_part_u32(batch, NFTA_PAYLOAD_CSUM_FLAGS, NFT_PAYLOAD_L4CSUM_PSEUDOHDR);
-	nft_part_end(batch, part);
+	act_write_ipv4(batch, NFT_IP_SOURCE, sizeof(uint32_t), NFT_PAYLOAD_L4CSUM_PSEUDOHDR);
+}
+
+/* Of two bytes at OFFSET, where the checksum of the header needs an even one, the bits of KEEP stay and those of SET are set. */
+static void act_set_ipv4_bits(struct nft_batch *batch, uint32_t offset, uint16_t keep, uint16_t set)
+{
+	const uint16_t mask = htobe16(keep), bits = htobe16(set);
+
+	nft_state_ipv4(batch);
+	nft_load_payload(batch, NFT_PAYLOAD_NETWORK_HEADER, offset, sizeof(mask), NFT_REG_1);
+	nft_mask_and_set(batch, &mask, &bits, sizeof(mask));
+	act_write_ipv4(batch, offset, sizeof(mask), 0);
+}
+
+void act_set_dscp(struct nft_batch *batch, uint8_t dscp)
+{
+	act_set_ipv4_bits(batch, IP_CLASS, 0xff03, (uint16_t)(dscp << 2));
+}
+
+void act_set_ttl(struct nft_batch *batch, uint8_t ttl)
+{
+	act_set_ipv4_bits(batch, IP_HOPS, 0x00ff, (uint16_t)(ttl << 8));
 }
 
 void act_clamp_mss(struct nft_batch *batch)
@@ -157,6 +187,19 @@ void act_masquerade(struct nft_batch *batch)
 void act_redirect(struct nft_batch *batch)
 {
 	nft_part_end(batch, nft_part_begin(batch, "redir"));
+}
+
+void act_redirect_to(struct nft_batch *batch, uint16_t port)
+{
+	const uint16_t value = htobe16(port);
+
+	nft_load_immediate(batch, &value, sizeof(value));
+	struct nft_part part = nft_part_begin(batch, "redir");
+	/* As in act_translate(), what the kernel would fill in is stated. */
+	nft_part_u32(batch, NFTA_REDIR_REG_PROTO_MIN, NFT_REG_1);
+	nft_part_u32(batch, NFTA_REDIR_REG_PROTO_MAX, NFT_REG_1);
+	nft_part_u32(batch, NFTA_REDIR_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
+	nft_part_end(batch, part);
 }
 
 static void act_reject(struct nft_batch *batch, uint32_t type, uint8_t code)

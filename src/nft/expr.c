@@ -118,6 +118,12 @@ void nft_compare(struct nft_batch *batch, uint32_t how, const void *value, size_
 void nft_mask(struct nft_batch *batch, const void *bits, uint32_t size)
 {
 	static const uint8_t nothing[16];
+
+	nft_mask_and_set(batch, bits, nothing, size);
+}
+
+void nft_mask_and_set(struct nft_batch *batch, const void *bits, const void *set, uint32_t size)
+{
 	struct nft_part part = nft_part_begin(batch, "bitwise");
 
 	nft_part_u32(batch, NFTA_BITWISE_SREG, NFT_REG_1);
@@ -125,6 +131,6 @@ void nft_mask(struct nft_batch *batch, const void *bits, uint32_t size)
 	nft_part_u32(batch, NFTA_BITWISE_OP, NFT_BITWISE_BOOL);
 	nft_part_u32(batch, NFTA_BITWISE_LEN, size);
 	nft_part_value(batch, NFTA_BITWISE_MASK, bits, size);
-	nft_part_value(batch, NFTA_BITWISE_XOR, nothing, size);
+	nft_part_value(batch, NFTA_BITWISE_XOR, set, size);
 	nft_part_end(batch, part);
 }

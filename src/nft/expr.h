@@ -65,6 +65,7 @@ void match_ip_daddr(struct nft_batch *batch, enum nft_sense sense, uint32_t ip);
 void match_ip_saddr_in(struct nft_batch *batch, enum nft_sense sense, const struct cidr4 *network);
 void match_ip_daddr_in(struct nft_batch *batch, enum nft_sense sense, const struct cidr4 *network);
 void match_l4proto(struct nft_batch *batch, enum nft_sense sense, uint8_t proto); /* IPPROTO_* */
+void match_dport(struct nft_batch *batch, uint8_t proto, uint16_t port);          /* of TCP or UDP */
 void match_tcp_syn(struct nft_batch *batch);                                      /* SYN without RST */
 void match_tcp_in_flow(struct nft_batch *batch);               /* no first segment: not SYN without ACK */
 void match_icmp_type(struct nft_batch *batch, uint8_t type);   /* RFC 792 */
@@ -108,12 +109,15 @@ void act_record_destination(struct nft_batch *batch, const struct nft_set *set);
  * this, a rule looks at an address of the flow where it looks at the packet's source.
  */
 void act_set_saddr_of_flow(struct nft_batch *batch, uint8_t direction);
+void act_set_dscp(struct nft_batch *batch, uint8_t dscp); /* 0 to 63; ECN stays */
+void act_set_ttl(struct nft_batch *batch, uint8_t ttl);
 void act_clamp_mss(struct nft_batch *batch);
 void act_dnat(struct nft_batch *batch, uint32_t ip);
 void act_dnat_by_destination(struct nft_batch *batch, const struct nft_set *map);
 void act_snat(struct nft_batch *batch, uint32_t ip);
 void act_masquerade(struct nft_batch *batch);
-void act_redirect(struct nft_batch *batch); /* to the same port of the interface it came in by */
+void act_redirect(struct nft_batch *batch);                   /* to the same port of the interface it came in by */
+void act_redirect_to(struct nft_batch *batch, uint16_t port); /* to this port; after match_l4proto() or match_dport() */
 void act_reject_with_reset(struct nft_batch *batch);
 void act_reject_as_prohibited(struct nft_batch *batch);
 void verdict_accept(struct nft_batch *batch);

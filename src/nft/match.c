@@ -10,8 +10,6 @@
 #include <linux/if_arp.h>
 #include <linux/if_ether.h>
 #include <linux/netfilter.h>
-#include <linux/netfilter/nf_conntrack_common.h>
-#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -37,28 +35,9 @@ enum {
 	STATED_TCP = 8,
 };
 
-void nft_load_ct(struct nft_batch *batch, uint32_t key, int direction)
-{
-	struct nft_part part = nft_part_begin(batch, "ct");
-
-	nft_part_u32(batch, NFTA_CT_KEY, key);
-	nft_part_u32(batch, NFTA_CT_DREG, NFT_REG_1);
-	if (direction >= 0)
-		mnl_attr_put_u8(batch->open, NFTA_CT_DIRECTION, (uint8_t)direction);
-	nft_part_end(batch, part);
-}
-
 static uint32_t match_operator(enum nft_sense sense)
 {
 	return sense == NFT_IS ? NFT_CMP_EQ : NFT_CMP_NEQ;
-}
-
-static void match_any_bit(struct nft_batch *batch, uint32_t bits)
-{
-	const uint32_t nothing = 0;
-
-	nft_mask(batch, &bits, sizeof(bits));
-	nft_compare(batch, NFT_CMP_NEQ, &nothing, sizeof(nothing));
 }
 
 /* ---- What a rule relies on ---- */
@@ -396,6 +375,18 @@ void match_l4proto(struct nft_batch *batch, enum nft_sense sense, uint8_t proto)
 	nft_compare(batch, match_operator(sense), &proto, sizeof(proto));
 }
 
+void match_dport(struct nft_batch *batch, uint8_t proto, uint16_t port)
+{
+	const uint16_t value = htobe16(port);
+
+	if (proto == IPPROTO_TCP)
+		nft_state_tcp(batch);
+	else
+		match_l4proto(batch, NFT_IS, proto);
+	nft_load_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, PORT_DESTINATION, sizeof(value), NFT_REG_1);
+	nft_compare(batch, NFT_CMP_EQ, &value, sizeof(value));
+}
+
 /* Of the flags OF exactly SET are set; NFT_IS_NOT: some other combination. */
 static void match_tcp_flags(struct nft_batch *batch, enum nft_sense sense, uint8_t set, uint8_t of)
 {
@@ -452,7 +443,7 @@ void match_icmpv6_type(struct nft_batch *batch, uint8_t type)
 	nft_compare(batch, NFT_CMP_EQ, &type, sizeof(type));
 }
 
-static void match_look_up(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set)
+void nft_look_up(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set)
 {
 	struct nft_part part = nft_part_begin(batch, "lookup");
 
@@ -467,78 +458,11 @@ static void match_look_up(struct nft_batch *batch, enum nft_sense sense, const s
 void match_destination_in(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set)
 {
 	nft_load_key(batch, set->key, NFT_IP_DESTINATION);
-	match_look_up(batch, sense, set);
+	nft_look_up(batch, sense, set);
 }
 
 void match_source_in(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set)
 {
 	nft_load_key(batch, set->key, NFT_IP_SOURCE);
-	match_look_up(batch, sense, set);
-}
-
-/* ---- Which flow it belongs to ---- */
-
-void match_ct_direction(struct nft_batch *batch, uint8_t direction)
-{
-	nft_load_ct(batch, NFT_CT_DIRECTION, -1);
-	nft_compare(batch, NFT_CMP_EQ, &direction, sizeof(direction));
-}
-
-void match_ct_state(struct nft_batch *batch, uint32_t states)
-{
-	nft_load_ct(batch, NFT_CT_STATE, -1);
-	match_any_bit(batch, states);
-}
-
-void match_ct_dnat(struct nft_batch *batch)
-{
-	nft_load_ct(batch, NFT_CT_STATUS, -1);
-	match_any_bit(batch, IPS_DST_NAT);
-}
-
-void match_ct_confirmed(struct nft_batch *batch)
-{
-	nft_load_ct(batch, NFT_CT_STATUS, -1);
-	match_any_bit(batch, IPS_CONFIRMED);
-}
-
-void match_ct_original_daddr_in(struct nft_batch *batch, const struct nft_set *set)
-{
-	nft_load_ct(batch, NFT_CT_DST_IP, IP_CT_DIR_ORIGINAL);
-	match_look_up(batch, NFT_IS, set);
-}
-
-void match_ct_count_over(struct nft_batch *batch, uint32_t flows)
-{
-	struct nft_part part = nft_part_begin(batch, "connlimit");
-
-	nft_part_u32(batch, NFTA_CONNLIMIT_COUNT, flows);
-	nft_part_u32(batch, NFTA_CONNLIMIT_FLAGS, NFT_CONNLIMIT_F_INV);
-	nft_part_end(batch, part);
-}
-
-/* ---- How much of it there is ---- */
-
-static void match_limit(struct nft_batch *batch, enum nft_limit_type type, uint64_t per_second, uint32_t burst,
-			uint32_t flags)
-{
-	struct nft_part part = nft_part_begin(batch, "limit");
-
-	nft_part_limit(batch, type, per_second, burst, flags);
-	nft_part_end(batch, part);
-}
-
-void match_packets_over(struct nft_batch *batch, uint64_t per_second, uint32_t burst)
-{
-	match_limit(batch, NFT_LIMIT_PKTS, per_second, burst, NFT_LIMIT_F_INV);
-}
-
-void match_packets_under(struct nft_batch *batch, uint64_t per_second, uint32_t burst)
-{
-	match_limit(batch, NFT_LIMIT_PKTS, per_second, burst, 0);
-}
-
-void match_bytes_over(struct nft_batch *batch, uint64_t per_second, uint32_t burst)
-{
-	match_limit(batch, NFT_LIMIT_PKT_BYTES, per_second, burst, NFT_LIMIT_F_INV);
+	nft_look_up(batch, sense, set);
 }

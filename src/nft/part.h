@@ -3,7 +3,7 @@
 #define WEFT_NFT_PART_H
 
 /*
- * The building blocks of match.c and action.c, which make of them the words of expr.h. No other file includes this.
+ * The building blocks of match.c, match_flow.c and action.c, which make of them the words of expr.h. No other file includes this.
  */
 
 #include "nft/expr.h"
@@ -31,6 +31,8 @@ void nft_load_ct(struct nft_batch *batch, uint32_t key, int direction); /* into 
 void nft_load_immediate(struct nft_batch *batch, const void *value, size_t size);
 void nft_compare(struct nft_batch *batch, uint32_t how, const void *value, size_t size);
 void nft_mask(struct nft_batch *batch, const void *bits, uint32_t size);
+void nft_mask_and_set(struct nft_batch *batch, const void *bits, const void *set,
+		      uint32_t size); /* SET within no BITS */
 
 /*
  * Loads the fields of KEY into register 1 and up. The address is at OFFSET of the network header; the port is the
@@ -38,6 +40,9 @@ void nft_mask(struct nft_batch *batch, const void *bits, uint32_t size);
  */
 enum { NFT_IP_SOURCE = 12, NFT_IP_DESTINATION = 16 };
 void nft_load_key(struct nft_batch *batch, unsigned key, uint32_t offset);
+
+/* Looks what nft_load_key() loaded up in SET; that of a map goes to register 1. */
+void nft_look_up(struct nft_batch *batch, enum nft_sense sense, const struct nft_set *set);
 
 /* States the protocol that the rule relies on, unless the rule has done so. */
 void nft_state_ether(struct nft_batch *batch);

@@ -235,7 +235,8 @@ static size_t put_packet(uint8_t *at, const struct packet *packet)
 
 	struct iphdr ip = { .version = 4,
 			    .ihl = 5,
-			    .ttl = 64,
+			    .tos = packet->tos,
+			    .ttl = packet->ttl ? packet->ttl : 64,
 			    .protocol = packet->proto,
 			    .tot_len = htons((uint16_t)(length + sizeof(ip))),
 			    .saddr = htonl(packet->source),
@@ -302,6 +303,8 @@ static bool parse_packet(const uint8_t *frame, size_t size, struct packet *packe
 	*packet = (struct packet){ .proto = ip.protocol,
 				   .source = ntohl(ip.saddr),
 				   .destination = ntohl(ip.daddr),
+				   .tos = ip.tos,
+				   .ttl = ip.ttl,
 				   .payload = ntohs(ip.tot_len) - sizeof(ip) - 8 };
 	if (ip.protocol == IPPROTO_ICMP) {
 		memcpy(packet->icmp, inner, 2);

@@ -58,6 +58,8 @@ struct packet {
 	uint16_t mss;    /* option; 0: none */
 	size_t payload;  /* bytes */
 	uint8_t icmp[2]; /* type and code */
+	uint8_t tos;     /* DSCP and ECN */
+	uint8_t ttl;     /* 0: 64 */
 	/* The packet that an ICMP error is about, NULL: none. Not received. */
 	const struct packet *quoted;
 	uint16_t mtu; /* that the error tells of */
