@@ -22,7 +22,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-enum { CONFIG_SLOT_MAX = 32766 };
+enum { CONFIG_SLOT_MAX = 32766, CONFIG_DSCP_MAX = 63 };
 
 enum host_forward {
 	HOST_FORWARD_ENABLE,  /* set net.ipv4.ip_forward where it is 0, and say so */
@@ -100,6 +100,7 @@ struct config {
 		uint16_t service_port;                 /* where weftd hears of what it forwards to services */
 		struct cidr4_list open;                /* exceptions from the always-denied ranges */
 		unsigned flows;                        /* tracked, of one guest at once */
+		unsigned dscp;                         /* where a registration says nothing; 0: as guests set it */
 	} egress;
 	struct {
 		struct cidr4_list allow;

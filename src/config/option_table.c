@@ -139,6 +139,8 @@ const struct option option_table[] = {
 	{ "egress", "flows", OPTION_COUNT, .initial = "8192", AT(egress.flows), .min = 1, .max = 1000000,
 	  .text = "How many flows a guest may have open into the world, and as many again to services of the host and "
 		  "DNS servers." },
+	{ "egress", "dscp", OPTION_COUNT, .initial = "0", AT(egress.dscp), .max = CONFIG_DSCP_MAX,
+	  .text = "The DSCP of what guests send, where their own policy does not say; 0: as they set it." },
 
 	{ "ingress", "allow", OPTION_NETWORK_LIST, .initial = "", AT(ingress.allow),
 	  .text = "A source, other than this host, that may open connections to the sandboxes' host addresses." },

@@ -34,17 +34,17 @@ const struct config_service *config_service_find(const struct config *config, co
 	return NULL;
 }
 
-uint16_t config_redirect_find(const struct config *config, uint16_t port)
+const struct config_redirect *config_redirect_find(const struct config *config, uint16_t port)
 {
-	uint16_t rest = 0;
+	const struct config_redirect *rest = NULL;
 
 	for (size_t i = 0; i < config->egress.redirect.count; i++) {
 		const struct config_redirect *redirect = &config->egress.redirect.items[i];
 
 		if (redirect->port == port)
-			return redirect->to;
+			return redirect;
 		if (!redirect->port)
-			rest = redirect->to;
+			rest = redirect;
 	}
 	return rest;
 }

@@ -58,8 +58,8 @@ bool config_has_forwarded_service(const struct config *config);
 /* The service that guests reach at ADDRESS, such as SO_ORIGINAL_DST tells; NULL: there is none. It lives as long as CONFIG. */
 const struct config_service *config_service_find(const struct config *config, const struct addr *address);
 
-/* The port to which CONFIG redirects the guests' TCP for PORT; 0: it does not. */
-uint16_t config_redirect_find(const struct config *config, uint16_t port);
+/* The redirection of the guests' TCP for PORT, 0: of all other ports; NULL: there is none. It lives as long as CONFIG. */
+const struct config_redirect *config_redirect_find(const struct config *config, uint16_t port);
 
 /* ---- Their texts ---- */
 

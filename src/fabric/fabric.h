@@ -218,6 +218,7 @@ enum fabric_rule {
 	FABRIC_RULE_SANDBOX,
 	FABRIC_RULE_DENY,
 	FABRIC_RULE_INTERNET,
+	FABRIC_RULE_ISOLATED,
 	FABRIC_RULE_GATEWAY,
 	FABRIC_RULE_CONNECTIONS,
 	FABRIC_RULE_HOST,    /* the host's own addresses */
@@ -293,8 +294,9 @@ void fabric_reach(struct fabric *fabric, unsigned slot, uint32_t destination, ui
 int fabric_check_egress(const struct egress *egress, struct err *err);
 
 /* The same at once, for the namespace of NETNS_FD. 0, or -1 with ERR. Any thread. */
-int fabric_reach_now(const struct config_layout *layout, int netns_fd, uint32_t destination, uint8_t ip_proto,
-		     uint16_t port, struct fabric_reach *reach, struct err *err);
+int fabric_reach_now(const struct config *config, const struct config_layout *layout, int netns_fd,
+		     uint32_t destination, uint8_t ip_proto, uint16_t port, struct fabric_reach *reach,
+		     struct err *err);
 
 struct fabric_pool {
 	unsigned ready, target, quarantined, deleting;

@@ -56,7 +56,7 @@ static int fabric_slot_put_rules(struct update *update, const struct fabric_plan
 	bool same = slot_plan_same_egress(plan, former) && slot_plan_same_bandwidth(plan->bandwidth, former->bandwidth);
 
 	/* Equal rules are left alone, for deleting the former ones waits for the kernel. */
-	if (!same && rules_slot_update(update->netns_fd, plan, former, err) < 0)
+	if (!same && rules_slot_update(update->netns_fd, config, plan, former, err) < 0)
 		return -1;
 	if (!plan->nat_count && !former->nat_count)
 		return 0;
@@ -186,6 +186,7 @@ void fabric_update(struct fabric *fabric, const struct fabric_plan *plan, fabric
 struct slot_question {
 	struct job job;
 	unsigned slot;
+	const struct config *config;
 	const struct config_layout *layout;
 	int netns_fd;
 	fabric_done *flushed;
@@ -230,10 +231,10 @@ static int fabric_reach_judge_host(uint32_t destination, struct fabric_reach *re
 	return status;
 }
 
-int fabric_reach_now(const struct config_layout *layout, int netns_fd, uint32_t destination, uint8_t ip_proto,
-		     uint16_t port, struct fabric_reach *reach, struct err *err)
+int fabric_reach_now(const struct config *config, const struct config_layout *layout, int netns_fd,
+		     uint32_t destination, uint8_t ip_proto, uint16_t port, struct fabric_reach *reach, struct err *err)
 {
-	if (rules_slot_reach(netns_fd, layout, destination, ip_proto, port, reach, err) < 0)
+	if (rules_slot_reach(netns_fd, config, layout, destination, ip_proto, port, reach, err) < 0)
 		return -1;
 	return fabric_reach_judge_host(destination, reach, err);
 }
@@ -242,8 +243,8 @@ static int fabric_slot_run_reach(struct job *job)
 {
 	struct slot_question *question = container_of(job, struct slot_question, job);
 
-	return fabric_reach_now(question->layout, question->netns_fd, question->destination, question->ip_proto,
-				question->port, &question->reach, &job->err);
+	return fabric_reach_now(question->config, question->layout, question->netns_fd, question->destination,
+				question->ip_proto, question->port, &question->reach, &job->err);
 }
 
 static void fabric_slot_finish_question(struct job *job)
@@ -286,6 +287,7 @@ static void fabric_slot_ask(struct fabric *fabric, const struct slot_question *f
 		return;
 	}
 	*question = *form;
+	question->config = fabric->config;
 	question->layout = fabric_slot_find(fabric, form->slot)->layout;
 	question->job.finish = fabric_slot_finish_question;
 	question->netns_fd = netns_fd;

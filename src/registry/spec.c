@@ -128,6 +128,8 @@ static const struct spec_field spec_egress_fields[] = {
 	SPEC_ROW_BOOL("internet", struct egress, internet, 0),
 	SPEC_ROW_LIST("allow", struct egress, allow, allow_count, &spec_rule_items, 0),
 	SPEC_ROW_LIST("deny", struct egress, deny, deny_count, &spec_rule_items, 0),
+	SPEC_ROW_NUMBER("dscp", struct egress, dscp, 0, CONFIG_DSCP_MAX, 0),
+	SPEC_ROW_BOOL("isolated", struct egress, isolated, 0),
 };
 static const struct spec_table spec_egress_table = { SPEC_TABLE_OF(spec_egress_fields, struct egress) };
 
@@ -200,6 +202,7 @@ struct spec *registry_spec_new(const struct config *config)
 		return NULL;
 	spec->tap_owner = config->pool.tap_owner;
 	spec->egress.internet = config->egress.internet;
+	spec->egress.dscp = config->egress.dscp;
 	spec->limits = (struct limits){
 		.connect_deadline_ms = config->forwarder.connect_deadline_ms,
 		.idle_ms = config->forwarder.idle_ms,

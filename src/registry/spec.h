@@ -62,6 +62,8 @@ struct egress {
 	bool internet;
 	struct egress_rule *allow, *deny;
 	size_t allow_count, deny_count;
+	unsigned dscp; /* of what leaves the slot; 0: as the guest sets it */
+	bool isolated; /* nothing that the guest begins gets out, to services of the host and DNS servers neither */
 };
 
 struct bandwidth {

@@ -109,7 +109,7 @@ static int reach(struct err *err)
 {
 	struct fabric_reach answer;
 
-	return rules_slot_reach(-1, &config->layout, 0x0a0b0001, IPPROTO_TCP, 443, &answer, err);
+	return rules_slot_reach(-1, config, &config->layout, 0x0a0b0001, IPPROTO_TCP, 443, &answer, err);
 }
 
 static int publish(struct err *err)

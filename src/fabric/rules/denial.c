@@ -16,6 +16,7 @@ static const struct {
 	[FABRIC_RULE_SANDBOX] = { .counter = "denied_sandbox", .name = "sandbox" },
 	[FABRIC_RULE_DENY] = { .counter = "denied_policy", .name = "deny" },
 	[FABRIC_RULE_INTERNET] = { .counter = RULES_COUNTER_INTERNET, .name = "internet" },
+	[FABRIC_RULE_ISOLATED] = { .counter = RULES_COUNTER_ISOLATED, .name = "isolated" },
 	[FABRIC_RULE_GATEWAY] = { .counter = "denied_gateway", .name = "gateway" },
 	[FABRIC_RULE_CONNECTIONS] = { .counter = "denied_connections", .name = "connections" },
 	[FABRIC_RULE_HOST] = { .counter = "denied_host", .name = "host" },
@@ -69,6 +70,8 @@ const char *rules_denial_name(uint32_t mark)
 		return "connections";
 	case RULES_DENIAL_PROTOCOL:
 		return "protocol";
+	case RULES_DENIAL_ISOLATED:
+		return "isolated";
 	}
 	return "unknown";
 }

@@ -20,6 +20,7 @@ enum rules_denial {
 	RULES_DENIAL_GATEWAY,     /* the namespace's own addresses */
 	RULES_DENIAL_CONNECTIONS, /* too many flows at once */
 	RULES_DENIAL_PROTOCOL,    /* neither TCP, UDP nor ICMP, and allowed by no name */
+	RULES_DENIAL_ISOLATED,    /* the sandbox is isolated */
 };
 
 enum {
@@ -30,6 +31,9 @@ enum {
 
 /* The counter of the last rule of RULES_CHAIN_POLICY, which exists only without internet. */
 #define RULES_COUNTER_INTERNET "denied_internet"
+
+/* The counter of the first rule of RULES_CHAIN_EGRESS of an isolated sandbox. */
+#define RULES_COUNTER_ISOLATED "denied_isolated"
 
 /* The name of the reason with this MARK, as `weftctl reach` shows it; "unknown" for any other mark. */
 const char *rules_denial_name(uint32_t mark);

@@ -204,13 +204,10 @@ static void rules_host_add_translation(struct nft_batch *batch, const struct con
 				       const struct rules_groups *groups)
 {
 	nft_chain_add(batch, "prerouting", &hook_prerouting, NULL);
-	/* The address of a service that is not the host's own stands for the host. */
-	if (config->egress.allow_host.count)
-		RULE_PER_GROUP(batch, "prerouting", groups, match_iifgroup(batch, NFT_IS, group),
-			       match_destination_in(batch, NFT_IS, &set_host_services),
-			       match_daddr_local(batch, NFT_IS_NOT), act_redirect(batch));
+	const char *led_here = rules_redirect_add_chain(batch, config);
 	/* A published port is no way from one sandbox to another. */
-	RULE_PER_GROUP(batch, "prerouting", groups, match_iifgroup(batch, NFT_IS, group), verdict_accept(batch));
+	RULE_PER_GROUP(batch, "prerouting", groups, match_iifgroup(batch, NFT_IS, group),
+		       led_here ? verdict_goto(batch, led_here) : verdict_accept(batch));
 	RULE(batch, "prerouting", act_dnat_by_destination(batch, &map_published));
 	RULE(batch, "prerouting", match_daddr_local(batch, NFT_IS),
 	     act_dnat_by_destination(batch, &map_published_anywhere));
@@ -252,6 +249,7 @@ static void rules_host_add_input(struct nft_batch *batch, const struct config *c
 	if (config->egress.allow_host.count)
 		RULE(batch, "to_host", match_ct_original_daddr_in(batch, &set_service_addresses), match_ct_dnat(batch),
 		     verdict_accept(batch));
+	rules_redirect_accept(batch, config, "to_host");
 	RULE(batch, "to_host", match_ipv4(batch, NFT_IS), match_l4proto(batch, NFT_IS, IPPROTO_TCP),
 	     act_record_destination(batch, &set_denied_host_ports));
 	RULE(batch, "to_host", match_ipv4(batch, NFT_IS), match_l4proto(batch, NFT_IS, IPPROTO_UDP),
@@ -262,6 +260,7 @@ static void rules_host_add_input(struct nft_batch *batch, const struct config *c
 
 	nft_chain_add(batch, "input", &hook_input, NULL);
 	RULE_PER_GROUP(batch, "input", groups, match_iifgroup(batch, NFT_IS, group), verdict_goto(batch, "to_host"));
+	rules_redirect_shut(batch, config, "input");
 }
 
 /*
@@ -285,6 +284,7 @@ static void rules_host_add_forward(struct nft_batch *batch, const struct config 
 	     verdict_goto(batch, "denied"));
 	RULE(batch, "from_sandbox", match_destination_in(batch, NFT_IS, &set_sandbox_ranges),
 	     act_count(batch, "denied_sandbox"), verdict_goto(batch, "denied"));
+	rules_redirect_deny_direct(batch, config, "from_sandbox");
 	RULE(batch, "from_sandbox", verdict_accept(batch));
 
 	nft_chain_add(batch, "to_sandbox", NULL, NULL);

@@ -19,6 +19,21 @@ enum {
 /* Adds the whole of the host's table for CONFIG, with no published ports. */
 void rules_host_add_table(struct nft_batch *batch, const struct config *config);
 
+/*
+ * Adds the chain that leads flows of sandboxes to services and proxies of the host. Returns its name; NULL: CONFIG has neither, and
+ * nothing was added.
+ */
+const char *rules_redirect_add_chain(struct nft_batch *batch, const struct config *config);
+
+/* In the chain for packets to the host: accepts those that a proxy gets, and only what was redirected to it. */
+void rules_redirect_accept(struct nft_batch *batch, const struct config *config, const char *chain);
+
+/* In the chain for packets that leave the host: denies those that a proxy should have got, as of flows from before it had them. */
+void rules_redirect_deny_direct(struct nft_batch *batch, const struct config *config, const char *chain);
+
+/* In the chain for packets that come from elsewhere than sandboxes: weftd's port for services is not for them. */
+void rules_redirect_shut(struct nft_batch *batch, const struct config *config, const char *chain);
+
 extern const struct nft_set set_sandbox_drops;
 extern const struct nft_set set_denied_host_ports, set_denied_host_protocols;
 

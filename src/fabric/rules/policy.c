@@ -11,7 +11,6 @@
 #include <netinet/in.h>
 
 enum {
-	DNS_PORT = 53,
 	ANSWERS_FOR_ALL = 2000, /* of the host to all sandboxes together, a second */
 };
 
@@ -59,11 +58,13 @@ void rules_policy_add_networks(struct nft_batch *batch, const struct nft_set *se
 	nft_elements_add(batch, set, elements, nft_elements_merge(elements, count));
 }
 
-/* Puts an address and port, for both protocols. */
-static void rules_policy_put_service(struct nft_element elements[static 2], uint32_t ip, uint16_t port)
+/* Puts an address and port, for TCP and, with UDP, for that too. Returns how many elements it put. */
+static size_t rules_policy_put_service(struct nft_element elements[static 2], uint32_t ip, uint16_t port, bool udp)
 {
 	elements[0] = (struct nft_element){ .first = ip, .last = ip, .proto = IPPROTO_TCP, .port = port };
-	elements[1] = (struct nft_element){ .first = ip, .last = ip, .proto = IPPROTO_UDP, .port = port };
+	if (udp)
+		elements[1] = (struct nft_element){ .first = ip, .last = ip, .proto = IPPROTO_UDP, .port = port };
+	return udp ? 2 : 1;
 }
 
 static void rules_policy_add_services(struct nft_batch *batch, const struct nft_set *set, struct nft_element *elements,
@@ -85,6 +86,7 @@ void rules_policy_add_sets(struct nft_batch *batch, const struct config *config,
 	const struct cidr4_list *open = &config->egress.open, *dns = &config->addresses.dns;
 	const struct config_service_list *services = &config->egress.allow_host;
 	AUTO_FREE struct nft_element *elements = calloc(2 * (dns->count + services->count) + 1, sizeof(*elements));
+	size_t count = 0;
 
 	if (!elements) {
 		batch->broken = true;
@@ -97,12 +99,13 @@ void rules_policy_add_sets(struct nft_batch *batch, const struct config *config,
 		rules_policy_add_networks(batch, &set_opened, open->items, open->count);
 
 	for (size_t i = 0; i < dns->count; i++)
-		rules_policy_put_service(&elements[2 * i], dns->items[i].ip, DNS_PORT);
+		rules_policy_put_service(&elements[2 * i], dns->items[i].ip, RULES_DNS_PORT, true);
 	rules_policy_add_services(batch, &set_dns, elements, 2 * dns->count);
 	for (size_t i = 0; i < services->count; i++)
-		rules_policy_put_service(&elements[2 * i], ntohl(services->items[i].address.in.sin_addr.s_addr),
-					 addr_port(&services->items[i].address));
-	rules_policy_add_services(batch, &set_host_services, elements, 2 * services->count);
+		count += rules_policy_put_service(
+		    &elements[count], ntohl(services->items[i].address.in.sin_addr.s_addr),
+		    addr_port(&services->items[i].address), !config_service_is_forwarded(&services->items[i]));
+	rules_policy_add_services(batch, &set_host_services, elements, count);
 }
 
 void rules_policy_add_exceptions(struct nft_batch *batch, const struct config *config, const char *chain)

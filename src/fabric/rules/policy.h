@@ -18,6 +18,8 @@ extern const struct nft_set set_opened;         /* [egress] open: exceptions fro
 extern const struct nft_set set_dns;            /* [addresses] dns, port 53 */
 extern const struct nft_set set_host_services;  /* [egress] allow_host */
 
+enum { RULES_DNS_PORT = 53 };
+
 /* Adds those of these five sets that have elements. RANGES are the elements of set_sandbox_ranges. */
 void rules_policy_add_sets(struct nft_batch *batch, const struct config *config, const struct cidr4 *ranges,
 			   size_t range_count);

@@ -80,7 +80,8 @@ int rules_slot_policy_check(const struct egress *egress, struct err *err);
  * the new policy forbids end with their next packet; others go on. On failure the former policy stays. FORMER: the plan of the
  * present tables; if its limits are the same, the use counted against them stays. NULL: not known.
  */
-int rules_slot_update(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former, struct err *err);
+int rules_slot_update(int netns_fd, const struct config *config, const struct fabric_plan *plan,
+		      const struct fabric_plan *former, struct err *err);
 
 /*
  * Does the same as rules_slot_apply() for a slot in use. Counters go on from their present values, or from KNOWN (read before;
@@ -113,10 +114,12 @@ int rules_slot_denials(int netns_fd, uint64_t *since_ms,
 		       struct err *err);
 
 /*
- * Whether the guest may send to DESTINATION, by the kernel's own sets. The rules "allow_host", "dns", "open", "allow" and
- * "internet" let a packet through; "gateway", "sandbox", "private", "protocol", "deny" and "internet" do not. IP_PROTO: IPPROTO_*.
+ * Whether the guest may send to DESTINATION, by the kernel's own sets. The rules "allow_host", "dns", "open", "allow",
+ * "redirect" and "internet" let a packet through; "gateway", "isolated", "sandbox", "private", "protocol", "deny" and "internet" do
+ * not. IP_PROTO: IPPROTO_*.
  */
-int rules_slot_reach(int netns_fd, const struct config_layout *layout, uint32_t destination, uint8_t ip_proto,
-		     uint16_t port, struct fabric_reach *reach, struct err *err);
+int rules_slot_reach(int netns_fd, const struct config *config, const struct config_layout *layout,
+		     uint32_t destination, uint8_t ip_proto, uint16_t port, struct fabric_reach *reach,
+		     struct err *err);
 
 #endif

@@ -31,7 +31,7 @@
 #include <string.h>
 
 #define TAP     "tap0"
-#define UPWARDS "eth0"
+#define UPWARDS RULES_UPWARDS
 
 enum {
 	ARP_SECOND = 100, /* ARP packets of one guest */
@@ -210,12 +210,12 @@ static void rules_slot_add_forward(struct nft_batch *batch, uint32_t guest)
 }
 
 static void rules_slot_add_inet_table(struct nft_batch *batch, const struct config *config,
-				      const struct config_layout *layout, const struct fabric_counts *counts,
-				      unsigned slot)
+				      const struct fabric_plan *plan, const struct fabric_counts *counts)
 {
 	static const char *const counters[] = { "denied_private",       "denied_sandbox", "denied_policy",
 						RULES_COUNTER_INTERNET, "denied_gateway", "denied_connections",
-						"denied_protocol",      "drop_forward" };
+						"denied_protocol",      "drop_forward",   RULES_COUNTER_ISOLATED };
+	const struct config_layout *layout = config_layout_or_new(config, plan->layout);
 	const struct cidr4 ranges[] = { layout->host_cidr, layout->veth_cidr, layout->tap };
 	uint32_t guest = layout->guest.ip;
 
@@ -229,21 +229,19 @@ static void rules_slot_add_inet_table(struct nft_batch *batch, const struct conf
 	/* The ranges of other layouts are the host's to deny, so that a live slot's rules stay as they are. */
 	rules_policy_add_sets(batch, config, ranges, sizeof(ranges) / sizeof(ranges[0]));
 	rules_egress_add_denied(batch);
-	rules_slot_add_translation(batch, guest, config_host_ip(layout, slot));
+	rules_slot_add_translation(batch, guest, config_host_ip(layout, plan->slot));
 	rules_slot_add_to_guest(batch);
 	rules_slot_add_untracked(batch, layout);
 	rules_slot_add_input(batch, layout);
-	rules_egress_add(batch, config);
+	rules_egress_add(batch, config, rules_slot_egress_of(plan)->isolated);
 	rules_slot_add_forward(batch, guest);
 }
 
 void rules_slot_add_tables(struct nft_batch *batch, const struct config *config, const struct fabric_plan *plan,
 			   const struct fabric_counts *counts, unsigned side)
 {
-	const struct config_layout *layout = config_layout_or_new(config, plan->layout);
-
-	rules_slot_add_netdev_table(batch, layout, counts);
-	rules_slot_add_inet_table(batch, config, layout, counts, plan->slot);
+	rules_slot_add_netdev_table(batch, config_layout_or_new(config, plan->layout), counts);
+	rules_slot_add_inet_table(batch, config, plan, counts);
 	rules_slot_add_policy(batch, plan, side);
 }
 
@@ -285,7 +283,7 @@ static int rules_slot_make_tables(int netns_fd, const struct config *config, con
 		rules_egress_close(&batch);
 	int status = nft_batch_send(&batch, netns_fd, err);
 	nft_batch_free(&batch);
-	return status == 0 && closed ? rules_egress_open(netns_fd, config, err) : status;
+	return status == 0 && closed ? rules_egress_open(netns_fd, config, plan->egress->isolated, err) : status;
 }
 
 int rules_slot_apply(int netns_fd, const struct config *config, const struct fabric_plan *plan, struct err *err)
@@ -336,7 +334,7 @@ static bool rules_slot_repair_policy(int netns_fd, const struct config *config, 
 	struct err ignored;
 	bool intact = false;
 
-	return rules_slot_has_lists(plan) && rules_slot_update(netns_fd, plan, NULL, &ignored) == 0 &&
+	return rules_slot_has_lists(plan) && rules_slot_update(netns_fd, config, plan, NULL, &ignored) == 0 &&
 	       rules_slot_check(netns_fd, config, plan, &intact, &ignored) == 0 && intact;
 }
 

@@ -2,13 +2,18 @@
 /*
  * The judgement of packets that the guest sends into the world, as chain guest_egress of a slot's table:
  *
+ *	an isolated guest                        is denied everything
  *	services of the host and DNS servers     pass
  *	the ranges of sandboxes, private ranges  are denied
+ *	TCP that the host hands to a proxy       passes, for the proxy to judge
  *	guest_policy                             denies, or returns
  *	guest_flows                              passes, but denies new flows beyond the guest's share of tracked flows
  *
  * Services and DNS have a share of their own: a guest that has used up the other still finds names, and neither share is
  * without a limit.
+ *
+ * What is for a proxy leaves with a TTL of 1. The host's table redirects it to the host itself, where that is enough. Whoever
+ * takes that table away also takes the redirection, and the kernel then drops what it would have to forward.
  *
  * To count a guest's flows, the kernel walks a list of them: 85 us for 8,192. So it counts only the first packet of a flow
  * that everything else lets pass. Beyond the limit it does not count at all for a while: the first packet that is denied puts
@@ -31,6 +36,8 @@ enum {
 	FULL_MS = 100,
 	/* One element, and those that timed out within the second that the kernel takes to remove them. */
 	FULL_ELEMENTS = 32,
+	/* Enough for the host itself, and too little to be forwarded. */
+	PROXIED_TTL = 1,
 };
 
 const struct nft_set set_denied_ports = { .name = "denied_ports",
@@ -94,8 +101,31 @@ static bool rules_egress_has_services(const struct config *config)
 	return config->addresses.dns.count || config->egress.allow_host.count;
 }
 
-static void rules_egress_fill(struct nft_batch *batch, const struct config *config)
+/* TCP for the ports that [egress] redirect names. */
+static void rules_egress_add_redirects(struct nft_batch *batch, const struct config *config)
 {
+	const struct config_redirect_list *redirects = &config->egress.redirect;
+
+	/* Of all ports is one rule enough. */
+	if (config_redirect_find(config, 0)) {
+		RULE(batch, RULES_CHAIN_EGRESS, match_l4proto(batch, NFT_IS, IPPROTO_TCP),
+		     act_set_ttl(batch, PROXIED_TTL), verdict_goto(batch, of_world.chain));
+		return;
+	}
+	for (size_t i = 0; i < redirects->count; i++)
+		RULE(batch, RULES_CHAIN_EGRESS, match_dport(batch, IPPROTO_TCP, redirects->items[i].port),
+		     act_set_ttl(batch, PROXIED_TTL), verdict_goto(batch, of_world.chain));
+}
+
+void rules_egress_isolate(struct nft_batch *batch)
+{
+	RULE(batch, RULES_CHAIN_EGRESS, rules_deny(batch, RULES_COUNTER_ISOLATED, RULES_DENIAL_ISOLATED));
+}
+
+void rules_egress_fill(struct nft_batch *batch, const struct config *config, bool isolated)
+{
+	if (isolated)
+		rules_egress_isolate(batch);
 	if (config->addresses.dns.count)
 		RULE(batch, RULES_CHAIN_EGRESS, match_destination_in(batch, NFT_IS, &set_dns),
 		     verdict_goto(batch, of_services.chain));
@@ -106,18 +136,19 @@ static void rules_egress_fill(struct nft_batch *batch, const struct config *conf
 	     rules_deny(batch, "denied_sandbox", RULES_DENIAL_SANDBOX));
 	RULE(batch, RULES_CHAIN_EGRESS, rules_match_always_denied(batch, config),
 	     rules_deny(batch, "denied_private", RULES_DENIAL_PRIVATE));
+	rules_egress_add_redirects(batch, config);
 	RULE(batch, RULES_CHAIN_EGRESS, verdict_jump(batch, RULES_CHAIN_POLICY));
 	RULE(batch, RULES_CHAIN_EGRESS, verdict_goto(batch, of_world.chain));
 }
 
-void rules_egress_add(struct nft_batch *batch, const struct config *config)
+void rules_egress_add(struct nft_batch *batch, const struct config *config, bool isolated)
 {
 	if (rules_egress_has_services(config))
 		rules_egress_add_share(batch, &of_services, config->egress.flows);
 	rules_egress_add_share(batch, &of_world, config->egress.flows);
 	nft_chain_add(batch, RULES_CHAIN_POLICY, NULL, NULL);
 	nft_chain_add(batch, RULES_CHAIN_EGRESS, NULL, NULL);
-	rules_egress_fill(batch, config);
+	rules_egress_fill(batch, config, isolated);
 }
 
 void rules_egress_close(struct nft_batch *batch)
@@ -127,13 +158,13 @@ void rules_egress_close(struct nft_batch *batch)
 	RULE(batch, RULES_CHAIN_EGRESS, verdict_drop(batch));
 }
 
-int rules_egress_open(int netns_fd, const struct config *config, struct err *err)
+int rules_egress_open(int netns_fd, const struct config *config, bool isolated, struct err *err)
 {
 	struct nft_batch batch;
 
 	nft_batch_begin(&batch, NFPROTO_INET);
 	nft_chain_flush(&batch, RULES_CHAIN_EGRESS);
-	rules_egress_fill(&batch, config);
+	rules_egress_fill(&batch, config, isolated);
 	int status = nft_batch_send(&batch, netns_fd, err);
 	nft_batch_free(&batch);
 	return status;

@@ -22,6 +22,7 @@
 
 #include <errno.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter_ipv4.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -202,7 +203,7 @@ static void rules_slot_policy_add_rate(struct nft_batch *batch, const struct rat
 	     act_count(batch, "drop_rate"), verdict_drop(batch));
 }
 
-static const struct egress *rules_slot_policy_egress_of(const struct fabric_plan *plan)
+const struct egress *rules_slot_egress_of(const struct fabric_plan *plan)
 {
 	static const struct egress without_lists = { .internet = true };
 
@@ -216,24 +217,43 @@ static const struct rate *rules_slot_policy_rate_of(const struct fabric_plan *pl
 	return plan->bandwidth ? &plan->bandwidth->from_guest : &unlimited;
 }
 
+/* Adds the chain that sets the DSCP, if EGRESS sets one. */
+static void rules_slot_policy_add_dscp(struct nft_batch *batch, const struct egress *egress)
+{
+	static const struct nft_hook hook = { NFT_CHAIN_FILTER, NF_INET_POST_ROUTING, NF_IP_PRI_MANGLE, false, NULL };
+
+	batch->family = NFPROTO_INET;
+	if (!egress->dscp)
+		return;
+	nft_chain_add(batch, RULES_CHAIN_DSCP, &hook, NULL);
+	RULE(batch, RULES_CHAIN_DSCP, match_oifname(batch, RULES_UPWARDS), act_set_dscp(batch, (uint8_t)egress->dscp));
+}
+
 void rules_slot_add_policy(struct nft_batch *batch, const struct fabric_plan *plan, unsigned side)
 {
-	const struct egress *egress = rules_slot_policy_egress_of(plan);
+	const struct egress *egress = rules_slot_egress_of(plan);
 
 	batch->family = NFPROTO_INET;
 	rules_slot_policy_add_sets(batch, egress, side);
 	rules_slot_policy_add_side(batch, egress, side);
+	rules_slot_policy_add_dscp(batch, egress);
 	rules_slot_policy_add_rate(batch, rules_slot_policy_rate_of(plan));
 }
 
 int rules_slot_claim(int netns_fd, const struct fabric_plan *plan, struct err *err)
 {
-	const struct egress *egress = rules_slot_policy_egress_of(plan);
+	const struct egress *egress = rules_slot_egress_of(plan);
 	struct nft_batch batch;
 
 	nft_batch_begin(&batch, NFPROTO_INET);
 	rules_slot_policy_add_sets(&batch, egress, 0);
 	rules_slot_policy_add_around(&batch, egress, 0);
+	if (egress->isolated) {
+		batch.ahead = true;
+		rules_egress_isolate(&batch);
+		batch.ahead = false;
+	}
+	rules_slot_policy_add_dscp(&batch, egress);
 	rules_slot_policy_add_rate(&batch, rules_slot_policy_rate_of(plan));
 	int status = nft_batch_send(&batch, netns_fd, err);
 	nft_batch_free(&batch);
@@ -346,16 +366,38 @@ static int rules_slot_policy_fill_side(int netns_fd, const struct egress *egress
 	return status;
 }
 
-/* Makes the rules those of PLAN, with the sets of SIDE, and removes those of the other side. FORMER: see rules_slot_update(). */
-static int rules_slot_policy_turn_to(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former,
-				     const struct present *present, unsigned side, struct err *err)
+/* Makes the chain of the DSCP that of EGRESS, whatever was there. To delete a chain that is not there would be an error. */
+static void rules_slot_policy_change_dscp(struct nft_batch *batch, const struct egress *egress)
 {
+	const struct egress some = { .dscp = 1 };
+
+	nft_batch_over(batch);
+	rules_slot_policy_add_dscp(batch, egress->dscp ? egress : &some);
+	if (egress->dscp)
+		return;
+	nft_chain_flush(batch, RULES_CHAIN_DSCP);
+	nft_chain_delete(batch, RULES_CHAIN_DSCP);
+}
+
+/* Makes the rules those of PLAN, with the sets of SIDE, and removes those of the other side. FORMER: see rules_slot_update(). */
+static int rules_slot_policy_turn_to(int netns_fd, const struct config *config, const struct fabric_plan *plan,
+				     const struct fabric_plan *former, const struct present *present, unsigned side,
+				     struct err *err)
+{
+	const struct egress *egress = rules_slot_egress_of(plan);
+	const struct egress *before = former ? rules_slot_egress_of(former) : NULL;
 	struct nft_batch batch;
 
 	nft_batch_begin(&batch, NFPROTO_INET);
 	nft_chain_flush(&batch, RULES_CHAIN_POLICY);
-	rules_slot_policy_add_side(&batch, rules_slot_policy_egress_of(plan), side);
+	rules_slot_policy_add_side(&batch, egress, side);
 	rules_slot_policy_delete_side(&batch, present, 1 - side);
+	if (!before || before->isolated != egress->isolated) {
+		nft_chain_flush(&batch, RULES_CHAIN_EGRESS);
+		rules_egress_fill(&batch, config, egress->isolated);
+	}
+	if (!before || before->dscp != egress->dscp)
+		rules_slot_policy_change_dscp(&batch, egress);
 	/* A new rule has a full bucket: frequent changes of the policy would lift the limit. */
 	if (!former || !slot_plan_same_rate(rules_slot_policy_rate_of(plan), rules_slot_policy_rate_of(former))) {
 		batch.family = NFPROTO_NETDEV;
@@ -367,8 +409,8 @@ static int rules_slot_policy_turn_to(int netns_fd, const struct fabric_plan *pla
 	return status;
 }
 
-static int rules_slot_policy_replace(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former,
-				     struct err *err)
+static int rules_slot_policy_replace(int netns_fd, const struct config *config, const struct fabric_plan *plan,
+				     const struct fabric_plan *former, struct err *err)
 {
 	struct present present;
 	struct err ignored;
@@ -376,9 +418,9 @@ static int rules_slot_policy_replace(int netns_fd, const struct fabric_plan *pla
 
 	if (rules_slot_policy_find_free_side(netns_fd, &present, &side, err) < 0)
 		return -1;
-	if (rules_slot_policy_fill_side(netns_fd, rules_slot_policy_egress_of(plan), side, err) < 0)
+	if (rules_slot_policy_fill_side(netns_fd, rules_slot_egress_of(plan), side, err) < 0)
 		return -1;
-	if (rules_slot_policy_turn_to(netns_fd, plan, former, &present, side, err) == 0)
+	if (rules_slot_policy_turn_to(netns_fd, config, plan, former, &present, side, err) == 0)
 		return 0;
 	/* If this fails too, the next change or repair finds the leftover. */
 	if (rules_slot_policy_find_sets(netns_fd, &present, &ignored) == 0 &&
@@ -387,9 +429,10 @@ static int rules_slot_policy_replace(int netns_fd, const struct fabric_plan *pla
 	return -1;
 }
 
-int rules_slot_update(int netns_fd, const struct fabric_plan *plan, const struct fabric_plan *former, struct err *err)
+int rules_slot_update(int netns_fd, const struct config *config, const struct fabric_plan *plan,
+		      const struct fabric_plan *former, struct err *err)
 {
-	return rules_slot_policy_replace(netns_fd, plan, former, err) < 0
+	return rules_slot_policy_replace(netns_fd, config, plan, former, err) < 0
 		   ? err_wrap(err, "policy of slot %u", plan->slot)
 		   : 0;
 }

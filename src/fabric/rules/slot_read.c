@@ -143,6 +143,7 @@ int rules_slot_denials(int netns_fd, uint64_t *since_ms,
 /* ---- Reach ---- */
 
 struct reach_question {
+	const struct config *config;
 	int fd;
 	struct nft_element element;
 	struct fabric_reach *reach;
@@ -197,30 +198,34 @@ static bool rules_reach_is_in_list(struct reach_question *question,
 	return false;
 }
 
+struct reach_counter {
+	const char *name;
+	bool found;
+};
+
 static int rules_reach_find_counter(const struct nlmsghdr *message, void *data)
 {
-	bool *found = data;
-	const char *name = RULES_COUNTER_INTERNET;
+	struct reach_counter *counter = data;
 	const char *at = (const char *)message;
 
 	/* The rule is known by the counter's name, which nothing else in the chain contains. */
-	*found |= memmem(at, message->nlmsg_len, name, strlen(name)) != NULL;
+	counter->found |= memmem(at, message->nlmsg_len, counter->name, strlen(counter->name)) != NULL;
 	return MNL_CB_OK;
 }
 
-/* Whether the policy's chain ends with the rule that denies everything else. */
-static bool rules_reach_is_without_internet(struct reach_question *question)
+/* Whether CHAIN has a rule with COUNTER. */
+static bool rules_reach_counts(struct reach_question *question, const char *chain, const char *counter)
 {
 	char buffer[256] __attribute__((aligned(NLMSG_ALIGNTO)));
-	bool found = false;
 
 	for (unsigned i = 0; i < NFT_ATTEMPTS && !question->failed; i++) {
 		struct nlmsghdr *request = nft_request(buffer, NFT_MSG_GETRULE, NFPROTO_INET, NLM_F_DUMP);
+		struct reach_counter wanted = { .name = counter };
+
 		mnl_attr_put_strz(request, NFTA_RULE_TABLE, NFT_TABLE_NAME);
-		mnl_attr_put_strz(request, NFTA_RULE_CHAIN, RULES_CHAIN_POLICY);
-		found = false;
-		if (nft_ask(question->fd, request, rules_reach_find_counter, &found, question->err) == 0)
-			return found;
+		mnl_attr_put_strz(request, NFTA_RULE_CHAIN, chain);
+		if (nft_ask(question->fd, request, rules_reach_find_counter, &wanted, question->err) == 0)
+			return wanted.found;
 		question->failed = question->err->code != EINTR;
 	}
 	question->failed = true;
@@ -239,12 +244,40 @@ static bool rules_reach_is_allowed(struct reach_question *question)
 		rules_reach_is_in_list(question, set_policy_allow, 0, 1));
 }
 
+/* Whether the rule that isolates the sandbox is in its place. */
+static bool rules_reach_is_isolated(struct reach_question *question)
+{
+	return rules_reach_counts(question, RULES_CHAIN_EGRESS, RULES_COUNTER_ISOLATED);
+}
+
+/* Whether the policy's chain ends with the rule that denies everything else. */
+static bool rules_reach_is_without_internet(struct reach_question *question)
+{
+	return rules_reach_counts(question, RULES_CHAIN_POLICY, RULES_COUNTER_INTERNET);
+}
+
+/* Whether the host hands it to a proxy, which the answer then names. Such rules have no set. */
+static bool rules_reach_is_redirected(const struct reach_question *question)
+{
+	const struct config_redirect *redirect = question->element.proto == IPPROTO_TCP
+						     ? config_redirect_find(question->config, question->element.port)
+						     : NULL;
+	char text[CONFIG_REDIRECT_TEXT_SIZE];
+
+	if (redirect)
+		snprintf(question->reach->set, sizeof(question->reach->set), "redirect %s",
+			 config_redirect_format(redirect, text));
+	return redirect != NULL;
+}
+
 /* Follows the rules of chain guest_egress in their order. */
 static void rules_reach_judge(struct reach_question *question)
 {
 	bool opened = false;
 
-	if (rules_reach_is_in(question, &set_dns))
+	if (rules_reach_is_isolated(question))
+		rules_reach_answer(question, false, "isolated");
+	else if (rules_reach_is_in(question, &set_dns))
 		rules_reach_answer(question, true, "dns");
 	else if (rules_reach_is_in(question, &set_host_services))
 		rules_reach_answer(question, true, "allow_host");
@@ -253,6 +286,8 @@ static void rules_reach_judge(struct reach_question *question)
 	else if (rules_reach_is_in(question, &set_always_denied) &&
 		 !(opened = rules_reach_is_in(question, &set_opened)))
 		rules_reach_answer(question, false, "private");
+	else if (rules_reach_is_redirected(question))
+		rules_reach_answer(question, true, "redirect");
 	else if (rules_reach_is_allowed(question))
 		rules_reach_answer(question, true, "allow");
 	else if (!rules_reach_is_usual(question->element.proto)) {
@@ -267,10 +302,11 @@ static void rules_reach_judge(struct reach_question *question)
 		rules_reach_answer(question, true, opened ? "open" : "internet");
 }
 
-int rules_slot_reach(int netns_fd, const struct config_layout *layout, uint32_t destination, uint8_t ip_proto,
-		     uint16_t port, struct fabric_reach *reach, struct err *err)
+int rules_slot_reach(int netns_fd, const struct config *config, const struct config_layout *layout,
+		     uint32_t destination, uint8_t ip_proto, uint16_t port, struct fabric_reach *reach, struct err *err)
 {
 	struct reach_question question = {
+		.config = config,
 		.element = { .first = destination, .last = destination, .proto = ip_proto, .port = port },
 		.reach = reach,
 		.err = err,

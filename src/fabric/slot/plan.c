@@ -108,7 +108,8 @@ static bool slot_plan_same_rules(const struct egress_rule *a, size_t a_count, co
 
 bool slot_plan_same_egress(const struct fabric_plan *a, const struct fabric_plan *b)
 {
-	return a->egress->internet == b->egress->internet &&
+	return a->egress->internet == b->egress->internet && a->egress->isolated == b->egress->isolated &&
+	       a->egress->dscp == b->egress->dscp &&
 	       slot_plan_same_rules(a->egress->allow, a->egress->allow_count, b->egress->allow,
 				    b->egress->allow_count) &&
 	       slot_plan_same_rules(a->egress->deny, a->egress->deny_count, b->egress->deny, b->egress->deny_count);

@@ -84,8 +84,8 @@ static enum hop_status hop_egress_check_policy(struct walk *walk, struct hop *ho
 	struct fabric_reach reach;
 	struct err err;
 
-	if (fabric_reach_now(walk->request->layout, walk->netns_fd, destination, IPPROTO_UDP, DIAGNOSE_DISCARD_PORT,
-			     &reach, &err) < 0)
+	if (fabric_reach_now(walk->request->config, walk->request->layout, walk->netns_fd, destination, IPPROTO_UDP,
+			     DIAGNOSE_DISCARD_PORT, &reach, &err) < 0)
 		return hop_fail(hop, "policy cannot be read: %s", err.text);
 	*to_host = strcmp(reach.rule, "allow_host") == 0;
 	if (reach.allowed)

@@ -62,13 +62,13 @@ START_TEST(a_port_is_redirected_by_its_own_entry_before_that_of_all_others)
 {
 	load("[egress]\nredirect = *:5018\nredirect = 80:5016\nredirect = 443:5017\n");
 	ck_assert_ptr_nonnull(config);
-	ck_assert_uint_eq(config_redirect_find(config, 80), 5016);
-	ck_assert_uint_eq(config_redirect_find(config, 443), 5017);
-	ck_assert_uint_eq(config_redirect_find(config, 22), 5018);
+	ck_assert_uint_eq(config_redirect_find(config, 80)->to, 5016);
+	ck_assert_uint_eq(config_redirect_find(config, 443)->to, 5017);
+	ck_assert_uint_eq(config_redirect_find(config, 22)->to, 5018);
 	config_teardown();
 	load("[egress]\nredirect = 80:5016\n");
-	ck_assert_uint_eq(config_redirect_find(config, 80), 5016);
-	ck_assert_uint_eq(config_redirect_find(config, 443), 0);
+	ck_assert_uint_eq(config_redirect_find(config, 80)->to, 5016);
+	ck_assert_ptr_null(config_redirect_find(config, 443));
 }
 END_TEST
 

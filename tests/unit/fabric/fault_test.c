@@ -445,14 +445,14 @@ static bool update_with_fault(unsigned number, int code)
 
 	former.egress = &open;
 	wanted.egress = &closed;
-	ck_assert_msg(rules_slot_update(living.work.netns_fd, &former, NULL, &err) == 0, "%s", err.text);
+	ck_assert_msg(rules_slot_update(living.work.netns_fd, host.config, &former, NULL, &err) == 0, "%s", err.text);
 	arm(number, code);
-	int result = rules_slot_update(living.work.netns_fd, &wanted, &former, &err);
+	int result = rules_slot_update(living.work.netns_fd, host.config, &wanted, &former, &err);
 	bool reached = faults_disarm();
 
 	ck_assert_msg(result == 0 || reached, "%s", err.text);
 	if (result < 0) {
-		ck_assert_msg(rules_slot_update(living.work.netns_fd, &wanted, &former, &err) == 0,
+		ck_assert_msg(rules_slot_update(living.work.netns_fd, host.config, &wanted, &former, &err) == 0,
 			      "after %s with %s: %s", faults_last(), strerror(code), err.text);
 	}
 	ck_assert_msg(rules_slot_check(living.work.netns_fd, host.config, &wanted, &intact, &err) == 0, "%s", err.text);

@@ -275,7 +275,7 @@ START_TEST(all_rules_of_a_slots_tables_come_back_equal)
 		  .ports = { { 443, 443 } },
 		  .port_count = 1 },
 	};
-	static const struct egress egress = { false, rules, rules, 3, 3 };
+	static const struct egress egress = { .allow = rules, .allow_count = 3, .deny = rules, .deny_count = 3 };
 	static const struct bandwidth slow = { .from_guest = { 1000, 1000 } };
 	const struct fabric_plan plans[] = {
 		{ .slot = 1, .id = "a" },

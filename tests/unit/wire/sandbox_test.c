@@ -80,7 +80,8 @@ START_TEST(a_sandbox_is_shown_as_the_interface_has_it)
 	    "0,"
 	    " \"bytes_from_guest\": 0, \"packets_to_guest\": 0, \"packets_from_guest\": 0, \"connections_total\": 0,"
 	    " \"connections_open\": 0, \"connections_held\": 0, \"drops_total\": 0}, \"tap_owner\": null,"
-	    " \"egress\": {\"internet\": true, \"allow\": [], \"deny\": []}, \"bandwidth\": {\"to_guest\": {\"rate\": "
+	    " \"egress\": {\"internet\": true, \"allow\": [], \"deny\": [], \"dscp\": 0, \"isolated\": false}, "
+	    "\"bandwidth\": {\"to_guest\": {\"rate\": "
 	    "0,"
 	    " \"burst\": 0}, \"from_guest\": {\"rate\": 0, \"burst\": 0}}, \"limits\": {\"connections\": 0,"
 	    " \"connect_deadline_ms\": 30000, \"idle_ms\": 0, \"half_closed_ms\": 0, \"keepalive_ms\": 15000}}");

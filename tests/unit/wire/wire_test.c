@@ -167,6 +167,9 @@ static const struct bad listens[] = {
 static const struct bad policies[] = {
 	{ "{\"egress\": true}", "/egress" },
 	{ "{\"egress\": {\"internet\": 1}}", "/egress/internet" },
+	{ "{\"egress\": {\"isolated\": \"yes\"}}", "/egress/isolated" },
+	{ "{\"egress\": {\"dscp\": 64}}", "/egress/dscp" },
+	{ "{\"egress\": {\"dscp\": \"ef\"}}", "/egress/dscp" },
 	{ "{\"egress\": {\"allowed\": []}}", "/egress/allowed" },
 	{ "{\"egress\": {\"allow\": \"10.0.0.0/8\"}}", "/egress/allow" },
 	{ "{\"egress\": {\"allow\": [\"10.0.0.0/33\"]}}", "/egress/allow/0" },
@@ -309,7 +312,8 @@ static const char full[] =
     " {\"guest_port\": 9, \"listen\": [\"[::1]:18009\", \"127.0.0.9:18009\"]}],"
     " \"default\": true, \"ready_port\": 49983, \"tap_owner\": {\"uid\": 123, \"gid\": 100},"
     " \"egress\": {\"internet\": false, \"allow\": [\"203.0.113.5/24\", {\"cidr\": \"10.1.2.3/32\", \"proto\": \"tcp\","
-    " \"ports\": [\"5432-5440\", 80]}, {\"cidr\": \"10.1.2.4\", \"proto\": \"udp\"}], \"deny\": [\"0.0.0.0/0\"]},"
+    " \"ports\": [\"5432-5440\", 80]}, {\"cidr\": \"10.1.2.4\", \"proto\": \"udp\"}], \"deny\": [\"0.0.0.0/0\"],"
+    " \"dscp\": 46, \"isolated\": true},"
     " \"bandwidth\": {\"to_guest\": {\"rate\": 12500000, \"burst\": 1000000}, \"from_guest\": {\"rate\": 1000}},"
     " \"limits\": {\"connections\": 1000, \"connect_deadline_ms\": 20000, \"idle_ms\": 5, \"half_closed_ms\": 6,"
     " \"keepalive_ms\": 7000}, \"labels\": {\"template\": \"base\", \"a/b\": \"\"}}";
@@ -332,6 +336,8 @@ START_TEST(a_full_body_is_read_whole)
 	ck_assert(spec->is_default && spec->tap_owner.set && !spec->egress.internet);
 	ck_assert_uint_eq(spec->tap_owner.uid, 123);
 	ck_assert_uint_eq(spec->tap_owner.gid, 100);
+	ck_assert(spec->egress.isolated);
+	ck_assert_uint_eq(spec->egress.dscp, 46);
 	ck_assert_uint_eq(spec->egress.allow_count, 3);
 	ck_assert_uint_eq(spec->egress.allow[0].cidr.ip, 0xcb007100);
 	ck_assert(spec->egress.allow[0].any_proto);

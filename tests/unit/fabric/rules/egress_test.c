@@ -63,7 +63,7 @@ static void fill_flows(void)
 START_TEST(with_all_flows_in_use_the_rest_of_the_policy_goes_on)
 {
 	struct egress_rule deny = { .cidr = { OTHER, 32 }, .any_proto = true };
-	const struct egress egress = { true, NULL, &deny, 0, 1 };
+	const struct egress egress = { .internet = true, .deny = &deny, .deny_count = 1 };
 	const struct fabric_plan denies = { .slot = 1, .id = "a", .egress = &egress };
 	struct cidr4 dns = { IP(10, 1, 1, 1), 32 };
 
@@ -169,8 +169,8 @@ START_TEST(protocols_other_than_tcp_udp_and_icmp_leave_only_by_name)
 		expect(ELSEWHERE, IPPROTO_TCP, port, true, turn ? "allow" : "internet");
 		expect(ELSEWHERE, IPPROTO_UDP, port++, true, turn ? "allow" : "internet");
 		/* Then with lists. */
-		egress = (struct egress){ false, allow, &deny, 3, 1 };
-		OK(rules_slot_update(-1, &by, NULL, &err));
+		egress = (struct egress){ .allow = allow, .allow_count = 3, .deny = &deny, .deny_count = 1 };
+		OK(rules_slot_update(-1, lab.config, &by, NULL, &err));
 		OK(kern_conntrack_flush(-1, &err));
 	}
 	expect(OTHER, IPPROTO_GRE, 0, true, "allow");

@@ -52,8 +52,10 @@ static struct egress_rule denied[] = {
 	{ .cidr = { 0, 0 }, .ip_proto = IPPROTO_TCP, .ports = { { 25, 25 } }, .port_count = 1 },
 	{ .cidr = { IP(5, 0, 0, 0), 8 }, .ip_proto = IPPROTO_UDP },
 };
-static const struct egress some = { true, allowed, denied, 6, 4 };
-static const struct egress closed = { false, allowed, NULL, 6, 0 };
+static const struct egress some = {
+	.internet = true, .allow = allowed, .allow_count = 6, .deny = denied, .deny_count = 4
+};
+static const struct egress closed = { .allow = allowed, .allow_count = 6 };
 static const struct bandwidth slow = { .from_guest = { 1000, 1000 } };
 const struct fabric_plan plan_some = { .slot = 1, .id = "a", .egress = &some, .bandwidth = &slow };
 const struct fabric_plan plan_closed = { .slot = 1, .id = "a", .egress = &closed };
@@ -145,7 +147,7 @@ struct fabric_reach reach(uint32_t destination, uint8_t proto, uint16_t port)
 {
 	struct fabric_reach answer;
 
-	OK(rules_slot_reach(-1, &lab.config->layout, destination, proto, port, &answer, &err));
+	OK(rules_slot_reach(-1, lab.config, &lab.config->layout, destination, proto, port, &answer, &err));
 	return answer;
 }
 

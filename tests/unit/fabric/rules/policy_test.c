@@ -102,7 +102,7 @@ START_TEST(ranges_of_ports_hold_where_they_cross)
 		  .port_count = 2 },
 		{ .cidr = { IP(9, 9, 9, 9), 32 }, .ip_proto = IPPROTO_TCP, .ports = { { 1, 65535 } }, .port_count = 1 },
 	};
-	struct egress egress = { false, allow, NULL, 3, 0 };
+	struct egress egress = { .allow = allow, .allow_count = 3 };
 	const struct fabric_plan ranges = { .slot = 1, .id = "a", .egress = &egress };
 
 	OK(rules_slot_apply(-1, lab.config, &ranges, &err));
@@ -124,7 +124,7 @@ START_TEST(ranges_of_ports_hold_where_they_cross)
 
 	allow[0].ports[1].last = 8098;
 	ck_assert(!is_intact(&ranges));
-	OK(rules_slot_update(-1, &ranges, NULL, &err));
+	OK(rules_slot_update(-1, lab.config, &ranges, NULL, &err));
 	ck_assert(is_intact(&ranges));
 	expect(IP(9, 1, 1, 1), IPPROTO_TCP, 8099, false, "internet");
 }
@@ -133,7 +133,7 @@ END_TEST
 START_TEST(a_policy_of_the_largest_size_is_accepted)
 {
 	struct egress_rule *rules = calloc(SPEC_EGRESS_MAX, sizeof(*rules));
-	struct egress egress = { true, rules, NULL, SPEC_EGRESS_MAX, 0 };
+	struct egress egress = { .internet = true, .allow = rules, .allow_count = SPEC_EGRESS_MAX };
 	const struct fabric_plan large = { .slot = 1, .id = "a", .egress = &egress };
 
 	for (unsigned i = 0; i < SPEC_EGRESS_MAX; i++) {
@@ -146,7 +146,7 @@ START_TEST(a_policy_of_the_largest_size_is_accepted)
 	ck_assert(is_intact(&large));
 	for (unsigned i = 0; i < SPEC_EGRESS_MAX; i++)
 		rules[i].any_proto = true;
-	OK(rules_slot_update(-1, &large, NULL, &err));
+	OK(rules_slot_update(-1, lab.config, &large, NULL, &err));
 	ck_assert(is_intact(&large));
 	free(rules);
 }
@@ -165,7 +165,7 @@ END_TEST
 START_TEST(the_always_denied_win_over_allow_unless_they_are_opened)
 {
 	struct egress_rule all = { .cidr = { 0, 0 }, .any_proto = true };
-	const struct egress egress = { true, &all, NULL, 1, 0 };
+	const struct egress egress = { .internet = true, .allow = &all, .allow_count = 1 };
 	const struct fabric_plan wide = { .slot = 1, .id = "a", .egress = &egress };
 	struct cidr4 open = { IP(10, 0, 0, 0), 8 };
 
@@ -199,14 +199,14 @@ END_TEST
 START_TEST(tightening_cuts_the_flows_it_forbids_and_no_others)
 {
 	struct egress_rule deny = { .cidr = { ELSEWHERE, 32 }, .any_proto = true };
-	const struct egress egress = { true, NULL, &deny, 0, 1 };
+	const struct egress egress = { .internet = true, .deny = &deny, .deny_count = 1 };
 	const struct fabric_plan tight = { .slot = 1, .id = "a", .egress = &egress };
 	struct packet inbound = from_host(IPPROTO_TCP, host_ip, 8080);
 	struct packet forbidden = open_flow(ELSEWHERE, 443), kept = open_flow(OTHER, 443);
 
 	struct packet in = passes_in(&inbound), answer = reply_to(&in, TH_SYN | TH_ACK);
 	passes_out(&answer);
-	OK(rules_slot_update(-1, &tight, NULL, &err));
+	OK(rules_slot_update(-1, lab.config, &tight, NULL, &err));
 	is_denied(&forbidden);
 	passes_out(&kept);
 	answer.tcp_flags = TH_ACK;
@@ -284,7 +284,7 @@ START_TEST(counts_say_what_passed_and_survive_an_update)
 	}
 	packet.source++;
 	lab_guest_sends(&lab, &packet);
-	OK(rules_slot_update(-1, &plan_some, NULL, &err));
+	OK(rules_slot_update(-1, lab.config, &plan_some, NULL, &err));
 	OK(rules_slot_counts(-1, &counts, &err));
 	ck_assert_uint_eq(counts.slot, 7);
 	ck_assert_uint_eq(counts.packets_from_guest, 3);
@@ -302,7 +302,7 @@ START_TEST(a_reused_slot_starts_from_nothing)
 	struct fabric_counts counts;
 
 	passes_out(&packet);
-	OK(rules_slot_update(-1, &plan_some, NULL, &err));
+	OK(rules_slot_update(-1, lab.config, &plan_some, NULL, &err));
 	OK(rules_slot_apply(-1, lab.config, &plan, &err));
 	OK(rules_slot_counts(-1, &counts, &err));
 	ck_assert_uint_eq(counts.packets_from_guest, 0);
@@ -380,7 +380,8 @@ START_TEST(without_tables_reading_is_an_error)
 	lab_run("nft flush ruleset");
 	ck_assert_int_eq(rules_slot_counts(-1, &counts, &err), -1);
 	ck_assert_int_eq(err.code, ENOENT);
-	ck_assert_int_eq(rules_slot_reach(-1, &lab.config->layout, ELSEWHERE, IPPROTO_TCP, 1, &answer, &err), -1);
+	ck_assert_int_eq(
+	    rules_slot_reach(-1, lab.config, &lab.config->layout, ELSEWHERE, IPPROTO_TCP, 1, &answer, &err), -1);
 	ck_assert_int_eq(err.code, ENOENT);
 	ck_assert_int_eq(rules_slot_denials(-1, &since, take, &told, &err), -1);
 	ck_assert_int_eq(err.code, ENOENT);

@@ -89,16 +89,16 @@ START_TEST(claim_and_update_lead_to_what_apply_makes)
 	OK(rules_slot_apply(-1, lab.config, &plan, &err));
 	OK(rules_slot_claim(-1, &plan_some, &err));
 	ck_assert(is_intact(&plan_some));
-	OK(rules_slot_update(-1, &plan, NULL, &err));
+	OK(rules_slot_update(-1, lab.config, &plan, NULL, &err));
 	ck_assert(is_intact(&plan));
 	OK(rules_slot_claim(-1, &plan_closed, &err));
 	ck_assert(is_intact(&plan_closed));
-	OK(rules_slot_update(-1, &plan, NULL, &err));
+	OK(rules_slot_update(-1, lab.config, &plan, NULL, &err));
 	ck_assert(is_intact(&plan));
 	/* As for one that wants ports of the host alone. */
 	OK(rules_slot_claim(-1, &plan, &err));
 	ck_assert(is_intact(&plan));
-	OK(rules_slot_update(-1, &plan_some, NULL, &err));
+	OK(rules_slot_update(-1, lab.config, &plan_some, NULL, &err));
 	ck_assert(is_intact(&plan_some));
 }
 END_TEST
@@ -121,7 +121,7 @@ START_TEST(a_policy_that_replaces_another_has_sets_of_its_own_and_those_of_the_f
 		ck_assert(has_set(turn % 2 ? "policy_allow2" : "policy_allow"));
 		ck_assert(!has_set(turn % 2 ? "policy_allow" : "policy_allow2"));
 		ck_assert(is_intact(&plan_some));
-		OK(rules_slot_update(-1, &plan_some, NULL, &err));
+		OK(rules_slot_update(-1, lab.config, &plan_some, NULL, &err));
 	}
 }
 END_TEST
@@ -136,7 +136,7 @@ START_TEST(a_change_that_was_broken_off_is_noticed_and_the_next_one_clears_it_aw
 		lab_run("nft add set inet weft %s '{ type ipv4_addr; flags interval; }'", sides[turn]);
 		lab_run("nft add element inet weft %s { 4.4.4.4 }", sides[turn]);
 		ck_assert(!is_intact(&plan_some));
-		OK(rules_slot_update(-1, &plan_some, NULL, &err));
+		OK(rules_slot_update(-1, lab.config, &plan_some, NULL, &err));
 		ck_assert(is_intact(&plan_some));
 	}
 }
@@ -173,10 +173,10 @@ START_TEST(a_limit_that_stays_keeps_what_was_counted_against_it)
 	OK(rules_slot_apply(-1, lab.config, &plan_some, &err));
 	char *before = lab_output(chain);
 	ck_assert_ptr_nonnull(strstr(before, "limit rate over"));
-	OK(rules_slot_update(-1, &plan_some, &plan_some, &err));
+	OK(rules_slot_update(-1, lab.config, &plan_some, &plan_some, &err));
 	char *kept = lab_output(chain);
 	ck_assert_str_eq(kept, before);
-	OK(rules_slot_update(-1, &plan_some, &plan, &err));
+	OK(rules_slot_update(-1, lab.config, &plan_some, &plan, &err));
 	char *replaced = lab_output(chain);
 	ck_assert_str_ne(replaced, before);
 	ck_assert(is_intact(&plan_some));
@@ -191,7 +191,7 @@ START_TEST(a_change_that_fails_halfway_leaves_the_former_policy_and_no_set)
 	OK(rules_slot_apply(-1, lab.config, &plan_some, &err));
 	lab_run("nft delete table netdev weft");
 	char *before = lab_output("nft list ruleset");
-	ck_assert_int_eq(rules_slot_update(-1, &plan_some, NULL, &err), -1);
+	ck_assert_int_eq(rules_slot_update(-1, lab.config, &plan_some, NULL, &err), -1);
 	ck_assert_int_eq(err.code, ENOENT);
 	char *after = lab_output("nft list ruleset");
 	ck_assert_str_eq(after, before);
