@@ -92,6 +92,8 @@ static const struct option_spec policy_options[] = {
 	{ "allow", "C", true, NULL, "destinations to allow; all given replace the former ones, 'none' removes them" },
 	{ "deny", "C", true, NULL, "destinations to deny; likewise" },
 	{ "internet", "yes|no", false, "yes no", "whether public addresses may be reached at all" },
+	{ "dscp", "N", false, NULL, "the DSCP of what leaves the sandbox, 0 to 63; 0: as the guest sets it" },
+	{ "isolated", "yes|no", false, "yes no", "whether everything is shut, services of the host and DNS too" },
 	{ 0 },
 };
 

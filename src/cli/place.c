@@ -33,6 +33,8 @@ static const struct {
 	{ "/labels", "label" },
 	{ "/labels/", "label" },
 	{ "/egress/internet", "internet" },
+	{ "/egress/dscp", "dscp" },
+	{ "/egress/isolated", "isolated" },
 	{ "/bandwidth/to_guest/", "to-guest" },
 	{ "/bandwidth/from_guest/", "from-guest" },
 	{ "/limits/connections", "connections" },

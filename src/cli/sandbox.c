@@ -174,6 +174,14 @@ void cli_sandbox_add_policy(struct table *table, const json_t *egress, const cha
 	cli_table_add(table, CELL_PLAIN, client_is(egress, "internet") ? "yes" : "no");
 	json_array_foreach(json_object_get(egress, "allow"), i, rule) cli_sandbox_add_rule(table, lead, "allow", rule);
 	json_array_foreach(json_object_get(egress, "deny"), i, rule) cli_sandbox_add_rule(table, lead, "deny", rule);
+	if (client_number(egress, "dscp")) {
+		cli_table_addf(table, CELL_DIM, "%sdscp", lead);
+		cli_table_addf(table, CELL_PLAIN, "%lld", (long long)client_number(egress, "dscp"));
+	}
+	if (client_is(egress, "isolated")) {
+		cli_table_addf(table, CELL_DIM, "%sisolated", lead);
+		cli_table_add(table, CELL_PLAIN, "yes: nothing that the guest begins gets out, whatever stands above");
+	}
 }
 
 /* The reason of ADDRESS, which may begin with the address that stands before it. */

@@ -484,6 +484,8 @@ def test_weftctl_shows_and_changes_the_policy(scene):
         "internet": True,
         "allow": [{"cidr": "203.0.113.10/32", "proto": "tcp", "ports": [80, "400-450"]}],
         "deny": ["203.0.113.0/24"],
+        "dscp": 0,
+        "isolated": False,
     }
     assert json.loads(ctl("policy", "one", "--json").stdout) == one.api.show("one")["egress"]
     assert ctl("policy", "one").stdout.split() == [
@@ -495,6 +497,17 @@ def test_weftctl_shows_and_changes_the_policy(scene):
     assert (answer["allowed"], answer["rule"], answer["set"]) == (False, "deny", "policy_deny 203.0.113.0-203.0.113.255")
     assert "denied" in ctl("reach", "one", "192.0.2.2:22").stdout
     assert "allowed" in ctl("reach", "one", "198.51.100.5:80").stdout
+    # Shut, and open again with the lists as they were, over a restart.
+    ctl("policy", "one", "--isolated", "yes", "--dscp", "46")
+    one.agrees("203.0.113.10", 443, False, "isolated")
+    one.daemon.kill()
+    one.daemon.start()
+    shut = one.api.show("one")["egress"]
+    assert (shut["isolated"], shut["dscp"], shut["deny"]) == (True, 46, ["203.0.113.0/24"])
+    one.agrees("203.0.113.10", 443, False, "isolated")
+    ctl("policy", "one", "--isolated", "no")
+    one.agrees("203.0.113.10", 443, True, "allow")
+    one.agrees("203.0.113.20", 80, False, "deny")
 
 
 @pytest.mark.parametrize("source, opens", [("192.0.2.1", True), ("203.0.113.10", False)])

@@ -133,10 +133,12 @@ def test_unregister_says_whether_it_drains(fake, run):
 
 
 def test_policy_changes_only_what_is_given(fake, run):
-    fake.answers = [http(200, sandbox()), http(200, sandbox())] * 3
+    status = http(200, {"uses": {"options": {"egress": {"redirect": []}}}})
+    fake.answers = [http(200, sandbox()), http(200, sandbox()), status] * 4
     assert run("policy", "a1", "--internet", "no").returncode == DONE
     assert run("policy", "a1", "--deny", "192.0.2.0/24", "--deny", "10.1.2.3:tcp:80,443").returncode == DONE
     assert run("policy", "a1", "--allow", "none").returncode == DONE
+    assert run("policy", "a1", "--isolated", "yes", "--dscp", "46").returncode == DONE
     assert [request[2] for request in fake.requests if request[0] == "PATCH"] == [
         {"egress": {"internet": False, "allow": ["203.0.113.0/24"], "deny": []}},
         {
@@ -147,6 +149,7 @@ def test_policy_changes_only_what_is_given(fake, run):
             }
         },
         {"egress": {"internet": True, "allow": [], "deny": []}},
+        {"egress": {"internet": True, "allow": ["203.0.113.0/24"], "deny": [], "isolated": True, "dscp": 46}},
     ]
 
 
@@ -170,8 +173,21 @@ def test_set_changes_only_what_is_given(fake, run):
 
 
 def test_policy_alone_shows_it(fake, run):
-    fake.answers = [http(200, sandbox())]
-    assert run("policy", "a1").stdout == "internet  yes\nallow     203.0.113.0/24\n"
+    status = http(200, {"uses": {"options": {"egress": {"redirect": ["80:5016", "*:5018"]}}}})
+    fake.answers = [http(200, sandbox()), status]
+    assert run("policy", "a1").stdout.splitlines() == [
+        "internet  yes",
+        "allow     203.0.113.0/24",
+        "proxies   80:5016  [egress] redirect: they judge TCP, and all above judges the rest",
+        "          *:5018",
+    ]
+    # Nothing gets to a proxy either.
+    fake.answers = [http(200, sandbox(egress={"internet": True, "allow": [], "deny": [], "dscp": 46, "isolated": True}))]
+    assert run("policy", "a1").stdout.splitlines() == [
+        "internet  yes",
+        "dscp      46",
+        "isolated  yes: nothing that the guest begins gets out, whatever stands above",
+    ]
 
 
 def test_ls_is_a_table_that_awk_can_read(fake, run):
@@ -451,6 +467,8 @@ def test_a_path_that_is_no_socket_is_told_as_such(run, folder):
         (False, "deny", "policy_deny 203.0.113.1-203.0.113.2", "this sandbox's policy: deny 203.0.113.1-203.0.113.2"),
         (False, "private", "always_denied 224.0.0.0-255.255.255.255", "the host: 224.0.0.0/3, which no policy opens; [egress] open"),
         (False, "sandbox", "sandbox_ranges 10.11.0.0-10.11.255.255", "the host: an address of the sandboxes in 10.11.0.0/16, which"),
+        (True, "redirect", "redirect *:5018", "the host: [egress] redirect *:5018, whose proxy decides"),
+        (False, "isolated", "", "this sandbox's policy: isolated yes"),
         (False, "later", "a_set 203.0.113.1", "rule later 203.0.113.1"),
     ],
 )
@@ -766,6 +784,8 @@ def test_who_may_not_ask_is_told_who_may(fake, folder):
         (["wait", "a", "--timeout", "301"], "--timeout: '301'"),
         (["wait", "a", "--state", "creating"], "not one of: attached ready detached paused"),
         (["publish", "a", "x"], "P: 'x'"),
+        (["policy", "a", "--dscp", "64"], "64"),
+        (["policy", "a", "--isolated", "maybe"], "maybe"),
         (["policy", "a", "--allow", "x"], "'x' is not an IPv4 network"),
         (["policy", "a", "--allow", "10.0.0.0/8:any"], "'any' is not tcp, udp, icmp, gre"),
         (["policy", "a", "--allow", "10.0.0.0/8:gre:80"], "only tcp and udp have ports"),

@@ -113,13 +113,41 @@ static int command_policy_change_list(json_t *egress, const struct args *args, c
 
 static int command_policy_change(json_t *egress, const struct args *args, struct err *err)
 {
-	const char *internet = cli_args_value(args, "internet");
+	static const char *const switches[] = { "internet", "isolated" };
+	const char *dscp = cli_args_value(args, "dscp");
+	long value;
 
-	if (internet)
-		json_object_set_new(egress, "internet", json_boolean(strcmp(internet, "yes") == 0));
+	for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++) {
+		const char *word = cli_args_value(args, switches[i]);
+		if (word)
+			json_object_set_new(egress, switches[i], json_boolean(strcmp(word, "yes") == 0));
+	}
+	if (dscp && cli_args_number("--dscp", dscp, 0, 63, &value, err) < 0)
+		return -1;
+	if (dscp)
+		json_object_set_new(egress, "dscp", json_integer(value));
 	if (command_policy_change_list(egress, args, "allow", err) < 0)
 		return -1;
 	return command_policy_change_list(egress, args, "deny", err);
+}
+
+/* The host's proxies judge TCP before the lists do. */
+static void command_policy_add_redirects(const struct cli *cli, struct table *table)
+{
+	json_t *status = NULL, *redirect;
+	size_t i;
+
+	if (cli_get(cli, &status, "/v1/status") == CLI_DONE) {
+		const json_t *options = json_object_get(json_object_get(status, "uses"), "options");
+		const json_t *egress = json_object_get(options, "egress");
+		json_array_foreach(json_object_get(egress, "redirect"), i, redirect)
+		{
+			cli_table_add(table, CELL_DIM, i ? " " : "proxies");
+			cli_table_addf(table, CELL_PLAIN, "%s%s", json_string_value(redirect),
+				       i ? "" : "  [egress] redirect: they judge TCP, and all above judges the rest");
+		}
+	}
+	json_decref(status);
 }
 
 static void command_policy_print(const struct cli *cli, const json_t *sandbox)
@@ -133,6 +161,8 @@ static void command_policy_print(const struct cli *cli, const json_t *sandbox)
 	}
 	struct table *table = cli_table_new(headings);
 	cli_sandbox_add_policy(table, egress, "");
+	if (!client_is(egress, "isolated"))
+		command_policy_add_redirects(cli, table);
 	cli_table_print(table, &cli->screen);
 	cli_table_free(table);
 }

@@ -64,6 +64,8 @@ static char *command_reach_describe(const json_t *answer, uint8_t proto, const c
 		{ "open", true, "the host: [egress] open ", "" },
 		{ "allow", true, "this sandbox's policy: allow ", "" },
 		{ "internet", true, "this sandbox's policy: internet yes", "" },
+		{ "redirect", true, "the host: [egress] redirect ", ", whose proxy decides" },
+		{ "isolated", false, "this sandbox's policy: isolated yes", "" },
 		{ "host", false, "the host: an address of its own, which no policy opens; [egress] allow_host does",
 		  "" },
 		{ "gateway", false, "the host: the guest's gateway, which no policy opens", "" },
