@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A namespace is bound under /run/netns. Other programs see that mount only if its parent is shared and if we are not in a copy
- * of the host's mounts.
+ * of the host's mounts. A weftd in a container has mounts of its own: there it needs the host's directory as one of the same group of
+ * peers, which is told by its number.
  */
 #include "base/cleanup.h"
 #include "config/config.h"
 #include "health/doctor.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The length of MOUNT if PATH lies on it, else 0. */
@@ -46,19 +48,57 @@ static bool check_mount_find(char *mountinfo, const char *path, char mount[stati
 	return best > 0;
 }
 
+/* The same for PROCESS, a number or "self". */
+static bool check_mount_find_for(const struct health_facts *facts, const char *process, char mount[static 256],
+				 char tags[static 128])
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%s/mountinfo", process);
+	AUTO_FREE char *mountinfo = facts->read_text(facts->context, path);
+	return mountinfo && check_mount_find(mountinfo, facts->config->layout.netns_dir, mount, tags);
+}
+
+/* The number of the group of peers, 0 if there is none. */
+static long check_mount_group(const char *tags)
+{
+	const char *found = strstr(tags, "shared:");
+
+	return found ? strtol(found + strlen("shared:"), NULL, 10) : 0;
+}
+
+/* Of the running daemon, if it is in a container and we are outside. OURS: tags of our mount. Whether it reported something. */
+static bool check_mounts_of_daemon(const struct health_facts *facts, const char *ours, struct health_report *report)
+{
+	int daemon = health_daemon(facts);
+	const char *dir = facts->config->layout.netns_dir;
+	char number[16], mount[256], theirs[128];
+
+	snprintf(number, sizeof(number), "%d", daemon);
+	if (daemon <= 0 || !check_mount_find_for(facts, number, mount, theirs) ||
+	    check_mount_group(theirs) == check_mount_group(ours))
+		return false;
+	struct health_finding *finding =
+	    health_add(report, "mounts", HEALTH_WARN, "weftd, process %d, has a %s of its own", daemon, dir);
+	health_why(finding, "namespaces that it binds there are not seen from here: no VM manager can enter them");
+	health_fix(finding, "give its container the host's directory with shared propagation: --volume %s:%s:rshared",
+		   dir, dir);
+	return true;
+}
+
 void check_mounts(const struct health_facts *facts, struct health_report *report)
 {
-	AUTO_FREE char *mountinfo = facts->read_text(facts->context, "/proc/self/mountinfo");
 	const char *dir = facts->config->layout.netns_dir;
 	char mount[256], tags[128];
 	struct health_finding *finding;
 
-	if (!mountinfo || !check_mount_find(mountinfo, dir, mount, tags)) {
+	if (!check_mount_find_for(facts, "self", mount, tags)) {
 		health_add(report, "mounts", HEALTH_SKIPPED, "the mount of %s is not visible from here", dir);
 		return;
 	}
 	if (strstr(tags, "shared:") && !strstr(tags, "master:")) {
-		health_add(report, "mounts", HEALTH_OK, "%s is on %s, which is shared", dir, mount);
+		if (!check_mounts_of_daemon(facts, tags, report))
+			health_add(report, "mounts", HEALTH_OK, "%s is on %s, which is shared", dir, mount);
 		return;
 	}
 	if (strstr(tags, "master:")) {

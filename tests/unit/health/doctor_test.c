@@ -364,6 +364,29 @@ START_TEST(the_last_of_the_mounts_on_a_place_counts)
 }
 END_TEST
 
+START_TEST(a_daemon_with_mounts_of_its_own_is_named)
+{
+	static const char
+	    host[] = "22 1 254:0 / / rw shared:1 - ext4 /dev/vda rw\n"
+		     "30 22 0:25 / /run/netns rw shared:5 - tmpfs tmpfs rw\n",
+	    own[] = "90 1 0:80 / / rw - overlay overlay rw\n91 90 0:81 / /run/netns rw shared:6 - tmpfs tmpfs rw\n",
+	    peer[] = "90 1 0:80 / / rw - overlay overlay rw\n91 90 0:25 / /run/netns rw shared:5 - tmpfs tmpfs rw\n";
+
+	daemon_runs();
+	file("/proc/self/mountinfo", host);
+	found(check_mounts, HEALTH_OK, "which is shared"); /* it is not visible whether the daemon has others */
+	file("/proc/70/mountinfo", peer);
+	found(check_mounts, HEALTH_OK, "which is shared");
+
+	forget_files();
+	daemon_runs();
+	file("/proc/self/mountinfo", host);
+	file("/proc/70/mountinfo", own);
+	ck_assert_ptr_nonnull(
+	    strstr(found(check_mounts, HEALTH_WARN, "process 70, has a /run/netns of its own")->fix, "rshared"));
+}
+END_TEST
+
 START_TEST(the_worst_finding_decides)
 {
 	health_add(&report, "a", HEALTH_SKIPPED, "x");
@@ -396,6 +419,7 @@ int main(void)
 	tcase_add_test(checks, a_doubt_about_other_firewalls_is_tried);
 	tcase_add_test(checks, a_doubt_about_redirects_is_tried);
 	tcase_add_test(checks, the_last_of_the_mounts_on_a_place_counts);
+	tcase_add_test(checks, a_daemon_with_mounts_of_its_own_is_named);
 	tcase_add_test(checks, the_worst_finding_decides);
 
 	Suite *suite = suite_create("doctor");
