@@ -100,6 +100,7 @@ struct config {
 		uint16_t service_port;                 /* where weftd hears of what it forwards to services */
 		struct cidr4_list open;                /* exceptions from the always-denied ranges */
 		unsigned flows;                        /* tracked, of one guest at once */
+		unsigned connections;                  /* of one guest at once, carried to services */
 		unsigned dscp;                         /* where a registration says nothing; 0: as guests set it */
 	} egress;
 	struct {

@@ -139,6 +139,9 @@ const struct option option_table[] = {
 	{ "egress", "flows", OPTION_COUNT, .initial = "8192", AT(egress.flows), .min = 1, .max = 1000000,
 	  .text = "How many flows a guest may have open into the world, and as many again to services of the host and "
 		  "DNS servers." },
+	{ "egress", "connections", OPTION_COUNT, RELOADABLE, .initial = "512", AT(egress.connections), .min = 1,
+	  .max = 1000000,
+	  .text = "How many connections of a guest weftd carries at once to services of the host; more are reset." },
 	{ "egress", "dscp", OPTION_COUNT, .initial = "0", AT(egress.dscp), .max = CONFIG_DSCP_MAX,
 	  .text = "The DSCP of what guests send, where their own policy does not say; 0: as they set it." },
 
